@@ -1,0 +1,1 @@
+"""Energy registration, tilt-series alignment, rotation axis, one composed resampling."""

@@ -1,0 +1,178 @@
+"""Sub-pixel registration of image pairs by least squares, with gain and offset free.
+
+A coarse shift comes from a plain cross-correlation of smoothed images (a phase correlation would lock on the detector's
+fixed pattern); Gauss–Newton steps refine it.
+"""
+
+import numpy as np
+import scipy.fft
+import scipy.ndimage
+from numba import njit, prange
+
+from pipeline.arrays import BoolArray, Float64Array, FloatArray
+
+
+def fill_invalid(frames: FloatArray) -> FloatArray:
+    """Replace NaN by the mean of the valid neighbours, for looking at only: (n, n_y, n_x) float32."""
+    filled = np.empty_like(frames)
+    for i, frame in enumerate(frames):
+        valid = np.isfinite(frame)
+        if valid.all():
+            filled[i] = frame
+            continue
+        zero = np.where(valid, frame, 0).astype(np.float32)
+        weight = scipy.ndimage.uniform_filter(valid.astype(np.float32), 5, mode="constant")
+        mean = scipy.ndimage.uniform_filter(zero, 5, mode="constant")
+        background = float(np.median(frame[valid])) if valid.any() else 0.0
+        local = np.divide(mean, weight, out=np.full_like(mean, background), where=weight > 1e-3)
+        filled[i] = np.where(valid, frame, local)
+    return filled
+
+
+def smooth(frames: FloatArray, *, sigma_px: float) -> FloatArray:
+    """Gaussian-smooth each frame, after filling invalid pixels."""
+    filled = fill_invalid(frames)
+    return np.stack([scipy.ndimage.gaussian_filter(f, sigma_px, mode="nearest") for f in filled]).astype(np.float32)
+
+
+def coarse_shifts(moving: FloatArray, fixed: FloatArray, *, max_shift_px: float) -> Float64Array:
+    """Whole-pixel shift of each moving image against its fixed image, from their windowed cross-correlation.
+
+    Parameters
+    ----------
+    moving, fixed : (n, n_y, n_x) float32, smoothed
+    max_shift_px : the search goes so far in each direction
+
+    Returns
+    -------
+    (n, 2) float64, (dy, dx): content of ``moving`` sits at +dy, +dx from where it is in ``fixed``
+    """
+    _, n_y, n_x = moving.shape
+    window = np.outer(_taper(n_y), _taper(n_x)).astype(np.float32)
+    padded = (scipy.fft.next_fast_len(2 * n_y, real=True), scipy.fft.next_fast_len(2 * n_x, real=True))
+    reach_y, reach_x = (int(min(max_shift_px, n - 1)) for n in (n_y, n_x))
+    shifts = np.zeros((len(moving), 2))
+    power = scipy.fft.rfft2(window, padded)
+    overlap = scipy.fft.irfft2(power * power.conj(), padded)
+    for i, (m, f) in enumerate(zip(moving, fixed, strict=True)):
+        a = scipy.fft.rfft2((m - np.average(m, weights=window)) * window, padded)
+        b = scipy.fft.rfft2((f - np.average(f, weights=window)) * window, padded)
+        correlation = scipy.fft.irfft2(a * b.conj(), padded) / np.maximum(overlap, 0.2 * overlap[0, 0])
+        ys, xs = np.arange(-reach_y, reach_y + 1), np.arange(-reach_x, reach_x + 1)
+        region = correlation[np.ix_(ys % padded[0], xs % padded[1])]
+        at = np.unravel_index(int(region.argmax()), region.shape)
+        shifts[i] = ys[at[0]], xs[at[1]]
+    return shifts
+
+
+def refine_shifts(
+    moving: FloatArray,
+    fixed: FloatArray,
+    weights: BoolArray,
+    start: Float64Array,
+    *,
+    iterations: int,
+    free_gain: bool,
+) -> tuple[Float64Array, Float64Array]:
+    """Refine shifts by Gauss–Newton on ``gain · moving(r + d) + offset − fixed(r)``.
+
+    Parameters
+    ----------
+    moving, fixed : (n, n_y, n_x) float32, smoothed
+    weights : (n, n_y, n_x) bool, pixels of ``fixed`` that count
+    start : (n, 2) first guess, px
+    iterations : at most so many steps
+    free_gain : fit gain and offset, or hold them at 1 and 0
+
+    Returns
+    -------
+    shifts : (n, 2) float64, (dy, dx) px
+    residual : (n,) float64, rms difference after registration, in units of the fixed image's standard deviation
+    """
+    shifts = np.array(start, np.float64)
+    residual = np.zeros(len(moving))
+    _gauss_newton(moving, fixed, weights, shifts, residual, iterations, free_gain)
+    return shifts, residual
+
+
+def _taper(n: int) -> Float64Array:
+    """Window that is 1 in the middle and falls to 0 over a tenth of the length at either end."""
+    edge = max(2, n // 10)
+    ramp = np.minimum(np.arange(n), np.arange(n)[::-1]) / edge
+    return np.sin(np.pi / 2 * np.minimum(ramp, 1)) ** 2
+
+
+@njit(cache=True)
+def _keys(f, w, d):  # type: ignore[no-untyped-def]
+    """Keys' cubic convolution weights and their derivatives for a fraction f in [0, 1)."""
+    for j in range(4):
+        t = f + 1 - j
+        a = abs(t)
+        sign = 1.0 if t >= 0 else -1.0
+        if a < 1:
+            w[j] = 1.5 * a**3 - 2.5 * a**2 + 1
+            d[j] = sign * (4.5 * a**2 - 5 * a)
+        elif a < 2:
+            w[j] = -0.5 * a**3 + 2.5 * a**2 - 4 * a + 2
+            d[j] = sign * (-1.5 * a**2 + 5 * a - 4)
+        else:
+            w[j], d[j] = 0.0, 0.0
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _gauss_newton(moving, fixed, weights, shifts, residual, iterations, free_gain):  # type: ignore[no-untyped-def]
+    n, n_y, n_x = moving.shape
+    for i in prange(n):
+        gain, offset = 1.0, 0.0
+        wy, wx, dy_, dx_ = np.empty(4), np.empty(4), np.empty(4), np.empty(4)
+        for iteration in range(iterations + 1):
+            normal, right = np.zeros((4, 4)), np.zeros(4)
+            total, squares, sums, count = 0.0, 0.0, 0.0, 0
+            iy, ix = int(np.floor(shifts[i, 0])), int(np.floor(shifts[i, 1]))
+            _keys(shifts[i, 0] - iy, wy, dy_)
+            _keys(shifts[i, 1] - ix, wx, dx_)
+            for y in range(max(0, 1 - iy), min(n_y, n_y - 2 - iy)):
+                for x in range(max(0, 1 - ix), min(n_x, n_x - 2 - ix)):
+                    if not weights[i, y, x]:
+                        continue
+                    v, gy, gx = 0.0, 0.0, 0.0
+                    for j in range(4):
+                        a, b = 0.0, 0.0
+                        for k in range(4):
+                            p = moving[i, y + iy + j - 1, x + ix + k - 1]
+                            a += wx[k] * p
+                            b += dx_[k] * p
+                        v += wy[j] * a
+                        gy += dy_[j] * a
+                        gx += wy[j] * b
+                    g = fixed[i, y, x]
+                    r = g - gain * v - offset
+                    basis = (gain * gy, gain * gx, v, 1.0)
+                    for a_ in range(4):
+                        right[a_] += basis[a_] * r
+                        for b_ in range(4):
+                            normal[a_, b_] += basis[a_] * basis[b_]
+                    total += r * r
+                    squares += g * g
+                    sums += g
+                    count += 1
+            if count < 16:
+                residual[i] = np.nan
+                break
+            spread = squares / count - (sums / count) ** 2
+            residual[i] = np.sqrt(total / count / max(spread, 1e-30))
+            if iteration == iterations:
+                break
+            size = 4 if free_gain else 2
+            scale = np.trace(normal[:size, :size])
+            step = np.linalg.solve(normal[:size, :size] + np.eye(size) * 1e-9 * max(scale, 1e-30), right[:size])
+            move = max(abs(step[0]), abs(step[1]))
+            limit = min(1.0, 1.0 / max(move, 1e-30))
+            shifts[i, 0] += step[0] * limit
+            shifts[i, 1] += step[1] * limit
+            if free_gain:
+                gain += step[2]
+                offset += step[3]
+            if move < 1e-3:
+                iteration = iterations
+                break

@@ -1,0 +1,65 @@
+"""Array aliases and the small value types that pass between the rooms of the house.
+
+Axes are always ``(n_tilt, n_y, n_x)`` for projections and ``(n_z, n_y, n_x)`` for volumes; several energies or
+elements are a leading axis. The detector row is z. Labels: 0 is background.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+from numpy.typing import NDArray
+
+FloatArray = NDArray[np.float32]
+Float64Array = NDArray[np.float64]
+BoolArray = NDArray[np.bool_]
+IntArray = NDArray[np.int64]
+LabelArray = NDArray[np.uint8]
+AnyArray = NDArray[np.generic]
+
+Quantity = Literal["counts", "transmission", "optical_density", "signal"]
+"""What the pixels of a raw series hold: detector counts that need a flat field, transmission, optical density,
+or a signal that is proportional to the amount (X-ray fluorescence or EDS counts, HAADF)."""
+
+OUTSIDE, TARGET, OXYGEN_POOR, OXYGEN_RICH, UNDECIDED = 0, 1, 2, 3, 4
+"""Labels of ``phases`` and ``phases_confident``."""
+
+
+@dataclass(frozen=True)
+class TiltSeries:
+    """One raw series as it was recorded: frames in acquisition order, with what is known of each.
+
+    Attributes
+    ----------
+    frames : (n_frame, n_y, n_x) array, in the unit that ``quantity`` names
+    tilt_deg : (n_frame,) float64; acquisition order need not be angle order
+    energy_ev : (n_frame,) float64, NaN where the file does not say
+    pixel_nm : (n_frame,) float64, object-plane pixel size, NaN where the file does not say
+    quantity : what the pixels hold
+    flat, dark : (n, n_y, n_x) float32 or None
+    exposure_s, ring_current_ma : (n_frame,) float64 or None
+    flat_exposure_s, flat_ring_current_ma : (n_flat,) float64 or None
+    flat_position : (n_flat,) float64 or None, when each flat was taken, in units of the frame index (-1: before
+        the first frame, n_frame: after the last)
+    metadata : free text of the file worth keeping (sample, instrument, format)
+    """
+
+    frames: AnyArray
+    tilt_deg: Float64Array
+    energy_ev: Float64Array
+    pixel_nm: Float64Array
+    quantity: Quantity
+    flat: FloatArray | None = None
+    dark: FloatArray | None = None
+    exposure_s: Float64Array | None = None
+    ring_current_ma: Float64Array | None = None
+    flat_exposure_s: Float64Array | None = None
+    flat_ring_current_ma: Float64Array | None = None
+    flat_position: Float64Array | None = None
+    metadata: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def n_frames(self) -> int:
+        """Number of frames."""
+        return int(self.frames.shape[0])

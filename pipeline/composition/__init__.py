@@ -1,0 +1,1 @@
+"""Cross-sections, energies → elements, elements → TM/O deviation, and its noise."""

@@ -1,0 +1,1 @@
+"""Counts → transmission → optical density, with variance and validity."""

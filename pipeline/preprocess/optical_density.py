@@ -1,0 +1,267 @@
+"""Counts → transmission → optical density, with variance and validity.
+
+Every pixel keeps its value, its variance and the reason why it is not valid. Nothing is made plausible: an opaque ray, a
+hot or dead pixel or a zinger is NaN with infinite variance, and counted.
+"""
+
+from dataclasses import dataclass, field
+
+import numpy as np
+import scipy.ndimage
+
+from pipeline.arrays import BoolArray, Float64Array, FloatArray, TiltSeries
+from pipeline.errors import InputError, ShapeError
+
+
+@dataclass
+class Normalized:
+    """A normalised series in acquisition order.
+
+    Attributes
+    ----------
+    value : (n_frame, n_y, n_x) float32, optical density or signal, NaN where invalid
+    variance : (n_frame, n_y, n_x) float32, of the value, inf where invalid
+    invalid : number of invalid pixels by reason
+    air_level : (n_frame,) float64, transmission of the empty region before the rescale (1 where none was found)
+    """
+
+    value: FloatArray
+    variance: FloatArray
+    invalid: dict[str, int] = field(default_factory=dict)
+    air_level: Float64Array = field(default_factory=lambda: np.ones(0))
+
+
+def mean_dark(dark: FloatArray | None, shape: tuple[int, int]) -> FloatArray:
+    """Average the dark frames, (n_y, n_x) float32; zero where none were taken."""
+    return np.zeros(shape, np.float32) if dark is None else dark.mean(axis=0, dtype=np.float64).astype(np.float32)
+
+
+def flat_for_frames(series: TiltSeries, dark: FloatArray, *, flat_field: str) -> tuple[FloatArray, FloatArray]:
+    """Flat field of each frame with the dark level removed, and its variance.
+
+    Returns
+    -------
+    flat : (n, n_y, n_x) float32 with n = 1 (the same for all frames) or n_frame
+    variance : the same shape, counts²
+    """
+    if series.flat is None:
+        raise InputError(
+            "flat field",
+            expected="frames without the sample",
+            got="none in the file",
+            fix="give them as `flat:`, or set `quantity:` if the data are normalised already",
+        )
+    exposure = _relative(series.flat_exposure_s) * _relative(series.flat_ring_current_ma)
+    flats = (series.flat - dark) / np.broadcast_to(exposure, (series.flat.shape[0],))[:, None, None].astype(np.float32)
+    n = flats.shape[0]
+    if flat_field == "mean" or n == 1 or series.flat_position is None:
+        flat = flats.mean(axis=0, dtype=np.float64).astype(np.float32)[None]
+        return flat, np.maximum(flat, 1) / n
+    position = series.flat_position
+    frames = np.arange(series.n_frames, dtype=np.float64)
+    groups = np.unique(position)
+    means = np.stack([flats[position == g].mean(axis=0) for g in groups])
+    counts = np.array([(position == g).sum() for g in groups])
+    if flat_field == "nearest":
+        nearest = np.abs(frames[:, None] - groups).argmin(axis=1)
+        return means[nearest], np.maximum(means[nearest], 1) / counts[nearest][:, None, None].astype(np.float32)
+    right = np.clip(np.searchsorted(groups, frames), 1, max(1, groups.size - 1))
+    if groups.size == 1:
+        return means[:1], np.maximum(means[:1], 1) / counts[0]
+    span = groups[right] - groups[right - 1]
+    share = np.clip((frames - groups[right - 1]) / span, 0, 1).astype(np.float32)[:, None, None]
+    flat = (1 - share) * means[right - 1] + share * means[right]
+    left_count, right_count = (counts[i][:, None, None].astype(np.float32) for i in (right - 1, right))
+    return flat, np.maximum(flat, 1) * ((1 - share) ** 2 / left_count + share**2 / right_count)
+
+
+def hot_pixels(frames: np.ndarray, *, sigma: float, saturation: float) -> tuple[BoolArray, BoolArray]:
+    """Find hot or dead pixels and zingers, and saturated pixels, in one frame or flat.
+
+    A pixel is marked when it departs from the median of its 3 × 3 neighbourhood by more than ``sigma`` standard deviations
+    of the counting noise plus what the neighbourhood itself varies by, so that edges of the sample stay.
+    """
+    frame = frames.astype(np.float32)
+    saturated = frame >= saturation
+    ring = np.ones((3, 3), bool)
+    ring[1, 1] = False
+    median = scipy.ndimage.median_filter(frame, footprint=ring, mode="reflect")
+    # Median absolute deviation of the ring: half of the neighbours may be bad, too, and edges raise it.
+    spread = scipy.ndimage.median_filter(np.abs(frame - median), footprint=ring, mode="reflect")
+    limit = sigma * np.sqrt(np.maximum(median, 1)) + 3 * spread
+    return (np.abs(frame - median) > limit) & ~saturated, saturated
+
+
+def optical_density(
+    series: TiltSeries,
+    *,
+    flat_field: str,
+    air_rescale: bool,
+    opaque_transmission: float,
+    hot_pixel_sigma: float,
+    saturation_counts: float,
+) -> Normalized:
+    """Convert counts to optical density, ``−ln((I − D)/(F − D))``, with variance.
+
+    Parameters
+    ----------
+    series : counts with flat (and dark) frames
+    flat_field : "mean", "nearest" or "interpolate" over the flats in time
+    air_rescale : rescale each frame so that the air around the sample transmits 1
+    opaque_transmission : rays with a transmission below it, or below three standard deviations of the dark level, carry no
+        information and are invalid
+    hot_pixel_sigma : see :func:`hot_pixels`
+    saturation_counts : counts from which a pixel is saturated
+
+    Notes
+    -----
+    The variance is that of counting statistics: ``1/(I − D) + D/(I − D)² + var(F)/F²`` with I, D, F in counts.
+    """
+    n, n_y, n_x = series.frames.shape
+    dark = mean_dark(series.dark, (n_y, n_x))
+    flat, flat_variance = flat_for_frames(series, dark, flat_field=flat_field)
+    if not np.isfinite(flat).all() or (flat <= 0).mean() > 0.5:
+        bad = int((~np.isfinite(flat) | (flat <= 0)).sum())
+        raise InputError(
+            "flat field",
+            expected="positive counts above the dark level",
+            got=f"{bad} of {flat.size} pixels are not finite or not above the dark level",
+            fix="check that flat and dark frames are not swapped or empty",
+        )
+    exposure = np.broadcast_to(_relative(series.exposure_s) * _relative(series.ring_current_ma), (n,))
+    flat_bad = np.zeros((n_y, n_x), bool)
+    for one in flat:
+        flat_bad |= hot_pixels(one, sigma=4 * hot_pixel_sigma, saturation=np.inf)[0] | (one <= 0)
+    value = np.empty((n, n_y, n_x), np.float32)
+    variance = np.empty((n, n_y, n_x), np.float32)
+    invalid = dict.fromkeys(("hot_or_dead", "saturated", "opaque", "not_finite"), 0)
+    for i in range(n):
+        raw = series.frames[i].astype(np.float32)
+        finite = np.isfinite(raw)
+        raw = np.where(finite, raw, 0)
+        hot, saturated = hot_pixels(raw, sigma=hot_pixel_sigma, saturation=saturation_counts)
+        f, f_variance = (flat[0], flat_variance[0]) if len(flat) == 1 else (flat[i], flat_variance[i])
+        counts = raw - dark
+        with np.errstate(divide="ignore", invalid="ignore"):
+            transmission = counts / (f * np.float32(exposure[i]))
+            relative = (np.maximum(counts, 1) + dark) / counts**2 + f_variance / f**2
+        hot |= flat_bad
+        opaque = (transmission <= opaque_transmission) | (counts <= 3 * np.sqrt(np.maximum(dark, 1)))
+        for reason, mask in (
+            ("not_finite", ~finite),
+            ("saturated", saturated & finite),
+            ("hot_or_dead", hot & ~saturated & finite),
+            ("opaque", opaque & ~hot & ~saturated & finite),
+        ):
+            invalid[reason] += int(mask.sum())
+        bad = ~finite | saturated | hot | opaque
+        value[i] = np.where(bad, np.nan, -np.log(np.where(bad, 1, transmission)))
+        variance[i] = np.where(bad, np.inf, relative)
+    air = np.ones(n)
+    if air_rescale:
+        level, found = air_levels(value)
+        air = np.exp(-level)
+        value -= np.where(found, level, 0).astype(np.float32)[:, None, None]
+    return Normalized(value, variance, invalid, air)
+
+
+def air_levels(value: FloatArray) -> tuple[Float64Array, BoolArray]:
+    """Optical density of the empty region of each frame, and whether one was found.
+
+    The air is the lowest population of a frame's optical density that touches the left or right margin: pixels within the
+    noise of the lowest tenth's median, next to the border. A frame whose margins hold less than 2 % of the pixels as air
+    has none.
+
+    Parameters
+    ----------
+    value : (n_frame, n_y, n_x) float32, NaN where invalid
+
+    Returns
+    -------
+    level : (n_frame,) float64, dimensionless
+    found : (n_frame,) bool
+    """
+    n, n_y, n_x = value.shape
+    level, found = np.zeros(n), np.zeros(n, bool)
+    for i in range(n):
+        frame = value[i]
+        filled = np.where(np.isfinite(frame), frame, np.nanmedian(frame) if np.isfinite(frame).any() else 0)
+        # Over 5 × 5 pixels the noise shrinks fivefold, so that sample and air separate without choosing dark outliers.
+        smooth = scipy.ndimage.uniform_filter(filled.astype(np.float32), 5, mode="nearest")
+        low = float(np.percentile(smooth, 5))
+        noise = 1.4826 * float(np.median(np.abs(filled - smooth)))
+        air = np.abs(smooth - low) < 3 * max(noise, 1e-4)
+        labels, _ = scipy.ndimage.label(air)
+        touching = np.unique(np.concatenate([labels[:, 0], labels[:, -1], labels[0], labels[-1]]))
+        region = np.isin(labels, touching[touching > 0]) & np.isfinite(frame)
+        if region.sum() >= 0.02 * n_y * n_x:
+            level[i], found[i] = float(np.median(frame[region])), True
+    return level, found
+
+
+def signal(series: TiltSeries) -> Normalized:
+    """Pass on a signal that is proportional to the amount (fluorescence or EDS counts, HAADF), with its variance.
+
+    Whole numbers without negative values are taken as counts (variance = max(counts, 1)); anything else gets the variance
+    of its own pixel-to-pixel noise, estimated per frame from the differences of neighbours.
+    """
+    value = series.frames.astype(np.float32)
+    finite = np.isfinite(value)
+    value = np.where(finite, value, np.nan).astype(np.float32)
+    if np.issubdtype(series.frames.dtype, np.integer) and int(series.frames.min()) >= 0:
+        # Neighbours share one rate: the local mean is a better variance than the pixel's own count of 0 or 1.
+        variance = np.stack([np.maximum(scipy.ndimage.uniform_filter(v, 5), 0.04) for v in value])
+    else:
+        noise = np.array([_pixel_noise(v) for v in value], np.float32)
+        variance = np.broadcast_to((noise**2)[:, None, None], value.shape).copy()
+    variance[~finite] = np.inf
+    return Normalized(value, variance, {"not_finite": int((~finite).sum())}, np.ones(series.n_frames))
+
+
+def density_of_transmission(series: TiltSeries, *, is_transmission: bool, opaque_transmission: float) -> Normalized:
+    """Optical density of data that are transmission, or optical density already; variance from the pixel noise."""
+    frames = series.frames.astype(np.float32)
+    bad = ~np.isfinite(frames)
+    invalid = {"not_finite": int(bad.sum())}
+    if is_transmission:
+        opaque = (frames <= opaque_transmission) & ~bad
+        invalid["opaque"] = int(opaque.sum())
+        bad |= opaque
+        frames = -np.log(np.where(bad, 1, frames))
+    value = np.where(bad, np.nan, frames).astype(np.float32)
+    noise = np.array([_pixel_noise(v) for v in value], np.float32)
+    variance = np.where(bad, np.inf, (noise**2)[:, None, None]).astype(np.float32)
+    return Normalized(value, variance, invalid, np.ones(series.n_frames))
+
+
+def _pixel_noise(frame: FloatArray) -> float:
+    """Standard deviation of white noise in a frame, from diagonal second differences (Immerkær's mask)."""
+    filled = np.where(np.isfinite(frame), frame, 0)
+    mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
+    second = scipy.ndimage.convolve(filled, mask)
+    return max(float(1.4826 * np.median(np.abs(second)) / 6.0), 1e-6)
+
+
+def _relative(values: Float64Array | None) -> Float64Array:
+    """Values relative to 1; a missing record is 1 for all."""
+    if values is None:
+        return np.ones(1)
+    if not (np.isfinite(values).all() and (values > 0).all()):
+        raise InputError(
+            "exposure or ring current",
+            expected="positive numbers for every frame",
+            got=f"{int((~(values > 0)).sum())} that are not",
+            fix="remove the record from the file if it is not to be trusted",
+        )
+    return values
+
+
+def check_same_shape(name: str, frames: np.ndarray, other: FloatArray | None) -> None:
+    """Raise if flat or dark frames are of another size than the frames."""
+    if other is not None and other.shape[1:] != frames.shape[1:]:
+        raise ShapeError(
+            name,
+            expected=f"frames of {frames.shape[1]} × {frames.shape[2]} pixels",
+            got=f"{other.shape[1]} × {other.shape[2]}",
+            fix="use flat and dark frames of the same camera region and binning",
+        )

@@ -1,0 +1,1 @@
+"""Geometry, the projector pair, filtered back-projection, SIRT, total variation, and optional backends."""

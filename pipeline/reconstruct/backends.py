@@ -1,0 +1,184 @@
+"""One door to plain reconstructions: our own engine, or ASTRA or TomoPy where they are installed.
+
+All return the same physical unit: the unit of the line integral per pixel. ASTRA and TomoPy normalise filtered
+back-projection by the number of angles as if they spanned 180°; the measured range is put back here.
+"""
+
+from collections.abc import Callable
+from typing import Literal
+
+import numpy as np
+
+from pipeline.arrays import BoolArray, FloatArray
+from pipeline.errors import ConfigError, MissingPackageError
+from pipeline.reconstruct.fbp import filtered_backprojection
+from pipeline.reconstruct.geometry import TiltGeometry, tilt_weights_rad
+from pipeline.reconstruct.sirt import sirt
+from pipeline.reconstruct.total_variation import gradient_noise, total_variation
+
+Algorithm = Literal["fbp", "sirt", "tv"]
+Backend = Literal["oxytomo", "astra", "tomopy"]
+OnIteration = Callable[[int, int], None]
+
+TV_PER_NOISE = 1.25
+"""Default TV weight of a density, in units of the gradient's noise (docs/composition.md shows the choice)."""
+
+
+def reconstruct(
+    projections: FloatArray,
+    weights: FloatArray,
+    geometry: TiltGeometry,
+    *,
+    algorithm: Algorithm,
+    backend: Backend,
+    iterations: int,
+    nonnegative: bool,
+    tv_weight: float | None,
+    threads: int,
+    on_iteration: OnIteration | None = None,
+) -> FloatArray:
+    """Reconstruct a volume from line integrals.
+
+    Parameters
+    ----------
+    projections : (n_tilt, n_z, n_s) float32, unit · pixel; 0 where not valid
+    weights : (n_tilt, n_z, n_s) float32, inverse variance, 0 where not valid (used by "tv" only)
+    geometry : the scan; backends other than our own need the square geometry with the axis in the middle
+    algorithm : "fbp", "sirt" or "tv"
+    backend : "oxytomo", "astra" or "tomopy"
+    iterations, nonnegative, tv_weight : for the iterative algorithms; a tv_weight of None is chosen from the noise
+    threads : threads for Fourier transforms and backends
+
+    Returns
+    -------
+    (n_z, n_y, n_x) float32
+    """
+    if backend == "oxytomo":
+        if algorithm == "fbp":
+            return filtered_backprojection(projections, geometry, threads=threads)
+        if algorithm == "sirt":
+            return sirt(projections, geometry, iterations=iterations, nonnegative=nonnegative, on_iteration=on_iteration)
+        support: BoolArray = np.ones((projections.shape[1], geometry.n_y, geometry.n_x), bool)
+        strength = TV_PER_NOISE * gradient_noise(weights, geometry, support) if tv_weight is None else tv_weight
+        return total_variation(
+            projections,
+            weights,
+            geometry,
+            support=support,
+            psf_px=0.0,
+            tv_weight=strength,
+            l1_weight=0.0,
+            nonnegative=nonnegative,
+            iterations=iterations,
+            tolerance=1e-4,
+            on_iteration=on_iteration,
+        ).volume
+    if algorithm == "tv":
+        raise ConfigError(
+            "reconstruct.backend",
+            expected="oxytomo for total variation",
+            got=backend,
+            fix="set backend: oxytomo, or algorithm: fbp or sirt",
+        )
+    if backend == "astra":
+        return _astra(projections, geometry, algorithm, iterations, nonnegative)
+    return _tomopy(projections, geometry, algorithm, iterations, threads)
+
+
+def _astra(
+    projections: FloatArray, geometry: TiltGeometry, algorithm: str, iterations: int, nonnegative: bool
+) -> FloatArray:
+    try:
+        import astra
+    except ImportError as error:
+        raise MissingPackageError(
+            "backend astra", expected="the package astra-toolbox", got=str(error), fix="pip install astra-toolbox"
+        ) from error
+    # ASTRA's y axis points up, ours (the row index) down: the angle changes sign.
+    angles = -np.deg2rad(geometry.tilt_deg)
+    projector = astra.create_projector(
+        "linear",
+        astra.create_proj_geom("parallel", 1.0, geometry.n_columns, angles),
+        astra.create_vol_geom(geometry.n_y, geometry.n_x),
+    )
+    volume = np.empty((projections.shape[1], geometry.n_y, geometry.n_x), np.float32)
+    # ASTRA's filtered back-projection assumes equal steps over a half turn.
+    weights = tilt_weights_rad(geometry.tilt_deg)
+    data = projections * (weights / np.pi * weights.size).astype(np.float32)[:, None, None]
+    try:
+        for z in range(volume.shape[0]):
+            volume[z] = _astra_slice(
+                astra, projector, (data if algorithm == "fbp" else projections)[:, z], algorithm, iterations, nonnegative
+            )
+    finally:
+        astra.projector.delete(projector)
+    return volume
+
+
+def _astra_slice(
+    astra: object, projector: int, sinogram: FloatArray, algorithm: str, iterations: int, nonnegative: bool
+) -> FloatArray:
+    a: object = astra
+    geometry = a.projector.projection_geometry(projector)  # type: ignore[attr-defined]
+    data = a.data2d.create("-sino", geometry, np.ascontiguousarray(sinogram))  # type: ignore[attr-defined]
+    result = a.data2d.create("-vol", a.projector.volume_geometry(projector), 0.0)  # type: ignore[attr-defined]
+    settings = a.astra_dict("FBP" if algorithm == "fbp" else "SIRT")  # type: ignore[attr-defined]
+    settings.update(ProjectorId=projector, ProjectionDataId=data, ReconstructionDataId=result)
+    if algorithm == "sirt" and nonnegative:
+        settings["option"] = {"MinConstraint": 0.0}
+    job = a.algorithm.create(settings)  # type: ignore[attr-defined]
+    try:
+        a.algorithm.run(job, iterations if algorithm == "sirt" else 1)  # type: ignore[attr-defined]
+        return a.data2d.get(result).astype(np.float32)  # type: ignore[attr-defined]
+    finally:
+        a.algorithm.delete(job)  # type: ignore[attr-defined]
+        a.data2d.delete([data, result])  # type: ignore[attr-defined]
+
+
+def _tomopy(
+    projections: FloatArray, geometry: TiltGeometry, algorithm: str, iterations: int, threads: int
+) -> FloatArray:
+    try:
+        import tomopy
+    except ImportError as error:
+        raise MissingPackageError(
+            "backend tomopy",
+            expected="the package tomopy, which is on conda-forge only",
+            got=str(error),
+            fix="conda install -c conda-forge tomopy, or set backend: oxytomo",
+        ) from error
+    # Padding to twice the width keeps gridrec's filter from wrapping round (its values are wrong without).
+    n = geometry.n_columns
+    pad = n // 2 + n % 2
+    theta = np.deg2rad(geometry.tilt_deg)
+    padded = np.pad(projections, ((0, 0), (0, 0), (pad, pad)))
+    weights = tilt_weights_rad(geometry.tilt_deg)
+    if algorithm == "fbp":
+        padded = padded * (weights / np.pi * weights.size).astype(np.float32)[:, None, None]
+        volume = tomopy.recon(
+            padded, theta, center=(padded.shape[2] - 1) / 2, algorithm="gridrec", filter_name="ramlak", ncore=threads
+        )
+        volume = volume / _gridrec_gain(tomopy, padded.shape[2], theta, weights)
+    else:
+        volume = tomopy.recon(
+            padded, theta, center=padded.shape[2] / 2, algorithm="sirt", num_iter=iterations, ncore=threads
+        )
+    return np.ascontiguousarray(volume[:, pad : pad + n, pad : pad + n], np.float32)
+
+
+def _gridrec_gain(tomopy: object, n: int, theta: np.ndarray, weights: np.ndarray) -> float:
+    """Gain of gridrec on a disc of value 1 in this very geometry (tomopy issue 481: about 1.12)."""
+    radius = n / 8
+    s = np.arange(n) - (n - 1) / 2
+    chord = 2 * np.sqrt(np.maximum(radius**2 - s**2, 0)).astype(np.float32)
+    scaled = np.tile(chord, (theta.size, 1, 1)).reshape(theta.size, 1, n)
+    scaled = scaled * (weights / np.pi * weights.size).astype(np.float32)[:, None, None]
+    disc = tomopy.recon(  # type: ignore[attr-defined]
+        scaled, theta, center=(n - 1) / 2, algorithm="gridrec", filter_name="ramlak"
+    )
+    y, x = np.mgrid[:n, :n] - (n - 1) / 2
+    middle = x**2 + y**2 < (radius / 2) ** 2
+    # What a perfect filtered back-projection of this tilt range gives in the middle of the disc.
+    geometry = TiltGeometry.square(np.rad2deg(theta), n)
+    perfect = filtered_backprojection(np.tile(chord, (theta.size, 1, 1)), geometry, threads=1)
+    return float(disc[0][middle].mean() / perfect[0][middle].mean())

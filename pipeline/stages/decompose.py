@@ -1,0 +1,84 @@
+"""Stage ``decompose``: aligned optical densities (or element signals) → areal densities with covariance."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.arrays import Float64Array, FloatArray
+from pipeline.composition.cross_sections import attenuation_per_um, check_formula, table_energies_ev
+from pipeline.composition.decomposition import (
+    decompose_differences,
+    decompose_weighted,
+    scale_signals,
+    tie_background,
+)
+from pipeline.config import DecomposeStage as Settings
+from pipeline.io.stores import NamedArray, Store, read_store, write_store
+from pipeline.stages.context import StageContext
+from pipeline.units import NM_PER_UM
+
+
+def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
+    """Solve every detector pixel for the elements, write."""
+    aligned = read_store(inputs["align"])
+    pixel_nm = float(aligned.attributes["pixel_nm"])
+    energies = np.array(aligned.attributes["energies_ev"], np.float64)
+    if settings.kind == "edges":
+        areal, covariance, atoms = _from_edges(aligned, settings, energies)
+    else:
+        areal, covariance, totals = scale_signals(
+            aligned["value"], aligned["variance"], pixel_um=pixel_nm / NM_PER_UM
+        )
+        formula = settings.formula
+        # Without a formula the metals weigh what they signal.
+        atoms = totals if formula is None else np.array([formula[e] for e in settings.elements])
+    unsolved = int((~np.isfinite(areal).all(axis=0)).sum())
+    context.log(f"{', '.join(settings.elements)}: {unsolved} of {areal[0].size} rays could not be solved")
+    write_store(
+        outputs["store"],
+        {
+            "areal": NamedArray(areal, ("element", "tilt", "y", "x"), "micrometer"),
+            "covariance": NamedArray(covariance, ("pair", "tilt", "y", "x"), "micrometer^2"),
+            "tilt_deg": NamedArray(aligned["tilt_deg"], ("tilt",), "degree"),
+        },
+        provenance=context.provenance(inputs),
+        attributes={
+            "elements": list(settings.elements),
+            "atoms": atoms.tolist(),
+            "pixel_nm": pixel_nm,
+            "kind": settings.kind,
+            "unsolved_rays": unsolved,
+            "n_rays": int(areal[0].size),
+            "invalid": aligned.attributes["invalid"],
+            "n_pixels": aligned.attributes["n_pixels"],
+        },
+    )
+
+
+def _from_edges(
+    aligned: Store, settings: Settings, energies: Float64Array
+) -> tuple[FloatArray, FloatArray, Float64Array]:
+    formula = dict(settings.formula or {})
+    check_formula(formula)
+    elements = list(settings.elements)
+    series = list(aligned.attributes["series"])
+    pairs = [(series.index(f"{e}_pre"), series.index(f"{e}_post")) for e in elements]
+    looked_up = energies.copy()
+    for element, (pre, post) in zip(elements, pairs, strict=True):
+        looked_up[[pre, post]] = table_energies_ev(element, float(energies[pre]), float(energies[post]))
+    atoms = np.array([formula[e] for e in elements])
+
+    def attenuation(of: list[str]) -> Float64Array:
+        return attenuation_per_um(
+            formula, density_g_cm3=settings.density_g_cm3, energies_ev=looked_up, elements=of
+        )
+
+    measured = attenuation(elements)
+    if settings.method == "subtraction":
+        areal, covariance = decompose_differences(aligned["value"], aligned["variance"], measured, pairs=pairs)
+    else:
+        rest = attenuation([e for e in formula if e not in elements]).sum(axis=1)
+        areal, covariance = decompose_weighted(
+            aligned["value"], aligned["variance"], tie_background(measured, rest, atoms)
+        )
+    return areal, covariance, atoms

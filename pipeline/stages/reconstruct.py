@@ -1,0 +1,105 @@
+"""Stage ``reconstruct``: element sinograms → densities, deviation and particle."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.composition.deviation import (
+    ColumnDensities,
+    Composition,
+    DeviationSolver,
+    RatioSolver,
+    reconstruct_deviation,
+    reconstruct_ratio,
+)
+from pipeline.config import DeviationSettings, RatioSettings
+from pipeline.config import ReconstructStage as Settings
+from pipeline.io.stores import NamedArray, Store, read_store, write_store
+from pipeline.stages.context import StageContext
+from pipeline.units import NM_PER_UM
+
+
+def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
+    """Reconstruct, write."""
+    store = read_store(inputs["decompose"])
+    data = column_densities(store)
+    result = solve(data, settings, context, start=None, with_metals=True, label="reconstruct")
+    context.log(
+        f"reference TM/O {result.reference_tm_o:.4f} of nominal; particle {int(result.particle.sum())} voxels; "
+        + ", ".join(f"{name} {value:.4g}" for name, value in result.record.items())
+    )
+    volume = ("z", "y", "x")
+    write_store(
+        outputs["store"],
+        {
+            "elements": NamedArray(result.elements, ("element", *volume), "1"),
+            "total": NamedArray(result.total, volume, "1"),
+            "difference": NamedArray(result.difference, volume, "1"),
+            "deviation": NamedArray(result.deviation, volume, "1"),
+            "particle": NamedArray(result.particle, volume, "1"),
+        },
+        provenance=context.provenance(inputs),
+        attributes={
+            "elements": store.attributes["elements"],
+            "atoms": store.attributes["atoms"],
+            "pixel_nm": store.attributes["pixel_nm"],
+            "n_tilt": int(data.tilt_deg.size),
+            "tilt_range_deg": [float(data.tilt_deg.min()), float(data.tilt_deg.max())],
+            "reference_tm_o": result.reference_tm_o,
+            "solver": result.record | {"method": settings.solver.method},
+        },
+    )
+
+
+def column_densities(store: Store) -> ColumnDensities:
+    """Element sinograms of a decomposed store."""
+    return ColumnDensities(
+        areal=store["areal"],
+        covariance=store["covariance"],
+        tilt_deg=store["tilt_deg"],
+        atoms=np.array(store.attributes["atoms"], np.float64),
+        pixel_um=float(store.attributes["pixel_nm"]) / NM_PER_UM,
+    )
+
+
+def solve(
+    data: ColumnDensities,
+    settings: Settings,
+    context: StageContext,
+    *,
+    start: Composition | None,
+    with_metals: bool,
+    label: str,
+) -> Composition:
+    """Run the configured method; used for the sample and, with a start, for its noise replicates."""
+    reference = 1.0 if settings.reference == "nominal" else None
+    progress = context.progress(label)
+    chosen: DeviationSettings | RatioSettings = settings.solver
+    if isinstance(chosen, DeviationSettings):
+        return reconstruct_deviation(
+            data,
+            solver=DeviationSolver(
+                iterations=chosen.iterations,
+                tv_weight=chosen.tv_weight,
+                l1_weight=chosen.l1_weight,
+                element_iterations=chosen.element_iterations,
+                element_tv_weight=chosen.element_tv_weight,
+                psf_px=chosen.psf_px,
+            ),
+            reference_tm_o=reference,
+            start=start,
+            with_metals=with_metals,
+            on_progress=progress,
+        )
+    return reconstruct_ratio(
+        data,
+        solver=RatioSolver(
+            algorithm=chosen.algorithm,
+            backend=chosen.backend,
+            iterations=chosen.iterations,
+            smoothing_px=chosen.smoothing_px,
+        ),
+        reference_tm_o=reference,
+        threads=context.threads,
+        on_progress=progress,
+    )
