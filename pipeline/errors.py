@@ -15,7 +15,7 @@ class PipelineError(Exception):
     """
 
     def __init__(self, name: str, *, expected: str, got: str, fix: str) -> None:
-        self.name, self.expected, self.got, self.fix = name, expected, got, fix
+        self.subject, self.expected, self.got, self.fix = name, expected, got, fix
         super().__init__(f"{name}: expected {expected}, got {got}. Likely fix: {fix}")
 
 

@@ -22,9 +22,13 @@ from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.reconstruct.total_variation import gradient_noise, total_variation
 from pipeline.segment.particle import particle_mask
 
-DIFFERENCE_TV_PER_NOISE = 0.8
-DIFFERENCE_L1_PER_NOISE = 0.25
+DIFFERENCE_TV_PER_NOISE = 1.2
+DIFFERENCE_L1_PER_NOISE = 0.2
 """Default weights of the deviation reconstruction, in units of the gradient's noise."""
+
+MODEL_ERROR_PX = 0.15
+"""How well a grid of voxels can represent the path length of a ray, pixels: added in quadrature to the noise of the densities.
+Without it bright data are fitted to a precision that the model does not have, which slows convergence and gains nothing."""
 
 OnProgress = Callable[[int, int], None]
 
@@ -142,6 +146,7 @@ def reconstruct_deviation(
 
     def density(coefficients: Float64Array, support: BoolArray, begin: FloatArray | None, name: str) -> FloatArray:
         values, weights = data.sinogram(coefficients)
+        weights = weights / (1 + np.float32(MODEL_ERROR_PX**2) * weights)
         noise = gradient_noise(weights, geometry, support)
         result = total_variation(
             values,

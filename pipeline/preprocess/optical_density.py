@@ -78,18 +78,18 @@ def flat_for_frames(series: TiltSeries, dark: FloatArray, *, flat_field: str) ->
 def hot_pixels(frames: np.ndarray, *, sigma: float, saturation: float) -> tuple[BoolArray, BoolArray]:
     """Find hot or dead pixels and zingers, and saturated pixels, in one frame or flat.
 
-    A pixel is marked when it departs from the median of its 3 × 3 neighbourhood by more than ``sigma`` standard deviations
-    of the counting noise plus what the neighbourhood itself varies by, so that edges of the sample stay.
+    A pixel is marked when it lies more than ``sigma`` standard deviations of the counting noise above the second largest, or
+    below the second smallest, of its eight neighbours: it then belongs to neither side of any edge, and a bad neighbour does
+    not hide it.
     """
     frame = frames.astype(np.float32)
     saturated = frame >= saturation
     ring = np.ones((3, 3), bool)
     ring[1, 1] = False
-    median = scipy.ndimage.median_filter(frame, footprint=ring, mode="reflect")
-    # Median absolute deviation of the ring: half of the neighbours may be bad, too, and edges raise it.
-    spread = scipy.ndimage.median_filter(np.abs(frame - median), footprint=ring, mode="reflect")
-    limit = sigma * np.sqrt(np.maximum(median, 1)) + 3 * spread
-    return (np.abs(frame - median) > limit) & ~saturated, saturated
+    high = scipy.ndimage.rank_filter(frame, -2, footprint=ring, mode="reflect")
+    low = scipy.ndimage.rank_filter(frame, 1, footprint=ring, mode="reflect")
+    hot = (frame - high > sigma * np.sqrt(np.maximum(high, 1))) | (low - frame > sigma * np.sqrt(np.maximum(low, 1)))
+    return hot & ~saturated, saturated
 
 
 def optical_density(
@@ -168,9 +168,8 @@ def optical_density(
 def air_levels(value: FloatArray) -> tuple[Float64Array, BoolArray]:
     """Optical density of the empty region of each frame, and whether one was found.
 
-    The air is the lowest population of a frame's optical density that touches the left or right margin: pixels within the
-    noise of the lowest tenth's median, next to the border. A frame whose margins hold less than 2 % of the pixels as air
-    has none.
+    The air is what lies within the noise of the lowest level of the smoothed frame and reaches its margin. A frame has
+    none if less than 2 % of its pixels do or if these are not level (to the noise, or 0.01): the sample fills the frame.
 
     Parameters
     ----------
@@ -190,11 +189,12 @@ def air_levels(value: FloatArray) -> tuple[Float64Array, BoolArray]:
         smooth = scipy.ndimage.uniform_filter(filled.astype(np.float32), 5, mode="nearest")
         low = float(np.percentile(smooth, 5))
         noise = 1.4826 * float(np.median(np.abs(filled - smooth)))
-        air = np.abs(smooth - low) < 3 * max(noise, 1e-4)
+        air = smooth < low + 3 * noise / 5
         labels, _ = scipy.ndimage.label(air)
         touching = np.unique(np.concatenate([labels[:, 0], labels[:, -1], labels[0], labels[-1]]))
         region = np.isin(labels, touching[touching > 0]) & np.isfinite(frame)
-        if region.sum() >= 0.02 * n_y * n_x:
+        level_enough = region.any() and float(np.std(smooth[region])) < max(2 * noise / 5, 0.01)
+        if level_enough and region.sum() >= 0.02 * n_y * n_x:
             level[i], found[i] = float(np.median(frame[region])), True
     return level, found
 

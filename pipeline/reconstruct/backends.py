@@ -55,7 +55,7 @@ def reconstruct(
     """
     if backend == "oxytomo":
         if algorithm == "fbp":
-            return filtered_backprojection(projections, geometry, threads=threads)
+            return filtered_backprojection(projections, geometry)
         if algorithm == "sirt":
             return sirt(projections, geometry, iterations=iterations, nonnegative=nonnegative, on_iteration=on_iteration)
         support: BoolArray = np.ones((projections.shape[1], geometry.n_y, geometry.n_x), bool)
@@ -180,5 +180,5 @@ def _gridrec_gain(tomopy: object, n: int, theta: np.ndarray, weights: np.ndarray
     middle = x**2 + y**2 < (radius / 2) ** 2
     # What a perfect filtered back-projection of this tilt range gives in the middle of the disc.
     geometry = TiltGeometry.square(np.rad2deg(theta), n)
-    perfect = filtered_backprojection(np.tile(chord, (theta.size, 1, 1)), geometry, threads=1)
+    perfect = filtered_backprojection(np.tile(chord, (theta.size, 1, 1)), geometry)
     return float(disc[0][middle].mean() / perfect[0][middle].mean())

@@ -22,27 +22,26 @@ def ramp_response(n_padded: int) -> FloatArray:
     return scipy.fft.rfft(kernel).real.astype(np.float32)
 
 
-def filter_projections(projections: FloatArray, weights_rad: np.ndarray, *, threads: int) -> FloatArray:
+def filter_projections(projections: FloatArray, weights_rad: np.ndarray) -> FloatArray:
     """Ramp-filter each row and multiply by the tilt's weight; rows are zero-padded to twice their length."""
     n_s = projections.shape[-1]
     n_padded = scipy.fft.next_fast_len(2 * n_s, real=True)
     response = ramp_response(n_padded)
     filtered = np.empty(projections.shape, np.float32)
     for t in range(projections.shape[0]):  # one tilt at a time bounds the memory of the padded spectrum
-        spectrum = scipy.fft.rfft(projections[t], n_padded, axis=-1, workers=threads)
+        spectrum = scipy.fft.rfft(projections[t], n_padded, axis=-1)
         spectrum *= response * np.float32(weights_rad[t])
-        filtered[t] = scipy.fft.irfft(spectrum, n_padded, axis=-1, workers=threads)[:, :n_s]
+        filtered[t] = scipy.fft.irfft(spectrum, n_padded, axis=-1)[:, :n_s]
     return filtered
 
 
-def filtered_backprojection(projections: FloatArray, geometry: TiltGeometry, *, threads: int) -> FloatArray:
+def filtered_backprojection(projections: FloatArray, geometry: TiltGeometry) -> FloatArray:
     """Reconstruct a volume by filtered back-projection.
 
     Parameters
     ----------
     projections : (n_tilt, n_z, n_s) float32, line integrals in unit · pixel
     geometry : the scan
-    threads : threads for the Fourier transforms
 
     Returns
     -------
@@ -57,6 +56,6 @@ def filtered_backprojection(projections: FloatArray, geometry: TiltGeometry, *, 
     n_z = projections.shape[1]
     volume = np.empty((n_z, geometry.n_y, geometry.n_x), np.float32)
     for z in range(0, n_z, SLICES):
-        slab = filter_projections(projections[:, z : z + SLICES], weights, threads=threads)
+        slab = filter_projections(projections[:, z : z + SLICES], weights)
         volume[z : z + SLICES] = from_blocks(backproject_linear(sinogram_blocks(slab), geometry), slab.shape[1])
     return volume

@@ -24,7 +24,10 @@ from pipeline.reconstruct.geometry import TiltGeometry
 SLICES: Final = 64
 """Slices per block: 256 bytes of float32, four cache lines."""
 TILE: Final = 8
-STRIPE: Final = 16
+TILTS: Final = 8
+"""Back-projection works on TILE × TILE pixels and TILTS tilts at a time: their detector lines stay in the first cache."""
+STRIPE: Final = 8
+"""Forward projection works on so many lines of the volume at a time."""
 
 
 def to_blocks(array: FloatArray) -> FloatArray:
@@ -78,7 +81,7 @@ def adjoint(sinogram: FloatArray, geometry: TiltGeometry) -> FloatArray:
     _check(sinogram, (geometry.n_tilt, geometry.n_columns), "sinogram")
     theta = np.deg2rad(geometry.tilt_deg)
     cos, sin = np.cos(theta), np.sin(theta)
-    return _backproject(sinogram, geometry, cos, sin, np.maximum(np.abs(cos), np.abs(sin)))
+    return _backproject(sinogram, geometry, cos, sin, 1 / np.maximum(np.abs(cos), np.abs(sin)))
 
 
 def backproject_linear(sinogram: FloatArray, geometry: TiltGeometry) -> FloatArray:
@@ -89,11 +92,12 @@ def backproject_linear(sinogram: FloatArray, geometry: TiltGeometry) -> FloatArr
 
 
 def _backproject(
-    sinogram: FloatArray, geometry: TiltGeometry, cos: np.ndarray, sin: np.ndarray, width: np.ndarray
+    sinogram: FloatArray, geometry: TiltGeometry, cos: np.ndarray, sin: np.ndarray, narrow: np.ndarray
 ) -> FloatArray:
+    """Gather over tilts with triangles of half width 1 / ``narrow`` columns and unit area."""
     volume = np.empty((sinogram.shape[0], geometry.n_y, geometry.n_x, SLICES), np.float32)
     _gather_tilts(
-        sinogram, cos, sin, width, geometry.axis_column, geometry.centre_y, geometry.centre_x, volume
+        sinogram, cos, sin, narrow, geometry.axis_column, geometry.centre_y, geometry.centre_x, volume
     )
     return volume
 
@@ -198,7 +202,7 @@ def _forward(volume, cos, sin, axis_column, centre_y, centre_x, sinogram):  # ty
 
 
 @njit(parallel=True, cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _gather_tilts(sinogram, cos, sin, width, axis_column, centre_y, centre_x, volume):  # type: ignore[no-untyped-def]
+def _gather_tilts(sinogram, cos, sin, narrow, axis_column, centre_y, centre_x, volume):  # type: ignore[no-untyped-def]
     n_block, n_y, n_x, _ = volume.shape
     n_tilt, n_s = sinogram.shape[1], sinogram.shape[2]
     tiles_y, tiles_x = (n_y + TILE - 1) // TILE, (n_x + TILE - 1) // TILE
@@ -213,8 +217,8 @@ def _gather_tilts(sinogram, cos, sin, width, axis_column, centre_y, centre_x, vo
         first = np.empty(4, np.float32)
         second = np.empty(4, np.float32)
         volume[block, y0:y1, x0:x1] = np.float32(0)
-        for t0 in range(0, n_tilt, 16):
-            t1 = min(t0 + 16, n_tilt)
+        for t0 in range(0, n_tilt, TILTS):
+            t1 = min(t0 + TILTS, n_tilt)
             for y in range(y0, y1):
                 for x in range(x0, x1):
                     out = volume[block, y, x]
@@ -226,9 +230,9 @@ def _gather_tilts(sinogram, cos, sin, width, axis_column, centre_y, centre_x, vo
                             i = math.floor(s)
                             if -1 <= i < n_s:
                                 f = s - i
-                                c = width[t]
-                                g0 = max(0.0, 1.0 - f / c) / c
-                                g1 = max(0.0, 1.0 - (1.0 - f) / c) / c
+                                w = narrow[t]
+                                g0 = max(0.0, 1.0 - f * w) * w
+                                g1 = max(0.0, 1.0 - (1.0 - f) * w) * w
                                 if i < 0:
                                     i, g0, g1 = 0, g1, 0.0
                                 elif i == n_s - 1:

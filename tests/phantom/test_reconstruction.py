@@ -31,14 +31,14 @@ def inside(*, radius: float, x: float = 9, y: float = -6) -> np.ndarray:
 
 def test_fbp_is_quantitative_over_a_half_turn() -> None:
     volume = filtered_backprojection(
-        disc_projections(HALF_TURN), TiltGeometry.square(HALF_TURN, N), threads=1
+        disc_projections(HALF_TURN), TiltGeometry.square(HALF_TURN, N)
     )
     assert volume[0][inside(radius=20)].mean() == pytest.approx(1, abs=2e-3)
     assert np.abs(volume[0][~inside(radius=30) & (np.hypot(*np.mgrid[-47.5:48.5, -47.5:48.5]) < 45)]).max() < 0.06
 
 
 def test_fbp_of_a_wedge_keeps_the_share_of_angles_it_saw() -> None:
-    volume = filtered_backprojection(disc_projections(WEDGE), TiltGeometry.square(WEDGE, N), threads=1)
+    volume = filtered_backprojection(disc_projections(WEDGE), TiltGeometry.square(WEDGE, N))
     # 66 tilts in 2° steps stand for 132° of 180°; the middle of a disc sees the mean over angles.
     assert volume[0][inside(radius=8)].mean() == pytest.approx(132 / 180, abs=0.02)
 
@@ -46,8 +46,8 @@ def test_fbp_of_a_wedge_keeps_the_share_of_angles_it_saw() -> None:
 def test_fbp_is_linear(rng: np.random.Generator) -> None:
     geometry = TiltGeometry.square(WEDGE, 32)
     a, b = (rng.standard_normal((WEDGE.size, 2, 32), dtype=np.float32) for _ in range(2))
-    both = filtered_backprojection(a + 2 * b, geometry, threads=1)
-    apart = filtered_backprojection(a, geometry, threads=1) + 2 * filtered_backprojection(b, geometry, threads=1)
+    both = filtered_backprojection(a + 2 * b, geometry)
+    apart = filtered_backprojection(a, geometry) + 2 * filtered_backprojection(b, geometry)
     np.testing.assert_allclose(both, apart, atol=1e-5)
 
 
@@ -83,7 +83,7 @@ def test_tv_recovers_a_disc_from_a_wedge_where_fbp_cannot() -> None:
         tolerance=1e-6,
     )
     truth = inside(radius=25).astype(np.float32)
-    fbp = filtered_backprojection(projections, geometry, threads=1)[0]
+    fbp = filtered_backprojection(projections, geometry)[0]
     error, fbp_error = (np.sqrt(np.mean((v - truth) ** 2)) for v in (result.volume[0], fbp))
     assert error < 0.09  # the partial pixels of the rim alone make 0.06
     assert error < fbp_error / 2

@@ -1,0 +1,48 @@
+"""``oxytomo check``: validate a configuration and its raw files, and say what would run."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from pipeline.cli.run import available_cores
+from pipeline.config import load_config
+from pipeline.config.plan import STAGES, results_folder
+from pipeline.stages.check import check_project, describe
+from pipeline.stages.results_folder import check_writable
+
+DESCRIPTION = """\
+Validate a configuration and its raw files: tilt angles, energies, flat frames, formula, results folder.
+Says what would run and how much memory, disk and time it needs. Nothing is computed."""
+EXAMPLES = """\
+examples:
+  oxytomo check my.yaml && oxytomo run my.yaml"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments of the command."""
+    parser.add_argument("config", type=Path, metavar="X.yaml", help="the configuration")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check and report; returns 0, or 2 with one line for each problem."""
+    project = load_config(arguments.config)
+    checked = check_project(project, read_flats=True)
+    for branch in checked.branches:
+        sys.stdout.write(f"{branch.sample}: {branch.branch}\n")
+        for name, facts in branch.series.items():
+            sys.stdout.write(f"  {name:<8} {describe(facts)}\n")
+        sys.stdout.write(f"  runs: {', '.join((*STAGES[branch.branch], 'report'))}\n")
+        if branch.needs is not None:
+            sys.stdout.write(f"  needs: {branch.needs.describe(available_cores())}\n")
+    sys.stdout.flush()
+    for warning in checked.warnings:
+        sys.stderr.write(f"oxytomo: warning: {warning}\n")
+    for problem in checked.problems:
+        sys.stderr.write(f"oxytomo: error: {problem}\n")
+    if checked.problems:
+        return 2
+    folder = results_folder(project)
+    if folder.exists():
+        check_writable(folder)
+    sys.stdout.write(f"ready to run; results go to {folder}\n")
+    return 0

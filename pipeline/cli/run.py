@@ -1,0 +1,161 @@
+"""``oxytomo run``: check a configuration and run the workflow on it."""
+
+import argparse
+import errno
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Sequence
+from contextlib import suppress
+from pathlib import Path
+
+from pipeline.cli.stage import ERROR_PREFIX, folder_error
+from pipeline.config import ProjectConfig, load_config
+from pipeline.config.plan import results_folder
+from pipeline.errors import ConfigError
+from pipeline.stages.check import require_valid
+from pipeline.stages.progress import format_duration
+from pipeline.stages.results_folder import claim, outdated_stores
+from pipeline.stages.run_lock import run_lock
+
+DESCRIPTION = """\
+Run the workflow on a configuration. What is complete and unchanged is not repeated: after a changed setting
+only the stages that depend on it run, and after an interruption the same command continues."""
+EXAMPLES = """\
+examples:
+  oxytomo run configs/demo.yaml
+  oxytomo run my.yaml --cores 8
+  oxytomo run my.yaml --dry-run                 only say what would run
+  oxytomo run my.yaml --profile profiles/slurm  on a cluster"""
+
+_NEARLY_FULL_BYTES = 2**20
+_PATIENCE_S = 10.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments of the command."""
+    parser.add_argument("config", type=Path, metavar="X.yaml", help="the configuration")
+    parser.add_argument("--cores", type=int, default=None, help="cores to use; default: all")
+    parser.add_argument(
+        "--profile", type=Path, default=None, metavar="DIR", help="a Snakemake profile, e.g. profiles/slurm"
+    )
+    parser.add_argument("--dry-run", action="store_true", help="say what would run, and why, and stop")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Check the configuration and run Snakemake on it; returns the exit code."""
+    if arguments.cores is not None and arguments.cores < 1:
+        raise ConfigError(
+            "--cores", expected="1 or more", got=str(arguments.cores), fix="leave it out: all cores"
+        )
+    project = load_config(arguments.config)
+    folder = results_folder(project)
+    for warning in require_valid(project):
+        sys.stderr.write(f"oxytomo: warning: {warning}\n")
+    if arguments.dry_run:
+        return _dry_run(arguments, project, folder)
+    claim(folder, project)
+    started = time.time()
+    with run_lock(folder) as descriptor:
+        command = snakemake_command(arguments, folder, outdated_stores(folder, project))
+        code = _call(command, descriptor)
+    if code == 0:
+        _say_where(project, folder, time.time() - started)
+        return 0
+    return _explain_failure(folder, started)
+
+
+def snakemake_command(arguments: argparse.Namespace, directory: Path, outdated: Sequence[str]) -> list[str]:
+    """Return the Snakemake call; its records live in the results folder and travel with the results."""
+    snakefile = Path(__file__).resolve().parents[1] / "workflow" / "Snakefile"
+    command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(snakefile)]
+    command += ["--configfile", str(arguments.config.resolve()), "--config", "results=."]
+    command += ["--directory", str(directory), "--rerun-incomplete", "--nolock"]
+    if outdated:
+        command += ["--forcerun", *outdated]
+    if arguments.profile is not None:
+        command += ["--profile", str(_profile(arguments.profile))]
+    if arguments.cores is not None or arguments.profile is None:
+        command += ["--cores", str(arguments.cores or available_cores())]
+    return command
+
+
+def available_cores() -> int:
+    """Return the number of cores this process may use."""
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
+
+
+def _profile(path: Path) -> Path:
+    """Return a profile folder after checking that it is one."""
+    if not (path / "config.yaml").is_file():
+        raise ConfigError(
+            "--profile", expected="a folder with config.yaml", got=str(path), fix="give e.g. profiles/local"
+        )
+    return path.resolve()
+
+
+def _dry_run(arguments: argparse.Namespace, project: ProjectConfig, folder: Path) -> int:
+    """Let Snakemake say what would run; nothing is written into a folder that does not exist."""
+    with tempfile.TemporaryDirectory() as empty:
+        directory = folder if folder.is_dir() else Path(empty)
+        command = snakemake_command(arguments, directory, outdated_stores(folder, project))
+        return 1 if subprocess.run([*command, "--dry-run", "--quiet", "host"], check=False).returncode else 0
+
+
+def _call(command: list[str], lock_descriptor: int) -> int:
+    """Run Snakemake in a process group of its own; stopping this command stops the whole group."""
+    child = subprocess.Popen(
+        [*command, "--quiet", "host", "reason", "rules"], pass_fds=(lock_descriptor,), start_new_session=True
+    )
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        signal.signal(number, _interrupt)
+    try:
+        return child.wait()
+    except KeyboardInterrupt:
+        _stop(child)
+        raise
+
+
+def _interrupt(_number: int, _frame: object) -> None:
+    raise KeyboardInterrupt
+
+
+def _stop(child: subprocess.Popen[bytes]) -> None:
+    """Ask a process group to end, and end it if it does not."""
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
+        with suppress(ProcessLookupError):
+            os.killpg(child.pid, number)
+        with suppress(subprocess.TimeoutExpired):
+            child.wait(timeout=_PATIENCE_S)
+            return
+
+
+def _say_where(project: ProjectConfig, folder: Path, seconds: float) -> None:
+    """Say where the results are."""
+    sys.stdout.write(f"\ndone in {format_duration(seconds)}; results in {folder}\n")
+    for sample in project.samples:
+        sys.stdout.write(f"  {sample}: report {folder / sample / 'report.html'}\n")
+
+
+def _explain_failure(folder: Path, started: float) -> int:
+    """Repeat at the end what a user can correct; returns 2 for that, 1 for a fault of the program."""
+    logs = [log for log in sorted(folder.glob("logs/**/*.log")) if log.stat().st_mtime >= started - 1]
+    errors = [line for log in logs for line in _last_line(log) if line.startswith(ERROR_PREFIX)]
+    if not errors and shutil.disk_usage(folder).free < _NEARLY_FULL_BYTES:
+        full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
+        errors = [f"{ERROR_PREFIX}{folder_error(full, str(folder))}"]
+    if errors:
+        sys.stderr.write("\n" + "\n".join(dict.fromkeys(errors)) + "\n")
+        return 2
+    sys.stderr.write(f"\noxytomo: the run failed; the logs are in {folder / 'logs'}\n")
+    return 1
+
+
+def _last_line(log: Path) -> list[str]:
+    """Return the last line of a log that is not empty, if there is one."""
+    lines = [line for line in log.read_text(encoding="utf-8", errors="replace").splitlines() if line.strip()]
+    return lines[-1:]

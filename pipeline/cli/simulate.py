@@ -1,0 +1,230 @@
+"""``oxytomo simulate``: write a simulated acquisition with its truth and a configuration."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import yaml
+
+from pipeline.arrays import Float64Array
+from pipeline.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from pipeline.simulate.acquisition import Acquisition
+    from pipeline.simulate.phantoms import Phantom
+
+DESCRIPTION = """\
+Write a simulated dual-energy acquisition of a cathode particle: raw files in the Data Exchange format, the
+truth (truth.npz: true densities, deviation and shifts), and a configuration that is ready to run."""
+EXAMPLES = """\
+examples:
+  oxytomo simulate demo
+  oxytomo simulate null --uniform               a particle without deviation: everything found in it is false
+  oxytomo simulate quick --size 48 --tilts 33 --photons 1e5 --elements O Ni"""
+
+FORMULA = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}
+DENSITY_G_CM3 = 4.2
+EDGES = {
+    "O": ("K", 525.0, 540.0),
+    "Mn": ("L", 636.0, 645.0),
+    "Co": ("L", 772.0, 788.0),
+    "Ni": ("L", 846.0, 866.0),
+}
+"""Edge and the energies below and on it, in eV."""
+TILT_LIMIT_DEG = 65.0
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments of the command."""
+    add = parser.add_argument
+    add("folder", type=Path, metavar="OUT_DIR", help="folder for raw/, truth.npz and config.yaml")
+    add(
+        "--elements",
+        nargs="+",
+        default=list(EDGES),
+        metavar="EL",
+        help="edges to record, of O Mn Co Ni; default: all",
+    )
+    add("--size", type=int, default=96, help="detector pixels in each direction (default: %(default)s)")
+    add(
+        "--tilts",
+        type=int,
+        default=66,
+        help=f"tilts from -{TILT_LIMIT_DEG:g} to +{TILT_LIMIT_DEG:g} degrees (default: %(default)s)",
+    )
+    add(
+        "--photons",
+        type=float,
+        default=20000.0,
+        help="counts per pixel without sample (default: %(default)g)",
+    )
+    add("--pixel-nm", type=float, default=12.0, help="pixel size in nm (default: %(default)g)")
+    add(
+        "--diameter-nm",
+        type=float,
+        default=None,
+        help="diameter of the particle in nm; default: 0.7 of the field",
+    )
+    add(
+        "--jitter-px",
+        type=float,
+        default=1.0,
+        help="random shift of each frame in pixels (default: %(default)g)",
+    )
+    add("--seed", type=int, default=0, help="seed of the random numbers (default: %(default)s)")
+    add("--uniform", action="store_true", help="a particle of one composition, without domains and rim")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Simulate and write; returns the exit code."""
+    _check(arguments)
+    from pipeline.io.readers.data_exchange import write_data_exchange
+    from pipeline.simulate.acquisition import simulate_acquisition, truth_arrays
+
+    rng = np.random.default_rng(arguments.seed)
+    series, truth = simulate_acquisition(
+        _phantom(arguments, rng),
+        _acquisition(arguments),
+        formula=FORMULA,
+        density_g_cm3=DENSITY_G_CM3,
+        rng=rng,
+    )
+    folder: Path = arguments.folder
+    try:
+        (folder / "raw").mkdir(parents=True, exist_ok=True)
+        for name, recorded in series.items():
+            write_data_exchange(folder / "raw" / raw_name(name), recorded)
+        np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth_arrays(truth))
+        (folder / "config.yaml").write_text(configuration(arguments.elements), encoding="utf-8")
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(
+            str(folder),
+            expected="a folder that may be written",
+            got=error.strerror or str(error),
+            fix="choose another",
+        ) from error
+    sys.stdout.write(f"{len(series)} tilt series in {folder / 'raw'}, truth in {folder / 'truth.npz'}\n")
+    sys.stdout.write(f"next: oxytomo run {folder / 'config.yaml'}\n")
+    return 0
+
+
+def raw_name(series: str) -> str:
+    """Return the file name of a series: ``Mn_pre`` is in ``Mn_L_pre.h5``."""
+    element, side = series.split("_")
+    return f"{element}_{EDGES[element][0]}_{side}.h5"
+
+
+def configuration(elements: list[str]) -> str:
+    """Return a configuration for the simulated files."""
+    edges = {
+        element: {side: f"raw/{raw_name(f'{element}_{side}')}" for side in ("pre", "post")}
+        for element in elements
+    }
+    composition = {"edges": edges, "formula": FORMULA, "density_g_cm3": DENSITY_G_CM3}
+    text = yaml.safe_dump({"samples": {"particle": {"composition": composition}}}, sort_keys=False)
+    return f"# Simulated acquisition; the truth is in truth.npz.\nresults: results\n{text}"
+
+
+def tilt_order_deg(n_tilts: int) -> Float64Array:
+    """Return the tilts as microscopes record them: from near 0 out to one end, then to the other.
+
+    Parameters
+    ----------
+    n_tilts : number of tilts between both ends
+
+    Returns
+    -------
+    (n_tilts,) float64, degrees
+    """
+    tilts = np.linspace(-TILT_LIMIT_DEG, TILT_LIMIT_DEG, n_tilts)
+    return np.concatenate([tilts[tilts >= 0], tilts[tilts < 0][::-1]])
+
+
+def _phantom(arguments: argparse.Namespace, rng: np.random.Generator) -> "Phantom":
+    """Return the particle."""
+    from pipeline.simulate.particles import cathode_particle, uniform_particle
+
+    diameter_nm = arguments.diameter_nm or 0.7 * arguments.size * arguments.pixel_nm
+    if arguments.uniform:
+        return uniform_particle(
+            rng=rng,
+            formula=FORMULA,
+            diameter_nm=diameter_nm,
+            n_pores=6,
+            n_cracks=1,
+            void_radius_nm=0.06 * diameter_nm,
+        )
+    return cathode_particle(
+        rng=rng,
+        formula=FORMULA,
+        diameter_nm=diameter_nm,
+        n_oxygen_poor=8,
+        n_oxygen_rich=8,
+        n_pores=6,
+        n_cracks=1,
+        rim_nm=0.0,
+        void_radius_nm=0.06 * diameter_nm,
+        deviation=(0.1, 0.25),
+    )
+
+
+def _acquisition(arguments: argparse.Namespace) -> "Acquisition":
+    """Return how the particle is recorded."""
+    from pipeline.simulate.acquisition import Acquisition
+
+    energies = {}
+    for element in arguments.elements:
+        _, energies[f"{element}_pre"], energies[f"{element}_post"] = EDGES[element]
+    return Acquisition(
+        energies_ev=energies,
+        tilt_deg=tilt_order_deg(arguments.tilts),
+        n_rows=arguments.size,
+        n_cols=arguments.size,
+        pixel_nm=arguments.pixel_nm,
+        magnification_spread=0.004,
+        jitter_px=arguments.jitter_px,
+        drift_px=1.0,
+        psf_px=0.6,
+        subsamples=2,
+        photons_per_pixel=arguments.photons,
+        dark_level=100.0,
+        beam_structure=0.05,
+        i0_drift=0.01,
+        hot_fraction=1e-4,
+        n_flat=10,
+        n_dark=5,
+        noise=True,
+        truth_subsamples=3,
+    )
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse sizes and numbers that make no acquisition."""
+    unknown = [element for element in arguments.elements if element not in EDGES]
+    if unknown or "O" not in arguments.elements or len(set(arguments.elements)) < 2:
+        raise ConfigError(
+            "--elements",
+            expected=f"O and at least one more of {', '.join(EDGES)}",
+            got=" ".join(arguments.elements),
+            fix="give e.g. --elements O Mn Ni",
+        )
+    limits = {
+        "--size": (arguments.size, 16, 4096),
+        "--tilts": (arguments.tilts, 3, 2000),
+        "--photons": (arguments.photons, 1, 1e9),
+        "--pixel-nm": (arguments.pixel_nm, 0.01, 1e5),
+        "--jitter-px": (arguments.jitter_px, 0, arguments.size / 8),
+        "--seed": (arguments.seed, 0, 2**32),
+    }
+    field_nm = arguments.size * arguments.pixel_nm
+    if arguments.diameter_nm is not None:
+        limits["--diameter-nm"] = (arguments.diameter_nm, 0.05 * field_nm, 0.95 * field_nm)
+    for name, (value, low, high) in limits.items():
+        if not low <= value <= high:
+            raise ConfigError(
+                name, expected=f"{low:g} to {high:g}", got=f"{value:g}", fix="correct the option"
+            )

@@ -1,0 +1,176 @@
+"""``oxytomo stage``: run one stage on given inputs; the workflow's rules call this command."""
+
+import argparse
+import errno
+import importlib
+import json
+import os
+import resource
+import sys
+import time
+import traceback
+import warnings
+from collections.abc import Sequence
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any, TextIO
+
+from pydantic import ValidationError
+
+from pipeline.config import config_error
+from pipeline.errors import ConfigError, PipelineError, StoreError
+from pipeline.stages.context import StageContext
+from pipeline.stages.progress import format_duration
+from pipeline.stages.versions import STAGE_VERSIONS
+
+DESCRIPTION = (
+    "Run one stage on given inputs. The rules of the workflow call this command; you rarely need to."
+)
+EXAMPLES = """\
+example:
+  oxytomo stage classify --in reconstruct=r.zarr uncertainty=u.zarr --out store=classify.zarr \\
+    --spec '{"version": 1, "settings": {"threshold": 0.05, "confidence": 0.95}}'"""
+
+ERROR_PREFIX = "oxytomo: error: "
+"""Starts the line of a user's error, on standard error and at the end of a log."""
+
+FOLDER_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
+_THREAD_VARIABLES = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments of the command."""
+    parser.add_argument("name", help=f"one of {', '.join(STAGE_VERSIONS)}")
+    parser.add_argument("--in", dest="inputs", metavar="KEY=PATH", nargs="*", action="extend", default=[])
+    parser.add_argument(
+        "--out", dest="outputs", metavar="KEY=PATH", nargs="+", action="extend", required=True
+    )
+    parser.add_argument("--spec", required=True, metavar="JSON", help='{"version": …, "settings": {…}}')
+    parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--log", type=Path, default=None, metavar="FILE")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run a stage; returns the exit code."""
+    log_file: TextIO | None = None
+    with ExitStack() as stack:
+        try:
+            if arguments.log is not None:
+                arguments.log.parent.mkdir(parents=True, exist_ok=True)
+                log_file = stack.enter_context(arguments.log.open("w", encoding="utf-8"))
+            _run_stage(arguments, log_file)
+        except PipelineError as error:
+            _write_everywhere(f"{ERROR_PREFIX}{error}\n", log_file)
+            return 2
+        except Exception as error:
+            if isinstance(error, OSError) and error.errno in FOLDER_TROUBLE:
+                _write_everywhere(f"{ERROR_PREFIX}{folder_error(error, arguments.outputs[0])}\n", log_file)
+                return 2
+            if log_file is not None:
+                log_file.write(traceback.format_exc())
+            raise
+    return 0
+
+
+def folder_error(error: OSError, fallback: str) -> StoreError:
+    """Return the one-line error for a folder that is full or may not be written."""
+    return StoreError(
+        str(error.filename or fallback),
+        expected="a folder with free space that may be written",
+        got=error.strerror or str(error),
+        fix="free disk space, or choose another 'results' folder",
+    )
+
+
+def _run_stage(arguments: argparse.Namespace, log_file: TextIO | None) -> None:
+    """Parse the arguments, import the stage and call it."""
+    stage = arguments.name
+    if stage not in STAGE_VERSIONS:
+        known = ", ".join(STAGE_VERSIONS)
+        raise ConfigError("stage", expected=f"one of {known}", got=repr(stage), fix="correct its name")
+    inputs = parse_keyed(arguments.inputs, default_key=None)
+    outputs = parse_keyed(arguments.outputs, default_key="store")
+    threads = max(1, arguments.threads)
+    for variable in _THREAD_VARIABLES:
+        os.environ[variable] = str(threads)
+    spec = _parsed_spec(stage, arguments.spec)
+    module = importlib.import_module(f"pipeline.stages.{stage}")
+    try:
+        settings = module.Settings.model_validate(spec)
+    except ValidationError as error:
+        raise config_error(error, spec, name=f"--spec of {stage}") from None
+    for path in outputs.values():
+        path.parent.mkdir(parents=True, exist_ok=True)
+    context = StageContext(
+        stage=stage,
+        version=STAGE_VERSIONS[stage],
+        threads=threads,
+        settings_json=spec,
+        log_file=log_file,
+        label=_label(stage, next(iter(outputs.values()))),
+    )
+    started = time.monotonic()
+    with warnings.catch_warnings():
+        warnings.simplefilter("default")
+        warnings.showwarning = lambda message, *_args, **_kwargs: context.log(f"warning: {message}")
+        module.run(inputs, outputs, settings, context)
+    duration = format_duration(time.monotonic() - started)
+    context.log(f"done in {duration}, peak memory {peak_memory_mb():.0f} MB")
+
+
+def _parsed_spec(stage: str, text: str) -> dict[str, Any]:
+    """Return the settings in a spec after checking that it is meant for this version."""
+    try:
+        spec = json.loads(text)
+        version, settings = spec["version"], dict(spec["settings"])
+    except (ValueError, KeyError, TypeError) as error:
+        expected = 'JSON like {"version": 1, "settings": {}}'
+        raise ConfigError("--spec", expected=expected, got=text[:60], fix="correct the text") from error
+    if version != STAGE_VERSIONS[stage]:
+        raise ConfigError(
+            "--spec",
+            expected=f"version {STAGE_VERSIONS[stage]} of the stage {stage}",
+            got=f"version {version}",
+            fix="run the workflow of the installed package",
+        )
+    return settings
+
+
+def parse_keyed(texts: Sequence[str], *, default_key: str | None) -> dict[str, Path]:
+    """Return ``key=path`` arguments as a mapping; a plain path gets ``default_key`` where there is one."""
+    paths: dict[str, Path] = {}
+    for text in texts:
+        key, separator, path = text.partition("=")
+        if not separator or not key.isidentifier():
+            if default_key is None:
+                raise ConfigError("--in", expected="key=path", got=text, fix="name the input")
+            key, path = default_key, text
+        if key in paths:
+            raise ConfigError(
+                "--in or --out", expected="every key once", got=f"'{key}' twice", fix="remove one"
+            )
+        paths[key] = Path(path)
+    return paths
+
+
+def peak_memory_mb() -> float:
+    """Return the largest memory this process has held, in MB."""
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def _label(stage: str, output: Path) -> str:
+    """Return how messages name this run: the stage, and the series for ``normalize``."""
+    return f"{stage} {output.stem}" if stage == "normalize" else stage
+
+
+def _write_everywhere(text: str, log_file: TextIO | None) -> None:
+    """Write to standard error and to the log where there is one; a full disk must not hide the message."""
+    sys.stderr.write(text)
+    sys.stderr.flush()
+    if log_file is not None:
+        try:
+            log_file.write(text)
+            log_file.flush()
+        except OSError as error:
+            sys.stderr.write(f"the log could not be written: {error.strerror}\n")

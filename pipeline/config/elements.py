@@ -1,0 +1,14 @@
+"""Symbols of the chemical elements, in the order of their atomic number."""
+
+_IN_ORDER = (
+    "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr "
+    "Rb Sr Y Zr Nb Mo Tc Ru Rh Pd Ag Cd In Sn Sb Te I Xe Cs Ba La Ce Pr Nd Pm Sm Eu Gd Tb Dy Ho Er Tm Yb Lu "
+    "Hf Ta W Re Os Ir Pt Au Hg Tl Pb Bi Po At Rn Fr Ra Ac Th Pa U"
+)
+SYMBOLS: tuple[str, ...] = tuple(_IN_ORDER.split())
+
+_ROWS = (("Sc", "Zn"), ("Y", "Cd"), ("Hf", "Hg"))
+TRANSITION_METALS: frozenset[str] = frozenset(
+    symbol for first, last in _ROWS for symbol in SYMBOLS[SYMBOLS.index(first) : SYMBOLS.index(last) + 1]
+)
+"""Elements that count as TM in TM/O (groups 3 to 12)."""

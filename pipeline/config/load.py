@@ -1,0 +1,124 @@
+"""Read a configuration file; everything wrong with it is one line that names the place."""
+
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from pipeline.config.project import ProjectConfig
+from pipeline.errors import ConfigError
+
+
+class _UniqueKeyLoader(yaml.SafeLoader):
+    """YAML's safe loader that refuses a key given twice."""
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Build a mapping whose keys differ."""
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = key_node.value
+            if key_node.tag != "tag:yaml.org,2002:merge" and key in seen:
+                raise yaml.constructor.ConstructorError(
+                    problem=f"the key '{key}' twice", problem_mark=key_node.start_mark
+                )
+            seen.add(key)
+        return super().construct_mapping(node, deep=deep)
+
+
+def load_config(path: Path) -> ProjectConfig:
+    """Read and validate a configuration file.
+
+    Paths of raw files are resolved relative to the file, ``results`` relative to the working directory.
+
+    Raises
+    ------
+    ConfigError
+        One line naming the place in the file: ``samples.a.composition.edges.Mn.pre``.
+    """
+    return parse_config(read_yaml(path), folder=path.resolve().parent, name=path.name)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping from a file."""
+    try:
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = "a folder" if path.is_dir() else (error.strerror or "an unreadable file").lower()
+        raise ConfigError(
+            str(path), expected="a configuration file", got=reason, fix="correct the path"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            str(path),
+            expected="a YAML text file",
+            got="bytes that are not UTF-8 text",
+            fix="give a configuration file",
+        ) from error
+    try:
+        data = yaml.load(text, Loader=_UniqueKeyLoader)  # a subclass of the safe loader
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise ConfigError(
+            place, expected="valid YAML", got=problem, fix="correct indentation or quotes there"
+        ) from error
+    if not isinstance(data, dict):
+        got = "an empty file" if data is None else type(data).__name__
+        raise ConfigError(
+            str(path), expected="a mapping with 'samples'", got=got, fix="start from configs/default.yaml"
+        )
+    return data
+
+
+def parse_config(data: Mapping[str, Any], *, folder: Path, name: str = "the configuration") -> ProjectConfig:
+    """Validate a configuration that is already a mapping.
+
+    Parameters
+    ----------
+    data : the configuration as YAML gives it
+    folder : folder that relative paths of raw files start from
+    name : how to call the configuration in errors
+    """
+    try:
+        return ProjectConfig.model_validate(dict(data), context={"folder": folder})
+    except ValidationError as error:
+        raise config_error(error, data, name=name) from None
+
+
+def config_error(error: ValidationError, data: Any, *, name: str) -> ConfigError:
+    """Turn a validation error into one line about its most telling problem."""
+    problems = error.errors(include_url=False)
+    first = next((problem for problem in problems if problem["type"] == "rejected"), problems[0])
+    context = first.get("ctx", {})
+    where = _place(first["loc"], data, missing=first["type"] == "missing")
+    more = f" ({len(problems) - 1} more after this one)" if len(problems) > 1 else ""
+    if first["type"] == "rejected":
+        where = ".".join(part for part in (where, context["key"]) if part)
+        return ConfigError(
+            where or name, expected=context["expected"], got=context["got"], fix=context["fix"] + more
+        )
+    if first["type"] == "missing":
+        return ConfigError(where, expected="a value", got="nothing", fix=f"add it to {name}{more}")
+    expected = first["msg"].removeprefix("Input should be ").removeprefix("Value should ").rstrip(".")
+    got = " ".join(repr(first["input"]).split())
+    got = got if len(got) <= 80 else got[:77] + "..."
+    return ConfigError(where or name, expected=expected, got=got, fix=f"correct it in {name}{more}")
+
+
+def _place(location: tuple[int | str, ...], data: Any, *, missing: bool) -> str:
+    """Return the dotted place of a problem, without the names of alternatives that are no keys."""
+    parts: list[str] = []
+    current = data
+    for index, part in enumerate(location):
+        absent = missing and index == len(location) - 1
+        if isinstance(current, Mapping) and part in current:
+            current = current[part]
+        elif isinstance(current, list | tuple) and isinstance(part, int):
+            current = current[part] if part < len(current) else None
+        elif not (isinstance(current, Mapping) and absent):
+            continue
+        parts.append(str(part))
+    return ".".join(parts)

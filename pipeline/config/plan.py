@@ -1,0 +1,165 @@
+"""What follows from a configuration: which series each branch has, and what each stage is given."""
+
+from pathlib import Path
+from typing import Any
+
+from pipeline.arrays import Quantity
+from pipeline.config.base import Settings
+from pipeline.config.project import (
+    ArealDensityConfig,
+    Branch,
+    CompositionConfig,
+    ProjectConfig,
+    SampleConfig,
+    TomogramConfig,
+)
+from pipeline.config.source import Source, source_files
+from pipeline.config.stage_settings import (
+    AlignStage,
+    ClassifyStage,
+    DecomposeStage,
+    ExportStage,
+    MeasureStage,
+    NormalizeStage,
+    ReconstructStage,
+    ReconstructTomogramStage,
+    ReportStage,
+    UncertaintyStage,
+)
+
+BranchConfig = CompositionConfig | ArealDensityConfig | TomogramConfig
+BRANCHES: tuple[Branch, ...] = ("composition", "areal_density", "tomogram")
+
+STAGES: dict[Branch, tuple[str, ...]] = {
+    "composition": (
+        "normalize",
+        "align",
+        "decompose",
+        "reconstruct",
+        "uncertainty",
+        "classify",
+        "measure",
+        "export_composition",
+    ),
+    "areal_density": ("normalize", "align", "decompose", "export_areal_density"),
+    "tomogram": ("normalize", "align", "reconstruct_tomogram", "export_tomogram"),
+}
+"""The stages of each branch in the order in which they run; ``report`` follows once per sample."""
+
+PRODUCTS: dict[Branch, tuple[str, ...]] = {
+    "composition": (
+        "composition.ome.zarr",
+        "phases.json",
+        "domains.csv",
+        "composition_shells.csv",
+        "alignment.csv",
+    ),
+    "areal_density": ("areal_density.ome.zarr",),
+    "tomogram": ("tomogram.ome.zarr",),
+}
+"""What each branch leaves in the folder of its sample, beside ``report.html``."""
+
+
+def sample_branches(sample: SampleConfig) -> tuple[Branch, ...]:
+    """Return the branches that a sample has."""
+    return tuple(branch for branch in BRANCHES if getattr(sample, branch) is not None)
+
+
+def branch_config(project: ProjectConfig, sample: str, branch: Branch) -> BranchConfig:
+    """Return the settings of one branch of one sample."""
+    found: BranchConfig = getattr(project.samples[sample], branch)
+    return found
+
+
+def branch_sources(config: BranchConfig) -> dict[str, Source]:
+    """Return the raw series of a branch by name, elements in their fixed order, ``pre`` before ``post``."""
+    if isinstance(config, TomogramConfig):
+        return {"signal": config.source}
+    if isinstance(config, CompositionConfig) and config.elements is not None:
+        return {element: config.elements[element] for element in config.measured}
+    edges = config.edges or {}
+    return {
+        f"{element}_{side}": getattr(edges[element], side)
+        for element in config.measured
+        for side in ("pre", "post")
+    }
+
+
+def default_quantity(config: BranchConfig) -> Quantity:
+    """Return what the pixels of a branch hold where nothing says it: element maps are signals."""
+    return "signal" if isinstance(config, CompositionConfig) and config.elements is not None else "counts"
+
+
+def raw_files(project: ProjectConfig) -> dict[str, dict[str, list[str]]]:
+    """Return, per sample and ``branch/series``, the absolute paths of the raw files."""
+    return {
+        name: {
+            f"{branch}/{series}": [str(path.absolute()) for path in source_files(source)]
+            for branch in sample_branches(sample)
+            for series, source in branch_sources(branch_config(project, name, branch)).items()
+        }
+        for name, sample in project.samples.items()
+    }
+
+
+def stage_settings(
+    project: ProjectConfig, sample: str, branch: Branch | None, stage: str, series: str | None = None
+) -> dict[str, Any]:
+    """Return exactly what one stage of one branch is given, ready for JSON.
+
+    Parameters
+    ----------
+    branch : the branch; None for ``report``, which belongs to the whole sample
+    stage : name of the stage, which is the name of its module and its rule
+    series : name of the series, for ``normalize`` only
+    """
+    if branch is None:
+        return _plain(ReportStage(sample=sample, branches=sample_branches(project.samples[sample])))
+    return _plain(_stage_model(branch_config(project, sample, branch), sample, branch, stage, series))
+
+
+def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: str | None) -> Settings:
+    """Build the settings model of a stage from those of its branch."""
+    sources = branch_sources(config)
+    match stage:
+        case "normalize":
+            name = str(series)
+            source = sources[name]
+            quantity = default_quantity(config)
+            return NormalizeStage(
+                **dict(config.normalize), series=name, source=source, default_quantity=quantity
+            )
+        case "align":
+            return AlignStage(**dict(config.align), branch=branch, series=tuple(sources))
+        case "decompose":
+            return DecomposeStage(
+                **dict(config.decompose),
+                kind="elements" if default_quantity(config) == "signal" else "edges",
+                series=tuple(sources),
+                elements=config.measured,
+                formula=config.formula,
+                density_g_cm3=config.density_g_cm3,
+            )
+        case "reconstruct":
+            return ReconstructStage(solver=config.reconstruct, reference=config.effective_reference)
+        case "reconstruct_tomogram":
+            return ReconstructTomogramStage(**dict(config.reconstruct))
+        case "uncertainty":
+            return UncertaintyStage(
+                **dict(config.uncertainty), solver=config.reconstruct, reference=config.effective_reference
+            )
+        case "classify":
+            return ClassifyStage(**dict(config.classify), threshold=config.threshold)
+        case "measure":
+            return MeasureStage(**dict(config.measure), seed=config.uncertainty.seed)
+        case _:
+            return ExportStage(**dict(config.export), sample=sample)
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    return settings.model_dump(mode="json")
+
+
+def results_folder(project: ProjectConfig) -> Path:
+    """Return the absolute results folder; a relative one starts from the working directory."""
+    return Path.cwd() / project.results.expanduser()

@@ -1,0 +1,228 @@
+"""The configuration of a project: samples, their branches, their raw series."""
+
+import re
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import field_validator, model_validator
+
+from pipeline.config.base import Settings, closest, rejected, setting
+from pipeline.config.elements import SYMBOLS, TRANSITION_METALS
+from pipeline.config.settings import (
+    AlignSettings,
+    ClassifySettings,
+    DecomposeSettings,
+    DeviationSettings,
+    ExportSettings,
+    MeasureSettings,
+    NormalizeSettings,
+    ReconstructSettings,
+    Reference,
+    TomogramReconstructSettings,
+    UncertaintySettings,
+)
+from pipeline.config.source import Source
+
+Branch = Literal["composition", "areal_density", "tomogram"]
+_SAMPLE_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_RESERVED = ("logs", "benchmarks")
+_LATER = ("oxidation", "structure")
+
+
+class EdgePair(Settings):
+    """The two energies of an absorption edge."""
+
+    pre: Source = setting(..., "tilt series below the edge")
+    post: Source = setting(..., "tilt series on or above the edge")
+
+
+def _known_elements(value: Any, *, what: str) -> Any:
+    """Refuse keys that are no element symbols."""
+    for symbol in value if isinstance(value, dict) else ():
+        if symbol not in SYMBOLS:
+            guess = closest(str(symbol), SYMBOLS)
+            fix = f"did you mean '{guess}'?" if guess else "correct the symbol"
+            raise rejected(f"chemical elements as keys of {what}", f"'{symbol}'", fix, key=str(symbol))
+    return value
+
+
+def _checked_formula(formula: dict[str, float] | None) -> dict[str, float] | None:
+    """Atoms per formula unit must be positive."""
+    _known_elements(formula, what="the formula")
+    for symbol, atoms in (formula or {}).items():
+        if not 0.0 < atoms <= 1000.0:
+            raise rejected(
+                "a positive number of atoms", f"{atoms:g}", "leave out elements that are absent", key=symbol
+            )
+    return formula
+
+
+def _formula_covers(formula: dict[str, float], elements: tuple[str, ...]) -> None:
+    """Every measured element must be in the formula."""
+    missing = [element for element in elements if element not in formula]
+    if missing:
+        raise rejected(
+            f"every measured element ({', '.join(elements)})",
+            f"no {', '.join(missing)} in {{{', '.join(formula)}}}",
+            f"add {', '.join(missing)} to the formula or leave out that edge",
+            key="formula",
+        )
+
+
+def ordered(elements: Any) -> tuple[str, ...]:
+    """Return elements in the order of every store and image: O first, then by atomic number."""
+    return tuple(sorted(elements, key=lambda symbol: (symbol != "O", SYMBOLS.index(symbol))))
+
+
+class CompositionConfig(Settings):
+    """Dual-energy tilt series (or element maps) to the TM/O deviation and its classes."""
+
+    edges: dict[str, EdgePair] | None = setting(
+        None, "per element the two energies of its edge; O and a transition metal"
+    )
+    elements: dict[str, Source] | None = setting(
+        None, "per element its tilt series of maps, instead of edges"
+    )
+    formula: dict[str, float] | None = setting(
+        None, "atoms per formula unit of the reference composition", unit="atoms"
+    )
+    density_g_cm3: float = setting(
+        4.2, "mass density of the reference composition", unit="g/cm³", gt=0.0, le=25.0
+    )
+    threshold: float = setting(
+        0.05, "deviation from which a voxel is oxygen-poor or oxygen-rich", unit="fraction", gt=0.0, lt=1.0
+    )
+    reference: Reference | None = setting(
+        None,
+        "what TM/O deviates from: the formula (nominal) or the particle's own most frequent value (mode); "
+        "empty: nominal for edges, mode for elements",
+    )
+    normalize: NormalizeSettings = setting(NormalizeSettings(), "counts to optical density")
+    align: AlignSettings = setting(AlignSettings(), "shifts, tilt axis, magnification")
+    decompose: DecomposeSettings = setting(DecomposeSettings(), "energies to elements")
+    reconstruct: ReconstructSettings = setting(DeviationSettings(), "projections to volumes")
+    uncertainty: UncertaintySettings = setting(UncertaintySettings(), "noise and null run")
+    classify: ClassifySettings = setting(ClassifySettings(), "deviation to classes")
+    measure: MeasureSettings = setting(MeasureSettings(), "fractions, domains, shells")
+    export: ExportSettings = setting(ExportSettings(), "OME-Zarr")
+
+    _symbols = field_validator("edges", "elements", mode="before")(
+        lambda value: _known_elements(value, what="the edges")
+    )
+    _atoms = field_validator("formula")(_checked_formula)
+
+    @model_validator(mode="after")
+    def _edges_or_elements(self) -> "CompositionConfig":
+        """Require exactly one of edges and elements, with oxygen and a transition metal in the formula."""
+        if (self.edges is None) == (self.elements is None):
+            got = "neither" if self.edges is None else "both"
+            raise rejected("exactly one of 'edges' and 'elements'", got, "keep the one that was measured")
+        kind = "edges" if self.edges is not None else "elements"
+        metals = [element for element in self.measured if element in TRANSITION_METALS]
+        others = [element for element in self.measured if element != "O" and element not in metals]
+        if "O" not in self.measured or not metals:
+            got = ", ".join(self.measured) or "none"
+            raise rejected("O and at least one transition metal", got, "add the missing element", key=kind)
+        if others:
+            raise rejected(
+                "O and transition metals only", ", ".join(others), f"remove {', '.join(others)}", key=kind
+            )
+        if self.formula is None and (self.edges is not None or self.reference == "nominal"):
+            fix = "add e.g. formula: {Li: 1.2, Mn: 0.56, Ni: 0.16, Co: 0.08, O: 2.0}"
+            raise rejected("the atoms of the reference composition", "nothing", fix, key="formula")
+        if self.formula is not None:
+            _formula_covers(self.formula, self.measured)
+        return self
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Measured elements: O first, then by atomic number."""
+        return ordered(self.edges if self.edges is not None else self.elements or ())
+
+    @property
+    def effective_reference(self) -> Reference:
+        """The chosen reference, or the default for the kind of data."""
+        return self.reference or ("nominal" if self.edges is not None else "mode")
+
+
+class ArealDensityConfig(Settings):
+    """One angle, two energies per edge: maps of areal density."""
+
+    edges: dict[str, EdgePair] = setting(..., "per element the two energies of its edge", min_length=1)
+    formula: dict[str, float] = setting(..., "atoms per formula unit of the material", unit="atoms")
+    density_g_cm3: float = setting(4.2, "mass density of the material", unit="g/cm³", gt=0.0, le=25.0)
+    normalize: NormalizeSettings = setting(NormalizeSettings(), "counts to optical density")
+    align: AlignSettings = setting(AlignSettings(), "shift and magnification between the energies")
+    decompose: DecomposeSettings = setting(DecomposeSettings(), "energies to elements")
+    export: ExportSettings = setting(ExportSettings(), "OME-Zarr")
+
+    _symbols = field_validator("edges", mode="before")(lambda value: _known_elements(value, what="the edges"))
+    _atoms = field_validator("formula")(_checked_formula)
+
+    @model_validator(mode="after")
+    def _covered(self) -> "ArealDensityConfig":
+        """Require a formula that covers the edges."""
+        _formula_covers(self.formula, self.measured)
+        return self
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Measured elements: O first, then by atomic number."""
+        return ordered(self.edges)
+
+
+class TomogramConfig(Settings):
+    """One tilt series to a plain volume."""
+
+    source: Source = setting(..., "the tilt series")
+    normalize: NormalizeSettings = setting(NormalizeSettings(), "counts to optical density")
+    align: AlignSettings = setting(AlignSettings(), "shifts and tilt axis")
+    reconstruct: TomogramReconstructSettings = setting(
+        TomogramReconstructSettings(), "projections to a volume"
+    )
+    export: ExportSettings = setting(ExportSettings(), "OME-Zarr")
+
+
+class SampleConfig(Settings):
+    """The branches of one sample; at least one."""
+
+    composition: CompositionConfig | None = setting(None, CompositionConfig.__doc__ or "")
+    areal_density: ArealDensityConfig | None = setting(None, ArealDensityConfig.__doc__ or "")
+    tomogram: TomogramConfig | None = setting(None, TomogramConfig.__doc__ or "")
+
+    @model_validator(mode="before")
+    @classmethod
+    def _available(cls, data: Any) -> Any:
+        """Name the branches that this version does not have."""
+        for name in _LATER if isinstance(data, dict) else ():
+            if name in data:
+                known = "composition, areal_density, tomogram"
+                got = f"'{name}', which is not available in this version"
+                raise rejected(f"one of {known}", got, f"remove '{name}'", key=name)
+        if isinstance(data, dict) and not any(value is not None for value in data.values()):
+            raise rejected("at least one of composition, areal_density, tomogram", "none", "add a branch")
+        return data
+
+
+class ProjectConfig(Settings):
+    """A whole configuration file."""
+
+    results: Path = setting(Path("results"), "output folder, relative to the working directory")
+    samples: dict[str, SampleConfig] = setting(
+        ..., "the samples by name: letters, digits, '_' and '-'", min_length=1
+    )
+
+    @field_validator("samples", mode="before")
+    @classmethod
+    def _names(cls, value: Any) -> Any:
+        """Sample names become folder names."""
+        for name in value if isinstance(value, dict) else ():
+            if not isinstance(name, str) or not _SAMPLE_NAME.fullmatch(name):
+                raise rejected(
+                    "a sample name of letters, digits, '_' and '-'", repr(name), "rename it", key=str(name)
+                )
+            if name in _RESERVED:
+                raise rejected(
+                    "another sample name", f"'{name}', which is a folder of its own", "rename it", key=name
+                )
+        return value

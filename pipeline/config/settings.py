@@ -1,0 +1,180 @@
+"""The settings a user can choose, one frozen model per stage."""
+
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, model_validator
+
+from pipeline.config.base import Settings, rejected, setting
+
+Backend = Literal["oxytomo", "astra", "tomopy"]
+Algorithm = Literal["fbp", "sirt", "tv"]
+Reference = Literal["nominal", "mode"]
+
+_BACKEND = "which package reconstructs; astra and tomopy are optional packages"
+_TV = "weight of the total variation; empty: chosen from the noise"
+
+
+class NormalizeSettings(Settings):
+    """From raw frames to optical density or signal, with variance."""
+
+    flat_field: Literal["mean", "nearest", "interpolate"] = setting(
+        "mean",
+        "which flat frames divide a frame: the mean of all, the nearest in time, or interpolated in time",
+    )
+    air_rescale: bool = setting(
+        True, "rescale each frame so that the empty region around the sample transmits 1"
+    )
+    opaque_transmission: float = setting(
+        0.005, "rays with less transmission are marked invalid", unit="fraction", ge=0.0, lt=1.0
+    )
+    hot_pixel_sigma: float = setting(
+        8.0, "pixels this far from their neighbourhood are marked invalid", unit="sigma", gt=0.0, le=1000.0
+    )
+    saturation_counts: float | None = setting(
+        None,
+        "counts from which the detector saturates; empty: the largest value of the data type",
+        unit="counts",
+        gt=0.0,
+    )
+
+
+class AlignSettings(Settings):
+    """Shifts between energies and tilts, tilt axis, common pixel size."""
+
+    tilts: bool = setting(True, "align the tilts of the series with each other")
+    energies: bool | None = setting(
+        None, "register the energies with each other; empty: yes for edges, no for element maps taken at once"
+    )
+    max_shift_px: float = setting(30.0, "largest shift that is searched", unit="px", ge=1.0, le=500.0)
+    iterations: int = setting(8, "largest number of projection-matching rounds", unit="rounds", ge=0, le=200)
+    axis_column: float | None = setting(
+        None, "detector column of the tilt axis; empty: found from the data", unit="px", ge=0.0
+    )
+    magnification: Literal["recorded", "none"] = setting(
+        "recorded", "scale the energies to one pixel size with the recorded pixel sizes, or not at all"
+    )
+
+
+class DecomposeSettings(Settings):
+    """From optical densities at several energies to the areal density of each element."""
+
+    method: Literal["weighted", "subtraction"] = setting(
+        "weighted", "weighted least squares over all energies, or plain post-minus-pre differences per edge"
+    )
+    table: Literal["chantler"] = setting("chantler", "tabulated mass attenuation coefficients")
+
+
+class DeviationSettings(Settings):
+    """Reconstruct the TM/O deviation itself, with total variation and sparsity."""
+
+    method: Literal["deviation"] = setting("deviation", "reconstruct the deviation itself")
+    iterations: int = setting(150, "iterations for the deviation", unit="iterations", ge=1, le=5000)
+    tv_weight: float | None = setting(None, f"deviation: {_TV}", ge=0.0)
+    l1_weight: float | None = setting(
+        None, "deviation: weight of the sparsity; empty: chosen from the noise", ge=0.0
+    )
+    element_iterations: int = setting(100, "iterations for each element", unit="iterations", ge=1, le=5000)
+    element_tv_weight: float | None = setting(None, f"elements: {_TV}", ge=0.0)
+    psf_px: float = setting(
+        0.0,
+        "standard deviation of the instrument's point spread, part of the model when given",
+        unit="px",
+        ge=0.0,
+        le=5.0,
+    )
+
+
+class RatioSettings(Settings):
+    """Reconstruct each element with the same operator and divide."""
+
+    method: Literal["ratio"] = setting("ratio", "reconstruct each element, then divide")
+    algorithm: Algorithm = setting("fbp", "filtered back-projection, SIRT, or total variation")
+    iterations: int = setting(100, "iterations of sirt and tv", unit="iterations", ge=1, le=5000)
+    smoothing_px: float = setting(
+        0.0,
+        "standard deviation of the Gaussian that smooths each element before the division",
+        unit="px",
+        ge=0.0,
+        le=50.0,
+    )
+    backend: Backend = setting("oxytomo", _BACKEND)
+
+
+def _default_method(data: Any) -> Any:
+    return {"method": "deviation", **data} if isinstance(data, dict) else data
+
+
+ReconstructSettings = Annotated[
+    Annotated[DeviationSettings | RatioSettings, Field(discriminator="method")],
+    BeforeValidator(_default_method),
+]
+"""How a composition is reconstructed; the key ``method`` chooses, ``deviation`` where it is left out."""
+
+
+class TomogramReconstructSettings(Settings):
+    """From one aligned tilt series to a plain volume."""
+
+    algorithm: Algorithm = setting("fbp", "filtered back-projection, SIRT, or total variation")
+    iterations: int = setting(100, "iterations of sirt and tv", unit="iterations", ge=1, le=5000)
+    nonnegative: bool = setting(True, "forbid negative values (sirt and tv)")
+    tv_weight: float | None = setting(None, _TV, ge=0.0)
+    backend: Backend = setting("oxytomo", _BACKEND)
+
+
+class UncertaintySettings(Settings):
+    """Noise replicates and the null run on a uniform particle."""
+
+    replicates: int = setting(4, "reconstructions with resampled noise", ge=0, le=200)
+    null_replicates: int = setting(
+        1, "reconstructions of a uniform particle with the same noise", ge=0, le=200
+    )
+    seed: int = setting(0, "seed of the random numbers", ge=0, lt=2**32)
+
+
+class ClassifySettings(Settings):
+    """From the deviation to classes."""
+
+    confidence: float = setting(
+        0.95,
+        "probability with which a voxel must be on its side of the threshold to be decided",
+        unit="fraction",
+        gt=0.5,
+        lt=1.0,
+    )
+
+
+class MeasureSettings(Settings):
+    """Fractions, domains and the profile from rim to centre."""
+
+    shells: int = setting(5, "number of shells of equal volume from rim to centre", ge=1, le=100)
+    min_domain_voxels: int = setting(8, "smaller domains are not listed", unit="voxels", ge=1)
+    resamples: int = setting(200, "resamplings for the 95 % intervals", ge=1, le=100_000)
+
+
+def _as_text(value: Any) -> Any:
+    """Accept ``0.5`` without quotes."""
+    return str(value) if isinstance(value, float) else value
+
+
+class ExportSettings(Settings):
+    """How the OME-Zarr images are written."""
+
+    ngff: Annotated[Literal["0.5", "0.4"], BeforeValidator(_as_text)] = setting(
+        "0.5", "version of the OME-Zarr format"
+    )
+    chunk: int = setting(64, "edge of a chunk", unit="voxels", ge=8, le=1024)
+    shard: int = setting(
+        256, "edge of a shard (format 0.5), a multiple of chunk", unit="voxels", ge=8, le=4096
+    )
+    levels: int | None = setting(
+        None, "resolution levels; empty: until the smallest fits in one chunk", ge=1, le=12
+    )
+
+    @model_validator(mode="after")
+    def _shards_hold_whole_chunks(self) -> "ExportSettings":
+        """Require a shard that is a multiple of the chunk."""
+        if self.shard % self.chunk:
+            raise rejected(
+                f"a multiple of chunk ({self.chunk})", str(self.shard), "correct one of them", key="shard"
+            )
+        return self

@@ -1,0 +1,159 @@
+"""Where one raw series comes from."""
+
+import glob
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+from pydantic import (
+    Discriminator,
+    GetJsonSchemaHandler,
+    Tag,
+    ValidationInfo,
+    field_validator,
+    model_validator,
+)
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema
+
+from pipeline.arrays import Quantity
+from pipeline.config.base import Settings, rejected, setting
+
+
+class AngleRamp(Settings):
+    """Tilt angles in equal steps."""
+
+    start: float = setting(..., "tilt of the first frame", unit="deg", ge=-360.0, le=360.0)
+    step: float = setting(..., "step from frame to frame", unit="deg", ge=-180.0, le=180.0)
+
+
+def _angle_kind(value: Any) -> str:
+    return "ramp" if isinstance(value, dict | AngleRamp) else "path"
+
+
+Angles = Annotated[
+    Annotated[str, Tag("path")] | Annotated[AngleRamp, Tag("ramp")], Discriminator(_angle_kind)
+]
+
+
+class Source(Settings):
+    """One raw series: a path, or a mapping where the file does not say everything.
+
+    Paths may contain ``*`` and ``?``. A plain string stands for ``images``.
+    """
+
+    images: tuple[str, ...] = setting(..., "file, folder, pattern, or a list of them", min_length=1)
+    angles: Angles | None = setting(None, "file with one tilt angle per frame, or {start, step}", unit="deg")
+    angles_range: tuple[int, int] | None = setting(None, "use the angles [first, last) of the angle file")
+    flat: tuple[str, ...] | None = setting(None, "flat (empty) frames, where they are in files of their own")
+    dark: tuple[str, ...] | None = setting(None, "dark frames, where they are in files of their own")
+    energy_ev: float | None = setting(None, "photon energy, where the file does not say", unit="eV", gt=0.0)
+    pixel_nm: float | None = setting(
+        None, "object-plane pixel size, where the file does not say", unit="nm", gt=0.0
+    )
+    quantity: Quantity | None = setting(None, "what the pixels hold, where the file does not say")
+    offset: float = setting(0.0, "number added to every pixel before anything else", unit="pixel value")
+    dataset: str | None = setting(
+        None, "path of the images inside an HDF5 file, where it is not found by itself"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_path(cls, data: Any) -> Any:
+        """Accept a plain path in place of the mapping."""
+        if isinstance(data, str | Path):
+            return {"images": (str(data),)}
+        if not isinstance(data, dict | Source):
+            raise rejected("a path or a mapping with 'images'", repr(data), "give the path of the raw file")
+        return data
+
+    @field_validator("images", "flat", "dark", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        """Accept one path in place of a list."""
+        return (str(value),) if isinstance(value, str | Path) else value
+
+    @field_validator("images", "flat", "dark", mode="after")
+    @classmethod
+    def _below_the_configuration(
+        cls, value: tuple[str, ...] | None, info: ValidationInfo
+    ) -> tuple[str, ...] | None:
+        """Resolve paths relative to the configuration file."""
+        if value is None:
+            return None
+        if any(not path.strip() for path in value):
+            raise rejected("a path", "an empty string", "give the path of the raw file")
+        return tuple(_resolve(path, info) for path in value)
+
+    @field_validator("angles", mode="after")
+    @classmethod
+    def _angles_below_the_configuration(
+        cls, value: str | AngleRamp | None, info: ValidationInfo
+    ) -> str | AngleRamp | None:
+        """Resolve the angle file relative to the configuration file."""
+        return _resolve(value, info) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _range_needs_a_file(self) -> "Source":
+        """``angles_range`` cuts an angle file, in order."""
+        if self.angles_range is not None:
+            first, last = self.angles_range
+            if not isinstance(self.angles, str):
+                raise rejected(
+                    "an angle file in 'angles' beside it", "none", "give 'angles' a file", key="angles_range"
+                )
+            if not 0 <= first < last:
+                raise rejected(
+                    "[first, last) with 0 <= first < last",
+                    f"[{first}, {last}]",
+                    "correct it",
+                    key="angles_range",
+                )
+        return self
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Describe the plain path as well as the mapping."""
+        mapping = handler.resolve_ref_schema(handler(core_schema))
+        for name in ("images", "flat", "dark"):
+            described = {"description": mapping["properties"][name].get("description", "")}
+            many = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+            none = [] if name == "images" else [{"type": "null"}]
+            mapping["properties"][name] = described | {"anyOf": [{"type": "string"}, many, *none]}
+        return {
+            "title": "Source",
+            "description": "A path, or a mapping where the file does not say everything.",
+            "anyOf": [{"type": "string"}, mapping],
+        }
+
+
+def _resolve(path: str, info: ValidationInfo) -> str:
+    """Return ``path`` below the folder of the configuration file where the validation knows it."""
+    folder = (info.context or {}).get("folder")
+    expanded = Path(path).expanduser()
+    return str(expanded) if folder is None else str(Path(folder).joinpath(expanded))
+
+
+def _matches(pattern: Path) -> Iterator[Path]:
+    """Yield the paths that match an absolute or relative pattern."""
+    start = Path(pattern.anchor)
+    return start.glob(str(pattern.relative_to(start) if pattern.anchor else pattern))
+
+
+def expand(patterns: tuple[str, ...] | None) -> list[Path]:
+    """Return the paths that match, sorted within each pattern; one without a match is returned as it is."""
+    found: list[Path] = []
+    for pattern in patterns or ():
+        if Path(pattern).exists() or not glob.has_magic(pattern):
+            found.append(Path(pattern))
+        else:
+            found.extend(sorted(_matches(Path(pattern))) or [Path(pattern)])
+    return found
+
+
+def source_files(source: Source) -> list[Path]:
+    """Return every file or folder that a series is read from."""
+    angles = [Path(source.angles)] if isinstance(source.angles, str) else []
+    return [*expand(source.images), *expand(source.flat), *expand(source.dark), *angles]

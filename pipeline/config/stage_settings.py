@@ -1,0 +1,101 @@
+"""What each stage is given: the user's settings for it, and the facts of the project that it needs.
+
+A stage receives exactly what its result depends on: a changed setting repeats only what depends on it.
+"""
+
+from typing import Literal
+
+from pipeline.arrays import Quantity
+from pipeline.config.base import Settings, setting
+from pipeline.config.project import Branch
+from pipeline.config.settings import (
+    AlignSettings,
+    ClassifySettings,
+    DecomposeSettings,
+    ExportSettings,
+    MeasureSettings,
+    NormalizeSettings,
+    ReconstructSettings,
+    Reference,
+    TomogramReconstructSettings,
+    UncertaintySettings,
+)
+from pipeline.config.source import Source
+
+
+class NormalizeStage(NormalizeSettings):
+    """Stage ``normalize``, one raw series."""
+
+    series: str = setting(..., "name of the series: Mn_pre, O, signal …")
+    source: Source = setting(..., "where the series comes from; paths are absolute")
+    default_quantity: Quantity = setting(
+        ..., "what the pixels hold where neither the source nor the file says"
+    )
+
+
+class AlignStage(AlignSettings):
+    """Stage ``align``."""
+
+    branch: Branch = setting(..., "areal_density has one tilt; the others are tilt series")
+    series: tuple[str, ...] = setting(
+        ..., "names of the series, in the order of the store; the keys of the inputs"
+    )
+
+
+class DecomposeStage(DecomposeSettings):
+    """Stage ``decompose``."""
+
+    kind: Literal["edges", "elements"] = setting(..., "two energies per edge, or maps of elements")
+    series: tuple[str, ...] = setting(
+        ..., "names of the series in the aligned store: <El>_pre, <El>_post or <El>"
+    )
+    elements: tuple[str, ...] = setting(..., "measured elements: O first, then by atomic number")
+    formula: dict[str, float] | None = setting(
+        ..., "atoms per formula unit; None only for elements", unit="atoms"
+    )
+    density_g_cm3: float = setting(..., "mass density of the reference composition", unit="g/cm³", gt=0.0)
+
+
+class ReconstructStage(Settings):
+    """Stage ``reconstruct`` of the composition branch."""
+
+    solver: ReconstructSettings = setting(..., "how the composition is reconstructed")
+    reference: Reference = setting(..., "what TM/O deviates from")
+
+
+class ReconstructTomogramStage(TomogramReconstructSettings):
+    """Stage ``reconstruct_tomogram``."""
+
+
+class UncertaintyStage(UncertaintySettings):
+    """Stage ``uncertainty``: repeats the reconstruction with resampled noise."""
+
+    solver: ReconstructSettings = setting(..., "how the composition is reconstructed")
+    reference: Reference = setting(..., "what TM/O deviates from")
+
+
+class ClassifyStage(ClassifySettings):
+    """Stage ``classify``."""
+
+    threshold: float = setting(
+        ..., "deviation from which a voxel is oxygen-poor or oxygen-rich", unit="fraction", gt=0.0, lt=1.0
+    )
+
+
+class MeasureStage(MeasureSettings):
+    """Stage ``measure``; the threshold is in the classified store."""
+
+    seed: int = setting(..., "seed of the resampling")
+
+
+class ExportStage(ExportSettings):
+    """Stages ``export_composition``, ``export_areal_density`` and ``export_tomogram``."""
+
+    sample: str = setting(..., "name of the sample, the name of the image")
+
+
+class ReportStage(Settings):
+    """Stage ``report``, one per sample."""
+
+    sample: str = setting(..., "name of the sample")
+    branches: tuple[Branch, ...] = setting(..., "the branches of the sample")

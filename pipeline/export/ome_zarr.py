@@ -1,0 +1,190 @@
+"""Write OME-Zarr images, formats 0.5 (zarr v3, sharded) and 0.4 (zarr v2), with labels and levels."""
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec
+
+from pipeline.errors import ShapeError
+from pipeline.export.ngff import Channel, Label, image_metadata, label_metadata, labels_metadata
+from pipeline.export.pyramid import halve_by_mean, halve_by_mode, level_factors, level_shapes
+from pipeline.io.atomic import complete_or_absent
+from pipeline.io.stores import encode_json
+
+
+def write_image(
+    path: Path,
+    channels: Sequence[Channel],
+    *,
+    name: str,
+    axes: tuple[str, ...],
+    voxel_nm: float,
+    labels: Sequence[Label],
+    ngff: str,
+    chunk: int,
+    shard: int,
+    levels: int | None,
+    attributes: Mapping[str, Any],
+) -> None:
+    """Write an image with its labels; it appears complete or not at all, replacing an older one.
+
+    Parameters
+    ----------
+    path : the folder, ``….ome.zarr``
+    channels : the channels; several need the axis ``c``
+    name : name of the image
+    axes : ``("c", "z", "y", "x")``, ``("z", "y", "x")``, ``("c", "y", "x")`` or ``("y", "x")``
+    voxel_nm : voxel size in every direction
+    labels : label images on the same grid
+    ngff : ``0.5`` or ``0.4``
+    chunk, shard : edges in voxels; ``shard`` is for 0.5 only and a multiple of ``chunk``
+    levels : resolution levels, or None for as many as it takes until the largest side fits in one chunk
+    attributes : further root attributes; provenance has the key ``oxytomo``
+
+    Raises
+    ------
+    ShapeError
+        When axes, channels and labels do not fit each other.
+    StoreError
+        When the folder cannot be written; nothing is left behind and an older image stays.
+    """
+    spatial = tuple(axis for axis in axes if axis != "c")
+    shape = _checked_shape(path.name, channels, labels, axes, spatial)
+    shapes = level_shapes(shape, levels=levels, largest_side=chunk)
+    factors = level_factors(shapes)
+    layout = _Layout(ngff, chunk, shard)
+    ranges = [_value_range(channel.data) for channel in channels]
+    described = image_metadata(
+        channels, name=name, axes=axes, voxel_nm=voxel_nm, factors=factors, ngff=ngff, ranges=ranges
+    )
+    with complete_or_absent(path) as partial:
+        root = layout.group(str(partial), {**described, **encode_json(attributes)})
+        lead = (len(channels),) if "c" in axes else ()
+        arrays = [
+            layout.array(root, level, lead + sides, np.dtype(np.float32), axes)
+            for level, sides in enumerate(shapes)
+        ]
+        for number, channel in enumerate(channels):
+            _write_levels(arrays, (number,) if lead else (), channel.data, halve_by_mean)
+        if labels:
+            group = layout.subgroup(
+                root, "labels", labels_metadata([label.name for label in labels], ngff=ngff)
+            )
+        for label in labels:
+            described = label_metadata(label, axes=spatial, voxel_nm=voxel_nm, factors=factors, ngff=ngff)
+            own = layout.subgroup(group, label.name, described)
+            arrays = [
+                layout.array(own, level, sides, label.data.dtype, spatial)
+                for level, sides in enumerate(shapes)
+            ]
+            _write_levels(arrays, (), label.data, halve_by_mode)
+
+
+class _Layout:
+    """How arrays of one format lie on disk."""
+
+    def __init__(self, ngff: str, chunk: int, shard: int) -> None:
+        self.zarr_format = 2 if ngff == "0.4" else 3
+        self.chunk, self.shard = chunk, shard
+
+    def group(self, folder: str, attributes: dict[str, Any]) -> Any:
+        return zarr.create_group(store=folder, zarr_format=self.zarr_format, attributes=attributes)
+
+    def subgroup(self, parent: Any, name: str, attributes: dict[str, Any]) -> Any:
+        return parent.create_group(name, attributes=attributes)
+
+    def array(
+        self, group: Any, level: int, shape: tuple[int, ...], dtype: np.dtype[Any], axes: tuple[str, ...]
+    ) -> Any:
+        """Create the array of one level; one channel never shares a chunk or shard with another."""
+        chunks = tuple(
+            1 if axis == "c" else min(self.chunk, side) for axis, side in zip(axes, shape, strict=True)
+        )
+        fill = float("nan") if dtype.kind == "f" else 0
+        common = {"shape": shape, "dtype": dtype, "chunks": chunks, "fill_value": fill}
+        if self.zarr_format == 2:
+            encoding = {"name": "v2", "separator": "/"}
+            return group.create_array(str(level), **common, chunk_key_encoding=encoding)
+        shards = tuple(
+            # A whole number of chunks, no more than it takes to hold the array.
+            cut * min(max(self.shard // self.chunk, 1), -(-side // cut)) if axis != "c" else 1
+            for axis, side, cut in zip(axes, shape, chunks, strict=True)
+        )
+        codec = BloscCodec(cname="zstd", clevel=3, shuffle="shuffle")
+        return group.create_array(
+            str(level), **common, shards=shards, compressors=codec, dimension_names=axes
+        )
+
+
+def _write_levels(arrays: Sequence[Any], lead: tuple[int, ...], data: NDArray[Any], halve: Any) -> None:
+    """Write one channel or label to all its levels, a whole shard (or chunk) at a time."""
+    for array in arrays:
+        for region in _regions(data.shape, (array.shards or array.chunks)[len(lead) :]):
+            array[lead + region] = data[region]
+        if array is not arrays[-1]:
+            data = halve(data)
+
+
+def _regions(shape: tuple[int, ...], block: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    counts = tuple(-(-side // size) for side, size in zip(shape, block, strict=True))
+    for index in np.ndindex(*counts):
+        yield tuple(
+            slice(number * size, min((number + 1) * size, side))
+            for number, size, side in zip(index, block, shape, strict=True)
+        )
+
+
+def _value_range(data: NDArray[np.float32]) -> tuple[float, float]:
+    """Return the smallest and largest finite value, (0, 1) where there is none."""
+    finite = np.isfinite(data)
+    if not finite.any():
+        return 0.0, 1.0
+    lowest = np.min(data, where=finite, initial=np.inf)
+    return float(lowest), float(np.max(data, where=finite, initial=-np.inf))
+
+
+def _checked_shape(
+    name: str,
+    channels: Sequence[Channel],
+    labels: Sequence[Label],
+    axes: tuple[str, ...],
+    spatial: tuple[str, ...],
+) -> tuple[int, ...]:
+    """Return the spatial shape that all channels and labels share."""
+    if spatial not in (("z", "y", "x"), ("y", "x")) or axes not in (spatial, ("c", *spatial)):
+        raise ShapeError(
+            name,
+            expected="axes (c,) z, y, x or (c,) y, x",
+            got=", ".join(axes),
+            fix="order the axes",
+        )
+    if not channels or (len(channels) > 1 and "c" not in axes):
+        raise ShapeError(
+            name,
+            expected="one channel, or an axis c",
+            got=f"{len(channels)} channels and axes {', '.join(axes)}",
+            fix="add the axis c",
+        )
+    shape = channels[0].data.shape
+    parts: list[Channel | Label] = [*channels, *labels]
+    for part in parts:
+        if part.data.shape != shape or part.data.ndim != len(spatial) or 0 in shape:
+            raise ShapeError(
+                f"{name}/{part.name}",
+                expected=f"{len(spatial)} axes and the shape {shape} of the first channel, none empty",
+                got=str(part.data.shape),
+                fix="give channels and labels on one grid",
+            )
+    for label in labels:
+        if label.data.dtype.kind not in "iu" or set(label.colors) != set(label.names):
+            raise ShapeError(
+                f"{name}/{label.name}",
+                expected="integers, and colours and names for the same label values",
+                got=f"{label.data.dtype}, colours {sorted(label.colors)}, names {sorted(label.names)}",
+                fix="complete the colours and names",
+            )
+    return shape

@@ -1,0 +1,1 @@
+"""Raw-file readers, stage stores, tables and provenance."""

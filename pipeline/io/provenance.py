@@ -1,0 +1,151 @@
+"""Where a result comes from: digests of inputs, the record of a store, and the chain back to the raw files."""
+
+import hashlib
+import json
+from collections.abc import Iterator, Mapping
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline import __version__
+from pipeline.errors import InputError
+from pipeline.io.readers import ReadRequest, peek
+from pipeline.io.stores import STORE_KEY, Provenance, decode_json, read_store
+
+_BLOCK_BYTES = 2**20
+
+
+def file_digest(path: Path) -> str:
+    """Return the SHA-256 of a file's bytes."""
+    try:
+        digest = hashlib.sha256()
+        with path.open("rb") as file:
+            while block := file.read(_BLOCK_BYTES):
+                digest.update(block)
+    except OSError as error:
+        raise InputError(
+            str(path),
+            expected="a readable file",
+            got=error.strerror or str(error),
+            fix="correct the path or the permissions",
+        ) from error
+    return digest.hexdigest()
+
+
+def folder_digest(path: Path) -> str:
+    """Return the SHA-256 of the names and digests of all files below a folder, sorted by name."""
+    digest = hashlib.sha256()
+    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+        digest.update(f"{file.relative_to(path).as_posix()}:{file_digest(file)};".encode())
+    return digest.hexdigest()
+
+
+def input_record(path: Path) -> dict[str, str]:
+    """Return path and digest of an input; a store brings the digest of its content."""
+    if store_record(path) is not None:
+        digest = read_store(path).digest
+    else:
+        digest = folder_digest(path) if path.is_dir() else file_digest(path)
+    return {"path": str(path), "digest": digest}
+
+
+def make_provenance(
+    stage: str, version: int, settings: Mapping[str, Any], inputs: Mapping[str, Path]
+) -> Provenance:
+    """Return the record of a run of a stage now, with the digests of its inputs."""
+    return Provenance(
+        stage=stage,
+        version=version,
+        settings=settings,
+        inputs={name: input_record(path) for name, path in inputs.items()},
+        package_version=__version__,
+        created=datetime.now(UTC).isoformat(timespec="seconds"),
+    )
+
+
+def store_record(path: Path) -> dict[str, Any] | None:
+    """Return the root attribute ``oxytomo`` of a stage store (with its arrays), or None for anything else."""
+    record = _record(path)
+    return record if record is not None and "arrays" in record else None
+
+
+def provenance_chain(path: Path) -> list[dict[str, Any]]:
+    """Return what went into a store or result, nearest first, back to the raw files.
+
+    Returns
+    -------
+    list of ``{"depth", "name", "path", "digest", "state"}``; ``state`` says whether the input is there and unchanged
+    (``"unchanged"``, ``"changed"``, ``"missing"``), and ``stage`` is added where the input is a result itself
+    """
+    return list(_chain(path, 0))
+
+
+def describe(path: Path) -> list[str]:
+    """Return lines that say what is in a raw file, a stage store or a result, and where it comes from."""
+    if not path.exists():
+        raise InputError(str(path), expected="a file or folder", got="nothing there", fix="correct the path")
+    record = _record(path)
+    if record is None:
+        return _describe_raw(path)
+    if "arrays" in record:
+        read_store(path)
+    lines = [
+        f"{path}: result of stage {record.get('stage')} version {record.get('version')}, "
+        f"oxytomo {record.get('package_version')}, {record.get('created')}"
+    ]
+    for name, array in record.get("arrays", {}).items():
+        axes = ", ".join(f"{axis} {size}" for axis, size in zip(array["axes"], array["shape"], strict=True))
+        lines.append(f"  {name}: ({axes}) {array['dtype']} [{array['unit']}]")
+    lines += [f"  setting {key} = {value}" for key, value in record.get("settings", {}).items()]
+    for link in provenance_chain(path):
+        stage = f"stage {link['stage']}, " if "stage" in link else ""
+        lines.append(
+            f"  {'  ' * link['depth']}from {link['name']}: {link['path']} ({stage}{link['state']}, "
+            f"sha256 {link['digest'][:12]})"
+        )
+    return lines
+
+
+def _record(path: Path) -> dict[str, Any] | None:
+    root = path / "zarr.json"
+    if not root.is_file():
+        return None
+    try:
+        record = decode_json(json.loads(root.read_text(encoding="utf-8")))["attributes"][STORE_KEY]
+    except (OSError, ValueError, KeyError, TypeError):
+        return None  # not a result of this package; read_store says what is wrong with a damaged one
+    return record if isinstance(record, dict) else None
+
+
+def _chain(path: Path, depth: int) -> Iterator[dict[str, Any]]:
+    for name, item in (_record(path) or {}).get("inputs", {}).items():
+        source = Path(item["path"])
+        link = {"depth": depth, "name": name, "path": str(source), "digest": item["digest"], "state": "missing"}
+        record = _record(source)
+        if record is not None:
+            link["stage"] = record.get("stage")
+        if source.exists():
+            link["state"] = "unchanged" if input_record(source)["digest"] == item["digest"] else "changed"
+        yield link
+        yield from _chain(source, depth + 1)
+
+
+def _describe_raw(path: Path) -> list[str]:
+    summary = peek(ReadRequest(images=(path,)))
+    n_frame, n_y, n_x = summary.shape
+    return [
+        f"{path}: {summary.format}",
+        f"  {n_frame} frames of {n_y} × {n_x} pixels, {summary.dtype}, {summary.quantity}",
+        f"  {summary.n_flat} flats, {summary.n_dark} darks",
+        f"  tilt {_range(summary.tilt_deg)}°",
+        f"  energy {_range(summary.energy_ev)} eV",
+        f"  pixel {_range(summary.pixel_nm)} nm",
+        *(f"  {key}: {value}" for key, value in summary.metadata.items()),
+    ]
+
+
+def _range(values: Any) -> str:
+    low, high = min(values), max(values)
+    if low != low:
+        return "not in the file:"
+    return f"{low:g}" if low == high else f"{low:g} to {high:g}"

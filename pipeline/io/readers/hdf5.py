@@ -1,0 +1,183 @@
+"""Shared steps of the HDF5 formats: open, follow links, read numbers with units, load frames."""
+
+import math
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+
+from pipeline.arrays import AnyArray, Float64Array
+from pipeline.errors import InputError
+from pipeline.io.readers.base import FrameStack, checked_stack, truncated
+from pipeline.units import to_ev, to_nm
+
+SIGNATURE = b"\x89HDF\r\n\x1a\n"
+_KEV_BELOW = 100.0
+"""An energy without a unit below this number is in keV, otherwise in eV."""
+
+
+def is_hdf5(path: Path) -> bool:
+    """Say whether a file starts as HDF5 does."""
+    with path.open("rb") as file:
+        return file.read(len(SIGNATURE)) == SIGNATURE
+
+
+@contextmanager
+def open_hdf5(path: Path) -> Iterator[h5py.File]:
+    """Open for reading; raises :class:`InputError` for a file that ends too early or is damaged."""
+    try:
+        file = h5py.File(path, "r")
+    except (OSError, RuntimeError, ValueError, KeyError) as error:
+        if "truncated" in str(error):
+            raise truncated(path, "a complete HDF5 file", "fewer bytes than it declares") from error
+        raise InputError(
+            str(path),
+            expected="a readable HDF5 file",
+            got=" ".join(str(error).split()),
+            fix="copy the file again from its source; it is truncated, damaged or still being written",
+        ) from error
+    with file:
+        yield file
+
+
+def dataset_at(group: h5py.Group, name: str, path: Path) -> h5py.Dataset | None:
+    """Return the dataset ``name`` of a group, None where there is none; a link to a missing file is an error."""
+    if name not in group and group.get(name, getlink=True, default=None) is None:
+        return None
+    try:
+        item = group[name]
+    except (KeyError, OSError) as error:
+        missing = broken_target(group, name, path)
+        if missing is None:
+            return None
+        raise missing_file(path, name, missing) from error
+    return item if isinstance(item, h5py.Dataset) else None
+
+
+def broken_target(group: h5py.Group, name: str, path: Path) -> Path | None:
+    """Return the file that an external link points to when it is not there, or None."""
+    parent, _, last = name.rpartition("/")
+    holder = group[parent] if parent else group
+    link = holder.get(last, getlink=True, default=None)
+    if not isinstance(link, h5py.ExternalLink):
+        return None
+    target = path.parent / link.filename
+    return None if target.exists() else target
+
+
+def missing_file(path: Path, name: str, target: Path) -> InputError:
+    """Return the error for a link to a file that is not there."""
+    return InputError(
+        f"{path} [{name}]",
+        expected=f"the linked file {target}",
+        got="no such file",
+        fix="copy the linked files too, into the same folders beside this file",
+    )
+
+
+def text(item: Any) -> str:
+    """Return an attribute or a scalar dataset as text; bytes are UTF-8, empty for None."""
+    value = item[()] if isinstance(item, h5py.Dataset) else item
+    if isinstance(value, np.ndarray):
+        value = value.reshape(-1)[0] if value.size else ""
+    if isinstance(value, bytes):
+        return value.decode("utf-8", errors="replace").strip("\x00 ")
+    return "" if value is None else str(value)
+
+
+def numbers(item: h5py.Dataset | None) -> Float64Array | None:
+    """Return a dataset as a flat array of float64, None for none, for text and for more than one dimension."""
+    if item is None or item.dtype.kind not in "iuf" or item.ndim > 1 or not item.size:
+        return None
+    check_stored(item, Path(item.file.filename))
+    return np.asarray(item[()], np.float64).reshape(-1)
+
+
+def energies_ev(item: h5py.Dataset | None, path: Path) -> Float64Array | None:
+    """Return energies in eV; without a unit, numbers below 100 are in keV."""
+    values = numbers(item)
+    if values is None or item is None:
+        return None
+    unit = text(item.attrs.get("units"))
+    if not unit:
+        return values * np.where(values < _KEV_BELOW, 1e3, 1.0)
+    return values * _factor(to_ev, unit, "energy", path)
+
+
+def lengths_nm(item: h5py.Dataset | None, path: Path, *, unit_if_absent: str) -> Float64Array | None:
+    """Return lengths in nm, None where the unit is neither in the file nor known for the format."""
+    values = numbers(item)
+    if values is None or item is None:
+        return None
+    unit = text(item.attrs.get("units")) or unit_if_absent
+    if not unit or unit in ("pixel", "pixels", "px"):
+        return None
+    return values * _factor(to_nm, unit, "length", path)
+
+
+def _factor(convert: Callable[[float, str], float], unit: str, what: str, path: Path) -> float:
+    try:
+        return convert(1.0, unit)
+    except KeyError as error:
+        raise InputError(
+            str(path), expected=f"a known unit of {what}", got=repr(unit), fix=f"correct the unit of the {what}"
+        ) from error
+
+
+def first_of(group: h5py.Group, names: Sequence[str], path: Path) -> h5py.Dataset | None:
+    """Return the first dataset of several names that is there."""
+    return next((item for name in names if (item := dataset_at(group, name, path)) is not None), None)
+
+
+def check_stored(item: h5py.Dataset, path: Path) -> None:
+    """Compare the declared shape with what is stored; HDF5 itself fills what was never written with zeros."""
+    if item.is_virtual:
+        for source in item.virtual_sources():
+            target = Path(item.file.filename).parent / source.file_name
+            if source.file_name != "." and not target.exists():
+                raise missing_file(path, item.name, target)
+        return
+    if item.external:
+        return
+    declared = math.prod(item.shape) * item.dtype.itemsize
+    if item.chunks is not None:
+        expected = math.prod(-(-size // chunk) for size, chunk in zip(item.shape, item.chunks, strict=True))
+        stored = item.id.get_num_chunks()
+        if stored < expected:
+            raise truncated(path, f"{expected} blocks of data in {item.name}", f"{stored}")
+    elif item.id.get_storage_size() < declared:
+        raise truncated(path, f"{declared} bytes of data in {item.name}", f"{item.id.get_storage_size()}")
+
+
+def frame_stack(item: h5py.Dataset, path: Path, frames: AnyArray | None = None) -> FrameStack:
+    """Return a stack of the frames of a dataset.
+
+    Parameters
+    ----------
+    item : (n, n_y, n_x) dataset
+    path : the file that was asked for
+    frames : indices of the frames to use in increasing order, all where None
+    """
+    name, shape = item.name, item.shape
+    file = Path(item.file.filename)
+    chosen = np.arange(shape[0] if shape else 0) if frames is None else np.asarray(frames)
+    if item.ndim == 3:
+        check_stored(item, path)
+        shape = (chosen.size, *item.shape[1:])
+    dtype = item.dtype.newbyteorder("=")
+
+    def load() -> AnyArray:
+        out = np.empty(shape, dtype)
+        with open_hdf5(file) as opened:
+            source = opened[name]
+            start = 0
+            for run in np.split(chosen, np.flatnonzero(np.diff(chosen) != 1) + 1):
+                part = np.s_[int(run[0]) : int(run[-1]) + 1]
+                source.read_direct(out, part, np.s_[start : start + run.size])
+                start += run.size
+        return out
+
+    return checked_stack(shape, item.dtype, load, path, name)

@@ -1,0 +1,309 @@
+"""Stage stores: plain zarr v3 groups that appear complete or not at all.
+
+A store is written to a hidden folder beside its target and renamed when complete. Its root attribute
+``oxytomo`` holds the provenance, the layout of the arrays and a digest of their content.
+"""
+
+import hashlib
+import json
+import math
+import re
+import struct
+from collections.abc import Mapping
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import zarr
+from numpy.typing import NDArray
+from zarr.codecs import BloscCodec, Crc32cCodec
+
+from pipeline.errors import StoreError
+from pipeline.io.atomic import complete_or_absent
+
+CHUNK_BYTES = 4 * 2**20
+"""Largest chunk before compression."""
+
+STORE_KEY = "oxytomo"
+_DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError, EOFError, struct.error, AttributeError)
+"""What zarr, its codecs and the JSON reader raise for missing or damaged files."""
+
+
+@dataclass(frozen=True)
+class NamedArray:
+    """An array with the names of its axes and its unit (``"1"`` for a pure number)."""
+
+    data: NDArray[Any]
+    axes: tuple[str, ...]
+    unit: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the content of a store comes from.
+
+    Attributes
+    ----------
+    stage, version : the stage and its version
+    settings : the complete settings of the stage
+    inputs : name of the input -> ``{"path": ..., "digest": ...}``
+    package_version : version of this package
+    created : time of writing, ISO 8601, UTC
+    """
+
+    stage: str
+    version: int
+    settings: Mapping[str, Any]
+    inputs: Mapping[str, Mapping[str, str]]
+    package_version: str
+    created: str
+
+
+@dataclass(frozen=True)
+class Store:
+    """A complete store on disk; arrays are loaded when asked for."""
+
+    path: Path
+    names: tuple[str, ...]
+    attributes: Mapping[str, Any]
+    provenance: Provenance
+    digest: str
+    _layout: Mapping[str, Mapping[str, Any]]
+
+    def __getitem__(self, name: str) -> NDArray[Any]:
+        """Load the whole array ``name``."""
+        array = self.array(name)
+        try:
+            return np.asarray(array[...])
+        except _DAMAGE as error:
+            raise _damaged(
+                self.path, f"array {name!r} that cannot be decoded ({type(error).__name__})"
+            ) from error
+
+    def array(self, name: str) -> zarr.Array:
+        """Return the array ``name`` without loading it."""
+        if name not in self._layout:
+            raise StoreError(
+                str(self.path),
+                expected=f"an array {name!r}",
+                got=f"a store with {', '.join(self.names) or 'no arrays'}",
+                fix="rerun the stage that writes this store",
+            )
+        try:
+            return zarr.open_array(store=str(self.path / name), mode="r")
+        except _DAMAGE as error:
+            raise _damaged(
+                self.path, f"array {name!r} that cannot be opened ({type(error).__name__})"
+            ) from error
+
+    def axes(self, name: str) -> tuple[str, ...]:
+        """Return the names of the axes of an array."""
+        return tuple(self._layout[name]["axes"])
+
+    def unit(self, name: str) -> str:
+        """Return the unit of an array."""
+        return str(self._layout[name]["unit"])
+
+
+def encode_json(value: Any) -> Any:
+    """Return ``value`` as plain JSON types: also numpy values, paths, NaN and infinity."""
+    if isinstance(value, Mapping):
+        return {str(key): encode_json(item) for key, item in value.items()}
+    if isinstance(value, list | tuple | set | frozenset):
+        return [
+            encode_json(item) for item in (sorted(value) if isinstance(value, set | frozenset) else value)
+        ]
+    if isinstance(value, np.ndarray):
+        return encode_json(value.tolist())
+    if isinstance(value, np.generic):
+        return encode_json(value.item())
+    if isinstance(value, Path):
+        return str(value)
+    if isinstance(value, float) and not math.isfinite(value):
+        return {"float": str(value)}
+    if value is None or isinstance(value, bool | int | float | str):
+        return value
+    message = f"{type(value).__name__} cannot be stored as an attribute"
+    raise TypeError(message)
+
+
+def decode_json(value: Any) -> Any:
+    """Undo :func:`encode_json` for numbers that are not finite."""
+    if isinstance(value, dict):
+        if set(value) == {"float"} and value["float"] in ("nan", "inf", "-inf"):
+            return float(value["float"])
+        return {key: decode_json(item) for key, item in value.items()}
+    if isinstance(value, list):
+        return [decode_json(item) for item in value]
+    return value
+
+
+def content_digest(arrays: Mapping[str, NamedArray]) -> str:
+    """Return the SHA-256 of names, shapes, types and values of arrays; memory order plays no part."""
+    digest = hashlib.sha256()
+    for name in sorted(arrays):
+        data = np.asarray(arrays[name].data)
+        dtype = data.dtype.newbyteorder("<")
+        digest.update(f"{name}:{data.shape}:{dtype.str};".encode())
+        for part in data if data.ndim >= 3 else (data,):
+            plain = np.ascontiguousarray(part, dtype=dtype)
+            digest.update(plain.reshape(-1).view(np.uint8).data)
+    return digest.hexdigest()
+
+
+def chunk_shape(shape: tuple[int, ...], item_bytes: int) -> tuple[int, ...]:
+    """Return chunks of whole (y, x) frames within ``CHUNK_BYTES``; larger frames are cut in rows."""
+    chunks = [1] * len(shape)
+    room = max(1, CHUNK_BYTES // item_bytes)
+    for axis in reversed(range(len(shape))):
+        chunks[axis] = max(1, min(shape[axis], room))
+        room //= chunks[axis]
+        if chunks[axis] < shape[axis] or room == 0:
+            break
+    return tuple(chunks)
+
+
+def write_store(
+    path: Path, arrays: Mapping[str, NamedArray], *, provenance: Provenance, attributes: Mapping[str, Any]
+) -> None:
+    """Write a store that appears complete or not at all, replacing an older one.
+
+    Parameters
+    ----------
+    path : the folder of the store
+    arrays : numeric or boolean arrays; their axes' names must fit their dimensions
+    provenance, attributes : kept as root attributes ``oxytomo`` and ``attributes``
+
+    Raises
+    ------
+    StoreError
+        When the folder cannot be written; nothing is left behind and an older store stays.
+    """
+    for name, array in arrays.items():
+        _check_array(path, name, array)
+    record = _root_record(arrays, provenance)
+    plain_attributes = encode_json(attributes)
+    with complete_or_absent(path) as partial:
+        _write_group(partial, arrays, {STORE_KEY: record, "attributes": plain_attributes})
+
+
+def read_store(path: Path) -> Store:
+    """Open a store; raises :class:`StoreError` when it is missing, incomplete or made by something else."""
+    root_file = path / "zarr.json"
+    if not path.is_dir() or not root_file.is_file():
+        raise StoreError(
+            str(path),
+            expected="a store of this package (a folder with zarr.json)",
+            got="a folder without zarr.json"
+            if path.is_dir()
+            else ("a file" if path.exists() else "nothing there"),
+            fix="run the stage that writes it, or check the path",
+        )
+    try:
+        attributes = json.loads(root_file.read_text(encoding="utf-8")).get("attributes", {})
+    except (OSError, ValueError, AttributeError) as error:
+        raise _damaged(path, "a zarr.json that cannot be read") from error
+    if not isinstance(attributes, dict) or "arrays" not in (attributes.get(STORE_KEY) or {}):
+        raise StoreError(
+            str(path),
+            expected="a store of this package",
+            got="a zarr folder without its provenance",
+            fix="give the path of a stage store, or delete the folder and rerun the stage",
+        )
+    try:
+        store = _store_from(path, decode_json(attributes))
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise _damaged(path, "provenance that is incomplete") from error
+    for name in store.names:
+        _check_complete(store, name)
+    return store
+
+
+def _check_array(path: Path, name: str, array: NamedArray) -> None:
+    kind = array.data.dtype.kind
+    if len(array.axes) != array.data.ndim or kind not in "biuf" or not re.fullmatch(r"\w[\w.-]*", name):
+        raise StoreError(
+            f"{path.name}/{name}",
+            expected=f"a numeric array with {len(array.axes)} axes {array.axes} and a plain name",
+            got=f"shape {array.data.shape}, type {array.data.dtype}",
+            fix="correct the stage that writes this store",
+        )
+
+
+def _root_record(arrays: Mapping[str, NamedArray], provenance: Provenance) -> dict[str, Any]:
+    layout = {
+        name: {
+            "shape": list(array.data.shape),
+            "dtype": array.data.dtype.name,
+            "axes": list(array.axes),
+            "unit": array.unit,
+        }
+        for name, array in arrays.items()
+    }
+    record: dict[str, Any] = encode_json(
+        {
+            "stage": provenance.stage,
+            "version": provenance.version,
+            "settings": provenance.settings,
+            "inputs": provenance.inputs,
+            "package_version": provenance.package_version,
+            "created": provenance.created,
+            "arrays": layout,
+            "digest": content_digest(arrays),
+        }
+    )
+    return record
+
+
+def _write_group(folder: Path, arrays: Mapping[str, NamedArray], attributes: dict[str, Any]) -> None:
+    group = zarr.create_group(store=str(folder), zarr_format=3, attributes=attributes)
+    for name, array in arrays.items():
+        data = np.asarray(array.data)
+        target = group.create_array(
+            name,
+            shape=data.shape,
+            dtype=data.dtype,
+            chunks=chunk_shape(data.shape, data.dtype.itemsize),
+            compressors=(BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), Crc32cCodec()),
+            dimension_names=array.axes,
+            attributes={"unit": array.unit},
+            config={"write_empty_chunks": True},
+        )
+        target[...] = data
+
+
+def _store_from(path: Path, attributes: dict[str, Any]) -> Store:
+    record = attributes[STORE_KEY]
+    provenance = Provenance(
+        stage=str(record["stage"]),
+        version=int(record["version"]),
+        settings=dict(record["settings"]),
+        inputs={str(key): dict(item) for key, item in record["inputs"].items()},
+        package_version=str(record["package_version"]),
+        created=str(record["created"]),
+    )
+    layout = {str(name): dict(item) for name, item in record["arrays"].items()}
+    own = dict(attributes.get("attributes") or {})
+    return Store(path, tuple(layout), own, provenance, str(record["digest"]), layout)
+
+
+def _check_complete(store: Store, name: str) -> None:
+    """Compare an array on disk with the layout the store recorded: type, shape and number of chunks."""
+    with suppress(*_DAMAGE):
+        array = store.array(name)
+        layout = store._layout[name]
+        same = list(array.shape) == layout["shape"] and array.dtype.name == layout["dtype"]
+        if same and array.nchunks_initialized == array.nchunks:
+            return
+    raise _damaged(store.path, f"array {name!r} that is missing or incomplete")
+
+
+def _damaged(path: Path, got: str) -> StoreError:
+    return StoreError(
+        str(path),
+        expected="a complete store",
+        got=got,
+        fix="delete this folder and rerun the stage that writes it",
+    )

@@ -1,0 +1,1 @@
+"""Fractions, domains and shells, with their definitions."""

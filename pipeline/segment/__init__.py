@@ -1,0 +1,1 @@
+"""The particle and the composition classes."""

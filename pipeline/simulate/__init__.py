@@ -1,0 +1,1 @@
+"""Phantoms with exact truth and simulated acquisitions of them."""

@@ -1,0 +1,1 @@
+"""One thin module per workflow rule: read → call → write → record."""

@@ -1,0 +1,316 @@
+"""What can be wrong with a project before any work is done: raw files, angles, energies, folder."""
+
+import importlib.util
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import Any
+
+import numpy as np
+
+from pipeline.arrays import AnyArray
+from pipeline.config import (
+    ArealDensityConfig,
+    Branch,
+    CompositionConfig,
+    ProjectConfig,
+    Source,
+    TomogramConfig,
+    source_files,
+)
+from pipeline.config.plan import (
+    BranchConfig,
+    branch_config,
+    branch_sources,
+    default_quantity,
+    results_folder,
+    sample_branches,
+)
+from pipeline.errors import InputError, MissingPackageError, PipelineError
+from pipeline.stages.needs import Needs, branch_needs, check_disk
+from pipeline.stages.results_folder import check_same_sources
+
+MIN_TILTS = 3
+FEW_TILTS = 20
+ANGLE_TOLERANCE_DEG = 0.01
+SAME_ANGLE_DEG = 1e-4
+_PACKAGE_OF_BACKEND = {"astra": "astra", "tomopy": "tomopy"}
+
+
+@dataclass(frozen=True)
+class SeriesFacts:
+    """What the header of one raw series says.
+
+    Attributes
+    ----------
+    place : where it is in the configuration, e.g. ``samples.a.composition.edges.Mn.pre``
+    shape : (n_frame, n_y, n_x)
+    tilt_deg : (n_frame,) degrees, in acquisition order
+    energy_ev, pixel_nm : NaN where neither file nor configuration says
+    quantity : what the pixels hold
+    n_flat : number of flat frames
+    """
+
+    place: str
+    shape: tuple[int, int, int]
+    tilt_deg: tuple[float, ...]
+    energy_ev: float
+    pixel_nm: float
+    quantity: str
+    n_flat: int
+
+
+@dataclass(frozen=True)
+class BranchCheck:
+    """What was found in one branch."""
+
+    sample: str
+    branch: Branch
+    series: Mapping[str, SeriesFacts]
+    needs: Needs | None
+
+
+@dataclass(frozen=True)
+class ProjectCheck:
+    """What was found in a project: problems stop a run, warnings do not."""
+
+    problems: tuple[PipelineError, ...]
+    warnings: tuple[str, ...]
+    branches: tuple[BranchCheck, ...]
+
+
+def check_project(project: ProjectConfig, *, read_flats: bool) -> ProjectCheck:
+    """Check everything that can be checked without running a stage.
+
+    Parameters
+    ----------
+    project : the configuration
+    read_flats : also read the flat frames and look for pixels without light
+    """
+    problems: list[PipelineError] = []
+    warnings: list[str] = []
+    branches: list[BranchCheck] = []
+    for sample, settings in project.samples.items():
+        for branch in sample_branches(settings):
+            found, wrong, remarks = _check_branch(project, sample, branch, read_flats=read_flats)
+            branches.append(found)
+            problems += wrong
+            warnings += remarks
+    folder = results_folder(project)
+    needs = [branch.needs for branch in branches if branch.needs is not None]
+    for check in (lambda: check_same_sources(folder, project), lambda: check_disk(folder, needs)):
+        problems += _caught(check)
+    return ProjectCheck(tuple(problems), tuple(warnings), tuple(branches))
+
+
+def require_valid(project: ProjectConfig) -> tuple[str, ...]:
+    """Raise the first problem of a project; returns the warnings. Flat frames are left to ``normalize``."""
+    checked = check_project(project, read_flats=False)
+    for problem in checked.problems:
+        raise problem
+    return checked.warnings
+
+
+def _check_branch(
+    project: ProjectConfig, sample: str, branch: Branch, *, read_flats: bool
+) -> tuple[BranchCheck, list[PipelineError], list[str]]:
+    """Check one branch: each series for itself, then all together."""
+    config = branch_config(project, sample, branch)
+    problems: list[PipelineError] = []
+    facts: dict[str, SeriesFacts] = {}
+    for name, source in branch_sources(config).items():
+        place = _place(config, f"samples.{sample}.{branch}", name)
+        try:
+            facts[name] = _series_facts(place, source, config)
+            if read_flats:
+                _check_flats(facts[name], source)
+        except PipelineError as error:
+            problems.append(error)
+    problems += _caught(lambda: _check_backend(config, f"samples.{sample}.{branch}"))
+    warnings: list[str] = []
+    needs = None
+    if len(facts) == len(branch_sources(config)):
+        if not isinstance(config, ArealDensityConfig):
+            problems += _caught(lambda: _check_tilts(facts))
+            warnings += _few_tilts(facts, f"samples.{sample}.{branch}")
+        if not isinstance(config, TomogramConfig) and config.edges is not None:
+            problems += list(_edge_problems(config, facts))
+        needs = branch_needs(config, {name: fact.shape for name, fact in facts.items()})
+    return BranchCheck(sample, branch, facts, needs), problems, warnings
+
+
+def _place(config: BranchConfig, branch: str, series: str) -> str:
+    """Return where a series is in the configuration."""
+    if isinstance(config, TomogramConfig):
+        return f"{branch}.source"
+    element, _, side = series.partition("_")
+    return f"{branch}.edges.{element}.{side}" if side else f"{branch}.elements.{element}"
+
+
+def _series_facts(place: str, source: Source, config: BranchConfig) -> SeriesFacts:
+    """Read the header of one series and check it for itself."""
+    from pipeline.io.readers import peek
+    from pipeline.stages.sources import read_request
+
+    for path in source_files(source):
+        if not path.exists():
+            raise InputError(place, expected="an existing file", got=str(path), fix="correct the path")
+    summary = peek(read_request(source))
+    said = summary.quantity if summary.quantity in ("transmission", "optical_density") else None
+    return SeriesFacts(
+        place=place,
+        shape=summary.shape,
+        tilt_deg=tuple(float(tilt) for tilt in summary.tilt_deg),
+        energy_ev=_single(summary.energy_ev),
+        pixel_nm=_single(summary.pixel_nm),
+        quantity=source.quantity or said or default_quantity(config),
+        n_flat=summary.n_flat,
+    )
+
+
+def _single(values: AnyArray) -> float:
+    """Return the mean of what is known per frame, NaN where nothing is."""
+    known = np.asarray(values, np.float64)
+    known = known[np.isfinite(known)]
+    return float(known.mean()) if known.size else float("nan")
+
+
+def _check_flats(facts: SeriesFacts, source: Source) -> None:
+    """Refuse flats that are missing, or where pixels are NaN or without light."""
+    from pipeline.io.readers import read_flat
+    from pipeline.stages.sources import read_request
+
+    if facts.quantity != "counts":
+        return
+    flat = read_flat(read_request(source))
+    if flat is None:
+        raise InputError(
+            facts.place,
+            expected="flat frames, since the pixels are counts",
+            got="none",
+            fix="give 'flat:' beside the images, or 'quantity: transmission' or 'optical_density'",
+        )
+    mean = np.asarray(flat, np.float64).mean(axis=0)
+    bad = {"NaN": ~np.isfinite(mean), "zero or negative": mean <= 0}
+    for what, where in bad.items():
+        share = float(where.mean())
+        if share > 0:
+            raise InputError(
+                f"{facts.place}: flat frames",
+                expected="counts above zero everywhere",
+                got=f"{what} in {100 * share:.3g} % of the pixels",
+                fix="replace the flat frames, or crop the detector region without light",
+            )
+
+
+def _check_backend(config: BranchConfig, place: str) -> None:
+    """Refuse a backend whose package is not installed."""
+    backend = getattr(getattr(config, "reconstruct", None), "backend", None)
+    package = _PACKAGE_OF_BACKEND.get(str(backend))
+    if package is not None and importlib.util.find_spec(package) is None:
+        how = "conda install -c conda-forge tomopy" if package == "tomopy" else "pip install 'oxytomo[astra]'"
+        raise MissingPackageError(
+            f"{place}.reconstruct.backend",
+            expected=f"the package {package}",
+            got="it is not installed",
+            fix=f"{how}, or backend: oxytomo",
+        )
+
+
+def _check_tilts(facts: Mapping[str, SeriesFacts]) -> None:
+    """Refuse series that have too few tilts, a tilt twice, or other tilts than the first series."""
+    first = next(iter(facts.values()))
+    reference = np.sort(first.tilt_deg)
+    for fact in facts.values():
+        tilts = np.sort(fact.tilt_deg)
+        if not np.isfinite(tilts).all():
+            raise InputError(
+                fact.place,
+                expected="a tilt angle for every frame",
+                got="none in the file",
+                fix="give 'angles:'",
+            )
+        if tilts.size < MIN_TILTS:
+            raise InputError(
+                fact.place,
+                expected=f"at least {MIN_TILTS} tilt angles for a volume",
+                got=str(tilts.size),
+                fix="give the whole tilt series, or use areal_density for a single projection",
+            )
+        repeated = tilts[1:][np.diff(tilts) < SAME_ANGLE_DEG]
+        if repeated.size:
+            shown = ", ".join(f"{tilt:g}°" for tilt in repeated[:5])
+            raise InputError(
+                fact.place,
+                expected="every tilt angle once",
+                got=f"repeated angles: {shown}",
+                fix="correct the angle table, or average the repeated frames",
+            )
+        if tilts.size != reference.size or np.abs(tilts - reference).max() > ANGLE_TOLERANCE_DEG:
+            raise InputError(
+                fact.place,
+                expected=f"the tilt angles of {first.place} ({_tilt_range(reference)})",
+                got=_tilt_range(tilts),
+                fix="give series of the same tilts, or cut them to the common ones",
+            )
+
+
+def _tilt_range(tilts: AnyArray) -> str:
+    """Return number and range of sorted tilts."""
+    return f"{tilts.size} from {tilts[0]:g}° to {tilts[-1]:g}°"
+
+
+def _few_tilts(facts: Mapping[str, SeriesFacts], place: str) -> list[str]:
+    """Return a warning where a volume will be poor."""
+    n_tilts = min(len(fact.tilt_deg) for fact in facts.values())
+    if MIN_TILTS <= n_tilts < FEW_TILTS:
+        return [f"{place}: only {n_tilts} tilts; expect strong artefacts in the volume"]
+    return []
+
+
+def _edge_problems(
+    config: CompositionConfig | ArealDensityConfig, facts: Mapping[str, SeriesFacts]
+) -> Iterator[PipelineError]:
+    """Yield what is wrong with energies and formula."""
+    from pipeline.composition.cross_sections import attenuation_per_um, edge_between
+
+    unknown = [fact.place for fact in facts.values() if not np.isfinite(fact.energy_ev)]
+    for place in unknown:
+        yield InputError(place, expected="a photon energy", got="none in the file", fix="give 'energy_ev:'")
+    if unknown:
+        return
+    for element in config.measured:
+        pre, post = facts[f"{element}_pre"], facts[f"{element}_post"]
+        for problem in _caught(partial(edge_between, element, pre.energy_ev, post.energy_ev)):
+            where = pre.place.removesuffix(".pre")
+            yield InputError(
+                f"{where} ({problem.name})", expected=problem.expected, got=problem.got, fix=problem.fix
+            )
+    energies = np.array([fact.energy_ev for fact in facts.values()])
+    yield from _caught(
+        lambda: attenuation_per_um(
+            config.formula or {},
+            density_g_cm3=config.density_g_cm3,
+            energies_ev=energies,
+            elements=config.measured,
+        )
+    )
+
+
+def _caught(check: Callable[[], Any]) -> list[PipelineError]:
+    """Return what a check raises."""
+    try:
+        check()
+    except PipelineError as error:
+        return [error]
+    return []
+
+
+def describe(series: SeriesFacts) -> str:
+    """Return one line about a series."""
+    n, rows, columns = series.shape
+    tilts = np.sort(series.tilt_deg)
+    energy = f", {series.energy_ev:g} eV" if np.isfinite(series.energy_ev) else ""
+    pixel = f", {series.pixel_nm:.4g} nm pixels" if np.isfinite(series.pixel_nm) else ""
+    span = f", {tilts[0]:g}° to {tilts[-1]:g}°" if tilts.size and np.isfinite(tilts).all() else ""
+    return f"{n} frames of {rows} × {columns}{span}{energy}{pixel}, {series.quantity}"

@@ -1,0 +1,116 @@
+"""Stage ``measure``: classes and deviation → fractions with intervals, domains, shells."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.arrays import LabelArray
+from pipeline.config import MeasureStage as Settings
+from pipeline.io.stores import Store, read_store
+from pipeline.io.tables import write_csv, write_json
+from pipeline.measure.definitions import DEFINITIONS
+from pipeline.measure.domains import domain_table, interconnection
+from pipeline.measure.fractions import class_fractions, noise_interval, replicate_bias, replicate_fractions
+from pipeline.measure.shells import depth_below_surface, shell_labels, shell_table
+from pipeline.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
+from pipeline.stages.context import StageContext
+
+CONFIDENCE = 0.95
+"""Of the intervals ``ci95``."""
+
+
+def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
+    """Measure, write the tables."""
+    reconstructed, classified = read_store(inputs["reconstruct"]), read_store(inputs["classify"])
+    invalid_rays = _invalid_rays(read_store(inputs["decompose"])) if "decompose" in inputs else None
+    deviation = reconstructed["deviation"]
+    particle = reconstructed["particle"].astype(bool)
+    phases, confident = classified["phases"], classified["phases_confident"]
+    voxel_nm = float(reconstructed.attributes["pixel_nm"])
+    threshold = float(classified.attributes["threshold"])
+    nothing = np.zeros((0, *deviation.shape), np.float16)
+    replicates, null = nothing, nothing
+    if "uncertainty" in inputs:
+        uncertainty = read_store(inputs["uncertainty"])
+        replicates, null = uncertainty["replicates"], uncertainty["null"]
+
+    fractions = class_fractions(phases, labels=CLASS_LABELS)
+    of_replicates = replicate_fractions(replicates, particle, threshold=threshold)
+    of_null = replicate_fractions(null, particle, threshold=threshold)
+    null_mean = {name: float(np.mean(of_null[name])) if len(null) else float("nan") for name in CLASS_LABELS}
+    sure = class_fractions(confident, labels=CONFIDENT_LABELS)
+
+    depth = depth_below_surface(particle, voxel_nm=voxel_nm)
+    shells = shell_table(
+        deviation,
+        phases,
+        shell_labels(depth, n_shells=settings.shells),
+        replicates,
+        n_shells=settings.shells,
+        depth_nm=depth,
+    )
+    domains = domain_table(phases, depth, voxel_nm=voxel_nm, min_voxels=settings.min_domain_voxels)
+
+    write_csv(outputs["domains"], {name: list(column) for name, column in domains.items()})
+    write_csv(outputs["shells"], {name: list(column) for name, column in shells.items()})
+    write_json(
+        outputs["phases"],
+        {
+            "threshold": threshold,
+            "voxel_nm": voxel_nm,
+            "reference_tm_o": float(reconstructed.attributes["reference_tm_o"]),
+            "particle_volume_nm3": int(particle.sum()) * voxel_nm**3,
+            "fractions": _with_bias(_with_interval(fractions, of_replicates), fractions, of_replicates),
+            "null": {"runs": len(null), "fractions": _with_interval(null_mean, of_null)},
+            "confident": {
+                "confidence": float(classified.attributes["confidence"]),
+                "fractions": {name: {"value": value} for name, value in sure.items()},
+            },
+            "domains": _domains(phases, settings.min_domain_voxels),
+            "invalid_rays": invalid_rays,
+            "voxels_without_deviation": classified.attributes["voxels_without_deviation"],
+            "replicates": len(replicates),
+            "definitions": DEFINITIONS,
+        },
+    )
+    context.log(", ".join(f"{name} {100 * value:.2f} %" for name, value in fractions.items()))
+
+
+def _with_interval(
+    values: Mapping[str, float], replicate_values: Mapping[str, Sequence[float]]
+) -> dict[str, dict[str, Any]]:
+    return {
+        name: {
+            "value": value,
+            "ci95": noise_interval(value, replicate_values[name], confidence=CONFIDENCE),
+        }
+        for name, value in values.items()
+    }
+
+
+def _with_bias(
+    entries: dict[str, dict[str, Any]],
+    values: Mapping[str, float],
+    replicate_values: Mapping[str, Sequence[float]],
+) -> dict[str, dict[str, Any]]:
+    return {
+        name: {**entry, "replicate_bias": replicate_bias(values[name], replicate_values[name])}
+        for name, entry in entries.items()
+    }
+
+
+def _domains(phases: LabelArray, min_voxels: int) -> dict[str, Any]:
+    return {
+        name: interconnection(phases, label, min_voxels=min_voxels) for name, label in CLASS_LABELS.items()
+    }
+
+
+def _invalid_rays(decomposed: Store) -> dict[str, Any]:
+    attributes = decomposed.attributes
+    return {
+        "unsolved": attributes["unsolved_rays"],
+        "n_rays": attributes["n_rays"],
+        "by_series": attributes["invalid"],
+    }

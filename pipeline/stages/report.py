@@ -1,0 +1,122 @@
+"""Stage ``report``: one self-contained HTML page per sample from whatever of its results is there."""
+
+from collections.abc import Mapping, Sequence
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from pipeline import __version__
+from pipeline.config import Branch
+from pipeline.config import ReportStage as Settings
+from pipeline.errors import InputError
+from pipeline.io.atomic import complete_or_absent
+from pipeline.stages.context import StageContext
+from pipeline.view.composition_part import composition_part
+from pipeline.view.composition_tables import comparison_table
+from pipeline.view.other_parts import areal_density_part, tomogram_part
+from pipeline.view.read_results import (
+    find_results,
+    read_areal_density,
+    read_composition,
+    read_json,
+    read_records,
+    read_tomogram,
+)
+from pipeline.view.report import Part, build_comparison, build_report
+
+INPUTS = ("results",)
+TITLES: Mapping[Branch, str] = {
+    "composition": "composition",
+    "areal_density": "areal density",
+    "tomogram": "tomogram",
+}
+
+
+def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
+    """Read what is below the folder ``results`` (or single stores by their keys), write ``report``."""
+    paths = dict(inputs)
+    folder = paths.pop("results", None)
+    if folder is not None:
+        paths = find_results(folder) | paths
+    size = _write(paths, outputs["report"], sample=settings.sample, branches=settings.branches, where=folder)
+    context.log(f"{len(paths)} results, {size / 1e6:.1f} MB")
+
+
+def write_report(folder: Path, output: Path) -> None:
+    """Write the report of a sample from its results folder, with every branch that is there."""
+    _write(find_results(folder), output, sample=folder.resolve().name, branches=tuple(TITLES), where=folder)
+
+
+def write_comparison(folders: Sequence[Path], output: Path) -> None:
+    """Write a page with one row per sample: class fractions with intervals and null runs.
+
+    Parameters
+    ----------
+    folders : results folders of samples; the row of one without a composition stays empty
+    output : the page
+    """
+    samples: dict[str, Mapping[str, Any]] = {}
+    for folder in folders:
+        path = folder / "phases.json"
+        name = folder.resolve().name
+        samples[name if name not in samples else str(folder)] = read_json(path) if path.is_file() else {}
+    if not any(samples.values()):
+        raise InputError(
+            ", ".join(str(folder) for folder in folders),
+            expected="the results of a sample with a composition (phases.json)",
+            got="none",
+            fix="give folders <results>/<sample>, or run the composition of a sample first",
+        )
+    page = build_comparison(
+        title="Comparison of samples",
+        subtitle=f"{len(samples)} samples",
+        table=comparison_table(samples),
+        footer=_footer(),
+    )
+    _write_text(page, output)
+
+
+def _write(
+    paths: Mapping[str, Path],
+    output: Path,
+    *,
+    sample: str,
+    branches: Sequence[Branch],
+    where: Path | None,
+) -> int:
+    """Build and write the page of a sample; returns its size in bytes."""
+    parts: dict[Branch, Part] = {}
+    if "composition" in branches and (composition := read_composition(paths)) is not None:
+        parts["composition"] = composition_part(composition)
+    if "areal_density" in branches and (areal_density := read_areal_density(paths)) is not None:
+        parts["areal_density"] = areal_density_part(areal_density)
+    if "tomogram" in branches and (tomogram := read_tomogram(paths)) is not None:
+        parts["tomogram"] = tomogram_part(tomogram)
+    if not parts:
+        raise InputError(
+            sample if where is None else str(where),
+            expected="the results folder of a sample",
+            got=f"no results of {' or '.join(TITLES[branch] for branch in branches)} in it"
+            if where is None or where.is_dir()
+            else "nothing there",
+            fix="give the folder <results>/<sample>, or run the sample first",
+        )
+    page = build_report(
+        title=sample,
+        subtitle=", ".join(TITLES[branch] for branch in parts).capitalize(),
+        parts=list(parts.values()),
+        provenance=read_records(paths),
+        footer=_footer(),
+    )
+    return _write_text(page, output)
+
+
+def _write_text(page: str, output: Path) -> int:
+    content = page.encode("utf-8")
+    with complete_or_absent(output) as partial:
+        partial.write_bytes(content)
+    return len(content)
+
+
+def _footer() -> str:
+    return f"Written by oxytomo {__version__} on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."

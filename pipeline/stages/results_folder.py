@@ -1,0 +1,126 @@
+"""The results folder: that it may be written, and was made from the same raw files."""
+
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from pipeline.config import Branch, ProjectConfig
+from pipeline.config.plan import (
+    STAGES,
+    branch_config,
+    branch_sources,
+    raw_files,
+    sample_branches,
+    stage_settings,
+)
+from pipeline.errors import StoreError
+from pipeline.stages.versions import STAGE_VERSIONS
+
+MARKER = "oxytomo.json"
+"""File in a results folder that names the raw files of each sample in it."""
+
+RawFiles = Mapping[str, Mapping[str, list[str]]]
+"""Sample → ``branch/series`` → absolute paths."""
+
+
+def check_writable(folder: Path) -> None:
+    """Make the folder and write a first byte, so that trouble shows before any work is done."""
+    probe = folder / f".oxytomo-write-test-{os.getpid()}"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        try:
+            probe.write_bytes(b"\0" * 4096)
+        finally:
+            probe.unlink(missing_ok=True)
+    except OSError as error:
+        raise StoreError(
+            str(folder),
+            expected="a results folder that may be written",
+            got=(error.strerror or str(error)).lower(),
+            fix="choose another 'results' folder, or free disk space",
+        ) from error
+
+
+def check_same_sources(folder: Path, project: ProjectConfig) -> RawFiles:
+    """Refuse a results folder that holds a sample of the same name made from other raw files.
+
+    Returns
+    -------
+    What the marker has to say from now on: the samples already there and those of ``project``.
+    """
+    recorded = _read_marker(folder / MARKER)
+    wanted = raw_files(project)
+    for sample, series in wanted.items():
+        if not (folder / sample).exists():
+            continue
+        for name, paths in series.items():
+            before = recorded.get(sample, {}).get(name, paths)
+            if before != paths:
+                raise StoreError(
+                    str(folder / sample),
+                    expected=f"{name} made from {', '.join(paths[:1])}",
+                    got=f"the results folder of another configuration, made from {', '.join(before[:1])}",
+                    fix=f"choose another 'results' folder, rename the sample, or delete {folder / sample}",
+                )
+    kept = {name: series for name, series in recorded.items() if (folder / name).exists()}
+    return kept | {name: {**kept.get(name, {}), **series} for name, series in wanted.items()}
+
+
+def claim(folder: Path, project: ProjectConfig) -> None:
+    """Check a results folder and record the raw files of the project's samples in it."""
+    check_writable(folder)
+    samples = check_same_sources(folder, project)
+    partial = folder / f".{MARKER}.partial-{os.getpid()}"
+    partial.write_text(json.dumps({"samples": samples}, indent=1) + "\n", encoding="utf-8")
+    partial.replace(folder / MARKER)
+
+
+def outdated_stores(folder: Path, project: ProjectConfig) -> list[str]:
+    """Return the stage stores whose own record names other settings or another version than the project.
+
+    Snakemake knows from its records what to repeat; this also finds what it cannot know, because the results
+    were copied here or were last made by another call of it. Paths are relative to ``folder``.
+    """
+    outdated = []
+    for sample, settings in project.samples.items():
+        for branch in sample_branches(settings):
+            series = tuple(branch_sources(branch_config(project, sample, branch)))
+            for stage, name in _stores(branch, series):
+                store = f"{sample}/stages/{branch}/{name or stage.removesuffix('_tomogram')}.zarr"
+                recorded = _recorded(folder / store)
+                wanted = stage_settings(project, sample, branch, stage, name and name.partition("/")[2])
+                if recorded is not None and recorded != (STAGE_VERSIONS[stage], wanted):
+                    outdated.append(store)
+    return outdated
+
+
+def _stores(branch: Branch, series: tuple[str, ...]) -> list[tuple[str, str | None]]:
+    """Return the stages of a branch that write a store, and the name of the store where it is another."""
+    single = [(s, None) for s in STAGES[branch] if s not in ("normalize", "measure") and "export" not in s]
+    return [*(("normalize", f"normalize/{name}") for name in series), *single]
+
+
+def _recorded(store: Path) -> tuple[int, dict[str, object]] | None:
+    """Return version and settings that a store was made with, None where there is no readable record."""
+    try:
+        record = json.loads((store / "zarr.json").read_text(encoding="utf-8"))["attributes"]["oxytomo"]
+        return int(record["version"]), dict(record["settings"])
+    except (OSError, ValueError, KeyError, TypeError):
+        return None
+
+
+def _read_marker(path: Path) -> dict[str, dict[str, list[str]]]:
+    """Return the recorded raw files, empty where there is no marker."""
+    try:
+        samples = json.loads(path.read_text(encoding="utf-8"))["samples"]
+        return {str(sample): dict(series) for sample, series in samples.items()}
+    except (FileNotFoundError, NotADirectoryError):
+        return {}
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+        raise StoreError(
+            str(path),
+            expected="the record of the raw files of this results folder",
+            got="a damaged file",
+            fix="delete this file or choose another 'results' folder",
+        ) from error

@@ -1,0 +1,24 @@
+"""Version of each stage; raise it whenever the numbers of that stage change, and it runs again."""
+
+import json
+from typing import Any
+
+STAGE_VERSIONS: dict[str, int] = {
+    "normalize": 1,
+    "align": 1,
+    "decompose": 1,
+    "reconstruct": 1,
+    "reconstruct_tomogram": 1,
+    "uncertainty": 1,
+    "classify": 1,
+    "measure": 1,
+    "export_composition": 1,
+    "export_areal_density": 1,
+    "export_tomogram": 1,
+    "report": 1,
+}
+
+
+def stage_spec(stage: str, settings: dict[str, Any]) -> str:
+    """Return the JSON text that a stage is called with; it changes when the stage has to run again."""
+    return json.dumps({"version": STAGE_VERSIONS[stage], "settings": settings}, sort_keys=True)

@@ -1,0 +1,209 @@
+"""Read the results of a sample for its report: stage stores and tables, whichever of them are there."""
+
+import csv
+import json
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.arrays import FloatArray
+from pipeline.config import Branch, CompositionConfig
+from pipeline.errors import StoreError
+from pipeline.io.stores import Store, read_store
+from pipeline.view.report import Record, record_of
+from pipeline.view.results import Alignment, ArealDensity, Composition, Sinogram, Tomogram
+
+STORES: Mapping[Branch, tuple[str, ...]] = {
+    "composition": ("align", "decompose", "reconstruct", "uncertainty", "classify"),
+    "areal_density": ("align", "decompose"),
+    "tomogram": ("align", "reconstruct"),
+}
+TABLES: Mapping[str, str] = {
+    "composition_measure": "phases.json",
+    "shells": "composition_shells.csv",
+    "domains": "domains.csv",
+}
+
+
+def find_results(folder: Path) -> dict[str, Path]:
+    """Return what is in the folder of a sample: stores as ``<branch>_<store>``, and tables."""
+    found = {}
+    for branch, names in STORES.items():
+        stages = folder / "stages" / branch
+        for store in sorted((stages / "normalize").glob("*.zarr")):
+            found[f"{branch}_normalize_{store.stem}"] = store
+        found.update({f"{branch}_{name}": stages / f"{name}.zarr" for name in names})
+    found.update({key: folder / name for key, name in TABLES.items()})
+    return {key: path for key, path in found.items() if path.exists()}
+
+
+def read_composition(paths: Mapping[str, Path]) -> Composition | None:
+    """Return the results of the composition branch, None before its volumes are reconstructed."""
+    reconstructed = _store(paths, "composition_reconstruct")
+    if reconstructed is None:
+        return None
+    facts = reconstructed.attributes
+    elements = [str(name) for name in facts["elements"]]
+    uncertainty, classified = _store(paths, "composition_uncertainty"), _store(paths, "composition_classify")
+    decomposed = _store(paths, "composition_decompose")
+    phases_json = read_json(paths["composition_measure"]) if "composition_measure" in paths else None
+    threshold = (classified.attributes if classified else phases_json or {}).get(
+        "threshold", CompositionConfig.model_fields["threshold"].default
+    )
+    particle = reconstructed["particle"].astype(bool)
+    n_null = uncertainty.array("null").shape[0] if uncertainty else 0
+    return Composition(
+        voxel_nm=float(facts["pixel_nm"]),
+        threshold=float(threshold),
+        reference_tm_o=float(facts["reference_tm_o"]),
+        method=_text((facts.get("solver") or {}).get("method", "")),
+        elements=elements,
+        atoms=[float(value) for value in facts.get("atoms") or [1.0] * len(elements)],
+        densities=reconstructed["elements"],
+        deviation=reconstructed["deviation"],
+        particle=particle,
+        sigma=uncertainty["deviation_sigma"] if uncertainty else None,
+        null=np.asarray(uncertainty.array("null")[0]) if uncertainty and n_null else None,
+        phases=classified["phases"] if classified else None,
+        confident=classified["phases_confident"] if classified else None,
+        phases_json=phases_json,
+        shells=read_columns(paths["shells"]) if "shells" in paths else None,
+        domains=read_columns(paths["domains"]) if "domains" in paths else None,
+        alignment=_alignment(_store(paths, "composition_align")),
+        sinogram=_element_sinogram(decomposed, particle) if decomposed else None,
+    )
+
+
+def read_areal_density(paths: Mapping[str, Path]) -> ArealDensity | None:
+    """Return the results of the areal-density branch, None where there are none."""
+    decomposed = _store(paths, "areal_density_decompose")
+    if decomposed is None:
+        return None
+    elements = [str(name) for name in decomposed.attributes["elements"]]
+    rows, columns = np.triu_indices(len(elements))
+    variance = decomposed["covariance"][:, 0][rows == columns]
+    aligned = _store(paths, "areal_density_align")
+    return ArealDensity(
+        pixel_nm=float(decomposed.attributes["pixel_nm"]),
+        elements=elements,
+        maps=decomposed["areal"][:, 0],
+        sigma=np.sqrt(np.where(np.isfinite(variance), variance, np.nan)).astype(np.float32),
+        series=[str(name) for name in aligned.attributes["series"]] if aligned else (),
+        optical_density=aligned["value"][:, 0] if aligned else None,
+        alignment=_alignment(aligned),
+    )
+
+
+def read_tomogram(paths: Mapping[str, Path]) -> Tomogram | None:
+    """Return the results of the tomogram branch, None where there are none."""
+    reconstructed, aligned = _store(paths, "tomogram_reconstruct"), _store(paths, "tomogram_align")
+    if reconstructed is None:
+        return None
+    return Tomogram(
+        voxel_nm=float(reconstructed.attributes["pixel_nm"]),
+        volume=reconstructed["volume"],
+        unit=reconstructed.unit("volume"),
+        algorithm=_text(reconstructed.attributes.get("algorithm", "an unnamed algorithm")),
+        alignment=_alignment(aligned),
+        sinogram=_signal_sinogram(aligned) if aligned else None,
+    )
+
+
+def read_records(paths: Mapping[str, Path]) -> list[Record]:
+    """Return the provenance of every store."""
+    stores = {key: read_store(path) for key, path in paths.items() if path.suffix == ".zarr"}
+    return [record_of(key.replace("_", " "), store.provenance, store.digest) for key, store in stores.items()]
+
+
+def read_json(path: Path) -> dict[str, Any]:
+    """Return the content of a JSON table."""
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+    except (OSError, ValueError) as error:
+        raise _damaged_table(path, "a JSON file") from error
+    if not isinstance(content, dict):
+        raise _damaged_table(path, "a JSON object")
+    return content
+
+
+def read_columns(path: Path) -> dict[str, list[Any]]:
+    """Return the columns of a CSV table; columns of numbers as numbers, an empty cell as NaN."""
+    try:
+        with path.open(encoding="utf-8", newline="") as file:
+            rows = list(csv.DictReader(file, strict=True))
+            names = list(rows[0]) if rows else []
+    except (OSError, ValueError, csv.Error) as error:
+        raise _damaged_table(path, "a CSV table") from error
+    if any(None in row or None in row.values() for row in rows):
+        raise _damaged_table(path, "a CSV table with as many cells in every row")
+    return {name: _numbers([row[name] for row in rows]) for name in names}
+
+
+def _numbers(cells: list[str]) -> list[Any]:
+    try:
+        return [float(cell) if cell else float("nan") for cell in cells]
+    except ValueError:
+        return cells
+
+
+def _damaged_table(path: Path, expected: str) -> StoreError:
+    return StoreError(
+        str(path),
+        expected=expected,
+        got="something else",
+        fix="delete it and run the stage measure again",
+    )
+
+
+def _store(paths: Mapping[str, Path], key: str) -> Store | None:
+    return read_store(paths[key]) if key in paths else None
+
+
+def _text(value: object) -> str:
+    return str(value).replace("_", " ")
+
+
+def _alignment(store: Store | None) -> Alignment | None:
+    if store is None:
+        return None
+    facts = store.attributes
+    limit = store.provenance.settings.get("max_shift_px")
+    return Alignment(
+        tilt_deg=store["tilt_deg"],
+        dy_px=store["dy_px"],
+        dx_px=store["dx_px"],
+        residual=store["residual"] if "residual" in store.names else None,
+        series=[str(name) for name in facts["series"]],
+        pixel_nm=float(facts["pixel_nm"]),
+        max_shift_px=None if limit is None else float(limit),
+        quality=facts.get("quality") or {},
+        invalid=facts.get("invalid") or {},
+        n_pixels=facts.get("n_pixels") or {},
+    )
+
+
+def _element_sinogram(store: Store, particle: np.ndarray[Any, Any]) -> Sinogram:
+    """Return the detector row of the first element where the particle is widest."""
+    row = int(np.argmax(particle.sum(axis=(1, 2))))
+    name = str(store.attributes["elements"][0])
+    return Sinogram(
+        _row(store, "areal", row),
+        store["tilt_deg"],
+        float(store.attributes["pixel_nm"]),
+        f"{name}, areal density (µm)",
+    )
+
+
+def _signal_sinogram(store: Store) -> Sinogram:
+    row = store.array("value").shape[2] // 2
+    quantity = _text(store.attributes.get("quantity", "signal"))
+    pixel_nm = float(store.attributes["pixel_nm"])
+    return Sinogram(_row(store, "value", row), store["tilt_deg"], pixel_nm, quantity)
+
+
+def _row(store: Store, name: str, row: int) -> FloatArray:
+    """Return one detector row at all tilts of the first series or element, without loading the others."""
+    image: FloatArray = np.asarray(store.array(name)[0, :, row, :], dtype=np.float32)
+    return image

@@ -1,0 +1,63 @@
+# Two energies per edge at one angle to maps of areal density.
+
+
+use rule align as align_areal_density with:
+    input:
+        unpack(normalized("areal_density")),
+    output:
+        store=directory(f"{STAGES}/areal_density/align.zarr"),
+        table=f"{STAGES}/areal_density/alignment.csv",
+    log:
+        f"{LOGS}/areal_density/align.log",
+    benchmark:
+        f"{BENCHMARKS}/areal_density/align.tsv"
+    params:
+        inputs=keyed,
+        spec=spec("align", "areal_density"),
+    threads: 4
+    resources:
+        mem_mb=memory("areal_density", 8),
+        runtime=30,
+
+
+use rule decompose as decompose_areal_density with:
+    input:
+        align=f"{STAGES}/areal_density/align.zarr",
+    output:
+        store=directory(f"{STAGES}/areal_density/decompose.zarr"),
+    log:
+        f"{LOGS}/areal_density/decompose.log",
+    benchmark:
+        f"{BENCHMARKS}/areal_density/decompose.tsv"
+    params:
+        inputs=keyed,
+        spec=spec("decompose", "areal_density"),
+    threads: 2
+    resources:
+        mem_mb=memory("areal_density", 8),
+        runtime=30,
+
+
+rule export_areal_density:
+    input:
+        decompose=f"{STAGES}/areal_density/decompose.zarr",
+        align=f"{STAGES}/areal_density/align.zarr",
+    output:
+        store=directory(f"{RESULTS}{{sample}}/areal_density.ome.zarr"),
+    log:
+        f"{LOGS}/areal_density/export_areal_density.log",
+    benchmark:
+        f"{BENCHMARKS}/areal_density/export_areal_density.tsv"
+    params:
+        inputs=keyed,
+        spec=spec("export_areal_density", "areal_density"),
+    conda:
+        environment
+    threads: 2
+    resources:
+        mem_mb=memory("areal_density", 4),
+        runtime=30,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage export_areal_density"
+        " --in {params.inputs} --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"

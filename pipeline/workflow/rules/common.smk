@@ -1,0 +1,128 @@
+# What the rules share: the project, the folders, and small functions that name inputs and settings.
+import shlex
+import sys
+from pathlib import Path
+
+from snakemake.exceptions import WorkflowError
+from snakemake.settings.types import DeploymentMethod
+
+from pipeline.config import parse_config, read_yaml, source_files
+from pipeline.config.plan import PRODUCTS, branch_config, branch_sources, sample_branches, stage_settings
+from pipeline.errors import PipelineError
+from pipeline.stages.results_folder import claim
+from pipeline.stages.run_lock import refuse_other_run
+from pipeline.stages.versions import stage_spec
+
+
+def load_project():
+    """Return the project that the configuration describes, with one line for anything wrong with it."""
+    if not workflow.configfiles:
+        raise WorkflowError("no configuration: give one with --configfile X.yaml")
+    path = Path(workflow.configfiles[-1]).resolve()
+    try:
+        read_yaml(path)
+        return parse_config(config, folder=path.parent, name=path.name)
+    except PipelineError as error:
+        raise WorkflowError(str(error))
+
+
+PROJECT = load_project()
+RESULTS = "" if str(PROJECT.results) == "." else f"{PROJECT.results}/".replace("{", "{{").replace("}", "}}")
+STAGES = f"{RESULTS}{{sample}}/stages"
+LOGS = f"{RESULTS}logs/{{sample}}"
+BENCHMARKS = f"{RESULTS}benchmarks/{{sample}}"
+REPORTS = expand(f"{RESULTS}{{sample}}/report.html", sample=PROJECT.samples)
+MANY_THREADS = 16
+
+WITH_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
+
+if not WITH_CONDA:
+    # The stages run in the Python that runs the workflow; with --sdm conda in the environment named oxytomo.
+    shell.prefix(f"export OXYTOMO_PYTHON={shlex.quote(sys.executable)}; ")
+
+
+wildcard_constraints:
+    sample="[A-Za-z0-9_-]+",
+    branch="composition|areal_density|tomogram",
+    series="[A-Za-z0-9_]+",
+
+
+def environment(wildcards):
+    """Return the name of the conda environment that environment.yml makes, None without --sdm conda."""
+    return "oxytomo" if WITH_CONDA else None
+
+
+def series_of(sample, branch):
+    """Return the raw series of a branch by name."""
+    return branch_sources(branch_config(PROJECT, sample, branch))
+
+
+def raw_inputs(wildcards):
+    """Return the raw files of one series."""
+    return source_files(series_of(wildcards.sample, wildcards.branch)[wildcards.series])
+
+
+def normalized(branch):
+    """Return a function that gives the normalized store of every series of a branch by name."""
+
+    def inputs(wildcards):
+        folder = f"{RESULTS}{wildcards.sample}/stages/{branch}/normalize"
+        return {name: f"{folder}/{name}.zarr" for name in series_of(wildcards.sample, branch)}
+
+    return inputs
+
+
+def keyed(wildcards, input):
+    """Return named inputs as the command takes them, key=path"""
+    return " ".join(shlex.quote(f"{key}={path}") for key, path in input.items())
+
+
+def spec(stage, branch):
+    """Return a function that gives the version and the settings of a stage of one branch as JSON."""
+
+    def settings(wildcards):
+        return stage_spec(stage, stage_settings(PROJECT, wildcards.sample, branch, stage))
+
+    return settings
+
+
+def normalize_spec(wildcards):
+    """Return the version and the settings of ``normalize`` for one series as JSON."""
+    settings = stage_settings(PROJECT, wildcards.sample, wildcards.branch, "normalize", wildcards.series)
+    return stage_spec("normalize", settings)
+
+
+def size_mb(paths):
+    """Return the size of files and folders in MB."""
+    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
+    return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
+
+
+def memory(branch, factor):
+    """Return a function that gives the memory in MB: ``factor`` times the raw files, more at every attempt."""
+
+    def mem_mb(wildcards, attempt):
+        chosen = branch or wildcards.branch
+        sources = series_of(wildcards.sample, chosen)
+        wanted = [sources[wildcards.series]] if branch is None else sources.values()
+        raw = size_mb(path for source in wanted for path in source_files(source))
+        return int((1000 + factor * raw) * attempt)
+
+    return mem_mb
+
+
+def sample_products(wildcards):
+    """Return everything that the report of a sample shows."""
+    folder = f"{RESULTS}{wildcards.sample}"
+    branches = sample_branches(PROJECT.samples[wildcards.sample])
+    return [f"{folder}/{product}" for branch in branches for product in PRODUCTS[branch]]
+
+
+def sample_folder(wildcards):
+    """Return the folder of a sample as the command takes it."""
+    return shlex.quote(f"results={RESULTS}{wildcards.sample}")
+
+
+def report_spec(wildcards):
+    """Return the version and the settings of ``report`` for one sample as JSON."""
+    return stage_spec("report", stage_settings(PROJECT, wildcards.sample, None, "report"))

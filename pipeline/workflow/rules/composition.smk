@@ -1,0 +1,179 @@
+# Dual-energy tilt series or element maps to composition, classes and measures.
+
+
+rule align:
+    input:
+        unpack(normalized("composition")),
+    output:
+        store=directory(f"{STAGES}/composition/align.zarr"),
+        table=f"{RESULTS}{{sample}}/alignment.csv",
+    log:
+        f"{LOGS}/composition/align.log",
+    benchmark:
+        f"{BENCHMARKS}/composition/align.tsv"
+    params:
+        inputs=keyed,
+        spec=spec("align", "composition"),
+    conda:
+        environment
+    threads: MANY_THREADS
+    resources:
+        mem_mb=memory("composition", 8),
+        runtime=240,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage align"
+        " --in {params.inputs} --out store={output.store:q} table={output.table:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
+rule decompose:
+    input:
+        align=f"{STAGES}/composition/align.zarr",
+    output:
+        store=directory(f"{STAGES}/composition/decompose.zarr"),
+    log:
+        f"{LOGS}/composition/decompose.log",
+    benchmark:
+        f"{BENCHMARKS}/composition/decompose.tsv"
+    params:
+        inputs=keyed,
+        spec=spec("decompose", "composition"),
+    conda:
+        environment
+    threads: 4
+    resources:
+        mem_mb=memory("composition", 8),
+        runtime=60,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage decompose"
+        " --in {params.inputs} --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
+rule reconstruct:
+    input:
+        decompose=f"{STAGES}/composition/decompose.zarr",
+    output:
+        store=directory(f"{STAGES}/composition/reconstruct.zarr"),
+    log:
+        f"{LOGS}/composition/reconstruct.log",
+    benchmark:
+        f"{BENCHMARKS}/composition/reconstruct.tsv"
+    params:
+        inputs=keyed,
+        spec=spec("reconstruct", "composition"),
+    conda:
+        environment
+    threads: MANY_THREADS
+    resources:
+        mem_mb=memory("composition", 8),
+        runtime=480,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage reconstruct"
+        " --in {params.inputs} --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
+rule uncertainty:
+    input:
+        decompose=f"{STAGES}/composition/decompose.zarr",
+        reconstruct=f"{STAGES}/composition/reconstruct.zarr",
+    output:
+        store=directory(f"{STAGES}/composition/uncertainty.zarr"),
+    log:
+        f"{LOGS}/composition/uncertainty.log",
+    benchmark:
+        f"{BENCHMARKS}/composition/uncertainty.tsv"
+    params:
+        inputs=keyed,
+        spec=spec("uncertainty", "composition"),
+    conda:
+        environment
+    threads: MANY_THREADS
+    resources:
+        mem_mb=memory("composition", 8),
+        runtime=960,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage uncertainty"
+        " --in {params.inputs} --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
+rule classify:
+    input:
+        reconstruct=f"{STAGES}/composition/reconstruct.zarr",
+        uncertainty=f"{STAGES}/composition/uncertainty.zarr",
+    output:
+        store=directory(f"{STAGES}/composition/classify.zarr"),
+    log:
+        f"{LOGS}/composition/classify.log",
+    benchmark:
+        f"{BENCHMARKS}/composition/classify.tsv"
+    params:
+        inputs=keyed,
+        spec=spec("classify", "composition"),
+    conda:
+        environment
+    threads: 2
+    resources:
+        mem_mb=memory("composition", 4),
+        runtime=30,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage classify"
+        " --in {params.inputs} --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
+rule measure:
+    input:
+        decompose=f"{STAGES}/composition/decompose.zarr",
+        reconstruct=f"{STAGES}/composition/reconstruct.zarr",
+        uncertainty=f"{STAGES}/composition/uncertainty.zarr",
+        classify=f"{STAGES}/composition/classify.zarr",
+    output:
+        phases=f"{RESULTS}{{sample}}/phases.json",
+        domains=f"{RESULTS}{{sample}}/domains.csv",
+        shells=f"{RESULTS}{{sample}}/composition_shells.csv",
+    log:
+        f"{LOGS}/composition/measure.log",
+    benchmark:
+        f"{BENCHMARKS}/composition/measure.tsv"
+    params:
+        inputs=keyed,
+        spec=spec("measure", "composition"),
+    conda:
+        environment
+    threads: 2
+    resources:
+        mem_mb=memory("composition", 4),
+        runtime=60,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage measure"
+        " --in {params.inputs} --out phases={output.phases:q} domains={output.domains:q} shells={output.shells:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
+rule export_composition:
+    input:
+        reconstruct=f"{STAGES}/composition/reconstruct.zarr",
+        uncertainty=f"{STAGES}/composition/uncertainty.zarr",
+        classify=f"{STAGES}/composition/classify.zarr",
+    output:
+        store=directory(f"{RESULTS}{{sample}}/composition.ome.zarr"),
+    log:
+        f"{LOGS}/composition/export_composition.log",
+    benchmark:
+        f"{BENCHMARKS}/composition/export_composition.tsv"
+    params:
+        inputs=keyed,
+        spec=spec("export_composition", "composition"),
+    conda:
+        environment
+    threads: 2
+    resources:
+        mem_mb=memory("composition", 4),
+        runtime=60,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage export_composition"
+        " --in {params.inputs} --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"

@@ -1,0 +1,22 @@
+# Raw frames of one series to optical density or signal, with variance.
+rule normalize:
+    input:
+        raw=raw_inputs,
+    output:
+        store=directory(f"{STAGES}/{{branch}}/normalize/{{series}}.zarr"),
+    log:
+        f"{LOGS}/{{branch}}/normalize_{{series}}.log",
+    benchmark:
+        f"{BENCHMARKS}/{{branch}}/normalize_{{series}}.tsv"
+    params:
+        spec=normalize_spec,
+    conda:
+        environment
+    threads: 2
+    resources:
+        mem_mb=memory(None, 12),
+        runtime=30,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage normalize"
+        " --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"

@@ -1,0 +1,23 @@
+# One page per sample from the products and stores of its branches.
+rule report:
+    input:
+        sample_products,
+    output:
+        report=f"{RESULTS}{{sample}}/report.html",
+    log:
+        f"{LOGS}/report.log",
+    benchmark:
+        f"{BENCHMARKS}/report.tsv"
+    params:
+        inputs=sample_folder,
+        spec=report_spec,
+    conda:
+        environment
+    threads: 2
+    resources:
+        mem_mb=4000,
+        runtime=30,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage report"
+        " --in {params.inputs} --out report={output.report:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"

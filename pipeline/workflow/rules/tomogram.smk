@@ -1,0 +1,68 @@
+# One tilt series to a plain volume.
+
+
+use rule align as align_tomogram with:
+    input:
+        unpack(normalized("tomogram")),
+    output:
+        store=directory(f"{STAGES}/tomogram/align.zarr"),
+        table=f"{STAGES}/tomogram/alignment.csv",
+    log:
+        f"{LOGS}/tomogram/align.log",
+    benchmark:
+        f"{BENCHMARKS}/tomogram/align.tsv"
+    params:
+        inputs=keyed,
+        spec=spec("align", "tomogram"),
+    threads: MANY_THREADS
+    resources:
+        mem_mb=memory("tomogram", 12),
+        runtime=240,
+
+
+rule reconstruct_tomogram:
+    input:
+        align=f"{STAGES}/tomogram/align.zarr",
+    output:
+        store=directory(f"{STAGES}/tomogram/reconstruct.zarr"),
+    log:
+        f"{LOGS}/tomogram/reconstruct_tomogram.log",
+    benchmark:
+        f"{BENCHMARKS}/tomogram/reconstruct_tomogram.tsv"
+    params:
+        inputs=keyed,
+        spec=spec("reconstruct_tomogram", "tomogram"),
+    conda:
+        environment
+    threads: MANY_THREADS
+    resources:
+        mem_mb=memory("tomogram", 12),
+        runtime=240,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage reconstruct_tomogram"
+        " --in {params.inputs} --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
+rule export_tomogram:
+    input:
+        reconstruct=f"{STAGES}/tomogram/reconstruct.zarr",
+    output:
+        store=directory(f"{RESULTS}{{sample}}/tomogram.ome.zarr"),
+    log:
+        f"{LOGS}/tomogram/export_tomogram.log",
+    benchmark:
+        f"{BENCHMARKS}/tomogram/export_tomogram.tsv"
+    params:
+        inputs=keyed,
+        spec=spec("export_tomogram", "tomogram"),
+    conda:
+        environment
+    threads: 2
+    resources:
+        mem_mb=memory("tomogram", 8),
+        runtime=60,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage export_tomogram"
+        " --in {params.inputs} --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"

@@ -1,0 +1,367 @@
+"""Fractions, domains and shells of bodies whose answers are known."""
+
+import math
+
+import numpy as np
+import pytest
+
+from pipeline.arrays import OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED
+from pipeline.errors import InputError, ShapeError
+from pipeline.measure.domains import domain_table, interconnection
+from pipeline.measure.fractions import (
+    class_fractions,
+    joint_histogram,
+    noise_interval,
+    replicate_bias,
+    replicate_fractions,
+)
+from pipeline.measure.shells import (
+    depth_below_surface,
+    filled_particle,
+    replicate_errors,
+    shell_labels,
+    shell_table,
+)
+from pipeline.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
+
+VOXEL_NM = 10.0
+
+
+def ball(shape: tuple[int, ...], centre: tuple[float, ...], radius: float) -> np.ndarray:
+    grid = np.indices(shape)
+    return sum((axis - place) ** 2 for axis, place in zip(grid, centre, strict=True)) <= radius**2
+
+
+def domains_of(phases: np.ndarray, *, min_voxels: int = 1) -> dict[str, list]:
+    depth = depth_below_surface(phases > 0, voxel_nm=VOXEL_NM)
+    table = domain_table(phases, depth, voxel_nm=VOXEL_NM, min_voxels=min_voxels)
+    return {name: list(column) for name, column in table.items()}
+
+
+def block() -> np.ndarray:
+    """Return a particle of 10 × 12 × 14 voxels on target, two voxels from every edge of the volume."""
+    phases = np.zeros((14, 16, 18), np.uint8)
+    phases[2:-2, 2:-2, 2:-2] = TARGET
+    return phases
+
+
+# --- fractions ---------------------------------------------------------------------------------
+
+
+def test_fractions_of_a_row_by_hand():
+    phases = np.array([0, 0, TARGET, TARGET, OXYGEN_POOR, OXYGEN_RICH, OXYGEN_RICH, OXYGEN_RICH], np.uint8)
+    fractions = class_fractions(phases, labels=CLASS_LABELS)
+    assert fractions == {"target": 2 / 6, "oxygen_poor": 1 / 6, "oxygen_rich": 3 / 6}
+
+
+def test_an_empty_class_has_fraction_zero_and_an_empty_volume_none():
+    assert class_fractions(np.full(4, TARGET, np.uint8), labels=CLASS_LABELS)["oxygen_rich"] == 0.0
+    assert all(math.isnan(f) for f in class_fractions(np.zeros(4, np.uint8), labels=CLASS_LABELS).values())
+
+
+def test_undecided_voxels_count_in_the_confident_fractions_only():
+    phases = np.array([TARGET, UNDECIDED, UNDECIDED, OXYGEN_POOR], np.uint8)
+    assert class_fractions(phases, labels=CONFIDENT_LABELS)["undecided"] == 0.5
+    assert class_fractions(phases, labels=CLASS_LABELS) == {
+        "target": 0.5,
+        "oxygen_poor": 0.5,
+        "oxygen_rich": 0.0,
+    }
+
+
+def test_fractions_of_replicates_by_hand():
+    particle = np.array([[[True, True, True, True, False]]])
+    deviations = np.array([[[[0.0, 0.1, 0.1, -0.1, 9.0]]], [[[0.0, 0.0, 0.0, -0.1, 9.0]]]], np.float16)
+    assert replicate_fractions(deviations, particle, threshold=0.05) == {
+        "target": [0.25, 0.75],
+        "oxygen_poor": [0.5, 0.0],
+        "oxygen_rich": [0.25, 0.25],
+    }
+    none = replicate_fractions(deviations[:0], particle, threshold=0.05)
+    assert none == {"target": [], "oxygen_poor": [], "oxygen_rich": []}
+
+
+def test_the_interval_of_four_replicates_is_three_standard_deviations():
+    # s of (0.28, 0.30, 0.30, 0.32) is sqrt(0.0008 / 3) = 0.016330; t(3 degrees, 97.5 %) = 3.1824.
+    low, high = noise_interval(0.25, [0.28, 0.30, 0.30, 0.32], confidence=0.95)
+    assert low == pytest.approx(0.25 - 3.1824 * 0.016330, abs=1e-5)
+    assert high == pytest.approx(0.25 + 3.1824 * 0.016330, abs=1e-5)
+    assert replicate_bias(0.25, [0.28, 0.30, 0.30, 0.32]) == pytest.approx(0.05)
+
+
+def test_the_interval_stays_between_zero_and_one():
+    assert noise_interval(0.01, [0.0, 0.1], confidence=0.95)[0] == 0.0
+    assert noise_interval(0.99, [0.9, 1.0], confidence=0.95)[1] == 1.0
+
+
+def test_without_two_replicates_there_is_no_interval():
+    assert noise_interval(0.3, [], confidence=0.95) is None
+    assert noise_interval(0.3, [0.31], confidence=0.95) is None
+    assert noise_interval(0.3, [0.31, math.nan], confidence=0.95) is None
+    assert noise_interval(math.nan, [0.3, 0.31], confidence=0.95) is None
+    assert replicate_bias(0.3, []) is None
+
+
+def test_the_interval_covers_the_truth_as_often_as_it_says(rng):
+    # 2000 experiments of 4 replicates: the count of hits has a standard error of 0.5 %.
+    hits = 0
+    for _ in range(2000):
+        estimate, *replicates = 0.5 + 0.01 * rng.standard_normal(5)
+        low, high = noise_interval(estimate, replicates, confidence=0.95)
+        hits += low <= 0.5 <= high
+    assert hits / 2000 == pytest.approx(0.95, abs=0.015)
+
+
+def test_joint_histogram_by_hand():
+    tm = np.array([0.1, 0.9, 0.9, 0.9, np.nan, 5.0], np.float32)
+    o = np.array([0.1, 0.1, 0.9, 0.9, 0.5, 0.5], np.float32)
+    particle = np.array([True, True, True, False, True, True])
+    counts, edges = joint_histogram(tm, o, particle, bins=2, limits=(0.0, 1.0))
+    assert counts.tolist() == [[1, 0], [1, 1]]
+    assert edges.tolist() == [0.0, 0.5, 1.0]
+
+
+# --- domains -----------------------------------------------------------------------------------
+
+
+def test_boxes_have_exact_volume_place_and_depth():
+    phases = block()
+    phases[5:7, 6:9, 7:11] = OXYGEN_POOR  # 2 × 3 × 4 voxels, inside
+    phases[2:3, 4:6, 4:6] = OXYGEN_RICH  # 1 × 2 × 2 voxels, at the surface
+    table = domains_of(phases)
+    assert table["class"] == ["target", "oxygen_poor", "oxygen_rich"]
+    assert table["domain"] == [1, 2, 3]
+    assert table["n_voxels"] == [10 * 12 * 14 - 24 - 4, 24, 4]
+    assert table["volume_nm3"][1] == 24_000.0
+    assert table["equivalent_diameter_nm"][1] == pytest.approx((6 * 24_000 / math.pi) ** (1 / 3))
+    assert [table[f"centroid_{axis}_nm"][1] for axis in "zyx"] == pytest.approx([55.0, 70.0, 85.0])
+    assert table["touches_surface"] == [True, False, True]
+    # Plane z = 5 is the fourth plane (35 nm deep), z = 6 the fifth (45 nm); other faces are not nearer.
+    assert table["depth_nm"][1] == pytest.approx(40.0)
+    assert table["depth_min_nm"][1] == pytest.approx(35.0)
+    assert table["depth_nm"][2] == pytest.approx(5.0)
+
+
+def test_touching_spheres_are_one_domain_and_spheres_of_two_classes_are_two():
+    shape = (24, 24, 44)
+    inside = ball(shape, (12, 12, 11), 8) | ball(shape, (12, 12, 27), 8)
+    phases = np.zeros(shape, np.uint8)
+    phases[1:-1, 1:-1, 1:-1] = TARGET
+    phases[inside] = OXYGEN_RICH
+    table = domains_of(phases)
+    assert table["class"].count("oxygen_rich") == 1
+    assert table["n_voxels"][table["class"].index("oxygen_rich")] == inside.sum()
+    phases[ball(shape, (12, 12, 27), 8)] = OXYGEN_POOR
+    split = domains_of(phases)
+    assert split["n_voxels"][split["class"].index("oxygen_poor")] == ball(shape, (12, 12, 27), 8).sum()
+
+
+def test_the_equivalent_diameter_of_a_sphere_is_its_diameter():
+    phases = np.zeros((45, 45, 45), np.uint8)
+    phases[1:-1, 1:-1, 1:-1] = TARGET
+    phases[ball(phases.shape, (22.2, 21.9, 22.4), 15.0)] = OXYGEN_POOR
+    table = domains_of(phases)
+    # Counting voxels places the surface to about 0.02 voxel.
+    assert table["equivalent_diameter_nm"][1] == pytest.approx(300.0, abs=0.5)
+
+
+def test_voxels_that_meet_at_an_edge_are_two_domains_largest_first():
+    phases = block()
+    phases[5, 5, 5:7] = OXYGEN_POOR
+    phases[5, 6, 7:10] = OXYGEN_POOR
+    assert domains_of(phases)["n_voxels"][1:] == [3, 2]
+    assert domains_of(phases, min_voxels=3)["n_voxels"][1:] == [3]
+
+
+def test_without_any_class_the_table_is_empty():
+    phases = block()
+    depth = depth_below_surface(phases > 0, voxel_nm=VOXEL_NM)
+    for empty in (np.zeros_like(phases), np.full_like(phases, UNDECIDED)):
+        table = domain_table(empty, depth, voxel_nm=VOXEL_NM, min_voxels=1)
+        assert {len(column) for column in table.values()} == {0}
+
+
+def test_domain_table_wants_two_volumes():
+    with pytest.raises(ShapeError, match=r"expected two volumes \(z, y, x\) of one shape, got \(3, 3\) and"):
+        domain_table(np.zeros((3, 3), np.uint8), np.zeros((3, 3), np.float32), voxel_nm=1.0, min_voxels=1)
+
+
+def test_interconnection_of_islands_and_of_a_network():
+    phases = block()
+    phases[4, 4, 4:7] = OXYGEN_POOR
+    phases[8, 8, 8] = OXYGEN_POOR
+    assert interconnection(phases, OXYGEN_POOR, min_voxels=1) == {
+        "n_domains": 2,
+        "largest_share": 0.75,
+        "spanning": False,
+    }
+    assert interconnection(phases, OXYGEN_POOR, min_voxels=2)["n_domains"] == 1
+    phases[6, 6, 2:-2] = OXYGEN_RICH
+    assert interconnection(phases, OXYGEN_RICH, min_voxels=1) == {
+        "n_domains": 1,
+        "largest_share": 1.0,
+        "spanning": True,
+    }
+
+
+def test_spanning_needs_nine_tenths_of_the_length():
+    phases = block()
+    phases[2:11, 6, 6] = OXYGEN_RICH  # 9 of 10 planes
+    assert interconnection(phases, OXYGEN_RICH, min_voxels=1)["spanning"]
+    phases[10, 6, 6] = TARGET  # 8 of 10
+    assert not interconnection(phases, OXYGEN_RICH, min_voxels=1)["spanning"]
+
+
+def test_an_empty_class_has_no_domains():
+    assert interconnection(block(), OXYGEN_RICH, min_voxels=1) == {
+        "n_domains": 0,
+        "largest_share": None,
+        "spanning": False,
+    }
+
+
+# --- depth and shells --------------------------------------------------------------------------
+
+
+def test_depth_of_a_slab_by_hand():
+    particle = np.zeros((3, 3, 9), bool)
+    particle[:, :, 2:7] = True  # cut by the edges in z and y: these are no surface
+    depth = depth_below_surface(particle, voxel_nm=VOXEL_NM)
+    assert depth.dtype == np.float32
+    assert depth[1, 1, 2:7].tolist() == [5.0, 15.0, 25.0, 15.0, 5.0]
+    assert np.isnan(depth[~particle]).all()
+    np.testing.assert_array_equal(depth[0], depth[1])
+
+
+def test_a_closed_void_makes_no_surface_and_an_open_one_does():
+    particle = np.zeros((13, 13, 13), bool)
+    particle[1:12, 1:12, 1:12] = True
+    solid_depth = depth_below_surface(particle, voxel_nm=1.0)
+    particle[6, 6, 6] = False
+    closed = depth_below_surface(particle, voxel_nm=1.0)
+    assert closed[6, 6, 7] == solid_depth[6, 6, 7] == 4.5
+    assert np.isnan(closed[6, 6, 6])
+    assert filled_particle(particle)[6, 6, 6]
+    particle[6, 6, 6:] = False  # now a channel to the outside
+    assert depth_below_surface(particle, voxel_nm=1.0)[6, 7, 6] == 0.5
+    assert not filled_particle(particle)[6, 6, 6]
+
+
+def test_a_void_that_opens_only_across_an_edge_is_closed():
+    particle = np.ones((5, 5, 5), bool)
+    particle[0] = particle[-1] = particle[:, 0] = particle[:, -1] = False
+    particle[:, :, 0] = particle[:, :, -1] = False
+    particle[1, 1, 2] = False  # open to the outside; meets the void at an edge
+    particle[2, 2, 2] = False
+    assert filled_particle(particle)[2, 2, 2]
+
+
+def test_a_particle_without_outside_is_refused():
+    particle = np.ones((5, 5, 5), bool)
+    particle[2, 2, 2] = False
+    with pytest.raises(InputError, match=r"^particle: expected background around the particle, got none"):
+        depth_below_surface(particle, voxel_nm=1.0)
+
+
+def test_shells_of_a_sphere_are_equal_and_lie_at_the_right_radii():
+    shape, centre, radius = (71, 71, 71), (35.2, 34.9, 35.1), 32.0
+    particle = ball(shape, centre, radius)
+    shells = shell_labels(depth_below_surface(particle, voxel_nm=VOXEL_NM), n_shells=5)
+    counts = np.bincount(shells.ravel())[1:]
+    assert counts.sum() == particle.sum()
+    # One layer of voxels at the surface is 3/R of the volume; limits lie within half of a layer.
+    np.testing.assert_allclose(counts / particle.sum(), 0.2, atol=1.5 / radius)
+    distance = np.sqrt(sum((axis - c) ** 2 for axis, c in zip(np.indices(shape), centre, strict=True)))
+    for shell in range(1, 6):
+        # Shell k of five of a ball: between R (1 − k/5)^(1/3) and R (1 − (k−1)/5)^(1/3), to within one voxel.
+        outer, inner = (radius * (1 - share / 5) ** (1 / 3) for share in (shell - 1, shell))
+        assert distance[shells == shell].max() <= outer + 1
+        assert distance[shells == shell].min() >= inner - 1
+
+
+def test_shells_of_a_disc_have_equal_area():
+    particle = ball((101, 101), (50.1, 49.8), 45.0)
+    counts = np.bincount(shell_labels(depth_below_surface(particle, voxel_nm=1.0), n_shells=4).ravel())[1:]
+    np.testing.assert_allclose(counts / particle.sum(), 0.25, atol=1.0 / 45)
+
+
+def test_one_shell_is_the_particle_and_a_tiny_particle_has_empty_shells():
+    phases = block()
+    depth = depth_below_surface(phases > 0, voxel_nm=1.0)
+    np.testing.assert_array_equal(shell_labels(depth, n_shells=1) == 1, phases > 0)
+    tiny = np.zeros((4, 4, 4), bool)
+    tiny[1:3, 1:3, 1:3] = True
+    shells = shell_labels(depth_below_surface(tiny, voxel_nm=1.0), n_shells=5)
+    assert np.bincount(shells[tiny], minlength=6).tolist() == [0, 0, 0, 8, 0, 0]
+
+
+def test_a_shell_table_by_hand():
+    shells = np.array([[0, 1, 1, 1, 2, 2]], np.uint8)
+    deviation = np.array([[9.0, 0.1, 0.2, 0.3, 0.0, np.nan]], np.float32)
+    phases = np.array([[0, TARGET, OXYGEN_POOR, OXYGEN_POOR, TARGET, 0]], np.uint8)
+    depth = np.array([[np.nan, 5.0, 5.0, 8.0, 15.0, 25.0]], np.float32)
+    table = shell_table(deviation, phases, shells, None, n_shells=2, depth_nm=depth)
+    assert list(table["shell"]) == [1, 2]
+    assert list(table["shell_outer"]) == [0.0, 50.0]
+    assert list(table["shell_inner"]) == [50.0, 100.0]
+    assert list(table["depth_mean_nm"]) == pytest.approx([6.0, 20.0])
+    assert list(table["n_voxels"]) == [3, 1]
+    assert list(table["mean_deviation"]) == pytest.approx([0.2, 0.0])
+    assert table["standard_deviation"][0] == pytest.approx(0.1)
+    assert table["standard_error"][0] == pytest.approx(0.1 / math.sqrt(3))
+    assert np.isnan(table["standard_error"][1])
+    assert table["standard_error_from"] == ["independent voxels"] * 2
+    assert list(table["oxygen_poor"]) == pytest.approx([2 / 3, 0.0])
+    assert list(table["target"]) == pytest.approx([1 / 3, 1.0])
+    assert list(table["oxygen_rich"]) == [0.0, 0.0]
+
+
+def test_replicates_give_the_standard_error_by_hand():
+    shells = np.array([1, 1, 2, 2], np.uint8)
+    replicates = np.array([[0.0, 0.5, 1.0, 1.0], [0.5, 1.0, 1.0, np.nan]], np.float16)
+    # Means 0.25 and 0.75 in shell 1, 1 and 1 in shell 2.
+    assert replicate_errors(replicates, shells, n_shells=2) == pytest.approx([0.5 / math.sqrt(2), 0.0])
+    table = shell_table(
+        np.zeros(4, np.float32),
+        np.full(4, TARGET, np.uint8),
+        shells,
+        replicates,
+        n_shells=2,
+        depth_nm=np.ones(4, np.float32),
+    )
+    assert list(table["standard_error"]) == pytest.approx([0.5 / math.sqrt(2), 0.0])
+    assert table["standard_error_from"] == ["replicates"] * 2
+
+
+def test_replicates_know_that_neighbours_share_their_noise(rng):
+    # The noise is the same in all voxels of a shell: its mean is as noisy as one voxel, not √n times less.
+    shells = np.repeat(np.array([1, 2], np.uint8), 500)
+    replicates = np.repeat(0.03 * rng.standard_normal((50, 2)), 500, axis=1).astype(np.float32)
+    assert replicate_errors(replicates, shells, n_shells=2) == pytest.approx([0.03, 0.03], rel=0.35)
+
+
+def test_an_empty_shell_is_not_a_number():
+    shells = np.array([3, 3], np.uint8)
+    table = shell_table(
+        np.zeros(2, np.float32),
+        np.full(2, TARGET, np.uint8),
+        shells,
+        None,
+        n_shells=3,
+        depth_nm=np.ones(2, np.float32),
+    )
+    assert list(table["n_voxels"]) == [0, 0, 2]
+    assert np.isnan(table["mean_deviation"][:2]).all()
+    assert np.isnan(table["target"][:2]).all()
+
+
+def test_shell_table_wants_one_shape():
+    with pytest.raises(ShapeError, match=r"expected one shape, got \(2,\), \(3,\), \(2,\)"):
+        shell_table(
+            np.zeros(2, np.float32),
+            np.zeros(3, np.uint8),
+            np.zeros(2, np.uint8),
+            None,
+            n_shells=1,
+            depth_nm=np.zeros(2, np.float32),
+        )

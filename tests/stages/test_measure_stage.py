@@ -1,0 +1,248 @@
+"""The stages ``classify`` and ``measure`` on a tiny particle whose answers are known."""
+
+import csv
+import json
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.arrays import OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED
+from pipeline.config import ClassifyStage, MeasureStage
+from pipeline.errors import StoreError
+from pipeline.io.stores import NamedArray, Provenance, read_store, write_store
+from pipeline.stages import classify, measure
+from pipeline.stages.context import StageContext
+
+VOLUME = ("z", "y", "x")
+SHAPE = (10, 12, 14)
+CLASSIFY = ClassifyStage(threshold=0.05, confidence=0.95)
+PIXEL_NM = 10.0
+
+
+def store(path: Path, arrays: dict[str, NamedArray], attributes: dict) -> Path:
+    provenance = Provenance("made", 1, {}, {}, "0", "2024-01-01T00:00:00+00:00")
+    write_store(path, arrays, provenance=provenance, attributes=attributes)
+    return path
+
+
+def context(stage: str, settings: object) -> StageContext:
+    return StageContext(stage=stage, version=1, threads=1, settings_json=settings.model_dump(mode="json"))
+
+
+def deviation_of_known_classes() -> tuple[np.ndarray, np.ndarray]:
+    """Return 8 × 10 × 12 = 960 voxels: 24 oxygen-poor in a box, 96 oxygen-rich in a bar, one NaN."""
+    particle = np.zeros(SHAPE, bool)
+    particle[1:-1, 1:-1, 1:-1] = True
+    deviation = np.where(particle, 0.0, np.nan).astype(np.float32)
+    deviation[3:5, 3:6, 3:7] = 0.2
+    deviation[1:-1, 8, 1:-1] = -0.2
+    deviation[6, 6, 6] = np.nan
+    return deviation, particle
+
+
+@pytest.fixture
+def inputs(tmp_path) -> dict[str, Path]:
+    deviation, particle = deviation_of_known_classes()
+    reconstruct = store(
+        tmp_path / "reconstruct.zarr",
+        {"deviation": NamedArray(deviation, VOLUME, "1"), "particle": NamedArray(particle, VOLUME, "1")},
+        {"pixel_nm": PIXEL_NM, "reference_tm_o": 0.98},
+    )
+    # Two replicates: the box of 24 is on target in one of them.
+    replicates = np.stack([deviation, deviation]).astype(np.float16)
+    replicates[1, 3:5, 3:6, 3:7] = 0.0
+    null = np.where(particle, 0.0, np.nan).astype(np.float16)[None]
+    null[0, 2, 2, 2] = 0.3
+    sigma = np.where(particle, 0.01, np.nan).astype(np.float32)
+    sigma[3, 3, 3] = 1.0
+    uncertainty = store(
+        tmp_path / "uncertainty.zarr",
+        {
+            "deviation_sigma": NamedArray(sigma, VOLUME, "1"),
+            "replicates": NamedArray(replicates, ("replicate", *VOLUME), "1"),
+            "null": NamedArray(null, ("replicate", *VOLUME), "1"),
+        },
+        {"pixel_nm": PIXEL_NM},
+    )
+    decompose = store(
+        tmp_path / "decompose.zarr",
+        {"tilt_deg": NamedArray(np.zeros(2), ("tilt",), "degree")},
+        {"unsolved_rays": 7, "n_rays": 1000, "invalid": {"O_pre": {"opaque": 3}}},
+    )
+    return {"reconstruct": reconstruct, "uncertainty": uncertainty, "decompose": decompose}
+
+
+def run_both(inputs: dict[str, Path], folder: Path, **changes: object) -> dict[str, Path]:
+    """Run both stages and return the paths of what they wrote."""
+    seed = {"seed": 0} if "seed" in MeasureStage.model_fields else {}
+    settings = MeasureStage.model_validate({"shells": 2, "min_domain_voxels": 8} | seed | changes)
+    outputs = {
+        "store": folder / "classify.zarr",
+        "phases": folder / "phases.json",
+        "domains": folder / "domains.csv",
+        "shells": folder / "composition_shells.csv",
+    }
+    first = {name: path for name, path in inputs.items() if name in ("reconstruct", "uncertainty")}
+    classify.run(first, {"store": outputs["store"]}, CLASSIFY, context("classify", CLASSIFY))
+    measure.run(
+        inputs | {"classify": outputs["store"]},
+        {name: outputs[name] for name in ("phases", "domains", "shells")},
+        settings,
+        context("measure", settings),
+    )
+    return outputs
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+def test_classify_writes_the_label_images(inputs, tmp_path, capsys):
+    written = read_store(run_both(inputs, tmp_path)["store"])
+    _, particle = deviation_of_known_classes()
+    phases, confident, null = (written[name] for name in ("phases", "phases_confident", "null_phases"))
+    assert {written[name].dtype for name in written.names} == {np.dtype(np.uint8)}
+    assert np.bincount(phases.ravel(), minlength=5).tolist() == [
+        int((~particle).sum()) + 1,
+        959 - 24 - 96,
+        24,
+        96,
+        0,
+    ]
+    assert (phases[3:5, 3:6, 3:7] == OXYGEN_POOR).all()
+    assert (phases[1:-1, 8, 1:-1] == OXYGEN_RICH).all()
+    assert confident[6, 6, 6] == confident[3, 3, 3] == UNDECIDED
+    assert (confident == UNDECIDED).sum() == 2
+    assert null[2, 2, 2] == OXYGEN_POOR
+    assert (null == TARGET).sum() == 959
+    np.testing.assert_array_equal(written["particle"], particle)
+    assert written.axes("phases") == VOLUME
+    assert written.attributes == {
+        "threshold": 0.05,
+        "confidence": 0.95,
+        "pixel_nm": PIXEL_NM,
+        "n_null": 1,
+        "voxels_without_deviation": 1,
+    }
+    assert written.provenance.stage == "classify"
+    assert set(written.provenance.inputs) == {"reconstruct", "uncertainty"}
+    assert "1 of 960 voxels of the particle have no deviation" in capsys.readouterr().err
+
+
+def test_phases_json_has_the_known_fractions(inputs, tmp_path):
+    phases = json.loads(run_both(inputs, tmp_path)["phases"].read_text())
+    assert phases["threshold"] == 0.05
+    assert phases["voxel_nm"] == PIXEL_NM
+    assert phases["reference_tm_o"] == 0.98
+    assert phases["particle_volume_nm3"] == 960_000.0
+    fractions = phases["fractions"]
+    assert fractions["oxygen_poor"]["value"] == pytest.approx(24 / 959)
+    assert fractions["oxygen_rich"]["value"] == pytest.approx(96 / 959)
+    assert fractions["target"]["value"] == pytest.approx(839 / 959)
+    # Replicates 24/959 and 0: s = 24/959/√2 and t(1, 97.5 %) = 12.706, clipped at 0.
+    low, high = fractions["oxygen_poor"]["ci95"]
+    assert low == 0.0
+    assert high == pytest.approx(24 / 959 * (1 + 12.7062 / np.sqrt(2)), rel=1e-5)
+    assert fractions["oxygen_poor"]["replicate_bias"] == pytest.approx(-12 / 959)
+    assert fractions["oxygen_rich"]["ci95"] == pytest.approx([96 / 959, 96 / 959])
+    assert phases["null"]["runs"] == 1
+    assert phases["null"]["fractions"]["oxygen_poor"] == {"value": pytest.approx(1 / 960), "ci95": None}
+    assert phases["confident"]["fractions"]["undecided"]["value"] == pytest.approx(2 / 960)
+    assert phases["domains"]["oxygen_poor"] == {"n_domains": 1, "largest_share": 1.0, "spanning": False}
+    assert phases["domains"]["oxygen_rich"]["spanning"] is True
+    assert phases["invalid_rays"] == {
+        "unsolved": 7,
+        "n_rays": 1000,
+        "by_series": {"O_pre": {"opaque": 3}},
+    }
+    assert set(phases["fractions"]) <= set(phases["definitions"])
+
+
+def test_domains_csv_has_one_row_per_domain(inputs, tmp_path):
+    table = rows(run_both(inputs, tmp_path)["domains"])
+    # The bar cuts the target in two.
+    assert [row["class"] for row in table] == ["target", "target", "oxygen_poor", "oxygen_rich"]
+    poor = table[2]
+    assert float(poor["volume_nm3"]) == 24_000.0
+    assert [float(poor[f"centroid_{axis}_nm"]) for axis in "zyx"] == [35.0, 40.0, 45.0]
+    assert float(poor["depth_min_nm"]) == 25.0
+
+
+def test_composition_shells_csv_goes_from_rim_to_centre(inputs, tmp_path):
+    table = rows(run_both(inputs, tmp_path)["shells"])
+    assert [(float(row["shell_outer"]), float(row["shell_inner"])) for row in table] == [(0, 50), (50, 100)]
+    assert sum(int(row["n_voxels"]) for row in table) == 959
+    assert float(table[0]["depth_mean_nm"]) < float(table[1]["depth_mean_nm"])
+    assert {row["standard_error_from"] for row in table} == {"replicates"}
+    weighted = sum(int(row["n_voxels"]) * float(row["mean_deviation"]) for row in table)
+    assert weighted == pytest.approx(0.2 * 24 - 0.2 * 96, rel=1e-5)
+
+
+def test_settings_reach_the_tables(inputs, tmp_path):
+    outputs = run_both(inputs, tmp_path, shells=3, min_domain_voxels=25)
+    assert len(rows(outputs["shells"])) == 3
+    assert "oxygen_poor" not in [row["class"] for row in rows(outputs["domains"])]
+
+
+def test_without_replicates_nothing_is_certain_and_intervals_are_null(inputs, tmp_path):
+    del inputs["uncertainty"]
+    outputs = run_both(inputs, tmp_path)
+    written = read_store(outputs["store"])
+    assert set(np.unique(written["phases_confident"])) == {0, UNDECIDED}
+    assert not written["null_phases"].any()
+    phases = json.loads(outputs["phases"].read_text())
+    assert phases["fractions"]["target"]["ci95"] is None
+    assert phases["fractions"]["target"]["replicate_bias"] is None
+    assert phases["null"] == {
+        "runs": 0,
+        "fractions": {name: {"value": None, "ci95": None} for name in phases["fractions"]},
+    }
+    assert {row["standard_error_from"] for row in rows(outputs["shells"])} == {"independent voxels"}
+
+
+def test_empty_stacks_of_replicates_count_as_none(inputs, tmp_path):
+    _, particle = deviation_of_known_classes()
+    empty = NamedArray(np.zeros((0, *SHAPE), np.float16), ("replicate", *VOLUME), "1")
+    inputs["uncertainty"] = store(
+        tmp_path / "empty.zarr",
+        {
+            "deviation_sigma": NamedArray(np.full(SHAPE, np.nan, np.float32), VOLUME, "1"),
+            "replicates": empty,
+            "null": empty,
+        },
+        {"pixel_nm": PIXEL_NM},
+    )
+    outputs = run_both(inputs, tmp_path)
+    assert (read_store(outputs["store"])["phases_confident"][particle] == UNDECIDED).all()
+    assert json.loads(outputs["phases"].read_text())["fractions"]["target"]["ci95"] is None
+
+
+def test_a_rerun_gives_the_same_content(inputs, tmp_path):
+    first = run_both(inputs, tmp_path / "first")
+    second = run_both(inputs, tmp_path / "second")
+    assert read_store(first["store"]).digest == read_store(second["store"]).digest
+    for name in ("phases", "domains", "shells"):
+        assert first[name].read_bytes() == second[name].read_bytes()
+
+
+def test_a_missing_input_store_is_one_clear_line(inputs, tmp_path):
+    inputs["reconstruct"] = tmp_path / "nowhere.zarr"
+    with pytest.raises(
+        StoreError, match=r"nowhere\.zarr: expected a store of this package.*got nothing there"
+    ):
+        classify.run(inputs, {"store": tmp_path / "classify.zarr"}, CLASSIFY, context("classify", CLASSIFY))
+    assert not (tmp_path / "classify.zarr").exists()
+
+
+def test_without_the_decomposed_store_invalid_rays_are_null(inputs, tmp_path):
+    del inputs["decompose"]
+    assert json.loads(run_both(inputs, tmp_path)["phases"].read_text())["invalid_rays"] is None
+
+
+def test_a_damaged_input_leaves_no_table_behind(inputs, tmp_path):
+    inputs["decompose"] = tmp_path / "nowhere.zarr"
+    with pytest.raises(StoreError, match="got nothing there"):
+        run_both(inputs, tmp_path)
+    assert not list(tmp_path.glob("*.csv"))

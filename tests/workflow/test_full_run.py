@@ -1,0 +1,229 @@
+"""The whole way from simulated raw frames to tables, images and a report, against the truth."""
+
+import json
+import shutil
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from pipeline.io.stores import read_store
+
+pytestmark = pytest.mark.slow
+
+QUICK = {
+    "align": {"iterations": 4},
+    "reconstruct": {"iterations": 60, "element_iterations": 30},
+    "uncertainty": {"replicates": 2, "null_replicates": 1},
+    "measure": {"resamples": 50},
+}
+
+
+def oxytomo(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run the command as a user does."""
+    command = [sys.executable, "-P", "-m", "pipeline", *map(str, arguments)]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=900)
+
+
+def configure(path: Path, **changes: Any) -> None:
+    """Change settings of the composition branch in a configuration."""
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    data["samples"]["particle"]["composition"].update(changes)
+    path.write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+
+
+def times(folder: Path) -> dict[str, int]:
+    """Return when each stage store was made."""
+    return {
+        str(store.relative_to(folder)): (store / "zarr.json").stat().st_mtime_ns for store in stores(folder)
+    }
+
+
+def stores(folder: Path) -> list[Path]:
+    """Return the stage stores of a sample."""
+    return sorted((folder / "stages").glob("*/**/*.zarr"))
+
+
+def dice(found: np.ndarray[Any, Any], truth: np.ndarray[Any, Any]) -> float:
+    """Return twice the common volume over the sum of both volumes."""
+    return float(2 * (found & truth).sum() / (found.sum() + truth.sum()))
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A working directory outside the checkout with a finished run of a small particle."""
+    folder = tmp_path_factory.mktemp("a run")
+    size = ["--size", "48", "--pixel-nm", "20", "--tilts", "44", "--photons", "100000", "--seed", "3"]
+    made = oxytomo("simulate", "sim", "--elements", "O", "Mn", "Ni", *size, cwd=folder)
+    assert made.returncode == 0, made.stderr
+    configure(folder / "sim" / "config.yaml", **QUICK)
+    done = oxytomo("run", "sim/config.yaml", "--cores", "2", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "report.html" in done.stdout
+    return folder
+
+
+@pytest.fixture
+def copied(finished: Path, tmp_path: Path) -> Path:
+    """A copy of the finished run that a test may change; the raw files stay where they are."""
+    shutil.copytree(finished / "results", tmp_path / "results", symlinks=True)
+    data = yaml.safe_load((finished / "sim" / "config.yaml").read_text(encoding="utf-8"))
+    for pair in data["samples"]["particle"]["composition"]["edges"].values():
+        for side in pair:
+            pair[side] = str(finished / "sim" / pair[side])
+    (tmp_path / "x.yaml").write_text(yaml.safe_dump(data, sort_keys=False), encoding="utf-8")
+    return tmp_path
+
+
+def test_every_product_is_there(finished: Path) -> None:
+    names = {path.name for path in (finished / "results" / "particle").iterdir()}
+    assert names == {
+        "stages",
+        "composition.ome.zarr",
+        "phases.json",
+        "domains.csv",
+        "composition_shells.csv",
+        "alignment.csv",
+        "report.html",
+    }
+
+
+def test_fractions_add_up_and_stand_beside_the_null_run(finished: Path) -> None:
+    phases = json.loads((finished / "results" / "particle" / "phases.json").read_text(encoding="utf-8"))
+    fractions = {name: entry["value"] for name, entry in phases["fractions"].items()}
+    assert set(fractions) == {"target", "oxygen_poor", "oxygen_rich"}
+    assert sum(fractions.values()) == pytest.approx(1.0, abs=1e-6)
+    assert fractions["target"] > 0.5
+    null = {name: entry["value"] for name, entry in phases["null"]["fractions"].items()}
+    assert sum(null.values()) == pytest.approx(1.0, abs=1e-6)
+    assert null["target"] > fractions["target"]
+    assert phases["threshold"] == 0.05
+    assert phases["voxel_nm"] == pytest.approx(20.0, rel=0.01)
+
+
+def test_domains_are_where_the_truth_has_them(finished: Path) -> None:
+    found = read_store(finished / "results/particle/stages/composition/classify.zarr")["phases"]
+    with np.load(finished / "sim" / "truth.npz") as truth:
+        deviation, solid = truth["deviation"], truth["fraction_solid"] > 0.5
+    assert dice(found > 0, solid) > 0.9
+    # At 20 nm voxels the domains are about 5 voxels wide and a third of their voxels touch the target phase.
+    assert dice(found == 2, (deviation > 0.05) & solid) > 0.5
+    assert dice(found == 3, (deviation < -0.05) & solid) > 0.5
+
+
+def test_the_shifts_of_the_simulation_are_found(finished: Path) -> None:
+    import csv
+
+    with (finished / "results/particle/alignment.csv").open(encoding="utf-8") as file:
+        rows = list(csv.DictReader(line for line in file if not line.startswith("#")))
+    with np.load(finished / "sim" / "truth.npz") as truth:
+        energies, tilts, shifts = truth["energies_ev"], truth["tilt_deg"], truth["shift_px"]
+    assert len(rows) == energies.size * tilts.size
+    found = np.full((*shifts.shape,), np.nan)
+    for row in rows:
+        e = int(np.abs(energies - float(row["energy_ev"])).argmin())
+        t = int(np.abs(tilts - float(row["tilt_deg"])).argmin())
+        found[e, t] = float(row["dy_px"]), float(row["dx_px"])
+    # A common shift, and one that follows a sinusoid in x, only move the particle in its volume.
+    error = found - shifts
+    design = np.stack([np.ones_like(tilts), np.cos(np.deg2rad(tilts)), np.sin(np.deg2rad(tilts))], axis=1)
+    mean_error = error.mean(axis=0)
+    rest_x = mean_error[:, 1] - design @ np.linalg.lstsq(design, mean_error[:, 1], rcond=None)[0]
+    rest_y = mean_error[:, 0] - mean_error[:, 0].mean()
+    assert np.sqrt(np.mean(rest_x**2)) < 0.3
+    assert np.sqrt(np.mean(rest_y**2)) < 0.3
+
+
+def test_every_store_says_where_it_comes_from(finished: Path) -> None:
+    folder = finished / "results" / "particle"
+    assert len(stores(folder)) == 11
+    for path in stores(folder):
+        provenance = read_store(path).provenance
+        assert provenance.stage
+        assert provenance.settings
+        assert provenance.inputs, path.name
+
+
+def test_logs_and_benchmarks_are_beside_the_results(finished: Path) -> None:
+    logs = sorted(path.name for path in (finished / "results/logs/particle").rglob("*.log"))
+    assert "report.log" in logs
+    assert "normalize_Mn_pre.log" in logs
+    assert sorted((finished / "results/benchmarks/particle").rglob("*.tsv"))
+    assert not (finished / ".snakemake").exists()
+
+
+def test_a_second_run_does_nothing(copied: Path) -> None:
+    folder = copied / "results" / "particle"
+    configure(copied / "x.yaml")
+    before = times(folder)
+    done = oxytomo("run", "x.yaml", "--cores", "2", cwd=copied)
+    assert done.returncode == 0, done.stderr
+    assert times(folder) == before
+
+
+def test_a_changed_threshold_repeats_only_what_depends_on_it(copied: Path) -> None:
+    folder = copied / "results" / "particle"
+    before = times(folder)
+    configure(copied / "x.yaml", threshold=0.1)
+    done = oxytomo("run", "x.yaml", "--cores", "2", cwd=copied)
+    assert done.returncode == 0, done.stderr
+    after = times(folder)
+    assert {name for name in after if after[name] != before[name]} == {"stages/composition/classify.zarr"}
+    assert json.loads((folder / "phases.json").read_text(encoding="utf-8"))["threshold"] == 0.1
+
+
+def test_a_killed_run_continues(copied: Path) -> None:
+    folder = copied / "results" / "particle"
+    shutil.rmtree(folder / "stages" / "composition" / "reconstruct.zarr")
+    before = times(folder)
+    command = [sys.executable, "-P", "-m", "pipeline", "run", "x.yaml", "--cores", "2"]
+    run = subprocess.Popen(command, cwd=copied, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    log = copied / "results/logs/particle/composition/reconstruct.log"
+    log.unlink()
+    deadline = time.monotonic() + 60
+    while not log.exists() and time.monotonic() < deadline:
+        time.sleep(0.1)
+    run.send_signal(signal.SIGTERM)
+    run.communicate(timeout=60)
+    assert run.returncode != 0
+    assert not (folder / "stages/composition/reconstruct.zarr").exists()
+    done = oxytomo("run", "x.yaml", "--cores", "2", cwd=copied)
+    assert done.returncode == 0, done.stderr
+    after = times(folder)
+    untouched = {name for name in before if after[name] == before[name]}
+    assert untouched >= {
+        name for name in before if "normalize" in name or "align" in name or "decompose" in name
+    }
+
+
+def test_a_damaged_raw_file_is_one_line_and_exit_2(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished / "sim", tmp_path / "sim")
+    raw = tmp_path / "sim" / "raw" / "Mn_L_pre.h5"
+    raw.write_bytes(raw.read_bytes()[:5000])
+    done = oxytomo("run", "sim/config.yaml", "--cores", "2", cwd=tmp_path)
+    assert done.returncode == 2, done.stderr
+    assert "Traceback" not in done.stderr
+    assert done.stderr.strip().splitlines()[-1].startswith("oxytomo: error: ")
+    assert "Mn_L_pre.h5" in done.stderr.strip().splitlines()[-1]
+    assert not (tmp_path / "results").exists()
+
+
+def test_swapped_files_are_found_before_anything_runs(finished: Path, tmp_path: Path) -> None:
+    shutil.copytree(finished / "sim", tmp_path / "sim")
+    path = tmp_path / "sim" / "config.yaml"
+    data = yaml.safe_load(path.read_text(encoding="utf-8"))
+    pair = data["samples"]["particle"]["composition"]["edges"]["Mn"]
+    pair["pre"], pair["post"] = pair["post"], pair["pre"]
+    path.write_text(yaml.safe_dump(data), encoding="utf-8")
+    for command in ("check", "run"):
+        done = oxytomo(command, "sim/config.yaml", cwd=tmp_path)
+        assert done.returncode == 2
+        assert "samples.particle.composition.edges.Mn" in done.stderr
+        assert "swap" in done.stderr
+    assert not (tmp_path / "results").exists()

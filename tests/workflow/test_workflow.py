@@ -1,0 +1,123 @@
+"""The rules: they parse, lint, plan every example, and repeat exactly what a change needs."""
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import yaml
+
+from pipeline.config import load_config
+from pipeline.config.plan import raw_files
+from pipeline.stages.versions import STAGE_VERSIONS
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+EXAMPLES = sorted(path.name for path in (REPOSITORY / "configs").glob("*.yaml"))
+
+
+def snakemake(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run Snakemake on the checkout's Snakefile."""
+    command = [sys.executable, "-m", "snakemake", "--snakefile", str(REPOSITORY / "Snakefile"), *arguments]
+    return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=120)
+
+
+def with_empty_raw_files(example: str, folder: Path) -> Path:
+    """Copy an example and make empty files where it expects raw data."""
+    path = folder / "configs" / example
+    path.parent.mkdir()
+    shutil.copy(REPOSITORY / "configs" / example, path)
+    for sample in raw_files(load_config(path)).values():
+        for raw in (Path(file) for files in sample.values() for file in files):
+            raw.parent.mkdir(parents=True, exist_ok=True)
+            raw.touch()
+    return path
+
+
+def planned(output: str) -> dict[str, int]:
+    """Return the number of jobs per rule from the table of a dry run."""
+    table = output.split("Job stats:")[-1].split("total")[0]
+    rows = [line.split() for line in table.splitlines()[3:]]
+    return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
+
+
+@pytest.fixture
+def example(tmp_path: Path) -> Path:
+    """A configuration with all three branches in one sample, and its empty raw files."""
+    path = tmp_path / "x.yaml"
+    pair = {"pre": "raw/a.h5", "post": "raw/b.h5"}
+    formula = {"Ni": 1, "O": 1}
+    branches = {
+        "composition": {"edges": {"O": pair, "Ni": pair}, "formula": formula},
+        "areal_density": {"edges": {"Ni": pair}, "formula": formula},
+        "tomogram": {"source": "raw/a.h5"},
+    }
+    path.write_text(yaml.safe_dump({"results": "out dir", "samples": {"s-1": branches}}), encoding="utf-8")
+    (tmp_path / "raw").mkdir()
+    for name in ("a.h5", "b.h5"):
+        (tmp_path / "raw" / name).touch()
+    return path
+
+
+@pytest.mark.parametrize("name", EXAMPLES)
+def test_every_example_is_planned(name: str, tmp_path: Path) -> None:
+    path = with_empty_raw_files(name, tmp_path)
+    done = snakemake("--dry-run", "--configfile", str(path), cwd=tmp_path)
+    assert done.returncode == 0, done.stderr + done.stdout
+    jobs = planned(done.stdout + done.stderr)
+    project = load_config(path)
+    assert jobs["report"] == len(project.samples)
+    series = sum(len(sample) for sample in raw_files(project).values())
+    assert jobs["normalize"] == series
+    assert not (tmp_path / "results").exists()
+
+
+def test_rules_lint(example: Path) -> None:
+    done = snakemake("--lint", "--configfile", str(example), cwd=example.parent)
+    assert done.returncode == 0, done.stderr + done.stdout
+
+
+def test_all_branches_of_a_sample_are_planned(example: Path) -> None:
+    done = snakemake("--dry-run", "--configfile", str(example), cwd=example.parent)
+    assert done.returncode == 0, done.stderr + done.stdout
+    expected = {"normalize": 7, "report": 1, "everything": 1}
+    once = {"align", "align_areal_density", "align_tomogram", "decompose", "decompose_areal_density"}
+    once |= {"reconstruct", "reconstruct_tomogram", "uncertainty", "classify", "measure"}
+    once |= {"export_composition", "export_areal_density", "export_tomogram"}
+    assert planned(done.stdout + done.stderr) == expected | dict.fromkeys(once, 1)
+
+
+def test_every_stage_has_a_rule_that_calls_it() -> None:
+    rules = (REPOSITORY / "pipeline" / "workflow" / "rules").glob("*.smk")
+    text = "\n".join(path.read_text(encoding="utf-8") for path in rules)
+    for stage in STAGE_VERSIONS:
+        assert f'-P -m pipeline stage {stage}"' in text, stage
+
+
+def test_parsing_is_light(example: Path) -> None:
+    code = (
+        "import sys; from pathlib import Path; import pipeline.stages.results_folder\n"
+        "import pipeline.stages.run_lock, pipeline.stages.versions; from pipeline.config import load_config\n"
+        "from pipeline.config.plan import raw_files; raw_files(load_config(Path(sys.argv[1])))\n"
+        "print(sorted({'numba', 'zarr', 'napari', 'scipy', 'h5py', 'xraydb'} & set(sys.modules)))"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(example)], capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == "[]"
+
+
+def test_a_wrong_configuration_is_one_line_without_traceback(example: Path) -> None:
+    text = example.read_text(encoding="utf-8").replace("formula", "formual", 1)
+    example.write_text(text, encoding="utf-8")
+    done = snakemake("--dry-run", "--configfile", str(example), cwd=example.parent)
+    assert done.returncode == 1
+    assert "did you mean 'formula'?" in done.stderr + done.stdout
+    assert "Traceback" not in done.stderr + done.stdout
+
+
+def test_without_configuration_the_demo_is_planned(tmp_path: Path) -> None:
+    done = snakemake("--dry-run", cwd=tmp_path)
+    text = done.stderr + done.stdout
+    # The raw files of the demonstration are simulated later; either all is planned or just they are missing.
+    assert "demo/raw" in text or planned(text).get("normalize") == 8
