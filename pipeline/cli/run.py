@@ -19,7 +19,7 @@ from pipeline.config.plan import results_folder
 from pipeline.errors import ConfigError
 from pipeline.stages.check import require_valid
 from pipeline.stages.progress import format_duration
-from pipeline.stages.results_folder import claim, outdated_stores
+from pipeline.stages.results_folder import check_writable, claim, outdated_stores
 from pipeline.stages.run_lock import run_lock
 
 DESCRIPTION = """\
@@ -58,15 +58,18 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stderr.write(f"oxytomo: warning: {warning}\n")
     if arguments.dry_run:
         return _dry_run(arguments, project, folder)
-    claim(folder, project)
+    check_writable(folder)
     started = time.time()
     with run_lock(folder) as descriptor:
+        claim(folder, project)
         command = snakemake_command(arguments, folder, outdated_stores(folder, project))
-        code = _call(command, descriptor)
+        # Locally the stages speak for themselves; on a cluster only Snakemake sees them all.
+        quiet = ("all",) if arguments.profile is None else ("host", "reason", "rules")
+        code = _call([*command, "--quiet", *quiet], descriptor)
     if code == 0:
         _say_where(project, folder, time.time() - started)
         return 0
-    return _explain_failure(folder, started)
+    return _explain_failure(command, folder, started)
 
 
 def snakemake_command(arguments: argparse.Namespace, directory: Path, outdated: Sequence[str]) -> list[str]:
@@ -108,9 +111,7 @@ def _dry_run(arguments: argparse.Namespace, project: ProjectConfig, folder: Path
 
 def _call(command: list[str], lock_descriptor: int) -> int:
     """Run Snakemake in a process group of its own; stopping this command stops the whole group."""
-    child = subprocess.Popen(
-        [*command, "--quiet", "host", "reason", "rules"], pass_fds=(lock_descriptor,), start_new_session=True
-    )
+    child = subprocess.Popen(command, pass_fds=(lock_descriptor,), start_new_session=True)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:
@@ -141,7 +142,7 @@ def _say_where(project: ProjectConfig, folder: Path, seconds: float) -> None:
         sys.stdout.write(f"  {sample}: report {folder / sample / 'report.html'}\n")
 
 
-def _explain_failure(folder: Path, started: float) -> int:
+def _explain_failure(command: list[str], folder: Path, started: float) -> int:
     """Repeat at the end what a user can correct; returns 2 for that, 1 for a fault of the program."""
     logs = [log for log in sorted(folder.glob("logs/**/*.log")) if log.stat().st_mtime >= started - 1]
     errors = [line for log in logs for line in _last_line(log) if line.startswith(ERROR_PREFIX)]
@@ -151,6 +152,12 @@ def _explain_failure(folder: Path, started: float) -> int:
     if errors:
         sys.stderr.write("\n" + "\n".join(dict.fromkeys(errors)) + "\n")
         return 2
+    if not logs:
+        # No stage was called: ask the workflow itself what is wrong.
+        said = subprocess.run(
+            [*command, "--dry-run", "--quiet", "host"], check=False, capture_output=True, text=True
+        )
+        sys.stderr.write(said.stdout + said.stderr)
     sys.stderr.write(f"\noxytomo: the run failed; the logs are in {folder / 'logs'}\n")
     return 1
 

@@ -88,7 +88,7 @@ def _run_stage(arguments: argparse.Namespace, log_file: TextIO | None) -> None:
     if stage not in STAGE_VERSIONS:
         known = ", ".join(STAGE_VERSIONS)
         raise ConfigError("stage", expected=f"one of {known}", got=repr(stage), fix="correct its name")
-    inputs = parse_keyed(arguments.inputs, default_key=None)
+    inputs = {key: path.absolute() for key, path in parse_keyed(arguments.inputs, default_key=None).items()}
     outputs = parse_keyed(arguments.outputs, default_key="store")
     threads = max(1, arguments.threads)
     for variable in _THREAD_VARIABLES:

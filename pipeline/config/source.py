@@ -1,6 +1,7 @@
 """Where one raw series comes from."""
 
 import glob
+import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any
@@ -142,14 +143,20 @@ def _matches(pattern: Path) -> Iterator[Path]:
     return start.glob(str(pattern.relative_to(start) if pattern.anchor else pattern))
 
 
+def _natural(path: Path) -> tuple[list[str], list[int]]:
+    """Return a sorting key that puts ``frame_2`` before ``frame_10``."""
+    parts = re.split(r"(\d+)", str(path))
+    return parts[::2], [int(number) for number in parts[1::2]]
+
+
 def expand(patterns: tuple[str, ...] | None) -> list[Path]:
-    """Return the paths that match, sorted within each pattern; one without a match is returned as it is."""
+    """Return the paths that match, in natural order; one without a match is returned as it is."""
     found: list[Path] = []
     for pattern in patterns or ():
         if Path(pattern).exists() or not glob.has_magic(pattern):
             found.append(Path(pattern))
         else:
-            found.extend(sorted(_matches(Path(pattern))) or [Path(pattern)])
+            found.extend(sorted(_matches(Path(pattern)), key=_natural) or [Path(pattern)])
     return found
 
 

@@ -1,4 +1,4 @@
-"""Where a result comes from: digests of inputs, the record of a store, and the chain back to the raw files."""
+"""Where a result comes from: digests of inputs, the record of a store, the chain back to the raw files."""
 
 import hashlib
 import json
@@ -9,7 +9,6 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.errors import InputError
-from pipeline.io.readers import ReadRequest, peek
 from pipeline.io.stores import STORE_KEY, Provenance, decode_json, read_store
 
 _BLOCK_BYTES = 2**20
@@ -74,8 +73,8 @@ def provenance_chain(path: Path) -> list[dict[str, Any]]:
 
     Returns
     -------
-    list of ``{"depth", "name", "path", "digest", "state"}``; ``state`` says whether the input is there and unchanged
-    (``"unchanged"``, ``"changed"``, ``"missing"``), and ``stage`` is added where the input is a result itself
+    list of ``{"depth", "name", "path", "digest", "state"}``; ``state`` is ``"unchanged"``, ``"changed"`` or
+    ``"missing"``, and ``stage`` is added where the input is a result itself
     """
     return list(_chain(path, 0))
 
@@ -120,7 +119,13 @@ def _record(path: Path) -> dict[str, Any] | None:
 def _chain(path: Path, depth: int) -> Iterator[dict[str, Any]]:
     for name, item in (_record(path) or {}).get("inputs", {}).items():
         source = Path(item["path"])
-        link = {"depth": depth, "name": name, "path": str(source), "digest": item["digest"], "state": "missing"}
+        link = {
+            "depth": depth,
+            "name": name,
+            "path": str(source),
+            "digest": item["digest"],
+            "state": "missing",
+        }
         record = _record(source)
         if record is not None:
             link["stage"] = record.get("stage")
@@ -131,6 +136,8 @@ def _chain(path: Path, depth: int) -> Iterator[dict[str, Any]]:
 
 
 def _describe_raw(path: Path) -> list[str]:
+    from pipeline.io.readers import ReadRequest, peek
+
     summary = peek(ReadRequest(images=(path,)))
     n_frame, n_y, n_x = summary.shape
     return [

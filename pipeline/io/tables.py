@@ -73,7 +73,7 @@ def _cell(value: Any) -> Any:
 
 
 def _null_for_nan(value: Any) -> Any:
-    """Replace the encoding of numbers that are not finite by ``None``, the one form that every reader knows."""
+    """Replace the encoding of numbers that are not finite by ``None``, which every reader knows."""
     if isinstance(value, dict):
         if set(value) == {"float"} and value["float"] in ("nan", "inf", "-inf"):
             return None
@@ -83,4 +83,6 @@ def _null_for_nan(value: Any) -> Any:
 
 def _unreadable(path: Path, expected: str, error: Exception) -> StoreError:
     got = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
-    return StoreError(str(path), expected=expected, got=got, fix="check the path, or rerun the stage that writes it")
+    return StoreError(
+        str(path), expected=expected, got=got, fix="check the path, or rerun the stage that writes it"
+    )

@@ -52,7 +52,9 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     reference = int(signal_to_noise.argmax())
     energy_shifts = np.zeros((len(names), n_tilt, 2))
     energy_residual = np.zeros(len(names))
-    register = settings.energies if settings.energies is not None else stores[0].attributes["quantity"] != "signal"
+    register = (
+        settings.energies if settings.energies is not None else stores[0].attributes["quantity"] != "signal"
+    )
     progress = context.progress("register energies")
     for e in range(len(names)):
         if register and e != reference:

@@ -284,7 +284,7 @@ def _edge_problems(
         for problem in _caught(partial(edge_between, element, pre.energy_ev, post.energy_ev)):
             where = pre.place.removesuffix(".pre")
             yield InputError(
-                f"{where} ({problem.name})", expected=problem.expected, got=problem.got, fix=problem.fix
+                f"{where} ({problem.subject})", expected=problem.expected, got=problem.got, fix=problem.fix
             )
     energies = np.array([fact.energy_ev for fact in facts.values()])
     yield from _caught(

@@ -50,4 +50,5 @@ class StageContext:
 
     def progress(self, label: str) -> Callable[[int, int], None]:
         """Return a function of ``(done, total)`` that shows percent and time left on standard error."""
-        return progress_reporter(f"{self.label or self.stage}: {label}", sys.stderr)
+        name = self.label or self.stage
+        return progress_reporter(name if label == name else f"{name}: {label}", sys.stderr)

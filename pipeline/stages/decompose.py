@@ -75,7 +75,9 @@ def _from_edges(
 
     measured = attenuation(elements)
     if settings.method == "subtraction":
-        areal, covariance = decompose_differences(aligned["value"], aligned["variance"], measured, pairs=pairs)
+        areal, covariance = decompose_differences(
+            aligned["value"], aligned["variance"], measured, pairs=pairs
+        )
     else:
         rest = attenuation([e for e in formula if e not in elements]).sum(axis=1)
         areal, covariance = decompose_weighted(

@@ -1,5 +1,6 @@
 """How far a long computation is: percent and time left, at most every two seconds."""
 
+import math
 import time
 from collections.abc import Callable
 from typing import TextIO
@@ -44,7 +45,7 @@ def progress_reporter(
         finished = done >= total
         if elapsed - shown[0] < every and not (finished and shown[0] >= 0):
             return
-        shown[0] = elapsed
+        shown[0] = math.inf if finished else elapsed
         left = "" if finished or done <= 0 else f", {format_duration(elapsed * (total - done) / done)} left"
         text = f"{label}: {100 * min(done, total) // total} %{left}"
         if on_terminal:

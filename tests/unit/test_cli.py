@@ -120,7 +120,10 @@ def test_a_stage_gets_inputs_outputs_settings_and_context(fake_stage: Any, tmp_p
     options = ["--spec", SPEC, "--threads", "3", "--log", str(log)]
     code = main(["stage", "classify", *inputs, "--out", f"store={out}", *options])
     assert code == 0
-    assert seen["inputs"] == {"reconstruct": Path("r.zarr"), "uncertainty": Path("u.zarr")}
+    assert seen["inputs"] == {
+        "reconstruct": Path("r.zarr").absolute(),
+        "uncertainty": Path("u.zarr").absolute(),
+    }
     assert seen["outputs"] == {"store": out}
     assert seen["settings"] == ClassifyStage(threshold=0.05, confidence=0.95)
     assert (seen["context"].stage, seen["context"].version) == ("classify", STAGE_VERSIONS["classify"])

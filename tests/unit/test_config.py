@@ -77,9 +77,13 @@ def test_absolute_paths_stay() -> None:
 
 
 def test_patterns_are_expanded_in_order(tmp_path: Path) -> None:
-    for name in ("b_2.tif", "b_1.tif", "flat.tif", "odd[1].tif", "odd1.tif"):
+    for name in ("b_10.tif", "b_2.tif", "b_1.tif", "flat.tif", "odd[1].tif", "odd1.tif"):
         (tmp_path / name).touch()
-    assert [path.name for path in expand((f"{tmp_path}/b_*.tif",))] == ["b_1.tif", "b_2.tif"]
+    assert [path.name for path in expand((f"{tmp_path}/b_*.tif",))] == [
+        "b_1.tif",
+        "b_2.tif",
+        "b_10.tif",
+    ]
     assert [path.name for path in expand((f"{tmp_path}/odd[1].tif",))] == ["odd[1].tif"]
     assert expand((f"{tmp_path}/none_*.tif",)) == [tmp_path / "none_*.tif"]
     source = Source(

@@ -180,26 +180,39 @@ def test_a_changed_threshold_repeats_only_what_depends_on_it(copied: Path) -> No
 
 def test_a_killed_run_continues(copied: Path) -> None:
     folder = copied / "results" / "particle"
-    shutil.rmtree(folder / "stages" / "composition" / "reconstruct.zarr")
+    store = folder / "stages" / "composition" / "reconstruct.zarr"
     before = times(folder)
-    command = [sys.executable, "-P", "-m", "pipeline", "run", "x.yaml", "--cores", "2"]
-    run = subprocess.Popen(command, cwd=copied, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE, text=True)
+    configure(copied / "x.yaml", reconstruct={"iterations": 3000, "element_iterations": 3000})
     log = copied / "results/logs/particle/composition/reconstruct.log"
     log.unlink()
+    command = [sys.executable, "-P", "-m", "pipeline", "run", "x.yaml", "--cores", "2"]
+    run = subprocess.Popen(command, cwd=copied, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not log.exists() and time.monotonic() < deadline:
-        time.sleep(0.1)
+        time.sleep(0.05)
+    second = oxytomo("run", "x.yaml", cwd=copied)
+    assert second.returncode == 2
+    assert "a run at work" in second.stderr
     run.send_signal(signal.SIGTERM)
-    run.communicate(timeout=60)
-    assert run.returncode != 0
-    assert not (folder / "stages/composition/reconstruct.zarr").exists()
+    assert run.wait(timeout=60) == 130
+    assert not store.exists()
+    configure(copied / "x.yaml", **QUICK)
     done = oxytomo("run", "x.yaml", "--cores", "2", cwd=copied)
     assert done.returncode == 0, done.stderr
     after = times(folder)
-    untouched = {name for name in before if after[name] == before[name]}
-    assert untouched >= {
-        name for name in before if "normalize" in name or "align" in name or "decompose" in name
-    }
+    kept = {name for name in before if after[name] == before[name]}
+    assert kept == {name for name in before if any(s in name for s in ("normalize", "align", "decompose"))}
+
+
+def test_copied_results_are_repeated_where_settings_changed(copied: Path) -> None:
+    folder = copied / "results" / "particle"
+    shutil.rmtree(copied / "results" / ".snakemake")
+    before = times(folder)
+    configure(copied / "x.yaml", classify={"confidence": 0.8})
+    done = oxytomo("run", "x.yaml", "--cores", "2", cwd=copied)
+    assert done.returncode == 0, done.stderr
+    after = times(folder)
+    assert {name for name in after if after[name] != before[name]} == {"stages/composition/classify.zarr"}
 
 
 def test_a_damaged_raw_file_is_one_line_and_exit_2(finished: Path, tmp_path: Path) -> None:

@@ -39,8 +39,8 @@ def to_degrees(values: Float64Array, unit: str, path: Path) -> Float64Array:
 def read_angles(path: Path) -> AngleTable:
     """Read tilt angles from a text file.
 
-    The file has one angle in degrees per line, or a header line with a column such as ``tilt_deg``, ``angle``,
-    ``theta`` or ``theta_rad`` and perhaps ``energy_ev``. Lines that start with ``#`` are skipped.
+    The file has one angle in degrees per line, or a header line with a column such as ``tilt_deg``,
+    ``angle``, ``theta`` or ``theta_rad`` and perhaps ``energy_ev``. Lines that start with ``#`` are skipped.
 
     Returns
     -------
@@ -101,7 +101,10 @@ def _numbers(path: Path, rows: Sequence[Sequence[str]], column: int) -> Float64A
     for number, row in enumerate(rows, start=1):
         if not _is_number(row[column]) or not np.isfinite(float(row[column])):
             raise InputError(
-                str(path), expected="a number in every row", got=f"{row[column]!r} in row {number}", fix="correct it"
+                str(path),
+                expected="a number in every row",
+                got=f"{row[column]!r} in row {number}",
+                fix="correct it",
             )
     return np.array([float(row[column]) for row in rows], np.float64)
 

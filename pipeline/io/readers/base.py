@@ -80,7 +80,7 @@ class FrameStack:
 
 @dataclass(frozen=True, kw_only=True)
 class RawFile:
-    """One raw file as its format describes it; arrays per frame have the length of ``frames``, None: not said."""
+    """One raw file as its format describes it: one number per frame, None where it says nothing."""
 
     path: Path
     frames: FrameStack
@@ -154,5 +154,8 @@ def checked_stack(
 def truncated(path: Path, expected: str, got: str) -> InputError:
     """Return the error for a file that ends too early."""
     return InputError(
-        str(path), expected=expected, got=f"{got}: the file is truncated", fix="copy the file again from its source"
+        str(path),
+        expected=expected,
+        got=f"{got}: the file is truncated",
+        fix="copy the file again from its source",
     )

@@ -1,7 +1,7 @@
 """Shared steps of the HDF5 formats: open, follow links, read numbers with units, load frames."""
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -43,25 +43,27 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
         yield file
 
 
-def dataset_at(group: h5py.Group, name: str, path: Path) -> h5py.Dataset | None:
-    """Return the dataset ``name`` of a group, None where there is none; a link to a missing file is an error."""
-    if name not in group and group.get(name, getlink=True, default=None) is None:
-        return None
+def dataset_at(group: h5py.Group, name: str) -> h5py.Dataset | None:
+    """Return the dataset ``name`` of a group, None where there is none or its link leads nowhere."""
     try:
-        item = group[name]
-    except (KeyError, OSError) as error:
-        missing = broken_target(group, name, path)
-        if missing is None:
-            return None
-        raise missing_file(path, name, missing) from error
+        item = group.get(name)
+    except (KeyError, OSError, RuntimeError, ValueError):
+        return None  # h5py's ways to say that a link leads nowhere
     return item if isinstance(item, h5py.Dataset) else None
+
+
+def refuse_broken_link(group: h5py.Group, name: str, path: Path) -> None:
+    """Raise :class:`InputError` where ``name`` is a link to a file that is not there."""
+    target = broken_target(group, name, path)
+    if target is not None:
+        raise missing_file(path, f"{group.name.rstrip('/')}/{name}", target)
 
 
 def broken_target(group: h5py.Group, name: str, path: Path) -> Path | None:
     """Return the file that an external link points to when it is not there, or None."""
     parent, _, last = name.rpartition("/")
-    holder = group[parent] if parent else group
-    link = holder.get(last, getlink=True, default=None)
+    holder = group.get(parent) if parent else group
+    link = holder.get(last, getlink=True, default=None) if isinstance(holder, h5py.Group) else None
     if not isinstance(link, h5py.ExternalLink):
         return None
     target = path.parent / link.filename
@@ -88,8 +90,15 @@ def text(item: Any) -> str:
     return "" if value is None else str(value)
 
 
+def words(group: h5py.Group, **places: str) -> dict[str, str]:
+    """Return the texts at several places of a file, without those that are absent or empty."""
+    found = {key: dataset_at(group, place) for key, place in places.items()}
+    texts = {key: text(item) for key, item in found.items() if item is not None and item.size == 1}
+    return {key: value for key, value in texts.items() if value}
+
+
 def numbers(item: h5py.Dataset | None) -> Float64Array | None:
-    """Return a dataset as a flat array of float64, None for none, for text and for more than one dimension."""
+    """Return a dataset as (n,) float64, None for none, for text and for more than one dimension."""
     if item is None or item.dtype.kind not in "iuf" or item.ndim > 1 or not item.size:
         return None
     check_stored(item, Path(item.file.filename))
@@ -123,13 +132,16 @@ def _factor(convert: Callable[[float, str], float], unit: str, what: str, path: 
         return convert(1.0, unit)
     except KeyError as error:
         raise InputError(
-            str(path), expected=f"a known unit of {what}", got=repr(unit), fix=f"correct the unit of the {what}"
+            str(path),
+            expected=f"a known unit of {what}",
+            got=repr(unit),
+            fix=f"correct the unit of the {what}",
         ) from error
 
 
-def first_of(group: h5py.Group, names: Sequence[str], path: Path) -> h5py.Dataset | None:
+def first_of(group: h5py.Group, *names: str) -> h5py.Dataset | None:
     """Return the first dataset of several names that is there."""
-    return next((item for name in names if (item := dataset_at(group, name, path)) is not None), None)
+    return next((item for name in names if (item := dataset_at(group, name)) is not None), None)
 
 
 def check_stored(item: h5py.Dataset, path: Path) -> None:

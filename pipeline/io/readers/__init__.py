@@ -1,0 +1,21 @@
+"""Readers of raw tilt series: one module per format, found by content.
+
+A new format is one new module with three names: ``NAME``, ``recognises(path) -> bool`` and
+``open_file(path, request) -> RawFile``.
+"""
+
+from pipeline.io.readers.angles import AngleTable, read_angles
+from pipeline.io.readers.base import FrameStack, RawFile, ReadRequest, SeriesSummary
+from pipeline.io.readers.series import peek, read_flat, read_tilt_series
+
+__all__ = [
+    "AngleTable",
+    "FrameStack",
+    "RawFile",
+    "ReadRequest",
+    "SeriesSummary",
+    "peek",
+    "read_angles",
+    "read_flat",
+    "read_tilt_series",
+]

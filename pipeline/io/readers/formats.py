@@ -1,0 +1,141 @@
+"""Which format a file has, and the raw files behind a path."""
+
+import importlib
+import pkgutil
+import re
+import struct
+import zlib
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import cache
+from pathlib import Path
+
+import tifffile
+
+from pipeline.errors import InputError, PipelineError
+from pipeline.io.readers.base import RawFile, ReadRequest
+
+LIBRARY_ERRORS = (
+    OSError,
+    ValueError,
+    LookupError,
+    RuntimeError,
+    TypeError,
+    AttributeError,
+    ArithmeticError,
+    EOFError,
+    MemoryError,
+    struct.error,
+    zlib.error,
+    tifffile.TiffFileError,
+)
+"""What the libraries behind the formats raise for damaged files."""
+
+
+@dataclass(frozen=True)
+class Format:
+    """One raw format."""
+
+    name: str
+    recognises: Callable[[Path], bool]
+    open_file: Callable[[Path, ReadRequest], RawFile]
+
+
+@cache
+def formats() -> tuple[Format, ...]:
+    """Return every format module of this package."""
+    package = __name__.rpartition(".")[0]
+    folder = [str(Path(__file__).parent)]
+    modules = [importlib.import_module(f"{package}.{info.name}") for info in pkgutil.iter_modules(folder)]
+    return tuple(
+        Format(module.NAME, module.recognises, module.open_file)
+        for module in modules
+        if hasattr(module, "recognises") and hasattr(module, "open_file")
+    )
+
+
+@contextmanager
+def library_errors(path: Path) -> Iterator[None]:
+    """Turn what a library raises for a damaged file into one :class:`InputError`."""
+    try:
+        yield
+    except PipelineError:
+        raise
+    except LIBRARY_ERRORS as error:
+        reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
+        raise InputError(
+            str(path),
+            expected="a readable raw file",
+            got=f"{type(error).__name__}: {reason[:200]}",
+            fix="copy the file again from its source; it is truncated, damaged or not readable for you",
+        ) from error
+
+
+def format_of(path: Path) -> Format | None:
+    """Return the format of a file, found by its content."""
+    with library_errors(path):
+        if path.stat().st_size == 0:
+            raise InputError(
+                str(path),
+                expected="a raw file",
+                got="an empty file",
+                fix="copy the file again from its source",
+            )
+        return next((one for one in formats() if one.recognises(path)), None)
+
+
+def raw_files(paths: tuple[Path, ...], role: str) -> tuple[Format, list[Path]]:
+    """Return the format and the files behind paths: files in the given order, folders in natural order.
+
+    In a folder, files of no known format are passed over; a file that is named must have one.
+    """
+    found: list[tuple[Format, Path]] = []
+    for path in paths:
+        if not path.exists():
+            raise InputError(
+                str(path), expected=f"{role} to read", got="no such file", fix="correct the path"
+            )
+        if not path.is_dir():
+            one = format_of(path)
+            if one is None:
+                raise InputError(
+                    str(path),
+                    expected="one of " + ", ".join(known.name for known in formats()),
+                    got="a file of no known format",
+                    fix="give a raw file; angle tables go under 'angles'",
+                )
+            found.append((one, path))
+            continue
+        inside = [file for file in path.iterdir() if file.is_file() and not file.name.startswith(".")]
+        known_files = [(one, file) for file in natural_order(inside) if (one := _known(file)) is not None]
+        if not known_files:
+            raise InputError(
+                str(path), expected=f"a folder with {role}", got="no raw files in it", fix="correct the path"
+            )
+        found += known_files
+    if not found:
+        raise InputError(role, expected="at least one file", got="none", fix="give the path of the raw file")
+    names = sorted({one.name for one, _ in found})
+    if len(names) > 1:
+        raise InputError(
+            str(found[0][1].parent),
+            expected=f"{role} of one format",
+            got=" and ".join(names),
+            fix="name the files of this series, for example with a pattern",
+        )
+    return found[0][0], [file for _, file in found]
+
+
+def natural_order(paths: list[Path]) -> list[Path]:
+    """Return paths sorted by name, numbers by value: frame_2 before frame_10."""
+    return sorted(paths, key=lambda path: [_part(part) for part in re.split(r"(\d+)", path.name)])
+
+
+def _part(text: str) -> tuple[int, int, str]:
+    return (0, int(text), text) if text.isdigit() else (1, 0, text)
+
+
+def _known(path: Path) -> Format | None:
+    """Return the format of a file in a folder, None for one of no known format and for an empty one."""
+    return None if path.stat().st_size == 0 else format_of(path)

@@ -1,0 +1,69 @@
+"""ALBA MISTRAL HDF5: normalised tilt series in the group ``TomoNormalized``."""
+
+from pathlib import Path
+
+import h5py
+
+from pipeline.io.readers.angles import to_degrees
+from pipeline.io.readers.base import RawFile, ReadRequest, per_frame, square_pixel
+from pipeline.io.readers.hdf5 import (
+    dataset_at,
+    energies_ev,
+    first_of,
+    frame_stack,
+    is_hdf5,
+    lengths_nm,
+    numbers,
+    open_hdf5,
+    text,
+)
+
+NAME = "ALBA MISTRAL HDF5"
+
+_GROUP = "TomoNormalized"
+
+
+def recognises(path: Path) -> bool:
+    """Say whether the file has ``TomoNormalized/TomoNormalized``."""
+    if not is_hdf5(path):
+        return False
+    with open_hdf5(path) as file:
+        group = file.get(_GROUP)
+        return isinstance(group, h5py.Group) and _GROUP in group
+
+
+def open_file(path: Path, request: ReadRequest) -> RawFile:
+    """Describe the series of one file: transmission and pixel sizes in µm unless units say otherwise."""
+    with open_hdf5(path) as file:
+        group = file[_GROUP]
+        data = file[request.dataset] if request.dataset else group[_GROUP]
+        frames = frame_stack(data, path)
+        n_frame = frames.shape[0]
+        angles = dataset_at(group, "rotation_angle")
+        tilt = numbers(angles)
+        x_nm, y_nm = (
+            per_frame(
+                lengths_nm(dataset_at(group, f"{axis}_pixel_size"), path, unit_if_absent="um"),
+                n_frame,
+                "pixel size",
+                path,
+            )
+            for axis in "xy"
+        )
+        optical_density = text(data.attrs.get("units")).strip().lower() in ("od", "optical_density")
+        return RawFile(
+            path=path,
+            frames=frames,
+            tilt_deg=None
+            if tilt is None or angles is None
+            else to_degrees(tilt, text(angles.attrs.get("units")), path),
+            energy_ev=per_frame(energies_ev(dataset_at(group, "energy"), path), n_frame, "energy", path),
+            pixel_nm=None if request.pixel_nm is not None else square_pixel(x_nm, y_nm, path),
+            quantity="optical_density" if optical_density else "transmission",
+            exposure_s=per_frame(
+                numbers(first_of(group, "ExpTimes", "ExpTimesTomo")), n_frame, "exposure time", path
+            ),
+            ring_current_ma=per_frame(
+                numbers(first_of(group, "Currents", "CurrentsTomo")), n_frame, "ring current", path
+            ),
+        )
