@@ -90,6 +90,17 @@ def default_quantity(config: BranchConfig) -> Quantity:
     return "signal" if isinstance(config, CompositionConfig) and config.elements is not None else "counts"
 
 
+def branch_stores(config: BranchConfig, branch: Branch) -> list[tuple[str, str | None, str]]:
+    """Return what a branch keeps: stage, series where there is one, store below ``stages/<branch>/``."""
+    stores: list[tuple[str, str | None, str]] = []
+    for stage in STAGES[branch]:
+        if stage == "normalize":
+            stores += [(stage, name, f"normalize/{name}.zarr") for name in branch_sources(config)]
+        elif stage != "measure" and not stage.startswith("export"):
+            stores.append((stage, None, f"{stage.removesuffix('_tomogram')}.zarr"))
+    return stores
+
+
 def raw_files(project: ProjectConfig) -> dict[str, dict[str, list[str]]]:
     """Return, per sample and ``branch/series``, the absolute paths of the raw files."""
     return {

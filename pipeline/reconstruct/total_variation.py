@@ -284,7 +284,7 @@ def _extrapolate(volume, previous, factor, ahead):  # type: ignore[no-untyped-de
                 out[k] = v[k] + factor * (v[k] - p[k])
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@njit(parallel=True, cache=True, nogil=True, fastmath={"contract", "reassoc"})
 def _moments(ahead, x, previous):  # type: ignore[no-untyped-def]
     """Sums over (ahead − x)(x − previous), (x − previous)² and x², in double and in an order fixed by the shape."""
     n_block, n_y = x.shape[0], x.shape[1]

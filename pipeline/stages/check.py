@@ -31,6 +31,7 @@ from pipeline.stages.needs import Needs, branch_needs, check_disk
 from pipeline.stages.results_folder import check_same_sources
 
 MIN_TILTS = 3
+MAX_SHARE_WITHOUT_LIGHT = 0.01
 FEW_TILTS = 20
 ANGLE_TOLERANCE_DEG = 0.01
 SAME_ANGLE_DEG = 1e-4
@@ -117,17 +118,17 @@ def _check_branch(
     """Check one branch: each series for itself, then all together."""
     config = branch_config(project, sample, branch)
     problems: list[PipelineError] = []
+    warnings: list[str] = []
     facts: dict[str, SeriesFacts] = {}
     for name, source in branch_sources(config).items():
         place = _place(config, f"samples.{sample}.{branch}", name)
         try:
             facts[name] = _series_facts(place, source, config)
             if read_flats:
-                _check_flats(facts[name], source)
+                warnings += _check_flats(facts[name], source)
         except PipelineError as error:
             problems.append(error)
     problems += _caught(lambda: _check_backend(config, f"samples.{sample}.{branch}"))
-    warnings: list[str] = []
     needs = None
     if len(facts) == len(branch_sources(config)):
         if not isinstance(config, ArealDensityConfig):
@@ -175,13 +176,13 @@ def _single(values: AnyArray) -> float:
     return float(known.mean()) if known.size else float("nan")
 
 
-def _check_flats(facts: SeriesFacts, source: Source) -> None:
-    """Refuse flats that are missing, or where pixels are NaN or without light."""
+def _check_flats(facts: SeriesFacts, source: Source) -> list[str]:
+    """Refuse flats that are missing or mostly without light; returns a warning for a few bad pixels."""
     from pipeline.io.readers import read_flat
     from pipeline.stages.sources import read_request
 
     if facts.quantity != "counts":
-        return
+        return []
     flat = read_flat(read_request(source))
     if flat is None:
         raise InputError(
@@ -191,16 +192,17 @@ def _check_flats(facts: SeriesFacts, source: Source) -> None:
             fix="give 'flat:' beside the images, or 'quantity: transmission' or 'optical_density'",
         )
     mean = np.asarray(flat, np.float64).mean(axis=0)
-    bad = {"NaN": ~np.isfinite(mean), "zero or negative": mean <= 0}
-    for what, where in bad.items():
-        share = float(where.mean())
-        if share > 0:
-            raise InputError(
-                f"{facts.place}: flat frames",
-                expected="counts above zero everywhere",
-                got=f"{what} in {100 * share:.3g} % of the pixels",
-                fix="replace the flat frames, or crop the detector region without light",
-            )
+    without_light = ~(mean > 0)
+    share = float(without_light.mean())
+    what = f"NaN, zero or less in {100 * share:.3g} % of the pixels"
+    if share > MAX_SHARE_WITHOUT_LIGHT:
+        raise InputError(
+            f"{facts.place}: flat frames",
+            expected="counts above zero in nearly every pixel",
+            got=what,
+            fix="replace the flat frames, or crop the detector region without light",
+        )
+    return [f"{facts.place}: flat frames have {what}; these pixels are invalid"] if share > 0 else []
 
 
 def _check_backend(config: BranchConfig, place: str) -> None:

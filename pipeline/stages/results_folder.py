@@ -5,11 +5,10 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from pipeline.config import Branch, ProjectConfig
+from pipeline.config import ProjectConfig
 from pipeline.config.plan import (
-    STAGES,
     branch_config,
-    branch_sources,
+    branch_stores,
     raw_files,
     sample_branches,
     stage_settings,
@@ -85,20 +84,13 @@ def outdated_stores(folder: Path, project: ProjectConfig) -> list[str]:
     outdated = []
     for sample, settings in project.samples.items():
         for branch in sample_branches(settings):
-            series = tuple(branch_sources(branch_config(project, sample, branch)))
-            for stage, name in _stores(branch, series):
-                store = f"{sample}/stages/{branch}/{name or stage.removesuffix('_tomogram')}.zarr"
+            for stage, series, name in branch_stores(branch_config(project, sample, branch), branch):
+                store = f"{sample}/stages/{branch}/{name}"
                 recorded = _recorded(folder / store)
-                wanted = stage_settings(project, sample, branch, stage, name and name.partition("/")[2])
+                wanted = stage_settings(project, sample, branch, stage, series)
                 if recorded is not None and recorded != (STAGE_VERSIONS[stage], wanted):
                     outdated.append(store)
     return outdated
-
-
-def _stores(branch: Branch, series: tuple[str, ...]) -> list[tuple[str, str | None]]:
-    """Return the stages of a branch that write a store, and the name of the store where it is another."""
-    single = [(s, None) for s in STAGES[branch] if s not in ("normalize", "measure") and "export" not in s]
-    return [*(("normalize", f"normalize/{name}") for name in series), *single]
 
 
 def _recorded(store: Path) -> tuple[int, dict[str, object]] | None:

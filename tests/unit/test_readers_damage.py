@@ -100,7 +100,7 @@ def test_truncated_real_files_are_refused(shared_data: Path, tmp_path: Path, nam
 
 @pytest.mark.parametrize("name", WRITERS)
 @settings(
-    max_examples=60,
+    max_examples=400,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],
@@ -129,7 +129,7 @@ def test_damaged_bytes_never_give_a_traceback(tmp_path: Path, name: str, data: s
 @pytest.mark.data
 @pytest.mark.parametrize("name", [REAL[1], REAL[5]])
 @settings(
-    max_examples=25,
+    max_examples=150,
     deadline=None,
     derandomize=True,
     suppress_health_check=[HealthCheck.function_scoped_fixture],

@@ -58,7 +58,7 @@ def test_folder_of_tiffs_in_natural_order(tmp_path: Path) -> None:
 
 def test_tiff_stack_with_table(tmp_path: Path) -> None:
     frames = np.arange(60, dtype=np.float32).reshape(3, 4, 5)
-    tifffile.imwrite(tmp_path / "stack.tif", frames, compression="zlib")
+    tifffile.imwrite(tmp_path / "stack.tif", frames, compression="zlib", photometric="minisblack")
     (tmp_path / "table.csv").write_text("frame,angle,energy_eV\n0,9,1\n1,-1.5,853\n2,0,853.5\n3,1.5,854\n")
     read = read_tilt_series(
         request(tmp_path / "stack.tif", angles=tmp_path / "table.csv", angles_range=(1, 4))

@@ -151,7 +151,7 @@ def test_interruption_leaves_nothing(
 
 def test_folder_that_cannot_be_made(tmp_path: Path, arrays: dict[str, NamedArray]) -> None:
     (tmp_path / "file").touch()
-    with pytest.raises(StoreError, match="expected to write it, got Not a directory|got File exists"):
+    with pytest.raises(StoreError, match=r"expected to write it, got (Not a directory|File exists)"):
         write(tmp_path / "file" / "a.zarr", arrays)
 
 

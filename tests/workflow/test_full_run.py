@@ -1,6 +1,7 @@
 """The whole way from simulated raw frames to tables, images and a report, against the truth."""
 
 import json
+import os
 import shutil
 import signal
 import subprocess
@@ -178,30 +179,57 @@ def test_a_changed_threshold_repeats_only_what_depends_on_it(copied: Path) -> No
     assert json.loads((folder / "phases.json").read_text(encoding="utf-8"))["threshold"] == 0.1
 
 
-def test_a_killed_run_continues(copied: Path) -> None:
-    folder = copied / "results" / "particle"
-    store = folder / "stages" / "composition" / "reconstruct.zarr"
-    before = times(folder)
-    configure(copied / "x.yaml", reconstruct={"iterations": 3000, "element_iterations": 3000})
+def started(copied: Path) -> subprocess.Popen[bytes]:
+    """Start a run that repeats the reconstruction, and return when that has begun."""
     log = copied / "results/logs/particle/composition/reconstruct.log"
     log.unlink()
     command = [sys.executable, "-P", "-m", "pipeline", "run", "x.yaml", "--cores", "2"]
     run = subprocess.Popen(command, cwd=copied, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not log.exists() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    second = oxytomo("run", "x.yaml", cwd=copied)
-    assert second.returncode == 2
-    assert "a run at work" in second.stderr
+        time.sleep(0.02)
+    return run
+
+
+def test_a_stopped_run_continues(copied: Path) -> None:
+    folder = copied / "results" / "particle"
+    before = times(folder)
+    configure(copied / "x.yaml", reconstruct={"iterations": 70, "element_iterations": 30})
+    run = started(copied)
     run.send_signal(signal.SIGTERM)
     assert run.wait(timeout=60) == 130
-    assert not store.exists()
-    configure(copied / "x.yaml", **QUICK)
+    assert "reconstruct.zarr" not in {path.name for path in stores(folder)}
     done = oxytomo("run", "x.yaml", "--cores", "2", cwd=copied)
     assert done.returncode == 0, done.stderr
     after = times(folder)
     kept = {name for name in before if after[name] == before[name]}
     assert kept == {name for name in before if any(s in name for s in ("normalize", "align", "decompose"))}
+
+
+def test_a_killed_run_leaves_no_lock_behind(copied: Path) -> None:
+    configure(copied / "x.yaml", reconstruct={"iterations": 70, "element_iterations": 30})
+    run = started(copied)
+    child = int(
+        subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True, check=True).stdout
+    )
+    run.kill()
+    os.killpg(child, signal.SIGKILL)
+    run.wait(timeout=60)
+    done = oxytomo("run", "x.yaml", "--cores", "2", cwd=copied)
+    assert done.returncode == 0, done.stderr
+    record = read_store(copied / "results/particle/stages/composition/reconstruct.zarr").provenance
+    assert record.settings["solver"]["iterations"] == 70
+
+
+def test_a_second_run_at_the_same_time_is_refused(copied: Path) -> None:
+    configure(copied / "x.yaml", reconstruct={"iterations": 3000, "element_iterations": 3000})
+    run = started(copied)
+    second = oxytomo("run", "x.yaml", cwd=copied)
+    run.send_signal(signal.SIGTERM)
+    run.wait(timeout=60)
+    assert second.returncode == 2
+    assert second.stderr.startswith("oxytomo: error: ")
+    assert "a run at work" in second.stderr
 
 
 def test_copied_results_are_repeated_where_settings_changed(copied: Path) -> None:

@@ -1,6 +1,7 @@
 """TIFF: one file with a stack of frames, or one frame per file."""
 
 import math
+import struct
 from pathlib import Path
 
 import numpy as np
@@ -22,9 +23,37 @@ def recognises(path: Path) -> bool:
         return file.read(4) in _SIGNATURES
 
 
+def _check_pages(path: Path, size: int) -> None:
+    """Follow the chain of pages to its end; a page that lies beyond the end of the file is an error.
+
+    The library stops at such a page without an error, and the frames after it would be missing unseen.
+    """
+    with path.open("rb") as file:
+        head = file.read(16)
+        order = "<" if head[:2] == b"II" else ">"
+        big = head[2:4] in (b"+\x00", b"\x00+")
+        count_format, entry_bytes, offset_format = ("Q", 20, "Q") if big else ("H", 12, "I")
+        count_bytes, offset_bytes = struct.calcsize(f"={count_format}"), struct.calcsize(f"={offset_format}")
+        (offset,) = struct.unpack_from(f"{order}{offset_format}", head, 8 if big else 4)
+        seen: set[int] = set()
+        while offset and offset not in seen:
+            seen.add(offset)
+            file.seek(offset)
+            count = file.read(count_bytes)
+            if len(count) == count_bytes:
+                file.seek(
+                    offset + count_bytes + entry_bytes * struct.unpack(f"{order}{count_format}", count)[0]
+                )
+            following = file.read(offset_bytes)
+            if len(count) < count_bytes or len(following) < offset_bytes:
+                raise truncated(path, f"page {len(seen)} at byte {offset}", f"{size} bytes")
+            (offset,) = struct.unpack(f"{order}{offset_format}", following)
+
+
 def open_file(path: Path, request: ReadRequest) -> RawFile:
     """Describe the frames of one file; angles, energy and pixel size come from the request."""
     size = path.stat().st_size
+    _check_pages(path, size)
     with tifffile.TiffFile(path) as tif:
         series = tif.series[0]
         shape = tuple(int(n) for n in series.shape)

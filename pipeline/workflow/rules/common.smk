@@ -7,7 +7,14 @@ from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
 from pipeline.config import parse_config, read_yaml, source_files
-from pipeline.config.plan import PRODUCTS, branch_config, branch_sources, sample_branches, stage_settings
+from pipeline.config.plan import (
+    PRODUCTS,
+    branch_config,
+    branch_sources,
+    branch_stores,
+    sample_branches,
+    stage_settings,
+)
 from pipeline.errors import PipelineError
 from pipeline.stages.results_folder import claim
 from pipeline.stages.run_lock import refuse_other_run
@@ -111,11 +118,15 @@ def memory(branch, factor):
     return mem_mb
 
 
-def sample_products(wildcards):
-    """Return everything that the report of a sample shows."""
+def sample_results(wildcards):
+    """Return everything that the report of a sample reads: the products and the stage stores of its branches."""
     folder = f"{RESULTS}{wildcards.sample}"
-    branches = sample_branches(PROJECT.samples[wildcards.sample])
-    return [f"{folder}/{product}" for branch in branches for product in PRODUCTS[branch]]
+    results = []
+    for branch in sample_branches(PROJECT.samples[wildcards.sample]):
+        stores = branch_stores(branch_config(PROJECT, wildcards.sample, branch), branch)
+        results += [f"{folder}/{product}" for product in PRODUCTS[branch]]
+        results += [f"{folder}/stages/{branch}/{name}" for _, _, name in stores]
+    return results
 
 
 def sample_folder(wildcards):

@@ -1,7 +1,7 @@
 # One page per sample from the products and stores of its branches.
 rule report:
     input:
-        sample_products,
+        sample_results,
     output:
         report=f"{RESULTS}{{sample}}/report.html",
     log:
