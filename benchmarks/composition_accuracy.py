@@ -132,7 +132,7 @@ def ratio(case: Case, *, weighted: bool, algorithm: str, smoothing_px: float) ->
 
 def deviation(case: Case, *, psf_px: float = 0.0) -> tuple[FloatArray, np.ndarray]:
     """The project's default method."""
-    solver = DeviationSolver(150, None, None, 100, None, psf_px)
+    solver = DeviationSolver(100, None, None, 60, None, psf_px)
     result = reconstruct_deviation(
         elements(case, weighted=True), solver=solver, reference_tm_o=1.0, start=None, with_metals=False
     )

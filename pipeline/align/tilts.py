@@ -18,6 +18,8 @@ from pipeline.reconstruct.projector import adjoint, forward, projections_from_bl
 from pipeline.reconstruct.sirt import inverse_sums
 
 OnIteration = Callable[[int, int], None]
+AXIS_PRIOR = 0.1
+"""Standard deviation of the particle's distance from the tilt axis along the detector at 0°, as a share of its width."""
 
 
 @dataclass(frozen=True)
@@ -83,7 +85,8 @@ def vertical_shifts(frames: FloatArray, *, max_shift_px: float, rounds: int) -> 
 def centre_of_mass_shifts(frames: FloatArray, tilt_deg: Float64Array) -> Float64Array:
     """Horizontal shift of each frame from its centre of mass, after a robust fit of ``a cosθ + b sinθ + c``: (n_tilt,) px.
 
-    The constant c is the offset of the tilt axis from the middle column; it is part of the shift.
+    The constant c is the offset of the tilt axis from the middle column; it is part of the shift. Over a narrow range of tilts
+    with large jitter c cannot be told from a: a prior that the particle sits near the axis then decides.
     """
     columns = np.arange(frames.shape[2]) - (frames.shape[2] - 1) / 2
     profiles = frames.sum(axis=1, dtype=np.float64)
@@ -94,19 +97,17 @@ def centre_of_mass_shifts(frames: FloatArray, tilt_deg: Float64Array) -> Float64
     centre = (profiles * columns).sum(axis=1) / profiles.sum(axis=1)
     theta = np.deg2rad(tilt_deg)
     basis = np.stack([np.cos(theta), np.sin(theta), np.ones_like(theta)], axis=1)
-    if np.ptp(tilt_deg) < 60 or tilt_deg.size < 6:  # too little rotation to tell the axis from the particle's place
-        basis = basis[:, 1:]
-        basis[:, -1] = np.cos(theta)
     weight = np.ones_like(theta)
-    fit = centre
-    coefficients = np.zeros(basis.shape[1])
-    for _ in range(10):
-        coefficients, *_rest = np.linalg.lstsq(basis * weight[:, None], centre * weight, rcond=None)
+    coefficients = np.array([0.0, 0.0, float(np.median(centre))])
+    for _ in range(20):
         fit = basis @ coefficients
-        scatter = max(1.4826 * float(np.median(np.abs(centre - fit))), 1e-6)
+        scatter = max(1.4826 * float(np.median(np.abs(centre - fit))), 1e-3)
         weight = np.sqrt(np.minimum(1.0, 2 * scatter / np.maximum(np.abs(centre - fit), 1e-12)))
-    axis = coefficients[-1] if basis.shape[1] == 3 else 0.0
-    return centre - fit + axis
+        prior = np.array([[scatter / (AXIS_PRIOR * frames.shape[2]), 0.0, 0.0]])
+        coefficients, *_rest = np.linalg.lstsq(
+            np.vstack([basis * weight[:, None], prior]), np.append(centre * weight, 0.0), rcond=None
+        )
+    return centre - basis[:, :2] @ coefficients[:2]
 
 
 def match_projections(

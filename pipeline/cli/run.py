@@ -78,6 +78,8 @@ def snakemake_command(arguments: argparse.Namespace, directory: Path, outdated: 
     command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(snakefile)]
     command += ["--configfile", str(arguments.config.resolve()), "--config", "results=."]
     command += ["--directory", str(directory), "--rerun-incomplete", "--nolock"]
+    # The version of a stage says when its code changes numbers; a rule in new words repeats nothing.
+    command += ["--rerun-triggers", "mtime", "input", "params"]
     if outdated:
         command += ["--forcerun", *outdated]
     if arguments.profile is not None:

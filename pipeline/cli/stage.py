@@ -47,6 +47,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--spec", required=True, metavar="JSON", help='{"version": …, "settings": {…}}')
     parser.add_argument("--threads", type=int, default=1)
+    parser.add_argument("--label", default="", metavar="TEXT", help="how messages name this run")
     parser.add_argument("--log", type=Path, default=None, metavar="FILE")
 
 
@@ -107,7 +108,7 @@ def _run_stage(arguments: argparse.Namespace, log_file: TextIO | None) -> None:
         threads=threads,
         settings_json=spec,
         log_file=log_file,
-        label=_label(stage, next(iter(outputs.values()))),
+        label=arguments.label or stage,
     )
     started = time.monotonic()
     with warnings.catch_warnings():
@@ -157,11 +158,6 @@ def peak_memory_mb() -> float:
     """Return the largest memory this process has held, in MB."""
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
-
-
-def _label(stage: str, output: Path) -> str:
-    """Return how messages name this run: the stage, and the series for ``normalize``."""
-    return f"{stage} {output.stem}" if stage == "normalize" else stage
 
 
 def _write_everywhere(text: str, log_file: TextIO | None) -> None:

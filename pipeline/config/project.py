@@ -118,12 +118,18 @@ class CompositionConfig(Settings):
             got = "neither" if self.edges is None else "both"
             raise rejected("exactly one of 'edges' and 'elements'", got, "keep the one that was measured")
         kind = "edges" if self.edges is not None else "elements"
-        metals = [element for element in self.measured if element in TRANSITION_METALS]
-        others = [element for element in self.measured if element != "O" and element not in metals]
+        others = [e for e in self.measured if e != "O" and e not in TRANSITION_METALS]
+        # Element maps may hold any metal (Mg, Si, Al): TM then stands for all of them.
+        metals = [e for e in self.measured if e != "O" and (kind == "elements" or e not in others)]
         if "O" not in self.measured or not metals:
             got = ", ".join(self.measured) or "none"
-            raise rejected("O and at least one transition metal", got, "add the missing element", key=kind)
-        if others:
+            wanted = (
+                "O and at least one other element"
+                if kind == "elements"
+                else "O and at least one transition metal"
+            )
+            raise rejected(wanted, got, "add the missing element", key=kind)
+        if others and kind == "edges":
             raise rejected(
                 "O and transition metals only", ", ".join(others), f"remove {', '.join(others)}", key=kind
             )

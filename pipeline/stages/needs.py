@@ -10,7 +10,7 @@ from pipeline.config.plan import BranchConfig
 from pipeline.errors import StoreError
 
 FLOAT_BYTES = 4
-UPDATES_PER_S = 4e8
+UPDATES_PER_S = 5e8
 """Ray–voxel updates of the projector in a second on one core, a cautious figure."""
 STARTUP_S = 5.0
 """Starting Python and compiled code, for each stage."""
@@ -65,7 +65,8 @@ def branch_needs(config: BranchConfig, shapes: Mapping[str, tuple[int, int, int]
     replicates = config.uncertainty.replicates + config.uncertainty.null_replicates
     stores += (n_elements + pairs) * frames + (n_elements + 3 + replicates / 2 + 2) * volume
     memory = FIXED_MEMORY_BYTES + max(
-        3 * n_series * frames, 2 * (n_elements + pairs) * frames + (8 + n_elements) * volume
+        3 * n_series * frames,
+        2 * (n_elements + pairs) * frames + (22 + 2 * n_elements + 1.5 * replicates) * volume,
     )
     return Needs(memory, 1.3 * stores, (8 + n_series) * STARTUP_S + passes * one_pass)
 

@@ -135,8 +135,12 @@ def test_patterns_are_expanded_in_order(tmp_path: Path) -> None:
             ["samples.a.composition", "exactly one of 'edges' and 'elements'", "both"],
         ),
         (
-            project({"elements": {"O": "o.h5", "Mg": "mg.h5", "Fe": "fe.h5"}}),
-            ["samples.a.composition.elements", "Mg"],
+            project(composition(edges={e: {"pre": "a", "post": "b"} for e in ("O", "Mn", "Al")})),
+            ["samples.a.composition.edges", "transition metals only", "remove Al"],
+        ),
+        (
+            project({"elements": {"O": "o.h5"}}),
+            ["samples.a.composition.elements", "O and at least one other element"],
         ),
         (project(composition(formula=None)), ["samples.a.composition.formula", "Mn: 0.56"]),
         (project(composition(formula={"Mn": 1})), ["samples.a.composition.formula", "O"]),

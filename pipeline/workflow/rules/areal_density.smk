@@ -59,5 +59,6 @@ rule export_areal_density:
         runtime=30,
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage export_areal_density"
+        " --label '{wildcards.sample} export_areal_density'"
         " --in {params.inputs} --out store={output.store:q}"
         " --spec {params.spec:q} --threads {threads} --log {log:q}"

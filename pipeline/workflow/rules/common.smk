@@ -33,6 +33,15 @@ def load_project():
         raise WorkflowError(str(error))
 
 
+def claim_results():
+    """Refuse a results folder that another run is at work in, or that was made from other raw files."""
+    try:
+        refuse_other_run(PROJECT.results)
+        claim(PROJECT.results, PROJECT)
+    except PipelineError as error:
+        raise WorkflowError(str(error))
+
+
 PROJECT = load_project()
 RESULTS = "" if str(PROJECT.results) == "." else f"{PROJECT.results}/".replace("{", "{{").replace("}", "}}")
 STAGES = f"{RESULTS}{{sample}}/stages"

@@ -22,6 +22,7 @@ rule align:
         runtime=240,
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage align"
+        " --label '{wildcards.sample} align'"
         " --in {params.inputs} --out store={output.store:q} table={output.table:q}"
         " --spec {params.spec:q} --threads {threads} --log {log:q}"
 
@@ -46,6 +47,7 @@ rule decompose:
         runtime=60,
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage decompose"
+        " --label '{wildcards.sample} decompose'"
         " --in {params.inputs} --out store={output.store:q}"
         " --spec {params.spec:q} --threads {threads} --log {log:q}"
 
@@ -70,6 +72,7 @@ rule reconstruct:
         runtime=480,
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage reconstruct"
+        " --label '{wildcards.sample} reconstruct'"
         " --in {params.inputs} --out store={output.store:q}"
         " --spec {params.spec:q} --threads {threads} --log {log:q}"
 
@@ -95,6 +98,7 @@ rule uncertainty:
         runtime=960,
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage uncertainty"
+        " --label '{wildcards.sample} uncertainty'"
         " --in {params.inputs} --out store={output.store:q}"
         " --spec {params.spec:q} --threads {threads} --log {log:q}"
 
@@ -120,6 +124,7 @@ rule classify:
         runtime=30,
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage classify"
+        " --label '{wildcards.sample} classify'"
         " --in {params.inputs} --out store={output.store:q}"
         " --spec {params.spec:q} --threads {threads} --log {log:q}"
 
@@ -149,6 +154,7 @@ rule measure:
         runtime=60,
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage measure"
+        " --label '{wildcards.sample} measure'"
         " --in {params.inputs} --out phases={output.phases:q} domains={output.domains:q} shells={output.shells:q}"
         " --spec {params.spec:q} --threads {threads} --log {log:q}"
 
@@ -175,5 +181,6 @@ rule export_composition:
         runtime=60,
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage export_composition"
+        " --label '{wildcards.sample} export_composition'"
         " --in {params.inputs} --out store={output.store:q}"
         " --spec {params.spec:q} --threads {threads} --log {log:q}"

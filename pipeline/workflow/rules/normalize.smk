@@ -18,5 +18,6 @@ rule normalize:
         runtime=30,
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage normalize"
+        " --label '{wildcards.sample} normalize {wildcards.series}'"
         " --out store={output.store:q}"
         " --spec {params.spec:q} --threads {threads} --log {log:q}"

@@ -19,5 +19,6 @@ rule report:
         runtime=30,
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage report"
+        " --label '{wildcards.sample} report'"
         " --in {params.inputs} --out report={output.report:q}"
         " --spec {params.spec:q} --threads {threads} --log {log:q}"

@@ -40,6 +40,7 @@ rule reconstruct_tomogram:
         runtime=240,
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage reconstruct_tomogram"
+        " --label '{wildcards.sample} reconstruct_tomogram'"
         " --in {params.inputs} --out store={output.store:q}"
         " --spec {params.spec:q} --threads {threads} --log {log:q}"
 
@@ -64,5 +65,6 @@ rule export_tomogram:
         runtime=60,
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage export_tomogram"
+        " --label '{wildcards.sample} export_tomogram'"
         " --in {params.inputs} --out store={output.store:q}"
         " --spec {params.spec:q} --threads {threads} --log {log:q}"
