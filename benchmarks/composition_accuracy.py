@@ -51,7 +51,13 @@ class Case:
 def simulate(seed: int, photons: float, size: int, rim_nm: float, *, uniform: bool) -> Case:
     """Simulate one particle and normalise its frames."""
     rng = np.random.default_rng(seed)
-    common = {"rng": rng, "formula": FORMULA, "diameter_nm": 0.68 * size * PIXEL_NM, "n_pores": 6, "n_cracks": 1}
+    common = {
+        "rng": rng,
+        "formula": FORMULA,
+        "diameter_nm": 0.68 * size * PIXEL_NM,
+        "n_pores": 6,
+        "n_cracks": 1,
+    }
     common["void_radius_nm"] = 4 * PIXEL_NM
     if uniform:
         phantom = uniform_particle(**common)
@@ -123,10 +129,14 @@ def elements(case: Case, *, weighted: bool) -> ColumnDensities:
     return ColumnDensities(areal, covariance, TILTS, atoms, PIXEL_NM / 1e3)
 
 
-def ratio(case: Case, *, weighted: bool, algorithm: str, smoothing_px: float) -> tuple[FloatArray, np.ndarray]:
+def ratio(
+    case: Case, *, weighted: bool, algorithm: str, smoothing_px: float
+) -> tuple[FloatArray, np.ndarray]:
     """Reconstruct each element and divide; the particle from the same volumes."""
     solver = RatioSolver(algorithm=algorithm, backend="oxytomo", iterations=100, smoothing_px=smoothing_px)
-    result = reconstruct_ratio(elements(case, weighted=weighted), solver=solver, reference_tm_o=1.0, threads=2)
+    result = reconstruct_ratio(
+        elements(case, weighted=weighted), solver=solver, reference_tm_o=1.0, threads=2
+    )
     return result.deviation, particle_mask(scipy.ndimage.gaussian_filter(result.total, 1.0))
 
 
@@ -140,7 +150,9 @@ def deviation(case: Case, *, psf_px: float = 0.0) -> tuple[FloatArray, np.ndarra
 
 
 METHODS: dict[str, Callable[[Case], tuple[FloatArray, np.ndarray]]] = {
-    "plain subtraction + SIRT(100) + ratio": lambda c: ratio(c, weighted=False, algorithm="sirt", smoothing_px=0),
+    "plain subtraction + SIRT(100) + ratio": lambda c: ratio(
+        c, weighted=False, algorithm="sirt", smoothing_px=0
+    ),
     "plain subtraction + FBP + ratio": lambda c: ratio(c, weighted=False, algorithm="fbp", smoothing_px=0),
     "weighted solve + FBP + ratio": lambda c: ratio(c, weighted=True, algorithm="fbp", smoothing_px=0),
     "the same, smoothed by 2 px": lambda c: ratio(c, weighted=True, algorithm="fbp", smoothing_px=2),
@@ -168,15 +180,21 @@ def score(found: FloatArray, particle: np.ndarray, truth: Truth) -> list[float]:
 
 def main() -> None:
     """Run all methods on all seeds and print one table per number of photons."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--photons", type=float, nargs="+", default=[1e4, 1e5])
     parser.add_argument("--seeds", type=int, nargs="+", default=[201, 202])
     parser.add_argument("--size", type=int, default=96)
     parser.add_argument("--rim-nm", type=float, default=0.0)
     options = parser.parse_args()
     for photons in options.photons:
-        print(f"\n{photons:g} photons per pixel, {options.size}³ voxels, seeds {options.seeds}, rim {options.rim_nm:g} nm\n")
-        print("| method | Dice oxygen-poor | Dice oxygen-rich | fraction error poor / rich (pp) | null on target | s |")
+        print(
+            f"\n{photons:g} photons per pixel, {options.size}³ voxels, seeds {options.seeds}, rim {options.rim_nm:g} nm\n"
+        )
+        print(
+            "| method | Dice oxygen-poor | Dice oxygen-rich | fraction error poor / rich (pp) | null on target | s |"
+        )
         print("|---|---|---|---|---|---|")
         cases = [simulate(s, photons, options.size, options.rim_nm, uniform=False) for s in options.seeds]
         null = simulate(options.seeds[0] + 1000, photons, options.size, 0.0, uniform=True)

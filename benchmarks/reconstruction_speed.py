@@ -103,7 +103,9 @@ def candidates(algorithm: str) -> dict[str, str]:
 
 def main() -> None:
     """Run the comparison and print the table."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--size", type=int, default=256)
     parser.add_argument("--slices", type=int, default=256)
     parser.add_argument("--iterations", type=int, default=20, help="SIRT iterations that are timed")
@@ -116,8 +118,12 @@ def main() -> None:
     truth = phantom(options.size)
     y, x = np.mgrid[: options.size, : options.size] - (options.size - 1) / 2
     circle = np.hypot(x, y) < 0.47 * options.size
-    print(f"{tilt_deg.size} tilts of ±65°, {options.size} × {options.size} pixels per slice, {options.threads} threads\n")
-    print("| algorithm | package | slices | CPU ns per voxel, tilt (and iteration) | wall s | ratio of CPU | rms error |")
+    print(
+        f"{tilt_deg.size} tilts of ±65°, {options.size} × {options.size} pixels per slice, {options.threads} threads\n"
+    )
+    print(
+        "| algorithm | package | slices | CPU ns per voxel, tilt (and iteration) | wall s | ratio of CPU | rms error |"
+    )
     print("|---|---|---|---|---|---|---|")
     for algorithm in ("fbp", "sirt"):
         ours = None
@@ -131,12 +137,14 @@ def main() -> None:
                 run: Callable[[], np.ndarray] = lambda p=projections: skimage_fbp(p, tilt_deg)  # noqa: E731
             else:
 
-                def run(p: np.ndarray = projections, w: np.ndarray = weights, b: str = package) -> np.ndarray:
+                def run(
+                    p: np.ndarray = projections, w: np.ndarray = weights, b: str = package, a: str = algorithm
+                ) -> np.ndarray:
                     return reconstruct(
                         p,
                         w,
                         geometry,
-                        algorithm=algorithm,
+                        algorithm=a,
                         backend=b,
                         iterations=options.iterations,
                         nonnegative=False,
@@ -145,7 +153,9 @@ def main() -> None:
                     )
 
             cpu, wall, volume = measure(run, options.repeats)
-            updates = slices * options.size**2 * tilt_deg.size * (options.iterations if algorithm == "sirt" else 1)
+            updates = (
+                slices * options.size**2 * tilt_deg.size * (options.iterations if algorithm == "sirt" else 1)
+            )
             nanoseconds = cpu / updates * 1e9
             ours = ours or nanoseconds
             error = float(np.sqrt(np.mean((volume[0] - truth)[circle] ** 2)))

@@ -53,7 +53,9 @@ def best_pose(solid: np.ndarray, oxygen: np.ndarray) -> tuple[tuple[int, ...], n
                 moved = scipy.ndimage.shift(volume, shift, order=1)
                 return float(np.mean((moved - smooth)[::2, ::2, ::2] ** 2))
 
-            found = scipy.optimize.minimize(cost, start, method="Powell", options={"xtol": 0.01, "maxiter": 4})
+            found = scipy.optimize.minimize(
+                cost, start, method="Powell", options={"xtol": 0.01, "maxiter": 4}
+            )
             if found.fun < best[0]:
                 best = (found.fun, flips, found.x)
     return best[1], best[2]
@@ -61,7 +63,9 @@ def best_pose(solid: np.ndarray, oxygen: np.ndarray) -> tuple[tuple[int, ...], n
 
 def main() -> None:
     """Print the scores."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("sample", type=Path, help="results folder of the sample")
     parser.add_argument("truth", type=Path, help="truth.npz")
     options = parser.parse_args()

@@ -1,6 +1,16 @@
 """Unit conversions at the boundaries: lengths in nm, energies in eV, angles in degrees, areal amounts in µm."""
 
-NM_PER = {"m": 1e9, "mm": 1e6, "um": 1e3, "µm": 1e3, "μm": 1e3, "micron": 1e3, "micrometer": 1e3, "nm": 1.0, "nanometer": 1.0}
+NM_PER = {
+    "m": 1e9,
+    "mm": 1e6,
+    "um": 1e3,
+    "µm": 1e3,
+    "μm": 1e3,
+    "micron": 1e3,
+    "micrometer": 1e3,
+    "nm": 1.0,
+    "nanometer": 1.0,
+}
 EV_PER = {"ev": 1.0, "kev": 1e3, "mev": 1e6}
 NM_PER_UM = 1e3
 

@@ -40,7 +40,7 @@ def find_axis(
     axis_column : float, detector column
     tried : (n,) the coarse trial columns; misfit : (n,) their rms misfit relative to the data's rms
     """
-    n_tilt, n_y, n_x = frames.shape
+    _, n_y, n_x = frames.shape
     rows = np.unique(np.linspace(0, n_y - 1, min(n_y, SLICES)).astype(int))
     data = sinogram_blocks(np.ascontiguousarray(fill_invalid(frames)[:, rows]))
     norm = float(np.linalg.norm(data)) or 1.0

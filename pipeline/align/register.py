@@ -32,7 +32,9 @@ def fill_invalid(frames: FloatArray) -> FloatArray:
 def smooth(frames: FloatArray, *, sigma_px: float) -> FloatArray:
     """Gaussian-smooth each frame, after filling invalid pixels."""
     filled = fill_invalid(frames)
-    return np.stack([scipy.ndimage.gaussian_filter(f, sigma_px, mode="nearest") for f in filled]).astype(np.float32)
+    return np.stack([scipy.ndimage.gaussian_filter(f, sigma_px, mode="nearest") for f in filled]).astype(
+        np.float32
+    )
 
 
 def coarse_shifts(moving: FloatArray, fixed: FloatArray, *, max_shift_px: float) -> Float64Array:
@@ -165,7 +167,9 @@ def _gauss_newton(moving, fixed, weights, shifts, residual, iterations, free_gai
                 break
             size = 4 if free_gain else 2
             scale = np.trace(normal[:size, :size])
-            step = np.linalg.solve(normal[:size, :size] + np.eye(size) * 1e-9 * max(scale, 1e-30), right[:size])
+            step = np.linalg.solve(
+                normal[:size, :size] + np.eye(size) * 1e-9 * max(scale, 1e-30), right[:size]
+            )
             move = max(abs(step[0]), abs(step[1]))
             limit = min(1.0, 1.0 / max(move, 1e-30))
             shifts[i, 0] += step[0] * limit

@@ -157,7 +157,9 @@ def match_projections(
         reprojection = projections_from_blocks(forward(volume, geometry), n_y)
         fixed = smooth(reprojection, sigma_px=sigma_px)
         weights = _where_seen(valid, shifts)
-        guess = shifts if round_ > 0 else shifts + _large_misfits(smoothed, fixed, shifts, max_shift_px, vertical)
+        guess = (
+            shifts if round_ > 0 else shifts + _large_misfits(smoothed, fixed, shifts, max_shift_px, vertical)
+        )
         new, residual = refine_shifts(smoothed, fixed, weights, guess, iterations=12, free_gain=False)
         if not vertical:
             new[:, 0] = shifts[:, 0]

@@ -12,6 +12,7 @@ also give a page that compares them: class fractions with intervals beside their
 EXAMPLES = """\
 examples:
   oxytomo report results/particle
+  oxytomo report results/particle --figures pictures        every picture as a PNG file, too
   oxytomo report results/pristine results/cycled --output comparison.html"""
 
 
@@ -27,6 +28,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--output", type=Path, default=None, metavar="FILE", help="the comparison; default: comparison.html"
     )
+    parser.add_argument(
+        "--figures",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="also write the pictures as PNG below DIR/<sample>",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -35,7 +43,8 @@ def run(arguments: argparse.Namespace) -> int:
     from pipeline.stages.report import write_comparison, write_report
 
     for sample in samples:
-        write_report(sample, sample / "report.html")
+        figures = None if arguments.figures is None else arguments.figures / sample.resolve().name
+        write_report(sample, sample / "report.html", figures=figures)
         sys.stdout.write(f"{sample / 'report.html'}\n")
     if len(samples) > 1:
         output = arguments.output or Path("comparison.html")

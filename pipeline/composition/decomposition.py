@@ -67,7 +67,11 @@ def decompose_weighted(
     areal = np.empty((n_element, int(np.prod(shape))), np.float32)
     covariance = np.empty((n_element * (n_element + 1) // 2, areal.shape[1]), np.float32)
     _solve(
-        density.reshape(n_energy, -1), variance.reshape(n_energy, -1), np.ascontiguousarray(attenuation), areal, covariance
+        density.reshape(n_energy, -1),
+        variance.reshape(n_energy, -1),
+        np.ascontiguousarray(attenuation),
+        areal,
+        covariance,
     )
     return areal.reshape(n_element, *shape), covariance.reshape(-1, *shape)
 

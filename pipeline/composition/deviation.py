@@ -144,7 +144,9 @@ def reconstruct_deviation(
     progress = _Progress(on_progress, steps)
     record: dict[str, float] = {}
 
-    def density(coefficients: Float64Array, support: BoolArray, begin: FloatArray | None, name: str) -> FloatArray:
+    def density(
+        coefficients: Float64Array, support: BoolArray, begin: FloatArray | None, name: str
+    ) -> FloatArray:
         values, weights = data.sinogram(coefficients)
         weights = weights / (1 + np.float32(MODEL_ERROR_PX**2) * weights)
         noise = gradient_noise(weights, geometry, support)
@@ -264,7 +266,13 @@ def reconstruct_ratio(
     good = particle & np.isfinite(ratio) & (elements[0] > 0)
     deviation[good] = ratio[good] / reference - 1
     return Composition(
-        elements, metal - np.float32(reference) * elements[0], deviation, particle, total, float(reference), {}
+        elements,
+        metal - np.float32(reference) * elements[0],
+        deviation,
+        particle,
+        total,
+        float(reference),
+        {},
     )
 
 
@@ -348,5 +356,3 @@ class _Progress:
     def finish(self) -> None:
         self._index += 1
         self.step(0, 0)
-
-

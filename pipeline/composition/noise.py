@@ -53,7 +53,9 @@ def noise_factor(covariance: FloatArray) -> FloatArray:
     return factor
 
 
-def draw(expected: FloatArray, factor: FloatArray, data: ColumnDensities, *, rng: np.random.Generator) -> ColumnDensities:
+def draw(
+    expected: FloatArray, factor: FloatArray, data: ColumnDensities, *, rng: np.random.Generator
+) -> ColumnDensities:
     """Draw element sinograms around their expectation with the measurement's covariance.
 
     Parameters

@@ -162,7 +162,7 @@ def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: s
         case "classify":
             return ClassifyStage(**dict(config.classify), threshold=config.threshold)
         case "measure":
-            return MeasureStage(**dict(config.measure), seed=config.uncertainty.seed)
+            return MeasureStage(**dict(config.measure))
         case _:
             return ExportStage(**dict(config.export), sample=sample)
 

@@ -148,7 +148,6 @@ class MeasureSettings(Settings):
 
     shells: int = setting(5, "number of shells of equal volume from rim to centre", ge=1, le=100)
     min_domain_voxels: int = setting(8, "smaller domains are not listed", unit="voxels", ge=1)
-    resamples: int = setting(200, "resamplings for the 95 % intervals", ge=1, le=100_000)
 
 
 def _as_text(value: Any) -> Any:

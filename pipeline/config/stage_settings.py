@@ -85,8 +85,6 @@ class ClassifyStage(ClassifySettings):
 class MeasureStage(MeasureSettings):
     """Stage ``measure``; the threshold is in the classified store."""
 
-    seed: int = setting(..., "seed of the resampling")
-
 
 class ExportStage(ExportSettings):
     """Stages ``export_composition``, ``export_areal_density`` and ``export_tomogram``."""

@@ -76,7 +76,7 @@ def provenance_chain(path: Path) -> list[dict[str, Any]]:
     list of ``{"depth", "name", "path", "digest", "state"}``; ``state`` is ``"unchanged"``, ``"changed"`` or
     ``"missing"``, and ``stage`` is added where the input is a result itself
     """
-    return list(_chain(path, 0))
+    return list(_chain(path, 0, set()))
 
 
 def describe(path: Path) -> list[str]:
@@ -116,7 +116,8 @@ def _record(path: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def _chain(path: Path, depth: int) -> Iterator[dict[str, Any]]:
+def _chain(path: Path, depth: int, seen: set[Path]) -> Iterator[dict[str, Any]]:
+    """Walk the inputs depth first; what several stages share is followed once."""
     for name, item in (_record(path) or {}).get("inputs", {}).items():
         source = Path(item["path"])
         link = {
@@ -132,7 +133,9 @@ def _chain(path: Path, depth: int) -> Iterator[dict[str, Any]]:
         if source.exists():
             link["state"] = "unchanged" if input_record(source)["digest"] == item["digest"] else "changed"
         yield link
-        yield from _chain(source, depth + 1)
+        if source not in seen:
+            seen.add(source)
+            yield from _chain(source, depth + 1, seen)
 
 
 def _describe_raw(path: Path) -> list[str]:

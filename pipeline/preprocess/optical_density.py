@@ -33,10 +33,16 @@ class Normalized:
 
 def mean_dark(dark: FloatArray | None, shape: tuple[int, int]) -> FloatArray:
     """Average the dark frames, (n_y, n_x) float32; zero where none were taken."""
-    return np.zeros(shape, np.float32) if dark is None else dark.mean(axis=0, dtype=np.float64).astype(np.float32)
+    return (
+        np.zeros(shape, np.float32)
+        if dark is None
+        else dark.mean(axis=0, dtype=np.float64).astype(np.float32)
+    )
 
 
-def flat_for_frames(series: TiltSeries, dark: FloatArray, *, flat_field: str) -> tuple[FloatArray, FloatArray]:
+def flat_for_frames(
+    series: TiltSeries, dark: FloatArray, *, flat_field: str
+) -> tuple[FloatArray, FloatArray]:
     """Flat field of each frame with the dark level removed, and its variance.
 
     Returns
@@ -52,7 +58,9 @@ def flat_for_frames(series: TiltSeries, dark: FloatArray, *, flat_field: str) ->
             fix="give them as `flat:`, or set `quantity:` if the data are normalised already",
         )
     exposure = _relative(series.flat_exposure_s) * _relative(series.flat_ring_current_ma)
-    flats = (series.flat - dark) / np.broadcast_to(exposure, (series.flat.shape[0],))[:, None, None].astype(np.float32)
+    flats = (series.flat - dark) / np.broadcast_to(exposure, (series.flat.shape[0],))[:, None, None].astype(
+        np.float32
+    )
     n = flats.shape[0]
     if flat_field == "mean" or n == 1 or series.flat_position is None:
         flat = flats.mean(axis=0, dtype=np.float64).astype(np.float32)[None]
@@ -64,7 +72,9 @@ def flat_for_frames(series: TiltSeries, dark: FloatArray, *, flat_field: str) ->
     counts = np.array([(position == g).sum() for g in groups])
     if flat_field == "nearest":
         nearest = np.abs(frames[:, None] - groups).argmin(axis=1)
-        return means[nearest], np.maximum(means[nearest], 1) / counts[nearest][:, None, None].astype(np.float32)
+        return means[nearest], np.maximum(means[nearest], 1) / counts[nearest][:, None, None].astype(
+            np.float32
+        )
     right = np.clip(np.searchsorted(groups, frames), 1, max(1, groups.size - 1))
     if groups.size == 1:
         return means[:1], np.maximum(means[:1], 1) / counts[0]
@@ -88,7 +98,9 @@ def hot_pixels(frames: np.ndarray, *, sigma: float, saturation: float) -> tuple[
     ring[1, 1] = False
     high = scipy.ndimage.rank_filter(frame, -2, footprint=ring, mode="reflect")
     low = scipy.ndimage.rank_filter(frame, 1, footprint=ring, mode="reflect")
-    hot = (frame - high > sigma * np.sqrt(np.maximum(high, 1))) | (low - frame > sigma * np.sqrt(np.maximum(low, 1)))
+    hot = (frame - high > sigma * np.sqrt(np.maximum(high, 1))) | (
+        low - frame > sigma * np.sqrt(np.maximum(low, 1))
+    )
     return hot & ~saturated, saturated
 
 
@@ -210,7 +222,7 @@ def signal(series: TiltSeries) -> Normalized:
     value = np.where(finite, value, np.nan).astype(np.float32)
     if np.issubdtype(series.frames.dtype, np.integer) and int(series.frames.min()) >= 0:
         # Neighbours share one rate: the local mean is a better variance than the pixel's own count of 0 or 1.
-        variance = np.stack([np.maximum(scipy.ndimage.uniform_filter(v, 5), 0.04) for v in value])
+        variance = np.stack([np.maximum(scipy.ndimage.uniform_filter(v, 5), 0.5) for v in value])
     else:
         noise = np.array([_pixel_noise(v) for v in value], np.float32)
         variance = np.broadcast_to((noise**2)[:, None, None], value.shape).copy()
@@ -218,7 +230,9 @@ def signal(series: TiltSeries) -> Normalized:
     return Normalized(value, variance, {"not_finite": int((~finite).sum())}, np.ones(series.n_frames))
 
 
-def density_of_transmission(series: TiltSeries, *, is_transmission: bool, opaque_transmission: float) -> Normalized:
+def density_of_transmission(
+    series: TiltSeries, *, is_transmission: bool, opaque_transmission: float
+) -> Normalized:
     """Optical density of data that are transmission, or optical density already; variance from the pixel noise."""
     frames = series.frames.astype(np.float32)
     bad = ~np.isfinite(frames)

@@ -57,9 +57,17 @@ def reconstruct(
         if algorithm == "fbp":
             return filtered_backprojection(projections, geometry)
         if algorithm == "sirt":
-            return sirt(projections, geometry, iterations=iterations, nonnegative=nonnegative, on_iteration=on_iteration)
+            return sirt(
+                projections,
+                geometry,
+                iterations=iterations,
+                nonnegative=nonnegative,
+                on_iteration=on_iteration,
+            )
         support: BoolArray = np.ones((projections.shape[1], geometry.n_y, geometry.n_x), bool)
-        strength = TV_PER_NOISE * gradient_noise(weights, geometry, support) if tv_weight is None else tv_weight
+        strength = (
+            TV_PER_NOISE * gradient_noise(weights, geometry, support) if tv_weight is None else tv_weight
+        )
         return total_variation(
             projections,
             weights,
@@ -92,7 +100,10 @@ def _astra(
         import astra
     except ImportError as error:
         raise MissingPackageError(
-            "backend astra", expected="the package astra-toolbox", got=str(error), fix="pip install astra-toolbox"
+            "backend astra",
+            expected="the package astra-toolbox",
+            got=str(error),
+            fix="pip install astra-toolbox",
         ) from error
     # ASTRA's y axis points up, ours (the row index) down: the angle changes sign.
     angles = -np.deg2rad(geometry.tilt_deg)
@@ -108,7 +119,12 @@ def _astra(
     try:
         for z in range(volume.shape[0]):
             volume[z] = _astra_slice(
-                astra, projector, (data if algorithm == "fbp" else projections)[:, z], algorithm, iterations, nonnegative
+                astra,
+                projector,
+                (data if algorithm == "fbp" else projections)[:, z],
+                algorithm,
+                iterations,
+                nonnegative,
             )
     finally:
         astra.projector.delete(projector)
@@ -156,7 +172,12 @@ def _tomopy(
     if algorithm == "fbp":
         padded = padded * (weights / np.pi * weights.size).astype(np.float32)[:, None, None]
         volume = tomopy.recon(
-            padded, theta, center=(padded.shape[2] - 1) / 2, algorithm="gridrec", filter_name="ramlak", ncore=threads
+            padded,
+            theta,
+            center=(padded.shape[2] - 1) / 2,
+            algorithm="gridrec",
+            filter_name="ramlak",
+            ncore=threads,
         )
         volume = volume / _gridrec_gain(tomopy, padded.shape[2], theta, weights)
     else:

@@ -57,5 +57,7 @@ def filtered_backprojection(projections: FloatArray, geometry: TiltGeometry) -> 
     volume = np.empty((n_z, geometry.n_y, geometry.n_x), np.float32)
     for z in range(0, n_z, SLICES):
         slab = filter_projections(projections[:, z : z + SLICES], weights)
-        volume[z : z + SLICES] = from_blocks(backproject_linear(sinogram_blocks(slab), geometry), slab.shape[1])
+        volume[z : z + SLICES] = from_blocks(
+            backproject_linear(sinogram_blocks(slab), geometry), slab.shape[1]
+        )
     return volume

@@ -67,7 +67,13 @@ class TiltGeometry:
     def subset(self, tilts: np.ndarray) -> "TiltGeometry":
         """Return the geometry of some of the tilts (index or mask)."""
         return TiltGeometry(
-            self.tilt_deg[tilts], self.n_columns, self.axis_column, self.n_y, self.n_x, self.centre_y, self.centre_x
+            self.tilt_deg[tilts],
+            self.n_columns,
+            self.axis_column,
+            self.n_y,
+            self.n_x,
+            self.centre_y,
+            self.centre_x,
         )
 
 

@@ -71,7 +71,13 @@ def forward(volume: FloatArray, geometry: TiltGeometry) -> FloatArray:
     sinogram = np.zeros((volume.shape[0], geometry.n_tilt, geometry.n_columns, SLICES), np.float32)
     theta = np.deg2rad(geometry.tilt_deg)
     _forward(
-        volume, np.cos(theta), np.sin(theta), geometry.axis_column, geometry.centre_y, geometry.centre_x, sinogram
+        volume,
+        np.cos(theta),
+        np.sin(theta),
+        geometry.axis_column,
+        geometry.centre_y,
+        geometry.centre_x,
+        sinogram,
     )
     return sinogram
 

@@ -86,7 +86,11 @@ def total_variation(
     taps = gaussian_taps(psf_px)
     step = 1.0 / largest_eigenvalue(weight, inside, geometry, taps)
 
-    x = np.zeros_like(inside) if start is None else to_blocks(np.where(support, start[slices, rows, columns], 0))
+    x = (
+        np.zeros_like(inside)
+        if start is None
+        else to_blocks(np.where(support, start[slices, rows, columns], 0))
+    )
     previous, ahead, point = x.copy(), x.copy(), np.empty_like(x)
     dual = np.zeros((3, *x.shape), np.float32)
     momentum, change, done = 1.0, np.inf, 0
@@ -128,7 +132,9 @@ def gradient_noise(weights: FloatArray, geometry: TiltGeometry, support: BoolArr
     if not support.any():
         return 0.0
     sums = adjoint(sinogram_blocks(weights[:, slices]), geometry.cropped(rows, columns))
-    mean = float(from_blocks(sums, slices.stop - slices.start)[support[slices, rows, columns]].mean(dtype=np.float64))
+    mean = float(
+        from_blocks(sums, slices.stop - slices.start)[support[slices, rows, columns]].mean(dtype=np.float64)
+    )
     return float(np.sqrt(2.0 / 3.0 * mean))
 
 
@@ -141,7 +147,9 @@ def bounding_box(support: BoolArray) -> tuple[slice, slice, slice]:
     return slices[1], slices[2], slices[0]
 
 
-def largest_eigenvalue(weight: FloatArray, inside: FloatArray, geometry: TiltGeometry, taps: FloatArray) -> float:
+def largest_eigenvalue(
+    weight: FloatArray, inside: FloatArray, geometry: TiltGeometry, taps: FloatArray
+) -> float:
     """Largest eigenvalue of Aᵀ Gᵀ W G A inside the support: twelve power iterations, and 5 % on top.
 
     The matrix has no negative entries, so iterating from a positive start converges quickly, and from below.

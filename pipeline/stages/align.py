@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.align.axis import find_axis
 from pipeline.align.energies import register_energies
+from pipeline.align.register import fill_invalid
 from pipeline.align.resample import resample
 from pipeline.align.tilts import (
     TiltAlignment,
@@ -15,7 +16,6 @@ from pipeline.align.tilts import (
     shifted,
     vertical_shifts,
 )
-from pipeline.align.register import fill_invalid
 from pipeline.arrays import Float64Array, FloatArray
 from pipeline.config import AlignStage as Settings
 from pipeline.errors import InputError, ShapeError

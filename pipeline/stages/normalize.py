@@ -6,6 +6,7 @@ import numpy as np
 
 from pipeline.arrays import Quantity, TiltSeries
 from pipeline.config import NormalizeStage as Settings
+from pipeline.config import source_files
 from pipeline.errors import InputError
 from pipeline.io.readers import read_tilt_series
 from pipeline.io.stores import NamedArray, write_store
@@ -20,8 +21,11 @@ from pipeline.stages.context import StageContext
 from pipeline.stages.sources import read_request
 
 
-def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Read, normalise, sort by angle, write."""
+def run(
+    _inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext
+) -> None:
+    """Read, normalise, sort by angle, write; the raw files are named by the settings, not by ``inputs``."""
+    raw = {f"raw_{i}": path for i, path in enumerate(source_files(settings.source))}
     series = read_tilt_series(read_request(settings.source))
     check_same_shape(f"{settings.series}: flat field", series.frames, series.flat)
     check_same_shape(f"{settings.series}: dark field", series.frames, series.dark)
@@ -54,7 +58,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             "acquisition_index": NamedArray(order.astype(np.int64), ("tilt",), "1"),
             "air_level": NamedArray(normalized.air_level[order], ("tilt",), "1"),
         },
-        provenance=context.provenance(inputs),
+        provenance=context.provenance(raw),
         attributes={
             "quantity": "signal" if quantity == "signal" else "optical_density",
             "invalid": normalized.invalid,
@@ -78,7 +82,7 @@ def _normalize(series: TiltSeries, quantity: Quantity, settings: Settings) -> No
         return signal(series)
     if quantity == "counts":
         integer = np.issubdtype(series.frames.dtype, np.integer)
-        top = float(np.iinfo(series.frames.dtype).max) if integer else np.inf
+        top = float(np.iinfo(series.frames.dtype.name).max) if integer else np.inf
         return optical_density(
             series,
             flat_field=settings.flat_field,

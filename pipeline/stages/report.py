@@ -42,9 +42,13 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     context.log(f"{len(paths)} results, {size / 1e6:.1f} MB")
 
 
-def write_report(folder: Path, output: Path) -> None:
-    """Write the report of a sample from its results folder, with every branch that is there."""
-    _write(find_results(folder), output, sample=folder.resolve().name, branches=tuple(TITLES), where=folder)
+def write_report(folder: Path, output: Path, *, figures: Path | None = None) -> None:
+    """Write the report of a sample from its results folder, with every branch that is there.
+
+    With ``figures`` its pictures are also written as PNG files below that folder, one folder per branch.
+    """
+    sample, branches = folder.resolve().name, tuple(TITLES)
+    _write(find_results(folder), output, sample=sample, branches=branches, where=folder, figures=figures)
 
 
 def write_comparison(folders: Sequence[Path], output: Path) -> None:
@@ -83,6 +87,7 @@ def _write(
     sample: str,
     branches: Sequence[Branch],
     where: Path | None,
+    figures: Path | None = None,
 ) -> int:
     """Build and write the page of a sample; returns its size in bytes."""
     parts: dict[Branch, Part] = {}
@@ -101,6 +106,11 @@ def _write(
             else "nothing there",
             fix="give the folder <results>/<sample>, or run the sample first",
         )
+    if figures is not None:
+        for branch, part in parts.items():
+            for picture in (p for section in part.sections for p in section.pictures):
+                with complete_or_absent(figures / branch / picture.file_name) as partial:
+                    partial.write_bytes(picture.png)
     page = build_report(
         title=sample,
         subtitle=", ".join(TITLES[branch] for branch in parts).capitalize(),

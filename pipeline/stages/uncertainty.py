@@ -62,4 +62,9 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
 
 
 def _stack(volumes: list[np.ndarray], shape: tuple[int, ...]) -> np.ndarray:
-    return np.stack(volumes).astype(np.float16) if volumes else np.zeros((0, *shape), np.float16)
+    # float16 ends at 65504; a deviation of 100 is as far from any threshold.
+    return (
+        np.clip(np.stack(volumes), -100, 100).astype(np.float16)
+        if volumes
+        else np.zeros((0, *shape), np.float16)
+    )

@@ -2,8 +2,10 @@
 
 import base64
 import json
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from functools import cached_property
 from typing import Any
 
 import jinja2
@@ -41,10 +43,20 @@ class Picture:
     caption: str
     wide: bool = False
 
+    @cached_property
+    def png(self) -> bytes:
+        """The figure as PNG."""
+        return to_png(self.figure)
+
     @property
     def base64(self) -> str:
         """The figure as PNG in base64."""
-        return base64.b64encode(to_png(self.figure)).decode("ascii")
+        return base64.b64encode(self.png).decode("ascii")
+
+    @property
+    def file_name(self) -> str:
+        """Name of a file for the figure, from its title."""
+        return re.sub(r"[^a-z0-9]+", "_", self.title.lower()).strip("_") + ".png"
 
 
 @dataclass(frozen=True)

@@ -18,7 +18,9 @@ BLOBS = [  # z, y, x, width, amount; nothing symmetric
 ]
 
 
-def projections(tilt_deg: np.ndarray, dy: np.ndarray, dx: np.ndarray, *, axis_offset: float = 0.0) -> np.ndarray:
+def projections(
+    tilt_deg: np.ndarray, dy: np.ndarray, dx: np.ndarray, *, axis_offset: float = 0.0
+) -> np.ndarray:
     """Exact projections of Gaussian blobs, content moved by (dy, dx): (n_tilt, N_Y, N_X) float32."""
     theta = np.deg2rad(tilt_deg)[:, None, None]
     y = np.arange(N_Y)[None, :, None] - dy[:, None, None]

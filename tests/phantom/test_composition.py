@@ -108,7 +108,9 @@ def test_energies_that_do_not_tell_elements_apart_are_refused() -> None:
 
 
 def test_differences_are_biased_by_what_the_other_element_does() -> None:
-    attenuation = np.array([[1.0, 2.0], [3.0, 1.8]])  # the second element falls by 0.2 across the first's edge
+    attenuation = np.array(
+        [[1.0, 2.0], [3.0, 1.8]]
+    )  # the second element falls by 0.2 across the first's edge
     density = (attenuation @ np.array([0.5, 0.5])).astype(np.float32).reshape(2, 1)
     areal, covariance = decompose_differences(
         density, np.full((2, 1), 0.01, np.float32), attenuation[:, :1], pairs=[(0, 1)]
@@ -161,9 +163,7 @@ def test_constant_ratio_is_exact_whatever_the_wedge_does(method: str) -> None:
     density = particle_density()
     data = measurement(density, density, sigma_um=1e-3, rng=None)
     if method == "deviation":
-        result = reconstruct_deviation(
-            data, solver=SOLVER, reference_tm_o=1.0, start=None, with_metals=False
-        )
+        result = reconstruct_deviation(data, solver=SOLVER, reference_tm_o=1.0, start=None, with_metals=False)
     else:
         solver = RatioSolver(algorithm="fbp", backend="oxytomo", iterations=1, smoothing_px=0.0)
         result = reconstruct_ratio(data, solver=solver, reference_tm_o=1.0, threads=1)

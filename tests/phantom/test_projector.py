@@ -33,7 +33,9 @@ def test_forward_and_adjoint_are_transposed_to_float_precision(case: int, rng: n
     geometry = geometries()[case]
     n_z = SLICES + 6
     volume = to_blocks(rng.standard_normal((n_z, geometry.n_y, geometry.n_x), dtype=np.float32))
-    sinogram = sinogram_blocks(rng.standard_normal((geometry.n_tilt, n_z, geometry.n_columns), dtype=np.float32))
+    sinogram = sinogram_blocks(
+        rng.standard_normal((geometry.n_tilt, n_z, geometry.n_columns), dtype=np.float32)
+    )
     left = np.vdot(forward(volume, geometry).astype(np.float64), sinogram)
     right = np.vdot(adjoint(sinogram, geometry).astype(np.float64), volume)
     scale = np.linalg.norm(forward(volume, geometry)) * np.linalg.norm(sinogram)
@@ -79,7 +81,9 @@ def test_crop_of_the_volume_changes_nothing_in_the_projection(rng: np.random.Gen
     full = np.zeros((3, 40, 40), np.float32)
     full[:, rows, columns] = small
     np.testing.assert_allclose(
-        forward(to_blocks(small), geometry.cropped(rows, columns)), forward(to_blocks(full), geometry), atol=2e-5
+        forward(to_blocks(small), geometry.cropped(rows, columns)),
+        forward(to_blocks(full), geometry),
+        atol=2e-5,
     )
 
 

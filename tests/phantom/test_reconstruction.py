@@ -30,11 +30,12 @@ def inside(*, radius: float, x: float = 9, y: float = -6) -> np.ndarray:
 
 
 def test_fbp_is_quantitative_over_a_half_turn() -> None:
-    volume = filtered_backprojection(
-        disc_projections(HALF_TURN), TiltGeometry.square(HALF_TURN, N)
-    )
+    volume = filtered_backprojection(disc_projections(HALF_TURN), TiltGeometry.square(HALF_TURN, N))
     assert volume[0][inside(radius=20)].mean() == pytest.approx(1, abs=2e-3)
-    assert np.abs(volume[0][~inside(radius=30) & (np.hypot(*np.mgrid[-47.5:48.5, -47.5:48.5]) < 45)]).max() < 0.06
+    assert (
+        np.abs(volume[0][~inside(radius=30) & (np.hypot(*np.mgrid[-47.5:48.5, -47.5:48.5]) < 45)]).max()
+        < 0.06
+    )
 
 
 def test_fbp_of_a_wedge_keeps_the_share_of_angles_it_saw() -> None:
@@ -153,7 +154,9 @@ def test_gradient_noise_is_what_white_noise_gives(rng: np.random.Generator) -> N
     gradient = from_blocks(adjoint(sinogram_blocks(weights * noise), geometry), n_z)
     support = np.broadcast_to(inside(radius=25), gradient.shape)
     # 2/3 stands for the mean square of the two interpolation weights; Joseph's are 3 % to 6 % larger at steep tilts.
-    assert gradient_noise(weights, geometry, support.copy()) == pytest.approx(gradient[support].std(), rel=0.1)
+    assert gradient_noise(weights, geometry, support.copy()) == pytest.approx(
+        gradient[support].std(), rel=0.1
+    )
 
 
 def test_denoise_known_answer_of_a_step() -> None:
@@ -172,7 +175,9 @@ def test_denoise_couples_slices_across_the_seam_of_blocks() -> None:
     column = np.zeros((2, 1, 1, 64), np.float32)
     column[1] = 1  # a step exactly at the seam
     result = np.empty_like(column)
-    denoise(column, np.ones_like(column), np.zeros((3, *column.shape), np.float32), result, 6.4, 0.0, False, 6000)
+    denoise(
+        column, np.ones_like(column), np.zeros((3, *column.shape), np.float32), result, 6.4, 0.0, False, 6000
+    )
     # λ/64 = 0.1 off each plateau; the dual iteration is within 1 % of it after 6000 steps.
     np.testing.assert_allclose(result[0].mean(), 0.1, atol=5e-3)
     np.testing.assert_allclose(result[1].mean(), 0.9, atol=5e-3)

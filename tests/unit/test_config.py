@@ -263,7 +263,7 @@ NON_DEFAULT: dict[str, Any] = {
     },
     "uncertainty": {"replicates": 9, "null_replicates": 2, "seed": 5},
     "classify": {"confidence": 0.9},
-    "measure": {"shells": 7, "min_domain_voxels": 3, "resamples": 50},
+    "measure": {"shells": 7, "min_domain_voxels": 3},
     "export": {"ngff": "0.4", "chunk": 32, "shard": 128, "levels": 2},
 }
 

@@ -22,7 +22,6 @@ QUICK = {
     "align": {"iterations": 4},
     "reconstruct": {"iterations": 60, "element_iterations": 30},
     "uncertainty": {"replicates": 2, "null_replicates": 1},
-    "measure": {"resamples": 50},
 }
 
 
