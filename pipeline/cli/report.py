@@ -46,7 +46,7 @@ def run(arguments: argparse.Namespace) -> int:
         figures = None if arguments.figures is None else arguments.figures / sample.resolve().name
         write_report(sample, sample / "report.html", figures=figures)
         sys.stdout.write(f"{sample / 'report.html'}\n")
-    if len(samples) > 1:
+    if len(samples) > 1 and (arguments.output or any((s / "phases.json").is_file() for s in samples)):
         output = arguments.output or Path("comparison.html")
         write_comparison(samples, output)
         sys.stdout.write(f"{output}\n")

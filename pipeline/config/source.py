@@ -4,7 +4,7 @@ import glob
 import re
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Annotated, Any
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     Discriminator,
@@ -54,6 +54,9 @@ class Source(Settings):
     )
     quantity: Quantity | None = setting(None, "what the pixels hold, where the file does not say")
     offset: float = setting(0.0, "number added to every pixel before anything else", unit="pixel value")
+    tilt_axis: Literal["vertical", "horizontal"] = setting(
+        "vertical", "direction of the tilt axis in the frames as stored; horizontal frames are transposed"
+    )
     dataset: str | None = setting(
         None, "path of the images inside an HDF5 file, where it is not found by itself"
     )

@@ -181,7 +181,8 @@ def air_levels(value: FloatArray) -> tuple[Float64Array, BoolArray]:
     """Optical density of the empty region of each frame, and whether one was found.
 
     The air is what lies within the noise of the lowest level of the smoothed frame and reaches its margin. A frame has
-    none if less than 2 % of its pixels do or if these are not level (to the noise, or 0.01): the sample fills the frame.
+    none there if less than 2 % of its pixels do or if these are not level (to the noise, or 0.01); then the most frequent
+    level is taken if a tenth of the frame lies within 0.03 of it, and else none: the sample fills the frame.
 
     Parameters
     ----------
@@ -192,23 +193,38 @@ def air_levels(value: FloatArray) -> tuple[Float64Array, BoolArray]:
     level : (n_frame,) float64, dimensionless
     found : (n_frame,) bool
     """
-    n, n_y, n_x = value.shape
+    # The outermost 3 % often hold the edge of a slit or of the detector.
+    trim_y, trim_x = (round(0.03 * size) for size in value.shape[1:])
+    inner = value[:, trim_y : value.shape[1] - trim_y, trim_x : value.shape[2] - trim_x]
+    n = inner.shape[0]
     level, found = np.zeros(n), np.zeros(n, bool)
     for i in range(n):
-        frame = value[i]
+        frame = inner[i]
         filled = np.where(np.isfinite(frame), frame, np.nanmedian(frame) if np.isfinite(frame).any() else 0)
         # Over 5 × 5 pixels the noise shrinks fivefold, so that sample and air separate without choosing dark outliers.
         smooth = scipy.ndimage.uniform_filter(filled.astype(np.float32), 5, mode="nearest")
         low = float(np.percentile(smooth, 5))
         noise = 1.4826 * float(np.median(np.abs(filled - smooth)))
-        air = smooth < low + 3 * noise / 5
-        labels, _ = scipy.ndimage.label(air)
-        touching = np.unique(np.concatenate([labels[:, 0], labels[:, -1], labels[0], labels[-1]]))
-        region = np.isin(labels, touching[touching > 0]) & np.isfinite(frame)
+        region = _reaching_margin(smooth < low + 3 * noise / 5)
         level_enough = region.any() and float(np.std(smooth[region])) < max(2 * noise / 5, 0.01)
-        if level_enough and region.sum() >= 0.02 * n_y * n_x:
+        if not (level_enough and region.mean() >= 0.02):
+            # An uneven background has no lowest level: its most frequent one will do if it is wide.
+            width = max(2 * noise / 5, 0.01)
+            counts, edges = np.histogram(smooth, np.arange(smooth.min(), smooth.max() + 2 * width, width))
+            peak = edges[int(np.convolve(counts, np.ones(3), mode="same").argmax())] + width / 2
+            region = _reaching_margin(np.abs(smooth - peak) < 3 * width)
+            level_enough = region.mean() >= 0.1
+        region &= np.isfinite(frame)
+        if level_enough and region.any():
             level[i], found[i] = float(np.median(frame[region])), True
     return level, found
+
+
+def _reaching_margin(mask: BoolArray) -> BoolArray:
+    """Keep the connected parts of a mask that reach the margin of the frame."""
+    labels, _ = scipy.ndimage.label(mask)
+    touching = np.unique(np.concatenate([labels[:, 0], labels[:, -1], labels[0], labels[-1]]))
+    return np.isin(labels, touching[touching > 0])
 
 
 def signal(series: TiltSeries) -> Normalized:

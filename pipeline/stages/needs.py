@@ -30,7 +30,7 @@ class Needs:
         minutes = self.core_seconds / cores / 60
         time = f"{minutes:.0f} min" if minutes >= 2 else "2 min or less"
         return (
-            f"about {self.memory_bytes / 1e9:.1f} GB of memory, {self.disk_bytes / 1e9:.2f} GB of disk, "
+            f"about {in_bytes(self.memory_bytes)} of memory, {in_bytes(self.disk_bytes)} of disk, "
             f"{time} on {cores} core{'s' if cores > 1 else ''}"
         )
 
@@ -90,7 +90,12 @@ def check_disk(folder: Path, needs: Sequence[Needs]) -> None:
     if free < wanted:
         raise StoreError(
             str(folder),
-            expected=f"{wanted / 1e9:.2f} GB of free disk space",
-            got=f"{free / 1e9:.2f} GB",
+            expected=f"{in_bytes(wanted)} of free disk space",
+            got=in_bytes(free),
             fix="free disk space, or choose another 'results' folder",
         )
+
+
+def in_bytes(count: float) -> str:
+    """Return a size as people read it: ``1.2 MB``, ``3.4 GB``."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -1,5 +1,6 @@
 """Stage ``normalize``: one raw series → optical density (or signal) with variance, sorted by tilt angle."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from pipeline.arrays import Quantity, TiltSeries
 from pipeline.config import NormalizeStage as Settings
 from pipeline.config import source_files
-from pipeline.errors import InputError
+from pipeline.errors import InputError, PipelineError
 from pipeline.io.readers import read_tilt_series
 from pipeline.io.stores import NamedArray, write_store
 from pipeline.preprocess.optical_density import (
@@ -27,10 +28,20 @@ def run(
     """Read, normalise, sort by angle, write; the raw files are named by the settings, not by ``inputs``."""
     raw = {f"raw_{i}": path for i, path in enumerate(source_files(settings.source))}
     series = read_tilt_series(read_request(settings.source))
+    if settings.source.tilt_axis == "horizontal":
+        series = transposed(series)
     check_same_shape(f"{settings.series}: flat field", series.frames, series.flat)
     check_same_shape(f"{settings.series}: dark field", series.frames, series.dark)
     quantity = _quantity(series, settings)
-    normalized = _normalize(series, quantity, settings)
+    try:
+        normalized = _normalize(series, quantity, settings)
+    except PipelineError as error:  # the array functions do not know which series they were given
+        raise InputError(
+            f"{settings.series} ({settings.source.images[0]}): {error.subject}",
+            expected=error.expected,
+            got=error.got,
+            fix=error.fix,
+        ) from error
     valid = np.isfinite(normalized.value)
     if not valid.any():
         raise InputError(
@@ -65,6 +76,16 @@ def run(
             "n_pixels": int(valid.size),
             "metadata": dict(series.metadata),
         },
+    )
+
+
+def transposed(series: TiltSeries) -> TiltSeries:
+    """Swap rows and columns of all frames, so that a horizontal tilt axis becomes vertical."""
+    return replace(
+        series,
+        frames=np.ascontiguousarray(series.frames.swapaxes(1, 2)),
+        flat=None if series.flat is None else np.ascontiguousarray(series.flat.swapaxes(1, 2)),
+        dark=None if series.dark is None else np.ascontiguousarray(series.dark.swapaxes(1, 2)),
     )
 
 

@@ -267,3 +267,14 @@ def test_swapped_files_are_found_before_anything_runs(finished: Path, tmp_path: 
         assert "samples.particle.composition.edges.Mn" in done.stderr
         assert "swap" in done.stderr
     assert not (tmp_path / "results").exists()
+
+
+def test_the_notebook_runs_on_a_result(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    import runpy
+
+    sample = next(finished.glob("**/composition.ome.zarr")).parent
+    monkeypatch.setenv("OXYTOMO_RESULT", str(sample))
+    notebook = Path(__file__).resolve().parents[2] / "notebooks" / "first_look.py"
+    seen = runpy.run_path(str(notebook))
+    assert sum(value for value, _, _ in seen["fractions"].values()) == pytest.approx(1, abs=1e-6)
+    assert np.isfinite(seen["deviation"][seen["phases"] > 0]).all()
