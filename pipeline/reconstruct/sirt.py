@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.arrays import FloatArray
 from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.projector import adjoint, forward, from_blocks, sinogram_blocks
+from pipeline.reconstruct.projector import SLICES, adjoint, forward, from_blocks, sinogram_blocks
 
 OnIteration = Callable[[int, int], None]
 """Called after each iteration with (done, total), so that a caller can show progress."""
@@ -14,7 +14,7 @@ OnIteration = Callable[[int, int], None]
 
 def inverse_sums(geometry: TiltGeometry) -> tuple[FloatArray, FloatArray]:
     """Inverse ray lengths (n_tilt, n_s) and inverse column sums (n_y, n_x) of the system matrix; 0 where a sum is 0."""
-    ones = np.ones((1, geometry.n_y, geometry.n_x, 64), np.float32)
+    ones = np.ones((1, geometry.n_y, geometry.n_x, SLICES), np.float32)
     rays = forward(ones, geometry)
     columns = adjoint(np.ones_like(rays), geometry)
 
