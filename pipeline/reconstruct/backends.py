@@ -5,7 +5,7 @@ back-projection by the number of angles as if they spanned 180°; the measured r
 """
 
 from collections.abc import Callable
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -132,23 +132,22 @@ def _astra(
 
 
 def _astra_slice(
-    astra: object, projector: int, sinogram: FloatArray, algorithm: str, iterations: int, nonnegative: bool
+    astra: Any, projector: int, sinogram: FloatArray, algorithm: str, iterations: int, nonnegative: bool
 ) -> FloatArray:
-    a: object = astra
-    geometry = a.projector.projection_geometry(projector)  # type: ignore[attr-defined]
-    data = a.data2d.create("-sino", geometry, np.ascontiguousarray(sinogram))  # type: ignore[attr-defined]
-    result = a.data2d.create("-vol", a.projector.volume_geometry(projector), 0.0)  # type: ignore[attr-defined]
-    settings = a.astra_dict("FBP" if algorithm == "fbp" else "SIRT")  # type: ignore[attr-defined]
+    geometry = astra.projector.projection_geometry(projector)
+    data = astra.data2d.create("-sino", geometry, np.ascontiguousarray(sinogram))
+    result = astra.data2d.create("-vol", astra.projector.volume_geometry(projector), 0.0)
+    settings = astra.astra_dict("FBP" if algorithm == "fbp" else "SIRT")
     settings.update(ProjectorId=projector, ProjectionDataId=data, ReconstructionDataId=result)
     if algorithm == "sirt" and nonnegative:
         settings["option"] = {"MinConstraint": 0.0}
-    job = a.algorithm.create(settings)  # type: ignore[attr-defined]
+    job = astra.algorithm.create(settings)
     try:
-        a.algorithm.run(job, iterations if algorithm == "sirt" else 1)  # type: ignore[attr-defined]
-        return a.data2d.get(result).astype(np.float32)  # type: ignore[attr-defined]
+        astra.algorithm.run(job, iterations if algorithm == "sirt" else 1)
+        return astra.data2d.get(result).astype(np.float32)
     finally:
-        a.algorithm.delete(job)  # type: ignore[attr-defined]
-        a.data2d.delete([data, result])  # type: ignore[attr-defined]
+        astra.algorithm.delete(job)
+        astra.data2d.delete([data, result])
 
 
 def _tomopy(
@@ -187,16 +186,14 @@ def _tomopy(
     return np.ascontiguousarray(volume[:, pad : pad + n, pad : pad + n], np.float32)
 
 
-def _gridrec_gain(tomopy: object, n: int, theta: np.ndarray, weights: np.ndarray) -> float:
+def _gridrec_gain(tomopy: Any, n: int, theta: np.ndarray, weights: np.ndarray) -> float:
     """Gain of gridrec on a disc of value 1 in this very geometry (tomopy issue 481: about 1.12)."""
     radius = n / 8
     s = np.arange(n) - (n - 1) / 2
     chord = 2 * np.sqrt(np.maximum(radius**2 - s**2, 0)).astype(np.float32)
     scaled = np.tile(chord, (theta.size, 1, 1)).reshape(theta.size, 1, n)
     scaled = scaled * (weights / np.pi * weights.size).astype(np.float32)[:, None, None]
-    disc = tomopy.recon(  # type: ignore[attr-defined]
-        scaled, theta, center=(n - 1) / 2, algorithm="gridrec", filter_name="ramlak"
-    )
+    disc = tomopy.recon(scaled, theta, center=(n - 1) / 2, algorithm="gridrec", filter_name="ramlak")
     y, x = np.mgrid[:n, :n] - (n - 1) / 2
     middle = x**2 + y**2 < (radius / 2) ** 2
     # What a perfect filtered back-projection of this tilt range gives in the middle of the disc.
