@@ -193,11 +193,13 @@ def started(copied: Path) -> subprocess.Popen[bytes]:
 def test_a_stopped_run_continues(copied: Path) -> None:
     folder = copied / "results" / "particle"
     before = times(folder)
-    configure(copied / "x.yaml", reconstruct={"iterations": 70, "element_iterations": 30})
+    # So many iterations that the stage cannot end before the signal reaches it.
+    configure(copied / "x.yaml", reconstruct={"iterations": 5000, "element_iterations": 5000})
     run = started(copied)
     run.send_signal(signal.SIGTERM)
     assert run.wait(timeout=60) == 130
     assert "reconstruct.zarr" not in {path.name for path in stores(folder)}
+    configure(copied / "x.yaml", reconstruct={"iterations": 70, "element_iterations": 30})
     done = oxytomo("run", "x.yaml", "--cores", "2", cwd=copied)
     assert done.returncode == 0, done.stderr
     after = times(folder)
