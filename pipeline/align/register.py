@@ -178,5 +178,4 @@ def _gauss_newton(moving, fixed, weights, shifts, residual, iterations, free_gai
                 gain += step[2]
                 offset += step[3]
             if move < 1e-3:
-                iteration = iterations
                 break
