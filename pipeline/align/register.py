@@ -13,7 +13,7 @@ from pipeline.arrays import BoolArray, Float64Array, FloatArray
 
 
 def fill_invalid(frames: FloatArray) -> FloatArray:
-    """Replace NaN by the mean of the valid neighbours, for looking at only: (n, n_y, n_x) float32."""
+    """Replace NaN by the mean of the valid neighbours, else by the nearest valid pixel, for looking at only."""
     filled = np.empty_like(frames)
     for i, frame in enumerate(frames):
         valid = np.isfinite(frame)
@@ -23,8 +23,12 @@ def fill_invalid(frames: FloatArray) -> FloatArray:
         zero = np.where(valid, frame, 0).astype(np.float32)
         weight = scipy.ndimage.uniform_filter(valid.astype(np.float32), 5, mode="constant")
         mean = scipy.ndimage.uniform_filter(zero, 5, mode="constant")
-        background = float(np.median(frame[valid])) if valid.any() else 0.0
-        local = np.divide(mean, weight, out=np.full_like(mean, background), where=weight > 1e-3)
+        if not valid.any():
+            filled[i] = 0
+            continue
+        # Within a larger hole (opaque rays) the nearest valid pixel stands in: its middle must not look like air.
+        nearest = scipy.ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
+        local = np.divide(mean, weight, out=zero[tuple(nearest)], where=weight > 1e-3)
         filled[i] = np.where(valid, frame, local)
     return filled
 
@@ -95,6 +99,58 @@ def refine_shifts(
     residual = np.zeros(len(moving))
     _gauss_newton(moving, fixed, weights, shifts, residual, iterations, free_gain)
     return shifts, residual
+
+
+def similarity_steps(
+    moving: FloatArray, fixed: FloatArray, weights: BoolArray, shifts: Float64Array
+) -> tuple[Float64Array, Float64Array]:
+    """One least-squares step of shift, rotation and magnification, with gain and offset free.
+
+    The model is ``fixed(r) = gain · moving(M r + d) + offset`` about the middle of the frame, with M a small rotation
+    ``(y, x) → (−x, y)`` times a magnification.
+
+    Parameters
+    ----------
+    moving, fixed : (n, n_y, n_x) float32, smoothed
+    weights : (n, n_y, n_x) bool, pixels of ``fixed`` that count
+    shifts : (n, 2) the shifts d = (dy, dx) at which the step is taken, px
+
+    Returns
+    -------
+    steps : (n, 4) float64: change of dy and dx (px), rotation (rad), relative magnification; NaN where pixels are too few
+    errors : (n, 4) their standard errors from the scatter of the residual, pixels taken as independent
+    """
+    n, n_y, n_x = moving.shape
+    y, x = np.arange(n_y)[:, None] - (n_y - 1) / 2, np.arange(n_x)[None, :] - (n_x - 1) / 2
+    steps, errors = np.full((n, 4), np.nan), np.full((n, 4), np.nan)
+    for i in range(n):
+        frame = scipy.ndimage.shift(moving[i].astype(np.float64), -shifts[i], order=3, mode="nearest")
+        gradient_y, gradient_x = np.gradient(frame)
+        inside = weights[i].copy()
+        dy, dx = (int(np.ceil(abs(s))) + 2 for s in shifts[i])
+        if 2 * dy >= n_y or 2 * dx >= n_x:
+            continue
+        inside[:dy] = inside[n_y - dy :] = False
+        inside[:, :dx] = inside[:, n_x - dx :] = False
+        columns = (
+            gradient_y,
+            gradient_x,
+            y * gradient_x - x * gradient_y,
+            y * gradient_y + x * gradient_x,
+            frame,
+            np.ones_like(frame),
+        )
+        basis = np.stack([c[inside] for c in columns], axis=1)
+        if len(basis) < 64:
+            continue
+        target = fixed[i][inside].astype(np.float64)
+        # The gain is near 1 after registration within a series and free between energies: fit it, then divide it out.
+        fit, *_rest = np.linalg.lstsq(basis, target, rcond=None)
+        residual = target - basis @ fit
+        covariance = np.linalg.pinv(basis.T @ basis) * float(residual @ residual) / (len(target) - 6)
+        steps[i] = fit[:4] / fit[4]
+        errors[i] = np.sqrt(np.diag(covariance)[:4]) / abs(fit[4])
+    return steps, errors
 
 
 def _taper(n: int) -> Float64Array:

@@ -1,6 +1,7 @@
 """One interpolation: magnification, shift and in-plane rotation composed into a single resampling of the raw pixels."""
 
 import numpy as np
+import scipy.ndimage
 from numba import njit, prange
 
 from pipeline.arrays import Float64Array, FloatArray
@@ -57,6 +58,43 @@ def resample(
         out_variance,
     )
     return out_value, out_variance
+
+
+def turned(frames: FloatArray, axis_tilt_deg: float, shifts: Float64Array) -> FloatArray:
+    """Turn frames back about their middle, then move their content back by its shift; cubic splines, for looking at only.
+
+    Parameters
+    ----------
+    frames : (n, n_y, n_x) float32 without NaN
+    axis_tilt_deg : lean of the tilt axis, as in :func:`resample`
+    shifts : (n, 2) (dy, dx) in the turned frames, px
+    """
+    if axis_tilt_deg == 0:
+        moved = [
+            scipy.ndimage.shift(f, -s, order=3, mode="nearest") for f, s in zip(frames, shifts, strict=True)
+        ]
+        return np.stack(moved).astype(np.float32)
+    matrix = _turn(axis_tilt_deg)
+    middle = (np.array(frames.shape[1:]) - 1) / 2
+    offset = middle - matrix @ middle
+    return np.stack(
+        [
+            scipy.ndimage.affine_transform(f, matrix, offset + matrix @ s, order=3, mode="nearest")
+            for f, s in zip(frames, shifts, strict=True)
+        ]
+    ).astype(np.float32)
+
+
+def turned_shifts(shifts: Float64Array, angle_deg: float) -> Float64Array:
+    """Shifts (..., 2) of frames, seen in frames that are turned by ``angle_deg``, towards +x for increasing row."""
+    moved: Float64Array = shifts @ _turn(angle_deg).T
+    return moved
+
+
+def _turn(angle_deg: float) -> Float64Array:
+    """Matrix that takes (y, x) to ``(y cos − x sin, y sin + x cos)``."""
+    cos, sin = np.cos(np.deg2rad(angle_deg)), np.sin(np.deg2rad(angle_deg))
+    return np.array([[cos, -sin], [sin, cos]])
 
 
 @njit(cache=True)

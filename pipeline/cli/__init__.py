@@ -22,6 +22,7 @@ exit codes: 0 done; 2 something to correct, one line says what; 1 a fault of the
 
 _COMMANDS = {
     "run": "run the workflow on a configuration",
+    "align": "align the series of a configuration, say how well it went, and stop",
     "check": "validate a configuration and its raw files; say what would run and what it needs",
     "inspect": "show what is in a raw file or a result, and where it comes from",
     "simulate": "write a simulated acquisition with its truth and a configuration",

@@ -47,13 +47,31 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check the configuration and run Snakemake on it; returns the exit code."""
+    """Check the configuration and run the whole workflow on it; returns the exit code."""
+    project = load_config(arguments.config)
+    folder = results_folder(project)
+    started = time.time()
+    code = run_workflow(arguments, project, folder)
+    if code == 0 and not arguments.dry_run:
+        _say_where(project, folder, time.time() - started)
+    return code
+
+
+def run_workflow(
+    arguments: argparse.Namespace, project: ProjectConfig, folder: Path, targets: Sequence[str] = ()
+) -> int:
+    """Check the inputs and run Snakemake; returns the exit code.
+
+    Parameters
+    ----------
+    arguments : with ``config``, ``cores``, ``profile`` and ``dry_run``
+    project, folder : the configuration and its results folder
+    targets : what to make, relative to the folder; everything where it is empty
+    """
     if arguments.cores is not None and arguments.cores < 1:
         raise ConfigError(
             "--cores", expected="1 or more", got=str(arguments.cores), fix="leave it out: all cores"
         )
-    project = load_config(arguments.config)
-    folder = results_folder(project)
     for warning in require_valid(project):
         sys.stderr.write(f"oxytomo: warning: {warning}\n")
     if arguments.dry_run:
@@ -62,14 +80,11 @@ def run(arguments: argparse.Namespace) -> int:
     started = time.time()
     with run_lock(folder) as descriptor:
         claim(folder, project)
-        command = snakemake_command(arguments, folder, outdated_stores(folder, project))
+        command = [*snakemake_command(arguments, folder, outdated_stores(folder, project)), *targets]
         # Locally the stages speak for themselves; on a cluster only Snakemake sees them all.
         quiet = ("all",) if arguments.profile is None else ("host", "reason", "rules")
         code = _call([*command, "--quiet", *quiet], descriptor)
-    if code == 0:
-        _say_where(project, folder, time.time() - started)
-        return 0
-    return _explain_failure(command, folder, started)
+    return 0 if code == 0 else _explain_failure(command, folder, started)
 
 
 def snakemake_command(arguments: argparse.Namespace, directory: Path, outdated: Sequence[str]) -> list[str]:

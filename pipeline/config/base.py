@@ -2,9 +2,10 @@
 
 import difflib
 from collections.abc import Iterable
+from pathlib import Path
 from typing import Any
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, model_validator
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 
@@ -57,3 +58,10 @@ class Settings(BaseModel):
                     key=str(key),
                 )
         return data
+
+
+def below_configuration(path: str, info: ValidationInfo) -> str:
+    """Return ``path`` below the folder of the configuration file where the validation knows it."""
+    folder = (info.context or {}).get("folder")
+    expanded = Path(path).expanduser()
+    return str(expanded) if folder is None else str(Path(folder).joinpath(expanded))

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, Field, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
-from pipeline.config.base import Settings, rejected, setting
+from pipeline.config.base import Settings, below_configuration, rejected, setting
 
 Backend = Literal["oxytomo", "astra", "tomopy"]
 Algorithm = Literal["fbp", "sirt", "tv"]
@@ -30,6 +30,10 @@ class NormalizeSettings(Settings):
     hot_pixel_sigma: float = setting(
         8.0, "pixels this far from their neighbourhood are marked invalid", unit="sigma", gt=0.0, le=1000.0
     )
+    stripe_removal: Literal["none", "sorting", "filtering", "fitting", "all"] = setting(
+        "none",
+        "remove stripes from the sinograms (needs the package algotom); it changes ratios: by how much is measured",
+    )
     saturation_counts: float | None = setting(
         None,
         "counts from which the detector saturates; empty: the largest value of the data type",
@@ -45,14 +49,41 @@ class AlignSettings(Settings):
     energies: bool | None = setting(
         None, "register the energies with each other; empty: yes for edges, no for element maps taken at once"
     )
+    shifts: str | None = setting(
+        None,
+        "an alignment.csv (of an earlier run, edited, or of another sample) whose shifts are used as they are",
+    )
+    exclude_frames: tuple[int, ...] = setting(
+        (),
+        "frames to leave out at all energies, counted from 0 in the order of acquisition of the first series",
+    )
+    exclude_tilts_deg: tuple[float, ...] = setting((), "tilts to leave out at all energies", unit="deg")
+    bad_frames: Literal["exclude", "keep"] = setting(
+        "exclude",
+        "what happens to frames whose misfit is more than three times that of their neighbours; they are named",
+    )
     max_shift_px: float = setting(30.0, "largest shift that is searched", unit="px", ge=1.0, le=500.0)
     iterations: int = setting(8, "largest number of projection-matching rounds", unit="rounds", ge=0, le=200)
     axis_column: float | None = setting(
         None, "detector column of the tilt axis; empty: found from the data", unit="px", ge=0.0
     )
-    magnification: Literal["recorded", "none"] = setting(
-        "recorded", "scale the energies to one pixel size with the recorded pixel sizes, or not at all"
+    axis_tilt_deg: float | None = setting(
+        None,
+        "lean of the tilt axis in the detector plane, towards +x for increasing row; empty: found from the data",
+        unit="deg",
+        ge=-10.0,
+        le=10.0,
     )
+    magnification: Literal["recorded", "estimated", "none"] = setting(
+        "recorded",
+        "scale the energies to one pixel size with the recorded pixel sizes, with an estimate on top of them, or not at all",
+    )
+
+    @field_validator("shifts")
+    @classmethod
+    def _below_the_configuration(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Resolve the path relative to the configuration file."""
+        return None if value is None else below_configuration(value, info)
 
 
 class DecomposeSettings(Settings):

@@ -18,7 +18,7 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from pipeline.arrays import Quantity
-from pipeline.config.base import Settings, rejected, setting
+from pipeline.config.base import Settings, below_configuration, rejected, setting
 
 
 class AngleRamp(Settings):
@@ -87,7 +87,7 @@ class Source(Settings):
             return None
         if any(not path.strip() for path in value):
             raise rejected("a path", "an empty string", "give the path of the raw file")
-        return tuple(_resolve(path, info) for path in value)
+        return tuple(below_configuration(path, info) for path in value)
 
     @field_validator("angles", mode="after")
     @classmethod
@@ -95,7 +95,7 @@ class Source(Settings):
         cls, value: str | AngleRamp | None, info: ValidationInfo
     ) -> str | AngleRamp | None:
         """Resolve the angle file relative to the configuration file."""
-        return _resolve(value, info) if isinstance(value, str) else value
+        return below_configuration(value, info) if isinstance(value, str) else value
 
     @model_validator(mode="after")
     def _range_needs_a_file(self) -> "Source":
@@ -131,13 +131,6 @@ class Source(Settings):
             "description": "A path, or a mapping where the file does not say everything.",
             "anyOf": [{"type": "string"}, mapping],
         }
-
-
-def _resolve(path: str, info: ValidationInfo) -> str:
-    """Return ``path`` below the folder of the configuration file where the validation knows it."""
-    folder = (info.context or {}).get("folder")
-    expanded = Path(path).expanduser()
-    return str(expanded) if folder is None else str(Path(folder).joinpath(expanded))
 
 
 def _matches(pattern: Path) -> Iterator[Path]:

@@ -146,7 +146,8 @@ def optical_density(
         flat_bad |= hot_pixels(one, sigma=4 * hot_pixel_sigma, saturation=np.inf)[0] | (one <= 0)
     value = np.empty((n, n_y, n_x), np.float32)
     variance = np.empty((n, n_y, n_x), np.float32)
-    invalid = dict.fromkeys(("hot_or_dead", "saturated", "opaque", "not_finite"), 0)
+    invalid = dict.fromkeys(("hot_or_dead", "zinger", "saturated", "opaque", "not_finite"), 0)
+    marked = np.zeros((n_y, n_x), np.int64)
     for i in range(n):
         raw = series.frames[i].astype(np.float32)
         finite = np.isfinite(raw)
@@ -162,13 +163,16 @@ def optical_density(
         for reason, mask in (
             ("not_finite", ~finite),
             ("saturated", saturated & finite),
-            ("hot_or_dead", hot & ~saturated & finite),
             ("opaque", opaque & ~hot & ~saturated & finite),
         ):
             invalid[reason] += int(mask.sum())
+        marked += hot & ~saturated & finite
         bad = ~finite | saturated | hot | opaque
         value[i] = np.where(bad, np.nan, -np.log(np.where(bad, 1, transmission)))
         variance[i] = np.where(bad, np.inf, relative)
+    # A pixel that is hot in most frames is so by itself; one that is hot in a few was hit by a stray photon.
+    persistent = marked > n / 2
+    invalid["hot_or_dead"], invalid["zinger"] = int(marked[persistent].sum()), int(marked[~persistent].sum())
     air = np.ones(n)
     if air_rescale:
         level, found = air_levels(value)

@@ -32,6 +32,8 @@ class Acquisition:
         ``pixel_nm × (1 + spread)``, in the order of the series
     jitter_px : standard deviation of every frame's own shift, pixels, in each direction
     drift_px : length of the steady drift from first to last frame, pixels, in a random direction per series
+    axis_offset_px : column of the tilt axis less the middle of the detector, pixels
+    axis_tilt_deg : the tilt axis leans by this angle in the detector plane, towards +x for increasing row
     psf_px : standard deviation of the Gaussian point-spread function of the intensity, pixels; 0 for none
     subsamples : rays per pixel edge; the transmission is their mean
     photons_per_pixel : mean counts of the beam without the sample
@@ -63,6 +65,8 @@ class Acquisition:
     n_dark: int
     noise: bool
     truth_subsamples: int
+    axis_offset_px: float = 0.0
+    axis_tilt_deg: float = 0.0
 
 
 @dataclass(frozen=True, eq=False)
@@ -147,6 +151,7 @@ def simulate_acquisition(
     shifts_px = frame_shifts_px(
         n_series, n_frame, jitter_px=acquisition.jitter_px, drift_px=acquisition.drift_px, rng=rng
     )
+    shifts_px[..., 1] += acquisition.axis_offset_px
     intensity = 1 + acquisition.i0_drift * rng.normal(size=(n_series, n_frame))
     pattern = rng.normal(size=(acquisition.n_rows, acquisition.n_cols))
     hot = rng.uniform(size=pattern.shape) < acquisition.hot_fraction
@@ -157,6 +162,7 @@ def simulate_acquisition(
             phantom.amounts @ attenuation[i],
             tilt_deg=tilts,
             shift_px=shifts_px[i],
+            axis_tilt_deg=acquisition.axis_tilt_deg,
             pixel_nm=float(pixels_nm[i]),
             n_rows=acquisition.n_rows,
             n_cols=acquisition.n_cols,
@@ -209,6 +215,7 @@ def transmissions(
     n_cols: int,
     psf_px: float,
     subsamples: int,
+    axis_tilt_deg: float = 0.0,
 ) -> FloatArray:
     """Transmission that each pixel sees: the mean over its rays, blurred by the point-spread function.
 
@@ -222,6 +229,7 @@ def transmissions(
     n_rows, n_cols : detector pixels; the tilt axis is at column (n_cols − 1)/2
     psf_px : standard deviation of the Gaussian point-spread function, pixels
     subsamples : rays per pixel edge
+    axis_tilt_deg : lean of the tilt axis, see :class:`Acquisition`
 
     Returns
     -------
@@ -239,6 +247,7 @@ def transmissions(
             tilt_deg=tilt_deg[part],
             z_nm=(rows - shift_px[part, :1]) * pixel_nm,
             s_nm=(columns - shift_px[part, 1:]) * pixel_nm,
+            axis_tilt_deg=axis_tilt_deg,
         )[0]
         rays = np.exp(-optical_density).reshape(-1, n_rows, subsamples, n_cols, subsamples)
         result[part] = rays.mean(axis=(2, 4))

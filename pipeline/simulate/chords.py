@@ -15,13 +15,14 @@ UM_PER_NM = 1e-3
 
 @njit(parallel=True, cache=True, nogil=True)
 def add_chords(  # type: ignore[no-untyped-def]
-    tilt_rad, z_nm, s_nm, centres_nm, shapes, inverses, amounts, out
+    tilt_rad, lean_rad, z_nm, s_nm, centres_nm, shapes, inverses, amounts, out
 ):
     """Add ``amount × chord length`` in µm of every ellipsoid to ``out``.
 
     Parameters
     ----------
     tilt_rad : (n_tilt,) float64
+    lean_rad : float, the tilt axis leans by this angle in the detector plane, towards +s for increasing z
     z_nm, s_nm : (n_tilt, n_z), (n_tilt, n_s) float64, ascending detector coordinates of each projection
     centres_nm : (n_ellipsoid, 3) float64
     shapes, inverses : (n_ellipsoid, 3, 3) float64, shape matrices in nm² and their inverses
@@ -29,19 +30,24 @@ def add_chords(  # type: ignore[no-untyped-def]
     out : (n_channel, n_tilt, n_z, n_s) float32, changed in place
     """
     n_channel = out.shape[0]
+    u, v = math.cos(lean_rad), math.sin(lean_rad)
     for t in prange(tilt_rad.size):
         cos, sin = math.cos(tilt_rad[t]), math.sin(tilt_rad[t])
         z, s = z_nm[t], s_nm[t]
         for e in range(centres_nm.shape[0]):
             shape, inverse = shapes[e], inverses[e]
-            c_zz = shape[0, 0]
-            c_zs = sin * shape[0, 1] + cos * shape[0, 2]
-            c_ss = sin * sin * shape[1, 1] + 2 * sin * cos * shape[1, 2] + cos * cos * shape[2, 2]
+            a_zz = shape[0, 0]
+            a_zs = sin * shape[0, 1] + cos * shape[0, 2]
+            a_ss = sin * sin * shape[1, 1] + 2 * sin * cos * shape[1, 2] + cos * cos * shape[2, 2]
+            c_zz = u * u * a_zz - 2 * u * v * a_zs + v * v * a_ss
+            c_zs = u * v * (a_zz - a_ss) + (u * u - v * v) * a_zs
+            c_ss = v * v * a_zz + 2 * u * v * a_zs + u * u * a_ss
             along = cos * cos * inverse[1, 1] - 2 * sin * cos * inverse[1, 2] + sin * sin * inverse[2, 2]
             p_ss = c_zz / (c_zz * c_ss - c_zs * c_zs)
             scale = 2.0 * math.sqrt(p_ss / along) * UM_PER_NM
-            z0 = centres_nm[e, 0]
-            s0 = centres_nm[e, 2] * cos + centres_nm[e, 1] * sin
+            along_s = centres_nm[e, 2] * cos + centres_nm[e, 1] * sin
+            z0 = u * centres_nm[e, 0] - v * along_s
+            s0 = v * centres_nm[e, 0] + u * along_s
             reach = math.sqrt(c_zz)
             for i in range(np.searchsorted(z, z0 - reach), np.searchsorted(z, z0 + reach)):
                 dz = z[i] - z0

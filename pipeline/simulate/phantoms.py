@@ -124,7 +124,13 @@ def line_integrals(
 
 
 def projected(
-    phantom: Phantom, amounts: Float64Array, *, tilt_deg: Float64Array, z_nm: Float64Array, s_nm: Float64Array
+    phantom: Phantom,
+    amounts: Float64Array,
+    *,
+    tilt_deg: Float64Array,
+    z_nm: Float64Array,
+    s_nm: Float64Array,
+    axis_tilt_deg: float = 0.0,
 ) -> FloatArray:
     """Line integrals of anything that the ellipsoids carry, for example the attenuation at one energy.
 
@@ -133,6 +139,7 @@ def projected(
     phantom : the object; its own amounts are not used
     amounts : (n_ellipsoid, n_channel) what each ellipsoid adds
     tilt_deg, z_nm, s_nm : as in :func:`line_integrals`
+    axis_tilt_deg : the tilt axis leans by this angle in the detector plane, towards +s for increasing z
 
     Returns
     -------
@@ -141,7 +148,15 @@ def projected(
     tilt_rad = np.deg2rad(np.asarray(tilt_deg, np.float64))
     z, s = _per_tilt(z_nm, tilt_rad.size, "z_nm"), _per_tilt(s_nm, tilt_rad.size, "s_nm")
     out = np.zeros((amounts.shape[1], tilt_rad.size, z.shape[1], s.shape[1]), np.float32)
-    add_chords(tilt_rad, z, s, *_geometry(phantom), np.ascontiguousarray(amounts), out)
+    add_chords(
+        tilt_rad,
+        float(np.deg2rad(axis_tilt_deg)),
+        z,
+        s,
+        *_geometry(phantom),
+        np.ascontiguousarray(amounts),
+        out,
+    )
     return out
 
 

@@ -1,214 +1,395 @@
 """Stage ``align``: all series of a branch → one pixel grid, one tilt axis, resampled once."""
 
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import numpy as np
 
-from pipeline.align.axis import find_axis
-from pipeline.align.energies import register_energies
+from pipeline.align.energies import EnergyRegistration
+from pipeline.align.frames import cut_frames
+from pipeline.align.matching import TRUSTED, TiltAlignment, misfit_of, misfit_ratio
 from pipeline.align.register import fill_invalid
-from pipeline.align.resample import resample
-from pipeline.align.tilts import (
-    TiltAlignment,
-    background_free,
-    centre_of_mass_shifts,
-    match_projections,
-    shifted,
-    vertical_shifts,
+from pipeline.align.resample import resample, turned, turned_shifts
+from pipeline.align.series import (
+    TILT_SMOOTHING_PX,
+    Alignment,
+    AlignOptions,
+    Solution,
+    TiltSolution,
+    align_series,
+    look,
+    require_better,
 )
-from pipeline.arrays import Float64Array, FloatArray
+from pipeline.align.starts import background_free
+from pipeline.arrays import BoolArray, Float64Array, FloatArray
 from pipeline.config import AlignStage as Settings
-from pipeline.errors import InputError, ShapeError
-from pipeline.io.stores import NamedArray, Store, read_store, write_store
-from pipeline.io.tables import write_csv
+from pipeline.errors import InputError
+from pipeline.io.stores import NamedArray, Store, write_store
+from pipeline.reconstruct.fbp import filtered_backprojection
+from pipeline.reconstruct.geometry import TiltGeometry
+from pipeline.stages.align_inputs import AlignInputs, frame_list, read_inputs, read_single, require_structure
+from pipeline.stages.alignment_table import read_alignment, write_alignment
 from pipeline.stages.context import StageContext
 
-SMOOTHING_PX = 1.5
-"""Gaussian smoothing before frames are compared: wide enough to calm noise, narrow against the particle's edge."""
+MAGNIFICATION_DOUBT = 0.006
+"""Estimated and recorded magnification may differ by so much for reasons of composition alone; more is worth a warning."""
+DAMAGE_SIGMA = 3.0
+MAX_PICTURES = 8
+"""Frames shown in the report among those that are left out or look bad."""
+
+
+@dataclass(frozen=True)
+class Frames:
+    """What became of the frames: which are used, which are not and why, which look bad."""
+
+    used: BoolArray
+    left_out: list[tuple[int, float, str]]
+    suspicious: BoolArray
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Estimate magnification and shifts, compose them, resample once, write."""
-    names = list(settings.series)
-    stores = [read_store(inputs[name]) for name in names]
+    """Estimate or load magnification and shifts, compose them, resample once, write."""
     single = settings.branch == "areal_density"
-    tilt_deg = np.zeros(1) if single else _common_tilts(names, stores)
-    pixel_nm = np.array([_pixel_nm(name, store) for name, store in zip(names, stores, strict=True)])
+    series = read_single(inputs, settings) if single else read_inputs(inputs, settings)
+    pixel_nm = np.array([_pixel_nm(name, s) for name, s in zip(series.names, series.stores, strict=True)])
     common_nm = float(pixel_nm.mean())
-    scale = common_nm / pixel_nm if settings.magnification == "recorded" else np.ones(len(names))
-    raw = [_frames(store, average=single) for store in stores]
-    shape = raw[0][0].shape[1:]
-    n_tilt = tilt_deg.size
-
-    # A first look at one magnification, without shifts, to find the shifts; the raw pixels are resampled once, below.
-    still = np.zeros(n_tilt)
-    look = [
-        resample(v, var, dy_px=still, dx_px=still, magnification=m, rotation_deg=0.0, shape=shape)[0]
-        if abs(m - 1) > 1e-6
-        else v
-        for (v, var), m in zip(raw, scale, strict=True)
-    ]
-    signal_to_noise = np.array([_signal_to_noise(v, var) for v, var in raw])
-    reference = int(signal_to_noise.argmax())
-    energy_shifts = np.zeros((len(names), n_tilt, 2))
-    energy_residual = np.zeros(len(names))
-    register = (
-        settings.energies if settings.energies is not None else stores[0].attributes["quantity"] != "signal"
-    )
-    progress = context.progress("register energies")
-    for e in range(len(names)):
-        if register and e != reference:
-            energy_shifts[e], misfit = register_energies(
-                look[e], look[reference], max_shift_px=settings.max_shift_px, sigma_px=SMOOTHING_PX
-            )
-            energy_residual[e] = float(np.nanmean(misfit))
-        progress(e + 1, len(names))
-
-    driver = _driver(look, energy_shifts, signal_to_noise)
-    tilts = _align_tilts(driver, tilt_deg, settings, context)
-    total = energy_shifts + tilts.shifts
-    context.log(
-        f"reference series {names[reference]}; residual {np.nanmean(tilts.residual):.4f} of the contrast after "
-        f"{tilts.rounds} rounds, last move {tilts.last_move_px:.3f} px"
-    )
-
-    progress = context.progress("resample")
-    value = np.empty((len(names), n_tilt, *shape), np.float32)
-    variance = np.empty_like(value)
-    for e, (v, var) in enumerate(raw):
-        value[e], variance[e] = resample(
-            v,
-            var,
-            dy_px=total[e, :, 0] * scale[e],
-            dx_px=total[e, :, 1] * scale[e],
-            magnification=float(scale[e]),
-            rotation_deg=0.0,
-            shape=shape,
-        )
-        progress(e + 1, len(names))
-    energies = np.array([float(np.mean(store["energy_ev"])) for store in stores])
-    axes = ("series", "tilt", "y", "x")
-    quantity = stores[0].attributes["quantity"]
-    unit = "signal" if quantity == "signal" else "1"
-    write_store(
+    recorded = np.ones(len(series.names)) if settings.magnification == "none" else common_nm / pixel_nm
+    energies_ev = np.array([float(np.mean(store["energy_ev"])) for store in series.stores])
+    if settings.shifts is None:
+        found = _estimate(series, recorded, settings, context)
+        kept = np.ones(series.tilt_deg.size, bool)
+    else:
+        given, kept = read_alignment(inputs["shifts"], series.names, energies_ev, series.tilt_deg, recorded)
+        found = _given(series, given, context)
+    frames = _judge_frames(series, found, kept, settings)
+    warnings = _warnings(series, found, frames, recorded, settings)
+    verdict = _verdict(series, found, frames)
+    for line in (*warnings, verdict):
+        context.log(line)
+    value, variance = _resampled(series, found.solution, frames.used, context)
+    _write(
         outputs["store"],
+        series,
+        found,
+        frames,
+        value,
+        variance,
+        warnings,
+        verdict,
+        common_nm,
+        energies_ev,
+        inputs,
+        context,
+    )
+    write_alignment(
+        outputs["table"],
+        series.names,
+        energies_ev,
+        series.tilt_deg[frames.used],
+        series.acquisition_order[frames.used],
+        _of_used(found.solution, frames.used),
+        found.tilts.misfit_after[frames.used],
+        frames.left_out,
+    )
+
+
+def _estimate(
+    series: AlignInputs, recorded: Float64Array, settings: Settings, context: StageContext
+) -> Alignment:
+    """Find the alignment, and refuse one that makes things worse."""
+    signal = series.stores[0].attributes["quantity"] == "signal"
+    options = AlignOptions(
+        tilts=settings.tilts,
+        energies=not signal if settings.energies is None else settings.energies,
+        max_shift_px=settings.max_shift_px,
+        iterations=settings.iterations,
+        axis_column=settings.axis_column,
+        axis_tilt_deg=settings.axis_tilt_deg,
+        estimate_magnification=settings.magnification == "estimated",
+    )
+    best = int(np.argmax([np.nanstd(v) / n for v, n in zip(series.values, series.noise, strict=True)]))
+    if series.tilt_deg.size > 1:
+        require_structure(series.values[best], series.noise[best], series.acquisition_order)
+    found = align_series(
+        series.names,
+        series.values,
+        series.noise,
+        series.tilt_deg,
+        series.acquisition_order,
+        recorded,
+        options,
+        context.progress,
+    )
+    if settings.tilts and series.tilt_deg.size > 1:
+        require_better(found.tilts.misfit_before, found.tilts.misfit_after, context.label or context.stage)
+    return found
+
+
+def _given(series: AlignInputs, given: Solution, context: StageContext) -> Alignment:
+    """Judge shifts that were loaded as if they had been estimated."""
+    best = int(np.argmax([np.nanstd(v) / n for v, n in zip(series.values, series.noise, strict=True)]))
+    driver = fill_invalid(look(series.values[best], float(given.magnification[best])))
+    n_tilt = series.tilt_deg.size
+    shifts = np.stack([given.dy_px[best], given.dx_px[best]], axis=1) / given.magnification[best]
+    shifts = turned_shifts(shifts, -given.axis_tilt_deg)
+    unknown = np.full(n_tilt, np.nan)
+    if n_tilt > 1:
+        clean = turned(background_free(driver), given.axis_tilt_deg, np.zeros((n_tilt, 2)))
+        progress = context.progress("judge the shifts given")
+        as_recorded = np.zeros_like(shifts)
+        as_recorded[:, 1] = np.median(shifts[:, 1])
+        before, _ = misfit_of(clean, series.tilt_deg, as_recorded, sigma_px=TILT_SMOOTHING_PX)
+        progress(1, 2)
+        after, innovation = misfit_of(clean, series.tilt_deg, shifts, sigma_px=TILT_SMOOTHING_PX)
+        progress(2, 2)
+    else:
+        before = after = innovation = unknown
+    tilts = TiltSolution(
+        replace(TiltAlignment.still(shifts), innovation=innovation),
+        given.axis_tilt_deg,
+        np.nan,
+        np.nan,
+        before,
+        after,
+        "given",
+        {},
+    )
+    return Alignment(given, best, [None] * len(series.names), tilts, driver)
+
+
+def _judge_frames(series: AlignInputs, found: Alignment, kept: BoolArray, settings: Settings) -> Frames:
+    """Leave out copies and gross misfits, point at frames that look bad."""
+    left_out, used = list(series.left_out), kept.copy()
+
+    def leave_out(tilt: int, reason: str) -> None:
+        if used[tilt]:
+            used[tilt] = False
+            left_out.append((int(series.acquisition_order[tilt]), float(series.tilt_deg[tilt]), reason))
+
+    for tilt in np.flatnonzero(~kept):
+        left_out.append(
+            (int(series.acquisition_order[tilt]), float(series.tilt_deg[tilt]), "not used in the table given")
+        )
+    misfit = found.tilts.alignment.innovation
+    for a, b in series.copies:
+        worse, other = (a, b) if not misfit[a] < misfit[b] else (b, a)
+        leave_out(worse, f"a copy of frame {series.acquisition_order[other]}")
+    suspicious = np.zeros(used.size, bool)
+    if used.size > 1 and np.isfinite(misfit).any():
+        ratio = misfit_ratio(misfit)
+        if settings.bad_frames == "exclude":
+            for tilt in np.flatnonzero(used & (ratio > 2 * TRUSTED)):
+                leave_out(int(tilt), f"misfit {ratio[tilt]:.1f} times that of its neighbours")
+        suspicious = used & (ratio > TRUSTED)
+    if used.size > 1 and used.sum() < max(3, used.size / 2):
+        raise InputError(
+            f"frames {frame_list([n for n, _, _ in left_out])}",
+            expected="at least half of the frames to be usable",
+            got=f"{int(used.sum())} of {used.size}",
+            fix="look at the raw frames, or set align.bad_frames: keep",
+        )
+    return Frames(used, left_out, suspicious)
+
+
+def _warnings(
+    series: AlignInputs, found: Alignment, frames: Frames, recorded: Float64Array, settings: Settings
+) -> list[str]:
+    """What a user must know of the frames, as sentences."""
+    lines = []
+    for reason in dict.fromkeys(reason for _, _, reason in frames.left_out):
+        which = [(n, tilt) for n, tilt, why in frames.left_out if why == reason]
+        lines.append(f"Left out, {reason}: frame{'s' * (len(which) > 1)} {_with_tilts(which)}.")
+    if frames.suspicious.any():
+        which = [
+            (int(series.acquisition_order[t]), float(series.tilt_deg[t]))
+            for t in np.flatnonzero(frames.suspicious)
+        ]
+        lines.append(
+            f"These frames fit the others badly: {_with_tilts(which)}; exclude them if they look wrong."
+        )
+    if series.tilt_deg.size > 1:
+        cut = cut_frames(background_free(found.driver)) & frames.used
+        if cut.any():
+            which = [
+                (int(series.acquisition_order[t]), float(series.tilt_deg[t])) for t in np.flatnonzero(cut)
+            ]
+            lines.append(
+                f"Something reaches the left or right margin of the field in {len(which)} of {cut.size} frames "
+                f"({_with_tilts(which)}): a particle that leaves the field biases its volume."
+            )
+    for name, registered, scale in zip(
+        series.names, found.energies, found.solution.magnification / recorded, strict=True
+    ):
+        if registered is None:
+            continue
+        off = scale * registered.magnification - 1
+        if abs(off) > MAGNIFICATION_DOUBT and settings.magnification != "estimated":
+            lines.append(
+                f"{name} seems magnified by {100 * off:+.2f} % against the recorded pixel size: check the record, "
+                "or set align.magnification: estimated."
+            )
+    for name, repeats in series.repeats.items():
+        for repeat in repeats:
+            if abs(repeat.change) > DAMAGE_SIGMA * repeat.change_error:
+                lines.append(
+                    f"{name}: the optical density at {repeat.tilt_deg:g}° changed by {100 * repeat.change:+.2f} ± "
+                    f"{100 * repeat.change_error:.2f} % within {repeat.after_frames} frames: radiation damage?"
+                )
+    return lines
+
+
+def _verdict(series: AlignInputs, found: Alignment, frames: Frames) -> str:
+    """One sentence that says whether to trust the alignment."""
+    if series.tilt_deg.size == 1:
+        return "Energies registered; a single tilt has nothing else to align."
+    tilts = found.tilts
+    was, now = (100 * float(np.nanmedian(m)) for m in (tilts.misfit_before, tilts.misfit_after))
+    text = f"Frames differ from one common volume by {now:.1f} % of their contrast ({was:.1f} % as recorded)"
+    precision = tilts.alignment.precision_px
+    if np.isfinite(precision).all():
+        text += f"; shifts from two halves of the rows agree within {precision[0]:.3f} px (dy) and {precision[1]:.3f} px (dx) rms"
+    bad = series.acquisition_order[frames.suspicious]
+    verb = "looks" if bad.size == 1 else "look"
+    text += (
+        f"; frame{'s' * (bad.size > 1)} {frame_list(bad)} {verb} bad."
+        if bad.size
+        else "; no frame looks bad."
+    )
+    return text
+
+
+def _resampled(
+    series: AlignInputs, solution: Solution, used: BoolArray, context: StageContext
+) -> tuple[FloatArray, FloatArray]:
+    """Resample the raw pixels of the frames in use, once, with everything composed."""
+    shape = (len(series.names), int(used.sum()), *series.shape)
+    value, variance = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    progress = context.progress("resample")
+    for e in range(shape[0]):
+        raw, noise = series.frames(e)
+        value[e], variance[e] = resample(
+            raw[used],
+            noise[used],
+            dy_px=solution.dy_px[e, used],
+            dx_px=solution.dx_px[e, used],
+            magnification=float(solution.magnification[e]),
+            rotation_deg=solution.axis_tilt_deg,
+            shape=series.shape,
+        )
+        progress(e + 1, shape[0])
+    return value, variance
+
+
+def _of_used(solution: Solution, used: BoolArray) -> Solution:
+    return Solution(
+        solution.dy_px[:, used], solution.dx_px[:, used], solution.magnification, solution.axis_tilt_deg
+    )
+
+
+def _write(
+    path: Path,
+    series: AlignInputs,
+    found: Alignment,
+    frames: Frames,
+    value: FloatArray,
+    variance: FloatArray,
+    warnings: list[str],
+    verdict: str,
+    common_nm: float,
+    energies_ev: Float64Array,
+    inputs: dict[str, Path],
+    context: StageContext,
+) -> None:
+    """Write the aligned store."""
+    axes = ("series", "tilt", "y", "x")
+    quantity = series.stores[0].attributes["quantity"]
+    unit = "signal" if quantity == "signal" else "1"
+    used, tilts, solution = frames.used, found.tilts, found.solution
+    scale = solution.magnification[:, None]
+    named = list(zip(series.names, series.stores, strict=True))
+    write_store(
+        path,
         {
             "value": NamedArray(value, axes, unit),
             "variance": NamedArray(variance, axes, f"{unit}^2"),
-            "tilt_deg": NamedArray(tilt_deg, ("tilt",), "degree"),
-            "dy_px": NamedArray(total[..., 0], ("series", "tilt"), "pixel"),
-            "dx_px": NamedArray(total[..., 1], ("series", "tilt"), "pixel"),
-            "magnification": NamedArray(scale, ("series",), "1"),
-            "residual": NamedArray(tilts.residual, ("tilt",), "1"),
+            "tilt_deg": NamedArray(series.tilt_deg[used], ("tilt",), "degree"),
+            "frame": NamedArray(series.acquisition_order[used], ("tilt",), "1"),
+            "dy_px": NamedArray((solution.dy_px / scale)[:, used], ("series", "tilt"), "pixel"),
+            "dx_px": NamedArray((solution.dx_px / scale)[:, used], ("series", "tilt"), "pixel"),
+            "magnification": NamedArray(solution.magnification, ("series",), "1"),
+            "residual": NamedArray(tilts.misfit_after[used], ("tilt",), "1"),
+            "residual_as_recorded": NamedArray(tilts.misfit_before[used], ("tilt",), "1"),
+            **_pictures(series, found, frames, unit),
         },
         provenance=context.provenance(inputs),
         attributes={
-            "series": names,
-            "energies_ev": energies.tolist(),
+            "series": list(series.names),
+            "energies_ev": energies_ev.tolist(),
             "pixel_nm": common_nm,
             "quantity": quantity,
-            "invalid": {n: s.attributes["invalid"] for n, s in zip(names, stores, strict=True)},
-            "n_pixels": {n: s.attributes["n_pixels"] for n, s in zip(names, stores, strict=True)},
+            "invalid": {n: s.attributes["invalid"] for n, s in named},
+            "n_pixels": {n: s.attributes["n_pixels"] for n, s in named},
+            "stripe_change": {n: s.attributes.get("stripe_change", 0.0) for n, s in named},
             "quality": {
-                "reference_series": names[reference],
-                "mean_residual": float(np.nanmean(tilts.residual)),
-                "misfit_by_round": tilts.misfit.tolist(),
-                "last_move_px": tilts.last_move_px,
-                "energy_residual": dict(zip(names, energy_residual.tolist(), strict=True)),
+                "verdict": verdict,
+                "warnings": warnings,
+                "left_out": [{"frame": n, "tilt_deg": t, "reason": why} for n, t, why in frames.left_out],
+                "suspicious_frames": series.acquisition_order[frames.suspicious].tolist(),
+                "reference_series": series.names[found.reference],
+                "start": tilts.start,
+                "misfit_of_starts": tilts.starts,
+                "misfit_by_round": tilts.alignment.misfit.tolist(),
+                "last_move_px": tilts.alignment.last_move_px,
+                "precision_px": tilts.alignment.precision_px.tolist(),
+                "axis_tilt_deg": tilts.axis_tilt_deg,
+                "axis_tilt_error_deg": tilts.axis_tilt_error_deg,
+                "applied_axis_tilt_deg": tilts.applied_axis_tilt_deg,
+                "energy_residual": _of_energies(series, found, lambda r: float(np.nanmedian(r.residual))),
+                "energy_magnification": _of_energies(series, found, lambda r: r.magnification),
+                "repeats": {
+                    name: [vars(repeat) for repeat in repeats] for name, repeats in series.repeats.items()
+                },
             },
         },
     )
-    write_csv(outputs["table"], _table(energies, tilt_deg, total * scale[:, None, None]))
 
 
-def _align_tilts(
-    driver: FloatArray, tilt_deg: Float64Array, settings: Settings, context: StageContext
-) -> TiltAlignment:
-    """Shifts between the tilts, the offset of the axis included; only the axis when the tilts are not to be moved."""
-    n_tilt, _, n_x = driver.shape
-    middle = (n_x - 1) / 2
-    none = np.zeros((n_tilt, 2))
-    nothing = TiltAlignment(none, np.zeros(n_tilt), 0.0, 0, np.zeros(0))
-    if settings.branch == "areal_density":
-        return nothing
-    given = None if settings.axis_column is None else settings.axis_column - middle
-    if not settings.tilts:
-        if given is None:
-            column, _, misfit = find_axis(
-                background_free(driver),
-                tilt_deg,
-                max_shift_px=settings.max_shift_px,
-                iterations=12,
-                on_iteration=context.progress("find the tilt axis"),
-            )
-            given = column - middle
-            context.log(f"tilt axis at column {column:.2f}, misfit {misfit.min():.4f} of the data")
-        none[:, 1] = given
-        return nothing
-    clean = background_free(driver)
-    start = np.zeros((n_tilt, 2))
-    start[:, 0] = vertical_shifts(clean, max_shift_px=settings.max_shift_px, rounds=4)
-    start[:, 1] = centre_of_mass_shifts(shifted(clean, start), tilt_deg)
-    if given is not None:
-        start[:, 1] += given - np.median(start[:, 1])
-    return match_projections(
-        np.where(np.isfinite(driver), clean, np.nan).astype(np.float32),
-        tilt_deg,
-        start,
-        rounds=settings.iterations,
-        sirt_iterations=20,
-        max_shift_px=settings.max_shift_px,
-        sigma_px=1.0,
-        vertical=True,
-        on_iteration=context.progress("match projections"),
-    )
+def _of_energies(series: AlignInputs, found: Alignment, measure) -> dict[str, float]:  # type: ignore[no-untyped-def]
+    """A number of each energy's registration by the name of the series."""
+    return {
+        name: measure(registered)
+        for name, registered in zip(series.names, found.energies, strict=True)
+        if isinstance(registered, EnergyRegistration)
+    }
 
 
-def _common_tilts(names: list[str], stores: list[Store]) -> Float64Array:
-    """Tilts that all series share; raises where they differ, repeat or are too few."""
-    tilts = [store["tilt_deg"] for store in stores]
-    first = tilts[0]
-    for name, other in zip(names, tilts, strict=True):
-        if other.size != first.size or np.abs(other - first).max() > 0.01:
-            raise InputError(
-                name,
-                expected=f"the tilt angles of {names[0]} ({first.size} from {first.min():g}° to {first.max():g}°)",
-                got=f"{other.size} from {other.min():g}° to {other.max():g}°",
-                fix="give series of the same tilts, or cut them to the common ones",
-            )
-    if first.size < 3:
-        raise InputError(
-            names[0],
-            expected="at least 3 tilt angles for a volume",
-            got=str(first.size),
-            fix="use the areal_density branch for a single projection",
-        )
-    gaps = np.diff(first)
-    if (gaps < 1e-4).any():
-        at = first[1:][gaps < 1e-4]
-        raise InputError(
-            names[0],
-            expected="every tilt angle once",
-            got=f"repeated angles: {', '.join(f'{a:g}°' for a in at[:5])}",
-            fix="average repeated frames or cut the angle table",
-        )
-    return first
+def _pictures(series: AlignInputs, found: Alignment, frames: Frames, unit: str) -> dict[str, NamedArray]:
+    """One detector row at all tilts and its slice, before and after; and the frames that are left out or look bad."""
+    if series.tilt_deg.size == 1:
+        return {}
+    tilts, used = found.tilts, frames.used
+    clean = background_free(found.driver)
+    lean, shifts = tilts.applied_axis_tilt_deg, tilts.alignment.shifts
+    after = turned(clean, lean, shifts)
+    before = turned(clean, 0.0, np.broadcast_to(np.median(shifts, axis=0), shifts.shape))
+    row = int(after.std(axis=2).mean(axis=0).argmax())
+    rows = np.stack([before[used, row], after[used, row]])
+    geometry = TiltGeometry.square(series.tilt_deg[used], rows.shape[2])
+    slices = np.stack([filtered_backprojection(r[:, None, :].copy(), geometry)[0] for r in rows])
+    arrays = {
+        "row": NamedArray(rows, ("state", "tilt", "x"), unit),
+        "slice": NamedArray(slices.astype(np.float32), ("state", "y", "x"), f"{unit}/pixel"),
+    }
+    shown = np.flatnonzero(~used | frames.suspicious)[:MAX_PICTURES]
+    if shown.size:
+        arrays["shown_frames"] = NamedArray(clean[shown], ("shown", "y", "x"), unit)
+        arrays["shown_frame_numbers"] = NamedArray(series.acquisition_order[shown], ("shown",), "1")
+    return arrays
 
 
-def _frames(store: Store, *, average: bool) -> tuple[FloatArray, FloatArray]:
-    """Value and variance of a series; with ``average`` the mean of all its frames as one."""
-    value, variance = store["value"], store["variance"]
-    if not average or value.shape[0] == 1:
-        return value, variance
-    valid = np.isfinite(value)
-    count = valid.sum(axis=0, keepdims=True)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.where(valid, value, 0).sum(axis=0, keepdims=True) / count
-        error = np.where(valid, variance, 0).sum(axis=0, keepdims=True) / count**2
-    return (
-        np.where(count > 0, mean, np.nan).astype(np.float32),
-        np.where(count > 0, error, np.inf).astype(np.float32),
-    )
+def _with_tilts(which: list[tuple[int, float]], most: int = 6) -> str:
+    shown = ", ".join(f"{n} ({tilt:g}°)" for n, tilt in which[:most])
+    return shown + (f" and {len(which) - most} more" if len(which) > most else "")
 
 
 def _pixel_nm(name: str, store: Store) -> float:
@@ -221,36 +402,3 @@ def _pixel_nm(name: str, store: Store) -> float:
             fix="give `pixel_nm:` (object-plane pixel in nm) beside the images",
         )
     return float(pixel.mean())
-
-
-def _signal_to_noise(value: FloatArray, variance: FloatArray) -> float:
-    valid = np.isfinite(value)
-    return float(np.std(value[valid]) / np.sqrt(np.median(variance[valid])))
-
-
-def _driver(look: list[FloatArray], shifts: np.ndarray, signal_to_noise: np.ndarray) -> FloatArray:
-    """Mean of all series, weighed by their signal to noise, each moved onto the reference series."""
-    shapes = {frames.shape for frames in look}
-    if len(shapes) > 1:
-        raise ShapeError(
-            "series",
-            expected="frames of one size",
-            got=", ".join(str(s) for s in sorted(shapes)),
-            fix="crop or bin the series to the same camera region",
-        )
-    total = np.zeros(look[0].shape, np.float32)
-    for frames, shift, weight in zip(look, shifts, signal_to_noise, strict=True):
-        filled = fill_invalid(frames)
-        moved = shifted(filled, shift) if np.any(shift) else filled
-        total += np.float32(weight / signal_to_noise.sum()) * moved
-    return total
-
-
-def _table(energies: Float64Array, tilt_deg: Float64Array, shift_px: np.ndarray) -> dict[str, list[float]]:
-    n_series, n_tilt = shift_px.shape[:2]
-    return {
-        "energy_ev": [round(float(e), 3) for e in np.repeat(energies, n_tilt)],
-        "tilt_deg": [round(float(t), 4) for t in np.tile(tilt_deg, n_series)],
-        "dy_px": [round(float(v), 4) for v in shift_px[..., 0].ravel()],
-        "dx_px": [round(float(v), 4) for v in shift_px[..., 1].ravel()],
-    }

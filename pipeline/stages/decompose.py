@@ -23,8 +23,10 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     aligned = read_store(inputs["align"])
     pixel_nm = float(aligned.attributes["pixel_nm"])
     energies = np.array(aligned.attributes["energies_ev"], np.float64)
+    stripe_effect = 0.0
     if settings.kind == "edges":
-        areal, covariance, atoms = _from_edges(aligned, settings, energies)
+        areal, covariance, atoms, matrix = _from_edges(aligned, settings, energies)
+        stripe_effect = _stripe_effect(aligned, matrix, atoms)
     else:
         areal, covariance, totals = scale_signals(
             aligned["value"], aligned["variance"], pixel_um=pixel_nm / NM_PER_UM
@@ -51,13 +53,15 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             "n_rays": int(areal[0].size),
             "invalid": aligned.attributes["invalid"],
             "n_pixels": aligned.attributes["n_pixels"],
+            "stripe_effect_on_tm_o": stripe_effect,
         },
     )
 
 
 def _from_edges(
     aligned: Store, settings: Settings, energies: Float64Array
-) -> tuple[FloatArray, FloatArray, Float64Array]:
+) -> tuple[FloatArray, FloatArray, Float64Array, Float64Array]:
+    """Areal densities, their covariance, atoms per formula unit, and the attenuation matrix (series, element)."""
     formula = dict(settings.formula or {})
     check_formula(formula)
     elements = list(settings.elements)
@@ -80,7 +84,19 @@ def _from_edges(
         )
     else:
         rest = attenuation([e for e in formula if e not in elements]).sum(axis=1)
-        areal, covariance = decompose_weighted(
-            aligned["value"], aligned["variance"], tie_background(measured, rest, atoms)
-        )
-    return areal, covariance, atoms
+        measured = tie_background(measured, rest, atoms)
+        areal, covariance = decompose_weighted(aligned["value"], aligned["variance"], measured)
+    return areal, covariance, atoms, measured
+
+
+def _stripe_effect(aligned: Store, matrix: Float64Array, atoms: Float64Array) -> float:
+    """Relative change of the mean TM/O that the removal of stripes made, from the change of each series' total."""
+    change = np.array([aligned.attributes["stripe_change"][name] for name in aligned.attributes["series"]])
+    if not change.any() or atoms.size < 2:
+        return 0.0
+    after = np.array([np.nansum(aligned.array("value")[e], dtype=np.float64) for e in range(change.size)])
+    ratios = []
+    for totals in (after / (1 + change), after):
+        masses, *_rest = np.linalg.lstsq(matrix, totals, rcond=None)
+        ratios.append((masses[1:] @ atoms[1:]) / masses[0])
+    return float(ratios[1] / ratios[0] - 1)

@@ -18,6 +18,7 @@ from pipeline.preprocess.optical_density import (
     optical_density,
     signal,
 )
+from pipeline.preprocess.stripes import without_stripes
 from pipeline.stages.context import StageContext
 from pipeline.stages.sources import read_request
 
@@ -51,6 +52,10 @@ def run(
             fix="look at the raw frames, flats and darks with `oxytomo inspect`",
         )
     order = np.argsort(series.tilt_deg, kind="stable")
+    value, stripe_change = normalized.value[order], 0.0
+    if settings.stripe_removal != "none":
+        value, stripe_change = without_stripes(value, method=settings.stripe_removal)
+        context.log(f"{settings.series}: stripe removal changed the total by {100 * stripe_change:+.3f} %")
     frame_axes = ("tilt", "y", "x")
     unit = "signal" if quantity == "signal" else "1"
     context.log(
@@ -61,7 +66,7 @@ def run(
     write_store(
         outputs["store"],
         {
-            "value": NamedArray(normalized.value[order], frame_axes, unit),
+            "value": NamedArray(value, frame_axes, unit),
             "variance": NamedArray(normalized.variance[order], frame_axes, f"{unit}^2"),
             "tilt_deg": NamedArray(series.tilt_deg[order], ("tilt",), "degree"),
             "pixel_nm": NamedArray(series.pixel_nm[order], ("tilt",), "nanometer"),
@@ -74,6 +79,7 @@ def run(
             "quantity": "signal" if quantity == "signal" else "optical_density",
             "invalid": normalized.invalid,
             "n_pixels": int(valid.size),
+            "stripe_change": stripe_change,
             "metadata": dict(series.metadata),
         },
     )

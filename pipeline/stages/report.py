@@ -11,11 +11,13 @@ from pipeline.config import ReportStage as Settings
 from pipeline.errors import InputError
 from pipeline.io.atomic import complete_or_absent
 from pipeline.stages.context import StageContext
+from pipeline.view.alignment_part import alignment_part
 from pipeline.view.composition_part import composition_part
 from pipeline.view.composition_tables import comparison_table
 from pipeline.view.other_parts import areal_density_part, tomogram_part
 from pipeline.view.read_results import (
     find_results,
+    read_alignment,
     read_areal_density,
     read_composition,
     read_json,
@@ -97,6 +99,10 @@ def _write(
         parts["areal_density"] = areal_density_part(areal_density)
     if "tomogram" in branches and (tomogram := read_tomogram(paths)) is not None:
         parts["tomogram"] = tomogram_part(tomogram)
+    for branch in branches:
+        alignment = None if branch in parts else read_alignment(paths, branch)
+        if alignment is not None:
+            parts[branch] = alignment_part(alignment)
     if not parts:
         raise InputError(
             sample if where is None else str(where),

@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 STAGE_VERSIONS: dict[str, int] = {
-    "normalize": 1,
-    "align": 1,
-    "decompose": 1,
+    "normalize": 2,
+    "align": 2,
+    "decompose": 2,
     "reconstruct": 1,
     "reconstruct_tomogram": 1,
     "uncertainty": 1,

@@ -77,8 +77,8 @@ def check_tilts(tilt_deg: Float64Array) -> list[str]:
 
 
 def check_alignment(alignment: Alignment) -> list[str]:
-    """Warn of shifts at the limit of the search, of residuals and of an alignment that has not settled."""
-    found = []
+    """Warn of shifts at the limit of the search, of bad frames, of residuals and of an alignment that has not settled."""
+    found = [str(warning) for warning in alignment.quality.get("warnings") or ()]
     limit = alignment.max_shift_px
     shifts = np.stack([alignment.dy_px, alignment.dx_px])
     # The tilt axis' offset is common to all frames and no shift between them.
@@ -98,11 +98,6 @@ def check_alignment(alignment: Alignment) -> list[str]:
                 f"Frames differ from the re-projection by {percent(mean)} of their contrast on average: "
                 "the tilts are not well aligned."
             )
-        bad = residual > max(LARGE_RESIDUAL, 3 * float(np.nanmedian(residual)))
-        if bad.any():
-            angles = ", ".join(f"{angle:g}°" for angle in alignment.tilt_deg[bad][:6])
-            more = " …" if bad.sum() > 6 else ""
-            found.append(f"{_count(int(bad.sum()), 'tilt')} fit the others badly: {angles}{more}.")
     move = alignment.quality.get("last_move_px")
     if isinstance(move, int | float) and np.isfinite(move) and move > UNSETTLED_PX:
         found.append(
@@ -129,6 +124,13 @@ def check_invalid(alignment: Alignment | None, phases_json: Mapping[str, Any] | 
         if worst is not None and share > MANY_INVALID:
             found.append(f"{percent(share)} of the pixels of {series} are invalid, most of them {worst}.")
     return found
+
+
+def check_stripes(effect: float) -> list[str]:
+    """Say what the removal of stripes did to the composition."""
+    if effect == 0:
+        return []
+    return [f"Stripes were removed from the sinograms, which changed the mean TM/O by {100 * effect:+.2f} %."]
 
 
 def check_noise(deviation_sigma: FloatArray | None, particle: BoolArray, threshold: float) -> list[str]:
@@ -177,7 +179,3 @@ def check_undecided(share: float | None) -> list[str]:
     if share is None or share <= 0.5:
         return []
     return [f"Noise leaves {percent(share)} of the particle's volume undecided."]
-
-
-def _count(number: int, name: str) -> str:
-    return f"{number} {name}" + ("" if number == 1 else "s")

@@ -51,13 +51,14 @@ def composition_part(result: Composition) -> Part:
         *checks.check_undecided(undecided),
         *checks.check_particle(result.particle, result.deviation),
         *checks.check_invalid(result.alignment, result.phases_json),
+        *checks.check_stripes(result.stripe_effect),
     ]
     if result.alignment is not None:
         warnings += checks.check_tilts(result.alignment.tilt_deg)
         warnings += checks.check_alignment(result.alignment)
     sections = [_classes(result, fractions, undecided), _where(result), _volumes(result)]
     if result.alignment is not None:
-        sections.append(alignment_section(result.alignment, result.sinogram))
+        sections.append(alignment_section(result.alignment))
     return Part("composition", warnings, CHECKED, _summary(result, fractions, undecided), sections)
 
 

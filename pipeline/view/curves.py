@@ -8,7 +8,7 @@ from matplotlib.colors import LogNorm
 from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
-from pipeline.arrays import Float64Array, FloatArray
+from pipeline.arrays import BoolArray, Float64Array, FloatArray
 from pipeline.view.style import (
     CLASS_COLORS,
     CLASS_KEYS,
@@ -251,6 +251,35 @@ def alignment_curves(
         color, marker = _series_look(number)
         handles.append(Line2D([], [], color=color, marker=marker, ms=4, lw=1, label=name))
     figure.legend(handles=handles, loc="outside lower center", ncols=min(8, max(1, len(handles))))
+    return figure
+
+
+@house_style
+def residual_curves(
+    tilt_deg: Float64Array, after: Float64Array, before: Float64Array | None, *, bad: BoolArray
+) -> Figure:
+    """Show the misfit of each frame against tilt, as recorded and aligned; crosses mark frames that look bad.
+
+    Parameters
+    ----------
+    tilt_deg : (n_tilt,) tilt angles
+    after, before : (n_tilt,) misfit relative to the frame's standard deviation; ``before`` may be None
+    bad : (n_tilt,) frames to mark
+    """
+    figure = new_figure(2 * HALF_WIDTH, 2.4)
+    axes = figure.subplots()
+    if before is not None and np.isfinite(before).any():
+        axes.plot(tilt_deg, 100 * before, color=SOFT_INK, lw=1.0, label="as recorded")
+    axes.plot(tilt_deg, 100 * after, color=SERIES_COLORS[0], lw=1.4, label="aligned")
+    if bad.any():
+        axes.plot(
+            tilt_deg[bad], 100 * after[bad], "x", color=SERIES_COLORS[1], ms=8, mew=2, label="looks bad"
+        )
+    axes.set_ylim(bottom=0)
+    axes.set_xlabel("tilt (°)")
+    axes.set_ylabel("misfit (% of the contrast)")
+    axes.grid(visible=True, axis="y")
+    axes.legend()
     return figure
 
 

@@ -6,13 +6,15 @@ from pipeline.view.curves import (
     deviation_histogram,
     fraction_bars,
     joint_histogram,
+    residual_curves,
     shell_profile,
 )
 from pipeline.view.slices import (
     areal_density_maps,
+    before_and_after,
     class_slices,
-    sinogram_figure,
     slice_figure,
+    thumbnails,
     tomogram_slices,
 )
 from pipeline.view.style import to_png
@@ -21,13 +23,15 @@ __all__ = [
     "Fraction",
     "alignment_curves",
     "areal_density_maps",
+    "before_and_after",
     "class_slices",
     "deviation_histogram",
     "fraction_bars",
     "joint_histogram",
+    "residual_curves",
     "shell_profile",
-    "sinogram_figure",
     "slice_figure",
+    "thumbnails",
     "to_png",
     "tomogram_slices",
 ]

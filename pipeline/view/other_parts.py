@@ -74,7 +74,7 @@ def areal_density_part(result: ArealDensity) -> Part:
         )
     if result.alignment is not None:
         warnings += checks.check_invalid(result.alignment, None)
-        sections.append(alignment_section(result.alignment, None))
+        sections.append(alignment_section(result.alignment))
     return Part("areal density", warnings, ("invalid pixels",), sentences, sections)
 
 
@@ -108,7 +108,7 @@ def tomogram_part(result: Tomogram) -> Part:
         warnings += checks.check_tilts(angles)
         warnings += checks.check_alignment(result.alignment)
         warnings += checks.check_invalid(result.alignment, None)
-        sections.append(alignment_section(result.alignment, result.sinogram))
+        sections.append(alignment_section(result.alignment))
     summary = [
         f"A volume of {shape} voxels of {result.voxel_nm:.4g} nm was reconstructed with "
         f"{ALGORITHMS.get(result.algorithm, result.algorithm)}{tilts}."

@@ -8,12 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.arrays import FloatArray
 from pipeline.config import Branch, CompositionConfig
 from pipeline.errors import StoreError
 from pipeline.io.stores import Store, read_store
 from pipeline.view.report import Record, record_of
-from pipeline.view.results import Alignment, ArealDensity, Composition, Sinogram, Tomogram
+from pipeline.view.results import Alignment, ArealDensity, Composition, Tomogram
 
 STORES: Mapping[Branch, tuple[str, ...]] = {
     "composition": ("align", "decompose", "reconstruct", "uncertainty", "classify"),
@@ -71,8 +70,8 @@ def read_composition(paths: Mapping[str, Path]) -> Composition | None:
         phases_json=phases_json,
         shells=read_columns(paths["shells"]) if "shells" in paths else None,
         domains=read_columns(paths["domains"]) if "domains" in paths else None,
+        stripe_effect=float(decomposed.attributes.get("stripe_effect_on_tm_o", 0.0)) if decomposed else 0.0,
         alignment=_alignment(_store(paths, "composition_align")),
-        sinogram=_element_sinogram(decomposed, particle) if decomposed else None,
     )
 
 
@@ -107,7 +106,6 @@ def read_tomogram(paths: Mapping[str, Path]) -> Tomogram | None:
         unit=reconstructed.unit("volume"),
         algorithm=_text(reconstructed.attributes.get("algorithm", "an unnamed algorithm")),
         alignment=_alignment(aligned),
-        sinogram=_signal_sinogram(aligned) if aligned else None,
     )
 
 
@@ -165,16 +163,31 @@ def _text(value: object) -> str:
     return str(value).replace("_", " ")
 
 
+def read_alignment(paths: Mapping[str, Path], branch: Branch) -> Alignment | None:
+    """Return the alignment of a branch, None before it is done."""
+    return _alignment(_store(paths, f"{branch}_align"))
+
+
 def _alignment(store: Store | None) -> Alignment | None:
     if store is None:
         return None
+
+    def optional(name: str) -> Any:
+        return store[name] if name in store.names else None
+
     facts = store.attributes
     limit = store.provenance.settings.get("max_shift_px")
     return Alignment(
         tilt_deg=store["tilt_deg"],
         dy_px=store["dy_px"],
         dx_px=store["dx_px"],
-        residual=store["residual"] if "residual" in store.names else None,
+        residual=optional("residual"),
+        residual_as_recorded=optional("residual_as_recorded"),
+        frames=store["frame"].tolist() if "frame" in store.names else (),
+        rows=optional("row"),
+        slices=optional("slice"),
+        shown=optional("shown_frames"),
+        shown_numbers=store["shown_frame_numbers"].tolist() if "shown_frame_numbers" in store.names else (),
         series=[str(name) for name in facts["series"]],
         pixel_nm=float(facts["pixel_nm"]),
         max_shift_px=None if limit is None else float(limit),
@@ -182,28 +195,3 @@ def _alignment(store: Store | None) -> Alignment | None:
         invalid=facts.get("invalid") or {},
         n_pixels=facts.get("n_pixels") or {},
     )
-
-
-def _element_sinogram(store: Store, particle: np.ndarray[Any, Any]) -> Sinogram:
-    """Return the detector row of the first element where the particle is widest."""
-    row = int(np.argmax(particle.sum(axis=(1, 2))))
-    name = str(store.attributes["elements"][0])
-    return Sinogram(
-        _row(store, "areal", row),
-        store["tilt_deg"],
-        float(store.attributes["pixel_nm"]),
-        f"{name}, areal density (µm)",
-    )
-
-
-def _signal_sinogram(store: Store) -> Sinogram:
-    row = store.array("value").shape[2] // 2
-    quantity = _text(store.attributes.get("quantity", "signal"))
-    pixel_nm = float(store.attributes["pixel_nm"])
-    return Sinogram(_row(store, "value", row), store["tilt_deg"], pixel_nm, quantity)
-
-
-def _row(store: Store, name: str, row: int) -> FloatArray:
-    """Return one detector row at all tilts of the first series or element, without loading the others."""
-    image: FloatArray = np.asarray(store.array(name)[0, :, row, :], dtype=np.float32)
-    return image

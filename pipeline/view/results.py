@@ -15,7 +15,12 @@ class Alignment:
     ----------
     tilt_deg : (n_tilt,) tilt angles
     dy_px, dx_px : (n_series, n_tilt) shifts in pixels of the common grid
-    residual : (n_tilt,) rms difference to the re-projection over the frame's standard deviation, or None
+    residual, residual_as_recorded : (n_tilt,) rms difference to the re-projection over the frame's standard deviation, after
+        and before the alignment, or None
+    frames : (n_tilt,) number of each frame in the order of acquisition
+    rows : (2, n_tilt, n_x) one detector row at all tilts, as recorded and aligned, or None
+    slices : (2, n, n) the slice that each of these rows gives, or None
+    shown, shown_numbers : frames that are left out or look bad, and their numbers
     series : names
     pixel_nm : common pixel size
     max_shift_px : largest shift that was searched, or None
@@ -31,27 +36,15 @@ class Alignment:
     series: Sequence[str]
     pixel_nm: float
     max_shift_px: float | None = None
+    residual_as_recorded: Float64Array | None = None
+    frames: Sequence[int] = ()
+    rows: FloatArray | None = None
+    slices: FloatArray | None = None
+    shown: FloatArray | None = None
+    shown_numbers: Sequence[int] = ()
     quality: Mapping[str, Any] = field(default_factory=dict)
     invalid: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
     n_pixels: Mapping[str, int] = field(default_factory=dict)
-
-
-@dataclass(frozen=True)
-class Sinogram:
-    """One detector row at all tilts.
-
-    Attributes
-    ----------
-    image : (n_tilt, n_x) array, NaN where there is no data
-    tilt_deg : (n_tilt,) tilt angles
-    pixel_nm : pixel size
-    label : quantity and unit
-    """
-
-    image: FloatArray
-    tilt_deg: Float64Array
-    pixel_nm: float
-    label: str
 
 
 @dataclass(frozen=True)
@@ -68,6 +61,7 @@ class Composition:
     particle : bool array of the same shape
     sigma, null : standard deviation of the deviation; deviation of one null run
     phases, confident : label arrays of the same shape
+    stripe_effect : relative change of the mean TM/O by the removal of stripes
     phases_json, shells, domains : contents of ``phases.json``, ``composition_shells.csv``, ``domains.csv``
     """
 
@@ -87,8 +81,8 @@ class Composition:
     phases_json: Mapping[str, Any] | None = None
     shells: Mapping[str, Sequence[Any]] | None = None
     domains: Mapping[str, Sequence[Any]] | None = None
+    stripe_effect: float = 0.0
     alignment: Alignment | None = None
-    sinogram: Sinogram | None = None
 
 
 @dataclass(frozen=True)
@@ -128,4 +122,3 @@ class Tomogram:
     unit: str
     algorithm: str
     alignment: Alignment | None = None
-    sinogram: Sinogram | None = None

@@ -190,38 +190,70 @@ def areal_density_maps(
 
 
 @house_style
-def sinogram_figure(sinogram: FloatArray, tilt_deg: Float64Array, *, pixel_nm: float, label: str) -> Figure:
-    """Show one detector row at all tilts; a well aligned particle makes smooth curves.
+def before_and_after(
+    rows: FloatArray, slices: FloatArray, tilt_deg: Float64Array, *, pixel_nm: float
+) -> Figure:
+    """Show one detector row at all tilts and its slice, as recorded (above) and aligned (below), in common grey levels.
 
     Parameters
     ----------
-    sinogram : (n_tilt, n_x) array, sorted by tilt; NaN is shown in grey
+    rows : (2, n_tilt, n_x) array, sorted by tilt; NaN is shown in grey
+    slices : (2, n, n) array
     tilt_deg : (n_tilt,) tilt angles
     pixel_nm : pixel size
-    label : quantity and unit
     """
-    figure = new_figure(WIDTH_IN / 2, 3.4)
-    axes = figure.add_subplot()
-    n_x = sinogram.shape[1]
-    edges = _edges(tilt_deg)
-    columns = (np.arange(n_x + 1) - n_x / 2) * pixel_nm / 1000
-    low, high = robust_range(sinogram)
-    shown = axes.pcolormesh(
-        columns,
-        edges,
-        np.ma.masked_invalid(sinogram),
-        cmap=color_map(SEQUENTIAL),
-        vmin=min(0.0, low),
-        vmax=high,
-        rasterized=True,
-    )
-    axes.set_facecolor(color_map(SEQUENTIAL).get_bad())
-    axes.set_xlabel("s, distance from the tilt axis (µm)")
-    axes.set_ylabel("tilt (°)")
-    axes.set_ylim(edges[-1], edges[0])
-    bar = figure.colorbar(shown, ax=axes, pad=0.02, extend="both")
-    bar.set_label(label)
-    bar.outline.set_visible(False)
+    figure = new_figure(WIDTH_IN, 6.2)
+    panels = figure.subplots(2, 2, width_ratios=(1.3, 1))
+    edges, half = _edges(tilt_deg), rows.shape[2] * pixel_nm / 2000
+    columns = np.linspace(-half, half, rows.shape[2] + 1)
+    for (left, right), row, image, state in zip(
+        panels, rows, slices, ("as recorded", "aligned"), strict=True
+    ):
+        low, high = robust_range(rows[1])
+        left.pcolormesh(
+            columns,
+            edges,
+            np.ma.masked_invalid(row),
+            cmap=color_map(SEQUENTIAL),
+            vmin=min(0.0, low),
+            vmax=high,
+            rasterized=True,
+        )
+        left.set_facecolor(color_map(SEQUENTIAL).get_bad())
+        left.set_xlabel("s, distance from the tilt axis (µm)")
+        left.set_ylabel("tilt (°)")
+        left.set_ylim(edges[-1], edges[0])
+        left.set_title(f"sinogram, {state}")
+        low, high = robust_range(slices[1])
+        _show(
+            right,
+            Cut(image, "x", "y", f"slice, {state}"),
+            pixel_nm=pixel_nm,
+            cmap=color_map(GREYS),
+            vmin=low,
+            vmax=high,
+        )
+    return figure
+
+
+@house_style
+def thumbnails(frames: FloatArray, titles: Sequence[str]) -> Figure:
+    """Show frames side by side, four in a row, in common grey levels.
+
+    Parameters
+    ----------
+    frames : (n, n_y, n_x) array
+    titles : n titles
+    """
+    n_rows = -(-len(frames) // 4)
+    figure = new_figure(WIDTH_IN, 2.4 * n_rows)
+    panels = np.atleast_1d(figure.subplots(n_rows, 4)).ravel()
+    low, high = robust_range(frames)
+    for axes in panels:
+        axes.axis("off")
+    for axes, frame, title in zip(panels, frames, titles, strict=False):
+        axes.imshow(frame, cmap=color_map(GREYS), vmin=low, vmax=high)
+        axes.set_title(title)
     return figure
 
 

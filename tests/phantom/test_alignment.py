@@ -5,9 +5,10 @@ import pytest
 
 from pipeline.align.axis import find_axis
 from pipeline.align.energies import register_energies
+from pipeline.align.matching import match_projections
 from pipeline.align.register import coarse_shifts, fill_invalid
 from pipeline.align.resample import resample
-from pipeline.align.tilts import background_free, centre_of_mass_shifts, match_projections, vertical_shifts
+from pipeline.align.starts import background_free, centre_of_mass_shifts, vertical_shifts
 
 N_Y, N_X = 48, 64
 TILTS = np.arange(-64.0, 65.0, 4.0)
@@ -47,7 +48,8 @@ def test_registration_finds_a_subpixel_shift_between_different_contrasts(rng: np
     reference = projections(tilts, np.zeros(n), np.zeros(n))
     moved = 0.4 * projections(tilts, shift[:, 0], shift[:, 1]) + 0.1
     noisy = moved + rng.normal(0, 0.01, moved.shape).astype(np.float32)
-    found, residual = register_energies(noisy, reference, max_shift_px=15, sigma_px=1.0)
+    registered = register_energies(noisy, reference, max_shift_px=15, sigma_px=1.0)
+    found, residual = registered.shifts, registered.residual
     # Cramér–Rao: noise over contrast (0.01 / 0.4) / sqrt(Σ gradient²) with Σ gradient² ≈ 6 px⁻²: 0.010 px.
     assert np.sqrt(np.mean((found - shift) ** 2)) < 0.03
     assert residual.max() < 0.2
@@ -58,7 +60,7 @@ def test_registration_ignores_a_fixed_pattern_that_does_not_move(rng: np.random.
     pattern = rng.normal(0, 0.03, (1, N_Y, N_X)).astype(np.float32)
     reference = projections(np.zeros(1), np.zeros(1), np.zeros(1)) + pattern
     moved = projections(np.zeros(1), shift[:, 0], shift[:, 1]) + pattern
-    found, _ = register_energies(moved, reference, max_shift_px=20, sigma_px=1.5)
+    found = register_energies(moved, reference, max_shift_px=20, sigma_px=1.5).shifts
     np.testing.assert_allclose(found, shift, atol=0.1)
 
 
@@ -79,7 +81,7 @@ def test_tilt_series_with_jitter_is_aligned(rng: np.random.Generator) -> None:
     start[:, 0] = vertical_shifts(clean, max_shift_px=10, rounds=4)
     start[:, 1] = centre_of_mass_shifts(clean, TILTS)
     result = match_projections(
-        clean, TILTS, start, rounds=6, sirt_iterations=15, max_shift_px=12, sigma_px=1.0, vertical=True
+        clean, TILTS, start, rounds=6, sirt_iterations=15, max_shift_px=12, sigma_px=1.0
     )
     truth = np.stack([dy, dx + offset], axis=1)
     error = unobservable_removed(result.shifts - truth, TILTS)

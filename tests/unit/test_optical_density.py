@@ -46,7 +46,7 @@ def test_value_and_variance_by_hand() -> None:
     # 1/500 (counts) + 100/500² (dark under the signal) + 1/1000 (one flat of 1000 counts)
     np.testing.assert_allclose(result.variance, 1 / 500 + 100 / 500**2 + 1 / 1000, rtol=1e-5)
     assert result.value.dtype == np.float32
-    assert result.invalid == {"hot_or_dead": 0, "saturated": 0, "opaque": 0, "not_finite": 0}
+    assert result.invalid == {"hot_or_dead": 0, "zinger": 0, "saturated": 0, "opaque": 0, "not_finite": 0}
 
 
 def test_variance_is_that_of_repeated_measurements(rng: np.random.Generator) -> None:
@@ -66,7 +66,7 @@ def test_every_reason_is_marked_and_counted(rng: np.random.Generator) -> None:
     frames[0, 9, 9] = np.nan
     frames[0, 12:17, 12:17] = 100 + 2  # opaque: at the dark level
     result = optical_density(series(frames), **SETTINGS)
-    assert result.invalid == {"hot_or_dead": 1, "saturated": 1, "opaque": 25, "not_finite": 1}
+    assert result.invalid == {"hot_or_dead": 1, "zinger": 0, "saturated": 1, "opaque": 25, "not_finite": 1}
     bad = ~np.isfinite(result.value[0])
     assert bad.sum() == 28
     assert np.isinf(result.variance[0][bad]).all()

@@ -3,7 +3,7 @@
 
 use rule align as align_areal_density with:
     input:
-        unpack(normalized("areal_density")),
+        unpack(align_inputs("areal_density")),
     output:
         store=directory(f"{STAGES}/areal_density/align.zarr"),
         table=f"{STAGES}/areal_density/alignment.csv",

@@ -88,6 +88,16 @@ def normalized(branch):
     return inputs
 
 
+def align_inputs(branch):
+    """Return a function that gives the normalized stores and, where shifts are given, their table."""
+
+    def inputs(wildcards):
+        shifts = branch_config(PROJECT, wildcards.sample, branch).align.shifts
+        return normalized(branch)(wildcards) | ({} if shifts is None else {"shifts": shifts})
+
+    return inputs
+
+
 def keyed(wildcards, input):
     """Return named inputs as the command takes them, key=path"""
     return " ".join(shlex.quote(f"{key}={path}") for key, path in input.items())

@@ -3,7 +3,7 @@
 
 rule align:
     input:
-        unpack(normalized("composition")),
+        unpack(align_inputs("composition")),
     output:
         store=directory(f"{STAGES}/composition/align.zarr"),
         table=f"{RESULTS}{{sample}}/alignment.csv",

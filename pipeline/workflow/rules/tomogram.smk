@@ -3,7 +3,7 @@
 
 use rule align as align_tomogram with:
     input:
-        unpack(normalized("tomogram")),
+        unpack(align_inputs("tomogram")),
     output:
         store=directory(f"{STAGES}/tomogram/align.zarr"),
         table=f"{STAGES}/tomogram/alignment.csv",

@@ -1,0 +1,340 @@
+"""Alignment of all series of a particle: energies with each other, tilts with each other, one solution for every raw frame."""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from pipeline.align.axis import find_axis
+from pipeline.align.axis_tilt import axis_tilt
+from pipeline.align.energies import EnergyRegistration, mirrored_tilts, register_energies
+from pipeline.align.frames import cut_frames
+from pipeline.align.matching import TiltAlignment, match_projections, misfit_of
+from pipeline.align.register import fill_invalid
+from pipeline.align.resample import resample, turned, turned_shifts
+from pipeline.align.starts import background_free, centre_of_mass_shifts, vertical_shifts, walked_shifts
+from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray
+from pipeline.errors import InputError
+
+ENERGY_SMOOTHING_PX, TILT_SMOOTHING_PX = 1.5, 1.0
+"""Gaussian smoothing before frames are compared: wide enough to calm noise, narrow against the particle's edge."""
+SIRT_ITERATIONS = 20
+UNRELATED = 0.85
+"""Median residual of a registration from which two energies do not show the same object; 1 is no relation at all."""
+WORSE = 1.02
+"""An alignment whose misfit exceeds that of the frames as recorded by this factor has failed."""
+LEAN_SIGMA, MIN_LEAN_DEG = 3.0, 0.02
+"""A lean of the tilt axis is corrected when it exceeds so many standard errors and so many degrees."""
+MANY_CUT = 0.2
+"""The lean needs a particle within the field: it is not estimated when more than this share of the frames is cut."""
+
+Progress = Callable[[str], Callable[[int, int], None]]
+
+
+@dataclass(frozen=True)
+class AlignOptions:
+    """What may move, and how far; see the settings of the same names."""
+
+    tilts: bool
+    energies: bool
+    max_shift_px: float
+    iterations: int
+    axis_column: float | None
+    axis_tilt_deg: float | None
+    estimate_magnification: bool
+
+
+@dataclass(frozen=True)
+class Solution:
+    """Where the content of every raw frame sits.
+
+    The output pixel p, from the middle of the frame, is read at ``R(axis_tilt) p · magnification + (dy, dx)`` of the raw
+    frame, also from its middle.
+
+    Attributes
+    ----------
+    dy_px, dx_px : (n_series, n_tilt) float64, raw pixels
+    magnification : (n_series,) raw pixels per output pixel
+    axis_tilt_deg : lean of the tilt axis in the detector plane, towards +x for increasing row
+    """
+
+    dy_px: Float64Array
+    dx_px: Float64Array
+    magnification: Float64Array
+    axis_tilt_deg: float
+
+
+@dataclass(frozen=True)
+class TiltSolution:
+    """How the tilts of a series sit, and what the alignment says of itself.
+
+    Attributes
+    ----------
+    alignment : shifts, in frames turned back by ``applied_axis_tilt_deg``
+    applied_axis_tilt_deg : lean of the tilt axis that is corrected
+    axis_tilt_deg, axis_tilt_error_deg : its estimate, corrected or not, and standard error; NaN where it was not estimated
+    misfit_before, misfit_after : (n_tilt,) residual of the frames as recorded (about the best axis) and aligned, each against
+        a fresh reconstruction; NaN for a single tilt
+    start : name of the first guess that was refined
+    starts : median misfit of every first guess
+    """
+
+    alignment: TiltAlignment
+    applied_axis_tilt_deg: float
+    axis_tilt_deg: float
+    axis_tilt_error_deg: float
+    misfit_before: Float64Array
+    misfit_after: Float64Array
+    start: str
+    starts: dict[str, float]
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Everything that :func:`align_series` finds.
+
+    Attributes
+    ----------
+    solution : where the content of every raw frame sits
+    reference : index of the series that the others were registered to
+    energies : registration of each series; None for the reference or where nothing was registered
+    tilts : the alignment between the tilts
+    driver : (n_tilt, n_y, n_x) float32, mean of all series on the reference series, not yet moved between the tilts
+    """
+
+    solution: Solution
+    reference: int
+    energies: Sequence[EnergyRegistration | None]
+    tilts: TiltSolution
+    driver: FloatArray
+
+
+def align_series(
+    names: Sequence[str],
+    values: Sequence[FloatArray],
+    noise: Sequence[float],
+    tilt_deg: Float64Array,
+    acquisition_order: IntArray,
+    magnification: Float64Array,
+    options: AlignOptions,
+    progress: Progress,
+) -> Alignment:
+    """Find where the content of every raw frame sits.
+
+    Parameters
+    ----------
+    names : of the series
+    values : per series (n_tilt, n_y, n_x) float32, air at 0, NaN where invalid
+    noise : per series the median standard deviation of a pixel
+    tilt_deg : (n_tilt,) ascending, the same for all; one angle means that only the energies are registered
+    acquisition_order : (n_tilt,) when each frame was recorded
+    magnification : (n_series,) recorded raw pixels per output pixel
+    progress : gives a reporter for a named task
+    """
+    signal_to_noise = np.array([np.nanstd(v) / s for v, s in zip(values, noise, strict=True)])
+    reference = int(signal_to_noise.argmax())
+    looks = [look(v, m) for v, m in zip(values, magnification, strict=True)]
+    registrations: list[EnergyRegistration | None] = [None] * len(looks)
+    magnification = magnification.copy()
+    report = progress("register energies")
+    for e, frames in enumerate(looks):
+        if options.energies and e != reference:
+            registered = _register(frames, looks[reference], tilt_deg, options, names[e], names[reference])
+            if options.estimate_magnification and abs(registered.magnification - 1) > 1e-5:
+                magnification[e] *= registered.magnification
+                looks[e] = look(values[e], magnification[e])
+                registered = _register(
+                    looks[e], looks[reference], tilt_deg, options, names[e], names[reference]
+                )
+            registrations[e] = registered
+        report(e + 1, len(looks))
+    energy_shifts = np.stack([np.zeros((tilt_deg.size, 2)) if r is None else r.shifts for r in registrations])
+    driver = mean_of_series(looks, energy_shifts, signal_to_noise)
+    tilts = align_tilts(driver, tilt_deg, acquisition_order, options, progress)
+    solution = compose(energy_shifts, tilts.alignment.shifts, tilts.applied_axis_tilt_deg, magnification)
+    return Alignment(solution, reference, registrations, tilts, driver)
+
+
+def align_tilts(
+    driver: FloatArray,
+    tilt_deg: Float64Array,
+    acquisition_order: IntArray,
+    options: AlignOptions,
+    progress: Progress,
+) -> TiltSolution:
+    """Shifts between the tilts, the axis and its lean, with the misfit before and after.
+
+    Parameters
+    ----------
+    driver : (n_tilt, n_y, n_x) float32, NaN where invalid; the other parameters as in :func:`align_series`
+    """
+    n_tilt = tilt_deg.size
+    if n_tilt == 1:
+        unknown = np.full(1, np.nan)
+        return TiltSolution(
+            TiltAlignment.still(np.zeros((1, 2))), 0.0, np.nan, np.nan, unknown, unknown, "", {}
+        )
+    clean = background_free(driver)
+    offset = None if options.axis_column is None else options.axis_column - (driver.shape[2] - 1) / 2
+    if options.tilts:
+        guesses = _first_guesses(clean, tilt_deg, acquisition_order, options.max_shift_px, offset)
+    else:
+        offset = _axis_offset(clean, tilt_deg, options, progress) if offset is None else offset
+        guesses = {"as recorded": np.stack([np.zeros(n_tilt), np.full(n_tilt, offset)], axis=1)}
+    tried = {
+        name: misfit_of(clean, tilt_deg, shifts, sigma_px=TILT_SMOOTHING_PX)[0]
+        for name, shifts in guesses.items()
+    }
+    starts = {name: float(np.nanmedian(residual)) for name, residual in tried.items()}
+    best = min(starts, key=lambda name: (name == "as recorded" and options.tilts, starts[name]))
+    lean, estimate, error = _lean(clean, tilt_deg, guesses[best], options)
+    start = turned_shifts(guesses[best], -lean)
+    frames = _turned_with_gaps(clean, np.isfinite(driver), lean)
+    if options.tilts and options.iterations:
+        found = match_projections(
+            frames,
+            tilt_deg,
+            start,
+            rounds=options.iterations,
+            sirt_iterations=SIRT_ITERATIONS,
+            max_shift_px=options.max_shift_px,
+            sigma_px=TILT_SMOOTHING_PX,
+            on_iteration=progress("match projections"),
+        )
+    else:
+        found = TiltAlignment.still(start)
+    after, innovation = misfit_of(frames, tilt_deg, found.shifts, sigma_px=TILT_SMOOTHING_PX)
+    if not np.isfinite(found.innovation).any():
+        found = replace(found, innovation=innovation)
+    return TiltSolution(found, lean, estimate, error, tried["as recorded"], after, best, starts)
+
+
+def require_better(before: Float64Array, after: Float64Array, name: str) -> None:
+    """Raise where the aligned frames agree less with one volume than the frames as recorded do."""
+    was, is_ = float(np.nanmedian(before)), float(np.nanmedian(after))
+    if is_ > WORSE * was:
+        raise InputError(
+            f"{name}: alignment",
+            expected="frames that agree better with one volume than as recorded",
+            got=f"a misfit of {100 * is_:.1f} % of the contrast, {100 * was:.1f} % without alignment",
+            fix="set align.tilts: false, exclude bad frames (align.exclude_frames), or give shifts (align.shifts)",
+        )
+
+
+def compose(
+    energy_shifts: Float64Array, tilt_shifts: Float64Array, axis_tilt_deg: float, magnification: Float64Array
+) -> Solution:
+    """Compose shifts between energies (n_series, n_tilt, 2), then between tilts (n_tilt, 2), with the lean and magnification."""
+    shifts = (energy_shifts + turned_shifts(tilt_shifts, axis_tilt_deg)) * magnification[:, None, None]
+    return Solution(shifts[..., 0], shifts[..., 1], magnification, axis_tilt_deg)
+
+
+def look(value: FloatArray, magnification: float) -> FloatArray:
+    """Bring frames to the common pixel size without shifts, to look at; the raw pixels themselves are resampled only once."""
+    if abs(magnification - 1) < 1e-6:
+        return value
+    still = np.zeros(len(value))
+    return resample(
+        value,
+        np.zeros_like(value),
+        dy_px=still,
+        dx_px=still,
+        magnification=float(magnification),
+        rotation_deg=0.0,
+        shape=value.shape[1:],
+    )[0]
+
+
+def mean_of_series(looks: Sequence[FloatArray], shifts: Float64Array, weights: Float64Array) -> FloatArray:
+    """Mean of all series, each moved onto the reference series, weighed by its signal to noise."""
+    total = np.zeros(looks[0].shape, np.float32)
+    for frames, shift, weight in zip(looks, shifts, weights, strict=True):
+        filled = fill_invalid(frames)
+        moved = turned(filled, 0.0, shift) if np.any(shift) else filled
+        total += np.float32(weight / weights.sum()) * moved
+    return total
+
+
+def _register(
+    frames: FloatArray,
+    reference: FloatArray,
+    tilt_deg: Float64Array,
+    options: AlignOptions,
+    name: str,
+    other: str,
+) -> EnergyRegistration:
+    """Register one energy; raise where it shows another object or was recorded at other angles."""
+    window = {"max_shift_px": options.max_shift_px, "sigma_px": ENERGY_SMOOTHING_PX}
+    registered = register_energies(frames, reference, **window)
+    middle = float(np.nanmedian(registered.residual))
+    if mirrored_tilts(frames, reference, tilt_deg, registered.residual, **window):
+        raise InputError(
+            name,
+            expected=f"tilt angles of the same sign as {other}",
+            got="frames that fit the opposite tilts much better than their own",
+            fix="reverse the sign of the angles of one of the two",
+        )
+    if not middle < UNRELATED:
+        raise InputError(
+            name,
+            expected=f"the same particle as {other}",
+            got=f"frames that differ from it by {100 * middle:.0f} % of their contrast after registration, at the median",
+            fix="check that both files are of one particle and that it is in the field of view",
+        )
+    return registered
+
+
+def _first_guesses(
+    clean: FloatArray,
+    tilt_deg: Float64Array,
+    acquisition_order: IntArray,
+    max_shift_px: float,
+    axis_offset: float | None,
+) -> dict[str, Float64Array]:
+    """Shifts as recorded, from the centre of mass, and from neighbour to neighbour."""
+    mass = np.zeros((tilt_deg.size, 2))
+    mass[:, 0] = vertical_shifts(clean, max_shift_px=max_shift_px, rounds=4)
+    mass[:, 1] = centre_of_mass_shifts(turned(clean, 0.0, mass), tilt_deg)
+    walked = walked_shifts(clean, tilt_deg, acquisition_order, max_shift_px=max_shift_px)
+    recorded = np.zeros_like(mass)
+    recorded[:, 1] = np.median(mass[:, 1]) if axis_offset is None else axis_offset
+    if axis_offset is not None:
+        for guess in (mass, walked):
+            guess[:, 1] += axis_offset - np.median(guess[:, 1])
+    return {"as recorded": recorded, "centre of mass": mass, "neighbour to neighbour": walked}
+
+
+def _axis_offset(
+    clean: FloatArray, tilt_deg: Float64Array, options: AlignOptions, progress: Progress
+) -> float:
+    """Column of the tilt axis less the middle column, for frames that do not move."""
+    column, _, _ = find_axis(
+        clean,
+        tilt_deg,
+        max_shift_px=options.max_shift_px,
+        iterations=12,
+        on_iteration=progress("find the tilt axis"),
+    )
+    return column - (clean.shape[2] - 1) / 2
+
+
+def _lean(
+    clean: FloatArray, tilt_deg: Float64Array, shifts: Float64Array, options: AlignOptions
+) -> tuple[float, float, float]:
+    """Lean of the tilt axis to correct, and the estimate behind it with its standard error; degrees."""
+    if options.axis_tilt_deg is not None:
+        return options.axis_tilt_deg, np.nan, np.nan
+    if cut_frames(clean).mean() > MANY_CUT or tilt_deg.size < 10:
+        return 0.0, np.nan, np.nan
+    estimate, error = axis_tilt(clean, tilt_deg, shifts, np.ones(tilt_deg.size))
+    certain = abs(estimate) > max(LEAN_SIGMA * error, MIN_LEAN_DEG)
+    return (estimate if certain else 0.0), estimate, error
+
+
+def _turned_with_gaps(clean: FloatArray, valid: BoolArray, axis_tilt_deg: float) -> FloatArray:
+    """Turn frames back by the lean of the axis, with NaN where they are not valid."""
+    if axis_tilt_deg == 0:
+        return np.where(valid, clean, np.nan).astype(np.float32)
+    still = np.zeros((len(clean), 2))
+    seen = turned(valid.astype(np.float32), axis_tilt_deg, still) > 0.99
+    return np.where(seen, turned(clean, axis_tilt_deg, still), np.nan).astype(np.float32)

@@ -1,0 +1,117 @@
+"""Resolution by Fourier shell correlation of two independent half volumes, in all directions and along one."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.fft
+
+from pipeline.arrays import Float64Array, FloatArray
+from pipeline.errors import ShapeError
+
+
+@dataclass(frozen=True)
+class ShellCorrelation:
+    """Fourier shell correlation of two volumes.
+
+    Attributes
+    ----------
+    frequency_per_nm : (n,) float64, centre of each shell
+    correlation : (n,) float64, -1 to 1; NaN for a shell without samples
+    half_bit : (n,) float64, correlation that carries half a bit of information per sample in each shell
+    resolution_nm : full period at which the correlation first falls below the half-bit curve; twice the voxel where it never
+        does, infinite where it is below from the first shell on
+    """
+
+    frequency_per_nm: Float64Array
+    correlation: Float64Array
+    half_bit: Float64Array
+    resolution_nm: float
+
+
+def fourier_shell_correlation(
+    first: FloatArray,
+    second: FloatArray,
+    *,
+    voxel_nm: float,
+    direction: tuple[float, float, float] | None = None,
+    half_angle_deg: float = 25.0,
+) -> ShellCorrelation:
+    """Correlate two half volumes shell by shell in Fourier space.
+
+    Parameters
+    ----------
+    first, second : (n_z, n_y, n_x) float32, made from independent halves of the data; 0 far from the object
+    voxel_nm : voxel size
+    direction : (z, y, x); only samples within ``half_angle_deg`` of this axis count; None for all
+    half_angle_deg : opening of the cone
+
+    References
+    ----------
+    van Heel and Schatz, J. Struct. Biol. 151, 250 (2005), eq. 17 for the half-bit curve; the number of independent samples is
+    taken as that of the object's own extent, half of the volume in each direction.
+    """
+    if first.shape != second.shape:
+        raise ShapeError(
+            "half volumes", expected="one shape", got=f"{first.shape} and {second.shape}", fix="crop them alike"
+        )
+    window = _window(first.shape)
+    a, b = (scipy.fft.rfftn(v * window, workers=-1) for v in (first, second))
+    f = np.meshgrid(
+        scipy.fft.fftfreq(first.shape[0]),
+        scipy.fft.fftfreq(first.shape[1]),
+        scipy.fft.rfftfreq(first.shape[2]),
+        indexing="ij",
+        sparse=True,
+    )
+    radius = np.sqrt(f[0] ** 2 + f[1] ** 2 + f[2] ** 2)
+    n_shell = min(first.shape) // 2
+    shell = np.rint(radius * 2 * n_shell).astype(int)
+    use = (shell >= 1) & (shell <= n_shell)
+    if direction is not None:
+        axis = np.asarray(direction, float) / np.linalg.norm(direction)
+        along = np.abs(f[0] * axis[0] + f[1] * axis[1] + f[2] * axis[2])
+        use &= along >= np.cos(np.deg2rad(half_angle_deg)) * radius
+    # The half plane x > 0 of a real transform stands for both halves.
+    twice = np.where(np.arange(a.shape[2]) > 0, 2.0, 1.0)[None, None, :] * np.ones(a.shape)
+    index, weight = shell[use], twice[use]
+
+    def over_shells(values: Float64Array) -> Float64Array:
+        return np.bincount(index, weights=weight * values, minlength=n_shell + 1)[1:]
+
+    cross = over_shells((a[use] * b[use].conj()).real)
+    power = over_shells(np.abs(a[use]) ** 2) * over_shells(np.abs(b[use]) ** 2)
+    count = over_shells(np.ones(index.size))
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = np.where(power > 0, cross / np.sqrt(power), np.nan)
+    frequency = np.arange(1, n_shell + 1) / (2 * n_shell * voxel_nm)
+    half_bit = _half_bit(count / 16)
+    return ShellCorrelation(frequency, correlation, half_bit, _crossing(frequency, correlation - half_bit, voxel_nm))
+
+
+def _half_bit(n_independent: Float64Array) -> Float64Array:
+    root = np.sqrt(np.maximum(n_independent, 1.0))
+    return (0.2071 + 1.9102 / root) / (1.2071 + 0.9102 / root)
+
+
+def _crossing(frequency: Float64Array, margin: Float64Array, voxel_nm: float) -> float:
+    """Period at which the margin first turns negative, between two shells by interpolation."""
+    known = np.flatnonzero(np.isfinite(margin))
+    below = [k for k in known if margin[k] < 0]
+    if not below:
+        return 2 * voxel_nm
+    k = below[0]
+    if k == known[0]:
+        return float("inf")
+    share = margin[k - 1] / (margin[k - 1] - margin[k])
+    return float(1 / (frequency[k - 1] + share * (frequency[k] - frequency[k - 1])))
+
+
+def _window(shape: tuple[int, ...]) -> FloatArray:
+    """Taper that falls to 0 over an eighth of the volume at every face, so that the faces do not correlate."""
+    window = np.ones(shape, np.float32)
+    for axis, n in enumerate(shape):
+        edge = max(2, n // 8)
+        ramp = np.minimum(np.arange(n), np.arange(n)[::-1]) / edge
+        taper = np.sin(np.pi / 2 * np.minimum(ramp, 1)) ** 2
+        window *= taper.astype(np.float32).reshape([-1 if k == axis else 1 for k in range(len(shape))])
+    return window

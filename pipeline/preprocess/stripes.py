@@ -1,0 +1,71 @@
+"""Removal of stripes from sinograms (rings in slices) with the methods of the package Algotom; off unless asked for.
+
+Any stripe filter also changes what is not a stripe, and ratios of elements with it. So the change is measured and kept.
+"""
+
+from typing import Literal, get_args
+
+import numpy as np
+
+from pipeline.arrays import FloatArray
+from pipeline.errors import ConfigError, MissingPackageError
+
+StripeMethod = Literal["sorting", "filtering", "fitting", "all"]
+
+
+def without_stripes(value: FloatArray, *, method: StripeMethod) -> tuple[FloatArray, float]:
+    """Remove stripes from every sinogram.
+
+    Parameters
+    ----------
+    value : (n_tilt, n_y, n_x) float32 by ascending tilt, NaN where invalid; these pixels stay so
+    method : the method of Vo et al.: "sorting" (their algorithm 3), "filtering" (2), "fitting" (1), or "all" of them
+
+    Returns
+    -------
+    value : without stripes
+    change : relative change of the total of the series
+
+    References
+    ----------
+    Vo, Atwood, Drakopoulos, Opt. Express 26, 28396 (2018); Vo et al., Opt. Express 29, 17849 (2021) for the package.
+    """
+    if method not in get_args(StripeMethod):
+        raise ConfigError(
+            "stripe_removal",
+            expected=", ".join(get_args(StripeMethod)),
+            got=method,
+            fix="choose one of these",
+        )
+    try:
+        from algotom.prep import removal
+    except ImportError as error:
+        raise MissingPackageError(
+            "stripe_removal",
+            expected="the package algotom",
+            got="not installed",
+            fix="install it with `pip install algotom`, or set normalize.stripe_removal: none",
+        ) from error
+    remove = {
+        "sorting": removal.remove_stripe_based_sorting,
+        "filtering": removal.remove_stripe_based_filtering,
+        "fitting": removal.remove_stripe_based_fitting,
+        "all": removal.remove_all_stripe,
+    }[method]
+    cleaned = np.empty_like(value)
+    for row in range(value.shape[1]):
+        sinogram = value[:, row]
+        valid = np.isfinite(sinogram)
+        cleaned[:, row] = np.where(valid, remove(_filled(sinogram)), np.nan)
+    before, after = np.nansum(value, dtype=np.float64), np.nansum(cleaned, dtype=np.float64)
+    return cleaned, float((after - before) / before) if before else 0.0
+
+
+def _filled(sinogram: FloatArray) -> FloatArray:
+    """Bridge invalid pixels along the tilt, for the filter only."""
+    filled = sinogram.copy()
+    tilts = np.arange(len(sinogram))
+    for column in np.flatnonzero(~np.isfinite(sinogram).all(axis=0)):
+        valid = np.isfinite(sinogram[:, column])
+        filled[:, column] = np.interp(tilts, tilts[valid], sinogram[valid, column]) if valid.any() else 0.0
+    return filled
