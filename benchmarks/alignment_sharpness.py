@@ -39,7 +39,9 @@ def halves(frames: FloatArray, tilt_deg: Float64Array) -> list[FloatArray]:
 
 def main() -> None:
     """Print one row per alignment."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("config", type=Path)
     parser.add_argument("--sample", default=None)
     options = parser.parse_args()
@@ -55,10 +57,17 @@ def main() -> None:
         value = signal(series).value
     elif quantity == "counts":
         value = optical_density(
-            series, flat_field="mean", air_rescale=True, opaque_transmission=0.005, hot_pixel_sigma=8, saturation_counts=np.inf
+            series,
+            flat_field="mean",
+            air_rescale=True,
+            opaque_transmission=0.005,
+            hot_pixel_sigma=8,
+            saturation_counts=np.inf,
         ).value
     else:
-        value = density_of_transmission(series, is_transmission=quantity == "transmission", opaque_transmission=0.005).value
+        value = density_of_transmission(
+            series, is_transmission=quantity == "transmission", opaque_transmission=0.005
+        ).value
     order = np.argsort(series.tilt_deg, kind="stable")
     tilt_deg, frames = series.tilt_deg[order], background_free(value[order])
     choices = AlignOptions(True, False, branch.align.max_shift_px, branch.align.iterations, None, None, False)
@@ -68,8 +77,12 @@ def main() -> None:
     mass[:, 1] = centre_of_mass_shifts(turned(frames, 0.0, mass), tilt_deg)
     recorded = np.zeros_like(mass)
     recorded[:, 1] = np.median(mass[:, 1])
-    print(f"{name}: {frames.shape}, lean {found.axis_tilt_deg:.3f} ± {found.axis_tilt_error_deg:.3f}°, start {found.start}\n")
-    print("| alignment | half-bit resolution (px) | mean FSC below half Nyquist | misfit, median |\n|---|---|---|---|")
+    print(
+        f"{name}: {frames.shape}, lean {found.axis_tilt_deg:.3f} ± {found.axis_tilt_error_deg:.3f}°, start {found.start}\n"
+    )
+    print(
+        "| alignment | half-bit resolution (px) | mean FSC below half Nyquist | misfit, median |\n|---|---|---|---|"
+    )
     for label, lean, shifts in (
         ("as recorded", 0.0, recorded),
         ("centre of mass", 0.0, mass),

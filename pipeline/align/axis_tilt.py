@@ -15,6 +15,7 @@ from pipeline.arrays import Float64Array, FloatArray
 PASSES = 4
 """The conditions are linear in the lean only when it is small: the frames are turned back and fitted again."""
 SWEEPS = 40
+MIN_ROWS = 16
 SMOOTHING_ROWS = 1.5
 
 
@@ -23,8 +24,8 @@ def axis_tilt(
 ) -> tuple[float, float]:
     """Estimate by how much the tilt axis leans in the detector plane.
 
-    The particle must be within the field in every frame. Shifts of single frames are fitted beside the lean, so that rough
-    ones will do.
+    Left and right of it the particle must leave air in every frame. Shifts of single frames are fitted beside the lean, so that
+    rough ones will do.
 
     Parameters
     ----------
@@ -42,18 +43,23 @@ def axis_tilt(
     Helgason, Acta Math. 113, 153 (1965); Ludwig, Commun. Pure Appl. Math. 19, 49 (1966).
     """
     lean, error = 0.0, np.inf
+    n_y, n_x = frames.shape[1:]
+    good = weights > 0
     for _ in range(PASSES):
-        aligned = turned(frames, lean, turned_shifts(shifts, -lean))
-        step, error = _fit(aligned, np.deg2rad(tilt_deg), weights)
+        moved = turned_shifts(shifts, -lean)
+        # Rows that left the field in some frame say nothing; a turn brings in the corners as well.
+        margin = np.abs(moved[good, 0]).max() + abs(np.deg2rad(lean)) * n_x / 2
+        rows = slice(int(np.ceil(margin)), n_y - int(np.ceil(margin)))
+        if rows.stop - rows.start < MIN_ROWS:
+            return 0.0, np.inf
+        step, error = _fit(turned(frames, lean, moved)[good, rows], np.deg2rad(tilt_deg[good]))
         lean += step
     return lean, error
 
 
-def _fit(frames: FloatArray, theta: Float64Array, weights: Float64Array) -> tuple[float, float]:
+def _fit(frames: FloatArray, theta: Float64Array) -> tuple[float, float]:
     """One linear fit of the remaining lean and its standard error, degrees."""
     sums, first, second = _row_moments(frames)
-    good = weights > 0
-    theta, sums, first, second = theta[good], sums[good], first[good], second[good]
     constant = np.ones((theta.size, 1))
     waves = np.stack([np.cos(theta), np.sin(theta)], axis=1)
     mean_sums, mean_first = sums.mean(axis=0), first.mean(axis=0)

@@ -30,7 +30,7 @@ class NormalizeSettings(Settings):
     hot_pixel_sigma: float = setting(
         8.0, "pixels this far from their neighbourhood are marked invalid", unit="sigma", gt=0.0, le=1000.0
     )
-    stripe_removal: Literal["none", "sorting", "filtering", "fitting", "all"] = setting(
+    stripe_removal: Literal["none", "sorting", "filtering", "fitting"] = setting(
         "none",
         "remove stripes from the sinograms (needs the package algotom); it changes ratios: by how much is measured",
     )

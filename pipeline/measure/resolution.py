@@ -8,6 +8,9 @@ import scipy.fft
 from pipeline.arrays import Float64Array, FloatArray
 from pipeline.errors import ShapeError
 
+FEW_SAMPLES = 0.8
+"""Shells whose half-bit value exceeds this are not judged."""
+
 
 @dataclass(frozen=True)
 class ShellCorrelation:
@@ -52,7 +55,10 @@ def fourier_shell_correlation(
     """
     if first.shape != second.shape:
         raise ShapeError(
-            "half volumes", expected="one shape", got=f"{first.shape} and {second.shape}", fix="crop them alike"
+            "half volumes",
+            expected="one shape",
+            got=f"{first.shape} and {second.shape}",
+            fix="crop them alike",
         )
     window = _window(first.shape)
     a, b = (scipy.fft.rfftn(v * window, workers=-1) for v in (first, second))
@@ -85,7 +91,9 @@ def fourier_shell_correlation(
         correlation = np.where(power > 0, cross / np.sqrt(power), np.nan)
     frequency = np.arange(1, n_shell + 1) / (2 * n_shell * voxel_nm)
     half_bit = _half_bit(count / 16)
-    return ShellCorrelation(frequency, correlation, half_bit, _crossing(frequency, correlation - half_bit, voxel_nm))
+    # Where a shell holds only a few independent samples the curve asks for a perfect correlation.
+    judged = np.where(half_bit < FEW_SAMPLES, correlation - half_bit, np.nan)
+    return ShellCorrelation(frequency, correlation, half_bit, _crossing(frequency, judged, voxel_nm))
 
 
 def _half_bit(n_independent: Float64Array) -> Float64Array:

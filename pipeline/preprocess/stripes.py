@@ -10,7 +10,7 @@ import numpy as np
 from pipeline.arrays import FloatArray
 from pipeline.errors import ConfigError, MissingPackageError
 
-StripeMethod = Literal["sorting", "filtering", "fitting", "all"]
+StripeMethod = Literal["sorting", "filtering", "fitting"]
 
 
 def without_stripes(value: FloatArray, *, method: StripeMethod) -> tuple[FloatArray, float]:
@@ -19,7 +19,7 @@ def without_stripes(value: FloatArray, *, method: StripeMethod) -> tuple[FloatAr
     Parameters
     ----------
     value : (n_tilt, n_y, n_x) float32 by ascending tilt, NaN where invalid; these pixels stay so
-    method : the method of Vo et al.: "sorting" (their algorithm 3), "filtering" (2), "fitting" (1), or "all" of them
+    method : the method of Vo et al.: "sorting" (their algorithm 3), "filtering" (2) or "fitting" (1)
 
     Returns
     -------
@@ -50,7 +50,6 @@ def without_stripes(value: FloatArray, *, method: StripeMethod) -> tuple[FloatAr
         "sorting": removal.remove_stripe_based_sorting,
         "filtering": removal.remove_stripe_based_filtering,
         "fitting": removal.remove_stripe_based_fitting,
-        "all": removal.remove_all_stripe,
     }[method]
     cleaned = np.empty_like(value)
     for row in range(value.shape[1]):

@@ -65,7 +65,7 @@ def make_particle(shape, rng):
     return particle, np.where(particle, deviation, np.nan).astype(np.float32)
 
 
-def write_align(path, shape, *, series, quantity, tilt_deg, rng, residual=0.05):
+def write_align(path, shape, *, series, quantity, tilt_deg, rng, residual=0.05, warnings=()):
     n_series, n_tilt, (n_z, _, n_x) = len(series), tilt_deg.size, shape
     value = rng.random((n_series, n_tilt, n_z, n_x)).astype(np.float32)
     value[:, 0, :, :3] = np.nan
@@ -77,7 +77,15 @@ def write_align(path, shape, *, series, quantity, tilt_deg, rng, residual=0.05):
             "tilt_deg": NamedArray(tilt_deg, ("tilt",), "degree"),
             "dy_px": NamedArray(rng.normal(size=(n_series, n_tilt)), ("series", "tilt"), "pixel"),
             "dx_px": NamedArray(rng.normal(size=(n_series, n_tilt)), ("series", "tilt"), "pixel"),
+            "frame": NamedArray(np.arange(n_tilt), ("tilt",), "1"),
             "residual": NamedArray(np.full(n_tilt, residual), ("tilt",), "1"),
+            "residual_as_recorded": NamedArray(np.full(n_tilt, 2 * residual), ("tilt",), "1"),
+            "row": NamedArray(rng.random((2, n_tilt, n_x)).astype(np.float32), ("state", "tilt", "x"), "1"),
+            "slice": NamedArray(rng.random((2, n_x, n_x)).astype(np.float32), ("state", "y", "x"), "1/pixel"),
+            "shown_frames": NamedArray(
+                rng.random((2, n_z, n_x)).astype(np.float32), ("shown", "y", "x"), "1"
+            ),
+            "shown_frame_numbers": NamedArray(np.array([3, 1]), ("shown",), "1"),
         },
         provenance=provenance("align", max_shift_px=20.0),
         attributes={
@@ -87,7 +95,16 @@ def write_align(path, shape, *, series, quantity, tilt_deg, rng, residual=0.05):
             "quantity": quantity,
             "invalid": {name: {"hot": 5, "opaque": 7} for name in series},
             "n_pixels": dict.fromkeys(series, 1000),
-            "quality": {"last_move_px": 0.01},
+            "quality": {
+                "last_move_px": 0.01,
+                "precision_px": [0.012, 0.034],
+                "axis_tilt_deg": -0.31,
+                "axis_tilt_error_deg": 0.02,
+                "applied_axis_tilt_deg": -0.31,
+                "verdict": "A verdict; frame 3 looks bad.",
+                "warnings": list(warnings),
+                "suspicious_frames": [3],
+            },
         },
     )
 
@@ -280,7 +297,9 @@ def test_every_picture_is_there_and_not_blank(composition_page, tmp_path):
         "Mn density",
         "Transition metals against oxygen",
         "Shifts",
-        "Sinogram",
+        "Misfit of each frame",
+        "Before and after",
+        "Frames to look at",
     ]
     for number, content in enumerate(pictures(composition_page)):
         path = tmp_path / f"{number}.png"
@@ -549,11 +568,34 @@ def test_shifts_at_the_limit_of_the_search_are_warned_of():
     assert "Shifts reach 19.9 px" in checks.check_alignment(alignment(dx_px=dx))[0]
 
 
-def test_single_bad_tilts_are_named():
-    residual = np.full(131, 0.05)
-    residual[[0, 130]] = 0.5
-    (warning,) = checks.check_alignment(alignment(residual=residual))
-    assert warning == "2 tilts fit the others badly: -65°, 65°."
+def test_what_the_alignment_itself_warns_of_comes_first():
+    quality = {"warnings": ["Left out, blank: frame 7 (3°)."], "last_move_px": 0.7}
+    assert checks.check_alignment(alignment(quality=quality))[0] == "Left out, blank: frame 7 (3°)."
+
+
+def test_the_alignment_says_its_verdict_and_its_numbers(composition_page):
+    for text in (
+        "A verdict; frame 3 looks bad.",
+        "0.012 px (dy), 0.034 px (dx)",
+        "(−0.310 ± 0.020)°, corrected",
+    ):
+        assert text in composition_page
+
+
+def test_an_alignment_alone_has_a_page(tmp_path):
+    folder = tmp_path / "a"
+    write_align(
+        folder / "stages/composition/align.zarr",
+        (24, 30, 30),
+        series=("O", "Mn"),
+        quantity="signal",
+        tilt_deg=np.linspace(-60, 60, 61),
+        rng=np.random.default_rng(0),
+        warnings=["Left out, blank: frame 1 (5°)."],
+    )
+    page = page_of(folder)
+    assert titles(page) == ["Shifts", "Misfit of each frame", "Before and after", "Frames to look at"]
+    assert "Left out, blank: frame 1" in page
 
 
 def test_an_alignment_that_has_not_settled_is_warned_of():
@@ -615,7 +657,10 @@ def test_a_bias_from_noise_is_warned_of():
         lambda: slices.class_slices(np.zeros((4, 5, 6), np.uint8), None, voxel_nm=10.0),
         lambda: slices.tomogram_slices(np.full((4, 5, 6), np.nan, np.float32), voxel_nm=10.0, label="1/µm"),
         lambda: slices.areal_density_maps(np.ones((4, 5, 6), np.float32), "abcd", pixel_nm=10.0, label="µm"),
-        lambda: slices.sinogram_figure(np.ones((1, 6), np.float32), np.zeros(1), pixel_nm=10.0, label="OD"),
+        lambda: slices.before_and_after(
+            np.ones((2, 1, 6), np.float32), np.ones((2, 6, 6), np.float32), np.zeros(1), pixel_nm=10.0
+        ),
+        lambda: slices.thumbnails(np.zeros((5, 4, 4), np.float32), list("abcde")),
     ],
 )
 def test_figures_of_nothing_are_drawn_without_a_warning(figure):

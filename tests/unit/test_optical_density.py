@@ -72,6 +72,15 @@ def test_every_reason_is_marked_and_counted(rng: np.random.Generator) -> None:
     assert np.isinf(result.variance[0][bad]).all()
 
 
+def test_a_pixel_hot_in_one_frame_is_a_zinger_and_in_most_frames_hot(rng: np.random.Generator) -> None:
+    frames = (rng.poisson(500, (5, 20, 20)) + 100).astype(np.float32)
+    frames[2, 7, 8] = 30_000
+    frames[:4, 12, 5] = 30_000
+    result = optical_density(series(frames), **SETTINGS)
+    assert result.invalid["zinger"] == 1
+    assert result.invalid["hot_or_dead"] == 4
+
+
 def test_an_edge_of_the_sample_is_not_hot(rng: np.random.Generator) -> None:
     y, x = np.mgrid[:40, :40] - 20
     expected = np.where(x**2 + y**2 < 144, 150, 2000)
