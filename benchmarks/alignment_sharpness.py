@@ -3,8 +3,9 @@
     python benchmarks/alignment_sharpness.py TILT_SERIES.yaml [--sample NAME]
 
 The configuration has a ``tomogram`` branch. Measure: Fourier shell correlation of two volumes made by filtered back-projection
-from the odd and from the even tilts, all from the same normalised frames, moved by cubic splines. Prints the half-bit
-resolution and the mean correlation below half the Nyquist frequency (higher is sharper).
+from the odd and from the even tilts, within a soft mask of the object, all from the same normalised frames, moved by cubic
+splines. Prints the half-bit resolution, the mean correlation below half the Nyquist frequency and that of the last quarter of
+the shells (higher is sharper).
 """
 
 import argparse
@@ -12,6 +13,7 @@ import statistics
 from pathlib import Path
 
 import numpy as np
+import scipy.ndimage
 
 from pipeline.align.matching import misfit_of
 from pipeline.align.resample import turned
@@ -35,6 +37,13 @@ def halves(frames: FloatArray, tilt_deg: Float64Array) -> list[FloatArray]:
         geometry = TiltGeometry.square(tilt_deg[start::2], frames.shape[2])
         volumes.append(filtered_backprojection(np.ascontiguousarray(frames[start::2]), geometry))
     return volumes
+
+
+def soft_mask(volume: FloatArray) -> FloatArray:
+    """1 on the object and a little around it, falling off smoothly."""
+    smooth = scipy.ndimage.gaussian_filter(volume, 2.0)
+    inside = scipy.ndimage.binary_dilation(smooth > 0.15 * np.percentile(smooth, 99.9), iterations=4)
+    return scipy.ndimage.gaussian_filter(inside.astype(np.float32), 2.0)
 
 
 def main() -> None:
@@ -80,9 +89,14 @@ def main() -> None:
     print(
         f"{name}: {frames.shape}, lean {found.axis_tilt_deg:.3f} ± {found.axis_tilt_error_deg:.3f}°, start {found.start}\n"
     )
-    print(
-        "| alignment | half-bit resolution (px) | mean FSC below half Nyquist | misfit, median |\n|---|---|---|---|"
+    columns = (
+        "alignment",
+        "half-bit resolution (px)",
+        "mean FSC below half Nyquist",
+        "of the last quarter",
+        "misfit, median",
     )
+    print(f"| {' | '.join(columns)} |\n|---|---|---|---|---|")
     for label, lean, shifts in (
         ("as recorded", 0.0, recorded),
         ("centre of mass", 0.0, mass),
@@ -90,10 +104,14 @@ def main() -> None:
     ):
         moved = turned(frames, lean, shifts)
         a, b = halves(moved, tilt_deg)
-        shells = fourier_shell_correlation(a, b, voxel_nm=1.0)
+        mask = soft_mask(a + b)
+        shells = fourier_shell_correlation(a * mask, b * mask, voxel_nm=1.0)
         low = shells.correlation[shells.frequency_per_nm < 0.25]
+        high = shells.correlation[shells.frequency_per_nm > 0.375]
         misfit = statistics.median(misfit_of(moved, tilt_deg, np.zeros_like(shifts), sigma_px=1.0)[0])
-        print(f"| {label} | {shells.resolution_nm:.2f} | {np.nanmean(low):.4f} | {100 * misfit:.2f} % |")
+        print(
+            f"| {label} | {shells.resolution_nm:.2f} | {np.nanmean(low):.4f} | {np.nanmean(high):.4f} | {100 * misfit:.2f} % |"
+        )
 
 
 if __name__ == "__main__":

@@ -7,8 +7,8 @@ import numpy as np
 from pipeline.align.register import fill_invalid
 from pipeline.arrays import Float64Array, FloatArray
 from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.projector import SLICES, adjoint, forward, sinogram_blocks
-from pipeline.reconstruct.sirt import inverse_sums
+from pipeline.reconstruct.projector import SLICES, forward, sinogram_blocks
+from pipeline.reconstruct.sirt import inverse_sums, sirt_step
 
 OnIteration = Callable[[int, int], None]
 FINER = 8
@@ -57,11 +57,9 @@ def find_axis(
             geometry = TiltGeometry(tilt_deg, n_x, column, n_x, n_x, middle, middle)
             rays, columns = inverse_sums(geometry)
             volume = np.zeros((data.shape[0], n_x, n_x, data.shape[3]), np.float32)
-            difference = data
             for _ in range(iterations * effort):
-                volume += adjoint(difference * rays[None, :, :, None], geometry) * columns[None, :, :, None]
-                np.maximum(volume, 0, out=volume)
-                difference = data - forward(volume, geometry)
+                sirt_step(volume, data, geometry, rays, columns, nonnegative=True)
+            difference = data - forward(volume, geometry)
             tried[column, effort] = float(np.linalg.norm(difference)) / norm
             spent += effort
             if on_iteration is not None:

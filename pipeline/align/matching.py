@@ -14,8 +14,8 @@ from pipeline.align.register import coarse_shifts, fill_invalid, refine_shifts, 
 from pipeline.align.resample import turned
 from pipeline.arrays import BoolArray, Float64Array, FloatArray
 from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.projector import adjoint, forward, projections_from_blocks, sinogram_blocks
-from pipeline.reconstruct.sirt import inverse_sums
+from pipeline.reconstruct.projector import forward, projections_from_blocks, sinogram_blocks
+from pipeline.reconstruct.sirt import inverse_sums, sirt_step
 
 OnIteration = Callable[[int, int], None]
 SETTLED_PX = 0.02
@@ -203,11 +203,9 @@ class _Problem:
         data = sinogram_blocks(turned(self.filled, 0.0, shifts))
         if volume is None:
             volume = np.zeros((data.shape[0], n_x, n_x, data.shape[3]), np.float32)
-        scale = (self.rays * weights[:, None]).astype(np.float32)[None, :, :, None]
+        rays = (self.rays * weights[:, None]).astype(np.float32)
         for _ in range(iterations):
-            difference = (data - forward(volume, self.geometry)) * scale
-            volume += adjoint(difference, self.geometry) * self.columns[None, :, :, None]
-            np.maximum(volume, 0, out=volume)
+            sirt_step(volume, data, self.geometry, rays, self.columns, nonnegative=True)
         return volume, projections_from_blocks(forward(volume, self.geometry), n_y)
 
 

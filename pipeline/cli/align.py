@@ -4,7 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
-from pipeline.cli.run import run_workflow
+from pipeline.cli.run import check_cores, run_workflow
 from pipeline.config import load_config
 from pipeline.config.plan import results_folder, sample_branches
 
@@ -29,6 +29,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run the workflow up to the alignment; returns the exit code."""
+    check_cores(arguments)
     project = load_config(arguments.config)
     folder = results_folder(project)
     targets = [

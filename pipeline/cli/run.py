@@ -48,6 +48,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Check the configuration and run the whole workflow on it; returns the exit code."""
+    check_cores(arguments)
     project = load_config(arguments.config)
     folder = results_folder(project)
     started = time.time()
@@ -55,6 +56,14 @@ def run(arguments: argparse.Namespace) -> int:
     if code == 0 and not arguments.dry_run:
         _say_where(project, folder, time.time() - started)
     return code
+
+
+def check_cores(arguments: argparse.Namespace) -> None:
+    """Refuse a number of cores below one."""
+    if arguments.cores is not None and arguments.cores < 1:
+        raise ConfigError(
+            "--cores", expected="1 or more", got=str(arguments.cores), fix="leave it out: all cores"
+        )
 
 
 def run_workflow(
@@ -68,10 +77,6 @@ def run_workflow(
     project, folder : the configuration and its results folder
     targets : what to make, relative to the folder; everything where it is empty
     """
-    if arguments.cores is not None and arguments.cores < 1:
-        raise ConfigError(
-            "--cores", expected="1 or more", got=str(arguments.cores), fix="leave it out: all cores"
-        )
     for warning in require_valid(project):
         sys.stderr.write(f"oxytomo: warning: {warning}\n")
     if arguments.dry_run:

@@ -82,7 +82,10 @@ def fourier_shell_correlation(
     index, weight = shell[use], twice[use]
 
     def over_shells(values: Float64Array) -> Float64Array:
-        return np.bincount(index, weights=weight * values, minlength=n_shell + 1)[1:]
+        sums: Float64Array = np.bincount(index, weights=weight * values, minlength=n_shell + 1)[1:].astype(
+            np.float64
+        )
+        return sums
 
     cross = over_shells((a[use] * b[use].conj()).real)
     power = over_shells(np.abs(a[use]) ** 2) * over_shells(np.abs(b[use]) ** 2)

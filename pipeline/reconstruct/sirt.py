@@ -3,6 +3,7 @@
 from collections.abc import Callable
 
 import numpy as np
+from numba import njit, prange
 
 from pipeline.arrays import FloatArray
 from pipeline.reconstruct.geometry import TiltGeometry
@@ -50,18 +51,59 @@ def sirt(
     Gregor & Benson, IEEE Trans. Med. Imaging 27, 918 (2008).
     """
     rays, columns = inverse_sums(geometry)
-    rays, columns = rays[None, :, :, None], columns[None, :, :, None]
     data = sinogram_blocks(projections)
     volume = np.zeros((data.shape[0], geometry.n_y, geometry.n_x, data.shape[3]), np.float32)
     for i in range(iterations):
-        residual = forward(volume, geometry)
-        np.subtract(data, residual, out=residual)
-        residual *= rays
-        update = adjoint(residual, geometry)
-        update *= columns
-        volume += update
-        if nonnegative:
-            np.maximum(volume, 0, out=volume)
+        sirt_step(volume, data, geometry, rays, columns, nonnegative=nonnegative)
         if on_iteration is not None:
             on_iteration(i + 1, iterations)
     return from_blocks(volume, projections.shape[1])
+
+
+def sirt_step(
+    volume: FloatArray,
+    data: FloatArray,
+    geometry: TiltGeometry,
+    rays: FloatArray,
+    columns: FloatArray,
+    *,
+    nonnegative: bool,
+) -> None:
+    """One iteration of SIRT, in place.
+
+    Parameters
+    ----------
+    volume : (n_block, n_y, n_x, SLICES) float32, changed
+    data : (n_block, n_tilt, n_s, SLICES) float32, see :func:`pipeline.reconstruct.projector.sinogram_blocks`
+    rays, columns : from :func:`inverse_sums`; ``rays`` times a weight per ray or tilt makes a weighted step
+    """
+    residual = forward(volume, geometry)
+    _weighted_difference(residual, data, rays)
+    _add_weighted(volume, adjoint(residual, geometry), columns, nonnegative)
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _weighted_difference(projected, data, rays):  # type: ignore[no-untyped-def]
+    """``rays · (data − projected)`` in place of ``projected``: one pass over memory."""
+    n_block, n_tilt, n_s, n_slice = data.shape
+    for job in prange(n_block * n_tilt):
+        block, t = job // n_tilt, job % n_tilt
+        for s in range(n_s):
+            weight = rays[t, s]
+            p, d = projected[block, t, s], data[block, t, s]
+            for k in range(n_slice):
+                p[k] = weight * (d[k] - p[k])
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _add_weighted(volume, update, columns, nonnegative):  # type: ignore[no-untyped-def]
+    """``volume += columns · update``, clipped at 0 where asked for: one pass over memory."""
+    n_block, n_y, n_x, n_slice = volume.shape
+    floor = np.float32(0.0) if nonnegative else np.float32(-np.inf)
+    for job in prange(n_block * n_y):
+        block, y = job // n_y, job % n_y
+        for x in range(n_x):
+            weight = columns[y, x]
+            v, u = volume[block, y, x], update[block, y, x]
+            for k in range(n_slice):
+                v[k] = max(floor, v[k] + weight * u[k])
