@@ -24,8 +24,11 @@ MISFIT_ITERATIONS = 20
 """SIRT iterations behind every misfit that is compared with another."""
 NEIGHBOURS = 15
 """A frame's misfit is judged against the median of so many neighbours in angle."""
-TRUSTED = 1.5
+TRUSTED = 2.0
 """Frames whose misfit is larger than that of their neighbours by this factor begin to lose weight."""
+
+UNAVOIDABLE = 0.0075
+"""Frames are never judged against less: the projector's own interpolation differs by as much between 0° and its neighbours."""
 
 
 @dataclass(frozen=True)
@@ -179,7 +182,7 @@ def misfit_ratio(residual: Float64Array) -> Float64Array:
     known = np.where(np.isfinite(residual), residual, np.inf)
     median = scipy.ndimage.median_filter(known, size=min(NEIGHBOURS, known.size), mode="nearest")
     overall = float(np.median(known))
-    return known / np.maximum(np.where(np.isfinite(median), median, overall), 1e-9)
+    return known / np.maximum(np.where(np.isfinite(median), median, overall), UNAVOIDABLE)
 
 
 class _Problem:

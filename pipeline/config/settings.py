@@ -60,7 +60,7 @@ class AlignSettings(Settings):
     exclude_tilts_deg: tuple[float, ...] = setting((), "tilts to leave out at all energies", unit="deg")
     bad_frames: Literal["exclude", "keep"] = setting(
         "exclude",
-        "what happens to frames whose misfit is more than three times that of their neighbours; they are named",
+        "what happens to frames whose misfit is more than four times that of their neighbours; they are named",
     )
     max_shift_px: float = setting(30.0, "largest shift that is searched", unit="px", ge=1.0, le=500.0)
     iterations: int = setting(8, "largest number of projection-matching rounds", unit="rounds", ge=0, le=200)

@@ -12,6 +12,9 @@ import scipy.ndimage
 from pipeline.arrays import BoolArray, Float64Array, FloatArray, TiltSeries
 from pipeline.errors import InputError, ShapeError
 
+SHARPEST = 0.1
+"""Share of the level by which the sample itself may stand out in a single pixel, where counting noise is smaller."""
+
 
 @dataclass
 class Normalized:
@@ -88,9 +91,9 @@ def flat_for_frames(
 def hot_pixels(frames: np.ndarray, *, sigma: float, saturation: float) -> tuple[BoolArray, BoolArray]:
     """Find hot or dead pixels and zingers, and saturated pixels, in one frame or flat.
 
-    A pixel is marked when it lies more than ``sigma`` standard deviations of the counting noise above the second largest, or
-    below the second smallest, of its eight neighbours: it then belongs to neither side of any edge, and a bad neighbour does
-    not hide it.
+    A pixel is marked when it lies more than ``sigma`` standard deviations of the counting noise, and more than
+    :data:`SHARPEST`, above the second largest or below the second smallest of its eight neighbours: it then belongs to
+    neither side of any edge, and a bad neighbour does not hide it.
     """
     frame = frames.astype(np.float32)
     saturated = frame >= saturation
@@ -98,9 +101,11 @@ def hot_pixels(frames: np.ndarray, *, sigma: float, saturation: float) -> tuple[
     ring[1, 1] = False
     high = scipy.ndimage.rank_filter(frame, -2, footprint=ring, mode="reflect")
     low = scipy.ndimage.rank_filter(frame, 1, footprint=ring, mode="reflect")
-    hot = (frame - high > sigma * np.sqrt(np.maximum(high, 1))) | (
-        low - frame > sigma * np.sqrt(np.maximum(low, 1))
-    )
+
+    def limit(level: FloatArray) -> FloatArray:
+        return np.maximum(sigma * np.sqrt(np.maximum(level, 1)), SHARPEST * level)
+
+    hot = (frame - high > limit(high)) | (low - frame > limit(low))
     return hot & ~saturated, saturated
 
 

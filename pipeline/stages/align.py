@@ -28,6 +28,7 @@ from pipeline.io.stores import NamedArray, Store, write_store
 from pipeline.reconstruct.fbp import filtered_backprojection
 from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.stages.align_inputs import AlignInputs, frame_list, read_inputs, read_single, require_structure
+from pipeline.stages.align_picture import shown_when_refused
 from pipeline.stages.alignment_table import read_alignment, write_alignment
 from pipeline.stages.context import StageContext
 
@@ -49,6 +50,13 @@ class Frames:
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Estimate or load magnification and shifts, compose them, resample once, write."""
+    with shown_when_refused(outputs["table"].with_name("alignment_problem.png"), inputs, settings):
+        _run(inputs, outputs, settings, context)
+
+
+def _run(
+    inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext
+) -> None:
     single = settings.branch == "areal_density"
     series = read_single(inputs, settings) if single else read_inputs(inputs, settings)
     pixel_nm = np.array([_pixel_nm(name, s) for name, s in zip(series.names, series.stores, strict=True)])

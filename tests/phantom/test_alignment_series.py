@@ -229,8 +229,8 @@ def test_repeated_tilts_tell_of_radiation_damage(rng: np.random.Generator) -> No
 
 def test_weights_fall_with_the_misfit_against_the_neighbours() -> None:
     residual: Float64Array = np.full(21, 0.1)
-    residual[5], residual[15] = 0.2, 0.5
+    residual[5], residual[15] = 0.3, 0.5
     weights = frame_weights(residual)
-    assert weights[5] == pytest.approx((1.5 / 2) ** 2)
+    assert weights[5] == pytest.approx((2 / 3) ** 2)
     assert weights[15] == 0
     assert (np.delete(weights, [5, 15]) == 1).all()

@@ -172,6 +172,8 @@ def test_a_featureless_series_is_refused_with_its_frames(tmp_path: Path) -> None
 
     with pytest.raises(InputError, match=r"frames .* structure at least"):
         Bench(tmp_path, change=flatten).run()
+    assert (tmp_path / "alignment_problem.png").read_bytes().startswith(b"\x89PNG")
+    assert not (tmp_path / "align.zarr").exists()
 
 
 def test_a_particle_that_leaves_the_field_is_named(tmp_path: Path) -> None:

@@ -280,3 +280,20 @@ def test_the_notebook_runs_on_a_result(finished: Path, monkeypatch: pytest.Monke
     seen = runpy.run_path(str(notebook))
     assert sum(value for value, _, _ in seen["fractions"].values()) == pytest.approx(1, abs=1e-6)
     assert np.isfinite(seen["deviation"][seen["phases"] > 0]).all()
+
+
+def test_aligning_alone_stops_there_and_its_table_can_be_given_back(finished: Path, tmp_path: Path) -> None:
+    (tmp_path / "raw").symlink_to(finished / "sim" / "raw")
+    shutil.copy(finished / "sim" / "config.yaml", tmp_path / "config.yaml")
+    done = oxytomo("align", "config.yaml", "--cores", "2", cwd=tmp_path)
+    assert done.returncode == 0, done.stderr
+    assert "no frame looks bad" in done.stderr
+    (page,) = tmp_path.glob("*/particle/alignment.html")
+    assert "Before and after" in page.read_text(encoding="utf-8")
+    assert not list(tmp_path.glob("*/particle/stages/*/reconstruct.zarr"))
+    shutil.copy(page.with_name("alignment.csv"), tmp_path / "mine.csv")
+    configure(tmp_path / "config.yaml", align={"shifts": "mine.csv", "exclude_frames": [5]})
+    again = oxytomo("align", "config.yaml", "--cores", "2", cwd=tmp_path)
+    assert again.returncode == 0, again.stderr
+    assert "excluded by the user: frame 5" in again.stderr
+    assert "normalize" not in again.stderr
