@@ -71,15 +71,7 @@ def read_alignment(
     solution : shifts are 0 where ``used`` is False
     used : (n_tilt,) False for a tilt whose rows say ``used`` 0 for any series
     """
-    table = read_csv(path)
-    missing = [name for name in COLUMNS if name not in table]
-    if missing:
-        raise InputError(
-            str(path),
-            expected=f"columns {', '.join(COLUMNS)}",
-            got=f"no {', '.join(missing)}",
-            fix="start from the alignment.csv of a finished run",
-        )
+    table = require_table(path)
     used = _numbers(path, table, "used", 1.0)
     column = {name: _numbers(path, table, name, np.nan) for name in COLUMNS}
     scale, lean = _numbers(path, table, "magnification", np.nan), _numbers(path, table, "axis_tilt_deg", 0.0)
@@ -125,6 +117,27 @@ def read_alignment(
             fix="give every row the same",
         )
     return Solution(shifts[0], shifts[1], magnification, float(leans[0]) if leans.size else 0.0), keep
+
+
+def require_table(path: Path) -> dict[str, list[str]]:
+    """Return the columns of a table of shifts as text; raises where it is none."""
+    if not path.is_file():
+        raise InputError(
+            "align.shifts",
+            expected="an existing file",
+            got=str(path),
+            fix="correct the path; it is relative to the configuration",
+        )
+    table = read_csv(path)
+    missing = [name for name in COLUMNS if name not in table]
+    if missing:
+        raise InputError(
+            str(path),
+            expected=f"columns {', '.join(COLUMNS)}",
+            got=f"no {', '.join(missing)}",
+            fix="start from the alignment.csv of a finished run",
+        )
+    return table
 
 
 def _numbers(path: Path, table: dict[str, list[str]], name: str, absent: float) -> Float64Array:

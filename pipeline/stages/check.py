@@ -4,6 +4,7 @@ import importlib.util
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -35,6 +36,8 @@ MAX_SHARE_WITHOUT_LIGHT = 0.01
 FEW_TILTS = 20
 ANGLE_TOLERANCE_DEG = 0.01
 SAME_ANGLE_DEG = 1e-4
+MANY_REPEATED = 0.2
+"""With a larger share of repeated angles the angle table is wrong."""
 _PACKAGE_OF_BACKEND = {"astra": "astra", "tomopy": "tomopy"}
 
 
@@ -129,11 +132,13 @@ def _check_branch(
         except PipelineError as error:
             problems.append(error)
     problems += _caught(lambda: _check_backend(config, f"samples.{sample}.{branch}"))
+    problems += _caught(lambda: _check_alignment(config, f"samples.{sample}.{branch}"))
     needs = None
     if len(facts) == len(branch_sources(config)):
         if not isinstance(config, ArealDensityConfig):
             problems += _caught(lambda: _check_tilts(facts))
             warnings += _few_tilts(facts, f"samples.{sample}.{branch}")
+            warnings += _repeated_tilts(facts, f"samples.{sample}.{branch}")
         if not isinstance(config, TomogramConfig) and config.edges is not None:
             problems += list(_edge_problems(config, facts))
         needs = branch_needs(config, {name: fact.shape for name, fact in facts.items()})
@@ -239,15 +244,15 @@ def _check_tilts(facts: Mapping[str, SeriesFacts]) -> None:
                 got=str(tilts.size),
                 fix="give the whole tilt series, or use areal_density for a single projection",
             )
-        repeated = tilts[1:][np.diff(tilts) < SAME_ANGLE_DEG]
-        if repeated.size:
-            shown = ", ".join(f"{tilt:g}°" for tilt in repeated[:5])
+        again = np.diff(tilts) < SAME_ANGLE_DEG
+        if again.mean() > MANY_REPEATED:
             raise InputError(
                 fact.place,
-                expected="every tilt angle once",
-                got=f"repeated angles: {shown}",
-                fix="correct the angle table, or average the repeated frames",
+                expected="nearly every tilt angle once",
+                got=f"{int(again.sum())} of {tilts.size} angles repeated, {_some(tilts[1:][again])} among them",
+                fix="correct the angle table: the sign of the angles may be lost",
             )
+        tilts = np.concatenate([tilts[:1], tilts[1:][~again]])
         if tilts.size != reference.size or np.abs(tilts - reference).max() > ANGLE_TOLERANCE_DEG:
             raise InputError(
                 fact.place,
@@ -255,6 +260,41 @@ def _check_tilts(facts: Mapping[str, SeriesFacts]) -> None:
                 got=_tilt_range(tilts),
                 fix="give series of the same tilts, or cut them to the common ones",
             )
+
+
+def _some(tilts: AnyArray) -> str:
+    """Return the first distinct angles as text."""
+    distinct = list(dict.fromkeys(f"{tilt:g}°" for tilt in tilts.tolist()))
+    return ", ".join(distinct[:5]) + (" …" if len(distinct) > 5 else "")
+
+
+def _repeated_tilts(facts: Mapping[str, SeriesFacts], place: str) -> list[str]:
+    """Say what happens to repeated exposures."""
+    repeated: list[float] = []
+    for fact in facts.values():
+        tilts = np.sort(fact.tilt_deg)
+        repeated += tilts[1:][np.diff(tilts) < SAME_ANGLE_DEG].tolist()
+    if not repeated:
+        return []
+    return [
+        f"{place}: {_some(np.array(repeated))} recorded more than once: the first exposure is used, the others are compared "
+        "with it (radiation damage)"
+    ]
+
+
+def _check_alignment(config: BranchConfig, place: str) -> None:
+    """Refuse a table of shifts that cannot be read, and stripe removal without its package."""
+    if config.align.shifts is not None:
+        from pipeline.stages.alignment_table import require_table
+
+        require_table(Path(config.align.shifts))
+    if config.normalize.stripe_removal != "none" and importlib.util.find_spec("algotom") is None:
+        raise MissingPackageError(
+            f"{place}.normalize.stripe_removal",
+            expected="the package algotom",
+            got="it is not installed",
+            fix="pip install 'oxytomo[stripes]', or stripe_removal: none",
+        )
 
 
 def _tilt_range(tilts: AnyArray) -> str:

@@ -111,10 +111,9 @@ def other_angles(case: Case) -> None:
     write_series(case.folder / "Ni_post.h5", 866.0, tilts=TILTS + 0.5)
 
 
-def repeated_angle(case: Case) -> None:
-    tilts = TILTS.copy()
-    tilts[3] = tilts[7]
-    write_series(case.folder / "O_pre.h5", 525.0, tilts=tilts)
+def lost_signs(case: Case) -> None:
+    for name, energy_ev in ENERGIES.items():
+        write_series(case.folder / f"{name}.h5", energy_ev, tilts=np.abs(TILTS))
 
 
 def two_tilts(case: Case) -> None:
@@ -159,7 +158,7 @@ def other_raw_files(case: Case) -> None:
             other_angles,
             [f"{SERIES}.Ni.post", "the tilt angles of samples.a.composition.edges.O.pre", "-59.5°"],
         ),
-        (repeated_angle, [f"{SERIES}.O.pre", "every tilt angle once", "-25°"]),
+        (lost_signs, [f"{SERIES}.O.pre", "nearly every tilt angle once", "sign of the angles may be lost"]),
         (two_tilts, [f"{SERIES}.O.pre", "at least 3 tilt angles", "got 2"]),
         (no_flats, [f"{SERIES}.O.pre", "flat frames", "got none"]),
         (dark_flats, [f"{SERIES}.O.pre: flat frames", "100 % of the pixels"]),
@@ -260,3 +259,10 @@ def test_needs_grow_with_the_data_and_with_the_replicates(case: Case) -> None:
 def test_needs_are_readable() -> None:
     text = Needs(memory_bytes=2.04e9, disk_bytes=5e8, core_seconds=3600).describe(2)
     assert text == "about 2.0 GB of memory, 500.0 MB of disk, 30 min on 2 cores"
+
+
+def test_an_angle_recorded_again_is_a_remark(case: Case) -> None:
+    for name, energy_ev in ENERGIES.items():
+        write_series(case.folder / f"{name}.h5", energy_ev, tilts=np.append(TILTS, TILTS[7]))
+    assert case.problems() == []
+    assert any(f"{TILTS[7]:g}° recorded more than once" in warning for warning in case.warnings())
