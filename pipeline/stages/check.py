@@ -13,6 +13,7 @@ from pipeline.config import (
     ArealDensityConfig,
     Branch,
     CompositionConfig,
+    OxidationConfig,
     ProjectConfig,
     Source,
     TomogramConfig,
@@ -50,6 +51,7 @@ class SeriesFacts:
     energy_ev, pixel_nm : NaN where neither file nor configuration says
     quantity : what the pixels hold
     n_flat : number of flat frames
+    energy_range_ev : lowest and highest energy of a stack, None for a tilt series
     """
 
     place: str
@@ -59,6 +61,7 @@ class SeriesFacts:
     pixel_nm: float
     quantity: str
     n_flat: int
+    energy_range_ev: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -117,6 +120,8 @@ def _check_branch(
 ) -> tuple[BranchCheck, list[PipelineError], list[str]]:
     """Check one branch: each series for itself, then all together."""
     config = branch_config(project, sample, branch)
+    if isinstance(config, OxidationConfig):
+        return _check_stacks(config, sample)
     problems: list[PipelineError] = []
     warnings: list[str] = []
     facts: dict[str, SeriesFacts] = {}
@@ -138,6 +143,35 @@ def _check_branch(
             problems += list(_edge_problems(config, facts))
         needs = branch_needs(config, {name: fact.shape for name, fact in facts.items()})
     return BranchCheck(sample, branch, facts, needs), problems, warnings
+
+
+def _check_stacks(config: OxidationConfig, sample: str) -> tuple[BranchCheck, list[PipelineError], list[str]]:
+    """Check the stacks of a branch with their energies, and the reference spectra against them."""
+    from pipeline.stages.check_stack import check_references, stack_facts
+
+    problems: list[PipelineError] = []
+    warnings: list[str] = []
+    facts: dict[str, SeriesFacts] = {}
+    for element in config.measured:
+        place = f"samples.{sample}.oxidation"
+        try:
+            stack = stack_facts(f"{place}.stacks.{element}", config.stacks[element])
+            facts[element] = SeriesFacts(
+                place=f"{place}.stacks.{element}",
+                shape=stack.shape,
+                tilt_deg=(),
+                energy_ev=float("nan"),
+                pixel_nm=stack.pixel_nm,
+                quantity=stack.quantity,
+                n_flat=stack.n_flat,
+                energy_range_ev=(float(stack.energy_ev.min()), float(stack.energy_ev.max())),
+            )
+            warnings += check_references(f"{place}.references.{element}", config, element, stack)
+        except PipelineError as error:
+            problems.append(error)
+    complete = len(facts) == len(config.measured)
+    needs = branch_needs(config, {name: fact.shape for name, fact in facts.items()}) if complete else None
+    return BranchCheck(sample, "oxidation", facts, needs), problems, warnings
 
 
 def _place(config: BranchConfig, branch: str, series: str) -> str:
@@ -313,6 +347,8 @@ def describe(series: SeriesFacts) -> str:
     n, rows, columns = series.shape
     tilts = np.sort(series.tilt_deg)
     energy = f", {series.energy_ev:g} eV" if np.isfinite(series.energy_ev) else ""
+    if series.energy_range_ev is not None:
+        energy = f", {series.energy_range_ev[0]:g} to {series.energy_range_ev[1]:g} eV"
     pixel = f", {series.pixel_nm:.4g} nm pixels" if np.isfinite(series.pixel_nm) else ""
     span = f", {tilts[0]:g}° to {tilts[-1]:g}°" if tilts.size and np.isfinite(tilts).all() else ""
     return f"{n} frames of {rows} × {columns}{span}{energy}{pixel}, {series.quantity}"
