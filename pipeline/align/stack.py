@@ -16,6 +16,12 @@ ROUNDS = 2
 """The second round registers to the mean of the frames as the first round aligned them."""
 LARGEST_SIDE_PX = 1024
 """Larger frames are binned for the registration, which bounds its memory."""
+TRIM_ROUNDS, TRIM_SIGMA = 3, 2.0
+"""Pixels whose misfit exceeds so many robust standard deviations of the misfit at edges are left out, in rounds."""
+FLAT_SHARE = 0.6
+"""Edges are the steepest pixels without this share."""
+MIN_KEPT = 0.2
+"""Trimming stops when less than this share of the pixels would be left."""
 OUTLIER_PX = 1.0
 """A shift this far (and five robust standard deviations) from the median of its neighbours is an outlier."""
 
@@ -48,8 +54,10 @@ def register_stack(
     """Find the shift of each frame by least squares with gain and offset free.
 
     The frame of highest contrast is the first fixed image; then it is the mean of all frames as aligned so far. Gain
-    and offset are free per frame, so that contrast may grow and shrink through the edge; a frame without contrast of
-    its own, which registers anywhere, is recognised as an outlier among its neighbours in time.
+    and offset are free per frame, so that contrast may grow and shrink through the edge. Where a sample holds the
+    element in some places only, no gain fits all of it, and least squares would trade the misfit for a shift that
+    follows the absorption spectrum: pixels that fit badly are left out, and the rest registered again. A frame without
+    contrast of its own, which registers anywhere, is recognised as an outlier among its neighbours in time.
 
     Parameters
     ----------
@@ -74,10 +82,7 @@ def register_stack(
             start = shifts[i : i + 1]
             if round_ == 0:
                 start = coarse_shifts(smoothed[i][None], fixed[None], max_shift_px=max_shift_px)
-            found, left = refine_shifts(
-                smoothed[i][None], fixed[None], weights[None], start, iterations=30, free_gain=True
-            )
-            shifts[i], residual[i] = found[0], left[0]
+            shifts[i], residual[i] = _trimmed_shift(smoothed[i], fixed, weights, start)
             progress(round_ * n + i + 1, ROUNDS * n)
         replaced = _replace_outliers(shifts, residual, order, max_shift_px)
         total = np.zeros_like(fixed)
@@ -86,6 +91,33 @@ def register_stack(
         fixed = total / np.float32(n)
     shifts -= shifts[reference]
     return StackShifts(shifts * binning, residual, replaced, reference)
+
+
+def _trimmed_shift(
+    moving: FloatArray, fixed: FloatArray, weights: BoolArray, start: Float64Array
+) -> tuple[Float64Array, float]:
+    """Register one frame, leaving out the pixels whose contrast changed otherwise than by the common gain.
+
+    Returns
+    -------
+    shift : (2,) px
+    residual : rms misfit of the pixels kept, in units of the fixed image's standard deviation
+    """
+    steepness = np.hypot(*np.gradient(fixed))
+    edges = weights & (steepness > np.quantile(steepness[weights], FLAT_SHARE))
+    kept, shift, left = weights, start, np.zeros(1)
+    for _ in range(TRIM_ROUNDS):
+        shift, left = refine_shifts(
+            moving[None], fixed[None], kept[None], shift, iterations=30, free_gain=True
+        )
+        moved = scipy.ndimage.shift(moving, -shift[0], order=1, mode="nearest")
+        for _ in range(TRIM_ROUNDS):
+            gain, offset = np.polyfit(moved[kept], fixed[kept], 1)
+            misfit = np.abs(gain * moved + offset - fixed)
+            kept = weights & (misfit <= TRIM_SIGMA * 1.4826 * np.median(misfit[edges]))
+            if kept.sum() < MIN_KEPT * weights.sum():
+                return shift[0], float(left[0])
+    return shift[0], float(left[0])
 
 
 def shifted_frame(
