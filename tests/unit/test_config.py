@@ -151,7 +151,6 @@ def test_patterns_are_expanded_in_order(tmp_path: Path) -> None:
             ["samples.a.composition.export.shard", "100"],
         ),
         (project({}, name="structure"), ["samples.a.structure", "not available in this version"]),
-        (project({}, name="structure"), ["samples.a.structure", "not available in this version"]),
         (project({"source": {"images": "a", "angles": {"start": 0}}}, name="tomogram"), ["angles.step"]),
         (
             project({"source": {"images": "a", "angles_range": [0, 9]}}, name="tomogram"),

@@ -83,7 +83,11 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
 
     def load_one(index: int) -> AnyArray:
         with tifffile.TiffFile(path) as opened:
-            data = opened.series[0].asarray(key=index) if paged else opened.series[0].asarray()[index]
+            data = (
+                opened.series[0].asarray(key=index)
+                if paged
+                else opened.series[0].asarray().reshape(frames)[index]
+            )
         return np.asarray(data, dtype.newbyteorder("="))
 
     return RawFile(path=path, frames=checked_stack(frames, dtype, load, path, "", load_one=load_one))
