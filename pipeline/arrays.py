@@ -63,3 +63,19 @@ class TiltSeries:
     def n_frames(self) -> int:
         """Number of frames."""
         return int(self.frames.shape[0])
+
+
+@dataclass(frozen=True)
+class Spectrum:
+    """One X-ray absorption spectrum.
+
+    Attributes
+    ----------
+    energy_ev : (n,) float64, increasing, every energy once
+    absorption : (n,) float64, in any unit
+    metadata : free text of the file worth keeping (format, title, formula)
+    """
+
+    energy_ev: Float64Array
+    absorption: Float64Array
+    metadata: Mapping[str, str] = field(default_factory=dict)

@@ -13,6 +13,8 @@ NM_PER = {
 }
 EV_PER = {"ev": 1.0, "kev": 1e3, "mev": 1e6}
 NM_PER_UM = 1e3
+KEV_BELOW = 100.0
+"""An energy without a unit below this number is in keV, otherwise in eV."""
 
 
 def to_nm(value: float, unit: str) -> float:

@@ -16,12 +16,14 @@ if TYPE_CHECKING:
     from pipeline.simulate.phantoms import Phantom
 
 DESCRIPTION = """\
-Write a simulated dual-energy acquisition of a cathode particle: raw files in the Data Exchange format, the
-truth (truth.npz: true densities, deviation and shifts), and a configuration that is ready to run."""
+Write a simulated acquisition of a cathode particle: raw files in the Data Exchange format, the truth
+(truth.npz), and a configuration that is ready to run. The kind 'tilts' is a dual-energy tilt series (truth: densities,
+deviation, shifts); 'xanes' is a stack of images through the edge of each element (truth: valence, edge jump, shifts)."""
 EXAMPLES = """\
 examples:
   oxytomo simulate demo
   oxytomo simulate null --uniform               a particle without deviation: everything found in it is false
+  oxytomo simulate xanes --kind xanes --elements Mn Ni --size 128
   oxytomo simulate quick --size 48 --tilts 33 --photons 1e5 --elements O Ni"""
 
 FORMULA = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}
@@ -40,12 +42,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of the command."""
     add = parser.add_argument
     add("folder", type=Path, metavar="OUT_DIR", help="folder for raw/, truth.npz and config.yaml")
+    add("--kind", choices=("tilts", "xanes"), default="tilts", help="what to record (default: %(default)s)")
     add(
         "--elements",
         nargs="+",
-        default=list(EDGES),
+        default=None,
         metavar="EL",
-        help="edges to record, of O Mn Co Ni; default: all",
+        help="edges to record, of O Mn Co Ni (of Mn Co Ni for xanes); default: all",
     )
     add("--size", type=int, default=96, help="detector pixels in each direction (default: %(default)s)")
     add(
@@ -75,10 +78,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     add("--seed", type=int, default=0, help="seed of the random numbers (default: %(default)s)")
     add("--uniform", action="store_true", help="a particle of one composition, without domains and rim")
+    add("--energies", type=int, default=100, help="energies of a xanes stack (default: %(default)s)")
+    add(
+        "--law",
+        choices=("diffusion", "core_shell"),
+        default="diffusion",
+        help="how the valence of a xanes particle falls towards its surface (default: %(default)s)",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulate and write; returns the exit code."""
+    if arguments.kind == "xanes":
+        from pipeline.cli.simulate_stack import write_stacks
+
+        return write_stacks(arguments)
+    arguments.elements = arguments.elements or list(EDGES)
     _check(arguments)
     from pipeline.io.readers.data_exchange import write_data_exchange
     from pipeline.simulate.acquisition import simulate_acquisition, truth_arrays

@@ -1,7 +1,7 @@
 """What follows from a configuration: which series each branch has, and what each stage is given."""
 
 from pathlib import Path
-from typing import Any
+from typing import Any, overload
 
 from pipeline.arrays import Quantity
 from pipeline.config.base import Settings
@@ -9,26 +9,31 @@ from pipeline.config.project import (
     ArealDensityConfig,
     Branch,
     CompositionConfig,
+    OxidationConfig,
     ProjectConfig,
     SampleConfig,
     TomogramConfig,
 )
-from pipeline.config.source import Source, source_files
+from pipeline.config.source import Source, StackSource, source_files
 from pipeline.config.stage_settings import (
     AlignStage,
     ClassifyStage,
     DecomposeStage,
     ExportStage,
+    FitValenceStage,
+    MeasureOxidationStage,
     MeasureStage,
+    NormalizeStackStage,
     NormalizeStage,
     ReconstructStage,
     ReconstructTomogramStage,
+    RegisterStackStage,
     ReportStage,
     UncertaintyStage,
 )
 
-BranchConfig = CompositionConfig | ArealDensityConfig | TomogramConfig
-BRANCHES: tuple[Branch, ...] = ("composition", "areal_density", "tomogram")
+BranchConfig = CompositionConfig | ArealDensityConfig | TomogramConfig | OxidationConfig
+BRANCHES: tuple[Branch, ...] = ("composition", "areal_density", "tomogram", "oxidation")
 
 STAGES: dict[Branch, tuple[str, ...]] = {
     "composition": (
@@ -43,8 +48,23 @@ STAGES: dict[Branch, tuple[str, ...]] = {
     ),
     "areal_density": ("normalize", "align", "decompose", "export_areal_density"),
     "tomogram": ("normalize", "align", "reconstruct_tomogram", "export_tomogram"),
+    "oxidation": (
+        "normalize_stack",
+        "register_stack",
+        "fit_valence",
+        "measure_oxidation",
+        "export_oxidation",
+    ),
 }
 """The stages of each branch in the order in which they run; ``report`` follows once per sample."""
+
+FOLDERS: dict[str, str] = {
+    "normalize": "normalize",
+    "normalize_stack": "normalize",
+    "register_stack": "register",
+    "fit_valence": "fit",
+}
+"""Folder, below ``stages/<branch>/``, of the stages that write one store per series or element."""
 
 PRODUCTS: dict[Branch, tuple[str, ...]] = {
     "composition": (
@@ -56,6 +76,13 @@ PRODUCTS: dict[Branch, tuple[str, ...]] = {
     ),
     "areal_density": ("areal_density.ome.zarr",),
     "tomogram": ("tomogram.ome.zarr",),
+    "oxidation": (
+        "oxidation.ome.zarr",
+        "oxidation_shells.csv",
+        "oxidation_particles.csv",
+        "oxidation_profiles.csv",
+        "oxidation.json",
+    ),
 }
 """What each branch leaves in the folder of its sample, beside ``report.html``."""
 
@@ -71,8 +98,14 @@ def branch_config(project: ProjectConfig, sample: str, branch: Branch) -> Branch
     return found
 
 
-def branch_sources(config: BranchConfig) -> dict[str, Source]:
+@overload
+def branch_sources(config: OxidationConfig) -> dict[str, StackSource]: ...
+@overload
+def branch_sources(config: CompositionConfig | ArealDensityConfig | TomogramConfig) -> dict[str, Source]: ...
+def branch_sources(config: BranchConfig) -> dict[str, Source] | dict[str, StackSource]:
     """Return the raw series of a branch by name, elements in their fixed order, ``pre`` before ``post``."""
+    if isinstance(config, OxidationConfig):
+        return {element: config.stacks[element] for element in config.measured}
     if isinstance(config, TomogramConfig):
         return {"signal": config.source}
     if isinstance(config, CompositionConfig) and config.elements is not None:
@@ -94,20 +127,36 @@ def branch_stores(config: BranchConfig, branch: Branch) -> list[tuple[str, str |
     """Return what a branch keeps: stage, series where there is one, store below ``stages/<branch>/``."""
     stores: list[tuple[str, str | None, str]] = []
     for stage in STAGES[branch]:
-        if stage == "normalize":
-            stores += [(stage, name, f"normalize/{name}.zarr") for name in branch_sources(config)]
+        if stage in FOLDERS:
+            stores += [(stage, name, f"{FOLDERS[stage]}/{name}.zarr") for name in branch_sources(config)]
+        elif stage == "measure_oxidation":
+            stores.append((stage, None, "measure.zarr"))
         elif stage != "measure" and not stage.startswith("export"):
             stores.append((stage, None, f"{stage.removesuffix('_tomogram')}.zarr"))
     return stores
+
+
+def branch_files(config: BranchConfig) -> dict[str, list[Path]]:
+    """Return every raw file of a branch by series, and the reference spectra by ``<element> references``."""
+    files = {series: source_files(source) for series, source in branch_sources(config).items()}
+    if isinstance(config, OxidationConfig):
+        for element in config.measured:
+            files[f"{element} references"] = reference_files(config, element)
+    return files
+
+
+def reference_files(config: OxidationConfig, element: str) -> list[Path]:
+    """Return the files of the reference spectra of one element."""
+    return list(dict.fromkeys(Path(reference.file) for _, reference in config.spectra_of(element)))
 
 
 def raw_files(project: ProjectConfig) -> dict[str, dict[str, list[str]]]:
     """Return, per sample and ``branch/series``, the absolute paths of the raw files."""
     return {
         name: {
-            f"{branch}/{series}": [str(path.absolute()) for path in source_files(source)]
+            f"{branch}/{series}": [str(path.absolute()) for path in paths]
             for branch in sample_branches(sample)
-            for series, source in branch_sources(branch_config(project, name, branch)).items()
+            for series, paths in branch_files(branch_config(project, name, branch)).items()
         }
         for name, sample in project.samples.items()
     }
@@ -122,7 +171,7 @@ def stage_settings(
     ----------
     branch : the branch; None for ``report``, which belongs to the whole sample
     stage : name of the stage, which is the name of its module and its rule
-    series : name of the series, for ``normalize`` only
+    series : name of the series or element, for stages that write one store for each
     """
     if branch is None:
         return _plain(ReportStage(sample=sample, branches=sample_branches(project.samples[sample])))
@@ -161,6 +210,19 @@ def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: s
             )
         case "classify":
             return ClassifyStage(**dict(config.classify), threshold=config.threshold)
+        case "normalize_stack":
+            return NormalizeStackStage(
+                **dict(config.normalize), element=str(series), source=sources[str(series)]
+            )
+        case "register_stack":
+            return RegisterStackStage(**dict(config.align))
+        case "fit_valence":
+            element = str(series)
+            return FitValenceStage(
+                **dict(config.fit_of(element)), element=element, references=config.spectra_of(element)
+            )
+        case "measure_oxidation":
+            return MeasureOxidationStage(**dict(config.measure), elements=config.measured)
         case "measure":
             return MeasureStage(**dict(config.measure))
         case _:

@@ -1,5 +1,6 @@
 """The configuration of a project: samples, their branches, their raw series."""
 
+import math
 import re
 from pathlib import Path
 from typing import Any, Literal
@@ -14,19 +15,24 @@ from pipeline.config.settings import (
     DecomposeSettings,
     DeviationSettings,
     ExportSettings,
+    FitValenceSettings,
+    MeasureOxidationSettings,
     MeasureSettings,
     NormalizeSettings,
+    NormalizeStackSettings,
     ReconstructSettings,
     Reference,
+    RegisterStackSettings,
     TomogramReconstructSettings,
     UncertaintySettings,
 )
-from pipeline.config.source import Source
+from pipeline.config.source import ReferenceSource, Source, StackSource
 
-Branch = Literal["composition", "areal_density", "tomogram"]
+Branch = Literal["composition", "areal_density", "tomogram", "oxidation"]
 _SAMPLE_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _RESERVED = ("logs", "benchmarks")
-_LATER = ("oxidation", "structure")
+_LATER = ("structure",)
+MAX_REFERENCES = 5
 
 
 class EdgePair(Settings):
@@ -189,12 +195,115 @@ class TomogramConfig(Settings):
     export: ExportSettings = setting(ExportSettings(), "OME-Zarr")
 
 
+class OxidationConfig(Settings):
+    """Stacks through absorption edges and reference spectra to valence maps."""
+
+    stacks: dict[str, StackSource] = setting(..., "per element its stack of images", min_length=1)
+    references: dict[str, dict[str, tuple[ReferenceSource, ...]]] = setting(
+        ..., "per element its reference spectra by valence; several of one valence as a list"
+    )
+    normalize: NormalizeStackSettings = setting(NormalizeStackSettings(), "counts to optical density")
+    align: RegisterStackSettings = setting(RegisterStackSettings(), "shifts of the frames")
+    fit: dict[str, FitValenceSettings] | FitValenceSettings = setting(
+        FitValenceSettings(), "the fit of every pixel; or per element, as Mn: {...}"
+    )
+    measure: MeasureOxidationSettings = setting(MeasureOxidationSettings(), "shells, particles, models")
+    export: ExportSettings = setting(ExportSettings(), "OME-Zarr")
+
+    _symbols = field_validator("stacks", mode="before")(
+        lambda value: _known_elements(value, what="the stacks")
+    )
+
+    @field_validator("references", mode="before")
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        """Accept one spectrum in place of a list, and valences without quotes."""
+        _known_elements(value, what="the references")
+        if not isinstance(value, dict):
+            return value
+        return {
+            element: {str(valence): _listed(spectra) for valence, spectra in by_valence.items()}
+            if isinstance(by_valence, dict)
+            else by_valence
+            for element, by_valence in value.items()
+        }
+
+    @field_validator("fit", mode="before")
+    @classmethod
+    def _of_all_or_each(cls, value: Any) -> Any:
+        """Tell settings for all elements from settings per element by their keys."""
+        if isinstance(value, dict) and value and all(key in SYMBOLS for key in value):
+            return {key: FitValenceSettings.model_validate(one) for key, one in value.items()}
+        return FitValenceSettings.model_validate(value) if isinstance(value, dict) else value
+
+    @model_validator(mode="after")
+    def _references_for_every_stack(self) -> "OxidationConfig":
+        """Require two to five references of two valences for every element, and fits of measured elements."""
+        for element in self.measured:
+            given = self.references.get(element) or {}
+            count = sum(len(spectra) for spectra in given.values())
+            valences = {_valence(text, element) for text in given}
+            if len(valences) < 2 or count > MAX_REFERENCES:
+                raise rejected(
+                    f"2 to {MAX_REFERENCES} reference spectra of at least two valences",
+                    f"{count} of {len(valences)}",
+                    'give e.g. {"3": refs/Mn2O3.csv, "4": refs/MnO2.csv}',
+                    key=f"references.{element}",
+                )
+        for key, named in (("references", self.references), ("fit", self.fit)):
+            extra = [e for e in named if e not in self.stacks] if isinstance(named, dict) else []
+            if extra:
+                raise rejected(
+                    f"elements with a stack ({', '.join(self.measured)})", extra[0], "correct it", key=key
+                )
+        return self
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Measured elements: O first, then by atomic number."""
+        return ordered(self.stacks)
+
+    def fit_of(self, element: str) -> FitValenceSettings:
+        """Return the settings of the fit of one element."""
+        return self.fit.get(element, FitValenceSettings()) if isinstance(self.fit, dict) else self.fit
+
+    def spectra_of(self, element: str) -> tuple[tuple[float, ReferenceSource], ...]:
+        """Return the references of one element with their valences, by increasing valence."""
+        pairs = [
+            (_valence(text, element), spectrum)
+            for text, spectra in self.references[element].items()
+            for spectrum in spectra
+        ]
+        return tuple(sorted(pairs, key=lambda pair: pair[0]))
+
+
+def _listed(spectra: Any) -> Any:
+    return spectra if isinstance(spectra, list | tuple) else (spectra,)
+
+
+def _valence(text: str, element: str) -> float:
+    """Return the valence that a key names; a sign may follow the number, as in ``3+``."""
+    cleaned = text.strip().replace("−", "-")
+    if re.fullmatch(r"\d+(\.\d+)?[+-]", cleaned):
+        cleaned = cleaned[-1] + cleaned[:-1]
+    try:
+        value = float(cleaned)
+    except ValueError:
+        value = math.nan
+    if not -4.0 <= value <= 8.0:
+        raise rejected(
+            "a valence between -4 and 8 as key", repr(text), 'write e.g. "3"', key=f"references.{element}"
+        )
+    return value
+
+
 class SampleConfig(Settings):
     """The branches of one sample; at least one."""
 
     composition: CompositionConfig | None = setting(None, CompositionConfig.__doc__ or "")
     areal_density: ArealDensityConfig | None = setting(None, ArealDensityConfig.__doc__ or "")
     tomogram: TomogramConfig | None = setting(None, TomogramConfig.__doc__ or "")
+    oxidation: OxidationConfig | None = setting(None, OxidationConfig.__doc__ or "")
 
     @model_validator(mode="before")
     @classmethod
@@ -202,11 +311,11 @@ class SampleConfig(Settings):
         """Name the branches that this version does not have."""
         for name in _LATER if isinstance(data, dict) else ():
             if name in data:
-                known = "composition, areal_density, tomogram"
+                known = ", ".join(cls.model_fields)
                 got = f"'{name}', which is not available in this version"
                 raise rejected(f"one of {known}", got, f"remove '{name}'", key=name)
         if isinstance(data, dict) and not any(value is not None for value in data.values()):
-            raise rejected("at least one of composition, areal_density, tomogram", "none", "add a branch")
+            raise rejected(f"at least one of {', '.join(cls.model_fields)}", "none", "add a branch")
         return data
 
 

@@ -181,6 +181,124 @@ class MeasureSettings(Settings):
     min_domain_voxels: int = setting(8, "smaller domains are not listed", unit="voxels", ge=1)
 
 
+class NormalizeStackSettings(Settings):
+    """From the raw frames of a stack to optical density, with variance."""
+
+    air: tuple[int, int, int, int] | None = setting(
+        None, "empty region as first row, last row, first column, last column; empty: found", unit="px"
+    )
+    air_rescale: bool = setting(
+        True, "take the light of each frame from the empty region; no: trust the flat frames"
+    )
+    opaque_transmission: float = setting(
+        0.005, "rays with less transmission are marked invalid", unit="fraction", ge=0.0, lt=1.0
+    )
+    hot_pixel_sigma: float = setting(
+        8.0, "pixels this far from their neighbourhood are marked invalid", unit="sigma", gt=0.0, le=1000.0
+    )
+    saturation_counts: float | None = setting(
+        None,
+        "counts from which the detector saturates; empty: the largest value of the data type",
+        unit="counts",
+        gt=0.0,
+    )
+
+
+class RegisterStackSettings(Settings):
+    """Shifts of the frames of a stack."""
+
+    enabled: bool = setting(True, "register the frames with each other; no: they are registered already")
+    max_shift_px: float = setting(30.0, "largest shift that is searched", unit="px", ge=1.0, le=500.0)
+    min_field: float = setting(
+        0.5, "share of the frame that all energies must have in common", unit="fraction", gt=0.0, le=1.0
+    )
+
+
+EnergyWindow = tuple[float, float]
+
+
+class FitValenceSettings(Settings):
+    """Linear combination of reference spectra in every pixel."""
+
+    window_ev: EnergyWindow | None = setting(
+        None,
+        "energies of the fit; empty: those of Liu et al. for O, Mn, Co, Ni, around the edge otherwise",
+        unit="eV",
+    )
+    pre_edge_ev: EnergyWindow | None = setting(
+        None,
+        "energies below the edge, part of the fit of the background; empty: below the tabulated edge",
+        unit="eV",
+    )
+    post_edge_ev: EnergyWindow | None = setting(
+        None,
+        "energies above all white lines, where references are set to 1; empty: from the tabulated edges",
+        unit="eV",
+    )
+    fractions_sum: Literal["free", "one"] = setting(
+        "free",
+        "free: amounts in optical density, no normalisation of pixels; one: pixels divided by their edge jump",
+    )
+    background: Literal["none", "constant", "linear"] = setting(
+        "linear", "free background under each spectrum"
+    )
+    energy_offset_ev: float | Literal["fit"] = setting(
+        0.0, "number added to the energies of the stack, or 'fit': found against the references", unit="eV"
+    )
+    white_line_ev: float | None = setting(
+        None,
+        "known energy of the sample's strongest peak, to calibrate the energies of the stack",
+        unit="eV",
+        gt=0.0,
+    )
+    references_normalized: bool = setting(
+        False, "the references have a pre-edge of 0 and an edge jump of 1 already"
+    )
+    max_condition: float = setting(
+        100.0, "largest condition number of the references and the background together", gt=1.0, le=1e6
+    )
+    thick_od: float = setting(
+        2.5, "pixels above this optical density are marked too thick", unit="OD", gt=0.0
+    )
+    thin_sigma: float = setting(
+        5.0,
+        "pixels whose edge jump is less than this many of its standard errors are marked too thin",
+        unit="sigma",
+        gt=0.0,
+    )
+    thin_share: float = setting(
+        0.1,
+        "pixels with less than this share of the thickest edge jump are marked too thin",
+        unit="fraction",
+        ge=0.0,
+        lt=1.0,
+    )
+
+    @model_validator(mode="after")
+    def _windows_rise(self) -> "FitValenceSettings":
+        """Require windows with two different ends, and one way to calibrate the energies."""
+        for name in ("window_ev", "pre_edge_ev", "post_edge_ev"):
+            window = getattr(self, name)
+            if window is not None and not window[0] < window[1]:
+                raise rejected("[low, high] with low < high", str(list(window)), "correct it", key=name)
+        if self.white_line_ev is not None and self.energy_offset_ev != 0.0:
+            raise rejected(
+                "one of 'white_line_ev' and 'energy_offset_ev'", "both", "remove one", key="white_line_ev"
+            )
+        return self
+
+
+class MeasureOxidationSettings(Settings):
+    """Shells, particles, profiles and models of oxygen loss."""
+
+    shells: int = setting(5, "number of shells of equal area from rim to centre", ge=1, le=100)
+    min_particle_pixels: int = setting(50, "smaller particles are left out", unit="px", ge=1)
+    split_touching: bool = setting(True, "split agglomerates into particles at their necks (watershed)")
+    profile_bins: int = setting(20, "bins of the profiles", ge=4, le=200)
+    time_s: float | None = setting(None, "duration of the oxygen loss, to turn D·t into D", unit="s", gt=0.0)
+    clusters: int = setting(4, "number of k-means clusters of spectra", ge=2, le=8)
+
+
 def _as_text(value: Any) -> Any:
     """Accept ``0.5`` without quotes."""
     return str(value) if isinstance(value, float) else value

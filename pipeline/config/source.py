@@ -37,26 +37,17 @@ Angles = Annotated[
 ]
 
 
-class Source(Settings):
-    """One raw series: a path, or a mapping where the file does not say everything.
-
-    Paths may contain ``*`` and ``?``. A plain string stands for ``images``.
-    """
+class RawFrames(Settings):
+    """Raw frames: files, and what they do not say themselves. Paths may contain ``*`` and ``?``."""
 
     images: tuple[str, ...] = setting(..., "file, folder, pattern, or a list of them", min_length=1)
-    angles: Angles | None = setting(None, "file with one tilt angle per frame, or {start, step}", unit="deg")
-    angles_range: tuple[int, int] | None = setting(None, "use the angles [first, last) of the angle file")
     flat: tuple[str, ...] | None = setting(None, "flat (empty) frames, where they are in files of their own")
     dark: tuple[str, ...] | None = setting(None, "dark frames, where they are in files of their own")
-    energy_ev: float | None = setting(None, "photon energy, where the file does not say", unit="eV", gt=0.0)
     pixel_nm: float | None = setting(
         None, "object-plane pixel size, where the file does not say", unit="nm", gt=0.0
     )
     quantity: Quantity | None = setting(None, "what the pixels hold, where the file does not say")
     offset: float = setting(0.0, "number added to every pixel before anything else", unit="pixel value")
-    tilt_axis: Literal["vertical", "horizontal"] = setting(
-        "vertical", "direction of the tilt axis in the frames as stored; horizontal frames are transposed"
-    )
     dataset: str | None = setting(
         None, "path of the images inside an HDF5 file, where it is not found by itself"
     )
@@ -67,7 +58,7 @@ class Source(Settings):
         """Accept a plain path in place of the mapping."""
         if isinstance(data, str | Path):
             return {"images": (str(data),)}
-        if not isinstance(data, dict | Source):
+        if not isinstance(data, dict | RawFrames):
             raise rejected("a path or a mapping with 'images'", repr(data), "give the path of the raw file")
         return data
 
@@ -88,6 +79,34 @@ class Source(Settings):
         if any(not path.strip() for path in value):
             raise rejected("a path", "an empty string", "give the path of the raw file")
         return tuple(below_configuration(path, info) for path in value)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Describe the plain path as well as the mapping."""
+        mapping = handler.resolve_ref_schema(handler(core_schema))
+        for name in ("images", "flat", "dark"):
+            described = {"description": mapping["properties"][name].get("description", "")}
+            many = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+            none = [] if name == "images" else [{"type": "null"}]
+            mapping["properties"][name] = described | {"anyOf": [{"type": "string"}, many, *none]}
+        return {
+            "title": cls.__name__,
+            "description": "A path, or a mapping where the file does not say everything.",
+            "anyOf": [{"type": "string"}, mapping],
+        }
+
+
+class Source(RawFrames):
+    """One raw tilt series: a path, or a mapping where the file does not say everything."""
+
+    angles: Angles | None = setting(None, "file with one tilt angle per frame, or {start, step}", unit="deg")
+    angles_range: tuple[int, int] | None = setting(None, "use the angles [first, last) of the angle file")
+    energy_ev: float | None = setting(None, "photon energy, where the file does not say", unit="eV", gt=0.0)
+    tilt_axis: Literal["vertical", "horizontal"] = setting(
+        "vertical", "direction of the tilt axis in the frames as stored; horizontal frames are transposed"
+    )
 
     @field_validator("angles", mode="after")
     @classmethod
@@ -115,22 +134,63 @@ class Source(Settings):
                 )
         return self
 
+
+class StackSource(RawFrames):
+    """One raw stack of images through an absorption edge."""
+
+    energies: str | None = setting(None, "table with one energy per frame, where the file does not say")
+    energy_unit: Literal["eV", "keV"] | None = setting(
+        None, "unit of the energies; empty: as the file says, and otherwise numbers below 100 are keV"
+    )
+
+    @field_validator("energies", mode="after")
+    @classmethod
+    def _energies_below_the_configuration(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Resolve the table of energies relative to the configuration file."""
+        return None if value is None else below_configuration(value, info)
+
+
+class ReferenceSource(Settings):
+    """One reference spectrum: a path, or a mapping where the file holds several."""
+
+    file: str = setting(..., "XDI, CSV, two columns of text, or an Athena project")
+    group: str | None = setting(None, "group of an Athena project, or name of the absorption column")
+    name: str | None = setting(None, "name in tables and pictures; empty: the group or the file's name")
+    energy_unit: Literal["eV", "keV"] | None = setting(None, "unit of the energies; empty: as for stacks")
+    energy_shift_ev: float = setting(
+        0.0,
+        "number added to its energies, to bring it to the scale of the others",
+        unit="eV",
+        ge=-50.0,
+        le=50.0,
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_path(cls, data: Any) -> Any:
+        """Accept a plain path in place of the mapping."""
+        return {"file": str(data)} if isinstance(data, str | Path) else data
+
+    @field_validator("file", mode="after")
+    @classmethod
+    def _below_the_configuration(cls, value: str, info: ValidationInfo) -> str:
+        """Resolve the path relative to the configuration file."""
+        if not value.strip():
+            raise rejected("a path", "an empty string", "give the path of the reference spectrum")
+        return below_configuration(value, info)
+
     @classmethod
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
         """Describe the plain path as well as the mapping."""
         mapping = handler.resolve_ref_schema(handler(core_schema))
-        for name in ("images", "flat", "dark"):
-            described = {"description": mapping["properties"][name].get("description", "")}
-            many = {"type": "array", "items": {"type": "string"}, "minItems": 1}
-            none = [] if name == "images" else [{"type": "null"}]
-            mapping["properties"][name] = described | {"anyOf": [{"type": "string"}, many, *none]}
-        return {
-            "title": "Source",
-            "description": "A path, or a mapping where the file does not say everything.",
-            "anyOf": [{"type": "string"}, mapping],
-        }
+        return {"title": cls.__name__, "description": cls.__doc__, "anyOf": [{"type": "string"}, mapping]}
+
+    @property
+    def label(self) -> str:
+        """Name in tables and pictures."""
+        return self.name or self.group or Path(self.file).stem
 
 
 def _matches(pattern: Path) -> Iterator[Path]:
@@ -156,7 +216,8 @@ def expand(patterns: tuple[str, ...] | None) -> list[Path]:
     return found
 
 
-def source_files(source: Source) -> list[Path]:
-    """Return every file or folder that a series is read from."""
-    angles = [Path(source.angles)] if isinstance(source.angles, str) else []
-    return [*expand(source.images), *expand(source.flat), *expand(source.dark), *angles]
+def source_files(source: RawFrames) -> list[Path]:
+    """Return every file or folder that a series or stack is read from."""
+    table = getattr(source, "angles", None) or getattr(source, "energies", None)
+    tables = [Path(table)] if isinstance(table, str) else []
+    return [*expand(source.images), *expand(source.flat), *expand(source.dark), *tables]

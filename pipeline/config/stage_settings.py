@@ -13,14 +13,18 @@ from pipeline.config.settings import (
     ClassifySettings,
     DecomposeSettings,
     ExportSettings,
+    FitValenceSettings,
+    MeasureOxidationSettings,
     MeasureSettings,
     NormalizeSettings,
+    NormalizeStackSettings,
     ReconstructSettings,
     Reference,
+    RegisterStackSettings,
     TomogramReconstructSettings,
     UncertaintySettings,
 )
-from pipeline.config.source import Source
+from pipeline.config.source import ReferenceSource, Source, StackSource
 
 
 class NormalizeStage(NormalizeSettings):
@@ -86,8 +90,34 @@ class MeasureStage(MeasureSettings):
     """Stage ``measure``; the threshold is in the classified store."""
 
 
+class NormalizeStackStage(NormalizeStackSettings):
+    """Stage ``normalize_stack``, the raw stack of one element."""
+
+    element: str = setting(..., "the element")
+    source: StackSource = setting(..., "where the stack comes from; paths are absolute")
+
+
+class RegisterStackStage(RegisterStackSettings):
+    """Stage ``register_stack``, one element."""
+
+
+class FitValenceStage(FitValenceSettings):
+    """Stage ``fit_valence``, one element."""
+
+    element: str = setting(..., "the element")
+    references: tuple[tuple[float, ReferenceSource], ...] = setting(
+        ..., "valence and source of each reference, by increasing valence; paths are absolute"
+    )
+
+
+class MeasureOxidationStage(MeasureOxidationSettings):
+    """Stage ``measure_oxidation``, all elements."""
+
+    elements: tuple[str, ...] = setting(..., "measured elements: O first, then by atomic number")
+
+
 class ExportStage(ExportSettings):
-    """Stages ``export_composition``, ``export_areal_density`` and ``export_tomogram``."""
+    """Stages ``export_composition``, ``export_areal_density``, ``export_tomogram`` and ``export_oxidation``."""
 
     sample: str = setting(..., "name of the sample, the name of the image")
 

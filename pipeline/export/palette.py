@@ -28,6 +28,14 @@ CONFIDENT_NAMES: Mapping[int, str] = {**PHASE_NAMES, UNDECIDED: "undecided"}
 PARTICLE_COLORS: Mapping[int, Rgba] = {0: (0, 0, 0, 0), 1: (200, 200, 200, 80)}
 PARTICLE_NAMES: Mapping[int, str] = {0: "outside", 1: "particle"}
 
+EXCLUDED_COLORS: Mapping[int, Rgba] = {
+    0: (0, 0, 0, 0),
+    1: (120, 120, 120, 60),
+    2: (213, 94, 0, 180),
+    3: (0, 0, 0, 160),
+}
+"""Pixels of a valence map without a valence: too thin, too thick, without data."""
+
 DEVIATION_WINDOW = (-0.15, 0.15)
 
 

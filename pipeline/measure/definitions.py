@@ -26,3 +26,21 @@ DEFINITIONS = {
     "invalid_rays": "unsolved: rays without a composition, of n_rays; by_series: invalid pixels of each raw "
     "series by reason",
 }
+
+OXIDATION_DEFINITIONS = {
+    "mean_valence": "mean over pixels of the valence of each pixel, sum of fraction times valence of the references",
+    "standard_error": "of a mean: from the errors of its pixels (photon noise, scaled up by sqrt(chi-square) where the "
+    "references leave more than noise); energy scale, references and normalisation are not in it",
+    "standard_deviation": "of the pixels' valences",
+    "weighted_valence": "mean weighted by the edge jump: the valence per atom of the element",
+    "spectrum_valence": "fit of the mean spectrum of the shell: the constraint to positive fractions hardly biases it",
+    "structured_residual": "root mean square of the residuals of a mean spectrum beyond its noise / that of the "
+    "spectrum without background",
+    "shells": "shells of equal area in each agglomerate by the distance to its outer edge, from rim to centre; "
+    "shell_outer and shell_inner are the nominal share of the area outside each limit, in percent",
+    "valence_per_0_1_ev": "change of the mean valence when the energies of the stack move up by 0.1 eV",
+    "models": "fits to the valence of the largest agglomerate against the area outside, seen along the beam through a "
+    "sphere: dt_nm2 is D times t of vacancy diffusion, shell_nm the thickness of a reacted shell; smaller bic explains "
+    "the profile better",
+    "edge_jump": "optical density by which the spectrum rises through the edge: proportional to the element's amount",
+}

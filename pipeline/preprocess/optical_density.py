@@ -209,24 +209,35 @@ def air_levels(value: FloatArray) -> tuple[Float64Array, BoolArray]:
     level, found = np.zeros(n), np.zeros(n, bool)
     for i in range(n):
         frame = inner[i]
-        filled = np.where(np.isfinite(frame), frame, np.nanmedian(frame) if np.isfinite(frame).any() else 0)
-        # Over 5 × 5 pixels the noise shrinks fivefold, so that sample and air separate without choosing dark outliers.
-        smooth = scipy.ndimage.uniform_filter(filled.astype(np.float32), 5, mode="nearest")
-        low = float(np.percentile(smooth, 5))
-        noise = 1.4826 * float(np.median(np.abs(filled - smooth)))
-        region = _reaching_margin(smooth < low + 3 * noise / 5)
-        level_enough = region.any() and float(np.std(smooth[region])) < max(2 * noise / 5, 0.01)
-        if not (level_enough and region.mean() >= 0.02):
-            # An uneven background has no lowest level: its most frequent one will do if it is wide.
-            width = max(2 * noise / 5, 0.01)
-            counts, edges = np.histogram(smooth, np.arange(smooth.min(), smooth.max() + 2 * width, width))
-            peak = edges[int(np.convolve(counts, np.ones(3), mode="same").argmax())] + width / 2
-            region = _reaching_margin(np.abs(smooth - peak) < 3 * width)
-            level_enough = region.mean() >= 0.1
-        region &= np.isfinite(frame)
-        if level_enough and region.any():
+        region = air_region(frame)
+        if region is not None:
             level[i], found[i] = float(np.median(frame[region])), True
     return level, found
+
+
+def air_region(frame: FloatArray) -> BoolArray | None:
+    """Pixels of one frame that see the empty region around the sample, None where the sample fills the frame.
+
+    Parameters
+    ----------
+    frame : (n_y, n_x) float32 optical density up to a constant, NaN where invalid
+    """
+    filled = np.where(np.isfinite(frame), frame, np.nanmedian(frame) if np.isfinite(frame).any() else 0)
+    # Over 5 × 5 pixels the noise shrinks fivefold, so that sample and air separate without choosing dark outliers.
+    smooth = scipy.ndimage.uniform_filter(filled.astype(np.float32), 5, mode="nearest")
+    low = float(np.percentile(smooth, 5))
+    noise = 1.4826 * float(np.median(np.abs(filled - smooth)))
+    region = _reaching_margin(smooth < low + 3 * noise / 5)
+    level_enough = region.any() and float(np.std(smooth[region])) < max(2 * noise / 5, 0.01)
+    if not (level_enough and region.mean() >= 0.02):
+        # An uneven background has no lowest level: its most frequent one will do if it is wide.
+        width = max(2 * noise / 5, 0.01)
+        counts, edges = np.histogram(smooth, np.arange(smooth.min(), smooth.max() + 2 * width, width))
+        peak = edges[int(np.convolve(counts, np.ones(3), mode="same").argmax())] + width / 2
+        region = _reaching_margin(np.abs(smooth - peak) < 3 * width)
+        level_enough = region.mean() >= 0.1
+    region &= np.isfinite(frame)
+    return region if level_enough and region.any() else None
 
 
 def _reaching_margin(mask: BoolArray) -> BoolArray:
@@ -249,7 +260,7 @@ def signal(series: TiltSeries) -> Normalized:
         # Neighbours share one rate: the local mean is a better variance than the pixel's own count of 0 or 1.
         variance = np.stack([np.maximum(scipy.ndimage.uniform_filter(v, 5), 0.5) for v in value])
     else:
-        noise = np.array([_pixel_noise(v) for v in value], np.float32)
+        noise = np.array([pixel_noise(v) for v in value], np.float32)
         variance = np.broadcast_to((noise**2)[:, None, None], value.shape).copy()
     variance[~finite] = np.inf
     return Normalized(value, variance, {"not_finite": int((~finite).sum())}, np.ones(series.n_frames))
@@ -268,12 +279,12 @@ def density_of_transmission(
         bad |= opaque
         frames = -np.log(np.where(bad, 1, frames))
     value = np.where(bad, np.nan, frames).astype(np.float32)
-    noise = np.array([_pixel_noise(v) for v in value], np.float32)
+    noise = np.array([pixel_noise(v) for v in value], np.float32)
     variance = np.where(bad, np.inf, (noise**2)[:, None, None]).astype(np.float32)
     return Normalized(value, variance, invalid, np.ones(series.n_frames))
 
 
-def _pixel_noise(frame: FloatArray) -> float:
+def pixel_noise(frame: FloatArray) -> float:
     """Standard deviation of white noise in a frame, from diagonal second differences (Immerkær's mask)."""
     filled = np.where(np.isfinite(frame), frame, 0)
     mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)

@@ -14,6 +14,7 @@ from pipeline.config import (
     ArealDensityConfig,
     Branch,
     CompositionConfig,
+    OxidationConfig,
     ProjectConfig,
     Source,
     TomogramConfig,
@@ -53,6 +54,7 @@ class SeriesFacts:
     energy_ev, pixel_nm : NaN where neither file nor configuration says
     quantity : what the pixels hold
     n_flat : number of flat frames
+    energy_range_ev : lowest and highest energy of a stack, None for a tilt series
     """
 
     place: str
@@ -62,6 +64,7 @@ class SeriesFacts:
     pixel_nm: float
     quantity: str
     n_flat: int
+    energy_range_ev: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -120,6 +123,8 @@ def _check_branch(
 ) -> tuple[BranchCheck, list[PipelineError], list[str]]:
     """Check one branch: each series for itself, then all together."""
     config = branch_config(project, sample, branch)
+    if isinstance(config, OxidationConfig):
+        return _check_stacks(config, sample)
     problems: list[PipelineError] = []
     warnings: list[str] = []
     facts: dict[str, SeriesFacts] = {}
@@ -132,7 +137,7 @@ def _check_branch(
         except PipelineError as error:
             problems.append(error)
     problems += _caught(lambda: _check_backend(config, f"samples.{sample}.{branch}"))
-    problems += _caught(lambda: _check_alignment(config, f"samples.{sample}.{branch}"))
+    problems += _caught(partial(_check_alignment, config, f"samples.{sample}.{branch}"))
     needs = None
     if len(facts) == len(branch_sources(config)):
         if not isinstance(config, ArealDensityConfig):
@@ -143,6 +148,35 @@ def _check_branch(
             problems += list(_edge_problems(config, facts))
         needs = branch_needs(config, {name: fact.shape for name, fact in facts.items()})
     return BranchCheck(sample, branch, facts, needs), problems, warnings
+
+
+def _check_stacks(config: OxidationConfig, sample: str) -> tuple[BranchCheck, list[PipelineError], list[str]]:
+    """Check the stacks of a branch with their energies, and the reference spectra against them."""
+    from pipeline.stages.check_stack import check_references, stack_facts
+
+    problems: list[PipelineError] = []
+    warnings: list[str] = []
+    facts: dict[str, SeriesFacts] = {}
+    for element in config.measured:
+        place = f"samples.{sample}.oxidation"
+        try:
+            stack = stack_facts(f"{place}.stacks.{element}", config.stacks[element])
+            facts[element] = SeriesFacts(
+                place=f"{place}.stacks.{element}",
+                shape=stack.shape,
+                tilt_deg=(),
+                energy_ev=float("nan"),
+                pixel_nm=stack.pixel_nm,
+                quantity=stack.quantity,
+                n_flat=stack.n_flat,
+                energy_range_ev=(float(stack.energy_ev.min()), float(stack.energy_ev.max())),
+            )
+            warnings += check_references(f"{place}.references.{element}", config, element, stack)
+        except PipelineError as error:
+            problems.append(error)
+    complete = len(facts) == len(config.measured)
+    needs = branch_needs(config, {name: fact.shape for name, fact in facts.items()}) if complete else None
+    return BranchCheck(sample, "oxidation", facts, needs), problems, warnings
 
 
 def _place(config: BranchConfig, branch: str, series: str) -> str:
@@ -227,7 +261,7 @@ def _check_backend(config: BranchConfig, place: str) -> None:
 def _check_tilts(facts: Mapping[str, SeriesFacts]) -> None:
     """Refuse series that have too few tilts, a tilt twice, or other tilts than the first series."""
     first = next(iter(facts.values()))
-    reference = np.sort(first.tilt_deg)
+    reference = _distinct(np.sort(first.tilt_deg))
     for fact in facts.values():
         tilts = np.sort(fact.tilt_deg)
         if not np.isfinite(tilts).all():
@@ -244,7 +278,7 @@ def _check_tilts(facts: Mapping[str, SeriesFacts]) -> None:
                 got=str(tilts.size),
                 fix="give the whole tilt series, or use areal_density for a single projection",
             )
-        again = np.diff(tilts) < SAME_ANGLE_DEG
+        again = np.diff(tilts.astype(np.float64)) < SAME_ANGLE_DEG
         if again.mean() > MANY_REPEATED:
             raise InputError(
                 fact.place,
@@ -252,7 +286,7 @@ def _check_tilts(facts: Mapping[str, SeriesFacts]) -> None:
                 got=f"{int(again.sum())} of {tilts.size} angles repeated, {_some(tilts[1:][again])} among them",
                 fix="correct the angle table: the sign of the angles may be lost",
             )
-        tilts = np.concatenate([tilts[:1], tilts[1:][~again]])
+        tilts = _distinct(tilts)
         if tilts.size != reference.size or np.abs(tilts - reference).max() > ANGLE_TOLERANCE_DEG:
             raise InputError(
                 fact.place,
@@ -260,6 +294,12 @@ def _check_tilts(facts: Mapping[str, SeriesFacts]) -> None:
                 got=_tilt_range(tilts),
                 fix="give series of the same tilts, or cut them to the common ones",
             )
+
+
+def _distinct(tilts: AnyArray) -> AnyArray:
+    """Return sorted angles, each once."""
+    angles = tilts.astype(np.float64)
+    return angles[np.append(True, ~(np.diff(angles) < SAME_ANGLE_DEG))]
 
 
 def _some(tilts: AnyArray) -> str:
@@ -282,7 +322,7 @@ def _repeated_tilts(facts: Mapping[str, SeriesFacts], place: str) -> list[str]:
     ]
 
 
-def _check_alignment(config: BranchConfig, place: str) -> None:
+def _check_alignment(config: CompositionConfig | ArealDensityConfig | TomogramConfig, place: str) -> None:
     """Refuse a table of shifts that cannot be read, and stripe removal without its package."""
     if config.align.shifts is not None:
         from pipeline.stages.alignment_table import require_table
@@ -353,6 +393,8 @@ def describe(series: SeriesFacts) -> str:
     n, rows, columns = series.shape
     tilts = np.sort(series.tilt_deg)
     energy = f", {series.energy_ev:g} eV" if np.isfinite(series.energy_ev) else ""
+    if series.energy_range_ev is not None:
+        energy = f", {series.energy_range_ev[0]:g} to {series.energy_range_ev[1]:g} eV"
     pixel = f", {series.pixel_nm:.4g} nm pixels" if np.isfinite(series.pixel_nm) else ""
     span = f", {tilts[0]:g}° to {tilts[-1]:g}°" if tilts.size and np.isfinite(tilts).all() else ""
     return f"{n} frames of {rows} × {columns}{span}{energy}{pixel}, {series.quantity}"

@@ -5,7 +5,13 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import ArealDensityConfig, CompositionConfig, DeviationSettings, TomogramConfig
+from pipeline.config import (
+    ArealDensityConfig,
+    CompositionConfig,
+    DeviationSettings,
+    OxidationConfig,
+    TomogramConfig,
+)
 from pipeline.config.plan import BranchConfig
 from pipeline.errors import StoreError
 
@@ -15,6 +21,10 @@ UPDATES_PER_S = 5e8
 STARTUP_S = 5.0
 """Starting Python and compiled code, for each stage."""
 FIXED_MEMORY_BYTES = 4e8
+STACK_MEMORY_BYTES = 1.5e9
+"""Stacks of any size need no more than this besides a few frames."""
+STACK_BYTES_PER_S = 1e7
+"""Bytes of a stack (float32) that all stages together take in a second on one core, a cautious figure."""
 
 
 @dataclass(frozen=True)
@@ -43,6 +53,8 @@ def branch_needs(config: BranchConfig, shapes: Mapping[str, tuple[int, int, int]
     config : settings of the branch
     shapes : per series (n_frame, n_y, n_x)
     """
+    if isinstance(config, OxidationConfig):
+        return _stack_needs(shapes)
     n_tilt = max(shape[0] for shape in shapes.values())
     rows, columns = (max(shape[axis] for shape in shapes.values()) for axis in (1, 2))
     frames = n_tilt * rows * columns * FLOAT_BYTES
@@ -69,6 +81,15 @@ def branch_needs(config: BranchConfig, shapes: Mapping[str, tuple[int, int, int]
         2 * (n_elements + pairs) * frames + (22 + 2 * n_elements + 1.5 * replicates) * volume,
     )
     return Needs(memory, 1.3 * stores, (8 + n_series) * STARTUP_S + passes * one_pass)
+
+
+def _stack_needs(shapes: Mapping[str, tuple[int, int, int]]) -> Needs:
+    """Estimate the needs of stacks: large ones pass through memory in blocks."""
+    sizes = [n * rows * columns * FLOAT_BYTES for n, rows, columns in shapes.values()]
+    frame = max(rows * columns * FLOAT_BYTES for _, rows, columns in shapes.values())
+    memory = FIXED_MEMORY_BYTES + min(4.0 * max(sizes), STACK_MEMORY_BYTES) + 40 * frame
+    seconds = len(shapes) * 5 * STARTUP_S + sum(sizes) / STACK_BYTES_PER_S
+    return Needs(memory, 8.0 * sum(sizes), seconds)
 
 
 def _composition_passes(config: CompositionConfig, n_elements: int) -> float:

@@ -15,6 +15,8 @@ from pipeline.view.alignment_part import alignment_part
 from pipeline.view.composition_part import composition_part
 from pipeline.view.composition_tables import comparison_table
 from pipeline.view.other_parts import areal_density_part, tomogram_part
+from pipeline.view.oxidation_part import oxidation_part
+from pipeline.view.read_oxidation import read_oxidation
 from pipeline.view.read_results import (
     find_results,
     read_alignment,
@@ -31,6 +33,7 @@ TITLES: Mapping[Branch, str] = {
     "composition": "composition",
     "areal_density": "areal density",
     "tomogram": "tomogram",
+    "oxidation": "oxidation",
 }
 
 
@@ -99,6 +102,8 @@ def _write(
         parts["areal_density"] = areal_density_part(areal_density)
     if "tomogram" in branches and (tomogram := read_tomogram(paths)) is not None:
         parts["tomogram"] = tomogram_part(tomogram)
+    if "oxidation" in branches and (oxidation := read_oxidation(paths)) is not None:
+        parts["oxidation"] = oxidation_part(oxidation)
     for branch in branches:
         alignment = None if branch in parts else read_alignment(paths, branch)
         if alignment is not None:

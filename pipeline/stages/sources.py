@@ -2,8 +2,9 @@
 
 from pathlib import Path
 
-from pipeline.config import AngleRamp, Source, expand
+from pipeline.config import AngleRamp, Source, StackSource, expand
 from pipeline.io.readers import ReadRequest
+from pipeline.io.readers.spectral import SpectralStack, read_spectral_stack
 
 
 def read_request(source: Source) -> ReadRequest:
@@ -23,3 +24,18 @@ def read_request(source: Source) -> ReadRequest:
         offset=source.offset,
         dataset=source.dataset,
     )
+
+
+def open_stack(source: StackSource) -> SpectralStack:
+    """Return the raw stack that a configured source stands for; its frames are read when asked for."""
+    request = ReadRequest(
+        images=tuple(expand(source.images)),
+        flat=tuple(expand(source.flat)),
+        dark=tuple(expand(source.dark)),
+        pixel_nm=source.pixel_nm,
+        quantity=source.quantity,
+        offset=source.offset,
+        dataset=source.dataset,
+    )
+    energies = None if source.energies is None else Path(source.energies)
+    return read_spectral_stack(request, energies=energies, energy_unit=source.energy_unit)

@@ -18,11 +18,17 @@ STORES: Mapping[Branch, tuple[str, ...]] = {
     "composition": ("align", "decompose", "reconstruct", "uncertainty", "classify"),
     "areal_density": ("align", "decompose"),
     "tomogram": ("align", "reconstruct"),
+    "oxidation": ("measure",),
 }
+ELEMENT_STORES = ("normalize", "register", "fit")
+"""Folders, below that of a branch, with one store per series or element."""
 TABLES: Mapping[str, str] = {
     "composition_measure": "phases.json",
     "shells": "composition_shells.csv",
     "domains": "domains.csv",
+    "oxidation_summary": "oxidation.json",
+    "oxidation_shells": "oxidation_shells.csv",
+    "oxidation_profiles": "oxidation_profiles.csv",
 }
 
 
@@ -31,8 +37,9 @@ def find_results(folder: Path) -> dict[str, Path]:
     found = {}
     for branch, names in STORES.items():
         stages = folder / "stages" / branch
-        for store in sorted((stages / "normalize").glob("*.zarr")):
-            found[f"{branch}_normalize_{store.stem}"] = store
+        for kind in ELEMENT_STORES:
+            for store in sorted((stages / kind).glob("*.zarr")):
+                found[f"{branch}_{kind}_{store.stem}"] = store
         found.update({f"{branch}_{name}": stages / f"{name}.zarr" for name in names})
     found.update({key: folder / name for key, name in TABLES.items()})
     return {key: path for key, path in found.items() if path.exists()}

@@ -122,3 +122,59 @@ class Tomogram:
     unit: str
     algorithm: str
     alignment: Alignment | None = None
+
+
+@dataclass(frozen=True)
+class ElementValence:
+    """Oxidation state of one element.
+
+    Attributes
+    ----------
+    element, pixel_nm : which, and the pixel size (NaN where unknown)
+    valence, error, residual : (n_y, n_x) maps, NaN where there is no valence
+    status, status_names : (n_y, n_x) labels of why a pixel has none
+    energy_ev : (n_energy,) of the stack, calibrated
+    shell_spectra, shell_errors, shell_models : (n_shell, n_energy); models NaN outside the fit
+    shell_jumps : (n_shell,) mean edge jump
+    shell_outer, shell_inner : (n_shell,) share of the area outside the limits, percent
+    shell_valence, shell_error, spectrum_valence, shell_pixels : (n_shell,)
+    window_ev : of the fit
+    profiles : by axis: low, high, mean, error
+    models : as in ``oxidation.json``
+    clusters, cluster_spectra : (n_y, n_x) labels, (n_cluster, n_energy)
+    replaced_share : share of the frames whose shift was taken from its neighbours
+    summary : the element's entry in ``oxidation.json``
+    """
+
+    element: str
+    pixel_nm: float
+    valence: FloatArray
+    error: FloatArray
+    residual: FloatArray
+    status: LabelArray
+    status_names: Mapping[int, str]
+    energy_ev: Float64Array
+    shell_spectra: Float64Array
+    shell_errors: Float64Array
+    shell_models: Float64Array
+    shell_jumps: Float64Array
+    shell_outer: Float64Array
+    shell_inner: Float64Array
+    shell_valence: Float64Array
+    shell_error: Float64Array
+    spectrum_valence: Float64Array
+    shell_pixels: Float64Array
+    window_ev: tuple[float, float]
+    profiles: Mapping[str, Mapping[str, Float64Array]]
+    models: Sequence[Mapping[str, Any]]
+    clusters: LabelArray
+    cluster_spectra: Float64Array
+    replaced_share: float
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Oxidation:
+    """Results of the oxidation branch, one entry per element."""
+
+    elements: Sequence[ElementValence]

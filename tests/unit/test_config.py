@@ -150,7 +150,6 @@ def test_patterns_are_expanded_in_order(tmp_path: Path) -> None:
             project(composition(export={"chunk": 64, "shard": 100})),
             ["samples.a.composition.export.shard", "100"],
         ),
-        (project({}, name="oxidation"), ["samples.a.oxidation", "not available in this version"]),
         (project({}, name="structure"), ["samples.a.structure", "not available in this version"]),
         (project({"source": {"images": "a", "angles": {"start": 0}}}, name="tomogram"), ["angles.step"]),
         (

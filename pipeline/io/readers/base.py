@@ -71,11 +71,12 @@ class SeriesSummary:
 
 @dataclass(frozen=True)
 class FrameStack:
-    """Frames in a file: shape (n, n_y, n_x) and type are known, ``load`` reads them."""
+    """Frames in a file: shape (n, n_y, n_x) and type are known, ``load`` reads them, ``load_one`` a single one."""
 
     shape: tuple[int, int, int]
     dtype: np.dtype[np.generic]
     load: Callable[[], AnyArray]
+    load_one: Callable[[int], AnyArray] | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -130,7 +131,13 @@ def square_pixel(x_nm: Float64Array | None, y_nm: Float64Array | None, path: Pat
 
 
 def checked_stack(
-    shape: Sequence[int], dtype: np.dtype[np.generic], load: Callable[[], AnyArray], path: Path, name: str
+    shape: Sequence[int],
+    dtype: np.dtype[np.generic],
+    load: Callable[[], AnyArray],
+    path: Path,
+    name: str,
+    *,
+    load_one: Callable[[int], AnyArray] | None = None,
 ) -> FrameStack:
     """Return a stack after a check that it is a series of grey frames."""
     if len(shape) != 3 or min(shape) < 1:
@@ -148,7 +155,7 @@ def checked_stack(
             fix="give the dataset or file that holds the raw frames",
         )
     n_frame, n_y, n_x = (int(size) for size in shape)
-    return FrameStack((n_frame, n_y, n_x), dtype.newbyteorder("="), load)
+    return FrameStack((n_frame, n_y, n_x), dtype.newbyteorder("="), load, load_one)
 
 
 def truncated(path: Path, expected: str, got: str) -> InputError:

@@ -1,16 +1,17 @@
-"""Data Exchange HDF5: ``exchange/data`` with ``data_white``, ``data_dark`` and ``theta``.
+"""Data Exchange HDF5: ``exchange/data`` with ``data_white``, ``data_dark`` and ``theta``, or ``energy`` for a stack.
 
 The standard has no place for some facts of the flats; :func:`write_data_exchange` adds
 ``exchange/data_white_position``, ``data_white_exposure_time`` and ``data_white_current``.
 """
 
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 import h5py
 import numpy as np
 
-from pipeline.arrays import Float64Array, Quantity, TiltSeries
+from pipeline.arrays import AnyArray, Float64Array, FloatArray, Quantity, TiltSeries
 from pipeline.io.atomic import complete_or_absent
 from pipeline.io.readers.angles import to_degrees
 from pipeline.io.readers.base import FrameStack, RawFile, ReadRequest, per_frame, square_pixel
@@ -33,6 +34,7 @@ NAME = "Data Exchange HDF5"
 _DETECTOR = "measurement/instrument/detector"
 _SOURCE_CURRENT = "measurement/instrument/source/current"
 _ENERGY = "measurement/instrument/monochromator/energy"
+_STACK_ENERGY = "exchange/energy"
 _OBJECTIVE = ("measurement/instrument/detection_system/objective", "measurement/instrument/objective")
 _QUANTITIES: dict[str, Quantity] = {
     "counts": "counts",
@@ -86,7 +88,9 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
             tilt_deg=None
             if tilt is None or theta is None
             else to_degrees(tilt, text(theta.attrs.get("units")), path),
-            energy_ev=per_frame(energies_ev(dataset_at(file, _ENERGY), path), n_frame, "energy", path),
+            energy_ev=per_frame(
+                energies_ev(first_of(file, _STACK_ENERGY, _ENERGY), path), n_frame, "energy", path
+            ),
             pixel_nm=_pixel_nm(file, n_frame, request, path),
             quantity=_QUANTITIES.get(text(data.attrs.get("units")).strip().lower()),
             flat=flat,
@@ -138,6 +142,39 @@ def write_data_exchange(path: Path, series: TiltSeries) -> None:
                 file[f"measurement/{place}"] = series.metadata[key]
         if "instrument" in series.metadata:
             file["measurement/instrument/name"] = series.metadata["instrument"]
+
+
+def write_energy_stack(
+    path: Path,
+    frames: AnyArray,
+    energy_ev: Float64Array,
+    *,
+    pixel_nm: float,
+    quantity: Quantity,
+    flat: FloatArray | None = None,
+    dark: FloatArray | None = None,
+    metadata: Mapping[str, str] | None = None,
+) -> None:
+    """Write a stack of images through an edge as Data Exchange HDF5 that the reader gives back unchanged.
+
+    Parameters
+    ----------
+    path : the file; it appears complete or not at all
+    frames : (n_energy, n_y, n_x)
+    energy_ev : (n_energy,)
+    flat, dark : (n, n_y, n_x): one flat per energy, or any number for all
+    """
+    with complete_or_absent(path) as partial, h5py.File(partial, "w") as file:
+        file["implements"] = "exchange:measurement"
+        _write_frames(file, "exchange/data", frames).attrs["units"] = _UNITS[quantity]
+        _write(file, _STACK_ENERGY, energy_ev, "eV")
+        for name, extra in (("data_white", flat), ("data_dark", dark)):
+            if extra is not None:
+                _write_frames(file, f"exchange/{name}", extra)
+        for axis in "xy":
+            _write(file, f"{_DETECTOR}/{axis}_actual_pixel_size", pixel_nm, "nm")
+        for key, text_of in (metadata or {}).items():
+            file[f"measurement/sample/{key}"] = text_of
 
 
 def _stack(file: h5py.File, name: str, path: Path) -> FrameStack | None:

@@ -12,11 +12,9 @@ import numpy as np
 from pipeline.arrays import AnyArray, Float64Array
 from pipeline.errors import InputError
 from pipeline.io.readers.base import FrameStack, checked_stack, truncated
-from pipeline.units import to_ev, to_nm
+from pipeline.units import KEV_BELOW, to_ev, to_nm
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
-_KEV_BELOW = 100.0
-"""An energy without a unit below this number is in keV, otherwise in eV."""
 
 
 def is_hdf5(path: Path) -> bool:
@@ -112,7 +110,7 @@ def energies_ev(item: h5py.Dataset | None, path: Path) -> Float64Array | None:
         return None
     unit = text(item.attrs.get("units"))
     if not unit:
-        return values * np.where(values < _KEV_BELOW, 1e3, 1.0)
+        return values * np.where(values < KEV_BELOW, 1e3, 1.0)
     return values * _factor(to_ev, unit, "energy", path)
 
 
@@ -192,4 +190,8 @@ def frame_stack(item: h5py.Dataset, path: Path, frames: AnyArray | None = None) 
                 start += run.size
         return out
 
-    return checked_stack(shape, item.dtype, load, path, name)
+    def load_one(index: int) -> AnyArray:
+        with open_hdf5(file) as opened:
+            return np.asarray(opened[name][int(chosen[index])], dtype)
+
+    return checked_stack(shape, item.dtype, load, path, name, load_one=load_one)

@@ -1,4 +1,4 @@
-"""ALBA MISTRAL HDF5: normalised tilt series in the group ``TomoNormalized``."""
+"""ALBA MISTRAL HDF5: normalised tilt series in ``TomoNormalized``, energy stacks in ``SpecNormalized``."""
 
 from pathlib import Path
 
@@ -20,23 +20,32 @@ from pipeline.io.readers.hdf5 import (
 
 NAME = "ALBA MISTRAL HDF5"
 
-_GROUP = "TomoNormalized"
+_DATA_OF_GROUP = {"TomoNormalized": "TomoNormalized", "SpecNormalized": "spectroscopy_normalized"}
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file has ``TomoNormalized/TomoNormalized``."""
+    """Say whether the file has one of the two groups with its images."""
     if not is_hdf5(path):
         return False
     with open_hdf5(path) as file:
-        group = file.get(_GROUP)
-        return isinstance(group, h5py.Group) and _GROUP in group
+        return _group_name(file) is not None
+
+
+def _group_name(file: h5py.File) -> str | None:
+    """Return the name of the group with the images."""
+    for name, data in _DATA_OF_GROUP.items():
+        group = file.get(name)
+        if isinstance(group, h5py.Group) and data in group:
+            return name
+    return None
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
     """Describe the series of one file: transmission and pixel sizes in µm unless units say otherwise."""
     with open_hdf5(path) as file:
-        group = file[_GROUP]
-        data = file[request.dataset] if request.dataset else group[_GROUP]
+        name = str(_group_name(file))
+        group = file[name]
+        data = file[request.dataset] if request.dataset else group[_DATA_OF_GROUP[name]]
         frames = frame_stack(data, path)
         n_frame = frames.shape[0]
         angles = dataset_at(group, "rotation_angle")
@@ -55,15 +64,22 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
             path=path,
             frames=frames,
             tilt_deg=None
-            if tilt is None or angles is None
+            if tilt is None or angles is None or tilt.size != n_frame
             else to_degrees(tilt, text(angles.attrs.get("units")), path),
+            # A stack has one angle; a tilt series has one energy.
             energy_ev=per_frame(energies_ev(dataset_at(group, "energy"), path), n_frame, "energy", path),
             pixel_nm=None if request.pixel_nm is not None else square_pixel(x_nm, y_nm, path),
             quantity="optical_density" if optical_density else "transmission",
             exposure_s=per_frame(
-                numbers(first_of(group, "ExpTimes", "ExpTimesTomo")), n_frame, "exposure time", path
+                numbers(first_of(group, "ExpTimes", "ExpTimesTomo", "ExpTimesSpec")),
+                n_frame,
+                "exposure time",
+                path,
             ),
             ring_current_ma=per_frame(
-                numbers(first_of(group, "Currents", "CurrentsTomo")), n_frame, "ring current", path
+                numbers(first_of(group, "Currents", "CurrentsTomo", "CurrentsSpec")),
+                n_frame,
+                "ring current",
+                path,
             ),
         )

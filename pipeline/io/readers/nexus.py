@@ -34,11 +34,11 @@ _ANGLE = re.compile(r"theta|rot|tilt|angle|phi", re.IGNORECASE)
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file has a group of the class NXentry."""
+    """Say whether the file has a group of the class NXentry; stacks of STXM have a module of their own."""
     if not is_hdf5(path):
         return False
     with open_hdf5(path) as file:
-        return any(True for _ in _children(file, "NXentry"))
+        return any(definition(entry) != "NXstxm" for entry in children(file, "NXentry"))
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
@@ -50,7 +50,7 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
         flat, dark = _stack(data, key == _FLAT, path), _stack(data, key == _DARK, path)
         for name, role in (("bright_field/data", _FLAT), ("dark_field/data", _DARK)):
             item = next(
-                (d for g in _children(entry, "NXinstrument") if (d := dataset_at(g, name)) is not None), None
+                (d for g in children(entry, "NXinstrument") if (d := dataset_at(g, name)) is not None), None
             )
             if item is not None and role == _FLAT and flat is None:
                 flat = frame_stack(item, path)
@@ -86,7 +86,12 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
         )
 
 
-def _children(group: h5py.Group, nx_class: str) -> Iterator[h5py.Group]:
+def definition(entry: h5py.Group) -> str:
+    """Return the application definition that an entry follows, empty where it names none."""
+    return text(dataset_at(entry, "definition"))
+
+
+def children(group: h5py.Group, nx_class: str) -> Iterator[h5py.Group]:
     """Yield the subgroups of a NeXus class; links that lead nowhere are no groups."""
     for name in group:
         try:
@@ -99,7 +104,7 @@ def _children(group: h5py.Group, nx_class: str) -> Iterator[h5py.Group]:
 
 def _image_data(file: h5py.File, request: ReadRequest, path: Path) -> tuple[h5py.Group, str, h5py.Dataset]:
     """Return entry, place and dataset of the frames; the place is in the file itself, not in a linked one."""
-    entries = list(_children(file, "NXentry"))
+    entries = list(children(file, "NXentry"))
     if request.dataset is not None:
         refuse_broken_link(file, request.dataset, path)
         entry = next(
@@ -133,12 +138,12 @@ def _image_data(file: h5py.File, request: ReadRequest, path: Path) -> tuple[h5py
 def _candidates(entries: list[h5py.Group]) -> Iterator[tuple[h5py.Group, str]]:
     """Yield where frames may be: detectors first, then what a data group names as its signal."""
     for entry in entries:
-        for instrument in _children(entry, "NXinstrument"):
-            for detector in _children(instrument, "NXdetector"):
+        for instrument in children(entry, "NXinstrument"):
+            for detector in children(instrument, "NXdetector"):
                 if not detector.name.endswith(("/bright_field", "/dark_field")):
                     yield entry, f"{detector.name}/data"
     for entry in entries:
-        for data in _children(entry, "NXdata"):
+        for data in children(entry, "NXdata"):
             yield entry, f"{data.name}/{text(data.attrs.get('signal')) or 'data'}"
 
 
@@ -147,9 +152,7 @@ def _image_key(entry: h5py.Group, holder: h5py.Group, data: h5py.Dataset, path: 
     item = dataset_at(holder, "image_key")
     if item is None:
         places = (
-            f"{g.name}/image_key"
-            for i in _children(entry, "NXinstrument")
-            for g in _children(i, "NXdetector")
+            f"{g.name}/image_key" for i in children(entry, "NXinstrument") for g in children(i, "NXdetector")
         )
         keys = [d for place in places if (d := dataset_at(entry.file, place)) is not None]
         item = next((key for key in keys if key.shape == data.shape[:1]), None)
@@ -200,10 +203,10 @@ def _tilt_deg(
 
 def _angle_places(entry: h5py.Group, place: str) -> list[str]:
     """Return where angles may be: sample, beside the frames, data groups (measured before demanded)."""
-    places = [f"{s.name}/{name}" for s in _children(entry, "NXsample") for name in _SAMPLE_ANGLES]
+    places = [f"{s.name}/{name}" for s in children(entry, "NXsample") for name in _SAMPLE_ANGLES]
     places.append(f"{place.rpartition('/')[0]}/rotation_angle")
     label = place.split("/")[-2]
-    groups = sorted(_children(entry, "NXdata"), key=lambda group: group.name.rpartition("/")[2] != label)
+    groups = sorted(children(entry, "NXdata"), key=lambda group: group.name.rpartition("/")[2] != label)
     axes = []
     for group in groups:
         names = [n for n in group if _ANGLE.search(n) and not n.endswith("_indices")]
@@ -218,9 +221,9 @@ _SAMPLE_ANGLES = ("rotation_angle", "transformations/rotation_angle")
 
 
 def _energy_ev(entry: h5py.Group, path: Path) -> Float64Array | None:
-    for holder in (entry, *_children(entry, "NXinstrument"), *_children(entry, "NXsample")):
+    for holder in (entry, *children(entry, "NXinstrument"), *children(entry, "NXsample")):
         for nx_class, name in (("NXmonochromator", "energy"), ("NXbeam", "incident_energy")):
-            for group in _children(holder, nx_class):
+            for group in children(holder, nx_class):
                 values = energies_ev(dataset_at(group, name), path)
                 if values is not None:
                     return values
@@ -230,7 +233,7 @@ def _energy_ev(entry: h5py.Group, path: Path) -> Float64Array | None:
 
 def _pixel_nm(entry: h5py.Group, detector: h5py.Group, n_frame: int, path: Path) -> Float64Array | None:
     """Return the object-plane pixel size: of the sample, else of the detector (magnified, if it says so)."""
-    groups = [*_children(entry, "NXsample"), detector]
+    groups = [*children(entry, "NXsample"), detector]
     for name in ("magnified_pixel_size", "pixel_size"):
         for group in groups:
             sizes = [
@@ -249,8 +252,8 @@ def _pixel_nm(entry: h5py.Group, detector: h5py.Group, n_frame: int, path: Path)
 
 def _ring_current_ma(entry: h5py.Group, n_frame: int) -> Float64Array | None:
     """Return the ring current of every frame, None unless the file has it per frame."""
-    for instrument in _children(entry, "NXinstrument"):
-        for source in _children(instrument, "NXsource"):
+    for instrument in children(entry, "NXinstrument"):
+        for source in children(instrument, "NXsource"):
             item = dataset_at(source, "current")
             values = numbers(item)
             if values is not None and item is not None and values.size == n_frame:

@@ -73,6 +73,7 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
         if not contiguous and declared > stored * (_LARGEST_RATIO if compressed else 1):
             raise truncated(path, f"{declared} bytes of pixels", f"{stored}")
         dtype = series.dtype
+        paged = len(shape) == 3 and len(series) == shape[0]
     frames = (1, *shape) if len(shape) == 2 else shape
 
     def load() -> AnyArray:
@@ -80,4 +81,13 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
             data = opened.series[0].asarray()
         return np.asarray(data, dtype.newbyteorder("=")).reshape(frames)
 
-    return RawFile(path=path, frames=checked_stack(frames, dtype, load, path, ""))
+    def load_one(index: int) -> AnyArray:
+        with tifffile.TiffFile(path) as opened:
+            data = (
+                opened.series[0].asarray(key=index)
+                if paged
+                else opened.series[0].asarray().reshape(frames)[index]
+            )
+        return np.asarray(data, dtype.newbyteorder("="))
+
+    return RawFile(path=path, frames=checked_stack(frames, dtype, load, path, "", load_one=load_one))

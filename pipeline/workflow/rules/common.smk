@@ -12,6 +12,7 @@ from pipeline.config.plan import (
     branch_config,
     branch_sources,
     branch_stores,
+    reference_files,
     sample_branches,
     stage_settings,
 )
@@ -59,7 +60,7 @@ if not WITH_CONDA:
 
 wildcard_constraints:
     sample="[A-Za-z0-9_-]+",
-    branch="composition|areal_density|tomogram",
+    branch="composition|areal_density|tomogram|oxidation",
     series="[A-Za-z0-9_]+",
 
 
@@ -116,6 +117,33 @@ def normalize_spec(wildcards):
     """Return the version and the settings of ``normalize`` for one series as JSON."""
     settings = stage_settings(PROJECT, wildcards.sample, wildcards.branch, "normalize", wildcards.series)
     return stage_spec("normalize", settings)
+
+
+def series_spec(stage, branch):
+    """Return a function that gives the version and the settings of a stage of one series as JSON."""
+
+    def settings(wildcards):
+        return stage_spec(stage, stage_settings(PROJECT, wildcards.sample, branch, stage, wildcards.series))
+
+    return settings
+
+
+def stack_references(wildcards):
+    """Return the files of the reference spectra of one element."""
+    return reference_files(branch_config(PROJECT, wildcards.sample, "oxidation"), wildcards.series)
+
+
+def only_fits(wildcards):
+    """Return the fit of every element by ``fit_<element>``."""
+    folder = f"{RESULTS}{wildcards.sample}/stages/oxidation"
+    return {f"fit_{name}": f"{folder}/fit/{name}.zarr" for name in series_of(wildcards.sample, "oxidation")}
+
+
+def fitted_stacks(wildcards):
+    """Return the fit and the registered stack of every element by ``fit_<element>`` and ``register_<element>``."""
+    folder = f"{RESULTS}{wildcards.sample}/stages/oxidation"
+    stacks = {f"register_{name}": f"{folder}/register/{name}.zarr" for name in series_of(wildcards.sample, "oxidation")}
+    return only_fits(wildcards) | stacks
 
 
 def size_mb(paths):

@@ -4,6 +4,8 @@ rule normalize:
         raw=raw_inputs,
     output:
         store=directory(f"{STAGES}/{{branch}}/normalize/{{series}}.zarr"),
+    wildcard_constraints:
+        branch="composition|areal_density|tomogram",
     log:
         f"{LOGS}/{{branch}}/normalize_{{series}}.log",
     benchmark:

@@ -1,0 +1,86 @@
+"""ALS STXM stacks: a text header ``.hdr`` with axes and energies, and one text image ``.xim`` per energy beside it."""
+
+import re
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.arrays import AnyArray, Float64Array
+from pipeline.errors import InputError
+from pipeline.io.readers.base import RawFile, ReadRequest, checked_stack, square_pixel, truncated
+from pipeline.units import to_ev, to_nm
+
+NAME = "ALS STXM stack"
+
+_SIGNATURE = b"ScanDefinition"
+_AXIS = r'{name}\s*=\s*{{\s*Name\s*=\s*"[^"]*";\s*Unit\s*=\s*"([^"]*)";.*?Points\s*=\s*\(([^)]*)\)'
+
+
+def recognises(path: Path) -> bool:
+    """Say whether the file starts as the header of a scan."""
+    with path.open("rb") as file:
+        return file.read(200).lstrip().startswith(_SIGNATURE)
+
+
+def open_file(path: Path, request: ReadRequest) -> RawFile:
+    """Describe the stack of one header; rows and columns of the images run along the axes Q and P."""
+    text = path.read_text(encoding="utf-8", errors="replace")
+    x_nm, y_nm, energy = (
+        _axis(text, "PAxis", "nm", path),
+        _axis(text, "QAxis", "nm", path),
+        _axis(text, "StackAxis", "eV", path),
+    )
+    images = [path.with_name(f"{path.stem}_a{number:03d}.xim") for number in range(energy.size)]
+    missing = [image.name for image in images if not image.is_file()]
+    if missing:
+        raise InputError(
+            str(path),
+            expected=f"{energy.size} images, one per energy",
+            got=f"{energy.size - len(missing)}: no {missing[0]}",
+            fix="copy the .xim files of the stack into the folder of its header",
+        )
+    shape = (y_nm.size, x_nm.size)
+
+    def load_one(index: int) -> AnyArray:
+        return _read_image(images[index], shape)
+
+    def load() -> AnyArray:
+        return np.stack([load_one(index) for index in range(len(images))])
+
+    pixels = [np.full(energy.size, np.median(np.abs(np.diff(axis)))) for axis in (x_nm, y_nm)]
+    return RawFile(
+        path=path,
+        frames=checked_stack((energy.size, *shape), np.dtype(np.float32), load, path, "", load_one=load_one),
+        energy_ev=energy,
+        pixel_nm=None if request.pixel_nm is not None else square_pixel(pixels[0], pixels[1], path),
+        quantity="counts",
+        metadata={"format": NAME},
+    )
+
+
+def _axis(text: str, name: str, unit: str, path: Path) -> Float64Array:
+    """Return the points of one axis in nm or eV; the list begins with its own length."""
+    match = re.search(_AXIS.format(name=name), text, re.DOTALL)
+    try:
+        if match is None:
+            raise ValueError(f"no {name}")
+        points = np.array([float(point) for point in match.group(2).split(",")])
+        factor = (to_nm if unit == "nm" else to_ev)(1.0, match.group(1))
+        if points.size < 3 or points.size != int(points[0]) + 1:
+            raise ValueError(f"{points.size - 1} points in {name}")
+    except (ValueError, KeyError) as error:
+        raise InputError(
+            str(path),
+            expected=f"the header of an image stack with {name}",
+            got=str(error),
+            fix="give the header of a stack (NEXAFS image scan); it is truncated or of another scan",
+        ) from error
+    return points[1:] * factor
+
+
+def _read_image(path: Path, shape: tuple[int, int]) -> AnyArray:
+    """Read one text image, (n_y, n_x) float32."""
+    numbers = np.array(path.read_text(encoding="ascii").split(), np.float32)
+    if numbers.size != shape[0] * shape[1]:
+        raise truncated(path, f"{shape[0]} × {shape[1]} numbers", str(numbers.size))
+    return numbers.reshape(shape)

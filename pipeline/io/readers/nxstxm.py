@@ -1,0 +1,94 @@
+"""NXstxm: energy stacks of scanning X-ray microscopes in NeXus HDF5, (n_energy, n_y, n_x) in one data group."""
+
+from pathlib import Path
+
+import h5py
+import numpy as np
+
+from pipeline.arrays import Float64Array
+from pipeline.errors import InputError
+from pipeline.io.readers.base import RawFile, ReadRequest, per_frame, square_pixel
+from pipeline.io.readers.hdf5 import (
+    dataset_at,
+    energies_ev,
+    first_of,
+    frame_stack,
+    is_hdf5,
+    lengths_nm,
+    numbers,
+    open_hdf5,
+    words,
+)
+from pipeline.io.readers.nexus import children, definition
+
+NAME = "NXstxm HDF5"
+
+_ENERGIES = ("energy", "photon_energy")
+
+
+def recognises(path: Path) -> bool:
+    """Say whether the file has an entry that follows NXstxm."""
+    if not is_hdf5(path):
+        return False
+    with open_hdf5(path) as file:
+        return any(definition(entry) == "NXstxm" for entry in children(file, "NXentry"))
+
+
+def open_file(path: Path, request: ReadRequest) -> RawFile:
+    """Describe the stack of the first data group that has images; positions are in µm unless units say otherwise."""
+    with open_hdf5(path) as file:
+        entry = next(one for one in children(file, "NXentry") if definition(one) == "NXstxm")
+        data, holder = _images(file, entry, request, path)
+        frames = frame_stack(data, path)
+        n_frame = frames.shape[0]
+        energy = energies_ev(first_of(holder, *_ENERGIES), path)
+        if energy is None:
+            energy = energies_ev(dataset_at(entry, "instrument/monochromator/energy"), path)
+        return RawFile(
+            path=path,
+            frames=frames,
+            energy_ev=per_frame(energy, n_frame, "energy", path),
+            pixel_nm=None if request.pixel_nm is not None else _pixel_nm(entry, holder, n_frame, path),
+            quantity="counts",
+            exposure_s=per_frame(numbers(dataset_at(holder, "count_time")), n_frame, "count_time", path)
+            if _has_one_per_frame(holder, n_frame)
+            else None,
+            metadata=words(entry, sample="sample/name", title="title", start="start_time"),
+        )
+
+
+def _images(
+    file: h5py.File, entry: h5py.Group, request: ReadRequest, path: Path
+) -> tuple[h5py.Dataset, h5py.Group]:
+    """Return the images and the group they are in."""
+    if request.dataset is not None:
+        return file[request.dataset], file[request.dataset].parent
+    for group in children(entry, "NXdata"):
+        item = dataset_at(group, "data")
+        if item is not None and item.ndim == 3 and item.dtype.kind in "iuf":
+            return item, group
+    raise InputError(
+        str(path),
+        expected="images (n_energy, n_y, n_x) in a data group of the NXstxm entry",
+        got="none",
+        fix="name the dataset with 'dataset:', or give a stack instead of a line or point scan",
+    )
+
+
+def _has_one_per_frame(holder: h5py.Group, n_frame: int) -> bool:
+    values = numbers(dataset_at(holder, "count_time"))
+    return values is not None and values.size in (1, n_frame)
+
+
+def _pixel_nm(entry: h5py.Group, holder: h5py.Group, n_frame: int, path: Path) -> Float64Array | None:
+    """Return the step of the sample positions."""
+    steps: list[Float64Array | None] = []
+    for axis in "xy":
+        item = first_of(holder, f"sample_{axis}")
+        item = item if item is not None else dataset_at(entry, f"sample/positioner_{axis}")
+        position = lengths_nm(item, path, unit_if_absent="um")
+        known = position is not None and position.size > 1
+        steps.append(
+            np.full(n_frame, np.median(np.abs(np.diff(position)))) if known and position is not None else None
+        )
+    return square_pixel(steps[0], steps[1], path)

@@ -1,0 +1,1 @@
+"""Spectra of a stack to valence: references, linear-combination fit, its residuals, profiles and their models."""

@@ -1,0 +1,160 @@
+"""Reference spectra: normalisation, the grid of the stack, and what can be wrong with a set of them."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from pipeline.arrays import Float64Array, Spectrum
+from pipeline.errors import InputError
+from pipeline.oxidation.edges import Window, inside
+
+LINEAR_PRE_EV, LINEAR_POST_EV = 30.0, 60.0
+"""A straight line is fitted below or above the edge where the energies there span at least this much."""
+
+ORDER_TOLERANCE_EV = 0.3
+"""Mean energies of references that contradict their valences by more than this cannot be chance."""
+
+MAX_GAP_EV = 2.0
+"""Interpolation never bridges more than this within the fit window of a soft edge."""
+
+
+@dataclass(frozen=True)
+class Reference:
+    """A reference spectrum with its name and valence."""
+
+    name: str
+    valence: float
+    spectrum: Spectrum
+
+
+def normalized_absorption(
+    spectrum: Spectrum, *, edge_ev: float, pre_edge: Window, post_edge: Window, name: str
+) -> Float64Array:
+    """Absorption with the pre-edge at 0 and the mean level above the edge at 1.
+
+    A constant is taken below and above the edge, or a straight line where the energies there span enough: the
+    pre-edge line is subtracted, the edge jump is the difference of both lines at the edge, and above the edge the
+    spectrum is flattened by the difference of the post-edge line from its value at the edge.
+
+    Parameters
+    ----------
+    spectrum : of the whole edge
+    edge_ev : energy of the edge
+    pre_edge, post_edge : windows in eV
+    name : how errors call it
+
+    Returns
+    -------
+    (n,) float64, dimensionless
+
+    Raises
+    ------
+    InputError
+        When it has no points below or above the edge, or no positive edge jump.
+    """
+    energy, mu = spectrum.energy_ev, spectrum.absorption
+    lines = []
+    for window, span, role in (
+        (pre_edge, LINEAR_PRE_EV, "below the edge"),
+        (post_edge, LINEAR_POST_EV, "above the white lines"),
+    ):
+        chosen = inside(energy, window)
+        if not chosen.any():
+            raise InputError(
+                name,
+                expected=f"energies {role}, {window[0]:g} to {window[1]:g} eV",
+                got=f"{energy[0]:g} to {energy[-1]:g} eV",
+                fix="give a longer reference, or normalised references with 'references_normalized: true'",
+            )
+        order = 1 if np.ptp(energy[chosen]) >= span and chosen.sum() >= 4 else 0
+        lines.append(np.polyfit(energy[chosen] - edge_ev, mu[chosen], order))
+    pre, post = (np.polyval(line, energy - edge_ev) for line in lines)
+    jump = float(lines[1][-1] - lines[0][-1])
+    if not jump > 0:
+        raise InputError(
+            name,
+            expected="more absorption above the edge than below it",
+            got=f"an edge jump of {jump:.3g}",
+            fix="check the columns of the reference, and the windows",
+        )
+    flattened: Float64Array = (mu - pre) / jump
+    above = energy > edge_ev
+    flattened[above] -= ((post - pre) / jump - 1.0)[above]
+    return flattened
+
+
+def on_grid(
+    energy_ev: Float64Array, spectrum: Spectrum, absorption: Float64Array, *, name: str
+) -> Float64Array:
+    """Interpolate a reference linearly at the energies of a fit.
+
+    Raises
+    ------
+    InputError
+        When the reference does not cover them.
+    """
+    low, high = float(energy_ev.min()), float(energy_ev.max())
+    first, last = float(spectrum.energy_ev[0]), float(spectrum.energy_ev[-1])
+    within = (spectrum.energy_ev >= low) & (spectrum.energy_ev <= high)
+    points = np.concatenate([[low], spectrum.energy_ev[within], [high]])
+    gap = float(np.diff(points).max()) if within.any() else high - low
+    allowed = max(MAX_GAP_EV, 0.2 * (high - low))
+    if first > low + 1e-6 or last < high - 1e-6 or gap > allowed:
+        got = f"{first:g} to {last:g} eV" + (f" with a gap of {gap:.2g} eV" if gap > allowed else "")
+        raise InputError(
+            name,
+            expected=f"a spectrum that covers the fit from {low:g} to {high:g} eV",
+            got=got,
+            fix="give a longer reference or narrow the windows of the fit",
+        )
+    return np.interp(energy_ev, spectrum.energy_ev, absorption)
+
+
+def without_far_pre_edge(energy_ev: Float64Array, references: Sequence[Reference], fit: Window) -> np.ndarray:
+    """Say which energies all references cover; those inside the fit window must be covered and stay chosen."""
+    first = max(reference.spectrum.energy_ev[0] for reference in references)
+    last = min(reference.spectrum.energy_ev[-1] for reference in references)
+    covered = (energy_ev >= first) & (energy_ev <= last)
+    return covered | inside(energy_ev, fit)
+
+
+def check_valence_order(
+    energy_ev: Float64Array, absorption: Float64Array, references: Sequence[Reference]
+) -> str | None:
+    """Refuse references whose spectra lie in the order opposite to their valences; return a remark on a weaker case.
+
+    The mean energy Σ E μ / Σ μ over the window rises with the valence of a transition metal (chemical shift).
+
+    Parameters
+    ----------
+    energy_ev : (n_energy,) energies inside the fit window
+    absorption : (n_energy, n_reference) normalised references there
+    references : in the same order
+
+    Raises
+    ------
+    InputError
+        When the highest valence lies below the lowest by more than ``ORDER_TOLERANCE_EV``.
+    """
+    centres = (energy_ev @ absorption) / absorption.sum(axis=0)
+    valences = np.array([reference.valence for reference in references])
+    low, high = int(valences.argmin()), int(valences.argmax())
+    if centres[high] < centres[low] - ORDER_TOLERANCE_EV:
+        raise InputError(
+            f"references {references[low].name} ({valences[low]:g}) and {references[high].name} ({valences[high]:g})",
+            expected="the spectrum of the higher valence at higher energy",
+            got=f"mean energies of {centres[low]:.2f} and {centres[high]:.2f} eV",
+            fix="the valences are probably swapped; correct the keys of 'references'",
+        )
+    order = np.argsort(valences, kind="stable")
+    back = np.diff(centres[order]) < -ORDER_TOLERANCE_EV
+    higher = np.diff(valences[order]) > 0
+    if (back & higher).any():
+        at = int(np.flatnonzero(back & higher)[0])
+        left, right = references[order[at]], references[order[at + 1]]
+        return (
+            f"The spectrum of {right.name} ({right.valence:g}) lies below that of {left.name} ({left.valence:g}), "
+            "although its valence is higher: check their energy scales."
+        )
+    return None

@@ -1,0 +1,37 @@
+"""What can be wrong with a stack and its reference spectra before any work is done."""
+
+import numpy as np
+
+from pipeline.config import FitValenceStage, OxidationConfig, StackSource, source_files
+from pipeline.config.plan import reference_files
+from pipeline.errors import InputError
+from pipeline.io.readers.spectral import SpectralStack
+from pipeline.stages.fit_setup import prepared_references
+from pipeline.stages.sources import open_stack
+
+
+def stack_facts(place: str, source: StackSource) -> SpectralStack:
+    """Open a stack; its frames are not read."""
+    for path in source_files(source):
+        if not path.exists():
+            raise InputError(place, expected="an existing file", got=str(path), fix="correct the path")
+    return open_stack(source)
+
+
+def check_references(place: str, config: OxidationConfig, element: str, stack: SpectralStack) -> list[str]:
+    """Read the references and put them on the energies of the stack; returns remarks.
+
+    Raises
+    ------
+    PipelineError
+        For references that are missing, too short, alike or swapped, and for energies that span no edge.
+    """
+    for path in reference_files(config, element):
+        if not path.exists():
+            raise InputError(place, expected="an existing file", got=str(path), fix="correct the path")
+    settings = FitValenceStage(
+        **dict(config.fit_of(element)), element=element, references=config.spectra_of(element)
+    )
+    energy = np.sort(stack.energy_ev)
+    offset = settings.energy_offset_ev if isinstance(settings.energy_offset_ev, float) else 0.0
+    return list(prepared_references(element, energy + offset, settings).remarks)

@@ -1,0 +1,317 @@
+"""What a fit needs besides the stack: windows, energies on the right scale, references on them, all checked."""
+
+from dataclasses import dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.arrays import BoolArray, Float64Array, Spectrum
+from pipeline.config import FitValenceStage as Settings
+from pipeline.config.elements import TRANSITION_METALS
+from pipeline.errors import InputError
+from pipeline.io.spectra import read_spectrum
+from pipeline.io.stores import Store
+from pipeline.oxidation.edges import Window, Windows, default_windows, inside
+from pipeline.oxidation.judgement import ChiSquare, best_energy_offset
+from pipeline.oxidation.linear_combination import background_columns, condition_number
+from pipeline.oxidation.spectra import (
+    Reference,
+    check_valence_order,
+    normalized_absorption,
+    on_grid,
+    without_far_pre_edge,
+)
+
+LARGEST_OFFSET_EV = 2.0
+SPARE_ENERGIES = 2
+"""A fit needs at least this many energies more than it has unknowns."""
+LARGEST_GAP = 4.0
+"""Gaps between energies of the fit window above this many median steps (and 0.5 eV) are remarked."""
+
+
+@dataclass(frozen=True)
+class FitSetup:
+    """Energies, references and background of a fit.
+
+    Attributes
+    ----------
+    energy_ev : (n_energy,) calibrated energies of the fit
+    used, below, above : (n_stack,) bool: energies of the fit, below the edge, above the white lines
+    references, background : (n_energy, n) on the energies of the fit
+    all_references : (n_stack, n_reference) on all energies, NaN where a reference does not reach
+    valences, names, files : of the references
+    facts : windows, offset, condition number, for the record
+    remarks : what a reader should know
+    """
+
+    energy_ev: Float64Array
+    used: BoolArray
+    below: BoolArray
+    above: BoolArray
+    references: Float64Array
+    background: Float64Array
+    all_references: Float64Array
+    valences: Float64Array
+    names: tuple[str, ...]
+    files: tuple[Path, ...]
+    facts: dict[str, Any]
+    remarks: tuple[str, ...]
+
+
+def fit_setup(registered: Store, settings: Settings) -> FitSetup:
+    """Read and check everything; raises :class:`InputError` with one line for what cannot be fitted."""
+    raw_ev = registered["energy_ev"].astype(np.float64)
+    windows = chosen_windows(settings.element, raw_ev, settings)
+    references = read_references(settings)
+    curves = [_curve(reference, windows, settings) for reference in references]
+    offset, offset_error, white_line = _energy_offset(
+        registered, raw_ev, windows, references, curves, settings
+    )
+    setup = prepared_references(settings.element, raw_ev + offset, settings)
+    found = {
+        "energy_offset_ev": offset,
+        "energy_offset_error_ev": offset_error,
+        "white_line_ev": white_line + offset,
+    }
+    return replace(setup, facts={**setup.facts, **found})
+
+
+def prepared_references(element: str, energy: Float64Array, settings: Settings) -> FitSetup:
+    """Put the references on calibrated energies of a stack, and check that a fit is possible.
+
+    Parameters
+    ----------
+    element : symbol
+    energy : (n_stack,) increasing, on the scale of the references
+    """
+    windows = chosen_windows(element, energy, settings)
+    references = read_references(settings)
+    curves = [_curve(reference, windows, settings) for reference in references]
+    in_window = inside(energy, windows.fit)
+    below, above = inside(energy, windows.pre_edge), inside(energy, windows.post_edge)
+    wanted = in_window | below if settings.background != "none" else in_window
+    used = wanted & without_far_pre_edge(energy, references, windows.fit)
+    _check_energies(element, energy, in_window, below, above, windows, len(references), settings)
+    grid = np.stack(
+        [
+            on_grid(energy[used], r.spectrum, c, name=_called(r, element))
+            for r, c in zip(references, curves, strict=True)
+        ],
+        axis=1,
+    )
+    background = background_columns(energy[used], background=settings.background)
+    condition = condition_number(grid, background)
+    if not condition <= settings.max_condition:
+        raise InputError(
+            f"references of {element}",
+            expected=f"spectra that differ: a condition number of at most {settings.max_condition:g}",
+            got=f"{condition:.3g} with {', '.join(r.name for r in references)} and a {settings.background} background",
+            fix="leave out a reference that the others explain, widen the window, or use a simpler background",
+        )
+    everywhere = np.stack(
+        [
+            np.interp(energy, r.spectrum.energy_ev, c, left=np.nan, right=np.nan)
+            for r, c in zip(references, curves, strict=True)
+        ],
+        axis=1,
+    )
+    return FitSetup(
+        energy_ev=energy[used],
+        used=used,
+        below=below,
+        above=above,
+        references=grid,
+        background=background,
+        all_references=everywhere,
+        valences=np.array([r.valence for r in references]),
+        names=tuple(r.name for r in references),
+        files=tuple(dict.fromkeys(Path(source.file) for _, source in settings.references)),
+        facts={
+            "edge": windows.edge,
+            "window_ev": list(windows.fit),
+            "pre_edge_ev": list(windows.pre_edge),
+            "post_edge_ev": list(windows.post_edge),
+            "condition_number": condition,
+            "stack_energy_ev": energy,
+        },
+        remarks=tuple(_remarks(element, energy, in_window, windows, settings, grid, used, references)),
+    )
+
+
+def _check_energies(
+    element: str,
+    energy: Float64Array,
+    in_window: BoolArray,
+    below: BoolArray,
+    above: BoolArray,
+    windows: Windows,
+    n_references: int,
+    settings: Settings,
+) -> None:
+    """Refuse stacks with too few energies in a window that is needed."""
+    unknowns = n_references + {"none": 0, "constant": 1, "linear": 2}[settings.background]
+    if in_window.sum() < unknowns + SPARE_ENERGIES:
+        raise InputError(
+            f"energies of {element}",
+            expected=f"at least {unknowns + SPARE_ENERGIES} energies between {windows.fit[0]:g} and {windows.fit[1]:g} eV",
+            got=str(int(in_window.sum())),
+            fix="widen 'window_ev', or fit fewer references",
+        )
+    if settings.fractions_sum == "one" and not (below.any() and above.any()):
+        raise InputError(
+            f"energies of {element}",
+            expected=f"energies below {windows.pre_edge[1]:g} and above {windows.post_edge[0]:g} eV for the edge jump",
+            got=f"{energy.min():g} to {energy.max():g} eV",
+            fix="set 'fractions_sum: free', or give 'pre_edge_ev' and 'post_edge_ev' within the stack",
+        )
+
+
+def chosen_windows(element: str, energy_ev: Float64Array, settings: Settings) -> Windows:
+    """Return the default windows of an element with those that the user gives in their place."""
+    found = default_windows(element, energy_ev)
+    return Windows(
+        found.edge,
+        found.edge_ev,
+        settings.pre_edge_ev or found.pre_edge,
+        settings.window_ev or found.fit,
+        settings.post_edge_ev or found.post_edge,
+    )
+
+
+def read_references(settings: Settings) -> list[Reference]:
+    """Read the reference spectra, by increasing valence."""
+    references = []
+    for valence, source in settings.references:
+        spectrum = read_spectrum(Path(source.file), group=source.group, energy_unit=source.energy_unit)
+        moved = Spectrum(spectrum.energy_ev + source.energy_shift_ev, spectrum.absorption, spectrum.metadata)
+        references.append(Reference(source.label, valence, moved))
+    return references
+
+
+def _curve(reference: Reference, windows: Windows, settings: Settings) -> Float64Array:
+    """Return the normalised absorption of a reference on its own energies."""
+    if settings.references_normalized:
+        return reference.spectrum.absorption
+    return normalized_absorption(
+        reference.spectrum,
+        edge_ev=windows.edge_ev,
+        pre_edge=windows.pre_edge,
+        post_edge=windows.post_edge,
+        name=_called(reference, settings.element),
+    )
+
+
+def _called(reference: Reference, element: str) -> str:
+    return f"reference {reference.name} ({reference.valence:g}) of {element}"
+
+
+def _energy_offset(
+    registered: Store,
+    energy_ev: Float64Array,
+    windows: Windows,
+    references: list[Reference],
+    curves: list[Float64Array],
+    settings: Settings,
+) -> tuple[float, float, float]:
+    """Return the offset of the energies, its error (NaN where given), and the white line as recorded."""
+    spectrum, error = sample_spectrum(registered, energy_ev, windows)
+    white_line = peak_energy(energy_ev, spectrum, windows.fit)
+    if settings.white_line_ev is not None:
+        return settings.white_line_ev - white_line, float("nan"), white_line
+    if settings.energy_offset_ev != "fit":
+        return float(settings.energy_offset_ev), float("nan"), white_line
+    chosen = inside(energy_ev, windows.fit, windows.pre_edge)
+    chi = ChiSquare(
+        energy_ev[chosen],
+        spectrum[chosen],
+        error[chosen],
+        [(r.spectrum.energy_ev, c) for r, c in zip(references, curves, strict=True)],
+        background_columns(energy_ev[chosen], background=settings.background),
+        np.array([r.valence for r in references]),
+    )
+    offset, offset_error = best_energy_offset(chi, largest_ev=LARGEST_OFFSET_EV)
+    if not np.isfinite(offset_error):
+        raise InputError(
+            f"energies of {settings.element}",
+            expected=f"references that fit best within {LARGEST_OFFSET_EV:g} eV of the stack's energies",
+            got=f"the best offset at the limit, {offset:+g} eV",
+            fix="check references and element, or give 'energy_offset_ev' or 'white_line_ev'",
+        )
+    return offset, offset_error, white_line
+
+
+def sample_spectrum(
+    registered: Store, energy_ev: Float64Array, windows: Windows
+) -> tuple[Float64Array, Float64Array]:
+    """Return the mean spectrum of the sample and its standard error, from one pass over the stack.
+
+    The sample is where the absorption rises from below the edge to the fit window by at least a third of what it
+    does in the strongest pixels.
+    """
+    value, variance = registered.array("value"), registered.array("variance")
+    total, count = np.zeros(value.shape[1:]), np.zeros(value.shape[1:])
+    low, low_count = np.zeros(value.shape[1:]), np.zeros(value.shape[1:])
+    for at in np.flatnonzero(inside(energy_ev, windows.fit, windows.pre_edge)):
+        frame = np.asarray(value[int(at)])
+        known = np.isfinite(frame)
+        below = energy_ev[at] <= windows.pre_edge[1]
+        (low if below else total)[known] += frame[known]
+        (low_count if below else count)[known] += 1
+    rise = total / np.maximum(count, 1) - low / np.maximum(low_count, 1)
+    sample = (count > 0) & (rise > np.percentile(rise, 98) / 3)
+    spectrum, error = np.full(energy_ev.size, np.nan), np.full(energy_ev.size, np.nan)
+    for i in range(energy_ev.size):
+        frame, noise = np.asarray(value[i])[sample], np.asarray(variance[i])[sample]
+        known = np.isfinite(frame) & np.isfinite(noise)
+        if known.any():
+            spectrum[i] = frame[known].mean(dtype=np.float64)
+            error[i] = np.sqrt(noise[known].sum(dtype=np.float64)) / known.sum()
+    return spectrum, error
+
+
+def peak_energy(energy_ev: Float64Array, spectrum: Float64Array, window: Window) -> float:
+    """Return the energy of the highest point of a spectrum in a window, refined by a parabola through its neighbours."""
+    order = np.flatnonzero(inside(energy_ev, window) & np.isfinite(spectrum))
+    if order.size == 0:
+        return float("nan")
+    at = int(spectrum[order].argmax())
+    if not 0 < at < order.size - 1:
+        return float(energy_ev[order[at]])
+    near = order[at - 1 : at + 2]
+    if np.unique(energy_ev[near]).size < 3:
+        return float(energy_ev[order[at]])
+    middle = float(energy_ev[near[1]])
+    curve = np.polyfit(energy_ev[near] - middle, spectrum[near], 2)
+    return middle - float(curve[1] / (2 * curve[0])) if curve[0] < 0 else middle
+
+
+def _remarks(
+    element: str,
+    energy_ev: Float64Array,
+    in_window: BoolArray,
+    windows: Windows,
+    settings: Settings,
+    grid: Float64Array,
+    used: BoolArray,
+    references: list[Reference],
+) -> list[str]:
+    """Return what a reader should know of energies and references."""
+    found = []
+    energies = np.unique(energy_ev[in_window])
+    steps = np.diff(energies)
+    if steps.size and steps.max() > max(LARGEST_GAP * float(np.median(steps)), 0.5):
+        widest = int(steps.argmax())
+        found.append(
+            f"{element}: no energies between {energies[widest]:g} and {energies[widest + 1]:g} eV, in the window of the fit."
+        )
+    if settings.background != "none" and not inside(energy_ev, windows.pre_edge).any():
+        found.append(
+            f"{element}: the stack has no energies below the edge ({windows.pre_edge[1]:g} eV); the background under the "
+            "spectra rests on the fit window alone."
+        )
+    if element in TRANSITION_METALS:
+        window = inside(energy_ev[used], windows.fit)
+        remark = check_valence_order(energy_ev[used][window], grid[window], references)
+        found += [f"{element}: {remark}"] if remark else []
+    return found

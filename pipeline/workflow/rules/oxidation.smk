@@ -1,0 +1,133 @@
+# Stacks through absorption edges to valence maps, shells, profiles and models.
+
+
+rule normalize_stack:
+    input:
+        raw=raw_inputs,
+    output:
+        store=directory(f"{STAGES}/{{branch}}/normalize/{{series}}.zarr"),
+    wildcard_constraints:
+        branch="oxidation",
+    log:
+        f"{LOGS}/{{branch}}/normalize_{{series}}.log",
+    benchmark:
+        f"{BENCHMARKS}/{{branch}}/normalize_{{series}}.tsv"
+    params:
+        spec=series_spec("normalize_stack", "oxidation"),
+    conda:
+        environment
+    threads: 2
+    resources:
+        mem_mb=memory("oxidation", 2),
+        runtime=60,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage normalize_stack"
+        " --label '{wildcards.sample} normalize {wildcards.series}'"
+        " --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
+rule register_stack:
+    input:
+        normalize=f"{STAGES}/oxidation/normalize/{{series}}.zarr",
+    output:
+        store=directory(f"{STAGES}/oxidation/register/{{series}}.zarr"),
+    log:
+        f"{LOGS}/oxidation/register_{{series}}.log",
+    benchmark:
+        f"{BENCHMARKS}/oxidation/register_{{series}}.tsv"
+    params:
+        inputs=keyed,
+        spec=series_spec("register_stack", "oxidation"),
+    conda:
+        environment
+    threads: 4
+    resources:
+        mem_mb=memory("oxidation", 2),
+        runtime=120,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage register_stack"
+        " --label '{wildcards.sample} register {wildcards.series}'"
+        " --in {params.inputs} --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
+rule fit_valence:
+    input:
+        register=f"{STAGES}/oxidation/register/{{series}}.zarr",
+        references=stack_references,
+    output:
+        store=directory(f"{STAGES}/oxidation/fit/{{series}}.zarr"),
+    log:
+        f"{LOGS}/oxidation/fit_{{series}}.log",
+    benchmark:
+        f"{BENCHMARKS}/oxidation/fit_{{series}}.tsv"
+    params:
+        spec=series_spec("fit_valence", "oxidation"),
+    conda:
+        environment
+    threads: 4
+    resources:
+        mem_mb=memory("oxidation", 2),
+        runtime=60,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage fit_valence"
+        " --label '{wildcards.sample} fit {wildcards.series}'"
+        " --in register={input.register:q} --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
+rule measure_oxidation:
+    input:
+        unpack(fitted_stacks),
+    output:
+        store=directory(f"{STAGES}/oxidation/measure.zarr"),
+        shells=f"{RESULTS}{{sample}}/oxidation_shells.csv",
+        particles=f"{RESULTS}{{sample}}/oxidation_particles.csv",
+        profiles=f"{RESULTS}{{sample}}/oxidation_profiles.csv",
+        summary=f"{RESULTS}{{sample}}/oxidation.json",
+    log:
+        f"{LOGS}/oxidation/measure_oxidation.log",
+    benchmark:
+        f"{BENCHMARKS}/oxidation/measure_oxidation.tsv"
+    params:
+        inputs=keyed,
+        spec=spec("measure_oxidation", "oxidation"),
+    conda:
+        environment
+    threads: 2
+    resources:
+        mem_mb=memory("oxidation", 2),
+        runtime=60,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage measure_oxidation"
+        " --label '{wildcards.sample} measure_oxidation'"
+        " --in {params.inputs} --out store={output.store:q} shells={output.shells:q} particles={output.particles:q}"
+        " profiles={output.profiles:q} summary={output.summary:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
+rule export_oxidation:
+    input:
+        unpack(only_fits),
+        measure=f"{STAGES}/oxidation/measure.zarr",
+    output:
+        store=directory(f"{RESULTS}{{sample}}/oxidation.ome.zarr"),
+    log:
+        f"{LOGS}/oxidation/export_oxidation.log",
+    benchmark:
+        f"{BENCHMARKS}/oxidation/export_oxidation.tsv"
+    params:
+        inputs=keyed,
+        spec=spec("export_oxidation", "oxidation"),
+    conda:
+        environment
+    threads: 2
+    resources:
+        mem_mb=memory("oxidation", 2),
+        runtime=30,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage export_oxidation"
+        " --label '{wildcards.sample} export_oxidation'"
+        " --in {params.inputs} --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"

@@ -1,0 +1,152 @@
+"""The fit of spectra by references: exact against SciPy, honest errors, invalid data."""
+
+import numpy as np
+import pytest
+from scipy.optimize import minimize, nnls
+
+from pipeline.errors import InputError
+from pipeline.oxidation.linear_combination import background_columns, condition_number, fit_valence
+
+ENERGY = np.linspace(635.0, 660.0, 60)
+VALENCES = np.array([2.0, 3.0, 4.0])
+
+
+def reference(centre: float) -> np.ndarray:
+    return (
+        np.arctan(2 * (ENERGY - centre)) / np.pi + 0.5 + 3 * np.exp(-(((ENERGY - centre - 0.5) / 0.8) ** 2))
+    )
+
+
+REFERENCES = np.stack([reference(centre) for centre in (639.5, 641.0, 643.0)], axis=1)
+LINE = background_columns(ENERGY, background="linear")
+
+
+def noisy(fractions: np.ndarray, thickness: float, rng: np.random.Generator, background: float = 0.2):
+    """Spectra of (n, 3) fractions with the noise of 10⁴ photons, as a stack (energy, n, 1)."""
+    density = (REFERENCES @ fractions.T) * thickness + background
+    variance = np.exp(density) / 1e4
+    value = density + rng.normal(size=density.shape) * np.sqrt(variance)
+    return value[..., None].astype(np.float32), variance[..., None].astype(np.float32)
+
+
+def fitted(value, variance, *, background=LINE, sum_to_one=False, sum_error=None):
+    return fit_valence(
+        value, variance, REFERENCES, background, VALENCES, sum_to_one=sum_to_one, sum_error=sum_error
+    )
+
+
+def test_amounts_are_those_of_nonnegative_least_squares(rng: np.random.Generator) -> None:
+    value, variance = noisy(rng.dirichlet([0.3] * 3, size=100), 0.1, rng)
+    fit = fitted(value, variance)
+    weight = 1 / np.sqrt(variance[:, :, 0].astype(float))
+    signed = np.concatenate([REFERENCES, LINE, -LINE], axis=1)
+    exact = np.stack(
+        [nnls(signed * weight[:, [i]], value[:, i, 0] * weight[:, i])[0][:3] for i in range(100)], axis=1
+    )
+    # The kernel computes in double precision and stores single precision.
+    np.testing.assert_allclose(fit.fractions[:, :, 0] * fit.amount[:, 0], exact, atol=2e-7)
+    assert (exact == 0).any(axis=0).mean() > 0.2
+
+
+def test_fixed_sums_are_the_constrained_minimum(rng: np.random.Generator) -> None:
+    value, variance = noisy(rng.dirichlet([0.3] * 3, size=12), 1.0, rng, background=0.0)
+    none = LINE[:, :0]
+    fit = fitted(value, variance, background=none, sum_to_one=True, sum_error=np.zeros((12, 1), np.float32))
+    for i in range(12):
+        y, v = value[:, i, 0].astype(float), variance[:, i, 0].astype(float)
+        found = minimize(
+            lambda a, y=y, v=v: np.sum((y - REFERENCES @ a) ** 2 / v) / 1000,
+            np.full(3, 1 / 3),
+            bounds=[(0, 1)] * 3,
+            constraints={"type": "eq", "fun": lambda a: a.sum() - 1},
+            method="SLSQP",
+            options={"ftol": 1e-13, "maxiter": 500},
+        )
+        np.testing.assert_allclose(fit.fractions[:, i, 0], found.x, atol=2e-4)
+
+
+@pytest.mark.parametrize(
+    ("fractions", "highest"),
+    # Inside, the errors are exact. With a reference absent they lean to the safe side, most where only one is there.
+    [([0.2, 0.5, 0.3], 0.72), ([0.0, 0.5, 0.5], 0.78), ([0.0, 0.05, 0.95], 0.80), ([0.0, 1.0, 0.0], 0.90)],
+)
+@pytest.mark.parametrize("sum_to_one", [False, True])
+def test_errors_cover_the_truth(fractions, highest, sum_to_one, rng: np.random.Generator) -> None:
+    n = 4000
+    value, variance = noisy(np.tile(fractions, (n, 1)), 0.15, rng)
+    if sum_to_one:
+        value, variance = value / 0.15, variance / 0.15**2
+    error = np.zeros((n, 1), np.float32) if sum_to_one else None
+    fit = fitted(value, variance, sum_to_one=sum_to_one, sum_error=error)
+    miss = fit.valence - VALENCES @ fractions
+    covered = float(np.mean(np.abs(miss) < fit.valence_error))
+    # 4000 draws: a standard error of 0.75 % for 68 %.
+    assert 0.655 < covered < highest
+    # The mean error of the method is that of the estimates within a few percent, also on the boundary.
+    rms = float(np.sqrt(np.mean(miss**2)))
+    assert 0.93 < float(np.sqrt(np.mean(fit.valence_error**2))) / rms < (1.6 if 1.0 in fractions else 1.2)
+    assert (fit.valence_error > 0).all()
+
+
+def test_noise_of_the_edge_jump_is_in_the_errors(rng: np.random.Generator) -> None:
+    n, relative = 3000, 0.05
+    fractions = np.array([0.3, 0.3, 0.4])
+    value, variance = noisy(np.tile(fractions, (n, 1)), 1.0, rng, background=0.0)
+    jump = 1 + relative * rng.normal(size=(n, 1)).astype(np.float32)
+    fit = fitted(
+        value / jump,
+        variance / jump**2,
+        background=LINE[:, :0],
+        sum_to_one=True,
+        sum_error=np.full((n, 1), relative, np.float32),
+    )
+    miss = (fit.valence - VALENCES @ fractions) / fit.valence_error
+    assert 0.64 < float(np.mean(np.abs(miss) < 1)) < 0.73
+
+
+def test_invalid_energies_have_no_weight(rng: np.random.Generator) -> None:
+    value, variance = noisy(rng.dirichlet([2.0] * 3, size=5), 0.3, rng)
+    kept = np.delete(np.arange(60), [7, 30])
+    holes, noise = value.copy(), variance.copy()
+    holes[[7, 30]], noise[[7, 30]] = np.nan, np.inf
+    whole = fitted(holes, noise)
+    without = fit_valence(
+        value[kept], variance[kept], REFERENCES[kept], LINE[kept], VALENCES, sum_to_one=False, sum_error=None
+    )
+    np.testing.assert_allclose(whole.valence, without.valence, rtol=1e-6)
+    np.testing.assert_array_equal(whole.n_used, 58)
+    everything = np.full_like(value, np.nan)
+    assert np.isnan(fitted(everything, noise).valence).all()
+
+
+def test_pure_noise_without_the_element_is_no_valence(rng: np.random.Generator) -> None:
+    value, variance = noisy(np.zeros((200, 3)), 1.0, rng)
+    fit = fitted(value, variance)
+    some = fit.amount > 0
+    assert float(np.mean(fit.amount[some] / fit.amount_error[some])) < 2
+    assert np.isnan(fit.valence[~some]).all()
+
+
+def test_residuals_say_whether_the_model_is_right(rng: np.random.Generator) -> None:
+    fractions = np.tile([0.3, 0.3, 0.4], (300, 1))
+    value, variance = noisy(fractions, 0.5, rng)
+    right = fitted(value, variance)
+    foreign = value + 0.05 * np.exp(-(((ENERGY - 645) / 1.0) ** 2))[:, None, None].astype(np.float32)
+    wrong = fitted(foreign, variance)
+    assert float(np.median(right.chi_square)) == pytest.approx(1.0, abs=0.05)
+    assert float(np.median(right.lag_correlation)) == pytest.approx(-0.08, abs=0.08)
+    assert float(np.median(wrong.chi_square)) > 1.5
+    assert float(np.median(wrong.lag_correlation)) > 0.2
+    assert float(np.median(wrong.r_factor)) > 1.5 * float(np.median(right.r_factor))
+
+
+def test_condition_number() -> None:
+    assert condition_number(np.eye(4)[:, :2], np.zeros((4, 0))) == pytest.approx(1.0)
+    twice = np.stack([REFERENCES[:, 0], 2 * REFERENCES[:, 0]], axis=1)
+    assert condition_number(twice, LINE) > 1e6
+
+
+def test_one_reference_is_refused() -> None:
+    value = np.ones((60, 1, 1), np.float32)
+    with pytest.raises(InputError, match="2 to 5 reference spectra, got 1"):
+        fit_valence(value, value, REFERENCES[:, :1], LINE, VALENCES[:1], sum_to_one=False, sum_error=None)
