@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.arrays import AnyArray
+from pipeline.arrays import AnyArray, Float64Array
 from pipeline.config import (
     ArealDensityConfig,
     Branch,
@@ -261,9 +261,9 @@ def _check_backend(config: BranchConfig, place: str) -> None:
 def _check_tilts(facts: Mapping[str, SeriesFacts]) -> None:
     """Refuse series that have too few tilts, a tilt twice, or other tilts than the first series."""
     first = next(iter(facts.values()))
-    reference = _distinct(np.sort(first.tilt_deg))
+    reference = _distinct(np.sort(np.asarray(first.tilt_deg, np.float64)))
     for fact in facts.values():
-        tilts = np.sort(fact.tilt_deg)
+        tilts = np.sort(np.asarray(fact.tilt_deg, np.float64))
         if not np.isfinite(tilts).all():
             raise InputError(
                 fact.place,
@@ -278,7 +278,7 @@ def _check_tilts(facts: Mapping[str, SeriesFacts]) -> None:
                 got=str(tilts.size),
                 fix="give the whole tilt series, or use areal_density for a single projection",
             )
-        again = np.diff(tilts.astype(np.float64)) < SAME_ANGLE_DEG
+        again = np.diff(tilts) < SAME_ANGLE_DEG
         if again.mean() > MANY_REPEATED:
             raise InputError(
                 fact.place,
@@ -296,10 +296,9 @@ def _check_tilts(facts: Mapping[str, SeriesFacts]) -> None:
             )
 
 
-def _distinct(tilts: AnyArray) -> AnyArray:
+def _distinct(tilts: Float64Array) -> Float64Array:
     """Return sorted angles, each once."""
-    angles = tilts.astype(np.float64)
-    return angles[np.append(True, ~(np.diff(angles) < SAME_ANGLE_DEG))]
+    return tilts[np.append(True, ~(np.diff(tilts) < SAME_ANGLE_DEG))]
 
 
 def _some(tilts: AnyArray) -> str:
