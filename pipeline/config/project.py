@@ -27,11 +27,11 @@ from pipeline.config.settings import (
     UncertaintySettings,
 )
 from pipeline.config.source import ReferenceSource, Source, StackSource
+from pipeline.config.structure import StructureConfig
 
-Branch = Literal["composition", "areal_density", "tomogram", "oxidation"]
+Branch = Literal["composition", "areal_density", "tomogram", "oxidation", "structure"]
 _SAMPLE_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _RESERVED = ("logs", "benchmarks")
-_LATER = ("structure",)
 MAX_REFERENCES = 5
 
 
@@ -304,16 +304,12 @@ class SampleConfig(Settings):
     areal_density: ArealDensityConfig | None = setting(None, ArealDensityConfig.__doc__ or "")
     tomogram: TomogramConfig | None = setting(None, TomogramConfig.__doc__ or "")
     oxidation: OxidationConfig | None = setting(None, OxidationConfig.__doc__ or "")
+    structure: StructureConfig | None = setting(None, StructureConfig.__doc__ or "")
 
     @model_validator(mode="before")
     @classmethod
-    def _available(cls, data: Any) -> Any:
-        """Name the branches that this version does not have."""
-        for name in _LATER if isinstance(data, dict) else ():
-            if name in data:
-                known = ", ".join(cls.model_fields)
-                got = f"'{name}', which is not available in this version"
-                raise rejected(f"one of {known}", got, f"remove '{name}'", key=name)
+    def _some_branch(cls, data: Any) -> Any:
+        """Require at least one branch."""
         if isinstance(data, dict) and not any(value is not None for value in data.values()):
             raise rejected(f"at least one of {', '.join(cls.model_fields)}", "none", "add a branch")
         return data

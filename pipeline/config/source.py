@@ -32,22 +32,29 @@ def _angle_kind(value: Any) -> str:
     return "ramp" if isinstance(value, dict | AngleRamp) else "path"
 
 
+RawDtype = Literal[
+    "uint8",
+    "int8",
+    "uint16",
+    "int16",
+    "uint32",
+    "int32",
+    "float32",
+    "float64",
+]
+
 Angles = Annotated[
     Annotated[str, Tag("path")] | Annotated[AngleRamp, Tag("ramp")], Discriminator(_angle_kind)
 ]
 
 
-class RawFrames(Settings):
-    """Raw frames: files, and what they do not say themselves. Paths may contain ``*`` and ``?``."""
+class ImageSource(Settings):
+    """Files that hold images: a path, or a mapping where the files do not say everything.
+
+    Paths may contain ``*`` and ``?``. A plain string stands for ``images``.
+    """
 
     images: tuple[str, ...] = setting(..., "file, folder, pattern, or a list of them", min_length=1)
-    flat: tuple[str, ...] | None = setting(None, "flat (empty) frames, where they are in files of their own")
-    dark: tuple[str, ...] | None = setting(None, "dark frames, where they are in files of their own")
-    pixel_nm: float | None = setting(
-        None, "object-plane pixel size, where the file does not say", unit="nm", gt=0.0
-    )
-    quantity: Quantity | None = setting(None, "what the pixels hold, where the file does not say")
-    offset: float = setting(0.0, "number added to every pixel before anything else", unit="pixel value")
     dataset: str | None = setting(
         None, "path of the images inside an HDF5 file, where it is not found by itself"
     )
@@ -58,17 +65,17 @@ class RawFrames(Settings):
         """Accept a plain path in place of the mapping."""
         if isinstance(data, str | Path):
             return {"images": (str(data),)}
-        if not isinstance(data, dict | RawFrames):
+        if not isinstance(data, dict | ImageSource):
             raise rejected("a path or a mapping with 'images'", repr(data), "give the path of the raw file")
         return data
 
-    @field_validator("images", "flat", "dark", mode="before")
+    @field_validator("images", "flat", "dark", mode="before", check_fields=False)
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         """Accept one path in place of a list."""
         return (str(value),) if isinstance(value, str | Path) else value
 
-    @field_validator("images", "flat", "dark", mode="after")
+    @field_validator("images", "flat", "dark", mode="after", check_fields=False)
     @classmethod
     def _below_the_configuration(
         cls, value: tuple[str, ...] | None, info: ValidationInfo
@@ -86,7 +93,7 @@ class RawFrames(Settings):
     ) -> JsonSchemaValue:
         """Describe the plain path as well as the mapping."""
         mapping = handler.resolve_ref_schema(handler(core_schema))
-        for name in ("images", "flat", "dark"):
+        for name in {"images", "flat", "dark"} & set(mapping["properties"]):
             described = {"description": mapping["properties"][name].get("description", "")}
             many = {"type": "array", "items": {"type": "string"}, "minItems": 1}
             none = [] if name == "images" else [{"type": "null"}]
@@ -96,6 +103,39 @@ class RawFrames(Settings):
             "description": "A path, or a mapping where the file does not say everything.",
             "anyOf": [{"type": "string"}, mapping],
         }
+
+
+class VolumeSource(ImageSource):
+    """A reconstructed volume or a mask; a raw file without header needs ``shape`` and ``dtype``."""
+
+    shape: tuple[int, ...] | None = setting(
+        None, "size of a raw file without header, slowest axis first (z, y, x)", unit="voxels"
+    )
+    dtype: RawDtype | None = setting(None, "type of the values of a raw file without header")
+    byte_order: Literal["little", "big"] = setting("little", "byte order of a raw file without header")
+    header_bytes: int = setting(0, "bytes before the values of a raw file", unit="bytes", ge=0)
+
+    @model_validator(mode="after")
+    def _shape_and_type_together(self) -> "VolumeSource":
+        """A raw file needs both, every other file neither."""
+        if (self.shape is None) != (self.dtype is None):
+            missing, given = ("dtype", "shape") if self.dtype is None else ("shape", "dtype")
+            raise rejected(f"'{missing}' beside '{given}'", "none", "a raw file needs both", key=missing)
+        if self.shape is not None and (len(self.shape) not in (2, 3) or min(self.shape) < 1):
+            raise rejected("two or three positive sizes", str(self.shape), "correct it", key="shape")
+        return self
+
+
+class RawFrames(ImageSource):
+    """Raw frames with what the files may not say of them."""
+
+    flat: tuple[str, ...] | None = setting(None, "flat (empty) frames, where they are in files of their own")
+    dark: tuple[str, ...] | None = setting(None, "dark frames, where they are in files of their own")
+    pixel_nm: float | None = setting(
+        None, "object-plane pixel size, where the file does not say", unit="nm", gt=0.0
+    )
+    quantity: Quantity | None = setting(None, "what the pixels hold, where the file does not say")
+    offset: float = setting(0.0, "number added to every pixel before anything else", unit="pixel value")
 
 
 class Source(RawFrames):
@@ -216,8 +256,10 @@ def expand(patterns: tuple[str, ...] | None) -> list[Path]:
     return found
 
 
-def source_files(source: RawFrames) -> list[Path]:
-    """Return every file or folder that a series or stack is read from."""
+def source_files(source: ImageSource) -> list[Path]:
+    """Return every file or folder that a series, a stack or a volume is read from."""
+    if not isinstance(source, RawFrames):
+        return expand(source.images)
     table = getattr(source, "angles", None) or getattr(source, "energies", None)
     tables = [Path(table)] if isinstance(table, str) else []
     return [*expand(source.images), *expand(source.flat), *expand(source.dark), *tables]

@@ -24,7 +24,8 @@ from pipeline.config.settings import (
     TomogramReconstructSettings,
     UncertaintySettings,
 )
-from pipeline.config.source import ReferenceSource, Source, StackSource
+from pipeline.config.source import ReferenceSource, Source, StackSource, VolumeSource
+from pipeline.config.structure import MeasureVoidsSettings, SegmentVoidsSettings
 
 
 class NormalizeStage(NormalizeSettings):
@@ -116,8 +117,27 @@ class MeasureOxidationStage(MeasureOxidationSettings):
     elements: tuple[str, ...] = setting(..., "measured elements: O first, then by atomic number")
 
 
+class ReadVolumeStage(Settings):
+    """Stage ``read_volume``."""
+
+    source: VolumeSource = setting(..., "where the volume comes from; paths are absolute")
+    voxel_nm: float = setting(..., "edge of a voxel", unit="nm", gt=0.0)
+
+
+class SegmentVoidsStage(SegmentVoidsSettings):
+    """Stage ``segment_voids``."""
+
+    mask: VolumeSource | None = setting(..., "a particle of the user's own; paths are absolute")
+
+
+class MeasureVoidsStage(MeasureVoidsSettings):
+    """Stage ``measure_voids``; repeats the segmentation with resampled noise."""
+
+    segment: SegmentVoidsStage = setting(..., "how the voids were segmented")
+
+
 class ExportStage(ExportSettings):
-    """Stages ``export_composition``, ``export_areal_density``, ``export_tomogram`` and ``export_oxidation``."""
+    """The stages ``export_<branch>``."""
 
     sample: str = setting(..., "name of the sample, the name of the image")
 

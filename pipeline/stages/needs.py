@@ -12,7 +12,6 @@ from pipeline.config import (
     OxidationConfig,
     TomogramConfig,
 )
-from pipeline.config.plan import BranchConfig
 from pipeline.errors import StoreError
 
 FLOAT_BYTES = 4
@@ -45,7 +44,10 @@ class Needs:
         )
 
 
-def branch_needs(config: BranchConfig, shapes: Mapping[str, tuple[int, int, int]]) -> Needs:
+def branch_needs(
+    config: CompositionConfig | ArealDensityConfig | TomogramConfig | OxidationConfig,
+    shapes: Mapping[str, tuple[int, int, int]],
+) -> Needs:
     """Estimate the needs of a branch from the shapes of its series.
 
     Parameters

@@ -24,9 +24,11 @@ from pipeline.view.read_results import (
     read_composition,
     read_json,
     read_records,
+    read_structure,
     read_tomogram,
 )
 from pipeline.view.report import Part, build_comparison, build_report
+from pipeline.view.structure_part import structure_part
 
 INPUTS = ("results",)
 TITLES: Mapping[Branch, str] = {
@@ -34,6 +36,7 @@ TITLES: Mapping[Branch, str] = {
     "areal_density": "areal density",
     "tomogram": "tomogram",
     "oxidation": "oxidation",
+    "structure": "structure",
 }
 
 
@@ -108,6 +111,8 @@ def _write(
         alignment = None if branch in parts else read_alignment(paths, branch)
         if alignment is not None:
             parts[branch] = alignment_part(alignment)
+    if "structure" in branches and (structure := read_structure(paths)) is not None:
+        parts["structure"] = structure_part(structure)
     if not parts:
         raise InputError(
             sample if where is None else str(where),

@@ -2,9 +2,12 @@
 
 from pathlib import Path
 
-from pipeline.config import AngleRamp, Source, StackSource, expand
+import numpy as np
+
+from pipeline.config import AngleRamp, Source, StackSource, VolumeSource, expand
 from pipeline.io.readers import ReadRequest
 from pipeline.io.readers.spectral import SpectralStack, read_spectral_stack
+from pipeline.io.volumes import VolumeRequest
 
 
 def read_request(source: Source) -> ReadRequest:
@@ -39,3 +42,14 @@ def open_stack(source: StackSource) -> SpectralStack:
     )
     energies = None if source.energies is None else Path(source.energies)
     return read_spectral_stack(request, energies=energies, energy_unit=source.energy_unit)
+
+
+def volume_request(source: VolumeSource) -> VolumeRequest:
+    """Return the request for the volume readers that a configured source stands for."""
+    return VolumeRequest(
+        images=tuple(expand(source.images)),
+        dataset=source.dataset,
+        shape=source.shape,
+        dtype=None if source.dtype is None else np.dtype(source.dtype).newbyteorder(source.byte_order).str,
+        header_bytes=source.header_bytes,
+    )
