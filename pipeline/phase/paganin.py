@@ -44,7 +44,9 @@ def paganin(
     ----------
     Paganin, Mayo, Gureyev, Miller & Wilkins, J. Microsc. 206, 33 (2002).
     """
-    response = 1 + np.pi * wavelength * distance_nm * delta_beta * frame.squared_frequency(pixel_nm, real=True)
+    response = 1 + np.pi * wavelength * distance_nm * delta_beta * frame.squared_frequency(
+        pixel_nm, real=True
+    )
     spectrum = scipy.fft.rfft2(frame.pad(intensity), workers=workers)
     spectrum /= response.astype(np.float32)
     smooth = frame.crop(scipy.fft.irfft2(spectrum, frame.padded, workers=workers))

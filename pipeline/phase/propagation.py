@@ -32,8 +32,8 @@ class Frame:
 
     @classmethod
     def around(cls, shape: tuple[int, int], *, margin_px: int) -> "Frame":
-        """Return the grid with at least ``margin_px`` on every side, of a size that transforms fast."""
-        n_y, n_x = (scipy.fft.next_fast_len(n + 2 * margin_px, real=True) for n in shape)
+        """Return the grid with at least ``margin_px`` and the same on either side, of a size that transforms fast."""
+        n_y, n_x = (_fast_length(n, n + 2 * margin_px) for n in shape)
         return cls(shape, (n_y, n_x))
 
     @property
@@ -58,6 +58,14 @@ class Frame:
         last = scipy.fft.rfftfreq if real else scipy.fft.fftfreq
         f_x = last(self.padded[1], pixel_nm)
         return np.add.outer(f_y**2, f_x**2)
+
+
+def _fast_length(n: int, at_least: int) -> int:
+    """Length that transforms fast and differs from n by an even number."""
+    length = int(scipy.fft.next_fast_len(at_least, real=True))
+    while (length - n) % 2:
+        length = int(scipy.fft.next_fast_len(length + 1, real=True))
+    return length
 
 
 def margin_px(*, wavelength: float, longest_nm: float, pixel_nm: float, shape: tuple[int, int]) -> int:
