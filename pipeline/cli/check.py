@@ -6,7 +6,7 @@ from pathlib import Path
 
 from pipeline.cli.run import available_cores
 from pipeline.config import load_config
-from pipeline.config.plan import STAGES, results_folder
+from pipeline.config.plan import branch_config, branch_stages, results_folder
 from pipeline.stages.check import check_project, describe
 from pipeline.stages.results_folder import check_writable
 
@@ -31,7 +31,8 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(f"{branch.sample}: {branch.branch}\n")
         for name, facts in branch.series.items():
             sys.stdout.write(f"  {name:<8} {describe(facts)}\n")
-        sys.stdout.write(f"  runs: {', '.join((*STAGES[branch.branch], 'report'))}\n")
+        config = branch_config(project, branch.sample, branch.branch)
+        sys.stdout.write(f"  runs: {', '.join((*branch_stages(config, branch.branch), 'report'))}\n")
         if branch.needs is not None:
             sys.stdout.write(f"  needs: {branch.needs.describe(available_cores())}\n")
     sys.stdout.flush()

@@ -1,7 +1,8 @@
 """What follows from a configuration: which series each branch has, and what each stage is given."""
 
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from pipeline.arrays import Quantity
 from pipeline.config.base import Settings
@@ -13,22 +14,26 @@ from pipeline.config.project import (
     SampleConfig,
     TomogramConfig,
 )
-from pipeline.config.source import Source, source_files
+from pipeline.config.source import ImageSource, Source, source_files
 from pipeline.config.stage_settings import (
     AlignStage,
     ClassifyStage,
     DecomposeStage,
     ExportStage,
     MeasureStage,
+    MeasureVoidsStage,
     NormalizeStage,
+    ReadVolumeStage,
     ReconstructStage,
     ReconstructTomogramStage,
     ReportStage,
+    SegmentVoidsStage,
     UncertaintyStage,
 )
+from pipeline.config.structure import StructureConfig
 
-BranchConfig = CompositionConfig | ArealDensityConfig | TomogramConfig
-BRANCHES: tuple[Branch, ...] = ("composition", "areal_density", "tomogram")
+BranchConfig = CompositionConfig | ArealDensityConfig | TomogramConfig | StructureConfig
+BRANCHES: tuple[Branch, ...] = ("composition", "areal_density", "tomogram", "structure")
 
 STAGES: dict[Branch, tuple[str, ...]] = {
     "composition": (
@@ -43,8 +48,19 @@ STAGES: dict[Branch, tuple[str, ...]] = {
     ),
     "areal_density": ("normalize", "align", "decompose", "export_areal_density"),
     "tomogram": ("normalize", "align", "reconstruct_tomogram", "export_tomogram"),
+    "structure": ("segment_voids", "measure_voids", "export_structure"),
 }
 """The stages of each branch in the order in which they run; ``report`` follows once per sample."""
+
+TO_VOLUME: dict[str, tuple[str, ...]] = {"volume": ("read_volume",)}
+"""The stages that come first in the structure branch, by its way in; the last writes ``volume.zarr``."""
+
+STORES: dict[str, str] = {
+    "reconstruct_tomogram": "reconstruct",
+    "read_volume": "volume",
+    "segment_voids": "voids",
+}
+"""Name of a stage's store where it differs from that of the stage."""
 
 PRODUCTS: dict[Branch, tuple[str, ...]] = {
     "composition": (
@@ -56,6 +72,7 @@ PRODUCTS: dict[Branch, tuple[str, ...]] = {
     ),
     "areal_density": ("areal_density.ome.zarr",),
     "tomogram": ("tomogram.ome.zarr",),
+    "structure": ("structure.ome.zarr", "pores.csv", "cracks.csv", "structure.json"),
 }
 """What each branch leaves in the folder of its sample, beside ``report.html``."""
 
@@ -71,8 +88,16 @@ def branch_config(project: ProjectConfig, sample: str, branch: Branch) -> Branch
     return found
 
 
-def branch_sources(config: BranchConfig) -> dict[str, Source]:
+def branch_stages(config: BranchConfig, branch: Branch) -> tuple[str, ...]:
+    """Return the stages of a branch in the order in which they run."""
+    first = TO_VOLUME[config.route] if isinstance(config, StructureConfig) else ()
+    return (*first, *STAGES[branch])
+
+
+def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]:
     """Return the raw series of a branch by name, elements in their fixed order, ``pre`` before ``post``."""
+    if isinstance(config, StructureConfig):
+        return config.sources
     if isinstance(config, TomogramConfig):
         return {"signal": config.source}
     if isinstance(config, CompositionConfig) and config.elements is not None:
@@ -93,11 +118,11 @@ def default_quantity(config: BranchConfig) -> Quantity:
 def branch_stores(config: BranchConfig, branch: Branch) -> list[tuple[str, str | None, str]]:
     """Return what a branch keeps: stage, series where there is one, store below ``stages/<branch>/``."""
     stores: list[tuple[str, str | None, str]] = []
-    for stage in STAGES[branch]:
+    for stage in branch_stages(config, branch):
         if stage == "normalize":
             stores += [(stage, name, f"normalize/{name}.zarr") for name in branch_sources(config)]
-        elif stage != "measure" and not stage.startswith("export"):
-            stores.append((stage, None, f"{stage.removesuffix('_tomogram')}.zarr"))
+        elif not stage.startswith(("measure", "export")):
+            stores.append((stage, None, f"{STORES.get(stage, stage)}.zarr"))
     return stores
 
 
@@ -135,7 +160,7 @@ def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: s
     match stage:
         case "normalize":
             name = str(series)
-            source = sources[name]
+            source = cast("Source", sources[name])
             quantity = default_quantity(config)
             return NormalizeStage(
                 **dict(config.normalize), series=name, source=source, default_quantity=quantity
@@ -163,6 +188,13 @@ def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: s
             return ClassifyStage(**dict(config.classify), threshold=config.threshold)
         case "measure":
             return MeasureStage(**dict(config.measure))
+        case "read_volume":
+            return ReadVolumeStage(source=config.volume, voxel_nm=config.voxel_nm)
+        case "segment_voids":
+            return SegmentVoidsStage(**dict(config.segment), mask=config.mask)
+        case "measure_voids":
+            segment = SegmentVoidsStage(**dict(config.segment), mask=config.mask)
+            return MeasureVoidsStage(**dict(config.measure), segment=segment)
         case _:
             return ExportStage(**dict(config.export), sample=sample)
 

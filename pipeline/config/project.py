@@ -22,11 +22,13 @@ from pipeline.config.settings import (
     UncertaintySettings,
 )
 from pipeline.config.source import Source
+from pipeline.config.structure import StructureConfig
 
-Branch = Literal["composition", "areal_density", "tomogram"]
+Branch = Literal["composition", "areal_density", "tomogram", "structure"]
 _SAMPLE_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _RESERVED = ("logs", "benchmarks")
-_LATER = ("oxidation", "structure")
+_LATER = ("oxidation",)
+_AVAILABLE = "composition, areal_density, tomogram, structure"
 
 
 class EdgePair(Settings):
@@ -195,6 +197,7 @@ class SampleConfig(Settings):
     composition: CompositionConfig | None = setting(None, CompositionConfig.__doc__ or "")
     areal_density: ArealDensityConfig | None = setting(None, ArealDensityConfig.__doc__ or "")
     tomogram: TomogramConfig | None = setting(None, TomogramConfig.__doc__ or "")
+    structure: StructureConfig | None = setting(None, StructureConfig.__doc__ or "")
 
     @model_validator(mode="before")
     @classmethod
@@ -202,11 +205,10 @@ class SampleConfig(Settings):
         """Name the branches that this version does not have."""
         for name in _LATER if isinstance(data, dict) else ():
             if name in data:
-                known = "composition, areal_density, tomogram"
                 got = f"'{name}', which is not available in this version"
-                raise rejected(f"one of {known}", got, f"remove '{name}'", key=name)
+                raise rejected(f"one of {_AVAILABLE}", got, f"remove '{name}'", key=name)
         if isinstance(data, dict) and not any(value is not None for value in data.values()):
-            raise rejected("at least one of composition, areal_density, tomogram", "none", "add a branch")
+            raise rejected(f"at least one of {_AVAILABLE}", "none", "add a branch")
         return data
 
 

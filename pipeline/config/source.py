@@ -32,18 +32,103 @@ def _angle_kind(value: Any) -> str:
     return "ramp" if isinstance(value, dict | AngleRamp) else "path"
 
 
+RawDtype = Literal[
+    "uint8",
+    "int8",
+    "uint16",
+    "int16",
+    "uint32",
+    "int32",
+    "float32",
+    "float64",
+]
+
 Angles = Annotated[
     Annotated[str, Tag("path")] | Annotated[AngleRamp, Tag("ramp")], Discriminator(_angle_kind)
 ]
 
 
-class Source(Settings):
-    """One raw series: a path, or a mapping where the file does not say everything.
+class ImageSource(Settings):
+    """Files that hold images: a path, or a mapping where the files do not say everything.
 
     Paths may contain ``*`` and ``?``. A plain string stands for ``images``.
     """
 
     images: tuple[str, ...] = setting(..., "file, folder, pattern, or a list of them", min_length=1)
+    dataset: str | None = setting(
+        None, "path of the images inside an HDF5 file, where it is not found by itself"
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _plain_path(cls, data: Any) -> Any:
+        """Accept a plain path in place of the mapping."""
+        if isinstance(data, str | Path):
+            return {"images": (str(data),)}
+        if not isinstance(data, dict | ImageSource):
+            raise rejected("a path or a mapping with 'images'", repr(data), "give the path of the raw file")
+        return data
+
+    @field_validator("images", "flat", "dark", mode="before", check_fields=False)
+    @classmethod
+    def _one_or_many(cls, value: Any) -> Any:
+        """Accept one path in place of a list."""
+        return (str(value),) if isinstance(value, str | Path) else value
+
+    @field_validator("images", "flat", "dark", mode="after", check_fields=False)
+    @classmethod
+    def _below_the_configuration(
+        cls, value: tuple[str, ...] | None, info: ValidationInfo
+    ) -> tuple[str, ...] | None:
+        """Resolve paths relative to the configuration file."""
+        if value is None:
+            return None
+        if any(not path.strip() for path in value):
+            raise rejected("a path", "an empty string", "give the path of the raw file")
+        return tuple(_resolve(path, info) for path in value)
+
+    @classmethod
+    def __get_pydantic_json_schema__(
+        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        """Describe the plain path as well as the mapping."""
+        mapping = handler.resolve_ref_schema(handler(core_schema))
+        for name in {"images", "flat", "dark"} & set(mapping["properties"]):
+            described = {"description": mapping["properties"][name].get("description", "")}
+            many = {"type": "array", "items": {"type": "string"}, "minItems": 1}
+            none = [] if name == "images" else [{"type": "null"}]
+            mapping["properties"][name] = described | {"anyOf": [{"type": "string"}, many, *none]}
+        return {
+            "title": cls.__name__,
+            "description": "A path, or a mapping where the file does not say everything.",
+            "anyOf": [{"type": "string"}, mapping],
+        }
+
+
+class VolumeSource(ImageSource):
+    """A reconstructed volume or a mask; a raw file without header needs ``shape`` and ``dtype``."""
+
+    shape: tuple[int, ...] | None = setting(
+        None, "size of a raw file without header, slowest axis first (z, y, x)", unit="voxels"
+    )
+    dtype: RawDtype | None = setting(None, "type of the values of a raw file without header")
+    byte_order: Literal["little", "big"] = setting("little", "byte order of a raw file without header")
+    header_bytes: int = setting(0, "bytes before the values of a raw file", unit="bytes", ge=0)
+
+    @model_validator(mode="after")
+    def _shape_and_type_together(self) -> "VolumeSource":
+        """A raw file needs both, every other file neither."""
+        if (self.shape is None) != (self.dtype is None):
+            missing, given = ("dtype", "shape") if self.dtype is None else ("shape", "dtype")
+            raise rejected(f"'{missing}' beside '{given}'", "none", "a raw file needs both", key=missing)
+        if self.shape is not None and (len(self.shape) not in (2, 3) or min(self.shape) < 1):
+            raise rejected("two or three positive sizes", str(self.shape), "correct it", key="shape")
+        return self
+
+
+class Source(ImageSource):
+    """One raw series: a path, or a mapping where the file does not say everything."""
+
     angles: Angles | None = setting(None, "file with one tilt angle per frame, or {start, step}", unit="deg")
     angles_range: tuple[int, int] | None = setting(None, "use the angles [first, last) of the angle file")
     flat: tuple[str, ...] | None = setting(None, "flat (empty) frames, where they are in files of their own")
@@ -57,37 +142,6 @@ class Source(Settings):
     tilt_axis: Literal["vertical", "horizontal"] = setting(
         "vertical", "direction of the tilt axis in the frames as stored; horizontal frames are transposed"
     )
-    dataset: str | None = setting(
-        None, "path of the images inside an HDF5 file, where it is not found by itself"
-    )
-
-    @model_validator(mode="before")
-    @classmethod
-    def _plain_path(cls, data: Any) -> Any:
-        """Accept a plain path in place of the mapping."""
-        if isinstance(data, str | Path):
-            return {"images": (str(data),)}
-        if not isinstance(data, dict | Source):
-            raise rejected("a path or a mapping with 'images'", repr(data), "give the path of the raw file")
-        return data
-
-    @field_validator("images", "flat", "dark", mode="before")
-    @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        """Accept one path in place of a list."""
-        return (str(value),) if isinstance(value, str | Path) else value
-
-    @field_validator("images", "flat", "dark", mode="after")
-    @classmethod
-    def _below_the_configuration(
-        cls, value: tuple[str, ...] | None, info: ValidationInfo
-    ) -> tuple[str, ...] | None:
-        """Resolve paths relative to the configuration file."""
-        if value is None:
-            return None
-        if any(not path.strip() for path in value):
-            raise rejected("a path", "an empty string", "give the path of the raw file")
-        return tuple(_resolve(path, info) for path in value)
 
     @field_validator("angles", mode="after")
     @classmethod
@@ -114,23 +168,6 @@ class Source(Settings):
                     key="angles_range",
                 )
         return self
-
-    @classmethod
-    def __get_pydantic_json_schema__(
-        cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
-    ) -> JsonSchemaValue:
-        """Describe the plain path as well as the mapping."""
-        mapping = handler.resolve_ref_schema(handler(core_schema))
-        for name in ("images", "flat", "dark"):
-            described = {"description": mapping["properties"][name].get("description", "")}
-            many = {"type": "array", "items": {"type": "string"}, "minItems": 1}
-            none = [] if name == "images" else [{"type": "null"}]
-            mapping["properties"][name] = described | {"anyOf": [{"type": "string"}, many, *none]}
-        return {
-            "title": "Source",
-            "description": "A path, or a mapping where the file does not say everything.",
-            "anyOf": [{"type": "string"}, mapping],
-        }
 
 
 def _resolve(path: str, info: ValidationInfo) -> str:
@@ -163,7 +200,9 @@ def expand(patterns: tuple[str, ...] | None) -> list[Path]:
     return found
 
 
-def source_files(source: Source) -> list[Path]:
-    """Return every file or folder that a series is read from."""
+def source_files(source: ImageSource) -> list[Path]:
+    """Return every file or folder that a series or a volume is read from."""
+    if not isinstance(source, Source):
+        return expand(source.images)
     angles = [Path(source.angles)] if isinstance(source.angles, str) else []
     return [*expand(source.images), *expand(source.flat), *expand(source.dark), *angles]

@@ -20,7 +20,8 @@ from pipeline.config.settings import (
     TomogramReconstructSettings,
     UncertaintySettings,
 )
-from pipeline.config.source import Source
+from pipeline.config.source import Source, VolumeSource
+from pipeline.config.structure import MeasureVoidsSettings, SegmentVoidsSettings
 
 
 class NormalizeStage(NormalizeSettings):
@@ -86,8 +87,27 @@ class MeasureStage(MeasureSettings):
     """Stage ``measure``; the threshold is in the classified store."""
 
 
+class ReadVolumeStage(Settings):
+    """Stage ``read_volume``."""
+
+    source: VolumeSource = setting(..., "where the volume comes from; paths are absolute")
+    voxel_nm: float = setting(..., "edge of a voxel", unit="nm", gt=0.0)
+
+
+class SegmentVoidsStage(SegmentVoidsSettings):
+    """Stage ``segment_voids``."""
+
+    mask: VolumeSource | None = setting(..., "a particle of the user's own; paths are absolute")
+
+
+class MeasureVoidsStage(MeasureVoidsSettings):
+    """Stage ``measure_voids``; repeats the segmentation with resampled noise."""
+
+    segment: SegmentVoidsStage = setting(..., "how the voids were segmented")
+
+
 class ExportStage(ExportSettings):
-    """Stages ``export_composition``, ``export_areal_density`` and ``export_tomogram``."""
+    """Stages ``export_composition``, ``export_areal_density``, ``export_tomogram`` and ``export_structure``."""
 
     sample: str = setting(..., "name of the sample, the name of the image")
 

@@ -13,8 +13,10 @@ from pipeline.config import (
     ArealDensityConfig,
     Branch,
     CompositionConfig,
+    ImageSource,
     ProjectConfig,
     Source,
+    StructureConfig,
     TomogramConfig,
     source_files,
 )
@@ -121,6 +123,9 @@ def _check_branch(
     warnings: list[str] = []
     facts: dict[str, SeriesFacts] = {}
     for name, source in branch_sources(config).items():
+        if not isinstance(source, Source):
+            problems += _caught(partial(_check_volume, f"samples.{sample}.{branch}.{name}", source))
+            continue
         place = _place(config, f"samples.{sample}.{branch}", name)
         try:
             facts[name] = _series_facts(place, source, config)
@@ -130,7 +135,7 @@ def _check_branch(
             problems.append(error)
     problems += _caught(lambda: _check_backend(config, f"samples.{sample}.{branch}"))
     needs = None
-    if len(facts) == len(branch_sources(config)):
+    if not isinstance(config, StructureConfig) and len(facts) == len(branch_sources(config)):
         if not isinstance(config, ArealDensityConfig):
             problems += _caught(lambda: _check_tilts(facts))
             warnings += _few_tilts(facts, f"samples.{sample}.{branch}")
@@ -140,10 +145,19 @@ def _check_branch(
     return BranchCheck(sample, branch, facts, needs), problems, warnings
 
 
+def _check_volume(place: str, source: ImageSource) -> None:
+    """Refuse a volume whose files are not there."""
+    for path in source_files(source):
+        if not path.exists():
+            raise InputError(place, expected="an existing file", got=str(path), fix="correct the path")
+
+
 def _place(config: BranchConfig, branch: str, series: str) -> str:
     """Return where a series is in the configuration."""
     if isinstance(config, TomogramConfig):
         return f"{branch}.source"
+    if isinstance(config, StructureConfig):
+        return f"{branch}.{series.replace('distance_', 'projections ')}"
     element, _, side = series.partition("_")
     return f"{branch}.edges.{element}.{side}" if side else f"{branch}.elements.{element}"
 

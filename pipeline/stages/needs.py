@@ -5,8 +5,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from pipeline.config import ArealDensityConfig, CompositionConfig, DeviationSettings, TomogramConfig
-from pipeline.config.plan import BranchConfig
+from pipeline.config import (
+    ArealDensityConfig,
+    CompositionConfig,
+    DeviationSettings,
+    TomogramConfig,
+)
 from pipeline.errors import StoreError
 
 FLOAT_BYTES = 4
@@ -35,7 +39,10 @@ class Needs:
         )
 
 
-def branch_needs(config: BranchConfig, shapes: Mapping[str, tuple[int, int, int]]) -> Needs:
+def branch_needs(
+    config: CompositionConfig | ArealDensityConfig | TomogramConfig,
+    shapes: Mapping[str, tuple[int, int, int]],
+) -> Needs:
     """Estimate the needs of a branch from the shapes of its series.
 
     Parameters

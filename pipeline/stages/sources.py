@@ -2,8 +2,11 @@
 
 from pathlib import Path
 
-from pipeline.config import AngleRamp, Source, expand
+import numpy as np
+
+from pipeline.config import AngleRamp, Source, VolumeSource, expand
 from pipeline.io.readers import ReadRequest
+from pipeline.io.volumes import VolumeRequest
 
 
 def read_request(source: Source) -> ReadRequest:
@@ -22,4 +25,15 @@ def read_request(source: Source) -> ReadRequest:
         quantity=source.quantity,
         offset=source.offset,
         dataset=source.dataset,
+    )
+
+
+def volume_request(source: VolumeSource) -> VolumeRequest:
+    """Return the request for the volume readers that a configured source stands for."""
+    return VolumeRequest(
+        images=tuple(expand(source.images)),
+        dataset=source.dataset,
+        shape=source.shape,
+        dtype=None if source.dtype is None else np.dtype(source.dtype).newbyteorder(source.byte_order).str,
+        header_bytes=source.header_bytes,
     )

@@ -15,6 +15,10 @@ STAGE_VERSIONS: dict[str, int] = {
     "export_composition": 1,
     "export_areal_density": 1,
     "export_tomogram": 1,
+    "read_volume": 1,
+    "segment_voids": 1,
+    "measure_voids": 1,
+    "export_structure": 1,
     "report": 1,
 }
 

@@ -59,7 +59,7 @@ if not WITH_CONDA:
 
 wildcard_constraints:
     sample="[A-Za-z0-9_-]+",
-    branch="composition|areal_density|tomogram",
+    branch="composition|areal_density|tomogram|structure",
     series="[A-Za-z0-9_]+",
 
 
@@ -76,6 +76,22 @@ def series_of(sample, branch):
 def raw_inputs(wildcards):
     """Return the raw files of one series."""
     return source_files(series_of(wildcards.sample, wildcards.branch)[wildcards.series])
+
+
+def structure_samples(*routes):
+    """Return a pattern of the samples whose structure branch starts from one of these routes."""
+    names = [n for n, s in PROJECT.samples.items() if s.structure and s.structure.route in routes]
+    return "|".join(names) or "(?!)"
+
+
+def structure_files(*names):
+    """Return a function that gives the raw files of named sources of the structure branch, those it has."""
+
+    def files(wildcards):
+        sources = series_of(wildcards.sample, "structure")
+        return [path for name in names if name in sources for path in source_files(sources[name])]
+
+    return files
 
 
 def normalized(branch):

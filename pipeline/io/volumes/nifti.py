@@ -1,0 +1,37 @@
+"""NIfTI, read by nibabel."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.io.volumes.base import Volume, VolumeRequest, as_volume, cubic_nm, missing
+from pipeline.units import NM_PER, to_nm
+
+NAME = "NIfTI"
+
+_UNITS = {"meter": "m", "mm": "mm", "micron": "um"}
+
+
+def recognises(path: Path) -> bool:
+    """Say whether it is a NIfTI file: one of its magic words behind 344 bytes, or a gzip named .nii.gz."""
+    if not path.is_file():
+        return False
+    with path.open("rb") as file:
+        beginning = file.read(348)
+    return beginning[344:348] in (b"n+1\x00", b"ni1\x00") or (
+        beginning[:2] == b"\x1f\x8b" and path.name.lower().endswith(".nii.gz")
+    )
+
+
+def read(path: Path, _request: VolumeRequest) -> Volume:
+    """Read a file; its array is (x, y, z) and becomes (z, y, x)."""
+    try:
+        import nibabel
+    except ImportError as error:
+        raise missing("nibabel", NAME) from error
+    image = nibabel.load(str(path))
+    values = np.asarray(image.dataobj).T
+    unit = _UNITS.get(image.header.get_xyzt_units()[0], "")
+    spacing = image.header.get_zooms()[: values.ndim]
+    voxel = cubic_nm(tuple(to_nm(float(edge), unit) for edge in spacing), path) if unit in NM_PER else None
+    return Volume(values=as_volume(values, path), format=NAME, voxel_nm=voxel)

@@ -1,0 +1,38 @@
+"""Stage ``read_volume``: a reconstructed volume in any format → float32 with its voxel size."""
+
+from pathlib import Path
+
+from pipeline.config import ReadVolumeStage as Settings
+from pipeline.config import expand
+from pipeline.io.stores import NamedArray, write_store
+from pipeline.io.volumes import read_volume
+from pipeline.stages.context import StageContext
+from pipeline.stages.sources import volume_request
+
+VOXEL_TOLERANCE = 0.02
+"""Relative difference of the given and the recorded voxel size from which a warning is due."""
+
+
+def run(
+    _inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext
+) -> None:
+    """Read, write; the raw files are named by the settings, not by ``inputs``."""
+    raw = {f"raw_{i}": path for i, path in enumerate(expand(settings.source.images))}
+    volume = read_volume(volume_request(settings.source))
+    recorded = volume.voxel_nm
+    if recorded is not None and abs(recorded / settings.voxel_nm - 1) > VOXEL_TOLERANCE:
+        context.log(
+            f"warning: the file says voxels of {recorded:g} nm, the configuration {settings.voxel_nm:g} nm, "
+            "which is used"
+        )
+    context.log(f"{volume.format}, {' × '.join(str(side) for side in volume.values.shape)} voxels")
+    write_store(
+        outputs["store"],
+        {"volume": NamedArray(volume.values, ("z", "y", "x"), "1")},
+        provenance=context.provenance(raw),
+        attributes={
+            "voxel_nm": settings.voxel_nm,
+            "recorded_voxel_nm": recorded,
+            "format": volume.format,
+        },
+    )
