@@ -1,6 +1,7 @@
 """Settings: one frozen model per stage, the configuration file, its schema and its plan."""
 
 from pipeline.config.load import config_error, load_config, parse_config, read_yaml
+from pipeline.config.phase import ProjectionSource, ReconstructStructureSettings, RetrievePhaseSettings
 from pipeline.config.project import (
     ArealDensityConfig,
     Branch,
@@ -28,14 +29,17 @@ from pipeline.config.stage_settings import (
     AlignStage,
     ClassifyStage,
     DecomposeStage,
+    DistanceStage,
     ExportStage,
     MeasureStage,
     MeasureVoidsStage,
     NormalizeStage,
     ReadVolumeStage,
     ReconstructStage,
+    ReconstructStructureStage,
     ReconstructTomogramStage,
     ReportStage,
+    RetrievePhaseStage,
     SegmentVoidsStage,
     UncertaintyStage,
 )
@@ -53,6 +57,7 @@ __all__ = [
     "DecomposeSettings",
     "DecomposeStage",
     "DeviationSettings",
+    "DistanceStage",
     "EdgePair",
     "ExportSettings",
     "ExportStage",
@@ -64,12 +69,17 @@ __all__ = [
     "NormalizeSettings",
     "NormalizeStage",
     "ProjectConfig",
+    "ProjectionSource",
     "RatioSettings",
     "ReadVolumeStage",
     "ReconstructSettings",
     "ReconstructStage",
+    "ReconstructStructureSettings",
+    "ReconstructStructureStage",
     "ReconstructTomogramStage",
     "ReportStage",
+    "RetrievePhaseSettings",
+    "RetrievePhaseStage",
     "SampleConfig",
     "SegmentVoidsSettings",
     "SegmentVoidsStage",

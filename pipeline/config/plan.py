@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast
+from typing import Any
 
 from pipeline.arrays import Quantity
 from pipeline.config.base import Settings
@@ -19,14 +19,17 @@ from pipeline.config.stage_settings import (
     AlignStage,
     ClassifyStage,
     DecomposeStage,
+    DistanceStage,
     ExportStage,
     MeasureStage,
     MeasureVoidsStage,
     NormalizeStage,
     ReadVolumeStage,
     ReconstructStage,
+    ReconstructStructureStage,
     ReconstructTomogramStage,
     ReportStage,
+    RetrievePhaseStage,
     SegmentVoidsStage,
     UncertaintyStage,
 )
@@ -52,12 +55,17 @@ STAGES: dict[Branch, tuple[str, ...]] = {
 }
 """The stages of each branch in the order in which they run; ``report`` follows once per sample."""
 
-TO_VOLUME: dict[str, tuple[str, ...]] = {"volume": ("read_volume",)}
+TO_VOLUME: dict[str, tuple[str, ...]] = {
+    "volume": ("read_volume",),
+    "projections": ("normalize", "retrieve_phase", "reconstruct_structure"),
+    "phase_maps": ("normalize", "retrieve_phase", "reconstruct_structure"),
+}
 """The stages that come first in the structure branch, by its way in; the last writes ``volume.zarr``."""
 
 STORES: dict[str, str] = {
     "reconstruct_tomogram": "reconstruct",
     "read_volume": "volume",
+    "reconstruct_structure": "volume",
     "segment_voids": "voids",
 }
 """Name of a stage's store where it differs from that of the stage."""
@@ -110,8 +118,15 @@ def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]:
     }
 
 
+def branch_series(config: BranchConfig) -> dict[str, Source]:
+    """Return the sources of a branch that are series of frames, each of which is normalised."""
+    return {name: source for name, source in branch_sources(config).items() if isinstance(source, Source)}
+
+
 def default_quantity(config: BranchConfig) -> Quantity:
-    """Return what the pixels of a branch hold where nothing says it: element maps are signals."""
+    """Return what the pixels of a branch hold where nothing says it: element and phase maps are signals."""
+    if isinstance(config, StructureConfig):
+        return "signal" if config.phase_maps is not None else "counts"
     return "signal" if isinstance(config, CompositionConfig) and config.elements is not None else "counts"
 
 
@@ -120,7 +135,7 @@ def branch_stores(config: BranchConfig, branch: Branch) -> list[tuple[str, str |
     stores: list[tuple[str, str | None, str]] = []
     for stage in branch_stages(config, branch):
         if stage == "normalize":
-            stores += [(stage, name, f"normalize/{name}.zarr") for name in branch_sources(config)]
+            stores += [(stage, name, f"normalize/{name}.zarr") for name in branch_series(config)]
         elif not stage.startswith(("measure", "export")):
             stores.append((stage, None, f"{STORES.get(stage, stage)}.zarr"))
     return stores
@@ -160,7 +175,7 @@ def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: s
     match stage:
         case "normalize":
             name = str(series)
-            source = cast("Source", sources[name])
+            source = branch_series(config)[name]
             quantity = default_quantity(config)
             return NormalizeStage(
                 **dict(config.normalize), series=name, source=source, default_quantity=quantity
@@ -188,6 +203,16 @@ def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: s
             return ClassifyStage(**dict(config.classify), threshold=config.threshold)
         case "measure":
             return MeasureStage(**dict(config.measure))
+        case "retrieve_phase":
+            return RetrievePhaseStage(
+                **dict(config.retrieve),
+                distances=_distances(config),
+                voxel_nm=config.voxel_nm,
+                formula=config.formula,
+                density_g_cm3=config.density_g_cm3,
+            )
+        case "reconstruct_structure":
+            return ReconstructStructureStage(**dict(config.reconstruct))
         case "read_volume":
             return ReadVolumeStage(source=config.volume, voxel_nm=config.voxel_nm)
         case "segment_voids":
@@ -197,6 +222,18 @@ def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: s
             return MeasureVoidsStage(**dict(config.measure), segment=segment)
         case _:
             return ExportStage(**dict(config.export), sample=sample)
+
+
+def _distances(config: StructureConfig) -> dict[str, DistanceStage] | None:
+    """Return where each series of a phase-contrast scan was taken, None for phase maps."""
+    if config.projections is None:
+        return None
+    return {
+        name: DistanceStage(
+            sample_detector_mm=source.sample_detector_mm, source_sample_mm=source.source_sample_mm
+        )
+        for name, source in zip(branch_series(config), config.projections, strict=True)
+    }
 
 
 def _plain(settings: Settings) -> dict[str, Any]:

@@ -99,7 +99,7 @@ def simulate_holograms(
         series[f"distance_{index + 1}"] = _recorded(intensity, scan, distance, scan.pixels_nm[index], rng)
     shape = (scan.n_rows, scan.n_cols, scan.n_cols)
     solid = class_fractions(phantom, pixel_nm=scan.pixel_nm, shape=shape, subsamples=3)["solid"]
-    truth = {
+    truth: dict[str, np.ndarray] = {
         "solid": solid,
         "phase_lag": true_phase_lag(phantom, scan, delta=delta),
         "shift_px": shifts,
@@ -127,8 +127,8 @@ def holograms(
     fine = Frame(
         *((rows * scan.subsamples, columns * scan.subsamples) for rows, columns in (shape, coarse.padded))
     )
-    chi = np.pi * wavelength * distance.effective_nm
-    chi = (chi * fine.squared_frequency(pixel_nm / scan.subsamples, real=False)).astype(np.float32)
+    squared = fine.squared_frequency(pixel_nm / scan.subsamples, real=False)
+    chi = (np.pi * wavelength * distance.effective_nm * squared).astype(np.float32)
     wavenumber = 2 * np.pi / wavelength
     result = np.empty((scan.tilt_deg.size, *shape), np.float32)
     for frame, tilt in enumerate(scan.tilt_deg):

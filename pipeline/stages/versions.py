@@ -15,6 +15,8 @@ STAGE_VERSIONS: dict[str, int] = {
     "export_composition": 1,
     "export_areal_density": 1,
     "export_tomogram": 1,
+    "retrieve_phase": 1,
+    "reconstruct_structure": 1,
     "read_volume": 1,
     "segment_voids": 1,
     "measure_voids": 1,
