@@ -11,6 +11,8 @@ from pipeline.reconstruct.projector import SLICES, adjoint, forward, sinogram_bl
 from pipeline.reconstruct.sirt import inverse_sums
 
 OnIteration = Callable[[int, int], None]
+LARGEST_STEP_DEG = 2.0
+"""Frames further apart are no pair."""
 FINER = 8
 """How many times more iterations the fine trials get."""
 
@@ -79,15 +81,24 @@ def find_axis(
 
 
 def opposite_pairs(tilt_deg: Float64Array) -> IntArray:
-    """Indices of frames half a turn apart, (n_pair, 2); within a quarter of the usual step."""
+    """Indices of frames half a turn apart, (n_pair, 2): within a quarter of the usual step, or within one step if none are.
+
+    A scan over half a turn often leaves out its last frame; one step of the rotation moves a particle near the axis by
+    much less than a pixel.
+    """
     order = np.argsort(tilt_deg, kind="stable")
     ordered = tilt_deg[order]
     if ordered.size < 2:
         return np.zeros((0, 2), np.int64)
-    tolerance = float(np.median(np.diff(ordered))) / 4
-    partner = np.clip(np.searchsorted(ordered, ordered + 180 - tolerance), 0, ordered.size - 1)
-    good = np.abs(ordered[partner] - ordered - 180) <= tolerance
-    return np.stack([order[good], order[partner[good]]], axis=1).astype(np.int64)
+    step = float(np.median(np.diff(ordered)))
+    for tolerance in (step / 4, 1.01 * step):
+        after = np.clip(np.searchsorted(ordered, ordered + 180), 1, ordered.size - 1)
+        nearer = np.abs(ordered[after - 1] - ordered - 180) < np.abs(ordered[after] - ordered - 180)
+        partner = after - nearer
+        good = np.abs(ordered[partner] - ordered - 180) <= tolerance
+        if good.any() and step < LARGEST_STEP_DEG:
+            return np.stack([order[good], order[partner[good]]], axis=1).astype(np.int64)
+    return np.zeros((0, 2), np.int64)
 
 
 def axis_from_pairs(

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import yaml
 
-from pipeline.arrays import Float64Array
+from pipeline.arrays import Float64Array, TiltSeries
 from pipeline.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
@@ -16,11 +16,12 @@ if TYPE_CHECKING:
     from pipeline.simulate.phantoms import Phantom
 
 DESCRIPTION = """\
-Write a simulated dual-energy acquisition of a cathode particle: raw files in the Data Exchange format, the
-truth (truth.npz: true densities, deviation and shifts), and a configuration that is ready to run."""
+Write a simulated acquisition of a cathode particle: raw files in the Data Exchange format, the truth
+(truth.npz: true volumes and shifts), and a configuration that is ready to run."""
 EXAMPLES = """\
 examples:
   oxytomo simulate demo
+  oxytomo simulate holo --kind holotomography --size 128 --tilts 180 --pixel-nm 80
   oxytomo simulate null --uniform               a particle without deviation: everything found in it is false
   oxytomo simulate quick --size 48 --tilts 33 --photons 1e5 --elements O Ni"""
 
@@ -41,6 +42,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add = parser.add_argument
     add("folder", type=Path, metavar="OUT_DIR", help="folder for raw/, truth.npz and config.yaml")
     add(
+        "--kind",
+        choices=("dual-energy", "holotomography"),
+        default="dual-energy",
+        help="tilt series below and on absorption edges, or holograms at four distances (default: %(default)s)",
+    )
+    add(
         "--elements",
         nargs="+",
         default=list(EDGES),
@@ -52,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tilts",
         type=int,
         default=66,
-        help=f"tilts from -{TILT_LIMIT_DEG:g} to +{TILT_LIMIT_DEG:g} degrees (default: %(default)s)",
+        help=f"tilts from -{TILT_LIMIT_DEG:g} to +{TILT_LIMIT_DEG:g}°, for holograms over 180° (default: %(default)s)",
     )
     add(
         "--photons",
@@ -80,24 +87,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Simulate and write; returns the exit code."""
     _check(arguments)
+    from pipeline.cli import simulate_holotomography as holotomography
     from pipeline.io.readers.data_exchange import write_data_exchange
-    from pipeline.simulate.acquisition import simulate_acquisition, truth_arrays
 
     rng = np.random.default_rng(arguments.seed)
-    series, truth = simulate_acquisition(
-        _phantom(arguments, rng),
-        _acquisition(arguments),
-        formula=FORMULA,
-        density_g_cm3=DENSITY_G_CM3,
-        rng=rng,
-    )
     folder: Path = arguments.folder
+    if arguments.kind == "holotomography":
+        series, truth = holotomography.simulate(arguments, FORMULA, DENSITY_G_CM3, rng)
+        name_of, text = (
+            holotomography.raw_name,
+            holotomography.configuration(arguments, FORMULA, DENSITY_G_CM3),
+        )
+    else:
+        series, truth = _dual_energy(arguments, rng)
+        name_of, text = raw_name, configuration(arguments.elements)
     try:
         (folder / "raw").mkdir(parents=True, exist_ok=True)
         for name, recorded in series.items():
-            write_data_exchange(folder / "raw" / raw_name(name), recorded)
-        np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth_arrays(truth))
-        (folder / "config.yaml").write_text(configuration(arguments.elements), encoding="utf-8")
+            write_data_exchange(folder / "raw" / name_of(name), recorded)
+        np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth)
+        (folder / "config.yaml").write_text(text, encoding="utf-8")
     except OSError as error:
         if isinstance(error, StoreError):
             raise
@@ -110,6 +119,22 @@ def run(arguments: argparse.Namespace) -> int:
     sys.stdout.write(f"{len(series)} tilt series in {folder / 'raw'}, truth in {folder / 'truth.npz'}\n")
     sys.stdout.write(f"next: oxytomo run {folder / 'config.yaml'}\n")
     return 0
+
+
+def _dual_energy(
+    arguments: argparse.Namespace, rng: np.random.Generator
+) -> tuple[dict[str, TiltSeries], dict[str, np.ndarray]]:
+    """Return the raw series of a dual-energy acquisition by name, and the truth."""
+    from pipeline.simulate.acquisition import simulate_acquisition, truth_arrays
+
+    series, truth = simulate_acquisition(
+        _phantom(arguments, rng),
+        _acquisition(arguments),
+        formula=FORMULA,
+        density_g_cm3=DENSITY_G_CM3,
+        rng=rng,
+    )
+    return series, truth_arrays(truth)
 
 
 def raw_name(series: str) -> str:

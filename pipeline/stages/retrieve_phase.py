@@ -30,8 +30,8 @@ COPIES = 12
 LOOK_DELTA_BETA = 200.0
 """δ/β of the images that distances are registered by, where the sample's is not known: they only have to look alike."""
 SMOOTHING_PX = 1.5
-CUT = 0.3
-"""A border level above this share of the particle's says that the particle leaves the frame."""
+CUT = 0.5
+"""A border level above this share of the particle's says that the particle leaves the frame; fringes alone reach 0.35."""
 CHECK_FRAMES, CHECK_SIZE = 3, 256
 """Number of frames, and their size after binning, on which distances are checked."""
 CHECK_GAIN = 1.1
