@@ -8,13 +8,15 @@ import numpy as np
 import yaml
 
 from pipeline.arrays import TiltSeries
+from pipeline.phase.optics import wavelength_nm
 from pipeline.simulate.holograms import HologramScan, simulate_holograms
 from pipeline.simulate.particles import uniform_particle
+from pipeline.units import NM_PER
 
 ENERGY_EV = 17050.0
 SOURCE_DETECTOR_MM = 1200.0
-SOURCE_SAMPLE_MM = (33.0, 34.2, 40.0, 50.0)
-"""Focus to sample at the four distances of a nano-holotomography scan; the detector stays where it is."""
+DISTANCE_RATIOS = (1.0, 1.04, 1.21, 1.52)
+"""Focus to sample at the four distances of a nano-holotomography scan over the first; the detector stays where it is."""
 
 
 def simulate(
@@ -30,10 +32,11 @@ def simulate(
         n_cracks=2,
         void_radius_nm=0.06 * diameter_nm,
     )
+    sources = source_sample_mm(arguments)
     scan = HologramScan(
         energy_ev=ENERGY_EV,
-        source_sample_mm=SOURCE_SAMPLE_MM,
-        sample_detector_mm=tuple(SOURCE_DETECTOR_MM - z1 for z1 in SOURCE_SAMPLE_MM),
+        source_sample_mm=sources,
+        sample_detector_mm=tuple(SOURCE_DETECTOR_MM - z1 for z1 in sources),
         tilt_deg=np.arange(arguments.tilts) * 180 / arguments.tilts,
         n_rows=arguments.size,
         n_cols=arguments.size,
@@ -48,6 +51,12 @@ def simulate(
     return simulate_holograms(phantom, scan, formula=formula, density_g_cm3=density_g_cm3, rng=rng)
 
 
+def source_sample_mm(arguments: argparse.Namespace) -> tuple[float, ...]:
+    """Distances from the focus at which light diffracted by one pixel just stays in the frame, ``λ z = width · pixel``."""
+    first = arguments.size * arguments.pixel_nm**2 / wavelength_nm(ENERGY_EV) / NM_PER["mm"]
+    return tuple(round(first * ratio, 4) for ratio in DISTANCE_RATIOS)
+
+
 def raw_name(series: str) -> str:
     """Return the file name of a series."""
     return f"{series}.h5"
@@ -59,9 +68,9 @@ def configuration(arguments: argparse.Namespace, formula: dict[str, float], dens
         {
             "images": str(Path("raw") / raw_name(f"distance_{number}")),
             "source_sample_mm": z1,
-            "sample_detector_mm": SOURCE_DETECTOR_MM - z1,
+            "sample_detector_mm": round(SOURCE_DETECTOR_MM - z1, 4),
         }
-        for number, z1 in enumerate(SOURCE_SAMPLE_MM, start=1)
+        for number, z1 in enumerate(source_sample_mm(arguments), start=1)
     ]
     structure: dict[str, Any] = {
         "projections": entries,

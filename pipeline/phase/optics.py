@@ -57,6 +57,11 @@ def refractive_index(
     return float(delta), float(beta)
 
 
+def diffraction_limit_nm(*, wavelength: float, distance_nm: float, width_nm: float) -> float:
+    """Finest detail that a hologram of this width holds: light diffracted by finer ones leaves the frame, ``λ z / width``."""
+    return wavelength * distance_nm / width_nm
+
+
 def cone_displacement_px(*, n_rows: int, n_columns: int, pixel_nm: float, source_sample_mm: float) -> float:
     """Largest error of a voxel's place when a cone beam is reconstructed slice by slice as a parallel one, in pixels.
 

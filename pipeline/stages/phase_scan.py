@@ -8,7 +8,13 @@ from pipeline.arrays import Float64Array
 from pipeline.config import RetrievePhaseStage
 from pipeline.errors import ConfigError, InputError, ShapeError
 from pipeline.io.stores import Store
-from pipeline.phase.optics import Distance, equivalent_distance, refractive_index, wavelength_nm
+from pipeline.phase.optics import (
+    Distance,
+    diffraction_limit_nm,
+    equivalent_distance,
+    refractive_index,
+    wavelength_nm,
+)
 from pipeline.phase.propagation import margin_px
 
 PIXEL_TOLERANCE = 0.02
@@ -55,6 +61,17 @@ class PhaseScan:
     def wavelength(self) -> float:
         """Wavelength in nm."""
         return wavelength_nm(self.energy_ev)
+
+    @property
+    def diffraction_limit_nm(self) -> float:
+        """Finest detail that the shortest distance's frame holds; 0 where no distance is used."""
+        if self.method not in ("paganin", "ctf"):
+            return 0.0
+        return diffraction_limit_nm(
+            wavelength=self.wavelength,
+            distance_nm=min(one.effective_nm for one in self.distances),
+            width_nm=min(self.shape) * self.pixel_nm,
+        )
 
     @property
     def scales_inverse(self) -> tuple[float, ...]:

@@ -32,6 +32,8 @@ LOOK_DELTA_BETA = 200.0
 SMOOTHING_PX = 1.5
 CUT = 0.5
 """A border level above this share of the particle's says that the particle leaves the frame; fringes alone reach 0.35."""
+COARSE = 1.5
+"""A diffraction limit above so many pixels is reported."""
 CHECK_FRAMES, CHECK_SIZE = 3, 256
 """Number of frames, and their size after binning, on which distances are checked."""
 CHECK_GAIN = 1.1
@@ -115,6 +117,7 @@ def _write(
             "magnification": [one.magnification for one in scan.distances],
             "effective_distance_nm": [one.effective_nm for one in scan.distances],
             "source_sample_mm": scan.source_sample_mm,
+            "diffraction_limit_nm": scan.diffraction_limit_nm,
             "warnings": warnings,
             "quality": {"mean_misfit": float(np.nanmean(misfit)) if np.isfinite(misfit).any() else None},
         },
@@ -250,6 +253,11 @@ def _warnings(scan: PhaseScan, look: Look, settings: Settings) -> list[str]:
             found.append(
                 f"the cone beam is taken as parallel: voxels at the corner of the field move by {moved:.2f} px"
             )
+    if scan.diffraction_limit_nm > COARSE * scan.pixel_nm:
+        found.append(
+            f"detail finer than {scan.diffraction_limit_nm:.0f} nm diffracts out of the frame at the shortest distance: "
+            f"pixels of {scan.pixel_nm:g} nm do not resolve it"
+        )
     if scan.method == "ctf" and scan.delta_beta is None and not settings.iterations:
         found.append("without delta_beta and iterations the lowest frequencies of the phase are not known")
     return found
