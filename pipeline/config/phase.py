@@ -36,7 +36,7 @@ class RetrievePhaseSettings(Settings):
         gt=0.0,
         le=1e6,
     )
-    low_weight: float = setting(1e-3, "ctf: Tikhonov weight at low frequency", ge=0.0, le=10.0)
+    low_weight: float = setting(1e-4, "ctf: Tikhonov weight at low frequency", ge=0.0, le=10.0)
     high_weight: float = setting(0.1, "ctf: Tikhonov weight at high frequency", gt=0.0, le=10.0)
     iterations: int = setting(
         12,
