@@ -11,9 +11,9 @@ from pipeline.phase.propagation import Frame
 
 BORDER = 3
 """Width of the border that is looked at, pixels."""
-TRIED = (0.7, 0.8, 0.87, 0.93, 1.0, 1.07, 1.15, 1.25, 1.43)
+TRIED = (0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.43)
 """Distances that are tried, relative to the stated one."""
-TRIAL_ITERATIONS = 5
+TRIAL_ITERATIONS = 4
 
 
 @dataclass(frozen=True)

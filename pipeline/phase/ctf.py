@@ -13,12 +13,15 @@ import scipy.special
 
 from pipeline.arrays import Float64Array, FloatArray
 from pipeline.errors import ConfigError
+from pipeline.phase.beam import border_level, relative_levels
 from pipeline.phase.propagation import Frame, propagated_intensity, wave_spectrum
 
 TRANSITION = 0.2
 """Width of the step from the low- to the high-frequency weight, as a share of the frequency where it lies."""
 WORSE = 1.1
 """A frame whose misfit grows by this factor over its best is not taken further."""
+SETTLED = 2
+"""Levels of the distances are fitted after so many iterations, when the computed intensity is near."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -107,6 +110,7 @@ def ctf(
     little, the weight pulls towards the previous answer instead of zero, after two facts were imposed on it: matter delays and
     absorbs (nothing is negative), and beyond the frame there is air (``isolated``). The answer itself is what the
     data and the weights say; the facts are imposed on the starting point of the next iteration only, so that noise stays even.
+    For an isolated sample the beam's level in each frame is taken from its border, and how the distances differ is fitted.
 
     Parameters
     ----------
@@ -123,28 +127,37 @@ def ctf(
     constraints: Huhn et al., Opt. Express 30, 32871 (2022).
     """
     frame = setup.frame
-    measured = np.stack([frame.pad(one) - 1 for one in intensities])
+    level = border_level(intensities) if isolated else np.ones(intensities.shape[:2])
+    residual = np.stack([frame.pad(one) for one in intensities / _expanded(level)]) - 1
     invert = _inverter(setup, workers)
-    solved = np.zeros((2, *measured.shape[1:]), np.float32)
-    state = solved.copy()
-    residual = measured
-    best: Float64Array | None = None
-    kept, kept_misfit = solved, np.full(measured.shape[:2], np.inf)
-    active = np.ones(measured.shape[1], bool)
-    for _ in range(1 + iterations):
+    state = np.zeros((2, *residual.shape[1:]), np.float32)
+    kept, misfit = state, np.full(level.shape, np.inf)
+    best, active = np.full(level.shape[1], np.inf), np.ones(level.shape[1], bool)
+    for done in range(1 + iterations):
         solved = invert(state, residual)
         state = _constrained(solved, setup) if isolated and iterations else solved
-        residual, misfit = _residual(measured, state, setup, workers)
-        total = np.sqrt((misfit**2).mean(axis=0))
-        if best is None:
-            best, kept, kept_misfit = np.where(np.isfinite(total), total, np.inf), solved.copy(), misfit
-            continue
+        computed = _computed(state, setup, workers)
+        if isolated and done >= SETTLED:
+            level = relative_levels(intensities, computed, level)
+        difference = intensities / _expanded(level) - computed
+        contrast = np.sqrt(np.mean((intensities / _expanded(level) - 1) ** 2, axis=(2, 3)))
+        new_misfit = np.sqrt(np.mean(difference**2, axis=(2, 3))) / np.maximum(contrast, 1e-12)
+        total = np.sqrt((new_misfit**2).mean(axis=0))
         active &= np.isfinite(total) & (total < WORSE * best)
-        kept[:, active], kept_misfit[:, active] = solved[:, active], misfit[:, active]
-        best = np.where(active, np.minimum(best, total), best)
         if not active.any():
             break
-    return Retrieved(frame.crop(kept[0]), frame.crop(kept[1]), kept_misfit)
+        kept = np.where(active[:, None, None], solved, kept)
+        misfit = np.where(active, new_misfit, misfit)
+        if done:  # the linear answer, before anything is imposed on it, is no measure
+            best = np.where(active, np.minimum(best, total), best)
+        residual = np.zeros_like(residual)
+        frame.crop(residual)[...] = difference
+    return Retrieved(frame.crop(kept[0]), frame.crop(kept[1]), misfit)
+
+
+def _expanded(level: Float64Array) -> FloatArray:
+    """Levels per distance and frame as factors of the frames."""
+    return level[:, :, None, None].astype(np.float32)
 
 
 def _inverter(setup: Transfer, workers: int) -> Callable[[FloatArray, FloatArray], FloatArray]:
@@ -191,15 +204,9 @@ def _constrained(solved: FloatArray, setup: Transfer) -> FloatArray:
     return state
 
 
-def _residual(
-    measured: FloatArray, state: FloatArray, setup: Transfer, workers: int
-) -> tuple[FloatArray, Float64Array]:
-    """Measured − computed contrast within the frames and zero beyond, and its rms relative to the measured contrast."""
-    residual = np.zeros_like(measured)
+def _computed(state: FloatArray, setup: Transfer, workers: int) -> FloatArray:
+    """Full intensity of an answer within the frames, (n_distance, n, n_y, n_x) float32."""
     spectrum = wave_spectrum(*state, workers=workers)
-    inside, contrast = setup.frame.crop(residual), setup.frame.crop(measured)
-    for one, data, chi in zip(inside, contrast, setup.chi, strict=True):
-        one[...] = data - (setup.frame.crop(propagated_intensity(spectrum, chi, workers=workers)) - 1)
-    scale = np.sqrt(np.mean(contrast**2, axis=(2, 3), dtype=np.float64))
-    misfit = np.sqrt(np.mean(inside**2, axis=(2, 3), dtype=np.float64)) / np.maximum(scale, 1e-12)
-    return residual, misfit
+    return np.stack(
+        [setup.frame.crop(propagated_intensity(spectrum, chi, workers=workers)) for chi in setup.chi]
+    )

@@ -15,6 +15,7 @@ from pipeline.arrays import Float64Array, FloatArray
 from pipeline.config import RetrievePhaseStage as Settings
 from pipeline.io.scratch import scratch_array
 from pipeline.io.stores import NamedArray, Store, read_store, write_store
+from pipeline.phase.beam import border_level
 from pipeline.phase.checks import border_share, fit_distances
 from pipeline.phase.ctf import Transfer, ctf, transfer
 from pipeline.phase.optics import cone_displacement_px
@@ -34,7 +35,7 @@ CUT = 0.5
 """A border level above this share of the particle's says that the particle leaves the frame; fringes alone reach 0.35."""
 COARSE = 1.5
 """A diffraction limit above so many pixels is reported."""
-CHECK_FRAMES, CHECK_SIZE = 3, 256
+CHECK_FRAMES, CHECK_SIZE = 2, 256
 """Number of frames, and their size after binning, on which distances are checked."""
 CHECK_GAIN = 1.1
 """Another distance must fit so much better before it is reported."""
@@ -75,7 +76,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             )
             if scan.sign < 0:
                 value[part] *= -1
-            if not look.cut_columns:
+            if scan.method in ("none", "given") and not look.cut_columns:
                 value[part] = background_free(value[part])
             progress(part.stop, n_tilt)
         if scan.method == "ctf" and len(stores) > 1:
@@ -202,7 +203,9 @@ def _retrieved(
     """Phase lag (or density) of a block of frames and the misfit of each hologram."""
     none = np.full(density.shape[:2], np.nan)
     if setup is None:
-        return (_look(scan, density[0], 0), none)
+        level = np.log(border_level(np.exp(-density[0]))) if isolated and scan.method == "paganin" else 0.0
+        level_free = density[0] + np.reshape(level, (-1, 1, 1)).astype(np.float32)
+        return _look(scan, level_free, 0), none
     found = ctf(np.exp(-density), setup, isolated=isolated, iterations=settings.iterations, workers=threads)
     return found.lag, found.misfit
 

@@ -87,4 +87,4 @@ def test_stripes_go_and_a_clean_sinogram_stays(rng: np.random.Generator) -> None
     inner = (slice(None), slice(None), slice(14, 50))
     assert np.abs(remove_stripes(clean, width_px=5) - clean)[inner].max() < 0.02
     assert np.abs(evened - clean)[inner].max() < 0.25 * 0.2
-    assert np.abs(evened - clean)[..., [20, 45]].mean() < 0.1 * 0.2
+    assert np.abs(evened - clean)[..., [20, 45]].mean() < 0.15 * 0.2
