@@ -51,6 +51,7 @@ def scan_of(size: int) -> HologramScan:
         pixel_nm=pixel_nm,
         axis_offset_px=0.0,
         jitter_px=0.0,
+        beam_drift=0.0,
         subsamples=3,
         photons_per_pixel=None,
         n_flat=1,

@@ -43,6 +43,7 @@ def simulate(
         pixel_nm=arguments.pixel_nm,
         axis_offset_px=2.5,
         jitter_px=arguments.jitter_px,
+        beam_drift=0.01,
         subsamples=2,
         photons_per_pixel=arguments.photons,
         n_flat=20,

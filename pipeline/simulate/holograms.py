@@ -27,6 +27,7 @@ class HologramScan:
     pixel_nm : object-plane pixel size at the largest magnification
     axis_offset_px : where the rotation axis lies, from the middle column, pixels of the first distance in the object plane
     jitter_px : standard deviation of every frame's own shift, pixels, in each direction
+    beam_drift : standard deviation of each frame's beam intensity, relative
     subsamples : points per pixel edge on which the wave is computed
     photons_per_pixel : mean counts without sample; None records the mean, without noise
     n_flat, n_dark : frames without sample and without beam
@@ -41,6 +42,7 @@ class HologramScan:
     pixel_nm: float
     axis_offset_px: float
     jitter_px: float
+    beam_drift: float
     subsamples: int
     photons_per_pixel: float | None
     n_flat: int
@@ -96,6 +98,7 @@ def simulate_holograms(
     series = {}
     for index, distance in enumerate(scan.distances):
         intensity = holograms(phantom, scan, index, delta=delta, beta=beta, shift_px=shifts[index])
+        intensity *= (1 + scan.beam_drift * rng.normal(size=(len(intensity), 1, 1))).astype(np.float32)
         series[f"distance_{index + 1}"] = _recorded(intensity, scan, distance, scan.pixels_nm[index], rng)
     shape = (scan.n_rows, scan.n_cols, scan.n_cols)
     solid = class_fractions(phantom, pixel_nm=scan.pixel_nm, shape=shape, subsamples=3)["solid"]

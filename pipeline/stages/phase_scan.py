@@ -1,6 +1,8 @@
 """What the series of a phase-contrast scan say together: one geometry, one energy, one pixel size."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import Protocol
 
 import numpy as np
 
@@ -20,6 +22,18 @@ from pipeline.phase.propagation import margin_px
 PIXEL_TOLERANCE = 0.02
 """Relative difference of recorded and expected pixel sizes that is taken for a mistake."""
 ANGLE_TOLERANCE_DEG = 0.01
+
+
+class Place(Protocol):
+    """Where a series was taken."""
+
+    @property
+    def sample_detector_mm(self) -> float | None:
+        """Distance from sample to detector."""
+
+    @property
+    def source_sample_mm(self) -> float | None:
+        """Distance from source to sample, None for a parallel beam."""
 
 
 @dataclass(frozen=True)
@@ -90,16 +104,11 @@ def phase_scan(names: list[str], stores: list[Store], settings: RetrievePhaseSta
     """
     tilt_deg, shape = _common(names, stores)
     places = list((settings.distances or {}).values())
-    distances = tuple(
-        equivalent_distance(sample_detector_mm=one.sample_detector_mm, source_sample_mm=one.source_sample_mm)
-        for one in places
-        if one.sample_detector_mm is not None
-    )
+    distances = _equivalent(places)
     method = _method(settings, len(distances))
-    largest = max((one.magnification for one in distances), default=1.0)
-    scales = tuple(one.magnification / largest for one in distances) or (1.0,) * len(stores)
+    scales = _scales(distances) or (1.0,) * len(stores)
     for name, store, scale in zip(names, stores, scales, strict=True):
-        _check_pixel(name, store, settings.voxel_nm / scale)
+        check_pixel(name, store["pixel_nm"], settings.voxel_nm / scale)
     energy_ev = _energy(names, stores)
     if method in ("paganin", "ctf") and not np.isfinite(energy_ev):
         raise InputError(
@@ -188,9 +197,28 @@ def _common(names: list[str], stores: list[Store]) -> tuple[Float64Array, tuple[
     return np.asarray(tilts[0], np.float64), (int(shapes[0][1]), int(shapes[0][2]))
 
 
-def _check_pixel(name: str, store: Store, expected_nm: float) -> None:
+def expected_pixels_nm(places: Sequence[Place], voxel_nm: float) -> tuple[float, ...]:
+    """Object-plane pixel size of each series of a scan whose finest pixels are the voxels."""
+    distances = _equivalent(places)
+    return tuple(voxel_nm / scale for scale in _scales(distances)) or (voxel_nm,) * len(places)
+
+
+def _equivalent(places: Sequence[Place]) -> tuple[Distance, ...]:
+    return tuple(
+        equivalent_distance(sample_detector_mm=one.sample_detector_mm, source_sample_mm=one.source_sample_mm)
+        for one in places
+        if one.sample_detector_mm is not None
+    )
+
+
+def _scales(distances: tuple[Distance, ...]) -> tuple[float, ...]:
+    """Finest pixel size over that of each distance."""
+    largest = max((one.magnification for one in distances), default=1.0)
+    return tuple(one.magnification / largest for one in distances)
+
+
+def check_pixel(name: str, recorded: Float64Array, expected_nm: float) -> None:
     """Refuse a recorded pixel size that contradicts voxel size and magnification."""
-    recorded = store["pixel_nm"]
     recorded = recorded[np.isfinite(recorded)]
     if recorded.size and abs(float(recorded.mean()) / expected_nm - 1) > PIXEL_TOLERANCE:
         raise InputError(

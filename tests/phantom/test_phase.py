@@ -32,6 +32,7 @@ SCAN = HologramScan(
     pixel_nm=PIXEL_NM,
     axis_offset_px=0,
     jitter_px=0,
+    beam_drift=0.0,
     subsamples=3,
     photons_per_pixel=None,
     n_flat=1,
