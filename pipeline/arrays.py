@@ -6,7 +6,7 @@ elements are a leading axis. The detector row is z. Labels: 0 is background.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import NDArray
@@ -17,6 +17,8 @@ BoolArray = NDArray[np.bool_]
 IntArray = NDArray[np.int64]
 LabelArray = NDArray[np.uint8]
 AnyArray = NDArray[np.generic]
+NumberArray = NDArray[Any]
+"""Numbers of any type: a column of a table."""
 
 Quantity = Literal["counts", "transmission", "optical_density", "signal"]
 """What the pixels of a raw series hold: detector counts that need a flat field, transmission, optical density,

@@ -23,6 +23,7 @@ examples:
   oxytomo simulate demo
   oxytomo simulate holo --kind holotomography --size 128 --tilts 180 --pixel-nm 80
   oxytomo simulate null --uniform               a particle without deviation: everything found in it is false
+  oxytomo simulate voids --structure            a volume with pores and cracks instead, for the structure branch
   oxytomo simulate quick --size 48 --tilts 33 --photons 1e5 --elements O Ni"""
 
 FORMULA = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}
@@ -35,6 +36,8 @@ EDGES = {
 }
 """Edge and the energies below and on it, in eV."""
 TILT_LIMIT_DEG = 65.0
+STRUCTURE_APERTURES_PX = (0.75, 1.0, 2.0, 3.0)
+STRUCTURE_RADII_PX = (2.0, 3.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -81,12 +84,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="random shift of each frame in pixels (default: %(default)g)",
     )
     add("--seed", type=int, default=0, help="seed of the random numbers (default: %(default)s)")
+    add(
+        "--structure", action="store_true", help="a phase-contrast volume of a particle with pores and cracks"
+    )
     add("--uniform", action="store_true", help="a particle of one composition, without domains and rim")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulate and write; returns the exit code."""
     _check(arguments)
+    if arguments.structure:
+        return _structure(arguments)
     from pipeline.cli import simulate_holotomography as holotomography
     from pipeline.io.readers.data_exchange import write_data_exchange
 
@@ -135,6 +143,49 @@ def _dual_energy(
         rng=rng,
     )
     return series, truth_arrays(truth)
+
+
+def _structure(arguments: argparse.Namespace) -> int:
+    """Write a volume with pores and cracks, its truth and a configuration."""
+    import tifffile
+
+    from pipeline.simulate.voids import photograph, random_particle
+
+    rng = np.random.default_rng(arguments.seed)
+    phantom = random_particle(
+        arguments.size,
+        apertures_px=() if arguments.uniform else STRUCTURE_APERTURES_PX,
+        pore_radii_px=STRUCTURE_RADII_PX,
+        rng=rng,
+    )
+    volume = photograph(phantom, blur_px=1.0, contrast_to_noise=5.0, shading=0.05, structure=0.0, rng=rng)
+    folder: Path = arguments.folder
+    config = {"structure": {"volume": "raw/volume.tif", "voxel_nm": arguments.pixel_nm}}
+    text = yaml.safe_dump({"results": "results", "samples": {"particle": config}}, sort_keys=False)
+    try:
+        (folder / "raw").mkdir(parents=True, exist_ok=True)
+        tifffile.imwrite(folder / "raw" / "volume.tif", volume)
+        np.savez_compressed(
+            folder / "truth.npz",
+            allow_pickle=False,
+            envelope=phantom.envelope,
+            void=phantom.void,
+            crack_index=phantom.crack_index,
+            pore_index=phantom.pore_index,
+            crack_aperture_px=np.array([crack.aperture_px for crack in phantom.cracks]),
+            pore_volume_px=np.array([pore.volume_px for pore in phantom.pores]),
+        )
+        (folder / "config.yaml").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(
+            str(folder),
+            expected="a folder that may be written",
+            got=error.strerror or str(error),
+            fix="choose another",
+        ) from error
+    sys.stdout.write(f"volume in {folder / 'raw'}, truth in {folder / 'truth.npz'}\n")
+    sys.stdout.write(f"next: oxytomo run {folder / 'config.yaml'}\n")
+    return 0
 
 
 def raw_name(series: str) -> str:

@@ -1,5 +1,6 @@
 """Colours and names of channels and labels in exported images; chosen to differ for colour-blind eyes."""
 
+import colorsys
 from collections.abc import Mapping
 
 import numpy as np
@@ -27,6 +28,8 @@ CONFIDENT_COLORS: Mapping[int, Rgba] = {**PHASE_COLORS, UNDECIDED: (230, 195, 50
 CONFIDENT_NAMES: Mapping[int, str] = {**PHASE_NAMES, UNDECIDED: "undecided"}
 PARTICLE_COLORS: Mapping[int, Rgba] = {0: (0, 0, 0, 0), 1: (200, 200, 200, 80)}
 PARTICLE_NAMES: Mapping[int, str] = {0: "outside", 1: "particle"}
+VOID_COLORS: Mapping[int, Rgba] = {0: (0, 0, 0, 0), 1: (0, 114, 178, 255), 2: (230, 159, 0, 255)}
+VOID_NAMES: Mapping[int, str] = {0: "outside", 1: "pore", 2: "crack"}
 
 DEVIATION_WINDOW = (-0.15, 0.15)
 
@@ -51,3 +54,13 @@ def display_window(data: FloatArray, *, percent: float, from_zero: bool) -> tupl
     low, high = (float(value) for value in np.percentile(finite, [percent, 100.0 - percent]))
     low = 0.0 if from_zero else low
     return (low, high) if high > low else (low, low + 1.0)
+
+
+def instance_colors(count: int) -> dict[int, Rgba]:
+    """Return colours for labels 1 to ``count`` that differ between neighbours in number; 0 is transparent."""
+    colors: dict[int, Rgba] = {0: (0, 0, 0, 0)}
+    for label in range(1, count + 1):
+        hue = (label * 0.61803398875) % 1.0
+        red, green, blue = colorsys.hsv_to_rgb(hue, 0.65, 0.95)
+        colors[label] = (round(255 * red), round(255 * green), round(255 * blue), 255)
+    return colors

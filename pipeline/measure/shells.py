@@ -1,38 +1,15 @@
 """Depth below the particle's surface, and shells of equal volume from rim to centre."""
 
-import cc3d
 import edt
 import numpy as np
 
 from pipeline.arrays import AnyArray, BoolArray, Float64Array, FloatArray, IntArray, LabelArray
 from pipeline.errors import InputError, ShapeError
 from pipeline.segment.classes import CLASS_LABELS
-from pipeline.segment.particle import FACE_CONNECTIVITY
+from pipeline.segment.particle import filled_particle
 
 Column = list[str] | Float64Array | IntArray | BoolArray
 """One column of a table."""
-
-
-def filled_particle(particle: BoolArray) -> BoolArray:
-    """Return the particle with its closed voids filled.
-
-    A void is closed when no path through faces of background voxels leads from it to the edge of the
-    volume. Voids and cracks that open to the outside stay open: their walls are surface.
-
-    Parameters
-    ----------
-    particle : (n_z, n_y, n_x) or (n_y, n_x) bool
-    """
-    background = cc3d.connected_components(~particle, connectivity=FACE_CONNECTIVITY[particle.ndim])
-    at_edge = [
-        np.unique(np.take(background, place, axis=axis)) for axis in range(particle.ndim) for place in (0, -1)
-    ]
-    outside = np.unique(np.concatenate(at_edge))
-    is_outside = np.zeros(int(background.max()) + 1, dtype=bool)
-    is_outside[outside] = True
-    is_outside[0] = False
-    filled: BoolArray = ~is_outside[background]
-    return filled
 
 
 def depth_below_surface(particle: BoolArray, *, voxel_nm: float) -> FloatArray:

@@ -62,6 +62,28 @@ def particle_mask(density: FloatArray, *, name: str = "particle") -> BoolArray:
     return mask
 
 
+def filled_particle(particle: BoolArray) -> BoolArray:
+    """Return the particle with its closed voids filled.
+
+    A void is closed when no path through faces of background voxels leads from it to the edge of the
+    volume. Voids and cracks that open to the outside stay open: their walls are surface.
+
+    Parameters
+    ----------
+    particle : (n_z, n_y, n_x) or (n_y, n_x) bool
+    """
+    background = cc3d.connected_components(~particle, connectivity=FACE_CONNECTIVITY[particle.ndim])
+    at_edge = [
+        np.unique(np.take(background, place, axis=axis)) for axis in range(particle.ndim) for place in (0, -1)
+    ]
+    outside = np.unique(np.concatenate(at_edge))
+    is_outside = np.zeros(int(background.max()) + 1, dtype=bool)
+    is_outside[outside] = True
+    is_outside[0] = False
+    filled: BoolArray = ~is_outside[background]
+    return filled
+
+
 def _smoothed(density: FloatArray) -> FloatArray:
     """Smooth with 2 G − G ⊗ G."""
     once: FloatArray = gaussian_filter(density.astype(np.float32), SMOOTHING_PX, mode="nearest")

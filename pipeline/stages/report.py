@@ -20,15 +20,18 @@ from pipeline.view.read_results import (
     read_composition,
     read_json,
     read_records,
+    read_structure,
     read_tomogram,
 )
 from pipeline.view.report import Part, build_comparison, build_report
+from pipeline.view.structure_part import structure_part
 
 INPUTS = ("results",)
 TITLES: Mapping[Branch, str] = {
     "composition": "composition",
     "areal_density": "areal density",
     "tomogram": "tomogram",
+    "structure": "structure",
 }
 
 
@@ -97,6 +100,8 @@ def _write(
         parts["areal_density"] = areal_density_part(areal_density)
     if "tomogram" in branches and (tomogram := read_tomogram(paths)) is not None:
         parts["tomogram"] = tomogram_part(tomogram)
+    if "structure" in branches and (structure := read_structure(paths)) is not None:
+        parts["structure"] = structure_part(structure)
     if not parts:
         raise InputError(
             sample if where is None else str(where),

@@ -13,17 +13,21 @@ from pipeline.config import Branch, CompositionConfig
 from pipeline.errors import StoreError
 from pipeline.io.stores import Store, read_store
 from pipeline.view.report import Record, record_of
-from pipeline.view.results import Alignment, ArealDensity, Composition, Sinogram, Tomogram
+from pipeline.view.results import Alignment, ArealDensity, Composition, Sinogram, Structure, Tomogram
 
 STORES: Mapping[Branch, tuple[str, ...]] = {
     "composition": ("align", "decompose", "reconstruct", "uncertainty", "classify"),
     "areal_density": ("align", "decompose"),
     "tomogram": ("align", "reconstruct"),
+    "structure": ("volume", "voids"),
 }
 TABLES: Mapping[str, str] = {
     "composition_measure": "phases.json",
     "shells": "composition_shells.csv",
     "domains": "domains.csv",
+    "structure_measure": "structure.json",
+    "pores": "pores.csv",
+    "cracks": "cracks.csv",
 }
 
 
@@ -108,6 +112,22 @@ def read_tomogram(paths: Mapping[str, Path]) -> Tomogram | None:
         algorithm=_text(reconstructed.attributes.get("algorithm", "an unnamed algorithm")),
         alignment=_alignment(aligned),
         sinogram=_signal_sinogram(aligned) if aligned else None,
+    )
+
+
+def read_structure(paths: Mapping[str, Path]) -> Structure | None:
+    """Return the results of the structure branch, None before its voids are measured."""
+    volume, segmented = _store(paths, "structure_volume"), _store(paths, "structure_voids")
+    if volume is None or segmented is None or "structure_measure" not in paths:
+        return None
+    return Structure(
+        voxel_nm=float(volume.attributes["voxel_nm"]),
+        volume=volume["volume"],
+        particle=segmented["particle"],
+        voids=segmented["voids"],
+        facts=read_json(paths["structure_measure"]),
+        pores=read_columns(paths["pores"]) if "pores" in paths else {},
+        cracks=read_columns(paths["cracks"]) if "cracks" in paths else {},
     )
 
 

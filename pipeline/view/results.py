@@ -113,6 +113,28 @@ class ArealDensity:
 
 
 @dataclass(frozen=True)
+class Structure:
+    """Results of the structure branch.
+
+    Attributes
+    ----------
+    voxel_nm : voxel size
+    volume : (n_z, n_y, n_x) grey values
+    voids, particle : label arrays of the same shape
+    facts : content of ``structure.json``
+    pores, cracks : columns of ``pores.csv`` and ``cracks.csv``
+    """
+
+    voxel_nm: float
+    volume: FloatArray
+    particle: LabelArray
+    voids: LabelArray
+    facts: Mapping[str, Any]
+    pores: Mapping[str, Sequence[Any]]
+    cracks: Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
 class Tomogram:
     """Results of the tomogram branch.
 

@@ -65,20 +65,22 @@ def centre_cuts(volume: NDArray[Any], particle: BoolArray | None, *, voxel_nm: f
     return cuts
 
 
-def _cut_row(figure: Figure, cuts: Sequence[Cut], rows: int = 1, row: int = 0) -> list[Any]:
+def cut_row(figure: Figure, cuts: Sequence[Cut], rows: int = 1, row: int = 0) -> list[Any]:
+    """Return axes for a row of cuts, as wide as their images."""
     ratios = [cut.image.shape[1] for cut in cuts]
     grid = figure.add_gridspec(rows, len(cuts), width_ratios=ratios)
     return [figure.add_subplot(grid[row, column]) for column in range(len(cuts))]
 
 
-def _row_height(cuts: Sequence[Cut]) -> float:
+def row_height(cuts: Sequence[Cut]) -> float:
     """Return the height in inches of a row of cuts that fills the width."""
     width = sum(cut.image.shape[1] for cut in cuts)
     tallest = max(cut.image.shape[0] for cut in cuts)
     return float(np.clip((WIDTH_IN - 1.6) * tallest / width + 0.75, 2.0, 6.0))
 
 
-def _show(axes: Any, cut: Cut, *, pixel_nm: float, **options: Any) -> Any:
+def show_cut(axes: Any, cut: Cut, *, pixel_nm: float, **options: Any) -> Any:
+    """Show a cut with its title, its axes and a scale bar."""
     shown = axes.imshow(cut.image, **options)
     plain_image_axes(axes, across=cut.across, down=cut.down)
     if cut.title:
@@ -109,10 +111,10 @@ def slice_figure(
     label : quantity and unit, beside the colour bar
     """
     cuts = centre_cuts(volume, particle, voxel_nm=voxel_nm)
-    figure = new_figure(WIDTH_IN, _row_height(cuts))
-    panels = _cut_row(figure, cuts)
+    figure = new_figure(WIDTH_IN, row_height(cuts))
+    panels = cut_row(figure, cuts)
     for axes, cut in zip(panels, cuts, strict=True):
-        shown = _show(axes, cut, pixel_nm=voxel_nm, cmap=color_map(colors), vmin=window[0], vmax=window[1])
+        shown = show_cut(axes, cut, pixel_nm=voxel_nm, cmap=color_map(colors), vmin=window[0], vmax=window[1])
     bar = figure.colorbar(shown, ax=panels, shrink=0.85, pad=0.015, extend="both")
     bar.set_label(label)
     bar.outline.set_visible(False)
@@ -130,10 +132,10 @@ def class_slices(phases: LabelArray, particle: BoolArray | None, *, voxel_nm: fl
     voxel_nm : voxel size
     """
     cuts = centre_cuts(phases, phases > 0 if particle is None else particle, voxel_nm=voxel_nm)
-    figure = new_figure(WIDTH_IN, _row_height(cuts) + 0.3)
-    panels = _cut_row(figure, cuts)
+    figure = new_figure(WIDTH_IN, row_height(cuts) + 0.3)
+    panels = cut_row(figure, cuts)
     for axes, cut in zip(panels, cuts, strict=True):
-        _show(axes, cut, pixel_nm=voxel_nm, cmap=class_color_map(), vmin=-0.5, vmax=4.5)
+        show_cut(axes, cut, pixel_nm=voxel_nm, cmap=class_color_map(), vmin=-0.5, vmax=4.5)
     present = [value for value in CLASS_NAMES if (phases == value).any()]
     handles = [
         Patch(facecolor=CLASS_COLORS[value], edgecolor=SOFT_INK, linewidth=0.5, label=CLASS_NAMES[value])
@@ -182,7 +184,7 @@ def areal_density_maps(
         axes = figure.add_subplot(grid[number // columns, number % columns])
         low, high = robust_range(image)
         cut = Cut(image, "x", "y", name)
-        shown = _show(axes, cut, pixel_nm=pixel_nm, cmap=color_map(colors), vmin=min(0.0, low), vmax=high)
+        shown = show_cut(axes, cut, pixel_nm=pixel_nm, cmap=color_map(colors), vmin=min(0.0, low), vmax=high)
         bar = figure.colorbar(shown, ax=axes, shrink=0.85, pad=0.02, extend="both")
         bar.set_label(label)
         bar.outline.set_visible(False)

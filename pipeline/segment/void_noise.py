@@ -1,0 +1,120 @@
+"""How far noise moves porosity and crack area: the search for voids again, with as much noise added."""
+
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.ndimage import gaussian_filter
+
+from pipeline.arrays import BoolArray, FloatArray
+from pipeline.segment.voids import Found, Voids, find_voids
+
+BLOCK_PX = 160
+"""Larger particles are sampled in a block of this edge; noise is local, so that a sum's variance grows with volume."""
+NEIGHBOUR_SIGMAS_PX = (0.0, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5)
+
+
+@dataclass(frozen=True)
+class NoiseSpread:
+    """Standard deviations that noise gives, from replicates of the search.
+
+    Attributes
+    ----------
+    replicates : number of replicates
+    pore_px, crack_px, area_px : standard deviation of the pores' and the cracks' volume, and of the cracks' area
+    pore_bias_px, crack_bias_px, area_bias_px : mean of the replicates less the value without added noise
+    share : part of the particle's volume that was sampled
+    """
+
+    replicates: int
+    pore_px: float
+    crack_px: float
+    area_px: float
+    pore_bias_px: float
+    crack_bias_px: float
+    area_bias_px: float
+    share: float
+
+
+def noise_spread(
+    voids: Voids, *, replicates: int, rng: np.random.Generator, false_cracks: float, false_discovery: float
+) -> NoiseSpread | None:
+    """Search again with noise of the measured strength and correlation added; None without replicates.
+
+    Parameters
+    ----------
+    voids : the segmentation
+    replicates : how often
+    rng : random numbers
+    false_cracks, false_discovery : as in the segmentation
+    """
+    if replicates < 2:
+        return None
+    box, share = _block(voids)
+    void, depth = voids.void[box], voids.depth_px[box]
+    clear: BoolArray = (depth > 4) & (voids.zone[box] == 0)
+    sigma_px = _correlation(void, clear)
+
+    def searched(values: FloatArray) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+        found = find_voids(
+            values,
+            depth,
+            blur_px=voids.blur_px,
+            false_cracks=false_cracks,
+            false_discovery=false_discovery,
+        )
+        return _sums(values, found)
+
+    value = searched(void)
+    inside = depth > -3 * voids.blur_px
+    rows = []
+    for _ in range(replicates):
+        noise = rng.standard_normal(void.shape, np.float32)
+        if sigma_px:
+            noise = gaussian_filter(noise, sigma_px)
+            noise /= noise.std()
+        rows.append(searched(np.where(inside, void + np.float32(voids.noise) * noise, void)) - value)
+    spread = np.std(rows, axis=0, ddof=1) / np.sqrt(share)
+    bias = np.mean(rows, axis=0) / share
+    pore, crack, area = (float(value) for value in spread)
+    pore_bias, crack_bias, area_bias = (float(value) for value in bias)
+    return NoiseSpread(replicates, pore, crack, area, pore_bias, crack_bias, area_bias, share)
+
+
+def _sums(void: FloatArray, found: Found) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    pore = (found.zone > 0) & (found.zone <= found.n_pores)
+    crack = found.zone > found.n_pores
+    return np.array([void[pore].sum(), void[crack].sum(), found.sheets.area_px.sum()], np.float64)
+
+
+def _block(voids: Voids) -> tuple[tuple[slice, ...], float]:
+    """Return a box around the particles, or the block of it that holds the most voids for its volume."""
+    inside = voids.particle > 0
+    box = []
+    for axis, n in enumerate(inside.shape):
+        places = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
+        low, high = max(0, int(places[0]) - 8), min(n, int(places[-1]) + 9)
+        if high - low > 1.25 * BLOCK_PX:
+            weight = np.bincount(np.nonzero(voids.zone)[axis], minlength=n) if voids.zone.any() else None
+            middle = (
+                int(np.average(np.arange(n), weights=weight)) if weight is not None else (low + high) // 2
+            )
+            low = min(max(low, middle - BLOCK_PX // 2), high - BLOCK_PX)
+            high = low + BLOCK_PX
+        box.append(slice(low, high))
+    found = tuple(box)
+    # What is summed are voids, so their share of the zone is what scales the variance.
+    whole = int((voids.zone > 0).sum())
+    part = int((voids.zone[found] > 0).sum())
+    share = part / whole if whole else float(inside[found].sum() / inside.sum())
+    return found, max(share, 1e-3)
+
+
+def _correlation(void: FloatArray, clear: BoolArray) -> float:
+    """Return the width of the Gaussian that gives white noise the measured correlation of neighbours along x."""
+    pair = clear[..., 1:] & clear[..., :-1]
+    if pair.sum() < 1000:
+        return 0.0
+    first, second = void[..., 1:][pair], void[..., :-1][pair]
+    measured = float(np.corrcoef(first, second)[0, 1])
+    expected = [np.exp(-1 / (4 * s * s)) if s else 0.0 for s in NEIGHBOUR_SIGMAS_PX]
+    return NEIGHBOUR_SIGMAS_PX[int(np.abs(np.array(expected) - measured).argmin())]

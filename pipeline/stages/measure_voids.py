@@ -1,0 +1,209 @@
+"""Stage ``measure_voids``: pores, cracks and their network → tables, with intervals from noise."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.arrays import NumberArray
+from pipeline.config import MeasureVoidsStage as Settings
+from pipeline.io.stores import read_store
+from pipeline.io.tables import write_csv, write_json
+from pipeline.measure.cracks import crack_table, weighted_quantiles
+from pipeline.measure.networks import Network, euler_sweep, tortuosity, void_network
+from pipeline.measure.pores import pore_table
+from pipeline.measure.structure import DEFINITIONS, central_void, interval, porosity, void_shells
+from pipeline.segment.regions import contacts
+from pipeline.segment.void_noise import NoiseSpread, noise_spread
+from pipeline.segment.voids import Voids
+from pipeline.stages.context import StageContext
+from pipeline.stages.segment_voids import read_voids
+
+CONFIDENCE = 0.95
+CONTACT_PX = 2
+SURFACE_PX = 2.0
+DEEP_PX = 5.0
+EULER_LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6)
+
+Table = dict[str, NumberArray]
+
+
+def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
+    """Read ``voids``, measure, write ``pores``, ``cracks`` and ``structure``."""
+    store = read_store(inputs["voids"])
+    voids, voxel_nm = read_voids(store), float(store.attributes["voxel_nm"])
+    pores, cracks, network = _tables(voids, voxel_nm)
+    spread = noise_spread(
+        voids,
+        replicates=settings.replicates,
+        rng=np.random.default_rng(settings.seed),
+        false_cracks=settings.segment.false_cracks,
+        false_discovery=settings.segment.false_discovery,
+    )
+    content = {
+        "voxel_nm": voxel_nm,
+        **_headline(voids, pores, cracks, network, spread, voxel_nm),
+        "network": _network(voids, network, len(pores["pore"])),
+        "shells": void_shells(
+            voids.void,
+            voids.zone,
+            voids.particle,
+            voids.depth_px,
+            n_pores=voids.n_pores,
+            n_shells=settings.shells,
+        ),
+        "particles": [_particle(voids, pores, cracks, network, i, voxel_nm) for i in _labels(voids)],
+        "calibration": {
+            "noise": voids.noise,
+            "contrast_to_noise": 1 / voids.noise if voids.noise > 0 else None,
+            "blur_px": voids.blur_px,
+            "void_level": voids.void_level,
+            "void_level_from": voids.void_level_from,
+            "solid_level": voids.solid_level,
+            "pore_level": voids.pore_level,
+            "smallest_aperture_nm": voids.sheets.smallest_aperture_px * voxel_nm,
+        },
+        "definitions": DEFINITIONS,
+    }
+    write_csv(outputs["pores"], {name: list(column) for name, column in pores.items()})
+    write_csv(outputs["cracks"], {name: list(column) for name, column in cracks.items()})
+    write_json(outputs["structure"], content)
+    total = content["porosity"]["total"]["value"]
+    context.log(f"porosity {100 * total:.2f} %, {voids.n_pores} pores, {voids.sheets.count} cracks")
+
+
+def _labels(voids: Voids) -> range:
+    return range(1, int(voids.particle.max()) + 1)
+
+
+def _tables(voids: Voids, voxel_nm: float) -> tuple[Table, Table, Network]:
+    """Return both tables with the columns that follow from the network."""
+    pores = pore_table(
+        voids.void,
+        voids.instances,
+        voids.zone,
+        voids.particle,
+        voids.depth_px,
+        n_pores=voids.n_pores,
+        voxel_nm=voxel_nm,
+    )
+    sheets = voids.sheets
+    cracks = crack_table(
+        sheets.index,
+        sheets.normal,
+        sheets.sheet,
+        sheets.area_px,
+        sheets.aperture_px,
+        voids.particle,
+        voids.depth_px,
+        voxel_nm=voxel_nm,
+    )
+    network = void_network(
+        contacts(voids.instances, CONTACT_PX),
+        np.concatenate([pores["volume_nm3"], cracks["volume_nm3"]]),
+        np.concatenate([pores["touches_surface"], cracks["touches_surface"]]),
+        n_pores=voids.n_pores,
+    )
+    for table, rows in ((pores, slice(0, voids.n_pores)), (cracks, slice(voids.n_pores, None))):
+        table["network"] = network.network[rows]
+        table["open"] = network.open[rows]
+        table["contacts"] = network.n_contacts[rows]
+    return pores, cracks, network
+
+
+def _headline(
+    voids: Voids, pores: Table, cracks: Table, network: Network, spread: NoiseSpread | None, voxel_nm: float
+) -> dict[str, Any]:
+    """Return porosity, pores and cracks of all particles together, with intervals."""
+    parts = porosity(voids.void, voids.zone, voids.particle, network.open, n_pores=voids.n_pores, label=None)
+    volume = int((voids.particle > 0).sum())
+    area = float(cracks["area_nm2"].sum())
+    weights, apertures = cracks["area_nm2"], cracks["aperture_nm"]
+    low, median, high = weighted_quantiles(apertures, weights, (0.1, 0.5, 0.9))
+    errors = _errors(spread, volume)
+    return {
+        "particle_volume_nm3": volume * voxel_nm**3,
+        "cut_by_field_of_view": list(voids.cut),
+        "porosity": {name: _with_interval(value, errors.get(name), spread) for name, value in parts.items()},
+        "open_fraction": parts["open"] / parts["total"] if parts["total"] > 0 else None,
+        "pores": {
+            "count": voids.n_pores,
+            "number_density_per_um3": voids.n_pores / (volume * voxel_nm**3 / 1e9),
+            "median_equivalent_diameter_nm": _median(pores["equivalent_diameter_nm"]),
+            "median_sphericity": _median(pores["sphericity"]),
+            "median_nearest_neighbour_nm": _median(pores["nearest_neighbour_nm"]),
+        },
+        "cracks": {
+            "count": voids.sheets.count,
+            "area_nm2": _with_interval(area, _scaled(errors.get("area"), voxel_nm**2), spread),
+            "area_per_volume_per_um": area / (volume * voxel_nm**3) * 1e3,
+            "aperture_nm": {"p10": low, "median": median, "p90": high},
+            "angle_to_radius_deg": _mean(cracks["angle_to_radius_deg"], weights),
+            "open_area_share": _mean(cracks["open"].astype(float), weights),
+        },
+    }
+
+
+def _particle(
+    voids: Voids, pores: Table, cracks: Table, network: Network, label: int, voxel_nm: float
+) -> dict[str, Any]:
+    """Return the numbers of one particle."""
+    own = voids.particle == label
+    parts = porosity(voids.void, voids.zone, voids.particle, network.open, n_pores=voids.n_pores, label=label)
+    return {
+        "particle": label,
+        "volume_nm3": int(own.sum()) * voxel_nm**3,
+        "cut_by_field_of_view": label in voids.cut,
+        "porosity": parts,
+        "pores": int((pores["particle"] == label).sum()),
+        "cracks": int((cracks["particle"] == label).sum()),
+        "crack_area_nm2": float(cracks["area_nm2"][cracks["particle"] == label].sum()),
+        "central_void": central_void(pores, voids.particle, label, voxel_nm=voxel_nm),
+    }
+
+
+def _network(voids: Voids, network: Network, n_pores: int) -> dict[str, Any]:
+    return {
+        "networks": network.count,
+        "junctions": network.junctions,
+        "largest_share": network.largest_share,
+        "isolated_pores": int((network.n_contacts[:n_pores] == 0).sum()),
+        "tortuosity": tortuosity(voids.instances > 0, voids.depth_px, surface_px=SURFACE_PX, deep_px=DEEP_PX),
+        "euler_number": euler_sweep(voids.void, voids.zone > 0, EULER_LEVELS),
+    }
+
+
+def _errors(spread: NoiseSpread | None, volume: int) -> dict[str, tuple[float, float]]:
+    """Return standard deviation and bias by quantity; pores and cracks are independent."""
+    if spread is None:
+        return {}
+    both = float(np.hypot(spread.pore_px, spread.crack_px)) / volume
+    bias = (spread.pore_bias_px + spread.crack_bias_px) / volume
+    return {
+        "total": (both, bias),
+        "pores": (spread.pore_px / volume, spread.pore_bias_px / volume),
+        "cracks": (spread.crack_px / volume, spread.crack_bias_px / volume),
+        "area": (spread.area_px, spread.area_bias_px),
+    }
+
+
+def _scaled(error: tuple[float, float] | None, factor: float) -> tuple[float, float] | None:
+    return None if error is None else (error[0] * factor, error[1] * factor)
+
+
+def _with_interval(
+    value: float, error: tuple[float, float] | None, spread: NoiseSpread | None
+) -> dict[str, Any]:
+    if error is None or spread is None:
+        return {"value": value, "ci95": None}
+    limits = interval(value, error[0], spread.replicates, confidence=CONFIDENCE)
+    return {"value": value, "ci95": limits, "noise_bias": error[1]}
+
+
+def _median(values: NumberArray) -> float:
+    finite = values[np.isfinite(values)]
+    return float(np.median(finite)) if finite.size else float("nan")
+
+
+def _mean(values: NumberArray, weights: NumberArray) -> float:
+    return float(np.average(values, weights=weights)) if len(values) else float("nan")

@@ -1,0 +1,85 @@
+"""Stage ``segment_voids``: a volume → particles, void fraction, pores, cracks."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.arrays import LabelArray
+from pipeline.config import SegmentVoidsStage as Settings
+from pipeline.config import expand
+from pipeline.io.stores import NamedArray, Store, read_store, write_store
+from pipeline.io.volumes import read_volume
+from pipeline.segment.sheets import Sheets
+from pipeline.segment.voids import Voids, segment_voids
+from pipeline.stages.context import StageContext
+from pipeline.stages.sources import volume_request
+
+_VOLUMES = ("particle", "void", "voids", "instances", "zone", "depth_px")
+_SHEETS = ("index", "normal", "sheet", "area_px", "aperture_px")
+
+
+def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
+    """Read ``volume`` and the user's mask where there is one, segment, write ``store``."""
+    stored = read_store(inputs["volume"])
+    given = [] if settings.mask is None else expand(settings.mask.images)
+    files = {f"mask_{i}": path for i, path in enumerate(given)}
+    voids = segment_voids(
+        stored["volume"],
+        _mask(settings),
+        blur_px=settings.blur_px,
+        bridge_px=settings.bridge_px,
+        false_cracks=settings.false_cracks,
+        false_discovery=settings.false_discovery,
+        smallest_share=settings.largest_share,
+        separate=settings.separate,
+    )
+    for label in voids.cut:
+        context.log(
+            f"warning: particle {label} is cut by the field of view; its numbers are of the visible part"
+        )
+    context.log(
+        f"{int(voids.particle.max())} particles, {voids.n_pores} pores, {voids.sheets.count} cracks; noise "
+        f"{voids.noise:.3f} of the contrast, blur {voids.blur_px:.2f} voxels"
+    )
+    write_voids(outputs["store"], voids, float(stored.attributes["voxel_nm"]), context, inputs | files)
+
+
+def _mask(settings: Settings) -> LabelArray | None:
+    if settings.mask is None:
+        return None
+    values = read_volume(volume_request(settings.mask)).values
+    return np.clip(np.round(values), 0, 255).astype(np.uint8)
+
+
+def write_voids(
+    path: Path, voids: Voids, voxel_nm: float, context: StageContext, inputs: dict[str, Path]
+) -> None:
+    """Write a segmentation as a store."""
+    plain, sheets = voids.__dict__, voids.sheets.__dict__
+    axes = ("z", "y", "x")
+    units = {"depth_px": "voxel"}
+    arrays = {name: NamedArray(plain[name], axes, units.get(name, "1")) for name in _VOLUMES}
+    for name in _SHEETS:
+        array = sheets[name]
+        arrays[f"sheet_{name}"] = NamedArray(array, ("ridge", "component")[: array.ndim], "voxel")
+    facts = {k: v for k, v in plain.items() if k not in (*_VOLUMES, "sheets")}
+    write_store(
+        path,
+        arrays,
+        provenance=context.provenance(inputs),
+        attributes={
+            "voxel_nm": voxel_nm,
+            **facts,
+            "sheets": {k: v for k, v in sheets.items() if k not in _SHEETS},
+        },
+    )
+
+
+def read_voids(store: Store) -> Voids:
+    """Return the segmentation in a store."""
+    facts = {k: v for k, v in store.attributes.items() if k not in ("voxel_nm", "sheets")}
+    facts["cut"] = tuple(facts["cut"])
+    ridges: dict[str, Any] = {name: store[f"sheet_{name}"] for name in _SHEETS}
+    volumes: dict[str, Any] = {name: store[name] for name in _VOLUMES}
+    return Voids(**volumes, sheets=Sheets(**ridges, **store.attributes["sheets"]), **facts)

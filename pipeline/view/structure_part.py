@@ -1,0 +1,204 @@
+"""The part of a report about pores and cracks."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from pipeline.view.report import Part, Picture, Quantity, Section, Table
+from pipeline.view.results import Structure
+from pipeline.view.style import percent
+from pipeline.view.void_figures import size_figure, void_shell_figure, void_slices
+
+LOW_CONTRAST = 3.0
+ROWS = 12
+_PARTS = {
+    "total": "porosity",
+    "closed": "closed porosity",
+    "open": "open porosity",
+    "pores": "porosity of pores",
+    "cracks": "porosity of cracks",
+}
+
+
+def structure_part(result: Structure) -> Part:
+    """Return everything a report says of pores and cracks."""
+    facts = result.facts
+    pictures = [
+        Picture(
+            "Pores and cracks",
+            void_slices(result.volume, result.particle, result.voids, voxel_nm=result.voxel_nm),
+            "Cuts through the centre of the particle; pores blue, cracks orange, the particle's skin white.",
+            wide=True,
+        ),
+        Picture(
+            "Sizes",
+            size_figure(result.pores, result.cracks),
+            "Left: equivalent diameters of the pores. Right: crack area by aperture; the dashed line is the "
+            "smallest aperture that can be claimed at this noise and blur."
+            if result.cracks
+            else "Equivalent diameters of the pores.",
+        ),
+    ]
+    if facts["shells"]:
+        caption = "Shells of equal volume from rim to centre."
+        pictures.append(Picture("Porosity by depth", void_shell_figure(facts["shells"]), caption))
+    definitions = facts["definitions"]
+    sections = [
+        Section("Pores and cracks", quantities=_quantities(facts), pictures=pictures, tables=_tables(result)),
+        Section("How it was measured", text=_method(facts, definitions)),
+    ]
+    checked = ("field of view", "contrast and noise", "smallest aperture", "noise bias")
+    return Part("structure", _warnings(facts), checked, _summary(facts), sections)
+
+
+def _length(value: Any) -> str:
+    return "unknown" if value is None or not np.isfinite(value) else f"{value:.3g} nm"
+
+
+def _interval(entry: Mapping[str, Any]) -> str:
+    if not entry.get("ci95"):
+        return ""
+    low, high = entry["ci95"]
+    return f"{percent(low)} to {percent(high)}"
+
+
+def _quantities(facts: Mapping[str, Any]) -> list[Quantity]:
+    definitions = facts["definitions"]
+    found = [
+        Quantity(
+            name,
+            percent(facts["porosity"][key]["value"]),
+            definitions[about],
+            _interval(facts["porosity"][key]),
+        )
+        for (key, name), about in zip(
+            _PARTS.items(), ("porosity", "open", "open", "porosity", "porosity"), strict=True
+        )
+    ]
+    pores, cracks, network = facts["pores"], facts["cracks"], facts["network"]
+    area = cracks["area_nm2"]
+    limits = area.get("ci95")
+    found += [
+        Quantity("pores", str(pores["count"]), "bodies of voxels that share a face, an edge or a corner"),
+        Quantity(
+            "median pore diameter",
+            _length(pores["median_equivalent_diameter_nm"]),
+            "of a sphere with the pore's volume",
+        ),
+        Quantity("cracks", str(cracks["count"]), "smooth sheets that noise alone does not make"),
+        Quantity(
+            "crack area",
+            f"{area['value'] / 1e6:.3g} µm²",
+            "area of the cracks' middle surfaces",
+            f"{limits[0] / 1e6:.3g} to {limits[1] / 1e6:.3g} µm²" if limits else "",
+        ),
+        Quantity("median aperture", _length(cracks["aperture_nm"]["median"]), definitions["aperture"]),
+        Quantity(
+            "smallest aperture that can be claimed",
+            _length(facts["calibration"]["smallest_aperture_nm"]),
+            definitions["smallest_aperture_nm"],
+        ),
+        Quantity("networks", str(network["networks"]), definitions["networks"]),
+        Quantity("junctions", str(network["junctions"]), definitions["junctions"]),
+    ]
+    if network["largest_share"] is not None:
+        share = percent(network["largest_share"])
+        found.append(Quantity("share of the largest network", share, "of the volume of all voids"))
+    if network["tortuosity"] is not None:
+        found.append(Quantity("tortuosity", f"{network['tortuosity']:.2f}", definitions["tortuosity"]))
+    return found
+
+
+def _tables(result: Structure) -> list[Table]:
+    tables = []
+    if result.pores:
+        tables.append(_largest(result.pores, "volume_nm3", "Largest pores", _PORE_COLUMNS))
+    if result.cracks:
+        tables.append(_largest(result.cracks, "area_nm2", "Largest cracks", _CRACK_COLUMNS))
+    sweep = result.facts["network"]["euler_number"]
+    rows = [[level, str(number)] for level, number in sweep.items()]
+    note = "One value alone says nothing: it depends on the threshold."
+    tables.append(Table("Euler number", ("threshold", "Euler number"), rows, frozenset({0, 1}), note))
+    return tables
+
+
+_PORE_COLUMNS = {
+    "pore": "pore",
+    "volume_nm3": "volume (nm³)",
+    "equivalent_diameter_nm": "diameter (nm)",
+    "sphericity": "sphericity",
+    "depth_nm": "depth (nm)",
+    "open": "open",
+}
+_CRACK_COLUMNS = {
+    "crack": "crack",
+    "area_nm2": "area (nm²)",
+    "aperture_nm": "aperture (nm)",
+    "extent_nm": "extent (nm)",
+    "angle_to_radius_deg": "angle to radius (°)",
+    "open": "open",
+}
+
+
+def _largest(columns: Mapping[str, Any], key: str, title: str, names: Mapping[str, str]) -> Table:
+    order = np.argsort(-np.asarray(columns[key], float))[:ROWS]
+    rows = [[_cell(columns[name][i]) for name in names] for i in order]
+    total = len(columns[key])
+    note = f"{len(order)} of {total}; all are in the table beside this page." if total > len(order) else ""
+    return Table(title, tuple(names.values()), rows, frozenset(range(len(names))), note)
+
+
+def _cell(value: Any) -> str:
+    return f"{value:.4g}" if isinstance(value, float) else str(value)
+
+
+def _warnings(facts: Mapping[str, Any]) -> list[str]:
+    found = []
+    cut = facts["cut_by_field_of_view"]
+    if cut:
+        which = "the particle is" if len(facts["particles"]) == 1 else f"particles {cut} are"
+        found.append(f"{which} cut by the field of view; the numbers are of the visible part.")
+    contrast = facts["calibration"]["contrast_to_noise"]
+    if contrast is not None and contrast < LOW_CONTRAST:
+        found.append(
+            f"the contrast is only {contrast:.1f} times the noise; small pores and thin cracks are missing."
+        )
+    if facts["calibration"]["void_level_from"] == "air":
+        found.append(
+            "no void is wide enough to show its grey value; that of the air around the particle was used, which "
+            "phase-contrast fringes can falsify."
+        )
+    total = facts["porosity"]["total"]
+    bias = total.get("noise_bias")
+    if bias is not None and abs(bias) > 0.1 * total["value"]:
+        found.append(
+            f"as much noise again would change the porosity by {percent(bias)}; part of what is there may be missing."
+        )
+    return found
+
+
+def _summary(facts: Mapping[str, Any]) -> list[str]:
+    total = facts["porosity"]["total"]
+    interval = _interval(total)
+    open_part = facts["open_fraction"]
+    sentence = f"Voids fill {percent(total['value'])} of the particle" + (
+        f" ({interval})" if interval else ""
+    )
+    if open_part is not None:
+        sentence += f"; {percent(open_part)} of them are open to the outside"
+    return [
+        sentence + ".",
+        f"{facts['pores']['count']} pores and {facts['cracks']['count']} cracks were found; a crack thinner than "
+        f"{_length(facts['calibration']['smallest_aperture_nm'])} cannot be claimed in this volume.",
+    ]
+
+
+def _method(facts: Mapping[str, Any], definitions: Mapping[str, str]) -> list[str]:
+    calibration = facts["calibration"]
+    return [
+        f"Grey values became void fractions with the solid's local level and the level of the void "
+        f"({calibration['void_level_from']}); noise {calibration['noise']:.3f} of the contrast, blur "
+        f"{calibration['blur_px']:.2f} voxels (standard deviation).",
+        f"Skin: {definitions['skin']}. Intervals: {definitions['ci95']}.",
+    ]

@@ -1,0 +1,85 @@
+"""Figures of pores and cracks."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+
+from pipeline.arrays import FloatArray, LabelArray
+from pipeline.view.curves import HALF_WIDTH, HEIGHT
+from pipeline.view.slices import centre_cuts, cut_row, robust_range, row_height, show_cut
+from pipeline.view.style import GREYS, SERIES_COLORS, color_map, house_style, new_figure
+
+PORE_COLOR, CRACK_COLOR = SERIES_COLORS[0], SERIES_COLORS[1]
+WIDTH_IN = 9.4
+
+
+@house_style
+def void_slices(volume: FloatArray, particle: LabelArray, voids: LabelArray, *, voxel_nm: float) -> Figure:
+    """Show cuts as measured above, and with particle, pores and cracks drawn over them below.
+
+    Parameters
+    ----------
+    volume : (n_z, n_y, n_x) grey values; with n_z = 1 the single slice is shown
+    particle, voids : label arrays of the same shape
+    voxel_nm : voxel size
+    """
+    parts = [centre_cuts(array, particle > 0, voxel_nm=voxel_nm) for array in (volume, particle, voids)]
+    if volume.shape[0] == 1:
+        parts = [cuts[:1] for cuts in parts]
+    flat = len(parts[0]) == 1
+    figure = new_figure(WIDTH_IN, (1 if flat else 2) * row_height(parts[0]) + (3 if flat else 0))
+    rows = [cut_row(figure, parts[0], 2, row) for row in range(2)]
+    low, high = robust_range(volume)
+    colors = ListedColormap([PORE_COLOR, CRACK_COLOR])
+    for column, (grey, inside, labels) in enumerate(zip(*parts, strict=True)):
+        for row in range(2):
+            show_cut(rows[row][column], grey, pixel_nm=voxel_nm, cmap=color_map(GREYS), vmin=low, vmax=high)
+        over = np.ma.masked_equal(labels.image, 0)
+        rows[1][column].imshow(over, cmap=colors, vmin=0.5, vmax=2.5, alpha=0.8)
+        if 0 < (inside.image > 0).mean() < 1:
+            rows[1][column].contour(inside.image > 0, levels=[0.5], colors="white", linewidths=0.8)
+    return figure
+
+
+@house_style
+def size_figure(pores: Mapping[str, Sequence[Any]], cracks: Mapping[str, Sequence[Any]]) -> Figure:
+    """Show how pores are distributed by diameter and the area of cracks by aperture."""
+    figure = new_figure(HALF_WIDTH, HEIGHT)
+    left, right = figure.subplots(1, 2)
+    _histogram(left, np.asarray(pores.get("equivalent_diameter_nm", ()), float), None, PORE_COLOR)
+    left.set_xlabel("pore diameter (nm)")
+    left.set_ylabel("pores")
+    area = np.asarray(cracks.get("area_nm2", ()), float) / 1e6
+    _histogram(right, np.asarray(cracks.get("aperture_nm", ()), float), area, CRACK_COLOR)
+    right.set_xlabel("crack aperture (nm)")
+    right.set_ylabel("crack area (µm²)")
+    return figure
+
+
+def _histogram(axes: Any, values: Any, weights: Any, color: str) -> None:
+    if not values.size:
+        axes.text(0.5, 0.5, "none", ha="center", va="center", transform=axes.transAxes)
+        return
+    edges = np.linspace(0, max(float(values.max()), 1e-9) * 1.02, 16)
+    counts, _ = np.histogram(values, edges, weights=weights)
+    axes.stairs(counts, edges, fill=True, color=color, alpha=0.8)
+
+
+@house_style
+def void_shell_figure(shells: Sequence[Mapping[str, Any]]) -> Figure:
+    """Show the porosity of pores and cracks in each shell, rim to the left."""
+    figure = new_figure(HALF_WIDTH, HEIGHT)
+    axes = figure.add_subplot()
+    place = [(row["shell_outer"] + row["shell_inner"]) / 2 for row in shells]
+    width = 0.8 * (shells[0]["shell_inner"] - shells[0]["shell_outer"])
+    pores = np.array([100 * row["pores"] for row in shells])
+    cracks = np.array([100 * row["cracks"] for row in shells])
+    axes.bar(place, pores, width, color=PORE_COLOR, label="pores")
+    axes.bar(place, cracks, width, bottom=np.maximum(pores, 0), color=CRACK_COLOR, label="cracks")
+    axes.set_xlabel("share of the particle's volume outside, rim to centre (%)")
+    axes.set_ylabel("porosity (%)")
+    axes.legend()
+    return figure
