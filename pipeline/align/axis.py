@@ -4,13 +4,15 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipeline.align.register import fill_invalid
-from pipeline.arrays import Float64Array, FloatArray
+from pipeline.align.register import coarse_shifts, fill_invalid, refine_shifts, smooth
+from pipeline.arrays import Float64Array, FloatArray, IntArray
 from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.reconstruct.projector import SLICES, forward, sinogram_blocks
 from pipeline.reconstruct.sirt import inverse_sums, sirt_step
 
 OnIteration = Callable[[int, int], None]
+LARGEST_STEP_DEG = 2.0
+"""Frames further apart are no pair."""
 FINER = 8
 """How many times more iterations the fine trials get."""
 
@@ -74,3 +76,47 @@ def find_axis(
     axis = best + (0.125 * (low - high) / bend if bend > 0 else 0.0)
     columns_tried = np.array(sorted(column for column, effort in tried if effort == 1))
     return axis, columns_tried, np.array([tried[c, 1] for c in columns_tried])
+
+
+def opposite_pairs(tilt_deg: Float64Array) -> IntArray:
+    """Indices of frames half a turn apart, (n_pair, 2): within a quarter of the usual step, or within one step if none are.
+
+    A scan over half a turn often leaves out its last frame; one step of the rotation moves a particle near the axis by
+    much less than a pixel.
+    """
+    order = np.argsort(tilt_deg, kind="stable")
+    ordered = tilt_deg[order]
+    if ordered.size < 2:
+        return np.zeros((0, 2), np.int64)
+    step = float(np.median(np.diff(ordered)))
+    for tolerance in (step / 4, 1.01 * step):
+        after = np.clip(np.searchsorted(ordered, ordered + 180), 1, ordered.size - 1)
+        nearer = np.abs(ordered[after - 1] - ordered - 180) < np.abs(ordered[after] - ordered - 180)
+        partner = after - nearer
+        good = np.abs(ordered[partner] - ordered - 180) <= tolerance
+        if good.any() and step < LARGEST_STEP_DEG:
+            return np.stack([order[good], order[partner[good]]], axis=1).astype(np.int64)
+    return np.zeros((0, 2), np.int64)
+
+
+def axis_from_pairs(
+    first: FloatArray, opposite: FloatArray, *, max_shift_px: float, sigma_px: float
+) -> tuple[Float64Array, Float64Array]:
+    """Rotation axis from frames half a turn apart: one is the mirror image of the other about the axis.
+
+    Parameters
+    ----------
+    first, opposite : (n_pair, n_y, n_x) float32; NaN where invalid
+    max_shift_px : the axis lies so far from the middle column at most
+    sigma_px : Gaussian smoothing before frames are compared
+
+    Returns
+    -------
+    axis_column : (n_pair,) float64, detector column
+    residual : (n_pair,) rms misfit of the mirrored frame, in units of the frame's standard deviation
+    """
+    fixed, moving = smooth(first, sigma_px=sigma_px), smooth(opposite[..., ::-1], sigma_px=sigma_px)
+    start = coarse_shifts(moving, fixed, max_shift_px=2 * max_shift_px)
+    weights = np.isfinite(first)
+    shifts, residual = refine_shifts(moving, fixed, weights, start, iterations=30, free_gain=True)
+    return (first.shape[-1] - 1 - shifts[:, 1]) / 2, residual

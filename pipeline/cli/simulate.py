@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import numpy as np
 import yaml
 
-from pipeline.arrays import Float64Array
+from pipeline.arrays import Float64Array, TiltSeries
 from pipeline.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
@@ -18,13 +18,16 @@ if TYPE_CHECKING:
 DESCRIPTION = """\
 Write a simulated acquisition of a cathode particle: raw files in the Data Exchange format, the truth
 (truth.npz), and a configuration that is ready to run. The kind 'tilts' is a dual-energy tilt series (truth: densities,
-deviation, shifts); 'xanes' is a stack of images through the edge of each element (truth: valence, edge jump, shifts)."""
+deviation, shifts); 'xanes' is a stack of images through the edge of each element (truth: valence, edge jump, shifts);
+'holotomography' holograms at four distances (truth: volume and shifts);
+'volume' a phase-contrast volume with pores and cracks (truth: voids and their sizes)."""
 EXAMPLES = """\
 examples:
   oxytomo simulate demo
+  oxytomo simulate holo --kind holotomography --size 128 --tilts 180 --pixel-nm 80
   oxytomo simulate null --uniform               a particle without deviation: everything found in it is false
   oxytomo simulate xanes --kind xanes --elements Mn Ni --size 128
-  oxytomo simulate voids --structure            a volume with pores and cracks instead, for the structure branch
+  oxytomo simulate voids --kind volume          a volume with pores and cracks, for the structure branch
   oxytomo simulate quick --size 48 --tilts 33 --photons 1e5 --elements O Ni"""
 
 FORMULA = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}
@@ -45,7 +48,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of the command."""
     add = parser.add_argument
     add("folder", type=Path, metavar="OUT_DIR", help="folder for raw/, truth.npz and config.yaml")
-    add("--kind", choices=("tilts", "xanes"), default="tilts", help="what to record (default: %(default)s)")
+    add(
+        "--kind",
+        choices=("tilts", "xanes", "holotomography", "volume"),
+        default="tilts",
+        help="dual-energy tilt series, stacks through edges, holograms at four distances, or a phase-contrast volume of a "
+        "particle with pores and cracks (default: %(default)s)",
+    )
     add(
         "--elements",
         nargs="+",
@@ -58,7 +67,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--tilts",
         type=int,
         default=66,
-        help=f"tilts from -{TILT_LIMIT_DEG:g} to +{TILT_LIMIT_DEG:g} degrees (default: %(default)s)",
+        help=f"tilts from -{TILT_LIMIT_DEG:g} to +{TILT_LIMIT_DEG:g}°, for holograms over 180° (default: %(default)s)",
     )
     add(
         "--photons",
@@ -80,9 +89,6 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="random shift of each frame in pixels (default: %(default)g)",
     )
     add("--seed", type=int, default=0, help="seed of the random numbers (default: %(default)s)")
-    add(
-        "--structure", action="store_true", help="a phase-contrast volume of a particle with pores and cracks"
-    )
     add("--uniform", action="store_true", help="a particle of one composition, without domains and rim")
     add("--energies", type=int, default=100, help="energies of a xanes stack (default: %(default)s)")
     add(
@@ -101,26 +107,28 @@ def run(arguments: argparse.Namespace) -> int:
         return write_stacks(arguments)
     arguments.elements = arguments.elements or list(EDGES)
     _check(arguments)
-    if arguments.structure:
+    if arguments.kind == "volume":
         return _structure(arguments)
+    from pipeline.cli import simulate_holotomography as holotomography
     from pipeline.io.readers.data_exchange import write_data_exchange
-    from pipeline.simulate.acquisition import simulate_acquisition, truth_arrays
 
     rng = np.random.default_rng(arguments.seed)
-    series, truth = simulate_acquisition(
-        _phantom(arguments, rng),
-        _acquisition(arguments),
-        formula=FORMULA,
-        density_g_cm3=DENSITY_G_CM3,
-        rng=rng,
-    )
     folder: Path = arguments.folder
+    if arguments.kind == "holotomography":
+        series, truth = holotomography.simulate(arguments, FORMULA, DENSITY_G_CM3, rng)
+        name_of, text = (
+            holotomography.raw_name,
+            holotomography.configuration(arguments, FORMULA, DENSITY_G_CM3),
+        )
+    else:
+        series, truth = _dual_energy(arguments, rng)
+        name_of, text = raw_name, configuration(arguments.elements)
     try:
         (folder / "raw").mkdir(parents=True, exist_ok=True)
         for name, recorded in series.items():
-            write_data_exchange(folder / "raw" / raw_name(name), recorded)
-        np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth_arrays(truth))
-        (folder / "config.yaml").write_text(configuration(arguments.elements), encoding="utf-8")
+            write_data_exchange(folder / "raw" / name_of(name), recorded)
+        np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth)
+        (folder / "config.yaml").write_text(text, encoding="utf-8")
     except OSError as error:
         if isinstance(error, StoreError):
             raise
@@ -133,6 +141,22 @@ def run(arguments: argparse.Namespace) -> int:
     sys.stdout.write(f"{len(series)} tilt series in {folder / 'raw'}, truth in {folder / 'truth.npz'}\n")
     sys.stdout.write(f"next: oxytomo run {folder / 'config.yaml'}\n")
     return 0
+
+
+def _dual_energy(
+    arguments: argparse.Namespace, rng: np.random.Generator
+) -> tuple[dict[str, TiltSeries], dict[str, np.ndarray]]:
+    """Return the raw series of a dual-energy acquisition by name, and the truth."""
+    from pipeline.simulate.acquisition import simulate_acquisition, truth_arrays
+
+    series, truth = simulate_acquisition(
+        _phantom(arguments, rng),
+        _acquisition(arguments),
+        formula=FORMULA,
+        density_g_cm3=DENSITY_G_CM3,
+        rng=rng,
+    )
+    return series, truth_arrays(truth)
 
 
 def _structure(arguments: argparse.Namespace) -> int:

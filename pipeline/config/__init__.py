@@ -1,6 +1,7 @@
 """Settings: one frozen model per stage, the configuration file, its schema and its plan."""
 
 from pipeline.config.load import config_error, load_config, parse_config, read_yaml
+from pipeline.config.phase import ProjectionSource, ReconstructStructureSettings, RetrievePhaseSettings
 from pipeline.config.project import (
     ArealDensityConfig,
     Branch,
@@ -43,6 +44,7 @@ from pipeline.config.stage_settings import (
     AlignStage,
     ClassifyStage,
     DecomposeStage,
+    DistanceStage,
     ExportStage,
     FitValenceStage,
     MeasureOxidationStage,
@@ -52,9 +54,11 @@ from pipeline.config.stage_settings import (
     NormalizeStage,
     ReadVolumeStage,
     ReconstructStage,
+    ReconstructStructureStage,
     ReconstructTomogramStage,
     RegisterStackStage,
     ReportStage,
+    RetrievePhaseStage,
     SegmentVoidsStage,
     UncertaintyStage,
 )
@@ -72,6 +76,7 @@ __all__ = [
     "DecomposeSettings",
     "DecomposeStage",
     "DeviationSettings",
+    "DistanceStage",
     "EdgePair",
     "ExportSettings",
     "ExportStage",
@@ -90,16 +95,21 @@ __all__ = [
     "NormalizeStage",
     "OxidationConfig",
     "ProjectConfig",
+    "ProjectionSource",
     "RatioSettings",
     "RawFrames",
     "ReadVolumeStage",
     "ReconstructSettings",
     "ReconstructStage",
+    "ReconstructStructureSettings",
+    "ReconstructStructureStage",
     "ReconstructTomogramStage",
     "ReferenceSource",
     "RegisterStackSettings",
     "RegisterStackStage",
     "ReportStage",
+    "RetrievePhaseSettings",
+    "RetrievePhaseStage",
     "SampleConfig",
     "SegmentVoidsSettings",
     "SegmentVoidsStage",

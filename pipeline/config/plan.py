@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, cast, overload
+from typing import Any, overload
 
 from pipeline.arrays import Quantity
 from pipeline.config.base import Settings
@@ -20,6 +20,7 @@ from pipeline.config.stage_settings import (
     AlignStage,
     ClassifyStage,
     DecomposeStage,
+    DistanceStage,
     ExportStage,
     FitValenceStage,
     MeasureOxidationStage,
@@ -29,9 +30,11 @@ from pipeline.config.stage_settings import (
     NormalizeStage,
     ReadVolumeStage,
     ReconstructStage,
+    ReconstructStructureStage,
     ReconstructTomogramStage,
     RegisterStackStage,
     ReportStage,
+    RetrievePhaseStage,
     SegmentVoidsStage,
     UncertaintyStage,
 )
@@ -72,12 +75,17 @@ FOLDERS: dict[str, str] = {
 }
 """Folder, below ``stages/<branch>/``, of the stages that write one store per series or element."""
 
-TO_VOLUME: dict[str, tuple[str, ...]] = {"volume": ("read_volume",)}
+TO_VOLUME: dict[str, tuple[str, ...]] = {
+    "volume": ("read_volume",),
+    "projections": ("normalize", "retrieve_phase", "reconstruct_structure"),
+    "phase_maps": ("normalize", "retrieve_phase", "reconstruct_structure"),
+}
 """The stages that come first in the structure branch, by its way in; the last writes ``volume.zarr``."""
 
 STORES: dict[str, str] = {
     "reconstruct_tomogram": "reconstruct",
     "read_volume": "volume",
+    "reconstruct_structure": "volume",
     "segment_voids": "voids",
     "measure_oxidation": "measure",
 }
@@ -146,8 +154,15 @@ def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]:
     }
 
 
+def branch_series(config: BranchConfig) -> dict[str, Source]:
+    """Return the sources of a branch that are series of frames, each of which is normalised."""
+    return {name: source for name, source in branch_sources(config).items() if isinstance(source, Source)}
+
+
 def default_quantity(config: BranchConfig) -> Quantity:
-    """Return what the pixels of a branch hold where nothing says it: element maps are signals."""
+    """Return what the pixels of a branch hold where nothing says it: element and phase maps are signals."""
+    if isinstance(config, StructureConfig):
+        return "signal" if config.phase_maps is not None else "counts"
     return "signal" if isinstance(config, CompositionConfig) and config.elements is not None else "counts"
 
 
@@ -210,7 +225,7 @@ def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: s
     match stage:
         case "normalize":
             name = str(series)
-            source = cast("Source", sources[name])
+            source = branch_series(config)[name]
             quantity = default_quantity(config)
             return NormalizeStage(
                 **dict(config.normalize), series=name, source=source, default_quantity=quantity
@@ -251,6 +266,16 @@ def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: s
             return MeasureOxidationStage(**dict(config.measure), elements=config.measured)
         case "measure":
             return MeasureStage(**dict(config.measure))
+        case "retrieve_phase":
+            return RetrievePhaseStage(
+                **dict(config.retrieve),
+                distances=_distances(config),
+                voxel_nm=config.voxel_nm,
+                formula=config.formula,
+                density_g_cm3=config.density_g_cm3,
+            )
+        case "reconstruct_structure":
+            return ReconstructStructureStage(**dict(config.reconstruct))
         case "read_volume":
             return ReadVolumeStage(source=config.volume, voxel_nm=config.voxel_nm)
         case "segment_voids":
@@ -260,6 +285,18 @@ def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: s
             return MeasureVoidsStage(**dict(config.measure), segment=segment)
         case _:
             return ExportStage(**dict(config.export), sample=sample)
+
+
+def _distances(config: StructureConfig) -> dict[str, DistanceStage] | None:
+    """Return where each series of a phase-contrast scan was taken, None for phase maps."""
+    if config.projections is None:
+        return None
+    return {
+        name: DistanceStage(
+            sample_detector_mm=source.sample_detector_mm, source_sample_mm=source.source_sample_mm
+        )
+        for name, source in zip(branch_series(config), config.projections, strict=True)
+    }
 
 
 def _plain(settings: Settings) -> dict[str, Any]:

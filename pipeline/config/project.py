@@ -7,8 +7,8 @@ from typing import Any, Literal
 
 from pydantic import field_validator, model_validator
 
-from pipeline.config.base import Settings, closest, rejected, setting
-from pipeline.config.elements import SYMBOLS, TRANSITION_METALS
+from pipeline.config.base import Settings, rejected, setting
+from pipeline.config.elements import SYMBOLS, TRANSITION_METALS, checked_formula, known_elements
 from pipeline.config.settings import (
     AlignSettings,
     ClassifySettings,
@@ -40,27 +40,6 @@ class EdgePair(Settings):
 
     pre: Source = setting(..., "tilt series below the edge")
     post: Source = setting(..., "tilt series on or above the edge")
-
-
-def _known_elements(value: Any, *, what: str) -> Any:
-    """Refuse keys that are no element symbols."""
-    for symbol in value if isinstance(value, dict) else ():
-        if symbol not in SYMBOLS:
-            guess = closest(str(symbol), SYMBOLS)
-            fix = f"did you mean '{guess}'?" if guess else "correct the symbol"
-            raise rejected(f"chemical elements as keys of {what}", f"'{symbol}'", fix, key=str(symbol))
-    return value
-
-
-def _checked_formula(formula: dict[str, float] | None) -> dict[str, float] | None:
-    """Atoms per formula unit must be positive."""
-    _known_elements(formula, what="the formula")
-    for symbol, atoms in (formula or {}).items():
-        if not 0.0 < atoms <= 1000.0:
-            raise rejected(
-                "a positive number of atoms", f"{atoms:g}", "leave out elements that are absent", key=symbol
-            )
-    return formula
 
 
 def _formula_covers(formula: dict[str, float], elements: tuple[str, ...]) -> None:
@@ -113,9 +92,9 @@ class CompositionConfig(Settings):
     export: ExportSettings = setting(ExportSettings(), "OME-Zarr")
 
     _symbols = field_validator("edges", "elements", mode="before")(
-        lambda value: _known_elements(value, what="the edges")
+        lambda value: known_elements(value, what="the edges")
     )
-    _atoms = field_validator("formula")(_checked_formula)
+    _atoms = field_validator("formula")(checked_formula)
 
     @model_validator(mode="after")
     def _edges_or_elements(self) -> "CompositionConfig":
@@ -168,8 +147,8 @@ class ArealDensityConfig(Settings):
     decompose: DecomposeSettings = setting(DecomposeSettings(), "energies to elements")
     export: ExportSettings = setting(ExportSettings(), "OME-Zarr")
 
-    _symbols = field_validator("edges", mode="before")(lambda value: _known_elements(value, what="the edges"))
-    _atoms = field_validator("formula")(_checked_formula)
+    _symbols = field_validator("edges", mode="before")(lambda value: known_elements(value, what="the edges"))
+    _atoms = field_validator("formula")(checked_formula)
 
     @model_validator(mode="after")
     def _covered(self) -> "ArealDensityConfig":
@@ -211,14 +190,14 @@ class OxidationConfig(Settings):
     export: ExportSettings = setting(ExportSettings(), "OME-Zarr")
 
     _symbols = field_validator("stacks", mode="before")(
-        lambda value: _known_elements(value, what="the stacks")
+        lambda value: known_elements(value, what="the stacks")
     )
 
     @field_validator("references", mode="before")
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
         """Accept one spectrum in place of a list, and valences without quotes."""
-        _known_elements(value, what="the references")
+        known_elements(value, what="the references")
         if not isinstance(value, dict):
             return value
         return {

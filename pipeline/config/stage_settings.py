@@ -7,6 +7,7 @@ from typing import Literal
 
 from pipeline.arrays import Quantity
 from pipeline.config.base import Settings, setting
+from pipeline.config.phase import ReconstructStructureSettings, RetrievePhaseSettings
 from pipeline.config.project import Branch
 from pipeline.config.settings import (
     AlignSettings,
@@ -115,6 +116,28 @@ class MeasureOxidationStage(MeasureOxidationSettings):
     """Stage ``measure_oxidation``, all elements."""
 
     elements: tuple[str, ...] = setting(..., "measured elements: O first, then by atomic number")
+
+
+class DistanceStage(Settings):
+    """Where one series of a phase-contrast scan was taken."""
+
+    sample_detector_mm: float | None = setting(..., "distance from sample to detector", unit="mm")
+    source_sample_mm: float | None = setting(..., "distance from source to sample; None: parallel", unit="mm")
+
+
+class RetrievePhaseStage(RetrievePhaseSettings):
+    """Stage ``retrieve_phase``."""
+
+    distances: dict[str, DistanceStage] | None = setting(
+        ..., "series by name, in the order of the store, the keys of the inputs; None: phase maps are given"
+    )
+    voxel_nm: float = setting(..., "pixel size of the phase maps", unit="nm", gt=0.0)
+    formula: dict[str, float] | None = setting(..., "atoms per formula unit of the sample", unit="atoms")
+    density_g_cm3: float | None = setting(..., "mass density of the sample", unit="g/cm³")
+
+
+class ReconstructStructureStage(ReconstructStructureSettings):
+    """Stage ``reconstruct_structure``."""
 
 
 class ReadVolumeStage(Settings):

@@ -1,9 +1,16 @@
 """The structure branch: phase-contrast projections, phase maps or a volume to pores, cracks and numbers."""
 
-from pydantic import model_validator
+from pydantic import field_validator, model_validator
 
 from pipeline.config.base import Settings, rejected, setting
-from pipeline.config.settings import ExportSettings
+from pipeline.config.elements import checked_formula
+from pipeline.config.phase import (
+    ProjectionSource,
+    ReconstructStructureSettings,
+    RetrievePhaseSettings,
+    projections_problem,
+)
+from pipeline.config.settings import ExportSettings, NormalizeSettings
 from pipeline.config.source import ImageSource, Source, VolumeSource
 
 ROUTES = ("projections", "phase_maps", "volume")
@@ -58,7 +65,7 @@ class MeasureVoidsSettings(Settings):
 class StructureConfig(Settings):
     """Phase-contrast projections, phase maps or a volume to pores, cracks and their numbers."""
 
-    projections: tuple[Source, ...] | None = setting(
+    projections: tuple[ProjectionSource, ...] | None = setting(
         None, "projections of the phase-contrast scan, one entry per distance", min_length=1
     )
     phase_maps: Source | None = setting(None, "one phase map per angle, already retrieved")
@@ -67,9 +74,24 @@ class StructureConfig(Settings):
     mask: VolumeSource | None = setting(
         None, "particle of your own: 0 outside, 1, 2 … inside; empty: found from the volume"
     )
+    formula: dict[str, float] | None = setting(
+        None, "projections: atoms per formula unit of a sample of one material, for its δ/β", unit="atoms"
+    )
+    density_g_cm3: float | None = setting(
+        None, "projections: mass density of the sample, for its δ/β", unit="g/cm³", gt=0.0, le=25.0
+    )
+    normalize: NormalizeSettings = setting(
+        NormalizeSettings(air_rescale=False), "projections: counts to transmission"
+    )
+    retrieve: RetrievePhaseSettings = setting(RetrievePhaseSettings(), "projections: intensity to phase")
+    reconstruct: ReconstructStructureSettings = setting(
+        ReconstructStructureSettings(), "projections and phase maps: rotation axis, rings, volume"
+    )
     segment: SegmentVoidsSettings = setting(SegmentVoidsSettings(), "particle, pores, cracks")
     measure: MeasureVoidsSettings = setting(MeasureVoidsSettings(), "tables and intervals")
     export: ExportSettings = setting(ExportSettings(), "OME-Zarr")
+
+    _atoms = field_validator("formula")(checked_formula)
 
     @model_validator(mode="after")
     def _one_route(self) -> "StructureConfig":
@@ -81,6 +103,17 @@ class StructureConfig(Settings):
                 " and ".join(given) or "none",
                 "keep the one that was measured",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _distances(self) -> "StructureConfig":
+        """Refuse distances that are missing or given twice, and half of a material."""
+        problem = projections_problem(self.projections or ())
+        if problem is not None:
+            raise problem
+        if (self.formula is None) != (self.density_g_cm3 is None):
+            got = "formula" if self.density_g_cm3 is None else "density_g_cm3"
+            raise rejected("formula and density_g_cm3 together", f"{got} only", "add the other")
         return self
 
     @property

@@ -1,23 +1,22 @@
 """Large arrays on disk while a stage fills them, so that memory stays bounded whatever the size of a stack."""
 
-import tempfile
+import os
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
-from numpy.typing import NDArray
 
-from pipeline.io.atomic import unwritable
+from pipeline.arrays import FloatArray
+from pipeline.io.atomic import remove_stale, unwritable
 
 IN_MEMORY_BYTES = 512 * 2**20
 """Arrays up to this size stay in memory."""
 
 
 @contextmanager
-def scratch_arrays(
-    beside: Path, shapes: dict[str, tuple[int, ...]]
-) -> Iterator[dict[str, NDArray[np.float32]]]:
+def scratch_arrays(beside: Path, shapes: dict[str, tuple[int, ...]]) -> Iterator[dict[str, FloatArray]]:
     """Give float32 arrays to fill; large ones are files in a hidden folder that goes when the block ends.
 
     Parameters
@@ -25,16 +24,24 @@ def scratch_arrays(
     beside : the store that will be written; the hidden folder is next to it
     shapes : per name the shape
     """
-    beside.parent.mkdir(parents=True, exist_ok=True)
-    with tempfile.TemporaryDirectory(prefix=f".{beside.name}.scratch-", dir=beside.parent) as folder:
-        arrays: dict[str, NDArray[np.float32]] = {}
-        for name, shape in shapes.items():
-            if 4 * int(np.prod(shape)) <= IN_MEMORY_BYTES:
-                arrays[name] = np.empty(shape, np.float32)
-                continue
-            try:
-                arrays[name] = np.memmap(Path(folder) / name, np.float32, "w+", shape=shape)
-            except OSError as error:
-                raise unwritable(beside, error) from error
+    place = beside.with_name(f"{beside.stem}_scratch")
+    folder = place.with_name(f".{place.name}.partial-{os.getpid()}")
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        remove_stale(place)
+        arrays = {name: _array(folder / name, shape) for name, shape in shapes.items()}
+    except OSError as error:
+        shutil.rmtree(folder, ignore_errors=True)
+        raise unwritable(beside, error) from error
+    try:
         yield arrays
+    finally:
         arrays.clear()
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _array(path: Path, shape: tuple[int, ...]) -> FloatArray:
+    """Return an array to fill, in a file where it is large."""
+    if 4 * int(np.prod(shape)) <= IN_MEMORY_BYTES:
+        return np.empty(shape, np.float32)
+    return np.memmap(path, np.float32, "w+", shape=shape)

@@ -5,7 +5,16 @@ import scipy.fft
 
 from pipeline.arrays import FloatArray
 from pipeline.reconstruct.geometry import TiltGeometry, tilt_weights_rad
+from pipeline.reconstruct.gridding import gridded_backprojection
 from pipeline.reconstruct.projector import SLICES, backproject_linear, from_blocks, sinogram_blocks
+
+MANY_TILTS = 180
+"""From so many tilts gridding beats back-projection in speed, at equal or better accuracy (benchmarks/many_projections.py)."""
+
+
+def padded_length(n_s: int) -> int:
+    """Even length to which rows are zero-padded: at least twice their own."""
+    return 2 * int(scipy.fft.next_fast_len(n_s, real=True))
 
 
 def ramp_response(n_padded: int) -> FloatArray:
@@ -25,7 +34,7 @@ def ramp_response(n_padded: int) -> FloatArray:
 def filter_projections(projections: FloatArray, weights_rad: np.ndarray) -> FloatArray:
     """Ramp-filter each row and multiply by the tilt's weight; rows are zero-padded to twice their length."""
     n_s = projections.shape[-1]
-    n_padded = scipy.fft.next_fast_len(2 * n_s, real=True)
+    n_padded = padded_length(n_s)
     response = ramp_response(n_padded)
     filtered = np.empty(projections.shape, np.float32)
     for t in range(projections.shape[0]):  # one tilt at a time bounds the memory of the padded spectrum
@@ -50,9 +59,12 @@ def filtered_backprojection(projections: FloatArray, geometry: TiltGeometry) -> 
     Notes
     -----
     Linear in the projections. Outside the measured tilt range nothing is invented: edges whose normal lies in the missing
-    wedge fade, and the volume carries the wedge's streaks.
+    wedge fade, and the volume carries the wedge's streaks. Many tilts are summed in Fourier space, few by back-projection.
     """
     weights = tilt_weights_rad(geometry.tilt_deg)
+    if geometry.n_tilt >= MANY_TILTS:
+        response = ramp_response(padded_length(geometry.n_columns))
+        return gridded_backprojection(projections, geometry, response=response, weights_rad=weights)
     n_z = projections.shape[1]
     volume = np.empty((n_z, geometry.n_y, geometry.n_x), np.float32)
     for z in range(0, n_z, SLICES):

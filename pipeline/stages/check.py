@@ -25,12 +25,14 @@ from pipeline.config import (
 from pipeline.config.plan import (
     BranchConfig,
     branch_config,
+    branch_series,
     branch_sources,
     default_quantity,
     results_folder,
     sample_branches,
 )
 from pipeline.errors import InputError, MissingPackageError, PipelineError
+from pipeline.stages.check_structure import scan_problems
 from pipeline.stages.needs import Needs, branch_needs, check_disk
 from pipeline.stages.results_folder import check_same_sources
 
@@ -153,6 +155,10 @@ def _check_branch(
         if not isinstance(config, TomogramConfig) and config.edges is not None:
             problems += list(_edge_problems(config, facts))
         needs = branch_needs(config, {name: fact.shape for name, fact in facts.items()})
+    if isinstance(config, StructureConfig) and facts and len(facts) == len(branch_series(config)):
+        problems += _caught(lambda: _check_tilts(facts))
+        warnings += _few_tilts(facts, f"samples.{sample}.{branch}")
+        problems += list(scan_problems(config, facts))
     return BranchCheck(sample, branch, facts, needs), problems, warnings
 
 

@@ -13,6 +13,7 @@ from pipeline.cli.schema import schema_text
 from pipeline.config import Source, expand, load_config, parse_config, source_files
 from pipeline.config.plan import (
     STAGES,
+    TO_VOLUME,
     branch_config,
     branch_sources,
     raw_files,
@@ -150,7 +151,6 @@ def test_patterns_are_expanded_in_order(tmp_path: Path) -> None:
             project(composition(export={"chunk": 64, "shard": 100})),
             ["samples.a.composition.export.shard", "100"],
         ),
-        (project({}, name="structure"), ["samples.a.structure", "not available in this version"]),
         (project({"source": {"images": "a", "angles": {"start": 0}}}, name="tomogram"), ["angles.step"]),
         (
             project({"source": {"images": "a", "angles_range": [0, 9]}}, name="tomogram"),
@@ -223,7 +223,8 @@ def test_models_are_frozen() -> None:
 
 
 def test_every_stage_has_a_version_and_settings() -> None:
-    assert {stage for stages in STAGES.values() for stage in stages} | {"report"} == set(STAGE_VERSIONS)
+    stages = {stage for part in (*STAGES.values(), *TO_VOLUME.values()) for stage in part}
+    assert stages | {"report"} == set(STAGE_VERSIONS)
     loaded = parsed(project())
     for stage in STAGES["composition"]:
         settings = stage_settings(loaded, "a", "composition", stage, "O_pre")

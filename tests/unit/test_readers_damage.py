@@ -4,6 +4,7 @@ import logging
 from collections.abc import Callable
 from pathlib import Path
 
+import fabio
 import h5py
 import mrcfile
 import numpy as np
@@ -63,12 +64,21 @@ def write_zipped_tiff(path: Path) -> None:
     tifffile.imwrite(path, FRAMES, compression="zlib")
 
 
+def write_edf(path: Path) -> None:
+    # A header of two blocks: half the file must not end between two frames, where nothing would be missing.
+    image = fabio.edfimage.EdfImage(data=FRAMES[0], header={"title": "x" * 600})
+    for frame in FRAMES[1:]:
+        image.append_frame(data=frame)
+    image.write(str(path))
+
+
 WRITERS: dict[str, Callable[[Path], None]] = {
     "exchange.h5": write_exchange,
     "tomo.nxs": write_nexus,
     "series.mrc": write_mrc,
     "stack.tif": write_tiff,
     "zipped.tif": write_zipped_tiff,
+    "series.edf": write_edf,
 }
 
 

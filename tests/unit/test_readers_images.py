@@ -3,6 +3,7 @@
 import struct
 from pathlib import Path
 
+import fabio
 import mrcfile
 import numpy as np
 import pytest
@@ -221,3 +222,28 @@ def test_needle_with_offset(shared_data: Path) -> None:
     np.testing.assert_array_equal(read.tilt_deg, np.arange(-76.0, 77.0, 2.0))
     np.testing.assert_allclose(read.pixel_nm, 3.36, rtol=1e-6)
     assert (read.frames.min(), read.frames.max()) == (860.0, 65093.0)  # −31908 and 32325 in the file
+
+
+@pytest.mark.parametrize("files", ["one per frame", "all in one"])
+def test_edf(tmp_path: Path, files: str) -> None:
+    frames = np.arange(3 * 4 * 5, dtype=np.uint16).reshape(3, 4, 5)
+    folder = tmp_path / "scan"
+    folder.mkdir()
+    if files == "one per frame":
+        for i, frame in enumerate(frames):
+            fabio.edfimage.EdfImage(data=frame, header={"title": "holo"}).write(str(folder / f"scan_{i}.edf"))
+    else:
+        image = fabio.edfimage.EdfImage(data=frames[0], header={"title": "holo"})
+        for frame in frames[1:]:
+            image.append_frame(data=frame)
+        image.write(str(folder / "scan.edf"))
+    flat = tmp_path / "flat.edf"
+    fabio.edfimage.EdfImage(data=np.full((4, 5), 7.0, np.float32)).write(str(flat))
+    read = read_tilt_series(
+        request(folder, angles=(0.0, 0.5), flat=(flat,), energy_ev=17_000.0, pixel_nm=20.0)
+    )
+    np.testing.assert_array_equal(read.frames, frames)
+    assert read.frames.dtype == np.uint16
+    assert read.flat is not None
+    assert read.flat.tolist() == np.full((1, 4, 5), 7.0).tolist()
+    assert (read.metadata["format"], read.metadata["title"], read.quantity) == ("EDF", "holo", "counts")

@@ -23,6 +23,7 @@ LIBRARY_ERRORS = (
     RuntimeError,
     TypeError,
     AttributeError,
+    NameError,
     AssertionError,
     ArithmeticError,
     EOFError,

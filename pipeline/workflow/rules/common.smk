@@ -10,6 +10,7 @@ from pipeline.config import parse_config, read_yaml, source_files
 from pipeline.config.plan import (
     PRODUCTS,
     branch_config,
+    branch_series,
     branch_sources,
     branch_stores,
     reference_files,
@@ -100,7 +101,8 @@ def normalized(branch):
 
     def inputs(wildcards):
         folder = f"{RESULTS}{wildcards.sample}/stages/{branch}/normalize"
-        return {name: f"{folder}/{name}.zarr" for name in series_of(wildcards.sample, branch)}
+        series = branch_series(branch_config(PROJECT, wildcards.sample, branch))
+        return {name: f"{folder}/{name}.zarr" for name in series}
 
     return inputs
 

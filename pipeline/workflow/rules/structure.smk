@@ -27,6 +27,60 @@ rule read_volume:
         " --spec {params.spec:q} --threads {threads} --log {log:q}"
 
 
+rule retrieve_phase:
+    input:
+        unpack(normalized("structure")),
+    output:
+        store=directory(f"{STAGES}/structure/retrieve_phase.zarr"),
+    log:
+        f"{LOGS}/structure/retrieve_phase.log",
+    benchmark:
+        f"{BENCHMARKS}/structure/retrieve_phase.tsv"
+    wildcard_constraints:
+        sample=structure_samples("projections", "phase_maps"),
+    params:
+        inputs=keyed,
+        spec=spec("retrieve_phase", "structure"),
+    conda:
+        environment
+    threads: MANY_THREADS
+    resources:
+        mem_mb=memory("structure", 2),
+        runtime=720,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage retrieve_phase"
+        " --label '{wildcards.sample} retrieve_phase'"
+        " --in {params.inputs} --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
+rule reconstruct_structure:
+    input:
+        retrieve_phase=f"{STAGES}/structure/retrieve_phase.zarr",
+    output:
+        store=directory(f"{STAGES}/structure/volume.zarr"),
+    log:
+        f"{LOGS}/structure/reconstruct_structure.log",
+    benchmark:
+        f"{BENCHMARKS}/structure/reconstruct_structure.tsv"
+    wildcard_constraints:
+        sample=structure_samples("projections", "phase_maps"),
+    params:
+        inputs=keyed,
+        spec=spec("reconstruct_structure", "structure"),
+    conda:
+        environment
+    threads: MANY_THREADS
+    resources:
+        mem_mb=memory("structure", 8),
+        runtime=720,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage reconstruct_structure"
+        " --label '{wildcards.sample} reconstruct_structure'"
+        " --in {params.inputs} --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
 rule segment_voids:
     input:
         volume=f"{STAGES}/structure/volume.zarr",

@@ -1,0 +1,1 @@
+"""From intensity behind the sample to the phase lag: propagation, one distance, several distances."""

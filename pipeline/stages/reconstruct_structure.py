@@ -1,0 +1,184 @@
+"""Stage ``reconstruct_structure``: phase maps at all angles → a volume, by filtered back-projection in slabs."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.align.axis import axis_from_pairs, find_axis, opposite_pairs
+from pipeline.align.register import fill_invalid
+from pipeline.align.resample import resample
+from pipeline.align.series import AlignOptions, align_tilts, compose
+from pipeline.arrays import Float64Array, FloatArray
+from pipeline.config import ReconstructStructureStage as Settings
+from pipeline.errors import InputError
+from pipeline.io.scratch import scratch_arrays
+from pipeline.io.stores import NamedArray, Store, read_store, write_store
+from pipeline.phase.optics import wavelength_nm
+from pipeline.preprocess.rings import remove_stripes
+from pipeline.reconstruct.fbp import filtered_backprojection
+from pipeline.reconstruct.geometry import TiltGeometry
+from pipeline.reconstruct.projector import SLICES
+from pipeline.stages.context import StageContext
+from pipeline.units import NM_PER_UM
+
+SLAB_BYTES = 1e9
+"""Memory of one slab of sinograms and slices."""
+PAIRS = 32
+"""At most so many pairs of opposite frames are compared for the axis."""
+AXIS_TILTS, AXIS_COLUMNS, AXIS_ITERATIONS = 180, 256, 12
+"""Without pairs the axis is sought on so many angles, frames binned to so many columns, with so many iterations."""
+SMOOTHING_PX = 1.5
+MIN_TILTS = 3
+AXIS_SPREAD_PX = 0.5
+"""Pairs that disagree by more (median absolute deviation) are reported."""
+
+
+def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
+    """Find the axis, reconstruct slab by slab, write."""
+    store = read_store(inputs["retrieve_phase"])
+    tilt_deg = store["tilt_deg"]
+    n_tilt, n_y, n_x = store.array("value").shape
+    if n_tilt < MIN_TILTS:
+        raise InputError(
+            str(store.path),
+            expected=f"at least {MIN_TILTS} angles for a volume",
+            got=str(n_tilt),
+            fix="give the whole scan",
+        )
+    warnings = list(store.attributes["warnings"])
+    frames: FloatArray | None = None
+    middle = (n_x - 1) / 2
+    if settings.align_tilts:
+        frames = _aligned(store["value"], tilt_deg, settings, context)
+        axis_column, how = middle, "projection matching"
+    else:
+        axis_column, how, remark = _axis(store, tilt_deg, settings, context)
+        warnings += remark
+    context.log(f"rotation axis at column {axis_column:.2f} of {n_x} ({how})")
+    for line in warnings[len(store.attributes["warnings"]) :]:
+        context.log(f"warning: {line}")
+    geometry = TiltGeometry(tilt_deg, n_x, axis_column, n_x, n_x, middle, middle)
+    factor, unit = _scale(store)
+    progress = context.progress("filtered back-projection")
+    with scratch_arrays(outputs["store"], {"volume": (n_y, n_x, n_x)}) as arrays:
+        volume = arrays["volume"]
+        step = _slab(n_tilt, n_x, n_y)
+        for start in range(0, n_y, step):
+            rows = slice(start, min(start + step, n_y))
+            slab = store.array("value")[:, rows] if frames is None else frames[:, rows]
+            slab = np.nan_to_num(np.asarray(slab), nan=0.0)
+            if settings.ring_width_px:
+                slab = remove_stripes(slab, width_px=settings.ring_width_px)
+            volume[rows] = factor * filtered_backprojection(slab, geometry)
+            progress(rows.stop, n_y)
+        write_store(
+            outputs["store"],
+            {"volume": NamedArray(volume, ("z", "y", "x"), unit)},
+            provenance=context.provenance(inputs),
+            attributes={
+                "voxel_nm": store.attributes["pixel_nm"],
+                "quantity": "delta" if unit == "1" else store.attributes["quantity"],
+                "unit": unit,
+                "method": store.attributes["method"],
+                "axis_column": axis_column,
+                "axis_from": how,
+                "n_tilt": n_tilt,
+                "tilt_range_deg": [float(tilt_deg.min()), float(tilt_deg.max())],
+                "warnings": warnings,
+            },
+        )
+
+
+def _slab(n_tilt: int, n_x: int, n_y: int) -> int:
+    """Rows per slab: whole blocks of the projector where they fit in the memory set aside."""
+    room = int(SLAB_BYTES / (4 * (2 * n_x**2 + 3 * n_tilt * n_x)))
+    return max(1, min(n_y, room // SLICES * SLICES or room))
+
+
+def _scale(store: Store) -> tuple[np.float32, str]:
+    """From line integrals per pixel to δ (phase lag of known energy), rad/µm or 1/µm, and its unit."""
+    pixel_nm, energy_ev = float(store.attributes["pixel_nm"]), float(store.attributes["energy_ev"])
+    if store.attributes["quantity"] == "phase_lag":
+        if np.isfinite(energy_ev):
+            return np.float32(wavelength_nm(energy_ev) / (2 * np.pi * pixel_nm)), "1"
+        return np.float32(NM_PER_UM / pixel_nm), "radian/micrometer"
+    return np.float32(NM_PER_UM / pixel_nm), "1/micrometer"
+
+
+def _axis(
+    store: Store, tilt_deg: Float64Array, settings: Settings, context: StageContext
+) -> tuple[float, str, list[str]]:
+    """Column of the rotation axis, how it was found, and what to say about it."""
+    if settings.axis_column is not None:
+        return settings.axis_column, "given", []
+    value = store.array("value")
+    pairs = opposite_pairs(tilt_deg)
+    if len(pairs):
+        chosen = pairs[np.unique(np.linspace(0, len(pairs) - 1, min(len(pairs), PAIRS)).astype(int))]
+        first, opposite = (np.stack([np.asarray(value[int(t)]) for t in part]) for part in chosen.T)
+        columns, residual = axis_from_pairs(
+            first, opposite, max_shift_px=settings.max_shift_px, sigma_px=SMOOTHING_PX
+        )
+        axis = float(np.median(columns))
+        spread = float(np.median(np.abs(columns - axis)))
+        how = f"{len(chosen)} pair{'s' if len(chosen) > 1 else ''} of opposite frames, residual {np.median(residual):.3f}"
+        text = (
+            f"pairs of opposite frames disagree about the rotation axis by {spread:.2f} px: the frames move"
+        )
+        return axis, how, [text] if spread > AXIS_SPREAD_PX else []
+    tilts = np.unique(np.linspace(0, tilt_deg.size - 1, min(tilt_deg.size, AXIS_TILTS)).astype(int))
+    factor = max(1, int(value.shape[2]) // AXIS_COLUMNS)
+    frames = np.stack([_binned(np.asarray(value[int(t)]), factor) for t in tilts])
+    column, _, misfit = find_axis(
+        frames,
+        tilt_deg[tilts],
+        max_shift_px=settings.max_shift_px / factor,
+        iterations=AXIS_ITERATIONS,
+        on_iteration=context.progress("find the rotation axis"),
+    )
+    return (
+        (column + 0.5) * factor - 0.5,
+        f"no pair of opposite frames; misfit {misfit.min():.4f} of the data",
+        [],
+    )
+
+
+def _binned(frame: FloatArray, factor: int) -> FloatArray:
+    """Mean over ``factor`` × ``factor`` pixels; what is left over at the end is cut."""
+    rows, columns = (n // factor for n in frame.shape)
+    cut = frame[: rows * factor, : columns * factor]
+    return cut.reshape(rows, factor, columns, factor).mean(axis=(1, 3))
+
+
+def _aligned(
+    value: FloatArray, tilt_deg: Float64Array, settings: Settings, context: StageContext
+) -> FloatArray:
+    """Frames moved onto a perfect rotation about the middle column."""
+    options = AlignOptions(
+        tilts=True,
+        energies=False,
+        max_shift_px=settings.max_shift_px,
+        iterations=settings.iterations,
+        axis_column=settings.axis_column,
+        axis_tilt_deg=None,
+        estimate_magnification=False,
+    )
+    found = align_tilts(value, tilt_deg, np.arange(tilt_deg.size), options, context.progress)
+    still = np.zeros((1, tilt_deg.size, 2))
+    place = compose(still, found.alignment.shifts, found.applied_axis_tilt_deg, np.ones(1))
+    context.log(
+        f"frames moved by {np.std(found.alignment.shifts, axis=0).round(2).tolist()} px rms (y, x), axis leans by "
+        f"{found.applied_axis_tilt_deg:.2f} degrees; misfit {np.nanmedian(found.misfit_before):.4f} of the contrast before, "
+        f"{np.nanmedian(found.misfit_after):.4f} after"
+    )
+    clean = fill_invalid(value)
+    moved, _ = resample(
+        clean,
+        np.ones_like(clean),
+        dy_px=place.dy_px[0],
+        dx_px=place.dx_px[0],
+        magnification=1.0,
+        rotation_deg=place.axis_tilt_deg,
+        shape=(value.shape[1], value.shape[2]),
+    )
+    return fill_invalid(moved)
