@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.arrays import Float64Array, FloatArray
 from pipeline.errors import InputError
-from pipeline.oxidation.active_set import OUTPUTS, fit_pixels
+from pipeline.oxidation.pixel_fit import OUTPUTS, fit_pixels
 
 MAX_REFERENCES = 5
 """All sets of references are tried, 2^n − 1 of them."""
@@ -141,8 +141,9 @@ def fit_valence(
         offsets,
         out,
     )
-    amount_error, valence, valence_error, chi, squares, lag, used = (part.reshape(n_y, n_x) for part in out)
-    signal = _signal_squares(flat, columns[:, k:], offsets).reshape(n_y, n_x)
+    amount_error, valence, valence_error, chi, squares, signal, lag, used = (
+        part.reshape(n_y, n_x) for part in out
+    )
     amount = amounts.sum(axis=0)
     shares = (amounts / np.where(amount > 0, amount, np.nan)).astype(np.float32)
     freedom = np.maximum(used - columns.shape[1] + sum_to_one, 1)
@@ -160,12 +161,3 @@ def fit_valence(
             lag_correlation=lag / chi,
             n_used=used,
         )
-
-
-def _signal_squares(value: FloatArray, background: Float64Array, offsets: FloatArray) -> FloatArray:
-    """Return Σ (y − background)² of each pixel over its valid energies, one energy at a time."""
-    total = np.zeros(value.shape[1], np.float32)
-    for spectrum, column in zip(value, background, strict=True):
-        above = spectrum - column.astype(np.float32) @ offsets
-        total += np.where(np.isfinite(spectrum), above * above, 0)
-    return total
