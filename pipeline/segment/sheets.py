@@ -25,7 +25,7 @@ NULL_QUANTILE = 0.98
 CLEAR_PX = 6.0
 STRONG = 4.0
 """The null is taken CLEAR_PX away from responses above so many medians of the null's ridges: walls and side lobes."""
-SAME_SHEET_COSINE = 0.85
+SAME_SHEET_COSINE = 0.9
 TAIL = 40
 """Largest sheets of the null that its tail is fitted to."""
 REACH_PX = 8
