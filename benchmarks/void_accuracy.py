@@ -127,7 +127,7 @@ def score(seed, size, cnr, structure, apertures=APERTURES):
         others = (phantom.crack_index > 0) & (phantom.crack_index != number)
         far = edt.edt(np.ascontiguousarray(~others), black_border=False)
         place = tuple(voids.sheets.index.T)
-        rows = (away[place] <= 1.5) & (far[place] > ALONE_PX) & (voids.depth_px[place] > 4)
+        rows = (away[place] <= 1.5) & (far[place] > ALONE_PX) & voids.sheets.inner
         if rows.sum() > 50:
             errors[crack.aperture_px] = float(np.median(voids.sheets.aperture_px[rows])) - crack.aperture_px
     bias, hits, total = [], 0, 0

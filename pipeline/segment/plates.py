@@ -244,6 +244,34 @@ def sheets_of_ridges(index: IntArray, normal: FloatArray, lookup: IntArray, cosi
     return sheet
 
 
+@numba.njit(cache=True, parallel=True)
+def area_around(
+    index: IntArray, sheet: IntArray, area: FloatArray, lookup: IntArray, reach: int
+) -> FloatArray:
+    """Return the area of its own sheet within ``reach`` voxels of each ridge voxel.
+
+    Parameters
+    ----------
+    index, sheet, area : (n, 3), (n,) and (n,) of ridge voxels
+    lookup : (n_z, n_y, n_x) int32, −1 or the row of the ridge voxel there
+    reach : radius of the ball
+    """
+    n_z, n_y, n_x = lookup.shape
+    out = np.zeros(index.shape[0], np.float32)
+    for i in numba.prange(index.shape[0]):
+        z, y, x = index[i]
+        total = 0.0
+        for a in range(max(z - reach, 0), min(z + reach + 1, n_z)):
+            for b in range(max(y - reach, 0), min(y + reach + 1, n_y)):
+                for c in range(max(x - reach, 0), min(x + reach + 1, n_x)):
+                    j = lookup[a, b, c]
+                    near = (a - z) ** 2 + (b - y) ** 2 + (c - x) ** 2 <= reach * reach
+                    if near and j >= 0 and sheet[j] == sheet[i]:
+                        total += area[j]
+        out[i] = total
+    return out
+
+
 @numba.njit(cache=True, fastmath=True)
 def _sample(f, z, y, x):  # type: ignore[no-untyped-def]
     """Trilinear value; the edge voxels repeat."""
