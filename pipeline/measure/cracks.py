@@ -15,6 +15,7 @@ def crack_table(
     sheet: IntArray,
     area_px: FloatArray,
     aperture_px: FloatArray,
+    inner: BoolArray,
     particle: LabelArray,
     depth_px: FloatArray,
     *,
@@ -24,7 +25,7 @@ def crack_table(
 
     Parameters
     ----------
-    index, normal, sheet, area_px, aperture_px : ridge voxels, see :class:`pipeline.segment.sheets.Sheets`
+    index, normal, sheet, area_px, aperture_px, inner : ridge voxels, see :class:`pipeline.segment.sheets.Sheets`
     particle : (n_z, n_y, n_x) uint8, particle of each voxel
     depth_px : float32, distance to the skin
     voxel_nm : edge of a voxel
@@ -32,7 +33,7 @@ def crack_table(
     Returns
     -------
     table : columns, one entry per crack: ``crack``, ``particle``, ``area_nm2`` (of the middle surface),
-        ``aperture_nm`` (area-weighted median), ``aperture_p10_nm``, ``aperture_p90_nm``, ``volume_nm3`` (area times
+        ``aperture_nm`` (area-weighted median away from the rim), ``aperture_p10_nm``, ``aperture_p90_nm``, ``volume_nm3`` (area times
         the mean aperture, a twentieth trimmed at both ends), ``extent_nm`` (length along the longest principal
         axis), ``centroid_{z,y,x}_nm``, ``angle_to_radius_deg`` (between the crack's plane and the direction to
         the particle's centre, area-weighted mean: 0 radial, 90 tangential), ``least_depth_nm``,
@@ -63,7 +64,9 @@ def crack_table(
         place, weight = index[own].astype(np.float64), area_px[own].astype(np.float64)
         owner = int(np.bincount(particle[tuple(index[own].T)]).argmax())
         middle = np.average(place, axis=0, weights=weight)
-        low, median, high = weighted_quantiles(aperture_px[own], weight, (0.1, 0.5, 0.9))
+        low, median, high = weighted_quantiles(
+            aperture_px[own[inner[own]]], area_px[own[inner[own]]], (0.1, 0.5, 0.9)
+        )
         depth = depth_px[tuple(index[own].T)]
         rows[i] = (
             weight.sum(),

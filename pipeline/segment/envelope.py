@@ -160,7 +160,9 @@ def _particles(solid: BoolArray, bridge_px: float, smallest_share: float, separa
     sizes[0] = 0
     # Dust of noise must not be bridged to; true fragments within reach of a particle come back with it.
     kept = (sizes >= max(0.001 * sizes.max(), 8))[pieces]
-    closed = filled_particle(_closing(kept, bridge_px))
+    closed = _closing(kept, bridge_px)
+    # The only slice of a two-dimensional image is no way out for its voids.
+    closed = filled_particle(closed[0])[None] if len(closed) == 1 else filled_particle(closed)
     labels = _divided(closed) if separate else cc3d.connected_components(closed, connectivity=connectivity)
     counts = np.bincount(labels.ravel())
     counts[0] = 0

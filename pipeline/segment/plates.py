@@ -16,6 +16,9 @@ from pipeline.arrays import BoolArray, FloatArray, IntArray
 ROUND = 0.6
 """Largest ratio of the second curvature to the first: 0 for a plate, 1 for a rod and a ball."""
 
+STEP_OUT = 0.8
+"""Largest distance in voxels of a ridge from the plane of its neighbour on the same sheet."""
+
 OFF_RIDGE = 1.2
 """Largest distance to the ridge in voxels; the wall of a wide void is farther from any ridge."""
 
@@ -195,7 +198,7 @@ def _root(parent, i):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True)
 def sheets_of_ridges(index: IntArray, normal: FloatArray, lookup: IntArray, cosine: float) -> IntArray:
-    """Join ridge voxels within two voxels of each other whose normals agree.
+    """Join ridge voxels within two voxels of each other that lie in each other's planes.
 
     Parameters
     ----------
@@ -217,10 +220,16 @@ def sheets_of_ridges(index: IntArray, normal: FloatArray, lookup: IntArray, cosi
                 for c in range(max(x - 2, 0), min(x + 3, n_x)):
                     j = lookup[a, b, c]
                     if j > i:
-                        dot = 0.0
+                        dot, out_i, out_j = 0.0, -normal[i, 3], normal[j, 3]
                         for k in range(3):
+                            step = index[j, k] - index[i, k]
                             dot += normal[i, k] * normal[j, k]
-                        if abs(dot) >= cosine:
+                            out_i += step * normal[i, k]
+                            out_j += step * normal[j, k]
+                        # Normals have no sign: an offset along the one is that along the other times the dot.
+                        out_i += normal[j, 3] * dot
+                        out_j -= normal[i, 3] * dot
+                        if abs(dot) >= cosine and max(abs(out_i), abs(out_j)) <= STEP_OUT:
                             p, q = _root(parent, i), _root(parent, j)
                             parent[max(p, q)] = min(p, q)
     sheet = np.empty(n, np.int64)
@@ -233,6 +242,34 @@ def sheets_of_ridges(index: IntArray, normal: FloatArray, lookup: IntArray, cosi
         else:
             sheet[i] = sheet[r]
     return sheet
+
+
+@numba.njit(cache=True, parallel=True)
+def area_around(
+    index: IntArray, sheet: IntArray, area: FloatArray, lookup: IntArray, reach: int
+) -> FloatArray:
+    """Return the area of its own sheet within ``reach`` voxels of each ridge voxel.
+
+    Parameters
+    ----------
+    index, sheet, area : (n, 3), (n,) and (n,) of ridge voxels
+    lookup : (n_z, n_y, n_x) int32, −1 or the row of the ridge voxel there
+    reach : radius of the ball
+    """
+    n_z, n_y, n_x = lookup.shape
+    out = np.zeros(index.shape[0], np.float32)
+    for i in numba.prange(index.shape[0]):
+        z, y, x = index[i]
+        total = 0.0
+        for a in range(max(z - reach, 0), min(z + reach + 1, n_z)):
+            for b in range(max(y - reach, 0), min(y + reach + 1, n_y)):
+                for c in range(max(x - reach, 0), min(x + reach + 1, n_x)):
+                    j = lookup[a, b, c]
+                    near = (a - z) ** 2 + (b - y) ** 2 + (c - x) ** 2 <= reach * reach
+                    if near and j >= 0 and sheet[j] == sheet[i]:
+                        total += area[j]
+        out[i] = total
+    return out
 
 
 @numba.njit(cache=True, fastmath=True)

@@ -14,7 +14,7 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray
-from pipeline.segment.plates import plate_strength, profiles, ridges, sheets_of_ridges
+from pipeline.segment.plates import area_around, plate_strength, profiles, ridges, sheets_of_ridges
 
 SCALE_PX = 2.0
 """Standard deviation of the Gaussian before the second differences."""
@@ -25,10 +25,14 @@ NULL_QUANTILE = 0.98
 CLEAR_PX = 6.0
 STRONG = 4.0
 """The null is taken CLEAR_PX away from responses above so many medians of the null's ridges: walls and side lobes."""
-SAME_SHEET_COSINE = 0.85
+SAME_SHEET_COSINE = 0.9
 TAIL = 40
 """Largest sheets of the null that its tail is fitted to."""
 REACH_PX = 8
+INNER_PX = 5
+INNER_SHARE = 0.85
+FEWEST_INNER = 20
+"""A ridge voxel is inside its sheet with so much of a disc of this radius around it."""
 BASELINE_PX = 6
 """From here on a profile shows what is beside the crack."""
 
@@ -44,6 +48,7 @@ class Sheets:
     sheet : (n,) int64, 1 … number of the sheet
     area_px : (n,) float32, area in voxel faces
     aperture_px : (n,) float32, local aperture in voxels; noisy, take means or medians over a sheet
+    inner : (n,) bool, away from the sheet's rim, where the aperture is not averaged with what lies beyond
     response_level, mass_level : thresholds of response and mass
     smallest_aperture_px : aperture whose response reaches ``response_level``
     null_sheets : sheets in the sign-flipped image above the lower level, before the mass threshold
@@ -54,6 +59,7 @@ class Sheets:
     sheet: IntArray
     area_px: FloatArray
     aperture_px: FloatArray
+    inner: BoolArray
     response_level: float
     mass_level: float
     smallest_aperture_px: float
@@ -111,6 +117,7 @@ def find_sheets(
         sheet,
         area.astype(np.float32),
         aperture,
+        _inner(void.shape, index, sheet, area.astype(np.float32)),
         level,
         smallest,
         float(level * np.sqrt(2 * np.pi) * spread**3),
@@ -169,6 +176,17 @@ def apertures(
         width = float(np.median(own[:, offset <= BASELINE_PX - 1].sum(axis=1))) / max(1 - base, 0.2)
         half = min(BASELINE_PX - 1, int(np.ceil(max(width, 0) / 2 + 2.5 * blur_px)))
         result[rows] = (own[:, offset <= half] - base).sum(axis=1) / max(1 - base, 0.2)
+    return result
+
+
+def _inner(shape: tuple[int, ...], index: IntArray, sheet: IntArray, area: FloatArray) -> BoolArray:
+    """Say which ridge voxels have their sheet around them; all, on a sheet too small for that."""
+    lookup = np.full(shape, -1, np.int32)
+    lookup[tuple(index.T)] = np.arange(index.shape[0], dtype=np.int32)
+    whole = np.pi * INNER_PX**2 if shape[0] > 1 else 2 * INNER_PX
+    inner = area_around(index, sheet, area, lookup, INNER_PX) > INNER_SHARE * whole
+    without = np.bincount(sheet[inner], minlength=int(sheet.max(initial=0)) + 1) < FEWEST_INNER
+    result: BoolArray = inner | without[sheet]
     return result
 
 

@@ -6,7 +6,7 @@ from typing import Any
 import cc3d
 import edt
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import find_objects, gaussian_filter
 
 from pipeline.arrays import BoolArray, FloatArray, LabelArray
 from pipeline.errors import InputError
@@ -26,6 +26,8 @@ CORE_PX = 2.6
 FLATNESS = 10.0
 SMALLEST_AREA_PX = 20.0
 """A crack has an area of at least FLATNESS times its aperture squared, and of so many voxel faces."""
+BLOB_PX, BLOB_FILL, BLOB_REACH_PX = (3, 10), 0.3, 5.0
+"""A blob: its extent, the share of the cube of that extent that it fills, and how far its flanks reach."""
 ZONES = 2.5
 """The void fraction is summed so many standard deviations of the blur around a void."""
 MOSTLY_VOID = 0.97
@@ -219,7 +221,7 @@ def _mean_aperture(sheets: Sheets) -> FloatArray:
 def _told_apart(bodies: BoolArray, half: BoolArray, sheets: Sheets) -> tuple[BoolArray, Sheets]:
     """Return the compact part of the bodies, and the sheets that are no part of it."""
     core = _opened(half, CORE_PX)
-    sheets = _kept(sheets, core)
+    sheets = _kept(sheets, core, _near_blobs(bodies))
     painted = _painted(sheets, bodies.shape, 1.5)
     pieces = cc3d.connected_components(bodies, connectivity=26)
     touched = np.zeros(int(pieces.max()) + 1, bool)
@@ -233,13 +235,31 @@ def _told_apart(bodies: BoolArray, half: BoolArray, sheets: Sheets) -> tuple[Boo
     return pores, sheets
 
 
-def _kept(sheets: Sheets, core: BoolArray) -> Sheets:
-    """Drop sheets that run inside compact bodies, and those too small or too thick for a crack."""
+def _near_blobs(bodies: BoolArray) -> BoolArray:
+    """Return the surroundings of small round bodies, whose flanks together with noise look like small plates."""
+    pieces = cc3d.connected_components(bodies, connectivity=26, out_dtype=np.uint32)
+    boxes = find_objects(pieces.astype(np.int32))
+    sizes = np.bincount(pieces.ravel())
+    round_ = np.zeros(len(sizes), bool)
+    for label, box in enumerate(boxes, start=1):
+        extent = max(s.stop - s.start for s in box)
+        room = extent ** (3 if bodies.shape[0] > 1 else 2)
+        round_[label] = BLOB_PX[0] <= extent <= BLOB_PX[1] and sizes[label] >= BLOB_FILL * room
+    blobs = round_[pieces]
+    if not blobs.any():
+        return blobs
+    near: BoolArray = edt.edt(np.ascontiguousarray(~blobs), black_border=False) <= BLOB_REACH_PX
+    return near
+
+
+def _kept(sheets: Sheets, core: BoolArray, blobs: BoolArray) -> Sheets:
+    """Drop sheets that run inside compact bodies or beside blobs, and those too small or too thick for a crack."""
     count = sheets.count
+    beside = np.bincount(sheets.sheet, blobs[tuple(sheets.index.T)] * sheets.area_px, minlength=count + 1)
     area = np.bincount(sheets.sheet, sheets.area_px, minlength=count + 1)
     inside = np.bincount(sheets.sheet, core[tuple(sheets.index.T)] * sheets.area_px, minlength=count + 1)
     flat = area >= np.maximum(SMALLEST_AREA_PX, FLATNESS * _mean_aperture(sheets) ** 2)
-    good = flat & (inside < 0.5 * area)
+    good = flat & (inside < 0.5 * area) & (area - beside >= SMALLEST_AREA_PX)
     good[0] = False
     number = np.cumsum(good) * good
     rows = good[sheets.sheet]
@@ -250,6 +270,7 @@ def _kept(sheets: Sheets, core: BoolArray) -> Sheets:
         sheet=number[sheets.sheet[rows]],
         area_px=sheets.area_px[rows],
         aperture_px=sheets.aperture_px[rows],
+        inner=sheets.inner[rows],
     )
 
 

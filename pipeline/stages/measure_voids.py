@@ -94,6 +94,7 @@ def _tables(voids: Voids, voxel_nm: float) -> tuple[Table, Table, Network]:
         sheets.sheet,
         sheets.area_px,
         sheets.aperture_px,
+        sheets.inner,
         voids.particle,
         voids.depth_px,
         voxel_nm=voxel_nm,

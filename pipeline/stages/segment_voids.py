@@ -16,7 +16,7 @@ from pipeline.stages.context import StageContext
 from pipeline.stages.sources import volume_request
 
 _VOLUMES = ("particle", "void", "voids", "instances", "zone", "depth_px")
-_SHEETS = ("index", "normal", "sheet", "area_px", "aperture_px")
+_SHEETS = ("index", "normal", "sheet", "area_px", "aperture_px", "inner")
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
