@@ -28,6 +28,8 @@ ALONE_PX = 6.0
 
 @dataclass
 class Score:
+    """What is found of one phantom."""
+
     recall: dict[float, float]
     recall_alone: dict[float, float]
     precision: float

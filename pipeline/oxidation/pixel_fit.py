@@ -83,6 +83,85 @@ def _column_products(columns):  # type: ignore[no-untyped-def]
 
 
 @njit(cache=True, nogil=True, error_model="numpy")
+def _tile(value, variance, first, n):  # type: ignore[no-untyped-def]
+    """Return values and weights of a tile, 0 where invalid, and the number of valid energies."""
+    n_energy = value.shape[0]
+    level, weight = np.zeros((n_energy, TILE)), np.zeros((n_energy, TILE))
+    used = np.zeros(TILE)
+    for e in range(n_energy):
+        ys, vs = value[e, first : first + n], variance[e, first : first + n]
+        for t in range(n):
+            # A number minus itself is 0 unless it is infinite or NaN; no branch, so that this runs on vectors.
+            y, v = ys[t], vs[t]
+            good = (y - y == 0) & (v > 0) & (v < np.inf)
+            level[e, t] = np.float64(y) if good else 0.0
+            weight[e, t] = 1.0 / np.float64(v if good else np.float32(1.0)) * (1.0 if good else 0.0)
+            used[t] += 1.0 if good else 0.0
+    return level, weight, used
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _weighted_sums(level, weight, columns, products):  # type: ignore[no-untyped-def]
+    """Return the normal matrix (upper triangle) and its right-hand side of each pixel of a tile."""
+    p = columns.shape[1]
+    normal, right = np.zeros((products.shape[1], TILE)), np.zeros((p, TILE))
+    product = np.empty(TILE)
+    # Four energies at a time: the sums are loaded and stored once for four products.
+    whole = level.shape[0] // 4 * 4
+    for e in range(0, whole, 4):
+        for q in range(products.shape[1]):
+            c0, c1, c2, c3 = products[e, q], products[e + 1, q], products[e + 2, q], products[e + 3, q]
+            for t in range(TILE):
+                normal[q, t] += (
+                    c0 * weight[e, t] + c1 * weight[e + 1, t] + c2 * weight[e + 2, t] + c3 * weight[e + 3, t]
+                )
+    for e in range(whole, level.shape[0]):
+        for q in range(products.shape[1]):
+            for t in range(TILE):
+                normal[q, t] += products[e, q] * weight[e, t]
+    for e in range(level.shape[0]):
+        for t in range(TILE):
+            product[t] = level[e, t] * weight[e, t]
+        for q in range(p):
+            c = columns[e, q]
+            for t in range(TILE):
+                right[q, t] += c * product[t]
+    return normal, right
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
+def _residual_sums(level, weight, columns, solution, k, first, n, out):  # type: ignore[no-untyped-def]
+    """Write χ², Σ residual², Σ (value − background)², and the sum of products of neighbouring weighted residuals."""
+    p = columns.shape[1]
+    chi, squares, lag, previous = np.zeros(TILE), np.zeros(TILE), np.zeros(TILE), np.zeros(TILE)
+    signal = np.zeros(TILE)
+    rest = np.empty(TILE)
+    for e in range(level.shape[0]):
+        for t in range(TILE):
+            rest[t] = level[e, t]
+        for i in range(k, p):
+            c = columns[e, i]
+            for t in range(TILE):
+                rest[t] -= c * solution[i, t]
+        for t in range(TILE):
+            signal[t] += rest[t] * rest[t] if weight[e, t] > 0.0 else 0.0
+        for i in range(k):
+            c = columns[e, i]
+            for t in range(TILE):
+                rest[t] -= c * solution[i, t]
+        for t in range(TILE):
+            w = weight[e, t]
+            z = rest[t] * np.sqrt(w)
+            chi[t] += z * z
+            squares[t] += rest[t] * rest[t] if w > 0.0 else 0.0
+            lag[t] += z * previous[t]
+            previous[t] = z if w > 0.0 else previous[t]
+    for t in range(n):
+        out[3, first + t], out[4, first + t] = chi[t], squares[t]
+        out[5, first + t], out[6, first + t] = signal[t], lag[t]
+
+
+@njit(cache=True, nogil=True, error_model="numpy")
 def _solve_unconstrained(normal, right, valences, solution, errors):  # type: ignore[no-untyped-def]
     """Solve all pixels of a tile at once as if amounts could be negative; right for those where none is.
 

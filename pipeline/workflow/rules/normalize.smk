@@ -5,7 +5,7 @@ rule normalize:
     output:
         store=directory(f"{STAGES}/{{branch}}/normalize/{{series}}.zarr"),
     wildcard_constraints:
-        branch="composition|areal_density|tomogram",
+        branch="composition|areal_density|tomogram|structure",
     log:
         f"{LOGS}/{{branch}}/normalize_{{series}}.log",
     benchmark:
