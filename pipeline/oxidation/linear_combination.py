@@ -89,10 +89,10 @@ def fit_valence(
     """Fit each pixel with non-negative amounts of the references plus a free background, weighted by the noise.
 
     The minimum of Σ (y − Σ aᵢ μᵢ − background)² / variance over aᵢ ≥ 0 is found exactly by trying the sets of
-    references that can be positive. Errors are those of the fit with the references of that set (an amount held at 0
-    has no error): for a truth on the boundary, |error| of the constrained estimate has the same distribution as this
-    standard error says, on both sides of the decision; close to the boundary the coverage departs from it by a few
-    percent (docs/oxidation.md has it measured).
+    references that can be positive (Lawson and Hanson, Solving Least Squares Problems, 1974, for the conditions).
+    Errors are those of the fit with the references of that set; an amount held at 0 keeps the variance of its normal
+    law cut off below 0, as a truth of 0 and a truth a little above it give the same fit. With a reference absent the
+    errors therefore lean to the safe side (docs/oxidation.md has the coverage measured).
 
     Parameters
     ----------

@@ -12,6 +12,9 @@ from pipeline.oxidation.edges import Window, inside
 LINEAR_PRE_EV, LINEAR_POST_EV = 30.0, 60.0
 """A straight line is fitted below or above the edge where the energies there span at least this much."""
 
+MAX_WHITE_LINE = 30.0
+"""White lines this many times the edge jump do not exist: the continuum was taken off the spectrum before."""
+
 ORDER_TOLERANCE_EV = 0.3
 """Mean energies of references that contradict their valences by more than this cannot be chance."""
 
@@ -51,7 +54,7 @@ def normalized_absorption(
     Raises
     ------
     InputError
-        When it has no points below or above the edge, or no positive edge jump.
+        When it has no points below or above the edge, or no edge jump to divide by.
     """
     energy, mu = spectrum.energy_ev, spectrum.absorption
     lines = []
@@ -76,9 +79,17 @@ def normalized_absorption(
             name,
             expected="more absorption above the edge than below it",
             got=f"an edge jump of {jump:.3g}",
-            fix="check the columns of the reference, and the windows",
+            fix="check its columns and the windows; if its continuum was taken off, bring all references to one scale "
+            "and set 'references_normalized: true'",
         )
     flattened: Float64Array = (mu - pre) / jump
+    if flattened.max() > MAX_WHITE_LINE:
+        raise InputError(
+            name,
+            expected=f"an edge jump, at least 1/{MAX_WHITE_LINE:g} of the white line",
+            got=f"1/{flattened.max():.0f}: the continuum above the edge was taken off, or the spectrum ends too early",
+            fix="give references with their continuum, or all on one scale with 'references_normalized: true'",
+        )
     above = energy > edge_ev
     flattened[above] -= ((post - pre) / jump - 1.0)[above]
     return flattened

@@ -71,7 +71,6 @@ def frame_density(
     dark: FloatArray | None,
     flat: FloatArray | None,
     air: BoolArray | None,
-    exposure: float,
     opaque_transmission: float,
     hot_pixel_sigma: float,
     saturation_counts: float,
@@ -84,7 +83,6 @@ def frame_density(
     dark : (n_y, n_x) mean dark frame, or None
     flat : (n, n_y, n_x) flat frames of this energy, or None: the mean of the empty region is I0 everywhere
     air : (n_y, n_x) bool, the empty region; None: trust the flat frames as they are
-    exposure : exposure (times ring current) of the frame over that of the flats; only matters without ``air``
     opaque_transmission : rays below it, or within three standard deviations of the dark level, are invalid
     hot_pixel_sigma, saturation_counts : see :func:`pipeline.preprocess.optical_density.hot_pixels`
 
@@ -108,7 +106,7 @@ def frame_density(
         light_variance = np.maximum(light, 1) / np.float32(len(flat)) / np.maximum(light, 1) ** 2
     dead = light <= 0
     usable = finite & ~hot & ~saturated & ~dead
-    scale = exposure
+    scale = 1.0
     if air is not None:
         within = air & usable
         scale = float(counts[within].sum() / light[within].sum()) if within.any() else float("nan")

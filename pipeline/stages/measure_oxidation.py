@@ -161,11 +161,7 @@ class _Element:
                         "centroid_y_nm": y.mean() * self.pixel_nm,
                         "centroid_x_nm": x.mean() * self.pixel_nm,
                         "mean_valence": float(values.mean()) if n else float("nan"),
-                        "standard_error": float(
-                            np.sqrt(np.sum(self.error[known] ** 2)) / n * self.shared_noise
-                        )
-                        if n
-                        else float("nan"),
+                        "standard_error": self._mean_error(known),
                         "standard_deviation": float(values.std(ddof=1)) if n > 1 else float("nan"),
                         "weighted_valence": float(np.average(values, weights=weights)) if n else float("nan"),
                         "mean_edge_jump": float(weights.mean()) if n else float("nan"),
@@ -278,7 +274,7 @@ class _Element:
         moved = self._moved_valence()
         return {
             "mean_valence": float(self.valence[inside].mean()) if n else None,
-            "standard_error": float(np.sqrt(np.sum(self.error[inside] ** 2)) / max(n, 1) * self.shared_noise),
+            "standard_error": self._mean_error(inside) if n else None,
             "standard_deviation": float(self.valence[inside].std()) if n else None,
             "n_pixels": n,
             "pixels": {name: int((self.status == label).sum()) for label, name in STATUS_NAMES.items()},

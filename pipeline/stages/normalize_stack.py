@@ -132,7 +132,6 @@ def _density(
         dark=dark,
         flat=stack.flat(index),
         air=air,
-        exposure=1.0,
         opaque_transmission=settings.opaque_transmission,
         hot_pixel_sigma=settings.hot_pixel_sigma,
         saturation_counts=settings.saturation_counts or top,

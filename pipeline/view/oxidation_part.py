@@ -30,7 +30,6 @@ LARGE_CHI_SQUARE = 2.0
 DECISIVE_BIC = 10.0
 LARGE_CHANGE = 0.1
 """A valence that moves by more than this without one reference rests on it."""
-THICKNESS_TREND_SIGMA = 5.0
 
 
 def oxidation_part(result: Oxidation) -> Part:

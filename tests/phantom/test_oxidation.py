@@ -230,7 +230,7 @@ def test_projection_through_a_sphere() -> None:
     [("diffusion", 0.01), ("diffusion", 0.002), ("core_shell", 0.1), ("core_shell", 0.25)],
 )
 def test_oxygen_loss_is_told_from_a_front(law: str, parameter: float) -> None:
-    """20 draws each; benchmarks/oxygen_loss.py has 200 and the way through the whole chain."""
+    """20 draws each; benchmarks/valence_accuracy.py has 200, of maps, and the way through the whole chain."""
     rng = np.random.default_rng(int(1000 * parameter))
     edges = np.linspace(0, 1, 3001)
     middle = (edges[1:] + edges[:-1]) / 2

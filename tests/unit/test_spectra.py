@@ -157,6 +157,13 @@ def test_a_falling_edge_and_a_short_reference_are_refused() -> None:
         normalized(short)
 
 
+def test_a_reference_without_continuum_is_refused() -> None:
+    """Divided by an edge jump that is noise, its amounts would be small by any factor and valences plausible."""
+    peak = 3 * np.exp(-((ENERGY - 641) ** 2)) + 0.02 * (ENERGY > 640)
+    with pytest.raises(InputError, match=r"an edge jump, at least 1/30 of the white line, got 1/15\d"):
+        normalized(Spectrum(ENERGY, 0.3 + peak))
+
+
 def test_a_reference_must_cover_the_fit() -> None:
     grid = np.linspace(636.0, 648.0, 30)
     np.testing.assert_allclose(on_grid(ENERGY, step(0.0), MU, name="a"), MU)

@@ -30,7 +30,6 @@ class SpectralStack:
     energy_ev : (n_energy,) float64, in any order, perhaps repeated
     pixel_nm : object-plane pixel size, NaN where nothing says it
     quantity : what the pixels hold
-    exposure_s, ring_current_ma : (n_energy,) or None
     metadata : free text of the file worth keeping
     """
 
@@ -40,8 +39,6 @@ class SpectralStack:
     energy_ev: Float64Array
     pixel_nm: float
     quantity: Quantity
-    exposure_s: Float64Array | None
-    ring_current_ma: Float64Array | None
     metadata: dict[str, str]
     _files: Sequence[RawFile] = field(repr=False)
     _flats: Sequence[RawFile] = field(repr=False)
@@ -194,8 +191,6 @@ def read_spectral_stack(
         energy_ev=_energies(files, energies, energy_unit, n),
         pixel_nm=float(np.nanmean(pixels)) if pixels else float("nan"),
         quantity=quantity,
-        exposure_s=_joined([file.exposure_s for file in files]),
-        ring_current_ma=_joined([file.ring_current_ma for file in files]),
         metadata={"format": name, "file": files[0].path.name, **files[0].metadata},
         _files=tuple(files),
         _flats=tuple(flats),
