@@ -33,7 +33,7 @@ from pipeline.simulate.energy_stack import SimulatedStack, StackAcquisition, sim
 from pipeline.stages import fit_valence, measure_oxidation, normalize_stack, register_stack
 from pipeline.stages.context import StageContext
 
-FIRST_SEED = 20260
+FIRST_SEED = 71000
 PIXEL_NM = 10.0
 BASE = StackAcquisition(
     element="Mn",

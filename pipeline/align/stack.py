@@ -22,6 +22,8 @@ FLAT_SHARE = 0.6
 """Edges are the steepest pixels without this share."""
 MIN_KEPT = 0.2
 """Trimming stops when less than this share of the pixels would be left."""
+CLEAR_CONTRAST = 0.2
+"""A frame with this share of the highest contrast has structure enough to be registered."""
 OUTLIER_PX = 1.0
 """A shift this far (and five robust standard deviations) from the median of its neighbours is an outlier."""
 
@@ -35,12 +37,15 @@ class StackShifts:
     shift_px : (n_energy, 2) float64 (dy, dx): content sits at +dy, +dx from where the frame ``reference`` has it
     residual : (n_energy,) rms misfit to the mean frame, in units of the frame's standard deviation
     replaced : (n_energy,) bool, where the shift found was an outlier and its neighbours' median stands in
+    lost : (n_energy,) bool, those of ``replaced`` that have clear contrast or must show the sample: they show something
+        else, sit further away than was searched, or are empty
     reference : index of the frame that does not move
     """
 
     shift_px: Float64Array
     residual: Float64Array
     replaced: BoolArray
+    lost: BoolArray
     reference: int
 
 
@@ -48,6 +53,7 @@ def register_stack(
     frame: Callable[[int], FloatArray],
     order: np.ndarray,
     *,
+    shows_sample: BoolArray,
     max_shift_px: float,
     progress: Callable[[int, int], None],
 ) -> StackShifts:
@@ -63,6 +69,7 @@ def register_stack(
     ----------
     frame : gives the frame of an index, (n_y, n_x) float32 optical density, NaN where invalid
     order : (n_energy,) indices in the order of acquisition
+    shows_sample : (n_energy,) bool, frames above the edge, where the sample cannot be without contrast
     max_shift_px : largest shift searched
     progress : told how many of all registrations are done
     """
@@ -90,7 +97,8 @@ def register_stack(
             total += scipy.ndimage.shift(image, -shift, order=1, mode="nearest")
         fixed = total / np.float32(n)
     shifts -= shifts[reference]
-    return StackShifts(shifts * binning, residual, replaced, reference)
+    lost: BoolArray = replaced & (shows_sample | (contrast > CLEAR_CONTRAST * contrast[reference]))
+    return StackShifts(shifts * binning, residual, replaced, lost, reference)
 
 
 def _trimmed_shift(

@@ -48,12 +48,16 @@ def explore(
 
     Parameters
     ----------
-    spectra : (n_energy, n_pixel) optical density, background taken off; NaN where invalid
+    spectra : (n_energy, n_pixel) optical density, background taken off; NaN where invalid. Pixels that lack an energy
+        are left out; with fewer of them than clusters, nothing is found
     errors : (n_energy,) mean standard error of a pixel at each energy
     """
     complete: BoolArray = np.asarray(np.isfinite(spectra).all(axis=0))
     known = spectra[:, complete]
     n_energy, n_pixel = known.shape
+    if n_pixel < n_clusters:
+        nothing = np.zeros((0, n_energy))
+        return Exploration(np.zeros(0), 0, nothing, nothing, np.zeros(spectra.shape[1], np.int64))
     weighted = known / errors[:, None]
     centred = weighted - weighted.mean(axis=1, keepdims=True)
     eigenvalues, vectors = np.linalg.eigh(centred @ centred.T / max(n_pixel, 1))

@@ -33,6 +33,7 @@ class ModelFit:
         ``shell_nm``
     chi_square : not divided by anything
     aic, bic : Akaike's (with its correction for few points) and the Bayesian information criterion; smaller is better
+    reduced_chi_square : χ² over the degrees of freedom; far above 1 the model is wrong, however it compares
     profile : (n_bin,) fitted valence
     """
 
@@ -42,6 +43,7 @@ class ModelFit:
     chi_square: float
     aic: float
     bic: float
+    reduced_chi_square: float
     profile: Float64Array
 
 
@@ -96,7 +98,7 @@ def fit_oxygen_loss(
     Parameters
     ----------
     valence, error : (n_bin,) mean valence of each bin and its standard error
-    inside_share : (n_bin + 1,) share of the particle's area inside each limit of the bins, decreasing from 1 at the rim
+    inside_share : (n_bin + 1,) share of the particle's area inside each limit of the bins, decreasing; 1 is its surface
     radius_nm : radius of the disc of the particle's area
 
     Returns
@@ -225,5 +227,6 @@ def _judged(
         chi_square,
         chi_square / scale + 2 * k + correction,
         chi_square / scale + k * float(np.log(n)),
+        chi_square / max(n - k, 1),
         profile,
     )

@@ -36,7 +36,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     for remark in setup.remarks:
         context.log(f"warning: {remark}")
     maps, od = _fit_blocks(registered, setup, settings, context)
-    status = _status(maps, od, setup, settings)
+    status = _status(maps, od, settings)
     good = status == 0
     if not good.any():
         raise InputError(
@@ -78,6 +78,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             "names": list(setup.names),
             "valences": setup.valences,
             "fractions_sum": settings.fractions_sum,
+            "thin_share": settings.thin_share,
             "error_scale": scale,
             "status": {str(label): name for label, name in STATUS_NAMES.items()},
             "remarks": list(setup.remarks),
@@ -187,14 +188,14 @@ def _normalized(
     return divided, noise, jump, np.where(usable, error, 0).astype(np.float32)
 
 
-def _status(maps: dict[str, FloatArray], od: FloatArray, setup: FitSetup, settings: Settings) -> LabelArray:
-    """Say of each pixel whether its valence counts, and why not."""
+def _status(maps: dict[str, FloatArray], od: FloatArray, settings: Settings) -> LabelArray:
+    """Say of each pixel whether its valence counts, and why not; frames that no pixel has do not count as missing."""
     return pixel_status(
         maps["amount"],
         maps["amount_error"],
         od,
         maps["n_used"],
-        n_energies=setup.energy_ev.size,
+        n_energies=int(np.max(maps["n_used"])),
         thick_od=settings.thick_od,
         thin_sigma=settings.thin_sigma,
         thin_share=settings.thin_share,

@@ -204,7 +204,11 @@ class _Element:
         ]
 
     def _models(self) -> list[ModelFit]:
-        """Fit models of oxygen loss to the profile of the largest agglomerate."""
+        """Fit models of oxygen loss to the profile of the largest agglomerate.
+
+        Pixels of less than ``thin_share`` of the thickest place are not in the map: the surface of the sphere lies beyond
+        its edge, where the chord 2 R √(1 − r²) has that share of the diameter.
+        """
         largest = self.clumps == 1
         if int((largest & np.isfinite(self.valence)).sum()) < MIN_MODEL_PIXELS:
             return []
@@ -212,8 +216,9 @@ class _Element:
         edges = np.linspace(0, 1, self.settings.profile_bins + 1)
         mean, error, _ = binned_means(self.valence, self.error, outside, edges)
         step = self.pixel_nm if np.isfinite(self.pixel_nm) else 1.0
-        radius_nm = float(np.sqrt(largest.sum() / np.pi)) * step
-        return fit_oxygen_loss(mean, error * self.shared_noise, 1 - edges, radius_nm=radius_nm)
+        mapped = 1 - float(self.fit.attributes["thin_share"]) ** 2
+        radius_nm = float(np.sqrt(largest.sum() / (np.pi * mapped))) * step
+        return fit_oxygen_loss(mean, error * self.shared_noise, (1 - edges) * mapped, radius_nm=radius_nm)
 
     def arrays(self) -> dict[str, NamedArray]:
         """Return what the report shows."""
@@ -247,23 +252,23 @@ class _Element:
         places = np.flatnonzero((self.clumps > 0) & np.isfinite(self.valence))
         if places.size > EXPLORED_PIXELS:
             places = np.sort(rng.choice(places, EXPLORED_PIXELS, replace=False))
-        n = value.shape[0]
-        spectra, errors = np.empty((n, places.size)), np.empty(n)
-        for i in range(n):
-            spectra[i] = np.asarray(value[i]).ravel()[places]
-            noise = np.asarray(variance[i]).ravel()[places]
+        kept = np.flatnonzero(~self.registered["lost"].astype(bool))
+        spectra, errors = np.empty((kept.size, places.size)), np.empty(kept.size)
+        for i, at in enumerate(kept):
+            spectra[i] = np.asarray(value[int(at)]).ravel()[places]
+            noise = np.asarray(variance[int(at)]).ravel()[places]
             errors[i] = np.sqrt(np.mean(noise[np.isfinite(noise)])) if np.isfinite(noise).any() else 1.0
-        low = (
-            self.fit["energy_ev"].size
-            and np.asarray(self.fit.attributes["stack_energy_ev"]) <= self.fit.attributes["pre_edge_ev"][1]
-        )
+        energy = np.asarray(self.fit.attributes["stack_energy_ev"])
+        low = energy[kept] <= self.fit.attributes["pre_edge_ev"][1]
         if np.any(low):
             spectra -= spectra[low].mean(axis=0)
         found = explore(spectra, errors, n_components=8, n_clusters=self.settings.clusters, rng=rng)
         labels = np.zeros(self.status.size, np.uint8)
         labels[places] = found.cluster
         self.n_significant = found.n_significant
-        return labels.reshape(self.status.shape), found.cluster_spectra, found.variances
+        curves = np.full((len(found.cluster_spectra), energy.size), np.nan)
+        curves[:, kept] = found.cluster_spectra
+        return labels.reshape(self.status.shape), curves, found.variances
 
     def summary(self) -> dict[str, Any]:
         """Return the numbers and what is to be said of them."""
@@ -345,6 +350,7 @@ def _plain_model(model: ModelFit, time_s: float | None) -> dict[str, Any]:
         "parameters": dict(model.parameters),
         "standard_errors": dict(model.errors),
         "chi_square": model.chi_square,
+        "reduced_chi_square": model.reduced_chi_square,
         "aic": model.aic,
         "bic": model.bic,
         "profile": model.profile,

@@ -9,10 +9,14 @@ from pipeline.config import RegisterStackStage as Settings
 from pipeline.errors import InputError
 from pipeline.io.scratch import scratch_arrays
 from pipeline.io.stores import NamedArray, Store, read_store, write_store
+from pipeline.oxidation.edges import default_windows
 from pipeline.stages.context import StageContext
 
 NEGLIGIBLE_PX = 0.05
 """Stacks whose frames all sit within this are left as they are: interpolation would only correlate their noise."""
+
+MANY_LOST = 0.05
+"""More frames than this share (and two) that cannot be registered are no accident."""
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
@@ -21,7 +25,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     value, variance = normalized.array("value"), normalized.array("variance")
     n, n_y, n_x = value.shape
     element = str(normalized.attributes["element"])
-    found = _shifts(normalized, settings, context)
+    found = _shifts(normalized, element, settings, context)
+    _check_lost(found, normalized, element, settings)
     still = bool(np.abs(found.shift_px).max(initial=0.0) < NEGLIGIBLE_PX)
     shifts = np.zeros_like(found.shift_px) if still else found.shift_px
     factors = np.array([variance_factor(shift) for shift in shifts])
@@ -39,7 +44,9 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     with scratch_arrays(outputs["store"], {"value": shape, "variance": shape}) as arrays:
         for i in range(n):
             frame, noise = np.asarray(value[i]), np.asarray(variance[i])
-            if not np.all(shifts[i] == 0):
+            if found.lost[i]:
+                frame, noise = np.full_like(frame, np.nan), np.full_like(noise, np.inf)
+            elif not np.all(shifts[i] == 0):
                 frame, noise = shifted_frame(frame, noise, shifts[i])
                 noise *= np.float32(factors[i])
             arrays["value"][i], arrays["variance"][i] = frame, noise
@@ -52,6 +59,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 "shift_px": NamedArray(found.shift_px, ("energy", "direction"), "1"),
                 "residual": NamedArray(found.residual, ("energy",), "1"),
                 "replaced": NamedArray(found.replaced, ("energy",), "1"),
+                "lost": NamedArray(found.lost, ("energy",), "1"),
                 "variance_factor": NamedArray(factors, ("energy",), "1"),
             },
             provenance=context.provenance(inputs),
@@ -71,22 +79,39 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             if still
             else f", {int(found.replaced.sum())} of {n} taken from their neighbours"
         )
-        + f"; {100 * field:.0f} % of the field is common"
+        + f"; {100 * field:.0f} % of the field is common, {int(found.lost.sum())} frames left out"
     )
 
 
-def _shifts(normalized: Store, settings: Settings, context: StageContext) -> StackShifts:
+def _shifts(normalized: Store, element: str, settings: Settings, context: StageContext) -> StackShifts:
     n = normalized.array("value").shape[0]
     if not settings.enabled:
-        return StackShifts(np.zeros((n, 2)), np.zeros(n), np.zeros(n, bool), 0)
+        return StackShifts(np.zeros((n, 2)), np.zeros(n), np.zeros(n, bool), np.zeros(n, bool), 0)
     value = normalized.array("value")
-    order = np.argsort(normalized["acquisition_index"], kind="stable")
+    order, energy = np.argsort(normalized["acquisition_index"], kind="stable"), normalized["energy_ev"]
     return register_stack(
         lambda i: np.asarray(value[i]),
         order,
+        shows_sample=energy > default_windows(element, energy).edge_ev,
         max_shift_px=settings.max_shift_px,
         progress=context.progress("register"),
     )
+
+
+def _check_lost(found: StackShifts, normalized: Store, element: str, settings: Settings) -> None:
+    """Refuse a stack of which several frames have structure and yet no place; a stray frame is left out."""
+    n_lost = int(found.lost.sum())
+    if n_lost > max(2, MANY_LOST * found.lost.size):
+        order = np.argsort(normalized["acquisition_index"], kind="stable")
+        first = order[found.lost[order]][0]
+        raise InputError(
+            f"stack of {element}",
+            expected=f"frames that can be registered within {settings.max_shift_px:g} px",
+            got=f"{n_lost} of {found.lost.size} that cannot, the first taken at {normalized['energy_ev'][first]:g} eV: "
+            "the sample drifted further or out of the field",
+            fix="raise 'align: {max_shift_px: ...}', leave those frames out, or set 'align: {enabled: false}' for a stack "
+            "that is registered already",
+        )
 
 
 def _common_field(shift_px: np.ndarray, shape: tuple[int, int]) -> float:

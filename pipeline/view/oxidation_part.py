@@ -28,6 +28,8 @@ CHECKED = (
 MANY_THICK, MANY_REPLACED = 0.1, 0.1
 LARGE_CHI_SQUARE = 2.0
 DECISIVE_BIC = 10.0
+NO_MODEL_CHI_SQUARE = 10.0
+"""Profiles that the best model misses by so much of their noise (reduced χ²) are explained by none of them."""
 LARGE_CHANGE = 0.1
 """A valence that moves by more than this without one reference rests on it."""
 
@@ -72,6 +74,10 @@ def _warnings(one: ElementValence) -> list[str]:
     if s["error_scale"] ** 2 > LARGE_CHI_SQUARE:
         found.append(
             f"{e}: the fits leave {s['error_scale'] ** 2:.1f} times the variance of the noise; errors were scaled up for it."
+        )
+    if one.lost_ev.size:
+        found.append(
+            f"{e}: the frames at {', '.join(f'{ev:.1f}' for ev in one.lost_ev)} eV could not be registered and were left out."
         )
     if one.replaced_share > MANY_REPLACED:
         found.append(
@@ -227,6 +233,12 @@ def _verdict(one: ElementValence) -> str:
     best, second = ranked[0], ranked[1]
     lead = float(second["bic"]) - float(best["bic"])
     name = MODEL_NAMES[str(best["name"])]
+    misfit = float(best["reduced_chi_square"])
+    if misfit > NO_MODEL_CHI_SQUARE:
+        return (
+            f"{one.element}: no model describes the profile. The nearest is {name}, and it leaves {misfit:.0f} times the "
+            "variance of the noise: do not read its parameters as measured."
+        )
     sure = "decisively" if lead > DECISIVE_BIC else "not decisively"
     return (
         f"{one.element}: the profile is best explained by {name}, {sure} "

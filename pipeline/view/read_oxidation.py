@@ -88,5 +88,6 @@ def _element(
         clusters=measured[f"{element}_clusters"],
         cluster_spectra=measured[f"{element}_cluster_spectra"],
         replaced_share=float(registered["replaced"].mean()),
+        lost_ev=registered["energy_ev"][registered["lost"].astype(bool)],
         summary=summary,
     )

@@ -165,6 +165,7 @@ class ElementValence:
     models : as in ``oxidation.json``
     clusters, cluster_spectra : (n_y, n_x) labels, (n_cluster, n_energy)
     replaced_share : share of the frames whose shift was taken from its neighbours
+    lost_ev : energies of the frames that could not be registered and were left out
     summary : the element's entry in ``oxidation.json``
     """
 
@@ -192,6 +193,7 @@ class ElementValence:
     clusters: LabelArray
     cluster_spectra: Float64Array
     replaced_share: float
+    lost_ev: Float64Array
     summary: Mapping[str, Any]
 
 

@@ -181,7 +181,13 @@ def test_registration_follows_the_spectrum_less_than_least_squares(monkeypatch: 
         frames.append(-np.log(counts / 3000).astype(np.float32))
 
     def rms() -> float:
-        found = register_stack(lambda i: frames[i], np.arange(n), max_shift_px=15.0, progress=lambda *_: None)
+        found = register_stack(
+            lambda i: frames[i],
+            np.arange(n),
+            shows_sample=np.ones(n, bool),
+            max_shift_px=15.0,
+            progress=lambda *_: None,
+        )
         miss = found.shift_px - true
         return float(np.sqrt(np.mean((miss - miss.mean(axis=0)) ** 2)))
 

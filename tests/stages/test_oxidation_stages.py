@@ -252,6 +252,40 @@ def test_a_stack_that_drifted_out_of_the_field_is_refused(tmp_path: Path) -> Non
         run_stages(config, last="register_stack")
 
 
+def drifting(shift_of: Callable[[int], int], folder: Path) -> Path:
+    """A stack in a wide field whose frames are moved by whole pixels; the margin is empty."""
+    config = project(folder)
+    steady = replace(ACQUISITION, n_flat=0, i0_drift=0.0, dark_level=0.0)
+    stack = simulate_stack(steady, rng=np.random.default_rng(3))
+    wide = np.random.default_rng(4).poisson(2e4, (50, 64, 400)).astype(np.uint16)
+    for i, frame in enumerate(stack.frames):
+        wide[i, :, 48 + shift_of(i) :][:, :64] = frame
+    write_energy_stack(
+        folder / "Mn.h5", wide[:, :, :160], stack.energy_ev, pixel_nm=10.0, quantity="counts", dark=None
+    )
+    return config
+
+
+@pytest.mark.parametrize("total", [100, 200])
+def test_a_sample_that_left_the_search_or_the_field_is_refused(tmp_path: Path, total: int) -> None:
+    config = drifting(lambda i: max(i - 25, 0) * total // 24, tmp_path)
+    with pytest.raises(
+        InputError, match=r"frames that can be registered within 30 px, got \d+ of 50 that cannot"
+    ):
+        run_stages(config, last="register_stack")
+
+
+def test_a_stray_frame_is_left_out_and_said(tmp_path: Path) -> None:
+    folder = run_stages(drifting(lambda i: 60 if i == 14 else 0, tmp_path))
+    registered = read_store(folder / "stages/oxidation/register/Mn.zarr")
+    np.testing.assert_array_equal(np.flatnonzero(registered["lost"]), [14])
+    fit = read_store(folder / "stages/oxidation/fit/Mn.zarr")
+    assert (fit["status"] == THICK).sum() == 0
+    assert float(fit.attributes["error_scale"]) == pytest.approx(1.0, abs=0.05)
+    write_report(folder, tmp_path / "report.html")
+    assert "could not be registered and were left out" in (tmp_path / "report.html").read_text()
+
+
 def rewrite_reference(folder: Path, name: str, low: float, high: float, factor: float = 1.0) -> None:
     rows = np.loadtxt(folder / name, delimiter=",")
     kept = rows[(rows[:, 0] >= low) & (rows[:, 0] <= high)] * [factor, 1.0]

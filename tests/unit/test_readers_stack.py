@@ -128,6 +128,28 @@ def test_flats_in_a_stack_of_their_own_go_by_energy(tmp_path: Path) -> None:
         stack_of(tmp_path / "s.h5", flat=(tmp_path / "f.h5",)).flat(0)
 
 
+@pytest.mark.parametrize("role", ["flat", "dark"])
+def test_flats_and_darks_of_another_camera_region_are_refused(tmp_path: Path, role: str) -> None:
+    other = {role: np.ones((1, 4, 4), np.float32)}
+    write_energy_stack(
+        tmp_path / "s.h5", FRAMES, ENERGY, pixel_nm=20.0, quantity="counts", **({"flat": None} | other)
+    )
+    with pytest.raises(InputError, match=rf"expected {role} frames of 3 × 4 pixels .*, got 4 × 4"):
+        stack_of(tmp_path / "s.h5")
+
+
+@pytest.mark.data
+def test_a_folder_of_xradia_files_is_a_stack(shared_data: Path, tmp_path: Path) -> None:
+    """One real file under the names of five energies: its header has none, they are in the names."""
+    one = sorted((shared_data / "ssrl_nca_dual_energy_xrm").glob("rep01_2016*08324*.xrm"))[0]
+    for energy in range(8320, 8345, 5):
+        (tmp_path / one.name.replace("08324", f"0{energy}")).symlink_to(one)
+    stack = stack_of(tmp_path)
+    np.testing.assert_allclose(stack.energy_ev, np.arange(8320, 8345, 5), atol=0.1)
+    assert stack.shape == (5, 1024, 1024)
+    assert float(stack.frame(3).mean()) == pytest.approx(float(stack.frame(0).mean()))
+
+
 def test_one_energy_missing_is_refused(tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "s.tif", FRAMES, photometric="minisblack")
     (tmp_path / "e.txt").write_text("\n".join(f"{e}" for e in ENERGY[:-1]))

@@ -158,14 +158,7 @@ def read_spectral_stack(
     )
     n = sum(file.frames.shape[0] for file in files)
     shape = (n, *files[0].frames.shape[1:])
-    for other in (*files, *flats, *darks):
-        if other.frames.shape[1:] != shape[1:]:
-            raise InputError(
-                str(other.path),
-                expected=f"frames of {shape[1]} × {shape[2]} pixels as in {files[0].path.name}",
-                got=f"{other.frames.shape[1]} × {other.frames.shape[2]}",
-                fix="give files of one stack and camera region only",
-            )
+    _check_frame_sizes(files, flats, darks)
     pixels = (
         [request.pixel_nm]
         if request.pixel_nm
@@ -206,6 +199,22 @@ def _open_all(paths: tuple[Path, ...], request: ReadRequest, role: str) -> tuple
         with library_errors(place):
             files.append(raw_format.open_file(place, request))
     return raw_format.name, files
+
+
+def _check_frame_sizes(files: list[RawFile], flats: list[RawFile], darks: list[RawFile]) -> None:
+    """Require frames, flats and darks of one size, whether in files of their own or beside the images."""
+    size = files[0].frames.shape[1:]
+    stacks = [(file.path, "frames", file.frames) for file in (*files, *flats, *darks)]
+    stacks += [(file.path, "flat frames", file.flat) for file in files if file.flat is not None]
+    stacks += [(file.path, "dark frames", file.dark) for file in files if file.dark is not None]
+    for path, what, stack in stacks:
+        if stack.shape[1:] != size:
+            raise InputError(
+                str(path),
+                expected=f"{what} of {size[0]} × {size[1]} pixels as in {files[0].path.name}",
+                got=" × ".join(str(n) for n in stack.shape[1:]),
+                fix="give files of one stack and camera region only",
+            )
 
 
 def _one(stack: FrameStack, index: int, path: Path) -> AnyArray:
