@@ -109,6 +109,10 @@ def best_energy_offset(
     largest_ev : the search goes so far in each direction
     step_ev : of the scan; a parabola through the best three refines it
 
+    Returns
+    -------
+    offset, error : the error is NaN where the search ended at its limit, or no offset could be judged
+
     Notes
     -----
     The error is where χ² (scaled to 1 per degree of freedom at its minimum) rises by 1 for the fitted mean spectrum. A
@@ -116,6 +120,8 @@ def best_energy_offset(
     """
     offsets = np.arange(-round(largest_ev / step_ev), round(largest_ev / step_ev) + 1) * step_ev
     values = np.array([chi_square_at(float(offset)) for offset in offsets])
+    if not np.isfinite(values).any():
+        return 0.0, float("nan")
     at = int(np.nanargmin(values))
     if at in (0, offsets.size - 1):
         return float(offsets[at]), float("nan")

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import product
 
 import numpy as np
 
@@ -17,6 +18,8 @@ MAX_WHITE_LINE = 30.0
 
 ORDER_TOLERANCE_EV = 0.3
 """Mean energies of references that contradict their valences by more than this cannot be chance."""
+CLEAR_STEP = 0.5
+"""Valences that differ by less can lie in either order: the chemical shift also depends on the bonds."""
 
 MAX_GAP_EV = 2.0
 """Interpolation never bridges more than this within the fit window of a soft edge."""
@@ -133,7 +136,7 @@ def without_far_pre_edge(energy_ev: Float64Array, references: Sequence[Reference
 def check_valence_order(
     energy_ev: Float64Array, absorption: Float64Array, references: Sequence[Reference]
 ) -> str | None:
-    """Refuse references whose spectra lie in the order opposite to their valences; return a remark on a weaker case.
+    """Refuse references whose spectra contradict the order of their valences; return a remark on a small contradiction.
 
     The mean energy Σ E μ / Σ μ over the window rises with the valence of a transition metal (chemical shift).
 
@@ -146,26 +149,23 @@ def check_valence_order(
     Raises
     ------
     InputError
-        When the highest valence lies below the lowest by more than ``ORDER_TOLERANCE_EV``.
+        When a spectrum lies more than ``ORDER_TOLERANCE_EV`` below that of a valence lower by ``CLEAR_STEP`` or more.
     """
     centres = (energy_ev @ absorption) / absorption.sum(axis=0)
-    valences = np.array([reference.valence for reference in references])
-    low, high = int(valences.argmin()), int(valences.argmax())
-    if centres[high] < centres[low] - ORDER_TOLERANCE_EV:
-        raise InputError(
-            f"references {references[low].name} ({valences[low]:g}) and {references[high].name} ({valences[high]:g})",
-            expected="the spectrum of the higher valence at higher energy",
-            got=f"mean energies of {centres[low]:.2f} and {centres[high]:.2f} eV",
-            fix="the valences are probably swapped; correct the keys of 'references'",
-        )
-    order = np.argsort(valences, kind="stable")
-    back = np.diff(centres[order]) < -ORDER_TOLERANCE_EV
-    higher = np.diff(valences[order]) > 0
-    if (back & higher).any():
-        at = int(np.flatnonzero(back & higher)[0])
-        left, right = references[order[at]], references[order[at + 1]]
-        return (
-            f"The spectrum of {right.name} ({right.valence:g}) lies below that of {left.name} ({left.valence:g}), "
+    remark = None
+    for (low, below), (high, above) in product(zip(references, centres, strict=True), repeat=2):
+        if not (high.valence > low.valence and above < below - ORDER_TOLERANCE_EV):
+            continue
+        if high.valence - low.valence >= CLEAR_STEP:
+            raise InputError(
+                f"references {low.name} ({low.valence:g}) and {high.name} ({high.valence:g})",
+                expected="the spectrum of the higher valence at higher energy",
+                got=f"mean energies of {below:.2f} and {above:.2f} eV",
+                fix="the valences are probably swapped: correct the keys of 'references', or bring their energies to one "
+                "scale with 'energy_shift_ev'",
+            )
+        remark = (
+            f"The spectrum of {high.name} ({high.valence:g}) lies below that of {low.name} ({low.valence:g}), "
             "although its valence is higher: check their energy scales."
         )
-    return None
+    return remark

@@ -172,7 +172,7 @@ def _check_stacks(config: OxidationConfig, sample: str) -> tuple[BranchCheck, li
     for element in config.measured:
         place = f"samples.{sample}.oxidation"
         try:
-            stack = stack_facts(f"{place}.stacks.{element}", config.stacks[element])
+            stack = stack_facts(f"{place}.stacks.{element}", config, element)
             facts[element] = SeriesFacts(
                 place=f"{place}.stacks.{element}",
                 shape=stack.shape,

@@ -2,20 +2,25 @@
 
 import numpy as np
 
-from pipeline.config import FitValenceStage, OxidationConfig, StackSource, source_files
+from pipeline.config import FitValenceStage, OxidationConfig, source_files
 from pipeline.config.plan import reference_files
 from pipeline.errors import InputError
 from pipeline.io.readers.spectral import SpectralStack
 from pipeline.stages.fit_setup import prepared_references
+from pipeline.stages.normalize_stack import given_region
 from pipeline.stages.sources import open_stack
 
 
-def stack_facts(place: str, source: StackSource) -> SpectralStack:
-    """Open a stack; its frames are not read."""
+def stack_facts(place: str, config: OxidationConfig, element: str) -> SpectralStack:
+    """Open the stack of an element, and look whether a given empty region lies in it; its frames are not read."""
+    source = config.stacks[element]
     for path in source_files(source):
         if not path.exists():
             raise InputError(place, expected="an existing file", got=str(path), fix="correct the path")
-    return open_stack(source)
+    stack = open_stack(source)
+    if config.normalize.air is not None:
+        given_region(config.normalize.air, stack.shape[1:], element=element)
+    return stack
 
 
 def check_references(place: str, config: OxidationConfig, element: str, stack: SpectralStack) -> list[str]:

@@ -12,8 +12,7 @@ from pipeline.config.elements import TRANSITION_METALS
 from pipeline.errors import InputError
 from pipeline.io.spectra import read_spectrum
 from pipeline.io.stores import Store
-from pipeline.oxidation.edges import Window, Windows, default_windows, inside
-from pipeline.oxidation.judgement import ChiSquare, best_energy_offset
+from pipeline.oxidation.edges import Windows, default_windows, inside
 from pipeline.oxidation.linear_combination import background_columns, condition_number
 from pipeline.oxidation.spectra import (
     Reference,
@@ -22,8 +21,8 @@ from pipeline.oxidation.spectra import (
     on_grid,
     without_far_pre_edge,
 )
+from pipeline.stages.energy_scale import energy_scale
 
-LARGEST_OFFSET_EV = 2.0
 SPARE_ENERGIES = 2
 """A fit needs at least this many energies more than it has unknowns."""
 LARGEST_GAP = 4.0
@@ -65,16 +64,14 @@ def fit_setup(registered: Store, settings: Settings) -> FitSetup:
     windows = chosen_windows(settings.element, raw_ev, settings)
     references = read_references(settings)
     curves = [_curve(reference, windows, settings) for reference in references]
-    offset, offset_error, white_line = _energy_offset(
-        registered, raw_ev, windows, references, curves, settings
-    )
-    setup = prepared_references(settings.element, raw_ev + offset, settings)
+    scale = energy_scale(registered, raw_ev, windows, references, curves, settings)
+    setup = prepared_references(settings.element, raw_ev + scale.offset_ev, settings)
     found = {
-        "energy_offset_ev": offset,
-        "energy_offset_error_ev": offset_error,
-        "white_line_ev": white_line + offset,
+        "energy_offset_ev": scale.offset_ev,
+        "energy_offset_error_ev": scale.error_ev,
+        "white_line_ev": scale.white_line_ev + scale.offset_ev,
     }
-    return replace(setup, facts={**setup.facts, **found})
+    return replace(setup, facts={**setup.facts, **found}, remarks=(*setup.remarks, *scale.remarks))
 
 
 def prepared_references(element: str, energy: Float64Array, settings: Settings) -> FitSetup:
@@ -204,86 +201,6 @@ def _curve(reference: Reference, windows: Windows, settings: Settings) -> Float6
 
 def _called(reference: Reference, element: str) -> str:
     return f"reference {reference.name} ({reference.valence:g}) of {element}"
-
-
-def _energy_offset(
-    registered: Store,
-    energy_ev: Float64Array,
-    windows: Windows,
-    references: list[Reference],
-    curves: list[Float64Array],
-    settings: Settings,
-) -> tuple[float, float, float]:
-    """Return the offset of the energies, its error (NaN where given), and the white line as recorded."""
-    spectrum, error = sample_spectrum(registered, energy_ev, windows)
-    white_line = peak_energy(energy_ev, spectrum, windows.fit)
-    if settings.white_line_ev is not None:
-        return settings.white_line_ev - white_line, float("nan"), white_line
-    if settings.energy_offset_ev != "fit":
-        return float(settings.energy_offset_ev), float("nan"), white_line
-    chosen = inside(energy_ev, windows.fit, windows.pre_edge)
-    chi = ChiSquare(
-        energy_ev[chosen],
-        spectrum[chosen],
-        error[chosen],
-        [(r.spectrum.energy_ev, c) for r, c in zip(references, curves, strict=True)],
-        background_columns(energy_ev[chosen], background=settings.background),
-        np.array([r.valence for r in references]),
-    )
-    offset, offset_error = best_energy_offset(chi, largest_ev=LARGEST_OFFSET_EV)
-    if not np.isfinite(offset_error):
-        raise InputError(
-            f"energies of {settings.element}",
-            expected=f"references that fit best within {LARGEST_OFFSET_EV:g} eV of the stack's energies",
-            got=f"the best offset at the limit, {offset:+g} eV",
-            fix="check references and element, or give 'energy_offset_ev' or 'white_line_ev'",
-        )
-    return offset, offset_error, white_line
-
-
-def sample_spectrum(
-    registered: Store, energy_ev: Float64Array, windows: Windows
-) -> tuple[Float64Array, Float64Array]:
-    """Return the mean spectrum of the sample and its standard error, from one pass over the stack.
-
-    The sample is where the absorption rises from below the edge to the fit window by at least a third of what it
-    does in the strongest pixels.
-    """
-    value, variance = registered.array("value"), registered.array("variance")
-    total, count = np.zeros(value.shape[1:]), np.zeros(value.shape[1:])
-    low, low_count = np.zeros(value.shape[1:]), np.zeros(value.shape[1:])
-    for at in np.flatnonzero(inside(energy_ev, windows.fit, windows.pre_edge)):
-        frame = np.asarray(value[int(at)])
-        known = np.isfinite(frame)
-        below = energy_ev[at] <= windows.pre_edge[1]
-        (low if below else total)[known] += frame[known]
-        (low_count if below else count)[known] += 1
-    rise = total / np.maximum(count, 1) - low / np.maximum(low_count, 1)
-    sample = (count > 0) & (rise > np.percentile(rise, 98) / 3)
-    spectrum, error = np.full(energy_ev.size, np.nan), np.full(energy_ev.size, np.nan)
-    for i in range(energy_ev.size):
-        frame, noise = np.asarray(value[i])[sample], np.asarray(variance[i])[sample]
-        known = np.isfinite(frame) & np.isfinite(noise)
-        if known.any():
-            spectrum[i] = frame[known].mean(dtype=np.float64)
-            error[i] = np.sqrt(noise[known].sum(dtype=np.float64)) / known.sum()
-    return spectrum, error
-
-
-def peak_energy(energy_ev: Float64Array, spectrum: Float64Array, window: Window) -> float:
-    """Return the energy of the highest point of a spectrum in a window, refined by a parabola through its neighbours."""
-    order = np.flatnonzero(inside(energy_ev, window) & np.isfinite(spectrum))
-    if order.size == 0:
-        return float("nan")
-    at = int(spectrum[order].argmax())
-    if not 0 < at < order.size - 1:
-        return float(energy_ev[order[at]])
-    near = order[at - 1 : at + 2]
-    if np.unique(energy_ev[near]).size < 3:
-        return float(energy_ev[order[at]])
-    middle = float(energy_ev[near[1]])
-    curve = np.polyfit(energy_ev[near] - middle, spectrum[near], 2)
-    return middle - float(curve[1] / (2 * curve[0])) if curve[0] < 0 else middle
 
 
 def _remarks(

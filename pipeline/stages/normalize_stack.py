@@ -73,19 +73,8 @@ def run(
 
 def _air(stack: SpectralStack, dark: np.ndarray | None, settings: Settings) -> BoolArray | None:
     """Return the empty region: the given one, the one that is found, or none where the flats are to be trusted."""
-    n_y, n_x = stack.shape[1:]
     if settings.air is not None:
-        y0, y1, x0, x1 = settings.air
-        if not (0 <= y0 <= y1 < n_y and 0 <= x0 <= x1 < n_x):
-            raise ConfigError(
-                f"normalize.air of {settings.element}",
-                expected=f"rows within 0 to {n_y - 1} and columns within 0 to {n_x - 1}, first before last",
-                got=str(list(settings.air)),
-                fix="correct the region",
-            )
-        region = np.zeros((n_y, n_x), bool)
-        region[y0 : y1 + 1, x0 : x1 + 1] = True
-        return region
+        return given_region(settings.air, stack.shape[1:], element=settings.element)
     if stack.quantity == "counts" and stack.n_flat == 0 and not settings.air_rescale:
         raise ConfigError(
             f"normalize.air_rescale of {settings.element}",
@@ -95,7 +84,7 @@ def _air(stack: SpectralStack, dark: np.ndarray | None, settings: Settings) -> B
         )
     if stack.quantity == "optical_density" or not settings.air_rescale:
         return None
-    total, valid = np.zeros((n_y, n_x)), np.zeros((n_y, n_x))
+    total, valid = np.zeros(stack.shape[1:]), np.zeros(stack.shape[1:])
     for index in range(stack.shape[0]):
         frame = stack.frame(index).astype(np.float64)
         if dark is not None:
@@ -111,6 +100,21 @@ def _air(stack: SpectralStack, dark: np.ndarray | None, settings: Settings) -> B
         valid += known
     mean = np.divide(total, valid, out=np.full_like(total, np.nan), where=valid > 0)
     return empty_region(mean.astype(np.float32), name=settings.element)
+
+
+def given_region(air: tuple[int, int, int, int], shape: tuple[int, int], *, element: str) -> BoolArray:
+    """Return the empty region that the user gives, first and last row and column; refuse one outside the frame."""
+    y0, y1, x0, x1 = air
+    if not (0 <= y0 <= y1 < shape[0] and 0 <= x0 <= x1 < shape[1]):
+        raise ConfigError(
+            f"normalize.air of {element}",
+            expected=f"rows within 0 to {shape[0] - 1} and columns within 0 to {shape[1] - 1}, first before last",
+            got=str(list(air)),
+            fix="correct the region",
+        )
+    region = np.zeros(shape, bool)
+    region[y0 : y1 + 1, x0 : x1 + 1] = True
+    return region
 
 
 def _density(

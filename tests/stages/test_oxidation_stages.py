@@ -300,9 +300,23 @@ def reference_in_another_place(folder: Path) -> None:
     rewrite_reference(folder, "ref_3.csv", 0, 1e4, 1.2)
 
 
-def swapped(folder: Path) -> None:
+def with_references(folder: Path, **files: str) -> None:
     content = yaml.safe_load((folder / "x.yaml").read_text())
-    content["samples"]["a"]["oxidation"]["references"]["Mn"] = {"4": "ref_2.csv", "2": "ref_4.csv"}
+    content["samples"]["a"]["oxidation"]["references"]["Mn"] = files
+    (folder / "x.yaml").write_text(yaml.safe_dump(content))
+
+
+def swapped(folder: Path) -> None:
+    with_references(folder, **{"4": "ref_2.csv", "2": "ref_4.csv"})
+
+
+def two_of_three_swapped(folder: Path) -> None:
+    with_references(folder, **{"2": "ref_3.csv", "3": "ref_2.csv", "4": "ref_4.csv"})
+
+
+def air_outside(folder: Path) -> None:
+    content = yaml.safe_load((folder / "x.yaml").read_text())
+    content["samples"]["a"]["oxidation"]["normalize"] = {"air": [0, 70, 0, 9]}
     (folder / "x.yaml").write_text(yaml.safe_dump(content))
 
 
@@ -342,6 +356,8 @@ def missing_reference(folder: Path) -> None:
         (short_reference, "reference ref_3 (3) of Mn: expected energies above the white lines"),
         (reference_in_another_place, "reference ref_3 (3) of Mn: expected energies below the edge"),
         (swapped, "the valences are probably swapped"),
+        (two_of_three_swapped, "the valences are probably swapped"),
+        (air_outside, "normalize.air of Mn: expected rows within 0 to 63"),
         (collinear, "a condition number of at most 100, got"),
         (
             wrong_unit,
@@ -364,6 +380,25 @@ def test_bad_input_is_one_line_before_any_work(
         with pytest.raises(PipelineError):
             run_stages(config, last="fit_valence")
     assert not (tmp_path / "results/a/stages/oxidation/fit").exists()
+
+
+def test_an_energy_scale_that_is_off_is_said(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    """0.4 eV between stack and references look like a valence; the spectra fit better elsewhere, and that is told."""
+    config = project(tmp_path)
+    stack = simulate_stack(ACQUISITION, rng=np.random.default_rng(3))
+    write_energy_stack(
+        tmp_path / "Mn.h5",
+        stack.frames,
+        stack.energy_ev + 0.4,
+        pixel_nm=10.0,
+        quantity="counts",
+        flat=stack.flat,
+        dark=stack.dark,
+    )
+    folder = run_stages(config, last="fit_valence")
+    (remark,) = read_store(folder / "stages/oxidation/fit/Mn.zarr").attributes["remarks"]
+    assert "fit much better with the energies moved by −0.4" in remark.replace("-", "−")
+    assert f"warning: {remark}" in capsys.readouterr().err
 
 
 def test_energies_in_kev_are_read_as_such(tmp_path: Path) -> None:

@@ -186,13 +186,19 @@ def test_swapped_valences_are_refused() -> None:
         check_valence_order(ENERGY[window], curves, swapped)
 
 
-def test_a_reference_out_of_order_is_remarked() -> None:
+@pytest.mark.parametrize(("third", "refused"), [(4.0, True), (3.3, False)])
+def test_one_reference_out_of_order(third: float, refused: bool) -> None:
+    """Two of three swapped are refused like all; valences that hardly differ are only remarked."""
     window = (ENERGY >= 638) & (ENERGY <= 648)
     curves = np.stack([normalized(step(shift))[window] for shift in (0.0, 3.0, 1.0)], axis=1)
-    references = [Reference(name, v, step(0.0)) for name, v in (("a", 2.0), ("b", 3.0), ("c", 4.0))]
-    remark = check_valence_order(ENERGY[window], curves, references)
-    assert remark is not None
-    assert "c (4) lies below that of b (3)" in remark
+    references = [Reference(name, v, step(0.0)) for name, v in (("a", 2.0), ("b", 3.0), ("c", third))]
+    if refused:
+        with pytest.raises(InputError, match=r"references b \(3\) and c \(4\): .* probably swapped"):
+            check_valence_order(ENERGY[window], curves, references)
+    else:
+        remark = check_valence_order(ENERGY[window], curves, references)
+        assert remark is not None
+        assert "c (3.3) lies below that of b (3)" in remark
 
 
 @pytest.mark.parametrize("energies", [np.array([0.635, 0.665]), np.array([775.0, 800.0])])
