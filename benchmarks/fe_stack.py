@@ -15,9 +15,9 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from pipeline.config import NormalizeStackStage, RegisterStackStage, StackSource
+from pipeline.config import NormalizeStackStage, StackSource
 from pipeline.io.stores import read_store
-from pipeline.stages import normalize_stack, register_stack
+from pipeline.stages import normalize_stack
 from pipeline.stages.context import StageContext
 
 PEAKS_EV = (708.0, 709.6)
@@ -26,18 +26,10 @@ PEAKS_EV = (708.0, 709.6)
 def component_spectra(header: Path, folder: Path) -> dict[str, Path]:
     """Write the two component spectra as CSV; returns the files by the name of the end."""
     folder.mkdir(parents=True, exist_ok=True)
-    for module, inputs, name, settings in (
-        (
-            normalize_stack,
-            {},
-            "n",
-            NormalizeStackStage(element="Fe", source=StackSource(images=(str(header),))),
-        ),
-        (register_stack, {"normalize": folder / "n.zarr"}, "r", RegisterStackStage()),
-    ):
-        context = StageContext(module.__name__.rpartition(".")[2], 1, 1, settings.model_dump(mode="json"))
-        module.run(inputs, {"store": folder / f"{name}.zarr"}, settings, context)
-    stack = read_store(folder / "r.zarr")
+    settings = NormalizeStackStage(element="Fe", source=StackSource(images=(str(header),)))
+    context = StageContext("normalize_stack", 1, 1, settings.model_dump(mode="json"))
+    normalize_stack.run({}, {"store": folder / "normalized.zarr"}, settings, context)
+    stack = read_store(folder / "normalized.zarr")
     value, energy = stack["value"], stack["energy_ev"]
     below = np.nanmean(value[energy < 704.5], axis=0)
     first, second = (np.nanmean(value[np.abs(energy - peak) < 0.35], axis=0) - below for peak in PEAKS_EV)

@@ -3,9 +3,9 @@
 import math
 import re
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import field_validator, model_validator
+from pydantic import BeforeValidator, field_validator, model_validator
 
 from pipeline.config.base import Settings, rejected, setting
 from pipeline.config.elements import SYMBOLS, TRANSITION_METALS, checked_formula, known_elements
@@ -174,11 +174,23 @@ class TomogramConfig(Settings):
     export: ExportSettings = setting(ExportSettings(), "OME-Zarr")
 
 
+def _listed(spectra: Any) -> Any:
+    """Accept one spectrum in place of a list."""
+    return spectra if isinstance(spectra, list | tuple) else (spectra,)
+
+
+Spectra = Annotated[
+    tuple[ReferenceSource, ...],
+    BeforeValidator(_listed, json_schema_input_type=ReferenceSource | tuple[ReferenceSource, ...]),
+]
+"""Reference spectra of one valence."""
+
+
 class OxidationConfig(Settings):
     """Stacks through absorption edges and reference spectra to valence maps."""
 
     stacks: dict[str, StackSource] = setting(..., "per element its stack of images", min_length=1)
-    references: dict[str, dict[str, tuple[ReferenceSource, ...]]] = setting(
+    references: dict[str, dict[str, Spectra]] = setting(
         ..., "per element its reference spectra by valence; several of one valence as a list"
     )
     normalize: NormalizeStackSettings = setting(NormalizeStackSettings(), "counts to optical density")
@@ -195,13 +207,13 @@ class OxidationConfig(Settings):
 
     @field_validator("references", mode="before")
     @classmethod
-    def _one_or_many(cls, value: Any) -> Any:
-        """Accept one spectrum in place of a list, and valences without quotes."""
+    def _valences_as_text(cls, value: Any) -> Any:
+        """Accept valences without quotes."""
         known_elements(value, what="the references")
         if not isinstance(value, dict):
             return value
         return {
-            element: {str(valence): _listed(spectra) for valence, spectra in by_valence.items()}
+            element: {str(valence): spectra for valence, spectra in by_valence.items()}
             if isinstance(by_valence, dict)
             else by_valence
             for element, by_valence in value.items()
@@ -254,10 +266,6 @@ class OxidationConfig(Settings):
             for spectrum in spectra
         ]
         return tuple(sorted(pairs, key=lambda pair: pair[0]))
-
-
-def _listed(spectra: Any) -> Any:
-    return spectra if isinstance(spectra, list | tuple) else (spectra,)
 
 
 def _valence(text: str, element: str) -> float:

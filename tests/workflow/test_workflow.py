@@ -23,7 +23,7 @@ def snakemake(*arguments: str, cwd: Path) -> subprocess.CompletedProcess[str]:
 
 
 def with_empty_raw_files(example: str, folder: Path) -> Path:
-    """Copy an example and make empty files where it expects raw data."""
+    """Copy an example and make empty files where it expects raw data and reference spectra."""
     path = folder / "configs" / example
     path.parent.mkdir()
     shutil.copy(REPOSITORY / "configs" / example, path)
@@ -43,7 +43,7 @@ def planned(output: str) -> dict[str, int]:
 
 @pytest.fixture
 def example(tmp_path: Path) -> Path:
-    """A configuration with all three branches in one sample, and its empty raw files."""
+    """A configuration with four branches in one sample, and its empty raw files."""
     path = tmp_path / "x.yaml"
     pair = {"pre": "raw/a.h5", "post": "raw/b.h5"}
     formula = {"Ni": 1, "O": 1}
@@ -51,10 +51,14 @@ def example(tmp_path: Path) -> Path:
         "composition": {"edges": {"O": pair, "Ni": pair}, "formula": formula},
         "areal_density": {"edges": {"Ni": pair}, "formula": formula},
         "tomogram": {"source": "raw/a.h5"},
+        "oxidation": {
+            "stacks": {"Mn": "raw/a.h5", "Ni": "raw/b.h5"},
+            "references": {key: {"2": "raw/two.csv", "4": "raw/four.csv"} for key in ("Mn", "Ni")},
+        },
     }
     path.write_text(yaml.safe_dump({"results": "out dir", "samples": {"s-1": branches}}), encoding="utf-8")
     (tmp_path / "raw").mkdir()
-    for name in ("a.h5", "b.h5"):
+    for name in ("a.h5", "b.h5", "two.csv", "four.csv"):
         (tmp_path / "raw" / name).touch()
     return path
 
@@ -67,8 +71,10 @@ def test_every_example_is_planned(name: str, tmp_path: Path) -> None:
     jobs = planned(done.stdout + done.stderr)
     project = load_config(path)
     assert jobs["report"] == len(project.samples)
-    series = sum(len(sample) for sample in raw_files(project).values())
-    assert jobs["normalize"] == series
+    series = sum(
+        not name.endswith(" references") for sample in raw_files(project).values() for name in sample
+    )
+    assert jobs.get("normalize", 0) + jobs.get("normalize_stack", 0) == series
     assert not (tmp_path / "results").exists()
 
 
@@ -84,6 +90,8 @@ def test_all_branches_of_a_sample_are_planned(example: Path) -> None:
     once = {"align", "align_areal_density", "align_tomogram", "decompose", "decompose_areal_density"}
     once |= {"reconstruct", "reconstruct_tomogram", "uncertainty", "classify", "measure"}
     once |= {"export_composition", "export_areal_density", "export_tomogram"}
+    once |= {"measure_oxidation", "export_oxidation"}
+    expected |= dict.fromkeys(("normalize_stack", "register_stack", "fit_valence"), 2)
     assert planned(done.stdout + done.stderr) == expected | dict.fromkeys(once, 1)
 
 
