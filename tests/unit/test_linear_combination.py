@@ -1,5 +1,7 @@
 """The fit of spectra by references: exact against SciPy, honest errors, invalid data."""
 
+from itertools import combinations
+
 import numpy as np
 import pytest
 from scipy.optimize import minimize, nnls
@@ -46,6 +48,47 @@ def test_amounts_are_those_of_nonnegative_least_squares(rng: np.random.Generator
     # The kernel computes in double precision and stores single precision.
     np.testing.assert_allclose(fit.fractions[:, :, 0] * fit.amount[:, 0], exact, atol=2e-7)
     assert (exact == 0).any(axis=0).mean() > 0.2
+
+
+def lowest_cost(columns: np.ndarray, y: np.ndarray, weight: np.ndarray, n_references: int) -> float:
+    """The minimum over all sets of references, each by plain least squares, of those without a negative amount."""
+    lowest = np.inf
+    for size in range(n_references + 1):
+        for chosen in combinations(range(n_references), size):
+            kept = [*chosen, *range(n_references, columns.shape[1])]
+            found = np.linalg.lstsq(columns[:, kept] * weight[:, None], y * weight, rcond=None)[0]
+            if (found[:size] >= 0).all():
+                lowest = min(lowest, float(np.sum((weight * (y - columns[:, kept] @ found)) ** 2)))
+    return lowest
+
+
+@pytest.mark.parametrize("n_references", [2, 3, 4, 5])
+@pytest.mark.parametrize("alike", [False, True])
+def test_no_set_of_references_is_better(n_references: int, alike: bool, rng: np.random.Generator) -> None:
+    """Also with references that are almost combinations of others, missing energies, and pixels without the element."""
+    curves = np.stack([reference(centre) for centre in rng.uniform(638, 646, n_references)], axis=1)
+    if alike:
+        curves[:, -1] = curves[:, :-1].mean(axis=1) + 1e-4 * rng.normal(size=ENERGY.size)
+    n, columns = 40, np.concatenate([curves, LINE], axis=1)
+    amounts = rng.dirichlet([0.3] * n_references, size=n) * rng.choice([0.0, 0.05, 0.5], n)[:, None]
+    value = (0.2 + curves @ amounts.T + 0.05 * rng.normal(size=(60, n))).astype(np.float32)
+    variance = (0.0025 * rng.uniform(0.2, 5, value.shape)).astype(np.float32)
+    value[5, :15], variance[31, 5:25] = np.nan, np.inf
+    fit = fit_valence(
+        value[..., None],
+        variance[..., None],
+        curves,
+        LINE,
+        np.arange(2.0, 2.0 + n_references),
+        sum_to_one=False,
+        sum_error=None,
+    )
+    for i in range(n):
+        known = np.isfinite(value[:, i]) & np.isfinite(variance[:, i])
+        y, weight = value[known, i].astype(float), 1 / np.sqrt(variance[known, i].astype(float))
+        cost = float(fit.chi_square[i, 0]) * (known.sum() - columns.shape[1])
+        # χ² is stored in single precision.
+        assert cost == pytest.approx(lowest_cost(columns[known], y, weight, n_references), rel=1e-6)
 
 
 def test_fixed_sums_are_the_constrained_minimum(rng: np.random.Generator) -> None:
