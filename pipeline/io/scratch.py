@@ -27,8 +27,9 @@ def scratch_arrays(beside: Path, shapes: dict[str, tuple[int, ...]]) -> Iterator
     place = beside.with_name(f"{beside.stem}_scratch")
     folder = place.with_name(f".{place.name}.partial-{os.getpid()}")
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        # First: of its own folders a process takes any for one that an earlier run left behind.
         remove_stale(place)
+        folder.mkdir(parents=True, exist_ok=True)
         arrays = {name: _array(folder / name, shape) for name, shape in shapes.items()}
     except OSError as error:
         shutil.rmtree(folder, ignore_errors=True)

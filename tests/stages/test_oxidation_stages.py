@@ -196,6 +196,20 @@ def test_blocks_give_what_the_whole_gives(
     assert read_store(tmp_path / "b.zarr").digest == fit.digest
 
 
+def test_large_stacks_are_filled_on_disk(
+    results: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """With arrays in files instead of memory the stores are the same, and the files are gone afterwards."""
+    monkeypatch.setattr("pipeline.io.scratch.IN_MEMORY_BYTES", 0)
+    stages = run_stages(project(tmp_path), last="register_stack") / "stages/oxidation"
+    for stage in ("normalize", "register"):
+        one, other = (
+            read_store(folder / f"{stage}/Mn.zarr") for folder in (stages, results / "stages/oxidation")
+        )
+        assert one.digest == other.digest
+        assert [path.name for path in (stages / stage).iterdir()] == ["Mn.zarr"]
+
+
 def test_a_saturated_white_line_is_marked(tmp_path: Path) -> None:
     thick = replace(ACQUISITION, largest_od=5.0)
     folder = run_stages(project(tmp_path, thick), last="fit_valence")
