@@ -65,11 +65,15 @@ def fit_spectrum(
         sum_to_one=False,
         sum_error=None,
     )
+    # A spectrum without the element has an amount of 0 and no fractions; one that could not be fitted has neither.
+    amount = float(fit.amount[0, 0])
+    amounts = fit.fractions[:, 0, 0] * amount if amount != 0 else np.zeros(valences.size)
     offsets = background @ fit.offsets[:, 0, 0]
-    model = references @ (fit.fractions[:, 0, 0] * fit.amount[0, 0]) + offsets
-    residual = spectrum - model
-    beyond = max(float(np.nanmean(residual**2) - np.nanmean(error**2)), 0.0)
-    size = float(np.nanmean((spectrum - offsets) ** 2))
+    model = references @ amounts + offsets
+    known = np.isfinite(spectrum) & np.isfinite(error)
+    residual, count = (spectrum - model)[known], max(int(known.sum()), 1)
+    beyond = max(float(np.sum(residual**2) - np.sum(error[known] ** 2)) / count, 0.0)
+    size = float(np.sum((spectrum - offsets)[known] ** 2)) / count
     return SpectrumFit(
         fit.fractions[:, 0, 0].astype(np.float64),
         float(fit.valence[0, 0]),

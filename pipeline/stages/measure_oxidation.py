@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.arrays import Float64Array, IntArray
 from pipeline.config import MeasureOxidationStage as Settings
+from pipeline.errors import InputError
 from pipeline.io.stores import NamedArray, Store, read_store, write_store
 from pipeline.io.tables import write_csv, write_json
 from pipeline.measure.definitions import OXIDATION_DEFINITIONS
@@ -66,9 +67,16 @@ class _Element:
         self.shared_noise = float(1 / np.sqrt(np.mean(registered["variance_factor"])))
         solid = (self.status == FITTED) | (self.status == THICK)
         self.clumps = agglomerates(solid, min_pixels=settings.min_particle_pixels)
+        if not self.clumps.any():
+            raise InputError(
+                f"particles of {element}",
+                expected=f"connected pixels with a valence, at least {settings.min_particle_pixels}",
+                got=f"{int(solid.sum())} pixels in smaller parts",
+                fix="lower 'measure: {min_particle_pixels: ...}', or the limits thin_sigma and thin_share of the fit",
+            )
         self.parts: IntArray = (
             split_particles(self.clumps, min_pixels=settings.min_particle_pixels)
-            if settings.split_touching and self.clumps.any()
+            if settings.split_touching
             else self.clumps
         )
         self.count = int(self.parts.max(initial=0))
@@ -364,4 +372,4 @@ def _plain_model(model: ModelFit, time_s: float | None) -> dict[str, Any]:
 
 def _columns(rows: list[dict[str, Any]]) -> Mapping[str, list[Any]]:
     """Return rows as columns."""
-    return {name: [row[name] for row in rows] for name in rows[0]} if rows else {}
+    return {name: [row[name] for row in rows] for name in rows[0]}

@@ -210,6 +210,15 @@ def test_large_stacks_are_filled_on_disk(
         assert [path.name for path in (stages / stage).iterdir()] == ["Mn.zarr"]
 
 
+def test_particles_smaller_than_asked_for_are_one_line(tmp_path: Path) -> None:
+    config = project(tmp_path, change=lambda o: o.update(measure={"min_particle_pixels": 4000}))
+    with pytest.raises(
+        InputError, match=r"with a valence, at least 4000, got 1\d{3} pixels in smaller parts"
+    ):
+        run_stages(config)
+    assert not (tmp_path / "results/a/oxidation_shells.csv").exists()
+
+
 def test_a_saturated_white_line_is_marked(tmp_path: Path) -> None:
     thick = replace(ACQUISITION, largest_od=5.0)
     folder = run_stages(project(tmp_path, thick), last="fit_valence")

@@ -7,6 +7,7 @@ import pytest
 from scipy.optimize import minimize, nnls
 
 from pipeline.errors import InputError
+from pipeline.oxidation.judgement import fit_spectrum
 from pipeline.oxidation.linear_combination import background_columns, condition_number, fit_valence
 
 ENERGY = np.linspace(635.0, 660.0, 60)
@@ -181,6 +182,20 @@ def test_residuals_say_whether_the_model_is_right(rng: np.random.Generator) -> N
     assert float(np.median(wrong.chi_square)) > 1.5
     assert float(np.median(wrong.lag_correlation)) > 0.2
     assert float(np.median(wrong.r_factor)) > 1.5 * float(np.median(right.r_factor))
+
+
+def test_a_mean_spectrum_without_the_element_has_no_valence() -> None:
+    """Its model is the background alone, and what is left is judged; one without data has no model."""
+    line = 0.3 - 0.01 * (ENERGY - 647)
+    dip = line - 0.1 * REFERENCES.sum(axis=1)
+    fit = fit_spectrum(dip, np.full(60, 0.001), REFERENCES, LINE, VALENCES)
+    assert np.isnan(fit.valence)
+    straight = np.polynomial.Polynomial.fit(ENERGY, dip, 1)
+    np.testing.assert_allclose(fit.model, straight(ENERGY), atol=1e-6)
+    assert fit.is_structured
+    nothing = fit_spectrum(np.full(60, np.nan), np.full(60, np.nan), REFERENCES, LINE, VALENCES)
+    assert np.isnan(nothing.valence)
+    assert not nothing.is_structured
 
 
 def test_condition_number() -> None:
