@@ -107,8 +107,8 @@ class DeviationSettings(Settings):
     element_iterations: int = setting(60, "iterations for each element", unit="iterations", ge=1, le=5000)
     element_tv_weight: float | None = setting(None, f"elements: {_TV}", ge=0.0)
     psf_px: float = setting(
-        0.0,
-        "standard deviation of the instrument's point spread, part of the model when given",
+        0.8,
+        "standard deviation of the instrument's point spread on the detector, part of the model; 0: leave it out",
         unit="px",
         ge=0.0,
         le=5.0,
