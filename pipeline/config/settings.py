@@ -8,7 +8,17 @@ from pipeline.config.base import Settings, below_configuration, rejected, settin
 
 Backend = Literal["oxytomo", "astra", "tomopy"]
 Algorithm = Literal["fbp", "sirt", "tv"]
-Reference = Literal["nominal", "mode"]
+Reference = Literal["nominal", "mode", "pristine"]
+
+
+class PristineReference(Settings):
+    """Another sample, of known composition and measured alike, that TM/O deviates from."""
+
+    pristine: str = setting(
+        ...,
+        "name of the sample; its most frequent TM/O is the reference, which removes what both have in common",
+    )
+
 
 _BACKEND = "which package reconstructs; astra and tomopy are optional packages"
 _TV = "weight of the total variation; empty: chosen from the noise"
@@ -171,6 +181,13 @@ class ClassifySettings(Settings):
         unit="fraction",
         gt=0.5,
         lt=1.0,
+    )
+    voxel_nm: float | None = setting(
+        None,
+        "edge of the cube over which the deviation is averaged before classes are drawn; empty: single voxels",
+        unit="nm",
+        gt=0.0,
+        le=1e6,
     )
 
 

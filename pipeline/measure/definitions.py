@@ -2,6 +2,7 @@
 
 DEFINITIONS = {
     "fractions": "voxels of a class / voxels of the solid particle that have a deviation",
+    "counted_voxel_nm": "edge of the cube over which the deviation was averaged, within the particle, before classes were drawn",
     "target": "abs((TM/O) / reference - 1) is at most the threshold",
     "oxygen_poor": "(TM/O) / reference - 1 is above the threshold",
     "oxygen_rich": "(TM/O) / reference - 1 is below minus the threshold",

@@ -19,6 +19,7 @@ from pipeline.measure.shells import depth_below_surface, shell_labels, shell_tab
 from pipeline.reconstruct.fbp import filtered_backprojection
 from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
+from pipeline.stages.classify import averaged
 from pipeline.stages.context import StageContext
 from pipeline.stages.reconstruct import column_densities
 
@@ -44,6 +45,11 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     if "decompose" in inputs:
         decomposed = read_store(inputs["decompose"])
         invalid_rays, resolution = _invalid_rays(decomposed), _resolution(decomposed, particle)
+    counted_px = float(classified.attributes["voxel_nm"]) / voxel_nm
+    if counted_px > 1:
+        deviation = averaged(deviation[None], particle, counted_px)[0]
+        replicates, null = (averaged(stack, particle, counted_px) for stack in (replicates, null))
+
     fractions = class_fractions(phases, labels=CLASS_LABELS)
     of_replicates = replicate_fractions(replicates, particle, threshold=threshold)
     of_null = replicate_fractions(null, particle, threshold=threshold)
@@ -68,6 +74,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         {
             "threshold": threshold,
             "voxel_nm": voxel_nm,
+            "counted_voxel_nm": classified.attributes["voxel_nm"],
             "reference_tm_o": float(reconstructed.attributes["reference_tm_o"]),
             "particle_volume_nm3": int(particle.sum()) * voxel_nm**3,
             "fractions": _with_bias(_with_interval(fractions, of_replicates), fractions, of_replicates),

@@ -10,7 +10,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "reconstruct": 3,
     "reconstruct_tomogram": 2,
     "uncertainty": 3,
-    "classify": 1,
+    "classify": 2,
     "measure": 2,
     "normalize_stack": 1,
     "register_stack": 1,

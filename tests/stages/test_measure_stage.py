@@ -91,7 +91,9 @@ def inputs(tmp_path) -> dict[str, Path]:
     return {"reconstruct": reconstruct, "uncertainty": uncertainty, "decompose": decompose}
 
 
-def run_both(inputs: dict[str, Path], folder: Path, **changes: object) -> dict[str, Path]:
+def run_both(
+    inputs: dict[str, Path], folder: Path, classify_settings: ClassifyStage = CLASSIFY, **changes: object
+) -> dict[str, Path]:
     """Run both stages and return the paths of what they wrote."""
     seed = {"seed": 0} if "seed" in MeasureStage.model_fields else {}
     settings = MeasureStage.model_validate({"shells": 2, "min_domain_voxels": 8} | seed | changes)
@@ -102,7 +104,9 @@ def run_both(inputs: dict[str, Path], folder: Path, **changes: object) -> dict[s
         "shells": folder / "composition_shells.csv",
     }
     first = {name: path for name, path in inputs.items() if name in ("reconstruct", "uncertainty")}
-    classify.run(first, {"store": outputs["store"]}, CLASSIFY, context("classify", CLASSIFY))
+    classify.run(
+        first, {"store": outputs["store"]}, classify_settings, context("classify", classify_settings)
+    )
     measure.run(
         inputs | {"classify": outputs["store"]},
         {name: outputs[name] for name in ("phases", "domains", "shells")},
@@ -141,6 +145,7 @@ def test_classify_writes_the_label_images(inputs, tmp_path, capsys):
         "threshold": 0.05,
         "confidence": 0.95,
         "pixel_nm": PIXEL_NM,
+        "voxel_nm": PIXEL_NM,
         "n_null": 1,
         "voxels_without_deviation": 1,
     }
@@ -179,6 +184,15 @@ def test_phases_json_has_the_known_fractions(inputs, tmp_path):
     # Both halves show the same particle; beyond the coarsest shells seven views each are too few for its detail.
     assert set(phases["resolution"]) == {"all", "tilt_axis", "across_beam", "along_beam"}
     assert min(phases["resolution"]["across_beam"]["correlation"][:2]) > 0.9
+
+
+def test_classes_can_be_counted_on_larger_voxels(inputs, tmp_path):
+    counted = CLASSIFY.model_copy(update={"voxel_nm": 3 * PIXEL_NM})
+    phases = json.loads(run_both(inputs, tmp_path, classify_settings=counted)["phases"].read_text())
+    assert phases["counted_voxel_nm"] == 3 * PIXEL_NM
+    # A bar of one voxel at -0.2 is a slab of three at -0.067; its ends and the NaN change nothing else.
+    assert phases["fractions"]["oxygen_rich"]["value"] == pytest.approx(3 * 96 / 959)
+    assert phases["null"]["fractions"]["target"]["value"] == 1.0
 
 
 def test_domains_csv_has_one_row_per_domain(inputs, tmp_path):
