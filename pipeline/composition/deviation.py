@@ -22,8 +22,8 @@ from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.reconstruct.total_variation import gradient_noise, total_variation
 from pipeline.segment.particle import particle_mask
 
-DIFFERENCE_TV_PER_NOISE = 1.2
-DIFFERENCE_L1_PER_NOISE = 0.2
+DIFFERENCE_TV_PER_NOISE = 0.8
+DIFFERENCE_L1_PER_NOISE = 0.1
 """Default weights of the deviation reconstruction, in units of the gradient's noise."""
 
 MODEL_ERROR_PX = 0.15

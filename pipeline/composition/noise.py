@@ -74,8 +74,10 @@ def draw(
 
 
 def uniform_composition(composition: Composition) -> Composition:
-    """Build the same particle with every element on target: all densities are the total's, the deviation is 0."""
-    on_target = np.broadcast_to(composition.total, composition.elements.shape).copy()
+    """Build the same particle with TM = reference · O and the same total everywhere: the deviation is 0."""
+    reference = np.float32(composition.reference_tm_o)
+    oxygen = 2 / (1 + reference) * composition.total
+    on_target = np.stack([oxygen] + [reference * oxygen] * (len(composition.elements) - 1))
     particle = composition.particle
     return Composition(
         on_target,
@@ -83,7 +85,7 @@ def uniform_composition(composition: Composition) -> Composition:
         np.where(particle, np.float32(0), np.float32(np.nan)),
         particle,
         composition.total,
-        1.0,
+        composition.reference_tm_o,
         {},
     )
 

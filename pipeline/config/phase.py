@@ -69,13 +69,6 @@ class ReconstructStructureSettings(Settings):
     axis_column: float | None = setting(
         None, "detector column of the rotation axis; empty: found from the data", unit="px", ge=0.0
     )
-    ring_width_px: int = setting(
-        0,
-        "widest stripe of the sinograms that is taken for a ring and removed; 0: off",
-        unit="px",
-        ge=0,
-        le=501,
-    )
 
 
 def projections_problem(projections: Sequence[ProjectionSource]) -> PydanticCustomError | None:

@@ -20,6 +20,7 @@ from pipeline.config.settings import (
     MeasureSettings,
     NormalizeSettings,
     NormalizeStackSettings,
+    PristineReference,
     ReconstructSettings,
     Reference,
     RegisterStackSettings,
@@ -77,10 +78,10 @@ class CompositionConfig(Settings):
     threshold: float = setting(
         0.05, "deviation from which a voxel is oxygen-poor or oxygen-rich", unit="fraction", gt=0.0, lt=1.0
     )
-    reference: Reference | None = setting(
+    reference: Literal["nominal", "mode"] | PristineReference | None = setting(
         None,
-        "what TM/O deviates from: the formula (nominal) or the particle's own most frequent value (mode); "
-        "empty: nominal for edges, mode for elements",
+        "what TM/O deviates from: the formula (nominal), the particle's own most frequent value (mode) or another sample "
+        "({pristine: NAME}); empty: nominal for edges, mode for elements",
     )
     normalize: NormalizeSettings = setting(NormalizeSettings(), "counts to optical density")
     align: AlignSettings = setting(AlignSettings(), "shifts, tilt axis, magnification")
@@ -133,7 +134,14 @@ class CompositionConfig(Settings):
     @property
     def effective_reference(self) -> Reference:
         """The chosen reference, or the default for the kind of data."""
+        if isinstance(self.reference, PristineReference):
+            return "pristine"
         return self.reference or ("nominal" if self.edges is not None else "mode")
+
+    @property
+    def pristine(self) -> str | None:
+        """The sample that is the reference, where it is one."""
+        return self.reference.pristine if isinstance(self.reference, PristineReference) else None
 
 
 class ArealDensityConfig(Settings):
@@ -324,3 +332,25 @@ class ProjectConfig(Settings):
                     "another sample name", f"'{name}', which is a folder of its own", "rename it", key=name
                 )
         return value
+
+    @model_validator(mode="after")
+    def _pristine_samples(self) -> "ProjectConfig":
+        """Require that a reference sample has a composition of the same elements that stands by itself."""
+        for name, sample in self.samples.items():
+            if sample.composition is None or sample.composition.pristine is None:
+                continue
+            other = sample.composition.pristine
+            known = self.samples[other].composition if other in self.samples else None
+            key = f"samples.{name}.composition.reference.pristine"
+            wanted = "another sample with a composition branch"
+            if known is None or other == name:
+                raise rejected(wanted, f"'{other}'", "name a sample of this file", key=key)
+            if known.pristine is not None:
+                fix = "give the pristine sample the reference nominal or mode"
+                raise rejected(
+                    "a sample with a reference of its own", f"'{other}', which refers on", fix, key=key
+                )
+            if known.measured != sample.composition.measured:
+                got = f"{', '.join(known.measured)} of '{other}' against {', '.join(sample.composition.measured)}"
+                raise rejected("a sample with the same elements", got, "measure both alike", key=key)
+        return self

@@ -8,7 +8,17 @@ from pipeline.config.base import Settings, below_configuration, rejected, settin
 
 Backend = Literal["oxytomo", "astra", "tomopy"]
 Algorithm = Literal["fbp", "sirt", "tv"]
-Reference = Literal["nominal", "mode"]
+Reference = Literal["nominal", "mode", "pristine"]
+
+
+class PristineReference(Settings):
+    """Another sample, of known composition and measured alike, that TM/O deviates from."""
+
+    pristine: str = setting(
+        ...,
+        "name of the sample; its most frequent TM/O is the reference, which removes what both have in common",
+    )
+
 
 _BACKEND = "which package reconstructs; astra and tomopy are optional packages"
 _TV = "weight of the total variation; empty: chosen from the noise"
@@ -107,8 +117,8 @@ class DeviationSettings(Settings):
     element_iterations: int = setting(60, "iterations for each element", unit="iterations", ge=1, le=5000)
     element_tv_weight: float | None = setting(None, f"elements: {_TV}", ge=0.0)
     psf_px: float = setting(
-        0.0,
-        "standard deviation of the instrument's point spread, part of the model when given",
+        0.8,
+        "standard deviation of the instrument's point spread on the detector, part of the model; 0: leave it out",
         unit="px",
         ge=0.0,
         le=5.0,
@@ -171,6 +181,13 @@ class ClassifySettings(Settings):
         unit="fraction",
         gt=0.5,
         lt=1.0,
+    )
+    voxel_nm: float | None = setting(
+        None,
+        "edge of the cube over which the deviation is averaged before classes are drawn; empty: single voxels",
+        unit="nm",
+        gt=0.0,
+        le=1e6,
     )
 
 

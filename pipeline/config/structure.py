@@ -85,7 +85,7 @@ class StructureConfig(Settings):
     )
     retrieve: RetrievePhaseSettings = setting(RetrievePhaseSettings(), "projections: intensity to phase")
     reconstruct: ReconstructStructureSettings = setting(
-        ReconstructStructureSettings(), "projections and phase maps: rotation axis, rings, volume"
+        ReconstructStructureSettings(), "projections and phase maps: rotation axis, volume"
     )
     segment: SegmentVoidsSettings = setting(SegmentVoidsSettings(), "particle, pores, cracks")
     measure: MeasureVoidsSettings = setting(MeasureVoidsSettings(), "tables and intervals")

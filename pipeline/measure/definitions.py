@@ -2,6 +2,7 @@
 
 DEFINITIONS = {
     "fractions": "voxels of a class / voxels of the solid particle that have a deviation",
+    "counted_voxel_nm": "edge of the cube over which the deviation was averaged, within the particle, before classes were drawn",
     "target": "abs((TM/O) / reference - 1) is at most the threshold",
     "oxygen_poor": "(TM/O) / reference - 1 is above the threshold",
     "oxygen_rich": "(TM/O) / reference - 1 is below minus the threshold",
@@ -23,6 +24,10 @@ DEFINITIONS = {
     "limit, in percent",
     "depth": "Euclidean distance of a voxel's centre to the outer surface of the particle",
     "centroid": "measured from the centre of the volume's first voxel",
+    "resolution": "full period where the Fourier shell correlation of the mean density of TM and O, by filtered "
+    "back-projection of the odd and of the even tilts, falls below the half-bit curve; twice the voxel where it "
+    "never does; tilt_axis, across_beam and along_beam: within 25 degrees of these directions, the beam being "
+    "that of the middle tilt (the missing wedge is along it)",
     "invalid_rays": "unsolved: rays without a composition, of n_rays; by_series: invalid pixels of each raw "
     "series by reason",
 }

@@ -99,6 +99,37 @@ def fourier_shell_correlation(
     return ShellCorrelation(frequency, correlation, half_bit, _crossing(frequency, judged, voxel_nm))
 
 
+def tilt_series_resolution(
+    first: FloatArray, second: FloatArray, tilt_deg: Float64Array, *, voxel_nm: float
+) -> dict[str, ShellCorrelation]:
+    """Correlate half volumes of a tilt series in all directions, along the tilt axis, across the beam and along it.
+
+    A projection holds the plane of Fourier space across its beam: detail along the beam in the middle of the tilt range is what a
+    limited range does not measure (the missing wedge).
+
+    Parameters
+    ----------
+    first, second : (n_z, n_y, n_x) float32, of the odd and of the even tilts, z along the tilt axis
+    tilt_deg : (n_tilt,) all tilts
+
+    Returns
+    -------
+    correlations : ``all``, ``tilt_axis``, ``across_beam``, ``along_beam``
+    """
+    middle = np.deg2rad((tilt_deg.min() + tilt_deg.max()) / 2)
+    sin, cos = float(np.sin(middle)), float(np.cos(middle))
+    directions = {
+        "all": None,
+        "tilt_axis": (1.0, 0.0, 0.0),
+        "across_beam": (0.0, sin, cos),
+        "along_beam": (0.0, cos, -sin),
+    }
+    return {
+        name: fourier_shell_correlation(first, second, voxel_nm=voxel_nm, direction=direction)
+        for name, direction in directions.items()
+    }
+
+
 def _half_bit(n_independent: Float64Array) -> Float64Array:
     root = np.sqrt(np.maximum(n_independent, 1.0))
     return (0.2071 + 1.9102 / root) / (1.2071 + 0.9102 / root)
@@ -107,6 +138,8 @@ def _half_bit(n_independent: Float64Array) -> Float64Array:
 def _crossing(frequency: Float64Array, margin: Float64Array, voxel_nm: float) -> float:
     """Period at which the margin first turns negative, between two shells by interpolation."""
     known = np.flatnonzero(np.isfinite(margin))
+    if not known.size:
+        return float("inf")
     below = [k for k in known if margin[k] < 0]
     if not below:
         return 2 * voxel_nm

@@ -3,6 +3,7 @@
 from statistics import NormalDist
 
 import numpy as np
+import scipy.ndimage
 
 from pipeline.arrays import (
     OUTSIDE,
@@ -80,6 +81,44 @@ def classify_confident(
     phases[(deviation - one_sided > threshold) & particle] = OXYGEN_POOR
     phases[(deviation + one_sided < -threshold) & particle] = OXYGEN_RICH
     return phases
+
+
+def averaged_deviation(deviation: FloatArray, particle: BoolArray, *, width_px: float) -> FloatArray:
+    """Average the deviation over the part of a cube that lies in the particle, around every voxel.
+
+    Parameters
+    ----------
+    deviation : (n_z, n_y, n_x) array of any float type, NaN where unknown
+    particle : bool array of the same shape
+    width_px : edge of the cube in voxels, not necessarily whole; up to 1 changes nothing
+
+    Returns
+    -------
+    float32 like ``deviation``, NaN where it was NaN or outside
+    """
+    _check_shapes(deviation, particle)
+    value = deviation.astype(np.float32)
+    if width_px <= 1:
+        return value
+    known = particle & np.isfinite(value)
+    taps = _box(width_px)
+    total, count = np.where(known, value, np.float32(0)), known.astype(np.float32)
+    for axis in range(value.ndim):
+        total, count = (
+            scipy.ndimage.correlate1d(a, taps, axis=axis, mode="constant") for a in (total, count)
+        )
+    mean: FloatArray = np.where(known, total / np.where(known, count, 1), np.float32(np.nan)).astype(
+        np.float32
+    )
+    return mean
+
+
+def _box(width: float) -> FloatArray:
+    """Weights of a box of any width about a sample: whole samples, and parts of the two at its ends."""
+    reach = int(np.ceil((width - 1) / 2))
+    taps = np.ones(2 * reach + 1, np.float32)
+    taps[[0, -1]] = (width - (2 * reach - 1)) / 2
+    return taps
 
 
 def _check_shapes(values: AnyArray, particle: BoolArray) -> None:

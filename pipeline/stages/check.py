@@ -144,8 +144,7 @@ def _check_branch(
         except PipelineError as error:
             problems.append(error)
     problems += _caught(lambda: _check_backend(config, f"samples.{sample}.{branch}"))
-    if not isinstance(config, StructureConfig):
-        problems += _caught(partial(_check_alignment, config, f"samples.{sample}.{branch}"))
+    problems += _caught(partial(_check_packages_and_tables, config, f"samples.{sample}.{branch}"))
     needs = None
     if not isinstance(config, StructureConfig) and len(facts) == len(branch_sources(config)):
         if not isinstance(config, ArealDensityConfig):
@@ -342,9 +341,11 @@ def _repeated_tilts(facts: Mapping[str, SeriesFacts], place: str) -> list[str]:
     ]
 
 
-def _check_alignment(config: CompositionConfig | ArealDensityConfig | TomogramConfig, place: str) -> None:
+def _check_packages_and_tables(
+    config: CompositionConfig | ArealDensityConfig | TomogramConfig | StructureConfig, place: str
+) -> None:
     """Refuse a table of shifts that cannot be read, and stripe removal without its package."""
-    if config.align.shifts is not None:
+    if not isinstance(config, StructureConfig) and config.align.shifts is not None:
         from pipeline.stages.alignment_table import require_table
 
         require_table(Path(config.align.shifts))

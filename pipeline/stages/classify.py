@@ -4,10 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.arrays import BoolArray, FloatArray
+from pipeline.composition.noise import deviation_sigma
 from pipeline.config import ClassifyStage as Settings
 from pipeline.io.stores import NamedArray, read_store, write_store
-from pipeline.segment.classes import classify_confident, classify_deviation
+from pipeline.segment.classes import averaged_deviation, classify_confident, classify_deviation
 from pipeline.stages.context import StageContext
+from pipeline.stages.uncertainty import SIGMA_SMOOTHING_PX
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
@@ -21,6 +24,13 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         uncertainty = read_store(inputs["uncertainty"])
         sigma, null = uncertainty["deviation_sigma"], uncertainty["null"]
     threshold = settings.threshold
+    pixel_nm = float(reconstructed.attributes["pixel_nm"])
+    if settings.voxel_nm is not None and settings.voxel_nm > pixel_nm:
+        width_px = settings.voxel_nm / pixel_nm
+        deviation, null = averaged(deviation[None], particle, width_px)[0], averaged(null, particle, width_px)
+        if "uncertainty" in inputs:
+            replicates = averaged(uncertainty["replicates"], particle, width_px)
+            sigma = deviation_sigma(list(replicates), deviation, particle, smoothing_px=SIGMA_SMOOTHING_PX)
     phases = classify_deviation(deviation, particle, threshold=threshold)
     confident = classify_confident(
         deviation, sigma, particle, threshold=threshold, confidence=settings.confidence
@@ -44,8 +54,15 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         attributes={
             "threshold": threshold,
             "confidence": settings.confidence,
-            "pixel_nm": reconstructed.attributes["pixel_nm"],
+            "pixel_nm": pixel_nm,
+            "voxel_nm": max(pixel_nm, settings.voxel_nm or 0.0),
             "n_null": len(null),
             "voxels_without_deviation": unknown,
         },
     )
+
+
+def averaged(deviations: FloatArray, particle: BoolArray, width_px: float) -> FloatArray:
+    """Average every volume of a stack (n, n_z, n_y, n_x) over cubes within the particle; float32."""
+    volumes = [averaged_deviation(one, particle, width_px=width_px) for one in deviations]
+    return np.stack(volumes) if volumes else np.zeros(deviations.shape, np.float32)

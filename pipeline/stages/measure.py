@@ -5,17 +5,23 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import scipy.ndimage
 
-from pipeline.arrays import LabelArray
+from pipeline.arrays import BoolArray, LabelArray
 from pipeline.config import MeasureStage as Settings
 from pipeline.io.stores import Store, read_store
 from pipeline.io.tables import write_csv, write_json
 from pipeline.measure.definitions import DEFINITIONS
 from pipeline.measure.domains import domain_table, interconnection
 from pipeline.measure.fractions import class_fractions, noise_interval, replicate_bias, replicate_fractions
+from pipeline.measure.resolution import ShellCorrelation, tilt_series_resolution
 from pipeline.measure.shells import depth_below_surface, shell_labels, shell_table
+from pipeline.reconstruct.fbp import filtered_backprojection
+from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
+from pipeline.stages.classify import averaged
 from pipeline.stages.context import StageContext
+from pipeline.stages.reconstruct import column_densities
 
 CONFIDENCE = 0.95
 """Of the intervals ``ci95``."""
@@ -24,7 +30,6 @@ CONFIDENCE = 0.95
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Measure, write the tables."""
     reconstructed, classified = read_store(inputs["reconstruct"]), read_store(inputs["classify"])
-    invalid_rays = _invalid_rays(read_store(inputs["decompose"])) if "decompose" in inputs else None
     deviation = reconstructed["deviation"]
     particle = reconstructed["particle"].astype(bool)
     phases, confident = classified["phases"], classified["phases_confident"]
@@ -35,6 +40,15 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     if "uncertainty" in inputs:
         uncertainty = read_store(inputs["uncertainty"])
         replicates, null = uncertainty["replicates"], uncertainty["null"]
+
+    invalid_rays, resolution = None, None
+    if "decompose" in inputs:
+        decomposed = read_store(inputs["decompose"])
+        invalid_rays, resolution = _invalid_rays(decomposed), _resolution(decomposed, particle)
+    counted_px = float(classified.attributes["voxel_nm"]) / voxel_nm
+    if counted_px > 1:
+        deviation = averaged(deviation[None], particle, counted_px)[0]
+        replicates, null = (averaged(stack, particle, counted_px) for stack in (replicates, null))
 
     fractions = class_fractions(phases, labels=CLASS_LABELS)
     of_replicates = replicate_fractions(replicates, particle, threshold=threshold)
@@ -60,6 +74,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         {
             "threshold": threshold,
             "voxel_nm": voxel_nm,
+            "counted_voxel_nm": classified.attributes["voxel_nm"],
             "reference_tm_o": float(reconstructed.attributes["reference_tm_o"]),
             "particle_volume_nm3": int(particle.sum()) * voxel_nm**3,
             "fractions": _with_bias(_with_interval(fractions, of_replicates), fractions, of_replicates),
@@ -69,6 +84,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 "fractions": {name: {"value": value} for name, value in sure.items()},
             },
             "domains": _domains(phases, settings.min_domain_voxels),
+            "resolution": resolution,
             "invalid_rays": invalid_rays,
             "voxels_without_deviation": classified.attributes["voxels_without_deviation"],
             "replicates": len(replicates),
@@ -104,6 +120,32 @@ def _with_bias(
 def _domains(phases: LabelArray, min_voxels: int) -> dict[str, Any]:
     return {
         name: interconnection(phases, label, min_voxels=min_voxels) for name, label in CLASS_LABELS.items()
+    }
+
+
+def _resolution(decomposed: Store, particle: BoolArray) -> dict[str, Any] | None:
+    """Correlate the mean density of two half volumes, of the odd and of the even tilts; None for fewer than four."""
+    data = column_densities(decomposed)
+    if data.tilt_deg.size < 4:
+        return None
+    mean_density, _ = data.sinogram(0.5 * (data.oxygen + data.metal))
+    near = scipy.ndimage.binary_dilation(particle, iterations=4).astype(np.float32)
+    mask = scipy.ndimage.gaussian_filter(near, 2.0)
+    halves = []
+    for start in (0, 1):
+        geometry = TiltGeometry.square(data.tilt_deg[start::2], mean_density.shape[-1])
+        halves.append(mask * filtered_backprojection(np.ascontiguousarray(mean_density[start::2]), geometry))
+    voxel_nm = float(decomposed.attributes["pixel_nm"])
+    found = tilt_series_resolution(halves[0], halves[1], data.tilt_deg, voxel_nm=voxel_nm)
+    return {name: _curve(correlation) for name, correlation in found.items()}
+
+
+def _curve(correlation: ShellCorrelation) -> dict[str, Any]:
+    return {
+        "resolution_nm": correlation.resolution_nm,
+        "frequency_per_nm": correlation.frequency_per_nm.tolist(),
+        "correlation": correlation.correlation.tolist(),
+        "half_bit": correlation.half_bit.tolist(),
     }
 
 

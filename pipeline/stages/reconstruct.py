@@ -9,11 +9,13 @@ from pipeline.composition.deviation import (
     Composition,
     DeviationSolver,
     RatioSolver,
+    mode_of,
     reconstruct_deviation,
     reconstruct_ratio,
 )
 from pipeline.config import DeviationSettings, RatioSettings
 from pipeline.config import ReconstructStage as Settings
+from pipeline.config.settings import Reference
 from pipeline.io.stores import NamedArray, Store, read_store, write_store
 from pipeline.stages.context import StageContext
 from pipeline.units import NM_PER_UM
@@ -23,7 +25,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     """Reconstruct, write."""
     store = read_store(inputs["decompose"])
     data = column_densities(store)
-    result = solve(data, settings, context, start=None, with_metals=True, label="reconstruct")
+    reference = reference_of(settings.reference, inputs)
+    result = solve(data, settings, context, reference, start=None, with_metals=True, label="reconstruct")
     context.log(
         f"reference TM/O {result.reference_tm_o:.4f} of nominal; particle {int(result.particle.sum())} voxels; "
         + ", ".join(f"{name} {value:.4g}" for name, value in result.record.items())
@@ -51,6 +54,17 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     )
 
 
+def reference_of(reference: Reference, inputs: dict[str, Path]) -> float | None:
+    """Return the TM/O, relative to the formula, that deviations refer to; None for the particle's own mode."""
+    if reference == "mode":
+        return None
+    if reference == "nominal":
+        return 1.0
+    pristine = read_store(inputs["pristine"])
+    inside = pristine["deviation"][pristine["particle"].astype(bool)]
+    return float(pristine.attributes["reference_tm_o"]) * (1 + mode_of(inside))
+
+
 def column_densities(store: Store) -> ColumnDensities:
     """Element sinograms of a decomposed store."""
     return ColumnDensities(
@@ -66,13 +80,13 @@ def solve(
     data: ColumnDensities,
     settings: Settings,
     context: StageContext,
+    reference_tm_o: float | None,
     *,
     start: Composition | None,
     with_metals: bool,
     label: str,
 ) -> Composition:
     """Run the configured method; used for the sample and, with a start, for its noise replicates."""
-    reference = 1.0 if settings.reference == "nominal" else None
     progress = context.progress(label)
     chosen: DeviationSettings | RatioSettings = settings.solver
     if isinstance(chosen, DeviationSettings):
@@ -86,7 +100,7 @@ def solve(
                 element_tv_weight=chosen.element_tv_weight,
                 psf_px=chosen.psf_px,
             ),
-            reference_tm_o=reference,
+            reference_tm_o=reference_tm_o,
             start=start,
             with_metals=with_metals,
             on_progress=progress,
@@ -99,7 +113,7 @@ def solve(
             iterations=chosen.iterations,
             smoothing_px=chosen.smoothing_px,
         ),
-        reference_tm_o=reference,
+        reference_tm_o=reference_tm_o,
         threads=context.threads,
         on_progress=progress,
     )

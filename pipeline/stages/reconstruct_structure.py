@@ -14,7 +14,6 @@ from pipeline.errors import InputError
 from pipeline.io.scratch import scratch_arrays
 from pipeline.io.stores import NamedArray, Store, read_store, write_store
 from pipeline.phase.optics import wavelength_nm
-from pipeline.preprocess.rings import remove_stripes
 from pipeline.reconstruct.fbp import filtered_backprojection
 from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.reconstruct.projector import SLICES
@@ -67,8 +66,6 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             rows = slice(start, min(start + step, n_y))
             slab = store.array("value")[:, rows] if frames is None else frames[:, rows]
             slab = np.nan_to_num(np.asarray(slab), nan=0.0)
-            if settings.ring_width_px:
-                slab = remove_stripes(slab, width_px=settings.ring_width_px)
             volume[rows] = factor * filtered_backprojection(slab, geometry)
             progress(rows.stop, n_y)
         write_store(

@@ -28,6 +28,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         reference_tm_o=float(reconstructed.attributes["reference_tm_o"]),
     )
     method = ReconstructStage(solver=settings.solver, reference=settings.reference)
+    reference = None if settings.reference == "mode" else composition.reference_tm_o
     factor = noise_factor(data.covariance)
     rng = np.random.default_rng(settings.seed)
 
@@ -37,7 +38,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             label = f"{name} {i + 1} of {count}"
 
             def again(noisy: ColumnDensities, start: Composition, label: str = label) -> Composition:
-                return solve(noisy, method, context, start=start, with_metals=False, label=label)
+                return solve(noisy, method, context, reference, start=start, with_metals=False, label=label)
 
             volumes.append(replicate(source, data, factor, solve=again, rng=rng))
         return volumes

@@ -1,5 +1,8 @@
 """The part of a report about a composition: warnings, summary, pictures, numbers."""
 
+from collections.abc import Mapping
+from typing import Any
+
 import numpy as np
 
 from pipeline.view import checks
@@ -13,10 +16,12 @@ from pipeline.view.composition_tables import (
     undecided_of,
 )
 from pipeline.view.curves import (
+    DIRECTIONS,
     Fraction,
     deviation_histogram,
     fraction_bars,
     joint_histogram,
+    resolution_curves,
     shell_profile,
 )
 from pipeline.view.report import Part, Picture, Quantity, Section
@@ -31,6 +36,10 @@ CHECKED = (
     "alignment residuals and limits",
     "invalid pixels and rays",
     "particle within the volume",
+)
+RESOLUTION = (
+    "full period where the Fourier shell correlation of odd and even tilts (mean density of TM and O, filtered "
+    "back-projection) falls below half a bit per sample"
 )
 METHODS = {
     "deviation": "The difference of the transition metals and oxygen was reconstructed as one "
@@ -135,6 +144,15 @@ def _classes(result: Composition, fractions: list[Fraction], undecided: float | 
                     "from reconstructions with resampled noise",
                 )
             )
+    resolution = (result.phases_json or {}).get("resolution") or {}
+    if resolution:
+        quantities.append(
+            Quantity(
+                "resolution",
+                ", ".join(f"{resolution_text(resolution[key])} {name}" for key, name in DIRECTIONS.items()),
+                RESOLUTION,
+            )
+        )
     quantities.append(
         Quantity(
             "reference TM/O",
@@ -160,7 +178,22 @@ def _classes(result: Composition, fractions: list[Fraction], undecided: float | 
             f"Filled: the sample. Line: the null run. Dashed: the threshold of {threshold}.",
         )
     )
+    if resolution:
+        pictures.append(
+            Picture(
+                "Fourier shell correlation",
+                resolution_curves(resolution),
+                "Of the mean density, odd against even tilts, in cones of 25°. Detail is measured where a curve is above "
+                "the half-bit line; regularisation of the deviation can only be coarser than that.",
+            )
+        )
     return Section("Composition", quantities=quantities, pictures=pictures)
+
+
+def resolution_text(curve: Mapping[str, Any]) -> str:
+    """Return the resolution of a curve as text; JSON holds null for none at all."""
+    value = curve["resolution_nm"]
+    return "none" if value is None or not np.isfinite(value) else f"{value:.3g} nm"
 
 
 def _where(result: Composition) -> Section:

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from matplotlib.colors import LogNorm
@@ -98,6 +99,42 @@ def deviation_histogram(deviation: FloatArray, null: FloatArray | None, *, thres
     axes.set_ylabel(f"share of voxels per {200 * reach / BINS:.2g} % bin (%)")
     if axes.get_legend_handles_labels()[0]:
         figure.legend(loc="outside lower center", ncols=2)
+    return figure
+
+
+DIRECTIONS = {
+    "all": "all directions",
+    "tilt_axis": "along the tilt axis",
+    "across_beam": "across the middle beam",
+    "along_beam": "along the middle beam (missing wedge)",
+}
+
+
+@house_style
+def resolution_curves(resolution: Mapping[str, Mapping[str, Any]]) -> Figure:
+    """Show the Fourier shell correlation of the half volumes in all directions and along three.
+
+    Parameters
+    ----------
+    resolution : ``resolution`` of ``phases.json``
+    """
+    figure = new_figure(HALF_WIDTH, HEIGHT)
+    axes = figure.add_subplot()
+    for (key, name), color in zip(DIRECTIONS.items(), (INK, *SERIES_COLORS), strict=False):
+        if key not in resolution:
+            continue
+        curve = resolution[key]
+        frequency = np.array(curve["frequency_per_nm"], float)
+        axes.plot(frequency, np.array(curve["correlation"], float), color=color, lw=1.4, label=name)
+        if key == "all":
+            half_bit = np.array(curve["half_bit"], float)
+            axes.plot(
+                frequency, half_bit, color=SOFT_INK, lw=0.9, ls=(0, (4, 3)), label="half-bit (all directions)"
+            )
+    axes.set_ylim(min(0.0, axes.get_ylim()[0]), 1.02)
+    axes.set_xlabel("spatial frequency (1/nm)")
+    axes.set_ylabel("correlation of odd and even tilts")
+    figure.legend(loc="outside lower center", ncols=2)
     return figure
 
 

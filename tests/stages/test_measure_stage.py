@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 
 from pipeline.arrays import OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED
+from pipeline.composition.noise import project
 from pipeline.config import ClassifyStage, MeasureStage
 from pipeline.errors import StoreError
 from pipeline.io.stores import NamedArray, Provenance, read_store, write_store
@@ -15,7 +16,8 @@ from pipeline.stages import classify, measure
 from pipeline.stages.context import StageContext
 
 VOLUME = ("z", "y", "x")
-SHAPE = (10, 12, 14)
+RAYS = ("tilt", "y", "x")
+SHAPE = (10, 14, 14)
 CLASSIFY = ClassifyStage(threshold=0.05, confidence=0.95)
 PIXEL_NM = 10.0
 
@@ -33,7 +35,7 @@ def context(stage: str, settings: object) -> StageContext:
 def deviation_of_known_classes() -> tuple[np.ndarray, np.ndarray]:
     """Return 8 × 10 × 12 = 960 voxels: 24 oxygen-poor in a box, 96 oxygen-rich in a bar, one NaN."""
     particle = np.zeros(SHAPE, bool)
-    particle[1:-1, 1:-1, 1:-1] = True
+    particle[1:-1, 1:11, 1:-1] = True
     deviation = np.where(particle, 0.0, np.nan).astype(np.float32)
     deviation[3:5, 3:6, 3:7] = 0.2
     deviation[1:-1, 8, 1:-1] = -0.2
@@ -65,15 +67,33 @@ def inputs(tmp_path) -> dict[str, Path]:
         },
         {"pixel_nm": PIXEL_NM},
     )
+    # A dense particle with the noise of nothing: TM and O alike, on every ray.
+    tilt_deg = np.arange(-60.0, 61.0, 10.0)
+    areal = np.stack([PIXEL_NM / 1e3 * project(particle.astype(np.float32), tilt_deg)] * 2)
     decompose = store(
         tmp_path / "decompose.zarr",
-        {"tilt_deg": NamedArray(np.zeros(2), ("tilt",), "degree")},
-        {"unsolved_rays": 7, "n_rays": 1000, "invalid": {"O_pre": {"opaque": 3}}},
+        {
+            "areal": NamedArray(areal, ("element", *RAYS), "um"),
+            "covariance": NamedArray(
+                np.full((3, *areal.shape[1:]), 1e-4, np.float32), ("pair", *RAYS), "um2"
+            ),
+            "tilt_deg": NamedArray(tilt_deg, ("tilt",), "degree"),
+        },
+        {
+            "elements": ["O", "Ni"],
+            "atoms": [2.0, 1.0],
+            "pixel_nm": PIXEL_NM,
+            "unsolved_rays": 7,
+            "n_rays": 1000,
+            "invalid": {"O_pre": {"opaque": 3}},
+        },
     )
     return {"reconstruct": reconstruct, "uncertainty": uncertainty, "decompose": decompose}
 
 
-def run_both(inputs: dict[str, Path], folder: Path, **changes: object) -> dict[str, Path]:
+def run_both(
+    inputs: dict[str, Path], folder: Path, classify_settings: ClassifyStage = CLASSIFY, **changes: object
+) -> dict[str, Path]:
     """Run both stages and return the paths of what they wrote."""
     seed = {"seed": 0} if "seed" in MeasureStage.model_fields else {}
     settings = MeasureStage.model_validate({"shells": 2, "min_domain_voxels": 8} | seed | changes)
@@ -84,7 +104,9 @@ def run_both(inputs: dict[str, Path], folder: Path, **changes: object) -> dict[s
         "shells": folder / "composition_shells.csv",
     }
     first = {name: path for name, path in inputs.items() if name in ("reconstruct", "uncertainty")}
-    classify.run(first, {"store": outputs["store"]}, CLASSIFY, context("classify", CLASSIFY))
+    classify.run(
+        first, {"store": outputs["store"]}, classify_settings, context("classify", classify_settings)
+    )
     measure.run(
         inputs | {"classify": outputs["store"]},
         {name: outputs[name] for name in ("phases", "domains", "shells")},
@@ -123,6 +145,7 @@ def test_classify_writes_the_label_images(inputs, tmp_path, capsys):
         "threshold": 0.05,
         "confidence": 0.95,
         "pixel_nm": PIXEL_NM,
+        "voxel_nm": PIXEL_NM,
         "n_null": 1,
         "voxels_without_deviation": 1,
     }
@@ -158,6 +181,18 @@ def test_phases_json_has_the_known_fractions(inputs, tmp_path):
         "by_series": {"O_pre": {"opaque": 3}},
     }
     assert set(phases["fractions"]) <= set(phases["definitions"])
+    # Both halves show the same particle; beyond the coarsest shells seven views each are too few for its detail.
+    assert set(phases["resolution"]) == {"all", "tilt_axis", "across_beam", "along_beam"}
+    assert min(phases["resolution"]["across_beam"]["correlation"][:2]) > 0.9
+
+
+def test_classes_can_be_counted_on_larger_voxels(inputs, tmp_path):
+    counted = CLASSIFY.model_copy(update={"voxel_nm": 3 * PIXEL_NM})
+    phases = json.loads(run_both(inputs, tmp_path, classify_settings=counted)["phases"].read_text())
+    assert phases["counted_voxel_nm"] == 3 * PIXEL_NM
+    # A bar of one voxel at -0.2 is a slab of three at -0.067; its ends and the NaN change nothing else.
+    assert phases["fractions"]["oxygen_rich"]["value"] == pytest.approx(3 * 96 / 959)
+    assert phases["null"]["fractions"]["target"]["value"] == 1.0
 
 
 def test_domains_csv_has_one_row_per_domain(inputs, tmp_path):

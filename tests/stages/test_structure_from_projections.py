@@ -108,9 +108,7 @@ def test_delta_and_axis_come_back(scan: Path, normalized: Path, tmp_path: Path) 
     assert volume.attributes["axis_column"] == pytest.approx((SIZE - 1) / 2 + 2.5, abs=0.25)
     core = binary_erosion(solid > 0.99, iterations=2)
     assert volume["volume"][core].mean() / delta == pytest.approx(1, abs=0.02)
-    given = _reconstruct(
-        tmp_path / "retrieve_phase.zarr", tmp_path / "again.zarr", axis_column=34.0, ring_width_px=5
-    )
+    given = _reconstruct(tmp_path / "retrieve_phase.zarr", tmp_path / "again.zarr", axis_column=34.0)
     assert given.attributes["axis_from"] == "given"
     assert given["volume"][core].mean() / delta == pytest.approx(1, abs=0.03)
 

@@ -5,7 +5,13 @@ import pytest
 
 from pipeline.arrays import OUTSIDE, OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED
 from pipeline.errors import ShapeError
-from pipeline.segment.classes import CLASS_LABELS, CONFIDENT_LABELS, classify_confident, classify_deviation
+from pipeline.segment.classes import (
+    CLASS_LABELS,
+    CONFIDENT_LABELS,
+    averaged_deviation,
+    classify_confident,
+    classify_deviation,
+)
 
 ROW = np.array([[[-0.2, -0.05, 0.0, 0.05, 0.2]]], np.float32)
 ALL = np.ones(ROW.shape, bool)
@@ -131,3 +137,21 @@ def test_shapes_must_fit():
         classify_deviation(ROW, np.ones((1, 1, 4), bool), threshold=0.05)
     with pytest.raises(ShapeError, match=r"got \(1, 1, 4\)"):
         classify_confident(ROW, ROW[..., :4], ALL, threshold=0.05, confidence=0.95)
+
+
+@pytest.mark.parametrize(("width", "middle"), [(1.0, 1.0), (2.5, 2.5**-3), (3.0, 3.0**-3), (4.0, 4.0**-3)])
+def test_a_single_voxel_is_averaged_over_a_cube_of_any_edge(width: float, middle: float) -> None:
+    deviation = np.zeros((9, 9, 9), np.float32)
+    deviation[4, 4, 4] = 1
+    mean = averaged_deviation(deviation, np.ones(deviation.shape, bool), width_px=width)
+    assert mean[4, 4, 4] == pytest.approx(middle, rel=1e-5)
+    assert mean.sum() == pytest.approx(1, rel=1e-5)
+
+
+def test_averages_stay_within_the_particle() -> None:
+    particle = np.zeros((9, 9, 9), bool)
+    particle[:, :, :5] = True
+    deviation = np.where(particle, 0.1, np.nan).astype(np.float32)
+    mean = averaged_deviation(deviation, particle, width_px=3)
+    np.testing.assert_allclose(mean[particle], 0.1, rtol=1e-5)
+    assert np.isnan(mean[~particle]).all()

@@ -399,3 +399,40 @@ def test_every_example_is_valid(repository: Path) -> None:
     assert {"demo.yaml", "default.yaml", "tomogram_mrc.yaml"} <= {path.name for path in examples}
     for path in examples:
         assert load_config(path).samples, path.name
+
+
+def with_reference(reference: Any, other: dict[str, Any]) -> dict[str, Any]:
+    """Two samples, of which one refers to another."""
+    return {
+        "samples": {
+            "a": {"composition": composition(reference=reference)},
+            "b": {"composition": composition(**other)},
+        }
+    }
+
+
+def test_a_pristine_sample_is_the_reference() -> None:
+    loaded = parsed(with_reference({"pristine": "b"}, {}))
+    assert stage_settings(loaded, "a", "composition", "reconstruct")["reference"] == "pristine"
+    assert stage_settings(loaded, "b", "composition", "reconstruct")["reference"] == "nominal"
+
+
+@pytest.mark.parametrize(
+    ("reference", "other", "part"),
+    [
+        ({"pristine": "c"}, {}, "another sample with a composition branch"),
+        ({"pristine": "a"}, {}, "another sample with a composition branch"),
+        ({"pristine": "b"}, {"reference": {"pristine": "a"}}, "a reference of its own"),
+        (
+            {"pristine": "b"},
+            {
+                "edges": {e: {"pre": "a.h5", "post": "b.h5"} for e in ("Ni", "O")},
+            },
+            "the same elements",
+        ),
+    ],
+)
+def test_a_wrong_pristine_sample_is_named(reference: Any, other: dict[str, Any], part: str) -> None:
+    text = refused(with_reference(reference, other))
+    assert part in text
+    assert "samples.a.composition.reference.pristine" in text

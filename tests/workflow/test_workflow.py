@@ -95,6 +95,18 @@ def test_all_branches_of_a_sample_are_planned(example: Path) -> None:
     assert planned(done.stdout + done.stderr) == expected | dict.fromkeys(once, 1)
 
 
+def test_a_pristine_sample_is_reconstructed_first(example: Path) -> None:
+    config = yaml.safe_load(example.read_text(encoding="utf-8"))
+    pristine = {"composition": config["samples"]["s-1"]["composition"]}
+    sample = {"composition": pristine["composition"] | {"reference": {"pristine": "p"}}}
+    config["samples"] = {"s": sample, "p": pristine}
+    example.write_text(yaml.safe_dump(config), encoding="utf-8")
+    target = "out dir/s/stages/composition/reconstruct.zarr"
+    done = snakemake("--dry-run", target, "--configfile", str(example), cwd=example.parent)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert planned(done.stdout + done.stderr)["reconstruct"] == 2
+
+
 def test_every_stage_has_a_rule_that_calls_it() -> None:
     rules = (REPOSITORY / "pipeline" / "workflow" / "rules").glob("*.smk")
     text = "\n".join(path.read_text(encoding="utf-8") for path in rules)

@@ -117,6 +117,15 @@ def align_inputs(branch):
     return inputs
 
 
+def reconstruct_inputs(wildcards):
+    """Return the sinograms of a composition and, where another sample is the reference, its volumes."""
+    pristine = branch_config(PROJECT, wildcards.sample, "composition").pristine
+    inputs = {"decompose": f"{RESULTS}{wildcards.sample}/stages/composition/decompose.zarr"}
+    if pristine is not None:
+        inputs["pristine"] = f"{RESULTS}{pristine}/stages/composition/reconstruct.zarr"
+    return inputs
+
+
 def keyed(wildcards, input):
     """Return named inputs as the command takes them, key=path"""
     return " ".join(shlex.quote(f"{key}={path}") for key, path in input.items())

@@ -54,7 +54,7 @@ rule decompose:
 
 rule reconstruct:
     input:
-        decompose=f"{STAGES}/composition/decompose.zarr",
+        unpack(reconstruct_inputs),
     output:
         store=directory(f"{STAGES}/composition/reconstruct.zarr"),
     log:
