@@ -111,7 +111,9 @@ def _away(voids: BoolArray, distance_px: float) -> BoolArray:
 
 def _void_level(volume: FloatArray, voids: BoolArray, envelope: Envelope) -> tuple[float, str]:
     """Return the grey value of resolved voids, of the air around the particle where there are too few."""
-    cores = edt.edt(np.ascontiguousarray(voids), black_border=False) > RESOLVED_PX
+    # Flanks of a void are part of it where there is little noise, but they do not show its grey value.
+    dark = np.ascontiguousarray(voids & ~envelope.solid)
+    cores = edt.edt(dark, black_border=False) > RESOLVED_PX
     if cores.sum() >= RESOLVED_VOXELS:
         return float(np.median(volume[cores])), "resolved voids"
     around = (envelope.depth_px < -CLEAR_PX) & (envelope.depth_px > -5 * CLEAR_PX)
