@@ -55,12 +55,17 @@ class Ridges:
 
 def inner_part(ridges: Ridges, shape: tuple[int, ...]) -> BoolArray:
     """Say which ridge voxels have their sheet around them; all, on a sheet too small for that."""
-    whole = np.pi * INNER_PX**2 if shape[0] > 1 else 2 * INNER_PX
-    around = _sums(ridges, ridges.area_px[:, None], shape, INNER_PX)[:, 0]
-    inner = around > INNER_SHARE * whole
-    few = np.bincount(ridges.sheet[inner], minlength=int(ridges.sheet.max(initial=0)) + 1) < FEWEST_INNER
-    result: BoolArray = inner | few[ridges.sheet]
+    inner, small = _inner_and_small(ridges, shape)
+    result: BoolArray = inner | small
     return result
+
+
+def _inner_and_small(ridges: Ridges, shape: tuple[int, ...]) -> tuple[BoolArray, BoolArray]:
+    """Return which ridge voxels are inside their sheet, and which are of a sheet that has no inside."""
+    whole = np.pi * INNER_PX**2 if shape[0] > 1 else 2 * INNER_PX
+    inner: BoolArray = _sums(ridges, ridges.area_px[:, None], shape, INNER_PX)[:, 0] > INNER_SHARE * whole
+    few = np.bincount(ridges.sheet[inner], minlength=int(ridges.sheet.max(initial=0)) + 1) < FEWEST_INNER
+    return inner, few[ridges.sheet]
 
 
 def smoothed(values: FloatArray, ridges: Ridges, shape: tuple[int, ...], reach: int) -> FloatArray:
@@ -86,12 +91,14 @@ def fitted_rims(void: FloatArray, ridges: Ridges, room: BoolArray) -> Ridges:
     """
     if not ridges.index.size:
         return ridges
-    inner = inner_part(ridges, void.shape)
+    inside, small = _inner_and_small(ridges, void.shape)
+    inner = inside | small
     anchor = _nearest_inner(ridges, inner)
     quiet = smoothed(_height(void, ridges.index, ridges.normal), ridges, void.shape, QUIET_PX)
     keep = inner | ((anchor >= 0) & (quiet >= HALF * quiet[anchor]))
     rows = np.where(anchor >= 0, anchor, np.arange(len(anchor)))[keep]
-    return _continued(void, ridges.only(keep), quiet[rows], ridges.normal[rows, :3], room)
+    front = np.flatnonzero(~small[keep])
+    return _continued(void, ridges.only(keep), front, quiet[rows], ridges.normal[rows, :3], room)
 
 
 def _height(void: FloatArray, index: IntArray, normal: FloatArray) -> FloatArray:
@@ -121,14 +128,18 @@ def _nearest_inner(ridges: Ridges, inner: BoolArray) -> IntArray:
 
 
 def _continued(
-    void: FloatArray, ridges: Ridges, reference: FloatArray, direction: FloatArray, room: BoolArray
+    void: FloatArray,
+    ridges: Ridges,
+    front: IntArray,
+    reference: FloatArray,
+    direction: FloatArray,
+    room: BoolArray,
 ) -> Ridges:
-    """Add voxels in the plane of a sheet's rim while the void fraction stays high enough.
+    """Add voxels in the plane of a sheet's rim, from the rows ``front`` on, while the void fraction stays high enough.
 
     The plane's ``direction`` is that of the inner part nearby: at the rim itself the normals turn around it.
     """
     lookup = ridges.lookup(void.shape)
-    front = np.arange(ridges.index.shape[0])
     for _ in range(GAP_PX):
         parent, index, normal = _neighbours(ridges, front, direction, lookup, room)
         goes_on = _height(void, index, normal) > HALF * reference[parent]

@@ -26,7 +26,7 @@ CORE_PX = 2.6
 FLATNESS = 10.0
 SMALLEST_AREA_PX = 20.0
 """A crack has an area of at least FLATNESS times its aperture squared, and of so many voxel faces."""
-BLOB_PX, BLOB_FILL, BLOB_REACH_PX = (3, 10), 0.3, 5.0
+BLOB_PX, BLOB_FILL, BLOB_REACH_PX = (3, 10), 0.15, 5.0
 """A blob: its extent, the share of the cube of that extent that it fills, and how far its flanks reach."""
 ZONES = 2.5
 """The void fraction is summed so many standard deviations of the blur around a void."""
