@@ -1,8 +1,8 @@
 """Pores and cracks against phantoms of exact truth, beside Gauss + Otsu: the tables of docs/structure.md.
 
-    python benchmarks/void_accuracy.py --seeds 500 501 502 503 504 505 506 507
+    python benchmarks/void_accuracy.py --seeds 510 511 512 513
 
-Seeds below 100 and 200 to 399 were used while developing; those reported are others.
+Seeds below 100 and 200 to 507 were used while developing; those reported are others.
 """
 
 import argparse
@@ -226,7 +226,7 @@ def false_cracks(seeds, size, cnr):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=list(range(500, 508)))
+    parser.add_argument("--seeds", type=int, nargs="+", default=[510, 511, 512, 513])
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--null-seeds", type=int, default=20)
     parser.add_argument("--null-size", type=int, default=96)
@@ -241,7 +241,7 @@ def main():
             [score(seed, arguments.size, cnr, structure) for seed in arguments.seeds],
         )
     for cnr in (5, 3):
-        false_cracks(range(400, 400 + arguments.null_seeds), arguments.null_size, cnr)
+        false_cracks(range(600, 600 + arguments.null_seeds), arguments.null_size, cnr)
 
 
 if __name__ == "__main__":

@@ -21,6 +21,9 @@ QUIET_PX = 3
 """Values are averaged over so many voxels of a sheet before they are compared."""
 RIM_COSINE = 0.97
 """At the rim the normals turn around it; what turns away from the inner part so far is no part of the plane."""
+SKIN_FLANK_PX, SKIN_PARALLEL = 6.0, 0.5
+"""Nearer to the skin than this and with so large a cosine to its normal, a sheet runs along the skin."""
+BESIDE_PX, MOSTLY = 4.0, 0.6
 CANDIDATES = 96
 """So many of the nearest inner voxels are tried."""
 GAP_PX = 5
@@ -99,6 +102,34 @@ def fitted_rims(void: FloatArray, ridges: Ridges, room: BoolArray) -> Ridges:
     rows = np.where(anchor >= 0, anchor, np.arange(len(anchor)))[keep]
     front = np.flatnonzero(~small[keep])
     return _continued(void, ridges.only(keep), front, quiet[rows], ridges.normal[rows, :3], room)
+
+
+def without_flanks(ridges: Ridges, depth_px: FloatArray) -> Ridges:
+    """Drop sheets that are a flank of something else: of the skin, or of a larger sheet.
+
+    A sheet that runs along the skin and near to it cannot be told from an error of the skin, and a sheet too small to have
+    an inside that lies beside a larger one is the turn of that one's walls about its rim.
+    """
+    if not ridges.index.size:
+        return ridges
+    n = int(ridges.sheet.max()) + 1
+    area = np.bincount(ridges.sheet, ridges.area_px, minlength=n)
+    steps = [ridges.index + sign * 2 * ridges.normal[:, :3] for sign in (1, -1)]
+    limits = np.array(depth_px.shape) - 1
+    ends = [depth_px[tuple(np.clip(np.round(step).astype(int), 0, limits).T)] for step in steps]
+    depth = depth_px[tuple(ridges.index.T)]
+    near = np.isfinite(depth) & (depth < SKIN_FLANK_PX)
+    rise = np.zeros(len(depth), np.float32)
+    rise[near] = np.abs(ends[0] - ends[1])[near] / 4
+    skin = near & (rise > SKIN_PARALLEL)
+    _, small = _inner_and_small(ridges, depth_px.shape)
+    beside = np.zeros(len(depth), bool)
+    if small.any() and not small.all():
+        larger = cKDTree(ridges.index[~small])
+        beside[small] = larger.query(ridges.index[small], distance_upper_bound=BESIDE_PX)[0] <= BESIDE_PX
+    shares = [np.bincount(ridges.sheet, part * ridges.area_px, minlength=n) for part in (skin, beside)]
+    flank = (shares[0] > MOSTLY * area) | (shares[1] > MOSTLY * area)
+    return ridges.only(~flank[ridges.sheet])
 
 
 def _height(void: FloatArray, index: IntArray, normal: FloatArray) -> FloatArray:

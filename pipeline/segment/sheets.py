@@ -15,7 +15,7 @@ from scipy.ndimage import gaussian_filter
 
 from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray
 from pipeline.segment.plates import plate_strength, profiles, ridges, sheets_of_ridges
-from pipeline.segment.rims import Ridges, fitted_rims, inner_part, smoothed
+from pipeline.segment.rims import Ridges, fitted_rims, inner_part, smoothed, without_flanks
 
 SCALE_PX = 2.0
 """Standard deviation of the Gaussian before the second differences."""
@@ -106,7 +106,7 @@ def find_sheets(
     number = np.where(mass > smallest, np.cumsum(mass > smallest), 0)
     chosen = number[joined] > 0
     found = _without_walls(void, Ridges(index[chosen], normal[chosen], number[joined[chosen]]))
-    found = fitted_rims(void, found, depth_px > OUTER_PX)
+    found = without_flanks(fitted_rims(void, found, depth_px > OUTER_PX), depth_px)
     spread = np.sqrt(SCALE_PX**2 + blur_px**2)
     return Sheets(
         found.index,

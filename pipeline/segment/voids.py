@@ -110,7 +110,7 @@ def segment_voids(
     Notes
     -----
     Voids thinner than the smallest claimable aperture, cracks wider than about ten voxels (they become pores)
-    and cracks parallel to the skin and nearer to it than 2.5 voxels are not found.
+    and cracks that run along the skin nearer than 6 voxels to it are not found.
     """
     finite = np.isfinite(volume)
     clean = volume if finite.all() else np.where(finite, volume, np.nanmin(volume[finite]))
