@@ -30,6 +30,9 @@ GAP_PX = 5
 """A sheet continues over at most so many voxels where the response has no ridge."""
 
 
+Labels = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
+
+
 @dataclass(frozen=True)
 class Ridges:
     """Ridge voxels of sheets; fields as in :class:`pipeline.segment.sheets.Sheets`."""
@@ -44,7 +47,7 @@ class Ridges:
         area: FloatArray = (1 / np.abs(self.normal[:, :3]).max(axis=1, initial=1e-3)).astype(np.float32)
         return area
 
-    def lookup(self, shape: tuple[int, ...]) -> IntArray:
+    def lookup(self, shape: tuple[int, ...]) -> Labels:
         """Return −1 or the row of the ridge voxel in each voxel."""
         rows = np.full(shape, -1, np.int32)
         rows[tuple(self.index.T)] = np.arange(self.index.shape[0], dtype=np.int32)
@@ -120,7 +123,7 @@ def without_flanks(ridges: Ridges, depth_px: FloatArray) -> Ridges:
     depth = depth_px[tuple(ridges.index.T)]
     near = np.isfinite(depth) & (depth < SKIN_FLANK_PX)
     rise = np.zeros(len(depth), np.float32)
-    rise[near] = np.abs(ends[0] - ends[1])[near] / 4
+    rise[near] = np.abs(ends[0][near] - ends[1][near]) / 4
     skin = near & (rise > SKIN_PARALLEL)
     _, small = _inner_and_small(ridges, depth_px.shape)
     beside = np.zeros(len(depth), bool)
@@ -190,7 +193,7 @@ def _continued(
 
 
 def _neighbours(
-    ridges: Ridges, front: IntArray, direction: FloatArray, lookup: IntArray, room: BoolArray
+    ridges: Ridges, front: IntArray, direction: FloatArray, lookup: Labels, room: BoolArray
 ) -> tuple[IntArray, IntArray, FloatArray]:
     """Return free neighbours through which the planes of ``front`` go: row they come from, voxel, plane there."""
     shape = np.array(lookup.shape)
@@ -205,7 +208,11 @@ def _neighbours(
     for step in np.argwhere(np.ones((3, 3, 3), bool)) - 1:
         place = start + step
         offset = middle - normal @ step
-        good = ((place >= 0) & (place < shape)).all(axis=1) & bool(step.any()) & (np.abs(offset) <= 0.5 * largest)
+        good = (
+            ((place >= 0) & (place < shape)).all(axis=1)
+            & bool(step.any())
+            & (np.abs(offset) <= 0.5 * largest)
+        )
         # One voxel for each column along the main direction of the normal, as ridges have.
         for column in (-2, -1, 0, 1, 2):
             there = np.clip(place + column * along, 0, shape - 1)

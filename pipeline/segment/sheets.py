@@ -174,7 +174,9 @@ def apertures(void: FloatArray, found: Ridges, *, blur_px: float) -> FloatArray:
 def _beside(across: FloatArray, found: Ridges, shape: tuple[int, ...]) -> FloatArray:
     """Return the void fraction beside a sheet, from the lower side where another void is on one of them."""
     end = REACH_PX + 1 - BASELINE_PX
-    sides = [smoothed(part.mean(axis=1), found, shape, REACH_PX) for part in (across[:, :end], across[:, -end:])]
+    sides = [
+        smoothed(part.mean(axis=1), found, shape, REACH_PX) for part in (across[:, :end], across[:, -end:])
+    ]
     difference = sides[0] - sides[1]
     uneven = np.zeros(len(across), bool)
     for rows in _sheets_rows(found.sheet):

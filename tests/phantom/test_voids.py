@@ -36,12 +36,12 @@ def phantom() -> VoidPhantom:
     """A ball of radius 32 with an open crack thinner than a voxel, a closed one of two voxels, and two pores."""
     middle = np.full(3, (SIZE - 1) / 2)
     cracks = (
-        Crack(middle + [0, 0, 22], np.array([0.6, 0.8, 0.0]), 15.0, APERTURE_PX),
-        Crack(middle + [0, 0, -14], np.array([0.0, 0.28, 0.96]), 11.0, 2.0),
+        Crack(middle + np.array([0, 0, 22]), np.array([0.6, 0.8, 0.0]), 15.0, APERTURE_PX),
+        Crack(middle + np.array([0, 0, -14]), np.array([0.0, 0.28, 0.96]), 11.0, 2.0),
     )
     pores = (
-        Pore(middle + [18, -9, 0], np.full(3, PORE_RADIUS_PX), np.eye(3)),
-        Pore(middle + [-16, -14, 4], np.array([4.0, 3.0, 3.5]), np.eye(3)),
+        Pore(middle + np.array([18, -9, 0]), np.full(3, PORE_RADIUS_PX), np.eye(3)),
+        Pore(middle + np.array([-16, -14, 4]), np.array([4.0, 3.0, 3.5]), np.eye(3)),
     )
     rng = np.random.default_rng(3)
     return draw((SIZE,) * 3, radius_px=32.0, roughness=0.0, pores=pores, cracks=cracks, rng=rng)
@@ -95,7 +95,9 @@ def test_noise_alone_makes_no_crack() -> None:
     rng = np.random.default_rng(11)
     bare = draw((64, 64, 64), radius_px=26.0, roughness=0.04, pores=(), cracks=(), rng=rng)
     for contrast_to_noise in (3.0, 8.0):
-        volume = photograph(bare, blur_px=1.0, contrast_to_noise=contrast_to_noise, shading=0.05, structure=0.0, rng=rng)
+        volume = photograph(
+            bare, blur_px=1.0, contrast_to_noise=contrast_to_noise, shading=0.05, structure=0.0, rng=rng
+        )
         voids = segment(volume)
         assert voids.sheets.count == 0
         assert voids.n_pores == 0
@@ -118,7 +120,10 @@ def test_intervals_hold_the_noise() -> None:
     pore_zone = ((voids.zone > 0) & (voids.zone <= voids.n_pores)).sum()
     assert 0.2 < spread.pore_px / (voids.noise * np.sqrt(pore_zone)) < 5
     assert spread.share == 1
-    assert noise_spread(voids, replicates=1, rng=np.random.default_rng(1), false_cracks=1, false_discovery=1) is None
+    assert (
+        noise_spread(voids, replicates=1, rng=np.random.default_rng(1), false_cracks=1, false_discovery=1)
+        is None
+    )
 
 
 def two_balls(gap: int) -> FloatArray:

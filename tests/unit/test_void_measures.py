@@ -34,7 +34,13 @@ def table_of(void: np.ndarray, reach: int = 5) -> dict[str, np.ndarray]:
     everywhere = np.ones(void.shape, bool)
     depth = np.full(void.shape, 20, np.float32)
     return pore_table(
-        void, instances, grow(instances, everywhere, reach), everywhere.astype(np.uint8), depth, n_pores=1, voxel_nm=10.0
+        void,
+        instances,
+        grow(instances, everywhere, reach),
+        everywhere.astype(np.uint8),
+        depth,
+        n_pores=1,
+        voxel_nm=10.0,
     )
 
 
@@ -50,7 +56,9 @@ def test_a_sphere_in_any_blur(radius: float, blur: float) -> None:
     assert row["surface_nm2"][0] / 1e2 == pytest.approx(4 * np.pi * radius**2, rel=0.02)
     assert row["sphericity"][0] == pytest.approx(1, abs=0.02)
     # The half level of a blurred sphere lies σ²/R too far inside; voxels add 4 %.
-    np.testing.assert_allclose([row[f"half_axis_{k}_nm"][0] for k in (1, 2, 3)], 10 * radius, rtol=(blur / radius) ** 2 + 0.04)
+    np.testing.assert_allclose(
+        [row[f"half_axis_{k}_nm"][0] for k in (1, 2, 3)], 10 * radius, rtol=(blur / radius) ** 2 + 0.04
+    )
     assert row["centroid_z_nm"][0] == pytest.approx(10 * (18 + 0.3), abs=2)
     assert row["depth_nm"][0] == pytest.approx(200)
     assert np.isnan(row["nearest_neighbour_nm"][0])
@@ -68,7 +76,9 @@ def test_a_torus() -> None:
     volume, surface = 2 * np.pi**2 * large * small**2, 4 * np.pi**2 * large * small
     assert row["volume_nm3"][0] / 1e3 == pytest.approx(volume, rel=0.01)
     assert row["surface_nm2"][0] / 1e2 == pytest.approx(surface, rel=0.02)
-    assert row["sphericity"][0] == pytest.approx(np.pi ** (1 / 3) * (6 * volume) ** (2 / 3) / surface, abs=0.02)
+    assert row["sphericity"][0] == pytest.approx(
+        np.pi ** (1 / 3) * (6 * volume) ** (2 / 3) / surface, abs=0.02
+    )
 
 
 def test_euler_numbers_are_exact() -> None:
@@ -103,7 +113,9 @@ def test_local_thickness_is_of_the_widest_ball_that_covers() -> None:
 def test_who_touches_whom() -> None:
     # Pores 1 and 2, cracks 3 and 4: 1–3–4 hang together and 4 is open; 2 is alone.
     pairs = np.array([[1, 3]] * 9 + [[3, 4]] * 40 + [[2, 3]] * 2)
-    network = void_network(pairs, np.array([5.0, 1, 10, 20]), np.array([False, False, False, True]), n_pores=2)
+    network = void_network(
+        pairs, np.array([5.0, 1, 10, 20]), np.array([False, False, False, True]), n_pores=2
+    )
     assert network.network.tolist() == [1, 2, 1, 1]
     assert network.open.tolist() == [True, False, True, True]
     assert network.n_contacts.tolist() == [1, 0, 2, 1]
@@ -172,7 +184,14 @@ def test_a_tangential_crack_is_at_right_angles_to_the_radius() -> None:
     particle = np.zeros((121, 81, 81), np.uint8)
     particle[1:] = 1
     index[:, 0] += 60
-    args = (index, normal, np.ones(n, np.int64), np.ones(n, np.float32), np.ones(n, np.float32), np.ones(n, bool))
+    args = (
+        index,
+        normal,
+        np.ones(n, np.int64),
+        np.ones(n, np.float32),
+        np.ones(n, np.float32),
+        np.ones(n, bool),
+    )
     row = crack_table(*args, particle, np.full(particle.shape, 1.5, np.float32), voxel_nm=1.0)
     assert row["angle_to_radius_deg"][0] > 80
     assert row["touches_surface"][0]
@@ -180,7 +199,9 @@ def test_a_tangential_crack_is_at_right_angles_to_the_radius() -> None:
 
 def test_painted_sheets_are_as_thick_as_asked() -> None:
     index, normal = plane_rows(0.0, 20.0)
-    painted = paint_sheets((81, 81, 81), index, normal, np.ones(len(index), np.int64), np.full(len(index), 1.0, np.float32))
+    painted = paint_sheets(
+        (81, 81, 81), index, normal, np.ones(len(index), np.int64), np.full(len(index), 1.0, np.float32)
+    )
     assert painted[38:43, 40, 40].tolist() == [0, 1, 1, 1, 0]
 
 
@@ -203,7 +224,9 @@ def test_porosity_by_kind_and_by_shell() -> None:
     np.testing.assert_allclose([row["n_voxels"] for row in rows], total / 5, rtol=0.06)
     assert rows[0]["cracks"] == pytest.approx(0.5, abs=0.01)
     assert rows[0]["pores"] == 0
-    assert sum(row["porosity"] * row["n_voxels"] for row in rows) == pytest.approx((inner + outer) * total, rel=1e-4)
+    assert sum(row["porosity"] * row["n_voxels"] for row in rows) == pytest.approx(
+        (inner + outer) * total, rel=1e-4
+    )
 
 
 def test_the_central_void_is_big_and_central() -> None:

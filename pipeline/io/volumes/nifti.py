@@ -27,11 +27,12 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
     """Read a file; its array is (x, y, z) and becomes (z, y, x)."""
     try:
         import nibabel
+        from nibabel.filebasedimages import ImageFileError
     except ImportError as error:
         raise missing("nibabel", NAME) from error
     try:
         image = nibabel.load(str(path))
-    except nibabel.filebasedimages.ImageFileError as error:
+    except ImageFileError as error:
         raise damaged(path, error) from error
     values = np.asarray(image.dataobj).T
     unit = _UNITS.get(image.header.get_xyzt_units()[0], "")
