@@ -1,8 +1,8 @@
 """Pores and cracks against phantoms of exact truth, beside Gauss + Otsu: the tables of docs/structure.md.
 
-    python benchmarks/void_accuracy.py --seeds 100 101 102 103 --size 160
+    python benchmarks/void_accuracy.py --seeds 510 511 512 513
 
-Seeds below 50 were used while developing; those reported are others.
+Seeds below 100 and 200 to 507 were used while developing; those reported are others.
 """
 
 import argparse
@@ -37,6 +37,7 @@ class Score:
     porosity_error: float
     pores_found: tuple[int, int]
     pore_bias: list[float]
+    area_error: dict[float, float]
     open_error: float
     seconds: float
     otsu_recall: dict[float, float]
@@ -123,7 +124,7 @@ def score(seed, size, cnr, structure, apertures=APERTURES):
     recall, alone = recall_of(found, phantom)
     inside = voids.particle > 0
     porosity = float(voids.void[voids.zone > 0].sum() / inside.sum())
-    errors = {}
+    errors, areas = {}, {}
     for number, crack in enumerate(phantom.cracks, start=1):
         away = edt.edt(np.ascontiguousarray(phantom.crack_index != number), black_border=False)
         others = (phantom.crack_index > 0) & (phantom.crack_index != number)
@@ -132,6 +133,9 @@ def score(seed, size, cnr, structure, apertures=APERTURES):
         rows = (away[place] <= 1.5) & (far[place] > ALONE_PX) & voids.sheets.inner
         if rows.sum() > 50:
             errors[crack.aperture_px] = float(np.median(voids.sheets.aperture_px[rows])) - crack.aperture_px
+        clear = (phantom.crack_index == number) & (far > TOLERANCE_PX)
+        own = (away[place] <= TOLERANCE_PX) & (far[place] > TOLERANCE_PX)
+        areas[crack.aperture_px] = float(voids.sheets.area_px[own].sum() / clear.sum() - 1)
     bias, hits, total = [], 0, 0
     for pore in phantom.pores:
         radius = (3 / 4 / np.pi * pore.volume_px) ** (1 / 3)
@@ -153,6 +157,7 @@ def score(seed, size, cnr, structure, apertures=APERTURES):
         porosity / phantom.porosity - 1,
         (hits, total),
         bias,
+        areas,
         open_share(voids) - true_open_share(phantom),
         seconds,
         otsu_recall,
@@ -187,6 +192,8 @@ def table(title, scores):
     ]
     print("| aperture, rms error (voxels) | " + " | ".join(f"{v:.2f}" for v in rms) + " |")
     print("| aperture, mean error (voxels) | " + " | ".join(f"{v:+.2f}" for v in mean) + " |")
+    area = [100 * np.mean([s.area_error[a] for s in scores]) for a in APERTURES]
+    print("| area, mean error (%) | " + " | ".join(f"{v:+.0f}" for v in area) + " |")
     hits, total = (sum(s.pores_found[i] for s in scores) for i in (0, 1))
     biases = [b for s in scores for b in s.pore_bias]
     print(
@@ -219,7 +226,7 @@ def false_cracks(seeds, size, cnr):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--seeds", type=int, nargs="+", default=[100, 101, 102, 103])
+    parser.add_argument("--seeds", type=int, nargs="+", default=[510, 511, 512, 513])
     parser.add_argument("--size", type=int, default=160)
     parser.add_argument("--null-seeds", type=int, default=20)
     parser.add_argument("--null-size", type=int, default=96)
@@ -234,7 +241,7 @@ def main():
             [score(seed, arguments.size, cnr, structure) for seed in arguments.seeds],
         )
     for cnr in (5, 3):
-        false_cracks(range(200, 200 + arguments.null_seeds), arguments.null_size, cnr)
+        false_cracks(range(600, 600 + arguments.null_seeds), arguments.null_size, cnr)
 
 
 if __name__ == "__main__":

@@ -126,6 +126,7 @@ DEFINITIONS = {
     "shells": "shells of equal volume by distance to the skin, from rim to centre, in percent of the volume",
     "smallest_aperture_nm": "aperture whose plate response reaches the detection level at this noise and blur",
     "aperture": "void fraction summed across the crack, area-weighted median",
+    "local_thickness": "diameter of the largest ball inside the pores that covers a voxel; quantiles over their voxels",
     "central_void": "largest pore within a quarter of the radius of the particle's centre",
 }
 """What the numbers of ``structure.json`` mean, in one sentence each."""

@@ -11,7 +11,10 @@ def local_thickness(mask: BoolArray) -> FloatArray:
     """Return the local thickness in voxels (Hildebrand and Rüegsegger 1997), 0 outside the mask.
 
     Balls are painted from the largest to the smallest distance to the background; one that lies inside the ball
-    of a neighbour is skipped. Meant for pores: plates thinner than 3 voxels come out up to a voxel too thick.
+    of a neighbour is skipped. A ball ends between its last voxel centre and the nearest one outside, whose squared distances
+    are whole numbers and mostly neighbours: half is taken off the latter. That holds for round pores about a voxel's centre
+    (within 0.3 voxels from a radius of 4 on); balls between centres come out up to a voxel too small and plates up to a
+    voxel too thick: their aperture is measured from profiles.
 
     Parameters
     ----------
@@ -54,7 +57,7 @@ def _paint(radius: FloatArray, order: np.ndarray) -> FloatArray:
     for place in order:
         z, y, x = place // (n_y * n_x), place // n_x % n_y, place % n_x
         r = radius[z, y, x]
-        value = 2 * r - 1
+        value = 2 * np.sqrt(r * r - np.float32(0.5))
         reach = int(r)
         square = r * r
         for a in range(max(z - reach, 0), min(z + reach + 1, n_z)):

@@ -19,6 +19,9 @@ ROUND = 0.6
 STEP_OUT = 0.8
 """Largest distance in voxels of a ridge from the plane of its neighbour on the same sheet."""
 
+SAME_PLANE_COSINE, SAME_PLANE_PX = 0.9, 1.5
+"""What lies in the plane of a ridge voxel: about its direction and its place."""
+
 OFF_RIDGE = 1.2
 """Largest distance to the ridge in voxels; the wall of a wide void is farther from any ridge."""
 
@@ -245,30 +248,41 @@ def sheets_of_ridges(index: IntArray, normal: FloatArray, lookup: IntArray, cosi
 
 
 @numba.njit(cache=True, parallel=True)
-def area_around(
-    index: IntArray, sheet: IntArray, area: FloatArray, lookup: IntArray, reach: int
+def sums_around(
+    index: IntArray, normal: FloatArray, sheet: IntArray, values: FloatArray, lookup: IntArray, reach: int
 ) -> FloatArray:
-    """Return the area of its own sheet within ``reach`` voxels of each ridge voxel.
+    """Return the sums of values over the own sheet around each ridge voxel, as far as it lies in the voxel's plane.
 
     Parameters
     ----------
-    index, sheet, area : (n, 3), (n,) and (n,) of ridge voxels
+    index, normal, sheet : (n, 3), (n, 4) and (n,) of ridge voxels, see :func:`ridges`
+    values : (n, k) what is summed
     lookup : (n_z, n_y, n_x) int32, −1 or the row of the ridge voxel there
-    reach : radius of the ball
+    reach : radius of the ball in voxels
+
+    Returns
+    -------
+    (n, k) float32
     """
     n_z, n_y, n_x = lookup.shape
-    out = np.zeros(index.shape[0], np.float32)
-    for i in numba.prange(index.shape[0]):
+    n, n_values = values.shape
+    out = np.zeros((n, n_values), np.float32)
+    for i in numba.prange(n):
         z, y, x = index[i]
-        total = 0.0
         for a in range(max(z - reach, 0), min(z + reach + 1, n_z)):
             for b in range(max(y - reach, 0), min(y + reach + 1, n_y)):
                 for c in range(max(x - reach, 0), min(x + reach + 1, n_x)):
                     j = lookup[a, b, c]
-                    near = (a - z) ** 2 + (b - y) ** 2 + (c - x) ** 2 <= reach * reach
-                    if near and j >= 0 and sheet[j] == sheet[i]:
-                        total += area[j]
-        out[i] = total
+                    dz, dy, dx = a - z, b - y, c - x
+                    if j < 0 or sheet[j] != sheet[i] or dz * dz + dy * dy + dx * dx > reach * reach:
+                        continue
+                    dot, out_of_plane = 0.0, dz * normal[i, 0] + dy * normal[i, 1] + dx * normal[i, 2]
+                    for k in range(3):
+                        dot += normal[i, k] * normal[j, k]
+                    out_of_plane += normal[j, 3] * dot - normal[i, 3]
+                    if abs(dot) >= SAME_PLANE_COSINE and abs(out_of_plane) <= SAME_PLANE_PX:
+                        for k in range(n_values):
+                            out[i, k] += values[j, k]
     return out
 
 

@@ -14,7 +14,8 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray
-from pipeline.segment.plates import area_around, plate_strength, profiles, ridges, sheets_of_ridges
+from pipeline.segment.plates import plate_strength, profiles, ridges, sheets_of_ridges
+from pipeline.segment.rims import Ridges, fitted_rims, inner_part, smoothed, without_flanks
 
 SCALE_PX = 2.0
 """Standard deviation of the Gaussian before the second differences."""
@@ -29,12 +30,10 @@ SAME_SHEET_COSINE = 0.9
 TAIL = 40
 """Largest sheets of the null that its tail is fitted to."""
 REACH_PX = 8
-INNER_PX = 5
-INNER_SHARE = 0.85
-FEWEST_INNER = 20
-"""A ridge voxel is inside its sheet with so much of a disc of this radius around it."""
 BASELINE_PX = 6
 """From here on a profile shows what is beside the crack."""
+UNEVEN = 4.0
+"""Both sides count unless they differ by so many median deviations."""
 
 
 @dataclass(frozen=True)
@@ -106,18 +105,16 @@ def find_sheets(
     smallest = mass_threshold(mass, null_mass, 1 / max(share, 0.02), false_cracks, false_discovery)
     number = np.where(mass > smallest, np.cumsum(mass > smallest), 0)
     chosen = number[joined] > 0
-    index, normal, sheet = index[chosen], normal[chosen], number[joined[chosen]]
-    index, normal, sheet = _without_walls(void, index, normal, sheet)
+    found = _without_walls(void, Ridges(index[chosen], normal[chosen], number[joined[chosen]]))
+    found = without_flanks(fitted_rims(void, found, depth_px > OUTER_PX), depth_px)
     spread = np.sqrt(SCALE_PX**2 + blur_px**2)
-    aperture = apertures(void, index, normal, sheet, blur_px=blur_px)
-    area = 1 / np.abs(normal[:, :3]).max(axis=1, initial=1e-3)
     return Sheets(
-        index,
-        normal,
-        sheet,
-        area.astype(np.float32),
-        aperture,
-        _inner(void.shape, index, sheet, area.astype(np.float32)),
+        found.index,
+        found.normal,
+        found.sheet,
+        found.area_px,
+        apertures(void, found, blur_px=blur_px),
+        inner_part(found, void.shape),
         level,
         smallest,
         float(level * np.sqrt(2 * np.pi) * spread**3),
@@ -156,38 +153,43 @@ def mass_threshold(
     return float(max(place, start) ** 1.5)
 
 
-def apertures(
-    void: FloatArray, index: IntArray, normal: FloatArray, sheet: IntArray, *, blur_px: float
-) -> FloatArray:
+def apertures(void: FloatArray, found: Ridges, *, blur_px: float) -> FloatArray:
     """Return the local aperture: the void fraction summed across the sheet, which blur does not change.
 
-    The level beside the sheet, a median over the whole sheet, is taken off. The sum ends about three standard
+    The level beside the sheet, a mean over REACH_PX voxels of it, is taken off. The sum ends about three standard
     deviations of the blur outside the crack's walls.
     """
-    across = profiles(void, index, normal, REACH_PX)
+    across = profiles(void, found.index, found.normal, REACH_PX)
     offset = np.abs(np.arange(-REACH_PX, REACH_PX + 1))
-    result = np.zeros(index.shape[0], np.float32)
+    level = _beside(across, found, void.shape)
+    half = np.full(len(across), BASELINE_PX - 1)
+    for rows in _sheets_rows(found.sheet):
+        width = float(np.median((across[rows] - level[rows, None])[:, offset < BASELINE_PX].sum(axis=1)))
+        half[rows] = min(BASELINE_PX - 1, int(np.ceil(max(width, 0) / 2 + 2.5 * blur_px)))
+    total = ((across - level[:, None]) * (offset[None] <= half[:, None])).sum(axis=1)
+    aperture: FloatArray = (total / np.maximum(1 - level, 0.2)).astype(np.float32)
+    return aperture
+
+
+def _beside(across: FloatArray, found: Ridges, shape: tuple[int, ...]) -> FloatArray:
+    """Return the void fraction beside a sheet, from the lower side where another void is on one of them."""
+    end = REACH_PX + 1 - BASELINE_PX
+    sides = [
+        smoothed(part.mean(axis=1), found, shape, REACH_PX) for part in (across[:, :end], across[:, -end:])
+    ]
+    difference = sides[0] - sides[1]
+    uneven = np.zeros(len(across), bool)
+    for rows in _sheets_rows(found.sheet):
+        spread = float(np.median(np.abs(difference[rows] - np.median(difference[rows]))))
+        uneven[rows] = np.abs(difference[rows]) > UNEVEN * spread
+    level: FloatArray = np.where(uneven, np.minimum(*sides), (sides[0] + sides[1]) / 2)
+    return level
+
+
+def _sheets_rows(sheet: IntArray) -> list[IntArray]:
+    """Return the rows of each sheet."""
     order = np.argsort(sheet, kind="stable")
-    for rows in np.split(order, np.flatnonzero(np.diff(sheet[order])) + 1):
-        if not rows.size:
-            continue
-        own = across[rows]
-        base = float(np.median(own[:, offset >= BASELINE_PX]))
-        width = float(np.median(own[:, offset <= BASELINE_PX - 1].sum(axis=1))) / max(1 - base, 0.2)
-        half = min(BASELINE_PX - 1, int(np.ceil(max(width, 0) / 2 + 2.5 * blur_px)))
-        result[rows] = (own[:, offset <= half] - base).sum(axis=1) / max(1 - base, 0.2)
-    return result
-
-
-def _inner(shape: tuple[int, ...], index: IntArray, sheet: IntArray, area: FloatArray) -> BoolArray:
-    """Say which ridge voxels have their sheet around them; all, on a sheet too small for that."""
-    lookup = np.full(shape, -1, np.int32)
-    lookup[tuple(index.T)] = np.arange(index.shape[0], dtype=np.int32)
-    whole = np.pi * INNER_PX**2 if shape[0] > 1 else 2 * INNER_PX
-    inner = area_around(index, sheet, area, lookup, INNER_PX) > INNER_SHARE * whole
-    without = np.bincount(sheet[inner], minlength=int(sheet.max(initial=0)) + 1) < FEWEST_INNER
-    result: BoolArray = inner | without[sheet]
-    return result
+    return [rows for rows in np.split(order, np.flatnonzero(np.diff(sheet[order])) + 1) if rows.size]
 
 
 def _masses(
@@ -200,19 +202,13 @@ def _masses(
     return sheet, np.bincount(sheet, weights=value / level - 1).astype(np.float64)
 
 
-def _without_walls(
-    void: FloatArray, index: IntArray, normal: FloatArray, sheet: IntArray
-) -> tuple[IntArray, FloatArray, IntArray]:
+def _without_walls(void: FloatArray, found: Ridges) -> Ridges:
     """Drop ridge voxels of voids too wide to be a crack here: void still fills the profile at its ends."""
-    if not index.size:
-        return index, normal, sheet
-    across = profiles(void, index, normal, REACH_PX)
+    across = profiles(void, found.index, found.normal, REACH_PX)
     inner = across[:, REACH_PX - 3 : REACH_PX + 4].max(axis=1)
     ends = np.minimum(across[:, :3].mean(axis=1), across[:, -3:].mean(axis=1))
     sides = np.maximum(across[:, REACH_PX - 4], across[:, REACH_PX + 4])
-    keep = (ends < 0.5 * inner) & (sides < np.maximum(0.75 * inner, 0.2))
-    renumbered = np.unique(sheet[keep], return_inverse=True)[1]
-    return index[keep], normal[keep], renumbered + 1
+    return found.only((ends < 0.5 * inner) & (sides < np.maximum(0.75 * inner, 0.2)))
 
 
 def _away_from(mask: BoolArray, distance_px: float) -> BoolArray:

@@ -26,7 +26,7 @@ CORE_PX = 2.6
 FLATNESS = 10.0
 SMALLEST_AREA_PX = 20.0
 """A crack has an area of at least FLATNESS times its aperture squared, and of so many voxel faces."""
-BLOB_PX, BLOB_FILL, BLOB_REACH_PX = (3, 10), 0.3, 5.0
+BLOB_PX, BLOB_FILL, BLOB_REACH_PX = (3, 10), 0.15, 5.0
 """A blob: its extent, the share of the cube of that extent that it fills, and how far its flanks reach."""
 ZONES = 2.5
 """The void fraction is summed so many standard deviations of the blur around a void."""
@@ -110,7 +110,7 @@ def segment_voids(
     Notes
     -----
     Voids thinner than the smallest claimable aperture, cracks wider than about ten voxels (they become pores)
-    and cracks parallel to the skin and nearer to it than 2.5 voxels are not found.
+    and cracks that run along the skin nearer than 6 voxels to it are not found.
     """
     finite = np.isfinite(volume)
     clean = volume if finite.all() else np.where(finite, volume, np.nanmin(volume[finite]))

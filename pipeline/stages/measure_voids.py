@@ -13,9 +13,10 @@ from pipeline.measure.cracks import crack_table, weighted_quantiles
 from pipeline.measure.networks import Network, euler_sweep, tortuosity, void_network
 from pipeline.measure.pores import pore_table
 from pipeline.measure.structure import DEFINITIONS, central_void, interval, porosity, void_shells
+from pipeline.measure.thickness import local_thickness
 from pipeline.segment.regions import contacts
 from pipeline.segment.void_noise import NoiseSpread, noise_spread
-from pipeline.segment.voids import Voids
+from pipeline.segment.voids import PORE, Voids
 from pipeline.stages.context import StageContext
 from pipeline.stages.segment_voids import read_voids
 
@@ -132,6 +133,7 @@ def _headline(
             "number_density_per_um3": voids.n_pores / (volume * voxel_nm**3 / 1e9),
             "median_equivalent_diameter_nm": _median(pores["equivalent_diameter_nm"]),
             "median_sphericity": _median(pores["sphericity"]),
+            "local_thickness_nm": _thickness(voids, voxel_nm),
             "median_nearest_neighbour_nm": _median(pores["nearest_neighbour_nm"]),
         },
         "cracks": {
@@ -199,6 +201,16 @@ def _with_interval(
         return {"value": value, "ci95": None}
     limits = interval(value, error[0], spread.replicates, confidence=CONFIDENCE)
     return {"value": value, "ci95": limits, "noise_bias": error[1]}
+
+
+def _thickness(voids: Voids, voxel_nm: float) -> dict[str, float] | None:
+    """Return quantiles of the local thickness over the voxels of pores."""
+    thickness = local_thickness(voids.voids == PORE)
+    inside = thickness[thickness > 0]
+    if not inside.size:
+        return None
+    low, median, high = (float(value) * voxel_nm for value in np.quantile(inside, (0.1, 0.5, 0.9)))
+    return {"p10": low, "median": median, "p90": high}
 
 
 def _median(values: NumberArray) -> float:

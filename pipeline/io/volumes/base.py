@@ -76,6 +76,16 @@ def cubic_nm(spacing_nm: tuple[float, ...], path: Path) -> float:
     return float(np.mean(spacing_nm))
 
 
+def damaged(path: Path, error: Exception) -> InputError:
+    """Return the error for a file that the format's library cannot read."""
+    return InputError(
+        str(path),
+        expected="a readable volume",
+        got=" ".join(str(error).split()),
+        fix="copy the file again from its source; it is truncated or damaged",
+    )
+
+
 def missing(package: str, format_name: str) -> MissingPackageError:
     """Return the error for an optional package that a format needs."""
     return MissingPackageError(

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.io.volumes.base import Volume, VolumeRequest, as_volume, cubic_nm, missing
+from pipeline.io.volumes.base import Volume, VolumeRequest, as_volume, cubic_nm, damaged, missing
 from pipeline.units import NM_PER, to_nm
 
 NAME = "NIfTI"
@@ -27,9 +27,13 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
     """Read a file; its array is (x, y, z) and becomes (z, y, x)."""
     try:
         import nibabel
+        from nibabel.filebasedimages import ImageFileError
     except ImportError as error:
         raise missing("nibabel", NAME) from error
-    image = nibabel.load(str(path))
+    try:
+        image = nibabel.load(str(path))
+    except ImageFileError as error:
+        raise damaged(path, error) from error
     values = np.asarray(image.dataobj).T
     unit = _UNITS.get(image.header.get_xyzt_units()[0], "")
     spacing = image.header.get_zooms()[: values.ndim]

@@ -1,0 +1,214 @@
+"""A simulated volume through the stages of the structure branch, and what is refused."""
+
+import csv
+import json
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tifffile
+import yaml
+
+from pipeline.cli import main
+from pipeline.config import load_config
+from pipeline.config.plan import stage_settings
+from pipeline.config.stage_settings import ExportStage, MeasureVoidsStage, ReadVolumeStage, SegmentVoidsStage
+from pipeline.errors import InputError
+from pipeline.io.stores import read_store
+from pipeline.io.volumes import VolumeRequest, read_volume
+from pipeline.stages import export_structure, measure_voids, segment_voids
+from pipeline.stages import read_volume as read_stage
+from pipeline.stages.context import StageContext
+
+VOXEL_NM = 25.0
+
+
+@pytest.fixture(scope="module")
+def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("structure")
+    command = [
+        "simulate",
+        str(folder),
+        "--kind",
+        "volume",
+        "--size",
+        "80",
+        "--pixel-nm",
+        str(VOXEL_NM),
+        "--seed",
+        "4",
+    ]
+    assert main(command) == 0
+    return folder
+
+
+def settings(folder: Path, stage: str) -> dict[str, Any]:
+    return stage_settings(load_config(folder / "config.yaml"), "particle", "structure", stage)
+
+
+def context(stage: str) -> StageContext:
+    return StageContext(stage, 1, 1, {})
+
+
+@pytest.fixture(scope="module")
+def stores(folder: Path) -> dict[str, Path]:
+    out = {
+        name: folder / name
+        for name in ("volume.zarr", "voids.zarr", "pores.csv", "cracks.csv", "structure.json")
+    }
+    read_stage.run(
+        {},
+        {"store": out["volume.zarr"]},
+        ReadVolumeStage(**settings(folder, "read_volume")),
+        context("read_volume"),
+    )
+    volume = {"volume": out["volume.zarr"]}
+    segment_voids.run(
+        volume,
+        {"store": out["voids.zarr"]},
+        SegmentVoidsStage(**settings(folder, "segment_voids")),
+        context("segment_voids"),
+    )
+    measure = {
+        key: out[f"{key}.{end}"] for key, end in (("pores", "csv"), ("cracks", "csv"), ("structure", "json"))
+    }
+    both = volume | {"voids": out["voids.zarr"]}
+    measure_voids.run(
+        both, measure, MeasureVoidsStage(**settings(folder, "measure_voids")), context("measure_voids")
+    )
+    image = {"store": folder / "structure.ome.zarr"}
+    export_structure.run(
+        both, image, ExportStage(**settings(folder, "export_structure")), context("export_structure")
+    )
+    return out | {"image": image["store"]}
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_numbers_agree_with_the_truth_and_with_each_other(folder: Path, stores: dict[str, Path]) -> None:
+    facts = json.loads(stores["structure.json"].read_text())
+    with np.load(folder / "truth.npz") as truth:
+        wanted = truth["void"].sum() / truth["envelope"].sum()
+        volume = truth["envelope"].sum() * VOXEL_NM**3
+    parts = facts["porosity"]
+    # A particle of 33 voxels radius with cracks that cross: what the skin's error of 0.1 voxel makes of it.
+    assert parts["total"]["value"] == pytest.approx(wanted, rel=0.1)
+    assert facts["particle_volume_nm3"] == pytest.approx(volume, rel=0.03)
+    assert parts["open"]["value"] + parts["closed"]["value"] == pytest.approx(parts["total"]["value"])
+    assert parts["pores"]["value"] + parts["cracks"]["value"] == pytest.approx(parts["total"]["value"])
+    low, high = parts["total"]["ci95"]
+    assert low < parts["total"]["value"] < high
+    pores, cracks = rows(stores["pores.csv"]), rows(stores["cracks.csv"])
+    assert (len(pores), len(cracks)) == (facts["pores"]["count"], facts["cracks"]["count"])
+    assert len(cracks) >= 2
+    area = sum(float(row["area_nm2"]) for row in cracks)
+    assert facts["cracks"]["area_nm2"]["value"] == pytest.approx(area)
+    pore_volume = sum(float(row["volume_nm3"]) for row in pores)
+    assert parts["pores"]["value"] * facts["particle_volume_nm3"] == pytest.approx(pore_volume, rel=1e-4)
+    assert len(facts["shells"]) == 5
+    assert facts["calibration"]["contrast_to_noise"] == pytest.approx(5, rel=0.05)
+    assert facts["calibration"]["blur_px"] == pytest.approx(1, abs=0.1)
+
+
+def test_every_network_fact_is_there(stores: dict[str, Path]) -> None:
+    network = json.loads(stores["structure.json"].read_text())["network"]
+    assert 0 < network["largest_share"] <= 1
+    assert network["networks"] >= 1
+    assert set(network["euler_number"]) == {"0.2", "0.3", "0.4", "0.5", "0.6"}
+
+
+def test_the_image_reads_back_with_its_voxel_size(stores: dict[str, Path]) -> None:
+    volume, stored = read_volume(VolumeRequest(images=(stores["image"],))), read_store(stores["volume.zarr"])
+    assert volume.voxel_nm == pytest.approx(VOXEL_NM)
+    np.testing.assert_allclose(volume.values, stored["volume"], atol=1e-6)
+
+
+def test_a_second_run_gives_the_same(folder: Path, stores: dict[str, Path], tmp_path: Path) -> None:
+    out = {key: tmp_path / key for key in ("pores", "cracks", "structure")}
+    inputs = {"volume": stores["volume.zarr"], "voids": stores["voids.zarr"]}
+    measure_voids.run(
+        inputs, out, MeasureVoidsStage(**settings(folder, "measure_voids")), context("measure_voids")
+    )
+    assert out["structure"].read_bytes() == stores["structure.json"].read_bytes()
+    assert out["pores"].read_bytes() == stores["pores.csv"].read_bytes()
+
+
+def changed(folder: Path, to: Path, values: np.ndarray | None, **changes: Any) -> Path:
+    """The configuration with other settings, and another volume where one is given."""
+    data = yaml.safe_load((folder / "config.yaml").read_text())
+    structure = data["samples"]["particle"]["structure"]
+    structure["volume"] = str(folder / "raw" / "volume.tif")
+    if values is not None:
+        tifffile.imwrite(to / "volume.tif", values.astype(np.float32))
+        structure["volume"] = str(to / "volume.tif")
+    structure |= changes
+    data["samples"]["particle"]["structure"] = {k: v for k, v in structure.items() if v is not None}
+    (to / "config.yaml").write_text(yaml.safe_dump(data))
+    return to
+
+
+def volume_of(folder: Path) -> np.ndarray:
+    return tifffile.imread(folder / "raw" / "volume.tif")
+
+
+def segmented(place: Path) -> Any:
+    store = place / "volume.zarr"
+    read_stage.run(
+        {}, {"store": store}, ReadVolumeStage(**settings(place, "read_volume")), context("read_volume")
+    )
+    chosen = SegmentVoidsStage(**settings(place, "segment_voids"))
+    segment_voids.run({"volume": store}, {"store": place / "voids.zarr"}, chosen, context("segment_voids"))
+    return read_store(place / "voids.zarr")
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda v: 1 - v, "invert the contrast"),
+        (lambda v: np.zeros_like(v), "grey values of one kind"),
+        (lambda v: np.random.default_rng(0).standard_normal(v.shape), "grey values of one kind"),
+    ],
+)
+def test_a_volume_without_particle_is_one_line_and_writes_nothing(
+    folder: Path, tmp_path: Path, change: Any, message: str
+) -> None:
+    place = changed(folder, tmp_path, change(volume_of(folder)))
+    with pytest.raises(InputError, match=message) as caught:
+        segmented(place)
+    assert "\n" not in str(caught.value)
+    assert not (place / "voids.zarr").exists()
+
+
+def test_a_cut_particle_is_flagged(folder: Path, tmp_path: Path) -> None:
+    store = segmented(changed(folder, tmp_path, volume_of(folder)[24:]))
+    assert store.attributes["cut"] == [1]
+
+
+def test_a_mask_of_the_users_own(folder: Path, tmp_path: Path) -> None:
+    mask = np.zeros(volume_of(folder).shape, np.uint8)
+    mask[24:56, 24:56, 24:56] = 1
+    tifffile.imwrite(tmp_path / "mask.tif", mask)
+    store = segmented(changed(folder, tmp_path, None, mask=str(tmp_path / "mask.tif")))
+    np.testing.assert_array_equal(store["particle"], mask)
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"voxel_nm": None}, "voxel_nm"),
+        ({"volume": None}, "exactly one of projections, phase_maps, volume"),
+        ({"volume": "absent.tif"}, "absent.tif"),
+    ],
+)
+def test_what_a_check_refuses(
+    folder: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str], changes: Any, message: str
+) -> None:
+    place = changed(folder, tmp_path, None, **changes)
+    assert main(["check", str(place / "config.yaml")]) == 2
+    said = capsys.readouterr().err
+    assert message in said
+    assert "Traceback" not in said

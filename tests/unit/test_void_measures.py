@@ -1,0 +1,256 @@
+"""Measures of pores, cracks and their network against bodies whose answers are known."""
+
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from pipeline.measure.cracks import crack_table
+from pipeline.measure.networks import euler_sweep, tortuosity, void_network
+from pipeline.measure.pores import nearest_neighbour, pore_table
+from pipeline.measure.structure import central_void, interval, porosity, void_shells
+from pipeline.measure.thickness import local_thickness
+from pipeline.segment.regions import contacts, grow, paint_sheets
+
+
+def grid(shape: tuple[int, int, int], centre: tuple[float, float, float]) -> list[np.ndarray]:
+    return [axis - c for axis, c in zip(np.mgrid[tuple(slice(n) for n in shape)], centre, strict=True)]
+
+
+def share(distance: np.ndarray) -> np.ndarray:
+    """Share of a voxel behind a surface at this signed distance (negative inside)."""
+    return np.clip(0.5 - distance, 0, 1).astype(np.float32)
+
+
+def ball(size: int, radius: float, shift: float = 0.3) -> np.ndarray:
+    """Share of each voxel in a ball, from 4³ points in it."""
+    fine = [(np.arange(4 * size) - 1.5) / 4 - c for c in (size / 2 + shift, size / 2 - shift, size / 2)]
+    z, y, x = np.meshgrid(*fine, indexing="ij", sparse=True)
+    inside = (z * z + y * y + x * x <= radius**2).reshape(size, 4, size, 4, size, 4)
+    return inside.mean(axis=(1, 3, 5), dtype=np.float32)
+
+
+def table_of(void: np.ndarray, reach: int = 5) -> dict[str, np.ndarray]:
+    instances = (void > 0.5).astype(np.int32)
+    everywhere = np.ones(void.shape, bool)
+    depth = np.full(void.shape, 20, np.float32)
+    return pore_table(
+        void,
+        instances,
+        grow(instances, everywhere, reach),
+        everywhere.astype(np.uint8),
+        depth,
+        n_pores=1,
+        voxel_nm=10.0,
+    )
+
+
+@pytest.mark.parametrize("radius", [4.0, 6.0, 10.0])
+@pytest.mark.parametrize("blur", [0.0, 1.0])
+def test_a_sphere_in_any_blur(radius: float, blur: float) -> None:
+    void = ball(36, radius)
+    row = table_of(gaussian_filter(void, blur) if blur else void)
+    volume = 4 / 3 * np.pi * radius**3
+    # The phantom's own voxels hold its volume to half a percent; 2 % of the surface is what the issue asks for.
+    assert row["volume_nm3"][0] / 1e3 == pytest.approx(volume, rel=0.006)
+    assert row["equivalent_diameter_nm"][0] == pytest.approx(20 * radius, rel=0.002)
+    assert row["surface_nm2"][0] / 1e2 == pytest.approx(4 * np.pi * radius**2, rel=0.02)
+    assert row["sphericity"][0] == pytest.approx(1, abs=0.02)
+    # The half level of a blurred sphere lies σ²/R too far inside; voxels add 4 %.
+    np.testing.assert_allclose(
+        [row[f"half_axis_{k}_nm"][0] for k in (1, 2, 3)], 10 * radius, rtol=(blur / radius) ** 2 + 0.04
+    )
+    assert row["centroid_z_nm"][0] == pytest.approx(10 * (18 + 0.3), abs=2)
+    assert row["depth_nm"][0] == pytest.approx(200)
+    assert np.isnan(row["nearest_neighbour_nm"][0])
+
+
+def torus(size: int, large: float, small: float) -> np.ndarray:
+    z, y, x = grid((size,) * 3, (size / 2,) * 3)
+    return share(np.hypot(np.hypot(y, x) - large, z) - small)
+
+
+def test_a_torus() -> None:
+    large, small = 10.0, 4.0
+    void = torus(36, large, small)
+    row = table_of(void)
+    volume, surface = 2 * np.pi**2 * large * small**2, 4 * np.pi**2 * large * small
+    assert row["volume_nm3"][0] / 1e3 == pytest.approx(volume, rel=0.01)
+    assert row["surface_nm2"][0] / 1e2 == pytest.approx(surface, rel=0.02)
+    assert row["sphericity"][0] == pytest.approx(
+        np.pi ** (1 / 3) * (6 * volume) ** (2 / 3) / surface, abs=0.02
+    )
+
+
+def test_euler_numbers_are_exact() -> None:
+    sphere, ring = ball(36, 8.0), torus(36, 10.0, 4.0)
+    shell = ball(36, 12.0) - ball(36, 6.0)
+    pair = np.zeros((36, 36, 72), np.float32)
+    pair[:, :, :36], pair[:, :, 36:] = sphere, sphere
+    for void, wanted in ((sphere, 1), (ring, 0), (shell, 2), (pair, 2)):
+        found = euler_sweep(void, np.ones(void.shape, bool), (0.3, 0.5, 0.7))
+        assert found == {"0.3": wanted, "0.5": wanted, "0.7": wanted}
+    # A slice: a ring has a hole.
+    flat = ring[18:19]
+    assert euler_sweep(flat, np.ones(flat.shape, bool), (0.5,)) == {"0.5": 0}
+
+
+@pytest.mark.parametrize("radius", [4.0, 5.5, 8.0])
+def test_local_thickness_of_a_ball(radius: float) -> None:
+    z, y, x = grid((25, 25, 25), (12.0, 12.0, 12.0))
+    thickness = local_thickness(z * z + y * y + x * x <= radius**2)
+    assert np.median(thickness[thickness > 0]) == pytest.approx(2 * radius, abs=0.3)
+    assert (local_thickness(np.zeros((4, 4, 4), bool)) == 0).all()
+
+
+def test_local_thickness_is_of_the_widest_ball_that_covers() -> None:
+    z, y, x = grid((24, 24, 60), (12.0, 12.0, 0.0))
+    wide, narrow = np.hypot(z, y) - 8, np.hypot(z, y) - 4
+    thickness = local_thickness(np.where(x < 30, wide, narrow) < 0)
+    assert thickness[12, 12, 10] == pytest.approx(16, abs=0.6)
+    assert thickness[12, 12, 50] == pytest.approx(8, abs=0.6)
+
+
+def test_who_touches_whom() -> None:
+    # Pores 1 and 2, cracks 3 and 4: 1–3–4 hang together and 4 is open; 2 is alone.
+    pairs = np.array([[1, 3]] * 9 + [[3, 4]] * 40 + [[2, 3]] * 2)
+    network = void_network(
+        pairs, np.array([5.0, 1, 10, 20]), np.array([False, False, False, True]), n_pores=2
+    )
+    assert network.network.tolist() == [1, 2, 1, 1]
+    assert network.open.tolist() == [True, False, True, True]
+    assert network.n_contacts.tolist() == [1, 0, 2, 1]
+    assert (network.count, network.junctions) == (2, 1)
+    assert network.largest_share == pytest.approx(35 / 36)
+    none = void_network(np.zeros((0, 2), np.int64), np.zeros(0), np.zeros(0, bool), n_pores=0)
+    assert none.count == 0
+    assert np.isnan(none.largest_share)
+
+
+def test_contacts_within_two_voxels() -> None:
+    labels = np.zeros((3, 3, 9), np.int32)
+    labels[:, :, 1], labels[:, :, 3], labels[:, :, 6] = 1, 2, 3
+    found = np.unique(contacts(labels, 2), axis=0)
+    assert found.tolist() == [[1, 2]]
+
+
+def test_tortuosity_of_straight_and_bent_ways() -> None:
+    depth = np.broadcast_to(np.arange(40, dtype=np.float32)[:, None, None], (40, 8, 40))
+    straight = np.zeros(depth.shape, bool)
+    straight[:, 4, 20] = True
+    assert tortuosity(straight, depth, surface_px=2, deep_px=5) == pytest.approx(1, abs=0.01)
+    bent = np.zeros(depth.shape, bool)
+    bent[:11, 4, 5] = bent[10, 4, 5:36] = bent[10:, 4, 35] = True
+    deepest = np.zeros(depth.shape, bool)
+    deepest[39] = True
+    # 10 down, 30 across, 29 down, corners cut (two diagonal steps): the mean over the way lies between 1 and its end.
+    assert 1.5 < tortuosity(bent, depth, surface_px=2, deep_px=5) < 3.5
+    closed = straight.copy()
+    closed[:10] = False
+    assert np.isnan(tortuosity(closed, depth, surface_px=2, deep_px=5))
+
+
+def plane_rows(tilt: float, radius: float) -> tuple[np.ndarray, np.ndarray]:
+    """Ridge voxels of a disc about (40, 40, 40), its normal tilted from z towards x."""
+    n = np.array([np.cos(tilt), 0.0, np.sin(tilt)])
+    y, x = np.mgrid[-30:31, -30:31]
+    height = -x * n[2] / n[0]
+    own = height**2 + y**2 + x**2 <= radius**2
+    z = np.round(height)
+    index = np.stack([z[own], y[own], x[own]], axis=1).astype(np.int64) + 40
+    offset = (height[own] - z[own]) * n[0]
+    return index, np.concatenate([np.tile(n, (len(index), 1)), offset[:, None]], axis=1).astype(np.float32)
+
+
+@pytest.mark.parametrize("tilt", [0.0, 0.35, 0.7])
+def test_area_and_direction_of_a_crack(tilt: float) -> None:
+    index, normal = plane_rows(tilt, 20.0)
+    n = len(index)
+    area = (1 / np.abs(normal[:, :3]).max(axis=1)).astype(np.float32)
+    particle = np.ones((81, 81, 81), np.uint8)
+    depth = np.full(particle.shape, 10, np.float32)
+    args = (index, normal, np.ones(n, np.int64), area, np.full(n, 0.7, np.float32), np.ones(n, bool))
+    row = crack_table(*args, particle, depth, voxel_nm=10.0)
+    assert row["area_nm2"][0] / 100 == pytest.approx(np.pi * 400, rel=0.03)  # a pixelated circle
+    assert row["aperture_nm"][0] == pytest.approx(7)
+    assert row["volume_nm3"][0] / 1e3 == pytest.approx(0.7 * np.pi * 400, rel=0.03)
+    assert row["extent_nm"][0] == pytest.approx(400, rel=0.05)
+    assert row["angle_to_radius_deg"][0] == pytest.approx(0, abs=1.5)  # it contains the centre: radial
+    assert not row["touches_surface"][0]
+
+
+def test_a_tangential_crack_is_at_right_angles_to_the_radius() -> None:
+    index, normal = plane_rows(0.0, 5.0)
+    n = len(index)
+    particle = np.zeros((121, 81, 81), np.uint8)
+    particle[1:] = 1
+    index[:, 0] += 60
+    args = (
+        index,
+        normal,
+        np.ones(n, np.int64),
+        np.ones(n, np.float32),
+        np.ones(n, np.float32),
+        np.ones(n, bool),
+    )
+    row = crack_table(*args, particle, np.full(particle.shape, 1.5, np.float32), voxel_nm=1.0)
+    assert row["angle_to_radius_deg"][0] > 80
+    assert row["touches_surface"][0]
+
+
+def test_painted_sheets_are_as_thick_as_asked() -> None:
+    index, normal = plane_rows(0.0, 20.0)
+    painted = paint_sheets(
+        (81, 81, 81), index, normal, np.ones(len(index), np.int64), np.full(len(index), 1.0, np.float32)
+    )
+    assert painted[38:43, 40, 40].tolist() == [0, 1, 1, 1, 0]
+
+
+def test_porosity_by_kind_and_by_shell() -> None:
+    n = 41
+    z, y, x = grid((n, n, n), (20.0,) * 3)
+    radius = np.sqrt(z * z + y * y + x * x)
+    particle = (radius <= 18).astype(np.uint8)
+    depth = (18 - radius).astype(np.float32)
+    zone = np.zeros(particle.shape, np.int32)
+    zone[(radius < 6)], zone[(radius > 14) & (particle > 0)] = 1, 2
+    void = np.where(zone > 0, 0.5, 0).astype(np.float32)
+    total = particle.sum()
+    inner, outer = (zone == 1).sum() / 2 / total, (zone == 2).sum() / 2 / total
+    parts = porosity(void, zone, particle, np.array([False, True]), n_pores=1, label=None)
+    wanted = {"total": inner + outer, "open": outer, "closed": inner, "pores": inner, "cracks": outer}
+    assert parts == pytest.approx(wanted)
+    rows = void_shells(void, zone, particle, depth, n_pores=1, n_shells=5)
+    # Depths are rounded to a tenth of a voxel, so that shells are equal to a few percent here.
+    np.testing.assert_allclose([row["n_voxels"] for row in rows], total / 5, rtol=0.06)
+    assert rows[0]["cracks"] == pytest.approx(0.5, abs=0.01)
+    assert rows[0]["pores"] == 0
+    assert sum(row["porosity"] * row["n_voxels"] for row in rows) == pytest.approx(
+        (inner + outer) * total, rel=1e-4
+    )
+
+
+def test_the_central_void_is_big_and_central() -> None:
+    particle = ball(60, 25.0, shift=0.0) > 0.5
+    pores = {
+        "pore": np.array([1, 2, 3]),
+        "particle": np.array([1, 1, 1]),
+        "volume_nm3": np.array([900.0, 9000.0, 5.0]),
+        "equivalent_diameter_nm": np.array([12.0, 26.0, 2.0]),
+        "centroid_z_nm": np.array([31.0, 47.0, 30.0]),
+        "centroid_y_nm": np.array([30.0, 47.0, 30.0]),
+        "centroid_x_nm": np.array([30.0, 30.0, 30.0]),
+    }
+    found = central_void(pores, particle.astype(np.uint8), 1, voxel_nm=1.0)
+    assert found is not None
+    assert found["pore"] == 1
+    assert found["off_centre_nm"] == pytest.approx(1, abs=0.1)
+    nothing = {name: column[2:] for name, column in pores.items()}
+    assert central_void(nothing, particle.astype(np.uint8), 1, voxel_nm=1.0) is None
+
+
+def test_small_helpers() -> None:
+    points = np.array([[0.0, 0, 0], [0, 0, 3], [0, 4, 3]])
+    assert nearest_neighbour(points).tolist() == [3, 3, 4]
+    low, high = interval(0.1, 0.02, 4, confidence=0.95)
+    assert (low, high) == pytest.approx((0.1 - 3.1824 * 0.02, 0.1 + 3.1824 * 0.02), rel=1e-4)
+    assert interval(0.01, 0.02, 4, confidence=0.95)[0] == 0

@@ -1,0 +1,157 @@
+"""Every volume format against one array written with that format's own library."""
+
+import gzip
+from pathlib import Path
+
+import h5py
+import nibabel
+import nrrd
+import numpy as np
+import pytest
+import tifffile
+import zarr
+
+from pipeline.errors import InputError
+from pipeline.export.ngff import Channel
+from pipeline.export.ome_zarr import write_image
+from pipeline.io.volumes import VolumeRequest, read_volume
+
+SHAPE = (5, 7, 9)
+
+
+@pytest.fixture
+def values(rng: np.random.Generator) -> np.ndarray:
+    return rng.integers(0, 60_000, SHAPE).astype(np.uint16)
+
+
+def read(*paths: Path, **options: object):
+    return read_volume(VolumeRequest(images=paths, **options))
+
+
+def test_tiff_stack_and_folder_of_slices(values: np.ndarray, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "stack.tif", values)
+    np.testing.assert_array_equal(read(tmp_path / "stack.tif").values, values)
+    folder = tmp_path / "slices"
+    folder.mkdir()
+    # Natural order: slice_10 comes after slice_2.
+    for number, image in zip((1, 2, 3, 10, 11), values, strict=True):
+        tifffile.imwrite(folder / f"slice_{number}.tif", image)
+    found = read(folder)
+    np.testing.assert_array_equal(found.values, values)
+    assert found.values.dtype == np.float32
+    assert found.voxel_nm is None
+
+
+def test_hdf5_named_or_largest(values: np.ndarray, tmp_path: Path) -> None:
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file["entry/volume"] = values
+        file["entry/preview"] = values[:2]
+    np.testing.assert_array_equal(read(tmp_path / "v.h5").values, values)
+    np.testing.assert_array_equal(read(tmp_path / "v.h5", dataset="entry/preview").values, values[:2])
+
+
+@pytest.mark.parametrize(("dtype", "header"), [("<u2", 0), (">f4", 16), ("<i4", 3)])
+def test_raw_with_shape_and_type(values: np.ndarray, tmp_path: Path, dtype: str, header: int) -> None:
+    (tmp_path / "v.raw").write_bytes(b"x" * header + values.astype(dtype).tobytes())
+    found = read(tmp_path / "v.raw", shape=SHAPE, dtype=dtype, header_bytes=header)
+    np.testing.assert_array_equal(found.values, values)
+    with pytest.raises(InputError, match="correct 'shape', 'dtype' or 'header_bytes'"):
+        read(tmp_path / "v.raw", shape=(5, 7, 10), dtype=dtype, header_bytes=header)
+
+
+@pytest.mark.parametrize("encoding", ["raw", "gzip"])
+def test_nrrd_with_voxel_size(values: np.ndarray, tmp_path: Path, encoding: str) -> None:
+    header = {
+        "space": "left-posterior-superior",
+        "space directions": np.eye(3) * 0.02,
+        "space units": ["um"] * 3,
+        "encoding": encoding,
+    }
+    nrrd.write(str(tmp_path / "v.nrrd"), values, header, index_order="C")
+    found = read(tmp_path / "v.nrrd")
+    np.testing.assert_array_equal(found.values, values)
+    assert found.voxel_nm == pytest.approx(20)
+
+
+def test_nifti_plain_and_compressed(values: np.ndarray, tmp_path: Path) -> None:
+    image = nibabel.Nifti1Image(values.T, np.diag([0.02, 0.02, 0.02, 1]))
+    image.header.set_xyzt_units("micron")
+    for name in ("v.nii", "v.nii.gz"):
+        nibabel.save(image, str(tmp_path / name))
+        found = read(tmp_path / name)
+        np.testing.assert_array_equal(found.values, values)
+        assert found.voxel_nm == pytest.approx(20)
+
+
+def meta_image(values: np.ndarray, data: str = "LOCAL") -> bytes:
+    size = " ".join(str(side) for side in values.shape[::-1])
+    lines = ["ObjectType = Image", "NDims = 3", f"DimSize = {size}", "ElementType = MET_USHORT"]
+    return "\n".join([*lines, f"ElementDataFile = {data}", ""]).encode()
+
+
+def test_meta_image_in_one_file_and_in_two(values: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "v.mha").write_bytes(meta_image(values) + values.tobytes())
+    (tmp_path / "v.mhd").write_bytes(meta_image(values, "v.raw"))
+    (tmp_path / "v.raw").write_bytes(values.tobytes())
+    for name in ("v.mha", "v.mhd"):
+        np.testing.assert_array_equal(read(tmp_path / name).values, values)
+    (tmp_path / "cut.mha").write_bytes(meta_image(values) + values.tobytes()[:-2])
+    with pytest.raises(InputError, match="truncated"):
+        read(tmp_path / "cut.mha")
+
+
+def test_ome_zarr_of_our_own_and_a_plain_array(values: np.ndarray, tmp_path: Path) -> None:
+    write_image(
+        tmp_path / "v.ome.zarr",
+        [Channel("volume", values.astype(np.float32), "FFFFFF", (0, 1))],
+        name="v",
+        axes=("z", "y", "x"),
+        voxel_nm=20.0,
+        labels=[],
+        ngff="0.5",
+        chunk=8,
+        shard=8,
+        levels=1,
+        attributes={},
+    )
+    found = read(tmp_path / "v.ome.zarr")
+    np.testing.assert_array_equal(found.values, values)
+    assert found.voxel_nm == pytest.approx(20)
+    zarr.save_array(str(tmp_path / "plain.zarr"), values)
+    np.testing.assert_array_equal(read(tmp_path / "plain.zarr").values, values)
+
+
+def test_one_image_is_a_volume_of_one_slice(values: np.ndarray, tmp_path: Path) -> None:
+    tifffile.imwrite(tmp_path / "slice.tif", values[0])
+    assert read(tmp_path / "slice.tif").values.shape == (1, 7, 9)
+
+
+def test_what_is_no_volume_is_one_line(values: np.ndarray, tmp_path: Path) -> None:
+    (tmp_path / "notes.txt").write_text("nothing")
+    with pytest.raises(InputError, match="no known format"):
+        read(tmp_path / "notes.txt")
+    with pytest.raises(InputError, match="no such file"):
+        read(tmp_path / "absent.tif")
+    with h5py.File(tmp_path / "empty.h5", "w") as file:
+        file["a"] = np.arange(3)
+    with pytest.raises(InputError, match="name the volume with 'dataset'"):
+        read(tmp_path / "empty.h5")
+    with h5py.File(tmp_path / "nan.h5", "w") as file:
+        file["a"] = np.full(SHAPE, np.nan, np.float32)
+    with pytest.raises(InputError, match="finite values"):
+        read(tmp_path / "nan.h5")
+    tifffile.imwrite(tmp_path / "a.tif", values[0])
+    tifffile.imwrite(tmp_path / "b.tif", values[0, :, :5])
+    with pytest.raises(InputError, match="slices of one volume only"):
+        read(tmp_path / "a.tif", tmp_path / "b.tif")
+    header = {
+        "space": "left-posterior-superior",
+        "space directions": np.diag([1, 1, 2.0]),
+        "space units": ["um"] * 3,
+    }
+    nrrd.write(str(tmp_path / "v.nrrd"), values, header, index_order="C")
+    with pytest.raises(InputError, match="cubic voxels"):
+        read(tmp_path / "v.nrrd")
+    (tmp_path / "broken.nii.gz").write_bytes(gzip.compress(b"short"))
+    with pytest.raises(InputError, match=r"broken\.nii\.gz"):
+        read(tmp_path / "broken.nii.gz")
