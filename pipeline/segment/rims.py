@@ -148,7 +148,7 @@ def _nearest_inner(ridges: Ridges, inner: BoolArray) -> IntArray:
     if not own.size or not rest.size:
         return nearest
     tried = min(CANDIDATES, own.size)
-    near = cKDTree(ridges.index[own]).query(ridges.index[rest], k=[*range(1, tried + 1)])[1]
+    near = np.asarray(cKDTree(ridges.index[own]).query(ridges.index[rest], k=[*range(1, tried + 1)])[1])
     for column in near.T[::-1]:
         row = own[column]
         step = ridges.index[rest] - ridges.index[row]
