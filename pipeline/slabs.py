@@ -90,6 +90,11 @@ def gather(field: Field, index: IntArray) -> NDArray[Any]:
     return values
 
 
+def largest(field: Field) -> int:
+    """Return the largest value of a field of labels."""
+    return max(int(read(field, slab.rows).max(initial=0)) for slab in slabs(field.shape))
+
+
 def sample_step(shape: tuple[int, ...]) -> int:
     """Return every how many voxels along each axis a volume is sampled; 1 for a small one."""
     return int(np.ceil((float(np.prod(shape)) / SAMPLE_VOXELS) ** (1 / 3)))
@@ -128,6 +133,22 @@ class Window:
 def window(field: Field, box: Box) -> Field:
     """Return a box of a field; what is written to it is written to the field."""
     return field[box] if isinstance(field, np.ndarray) else Window(field, box)
+
+
+class ReadAhead:
+    """A field whose rows are kept for the next box: for many boxes in the order of their first rows."""
+
+    def __init__(self, field: Field) -> None:
+        self._field, self._rows, self._part = field, slice(0, 0), np.zeros((0,), np.uint8)
+        self.shape, self.dtype = field.shape, field.dtype
+
+    def __getitem__(self, box: Box) -> NDArray[Any]:
+        low, stop = box[0].start, min(box[0].stop, self.shape[0])
+        if low < self._rows.start or stop > self._rows.stop:
+            self._rows = slice(low, min(max(stop, low + FEWEST_ROWS), self.shape[0]))
+            self._part = read(self._field, self._rows)
+        inner = slice(low - self._rows.start, stop - self._rows.start)
+        return self._part[(inner, *box[1:])]
 
 
 def in_memory(shape: tuple[int, ...], dtype: Any) -> Field:

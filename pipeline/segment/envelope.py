@@ -1,9 +1,11 @@
 """The particle as a taut skin would enclose it: cracks that are open to the outside belong to it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cc3d
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
@@ -146,7 +148,7 @@ def coarse_box(volume: Field, mask: Field | None, *, margin_px: int) -> Box:
     """Return the box around everything solid (or the mask) with a margin, so that air is not computed."""
     if mask is not None:
         step = 1
-        found = [np.zeros(n, bool) for n in mask.shape]
+        found: list[BoolArray] = [np.zeros(n, bool) for n in mask.shape]
         for slab in slabs(mask.shape):
             part = read(mask, slab.rows) > 0
             found[0][slab.rows] = part.any(axis=(1, 2))
@@ -157,7 +159,7 @@ def coarse_box(volume: Field, mask: Field | None, *, margin_px: int) -> Box:
         coarse = _binned_mean(volume, step)
         air, solid = _levels(coarse)
         above = coarse > 0.5 * (air + solid)
-        found = [above.any(axis=tuple(a for a in range(3) if a != axis)) for axis in range(3)]
+        found = [np.asarray(above.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
     box = []
     for places, n in zip(map(np.flatnonzero, found), volume.shape, strict=True):
         if not places.size:
@@ -212,14 +214,15 @@ def _check_faces(solid: Field) -> None:
         )
 
 
-def _faces(field: Field) -> list[LabelArray]:
+def _faces(field: Field) -> list[NDArray[Any]]:
     """Return the six faces of a volume, four of a slice."""
-    sides: list[LabelArray] = []
+    sides: list[NDArray[Any]] = []
     for slab in slabs(field.shape):
         part = read(field, slab.rows)
         sides += [part[:, 0], part[:, -1], part[:, :, 0], part[:, :, -1]]
     n = field.shape[0]
-    return [*sides, read(field, slice(0, 1))[0], read(field, slice(n - 1, n))[0]] if n > 1 else sides
+    ends = [read(field, slice(row, row + 1)) for row in ((0, n - 1) if n > 1 else ())]
+    return sides + ends
 
 
 def _find_particles(

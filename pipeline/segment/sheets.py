@@ -72,7 +72,7 @@ class Sheets:
 
     def only(self, good: BoolArray) -> "Sheets":
         """Return the sheets whose numbers are marked, numbered again."""
-        number = np.cumsum(good) * good
+        number = np.where(good, np.cumsum(good), 0)
         rows = good[self.sheet]
         return replace(
             self,

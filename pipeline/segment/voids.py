@@ -113,13 +113,13 @@ def segment_voids(
     and cracks that run along the skin nearer than 6 voxels to it are not found.
     """
     _check_mask(mask, volume.shape)
-    grey = _Finite(volume)
-    box = coarse_box(grey, mask, margin_px=int(bridge_px) + 12)
+    whole_grey = _Finite(volume)
+    box = coarse_box(whole_grey, mask, margin_px=int(bridge_px) + 12)
     whole = {name: allocate(volume.shape, dtype) for name, dtype in TYPES.items()}
     for slab in slabs(volume.shape):
         whole["depth_px"][slab.rows] = np.float32(-OUTSIDE_PX)
     part = {name: window(field, box) for name, field in whole.items()}
-    grey = window(grey, box)
+    grey = window(whole_grey, box)
     envelope = find_envelope(
         grey,
         None if mask is None else window(mask, box),
