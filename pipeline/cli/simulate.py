@@ -181,18 +181,20 @@ def _structure(arguments: argparse.Namespace) -> int:
     try:
         (folder / "raw").mkdir(parents=True, exist_ok=True)
         path = folder / "raw" / "volume.tif"
-        volume = tifffile.memmap(path, shape=scene.shape, dtype=np.float32, bigtiff=scene.shape[0] > 1000)
+        whole = tifffile.memmap(path, shape=scene.shape, dtype=np.float32, bigtiff=arguments.size > 1000)
+        start = whole.offset
+        del whole
         for part, values in rows:
-            volume[part] = values
-        volume.flush()
+            # Opened for each part: what is mapped would count as memory.
+            np.memmap(path, np.float32, "r+", offset=start, shape=scene.shape)[part] = values
         truth = {
             "crack_aperture_px": np.array([crack.aperture_px for crack in scene.cracks]),
             "pore_volume_px": np.array([pore.volume_px for pore in scene.pores]),
         }
         if arguments.size <= LARGEST_TRUTH:
-            whole = scene.rows(slice(0, arguments.size))
+            drawn = scene.rows(slice(0, arguments.size))
             names = ("envelope", "void", "crack_index", "pore_index")
-            truth |= {name: getattr(whole, name) for name in names}
+            truth |= {name: getattr(drawn, name) for name in names}
         np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth)
         (folder / "config.yaml").write_text(text, encoding="utf-8")
     except OSError as error:
