@@ -149,13 +149,21 @@ def _surroundings(bits: Field, index: IntArray) -> tuple[BoolArray, BoolArray]:
 
 
 def _kept(sheets: Sheets, core: BoolArray, near: BoolArray) -> Sheets:
-    """Drop sheets that run inside compact bodies or beside blobs, and those too small or too thick for a crack."""
-    n = sheets.count + 1
+    """Drop sheets that run inside compact bodies or beside blobs, and those too small, thick or thin for a crack.
+
+    What is thinner on average than the smallest aperture that can be claimed is not claimed.
+    """
+    n, mean = sheets.count + 1, sheets.mean_aperture_px
     area, beside, inside = (
         np.bincount(sheets.sheet, part * sheets.area_px, minlength=n)
         for part in (np.ones(len(core), bool), near, core)
     )
-    flat = area >= np.maximum(SMALLEST_AREA_PX, FLATNESS * sheets.mean_aperture_px**2)
-    good = flat & (inside < 0.5 * area) & (area - beside >= SMALLEST_AREA_PX)
+    flat = area >= np.maximum(SMALLEST_AREA_PX, FLATNESS * mean**2)
+    good = (
+        flat
+        & (mean >= sheets.smallest_aperture_px)
+        & (inside < 0.5 * area)
+        & (area - beside >= SMALLEST_AREA_PX)
+    )
     good[0] = False
     return sheets.only(good)
