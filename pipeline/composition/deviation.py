@@ -19,7 +19,7 @@ from pipeline.composition.decomposition import combine
 from pipeline.errors import InputError
 from pipeline.reconstruct.backends import TV_PER_NOISE, Algorithm, Backend, reconstruct
 from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.total_variation import gradient_noise, total_variation
+from pipeline.reconstruct.total_variation import CONVERGED, gradient_noise, total_variation
 from pipeline.segment.particle import particle_mask
 
 DIFFERENCE_TV_PER_NOISE = 0.8
@@ -160,12 +160,13 @@ def reconstruct_deviation(
             l1_weight=0.0,
             nonnegative=True,
             iterations=solver.element_iterations,
-            tolerance=1e-4,
+            tolerance=CONVERGED * noise,
             start=begin,
             on_iteration=progress.step,
         )
         progress.finish()
         record[f"{name}_iterations"], record[f"{name}_misfit"] = result.iterations, result.misfit
+        record[f"{name}_residual"] = result.residual / noise
         return result.volume
 
     shape = (data.areal.shape[2], geometry.n_y, geometry.n_x)
@@ -200,7 +201,7 @@ def reconstruct_deviation(
             l1_weight=l1,
             nonnegative=False,
             iterations=solver.iterations,
-            tolerance=1e-4,
+            tolerance=CONVERGED * noise,
             start=difference,
             on_iteration=progress.step,
         )
@@ -211,7 +212,7 @@ def reconstruct_deviation(
             "difference_tv_weight": tv,
             "difference_l1_weight": l1,
             "difference_iterations": result.iterations,
-            "difference_change": result.change,
+            "difference_residual": result.residual / noise,
             "difference_misfit": result.misfit,
         }
         if mode + 1 < modes:

@@ -6,13 +6,14 @@ DEFINITIONS = {
     "target": "abs((TM/O) / reference - 1) is at most the threshold",
     "oxygen_poor": "(TM/O) / reference - 1 is above the threshold",
     "oxygen_rich": "(TM/O) / reference - 1 is below minus the threshold",
-    "ci95": "value ± t s, with s the standard deviation of the fraction over the noise replicates and t of "
-    "Student's distribution for their number, clipped to [0, 1]; noise only, without replicate_bias; null "
-    "with fewer than two replicates",
+    "ci95": "value ± 1.9 sqrt(s^2 + b^2 + a^2), clipped to [0, 1]: s the standard deviation of the fraction over the noise "
+    "replicates, b the replicate_bias, a the change when the borders of the class move by 0.1 voxel; the factor covers the "
+    "truth of 95 % of simulated acquisitions; null with fewer than two replicates",
+    "ci68": "the same with 0.65 in place of 1.9, for 68 %",
     "replicate_bias": "mean of the fraction over the noise replicates - value: how far noise and "
     "reconstruction shift the fraction",
     "null": "the same particle with uniform composition, the same noise and the same processing: mean of its "
-    "runs, and the interval where the fraction of one run lies",
+    "runs; ci95 is where one run of several lies",
     "confident": "classes that are certain with the given confidence in spite of noise; other voxels are "
     "undecided",
     "domains": "sets of voxels of one class that are connected through faces (6-connectivity)",

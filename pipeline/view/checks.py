@@ -51,9 +51,8 @@ def check_bias(fractions: Sequence[Fraction], phases_json: Mapping[str, Any] | N
         bias = entry.get("replicate_bias")
         if bias is not None and abs(bias) > max(LARGE_BIAS, LARGE_BIAS_SHARE * fraction.value):
             found.append(
-                f"Noise shifts the {fraction.name} fraction by about {percent(bias)}, which its "
-                "interval does "
-                "not contain."
+                f"Noise and reconstruction shift the {fraction.name} fraction by about {percent(bias)}; "
+                "its interval is wide for that reason."
             )
     return found
 

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.ndimage
 
 from pipeline.composition.decomposition import (
     combine,
@@ -214,7 +215,7 @@ def test_null_run_of_a_uniform_particle_stays_on_target(rng: np.random.Generator
         return reconstruct_deviation(noisy, solver=SOLVER, reference_tm_o=1.0, start=start, with_metals=False)
 
     factor = noise_factor(data.covariance)
-    null = replicate(uniform_composition(result), data, factor, solve=again, rng=rng)
+    null = replicate(uniform_composition(result), data, factor, psf_px=SOLVER.psf_px, solve=again, rng=rng)
     inside = (density > 0.99) & np.isfinite(null)
     assert (np.abs(null[inside]) <= 0.05).mean() > 0.97
     sigma = deviation_sigma([null], np.zeros_like(null), result.particle, smoothing_px=2.0)
@@ -232,9 +233,15 @@ def test_expected_sinograms_follow_the_composition() -> None:
         reference_tm_o=1.1,
     )
     data = measurement(density, density, sigma_um=1e-3, rng=None)
-    expected = expected_sinograms(composition, data)
+    expected = expected_sinograms(composition, data, psf_px=0.0)
     np.testing.assert_allclose(expected[1], 1.3 * expected[0], rtol=1e-4, atol=1e-6)
     np.testing.assert_array_equal(expected[1], expected[2])
+    blurred = expected_sinograms(composition, data, psf_px=0.8)
+    # The point spread is integrated over the pixel, which adds its variance of 1/12; cut off at 3 σ, that is 0.3 % of it.
+    width = np.sqrt(0.8**2 + 1 / 12)
+    smooth = scipy.ndimage.gaussian_filter(expected[0], (0, width, width), mode="constant")
+    assert np.abs(blurred[0] - smooth).max() < 0.01 * expected[0].max()
+    assert np.abs(blurred[0] - expected[0]).max() > 0.05 * expected[0].max()
 
 
 def test_deviation_is_the_quotient_with_a_floor_under_oxygen() -> None:

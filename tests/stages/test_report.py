@@ -643,7 +643,7 @@ def test_noise_above_the_threshold_and_undecided_particles_are_warned_of():
 def test_a_bias_from_noise_is_warned_of():
     content = {"replicates": 4, "fractions": {"oxygen_rich": {"value": 0.1, "replicate_bias": 0.06}}}
     (warning,) = checks.check_bias([Fraction("oxygen_rich", 0.1)], content)
-    assert "shifts the oxygen-rich fraction by about 6.0 %" in warning
+    assert "shift the oxygen-rich fraction by about 6.0 %" in warning
 
 
 @pytest.mark.parametrize(
