@@ -24,7 +24,7 @@ from pipeline.composition.deviation import (
     DeviationSolver,
     reconstruct_deviation,
 )
-from pipeline.composition.noise import deviation_sigma, noise_factor, replicate, uniform_composition
+from pipeline.composition.noise import deviation_sigma, replicate, uniform_composition
 from pipeline.measure.fractions import (
     BORDER_PX,
     QUANTILES,
@@ -68,11 +68,10 @@ def acquisition(seed: int, size: int) -> dict[str, float | list[float]]:
     )
     data = elements(case, weighted=True)
     found = solve(data)
-    factor = noise_factor(data.covariance)
     noise = np.random.default_rng(seed + 10**6)
 
     def again(source: Composition) -> FloatArray:
-        return replicate(source, data, factor, psf_px=SOLVER.psf_px, solve=solve, rng=noise)
+        return replicate(source, data, psf_px=SOLVER.psf_px, solve=solve, rng=noise)
 
     replicates = [again(found) for _ in range(REPLICATES)]
     null = again(uniform_composition(found))

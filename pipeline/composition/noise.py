@@ -66,33 +66,33 @@ def noise_factor(covariance: FloatArray) -> FloatArray:
 
 
 def draw(
-    expected: FloatArray, factor: FloatArray, data: ColumnDensities, *, rng: np.random.Generator
+    oxygen: FloatArray, metal: FloatArray, data: ColumnDensities, *, rng: np.random.Generator
 ) -> ColumnDensities:
-    """Draw element sinograms around their expectation with the measurement's covariance.
+    """Draw element sinograms around their expectation with the measurement's covariance, tilt by tilt.
 
     Parameters
     ----------
-    expected : (n_element, n_tilt, n_z, n_s) float32, µm
-    factor : see :func:`noise_factor`
+    oxygen, metal : (n_tilt, n_z, n_s) float32, µm: expectation for oxygen, and for every metal
     data : the measurement, whose gaps and covariance the draw takes over
     """
-    n = expected.shape[0]
-    white = rng.standard_normal(expected.shape, dtype=np.float32)
-    areal = expected.copy()
-    for row, (i, j) in enumerate(pair_index(n)):  # factor of pair (i, j) is L[j, i]
-        areal[j] += factor[row] * white[i]
-    areal[:, ~np.isfinite(data.areal).all(axis=0)] = np.nan
+    n = len(data.atoms)
+    areal = np.empty((n, *oxygen.shape), np.float32)
+    for tilt in range(oxygen.shape[0]):
+        factor = noise_factor(np.asarray(data.covariance[:, tilt]))
+        white = rng.standard_normal((n, *oxygen.shape[1:]), dtype=np.float32)
+        areal[0, tilt], areal[1:, tilt] = oxygen[tilt], metal[tilt]
+        for row, (i, j) in enumerate(pair_index(n)):  # factor of pair (i, j) is L[j, i]
+            areal[j, tilt] += factor[row] * white[i]
+        areal[:, tilt, ~np.isfinite(np.asarray(data.areal[:, tilt])).all(axis=0)] = np.nan
     return replace(data, areal=areal)
 
 
 def uniform_composition(composition: Composition) -> Composition:
-    """Build the same particle with TM = reference · O and the same total everywhere: the deviation is 0."""
-    reference = np.float32(composition.reference_tm_o)
-    oxygen = 2 / (1 + reference) * composition.total
-    on_target = np.stack([oxygen] + [reference * oxygen] * (len(composition.elements) - 1))
+    """Build the same particle with TM = reference · O and the same total everywhere: the deviation is 0; oxygen only."""
+    oxygen = 2 / (1 + np.float32(composition.reference_tm_o)) * composition.total
     particle = composition.particle
     return Composition(
-        on_target,
+        oxygen[None],
         np.zeros_like(composition.difference),
         np.where(particle, np.float32(0), np.float32(np.nan)),
         particle,
@@ -102,18 +102,19 @@ def uniform_composition(composition: Composition) -> Composition:
     )
 
 
-def expected_sinograms(composition: Composition, data: ColumnDensities, *, psf_px: float) -> FloatArray:
-    """Project a composition: (n_element, n_tilt, n_z, n_s) float32, µm; every metal follows TM = reference · O + difference."""
-    oxygen = composition.elements[0]
-    metal = np.float32(composition.reference_tm_o) * oxygen + composition.difference
-    o, m = (project(v, data.tilt_deg, psf_px=psf_px) * np.float32(data.pixel_um) for v in (oxygen, metal))
-    return np.stack([o] + [m] * (len(data.atoms) - 1))
+def expected_sinograms(
+    composition: Composition, data: ColumnDensities, *, psf_px: float
+) -> tuple[FloatArray, FloatArray]:
+    """Project a composition: oxygen, and TM = reference · O + difference for every metal; (n_tilt, n_z, n_s) float32, µm."""
+    oxygen = project(composition.elements[0], data.tilt_deg, psf_px=psf_px)
+    metal = project(composition.difference, data.tilt_deg, psf_px=psf_px)
+    metal += np.float32(composition.reference_tm_o) * oxygen
+    return np.float32(data.pixel_um) * oxygen, np.float32(data.pixel_um) * metal
 
 
 def replicate(
     composition: Composition,
     data: ColumnDensities,
-    factor: FloatArray,
     *,
     psf_px: float,
     solve: Callable[[ColumnDensities, Composition], Composition],
@@ -123,7 +124,7 @@ def replicate(
 
     ``psf_px`` is the point spread that ``solve`` undoes; 0 where the composition is as blurred as the data.
     """
-    noisy = draw(expected_sinograms(composition, data, psf_px=psf_px), factor, data, rng=rng)
+    noisy = draw(*expected_sinograms(composition, data, psf_px=psf_px), data, rng=rng)
     return solve(noisy, composition).deviation
 
 

@@ -34,7 +34,10 @@ CONVERGED = 0.03
 """Usual tolerance, in units of :func:`gradient_noise`: the conditions of the minimum are met to 3 % of what noise alone does
 to the gradient. Deviations are then within about 0.1 percentage points (rms) of those after 400 iterations."""
 
-SLAB_BYTES = 3 * 2**29
+POWER_ITERATIONS = 4
+"""The bound is then 3 % to 4 % above the eigenvalue."""
+
+SLAB_BYTES = 2**30
 """Memory that the state of a solve may take; larger volumes are solved slab by slab."""
 
 STATE_BYTES = 9 * 4
@@ -232,22 +235,23 @@ def bounding_box(support: BoolArray) -> tuple[slice, slice, slice]:
 def largest_eigenvalue(
     weight: FloatArray, inside: FloatArray, geometry: TiltGeometry, taps: FloatArray
 ) -> float:
-    """Largest eigenvalue of Aᵀ Gᵀ W G A inside the support: twelve power iterations, and 5 % on top.
+    """Upper bound, within a few percent, of the largest eigenvalue of Aᵀ Gᵀ W G A inside the support.
 
-    The matrix has no negative entries, so iterating from a positive start converges quickly, and from below.
+    The matrix M has no negative entries, so for any positive x the largest of (M x)ᵢ / xᵢ is an upper bound (Collatz 1942,
+    Wielandt 1950); x comes from power iterations.
     """
-    x = inside.copy()
-    value = 0.0
-    for _ in range(12):
-        norm = float(np.linalg.norm(x))
-        if norm == 0:
-            return 1.0
-        x /= np.float32(norm)
+    x, bound = inside.copy(), 0.0
+    for _ in range(POWER_ITERATIONS):
         projected = blur(forward(x, geometry), taps)
         projected *= weight
-        x = adjoint(blur(projected, taps), geometry) * inside
-        value = float(np.linalg.norm(x))
-    return max(1.05 * value, 1e-30)
+        image = adjoint(blur(projected, taps), geometry) * inside
+        bound = _largest_quotient(image, x)
+        norm = float(np.linalg.norm(image))
+        if norm == 0:
+            return 1.0
+        image /= np.float32(norm)
+        x = image
+    return bound
 
 
 @njit(parallel=True, cache=True, nogil=True)
@@ -300,3 +304,19 @@ def _moments(ahead, x, previous):  # type: ignore[no-untyped-def]
             distance += step * step
         parts[job, 0], parts[job, 1] = uphill, distance
     return parts[:, 0].sum(), parts[:, 1].sum()
+
+
+@njit(parallel=True, cache=True, nogil=True)
+def _largest_quotient(image, x):  # type: ignore[no-untyped-def]
+    n_block, n_y, n_x, n_k = x.shape
+    largest = np.zeros(n_block * n_y, np.float32)
+    for job in prange(n_block * n_y):
+        block, y = job // n_y, job % n_y
+        most = np.float32(0)
+        for column in range(n_x):
+            above, below = image[block, y, column], x[block, y, column]
+            for k in range(n_k):
+                if below[k] > 0:
+                    most = max(most, above[k] / below[k])
+        largest[job] = most
+    return float(largest.max())

@@ -6,6 +6,7 @@ import pytest
 from pipeline.errors import ConfigError, MissingPackageError
 from pipeline.reconstruct import total_variation as solver
 from pipeline.reconstruct.backends import reconstruct
+from pipeline.reconstruct.blur import blur, gaussian_taps
 from pipeline.reconstruct.denoising import denoise
 from pipeline.reconstruct.fbp import (
     MANY_TILTS,
@@ -141,19 +142,37 @@ def test_tv_recovers_a_disc_from_a_wedge_where_fbp_cannot() -> None:
 
 
 def noisy_ball(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, TiltGeometry, np.ndarray]:
-    """Projections of a ball of density 1 with a noise of 0.5, their weights, the scan, and a support."""
+    """Projections of a ball of density 1, blurred by 0.8 px, with a noise of 0.5, their weights, the scan, and a support."""
     z, y, x = np.mgrid[:40, :N, :N]
     distance = np.sqrt((z - 19.5) ** 2 + (y - (N - 1) / 2) ** 2 + (x - (N - 1) / 2) ** 2)
     geometry = TiltGeometry.square(WEDGE, N)
-    clean = projections_from_blocks(forward(to_blocks((distance < 14).astype(np.float32)), geometry), 40)
+    sinogram = forward(to_blocks((distance < 14).astype(np.float32)), geometry)
+    clean = projections_from_blocks(blur(sinogram, gaussian_taps(0.8)), 40)
     noisy = clean + 0.5 * rng.standard_normal(clean.shape, dtype=np.float32)
     return noisy, np.full_like(noisy, 4.0), geometry, distance < 18
+
+
+def test_the_step_follows_from_a_bound_on_the_largest_eigenvalue(rng: np.random.Generator) -> None:
+    n, geometry = 20, TiltGeometry.square(np.arange(-60.0, 61.0, 10.0), 20)
+    weights = rng.uniform(0.5, 2, (geometry.n_tilt, 1, n)).astype(np.float32)
+    support = inside(radius=25)[::5, ::5][:n, :n][None]
+    columns = []
+    for pixel in range(n * n):
+        unit = np.zeros((1, n, n), np.float32)
+        unit.ravel()[pixel] = 1
+        columns.append(projections_from_blocks(forward(to_blocks(unit * support), geometry), 1).ravel())
+    matrix = np.array(columns, np.float64).T
+    exact = np.linalg.eigvalsh(matrix.T @ (weights.ravel()[:, None] * matrix))[-1]
+    bound = solver.largest_eigenvalue(
+        sinogram_blocks(weights), to_blocks(support.astype(np.float32)), geometry, np.ones(1, np.float32)
+    )
+    assert exact <= bound < 1.1 * exact  # 4 power iterations leave a few percent
 
 
 def test_tv_ends_when_the_conditions_of_the_minimum_are_met(rng: np.random.Generator) -> None:
     projections, weights, geometry, support = noisy_ball(rng)
     noise = gradient_noise(weights, geometry, support)
-    settings = {"support": support, "psf_px": 0.0, "tv_weight": noise, "l1_weight": 0.0, "nonnegative": True}
+    settings = {"support": support, "psf_px": 0.8, "tv_weight": noise, "l1_weight": 0.0, "nonnegative": True}
     ended = total_variation(
         projections, weights, geometry, iterations=500, tolerance=0.05 * noise, **settings
     )
@@ -188,9 +207,15 @@ def test_slabs_show_no_seams(rng: np.random.Generator, monkeypatch: pytest.Monke
     parts = slabs(bounding_box(support)[2], solver.STATE_BYTES * 36 * 36)
     assert len(parts) == 3
     cut = solve()
-    # Errors of the solid against its density of 1: noise makes them a hundred times larger.
-    assert np.abs(cut.volume - whole.volume)[support].max() < 0.02
-    assert np.sqrt(np.mean((cut.volume - whole.volume)[support] ** 2)) < 1e-3
+    # Seams have to vanish beside the error that noise makes in the whole.
+    z, y, x = np.mgrid[:40, :N, :N]
+    ball = np.sqrt((z - 19.5) ** 2 + (y - (N - 1) / 2) ** 2 + (x - (N - 1) / 2) ** 2) < 14
+    error = np.sqrt(np.mean((whole.volume - ball)[support] ** 2))
+    difference = cut.volume - whole.volume
+    assert np.sqrt(np.mean(difference[support] ** 2)) < 0.05 * error
+    for core, _ in parts[1:]:
+        seam = slice(core.start - 1, core.start + 1)
+        assert np.sqrt(np.mean(difference[seam][support[seam]] ** 2)) < 0.1 * error
 
 
 def test_slabs_cover_all_slices_once() -> None:
