@@ -11,8 +11,8 @@ from pipeline.segment.classes import CLASS_LABELS, classify_deviation
 BORDER_PX = 0.1
 """Shift of the classes' borders that :func:`fraction_interval` counts with, voxels."""
 
-QUANTILES = {0.68: 0.65, 0.95: 1.9}
-"""See :func:`fraction_interval`; from 40 simulated acquisitions (3·10³ to 10⁵ photons, with and without a rim)."""
+QUANTILES = {0.68: 0.55, 0.95: 1.2}
+"""See :func:`fraction_interval`; from 60 simulated acquisitions (3·10³ to 10⁵ photons, with and without a rim)."""
 
 
 def class_fractions(phases: LabelArray, *, labels: Mapping[str, int]) -> dict[str, float]:

@@ -95,6 +95,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             },
             "domains": _domains(phases, settings.min_domain_voxels),
             "resolution": resolution,
+            "solver": _solver(reconstructed),
             "invalid_rays": invalid_rays,
             "voxels_without_deviation": classified.attributes["voxels_without_deviation"],
             "replicates": len(replicates),
@@ -117,6 +118,17 @@ def _with_interval(
             "replicate_bias": replicate_bias(value, each),
         }
     return entries
+
+
+def _solver(reconstructed: Store) -> dict[str, Any] | None:
+    """Say how the deviation was reached; None for methods that do not iterate."""
+    record = reconstructed.attributes.get("solver") or {}
+    names = {"iterations", "residual", "misfit"}
+    return (
+        {name: record[f"difference_{name}"] for name in sorted(names)}
+        if "difference_residual" in record
+        else None
+    )
 
 
 def _domains(phases: LabelArray, min_voxels: int) -> dict[str, Any]:
