@@ -26,11 +26,10 @@ from pipeline.composition.deviation import (
 )
 from pipeline.composition.noise import deviation_sigma, replicate, uniform_composition
 from pipeline.measure.fractions import (
-    BORDER_PX,
     QUANTILES,
-    border_share,
     class_fractions,
     fraction_interval,
+    fraction_spread,
     replicate_bias,
     replicate_fractions,
 )
@@ -103,15 +102,11 @@ def acquisition(seed: int, size: int) -> dict[str, float | list[float]]:
         "null_sure_off_target": float(np.isin(sure_null, off_target).sum() / found.particle.sum()),
     }
     for name, label in CLASS_LABELS.items():
-        interval = fraction_interval(
-            values[name], of_replicates[name], border_share(labels, label), confidence=0.95
-        )
+        interval = fraction_interval(values[name], of_replicates[name], labels, label, confidence=0.95)
         bias = replicate_bias(values[name], of_replicates[name])
         assert interval is not None
         assert bias is not None
-        spread = np.sqrt(
-            np.var(of_replicates[name], ddof=1) + bias**2 + (BORDER_PX * border_share(labels, label)) ** 2
-        )
+        spread = fraction_spread(of_replicates[name], bias, labels, label)
         error = values[name] - true_values[name]
         record[name] = [values[name], true_values[name], float(error / spread), *interval]
     return record

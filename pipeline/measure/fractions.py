@@ -11,6 +11,9 @@ from pipeline.segment.classes import CLASS_LABELS, classify_deviation
 BORDER_PX = 0.1
 """Shift of the classes' borders that :func:`fraction_interval` counts with, voxels."""
 
+MISSED_VOXELS = 113
+"""A ball of three voxels' radius: total variation can swallow one."""
+
 QUANTILES = {0.68: 0.55, 0.95: 1.2}
 """See :func:`fraction_interval`; from 60 simulated acquisitions (3·10³ to 10⁵ photons, with and without a rim)."""
 
@@ -51,20 +54,21 @@ def replicate_fractions(
 
 
 def fraction_interval(
-    value: float, replicate_values: Sequence[float], border_share: float, *, confidence: float
+    value: float, replicate_values: Sequence[float], phases: LabelArray, label: int, *, confidence: float
 ) -> tuple[float, float] | None:
     """Return the interval of a class fraction, clipped to [0, 1].
 
-    Three things move a fraction: noise (s, the standard deviation of the replicates), what the reconstruction loses of
-    domains (b, :func:`replicate_bias`; a replicate of a regularised estimate shows its size, not its value), and borders
-    that lie off by part of a voxel (``BORDER_PX`` times the :func:`border_share`). The interval is
-    ``value ± QUANTILES[confidence] · sqrt(s² + b² + (BORDER_PX · border_share)²)``.
+    Four things move a fraction: noise (s, the standard deviation of the replicates), what the reconstruction loses of
+    domains (b, :func:`replicate_bias`; a replicate of a regularised estimate shows its size, not its value), borders that lie
+    off by part of a voxel (a, ``BORDER_PX`` times the :func:`border_share`), and a small domain that leaves no trace (m,
+    ``MISSED_VOXELS`` over the voxels of all classes). The interval is
+    ``value ± QUANTILES[confidence] · sqrt(s² + b² + a² + m²)``.
 
     Parameters
     ----------
     value : the fraction from the measured data
     replicate_values : the same fraction from replicates
-    border_share : from :func:`border_share`
+    phases, label : the labels that the fraction was counted from, and that of its class
     confidence : 0.68 or 0.95
 
     Returns
@@ -81,9 +85,20 @@ def fraction_interval(
     bias = replicate_bias(value, finite)
     if len(finite) < 2 or bias is None:
         return None
-    spread = np.hypot(np.hypot(np.std(finite, ddof=1), bias), BORDER_PX * border_share)
-    half = QUANTILES[confidence] * float(spread)
+    half = QUANTILES[confidence] * fraction_spread(finite, bias, phases, label)
     return max(0.0, value - half), min(1.0, value + half)
+
+
+def fraction_spread(replicate_values: Sequence[float], bias: float, phases: LabelArray, label: int) -> float:
+    """Return ``sqrt(s² + b² + a² + m²)``, see :func:`fraction_interval`."""
+    voxels = np.count_nonzero(np.isin(phases, list(CLASS_LABELS.values())))
+    parts = (
+        float(np.std(replicate_values, ddof=1)),
+        bias,
+        BORDER_PX * border_share(phases, label),
+        MISSED_VOXELS / max(1, int(voxels)),
+    )
+    return float(np.sqrt(np.sum(np.square(parts))))
 
 
 def scatter_interval(values: Sequence[float], *, confidence: float) -> tuple[float, float] | None:

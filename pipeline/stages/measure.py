@@ -14,7 +14,6 @@ from pipeline.io.tables import write_csv, write_json
 from pipeline.measure.definitions import DEFINITIONS
 from pipeline.measure.domains import domain_table, interconnection
 from pipeline.measure.fractions import (
-    border_share,
     class_fractions,
     fraction_interval,
     replicate_bias,
@@ -110,11 +109,11 @@ def _with_interval(
 ) -> dict[str, dict[str, Any]]:
     entries = {}
     for name, value in values.items():
-        each, border = replicate_values[name], border_share(phases, CLASS_LABELS[name])
+        each, label = replicate_values[name], CLASS_LABELS[name]
         entries[name] = {
             "value": value,
-            "ci95": fraction_interval(value, each, border, confidence=0.95),
-            "ci68": fraction_interval(value, each, border, confidence=0.68),
+            "ci95": fraction_interval(value, each, phases, label, confidence=0.95),
+            "ci68": fraction_interval(value, each, phases, label, confidence=0.68),
             "replicate_bias": replicate_bias(value, each),
         }
     return entries

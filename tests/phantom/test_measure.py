@@ -9,6 +9,7 @@ from pipeline.arrays import OUTSIDE, OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED
 from pipeline.errors import InputError, ShapeError
 from pipeline.measure.domains import domain_table, interconnection
 from pipeline.measure.fractions import (
+    MISSED_VOXELS,
     QUANTILES,
     border_share,
     class_fractions,
@@ -84,24 +85,39 @@ def test_fractions_of_replicates_by_hand():
     assert none == {"target": [], "oxygen_poor": [], "oxygen_rich": []}
 
 
-def test_the_interval_holds_noise_bias_and_border():
-    # s of (0.28, 0.30, 0.30, 0.32) is sqrt(0.0008 / 3) = 0.016330, b is 0.05, the border moves by 0.1 voxel: 0.03.
-    low, high = fraction_interval(0.25, [0.28, 0.30, 0.30, 0.32], border_share=0.3, confidence=0.95)
-    half = QUANTILES[0.95] * math.sqrt(0.0008 / 3 + 0.05**2 + 0.03**2)
+def halves(n_poor: int = 4) -> np.ndarray:
+    """8 × 10 × 10 voxels on target, oxygen-poor in the first columns."""
+    phases = np.full((8, 10, 10), TARGET, np.uint8)
+    phases[:, :, :n_poor] = OXYGEN_POOR
+    return phases
+
+
+def test_the_interval_holds_noise_bias_border_and_what_is_missed():
+    # s of (0.28, 0.30, 0.30, 0.32) is sqrt(0.0008 / 3) = 0.016330, b is 0.05; a border of 80 faces moves by 0.1 voxel.
+    low, high = fraction_interval(0.25, [0.28, 0.30, 0.30, 0.32], halves(), OXYGEN_POOR, confidence=0.95)
+    half = QUANTILES[0.95] * math.sqrt(
+        0.0008 / 3 + 0.05**2 + (0.1 * 80 / 800) ** 2 + (MISSED_VOXELS / 800) ** 2
+    )
     assert (low, high) == (pytest.approx(0.25 - half), pytest.approx(0.25 + half))
     assert replicate_bias(0.25, [0.28, 0.30, 0.30, 0.32]) == pytest.approx(0.05)
+    narrow = fraction_interval(0.25, [0.28, 0.30, 0.30, 0.32], halves(), OXYGEN_POOR, confidence=0.68)
+    assert low < narrow[0] < narrow[1] < high
 
 
 def test_the_interval_stays_between_zero_and_one():
-    assert fraction_interval(0.01, [0.0, 0.1], 0.0, confidence=0.95)[0] == 0.0
-    assert fraction_interval(0.99, [0.9, 1.0], 0.0, confidence=0.95)[1] == 1.0
+    assert fraction_interval(0.01, [0.0, 0.1], halves(), OXYGEN_POOR, confidence=0.95)[0] == 0.0
+    assert fraction_interval(0.99, [0.9, 1.0], halves(), OXYGEN_POOR, confidence=0.95)[1] == 1.0
 
 
-def test_without_two_replicates_there_is_no_interval():
-    assert fraction_interval(0.3, [], 0.1, confidence=0.95) is None
-    assert fraction_interval(0.3, [0.31], 0.1, confidence=0.95) is None
-    assert fraction_interval(0.3, [0.31, math.nan], 0.1, confidence=0.95) is None
-    assert fraction_interval(math.nan, [0.3, 0.31], 0.1, confidence=0.95) is None
+def test_a_class_that_was_never_found_has_an_upper_limit():
+    low, high = fraction_interval(0.0, [0.0, 0.0], halves(0), OXYGEN_POOR, confidence=0.95)
+    assert (low, high) == (0.0, pytest.approx(QUANTILES[0.95] * MISSED_VOXELS / 800))
+
+
+@pytest.mark.parametrize("replicates", [[], [0.31], [0.31, math.nan]])
+def test_without_two_replicates_there_is_no_interval(replicates):
+    assert fraction_interval(0.3, replicates, halves(), OXYGEN_POOR, confidence=0.95) is None
+    assert fraction_interval(math.nan, [0.3, 0.31], halves(), OXYGEN_POOR, confidence=0.95) is None
     assert replicate_bias(0.3, []) is None
 
 
