@@ -1,14 +1,12 @@
 """One row per pore: volume from the void fraction, shape, position."""
 
 import numpy as np
-from scipy.ndimage import find_objects, gaussian_filter
+from scipy.ndimage import find_objects
 from scipy.spatial import cKDTree
-from skimage.measure import marching_cubes, mesh_surface_area
 
 from pipeline.arrays import Float64Array, FloatArray, IntArray, LabelArray, NumberArray
+from pipeline.measure.surfaces import pore_surface
 
-SMOOTHING_PX = 0.7
-"""Quiets the noise of the void fraction before its surface is drawn at one half."""
 FEWEST_VOXELS = 27
 """A pore of fewer voxels has no shape that could be measured."""
 
@@ -105,17 +103,9 @@ def _surface(
     void: FloatArray, zone: Labels, box: tuple[slice, ...], label: int, volume: float
 ) -> tuple[float, float]:
     """Return surface and sphericity from a mesh at half of the void fraction."""
-    wide = tuple(slice(max(0, s.start - 4), s.stop + 4) for s in box)
-    own = np.where(zone[wide] == label, void[wide], 0)
-    smooth = gaussian_filter(np.pad(own, 1), SMOOTHING_PX)
-    level = min(0.5, 0.5 * float(smooth.max()))
-    vertices, faces, _, _ = marching_cubes(smooth, level)
-    area = float(mesh_surface_area(vertices, faces))
-    corners = vertices[faces]
-    enclosed = (
-        abs(float(np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum())) / 6
-    )
-    if enclosed <= 0 or volume <= 0:
+    surface = pore_surface(void, zone, box, label)
+    if surface is None or volume <= 0:
         return float("nan"), float("nan")
+    area, enclosed = surface.area, surface.volume
     sphericity = np.pi ** (1 / 3) * (6 * enclosed) ** (2 / 3) / area
     return area * (volume / enclosed) ** (2 / 3), min(float(sphericity), 1.0)

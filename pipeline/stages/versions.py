@@ -26,6 +26,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "segment_voids": 2,
     "measure_voids": 2,
     "export_structure": 1,
+    "export_meshes": 1,
     "report": 1,
 }
 
