@@ -87,7 +87,9 @@ def middle_plane(crack, size):
     u, v = np.meshgrid(np.linspace(-1, 1, 81), np.linspace(-1, 1, 81))
     inside = u**2 + v**2 < 1 - 0.5**2
     along = (
-        np.stack([u[inside], v[inside]], axis=1) * crack.semi_axes_nm[:2] @ np.asarray(crack.rotation)[:, :2].T
+        np.stack([u[inside], v[inside]], axis=1)
+        * crack.semi_axes_nm[:2]
+        @ np.asarray(crack.rotation)[:, :2].T
     )
     return (np.asarray(crack.centre_nm) + along) / PIXEL_NM + (size - 1) / 2
 
@@ -145,9 +147,7 @@ def score(result, phantom, size):
             (to_found[place] <= TOLERANCE_PX).mean()
         )
     false = sum(
-        bool(
-            np.average(hit[voids.sheets.sheet == k], weights=area[voids.sheets.sheet == k]) < 0.5
-        )
+        bool(np.average(hit[voids.sheets.sheet == k], weights=area[voids.sheets.sheet == k]) < 0.5)
         for k in range(1, voids.sheets.count + 1)
     )
     facts = read_json(result / "structure.json")
@@ -167,13 +167,19 @@ def score(result, phantom, size):
 
 
 def main():
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--seeds", type=int, nargs="+", default=[901, 902, 903, 904])
     parser.add_argument("--size", type=int, default=128)
     parser.add_argument("--tilts", type=int, default=200)
     parser.add_argument("--photons", type=float, default=3000.0)
-    parser.add_argument("--no-cracks", action="store_true", help="particles without cracks: false ones are counted")
-    parser.add_argument("--folder", type=Path, default=None, help="keep the runs here; default: a temporary one")
+    parser.add_argument(
+        "--no-cracks", action="store_true", help="particles without cracks: false ones are counted"
+    )
+    parser.add_argument(
+        "--folder", type=Path, default=None, help="keep the runs here; default: a temporary one"
+    )
     options = parser.parse_args()
     apertures = () if options.no_cracks else APERTURES
     scan, rows = scan_of(options.size, options.tilts, options.photons), []

@@ -9,6 +9,8 @@ from pipeline.measure.surfaces import pore_surface
 
 FEWEST_VOXELS = 27
 """A pore of fewer voxels has no shape that could be measured."""
+TOUCHES_PX = 1.5
+"""A pore that comes so near to the skin is open."""
 
 Labels = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 
@@ -73,7 +75,7 @@ def pore_table(
         "surface_nm2": surface * voxel_nm**2,
         "sphericity": sphericity,
         "nearest_neighbour_nm": nearest_neighbour(centroid) * voxel_nm,
-        "touches_surface": nearest_skin < 1.5,
+        "touches_surface": nearest_skin < TOUCHES_PX,
     }
 
 

@@ -15,13 +15,11 @@ from pipeline.io.stores import read_store
 from pipeline.io.tables import read_csv, write_json
 from pipeline.measure.sheet_surfaces import RIM_SHARE, sheet_surface
 from pipeline.measure.surfaces import Surface, particle_surface, pore_surface
-from pipeline.segment.rims import Ridges, smoothed
+from pipeline.segment.sheets import local_aperture
 from pipeline.segment.voids import Voids
 from pipeline.stages.context import StageContext
 from pipeline.stages.segment_voids import read_voids
 
-APERTURE_REACH_PX = 3
-"""Apertures are averaged so far over their sheet; that of a single ridge voxel is noise."""
 PORE_COLUMNS = ("pore", "particle", "volume_nm3", "equivalent_diameter_nm", "sphericity", "network", "open")
 CRACK_COLUMNS = ("crack", "particle", "area_nm2", "volume_nm3", "angle_to_radius_deg", "network", "open")
 DEFINITIONS = {
@@ -85,8 +83,7 @@ def _cracks(voids: Voids, table: Columns, voxel_nm: float) -> Iterator[MeshPiece
     sheets = voids.sheets
     if not sheets.count:
         return
-    ridges = Ridges(sheets.index, sheets.normal, sheets.sheet)
-    aperture = smoothed(sheets.aperture_px, ridges, voids.void.shape, APERTURE_REACH_PX)
+    aperture = local_aperture(sheets, voids.void.shape)
     order = np.argsort(sheets.sheet, kind="stable")
     limits = np.searchsorted(sheets.sheet[order], np.arange(1, sheets.count + 2))
     for row in range(sheets.count):

@@ -113,6 +113,16 @@ def test_numbers_agree_with_the_truth_and_with_each_other(folder: Path, stores: 
     assert parts["pores"]["value"] + parts["cracks"]["value"] == pytest.approx(parts["total"]["value"])
     low, high = parts["total"]["ci95"]
     assert low < parts["total"]["value"] < high
+    mean = facts["cracks"]["mean_aperture_nm"]
+    headline = [(facts["open_fraction"], facts["open_fraction_ci95"]), (mean["value"], mean["ci95"])]
+    headline += [(facts[kind]["count"], facts[kind]["count_ci95"]) for kind in ("pores", "cracks")]
+    headline += [(parts[name]["value"], parts[name]["ci95"]) for name in parts]
+    for value, (low, high) in headline:
+        assert 0 <= low <= value <= high
+    assert facts["open_fraction_ci95"][1] <= 1
+    # Apertures of 0.75 to 3 voxels, of noise a twentieth of the contrast: known to a few percent.
+    assert 0 < mean["ci95"][1] - mean["ci95"][0] < 0.3 * mean["value"]
+    assert facts["open_fraction"] == pytest.approx(parts["open"]["value"] / parts["total"]["value"])
     pores, cracks = rows(stores["pores.csv"]), rows(stores["cracks.csv"])
     assert (len(pores), len(cracks)) == (facts["pores"]["count"], facts["cracks"]["count"])
     assert len(cracks) >= 2

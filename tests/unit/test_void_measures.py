@@ -251,6 +251,14 @@ def test_the_central_void_is_big_and_central() -> None:
 def test_small_helpers() -> None:
     points = np.array([[0.0, 0, 0], [0, 0, 3], [0, 4, 3]])
     assert nearest_neighbour(points).tolist() == [3, 3, 4]
-    low, high = interval(0.1, 0.02, 4, confidence=0.95)
-    assert (low, high) == pytest.approx((0.1 - 3.1824 * 0.02, 0.1 + 3.1824 * 0.02), rel=1e-4)
-    assert interval(0.01, 0.02, 4, confidence=0.95)[0] == 0
+
+
+def test_intervals_reach_to_where_noise_came_from() -> None:
+    t = 3.1824 * 0.02
+    for bias, wanted in ((0.0, (-t, t)), (0.01, (-t - 0.01, t)), (-0.01, (-t, t + 0.01))):
+        found = interval(0.5, 0.02, bias, 4, confidence=0.95, most=1.0)
+        assert found == pytest.approx((0.5 + wanted[0], 0.5 + wanted[1]), rel=1e-4)
+    assert interval(0.01, 0.02, 0.0, 4, confidence=0.95, most=1.0)[0] == 0
+    assert interval(0.99, 0.02, 0.0, 4, confidence=0.95, most=1.0)[1] == 1
+    # Seven pores, and an eighth in every repetition: noise may have made one of the seven.
+    assert interval(7, 0.0, 1.0, 4, confidence=0.95, most=np.inf) == (6, 7)
