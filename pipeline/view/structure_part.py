@@ -35,7 +35,7 @@ def structure_part(result: Structure) -> Part:
             "Sizes",
             size_figure(
                 result.pores,
-                facts["cracks"]["aperture_distribution"],
+                facts["cracks"].get("aperture_distribution"),
                 facts["calibration"]["smallest_aperture_nm"],
             ),
             "Left: equivalent diameters of the pores. Right: crack area by local aperture; the dashed line is the smallest "
@@ -83,20 +83,25 @@ def _quantities(facts: Mapping[str, Any]) -> list[Quantity]:
         )
     ]
     pores, cracks, network = facts["pores"], facts["cracks"], facts["network"]
-    area, aperture = cracks["area_nm2"], cracks["mean_aperture_nm"]
+    area, aperture = cracks["area_nm2"], cracks.get("mean_aperture_nm", {})
     limits = area.get("ci95")
     if facts["open_fraction"] is not None:
-        entry = {"ci95": facts["open_fraction_ci95"]}
+        entry = {"ci95": facts.get("open_fraction_ci95")}
         share = percent(facts["open_fraction"])
         found.append(
-            Quantity("open share of the voids", share, definitions["open_fraction"], _interval(entry))
+            Quantity(
+                "open share of the voids",
+                share,
+                definitions.get("open_fraction", definitions["open"]),
+                _interval(entry),
+            )
         )
     found += [
         Quantity(
             "pores",
             str(pores["count"]),
             "bodies of voxels that share a face, an edge or a corner",
-            _range(pores["count_ci95"], ".1f"),
+            _range(pores.get("count_ci95"), ".1f"),
         ),
         Quantity(
             "median pore diameter",
@@ -107,7 +112,7 @@ def _quantities(facts: Mapping[str, Any]) -> list[Quantity]:
             "cracks",
             str(cracks["count"]),
             "smooth sheets that noise alone does not make",
-            _range(cracks["count_ci95"], ".1f"),
+            _range(cracks.get("count_ci95"), ".1f"),
         ),
         Quantity(
             "crack area",
@@ -117,9 +122,9 @@ def _quantities(facts: Mapping[str, Any]) -> list[Quantity]:
         ),
         Quantity(
             "mean aperture",
-            _length(aperture["value"]),
-            definitions["mean_aperture"],
-            _range(aperture["ci95"], ".3g", " nm"),
+            _length(aperture.get("value")),
+            definitions.get("mean_aperture", ""),
+            _range(aperture.get("ci95"), ".3g", " nm"),
         ),
         Quantity("median aperture", _length(cracks["aperture_nm"]["median"]), definitions["aperture"]),
         Quantity(
