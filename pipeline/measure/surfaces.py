@@ -1,21 +1,18 @@
 """Closed surfaces of particles and pores as triangles."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import find_objects
 from skimage.measure import marching_cubes
 
-from pipeline.arrays import Float64Array, FloatArray, IntArray, LabelArray
+from pipeline.arrays import Float64Array, IntArray
+from pipeline.measure.pore_surface import pore_box, pore_mesh
+from pipeline.slabs import Box, Field, ReadAhead, read, slabs
 
-SMOOTHING_PX = 0.7
-"""Quiets the noise of the void fraction before its surface is drawn at one half."""
-REACH_PX = 4
-"""Blur spreads a pore's void fraction so far beyond its own voxels."""
 FAR_PX = 3.0
 """Distances to the skin beyond this do not move the surface."""
-
-Labels = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 
 
 @dataclass(frozen=True)
@@ -24,7 +21,7 @@ class Surface:
 
     Attributes
     ----------
-    vertices : (n, 3) float64, z y x in voxels; whole numbers are voxel centres
+    vertices : (n, 3) float64, z y x in voxels; whole numbers are voxel centres. Where two pieces meet vertices come twice
     faces : (m, 3) int64, rows of ``vertices``; counterclockwise seen from outside once the axes are x y z
     """
 
@@ -52,26 +49,31 @@ class Surface:
         return Surface(middle + factor * (self.vertices - middle), self.faces)
 
 
-def pore_surface(void: FloatArray, zone: Labels, box: tuple[slice, ...], label: int) -> Surface | None:
+def label_boxes(labels: Field, count: int) -> tuple[IntArray, IntArray]:
+    """Return the first and last voxels of the labels 1 … ``count``, (count, 3) each; first > last for an absent one."""
+    low, high = np.full((count, 3), np.iinfo(np.int64).max), np.full((count, 3), -1)
+    for slab in slabs(labels.shape):
+        part = read(labels, slab.rows)
+        start = np.array([slab.rows.start, 0, 0])
+        for row, box in enumerate(find_objects(part, max_label=max(count, 1))[:count]):
+            if box is not None:
+                low[row] = np.minimum(low[row], start + [s.start for s in box])
+                high[row] = np.maximum(high[row], start + [s.stop - 1 for s in box])
+    return low, high
+
+
+def pore_body(void: ReadAhead, zone: ReadAhead, low: IntArray, high: IntArray, label: int) -> Surface | None:
     """Return where the smoothed void fraction of one pore is one half, or half of its peak where it stays below.
 
-    Blur makes the surface of a small pore enclose less than the pore's volume: scale it to that.
-
-    Parameters
-    ----------
-    void : (n_z, n_y, n_x) float32, void fraction
-    zone : int32, the pore's voxels with the surroundings that blur spreads it to
-    box : around the pore's own voxels
-    label : of the pore
+    Blur makes the surface of a small pore enclose less than the pore's volume: scale it to that. Parameters as in
+    :func:`pipeline.measure.pore_surface.pore_surface`.
     """
-    wide = tuple(slice(max(0, s.start - REACH_PX), s.stop + REACH_PX) for s in box)
-    own = np.where(zone[wide] == label, void[wide], 0)
-    smooth = gaussian_filter(np.pad(own, 1), SMOOTHING_PX)
-    return _closed(smooth, min(0.5, 0.5 * float(smooth.max())), [s.start - 1 for s in wide])
+    corner = np.array([s.start - 1 for s in pore_box(low, high)])
+    return _joined((vertices + corner, faces) for vertices, faces in pore_mesh(void, zone, low, high, label))
 
 
-def particle_surface(
-    particle: LabelArray, depth_px: FloatArray, box: tuple[slice, ...], label: int
+def particle_body(
+    particle: Field, depth_px: Field, low: IntArray, high: IntArray, label: int
 ) -> Surface | None:
     """Return the skin of one particle, scaled to the volume of its voxels; it is flat where the volume ends.
 
@@ -79,23 +81,50 @@ def particle_surface(
     ----------
     particle : (n_z, n_y, n_x) uint8, particle of each voxel
     depth_px : float32, distance to the skin, positive inside
-    box : around the particle
+    low, high : (3,) first and last voxels of the particle
     label : of the particle
     """
-    wide = tuple(slice(max(0, s.start - 2), s.stop + 2) for s in box)
-    labels = particle[wide]
-    depth = np.clip(depth_px[wide], -FAR_PX, FAR_PX)
+    shape = particle.shape
+    box = tuple(
+        slice(max(0, int(a) - 2), min(int(b) + 3, n)) for a, b, n in zip(low, high, shape, strict=True)
+    )
+    n = box[0].stop - box[0].start
+    corner = np.array([s.start - 1 for s in box])
+    pieces, count = [], 0
+    for slab in slabs((n, *(s.stop - s.start for s in box[1:])), halo=1):
+        depth, own = _depth_of(particle, depth_px, box, slab.wide, label)
+        count += int(own[slab.core].sum())
+        # A row of air before the first and after the last; rows in between are shared with the next piece.
+        first, last = int(slab.rows.start == 0), int(slab.rows.stop == n)
+        rows = depth[slab.core.start : slab.core.stop + 1]
+        padded = np.pad(rows, ((first, last), (1, 1), (1, 1)), constant_values=-FAR_PX)
+        if padded.min() < 0 < padded.max():
+            vertices, faces, _, _ = marching_cubes(padded, 0.0, allow_degenerate=False)
+            offset = corner + np.array([slab.rows.start + 1 - first, 0, 0])
+            pieces.append((vertices.astype(np.float64) + offset, faces.astype(np.int64)))
+    surface = _joined(pieces)
+    return None if surface is None else surface.scaled_to(float(count))
+
+
+def _depth_of(
+    particle: Field, depth_px: Field, box: Box, rows: slice, label: int
+) -> tuple[Float64Array, Float64Array]:
+    """Return the distance to the skin of one particle in rows of its box, and where it is."""
+    part = (slice(box[0].start + rows.start, box[0].start + rows.stop), *box[1:])
+    labels = np.asarray(particle[part])
+    depth = np.clip(np.asarray(depth_px[part]), -FAR_PX, FAR_PX)
     # A neighbour that touches is outside.
-    depth = np.where((labels != 0) & (labels != label), -np.abs(depth), depth)
-    padded = np.pad(depth, 1, constant_values=-FAR_PX)
-    surface = _closed(padded, 0.0, [s.start - 1 for s in wide])
-    return None if surface is None else surface.scaled_to(float((labels == label).sum()))
+    return np.where((labels != 0) & (labels != label), -np.abs(depth), depth), labels == label
 
 
-def _closed(field: FloatArray, level: float, start: list[int]) -> Surface | None:
-    """Return the surface around values above a level that the padded field does not reach at its faces."""
-    if not field.min() < level < field.max():
+def _joined(pieces: Iterable[tuple[Float64Array, IntArray]]) -> Surface | None:
+    """Return the pieces of a mesh as one, None without any or where they enclose nothing."""
+    parts = list(pieces)
+    if not parts:
         return None
-    vertices, faces, _, _ = marching_cubes(field, level, allow_degenerate=False)
-    surface = Surface(vertices.astype(np.float64) + start, faces.astype(np.int64))
+    offsets = np.cumsum([0, *(len(vertices) for vertices, _ in parts[:-1])])
+    surface = Surface(
+        np.concatenate([vertices for vertices, _ in parts]),
+        np.concatenate([faces + offset for (_, faces), offset in zip(parts, offsets, strict=True)]),
+    )
     return surface if surface.volume > 0 else None

@@ -5,6 +5,10 @@ import numba
 import numpy as np
 
 from pipeline.arrays import BoolArray, FloatArray, IntArray
+from pipeline.slabs import Field, Slab, read, slabs
+
+HALO_PX = 32
+"""Rows beside a slab at first; as many as it takes for the widest ball in it."""
 
 
 def local_thickness(mask: BoolArray) -> FloatArray:
@@ -21,14 +25,77 @@ def local_thickness(mask: BoolArray) -> FloatArray:
     ----------
     mask : (n_z, n_y, n_x) bool, n_x below 65535
     """
-    if mask.all():
-        return np.full(mask.shape, np.inf, np.float32)
-    square = edt.edtsq(np.ascontiguousarray(mask), black_border=False)
-    tables = _containing(int(square.max()))
-    places = np.flatnonzero(_own_balls(square, tables))
+    return _painted(edt.edtsq(np.ascontiguousarray(mask), black_border=False))
+
+
+def _painted(square: FloatArray) -> FloatArray:
+    """Return the local thickness from the squared distance to the background."""
+    largest = float(square.max())
+    if not np.isfinite(largest):
+        return square
+    places = np.flatnonzero(_own_balls(square, _containing(int(largest))))
     sizes = square.ravel()[places].astype(np.int32)
     thickness: FloatArray = _paint(square, places[np.argsort(-sizes, kind="stable")])
     return thickness
+
+
+def thickness_quantiles(labels: Field, label: int, shares: tuple[float, ...]) -> tuple[float, ...] | None:
+    """Return quantiles of the local thickness over the voxels of a label, None where there are none.
+
+    Memory grows with the widest ball, not with the volume.
+
+    Parameters
+    ----------
+    labels : (n_z, n_y, n_x)
+    label : what is measured
+    shares : between 0 and 1
+    """
+    counts = np.zeros(1, np.int64)
+    for slab in slabs(labels.shape):
+        if (read(labels, slab.rows) == label).any():
+            squares = np.rint(_thickness_of(labels, label, slab) ** 2 / 4 + 0.5).astype(np.int64)
+            found = np.bincount(squares[squares > 0], minlength=counts.size)
+            found[: counts.size] += counts
+            counts = found
+    cumulative = np.cumsum(counts)
+    if not cumulative[-1]:
+        return None
+    places = [share * (int(cumulative[-1]) - 1) for share in shares]
+    ends = [
+        [
+            float(2 * np.sqrt(np.searchsorted(cumulative, k, side="right") - 0.5))
+            for k in (int(p), int(np.ceil(p)))
+        ]
+        for p in places
+    ]
+    return tuple(low + (high - low) * (p - int(p)) for (low, high), p in zip(ends, places, strict=True))
+
+
+def _thickness_of(labels: Field, label: int, slab: Slab) -> FloatArray:
+    """Return the local thickness in the voxels of a slab that have the label."""
+    n, halo = labels.shape[0], HALO_PX
+    while True:
+        low, stop = max(0, slab.rows.start - halo), min(slab.rows.stop + halo, n)
+        mask = read(labels, slice(low, stop)) == label
+        box = _box(mask)
+        square = edt.edtsq(np.ascontiguousarray(mask[box]), black_border=False)
+        # Balls reach their radius into the slab, and are right where the background that ends them is there too.
+        if 2 * float(np.sqrt(square.max())) + 1 <= halo or (low == 0 and stop == n):
+            break
+        halo *= 2
+    thickness = np.zeros(mask.shape, np.float32)
+    thickness[box] = _painted(square)
+    core = thickness[slab.rows.start - low : slab.rows.stop - low]
+    return core[core > 0]
+
+
+def _box(mask: BoolArray) -> tuple[slice, ...]:
+    """Return the box around what is marked, with a margin of one voxel."""
+    found = []
+    for axis, n in enumerate(mask.shape):
+        places = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
+        found.append(slice(max(0, int(places[0]) - 1), min(n, int(places[-1]) + 2)))
+    return tuple(found)
 
 
 @numba.njit(cache=True)

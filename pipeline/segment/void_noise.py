@@ -9,7 +9,8 @@ from scipy.ndimage import gaussian_filter
 from pipeline.arrays import BoolArray, FloatArray
 from pipeline.segment.regions import Labels
 from pipeline.segment.sheets import Sheets
-from pipeline.segment.voids import Voids, find_voids
+from pipeline.segment.voids import Voids, find_voids, label_voids
+from pipeline.slabs import slabs
 
 BLOCK_PX = 160
 """Larger particles are sampled in a block of this edge; noise is local, so that a sum's variance grows with volume."""
@@ -74,7 +75,7 @@ def noise_spread(
     if replicates < 2:
         return None
     box, share = _block(voids)
-    void, depth = voids.void[box], voids.depth_px[box]
+    void, depth = (np.ascontiguousarray(field[box]) for field in (voids.void, voids.depth_px))
     clear: BoolArray = (depth > 4) & (voids.zone[box] == 0)
     sigma_px = _correlation(void, clear)
 
@@ -82,11 +83,14 @@ def noise_spread(
         found = find_voids(
             values,
             depth,
+            np.zeros(values.shape, np.uint8),
             blur_px=voids.blur_px,
             false_cracks=false_cracks,
             false_discovery=false_discovery,
         )
-        return numbers(Trial(values, depth, found.instances, found.zone, found.n_pores, found.sheets, box))
+        instances, zone = np.zeros(values.shape, np.int32), np.zeros(values.shape, np.int32)
+        n_pores = label_voids(found, depth, instances, zone, blur_px=voids.blur_px)
+        return numbers(Trial(values, depth, instances, zone, n_pores, found.sheets, box))
 
     value = searched(void)
     inside = depth > -3 * voids.blur_px
@@ -109,24 +113,29 @@ def noise_spread(
 
 def _block(voids: Voids) -> tuple[tuple[slice, ...], float]:
     """Return a box around the particles, or the block of it that holds the most voids for its volume."""
-    inside = voids.particle > 0
+    shape = voids.particle.shape
+    inside, weight = ([np.zeros(n, np.int64) for n in shape] for _ in range(2))
+    for slab in slabs(shape):
+        for counts, part in ((inside, voids.particle[slab.rows] > 0), (weight, voids.zone[slab.rows] > 0)):
+            plane = part.sum(axis=0)
+            counts[0][slab.rows] = part.sum(axis=(1, 2))
+            counts[1] += plane.sum(axis=1)
+            counts[2] += plane.sum(axis=0)
     box = []
-    for axis, n in enumerate(inside.shape):
-        places = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
+    for own, voids_there in zip(inside, weight, strict=True):
+        n, places = own.size, np.flatnonzero(own)
         low, high = max(0, int(places[0]) - 8), min(n, int(places[-1]) + 9)
         if high - low > 1.25 * BLOCK_PX:
-            weight = np.bincount(np.nonzero(voids.zone)[axis], minlength=n) if voids.zone.any() else None
-            middle = (
-                int(np.average(np.arange(n), weights=weight)) if weight is not None else (low + high) // 2
-            )
+            some = voids_there.any()
+            middle = int(np.average(np.arange(n), weights=voids_there)) if some else (low + high) // 2
             low = min(max(low, middle - BLOCK_PX // 2), high - BLOCK_PX)
             high = low + BLOCK_PX
         box.append(slice(low, high))
     found = tuple(box)
     # What is summed are voids, so their share of the zone is what scales the variance.
-    whole = int((voids.zone > 0).sum())
+    whole = int(weight[0].sum())
     part = int((voids.zone[found] > 0).sum())
-    share = part / whole if whole else float(inside[found].sum() / inside.sum())
+    share = part / whole if whole else float((voids.particle[found] > 0).sum() / inside[0].sum())
     return found, max(share, 1e-3)
 
 

@@ -5,7 +5,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from scipy.ndimage import find_objects
 
 from pipeline.config import ExportStage as Settings
 from pipeline.export.meshes import UNIT, MeshPiece, write_mesh
@@ -14,9 +13,10 @@ from pipeline.io.atomic import complete_or_absent
 from pipeline.io.stores import read_store
 from pipeline.io.tables import read_csv, write_json
 from pipeline.measure.sheet_surfaces import RIM_SHARE, sheet_surface
-from pipeline.measure.surfaces import Surface, particle_surface, pore_surface
+from pipeline.measure.surfaces import label_boxes, particle_body, pore_body
 from pipeline.segment.sheets import local_aperture
 from pipeline.segment.voids import Voids
+from pipeline.slabs import ReadAhead, largest
 from pipeline.stages.context import StageContext
 from pipeline.stages.segment_voids import read_voids
 
@@ -61,19 +61,20 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
 
 
 def _particles(voids: Voids) -> Iterator[MeshPiece]:
-    for label, box in enumerate(find_objects(voids.particle), start=1):
-        surface = None if box is None else particle_surface(voids.particle, voids.depth_px, box, label)
+    low, high = label_boxes(voids.particle, largest(voids.particle))
+    for row in np.flatnonzero(high[:, 0] >= 0):
+        label = int(row) + 1
+        surface = particle_body(voids.particle, voids.depth_px, low[row], high[row], label)
         if surface is not None:
             yield MeshPiece(surface.vertices, surface.faces, on_cells={"particle": label})
 
 
 def _pores(voids: Voids, table: Columns, voxel_nm: float) -> Iterator[MeshPiece]:
-    boxes = find_objects(voids.instances, max_label=max(voids.n_pores, 1))[: voids.n_pores]
-    for row, box in enumerate(boxes):
+    low, high = label_boxes(voids.instances, voids.n_pores)
+    void, zone = ReadAhead(voids.void), ReadAhead(voids.zone)
+    for row in range(voids.n_pores):
         volume = float(table["volume_nm3"][row]) / voxel_nm**3
-        surface: Surface | None = None
-        if volume > 0:
-            surface = pore_surface(voids.void, voids.zone, box, row + 1)
+        surface = pore_body(void, zone, low[row], high[row], row + 1) if volume > 0 else None
         if surface is not None:
             surface = surface.scaled_to(volume)
             yield MeshPiece(surface.vertices, surface.faces, on_cells=_numbers(table, PORE_COLUMNS, row))

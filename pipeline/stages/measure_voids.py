@@ -6,15 +6,18 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.arrays import IntArray, NumberArray
+from pipeline.arrays import Float64Array, IntArray, NumberArray
 from pipeline.config import MeasureVoidsStage as Settings
+from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import read_store
 from pipeline.io.tables import write_csv, write_json
 from pipeline.measure.cracks import crack_table, weighted_quantiles
-from pipeline.measure.networks import Network, euler_sweep, tortuosity, void_network
+from pipeline.measure.networks import Network, void_network
 from pipeline.measure.pores import pore_table
 from pipeline.measure.structure import DEFINITIONS, central_void, interval, porosity, void_shells
-from pipeline.measure.thickness import local_thickness
+from pipeline.measure.thickness import thickness_quantiles
+from pipeline.measure.topology import euler_sweep, tortuosity
+from pipeline.measure.totals import ParticleTotals, particle_totals, void_totals
 from pipeline.measure.void_numbers import mean_aperture, reaching_surface, void_sums
 from pipeline.segment.regions import contacts
 from pipeline.segment.sheets import local_aperture
@@ -38,6 +41,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     store = read_store(inputs["voids"])
     voids, voxel_nm = read_voids(store), float(store.attributes["voxel_nm"])
     pores, cracks, network = _tables(voids, voxel_nm)
+    totals = particle_totals(voids.particle)
+    sums = void_totals(voids.void, voids.zone, voids.particle, n_voids=voids.n_pores + voids.sheets.count)
     spread = noise_spread(
         voids,
         partial(_numbers, voids, network),
@@ -48,8 +53,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     )
     content = {
         "voxel_nm": voxel_nm,
-        **_headline(voids, pores, cracks, network, spread, voxel_nm),
-        "network": _network(voids, network, len(pores["pore"])),
+        **_headline(voids, totals, sums, pores, cracks, network, spread, voxel_nm),
+        "network": _network(voids, network, outputs["structure"]),
         "shells": void_shells(
             voids.void,
             voids.zone,
@@ -58,7 +63,10 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             n_pores=voids.n_pores,
             n_shells=settings.shells,
         ),
-        "particles": [_particle(voids, pores, cracks, network, i, voxel_nm) for i in _labels(voids)],
+        "particles": [
+            _particle(voids, totals, sums, pores, cracks, network, i, voxel_nm)
+            for i in range(1, len(totals.volume_px))
+        ],
         "calibration": {
             "noise": voids.noise,
             "contrast_to_noise": 1 / voids.noise if voids.noise > 0 else None,
@@ -76,10 +84,6 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     write_json(outputs["structure"], content)
     total = content["porosity"]["total"]["value"]
     context.log(f"porosity {100 * total:.2f} %, {voids.n_pores} pores, {voids.sheets.count} cracks")
-
-
-def _labels(voids: Voids) -> range:
-    return range(1, int(voids.particle.max()) + 1)
 
 
 def _tables(voids: Voids, voxel_nm: float) -> tuple[Table, Table, Network]:
@@ -143,11 +147,18 @@ def _leaving(voids: Voids, network: Network, trial: Trial) -> IntArray:
 
 
 def _headline(
-    voids: Voids, pores: Table, cracks: Table, network: Network, spread: NoiseSpread | None, voxel_nm: float
+    voids: Voids,
+    totals: ParticleTotals,
+    sums: Float64Array,
+    pores: Table,
+    cracks: Table,
+    network: Network,
+    spread: NoiseSpread | None,
+    voxel_nm: float,
 ) -> dict[str, Any]:
     """Return porosity, pores and cracks of all particles together, with intervals."""
-    parts = porosity(voids.void, voids.zone, voids.particle, network.open, n_pores=voids.n_pores, label=None)
-    volume = int((voids.particle > 0).sum())
+    parts = porosity(sums, totals.volume_px, network.open, n_pores=voids.n_pores, label=None)
+    volume = int(totals.volume_px[1:].sum())
     sheets, area = voids.sheets, float(cracks["area_nm2"].sum())
     weights, apertures = cracks["area_nm2"], cracks["aperture_nm"]
     low, median, high = weighted_quantiles(apertures, weights, (0.1, 0.5, 0.9))
@@ -189,31 +200,41 @@ def _headline(
 
 
 def _particle(
-    voids: Voids, pores: Table, cracks: Table, network: Network, label: int, voxel_nm: float
+    voids: Voids,
+    totals: ParticleTotals,
+    sums: Float64Array,
+    pores: Table,
+    cracks: Table,
+    network: Network,
+    label: int,
+    voxel_nm: float,
 ) -> dict[str, Any]:
     """Return the numbers of one particle."""
-    own = voids.particle == label
-    parts = porosity(voids.void, voids.zone, voids.particle, network.open, n_pores=voids.n_pores, label=label)
+    parts = porosity(sums, totals.volume_px, network.open, n_pores=voids.n_pores, label=label)
     return {
         "particle": label,
-        "volume_nm3": int(own.sum()) * voxel_nm**3,
+        "volume_nm3": int(totals.volume_px[label]) * voxel_nm**3,
         "cut_by_field_of_view": label in voids.cut,
         "porosity": parts,
         "pores": int((pores["particle"] == label).sum()),
         "cracks": int((cracks["particle"] == label).sum()),
         "crack_area_nm2": float(cracks["area_nm2"][cracks["particle"] == label].sum()),
-        "central_void": central_void(pores, voids.particle, label, voxel_nm=voxel_nm),
+        "central_void": central_void(pores, totals, label, voxel_nm=voxel_nm),
     }
 
 
-def _network(voids: Voids, network: Network, n_pores: int) -> dict[str, Any]:
+def _network(voids: Voids, network: Network, beside: Path) -> dict[str, Any]:
+    with scratch_fields(beside) as allocate:
+        tortuous = tortuosity(
+            voids.instances, voids.depth_px, surface_px=SURFACE_PX, deep_px=DEEP_PX, allocate=allocate
+        )
     return {
         "networks": network.count,
         "junctions": network.junctions,
         "largest_share": network.largest_share,
-        "isolated_pores": int((network.n_contacts[:n_pores] == 0).sum()),
-        "tortuosity": tortuosity(voids.instances > 0, voids.depth_px, surface_px=SURFACE_PX, deep_px=DEEP_PX),
-        "euler_number": euler_sweep(voids.void, voids.zone > 0, EULER_LEVELS),
+        "isolated_pores": int((network.n_contacts[: voids.n_pores] == 0).sum()),
+        "tortuosity": tortuous,
+        "euler_number": euler_sweep(voids.void, voids.zone, EULER_LEVELS),
     }
 
 
@@ -235,12 +256,12 @@ def _named(number: str, interval: dict[str, Any]) -> dict[str, Any]:
 
 def _thickness(voids: Voids, voxel_nm: float) -> dict[str, float] | None:
     """Return quantiles of the local thickness over the voxels of pores."""
-    thickness = local_thickness(voids.voids == PORE)
-    inside = thickness[thickness > 0]
-    if not inside.size:
-        return None
-    low, median, high = (float(value) * voxel_nm for value in np.quantile(inside, (0.1, 0.5, 0.9)))
-    return {"p10": low, "median": median, "p90": high}
+    found = thickness_quantiles(voids.voids, PORE, (0.1, 0.5, 0.9))
+    return (
+        None
+        if found is None
+        else dict(zip(("p10", "median", "p90"), (v * voxel_nm for v in found), strict=True))
+    )
 
 
 def _apertures(voids: Voids, voxel_nm: float) -> dict[str, list[float]] | None:

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from pipeline.measure.sheet_surfaces import RIM_SHARE, SheetSurface, sheet_surface
-from pipeline.measure.surfaces import Surface, particle_surface, pore_surface
+from pipeline.measure.surfaces import Surface, label_boxes, particle_body, pore_body
+from pipeline.slabs import ReadAhead
 
 
 def ball(size: int, radius: float, centre: tuple[float, float, float]) -> np.ndarray:
@@ -17,8 +18,9 @@ def ball(size: int, radius: float, centre: tuple[float, float, float]) -> np.nda
 def test_a_pore_encloses_its_void_volume(radius: float, below: float) -> None:
     centre = (19.3, 20.1, 18.0)
     void = ball(40, radius, centre)
-    box = tuple(slice(int(c - radius), int(c + radius + 2)) for c in centre)
-    surface = pore_surface(void, (void > 0).astype(np.int32), box, 1)
+    zone = (void > 0).astype(np.int32)
+    low, high = label_boxes((void > 0.5).astype(np.int32), 1)
+    surface = pore_body(ReadAhead(void), ReadAhead(zone), low[0], high[0], 1)
     assert surface is not None
     # Smoothing over 0.7 voxels draws the surface inwards by about 0.5 voxel² / radius.
     assert 1 - below < surface.volume / void.sum() < 1
@@ -34,9 +36,9 @@ def test_particles_that_touch_have_their_own_surface() -> None:
     particle = np.ones((20, 20, 30), np.uint8)
     particle[..., 15:] = 2
     depth = np.full(particle.shape, np.inf, np.float32)
+    low, high = label_boxes(particle, 2)
     for label in (1, 2):
-        columns = slice(15 * label - 15, 15 * label)
-        surface = particle_surface(particle, depth, (slice(0, 20), slice(0, 20), columns), label)
+        surface = particle_body(particle, depth, low[label - 1], high[label - 1], label)
         assert surface is not None
         assert surface.volume == pytest.approx(20 * 20 * 15)
         assert surface.vertices[:, 2].mean() == pytest.approx(15 * label - 8, abs=0.3)
@@ -44,8 +46,32 @@ def test_particles_that_touch_have_their_own_surface() -> None:
 
 def test_nothing_has_no_surface() -> None:
     nothing = np.zeros((8, 8, 8), np.float32)
-    box = (slice(2, 6),) * 3
-    assert pore_surface(nothing, np.zeros(nothing.shape, np.int32), box, 1) is None
+    zone = ReadAhead(np.zeros(nothing.shape, np.int32))
+    low, high = np.full(3, 2), np.full(3, 5)
+    assert pore_body(ReadAhead(nothing), zone, low, high, 1) is None
+
+
+def test_a_body_in_pieces_is_the_same_body(monkeypatch: pytest.MonkeyPatch) -> None:
+    void = ball(60, 25.0, (29.4, 30.2, 28.1))
+    zone, particle = (void > 0).astype(np.int32), (void > 0.5).astype(np.uint8)
+    depth = (12 * (void - 0.5)).astype(np.float32)
+    low, high = label_boxes(particle, 1)
+
+    def bodies() -> tuple[Surface | None, Surface | None]:
+        return (
+            pore_body(ReadAhead(void), ReadAhead(zone), low[0], high[0], 1),
+            particle_body(particle, depth, low[0], high[0], 1),
+        )
+
+    whole = bodies()
+    monkeypatch.setattr("pipeline.measure.pore_surface.PIECE_VOXELS", 1)
+    monkeypatch.setattr("pipeline.slabs.SLAB_VOXELS", 1)
+    monkeypatch.setattr("pipeline.slabs.FEWEST_ROWS", 12)
+    for one, pieces in zip(whole, bodies(), strict=True):
+        assert one is not None
+        assert pieces is not None
+        assert len(pieces.vertices) > len(one.vertices)
+        assert (pieces.volume, pieces.area) == pytest.approx((one.volume, one.area), rel=1e-5)
 
 
 def disc(normal: tuple[float, float, float], radius: float, rng: np.random.Generator) -> SheetSurface:

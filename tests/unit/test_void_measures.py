@@ -5,10 +5,12 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from pipeline.measure.cracks import crack_table
-from pipeline.measure.networks import euler_sweep, tortuosity, void_network
+from pipeline.measure.networks import void_network
 from pipeline.measure.pores import nearest_neighbour, pore_table
 from pipeline.measure.structure import central_void, interval, porosity, void_shells
 from pipeline.measure.thickness import local_thickness
+from pipeline.measure.topology import euler_sweep, tortuosity
+from pipeline.measure.totals import particle_totals, void_totals
 from pipeline.segment.regions import contacts, grow, paint_sheets
 
 
@@ -112,7 +114,7 @@ def test_local_thickness_is_of_the_widest_ball_that_covers() -> None:
 
 def test_who_touches_whom() -> None:
     # Pores 1 and 2, cracks 3 and 4: 1–3–4 hang together and 4 is open; 2 is alone.
-    pairs = np.array([[1, 3]] * 9 + [[3, 4]] * 40 + [[2, 3]] * 2)
+    pairs = np.array([[1, 3, 9], [2, 3, 2], [3, 4, 40]])
     network = void_network(
         pairs, np.array([5.0, 1, 10, 20]), np.array([False, False, False, True]), n_pores=2
     )
@@ -121,7 +123,7 @@ def test_who_touches_whom() -> None:
     assert network.n_contacts.tolist() == [1, 0, 2, 1]
     assert (network.count, network.junctions) == (2, 1)
     assert network.largest_share == pytest.approx(35 / 36)
-    none = void_network(np.zeros((0, 2), np.int64), np.zeros(0), np.zeros(0, bool), n_pores=0)
+    none = void_network(np.zeros((0, 3), np.int64), np.zeros(0), np.zeros(0, bool), n_pores=0)
     assert none.count == 0
     assert np.isnan(none.largest_share)
 
@@ -129,8 +131,8 @@ def test_who_touches_whom() -> None:
 def test_contacts_within_two_voxels() -> None:
     labels = np.zeros((3, 3, 9), np.int32)
     labels[:, :, 1], labels[:, :, 3], labels[:, :, 6] = 1, 2, 3
-    found = np.unique(contacts(labels, 2), axis=0)
-    assert found.tolist() == [[1, 2]]
+    # Each of the nine voxels of the one side reaches each of the nine of the other.
+    assert contacts(labels, 2).tolist() == [[1, 2, 81]]
 
 
 def test_tortuosity_of_straight_and_bent_ways() -> None:
@@ -216,7 +218,9 @@ def test_porosity_by_kind_and_by_shell() -> None:
     void = np.where(zone > 0, 0.5, 0).astype(np.float32)
     total = particle.sum()
     inner, outer = (zone == 1).sum() / 2 / total, (zone == 2).sum() / 2 / total
-    parts = porosity(void, zone, particle, np.array([False, True]), n_pores=1, label=None)
+    sums = void_totals(void, zone, particle, n_voids=2)
+    volume = particle_totals(particle).volume_px
+    parts = porosity(sums, volume, np.array([False, True]), n_pores=1, label=None)
     wanted = {"total": inner + outer, "open": outer, "closed": inner, "pores": inner, "cracks": outer}
     assert parts == pytest.approx(wanted)
     rows = void_shells(void, zone, particle, depth, n_pores=1, n_shells=5)
@@ -230,7 +234,7 @@ def test_porosity_by_kind_and_by_shell() -> None:
 
 
 def test_the_central_void_is_big_and_central() -> None:
-    particle = ball(60, 25.0, shift=0.0) > 0.5
+    totals = particle_totals((ball(60, 25.0, shift=0.0) > 0.5).astype(np.uint8))
     pores = {
         "pore": np.array([1, 2, 3]),
         "particle": np.array([1, 1, 1]),
@@ -240,12 +244,12 @@ def test_the_central_void_is_big_and_central() -> None:
         "centroid_y_nm": np.array([30.0, 47.0, 30.0]),
         "centroid_x_nm": np.array([30.0, 30.0, 30.0]),
     }
-    found = central_void(pores, particle.astype(np.uint8), 1, voxel_nm=1.0)
+    found = central_void(pores, totals, 1, voxel_nm=1.0)
     assert found is not None
     assert found["pore"] == 1
     assert found["off_centre_nm"] == pytest.approx(1, abs=0.1)
     nothing = {name: column[2:] for name, column in pores.items()}
-    assert central_void(nothing, particle.astype(np.uint8), 1, voxel_nm=1.0) is None
+    assert central_void(nothing, totals, 1, voxel_nm=1.0) is None
 
 
 def test_small_helpers() -> None:

@@ -1,0 +1,95 @@
+"""Surface and sphericity of a pore from a mesh of its void fraction, in pieces where it is large."""
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import gaussian_filter
+from skimage.measure import marching_cubes, mesh_surface_area
+
+from pipeline.arrays import Float64Array, FloatArray, IntArray
+from pipeline.slabs import Box, ReadAhead
+
+SMOOTHING_PX = 0.7
+"""Quiets the noise of the void fraction before its surface is drawn at one half."""
+SMOOTHING_REACH = 3
+MARGIN_PX = 4
+PIECE_VOXELS = 8_000_000
+FEWEST_ROWS = 16
+
+
+def pore_surface(
+    void: ReadAhead, zone: ReadAhead, low: IntArray, high: IntArray, label: int, *, volume_px: float
+) -> tuple[float, float]:
+    """Return surface (in voxel faces) and sphericity, NaN for a pore without volume.
+
+    The mesh is drawn at half of the void fraction (in small pores at half of its largest value) and scaled to the pore's
+    volume, which blur does not change.
+
+    Parameters
+    ----------
+    void, zone : void fraction, and the pore each voxel belongs to
+    low, high : (3,) first and last voxels of the pore
+    label : of the pore
+    volume_px : its volume
+    """
+    area, enclosed = 0.0, 0.0
+    for vertices, faces in pore_mesh(void, zone, low, high, label):
+        area += float(mesh_surface_area(vertices, faces))
+        corners = vertices[faces]
+        enclosed += float(np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))) / 6
+    enclosed = abs(enclosed)
+    if enclosed <= 0 or volume_px <= 0:
+        return float("nan"), float("nan")
+    sphericity = np.pi ** (1 / 3) * (6 * enclosed) ** (2 / 3) / area
+    return area * (volume_px / enclosed) ** (2 / 3), min(float(sphericity), 1.0)
+
+
+def pore_mesh(
+    void: ReadAhead, zone: ReadAhead, low: IntArray, high: IntArray, label: int
+) -> Iterator[tuple[Float64Array, IntArray]]:
+    """Give the mesh in pieces: vertices from the box's first voxel less one on, in voxels z y x, and triangles.
+
+    Parameters as in :func:`pore_surface`.
+    """
+    box = pore_box(low, high)
+    pieces = list(_pieces(box, void.shape))
+    alone = _smoothed(void, zone, box, label, *pieces[0]) if len(pieces) == 1 else None
+    largest = max(
+        float((_smoothed(void, zone, box, label, *p) if alone is None else alone).max()) for p in pieces
+    )
+    level = min(0.5, 0.5 * largest)
+    for start, stop in pieces:
+        smooth = _smoothed(void, zone, box, label, start, stop) if alone is None else alone
+        if smooth.min() < level < smooth.max():
+            vertices, faces, _, _ = marching_cubes(smooth, level, allow_degenerate=False)
+            yield vertices.astype(np.float64) + np.array([start, 0, 0]), faces.astype(np.int64)
+
+
+def pore_box(low: IntArray, high: IntArray) -> Box:
+    """Return the box in which a pore's surface lies."""
+    return tuple(
+        slice(max(0, int(a) - MARGIN_PX), int(b) + MARGIN_PX + 1) for a, b in zip(low, high, strict=True)
+    )
+
+
+def _pieces(box: Box, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
+    """Cut the box with a voxel of nothing around it into rows that share one with the next."""
+    n = min(box[0].stop, shape[0]) - box[0].start + 2
+    area = int(np.prod([s.stop - s.start + 2 for s in box[1:]]))
+    thick = max(FEWEST_ROWS, PIECE_VOXELS // area)
+    for start in range(0, n - 1, thick):
+        yield start, min(start + thick + 1, n)
+
+
+def _smoothed(void: ReadAhead, zone: ReadAhead, box: Box, label: int, start: int, stop: int) -> FloatArray:
+    """Return some rows of the pore's smoothed void fraction; row 0 is the one before the box."""
+    n = min(box[0].stop, void.shape[0]) - box[0].start
+    low, high = max(start - SMOOTHING_REACH, 0), min(stop + SMOOTHING_REACH, n + 2)
+    rows = slice(box[0].start + max(low - 1, 0), box[0].start + min(high - 1, n))
+    part = (rows, *box[1:])
+    own: NDArray[Any] = np.where(zone[part] == label, void[part], np.float32(0))
+    own = np.pad(own, ((int(low == 0), int(high == n + 2)), (1, 1), (1, 1)))
+    smooth: FloatArray = gaussian_filter(own, SMOOTHING_PX)[start - low : stop - low]
+    return smooth
