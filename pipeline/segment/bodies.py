@@ -149,13 +149,16 @@ def _surroundings(bits: Field, index: IntArray) -> tuple[BoolArray, BoolArray]:
 
 
 def _kept(sheets: Sheets, core: BoolArray, near: BoolArray) -> Sheets:
-    """Drop sheets that run inside compact bodies or beside blobs, and those too small or too thick for a crack."""
+    """Drop sheets that run inside compact bodies or beside blobs, those too small or too thick for a crack, and those whose
+    aperture is below the smallest that can be claimed: the side lobes of a large void after phase retrieval.
+    """
     n = sheets.count + 1
     area, beside, inside = (
         np.bincount(sheets.sheet, part * sheets.area_px, minlength=n)
         for part in (np.ones(len(core), bool), near, core)
     )
     flat = area >= np.maximum(SMALLEST_AREA_PX, FLATNESS * sheets.mean_aperture_px**2)
-    good = flat & (inside < 0.5 * area) & (area - beside >= SMALLEST_AREA_PX)
+    claimed = sheets.mean_aperture_px >= sheets.smallest_aperture_px
+    good = flat & claimed & (inside < 0.5 * area) & (area - beside >= SMALLEST_AREA_PX)
     good[0] = False
     return sheets.only(good)

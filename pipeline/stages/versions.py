@@ -23,7 +23,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "retrieve_phase": 1,
     "reconstruct_structure": 1,
     "read_volume": 1,
-    "segment_voids": 3,
+    "segment_voids": 4,
     "measure_voids": 3,
     "export_structure": 1,
     "export_meshes": 1,
