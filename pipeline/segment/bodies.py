@@ -149,8 +149,9 @@ def _surroundings(bits: Field, index: IntArray) -> tuple[BoolArray, BoolArray]:
 
 
 def _kept(sheets: Sheets, core: BoolArray, near: BoolArray) -> Sheets:
-    """Drop sheets that run inside compact bodies or beside blobs, those too small or too thick for a crack, and those whose
-    aperture is below the smallest that can be claimed: the side lobes of a large void after phase retrieval.
+    """Drop sheets that run inside compact bodies or beside blobs, and those too small, too thick or too thin for a crack.
+
+    Too thin is an aperture below the smallest that can be claimed: side lobes of a large void after phase retrieval.
     """
     n = sheets.count + 1
     area, beside, inside = (
