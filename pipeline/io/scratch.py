@@ -2,6 +2,7 @@
 
 import os
 import shutil
+import weakref
 from collections.abc import Iterator
 from contextlib import contextmanager
 from itertools import count
@@ -72,6 +73,8 @@ class ScratchField:
         self.ndim = len(shape)
         with path.open("wb") as file:
             file.truncate(int(np.prod(shape)) * self.dtype.itemsize)
+        # Its room on the disk is free again as soon as nobody needs it.
+        weakref.finalize(self, path.unlink, missing_ok=True)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
         return np.array(np.memmap(self.path, self.dtype, "r", shape=self.shape)[key])

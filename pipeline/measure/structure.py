@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from pipeline.arrays import BoolArray, Float64Array, IntArray, NumberArray
+from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray, NumberArray
 from pipeline.measure.totals import ParticleTotals
 from pipeline.slabs import Field, read, slabs
 
@@ -75,7 +75,7 @@ def void_shells(
         kinds = ((owner > 0) & (owner <= n_pores), owner > n_pores)
         sums = np.stack(
             [
-                _grown(total, np.bincount(place[kind], fraction[kind], minlength=counts.size))
+                _grown(total, _sums_at(place[kind], fraction[kind], counts.size))
                 for total, kind in zip(sums, kinds, strict=True)
             ]
         )
@@ -97,6 +97,11 @@ def void_shells(
         }
         for i, own in enumerate(np.maximum(n_voxels, 1))
     ]
+
+
+def _sums_at(place: IntArray, values: FloatArray, size: int) -> Float64Array:
+    # Of nothing bincount counts instead of summing.
+    return np.bincount(place, values, minlength=size).astype(np.float64)
 
 
 def _grown(total: NumberArray, part: NumberArray) -> NumberArray:

@@ -1,5 +1,7 @@
 """Euclidean distances: near ones slab by slab, far ones through the whole volume."""
 
+import math
+
 import edt
 import numba
 import numpy as np
@@ -10,31 +12,77 @@ from pipeline.slabs import Field, read, slabs
 COLUMNS_VOXELS = 24_000_000
 
 
-def distance(mask: BoolArray) -> FloatArray:
-    """Return the distance of each voxel of the mask to the nearest one outside it; inf where there is none."""
-    found: FloatArray = edt.edt(
-        np.ascontiguousarray(mask), black_border=False, parallel=numba.get_num_threads()
+def within(mask: BoolArray, square: float) -> BoolArray:
+    """Return what lies within a distance, given by its square, of a mask: distances along x, then over rows and planes.
+
+    Exact, as squares of distances between voxels are whole numbers; several times faster than a distance transform where
+    the distance is short.
+    """
+    limit = int(np.floor(square + 1e-6))
+    near: BoolArray = near_squares(mask, limit) <= limit
+    return near
+
+
+def near_squares(mask: BoolArray, limit: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint16]]":
+    """Return the square of the distance to a mask where it is at most ``limit`` (10 000 at most), more elsewhere."""
+    found: np.ndarray[tuple[int, ...], np.dtype[np.uint16]] = _squares(
+        np.ascontiguousarray(mask), limit, math.isqrt(limit)
     )
     return found
 
 
+@numba.njit(cache=True, parallel=True)
+def _squares(mask, limit, reach):  # type: ignore[no-untyped-def]
+    n_z, n_y, n_x = mask.shape
+    none = np.uint16(limit + 1)
+    rows = np.empty(mask.shape, np.uint16)
+    for z in numba.prange(n_z):
+        along = np.empty((n_y, n_x), np.uint16)
+        for y in range(n_y):
+            last = -reach - 1
+            for x in range(n_x):
+                if mask[z, y, x]:
+                    last = x
+                along[y, x] = (x - last) ** 2 if x - last <= reach else none
+            last = n_x + reach
+            for x in range(n_x - 1, -1, -1):
+                if mask[z, y, x]:
+                    last = x
+                if last - x <= reach:
+                    along[y, x] = min(along[y, x], np.uint16((last - x) ** 2))
+        for y in range(n_y):
+            for x in range(n_x):
+                rows[z, y, x] = along[y, x]
+            for b in range(max(y - reach, 0), min(y + reach + 1, n_y)):
+                square = np.uint16((b - y) ** 2)
+                for x in range(n_x):
+                    rows[z, y, x] = min(rows[z, y, x], np.uint16(along[b, x] + square))
+    out = np.empty(mask.shape, np.uint16)
+    for z in numba.prange(n_z):
+        for y in range(n_y):
+            for x in range(n_x):
+                out[z, y, x] = none
+            for a in range(max(z - reach, 0), min(z + reach + 1, n_z)):
+                square = np.uint16((a - z) ** 2)
+                for x in range(n_x):
+                    out[z, y, x] = min(out[z, y, x], np.uint16(rows[a, y, x] + square))
+    return out
+
+
 def away_from(mask: BoolArray, distance_px: float) -> BoolArray:
     """Return what is farther than a distance from a mask."""
-    if not mask.any():
-        return np.ones(mask.shape, bool)
-    away: BoolArray = distance(~mask) > distance_px
-    return away
+    return ~within(mask, distance_px**2)
+
+
+def eroded(mask: BoolArray, radius_px: float) -> BoolArray:
+    """Return what is farther than a distance from everything outside a mask."""
+    return ~within(~mask, radius_px**2)
 
 
 def opened(mask: BoolArray, radius_px: float) -> BoolArray:
     """Open with a ball; looks :func:`opening_reach` voxels far."""
-    if not mask.any():
-        return np.zeros(mask.shape, bool)
-    core = distance(mask) > radius_px
-    if not core.any():
-        return core
-    found: BoolArray = (distance(~core) <= radius_px + 0.5) & mask
-    return found
+    core = eroded(mask, radius_px) if mask.any() else mask
+    return within(core, (radius_px + 0.5) ** 2) & mask if core.any() else core
 
 
 def opening_reach(radius_px: float) -> int:
@@ -47,7 +95,8 @@ def closed(mask: BoolArray, radius_px: float) -> BoolArray:
     pad = int(radius_px) + 2
     flat = mask.shape[0] == 1
     wide = np.pad(mask, [(0, 0) if flat else (pad, pad), (pad, pad), (pad, pad)])
-    shrunk = distance(distance(~wide) < radius_px) > radius_px
+    # Whole squares below that of the radius.
+    shrunk = eroded(within(wide, np.ceil(radius_px**2 - 1e-6) - 1), radius_px)
     inner = slice(None) if flat else slice(pad, -pad)
     found: BoolArray = shrunk[inner, pad:-pad, pad:-pad] | mask
     return found

@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from typing import Any
 
 import cc3d
+import edt
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
@@ -13,7 +14,7 @@ from skimage.segmentation import watershed
 from pipeline.arrays import BoolArray, FloatArray, LabelArray
 from pipeline.errors import InputError
 from pipeline.segment.components import FACES, Components, fill_bodies
-from pipeline.segment.distances import closed, distance, distance_inside
+from pipeline.segment.distances import closed, distance_inside, near_squares
 from pipeline.segment.regions import grow
 from pipeline.slabs import Allocate, Box, Field, fill, on_grid, read, slabs
 
@@ -130,7 +131,8 @@ def _fill_depth(particle: Field, depth_px: Field, *, smooth: bool, allocate: All
         return
 
     def signed(within: FloatArray, own: BoolArray) -> FloatArray:
-        outside = np.minimum(distance(~own) - 0.5, OUTSIDE_PX)
+        squares = near_squares(own, int(OUTSIDE_PX + 1) ** 2)
+        outside = np.minimum(np.sqrt(squares, dtype=np.float32) - np.float32(0.5), np.float32(OUTSIDE_PX))
         return np.where(own, within - 0.5, -outside).astype(np.float32)
 
     def skin(within: FloatArray, own: BoolArray) -> FloatArray:
@@ -280,7 +282,7 @@ def _divide(whole: Field, parts: Field) -> None:
 
 
 def _divided(closed_: BoolArray) -> "np.ndarray[tuple[int, ...], np.dtype[np.int32]]":
-    found = distance(closed_)
+    found = edt.edt(np.ascontiguousarray(closed_), black_border=False)
     markers = np.zeros(closed_.shape, np.int32)
     bodies = cc3d.connected_components(closed_, connectivity=FACES)
     top = np.zeros(int(bodies.max()) + 1)

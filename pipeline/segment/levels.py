@@ -10,7 +10,7 @@ from scipy.optimize import curve_fit
 from scipy.special import ndtr
 
 from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray
-from pipeline.segment.distances import away_from, distance
+from pipeline.segment.distances import away_from, eroded
 from pipeline.segment.envelope import Envelope
 from pipeline.slabs import ROW_STEP, Field, on_grid, read, sample_step, slabs
 
@@ -183,7 +183,7 @@ def _void_level(volume: Field, voids: Field, envelope: Envelope) -> tuple[float,
         # Flanks of a void are part of it where there is little noise, but they do not show its grey value.
         dark = read(voids, slab.wide) & ~read(envelope.solid, slab.wide)
         grey, depth = read(volume, slab.rows), read(envelope.depth_px, slab.rows)
-        cores = (distance(dark) > RESOLVED_PX)[slab.core]
+        cores = eroded(dark, RESOLVED_PX)[slab.core]
         for row, own in zip(grey, cores, strict=True):
             total += float(row[own].sum(dtype=np.float64))
         count += int(cores.sum())

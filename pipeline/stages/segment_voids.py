@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.arrays import LabelArray
+from pipeline.arrays import FloatArray, LabelArray
 from pipeline.config import SegmentVoidsStage as Settings
 from pipeline.config import expand
 from pipeline.io.scratch import scratch_fields
@@ -13,7 +13,7 @@ from pipeline.io.stores import NamedArray, Store, read_store, write_store
 from pipeline.io.volumes import read_volume
 from pipeline.segment.sheets import Sheets
 from pipeline.segment.voids import TYPES, Voids, segment_voids
-from pipeline.slabs import largest
+from pipeline.slabs import Allocate, Field, fill, largest
 from pipeline.stages.context import StageContext
 from pipeline.stages.sources import volume_request
 
@@ -28,7 +28,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     with scratch_fields(outputs["store"]) as allocate:
         voids = segment_voids(
             stored.field("volume"),
-            _mask(settings),
+            _mask(settings, allocate),
             blur_px=settings.blur_px,
             bridge_px=settings.bridge_px,
             false_cracks=settings.false_cracks,
@@ -48,11 +48,18 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         write_voids(outputs["store"], voids, float(stored.attributes["voxel_nm"]), context, inputs | files)
 
 
-def _mask(settings: Settings) -> LabelArray | None:
+def _mask(settings: Settings, allocate: Allocate) -> Field | None:
     if settings.mask is None:
         return None
-    values = read_volume(volume_request(settings.mask)).values
-    return np.clip(np.round(values), 0, 255).astype(np.uint8)
+    given = read_volume(volume_request(settings.mask)).values
+    mask = allocate(given.shape, np.uint8)
+    fill(mask, _labels, given)
+    return mask
+
+
+def _labels(values: FloatArray) -> LabelArray:
+    labels: LabelArray = np.clip(np.round(values), 0, 255).astype(np.uint8)
+    return labels
 
 
 def write_voids(

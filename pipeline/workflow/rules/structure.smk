@@ -1,5 +1,8 @@
 # Phase-contrast projections, phase maps or a volume to pores, cracks and their numbers.
 
+# Voids are sought and measured in slabs: beyond this the memory does not grow with the volume.
+SLABS_MB = 5000
+
 
 rule read_volume:
     input:
@@ -97,7 +100,7 @@ rule segment_voids:
         environment
     threads: 4
     resources:
-        mem_mb=memory("structure", 16),
+        mem_mb=memory("structure", 16, most=SLABS_MB),
         runtime=120,
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage segment_voids"
@@ -126,7 +129,7 @@ rule measure_voids:
         environment
     threads: 4
     resources:
-        mem_mb=memory("structure", 16),
+        mem_mb=memory("structure", 16, most=SLABS_MB),
         runtime=120,
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage measure_voids"
