@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
+from scipy.ndimage import gaussian_filter
 
 from pipeline.cli import main
 from pipeline.config import load_config
@@ -235,6 +236,36 @@ def segmented(place: Path) -> Any:
     chosen = SegmentVoidsStage(**settings(place, "segment_voids"))
     segment_voids.run({"volume": store}, {"store": place / "voids.zarr"}, chosen, context("segment_voids"))
     return read_store(place / "voids.zarr")
+
+
+def test_a_particle_without_voids_has_tables_without_rows(folder: Path, tmp_path: Path) -> None:
+    z, y, x = np.mgrid[:48, :48, :48] - 23.5
+    ball = np.clip(18 - np.sqrt(z * z + y * y + x * x), 0, 1)
+    noise = 0.2 * np.random.default_rng(0).standard_normal(ball.shape)
+    place = changed(folder, tmp_path, gaussian_filter(ball, 1.0) + noise)
+    segmented(place)
+    inputs = {"volume": place / "volume.zarr", "voids": place / "voids.zarr"}
+    out = {"pores": place / "pores.csv", "cracks": place / "cracks.csv", "structure": place / "facts.json"}
+    measure_voids.run(
+        inputs, out, MeasureVoidsStage(**settings(place, "measure_voids")), context("measure_voids")
+    )
+    facts = json.loads(out["structure"].read_text())
+    assert (facts["pores"]["count"], facts["cracks"]["count"]) == (0, 0)
+    assert facts["open_fraction"] is None
+    assert facts["cracks"]["aperture_distribution"] is None
+    assert facts["cracks"]["mean_aperture_nm"]["ci95"] is None
+    tables = {name: out[name] for name in ("pores", "cracks")}
+    export_meshes.run(
+        {"voids": inputs["voids"]} | tables,
+        {"meshes": place / "meshes"},
+        ExportStage(**settings(place, "export_meshes")),
+        context("export_meshes"),
+    )
+    assert sorted(path.name for path in (place / "meshes").iterdir()) == [
+        "meshes.json",
+        "particle.stl",
+        "particle.vtp",
+    ]
 
 
 @pytest.mark.parametrize(
