@@ -42,6 +42,8 @@ EDGES = {
 TILT_LIMIT_DEG = 65.0
 STRUCTURE_APERTURES_PX = (0.75, 1.0, 2.0, 3.0)
 STRUCTURE_RADII_PX = (2.0, 3.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+LARGEST_TRUTH = 320
+"""Up to this edge the truth of a volume holds where every void is, not only the sizes."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -163,32 +165,37 @@ def _structure(arguments: argparse.Namespace) -> int:
     """Write a volume with pores and cracks, its truth and a configuration."""
     import tifffile
 
-    from pipeline.simulate.voids import photograph, random_particle
+    from pipeline.simulate.voids import photographed_rows, random_scene
 
     rng = np.random.default_rng(arguments.seed)
-    phantom = random_particle(
+    scene = random_scene(
         arguments.size,
         apertures_px=() if arguments.uniform else STRUCTURE_APERTURES_PX,
         pore_radii_px=STRUCTURE_RADII_PX,
         rng=rng,
     )
-    volume = photograph(phantom, blur_px=1.0, contrast_to_noise=5.0, shading=0.05, structure=0.0, rng=rng)
+    rows = photographed_rows(scene, blur_px=1.0, contrast_to_noise=5.0, shading=0.05, rng=rng)
     folder: Path = arguments.folder
     config = {"structure": {"volume": "raw/volume.tif", "voxel_nm": arguments.pixel_nm}}
     text = yaml.safe_dump({"results": "results", "samples": {"particle": config}}, sort_keys=False)
     try:
         (folder / "raw").mkdir(parents=True, exist_ok=True)
-        tifffile.imwrite(folder / "raw" / "volume.tif", volume)
-        np.savez_compressed(
-            folder / "truth.npz",
-            allow_pickle=False,
-            envelope=phantom.envelope,
-            void=phantom.void,
-            crack_index=phantom.crack_index,
-            pore_index=phantom.pore_index,
-            crack_aperture_px=np.array([crack.aperture_px for crack in phantom.cracks]),
-            pore_volume_px=np.array([pore.volume_px for pore in phantom.pores]),
-        )
+        path = folder / "raw" / "volume.tif"
+        whole = tifffile.memmap(path, shape=scene.shape, dtype=np.float32, bigtiff=arguments.size > 1000)
+        start = whole.offset
+        del whole
+        for part, values in rows:
+            # Opened for each part: what is mapped would count as memory.
+            np.memmap(path, np.float32, "r+", offset=start, shape=scene.shape)[part] = values
+        truth = {
+            "crack_aperture_px": np.array([crack.aperture_px for crack in scene.cracks]),
+            "pore_volume_px": np.array([pore.volume_px for pore in scene.pores]),
+        }
+        if arguments.size <= LARGEST_TRUTH:
+            drawn = scene.rows(slice(0, arguments.size))
+            names = ("envelope", "void", "crack_index", "pore_index")
+            truth |= {name: getattr(drawn, name) for name in names}
+        np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth)
         (folder / "config.yaml").write_text(text, encoding="utf-8")
     except OSError as error:
         raise StoreError(

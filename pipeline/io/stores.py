@@ -22,9 +22,13 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from pipeline.errors import StoreError
 from pipeline.io.atomic import complete_or_absent
+from pipeline.slabs import Field
 
 CHUNK_BYTES = 4 * 2**20
 """Largest chunk before compression."""
+
+WRITTEN_CHUNKS = 64
+"""About so many chunks are in memory while an array is written."""
 
 STORE_KEY = "oxytomo"
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError, EOFError, struct.error, AttributeError)
@@ -33,9 +37,9 @@ _DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError, EOFError, str
 
 @dataclass(frozen=True)
 class NamedArray:
-    """An array with the names of its axes and its unit (``"1"`` for a pure number)."""
+    """An array or a field with the names of its axes and its unit (``"1"`` for a pure number)."""
 
-    data: NDArray[Any]
+    data: NDArray[Any] | Field
     axes: tuple[str, ...]
     unit: str
 
@@ -78,9 +82,7 @@ class Store:
         try:
             return np.asarray(array[...])
         except _DAMAGE as error:
-            raise _damaged(
-                self.path, f"array {name!r} that cannot be decoded ({type(error).__name__})"
-            ) from error
+            raise _undecodable(self.path, name, error) from error
 
     def array(self, name: str) -> zarr.Array:
         """Return the array ``name`` without loading it."""
@@ -98,6 +100,10 @@ class Store:
                 self.path, f"array {name!r} that cannot be opened ({type(error).__name__})"
             ) from error
 
+    def field(self, name: str) -> Field:
+        """Return the array ``name`` as a field: slices of it are loaded when asked for."""
+        return _StoredField(self.path, name, self.array(name))
+
     def axes(self, name: str) -> tuple[str, ...]:
         """Return the names of the axes of an array."""
         return tuple(self._layout[name]["axes"])
@@ -105,6 +111,23 @@ class Store:
     def unit(self, name: str) -> str:
         """Return the unit of an array."""
         return str(self._layout[name]["unit"])
+
+
+class _StoredField:
+    """An array of a store; it cannot be written."""
+
+    def __init__(self, path: Path, name: str, array: zarr.Array) -> None:
+        self._path, self._name, self._array = path, name, array
+        self.shape, self.dtype = array.shape, array.dtype
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        try:
+            return np.asarray(self._array[key])
+        except _DAMAGE as error:
+            raise _undecodable(self._path, self._name, error) from error
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError(self._name)
 
 
 def encode_json(value: Any) -> Any:
@@ -144,10 +167,10 @@ def content_digest(arrays: Mapping[str, NamedArray]) -> str:
     """Return the SHA-256 of names, shapes, types and values of arrays; memory order plays no part."""
     digest = hashlib.sha256()
     for name in sorted(arrays):
-        data = np.asarray(arrays[name].data)
-        dtype = data.dtype.newbyteorder("<")
+        data = arrays[name].data
+        dtype = np.dtype(data.dtype).newbyteorder("<")
         digest.update(f"{name}:{data.shape}:{dtype.str};".encode())
-        for part in data if data.ndim >= 3 else (data,):
+        for part in map(data.__getitem__, range(data.shape[0])) if len(data.shape) >= 3 else (data[...],):
             plain = np.ascontiguousarray(part, dtype=dtype)
             digest.update(plain.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
@@ -223,7 +246,7 @@ def read_store(path: Path) -> Store:
 
 def _check_array(path: Path, name: str, array: NamedArray) -> None:
     kind = array.data.dtype.kind
-    if len(array.axes) != array.data.ndim or kind not in "biuf" or not re.fullmatch(r"\w[\w.-]*", name):
+    if len(array.axes) != len(array.data.shape) or kind not in "biuf" or not re.fullmatch(r"\w[\w.-]*", name):
         raise StoreError(
             f"{path.name}/{name}",
             expected=f"a numeric array with {len(array.axes)} axes {array.axes} and a plain name",
@@ -260,18 +283,28 @@ def _root_record(arrays: Mapping[str, NamedArray], provenance: Provenance) -> di
 def _write_group(folder: Path, arrays: Mapping[str, NamedArray], attributes: dict[str, Any]) -> None:
     group = zarr.create_group(store=str(folder), zarr_format=3, attributes=attributes)
     for name, array in arrays.items():
-        data = np.asarray(array.data)
+        data = array.data
+        chunks = chunk_shape(data.shape, data.dtype.itemsize)
         target = group.create_array(
             name,
             shape=data.shape,
             dtype=data.dtype,
-            chunks=chunk_shape(data.shape, data.dtype.itemsize),
+            chunks=chunks,
             compressors=(BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), Crc32cCodec()),
             dimension_names=array.axes,
             attributes={"unit": array.unit},
             config={"write_empty_chunks": True},
         )
-        target[...] = data
+        if not data.shape:
+            target[...] = data[...]
+            continue
+        rows = max(
+            1,
+            WRITTEN_CHUNKS // math.prod(-(-n // c) for n, c in zip(data.shape[1:], chunks[1:], strict=True)),
+        )
+        for start in range(0, data.shape[0], rows * chunks[0]):
+            part = slice(start, min(start + rows * chunks[0], data.shape[0]))
+            target[part] = data[part]
 
 
 def _store_from(path: Path, attributes: dict[str, Any]) -> Store:
@@ -298,6 +331,10 @@ def _check_complete(store: Store, name: str) -> None:
         if same and array.nchunks_initialized == array.nchunks:
             return
     raise _damaged(store.path, f"array {name!r} that is missing or incomplete")
+
+
+def _undecodable(path: Path, name: str, error: Exception) -> StoreError:
+    return _damaged(path, f"array {name!r} that cannot be decoded ({type(error).__name__})")
 
 
 def _damaged(path: Path, got: str) -> StoreError:

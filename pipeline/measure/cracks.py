@@ -2,7 +2,9 @@
 
 import numpy as np
 
-from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray, LabelArray, NumberArray
+from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray, NumberArray
+from pipeline.measure.totals import particle_totals
+from pipeline.slabs import Field, gather
 
 REACHES_PX = 2.0
 """A crack whose middle surface comes so near to the skin is open: the plate filter ends there."""
@@ -16,8 +18,8 @@ def crack_table(
     area_px: FloatArray,
     aperture_px: FloatArray,
     inner: BoolArray,
-    particle: LabelArray,
-    depth_px: FloatArray,
+    particle: Field,
+    depth_px: Field,
     *,
     voxel_nm: float,
 ) -> dict[str, NumberArray]:
@@ -40,7 +42,8 @@ def crack_table(
         ``greatest_depth_nm``, ``touches_surface``
     """
     count = int(sheet.max(initial=0))
-    centres = _centres(particle)
+    centres = particle_totals(particle).centre
+    owners, depths = gather(particle, index), gather(depth_px, index)
     names = (
         "area",
         "median",
@@ -62,12 +65,12 @@ def crack_table(
     for i in range(count):
         own = order[limits[i] : limits[i + 1]]
         place, weight = index[own].astype(np.float64), area_px[own].astype(np.float64)
-        owner = int(np.bincount(particle[tuple(index[own].T)]).argmax())
+        owner = int(np.bincount(owners[own]).argmax())
         middle = np.average(place, axis=0, weights=weight)
         low, median, high = weighted_quantiles(
             aperture_px[own[inner[own]]], area_px[own[inner[own]]], (0.1, 0.5, 0.9)
         )
-        depth = depth_px[tuple(index[own].T)]
+        depth = depths[own]
         rows[i] = (
             weight.sum(),
             median,
@@ -113,15 +116,6 @@ def _trimmed_mean(values: NumberArray, weights: NumberArray) -> float:
     low, high = weighted_quantiles(values, weights, (TRIM, 1 - TRIM))
     keep: BoolArray = (values >= low) & (values <= high)
     return float(np.average(values[keep], weights=weights[keep]))
-
-
-def _centres(particle: LabelArray) -> dict[int, Float64Array]:
-    """Return the centre of mass of each particle."""
-    places = np.nonzero(particle)
-    labels = particle[places]
-    total = np.bincount(labels)
-    sums = [np.bincount(labels, place) for place in places]
-    return {int(i): np.array([s[i] / total[i] for s in sums]) for i in np.flatnonzero(total)}
 
 
 def _extent(place: Float64Array) -> float:

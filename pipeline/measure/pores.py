@@ -1,26 +1,28 @@
 """One row per pore: volume from the void fraction, shape, position."""
 
+from dataclasses import dataclass
+
+import numba
 import numpy as np
-from scipy.ndimage import find_objects, gaussian_filter
 from scipy.spatial import cKDTree
-from skimage.measure import marching_cubes, mesh_surface_area
 
 from pipeline.arrays import Float64Array, FloatArray, IntArray, LabelArray, NumberArray
+from pipeline.measure.pore_surface import pore_surface
+from pipeline.measure.totals import Labels, void_totals
+from pipeline.slabs import Field, ReadAhead, gather, largest, read, slabs
 
-SMOOTHING_PX = 0.7
-"""Quiets the noise of the void fraction before its surface is drawn at one half."""
 FEWEST_VOXELS = 27
 """A pore of fewer voxels has no shape that could be measured."""
-
-Labels = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
+TOUCHES_PX = 1.5
+"""A pore that comes so near to the skin is open."""
 
 
 def pore_table(
-    void: FloatArray,
-    instances: Labels,
-    zone: Labels,
-    particle: LabelArray,
-    depth_px: FloatArray,
+    void: Field,
+    instances: Field,
+    zone: Field,
+    particle: Field,
+    depth_px: Field,
     *,
     n_pores: int,
     voxel_nm: float,
@@ -44,45 +46,95 @@ def pore_table(
         ``sphericity`` (mesh of the void fraction at one half, scaled to the pore's volume; NaN below 27
         voxels), ``nearest_neighbour_nm`` (between centroids), ``touches_surface``
     """
-    sums = _sums(void, zone, n_pores)
-    boxes = find_objects(instances, max_label=max(n_pores, 1))[:n_pores]
+    found = _pore_sums(instances, depth_px, particle, n_pores)
+    sums = void_totals(void, zone, particle, n_voids=max(largest(zone), n_pores))
     # In a slice volume per pixel of thickness is an area, and the equivalent diameter that of a circle.
-    volume = np.maximum(sums, 0.0)
-    centroid, axes = np.full((n_pores, 3), np.nan), np.full((n_pores, 3), np.nan)
+    volume = np.maximum(sums[:, 1 : n_pores + 1].sum(axis=0), 0.0)
+    centroid = found.sums / found.count[:, None]
+    axes = _half_axes(found, centroid)
     surface, sphericity = np.full(n_pores, np.nan), np.full(n_pores, np.nan)
-    owner, nearest_skin = np.zeros(n_pores, np.int64), np.full(n_pores, np.inf)
-    for i, box in enumerate(boxes):
-        own = instances[box] == i + 1
-        place = np.argwhere(own)
-        start = np.array([s.start for s in box])
-        centroid[i] = place.mean(axis=0) + start
-        axes[i] = _half_axes(place)
-        nearest_skin[i] = depth_px[box][own].min()
-        owner[i] = np.bincount(particle[box][own]).argmax()
-        if len(place) >= FEWEST_VOXELS and void.shape[0] > 1:
-            surface[i], sphericity[i] = _surface(void, zone, box, i + 1, volume[i])
+    fraction, owner = ReadAhead(void), ReadAhead(zone)
+    for i in map(int, np.flatnonzero(found.count >= FEWEST_VOXELS) if void.shape[0] > 1 else ()):
+        surface[i], sphericity[i] = pore_surface(
+            fraction, owner, found.low[i], found.high[i], i + 1, volume_px=volume[i]
+        )
     centre = np.round(centroid).astype(int)
     flat = void.shape[0] == 1
     diameter = np.sqrt(4 / np.pi * volume) if flat else np.cbrt(6 / np.pi * volume)
     return {
         "pore": np.arange(1, n_pores + 1),
-        "particle": owner,
+        "particle": found.owners.argmax(axis=1),
         "volume_nm3": volume * voxel_nm**3,
         "equivalent_diameter_nm": diameter * voxel_nm,
         **{f"centroid_{axis}_nm": centroid[:, k] * voxel_nm for k, axis in enumerate("zyx")},
-        "depth_nm": depth_px[tuple(centre.T)].astype(np.float64) * voxel_nm,
+        "depth_nm": gather(depth_px, centre).astype(np.float64) * voxel_nm,
         **{f"half_axis_{k + 1}_nm": axes[:, k] * voxel_nm for k in range(3)},
         "surface_nm2": surface * voxel_nm**2,
         "sphericity": sphericity,
         "nearest_neighbour_nm": nearest_neighbour(centroid) * voxel_nm,
-        "touches_surface": nearest_skin < 1.5,
+        "touches_surface": found.least_depth < TOUCHES_PX,
     }
 
 
-def _sums(void: FloatArray, zone: Labels, n: int) -> Float64Array:
-    inside = (zone > 0) & (zone <= n)
-    total = np.bincount(zone[inside], void[inside], minlength=n + 1)
-    return total[1 : n + 1].astype(np.float64)
+@dataclass(frozen=True)
+class _PoreSums:
+    """Per pore: voxels, their places summed and multiplied, first and last ones, least depth, voxels by particle."""
+
+    count: IntArray
+    sums: IntArray
+    products: IntArray
+    low: IntArray
+    high: IntArray
+    least_depth: FloatArray
+    owners: IntArray
+
+
+def _pore_sums(instances: Field, depth_px: Field, particle: Field, n: int) -> _PoreSums:
+    found = _PoreSums(
+        np.zeros(n, np.int64),
+        np.zeros((n, 3), np.int64),
+        np.zeros((n, 3, 3), np.int64),
+        np.full((n, 3), np.iinfo(np.int64).max),
+        np.full((n, 3), -1),
+        np.full(n, np.inf, np.float32),
+        np.zeros((n, largest(particle) + 1), np.int64),
+    )
+    for slab in slabs(instances.shape):
+        parts = (read(field, slab.rows) for field in (instances, depth_px, particle))
+        _add_pores(*parts, slab.rows.start, *vars(found).values())
+    return found
+
+
+@numba.njit(cache=True)
+def _add_pores(
+    instances: Labels,
+    depth_px: FloatArray,
+    particle: LabelArray,
+    first: int,
+    count: IntArray,
+    sums: IntArray,
+    products: IntArray,
+    low: IntArray,
+    high: IntArray,
+    least_depth: FloatArray,
+    owners: IntArray,
+) -> None:
+    n_z, n_y, n_x = instances.shape
+    for z in range(n_z):
+        for y in range(n_y):
+            for x in range(n_x):
+                i = instances[z, y, x] - 1
+                if 0 <= i < count.size:
+                    place = (z + first, y, x)
+                    count[i] += 1
+                    owners[i, particle[z, y, x]] += 1
+                    least_depth[i] = min(least_depth[i], depth_px[z, y, x])
+                    for a in range(3):
+                        sums[i, a] += place[a]
+                        low[i, a] = min(low[i, a], place[a])
+                        high[i, a] = max(high[i, a], place[a])
+                        for b in range(3):
+                            products[i, a, b] += place[a] * place[b]
 
 
 def nearest_neighbour(centroid: Float64Array) -> Float64Array:
@@ -93,29 +145,9 @@ def nearest_neighbour(centroid: Float64Array) -> Float64Array:
     return distances[:, 1]
 
 
-def _half_axes(place: IntArray) -> Float64Array:
-    """Return the half axes, largest first, of the ellipsoid with the second moments of these voxels."""
-    spread = np.cov(place.T, bias=True) if len(place) > 1 else np.zeros((3, 3))
-    moments = np.linalg.eigvalsh(spread + np.eye(3) / 12)[::-1]
-    axes: Float64Array = np.sqrt(5 * moments)
+def _half_axes(found: _PoreSums, centroid: Float64Array) -> Float64Array:
+    """Return the half axes, largest first, of the ellipsoids with the second moments of the pores' voxels."""
+    spread = found.products / found.count[:, None, None] - centroid[:, :, None] * centroid[:, None, :]
+    moments = np.linalg.eigvalsh(spread + np.eye(3) / 12)[:, ::-1]
+    axes: Float64Array = np.sqrt(5 * np.maximum(moments, 1 / 12))
     return axes
-
-
-def _surface(
-    void: FloatArray, zone: Labels, box: tuple[slice, ...], label: int, volume: float
-) -> tuple[float, float]:
-    """Return surface and sphericity from a mesh at half of the void fraction."""
-    wide = tuple(slice(max(0, s.start - 4), s.stop + 4) for s in box)
-    own = np.where(zone[wide] == label, void[wide], 0)
-    smooth = gaussian_filter(np.pad(own, 1), SMOOTHING_PX)
-    level = min(0.5, 0.5 * float(smooth.max()))
-    vertices, faces, _, _ = marching_cubes(smooth, level)
-    area = float(mesh_surface_area(vertices, faces))
-    corners = vertices[faces]
-    enclosed = (
-        abs(float(np.einsum("ij,ij->i", corners[:, 0], np.cross(corners[:, 1], corners[:, 2])).sum())) / 6
-    )
-    if enclosed <= 0 or volume <= 0:
-        return float("nan"), float("nan")
-    sphericity = np.pi ** (1 / 3) * (6 * enclosed) ** (2 / 3) / area
-    return area * (volume / enclosed) ** (2 / 3), min(float(sphericity), 1.0)

@@ -6,11 +6,13 @@ from typing import Any
 import numpy as np
 from scipy.special import stdtrit
 
-from pipeline.arrays import BoolArray, Float64Array, FloatArray, LabelArray, NumberArray
-from pipeline.measure.shells import shell_labels
+from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray, NumberArray
+from pipeline.measure.totals import ParticleTotals
+from pipeline.slabs import Field, read, slabs
 
-Labels = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
-
+STEPS_PER_PX = 10
+DEEPEST_OUTSIDE_PX = 25
+"""The smoothed skin leaves some voxels of a particle outside, never so far."""
 CENTRAL_SHARE = 0.25
 CENTRAL_DIAMETER = 0.08
 """The central void holds the centre or comes within a quarter of the particle's radius of it, and has at least
@@ -18,85 +20,104 @@ CENTRAL_DIAMETER = 0.08
 
 
 def porosity(
-    void: FloatArray,
-    zone: Labels,
-    particle: LabelArray,
-    is_open: BoolArray,
-    *,
-    n_pores: int,
-    label: int | None,
+    sums: Float64Array, volume_px: IntArray, is_open: BoolArray, *, n_pores: int, label: int | None
 ) -> dict[str, float]:
     """Return porosity, total and by kind, as fractions of the volume inside the skin.
 
     Parameters
     ----------
-    void : (n_z, n_y, n_x) float32, void fraction
-    zone : int32, the void (1 …) whose volume each voxel may hold a part of
-    particle : uint8, particle of each voxel
+    sums : void fraction by particle and void, from :func:`pipeline.measure.totals.void_totals`; what lies outside every
+        particle counts for each of them
+    volume_px : voxels by particle, from :func:`pipeline.measure.totals.particle_totals`
     is_open : (n,) bool, per void: its network reaches the surface
     n_pores : voids up to this number are pores, those after it cracks
     label : one particle, or None for all
     """
-    inside = particle > 0 if label is None else particle == label
-    owner = zone if label is None else np.where(inside | (particle == 0), zone, 0)
-    sums = np.bincount(owner.ravel(), void.ravel(), minlength=len(is_open) + 1)[1:]
-    volume = max(int(inside.sum()), 1)
-    kind = np.arange(len(sums)) < n_pores
+    own = sums.sum(axis=0) if label is None else sums[label] + sums[0]
+    volume = max(int(volume_px[1:].sum() if label is None else volume_px[label]), 1)
+    own, kind = own[1:], np.arange(len(is_open)) < n_pores
     return {
-        "total": float(sums.sum() / volume),
-        "open": float(sums[is_open].sum() / volume),
-        "closed": float(sums[~is_open].sum() / volume),
-        "pores": float(sums[kind].sum() / volume),
-        "cracks": float(sums[~kind].sum() / volume),
+        "total": float(own.sum() / volume),
+        "open": float(own[is_open].sum() / volume),
+        "closed": float(own[~is_open].sum() / volume),
+        "pores": float(own[kind].sum() / volume),
+        "cracks": float(own[~kind].sum() / volume),
     }
 
 
-def interval(value: float, spread: float, replicates: int, *, confidence: float) -> tuple[float, float]:
-    """Return value ± t(n − 1) spread, not below 0."""
+def interval(
+    value: float, spread: float, bias: float, replicates: int, *, confidence: float, most: float
+) -> tuple[float, float]:
+    """Return value ± t(n − 1) spread, reaching further to where the number was before noise; within 0 and ``most``.
+
+    As much noise again moves a number by ``bias``, so the noise that is in it has moved it by about as much (Cook and
+    Stefanski 1994). Counts need this most: every repetition may find the same false pore.
+    """
     half = float(stdtrit(replicates - 1, (1 + confidence) / 2)) * spread
-    return max(0.0, value - half), value + half
+    return max(0.0, value - half - max(bias, 0.0)), min(most, value + half + max(-bias, 0.0))
 
 
 def void_shells(
-    void: FloatArray, zone: Labels, particle: LabelArray, depth_px: FloatArray, *, n_pores: int, n_shells: int
+    void: Field, zone: Field, particle: Field, depth_px: Field, *, n_pores: int, n_shells: int
 ) -> list[dict[str, float]]:
-    """Return porosity, of pores and of cracks, in shells of equal volume from rim to centre."""
-    depth = np.where((particle > 0) & np.isfinite(depth_px), depth_px, np.nan).astype(np.float32)
-    if not np.isfinite(depth).any():
-        return []
-    shells = shell_labels(np.round(depth, 1), n_shells=n_shells)
-    count = np.bincount(shells.ravel(), minlength=n_shells + 1)[1:]
-    rows = []
-    in_pore, in_crack = (zone > 0) & (zone <= n_pores), zone > n_pores
-    of_pores, of_cracks = (_by_shell(void, shells, which, n_shells) for which in (in_pore, in_crack))
-    for i in range(n_shells):
-        own = max(int(count[i]), 1)
-        rows.append(
-            {
-                "shell": i + 1,
-                "shell_outer": 100.0 * i / n_shells,
-                "shell_inner": 100.0 * (i + 1) / n_shells,
-                "porosity": float((of_pores[i] + of_cracks[i]) / own),
-                "pores": float(of_pores[i] / own),
-                "cracks": float(of_cracks[i] / own),
-                "n_voxels": int(count[i]),
-            }
+    """Return porosity, of pores and of cracks, in shells of equal volume from rim to centre.
+
+    Depths are rounded to a tenth of a voxel; the limits are those of
+    :func:`pipeline.measure.shells.shell_labels`.
+    """
+    counts, sums = np.zeros(0, np.int64), np.zeros((2, 0))
+    for slab in slabs(void.shape):
+        inside, depth = read(particle, slab.rows) > 0, read(depth_px, slab.rows)
+        inside &= np.isfinite(depth)
+        place = np.rint(depth[inside] * STEPS_PER_PX).astype(np.int64) + DEEPEST_OUTSIDE_PX * STEPS_PER_PX
+        owner, fraction = read(zone, slab.rows)[inside], read(void, slab.rows)[inside]
+        counts = _grown(counts, np.bincount(place))
+        kinds = ((owner > 0) & (owner <= n_pores), owner > n_pores)
+        sums = np.stack(
+            [
+                _grown(total, _sums_at(place[kind], fraction[kind], counts.size))
+                for total, kind in zip(sums, kinds, strict=True)
+            ]
         )
-    return rows
+    if not counts.sum():
+        return []
+    middle_share = (np.cumsum(counts) - counts / 2) / counts.sum()
+    shell = np.minimum((middle_share * n_shells).astype(int), n_shells - 1)
+    n_voxels = np.bincount(shell, counts, minlength=n_shells).astype(np.int64)
+    of_pores, of_cracks = (np.bincount(shell, part, minlength=n_shells) for part in sums)
+    return [
+        {
+            "shell": i + 1,
+            "shell_outer": 100.0 * i / n_shells,
+            "shell_inner": 100.0 * (i + 1) / n_shells,
+            "porosity": float((of_pores[i] + of_cracks[i]) / own),
+            "pores": float(of_pores[i] / own),
+            "cracks": float(of_cracks[i] / own),
+            "n_voxels": int(n_voxels[i]),
+        }
+        for i, own in enumerate(np.maximum(n_voxels, 1))
+    ]
 
 
-def _by_shell(void: FloatArray, shells: LabelArray, which: BoolArray, n_shells: int) -> Float64Array:
-    sums = np.bincount(shells[which], void[which], minlength=n_shells + 1)
-    return sums[1:].astype(np.float64)
+def _sums_at(place: IntArray, values: FloatArray, size: int) -> Float64Array:
+    # Of nothing bincount counts instead of summing.
+    return np.bincount(place, values, minlength=size).astype(np.float64)
+
+
+def _grown(total: NumberArray, part: NumberArray) -> NumberArray:
+    """Add two lists of which one may be shorter."""
+    short, long = sorted((total, part), key=len)
+    result: NumberArray = long.copy()
+    result[: len(short)] += short
+    return result
 
 
 def central_void(
-    pores: Mapping[str, NumberArray], particle: LabelArray, label: int, *, voxel_nm: float
+    pores: Mapping[str, NumberArray], totals: ParticleTotals, label: int, *, voxel_nm: float
 ) -> dict[str, Any] | None:
     """Return number, volume and off-centre distance of the central void of a particle, None without one."""
-    place = np.argwhere(particle == label)
-    centre = place.mean(axis=0) * voxel_nm
-    diameter = float(np.cbrt(6 / np.pi * len(place))) * voxel_nm
+    centre = totals.centre[label] * voxel_nm
+    diameter = float(np.cbrt(6 / np.pi * totals.volume_px[label])) * voxel_nm
     offset = np.sqrt(
         sum((pores[f"centroid_{axis}_nm"] - c) ** 2 for axis, c in zip("zyx", centre, strict=True))
     )
@@ -117,7 +138,10 @@ DEFINITIONS = {
     "porosity": "sum of the void fraction over voids and what blur spreads of them / volume inside the skin",
     "skin": "closing of the solid with a ball, holes filled: cracks that are open to the outside belong to it",
     "open": "voids whose network reaches the skin; closed: all others",
-    "ci95": "value ± t s, s the standard deviation over searches with as much noise added; noise only",
+    "open_fraction": "volume of the open voids / volume of all voids",
+    "count": "pores: bodies of voxels that share a face, an edge or a corner; cracks: smooth sheets that noise does not make",
+    "ci95": "value ± t s, s the standard deviation over searches with as much noise added, and by noise_bias further to "
+    "the side from which noise moved the value; noise only",
     "noise_bias": "mean over these searches - value: how far as much noise again shifts the number",
     "networks": "voids that touch: pores (26-connected bodies) and crack sheets are the nodes, contacts the edges",
     "junctions": "contacts of two crack sheets",
@@ -126,6 +150,8 @@ DEFINITIONS = {
     "shells": "shells of equal volume by distance to the skin, from rim to centre, in percent of the volume",
     "smallest_aperture_nm": "aperture whose plate response reaches the detection level at this noise and blur",
     "aperture": "void fraction summed across the crack, area-weighted median",
+    "aperture_distribution": "area of the cracks, without their rims, by local aperture (mean within three voxels)",
+    "mean_aperture": "area-weighted mean of the local aperture away from the rims of the cracks",
     "local_thickness": "diameter of the largest ball inside the pores that covers a voxel; quantiles over their voxels",
     "central_void": "largest pore within a quarter of the radius of the particle's centre",
 }

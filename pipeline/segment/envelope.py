@@ -1,24 +1,36 @@
 """The particle as a taut skin would enclose it: cracks that are open to the outside belong to it."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import cc3d
 import edt
 import numpy as np
+from numpy.typing import NDArray
 from scipy.ndimage import gaussian_filter
 from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
 from pipeline.arrays import BoolArray, FloatArray, LabelArray
 from pipeline.errors import InputError
-from pipeline.segment.particle import FACE_CONNECTIVITY, filled_particle
+from pipeline.segment.components import FACES, Components, fill_bodies
+from pipeline.segment.distances import closed, distance_inside, near_squares
+from pipeline.segment.regions import grow
+from pipeline.slabs import Allocate, Box, Field, fill, on_grid, read, slabs
 
 SMOOTHING_PX = 1.0
+SMOOTHING_REACH = 4
 SEPARATION = 3.0
 """Solid and air must differ by this many times the spread within them; one Gaussian cut in two reaches 2.65."""
 MOSTLY = 0.5
 """Share of the volume's faces that is solid from which the contrast must be inverted, or the field too narrow."""
 SKIN_SMOOTHING_PX = 1.5
+SKIN_REACH = 6
+OUTSIDE_PX = 24.0
+"""Farther outside the skin the distance to it is not told apart."""
+LEVEL_VOXELS = 2e6
+DIVIDED_VOXELS = 6e7
+"""Larger volumes are divided at the necks of particles on every second, third … voxel."""
 
 
 @dataclass(frozen=True)
@@ -29,21 +41,29 @@ class Envelope:
     ----------
     particle : (n_z, n_y, n_x) uint8, 1, 2 … inside each particle, largest first, 0 outside
     solid : bool, solid at half of the contrast
-    depth_px : float32, distance to the skin, positive inside
+    depth_px : float32, distance to the skin, positive inside; −24 and less are not told apart
     air_level, solid_level : grey values
     cut : particles that touch the edge of the volume
     """
 
-    particle: LabelArray
-    solid: BoolArray
-    depth_px: FloatArray
+    particle: Field
+    solid: Field
+    depth_px: Field
     air_level: float
     solid_level: float
     cut: tuple[int, ...]
 
 
 def find_envelope(
-    volume: FloatArray, mask: LabelArray | None, *, bridge_px: float, smallest_share: float, separate: bool
+    volume: Field,
+    mask: Field | None,
+    *,
+    bridge_px: float,
+    smallest_share: float,
+    separate: bool,
+    particle: Field,
+    depth_px: Field,
+    allocate: Allocate,
 ) -> Envelope:
     """Find the particles: solid at half of the contrast, closed with a ball, holes filled.
 
@@ -54,63 +74,96 @@ def find_envelope(
     bridge_px : radius of the ball; a mouth of a crack up to twice as wide is bridged
     smallest_share : particles smaller than this share of the largest are left out
     separate : divide touching particles at their necks
+    particle, depth_px : to be filled, see :class:`Envelope`
+    allocate : makes fields
 
     Raises
     ------
     InputError
         No particle, inverted contrast, or nothing but void.
     """
-    smooth: FloatArray = gaussian_filter(volume, SMOOTHING_PX, mode="nearest")
-    air, solid_level = _levels(smooth)
-    solid: BoolArray = smooth > 0.5 * (air + solid_level)
+    air, solid_level = _levels(_smooth_sample(volume))
+    solid = allocate(volume.shape, np.bool_)
+    fill(solid, lambda v: _smoothed(v) > 0.5 * (air + solid_level), volume, halo=SMOOTHING_REACH)
     if mask is None:
         _check_faces(solid)
-        particle = _particles(solid, bridge_px, smallest_share, separate)
+        _find_particles(solid, particle, bridge_px, smallest_share, separate, allocate)
     else:
-        particle = _users(mask, volume.shape)
-    solid &= particle > 0
-    if not solid.any():
+        fill(particle, lambda m: m, mask)
+    found = False
+    for slab in slabs(volume.shape):
+        within = read(solid, slab.rows) & (read(particle, slab.rows) > 0)
+        solid[slab.rows] = within
+        found |= bool(within.any())
+    if not found:
         raise InputError(
             "particle",
             expected="solid in it",
             got="nothing but void",
             fix="check the mask, and that the solid is brighter than the air",
         )
-    inside = particle > 0
-    skin = _depth(inside)
-    if mask is None:
-        skin = gaussian_filter(skin, SKIN_SMOOTHING_PX, mode="nearest")
-    return Envelope(particle, solid, skin, air, solid_level, _touching(particle))
+    _fill_depth(particle, depth_px, smooth=mask is None, allocate=allocate)
+    return Envelope(particle, solid, depth_px, air, solid_level, _touching(particle))
 
 
-def _depth(inside: BoolArray) -> FloatArray:
-    """Return the distance to the skin, positive inside; inf everywhere where the mask covers the volume."""
-    if inside.all():
-        return np.full(inside.shape, np.inf, np.float32)
-    within = edt.edt(np.ascontiguousarray(inside), black_border=False) - 0.5
-    outside = edt.edt(np.ascontiguousarray(~inside), black_border=False) - 0.5
-    depth: FloatArray = np.where(inside, within, -outside).astype(np.float32)
-    return depth
+def _smoothed(values: FloatArray) -> FloatArray:
+    smooth: FloatArray = gaussian_filter(values, SMOOTHING_PX, mode="nearest")
+    return smooth
 
 
-def coarse_box(volume: FloatArray, mask: LabelArray | None, *, margin_px: int) -> tuple[slice, ...]:
+def _smooth_sample(volume: Field) -> FloatArray:
+    """Return the smoothed volume on a coarse grid."""
+    step = max(1, round((np.prod(volume.shape) / LEVEL_VOXELS) ** (1 / 3)))
+    found = []
+    for slab in slabs(volume.shape, halo=SMOOTHING_REACH):
+        found.append(on_grid(_smoothed(read(volume, slab.wide))[slab.core], slab.rows, step))
+    return np.concatenate(found)
+
+
+def _fill_depth(particle: Field, depth_px: Field, *, smooth: bool, allocate: Allocate) -> None:
+    """Fill in the distance to the skin, positive inside; inf everywhere where the mask covers the volume."""
+    inside = allocate(particle.shape, np.bool_)
+    fill(inside, lambda p: p > 0, particle)
+    plain = allocate(particle.shape, np.float32)
+    distance_inside(inside, plain)
+    if np.isinf(read(plain, slice(0, 1))).all():
+        fill(depth_px, lambda p: p, plain)
+        return
+
+    def signed(within: FloatArray, own: BoolArray) -> FloatArray:
+        squares = near_squares(own, int(OUTSIDE_PX + 1) ** 2)
+        outside = np.minimum(np.sqrt(squares, dtype=np.float32) - np.float32(0.5), np.float32(OUTSIDE_PX))
+        return np.where(own, within - 0.5, -outside).astype(np.float32)
+
+    def skin(within: FloatArray, own: BoolArray) -> FloatArray:
+        found: FloatArray = gaussian_filter(signed(within, own), SKIN_SMOOTHING_PX, mode="nearest")
+        return found
+
+    reach = int(OUTSIDE_PX) + 1
+    if smooth:
+        fill(depth_px, skin, plain, inside, halo=reach + SKIN_REACH)
+    else:
+        fill(depth_px, signed, plain, inside, halo=reach)
+
+
+def coarse_box(volume: Field, mask: Field | None, *, margin_px: int) -> Box:
     """Return the box around everything solid (or the mask) with a margin, so that air is not computed."""
     if mask is not None:
-        found: BoolArray = mask > 0
         step = 1
+        found: list[BoolArray] = [np.zeros(n, bool) for n in mask.shape]
+        for slab in slabs(mask.shape):
+            part = read(mask, slab.rows) > 0
+            found[0][slab.rows] = part.any(axis=(1, 2))
+            found[1] |= part.any(axis=(0, 2))
+            found[2] |= part.any(axis=(0, 1))
     else:
         step = 4 if min(volume.shape) > 64 else 1
-        coarse = volume[tuple(slice(0, n - n % step) for n in volume.shape)]
-        for axis in range(coarse.ndim):
-            if step > 1:
-                starts = np.arange(0, coarse.shape[axis], step)
-                coarse = (np.add.reduceat(coarse, starts, axis=axis) / step).astype(np.float32)
+        coarse = _binned_mean(volume, step)
         air, solid = _levels(coarse)
-        found = coarse > 0.5 * (air + solid)
+        above = coarse > 0.5 * (air + solid)
+        found = [np.asarray(above.any(axis=tuple(a for a in range(3) if a != axis))) for axis in range(3)]
     box = []
-    for axis, n in enumerate(volume.shape):
-        others = tuple(a for a in range(found.ndim) if a != axis)
-        places = np.flatnonzero(found.any(axis=others))
+    for places, n in zip(map(np.flatnonzero, found), volume.shape, strict=True):
         if not places.size:
             return tuple(slice(0, n) for n in volume.shape)
         low = max(0, int(places[0]) * step - margin_px)
@@ -118,9 +171,22 @@ def coarse_box(volume: FloatArray, mask: LabelArray | None, *, margin_px: int) -
     return tuple(box)
 
 
+def _binned_mean(volume: Field, step: int) -> FloatArray:
+    """Return the mean over cubes of ``step`` voxels; what is left over at the ends is cut."""
+    n_z, n_y, n_x = (n - n % step for n in volume.shape)
+    found = []
+    for slab in slabs((n_z, n_y, n_x)):
+        coarse = read(volume, slab.rows)[:, :n_y, :n_x]
+        for axis in range(3 if step > 1 else 0):
+            starts = np.arange(0, coarse.shape[axis], step)
+            coarse = (np.add.reduceat(coarse, starts, axis=axis) / step).astype(np.float32)
+        found.append(coarse)
+    return np.concatenate(found)
+
+
 def _levels(smooth: FloatArray) -> tuple[float, float]:
     """Return the grey values of air and solid; refuses a volume of one kind."""
-    step = max(1, round((smooth.size / 2e6) ** (1 / 3)))
+    step = max(1, round((smooth.size / LEVEL_VOXELS) ** (1 / 3)))
     sample = smooth[:: min(step, smooth.shape[0]), ::step, ::step]
     sample = sample[np.isfinite(sample)]
     if sample.size and sample.min() < sample.max():
@@ -137,11 +203,9 @@ def _levels(smooth: FloatArray) -> tuple[float, float]:
     )
 
 
-def _check_faces(solid: BoolArray) -> None:
+def _check_faces(solid: Field) -> None:
     """Refuse a volume whose faces are mostly solid."""
-    faces = [solid[:, 0], solid[:, -1], solid[:, :, 0], solid[:, :, -1]]
-    if solid.shape[0] > 1:
-        faces += [solid[0], solid[-1]]
+    faces = _faces(solid)
     share = sum(int(face.sum()) for face in faces) / sum(face.size for face in faces)
     if share > MOSTLY:
         raise InputError(
@@ -152,69 +216,86 @@ def _check_faces(solid: BoolArray) -> None:
         )
 
 
-def _particles(solid: BoolArray, bridge_px: float, smallest_share: float, separate: bool) -> LabelArray:
-    """Return the closed and filled particles, largest first."""
-    connectivity = FACE_CONNECTIVITY[3]
-    pieces = cc3d.connected_components(solid, connectivity=connectivity)
-    sizes = np.bincount(pieces.ravel())
-    sizes[0] = 0
+def _faces(field: Field) -> list[NDArray[Any]]:
+    """Return the six faces of a volume, four of a slice."""
+    sides: list[NDArray[Any]] = []
+    for slab in slabs(field.shape):
+        part = read(field, slab.rows)
+        sides += [part[:, 0], part[:, -1], part[:, :, 0], part[:, :, -1]]
+    n = field.shape[0]
+    ends = [read(field, slice(row, row + 1)) for row in ((0, n - 1) if n > 1 else ())]
+    return sides + ends
+
+
+def _find_particles(
+    solid: Field, particle: Field, bridge_px: float, smallest_share: float, separate: bool, allocate: Allocate
+) -> None:
+    """Fill in the closed and filled particles, largest first."""
+    kept, bridged = allocate(solid.shape, np.bool_), allocate(solid.shape, np.bool_)
+    pieces = Components(lambda rows: solid[rows], solid.shape, connectivity=FACES)
+    sizes = pieces.sizes()
     # Dust of noise must not be bridged to; true fragments within reach of a particle come back with it.
-    kept = (sizes >= max(0.001 * sizes.max(), 8))[pieces]
-    closed = _closing(kept, bridge_px)
-    # The only slice of a two-dimensional image is no way out for its voids.
-    closed = filled_particle(closed[0])[None] if len(closed) == 1 else filled_particle(closed)
-    labels = _divided(closed) if separate else cc3d.connected_components(closed, connectivity=connectivity)
-    counts = np.bincount(labels.ravel())
+    large = sizes >= max(0.001 * sizes.max(), 8)
+    for rows, labels in pieces:
+        kept[rows] = large[labels]
+    fill(bridged, lambda k: closed(k, bridge_px), kept, halo=2 * int(np.ceil(bridge_px)) + 3)
+    whole = kept
+    fill_bodies(bridged, whole)
+    parts = allocate(solid.shape, np.int32)
+    if separate:
+        _divide(whole, parts)
+    else:
+        for rows, labels in Components(lambda rows: whole[rows], solid.shape, connectivity=FACES):
+            parts[rows] = labels
+    rank = _ranks(parts, smallest_share)
+    fill(particle, lambda p: rank[p], parts)
+
+
+def _ranks(parts: Field, smallest_share: float) -> LabelArray:
+    """Return the number of each part by size, 0 for those that are left out."""
+    counts = np.zeros(1, np.int64)
+    for slab in slabs(parts.shape):
+        found = np.bincount(read(parts, slab.rows).ravel(), minlength=counts.size)
+        found[: counts.size] += counts
+        counts = found
     counts[0] = 0
     order = [i for i in np.argsort(-counts) if counts[i] > smallest_share * counts.max()][:255]
-    new = np.zeros(counts.size, np.uint8)
-    for rank, label in enumerate(order, start=1):
-        new[label] = rank
-    particle: LabelArray = new[labels]
-    return particle
+    rank = np.zeros(counts.size, np.uint8)
+    for number, label in enumerate(order, start=1):
+        rank[label] = number
+    return rank
 
 
-def _closing(mask: BoolArray, radius_px: float) -> BoolArray:
-    """Close with a ball: everything that no ball of this radius outside can reach."""
-    pad = int(radius_px) + 2
-    flat = mask.shape[0] == 1
-    wide = np.pad(mask, [(0, 0) if flat else (pad, pad), (pad, pad), (pad, pad)])
-    grown = edt.edt(np.ascontiguousarray(~wide), black_border=False) < radius_px
-    shrunk = edt.edt(np.ascontiguousarray(grown), black_border=False) > radius_px
-    inner = slice(None) if flat else slice(pad, -pad)
-    closed: BoolArray = shrunk[inner, pad:-pad, pad:-pad] | mask
-    return closed
-
-
-def _divided(closed: BoolArray) -> "np.ndarray[tuple[int, ...], np.dtype[np.int32]]":
+def _divide(whole: Field, parts: Field) -> None:
     """Divide at necks narrower than 0.7 of both bodies: watershed of the distance from its high plateaus."""
-    distance = edt.edt(np.ascontiguousarray(closed), black_border=False)
-    markers = np.zeros(closed.shape, np.int32)
-    bodies = cc3d.connected_components(closed, connectivity=FACE_CONNECTIVITY[3])
+    step = int(np.ceil((float(np.prod(whole.shape)) / DIVIDED_VOXELS) ** (1 / 3)))
+    coarse = np.concatenate([on_grid(read(whole, s.rows), s.rows, step) for s in slabs(whole.shape)])
+    labels = _divided(coarse)
+    for slab in slabs(whole.shape, halo=2 * step):
+        place = np.arange(slab.wide.start, slab.wide.stop) // step
+        near = labels[place]
+        for axis in (1, 2):
+            near = np.take(near, np.arange(whole.shape[axis]) // step, axis)
+        inside = read(whole, slab.wide)
+        # On a coarser grid what lies between the last voxel of it and the skin belongs to what is next to it.
+        parts[slab.rows] = grow(np.where(inside, near, 0).astype(np.int32), inside, step - 1)[slab.core]
+
+
+def _divided(closed_: BoolArray) -> "np.ndarray[tuple[int, ...], np.dtype[np.int32]]":
+    found = edt.edt(np.ascontiguousarray(closed_), black_border=False)
+    markers = np.zeros(closed_.shape, np.int32)
+    bodies = cc3d.connected_components(closed_, connectivity=FACES)
     top = np.zeros(int(bodies.max()) + 1)
-    np.maximum.at(top, bodies.ravel(), distance.ravel())
+    np.maximum.at(top, bodies.ravel(), found.ravel())
     for share in (0.8, 0.65, 0.5, 0.35):
-        cores = cc3d.connected_components(distance > share * top[bodies], connectivity=26)
+        cores = cc3d.connected_components(found > share * top[bodies], connectivity=26)
         new = np.setdiff1d(np.unique(cores), np.unique(cores[markers > 0]))
         for core in new[new > 0]:
             markers[cores == core] = markers.max() + 1
-    labels: np.ndarray[tuple[int, ...], np.dtype[np.int32]] = watershed(-distance, markers, mask=closed)
+    labels: np.ndarray[tuple[int, ...], np.dtype[np.int32]] = watershed(-found, markers, mask=closed_)
     return labels
 
 
-def _users(mask: LabelArray, shape: tuple[int, ...]) -> LabelArray:
-    if mask.shape != shape:
-        raise InputError(
-            "mask", expected=f"the shape {shape} of the volume", got=f"{mask.shape}", fix="resample the mask"
-        )
-    if not mask.any():
-        raise InputError("mask", expected="voxels above 0", got="none", fix="mark the particle with 1")
-    return mask
-
-
-def _touching(particle: LabelArray) -> tuple[int, ...]:
-    faces = [particle[:, 0], particle[:, -1], particle[:, :, 0], particle[:, :, -1]]
-    if particle.shape[0] > 1:
-        faces += [particle[0], particle[-1]]
-    found = np.unique(np.concatenate([face.ravel() for face in faces]))
+def _touching(particle: Field) -> tuple[int, ...]:
+    found = np.unique(np.concatenate([face.ravel() for face in _faces(particle)]))
     return tuple(int(label) for label in found if label)

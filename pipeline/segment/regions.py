@@ -4,6 +4,9 @@ import numba
 import numpy as np
 
 from pipeline.arrays import BoolArray, FloatArray, IntArray
+from pipeline.slabs import Field, read, slabs
+
+CONTACT_ROWS = 16
 
 Labels = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 
@@ -67,17 +70,44 @@ def grow(labels: Labels, room: BoolArray, steps: int) -> Labels:
     return old
 
 
-@numba.njit(cache=True)
-def contacts(labels: Labels, reach: int) -> IntArray:
-    """Return pairs (smaller, larger) of labels that come within ``reach`` voxels along an axis or diagonal.
+def contacts(labels: Field, reach: int) -> IntArray:
+    """Return which labels come within ``reach`` voxels along an axis or diagonal.
 
-    A pair comes once per place, so that the number of its rows says how long the contact is.
+    Parameters
+    ----------
+    labels : (n_z, n_y, n_x) int32
+    reach : in voxels
+
+    Returns
+    -------
+    (m, 3) int64 : smaller label, larger label, at how many pairs of voxels
     """
+    found = np.zeros((0, 3), np.int64)
+    for slab in slabs(labels.shape, halo=reach):
+        part = read(labels, slab.wide)
+        for low in range(slab.core.start, slab.core.stop, CONTACT_ROWS):
+            pairs = _contacts(part, reach, low, min(low + CONTACT_ROWS, slab.core.stop))
+            unique, times = np.unique(pairs, axis=0, return_counts=True)
+            found = _added(found, np.concatenate([unique, times[:, None]], axis=1))
+    return found
+
+
+def _added(first: IntArray, second: IntArray) -> IntArray:
+    """Add up numbers of contacts."""
+    both = np.concatenate([first, second])
+    unique, place = np.unique(both[:, :2], axis=0, return_inverse=True)
+    times = np.bincount(place.ravel(), both[:, 2], minlength=len(unique)).astype(np.int64)
+    return np.concatenate([unique, times[:, None]], axis=1)
+
+
+@numba.njit(cache=True)
+def _contacts(labels: Labels, reach: int, low: int, high: int) -> IntArray:
+    """Return (smaller, larger) for each pair of voxels of which the smaller label's is in the rows low … high."""
     n_z, n_y, n_x = labels.shape
     pairs = np.empty((0, 2), np.int64)
     for fill in range(2):
         count = 0
-        for z in range(n_z):
+        for z in range(low, high):
             for y in range(n_y):
                 for x in range(n_x):
                     here = labels[z, y, x]

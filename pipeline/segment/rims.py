@@ -5,13 +5,16 @@ weaker than the thicker void's own, so that the ridge stops short of it. Both en
 itself: a sheet is where the fraction is at least half of what it is in the sheet's inner part nearby.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.spatial import cKDTree
 
 from pipeline.arrays import BoolArray, FloatArray, IntArray
-from pipeline.segment.plates import STEP_OUT, profiles, sums_around
+from pipeline.segment.joins import STEP_OUT, Lookup, lookup, sums_around
+from pipeline.segment.profiles import profiles
+from pipeline.slabs import Field, gather
 
 INNER_PX, INNER_SHARE = 7, 0.9
 """A ridge voxel is inside its sheet with so much of a disc of this radius around it."""
@@ -28,9 +31,10 @@ CANDIDATES = 96
 """So many of the nearest inner voxels are tried."""
 GAP_PX = 5
 """A sheet continues over at most so many voxels where the response has no ridge."""
+AT_ONCE = 100_000
 
-
-Labels = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
+Room = Callable[[IntArray], BoolArray]
+"""Says of voxels, (n, 3) z y x, whether a sheet may be there."""
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,6 @@ class Ridges:
         """Area of each ridge voxel in voxel faces."""
         area: FloatArray = (1 / np.abs(self.normal[:, :3]).max(axis=1, initial=1e-3)).astype(np.float32)
         return area
-
-    def lookup(self, shape: tuple[int, ...]) -> Labels:
-        """Return −1 or the row of the ridge voxel in each voxel."""
-        rows = np.full(shape, -1, np.int32)
-        rows[tuple(self.index.T)] = np.arange(self.index.shape[0], dtype=np.int32)
-        return rows
 
     def only(self, keep: BoolArray) -> "Ridges":
         """Return these ridge voxels; sheets are numbered again from 1 on."""
@@ -83,17 +81,17 @@ def smoothed(values: FloatArray, ridges: Ridges, shape: tuple[int, ...], reach: 
 
 
 def _sums(ridges: Ridges, values: FloatArray, shape: tuple[int, ...], reach: int) -> FloatArray:
-    return sums_around(ridges.index, ridges.normal, ridges.sheet, values, ridges.lookup(shape), reach)
+    return sums_around(ridges.index, ridges.normal, ridges.sheet, values, lookup(ridges.index, shape), reach)
 
 
-def fitted_rims(void: FloatArray, ridges: Ridges, room: BoolArray) -> Ridges:
+def fitted_rims(void: Field, ridges: Ridges, room: Room) -> Ridges:
     """Drop ridges beyond the rim of a crack, and continue sheets where only the response is too weak.
 
     Parameters
     ----------
     void : (n_z, n_y, n_x) float32, void fraction
     ridges : the sheets found
-    room : bool, where a sheet may be
+    room : where a sheet may be
     """
     if not ridges.index.size:
         return ridges
@@ -107,7 +105,7 @@ def fitted_rims(void: FloatArray, ridges: Ridges, room: BoolArray) -> Ridges:
     return _continued(void, ridges.only(keep), front, quiet[rows], ridges.normal[rows, :3], room)
 
 
-def without_flanks(ridges: Ridges, depth_px: FloatArray) -> Ridges:
+def without_flanks(ridges: Ridges, depth_px: Field) -> Ridges:
     """Drop sheets that are a flank of something else: of the skin, or of a larger sheet.
 
     A sheet that runs along the skin and near to it cannot be told from an error of the skin, and a sheet too small to have
@@ -119,8 +117,8 @@ def without_flanks(ridges: Ridges, depth_px: FloatArray) -> Ridges:
     area = np.bincount(ridges.sheet, ridges.area_px, minlength=n)
     steps = [ridges.index + sign * 2 * ridges.normal[:, :3] for sign in (1, -1)]
     limits = np.array(depth_px.shape) - 1
-    ends = [depth_px[tuple(np.clip(np.round(step).astype(int), 0, limits).T)] for step in steps]
-    depth = depth_px[tuple(ridges.index.T)]
+    ends = [gather(depth_px, np.clip(np.round(step).astype(int), 0, limits)) for step in steps]
+    depth = gather(depth_px, ridges.index)
     near = np.isfinite(depth) & (depth < SKIN_FLANK_PX)
     rise = np.zeros(len(depth), np.float32)
     rise[near] = np.abs(ends[0][near] - ends[1][near]) / 4
@@ -135,7 +133,7 @@ def without_flanks(ridges: Ridges, depth_px: FloatArray) -> Ridges:
     return ridges.only(~flank[ridges.sheet])
 
 
-def _height(void: FloatArray, index: IntArray, normal: FloatArray) -> FloatArray:
+def _height(void: Field, index: IntArray, normal: FloatArray) -> FloatArray:
     """Return the void fraction at the middle of a sheet, averaged over a disc and three voxels across."""
     height: FloatArray = profiles(void, index, normal, 1).mean(axis=1)
     return height
@@ -147,8 +145,16 @@ def _nearest_inner(ridges: Ridges, inner: BoolArray) -> IntArray:
     own, rest = np.flatnonzero(inner), np.flatnonzero(~inner)
     if not own.size or not rest.size:
         return nearest
+    tree = cKDTree(ridges.index[own])
+    for start in range(0, rest.size, AT_ONCE):
+        _try_nearest(ridges, own, rest[start : start + AT_ONCE], tree, nearest)
+    return nearest
+
+
+def _try_nearest(ridges: Ridges, own: IntArray, rest: IntArray, tree: cKDTree, nearest: IntArray) -> None:
+    """Fill in the nearest of the inner voxels ``own`` for the voxels ``rest``."""
     tried = min(CANDIDATES, own.size)
-    near = np.asarray(cKDTree(ridges.index[own]).query(ridges.index[rest], k=[*range(1, tried + 1)])[1])
+    near = np.asarray(tree.query(ridges.index[rest], k=[*range(1, tried + 1)])[1])
     for column in near.T[::-1]:
         row = own[column]
         step = ridges.index[rest] - ridges.index[row]
@@ -158,30 +164,28 @@ def _nearest_inner(ridges: Ridges, inner: BoolArray) -> IntArray:
         fits = (np.abs(cosine) >= RIM_COSINE) & (np.abs(out) <= STEP_OUT)
         fits &= ridges.sheet[rest] == ridges.sheet[row]
         nearest[rest[fits]] = row[fits]
-    return nearest
 
 
 def _continued(
-    void: FloatArray,
+    void: Field,
     ridges: Ridges,
     front: IntArray,
     reference: FloatArray,
     direction: FloatArray,
-    room: BoolArray,
+    room: Room,
 ) -> Ridges:
     """Add voxels in the plane of a sheet's rim, from the rows ``front`` on, while the void fraction stays high enough.
 
     The plane's ``direction`` is that of the inner part nearby: at the rim itself the normals turn around it.
     """
-    lookup = ridges.lookup(void.shape)
     for _ in range(GAP_PX):
-        parent, index, normal = _neighbours(ridges, front, direction, lookup, room)
+        taken = lookup(ridges.index, void.shape)
+        parent, index, normal = _neighbours(ridges, front, direction, taken, room)
         goes_on = _height(void, index, normal) > HALF * reference[parent]
         if not goes_on.any():
             break
         parent, index, normal = parent[goes_on], index[goes_on], normal[goes_on]
         front = ridges.index.shape[0] + np.arange(parent.size)
-        lookup[tuple(index.T)] = front
         reference = np.concatenate([reference, reference[parent]])
         direction = np.concatenate([direction, direction[parent]])
         ridges = Ridges(
@@ -193,10 +197,10 @@ def _continued(
 
 
 def _neighbours(
-    ridges: Ridges, front: IntArray, direction: FloatArray, lookup: Labels, room: BoolArray
+    ridges: Ridges, front: IntArray, direction: FloatArray, found: Lookup, room: Room
 ) -> tuple[IntArray, IntArray, FloatArray]:
     """Return free neighbours through which the planes of ``front`` go: row they come from, voxel, plane there."""
-    shape = np.array(lookup.shape)
+    shape = np.array(found.shape)
     normal, start = direction[front], ridges.index[front]
     # Where the middle plane is, from the voxel's own normal to the direction.
     own = ridges.normal[front]
@@ -204,7 +208,7 @@ def _neighbours(
     axis = np.abs(normal).argmax(axis=1)
     largest = np.abs(normal).max(axis=1)
     along = np.eye(3, dtype=np.int64)[axis]
-    found: list[tuple[IntArray, IntArray, FloatArray]] = []
+    steps: list[tuple[IntArray, IntArray, FloatArray]] = []
     for step in np.argwhere(np.ones((3, 3, 3), bool)) - 1:
         place = start + step
         offset = middle - normal @ step
@@ -216,12 +220,12 @@ def _neighbours(
         # One voxel for each column along the main direction of the normal, as ridges have.
         for column in (-2, -1, 0, 1, 2):
             there = np.clip(place + column * along, 0, shape - 1)
-            row = lookup[tuple(there.T)]
+            row = found.rows_at(there)
             taken = row >= 0 if column == 0 else (row >= 0) & (ridges.sheet[row] == ridges.sheet[front])
             good &= ~taken
-        good[good] = room[tuple(place[good].T)]
         plane = np.concatenate([normal[good], offset[good, None]], axis=1).astype(np.float32)
-        found.append((front[good], place[good], plane))
-    parent, index, plane = (np.concatenate(part) for part in zip(*found, strict=True))
-    first = np.unique(np.ravel_multi_index(tuple(index.T), lookup.shape), return_index=True)[1]
+        steps.append((front[good], place[good], plane))
+    parent, index, plane = (np.concatenate(part) for part in zip(*steps, strict=True))
+    first = np.unique(np.ravel_multi_index(tuple(index.T), found.shape), return_index=True)[1]
+    first = first[room(index[first])]
     return parent[first], index[first], plane[first]

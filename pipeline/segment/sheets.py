@@ -7,31 +7,26 @@ false sheets among those found is held below a limit (cluster mass inference: Bu
 image as null: VOIDS prototype of this project).
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
-import edt
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray
-from pipeline.segment.plates import plate_strength, profiles, ridges, sheets_of_ridges
+from pipeline.segment.joins import lookup, sheets_of_ridges
+from pipeline.segment.profiles import profiles
+from pipeline.segment.regions import Labels, paint_sheets
+from pipeline.segment.responses import OUTER_PX, SCALE_PX, SKIN_PX, responses
 from pipeline.segment.rims import Ridges, fitted_rims, inner_part, smoothed, without_flanks
+from pipeline.slabs import Field, gather
 
-SCALE_PX = 2.0
-"""Standard deviation of the Gaussian before the second differences."""
-SKIN_PX = 2.5
-"""What is nearer to the skin, whose own error looks like a plate, only continues a sheet and has no mass."""
-OUTER_PX = 0.5
-NULL_QUANTILE = 0.98
-CLEAR_PX = 6.0
-STRONG = 4.0
-"""The null is taken CLEAR_PX away from responses above so many medians of the null's ridges: walls and side lobes."""
 SAME_SHEET_COSINE = 0.9
 TAIL = 40
 """Largest sheets of the null that its tail is fitted to."""
 REACH_PX = 8
 BASELINE_PX = 6
 """From here on a profile shows what is beside the crack."""
+LOCAL_PX = 3
+"""A local aperture is a mean over so many voxels around."""
 UNEVEN = 4.0
 """Both sides count unless they differ by so many median deviations."""
 
@@ -69,10 +64,32 @@ class Sheets:
         """Number of sheets."""
         return int(self.sheet.max(initial=0))
 
+    @property
+    def mean_aperture_px(self) -> FloatArray:
+        """Area-weighted mean aperture of each sheet, by its number; entry 0 is no sheet."""
+        area = np.bincount(self.sheet, self.area_px, minlength=self.count + 1)
+        volume = np.bincount(self.sheet, self.area_px * self.aperture_px, minlength=self.count + 1)
+        mean: FloatArray = np.maximum(volume / np.maximum(area, 1e-6), 0).astype(np.float32)
+        return mean
+
+    def only(self, good: BoolArray) -> "Sheets":
+        """Return the sheets whose numbers are marked, numbered again."""
+        number = np.where(good, np.cumsum(good), 0)
+        rows = good[self.sheet]
+        return replace(
+            self,
+            index=self.index[rows],
+            normal=self.normal[rows],
+            sheet=number[self.sheet[rows]],
+            area_px=self.area_px[rows],
+            aperture_px=self.aperture_px[rows],
+            inner=self.inner[rows],
+        )
+
 
 def find_sheets(
-    void: FloatArray,
-    depth_px: FloatArray,
+    void: Field,
+    depth_px: Field,
     *,
     blur_px: float,
     false_cracks: float,
@@ -88,25 +105,17 @@ def find_sheets(
     false_cracks : sheets that noise may make in the whole volume, on average
     false_discovery : share of the sheets found that may be false
     """
-    smooth = gaussian_filter(void, SCALE_PX, mode="nearest")
-    inside = depth_px > SKIN_PX
-    bright, dark = plate_strength(smooth, depth_px > OUTER_PX)
-    null_index, null_normal, null_value = ridges(smooth, np.where(inside, dark, 0), 0.0, -1)
-    typical = float(np.median(null_value)) if null_value.size else np.inf
-    away = _away_from((bright > STRONG * typical) & inside, CLEAR_PX)
-    share = float((inside & away).sum() / max(inside.sum(), 1))
-    clear = away[tuple(null_index.T)]
-    level = float(np.quantile(null_value[clear], NULL_QUANTILE)) if clear.sum() > 100 else STRONG * typical
-    keep = clear & (null_value > level)
-    null_mass = _masses(void.shape, null_index[keep], null_normal[keep], null_value[keep], level)[1]
-    index, normal, value = ridges(smooth, bright, level, 1)
-    outside = depth_px[tuple(index.T)] <= SKIN_PX
-    joined, mass = _masses(void.shape, index, normal, np.where(outside, level, value), level)
+    bright, null, level, share = responses(void, depth_px)
+    null_mass = _masses(void.shape, null.index, null.normal, null.value, level)[1]
+    outside = gather(depth_px, bright.index) <= SKIN_PX
+    value = np.where(outside, np.float32(level), bright.value)
+    joined, mass = _masses(void.shape, bright.index, bright.normal, value, level)
     smallest = mass_threshold(mass, null_mass, 1 / max(share, 0.02), false_cracks, false_discovery)
     number = np.where(mass > smallest, np.cumsum(mass > smallest), 0)
     chosen = number[joined] > 0
-    found = _without_walls(void, Ridges(index[chosen], normal[chosen], number[joined[chosen]]))
-    found = without_flanks(fitted_rims(void, found, depth_px > OUTER_PX), depth_px)
+    found = Ridges(bright.index[chosen], bright.normal[chosen], number[joined[chosen]])
+    found = fitted_rims(void, _without_walls(void, found), lambda index: gather(depth_px, index) > OUTER_PX)
+    found = without_flanks(found, depth_px)
     spread = np.sqrt(SCALE_PX**2 + blur_px**2)
     return Sheets(
         found.index,
@@ -120,6 +129,16 @@ def find_sheets(
         float(level * np.sqrt(2 * np.pi) * spread**3),
         null_mass.size,
     )
+
+
+def painted(sheets: Sheets, shape: tuple[int, ...], rows: slice, extra_px: float) -> Labels:
+    """Return some rows of a volume with the sheets in their mean aperture and ``extra_px`` on both sides."""
+    half = (sheets.mean_aperture_px[sheets.sheet] / 2 + extra_px).astype(np.float32)
+    reach = int(np.ceil(half.max(initial=0) + 1))
+    near = (sheets.index[:, 0] >= rows.start - reach) & (sheets.index[:, 0] < rows.stop + reach)
+    index = sheets.index[near] - np.array([rows.start, 0, 0])
+    part = (rows.stop - rows.start, shape[1], shape[2])
+    return paint_sheets(part, index, sheets.normal[near], sheets.sheet[near], half[near])
 
 
 def mass_threshold(
@@ -153,7 +172,7 @@ def mass_threshold(
     return float(max(place, start) ** 1.5)
 
 
-def apertures(void: FloatArray, found: Ridges, *, blur_px: float) -> FloatArray:
+def apertures(void: Field, found: Ridges, *, blur_px: float) -> FloatArray:
     """Return the local aperture: the void fraction summed across the sheet, which blur does not change.
 
     The level beside the sheet, a mean over REACH_PX voxels of it, is taken off. The sum ends about three standard
@@ -169,6 +188,12 @@ def apertures(void: FloatArray, found: Ridges, *, blur_px: float) -> FloatArray:
     total = ((across - level[:, None]) * (offset[None] <= half[:, None])).sum(axis=1)
     aperture: FloatArray = (total / np.maximum(1 - level, 0.2)).astype(np.float32)
     return aperture
+
+
+def local_aperture(sheets: Sheets, shape: tuple[int, ...]) -> FloatArray:
+    """Return the aperture of each ridge voxel averaged over its sheet nearby: that of a single one is mostly noise."""
+    ridges = Ridges(sheets.index, sheets.normal, sheets.sheet)
+    return smoothed(sheets.aperture_px, ridges, shape, LOCAL_PX)
 
 
 def _beside(across: FloatArray, found: Ridges, shape: tuple[int, ...]) -> FloatArray:
@@ -196,23 +221,14 @@ def _masses(
     shape: tuple[int, ...], index: IntArray, normal: FloatArray, value: FloatArray, level: float
 ) -> tuple[IntArray, Float64Array]:
     """Return the sheet of each ridge voxel, 0 …, and the mass of each sheet."""
-    lookup = np.full(shape, -1, np.int32)
-    lookup[tuple(index.T)] = np.arange(index.shape[0], dtype=np.int32)
-    sheet = sheets_of_ridges(index, normal, lookup, SAME_SHEET_COSINE)
+    sheet = sheets_of_ridges(index, normal, lookup(index, shape), SAME_SHEET_COSINE)
     return sheet, np.bincount(sheet, weights=value / level - 1).astype(np.float64)
 
 
-def _without_walls(void: FloatArray, found: Ridges) -> Ridges:
+def _without_walls(void: Field, found: Ridges) -> Ridges:
     """Drop ridge voxels of voids too wide to be a crack here: void still fills the profile at its ends."""
     across = profiles(void, found.index, found.normal, REACH_PX)
     inner = across[:, REACH_PX - 3 : REACH_PX + 4].max(axis=1)
     ends = np.minimum(across[:, :3].mean(axis=1), across[:, -3:].mean(axis=1))
     sides = np.maximum(across[:, REACH_PX - 4], across[:, REACH_PX + 4])
     return found.only((ends < 0.5 * inner) & (sides < np.maximum(0.75 * inner, 0.2)))
-
-
-def _away_from(mask: BoolArray, distance_px: float) -> BoolArray:
-    if not mask.any():
-        return np.ones(mask.shape, bool)
-    away: BoolArray = edt.edt(np.ascontiguousarray(~mask), black_border=False) > distance_px
-    return away

@@ -1,16 +1,37 @@
-"""How far noise moves porosity and crack area: the search for voids again, with as much noise added."""
+"""How far noise moves the numbers of pores and cracks: the search for voids again, with as much noise added."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from pipeline.arrays import BoolArray, FloatArray
-from pipeline.segment.voids import Found, Voids, find_voids
+from pipeline.segment.regions import Labels
+from pipeline.segment.sheets import Sheets
+from pipeline.segment.voids import Voids, find_voids, label_voids
+from pipeline.slabs import slabs
 
 BLOCK_PX = 160
 """Larger particles are sampled in a block of this edge; noise is local, so that a sum's variance grows with volume."""
 NEIGHBOUR_SIGMAS_PX = (0.0, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5)
+
+
+@dataclass(frozen=True)
+class Trial:
+    """What one search found in the block that is sampled; names as in :class:`pipeline.segment.voids.Voids`."""
+
+    void: FloatArray
+    depth_px: FloatArray
+    instances: Labels
+    zone: Labels
+    n_pores: int
+    sheets: Sheets
+    box: tuple[slice, ...]
+
+
+Numbers = Callable[[Trial], tuple[Mapping[str, float], Mapping[str, float]]]
+"""What is counted in a trial: sums over the voids (volumes, areas, numbers), and means and shares."""
 
 
 @dataclass(frozen=True)
@@ -20,29 +41,33 @@ class NoiseSpread:
     Attributes
     ----------
     replicates : number of replicates
-    pore_px, crack_px, area_px : standard deviation of the pores' and the cracks' volume, and of the cracks' area
-    pore_bias_px, crack_bias_px, area_bias_px : mean of the replicates less the value without added noise
-    share : part of the particle's volume that was sampled
+    spread, bias : of each number its standard deviation, and the mean of the replicates less the value without added noise
+    share : part of the voids that was sampled
     """
 
     replicates: int
-    pore_px: float
-    crack_px: float
-    area_px: float
-    pore_bias_px: float
-    crack_bias_px: float
-    area_bias_px: float
+    spread: Mapping[str, float]
+    bias: Mapping[str, float]
     share: float
 
 
 def noise_spread(
-    voids: Voids, *, replicates: int, rng: np.random.Generator, false_cracks: float, false_discovery: float
+    voids: Voids,
+    numbers: Numbers,
+    *,
+    replicates: int,
+    rng: np.random.Generator,
+    false_cracks: float,
+    false_discovery: float,
 ) -> NoiseSpread | None:
     """Search again with noise of the measured strength and correlation added; None without replicates.
+
+    The variance of a sum grows with the volume that is sampled, that of a mean falls with it.
 
     Parameters
     ----------
     voids : the segmentation
+    numbers : what is counted
     replicates : how often
     rng : random numbers
     false_cracks, false_discovery : as in the segmentation
@@ -50,62 +75,67 @@ def noise_spread(
     if replicates < 2:
         return None
     box, share = _block(voids)
-    void, depth = voids.void[box], voids.depth_px[box]
+    void, depth = (np.ascontiguousarray(field[box]) for field in (voids.void, voids.depth_px))
     clear: BoolArray = (depth > 4) & (voids.zone[box] == 0)
     sigma_px = _correlation(void, clear)
 
-    def searched(values: FloatArray) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def searched(values: FloatArray) -> tuple[Mapping[str, float], Mapping[str, float]]:
         found = find_voids(
             values,
             depth,
+            np.zeros(values.shape, np.uint8),
             blur_px=voids.blur_px,
             false_cracks=false_cracks,
             false_discovery=false_discovery,
         )
-        return _sums(values, found)
+        instances, zone = np.zeros(values.shape, np.int32), np.zeros(values.shape, np.int32)
+        n_pores = label_voids(found, depth, instances, zone, blur_px=voids.blur_px)
+        return numbers(Trial(values, depth, instances, zone, n_pores, found.sheets, box))
 
     value = searched(void)
     inside = depth > -3 * voids.blur_px
-    rows = []
+    trials = []
     for _ in range(replicates):
         noise = rng.standard_normal(void.shape, np.float32)
         if sigma_px:
             noise = gaussian_filter(noise, sigma_px)
             noise /= noise.std()
-        rows.append(searched(np.where(inside, void + np.float32(voids.noise) * noise, void)) - value)
-    spread = np.std(rows, axis=0, ddof=1) / np.sqrt(share)
-    bias = np.mean(rows, axis=0) / share
-    pore, crack, area = (float(value) for value in spread)
-    pore_bias, crack_bias, area_bias = (float(value) for value in bias)
-    return NoiseSpread(replicates, pore, crack, area, pore_bias, crack_bias, area_bias, share)
-
-
-def _sums(void: FloatArray, found: Found) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
-    pore = (found.zone > 0) & (found.zone <= found.n_pores)
-    crack = found.zone > found.n_pores
-    return np.array([void[pore].sum(), void[crack].sum(), found.sheets.area_px.sum()], np.float64)
+        trials.append(searched(np.where(inside, void + np.float32(voids.noise) * noise, void)))
+    spread: dict[str, float] = {}
+    bias: dict[str, float] = {}
+    for kind, factors in enumerate(((1 / np.sqrt(share), 1 / share), (np.sqrt(share), 1.0))):
+        for name, without in value[kind].items():
+            found = np.array([trial[kind][name] for trial in trials])
+            spread[name] = float(found.std(ddof=1) * factors[0])
+            bias[name] = float((found.mean() - without) * factors[1])
+    return NoiseSpread(replicates, spread, bias, share)
 
 
 def _block(voids: Voids) -> tuple[tuple[slice, ...], float]:
     """Return a box around the particles, or the block of it that holds the most voids for its volume."""
-    inside = voids.particle > 0
+    shape = voids.particle.shape
+    inside, weight = ([np.zeros(n, np.int64) for n in shape] for _ in range(2))
+    for slab in slabs(shape):
+        for counts, part in ((inside, voids.particle[slab.rows] > 0), (weight, voids.zone[slab.rows] > 0)):
+            plane = part.sum(axis=0)
+            counts[0][slab.rows] = part.sum(axis=(1, 2))
+            counts[1] += plane.sum(axis=1)
+            counts[2] += plane.sum(axis=0)
     box = []
-    for axis, n in enumerate(inside.shape):
-        places = np.flatnonzero(inside.any(axis=tuple(a for a in range(3) if a != axis)))
+    for own, voids_there in zip(inside, weight, strict=True):
+        n, places = own.size, np.flatnonzero(own)
         low, high = max(0, int(places[0]) - 8), min(n, int(places[-1]) + 9)
         if high - low > 1.25 * BLOCK_PX:
-            weight = np.bincount(np.nonzero(voids.zone)[axis], minlength=n) if voids.zone.any() else None
-            middle = (
-                int(np.average(np.arange(n), weights=weight)) if weight is not None else (low + high) // 2
-            )
+            some = voids_there.any()
+            middle = int(np.average(np.arange(n), weights=voids_there)) if some else (low + high) // 2
             low = min(max(low, middle - BLOCK_PX // 2), high - BLOCK_PX)
             high = low + BLOCK_PX
         box.append(slice(low, high))
     found = tuple(box)
     # What is summed are voids, so their share of the zone is what scales the variance.
-    whole = int((voids.zone > 0).sum())
+    whole = int(weight[0].sum())
     part = int((voids.zone[found] > 0).sum())
-    share = part / whole if whole else float(inside[found].sum() / inside.sum())
+    share = part / whole if whole else float((voids.particle[found] > 0).sum() / inside[0].sum())
     return found, max(share, 1e-3)
 
 

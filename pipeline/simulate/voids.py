@@ -1,48 +1,25 @@
-"""Particles with pores and cracks whose sizes are known exactly, as a microscope would show them.
+"""Particles with pores and cracks whose sizes are known exactly, as a microscope would show them."""
 
-Objects enter as signed distances, so that a voxel holds the share that an interval of one voxel's length along
-the surface's normal holds. The volume of a crack is then its area times its aperture whatever its direction,
-and cracks thinner than a voxel are as exact as thick ones.
-"""
-
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from pipeline.arrays import BoolArray, Float64Array, FloatArray
-
-
-@dataclass(frozen=True)
-class Pore:
-    """An ellipsoid: centre and half axes in voxels, rotation with the axes as rows."""
-
-    centre_px: Float64Array
-    half_axes_px: Float64Array
-    rotation: Float64Array
-
-    @property
-    def volume_px(self) -> float:
-        """Volume in voxels."""
-        return float(4 / 3 * np.pi * np.prod(self.half_axes_px))
-
-
-@dataclass(frozen=True)
-class Crack:
-    """A disc of constant aperture, bent with a radius of curvature 1/``bend`` about one in-plane axis.
-
-    Attributes
-    ----------
-    centre_px, normal : of the disc
-    radius_px, aperture_px : of the disc
-    bend : curvature in 1/voxel
-    """
-
-    centre_px: Float64Array
-    normal: Float64Array
-    radius_px: float
-    aperture_px: float
-    bend: float = 0.0
+from pipeline.arrays import Float64Array, FloatArray
+from pipeline.simulate.void_objects import (
+    Crack,
+    Pore,
+    Skin,
+    disc_share,
+    ellipsoid_share,
+    in_plane,
+    random_direction,
+    random_rotation,
+    random_skin,
+    skin_share,
+)
+from pipeline.slabs import slabs
 
 
 @dataclass(frozen=True)
@@ -70,6 +47,42 @@ class VoidPhantom:
         return float(self.void.sum(dtype=np.float64) / self.envelope.sum(dtype=np.float64))
 
 
+@dataclass(frozen=True)
+class Scene:
+    """What a volume holds, before it is drawn.
+
+    Attributes
+    ----------
+    shape : of the volume; the particle is in its middle
+    skin, pores, cracks : what is in it; where pores and cracks reach out of the particle they end at its skin
+    """
+
+    shape: tuple[int, int, int]
+    skin: Skin
+    pores: tuple[Pore, ...]
+    cracks: tuple[Crack, ...]
+
+    def rows(self, rows: slice) -> VoidPhantom:
+        """Draw some rows."""
+        envelope = skin_share(self.skin, self.shape, rows)
+        solid = np.ones(envelope.shape, np.float32)
+        crack_index, pore_index = np.zeros(envelope.shape, np.int16), np.zeros(envelope.shape, np.int16)
+        for number, pore in enumerate(self.pores, start=1):
+            share, box = ellipsoid_share(pore, self.shape)
+            low, stop = max(box[0].start, rows.start), min(box[0].stop, rows.stop)
+            if low < stop:
+                share = share[low - box[0].start : stop - box[0].start]
+                own = (slice(low - rows.start, stop - rows.start), *box[1:])
+                solid[own] *= 1 - share
+                pore_index[own][(share >= 0.5) & (envelope[own] > 0.5)] = number
+        for number, crack in enumerate(self.cracks, start=1):
+            share, plane = disc_share(crack, self.shape, rows)
+            solid *= 1 - share
+            crack_index[plane & (envelope > 0.5) & (crack_index == 0)] = number
+        void = ((1 - solid) * envelope).astype(np.float32)
+        return VoidPhantom(envelope, void, crack_index, pore_index, self.pores, self.cracks)
+
+
 def draw(
     shape: tuple[int, int, int],
     *,
@@ -83,29 +96,12 @@ def draw(
 
     Parameters
     ----------
-    shape : of the volume; the particle is in its middle
+    shape, pores, cracks : see :class:`Scene`
     radius_px : mean radius of the particle
     roughness : largest relative departure of its surface from a sphere, in waves of low order
-    pores, cracks : what is in it; where they reach out of the particle they end at its skin
     rng : random numbers for the surface
     """
-    middle = (np.array(shape) - 1) / 2
-    axes = [np.arange(n, dtype=np.float32) - m for n, m in zip(shape, middle, strict=True)]
-    z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
-    envelope = _skin(z, y, x, radius_px, roughness, rng)
-    solid = np.ones(shape, np.float32)
-    crack_index = np.zeros(shape, np.int16)
-    pore_index = np.zeros(shape, np.int16)
-    for number, pore in enumerate(pores, start=1):
-        share, box = _ellipsoid(pore, shape)
-        solid[box] *= 1 - share
-        pore_index[box][(share >= 0.5) & (envelope[box] > 0.5)] = number
-    for number, crack in enumerate(cracks, start=1):
-        share, plane = _disc(crack, shape)
-        solid *= 1 - share
-        crack_index[plane & (envelope > 0.5) & (crack_index == 0)] = number
-    void = ((1 - solid) * envelope).astype(np.float32)
-    return VoidPhantom(envelope, void, crack_index, pore_index, pores, cracks)
+    return Scene(shape, random_skin(radius_px, roughness, rng), pores, cracks).rows(slice(0, shape[0]))
 
 
 def random_particle(
@@ -115,7 +111,19 @@ def random_particle(
     pore_radii_px: tuple[float, ...],
     rng: np.random.Generator,
 ) -> VoidPhantom:
-    """Draw a particle with one crack of each aperture, every other open to the outside, and pores that do not touch.
+    """Draw the particle of :func:`random_scene`."""
+    scene = random_scene(size, apertures_px=apertures_px, pore_radii_px=pore_radii_px, rng=rng)
+    return scene.rows(slice(0, size))
+
+
+def random_scene(
+    size: int,
+    *,
+    apertures_px: tuple[float, ...],
+    pore_radii_px: tuple[float, ...],
+    rng: np.random.Generator,
+) -> Scene:
+    """Compose a particle with one crack of each aperture, every other open to the outside, and pores that do not touch.
 
     Parameters
     ----------
@@ -132,20 +140,15 @@ def random_particle(
     pores: list[Pore] = []
     for wanted in sorted(pore_radii_px, reverse=True):
         for _ in range(400):
-            centre = middle + _direction(rng) * (radius * 0.85 - wanted * 1.4 - 4) * rng.uniform() ** (1 / 3)
+            centre = middle + random_direction(rng) * (radius * 0.85 - wanted * 1.4 - 4) * rng.uniform() ** (
+                1 / 3
+            )
             if _is_free(centre, wanted * 1.4, pores, cracks):
                 stretch = rng.uniform(0.8, 1.25, 3)
                 half = wanted * stretch / np.prod(stretch) ** (1 / 3)
-                pores.append(Pore(centre, half, _rotation(rng)))
+                pores.append(Pore(centre, half, random_rotation(rng)))
                 break
-    return draw(
-        (size, size, size),
-        radius_px=radius,
-        roughness=0.04,
-        pores=tuple(pores),
-        cracks=tuple(cracks),
-        rng=rng,
-    )
+    return Scene((size, size, size), random_skin(radius, 0.04, rng), tuple(pores), tuple(cracks))
 
 
 def photograph(
@@ -171,11 +174,7 @@ def photograph(
     grey: FloatArray = (phantom.envelope - phantom.void).astype(np.float32)
     shape = grey.shape
     if shading:
-        waves = [
-            np.cos(2 * np.pi * (np.arange(n) / n * rng.uniform(0.5, 1.2) + rng.uniform())) for n in shape
-        ]
-        field_ = sum(w.reshape([-1 if i == axis else 1 for i in range(3)]) for axis, w in enumerate(waves))
-        grey = grey * (1 + np.float32(shading / 3) * field_.astype(np.float32))
+        grey = grey * _shade(shape, shading, rng)(slice(0, shape[0]))
     grey = gaussian_filter(grey, blur_px) if blur_px else grey
     if np.isinf(contrast_to_noise):
         return grey
@@ -187,6 +186,34 @@ def photograph(
         noise += np.float32(structure) * _rings(shape, rng)
     result: FloatArray = grey + np.float32(sigma) * noise
     return result
+
+
+def photographed_rows(
+    scene: Scene, *, blur_px: float, contrast_to_noise: float, shading: float, rng: np.random.Generator
+) -> Iterator[tuple[slice, FloatArray]]:
+    """Go through rows of the volume that :func:`photograph` makes of a scene without structured noise.
+
+    Memory is set by the rows, and the values are the same.
+    """
+    shade = _shade(scene.shape, shading, rng)
+    for slab in slabs(scene.shape, halo=int(4 * blur_px + 0.5)):
+        part = scene.rows(slab.wide)
+        grey = (part.envelope - part.void) * shade(slab.wide)
+        blurred = gaussian_filter(grey, blur_px)[slab.core]
+        noise = rng.standard_normal(blurred.shape, np.float32)
+        yield slab.rows, blurred + np.float32(1 / contrast_to_noise) * noise
+
+
+def _shade(shape: tuple[int, ...], shading: float, rng: np.random.Generator) -> Callable[[slice], FloatArray]:
+    """Return a function that gives the factors of a slow variation of grey values in some rows."""
+    waves = [np.cos(2 * np.pi * (np.arange(n) / n * rng.uniform(0.5, 1.2) + rng.uniform())) for n in shape]
+
+    def factors(rows: slice) -> FloatArray:
+        parts = (waves[0][rows], *waves[1:])
+        total = sum(w.reshape([-1 if i == axis else 1 for i in range(3)]) for axis, w in enumerate(parts))
+        return 1 + np.float32(shading / 3) * np.asarray(total, np.float32)
+
+    return factors
 
 
 def _rings(shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
@@ -204,63 +231,12 @@ def _rings(shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
     return result
 
 
-def _skin(
-    z: FloatArray, y: FloatArray, x: FloatArray, radius: float, roughness: float, rng: np.random.Generator
-) -> FloatArray:
-    r = np.sqrt(z * z + y * y + x * x)
-    surface = np.full(r.shape, radius, np.float32)
-    for _ in range(4):
-        a = _direction(rng).astype(np.float32)
-        cosine = (a[0] * z + a[1] * y + a[2] * x) / np.maximum(r, 1)
-        surface += np.float32(radius * roughness / 4) * np.cos(
-            rng.integers(2, 6) * np.arccos(np.clip(cosine, -1, 1)) + rng.uniform(0, 6)
-        ).astype(np.float32)
-    return np.clip(surface - r + 0.5, 0, 1).astype(np.float32)
-
-
-def _ellipsoid(pore: Pore, shape: tuple[int, ...]) -> tuple[FloatArray, tuple[slice, ...]]:
-    """Return the share of each voxel of a box, averaged over 4³ points."""
-    reach = pore.half_axes_px.max() + 2
-    box = tuple(
-        slice(max(0, int(c - reach)), min(n, int(c + reach) + 2))
-        for c, n in zip(pore.centre_px, shape, strict=True)
-    )
-    fine = [
-        np.arange(4 * s.start, 4 * s.stop) / 4 - 0.375 - c for s, c in zip(box, pore.centre_px, strict=True)
-    ]
-    z, y, x = np.meshgrid(*fine, indexing="ij", sparse=True)
-    total = sum(
-        ((a[0] * z + a[1] * y + a[2] * x) / half) ** 2
-        for a, half in zip(pore.rotation, pore.half_axes_px, strict=True)
-    )
-    sizes = [s.stop - s.start for s in box]
-    inside = (np.asarray(total) <= 1).reshape(sizes[0], 4, sizes[1], 4, sizes[2], 4)
-    return inside.mean(axis=(1, 3, 5), dtype=np.float32), box
-
-
-def _disc(crack: Crack, shape: tuple[int, ...]) -> tuple[FloatArray, BoolArray]:
-    """Return the share of each voxel, and the voxels that the middle plane runs through."""
-    axes = [
-        np.arange(n, dtype=np.float32) - np.float32(c) for n, c in zip(shape, crack.centre_px, strict=True)
-    ]
-    z, y, x = np.meshgrid(*axes, indexing="ij", sparse=True)
-    n = crack.normal.astype(np.float32)
-    along, across = _in_plane(crack.normal)
-    u = along[0] * z + along[1] * y + along[2] * x
-    v = across[0] * z + across[1] * y + across[2] * x
-    d = n[0] * z + n[1] * y + n[2] * x - np.float32(crack.bend / 2) * u * u
-    rim = np.clip(crack.radius_px - np.hypot(u, v) + 0.5, 0, 1)
-    half = crack.aperture_px / 2
-    share = np.clip(np.minimum(d + 0.5, half) - np.maximum(d - 0.5, -half), 0, 1) * rim
-    return share.astype(np.float32), (np.abs(d) <= 0.5) & (rim > 0.5)
-
-
 def _random_crack(
     aperture: float, *, open_: bool, radius: float, middle: Float64Array, rng: np.random.Generator
 ) -> Crack:
     """Return a crack that reaches the skin and contains a radius of the particle, or one inside it."""
-    outward = _direction(rng)
-    tangent = np.cross(outward, _direction(rng))
+    outward = random_direction(rng)
+    tangent = np.cross(outward, random_direction(rng))
     normal = tangent / np.linalg.norm(tangent)
     size = radius * rng.uniform(0.42, 0.55)
     place = 0.85 * radius if open_ else rng.uniform(0.15, 0.4) * radius
@@ -276,25 +252,9 @@ def _is_free(centre: Float64Array, reach: float, pores: list[Pore], cracks: list
             return False
     for crack in cracks:
         offset = centre - crack.centre_px
-        along, across = _in_plane(crack.normal)
+        along, across = in_plane(crack.normal)
         u, v = offset @ along, offset @ across
         d = abs(offset @ crack.normal - crack.bend / 2 * u * u)
         if d < reach + gap + crack.aperture_px and np.hypot(u, v) < crack.radius_px + reach + gap:
             return False
     return True
-
-
-def _in_plane(normal: Float64Array) -> tuple[Float64Array, Float64Array]:
-    along = np.cross(normal, np.eye(3)[np.argmin(np.abs(normal))])
-    along /= np.linalg.norm(along)
-    return along, np.cross(normal, along)
-
-
-def _direction(rng: np.random.Generator) -> Float64Array:
-    vector = rng.standard_normal(3)
-    return vector / np.linalg.norm(vector)
-
-
-def _rotation(rng: np.random.Generator) -> Float64Array:
-    q, _ = np.linalg.qr(rng.standard_normal((3, 3)))
-    return q

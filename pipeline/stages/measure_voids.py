@@ -1,21 +1,27 @@
 """Stage ``measure_voids``: pores, cracks and their network → tables, with intervals from noise."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.arrays import NumberArray
+from pipeline.arrays import Float64Array, IntArray, NumberArray
 from pipeline.config import MeasureVoidsStage as Settings
+from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import read_store
 from pipeline.io.tables import write_csv, write_json
 from pipeline.measure.cracks import crack_table, weighted_quantiles
-from pipeline.measure.networks import Network, euler_sweep, tortuosity, void_network
+from pipeline.measure.networks import Network, void_network
 from pipeline.measure.pores import pore_table
 from pipeline.measure.structure import DEFINITIONS, central_void, interval, porosity, void_shells
-from pipeline.measure.thickness import local_thickness
+from pipeline.measure.thickness import thickness_quantiles
+from pipeline.measure.topology import euler_sweep, tortuosity
+from pipeline.measure.totals import ParticleTotals, particle_totals, void_totals
+from pipeline.measure.void_numbers import mean_aperture, reaching_surface, void_sums
 from pipeline.segment.regions import contacts
-from pipeline.segment.void_noise import NoiseSpread, noise_spread
+from pipeline.segment.sheets import local_aperture
+from pipeline.segment.void_noise import NoiseSpread, Trial, noise_spread
 from pipeline.segment.voids import PORE, Voids
 from pipeline.stages.context import StageContext
 from pipeline.stages.segment_voids import read_voids
@@ -24,6 +30,7 @@ CONFIDENCE = 0.95
 CONTACT_PX = 2
 SURFACE_PX = 2.0
 DEEP_PX = 5.0
+APERTURE_BINS = 24
 EULER_LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6)
 
 Table = dict[str, NumberArray]
@@ -34,8 +41,11 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     store = read_store(inputs["voids"])
     voids, voxel_nm = read_voids(store), float(store.attributes["voxel_nm"])
     pores, cracks, network = _tables(voids, voxel_nm)
+    totals = particle_totals(voids.particle)
+    sums = void_totals(voids.void, voids.zone, voids.particle, n_voids=voids.n_pores + voids.sheets.count)
     spread = noise_spread(
         voids,
+        partial(_numbers, voids, network),
         replicates=settings.replicates,
         rng=np.random.default_rng(settings.seed),
         false_cracks=settings.segment.false_cracks,
@@ -43,8 +53,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     )
     content = {
         "voxel_nm": voxel_nm,
-        **_headline(voids, pores, cracks, network, spread, voxel_nm),
-        "network": _network(voids, network, len(pores["pore"])),
+        **_headline(voids, totals, sums, pores, cracks, network, spread, voxel_nm),
+        "network": _network(voids, network, outputs["structure"]),
         "shells": void_shells(
             voids.void,
             voids.zone,
@@ -53,7 +63,10 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             n_pores=voids.n_pores,
             n_shells=settings.shells,
         ),
-        "particles": [_particle(voids, pores, cracks, network, i, voxel_nm) for i in _labels(voids)],
+        "particles": [
+            _particle(voids, totals, sums, pores, cracks, network, i, voxel_nm)
+            for i in range(1, len(totals.volume_px))
+        ],
         "calibration": {
             "noise": voids.noise,
             "contrast_to_noise": 1 / voids.noise if voids.noise > 0 else None,
@@ -71,10 +84,6 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     write_json(outputs["structure"], content)
     total = content["porosity"]["total"]["value"]
     context.log(f"porosity {100 * total:.2f} %, {voids.n_pores} pores, {voids.sheets.count} cracks")
-
-
-def _labels(voids: Voids) -> range:
-    return range(1, int(voids.particle.max()) + 1)
 
 
 def _tables(voids: Voids, voxel_nm: float) -> tuple[Table, Table, Network]:
@@ -113,23 +122,60 @@ def _tables(voids: Voids, voxel_nm: float) -> tuple[Table, Table, Network]:
     return pores, cracks, network
 
 
+def _numbers(voids: Voids, network: Network, trial: Trial) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the headline numbers of one repetition of the search: sums, and means and shares."""
+    sheets = trial.sheets
+    touches = reaching_surface(
+        trial.instances, trial.depth_px, sheets.index, sheets.sheet, n_pores=trial.n_pores
+    )
+    touches[_leaving(voids, network, trial) - 1] = True
+    pairs = contacts(trial.instances, CONTACT_PX)
+    sums = void_sums(trial.void, trial.zone, pairs, touches, n_pores=trial.n_pores)
+    sums["area"] = float(sheets.area_px.sum())
+    share = sums["open"] / sums["total"] if sums["total"] > 0 else float("nan")
+    mean = mean_aperture(sheets.aperture_px, sheets.area_px, sheets.inner)
+    return sums, {"open_fraction": share, "mean_aperture": mean}
+
+
+def _leaving(voids: Voids, network: Network, trial: Trial) -> IntArray:
+    """Return the voids of a trial that go on, beyond the block that was searched, in a network open in the whole volume."""
+    is_open = np.concatenate([[False], network.open])[voids.instances[trial.box]]
+    inner = tuple(slice(1 if n > 1 else 0, n - 1 if n > 1 else n) for n in is_open.shape)
+    is_open[inner] = False
+    found: IntArray = np.unique(trial.instances[is_open]).astype(np.int64)
+    return found[found > 0]
+
+
 def _headline(
-    voids: Voids, pores: Table, cracks: Table, network: Network, spread: NoiseSpread | None, voxel_nm: float
+    voids: Voids,
+    totals: ParticleTotals,
+    sums: Float64Array,
+    pores: Table,
+    cracks: Table,
+    network: Network,
+    spread: NoiseSpread | None,
+    voxel_nm: float,
 ) -> dict[str, Any]:
     """Return porosity, pores and cracks of all particles together, with intervals."""
-    parts = porosity(voids.void, voids.zone, voids.particle, network.open, n_pores=voids.n_pores, label=None)
-    volume = int((voids.particle > 0).sum())
-    area = float(cracks["area_nm2"].sum())
+    parts = porosity(sums, totals.volume_px, network.open, n_pores=voids.n_pores, label=None)
+    volume = int(totals.volume_px[1:].sum())
+    sheets, area = voids.sheets, float(cracks["area_nm2"].sum())
     weights, apertures = cracks["area_nm2"], cracks["aperture_nm"]
     low, median, high = weighted_quantiles(apertures, weights, (0.1, 0.5, 0.9))
-    errors = _errors(spread, volume)
+    share = parts["open"] / parts["total"] if parts["total"] > 0 else None
+    mean = mean_aperture(sheets.aperture_px, sheets.area_px, sheets.inner) * voxel_nm
     return {
         "particle_volume_nm3": volume * voxel_nm**3,
         "cut_by_field_of_view": list(voids.cut),
-        "porosity": {name: _with_interval(value, errors.get(name), spread) for name, value in parts.items()},
-        "open_fraction": parts["open"] / parts["total"] if parts["total"] > 0 else None,
+        "porosity": {
+            name: {"value": value, **_interval(spread, name, value, unit=1 / volume)}
+            for name, value in parts.items()
+        },
+        "open_fraction": share,
+        **_named("open_fraction", _interval(spread, "open_fraction", share, most=1.0)),
         "pores": {
             "count": voids.n_pores,
+            **_named("count", _interval(spread, "n_pores", voids.n_pores)),
             "number_density_per_um3": voids.n_pores / (volume * voxel_nm**3 / 1e9),
             "median_equivalent_diameter_nm": _median(pores["equivalent_diameter_nm"]),
             "median_sphericity": _median(pores["sphericity"]),
@@ -137,10 +183,16 @@ def _headline(
             "median_nearest_neighbour_nm": _median(pores["nearest_neighbour_nm"]),
         },
         "cracks": {
-            "count": voids.sheets.count,
-            "area_nm2": _with_interval(area, _scaled(errors.get("area"), voxel_nm**2), spread),
+            "count": sheets.count,
+            **_named("count", _interval(spread, "n_cracks", sheets.count)),
+            "area_nm2": {"value": area, **_interval(spread, "area", area, unit=voxel_nm**2)},
             "area_per_volume_per_um": area / (volume * voxel_nm**3) * 1e3,
             "aperture_nm": {"p10": low, "median": median, "p90": high},
+            "mean_aperture_nm": {
+                "value": mean,
+                **_interval(spread, "mean_aperture", mean, unit=voxel_nm),
+            },
+            "aperture_distribution": _apertures(voids, voxel_nm),
             "angle_to_radius_deg": _mean(cracks["angle_to_radius_deg"], weights),
             "open_area_share": _mean(cracks["open"].astype(float), weights),
         },
@@ -148,69 +200,81 @@ def _headline(
 
 
 def _particle(
-    voids: Voids, pores: Table, cracks: Table, network: Network, label: int, voxel_nm: float
+    voids: Voids,
+    totals: ParticleTotals,
+    sums: Float64Array,
+    pores: Table,
+    cracks: Table,
+    network: Network,
+    label: int,
+    voxel_nm: float,
 ) -> dict[str, Any]:
     """Return the numbers of one particle."""
-    own = voids.particle == label
-    parts = porosity(voids.void, voids.zone, voids.particle, network.open, n_pores=voids.n_pores, label=label)
+    parts = porosity(sums, totals.volume_px, network.open, n_pores=voids.n_pores, label=label)
     return {
         "particle": label,
-        "volume_nm3": int(own.sum()) * voxel_nm**3,
+        "volume_nm3": int(totals.volume_px[label]) * voxel_nm**3,
         "cut_by_field_of_view": label in voids.cut,
         "porosity": parts,
         "pores": int((pores["particle"] == label).sum()),
         "cracks": int((cracks["particle"] == label).sum()),
         "crack_area_nm2": float(cracks["area_nm2"][cracks["particle"] == label].sum()),
-        "central_void": central_void(pores, voids.particle, label, voxel_nm=voxel_nm),
+        "central_void": central_void(pores, totals, label, voxel_nm=voxel_nm),
     }
 
 
-def _network(voids: Voids, network: Network, n_pores: int) -> dict[str, Any]:
+def _network(voids: Voids, network: Network, beside: Path) -> dict[str, Any]:
+    with scratch_fields(beside) as allocate:
+        tortuous = tortuosity(
+            voids.instances, voids.depth_px, surface_px=SURFACE_PX, deep_px=DEEP_PX, allocate=allocate
+        )
     return {
         "networks": network.count,
         "junctions": network.junctions,
         "largest_share": network.largest_share,
-        "isolated_pores": int((network.n_contacts[:n_pores] == 0).sum()),
-        "tortuosity": tortuosity(voids.instances > 0, voids.depth_px, surface_px=SURFACE_PX, deep_px=DEEP_PX),
-        "euler_number": euler_sweep(voids.void, voids.zone > 0, EULER_LEVELS),
+        "isolated_pores": int((network.n_contacts[: voids.n_pores] == 0).sum()),
+        "tortuosity": tortuous,
+        "euler_number": euler_sweep(voids.void, voids.zone, EULER_LEVELS),
     }
 
 
-def _errors(spread: NoiseSpread | None, volume: int) -> dict[str, tuple[float, float]]:
-    """Return standard deviation and bias by quantity; pores and cracks are independent."""
-    if spread is None:
-        return {}
-    both = float(np.hypot(spread.pore_px, spread.crack_px)) / volume
-    bias = (spread.pore_bias_px + spread.crack_bias_px) / volume
-    return {
-        "total": (both, bias),
-        "pores": (spread.pore_px / volume, spread.pore_bias_px / volume),
-        "cracks": (spread.crack_px / volume, spread.crack_bias_px / volume),
-        "area": (spread.area_px, spread.area_bias_px),
-    }
-
-
-def _scaled(error: tuple[float, float] | None, factor: float) -> tuple[float, float] | None:
-    return None if error is None else (error[0] * factor, error[1] * factor)
-
-
-def _with_interval(
-    value: float, error: tuple[float, float] | None, spread: NoiseSpread | None
+def _interval(
+    spread: NoiseSpread | None, name: str, value: float | None, *, unit: float = 1.0, most: float = np.inf
 ) -> dict[str, Any]:
-    if error is None or spread is None:
-        return {"value": value, "ci95": None}
-    limits = interval(value, error[0], spread.replicates, confidence=CONFIDENCE)
-    return {"value": value, "ci95": limits, "noise_bias": error[1]}
+    """Return the interval of a number and what as much noise again adds to it, in its ``unit``."""
+    if spread is None or value is None or not np.isfinite(spread.spread[name]):
+        return {"ci95": None}
+    error, bias = spread.spread[name] * unit, spread.bias[name] * unit
+    limits = interval(value, error, bias, spread.replicates, confidence=CONFIDENCE, most=most)
+    return {"ci95": limits, "noise_bias": bias}
+
+
+def _named(number: str, interval: dict[str, Any]) -> dict[str, Any]:
+    """Return the parts of an interval as ``<number>_ci95`` and ``<number>_noise_bias``, beside a plain number."""
+    return {f"{number}_{part}": value for part, value in interval.items()}
 
 
 def _thickness(voids: Voids, voxel_nm: float) -> dict[str, float] | None:
     """Return quantiles of the local thickness over the voxels of pores."""
-    thickness = local_thickness(voids.voids == PORE)
-    inside = thickness[thickness > 0]
-    if not inside.size:
+    found = thickness_quantiles(voids.voids, PORE, (0.1, 0.5, 0.9))
+    return (
+        None
+        if found is None
+        else dict(zip(("p10", "median", "p90"), (v * voxel_nm for v in found), strict=True))
+    )
+
+
+def _apertures(voids: Voids, voxel_nm: float) -> dict[str, list[float]] | None:
+    """Return the area of the cracks by local aperture, None without cracks."""
+    sheets = voids.sheets
+    if not sheets.inner.any():
         return None
-    low, median, high = (float(value) * voxel_nm for value in np.quantile(inside, (0.1, 0.5, 0.9)))
-    return {"p10": low, "median": median, "p90": high}
+    aperture = local_aperture(sheets, voids.void.shape)[sheets.inner] * voxel_nm
+    area = sheets.area_px[sheets.inner] * voxel_nm**2
+    found, edges = np.histogram(
+        aperture, APERTURE_BINS, (0, max(float(aperture.max()), voxel_nm)), weights=area
+    )
+    return {"edges_nm": edges.tolist(), "area_nm2": found.tolist()}
 
 
 def _median(values: NumberArray) -> float:

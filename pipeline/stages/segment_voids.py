@@ -5,17 +5,18 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.arrays import LabelArray
+from pipeline.arrays import FloatArray, LabelArray
 from pipeline.config import SegmentVoidsStage as Settings
 from pipeline.config import expand
+from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import NamedArray, Store, read_store, write_store
 from pipeline.io.volumes import read_volume
 from pipeline.segment.sheets import Sheets
-from pipeline.segment.voids import Voids, segment_voids
+from pipeline.segment.voids import TYPES, Voids, segment_voids
+from pipeline.slabs import Allocate, Field, fill, largest
 from pipeline.stages.context import StageContext
 from pipeline.stages.sources import volume_request
 
-_VOLUMES = ("particle", "void", "voids", "instances", "zone", "depth_px")
 _SHEETS = ("index", "normal", "sheet", "area_px", "aperture_px", "inner")
 
 
@@ -24,32 +25,41 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     stored = read_store(inputs["volume"])
     given = [] if settings.mask is None else expand(settings.mask.images)
     files = {f"mask_{i}": path for i, path in enumerate(given)}
-    voids = segment_voids(
-        stored["volume"],
-        _mask(settings),
-        blur_px=settings.blur_px,
-        bridge_px=settings.bridge_px,
-        false_cracks=settings.false_cracks,
-        false_discovery=settings.false_discovery,
-        smallest_share=settings.largest_share,
-        separate=settings.separate,
-    )
-    for label in voids.cut:
-        context.log(
-            f"warning: particle {label} is cut by the field of view; its numbers are of the visible part"
+    with scratch_fields(outputs["store"]) as allocate:
+        voids = segment_voids(
+            stored.field("volume"),
+            _mask(settings, allocate),
+            blur_px=settings.blur_px,
+            bridge_px=settings.bridge_px,
+            false_cracks=settings.false_cracks,
+            false_discovery=settings.false_discovery,
+            smallest_share=settings.largest_share,
+            separate=settings.separate,
+            allocate=allocate,
         )
-    context.log(
-        f"{int(voids.particle.max())} particles, {voids.n_pores} pores, {voids.sheets.count} cracks; noise "
-        f"{voids.noise:.3f} of the contrast, blur {voids.blur_px:.2f} voxels"
-    )
-    write_voids(outputs["store"], voids, float(stored.attributes["voxel_nm"]), context, inputs | files)
+        for label in voids.cut:
+            context.log(
+                f"warning: particle {label} is cut by the field of view; its numbers are of the visible part"
+            )
+        context.log(
+            f"{largest(voids.particle)} particles, {voids.n_pores} pores, {voids.sheets.count} cracks; noise "
+            f"{voids.noise:.3f} of the contrast, blur {voids.blur_px:.2f} voxels"
+        )
+        write_voids(outputs["store"], voids, float(stored.attributes["voxel_nm"]), context, inputs | files)
 
 
-def _mask(settings: Settings) -> LabelArray | None:
+def _mask(settings: Settings, allocate: Allocate) -> Field | None:
     if settings.mask is None:
         return None
-    values = read_volume(volume_request(settings.mask)).values
-    return np.clip(np.round(values), 0, 255).astype(np.uint8)
+    given = read_volume(volume_request(settings.mask)).values
+    mask = allocate(given.shape, np.uint8)
+    fill(mask, _labels, given)
+    return mask
+
+
+def _labels(values: FloatArray) -> LabelArray:
+    labels: LabelArray = np.clip(np.round(values), 0, 255).astype(np.uint8)
+    return labels
 
 
 def write_voids(
@@ -59,11 +69,11 @@ def write_voids(
     plain, sheets = voids.__dict__, voids.sheets.__dict__
     axes = ("z", "y", "x")
     units = {"depth_px": "voxel"}
-    arrays = {name: NamedArray(plain[name], axes, units.get(name, "1")) for name in _VOLUMES}
+    arrays = {name: NamedArray(plain[name], axes, units.get(name, "1")) for name in TYPES}
     for name in _SHEETS:
         array = sheets[name]
         arrays[f"sheet_{name}"] = NamedArray(array, ("ridge", "component")[: array.ndim], "voxel")
-    facts = {k: v for k, v in plain.items() if k not in (*_VOLUMES, "sheets")}
+    facts = {k: v for k, v in plain.items() if k not in (*TYPES, "sheets")}
     write_store(
         path,
         arrays,
@@ -77,9 +87,9 @@ def write_voids(
 
 
 def read_voids(store: Store) -> Voids:
-    """Return the segmentation in a store."""
+    """Return the segmentation in a store; its volumes are read when they are needed."""
     facts = {k: v for k, v in store.attributes.items() if k not in ("voxel_nm", "sheets")}
     facts["cut"] = tuple(facts["cut"])
     ridges: dict[str, Any] = {name: store[f"sheet_{name}"] for name in _SHEETS}
-    volumes: dict[str, Any] = {name: store[name] for name in _VOLUMES}
+    volumes: dict[str, Any] = {name: store.field(name) for name in TYPES}
     return Voids(**volumes, sheets=Sheets(**ridges, **store.attributes["sheets"]), **facts)

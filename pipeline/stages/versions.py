@@ -23,9 +23,10 @@ STAGE_VERSIONS: dict[str, int] = {
     "retrieve_phase": 1,
     "reconstruct_structure": 1,
     "read_volume": 1,
-    "segment_voids": 2,
-    "measure_voids": 2,
+    "segment_voids": 4,
+    "measure_voids": 3,
     "export_structure": 1,
+    "export_meshes": 1,
     "report": 1,
 }
 

@@ -42,6 +42,22 @@ def test_tiff_stack_and_folder_of_slices(values: np.ndarray, tmp_path: Path) -> 
     assert found.voxel_nm is None
 
 
+def test_a_large_plain_volume_stays_on_disk(
+    values: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("pipeline.io.volumes.base.MAPPED_BYTES", 0)
+    tifffile.imwrite(tmp_path / "a.tif", values.astype(">u2"), byteorder=">")
+    values.astype(">u2").tofile(tmp_path / "a.raw")
+    for request in (
+        VolumeRequest(images=(tmp_path / "a.tif",)),
+        VolumeRequest(images=(tmp_path / "a.raw",), shape=values.shape, dtype=">u2"),
+    ):
+        found = read_volume(request).values
+        assert not isinstance(found, np.ndarray)
+        assert (found.shape, found.dtype) == (values.shape, np.float32)
+        np.testing.assert_array_equal(found[1:3], values.astype(np.uint16)[1:3])
+
+
 def test_hdf5_named_or_largest(values: np.ndarray, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "v.h5", "w") as file:
         file["entry/volume"] = values

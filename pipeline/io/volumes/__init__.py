@@ -47,7 +47,7 @@ def read_volume(request: VolumeRequest) -> Volume:
                 got=f"{part.format}, {part.values.shape[1:]}",
                 fix="give the slices of one volume only",
             )
-    values = np.concatenate([part.values for part in parts])
+    values = np.concatenate([part.values[:] for part in parts])
     return Volume(values=values, format=parts[0].format, voxel_nm=parts[0].voxel_nm)
 
 
@@ -109,5 +109,5 @@ def _read_raw(path: Path, request: VolumeRequest) -> Volume:
             fix="correct 'shape', 'dtype' or 'header_bytes'",
         )
     with library_errors(path):
-        values = np.fromfile(path, dtype, offset=request.header_bytes).reshape(shape)
+        values = np.memmap(path, dtype, "r", offset=request.header_bytes, shape=shape)
         return Volume(values=as_volume(values, path), format="raw")

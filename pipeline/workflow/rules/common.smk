@@ -1,6 +1,7 @@
 # What the rules share: the project, the folders, and small functions that name inputs and settings.
 import shlex
 import sys
+from math import inf
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -8,8 +9,8 @@ from snakemake.settings.types import DeploymentMethod
 
 from pipeline.config import parse_config, read_yaml, source_files
 from pipeline.config.plan import (
-    PRODUCTS,
     branch_config,
+    branch_products,
     branch_series,
     branch_sources,
     branch_stores,
@@ -179,15 +180,15 @@ def size_mb(paths):
     return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
 
 
-def memory(branch, factor):
-    """Return a function that gives the memory in MB: ``factor`` times the raw files, more at every attempt."""
+def memory(branch, factor, most=inf):
+    """Return a function that gives the memory in MB: ``factor`` times the raw files up to ``most``, more at every attempt."""
 
     def mem_mb(wildcards, attempt):
         chosen = branch or wildcards.branch
         sources = series_of(wildcards.sample, chosen)
         wanted = [sources[wildcards.series]] if branch is None else sources.values()
         raw = size_mb(path for source in wanted for path in source_files(source))
-        return int((1000 + factor * raw) * attempt)
+        return int((1000 + min(factor * raw, most)) * attempt)
 
     return mem_mb
 
@@ -198,7 +199,7 @@ def sample_results(wildcards):
     results = []
     for branch in sample_branches(PROJECT.samples[wildcards.sample]):
         stores = branch_stores(branch_config(PROJECT, wildcards.sample, branch), branch)
-        results += [f"{folder}/{product}" for product in PRODUCTS[branch]]
+        results += [f"{folder}/{product}" for product in branch_products(branch)]
         results += [f"{folder}/stages/{branch}/{name}" for _, _, name in stores]
     return results
 

@@ -1,5 +1,8 @@
 # Phase-contrast projections, phase maps or a volume to pores, cracks and their numbers.
 
+# Voids are sought and measured in slabs: beyond this the memory does not grow with the volume.
+SLABS_MB = 5000
+
 
 rule read_volume:
     input:
@@ -97,7 +100,7 @@ rule segment_voids:
         environment
     threads: 4
     resources:
-        mem_mb=memory("structure", 16),
+        mem_mb=memory("structure", 16, most=SLABS_MB),
         runtime=120,
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage segment_voids"
@@ -126,7 +129,7 @@ rule measure_voids:
         environment
     threads: 4
     resources:
-        mem_mb=memory("structure", 16),
+        mem_mb=memory("structure", 16, most=SLABS_MB),
         runtime=120,
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage measure_voids"
@@ -160,4 +163,32 @@ rule export_structure:
         " --label '{wildcards.sample} export_structure'"
         " --in {params.inputs}"
         " --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
+rule export_meshes:
+    input:
+        voids=f"{STAGES}/structure/voids.zarr",
+        pores=f"{RESULTS}{{sample}}/pores.csv",
+        cracks=f"{RESULTS}{{sample}}/cracks.csv",
+    output:
+        meshes=directory(f"{RESULTS}{{sample}}/meshes"),
+    log:
+        f"{LOGS}/structure/export_meshes.log",
+    benchmark:
+        f"{BENCHMARKS}/structure/export_meshes.tsv"
+    params:
+        inputs=keyed,
+        spec=spec("export_meshes", "structure"),
+    conda:
+        environment
+    threads: 1
+    resources:
+        mem_mb=memory("structure", 8),
+        runtime=60,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage export_meshes"
+        " --label '{wildcards.sample} export_meshes'"
+        " --in {params.inputs}"
+        " --out meshes={output.meshes:q}"
         " --spec {params.spec:q} --threads {threads} --log {log:q}"

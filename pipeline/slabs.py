@@ -1,0 +1,156 @@
+"""Volumes in slabs: what is local is computed some rows at a time, so that memory does not grow with the volume.
+
+A field is an array that need not be in memory: it has a shape, a type, and rows that are read and written by
+slices. An ordinary array is a field.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.arrays import IntArray
+
+SLAB_VOXELS = 24_000_000
+FEWEST_ROWS = 48
+"""A slab is so many rows thick at least: thinner ones would be mostly halo."""
+ROW_STEP = 4
+"""Slabs begin at multiples of it, so that bins of so many rows never straddle two of them."""
+SAMPLE_VOXELS = 20_000_000
+"""Medians are of so many voxels at most, on a grid over the whole volume."""
+
+Box = tuple[slice, ...]
+
+
+class Field(Protocol):
+    """An array in memory or on disk; keys are slices."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of rows, columns …."""
+
+    @property
+    def dtype(self) -> Any:
+        """Type of the values."""
+
+    def __getitem__(self, key: Any) -> Any:
+        """Read."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Write."""
+
+
+Allocate = Callable[[tuple[int, ...], Any], Field]
+"""Makes a field of zeros of a shape and a type."""
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Rows of a volume: ``rows`` of the whole, ``wide`` with a halo, and where ``rows`` are in ``wide``."""
+
+    rows: slice
+    wide: slice
+    core: slice
+
+
+def slabs(shape: tuple[int, ...], *, halo: int = 0) -> Iterator[Slab]:
+    """Cut a volume along its first axis; the halo ends at the volume's edge."""
+    n = shape[0]
+    thick = max(FEWEST_ROWS, SLAB_VOXELS // max(int(np.prod(shape[1:])), 1))
+    thick = max(thick // ROW_STEP * ROW_STEP, ROW_STEP)
+    for start in range(0, n, thick):
+        stop = min(start + thick, n)
+        low = max(0, start - halo)
+        yield Slab(slice(start, stop), slice(low, min(stop + halo, n)), slice(start - low, stop - low))
+
+
+def read(field: Field, rows: slice) -> NDArray[Any]:
+    """Return rows of a field as one block of memory."""
+    return np.ascontiguousarray(field[rows])
+
+
+def fill(target: Field, function: Callable[..., NDArray[Any]], *sources: Field, halo: int = 0) -> None:
+    """Fill a field with a function of others that looks no farther than ``halo`` rows."""
+    for slab in slabs(target.shape, halo=halo):
+        target[slab.rows] = function(*(read(source, slab.wide) for source in sources))[slab.core]
+
+
+def gather(field: Field, index: IntArray) -> NDArray[Any]:
+    """Return the values at voxels, (n, 3) z y x."""
+    if isinstance(field, np.ndarray):
+        return np.asarray(field[tuple(index.T)])
+    values = np.empty(len(index), field.dtype)
+    for slab in slabs(field.shape):
+        own = np.flatnonzero((index[:, 0] >= slab.rows.start) & (index[:, 0] < slab.rows.stop))
+        if own.size:
+            z, y, x = index[own].T
+            values[own] = field[slab.rows][z - slab.rows.start, y, x]
+    return values
+
+
+def largest(field: Field) -> int:
+    """Return the largest value of a field of labels."""
+    return max(int(read(field, slab.rows).max(initial=0)) for slab in slabs(field.shape))
+
+
+def sample_step(shape: tuple[int, ...]) -> int:
+    """Return every how many voxels along each axis a volume is sampled; 1 for a small one."""
+    return int(np.ceil((float(np.prod(shape)) / SAMPLE_VOXELS) ** (1 / 3)))
+
+
+def on_grid(part: NDArray[Any], rows: slice, step: int) -> NDArray[Any]:
+    """Return every ``step``-th voxel of some rows of a volume, on one grid for the whole."""
+    if part.shape[0] == 0:
+        return part
+    return part[-rows.start % step :: step, ::step, ::step]
+
+
+class Window:
+    """A box of a field, as a field."""
+
+    def __init__(self, field: Field, box: Box) -> None:
+        self.field, self.box = field, box
+        self.shape = tuple(s.stop - s.start for s in box)
+        self.dtype = field.dtype
+
+    def _key(self, key: slice | Box) -> Box:
+        keys = key if isinstance(key, tuple) else (key,)
+        inner = [
+            slice(s.start, s.stop) if k == slice(None) else slice(s.start + k.start, s.start + k.stop)
+            for s, k in zip(self.box, (*keys, *([slice(None)] * (len(self.box) - len(keys)))), strict=True)
+        ]
+        return tuple(inner)
+
+    def __getitem__(self, key: slice | Box) -> NDArray[Any]:
+        return np.asarray(self.field[self._key(key)])
+
+    def __setitem__(self, key: slice | Box, value: Any) -> None:
+        self.field[self._key(key)] = value
+
+
+def window(field: Field, box: Box) -> Field:
+    """Return a box of a field; what is written to it is written to the field."""
+    return field[box] if isinstance(field, np.ndarray) else Window(field, box)
+
+
+class ReadAhead:
+    """A field whose rows are kept for the next box: for many boxes in the order of their first rows."""
+
+    def __init__(self, field: Field) -> None:
+        self._field, self._rows, self._part = field, slice(0, 0), np.zeros((0,), np.uint8)
+        self.shape, self.dtype = field.shape, field.dtype
+
+    def __getitem__(self, box: Box) -> NDArray[Any]:
+        low, stop = box[0].start, min(box[0].stop, self.shape[0])
+        if low < self._rows.start or stop > self._rows.stop:
+            self._rows = slice(low, min(max(stop, low + FEWEST_ROWS), self.shape[0]))
+            self._part = read(self._field, self._rows)
+        inner = slice(low - self._rows.start, stop - self._rows.start)
+        return self._part[(inner, *box[1:])]
+
+
+def in_memory(shape: tuple[int, ...], dtype: Any) -> Field:
+    """Return zeros in memory."""
+    return np.zeros(shape, dtype)

@@ -1,0 +1,140 @@
+"""Slabs, fields on disk, and what is computed slab by slab, against the whole volume at once."""
+
+from pathlib import Path
+
+import cc3d
+import edt
+import numpy as np
+import pytest
+from scipy.ndimage import gaussian_filter
+
+from pipeline import slabs as slabs_module
+from pipeline.io.scratch import ScratchField, scratch_fields
+from pipeline.measure.thickness import local_thickness, thickness_quantiles
+from pipeline.segment.components import Components, fill_bodies
+from pipeline.segment.distances import distance_inside
+from pipeline.segment.particle import filled_particle
+from pipeline.simulate.voids import photograph, photographed_rows, random_scene
+from pipeline.slabs import Allocate, ReadAhead, fill, gather, on_grid, slabs, window
+
+
+@pytest.fixture
+def thin(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Slabs of eight rows."""
+    monkeypatch.setattr(slabs_module, "SLAB_VOXELS", 1)
+    monkeypatch.setattr(slabs_module, "FEWEST_ROWS", 8)
+
+
+def clouds(seed: int, shape: tuple[int, int, int] = (45, 30, 25)) -> np.ndarray:
+    return gaussian_filter(np.random.default_rng(seed).standard_normal(shape), 2.0).astype(np.float32)
+
+
+@pytest.mark.usefixtures("thin")
+def test_slabs_cover_every_row_once_with_their_halo() -> None:
+    found = list(slabs((45, 30, 25), halo=3))
+    assert [slab.rows for slab in found][:2] == [slice(0, 8), slice(8, 16)]
+    assert np.concatenate([np.arange(45)[slab.rows] for slab in found]).tolist() == list(range(45))
+    for slab in found:
+        assert np.arange(45)[slab.wide][slab.core].tolist() == np.arange(45)[slab.rows].tolist()
+    assert (found[0].wide, found[2].wide, found[-1].wide) == (slice(0, 11), slice(13, 27), slice(37, 45))
+
+
+@pytest.mark.usefixtures("thin")
+def test_a_filter_in_slabs_is_the_filter_of_the_whole(tmp_path: Path) -> None:
+    values = clouds(0)
+    on_disk = ScratchField(tmp_path / "values", values.shape, np.float32)
+    on_disk[:] = values
+    out = np.zeros(values.shape, np.float32)
+    fill(out, lambda v: gaussian_filter(v, 1.0, mode="nearest"), on_disk, halo=4)
+    np.testing.assert_array_equal(out, gaussian_filter(values, 1.0, mode="nearest"))
+
+
+@pytest.mark.usefixtures("thin")
+def test_fields_on_disk_read_and_write_as_arrays_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.io.scratch.FIELD_BYTES", 0)
+    values = clouds(1)
+    index = np.argwhere(values > 0.1)
+    box = (slice(5, 40), slice(3, 20), slice(0, 25))
+
+    def checked(allocate: Allocate) -> None:
+        field = allocate(values.shape, np.float32)
+        assert isinstance(field, ScratchField)
+        assert not field[0:45].any()
+        part = window(field, box)
+        part[2:30] = values[box][2:30]
+        wanted = np.zeros_like(values)
+        window(wanted, box)[2:30] = values[box][2:30]
+        np.testing.assert_array_equal(field[0:45], wanted)
+        np.testing.assert_array_equal(part[1:9, 2:4], wanted[box][1:9, 2:4])
+        np.testing.assert_array_equal(gather(field, index), wanted[tuple(index.T)])
+        ahead = ReadAhead(field)
+        for low in (0, 2, 3, 20, 1):
+            one = (slice(low, low + 9), slice(1, 5), slice(2, 8))
+            np.testing.assert_array_equal(ahead[one], wanted[one])
+
+    with scratch_fields(tmp_path / "store.zarr") as allocate:
+        checked(allocate)
+        # The room on the disk is free again when nobody needs a field.
+        assert not [path for path in tmp_path.rglob("*") if path.is_file()]
+    assert not list(tmp_path.iterdir())
+
+
+@pytest.mark.usefixtures("thin")
+def test_one_sampling_grid_for_all_slabs() -> None:
+    values = clouds(2)
+    found = np.concatenate([on_grid(values[s.rows], s.rows, 3) for s in slabs(values.shape)])
+    np.testing.assert_array_equal(found, values[::3, ::3, ::3])
+
+
+@pytest.mark.usefixtures("thin")
+@pytest.mark.parametrize(("connectivity", "level"), [(6, 0.55), (26, 1.4), (26, 0.0)])
+def test_components_are_those_of_the_whole(connectivity: int, level: float) -> None:
+    rng = np.random.default_rng(3)
+    mask = rng.standard_normal((45, 30, 25)) > level
+    found = Components(lambda rows: mask[rows], mask.shape, connectivity=connectivity)
+    labels = np.concatenate([part for _, part in found])
+    wanted = cc3d.connected_components(mask, connectivity=connectivity)
+    np.testing.assert_array_equal(labels, wanted)
+    assert found.count == wanted.max()
+    np.testing.assert_array_equal(found.sizes()[1:], np.bincount(wanted.ravel())[1:])
+
+
+@pytest.mark.usefixtures("thin")
+def test_bodies_are_filled_and_distances_reach_through_slabs() -> None:
+    mask = clouds(4) > -0.05
+    filled = np.zeros(mask.shape, bool)
+    fill_bodies(mask, filled)
+    assert filled.sum() > mask.sum()
+    np.testing.assert_array_equal(filled, filled_particle(mask))
+    found = np.zeros(mask.shape, np.float32)
+    distance_inside(filled, found)
+    np.testing.assert_array_equal(found, edt.edt(filled, black_border=False))
+    distance_inside(np.ones(mask.shape, bool), found)
+    assert np.isinf(found).all()
+
+
+@pytest.mark.usefixtures("thin")
+def test_thickness_in_slabs_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("pipeline.measure.thickness.HALO_PX", 2)
+    z, y, x = np.mgrid[:45, :30, :25]
+    ball = (z - 20) ** 2 + (y - 14) ** 2 + (x - 12) ** 2 < 10.5**2
+    labels = (ball | (clouds(5) > 0.1)).astype(np.uint8)
+    whole = local_thickness(labels > 0)
+    shares = (0.1, 0.5, 0.9)
+    found = thickness_quantiles(labels, 1, shares)
+    # Squares are whole numbers in the one and rounded to float32 in the other.
+    np.testing.assert_allclose(found, np.quantile(whole[whole > 0], shares), rtol=1e-6)
+    assert thickness_quantiles(labels, 2, shares) is None
+
+
+@pytest.mark.usefixtures("thin")
+def test_a_volume_photographed_row_by_row_is_the_same() -> None:
+    def scene(rng: np.random.Generator):
+        return random_scene(48, apertures_px=(0.75,), pore_radii_px=(3.0,), rng=rng)
+
+    look = {"blur_px": 1.0, "contrast_to_noise": 5.0, "shading": 0.05}
+    rng = np.random.default_rng(6)
+    whole = photograph(scene(rng).rows(slice(0, 48)), **look, structure=0.0, rng=rng)
+    rng = np.random.default_rng(6)
+    rows = [values for _, values in photographed_rows(scene(rng), **look, rng=rng)]
+    np.testing.assert_array_equal(np.concatenate(rows), whole)
