@@ -29,8 +29,8 @@ SKIN_FLANK_PX, SKIN_PARALLEL = 6.0, 0.5
 BESIDE_PX, MOSTLY = 4.0, 0.6
 CANDIDATES = 96
 """So many of the nearest inner voxels are tried."""
-GAP_PX = 5
-"""A sheet continues over at most so many voxels where the response has no ridge."""
+GAP_PX = 9
+"""A sheet continues over at most so many voxels where the response has no ridge, as where a thicker one crosses it."""
 AT_ONCE = 100_000
 
 Room = Callable[[IntArray], BoolArray]
