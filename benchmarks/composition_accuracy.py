@@ -46,9 +46,20 @@ class Case:
     variance: FloatArray
     energies_ev: np.ndarray
     truth: Truth
+    tilt_deg: np.ndarray
 
 
-def simulate(seed: int, photons: float, size: int, rim_nm: float, *, uniform: bool) -> Case:
+def simulate(
+    seed: int,
+    photons: float,
+    size: int,
+    rim_nm: float,
+    *,
+    uniform: bool,
+    domains: tuple[int, int] = (5, 5),
+    deviation: tuple[float, float] = (0.08, 0.25),
+    tilt_deg: np.ndarray = TILTS,
+) -> Case:
     """Simulate one particle and normalise its frames."""
     rng = np.random.default_rng(seed)
     common = {
@@ -63,12 +74,12 @@ def simulate(seed: int, photons: float, size: int, rim_nm: float, *, uniform: bo
         phantom = uniform_particle(**common)
     else:
         phantom = cathode_particle(
-            **common, n_oxygen_poor=5, n_oxygen_rich=5, rim_nm=rim_nm, deviation=(0.08, 0.25)
+            **common, n_oxygen_poor=domains[0], n_oxygen_rich=domains[1], rim_nm=rim_nm, deviation=deviation
         )
     energies = {f"{e}_{side}": EDGES[e][1 + i] for e in ELEMENTS for i, side in enumerate(("pre", "post"))}
     acquisition = Acquisition(
         energies_ev=energies,
-        tilt_deg=TILTS,
+        tilt_deg=tilt_deg,
         n_rows=size,
         n_cols=size,
         pixel_nm=PIXEL_NM,
@@ -106,6 +117,7 @@ def simulate(seed: int, photons: float, size: int, rim_nm: float, *, uniform: bo
         np.stack([n.variance for n in normalized]),
         np.array(list(energies.values())),
         truth,
+        tilt_deg,
     )
 
 
@@ -126,7 +138,7 @@ def elements(case: Case, *, weighted: bool) -> ColumnDensities:
         areal, covariance = decompose_differences(
             case.value, case.variance, attenuation(ELEMENTS), pairs=pairs
         )
-    return ColumnDensities(areal, covariance, TILTS, atoms, PIXEL_NM / 1e3)
+    return ColumnDensities(areal, covariance, case.tilt_deg, atoms, PIXEL_NM / 1e3)
 
 
 def ratio(
@@ -142,7 +154,7 @@ def ratio(
 
 def deviation(case: Case, *, psf_px: float = 0.8) -> tuple[FloatArray, np.ndarray]:
     """The project's default method."""
-    solver = DeviationSolver(100, None, None, 60, None, psf_px)
+    solver = DeviationSolver(200, None, None, 60, None, psf_px)
     result = reconstruct_deviation(
         elements(case, weighted=True), solver=solver, reference_tm_o=1.0, start=None, with_metals=False
     )

@@ -6,7 +6,7 @@ elements are a leading axis. The detector row is z. Labels: 0 is background.
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from typing import Any, Literal
+from typing import Any, Literal, Protocol
 
 import numpy as np
 from numpy.typing import NDArray
@@ -19,6 +19,18 @@ LabelArray = NDArray[np.uint8]
 AnyArray = NDArray[np.generic]
 NumberArray = NDArray[Any]
 """Numbers of any type: a column of a table."""
+
+
+class StoredArray(Protocol):
+    """An array in memory, or one on disk of which parts are read when asked for."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Length of each axis."""
+
+    def __getitem__(self, key: Any, /) -> Any:
+        """Read a part, as NumPy does."""
+
 
 Quantity = Literal["counts", "transmission", "optical_density", "signal"]
 """What the pixels of a raw series hold: detector counts that need a flat field, transmission, optical density,

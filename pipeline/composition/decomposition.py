@@ -9,7 +9,7 @@ import itertools
 import numpy as np
 from numba import njit, prange
 
-from pipeline.arrays import Float64Array, FloatArray
+from pipeline.arrays import Float64Array, FloatArray, StoredArray
 from pipeline.errors import ConfigError, InputError
 
 
@@ -136,9 +136,9 @@ def scale_signals(
 
 
 def combine(
-    areal: FloatArray, covariance: FloatArray, coefficients: Float64Array
+    areal: StoredArray, covariance: StoredArray, coefficients: Float64Array
 ) -> tuple[FloatArray, FloatArray]:
-    """Linear combination of the elements and its variance.
+    """Linear combination of the elements and its variance; reads no more than one element or pair at a time.
 
     Parameters
     ----------
@@ -147,17 +147,20 @@ def combine(
 
     Returns
     -------
-    value, variance : (…) float32, µm and µm²
+    value, variance : (…) float32, µm and µm²; NaN and inf where not solved
     """
-    value = np.tensordot(coefficients.astype(np.float32), areal, axes=1)
+    value = np.zeros(areal.shape[1:], np.float32)
     variance = np.zeros(areal.shape[1:], np.float32)
-    solved = np.isfinite(covariance).all(axis=0)
+    for element in np.flatnonzero(coefficients):
+        value += np.float32(coefficients[element]) * np.asarray(areal[int(element)])
     for row, (i, j) in enumerate(pair_index(areal.shape[0])):
         factor = coefficients[i] * coefficients[j] * (1 if i == j else 2)
         if factor != 0:
-            variance += np.float32(factor) * np.where(solved, covariance[row], 0)
-    variance[~solved] = np.inf
-    return value, np.where(np.isfinite(value) & (variance > 0), variance, np.inf).astype(np.float32)
+            pair = np.asarray(covariance[row])
+            # inf where not solved, in all pairs: it must not meet an inf of the other sign
+            variance += np.where(np.isfinite(pair), np.float32(factor) * pair, np.float32(np.inf))
+    variance[~(np.isfinite(value) & (variance > 0))] = np.inf
+    return value, variance
 
 
 @njit(parallel=True, cache=True, nogil=True)

@@ -14,12 +14,12 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.ndimage
 
-from pipeline.arrays import BoolArray, Float64Array, FloatArray
+from pipeline.arrays import BoolArray, Float64Array, FloatArray, StoredArray
 from pipeline.composition.decomposition import combine
 from pipeline.errors import InputError
 from pipeline.reconstruct.backends import TV_PER_NOISE, Algorithm, Backend, reconstruct
 from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.total_variation import gradient_noise, total_variation
+from pipeline.reconstruct.total_variation import CONVERGED, gradient_noise, total_variation
 from pipeline.segment.particle import particle_mask
 
 DIFFERENCE_TV_PER_NOISE = 0.8
@@ -29,6 +29,9 @@ DIFFERENCE_L1_PER_NOISE = 0.1
 MODEL_ERROR_PX = 0.15
 """How well a grid of voxels can represent the path length of a ray, pixels: added in quadrature to the noise of the densities.
 Without it bright data are fitted to a precision that the model does not have, which slows convergence and gains nothing."""
+
+FIRST_ITERATIONS = 20
+"""Iterations of the first look in the whole field, which only finds the box of the particle."""
 
 OnProgress = Callable[[int, int], None]
 
@@ -40,14 +43,14 @@ class ColumnDensities:
     Attributes
     ----------
     areal : (n_element, n_tilt, n_z, n_s) float32, µm of reference density, NaN where not known; oxygen first
-    covariance : (n_pair, n_tilt, n_z, n_s) float32, µm², inf where not known
+    covariance : (n_pair, n_tilt, n_z, n_s) float32, µm², inf where not known; both may lie on disk
     tilt_deg : (n_tilt,) degrees
     atoms : (n_element,) atoms per formula unit; those of the metals weigh them in TM
     pixel_um : detector pixel
     """
 
-    areal: FloatArray
-    covariance: FloatArray
+    areal: StoredArray
+    covariance: StoredArray
     tilt_deg: Float64Array
     atoms: Float64Array
     pixel_um: float
@@ -140,12 +143,16 @@ def reconstruct_deviation(
     geometry = TiltGeometry.square(data.tilt_deg, data.areal.shape[-1])
     n_metals = len(data.atoms) - 1 if with_metals else 0
     modes = 2 if reference_tm_o is None else 1
-    steps = [solver.element_iterations] * (3 + n_metals) + [solver.iterations] * modes
+    steps = [FIRST_ITERATIONS] + [solver.element_iterations] * (2 + n_metals) + [solver.iterations] * modes
     progress = _Progress(on_progress, steps)
     record: dict[str, float] = {}
 
     def density(
-        coefficients: Float64Array, support: BoolArray, begin: FloatArray | None, name: str
+        coefficients: Float64Array,
+        support: BoolArray,
+        begin: FloatArray | None,
+        name: str,
+        iterations: int = solver.element_iterations,
     ) -> FloatArray:
         values, weights = data.sinogram(coefficients)
         weights = weights / (1 + np.float32(MODEL_ERROR_PX**2) * weights)
@@ -159,32 +166,36 @@ def reconstruct_deviation(
             tv_weight=TV_PER_NOISE * noise if solver.element_tv_weight is None else solver.element_tv_weight,
             l1_weight=0.0,
             nonnegative=True,
-            iterations=solver.element_iterations,
-            tolerance=1e-4,
+            iterations=iterations,
+            tolerance=CONVERGED * noise,
             start=begin,
             on_iteration=progress.step,
         )
         progress.finish()
         record[f"{name}_iterations"], record[f"{name}_misfit"] = result.iterations, result.misfit
+        record[f"{name}_residual"] = result.residual / noise
         return result.volume
 
     shape = (data.areal.shape[2], geometry.n_y, geometry.n_x)
     both = 0.5 * (data.oxygen + data.metal)
     # A first look in the whole field finds the box that holds the particle; the rest is done inside.
-    total = start.total if start is not None else density(both, np.ones(shape, bool), None, "first")
+    total = (
+        start.total
+        if start is not None
+        else density(both, np.ones(shape, bool), None, "first", FIRST_ITERATIONS)
+    )
     if start is not None:
         progress.finish()
     support = _support(total)
     total = density(both, support, total, "total")
     particle = particle_mask(total)
-    oxygen = density(data.oxygen, support, total if start is None else start.elements[0], "oxygen")
-    elements = [oxygen]
+    elements = np.empty((1 + n_metals, *shape), np.float32)
+    elements[0] = density(data.oxygen, support, total if start is None else start.elements[0], "oxygen")
     for k in range(1, n_metals + 1):
-        elements.append(density(np.eye(len(data.atoms))[k], support, total, f"metal_{k}"))
+        elements[k] = density(np.eye(len(data.atoms))[k], support, total, f"metal_{k}")
 
     reference = _ratio_of_sums(data) if reference_tm_o is None else reference_tm_o
     difference = np.zeros(shape, np.float32) if start is None else start.difference
-    deviation = np.zeros(shape, np.float32)
     for mode in range(modes):
         values, weights = data.sinogram(data.metal - reference * data.oxygen)
         noise = gradient_noise(weights, geometry, support)
@@ -200,23 +211,23 @@ def reconstruct_deviation(
             l1_weight=l1,
             nonnegative=False,
             iterations=solver.iterations,
-            tolerance=1e-4,
+            tolerance=CONVERGED * noise,
             start=difference,
             on_iteration=progress.step,
         )
         progress.finish()
         difference = result.volume
-        deviation = deviation_of_difference(difference, oxygen, particle, reference_tm_o=reference)
+        deviation = deviation_of_difference(difference, elements[0], particle, reference_tm_o=reference)
         record |= {
             "difference_tv_weight": tv,
             "difference_l1_weight": l1,
             "difference_iterations": result.iterations,
-            "difference_change": result.change,
+            "difference_residual": result.residual / noise,
             "difference_misfit": result.misfit,
         }
         if mode + 1 < modes:
             reference *= 1 + mode_of(deviation[particle])
-    return Composition(np.stack(elements), difference, deviation, particle, total, float(reference), record)
+    return Composition(elements, difference, deviation, particle, total, float(reference), record)
 
 
 def reconstruct_ratio(

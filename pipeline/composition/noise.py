@@ -14,14 +14,26 @@ import scipy.ndimage
 from pipeline.arrays import BoolArray, Float64Array, FloatArray
 from pipeline.composition.decomposition import pair_index
 from pipeline.composition.deviation import ColumnDensities, Composition
+from pipeline.reconstruct.blur import blur, gaussian_taps
 from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.reconstruct.projector import forward, projections_from_blocks, to_blocks
 
+SIGMA_SCALE = 2.3
+"""By how much errors of the deviation exceed the departures of its replicates, in and around domains of simulated particles:
+chosen so that 68 % of those voxels lie within one standard error (``benchmarks/uncertainty_calibration.py``)."""
 
-def project(volume: FloatArray, tilt_deg: Float64Array) -> FloatArray:
-    """Line integrals of a volume (n_z, n, n) on a detector of n columns: (n_tilt, n_z, n) float32, in pixels."""
+SIGMA_FLOOR = 0.01
+"""Least standard error of a deviation."""
+
+
+def project(volume: FloatArray, tilt_deg: Float64Array, *, psf_px: float = 0.0) -> FloatArray:
+    """Line integrals of a volume (n_z, n, n) on a detector of n columns: (n_tilt, n_z, n) float32, in pixels.
+
+    ``psf_px`` is the standard deviation of the instrument's point spread, 0 for none.
+    """
     geometry = TiltGeometry.square(tilt_deg, volume.shape[-1])
-    return projections_from_blocks(forward(to_blocks(volume), geometry), volume.shape[0])
+    sinogram = blur(forward(to_blocks(volume), geometry), gaussian_taps(psf_px))
+    return projections_from_blocks(sinogram, volume.shape[0])
 
 
 def noise_factor(covariance: FloatArray) -> FloatArray:
@@ -54,33 +66,33 @@ def noise_factor(covariance: FloatArray) -> FloatArray:
 
 
 def draw(
-    expected: FloatArray, factor: FloatArray, data: ColumnDensities, *, rng: np.random.Generator
+    oxygen: FloatArray, metal: FloatArray, data: ColumnDensities, *, rng: np.random.Generator
 ) -> ColumnDensities:
-    """Draw element sinograms around their expectation with the measurement's covariance.
+    """Draw element sinograms around their expectation with the measurement's covariance, tilt by tilt.
 
     Parameters
     ----------
-    expected : (n_element, n_tilt, n_z, n_s) float32, µm
-    factor : see :func:`noise_factor`
+    oxygen, metal : (n_tilt, n_z, n_s) float32, µm: expectation for oxygen, and for every metal
     data : the measurement, whose gaps and covariance the draw takes over
     """
-    n = expected.shape[0]
-    white = rng.standard_normal(expected.shape, dtype=np.float32)
-    areal = expected.copy()
-    for row, (i, j) in enumerate(pair_index(n)):  # factor of pair (i, j) is L[j, i]
-        areal[j] += factor[row] * white[i]
-    areal[:, ~np.isfinite(data.areal).all(axis=0)] = np.nan
+    n = len(data.atoms)
+    areal = np.empty((n, *oxygen.shape), np.float32)
+    for tilt in range(oxygen.shape[0]):
+        factor = noise_factor(np.asarray(data.covariance[:, tilt]))
+        white = rng.standard_normal((n, *oxygen.shape[1:]), dtype=np.float32)
+        areal[0, tilt], areal[1:, tilt] = oxygen[tilt], metal[tilt]
+        for row, (i, j) in enumerate(pair_index(n)):  # factor of pair (i, j) is L[j, i]
+            areal[j, tilt] += factor[row] * white[i]
+        areal[:, tilt, ~np.isfinite(np.asarray(data.areal[:, tilt])).all(axis=0)] = np.nan
     return replace(data, areal=areal)
 
 
 def uniform_composition(composition: Composition) -> Composition:
-    """Build the same particle with TM = reference · O and the same total everywhere: the deviation is 0."""
-    reference = np.float32(composition.reference_tm_o)
-    oxygen = 2 / (1 + reference) * composition.total
-    on_target = np.stack([oxygen] + [reference * oxygen] * (len(composition.elements) - 1))
+    """Build the same particle with TM = reference · O and the same total everywhere: the deviation is 0; oxygen only."""
+    oxygen = 2 / (1 + np.float32(composition.reference_tm_o)) * composition.total
     particle = composition.particle
     return Composition(
-        on_target,
+        oxygen[None],
         np.zeros_like(composition.difference),
         np.where(particle, np.float32(0), np.float32(np.nan)),
         particle,
@@ -90,24 +102,29 @@ def uniform_composition(composition: Composition) -> Composition:
     )
 
 
-def expected_sinograms(composition: Composition, data: ColumnDensities) -> FloatArray:
-    """Project a composition: (n_element, n_tilt, n_z, n_s) float32, µm; every metal follows TM = reference · O + difference."""
-    oxygen = composition.elements[0]
-    metal = np.float32(composition.reference_tm_o) * oxygen + composition.difference
-    o, m = (project(v, data.tilt_deg) * np.float32(data.pixel_um) for v in (oxygen, metal))
-    return np.stack([o] + [m] * (len(data.atoms) - 1))
+def expected_sinograms(
+    composition: Composition, data: ColumnDensities, *, psf_px: float
+) -> tuple[FloatArray, FloatArray]:
+    """Project a composition: oxygen, and TM = reference · O + difference for every metal; (n_tilt, n_z, n_s) float32, µm."""
+    oxygen = project(composition.elements[0], data.tilt_deg, psf_px=psf_px)
+    metal = project(composition.difference, data.tilt_deg, psf_px=psf_px)
+    metal += np.float32(composition.reference_tm_o) * oxygen
+    return np.float32(data.pixel_um) * oxygen, np.float32(data.pixel_um) * metal
 
 
 def replicate(
     composition: Composition,
     data: ColumnDensities,
-    factor: FloatArray,
     *,
+    psf_px: float,
     solve: Callable[[ColumnDensities, Composition], Composition],
     rng: np.random.Generator,
 ) -> FloatArray:
-    """Reconstruct one noisy copy of a composition by the same chain: its deviation (n_z, n_y, n_x), NaN outside."""
-    noisy = draw(expected_sinograms(composition, data), factor, data, rng=rng)
+    """Reconstruct one noisy copy of a composition by the same chain: its deviation (n_z, n_y, n_x), NaN outside.
+
+    ``psf_px`` is the point spread that ``solve`` undoes; 0 where the composition is as blurred as the data.
+    """
+    noisy = draw(*expected_sinograms(composition, data, psf_px=psf_px), data, rng=rng)
     return solve(noisy, composition).deviation
 
 
@@ -117,7 +134,9 @@ def deviation_sigma(
     """Standard error of the deviation from its replicates, bias included: (n_z, n_y, n_x) float32, NaN outside.
 
     The mean square departure of the replicates from the deviation they were drawn from is averaged over a Gaussian
-    neighbourhood inside the particle, because a handful of replicates says little about a single voxel.
+    neighbourhood inside the particle, because a handful of replicates says little about a single voxel. Replicates of a
+    regularised estimate scatter less than that estimate does around the truth: their root mean square is scaled by
+    ``SIGMA_SCALE``, above a floor of ``SIGMA_FLOOR``.
     """
     square = np.zeros(deviation.shape, np.float64)
     count = np.zeros(deviation.shape, np.float64)
@@ -129,5 +148,5 @@ def deviation_sigma(
     mean = scipy.ndimage.gaussian_filter(square, smoothing_px)
     sigma = np.full(deviation.shape, np.nan, np.float32)
     inside = particle & (weight > 1e-6)
-    sigma[inside] = np.sqrt(mean[inside] / weight[inside])
+    sigma[inside] = np.hypot(SIGMA_SCALE * np.sqrt(mean[inside] / weight[inside]), SIGMA_FLOOR)
     return sigma

@@ -1,5 +1,6 @@
 """What follows from a configuration: which series each branch has, and what each stage is given."""
 
+import importlib.util
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, overload
@@ -63,7 +64,7 @@ STAGES: dict[Branch, tuple[str, ...]] = {
         "measure_oxidation",
         "export_oxidation",
     ),
-    "structure": ("segment_voids", "measure_voids", "export_structure"),
+    "structure": ("segment_voids", "measure_voids", "export_structure", "export_meshes"),
 }
 """The stages of each branch in the order in which they run; ``report`` follows once per sample."""
 
@@ -108,9 +109,12 @@ PRODUCTS: dict[Branch, tuple[str, ...]] = {
         "oxidation_profiles.csv",
         "oxidation.json",
     ),
-    "structure": ("structure.ome.zarr", "pores.csv", "cracks.csv", "structure.json"),
+    "structure": ("structure.ome.zarr", "pores.csv", "cracks.csv", "structure.json", "meshes"),
 }
 """What each branch leaves in the folder of its sample, beside ``report.html``."""
+
+NEEDS_PACKAGE: dict[str, tuple[str, str, str]] = {"export_meshes": ("meshes", "pyvista", "view")}
+"""Stages that are left out where an optional package is missing: product, package, extra that installs it."""
 
 
 def sample_branches(sample: SampleConfig) -> tuple[Branch, ...]:
@@ -127,7 +131,23 @@ def branch_config(project: ProjectConfig, sample: str, branch: Branch) -> Branch
 def branch_stages(config: BranchConfig, branch: Branch) -> tuple[str, ...]:
     """Return the stages of a branch in the order in which they run."""
     first = TO_VOLUME[config.route] if isinstance(config, StructureConfig) else ()
-    return (*first, *STAGES[branch])
+    left_out = left_out_stages(branch)
+    return (*first, *(stage for stage in STAGES[branch] if stage not in left_out))
+
+
+def left_out_stages(branch: Branch) -> tuple[str, ...]:
+    """Return the stages of a branch whose optional package is not installed."""
+    return tuple(
+        stage
+        for stage in STAGES[branch]
+        if stage in NEEDS_PACKAGE and importlib.util.find_spec(NEEDS_PACKAGE[stage][1]) is None
+    )
+
+
+def branch_products(branch: Branch) -> tuple[str, ...]:
+    """Return what a branch leaves in the folder of its sample with the packages that are installed."""
+    missing = [NEEDS_PACKAGE[stage][0] for stage in left_out_stages(branch)]
+    return tuple(product for product in PRODUCTS[branch] if product not in missing)
 
 
 @overload

@@ -109,12 +109,20 @@ class DeviationSettings(Settings):
     """Reconstruct the TM/O deviation itself, with total variation and sparsity."""
 
     method: Literal["deviation"] = setting("deviation", "reconstruct the deviation itself")
-    iterations: int = setting(100, "iterations for the deviation", unit="iterations", ge=1, le=5000)
+    iterations: int = setting(
+        200,
+        "iterations for the deviation, at most; it ends sooner when converged",
+        unit="iterations",
+        ge=1,
+        le=5000,
+    )
     tv_weight: float | None = setting(None, f"deviation: {_TV}", ge=0.0)
     l1_weight: float | None = setting(
         None, "deviation: weight of the sparsity; empty: chosen from the noise", ge=0.0
     )
-    element_iterations: int = setting(60, "iterations for each element", unit="iterations", ge=1, le=5000)
+    element_iterations: int = setting(
+        60, "iterations for each element, at most", unit="iterations", ge=1, le=5000
+    )
     element_tv_weight: float | None = setting(None, f"elements: {_TV}", ge=0.0)
     psf_px: float = setting(
         0.8,

@@ -6,13 +6,15 @@ DEFINITIONS = {
     "target": "abs((TM/O) / reference - 1) is at most the threshold",
     "oxygen_poor": "(TM/O) / reference - 1 is above the threshold",
     "oxygen_rich": "(TM/O) / reference - 1 is below minus the threshold",
-    "ci95": "value ± t s, with s the standard deviation of the fraction over the noise replicates and t of "
-    "Student's distribution for their number, clipped to [0, 1]; noise only, without replicate_bias; null "
-    "with fewer than two replicates",
+    "ci95": "value ± 1.2 sqrt(s^2 + b^2 + a^2 + m^2), clipped to [0, 1]: s the standard deviation of the fraction over the "
+    "noise replicates, b the replicate_bias, a the change when the borders of the class move by 0.1 voxel, m a domain of 113 "
+    "voxels that leaves no trace; the factor covers the truth of 95 % of simulated acquisitions; null with fewer than two "
+    "replicates",
+    "ci68": "the same with 0.55 in place of 1.2, for 68 %",
     "replicate_bias": "mean of the fraction over the noise replicates - value: how far noise and "
     "reconstruction shift the fraction",
     "null": "the same particle with uniform composition, the same noise and the same processing: mean of its "
-    "runs, and the interval where the fraction of one run lies",
+    "runs; ci95 is where one run of several lies",
     "confident": "classes that are certain with the given confidence in spite of noise; other voxels are "
     "undecided",
     "domains": "sets of voxels of one class that are connected through faces (6-connectivity)",
@@ -28,6 +30,8 @@ DEFINITIONS = {
     "back-projection of the odd and of the even tilts, falls below the half-bit curve; twice the voxel where it "
     "never does; tilt_axis, across_beam and along_beam: within 25 degrees of these directions, the beam being "
     "that of the middle tilt (the missing wedge is along it)",
+    "solver": "of the deviation: residual is how far the conditions of the minimum are missed / what noise does to the gradient "
+    "(rms); misfit is the weighted squared residual per measured value, 1 where the deviation explains the data down to noise",
     "invalid_rays": "unsolved: rays without a composition, of n_rays; by_series: invalid pixels of each raw "
     "series by reason",
 }

@@ -1,19 +1,19 @@
 """Surface and sphericity of a pore from a mesh of its void fraction, in pieces where it is large."""
 
 from collections.abc import Iterator
-from typing import Any
 
 import numpy as np
-from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
-from skimage.measure import marching_cubes, mesh_surface_area
+from skimage.measure import marching_cubes
 
-from pipeline.arrays import FloatArray, IntArray
+from pipeline.arrays import Float64Array, FloatArray, IntArray
+from pipeline.measure.level_surface import blurred, level_surface
 from pipeline.slabs import Box, ReadAhead
 
 SMOOTHING_PX = 0.7
 """Quiets the noise of the void fraction before its surface is drawn at one half."""
 SMOOTHING_REACH = 3
+_BELL = np.exp(-((np.arange(SMOOTHING_REACH + 1) / SMOOTHING_PX) ** 2) / 2)
+WEIGHTS = (_BELL / (2 * _BELL.sum() - _BELL[0])).astype(np.float32)
 MARGIN_PX = 4
 PIECE_VOXELS = 8_000_000
 FEWEST_ROWS = 16
@@ -34,30 +34,49 @@ def pore_surface(
     label : of the pore
     volume_px : its volume
     """
-    box = tuple(
-        slice(max(0, int(a) - MARGIN_PX), int(b) + MARGIN_PX + 1) for a, b in zip(low, high, strict=True)
-    )
+    area, enclosed = 0.0, 0.0
+    for start, smooth, level in _fields(void, zone, pore_box(low, high), label):
+        sums = level_surface(smooth, level, start)
+        area, enclosed = area + sums[0], enclosed + sums[1]
+    if enclosed <= 0 or volume_px <= 0:
+        return float("nan"), float("nan")
+    sphericity = np.pi ** (1 / 3) * (6 * enclosed) ** (2 / 3) / area
+    return area * (volume_px / enclosed) ** (2 / 3), min(float(sphericity), 1.0)
+
+
+def pore_mesh(
+    void: ReadAhead, zone: ReadAhead, low: IntArray, high: IntArray, label: int
+) -> Iterator[tuple[Float64Array, IntArray]]:
+    """Give the mesh in pieces: vertices from the box's first voxel less one on, in voxels z y x, and triangles.
+
+    Parameters as in :func:`pore_surface`.
+    """
+    for start, smooth, level in _fields(void, zone, pore_box(low, high), label):
+        vertices, faces, _, _ = marching_cubes(smooth, level, allow_degenerate=False)
+        yield vertices.astype(np.float64) + np.array([start, 0, 0]), faces.astype(np.int64)
+
+
+def _fields(
+    void: ReadAhead, zone: ReadAhead, box: Box, label: int
+) -> Iterator[tuple[int, FloatArray, float]]:
+    """Give pieces that the surface runs through: first row, smoothed void fraction, level of the surface."""
     pieces = list(_pieces(box, void.shape))
     alone = _smoothed(void, zone, box, label, *pieces[0]) if len(pieces) == 1 else None
     largest = max(
         float((_smoothed(void, zone, box, label, *p) if alone is None else alone).max()) for p in pieces
     )
     level = min(0.5, 0.5 * largest)
-    area, enclosed = 0.0, 0.0
     for start, stop in pieces:
         smooth = _smoothed(void, zone, box, label, start, stop) if alone is None else alone
-        if not smooth.min() < level < smooth.max():
-            continue
-        vertices, faces, _, _ = marching_cubes(smooth, level)
-        vertices = vertices.astype(np.float64) + np.array([start, 0, 0])
-        area += float(mesh_surface_area(vertices, faces))
-        corners = vertices[faces]
-        enclosed += float(np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))) / 6
-    enclosed = abs(enclosed)
-    if enclosed <= 0 or volume_px <= 0:
-        return float("nan"), float("nan")
-    sphericity = np.pi ** (1 / 3) * (6 * enclosed) ** (2 / 3) / area
-    return area * (volume_px / enclosed) ** (2 / 3), min(float(sphericity), 1.0)
+        if smooth.min() < level < smooth.max():
+            yield start, smooth, level
+
+
+def pore_box(low: IntArray, high: IntArray) -> Box:
+    """Return the box in which a pore's surface lies."""
+    return tuple(
+        slice(max(0, int(a) - MARGIN_PX), int(b) + MARGIN_PX + 1) for a, b in zip(low, high, strict=True)
+    )
 
 
 def _pieces(box: Box, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
@@ -75,7 +94,9 @@ def _smoothed(void: ReadAhead, zone: ReadAhead, box: Box, label: int, start: int
     low, high = max(start - SMOOTHING_REACH, 0), min(stop + SMOOTHING_REACH, n + 2)
     rows = slice(box[0].start + max(low - 1, 0), box[0].start + min(high - 1, n))
     part = (rows, *box[1:])
-    own: NDArray[Any] = np.where(zone[part] == label, void[part], np.float32(0))
-    own = np.pad(own, ((int(low == 0), int(high == n + 2)), (1, 1), (1, 1)))
-    smooth: FloatArray = gaussian_filter(own, SMOOTHING_PX)[start - low : stop - low]
+    void_part, zone_part = void[part], zone[part]
+    own = np.zeros(tuple(n + 2 for n in void_part.shape), np.float32)
+    own[1:-1, 1:-1, 1:-1] = np.where(zone_part == label, void_part, np.float32(0))
+    own = own[int(low > 0) : len(own) - int(high < n + 2)]
+    smooth: FloatArray = blurred(own, WEIGHTS)[start - low : stop - low]
     return smooth

@@ -13,7 +13,8 @@ from pipeline.slabs import Field, ReadAhead, gather, largest, read, slabs
 
 FEWEST_VOXELS = 27
 """A pore of fewer voxels has no shape that could be measured."""
-SKIN_PX = 1.5
+TOUCHES_PX = 1.5
+"""A pore that comes so near to the skin is open."""
 
 
 def pore_table(
@@ -71,7 +72,7 @@ def pore_table(
         "surface_nm2": surface * voxel_nm**2,
         "sphericity": sphericity,
         "nearest_neighbour_nm": nearest_neighbour(centroid) * voxel_nm,
-        "touches_surface": found.least_depth < SKIN_PX,
+        "touches_surface": found.least_depth < TOUCHES_PX,
     }
 
 

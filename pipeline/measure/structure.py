@@ -45,10 +45,16 @@ def porosity(
     }
 
 
-def interval(value: float, spread: float, replicates: int, *, confidence: float) -> tuple[float, float]:
-    """Return value ± t(n − 1) spread, not below 0."""
+def interval(
+    value: float, spread: float, bias: float, replicates: int, *, confidence: float, most: float
+) -> tuple[float, float]:
+    """Return value ± t(n − 1) spread, reaching further to where the number was before noise; within 0 and ``most``.
+
+    As much noise again moves a number by ``bias``, so the noise that is in it has moved it by about as much (Cook and
+    Stefanski 1994). Counts need this most: every repetition may find the same false pore.
+    """
     half = float(stdtrit(replicates - 1, (1 + confidence) / 2)) * spread
-    return max(0.0, value - half), value + half
+    return max(0.0, value - half - max(bias, 0.0)), min(most, value + half + max(-bias, 0.0))
 
 
 def void_shells(
@@ -132,7 +138,10 @@ DEFINITIONS = {
     "porosity": "sum of the void fraction over voids and what blur spreads of them / volume inside the skin",
     "skin": "closing of the solid with a ball, holes filled: cracks that are open to the outside belong to it",
     "open": "voids whose network reaches the skin; closed: all others",
-    "ci95": "value ± t s, s the standard deviation over searches with as much noise added; noise only",
+    "open_fraction": "volume of the open voids / volume of all voids",
+    "count": "pores: bodies of voxels that share a face, an edge or a corner; cracks: smooth sheets that noise does not make",
+    "ci95": "value ± t s, s the standard deviation over searches with as much noise added, and by noise_bias further to "
+    "the side from which noise moved the value; noise only",
     "noise_bias": "mean over these searches - value: how far as much noise again shifts the number",
     "networks": "voids that touch: pores (26-connected bodies) and crack sheets are the nodes, contacts the edges",
     "junctions": "contacts of two crack sheets",
@@ -141,6 +150,8 @@ DEFINITIONS = {
     "shells": "shells of equal volume by distance to the skin, from rim to centre, in percent of the volume",
     "smallest_aperture_nm": "aperture whose plate response reaches the detection level at this noise and blur",
     "aperture": "void fraction summed across the crack, area-weighted median",
+    "aperture_distribution": "area of the cracks, without their rims, by local aperture (mean within three voxels)",
+    "mean_aperture": "area-weighted mean of the local aperture away from the rims of the cracks",
     "local_thickness": "diameter of the largest ball inside the pores that covers a voxel; quantiles over their voxels",
     "central_void": "largest pore within a quarter of the radius of the particle's centre",
 }

@@ -4,7 +4,7 @@ import edt
 import numba
 import numpy as np
 
-from pipeline.arrays import BoolArray, FloatArray
+from pipeline.arrays import BoolArray, FloatArray, IntArray
 from pipeline.slabs import Field, Slab, read, slabs
 
 HALO_PX = 32
@@ -14,23 +14,28 @@ HALO_PX = 32
 def local_thickness(mask: BoolArray) -> FloatArray:
     """Return the local thickness in voxels (Hildebrand and Rüegsegger 1997), 0 outside the mask.
 
-    Balls are painted from the largest to the smallest distance to the background; one that lies inside the ball
-    of a neighbour is skipped. A ball ends between its last voxel centre and the nearest one outside, whose squared distances
-    are whole numbers and mostly neighbours: half is taken off the latter. That holds for round pores about a voxel's centre
-    (within 0.3 voxels from a radius of 4 on); balls between centres come out up to a voxel too small and plates up to a
-    voxel too thick: their aperture is measured from profiles.
+    Balls are painted from the largest to the smallest distance to the background. One that holds no voxel which the ball of
+    a neighbour does not hold is skipped (the lookup tables of Rémy and Thiel 2002), and the rows of a ball leap over what is
+    painted, so that every voxel is written once. A ball ends between its last voxel centre and the nearest one outside, whose
+    squared distances are whole numbers and mostly neighbours: half is taken off the latter. That holds for round pores about a
+    voxel's centre (within 0.3 voxels from a radius of 4 on); balls between centres come out up to a voxel too small and plates
+    up to a voxel too thick: their aperture is measured from profiles.
 
     Parameters
     ----------
-    mask : (n_z, n_y, n_x) bool
+    mask : (n_z, n_y, n_x) bool, n_x below 65535
     """
-    return _painted(edt.edt(np.ascontiguousarray(mask), black_border=False))
+    return _painted(edt.edtsq(np.ascontiguousarray(mask), black_border=False))
 
 
-def _painted(radius: FloatArray) -> FloatArray:
-    places = np.flatnonzero(_own_balls(radius))
-    order = places[np.argsort(-radius.ravel()[places], kind="stable")]
-    thickness: FloatArray = _paint(radius, order)
+def _painted(square: FloatArray) -> FloatArray:
+    """Return the local thickness from the squared distance to the background."""
+    largest = float(square.max())
+    if not np.isfinite(largest):
+        return square
+    places = np.flatnonzero(_own_balls(square, _containing(int(largest))))
+    sizes = square.ravel()[places].astype(np.int32)
+    thickness: FloatArray = _paint(square, places[np.argsort(-sizes, kind="stable")])
     return thickness
 
 
@@ -73,13 +78,13 @@ def _thickness_of(labels: Field, label: int, slab: Slab) -> FloatArray:
         low, stop = max(0, slab.rows.start - halo), min(slab.rows.stop + halo, n)
         mask = read(labels, slice(low, stop)) == label
         box = _box(mask)
-        radius = edt.edt(np.ascontiguousarray(mask[box]), black_border=False)
+        square = edt.edtsq(np.ascontiguousarray(mask[box]), black_border=False)
         # Balls reach their radius into the slab, and are right where the background that ends them is there too.
-        if 2 * float(radius.max()) + 1 <= halo or (low == 0 and stop == n):
+        if 2 * float(np.sqrt(square.max())) + 1 <= halo or (low == 0 and stop == n):
             break
         halo *= 2
     thickness = np.zeros(mask.shape, np.float32)
-    thickness[box] = _painted(radius)
+    thickness[box] = _painted(square)
     core = thickness[slab.rows.start - low : slab.rows.stop - low]
     return core[core > 0]
 
@@ -94,44 +99,87 @@ def _box(mask: BoolArray) -> tuple[slice, ...]:
 
 
 @numba.njit(cache=True)
-def _own_balls(radius: FloatArray) -> BoolArray:
+def _containing(largest: int) -> IntArray:
+    """Return the least squared radius whose ball, one step away, holds a ball: (3 kinds of step, squared radius).
+
+    The steps are along one, two and three axes. A ball holds the voxels nearer than its radius, ``d² < r²``; over those of a
+    ball at the origin the largest ``|p + v|²`` is ``|p|² + |v|² + 2 p·v``, and signs can be chosen alike.
+    """
+    tables = np.zeros((3, largest + 1), np.int64)
+    reach = int(np.sqrt(largest)) + 1
+    for z in range(reach + 1):
+        for y in range(z + 1):
+            for x in range(y + 1):
+                square = z * z + y * y + x * x
+                if square < largest:
+                    along = z
+                    for kind in range(3):
+                        value = square + kind + 1 + 2 * along + 1
+                        tables[kind, square + 1] = max(tables[kind, square + 1], value)
+                        along += y if kind == 0 else x
+    for kind in range(3):
+        for k in range(1, largest + 1):
+            tables[kind, k] = max(tables[kind, k], tables[kind, k - 1])
+    return tables
+
+
+@numba.njit(cache=True)
+def _own_balls(square: FloatArray, tables: IntArray) -> BoolArray:
     """Say which balls no neighbour's ball contains."""
-    n_z, n_y, n_x = radius.shape
-    keep = np.zeros(radius.shape, np.bool_)
+    n_z, n_y, n_x = square.shape
+    keep = np.zeros(square.shape, np.bool_)
     for z in range(n_z):
         for y in range(n_y):
             for x in range(n_x):
-                r = radius[z, y, x]
-                if r <= 0:
+                here = int(square[z, y, x])
+                if here == 0:
                     continue
                 own = True
                 for a in range(max(z - 1, 0), min(z + 2, n_z)):
                     for b in range(max(y - 1, 0), min(y + 2, n_y)):
                         for c in range(max(x - 1, 0), min(x + 2, n_x)):
-                            away = np.sqrt((a - z) ** 2 + (b - y) ** 2 + (c - x) ** 2)
-                            if away > 0 and radius[a, b, c] >= r + away - 1e-4:
+                            kind = abs(a - z) + abs(b - y) + abs(c - x) - 1
+                            if kind >= 0 and square[a, b, c] >= tables[kind, here]:
                                 own = False
+                                break
+                        if not own:
+                            break
+                    if not own:
+                        break
                 keep[z, y, x] = own
     return keep
 
 
 @numba.njit(cache=True)
-def _paint(radius: FloatArray, order: np.ndarray) -> FloatArray:
-    n_z, n_y, n_x = radius.shape
-    out = np.zeros(radius.shape, np.float32)
+def _paint(square: FloatArray, order: IntArray) -> FloatArray:
+    """Paint balls in this order; where two overlap the first stays."""
+    n_z, n_y, n_x = square.shape
+    out = np.zeros(square.shape, np.float32)
+    # For each voxel the first one of its row from there on that is not painted.
+    free = np.empty((n_z, n_y, n_x + 1), np.uint16)
+    for z in range(n_z):
+        for y in range(n_y):
+            for x in range(n_x + 1):
+                free[z, y, x] = x
     for place in order:
         z, y, x = place // (n_y * n_x), place // n_x % n_y, place % n_x
-        r = radius[z, y, x]
-        value = 2 * np.sqrt(r * r - np.float32(0.5))
-        reach = int(r)
-        square = r * r
+        inside = int(square[z, y, x]) - 1
+        value = np.float32(2 * np.sqrt(inside + 0.5))
+        reach = int(np.sqrt(inside))
         for a in range(max(z - reach, 0), min(z + reach + 1, n_z)):
-            for b in range(max(y - reach, 0), min(y + reach + 1, n_y)):
-                rest = square - (a - z) ** 2 - (b - y) ** 2
-                if rest <= 0:
-                    continue
-                side = int(np.sqrt(rest))
-                for c in range(max(x - side, 0), min(x + side + 1, n_x)):
-                    if out[a, b, c] == 0 and radius[a, b, c] > 0 and (c - x) ** 2 < rest:
-                        out[a, b, c] = value
+            across = inside - (a - z) ** 2
+            wide = int(np.sqrt(across))
+            for b in range(max(y - wide, 0), min(y + wide + 1, n_y)):
+                side = int(np.sqrt(across - (b - y) ** 2))
+                row, end = free[a, b], min(x + side, n_x - 1)
+                c = max(x - side, 0)
+                while True:
+                    while row[c] != c:
+                        row[c] = row[row[c]]
+                        c = np.int64(row[c])
+                    if c > end:
+                        break
+                    out[a, b, c] = value
+                    row[c] = c + 1
+                    c += 1
     return out

@@ -14,7 +14,7 @@ from pipeline.errors import ConfigError, MissingPackageError
 from pipeline.reconstruct.fbp import filtered_backprojection
 from pipeline.reconstruct.geometry import TiltGeometry, tilt_weights_rad
 from pipeline.reconstruct.sirt import sirt
-from pipeline.reconstruct.total_variation import gradient_noise, total_variation
+from pipeline.reconstruct.total_variation import CONVERGED, gradient_noise, total_variation
 
 Algorithm = Literal["fbp", "sirt", "tv"]
 Backend = Literal["oxytomo", "astra", "tomopy"]
@@ -65,9 +65,8 @@ def reconstruct(
                 on_iteration=on_iteration,
             )
         support: BoolArray = np.ones((projections.shape[1], geometry.n_y, geometry.n_x), bool)
-        strength = (
-            TV_PER_NOISE * gradient_noise(weights, geometry, support) if tv_weight is None else tv_weight
-        )
+        noise = gradient_noise(weights, geometry, support)
+        strength = TV_PER_NOISE * noise if tv_weight is None else tv_weight
         return total_variation(
             projections,
             weights,
@@ -78,7 +77,7 @@ def reconstruct(
             l1_weight=0.0,
             nonnegative=nonnegative,
             iterations=iterations,
-            tolerance=1e-4,
+            tolerance=CONVERGED * noise,
             on_iteration=on_iteration,
         ).volume
     if algorithm == "tv":

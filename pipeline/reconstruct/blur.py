@@ -21,7 +21,7 @@ def gaussian_taps(sigma_px: float) -> FloatArray:
 
 
 def blur(sinogram: FloatArray, taps: FloatArray) -> FloatArray:
-    """Blur sinogram blocks (block, tilt, s, SLICES) along s and along the slices; zero outside, so it is its own adjoint."""
+    """Blur sinogram blocks (block, tilt, s, slice) along s and along the slices; zero outside, so it is its own adjoint."""
     if taps.size == 1:
         return sinogram
     across = np.empty_like(sinogram)

@@ -1,7 +1,7 @@
 """The projector pair: Joseph's line integrals and their exact adjoint, slice index innermost.
 
 All slices of a parallel-beam scan share one geometry, so the slice index is the innermost, contiguous axis: volumes are
-``(block, y, x, SLICES)`` and sinograms ``(block, tilt, s, SLICES)``. Index and weight arithmetic is done once per
+``(block, y, x, slice)`` and sinograms ``(block, tilt, s, slice)``. Index and weight arithmetic is done once per
 (pixel, tilt) and the inner loop is a multiply-add over slices without gathers.
 
 Joseph's method (Joseph 1982, IEEE Trans. Med. Imaging 1, 192) interpolates linearly along the axis that the ray crosses
@@ -22,7 +22,9 @@ from pipeline.errors import ShapeError
 from pipeline.reconstruct.geometry import TiltGeometry
 
 SLICES: Final = 128
-"""Slices per block: 512 bytes of float32, eight cache lines."""
+"""Slices per block, at most: 512 bytes of float32, eight cache lines."""
+LINE: Final = 16
+"""The slices of a block are a multiple of a cache line's."""
 TILE: Final = 8
 TILTS: Final = 8
 """Back-projection works on TILE × TILE pixels and TILTS tilts at a time: their detector lines stay in the first cache."""
@@ -31,27 +33,37 @@ STRIPE: Final = 8
 
 
 def to_blocks(array: FloatArray) -> FloatArray:
-    """Move the slice axis innermost: (n_z, a, b) → (block, a, b, SLICES), the last block padded with zeros."""
+    """Move the slice axis innermost: (n_z, a, b) → (block, a, b, slice), the last block padded with zeros.
+
+    Slices are spread evenly over as few blocks as hold them, so that little is padded.
+    """
     n_z, n_a, n_b = array.shape
-    blocks = np.zeros((-(-n_z // SLICES), n_a, n_b, SLICES), np.float32)
+    n_k = slices_per_block(n_z)
+    blocks = np.zeros((-(-n_z // n_k), n_a, n_b, n_k), np.float32)
     _to_blocks(np.ascontiguousarray(array, np.float32), blocks)
     return blocks
 
 
+def slices_per_block(n_z: int) -> int:
+    """Width of the blocks that ``n_z`` slices are kept in."""
+    fewest = max(1, -(-n_z // SLICES))
+    return LINE * max(1, -(-n_z // (fewest * LINE)))
+
+
 def from_blocks(blocks: FloatArray, n_z: int) -> FloatArray:
-    """Undo :func:`to_blocks`: (block, a, b, SLICES) → (n_z, a, b)."""
+    """Undo :func:`to_blocks`: (block, a, b, slice) → (n_z, a, b)."""
     array = np.empty((n_z, blocks.shape[1], blocks.shape[2]), np.float32)
     _from_blocks(blocks, array)
     return array
 
 
 def sinogram_blocks(projections: FloatArray) -> FloatArray:
-    """Projections (n_tilt, n_z, n_s) → sinogram blocks (block, tilt, s, SLICES)."""
+    """Projections (n_tilt, n_z, n_s) → sinogram blocks (block, tilt, s, slice)."""
     return to_blocks(projections.transpose(1, 0, 2))
 
 
 def projections_from_blocks(blocks: FloatArray, n_z: int) -> FloatArray:
-    """Sinogram blocks (block, tilt, s, SLICES) → projections (n_tilt, n_z, n_s)."""
+    """Sinogram blocks (block, tilt, s, slice) → projections (n_tilt, n_z, n_s)."""
     return np.ascontiguousarray(from_blocks(blocks, n_z).transpose(1, 0, 2))
 
 
@@ -60,15 +72,15 @@ def forward(volume: FloatArray, geometry: TiltGeometry) -> FloatArray:
 
     Parameters
     ----------
-    volume : (block, n_y, n_x, SLICES) float32
+    volume : (block, n_y, n_x, slice) float32
     geometry : the scan
 
     Returns
     -------
-    (block, n_tilt, n_columns, SLICES) float32
+    (block, n_tilt, n_columns, slice) float32
     """
     _check(volume, (geometry.n_y, geometry.n_x), "volume")
-    sinogram = np.zeros((volume.shape[0], geometry.n_tilt, geometry.n_columns, SLICES), np.float32)
+    sinogram = np.zeros((volume.shape[0], geometry.n_tilt, geometry.n_columns, volume.shape[3]), np.float32)
     theta = np.deg2rad(geometry.tilt_deg)
     _forward(
         volume,
@@ -83,7 +95,7 @@ def forward(volume: FloatArray, geometry: TiltGeometry) -> FloatArray:
 
 
 def adjoint(sinogram: FloatArray, geometry: TiltGeometry) -> FloatArray:
-    """Exact transpose of :func:`forward`: (block, n_tilt, n_columns, SLICES) → (block, n_y, n_x, SLICES)."""
+    """Exact transpose of :func:`forward`: (block, n_tilt, n_columns, slice) → (block, n_y, n_x, slice)."""
     _check(sinogram, (geometry.n_tilt, geometry.n_columns), "sinogram")
     theta = np.deg2rad(geometry.tilt_deg)
     cos, sin = np.cos(theta), np.sin(theta)
@@ -101,7 +113,7 @@ def _backproject(
     sinogram: FloatArray, geometry: TiltGeometry, cos: np.ndarray, sin: np.ndarray, narrow: np.ndarray
 ) -> FloatArray:
     """Gather over tilts with triangles of half width 1 / ``narrow`` columns and unit area."""
-    volume = np.empty((sinogram.shape[0], geometry.n_y, geometry.n_x, SLICES), np.float32)
+    volume = np.empty((sinogram.shape[0], geometry.n_y, geometry.n_x, sinogram.shape[3]), np.float32)
     _gather_tilts(
         sinogram, cos, sin, narrow, geometry.axis_column, geometry.centre_y, geometry.centre_x, volume
     )
@@ -109,10 +121,10 @@ def _backproject(
 
 
 def _check(array: FloatArray, shape: tuple[int, int], name: str) -> None:
-    if array.ndim != 4 or array.shape[1:3] != shape or array.shape[3] != SLICES or array.dtype != np.float32:
+    if array.ndim != 4 or array.shape[1:3] != shape or array.dtype != np.float32:
         raise ShapeError(
             name,
-            expected=f"float32 blocks (n, {shape[0]}, {shape[1]}, {SLICES})",
+            expected=f"float32 blocks (n, {shape[0]}, {shape[1]}, slices)",
             got=f"{array.dtype} {array.shape}",
             fix="use to_blocks or sinogram_blocks, and the geometry that the data were made with",
         )
@@ -121,9 +133,10 @@ def _check(array: FloatArray, shape: tuple[int, int], name: str) -> None:
 @njit(parallel=True, cache=True, nogil=True)
 def _to_blocks(array, blocks):  # type: ignore[no-untyped-def]
     n_z, n_a, n_b = array.shape
+    n_k = blocks.shape[3]
     for a in prange(n_a):
         for z in range(n_z):
-            block, k = z // SLICES, z % SLICES
+            block, k = z // n_k, z % n_k
             for b in range(n_b):
                 blocks[block, a, b, k] = array[z, a, b]
 
@@ -131,28 +144,29 @@ def _to_blocks(array, blocks):  # type: ignore[no-untyped-def]
 @njit(parallel=True, cache=True, nogil=True)
 def _from_blocks(blocks, array):  # type: ignore[no-untyped-def]
     n_z, n_a, n_b = array.shape
+    n_k = blocks.shape[3]
     for a in prange(n_a):
         for z in range(n_z):
-            block, k = z // SLICES, z % SLICES
+            block, k = z // n_k, z % n_k
             for b in range(n_b):
                 array[z, a, b] = blocks[block, a, b, k]
 
 
 @njit(parallel=True, cache=True, nogil=True, fastmath={"contract", "reassoc"})
 def _forward(volume, cos, sin, axis_column, centre_y, centre_x, sinogram):  # type: ignore[no-untyped-def]
-    n_block, n_y, n_x, _ = volume.shape
+    n_block, n_y, n_x, n_k = volume.shape
     n_tilt, n_s = sinogram.shape[1], sinogram.shape[2]
     flat = volume.reshape(-1)
     for job in prange(n_block * n_tilt):
         block, t = job // n_tilt, job % n_tilt
         # March along the axis that the ray runs along; interpolate along the other ("across").
         if abs(cos[t]) >= abs(sin[t]):
-            n_march, n_across, march_step, across_step = n_y, n_x, n_x * SLICES, SLICES
+            n_march, n_across, march_step, across_step = n_y, n_x, n_x * n_k, n_k
             d_march, d_across, c_march, c_across = sin[t], cos[t], centre_y, centre_x
         else:
-            n_march, n_across, march_step, across_step = n_x, n_y, SLICES, n_x * SLICES
+            n_march, n_across, march_step, across_step = n_x, n_y, n_k, n_x * n_k
             d_march, d_across, c_march, c_across = cos[t], sin[t], centre_x, centre_y
-        base = block * n_y * n_x * SLICES
+        base = block * n_y * n_x * n_k
         length = np.float32(1.0 / abs(d_across))
         slope = -d_march / d_across
         for stripe in range(0, n_march, STRIPE):
@@ -178,12 +192,12 @@ def _forward(volume, cos, sin, axis_column, centre_y, centre_x, sinogram):  # ty
                         b1 = base + (m + 1) * march_step + i1 * across_step
                         b2 = base + (m + 2) * march_step + i2 * across_step
                         b3 = base + (m + 3) * march_step + i3 * across_step
-                        v00, v01 = flat[b0 : b0 + SLICES], flat[b0 + across_step : b0 + across_step + SLICES]
-                        v10, v11 = flat[b1 : b1 + SLICES], flat[b1 + across_step : b1 + across_step + SLICES]
-                        v20, v21 = flat[b2 : b2 + SLICES], flat[b2 + across_step : b2 + across_step + SLICES]
-                        v30, v31 = flat[b3 : b3 + SLICES], flat[b3 + across_step : b3 + across_step + SLICES]
+                        v00, v01 = flat[b0 : b0 + n_k], flat[b0 + across_step : b0 + across_step + n_k]
+                        v10, v11 = flat[b1 : b1 + n_k], flat[b1 + across_step : b1 + across_step + n_k]
+                        v20, v21 = flat[b2 : b2 + n_k], flat[b2 + across_step : b2 + across_step + n_k]
+                        v30, v31 = flat[b3 : b3 + n_k], flat[b3 + across_step : b3 + across_step + n_k]
                         g0, g1, g2, g3 = length - f0, length - f1, length - f2, length - f3
-                        for k in range(SLICES):
+                        for k in range(n_k):
                             ray[k] += (
                                 (g0 * v00[k] + f0 * v01[k])
                                 + (g1 * v10[k] + f1 * v11[k])
@@ -198,18 +212,18 @@ def _forward(volume, cos, sin, axis_column, centre_y, centre_x, sinogram):  # ty
                         b = base + m * march_step + i * across_step
                         if 0 <= i < n_across:
                             g = length - f
-                            v = flat[b : b + SLICES]
-                            for k in range(SLICES):
+                            v = flat[b : b + n_k]
+                            for k in range(n_k):
                                 ray[k] += g * v[k]
                         if -1 <= i < n_across - 1:
-                            v = flat[b + across_step : b + across_step + SLICES]
-                            for k in range(SLICES):
+                            v = flat[b + across_step : b + across_step + n_k]
+                            for k in range(n_k):
                                 ray[k] += f * v[k]
 
 
 @njit(parallel=True, cache=True, nogil=True, fastmath={"contract", "reassoc"})
 def _gather_tilts(sinogram, cos, sin, narrow, axis_column, centre_y, centre_x, volume):  # type: ignore[no-untyped-def]
-    n_block, n_y, n_x, _ = volume.shape
+    n_block, n_y, n_x, n_k = volume.shape
     n_tilt, n_s = sinogram.shape[1], sinogram.shape[2]
     tiles_y, tiles_x = (n_y + TILE - 1) // TILE, (n_x + TILE - 1) // TILE
     flat = sinogram.reshape(-1)
@@ -218,7 +232,7 @@ def _gather_tilts(sinogram, cos, sin, narrow, axis_column, centre_y, centre_x, v
         tile = job % (tiles_y * tiles_x)
         y0, x0 = (tile // tiles_x) * TILE, (tile % tiles_x) * TILE
         y1, x1 = min(y0 + TILE, n_y), min(x0 + TILE, n_x)
-        base = block * n_tilt * n_s * SLICES
+        base = block * n_tilt * n_s * n_k
         start = np.empty(4, np.int64)
         first = np.empty(4, np.float32)
         second = np.empty(4, np.float32)
@@ -243,26 +257,26 @@ def _gather_tilts(sinogram, cos, sin, narrow, axis_column, centre_y, centre_x, v
                                     i, g0, g1 = 0, g1, 0.0
                                 elif i == n_s - 1:
                                     i, g0, g1 = n_s - 2, 0.0, g0
-                                start[n] = base + (t * n_s + i) * SLICES
+                                start[n] = base + (t * n_s + i) * n_k
                                 first[n], second[n] = np.float32(g0), np.float32(g1)
                                 n += 1
                             t += 1
                         if n == 4:
                             g00, g01, g10, g11 = first[0], second[0], first[1], second[1]
                             g20, g21, g30, g31 = first[2], second[2], first[3], second[3]
-                            a0 = flat[start[0] : start[0] + 2 * SLICES]
-                            a1 = flat[start[1] : start[1] + 2 * SLICES]
-                            a2 = flat[start[2] : start[2] + 2 * SLICES]
-                            a3 = flat[start[3] : start[3] + 2 * SLICES]
-                            for k in range(SLICES):
+                            a0 = flat[start[0] : start[0] + 2 * n_k]
+                            a1 = flat[start[1] : start[1] + 2 * n_k]
+                            a2 = flat[start[2] : start[2] + 2 * n_k]
+                            a3 = flat[start[3] : start[3] + 2 * n_k]
+                            for k in range(n_k):
                                 out[k] += (
-                                    (g00 * a0[k] + g01 * a0[k + SLICES])
-                                    + (g10 * a1[k] + g11 * a1[k + SLICES])
-                                    + (g20 * a2[k] + g21 * a2[k + SLICES])
-                                    + (g30 * a3[k] + g31 * a3[k + SLICES])
+                                    (g00 * a0[k] + g01 * a0[k + n_k])
+                                    + (g10 * a1[k] + g11 * a1[k + n_k])
+                                    + (g20 * a2[k] + g21 * a2[k + n_k])
+                                    + (g30 * a3[k] + g31 * a3[k + n_k])
                                 )
                         else:
                             for j in range(n):
-                                a = flat[start[j] : start[j] + 2 * SLICES]
-                                for k in range(SLICES):
-                                    out[k] += first[j] * a[k] + second[j] * a[k + SLICES]
+                                a = flat[start[j] : start[j] + 2 * n_k]
+                                for k in range(n_k):
+                                    out[k] += first[j] * a[k] + second[j] * a[k + n_k]

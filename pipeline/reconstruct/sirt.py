@@ -7,7 +7,7 @@ from numba import njit, prange
 
 from pipeline.arrays import FloatArray
 from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.projector import SLICES, adjoint, forward, from_blocks, sinogram_blocks
+from pipeline.reconstruct.projector import LINE, adjoint, forward, from_blocks, sinogram_blocks
 
 OnIteration = Callable[[int, int], None]
 """Called after each iteration with (done, total), so that a caller can show progress."""
@@ -15,7 +15,7 @@ OnIteration = Callable[[int, int], None]
 
 def inverse_sums(geometry: TiltGeometry) -> tuple[FloatArray, FloatArray]:
     """Inverse ray lengths (n_tilt, n_s) and inverse column sums (n_y, n_x) of the system matrix; 0 where a sum is 0."""
-    ones = np.ones((1, geometry.n_y, geometry.n_x, SLICES), np.float32)
+    ones = np.ones((1, geometry.n_y, geometry.n_x, LINE), np.float32)
     rays = forward(ones, geometry)
     columns = adjoint(np.ones_like(rays), geometry)
 
@@ -73,8 +73,8 @@ def sirt_step(
 
     Parameters
     ----------
-    volume : (n_block, n_y, n_x, SLICES) float32, changed
-    data : (n_block, n_tilt, n_s, SLICES) float32, see :func:`pipeline.reconstruct.projector.sinogram_blocks`
+    volume : (n_block, n_y, n_x, slice) float32, changed
+    data : (n_block, n_tilt, n_s, slice) float32, see :func:`pipeline.reconstruct.projector.sinogram_blocks`
     rays, columns : from :func:`inverse_sums`; ``rays`` times a weight per ray or tilt makes a weighted step
     """
     residual = forward(volume, geometry)

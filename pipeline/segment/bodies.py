@@ -149,21 +149,17 @@ def _surroundings(bits: Field, index: IntArray) -> tuple[BoolArray, BoolArray]:
 
 
 def _kept(sheets: Sheets, core: BoolArray, near: BoolArray) -> Sheets:
-    """Drop sheets that run inside compact bodies or beside blobs, and those too small, thick or thin for a crack.
+    """Drop sheets that run inside compact bodies or beside blobs, and those too small, too thick or too thin for a crack.
 
-    What is thinner on average than the smallest aperture that can be claimed is not claimed.
+    Too thin is an aperture below the smallest that can be claimed: side lobes of a large void after phase retrieval.
     """
-    n, mean = sheets.count + 1, sheets.mean_aperture_px
+    n = sheets.count + 1
     area, beside, inside = (
         np.bincount(sheets.sheet, part * sheets.area_px, minlength=n)
         for part in (np.ones(len(core), bool), near, core)
     )
-    flat = area >= np.maximum(SMALLEST_AREA_PX, FLATNESS * mean**2)
-    good = (
-        flat
-        & (mean >= sheets.smallest_aperture_px)
-        & (inside < 0.5 * area)
-        & (area - beside >= SMALLEST_AREA_PX)
-    )
+    flat = area >= np.maximum(SMALLEST_AREA_PX, FLATNESS * sheets.mean_aperture_px**2)
+    claimed = sheets.mean_aperture_px >= sheets.smallest_aperture_px
+    good = flat & claimed & (inside < 0.5 * area) & (area - beside >= SMALLEST_AREA_PX)
     good[0] = False
     return sheets.only(good)

@@ -25,6 +25,8 @@ TAIL = 40
 REACH_PX = 8
 BASELINE_PX = 6
 """From here on a profile shows what is beside the crack."""
+LOCAL_PX = 3
+"""A local aperture is a mean over so many voxels around."""
 UNEVEN = 4.0
 """Both sides count unless they differ by so many median deviations."""
 
@@ -186,6 +188,12 @@ def apertures(void: Field, found: Ridges, *, blur_px: float) -> FloatArray:
     total = ((across - level[:, None]) * (offset[None] <= half[:, None])).sum(axis=1)
     aperture: FloatArray = (total / np.maximum(1 - level, 0.2)).astype(np.float32)
     return aperture
+
+
+def local_aperture(sheets: Sheets, shape: tuple[int, ...]) -> FloatArray:
+    """Return the aperture of each ridge voxel averaged over its sheet nearby: that of a single one is mostly noise."""
+    ridges = Ridges(sheets.index, sheets.normal, sheets.sheet)
+    return smoothed(sheets.aperture_px, ridges, shape, LOCAL_PX)
 
 
 def _beside(across: FloatArray, found: Ridges, shape: tuple[int, ...]) -> FloatArray:

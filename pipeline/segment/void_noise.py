@@ -1,11 +1,14 @@
-"""How far noise moves porosity and crack area: the search for voids again, with as much noise added."""
+"""How far noise moves the numbers of pores and cracks: the search for voids again, with as much noise added."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from pipeline.arrays import BoolArray, FloatArray
+from pipeline.segment.regions import Labels
+from pipeline.segment.sheets import Sheets
 from pipeline.segment.voids import Voids, find_voids, label_voids
 from pipeline.slabs import slabs
 
@@ -15,35 +18,56 @@ NEIGHBOUR_SIGMAS_PX = (0.0, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5)
 
 
 @dataclass(frozen=True)
+class Trial:
+    """What one search found in the block that is sampled; names as in :class:`pipeline.segment.voids.Voids`."""
+
+    void: FloatArray
+    depth_px: FloatArray
+    instances: Labels
+    zone: Labels
+    n_pores: int
+    sheets: Sheets
+    box: tuple[slice, ...]
+
+
+Numbers = Callable[[Trial], tuple[Mapping[str, float], Mapping[str, float]]]
+"""What is counted in a trial: sums over the voids (volumes, areas, numbers), and means and shares."""
+
+
+@dataclass(frozen=True)
 class NoiseSpread:
     """Standard deviations that noise gives, from replicates of the search.
 
     Attributes
     ----------
     replicates : number of replicates
-    pore_px, crack_px, area_px : standard deviation of the pores' and the cracks' volume, and of the cracks' area
-    pore_bias_px, crack_bias_px, area_bias_px : mean of the replicates less the value without added noise
-    share : part of the particle's volume that was sampled
+    spread, bias : of each number its standard deviation, and the mean of the replicates less the value without added noise
+    share : part of the voids that was sampled
     """
 
     replicates: int
-    pore_px: float
-    crack_px: float
-    area_px: float
-    pore_bias_px: float
-    crack_bias_px: float
-    area_bias_px: float
+    spread: Mapping[str, float]
+    bias: Mapping[str, float]
     share: float
 
 
 def noise_spread(
-    voids: Voids, *, replicates: int, rng: np.random.Generator, false_cracks: float, false_discovery: float
+    voids: Voids,
+    numbers: Numbers,
+    *,
+    replicates: int,
+    rng: np.random.Generator,
+    false_cracks: float,
+    false_discovery: float,
 ) -> NoiseSpread | None:
     """Search again with noise of the measured strength and correlation added; None without replicates.
+
+    The variance of a sum grows with the volume that is sampled, that of a mean falls with it.
 
     Parameters
     ----------
     voids : the segmentation
+    numbers : what is counted
     replicates : how often
     rng : random numbers
     false_cracks, false_discovery : as in the segmentation
@@ -55,7 +79,7 @@ def noise_spread(
     clear: BoolArray = (depth > 4) & (voids.zone[box] == 0)
     sigma_px = _correlation(void, clear)
 
-    def searched(values: FloatArray) -> np.ndarray[tuple[int], np.dtype[np.float64]]:
+    def searched(values: FloatArray) -> tuple[Mapping[str, float], Mapping[str, float]]:
         found = find_voids(
             values,
             depth,
@@ -66,23 +90,25 @@ def noise_spread(
         )
         instances, zone = np.zeros(values.shape, np.int32), np.zeros(values.shape, np.int32)
         n_pores = label_voids(found, depth, instances, zone, blur_px=voids.blur_px)
-        pore, crack = values[(zone > 0) & (zone <= n_pores)].sum(), values[zone > n_pores].sum()
-        return np.array([pore, crack, found.sheets.area_px.sum()], np.float64)
+        return numbers(Trial(values, depth, instances, zone, n_pores, found.sheets, box))
 
     value = searched(void)
     inside = depth > -3 * voids.blur_px
-    rows = []
+    trials = []
     for _ in range(replicates):
         noise = rng.standard_normal(void.shape, np.float32)
         if sigma_px:
             noise = gaussian_filter(noise, sigma_px)
             noise /= noise.std()
-        rows.append(searched(np.where(inside, void + np.float32(voids.noise) * noise, void)) - value)
-    spread = np.std(rows, axis=0, ddof=1) / np.sqrt(share)
-    bias = np.mean(rows, axis=0) / share
-    pore, crack, area = (float(value) for value in spread)
-    pore_bias, crack_bias, area_bias = (float(value) for value in bias)
-    return NoiseSpread(replicates, pore, crack, area, pore_bias, crack_bias, area_bias, share)
+        trials.append(searched(np.where(inside, void + np.float32(voids.noise) * noise, void)))
+    spread: dict[str, float] = {}
+    bias: dict[str, float] = {}
+    for kind, factors in enumerate(((1 / np.sqrt(share), 1 / share), (np.sqrt(share), 1.0))):
+        for name, without in value[kind].items():
+            found = np.array([trial[kind][name] for trial in trials])
+            spread[name] = float(found.std(ddof=1) * factors[0])
+            bias[name] = float((found.mean() - without) * factors[1])
+    return NoiseSpread(replicates, spread, bias, share)
 
 
 def _block(voids: Voids) -> tuple[tuple[slice, ...], float]:

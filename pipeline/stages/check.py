@@ -23,11 +23,13 @@ from pipeline.config import (
     source_files,
 )
 from pipeline.config.plan import (
+    NEEDS_PACKAGE,
     BranchConfig,
     branch_config,
     branch_series,
     branch_sources,
     default_quantity,
+    left_out_stages,
     results_folder,
     sample_branches,
 )
@@ -145,6 +147,7 @@ def _check_branch(
             problems.append(error)
     problems += _caught(lambda: _check_backend(config, f"samples.{sample}.{branch}"))
     problems += _caught(partial(_check_packages_and_tables, config, f"samples.{sample}.{branch}"))
+    warnings += _left_out(branch, f"samples.{sample}.{branch}")
     needs = None
     if not isinstance(config, StructureConfig) and len(facts) == len(branch_sources(config)):
         if not isinstance(config, ArealDensityConfig):
@@ -356,6 +359,15 @@ def _check_packages_and_tables(
             got="it is not installed",
             fix="pip install 'oxytomo[stripes]', or stripe_removal: none",
         )
+
+
+def _left_out(branch: Branch, place: str) -> list[str]:
+    """Return a line for each product that needs a package which is not installed."""
+    needed = [NEEDS_PACKAGE[stage] for stage in left_out_stages(branch)]
+    return [
+        f"{place}: no {product} without the package {package}: pip install 'oxytomo[{extra}]', and run again"
+        for product, package, extra in needed
+    ]
 
 
 def _tilt_range(tilts: AnyArray) -> str:

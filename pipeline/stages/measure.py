@@ -13,7 +13,13 @@ from pipeline.io.stores import Store, read_store
 from pipeline.io.tables import write_csv, write_json
 from pipeline.measure.definitions import DEFINITIONS
 from pipeline.measure.domains import domain_table, interconnection
-from pipeline.measure.fractions import class_fractions, noise_interval, replicate_bias, replicate_fractions
+from pipeline.measure.fractions import (
+    class_fractions,
+    fraction_interval,
+    replicate_bias,
+    replicate_fractions,
+    scatter_interval,
+)
 from pipeline.measure.resolution import ShellCorrelation, tilt_series_resolution
 from pipeline.measure.shells import depth_below_surface, shell_labels, shell_table
 from pipeline.reconstruct.fbp import filtered_backprojection
@@ -22,9 +28,6 @@ from pipeline.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
 from pipeline.stages.classify import averaged
 from pipeline.stages.context import StageContext
 from pipeline.stages.reconstruct import column_densities
-
-CONFIDENCE = 0.95
-"""Of the intervals ``ci95``."""
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
@@ -77,14 +80,21 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             "counted_voxel_nm": classified.attributes["voxel_nm"],
             "reference_tm_o": float(reconstructed.attributes["reference_tm_o"]),
             "particle_volume_nm3": int(particle.sum()) * voxel_nm**3,
-            "fractions": _with_bias(_with_interval(fractions, of_replicates), fractions, of_replicates),
-            "null": {"runs": len(null), "fractions": _with_interval(null_mean, of_null)},
+            "fractions": _with_interval(fractions, of_replicates, phases),
+            "null": {
+                "runs": len(null),
+                "fractions": {
+                    name: {"value": value, "ci95": scatter_interval(of_null[name], confidence=0.95)}
+                    for name, value in null_mean.items()
+                },
+            },
             "confident": {
                 "confidence": float(classified.attributes["confidence"]),
                 "fractions": {name: {"value": value} for name, value in sure.items()},
             },
             "domains": _domains(phases, settings.min_domain_voxels),
             "resolution": resolution,
+            "solver": _solver(reconstructed),
             "invalid_rays": invalid_rays,
             "voxels_without_deviation": classified.attributes["voxels_without_deviation"],
             "replicates": len(replicates),
@@ -95,26 +105,29 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
 
 
 def _with_interval(
-    values: Mapping[str, float], replicate_values: Mapping[str, Sequence[float]]
+    values: Mapping[str, float], replicate_values: Mapping[str, Sequence[float]], phases: LabelArray
 ) -> dict[str, dict[str, Any]]:
-    return {
-        name: {
+    entries = {}
+    for name, value in values.items():
+        each, label = replicate_values[name], CLASS_LABELS[name]
+        entries[name] = {
             "value": value,
-            "ci95": noise_interval(value, replicate_values[name], confidence=CONFIDENCE),
+            "ci95": fraction_interval(value, each, phases, label, confidence=0.95),
+            "ci68": fraction_interval(value, each, phases, label, confidence=0.68),
+            "replicate_bias": replicate_bias(value, each),
         }
-        for name, value in values.items()
-    }
+    return entries
 
 
-def _with_bias(
-    entries: dict[str, dict[str, Any]],
-    values: Mapping[str, float],
-    replicate_values: Mapping[str, Sequence[float]],
-) -> dict[str, dict[str, Any]]:
-    return {
-        name: {**entry, "replicate_bias": replicate_bias(values[name], replicate_values[name])}
-        for name, entry in entries.items()
-    }
+def _solver(reconstructed: Store) -> dict[str, Any] | None:
+    """Say how the deviation was reached; None for methods that do not iterate."""
+    record = reconstructed.attributes.get("solver") or {}
+    names = {"iterations", "residual", "misfit"}
+    return (
+        {name: record[f"difference_{name}"] for name in sorted(names)}
+        if "difference_residual" in record
+        else None
+    )
 
 
 def _domains(phases: LabelArray, min_voxels: int) -> dict[str, Any]:

@@ -1,11 +1,12 @@
 """Stage ``measure_voids``: pores, cracks and their network → tables, with intervals from noise."""
 
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from pipeline.arrays import Float64Array, NumberArray
+from pipeline.arrays import Float64Array, IntArray, NumberArray
 from pipeline.config import MeasureVoidsStage as Settings
 from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import read_store
@@ -17,8 +18,10 @@ from pipeline.measure.structure import DEFINITIONS, central_void, interval, poro
 from pipeline.measure.thickness import thickness_quantiles
 from pipeline.measure.topology import euler_sweep, tortuosity
 from pipeline.measure.totals import ParticleTotals, particle_totals, void_totals
+from pipeline.measure.void_numbers import mean_aperture, reaching_surface, void_sums
 from pipeline.segment.regions import contacts
-from pipeline.segment.void_noise import NoiseSpread, noise_spread
+from pipeline.segment.sheets import local_aperture
+from pipeline.segment.void_noise import NoiseSpread, Trial, noise_spread
 from pipeline.segment.voids import PORE, Voids
 from pipeline.stages.context import StageContext
 from pipeline.stages.segment_voids import read_voids
@@ -27,6 +30,7 @@ CONFIDENCE = 0.95
 CONTACT_PX = 2
 SURFACE_PX = 2.0
 DEEP_PX = 5.0
+APERTURE_BINS = 24
 EULER_LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6)
 
 Table = dict[str, NumberArray]
@@ -41,6 +45,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     sums = void_totals(voids.void, voids.zone, voids.particle, n_voids=voids.n_pores + voids.sheets.count)
     spread = noise_spread(
         voids,
+        partial(_numbers, voids, network),
         replicates=settings.replicates,
         rng=np.random.default_rng(settings.seed),
         false_cracks=settings.segment.false_cracks,
@@ -117,6 +122,30 @@ def _tables(voids: Voids, voxel_nm: float) -> tuple[Table, Table, Network]:
     return pores, cracks, network
 
 
+def _numbers(voids: Voids, network: Network, trial: Trial) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the headline numbers of one repetition of the search: sums, and means and shares."""
+    sheets = trial.sheets
+    touches = reaching_surface(
+        trial.instances, trial.depth_px, sheets.index, sheets.sheet, n_pores=trial.n_pores
+    )
+    touches[_leaving(voids, network, trial) - 1] = True
+    pairs = contacts(trial.instances, CONTACT_PX)
+    sums = void_sums(trial.void, trial.zone, pairs, touches, n_pores=trial.n_pores)
+    sums["area"] = float(sheets.area_px.sum())
+    share = sums["open"] / sums["total"] if sums["total"] > 0 else float("nan")
+    mean = mean_aperture(sheets.aperture_px, sheets.area_px, sheets.inner)
+    return sums, {"open_fraction": share, "mean_aperture": mean}
+
+
+def _leaving(voids: Voids, network: Network, trial: Trial) -> IntArray:
+    """Return the voids of a trial that go on, beyond the block that was searched, in a network open in the whole volume."""
+    is_open = np.concatenate([[False], network.open])[voids.instances[trial.box]]
+    inner = tuple(slice(1 if n > 1 else 0, n - 1 if n > 1 else n) for n in is_open.shape)
+    is_open[inner] = False
+    found: IntArray = np.unique(trial.instances[is_open]).astype(np.int64)
+    return found[found > 0]
+
+
 def _headline(
     voids: Voids,
     totals: ParticleTotals,
@@ -130,17 +159,23 @@ def _headline(
     """Return porosity, pores and cracks of all particles together, with intervals."""
     parts = porosity(sums, totals.volume_px, network.open, n_pores=voids.n_pores, label=None)
     volume = int(totals.volume_px[1:].sum())
-    area = float(cracks["area_nm2"].sum())
+    sheets, area = voids.sheets, float(cracks["area_nm2"].sum())
     weights, apertures = cracks["area_nm2"], cracks["aperture_nm"]
     low, median, high = weighted_quantiles(apertures, weights, (0.1, 0.5, 0.9))
-    errors = _errors(spread, volume)
+    share = parts["open"] / parts["total"] if parts["total"] > 0 else None
+    mean = mean_aperture(sheets.aperture_px, sheets.area_px, sheets.inner) * voxel_nm
     return {
         "particle_volume_nm3": volume * voxel_nm**3,
         "cut_by_field_of_view": list(voids.cut),
-        "porosity": {name: _with_interval(value, errors.get(name), spread) for name, value in parts.items()},
-        "open_fraction": parts["open"] / parts["total"] if parts["total"] > 0 else None,
+        "porosity": {
+            name: {"value": value, **_interval(spread, name, value, unit=1 / volume)}
+            for name, value in parts.items()
+        },
+        "open_fraction": share,
+        **_named("open_fraction", _interval(spread, "open_fraction", share, most=1.0)),
         "pores": {
             "count": voids.n_pores,
+            **_named("count", _interval(spread, "n_pores", voids.n_pores)),
             "number_density_per_um3": voids.n_pores / (volume * voxel_nm**3 / 1e9),
             "median_equivalent_diameter_nm": _median(pores["equivalent_diameter_nm"]),
             "median_sphericity": _median(pores["sphericity"]),
@@ -148,10 +183,16 @@ def _headline(
             "median_nearest_neighbour_nm": _median(pores["nearest_neighbour_nm"]),
         },
         "cracks": {
-            "count": voids.sheets.count,
-            "area_nm2": _with_interval(area, _scaled(errors.get("area"), voxel_nm**2), spread),
+            "count": sheets.count,
+            **_named("count", _interval(spread, "n_cracks", sheets.count)),
+            "area_nm2": {"value": area, **_interval(spread, "area", area, unit=voxel_nm**2)},
             "area_per_volume_per_um": area / (volume * voxel_nm**3) * 1e3,
             "aperture_nm": {"p10": low, "median": median, "p90": high},
+            "mean_aperture_nm": {
+                "value": mean,
+                **_interval(spread, "mean_aperture", mean, unit=voxel_nm),
+            },
+            "aperture_distribution": _apertures(voids, voxel_nm),
             "angle_to_radius_deg": _mean(cracks["angle_to_radius_deg"], weights),
             "open_area_share": _mean(cracks["open"].astype(float), weights),
         },
@@ -197,31 +238,20 @@ def _network(voids: Voids, network: Network, beside: Path) -> dict[str, Any]:
     }
 
 
-def _errors(spread: NoiseSpread | None, volume: int) -> dict[str, tuple[float, float]]:
-    """Return standard deviation and bias by quantity; pores and cracks are independent."""
-    if spread is None:
-        return {}
-    both = float(np.hypot(spread.pore_px, spread.crack_px)) / volume
-    bias = (spread.pore_bias_px + spread.crack_bias_px) / volume
-    return {
-        "total": (both, bias),
-        "pores": (spread.pore_px / volume, spread.pore_bias_px / volume),
-        "cracks": (spread.crack_px / volume, spread.crack_bias_px / volume),
-        "area": (spread.area_px, spread.area_bias_px),
-    }
-
-
-def _scaled(error: tuple[float, float] | None, factor: float) -> tuple[float, float] | None:
-    return None if error is None else (error[0] * factor, error[1] * factor)
-
-
-def _with_interval(
-    value: float, error: tuple[float, float] | None, spread: NoiseSpread | None
+def _interval(
+    spread: NoiseSpread | None, name: str, value: float | None, *, unit: float = 1.0, most: float = np.inf
 ) -> dict[str, Any]:
-    if error is None or spread is None:
-        return {"value": value, "ci95": None}
-    limits = interval(value, error[0], spread.replicates, confidence=CONFIDENCE)
-    return {"value": value, "ci95": limits, "noise_bias": error[1]}
+    """Return the interval of a number and what as much noise again adds to it, in its ``unit``."""
+    if spread is None or value is None or not np.isfinite(spread.spread[name]):
+        return {"ci95": None}
+    error, bias = spread.spread[name] * unit, spread.bias[name] * unit
+    limits = interval(value, error, bias, spread.replicates, confidence=CONFIDENCE, most=most)
+    return {"ci95": limits, "noise_bias": bias}
+
+
+def _named(number: str, interval: dict[str, Any]) -> dict[str, Any]:
+    """Return the parts of an interval as ``<number>_ci95`` and ``<number>_noise_bias``, beside a plain number."""
+    return {f"{number}_{part}": value for part, value in interval.items()}
 
 
 def _thickness(voids: Voids, voxel_nm: float) -> dict[str, float] | None:
@@ -232,6 +262,19 @@ def _thickness(voids: Voids, voxel_nm: float) -> dict[str, float] | None:
         if found is None
         else dict(zip(("p10", "median", "p90"), (v * voxel_nm for v in found), strict=True))
     )
+
+
+def _apertures(voids: Voids, voxel_nm: float) -> dict[str, list[float]] | None:
+    """Return the area of the cracks by local aperture, None without cracks."""
+    sheets = voids.sheets
+    if not sheets.inner.any():
+        return None
+    aperture = local_aperture(sheets, voids.void.shape)[sheets.inner] * voxel_nm
+    area = sheets.area_px[sheets.inner] * voxel_nm**2
+    found, edges = np.histogram(
+        aperture, APERTURE_BINS, (0, max(float(aperture.max()), voxel_nm)), weights=area
+    )
+    return {"edges_nm": edges.tolist(), "area_nm2": found.tolist()}
 
 
 def _median(values: NumberArray) -> float:

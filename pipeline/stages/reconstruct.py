@@ -4,6 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.arrays import StoredArray
 from pipeline.composition.deviation import (
     ColumnDensities,
     Composition,
@@ -16,6 +17,7 @@ from pipeline.composition.deviation import (
 from pipeline.config import DeviationSettings, RatioSettings
 from pipeline.config import ReconstructStage as Settings
 from pipeline.config.settings import Reference
+from pipeline.io.scratch import IN_MEMORY_BYTES
 from pipeline.io.stores import NamedArray, Store, read_store, write_store
 from pipeline.stages.context import StageContext
 from pipeline.units import NM_PER_UM
@@ -66,10 +68,15 @@ def reference_of(reference: Reference, inputs: dict[str, Path]) -> float | None:
 
 
 def column_densities(store: Store) -> ColumnDensities:
-    """Element sinograms of a decomposed store."""
+    """Element sinograms of a decomposed store; large ones stay on disk."""
+
+    def array(name: str) -> StoredArray:
+        stored = store.array(name)
+        return store[name] if stored.nbytes <= IN_MEMORY_BYTES else stored
+
     return ColumnDensities(
-        areal=store["areal"],
-        covariance=store["covariance"],
+        areal=array("areal"),
+        covariance=array("covariance"),
         tilt_deg=store["tilt_deg"],
         atoms=np.array(store.attributes["atoms"], np.float64),
         pixel_um=float(store.attributes["pixel_nm"]) / NM_PER_UM,

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.composition.deviation import ColumnDensities, Composition
-from pipeline.composition.noise import deviation_sigma, noise_factor, replicate, uniform_composition
-from pipeline.config import ReconstructStage
+from pipeline.composition.noise import deviation_sigma, replicate, uniform_composition
+from pipeline.config import DeviationSettings, ReconstructStage
 from pipeline.config import UncertaintyStage as Settings
 from pipeline.io.stores import NamedArray, read_store, write_store
 from pipeline.stages.context import StageContext
@@ -20,7 +20,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     decomposed, reconstructed = read_store(inputs["decompose"]), read_store(inputs["reconstruct"])
     data = column_densities(decomposed)
     composition = Composition(
-        elements=reconstructed["elements"],
+        elements=np.asarray(reconstructed.array("elements")[:1]),
         difference=reconstructed["difference"],
         deviation=reconstructed["deviation"],
         particle=reconstructed["particle"].astype(bool),
@@ -29,7 +29,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     )
     method = ReconstructStage(solver=settings.solver, reference=settings.reference)
     reference = None if settings.reference == "mode" else composition.reference_tm_o
-    factor = noise_factor(data.covariance)
+    psf_px = settings.solver.psf_px if isinstance(settings.solver, DeviationSettings) else 0.0
     rng = np.random.default_rng(settings.seed)
 
     def repeat(source: Composition, count: int, name: str) -> list[np.ndarray]:
@@ -40,7 +40,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             def again(noisy: ColumnDensities, start: Composition, label: str = label) -> Composition:
                 return solve(noisy, method, context, reference, start=start, with_metals=False, label=label)
 
-            volumes.append(replicate(source, data, factor, solve=again, rng=rng))
+            volumes.append(replicate(source, data, psf_px=psf_px, solve=again, rng=rng))
         return volumes
 
     replicates = repeat(composition, settings.replicates, "noise replicate")

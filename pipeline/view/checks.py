@@ -14,6 +14,7 @@ FEW_TILTS, NARROW_RANGE_DEG = 60, 110.0
 MANY_UNSOLVED, MANY_INVALID = 0.02, 0.05
 LARGE_RESIDUAL, UNSETTLED_PX = 0.2, 0.1
 LARGE_BIAS, LARGE_BIAS_SHARE = 0.02, 0.25
+LARGE_SOLVER_RESIDUAL, LARGE_MISFIT = 0.1, 2.0
 
 
 def check_null(fractions: Sequence[Fraction]) -> list[str]:
@@ -51,10 +52,26 @@ def check_bias(fractions: Sequence[Fraction], phases_json: Mapping[str, Any] | N
         bias = entry.get("replicate_bias")
         if bias is not None and abs(bias) > max(LARGE_BIAS, LARGE_BIAS_SHARE * fraction.value):
             found.append(
-                f"Noise shifts the {fraction.name} fraction by about {percent(bias)}, which its "
-                "interval does "
-                "not contain."
+                f"Noise and reconstruction shift the {fraction.name} fraction by about {percent(bias)}; "
+                "its interval is wide for that reason."
             )
+    return found
+
+
+def check_solver(phases_json: Mapping[str, Any] | None) -> list[str]:
+    """Warn of a deviation that was not iterated to the end, and of data that no deviation explains."""
+    solver = (phases_json or {}).get("solver") or {}
+    found = []
+    if solver.get("residual", 0) > LARGE_SOLVER_RESIDUAL:
+        found.append(
+            f"The deviation was not iterated to the end: after {solver['iterations']} iterations the residual is "
+            f"{solver['residual']:.2f} of the noise (wanted: 0.03). Raise reconstruct.iterations."
+        )
+    if solver.get("misfit", 0) > LARGE_MISFIT:
+        found.append(
+            f"The deviation leaves {solver['misfit']:.1f} times the variance of the noise unexplained: look at the alignment, "
+            "and at rays that are nearly opaque."
+        )
     return found
 
 

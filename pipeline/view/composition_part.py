@@ -57,6 +57,7 @@ def composition_part(result: Composition) -> Part:
         *checks.check_null(fractions),
         *checks.check_noise(result.sigma, result.particle, result.threshold),
         *checks.check_bias(fractions, result.phases_json),
+        *checks.check_solver(result.phases_json),
         *checks.check_undecided(undecided),
         *checks.check_particle(result.particle, result.deviation),
         *checks.check_invalid(result.alignment, result.phases_json),

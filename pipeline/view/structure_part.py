@@ -1,6 +1,6 @@
 """The part of a report about pores and cracks."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -33,11 +33,13 @@ def structure_part(result: Structure) -> Part:
         ),
         Picture(
             "Sizes",
-            size_figure(result.pores, result.cracks),
-            "Left: equivalent diameters of the pores. Right: crack area by aperture; the dashed line is the "
-            "smallest aperture that can be claimed at this noise and blur."
-            if result.cracks
-            else "Equivalent diameters of the pores.",
+            size_figure(
+                result.pores,
+                facts["cracks"].get("aperture_distribution"),
+                facts["calibration"]["smallest_aperture_nm"],
+            ),
+            "Left: equivalent diameters of the pores. Right: crack area by local aperture; the dashed line is the smallest "
+            "aperture that can be claimed at this noise and blur.",
         ),
     ]
     if facts["shells"]:
@@ -63,6 +65,10 @@ def _interval(entry: Mapping[str, Any]) -> str:
     return f"{percent(low)} to {percent(high)}"
 
 
+def _range(limits: Sequence[float] | None, form: str, unit: str = "") -> str:
+    return f"{limits[0]:{form}} to {limits[1]:{form}}{unit}" if limits else ""
+
+
 def _quantities(facts: Mapping[str, Any]) -> list[Quantity]:
     definitions = facts["definitions"]
     found = [
@@ -77,21 +83,48 @@ def _quantities(facts: Mapping[str, Any]) -> list[Quantity]:
         )
     ]
     pores, cracks, network = facts["pores"], facts["cracks"], facts["network"]
-    area = cracks["area_nm2"]
+    area, aperture = cracks["area_nm2"], cracks.get("mean_aperture_nm", {})
     limits = area.get("ci95")
+    if facts["open_fraction"] is not None:
+        entry = {"ci95": facts.get("open_fraction_ci95")}
+        share = percent(facts["open_fraction"])
+        found.append(
+            Quantity(
+                "open share of the voids",
+                share,
+                definitions.get("open_fraction", definitions["open"]),
+                _interval(entry),
+            )
+        )
     found += [
-        Quantity("pores", str(pores["count"]), "bodies of voxels that share a face, an edge or a corner"),
+        Quantity(
+            "pores",
+            str(pores["count"]),
+            "bodies of voxels that share a face, an edge or a corner",
+            _range(pores.get("count_ci95"), ".1f"),
+        ),
         Quantity(
             "median pore diameter",
             _length(pores["median_equivalent_diameter_nm"]),
             "of a sphere with the pore's volume",
         ),
-        Quantity("cracks", str(cracks["count"]), "smooth sheets that noise alone does not make"),
+        Quantity(
+            "cracks",
+            str(cracks["count"]),
+            "smooth sheets that noise alone does not make",
+            _range(cracks.get("count_ci95"), ".1f"),
+        ),
         Quantity(
             "crack area",
             f"{area['value'] / 1e6:.3g} µm²",
             "area of the cracks' middle surfaces",
             f"{limits[0] / 1e6:.3g} to {limits[1] / 1e6:.3g} µm²" if limits else "",
+        ),
+        Quantity(
+            "mean aperture",
+            _length(aperture.get("value")),
+            definitions.get("mean_aperture", ""),
+            _range(aperture.get("ci95"), ".3g", " nm"),
         ),
         Quantity("median aperture", _length(cracks["aperture_nm"]["median"]), definitions["aperture"]),
         Quantity(

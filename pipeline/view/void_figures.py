@@ -45,27 +45,39 @@ def void_slices(volume: FloatArray, particle: LabelArray, voids: LabelArray, *, 
 
 
 @house_style
-def size_figure(pores: Mapping[str, Sequence[Any]], cracks: Mapping[str, Sequence[Any]]) -> Figure:
-    """Show how pores are distributed by diameter and the area of cracks by aperture."""
+def size_figure(
+    pores: Mapping[str, Sequence[Any]],
+    apertures: Mapping[str, Sequence[float]] | None,
+    smallest_aperture_nm: float | None,
+) -> Figure:
+    """Show how pores are distributed by diameter and the area of cracks by local aperture.
+
+    Parameters
+    ----------
+    pores : columns of ``pores.csv``
+    apertures : ``edges_nm`` and ``area_nm2`` of the bins, None without cracks
+    smallest_aperture_nm : drawn as a dashed line
+    """
     figure = new_figure(HALF_WIDTH, HEIGHT)
     left, right = figure.subplots(1, 2)
-    _histogram(left, np.asarray(pores.get("equivalent_diameter_nm", ()), float), None, PORE_COLOR)
+    diameter = np.asarray(pores.get("equivalent_diameter_nm", ()), float)
+    if diameter.size:
+        counts, edges = np.histogram(diameter, 15, (0, 1.02 * float(diameter.max())))
+        left.stairs(counts, edges, fill=True, color=PORE_COLOR, alpha=0.8)
+    left.yaxis.get_major_locator().set_params(integer=True)
     left.set_xlabel("pore diameter (nm)")
     left.set_ylabel("pores")
-    area = np.asarray(cracks.get("area_nm2", ()), float) / 1e6
-    _histogram(right, np.asarray(cracks.get("aperture_nm", ()), float), area, CRACK_COLOR)
-    right.set_xlabel("crack aperture (nm)")
+    if apertures is not None:
+        area = np.asarray(apertures["area_nm2"], float) / 1e6
+        right.stairs(area, apertures["edges_nm"], fill=True, color=CRACK_COLOR, alpha=0.8)
+        if smallest_aperture_nm is not None:
+            right.axvline(smallest_aperture_nm, color="black", linestyle="--", linewidth=1.0)
+    right.set_xlabel("local aperture (nm)")
     right.set_ylabel("crack area (µm²)")
+    for axes, empty in ((left, not diameter.size), (right, apertures is None)):
+        if empty:
+            axes.text(0.5, 0.5, "none", ha="center", va="center", transform=axes.transAxes)
     return figure
-
-
-def _histogram(axes: Any, values: Any, weights: Any, color: str) -> None:
-    if not values.size:
-        axes.text(0.5, 0.5, "none", ha="center", va="center", transform=axes.transAxes)
-        return
-    edges = np.linspace(0, max(float(values.max()), 1e-9) * 1.02, 16)
-    counts, _ = np.histogram(values, edges, weights=weights)
-    axes.stairs(counts, edges, fill=True, color=color, alpha=0.8)
 
 
 @house_style

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import scipy.ndimage
 
 from pipeline.composition.decomposition import (
     combine,
@@ -152,7 +153,7 @@ def test_draws_have_the_covariance_of_the_measurement(rng: np.random.Generator) 
     covariance = np.empty((3, *shape), np.float32)
     covariance[0], covariance[1], covariance[2] = 4.0, -1.0, 1.0
     data = ColumnDensities(np.zeros((2, *shape), np.float32), covariance, np.zeros(1), np.ones(2), 1.0)
-    drawn = draw(np.zeros((2, *shape), np.float32), noise_factor(covariance), data, rng=rng).areal
+    drawn = draw(np.zeros(shape, np.float32), np.zeros(shape, np.float32), data, rng=rng).areal
     # Standard error of a covariance from 40 000 draws: about 0.02 × the variances.
     np.testing.assert_allclose(np.cov(drawn.reshape(2, -1)), [[4, -1], [-1, 1]], atol=0.1)
 
@@ -213,8 +214,7 @@ def test_null_run_of_a_uniform_particle_stays_on_target(rng: np.random.Generator
     def again(noisy: ColumnDensities, start: Composition) -> Composition:
         return reconstruct_deviation(noisy, solver=SOLVER, reference_tm_o=1.0, start=start, with_metals=False)
 
-    factor = noise_factor(data.covariance)
-    null = replicate(uniform_composition(result), data, factor, solve=again, rng=rng)
+    null = replicate(uniform_composition(result), data, psf_px=SOLVER.psf_px, solve=again, rng=rng)
     inside = (density > 0.99) & np.isfinite(null)
     assert (np.abs(null[inside]) <= 0.05).mean() > 0.97
     sigma = deviation_sigma([null], np.zeros_like(null), result.particle, smoothing_px=2.0)
@@ -232,9 +232,14 @@ def test_expected_sinograms_follow_the_composition() -> None:
         reference_tm_o=1.1,
     )
     data = measurement(density, density, sigma_um=1e-3, rng=None)
-    expected = expected_sinograms(composition, data)
-    np.testing.assert_allclose(expected[1], 1.3 * expected[0], rtol=1e-4, atol=1e-6)
-    np.testing.assert_array_equal(expected[1], expected[2])
+    oxygen, metal = expected_sinograms(composition, data, psf_px=0.0)
+    np.testing.assert_allclose(metal, 1.3 * oxygen, rtol=1e-4, atol=1e-6)
+    blurred, _ = expected_sinograms(composition, data, psf_px=0.8)
+    # The point spread is integrated over the pixel, which adds its variance of 1/12; cut off at 3 σ, that is 0.3 % of it.
+    width = np.sqrt(0.8**2 + 1 / 12)
+    smooth = scipy.ndimage.gaussian_filter(oxygen, (0, width, width), mode="constant")
+    assert np.abs(blurred - smooth).max() < 0.01 * oxygen.max()
+    assert np.abs(blurred - oxygen).max() > 0.05 * oxygen.max()
 
 
 def test_deviation_is_the_quotient_with_a_floor_under_oxygen() -> None:

@@ -5,15 +5,19 @@ import math
 import numpy as np
 import pytest
 
-from pipeline.arrays import OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED
+from pipeline.arrays import OUTSIDE, OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED
 from pipeline.errors import InputError, ShapeError
 from pipeline.measure.domains import domain_table, interconnection
 from pipeline.measure.fractions import (
+    MISSED_VOXELS,
+    QUANTILES,
+    border_share,
     class_fractions,
+    fraction_interval,
     joint_histogram,
-    noise_interval,
     replicate_bias,
     replicate_fractions,
+    scatter_interval,
 )
 from pipeline.measure.shells import (
     depth_below_surface,
@@ -81,35 +85,60 @@ def test_fractions_of_replicates_by_hand():
     assert none == {"target": [], "oxygen_poor": [], "oxygen_rich": []}
 
 
-def test_the_interval_of_four_replicates_is_three_standard_deviations():
-    # s of (0.28, 0.30, 0.30, 0.32) is sqrt(0.0008 / 3) = 0.016330; t(3 degrees, 97.5 %) = 3.1824.
-    low, high = noise_interval(0.25, [0.28, 0.30, 0.30, 0.32], confidence=0.95)
-    assert low == pytest.approx(0.25 - 3.1824 * 0.016330, abs=1e-5)
-    assert high == pytest.approx(0.25 + 3.1824 * 0.016330, abs=1e-5)
+def halves(n_poor: int = 4) -> np.ndarray:
+    """8 × 10 × 10 voxels on target, oxygen-poor in the first columns."""
+    phases = np.full((8, 10, 10), TARGET, np.uint8)
+    phases[:, :, :n_poor] = OXYGEN_POOR
+    return phases
+
+
+def test_the_interval_holds_noise_bias_border_and_what_is_missed():
+    # s of (0.28, 0.30, 0.30, 0.32) is sqrt(0.0008 / 3) = 0.016330, b is 0.05; a border of 80 faces moves by 0.1 voxel.
+    low, high = fraction_interval(0.25, [0.28, 0.30, 0.30, 0.32], halves(), OXYGEN_POOR, confidence=0.95)
+    half = QUANTILES[0.95] * math.sqrt(
+        0.0008 / 3 + 0.05**2 + (0.1 * 80 / 800) ** 2 + (MISSED_VOXELS / 800) ** 2
+    )
+    assert (low, high) == (pytest.approx(0.25 - half), pytest.approx(0.25 + half))
     assert replicate_bias(0.25, [0.28, 0.30, 0.30, 0.32]) == pytest.approx(0.05)
+    narrow = fraction_interval(0.25, [0.28, 0.30, 0.30, 0.32], halves(), OXYGEN_POOR, confidence=0.68)
+    assert low < narrow[0] < narrow[1] < high
 
 
 def test_the_interval_stays_between_zero_and_one():
-    assert noise_interval(0.01, [0.0, 0.1], confidence=0.95)[0] == 0.0
-    assert noise_interval(0.99, [0.9, 1.0], confidence=0.95)[1] == 1.0
+    assert fraction_interval(0.01, [0.0, 0.1], halves(), OXYGEN_POOR, confidence=0.95)[0] == 0.0
+    assert fraction_interval(0.99, [0.9, 1.0], halves(), OXYGEN_POOR, confidence=0.95)[1] == 1.0
 
 
-def test_without_two_replicates_there_is_no_interval():
-    assert noise_interval(0.3, [], confidence=0.95) is None
-    assert noise_interval(0.3, [0.31], confidence=0.95) is None
-    assert noise_interval(0.3, [0.31, math.nan], confidence=0.95) is None
-    assert noise_interval(math.nan, [0.3, 0.31], confidence=0.95) is None
+def test_a_class_that_was_never_found_has_an_upper_limit():
+    low, high = fraction_interval(0.0, [0.0, 0.0], halves(0), OXYGEN_POOR, confidence=0.95)
+    assert (low, high) == (0.0, pytest.approx(QUANTILES[0.95] * MISSED_VOXELS / 800))
+
+
+@pytest.mark.parametrize("replicates", [[], [0.31], [0.31, math.nan]])
+def test_without_two_replicates_there_is_no_interval(replicates):
+    assert fraction_interval(0.3, replicates, halves(), OXYGEN_POOR, confidence=0.95) is None
+    assert fraction_interval(math.nan, [0.3, 0.31], halves(), OXYGEN_POOR, confidence=0.95) is None
     assert replicate_bias(0.3, []) is None
 
 
-def test_the_interval_covers_the_truth_as_often_as_it_says(rng):
-    # 2000 experiments of 4 replicates: the count of hits has a standard error of 0.5 %.
-    hits = 0
-    for _ in range(2000):
-        estimate, *replicates = 0.5 + 0.01 * rng.standard_normal(5)
-        low, high = noise_interval(estimate, replicates, confidence=0.95)
-        hits += low <= 0.5 <= high
-    assert hits / 2000 == pytest.approx(0.95, abs=0.015)
+def test_runs_of_the_null_scatter_by_students_t():
+    # s of (0.28, 0.30, 0.30, 0.32) is sqrt(0.0008 / 3) = 0.016330; t(3 degrees, 97.5 %) = 3.1824.
+    low, high = scatter_interval([0.28, 0.30, 0.30, 0.32], confidence=0.95)
+    assert (low, high) == pytest.approx((0.3 - 3.1824 * 0.016330, 0.3 + 3.1824 * 0.016330), abs=1e-5)
+    assert scatter_interval([0.3], confidence=0.95) is None
+
+
+def test_border_share_is_the_change_of_a_fraction_when_its_border_moves():
+    phases = np.full((8, 10, 10), TARGET, np.uint8)
+    phases[:, :, :4] = OXYGEN_POOR
+    grown = phases.copy()
+    grown[:, :, 4] = OXYGEN_POOR
+    change = (np.count_nonzero(grown == OXYGEN_POOR) - np.count_nonzero(phases == OXYGEN_POOR)) / phases.size
+    assert border_share(phases, OXYGEN_POOR) == pytest.approx(change)
+    assert border_share(phases, TARGET) == pytest.approx(change)
+    assert border_share(phases, OXYGEN_RICH) == 0
+    phases[:, :, 4:] = OUTSIDE  # the outline of the particle is no border of a class
+    assert border_share(phases, OXYGEN_POOR) == 0
 
 
 def test_joint_histogram_by_hand():

@@ -13,6 +13,7 @@ from pipeline.reconstruct.projector import (
     from_blocks,
     projections_from_blocks,
     sinogram_blocks,
+    slices_per_block,
     to_blocks,
 )
 
@@ -94,6 +95,14 @@ def test_slices_do_not_talk_to_each_other(rng: np.random.Generator) -> None:
     for z in (0, SLICES - 1, SLICES, SLICES + 1):
         alone = projections_from_blocks(forward(to_blocks(volume[z : z + 1]), geometry), 1)
         np.testing.assert_array_equal(together[:, z], alone[:, 0])
+
+
+def test_slices_are_spread_evenly_over_few_blocks() -> None:
+    for n_z in (1, 16, 17, 70, SLICES, SLICES + 1, 160, 300, 512):
+        n_block, _, _, width = to_blocks(np.zeros((n_z, 1, 1), np.float32)).shape
+        assert width == slices_per_block(n_z) <= SLICES
+        assert n_block == -(-n_z // SLICES)
+        assert n_z <= n_block * width < n_z + 16 * n_block
 
 
 @pytest.mark.parametrize("n_z", [1, SLICES, SLICES + 3])

@@ -4,7 +4,10 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ConfigError, MissingPackageError
+from pipeline.reconstruct import total_variation as solver
 from pipeline.reconstruct.backends import reconstruct
+from pipeline.reconstruct.blur import blur, gaussian_taps
+from pipeline.reconstruct.denoising import denoise
 from pipeline.reconstruct.fbp import (
     MANY_TILTS,
     filter_projections,
@@ -12,9 +15,16 @@ from pipeline.reconstruct.fbp import (
     ramp_response,
 )
 from pipeline.reconstruct.geometry import TiltGeometry, tilt_weights_rad
-from pipeline.reconstruct.projector import backproject_linear, from_blocks, sinogram_blocks
+from pipeline.reconstruct.projector import (
+    backproject_linear,
+    forward,
+    from_blocks,
+    projections_from_blocks,
+    sinogram_blocks,
+    to_blocks,
+)
 from pipeline.reconstruct.sirt import sirt
-from pipeline.reconstruct.total_variation import bounding_box, denoise, gradient_noise, total_variation
+from pipeline.reconstruct.total_variation import bounding_box, gradient_noise, slabs, total_variation
 
 N = 96
 WEDGE = np.arange(-65.0, 66.0, 2.0)
@@ -129,6 +139,95 @@ def test_tv_recovers_a_disc_from_a_wedge_where_fbp_cannot() -> None:
     error, fbp_error = (np.sqrt(np.mean((v - truth) ** 2)) for v in (result.volume[0], fbp))
     assert error < 0.09  # the partial pixels of the rim alone make 0.06
     assert error < fbp_error / 2
+
+
+def noisy_ball(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray, TiltGeometry, np.ndarray]:
+    """Projections of a ball of density 1, blurred by 0.8 px, with a noise of 0.5, their weights, the scan, and a support."""
+    z, y, x = np.mgrid[:40, :N, :N]
+    distance = np.sqrt((z - 19.5) ** 2 + (y - (N - 1) / 2) ** 2 + (x - (N - 1) / 2) ** 2)
+    geometry = TiltGeometry.square(WEDGE, N)
+    sinogram = forward(to_blocks((distance < 14).astype(np.float32)), geometry)
+    clean = projections_from_blocks(blur(sinogram, gaussian_taps(0.8)), 40)
+    noisy = clean + 0.5 * rng.standard_normal(clean.shape, dtype=np.float32)
+    return noisy, np.full_like(noisy, 4.0), geometry, distance < 18
+
+
+def test_the_step_follows_from_a_bound_on_the_largest_eigenvalue(rng: np.random.Generator) -> None:
+    n, geometry = 20, TiltGeometry.square(np.arange(-60.0, 61.0, 10.0), 20)
+    weights = rng.uniform(0.5, 2, (geometry.n_tilt, 1, n)).astype(np.float32)
+    support = inside(radius=25)[::5, ::5][:n, :n][None]
+    columns = []
+    for pixel in range(n * n):
+        unit = np.zeros((1, n, n), np.float32)
+        unit.ravel()[pixel] = 1
+        columns.append(projections_from_blocks(forward(to_blocks(unit * support), geometry), 1).ravel())
+    matrix = np.array(columns, np.float64).T
+    exact = np.linalg.eigvalsh(matrix.T @ (weights.ravel()[:, None] * matrix))[-1]
+    bound = solver.largest_eigenvalue(
+        sinogram_blocks(weights), to_blocks(support.astype(np.float32)), geometry, np.ones(1, np.float32)
+    )
+    assert exact <= bound < 1.1 * exact  # 4 power iterations leave a few percent
+
+
+def test_tv_ends_when_the_conditions_of_the_minimum_are_met(rng: np.random.Generator) -> None:
+    projections, weights, geometry, support = noisy_ball(rng)
+    noise = gradient_noise(weights, geometry, support)
+    settings = {"support": support, "psf_px": 0.8, "tv_weight": noise, "l1_weight": 0.0, "nonnegative": True}
+    ended = total_variation(
+        projections, weights, geometry, iterations=500, tolerance=0.05 * noise, **settings
+    )
+    assert ended.iterations < 200
+    assert ended.residual < 0.05 * noise
+    assert ended.misfit == pytest.approx(1, abs=0.05)
+    longer = total_variation(projections, weights, geometry, iterations=400, tolerance=0.0, **settings)
+    assert longer.iterations == 400
+    assert np.sqrt(np.mean((longer.volume - ended.volume)[support] ** 2)) < 0.01
+
+
+def test_slabs_show_no_seams(rng: np.random.Generator, monkeypatch: pytest.MonkeyPatch) -> None:
+    projections, weights, geometry, support = noisy_ball(rng)
+    noise = gradient_noise(weights, geometry, support)
+
+    def solve() -> solver.TotalVariationResult:
+        return total_variation(
+            projections,
+            weights,
+            geometry,
+            support=support,
+            psf_px=0.8,
+            tv_weight=noise,
+            l1_weight=0.0,
+            nonnegative=True,
+            iterations=150,
+            tolerance=0.0,
+        )
+
+    whole = solve()
+    monkeypatch.setattr(solver, "SLAB_BYTES", 30 * solver.STATE_BYTES * 36 * 36)
+    parts = slabs(bounding_box(support)[2], solver.STATE_BYTES * 36 * 36)
+    assert len(parts) == 3
+    cut = solve()
+    # Seams have to vanish beside the error that noise makes in the whole.
+    z, y, x = np.mgrid[:40, :N, :N]
+    ball = np.sqrt((z - 19.5) ** 2 + (y - (N - 1) / 2) ** 2 + (x - (N - 1) / 2) ** 2) < 14
+    error = np.sqrt(np.mean((whole.volume - ball)[support] ** 2))
+    difference = cut.volume - whole.volume
+    assert np.sqrt(np.mean(difference[support] ** 2)) < 0.05 * error
+    for core, _ in parts[1:]:
+        seam = slice(core.start - 1, core.start + 1)
+        assert np.sqrt(np.mean(difference[seam][support[seam]] ** 2)) < 0.1 * error
+
+
+def test_slabs_cover_all_slices_once() -> None:
+    per_slice = solver.SLAB_BYTES // 50
+    parts = slabs(slice(3, 240), per_slice)
+    assert [z for core, _ in parts for z in range(core.start, core.stop)] == list(range(3, 240))
+    assert all(around.stop - around.start <= 51 for _, around in parts)
+    assert all(
+        around.start == max(3, core.start - solver.HALO) and around.stop == min(240, core.stop + solver.HALO)
+        for core, around in parts
+    )
+    assert slabs(slice(3, 40), per_slice) == [(slice(3, 40), slice(3, 40))]
 
 
 def test_tv_ignores_values_without_weight(rng: np.random.Generator) -> None:

@@ -19,7 +19,7 @@ from pipeline.measure.totals import particle_totals, void_totals
 from pipeline.segment.regions import contacts
 from pipeline.segment.rims import Ridges, fitted_rims
 from pipeline.segment.sheets import mass_threshold
-from pipeline.segment.void_noise import noise_spread
+from pipeline.segment.void_noise import NoiseSpread, Trial, noise_spread
 from pipeline.segment.voids import TYPES, Voids, segment_voids
 from pipeline.simulate.voids import Crack, Pore, VoidPhantom, draw, photograph
 
@@ -120,18 +120,25 @@ def test_the_smallest_aperture_grows_with_the_noise() -> None:
 
 def test_intervals_hold_the_noise() -> None:
     voids = found(5.0)
-    spread = noise_spread(
-        voids, replicates=3, rng=np.random.default_rng(1), false_cracks=0.02, false_discovery=0.01
-    )
-    assert spread is not None
+
+    def numbers(trial: Trial) -> tuple[dict[str, float], dict[str, float]]:
+        pore = (trial.zone > 0) & (trial.zone <= trial.n_pores)
+        return {"pores": float(trial.void[pore].sum())}, {"pore level": float(trial.void[pore].mean())}
+
+    def spread(replicates: int) -> NoiseSpread | None:
+        rng = np.random.default_rng(1)
+        return noise_spread(
+            voids, numbers, replicates=replicates, rng=rng, false_cracks=0.02, false_discovery=0.01
+        )
+
+    got = spread(3)
+    assert got is not None
     # Noise of a sum over independent voxels: σ √n; searching again adds what enters or leaves.
     pore_zone = ((voids.zone > 0) & (voids.zone <= voids.n_pores)).sum()
-    assert 0.2 < spread.pore_px / (voids.noise * np.sqrt(pore_zone)) < 5
-    assert spread.share == 1
-    assert (
-        noise_spread(voids, replicates=1, rng=np.random.default_rng(1), false_cracks=1, false_discovery=1)
-        is None
-    )
+    assert 0.2 < got.spread["pores"] / (voids.noise * np.sqrt(pore_zone)) < 5
+    assert got.spread["pore level"] < 0.05
+    assert got.share == 1
+    assert spread(1) is None
 
 
 def two_balls(gap: int) -> FloatArray:

@@ -12,6 +12,7 @@ from pipeline.composition.noise import project
 from pipeline.config import ClassifyStage, MeasureStage
 from pipeline.errors import StoreError
 from pipeline.io.stores import NamedArray, Provenance, read_store, write_store
+from pipeline.measure.fractions import BORDER_PX, MISSED_VOXELS, QUANTILES, border_share
 from pipeline.stages import classify, measure
 from pipeline.stages.context import StageContext
 
@@ -155,7 +156,8 @@ def test_classify_writes_the_label_images(inputs, tmp_path, capsys):
 
 
 def test_phases_json_has_the_known_fractions(inputs, tmp_path):
-    phases = json.loads(run_both(inputs, tmp_path)["phases"].read_text())
+    outputs = run_both(inputs, tmp_path)
+    phases = json.loads(outputs["phases"].read_text())
     assert phases["threshold"] == 0.05
     assert phases["voxel_nm"] == PIXEL_NM
     assert phases["reference_tm_o"] == 0.98
@@ -164,12 +166,17 @@ def test_phases_json_has_the_known_fractions(inputs, tmp_path):
     assert fractions["oxygen_poor"]["value"] == pytest.approx(24 / 959)
     assert fractions["oxygen_rich"]["value"] == pytest.approx(96 / 959)
     assert fractions["target"]["value"] == pytest.approx(839 / 959)
-    # Replicates 24/959 and 0: s = 24/959/√2 and t(1, 97.5 %) = 12.706, clipped at 0.
+    # Replicates 24/959 and 0: s = 24/959/√2, b = −12/959.
+    written = read_store(outputs["store"])["phases"]
+    border, missed = BORDER_PX * border_share(written, OXYGEN_POOR), MISSED_VOXELS / 959
+    half = QUANTILES[0.95] * np.sqrt((24 / 959) ** 2 / 2 + (12 / 959) ** 2 + border**2 + missed**2)
     low, high = fractions["oxygen_poor"]["ci95"]
     assert low == 0.0
-    assert high == pytest.approx(24 / 959 * (1 + 12.7062 / np.sqrt(2)), rel=1e-5)
+    assert high == pytest.approx(24 / 959 + half, rel=1e-5)
     assert fractions["oxygen_poor"]["replicate_bias"] == pytest.approx(-12 / 959)
-    assert fractions["oxygen_rich"]["ci95"] == pytest.approx([96 / 959, 96 / 959])
+    border = BORDER_PX * border_share(written, OXYGEN_RICH)
+    half = QUANTILES[0.95] * np.hypot(border, missed)
+    assert fractions["oxygen_rich"]["ci95"] == pytest.approx([max(0, 96 / 959 - half), 96 / 959 + half])
     assert phases["null"]["runs"] == 1
     assert phases["null"]["fractions"]["oxygen_poor"] == {"value": pytest.approx(1 / 960), "ci95": None}
     assert phases["confident"]["fractions"]["undecided"]["value"] == pytest.approx(2 / 960)

@@ -640,10 +640,20 @@ def test_noise_above_the_threshold_and_undecided_particles_are_warned_of():
     assert checks.check_undecided(0.2) == []
 
 
+def test_a_solver_that_did_not_arrive_is_warned_of():
+    def warnings(residual: float, misfit: float) -> list[str]:
+        return checks.check_solver({"solver": {"iterations": 9, "residual": residual, "misfit": misfit}})
+
+    assert warnings(0.029, 1.003) == []
+    assert "after 9 iterations the residual is 0.31" in warnings(0.31, 1.0)[0]
+    assert "leaves 4.0 times the variance" in warnings(0.01, 4.0)[0]
+    assert checks.check_solver({"solver": None}) == checks.check_solver(None) == []
+
+
 def test_a_bias_from_noise_is_warned_of():
     content = {"replicates": 4, "fractions": {"oxygen_rich": {"value": 0.1, "replicate_bias": 0.06}}}
     (warning,) = checks.check_bias([Fraction("oxygen_rich", 0.1)], content)
-    assert "shifts the oxygen-rich fraction by about 6.0 %" in warning
+    assert "shift the oxygen-rich fraction by about 6.0 %" in warning
 
 
 @pytest.mark.parametrize(

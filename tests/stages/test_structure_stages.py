@@ -1,7 +1,9 @@
 """A simulated volume through the stages of the structure branch, and what is refused."""
 
 import csv
+import importlib.util
 import json
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -9,15 +11,17 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
+from scipy.ndimage import gaussian_filter
 
 from pipeline.cli import main
 from pipeline.config import load_config
-from pipeline.config.plan import stage_settings
+from pipeline.config.plan import branch_products, stage_settings
 from pipeline.config.stage_settings import ExportStage, MeasureVoidsStage, ReadVolumeStage, SegmentVoidsStage
-from pipeline.errors import InputError
+from pipeline.errors import InputError, MissingPackageError
+from pipeline.export.meshes import MeshPiece, write_mesh
 from pipeline.io.stores import read_store
 from pipeline.io.volumes import VolumeRequest, read_volume
-from pipeline.stages import export_structure, measure_voids, segment_voids
+from pipeline.stages import export_meshes, export_structure, measure_voids, segment_voids
 from pipeline.stages import read_volume as read_stage
 from pipeline.stages.context import StageContext
 
@@ -81,7 +85,15 @@ def stores(folder: Path) -> dict[str, Path]:
     export_structure.run(
         both, image, ExportStage(**settings(folder, "export_structure")), context("export_structure")
     )
-    return out | {"image": image["store"]}
+    tables = {name: out[f"{name}.csv"] for name in ("pores", "cracks")}
+    meshes = {"meshes": folder / "meshes"}
+    export_meshes.run(
+        {"voids": out["voids.zarr"]} | tables,
+        meshes,
+        ExportStage(**settings(folder, "export_meshes")),
+        context("export_meshes"),
+    )
+    return out | {"image": image["store"]} | meshes
 
 
 def rows(path: Path) -> list[dict[str, str]]:
@@ -102,6 +114,16 @@ def test_numbers_agree_with_the_truth_and_with_each_other(folder: Path, stores: 
     assert parts["pores"]["value"] + parts["cracks"]["value"] == pytest.approx(parts["total"]["value"])
     low, high = parts["total"]["ci95"]
     assert low < parts["total"]["value"] < high
+    mean = facts["cracks"]["mean_aperture_nm"]
+    headline = [(facts["open_fraction"], facts["open_fraction_ci95"]), (mean["value"], mean["ci95"])]
+    headline += [(facts[kind]["count"], facts[kind]["count_ci95"]) for kind in ("pores", "cracks")]
+    headline += [(parts[name]["value"], parts[name]["ci95"]) for name in parts]
+    for value, (low, high) in headline:
+        assert 0 <= low <= value <= high
+    assert facts["open_fraction_ci95"][1] <= 1
+    # Apertures of 0.75 to 3 voxels, of noise a twentieth of the contrast: known to a few percent.
+    assert 0 < mean["ci95"][1] - mean["ci95"][0] < 0.3 * mean["value"]
+    assert facts["open_fraction"] == pytest.approx(parts["open"]["value"] / parts["total"]["value"])
     pores, cracks = rows(stores["pores.csv"]), rows(stores["cracks.csv"])
     assert (len(pores), len(cracks)) == (facts["pores"]["count"], facts["cracks"]["count"])
     assert len(cracks) >= 2
@@ -125,6 +147,57 @@ def test_the_image_reads_back_with_its_voxel_size(stores: dict[str, Path]) -> No
     volume, stored = read_volume(VolumeRequest(images=(stores["image"],))), read_store(stores["volume.zarr"])
     assert volume.voxel_nm == pytest.approx(VOXEL_NM)
     np.testing.assert_allclose(volume.values, stored["volume"], atol=1e-6)
+
+
+def test_meshes_have_the_volumes_and_places_of_the_tables(stores: dict[str, Path]) -> None:
+    pyvista = pytest.importorskip("pyvista")
+    particle, pores, cracks = (
+        pyvista.read(stores["meshes"] / f"{name}.vtp") for name in ("particle", "pores", "cracks")
+    )
+    facts = json.loads(stores["structure.json"].read_text())
+    said = json.loads((stores["meshes"] / "meshes.json").read_text())["meshes"]
+    assert particle.is_manifold
+    assert enclosed(particle) == pytest.approx(facts["particle_volume_nm3"], rel=1e-4)
+    assert said["particle"]["written"]["volume_nm3"] == pytest.approx(enclosed(particle), rel=1e-4)
+    for row in rows(stores["pores.csv"]):
+        one = pores.extract_cells(pores.cell_data["pore"] == int(row["pore"])).extract_surface(algorithm=None)
+        # Clean-up joins vertices within a thousandth of a voxel.
+        assert enclosed(one) == pytest.approx(float(row["volume_nm3"]), rel=2e-3)
+        centroid = [float(row[f"centroid_{axis}_nm"]) for axis in "xyz"]
+        assert np.abs(np.array(one.center) - centroid).max() < VOXEL_NM
+    # The table adds up the planes of ridge voxels, which overlap by about a tenth where a sheet is uneven.
+    for row in rows(stores["cracks.csv"]):
+        one = cracks.extract_cells(cracks.cell_data["crack"] == int(row["crack"]))
+        assert one.area == pytest.approx(float(row["area_nm2"]), rel=0.15)
+        # At the rim, which the table leaves out, apertures fall off.
+        low, high = 0.5 * float(row["aperture_nm"]), float(row["aperture_p90_nm"])
+        assert low < np.median(one.point_data["aperture_nm"]) < high
+    for name, mesh in (("particle", particle), ("pores", pores), ("cracks", cracks)):
+        shape = pyvista.read(stores["meshes"] / f"{name}.stl")
+        assert shape.area == pytest.approx(mesh.area, rel=1e-3)
+        assert list(mesh.field_data["length_unit"]) == ["nm"]
+
+
+def enclosed(mesh: Any) -> float:
+    corners = np.asarray(mesh.points - mesh.points.mean(axis=0), float)[mesh.regular_faces]
+    return float(np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))) / 6
+
+
+def test_without_pyvista_the_run_goes_on_without_meshes(
+    folder: Path, stores: dict[str, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    find = importlib.util.find_spec
+    monkeypatch.setattr(importlib.util, "find_spec", lambda name: None if name == "pyvista" else find(name))
+    assert main(["check", str(folder / "config.yaml")]) == 0
+    said = capsys.readouterr()
+    assert "no meshes without the package pyvista: pip install 'oxytomo[view]'" in said.err
+    assert "export_meshes" not in said.out
+    assert branch_products("structure") == ("structure.ome.zarr", "pores.csv", "cracks.csv", "structure.json")
+    monkeypatch.setitem(sys.modules, "pyvista", None)
+    with pytest.raises(MissingPackageError, match=r"oxytomo\[view\]"):
+        write_mesh(
+            folder / "mesh", [MeshPiece(np.zeros((3, 3)), np.arange(3)[None])], voxel_nm=1.0, ends=None
+        )
 
 
 def test_a_second_run_gives_the_same(folder: Path, stores: dict[str, Path], tmp_path: Path) -> None:
@@ -163,6 +236,36 @@ def segmented(place: Path) -> Any:
     chosen = SegmentVoidsStage(**settings(place, "segment_voids"))
     segment_voids.run({"volume": store}, {"store": place / "voids.zarr"}, chosen, context("segment_voids"))
     return read_store(place / "voids.zarr")
+
+
+def test_a_particle_without_voids_has_tables_without_rows(folder: Path, tmp_path: Path) -> None:
+    z, y, x = np.mgrid[:48, :48, :48] - 23.5
+    ball = np.clip(18 - np.sqrt(z * z + y * y + x * x), 0, 1)
+    noise = 0.2 * np.random.default_rng(0).standard_normal(ball.shape)
+    place = changed(folder, tmp_path, gaussian_filter(ball, 1.0) + noise)
+    segmented(place)
+    inputs = {"volume": place / "volume.zarr", "voids": place / "voids.zarr"}
+    out = {"pores": place / "pores.csv", "cracks": place / "cracks.csv", "structure": place / "facts.json"}
+    measure_voids.run(
+        inputs, out, MeasureVoidsStage(**settings(place, "measure_voids")), context("measure_voids")
+    )
+    facts = json.loads(out["structure"].read_text())
+    assert (facts["pores"]["count"], facts["cracks"]["count"]) == (0, 0)
+    assert facts["open_fraction"] is None
+    assert facts["cracks"]["aperture_distribution"] is None
+    assert facts["cracks"]["mean_aperture_nm"]["ci95"] is None
+    tables = {name: out[name] for name in ("pores", "cracks")}
+    export_meshes.run(
+        {"voids": inputs["voids"]} | tables,
+        {"meshes": place / "meshes"},
+        ExportStage(**settings(place, "export_meshes")),
+        context("export_meshes"),
+    )
+    assert sorted(path.name for path in (place / "meshes").iterdir()) == [
+        "meshes.json",
+        "particle.stl",
+        "particle.vtp",
+    ]
 
 
 @pytest.mark.parametrize(

@@ -1,10 +1,12 @@
 """Measures of pores, cracks and their network against bodies whose answers are known."""
 
+import edt
 import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
 from pipeline.measure.cracks import crack_table
+from pipeline.measure.level_surface import level_surface
 from pipeline.measure.networks import void_network
 from pipeline.measure.pores import nearest_neighbour, pore_table
 from pipeline.measure.structure import central_void, interval, porosity, void_shells
@@ -255,6 +257,44 @@ def test_the_central_void_is_big_and_central() -> None:
 def test_small_helpers() -> None:
     points = np.array([[0.0, 0, 0], [0, 0, 3], [0, 4, 3]])
     assert nearest_neighbour(points).tolist() == [3, 3, 4]
-    low, high = interval(0.1, 0.02, 4, confidence=0.95)
-    assert (low, high) == pytest.approx((0.1 - 3.1824 * 0.02, 0.1 + 3.1824 * 0.02), rel=1e-4)
-    assert interval(0.01, 0.02, 4, confidence=0.95)[0] == 0
+
+
+def test_intervals_reach_to_where_noise_came_from() -> None:
+    t = 3.1824 * 0.02
+    for bias, wanted in ((0.0, (-t, t)), (0.01, (-t - 0.01, t)), (-0.01, (-t, t + 0.01))):
+        found = interval(0.5, 0.02, bias, 4, confidence=0.95, most=1.0)
+        assert found == pytest.approx((0.5 + wanted[0], 0.5 + wanted[1]), rel=1e-4)
+    assert interval(0.01, 0.02, 0.0, 4, confidence=0.95, most=1.0)[0] == 0
+    assert interval(0.99, 0.02, 0.0, 4, confidence=0.95, most=1.0)[1] == 1
+    # Seven pores, and an eighth in every repetition: noise may have made one of the seven.
+    assert interval(7, 0.0, 1.0, 4, confidence=0.95, most=np.inf) == (6, 7)
+
+
+def test_level_surface_of_known_bodies() -> None:
+    z, y, x = (np.arange(40) - c for c in (19.3, 20.1, 18.4))
+    away = np.sqrt(z[:, None, None] ** 2 + y[:, None] ** 2 + x**2)
+    # Linear in the distance, so that only the facets depart from the ball: a chord of one voxel at radius 12 by 1/96 voxel.
+    area, volume = level_surface((12 - away).astype(np.float32), 0.0, 0)
+    assert area == pytest.approx(4 * np.pi * 144, rel=0.005)
+    assert volume == pytest.approx(4 / 3 * np.pi * 12**3, rel=0.005)
+    # Cut in two at a row that both pieces have, the sums are the same.
+    parts = [
+        level_surface((12 - away[rows]).astype(np.float32), 0.0, rows.start)
+        for rows in (slice(0, 21), slice(20, 40))
+    ]
+    assert sum(part[0] for part in parts) == pytest.approx(area)
+    assert sum(part[1] for part in parts) == pytest.approx(volume)
+    # A plane on the half of a cube's height, tilted by 45°: values are linear, so it is exact.
+    tilted = np.broadcast_to(np.arange(9)[:, None] - np.arange(9), (9, 9, 9)).astype(np.float32)
+    assert level_surface(tilted, 0.25, 0)[0] == pytest.approx(8 * np.sqrt(2) * (8 - 0.25), rel=1e-5)
+
+
+def test_local_thickness_is_that_of_the_definition() -> None:
+    mask = gaussian_filter(np.random.default_rng(0).standard_normal((20, 20, 20)), 2.0) > 0.02
+    square = np.round(edt.edtsq(mask, black_border=False)).astype(int)
+    places = np.indices(mask.shape).reshape(3, -1).T
+    wanted = np.zeros(mask.shape, np.float32)
+    for place in np.argwhere(mask):
+        ball = (((places - place) ** 2).sum(axis=1) < square[tuple(place)]).reshape(mask.shape)
+        wanted[ball] = np.maximum(wanted[ball], np.float32(2 * np.sqrt(square[tuple(place)] - 0.5)))
+    np.testing.assert_array_equal(local_thickness(mask), wanted)

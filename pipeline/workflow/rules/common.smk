@@ -9,8 +9,8 @@ from snakemake.settings.types import DeploymentMethod
 
 from pipeline.config import parse_config, read_yaml, source_files
 from pipeline.config.plan import (
-    PRODUCTS,
     branch_config,
+    branch_products,
     branch_series,
     branch_sources,
     branch_stores,
@@ -199,7 +199,7 @@ def sample_results(wildcards):
     results = []
     for branch in sample_branches(PROJECT.samples[wildcards.sample]):
         stores = branch_stores(branch_config(PROJECT, wildcards.sample, branch), branch)
-        results += [f"{folder}/{product}" for product in PRODUCTS[branch]]
+        results += [f"{folder}/{product}" for product in branch_products(branch)]
         results += [f"{folder}/stages/{branch}/{name}" for _, _, name in stores]
     return results
 

@@ -164,3 +164,31 @@ rule export_structure:
         " --in {params.inputs}"
         " --out store={output.store:q}"
         " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
+rule export_meshes:
+    input:
+        voids=f"{STAGES}/structure/voids.zarr",
+        pores=f"{RESULTS}{{sample}}/pores.csv",
+        cracks=f"{RESULTS}{{sample}}/cracks.csv",
+    output:
+        meshes=directory(f"{RESULTS}{{sample}}/meshes"),
+    log:
+        f"{LOGS}/structure/export_meshes.log",
+    benchmark:
+        f"{BENCHMARKS}/structure/export_meshes.tsv"
+    params:
+        inputs=keyed,
+        spec=spec("export_meshes", "structure"),
+    conda:
+        environment
+    threads: 1
+    resources:
+        mem_mb=memory("structure", 8),
+        runtime=60,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage export_meshes"
+        " --label '{wildcards.sample} export_meshes'"
+        " --in {params.inputs}"
+        " --out meshes={output.meshes:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"

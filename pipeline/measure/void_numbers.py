@@ -1,0 +1,64 @@
+"""The headline numbers of one search for voids, counted the same way in every repetition with noise."""
+
+import numpy as np
+from scipy.ndimage import minimum
+
+from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray
+from pipeline.measure.cracks import REACHES_PX
+from pipeline.measure.networks import void_network
+from pipeline.measure.pores import TOUCHES_PX
+
+Labels = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
+
+
+def mean_aperture(aperture_px: FloatArray, area_px: FloatArray, inner: BoolArray) -> float:
+    """Return the area-weighted mean of the local aperture away from the rims of cracks, NaN without cracks."""
+    if not inner.any():
+        return float("nan")
+    return float(np.average(aperture_px[inner], weights=area_px[inner]))
+
+
+def reaching_surface(
+    instances: Labels, depth_px: FloatArray, index: IntArray, sheet: IntArray, *, n_pores: int
+) -> BoolArray:
+    """Say which voids, pores first, come near enough to the skin to be open.
+
+    Parameters
+    ----------
+    instances : (n_z, n_y, n_x) int32, pores 1 … n_pores
+    depth_px : float32, distance to the skin
+    index, sheet : ridge voxels of the cracks, see :class:`pipeline.segment.sheets.Sheets`
+    n_pores : number of pores
+    """
+    pores = np.asarray(minimum(depth_px, instances, np.arange(1, n_pores + 1)), np.float64).reshape(-1)
+    cracks = np.full(int(sheet.max(initial=0)), np.inf)
+    np.minimum.at(cracks, sheet - 1, depth_px[tuple(index.T)])
+    return np.concatenate([pores < TOUCHES_PX, cracks <= REACHES_PX])
+
+
+def void_sums(
+    void: FloatArray, zone: Labels, pairs: IntArray, touches: BoolArray, *, n_pores: int
+) -> dict[str, float]:
+    """Return volumes in voxels and numbers of the voids.
+
+    Parameters
+    ----------
+    void : (n_z, n_y, n_x) float32, void fraction
+    zone : int32, the void (1 …) whose volume each voxel may hold a part of
+    pairs : contacts, see :func:`pipeline.measure.networks.void_network`
+    touches : (n,) bool, voids that reach the surface, pores first
+    n_pores : number of pores
+    """
+    n = len(touches)
+    volume: Float64Array = np.bincount(zone.ravel(), void.ravel(), minlength=n + 1)[1:].astype(np.float64)
+    is_open = void_network(pairs, np.maximum(volume, 0), touches, n_pores=n_pores).open
+    total, opened = float(volume.sum()), float(volume[is_open].sum())
+    return {
+        "total": total,
+        "open": opened,
+        "closed": total - opened,
+        "pores": float(volume[:n_pores].sum()),
+        "cracks": float(volume[n_pores:].sum()),
+        "n_pores": float(n_pores),
+        "n_cracks": float(n - n_pores),
+    }
