@@ -6,11 +6,11 @@ DEFINITIONS = {
     "target": "abs((TM/O) / reference - 1) is at most the threshold",
     "oxygen_poor": "(TM/O) / reference - 1 is above the threshold",
     "oxygen_rich": "(TM/O) / reference - 1 is below minus the threshold",
-    "ci95": "value ± 1.2 sqrt(s^2 + b^2 + a^2 + m^2), clipped to [0, 1]: s the standard deviation of the fraction over the "
+    "ci95": "value ± 1.42 sqrt(s^2 + b^2 + a^2 + m^2), clipped to [0, 1]: s the standard deviation of the fraction over the "
     "noise replicates, b the replicate_bias, a the change when the borders of the class move by 0.1 voxel, m a domain of 113 "
     "voxels that leaves no trace; the factor covers the truth of 95 % of simulated acquisitions; null with fewer than two "
     "replicates",
-    "ci68": "the same with 0.55 in place of 1.2, for 68 %",
+    "ci68": "the same with 0.56 in place of 1.42, for 68 %",
     "replicate_bias": "mean of the fraction over the noise replicates - value: how far noise and "
     "reconstruction shift the fraction",
     "null": "the same particle with uniform composition, the same noise and the same processing: mean of its "
