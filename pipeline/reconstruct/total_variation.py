@@ -28,7 +28,10 @@ from pipeline.reconstruct.projector import SLICES, adjoint, forward, from_blocks
 
 OnIteration = Callable[[int, int], None]
 INNER = 12
-"""Dual iterations per proximal step; they start where the last step ended."""
+"""Dual iterations per proximal step, to begin with; they start where the last step ended. Inexact steps let the residual stall:
+after ``PATIENCE`` iterations that lowered it by less than a tenth there are twice as many, up to ``MOST_INNER``."""
+
+PATIENCE, MOST_INNER = 15, 96
 
 CONVERGED = 0.03
 """Usual tolerance, in units of :func:`gradient_noise`: the conditions of the minimum are met to 3 % of what noise alone does
@@ -178,7 +181,8 @@ def _minimize(
     previous, ahead = x.copy(), x.copy()
     dual = np.zeros((3, *x.shape), np.float32)
     n_inside = max(1, int(np.count_nonzero(support)))
-    momentum, missed, done = 1.0, np.inf, 0
+    momentum, missed, done, inner = 1.0, np.inf, 0, INNER
+    missed_before = np.inf
     for i in range(iterations):
         done = i + 1
         residual = blur(forward(ahead, geometry), taps)
@@ -187,7 +191,7 @@ def _minimize(
         _descend(ahead, point, np.float32(step))
         previous, x = x, previous
         # The dual of the last proximal step is a warm start, so a few inner iterations are enough.
-        denoise(point, inside, dual, x, step * tv_weight, step * l1_weight, nonnegative, INNER)
+        denoise(point, inside, dual, x, step * tv_weight, step * l1_weight, nonnegative, inner)
         uphill, distance = _moments(ahead, x, previous)
         missed = float(np.sqrt(distance / n_inside)) / step
         faster = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
@@ -198,6 +202,9 @@ def _minimize(
         on_iteration(done, iterations)
         if missed < tolerance:
             break
+        if done % PATIENCE == 0:
+            inner = min(MOST_INNER, 2 * inner) if missed > 0.9 * missed_before else inner
+            missed_before = missed
     residual = blur(forward(x, geometry), taps)
     residual -= data
     misfit = float(np.vdot(residual, residual * weight)) / max(1, int(np.count_nonzero(weight)))

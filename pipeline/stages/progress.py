@@ -46,7 +46,12 @@ def progress_reporter(
         if elapsed - shown[0] < every and not (finished and shown[0] >= 0):
             return
         shown[0] = math.inf if finished else elapsed
-        left = "" if finished or done <= 0 else f", {format_duration(elapsed * (total - done) / done)} left"
+        # The first steps hold the compilation of kernels: nothing is said of the time before 2 % are done.
+        left = (
+            ""
+            if finished or 50 * done < total
+            else f", {format_duration(elapsed * (total - done) / done)} left"
+        )
         text = f"{label}: {100 * min(done, total) // total} %{left}"
         if on_terminal:
             stream.write(f"\r\x1b[K{text}" + ("\n" if finished else ""))

@@ -96,6 +96,8 @@ def test_every_product_is_there(finished: Path) -> None:
 
 def test_fractions_add_up_and_stand_beside_the_null_run(finished: Path) -> None:
     phases = json.loads((finished / "results" / "particle" / "phases.json").read_text(encoding="utf-8"))
+    assert phases["solver"]["iterations"] <= 60
+    assert phases["solver"]["residual"] < 0.1
     fractions = {name: entry["value"] for name, entry in phases["fractions"].items()}
     assert set(fractions) == {"target", "oxygen_poor", "oxygen_rich"}
     assert sum(fractions.values()) == pytest.approx(1.0, abs=1e-6)
