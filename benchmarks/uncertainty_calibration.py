@@ -6,7 +6,7 @@ Each seed is another particle and another acquisition: 3·10³ to 10⁵ photons 
 kind with deviations from 4–9 % up to 25 %, with or without a rim of 25 nm. Every one goes through decomposition, deviation
 reconstruction, four noise replicates and the null run, as in the workflow (shifts known). Prints a Markdown table of coverages:
 intervals of the class fractions, standard errors of single voxels, and what the null run calls off target.
-The constants of the package (``QUANTILES``, ``SIGMA_SCALE``) come from seeds 4001–4040 and 5001–5040; report others.
+``QUANTILES`` come from seeds 4001–4040 and 5001–5040, ``SIGMA_SCALE`` and ``BORDER_PX`` from 3001–3040; report others.
 """
 
 import argparse

@@ -38,7 +38,7 @@ CONVERGED = 0.03
 to the gradient. Deviations are then within about 0.1 percentage points (rms) of those after 400 iterations."""
 
 POWER_ITERATIONS = 4
-"""The bound is then 3 % to 4 % above the eigenvalue."""
+"""The bound is then 2 % to 4 % above the eigenvalue."""
 
 SLAB_BYTES = 2**30
 """Memory that the state of a solve may take; larger volumes are solved slab by slab."""
