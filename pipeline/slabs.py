@@ -154,6 +154,20 @@ def plane(field: Field, index: int) -> Field:
     return field[index] if isinstance(field, np.ndarray) else Plane(field, index)
 
 
+class Mapped:
+    """A field whose values are a function of another's; it cannot be written."""
+
+    def __init__(self, field: Field, function: Callable[[NDArray[Any]], NDArray[Any]], dtype: Any) -> None:
+        self.shape, self.dtype = field.shape, np.dtype(dtype)
+        self._field, self._function = field, function
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        return np.asarray(self._function(np.asarray(self._field[key])), self.dtype)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError
+
+
 def sampled(field: Field, mask: Field | None = None) -> NDArray[Any]:
     """Return the values (where a mask is set), of a large volume on a grid (see :func:`sample_step`)."""
     step = sample_step(field.shape)
