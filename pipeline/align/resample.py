@@ -1,11 +1,10 @@
 """One interpolation: magnification, shift and in-plane rotation composed into a single resampling of the raw pixels."""
 
-from concurrent.futures import ThreadPoolExecutor
-
 import numpy as np
 import scipy.ndimage
-from numba import get_num_threads, njit, prange
+from numba import njit, prange
 
+from pipeline.align.parallel import map_frames
 from pipeline.arrays import Float64Array, FloatArray
 
 LOBES = 3
@@ -84,8 +83,7 @@ def turned(frames: FloatArray, axis_tilt_deg: float, shifts: Float64Array) -> Fl
             )
         return moved
 
-    with ThreadPoolExecutor(get_num_threads()) as pool:
-        return np.stack(list(pool.map(move, frames, shifts))).astype(np.float32)
+    return np.stack(map_frames(move, frames, shifts)).astype(np.float32)
 
 
 def turned_shifts(shifts: Float64Array, angle_deg: float) -> Float64Array:
