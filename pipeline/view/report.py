@@ -145,9 +145,15 @@ def record_of(name: str, provenance: Provenance, digest: str) -> Record:
 
 
 def build_report(
-    *, title: str, subtitle: str, parts: Sequence[Part], provenance: Sequence[Record], footer: str
+    *,
+    title: str,
+    subtitle: str,
+    parts: Sequence[Part],
+    provenance: Sequence[Record],
+    footer: str,
+    wide: bool = False,
 ) -> str:
-    """Return the page of a sample as HTML without any reference to another file or to the network.
+    """Return a page as HTML without any reference to another file or to the network.
 
     Parameters
     ----------
@@ -156,6 +162,7 @@ def build_report(
         headings say which branch they belong to
     provenance : one record per store
     footer : last line of the page
+    wide : for wide tables
     """
 
     def prefix(part: Part, text: str) -> str:
@@ -176,24 +183,7 @@ def build_report(
             ],
             "provenance": provenance,
             "footer": footer,
-            "wide": False,
-        }
-    )
-
-
-def build_comparison(*, title: str, subtitle: str, table: Table, footer: str) -> str:
-    """Return a page with one row per sample as HTML."""
-    return _render(
-        {
-            "title": title,
-            "subtitle": subtitle,
-            "warnings": [],
-            "checked": [],
-            "summary": [],
-            "sections": [Section("Samples", tables=[table])],
-            "provenance": [],
-            "footer": footer,
-            "wide": True,
+            "wide": wide,
         }
     )
 
