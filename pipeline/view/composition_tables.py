@@ -87,7 +87,19 @@ def shell_table_of(result: Composition) -> Table | None:
         )
     ]
     columns = ("shell", "volume from the rim", "mean deviation ± standard error", *_names(), "voxels")
-    return Table("Shells", columns, rows, frozenset(range(2, 7)))
+    hints = {
+        "volume from the rim": "shells of equal volume by distance to the outer surface; closed voids make no surface",
+        "mean deviation ± standard error": "mean of (TM/O) / reference − 1 over the shell; the error is from noise",
+        "voxels": "voxels of the solid in the shell",
+        **dict(
+            zip(
+                _names(),
+                (f"voxels with {text} / voxels of the shell" for text in DEFINITIONS.values()),
+                strict=True,
+            )
+        ),
+    }
+    return Table("Shells", columns, rows, frozenset(range(2, 7)), hints=hints)
 
 
 def _names() -> list[str]:

@@ -46,7 +46,7 @@ def _sentence(one: ElementValence) -> str:
     s = one.summary
     window = s["windows"]["window_ev"]
     text = (
-        f"{one.element}: mean valence {_pm(s['mean_valence'], s['standard_error'])} over {s['n_pixels']} pixels "
+        f"{one.element}: mean valence {_pm(s['mean_valence'], s['standard_error'])} (noise alone) over {s['n_pixels']} pixels "
         f"(standard deviation {_number(s['standard_deviation'])}), fitted from {window[0]:g} to {window[1]:g} eV with "
         f"{', '.join(f'{name} ({valence:g})' for name, valence in s['references'].items())}; "
         f"from rim to centre {_number(one.shell_valence[0], 3)} to {_number(one.shell_valence[-1], 3)}. "

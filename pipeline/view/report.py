@@ -4,7 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -61,13 +61,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts; ``numeric`` names the columns that hold numbers."""
+    """A table of texts; ``numeric`` names the columns that hold numbers, ``hints`` defines columns by their names."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     numeric: frozenset[int] = frozenset()
     note: str = ""
+    hints: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -175,7 +176,11 @@ def build_report(
             "subtitle": subtitle,
             "warnings": [prefix(part, warning) for part in parts for warning in part.warnings],
             "checked": list(dict.fromkeys(check for part in parts for check in part.checked)),
-            "summary": [sentence for part in parts for sentence in part.summary],
+            "summary": [
+                (part.name.capitalize() if len(parts) > 1 else "", part.summary)
+                for part in parts
+                if part.summary
+            ],
             "sections": [
                 replace(section, title=prefix(part, section.title))
                 for part in parts

@@ -273,7 +273,7 @@ def test_fractions_with_interval_and_null_stand_in_the_summary(composition_page)
 
 def test_every_number_has_a_definition_beside_it(composition_page):
     rows = re.findall(r'<td class="definition">(.*?)</td>', composition_page)
-    values = re.findall(r'<tr><td>[^<]+</td><td class="value">', composition_page)
+    values = re.findall(r'<tr><td class="quantity">[^<]+</td><td class="value(?: long)?">', composition_page)
     assert len(rows) == len(values) >= 8
     assert all(len(text) > 4 for text in rows)
 
