@@ -5,6 +5,7 @@ import sys
 from pathlib import Path
 
 from pipeline.cli.report import sample_folders
+from pipeline.errors import ConfigError
 
 DESCRIPTION = """\
 Draw a sample in three dimensions, without a display: the particle with a translucent skin and its classes, pores and cracks; the
@@ -28,12 +29,21 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="where the files go; default: RESULT_DIR/renders",
     )
     parser.add_argument(
+        "--size",
+        type=int,
+        default=1500,
+        metavar="PIXELS",
+        help="width of the pictures, 200 to 8000; default: 1500",
+    )
+    parser.add_argument(
         "--movie", action="store_true", help="also a turning movie (GIF), which takes about half a minute"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Render every sample and say where the files are."""
+    if not 200 <= arguments.size <= 8000:
+        raise ConfigError("--size", expected="200 to 8000", got=str(arguments.size), fix="leave it out: 1500")
     from pipeline.stages.render import write_renders
 
     samples = sample_folders(arguments.folder)
@@ -41,6 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
         out = arguments.out or sample / "renders"
         if arguments.out is not None and len(samples) > 1:
             out = arguments.out / sample.resolve().name
-        for path in write_renders(sample, out, movie=arguments.movie):
+        for path in write_renders(sample, out, movie=arguments.movie, size_px=arguments.size):
             sys.stdout.write(f"{path}\n")
     return 0

@@ -89,6 +89,11 @@ def _compare(alone: Sequence[Path], groups: dict[str, list[Path]], output: Path 
         sample.resolve().name if names.count(sample.resolve().name) == 1 else str(sample): [sample]
         for sample in kept
     }
+    taken = next((name for name in own if name in groups), None)
+    if taken is not None:
+        raise ConfigError(
+            f"--group {taken}", expected="another name", got="that of a sample", fix="rename the group"
+        )
     for path in write_comparison(groups | own, output or Path("comparison.html")):
         sys.stdout.write(f"{path}\n")
 

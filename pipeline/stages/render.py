@@ -38,7 +38,7 @@ CRACK_NUMBERS = {
 }
 
 
-def write_renders(folder: Path, out: Path, *, movie: bool) -> list[Path]:
+def write_renders(folder: Path, out: Path, *, movie: bool, size_px: int) -> list[Path]:
     """Render what a sample has and return the files: per scene two pictures, a model, a page, and a movie where wanted.
 
     Parameters
@@ -46,6 +46,7 @@ def write_renders(folder: Path, out: Path, *, movie: bool) -> list[Path]:
     folder : results folder of the sample
     out : where the files go
     movie : also write a turning movie, which takes longest
+    size_px : width of the pictures
 
     Raises
     ------
@@ -61,7 +62,7 @@ def write_renders(folder: Path, out: Path, *, movie: bool) -> list[Path]:
     for scene in _scenes(folder):
         for cut, end in ((False, ""), (True, "_cut")):
             with _file(out / f"{scene.name}{end}.png", written) as partial:
-                write_picture(scene, partial, cut=cut)
+                write_picture(scene, partial, cut=cut, size_px=size_px)
         with _file(out / f"{scene.name}.gltf", written) as partial:
             write_gltf(scene, partial)
         write_text(out / f"{scene.name}.html", scene_page(scene, sample=folder.resolve().name))

@@ -80,7 +80,8 @@ class ComparedSample:
     cracks : area in nm² and angle to the radius in degrees of each crack
     volume_um3 : volume inside the skin, for densities
     remarks : what a reader must know
-    made_by : versions of the package that made it, and when
+    made_by : version of the package that made it, and when
+    digests : name of each table that was read -> its SHA-256
     """
 
     name: str
@@ -95,6 +96,7 @@ class ComparedSample:
     volume_um3: float = float("nan")
     remarks: Sequence[str] = ()
     made_by: str = ""
+    digests: Mapping[str, str] = field(default_factory=dict)
 
 
 _FRACTION = "voxels with {} / voxels of the solid particle; interval from noise replicates"
@@ -165,7 +167,7 @@ RULES: Mapping[Branch, tuple[Rule, ...]] = {
     "composition": (
         Rule("threshold", "threshold of the classes", forbids=True),
         Rule("elements", "measured elements", forbids=True),
-        Rule("formula", "reference composition (atoms per O)", tolerance=1e-3, forbids=True),
+        Rule("formula", "reference composition (atoms per O)", forbids=True),
         Rule("reference", "reference of the deviation", forbids=True),
         Rule("method", "method of reconstruction", forbids=True),
         Rule("counted_voxel_nm", "edge of the counted voxel in nm", tolerance=0.1),

@@ -39,8 +39,8 @@ DOTS = (
 def comparison_part(comparison: Comparison) -> Part:
     """Return everything the page of a comparison says."""
     sections = [_samples(comparison)]
-    for branch in comparison.branches:
-        sections.append(_section(comparison, branch))
+    sections += [_section(comparison, branch) for branch in comparison.branches]
+    sections.append(_provenance(comparison))
     return Part("comparison", _warnings(comparison), CHECKED, _summary(comparison), sections)
 
 
@@ -169,12 +169,20 @@ def _sentence(contrast: Contrast) -> str:
 
 
 def _samples(comparison: Comparison) -> Section:
-    rows = [
-        [sample.group, sample.name, ", ".join(sample.branches), sample.folder, sample.made_by]
-        for sample in comparison.samples
-    ]
-    columns = ("group", "sample", "results", "folder", "made by")
+    rows = [[sample.group, sample.name, ", ".join(sample.branches)] for sample in comparison.samples]
+    columns = ("group", "sample", "results")
     return Section("Samples", text=[TESTS], tables=[Table("What was compared", columns, rows)])
+
+
+def _provenance(comparison: Comparison) -> Section:
+    rows = [
+        [sample.name, sample.folder, sample.made_by, name, digest]
+        for sample in comparison.samples
+        for name, digest in sample.digests.items()
+    ]
+    columns = ("sample", "folder", "made by", "table", "SHA-256")
+    note = "The report of each sample goes on from here to its settings and raw files."
+    return Section("Provenance", tables=[Table("What was read", columns, rows, note=note)])
 
 
 def _section(comparison: Comparison, branch: Branch) -> Section:

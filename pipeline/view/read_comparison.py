@@ -1,5 +1,6 @@
 """Read the tables of a sample for a comparison; what is unfinished or foreign is one line."""
 
+import hashlib
 from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
@@ -96,6 +97,11 @@ def read_compared(folder: Path, *, name: str, group: str) -> ComparedSample:
         profiles=found.profiles,
         remarks=found.remarks,
         made_by=made_by,
+        digests={
+            paths[key].name: hashlib.sha256(paths[key].read_bytes()).hexdigest()
+            for branch in branches
+            for key in NEEDED[branch]
+        },
         **found.rest,
     )
 
@@ -127,8 +133,9 @@ def _oxidation(paths: Mapping[str, Path], found: _Collected) -> None:
     )
     settings: dict[str, Any] = {}
     for element, facts in summary.items():
-        error = float(np.hypot(facts["standard_error"], facts["valence_per_0_1_ev"] / 0.1 * ENERGY_SCALE_EV))
-        found.numbers[f"valence_{element}"] = _normal(facts["mean_valence"], error)
+        of_energy = _float(facts["valence_per_0_1_ev"]) / 0.1 * ENERGY_SCALE_EV
+        error = float(np.hypot(_float(facts["standard_error"]), of_energy))
+        found.numbers[f"valence_{element}"] = _normal(_float(facts["mean_valence"]), error)
         rows = [i for i, name in enumerate(shells["element"]) if name == element]
         own = {name: [column[i] for i in rows] for name, column in shells.items()}
         profile = _profile(own, "mean_valence", "standard_error", 1.0)
@@ -148,7 +155,7 @@ def _oxidation(paths: Mapping[str, Path], found: _Collected) -> None:
 def _structure(paths: Mapping[str, Path], found: _Collected) -> None:
     facts = read_json(paths["structure_measure"])
     pores, cracks = read_columns(paths["pores"]), read_columns(paths["cracks"])
-    volume = float(facts["particle_volume_nm3"]) / 1e9
+    volume = float(facts["particle_volume_nm3"]) / 1e9 or float("nan")
     porosity, network = facts["porosity"], facts["cracks"]
     numbers = found.numbers
     numbers["porosity"] = _number(porosity["total"], 100.0)
@@ -187,8 +194,13 @@ def _structure(paths: Mapping[str, Path], found: _Collected) -> None:
 def _number(entry: Mapping[str, Any], scale: float) -> Number:
     """Return a stored number with its interval; null is not a number."""
     value, limits = entry["value"], entry.get("ci95")
-    low_high = None if not limits else (scale * float(limits[0]), scale * float(limits[1]))
-    return Number(float("nan") if value is None else scale * float(value), low_high)
+    low_high = None if not limits or None in limits else (scale * float(limits[0]), scale * float(limits[1]))
+    return Number(scale * _float(value), low_high)
+
+
+def _float(value: Any) -> float:
+    """Return a number of a JSON file, where null stands for none."""
+    return float("nan") if value is None else float(value)
 
 
 def _normal(value: float, error: float) -> Number:

@@ -16,8 +16,9 @@ from pipeline.io.optional import optional_package
 from pipeline.view.scenes import Body, Scene, section_faces
 from pipeline.view.style import INK, PAPER, SOFT_INK, format_length, house_style, scale_bar_length_nm
 
-PICTURE_PX, PICTURE_DPI = 1500, 300
-MOVIE_PX, MOVIE_DPI = 500, 100
+MOVIE_PX = 500
+WIDTH_IN = 5.0
+"""Width of pictures on paper: 300 dots per inch at 1500 pixels."""
 FRAMES, FRAME_MS, MOVIE_COLORS = 60, 70, 256
 STRIP_IN = 0.36
 """Height of the strip with scale bar and legend under a picture."""
@@ -27,7 +28,7 @@ MARGIN = 1.04
 GLTF_UNIT_NM = 1000.0
 
 
-def write_picture(scene: Scene, path: Path, *, cut: bool) -> None:
+def write_picture(scene: Scene, path: Path, *, cut: bool, size_px: int) -> None:
     """Write a picture with legend and scale bar as PNG.
 
     Parameters
@@ -35,18 +36,19 @@ def write_picture(scene: Scene, path: Path, *, cut: bool) -> None:
     scene : what is seen
     path : the file
     cut : take away the octant towards the camera and show the labels on its faces, instead of a translucent skin
+    size_px : width
     """
-    with _plotter(PICTURE_PX) as plotter:
+    with _plotter(size_px) as plotter:
         (_draw_cut if cut else _draw_whole)(plotter, scene)
         image = _shot(plotter, scene, 0.0)
-    strip = _strip(scene, PICTURE_PX, cut=cut, dpi=PICTURE_DPI)
+    strip = _strip(scene, size_px, cut=cut)
     whole = Image.fromarray(np.concatenate([image, strip]))
-    whole.save(path, format="PNG", dpi=(PICTURE_DPI, PICTURE_DPI), optimize=True)
+    whole.save(path, format="PNG", dpi=(size_px / WIDTH_IN, size_px / WIDTH_IN), optimize=True)
 
 
 def write_movie(scene: Scene, path: Path) -> None:
     """Write a turn of the translucent particle about the tilt axis as an animated GIF."""
-    strip = _strip(scene, MOVIE_PX, cut=False, dpi=MOVIE_DPI)
+    strip = _strip(scene, MOVIE_PX, cut=False)
     with _plotter(MOVIE_PX) as plotter:
         _draw_whole(plotter, scene)
         frames = [
@@ -153,7 +155,7 @@ def _shot(plotter: Any, scene: Scene, turn_deg: float) -> NumberArray:
 
 
 @house_style
-def _strip(scene: Scene, width_px: int, *, cut: bool, dpi: int) -> NumberArray:
+def _strip(scene: Scene, width_px: int, *, cut: bool) -> NumberArray:
     """Return an image with the scale bar, which parallel projection makes exact, and the legend."""
     shown = (
         [
@@ -164,7 +166,8 @@ def _strip(scene: Scene, width_px: int, *, cut: bool, dpi: int) -> NumberArray:
         if cut
         else [(body.name, body.color) for body in (scene.skin, *scene.bodies)]
     )
-    figure = Figure(figsize=(width_px / dpi, STRIP_IN), dpi=dpi, facecolor=PAPER)
+    dpi = width_px / WIDTH_IN
+    figure = Figure(figsize=(WIDTH_IN, STRIP_IN), dpi=dpi, facecolor=PAPER)
     canvas = FigureCanvasAgg(figure)
     axes = figure.add_axes((0, 0, 1, 1))
     axes.set(xlim=(0, width_px), ylim=(0, STRIP_IN * dpi))

@@ -12,7 +12,8 @@ from compared_samples import (
 )
 
 from pipeline.cli import main
-from pipeline.errors import InputError, StoreError
+from pipeline.cli.report import _compare
+from pipeline.errors import ConfigError, InputError, StoreError
 from pipeline.stages.comparison import Settings, run, write_comparison
 from pipeline.stages.context import StageContext
 
@@ -138,6 +139,19 @@ def test_unfinished_foreign_and_absent_results_are_one_line(tmp_path: Path) -> N
     assert not list(tmp_path.glob("c*"))
 
 
+def test_a_particle_without_voids_and_an_element_without_valence_have_no_number(tmp_path: Path) -> None:
+    one, other = composition(tmp_path, "one", 0.1), composition(tmp_path, "other", 0.1)
+    nothing = {"value": None, "ci95": None}
+    cracks = {"area_nm2": {"value": 0.0, "ci95": [0.0, 0.0]}, "mean_aperture_nm": nothing}
+    for folder in (one, other):
+        write_oxidation_tables(folder, 3.2, mean_valence=None, standard_error=None)
+        write_structure_tables(folder, 0.0, open_fraction=None, open_fraction_ci95=None, cracks=cracks)
+    write_comparison({"x": [one], "y": [other]}, tmp_path / "c.html")
+    says = {row["quantity"]: row["says"] for row in rows_of(tmp_path / "c_differences.csv")}
+    for quantity in ("open_fraction", "mean_aperture", "valence_Mn"):
+        assert says[quantity] == "nothing: no number in x and y"
+
+
 def test_a_number_without_interval_is_shown_and_not_tested(tmp_path: Path) -> None:
     a, b = composition(tmp_path, "a", 0.1), composition(tmp_path, "b", 0.2)
     fractions = dict.fromkeys(("target", "oxygen_poor", "oxygen_rich"), entry(0.3, None))
@@ -154,11 +168,18 @@ def test_stage_reads_samples_below_the_results(groups: dict[str, list[Path]], tm
     assert len(rows_of(tmp_path / "comparison_groups.csv")) == 2 * 12
 
 
+def test_a_group_cannot_have_the_name_of_a_sample(tmp_path: Path) -> None:
+    one, other = composition(tmp_path, "one", 0.1), composition(tmp_path, "other", 0.1)
+    with pytest.raises(ConfigError, match="--group one: expected another name"):
+        _compare([one], {"one": [other]}, tmp_path / "c.html")
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [
         ([], "expected the folder of a sample, got none"),
         (["--group", "charged"], "got a name alone"),
+        (["--group", "x", "store", "--group", "x", "store"], "got a single store"),
         (["store"], "got a single store"),
         (["nowhere"], "got no such folder"),
     ],

@@ -66,12 +66,9 @@ def drawn(sample: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
         pytest.skip(str(error))
     out = tmp_path_factory.mktemp("renders")
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr(renders, "PICTURE_PX", SIDE)
-        patch.setattr(renders, "PICTURE_DPI", 64)
         patch.setattr(renders, "MOVIE_PX", 120)
-        patch.setattr(renders, "MOVIE_DPI", 24)
         patch.setattr(renders, "FRAMES", FRAMES)
-        names = [path.name for path in render.write_renders(sample, out, movie=True)]
+        names = [path.name for path in render.write_renders(sample, out, movie=True, size_px=SIDE)]
     ends = (".png", "_cut.png", ".gltf", ".html", ".gif")
     assert names == [f"{scene}{end}" for scene in ("composition", "structure") for end in ends]
     return out
@@ -200,7 +197,7 @@ def test_what_cannot_be_drawn_is_one_line(
         render._structure(tmp_path, voids)
     monkeypatch.setitem(sys.modules, "pyvista", None)
     with pytest.raises(MissingPackageError, match=r"pip install 'oxytomo\[view\]'"):
-        render.write_renders(sample, tmp_path / "out", movie=False)
+        render.write_renders(sample, tmp_path / "out", movie=False, size_px=SIDE)
     assert not (tmp_path / "out").exists()
 
 
