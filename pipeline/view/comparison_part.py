@@ -164,7 +164,7 @@ def _sentence(contrast: Contrast) -> str:
     return (
         f"{quantity.name} is {_amount(abs(found.value), _points(quantity))} "
         f"{'higher' if found.value > 0 else 'lower'} in {contrast.second} than in {contrast.first} "
-        f"(95 % interval of the difference {_interval(found.interval, quantity)}; {about}, {_p(contrast.p_holm)})"
+        f"(95 % interval of the difference {_interval(found.interval, quantity)}; {about}, p {'' if contrast.p_holm < 0.001 else '= '}{_p(contrast.p_holm)})"
     )
 
 
@@ -315,7 +315,7 @@ def _plain(value: float) -> str:
 def _p(p: float) -> str:
     if math.isnan(p):
         return "–"
-    return "p < 0.001" if p < 0.001 else f"p = {p:.4f}" if p < 0.1 else f"p = {p:.2f}"
+    return "< 0.001" if p < 0.001 else f"{p:.4f}" if p < 0.1 else f"{p:.2f}"
 
 
 def _count(n: int) -> str:
