@@ -6,7 +6,6 @@ import json
 import os
 import shutil
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -24,7 +23,7 @@ PATIENCE_S = 60.0
 
 @dataclass
 class Seen:
-    """What happened while a page was open."""
+    """What happened while a page was opened; the time is the browser's own, until everything was loaded."""
 
     load_s: float = 0.0
     requests: list[str] = field(default_factory=list)
@@ -69,12 +68,11 @@ class Browser:
         self.call("Emulation.setEmulatedVisionDeficiency", type=deficiency)
         size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": False}
         self.call("Emulation.setDeviceMetricsOverride", **size)
-        started = time.monotonic()
         self.call("Page.navigate", url=page.resolve().as_uri())
         while not any(event["method"] == "Page.loadEventFired" for event in self.events):
             self.events.append(self._next())
-        seen = Seen(load_s=time.monotonic() - started)
-        self.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(done)))")
+        self.value("new Promise(done => requestAnimationFrame(() => requestAnimationFrame(() => done(1))))")
+        seen = Seen(load_s=self.value("performance.getEntriesByType('navigation')[0].loadEventEnd") / 1000)
         for event in self.events:
             about = event.get("params", {})
             if event["method"] == "Network.requestWillBeSent":

@@ -160,11 +160,13 @@ def _summary(comparison: Comparison) -> list[str]:
 
 def _sentence(contrast: Contrast) -> str:
     found, quantity = contrast.found, contrast.quantity
-    about = "beyond noise" if found.test == "noise of two particles" else f"{found.test}"
+    about = "beyond noise" if found.test == "noise of two particles" else found.test
+    p = _p(contrast.p_holm)
     return (
         f"{quantity.name} is {_amount(abs(found.value), _points(quantity))} "
         f"{'higher' if found.value > 0 else 'lower'} in {contrast.second} than in {contrast.first} "
-        f"(95 % interval of the difference {_interval(found.interval, quantity)}; {about}, p {'' if contrast.p_holm < 0.001 else '= '}{_p(contrast.p_holm)})"
+        f"(95 % interval of the difference {_interval(found.interval, quantity)}; {about}, "
+        f"p {p if p.startswith('<') else f'= {p}'})"
     )
 
 
