@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.arrays import AnyArray, FloatArray
+from pipeline.slabs import Field
 
 Rgba = tuple[int, int, int, int]
 """Red, green, blue and opacity, 0 to 255."""
@@ -17,14 +17,14 @@ class Channel:
     Attributes
     ----------
     name : its name, as it appears in viewers
-    data : (n_z, n_y, n_x) or (n_y, n_x) float32; NaN where there is no value
+    data : (n_z, n_y, n_x) or (n_y, n_x) float32 array or field; NaN where there is no value
     color : six hexadecimal digits
     window : lowest and highest value shown
     active : whether viewers show it at first
     """
 
     name: str
-    data: FloatArray
+    data: Field
     color: str
     window: tuple[float, float]
     active: bool = True
@@ -37,12 +37,12 @@ class Label:
     Attributes
     ----------
     name : its name, as it appears in viewers
-    data : (n_z, n_y, n_x) or (n_y, n_x) integers, 0 is background
+    data : (n_z, n_y, n_x) or (n_y, n_x) integers, array or field; 0 is background
     colors, names : per label value; both list the same values
     """
 
     name: str
-    data: AnyArray
+    data: Field
     colors: Mapping[int, Rgba]
     names: Mapping[int, str]
 
