@@ -11,8 +11,9 @@ from browser import Browser, chromium, needs_chromium
 from compared_samples import write_composition_tables, write_structure_tables
 from matplotlib.colors import to_rgb
 from skimage.color import deltaE_ciede2000, rgb2lab
-from test_report import page_of, write_composition
+from test_report import page_of, phases_json, write_composition
 
+from pipeline.io.tables import write_json
 from pipeline.stages.comparison import write_comparison
 from pipeline.view.style import CLASS_COLORS, CLASS_NAMES
 
@@ -35,6 +36,15 @@ def report(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("results") / "particle_a"
     folder.mkdir()
     write_composition(folder)
+    curve = {
+        "resolution_nm": 26.7,
+        "frequency_per_nm": [0.01, 0.02],
+        "correlation": [1.0, 0.1],
+        "half_bit": [0.3, 0.2],
+    }
+    # Its long value once pushed intervals and definitions off the page.
+    content = phases_json(resolution=dict.fromkeys(("all", "tilt_axis", "across_beam", "along_beam"), curve))
+    write_json(folder / "phases.json", content)
     page_of(folder)
     return folder.parent / "report.html"
 
