@@ -81,6 +81,28 @@ def size_figure(
 
 
 @house_style
+def orientation_figure(cracks: Mapping[str, Sequence[Any]]) -> Figure:
+    """Show the area of cracks by their angle to the radius, from radial (0°) to along the skin (90°).
+
+    Parameters
+    ----------
+    cracks : columns of ``cracks.csv``
+    """
+    figure = new_figure(HALF_WIDTH, HEIGHT)
+    axes = figure.add_subplot()
+    angle = np.asarray(cracks["angle_to_radius_deg"], float)
+    area = np.asarray(cracks["area_nm2"], float) / 1e6
+    known = np.isfinite(angle) & np.isfinite(area)
+    counts, edges = np.histogram(angle[known], 9, (0.0, 90.0), weights=area[known])
+    axes.stairs(counts, edges, fill=True, color=CRACK_COLOR, alpha=0.8)
+    axes.set_xlim(0, 90)
+    axes.set_xticks(range(0, 91, 30))
+    axes.set_xlabel("angle of the crack to the radius (°)")
+    axes.set_ylabel("crack area (µm²)")
+    return figure
+
+
+@house_style
 def void_shell_figure(shells: Sequence[Mapping[str, Any]]) -> Figure:
     """Show the porosity of pores and cracks in each shell, rim to the left."""
     figure = new_figure(HALF_WIDTH, HEIGHT)
