@@ -27,6 +27,7 @@ _COMMANDS = {
     "inspect": "show what is in a raw file or a result, and where it comes from",
     "simulate": "write a simulated acquisition with its truth and a configuration",
     "report": "write the report of results again; several folders give a comparison",
+    "verify": "recompute the digests of results and name what was altered, cut short or is missing",
     "schema": "print the JSON schema of the configuration",
     "stage": "run one stage (what the workflow calls)",
 }

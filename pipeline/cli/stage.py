@@ -58,6 +58,8 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             if arguments.log is not None:
                 arguments.log.parent.mkdir(parents=True, exist_ok=True)
+                if arguments.log.is_symlink():
+                    arguments.log.unlink()  # rather than write to wherever it leads
                 log_file = stack.enter_context(arguments.log.open("w", encoding="utf-8"))
             _run_stage(arguments, log_file)
         except PipelineError as error:
@@ -115,8 +117,21 @@ def _run_stage(arguments: argparse.Namespace, log_file: TextIO | None) -> None:
         warnings.simplefilter("default")
         warnings.showwarning = lambda message, *_args, **_kwargs: context.log(f"warning: {message}")
         module.run(inputs, outputs, settings, context)
+    _record_outputs(inputs, outputs, context)
     duration = format_duration(time.monotonic() - started)
     context.log(f"done in {duration}, peak memory {peak_memory_mb():.0f} MB")
+
+
+def _record_outputs(inputs: dict[str, Path], outputs: dict[str, Path], context: StageContext) -> None:
+    """Write beside every output what it is and where it comes from, for ``oxytomo verify`` and ``inspect``."""
+    from pipeline.io.integrity import record_output
+    from pipeline.io.provenance import store_record
+
+    # The report reads a whole folder of results; each of them has a record of its own.
+    sources = {name: path for name, path in inputs.items() if path.is_file() or store_record(path)}
+    provenance = context.provenance(sources)
+    for path in filter(Path.exists, outputs.values()):
+        record_output(path, provenance)
 
 
 def _parsed_spec(stage: str, text: str) -> dict[str, Any]:

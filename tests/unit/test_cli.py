@@ -5,10 +5,8 @@ import io
 import json
 import os
 import re
-import signal
 import subprocess
 import sys
-import time
 import types
 import warnings
 from pathlib import Path
@@ -27,7 +25,6 @@ from pipeline.errors import ConfigError, InputError, StoreError
 from pipeline.stages.context import StageContext
 from pipeline.stages.progress import format_duration, progress_reporter
 from pipeline.stages.results_folder import MARKER, check_writable, claim, outdated_stores
-from pipeline.stages.run_lock import refuse_other_run, run_lock
 from pipeline.stages.versions import STAGE_VERSIONS, stage_spec
 
 SPEC = stage_spec("classify", {"threshold": 0.05, "confidence": 0.95})
@@ -55,7 +52,7 @@ def fake_stage(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 # --- help and parsing
 
 
-@pytest.mark.parametrize("command", ["run", "check", "inspect", "simulate", "report", "schema", "stage"])
+@pytest.mark.parametrize("command", ["run", "check", "inspect", "simulate", "report", "schema", "stage", "verify"])
 def test_every_command_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
@@ -287,38 +284,6 @@ def test_a_full_results_folder_is_refused() -> None:
         pytest.skip("needs /dev/full")
     with pytest.raises(StoreError, match="a results folder that may be written"):
         check_writable(Path("/dev/full"))
-
-
-# --- one run at a time
-
-HOLD = (
-    "import sys, time; from pathlib import Path; from pipeline.stages.run_lock import run_lock\n"
-    "with run_lock(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)\n"
-)
-
-
-def test_a_second_run_is_refused_and_a_dead_one_is_not_in_the_way(tmp_path: Path) -> None:
-    child = subprocess.Popen([sys.executable, "-c", HOLD, str(tmp_path)], stdout=subprocess.PIPE, text=True)
-    try:
-        assert child.stdout is not None
-        assert child.stdout.readline() == "held\n"
-        with pytest.raises(StoreError, match=f"a run at work \\(process {child.pid}\\)"), run_lock(tmp_path):
-            pass
-        with pytest.raises(StoreError, match="a run at work"):
-            refuse_other_run(tmp_path)
-    finally:
-        child.send_signal(signal.SIGKILL)
-        child.communicate()
-    deadline = time.monotonic() + 5
-    while time.monotonic() < deadline:
-        try:
-            refuse_other_run(tmp_path)
-        except StoreError:
-            time.sleep(0.05)
-        else:
-            break
-    with run_lock(tmp_path):
-        pass
 
 
 # --- oxytomo run and simulate, as far as no stage is needed

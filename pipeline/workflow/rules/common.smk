@@ -20,7 +20,7 @@ from pipeline.config.plan import (
 from pipeline.errors import PipelineError
 from pipeline.stages.requests import Requests
 from pipeline.stages.results_folder import claim
-from pipeline.stages.run_lock import refuse_other_run
+from pipeline.stages.run_lock import join_run
 from pipeline.stages.versions import stage_spec
 
 
@@ -39,7 +39,7 @@ def load_project():
 def claim_results():
     """Refuse a results folder that another run is at work in, or that was made from other raw files."""
     try:
-        refuse_other_run(PROJECT.results)
+        join_run(PROJECT.results)  # held until this process ends
         claim(PROJECT.results, PROJECT)
     except PipelineError as error:
         raise WorkflowError(str(error))
