@@ -52,7 +52,9 @@ def fake_stage(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 # --- help and parsing
 
 
-@pytest.mark.parametrize("command", ["run", "check", "inspect", "simulate", "report", "schema", "stage", "verify"])
+@pytest.mark.parametrize(
+    "command", ["run", "check", "inspect", "simulate", "report", "schema", "stage", "verify"]
+)
 def test_every_command_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
         main([command, "--help"])
