@@ -29,6 +29,7 @@ from pipeline.errors import PipelineError
 from tests.fuzz.targets import TARGETS, Target, quiet_libraries
 
 HANG_S = 5
+"""Of wall time, so on an idle machine."""
 MORE_BYTES = 2**30
 WORDS = (
     0,

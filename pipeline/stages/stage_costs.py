@@ -82,11 +82,14 @@ def _normalize(size: Sizes) -> Cost:
 def _align(size: Sizes) -> Cost:
     total = size.n_series * size.series
     seconds = STARTUP_S + 2 + total / 3 + size.pass_seconds("align")
+    if size.volume == 0:  # areal density: of the tilts one is used
+        return 270 + total + 15 * size.n_series * size.stack_frame, 2 * total, seconds
     return 286 + 5.35 * total + 1.8 * size.volume, 2 * total, seconds
 
 
 def _decompose(size: Sizes) -> Cost:
-    memory = 267 + 1.17 * (2 * size.n_series * size.series + size.sinograms)
+    used = size.stack_frame / size.series if size.volume == 0 else 1.0
+    memory = 257 + 1.17 * used * (2 * size.n_series * size.series + size.sinograms)
     return memory, size.sinograms, STARTUP_S + size.n_series * size.series / 40
 
 

@@ -9,6 +9,7 @@ import subprocess
 import sys
 import types
 import warnings
+from datetime import datetime
 from pathlib import Path
 from typing import Any
 
@@ -130,10 +131,15 @@ def test_a_stage_gets_inputs_outputs_settings_and_context(fake_stage: Any, tmp_p
     assert seen["context"].threads == 3
     assert os.environ["NUMBA_NUM_THREADS"] == "3"
     assert out.parent.is_dir()
-    lines = log.read_text(encoding="utf-8").splitlines()
-    assert lines[0] == "classify: half way"
-    assert lines[1] == "classify: warning: 1.3 % of voxels invalid"
-    assert re.fullmatch(r"classify: done in \d+ s, peak memory \d+ MB", lines[2])
+    stamped = (line.split(" ", 2) for line in log.read_text(encoding="utf-8").splitlines())
+    days, times, lines = zip(*stamped, strict=True)
+    assert all(datetime.fromisoformat(f"{day} {at}") for day, at in zip(days, times, strict=True))
+    assert re.fullmatch(
+        r"classify: version \d+ of oxytomo \S+, 3 threads on \S+, \d+ MB to begin with", lines[0]
+    )
+    assert lines[1] == "classify: half way"
+    assert lines[2] == "classify: warning: 1.3 % of voxels invalid"
+    assert re.fullmatch(r"classify: done in \d+ s, peak memory \d+ MB", lines[3])
 
 
 def test_a_users_mistake_in_a_stage_is_one_line_and_exit_2(
@@ -147,7 +153,7 @@ def test_a_users_mistake_in_a_stage_is_one_line_and_exit_2(
     assert main(["stage", "classify", "--out", str(tmp_path / "c"), "--spec", SPEC, "--log", str(log)]) == 2
     line = one_line_error(capsys.readouterr().err)
     assert "a.h5: expected flats, got none" in line
-    assert log.read_text(encoding="utf-8") == line + "\n"
+    assert log.read_text(encoding="utf-8").splitlines()[-1] == line
 
 
 def test_a_full_disk_in_a_stage_is_one_line_and_exit_2(

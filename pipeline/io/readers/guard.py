@@ -13,7 +13,7 @@ import h5py
 
 from pipeline.errors import InputError
 
-GUARD_CPU_S = 1.5
+GUARD_CPU_S = 1.0
 """The structure of an honest file is walked in milliseconds; a damaged one can keep the library busy for ever."""
 GUARD_WALL_S = 60.0
 MOST_OBJECTS = 3000
@@ -25,7 +25,7 @@ MOST_TEXT_BYTES = 64 * 2**20
 
 
 def check_structure(path: Path) -> None:
-    """Walk an HDF5 file in a child process that may take two seconds, before this process opens it.
+    """Walk an HDF5 file in a child process that may take a second of computing, before this process opens it.
 
     Raises
     ------

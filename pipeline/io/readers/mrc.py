@@ -16,6 +16,7 @@ from pipeline.io.readers.base import RawFile, ReadRequest, checked_stack, per_fr
 NAME = "MRC"
 
 _HEADER_BYTES = 1024
+_EXTENDED_BYTES_AT = slice(92, 96)
 _MODES = (0, 1, 2, 6, 12)
 _LARGEST_SIDE = 2**16
 _OLD_FEI_RECORD = np.dtype((np.float32, 32))
@@ -42,6 +43,7 @@ def recognises(path: Path) -> bool:
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
     """Describe one series: angles from ``.rawtlt`` or ``.tlt`` beside it, else from its extended header."""
+    _check_extended(path)
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
         with mrcfile.open(path, permissive=True, header_only=True) as mrc:
@@ -80,6 +82,17 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
             "header": "; ".join(str(note.message) for note in notes) or "regular",
         },
     )
+
+
+def _check_extended(path: Path) -> None:
+    """Refuse an extended header that does not fit the file, for which the library would ask for memory."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        word = file.read(_HEADER_BYTES)[_EXTENDED_BYTES_AT]
+    # In whichever byte order: a header that fits does so in one.
+    sizes = [int.from_bytes(word, order, signed=True) for order in ("little", "big")]
+    if not any(0 <= extended <= size - _HEADER_BYTES for extended in sizes):
+        raise truncated(path, f"{_HEADER_BYTES + min(map(abs, sizes))} bytes of headers", f"{size}")
 
 
 def _angle_file(path: Path) -> Path | None:
