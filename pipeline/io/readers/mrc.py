@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import mrcfile
 import mrcfile.utils
@@ -16,7 +16,8 @@ from pipeline.io.readers.base import RawFile, ReadRequest, checked_stack, per_fr
 NAME = "MRC"
 
 _HEADER_BYTES = 1024
-_EXTENDED_BYTES_AT = slice(92, 96)
+_MODE_AT, _EXTENDED_BYTES_AT, _STAMP_AT = slice(12, 16), slice(92, 96), slice(212, 214)
+_LIBRARY_MODES = (0, 1, 2, 4, 6, 12)
 _MODES = (0, 1, 2, 6, 12)
 _LARGEST_SIDE = 2**16
 _OLD_FEI_RECORD = np.dtype((np.float32, 32))
@@ -88,11 +89,16 @@ def _check_extended(path: Path) -> None:
     """Refuse an extended header that does not fit the file, for which the library would ask for memory."""
     size = path.stat().st_size
     with path.open("rb") as file:
-        word = file.read(_HEADER_BYTES)[_EXTENDED_BYTES_AT]
-    # In whichever byte order: a header that fits does so in one.
-    sizes = [int.from_bytes(word, order, signed=True) for order in ("little", "big")]
-    if not any(0 <= extended <= size - _HEADER_BYTES for extended in sizes):
-        raise truncated(path, f"{_HEADER_BYTES + min(map(abs, sizes))} bytes of headers", f"{size}")
+        head = file.read(_HEADER_BYTES)
+    # As the library takes it: the order that the stamp says, the other where that gives no known mode.
+    orders: list[Literal["big", "little"]] = ["little", "big"]
+    if head[_STAMP_AT] == b"\x11\x11":
+        orders.reverse()
+    modes = [int.from_bytes(head[_MODE_AT], order, signed=True) for order in orders]
+    order = orders[1] if modes[0] not in _LIBRARY_MODES and modes[1] in _LIBRARY_MODES else orders[0]
+    extended = int.from_bytes(head[_EXTENDED_BYTES_AT], order, signed=True)
+    if not 0 <= extended <= size - _HEADER_BYTES:
+        raise truncated(path, f"{_HEADER_BYTES + abs(extended)} bytes of headers", f"{size}")
 
 
 def _angle_file(path: Path) -> Path | None:
