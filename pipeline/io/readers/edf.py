@@ -4,6 +4,8 @@ The headers have no agreed names or units for angles, energy and pixel size, so 
 """
 
 import logging
+import mmap
+import re
 from pathlib import Path
 from typing import Any
 
@@ -11,10 +13,12 @@ import fabio
 import numpy as np
 
 from pipeline.arrays import AnyArray
+from pipeline.errors import InputError
 from pipeline.io.readers.base import RawFile, ReadRequest, checked_stack, truncated
 
 NAME = "EDF"
 
+_MANY_DIMENSIONS = re.compile(rb"(?i)dim_\s*[+-]?\d[\d_]{1,20}")
 _TITLES = ("title", "Title", "scan_title")
 logging.getLogger("fabio.edfimage").setLevel(logging.CRITICAL)  # what it would say, an InputError says
 
@@ -28,6 +32,7 @@ def recognises(path: Path) -> bool:
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
     """Describe the frames of one file; angles, energy and pixel size come from the request."""
+    _check_dimensions(path)
     with _opened(path) as image:
         n_frame = int(image.nframes)
         shape, dtype = tuple(int(n) for n in image.shape), np.dtype(image.dtype)
@@ -45,6 +50,19 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
         frames=checked_stack((n_frame, *shape), dtype, load, path, ""),
         metadata={"title": title} if title else {},
     )
+
+
+def _check_dimensions(path: Path) -> None:
+    """Refuse a header of more than nine dimensions: fabio counts up to any number that it finds there."""
+    with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
+        found = _MANY_DIMENSIONS.search(content)
+        if found:
+            raise InputError(
+                str(path),
+                expected="frames of two dimensions",
+                got=found.group().decode("ascii"),
+                fix="copy the file again from its source; its header is damaged",
+            )
 
 
 def _opened(path: Path) -> Any:
