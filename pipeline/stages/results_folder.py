@@ -66,9 +66,34 @@ def check_same_sources(folder: Path, project: ProjectConfig) -> RawFiles:
     return kept | {name: {**kept.get(name, {}), **series} for name, series in wanted.items()}
 
 
+def check_no_way_out(folder: Path, project: ProjectConfig) -> None:
+    """Refuse a results folder with links in it that lead elsewhere, which a run would write through."""
+    for sample in project.samples:
+        for inside in (
+            sample,
+            f"{sample}/stages",
+            "logs",
+            f"logs/{sample}",
+            "benchmarks",
+            f"benchmarks/{sample}",
+        ):
+            places = [folder / inside]
+            if inside.endswith("/stages"):
+                places += [folder / inside / branch for branch in sample_branches(project.samples[sample])]
+            for place in places:
+                if place.is_symlink():
+                    raise StoreError(
+                        str(place),
+                        expected="a folder within the results folder",
+                        got=f"a link to {place.readlink()}",
+                        fix="delete the link; to write elsewhere give another 'results' folder",
+                    )
+
+
 def claim(folder: Path, project: ProjectConfig) -> None:
     """Check a results folder and record the raw files of the project's samples in it."""
     check_writable(folder)
+    check_no_way_out(folder, project)
     samples = check_same_sources(folder, project)
     partial = folder / f".{MARKER}.partial-{os.getpid()}"
     partial.write_text(json.dumps({"samples": samples}, indent=1) + "\n", encoding="utf-8")
