@@ -22,7 +22,7 @@ from pipeline.arrays import Float64Array
 
 SEARCH_PX = 36
 """All orientations are tried with the particle binned to about so many voxels."""
-SEARCH_POINTS = 5000
+SEARCH_POINTS = 3000
 SPACING_DEG = 12.0
 STARTS, FINALISTS = 16, 3
 """So many starts of each handedness are refined at the first level, and so many to the last one."""

@@ -27,6 +27,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "measure_voids": 3,
     "export_structure": 1,
     "export_meshes": 1,
+    "register_branches": 1,
     "report": 1,
 }
 

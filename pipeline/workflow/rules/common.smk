@@ -9,6 +9,9 @@ from snakemake.settings.types import DeploymentMethod
 
 from pipeline.config import parse_config, read_yaml, source_files
 from pipeline.config.plan import (
+    JOINT_PRODUCTS,
+    JOINT_STAGE,
+    JOINT_STORE,
     branch_config,
     branch_products,
     branch_series,
@@ -201,7 +204,14 @@ def sample_results(wildcards):
         stores = branch_stores(branch_config(PROJECT, wildcards.sample, branch), branch)
         results += [f"{folder}/{product}" for product in branch_products(branch)]
         results += [f"{folder}/stages/{branch}/{name}" for _, _, name in stores]
+    if PROJECT.samples[wildcards.sample].register_branches is not None:
+        results += [f"{folder}/{product}" for product in (*JOINT_PRODUCTS, f"stages/{JOINT_STORE}")]
     return results
+
+
+def joint_spec(wildcards):
+    """Return the version and the settings of ``register_branches`` for one sample as JSON."""
+    return stage_spec(JOINT_STAGE, stage_settings(PROJECT, wildcards.sample, None, JOINT_STAGE))
 
 
 def sample_folder(wildcards):
