@@ -65,7 +65,7 @@ def placed_share(weight: Callable[[slice], FloatArray], rows: int, placement: Pl
         index = np.argwhere(part > 0)
         for start in range(0, len(index), PIECE // placement.division**3):
             some = index[start : start + PIECE // placement.division**3]
-            source, target = placement.targets(some + [row, 0, 0])
+            source, target = placement.targets(some + np.array([row, 0, 0]))
             np.add.at(total, target, part[tuple(some[source].T)])
     total *= np.float32(placement.part_share)
     return total.reshape(placement.shape)
@@ -82,8 +82,10 @@ def placed_labels(labels: Field, placement: Placement) -> NDArray[np.int32]:
     for slab in slabs(labels.shape):
         part = read(labels, slab.rows)
         index = np.argwhere(part > 0)
-        source, target = placement.targets(index + [slab.rows.start, 0, 0])
-        key, count = np.unique(part[tuple(index[source].T)].astype(np.int64) * size + target, return_counts=True)
+        source, target = placement.targets(index + np.array([slab.rows.start, 0, 0]))
+        key, count = np.unique(
+            part[tuple(index[source].T)].astype(np.int64) * size + target, return_counts=True
+        )
         keys.append(key)
         counts.append(count)
     key, first = np.unique(np.concatenate(keys), return_inverse=True)
@@ -92,3 +94,20 @@ def placed_labels(labels: Field, placement: Placement) -> NDArray[np.int32]:
     found = np.zeros(size, np.int32)
     found[key[order] % size] = key[order] // size
     return found.reshape(placement.shape)
+
+
+def trimmed(labels: NDArray[np.int32], share: FloatArray, *, last: int) -> NDArray[np.int32]:
+    """Take labels up to ``last`` away where the share is below half of the largest one that the label reaches.
+
+    Blur and voxels that are only touched make a body larger by a voxel; its wall is where the share is half.
+
+    Parameters
+    ----------
+    labels, share : from :func:`placed_labels` and :func:`placed_share`
+    last : labels above it (cracks, which are thinner than a voxel) stay as they are
+    """
+    largest = np.zeros(int(labels.max(initial=0)) + 1, np.float32)
+    np.maximum.at(largest, labels.ravel(), share.ravel())
+    keep = (labels > last) | (share >= 0.5 * np.minimum(largest, 1)[labels])
+    found: NDArray[np.int32] = np.where(keep, labels, 0).astype(np.int32)
+    return found

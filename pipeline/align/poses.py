@@ -114,7 +114,9 @@ def rotations_over_all(spacing_deg: float) -> Float64Array:
     return matrices
 
 
-def excess_correlations(points: Points, moving: Grid, rotations: Float64Array, shifts_nm: Float64Array) -> Float64Array:
+def excess_correlations(
+    points: Points, moving: Grid, rotations: Float64Array, shifts_nm: Float64Array
+) -> Float64Array:
     """Return, for each pose, the correlation of what is not a function of the distance to the centre.
 
     A sphere correlates with itself however it is turned; this is what is left when the mean of every ring about the centre

@@ -220,7 +220,5 @@ def _errors(level: _Level, pose: Pose) -> tuple[float, float]:
     ]
     turns = [Rotation.from_matrix(part.rotation @ pose.rotation.T).as_rotvec() for part in parts]
     shifts = [part.shift_nm for part in parts]
-    turn, shift = (
-        float(np.sqrt((GROUPS - 1) * np.var(values, axis=0).sum())) for values in (turns, shifts)
-    )
+    turn, shift = (float(np.sqrt((GROUPS - 1) * np.var(values, axis=0).sum())) for values in (turns, shifts))
     return float(np.rad2deg(turn)), shift

@@ -14,10 +14,23 @@ from pipeline.segment.classes import CLASS_LABELS
 
 FEATURES = ("pore", "crack", "void", "surface")
 
+_COLUMNS = (
+    "class",
+    "feature",
+    "volume_nm3",
+    "mean_distance_nm",
+    "expected_nm",
+    "chance_low_nm",
+    "chance_high_nm",
+    "p_value",
+    "null_run_nm",
+)
+
 DEFINITIONS = {
     "mean_distance_nm": "mean over the voxels of a class of the distance of their centres to the centre of the nearest voxel "
-    "with any of a pore, a crack or either (void); to the surface: depth below the skin of the structure's particle",
-    "expected": "the same over all voxels of the particle that are as deep (layers of one voxel); for the surface over all voxels",
+    "of a pore (half void or more), of a crack (touched by it) or of either (void); to the surface: depth below the skin of "
+    "the structure's particle",
+    "expected": "the same over all voxels of the particle that are as deep (layers of one voxel); for the surface, over all",
     "chance95": "where 95 % of random placements lie: the pattern of the class turned as a whole at random about the particle's "
     "centre, less the mean of each depth; null for the surface, whose distance is the depth, and without voids",
     "p_value": "share of the placements as far from expected as the measured value, or farther",
@@ -27,8 +40,8 @@ DEFINITIONS = {
     "near_mean_deviation": "mean deviation of voxels outside voids and within near_nm of one",
     "neighbourhood": "voxels of a void_neighbourhoods row: outside voids, within near_nm of this void and nearer to it than to "
     "any other",
-    "standard_error": "of the mean deviation of a neighbourhood: standard deviation over the noise replicates; nothing else is in "
-    "it, nor is the error of the registration",
+    "standard_error": "of the mean deviation of a neighbourhood: standard deviation over the noise replicates; nothing else is "
+    "in it, nor is the error of the registration",
     "expected_deviation": "mean deviation of all voxels of the particle as deep as those of the neighbourhood",
 }
 
@@ -97,9 +110,7 @@ def distance_table(
             rows.append(
                 (name, feature, volume, found.value, expected, found.low, found.high, found.p_value, null)
             )
-    names = ("class", "feature", "volume_nm3", "mean_distance_nm", "expected_nm", "chance_low_nm")
-    names += ("chance_high_nm", "p_value", "null_run_nm")
-    return {name: list(column) for name, column in zip(names, zip(*rows, strict=True), strict=True)}
+    return {name: list(column) for name, column in zip(_COLUMNS, zip(*rows, strict=True), strict=True)}
 
 
 def near_shares(
@@ -191,7 +202,7 @@ def neighbourhood_table(
     columns["n_voxels"] = count
     columns["mean_deviation"] = _means(deviation[known], own[known], n_voids)
     columns["standard_error"] = (
-        replicate_errors(replicates, own, n_shells=n_voids)  # type: ignore[arg-type]
+        replicate_errors(replicates, own, n_shells=n_voids)
         if replicates is not None and len(replicates) >= 2
         else np.full(n_voids, np.nan)
     )

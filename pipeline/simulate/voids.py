@@ -99,7 +99,9 @@ def turned(scene: Scene, rotation: Float64Array, *, scale: float, size: int) -> 
         moved: Float64Array = new + scale * (rotation @ (centre - old))
         return moved
 
-    waves = tuple((rotation @ axis, *rest, scale * size) for axis, *rest, size in scene.skin.waves)
+    waves = tuple(
+        (rotation @ axis, order, phase, scale * height) for axis, order, phase, height in scene.skin.waves
+    )
     pores = tuple(
         Pore(place(p.centre_px), scale * p.half_axes_px, p.rotation @ rotation.T) for p in scene.pores
     )

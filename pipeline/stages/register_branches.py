@@ -7,7 +7,7 @@ import numpy as np
 from scipy.spatial.transform import Rotation
 
 from pipeline.align.coarse import Solid
-from pipeline.align.placing import Placement, placed_labels, placed_share
+from pipeline.align.placing import Placement, placed_labels, placed_share, trimmed
 from pipeline.align.rigid import RigidFit, register_rigid
 from pipeline.arrays import BoolArray, FloatArray
 from pipeline.config import RegisterBranchesStage as Settings
@@ -39,14 +39,14 @@ MEANINGS = {
     "apart; nothing is compared",
 }
 TRANSFORM_DEFINITIONS = {
-    "structure_to_composition": "place in composition = matrix · (z, y, x, 1) of the place in structure, both in nm from the centre "
-    "of the first voxel",
+    "structure_to_composition": "place in composition = matrix · (z, y, x, 1) of the place in structure, both in nm from the "
+    "centre of the first voxel",
     "rotation": "of the same transform: angle about an axis (x, y, z), and angles about the fixed axes x, y and z in this order",
     "likeness": "correlation of the two densities in and around the particle without the mean at every distance from the centre",
-    "margin": "by how many standard deviations of random orientations (Fisher's z) the best orientation stands out from all others "
-    "and from the mirror image; compared only from 1 on",
-    "standard_error": "from leaving out eighths of the volume in turn; the missing wedge of the tilts, which draws a particle along "
-    "the beam, is not in it",
+    "margin": "by how many standard deviations of random orientations (Fisher's z) the best orientation stands out from all "
+    "others and from the mirror image; compared only from 1 on",
+    "standard_error": "from leaving out eighths of the volume in turn; the missing wedge of the tilts, which draws a particle "
+    "along the beam, is not in it",
     "outside": "share of the composition's particle that is outside the structure's after registration",
 }
 
@@ -91,8 +91,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             "n_pores": structure.attributes["n_pores"],
         },
     )
-    write_csv(outputs["distances"], distances)
-    write_csv(outputs["neighbourhoods"], beside)
+    write_csv(outputs["distances"], {name: list(column) for name, column in distances.items()})
+    write_csv(outputs["neighbourhoods"], {name: list(column) for name, column in beside.items()})
     write_json(outputs["branches"], content)
     context.log(
         f"{MEANINGS[fit.verdict]} (stands out by {fit.margin:.1f}, correlation {fit.correlation:.3f}, "
@@ -103,7 +103,11 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
 def _composition_solid(store: Store, particle: BoolArray) -> Solid:
     density = store["total"] if "total" in store.names else store["elements"].mean(axis=0)
     solid = np.where(particle, density, 0).astype(np.float32)
-    return Solid(lambda rows: solid[rows], _box([particle.any(axis=o) for o in _OTHERS]), _pixel_nm(store))
+    return Solid(
+        lambda rows: solid[rows],
+        _box([np.asarray(particle.any(axis=others)) for others in _OTHERS]),
+        _pixel_nm(store),
+    )
 
 
 _OTHERS = ((1, 2), (0, 2), (0, 1))
@@ -158,8 +162,8 @@ def _placed(structure: Store, placement: Placement, *, compared: bool) -> dict[s
         n_rows,
         placement,
     )
-    instances = placed_labels(structure.field("instances"), placement)
     n_pores = int(structure.attributes["n_pores"])
+    instances = trimmed(placed_labels(structure.field("instances"), placement), share, last=n_pores)
     kinds = np.where(instances > n_pores, CRACK, np.where(instances > 0, PORE, 0))
     return {
         "particle": (inside > INSIDE).astype(np.uint8),

@@ -54,7 +54,9 @@ def both(seed: int, *, roughness: float, other: int | None = None) -> tuple[Soli
     rotation = Rotation.random(random_state=seed).as_matrix()
     scene = particle(seed, roughness=roughness)
     fixed = turned(scene, np.eye(3), scale=FINE_NM / COARSE_NM, size=COARSE)
-    moving = turned(scene if other is None else particle(other, roughness=roughness), rotation, scale=1.0, size=FINE)
+    moving = turned(
+        scene if other is None else particle(other, roughness=roughness), rotation, scale=1.0, size=FINE
+    )
     return photographed(fixed, COARSE_NM, rng), photographed(moving, FINE_NM, rng), rotation
 
 
@@ -66,9 +68,8 @@ def errors(fit: RigidFit, rotation: Float64Array) -> tuple[float, float]:
     return float(np.rad2deg(angle)), float(np.linalg.norm(off))
 
 
-@pytest.mark.parametrize(("seed", "roughness"), [(31, 0.04), (32, 0.2)])
-def test_large_rotations_are_found_across_voxel_sizes(seed: int, roughness: float) -> None:
-    fixed, moving, rotation = both(seed, roughness=roughness)
+def test_a_large_rotation_is_found_across_voxel_sizes() -> None:
+    fixed, moving, rotation = both(31, roughness=0.04)
     fit = register_rigid(fixed, moving)
     angle_deg, off_nm = errors(fit, rotation)
     assert fit.verdict == "same_particle"
@@ -99,7 +100,9 @@ def test_placed_voids_keep_their_volume_and_place() -> None:
     centre = np.array([12.5, 21.5, 22.0]) * 10.0
     # moving = rotation @ fixed + translation: the box is to lie at (250, 300, 275) nm.
     target = np.array([250.0, 300.0, 275.0])
-    placement = Placement(rotation, centre - rotation @ target, from_nm=10.0, onto_nm=17.0, shape=(32, 32, 32))
+    placement = Placement(
+        rotation, centre - rotation @ target, from_nm=10.0, onto_nm=17.0, shape=(32, 32, 32)
+    )
     share = placed_share(lambda rows: (labels[rows] > 0).astype(np.float32), 40, placement)
     assert share.sum() * 17.0**3 == pytest.approx((labels > 0).sum() * 10.0**3, rel=1e-4)
     middle = (np.argwhere(share > 0) * share[share > 0][:, None]).sum(axis=0) / share.sum() * 17.0
@@ -110,23 +113,24 @@ def test_placed_voids_keep_their_volume_and_place() -> None:
     assert (found > 0).sum() == (share > 0).sum()
 
 
-def test_what_follows_from_depth_alone_is_no_more_than_chance(rng: np.random.Generator) -> None:
-    shape = (48, 48, 48)
-    z, y, x = np.indices(shape) - 23.5
-    radius = np.sqrt(z**2 + y**2 + x**2)
-    inside = radius < 20
+def test_depth_alone_is_no_more_than_chance_and_what_is_planted_is() -> None:
+    shape, trials = (40, 40, 40), 20
+    z, y, x = np.indices(shape) - 19.5
+    inside = np.sqrt(z**2 + (y / 0.8) ** 2 + x**2) < 17
     depth = depth_below_surface(inside, voxel_nm=10.0)
     levels = depth_levels(depth, inside, voxel_nm=10.0)
-    patchy = gaussian_filter(rng.standard_normal(shape), 3).astype(np.float32)
-    patchy /= patchy.std()
-    rotations = Rotation.random(100, random_state=2).as_matrix()
-    options = {"rotations": rotations, "confidence": 0.95, "rng": rng}
-    rim = inside & (radius > 15) & (z > 0)
-    by_depth = against_chance((depth + patchy).astype(np.float32), rim, levels, **options)
-    assert by_depth.low < by_depth.value < by_depth.high
-    assert by_depth.value == pytest.approx(by_depth.expected, abs=1.0)
-    assert by_depth.p_value > 0.05
-    near = np.hypot(y - 8, x) < 5
-    planted = against_chance(patchy + 2 * near.astype(np.float32), inside & near, levels, **options)
+    rotations = Rotation.random(60, random_state=2).as_matrix()
+    below = 0
+    for seed in range(trials):
+        rng = np.random.default_rng([11, seed])
+        patchy, place = (gaussian_filter(rng.standard_normal(shape), 2).astype(np.float32) for _ in range(2))
+        patchy /= patchy.std()
+        domains = inside & (place > 1.3 * place.std())
+        options = {"rotations": rotations, "confidence": 0.95, "rng": rng}
+        by_depth = against_chance((depth / 30 + patchy).astype(np.float32), domains, levels, **options)
+        below += by_depth.p_value < 0.05
+    # Of 20 independent trials more than 4 are below 0.05 in 3 of 1000 cases.
+    assert below <= 4
+    planted = against_chance(patchy + 2 * domains, domains, levels, **options)
     assert planted.value > planted.high
     assert planted.p_value < 0.05
