@@ -14,7 +14,7 @@ from pipeline.segment.classes import CLASS_LABELS
 
 FEATURES = ("pore", "crack", "void", "surface")
 
-_COLUMNS = (
+DISTANCE_COLUMNS = (
     "class",
     "feature",
     "volume_nm3",
@@ -24,6 +24,19 @@ _COLUMNS = (
     "chance_high_nm",
     "p_value",
     "null_run_nm",
+)
+
+NEIGHBOURHOOD_COLUMNS = (
+    "kind",
+    "number",
+    "centroid_z_nm",
+    "centroid_y_nm",
+    "centroid_x_nm",
+    "n_voxels",
+    "mean_deviation",
+    "standard_error",
+    "expected_deviation",
+    *CLASS_LABELS,
 )
 
 DEFINITIONS = {
@@ -110,7 +123,9 @@ def distance_table(
             rows.append(
                 (name, feature, volume, found.value, expected, found.low, found.high, found.p_value, null)
             )
-    return {name: list(column) for name, column in zip(_COLUMNS, zip(*rows, strict=True), strict=True)}
+    return {
+        name: list(column) for name, column in zip(DISTANCE_COLUMNS, zip(*rows, strict=True), strict=True)
+    }
 
 
 def near_shares(

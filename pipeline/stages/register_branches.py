@@ -17,6 +17,8 @@ from pipeline.measure.chance import Against, against_chance, depth_levels
 from pipeline.measure.shells import Column, depth_below_surface
 from pipeline.measure.void_neighbourhoods import (
     DEFINITIONS,
+    DISTANCE_COLUMNS,
+    NEIGHBOURHOOD_COLUMNS,
     distance_table,
     distances_nm,
     near_shares,
@@ -73,8 +75,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         "meaning": MEANINGS[fit.verdict],
         **_registration(fit, particle, placed["particle"]),
     }
-    distances: dict[str, Column] = {}
-    beside: dict[str, Column] = {}
+    distances: dict[str, Column] = {name: [] for name in DISTANCE_COLUMNS}
+    beside: dict[str, Column] = {name: [] for name in NEIGHBOURHOOD_COLUMNS}
     if fit.verdict == "same_particle":
         compared, distances, beside = _compared(inputs, composition, structure, placed, settings)
         content |= compared

@@ -191,6 +191,9 @@ def test_two_particles_are_not_compared(sample: tuple[Path, dict[str, Path], Sce
     assert facts["verdict"] == "unclear"
     assert "near_share" not in facts
     assert rows(out["distances"]) == []
+    for key in ("distances", "neighbourhoods"):
+        header = (folder / out[key].name).read_text().splitlines()[0]
+        assert out[key].read_text() == header + "\n"
     assert not read_store(out["store"])["voids"].any()
 
 
