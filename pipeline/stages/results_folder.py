@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pipeline.config import ProjectConfig
 from pipeline.config.plan import (
+    JOINT_STAGE,
+    JOINT_STORE,
     branch_config,
     branch_stores,
     raw_files,
@@ -115,6 +117,12 @@ def outdated_stores(folder: Path, project: ProjectConfig) -> list[str]:
                 wanted = stage_settings(project, sample, branch, stage, series)
                 if recorded is not None and recorded != (STAGE_VERSIONS[stage], wanted):
                     outdated.append(store)
+        if settings.register_branches is not None:
+            store = f"{sample}/stages/{JOINT_STORE}"
+            recorded = _recorded(folder / store)
+            wanted = stage_settings(project, sample, None, JOINT_STAGE)
+            if recorded is not None and recorded != (STAGE_VERSIONS[JOINT_STAGE], wanted):
+                outdated.append(store)
     return outdated
 
 

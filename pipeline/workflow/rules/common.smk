@@ -8,6 +8,9 @@ from snakemake.settings.types import DeploymentMethod
 
 from pipeline.config import parse_config, read_yaml, source_files
 from pipeline.config.plan import (
+    JOINT_PRODUCTS,
+    JOINT_STAGE,
+    JOINT_STORE,
     branch_config,
     branch_products,
     branch_series,
@@ -216,6 +219,8 @@ def sample_results(wildcards):
         stores = branch_stores(branch_config(PROJECT, wildcards.sample, branch), branch)
         results += [f"{folder}/{product}" for product in branch_products(branch)]
         results += [f"{folder}/stages/{branch}/{name}" for _, _, name in stores]
+    if PROJECT.samples[wildcards.sample].register_branches is not None:
+        results += [f"{folder}/{product}" for product in (*JOINT_PRODUCTS, f"stages/{JOINT_STORE}")]
     return results
 
 
@@ -223,6 +228,11 @@ def compared_results(wildcards):
     """Return the products of every sample that is compared."""
     names = [name for members in PROJECT.groups.values() for name in members]
     return [f"{RESULTS}{name}/{p}" for name in names for b in sample_branches(PROJECT.samples[name]) for p in branch_products(b)]
+
+
+def joint_spec(wildcards):
+    """Return the version and the settings of ``register_branches`` for one sample as JSON."""
+    return stage_spec(JOINT_STAGE, stage_settings(PROJECT, wildcards.sample, None, JOINT_STAGE))
 
 
 def sample_folder(wildcards):
