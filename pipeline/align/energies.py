@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from pipeline.align.register import coarse_shifts, refine_shifts, similarity_steps, smooth
+from pipeline.align.register import coarse_shifts, fill_invalid, refine_shifts, similarity_steps, smooth
 from pipeline.arrays import BoolArray, Float64Array, FloatArray
 
 BACKGROUND_PX = 20.0
@@ -42,12 +42,13 @@ def register_energies(
     max_shift_px : largest shift searched
     sigma_px : Gaussian smoothing before registration
     """
+    weights = without_margin(np.isfinite(reference))
+    frames, reference = fill_invalid(frames), fill_invalid(reference)
     moving, fixed = smooth(frames, sigma_px=sigma_px), smooth(reference, sigma_px=sigma_px)
     start = coarse_shifts(moving, fixed, max_shift_px=max_shift_px)
     # A slow background that differs between the energies must not pull the shift, nor the rim of the detector.
     moving -= smooth(frames, sigma_px=BACKGROUND_PX)
     fixed -= smooth(reference, sigma_px=BACKGROUND_PX)
-    weights = without_margin(np.isfinite(reference))
     shifts, residual = refine_shifts(moving, fixed, weights, start, iterations=30, free_gain=True)
     steps, _ = similarity_steps(moving, fixed, weights, shifts)
     known = steps[np.isfinite(steps[:, 3]), 3]

@@ -25,10 +25,16 @@ def fill_invalid(frames: FloatArray) -> FloatArray:
         mean = scipy.ndimage.uniform_filter(zero, 5, mode="constant")
         if not valid.any():
             return np.zeros_like(frame)
-        # Within a larger hole (opaque rays) the nearest valid pixel stands in: its middle must not look like air.
-        nearest = scipy.ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
-        local = np.divide(mean, weight, out=zero[tuple(nearest)], where=weight > 1e-3)
-        return np.where(valid, frame, local)
+        near = weight > 1e-3
+        local = np.divide(mean, weight, out=zero, where=near & ~valid)
+        hole = ~(near | valid)
+        if hole.any():
+            # Within a larger hole (opaque rays) the nearest valid pixel stands in: its middle must not look like air.
+            nearest = scipy.ndimage.distance_transform_edt(
+                ~valid, return_distances=False, return_indices=True
+            )
+            local[hole] = frame[tuple(index[hole] for index in nearest)]
+        return local
 
     return np.stack(map_frames(fill, frames)).astype(frames.dtype, copy=False)
 
@@ -149,9 +155,12 @@ def similarity_steps(
             return unknown, unknown
         target = fixed[i][inside].astype(np.float64)
         # The gain is near 1 after registration within a series and free between energies: fit it, then divide it out.
-        fit, *_rest = np.linalg.lstsq(basis, target, rcond=None)
+        # Columns of unit length keep the normal equations well conditioned.
+        length = np.maximum(np.linalg.norm(basis, axis=0), 1e-30)
+        inverse = np.linalg.pinv(basis.T @ basis / np.outer(length, length)) / np.outer(length, length)
+        fit = inverse @ (basis.T @ target)
         residual = target - basis @ fit
-        covariance = np.linalg.pinv(basis.T @ basis) * float(residual @ residual) / (len(target) - 6)
+        covariance = inverse * float(residual @ residual) / (len(target) - 6)
         return fit[:4] / fit[4], np.sqrt(np.diag(covariance)[:4]) / abs(fit[4])
 
     steps, errors = zip(*map_frames(step, range(n)), strict=True)
