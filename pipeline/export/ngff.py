@@ -5,9 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from pipeline.arrays import AnyArray, FloatArray
-
-Rgba = tuple[int, int, int, int]
-"""Red, green, blue and opacity, 0 to 255."""
+from pipeline.palette import Rgba
 
 
 @dataclass(frozen=True)

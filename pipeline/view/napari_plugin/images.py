@@ -1,0 +1,161 @@
+"""Exported OME-Zarr images of this package, opened without loading them."""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import dask.array as da
+import zarr
+
+from pipeline.errors import InputError, StoreError
+from pipeline.io.stores import STORE_KEY, decode_json
+
+KINDS = ("composition", "areal_density", "tomogram", "oxidation", "structure")
+"""Branches in the order in which their images are layered, the first at the bottom."""
+
+_DAMAGE = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError)
+
+
+@dataclass(frozen=True)
+class Levels:
+    """An array at several resolutions, finest first, read when asked for.
+
+    Attributes
+    ----------
+    arrays : dask arrays with the axes (z, y, x) or (y, x)
+    scale_nm, translate_nm : voxel size of the finest level and the place of the centre of its first voxel
+    """
+
+    arrays: Sequence[da.Array]
+    scale_nm: tuple[float, ...]
+    translate_nm: tuple[float, ...]
+
+    @property
+    def extent_nm(self) -> tuple[tuple[float, float], ...]:
+        """Return where the outer faces of the first and the last voxel lie along each axis."""
+        sides = zip(self.arrays[0].shape, self.scale_nm, self.translate_nm, strict=True)
+        return tuple((start - step / 2, start + (size - 0.5) * step) for size, step, start in sides)
+
+
+@dataclass(frozen=True)
+class ImageChannel:
+    """One channel: its levels, the colour (six hexadecimal digits) and range it is shown with, its unit."""
+
+    name: str
+    levels: Levels
+    color: str
+    window: tuple[float, float]
+    unit: str
+
+
+@dataclass(frozen=True)
+class OpenedImage:
+    """An exported image.
+
+    Attributes
+    ----------
+    path, kind, sample : the store, the branch that made it, the sample
+    record : provenance and facts (threshold, number of pores, …)
+    channels, labels : the latter by name
+    """
+
+    path: Path
+    kind: str
+    sample: str
+    record: Mapping[str, Any]
+    channels: Sequence[ImageChannel]
+    labels: Mapping[str, Levels]
+
+    @property
+    def grid(self) -> Levels:
+        """Return the levels that stand for the grid of the image."""
+        return self.channels[0].levels
+
+
+def image_record(path: Path) -> dict[str, Any] | None:
+    """Return what this package wrote into an exported image, None for anything else."""
+    try:
+        attributes = _attributes(path)
+        record = decode_json(attributes[STORE_KEY])
+        return record if record["kind"] in KINDS and _ome(attributes)["multiscales"] else None
+    except _DAMAGE:
+        return None
+
+
+def open_image(path: Path) -> OpenedImage:
+    """Open an exported image; no voxel is read.
+
+    Raises
+    ------
+    InputError
+        When there is nothing, or something of another program.
+    StoreError
+        When levels or labels are missing or damaged.
+    """
+    record = image_record(path)
+    if record is None:
+        raise InputError(
+            str(path),
+            expected="an OME-Zarr image that oxytomo wrote",
+            got="a folder of another program, or a damaged one" if path.exists() else "nothing there",
+            fix="give <results>/<sample>; open images of other programs with `napari --plugin napari-ome-zarr`",
+        )
+    try:
+        ome = _ome(_attributes(path))
+        axes = [axis["name"] for axis in ome["multiscales"][0]["axes"]]
+        group = zarr.open_group(str(path), mode="r")
+        levels = _levels(group, ome["multiscales"][0])
+        many = "c" in axes
+        channels = [
+            ImageChannel(
+                name=str(channel["label"]),
+                levels=_part(levels, index) if many else levels,
+                color=str(channel["color"]),
+                window=(float(channel["window"]["start"]), float(channel["window"]["end"])),
+                unit=str(record.get("units", {}).get(channel["label"], "1")),
+            )
+            for index, channel in enumerate(ome["omero"]["channels"])
+        ]
+        names = _ome(_attributes(path / "labels"))["labels"] if (path / "labels").is_dir() else []
+        labels = {
+            name: _levels(
+                group[f"labels/{name}"], _ome(_attributes(path / "labels" / name))["multiscales"][0]
+            )
+            for name in map(str, names)
+        }
+    except _DAMAGE as error:
+        raise StoreError(
+            str(path),
+            expected="a complete image with its levels and labels",
+            got=f"a damaged one ({type(error).__name__})",
+            fix="delete this folder and run the workflow again",
+        ) from error
+    return OpenedImage(path, str(record["kind"]), str(record["sample"]), record, channels, labels)
+
+
+def _attributes(folder: Path) -> dict[str, Any]:
+    """Return the attributes of a zarr group, of format 2 or 3."""
+    if (folder / "zarr.json").is_file():
+        return dict(json.loads((folder / "zarr.json").read_text(encoding="utf-8"))["attributes"])
+    return dict(json.loads((folder / ".zattrs").read_text(encoding="utf-8")))
+
+
+def _ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
+    found: Mapping[str, Any] = attributes.get("ome", attributes)
+    return found
+
+
+def _levels(group: Any, scales: Mapping[str, Any]) -> Levels:
+    """Return all levels with their axes as they are on disk."""
+    arrays = [da.from_zarr(group[level["path"]]) for level in scales["datasets"]]
+    finest = {item["type"]: item for item in scales["datasets"][0]["coordinateTransformations"]}
+    scale = tuple(float(value) for value in finest["scale"]["scale"])
+    place = finest.get("translation", {}).get("translation", [0.0] * len(scale))
+    return Levels(arrays, scale, tuple(float(value) for value in place))
+
+
+def _part(levels: Levels, index: int) -> Levels:
+    """Return one channel of levels whose first axis is the channel."""
+    return Levels([array[index] for array in levels.arrays], levels.scale_nm[1:], levels.translate_nm[1:])
