@@ -106,7 +106,7 @@ def load_threshold_model(image: OpenedImage) -> ThresholdModel:
 
 def threshold_choices(configured: float) -> tuple[Float64Array, int]:
     """Return the thresholds to choose from, and the number of the one that the results were made with."""
-    grid: Float64Array = np.arange(1, round(HIGHEST / STEP) + 1) * STEP
+    grid = np.linspace(STEP, HIGHEST, round(HIGHEST / STEP))
     nearest = int(np.argmin(np.abs(grid - configured)))
     if abs(grid[nearest] - configured) < 1e-9:
         grid[nearest] = configured
