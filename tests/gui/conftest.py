@@ -23,7 +23,7 @@ def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
 
 
 NOT_OURS = (
-    "ignore:.*json_encoders.*",  # napari's settings, with the pydantic of today
+    "ignore::pydantic.warnings.PydanticDeprecatedSince20",  # napari's settings, with the pydantic of today
     "ignore::DeprecationWarning:napari.*",
     "ignore::FutureWarning:napari.*",
 )
@@ -40,16 +40,11 @@ def display(tmp_path_factory: pytest.TempPathFactory) -> Iterator[dict[str, str]
     command = [xvfb, "-displayfd", str(writing), "-screen", "0", SCREEN, "-nolisten", "tcp"]
     server = subprocess.Popen(command, pass_fds=(writing,), stderr=subprocess.DEVNULL)
     os.close(writing)
-    number = os.read(reading, 16).decode().strip()
-    os.close(reading)
+    with os.fdopen(reading) as pipe:
+        number = pipe.readline().strip()
     assert number, "Xvfb did not start"
     settings = tmp_path_factory.mktemp("napari") / "settings.yaml"
-    changes = {
-        "DISPLAY": f":{number}",
-        "NAPARI_CONFIG": str(settings),
-        "QT_QPA_PLATFORM": "xcb",
-        "NAPARI_ASYNC": "0",
-    }
+    changes = {"DISPLAY": f":{number}", "NAPARI_CONFIG": str(settings), "NAPARI_ASYNC": "0"}
     before = {name: os.environ.get(name) for name in changes}
     os.environ.update(changes)
     try:

@@ -24,9 +24,9 @@ def settle(until: Callable[[], bool] | None = None, *, longest_s: float = 30.0) 
 def canvas_pixel(viewer: Any, place_nm: tuple[float, ...]) -> tuple[int, int]:
     """Return row and column of a place (z, y, x) on the canvas, of a 2-D view."""
     shown = list(viewer.dims.displayed)
-    centre = np.asarray(viewer.camera.center)[-2:]
+    centre = np.asarray(viewer.scene.camera.center)[-2:]
     size = np.asarray(viewer.window._qt_viewer.canvas.size)
-    row, column = (np.asarray(place_nm)[shown] - centre) * viewer.camera.zoom + size / 2
+    row, column = (np.asarray(place_nm)[shown] - centre) * viewer.scene.camera.zoom + size / 2
     return round(float(row)), round(float(column))
 
 

@@ -32,9 +32,9 @@ def only(viewer: Any, *names: str) -> None:
 
 
 def test_the_sample_is_seen_at_once(viewer):
-    assert viewer.scale_bar.visible
+    assert viewer.canvas.overlays.scale_bar.visible
     assert viewer.dims.order == (1, 0, 2), "maps lie beside volumes: z and x are shown"
-    assert "not registered" in viewer.text_overlay.text
+    assert "not registered" in viewer.canvas.overlays.text.text
     assert [str(unit) for unit in viewer.layers["TM/O deviation"].units] == ["nanometer"] * 3
     look_at(viewer, nm(POOR))
     picture = viewer.screenshot(canvas_only=True, flash=False)
@@ -118,7 +118,7 @@ def test_objects_widget_finds_and_is_found(viewer):
     rows = widget.objects.rows
     poor = next(i for i, row in enumerate(rows) if row.centroid_nm == nm(POOR))
     widget.select_row(poor)
-    assert np.asarray(viewer.camera.center)[-2:] == pytest.approx([nm(POOR)[0], nm(POOR)[2]])
+    assert np.asarray(viewer.scene.camera.center)[-2:] == pytest.approx([nm(POOR)[0], nm(POOR)[2]])
     assert viewer.dims.point[1] == pytest.approx(nm(POOR)[1], abs=VOXEL_NM)
     only(viewer, "selected object")
     edge = nm((POOR[0] - 2, POOR[1], POOR[2]))

@@ -11,17 +11,18 @@ from pipeline.view.napari_plugin.results import Sample
 
 def arrange(viewer: Any, samples: Sequence[Sample]) -> None:
     """Turn the scale bar on, show the detector's axes where maps lie beside volumes, say what is not as expected."""
-    viewer.scale_bar.visible = True
-    viewer.scale_bar.colored = False
+    overlays = viewer.canvas.overlays
+    overlays.scale_bar.visible = True
+    overlays.scale_bar.colored = False
     if mixes_maps_and_volumes(samples):
         viewer.dims.ndim = 3
         viewer.dims.order = (1, 0, 2)
     note = grid_note(samples)
     if note:
-        viewer.text_overlay.text = note
-        viewer.text_overlay.position = "top_left"
-        viewer.text_overlay.font_size = 9
-        viewer.text_overlay.visible = True
+        overlays.text.text = note
+        overlays.text.position = "top_left"
+        overlays.text.font_size = 9
+        overlays.text.visible = True
     for sample in samples:
         if sample.unfinished:
             show_warning(

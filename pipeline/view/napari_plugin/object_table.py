@@ -92,12 +92,12 @@ class LabelSource:
         return found
 
     def mask(self, label: int) -> tuple[BoolArray, Float64Array] | None:
-        """Return the voxels of an object in its box and the place of the box's first voxel; None if it has none."""
+        """Return the voxels of an object in its box and one more on all sides, and the place of the first; None without."""
         if label >= len(self.boxes) or not self.boxes[label].any():
             return None
         low, high = self.boxes[label, :3], self.boxes[label, 3:]
         part = self.labels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-        return part == label, self.translate_nm + low * self.scale_nm
+        return np.pad(part == label, 1), self.translate_nm + (low - 1) * self.scale_nm
 
 
 @dataclass(frozen=True)

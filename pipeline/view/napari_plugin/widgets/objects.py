@@ -174,7 +174,7 @@ class ObjectsWidget(SampleWidget):
             self._outline(*found, scale)
         centre = centre_of(row, found, scale)
         self.viewer.dims.set_point(range(3), tuple(centre))
-        self.viewer.camera.center = tuple(centre[list(self.viewer.dims.displayed)])
+        self.viewer.scene.camera.center = tuple(centre[list(self.viewer.dims.displayed)])
 
     def _outline(self, mask: np.ndarray, place_nm: np.ndarray, scale_nm: np.ndarray) -> None:
         """Show the voxels of the selected object in a layer of its own."""
