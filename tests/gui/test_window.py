@@ -120,7 +120,7 @@ def test_objects_widget_finds_and_is_found(viewer):
     widget.select_row(poor)
     assert np.asarray(viewer.scene.camera.center)[-2:] == pytest.approx([nm(POOR)[0], nm(POOR)[2]])
     assert viewer.dims.point[1] == pytest.approx(nm(POOR)[1], abs=VOXEL_NM)
-    only(viewer, "selected object")
+    only(viewer, "selected object (domains)")
     edge = nm((POOR[0] - 2, POOR[1], POOR[2]))
     assert color_at(viewer, edge) == pytest.approx(MAGENTA, abs=3), "its outline"
     assert color_at(viewer, nm(POOR)).max() < 10, "and only that"
@@ -140,9 +140,10 @@ def test_objects_widget_finds_and_is_found(viewer):
     settle()
     chosen = widget.proxy.mapToSource(widget.table.currentIndex()).row()
     assert chosen == pore
-    only(viewer, "selected object")
+    only(viewer, "selected object (voids)")
     place = nm((PORE[0] - 2, PORE[1], PORE[2]), FINE_NM)
     assert color_at(viewer, place) == pytest.approx(MAGENTA, abs=3)
+    assert not viewer.layers["selected object (domains)"].data.any(), "the last outline is gone"
 
     widget.kind.setCurrentText("crack")
     assert widget.proxy.rowCount() == 1
@@ -160,7 +161,10 @@ def test_profile_widget_plots_and_exports(viewer, tmp_path: Path):
     assert "Draw a line" in widget.message.text()
     widget.start_line()
     z, y, x = nm(POOR)
-    viewer.layers["profile line"].add_lines(np.array([[z, y, x - 20], [z, y, x + 120]]))
+    line = viewer.layers["profile line"]
+    steps = [axis.step for axis in viewer.dims.range]
+    assert steps[1] == FINE_NM, "the slider still moves by voxels"
+    line.add_lines(np.array([[z, y, x - 20], [z, y, x + 120]]) / line.scale)
     settle()
     widget.layer.setCurrentText("TM/O deviation")
     axes = widget.figure.axes[0]

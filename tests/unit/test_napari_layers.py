@@ -11,7 +11,7 @@ from plugin_results import CRACK_Z, FINE_NM, POOR, SIDE, VOXEL_NM, WEAK
 from pipeline.errors import InputError, MissingPackageError, ShapeError, StoreError
 from pipeline.palette import CONFIDENT_COLORS, OXYGEN_POOR, PHASE_COLORS, TARGET, UNDECIDED, VOID_COLORS
 from pipeline.view.napari_plugin import launch, threshold_model
-from pipeline.view.napari_plugin.images import image_record, open_image
+from pipeline.view.napari_plugin.images import LazyArray, image_record, open_image
 from pipeline.view.napari_plugin.layers import (
     INFO,
     channel_name,
@@ -93,9 +93,28 @@ def test_an_image_alone_is_shown_as_it_is(plugin_results: Path):
     assert layers[0][1]["scale"] == (VOXEL_NM, VOXEL_NM)
 
 
-def test_nothing_is_read_until_it_is_shown(plugin_results: Path):
-    data = open_image(plugin_results / "composition.ome.zarr").channels[0].levels.arrays[0]
-    assert type(data).__module__.startswith("dask")
+def test_only_what_is_shown_is_read(plugin_results: Path):
+    path = plugin_results / "composition.ome.zarr"
+    array = zarr.open_group(str(path), mode="r")["0"]
+    asked = []
+
+    class Watched:
+        shape, dtype = array.shape, array.dtype
+
+        def __getitem__(self, key):
+            asked.append(key)
+            return array[key]
+
+    lazy = LazyArray(Watched(), 2)
+    assert lazy.shape == (SIDE,) * 3
+    key = (slice(None), 20, slice(None))
+    assert np.array_equal(lazy[key], array[2, :, 20, :], equal_nan=True)
+    assert np.array_equal(lazy[key], array[2, :, 20, :], equal_nan=True)
+    assert asked == [(2, *key)], "once, and no more than the slice"
+    assert np.array_equal(np.asarray(lazy), array[2], equal_nan=True)
+    assert lazy[12, 20, 12] == pytest.approx(0.2)
+    shown = open_image(path).channels[2].levels.arrays[0]
+    assert isinstance(shown, LazyArray)
 
 
 def test_differing_grids_are_said(plugin_results: Path):
@@ -239,4 +258,4 @@ def test_a_threshold_between_the_steps_is_kept():
 
 def test_the_crack_is_on_the_fine_grid(plugin_results: Path):
     voids = open_image(plugin_results / "structure.ome.zarr").labels["voids"].arrays[0]
-    assert int(voids[CRACK_Z, 20, 20].compute()) == 2
+    assert int(voids[CRACK_Z, 20, 20]) == 2

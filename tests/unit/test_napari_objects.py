@@ -13,7 +13,16 @@ from pipeline.io.tables import read_csv
 from pipeline.measure.domains import domain_labels, domain_table
 from pipeline.measure.shells import depth_below_surface
 from pipeline.view.napari_plugin import object_table
-from pipeline.view.napari_plugin.object_table import Filter, Objects, centre_of, load_objects, source_of
+from pipeline.view.napari_plugin.images import Levels
+from pipeline.view.napari_plugin.object_table import (
+    Filter,
+    Objects,
+    centre_of,
+    label_source,
+    load_objects,
+    outline,
+    source_of,
+)
 from pipeline.view.napari_plugin.profiles import (
     Place,
     draw_profile,
@@ -48,9 +57,11 @@ def test_every_row_is_the_voxels_its_table_measured(objects):
     assert [row.kind for row in objects.rows] == ["domain"] * 4 + ["pore", "crack"]
     for row in objects.rows[:5]:
         source = objects.sources[source_of(row)]
-        mask, first = source.mask(row.label)
+        box = source.box(row.label)
+        mask = source.mask(row.label, box)
         assert mask.sum() * np.prod(source.scale_nm) == pytest.approx(row.volume_nm3, rel=1e-6)
-        centroid = first + np.argwhere(mask).mean(axis=0) * source.scale_nm
+        low = np.array([side.start for side in box])
+        centroid = source.translate_nm + (low + np.argwhere(mask).mean(axis=0)) * source.scale_nm
         assert centroid == pytest.approx(np.array(row.centroid_nm), rel=1e-6)
 
 
@@ -83,6 +94,16 @@ def test_what_lies_at_a_place_and_along_a_line_of_sight(objects):
     assert objects.along(beside, (0.0, 0.0, 1.0), only) == poor
 
 
+def test_the_outline_of_a_cube_is_its_faces():
+    mask = np.zeros((6, 6, 6), bool)
+    mask[1:5, 1:5, 1:5] = True
+    shell = outline(mask)
+    assert shell.sum() == 4**3 - 2**3
+    assert outline(mask[1:5, 1:5, 1:5]).sum() == 4**3 - 2**3, "also without a margin"
+    assert not shell[2:4, 2:4, 2:4].any()
+    assert not (shell & ~mask).any()
+
+
 def test_filters(objects):
     def kinds(wanted: Filter) -> list[str]:
         return [row.kind for row in objects.rows if wanted.accepts(row)]
@@ -95,10 +116,14 @@ def test_filters(objects):
 
 def test_a_hollow_object_is_centred_on_one_of_its_voxels(objects):
     row = objects.rows[row_number(objects, "domain", "target")]
-    mask = np.zeros((3, 9, 9), bool)
-    mask[:, 0, :] = True
-    centre = centre_of(row, (mask, np.array(row.centroid_nm) - 40.0), np.array([40.0, 10.0, 10.0]))
-    assert centre == pytest.approx(np.array(row.centroid_nm) - [0.0, 40.0, 0.0])
+    labels = np.zeros((40, 40, 40), np.int32)
+    z, y, x = (round(place / VOXEL_NM) for place in row.centroid_nm)
+    labels[z - 2 : z + 3, y - 4, x - 6 : x + 7] = row.label
+    levels = Levels([labels], (VOXEL_NM,) * 3, (0.0,) * 3)
+    assert centre_of(row, label_source(levels)) == pytest.approx(
+        [VOXEL_NM * z, VOXEL_NM * (y - 4), VOXEL_NM * x]
+    )
+    assert centre_of(row, None) == pytest.approx(row.centroid_nm)
 
 
 def test_missing_branches_and_tables(plugin_results: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch):

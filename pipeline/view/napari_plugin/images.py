@@ -1,12 +1,13 @@
 """Exported OME-Zarr images of this package, opened without loading them."""
 
 import json
+import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import dask.array as da
+import numpy as np
 import zarr
 
 from pipeline.errors import InputError, StoreError
@@ -18,17 +19,55 @@ KINDS = ("composition", "areal_density", "tomogram", "oxidation", "structure")
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError)
 
 
+class LazyArray:
+    """An array on disk, or one channel of it, of which napari reads the slices that it shows.
+
+    Reads zarr without a graph of tasks in between, which costs more than a slice itself in volumes of many chunks. The last
+    slice is kept: napari asks for each twice.
+    """
+
+    def __init__(self, array: Any, index: int | None) -> None:
+        self._array, self._lead = array, () if index is None else (index,)
+        self.shape: tuple[int, ...] = tuple(array.shape[len(self._lead) :])
+        self.dtype: np.dtype[Any] = array.dtype
+        self._last: tuple[Any, Any] | None = None
+
+    @property
+    def ndim(self) -> int:
+        """Return the number of axes."""
+        return len(self.shape)
+
+    @property
+    def size(self) -> int:
+        """Return the number of voxels."""
+        return math.prod(self.shape)
+
+    def __getitem__(self, key: Any) -> Any:
+        key = key if isinstance(key, tuple) else (key,)
+        plain = all(isinstance(part, slice | int | np.integer) for part in key)
+        if plain and self._last is not None and self._last[0] == key:
+            return self._last[1]
+        values = self._array[(*self._lead, *key)]
+        if plain:
+            self._last = key, values
+        return values
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        values = np.asarray(self._array[(*self._lead, ...)])
+        return values if dtype is None else values.astype(dtype, copy=False)
+
+
 @dataclass(frozen=True)
 class Levels:
     """An array at several resolutions, finest first, read when asked for.
 
     Attributes
     ----------
-    arrays : dask arrays with the axes (z, y, x) or (y, x)
+    arrays : with the axes (z, y, x) or (y, x)
     scale_nm, translate_nm : voxel size of the finest level and the place of the centre of its first voxel
     """
 
-    arrays: Sequence[da.Array]
+    arrays: Sequence[Any]
     scale_nm: tuple[float, ...]
     translate_nm: tuple[float, ...]
 
@@ -106,12 +145,11 @@ def open_image(path: Path) -> OpenedImage:
         ome = _ome(_attributes(path))
         axes = [axis["name"] for axis in ome["multiscales"][0]["axes"]]
         group = zarr.open_group(str(path), mode="r")
-        levels = _levels(group, ome["multiscales"][0])
         many = "c" in axes
         channels = [
             ImageChannel(
                 name=str(channel["label"]),
-                levels=_part(levels, index) if many else levels,
+                levels=_levels(group, ome["multiscales"][0], channel=index if many else None),
                 color=str(channel["color"]),
                 window=(float(channel["window"]["start"]), float(channel["window"]["end"])),
                 unit=str(record.get("units", {}).get(channel["label"], "1")),
@@ -119,12 +157,10 @@ def open_image(path: Path) -> OpenedImage:
             for index, channel in enumerate(ome["omero"]["channels"])
         ]
         names = _ome(_attributes(path / "labels"))["labels"] if (path / "labels").is_dir() else []
-        labels = {
-            name: _levels(
-                group[f"labels/{name}"], _ome(_attributes(path / "labels" / name))["multiscales"][0]
-            )
-            for name in map(str, names)
-        }
+        labels = {}
+        for name in map(str, names):
+            scales = _ome(_attributes(path / "labels" / name))["multiscales"][0]
+            labels[name] = _levels(group[f"labels/{name}"], scales, channel=None)
     except _DAMAGE as error:
         raise StoreError(
             str(path),
@@ -147,15 +183,11 @@ def _ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
     return found
 
 
-def _levels(group: Any, scales: Mapping[str, Any]) -> Levels:
-    """Return all levels with their axes as they are on disk."""
-    arrays = [da.from_zarr(group[level["path"]]) for level in scales["datasets"]]
+def _levels(group: Any, scales: Mapping[str, Any], *, channel: int | None) -> Levels:
+    """Return all levels, of one channel where the first axis is channels."""
+    arrays = [LazyArray(group[level["path"]], channel) for level in scales["datasets"]]
     finest = {item["type"]: item for item in scales["datasets"][0]["coordinateTransformations"]}
-    scale = tuple(float(value) for value in finest["scale"]["scale"])
-    place = finest.get("translation", {}).get("translation", [0.0] * len(scale))
-    return Levels(arrays, scale, tuple(float(value) for value in place))
-
-
-def _part(levels: Levels, index: int) -> Levels:
-    """Return one channel of levels whose first axis is the channel."""
-    return Levels([array[index] for array in levels.arrays], levels.scale_nm[1:], levels.translate_nm[1:])
+    scale = [float(value) for value in finest["scale"]["scale"]]
+    place = [float(value) for value in finest.get("translation", {}).get("translation", [0.0] * len(scale))]
+    lead = 0 if channel is None else 1
+    return Levels(arrays, tuple(scale[lead:]), tuple(place[lead:]))

@@ -220,7 +220,7 @@ def _placed(levels: Levels, beam: tuple[float, float] | None) -> dict[str, Any]:
     arrays, scale, place = list(shown_levels(levels.arrays)), levels.scale_nm, levels.translate_nm
     axes: tuple[str, ...] = ("z", "y", "x") if len(scale) == 3 or beam else ("y", "x")
     if beam and len(scale) == 2:
-        arrays = [array[:, None, :] for array in arrays]
+        arrays = [np.asarray(array)[:, None, :] for array in arrays]
         scale = (scale[0], beam[1] - beam[0], scale[1])
         place = (place[0], (beam[0] + beam[1]) / 2, place[1])
     many = len(arrays) > 1

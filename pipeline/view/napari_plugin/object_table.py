@@ -91,13 +91,15 @@ class LabelSource:
         found[inside] = self.labels[tuple(index[inside].T)]
         return found
 
-    def mask(self, label: int) -> tuple[BoolArray, Float64Array] | None:
-        """Return the voxels of an object in its box and one more on all sides, and the place of the first; None without."""
+    def box(self, label: int) -> tuple[slice, ...] | None:
+        """Return the box of an object as slices of ``labels``; None if it has no voxels."""
         if label >= len(self.boxes) or not self.boxes[label].any():
             return None
-        low, high = self.boxes[label, :3], self.boxes[label, 3:]
-        part = self.labels[tuple(slice(a, b) for a, b in zip(low, high, strict=True))]
-        return np.pad(part == label, 1), self.translate_nm + (low - 1) * self.scale_nm
+        return tuple(slice(low, high) for low, high in zip(*self.boxes[label].reshape(2, 3), strict=True))
+
+    def mask(self, label: int, box: tuple[slice, ...]) -> BoolArray:
+        """Return the voxels of an object in its box."""
+        return np.asarray(self.labels[box] == label)
 
 
 @dataclass(frozen=True)
@@ -152,27 +154,43 @@ class Objects:
         return rows
 
 
-def centre_of(
-    row: ObjectRow, found: tuple[BoolArray, Float64Array] | None, scale_nm: Float64Array
-) -> Float64Array:
+def outline(mask: BoolArray) -> BoolArray:
+    """Return the voxels of an object (n_z, n_y, n_x) that share a face with others or with the outside of its box."""
+    shell = mask.copy()
+    inside = (slice(1, -1),) * 3
+    inner = mask[inside].copy()
+    for axis in range(3):
+        for part in (slice(None, -2), slice(2, None)):
+            inner &= mask[tuple(part if other == axis else slice(1, -1) for other in range(3))]
+    shell[inside] &= ~inner
+    return shell
+
+
+def centre_of(row: ObjectRow, source: LabelSource | None) -> Float64Array:
     """Return the centroid of an object, or where it is hollow or bent the nearest of its voxels in the centroid's plane.
 
     Parameters
     ----------
     row : the object
-    found : its voxels from :meth:`LabelSource.mask`, or None
-    scale_nm : their size
+    source : its voxels, or None
     """
     centre = np.asarray(row.centroid_nm)
-    if found is None:
+    box = None if source is None else source.box(row.label)
+    if source is None or box is None:
         return centre
-    mask, place = found
-    index = np.clip(np.rint((centre - place) / scale_nm).astype(int), 0, np.asarray(mask.shape) - 1)
-    if mask[tuple(index)] or not mask[index[0]].any():
+    low = np.array([side.start for side in box])
+    high = np.array([side.stop for side in box])
+    index = np.rint((centre - source.translate_nm) / source.scale_nm).astype(int)
+    inside = bool(np.all((index >= low) & (index < high)))
+    if inside and source.labels[tuple(index)] == row.label:
         return centre
-    own = np.argwhere(mask[index[0]])
+    index = np.clip(index, low, high - 1)
+    plane = source.labels[index[0], box[1], box[2]] == row.label
+    if not plane.any():
+        return centre
+    own = np.argwhere(plane) + low[1:]
     nearest = own[np.argmin(((own - index[1:]) ** 2).sum(axis=1))]
-    return np.asarray(place + np.array([index[0], *nearest]) * scale_nm)
+    return np.asarray(source.translate_nm + np.array([index[0], *nearest]) * source.scale_nm)
 
 
 def source_of(row: ObjectRow) -> str:

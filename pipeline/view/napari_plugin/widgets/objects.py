@@ -22,6 +22,7 @@ from pipeline.view.napari_plugin.object_table import (
     Objects,
     centre_of,
     load_objects,
+    outline,
     source_of,
 )
 from pipeline.view.napari_plugin.widgets.base import SampleWidget
@@ -92,6 +93,7 @@ class ObjectsWidget(SampleWidget):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
         self.objects: Objects | None = None
+        self.drawn: tuple[Any, tuple[slice, ...]] | None = None
         self.proxy = ObjectsProxy()
         self.table = QTableView()
         self.table.setModel(self.proxy)
@@ -127,6 +129,8 @@ class ObjectsWidget(SampleWidget):
             self.say("Open the results of a sample.")
             return
         self.objects = load_objects(folder, self.images())
+        for key in self.objects.sources:
+            self._drawing(key)
         self.proxy.setSourceModel(ObjectsModel(self.objects))
         for choice, values in (
             (self.kind, {row.kind for row in self.objects.rows}),
@@ -167,35 +171,54 @@ class ObjectsWidget(SampleWidget):
         if self.objects is None or not index.isValid():
             return
         row = self.objects.rows[self.proxy.mapToSource(index).row()]
-        source = self.objects.sources.get(source_of(row))
-        found = None if source is None else source.mask(row.label)
-        scale = np.ones(3) if source is None else source.scale_nm
-        if found is not None:
-            self._outline(*found, scale)
-        centre = centre_of(row, found, scale)
-        self.viewer.dims.set_point(range(3), tuple(centre))
+        key = source_of(row)
+        source = self.objects.sources.get(key)
+        box = None if source is None else source.box(row.label)
+        changed = self._erase()
+        if source is not None and box is not None:
+            drawn = self._drawing(key)
+            drawn.data[box] = outline(source.mask(row.label, box))
+            self.drawn = drawn, box
+            changed.append(drawn)
+        centre = centre_of(row, source)
+        self.viewer.dims.point = tuple(centre)
         self.viewer.scene.camera.center = tuple(centre[list(self.viewer.dims.displayed)])
+        for layer in changed:
+            layer.refresh(extent=False, thumbnail=False, highlight=False)
 
-    def _outline(self, mask: np.ndarray, place_nm: np.ndarray, scale_nm: np.ndarray) -> None:
-        """Show the voxels of the selected object in a layer of its own."""
-        for layer in list(self.viewer.layers):
-            if layer.metadata.get(INFO, {}).get("part") == "highlight":
-                layer.data = mask.astype(np.uint8)
-                layer.scale, layer.translate = scale_nm, place_nm
-                return
+    def _erase(self) -> list[Any]:
+        """Take the last outline away; returns the layer it was in."""
+        if self.drawn is None:
+            return []
+        layer, box = self.drawn
+        layer.data[box] = 0
+        self.drawn = None
+        return [layer]
+
+    def _drawing(self, key: str) -> Any:
+        """Return the layer for outlines on the grid of a source, empty when it is made.
+
+        It is as large as the grid: changing voxels is several times faster than changing the size and place of a layer.
+        """
+        assert self.objects is not None
+        source = self.objects.sources[key]
+        info = {"part": "highlight", "source": key, "path": str(self.folder())}
+        for layer in self.viewer.layers:
+            if layer.metadata.get(INFO) == info:
+                return layer
         active = self.viewer.layers.selection.active
         layer = self.viewer.add_labels(
-            mask.astype(np.uint8),
-            name=HIGHLIGHT_NAME,
-            scale=scale_nm,
-            translate=place_nm,
+            np.zeros(source.labels.shape, np.uint8),
+            name=f"{HIGHLIGHT_NAME} ({key})",
+            scale=source.scale_nm,
+            translate=source.translate_nm,
             units=("nm",) * 3,
             colormap={None: (0.0, 0.0, 0.0, 0.0), 1: HIGHLIGHT_COLOR},
             opacity=1.0,
-            metadata={INFO: {"part": "highlight"}},
+            metadata={INFO: info},
         )
-        layer.contour = 1
         self.viewer.layers.selection.active = active
+        return layer
 
     def _clicked(self, _viewer: Any, event: Any) -> Iterator[None]:
         """Select the row of the object under a click; a drag is left to the camera."""

@@ -82,13 +82,15 @@ class ProfileWidget(SampleWidget):
         """Let the user draw a line in the plane that is shown; the plot follows it."""
         shapes = self._lines()
         if shapes is None:
+            dims = self.viewer.dims
+            # With the finest step of the layers the slider keeps its steps.
             shapes = self.viewer.add_shapes(
-                ndim=self.viewer.dims.ndim,
+                ndim=dims.ndim,
                 name=LINE_NAME,
-                scale=(1.0,) * self.viewer.dims.ndim,
-                units=("nm",) * self.viewer.dims.ndim,
+                scale=(min(axis.step for axis in dims.range),) * dims.ndim,
+                units=("nm",) * dims.ndim,
                 edge_color=LINE_COLOR,
-                edge_width=max(self.viewer.dims.range[-1].step, 1.0),
+                edge_width=1.0,
             )
             shapes.events.data.connect(lambda _: self.plot())
         self.viewer.layers.selection.active = shapes
@@ -134,7 +136,7 @@ class ProfileWidget(SampleWidget):
         if shapes is None or len(shapes.data) == 0:
             self.say("Press “Draw a line”, then drag across the particle.")
             return None
-        points = np.asarray(shapes.data[-1], float)
+        points = np.asarray(shapes.data[-1], float) * shapes.scale + shapes.translate
         layer = self.viewer.layers[self.layer.currentText()]
         if points.shape[1] != layer.ndim:
             raise InputError(
