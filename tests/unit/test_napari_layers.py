@@ -99,22 +99,26 @@ def test_only_what_is_shown_is_read(plugin_results: Path):
     asked = []
 
     class Watched:
-        shape, dtype = array.shape, array.dtype
+        shape, dtype, chunks = array.shape, array.dtype, array.chunks
 
         def __getitem__(self, key):
             asked.append(key)
             return array[key]
 
-    lazy = LazyArray(Watched(), 2)
+    lazy = LazyArray.whole(Watched(), 2)
     assert lazy.shape == (SIDE,) * 3
-    key = (slice(None), 20, slice(None))
-    assert np.array_equal(lazy[key], array[2, :, 20, :], equal_nan=True)
-    assert np.array_equal(lazy[key], array[2, :, 20, :], equal_nan=True)
-    assert asked == [(2, *key)], "once, and no more than the slice"
+    tile = lazy[:, :, 5:35]
+    assert asked == [], "a tile of the volume is not read"
+    assert tile.shape == (SIDE, SIDE, 30)
+    for _ in range(2):
+        assert np.array_equal(np.asarray(tile[:, 20, -25:]), array[2, :, 20, 10:35], equal_nan=True)
+    assert asked == [(2, slice(0, SIDE), 20, slice(10, 35))], "a slice of it is, once"
     assert np.array_equal(np.asarray(lazy), array[2], equal_nan=True)
-    assert lazy[12, 20, 12] == pytest.approx(0.2)
-    shown = open_image(path).channels[2].levels.arrays[0]
-    assert isinstance(shown, LazyArray)
+    assert np.array_equal(lazy[::2, 3], array[2, ::2, 3], equal_nan=True)
+    assert lazy[12, 20, -28] == pytest.approx(0.2)
+    with pytest.raises(IndexError):
+        lazy[SIDE]
+    assert isinstance(open_image(path).channels[2].levels.arrays[0], LazyArray)
 
 
 def test_differing_grids_are_said(plugin_results: Path):

@@ -20,17 +20,32 @@ _DAMAGE = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError)
 
 
 class LazyArray:
-    """An array on disk, or one channel of it, of which napari reads the slices that it shows.
+    """An array on disk, or a part of it, that is read when NumPy asks for its values.
 
-    Reads zarr without a graph of tasks in between, which costs more than a slice itself in volumes of many chunks. The last
-    slice is kept: napari asks for each twice.
+    Cutting out parts reads nothing, so a viewer may take a tile of a volume first and a slice of the tile then. Zarr is read
+    without a graph of tasks in between, which costs more than the slice itself in volumes of many chunks. What was read last is
+    kept: napari asks for each slice twice.
+
+    Parameters
+    ----------
+    array : zarr array
+    cut : an index or a slice with start and stop for each axis of ``array``
+    last : the part that was read last, shared by all parts of an array
     """
 
-    def __init__(self, array: Any, index: int | None) -> None:
-        self._array, self._lead = array, () if index is None else (index,)
-        self.shape: tuple[int, ...] = tuple(array.shape[len(self._lead) :])
+    def __init__(self, array: Any, cut: tuple[int | slice, ...], last: dict[str, Any] | None = None) -> None:
+        self._array, self._cut, self._last = array, cut, {} if last is None else last
+        self._free = [axis for axis, part in enumerate(cut) if isinstance(part, slice)]
+        sides = (part for part in cut if isinstance(part, slice))
+        self.shape: tuple[int, ...] = tuple(part.stop - part.start for part in sides)
         self.dtype: np.dtype[Any] = array.dtype
-        self._last: tuple[Any, Any] | None = None
+        self.chunks: tuple[int, ...] = tuple(array.chunks[axis] for axis in self._free)
+
+    @classmethod
+    def whole(cls, array: Any, channel: int | None) -> "LazyArray":
+        """Return an array, or one channel of it where the first axis is channels."""
+        lead = () if channel is None else (channel,)
+        return cls(array, (*lead, *(slice(0, side) for side in array.shape[len(lead) :])))
 
     @property
     def ndim(self) -> int:
@@ -44,17 +59,30 @@ class LazyArray:
 
     def __getitem__(self, key: Any) -> Any:
         key = key if isinstance(key, tuple) else (key,)
-        plain = all(isinstance(part, slice | int | np.integer) for part in key)
-        if plain and self._last is not None and self._last[0] == key:
-            return self._last[1]
-        values = self._array[(*self._lead, *key)]
-        if plain:
-            self._last = key, values
-        return values
+        plain = all(
+            isinstance(k, int | np.integer) or (isinstance(k, slice) and k.step in (None, 1)) for k in key
+        )
+        if not plain or len(key) > self.ndim:
+            return np.asarray(self)[key]
+        cut = list(self._cut)
+        for axis, side, part in zip(self._free, self.shape, key, strict=False):
+            start = self._cut[axis].start  # type: ignore[union-attr]  # free axes are slices
+            if isinstance(part, slice):
+                first, last, _ = part.indices(side)
+                cut[axis] = slice(start + first, start + max(first, last))
+            elif not -side <= part < side:
+                message = f"index {part} is out of bounds for a side of {side}"
+                raise IndexError(message)
+            else:
+                cut[axis] = start + int(part) % side
+        smaller = LazyArray(self._array, tuple(cut), self._last)
+        return smaller if smaller.shape else np.asarray(smaller)[()]
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
-        values = np.asarray(self._array[(*self._lead, ...)])
-        return values if dtype is None else values.astype(dtype, copy=False)
+        if self._last.get("cut") != self._cut:
+            self._last.update(cut=self._cut, values=np.asarray(self._array[self._cut]))
+        values: np.ndarray = self._last["values"]
+        return np.array(values, dtype=dtype, copy=copy)
 
 
 @dataclass(frozen=True)
@@ -185,7 +213,7 @@ def _ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
 
 def _levels(group: Any, scales: Mapping[str, Any], *, channel: int | None) -> Levels:
     """Return all levels, of one channel where the first axis is channels."""
-    arrays = [LazyArray(group[level["path"]], channel) for level in scales["datasets"]]
+    arrays = [LazyArray.whole(group[level["path"]], channel) for level in scales["datasets"]]
     finest = {item["type"]: item for item in scales["datasets"][0]["coordinateTransformations"]}
     scale = [float(value) for value in finest["scale"]["scale"]]
     place = [float(value) for value in finest.get("translation", {}).get("translation", [0.0] * len(scale))]
