@@ -20,7 +20,6 @@ from pipeline.view.napari_plugin.object_table import (
     centre_of,
     label_source,
     load_objects,
-    outline,
     source_of,
 )
 from pipeline.view.napari_plugin.profiles import (
@@ -58,7 +57,7 @@ def test_every_row_is_the_voxels_its_table_measured(objects):
     for row in objects.rows[:5]:
         source = objects.sources[source_of(row)]
         box = source.box(row.label)
-        mask = source.mask(row.label, box)
+        mask = source.labels[box] == row.label
         assert mask.sum() * np.prod(source.scale_nm) == pytest.approx(row.volume_nm3, rel=1e-6)
         low = np.array([side.start for side in box])
         centroid = source.translate_nm + (low + np.argwhere(mask).mean(axis=0)) * source.scale_nm
@@ -95,13 +94,16 @@ def test_what_lies_at_a_place_and_along_a_line_of_sight(objects):
 
 
 def test_the_outline_of_a_cube_is_its_faces():
-    mask = np.zeros((6, 6, 6), bool)
-    mask[1:5, 1:5, 1:5] = True
-    shell = outline(mask)
+    labels = np.zeros((6, 6, 6), np.int32)
+    labels[1:5, 1:5, 1:5] = 2
+    source = label_source(Levels([labels], (1.0,) * 3, (0.0,) * 3))
+    shell = source.outline(2, source.box(2))
+    assert shell.shape == (4, 4, 4)
     assert shell.sum() == 4**3 - 2**3
-    assert outline(mask[1:5, 1:5, 1:5]).sum() == 4**3 - 2**3, "also without a margin"
-    assert not shell[2:4, 2:4, 2:4].any()
-    assert not (shell & ~mask).any()
+    assert not shell[1:3, 1:3, 1:3].any()
+    labels[3, 3, 3] = 1
+    assert source.outline(2, source.box(2)).sum() == 4**3 - 2**3 + 3, "also around what is in it"
+    assert source.box(3) is None
 
 
 def test_filters(objects):

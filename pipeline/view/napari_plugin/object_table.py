@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+import numba
 import numpy as np
 
 from pipeline.arrays import BoolArray, Float64Array, IntArray, LabelArray
@@ -97,9 +98,9 @@ class LabelSource:
             return None
         return tuple(slice(low, high) for low, high in zip(*self.boxes[label].reshape(2, 3), strict=True))
 
-    def mask(self, label: int, box: tuple[slice, ...]) -> BoolArray:
-        """Return the voxels of an object in its box."""
-        return np.asarray(self.labels[box] == label)
+    def outline(self, label: int, box: tuple[slice, ...]) -> LabelArray:
+        """Return 1 where a voxel of an object shares a face with another or with the outside of its box, else 0."""
+        return _outline(self.labels[box], label)
 
 
 @dataclass(frozen=True)
@@ -152,18 +153,6 @@ class Objects:
             if source_of(row) == key and row.label < rows.size:
                 rows[row.label] = index
         return rows
-
-
-def outline(mask: BoolArray) -> BoolArray:
-    """Return the voxels of an object (n_z, n_y, n_x) that share a face with others or with the outside of its box."""
-    shell = mask.copy()
-    inside = (slice(1, -1),) * 3
-    inner = mask[inside].copy()
-    for axis in range(3):
-        for part in (slice(None, -2), slice(2, None)):
-            inner &= mask[tuple(part if other == axis else slice(1, -1) for other in range(3))]
-    shell[inside] &= ~inner
-    return shell
 
 
 def centre_of(row: ObjectRow, source: LabelSource | None) -> Float64Array:
@@ -309,3 +298,26 @@ def _rows(kind: str, columns: Mapping[str, Sequence[str]], n_pores: int) -> list
 def _centroid(columns: Mapping[str, Sequence[str]], i: int) -> tuple[float, float, float]:
     z, y, x = (float(columns[f"centroid_{axis}_nm"][i]) for axis in "zyx")
     return z, y, x
+
+
+@numba.njit(cache=True)
+def _outline(labels: LabelArray, label: int) -> LabelArray:
+    shell = np.zeros(labels.shape, np.uint8)
+    last = (labels.shape[0] - 1, labels.shape[1] - 1, labels.shape[2] - 1)
+    for z in range(labels.shape[0]):
+        for y in range(labels.shape[1]):
+            for x in range(labels.shape[2]):
+                if labels[z, y, x] != label:
+                    continue
+                at_end = z == 0 or y == 0 or x == 0 or z == last[0] or y == last[1] or x == last[2]
+                if (
+                    at_end
+                    or labels[z - 1, y, x] != label
+                    or labels[z + 1, y, x] != label
+                    or labels[z, y - 1, x] != label
+                    or labels[z, y + 1, x] != label
+                    or labels[z, y, x - 1] != label
+                    or labels[z, y, x + 1] != label
+                ):
+                    shell[z, y, x] = 1
+    return shell

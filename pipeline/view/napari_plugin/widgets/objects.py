@@ -22,7 +22,6 @@ from pipeline.view.napari_plugin.object_table import (
     Objects,
     centre_of,
     load_objects,
-    outline,
     source_of,
 )
 from pipeline.view.napari_plugin.widgets.base import SampleWidget
@@ -177,7 +176,7 @@ class ObjectsWidget(SampleWidget):
         changed = self._erase()
         if source is not None and box is not None:
             drawn = self._drawing(key)
-            drawn.data[box] = outline(source.mask(row.label, box))
+            drawn.data[box] = source.outline(row.label, box)
             self.drawn = drawn, box
             changed.append(drawn)
         centre = centre_of(row, source)
