@@ -48,7 +48,7 @@ def view(path: Path, *, screenshot: Path | None) -> list[str]:
     viewer.window._qt_window.resizeDocks([docks[0][0]], [DOCK_WIDTH], _horizontal())
     QApplication.processEvents()
     docks[0][0].raise_()
-    viewer.layers.selection.active = next(layer for layer in reversed(viewer.layers) if layer.visible)
+    viewer.layers.selection.active = next(layer for layer in viewer.layers if layer.visible)
     if screenshot is None:
         napari.run()
         return remarks

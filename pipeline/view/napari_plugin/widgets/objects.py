@@ -92,6 +92,7 @@ class ObjectsWidget(SampleWidget):
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__(napari_viewer)
         self.objects: Objects | None = None
+        self.centres = True
         self.drawn: tuple[Any, tuple[slice, ...]] | None = None
         self.proxy = ObjectsProxy()
         self.table = QTableView()
@@ -122,7 +123,9 @@ class ObjectsWidget(SampleWidget):
 
     def use_sample(self) -> None:
         """Read the tables of the chosen sample."""
+        self._erase()
         self.objects = None
+        self.proxy.setSourceModel(None)
         folder = self.folder()
         if folder is None:
             self.say("Open the results of a sample.")
@@ -145,11 +148,13 @@ class ObjectsWidget(SampleWidget):
         self.table.resizeColumnsToContents()
         self.say("\n".join(self.objects.missing))
 
-    def select_row(self, row: int) -> None:
-        """Select the object number ``row`` of :attr:`objects` in the table, which centres and outlines it."""
+    def select_row(self, row: int, *, centre: bool = True) -> None:
+        """Select the object number ``row`` of :attr:`objects` in the table, which outlines and centres it."""
+        self.centres = centre
         index = self.proxy.mapFromSource(self.proxy.sourceModel().index(row, 0))
         self.table.setCurrentIndex(index)
         self.table.scrollTo(index)
+        self.centres = True
 
     def shown(self) -> np.ndarray:
         """Return which objects the filters let through."""
@@ -179,9 +184,10 @@ class ObjectsWidget(SampleWidget):
             drawn.data[box] = source.outline(row.label, box)
             self.drawn = drawn, box
             changed.append(drawn)
-        centre = centre_of(row, source)
-        self.viewer.dims.point = tuple(centre)
-        self.viewer.scene.camera.center = tuple(centre[list(self.viewer.dims.displayed)])
+        if self.centres:
+            centre = centre_of(row, source)
+            self.viewer.dims.point = tuple(centre)
+            self.viewer.scene.camera.center = tuple(centre[list(self.viewer.dims.displayed)])
         for layer in changed:
             layer.refresh(extent=False, thumbnail=False, highlight=False)
 
@@ -220,20 +226,26 @@ class ObjectsWidget(SampleWidget):
         return layer
 
     def _clicked(self, _viewer: Any, event: Any) -> Iterator[None]:
-        """Select the row of the object under a click; a drag is left to the camera."""
+        """Select the row of the object under a click while the table is seen; a drag is left to the camera."""
         yield
         moved = False
         while event.type == "mouse_move":
             moved = True
             yield
-        if moved or self.objects is None or len(event.position) != 3 or not self.objects.rows:
+        if (
+            moved
+            or not self.isVisible()
+            or self.objects is None
+            or len(event.position) != 3
+            or not self.objects.rows
+        ):
             return
         if len(self.viewer.dims.displayed) == 3:
             row = self.objects.along(event.position, event.view_direction, self.shown())
         else:
             row = self.objects.at(event.position, self.shown())
         if row is not None:
-            self.select_row(row)
+            self.select_row(row, centre=False)
 
 
 class _Range(QHBoxLayout):
