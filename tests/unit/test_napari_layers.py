@@ -178,6 +178,11 @@ def test_a_store_of_another_program(tmp_path: Path):
         find_samples(tmp_path / "x.zarr")
 
 
+def test_the_store_of_a_stage_is_no_image(plugin_results: Path):
+    with pytest.raises(InputError, match=r"store of a stage.*give <results>/<sample>"):
+        find_samples(plugin_results / "stages" / "composition" / "classify.zarr")
+
+
 def test_nothing_and_unfinished_results(plugin_results: Path, tmp_path: Path):
     with pytest.raises(InputError, match="nothing there"):
         find_samples(tmp_path / "no")

@@ -11,6 +11,7 @@ import numpy as np
 import zarr
 
 from pipeline.errors import InputError, StoreError
+from pipeline.io.provenance import store_record
 from pipeline.io.stores import STORE_KEY, decode_json
 
 KINDS = ("composition", "areal_density", "tomogram", "oxidation", "structure")
@@ -166,7 +167,7 @@ def open_image(path: Path) -> OpenedImage:
         raise InputError(
             str(path),
             expected="an OME-Zarr image that oxytomo wrote",
-            got="a folder of another program, or a damaged one" if path.exists() else "nothing there",
+            got=_what_else(path),
             fix="give <results>/<sample>; open images of other programs with `napari --plugin napari-ome-zarr`",
         )
     try:
@@ -197,6 +198,14 @@ def open_image(path: Path) -> OpenedImage:
             fix="delete this folder and run the workflow again",
         ) from error
     return OpenedImage(path, str(record["kind"]), str(record["sample"]), record, channels, labels)
+
+
+def _what_else(path: Path) -> str:
+    if not path.exists():
+        return "nothing there"
+    if store_record(path) is not None:
+        return "the store of a stage, which is not an image"
+    return "something of another program, or damaged"
 
 
 def _attributes(folder: Path) -> dict[str, Any]:
