@@ -142,6 +142,7 @@ def write_sample(folder: Path, side: int) -> Path:
         chunk=CHUNK,
         shard=SHARD,
         levels=None,
+        threads=1,
         attributes=attributes(),
     )
     noisy = np.stack(

@@ -135,6 +135,50 @@ def window(field: Field, box: Box) -> Field:
     return field[box] if isinstance(field, np.ndarray) else Window(field, box)
 
 
+class Plane:
+    """One item along the first axis of a field, as a field."""
+
+    def __init__(self, field: Field, index: int) -> None:
+        self.field, self.index = field, index
+        self.shape, self.dtype = field.shape[1:], field.dtype
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        return np.asarray(self.field[(self.index, *(key if isinstance(key, tuple) else (key,)))])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.field[(self.index, *(key if isinstance(key, tuple) else (key,)))] = value
+
+
+def plane(field: Field, index: int) -> Field:
+    """Return one item along the first axis; what is written to it is written to the field."""
+    return field[index] if isinstance(field, np.ndarray) else Plane(field, index)
+
+
+class Mapped:
+    """A field whose values are a function of another's; it cannot be written."""
+
+    def __init__(self, field: Field, function: Callable[[NDArray[Any]], NDArray[Any]], dtype: Any) -> None:
+        self.shape, self.dtype = field.shape, np.dtype(dtype)
+        self._field, self._function = field, function
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        return np.asarray(self._function(np.asarray(self._field[key])), self.dtype)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError
+
+
+def sampled(field: Field, mask: Field | None = None) -> NDArray[Any]:
+    """Return the values (where a mask is set), of a large volume on a grid (see :func:`sample_step`)."""
+    step = sample_step(field.shape)
+    found = []
+    for slab in slabs(field.shape):
+        values = on_grid(read(field, slab.rows), slab.rows, step)
+        inside = ... if mask is None else on_grid(read(mask, slab.rows), slab.rows, step).astype(bool)
+        found.append(values[inside].ravel())
+    return np.concatenate(found)
+
+
 class ReadAhead:
     """A field whose rows are kept for the next box: for many boxes in the order of their first rows."""
 

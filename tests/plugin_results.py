@@ -199,6 +199,7 @@ def _image(
         chunk=16,
         shard=16,
         levels=None,
+        threads=1,
         attributes=provenance_attributes(
             provenance, kind=kind, sample=folder.name, units={channels[0].name: "1"}, **facts
         ),

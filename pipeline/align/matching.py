@@ -22,6 +22,8 @@ SETTLED_PX = 0.02
 """Matching ends when a round moves the frames by less, rms."""
 MISFIT_ITERATIONS = 20
 """SIRT iterations behind every misfit that is compared with another."""
+COARSE_COLUMNS = 160
+"""Frames are binned for a first alignment as long as they keep so many columns."""
 NEIGHBOURS = 15
 """A frame's misfit is judged against the median of so many neighbours in angle."""
 TRUSTED = 2.0
@@ -115,6 +117,38 @@ def match_projections(
             break
     precision = _precision(smoothed, fixed, seen, shifts, weights) if rounds else np.full(2, np.nan)
     return TiltAlignment(shifts, residual, innovation, precision, move, np.array(misfit))
+
+
+class Binned:
+    """Large frames averaged over squares of pixels, in which a first alignment costs a fraction.
+
+    Attributes
+    ----------
+    factor : edge of the squares, a power of two; 1 for frames of less than twice :data:`COARSE_COLUMNS`
+    frames : (n_tilt, n_y // factor, n_x // factor) float32; NaN where a pixel is
+    """
+
+    def __init__(self, frames: FloatArray) -> None:
+        self.factor = 1
+        while frames.shape[2] >= 2 * self.factor * COARSE_COLUMNS:
+            self.factor *= 2
+        n_y, n_x = (side // self.factor for side in frames.shape[1:])
+        whole = frames[:, : n_y * self.factor, : n_x * self.factor]
+        self.frames = (
+            frames
+            if self.factor == 1
+            else whole.reshape(len(frames), n_y, self.factor, n_x, self.factor).mean(axis=(2, 4))
+        )
+        # Rows and columns that are cut off move the middle.
+        self._middle = (np.array(frames.shape[1:]) - np.array(whole.shape[1:])) / 2
+
+    def shifts(self, shifts: Float64Array) -> Float64Array:
+        """Shifts (n_tilt, 2) of the frames, in binned pixels."""
+        return (shifts + self._middle) / self.factor
+
+    def undone(self, shifts: Float64Array) -> Float64Array:
+        """Shifts (n_tilt, 2) of the binned frames, in pixels."""
+        return shifts * self.factor - self._middle
 
 
 def misfit_of(

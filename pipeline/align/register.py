@@ -9,36 +9,38 @@ import scipy.fft
 import scipy.ndimage
 from numba import njit, prange
 
+from pipeline.align.parallel import map_frames
 from pipeline.arrays import BoolArray, Float64Array, FloatArray
 
 
 def fill_invalid(frames: FloatArray) -> FloatArray:
     """Replace NaN by the mean of the valid neighbours, else by the nearest valid pixel, for looking at only."""
-    filled = np.empty_like(frames)
-    for i, frame in enumerate(frames):
+
+    def fill(frame: FloatArray) -> FloatArray:
         valid = np.isfinite(frame)
         if valid.all():
-            filled[i] = frame
-            continue
+            return frame
         zero = np.where(valid, frame, 0).astype(np.float32)
         weight = scipy.ndimage.uniform_filter(valid.astype(np.float32), 5, mode="constant")
         mean = scipy.ndimage.uniform_filter(zero, 5, mode="constant")
         if not valid.any():
-            filled[i] = 0
-            continue
+            return np.zeros_like(frame)
         # Within a larger hole (opaque rays) the nearest valid pixel stands in: its middle must not look like air.
         nearest = scipy.ndimage.distance_transform_edt(~valid, return_distances=False, return_indices=True)
         local = np.divide(mean, weight, out=zero[tuple(nearest)], where=weight > 1e-3)
-        filled[i] = np.where(valid, frame, local)
-    return filled
+        return np.where(valid, frame, local)
+
+    return np.stack(map_frames(fill, frames)).astype(frames.dtype, copy=False)
 
 
 def smooth(frames: FloatArray, *, sigma_px: float) -> FloatArray:
     """Gaussian-smooth each frame, after filling invalid pixels."""
-    filled = fill_invalid(frames)
-    return np.stack([scipy.ndimage.gaussian_filter(f, sigma_px, mode="nearest") for f in filled]).astype(
-        np.float32
-    )
+
+    def one(frame: FloatArray) -> FloatArray:
+        smoothed: FloatArray = scipy.ndimage.gaussian_filter(frame, sigma_px, mode="nearest")
+        return smoothed
+
+    return np.stack(map_frames(one, fill_invalid(frames))).astype(np.float32)
 
 
 def coarse_shifts(moving: FloatArray, fixed: FloatArray, *, max_shift_px: float) -> Float64Array:
@@ -57,18 +59,19 @@ def coarse_shifts(moving: FloatArray, fixed: FloatArray, *, max_shift_px: float)
     window = np.outer(_taper(n_y), _taper(n_x)).astype(np.float32)
     padded = (scipy.fft.next_fast_len(2 * n_y, real=True), scipy.fft.next_fast_len(2 * n_x, real=True))
     reach_y, reach_x = (int(min(max_shift_px, n - 1)) for n in (n_y, n_x))
-    shifts = np.zeros((len(moving), 2))
     power = scipy.fft.rfft2(window, padded)
     overlap = scipy.fft.irfft2(power * power.conj(), padded)
-    for i, (m, f) in enumerate(zip(moving, fixed, strict=True)):
+
+    def best(m: FloatArray, f: FloatArray) -> tuple[float, float]:
         a = scipy.fft.rfft2((m - np.average(m, weights=window)) * window, padded)
         b = scipy.fft.rfft2((f - np.average(f, weights=window)) * window, padded)
         correlation = scipy.fft.irfft2(a * b.conj(), padded) / np.maximum(overlap, 0.2 * overlap[0, 0])
         ys, xs = np.arange(-reach_y, reach_y + 1), np.arange(-reach_x, reach_x + 1)
         region = correlation[np.ix_(ys % padded[0], xs % padded[1])]
         at = np.unravel_index(int(region.argmax()), region.shape)
-        shifts[i] = ys[at[0]], xs[at[1]]
-    return shifts
+        return ys[at[0]], xs[at[1]]
+
+    return np.array(map_frames(best, moving, fixed), np.float64).reshape(-1, 2)
 
 
 def refine_shifts(
@@ -122,14 +125,15 @@ def similarity_steps(
     """
     n, n_y, n_x = moving.shape
     y, x = np.arange(n_y)[:, None] - (n_y - 1) / 2, np.arange(n_x)[None, :] - (n_x - 1) / 2
-    steps, errors = np.full((n, 4), np.nan), np.full((n, 4), np.nan)
-    for i in range(n):
+    unknown = np.full(4, np.nan)
+
+    def step(i: int) -> tuple[Float64Array, Float64Array]:
         frame = scipy.ndimage.shift(moving[i].astype(np.float64), -shifts[i], order=3, mode="nearest")
         gradient_y, gradient_x = np.gradient(frame)
         inside = weights[i].copy()
         dy, dx = (int(np.ceil(abs(s))) + 2 for s in shifts[i])
         if 2 * dy >= n_y or 2 * dx >= n_x:
-            continue
+            return unknown, unknown
         inside[:dy] = inside[n_y - dy :] = False
         inside[:, :dx] = inside[:, n_x - dx :] = False
         columns = (
@@ -142,15 +146,16 @@ def similarity_steps(
         )
         basis = np.stack([c[inside] for c in columns], axis=1)
         if len(basis) < 64:
-            continue
+            return unknown, unknown
         target = fixed[i][inside].astype(np.float64)
         # The gain is near 1 after registration within a series and free between energies: fit it, then divide it out.
         fit, *_rest = np.linalg.lstsq(basis, target, rcond=None)
         residual = target - basis @ fit
         covariance = np.linalg.pinv(basis.T @ basis) * float(residual @ residual) / (len(target) - 6)
-        steps[i] = fit[:4] / fit[4]
-        errors[i] = np.sqrt(np.diag(covariance)[:4]) / abs(fit[4])
-    return steps, errors
+        return fit[:4] / fit[4], np.sqrt(np.diag(covariance)[:4]) / abs(fit[4])
+
+    steps, errors = zip(*map_frames(step, range(n)), strict=True)
+    return np.array(steps).reshape(n, 4), np.array(errors).reshape(n, 4)
 
 
 def _taper(n: int) -> Float64Array:

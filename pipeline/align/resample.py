@@ -4,6 +4,7 @@ import numpy as np
 import scipy.ndimage
 from numba import njit, prange
 
+from pipeline.align.parallel import map_frames
 from pipeline.arrays import Float64Array, FloatArray
 
 LOBES = 3
@@ -69,20 +70,20 @@ def turned(frames: FloatArray, axis_tilt_deg: float, shifts: Float64Array) -> Fl
     axis_tilt_deg : lean of the tilt axis, as in :func:`resample`
     shifts : (n, 2) (dy, dx) in the turned frames, px
     """
-    if axis_tilt_deg == 0:
-        moved = [
-            scipy.ndimage.shift(f, -s, order=3, mode="nearest") for f, s in zip(frames, shifts, strict=True)
-        ]
-        return np.stack(moved).astype(np.float32)
     matrix = _turn(axis_tilt_deg)
     middle = (np.array(frames.shape[1:]) - 1) / 2
     offset = middle - matrix @ middle
-    return np.stack(
-        [
-            scipy.ndimage.affine_transform(f, matrix, offset + matrix @ s, order=3, mode="nearest")
-            for f, s in zip(frames, shifts, strict=True)
-        ]
-    ).astype(np.float32)
+
+    def move(frame: FloatArray, shift: Float64Array) -> FloatArray:
+        if axis_tilt_deg == 0:
+            moved: FloatArray = scipy.ndimage.shift(frame, -shift, order=3, mode="nearest")
+        else:
+            moved = scipy.ndimage.affine_transform(
+                frame, matrix, offset + matrix @ shift, order=3, mode="nearest"
+            )
+        return moved
+
+    return np.stack(map_frames(move, frames, shifts)).astype(np.float32)
 
 
 def turned_shifts(shifts: Float64Array, angle_deg: float) -> Float64Array:

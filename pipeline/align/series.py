@@ -9,7 +9,7 @@ from pipeline.align.axis import find_axis
 from pipeline.align.axis_tilt import axis_tilt
 from pipeline.align.energies import EnergyRegistration, mirrored_tilts, register_energies
 from pipeline.align.frames import cut_frames
-from pipeline.align.matching import TiltAlignment, match_projections, misfit_of
+from pipeline.align.matching import Binned, TiltAlignment, match_projections, misfit_of
 from pipeline.align.register import fill_invalid
 from pipeline.align.resample import resample, turned, turned_shifts
 from pipeline.align.starts import background_free, centre_of_mass_shifts, vertical_shifts, walked_shifts
@@ -19,6 +19,8 @@ from pipeline.errors import InputError
 ENERGY_SMOOTHING_PX, TILT_SMOOTHING_PX = 1.5, 1.0
 """Gaussian smoothing before frames are compared: wide enough to calm noise, narrow against the particle's edge."""
 SIRT_ITERATIONS = 20
+FINE_ROUNDS = 2
+"""Rounds of projection matching in full after those with binned frames."""
 UNRELATED = 0.85
 """Median residual of a registration from which two energies do not show the same object; 1 is no relation at all."""
 WORSE = 1.02
@@ -181,32 +183,56 @@ def align_tilts(
     else:
         offset = _axis_offset(clean, tilt_deg, options, progress) if offset is None else offset
         guesses = {"as recorded": np.stack([np.zeros(n_tilt), np.full(n_tilt, offset)], axis=1)}
-    tried = {
-        name: misfit_of(clean, tilt_deg, shifts, sigma_px=TILT_SMOOTHING_PX)[0]
-        for name, shifts in guesses.items()
-    }
+    report = progress("compare first guesses")
+    tried, small = {}, Binned(clean)
+    for name, shifts in guesses.items():
+        tried[name] = misfit_of(small.frames, tilt_deg, small.shifts(shifts), sigma_px=TILT_SMOOTHING_PX)[0]
+        report(len(tried), len(guesses))
     starts = {name: float(np.nanmedian(residual)) for name, residual in tried.items()}
     best = min(starts, key=lambda name: (name == "as recorded" and options.tilts, starts[name]))
     lean, estimate, error = _lean(clean, tilt_deg, guesses[best], options)
     start = turned_shifts(guesses[best], -lean)
     frames = _turned_with_gaps(clean, np.isfinite(driver), lean)
     if options.tilts and options.iterations:
-        found = match_projections(
-            frames,
-            tilt_deg,
-            start,
-            rounds=options.iterations,
-            sirt_iterations=SIRT_ITERATIONS,
-            max_shift_px=options.max_shift_px,
-            sigma_px=TILT_SMOOTHING_PX,
-            on_iteration=progress("match projections"),
-        )
+        found = _matched(frames, tilt_deg, start, options, progress)
     else:
         found = TiltAlignment.still(start)
-    after, innovation = misfit_of(frames, tilt_deg, found.shifts, sigma_px=TILT_SMOOTHING_PX)
+    small = Binned(frames)
+    after, innovation = misfit_of(
+        small.frames, tilt_deg, small.shifts(found.shifts), sigma_px=TILT_SMOOTHING_PX
+    )
     if not np.isfinite(found.innovation).any():
         found = replace(found, innovation=innovation)
     return TiltSolution(found, lean, estimate, error, tried["as recorded"], after, best, starts)
+
+
+def _matched(
+    frames: FloatArray,
+    tilt_deg: Float64Array,
+    start: Float64Array,
+    options: AlignOptions,
+    progress: Progress,
+) -> TiltAlignment:
+    """Match projections, of large frames first binned; a few rounds in full then refine what the binned frames found."""
+    rounds, small = options.iterations, Binned(frames)
+
+    def match(which: FloatArray, begin: Float64Array, rounds: int, bin_px: int, label: str) -> TiltAlignment:
+        return match_projections(
+            which,
+            tilt_deg,
+            begin,
+            rounds=rounds,
+            sirt_iterations=SIRT_ITERATIONS,
+            max_shift_px=options.max_shift_px / bin_px,
+            sigma_px=TILT_SMOOTHING_PX,
+            on_iteration=progress(label),
+        )
+
+    if small.factor > 1:
+        label = f"match projections, {small.factor} × {small.factor} pixels together"
+        coarse = match(small.frames, small.shifts(start), rounds, small.factor, label)
+        start, rounds = small.undone(coarse.shifts), min(rounds, FINE_ROUNDS)
+    return match(frames, start, rounds, 1, "match projections")
 
 
 def require_better(before: Float64Array, after: Float64Array, name: str) -> None:

@@ -136,27 +136,27 @@ def scale_signals(
 
 
 def combine(
-    areal: StoredArray, covariance: StoredArray, coefficients: Float64Array
+    areal: StoredArray, covariance: StoredArray, coefficients: Float64Array, tilts: slice
 ) -> tuple[FloatArray, FloatArray]:
-    """Linear combination of the elements and its variance; reads no more than one element or pair at a time.
+    """Linear combination of the elements and its variance, for some tilts; reads only what it needs.
 
     Parameters
     ----------
-    areal : (n_element, …); covariance : (n_pair, …), see :func:`decompose_weighted`
+    areal : (n_element, n_tilt, …); covariance : (n_pair, n_tilt, …), see :func:`decompose_weighted`
     coefficients : (n_element,)
 
     Returns
     -------
-    value, variance : (…) float32, µm and µm²; NaN and inf where not solved
+    value, variance : (tilts, …) float32, µm and µm²; NaN and inf where not solved
     """
-    value = np.zeros(areal.shape[1:], np.float32)
-    variance = np.zeros(areal.shape[1:], np.float32)
+    shape = (len(range(*tilts.indices(areal.shape[1]))), *areal.shape[2:])
+    value, variance = np.zeros(shape, np.float32), np.zeros(shape, np.float32)
     for element in np.flatnonzero(coefficients):
-        value += np.float32(coefficients[element]) * np.asarray(areal[int(element)])
+        value += np.float32(coefficients[element]) * np.asarray(areal[int(element), tilts])
     for row, (i, j) in enumerate(pair_index(areal.shape[0])):
         factor = coefficients[i] * coefficients[j] * (1 if i == j else 2)
         if factor != 0:
-            pair = np.asarray(covariance[row])
+            pair = np.asarray(covariance[row, tilts])
             # inf where not solved, in all pairs: it must not meet an inf of the other sign
             variance += np.where(np.isfinite(pair), np.float32(factor) * pair, np.float32(np.inf))
     variance[~(np.isfinite(value) & (variance > 0))] = np.inf

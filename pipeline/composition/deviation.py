@@ -21,6 +21,7 @@ from pipeline.reconstruct.backends import TV_PER_NOISE, Algorithm, Backend, reco
 from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.reconstruct.total_variation import CONVERGED, gradient_noise, total_variation
 from pipeline.segment.particle import particle_mask
+from pipeline.slabs import Allocate, Field, fill, in_memory, plane, sampled
 
 DIFFERENCE_TV_PER_NOISE = 0.8
 DIFFERENCE_L1_PER_NOISE = 0.1
@@ -32,6 +33,12 @@ Without it bright data are fitted to a precision that the model does not have, w
 
 FIRST_ITERATIONS = 20
 """Iterations of the first look in the whole field, which only finds the box of the particle."""
+
+SUPPORT_MARGIN_PX = 3
+"""Voxels by which the support is wider than the particle."""
+
+TILTS_AT_ONCE = 16
+"""Tilts of all elements that are read together."""
 
 OnProgress = Callable[[int, int], None]
 
@@ -66,12 +73,27 @@ class ColumnDensities:
         metals = np.concatenate([[0.0], self.atoms[1:]])
         return metals / metals.sum()
 
-    def sinogram(self, coefficients: Float64Array) -> tuple[FloatArray, FloatArray]:
-        """Combine elements: line integrals in pixels (0 where invalid) and inverse variance (0 where invalid)."""
-        value, variance = combine(self.areal, self.covariance, coefficients)
-        valid = np.isfinite(value) & np.isfinite(variance)
-        weights = np.where(valid, self.pixel_um**2 / np.where(valid, variance, 1), 0).astype(np.float32)
-        return np.where(valid, value / np.float32(self.pixel_um), 0).astype(np.float32), weights
+    @property
+    def parts(self) -> list[slice]:
+        """Tilts in the portions that are read together."""
+        starts = range(0, self.tilt_deg.size, TILTS_AT_ONCE)
+        return [slice(start, min(start + TILTS_AT_ONCE, self.tilt_deg.size)) for start in starts]
+
+    def sinogram(
+        self, coefficients: Float64Array, *, model_error_px: float = 0.0, allocate: Allocate = in_memory
+    ) -> tuple[Field, Field]:
+        """Combine elements: line integrals in pixels (0 where invalid) and inverse variance (0 where invalid).
+
+        ``model_error_px``, the error of a path length, is added in quadrature to the noise.
+        """
+        values, weights = (allocate(self.areal.shape[1:], np.float32) for _ in range(2))
+        for tilts in self.parts:
+            value, variance = combine(self.areal, self.covariance, coefficients, tilts)
+            valid = np.isfinite(value) & np.isfinite(variance)
+            weight = np.where(valid, self.pixel_um**2 / np.where(valid, variance, 1), 0).astype(np.float32)
+            weights[tilts] = weight / (1 + np.float32(model_error_px**2) * weight)
+            values[tilts] = np.where(valid, value / np.float32(self.pixel_um), 0)
+        return values, weights
 
 
 @dataclass(frozen=True)
@@ -98,7 +120,7 @@ class RatioSolver:
 
 @dataclass(frozen=True)
 class Composition:
-    """Reconstructed composition of one particle.
+    """Reconstructed composition of one particle; the volumes are fields, large ones on disk.
 
     Attributes
     ----------
@@ -111,11 +133,11 @@ class Composition:
     record : how the solution was reached (weights, iterations, misfits)
     """
 
-    elements: FloatArray
-    difference: FloatArray
-    deviation: FloatArray
-    particle: BoolArray
-    total: FloatArray
+    elements: Field
+    difference: Field
+    deviation: Field
+    particle: Field
+    total: Field
     reference_tm_o: float
     record: dict[str, float] = field(default_factory=dict)
 
@@ -127,9 +149,10 @@ def reconstruct_deviation(
     reference_tm_o: float | None,
     start: Composition | None,
     with_metals: bool,
+    allocate: Allocate = in_memory,
     on_progress: OnProgress | None = None,
 ) -> Composition:
-    """Reconstruct the composition with the deviation as the unknown.
+    """Reconstruct the composition with the deviation as the unknown, in memory set by the solver's slabs.
 
     Parameters
     ----------
@@ -138,6 +161,7 @@ def reconstruct_deviation(
     reference_tm_o : TM/O of the reference relative to nominal; None: the particle's own mode
     start : a composition close to the result, to start the iterations from
     with_metals : reconstruct the single metals too (for display and the joint histogram)
+    allocate : makes the fields of the result and of what lies between
     on_progress : called with (iterations done, iterations in all)
     """
     geometry = TiltGeometry.square(data.tilt_deg, data.areal.shape[-1])
@@ -147,60 +171,23 @@ def reconstruct_deviation(
     progress = _Progress(on_progress, steps)
     record: dict[str, float] = {}
 
-    def density(
-        coefficients: Float64Array,
-        support: BoolArray,
-        begin: FloatArray | None,
+    def solve(
         name: str,
-        iterations: int = solver.element_iterations,
-    ) -> FloatArray:
-        values, weights = data.sinogram(coefficients)
-        weights = weights / (1 + np.float32(MODEL_ERROR_PX**2) * weights)
+        coefficients: Float64Array,
+        support: Field,
+        begin: Field | None,
+        *,
+        iterations: int,
+        model_error_px: float,
+        tv_weight: float | None,
+        tv_per_noise: float,
+        l1_weight: float | None,
+        nonnegative: bool,
+    ) -> Field:
+        values, weights = data.sinogram(coefficients, model_error_px=model_error_px, allocate=allocate)
         noise = gradient_noise(weights, geometry, support)
-        result = total_variation(
-            values,
-            weights,
-            geometry,
-            support=support,
-            psf_px=solver.psf_px,
-            tv_weight=TV_PER_NOISE * noise if solver.element_tv_weight is None else solver.element_tv_weight,
-            l1_weight=0.0,
-            nonnegative=True,
-            iterations=iterations,
-            tolerance=CONVERGED * noise,
-            start=begin,
-            on_iteration=progress.step,
-        )
-        progress.finish()
-        record[f"{name}_iterations"], record[f"{name}_misfit"] = result.iterations, result.misfit
-        record[f"{name}_residual"] = result.residual / noise
-        return result.volume
-
-    shape = (data.areal.shape[2], geometry.n_y, geometry.n_x)
-    both = 0.5 * (data.oxygen + data.metal)
-    # A first look in the whole field finds the box that holds the particle; the rest is done inside.
-    total = (
-        start.total
-        if start is not None
-        else density(both, np.ones(shape, bool), None, "first", FIRST_ITERATIONS)
-    )
-    if start is not None:
-        progress.finish()
-    support = _support(total)
-    total = density(both, support, total, "total")
-    particle = particle_mask(total)
-    elements = np.empty((1 + n_metals, *shape), np.float32)
-    elements[0] = density(data.oxygen, support, total if start is None else start.elements[0], "oxygen")
-    for k in range(1, n_metals + 1):
-        elements[k] = density(np.eye(len(data.atoms))[k], support, total, f"metal_{k}")
-
-    reference = _ratio_of_sums(data) if reference_tm_o is None else reference_tm_o
-    difference = np.zeros(shape, np.float32) if start is None else start.difference
-    for mode in range(modes):
-        values, weights = data.sinogram(data.metal - reference * data.oxygen)
-        noise = gradient_noise(weights, geometry, support)
-        tv = DIFFERENCE_TV_PER_NOISE * noise if solver.tv_weight is None else solver.tv_weight
-        l1 = DIFFERENCE_L1_PER_NOISE * noise if solver.l1_weight is None else solver.l1_weight
+        tv = tv_per_noise * noise if tv_weight is None else tv_weight
+        l1 = DIFFERENCE_L1_PER_NOISE * noise if l1_weight is None else l1_weight
         result = total_variation(
             values,
             weights,
@@ -209,24 +196,85 @@ def reconstruct_deviation(
             psf_px=solver.psf_px,
             tv_weight=tv,
             l1_weight=l1,
-            nonnegative=False,
-            iterations=solver.iterations,
+            nonnegative=nonnegative,
+            iterations=iterations,
             tolerance=CONVERGED * noise,
-            start=difference,
+            start=begin,
+            allocate=allocate,
             on_iteration=progress.step,
         )
         progress.finish()
-        difference = result.volume
-        deviation = deviation_of_difference(difference, elements[0], particle, reference_tm_o=reference)
-        record |= {
-            "difference_tv_weight": tv,
-            "difference_l1_weight": l1,
-            "difference_iterations": result.iterations,
-            "difference_residual": result.residual / noise,
-            "difference_misfit": result.misfit,
-        }
+        record.update(
+            {
+                f"{name}_tv_weight": tv,
+                f"{name}_l1_weight": l1,
+                f"{name}_iterations": result.iterations,
+                f"{name}_residual": result.residual / noise,
+                f"{name}_misfit": result.misfit,
+            }
+        )
+        return result.volume
+
+    def density(
+        name: str,
+        coefficients: Float64Array,
+        support: Field,
+        begin: Field | None,
+        iterations: int = solver.element_iterations,
+    ) -> Field:
+        return solve(
+            name,
+            coefficients,
+            support,
+            begin,
+            iterations=iterations,
+            model_error_px=MODEL_ERROR_PX,
+            tv_weight=solver.element_tv_weight,
+            tv_per_noise=TV_PER_NOISE,
+            l1_weight=0.0,
+            nonnegative=True,
+        )
+
+    shape = (data.areal.shape[2], geometry.n_y, geometry.n_x)
+    both = 0.5 * (data.oxygen + data.metal)
+    # A first look in the whole field finds the box that holds the particle; the rest is done inside.
+    if start is None:
+        everywhere = allocate(shape, bool)
+        fill(everywhere, np.logical_not, everywhere)
+        total = density("first", both, everywhere, None, FIRST_ITERATIONS)
+    else:
+        total = start.total
+        progress.finish()
+    support = _support(total, allocate)
+    total = density("total", both, support, total)
+    particle = _particle(total, allocate)
+    elements = allocate((1 + n_metals, *shape), np.float32)
+    for k in range(1 + n_metals):
+        begin = total if start is None else plane(start.elements, k)
+        name = f"metal_{k}" if k else "oxygen"
+        fill(plane(elements, k), np.asarray, density(name, np.eye(len(data.atoms))[k], support, begin))
+    oxygen = plane(elements, 0)
+
+    reference = _ratio_of_sums(data, allocate) if reference_tm_o is None else reference_tm_o
+    difference = allocate(shape, np.float32) if start is None else start.difference
+    for mode in range(modes):
+        difference = solve(
+            "difference",
+            data.metal - reference * data.oxygen,
+            support,
+            difference,
+            iterations=solver.iterations,
+            model_error_px=0.0,
+            tv_weight=solver.tv_weight,
+            tv_per_noise=DIFFERENCE_TV_PER_NOISE,
+            l1_weight=solver.l1_weight,
+            nonnegative=False,
+        )
+        deviation = deviation_of_difference(
+            difference, oxygen, particle, reference_tm_o=reference, allocate=allocate
+        )
         if mode + 1 < modes:
-            reference *= 1 + mode_of(deviation[particle])
+            reference *= 1 + mode_of(sampled(deviation, particle))
     return Composition(elements, difference, deviation, particle, total, float(reference), record)
 
 
@@ -249,8 +297,8 @@ def reconstruct_ratio(
     for k in range(n):
         values, weights = data.sinogram(np.eye(n)[k])
         volume = reconstruct(
-            values,
-            weights,
+            np.asarray(values),
+            np.asarray(weights),
             geometry,
             algorithm=solver.algorithm,
             backend=solver.backend,
@@ -288,17 +336,21 @@ def reconstruct_ratio(
 
 
 def deviation_of_difference(
-    difference: FloatArray, oxygen: FloatArray, particle: BoolArray, *, reference_tm_o: float
-) -> FloatArray:
+    difference: Field,
+    oxygen: Field,
+    particle: Field,
+    *,
+    reference_tm_o: float,
+    allocate: Allocate = in_memory,
+) -> Field:
     """Deviation ``(TM/O)/reference − 1 = (TM − reference · O) / (reference · O)``; NaN outside the particle.
 
     Oxygen below a fifth of its typical density in the particle is raised to that: at partly filled voxels of the surface the
     quotient of two small numbers would say nothing.
     """
-    deviation = np.full(difference.shape, np.nan, np.float32)
-    if not particle.any():
-        return deviation
-    floor = 0.2 * float(np.median(oxygen[particle]))
+    deviation = allocate(difference.shape, np.float32)
+    typical = sampled(oxygen, particle)
+    floor = 0.2 * float(np.median(typical)) if typical.size else 1.0
     if floor <= 0:
         raise InputError(
             "oxygen",
@@ -306,7 +358,11 @@ def deviation_of_difference(
             got=f"a median of {5 * floor:.3g}",
             fix="check that the O series are in the right order and on the right side of the edge",
         )
-    deviation[particle] = difference[particle] / (reference_tm_o * np.maximum(oxygen[particle], floor))
+
+    def quotient(d: FloatArray, o: FloatArray, inside: BoolArray) -> FloatArray:
+        return np.where(inside, d / (reference_tm_o * np.maximum(o, floor)), np.nan).astype(np.float32)
+
+    fill(deviation, quotient, difference, oxygen, particle)
     return deviation
 
 
@@ -325,24 +381,25 @@ def mode_of(values: FloatArray) -> float:
     return float(np.median(finite[np.abs(finite - middle) <= reach]))
 
 
-def _ratio_of_sums(data: ColumnDensities) -> float:
+def _ratio_of_sums(data: ColumnDensities, allocate: Allocate) -> float:
     """Mean TM/O of the whole particle, from the sums over all valid rays."""
-    metal, _ = data.sinogram(data.metal)
-    oxygen, _ = data.sinogram(data.oxygen)
-    total = float(oxygen.sum(dtype=np.float64))
-    if total <= 0:
+    metal, oxygen = (
+        sum(float(np.sum(values[part], dtype=np.float64)) for part in data.parts)
+        for values in (data.sinogram(which, allocate=allocate)[0] for which in (data.metal, data.oxygen))
+    )
+    if oxygen <= 0:
         raise InputError(
             "oxygen",
             expected="a positive sum of the oxygen signal",
-            got=f"{total:.3g}",
+            got=f"{oxygen:.3g}",
             fix="check the oxygen series",
         )
-    return float(metal.sum(dtype=np.float64)) / total
+    return metal / oxygen
 
 
-def _support(total: FloatArray) -> BoolArray:
+def _support(total: Field, allocate: Allocate) -> Field:
     """Generous support: everything above a seventh of the solid's density, and three voxels around it."""
-    solid = float(np.percentile(total, 99.5))
+    solid = float(np.percentile(sampled(total), 99.5))
     if not solid > 0:
         raise InputError(
             "particle",
@@ -350,8 +407,21 @@ def _support(total: FloatArray) -> BoolArray:
             got="an empty volume",
             fix="check the flat fields and that the series show the particle",
         )
-    blob = scipy.ndimage.gaussian_filter(total, 1.0) > 0.15 * solid
-    return scipy.ndimage.binary_dilation(blob, iterations=3)
+
+    def near(density: FloatArray) -> BoolArray:
+        blob = scipy.ndimage.gaussian_filter(density, 1.0) > 0.15 * solid
+        return scipy.ndimage.binary_dilation(blob, iterations=SUPPORT_MARGIN_PX)
+
+    support = allocate(total.shape, bool)
+    fill(support, near, total, halo=SUPPORT_MARGIN_PX + 4)  # the Gaussian is cut at four standard deviations
+    return support
+
+
+def _particle(total: Field, allocate: Allocate) -> Field:
+    """Return the solid as a field; finding it takes a few volumes in memory."""
+    particle = allocate(total.shape, bool)
+    fill(particle, np.asarray, particle_mask(np.asarray(total[:])))
+    return particle
 
 
 class _Progress:

@@ -5,7 +5,7 @@ reconstructs them by the same chain. Their scatter is the noise of the deviation
 drawn from is its bias (thin domains shrink). The null run is a replicate of the same particle with every element on target.
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
@@ -16,7 +16,8 @@ from pipeline.composition.decomposition import pair_index
 from pipeline.composition.deviation import ColumnDensities, Composition
 from pipeline.reconstruct.blur import blur, gaussian_taps
 from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.projector import forward, projections_from_blocks, to_blocks
+from pipeline.reconstruct.projector import SLICES, forward, projections_from_blocks, to_blocks
+from pipeline.slabs import Allocate, Field, fill, in_memory, plane
 
 SIGMA_SCALE = 2.3
 """By how much errors of the deviation exceed the departures of its replicates, in and around domains of simulated particles:
@@ -26,14 +27,22 @@ SIGMA_FLOOR = 0.01
 """Least standard error of a deviation."""
 
 
-def project(volume: FloatArray, tilt_deg: Float64Array, *, psf_px: float = 0.0) -> FloatArray:
+def project(
+    volume: Field, tilt_deg: Float64Array, *, psf_px: float = 0.0, allocate: Allocate = in_memory
+) -> Field:
     """Line integrals of a volume (n_z, n, n) on a detector of n columns: (n_tilt, n_z, n) float32, in pixels.
 
     ``psf_px`` is the standard deviation of the instrument's point spread, 0 for none.
     """
+    n_z, taps = volume.shape[0], gaussian_taps(psf_px)
     geometry = TiltGeometry.square(tilt_deg, volume.shape[-1])
-    sinogram = blur(forward(to_blocks(volume), geometry), gaussian_taps(psf_px))
-    return projections_from_blocks(sinogram, volume.shape[0])
+    projections = allocate((geometry.n_tilt, n_z, geometry.n_columns), np.float32)
+    for start in range(0, n_z, SLICES):
+        stop, low = min(start + SLICES, n_z), max(0, start - taps.size)
+        part = np.asarray(volume[low : min(stop + taps.size, n_z)])
+        found = projections_from_blocks(blur(forward(to_blocks(part), geometry), taps), part.shape[0])
+        projections[:, start:stop] = found[:, start - low : stop - low]
+    return projections
 
 
 def noise_factor(covariance: FloatArray) -> FloatArray:
@@ -66,7 +75,12 @@ def noise_factor(covariance: FloatArray) -> FloatArray:
 
 
 def draw(
-    oxygen: FloatArray, metal: FloatArray, data: ColumnDensities, *, rng: np.random.Generator
+    oxygen: Field,
+    metal: Field,
+    data: ColumnDensities,
+    *,
+    rng: np.random.Generator,
+    allocate: Allocate = in_memory,
 ) -> ColumnDensities:
     """Draw element sinograms around their expectation with the measurement's covariance, tilt by tilt.
 
@@ -76,26 +90,32 @@ def draw(
     data : the measurement, whose gaps and covariance the draw takes over
     """
     n = len(data.atoms)
-    areal = np.empty((n, *oxygen.shape), np.float32)
-    for tilt in range(oxygen.shape[0]):
-        factor = noise_factor(np.asarray(data.covariance[:, tilt]))
-        white = rng.standard_normal((n, *oxygen.shape[1:]), dtype=np.float32)
-        areal[0, tilt], areal[1:, tilt] = oxygen[tilt], metal[tilt]
-        for row, (i, j) in enumerate(pair_index(n)):  # factor of pair (i, j) is L[j, i]
-            areal[j, tilt] += factor[row] * white[i]
-        areal[:, tilt, ~np.isfinite(np.asarray(data.areal[:, tilt])).all(axis=0)] = np.nan
+    areal = allocate((n, *oxygen.shape), np.float32)
+    for tilts in data.parts:
+        covariance, measured = np.asarray(data.covariance[:, tilts]), np.asarray(data.areal[:, tilts])
+        expected = np.stack([np.asarray(oxygen[tilts])] + [np.asarray(metal[tilts])] * (n - 1))
+        for t in range(expected.shape[1]):
+            factor = noise_factor(covariance[:, t])
+            white = rng.standard_normal((n, *oxygen.shape[1:]), dtype=np.float32)
+            for row, (i, j) in enumerate(pair_index(n)):  # factor of pair (i, j) is L[j, i]
+                expected[j, t] += factor[row] * white[i]
+        expected[:, ~np.isfinite(measured).all(axis=0)] = np.nan
+        areal[:, tilts] = expected
     return replace(data, areal=areal)
 
 
-def uniform_composition(composition: Composition) -> Composition:
+def uniform_composition(composition: Composition, allocate: Allocate = in_memory) -> Composition:
     """Build the same particle with TM = reference · O and the same total everywhere: the deviation is 0; oxygen only."""
-    oxygen = 2 / (1 + np.float32(composition.reference_tm_o)) * composition.total
-    particle = composition.particle
+    share = np.float32(2 / (1 + composition.reference_tm_o))
+    oxygen = allocate((1, *composition.total.shape), np.float32)
+    fill(plane(oxygen, 0), lambda total: share * total, composition.total)
+    target = allocate(composition.total.shape, np.float32)
+    fill(target, lambda inside: np.where(inside, np.float32(0), np.float32(np.nan)), composition.particle)
     return Composition(
-        oxygen[None],
-        np.zeros_like(composition.difference),
-        np.where(particle, np.float32(0), np.float32(np.nan)),
-        particle,
+        oxygen,
+        allocate(composition.total.shape, np.float32),
+        target,
+        composition.particle,
         composition.total,
         composition.reference_tm_o,
         {},
@@ -103,13 +123,16 @@ def uniform_composition(composition: Composition) -> Composition:
 
 
 def expected_sinograms(
-    composition: Composition, data: ColumnDensities, *, psf_px: float
-) -> tuple[FloatArray, FloatArray]:
+    composition: Composition, data: ColumnDensities, *, psf_px: float, allocate: Allocate = in_memory
+) -> tuple[Field, Field]:
     """Project a composition: oxygen, and TM = reference · O + difference for every metal; (n_tilt, n_z, n_s) float32, µm."""
-    oxygen = project(composition.elements[0], data.tilt_deg, psf_px=psf_px)
-    metal = project(composition.difference, data.tilt_deg, psf_px=psf_px)
-    metal += np.float32(composition.reference_tm_o) * oxygen
-    return np.float32(data.pixel_um) * oxygen, np.float32(data.pixel_um) * metal
+    oxygen = project(plane(composition.elements, 0), data.tilt_deg, psf_px=psf_px, allocate=allocate)
+    metal = project(composition.difference, data.tilt_deg, psf_px=psf_px, allocate=allocate)
+    pixel, ratio = np.float32(data.pixel_um), np.float32(composition.reference_tm_o)
+    for tilts in data.parts:
+        o, difference = np.asarray(oxygen[tilts]), np.asarray(metal[tilts])
+        oxygen[tilts], metal[tilts] = pixel * o, pixel * (difference + ratio * o)
+    return oxygen, metal
 
 
 def replicate(
@@ -119,18 +142,24 @@ def replicate(
     psf_px: float,
     solve: Callable[[ColumnDensities, Composition], Composition],
     rng: np.random.Generator,
-) -> FloatArray:
+    allocate: Allocate = in_memory,
+) -> Field:
     """Reconstruct one noisy copy of a composition by the same chain: its deviation (n_z, n_y, n_x), NaN outside.
 
     ``psf_px`` is the point spread that ``solve`` undoes; 0 where the composition is as blurred as the data.
     """
-    noisy = draw(*expected_sinograms(composition, data, psf_px=psf_px), data, rng=rng)
-    return solve(noisy, composition).deviation
+    expected = expected_sinograms(composition, data, psf_px=psf_px, allocate=allocate)
+    return solve(draw(*expected, data, rng=rng, allocate=allocate), composition).deviation
 
 
 def deviation_sigma(
-    replicates: list[FloatArray], deviation: FloatArray, particle: BoolArray, *, smoothing_px: float
-) -> FloatArray:
+    replicates: Sequence[Field],
+    deviation: Field,
+    particle: Field,
+    *,
+    smoothing_px: float,
+    allocate: Allocate = in_memory,
+) -> Field:
     """Standard error of the deviation from its replicates, bias included: (n_z, n_y, n_x) float32, NaN outside.
 
     The mean square departure of the replicates from the deviation they were drawn from is averaged over a Gaussian
@@ -138,15 +167,21 @@ def deviation_sigma(
     regularised estimate scatter less than that estimate does around the truth: their root mean square is scaled by
     ``SIGMA_SCALE``, above a floor of ``SIGMA_FLOOR``.
     """
-    square = np.zeros(deviation.shape, np.float64)
-    count = np.zeros(deviation.shape, np.float64)
-    for one in replicates:
-        both = particle & np.isfinite(one) & np.isfinite(deviation)
-        square[both] += (one[both].astype(np.float64) - deviation[both]) ** 2
-        count[both] += 1
-    weight = scipy.ndimage.gaussian_filter(count, smoothing_px)
-    mean = scipy.ndimage.gaussian_filter(square, smoothing_px)
-    sigma = np.full(deviation.shape, np.nan, np.float32)
-    inside = particle & (weight > 1e-6)
-    sigma[inside] = np.hypot(SIGMA_SCALE * np.sqrt(mean[inside] / weight[inside]), SIGMA_FLOOR)
+
+    def scatter(inside: BoolArray, center: FloatArray, *each: FloatArray) -> FloatArray:
+        square, count = np.zeros(center.shape), np.zeros(center.shape)
+        for one in each:
+            both = inside & np.isfinite(one) & np.isfinite(center)
+            square[both] += (one[both].astype(np.float64) - center[both]) ** 2
+            count[both] += 1
+        weight = scipy.ndimage.gaussian_filter(count, smoothing_px)
+        mean = scipy.ndimage.gaussian_filter(square, smoothing_px)
+        found = np.full(center.shape, np.nan, np.float32)
+        known = inside & (weight > 1e-6)
+        found[known] = np.hypot(SIGMA_SCALE * np.sqrt(mean[known] / weight[known]), SIGMA_FLOOR)
+        return found
+
+    sigma = allocate(deviation.shape, np.float32)
+    # SciPy cuts Gaussians at four standard deviations.
+    fill(sigma, scatter, particle, deviation, *replicates, halo=int(4 * smoothing_px + 0.5))
     return sigma

@@ -4,8 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from pipeline.arrays import AnyArray, FloatArray
 from pipeline.palette import Rgba
+from pipeline.slabs import Field
 
 
 @dataclass(frozen=True)
@@ -15,14 +15,14 @@ class Channel:
     Attributes
     ----------
     name : its name, as it appears in viewers
-    data : (n_z, n_y, n_x) or (n_y, n_x) float32; NaN where there is no value
+    data : (n_z, n_y, n_x) or (n_y, n_x) float32 array or field; NaN where there is no value
     color : six hexadecimal digits
     window : lowest and highest value shown
     active : whether viewers show it at first
     """
 
     name: str
-    data: FloatArray
+    data: Field
     color: str
     window: tuple[float, float]
     active: bool = True
@@ -35,12 +35,12 @@ class Label:
     Attributes
     ----------
     name : its name, as it appears in viewers
-    data : (n_z, n_y, n_x) or (n_y, n_x) integers, 0 is background
+    data : (n_z, n_y, n_x) or (n_y, n_x) integers, array or field; 0 is background
     colors, names : per label value; both list the same values
     """
 
     name: str
-    data: AnyArray
+    data: Field
     colors: Mapping[int, Rgba]
     names: Mapping[int, str]
 

@@ -1,9 +1,12 @@
 """Write OME-Zarr images, formats 0.5 (zarr v3, sharded) and 0.4 (zarr v2), with labels and levels."""
 
-from collections.abc import Iterator, Mapping, Sequence
+import itertools
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import partial as bound
 from pathlib import Path
 from typing import Any
 
+import dask
 import numpy as np
 import zarr
 from numpy.typing import NDArray
@@ -14,6 +17,12 @@ from pipeline.export.ngff import Channel, Label, image_metadata, label_metadata,
 from pipeline.export.pyramid import halve_by_mean, halve_by_mode, level_factors, level_shapes
 from pipeline.io.atomic import complete_or_absent
 from pipeline.io.stores import encode_json
+from pipeline.slabs import Field, slabs
+
+Region = tuple[slice, ...]
+
+WORK_BYTES = 2**31
+"""Pieces that are worked on at the same time hold about so much."""
 
 
 def write_image(
@@ -29,8 +38,12 @@ def write_image(
     shard: int,
     levels: int | None,
     attributes: Mapping[str, Any],
+    threads: int,
 ) -> None:
     """Write an image with its labels; it appears complete or not at all, replacing an older one.
+
+    Volumes are read in slabs of a shard's height, and every coarser level is made from the one before it on disk, a shard at a
+    time, so that memory is set by the shards and the threads. No two threads write to one shard.
 
     Parameters
     ----------
@@ -44,6 +57,7 @@ def write_image(
     chunk, shard : edges in voxels; ``shard`` is for 0.5 only and a multiple of ``chunk``
     levels : resolution levels, or None for as many as it takes until the largest side fits in one chunk
     attributes : further root attributes; provenance has the key ``oxytomo``
+    threads : shards that are written at the same time
 
     Raises
     ------
@@ -69,7 +83,7 @@ def write_image(
             for level, sides in enumerate(shapes)
         ]
         for number, channel in enumerate(channels):
-            _write_levels(arrays, (number,) if lead else (), channel.data, halve_by_mean)
+            _write_levels(arrays, (number,) if lead else (), channel.data, halve_by_mean, threads)
         if labels:
             group = layout.subgroup(
                 root, "labels", labels_metadata([label.name for label in labels], ngff=ngff)
@@ -81,7 +95,7 @@ def write_image(
                 layout.array(own, level, sides, label.data.dtype, spatial)
                 for level, sides in enumerate(shapes)
             ]
-            _write_levels(arrays, (), label.data, halve_by_mode)
+            _write_levels(arrays, (), label.data, halve_by_mode, threads)
 
 
 class _Layout:
@@ -120,13 +134,48 @@ class _Layout:
         )
 
 
-def _write_levels(arrays: Sequence[Any], lead: tuple[int, ...], data: NDArray[Any], halve: Any) -> None:
+def _write_levels(
+    arrays: Sequence[Any],
+    lead: tuple[int, ...],
+    data: Field,
+    halve: Callable[[NDArray[Any]], NDArray[Any]],
+    threads: int,
+) -> None:
     """Write one channel or label to all its levels, a whole shard (or chunk) at a time."""
-    for array in arrays:
-        for region in _regions(data.shape, (array.shards or array.chunks)[len(lead) :]):
-            array[lead + region] = data[region]
-        if array is not arrays[-1]:
-            data = halve(data)
+    finest = arrays[0]
+    block = _block(finest, lead)
+    for rows in _regions(data.shape[:1], block[:1]):
+        part = np.asarray(data[rows[0]])
+
+        def copy(region: Region, part: NDArray[Any] = part, first: int = rows[0].start) -> None:
+            inner = slice(region[0].start - first, region[0].stop - first)
+            finest[lead + region] = part[(inner, *region[1:])]
+
+        across = _regions(data.shape[1:], block[1:])
+        _in_threads((bound(copy, rows + region) for region in across), threads)
+    for finer, coarser in itertools.pairwise(arrays):
+
+        def coarsen(region: Region, finer: Any = finer, coarser: Any = coarser) -> None:
+            doubled = tuple(slice(2 * s.start, 2 * s.stop) for s in region)
+            coarser[lead + region] = halve(np.asarray(finer[lead + doubled]))
+
+        block = _block(coarser, lead)
+        piece_bytes = 2 ** len(block) * int(np.prod(block)) * coarser.dtype.itemsize
+        regions = _regions(coarser.shape[len(lead) :], block)
+        _in_threads((bound(coarsen, region) for region in regions), min(threads, WORK_BYTES // piece_bytes))
+
+
+def _block(array: Any, lead: tuple[int, ...]) -> tuple[int, ...]:
+    """Return the shape of what is written at once: a shard, or a chunk where there are none."""
+    return tuple((array.shards or array.chunks)[len(lead) :])
+
+
+def _in_threads(tasks: Iterable[Callable[[], None]], threads: int) -> None:
+    dask.compute(
+        *(dask.delayed(task, pure=False)() for task in tasks),
+        scheduler="threads",
+        num_workers=max(1, threads),
+    )
 
 
 def _regions(shape: tuple[int, ...], block: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
@@ -138,13 +187,15 @@ def _regions(shape: tuple[int, ...], block: tuple[int, ...]) -> Iterator[tuple[s
         )
 
 
-def _value_range(data: NDArray[np.float32]) -> tuple[float, float]:
+def _value_range(data: Field) -> tuple[float, float]:
     """Return the smallest and largest finite value, (0, 1) where there is none."""
-    finite = np.isfinite(data)
-    if not finite.any():
-        return 0.0, 1.0
-    lowest = np.min(data, where=finite, initial=np.inf)
-    return float(lowest), float(np.max(data, where=finite, initial=-np.inf))
+    lowest, highest = np.inf, -np.inf
+    for slab in slabs(data.shape):
+        part = np.asarray(data[slab.rows])
+        finite = np.isfinite(part)
+        lowest = min(lowest, float(np.min(part, where=finite, initial=np.inf)))
+        highest = max(highest, float(np.max(part, where=finite, initial=-np.inf)))
+    return (lowest, highest) if lowest <= highest else (0.0, 1.0)
 
 
 def _checked_shape(
@@ -172,7 +223,7 @@ def _checked_shape(
     shape = channels[0].data.shape
     parts: list[Channel | Label] = [*channels, *labels]
     for part in parts:
-        if part.data.shape != shape or part.data.ndim != len(spatial) or 0 in shape:
+        if part.data.shape != shape or len(part.data.shape) != len(spatial) or 0 in shape:
             raise ShapeError(
                 f"{name}/{part.name}",
                 expected=f"{len(spatial)} axes and the shape {shape} of the first channel, none empty",

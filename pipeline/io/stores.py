@@ -9,7 +9,7 @@ import json
 import math
 import re
 import struct
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -170,8 +170,8 @@ def content_digest(arrays: Mapping[str, NamedArray]) -> str:
         data = arrays[name].data
         dtype = np.dtype(data.dtype).newbyteorder("<")
         digest.update(f"{name}:{data.shape}:{dtype.str};".encode())
-        for part in map(data.__getitem__, range(data.shape[0])) if len(data.shape) >= 3 else (data[...],):
-            plain = np.ascontiguousarray(part, dtype=dtype)
+        for part in pieces(data.shape, chunk_shape(data.shape, dtype.itemsize)):
+            plain = np.ascontiguousarray(data[part], dtype=dtype)
             digest.update(plain.reshape(-1).view(np.uint8).data)
     return digest.hexdigest()
 
@@ -186,6 +186,19 @@ def chunk_shape(shape: tuple[int, ...], item_bytes: int) -> tuple[int, ...]:
         if chunks[axis] < shape[axis] or room == 0:
             break
     return tuple(chunks)
+
+
+def pieces(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
+    """Cut an array into boxes of whole chunks, about ``WRITTEN_CHUNKS`` each, in the order of memory."""
+    if not shape:
+        yield ()
+        return
+    axis = next((a for a, c in enumerate(chunks) if c > 1), len(shape) - 1)
+    across = math.prod(-(-n // c) for n, c in zip(shape[axis + 1 :], chunks[axis + 1 :], strict=True))
+    step = chunks[axis] * max(1, WRITTEN_CHUNKS // max(across, 1))
+    for before in np.ndindex(*shape[:axis]):
+        for start in range(0, shape[axis], step):
+            yield (*(slice(i, i + 1) for i in before), slice(start, min(start + step, shape[axis])))
 
 
 def write_store(
@@ -295,15 +308,7 @@ def _write_group(folder: Path, arrays: Mapping[str, NamedArray], attributes: dic
             attributes={"unit": array.unit},
             config={"write_empty_chunks": True},
         )
-        if not data.shape:
-            target[...] = data[...]
-            continue
-        rows = max(
-            1,
-            WRITTEN_CHUNKS // math.prod(-(-n // c) for n, c in zip(data.shape[1:], chunks[1:], strict=True)),
-        )
-        for start in range(0, data.shape[0], rows * chunks[0]):
-            part = slice(start, min(start + rows * chunks[0], data.shape[0]))
+        for part in pieces(data.shape, chunks):
             target[part] = data[part]
 
 

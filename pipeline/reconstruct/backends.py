@@ -67,7 +67,7 @@ def reconstruct(
         support: BoolArray = np.ones((projections.shape[1], geometry.n_y, geometry.n_x), bool)
         noise = gradient_noise(weights, geometry, support)
         strength = TV_PER_NOISE * noise if tv_weight is None else tv_weight
-        return total_variation(
+        solved = total_variation(
             projections,
             weights,
             geometry,
@@ -79,7 +79,8 @@ def reconstruct(
             iterations=iterations,
             tolerance=CONVERGED * noise,
             on_iteration=on_iteration,
-        ).volume
+        )
+        return np.asarray(solved.volume)
     if algorithm == "tv":
         raise ConfigError(
             "reconstruct.backend",

@@ -11,25 +11,23 @@ over tilts with the same weights, so the two are adjoint to float precision, no 
 and the result does not depend on the number of threads.
 """
 
-import math
 from typing import Final
 
 import numpy as np
-from numba import njit, prange
+from numba import get_num_threads, njit, prange
 
 from pipeline.arrays import FloatArray
 from pipeline.errors import ShapeError
 from pipeline.reconstruct.geometry import TiltGeometry
+from pipeline.reconstruct.projector_kernels import GROUP, forward_kernel, gather_kernel
 
 SLICES: Final = 128
 """Slices per block, at most: 512 bytes of float32, eight cache lines."""
 LINE: Final = 16
 """The slices of a block are a multiple of a cache line's."""
-TILE: Final = 8
-TILTS: Final = 8
-"""Back-projection works on TILE × TILE pixels and TILTS tilts at a time: their detector lines stay in the first cache."""
-STRIPE: Final = 8
-"""Forward projection works on so many lines of the volume at a time."""
+_PROJECT = {SLICES: forward_kernel(SLICES), None: forward_kernel(None)}
+_GATHER = {SLICES: gather_kernel(SLICES), None: gather_kernel(None)}
+"""The kernels compiled for full blocks and for any; numba compiles those that are called."""
 
 
 def to_blocks(array: FloatArray) -> FloatArray:
@@ -82,10 +80,12 @@ def forward(volume: FloatArray, geometry: TiltGeometry) -> FloatArray:
     _check(volume, (geometry.n_y, geometry.n_x), "volume")
     sinogram = np.zeros((volume.shape[0], geometry.n_tilt, geometry.n_columns, volume.shape[3]), np.float32)
     theta = np.deg2rad(geometry.tilt_deg)
-    _forward(
+    cos, sin = np.cos(theta), np.sin(theta)
+    _PROJECT[_compiled(volume)](
         volume,
-        np.cos(theta),
-        np.sin(theta),
+        cos,
+        sin,
+        _tilt_groups(cos, sin, volume.shape[0]),
         geometry.axis_column,
         geometry.centre_y,
         geometry.centre_x,
@@ -114,10 +114,27 @@ def _backproject(
 ) -> FloatArray:
     """Gather over tilts with triangles of half width 1 / ``narrow`` columns and unit area."""
     volume = np.empty((sinogram.shape[0], geometry.n_y, geometry.n_x, sinogram.shape[3]), np.float32)
-    _gather_tilts(
+    _GATHER[_compiled(sinogram)](
         sinogram, cos, sin, narrow, geometry.axis_column, geometry.centre_y, geometry.centre_x, volume
     )
     return volume
+
+
+def _compiled(blocks: FloatArray) -> int | None:
+    """Which kernel these blocks are for."""
+    return SLICES if blocks.shape[3] == SLICES else None
+
+
+def _tilt_groups(cos: np.ndarray, sin: np.ndarray, n_block: int) -> np.ndarray:
+    """First tilt of each group that is projected together, and the end: neighbours whose rays march along the same axis.
+
+    Smaller groups where there are many threads to keep busy. The grouping does not change the result.
+    """
+    largest = min(GROUP, max(4, n_block * cos.size // (4 * get_num_threads())))
+    turns = np.flatnonzero(np.diff(np.abs(cos) >= np.abs(sin))) + 1
+    runs = np.split(np.arange(cos.size), turns)
+    groups = [part for run in runs for part in np.array_split(run, -(-run.size // largest))]
+    return np.array([*(part[0] for part in groups), cos.size])
 
 
 def _check(array: FloatArray, shape: tuple[int, int], name: str) -> None:
@@ -150,133 +167,3 @@ def _from_blocks(blocks, array):  # type: ignore[no-untyped-def]
             block, k = z // n_k, z % n_k
             for b in range(n_b):
                 array[z, a, b] = blocks[block, a, b, k]
-
-
-@njit(parallel=True, cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _forward(volume, cos, sin, axis_column, centre_y, centre_x, sinogram):  # type: ignore[no-untyped-def]
-    n_block, n_y, n_x, n_k = volume.shape
-    n_tilt, n_s = sinogram.shape[1], sinogram.shape[2]
-    flat = volume.reshape(-1)
-    for job in prange(n_block * n_tilt):
-        block, t = job // n_tilt, job % n_tilt
-        # March along the axis that the ray runs along; interpolate along the other ("across").
-        if abs(cos[t]) >= abs(sin[t]):
-            n_march, n_across, march_step, across_step = n_y, n_x, n_x * n_k, n_k
-            d_march, d_across, c_march, c_across = sin[t], cos[t], centre_y, centre_x
-        else:
-            n_march, n_across, march_step, across_step = n_x, n_y, n_k, n_x * n_k
-            d_march, d_across, c_march, c_across = cos[t], sin[t], centre_x, centre_y
-        base = block * n_y * n_x * n_k
-        length = np.float32(1.0 / abs(d_across))
-        slope = -d_march / d_across
-        for stripe in range(0, n_march, STRIPE):
-            stop = min(stripe + STRIPE, n_march)
-            for s in range(n_s):
-                across0 = (s - axis_column) / d_across + c_across - slope * c_march
-                low, high = across0 + slope * stripe, across0 + slope * (stop - 1)
-                if max(low, high) <= -1.0 or min(low, high) >= n_across:
-                    continue
-                ray = sinogram[block, t, s]
-                if min(low, high) >= 0.0 and max(low, high) < n_across - 1 and stop - stripe == STRIPE:
-                    for m in range(stripe, stop, 4):
-                        p0 = across0 + slope * m
-                        p1 = across0 + slope * (m + 1)
-                        p2 = across0 + slope * (m + 2)
-                        p3 = across0 + slope * (m + 3)
-                        i0, i1, i2, i3 = int(p0), int(p1), int(p2), int(p3)
-                        f0 = np.float32(p0 - i0) * length
-                        f1 = np.float32(p1 - i1) * length
-                        f2 = np.float32(p2 - i2) * length
-                        f3 = np.float32(p3 - i3) * length
-                        b0 = base + m * march_step + i0 * across_step
-                        b1 = base + (m + 1) * march_step + i1 * across_step
-                        b2 = base + (m + 2) * march_step + i2 * across_step
-                        b3 = base + (m + 3) * march_step + i3 * across_step
-                        v00, v01 = flat[b0 : b0 + n_k], flat[b0 + across_step : b0 + across_step + n_k]
-                        v10, v11 = flat[b1 : b1 + n_k], flat[b1 + across_step : b1 + across_step + n_k]
-                        v20, v21 = flat[b2 : b2 + n_k], flat[b2 + across_step : b2 + across_step + n_k]
-                        v30, v31 = flat[b3 : b3 + n_k], flat[b3 + across_step : b3 + across_step + n_k]
-                        g0, g1, g2, g3 = length - f0, length - f1, length - f2, length - f3
-                        for k in range(n_k):
-                            ray[k] += (
-                                (g0 * v00[k] + f0 * v01[k])
-                                + (g1 * v10[k] + f1 * v11[k])
-                                + (g2 * v20[k] + f2 * v21[k])
-                                + (g3 * v30[k] + f3 * v31[k])
-                            )
-                else:
-                    for m in range(stripe, stop):
-                        p = across0 + slope * m
-                        i = math.floor(p)
-                        f = np.float32(p - i) * length
-                        b = base + m * march_step + i * across_step
-                        if 0 <= i < n_across:
-                            g = length - f
-                            v = flat[b : b + n_k]
-                            for k in range(n_k):
-                                ray[k] += g * v[k]
-                        if -1 <= i < n_across - 1:
-                            v = flat[b + across_step : b + across_step + n_k]
-                            for k in range(n_k):
-                                ray[k] += f * v[k]
-
-
-@njit(parallel=True, cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _gather_tilts(sinogram, cos, sin, narrow, axis_column, centre_y, centre_x, volume):  # type: ignore[no-untyped-def]
-    n_block, n_y, n_x, n_k = volume.shape
-    n_tilt, n_s = sinogram.shape[1], sinogram.shape[2]
-    tiles_y, tiles_x = (n_y + TILE - 1) // TILE, (n_x + TILE - 1) // TILE
-    flat = sinogram.reshape(-1)
-    for job in prange(n_block * tiles_y * tiles_x):
-        block = job // (tiles_y * tiles_x)
-        tile = job % (tiles_y * tiles_x)
-        y0, x0 = (tile // tiles_x) * TILE, (tile % tiles_x) * TILE
-        y1, x1 = min(y0 + TILE, n_y), min(x0 + TILE, n_x)
-        base = block * n_tilt * n_s * n_k
-        start = np.empty(4, np.int64)
-        first = np.empty(4, np.float32)
-        second = np.empty(4, np.float32)
-        volume[block, y0:y1, x0:x1] = np.float32(0)
-        for t0 in range(0, n_tilt, TILTS):
-            t1 = min(t0 + TILTS, n_tilt)
-            for y in range(y0, y1):
-                for x in range(x0, x1):
-                    out = volume[block, y, x]
-                    t = t0
-                    while t < t1:
-                        n = 0
-                        while n < 4 and t < t1:
-                            s = (x - centre_x) * cos[t] + (y - centre_y) * sin[t] + axis_column
-                            i = math.floor(s)
-                            if -1 <= i < n_s:
-                                f = s - i
-                                w = narrow[t]
-                                g0 = max(0.0, 1.0 - f * w) * w
-                                g1 = max(0.0, 1.0 - (1.0 - f) * w) * w
-                                if i < 0:
-                                    i, g0, g1 = 0, g1, 0.0
-                                elif i == n_s - 1:
-                                    i, g0, g1 = n_s - 2, 0.0, g0
-                                start[n] = base + (t * n_s + i) * n_k
-                                first[n], second[n] = np.float32(g0), np.float32(g1)
-                                n += 1
-                            t += 1
-                        if n == 4:
-                            g00, g01, g10, g11 = first[0], second[0], first[1], second[1]
-                            g20, g21, g30, g31 = first[2], second[2], first[3], second[3]
-                            a0 = flat[start[0] : start[0] + 2 * n_k]
-                            a1 = flat[start[1] : start[1] + 2 * n_k]
-                            a2 = flat[start[2] : start[2] + 2 * n_k]
-                            a3 = flat[start[3] : start[3] + 2 * n_k]
-                            for k in range(n_k):
-                                out[k] += (
-                                    (g00 * a0[k] + g01 * a0[k + n_k])
-                                    + (g10 * a1[k] + g11 * a1[k + n_k])
-                                    + (g20 * a2[k] + g21 * a2[k + n_k])
-                                    + (g30 * a3[k] + g31 * a3[k + n_k])
-                                )
-                        else:
-                            for j in range(n):
-                                a = flat[start[j] : start[j] + 2 * n_k]
-                                for k in range(n_k):
-                                    out[k] += first[j] * a[k] + second[j] * a[k + n_k]

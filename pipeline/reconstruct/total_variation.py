@@ -20,11 +20,13 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit, prange
 
-from pipeline.arrays import BoolArray, FloatArray
+from pipeline.arrays import BoolArray, FloatArray, NumberArray
 from pipeline.reconstruct.blur import blur, gaussian_taps
 from pipeline.reconstruct.denoising import denoise
 from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.reconstruct.projector import SLICES, adjoint, forward, from_blocks, sinogram_blocks, to_blocks
+from pipeline.slabs import Allocate, Field, in_memory, read
+from pipeline.slabs import slabs as rows_of
 
 OnIteration = Callable[[int, int], None]
 INNER = 12
@@ -56,7 +58,7 @@ class TotalVariationResult:
 
     Attributes
     ----------
-    volume : (n_z, n_y, n_x) float32, 0 outside the support
+    volume : (n_z, n_y, n_x) float32 field, 0 outside the support
     iterations : iterations done
     residual : how far the conditions of a minimum are missed: rms gradient mapping over the support, per voxel in units of the
         data term (Beck 2017, First-order methods in optimization, § 10.3)
@@ -64,28 +66,29 @@ class TotalVariationResult:
         mean, halos included)
     """
 
-    volume: FloatArray
+    volume: Field
     iterations: int
     residual: float
     misfit: float
 
 
 def total_variation(
-    projections: FloatArray,
-    weights: FloatArray,
+    projections: Field,
+    weights: Field,
     geometry: TiltGeometry,
     *,
-    support: BoolArray,
+    support: Field,
     psf_px: float,
     tv_weight: float,
     l1_weight: float,
     nonnegative: bool,
     iterations: int,
     tolerance: float,
-    start: FloatArray | None = None,
+    start: Field | None = None,
+    allocate: Allocate = in_memory,
     on_iteration: OnIteration | None = None,
 ) -> TotalVariationResult:
-    """Solve the weighted TV problem above.
+    """Solve the weighted TV problem above; of data and volume no more than a slab is in memory at a time.
 
     Parameters
     ----------
@@ -99,11 +102,12 @@ def total_variation(
     iterations : at most so many
     tolerance : stop when the residual falls below it; see :data:`CONVERGED`
     start : (n_z, n_y, n_x) float32, where to start; zero if None
+    allocate : makes the field of the solution
     """
     rows, columns, slices = bounding_box(support)
     cropped = geometry.cropped(rows, columns)
-    parts = slabs(slices, STATE_BYTES * cropped.n_y * cropped.n_x)
-    volume = np.zeros(support.shape, np.float32)
+    parts = solver_slabs(slices, STATE_BYTES * cropped.n_y * cropped.n_x)
+    volume = allocate(support.shape, np.float32)
     found = []
     for i, (core, around) in enumerate(parts):
 
@@ -111,34 +115,31 @@ def total_variation(
             if on_iteration is not None:
                 on_iteration(before * total + done, len(parts) * total)
 
-        part = _minimize(
-            projections[:, around],
-            weights[:, around],
+        solution, *reached = _minimize(
+            np.asarray(projections[:, around]),
+            np.asarray(weights[:, around]),
             cropped,
-            support=support[around, rows, columns],
+            support=np.asarray(support[around, rows, columns]).astype(bool),
             psf_px=psf_px,
             tv_weight=tv_weight,
             l1_weight=l1_weight,
             nonnegative=nonnegative,
             iterations=iterations,
             tolerance=tolerance,
-            start=None if start is None else start[around, rows, columns],
+            start=None if start is None else np.asarray(start[around, rows, columns]),
             on_iteration=report,
         )
         first = core.start - around.start
-        volume[core, rows, columns] = part.volume[first : first + core.stop - core.start]
-        found.append(part)
+        volume[core, rows, columns] = solution[first : first + core.stop - core.start]
+        found.append(reached)
+    done, missed, misfits = zip(*found, strict=True)
+    thickness = [core.stop - core.start for core, _ in parts]
     return TotalVariationResult(
-        volume,
-        iterations=max(part.iterations for part in found),
-        residual=max(part.residual for part in found),
-        misfit=float(
-            np.average([part.misfit for part in found], weights=[c.stop - c.start for c, _ in parts])
-        ),
+        volume, int(max(done)), float(max(missed)), float(np.average(misfits, weights=thickness))
     )
 
 
-def slabs(slices: slice, bytes_per_slice: int) -> list[tuple[slice, slice]]:
+def solver_slabs(slices: slice, bytes_per_slice: int) -> list[tuple[slice, slice]]:
     """Cut a range of slices so that the state of each part fits in ``SLAB_BYTES``: the part, and the part with its halo.
 
     Slices are coupled by total variation and by the point spread; both reach a few slices. With ``HALO`` slices on either side a
@@ -169,8 +170,8 @@ def _minimize(
     tolerance: float,
     start: FloatArray | None,
     on_iteration: OnIteration,
-) -> TotalVariationResult:
-    """Solve for one slab, whole."""
+) -> tuple[FloatArray, int, float, float]:
+    """Solve for one slab, whole: solution, iterations done, residual, misfit."""
     weight = sinogram_blocks(weights)
     data = sinogram_blocks(np.where(weights > 0, projections, 0))
     inside = to_blocks(support.astype(np.float32))
@@ -208,10 +209,10 @@ def _minimize(
     residual = blur(forward(x, geometry), taps)
     residual -= data
     misfit = float(np.vdot(residual, residual * weight)) / max(1, int(np.count_nonzero(weight)))
-    return TotalVariationResult(from_blocks(x, support.shape[0]), done, missed, misfit)
+    return from_blocks(x, support.shape[0]), done, missed, misfit
 
 
-def gradient_noise(weights: FloatArray, geometry: TiltGeometry, support: BoolArray) -> float:
+def gradient_noise(weights: Field, geometry: TiltGeometry, support: Field) -> float:
     """Standard deviation that the data's noise gives the gradient ``AᵀW(Ax − b)``, rms over the support.
 
     It is ``sqrt(Σ a² w)`` over the rays of a voxel. The two weights of a ray add up to about 1 and their squares to 2/3 on
@@ -223,20 +224,28 @@ def gradient_noise(weights: FloatArray, geometry: TiltGeometry, support: BoolArr
     total, count = 0.0, 0
     for z in range(slices.start, slices.stop, SLICES):
         part = slice(z, min(z + SLICES, slices.stop))
-        inside = support[part, rows, columns]
-        sums = from_blocks(adjoint(sinogram_blocks(weights[:, part]), cropped), part.stop - part.start)
+        inside = np.asarray(support[part, rows, columns])
+        sums = adjoint(sinogram_blocks(np.asarray(weights[:, part])), cropped)
+        sums = from_blocks(sums, part.stop - part.start)
         total += float(sums[inside].sum(dtype=np.float64))
         count += int(np.count_nonzero(inside))
     return float(np.sqrt(2.0 / 3.0 * total / count)) if count else 0.0
 
 
-def bounding_box(support: BoolArray) -> tuple[slice, slice, slice]:
+def bounding_box(support: Field) -> tuple[slice, slice, slice]:
     """Smallest box around the support, as slices of (y, x, z); at least one voxel."""
-    slices = []
-    for axis in range(3):
-        (where,) = np.nonzero(support.any(axis=tuple(a for a in range(3) if a != axis)))
-        slices.append(slice(int(where[0]), int(where[-1]) + 1) if where.size else slice(0, 1))
-    return slices[1], slices[2], slices[0]
+    in_z, shadow = np.zeros(support.shape[0], bool), np.zeros(support.shape[1:], bool)
+    for slab in rows_of(support.shape):
+        part = read(support, slab.rows).astype(bool)
+        in_z[slab.rows] = part.any(axis=(1, 2))
+        shadow |= part.any(axis=0)
+
+    def extent(line: NumberArray) -> slice:
+        (where,) = np.nonzero(line)
+        return slice(int(where[0]), int(where[-1]) + 1) if where.size else slice(0, 1)
+
+    in_y, in_x = np.logical_or.reduce(shadow, axis=1), np.logical_or.reduce(shadow, axis=0)
+    return extent(in_y), extent(in_x), extent(in_z)
 
 
 def largest_eigenvalue(

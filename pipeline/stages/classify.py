@@ -30,7 +30,9 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         deviation, null = averaged(deviation[None], particle, width_px)[0], averaged(null, particle, width_px)
         if "uncertainty" in inputs:
             replicates = averaged(uncertainty["replicates"], particle, width_px)
-            sigma = deviation_sigma(list(replicates), deviation, particle, smoothing_px=SIGMA_SMOOTHING_PX)
+            sigma = np.asarray(
+                deviation_sigma(list(replicates), deviation, particle, smoothing_px=SIGMA_SMOOTHING_PX)
+            )
     phases = classify_deviation(deviation, particle, threshold=threshold)
     confident = classify_confident(
         deviation, sigma, particle, threshold=threshold, confidence=settings.confidence

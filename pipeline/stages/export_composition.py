@@ -2,8 +2,6 @@
 
 from pathlib import Path
 
-import numpy as np
-
 from pipeline.config import ExportStage as Settings
 from pipeline.export.ngff import Channel, Label
 from pipeline.export.ome_zarr import write_image
@@ -21,6 +19,7 @@ from pipeline.palette import (
     display_window,
     element_color,
 )
+from pipeline.slabs import plane, sampled
 from pipeline.stages.context import StageContext
 
 INPUTS = ("reconstruct", "uncertainty", "classify")
@@ -30,26 +29,27 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     """Read ``reconstruct``, ``uncertainty`` and ``classify``, write ``store``."""
     reconstructed, classified = read_store(inputs["reconstruct"]), read_store(inputs["classify"])
     elements = [str(element) for element in reconstructed.attributes["elements"]]
-    densities = reconstructed["elements"].astype(np.float32, copy=False)
-    deviation = reconstructed["deviation"].astype(np.float32, copy=False)
-    sigma = read_store(inputs["uncertainty"])["deviation_sigma"].astype(np.float32, copy=False)
+    densities = reconstructed.field("elements")
+    deviation = reconstructed.field("deviation")
+    sigma = read_store(inputs["uncertainty"]).field("deviation_sigma")
     channels = [
         Channel(
             element,
             density,
             element_color(element, position),
-            display_window(density, percent=0.1, from_zero=True),
+            display_window(sampled(density), percent=0.1, from_zero=True),
             active=False,
         )
-        for position, (element, density) in enumerate(zip(elements, densities, strict=True))
+        for position, element in enumerate(elements)
+        for density in (plane(densities, position),)
     ]
     channels.append(Channel("tm_o_deviation", deviation, GREY, DEVIATION_WINDOW))
-    window = display_window(sigma, percent=1.0, from_zero=True)
+    window = display_window(sampled(sigma), percent=1.0, from_zero=True)
     channels.append(Channel("tm_o_deviation_sigma", sigma, GREY, window, active=False))
     labels = [
-        Label("phases", classified["phases"], PHASE_COLORS, PHASE_NAMES),
-        Label("phases_confident", classified["phases_confident"], CONFIDENT_COLORS, CONFIDENT_NAMES),
-        Label("particle", classified["particle"].astype(np.uint8), PARTICLE_COLORS, PARTICLE_NAMES),
+        Label("phases", classified.field("phases"), PHASE_COLORS, PHASE_NAMES),
+        Label("phases_confident", classified.field("phases_confident"), CONFIDENT_COLORS, CONFIDENT_NAMES),
+        Label("particle", classified.field("particle"), PARTICLE_COLORS, PARTICLE_NAMES),
     ]
     write_image(
         outputs["store"],
@@ -62,6 +62,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         chunk=settings.chunk,
         shard=settings.shard,
         levels=settings.levels,
+        threads=context.threads,
         attributes=provenance_attributes(
             context.provenance(inputs),
             kind="composition",

@@ -76,6 +76,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         chunk=settings.chunk,
         shard=settings.shard,
         levels=settings.levels,
+        threads=context.threads,
         attributes=provenance_attributes(
             context.provenance(inputs),
             kind="oxidation",

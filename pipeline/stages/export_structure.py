@@ -18,31 +18,35 @@ from pipeline.palette import (
     display_window,
     instance_colors,
 )
+from pipeline.slabs import Mapped, largest, sampled
 from pipeline.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Read ``volume`` and ``voids``, write ``store`` with the axes z, y, x."""
     stored, segmented = read_store(inputs["volume"]), read_store(inputs["voids"])
-    volume = stored["volume"].astype(np.float32, copy=False)
-    instances = segmented["instances"]
-    colors = instance_colors(int(instances.max()))
+    volume = Mapped(stored.field("volume"), np.asarray, np.float32)
+    instances = segmented.field("instances")
+    n_voids = largest(instances)
+    colors = instance_colors(n_voids)
+    particle = Mapped(segmented.field("particle"), lambda labels: labels > 0, np.uint8)
     names = {label: "outside" if label == 0 else f"void {label}" for label in colors}
     write_image(
         outputs["store"],
-        [Channel("volume", volume, GREY, display_window(volume, percent=0.5, from_zero=False))],
+        [Channel("volume", volume, GREY, display_window(sampled(volume), percent=0.5, from_zero=False))],
         name=settings.sample,
         axes=("z", "y", "x"),
         voxel_nm=float(stored.attributes["voxel_nm"]),
         labels=[
-            Label("particle", (segmented["particle"] > 0).astype(np.uint8), PARTICLE_COLORS, PARTICLE_NAMES),
-            Label("voids", segmented["voids"], VOID_COLORS, VOID_NAMES),
+            Label("particle", particle, PARTICLE_COLORS, PARTICLE_NAMES),
+            Label("voids", segmented.field("voids"), VOID_COLORS, VOID_NAMES),
             Label("void_instances", instances, colors, names),
         ],
         ngff=settings.ngff,
         chunk=settings.chunk,
         shard=settings.shard,
         levels=settings.levels,
+        threads=context.threads,
         attributes=provenance_attributes(
             context.provenance(inputs),
             kind="structure",
@@ -51,6 +55,4 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             units={"volume": stored.unit("volume")},
         ),
     )
-    context.log(
-        f"volume of {volume.shape} voxels with particle, voids and {int(instances.max())} single voids"
-    )
+    context.log(f"volume of {volume.shape} voxels with particle, voids and {n_voids} single voids")

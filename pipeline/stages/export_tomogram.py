@@ -10,6 +10,7 @@ from pipeline.export.ome_zarr import write_image
 from pipeline.export.record import provenance_attributes
 from pipeline.io.stores import read_store
 from pipeline.palette import GREY, display_window
+from pipeline.slabs import Mapped, sampled
 from pipeline.stages.context import StageContext
 
 INPUTS = ("reconstruct",)
@@ -18,8 +19,8 @@ INPUTS = ("reconstruct",)
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Read ``reconstruct``, write ``store`` with the axes z, y, x."""
     reconstructed = read_store(inputs["reconstruct"])
-    volume = reconstructed["volume"].astype(np.float32, copy=False)
-    window = display_window(volume, percent=0.5, from_zero=False)
+    volume = Mapped(reconstructed.field("volume"), np.asarray, np.float32)
+    window = display_window(sampled(volume), percent=0.5, from_zero=False)
     unit = reconstructed.unit("volume")
     write_image(
         outputs["store"],
@@ -32,6 +33,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         chunk=settings.chunk,
         shard=settings.shard,
         levels=settings.levels,
+        threads=context.threads,
         attributes=provenance_attributes(
             context.provenance(inputs), kind="tomogram", sample=settings.sample, units={"volume": unit}
         ),

@@ -17,8 +17,9 @@ from pipeline.composition.deviation import (
 from pipeline.config import DeviationSettings, RatioSettings
 from pipeline.config import ReconstructStage as Settings
 from pipeline.config.settings import Reference
-from pipeline.io.scratch import IN_MEMORY_BYTES
+from pipeline.io.scratch import IN_MEMORY_BYTES, scratch_fields
 from pipeline.io.stores import NamedArray, Store, read_store, write_store
+from pipeline.slabs import Allocate, sampled, slabs
 from pipeline.stages.context import StageContext
 from pipeline.units import NM_PER_UM
 
@@ -28,14 +29,37 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     store = read_store(inputs["decompose"])
     data = column_densities(store)
     reference = reference_of(settings.reference, inputs)
-    result = solve(data, settings, context, reference, start=None, with_metals=True, label="reconstruct")
+    with scratch_fields(outputs["store"]) as allocate:
+        result = solve(
+            data,
+            settings,
+            context,
+            reference,
+            start=None,
+            with_metals=True,
+            label="reconstruct",
+            allocate=allocate,
+        )
+        _write(result, store, outputs["store"], inputs, settings, context)
+
+
+def _write(
+    result: Composition,
+    store: Store,
+    path: Path,
+    inputs: dict[str, Path],
+    settings: Settings,
+    context: StageContext,
+) -> None:
+    voxels = sum(int(np.count_nonzero(result.particle[slab.rows])) for slab in slabs(result.particle.shape))
     context.log(
-        f"reference TM/O {result.reference_tm_o:.4f} of nominal; particle {int(result.particle.sum())} voxels; "
+        f"reference TM/O {result.reference_tm_o:.4f} of nominal; particle {voxels} voxels; "
         + ", ".join(f"{name} {value:.4g}" for name, value in result.record.items())
     )
+    tilt_deg = store["tilt_deg"]
     volume = ("z", "y", "x")
     write_store(
-        outputs["store"],
+        path,
         {
             "elements": NamedArray(result.elements, ("element", *volume), "1"),
             "total": NamedArray(result.total, volume, "1"),
@@ -48,8 +72,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             "elements": store.attributes["elements"],
             "atoms": store.attributes["atoms"],
             "pixel_nm": store.attributes["pixel_nm"],
-            "n_tilt": int(data.tilt_deg.size),
-            "tilt_range_deg": [float(data.tilt_deg.min()), float(data.tilt_deg.max())],
+            "n_tilt": int(tilt_deg.size),
+            "tilt_range_deg": [float(tilt_deg.min()), float(tilt_deg.max())],
             "reference_tm_o": result.reference_tm_o,
             "solver": result.record | {"method": settings.solver.method},
         },
@@ -63,7 +87,7 @@ def reference_of(reference: Reference, inputs: dict[str, Path]) -> float | None:
     if reference == "nominal":
         return 1.0
     pristine = read_store(inputs["pristine"])
-    inside = pristine["deviation"][pristine["particle"].astype(bool)]
+    inside = sampled(pristine.field("deviation"), pristine.field("particle"))
     return float(pristine.attributes["reference_tm_o"]) * (1 + mode_of(inside))
 
 
@@ -92,6 +116,7 @@ def solve(
     start: Composition | None,
     with_metals: bool,
     label: str,
+    allocate: Allocate,
 ) -> Composition:
     """Run the configured method; used for the sample and, with a start, for its noise replicates."""
     progress = context.progress(label)
@@ -110,6 +135,7 @@ def solve(
             reference_tm_o=reference_tm_o,
             start=start,
             with_metals=with_metals,
+            allocate=allocate,
             on_progress=progress,
         )
     return reconstruct_ratio(

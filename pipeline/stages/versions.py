@@ -5,11 +5,11 @@ from typing import Any
 
 STAGE_VERSIONS: dict[str, int] = {
     "normalize": 2,
-    "align": 2,
+    "align": 3,
     "decompose": 2,
     "reconstruct": 4,
     "reconstruct_tomogram": 2,
-    "uncertainty": 4,
+    "uncertainty": 5,
     "classify": 3,
     "measure": 3,
     "normalize_stack": 1,

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.align.axis_tilt import axis_tilt
 from pipeline.align.frames import first_of_each_tilt, radiation_damage
-from pipeline.align.matching import frame_weights, misfit_ratio
+from pipeline.align.matching import Binned, frame_weights, misfit_ratio
 from pipeline.align.series import Alignment, AlignOptions, Solution, align_series, require_better
 from pipeline.align.starts import walked_shifts
 from pipeline.arrays import Float64Array
@@ -118,10 +118,15 @@ class Case:
         return float(np.sqrt((dy**2).mean())), float(np.sqrt((dx**2).mean())), float(within_edge)
 
 
-def test_strong_jitter_and_magnification_are_undone() -> None:
+@pytest.mark.parametrize(("size", "coarse_columns"), [((80, 96), 160), ((81, 97), 40)])
+def test_strong_jitter_and_magnification_are_undone(
+    size: tuple[int, int], coarse_columns: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Also where large frames are binned first, with a row and a column left over."""
+    monkeypatch.setattr("pipeline.align.matching.COARSE_COLUMNS", coarse_columns)
     case = Case(
         31,
-        size=(80, 96),
+        size=size,
         step_deg=2.0,
         jitter_px=4.6,  # the standard deviation of ±8 px
         magnification_spread=0.01,
@@ -137,6 +142,19 @@ def test_strong_jitter_and_magnification_are_undone() -> None:
     assert found.tilts.start == "centre of mass"
     assert np.nanmedian(found.tilts.misfit_after) < np.nanmedian(found.tilts.misfit_before) / 2
     assert found.tilts.alignment.precision_px.max() < 0.1
+
+
+def test_binned_shifts_and_back() -> None:
+    """A spot in the middle of a binned pixel sits at the same shift from the middle, whatever is cut off."""
+    frames = np.zeros((1, 2 * 4 * 20 + 3, 4 * 160 + 2), np.float32)
+    frames[0, 84:88, 400:404] = 1
+    small = Binned(frames)
+    assert small.factor == 4
+    place = np.array([[85.5, 401.5]]) - (np.array(frames.shape[1:]) - 1) / 2
+    binned_place = np.argwhere(small.frames[0] == 1) - (np.array(small.frames.shape[1:]) - 1) / 2
+    np.testing.assert_allclose(small.shifts(place), binned_place)
+    np.testing.assert_allclose(small.undone(binned_place), place)
+    assert Binned(frames[:, :, :319]).factor == 1
 
 
 def test_lean_of_the_axis_is_found_and_its_error_is_honest() -> None:

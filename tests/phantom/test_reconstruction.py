@@ -24,7 +24,7 @@ from pipeline.reconstruct.projector import (
     to_blocks,
 )
 from pipeline.reconstruct.sirt import sirt
-from pipeline.reconstruct.total_variation import bounding_box, gradient_noise, slabs, total_variation
+from pipeline.reconstruct.total_variation import bounding_box, gradient_noise, solver_slabs, total_variation
 
 N = 96
 WEDGE = np.arange(-65.0, 66.0, 2.0)
@@ -204,7 +204,7 @@ def test_slabs_show_no_seams(rng: np.random.Generator, monkeypatch: pytest.Monke
 
     whole = solve()
     monkeypatch.setattr(solver, "SLAB_BYTES", 30 * solver.STATE_BYTES * 36 * 36)
-    parts = slabs(bounding_box(support)[2], solver.STATE_BYTES * 36 * 36)
+    parts = solver_slabs(bounding_box(support)[2], solver.STATE_BYTES * 36 * 36)
     assert len(parts) == 3
     cut = solve()
     # Seams have to vanish beside the error that noise makes in the whole.
@@ -220,14 +220,14 @@ def test_slabs_show_no_seams(rng: np.random.Generator, monkeypatch: pytest.Monke
 
 def test_slabs_cover_all_slices_once() -> None:
     per_slice = solver.SLAB_BYTES // 50
-    parts = slabs(slice(3, 240), per_slice)
+    parts = solver_slabs(slice(3, 240), per_slice)
     assert [z for core, _ in parts for z in range(core.start, core.stop)] == list(range(3, 240))
     assert all(around.stop - around.start <= 51 for _, around in parts)
     assert all(
         around.start == max(3, core.start - solver.HALO) and around.stop == min(240, core.stop + solver.HALO)
         for core, around in parts
     )
-    assert slabs(slice(3, 40), per_slice) == [(slice(3, 40), slice(3, 40))]
+    assert solver_slabs(slice(3, 40), per_slice) == [(slice(3, 40), slice(3, 40))]
 
 
 def test_tv_ignores_values_without_weight(rng: np.random.Generator) -> None:

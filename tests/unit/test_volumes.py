@@ -129,6 +129,7 @@ def test_ome_zarr_of_our_own_and_a_plain_array(values: np.ndarray, tmp_path: Pat
         shard=8,
         levels=1,
         attributes={},
+        threads=1,
     )
     found = read(tmp_path / "v.ome.zarr")
     np.testing.assert_array_equal(found.values, values)
