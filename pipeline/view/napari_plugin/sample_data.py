@@ -86,9 +86,7 @@ def simulated_results() -> list[LayerTuple]:
     worker.returned.connect(lambda done: viewer.open(str(done), plugin="oxytomo"))
     worker.errored.connect(lambda error: show_error(str(error)))
     worker.start()
-    show_info(
-        f"Simulating and computing in {folder}: one to two minutes, once. The results open by themselves."
-    )
+    show_info(f"Simulating and computing in {folder}: a few minutes, once. The results open by themselves.")
     return []
 
 
