@@ -28,6 +28,7 @@ _COMMANDS = {
     "simulate": "write a simulated acquisition with its truth and a configuration",
     "view": "open results in napari: everything layered, scaled, coloured",
     "report": "write the report of results again; several folders give a comparison",
+    "render": "draw a sample in three dimensions: pictures, model, page to turn, movie",
     "schema": "print the JSON schema of the configuration",
     "stage": "run one stage (what the workflow calls)",
 }

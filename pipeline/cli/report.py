@@ -2,18 +2,21 @@
 
 import argparse
 import sys
+from collections.abc import Sequence
 from pathlib import Path
 
-from pipeline.errors import InputError
+from pipeline.errors import ConfigError, InputError
 
 DESCRIPTION = """\
 Write the report of a sample again from its results. Several samples, or a results folder that holds several,
-also give a page that compares them: class fractions with intervals beside their null runs."""
+also give a page that compares them, with tables as CSV beside it. Samples of one kind (a state of charge, a rate) go into a
+group: only several particles of a kind tell a difference between kinds from the scatter between particles."""
 EXAMPLES = """\
 examples:
   oxytomo report results/particle
   oxytomo report results/particle --figures pictures        every picture as a PNG file, too
-  oxytomo report results/pristine results/cycled --output comparison.html"""
+  oxytomo report results/pristine results/cycled --output comparison.html
+  oxytomo report --group pristine results/a results/b --group cycled results/c results/d"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -21,9 +24,17 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "folders",
         type=Path,
-        nargs="+",
+        nargs="*",
         metavar="RESULT_DIR",
         help="<results>/<sample>, or <results> for all samples",
+    )
+    parser.add_argument(
+        "--group",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar=("NAME", "RESULT_DIR"),
+        help="samples of one kind; once per kind",
     )
     parser.add_argument(
         "--output", type=Path, default=None, metavar="FILE", help="the comparison; default: comparison.html"
@@ -39,18 +50,67 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Write one report per sample and, for several, a comparison."""
-    samples = [sample for folder in arguments.folders for sample in sample_folders(folder)]
-    from pipeline.stages.report import write_comparison, write_report
+    alone = [sample for folder in arguments.folders for sample in sample_folders(folder)]
+    groups = _groups(arguments.group)
+    samples = [*alone, *(sample for members in groups.values() for sample in members)]
+    if not samples:
+        raise ConfigError(
+            "oxytomo report",
+            expected="the folder of a sample",
+            got="none",
+            fix="give <results>/<sample>, or --group NAME RESULT_DIR …",
+        )
+    from pipeline.stages.report import write_report
 
     for sample in samples:
         figures = None if arguments.figures is None else arguments.figures / sample.resolve().name
         write_report(sample, sample / "report.html", figures=figures)
         sys.stdout.write(f"{sample / 'report.html'}\n")
-    if len(samples) > 1 and (arguments.output or any((s / "phases.json").is_file() for s in samples)):
-        output = arguments.output or Path("comparison.html")
-        write_comparison(samples, output)
-        sys.stdout.write(f"{output}\n")
+    if len(samples) > 1:
+        _compare(alone, groups, arguments.output)
     return 0
+
+
+def _compare(alone: Sequence[Path], groups: dict[str, list[Path]], output: Path | None) -> None:
+    """Write the comparison of samples, each without a group standing for itself, and say where it is."""
+    from pipeline.stages.comparison import write_comparison
+    from pipeline.view.read_comparison import can_be_compared
+
+    left_out = [sample for sample in alone if not can_be_compared(sample)]
+    for sample in left_out:
+        sys.stderr.write(
+            f"oxytomo: warning: {sample} has no composition, oxidation or structure; it is not compared\n"
+        )
+    kept = [sample for sample in alone if sample not in left_out]
+    if len(kept) + sum(map(len, groups.values())) < 2 and output is None:
+        return
+    names = [sample.resolve().name for sample in kept]
+    own = {
+        sample.resolve().name if names.count(sample.resolve().name) == 1 else str(sample): [sample]
+        for sample in kept
+    }
+    taken = next((name for name in own if name in groups), None)
+    if taken is not None:
+        raise ConfigError(
+            f"--group {taken}", expected="another name", got="that of a sample", fix="rename the group"
+        )
+    for path in write_comparison(groups | own, output or Path("comparison.html")):
+        sys.stdout.write(f"{path}\n")
+
+
+def _groups(given: Sequence[Sequence[str]]) -> dict[str, list[Path]]:
+    """Return the samples of each group by its name."""
+    groups: dict[str, list[Path]] = {}
+    for name, *folders in given:
+        if not folders or name in groups:
+            raise ConfigError(
+                f"--group {name}",
+                expected="a name and the folders of its samples",
+                got="the same name twice" if name in groups else "a name alone",
+                fix="write e.g. --group charged results/a results/b",
+            )
+        groups[name] = [sample for folder in folders for sample in sample_folders(Path(folder))]
+    return groups
 
 
 def sample_folders(folder: Path) -> list[Path]:
@@ -62,7 +122,15 @@ def sample_folders(folder: Path) -> list[Path]:
         raise InputError(
             str(folder),
             expected="the results of a sample",
-            got="a folder without results" if folder.is_dir() else "no such folder",
+            got=_what_it_is(folder),
             fix="give <results>/<sample>",
         )
     return below
+
+
+def _what_it_is(folder: Path) -> str:
+    if (folder / "zarr.json").is_file() or (folder / ".zgroup").is_file():
+        return "a single store"
+    if folder.is_dir():
+        return "a folder without results"
+    return "a file" if folder.exists() else "no such folder"

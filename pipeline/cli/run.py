@@ -162,6 +162,8 @@ def _say_where(project: ProjectConfig, folder: Path, seconds: float) -> None:
     sys.stdout.write(f"\ndone in {format_duration(seconds)}; results in {folder}\n")
     for sample in project.samples:
         sys.stdout.write(f"  {sample}: report {folder / sample / 'report.html'}\n")
+    if project.groups:
+        sys.stdout.write(f"  comparison: {folder / 'comparison.html'}\n")
 
 
 def _explain_failure(command: list[str], folder: Path, started: float) -> int:

@@ -43,6 +43,7 @@ from pipeline.config.source import (
 from pipeline.config.stage_settings import (
     AlignStage,
     ClassifyStage,
+    ComparisonStage,
     DecomposeStage,
     DistanceStage,
     ExportStage,
@@ -72,6 +73,7 @@ __all__ = [
     "Branch",
     "ClassifySettings",
     "ClassifyStage",
+    "ComparisonStage",
     "CompositionConfig",
     "DecomposeSettings",
     "DecomposeStage",

@@ -20,6 +20,7 @@ from pipeline.config.source import ImageSource, Source, StackSource, source_file
 from pipeline.config.stage_settings import (
     AlignStage,
     ClassifyStage,
+    ComparisonStage,
     DecomposeStage,
     DistanceStage,
     ExportStage,
@@ -237,6 +238,11 @@ def stage_settings(
     if branch is None:
         return _plain(ReportStage(sample=sample, branches=sample_branches(project.samples[sample])))
     return _plain(_stage_model(branch_config(project, sample, branch), sample, branch, stage, series))
+
+
+def comparison_settings(project: ProjectConfig) -> dict[str, Any]:
+    """Return what the stage ``comparison`` is given, ready for JSON."""
+    return _plain(ComparisonStage(groups=project.groups))
 
 
 def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: str | None) -> Settings:

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, field_validator, model_validator
 
-from pipeline.config.base import Settings, rejected, setting
+from pipeline.config.base import Settings, closest, rejected, setting
 from pipeline.config.elements import SYMBOLS, TRANSITION_METALS, checked_formula, known_elements
 from pipeline.config.settings import (
     AlignSettings,
@@ -33,6 +33,8 @@ from pipeline.config.structure import StructureConfig
 Branch = Literal["composition", "areal_density", "tomogram", "oxidation", "structure"]
 _SAMPLE_NAME = re.compile(r"[A-Za-z0-9_-]+")
 _RESERVED = ("logs", "benchmarks")
+COMPARED_BRANCHES: tuple[Branch, ...] = ("composition", "oxidation", "structure")
+"""Branches whose numbers a comparison of samples holds."""
 MAX_REFERENCES = 5
 
 
@@ -317,6 +319,9 @@ class ProjectConfig(Settings):
     samples: dict[str, SampleConfig] = setting(
         ..., "the samples by name: letters, digits, '_' and '-'", min_length=1
     )
+    groups: dict[str, tuple[str, ...]] = setting(
+        {}, "samples to compare, by the name of their group (a state of charge, a rate); empty: no comparison"
+    )
 
     @field_validator("samples", mode="before")
     @classmethod
@@ -332,6 +337,27 @@ class ProjectConfig(Settings):
                     "another sample name", f"'{name}', which is a folder of its own", "rename it", key=name
                 )
         return value
+
+    @model_validator(mode="after")
+    def _groups_of_samples(self) -> "ProjectConfig":
+        """Require groups of known samples with something to compare, each in one group, two or more in all."""
+        grouped = [name for names in self.groups.values() for name in names]
+        for group, names in self.groups.items():
+            for name in names or ("",):
+                key = f"groups.{group}"
+                if name not in self.samples:
+                    guess = closest(name, self.samples)
+                    got = f"'{name}'" if name else "no sample"
+                    fix = f"did you mean '{guess}'?" if guess else f"name some of {', '.join(self.samples)}"
+                    raise rejected("samples of this file", got, fix, key=key)
+                if not any(getattr(self.samples[name], branch) is not None for branch in COMPARED_BRANCHES):
+                    wanted = f"samples with {', '.join(COMPARED_BRANCHES)}"
+                    raise rejected(wanted, f"'{name}', which has none", "leave it out", key=key)
+                if grouped.count(name) > 1:
+                    raise rejected("each sample once", f"'{name}' twice", "keep it in one group", key=key)
+        if len(grouped) == 1:
+            raise rejected("two samples or more", "one", "add a sample to compare with", key="groups")
+        return self
 
     @model_validator(mode="after")
     def _pristine_samples(self) -> "ProjectConfig":

@@ -170,3 +170,9 @@ class ReportStage(Settings):
 
     sample: str = setting(..., "name of the sample")
     branches: tuple[Branch, ...] = setting(..., "the branches of the sample")
+
+
+class ComparisonStage(Settings):
+    """Stage ``comparison``, one for all samples."""
+
+    groups: dict[str, tuple[str, ...]] = setting(..., "samples by the name of their group")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from pipeline.arrays import Float64Array, IntArray, NumberArray
-from pipeline.errors import MissingPackageError
+from pipeline.io.optional import optional_package
 
 UNIT = "nm"
 SAME_POINT_PX = 1e-3
@@ -51,7 +51,7 @@ def write_mesh(
     MissingPackageError
         PyVista is not installed.
     """
-    pv = _pyvista()
+    pv = optional_package("pyvista", what="meshes", extra="view")
     meshes = []
     for piece in pieces:
         mesh = pv.PolyData.from_regular_faces(piece.vertices[:, ::-1] * voxel_nm, piece.faces)
@@ -76,16 +76,3 @@ def _volume(mesh: Any) -> float:
     """Return the enclosed volume; VTK's own is an approximation that is off by up to a tenth of a percent."""
     corners = (mesh.points - mesh.points.mean(axis=0)).astype(np.float64)[mesh.regular_faces]
     return float(np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))) / 6
-
-
-def _pyvista() -> Any:
-    try:
-        import pyvista
-    except ImportError as error:
-        raise MissingPackageError(
-            "meshes",
-            expected="the package pyvista",
-            got="it is not installed",
-            fix="pip install 'oxytomo[view]'",
-        ) from error
-    return pyvista

@@ -3,7 +3,6 @@
 from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from pipeline import __version__
 from pipeline.config import Branch
@@ -13,7 +12,6 @@ from pipeline.io.atomic import complete_or_absent
 from pipeline.stages.context import StageContext
 from pipeline.view.alignment_part import alignment_part
 from pipeline.view.composition_part import composition_part
-from pipeline.view.composition_tables import comparison_table
 from pipeline.view.other_parts import areal_density_part, tomogram_part
 from pipeline.view.oxidation_part import oxidation_part
 from pipeline.view.read_oxidation import read_oxidation
@@ -22,12 +20,11 @@ from pipeline.view.read_results import (
     read_alignment,
     read_areal_density,
     read_composition,
-    read_json,
     read_records,
     read_structure,
     read_tomogram,
 )
-from pipeline.view.report import Part, build_comparison, build_report
+from pipeline.view.report import Part, build_report
 from pipeline.view.structure_part import structure_part
 
 INPUTS = ("results",)
@@ -57,35 +54,6 @@ def write_report(folder: Path, output: Path, *, figures: Path | None = None) -> 
     """
     sample, branches = folder.resolve().name, tuple(TITLES)
     _write(find_results(folder), output, sample=sample, branches=branches, where=folder, figures=figures)
-
-
-def write_comparison(folders: Sequence[Path], output: Path) -> None:
-    """Write a page with one row per sample: class fractions with intervals and null runs.
-
-    Parameters
-    ----------
-    folders : results folders of samples; the row of one without a composition stays empty
-    output : the page
-    """
-    samples: dict[str, Mapping[str, Any]] = {}
-    for folder in folders:
-        path = folder / "phases.json"
-        name = folder.resolve().name
-        samples[name if name not in samples else str(folder)] = read_json(path) if path.is_file() else {}
-    if not any(samples.values()):
-        raise InputError(
-            ", ".join(str(folder) for folder in folders),
-            expected="the results of a sample with a composition (phases.json)",
-            got="none",
-            fix="give folders <results>/<sample>, or run the composition of a sample first",
-        )
-    page = build_comparison(
-        title="Comparison of samples",
-        subtitle=f"{len(samples)} samples",
-        table=comparison_table(samples),
-        footer=_footer(),
-    )
-    _write_text(page, output)
 
 
 def _write(
@@ -132,7 +100,7 @@ def _write(
         subtitle=", ".join(TITLES[branch] for branch in parts).capitalize(),
         parts=list(parts.values()),
         provenance=read_records(paths),
-        footer=_footer(),
+        footer=footer(),
     )
     return _write_text(page, output)
 
@@ -144,5 +112,6 @@ def _write_text(page: str, output: Path) -> int:
     return len(content)
 
 
-def _footer() -> str:
+def footer() -> str:
+    """Return the last line of a page."""
     return f"Written by oxytomo {__version__} on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."

@@ -1,4 +1,4 @@
-"""Fractions and tables of a composition: shells from rim to centre, domains of each class, comparison."""
+"""Fractions and tables of a composition: shells from rim to centre, domains of each class."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,7 +6,7 @@ from typing import Any
 from pipeline.view.curves import Fraction
 from pipeline.view.report import Table
 from pipeline.view.results import Composition
-from pipeline.view.style import CLASS_NAMES, percent, percent_setting
+from pipeline.view.style import CLASS_NAMES, percent
 
 DEFINITIONS: Mapping[str, str] = {
     "target": "TM/O within the threshold of the reference",
@@ -87,7 +87,19 @@ def shell_table_of(result: Composition) -> Table | None:
         )
     ]
     columns = ("shell", "volume from the rim", "mean deviation ± standard error", *_names(), "voxels")
-    return Table("Shells", columns, rows, frozenset(range(2, 7)))
+    hints = {
+        "volume from the rim": "shells of equal volume by distance to the outer surface; closed voids make no surface",
+        "mean deviation ± standard error": "mean of (TM/O) / reference − 1 over the shell; the error is from noise",
+        "voxels": "voxels of the solid in the shell",
+        **dict(
+            zip(
+                _names(),
+                (f"voxels with {text} / voxels of the shell" for text in DEFINITIONS.values()),
+                strict=True,
+            )
+        ),
+    }
+    return Table("Shells", columns, rows, frozenset(range(2, 7)), hints=hints)
 
 
 def _names() -> list[str]:
@@ -149,39 +161,3 @@ def domain_tables_of(result: Composition) -> list[Table]:
         )
         tables.append(Table("Largest domains", headings, listed, frozenset({1, 2, 3, 4}), note))
     return tables
-
-
-def comparison_table(samples: Mapping[str, Mapping[str, Any]]) -> Table:
-    """Return one row per sample with its class fractions, their intervals and null runs.
-
-    Parameters
-    ----------
-    samples : name -> content of ``phases.json``
-    """
-    rows = []
-    for name, content in samples.items():
-        fractions = {fraction.key: fraction for fraction in fractions_of(content)}
-        volume = content.get("particle_volume_nm3")
-        undecided = undecided_of(content)
-        row = [
-            name,
-            "" if volume is None else f"{volume / 1e9:.3g}",
-            percent_setting(float(content["threshold"])) if "threshold" in content else "",
-        ]
-        for key in DEFINITIONS:
-            row += _cells(fractions.get(key))
-        rows.append([*row, "" if undecided is None else percent(undecided)])
-    classes = [heading for name in _names() for heading in (name, "95 % interval", "null run")]
-    columns = ("sample", "volume (µm³)", "threshold", *classes, "undecided")
-    note = (
-        "Fractions of the volume of the solid particle. Intervals: 95 %, from noise replicates. Null run: "
-        "the same fraction for a uniform particle with the same noise."
-    )
-    return Table("Class fractions", columns, rows, frozenset(range(1, len(columns))), note)
-
-
-def _cells(fraction: Fraction | None) -> list[str]:
-    if fraction is None:
-        return ["", "", ""]
-    null = "" if fraction.null is None else percent(fraction.null)
-    return [percent(fraction.value), interval_text(fraction), null]

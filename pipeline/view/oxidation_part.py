@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.measure.definitions import OXIDATION_DEFINITIONS
 from pipeline.view.oxidation_figures import (
     MODEL_NAMES,
     cluster_figure,
@@ -46,7 +47,7 @@ def _sentence(one: ElementValence) -> str:
     s = one.summary
     window = s["windows"]["window_ev"]
     text = (
-        f"{one.element}: mean valence {_pm(s['mean_valence'], s['standard_error'])} over {s['n_pixels']} pixels "
+        f"{one.element}: mean valence {_pm(s['mean_valence'], s['standard_error'])} (noise alone) over {s['n_pixels']} pixels "
         f"(standard deviation {_number(s['standard_deviation'])}), fitted from {window[0]:g} to {window[1]:g} eV with "
         f"{', '.join(f'{name} ({valence:g})' for name, valence in s['references'].items())}; "
         f"from rim to centre {_number(one.shell_valence[0], 3)} to {_number(one.shell_valence[-1], 3)}. "
@@ -186,6 +187,13 @@ def _shells(elements: Sequence[ElementValence]) -> Section:
         ("element", "area from the rim", "mean valence", "standard error", "of the mean spectrum", "pixels"),
         rows,
         frozenset({2, 3, 4, 5}),
+        hints={
+            "area from the rim": OXIDATION_DEFINITIONS["shells"],
+            "mean valence": OXIDATION_DEFINITIONS["mean_valence"],
+            "standard error": OXIDATION_DEFINITIONS["standard_error"],
+            "of the mean spectrum": OXIDATION_DEFINITIONS["spectrum_valence"],
+            "pixels": "of the shell that have a valence",
+        },
     )
     return Section("Shells", pictures=pictures, tables=[table])
 
@@ -220,6 +228,7 @@ def _profiles(elements: Sequence[ElementValence]) -> Section:
                 rows,
                 frozenset({3, 4, 5}),
                 "The smaller BIC explains the profile better; a difference of 10 is decisive. D·t is in nm².",
+                {"parameters": OXIDATION_DEFINITIONS["models"]},
             )
         ]
         if rows
@@ -287,6 +296,7 @@ def _judgement(elements: Sequence[ElementValence]) -> Section:
         rows,
         frozenset({2, 3, 4}),
         "Fits of the mean spectrum of all pixels. If a fit without a reference is as good, the data do not need it.",
+        {"structured residual": OXIDATION_DEFINITIONS["structured_residual"]},
     )
     return Section("Is the model right?", pictures=pictures, tables=[table])
 

@@ -127,9 +127,9 @@ def read_structure(paths: Mapping[str, Path]) -> Structure | None:
         return None
     return Structure(
         voxel_nm=float(volume.attributes["voxel_nm"]),
-        volume=volume["volume"],
-        particle=segmented["particle"],
-        voids=segmented["voids"],
+        volume=volume.field("volume"),
+        particle=segmented.field("particle"),
+        voids=segmented.field("voids"),
         facts=read_json(paths["structure_measure"]),
         pores=read_columns(paths["pores"]) if "pores" in paths else {},
         cracks=read_columns(paths["cracks"]) if "cracks" in paths else {},

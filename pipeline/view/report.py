@@ -4,7 +4,7 @@ import base64
 import json
 import re
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any
 
@@ -61,13 +61,14 @@ class Picture:
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts; ``numeric`` names the columns that hold numbers."""
+    """A table of texts; ``numeric`` names the columns that hold numbers, ``hints`` defines columns by their names."""
 
     title: str
     columns: Sequence[str]
     rows: Sequence[Sequence[str]]
     numeric: frozenset[int] = frozenset()
     note: str = ""
+    hints: Mapping[str, str] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -145,9 +146,15 @@ def record_of(name: str, provenance: Provenance, digest: str) -> Record:
 
 
 def build_report(
-    *, title: str, subtitle: str, parts: Sequence[Part], provenance: Sequence[Record], footer: str
+    *,
+    title: str,
+    subtitle: str,
+    parts: Sequence[Part],
+    provenance: Sequence[Record],
+    footer: str,
+    wide: bool = False,
 ) -> str:
-    """Return the page of a sample as HTML without any reference to another file or to the network.
+    """Return a page as HTML without any reference to another file or to the network.
 
     Parameters
     ----------
@@ -156,6 +163,7 @@ def build_report(
         headings say which branch they belong to
     provenance : one record per store
     footer : last line of the page
+    wide : for wide tables
     """
 
     def prefix(part: Part, text: str) -> str:
@@ -168,7 +176,11 @@ def build_report(
             "subtitle": subtitle,
             "warnings": [prefix(part, warning) for part in parts for warning in part.warnings],
             "checked": list(dict.fromkeys(check for part in parts for check in part.checked)),
-            "summary": [sentence for part in parts for sentence in part.summary],
+            "summary": [
+                (part.name.capitalize() if len(parts) > 1 else "", part.summary)
+                for part in parts
+                if part.summary
+            ],
             "sections": [
                 replace(section, title=prefix(part, section.title))
                 for part in parts
@@ -176,24 +188,7 @@ def build_report(
             ],
             "provenance": provenance,
             "footer": footer,
-            "wide": False,
-        }
-    )
-
-
-def build_comparison(*, title: str, subtitle: str, table: Table, footer: str) -> str:
-    """Return a page with one row per sample as HTML."""
-    return _render(
-        {
-            "title": title,
-            "subtitle": subtitle,
-            "warnings": [],
-            "checked": [],
-            "summary": [],
-            "sections": [Section("Samples", tables=[table])],
-            "provenance": [],
-            "footer": footer,
-            "wide": True,
+            "wide": wide,
         }
     )
 

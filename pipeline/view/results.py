@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.arrays import BoolArray, Float64Array, FloatArray, LabelArray
+from pipeline.slabs import Field
 
 
 @dataclass(frozen=True)
@@ -113,16 +114,16 @@ class Structure:
     Attributes
     ----------
     voxel_nm : voxel size
-    volume : (n_z, n_y, n_x) grey values
-    voids, particle : label arrays of the same shape
+    volume : (n_z, n_y, n_x) grey values, a field
+    voids, particle : labels, fields of the same shape
     facts : content of ``structure.json``
     pores, cracks : columns of ``pores.csv`` and ``cracks.csv``
     """
 
     voxel_nm: float
-    volume: FloatArray
-    particle: LabelArray
-    voids: LabelArray
+    volume: Field
+    particle: Field
+    voids: Field
     facts: Mapping[str, Any]
     pores: Mapping[str, Sequence[Any]]
     cracks: Mapping[str, Sequence[Any]]

@@ -10,6 +10,7 @@ from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
 from pipeline.arrays import BoolArray, Float64Array, FloatArray, LabelArray
+from pipeline.slabs import Field, read, slabs
 from pipeline.view.style import (
     CLASS_COLORS,
     CLASS_NAMES,
@@ -40,19 +41,17 @@ class Cut:
     title: str
 
 
-def centre_cuts(volume: NDArray[Any], particle: BoolArray | None, *, voxel_nm: float) -> list[Cut]:
+def centre_cuts(volume: Field, particle: Field | None, *, voxel_nm: float) -> list[Cut]:
     """Cut a volume in three directions through the centre of the particle, cropped to the particle.
 
     Parameters
     ----------
-    volume : (n_z, n_y, n_x) array
-    particle : bool array of the same shape, or None for the centre of the volume and no cropping
+    volume : (n_z, n_y, n_x) array or field
+    particle : the same shape, not 0 inside, or None for the centre of the volume and no cropping
     voxel_nm : voxel size
     """
-    inside = particle if particle is not None and particle.any() else np.ones(volume.shape, bool)
     box, centre = [], []
-    for axis in range(3):
-        profile = inside.sum(axis=tuple(other for other in range(3) if other != axis))
+    for profile in _profiles(volume.shape, particle):
         found = np.flatnonzero(profile)
         centre.append(round(float(np.average(np.arange(profile.size), weights=profile))))
         box.append(slice(max(0, int(found[0]) - MARGIN_PX), int(found[-1]) + 1 + MARGIN_PX))
@@ -61,8 +60,20 @@ def centre_cuts(volume: NDArray[Any], particle: BoolArray | None, *, voxel_nm: f
         index = tuple(centre[a] if a == axis else box[a] for a in range(3))
         name = "zyx"[axis]
         place = centre[axis] * voxel_nm / 1000
-        cuts.append(Cut(volume[index], across, down, f"{name} = {place:.2f} µm"))
+        cuts.append(Cut(np.asarray(volume[index]), across, down, f"{name} = {place:.2f} µm"))
     return cuts
+
+
+def _profiles(shape: tuple[int, ...], particle: Field | None) -> list[NDArray[Any]]:
+    """Count the particle's voxels in every plane along z, y and x; all alike where there is no particle."""
+    along_z, plane = np.zeros(shape[0], np.int64), np.zeros(shape[1:], np.int64)
+    if particle is not None:
+        for slab in slabs(shape):
+            inside = read(particle, slab.rows) > 0
+            along_z[slab.rows] = inside.sum(axis=(1, 2))
+            plane += inside.sum(axis=0)
+    profiles = [along_z, plane.sum(axis=1), plane.sum(axis=0)]
+    return profiles if along_z.any() else [np.ones(side, np.int64) for side in shape]
 
 
 def cut_row(figure: Figure, cuts: Sequence[Cut], rows: int = 1, row: int = 0) -> list[Any]:

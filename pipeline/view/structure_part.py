@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.view.report import Part, Picture, Quantity, Section, Table
 from pipeline.view.results import Structure
 from pipeline.view.style import percent
-from pipeline.view.void_figures import size_figure, void_shell_figure, void_slices
+from pipeline.view.void_figures import orientation_figure, size_figure, void_shell_figure, void_slices
 
 LOW_CONTRAST = 3.0
 ROWS = 12
@@ -45,6 +45,14 @@ def structure_part(result: Structure) -> Part:
     if facts["shells"]:
         caption = "Shells of equal volume from rim to centre."
         pictures.append(Picture("Porosity by depth", void_shell_figure(facts["shells"]), caption))
+    if result.cracks:
+        pictures.append(
+            Picture(
+                "Orientation of cracks",
+                orientation_figure(result.cracks),
+                "Crack area by the angle between a crack and the radius of the particle: 0° is radial, 90° follows the skin.",
+            )
+        )
     definitions = facts["definitions"]
     sections = [
         Section("Pores and cracks", quantities=_quantities(facts), pictures=pictures, tables=_tables(result)),
@@ -156,6 +164,17 @@ def _tables(result: Structure) -> list[Table]:
     return tables
 
 
+_COLUMN_HINTS = {
+    "volume (nm³)": "void fraction summed over the pore and what blur spreads of it",
+    "diameter (nm)": "of a sphere with the pore's volume",
+    "sphericity": "surface of the sphere with the same volume / surface of the pore; 1 is a sphere",
+    "depth (nm)": "distance of the pore's centre to the skin",
+    "open": "its network of pores and cracks reaches the skin",
+    "area (nm²)": "area of the crack's middle surface",
+    "aperture (nm)": "void fraction summed across the crack, area-weighted median",
+    "extent (nm)": "length along the longest principal axis",
+    "angle to radius (°)": "between the crack and the radius of the particle: 0 radial, 90 along the skin",
+}
 _PORE_COLUMNS = {
     "pore": "pore",
     "volume_nm3": "volume (nm³)",
@@ -179,7 +198,7 @@ def _largest(columns: Mapping[str, Any], key: str, title: str, names: Mapping[st
     rows = [[_cell(columns[name][i]) for name in names] for i in order]
     total = len(columns[key])
     note = f"{len(order)} of {total}; all are in the table beside this page." if total > len(order) else ""
-    return Table(title, tuple(names.values()), rows, frozenset(range(len(names))), note)
+    return Table(title, tuple(names.values()), rows, frozenset(range(len(names))), note, _COLUMN_HINTS)
 
 
 def _cell(value: Any) -> str:
@@ -219,12 +238,23 @@ def _summary(facts: Mapping[str, Any]) -> list[str]:
         f" ({interval})" if interval else ""
     )
     if open_part is not None:
-        sentence += f"; {percent(open_part)} of them are open to the outside"
+        limits = _interval({"ci95": facts.get("open_fraction_ci95")})
+        sentence += (
+            f"; {percent(open_part)} of them{f' ({limits})' if limits else ''} are open to the outside"
+        )
     return [
         sentence + ".",
-        f"{facts['pores']['count']} pores and {facts['cracks']['count']} cracks were found; a crack thinner than "
-        f"{_length(facts['calibration']['smallest_aperture_nm'])} cannot be claimed in this volume.",
+        f"{_counted(facts['pores'], 'pore')} and {_counted(facts['cracks'], 'crack')} were found; a crack thinner than "
+        f"{_length(facts['calibration']['smallest_aperture_nm'])} cannot be claimed in this volume. Intervals are 95 %, from "
+        "noise.",
     ]
+
+
+def _counted(entry: Mapping[str, Any], name: str) -> str:
+    """Return a number of things with its interval where that is wider than the number."""
+    count, limits = entry["count"], entry.get("count_ci95")
+    text = f"{count} {name}{'' if count == 1 else 's'}"
+    return text if not limits or limits[0] == limits[1] else f"{text} ({limits[0]:.0f} to {limits[1]:.0f})"
 
 
 def _method(facts: Mapping[str, Any], definitions: Mapping[str, str]) -> list[str]:

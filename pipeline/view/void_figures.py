@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
-from pipeline.arrays import FloatArray, LabelArray
+from pipeline.slabs import Field, sampled
 from pipeline.view.curves import HALF_WIDTH, HEIGHT
 from pipeline.view.slices import centre_cuts, cut_row, robust_range, row_height, show_cut
 from pipeline.view.style import GREYS, SERIES_COLORS, color_map, house_style, new_figure
@@ -17,22 +17,22 @@ WIDTH_IN = 9.4
 
 
 @house_style
-def void_slices(volume: FloatArray, particle: LabelArray, voids: LabelArray, *, voxel_nm: float) -> Figure:
+def void_slices(volume: Field, particle: Field, voids: Field, *, voxel_nm: float) -> Figure:
     """Show cuts as measured above, and with particle, pores and cracks drawn over them below.
 
     Parameters
     ----------
-    volume : (n_z, n_y, n_x) grey values; with n_z = 1 the single slice is shown
+    volume : (n_z, n_y, n_x) grey values, array or field; with n_z = 1 the single slice is shown
     particle, voids : label arrays of the same shape
     voxel_nm : voxel size
     """
-    parts = [centre_cuts(array, particle > 0, voxel_nm=voxel_nm) for array in (volume, particle, voids)]
+    parts = [centre_cuts(field, particle, voxel_nm=voxel_nm) for field in (volume, particle, voids)]
     if volume.shape[0] == 1:
         parts = [cuts[:1] for cuts in parts]
     flat = len(parts[0]) == 1
     figure = new_figure(WIDTH_IN, (1 if flat else 2) * row_height(parts[0]) + (3 if flat else 0))
     rows = [cut_row(figure, parts[0], 2, row) for row in range(2)]
-    low, high = robust_range(volume)
+    low, high = robust_range(sampled(volume))
     colors = ListedColormap([PORE_COLOR, CRACK_COLOR])
     for column, (grey, inside, labels) in enumerate(zip(*parts, strict=True)):
         for row in range(2):
@@ -77,6 +77,28 @@ def size_figure(
     for axes, empty in ((left, not diameter.size), (right, apertures is None)):
         if empty:
             axes.text(0.5, 0.5, "none", ha="center", va="center", transform=axes.transAxes)
+    return figure
+
+
+@house_style
+def orientation_figure(cracks: Mapping[str, Sequence[Any]]) -> Figure:
+    """Show the area of cracks by their angle to the radius, from radial (0°) to along the skin (90°).
+
+    Parameters
+    ----------
+    cracks : columns of ``cracks.csv``
+    """
+    figure = new_figure(HALF_WIDTH, HEIGHT)
+    axes = figure.add_subplot()
+    angle = np.asarray(cracks["angle_to_radius_deg"], float)
+    area = np.asarray(cracks["area_nm2"], float) / 1e6
+    known = np.isfinite(angle) & np.isfinite(area)
+    counts, edges = np.histogram(angle[known], 9, (0.0, 90.0), weights=area[known])
+    axes.stairs(counts, edges, fill=True, color=CRACK_COLOR, alpha=0.8)
+    axes.set_xlim(0, 90)
+    axes.set_xticks(range(0, 91, 30))
+    axes.set_xlabel("angle of the crack to the radius (°)")
+    axes.set_ylabel("crack area (µm²)")
     return figure
 
 

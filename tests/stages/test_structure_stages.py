@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
+from notebook import run_notebook
 from scipy.ndimage import gaussian_filter
 
 from pipeline.cli import main
@@ -99,6 +100,14 @@ def stores(folder: Path) -> dict[str, Path]:
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_the_notebook_shows_voids_and_porosity(folder: Path, stores: dict[str, Path]) -> None:
+    seen = run_notebook("structure", folder)
+    low, high = seen["porosity"]["total"][1]
+    assert low < seen["porosity"]["total"][0] < high
+    assert len(seen["diameters_nm"]) == len(rows(stores["pores.csv"]))
+    assert (seen["voids"][seen["most"]] > 0).any()
 
 
 def test_numbers_agree_with_the_truth_and_with_each_other(folder: Path, stores: dict[str, Path]) -> None:

@@ -216,6 +216,25 @@ def test_elements_are_signals_and_deviate_from_their_own_mode() -> None:
     assert stage_settings(loaded, "a", "composition", "decompose")["kind"] == "elements"
 
 
+@pytest.mark.parametrize(
+    ("groups", "said"),
+    [
+        ({"x": ["a"], "y": ["c"]}, r"groups\.y: expected samples of this file, got 'c'"),
+        ({"x": ["a"], "y": []}, r"groups\.y: expected samples of this file, got no sample"),
+        ({"x": ["a"], "y": ["a"]}, r"groups\..: expected each sample once, got 'a' twice"),
+        ({"x": ["a"]}, "groups: expected two samples or more, got one"),
+        ({"x": ["a"], "y": ["plain"]}, r"groups\.y: expected samples with .*, got 'plain', which has none"),
+    ],
+)
+def test_groups_hold_samples_that_can_be_compared(groups: dict[str, list[str]], said: str) -> None:
+    content = project()
+    content["samples"]["b"] = content["samples"]["a"]
+    content["samples"]["plain"] = {"tomogram": {"source": "x.h5"}}
+    parsed(content | {"groups": {"x": ["a"], "y": ["b"]}})
+    with pytest.raises(ConfigError, match=said):
+        parsed(content | {"groups": groups})
+
+
 def test_models_are_frozen() -> None:
     loaded = parsed(project())
     with pytest.raises(ValueError, match="frozen"):
@@ -224,7 +243,7 @@ def test_models_are_frozen() -> None:
 
 def test_every_stage_has_a_version_and_settings() -> None:
     stages = {stage for part in (*STAGES.values(), *TO_VOLUME.values()) for stage in part}
-    assert stages | {"report"} == set(STAGE_VERSIONS)
+    assert stages | {"report", "comparison"} == set(STAGE_VERSIONS)
     loaded = parsed(project())
     for stage in STAGES["composition"]:
         settings = stage_settings(loaded, "a", "composition", stage, "O_pre")

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import yaml
+from notebook import run_notebook
 
 from pipeline.io.stores import read_store
 
@@ -273,15 +274,16 @@ def test_swapped_files_are_found_before_anything_runs(finished: Path, tmp_path: 
     assert not (tmp_path / "results").exists()
 
 
-def test_the_notebook_runs_on_a_result(finished: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    import runpy
-
+def test_the_notebooks_run_on_a_result(finished: Path) -> None:
     sample = next(finished.glob("**/composition.ome.zarr")).parent
-    monkeypatch.setenv("OXYTOMO_RESULT", str(sample))
-    notebook = Path(__file__).resolve().parents[2] / "notebooks" / "first_look.py"
-    seen = runpy.run_path(str(notebook))
+    seen = run_notebook("composition", sample)
     assert sum(value for value, _, _ in seen["fractions"].values()) == pytest.approx(1, abs=1e-6)
     assert np.isfinite(seen["deviation"][seen["phases"] > 0]).all()
+    first = run_notebook("first_look", sample)
+    assert [path.name for path in first["images"]] == ["composition.ome.zarr"]
+    page = (sample / "report.html").read_text(encoding="utf-8")
+    count = 0 if "<h2>No warnings</h2>" in page else int(page.split("Read this first: ")[1].split()[0])
+    assert len(first["warnings"]) == count
 
 
 def test_aligning_alone_stops_there_and_its_table_can_be_given_back(finished: Path, tmp_path: Path) -> None:

@@ -63,6 +63,17 @@ def example(tmp_path: Path) -> Path:
     return path
 
 
+def test_groups_of_samples_give_a_comparison(example: Path) -> None:
+    content = yaml.safe_load(example.read_text(encoding="utf-8"))
+    content["samples"]["s-2"] = content["samples"]["s-1"]
+    content["groups"] = {"first kind": ["s-1"], "second kind": ["s-2"]}
+    example.write_text(yaml.safe_dump(content), encoding="utf-8")
+    done = snakemake("--dry-run", "--configfile", str(example), cwd=example.parent)
+    assert done.returncode == 0, done.stderr + done.stdout
+    assert planned(done.stdout + done.stderr)["comparison"] == 1
+    assert "out dir/comparison_differences.csv" in done.stdout + done.stderr
+
+
 @pytest.mark.parametrize("name", EXAMPLES)
 def test_every_example_is_planned(name: str, tmp_path: Path) -> None:
     path = with_empty_raw_files(name, tmp_path)

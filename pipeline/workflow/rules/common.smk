@@ -14,6 +14,7 @@ from pipeline.config.plan import (
     branch_series,
     branch_sources,
     branch_stores,
+    comparison_settings,
     reference_files,
     sample_branches,
     stage_settings,
@@ -51,6 +52,7 @@ STAGES = f"{RESULTS}{{sample}}/stages"
 LOGS = f"{RESULTS}logs/{{sample}}"
 BENCHMARKS = f"{RESULTS}benchmarks/{{sample}}"
 REPORTS = expand(f"{RESULTS}{{sample}}/report.html", sample=PROJECT.samples)
+COMPARISON = f"{RESULTS}comparison.html" if PROJECT.groups else []
 MANY_THREADS = 16
 
 WITH_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
@@ -202,6 +204,12 @@ def sample_results(wildcards):
         results += [f"{folder}/{product}" for product in branch_products(branch)]
         results += [f"{folder}/stages/{branch}/{name}" for _, _, name in stores]
     return results
+
+
+def compared_results(wildcards):
+    """Return the products of every sample that is compared."""
+    names = [name for members in PROJECT.groups.values() for name in members]
+    return [f"{RESULTS}{name}/{p}" for name in names for b in sample_branches(PROJECT.samples[name]) for p in branch_products(b)]
 
 
 def sample_folder(wildcards):

@@ -1,0 +1,187 @@
+"""Renders of a sample: pictures, models, pages to turn, movies (``oxytomo render``)."""
+
+import subprocess
+import sys
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from pipeline.arrays import OXYGEN_POOR, OXYGEN_RICH, TARGET, LabelArray
+from pipeline.errors import InputError
+from pipeline.io.atomic import complete_or_absent
+from pipeline.io.optional import optional_package
+from pipeline.io.stores import Store, read_store
+from pipeline.io.tables import write_text
+from pipeline.view.read_results import find_results
+from pipeline.view.renders import write_gltf, write_movie, write_picture
+from pipeline.view.scene_page import scene_page
+from pipeline.view.scenes import SKIN_OPACITY, Body, Scene, label_surface
+from pipeline.view.style import CLASS_COLORS, CLASS_NAMES
+from pipeline.view.void_figures import CRACK_COLOR, PORE_COLOR
+
+MOST_VOXELS = 320
+"""Along an edge: a larger volume is drawn from every second, third … voxel."""
+SOLID_COLOR = "#d9d4c8"
+PORE_NUMBERS = {
+    "pore": "pore",
+    "diameter (nm)": "equivalent_diameter_nm",
+    "volume (nm³)": "volume_nm3",
+    "open": "open",
+}
+CRACK_NUMBERS = {
+    "crack": "crack",
+    "area (nm²)": "area_nm2",
+    "angle to radius (°)": "angle_to_radius_deg",
+    "open": "open",
+}
+
+
+def write_renders(folder: Path, out: Path, *, movie: bool, size_px: int) -> list[Path]:
+    """Render what a sample has and return the files: per scene two pictures, a model, a page, and a movie where wanted.
+
+    Parameters
+    ----------
+    folder : results folder of the sample
+    out : where the files go
+    movie : also write a turning movie, which takes longest
+    size_px : width of the pictures
+
+    Raises
+    ------
+    MissingPackageError
+        PyVista or Plotly is not installed.
+    InputError
+        The sample has neither classes nor voids.
+    """
+    for package in ("pyvista", "plotly"):
+        optional_package(package, what="oxytomo render", extra="view")
+    require_drawing()
+    written: list[Path] = []
+    for scene in _scenes(folder):
+        for cut, end in ((False, ""), (True, "_cut")):
+            with _file(out / f"{scene.name}{end}.png", written) as partial:
+                write_picture(scene, partial, cut=cut, size_px=size_px)
+        with _file(out / f"{scene.name}.gltf", written) as partial:
+            write_gltf(scene, partial)
+        write_text(out / f"{scene.name}.html", scene_page(scene, sample=folder.resolve().name))
+        written.append(out / f"{scene.name}.html")
+        if movie:
+            with _file(out / f"{scene.name}.gif", written) as partial:
+                write_movie(scene, partial)
+    if not written:
+        raise InputError(
+            str(folder),
+            expected="a sample with classes (composition) or voids (structure)",
+            got="no such folder" if not folder.is_dir() else "none of them in it",
+            fix="give the folder <results>/<sample>, or run the sample to the end first",
+        )
+    return written
+
+
+def require_drawing() -> None:
+    """Refuse a machine on which VTK cannot draw; tried in another process, since VTK may end the one that tries.
+
+    Raises
+    ------
+    InputError
+        There is neither EGL nor OSMesa.
+    """
+    drawn = (
+        "import pyvista; p = pyvista.Plotter(off_screen=True); p.add_mesh(pyvista.Sphere()); p.screenshot()"
+    )
+    tried = subprocess.run([sys.executable, "-c", drawn], check=False, capture_output=True)
+    if tried.returncode != 0:
+        raise InputError(
+            "oxytomo render",
+            expected="a machine that can draw without a display (OpenGL through EGL or OSMesa)",
+            got="none of these libraries",
+            fix="install libegl1 and libgl1-mesa-dri (Debian), or run it where they are",
+        )
+
+
+def _file(path: Path, written: list[Path]) -> Any:
+    written.append(path)
+    return complete_or_absent(path)
+
+
+def _scenes(folder: Path) -> Iterator[Scene]:
+    paths = find_results(folder)
+    if "composition_classify" in paths:
+        yield _composition(read_store(paths["composition_classify"]))
+    if "structure_voids" in paths:
+        yield _structure(folder, read_store(paths["structure_voids"]))
+
+
+def _composition(store: Store) -> Scene:
+    phases, voxel_nm = _labels(store, "phases")
+    skin = label_surface(phases > 0, voxel_nm=voxel_nm)
+    if skin is None:
+        raise _nothing(store.path)
+    classes = (TARGET, OXYGEN_POOR, OXYGEN_RICH)
+    surfaces = {label: label_surface(phases == label, voxel_nm=voxel_nm) for label in classes[1:]}
+    return Scene(
+        name="composition",
+        title="classes of TM/O",
+        skin=Body("particle", CLASS_COLORS[TARGET], skin, SKIN_OPACITY),
+        bodies=[
+            Body(CLASS_NAMES[k], CLASS_COLORS[k], mesh) for k, mesh in surfaces.items() if mesh is not None
+        ],
+        labels=phases,
+        colors={label: CLASS_COLORS[label] for label in classes},
+        names={label: CLASS_NAMES[label] for label in classes},
+        voxel_nm=voxel_nm,
+    )
+
+
+def _structure(folder: Path, store: Store) -> Scene:
+    meshes = _meshes(folder / "meshes")
+    if "particle" not in meshes:
+        raise _nothing(folder / "meshes")
+    particle, voxel_nm = _labels(store, "particle")
+    voids, _ = _labels(store, "voids")
+    kinds = (("pores", PORE_COLOR, PORE_NUMBERS), ("cracks", CRACK_COLOR, CRACK_NUMBERS))
+    return Scene(
+        name="structure",
+        title="pores and cracks",
+        skin=Body("particle", SOLID_COLOR, meshes["particle"], SKIN_OPACITY),
+        bodies=[
+            Body(name, color, meshes[name], about=about) for name, color, about in kinds if name in meshes
+        ],
+        labels=np.where(particle > 0, np.where(voids > 0, voids + 1, 1), 0).astype(np.uint8),
+        colors={1: SOLID_COLOR, 2: PORE_COLOR, 3: CRACK_COLOR},
+        names={1: "solid", 2: "pores", 3: "cracks"},
+        voxel_nm=voxel_nm,
+    )
+
+
+def _labels(store: Store, name: str) -> tuple[LabelArray, float]:
+    """Return labels of at most so many voxels along an edge, and the edge of a voxel in nm."""
+    array = store.array(name)
+    step = -(-max(array.shape) // MOST_VOXELS)
+    voxel_nm = float(store.attributes.get("voxel_nm") or store.attributes["pixel_nm"])
+    return np.asarray(array[::step, ::step, ::step]), step * voxel_nm
+
+
+def _meshes(folder: Path) -> Mapping[str, Any]:
+    """Return the meshes of a sample by kind."""
+    pv = optional_package("pyvista", what="oxytomo render", extra="view")
+    found = {path.stem: path for path in sorted(folder.glob("*.vtp"))}
+    if not found:
+        raise InputError(
+            str(folder),
+            expected="the meshes of particle, pores and cracks",
+            got="none: the structure is not finished, or was run without PyVista",
+            fix="run its configuration again (oxytomo run X.yaml)",
+        )
+    return {name: pv.read(path) for name, path in found.items()}
+
+
+def _nothing(path: Path) -> InputError:
+    return InputError(
+        str(path),
+        expected="a particle",
+        got="no voxel of one",
+        fix="look at the report: was a particle found?",
+    )

@@ -1,0 +1,25 @@
+# One page and tables that compare the samples of the groups.
+rule comparison:
+    input:
+        compared_results,
+    output:
+        report=f"{RESULTS}comparison.html",
+        tables=expand(f"{RESULTS}comparison_{{table}}.csv", table=["values", "groups", "differences", "shells"]),
+    log:
+        f"{RESULTS}logs/comparison.log",
+    benchmark:
+        f"{RESULTS}benchmarks/comparison.tsv"
+    params:
+        results=shlex.quote(f"results={RESULTS or '.'}"),
+        spec=stage_spec("comparison", comparison_settings(PROJECT)),
+    conda:
+        environment
+    threads: 1
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage comparison"
+        " --label comparison"
+        " --in {params.results} --out report={output.report:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
