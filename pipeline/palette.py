@@ -18,7 +18,7 @@ PHASE_COLORS: Mapping[int, Rgba] = {
     OUTSIDE: (0, 0, 0, 0),
     TARGET: (237, 230, 214, 150),
     OXYGEN_POOR: (178, 40, 46, 255),
-    OXYGEN_RICH: (127, 134, 143, 255),
+    OXYGEN_RICH: (108, 128, 150, 255),
 }
 PHASE_NAMES: Mapping[int, str] = {
     OUTSIDE: "outside",
