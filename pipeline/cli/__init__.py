@@ -29,6 +29,7 @@ _COMMANDS = {
     "view": "open results in napari: everything layered, scaled, coloured",
     "report": "write the report of results again; several folders give a comparison",
     "render": "draw a sample in three dimensions: pictures, model, page to turn, movie",
+    "verify": "recompute the digests of results and name what was altered, cut short or is missing",
     "schema": "print the JSON schema of the configuration",
     "stage": "run one stage (what the workflow calls)",
 }

@@ -8,11 +8,12 @@ from pipeline.cli.run import available_cores
 from pipeline.config import load_config
 from pipeline.config.plan import branch_config, branch_stages, results_folder
 from pipeline.stages.check import check_project, describe
+from pipeline.stages.needs import total_needs
 from pipeline.stages.results_folder import check_writable
 
 DESCRIPTION = """\
 Validate a configuration and its raw files: tilt angles, energies, flat frames, formula, results folder.
-Says what would run and how much memory, disk and time it needs. Nothing is computed."""
+Says what would run and how much memory, disk and time each stage needs. Nothing is computed."""
 EXAMPLES = """\
 examples:
   oxytomo check my.yaml && oxytomo run my.yaml"""
@@ -33,8 +34,12 @@ def run(arguments: argparse.Namespace) -> int:
             sys.stdout.write(f"  {name:<8} {describe(facts)}\n")
         config = branch_config(project, branch.sample, branch.branch)
         sys.stdout.write(f"  runs: {', '.join((*branch_stages(config, branch.branch), 'report'))}\n")
-        if branch.needs is not None:
-            sys.stdout.write(f"  needs: {branch.needs.describe(available_cores())}\n")
+        if branch.needs:
+            cores = available_cores()
+            sys.stdout.write(f"  needs: {total_needs(branch.needs).describe(cores)}\n")
+            for stage, need in branch.needs.items():
+                jobs = f" ({need.jobs} jobs)" if need.jobs > 1 else ""
+                sys.stdout.write(f"    {stage + jobs:<26} {need.describe(cores)}\n")
     sys.stdout.flush()
     for warning in checked.warnings:
         sys.stderr.write(f"oxytomo: warning: {warning}\n")

@@ -39,14 +39,15 @@ def describe_path(path: Path) -> list[str]:
     samples = sorted(stages.parent for stages in path.glob("*/stages"))
     if samples:
         return [line for sample in samples for line in _describe_sample(sample)]
-    if path.is_file() and path.suffix == ".csv":
-        return _describe_table(path)
-    if path.is_file() and path.suffix == ".json":
-        return [f"{path}:", *json.dumps(_read_json(path), indent=1, ensure_ascii=False).splitlines()]
     if path.is_file() and path.suffix == ".npz":
         return _describe_arrays(path)
-    from pipeline.io.provenance import describe
+    from pipeline.io.provenance import describe, describe_chain
 
+    if path.is_file() and path.suffix == ".csv":
+        return [*_describe_table(path), *describe_chain(path)]
+    if path.is_file() and path.suffix == ".json":
+        content = json.dumps(_read_json(path), indent=1, ensure_ascii=False).splitlines()
+        return [f"{path}:", *content, *describe_chain(path)]
     return [*describe(path), *_describe_image(path)]
 
 

@@ -30,8 +30,9 @@ examples:
   oxytomo run configs/demo.yaml
   oxytomo run my.yaml --cores 8
   oxytomo run my.yaml --dry-run                 only say what would run
-  oxytomo run my.yaml --profile profiles/slurm  on a cluster"""
+  oxytomo run my.yaml --profile slurm           on a cluster, see docs/cluster.md"""
 
+_WORKFLOW = Path(__file__).resolve().parents[1] / "workflow"
 _NEARLY_FULL_BYTES = 2**20
 _PATIENCE_S = 10.0
 
@@ -41,7 +42,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("config", type=Path, metavar="X.yaml", help="the configuration")
     parser.add_argument("--cores", type=int, default=None, help="cores to use; default: all")
     parser.add_argument(
-        "--profile", type=Path, default=None, metavar="DIR", help="a Snakemake profile, e.g. profiles/slurm"
+        "--profile",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="a folder with a Snakemake profile, or the name of one that comes along: local, slurm",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and why, and stop")
 
@@ -89,17 +94,18 @@ def run_workflow(
         # Locally the stages speak for themselves; on a cluster only Snakemake sees them all.
         quiet = ("all",) if arguments.profile is None else ("host", "reason", "rules")
         code = _call([*command, "--quiet", *quiet], descriptor)
-    return 0 if code == 0 else _explain_failure(command, folder, started)
+    return 0 if code == 0 else _explain_failure(command, project, folder, started)
 
 
 def snakemake_command(arguments: argparse.Namespace, directory: Path, outdated: Sequence[str]) -> list[str]:
     """Return the Snakemake call; its records live in the results folder and travel with the results."""
-    snakefile = Path(__file__).resolve().parents[1] / "workflow" / "Snakefile"
-    command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(snakefile)]
+    command = [sys.executable, "-P", "-m", "snakemake", "--snakefile", str(_WORKFLOW / "Snakefile")]
     command += ["--configfile", str(arguments.config.resolve()), "--config", "results=."]
     command += ["--directory", str(directory), "--rerun-incomplete", "--nolock"]
     # The version of a stage says when its code changes numbers; a rule in new words repeats nothing.
     command += ["--rerun-triggers", "mtime", "input", "params"]
+    # What is wrong with one sample does not stop the others.
+    command += ["--keep-going"]
     if outdated:
         command += ["--forcerun", *outdated]
     if arguments.profile is not None:
@@ -115,12 +121,15 @@ def available_cores() -> int:
 
 
 def _profile(path: Path) -> Path:
-    """Return a profile folder after checking that it is one."""
-    if not (path / "config.yaml").is_file():
-        raise ConfigError(
-            "--profile", expected="a folder with config.yaml", got=str(path), fix="give e.g. profiles/local"
-        )
-    return path.resolve()
+    """Return a profile folder: one that is there, or one of this name that comes with the package."""
+    shipped = _WORKFLOW / "profiles"
+    for folder in (path, shipped / path):
+        if (folder / "config.yaml").is_file():
+            return folder.resolve()
+    names = ", ".join(sorted(one.name for one in shipped.iterdir()))
+    raise ConfigError(
+        "--profile", expected=f"a folder with config.yaml, or one of {names}", got=str(path), fix="correct it"
+    )
 
 
 def _dry_run(arguments: argparse.Namespace, project: ProjectConfig, folder: Path) -> int:
@@ -166,24 +175,54 @@ def _say_where(project: ProjectConfig, folder: Path, seconds: float) -> None:
         sys.stdout.write(f"  comparison: {folder / 'comparison.html'}\n")
 
 
-def _explain_failure(command: list[str], folder: Path, started: float) -> int:
-    """Repeat at the end what a user can correct; returns 2 for that, 1 for a fault of the program."""
-    logs = [log for log in sorted(folder.glob("logs/**/*.log")) if log.stat().st_mtime >= started - 1]
-    errors = [line for log in logs for line in _last_line(log) if line.startswith(ERROR_PREFIX)]
+def _explain_failure(command: list[str], project: ProjectConfig, folder: Path, started: float) -> int:
+    """Repeat at the end what a user can correct, and which samples are done; returns 2 for that, 1 for a fault."""
+    logs = {
+        sample: [log for log in sorted(folder.glob(f"logs/{sample}/**/*.log")) if _is_newer(log, started)]
+        for sample in project.samples
+    }
+    errors = [
+        f"{sample}: {line}" if len(project.samples) > 1 else line
+        for sample, of_sample in logs.items()
+        for log in of_sample
+        for line in _last_line(log)
+        if line.startswith(ERROR_PREFIX)
+    ]
     if not errors and shutil.disk_usage(folder).free < _NEARLY_FULL_BYTES:
         full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC), str(folder))
         errors = [f"{ERROR_PREFIX}{folder_error(full, str(folder))}"]
     if errors:
         sys.stderr.write("\n" + "\n".join(dict.fromkeys(errors)) + "\n")
-        return 2
-    if not logs:
+    elif not any(logs.values()):
         # No stage was called: ask the workflow itself what is wrong.
         said = subprocess.run(
             [*command, "--dry-run", "--quiet", "host"], check=False, capture_output=True, text=True
         )
         sys.stderr.write(said.stdout + said.stderr)
+    _say_what_is_done(project, folder, started)
+    if errors:
+        return 2
     sys.stderr.write(f"\noxytomo: the run failed; the logs are in {folder / 'logs'}\n")
     return 1
+
+
+def _say_what_is_done(project: ProjectConfig, folder: Path, started: float) -> None:
+    """Name the samples with and without a report, where there are several."""
+    if len(project.samples) < 2:
+        return
+    reports = {sample: folder / sample / "report.html" for sample in project.samples}
+    done = [sample for sample, report in reports.items() if report.is_file()]
+    failed = [sample for sample in project.samples if sample not in done]
+    new = sum(_is_newer(reports[sample], started) for sample in done)
+    sys.stderr.write(
+        f"\n{len(done)} of {len(project.samples)} samples have a report ({new} from this run): {', '.join(done)}\n"
+        f"not finished: {', '.join(failed) or 'none; what was to be made again was not'}\n"
+    )
+
+
+def _is_newer(path: Path, started: float) -> bool:
+    """Say whether a file was written since a time in seconds."""
+    return path.stat().st_mtime >= started - 1
 
 
 def _last_line(log: Path) -> list[str]:

@@ -5,18 +5,21 @@ import errno
 import importlib
 import json
 import os
+import re
 import resource
+import socket
 import sys
 import time
 import traceback
 import warnings
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from pathlib import Path
 from typing import Any, TextIO
 
 from pydantic import ValidationError
 
+from pipeline import __version__
 from pipeline.config import config_error
 from pipeline.errors import ConfigError, PipelineError, StoreError
 from pipeline.stages.context import StageContext
@@ -58,7 +61,10 @@ def run(arguments: argparse.Namespace) -> int:
         try:
             if arguments.log is not None:
                 arguments.log.parent.mkdir(parents=True, exist_ok=True)
-                log_file = stack.enter_context(arguments.log.open("w", encoding="utf-8"))
+                if arguments.log.is_symlink():
+                    arguments.log.unlink()  # rather than write to wherever it leads
+                log_file = arguments.log.open("w", encoding="utf-8")
+                stack.callback(_close, log_file)
             _run_stage(arguments, log_file)
         except PipelineError as error:
             _write_everywhere(f"{ERROR_PREFIX}{error}\n", log_file)
@@ -110,13 +116,30 @@ def _run_stage(arguments: argparse.Namespace, log_file: TextIO | None) -> None:
         log_file=log_file,
         label=arguments.label or stage,
     )
+    context.note(
+        f"version {context.version} of oxytomo {__version__}, {threads} threads on {socket.gethostname()}, "
+        f"{peak_memory_mb():.0f} MB to begin with"
+    )
     started = time.monotonic()
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         warnings.showwarning = lambda message, *_args, **_kwargs: context.log(f"warning: {message}")
         module.run(inputs, outputs, settings, context)
+    _record_outputs(inputs, outputs, context)
     duration = format_duration(time.monotonic() - started)
     context.log(f"done in {duration}, peak memory {peak_memory_mb():.0f} MB")
+
+
+def _record_outputs(inputs: dict[str, Path], outputs: dict[str, Path], context: StageContext) -> None:
+    """Write beside every output what it is and where it comes from, for ``oxytomo verify`` and ``inspect``."""
+    from pipeline.io.integrity import record_output
+    from pipeline.io.provenance import store_record
+
+    # The report reads a whole folder of results; each of them has a record of its own.
+    sources = {name: path for name, path in inputs.items() if path.is_file() or store_record(path)}
+    provenance = context.provenance(sources)
+    for path in filter(Path.exists, outputs.values()):
+        record_output(path, provenance)
 
 
 def _parsed_spec(stage: str, text: str) -> dict[str, Any]:
@@ -156,8 +179,21 @@ def parse_keyed(texts: Sequence[str], *, default_key: str | None) -> dict[str, P
 
 def peak_memory_mb() -> float:
     """Return the largest memory this process has held, in MB."""
+    status = Path("/proc/self/status")
+    if (
+        status.is_file()
+    ):  # what getrusage says there begins with the memory of the program that started this one
+        found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii", errors="replace"))
+        if found:
+            return int(found.group(1)) * 1024 / 1e6
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak / 1e6 if sys.platform == "darwin" else peak * 1024 / 1e6
+
+
+def _close(log_file: TextIO) -> None:
+    """Close a log; what a full disk did not take of it has been said already."""
+    with suppress(OSError):
+        log_file.close()
 
 
 def _write_everywhere(text: str, log_file: TextIO | None) -> None:

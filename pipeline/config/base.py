@@ -64,4 +64,8 @@ def below_configuration(path: str, info: ValidationInfo) -> str:
     """Return ``path`` below the folder of the configuration file where the validation knows it."""
     folder = (info.context or {}).get("folder")
     expanded = Path(path).expanduser()
-    return str(expanded) if folder is None else str(Path(folder).joinpath(expanded))
+    full = str(expanded) if folder is None else str(Path(folder).joinpath(expanded))
+    if "{" in full or "}" in full:
+        # The workflow would take what is between them for a wildcard.
+        raise rejected("a path without braces", full, "rename it, or give a link without braces")
+    return full

@@ -1,5 +1,6 @@
 """Read a configuration file; everything wrong with it is one line that names the place."""
 
+import math
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -10,9 +11,23 @@ from pydantic import ValidationError
 from pipeline.config.project import ProjectConfig
 from pipeline.errors import ConfigError
 
+MOST_BYTES = 4 * 2**20
+MOST_NODES = 100_000
+"""A configuration of a thousand samples has fewer values."""
+
 
 class _UniqueKeyLoader(yaml.SafeLoader):
-    """YAML's safe loader that refuses a key given twice."""
+    """YAML's safe loader that refuses a key given twice, and aliases that unfold without end."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        """Return the root after a look at how large it is with every alias written out."""
+        node: yaml.Node | None = super().get_single_node()
+        if node is not None and _unfolded(node, {}) > MOST_NODES:
+            raise yaml.constructor.ConstructorError(
+                problem=f"more than {MOST_NODES} values, with aliases written out",
+                problem_mark=node.start_mark,
+            )
+        return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
         """Build a mapping whose keys differ."""
@@ -25,6 +40,20 @@ class _UniqueKeyLoader(yaml.SafeLoader):
                 )
             seen.add(key)
         return super().construct_mapping(node, deep=deep)
+
+
+def _unfolded(node: yaml.Node, known: dict[int, float]) -> float:
+    """Return the number of values below a node with every alias written out; infinity for one that holds itself."""
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = math.inf
+    below: list[yaml.Node] = []
+    if isinstance(node, yaml.MappingNode):
+        below = [part for pair in node.value for part in pair]
+    elif isinstance(node, yaml.SequenceNode):
+        below = node.value
+    known[id(node)] = 1 + sum(_unfolded(part, known) for part in below)
+    return known[id(node)]
 
 
 def load_config(path: Path) -> ProjectConfig:
@@ -43,6 +72,13 @@ def load_config(path: Path) -> ProjectConfig:
 def read_yaml(path: Path) -> dict[str, Any]:
     """Read a YAML mapping from a file."""
     try:
+        if path.is_file() and path.stat().st_size > MOST_BYTES:
+            raise ConfigError(
+                str(path),
+                expected="a configuration file",
+                got=f"{path.stat().st_size / 1e6:.0f} MB",
+                fix="give the YAML file, not a raw file",
+            )
         text = path.read_text(encoding="utf-8")
     except OSError as error:
         reason = "a folder" if path.is_dir() else (error.strerror or "an unreadable file").lower()
@@ -58,6 +94,11 @@ def read_yaml(path: Path) -> dict[str, Any]:
         ) from error
     try:
         data = yaml.load(text, Loader=_UniqueKeyLoader)  # a subclass of the safe loader
+    except (RecursionError, ValueError, TypeError, OverflowError, AttributeError) as error:
+        reason = "deeper nesting than it can hold" if isinstance(error, RecursionError) else str(error)
+        raise ConfigError(
+            str(path), expected="valid YAML", got=" ".join(reason.split())[:200], fix="correct the file"
+        ) from error
     except yaml.YAMLError as error:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)

@@ -34,6 +34,7 @@ from pipeline.config.stage_settings import (
     ReconstructStage,
     ReconstructStructureStage,
     ReconstructTomogramStage,
+    RegisterBranchesStage,
     RegisterStackStage,
     ReportStage,
     RetrievePhaseStage,
@@ -113,6 +114,11 @@ PRODUCTS: dict[Branch, tuple[str, ...]] = {
     "structure": ("structure.ome.zarr", "pores.csv", "cracks.csv", "structure.json", "meshes"),
 }
 """What each branch leaves in the folder of its sample, beside ``report.html``."""
+
+JOINT_STAGE = "register_branches"
+JOINT_STORE = f"branches/{JOINT_STAGE}.zarr"
+JOINT_PRODUCTS = ("branches.json", "voids_and_domains.csv", "void_neighbourhoods.csv")
+"""The stage that needs two branches of a sample, its store below ``stages/``, and what it leaves in the folder."""
 
 NEEDS_PACKAGE: dict[str, tuple[str, str, str]] = {"export_meshes": ("meshes", "pyvista", "view")}
 """Stages that are left out where an optional package is missing: product, package, extra that installs it."""
@@ -231,10 +237,12 @@ def stage_settings(
 
     Parameters
     ----------
-    branch : the branch; None for ``report``, which belongs to the whole sample
+    branch : the branch; None for ``register_branches`` and ``report``, which belong to the whole sample
     stage : name of the stage, which is the name of its module and its rule
     series : name of the series or element, for stages that write one store for each
     """
+    if branch is None and stage == JOINT_STAGE:
+        return _plain(RegisterBranchesStage(**dict(project.samples[sample].register_branches or ())))
     if branch is None:
         return _plain(ReportStage(sample=sample, branches=sample_branches(project.samples[sample])))
     return _plain(_stage_model(branch_config(project, sample, branch), sample, branch, stage, series))

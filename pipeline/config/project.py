@@ -294,6 +294,24 @@ def _valence(text: str, element: str) -> float:
     return value
 
 
+class RegisterBranchesSettings(Settings):
+    """Composition and structure of the same particle, registered to each other and compared."""
+
+    near_nm: float | None = setting(
+        None,
+        "how far the neighbourhood of a void reaches; empty: three voxels of the composition",
+        unit="nm",
+        gt=0.0,
+    )
+    placements: int = setting(200, "random placements that say what chance gives", ge=20, le=10_000)
+    seed: int = setting(0, "seed of the random numbers", ge=0, lt=2**32)
+
+
+def _switched_on(value: Any) -> Any:
+    """Accept true for the defaults and false for off."""
+    return {True: {}, False: None}[value] if isinstance(value, bool) else value
+
+
 class SampleConfig(Settings):
     """The branches of one sample; at least one."""
 
@@ -302,14 +320,33 @@ class SampleConfig(Settings):
     tomogram: TomogramConfig | None = setting(None, TomogramConfig.__doc__ or "")
     oxidation: OxidationConfig | None = setting(None, OxidationConfig.__doc__ or "")
     structure: StructureConfig | None = setting(None, StructureConfig.__doc__ or "")
+    register_branches: Annotated[
+        RegisterBranchesSettings | None,
+        BeforeValidator(_switched_on, json_schema_input_type=bool | RegisterBranchesSettings | None),
+    ] = setting(
+        None, "true where composition and structure show the same particle: compare voids and domains"
+    )
 
     @model_validator(mode="before")
     @classmethod
     def _some_branch(cls, data: Any) -> Any:
         """Require at least one branch."""
-        if isinstance(data, dict) and not any(value is not None for value in data.values()):
-            raise rejected(f"at least one of {', '.join(cls.model_fields)}", "none", "add a branch")
+        branches = [name for name in cls.model_fields if name != "register_branches"]
+        if isinstance(data, dict) and all(data.get(name) is None for name in branches):
+            known = [key for key in data if key in cls.model_fields]
+            if len(known) == len(data):
+                raise rejected(f"at least one of {', '.join(branches)}", "none", "add a branch")
         return data
+
+    @model_validator(mode="after")
+    def _both_branches(self) -> "SampleConfig":
+        """Registered branches must be there."""
+        missing = [name for name in ("composition", "structure") if getattr(self, name) is None]
+        if self.register_branches is not None and missing:
+            got = f"no {' and no '.join(missing)}"
+            fix = "add the branch or remove register_branches"
+            raise rejected("the branches composition and structure", got, fix, key="register_branches")
+        return self
 
 
 class ProjectConfig(Settings):

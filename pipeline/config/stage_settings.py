@@ -8,7 +8,7 @@ from typing import Literal
 from pipeline.arrays import Quantity
 from pipeline.config.base import Settings, setting
 from pipeline.config.phase import ReconstructStructureSettings, RetrievePhaseSettings
-from pipeline.config.project import Branch
+from pipeline.config.project import Branch, RegisterBranchesSettings
 from pipeline.config.settings import (
     AlignSettings,
     ClassifySettings,
@@ -163,6 +163,10 @@ class ExportStage(ExportSettings):
     """The stages ``export_<branch>``."""
 
     sample: str = setting(..., "name of the sample, the name of the image")
+
+
+class RegisterBranchesStage(RegisterBranchesSettings):
+    """Stage ``register_branches``: composition and structure of one sample."""
 
 
 class ReportStage(Settings):

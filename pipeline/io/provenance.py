@@ -12,6 +12,7 @@ from pipeline.errors import InputError
 from pipeline.io.stores import STORE_KEY, Provenance, decode_json, read_store
 
 _BLOCK_BYTES = 2**20
+_TIME_STAMP = ".snakemake_timestamp"
 
 
 def file_digest(path: Path) -> str:
@@ -31,21 +32,33 @@ def file_digest(path: Path) -> str:
     return digest.hexdigest()
 
 
-def folder_digest(path: Path) -> str:
-    """Return the SHA-256 of the names and digests of all files below a folder, sorted by name."""
+def folder_digest(path: Path, *, pattern: str = "*") -> str:
+    """Return the SHA-256 of the names and digests of the files below a folder, sorted by name.
+
+    The time stamps that Snakemake leaves in folders play no part.
+    """
     digest = hashlib.sha256()
-    for file in sorted(file for file in path.rglob("*") if file.is_file()):
+    files = (file for file in path.rglob(pattern) if file.is_file() and file.name != _TIME_STAMP)
+    for file in sorted(files):
         digest.update(f"{file.relative_to(path).as_posix()}:{file_digest(file)};".encode())
     return digest.hexdigest()
 
 
-def input_record(path: Path) -> dict[str, str]:
-    """Return path and digest of an input; a store brings the digest of its content."""
+def input_digest(path: Path) -> str:
+    """Return the digest of an input; a store brings that of its content."""
     if store_record(path) is not None:
-        digest = read_store(path).digest
-    else:
-        digest = folder_digest(path) if path.is_dir() else file_digest(path)
-    return {"path": str(path), "digest": digest}
+        return read_store(path).digest
+    return folder_digest(path) if path.is_dir() else file_digest(path)
+
+
+def input_record(path: Path) -> dict[str, str]:
+    """Return path and digest of an input."""
+    return {"path": str(path), "digest": input_digest(path)}
+
+
+def record_file(path: Path) -> Path:
+    """Return where the record of an output is: a hidden file beside it."""
+    return path.with_name(f".{path.name}.record.json")
 
 
 def make_provenance(
@@ -102,6 +115,12 @@ def describe(path: Path) -> list[str]:
         axes = ", ".join(f"{axis} {size}" for axis, size in zip(array["axes"], array["shape"], strict=True))
         lines.append(f"  {name}: ({axes}) {array['dtype']} [{array['unit']}]")
     lines += [f"  setting {key} = {value}" for key, value in record.get("settings", {}).items()]
+    return lines + describe_chain(path)
+
+
+def describe_chain(path: Path) -> list[str]:
+    """Return a line for each input of a result, and for theirs, back to the raw files."""
+    lines = []
     for link in provenance_chain(path):
         stage = f"stage {link['stage']}, " if "stage" in link else ""
         lines.append(
@@ -112,11 +131,15 @@ def describe(path: Path) -> list[str]:
 
 
 def _record(path: Path) -> dict[str, Any] | None:
-    root = path / "zarr.json"
-    if not root.is_file():
+    """Return the record within a store or an image, or beside another product."""
+    root, beside = path / "zarr.json", record_file(path)
+    if not root.is_file() and not beside.is_file():
         return None
     try:
-        record = decode_json(json.loads(root.read_text(encoding="utf-8")))["attributes"][STORE_KEY]
+        if root.is_file():
+            record = decode_json(json.loads(root.read_text(encoding="utf-8")))["attributes"][STORE_KEY]
+        else:
+            record = decode_json(json.loads(beside.read_text(encoding="utf-8")))
     except (OSError, ValueError, KeyError, TypeError):
         return None  # not a result of this package; read_store says what is wrong with a damaged one
     return record if isinstance(record, dict) else None

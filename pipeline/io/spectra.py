@@ -3,6 +3,7 @@
 import csv
 import gzip
 import re
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 
@@ -10,6 +11,7 @@ import numpy as np
 
 from pipeline.arrays import Float64Array, Spectrum
 from pipeline.errors import InputError
+from pipeline.io.readers.guard import MOST_TEXT_BYTES, read_text
 from pipeline.units import KEV_BELOW, to_ev
 
 MIN_POINTS = 5
@@ -84,11 +86,14 @@ def read_spectrum(path: Path, *, group: str | None, energy_unit: str | None) -> 
 
 def _text(path: Path) -> str:
     try:
-        content = path.read_bytes()
-        return (gzip.decompress(content) if content[:2] == _GZIP else content).decode(
-            "utf-8-sig", errors="replace"
-        )
-    except (OSError, EOFError, gzip.BadGzipFile) as error:
+        content = read_text(path, "a spectrum as text")
+        if content[:2] == _GZIP:
+            with gzip.open(path) as file:
+                content = file.read(MOST_TEXT_BYTES)
+        return content.decode("utf-8-sig", errors="replace")
+    except InputError:
+        raise
+    except (OSError, EOFError, zlib.error) as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or str(error)
         raise InputError(
             str(path),

@@ -83,6 +83,35 @@ class Scene:
         return VoidPhantom(envelope, void, crack_index, pore_index, self.pores, self.cracks)
 
 
+def turned(scene: Scene, rotation: Float64Array, *, scale: float, size: int) -> Scene:
+    """Return the same particle turned about its centre, as a volume with other voxels shows it.
+
+    Parameters
+    ----------
+    scene : its cracks are flat: the direction in which one bends does not turn with it
+    rotation : (3, 3), of places z y x from the middle
+    scale : voxel size of the scene / voxel size of the result
+    size : edge of the result in voxels
+    """
+    old, new = (np.array(scene.shape) - 1) / 2, np.full(3, (size - 1) / 2)
+
+    def place(centre: Float64Array) -> Float64Array:
+        moved: Float64Array = new + scale * (rotation @ (centre - old))
+        return moved
+
+    waves = tuple(
+        (rotation @ axis, order, phase, scale * height) for axis, order, phase, height in scene.skin.waves
+    )
+    pores = tuple(
+        Pore(place(p.centre_px), scale * p.half_axes_px, p.rotation @ rotation.T) for p in scene.pores
+    )
+    cracks = tuple(
+        Crack(place(c.centre_px), rotation @ c.normal, scale * c.radius_px, scale * c.aperture_px)
+        for c in scene.cracks
+    )
+    return Scene((size, size, size), Skin(scale * scene.skin.radius_px, waves), pores, cracks)
+
+
 def draw(
     shape: tuple[int, int, int],
     *,

@@ -35,7 +35,7 @@ from pipeline.config.plan import (
 )
 from pipeline.errors import InputError, MissingPackageError, PipelineError
 from pipeline.stages.check_structure import scan_problems
-from pipeline.stages.needs import Needs, branch_needs, check_disk
+from pipeline.stages.needs import Needs, check_disk, stage_needs, total_needs
 from pipeline.stages.results_folder import check_same_sources
 
 MIN_TILTS = 3
@@ -80,7 +80,7 @@ class BranchCheck:
     sample: str
     branch: Branch
     series: Mapping[str, SeriesFacts]
-    needs: Needs | None
+    needs: Mapping[str, Needs]
 
 
 @dataclass(frozen=True)
@@ -110,7 +110,7 @@ def check_project(project: ProjectConfig, *, read_flats: bool) -> ProjectCheck:
             problems += wrong
             warnings += remarks
     folder = results_folder(project)
-    needs = [branch.needs for branch in branches if branch.needs is not None]
+    needs = [total_needs(branch.needs) for branch in branches if branch.needs]
     for check in (lambda: check_same_sources(folder, project), lambda: check_disk(folder, needs)):
         problems += _caught(check)
     return ProjectCheck(tuple(problems), tuple(warnings), tuple(branches))
@@ -148,7 +148,6 @@ def _check_branch(
     problems += _caught(lambda: _check_backend(config, f"samples.{sample}.{branch}"))
     problems += _caught(partial(_check_packages_and_tables, config, f"samples.{sample}.{branch}"))
     warnings += _left_out(branch, f"samples.{sample}.{branch}")
-    needs = None
     if not isinstance(config, StructureConfig) and len(facts) == len(branch_sources(config)):
         if not isinstance(config, ArealDensityConfig):
             problems += _caught(lambda: _check_tilts(facts))
@@ -156,12 +155,24 @@ def _check_branch(
             warnings += _repeated_tilts(facts, f"samples.{sample}.{branch}")
         if not isinstance(config, TomogramConfig) and config.edges is not None:
             problems += list(_edge_problems(config, facts))
-        needs = branch_needs(config, {name: fact.shape for name, fact in facts.items()})
     if isinstance(config, StructureConfig) and facts and len(facts) == len(branch_series(config)):
         problems += _caught(lambda: _check_tilts(facts))
         warnings += _few_tilts(facts, f"samples.{sample}.{branch}")
         problems += list(scan_problems(config, facts))
-    return BranchCheck(sample, branch, facts, needs), problems, warnings
+    return BranchCheck(sample, branch, facts, _needs(config, branch, facts)), problems, warnings
+
+
+def _needs(config: BranchConfig, branch: Branch, facts: Mapping[str, SeriesFacts]) -> dict[str, Needs]:
+    """Return the needs of the stages of a branch, empty where a series could not be looked at."""
+    if isinstance(config, StructureConfig) and config.volume is not None:
+        if not all(path.exists() for path in source_files(config.volume)):
+            return {}
+        from pipeline.stages.sources import volume_shape
+
+        return stage_needs(config, branch, {"volume": volume_shape(config.volume)})
+    shapes = {name: fact.shape for name, fact in facts.items()}
+    series = branch_sources(config) if isinstance(config, OxidationConfig) else branch_series(config)
+    return stage_needs(config, branch, shapes) if shapes and len(shapes) == len(series) else {}
 
 
 def _check_stacks(config: OxidationConfig, sample: str) -> tuple[BranchCheck, list[PipelineError], list[str]]:
@@ -188,9 +199,7 @@ def _check_stacks(config: OxidationConfig, sample: str) -> tuple[BranchCheck, li
             warnings += check_references(f"{place}.references.{element}", config, element, stack)
         except PipelineError as error:
             problems.append(error)
-    complete = len(facts) == len(config.measured)
-    needs = branch_needs(config, {name: fact.shape for name, fact in facts.items()}) if complete else None
-    return BranchCheck(sample, "oxidation", facts, needs), problems, warnings
+    return BranchCheck(sample, "oxidation", facts, _needs(config, "oxidation", facts)), problems, warnings
 
 
 def _check_volume(place: str, source: ImageSource) -> None:

@@ -3,6 +3,7 @@
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
@@ -41,12 +42,16 @@ class StageContext:
         )
 
     def log(self, message: str) -> None:
-        """Write one line to standard error and to the log."""
-        line = f"{self.label or self.stage}: {message}\n"
-        for stream in (sys.stderr, self.log_file):
-            if stream is not None:
-                stream.write(line)
-                stream.flush()
+        """Write one line to standard error and, with the time, to the log."""
+        sys.stderr.write(f"{self.label or self.stage}: {message}\n")
+        sys.stderr.flush()
+        self.note(message)
+
+    def note(self, message: str) -> None:
+        """Write one line with the time to the log alone."""
+        if self.log_file is not None:
+            self.log_file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {self.label or self.stage}: {message}\n")
+            self.log_file.flush()
 
     def progress(self, label: str) -> Callable[[int, int], None]:
         """Return a function of ``(done, total)`` that shows percent and time left on standard error."""

@@ -1,4 +1,4 @@
-"""How much memory, disk and time a branch will take, before it runs."""
+"""How much memory, disk and time the stages of a branch will take, before they run."""
 
 import shutil
 from collections.abc import Mapping, Sequence
@@ -10,29 +10,31 @@ from pipeline.config import (
     CompositionConfig,
     DeviationSettings,
     OxidationConfig,
+    StructureConfig,
     TomogramConfig,
 )
+from pipeline.config.plan import BranchConfig, branch_series, branch_stages
+from pipeline.config.project import Branch
 from pipeline.errors import StoreError
+from pipeline.stages.stage_costs import COSTS, MB, Sizes
 
 FLOAT_BYTES = 4
-UPDATES_PER_S = 5e8
-"""Ray–voxel updates of the projector in a second on one core, a cautious figure."""
-STARTUP_S = 5.0
-"""Starting Python and compiled code, for each stage."""
-FIXED_MEMORY_BYTES = 4e8
-STACK_MEMORY_BYTES = 1.5e9
-"""Stacks of any size need no more than this besides a few frames."""
-STACK_BYTES_PER_S = 1e7
-"""Bytes of a stack (float32) that all stages together take in a second on one core, a cautious figure."""
+
+Shapes = Mapping[str, tuple[int, int, int]]
+"""Per series of a branch (n_frame, n_y, n_x); per volume (n_z, n_y, n_x)."""
 
 
 @dataclass(frozen=True)
 class Needs:
-    """What a branch takes: largest memory of a stage, new files, core seconds."""
+    """What a stage or a branch takes: largest memory of a job, new files, core seconds.
+
+    ``jobs`` is the number of jobs of a stage; disk and time are those of all of them.
+    """
 
     memory_bytes: float
     disk_bytes: float
     core_seconds: float
+    jobs: int = 1
 
     def describe(self, cores: int) -> str:
         """Return one line for people."""
@@ -44,65 +46,72 @@ class Needs:
         )
 
 
-def branch_needs(
-    config: CompositionConfig | ArealDensityConfig | TomogramConfig | OxidationConfig,
-    shapes: Mapping[str, tuple[int, int, int]],
-) -> Needs:
-    """Estimate the needs of a branch from the shapes of its series.
+def stage_needs(config: BranchConfig, branch: Branch, shapes: Shapes) -> dict[str, Needs]:
+    """Estimate the needs of every stage of a branch from the shapes of its data, in the order of the stages."""
+    sizes = branch_sizes(config, shapes)
+    needs = {}
+    for stage in branch_stages(config, branch):
+        memory, disk, seconds = COSTS[stage](sizes)
+        jobs = len(shapes) if stage in ("normalize_stack", "register_stack", "fit_valence") else 1
+        jobs = len(branch_series(config)) if stage == "normalize" else jobs
+        needs[stage] = Needs(memory * MB, jobs * disk * MB, jobs * seconds, jobs)
+    return needs
 
-    Parameters
-    ----------
-    config : settings of the branch
-    shapes : per series (n_frame, n_y, n_x)
-    """
-    if isinstance(config, OxidationConfig):
-        return _stack_needs(shapes)
-    n_tilt = max(shape[0] for shape in shapes.values())
-    rows, columns = (max(shape[axis] for shape in shapes.values()) for axis in (1, 2))
-    frames = n_tilt * rows * columns * FLOAT_BYTES
-    voxels = rows * columns**2
-    volume = voxels * FLOAT_BYTES
-    one_pass = n_tilt * voxels / UPDATES_PER_S
-    n_series = len(shapes)
-    # normalize and align each keep a value and a variance of every series.
-    stores: float = 4 * n_series * frames
-    if isinstance(config, ArealDensityConfig):
-        return Needs(FIXED_MEMORY_BYTES + 3 * stores, 2 * stores, 4 * STARTUP_S + n_series * 2)
-    passes: float = 2 * config.align.iterations * config.align.tilts
-    if isinstance(config, TomogramConfig):
-        passes += 1 if config.reconstruct.algorithm == "fbp" else 2 * config.reconstruct.iterations
-        memory = FIXED_MEMORY_BYTES + max(stores, 6 * volume + 4 * frames)
-        return Needs(memory, stores + 4 * volume, 5 * STARTUP_S + passes * one_pass)
-    n_elements = len(config.measured)
-    passes += _composition_passes(config, n_elements)
-    pairs = n_elements * (n_elements + 1) / 2
-    replicates = config.uncertainty.replicates + config.uncertainty.null_replicates
-    stores += (n_elements + pairs) * frames + (n_elements + 3 + replicates / 2 + 2) * volume
-    memory = FIXED_MEMORY_BYTES + max(
-        3 * n_series * frames,
-        2 * (n_elements + pairs) * frames + (22 + 2 * n_elements + 1.5 * replicates) * volume,
+
+def total_needs(stages: Mapping[str, Needs]) -> Needs:
+    """Return the needs of a whole branch from those of its stages."""
+    return Needs(
+        max(need.memory_bytes for need in stages.values()),
+        1.1 * sum(need.disk_bytes for need in stages.values()),
+        sum(need.core_seconds for need in stages.values()),
     )
-    return Needs(memory, 1.3 * stores, (8 + n_series) * STARTUP_S + passes * one_pass)
 
 
-def _stack_needs(shapes: Mapping[str, tuple[int, int, int]]) -> Needs:
-    """Estimate the needs of stacks: large ones pass through memory in blocks."""
-    sizes = [n * rows * columns * FLOAT_BYTES for n, rows, columns in shapes.values()]
-    frame = max(rows * columns * FLOAT_BYTES for _, rows, columns in shapes.values())
-    memory = FIXED_MEMORY_BYTES + min(4.0 * max(sizes), STACK_MEMORY_BYTES) + 40 * frame
-    seconds = len(shapes) * 5 * STARTUP_S + sum(sizes) / STACK_BYTES_PER_S
-    return Needs(memory, 8.0 * sum(sizes), seconds)
+def branch_sizes(config: BranchConfig, shapes: Shapes) -> Sizes:
+    """Return the sizes that the costs of the stages of a branch follow from."""
+    frames, rows, columns = (max(shape[axis] for shape in shapes.values()) for axis in range(3))
+    deep = columns
+    if isinstance(config, StructureConfig) and config.volume is not None:
+        frames, (rows, deep, columns) = 0, shapes["volume"]
+    flat = isinstance(config, OxidationConfig | ArealDensityConfig)
+    voxels = 0 if flat else rows * deep * columns
+    return Sizes(
+        series=max(n * y * x for n, y, x in shapes.values()) * FLOAT_BYTES / MB if frames else 0.0,
+        stack_frame=rows * columns * FLOAT_BYTES / MB if flat else 0.0,
+        n_series=len(shapes),
+        volume=voxels * FLOAT_BYTES / MB,
+        area=0.0 if flat else deep * columns * FLOAT_BYTES / MB,
+        elements=len(config.measured) if isinstance(config, CompositionConfig | ArealDensityConfig) else 0,
+        repeats=config.uncertainty.replicates + config.uncertainty.null_replicates
+        if isinstance(config, CompositionConfig)
+        else 0,
+        passes=_passes(config),
+        projections=float(frames * voxels),
+    )
 
 
-def _composition_passes(config: CompositionConfig, n_elements: int) -> float:
-    """Return how often every ray of one volume is projected, forward or back."""
-    solver = config.reconstruct
+def _passes(config: BranchConfig) -> dict[str, float]:
+    """Return how often every ray of one volume is projected, forward or back, by stage."""
+    if isinstance(config, OxidationConfig | ArealDensityConfig):
+        return {}
+    if isinstance(config, StructureConfig):
+        rounds = config.reconstruct.iterations if config.reconstruct.align_tilts else 0
+        return {"reconstruct_structure": 1.0 + 2.0 * rounds}
+    passes: dict[str, float] = {"align": 2 * config.align.iterations * config.align.tilts}
+    if isinstance(config, TomogramConfig):
+        tomogram = config.reconstruct
+        passes["reconstruct_tomogram"] = 1 if tomogram.algorithm == "fbp" else 2 * tomogram.iterations
+        return passes
     repeats = config.uncertainty.replicates + config.uncertainty.null_replicates
-    if isinstance(solver, DeviationSettings):
-        deviation, oxygen = 2 * solver.iterations, 2 * solver.element_iterations
-        return deviation + n_elements * oxygen + repeats * (deviation + oxygen)
-    once = n_elements if solver.algorithm == "fbp" else 2 * n_elements * solver.iterations
-    return once * (1 + repeats)
+    chosen, elements = config.reconstruct, len(config.measured)
+    if isinstance(chosen, DeviationSettings):
+        deviation, oxygen = 2.0 * chosen.iterations, 2.0 * chosen.element_iterations
+        return passes | {
+            "reconstruct": deviation + elements * oxygen,
+            "uncertainty": repeats * (deviation + oxygen),
+        }
+    ratio = float(elements if chosen.algorithm == "fbp" else 2 * elements * chosen.iterations)
+    return passes | {"reconstruct": ratio, "uncertainty": repeats * ratio}
 
 
 def check_disk(folder: Path, needs: Sequence[Needs]) -> None:

@@ -11,6 +11,7 @@ from pipeline.errors import InputError
 from pipeline.io.atomic import complete_or_absent
 from pipeline.stages.context import StageContext
 from pipeline.view.alignment_part import alignment_part
+from pipeline.view.branches_part import branches_part
 from pipeline.view.composition_part import composition_part
 from pipeline.view.other_parts import areal_density_part, tomogram_part
 from pipeline.view.oxidation_part import oxidation_part
@@ -19,6 +20,7 @@ from pipeline.view.read_results import (
     find_results,
     read_alignment,
     read_areal_density,
+    read_branches,
     read_composition,
     read_records,
     read_structure,
@@ -90,15 +92,19 @@ def _write(
             else "nothing there",
             fix="give the folder <results>/<sample>, or run the sample first",
         )
+    together = read_branches(paths) if {"composition", "structure"} <= set(branches) else None
+    named: dict[str, Part] = {str(branch): part for branch, part in parts.items()}
+    if together is not None:
+        named["branches"] = branches_part(together)
     if figures is not None:
-        for branch, part in parts.items():
+        for name, part in named.items():
             for picture in (p for section in part.sections for p in section.pictures):
-                with complete_or_absent(figures / branch / picture.file_name) as partial:
+                with complete_or_absent(figures / name / picture.file_name) as partial:
                     partial.write_bytes(picture.png)
     page = build_report(
         title=sample,
         subtitle=", ".join(TITLES[branch] for branch in parts).capitalize(),
-        parts=list(parts.values()),
+        parts=list(named.values()),
         provenance=read_records(paths),
         footer=footer(),
     )

@@ -7,6 +7,8 @@ from pathlib import Path
 
 from pipeline.config import ProjectConfig
 from pipeline.config.plan import (
+    JOINT_STAGE,
+    JOINT_STORE,
     branch_config,
     branch_stores,
     raw_files,
@@ -66,9 +68,34 @@ def check_same_sources(folder: Path, project: ProjectConfig) -> RawFiles:
     return kept | {name: {**kept.get(name, {}), **series} for name, series in wanted.items()}
 
 
+def check_no_way_out(folder: Path, project: ProjectConfig) -> None:
+    """Refuse a results folder with links in it that lead elsewhere, which a run would write through."""
+    for sample in project.samples:
+        for inside in (
+            sample,
+            f"{sample}/stages",
+            "logs",
+            f"logs/{sample}",
+            "benchmarks",
+            f"benchmarks/{sample}",
+        ):
+            places = [folder / inside]
+            if inside.endswith("/stages"):
+                places += [folder / inside / branch for branch in sample_branches(project.samples[sample])]
+            for place in places:
+                if place.is_symlink():
+                    raise StoreError(
+                        str(place),
+                        expected="a folder within the results folder",
+                        got=f"a link to {place.readlink()}",
+                        fix="delete the link; to write elsewhere give another 'results' folder",
+                    )
+
+
 def claim(folder: Path, project: ProjectConfig) -> None:
     """Check a results folder and record the raw files of the project's samples in it."""
     check_writable(folder)
+    check_no_way_out(folder, project)
     samples = check_same_sources(folder, project)
     partial = folder / f".{MARKER}.partial-{os.getpid()}"
     partial.write_text(json.dumps({"samples": samples}, indent=1) + "\n", encoding="utf-8")
@@ -90,6 +117,12 @@ def outdated_stores(folder: Path, project: ProjectConfig) -> list[str]:
                 wanted = stage_settings(project, sample, branch, stage, series)
                 if recorded is not None and recorded != (STAGE_VERSIONS[stage], wanted):
                     outdated.append(store)
+        if settings.register_branches is not None:
+            store = f"{sample}/stages/{JOINT_STORE}"
+            recorded = _recorded(folder / store)
+            wanted = stage_settings(project, sample, None, JOINT_STAGE)
+            if recorded is not None and recorded != (STAGE_VERSIONS[JOINT_STAGE], wanted):
+                outdated.append(store)
     return outdated
 
 

@@ -4,8 +4,10 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.config import AngleRamp, Source, StackSource, VolumeSource, expand
-from pipeline.io.readers import ReadRequest
+from pipeline.config import AngleRamp, Source, StackSource, StructureConfig, VolumeSource, expand
+from pipeline.config.plan import BranchConfig, branch_sources
+from pipeline.errors import InputError
+from pipeline.io.readers import ReadRequest, peek
 from pipeline.io.readers.spectral import SpectralStack, read_spectral_stack
 from pipeline.io.volumes import VolumeRequest
 
@@ -53,3 +55,39 @@ def volume_request(source: VolumeSource) -> VolumeRequest:
         dtype=None if source.dtype is None else np.dtype(source.dtype).newbyteorder(source.byte_order).str,
         header_bytes=source.header_bytes,
     )
+
+
+def branch_shapes(config: BranchConfig) -> dict[str, tuple[int, int, int]]:
+    """Return per series of a branch (n_frame, n_y, n_x) from the headers, and (n_z, n_y, n_x) of a volume."""
+    if isinstance(config, StructureConfig) and config.volume is not None:
+        return {"volume": volume_shape(config.volume)}
+    shapes = {}
+    for name, source in branch_sources(config).items():
+        if isinstance(source, StackSource):
+            shapes[name] = open_stack(source).shape
+        elif isinstance(source, Source):
+            shapes[name] = peek(read_request(source)).shape
+    return shapes
+
+
+def volume_shape(source: VolumeSource) -> tuple[int, int, int]:
+    """Return (n_z, n_y, n_x) of a volume without reading it.
+
+    What does not say it in a header of raw frames (OME-Zarr, NRRD, NIfTI, a dataset without axes) is taken for a
+    cube of as many four-byte values as its files have bytes.
+    """
+    if source.shape is not None:
+        n_z, n_y, n_x = (1, *source.shape)[-3:]
+        return n_z, n_y, n_x
+    request = volume_request(source)
+    try:
+        return peek(ReadRequest(images=request.images, dataset=request.dataset, angles=(0.0, 1.0))).shape
+    except InputError:
+        edge = max(1, round((_size_bytes(request.images) / 4) ** (1 / 3)))
+        return edge, edge, edge
+
+
+def _size_bytes(paths: tuple[Path, ...]) -> int:
+    """Return the bytes of files, and of all files in folders."""
+    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
+    return sum(file.stat().st_size for file in files if file.is_file())

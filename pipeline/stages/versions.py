@@ -27,7 +27,8 @@ STAGE_VERSIONS: dict[str, int] = {
     "measure_voids": 3,
     "export_structure": 1,
     "export_meshes": 1,
-    "report": 2,
+    "register_branches": 1,
+    "report": 3,
     "comparison": 1,
 }
 

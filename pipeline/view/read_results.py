@@ -9,10 +9,11 @@ from typing import Any
 import numpy as np
 
 from pipeline.config import Branch, CompositionConfig
+from pipeline.config.plan import JOINT_STORE
 from pipeline.errors import StoreError
 from pipeline.io.stores import Store, read_store
 from pipeline.view.report import Record, record_of
-from pipeline.view.results import Alignment, ArealDensity, Composition, Structure, Tomogram
+from pipeline.view.results import Alignment, ArealDensity, Branches, Composition, Structure, Tomogram
 
 STORES: Mapping[Branch, tuple[str, ...]] = {
     "composition": ("align", "decompose", "reconstruct", "uncertainty", "classify"),
@@ -33,6 +34,10 @@ TABLES: Mapping[str, str] = {
     "structure_measure": "structure.json",
     "pores": "pores.csv",
     "cracks": "cracks.csv",
+    "branches": "branches.json",
+    "void_distances": "voids_and_domains.csv",
+    "void_neighbourhoods": "void_neighbourhoods.csv",
+    "branches_register": f"stages/{JOINT_STORE}",
 }
 
 
@@ -133,6 +138,22 @@ def read_structure(paths: Mapping[str, Path]) -> Structure | None:
         facts=read_json(paths["structure_measure"]),
         pores=read_columns(paths["pores"]) if "pores" in paths else {},
         cracks=read_columns(paths["cracks"]) if "cracks" in paths else {},
+    )
+
+
+def read_branches(paths: Mapping[str, Path]) -> Branches | None:
+    """Return composition and structure registered to each other, None where they are not."""
+    placed, composition = _store(paths, "branches_register"), _store(paths, "composition_reconstruct")
+    if placed is None or composition is None or "branches" not in paths:
+        return None
+    return Branches(
+        voxel_nm=float(composition.attributes["pixel_nm"]),
+        deviation=composition["deviation"],
+        particle=composition["particle"].astype(bool),
+        voids=placed["voids"],
+        facts=read_json(paths["branches"]),
+        distances=read_columns(paths["void_distances"]) if "void_distances" in paths else {},
+        neighbourhoods=read_columns(paths["void_neighbourhoods"]) if "void_neighbourhoods" in paths else {},
     )
 
 

@@ -130,6 +130,29 @@ class Structure:
 
 
 @dataclass(frozen=True)
+class Branches:
+    """Composition and structure of one particle, registered to each other.
+
+    Attributes
+    ----------
+    voxel_nm : voxel size of the composition
+    deviation : (n_z, n_y, n_x) TM/O deviation, NaN outside the particle
+    particle : bool array of the same shape
+    voids : label array of the same shape, empty where nothing is compared
+    facts : content of ``branches.json``
+    distances, neighbourhoods : columns of ``voids_and_domains.csv`` and ``void_neighbourhoods.csv``
+    """
+
+    voxel_nm: float
+    deviation: FloatArray
+    particle: BoolArray
+    voids: LabelArray
+    facts: Mapping[str, Any]
+    distances: Mapping[str, Sequence[Any]]
+    neighbourhoods: Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
 class Tomogram:
     """Results of the tomogram branch.
 

@@ -14,7 +14,7 @@ from pipeline.config import ProjectConfig, parse_config
 from pipeline.errors import PipelineError
 from pipeline.io.readers.data_exchange import write_data_exchange
 from pipeline.stages.check import check_project, require_valid
-from pipeline.stages.needs import Needs, branch_needs
+from pipeline.stages.needs import Needs, stage_needs, total_needs
 from pipeline.stages.results_folder import claim
 
 ENERGIES = {"O_pre": 525.0, "O_post": 540.0, "Ni_pre": 846.0, "Ni_post": 866.0}
@@ -244,16 +244,16 @@ def test_needs_grow_with_the_data_and_with_the_replicates(case: Case) -> None:
     config = case.project.samples["a"].composition
     assert config is not None
     shapes = dict.fromkeys(ENERGIES, (100, 200, 200))
-    needs = branch_needs(config, shapes)
+    needs = total_needs(stage_needs(config, "composition", shapes))
     # Two energies of two edges: value and variance, normalized and aligned, float32.
     assert needs.disk_bytes > 4 * 4 * 100 * 200 * 200 * 4
-    bigger = branch_needs(config, dict.fromkeys(ENERGIES, (100, 400, 400)))
+    bigger = total_needs(stage_needs(config, "composition", dict.fromkeys(ENERGIES, (100, 400, 400))))
     assert bigger.disk_bytes > 4 * needs.disk_bytes
     assert bigger.core_seconds > 6 * needs.core_seconds
     case.composition["uncertainty"] = {"replicates": 0, "null_replicates": 0}
     single = case.project.samples["a"].composition
     assert single is not None
-    assert branch_needs(single, shapes).core_seconds < needs.core_seconds / 2
+    assert total_needs(stage_needs(single, "composition", shapes)).core_seconds < needs.core_seconds / 2
 
 
 def test_needs_are_readable() -> None:

@@ -12,6 +12,7 @@ from pydantic import BaseModel
 from pipeline.cli.schema import schema_text
 from pipeline.config import Source, expand, load_config, parse_config, source_files
 from pipeline.config.plan import (
+    JOINT_STAGE,
     STAGES,
     TO_VOLUME,
     branch_config,
@@ -243,7 +244,7 @@ def test_models_are_frozen() -> None:
 
 def test_every_stage_has_a_version_and_settings() -> None:
     stages = {stage for part in (*STAGES.values(), *TO_VOLUME.values()) for stage in part}
-    assert stages | {"report", "comparison"} == set(STAGE_VERSIONS)
+    assert stages | {JOINT_STAGE, "report", "comparison"} == set(STAGE_VERSIONS)
     loaded = parsed(project())
     for stage in STAGES["composition"]:
         settings = stage_settings(loaded, "a", "composition", stage, "O_pre")

@@ -2,20 +2,24 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 import pytest
 import yaml
 from notebook import run_notebook
 
+from pipeline.config import load_config
+from pipeline.config.project import Branch
 from pipeline.io.stores import read_store
+from pipeline.stages.requests import Requests
 
 pytestmark = pytest.mark.slow
 
@@ -70,6 +74,21 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="module")
+def larger(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A finished run of one tilt series of more pixels."""
+    folder = tmp_path_factory.mktemp("larger")
+    size = ["--size", "144", "--pixel-nm", "10", "--tilts", "40", "--seed", "5"]
+    made = oxytomo("simulate", "sim", "--elements", "O", "Mn", *size, cwd=folder)
+    assert made.returncode == 0, made.stderr
+    series = {"tomogram": {"source": "raw/Mn_L_post.h5"}}
+    text = yaml.safe_dump({"results": "results", "samples": {"particle": series}})
+    (folder / "sim" / "config.yaml").write_text(text, encoding="utf-8")
+    done = oxytomo("run", "sim/config.yaml", "--cores", "2", cwd=folder)
+    assert done.returncode == 0, done.stdout + done.stderr
+    return folder
+
+
 @pytest.fixture
 def copied(finished: Path, tmp_path: Path) -> Path:
     """A copy of the finished run that a test may change; the raw files stay where they are."""
@@ -83,7 +102,8 @@ def copied(finished: Path, tmp_path: Path) -> Path:
 
 
 def test_every_product_is_there(finished: Path) -> None:
-    names = {path.name for path in (finished / "results" / "particle").iterdir()}
+    shown = (finished / "results" / "particle").glob("[!.]*")
+    names = {path.name for path in shown}
     assert names == {
         "stages",
         "composition.ome.zarr",
@@ -301,3 +321,30 @@ def test_aligning_alone_stops_there_and_its_table_can_be_given_back(finished: Pa
     assert again.returncode == 0, again.stderr
     assert "excluded by the user: frame 5" in again.stderr
     assert "normalize" not in again.stderr
+
+
+@pytest.mark.parametrize("size", ["finished", "larger"])
+def test_estimates_of_memory_hold(size: str, request: pytest.FixtureRequest) -> None:
+    """What ``oxytomo check`` prints and jobs ask for, against the peak that every stage wrote into its log."""
+    folder: Path = request.getfixturevalue(size)
+    requests = Requests(load_config(folder / "sim" / "config.yaml"))
+    ratios = {}
+    for log in (folder / "results" / "logs" / "particle").glob("*/*.log"):
+        branch, stage = log.parent.name, re.sub("normalize_.*", "normalize", log.stem)
+        found = re.search(r"peak memory (\d+) MB", log.read_text(encoding="utf-8"))
+        assert found is not None, log
+        estimate = requests.needs("particle", cast(Branch, branch), stage).memory_bytes / 1e6
+        ratios[log.stem] = int(found[1]) / estimate
+    assert len(ratios) >= 4
+    assert {stage: ratio for stage, ratio in ratios.items() if not 0.7 <= ratio <= 1.5} == {}
+
+
+def test_one_thread_and_two_give_the_same_results(copied: Path) -> None:
+    """Bit by bit: what threads share is cut into blocks that do not depend on their number, and sums have one order."""
+    before = {str(store): read_store(store).digest for store in stores(copied / "results" / "particle")}
+    for product in (copied / "results" / "particle").iterdir():
+        shutil.rmtree(product) if product.is_dir() else product.unlink()
+    done = oxytomo("run", "x.yaml", "--cores", "1", cwd=copied)
+    assert done.returncode == 0, done.stdout + done.stderr
+    after = {str(store): read_store(store).digest for store in stores(copied / "results" / "particle")}
+    assert after == before

@@ -119,6 +119,20 @@ def test_a_pristine_sample_is_reconstructed_first(example: Path) -> None:
     assert planned(done.stdout + done.stderr)["reconstruct"] == 2
 
 
+def test_branches_of_one_particle_are_registered_where_it_is_asked_for(example: Path) -> None:
+    config = yaml.safe_load(example.read_text(encoding="utf-8"))
+    branches = {"composition": config["samples"]["s-1"]["composition"]}
+    branches["structure"] = {"volume": "raw/v.tif", "voxel_nm": 20}
+    config["samples"] = {"s-1": branches | {"register_branches": True}, "s-2": branches}
+    example.write_text(yaml.safe_dump(config), encoding="utf-8")
+    (example.parent / "raw" / "v.tif").touch()
+    done = snakemake("--dry-run", "--configfile", str(example), cwd=example.parent)
+    assert done.returncode == 0, done.stderr + done.stdout
+    jobs = planned(done.stdout + done.stderr)
+    assert jobs["register_branches"] == 1
+    assert jobs["segment_voids"] == 2
+
+
 def test_every_stage_has_a_rule_that_calls_it() -> None:
     rules = (REPOSITORY / "pipeline" / "workflow" / "rules").glob("*.smk")
     text = "\n".join(path.read_text(encoding="utf-8") for path in rules)

@@ -8,6 +8,7 @@ import numpy as np
 from pipeline.arrays import AnyArray, Float64Array
 from pipeline.errors import InputError
 from pipeline.io.readers.base import RawFile, ReadRequest, checked_stack, square_pixel, truncated
+from pipeline.io.readers.guard import read_text
 from pipeline.units import to_ev, to_nm
 
 NAME = "ALS STXM stack"
@@ -24,7 +25,7 @@ def recognises(path: Path) -> bool:
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
     """Describe the stack of one header; rows and columns of the images run along the axes Q and P."""
-    text = path.read_text(encoding="utf-8", errors="replace")
+    text = read_text(path, "the header of a scan").decode("utf-8", errors="replace")
     x_nm, y_nm, energy = (
         _axis(text, "PAxis", "nm", path),
         _axis(text, "QAxis", "nm", path),
@@ -80,7 +81,7 @@ def _axis(text: str, name: str, unit: str, path: Path) -> Float64Array:
 
 def _read_image(path: Path, shape: tuple[int, int]) -> AnyArray:
     """Read one text image, (n_y, n_x) float32."""
-    numbers = np.array(path.read_text(encoding="ascii").split(), np.float32)
+    numbers = np.array(read_text(path, "a text image").decode("ascii").split(), np.float32)
     if numbers.size != shape[0] * shape[1]:
         raise truncated(path, f"{shape[0]} × {shape[1]} numbers", str(numbers.size))
     return numbers.reshape(shape)

@@ -10,6 +10,7 @@ import numpy as np
 
 from pipeline.arrays import Float64Array
 from pipeline.errors import InputError
+from pipeline.io.readers.guard import read_text
 
 _ANGLE_NAMES = ("tilt", "angle", "angles", "theta", "rotation_angle", "rotation", "tilt_angle")
 _DEGREES = {"", "deg", "degree", "degrees", "°"}
@@ -66,7 +67,7 @@ def read_angles(path: Path) -> AngleTable:
 
 def _rows(path: Path) -> list[list[str]]:
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path, "a table of tilt angles").decode("utf-8-sig").splitlines()
     except FileNotFoundError as error:
         raise InputError(
             str(path), expected="a table of tilt angles", got="no such file", fix="correct 'angles'"

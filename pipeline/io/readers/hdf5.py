@@ -12,6 +12,7 @@ import numpy as np
 from pipeline.arrays import AnyArray, Float64Array
 from pipeline.errors import InputError
 from pipeline.io.readers.base import FrameStack, checked_stack, truncated
+from pipeline.io.readers.guard import check_declared, check_links, check_sources, check_structure
 from pipeline.units import KEV_BELOW, to_ev, to_nm
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -25,7 +26,8 @@ def is_hdf5(path: Path) -> bool:
 
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
-    """Open for reading; raises :class:`InputError` for a file that ends too early or is damaged."""
+    """Open for reading; raises :class:`InputError` for a file that is cut short, damaged or leads to files elsewhere."""
+    check_structure(path)
     try:
         file = h5py.File(path, "r")
     except (OSError, RuntimeError, ValueError, KeyError) as error:
@@ -38,6 +40,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
             fix="copy the file again from its source; it is truncated, damaged or still being written",
         ) from error
     with file:
+        check_links(file, path, {path})
         yield file
 
 
@@ -47,7 +50,10 @@ def dataset_at(group: h5py.Group, name: str) -> h5py.Dataset | None:
         item = group.get(name)
     except (KeyError, OSError, RuntimeError, ValueError):
         return None  # h5py's ways to say that a link leads nowhere
-    return item if isinstance(item, h5py.Dataset) else None
+    if not isinstance(item, h5py.Dataset):
+        return None
+    check_sources(item)
+    return item
 
 
 def refuse_broken_link(group: h5py.Group, name: str, path: Path) -> None:
@@ -144,6 +150,7 @@ def first_of(group: h5py.Group, *names: str) -> h5py.Dataset | None:
 
 def check_stored(item: h5py.Dataset, path: Path) -> None:
     """Compare the declared shape with what is stored; HDF5 itself fills what was never written with zeros."""
+    check_sources(item)
     if item.is_virtual:
         for source in item.virtual_sources():
             target = Path(item.file.filename).parent / source.file_name
@@ -158,6 +165,7 @@ def check_stored(item: h5py.Dataset, path: Path) -> None:
         stored = item.id.get_num_chunks()
         if stored < expected:
             raise truncated(path, f"{expected} blocks of data in {item.name}", f"{stored}")
+        check_declared(path, declared, item.id.get_storage_size(), f"values in {item.name}")
     elif item.id.get_storage_size() < declared:
         raise truncated(path, f"{declared} bytes of data in {item.name}", f"{item.id.get_storage_size()}")
 

@@ -2,7 +2,7 @@
 
 import warnings
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import mrcfile
 import mrcfile.utils
@@ -16,6 +16,8 @@ from pipeline.io.readers.base import RawFile, ReadRequest, checked_stack, per_fr
 NAME = "MRC"
 
 _HEADER_BYTES = 1024
+_MODE_AT, _EXTENDED_BYTES_AT, _STAMP_AT = slice(12, 16), slice(92, 96), slice(212, 214)
+_LIBRARY_MODES = (0, 1, 2, 4, 6, 12)
 _MODES = (0, 1, 2, 6, 12)
 _LARGEST_SIDE = 2**16
 _OLD_FEI_RECORD = np.dtype((np.float32, 32))
@@ -42,6 +44,7 @@ def recognises(path: Path) -> bool:
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
     """Describe one series: angles from ``.rawtlt`` or ``.tlt`` beside it, else from its extended header."""
+    _check_extended(path)
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
         with mrcfile.open(path, permissive=True, header_only=True) as mrc:
@@ -80,6 +83,22 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
             "header": "; ".join(str(note.message) for note in notes) or "regular",
         },
     )
+
+
+def _check_extended(path: Path) -> None:
+    """Refuse an extended header that does not fit the file, for which the library would ask for memory."""
+    size = path.stat().st_size
+    with path.open("rb") as file:
+        head = file.read(_HEADER_BYTES)
+    # As the library takes it: the order that the stamp says, the other where that gives no known mode.
+    orders: list[Literal["big", "little"]] = ["little", "big"]
+    if head[_STAMP_AT] == b"\x11\x11":
+        orders.reverse()
+    modes = [int.from_bytes(head[_MODE_AT], order, signed=True) for order in orders]
+    order = orders[1] if modes[0] not in _LIBRARY_MODES and modes[1] in _LIBRARY_MODES else orders[0]
+    extended = int.from_bytes(head[_EXTENDED_BYTES_AT], order, signed=True)
+    if not 0 <= extended <= size - _HEADER_BYTES:
+        raise truncated(path, f"{_HEADER_BYTES + abs(extended)} bytes of headers", f"{size}")
 
 
 def _angle_file(path: Path) -> Path | None:

@@ -12,6 +12,7 @@ from pipeline.arrays import AnyArray, Float64Array, FloatArray, Quantity
 from pipeline.errors import InputError
 from pipeline.io.readers.base import FrameStack, RawFile, ReadRequest
 from pipeline.io.readers.formats import library_errors, raw_files
+from pipeline.io.readers.guard import read_text
 from pipeline.units import KEV_BELOW, to_ev
 
 MIN_ENERGIES = 5
@@ -276,7 +277,7 @@ def read_energies(path: Path, unit: str | None) -> Float64Array:
     unit : ``eV`` or ``keV``; None: as the column's name says, and otherwise numbers below 100 are keV
     """
     try:
-        lines = path.read_text(encoding="utf-8-sig").splitlines()
+        lines = read_text(path, "a table of energies").decode("utf-8-sig").splitlines()
     except (OSError, UnicodeDecodeError) as error:
         got = (error.strerror if isinstance(error, OSError) else None) or "a file that is not text"
         raise InputError(

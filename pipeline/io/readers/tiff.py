@@ -8,6 +8,7 @@ import numpy as np
 import tifffile
 
 from pipeline.arrays import AnyArray
+from pipeline.errors import InputError
 from pipeline.io.readers.base import RawFile, ReadRequest, checked_stack, truncated
 
 NAME = "TIFF"
@@ -48,6 +49,13 @@ def _check_pages(path: Path, size: int) -> None:
             if len(count) < count_bytes or len(following) < offset_bytes:
                 raise truncated(path, f"page {len(seen)} at byte {offset}", f"{size} bytes")
             (offset,) = struct.unpack(f"{order}{offset_format}", following)
+        if offset:  # seen before: the library would go round for ever
+            raise InputError(
+                str(path),
+                expected="a chain of pages that ends",
+                got=f"page {len(seen)} that leads back to byte {offset}",
+                fix="copy the file again from its source; it is damaged",
+            )
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:

@@ -14,6 +14,10 @@ from pipeline.io.readers.base import FrameStack, RawFile, ReadRequest, checked_s
 NAME = "Zeiss Xradia"
 
 _SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
+_HEAD_BYTES = 36
+_SECTOR_SHIFTS = slice(30, 34)
+_KNOWN_SHIFTS = ((9, 0, 6, 0), (12, 0, 6, 0))
+"""Powers of two of the sectors of both versions of the format, and of the mini sectors."""
 _PIXEL_TYPES: dict[int, np.dtype[Any]] = {5: np.dtype("<u2"), 10: np.dtype("<f4")}
 _ENERGY_IN_NAME = re.compile(r"(\d+(?:\.\d+)?)_?eV", re.IGNORECASE)
 _FRAMES_PER_FOLDER = 100
@@ -23,8 +27,12 @@ _NM_PER_UM = 1e3
 def recognises(path: Path) -> bool:
     """Say whether the file is an OLE container with ``ImageInfo``."""
     with path.open("rb") as file:
-        if file.read(len(_SIGNATURE)) != _SIGNATURE:
-            return False
+        head = file.read(_HEAD_BYTES)
+    if not head.startswith(_SIGNATURE):
+        return False
+    sizes = tuple(head[_SECTOR_SHIFTS])
+    if sizes not in _KNOWN_SHIFTS:  # the library would ask for memory for a whole sector of any size
+        raise _damaged(path, f"sectors of 2^{int.from_bytes(bytes(sizes[:2]), 'little')} bytes")
     try:
         with olefile.OleFileIO(path) as ole:
             return bool(ole.exists("ImageInfo/ImageWidth"))

@@ -1,11 +1,13 @@
 """MetaImage (ITK): ``.mha`` with the values behind the header, ``.mhd`` with a file beside it."""
 
+import math
 import zlib
 from pathlib import Path
 
 import numpy as np
 
 from pipeline.errors import InputError
+from pipeline.io.readers.guard import check_declared, check_within
 from pipeline.io.volumes.base import Volume, VolumeRequest, as_volume
 
 NAME = "MetaImage"
@@ -46,10 +48,16 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
     big = header.get("BinaryDataByteOrderMSB", header.get("ElementByteOrderMSB", "False")).lower() == "true"
     dtype = np.dtype((">" if big else "<") + _TYPES[header["ElementType"]])
     local = header["ElementDataFile"] == "LOCAL"
-    data = path.read_bytes()[start:] if local else (path.parent / header["ElementDataFile"]).read_bytes()
+    if not local:
+        check_within(path, header["ElementDataFile"], "ElementDataFile")
+    place = path if local else path.parent / header["ElementDataFile"]
+    wanted = math.prod(sizes) * dtype.itemsize
+    check_declared(path, wanted, place.stat().st_size, "values")
+    with place.open("rb") as file:
+        file.seek(start if local else 0)
+        data = file.read()
     if header.get("CompressedData", "False").lower() == "true":
-        data = zlib.decompress(data)
-    wanted = int(np.prod(sizes)) * dtype.itemsize
+        data = zlib.decompressobj().decompress(data, wanted + 1)
     if len(data) != wanted:
         raise InputError(
             str(path),

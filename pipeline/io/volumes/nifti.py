@@ -1,9 +1,11 @@
 """NIfTI, read by nibabel."""
 
+import math
 from pathlib import Path
 
 import numpy as np
 
+from pipeline.io.readers.guard import check_declared
 from pipeline.io.volumes.base import Volume, VolumeRequest, as_volume, cubic_nm, damaged, missing
 from pipeline.units import NM_PER, to_nm
 
@@ -28,13 +30,17 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
     try:
         import nibabel
         from nibabel.filebasedimages import ImageFileError
+        from nibabel.spatialimages import HeaderDataError
     except ImportError as error:
         raise missing("nibabel", NAME) from error
     try:
         image = nibabel.load(str(path))
-    except ImageFileError as error:
+        proxy = image.dataobj
+        declared = math.prod(int(side) for side in proxy.shape) * max(8, proxy.dtype.itemsize)
+        check_declared(path, declared, path.stat().st_size, "values")
+        values = np.asarray(proxy).T
+    except (ImageFileError, HeaderDataError) as error:
         raise damaged(path, error) from error
-    values = np.asarray(image.dataobj).T
     unit = _UNITS.get(image.header.get_xyzt_units()[0], "")
     spacing = image.header.get_zooms()[: values.ndim]
     voxel = cubic_nm(tuple(to_nm(float(edge), unit) for edge in spacing), path) if unit in NM_PER else None

@@ -1,10 +1,15 @@
 """NRRD, read by pynrrd."""
 
+import math
+import zlib
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pipeline.io.volumes.base import Volume, VolumeRequest, as_volume, cubic_nm, missing
+from pipeline.errors import InputError
+from pipeline.io.readers.guard import check_declared, check_within
+from pipeline.io.volumes.base import Volume, VolumeRequest, as_volume, cubic_nm, damaged, missing
 from pipeline.units import NM_PER, to_nm
 
 NAME = "NRRD"
@@ -24,8 +29,43 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
         import nrrd
     except ImportError as error:
         raise missing("pynrrd", NAME) from error
-    values, header = nrrd.read(str(path), index_order="C")
+    try:
+        header = nrrd.read_header(str(path))
+        _check_header(header, path)
+        values, header = nrrd.read(str(path), index_order="C")
+    except nrrd.NRRDError as error:
+        raise damaged(path, error) from error
     return Volume(values=as_volume(values, path), format=NAME, voxel_nm=_voxel_nm(header, path))
+
+
+def _check_header(header: dict[str, Any], path: Path) -> None:
+    """Refuse data in files elsewhere, and sizes and packed data that do not fit the file."""
+    beside = header.get("data file", header.get("datafile"))
+    if beside is not None:
+        check_within(path, str(beside), "data file")
+    data = path if beside is None else path.parent / str(beside)
+    stored = data.stat().st_size if data.is_file() else 0
+    declared = math.prod(int(size) for size in header.get("sizes", ())) * 8
+    check_declared(path, declared, stored, "values")
+    if beside is None and str(header.get("encoding", "raw")) in ("gzip", "gz"):
+        _check_unpacked(path, declared)
+
+
+def _check_unpacked(path: Path, declared: int) -> None:
+    """Unpack in blocks and refuse more than is declared, of which the library would keep all."""
+    with path.open("rb") as file:
+        while file.readline().strip():
+            pass
+        unpacker, total = zlib.decompressobj(zlib.MAX_WBITS | 16), 0
+        while block := unpacker.unconsumed_tail or file.read(2**16):
+            total += len(unpacker.decompress(block, 2**20))
+            if total > declared + 2**20:
+                raise InputError(
+                    str(path),
+                    expected=f"{declared} bytes of values at most",
+                    got="more packed data than that",
+                    fix="copy the file again from its source; it is damaged, or made to exhaust the memory",
+                )
 
 
 def _voxel_nm(header: dict[str, object], path: Path) -> float | None:

@@ -1,5 +1,6 @@
 """OME-Zarr (NGFF 0.4 and 0.5) at full resolution, or a plain zarr array."""
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -7,10 +8,37 @@ import numpy as np
 import zarr
 
 from pipeline.errors import InputError
+from pipeline.io.readers.guard import check_declared, check_within
 from pipeline.io.volumes.base import Volume, VolumeRequest, as_volume, cubic_nm
 from pipeline.units import NM_PER, to_nm
 
 NAME = "OME-Zarr"
+
+_CODECS = frozenset(
+    (
+        "adler32",
+        "bitround",
+        "blosc",
+        "bytes",
+        "bz2",
+        "crc32",
+        "crc32c",
+        "delta",
+        "fixedscaleoffset",
+        "fletcher32",
+        "gzip",
+        "lz4",
+        "lzma",
+        "packbits",
+        "quantize",
+        "sharding_indexed",
+        "shuffle",
+        "transpose",
+        "zlib",
+        "zstd",
+    )
+)
+"""Codecs of numbers; others, such as pickle, could run code from the file."""
 
 
 def recognises(path: Path) -> bool:
@@ -46,11 +74,43 @@ def _multiscale(node: Any) -> dict[str, Any] | None:
 
 def _volume(array: Any, axes: tuple[dict[str, Any], ...], path: Path) -> Any:
     """Return the array after dropping axes that are no lengths and have one entry."""
+    _check_array(array, path)
     values = np.asarray(array[...])
     if axes:
         drop = tuple(i for i, axis in enumerate(axes) if axis["name"] not in "zyx" and values.shape[i] == 1)
         values = values.squeeze(drop)
     return as_volume(values, path)
+
+
+def _check_array(array: Any, path: Path) -> None:
+    """Refuse codecs that could run code, links that lead elsewhere, and sizes that no compression explains."""
+    plain = array.metadata.to_dict()
+    codecs = [plain.get("compressor"), *(plain.get("filters") or ()), *(plain.get("codecs") or ())]
+    names = [str(one.get("id", one.get("name", ""))) for one in _flattened(codecs)]
+    unknown = [name for name in names if name.removeprefix("numcodecs.") not in _CODECS]
+    if unknown or array.dtype.kind not in "biuf":
+        raise InputError(
+            str(path),
+            expected="grey values behind plain compression",
+            got=f"the codec {unknown[0]!r}" if unknown else f"type {array.dtype}",
+            fix="write the volume again with blosc, zstd, gzip or without compression",
+        )
+    folder = path / array.path if array.path else path
+    stored = 0
+    for file in folder.rglob("*"):
+        if file.is_symlink():
+            check_within(path, str(file.resolve()), str(file.relative_to(path)))
+        stored += file.stat().st_size if file.is_file() else 0
+    check_declared(path, int(array.nbytes), stored, "values")
+
+
+def _flattened(codecs: list[Any]) -> Iterator[dict[str, Any]]:
+    """Yield codecs, those inside a shard included."""
+    for one in codecs:
+        if isinstance(one, dict):
+            yield one
+            inner = one.get("configuration") or {}
+            yield from _flattened([*inner.get("codecs", ()), *inner.get("index_codecs", ())])
 
 
 def _voxel_nm(described: dict[str, Any] | None, axes: tuple[dict[str, Any], ...], path: Path) -> float | None:

@@ -14,10 +14,10 @@ use rule align as align_areal_density with:
     params:
         inputs=keyed,
         spec=spec("align", "areal_density"),
-    threads: 4
+    threads: worth("align", "areal_density")
     resources:
-        mem_mb=memory("areal_density", 8),
-        runtime=30,
+        mem_mb=memory("align", "areal_density"),
+        runtime=minutes("align", "areal_density"),
 
 
 use rule decompose as decompose_areal_density with:
@@ -32,10 +32,10 @@ use rule decompose as decompose_areal_density with:
     params:
         inputs=keyed,
         spec=spec("decompose", "areal_density"),
-    threads: 2
+    threads: worth("decompose", "areal_density")
     resources:
-        mem_mb=memory("areal_density", 8),
-        runtime=30,
+        mem_mb=memory("decompose", "areal_density"),
+        runtime=minutes("decompose", "areal_density"),
 
 
 rule export_areal_density:
@@ -53,10 +53,10 @@ rule export_areal_density:
         spec=spec("export_areal_density", "areal_density"),
     conda:
         environment
-    threads: 2
+    threads: worth("export_areal_density", "areal_density")
     resources:
-        mem_mb=memory("areal_density", 4),
-        runtime=30,
+        mem_mb=memory("export_areal_density", "areal_density"),
+        runtime=minutes("export_areal_density", "areal_density"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage export_areal_density"
         " --label '{wildcards.sample} export_areal_density'"

@@ -1,7 +1,6 @@
 # What the rules share: the project, the folders, and small functions that name inputs and settings.
 import shlex
 import sys
-from math import inf
 from pathlib import Path
 
 from snakemake.exceptions import WorkflowError
@@ -9,6 +8,9 @@ from snakemake.settings.types import DeploymentMethod
 
 from pipeline.config import parse_config, read_yaml, source_files
 from pipeline.config.plan import (
+    JOINT_PRODUCTS,
+    JOINT_STAGE,
+    JOINT_STORE,
     branch_config,
     branch_products,
     branch_series,
@@ -20,8 +22,9 @@ from pipeline.config.plan import (
     stage_settings,
 )
 from pipeline.errors import PipelineError
+from pipeline.stages.requests import Requests
 from pipeline.stages.results_folder import claim
-from pipeline.stages.run_lock import refuse_other_run
+from pipeline.stages.run_lock import join_run
 from pipeline.stages.versions import stage_spec
 
 
@@ -40,7 +43,7 @@ def load_project():
 def claim_results():
     """Refuse a results folder that another run is at work in, or that was made from other raw files."""
     try:
-        refuse_other_run(PROJECT.results)
+        join_run(PROJECT.results)  # held until this process ends
         claim(PROJECT.results, PROJECT)
     except PipelineError as error:
         raise WorkflowError(str(error))
@@ -53,7 +56,7 @@ LOGS = f"{RESULTS}logs/{{sample}}"
 BENCHMARKS = f"{RESULTS}benchmarks/{{sample}}"
 REPORTS = expand(f"{RESULTS}{{sample}}/report.html", sample=PROJECT.samples)
 COMPARISON = f"{RESULTS}comparison.html" if PROJECT.groups else []
-MANY_THREADS = 16
+REQUESTS = Requests(PROJECT)
 
 WITH_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 
@@ -176,23 +179,36 @@ def fitted_stacks(wildcards):
     return only_fits(wildcards) | stacks
 
 
-def size_mb(paths):
-    """Return the size of files and folders in MB."""
-    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
-    return sum(file.stat().st_size for file in files if file.is_file()) / 1e6
-
-
-def memory(branch, factor, most=inf):
-    """Return a function that gives the memory in MB: ``factor`` times the raw files up to ``most``, more at every attempt."""
+def memory(stage, branch=None):
+    """Return a function that gives the memory in MB to ask for, from the size of the data, more at every attempt."""
 
     def mem_mb(wildcards, attempt):
-        chosen = branch or wildcards.branch
-        sources = series_of(wildcards.sample, chosen)
-        wanted = [sources[wildcards.series]] if branch is None else sources.values()
-        raw = size_mb(path for source in wanted for path in source_files(source))
-        return int((1000 + min(factor * raw, most)) * attempt)
+        return REQUESTS.memory_mb(wildcards.sample, branch or wildcards.branch, stage, attempt)
 
     return mem_mb
+
+
+def minutes(stage, branch=None):
+    """Return a function that gives the time in minutes to ask for, more at every attempt."""
+
+    def runtime(wildcards, attempt):
+        return REQUESTS.minutes(wildcards.sample, branch or wildcards.branch, stage, attempt)
+
+    return runtime
+
+
+def worth(stage, branch=None):
+    """Return a function that gives the number of threads that the work is worth."""
+
+    def threads(wildcards):
+        return REQUESTS.threads(wildcards.sample, branch or wildcards.branch, stage)
+
+    return threads
+
+
+def report_memory(wildcards, attempt):
+    """Return the memory in MB to ask for the report of a sample."""
+    return REQUESTS.report_memory_mb(wildcards.sample, attempt)
 
 
 def sample_results(wildcards):
@@ -203,6 +219,8 @@ def sample_results(wildcards):
         stores = branch_stores(branch_config(PROJECT, wildcards.sample, branch), branch)
         results += [f"{folder}/{product}" for product in branch_products(branch)]
         results += [f"{folder}/stages/{branch}/{name}" for _, _, name in stores]
+    if PROJECT.samples[wildcards.sample].register_branches is not None:
+        results += [f"{folder}/{product}" for product in (*JOINT_PRODUCTS, f"stages/{JOINT_STORE}")]
     return results
 
 
@@ -210,6 +228,11 @@ def compared_results(wildcards):
     """Return the products of every sample that is compared."""
     names = [name for members in PROJECT.groups.values() for name in members]
     return [f"{RESULTS}{name}/{p}" for name in names for b in sample_branches(PROJECT.samples[name]) for p in branch_products(b)]
+
+
+def joint_spec(wildcards):
+    """Return the version and the settings of ``register_branches`` for one sample as JSON."""
+    return stage_spec(JOINT_STAGE, stage_settings(PROJECT, wildcards.sample, None, JOINT_STAGE))
 
 
 def sample_folder(wildcards):

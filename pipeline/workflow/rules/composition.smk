@@ -16,10 +16,10 @@ rule align:
         spec=spec("align", "composition"),
     conda:
         environment
-    threads: MANY_THREADS
+    threads: worth("align", "composition")
     resources:
-        mem_mb=memory("composition", 8),
-        runtime=240,
+        mem_mb=memory("align", "composition"),
+        runtime=minutes("align", "composition"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage align"
         " --label '{wildcards.sample} align'"
@@ -41,10 +41,10 @@ rule decompose:
         spec=spec("decompose", "composition"),
     conda:
         environment
-    threads: 4
+    threads: worth("decompose", "composition")
     resources:
-        mem_mb=memory("composition", 8),
-        runtime=60,
+        mem_mb=memory("decompose", "composition"),
+        runtime=minutes("decompose", "composition"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage decompose"
         " --label '{wildcards.sample} decompose'"
@@ -66,10 +66,10 @@ rule reconstruct:
         spec=spec("reconstruct", "composition"),
     conda:
         environment
-    threads: MANY_THREADS
+    threads: worth("reconstruct", "composition")
     resources:
-        mem_mb=memory("composition", 8),
-        runtime=480,
+        mem_mb=memory("reconstruct", "composition"),
+        runtime=minutes("reconstruct", "composition"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage reconstruct"
         " --label '{wildcards.sample} reconstruct'"
@@ -92,10 +92,10 @@ rule uncertainty:
         spec=spec("uncertainty", "composition"),
     conda:
         environment
-    threads: MANY_THREADS
+    threads: worth("uncertainty", "composition")
     resources:
-        mem_mb=memory("composition", 8),
-        runtime=960,
+        mem_mb=memory("uncertainty", "composition"),
+        runtime=minutes("uncertainty", "composition"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage uncertainty"
         " --label '{wildcards.sample} uncertainty'"
@@ -118,10 +118,10 @@ rule classify:
         spec=spec("classify", "composition"),
     conda:
         environment
-    threads: 2
+    threads: worth("classify", "composition")
     resources:
-        mem_mb=memory("composition", 4),
-        runtime=30,
+        mem_mb=memory("classify", "composition"),
+        runtime=minutes("classify", "composition"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage classify"
         " --label '{wildcards.sample} classify'"
@@ -148,10 +148,10 @@ rule measure:
         spec=spec("measure", "composition"),
     conda:
         environment
-    threads: 2
+    threads: worth("measure", "composition")
     resources:
-        mem_mb=memory("composition", 4),
-        runtime=60,
+        mem_mb=memory("measure", "composition"),
+        runtime=minutes("measure", "composition"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage measure"
         " --label '{wildcards.sample} measure'"
@@ -175,10 +175,10 @@ rule export_composition:
         spec=spec("export_composition", "composition"),
     conda:
         environment
-    threads: 2
+    threads: worth("export_composition", "composition")
     resources:
-        mem_mb=memory("composition", 4),
-        runtime=60,
+        mem_mb=memory("export_composition", "composition"),
+        runtime=minutes("export_composition", "composition"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage export_composition"
         " --label '{wildcards.sample} export_composition'"

@@ -14,10 +14,10 @@ rule normalize:
         spec=normalize_spec,
     conda:
         environment
-    threads: 2
+    threads: worth("normalize")
     resources:
-        mem_mb=memory(None, 12),
-        runtime=30,
+        mem_mb=memory("normalize"),
+        runtime=minutes("normalize"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage normalize"
         " --label '{wildcards.sample} normalize {wildcards.series}'"

@@ -16,10 +16,10 @@ rule normalize_stack:
         spec=series_spec("normalize_stack", "oxidation"),
     conda:
         environment
-    threads: 2
+    threads: worth("normalize_stack", "oxidation")
     resources:
-        mem_mb=memory("oxidation", 2),
-        runtime=60,
+        mem_mb=memory("normalize_stack", "oxidation"),
+        runtime=minutes("normalize_stack", "oxidation"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage normalize_stack"
         " --label '{wildcards.sample} normalize {wildcards.series}'"
@@ -41,10 +41,10 @@ rule register_stack:
         spec=series_spec("register_stack", "oxidation"),
     conda:
         environment
-    threads: 4
+    threads: worth("register_stack", "oxidation")
     resources:
-        mem_mb=memory("oxidation", 2),
-        runtime=120,
+        mem_mb=memory("register_stack", "oxidation"),
+        runtime=minutes("register_stack", "oxidation"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage register_stack"
         " --label '{wildcards.sample} register {wildcards.series}'"
@@ -66,10 +66,10 @@ rule fit_valence:
         spec=series_spec("fit_valence", "oxidation"),
     conda:
         environment
-    threads: 4
+    threads: worth("fit_valence", "oxidation")
     resources:
-        mem_mb=memory("oxidation", 2),
-        runtime=60,
+        mem_mb=memory("fit_valence", "oxidation"),
+        runtime=minutes("fit_valence", "oxidation"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage fit_valence"
         " --label '{wildcards.sample} fit {wildcards.series}'"
@@ -95,10 +95,10 @@ rule measure_oxidation:
         spec=spec("measure_oxidation", "oxidation"),
     conda:
         environment
-    threads: 2
+    threads: worth("measure_oxidation", "oxidation")
     resources:
-        mem_mb=memory("oxidation", 2),
-        runtime=60,
+        mem_mb=memory("measure_oxidation", "oxidation"),
+        runtime=minutes("measure_oxidation", "oxidation"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage measure_oxidation"
         " --label '{wildcards.sample} measure_oxidation'"
@@ -122,10 +122,10 @@ rule export_oxidation:
         spec=spec("export_oxidation", "oxidation"),
     conda:
         environment
-    threads: 2
+    threads: worth("export_oxidation", "oxidation")
     resources:
-        mem_mb=memory("oxidation", 2),
-        runtime=30,
+        mem_mb=memory("export_oxidation", "oxidation"),
+        runtime=minutes("export_oxidation", "oxidation"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage export_oxidation"
         " --label '{wildcards.sample} export_oxidation'"

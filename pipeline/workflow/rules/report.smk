@@ -15,7 +15,7 @@ rule report:
         environment
     threads: 2
     resources:
-        mem_mb=4000,
+        mem_mb=report_memory,
         runtime=30,
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage report"

@@ -1,8 +1,5 @@
 # Phase-contrast projections, phase maps or a volume to pores, cracks and their numbers.
 
-# Voids are sought and measured in slabs: beyond this the memory does not grow with the volume.
-SLABS_MB = 5000
-
 
 rule read_volume:
     input:
@@ -19,10 +16,10 @@ rule read_volume:
         spec=spec("read_volume", "structure"),
     conda:
         environment
-    threads: 2
+    threads: worth("read_volume", "structure")
     resources:
-        mem_mb=memory("structure", 8),
-        runtime=60,
+        mem_mb=memory("read_volume", "structure"),
+        runtime=minutes("read_volume", "structure"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage read_volume"
         " --label '{wildcards.sample} read_volume'"
@@ -46,10 +43,10 @@ rule retrieve_phase:
         spec=spec("retrieve_phase", "structure"),
     conda:
         environment
-    threads: MANY_THREADS
+    threads: worth("retrieve_phase", "structure")
     resources:
-        mem_mb=memory("structure", 2),
-        runtime=720,
+        mem_mb=memory("retrieve_phase", "structure"),
+        runtime=minutes("retrieve_phase", "structure"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage retrieve_phase"
         " --label '{wildcards.sample} retrieve_phase'"
@@ -73,10 +70,10 @@ rule reconstruct_structure:
         spec=spec("reconstruct_structure", "structure"),
     conda:
         environment
-    threads: MANY_THREADS
+    threads: worth("reconstruct_structure", "structure")
     resources:
-        mem_mb=memory("structure", 8),
-        runtime=720,
+        mem_mb=memory("reconstruct_structure", "structure"),
+        runtime=minutes("reconstruct_structure", "structure"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage reconstruct_structure"
         " --label '{wildcards.sample} reconstruct_structure'"
@@ -98,10 +95,10 @@ rule segment_voids:
         spec=spec("segment_voids", "structure"),
     conda:
         environment
-    threads: 4
+    threads: worth("segment_voids", "structure")
     resources:
-        mem_mb=memory("structure", 16, most=SLABS_MB),
-        runtime=120,
+        mem_mb=memory("segment_voids", "structure"),
+        runtime=minutes("segment_voids", "structure"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage segment_voids"
         " --label '{wildcards.sample} segment_voids'"
@@ -127,10 +124,10 @@ rule measure_voids:
         spec=spec("measure_voids", "structure"),
     conda:
         environment
-    threads: 4
+    threads: worth("measure_voids", "structure")
     resources:
-        mem_mb=memory("structure", 16, most=SLABS_MB),
-        runtime=120,
+        mem_mb=memory("measure_voids", "structure"),
+        runtime=minutes("measure_voids", "structure"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage measure_voids"
         " --label '{wildcards.sample} measure_voids'"
@@ -154,10 +151,10 @@ rule export_structure:
         spec=spec("export_structure", "structure"),
     conda:
         environment
-    threads: 2
+    threads: worth("export_structure", "structure")
     resources:
-        mem_mb=memory("structure", 8),
-        runtime=60,
+        mem_mb=memory("export_structure", "structure"),
+        runtime=minutes("export_structure", "structure"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage export_structure"
         " --label '{wildcards.sample} export_structure'"
@@ -184,8 +181,8 @@ rule export_meshes:
         environment
     threads: 1
     resources:
-        mem_mb=memory("structure", 8),
-        runtime=60,
+        mem_mb=memory("export_meshes", "structure"),
+        runtime=minutes("export_meshes", "structure"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage export_meshes"
         " --label '{wildcards.sample} export_meshes'"

@@ -14,10 +14,10 @@ use rule align as align_tomogram with:
     params:
         inputs=keyed,
         spec=spec("align", "tomogram"),
-    threads: MANY_THREADS
+    threads: worth("align", "tomogram")
     resources:
-        mem_mb=memory("tomogram", 12),
-        runtime=240,
+        mem_mb=memory("align", "tomogram"),
+        runtime=minutes("align", "tomogram"),
 
 
 rule reconstruct_tomogram:
@@ -34,10 +34,10 @@ rule reconstruct_tomogram:
         spec=spec("reconstruct_tomogram", "tomogram"),
     conda:
         environment
-    threads: MANY_THREADS
+    threads: worth("reconstruct_tomogram", "tomogram")
     resources:
-        mem_mb=memory("tomogram", 12),
-        runtime=240,
+        mem_mb=memory("reconstruct_tomogram", "tomogram"),
+        runtime=minutes("reconstruct_tomogram", "tomogram"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage reconstruct_tomogram"
         " --label '{wildcards.sample} reconstruct_tomogram'"
@@ -59,10 +59,10 @@ rule export_tomogram:
         spec=spec("export_tomogram", "tomogram"),
     conda:
         environment
-    threads: 2
+    threads: worth("export_tomogram", "tomogram")
     resources:
-        mem_mb=memory("tomogram", 8),
-        runtime=60,
+        mem_mb=memory("export_tomogram", "tomogram"),
+        runtime=minutes("export_tomogram", "tomogram"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage export_tomogram"
         " --label '{wildcards.sample} export_tomogram'"

@@ -1,0 +1,113 @@
+"""Labels of one volume on the grid of another, to which it was registered."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from pipeline.arrays import Float64Array, FloatArray, IntArray
+from pipeline.slabs import Field, read, slabs
+
+PIECE = 2_000_000
+
+
+@dataclass(frozen=True)
+class Placement:
+    """How the moving volume lies on the fixed grid; the inverse of :class:`pipeline.align.rigid.RigidFit`'s transform.
+
+    Attributes
+    ----------
+    rotation, translation_nm : place in moving = rotation @ place in fixed + translation
+    from_nm, onto_nm : voxel sizes of the moving and the fixed volume
+    shape : of the fixed volume
+    """
+
+    rotation: Float64Array
+    translation_nm: Float64Array
+    from_nm: float
+    onto_nm: float
+    shape: tuple[int, int, int]
+
+    @property
+    def division(self) -> int:
+        """Into how many parts along each edge a voxel is cut, so that none of its targets is missed."""
+        return int(np.ceil(2 * self.from_nm / self.onto_nm))
+
+    @property
+    def part_share(self) -> float:
+        """Volume of such a part in voxels of the fixed volume."""
+        return (self.from_nm / self.onto_nm / self.division) ** 3
+
+    def targets(self, index: IntArray) -> tuple[IntArray, IntArray]:
+        """Return, for the parts of voxels (n, 3), the row of their voxel and the flat index of their target."""
+        n = self.division
+        offsets = (np.indices((n, n, n)).reshape(3, -1).T + 0.5) / n - 0.5
+        places = ((index[:, None] + offsets) * self.from_nm - self.translation_nm) @ self.rotation
+        found = np.rint(places / self.onto_nm).astype(np.int64).reshape(-1, 3)
+        inside = ((found >= 0) & (found < self.shape)).all(axis=1)
+        rows = np.repeat(np.arange(len(index)), n**3)[inside]
+        return rows, np.ravel_multi_index(tuple(found[inside].T), self.shape)
+
+
+def placed_share(weight: Callable[[slice], FloatArray], rows: int, placement: Placement) -> FloatArray:
+    """Return which share of each voxel of the fixed volume something of the moving one fills.
+
+    Parameters
+    ----------
+    weight : gives the share of each voxel that it fills in some rows of the moving volume
+    rows : number of rows of the moving volume
+    """
+    total = np.zeros(int(np.prod(placement.shape)), np.float32)
+    for row in range(rows):
+        part = weight(slice(row, row + 1))
+        index = np.argwhere(part > 0)
+        for start in range(0, len(index), PIECE // placement.division**3):
+            some = index[start : start + PIECE // placement.division**3]
+            source, target = placement.targets(some + np.array([row, 0, 0]))
+            np.add.at(total, target, part[tuple(some[source].T)])
+    total *= np.float32(placement.part_share)
+    return total.reshape(placement.shape)
+
+
+def placed_labels(labels: Field, placement: Placement) -> NDArray[np.int32]:
+    """Return the label that fills most of each voxel of the fixed volume, 0 where there is none.
+
+    A label that fills only a little of a voxel, such as a crack thinner than it, is there all the same.
+    """
+    keys: list[Any] = []
+    counts: list[Any] = []
+    size = int(np.prod(placement.shape))
+    for slab in slabs(labels.shape):
+        part = read(labels, slab.rows)
+        index = np.argwhere(part > 0)
+        source, target = placement.targets(index + np.array([slab.rows.start, 0, 0]))
+        key, count = np.unique(
+            part[tuple(index[source].T)].astype(np.int64) * size + target, return_counts=True
+        )
+        keys.append(key)
+        counts.append(count)
+    key, first = np.unique(np.concatenate(keys), return_inverse=True)
+    count = np.bincount(first, np.concatenate(counts), minlength=len(key))
+    order = np.argsort(count, kind="stable")
+    found = np.zeros(size, np.int32)
+    found[key[order] % size] = key[order] // size
+    return found.reshape(placement.shape)
+
+
+def trimmed(labels: NDArray[np.int32], share: FloatArray, *, last: int) -> NDArray[np.int32]:
+    """Take labels up to ``last`` away where the share is below half of the largest one that the label reaches.
+
+    Blur and voxels that are only touched make a body larger by a voxel; its wall is where the share is half.
+
+    Parameters
+    ----------
+    labels, share : from :func:`placed_labels` and :func:`placed_share`
+    last : labels above it (cracks, which are thinner than a voxel) stay as they are
+    """
+    largest = np.zeros(int(labels.max(initial=0)) + 1, np.float32)
+    np.maximum.at(largest, labels.ravel(), share.ravel())
+    keep = (labels > last) | (share >= 0.5 * np.minimum(largest, 1)[labels])
+    found: NDArray[np.int32] = np.where(keep, labels, 0).astype(np.int32)
+    return found

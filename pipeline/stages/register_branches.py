@@ -1,0 +1,266 @@
+"""Stage ``register_branches``: composition and structure of one particle → where voids lie to oxygen-poor domains."""
+
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+from scipy.spatial.transform import Rotation
+
+from pipeline.align.coarse import Solid
+from pipeline.align.placing import Placement, placed_labels, placed_share, trimmed
+from pipeline.align.rigid import RigidFit, register_rigid
+from pipeline.arrays import BoolArray, FloatArray
+from pipeline.config import RegisterBranchesStage as Settings
+from pipeline.io.stores import NamedArray, Store, read_store, write_store
+from pipeline.io.tables import write_csv, write_json
+from pipeline.measure.chance import Against, against_chance, depth_levels
+from pipeline.measure.shells import Column, depth_below_surface
+from pipeline.measure.void_neighbourhoods import (
+    DEFINITIONS,
+    DISTANCE_COLUMNS,
+    NEIGHBOURHOOD_COLUMNS,
+    distance_table,
+    distances_nm,
+    near_shares,
+    neighbourhood_table,
+    neighbourhoods,
+)
+from pipeline.segment.particle import filled_particle
+from pipeline.segment.voids import CRACK, PORE
+from pipeline.slabs import Field, read, slabs
+from pipeline.stages.context import StageContext
+
+CONFIDENCE = 0.95
+NEAR_VOXELS = 3
+INSIDE = 0.5
+MEANINGS = {
+    "same_particle": "the branches show the same particle",
+    "mirrored": "one branch is the mirror image of the other: the tilt angles of one have the wrong sign, or its images are "
+    "mirrored; nothing is compared",
+    "unclear": "no orientation stands out: not the same particle, or one whose shape and voids do not tell its orientations "
+    "apart; nothing is compared",
+}
+TRANSFORM_DEFINITIONS = {
+    "structure_to_composition": "place in composition = matrix · (z, y, x, 1) of the place in structure, both in nm from the "
+    "centre of the first voxel",
+    "rotation": "of the same transform: angle about an axis (x, y, z), and angles about the fixed axes x, y and z in this order",
+    "likeness": "correlation of the two densities in and around the particle without the mean at every distance from the centre",
+    "margin": "by how many standard deviations of random orientations (Fisher's z) the best orientation stands out from all "
+    "others and from the mirror image; compared only from 1 on",
+    "standard_error": "from leaving out eighths of the volume in turn; the missing wedge of the tilts, which draws a particle "
+    "along the beam, is not in it",
+    "outside": "share of the composition's particle that is outside the structure's after registration",
+}
+
+
+def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
+    """Register ``voids`` to ``reconstruct``, compare with ``classify`` and ``uncertainty``, write store and tables."""
+    composition, structure = read_store(inputs["reconstruct"]), read_store(inputs["voids"])
+    particle = composition["particle"].astype(bool)
+    fit = register_rigid(
+        _composition_solid(composition, particle),
+        _structure_solid(structure),
+        progress=context.progress("orientations"),
+    )
+    placement = Placement(
+        fit.rotation,
+        fit.translation_nm,
+        from_nm=float(structure.attributes["voxel_nm"]),
+        onto_nm=float(composition.attributes["pixel_nm"]),
+        shape=(particle.shape[0], particle.shape[1], particle.shape[2]),
+    )
+    placed = _placed(structure, placement, compared=fit.verdict == "same_particle")
+    content: dict[str, Any] = {
+        "verdict": fit.verdict,
+        "meaning": MEANINGS[fit.verdict],
+        **_registration(fit, particle, placed["particle"]),
+    }
+    distances: dict[str, Column] = {name: [] for name in DISTANCE_COLUMNS}
+    beside: dict[str, Column] = {name: [] for name in NEIGHBOURHOOD_COLUMNS}
+    if fit.verdict == "same_particle":
+        compared, distances, beside = _compared(inputs, composition, structure, placed, settings)
+        content |= compared
+    content["definitions"] = TRANSFORM_DEFINITIONS | DEFINITIONS
+    volume = ("z", "y", "x")
+    write_store(
+        outputs["store"],
+        {name: NamedArray(array, volume, "1") for name, array in placed.items()},
+        provenance=context.provenance(inputs),
+        attributes={
+            "pixel_nm": placement.onto_nm,
+            "verdict": fit.verdict,
+            "structure_to_composition": _matrix(fit),
+            "n_pores": structure.attributes["n_pores"],
+        },
+    )
+    write_csv(outputs["distances"], {name: list(column) for name, column in distances.items()})
+    write_csv(outputs["neighbourhoods"], {name: list(column) for name, column in beside.items()})
+    write_json(outputs["branches"], content)
+    context.log(
+        f"{MEANINGS[fit.verdict]} (stands out by {fit.margin:.1f}, correlation {fit.correlation:.3f}, "
+        f"± {fit.rotation_error_deg:.2f}°, ± {fit.translation_error_nm:.1f} nm)"
+    )
+
+
+def _composition_solid(store: Store, particle: BoolArray) -> Solid:
+    density = store["total"] if "total" in store.names else store["elements"].mean(axis=0)
+    solid = np.where(particle, density, 0).astype(np.float32)
+    return Solid(
+        lambda rows: solid[rows],
+        _box([np.asarray(particle.any(axis=others)) for others in _OTHERS]),
+        _pixel_nm(store),
+    )
+
+
+_OTHERS = ((1, 2), (0, 2), (0, 1))
+
+
+def _pixel_nm(store: Store) -> float:
+    return float(store.attributes["pixel_nm"])
+
+
+def _structure_solid(store: Store) -> Solid:
+    """Return the largest particle of a segmentation; a few rows of it are in memory."""
+    particle, void = store.field("particle"), store.field("void")
+    label = _largest_particle(particle)
+    seen = [np.zeros(n, bool) for n in particle.shape]
+    for slab in slabs(particle.shape):
+        inside = read(particle, slab.rows) == label
+        seen[0][slab.rows] = inside.any(axis=(1, 2))
+        for axis in (1, 2):
+            seen[axis] |= inside.any(axis=_OTHERS[axis])
+
+    def rows(wanted: slice) -> FloatArray:
+        inside = read(particle, wanted) == label
+        return np.where(inside, 1 - read(void, wanted), 0).astype(np.float32)
+
+    return Solid(rows, _box(seen), float(store.attributes["voxel_nm"]))
+
+
+def _largest_particle(particle: Field) -> int:
+    counts = np.zeros(256, np.int64)
+    for slab in slabs(particle.shape):
+        counts += np.bincount(read(particle, slab.rows).ravel(), minlength=256)
+    return int(counts[1:].argmax()) + 1
+
+
+def _box(seen: list[BoolArray]) -> tuple[slice, slice, slice]:
+    found = [np.flatnonzero(line) for line in seen]
+    z, y, x = (slice(int(line[0]), int(line[-1]) + 1) for line in found)
+    return z, y, x
+
+
+def _placed(structure: Store, placement: Placement, *, compared: bool) -> dict[str, Any]:
+    """Return the particle and the voids of the structure on the composition's grid, empty where nothing is compared."""
+    shape = placement.shape
+    if not compared:
+        empty = {"particle": np.uint8, "voids": np.uint8, "instances": np.int32, "void": np.float32}
+        return {name: np.zeros(shape, dtype) for name, dtype in empty.items()}
+    particle, void, zone = (structure.field(name) for name in ("particle", "void", "zone"))
+    n_rows = particle.shape[0]
+    inside = placed_share(lambda rows: (read(particle, rows) > 0).astype(np.float32), n_rows, placement)
+    share = placed_share(
+        lambda rows: np.where(read(zone, rows) > 0, read(void, rows), 0).clip(0).astype(np.float32),
+        n_rows,
+        placement,
+    )
+    n_pores = int(structure.attributes["n_pores"])
+    instances = trimmed(placed_labels(structure.field("instances"), placement), share, last=n_pores)
+    kinds = np.where(instances > n_pores, CRACK, np.where(instances > 0, PORE, 0))
+    return {
+        "particle": (inside > INSIDE).astype(np.uint8),
+        "voids": kinds.astype(np.uint8),
+        "instances": instances,
+        "void": share.clip(0, 1),
+    }
+
+
+def _matrix(fit: RigidFit) -> list[list[float]]:
+    """Return the transform from structure to composition, (3, 4), z y x in nm."""
+    inverse = fit.rotation.T
+    found: list[list[float]] = np.column_stack([inverse, -inverse @ fit.translation_nm]).tolist()
+    return found
+
+
+def _registration(fit: RigidFit, particle: BoolArray, placed: Any) -> dict[str, Any]:
+    turn = Rotation.from_matrix(fit.rotation.T[::-1, ::-1])
+    vector = turn.as_rotvec(degrees=True)
+    angle = float(np.linalg.norm(vector))
+    outside = float((particle & (placed == 0)).sum() / particle.sum())
+    return {
+        "structure_to_composition": {"matrix_zyx_nm": _matrix(fit)},
+        "rotation": {
+            "angle_deg": angle,
+            "axis_xyz": (vector / angle if angle > 0 else np.array([0.0, 0.0, 1.0])).tolist(),
+            "about_x_y_z_deg": turn.as_euler("xyz", degrees=True).tolist(),
+            "standard_error_deg": fit.rotation_error_deg,
+        },
+        "translation": {
+            "nm_zyx": [row[3] for row in _matrix(fit)],
+            "standard_error_nm": fit.translation_error_nm,
+        },
+        "quality": {
+            "correlation": fit.correlation,
+            "likeness": fit.likeness,
+            "likeness_of_second": fit.second,
+            "likeness_of_mirror_image": fit.mirror,
+            "chance_sd": fit.chance_sd,
+            "margin": fit.margin,
+            "compared_voxel_nm": fit.compared_voxel_nm,
+            "outside": outside if fit.verdict == "same_particle" else None,
+        },
+    }
+
+
+def _compared(
+    inputs: dict[str, Path], composition: Store, structure: Store, placed: dict[str, Any], settings: Settings
+) -> tuple[dict[str, Any], dict[str, Column], dict[str, Column]]:
+    """Return numbers, the table of distances and that of neighbourhoods."""
+    voxel_nm, deviation = _pixel_nm(composition), composition["deviation"]
+    classified, uncertainty = read_store(inputs["classify"]), read_store(inputs["uncertainty"])
+    phases = classified["phases"]
+    null_phases = classified["null_phases"] if classified.attributes["n_null"] else None
+    skin = filled_particle(placed["particle"] > 0)
+    depth = depth_below_surface(skin, voxel_nm=voxel_nm)
+    inside = (phases > 0) & np.isfinite(depth)
+    levels = depth_levels(depth, inside, voxel_nm=voxel_nm)
+    near_nm = settings.near_nm if settings.near_nm is not None else NEAR_VOXELS * voxel_nm
+    rng = np.random.default_rng(settings.seed)
+    chance: dict[str, Any] = {
+        "rotations": Rotation.random(settings.placements, random_state=rng).as_matrix(),
+        "confidence": CONFIDENCE,
+        "rng": rng,
+    }
+    distances = distances_nm(placed["voids"], depth, pore=PORE, crack=CRACK, voxel_nm=voxel_nm)
+    table = distance_table(distances, phases, null_phases, levels, voxel_nm=voxel_nm, **chance)
+    shares = near_shares(distances["void"], phases, null_phases, levels, near_nm=near_nm, **chance)
+    labels = neighbourhoods(placed["instances"], inside, near_nm=near_nm, voxel_nm=voxel_nm)
+    n_pores = int(structure.attributes["n_pores"])
+    beside = neighbourhood_table(
+        labels,
+        placed["instances"],
+        deviation,
+        uncertainty["replicates"],
+        phases,
+        levels,
+        n_voids=n_pores + int(structure["sheet_sheet"].max(initial=0)),
+        n_pores=n_pores,
+        voxel_nm=voxel_nm,
+    )
+    near = against_chance(deviation, labels > 0, levels, **chance)
+    numbers = {
+        "near_nm": near_nm,
+        "placements": settings.placements,
+        "near_share": {name: _plain(found) | {"null_run": null} for name, (found, null) in shares.items()},
+        "near_mean_deviation": _plain(near),
+    }
+    return numbers, table, beside
+
+
+def _plain(found: Against) -> dict[str, Any]:
+    return {
+        "value": found.value,
+        "expected": found.expected,
+        "chance95": [found.low, found.high],
+        "p_value": found.p_value,
+    }

@@ -1,0 +1,175 @@
+"""What each stage takes: memory, new files and core seconds, from the size of its data.
+
+The numbers are fits to the largest resident memory that stages wrote into their logs (96³ with 66 tilts up to
+512³ and 8 × 131 × 128 × 160); ``tests/workflow`` holds them against new runs. See docs/cluster.md.
+"""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+
+MB = 1e6
+STARTUP_S = 5.0
+"""Starting Python and compiled code, for each stage."""
+UPDATES_PER_S = 2.5e9
+"""Ray–voxel updates of the projector in a second on one core, a cautious figure."""
+STACK_BYTES_PER_S = 1e7
+"""Bytes of a stack (float32) that all stages together take in a second on one core, a cautious figure."""
+FIELD_MB = 168.0
+"""Fields beyond this size are files while voids are sought and measured."""
+STACK_MB = 1500.0
+"""Stacks of any size need no more than this besides a few frames."""
+REPORT_BASE_MB: Mapping[str, float] = {"composition": 130, "oxidation": 50}
+"""What the figures of a branch need in the report."""
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """Sizes of the data of one branch, in MB as float32.
+
+    Attributes
+    ----------
+    series, stack_frame : the largest series of frames, and one of its frames
+    n_series : number of series
+    volume, area : the volume, and one slice of it
+    elements, repeats : measured elements; noise replicates and null runs
+    passes : how often every ray of one volume is projected, by stage
+    projections : rays of one volume times voxels along them
+    """
+
+    series: float = 0.0
+    stack_frame: float = 0.0
+    n_series: int = 1
+    volume: float = 0.0
+    area: float = 0.0
+    elements: int = 0
+    repeats: int = 0
+    passes: Mapping[str, float] | None = None
+    projections: float = 0.0
+
+    @property
+    def sinograms(self) -> float:
+        """Areal densities and their covariance, in MB."""
+        return (self.elements + self.elements * (self.elements + 1) / 2) * self.series
+
+    def pass_seconds(self, stage: str) -> float:
+        """Return the core seconds of the projections of a stage."""
+        return (self.passes or {}).get(stage, 0.0) * self.projections / UPDATES_PER_S
+
+
+Cost = tuple[float, float, float]
+"""Largest memory in MB, new files in MB, core seconds."""
+
+
+def _field(megabytes: float) -> float:
+    """Return the memory of a field: none where it is a file."""
+    return megabytes if megabytes <= FIELD_MB else 0.0
+
+
+def _stack(memory_base: float, factor: float, disk: float) -> Callable[[Sizes], Cost]:
+    """Return the cost of a stage that takes a stack in blocks."""
+
+    def cost(size: Sizes) -> Cost:
+        memory = memory_base + min(factor * size.series, STACK_MB) + 20 * size.stack_frame
+        return memory, disk * size.series, STARTUP_S + size.series * MB / STACK_BYTES_PER_S / 3
+
+    return cost
+
+
+def _normalize(size: Sizes) -> Cost:
+    return 115 + 8.4 * size.series, 2 * size.series, 2 + size.series / 10
+
+
+def _align(size: Sizes) -> Cost:
+    total = size.n_series * size.series
+    seconds = STARTUP_S + 2 + total / 3 + size.pass_seconds("align")
+    if size.volume == 0:  # areal density: of the tilts one is used
+        return 270 + total + 15 * size.n_series * size.stack_frame, 2 * total, seconds
+    return 286 + 5.35 * total + 1.8 * size.volume, 2 * total, seconds
+
+
+def _decompose(size: Sizes) -> Cost:
+    used = size.stack_frame / size.series if size.volume == 0 else 1.0
+    memory = 257 + 1.17 * used * (2 * size.n_series * size.series + size.sinograms)
+    return memory, size.sinograms, STARTUP_S + size.n_series * size.series / 40
+
+
+def _reconstruct(size: Sizes) -> Cost:
+    return (
+        240 + size.sinograms + 21 * size.volume,
+        (size.elements + 3) * size.volume,
+        STARTUP_S + size.pass_seconds("reconstruct"),
+    )
+
+
+def _uncertainty(size: Sizes) -> Cost:
+    return (
+        240 + size.sinograms + (21 + 2.4 * size.repeats) * size.volume,
+        (1 + size.repeats / 2) * size.volume,
+        STARTUP_S + size.pass_seconds("uncertainty"),
+    )
+
+
+def _segment_voids(size: Sizes) -> Cost:
+    # Slabs of 48 rows with their halo, in several copies; whole fields as long as these are no files.
+    slabs = min(810 * size.area, 8 * size.volume)
+    fields = 8 * _field(size.volume) + 6 * _field(size.volume / 4)
+    return 300 + slabs + fields, 3 * size.volume, 2 * STARTUP_S + 0.73 * size.volume
+
+
+def _measure_voids(size: Sizes) -> Cost:
+    slabs = min(525 * size.area, 6 * size.volume)
+    fields = 9.4 * _field(size.volume) + 2 * _field(size.volume / 4)
+    return 280 + slabs + fields, 0.1, 2 * STARTUP_S + 0.55 * size.volume
+
+
+def _retrieve_phase(size: Sizes) -> Cost:
+    total = size.n_series * size.series
+    return 200 + min(6 * total, STACK_MB), size.series, STARTUP_S + 0.7 * total
+
+
+def _reconstruct_structure(size: Sizes) -> Cost:
+    in_memory = (size.passes or {}).get("reconstruct_structure", 0.0) > 1  # align_tilts
+    memory = 240 + 10 * size.volume + (5.35 * size.series if in_memory else 0.0)
+    return memory, size.volume, STARTUP_S + size.pass_seconds("reconstruct_structure")
+
+
+COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
+    "normalize": _normalize,
+    "align": _align,
+    "decompose": _decompose,
+    "reconstruct": _reconstruct,
+    "uncertainty": _uncertainty,
+    "classify": lambda size: (149 + 8.4 * size.volume, size.volume, 2 + size.volume / 20),
+    "measure": lambda size: (226 + 34 * size.volume, 0.1, STARTUP_S + size.volume / 5),
+    "export_composition": lambda size: (
+        91 + 1.6 * (size.elements + 2) * size.volume,
+        (size.elements + 3) * size.volume,
+        2 + size.volume / 5,
+    ),
+    "export_areal_density": lambda size: (110 + 6 * size.series, 2 * size.series, STARTUP_S),
+    "reconstruct_tomogram": lambda size: (
+        190 + 2 * size.series + 6 * size.volume,
+        size.volume,
+        STARTUP_S + size.pass_seconds("reconstruct_tomogram"),
+    ),
+    "export_tomogram": lambda size: (93 + 4.8 * size.volume, 1.2 * size.volume, 2 + size.volume / 10),
+    "normalize_stack": _stack(112, 5.2, 2),
+    "register_stack": _stack(262, 6.3, 2),
+    "fit_valence": _stack(256, 5.4, 0.2),
+    "measure_oxidation": lambda size: (270 + 12 * size.n_series + 200 * size.stack_frame, 0.1, 12.0),
+    "export_oxidation": lambda size: (120 + 28 * size.n_series + 60 * size.stack_frame, 1.0, STARTUP_S),
+    "read_volume": lambda size: (93 + min(2.55 * size.volume, 650.0), size.volume, 2 + size.volume / 20),
+    "retrieve_phase": _retrieve_phase,
+    "reconstruct_structure": _reconstruct_structure,
+    "segment_voids": _segment_voids,
+    "measure_voids": _measure_voids,
+    "export_structure": lambda size: (93 + 4.8 * size.volume, 1.5 * size.volume, 2 + size.volume / 10),
+    "export_meshes": lambda size: (330 + 12 * size.volume, size.volume / 2, STARTUP_S + size.volume / 5),
+}
+"""Cost of one job of each stage. Times are cautious and an order of magnitude."""
+
+
+def report_memory_mb(branches: Mapping[str, Sizes]) -> float:
+    """Return the memory of the report over several branches."""
+    figures = sum(REPORT_BASE_MB.get(branch, 20.0) for branch in branches)
+    return 110 + figures + 4 * sum(size.volume for size in branches.values())

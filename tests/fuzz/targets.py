@@ -1,0 +1,296 @@
+"""What is fuzzed: every reader and the configuration, each with small honest files to damage."""
+
+import gzip
+import logging
+import struct
+import warnings
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import fabio
+import h5py
+import mrcfile
+import numpy as np
+import tifffile
+import yaml
+
+from pipeline.arrays import TiltSeries
+from pipeline.config import load_config
+from pipeline.io.readers import ReadRequest, peek, read_angles, read_tilt_series
+from pipeline.io.readers.data_exchange import write_data_exchange
+from pipeline.io.readers.spectral import read_energies, read_spectral_stack
+from pipeline.io.spectra import read_spectrum
+from pipeline.io.volumes import VolumeRequest, read_volume
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+FRAMES = np.random.default_rng(1).integers(0, 4000, (6, 12, 10)).astype(np.int16)
+ENERGIES = np.linspace(640.0, 660.0, 6)
+
+
+@dataclass(frozen=True)
+class Target:
+    """One reader: how honest files are made, what they are called, how a file is read."""
+
+    name: str
+    suffix: str
+    make: tuple[Callable[[Path], None], ...]
+    read: Callable[[Path], object]
+
+    def seeds(self, folder: Path) -> list[bytes]:
+        """Return the contents of the honest files."""
+        contents = []
+        for number, make in enumerate(self.make):
+            path = folder / f"seed_{number}{self.suffix}"
+            make(path)
+            contents.append(path.read_bytes())
+        return contents
+
+    def place(self, folder: Path, content: bytes) -> Path:
+        """Write a file to read."""
+        path = folder / f"damaged{self.suffix}"
+        path.write_bytes(content)
+        return path
+
+
+def quiet_libraries() -> None:
+    """Keep what libraries say of damaged files out of the way."""
+    warnings.simplefilter("ignore")
+    logging.disable(logging.CRITICAL)
+
+
+def series(path: Path) -> object:
+    """Read as a tilt series, header first."""
+    request = ReadRequest(images=(path,), angles=(0.0, 1.0), energy_ev=700.0)
+    peek(request)
+    return read_tilt_series(request).frames.sum()
+
+
+def stack(path: Path) -> object:
+    """Read as a stack through an edge, with its own energies, every frame."""
+    found = read_spectral_stack(ReadRequest(images=(path,)), energies=None, energy_unit=None)
+    for index in range(found.shape[0]):
+        found.frame(index)
+    return found.flat(0), found.dark()
+
+
+def volume(path: Path) -> object:
+    """Read as a volume."""
+    return np.asarray(read_volume(VolumeRequest(images=(path,))).values[:]).sum()
+
+
+def exchange(path: Path) -> None:
+    one = np.arange(6.0)
+    frames = {"frames": FRAMES, "flat": FRAMES[:2].astype(np.float32), "dark": FRAMES[:1].astype(np.float32)}
+    write_data_exchange(
+        path, TiltSeries(**frames, tilt_deg=one, energy_ev=one + 600, pixel_nm=one * 0 + 9, quantity="counts")
+    )
+
+
+def exchange_chunked(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("exchange/data", data=FRAMES, chunks=(2, 6, 10), compression="gzip", shuffle=True)
+        file["exchange/theta"] = np.arange(6.0)
+        file["implements"] = "exchange"
+
+
+def exchange_stack(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["exchange/data"] = FRAMES
+        file["exchange/data"].attrs["units"] = "counts"
+        file["exchange/data_white"] = FRAMES + 10
+        file["exchange/energy"] = ENERGIES
+        file["exchange/energy"].attrs["units"] = "eV"
+
+
+def nexus(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        classes = {"e": "NXentry", "e/i": "NXinstrument", "e/i/d": "NXdetector", "e/s": "NXsample"}
+        for name, nx_class in classes.items():
+            file.create_group(name).attrs["NX_class"] = nx_class
+        file["e/definition"] = "NXtomo"
+        file["e/i/d/data"] = FRAMES
+        file["e/i/d/image_key"] = [0, 0, 0, 0, 1, 2]
+        file["e/s/rotation_angle"] = np.arange(6.0)
+        file["e/i/d/x_pixel_size"] = 1e-8
+        file["e/i/d/x_pixel_size"].attrs["units"] = "m"
+
+
+def nxstxm(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_group("entry1").attrs["NX_class"] = "NXentry"
+        file["entry1/definition"] = "NXstxm"
+        data = file.create_group("entry1/Counter0")
+        data.attrs["NX_class"] = "NXdata"
+        data.attrs["signal"] = "data"
+        data["data"], data["energy"] = FRAMES, ENERGIES
+        data["sample_x"], data["sample_y"] = np.arange(10.0), np.arange(12.0)
+
+
+def mistral(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        group = file.create_group("TomoNormalized")
+        group["TomoNormalized"] = FRAMES.astype(np.float32)
+        group["rotation_angle"], group["energy"] = np.arange(6.0), [520.0]
+        group["x_pixel_size"] = [0.01]
+
+
+def mrc(path: Path) -> None:
+    with mrcfile.new(path) as file:
+        file.set_data(FRAMES)
+
+
+def tiff(path: Path) -> None:
+    tifffile.imwrite(path, FRAMES)
+
+
+def tiff_zipped(path: Path) -> None:
+    tifffile.imwrite(path, FRAMES, compression="zlib")
+
+
+def tiff_big(path: Path) -> None:
+    tifffile.imwrite(path, FRAMES, bigtiff=True, byteorder=">")
+
+
+def edf(path: Path) -> None:
+    image = fabio.edfimage.EdfImage(data=FRAMES[0], header={"title": "x"})
+    for frame in FRAMES[1:]:
+        image.append_frame(data=frame)
+    image.write(str(path))
+
+
+def metaimage(path: Path) -> None:
+    head = (
+        "ObjectType = Image\nNDims = 3\nDimSize = 10 12 6\nElementType = MET_SHORT\nElementDataFile = LOCAL\n"
+    )
+    path.write_bytes(head.encode() + FRAMES.tobytes())
+
+
+def metaimage_zipped(path: Path) -> None:
+    import zlib
+
+    head = (
+        "ObjectType = Image\nNDims = 3\nDimSize = 10 12 6\nElementType = MET_SHORT\nCompressedData = True\n"
+    )
+    path.write_bytes(head.encode() + b"ElementDataFile = LOCAL\n" + zlib.compress(FRAMES.tobytes()))
+
+
+def nifti(path: Path) -> None:
+    import nibabel
+
+    nibabel.save(nibabel.Nifti1Image(FRAMES, np.eye(4)), str(path))
+
+
+def nrrd_file(path: Path) -> None:
+    import nrrd
+
+    nrrd.write(str(path), FRAMES, {"encoding": "raw"})
+
+
+def nrrd_zipped(path: Path) -> None:
+    import nrrd
+
+    nrrd.write(str(path), FRAMES, {"encoding": "gzip"})
+
+
+def xradia(path: Path) -> None:
+    from tests.fuzz.ole import write_ole
+
+    n, n_y, n_x = FRAMES.shape
+    integers = {"ImageWidth": n_x, "ImageHeight": n_y, "NoOfImages": n, "DataType": 5}
+    streams = {f"ImageInfo/{name}": struct.pack("<i", value) for name, value in integers.items()}
+    streams["ImageInfo/Angles"] = np.arange(6, dtype="<f4").tobytes()
+    streams["ImageInfo/PixelSize"] = np.full(6, 0.01, "<f4").tobytes()
+    streams |= {f"ImageData1/Image{i + 1}": FRAMES[i].astype("<u2").tobytes() for i in range(n)}
+    write_ole(path, streams)
+
+
+def als_header(path: Path) -> None:
+    axes = "".join(
+        f'{name} = {{ Name = "{name}"; Unit = "{unit}"; Min = 0; Max = 1; Points = ({points}); }};\n'
+        for name, unit, points in (
+            ("PAxis", "um", "2, 0.0, 0.1"),
+            ("QAxis", "um", "2, 0.0, 0.1"),
+            ("StackAxis", "eV", "6, 640, 641, 642, 643, 644, 645"),
+        )
+    )
+    path.write_text(
+        'ScanDefinition = { Label = "x"; Type = "NEXAFS Image Scan"; Regions = (1,\n{\n' + axes + "});};\n"
+    )
+    for number in range(6):
+        path.with_name(f"damaged_a{number:03d}.xim").write_text("1\t2\n3\t4\n")
+        path.with_name(f"{path.stem}_a{number:03d}.xim").write_text("1\t2\n3\t4\n")
+
+
+def spectrum_text(path: Path) -> None:
+    path.write_text("# energy, mu\n" + "".join(f"{640 + i},{i * i}\n" for i in range(12)))
+
+
+def spectrum_xdi(path: Path) -> None:
+    head = (
+        "# XDI/1.0\n# Column.1: energy eV\n# Column.2: i0\n# Column.3: itrans\n# Element.symbol: Mn\n#---\n"
+    )
+    path.write_text(head + "".join(f"{6540 + i} {1000 + i} {900 - 3 * i}\n" for i in range(12)))
+
+
+def spectrum_athena(path: Path) -> None:
+    text = "# Athena project file\n$old_group = 'a';\n@args = ('label','MnO2');\n@x = ({});\n@y = ({});\n[record]\n"
+    numbers = ",".join(f"'{6540 + i}'" for i in range(8)), ",".join(f"'{i * i}'" for i in range(8))
+    path.write_bytes(gzip.compress(text.format(*numbers).encode()))
+
+
+def angle_table(path: Path) -> None:
+    path.write_text("name;theta_rad;energy_keV\n" + "".join(f"a{i};{i / 10};0.5\n" for i in range(6)))
+
+
+def energy_table(path: Path) -> None:
+    path.write_text("energy_ev,counts\n" + "".join(f"{640 + i},{i}\n" for i in range(6)))
+
+
+def example(name: str) -> Callable[[Path], None]:
+    """Return a function that copies an example configuration."""
+
+    def copy(path: Path) -> None:
+        path.write_bytes((REPOSITORY / "configs" / name).read_bytes())
+
+    return copy
+
+
+def anchors(path: Path) -> None:
+    data: dict[str, Any] = {"samples": {"a": {"tomogram": {"source": "a.h5"}}}}
+    text = yaml.safe_dump(data) + "x: &x [1, 2]\ny: [*x, *x]\n"
+    path.write_text(text.replace("x:", "results: r\n#x:").replace("y:", "#y:"))
+
+
+_HDF5 = {
+    "hdf5_exchange": (series, exchange, exchange_chunked),
+    "hdf5_nexus": (series, nexus),
+    "hdf5_mistral": (series, mistral),
+    "hdf5_stack": (stack, exchange_stack, nxstxm),
+    "hdf5_volume": (volume, exchange_chunked, mistral),
+}
+_OTHERS: tuple[Target, ...] = (
+    Target("xradia", ".txrm", (xradia,), series),
+    Target("mrc", ".mrc", (mrc,), series),
+    Target("tiff", ".tif", (tiff, tiff_zipped, tiff_big), series),
+    Target("tiff_volume", ".tif", (tiff, tiff_zipped), volume),
+    Target("edf", ".edf", (edf,), series),
+    Target("als_stxm", ".hdr", (als_header,), stack),
+    Target("metaimage", ".mha", (metaimage, metaimage_zipped), volume),
+    Target("nifti", ".nii", (nifti,), volume),
+    Target("nrrd", ".nrrd", (nrrd_file, nrrd_zipped), volume),
+    Target(
+        "spectrum",
+        ".dat",
+        (spectrum_text, spectrum_xdi, spectrum_athena),
+        lambda path: read_spectrum(path, group=None, energy_unit=None),
+    ),
+    Target("angles", ".txt", (angle_table,), read_angles),
+    Target("energies", ".csv", (energy_table,), lambda path: read_energies(path, None)),
+    Target("yaml", ".yaml", (example("demo.yaml"), example("stem_eds_elements.yaml"), anchors), load_config),
+)
+TARGETS: dict[str, Target] = {
+    **{name: Target(name, ".h5", tuple(make), read) for name, (read, *make) in _HDF5.items()},
+    **{target.name: target for target in _OTHERS},
+}

@@ -1,0 +1,209 @@
+"""Stores of one particle through the stage that registers its branches, and what becomes of two particles."""
+
+import csv
+import json
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+import yaml
+from scipy.ndimage import gaussian_filter
+from scipy.spatial.transform import Rotation
+
+from pipeline.config import RegisterBranchesStage, parse_config
+from pipeline.config.plan import stage_settings
+from pipeline.errors import ConfigError
+from pipeline.io.provenance import make_provenance
+from pipeline.io.stores import NamedArray, read_store, write_store
+from pipeline.segment.classes import classify_deviation
+from pipeline.segment.voids import segment_voids
+from pipeline.simulate.voids import Scene, random_scene, turned
+from pipeline.stages import register_branches
+from pipeline.stages.context import StageContext
+from pipeline.stages.report import write_report
+from pipeline.stages.segment_voids import write_voids
+
+FINE, COARSE, FINE_NM, COARSE_NM = 76, 52, 15.0, 22.5
+NEAR_NM = 60.0
+
+
+def scene(seed: int) -> Scene:
+    rng = np.random.default_rng(seed)
+    found = random_scene(FINE, apertures_px=(2.5,), pore_radii_px=(4, 5, 6), rng=rng)
+    return replace(found, cracks=tuple(replace(crack, bend=0.0) for crack in found.cracks))
+
+
+def composition(folder: Path, shown: Scene, rng: np.random.Generator) -> dict[str, Path]:
+    """Write a composition whose oxygen-poor places are within 60 nm of the pores."""
+    drawn = shown.rows(slice(0, COARSE))
+    solid = gaussian_filter(drawn.envelope - drawn.void, 0.8)
+    particle = drawn.envelope > 0.5
+    z, y, x = np.indices(particle.shape)
+    poor = np.zeros(particle.shape, bool)
+    for pore in shown.pores:
+        away = np.sqrt(sum((axis - c) ** 2 for axis, c in zip((z, y, x), pore.centre_px, strict=True)))
+        poor |= away * COARSE_NM < pore.half_axes_px.mean() * COARSE_NM + NEAR_NM
+    deviation = np.where(particle, 0.1 * poor, np.nan).astype(np.float32)
+    noise = [0.02 * gaussian_filter(rng.standard_normal(particle.shape), 1) / 0.21 for _ in range(4)]
+    measured = (deviation + noise[0]).astype(np.float32)
+    null = np.where(particle, 3 * noise[1], np.nan).astype(np.float32)
+    content = {
+        "reconstruct": {
+            "total": (solid + 0.1 * rng.standard_normal(solid.shape)).astype(np.float32),
+            "elements": np.stack([solid, solid]).astype(np.float32),
+            "deviation": measured,
+            "particle": particle,
+        },
+        "uncertainty": {
+            "deviation_sigma": np.where(particle, 0.02, np.nan).astype(np.float32),
+            "replicates": np.stack([deviation + one for one in noise]).astype(np.float16),
+            "null": null[None].astype(np.float16),
+        },
+        "classify": {
+            "phases": classify_deviation(measured, particle, threshold=0.05),
+            "phases_confident": classify_deviation(measured, particle, threshold=0.05),
+            "null_phases": classify_deviation(null, particle, threshold=0.05),
+            "particle": particle.astype(np.uint8),
+        },
+    }
+    facts = {
+        "pixel_nm": COARSE_NM,
+        "n_null": 1,
+        "threshold": 0.05,
+        "reference_tm_o": 0.4,
+        "elements": ["O", "Mn"],
+    }
+    paths = {}
+    for name, arrays in content.items():
+        paths[name] = folder / "stages" / "composition" / f"{name}.zarr"
+        named = {key: NamedArray(a, ("n", "z", "y", "x")[-a.ndim :], "1") for key, a in arrays.items()}
+        provenance = make_provenance(stage=name, version=1, settings={}, inputs={})
+        paths[name].parent.mkdir(parents=True, exist_ok=True)
+        write_store(paths[name], named, provenance=provenance, attributes=facts)
+    return paths
+
+
+def structure(folder: Path, shown: Scene, rng: np.random.Generator) -> Path:
+    """Write the segmentation of a volume of a particle."""
+    drawn = shown.rows(slice(0, FINE))
+    grey = gaussian_filter(drawn.envelope - drawn.void, 1.0)
+    grey += 0.1 * rng.standard_normal(grey.shape).astype(np.float32)
+    options = {"bridge_px": 8.0, "false_cracks": 0.02, "false_discovery": 0.01, "smallest_share": 0.05}
+    voids = segment_voids(grey, None, blur_px=1.0, separate=False, **options)
+    path = folder / "stages" / "structure" / "voids.zarr"
+    path.parent.mkdir(parents=True, exist_ok=True)
+    write_voids(path, voids, FINE_NM, StageContext("segment_voids", 1, 1, {}), {})
+    return path
+
+
+def registered(folder: Path, voids: Path, stores: dict[str, Path]) -> dict[str, Path]:
+    outputs = {
+        "store": folder / "stages" / "branches" / "register_branches.zarr",
+        "branches": folder / "branches.json",
+        "distances": folder / "voids_and_domains.csv",
+        "neighbourhoods": folder / "void_neighbourhoods.csv",
+    }
+    outputs["store"].parent.mkdir(parents=True, exist_ok=True)
+    settings = RegisterBranchesStage(near_nm=NEAR_NM, placements=60)
+    register_branches.run(
+        stores | {"voids": voids}, outputs, settings, StageContext("register_branches", 1, 1, {})
+    )
+    return outputs
+
+
+@pytest.fixture(scope="module")
+def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Path], Scene]:
+    folder = tmp_path_factory.mktemp("both")
+    rng = np.random.default_rng(5)
+    one = scene(8)
+    shown = turned(one, np.eye(3), scale=FINE_NM / COARSE_NM, size=COARSE)
+    stores = composition(folder, shown, rng)
+    rotation = Rotation.from_rotvec([1.3, -0.9, 1.7]).as_matrix()
+    voids = structure(folder, turned(one, rotation, scale=1.0, size=FINE), rng)
+    return folder, registered(folder, voids, stores), shown
+
+
+def rows(path: Path) -> list[dict[str, str]]:
+    with path.open(newline="") as file:
+        return list(csv.DictReader(file))
+
+
+def test_the_transform_brings_the_voids_to_their_place(sample: tuple[Path, dict[str, Path], Scene]) -> None:
+    _, out, shown = sample
+    facts = json.loads(out["branches"].read_text())
+    assert facts["verdict"] == "same_particle"
+    wanted = Rotation.from_rotvec([1.3, -0.9, 1.7]).as_matrix().T
+    matrix = np.array(facts["structure_to_composition"]["matrix_zyx_nm"])
+    off = Rotation.from_matrix(matrix[:, :3] @ wanted.T).magnitude()
+    assert np.rad2deg(off) < 1.0
+    angles = facts["rotation"]["about_x_y_z_deg"]
+    in_xyz = Rotation.from_euler("xyz", angles, degrees=True).as_matrix()
+    np.testing.assert_allclose(in_xyz[::-1, ::-1], matrix[:, :3], atol=1e-6)
+    store = read_store(out["store"])
+    truth = shown.rows(slice(0, COARSE)).void
+    placed = store["void"]
+    # The same volume to a tenth, most of it where it is: half of these voids is within a voxel of a wall.
+    assert placed.sum() == pytest.approx(truth.sum(), rel=0.1)
+    assert np.corrcoef(gaussian_filter(placed, 1).ravel(), gaussian_filter(truth, 1).ravel())[0, 1] > 0.95
+    assert facts["quality"]["outside"] < 0.05
+
+
+def test_oxygen_poor_places_beside_pores_are_more_than_chance(
+    sample: tuple[Path, dict[str, Path], Scene],
+) -> None:
+    _, out, shown = sample
+    facts = json.loads(out["branches"].read_text())
+    poor = facts["near_share"]["oxygen_poor"]
+    assert poor["value"] > poor["chance95"][1]
+    # Classes of the null run are noise without any relation to voids.
+    assert poor["null_run"] < poor["chance95"][1]
+    table = {(row["class"], row["feature"]): row for row in rows(out["distances"])}
+    distance = table["oxygen_poor", "pore"]
+    assert float(distance["mean_distance_nm"]) < float(distance["chance_low_nm"])
+    assert float(table["target", "pore"]["mean_distance_nm"]) > float(distance["mean_distance_nm"])
+    assert table["oxygen_poor", "surface"]["chance_low_nm"] == "nan"
+    beside = [row for row in rows(out["neighbourhoods"]) if row["kind"] == "pore"]
+    assert len(beside) == len(shown.pores)
+    for row in beside:
+        # 0.1 was planted; the outer shell of some neighbourhoods reaches beyond what was planted.
+        assert float(row["mean_deviation"]) == pytest.approx(0.1, abs=0.03)
+        assert 0 < float(row["standard_error"]) < 0.01
+
+
+def test_the_report_shows_both_branches(sample: tuple[Path, dict[str, Path], Scene], tmp_path: Path) -> None:
+    folder, _, _ = sample
+    write_report(folder, tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text()
+    assert "Voids and composition" in page
+    assert "within 60 nm of a void" in page
+
+
+def test_two_particles_are_not_compared(sample: tuple[Path, dict[str, Path], Scene], tmp_path: Path) -> None:
+    folder, _, _ = sample
+    stores = {
+        name: folder / "stages" / "composition" / f"{name}.zarr"
+        for name in ("reconstruct", "uncertainty", "classify")
+    }
+    voids = structure(tmp_path, turned(scene(9), np.eye(3), scale=1.0, size=FINE), np.random.default_rng(6))
+    out = registered(tmp_path, voids, stores)
+    facts = json.loads(out["branches"].read_text())
+    assert facts["verdict"] == "unclear"
+    assert "near_share" not in facts
+    assert rows(out["distances"]) == []
+    for key in ("distances", "neighbourhoods"):
+        header = (folder / out[key].name).read_text().splitlines()[0]
+        assert out[key].read_text() == header + "\n"
+    assert not read_store(out["store"])["voids"].any()
+
+
+def test_both_branches_are_needed(tmp_path: Path) -> None:
+    volume = {"volume": "v.tif", "voxel_nm": 20}
+    data = {"samples": {"a": {"structure": volume, "register_branches": True}}}
+    with pytest.raises(ConfigError, match=r"samples\.a\.register_branches.*no composition"):
+        parse_config(data, folder=tmp_path, name="x.yaml")
+    edges = {element: {"pre": "a.h5", "post": "b.h5"} for element in ("O", "Mn")}
+    data["samples"]["a"]["composition"] = {"edges": edges, "formula": {"Mn": 1, "O": 2}}
+    project = parse_config(yaml.safe_load(yaml.safe_dump(data)), folder=tmp_path, name="x.yaml")
+    given = stage_settings(project, "a", None, "register_branches")
+    assert given == {"near_nm": None, "placements": 200, "seed": 0}

@@ -1,0 +1,311 @@
+"""Files and configurations from elsewhere: no code of theirs runs, nothing beside them is read, memory stays bounded."""
+
+import gzip
+import json
+import os
+import pickle
+import subprocess
+import sys
+import zlib
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import zarr
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from pipeline.config import load_config, parse_config
+from pipeline.errors import ConfigError, InputError, PipelineError
+from pipeline.io.readers import ReadRequest, peek, read_angles, read_tilt_series
+from pipeline.io.readers.guard import GUARD_CPU_S, check_structure
+from pipeline.io.spectra import read_spectrum
+from pipeline.io.volumes import VolumeRequest, read_volume
+
+CORPUS = Path(__file__).resolve().parents[1] / "fuzz" / "corpus"
+
+
+def read(path: Path) -> object:
+    return read_tilt_series(ReadRequest(images=(path,), angles=(0.0, 1.0)))
+
+
+def volume(path: Path) -> object:
+    return read_volume(VolumeRequest(images=(path,))).values[:]
+
+
+def spectrum(path: Path) -> object:
+    return read_spectrum(path, group=None, energy_unit=None)
+
+
+# --- HDF5 that leads elsewhere
+
+
+@pytest.fixture
+def secret(tmp_path: Path) -> Path:
+    """A folder with a file to send, and beside it one that nobody gave."""
+    (tmp_path / "sent").mkdir()
+    with h5py.File(tmp_path / "secret.h5", "w") as file:
+        file["data"] = np.full((6, 4, 5), 7, np.uint16)
+    (tmp_path / "secret.bin").write_bytes(bytes(240))
+    return tmp_path / "sent" / "a.h5"
+
+
+def exchange(path: Path) -> h5py.File:
+    file = h5py.File(path, "w")
+    file["implements"] = "exchange"
+    file["exchange/theta"] = np.arange(6.0)
+    return file
+
+
+@pytest.mark.parametrize("target", ["../secret.h5", "{folder}/secret.h5", "../sent/../secret.h5"])
+def test_external_links_out_of_the_folder_are_refused(secret: Path, target: str) -> None:
+    with exchange(secret) as file:
+        file["exchange/data"] = h5py.ExternalLink(target.format(folder=secret.parents[1]), "/data")
+    with pytest.raises(InputError, match=r"got a reference to .*secret"):
+        read(secret)
+
+
+def test_also_by_way_of_a_file_beside(secret: Path) -> None:
+    with h5py.File(secret.with_name("b.h5"), "w") as file:
+        file["data"] = h5py.ExternalLink("../secret.h5", "/data")
+    with exchange(secret) as file:
+        file["exchange/data"] = h5py.ExternalLink("b.h5", "/data")
+    with pytest.raises(InputError, match="got a reference to"):
+        read(secret)
+
+
+def test_values_kept_in_files_elsewhere_are_refused(secret: Path) -> None:
+    with exchange(secret) as file:
+        outside = [(str(secret.parents[1] / "secret.bin"), 0, 240)]
+        file.create_dataset("exchange/data", (6, 4, 5), np.uint16, external=outside)
+    with pytest.raises(InputError, match=r"got a reference to .*secret\.bin"):
+        read(secret)
+
+
+def test_virtual_datasets_of_files_elsewhere_are_refused(secret: Path) -> None:
+    layout = h5py.VirtualLayout((6, 4, 5), np.uint16)
+    layout[...] = h5py.VirtualSource("../secret.h5", "data", (6, 4, 5))
+    with exchange(secret) as file:
+        file.create_virtual_dataset("exchange/data", layout)
+    with pytest.raises(InputError, match="got a reference to"):
+        read(secret)
+
+
+def test_a_link_of_the_file_system_is_the_users_word(secret: Path) -> None:
+    secret.with_name("near.h5").symlink_to(secret.parents[1] / "secret.h5")
+    with exchange(secret) as file:
+        file["exchange/data"] = h5py.ExternalLink("near.h5", "/data")
+    assert peek(ReadRequest(images=(secret,))).shape == (6, 4, 5)
+
+
+# --- declared sizes
+
+
+def test_a_dataset_that_declares_more_than_it_holds_is_refused(tmp_path: Path) -> None:
+    with exchange(tmp_path / "a.h5") as file:
+        data = file.create_dataset(
+            "exchange/data", (1, 60000, 60000), np.uint16, chunks=(1, 30000, 60000), compression="gzip"
+        )
+        for row in (0, 30000):
+            data.id.write_direct_chunk((0, row, 0), zlib.compress(bytes(1000)))
+    with pytest.raises(InputError, match=r"of the declared size \(7\.2 GB\)"):
+        read(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize(
+    ("name", "head"),
+    [
+        (
+            "a.mha",
+            b"ObjectType = Image\nDimSize = 90000 90000 9\nElementType = MET_SHORT\nElementDataFile = LOCAL\n",
+        ),
+        (
+            "a.nrrd",
+            b"NRRD0004\ntype: short\ndimension: 3\nsizes: 90000 90000 9\nendian: little\nencoding: gzip\n\n",
+        ),
+    ],
+)
+def test_volumes_that_declare_more_than_they_hold_are_refused(tmp_path: Path, name: str, head: bytes) -> None:
+    (tmp_path / name).write_bytes(head + zlib.compress(bytes(100)))
+    with pytest.raises(InputError, match="values of the declared size"):
+        volume(tmp_path / name)
+
+
+def test_packed_data_that_unfold_without_end_are_refused(tmp_path: Path) -> None:
+    bomb = gzip.compress(bytes(2**25))
+    head = b"NRRD0004\ntype: short\ndimension: 3\nsizes: 9 9 9\nendian: little\nencoding: gzip\n\n"
+    (tmp_path / "a.nrrd").write_bytes(head + bomb)
+    with pytest.raises(InputError, match="more packed data"):
+        volume(tmp_path / "a.nrrd")
+    head = b"ObjectType = Image\nDimSize = 9 9 9\nElementType = MET_SHORT\nCompressedData = True\nElementDataFile = LOCAL\n"
+    (tmp_path / "a.mha").write_bytes(head + zlib.compress(bytes(2**25)))
+    with pytest.raises(InputError, match="1458 bytes of values, got 1459"):
+        volume(tmp_path / "a.mha")
+
+
+def test_devices_and_pipes_are_no_tables(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (Path("/dev/zero"), tmp_path / "pipe"):
+        with pytest.raises(InputError, match="no plain file"):
+            read_angles(path)
+        with pytest.raises(InputError, match="no plain file"):
+            read_spectrum(path, group=None, energy_unit=None)
+
+
+# --- volumes that lead elsewhere or run code
+
+
+@pytest.mark.parametrize("target", ["../secret.bin", "/etc/hostname"])
+def test_headers_that_name_files_elsewhere_are_refused(tmp_path: Path, target: str) -> None:
+    (tmp_path / "secret.bin").write_bytes(bytes(27))
+    (tmp_path / "sent").mkdir()
+    head = f"ObjectType = Image\nDimSize = 3 3 3\nElementType = MET_UCHAR\nElementDataFile = {target}\n"
+    (tmp_path / "sent" / "a.mhd").write_text(head, encoding="ascii")
+    head = f"NRRD0004\ntype: uchar\ndimension: 3\nsizes: 3 3 3\nencoding: raw\ndata file: {target}\n\n"
+    (tmp_path / "sent" / "a.nhdr").write_text(head, encoding="ascii")
+    for name in ("a.mhd", "a.nhdr"):
+        with pytest.raises(InputError, match="got a reference to"):
+            volume(tmp_path / "sent" / name)
+
+
+class Exploit:
+    """Makes a file when it is unpickled."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+
+    def __reduce__(self) -> tuple[Any, ...]:
+        return Path.touch, (self.path,)
+
+
+@pytest.mark.parametrize("dtype", ["|O", "<f4"])
+def test_a_zarr_volume_with_pickled_values_is_refused(tmp_path: Path, dtype: str) -> None:
+    folder = tmp_path / "a.zarr"
+    folder.mkdir()
+    described = {"zarr_format": 2, "shape": [2, 2, 2], "chunks": [2, 2, 2], "dtype": dtype, "order": "C"}
+    described |= {"fill_value": 0, "compressor": None, "filters": [{"id": "pickle", "protocol": 5}]}
+    (folder / ".zarray").write_text(json.dumps(described), encoding="utf-8")
+    (folder / "0.0.0").write_bytes(pickle.dumps(Exploit(tmp_path / "ran")))
+    with pytest.raises(InputError):
+        volume(folder)
+    assert not (tmp_path / "ran").exists()
+
+
+def test_a_zarr_volume_with_chunks_elsewhere_is_refused(tmp_path: Path) -> None:
+    array = zarr.create_array(
+        str(tmp_path / "sent" / "a.zarr"), shape=(4, 4, 4), chunks=(2, 4, 4), dtype="f4"
+    )
+    array[...] = 1.0
+    chunk = tmp_path / "sent" / "a.zarr" / "c" / "0" / "0" / "0"
+    chunk.rename(tmp_path / "secret.bin")
+    chunk.symlink_to(tmp_path / "secret.bin")
+    with pytest.raises(InputError, match="got a reference to"):
+        volume(tmp_path / "sent" / "a.zarr")
+
+
+def test_a_zarr_volume_that_declares_more_than_it_holds_is_refused(tmp_path: Path) -> None:
+    zarr.create_array(str(tmp_path / "a.zarr"), shape=(90000, 9000, 9000), chunks=(64, 64, 64), dtype="f4")
+    with pytest.raises(InputError, match="of the declared size"):
+        volume(tmp_path / "a.zarr")
+
+
+# --- the configuration
+
+
+def refused(folder: Path, text: str) -> str:
+    (folder / "x.yaml").write_text(text, encoding="utf-8")
+    with pytest.raises(ConfigError) as caught:
+        load_config(folder / "x.yaml")
+    assert "\n" not in str(caught.value)
+    return str(caught.value)
+
+
+def test_aliases_that_unfold_without_end_are_refused(tmp_path: Path) -> None:
+    lines = ["a0: &a0 [x, x, x, x, x, x, x, x, x, x]"]
+    lines += [f"a{i}: &a{i} [{', '.join([f'*a{i - 1}'] * 10)}]" for i in range(1, 12)]
+    text = "\n".join([*lines, "samples: {s: {tomogram: {source: *a11}}}"])
+    assert "with aliases written out" in refused(tmp_path, text)
+    assert "with aliases written out" in refused(tmp_path, "samples: &a [*a]")
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "samples: !!python/object/apply:os.system ['touch ran']",
+        "samples: {? !!python/object/apply:os.system ['touch ran'] : 1}",
+        "[" * 20000,
+        "[{a: " * 300 + "1",
+        "results: " + "9" * 5000,
+        "results: 2020-99-99",
+        "? [a, b]\n: 1",
+        "? {a: b}\n: 1",
+        "results: !!binary '*'",
+        "results: .inf\nsamples: {}",
+        "samples: {s: {tomogram: {source: '{sample}.h5'}}}",
+        "samples: {'../../escape': {tomogram: {source: a.h5}}}",
+        "samples: {'a b': {tomogram: {source: a.h5}}}",
+        "samples: {'$(touch ran)': {tomogram: {source: a.h5}}}",
+        "samples: {'': {tomogram: {source: a.h5}}}",
+        "samples: {logs: {tomogram: {source: a.h5}}, benchmarks: {tomogram: {source: ''}}}",
+    ],
+)
+def test_wicked_configurations_are_one_line(
+    tmp_path: Path, text: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    refused(tmp_path, text)
+    assert not (tmp_path / "ran").exists()
+
+
+@settings(max_examples=150, deadline=None, derandomize=True)
+@given(name=st.text(min_size=1, max_size=30))
+def test_every_accepted_sample_name_is_a_plain_folder_name(name: str) -> None:
+    try:
+        project = parse_config({"samples": {name: {"tomogram": {"source": "a.h5"}}}}, folder=Path("/data"))
+    except PipelineError:
+        return
+    assert set(project.samples) == {name}
+    assert Path(name).name == name
+    assert name.isascii()
+    assert not name.startswith(".")
+
+
+def test_paths_of_raw_files_reach_the_shell_as_they_are(tmp_path: Path) -> None:
+    name = "a'; touch ran; $(touch ran) `touch ran`.h5"
+    with exchange(tmp_path / name) as file:
+        file["exchange/data"] = np.ones((6, 4, 5), np.uint16)
+    config = {
+        "results": "out",
+        "samples": {"s": {"tomogram": {"source": {"images": name, "quantity": "signal"}}}},
+    }
+    (tmp_path / "x.yaml").write_text(json.dumps(config), encoding="utf-8")
+    done = subprocess.run(
+        [sys.executable, "-P", "-m", "pipeline", "run", "x.yaml", "--cores", "1"],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (tmp_path / "out/s/stages/tomogram/normalize/signal.zarr").is_dir(), done.stdout + done.stderr
+    assert not list(tmp_path.rglob("ran"))
+
+
+# --- what fuzzing found
+
+
+def test_the_guard_ends_what_the_library_does_not(tmp_path: Path) -> None:
+    hangs = sorted(CORPUS.glob("hang_*.h5"))
+    assert hangs
+    for path in hangs:
+        with pytest.raises(InputError, match=f"busy without end \\({GUARD_CPU_S:g} s\\)"):
+            check_structure(path)
+
+
+@pytest.mark.parametrize("path", sorted(CORPUS.glob("refused_*")), ids=lambda path: path.name)
+def test_files_that_once_gave_a_traceback_are_one_line(path: Path) -> None:
+    readers = {".nrrd": volume, ".nii": volume, ".dat": spectrum}
+    with pytest.raises(InputError) as caught:
+        readers.get(path.suffix, read)(path)
+    assert "\n" not in str(caught.value)

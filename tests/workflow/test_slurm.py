@@ -1,0 +1,139 @@
+"""Through a real Slurm of one node: many samples, one of them bad, and a job that needs more memory than it asked for."""
+
+import shutil
+import subprocess
+import sys
+import tempfile
+from collections.abc import Iterator, Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import yaml
+
+from pipeline.arrays import TiltSeries
+from pipeline.io.readers.data_exchange import write_data_exchange
+from tests.workflow.slurm_node import slurm_node, why_not
+
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(why_not() is not None, reason=str(why_not())),
+]
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+ENERGIES = {"pre": 846.0, "post": 866.0}
+LIMIT_S = 500
+"""The executor waits for ever where Slurm does not answer, and ignores SIGTERM."""
+
+
+@pytest.fixture(scope="module")
+def cluster() -> Iterator[Mapping[str, str]]:
+    """Environment of a cluster of this machine, in a folder with a short path."""
+    pytest.importorskip("snakemake_executor_plugin_slurm")
+    folder = Path(tempfile.mkdtemp(prefix="slurm", dir="/tmp"))
+    try:
+        with slurm_node(folder, memory_mb=8000) as environment:
+            yield {**environment, "MPLBACKEND": "Agg"}
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def configure(folder: Path, samples: tuple[str, ...], bad: str | None = None) -> Path:
+    """Write tiny samples of one projection at two energies; the flats of a bad one are dark."""
+    y, x = np.ogrid[-16:16, -16:16]
+    thick_px = np.sqrt(np.clip(11.0**2 - y**2 - x**2, 0, None))
+    data: dict[str, Any] = {"results": "results", "samples": {}}
+    for seed, sample in enumerate(samples):
+        rng = np.random.default_rng(seed)
+        pair = {}
+        for side, energy_ev in ENERGIES.items():
+            density = thick_px * (0.02 if side == "pre" else 0.06)
+            path = folder / f"{sample}_{side}.h5"
+            light = 0.0 if sample == bad else 5000.0
+            series = TiltSeries(
+                frames=rng.poisson(5000 * np.exp(-density))[None].astype(np.uint16),
+                tilt_deg=np.zeros(1),
+                energy_ev=np.full(1, energy_ev),
+                pixel_nm=np.full(1, 10.0),
+                quantity="counts",
+                flat=np.full((2, 32, 32), light, np.float32),
+            )
+            write_data_exchange(path, series)
+            pair[side] = str(path)
+        branch = {"edges": {"Ni": pair}, "formula": {"Ni": 1.0, "O": 1.0}}
+        data["samples"][sample] = {"areal_density": branch}
+    (folder / "x.yaml").write_text(yaml.safe_dump(data), encoding="utf-8")
+    return folder / "x.yaml"
+
+
+def profile(folder: Path, **changes: Any) -> Path:
+    """Write the profile that comes along, for a node of two cores and jobs of seconds."""
+    shipped = REPOSITORY / "profiles" / "slurm" / "config.yaml"
+    settings = yaml.safe_load(shipped.read_text(encoding="utf-8"))
+    settings |= {"cores": 2, "retries": 1, "latency-wait": 5, "slurm-init-seconds-before-status-checks": 2}
+    (folder / "profile").mkdir()
+    (folder / "profile" / "config.yaml").write_text(yaml.safe_dump(settings | changes), encoding="utf-8")
+    return folder / "profile"
+
+
+def call(environment: Mapping[str, str], *command: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
+    """Run a command that may hang."""
+    limited = ["timeout", "-s", "KILL", str(LIMIT_S), sys.executable, "-P", "-m", *map(str, command)]
+    return subprocess.run(
+        limited, cwd=cwd, env=dict(environment), capture_output=True, text=True, check=False
+    )
+
+
+def jobs(environment: Mapping[str, str]) -> list[tuple[str, str, str]]:
+    """Return what the cluster says of every job: state, memory in MB, what it was."""
+    said = subprocess.run(
+        ["squeue", "--states=all", "--noheader", "--format=%T %m %k"],
+        env=dict(environment),
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    rows = (line.split(maxsplit=2) for line in said.stdout.splitlines())
+    return [(state, memory.removesuffix("M"), what) for state, memory, what in rows]
+
+
+def test_a_bad_sample_leaves_the_others_finished_and_is_named(
+    cluster: Mapping[str, str], tmp_path: Path
+) -> None:
+    samples = ("a", "b", "c", "d", "e", "f")
+    config = configure(tmp_path, samples, bad="c")
+    done = call(cluster, "pipeline", "run", config, "--profile", profile(tmp_path), cwd=tmp_path)
+    text = done.stdout + done.stderr
+    assert done.returncode == 2, text
+    for sample in samples:
+        assert (tmp_path / "results" / sample / "report.html").is_file() == (sample != "c"), text
+    said = done.stderr.splitlines()
+    assert "5 of 6 samples have a report (5 from this run): a, b, d, e, f" in said
+    assert "not finished: c" in said
+    (reason,) = {line for line in said if line.startswith("c: oxytomo: error: ")}
+    assert "flat" in reason
+    # The two series, alignment, decomposition and export of a sample are one job, its report another.
+    names = [what for state, _, what in jobs(cluster) if state == "COMPLETED"]
+    assert len(names) == 10, names
+
+
+def test_a_job_without_enough_memory_is_repeated_with_more(
+    cluster: Mapping[str, str], tmp_path: Path
+) -> None:
+    # The node watches the memory of its jobs and ends those that use more than they asked for.
+    config = configure(tmp_path, ("a",))
+    chosen = profile(tmp_path, **{"set-resources": ["report:mem_mb=120*8**(attempt-1)"]})
+    snakefile = REPOSITORY / "Snakefile"
+    done = call(
+        cluster,
+        *("snakemake", "--snakefile", snakefile, "--configfile", config, "--profile", chosen),
+        cwd=tmp_path,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (tmp_path / "results" / "a" / "report.html").is_file()
+    reports = [(state, memory) for state, memory, what in jobs(cluster) if what.startswith("rule_report")]
+    assert ("FAILED", "120") in reports or ("OUT_OF_MEMORY", "120") in reports, reports
+    assert ("COMPLETED", "960") in reports
+    log = Path(cluster["SLURM_CONF"]).with_name("slurmd.log")
+    assert "exceeded memory limit" in log.read_text(encoding="utf-8")
