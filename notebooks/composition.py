@@ -36,7 +36,7 @@ figure = Figure(figsize=(8, 4), layout="constrained")
 left, right = figure.subplots(1, 2)
 shown = left.imshow(deviation[middle], cmap="RdBu_r", vmin=-0.15, vmax=0.15)
 figure.colorbar(shown, ax=left, label="TM/O deviation")
-right.imshow(phases[middle], cmap=ListedColormap(["white", "#ede6d6", "#b2282e", "#6f94b5"]), vmin=0, vmax=3)
+right.imshow(phases[middle], cmap=ListedColormap(["white", "#ede6d6", "#b2282e", "#6c8096"]), vmin=0, vmax=3)
 right.set_title(f"classes beyond ±{numbers['threshold']:.0%}")
 figure  # noqa: B018
 
@@ -60,7 +60,7 @@ with (result / "composition_shells.csv").open(newline="", encoding="utf-8") as f
 depth = [(float(row["shell_outer"]) + float(row["shell_inner"])) / 2 for row in shells]
 figure = Figure(figsize=(5, 3.5), layout="constrained")
 axes = figure.subplots()
-for key, color in (("oxygen_poor", "#b2282e"), ("oxygen_rich", "#6f94b5")):
+for key, color in (("oxygen_poor", "#b2282e"), ("oxygen_rich", "#6c8096")):
     axes.plot(
         depth, [100 * float(row[key]) for row in shells], "o-", color=color, label=key.replace("_", "-")
     )

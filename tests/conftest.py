@@ -4,6 +4,9 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from plugin_results import plugin_results
+
+__all__ = ["plugin_results"]
 
 REPOSITORY = Path(__file__).resolve().parents[1]
 

@@ -26,6 +26,7 @@ _COMMANDS = {
     "check": "validate a configuration and its raw files; say what would run and what it needs",
     "inspect": "show what is in a raw file or a result, and where it comes from",
     "simulate": "write a simulated acquisition with its truth and a configuration",
+    "view": "open results in napari: everything layered, scaled, coloured",
     "report": "write the report of results again; several folders give a comparison",
     "render": "draw a sample in three dimensions: pictures, model, page to turn, movie",
     "verify": "recompute the digests of results and name what was altered, cut short or is missing",

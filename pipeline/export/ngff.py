@@ -4,10 +4,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from pipeline.palette import Rgba
 from pipeline.slabs import Field
-
-Rgba = tuple[int, int, int, int]
-"""Red, green, blue and opacity, 0 to 255."""
 
 
 @dataclass(frozen=True)

@@ -81,15 +81,21 @@ def store_record(path: Path) -> dict[str, Any] | None:
     return record if record is not None and "arrays" in record else None
 
 
-def provenance_chain(path: Path) -> list[dict[str, Any]]:
+def provenance_chain(path: Path, *, verify: bool = True) -> list[dict[str, Any]]:
     """Return what went into a store or result, nearest first, back to the raw files.
+
+    Parameters
+    ----------
+    path : a store or an exported image
+    verify : compare every input with its recorded digest, which reads all raw files
 
     Returns
     -------
     list of ``{"depth", "name", "path", "digest", "state"}``; ``state`` is ``"unchanged"``, ``"changed"`` or
-    ``"missing"``, and ``stage`` is added where the input is a result itself
+    ``"missing"``, without ``verify`` ``"unchecked"`` for what is there, and ``stage`` is added where the input is a
+    result itself
     """
-    return list(_chain(path, 0, set()))
+    return list(_chain(path, 0, set(), verify))
 
 
 def describe(path: Path) -> list[str]:
@@ -139,7 +145,7 @@ def _record(path: Path) -> dict[str, Any] | None:
     return record if isinstance(record, dict) else None
 
 
-def _chain(path: Path, depth: int, seen: set[Path]) -> Iterator[dict[str, Any]]:
+def _chain(path: Path, depth: int, seen: set[Path], verify: bool) -> Iterator[dict[str, Any]]:
     """Walk the inputs depth first; what several stages share is followed once."""
     for name, item in (_record(path) or {}).get("inputs", {}).items():
         source = Path(item["path"])
@@ -153,12 +159,14 @@ def _chain(path: Path, depth: int, seen: set[Path]) -> Iterator[dict[str, Any]]:
         record = _record(source)
         if record is not None:
             link["stage"] = record.get("stage")
-        if source.exists():
+        if source.exists() and not verify:
+            link["state"] = "unchecked"
+        elif source.exists():
             link["state"] = "unchanged" if input_record(source)["digest"] == item["digest"] else "changed"
         yield link
         if source not in seen:
             seen.add(source)
-            yield from _chain(source, depth + 1, seen)
+            yield from _chain(source, depth + 1, seen, verify)
 
 
 def _describe_raw(path: Path) -> list[str]:

@@ -1,11 +1,13 @@
 """Connected domains of each composition class: size, place, depth and interconnection."""
 
+from dataclasses import dataclass
 from typing import TypedDict
 
 import cc3d
 import numpy as np
+from numpy.typing import NDArray
 
-from pipeline.arrays import BoolArray, FloatArray, LabelArray
+from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray, LabelArray
 from pipeline.errors import ShapeError
 from pipeline.measure.shells import Column
 from pipeline.segment.classes import CLASS_LABELS
@@ -51,24 +53,19 @@ def domain_table(
             got=f"{phases.shape} and {depth_nm.shape}",
             fix="take both from the same reconstruction",
         )
-    classed = np.where(np.isin(phases, list(CLASS_LABELS.values())), phases, 0).astype(np.uint8)
-    domains, n_domains = cc3d.connected_components(classed, connectivity=6, return_N=True)
-    statistics = cc3d.statistics(domains, no_slice_conversion=True)
+    found = _components(phases)
+    domains, n_voxels, label = found.domains, found.n_voxels, found.label
+    n_domains = n_voxels.size - 1
     inside = domains > 0
     of_voxel = domains[inside].astype(np.int64)
     depth = depth_nm[inside]
-    n_voxels = statistics["voxel_counts"].astype(np.int64)
-    label = np.zeros(n_domains + 1, dtype=np.int64)
-    label[of_voxel] = classed[inside]
     depth_sum = np.bincount(of_voxel, weights=depth, minlength=n_domains + 1)
     depth_min = np.full(n_domains + 1, np.inf, dtype=np.float32)
     np.minimum.at(depth_min, of_voxel, depth)
 
-    listed = np.flatnonzero(n_voxels >= min_voxels)
-    listed = listed[listed > 0]
-    listed = listed[np.lexsort((listed, -n_voxels[listed], label[listed]))]
+    listed = found.listed(min_voxels)
     volume_nm3 = n_voxels[listed] * float(voxel_nm) ** 3
-    centroids_nm = statistics["centroids"][listed] * voxel_nm
+    centroids_nm = found.centroids_px[listed] * voxel_nm
     name_of = {value: name for name, value in CLASS_LABELS.items()}
     return {
         "domain": np.arange(1, listed.size + 1),
@@ -83,6 +80,51 @@ def domain_table(
         "depth_min_nm": depth_min[listed].astype(np.float64),
         "touches_surface": depth_min[listed] < 0.75 * voxel_nm,
     }
+
+
+def domain_labels(phases: LabelArray, *, min_voxels: int) -> NDArray[np.int32]:
+    """Return the number of each voxel's domain in :func:`domain_table`, int32; 0 outside and in smaller domains.
+
+    Parameters
+    ----------
+    phases : (n_z, n_y, n_x) labels
+    min_voxels : smaller domains are not numbered
+    """
+    found = _components(phases)
+    listed = found.listed(min_voxels)
+    numbers = np.zeros(found.n_voxels.size, np.int32)
+    numbers[listed] = np.arange(1, listed.size + 1)
+    labels: NDArray[np.int32] = numbers[found.domains]
+    return labels
+
+
+@dataclass(frozen=True)
+class _Components:
+    """Connected domains in the order they were found: voxels' numbers, and per number (0: none) its facts."""
+
+    domains: LabelArray
+    n_voxels: IntArray
+    label: IntArray
+    centroids_px: Float64Array
+
+    def listed(self, min_voxels: int) -> IntArray:
+        """Return the numbers of the domains that are listed, by class, then largest first."""
+        listed = np.flatnonzero(self.n_voxels >= min_voxels)
+        listed = listed[listed > 0]
+        order: IntArray = np.lexsort((listed, -self.n_voxels[listed], self.label[listed]))
+        return listed[order]
+
+
+def _components(phases: LabelArray) -> _Components:
+    """Find the domains of all classes (6-connectivity)."""
+    classed = np.where(np.isin(phases, list(CLASS_LABELS.values())), phases, 0).astype(np.uint8)
+    domains, n_domains = cc3d.connected_components(classed, connectivity=6, return_N=True)
+    statistics = cc3d.statistics(domains, no_slice_conversion=True)
+    label = np.zeros(n_domains + 1, dtype=np.int64)
+    inside = domains > 0
+    label[domains[inside]] = classed[inside]
+    n_voxels = statistics["voxel_counts"].astype(np.int64)
+    return _Components(domains, n_voxels, label, statistics["centroids"])
 
 
 def interconnection(phases: LabelArray, label: int, *, min_voxels: int) -> Interconnection:

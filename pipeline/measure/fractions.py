@@ -81,23 +81,40 @@ def fraction_interval(
     conformal prediction: Lei et al., J. Am. Stat. Assoc. 113, 1094, 2018). The interval holds for particles like those;
     ``benchmarks/uncertainty_calibration.py`` measures its coverage on others.
     """
+    return interval_of_share(
+        value,
+        replicate_values,
+        border=border_share(phases, label),
+        n_classified=n_classified(phases),
+        confidence=confidence,
+    )
+
+
+def interval_of_share(
+    value: float, replicate_values: Sequence[float], *, border: float, n_classified: int, confidence: float
+) -> tuple[float, float] | None:
+    """Return the interval of :func:`fraction_interval` from the :func:`border_share` and the number of classified voxels."""
     finite = [fraction for fraction in replicate_values if np.isfinite(fraction)]
     bias = replicate_bias(value, finite)
     if len(finite) < 2 or bias is None:
         return None
-    half = QUANTILES[confidence] * fraction_spread(finite, bias, phases, label)
+    half = QUANTILES[confidence] * _spread(finite, bias, border, n_classified)
     return max(0.0, value - half), min(1.0, value + half)
 
 
 def fraction_spread(replicate_values: Sequence[float], bias: float, phases: LabelArray, label: int) -> float:
     """Return ``sqrt(s² + b² + a² + m²)``, see :func:`fraction_interval`."""
-    voxels = np.count_nonzero(np.isin(phases, list(CLASS_LABELS.values())))
-    parts = (
-        float(np.std(replicate_values, ddof=1)),
-        bias,
-        BORDER_PX * border_share(phases, label),
-        MISSED_VOXELS / max(1, int(voxels)),
-    )
+    return _spread(replicate_values, bias, border_share(phases, label), n_classified(phases))
+
+
+def n_classified(phases: LabelArray) -> int:
+    """Return the number of voxels that belong to a class."""
+    return int(np.count_nonzero(np.isin(phases, list(CLASS_LABELS.values()))))
+
+
+def _spread(replicate_values: Sequence[float], bias: float, border: float, n_classified: int) -> float:
+    scatter = float(np.std(replicate_values, ddof=1))
+    parts = (scatter, bias, BORDER_PX * border, MISSED_VOXELS / max(1, n_classified))
     return float(np.sqrt(np.sum(np.square(parts))))
 
 

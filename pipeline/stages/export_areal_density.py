@@ -9,9 +9,9 @@ from pipeline.config import ExportStage as Settings
 from pipeline.errors import StoreError
 from pipeline.export.ngff import Channel
 from pipeline.export.ome_zarr import write_image
-from pipeline.export.palette import GREY, display_window, element_color
 from pipeline.export.record import provenance_attributes
 from pipeline.io.stores import Store, read_store
+from pipeline.palette import GREY, display_window, element_color
 from pipeline.stages.context import StageContext
 
 INPUTS = ("decompose", "align")

@@ -5,7 +5,9 @@ from pathlib import Path
 from pipeline.config import ExportStage as Settings
 from pipeline.export.ngff import Channel, Label
 from pipeline.export.ome_zarr import write_image
-from pipeline.export.palette import (
+from pipeline.export.record import provenance_attributes
+from pipeline.io.stores import read_store
+from pipeline.palette import (
     CONFIDENT_COLORS,
     CONFIDENT_NAMES,
     DEVIATION_WINDOW,
@@ -17,8 +19,6 @@ from pipeline.export.palette import (
     display_window,
     element_color,
 )
-from pipeline.export.record import provenance_attributes
-from pipeline.io.stores import read_store
 from pipeline.slabs import plane, sampled
 from pipeline.stages.context import StageContext
 

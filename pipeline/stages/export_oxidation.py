@@ -11,7 +11,10 @@ from pipeline.arrays import FloatArray, LabelArray
 from pipeline.config import ExportStage as Settings
 from pipeline.export.ngff import Channel, Label
 from pipeline.export.ome_zarr import write_image
-from pipeline.export.palette import (
+from pipeline.export.record import provenance_attributes
+from pipeline.io.stores import Store, read_store
+from pipeline.oxidation.status import STATUS_NAMES
+from pipeline.palette import (
     EXCLUDED_COLORS,
     GREY,
     PARTICLE_COLORS,
@@ -19,9 +22,6 @@ from pipeline.export.palette import (
     display_window,
     element_color,
 )
-from pipeline.export.record import provenance_attributes
-from pipeline.io.stores import Store, read_store
-from pipeline.oxidation.status import STATUS_NAMES
 from pipeline.stages.context import StageContext
 
 UNKNOWN_PIXEL_NM = 1.0

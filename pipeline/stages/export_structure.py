@@ -7,7 +7,9 @@ import numpy as np
 from pipeline.config import ExportStage as Settings
 from pipeline.export.ngff import Channel, Label
 from pipeline.export.ome_zarr import write_image
-from pipeline.export.palette import (
+from pipeline.export.record import provenance_attributes
+from pipeline.io.stores import read_store
+from pipeline.palette import (
     GREY,
     PARTICLE_COLORS,
     PARTICLE_NAMES,
@@ -16,8 +18,6 @@ from pipeline.export.palette import (
     display_window,
     instance_colors,
 )
-from pipeline.export.record import provenance_attributes
-from pipeline.io.stores import read_store
 from pipeline.slabs import Mapped, largest, sampled
 from pipeline.stages.context import StageContext
 

@@ -7,9 +7,9 @@ import numpy as np
 from pipeline.config import ExportStage as Settings
 from pipeline.export.ngff import Channel
 from pipeline.export.ome_zarr import write_image
-from pipeline.export.palette import GREY, display_window
 from pipeline.export.record import provenance_attributes
 from pipeline.io.stores import read_store
+from pipeline.palette import GREY, display_window
 from pipeline.slabs import Mapped, sampled
 from pipeline.stages.context import StageContext
 

@@ -24,7 +24,7 @@ CLASS_COLORS: Mapping[int, str] = {
     OUTSIDE: PAPER,
     TARGET: "#ede6d6",
     OXYGEN_POOR: "#b2282e",
-    OXYGEN_RICH: "#6f94b5",
+    OXYGEN_RICH: "#6c8096",
     UNDECIDED: "#ecd268",
 }
 CLASS_NAMES: Mapping[int, str] = {

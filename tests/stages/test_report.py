@@ -6,8 +6,8 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
+from pipeline import palette
 from pipeline.errors import InputError, StoreError
-from pipeline.export import palette
 from pipeline.io.stores import NamedArray, Provenance, write_store
 from pipeline.stages import report
 from pipeline.stages.context import StageContext

@@ -10,8 +10,8 @@ from pipeline.errors import ShapeError, StoreError
 from pipeline.export import ome_zarr
 from pipeline.export.ngff import Channel, Label
 from pipeline.export.ome_zarr import write_image
-from pipeline.export.palette import display_window, element_color
 from pipeline.export.pyramid import halve_by_mean, halve_by_mode, level_factors, level_shapes
+from pipeline.palette import display_window, element_color
 from pipeline.slabs import Mapped
 
 NGFF = pytest.mark.parametrize("ngff", ["0.5", "0.4"])

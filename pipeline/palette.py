@@ -1,4 +1,4 @@
-"""Colours and names of channels and labels in exported images; chosen to differ for colour-blind eyes."""
+"""Colours and names of channels and labels in exported images and viewers; chosen to differ for colour-blind eyes."""
 
 import colorsys
 from collections.abc import Mapping
@@ -6,7 +6,9 @@ from collections.abc import Mapping
 import numpy as np
 
 from pipeline.arrays import OUTSIDE, OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED, FloatArray
-from pipeline.export.ngff import Rgba
+
+Rgba = tuple[int, int, int, int]
+"""Red, green, blue and opacity, 0 to 255."""
 
 ELEMENT_COLORS: Mapping[str, str] = {"O": "56B4E9", "Mn": "E69F00", "Co": "009E73", "Ni": "CC79A7"}
 OTHER_COLORS = ("F0E442", "0072B2", "D55E00", "999999")
@@ -16,7 +18,7 @@ PHASE_COLORS: Mapping[int, Rgba] = {
     OUTSIDE: (0, 0, 0, 0),
     TARGET: (237, 230, 214, 150),
     OXYGEN_POOR: (178, 40, 46, 255),
-    OXYGEN_RICH: (111, 148, 181, 255),
+    OXYGEN_RICH: (108, 128, 150, 255),
 }
 PHASE_NAMES: Mapping[int, str] = {
     OUTSIDE: "outside",
@@ -28,7 +30,7 @@ CONFIDENT_COLORS: Mapping[int, Rgba] = {**PHASE_COLORS, UNDECIDED: (230, 195, 50
 CONFIDENT_NAMES: Mapping[int, str] = {**PHASE_NAMES, UNDECIDED: "undecided"}
 PARTICLE_COLORS: Mapping[int, Rgba] = {0: (0, 0, 0, 0), 1: (200, 200, 200, 80)}
 PARTICLE_NAMES: Mapping[int, str] = {0: "outside", 1: "particle"}
-VOID_COLORS: Mapping[int, Rgba] = {0: (0, 0, 0, 0), 1: (0, 114, 178, 255), 2: (230, 159, 0, 255)}
+VOID_COLORS: Mapping[int, Rgba] = {0: (0, 0, 0, 0), 1: (0, 220, 230, 255), 2: (0, 140, 165, 255)}
 VOID_NAMES: Mapping[int, str] = {0: "outside", 1: "pore", 2: "crack"}
 
 EXCLUDED_COLORS: Mapping[int, Rgba] = {

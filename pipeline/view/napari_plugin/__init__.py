@@ -1,0 +1,1 @@
+"""The napari plugin: results as layers in nanometres, and widgets that question them."""
