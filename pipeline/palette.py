@@ -30,7 +30,8 @@ CONFIDENT_COLORS: Mapping[int, Rgba] = {**PHASE_COLORS, UNDECIDED: (230, 195, 50
 CONFIDENT_NAMES: Mapping[int, str] = {**PHASE_NAMES, UNDECIDED: "undecided"}
 PARTICLE_COLORS: Mapping[int, Rgba] = {0: (0, 0, 0, 0), 1: (200, 200, 200, 80)}
 PARTICLE_NAMES: Mapping[int, str] = {0: "outside", 1: "particle"}
-VOID_COLORS: Mapping[int, Rgba] = {0: (0, 0, 0, 0), 1: (0, 220, 230, 255), 2: (0, 140, 165, 255)}
+VOID_COLORS: Mapping[int, Rgba] = {0: (0, 0, 0, 0), 1: (0, 205, 220, 255), 2: (0, 100, 130, 255)}
+"""Cyan, as voids are drawn in the literature; cracks darker than pores."""
 VOID_NAMES: Mapping[int, str] = {0: "outside", 1: "pore", 2: "crack"}
 
 EXCLUDED_COLORS: Mapping[int, Rgba] = {

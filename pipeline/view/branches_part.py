@@ -38,7 +38,7 @@ def branches_part(result: Branches) -> Part:
     picture = Picture(
         "Deviation with voids",
         deviation_with_voids(result),
-        "TM/O deviation through the centre of the particle; outlines of the pores (blue) and cracks (orange) of the structure "
+        "TM/O deviation through the centre of the particle; outlines of the pores (cyan) and cracks (dark cyan) of the structure "
         "branch.",
         wide=True,
     )

@@ -28,7 +28,7 @@ def structure_part(result: Structure) -> Part:
         Picture(
             "Pores and cracks",
             void_slices(result.volume, result.particle, result.voids, voxel_nm=result.voxel_nm),
-            "Cuts through the centre of the particle; pores blue, cracks orange, the particle's skin white.",
+            "Cuts through the centre of the particle; pores cyan, cracks dark cyan, the particle's skin white.",
             wide=True,
         ),
         Picture(

@@ -7,12 +7,13 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from pipeline.palette import VOID_COLORS
 from pipeline.slabs import Field, sampled
 from pipeline.view.curves import HALF_WIDTH, HEIGHT
 from pipeline.view.slices import centre_cuts, cut_row, robust_range, row_height, show_cut
-from pipeline.view.style import GREYS, SERIES_COLORS, color_map, house_style, new_figure
+from pipeline.view.style import GREYS, color_map, house_style, new_figure
 
-PORE_COLOR, CRACK_COLOR = SERIES_COLORS[0], SERIES_COLORS[1]
+PORE_COLOR, CRACK_COLOR = (f"#{r:02x}{g:02x}{b:02x}" for r, g, b, _ in (VOID_COLORS[1], VOID_COLORS[2]))
 WIDTH_IN = 9.4
 
 
