@@ -18,13 +18,10 @@ import scipy.ndimage
 from composition_accuracy import THRESHOLD, elements, simulate
 
 from pipeline.arrays import FloatArray
-from pipeline.composition.deviation import (
-    ColumnDensities,
-    Composition,
-    DeviationSolver,
-    reconstruct_deviation,
-)
+from pipeline.composition.column_densities import ColumnDensities
+from pipeline.composition.deviation import DeviationSolver, reconstruct_deviation
 from pipeline.composition.noise import deviation_sigma, replicate, uniform_composition
+from pipeline.composition.result import Composition
 from pipeline.measure.fractions import (
     QUANTILES,
     class_fractions,

@@ -9,15 +9,16 @@ the unknown. A sparse, piecewise constant difference is reconstructed from it an
 """
 
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 import numpy as np
 import scipy.ndimage
 
-from pipeline.arrays import BoolArray, Float64Array, FloatArray, StoredArray
-from pipeline.composition.decomposition import combine
+from pipeline.arrays import BoolArray, Float64Array, FloatArray
+from pipeline.composition.column_densities import ColumnDensities, ratio_of_sums
+from pipeline.composition.result import Composition, mode_of
 from pipeline.errors import InputError
-from pipeline.reconstruct.backends import TV_PER_NOISE, Algorithm, Backend, reconstruct
+from pipeline.reconstruct.backends import TV_PER_NOISE
 from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.reconstruct.total_variation import CONVERGED, gradient_noise, total_variation
 from pipeline.segment.particle import particle_mask
@@ -37,63 +38,7 @@ FIRST_ITERATIONS = 20
 SUPPORT_MARGIN_PX = 3
 """Voxels by which the support is wider than the particle."""
 
-TILTS_AT_ONCE = 16
-"""Tilts of all elements that are read together."""
-
 OnProgress = Callable[[int, int], None]
-
-
-@dataclass(frozen=True)
-class ColumnDensities:
-    """Element sinograms of one particle.
-
-    Attributes
-    ----------
-    areal : (n_element, n_tilt, n_z, n_s) float32, µm of reference density, NaN where not known; oxygen first
-    covariance : (n_pair, n_tilt, n_z, n_s) float32, µm², inf where not known; both may lie on disk
-    tilt_deg : (n_tilt,) degrees
-    atoms : (n_element,) atoms per formula unit; those of the metals weigh them in TM
-    pixel_um : detector pixel
-    """
-
-    areal: StoredArray
-    covariance: StoredArray
-    tilt_deg: Float64Array
-    atoms: Float64Array
-    pixel_um: float
-
-    @property
-    def oxygen(self) -> Float64Array:
-        """Coefficients that pick oxygen."""
-        return np.eye(len(self.atoms))[0]
-
-    @property
-    def metal(self) -> Float64Array:
-        """Coefficients of TM."""
-        metals = np.concatenate([[0.0], self.atoms[1:]])
-        return metals / metals.sum()
-
-    @property
-    def parts(self) -> list[slice]:
-        """Tilts in the portions that are read together."""
-        starts = range(0, self.tilt_deg.size, TILTS_AT_ONCE)
-        return [slice(start, min(start + TILTS_AT_ONCE, self.tilt_deg.size)) for start in starts]
-
-    def sinogram(
-        self, coefficients: Float64Array, *, model_error_px: float = 0.0, allocate: Allocate = in_memory
-    ) -> tuple[Field, Field]:
-        """Combine elements: line integrals in pixels (0 where invalid) and inverse variance (0 where invalid).
-
-        ``model_error_px``, the error of a path length, is added in quadrature to the noise.
-        """
-        values, weights = (allocate(self.areal.shape[1:], np.float32) for _ in range(2))
-        for tilts in self.parts:
-            value, variance = combine(self.areal, self.covariance, coefficients, tilts)
-            valid = np.isfinite(value) & np.isfinite(variance)
-            weight = np.where(valid, self.pixel_um**2 / np.where(valid, variance, 1), 0).astype(np.float32)
-            weights[tilts] = weight / (1 + np.float32(model_error_px**2) * weight)
-            values[tilts] = np.where(valid, value / np.float32(self.pixel_um), 0)
-        return values, weights
 
 
 @dataclass(frozen=True)
@@ -106,40 +51,6 @@ class DeviationSolver:
     element_iterations: int
     element_tv_weight: float | None
     psf_px: float
-
-
-@dataclass(frozen=True)
-class RatioSolver:
-    """Settings of the ratio method: the same operator for every element, then the division."""
-
-    algorithm: Algorithm
-    backend: Backend
-    iterations: int
-    smoothing_px: float
-
-
-@dataclass(frozen=True)
-class Composition:
-    """Reconstructed composition of one particle; the volumes are fields, large ones on disk.
-
-    Attributes
-    ----------
-    elements : (n_element, n_z, n_y, n_x) float32, relative density
-    difference : (n_z, n_y, n_x) float32, TM − reference · O, relative density
-    deviation : (n_z, n_y, n_x) float32, NaN outside the particle
-    particle : (n_z, n_y, n_x) bool, solid
-    total : (n_z, n_y, n_x) float32, mean of TM and O
-    reference_tm_o : the TM/O, relative to the nominal composition, that the deviation refers to
-    record : how the solution was reached (weights, iterations, misfits)
-    """
-
-    elements: Field
-    difference: Field
-    deviation: Field
-    particle: Field
-    total: Field
-    reference_tm_o: float
-    record: dict[str, float] = field(default_factory=dict)
 
 
 def reconstruct_deviation(
@@ -164,175 +75,130 @@ def reconstruct_deviation(
     allocate : makes the fields of the result and of what lies between
     on_progress : called with (iterations done, iterations in all)
     """
-    geometry = TiltGeometry.square(data.tilt_deg, data.areal.shape[-1])
     n_metals = len(data.atoms) - 1 if with_metals else 0
     modes = 2 if reference_tm_o is None else 1
     steps = [FIRST_ITERATIONS] + [solver.element_iterations] * (2 + n_metals) + [solver.iterations] * modes
-    progress = _Progress(on_progress, steps)
-    record: dict[str, float] = {}
-
-    def solve(
-        name: str,
-        coefficients: Float64Array,
-        support: Field,
-        begin: Field | None,
-        *,
-        iterations: int,
-        model_error_px: float,
-        tv_weight: float | None,
-        tv_per_noise: float,
-        l1_weight: float | None,
-        nonnegative: bool,
-    ) -> Field:
-        values, weights = data.sinogram(coefficients, model_error_px=model_error_px, allocate=allocate)
-        noise = gradient_noise(weights, geometry, support)
-        tv = tv_per_noise * noise if tv_weight is None else tv_weight
-        l1 = DIFFERENCE_L1_PER_NOISE * noise if l1_weight is None else l1_weight
-        result = total_variation(
-            values,
-            weights,
-            geometry,
-            support=support,
-            psf_px=solver.psf_px,
-            tv_weight=tv,
-            l1_weight=l1,
-            nonnegative=nonnegative,
-            iterations=iterations,
-            tolerance=CONVERGED * noise,
-            start=begin,
-            allocate=allocate,
-            on_iteration=progress.step,
-        )
-        progress.finish()
-        record.update(
-            {
-                f"{name}_tv_weight": tv,
-                f"{name}_l1_weight": l1,
-                f"{name}_iterations": result.iterations,
-                f"{name}_residual": result.residual / noise,
-                f"{name}_misfit": result.misfit,
-            }
-        )
-        return result.volume
-
-    def density(
-        name: str,
-        coefficients: Float64Array,
-        support: Field,
-        begin: Field | None,
-        iterations: int = solver.element_iterations,
-    ) -> Field:
-        return solve(
-            name,
-            coefficients,
-            support,
-            begin,
-            iterations=iterations,
-            model_error_px=MODEL_ERROR_PX,
-            tv_weight=solver.element_tv_weight,
-            tv_per_noise=TV_PER_NOISE,
-            l1_weight=0.0,
-            nonnegative=True,
-        )
-
-    shape = (data.areal.shape[2], geometry.n_y, geometry.n_x)
+    run = _Run(data, solver, allocate, _Progress(on_progress, steps))
+    shape = (data.areal.shape[2], run.geometry.n_y, run.geometry.n_x)
     both = 0.5 * (data.oxygen + data.metal)
     # A first look in the whole field finds the box that holds the particle; the rest is done inside.
     if start is None:
         everywhere = allocate(shape, bool)
         fill(everywhere, np.logical_not, everywhere)
-        total = density("first", both, everywhere, None, FIRST_ITERATIONS)
+        total = run.density("first", both, everywhere, None, FIRST_ITERATIONS)
     else:
         total = start.total
-        progress.finish()
+        run.progress.finish()
     support = _support(total, allocate)
-    total = density("total", both, support, total)
+    total = run.density("total", both, support, total)
     particle = _particle(total, allocate)
     elements = allocate((1 + n_metals, *shape), np.float32)
     for k in range(1 + n_metals):
         begin = total if start is None else plane(start.elements, k)
-        name = f"metal_{k}" if k else "oxygen"
-        fill(plane(elements, k), np.asarray, density(name, np.eye(len(data.atoms))[k], support, begin))
+        found = run.density(f"metal_{k}" if k else "oxygen", np.eye(len(data.atoms))[k], support, begin)
+        fill(plane(elements, k), np.asarray, found)
     oxygen = plane(elements, 0)
 
-    reference = _ratio_of_sums(data, allocate) if reference_tm_o is None else reference_tm_o
+    reference = ratio_of_sums(data, allocate) if reference_tm_o is None else reference_tm_o
     difference = allocate(shape, np.float32) if start is None else start.difference
     for mode in range(modes):
-        difference = solve(
-            "difference",
-            data.metal - reference * data.oxygen,
-            support,
-            difference,
-            iterations=solver.iterations,
-            model_error_px=0.0,
-            tv_weight=solver.tv_weight,
-            tv_per_noise=DIFFERENCE_TV_PER_NOISE,
-            l1_weight=solver.l1_weight,
-            nonnegative=False,
-        )
+        difference = run.difference(data.metal - reference * data.oxygen, support, difference)
         deviation = deviation_of_difference(
             difference, oxygen, particle, reference_tm_o=reference, allocate=allocate
         )
         if mode + 1 < modes:
             reference *= 1 + mode_of(sampled(deviation, particle))
-    return Composition(elements, difference, deviation, particle, total, float(reference), record)
+    return Composition(elements, difference, deviation, particle, total, float(reference), run.record)
 
 
-def reconstruct_ratio(
-    data: ColumnDensities,
-    *,
-    solver: RatioSolver,
-    reference_tm_o: float | None,
-    threads: int,
-    on_progress: OnProgress | None = None,
-) -> Composition:
-    """Reconstruct every element with the same linear operator, smooth equally, and divide.
+class _Run:
+    """Solves of one particle: what they share, and a record of how each was reached."""
 
-    With "fbp" (and SIRT without positivity) the operator is linear, so a constant ratio stays exactly constant whatever the
-    missing wedge does; noise is much larger than in :func:`reconstruct_deviation`.
-    """
-    geometry = TiltGeometry.square(data.tilt_deg, data.areal.shape[-1])
-    n = len(data.atoms)
-    volumes = []
-    for k in range(n):
-        values, weights = data.sinogram(np.eye(n)[k])
-        volume = reconstruct(
-            np.asarray(values),
-            np.asarray(weights),
-            geometry,
-            algorithm=solver.algorithm,
-            backend=solver.backend,
-            iterations=solver.iterations,
-            nonnegative=False,
-            tv_weight=None,
-            threads=threads,
+    def __init__(
+        self, data: ColumnDensities, solver: DeviationSolver, allocate: Allocate, progress: "_Progress"
+    ) -> None:
+        self.data, self.solver, self.allocate, self.progress = data, solver, allocate, progress
+        self.geometry = TiltGeometry.square(data.tilt_deg, data.areal.shape[-1])
+        self.record: dict[str, float] = {}
+
+    def density(
+        self,
+        name: str,
+        coefficients: Float64Array,
+        support: Field,
+        start: Field | None,
+        iterations: int | None = None,
+    ) -> Field:
+        """Non-negative density of a combination of elements."""
+        return self._solve(
+            name,
+            coefficients,
+            support,
+            start,
+            model_error_px=MODEL_ERROR_PX,
+            tv=(self.solver.element_tv_weight, TV_PER_NOISE),
+            l1=(None, 0.0),
+            nonnegative=True,
+            iterations=iterations or self.solver.element_iterations,
         )
-        if solver.smoothing_px > 0:
-            volume = scipy.ndimage.gaussian_filter(volume, solver.smoothing_px)
-        volumes.append(volume)
-        if on_progress is not None:
-            on_progress(k + 1, n)
-    elements = np.stack(volumes)
-    metal = np.tensordot(data.metal.astype(np.float32), elements, axes=1)
-    total = 0.5 * (metal + elements[0])
-    particle = particle_mask(total)
-    reference = 1.0 if reference_tm_o is None else reference_tm_o
-    deviation = np.full(total.shape, np.nan, np.float32)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = metal / elements[0]
-    if reference_tm_o is None:
-        reference = 1 + mode_of(ratio[particle] - 1)
-    good = particle & np.isfinite(ratio) & (elements[0] > 0)
-    deviation[good] = ratio[good] / reference - 1
-    return Composition(
-        elements,
-        metal - np.float32(reference) * elements[0],
-        deviation,
-        particle,
-        total,
-        float(reference),
-        {},
-    )
+
+    def difference(self, coefficients: Float64Array, support: Field, start: Field) -> Field:
+        """Sparse difference of either sign."""
+        return self._solve(
+            "difference",
+            coefficients,
+            support,
+            start,
+            model_error_px=0.0,
+            tv=(self.solver.tv_weight, DIFFERENCE_TV_PER_NOISE),
+            l1=(self.solver.l1_weight, DIFFERENCE_L1_PER_NOISE),
+            nonnegative=False,
+            iterations=self.solver.iterations,
+        )
+
+    def _solve(
+        self,
+        name: str,
+        coefficients: Float64Array,
+        support: Field,
+        start: Field | None,
+        *,
+        model_error_px: float,
+        tv: tuple[float | None, float],
+        l1: tuple[float | None, float],
+        nonnegative: bool,
+        iterations: int,
+    ) -> Field:
+        """Solve one problem; weights are (given or None, what they are in units of the gradient's noise)."""
+        values, weights = self.data.sinogram(
+            coefficients, model_error_px=model_error_px, allocate=self.allocate
+        )
+        noise = gradient_noise(weights, self.geometry, support)
+        tv_weight, l1_weight = (share * noise if given is None else given for given, share in (tv, l1))
+        result = total_variation(
+            values,
+            weights,
+            self.geometry,
+            support=support,
+            psf_px=self.solver.psf_px,
+            tv_weight=tv_weight,
+            l1_weight=l1_weight,
+            nonnegative=nonnegative,
+            iterations=iterations,
+            tolerance=CONVERGED * noise,
+            start=start,
+            allocate=self.allocate,
+            on_iteration=self.progress.step,
+        )
+        self.progress.finish()
+        self.record |= {
+            f"{name}_tv_weight": tv_weight,
+            f"{name}_l1_weight": l1_weight,
+            f"{name}_iterations": result.iterations,
+            f"{name}_residual": result.residual / noise,
+            f"{name}_misfit": result.misfit,
+        }
+        return result.volume
 
 
 def deviation_of_difference(
@@ -364,37 +230,6 @@ def deviation_of_difference(
 
     fill(deviation, quotient, difference, oxygen, particle)
     return deviation
-
-
-def mode_of(values: FloatArray) -> float:
-    """Most frequent value, from a histogram of a fiftieth of the inner range, refined by the median around it."""
-    finite = values[np.isfinite(values)]
-    if finite.size == 0:
-        return 0.0
-    low, high = np.percentile(finite, [5, 95])
-    if high - low < 1e-9:
-        return float(np.median(finite))
-    counts, edges = np.histogram(finite, bins=50, range=(float(low), float(high)))
-    smooth = np.convolve(counts, np.ones(5), mode="same")
-    at = int(smooth.argmax())
-    middle, reach = 0.5 * (edges[at] + edges[at + 1]), 3 * (edges[1] - edges[0])
-    return float(np.median(finite[np.abs(finite - middle) <= reach]))
-
-
-def _ratio_of_sums(data: ColumnDensities, allocate: Allocate) -> float:
-    """Mean TM/O of the whole particle, from the sums over all valid rays."""
-    metal, oxygen = (
-        sum(float(np.sum(values[part], dtype=np.float64)) for part in data.parts)
-        for values in (data.sinogram(which, allocate=allocate)[0] for which in (data.metal, data.oxygen))
-    )
-    if oxygen <= 0:
-        raise InputError(
-            "oxygen",
-            expected="a positive sum of the oxygen signal",
-            got=f"{oxygen:.3g}",
-            fix="check the oxygen series",
-        )
-    return metal / oxygen
 
 
 def _support(total: Field, allocate: Allocate) -> Field:

@@ -12,8 +12,9 @@ import numpy as np
 import scipy.ndimage
 
 from pipeline.arrays import BoolArray, Float64Array, FloatArray
+from pipeline.composition.column_densities import ColumnDensities
 from pipeline.composition.decomposition import pair_index
-from pipeline.composition.deviation import ColumnDensities, Composition
+from pipeline.composition.result import Composition
 from pipeline.reconstruct.blur import blur, gaussian_taps
 from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.reconstruct.projector import SLICES, forward, projections_from_blocks, to_blocks

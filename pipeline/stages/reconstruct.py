@@ -5,15 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.arrays import StoredArray
-from pipeline.composition.deviation import (
-    ColumnDensities,
-    Composition,
-    DeviationSolver,
-    RatioSolver,
-    mode_of,
-    reconstruct_deviation,
-    reconstruct_ratio,
-)
+from pipeline.composition.column_densities import ColumnDensities
+from pipeline.composition.deviation import DeviationSolver, reconstruct_deviation
+from pipeline.composition.ratio import RatioSolver, reconstruct_ratio
+from pipeline.composition.result import Composition, mode_of
 from pipeline.config import DeviationSettings, RatioSettings
 from pipeline.config import ReconstructStage as Settings
 from pipeline.config.settings import Reference

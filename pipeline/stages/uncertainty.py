@@ -4,8 +4,9 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.composition.deviation import ColumnDensities, Composition
+from pipeline.composition.column_densities import ColumnDensities
 from pipeline.composition.noise import deviation_sigma, replicate, uniform_composition
+from pipeline.composition.result import Composition
 from pipeline.config import DeviationSettings, ReconstructStage
 from pipeline.config import UncertaintyStage as Settings
 from pipeline.io.scratch import scratch_fields

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
+from pipeline.composition.column_densities import ColumnDensities
 from pipeline.composition.decomposition import (
     combine,
     decompose_differences,
@@ -15,16 +16,7 @@ from pipeline.composition.decomposition import (
     scale_signals,
     tie_background,
 )
-from pipeline.composition.deviation import (
-    ColumnDensities,
-    Composition,
-    DeviationSolver,
-    RatioSolver,
-    deviation_of_difference,
-    mode_of,
-    reconstruct_deviation,
-    reconstruct_ratio,
-)
+from pipeline.composition.deviation import DeviationSolver, deviation_of_difference, reconstruct_deviation
 from pipeline.composition.noise import (
     deviation_sigma,
     draw,
@@ -34,6 +26,8 @@ from pipeline.composition.noise import (
     replicate,
     uniform_composition,
 )
+from pipeline.composition.ratio import RatioSolver, reconstruct_ratio
+from pipeline.composition.result import Composition, mode_of
 from pipeline.errors import ConfigError, InputError
 from pipeline.io.scratch import ScratchField, scratch_fields
 from pipeline.reconstruct.blur import blur, gaussian_taps
