@@ -1,5 +1,6 @@
 """Resolution by Fourier shell correlation of two independent half volumes, in all directions and along one."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,6 +8,12 @@ import scipy.fft
 
 from pipeline.arrays import Float64Array, FloatArray
 from pipeline.errors import ShapeError
+
+Direction = tuple[float, float, float]
+"""(z, y, x)"""
+
+HALF_ANGLE_DEG = 25.0
+"""Usual opening of the cone about a direction."""
 
 FEW_SAMPLES = 0.8
 """Shells whose half-bit value exceeds this are not judged."""
@@ -36,8 +43,8 @@ def fourier_shell_correlation(
     second: FloatArray,
     *,
     voxel_nm: float,
-    direction: tuple[float, float, float] | None = None,
-    half_angle_deg: float = 25.0,
+    direction: Direction | None = None,
+    half_angle_deg: float = HALF_ANGLE_DEG,
 ) -> ShellCorrelation:
     """Correlate two half volumes shell by shell in Fourier space.
 
@@ -60,43 +67,7 @@ def fourier_shell_correlation(
             got=f"{first.shape} and {second.shape}",
             fix="crop them alike",
         )
-    window = _window(first.shape)
-    a, b = (scipy.fft.rfftn(v * window, workers=-1) for v in (first, second))
-    f = np.meshgrid(
-        scipy.fft.fftfreq(first.shape[0]),
-        scipy.fft.fftfreq(first.shape[1]),
-        scipy.fft.rfftfreq(first.shape[2]),
-        indexing="ij",
-        sparse=True,
-    )
-    radius = np.sqrt(f[0] ** 2 + f[1] ** 2 + f[2] ** 2)
-    n_shell = min(first.shape) // 2
-    shell = np.rint(radius * 2 * n_shell).astype(int)
-    use = (shell >= 1) & (shell <= n_shell)
-    if direction is not None:
-        axis = np.asarray(direction, float) / np.linalg.norm(direction)
-        along = np.abs(f[0] * axis[0] + f[1] * axis[1] + f[2] * axis[2])
-        use &= along >= np.cos(np.deg2rad(half_angle_deg)) * radius
-    # The half plane x > 0 of a real transform stands for both halves.
-    twice = np.where(np.arange(a.shape[2]) > 0, 2.0, 1.0)[None, None, :] * np.ones(a.shape)
-    index, weight = shell[use], twice[use]
-
-    def over_shells(values: Float64Array) -> Float64Array:
-        sums: Float64Array = np.bincount(index, weights=weight * values, minlength=n_shell + 1)[1:].astype(
-            np.float64
-        )
-        return sums
-
-    cross = over_shells((a[use] * b[use].conj()).real)
-    power = over_shells(np.abs(a[use]) ** 2) * over_shells(np.abs(b[use]) ** 2)
-    count = over_shells(np.ones(index.size))
-    with np.errstate(invalid="ignore", divide="ignore"):
-        correlation = np.where(power > 0, cross / np.sqrt(power), np.nan)
-    frequency = np.arange(1, n_shell + 1) / (2 * n_shell * voxel_nm)
-    half_bit = _half_bit(count / 16)
-    # Where a shell holds only a few independent samples the curve asks for a perfect correlation.
-    judged = np.where(half_bit < FEW_SAMPLES, correlation - half_bit, np.nan)
-    return ShellCorrelation(frequency, correlation, half_bit, _crossing(frequency, judged, voxel_nm))
+    return _correlate(first, second, [direction], voxel_nm=voxel_nm, half_angle_deg=half_angle_deg)[0]
 
 
 def tilt_series_resolution(
@@ -124,10 +95,55 @@ def tilt_series_resolution(
         "across_beam": (0.0, sin, cos),
         "along_beam": (0.0, cos, -sin),
     }
-    return {
-        name: fourier_shell_correlation(first, second, voxel_nm=voxel_nm, direction=direction)
-        for name, direction in directions.items()
-    }
+    found = _correlate(
+        first, second, list(directions.values()), voxel_nm=voxel_nm, half_angle_deg=HALF_ANGLE_DEG
+    )
+    return dict(zip(directions, found, strict=True))
+
+
+def _correlate(
+    first: FloatArray,
+    second: FloatArray,
+    directions: Sequence[Direction | None],
+    *,
+    voxel_nm: float,
+    half_angle_deg: float,
+) -> list[ShellCorrelation]:
+    """Correlate along several directions; sums over shells are taken plane by plane of Fourier space."""
+    n_z, n_y, n_x = first.shape
+    window = _window(first.shape)
+    a, b = (scipy.fft.rfftn(v * window, workers=-1) for v in (first, second))
+    n_shell = min(first.shape) // 2
+    along_z, f_y, f_x = scipy.fft.fftfreq(n_z), scipy.fft.fftfreq(n_y)[:, None], scipy.fft.rfftfreq(n_x)[None]
+    # The half plane x > 0 of a real transform stands for both halves.
+    twice = np.where(f_x > 0, 2.0, 1.0) * np.ones((n_y, 1))
+    sums = np.zeros((len(directions), 4, n_shell + 1))
+    for k, f_z in enumerate(along_z):
+        radius = np.sqrt(f_z**2 + f_y**2 + f_x**2)
+        shell = np.rint(radius * 2 * n_shell).astype(int)
+        terms = ((a[k] * b[k].conj()).real, np.abs(a[k]) ** 2, np.abs(b[k]) ** 2, np.ones_like(twice))
+        for total, direction in zip(sums, directions, strict=True):
+            use = (shell >= 1) & (shell <= n_shell)
+            if direction is not None:
+                axis = np.asarray(direction, float) / np.linalg.norm(direction)
+                along = np.abs(f_z * axis[0] + f_y * axis[1] + f_x * axis[2])
+                use &= along >= np.cos(np.deg2rad(half_angle_deg)) * radius
+            for row, term in zip(total, terms, strict=True):
+                row += np.bincount(shell[use], weights=(twice * term)[use], minlength=n_shell + 1)
+    return [_judged(total[:, 1:], n_shell, voxel_nm) for total in sums]
+
+
+def _judged(sums: Float64Array, n_shell: int, voxel_nm: float) -> ShellCorrelation:
+    """Correlation of each shell from its sums (cross, both powers, number of samples), and where it ends."""
+    cross, first_power, second_power, count = sums
+    power = first_power * second_power
+    with np.errstate(invalid="ignore", divide="ignore"):
+        correlation = np.where(power > 0, cross / np.sqrt(power), np.nan)
+    frequency = np.arange(1, n_shell + 1) / (2 * n_shell * voxel_nm)
+    half_bit = _half_bit(count / 16)
+    # Where a shell holds only a few independent samples the curve asks for a perfect correlation.
+    margin = np.where(half_bit < FEW_SAMPLES, correlation - half_bit, np.nan)
+    return ShellCorrelation(frequency, correlation, half_bit, _crossing(frequency, margin, voxel_nm))
 
 
 def _half_bit(n_independent: Float64Array) -> Float64Array:

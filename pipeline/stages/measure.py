@@ -24,7 +24,9 @@ from pipeline.measure.resolution import ShellCorrelation, tilt_series_resolution
 from pipeline.measure.shells import depth_below_surface, shell_labels, shell_table
 from pipeline.reconstruct.fbp import filtered_backprojection
 from pipeline.reconstruct.geometry import TiltGeometry
+from pipeline.reconstruct.total_variation import bounding_box
 from pipeline.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
+from pipeline.slabs import Field
 from pipeline.stages.classify import averaged
 from pipeline.stages.context import StageContext
 from pipeline.stages.reconstruct import column_densities
@@ -33,21 +35,23 @@ from pipeline.stages.reconstruct import column_densities
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Measure, write the tables."""
     reconstructed, classified = read_store(inputs["reconstruct"]), read_store(inputs["classify"])
-    deviation = reconstructed["deviation"]
-    particle = reconstructed["particle"].astype(bool)
-    phases, confident = classified["phases"], classified["phases_confident"]
+    box = _box_around(reconstructed.field("particle"))
+    deviation = reconstructed.field("deviation")[box]
+    particle = reconstructed.field("particle")[box].astype(bool)
+    phases, confident = classified.field("phases")[box], classified.field("phases_confident")[box]
     voxel_nm = float(reconstructed.attributes["pixel_nm"])
     threshold = float(classified.attributes["threshold"])
     nothing = np.zeros((0, *deviation.shape), np.float16)
     replicates, null = nothing, nothing
     if "uncertainty" in inputs:
         uncertainty = read_store(inputs["uncertainty"])
-        replicates, null = uncertainty["replicates"], uncertainty["null"]
+        replicates, null = (uncertainty.field(name)[(slice(None), *box)] for name in ("replicates", "null"))
 
     invalid_rays, resolution = None, None
     if "decompose" in inputs:
         decomposed = read_store(inputs["decompose"])
-        invalid_rays, resolution = _invalid_rays(decomposed), _resolution(decomposed, particle)
+        invalid_rays = _invalid_rays(decomposed)
+        resolution = _resolution(decomposed, reconstructed["particle"].astype(bool))
     counted_px = float(classified.attributes["voxel_nm"]) / voxel_nm
     if counted_px > 1:
         deviation = averaged(deviation[None], particle, counted_px)[0]
@@ -69,6 +73,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         depth_nm=depth,
     )
     domains = domain_table(phases, depth, voxel_nm=voxel_nm, min_voxels=settings.min_domain_voxels)
+    for axis, extent in zip("zyx", box, strict=True):
+        domains[f"centroid_{axis}_nm"] = np.asarray(domains[f"centroid_{axis}_nm"]) + extent.start * voxel_nm
 
     write_csv(outputs["domains"], {name: list(column) for name, column in domains.items()})
     write_csv(outputs["shells"], {name: list(column) for name, column in shells.items()})
@@ -102,6 +108,15 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         },
     )
     context.log(", ".join(f"{name} {100 * value:.2f} %" for name, value in fractions.items()))
+
+
+def _box_around(particle: Field) -> tuple[slice, slice, slice]:
+    """Smallest box with the particle and two voxels of what is around it, where there are any; z, y, x."""
+    rows, columns, planes = bounding_box(particle)
+    return tuple(  # type: ignore[return-value]
+        slice(max(0, s.start - 2), min(n, s.stop + 2))
+        for s, n in zip((planes, rows, columns), particle.shape, strict=True)
+    )
 
 
 def _with_interval(
