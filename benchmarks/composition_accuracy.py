@@ -21,7 +21,8 @@ from pipeline.cli.simulate import DENSITY_G_CM3, EDGES, FORMULA
 from pipeline.composition.column_densities import ColumnDensities
 from pipeline.composition.cross_sections import attenuation_per_um
 from pipeline.composition.decomposition import decompose_differences, decompose_weighted, tie_background
-from pipeline.composition.deviation import DeviationSolver, reconstruct_deviation
+from pipeline.composition.deviation import reconstruct_deviation
+from pipeline.composition.deviation_steps import DeviationSolver
 from pipeline.composition.ratio import RatioSolver, reconstruct_ratio
 from pipeline.preprocess.optical_density import optical_density
 from pipeline.segment.particle import particle_mask

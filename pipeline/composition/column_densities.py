@@ -1,6 +1,6 @@
 """Element sinograms of one particle, and what is computed from them ray by ray."""
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -48,6 +48,11 @@ class ColumnDensities:
         """Tilts in the portions that are read together."""
         starts = range(0, self.tilt_deg.size, TILTS_AT_ONCE)
         return [slice(start, min(start + TILTS_AT_ONCE, self.tilt_deg.size)) for start in starts]
+
+    def rows(self, rows: slice) -> "ColumnDensities":
+        """Return some rows of the detector, in memory."""
+        areal, covariance = (np.asarray(each[:, :, rows]) for each in (self.areal, self.covariance))
+        return replace(self, areal=areal, covariance=covariance)
 
     def sinogram(
         self, coefficients: Float64Array, *, model_error_px: float = 0.0, allocate: Allocate = in_memory

@@ -8,49 +8,54 @@ target, so its sinogram holds only the departures: the shape of the particle, it
 the unknown. A sparse, piecewise constant difference is reconstructed from it and divided by the oxygen density.
 """
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
-import scipy.ndimage
 
-from pipeline.arrays import BoolArray, Float64Array, FloatArray
-from pipeline.composition.column_densities import ColumnDensities, ratio_of_sums
+from pipeline.arrays import BoolArray, FloatArray
+from pipeline.composition.column_densities import ColumnDensities
+from pipeline.composition.deviation_steps import (
+    FIRST_ITERATIONS,
+    DeviationSolver,
+    FoundBySlab,
+    Ground,
+    OnProgress,
+    Progress,
+    SlabSolution,
+    chain,
+    difference_problem,
+    prepare,
+    record_of,
+    refer_to,
+    refine_slab,
+    solve_slab,
+)
 from pipeline.composition.result import Composition, mode_of
 from pipeline.errors import InputError
-from pipeline.reconstruct.backends import TV_PER_NOISE
-from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.total_variation import CONVERGED, gradient_noise, total_variation
 from pipeline.segment.particle import particle_mask
 from pipeline.slabs import Allocate, Field, fill, in_memory, plane, sampled
 
-DIFFERENCE_TV_PER_NOISE = 0.8
-DIFFERENCE_L1_PER_NOISE = 0.1
-"""Default weights of the deviation reconstruction, in units of the gradient's noise."""
-
-MODEL_ERROR_PX = 0.15
-"""How well a grid of voxels can represent the path length of a ray, pixels: added in quadrature to the noise of the densities.
-Without it bright data are fitted to a precision that the model does not have, which slows convergence and gains nothing."""
-
-FIRST_ITERATIONS = 20
-"""Iterations of the first look in the whole field, which only finds the box of the particle."""
-
-SUPPORT_MARGIN_PX = 3
-"""Voxels by which the support is wider than the particle."""
-
-OnProgress = Callable[[int, int], None]
-
 
 @dataclass(frozen=True)
-class DeviationSolver:
-    """Settings of the deviation method; weights of None are chosen from the noise."""
+class Gathered:
+    """Solutions of slabs put together: total and difference (n_z, n_y, n_x), elements (n_element, …), float32 fields."""
 
-    iterations: int
-    tv_weight: float | None
-    l1_weight: float | None
-    element_iterations: int
-    element_tv_weight: float | None
-    psf_px: float
+    total: Field
+    elements: Field
+    difference: Field
+
+    @classmethod
+    def empty(cls, shape: tuple[int, ...], n_elements: int, allocate: Allocate) -> "Gathered":
+        """Return zeros of (n_z, n_y, n_x) to put solutions into."""
+        total, difference = (allocate(shape, np.float32) for _ in range(2))
+        return cls(total, allocate((n_elements, *shape), np.float32), difference)
+
+    def put(self, one: SlabSolution, first_row: int = 0) -> None:
+        """Put the solution of a slab where it belongs, in fields that begin at ``first_row``."""
+        rows = slice(one.rows.start - first_row, one.rows.stop - first_row)
+        self.total[rows], self.difference[rows] = one.total, one.difference
+        for k, element in enumerate(one.elements):
+            plane(self.elements, k)[rows] = element
 
 
 def reconstruct_deviation(
@@ -76,129 +81,93 @@ def reconstruct_deviation(
     on_progress : called with (iterations done, iterations in all)
     """
     n_metals = len(data.atoms) - 1 if with_metals else 0
-    modes = 2 if reference_tm_o is None else 1
-    steps = [FIRST_ITERATIONS] + [solver.element_iterations] * (2 + n_metals) + [solver.iterations] * modes
-    run = _Run(data, solver, allocate, _Progress(on_progress, steps))
-    shape = (data.areal.shape[2], run.geometry.n_y, run.geometry.n_x)
-    both = 0.5 * (data.oxygen + data.metal)
-    # A first look in the whole field finds the box that holds the particle; the rest is done inside.
-    if start is None:
-        everywhere = allocate(shape, bool)
-        fill(everywhere, np.logical_not, everywhere)
-        total = run.density("first", both, everywhere, None, FIRST_ITERATIONS)
-    else:
-        total = start.total
-        run.progress.finish()
-    support = _support(total, allocate)
-    total = run.density("total", both, support, total)
-    particle = _particle(total, allocate)
-    elements = allocate((1 + n_metals, *shape), np.float32)
-    for k in range(1 + n_metals):
-        begin = total if start is None else plane(start.elements, k)
-        found = run.density(f"metal_{k}" if k else "oxygen", np.eye(len(data.atoms))[k], support, begin)
-        fill(plane(elements, k), np.asarray, found)
-    oxygen = plane(elements, 0)
-
-    reference = ratio_of_sums(data, allocate) if reference_tm_o is None else reference_tm_o
-    difference = allocate(shape, np.float32) if start is None else start.difference
-    for mode in range(modes):
-        difference = run.difference(data.metal - reference * data.oxygen, support, difference)
-        deviation = deviation_of_difference(
-            difference, oxygen, particle, reference_tm_o=reference, allocate=allocate
-        )
-        if mode + 1 < modes:
-            reference *= 1 + mode_of(sampled(deviation, particle))
-    return Composition(elements, difference, deviation, particle, total, float(reference), run.record)
+    progress = Progress(
+        on_progress, FIRST_ITERATIONS + iterations_of(solver, n_metals, again=reference_tm_o is None)
+    )
+    ground = prepare(
+        data,
+        solver=solver,
+        reference_tm_o=reference_tm_o,
+        start=start,
+        n_metals=n_metals,
+        allocate=allocate,
+        progress=progress,
+    )
+    gathered, found = Gathered.empty(ground.support.shape, 1 + n_metals, allocate), []
+    for slab in ground.slabs:
+        one = solve_slab(data, ground, slab, solver=solver, n_metals=n_metals, start=start, progress=progress)
+        gathered.put(one)
+        found.append((one.reached, one.total.shape[0]))
+    record = chain_record(data, ground, solver, n_metals, found)
+    particle = particle_of(gathered.total, allocate)
+    if reference_tm_o is None:
+        ground = refer_to_mode(data, ground, solver, gathered, particle, allocate)
+        difference, again = allocate(particle.shape, np.float32), []
+        for slab in ground.slabs:
+            difference[slab[0]], reached = refine_slab(
+                data, ground, slab, solver=solver, difference=gathered.difference, progress=progress
+            )
+            again.append((reached, slab[0].stop - slab[0].start))
+        gathered = Gathered(gathered.total, gathered.elements, difference)
+        record |= difference_record(data, ground, solver, again)
+    return composed(gathered, particle, ground.reference_tm_o, record, allocate)
 
 
-class _Run:
-    """Solves of one particle: what they share, and a record of how each was reached."""
+def iterations_of(solver: DeviationSolver, n_metals: int, *, again: bool) -> int:
+    """Return how many iterations the slabs take at most, with the difference once or twice."""
+    return (2 + n_metals) * solver.element_iterations + (2 if again else 1) * solver.iterations
 
-    def __init__(
-        self, data: ColumnDensities, solver: DeviationSolver, allocate: Allocate, progress: "_Progress"
-    ) -> None:
-        self.data, self.solver, self.allocate, self.progress = data, solver, allocate, progress
-        self.geometry = TiltGeometry.square(data.tilt_deg, data.areal.shape[-1])
-        self.record: dict[str, float] = {}
 
-    def density(
-        self,
-        name: str,
-        coefficients: Float64Array,
-        support: Field,
-        start: Field | None,
-        iterations: int | None = None,
-    ) -> Field:
-        """Non-negative density of a combination of elements."""
-        return self._solve(
-            name,
-            coefficients,
-            support,
-            start,
-            model_error_px=MODEL_ERROR_PX,
-            tv=(self.solver.element_tv_weight, TV_PER_NOISE),
-            l1=(None, 0.0),
-            nonnegative=True,
-            iterations=iterations or self.solver.element_iterations,
-        )
+def chain_record(
+    data: ColumnDensities, ground: Ground, solver: DeviationSolver, n_metals: int, found: FoundBySlab
+) -> dict[str, float]:
+    """Return how the first look, the densities and the difference were reached."""
+    densities = record_of(chain(data, solver, n_metals), ground.noise, found)
+    return ground.record | densities | difference_record(data, ground, solver, found)
 
-    def difference(self, coefficients: Float64Array, support: Field, start: Field) -> Field:
-        """Sparse difference of either sign."""
-        return self._solve(
-            "difference",
-            coefficients,
-            support,
-            start,
-            model_error_px=0.0,
-            tv=(self.solver.tv_weight, DIFFERENCE_TV_PER_NOISE),
-            l1=(self.solver.l1_weight, DIFFERENCE_L1_PER_NOISE),
-            nonnegative=False,
-            iterations=self.solver.iterations,
-        )
 
-    def _solve(
-        self,
-        name: str,
-        coefficients: Float64Array,
-        support: Field,
-        start: Field | None,
-        *,
-        model_error_px: float,
-        tv: tuple[float | None, float],
-        l1: tuple[float | None, float],
-        nonnegative: bool,
-        iterations: int,
-    ) -> Field:
-        """Solve one problem; weights are (given or None, what they are in units of the gradient's noise)."""
-        values, weights = self.data.sinogram(
-            coefficients, model_error_px=model_error_px, allocate=self.allocate
-        )
-        noise = gradient_noise(weights, self.geometry, support)
-        tv_weight, l1_weight = (share * noise if given is None else given for given, share in (tv, l1))
-        result = total_variation(
-            values,
-            weights,
-            self.geometry,
-            support=support,
-            psf_px=self.solver.psf_px,
-            tv_weight=tv_weight,
-            l1_weight=l1_weight,
-            nonnegative=nonnegative,
-            iterations=iterations,
-            tolerance=CONVERGED * noise,
-            start=start,
-            allocate=self.allocate,
-            on_iteration=self.progress.step,
-        )
-        self.progress.finish()
-        self.record |= {
-            f"{name}_tv_weight": tv_weight,
-            f"{name}_l1_weight": l1_weight,
-            f"{name}_iterations": result.iterations,
-            f"{name}_residual": result.residual / noise,
-            f"{name}_misfit": result.misfit,
-        }
-        return result.volume
+def difference_record(
+    data: ColumnDensities, ground: Ground, solver: DeviationSolver, found: FoundBySlab
+) -> dict[str, float]:
+    """Return how the difference was reached."""
+    return record_of([difference_problem(data, solver, ground.reference_tm_o)], ground.noise, found)
+
+
+def refer_to_mode(
+    data: ColumnDensities,
+    ground: Ground,
+    solver: DeviationSolver,
+    gathered: Gathered,
+    particle: Field,
+    allocate: Allocate,
+) -> Ground:
+    """Return the ground of differences from the particle's own mode, which a first difference shows."""
+    reference = ground.reference_tm_o
+    first = composed(gathered, particle, reference, {}, allocate)
+    mode = mode_of(sampled(first.deviation, particle))
+    return refer_to(ground, data, solver, reference * (1 + mode), allocate)
+
+
+def composed(
+    gathered: Gathered, particle: Field, reference_tm_o: float, record: dict[str, float], allocate: Allocate
+) -> Composition:
+    """Return the composition that solutions of all slabs amount to."""
+    deviation = deviation_of_difference(
+        gathered.difference,
+        plane(gathered.elements, 0),
+        particle,
+        reference_tm_o=reference_tm_o,
+        allocate=allocate,
+    )
+    return Composition(
+        gathered.elements,
+        gathered.difference,
+        deviation,
+        particle,
+        gathered.total,
+        float(reference_tm_o),
+        record,
+    )
 
 
 def deviation_of_difference(
@@ -232,43 +201,8 @@ def deviation_of_difference(
     return deviation
 
 
-def _support(total: Field, allocate: Allocate) -> Field:
-    """Generous support: everything above a seventh of the solid's density, and three voxels around it."""
-    solid = float(np.percentile(sampled(total), 99.5))
-    if not solid > 0:
-        raise InputError(
-            "particle",
-            expected="a particle that absorbs in the field of view",
-            got="an empty volume",
-            fix="check the flat fields and that the series show the particle",
-        )
-
-    def near(density: FloatArray) -> BoolArray:
-        blob = scipy.ndimage.gaussian_filter(density, 1.0) > 0.15 * solid
-        return scipy.ndimage.binary_dilation(blob, iterations=SUPPORT_MARGIN_PX)
-
-    support = allocate(total.shape, bool)
-    fill(support, near, total, halo=SUPPORT_MARGIN_PX + 4)  # the Gaussian is cut at four standard deviations
-    return support
-
-
-def _particle(total: Field, allocate: Allocate) -> Field:
+def particle_of(total: Field, allocate: Allocate) -> Field:
     """Return the solid as a field; finding it takes a few volumes in memory."""
     particle = allocate(total.shape, bool)
     fill(particle, np.asarray, particle_mask(np.asarray(total[:])))
     return particle
-
-
-class _Progress:
-    """Adds up the iterations of several solves; a solve that stops early is counted as done."""
-
-    def __init__(self, on_progress: OnProgress | None, steps: list[int]) -> None:
-        self._report, self._steps, self._index = on_progress, steps, 0
-
-    def step(self, done: int, _total: int) -> None:
-        if self._report is not None:
-            self._report(sum(self._steps[: self._index]) + done, sum(self._steps))
-
-    def finish(self) -> None:
-        self._index += 1
-        self.step(0, 0)

@@ -14,7 +14,7 @@ Beck & Teboulle, IEEE Trans. Image Process. 18, 2419 (2009): FISTA and the dual 
 """
 
 import itertools
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -53,12 +53,11 @@ HALO = 8
 
 
 @dataclass(frozen=True)
-class TotalVariationResult:
-    """A solution and how it was reached.
+class Reached:
+    """How a solution was reached.
 
     Attributes
     ----------
-    volume : (n_z, n_y, n_x) float32 field, 0 outside the support
     iterations : iterations done
     residual : how far the conditions of a minimum are missed: rms gradient mapping over the support, per voxel in units of the
         data term (Beck 2017, First-order methods in optimization, § 10.3)
@@ -66,10 +65,17 @@ class TotalVariationResult:
         mean, halos included)
     """
 
-    volume: Field
     iterations: int
     residual: float
     misfit: float
+
+
+@dataclass(frozen=True)
+class TotalVariationResult:
+    """A solution, (n_z, n_y, n_x) float32 and 0 outside the support, and how it was reached."""
+
+    volume: Field
+    reached: Reached
 
 
 def total_variation(
@@ -106,7 +112,7 @@ def total_variation(
     """
     rows, columns, slices = bounding_box(support)
     cropped = geometry.cropped(rows, columns)
-    parts = solver_slabs(slices, STATE_BYTES * cropped.n_y * cropped.n_x)
+    parts = solver_slabs(slices, slice_bytes(cropped))
     volume = allocate(support.shape, np.float32)
     found = []
     for i, (core, around) in enumerate(parts):
@@ -115,7 +121,7 @@ def total_variation(
             if on_iteration is not None:
                 on_iteration(before * total + done, len(parts) * total)
 
-        solution, *reached = _minimize(
+        one = minimize(
             np.asarray(projections[:, around]),
             np.asarray(weights[:, around]),
             cropped,
@@ -130,33 +136,44 @@ def total_variation(
             on_iteration=report,
         )
         first = core.start - around.start
-        volume[core, rows, columns] = solution[first : first + core.stop - core.start]
-        found.append(reached)
-    done, missed, misfits = zip(*found, strict=True)
-    thickness = [core.stop - core.start for core, _ in parts]
-    return TotalVariationResult(
-        volume, int(max(done)), float(max(missed)), float(np.average(misfits, weights=thickness))
-    )
+        thickness = core.stop - core.start
+        volume[core, rows, columns] = one.volume[first : first + thickness]
+        found.append((one.reached, thickness))
+    return TotalVariationResult(volume, together(found))
 
 
-def solver_slabs(slices: slice, bytes_per_slice: int) -> list[tuple[slice, slice]]:
+def together(found: Sequence[tuple[Reached, int]]) -> Reached:
+    """Sum up how slabs, and how many slices each, were solved: the worst of them, and their mean misfit."""
+    each, thickness = zip(*found, strict=True)
+    misfit = np.average([one.misfit for one in each], weights=thickness)
+    return Reached(max(one.iterations for one in each), max(one.residual for one in each), float(misfit))
+
+
+def slice_bytes(geometry: TiltGeometry) -> int:
+    """Return the state of a solve per slice of its box."""
+    return STATE_BYTES * geometry.n_y * geometry.n_x
+
+
+def solver_slabs(slices: slice, bytes_per_slice: int, *, parts: int = 1) -> list[tuple[slice, slice]]:
     """Cut a range of slices so that the state of each part fits in ``SLAB_BYTES``: the part, and the part with its halo.
+
+    There are ``parts`` of them or a multiple of it.
 
     Slices are coupled by total variation and by the point spread; both reach a few slices. With ``HALO`` slices on either side a
     part differs from the whole, at the seam, by no more than both differ from the converged solution.
     """
     first, last = slices.start, slices.stop
     room = max(1, SLAB_BYTES // bytes_per_slice)
-    if last - first <= room:
-        return [(slices, slices)]
-    n_parts = -(-(last - first) // max(HALO, room - 2 * HALO))
+    whole = last - first <= room
+    fewest = 1 if whole else -(-(last - first) // max(HALO, room - 2 * HALO))
+    n_parts = -(-fewest // parts) * parts
     edges = np.linspace(first, last, n_parts + 1).round().astype(int).tolist()
     return [
         (slice(a, b), slice(max(first, a - HALO), min(last, b + HALO))) for a, b in itertools.pairwise(edges)
     ]
 
 
-def _minimize(
+def minimize(
     projections: FloatArray,
     weights: FloatArray,
     geometry: TiltGeometry,
@@ -170,8 +187,8 @@ def _minimize(
     tolerance: float,
     start: FloatArray | None,
     on_iteration: OnIteration,
-) -> tuple[FloatArray, int, float, float]:
-    """Solve for one slab, whole: solution, iterations done, residual, misfit."""
+) -> TotalVariationResult:
+    """Solve for one slab, whole; as :func:`total_variation`, with the support's box as geometry and in memory."""
     weight = sinogram_blocks(weights)
     data = sinogram_blocks(np.where(weights > 0, projections, 0))
     inside = to_blocks(support.astype(np.float32))
@@ -209,7 +226,7 @@ def _minimize(
     residual = blur(forward(x, geometry), taps)
     residual -= data
     misfit = float(np.vdot(residual, residual * weight)) / max(1, int(np.count_nonzero(weight)))
-    return from_blocks(x, support.shape[0]), done, missed, misfit
+    return TotalVariationResult(from_blocks(x, support.shape[0]), Reached(done, missed, misfit))
 
 
 def gradient_noise(weights: Field, geometry: TiltGeometry, support: Field) -> float:

@@ -6,7 +6,8 @@ import numpy as np
 
 from pipeline.arrays import StoredArray
 from pipeline.composition.column_densities import ColumnDensities
-from pipeline.composition.deviation import DeviationSolver, reconstruct_deviation
+from pipeline.composition.deviation import reconstruct_deviation
+from pipeline.composition.deviation_steps import DeviationSolver
 from pipeline.composition.ratio import RatioSolver, reconstruct_ratio
 from pipeline.composition.result import Composition, mode_of
 from pipeline.config import DeviationSettings, RatioSettings

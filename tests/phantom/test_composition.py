@@ -16,7 +16,8 @@ from pipeline.composition.decomposition import (
     scale_signals,
     tie_background,
 )
-from pipeline.composition.deviation import DeviationSolver, deviation_of_difference, reconstruct_deviation
+from pipeline.composition.deviation import deviation_of_difference, reconstruct_deviation
+from pipeline.composition.deviation_steps import DeviationSolver
 from pipeline.composition.noise import (
     deviation_sigma,
     draw,

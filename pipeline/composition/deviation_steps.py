@@ -1,0 +1,415 @@
+"""Steps of the deviation method: what its solves share, and the chain of solves of one slab of slices.
+
+Once support, noise and reference are known, slabs with their halo are solved independently of each other: one after the other
+in one job, or each in a job of its own. Both call these functions, so the numbers are the same.
+"""
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.ndimage
+from numpy.typing import NDArray
+
+from pipeline.arrays import BoolArray, Float64Array, FloatArray
+from pipeline.composition.column_densities import ColumnDensities, ratio_of_sums
+from pipeline.composition.result import Composition
+from pipeline.errors import InputError
+from pipeline.reconstruct.backends import TV_PER_NOISE
+from pipeline.reconstruct.geometry import TiltGeometry
+from pipeline.reconstruct.total_variation import (
+    CONVERGED,
+    HALO,
+    Reached,
+    bounding_box,
+    gradient_noise,
+    minimize,
+    slice_bytes,
+    solver_slabs,
+    together,
+    total_variation,
+)
+from pipeline.slabs import Allocate, Box, Field, fill, in_memory, plane, sampled
+
+DIFFERENCE_TV_PER_NOISE = 0.8
+DIFFERENCE_L1_PER_NOISE = 0.1
+"""Default weights of the deviation reconstruction, in units of the gradient's noise."""
+
+MODEL_ERROR_PX = 0.15
+"""How well a grid of voxels can represent the path length of a ray, pixels: added in quadrature to the noise of the densities.
+Without it bright data are fitted to a precision that the model does not have, which slows convergence and gains nothing."""
+
+FIRST_ITERATIONS = 20
+"""Iterations of the first look in the whole field, which only finds the box of the particle."""
+
+SUPPORT_MARGIN_PX = 3
+"""Voxels by which the support is wider than the particle."""
+
+OnProgress = Callable[[int, int], None]
+FoundBySlab = Sequence[tuple[dict[str, Reached], int]]
+"""Per slab how each of its problems was solved, and its thickness."""
+
+
+@dataclass(frozen=True)
+class DeviationSolver:
+    """Settings of the deviation method; weights of None are chosen from the noise."""
+
+    iterations: int
+    tv_weight: float | None
+    l1_weight: float | None
+    element_iterations: int
+    element_tv_weight: float | None
+    psf_px: float
+    parts: int = 1
+
+
+@dataclass(frozen=True)
+class Problem:
+    """One weighted least-squares problem of the chain.
+
+    Attributes
+    ----------
+    name : total, oxygen, metal_1 … or difference
+    coefficients : of the elements
+    model_error_px : see :data:`MODEL_ERROR_PX`
+    tv, l1 : weights, either given or (where None) so many times the gradient's noise
+    nonnegative : a density, not a difference
+    iterations : at most so many
+    """
+
+    name: str
+    coefficients: Float64Array
+    model_error_px: float
+    tv: tuple[float | None, float]
+    l1: tuple[float | None, float]
+    nonnegative: bool
+    iterations: int
+
+    def weights(self, noise: float) -> tuple[float, float]:
+        """Return the weights of total variation and sparsity for a gradient's noise."""
+        tv, l1 = (share * noise if given is None else given for given, share in (self.tv, self.l1))
+        return tv, l1
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all slabs of a particle share.
+
+    Attributes
+    ----------
+    support : (n_z, n_y, n_x) bool
+    total : (n_z, n_y, n_x) float32, where the total density is started from
+    noise : by problem, the noise of its gradient
+    reference_tm_o : TM/O that the difference refers to
+    record : how the first look was reached
+    box : rows and columns (y, x) of the support
+    slabs : slices that are solved together, and these with their halo
+    """
+
+    support: Field
+    total: Field
+    noise: dict[str, float]
+    reference_tm_o: float
+    record: dict[str, float]
+    box: Box
+    slabs: Sequence[tuple[slice, slice]]
+
+    def share(self, slab: tuple[slice, slice]) -> float:
+        """Return how much of the particle a slab is."""
+        rows = [core.stop - core.start for core, _ in self.slabs]
+        return (slab[0].stop - slab[0].start) / sum(rows)
+
+    def of_part(self, part: int, parts: int) -> Sequence[tuple[slice, slice]]:
+        """Return the slabs of one of the parts, from 1; there are as many in each."""
+        count = len(self.slabs) // parts
+        return self.slabs[(part - 1) * count : part * count]
+
+
+@dataclass(frozen=True)
+class SlabSolution:
+    """Solution in the slices ``rows``: total and difference (n_row, n_y, n_x), elements (n_element, …), float32."""
+
+    rows: slice
+    total: FloatArray
+    elements: FloatArray
+    difference: FloatArray
+    reached: dict[str, Reached]
+
+
+class Progress:
+    """Adds up the iterations of several solves; one that stops early is counted as done."""
+
+    def __init__(self, on_progress: OnProgress | None, total: int) -> None:
+        self._report, self._total, self._done = on_progress, total, 0.0
+
+    def step(self, more: float) -> None:
+        """Report some iterations of the solve that is under way."""
+        if self._report is not None:
+            self._report(min(round(self._done + more), self._total), self._total)
+
+    def finish(self, share: float) -> None:
+        """Count a solve as done."""
+        self._done += share
+        self.step(0)
+
+
+def chain(data: ColumnDensities, solver: DeviationSolver, n_metals: int) -> list[Problem]:
+    """Return the densities that are solved for in every slab: the total, oxygen, and metals where wanted."""
+    unit = np.eye(len(data.atoms))
+    named = {"total": 0.5 * (data.oxygen + data.metal), "oxygen": data.oxygen}
+    named |= {f"metal_{k}": unit[k] for k in range(1, 1 + n_metals)}
+    return [
+        Problem(
+            name=name,
+            coefficients=coefficients,
+            model_error_px=MODEL_ERROR_PX,
+            tv=(solver.element_tv_weight, TV_PER_NOISE),
+            l1=(None, 0.0),
+            nonnegative=True,
+            iterations=solver.element_iterations,
+        )
+        for name, coefficients in named.items()
+    ]
+
+
+def difference_problem(data: ColumnDensities, solver: DeviationSolver, reference_tm_o: float) -> Problem:
+    """Return the sparse difference of either sign, TM − reference · O."""
+    return Problem(
+        name="difference",
+        coefficients=data.metal - reference_tm_o * data.oxygen,
+        model_error_px=0.0,
+        tv=(solver.tv_weight, DIFFERENCE_TV_PER_NOISE),
+        l1=(solver.l1_weight, DIFFERENCE_L1_PER_NOISE),
+        nonnegative=False,
+        iterations=solver.iterations,
+    )
+
+
+def prepare(
+    data: ColumnDensities,
+    *,
+    solver: DeviationSolver,
+    reference_tm_o: float | None,
+    start: Composition | None,
+    n_metals: int,
+    allocate: Allocate,
+    progress: Progress,
+) -> Ground:
+    """Find what all slabs share; parameters as of :func:`pipeline.composition.deviation.reconstruct_deviation`."""
+    problems = chain(data, solver, n_metals)
+    record: dict[str, float] = {}
+    if start is None:
+        total = _first_look(data, solver, problems[0], record, allocate, progress)
+    else:
+        total = start.total
+        progress.finish(FIRST_ITERATIONS)
+    support = _support(total, allocate)
+    reference = ratio_of_sums(data, allocate) if reference_tm_o is None else reference_tm_o
+    problems.append(difference_problem(data, solver, reference))
+    noise = {problem.name: noise_of(data, problem, support, allocate) for problem in problems}
+    box, slabs = slabs_of(data, support, solver.parts)
+    return Ground(support, total, noise, float(reference), record, box, slabs)
+
+
+def noise_of(data: ColumnDensities, problem: Problem, support: Field, allocate: Allocate) -> float:
+    """Return the noise of the gradient of a problem."""
+    weights = _sinogram(data, problem, allocate)[1]
+    return gradient_noise(weights, _geometry(data), support)
+
+
+def slabs_of(data: ColumnDensities, support: Field, parts: int) -> tuple[Box, list[tuple[slice, slice]]]:
+    """Return the box of the particle (y, x) and the slabs in which it is solved: slices, and slices with halo."""
+    rows, columns, slices = bounding_box(support)
+    if slices.stop - slices.start < parts * HALO and parts > 1:
+        raise InputError(
+            "reconstruct.parts",
+            expected=f"parts of {HALO} slices or more",
+            got=f"{parts} parts of a particle of {slices.stop - slices.start} slices",
+            fix=f"set parts to {max(1, (slices.stop - slices.start) // HALO)} or less for this sample",
+        )
+    bytes_each = slice_bytes(_geometry(data).cropped(rows, columns))
+    return (rows, columns), solver_slabs(slices, bytes_each, parts=parts)
+
+
+def solve_slab(
+    data: ColumnDensities,
+    ground: Ground,
+    slab: tuple[slice, slice],
+    *,
+    solver: DeviationSolver,
+    n_metals: int,
+    start: Composition | None,
+    progress: Progress,
+) -> SlabSolution:
+    """Solve for total, elements and difference in one slab; with no other start, elements start from its total."""
+    solves = _Solves(data, ground, slab, solver.psf_px, progress)
+    total = solves.solve(chain(data, solver, n_metals)[0], solves.cut(ground.total))
+    elements = [
+        solves.solve(problem, total if start is None else solves.cut(plane(start.elements, k)))
+        for k, problem in enumerate(chain(data, solver, n_metals)[1:])
+    ]
+    problem = difference_problem(data, solver, ground.reference_tm_o)
+    difference = solves.solve(problem, None if start is None else solves.cut(start.difference))
+    return SlabSolution(
+        slab[0],
+        solves.core(total),
+        np.stack([solves.core(element) for element in elements]),
+        solves.core(difference),
+        solves.reached,
+    )
+
+
+def refine_slab(
+    data: ColumnDensities,
+    ground: Ground,
+    slab: tuple[slice, slice],
+    *,
+    solver: DeviationSolver,
+    difference: Field,
+    progress: Progress,
+) -> tuple[FloatArray, dict[str, Reached]]:
+    """Solve once more for the difference from the ground's reference in one slab, starting from an earlier one."""
+    solves = _Solves(data, ground, slab, solver.psf_px, progress)
+    found = solves.solve(difference_problem(data, solver, ground.reference_tm_o), solves.cut(difference))
+    return solves.core(found), solves.reached
+
+
+def refer_to(
+    ground: Ground, data: ColumnDensities, solver: DeviationSolver, reference_tm_o: float, allocate: Allocate
+) -> Ground:
+    """Return the ground of differences from another reference."""
+    problem = difference_problem(data, solver, reference_tm_o)
+    noise = ground.noise | {problem.name: noise_of(data, problem, ground.support, allocate)}
+    return replace(ground, noise=noise, reference_tm_o=reference_tm_o)
+
+
+def record_of(problems: Sequence[Problem], noise: dict[str, float], found: FoundBySlab) -> dict[str, float]:
+    """Return weights, iterations, residual (in units of the noise) and misfit of each problem that was solved in slabs."""
+    record: dict[str, float] = {}
+    for problem in problems:
+        name = problem.name
+        tv_weight, l1_weight = problem.weights(noise[name])
+        reached = together([(each[name], thickness) for each, thickness in found])
+        record |= {
+            f"{name}_tv_weight": tv_weight,
+            f"{name}_l1_weight": l1_weight,
+            f"{name}_iterations": reached.iterations,
+            f"{name}_residual": reached.residual / noise[name],
+            f"{name}_misfit": reached.misfit,
+        }
+    return record
+
+
+class _Solves:
+    """Solves in one slab with its halo."""
+
+    def __init__(
+        self,
+        data: ColumnDensities,
+        ground: Ground,
+        slab: tuple[slice, slice],
+        psf_px: float,
+        progress: Progress,
+    ) -> None:
+        self._rays, self._ground, self._slab = data.rows(slab[1]), ground, slab
+        self._psf_px, self._progress = psf_px, progress
+        self._inside = self.cut(ground.support).astype(bool)
+        self.reached: dict[str, Reached] = {}
+
+    def solve(self, problem: Problem, start: FloatArray | None) -> FloatArray:
+        """Return the solution in the box of the particle, halo included; so is the start."""
+        share, noise = self._ground.share(self._slab), self._ground.noise[problem.name]
+        values, weights = _sinogram(self._rays, problem, in_memory)
+        tv_weight, l1_weight = problem.weights(noise)
+        found = minimize(
+            np.asarray(values),
+            np.asarray(weights),
+            _geometry(self._rays).cropped(*self._ground.box),
+            support=self._inside,
+            psf_px=self._psf_px,
+            tv_weight=tv_weight,
+            l1_weight=l1_weight,
+            nonnegative=problem.nonnegative,
+            iterations=problem.iterations,
+            tolerance=CONVERGED * noise,
+            start=start,
+            on_iteration=lambda done, _: self._progress.step(share * done),
+        )
+        self._progress.finish(share * problem.iterations)
+        self.reached[problem.name] = found.reached
+        return np.asarray(found.volume)
+
+    def core(self, volume: FloatArray) -> FloatArray:
+        """Return the whole slices of the slab without its halo."""
+        core, around = self._slab
+        whole = np.zeros((core.stop - core.start, *self._ground.support.shape[1:]), np.float32)
+        whole[(slice(None), *self._ground.box)] = volume[core.start - around.start : core.stop - around.start]
+        return whole
+
+    def cut(self, field: Field) -> NDArray[Any]:
+        """Return the box of the particle in the slab with its halo."""
+        return np.asarray(field[(self._slab[1], *self._ground.box)])
+
+
+def _geometry(data: ColumnDensities) -> TiltGeometry:
+    return TiltGeometry.square(data.tilt_deg, data.areal.shape[-1])
+
+
+def _sinogram(data: ColumnDensities, problem: Problem, allocate: Allocate) -> tuple[Field, Field]:
+    return data.sinogram(problem.coefficients, model_error_px=problem.model_error_px, allocate=allocate)
+
+
+def _first_look(
+    data: ColumnDensities,
+    solver: DeviationSolver,
+    problem: Problem,
+    record: dict[str, float],
+    allocate: Allocate,
+    progress: Progress,
+) -> Field:
+    """Reconstruct the total in the whole field, coarsely: it finds the box that holds the particle."""
+    n = data.areal.shape[-1]
+    everywhere = allocate((data.areal.shape[2], n, n), bool)
+    fill(everywhere, np.logical_not, everywhere)
+    values, weights = _sinogram(data, problem, allocate)
+    noise = gradient_noise(weights, _geometry(data), everywhere)
+    tv_weight, l1_weight = problem.weights(noise)
+    found = total_variation(
+        values,
+        weights,
+        _geometry(data),
+        support=everywhere,
+        psf_px=solver.psf_px,
+        tv_weight=tv_weight,
+        l1_weight=l1_weight,
+        nonnegative=True,
+        iterations=FIRST_ITERATIONS,
+        tolerance=CONVERGED * noise,
+        allocate=allocate,
+        on_iteration=lambda done, total: progress.step(FIRST_ITERATIONS * done / total),
+    )
+    progress.finish(FIRST_ITERATIONS)
+    first = replace(problem, name="first")
+    record |= record_of([first], {"first": noise}, [({"first": found.reached}, 1)])
+    return found.volume
+
+
+def _support(total: Field, allocate: Allocate) -> Field:
+    """Generous support: everything above a seventh of the solid's density, and three voxels around it."""
+    solid = float(np.percentile(sampled(total), 99.5))
+    if not solid > 0:
+        raise InputError(
+            "particle",
+            expected="a particle that absorbs in the field of view",
+            got="an empty volume",
+            fix="check the flat fields and that the series show the particle",
+        )
+
+    def near(density: FloatArray) -> BoolArray:
+        blob = scipy.ndimage.gaussian_filter(density, 1.0) > 0.15 * solid
+        return scipy.ndimage.binary_dilation(blob, iterations=SUPPORT_MARGIN_PX)
+
+    support = allocate(total.shape, bool)
+    fill(support, near, total, halo=SUPPORT_MARGIN_PX + 4)  # the Gaussian is cut at four standard deviations
+    return support
