@@ -93,3 +93,7 @@ class Spectrum:
     energy_ev: Float64Array
     absorption: Float64Array
     metadata: Mapping[str, str] = field(default_factory=dict)
+
+
+ReplicateKind = Literal["noise", "null"]
+"""What a replicate is drawn from: the result, or the same particle with every element on target."""

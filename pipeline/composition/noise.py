@@ -11,7 +11,7 @@ from dataclasses import replace
 import numpy as np
 import scipy.ndimage
 
-from pipeline.arrays import BoolArray, Float64Array, FloatArray
+from pipeline.arrays import BoolArray, Float64Array, FloatArray, ReplicateKind
 from pipeline.composition.column_densities import ColumnDensities
 from pipeline.composition.decomposition import pair_index
 from pipeline.composition.result import Composition
@@ -24,8 +24,15 @@ SIGMA_SCALE = 2.3
 """By how much errors of the deviation exceed the departures of its replicates, in and around domains of simulated particles:
 chosen so that 68 % of those voxels lie within one standard error (``benchmarks/uncertainty_calibration.py``)."""
 
+STREAMS: dict[ReplicateKind, int] = {"noise": 0, "null": 1}
+
 SIGMA_FLOOR = 0.01
 """Least standard error of a deviation."""
+
+
+def replicate_rng(seed: int, kind: ReplicateKind, number: int) -> np.random.Generator:
+    """Return the random numbers of one replicate, independent of those of all others and of how many there are."""
+    return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAMS[kind], number)))
 
 
 def project(

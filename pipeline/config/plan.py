@@ -31,11 +31,14 @@ from pipeline.config.stage_settings import (
     NormalizeStackStage,
     NormalizeStage,
     ReadVolumeStage,
+    ReconstructPartStage,
     ReconstructStage,
+    ReconstructStepStage,
     ReconstructStructureStage,
     ReconstructTomogramStage,
     RegisterBranchesStage,
     RegisterStackStage,
+    ReplicateStage,
     ReportStage,
     RetrievePhaseStage,
     SegmentVoidsStage,
@@ -75,8 +78,20 @@ FOLDERS: dict[str, str] = {
     "normalize_stack": "normalize",
     "register_stack": "register",
     "fit_valence": "fit",
+    "reconstruct_part": "reconstruct_part",
+    "reconstruct_refine": "reconstruct_refine",
+    "replicate": "replicate",
 }
-"""Folder, below ``stages/<branch>/``, of the stages that write one store per series or element."""
+"""Folder, below ``stages/<branch>/``, of the stages that write one store per series, element or part."""
+
+SHARED_OUT: dict[str, tuple[str, ...]] = {
+    "reconstruct": ("reconstruct_prepare", "reconstruct_part", "reconstruct_join", "reconstruct_refine"),
+    "uncertainty": ("replicate",),
+}
+"""The stages that come before one whose work is shared out to several jobs (``reconstruct.parts``)."""
+
+FOR_THE_MODE = ("reconstruct_join", "reconstruct_refine")
+"""Of these, the stages that only a reference needs that has to be found in the particle."""
 
 TO_VOLUME: dict[str, tuple[str, ...]] = {
     "volume": ("read_volume",),
@@ -139,7 +154,28 @@ def branch_stages(config: BranchConfig, branch: Branch) -> tuple[str, ...]:
     """Return the stages of a branch in the order in which they run."""
     first = TO_VOLUME[config.route] if isinstance(config, StructureConfig) else ()
     left_out = left_out_stages(branch)
-    return (*first, *(stage for stage in STAGES[branch] if stage not in left_out))
+    own = [stage for stage in STAGES[branch] if stage not in left_out]
+    if isinstance(config, CompositionConfig) and config.parts > 1:
+        own = [one for stage in own for one in (*shared_stages(config, stage), stage)]
+    return (*first, *own)
+
+
+def shared_stages(config: CompositionConfig, stage: str) -> tuple[str, ...]:
+    """Return the stages whose jobs do the work of a stage that is shared out."""
+    before = SHARED_OUT.get(stage, ())
+    if config.effective_reference != "mode":
+        before = tuple(one for one in before if one not in FOR_THE_MODE)
+    return tuple(one for one in before if one not in FOLDERS or stage_jobs(config, one))
+
+
+def stage_jobs(config: BranchConfig, stage: str) -> tuple[str, ...]:
+    """Return the names of the jobs of a stage that has several: series, elements, or parts of a particle."""
+    if isinstance(config, CompositionConfig) and stage in ("reconstruct_part", "reconstruct_refine"):
+        return tuple(str(part) for part in range(1, 1 + config.parts))
+    if isinstance(config, CompositionConfig) and stage == "replicate":
+        counts = {"noise": config.uncertainty.replicates, "null": config.uncertainty.null_replicates}
+        return tuple(f"{kind}_{i}" for kind, count in counts.items() for i in range(1, 1 + count))
+    return tuple(branch_series(config) if stage == "normalize" else branch_sources(config))
 
 
 def left_out_stages(branch: Branch) -> tuple[str, ...]:
@@ -198,7 +234,7 @@ def branch_stores(config: BranchConfig, branch: Branch) -> list[tuple[str, str |
     stores: list[tuple[str, str | None, str]] = []
     for stage in branch_stages(config, branch):
         if stage in FOLDERS:
-            stores += [(stage, name, f"{FOLDERS[stage]}/{name}.zarr") for name in branch_sources(config)]
+            stores += [(stage, name, f"{FOLDERS[stage]}/{name}.zarr") for name in stage_jobs(config, stage)]
         elif stage == "measure_oxidation" or not stage.startswith(("measure", "export")):
             stores.append((stage, None, f"{STORES.get(stage, stage)}.zarr"))
     return stores
@@ -239,7 +275,7 @@ def stage_settings(
     ----------
     branch : the branch; None for ``register_branches`` and ``report``, which belong to the whole sample
     stage : name of the stage, which is the name of its module and its rule
-    series : name of the series or element, for stages that write one store for each
+    series : name of the job (series, element, part), for stages that write one store for each
     """
     if branch is None and stage == JOINT_STAGE:
         return _plain(RegisterBranchesStage(**dict(project.samples[sample].register_branches or ())))
@@ -277,6 +313,23 @@ def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: s
             )
         case "reconstruct":
             return ReconstructStage(solver=config.reconstruct, reference=config.effective_reference)
+        case "reconstruct_prepare" | "reconstruct_join":
+            return ReconstructStepStage(solver=config.reconstruct, reference=config.effective_reference)
+        case "reconstruct_part" | "reconstruct_refine":
+            return ReconstructPartStage(
+                solver=config.reconstruct, reference=config.effective_reference, part=int(str(series))
+            )
+        case "replicate":
+            kind, number = str(series).split("_")
+            return ReplicateStage.model_validate(
+                {
+                    "kind": kind,
+                    "number": int(number),
+                    "seed": config.uncertainty.seed,
+                    "solver": config.reconstruct,
+                    "reference": config.effective_reference,
+                }
+            )
         case "reconstruct_tomogram":
             return ReconstructTomogramStage(**dict(config.reconstruct))
         case "uncertainty":

@@ -141,6 +141,11 @@ class CompositionConfig(Settings):
         return self.reference or ("nominal" if self.edges is not None else "mode")
 
     @property
+    def parts(self) -> int:
+        """Jobs that the reconstruction is shared out to."""
+        return self.reconstruct.parts if isinstance(self.reconstruct, DeviationSettings) else 1
+
+    @property
     def pristine(self) -> str | None:
         """The sample that is the reference, where it is one."""
         return self.reference.pristine if isinstance(self.reference, PristineReference) else None

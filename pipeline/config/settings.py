@@ -131,6 +131,12 @@ class DeviationSettings(Settings):
         ge=0.0,
         le=5.0,
     )
+    parts: int = setting(
+        1,
+        "jobs that one particle is shared out to, slices with a halo for each; noise replicates then are jobs too",
+        ge=1,
+        le=1000,
+    )
 
 
 class RatioSettings(Settings):

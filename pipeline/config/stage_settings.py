@@ -5,7 +5,7 @@ A stage receives exactly what its result depends on: a changed setting repeats o
 
 from typing import Literal
 
-from pipeline.arrays import Quantity
+from pipeline.arrays import Quantity, ReplicateKind
 from pipeline.config.base import Settings, setting
 from pipeline.config.phase import ReconstructStructureSettings, RetrievePhaseSettings
 from pipeline.config.project import Branch, RegisterBranchesSettings
@@ -13,6 +13,7 @@ from pipeline.config.settings import (
     AlignSettings,
     ClassifySettings,
     DecomposeSettings,
+    DeviationSettings,
     ExportSettings,
     FitValenceSettings,
     MeasureOxidationSettings,
@@ -69,6 +70,19 @@ class ReconstructStage(Settings):
     reference: Reference = setting(..., "what TM/O deviates from")
 
 
+class ReconstructStepStage(Settings):
+    """Stages ``reconstruct_prepare`` and ``reconstruct_join`` of a particle that is shared out to several jobs."""
+
+    solver: DeviationSettings = setting(..., "how the composition is reconstructed")
+    reference: Reference = setting(..., "what TM/O deviates from")
+
+
+class ReconstructPartStage(ReconstructStepStage):
+    """Stages ``reconstruct_part`` and ``reconstruct_refine``, one part."""
+
+    part: int = setting(..., "number of the part, from 1", ge=1)
+
+
 class ReconstructTomogramStage(TomogramReconstructSettings):
     """Stage ``reconstruct_tomogram``."""
 
@@ -76,6 +90,16 @@ class ReconstructTomogramStage(TomogramReconstructSettings):
 class UncertaintyStage(UncertaintySettings):
     """Stage ``uncertainty``: repeats the reconstruction with resampled noise."""
 
+    solver: ReconstructSettings = setting(..., "how the composition is reconstructed")
+    reference: Reference = setting(..., "what TM/O deviates from")
+
+
+class ReplicateStage(Settings):
+    """Stage ``replicate``, one noise replicate or null run."""
+
+    kind: ReplicateKind = setting(..., "replicate of the result, or of a uniform particle")
+    number: int = setting(..., "number of the replicate, from 1", ge=1)
+    seed: int = setting(..., "seed of the random numbers", ge=0)
     solver: ReconstructSettings = setting(..., "how the composition is reconstructed")
     reference: Reference = setting(..., "what TM/O deviates from")
 

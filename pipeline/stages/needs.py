@@ -13,12 +13,14 @@ from pipeline.config import (
     StructureConfig,
     TomogramConfig,
 )
-from pipeline.config.plan import BranchConfig, branch_series, branch_stages
+from pipeline.config.plan import FOLDERS, BranchConfig, branch_stages, stage_jobs
 from pipeline.config.project import Branch
 from pipeline.errors import StoreError
 from pipeline.stages.stage_costs import COSTS, MB, Sizes
 
 FLOAT_BYTES = 4
+FIRST_LOOK = 20
+"""Iterations of the first look in the whole field."""
 
 Shapes = Mapping[str, tuple[int, int, int]]
 """Per series of a branch (n_frame, n_y, n_x); per volume (n_z, n_y, n_x)."""
@@ -52,8 +54,7 @@ def stage_needs(config: BranchConfig, branch: Branch, shapes: Shapes) -> dict[st
     needs = {}
     for stage in branch_stages(config, branch):
         memory, disk, seconds = COSTS[stage](sizes)
-        jobs = len(shapes) if stage in ("normalize_stack", "register_stack", "fit_valence") else 1
-        jobs = len(branch_series(config)) if stage == "normalize" else jobs
+        jobs = len(stage_jobs(config, stage)) if stage in FOLDERS else 1
         needs[stage] = Needs(memory * MB, jobs * disk * MB, jobs * seconds, jobs)
     return needs
 
@@ -86,6 +87,8 @@ def branch_sizes(config: BranchConfig, shapes: Shapes) -> Sizes:
         if isinstance(config, CompositionConfig)
         else 0,
         passes=_passes(config),
+        rows=rows,
+        parts=config.parts if isinstance(config, CompositionConfig) else 1,
         projections=float(frames * voxels),
     )
 
@@ -106,12 +109,23 @@ def _passes(config: BranchConfig) -> dict[str, float]:
     chosen, elements = config.reconstruct, len(config.measured)
     if isinstance(chosen, DeviationSettings):
         deviation, oxygen = 2.0 * chosen.iterations, 2.0 * chosen.element_iterations
-        return passes | {
+        whole = {
             "reconstruct": deviation + elements * oxygen,
             "uncertainty": repeats * (deviation + oxygen),
         }
+        return passes | (_shared_passes(whole, deviation, repeats) if config.parts > 1 else whole)
     ratio = float(elements if chosen.algorithm == "fbp" else 2 * elements * chosen.iterations)
     return passes | {"reconstruct": ratio, "uncertainty": repeats * ratio}
+
+
+def _shared_passes(whole: Mapping[str, float], deviation: float, repeats: int) -> dict[str, float]:
+    """Return the passes of the jobs of a particle that is shared out, those of parts as if each were the whole."""
+    return {
+        "reconstruct_prepare": 2.0 * FIRST_LOOK,
+        "reconstruct_part": whole["reconstruct"],
+        "reconstruct_refine": deviation,
+        "replicate": whole["uncertainty"] / max(repeats, 1),
+    }
 
 
 def check_disk(folder: Path, needs: Sequence[Needs]) -> None:

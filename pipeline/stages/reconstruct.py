@@ -7,7 +7,6 @@ import numpy as np
 from pipeline.arrays import StoredArray
 from pipeline.composition.column_densities import ColumnDensities
 from pipeline.composition.deviation import reconstruct_deviation
-from pipeline.composition.deviation_steps import DeviationSolver
 from pipeline.composition.ratio import RatioSolver, reconstruct_ratio
 from pipeline.composition.result import Composition, mode_of
 from pipeline.config import DeviationSettings, RatioSettings
@@ -17,25 +16,28 @@ from pipeline.io.scratch import IN_MEMORY_BYTES, scratch_fields
 from pipeline.io.stores import NamedArray, Store, read_store, write_store
 from pipeline.slabs import Allocate, sampled, slabs
 from pipeline.stages.context import StageContext
+from pipeline.stages.particle_parts import composition_of_parts, deviation_solver
 from pipeline.units import NM_PER_UM
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Reconstruct, write."""
+    """Reconstruct, or put together what other jobs have reconstructed, and write."""
     store = read_store(inputs["decompose"])
     data = column_densities(store)
-    reference = reference_of(settings.reference, inputs)
     with scratch_fields(outputs["store"]) as allocate:
-        result = solve(
-            data,
-            settings,
-            context,
-            reference,
-            start=None,
-            with_metals=True,
-            label="reconstruct",
-            allocate=allocate,
-        )
+        if "prepare" in inputs and isinstance(settings.solver, DeviationSettings):
+            result = composition_of_parts(inputs, data, deviation_solver(settings.solver), allocate)
+        else:
+            result = solve(
+                data,
+                settings,
+                context,
+                reference_of(settings.reference, inputs),
+                start=None,
+                with_metals=True,
+                label="reconstruct",
+                allocate=allocate,
+            )
         _write(result, store, outputs["store"], inputs, settings, context)
 
 
@@ -87,12 +89,12 @@ def reference_of(reference: Reference, inputs: dict[str, Path]) -> float | None:
     return float(pristine.attributes["reference_tm_o"]) * (1 + mode_of(inside))
 
 
-def column_densities(store: Store) -> ColumnDensities:
-    """Element sinograms of a decomposed store; large ones stay on disk."""
+def column_densities(store: Store, *, in_memory_bytes: int = IN_MEMORY_BYTES) -> ColumnDensities:
+    """Element sinograms of a decomposed store; larger ones than that stay on disk."""
 
     def array(name: str) -> StoredArray:
         stored = store.array(name)
-        return store[name] if stored.nbytes <= IN_MEMORY_BYTES else stored
+        return store[name] if stored.nbytes <= in_memory_bytes else stored
 
     return ColumnDensities(
         areal=array("areal"),
@@ -120,14 +122,7 @@ def solve(
     if isinstance(chosen, DeviationSettings):
         return reconstruct_deviation(
             data,
-            solver=DeviationSolver(
-                iterations=chosen.iterations,
-                tv_weight=chosen.tv_weight,
-                l1_weight=chosen.l1_weight,
-                element_iterations=chosen.element_iterations,
-                element_tv_weight=chosen.element_tv_weight,
-                psf_px=chosen.psf_px,
-            ),
+            solver=deviation_solver(chosen),
             reference_tm_o=reference_tm_o,
             start=start,
             with_metals=with_metals,

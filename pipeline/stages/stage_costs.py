@@ -18,6 +18,8 @@ FIELD_MB = 168.0
 """Fields beyond this size are files while voids are sought and measured."""
 STACK_MB = 1500.0
 """Stacks of any size need no more than this besides a few frames."""
+PART_HALO = 8
+"""Slices that a part of a volume is wider than itself, on either side."""
 REPORT_BASE_MB: Mapping[str, float] = {"composition": 130, "oxidation": 50}
 """What the figures of a branch need in the report."""
 
@@ -34,6 +36,7 @@ class Sizes:
     elements, repeats : measured elements; noise replicates and null runs
     passes : how often every ray of one volume is projected, by stage
     projections : rays of one volume times voxels along them
+    rows, parts : slices of the volume; jobs that they are shared out to
     """
 
     series: float = 0.0
@@ -45,6 +48,13 @@ class Sizes:
     repeats: int = 0
     passes: Mapping[str, float] | None = None
     projections: float = 0.0
+    rows: int = 1
+    parts: int = 1
+
+    @property
+    def part(self) -> float:
+        """Slices of a part with its halo, of those of the volume."""
+        return min(1.0, 1.0 / self.parts + 2.0 * PART_HALO / self.rows)
 
     @property
     def sinograms(self) -> float:
@@ -94,6 +104,8 @@ def _decompose(size: Sizes) -> Cost:
 
 
 def _reconstruct(size: Sizes) -> Cost:
+    if size.parts > 1:  # its jobs have solved it: they are put together
+        return 240 + (size.elements + 10) * size.volume, (size.elements + 3) * size.volume, STARTUP_S
     return (
         240 + size.sinograms + 21 * size.volume,
         (size.elements + 3) * size.volume,
@@ -101,7 +113,26 @@ def _reconstruct(size: Sizes) -> Cost:
     )
 
 
+def _reconstruct_part(size: Sizes) -> Cost:
+    return (
+        240 + size.part * (1.5 * size.sinograms + 21 * size.volume),
+        (size.elements + 2) * size.volume / size.parts,
+        STARTUP_S + size.part * size.pass_seconds("reconstruct_part"),
+    )
+
+
+def _reconstruct_refine(size: Sizes) -> Cost:
+    return (
+        240 + size.part * (1.5 * size.sinograms + 21 * size.volume),
+        size.volume / size.parts,
+        STARTUP_S + size.part * size.pass_seconds("reconstruct_refine"),
+    )
+
+
 def _uncertainty(size: Sizes) -> Cost:
+    if size.parts > 1:
+        memory = 240 + (12 + 0.5 * size.repeats) * size.volume
+        return memory, (1 + size.repeats / 2) * size.volume, STARTUP_S
     return (
         240 + size.sinograms + (21 + 2.4 * size.repeats) * size.volume,
         (1 + size.repeats / 2) * size.volume,
@@ -138,6 +169,23 @@ COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
     "align": _align,
     "decompose": _decompose,
     "reconstruct": _reconstruct,
+    "reconstruct_prepare": lambda size: (
+        240 + size.sinograms + 21 * size.volume,
+        1.25 * size.volume,
+        STARTUP_S + size.pass_seconds("reconstruct_prepare"),
+    ),
+    "reconstruct_part": _reconstruct_part,
+    "reconstruct_join": lambda size: (
+        240 + size.sinograms + 16 * size.volume,
+        1.25 * size.volume,
+        STARTUP_S + size.volume / 10,
+    ),
+    "reconstruct_refine": _reconstruct_refine,
+    "replicate": lambda size: (
+        240 + 2 * size.sinograms + 24 * size.volume,
+        size.volume / 2,
+        STARTUP_S + size.pass_seconds("replicate"),
+    ),
     "uncertainty": _uncertainty,
     "classify": lambda size: (149 + 8.4 * size.volume, size.volume, 2 + size.volume / 20),
     "measure": lambda size: (226 + 34 * size.volume, 0.1, STARTUP_S + size.volume / 5),

@@ -10,9 +10,11 @@ import yaml
 from pydantic import BaseModel
 
 from pipeline.cli.schema import schema_text
+from pipeline.composition.deviation_steps import FIRST_ITERATIONS
 from pipeline.config import Source, expand, load_config, parse_config, source_files
 from pipeline.config.plan import (
     JOINT_STAGE,
+    SHARED_OUT,
     STAGES,
     TO_VOLUME,
     branch_config,
@@ -24,6 +26,7 @@ from pipeline.config.plan import (
 from pipeline.config.project import ProjectConfig
 from pipeline.config.schema import default_yaml, schema
 from pipeline.errors import ConfigError
+from pipeline.stages.needs import FIRST_LOOK
 from pipeline.stages.versions import STAGE_VERSIONS, stage_spec
 
 FORMULA = {"Mn": 0.6, "Ni": 0.2, "O": 2.0}
@@ -244,8 +247,10 @@ def test_models_are_frozen() -> None:
 
 def test_every_stage_has_a_version_and_settings() -> None:
     stages = {stage for part in (*STAGES.values(), *TO_VOLUME.values()) for stage in part}
+    stages |= {stage for part in SHARED_OUT.values() for stage in part}
     assert stages | {JOINT_STAGE, "report", "comparison"} == set(STAGE_VERSIONS)
     loaded = parsed(project())
+    assert FIRST_LOOK == FIRST_ITERATIONS
     for stage in STAGES["composition"]:
         settings = stage_settings(loaded, "a", "composition", stage, "O_pre")
         assert json.loads(stage_spec(stage, settings)) == {

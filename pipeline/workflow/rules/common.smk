@@ -15,10 +15,12 @@ from pipeline.config.plan import (
     branch_products,
     branch_series,
     branch_sources,
+    branch_stages,
     branch_stores,
     comparison_settings,
     reference_files,
     sample_branches,
+    stage_jobs,
     stage_settings,
 )
 from pipeline.errors import PipelineError
@@ -69,6 +71,7 @@ wildcard_constraints:
     sample="[A-Za-z0-9_-]+",
     branch="composition|areal_density|tomogram|oxidation|structure",
     series="[A-Za-z0-9_]+",
+    job="[a-z0-9_]+",
 
 
 def environment(wildcards):
@@ -123,13 +126,45 @@ def align_inputs(branch):
     return inputs
 
 
-def reconstruct_inputs(wildcards):
+def sinograms_and_pristine(wildcards):
     """Return the sinograms of a composition and, where another sample is the reference, its volumes."""
     pristine = branch_config(PROJECT, wildcards.sample, "composition").pristine
     inputs = {"decompose": f"{RESULTS}{wildcards.sample}/stages/composition/decompose.zarr"}
     if pristine is not None:
         inputs["pristine"] = f"{RESULTS}{pristine}/stages/composition/reconstruct.zarr"
     return inputs
+
+
+def jobs_of(wildcards, stage, prefix):
+    """Return the stores of all jobs of a stage of the composition branch by name."""
+    folder = f"{RESULTS}{wildcards.sample}/stages/composition/{stage}"
+    names = stage_jobs(branch_config(PROJECT, wildcards.sample, "composition"), stage)
+    return {f"{prefix}{name}": f"{folder}/{name}.zarr" for name in names}
+
+
+def solved_parts(wildcards):
+    """Return the parts of a particle by ``part_<number>``."""
+    return jobs_of(wildcards, "reconstruct_part", "part_")
+
+
+def reconstruct_inputs(wildcards):
+    """Return what a composition is made from: sinograms, or the parts that other jobs have solved."""
+    settings = branch_config(PROJECT, wildcards.sample, "composition")
+    if settings.parts == 1:
+        return sinograms_and_pristine(wildcards)
+    folder = f"{RESULTS}{wildcards.sample}/stages/composition"
+    inputs = {"decompose": f"{folder}/decompose.zarr", "prepare": f"{folder}/reconstruct_prepare.zarr"}
+    inputs |= solved_parts(wildcards)
+    if "reconstruct_join" in branch_stages(settings, "composition"):
+        inputs["join"] = f"{folder}/reconstruct_join.zarr"
+        inputs |= jobs_of(wildcards, "reconstruct_refine", "refine_")
+    return inputs
+
+
+def replicates(wildcards):
+    """Return the noise replicates and null runs that are jobs of their own."""
+    shared_out = branch_config(PROJECT, wildcards.sample, "composition").parts > 1
+    return jobs_of(wildcards, "replicate", "") if shared_out else {}
 
 
 def keyed(wildcards, input):
@@ -157,6 +192,15 @@ def series_spec(stage, branch):
 
     def settings(wildcards):
         return stage_spec(stage, stage_settings(PROJECT, wildcards.sample, branch, stage, wildcards.series))
+
+    return settings
+
+
+def job_spec(stage, branch):
+    """Return a function that gives the version and the settings of one of several jobs of a stage as JSON."""
+
+    def settings(wildcards):
+        return stage_spec(stage, stage_settings(PROJECT, wildcards.sample, branch, stage, wildcards.job))
 
     return settings
 

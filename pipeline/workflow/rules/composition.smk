@@ -52,6 +52,114 @@ rule decompose:
         " --spec {params.spec:q} --threads {threads} --log {log:q}"
 
 
+# A particle that is shared out to several jobs (reconstruct.parts): what its parts share, the parts, the new reference.
+
+
+rule reconstruct_prepare:
+    input:
+        unpack(sinograms_and_pristine),
+    output:
+        store=directory(f"{STAGES}/composition/reconstruct_prepare.zarr"),
+    log:
+        f"{LOGS}/composition/reconstruct_prepare.log",
+    benchmark:
+        f"{BENCHMARKS}/composition/reconstruct_prepare.tsv"
+    params:
+        inputs=keyed,
+        spec=spec("reconstruct_prepare", "composition"),
+    conda:
+        environment
+    threads: worth("reconstruct_prepare", "composition")
+    resources:
+        mem_mb=memory("reconstruct_prepare", "composition"),
+        runtime=minutes("reconstruct_prepare", "composition"),
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage reconstruct_prepare"
+        " --label '{wildcards.sample} reconstruct_prepare'"
+        " --in {params.inputs} --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
+rule reconstruct_part:
+    input:
+        decompose=f"{STAGES}/composition/decompose.zarr",
+        prepare=f"{STAGES}/composition/reconstruct_prepare.zarr",
+    output:
+        store=directory(f"{STAGES}/composition/reconstruct_part/{{job}}.zarr"),
+    log:
+        f"{LOGS}/composition/reconstruct_part_{{job}}.log",
+    benchmark:
+        f"{BENCHMARKS}/composition/reconstruct_part_{{job}}.tsv"
+    params:
+        inputs=keyed,
+        spec=job_spec("reconstruct_part", "composition"),
+    conda:
+        environment
+    threads: worth("reconstruct_part", "composition")
+    resources:
+        mem_mb=memory("reconstruct_part", "composition"),
+        runtime=minutes("reconstruct_part", "composition"),
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage reconstruct_part"
+        " --label '{wildcards.sample} reconstruct_part {wildcards.job}'"
+        " --in {params.inputs} --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
+rule reconstruct_join:
+    input:
+        unpack(solved_parts),
+        decompose=f"{STAGES}/composition/decompose.zarr",
+        prepare=f"{STAGES}/composition/reconstruct_prepare.zarr",
+    output:
+        store=directory(f"{STAGES}/composition/reconstruct_join.zarr"),
+    log:
+        f"{LOGS}/composition/reconstruct_join.log",
+    benchmark:
+        f"{BENCHMARKS}/composition/reconstruct_join.tsv"
+    params:
+        inputs=keyed,
+        spec=spec("reconstruct_join", "composition"),
+    conda:
+        environment
+    threads: worth("reconstruct_join", "composition")
+    resources:
+        mem_mb=memory("reconstruct_join", "composition"),
+        runtime=minutes("reconstruct_join", "composition"),
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage reconstruct_join"
+        " --label '{wildcards.sample} reconstruct_join'"
+        " --in {params.inputs} --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
+rule reconstruct_refine:
+    input:
+        decompose=f"{STAGES}/composition/decompose.zarr",
+        prepare=f"{STAGES}/composition/reconstruct_prepare.zarr",
+        join=f"{STAGES}/composition/reconstruct_join.zarr",
+    output:
+        store=directory(f"{STAGES}/composition/reconstruct_refine/{{job}}.zarr"),
+    log:
+        f"{LOGS}/composition/reconstruct_refine_{{job}}.log",
+    benchmark:
+        f"{BENCHMARKS}/composition/reconstruct_refine_{{job}}.tsv"
+    params:
+        inputs=keyed,
+        spec=job_spec("reconstruct_refine", "composition"),
+    conda:
+        environment
+    threads: worth("reconstruct_refine", "composition")
+    resources:
+        mem_mb=memory("reconstruct_refine", "composition"),
+        runtime=minutes("reconstruct_refine", "composition"),
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage reconstruct_refine"
+        " --label '{wildcards.sample} reconstruct_refine {wildcards.job}'"
+        " --in {params.inputs} --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
 rule reconstruct:
     input:
         unpack(reconstruct_inputs),
@@ -77,8 +185,35 @@ rule reconstruct:
         " --spec {params.spec:q} --threads {threads} --log {log:q}"
 
 
+rule replicate:
+    input:
+        decompose=f"{STAGES}/composition/decompose.zarr",
+        reconstruct=f"{STAGES}/composition/reconstruct.zarr",
+    output:
+        store=directory(f"{STAGES}/composition/replicate/{{job}}.zarr"),
+    log:
+        f"{LOGS}/composition/replicate_{{job}}.log",
+    benchmark:
+        f"{BENCHMARKS}/composition/replicate_{{job}}.tsv"
+    params:
+        inputs=keyed,
+        spec=job_spec("replicate", "composition"),
+    conda:
+        environment
+    threads: worth("replicate", "composition")
+    resources:
+        mem_mb=memory("replicate", "composition"),
+        runtime=minutes("replicate", "composition"),
+    shell:
+        "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage replicate"
+        " --label '{wildcards.sample} replicate {wildcards.job}'"
+        " --in {params.inputs} --out store={output.store:q}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+
+
 rule uncertainty:
     input:
+        unpack(replicates),
         decompose=f"{STAGES}/composition/decompose.zarr",
         reconstruct=f"{STAGES}/composition/reconstruct.zarr",
     output:

@@ -1,0 +1,38 @@
+"""Stage ``reconstruct_part``: densities and difference in some slices of a particle."""
+
+from pathlib import Path
+
+from pipeline.composition.deviation import Gathered, iterations_of
+from pipeline.composition.deviation_steps import Progress, solve_slab
+from pipeline.config import ReconstructPartStage as Settings
+from pipeline.io.scratch import scratch_fields
+from pipeline.io.stores import NamedArray, read_store
+from pipeline.stages.context import StageContext
+from pipeline.stages.particle_parts import VOLUME, deviation_solver, read_ground, rows_of_part, write_part
+from pipeline.stages.reconstruct import column_densities
+
+
+def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
+    """Solve the slabs of this part, write."""
+    data = column_densities(read_store(inputs["decompose"]), in_memory_bytes=0)
+    solver, n_metals = deviation_solver(settings.solver), len(data.atoms) - 1
+    ground = read_ground(inputs, data, solver)
+    own, rows = ground.of_part(settings.part, solver.parts), rows_of_part(ground, settings.part, solver.parts)
+    share = sum(ground.share(slab) for slab in own)
+    most = round(share * iterations_of(solver, n_metals, again=False))
+    progress = Progress(context.progress(f"slices {rows.start} to {rows.stop - 1}"), most)
+    with scratch_fields(outputs["store"]) as allocate:
+        shape = (rows.stop - rows.start, *ground.support.shape[1:])
+        gathered, found = Gathered.empty(shape, 1 + n_metals, allocate), []
+        for slab in own:
+            one = solve_slab(
+                data, ground, slab, solver=solver, n_metals=n_metals, start=None, progress=progress
+            )
+            gathered.put(one, rows.start)
+            found.append((one.reached, one.total.shape[0]))
+        arrays = {
+            "total": NamedArray(gathered.total, VOLUME, "1"),
+            "elements": NamedArray(gathered.elements, ("element", *VOLUME), "1"),
+            "difference": NamedArray(gathered.difference, VOLUME, "1"),
+        }
+        write_part(outputs["store"], arrays, rows.start, found, inputs, context)

@@ -1,0 +1,37 @@
+"""Stage ``reconstruct_prepare``: what the parts of a particle share: a first look, its support, noise and reference."""
+
+from pathlib import Path
+
+from pipeline.composition.deviation_steps import FIRST_ITERATIONS, Progress, prepare
+from pipeline.config import ReconstructStepStage as Settings
+from pipeline.io.scratch import scratch_fields
+from pipeline.io.stores import NamedArray, read_store, write_store
+from pipeline.stages.context import StageContext
+from pipeline.stages.particle_parts import VOLUME, deviation_solver, ground_attributes
+from pipeline.stages.reconstruct import column_densities, reference_of
+
+
+def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
+    """Look, write."""
+    data = column_densities(read_store(inputs["decompose"]))
+    with scratch_fields(outputs["store"]) as allocate:
+        ground = prepare(
+            data,
+            solver=deviation_solver(settings.solver),
+            reference_tm_o=reference_of(settings.reference, inputs),
+            start=None,
+            n_metals=len(data.atoms) - 1,
+            allocate=allocate,
+            progress=Progress(context.progress("first look"), FIRST_ITERATIONS),
+        )
+        rows = [(core.start, core.stop) for core, _ in ground.slabs]
+        context.log(f"{settings.solver.parts} parts, slabs of slices {rows}")
+        write_store(
+            outputs["store"],
+            {
+                "support": NamedArray(ground.support, VOLUME, "1"),
+                "total": NamedArray(ground.total, VOLUME, "1"),
+            },
+            provenance=context.provenance(inputs),
+            attributes=ground_attributes(ground),
+        )

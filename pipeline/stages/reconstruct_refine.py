@@ -1,0 +1,37 @@
+"""Stage ``reconstruct_refine``: the difference from the particle's own mode in some slices."""
+
+from pathlib import Path
+
+import numpy as np
+
+from pipeline.composition.deviation_steps import Progress, refine_slab
+from pipeline.config import ReconstructPartStage as Settings
+from pipeline.io.scratch import scratch_fields
+from pipeline.io.stores import NamedArray, read_store
+from pipeline.stages.context import StageContext
+from pipeline.stages.particle_parts import VOLUME, deviation_solver, read_ground, rows_of_part, write_part
+from pipeline.stages.reconstruct import column_densities
+
+
+def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
+    """Solve the slabs of this part once more, write."""
+    data = column_densities(read_store(inputs["decompose"]), in_memory_bytes=0)
+    solver = deviation_solver(settings.solver)
+    ground = read_ground(inputs, data, solver)
+    first = read_store(inputs["join"]).field("difference")
+    own, rows = ground.of_part(settings.part, solver.parts), rows_of_part(ground, settings.part, solver.parts)
+    share = sum(ground.share(slab) for slab in own)
+    most = round(share * solver.iterations)
+    progress = Progress(context.progress(f"slices {rows.start} to {rows.stop - 1}"), most)
+    with scratch_fields(outputs["store"]) as allocate:
+        difference = allocate((rows.stop - rows.start, *ground.support.shape[1:]), np.float32)
+        found = []
+        for slab in own:
+            core = slab[0]
+            solution, reached = refine_slab(
+                data, ground, slab, solver=solver, difference=first, progress=progress
+            )
+            difference[core.start - rows.start : core.stop - rows.start] = solution
+            found.append((reached, core.stop - core.start))
+        arrays = {"difference": NamedArray(difference, VOLUME, "1")}
+        write_part(outputs["store"], arrays, rows.start, found, inputs, context)
