@@ -8,16 +8,17 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.arrays import BoolArray, FloatArray
+from pipeline.arrays import BoolArray, FloatArray, NumberArray, ReplicateKind
 from pipeline.composition.column_densities import ColumnDensities
 from pipeline.composition.deviation import reconstruct_deviation
-from pipeline.composition.deviation_steps import DeviationSolver
+from pipeline.composition.deviation_steps import DeviationSolver, slabs_of
 from pipeline.composition.noise import project, replicate_rng
 from pipeline.config import parse_config
 from pipeline.config.plan import stage_jobs, stage_settings
 from pipeline.config.project import CompositionConfig
 from pipeline.errors import InputError
 from pipeline.io.stores import NamedArray, Provenance, Store, read_store, write_store
+from pipeline.reconstruct import total_variation
 from pipeline.reconstruct.total_variation import HALO
 from pipeline.stages.context import StageContext
 
@@ -38,7 +39,8 @@ def particle() -> tuple[FloatArray, FloatArray]:
 def measured() -> ColumnDensities:
     """Sinograms of oxygen and one metal with noise."""
     rng = np.random.default_rng(11)
-    areal = np.stack([project(v, TILTS, psf_px=0.8) * np.float32(PIXEL_UM) for v in particle()])
+    volumes = [np.asarray(project(volume, TILTS, psf_px=0.8)) for volume in particle()]
+    areal = np.float32(PIXEL_UM) * np.stack(volumes)
     areal = areal + rng.normal(0, NOISE_UM, areal.shape).astype(np.float32)
     covariance = np.zeros((3, *areal.shape[1:]), np.float32)
     covariance[[0, 2]] = NOISE_UM**2
@@ -133,8 +135,11 @@ def test_jobs_of_parts_and_one_job_give_the_same_to_the_last_bit(
     assert np.nanstd(first - second) > 0  # replicates are drawn independently
 
 
-def test_parts_and_whole_agree_without_seams() -> None:
-    """Slices at the seams depart from the whole by far less than noise does, and no more than far from them."""
+def test_parts_and_whole_agree_without_seams(monkeypatch: pytest.MonkeyPatch) -> None:
+    """At the seams parts depart from the whole by no more than a converged solve may (0.1 percentage points, ``CONVERGED``).
+
+    Without halos they depart by ten times as much: the test can fail.
+    """
     solver = DeviationSolver(
         iterations=150,
         tv_weight=None,
@@ -142,41 +147,37 @@ def test_parts_and_whole_agree_without_seams() -> None:
         element_iterations=40,
         element_tv_weight=None,
         psf_px=0.8,
+        parts=PARTS,
     )
     data = measured()
-    whole, parts = (
-        reconstruct_deviation(
-            data, solver=replace(solver, parts=n), reference_tm_o=1.02, start=None, with_metals=False
-        )
-        for n in (1, PARTS)
-    )
     oxygen, metal = particle()
-    inside: BoolArray = (oxygen > 0.85) & np.asarray(whole.particle) & np.asarray(parts.particle)
-    truth = np.where(inside, metal / (1.02 * np.maximum(oxygen, 0.1)) - 1, 0)
-    error = np.where(inside, whole.deviation - truth, 0)
-    apart = np.where(inside, parts.deviation - whole.deviation, 0)
-    steps = np.abs(np.diff(np.where(inside, parts.deviation, np.nan), axis=0))
 
-    def rms(values: FloatArray, of: BoolArray) -> float:
-        return float(np.sqrt((values[of] ** 2).sum() / inside[of].sum()))
+    def deviation(chosen: DeviationSolver) -> tuple[FloatArray, BoolArray]:
+        found = reconstruct_deviation(data, solver=chosen, reference_tm_o=1.02, start=None, with_metals=False)
+        return np.asarray(found.deviation), np.asarray(found.particle)
 
-    from pipeline.composition.deviation_steps import slabs_of
+    whole, solid = deviation(replace(solver, parts=1))
+    parts, also = deviation(solver)
+    monkeypatch.setattr(total_variation, "HALO", 0)
+    bare, third = deviation(solver)
+    inside = (oxygen > 0.85) & solid & also & third
+    seams = [core.start for core, _ in slabs_of(data, third, PARTS)[1][1:]]
+    near = np.zeros_like(inside)
+    for seam in seams:
+        near[seam - 2 : seam + 2] = inside[seam - 2 : seam + 2]
 
-    slabs = slabs_of(data, np.asarray(whole.total) > 0, PARTS)[1]
-    seams = np.array([core.start for core, _ in slabs[1:]])
-    distance = np.abs(np.arange(N)[:, None] + 0.5 - seams).min(axis=1)
-    near = distance < 2
-    print(
-        "rms error",
-        rms(error, near),
-        "apart near",
-        rms(apart, near),
-        "far",
-        rms(apart, ~near),
-        np.abs(apart).max(),
-    )
-    print("steps", np.nanmean(steps[seams - 1]), np.nanmean(steps), seams, whole.record, parts.record)
-    assert 0
+    def rms(values: NumberArray) -> float:
+        return float(np.sqrt((values[near] ** 2).mean()))
+
+    truth = metal / (1.02 * np.maximum(oxygen, 0.1)) - 1
+    assert rms(parts - whole) < 0.001
+    assert rms(parts - whole) < 0.05 * rms(whole - truth)  # noise and bias are far larger
+    assert rms(bare - whole) > 0.005
+    for seam in seams:  # no step that the whole does not have
+        both = inside[seam] & inside[seam - 1]
+        steps = [np.std((one[seam] - one[seam - 1])[both]) for one in (parts, whole)]
+        assert steps[0] < 1.1 * steps[1]
+    assert np.count_nonzero(solid ^ also) < 0.001 * np.count_nonzero(solid)
 
 
 def test_a_particle_too_thin_for_so_many_parts_is_one_line() -> None:
@@ -187,11 +188,8 @@ def test_a_particle_too_thin_for_so_many_parts_is_one_line() -> None:
 
 def test_replicates_have_random_numbers_of_their_own() -> None:
     """Streams are those that SeedSequence spawns: independent, and the same however many are drawn."""
-    draws = {
-        (kind, n): replicate_rng(5, kind, n).standard_normal(1000)  # type: ignore[arg-type]
-        for kind in ("noise", "null")
-        for n in (1, 2)
-    }
+    kinds: tuple[ReplicateKind, ...] = ("noise", "null")
+    draws = {(kind, n): replicate_rng(5, kind, n).standard_normal(1000) for kind in kinds for n in (1, 2)}
     np.testing.assert_array_equal(draws["noise", 2], replicate_rng(5, "noise", 2).standard_normal(1000))
     matrix = np.corrcoef(list(draws.values())) - np.eye(4)
     assert np.abs(matrix).max() < 0.15  # 5 standard errors of a correlation of 1000 draws

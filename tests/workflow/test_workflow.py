@@ -119,6 +119,25 @@ def test_a_pristine_sample_is_reconstructed_first(example: Path) -> None:
     assert planned(done.stdout + done.stderr)["reconstruct"] == 2
 
 
+@pytest.mark.parametrize("reference", ["nominal", "mode"])
+def test_a_particle_is_shared_out_to_jobs(reference: str, example: Path) -> None:
+    config = yaml.safe_load(example.read_text(encoding="utf-8"))
+    own = {"reference": reference, "reconstruct": {"parts": 3}, "uncertainty": {"replicates": 2}}
+    config["samples"] = {"s": {"composition": config["samples"]["s-1"]["composition"] | own}}
+    example.write_text(yaml.safe_dump(config), encoding="utf-8")
+    done = snakemake("--dry-run", "--configfile", str(example), cwd=example.parent)
+    assert done.returncode == 0, done.stderr + done.stdout
+    jobs = planned(done.stdout + done.stderr)
+    mode = reference == "mode"
+    assert (jobs["reconstruct_prepare"], jobs["reconstruct_part"], jobs["reconstruct"]) == (1, 3, 1)
+    assert (jobs.get("reconstruct_join", 0), jobs.get("reconstruct_refine", 0)) == (
+        (1, 3) if mode else (0, 0)
+    )
+    assert (jobs["replicate"], jobs["uncertainty"]) == (3, 1)
+    linted = snakemake("--lint", "--configfile", str(example), cwd=example.parent)
+    assert linted.returncode == 0, linted.stderr + linted.stdout
+
+
 def test_branches_of_one_particle_are_registered_where_it_is_asked_for(example: Path) -> None:
     config = yaml.safe_load(example.read_text(encoding="utf-8"))
     branches = {"composition": config["samples"]["s-1"]["composition"]}
