@@ -22,7 +22,7 @@ from pipeline.composition.column_densities import ColumnDensities
 from pipeline.composition.cross_sections import attenuation_per_um
 from pipeline.composition.decomposition import decompose_differences, decompose_weighted, tie_background
 from pipeline.composition.deviation import reconstruct_deviation
-from pipeline.composition.deviation_steps import DeviationSolver
+from pipeline.composition.deviation_problems import DeviationSolver
 from pipeline.composition.ratio import RatioSolver, reconstruct_ratio
 from pipeline.preprocess.optical_density import optical_density
 from pipeline.segment.particle import particle_mask

@@ -20,7 +20,7 @@ from composition_accuracy import THRESHOLD, elements, simulate
 from pipeline.arrays import FloatArray
 from pipeline.composition.column_densities import ColumnDensities
 from pipeline.composition.deviation import reconstruct_deviation
-from pipeline.composition.deviation_steps import DeviationSolver
+from pipeline.composition.deviation_problems import DeviationSolver
 from pipeline.composition.noise import deviation_sigma, replicate, uniform_composition
 from pipeline.composition.result import Composition
 from pipeline.measure.fractions import (

@@ -7,6 +7,7 @@ import numpy as np
 from pipeline.arrays import Float64Array, StoredArray
 from pipeline.composition.decomposition import combine
 from pipeline.errors import InputError
+from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.slabs import Allocate, Field, in_memory
 
 TILTS_AT_ONCE = 16
@@ -42,6 +43,11 @@ class ColumnDensities:
         """Coefficients of TM."""
         metals = np.concatenate([[0.0], self.atoms[1:]])
         return metals / metals.sum()
+
+    @property
+    def geometry(self) -> TiltGeometry:
+        """The usual geometry: slices as wide as the detector."""
+        return TiltGeometry.square(self.tilt_deg, self.areal.shape[-1])
 
     @property
     def parts(self) -> list[slice]:

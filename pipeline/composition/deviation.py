@@ -14,22 +14,19 @@ import numpy as np
 
 from pipeline.arrays import BoolArray, FloatArray
 from pipeline.composition.column_densities import ColumnDensities
+from pipeline.composition.deviation_problems import DeviationSolver, chain, difference_problem
 from pipeline.composition.deviation_steps import (
     FIRST_ITERATIONS,
-    DeviationSolver,
     FoundBySlab,
     Ground,
-    OnProgress,
-    Progress,
     SlabSolution,
-    chain,
-    difference_problem,
     prepare,
     record_of,
     refer_to,
     refine_slab,
     solve_slab,
 )
+from pipeline.composition.progress import OnProgress, Progress
 from pipeline.composition.result import Composition, mode_of
 from pipeline.errors import InputError
 from pipeline.segment.particle import particle_mask

@@ -4,7 +4,7 @@ Once support, noise and reference are known, slabs with their halo are solved in
 in one job, or each in a job of its own. Both call these functions, so the numbers are the same.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -12,12 +12,18 @@ import numpy as np
 import scipy.ndimage
 from numpy.typing import NDArray
 
-from pipeline.arrays import BoolArray, Float64Array, FloatArray
+from pipeline.arrays import BoolArray, FloatArray
 from pipeline.composition.column_densities import ColumnDensities, ratio_of_sums
+from pipeline.composition.deviation_problems import (
+    DeviationSolver,
+    Problem,
+    chain,
+    difference_problem,
+    noise_of,
+)
+from pipeline.composition.progress import Progress
 from pipeline.composition.result import Composition
 from pipeline.errors import InputError
-from pipeline.reconstruct.backends import TV_PER_NOISE
-from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.reconstruct.total_variation import (
     CONVERGED,
     HALO,
@@ -32,64 +38,14 @@ from pipeline.reconstruct.total_variation import (
 )
 from pipeline.slabs import Allocate, Box, Field, fill, in_memory, plane, sampled
 
-DIFFERENCE_TV_PER_NOISE = 0.8
-DIFFERENCE_L1_PER_NOISE = 0.1
-"""Default weights of the deviation reconstruction, in units of the gradient's noise."""
-
-MODEL_ERROR_PX = 0.15
-"""How well a grid of voxels can represent the path length of a ray, pixels: added in quadrature to the noise of the densities.
-Without it bright data are fitted to a precision that the model does not have, which slows convergence and gains nothing."""
-
 FIRST_ITERATIONS = 20
 """Iterations of the first look in the whole field, which only finds the box of the particle."""
 
 SUPPORT_MARGIN_PX = 3
 """Voxels by which the support is wider than the particle."""
 
-OnProgress = Callable[[int, int], None]
 FoundBySlab = Sequence[tuple[dict[str, Reached], int]]
 """Per slab how each of its problems was solved, and its thickness."""
-
-
-@dataclass(frozen=True)
-class DeviationSolver:
-    """Settings of the deviation method; weights of None are chosen from the noise."""
-
-    iterations: int
-    tv_weight: float | None
-    l1_weight: float | None
-    element_iterations: int
-    element_tv_weight: float | None
-    psf_px: float
-    parts: int = 1
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One weighted least-squares problem of the chain.
-
-    Attributes
-    ----------
-    name : total, oxygen, metal_1 … or difference
-    coefficients : of the elements
-    model_error_px : see :data:`MODEL_ERROR_PX`
-    tv, l1 : weights, either given or (where None) so many times the gradient's noise
-    nonnegative : a density, not a difference
-    iterations : at most so many
-    """
-
-    name: str
-    coefficients: Float64Array
-    model_error_px: float
-    tv: tuple[float | None, float]
-    l1: tuple[float | None, float]
-    nonnegative: bool
-    iterations: int
-
-    def weights(self, noise: float) -> tuple[float, float]:
-        """Return the weights of total variation and sparsity for a gradient's noise."""
-        tv, l1 = (share * noise if given is None else given for given, share in (self.tv, self.l1))
-        return tv, l1
 
 
 @dataclass(frozen=True)
@@ -137,55 +93,6 @@ class SlabSolution:
     reached: dict[str, Reached]
 
 
-class Progress:
-    """Adds up the iterations of several solves; one that stops early is counted as done."""
-
-    def __init__(self, on_progress: OnProgress | None, total: int) -> None:
-        self._report, self._total, self._done = on_progress, total, 0.0
-
-    def step(self, more: float) -> None:
-        """Report some iterations of the solve that is under way."""
-        if self._report is not None:
-            self._report(min(round(self._done + more), self._total), self._total)
-
-    def finish(self, share: float) -> None:
-        """Count a solve as done."""
-        self._done += share
-        self.step(0)
-
-
-def chain(data: ColumnDensities, solver: DeviationSolver, n_metals: int) -> list[Problem]:
-    """Return the densities that are solved for in every slab: the total, oxygen, and metals where wanted."""
-    unit = np.eye(len(data.atoms))
-    named = {"total": 0.5 * (data.oxygen + data.metal), "oxygen": data.oxygen}
-    named |= {f"metal_{k}": unit[k] for k in range(1, 1 + n_metals)}
-    return [
-        Problem(
-            name=name,
-            coefficients=coefficients,
-            model_error_px=MODEL_ERROR_PX,
-            tv=(solver.element_tv_weight, TV_PER_NOISE),
-            l1=(None, 0.0),
-            nonnegative=True,
-            iterations=solver.element_iterations,
-        )
-        for name, coefficients in named.items()
-    ]
-
-
-def difference_problem(data: ColumnDensities, solver: DeviationSolver, reference_tm_o: float) -> Problem:
-    """Return the sparse difference of either sign, TM − reference · O."""
-    return Problem(
-        name="difference",
-        coefficients=data.metal - reference_tm_o * data.oxygen,
-        model_error_px=0.0,
-        tv=(solver.tv_weight, DIFFERENCE_TV_PER_NOISE),
-        l1=(solver.l1_weight, DIFFERENCE_L1_PER_NOISE),
-        nonnegative=False,
-        iterations=solver.iterations,
-    )
-
-
 def prepare(
     data: ColumnDensities,
     *,
@@ -208,14 +115,9 @@ def prepare(
     reference = ratio_of_sums(data, allocate) if reference_tm_o is None else reference_tm_o
     problems.append(difference_problem(data, solver, reference))
     noise = {problem.name: noise_of(data, problem, support, allocate) for problem in problems}
-    box, slabs = slabs_of(data, support, solver.parts)
+    # A replicate, which has a start, is one job: it is cut no further than memory asks for.
+    box, slabs = slabs_of(data, support, solver.parts if start is None else 1)
     return Ground(support, total, noise, float(reference), record, box, slabs)
-
-
-def noise_of(data: ColumnDensities, problem: Problem, support: Field, allocate: Allocate) -> float:
-    """Return the noise of the gradient of a problem."""
-    weights = _sinogram(data, problem, allocate)[1]
-    return gradient_noise(weights, _geometry(data), support)
 
 
 def slabs_of(data: ColumnDensities, support: Field, parts: int) -> tuple[Box, list[tuple[slice, slice]]]:
@@ -228,7 +130,7 @@ def slabs_of(data: ColumnDensities, support: Field, parts: int) -> tuple[Box, li
             got=f"{parts} parts of a particle of {slices.stop - slices.start} slices",
             fix=f"set parts to {max(1, (slices.stop - slices.start) // HALO)} or less for this sample",
         )
-    bytes_each = slice_bytes(_geometry(data).cropped(rows, columns))
+    bytes_each = slice_bytes(data.geometry.cropped(rows, columns))
     return (rows, columns), solver_slabs(slices, bytes_each, parts=parts)
 
 
@@ -320,12 +222,12 @@ class _Solves:
     def solve(self, problem: Problem, start: FloatArray | None) -> FloatArray:
         """Return the solution in the box of the particle, halo included; so is the start."""
         share, noise = self._ground.share(self._slab), self._ground.noise[problem.name]
-        values, weights = _sinogram(self._rays, problem, in_memory)
+        values, weights = problem.sinogram(self._rays, in_memory)
         tv_weight, l1_weight = problem.weights(noise)
         found = minimize(
             np.asarray(values),
             np.asarray(weights),
-            _geometry(self._rays).cropped(*self._ground.box),
+            self._rays.geometry.cropped(*self._ground.box),
             support=self._inside,
             psf_px=self._psf_px,
             tv_weight=tv_weight,
@@ -352,14 +254,6 @@ class _Solves:
         return np.asarray(field[(self._slab[1], *self._ground.box)])
 
 
-def _geometry(data: ColumnDensities) -> TiltGeometry:
-    return TiltGeometry.square(data.tilt_deg, data.areal.shape[-1])
-
-
-def _sinogram(data: ColumnDensities, problem: Problem, allocate: Allocate) -> tuple[Field, Field]:
-    return data.sinogram(problem.coefficients, model_error_px=problem.model_error_px, allocate=allocate)
-
-
 def _first_look(
     data: ColumnDensities,
     solver: DeviationSolver,
@@ -372,13 +266,13 @@ def _first_look(
     n = data.areal.shape[-1]
     everywhere = allocate((data.areal.shape[2], n, n), bool)
     fill(everywhere, np.logical_not, everywhere)
-    values, weights = _sinogram(data, problem, allocate)
-    noise = gradient_noise(weights, _geometry(data), everywhere)
+    values, weights = problem.sinogram(data, allocate)
+    noise = gradient_noise(weights, data.geometry, everywhere)
     tv_weight, l1_weight = problem.weights(noise)
     found = total_variation(
         values,
         weights,
-        _geometry(data),
+        data.geometry,
         support=everywhere,
         psf_px=solver.psf_px,
         tv_weight=tv_weight,

@@ -25,6 +25,7 @@ SIGMA_SCALE = 2.3
 chosen so that 68 % of those voxels lie within one standard error (``benchmarks/uncertainty_calibration.py``)."""
 
 STREAMS: dict[ReplicateKind, int] = {"noise": 0, "null": 1}
+"""Branch of the tree of seeds that each kind of replicate takes its random numbers from."""
 
 SIGMA_FLOOR = 0.01
 """Least standard error of a deviation."""

@@ -1,18 +1,16 @@
 """The plain way: every element reconstructed with the same linear operator, and divided."""
 
-from collections.abc import Callable
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.ndimage
 
 from pipeline.composition.column_densities import ColumnDensities
+from pipeline.composition.progress import OnProgress
 from pipeline.composition.result import Composition, mode_of
 from pipeline.reconstruct.backends import Algorithm, Backend, reconstruct
 from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.segment.particle import particle_mask
-
-OnProgress = Callable[[int, int], None]
 
 
 @dataclass(frozen=True)

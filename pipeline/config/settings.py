@@ -133,7 +133,7 @@ class DeviationSettings(Settings):
     )
     parts: int = setting(
         1,
-        "jobs that one particle is shared out to, slices with a halo for each; noise replicates then are jobs too",
+        "jobs that one particle is shared out to, each with some of its slices; above 1 every noise replicate is a job too",
         ge=1,
         le=1000,
     )

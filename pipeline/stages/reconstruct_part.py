@@ -3,7 +3,8 @@
 from pathlib import Path
 
 from pipeline.composition.deviation import Gathered, iterations_of
-from pipeline.composition.deviation_steps import Progress, solve_slab
+from pipeline.composition.deviation_steps import solve_slab
+from pipeline.composition.progress import Progress
 from pipeline.config import ReconstructPartStage as Settings
 from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import NamedArray, read_store

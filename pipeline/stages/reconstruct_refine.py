@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.composition.deviation_steps import Progress, refine_slab
+from pipeline.composition.deviation_steps import refine_slab
+from pipeline.composition.progress import Progress
 from pipeline.config import ReconstructPartStage as Settings
 from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import NamedArray, read_store

@@ -17,7 +17,7 @@ from pipeline.composition.decomposition import (
     tie_background,
 )
 from pipeline.composition.deviation import deviation_of_difference, reconstruct_deviation
-from pipeline.composition.deviation_steps import DeviationSolver
+from pipeline.composition.deviation_problems import DeviationSolver
 from pipeline.composition.noise import (
     deviation_sigma,
     draw,

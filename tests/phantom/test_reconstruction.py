@@ -180,7 +180,7 @@ def test_tv_ends_when_the_conditions_of_the_minimum_are_met(rng: np.random.Gener
     assert ended.reached.residual < 0.05 * noise
     assert ended.reached.misfit == pytest.approx(1, abs=0.05)
     longer = total_variation(projections, weights, geometry, iterations=400, tolerance=0.0, **settings)
-    assert longer.iterations == 400
+    assert longer.reached.iterations == 400
     assert np.sqrt(np.mean((longer.volume - ended.volume)[support] ** 2)) < 0.01
 
 

@@ -11,7 +11,8 @@ import pytest
 from pipeline.arrays import BoolArray, FloatArray, NumberArray, ReplicateKind
 from pipeline.composition.column_densities import ColumnDensities
 from pipeline.composition.deviation import reconstruct_deviation
-from pipeline.composition.deviation_steps import DeviationSolver, slabs_of
+from pipeline.composition.deviation_problems import DeviationSolver
+from pipeline.composition.deviation_steps import slabs_of
 from pipeline.composition.noise import project, replicate_rng
 from pipeline.config import parse_config
 from pipeline.config.plan import stage_jobs, stage_settings
