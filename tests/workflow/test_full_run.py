@@ -339,6 +339,33 @@ def test_estimates_of_memory_hold(size: str, request: pytest.FixtureRequest) -> 
     assert {stage: ratio for stage, ratio in ratios.items() if not 0.7 <= ratio <= 1.5} == {}
 
 
+def test_a_particle_in_parts_is_the_whole_within_the_tolerance_of_the_solver(copied: Path) -> None:
+    """Every job of its own, by the workflow; and their memory against what they asked for."""
+    results = copied / "results" / "particle"
+    before = read_store(results / "stages" / "composition" / "reconstruct.zarr")["deviation"]
+    shutil.rmtree(copied / "results" / "logs")
+    configure(copied / "x.yaml", reconstruct=QUICK["reconstruct"] | {"parts": 3})
+    done = oxytomo("run", "x.yaml", "--cores", "2", cwd=copied)
+    assert done.returncode == 0, done.stdout + done.stderr
+    folder = results / "stages" / "composition"
+    assert len(list((folder / "reconstruct_part").glob("*.zarr"))) == 3
+    assert len(list((folder / "replicate").glob("*.zarr"))) == 3
+    apart = read_store(folder / "reconstruct.zarr")["deviation"] - before
+    # 0.1 percentage points is what a converged solve may depart; these stop after 60 iterations.
+    assert np.sqrt(np.nanmean(apart**2)) < 0.001
+    assert np.any(apart[np.isfinite(apart)] != 0)
+    verified = oxytomo("verify", "results", cwd=copied)
+    assert verified.returncode == 0, verified.stdout + verified.stderr
+    requests, ratios = Requests(load_config(copied / "x.yaml")), {}
+    for log in (copied / "results" / "logs" / "particle").glob("composition/*.log"):
+        found = re.search(r"peak memory (\d+) MB", log.read_text(encoding="utf-8"))
+        assert found is not None, log
+        stage = re.sub("(reconstruct_part|replicate)_.*", r"\1", log.stem)
+        ratios[log.stem] = int(found[1]) / requests.needs("particle", "composition", stage).memory_bytes * 1e6
+    assert {"reconstruct_prepare", "reconstruct_part_1", "reconstruct", "replicate_null_1"} <= set(ratios)
+    assert {stage: ratio for stage, ratio in ratios.items() if not 0.7 <= ratio <= 1.5} == {}
+
+
 def test_one_thread_and_two_give_the_same_results(copied: Path) -> None:
     """Bit by bit: what threads share is cut into blocks that do not depend on their number, and sums have one order."""
     before = {str(store): read_store(store).digest for store in stores(copied / "results" / "particle")}
