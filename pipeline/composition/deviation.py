@@ -8,7 +8,7 @@ target, so its sinogram holds only the departures: the shape of the particle, it
 the unknown. A sparse, piecewise constant difference is reconstructed from it and divided by the oxygen density.
 """
 
-from dataclasses import dataclass
+from dataclasses import replace
 
 import numpy as np
 
@@ -19,40 +19,19 @@ from pipeline.composition.deviation_steps import (
     FIRST_ITERATIONS,
     FoundBySlab,
     Ground,
-    SlabSolution,
+    Solutions,
     prepare,
     record_of,
     refer_to,
     refine_slab,
     solve_slab,
+    thickness,
 )
 from pipeline.composition.progress import OnProgress, Progress
 from pipeline.composition.result import Composition, mode_of
 from pipeline.errors import InputError
 from pipeline.segment.particle import particle_mask
 from pipeline.slabs import Allocate, Field, fill, in_memory, plane, sampled
-
-
-@dataclass(frozen=True)
-class Gathered:
-    """Solutions of slabs put together: total and difference (n_z, n_y, n_x), elements (n_element, …), float32 fields."""
-
-    total: Field
-    elements: Field
-    difference: Field
-
-    @classmethod
-    def empty(cls, shape: tuple[int, ...], n_elements: int, allocate: Allocate) -> "Gathered":
-        """Return zeros of (n_z, n_y, n_x) to put solutions into."""
-        total, difference = (allocate(shape, np.float32) for _ in range(2))
-        return cls(total, allocate((n_elements, *shape), np.float32), difference)
-
-    def put(self, one: SlabSolution, first_row: int = 0) -> None:
-        """Put the solution of a slab where it belongs, in fields that begin at ``first_row``."""
-        rows = slice(one.rows.start - first_row, one.rows.stop - first_row)
-        self.total[rows], self.difference[rows] = one.total, one.difference
-        for k, element in enumerate(one.elements):
-            plane(self.elements, k)[rows] = element
 
 
 def reconstruct_deviation(
@@ -90,24 +69,31 @@ def reconstruct_deviation(
         allocate=allocate,
         progress=progress,
     )
-    gathered, found = Gathered.empty(ground.support.shape, 1 + n_metals, allocate), []
-    for slab in ground.slabs:
-        one = solve_slab(data, ground, slab, solver=solver, n_metals=n_metals, start=start, progress=progress)
-        gathered.put(one)
-        found.append((one.reached, one.total.shape[0]))
+    solutions = Solutions.empty(ground.support.shape, 1 + n_metals, allocate)
+    found = [
+        (
+            solve_slab(data, ground, slab, solutions, solver=solver, start=start, progress=progress),
+            thickness(slab),
+        )
+        for slab in ground.slabs
+    ]
     record = chain_record(data, ground, solver, n_metals, found)
-    particle = particle_of(gathered.total, allocate)
+    particle = particle_of(solutions.total, allocate)
     if reference_tm_o is None:
-        ground = refer_to_mode(data, ground, solver, gathered, particle, allocate)
-        difference, again = allocate(particle.shape, np.float32), []
-        for slab in ground.slabs:
-            difference[slab[0]], reached = refine_slab(
-                data, ground, slab, solver=solver, difference=gathered.difference, progress=progress
+        ground = refer_to_mode(data, ground, solver, solutions, particle, allocate)
+        first, difference = solutions.difference, allocate(particle.shape, np.float32)
+        again = [
+            (
+                refine_slab(
+                    data, ground, slab, difference, solver=solver, difference=first, progress=progress
+                ),
+                thickness(slab),
             )
-            again.append((reached, slab[0].stop - slab[0].start))
-        gathered = Gathered(gathered.total, gathered.elements, difference)
+            for slab in ground.slabs
+        ]
+        solutions = replace(solutions, difference=difference)
         record |= difference_record(data, ground, solver, again)
-    return composed(gathered, particle, ground.reference_tm_o, record, allocate)
+    return composed(solutions, particle, ground.reference_tm_o, record, allocate)
 
 
 def iterations_of(solver: DeviationSolver, n_metals: int, *, again: bool) -> int:
@@ -134,34 +120,34 @@ def refer_to_mode(
     data: ColumnDensities,
     ground: Ground,
     solver: DeviationSolver,
-    gathered: Gathered,
+    solutions: Solutions,
     particle: Field,
     allocate: Allocate,
 ) -> Ground:
     """Return the ground of differences from the particle's own mode, which a first difference shows."""
     reference = ground.reference_tm_o
-    first = composed(gathered, particle, reference, {}, allocate)
+    first = composed(solutions, particle, reference, {}, allocate)
     mode = mode_of(sampled(first.deviation, particle))
     return refer_to(ground, data, solver, reference * (1 + mode), allocate)
 
 
 def composed(
-    gathered: Gathered, particle: Field, reference_tm_o: float, record: dict[str, float], allocate: Allocate
+    solutions: Solutions, particle: Field, reference_tm_o: float, record: dict[str, float], allocate: Allocate
 ) -> Composition:
     """Return the composition that solutions of all slabs amount to."""
     deviation = deviation_of_difference(
-        gathered.difference,
-        plane(gathered.elements, 0),
+        solutions.difference,
+        plane(solutions.elements, 0),
         particle,
         reference_tm_o=reference_tm_o,
         allocate=allocate,
     )
     return Composition(
-        gathered.elements,
-        gathered.difference,
+        solutions.elements,
+        solutions.difference,
         deviation,
         particle,
-        gathered.total,
+        solutions.total,
         float(reference_tm_o),
         record,
     )

@@ -73,8 +73,7 @@ class Ground:
 
     def share(self, slab: tuple[slice, slice]) -> float:
         """Return how much of the particle a slab is."""
-        rows = [core.stop - core.start for core, _ in self.slabs]
-        return (slab[0].stop - slab[0].start) / sum(rows)
+        return thickness(slab) / sum(thickness(one) for one in self.slabs)
 
     def of_part(self, part: int, parts: int) -> Sequence[tuple[slice, slice]]:
         """Return the slabs of one of the parts, from 1; there are as many in each."""
@@ -83,14 +82,27 @@ class Ground:
 
 
 @dataclass(frozen=True)
-class SlabSolution:
-    """Solution in the slices ``rows``: total and difference (n_row, n_y, n_x), elements (n_element, …), float32."""
+class Solutions:
+    """Fields that slabs put their solutions into: those of a whole particle, or of a part from ``first_row``.
 
-    rows: slice
-    total: FloatArray
-    elements: FloatArray
-    difference: FloatArray
-    reached: dict[str, Reached]
+    Attributes
+    ----------
+    total, difference : (n_z, n_y, n_x) float32
+    elements : (n_element, n_z, n_y, n_x) float32
+    """
+
+    total: Field
+    elements: Field
+    difference: Field
+    first_row: int = 0
+
+    @classmethod
+    def empty(
+        cls, shape: tuple[int, ...], n_elements: int, allocate: Allocate, first_row: int = 0
+    ) -> "Solutions":
+        """Return zeros of (n_z, n_y, n_x)."""
+        total, difference = (allocate(shape, np.float32) for _ in range(2))
+        return cls(total, allocate((n_elements, *shape), np.float32), difference, first_row)
 
 
 def prepare(
@@ -134,47 +146,50 @@ def slabs_of(data: ColumnDensities, support: Field, parts: int) -> tuple[Box, li
     return (rows, columns), solver_slabs(slices, bytes_each, parts=parts)
 
 
+def thickness(slab: tuple[slice, slice]) -> int:
+    """Return the number of slices of a slab without its halo."""
+    return slab[0].stop - slab[0].start
+
+
 def solve_slab(
     data: ColumnDensities,
     ground: Ground,
     slab: tuple[slice, slice],
+    into: Solutions,
     *,
     solver: DeviationSolver,
-    n_metals: int,
     start: Composition | None,
     progress: Progress,
-) -> SlabSolution:
+) -> dict[str, Reached]:
     """Solve for total, elements and difference in one slab; with no other start, elements start from its total."""
     solves = _Solves(data, ground, slab, solver.psf_px, progress)
-    total = solves.solve(chain(data, solver, n_metals)[0], solves.cut(ground.total))
-    elements = [
-        solves.solve(problem, total if start is None else solves.cut(plane(start.elements, k)))
-        for k, problem in enumerate(chain(data, solver, n_metals)[1:])
-    ]
+    first, *others = chain(data, solver, into.elements.shape[0] - 1)
+    total = solves.solve(first, solves.cut(ground.total), into.total, into.first_row)
+    for k, problem in enumerate(others):
+        begin = total if start is None else solves.cut(plane(start.elements, k))
+        solves.solve(problem, begin, plane(into.elements, k), into.first_row)
     problem = difference_problem(data, solver, ground.reference_tm_o)
-    difference = solves.solve(problem, None if start is None else solves.cut(start.difference))
-    return SlabSolution(
-        slab[0],
-        solves.core(total),
-        np.stack([solves.core(element) for element in elements]),
-        solves.core(difference),
-        solves.reached,
-    )
+    departure = None if start is None else solves.cut(start.difference)
+    solves.solve(problem, departure, into.difference, into.first_row)
+    return solves.reached
 
 
 def refine_slab(
     data: ColumnDensities,
     ground: Ground,
     slab: tuple[slice, slice],
+    into: Field,
     *,
+    first_row: int = 0,
     solver: DeviationSolver,
     difference: Field,
     progress: Progress,
-) -> tuple[FloatArray, dict[str, Reached]]:
+) -> dict[str, Reached]:
     """Solve once more for the difference from the ground's reference in one slab, starting from an earlier one."""
     solves = _Solves(data, ground, slab, solver.psf_px, progress)
-    found = solves.solve(difference_problem(data, solver, ground.reference_tm_o), solves.cut(difference))
-    return solves.core(found), solves.reached
+    problem = difference_problem(data, solver, ground.reference_tm_o)
+    solves.solve(problem, solves.cut(difference), into, first_row)
+    return solves.reached
 
 
 def refer_to(
@@ -192,7 +207,7 @@ def record_of(problems: Sequence[Problem], noise: dict[str, float], found: Found
     for problem in problems:
         name = problem.name
         tv_weight, l1_weight = problem.weights(noise[name])
-        reached = together([(each[name], thickness) for each, thickness in found])
+        reached = together([(each[name], slices) for each, slices in found])
         record |= {
             f"{name}_tv_weight": tv_weight,
             f"{name}_l1_weight": l1_weight,
@@ -219,8 +234,8 @@ class _Solves:
         self._inside = self.cut(ground.support).astype(bool)
         self.reached: dict[str, Reached] = {}
 
-    def solve(self, problem: Problem, start: FloatArray | None) -> FloatArray:
-        """Return the solution in the box of the particle, halo included; so is the start."""
+    def solve(self, problem: Problem, start: FloatArray | None, into: Field, first_row: int) -> FloatArray:
+        """Put the slab's own slices into a field; return the solution in the particle's box with the halo, as is the start."""
         share, noise = self._ground.share(self._slab), self._ground.noise[problem.name]
         values, weights = problem.sinogram(self._rays, in_memory)
         tv_weight, l1_weight = problem.weights(noise)
@@ -240,14 +255,11 @@ class _Solves:
         )
         self._progress.finish(share * problem.iterations)
         self.reached[problem.name] = found.reached
-        return np.asarray(found.volume)
-
-    def core(self, volume: FloatArray) -> FloatArray:
-        """Return the whole slices of the slab without its halo."""
         core, around = self._slab
-        whole = np.zeros((core.stop - core.start, *self._ground.support.shape[1:]), np.float32)
-        whole[(slice(None), *self._ground.box)] = volume[core.start - around.start : core.stop - around.start]
-        return whole
+        rows = slice(core.start - first_row, core.stop - first_row)
+        volume = np.asarray(found.volume)
+        into[(rows, *self._ground.box)] = volume[core.start - around.start : core.stop - around.start]
+        return volume
 
     def cut(self, field: Field) -> NDArray[Any]:
         """Return the box of the particle in the slab with its halo."""

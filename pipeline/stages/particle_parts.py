@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.composition.column_densities import ColumnDensities
-from pipeline.composition.deviation import Gathered, chain_record, composed, difference_record, particle_of
+from pipeline.composition.deviation import chain_record, composed, difference_record, particle_of
 from pipeline.composition.deviation_problems import DeviationSolver
-from pipeline.composition.deviation_steps import FoundBySlab, Ground, slabs_of
+from pipeline.composition.deviation_steps import FoundBySlab, Ground, Solutions, slabs_of
 from pipeline.composition.result import Composition
 from pipeline.config import DeviationSettings
 from pipeline.io.stores import NamedArray, Store, read_store, write_store
@@ -93,9 +93,9 @@ def found_in(stores: list[Store]) -> FoundBySlab:
 
 def gathered_parts(
     stores: list[Store], shape: tuple[int, ...], n_elements: int, allocate: Allocate
-) -> Gathered:
+) -> Solutions:
     """Put the solutions of parts together; of the elements the first so many."""
-    gathered = Gathered.empty(shape, n_elements, allocate)
+    gathered = Solutions.empty(shape, n_elements, allocate)
     for store in stores:
         _copy(store, store.field("total"), gathered.total)
         _copy(store, store.field("difference"), gathered.difference)
@@ -122,7 +122,7 @@ def composition_of_parts(
     for store in refined:
         _copy(store, store.field("difference"), difference)
     record |= difference_record(data, ground, solver, found_in(refined))
-    gathered = Gathered(gathered.total, gathered.elements, difference)
+    gathered = replace(gathered, difference=difference)
     particle = read_store(inputs["join"]).field("particle")
     return composed(gathered, particle, ground.reference_tm_o, record, allocate)
 

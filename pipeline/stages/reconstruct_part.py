@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.composition.deviation import Gathered, iterations_of
-from pipeline.composition.deviation_steps import solve_slab
+from pipeline.composition.deviation import iterations_of
+from pipeline.composition.deviation_steps import Solutions, solve_slab, thickness
 from pipeline.composition.progress import Progress
 from pipeline.config import ReconstructPartStage as Settings
 from pipeline.io.scratch import scratch_fields
@@ -24,16 +24,17 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     progress = Progress(context.progress(f"slices {rows.start} to {rows.stop - 1}"), most)
     with scratch_fields(outputs["store"]) as allocate:
         shape = (rows.stop - rows.start, *ground.support.shape[1:])
-        gathered, found = Gathered.empty(shape, 1 + n_metals, allocate), []
-        for slab in own:
-            one = solve_slab(
-                data, ground, slab, solver=solver, n_metals=n_metals, start=None, progress=progress
+        part = Solutions.empty(shape, 1 + n_metals, allocate, rows.start)
+        found = [
+            (
+                solve_slab(data, ground, slab, part, solver=solver, start=None, progress=progress),
+                thickness(slab),
             )
-            gathered.put(one, rows.start)
-            found.append((one.reached, one.total.shape[0]))
+            for slab in own
+        ]
         arrays = {
-            "total": NamedArray(gathered.total, VOLUME, "1"),
-            "elements": NamedArray(gathered.elements, ("element", *VOLUME), "1"),
-            "difference": NamedArray(gathered.difference, VOLUME, "1"),
+            "total": NamedArray(part.total, VOLUME, "1"),
+            "elements": NamedArray(part.elements, ("element", *VOLUME), "1"),
+            "difference": NamedArray(part.difference, VOLUME, "1"),
         }
         write_part(outputs["store"], arrays, rows.start, found, inputs, context)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.composition.deviation_steps import refine_slab
+from pipeline.composition.deviation_steps import refine_slab, thickness
 from pipeline.composition.progress import Progress
 from pipeline.config import ReconstructPartStage as Settings
 from pipeline.io.scratch import scratch_fields
@@ -26,13 +26,21 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     progress = Progress(context.progress(f"slices {rows.start} to {rows.stop - 1}"), most)
     with scratch_fields(outputs["store"]) as allocate:
         difference = allocate((rows.stop - rows.start, *ground.support.shape[1:]), np.float32)
-        found = []
-        for slab in own:
-            core = slab[0]
-            solution, reached = refine_slab(
-                data, ground, slab, solver=solver, difference=first, progress=progress
+        found = [
+            (
+                refine_slab(
+                    data,
+                    ground,
+                    slab,
+                    difference,
+                    first_row=rows.start,
+                    solver=solver,
+                    difference=first,
+                    progress=progress,
+                ),
+                thickness(slab),
             )
-            difference[core.start - rows.start : core.stop - rows.start] = solution
-            found.append((reached, core.stop - core.start))
+            for slab in own
+        ]
         arrays = {"difference": NamedArray(difference, VOLUME, "1")}
         write_part(outputs["store"], arrays, rows.start, found, inputs, context)
