@@ -105,7 +105,7 @@ def _decompose(size: Sizes) -> Cost:
 
 def _reconstruct(size: Sizes) -> Cost:
     if size.parts > 1:  # its jobs have solved it: they are put together
-        return 240 + (size.elements + 10) * size.volume, (size.elements + 3) * size.volume, STARTUP_S
+        return 165 + (size.elements + 11) * size.volume, (size.elements + 3) * size.volume, STARTUP_S
     return (
         240 + size.sinograms + 21 * size.volume,
         (size.elements + 3) * size.volume,
@@ -131,7 +131,7 @@ def _reconstruct_refine(size: Sizes) -> Cost:
 
 def _uncertainty(size: Sizes) -> Cost:
     if size.parts > 1:
-        memory = 240 + (12 + 0.5 * size.repeats) * size.volume
+        memory = 157 + (18 + 0.5 * size.repeats) * size.volume
         return memory, (1 + size.repeats / 2) * size.volume, STARTUP_S
     return (
         240 + size.sinograms + (21 + 2.4 * size.repeats) * size.volume,
