@@ -256,6 +256,23 @@ def test_needs_grow_with_the_data_and_with_the_replicates(case: Case) -> None:
     assert total_needs(stage_needs(single, "composition", shapes)).core_seconds < needs.core_seconds / 2
 
 
+def test_parts_of_a_particle_need_less_each(case: Case) -> None:
+    shapes = dict.fromkeys(ENERGIES, (100, 400, 400))
+    case.composition["reconstruct"] = {"parts": 1}
+    assert case.project.samples["a"].composition is not None
+    whole = stage_needs(case.project.samples["a"].composition, "composition", shapes)["reconstruct"]
+    case.composition["reconstruct"] = {"parts": 8}
+    shared = case.project.samples["a"].composition
+    assert shared is not None
+    needs = stage_needs(shared, "composition", shapes)
+    part = needs["reconstruct_part"]
+    assert part.jobs == 8
+    # 50 slices and 16 of halos of 400.
+    assert part.memory_bytes < whole.memory_bytes / 3
+    assert part.core_seconds / part.jobs == pytest.approx(66 / 400 * whole.core_seconds, rel=0.05)
+    assert needs["replicate"].jobs == shared.uncertainty.replicates + shared.uncertainty.null_replicates
+
+
 def test_needs_are_readable() -> None:
     text = Needs(memory_bytes=2.04e9, disk_bytes=5e8, core_seconds=3600).describe(2)
     assert text == "about 2.0 GB of memory, 500.0 MB of disk, 30 min on 2 cores"
