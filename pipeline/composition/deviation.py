@@ -15,7 +15,7 @@ import numpy as np
 import scipy.ndimage
 
 from pipeline.arrays import BoolArray, Float64Array, FloatArray
-from pipeline.composition.column_densities import ColumnDensities, ratio_of_sums
+from pipeline.composition.column_densities import ColumnDensities, halved_rays, ratio_of_sums
 from pipeline.composition.result import Composition, mode_of
 from pipeline.errors import InputError
 from pipeline.reconstruct.backends import TV_PER_NOISE
@@ -34,6 +34,9 @@ Without it bright data are fitted to a precision that the model does not have, w
 
 FIRST_ITERATIONS = 20
 """Iterations of the first look in the whole field, which only finds the box of the particle."""
+
+COARSE_COLUMNS = 256
+"""From so many columns on the first look is at half the resolution: an eighth of the work."""
 
 SUPPORT_MARGIN_PX = 3
 """Voxels by which the support is wider than the particle."""
@@ -83,9 +86,7 @@ def reconstruct_deviation(
     both = 0.5 * (data.oxygen + data.metal)
     # A first look in the whole field finds the box that holds the particle; the rest is done inside.
     if start is None:
-        everywhere = allocate(shape, bool)
-        fill(everywhere, np.logical_not, everywhere)
-        total = run.density("first", both, everywhere, None, FIRST_ITERATIONS)
+        total = run.first_look(both, shape)
     else:
         total = start.total
         run.progress.finish()
@@ -120,6 +121,37 @@ class _Run:
         self.data, self.solver, self.allocate, self.progress = data, solver, allocate, progress
         self.geometry = TiltGeometry.square(data.tilt_deg, data.areal.shape[-1])
         self.record: dict[str, float] = {}
+
+    def first_look(self, coefficients: Float64Array, shape: tuple[int, ...]) -> Field:
+        """Rough density in the whole field, of large ones with voxels twice as large."""
+        if shape[-1] < COARSE_COLUMNS:
+            everywhere = self.allocate(shape, bool)
+            fill(everywhere, np.logical_not, everywhere)
+            return self.density("first", coefficients, everywhere, None, FIRST_ITERATIONS)
+        fine = self.data.sinogram(coefficients, model_error_px=MODEL_ERROR_PX, allocate=self.allocate)
+        values, weights = halved_rays(*fine)
+        geometry = TiltGeometry.square(self.data.tilt_deg, values.shape[-1])
+        everywhere = np.ones((values.shape[1], geometry.n_y, geometry.n_x), bool)
+        noise = gradient_noise(weights, geometry, everywhere)
+        found = total_variation(
+            values,
+            weights,
+            geometry,
+            support=everywhere,
+            psf_px=self.solver.psf_px / 2,
+            tv_weight=TV_PER_NOISE * noise,
+            l1_weight=0.0,
+            nonnegative=True,
+            iterations=FIRST_ITERATIONS,
+            tolerance=CONVERGED * noise,
+            on_iteration=self.progress.step,
+        )
+        self.progress.finish()
+        total = self.allocate(shape, np.float32)
+        for z in range(2 * everywhere.shape[0]):
+            rows = np.asarray(found.volume[z // 2]).repeat(2, axis=0).repeat(2, axis=1)
+            total[z, : rows.shape[0], : rows.shape[1]] = rows
+        return total
 
     def density(
         self,

@@ -7,7 +7,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "normalize": 2,
     "align": 3,
     "decompose": 2,
-    "reconstruct": 4,
+    "reconstruct": 5,
     "reconstruct_tomogram": 2,
     "uncertainty": 5,
     "classify": 3,
