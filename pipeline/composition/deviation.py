@@ -297,10 +297,12 @@ class _Progress:
     def __init__(self, on_progress: OnProgress | None, steps: list[int]) -> None:
         self._report, self._steps, self._index = on_progress, steps, 0
 
-    def step(self, done: int, _total: int) -> None:
+    def step(self, done: int, total: int) -> None:
+        """Report that ``done`` of ``total`` iterations of this solve, over all its slabs, are done."""
         if self._report is not None:
-            self._report(sum(self._steps[: self._index]) + done, sum(self._steps))
+            now = self._steps[self._index] * done // total if self._index < len(self._steps) else 0
+            self._report(sum(self._steps[: self._index]) + now, sum(self._steps))
 
     def finish(self) -> None:
         self._index += 1
-        self.step(0, 0)
+        self.step(0, 1)

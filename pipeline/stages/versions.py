@@ -24,7 +24,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "reconstruct_structure": 1,
     "read_volume": 1,
     "segment_voids": 4,
-    "measure_voids": 3,
+    "measure_voids": 4,
     "export_structure": 1,
     "export_meshes": 1,
     "register_branches": 1,
