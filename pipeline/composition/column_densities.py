@@ -4,7 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from pipeline.arrays import Float64Array, StoredArray
+from pipeline.arrays import Float64Array, FloatArray, StoredArray
 from pipeline.composition.decomposition import combine
 from pipeline.errors import InputError
 from pipeline.reconstruct.geometry import TiltGeometry
@@ -75,6 +75,24 @@ class ColumnDensities:
             weights[tilts] = weight / (1 + np.float32(model_error_px**2) * weight)
             values[tilts] = np.where(valid, value / np.float32(self.pixel_um), 0)
         return values, weights
+
+
+def halved_rays(values: Field, weights: Field) -> tuple[FloatArray, FloatArray]:
+    """Average rays over 2 × 2 pixels, by weight: line integrals in pixels twice as large, and their inverse variance.
+
+    Parameters
+    ----------
+    values, weights : (n_tilt, n_z, n_s) from :meth:`ColumnDensities.sinogram`; a row or column left over is dropped
+    """
+    n_tilt, n_z, n_s = values.shape[0], values.shape[1] // 2, values.shape[2] // 2
+    small, weight = (np.zeros((n_tilt, n_z, n_s), np.float32) for _ in range(2))
+    for t in range(n_tilt):
+        w = np.asarray(weights[t])[: 2 * n_z, : 2 * n_s]
+        v = w * np.asarray(values[t])[: 2 * n_z, : 2 * n_s]
+        w, v = (part.reshape(n_z, 2, n_s, 2).sum(axis=(1, 3)) for part in (w, v))
+        small[t] = np.divide(v, 2 * w, out=np.zeros_like(v), where=w > 0)
+        weight[t] = 4 * w
+    return small, weight
 
 
 def ratio_of_sums(data: ColumnDensities, allocate: Allocate) -> float:

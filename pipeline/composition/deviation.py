@@ -14,19 +14,23 @@ import numpy as np
 
 from pipeline.arrays import BoolArray, FloatArray
 from pipeline.composition.column_densities import ColumnDensities
-from pipeline.composition.deviation_problems import DeviationSolver, chain, difference_problem
-from pipeline.composition.deviation_steps import (
-    FIRST_ITERATIONS,
+from pipeline.composition.deviation_problems import (
+    DeviationSolver,
     FoundBySlab,
+    chain,
+    difference_problem,
+    record_of,
+)
+from pipeline.composition.deviation_steps import (
     Ground,
     Solutions,
     prepare,
-    record_of,
     refer_to,
     refine_slab,
     solve_slab,
     thickness,
 )
+from pipeline.composition.first_look import FIRST_ITERATIONS
 from pipeline.composition.progress import OnProgress, Progress
 from pipeline.composition.result import Composition, mode_of
 from pipeline.errors import InputError

@@ -1,5 +1,6 @@
 """The problems that the deviation method solves: densities, and the difference from the reference."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -7,7 +8,7 @@ import numpy as np
 from pipeline.arrays import Float64Array
 from pipeline.composition.column_densities import ColumnDensities
 from pipeline.reconstruct.backends import TV_PER_NOISE
-from pipeline.reconstruct.total_variation import gradient_noise
+from pipeline.reconstruct.total_variation import Reached, gradient_noise, together
 from pipeline.slabs import Allocate, Field
 
 DIFFERENCE_TV_PER_NOISE = 0.8
@@ -17,6 +18,10 @@ DIFFERENCE_L1_PER_NOISE = 0.1
 MODEL_ERROR_PX = 0.15
 """How well a grid of voxels can represent the path length of a ray, pixels: added in quadrature to the noise of the densities.
 Without it bright data are fitted to a precision that the model does not have, which slows convergence and gains nothing."""
+
+
+FoundBySlab = Sequence[tuple[dict[str, Reached], int]]
+"""Per slab how each of its problems was solved, and its thickness."""
 
 
 @dataclass(frozen=True)
@@ -100,3 +105,20 @@ def noise_of(data: ColumnDensities, problem: Problem, support: Field, allocate: 
     """Return the noise of the gradient of a problem."""
     weights = problem.sinogram(data, allocate)[1]
     return gradient_noise(weights, data.geometry, support)
+
+
+def record_of(problems: Sequence[Problem], noise: dict[str, float], found: FoundBySlab) -> dict[str, float]:
+    """Return weights, iterations, residual (in units of the noise) and misfit of each problem that was solved in slabs."""
+    record: dict[str, float] = {}
+    for problem in problems:
+        name = problem.name
+        tv_weight, l1_weight = problem.weights(noise[name])
+        reached = together([(each[name], slices) for each, slices in found])
+        record |= {
+            f"{name}_tv_weight": tv_weight,
+            f"{name}_l1_weight": l1_weight,
+            f"{name}_iterations": reached.iterations,
+            f"{name}_residual": reached.residual / noise[name],
+            f"{name}_misfit": reached.misfit,
+        }
+    return record

@@ -21,6 +21,7 @@ from pipeline.composition.deviation_problems import (
     difference_problem,
     noise_of,
 )
+from pipeline.composition.first_look import FIRST_ITERATIONS, first_look
 from pipeline.composition.progress import Progress
 from pipeline.composition.result import Composition
 from pipeline.errors import InputError
@@ -29,23 +30,14 @@ from pipeline.reconstruct.total_variation import (
     HALO,
     Reached,
     bounding_box,
-    gradient_noise,
     minimize,
     slice_bytes,
     solver_slabs,
-    together,
-    total_variation,
 )
 from pipeline.slabs import Allocate, Box, Field, fill, in_memory, plane, sampled
 
-FIRST_ITERATIONS = 20
-"""Iterations of the first look in the whole field, which only finds the box of the particle."""
-
 SUPPORT_MARGIN_PX = 3
 """Voxels by which the support is wider than the particle."""
-
-FoundBySlab = Sequence[tuple[dict[str, Reached], int]]
-"""Per slab how each of its problems was solved, and its thickness."""
 
 
 @dataclass(frozen=True)
@@ -119,7 +111,7 @@ def prepare(
     problems = chain(data, solver, n_metals)
     record: dict[str, float] = {}
     if start is None:
-        total = _first_look(data, solver, problems[0], record, allocate, progress)
+        total, record = first_look(data, solver, problems[0], allocate, progress)
     else:
         total = start.total
         progress.finish(FIRST_ITERATIONS)
@@ -201,23 +193,6 @@ def refer_to(
     return replace(ground, noise=noise, reference_tm_o=reference_tm_o)
 
 
-def record_of(problems: Sequence[Problem], noise: dict[str, float], found: FoundBySlab) -> dict[str, float]:
-    """Return weights, iterations, residual (in units of the noise) and misfit of each problem that was solved in slabs."""
-    record: dict[str, float] = {}
-    for problem in problems:
-        name = problem.name
-        tv_weight, l1_weight = problem.weights(noise[name])
-        reached = together([(each[name], slices) for each, slices in found])
-        record |= {
-            f"{name}_tv_weight": tv_weight,
-            f"{name}_l1_weight": l1_weight,
-            f"{name}_iterations": reached.iterations,
-            f"{name}_residual": reached.residual / noise[name],
-            f"{name}_misfit": reached.misfit,
-        }
-    return record
-
-
 class _Solves:
     """Solves in one slab with its halo."""
 
@@ -264,41 +239,6 @@ class _Solves:
     def cut(self, field: Field) -> NDArray[Any]:
         """Return the box of the particle in the slab with its halo."""
         return np.asarray(field[(self._slab[1], *self._ground.box)])
-
-
-def _first_look(
-    data: ColumnDensities,
-    solver: DeviationSolver,
-    problem: Problem,
-    record: dict[str, float],
-    allocate: Allocate,
-    progress: Progress,
-) -> Field:
-    """Reconstruct the total in the whole field, coarsely: it finds the box that holds the particle."""
-    n = data.areal.shape[-1]
-    everywhere = allocate((data.areal.shape[2], n, n), bool)
-    fill(everywhere, np.logical_not, everywhere)
-    values, weights = problem.sinogram(data, allocate)
-    noise = gradient_noise(weights, data.geometry, everywhere)
-    tv_weight, l1_weight = problem.weights(noise)
-    found = total_variation(
-        values,
-        weights,
-        data.geometry,
-        support=everywhere,
-        psf_px=solver.psf_px,
-        tv_weight=tv_weight,
-        l1_weight=l1_weight,
-        nonnegative=True,
-        iterations=FIRST_ITERATIONS,
-        tolerance=CONVERGED * noise,
-        allocate=allocate,
-        on_iteration=lambda done, total: progress.step(FIRST_ITERATIONS * done / total),
-    )
-    progress.finish(FIRST_ITERATIONS)
-    first = replace(problem, name="first")
-    record |= record_of([first], {"first": noise}, [({"first": found.reached}, 1)])
-    return found.volume
 
 
 def _support(total: Field, allocate: Allocate) -> Field:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.arrays import Float64Array, FloatArray
+from pipeline.arrays import Float64Array
 from pipeline.composition.cross_sections import attenuation_per_um, check_formula, table_energies_ev
 from pipeline.composition.decomposition import (
     decompose_differences,
@@ -13,55 +13,71 @@ from pipeline.composition.decomposition import (
     tie_background,
 )
 from pipeline.config import DecomposeStage as Settings
+from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import NamedArray, Store, read_store, write_store
+from pipeline.slabs import Allocate, Field
 from pipeline.stages.context import StageContext
 from pipeline.units import NM_PER_UM
+
+TILTS_AT_ONCE = 16
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Solve every detector pixel for the elements, write."""
     aligned = read_store(inputs["align"])
-    pixel_nm = float(aligned.attributes["pixel_nm"])
-    energies = np.array(aligned.attributes["energies_ev"], np.float64)
-    stripe_effect = 0.0
-    if settings.kind == "edges":
-        areal, covariance, atoms, matrix = _from_edges(aligned, settings, energies)
-        stripe_effect = _stripe_effect(aligned, matrix, atoms)
-    else:
-        areal, covariance, totals = scale_signals(
-            aligned["value"], aligned["variance"], pixel_um=pixel_nm / NM_PER_UM
+    with scratch_fields(outputs["store"]) as allocate:
+        stripe_effect = 0.0
+        if settings.kind == "edges":
+            areal, covariance, atoms, matrix = _from_edges(aligned, settings, allocate)
+            stripe_effect = _stripe_effect(aligned, matrix, atoms)
+        else:
+            areal, covariance, atoms = _from_signals(aligned, settings)
+        n_rays = int(np.prod(areal.shape[1:]))
+        unsolved = sum(
+            int((~np.isfinite(areal[:, tilts]).all(axis=0)).sum()) for tilts in _parts(areal.shape[1])
         )
-        formula = settings.formula
-        # Without a formula the metals weigh what they signal.
-        atoms = totals if formula is None else np.array([formula[e] for e in settings.elements])
-    unsolved = int((~np.isfinite(areal).all(axis=0)).sum())
-    context.log(f"{', '.join(settings.elements)}: {unsolved} of {areal[0].size} rays could not be solved")
-    write_store(
-        outputs["store"],
-        {
-            "areal": NamedArray(areal, ("element", "tilt", "y", "x"), "micrometer"),
-            "covariance": NamedArray(covariance, ("pair", "tilt", "y", "x"), "micrometer^2"),
-            "tilt_deg": NamedArray(aligned["tilt_deg"], ("tilt",), "degree"),
-        },
-        provenance=context.provenance(inputs),
-        attributes={
-            "elements": list(settings.elements),
-            "atoms": atoms.tolist(),
-            "pixel_nm": pixel_nm,
-            "kind": settings.kind,
-            "unsolved_rays": unsolved,
-            "n_rays": int(areal[0].size),
-            "invalid": aligned.attributes["invalid"],
-            "n_pixels": aligned.attributes["n_pixels"],
-            "stripe_effect_on_tm_o": stripe_effect,
-        },
-    )
+        context.log(f"{', '.join(settings.elements)}: {unsolved} of {n_rays} rays could not be solved")
+        write_store(
+            outputs["store"],
+            {
+                "areal": NamedArray(areal, ("element", "tilt", "y", "x"), "micrometer"),
+                "covariance": NamedArray(covariance, ("pair", "tilt", "y", "x"), "micrometer^2"),
+                "tilt_deg": NamedArray(aligned["tilt_deg"], ("tilt",), "degree"),
+            },
+            provenance=context.provenance(inputs),
+            attributes={
+                "elements": list(settings.elements),
+                "atoms": atoms.tolist(),
+                "pixel_nm": float(aligned.attributes["pixel_nm"]),
+                "kind": settings.kind,
+                "unsolved_rays": unsolved,
+                "n_rays": n_rays,
+                "invalid": aligned.attributes["invalid"],
+                "n_pixels": aligned.attributes["n_pixels"],
+                "stripe_effect_on_tm_o": stripe_effect,
+            },
+        )
+
+
+def _parts(n_tilt: int) -> list[slice]:
+    """Tilts of all series that are worked on together."""
+    return [slice(t, min(t + TILTS_AT_ONCE, n_tilt)) for t in range(0, n_tilt, TILTS_AT_ONCE)]
+
+
+def _from_signals(aligned: Store, settings: Settings) -> tuple[Field, Field, Float64Array]:
+    """Areal densities, their covariance, and atoms per formula unit, from element signals."""
+    pixel_um = float(aligned.attributes["pixel_nm"]) / NM_PER_UM
+    areal, covariance, totals = scale_signals(aligned["value"], aligned["variance"], pixel_um=pixel_um)
+    formula = settings.formula
+    # Without a formula the metals weigh what they signal.
+    return areal, covariance, totals if formula is None else np.array([formula[e] for e in settings.elements])
 
 
 def _from_edges(
-    aligned: Store, settings: Settings, energies: Float64Array
-) -> tuple[FloatArray, FloatArray, Float64Array, Float64Array]:
+    aligned: Store, settings: Settings, allocate: Allocate
+) -> tuple[Field, Field, Float64Array, Float64Array]:
     """Areal densities, their covariance, atoms per formula unit, and the attenuation matrix (series, element)."""
+    energies = np.array(aligned.attributes["energies_ev"], np.float64)
     formula = dict(settings.formula or {})
     check_formula(formula)
     elements = list(settings.elements)
@@ -78,14 +94,20 @@ def _from_edges(
         )
 
     measured = attenuation(elements)
-    if settings.method == "subtraction":
-        areal, covariance = decompose_differences(
-            aligned["value"], aligned["variance"], measured, pairs=pairs
-        )
-    else:
+    if settings.method == "weighted":
         rest = attenuation([e for e in formula if e not in elements]).sum(axis=1)
         measured = tie_background(measured, rest, atoms)
-        areal, covariance = decompose_weighted(aligned["value"], aligned["variance"], measured)
+    value, variance, n = aligned.field("value"), aligned.field("variance"), len(elements)
+    rays = value.shape[1:]
+    areal = allocate((n, *rays), np.float32)
+    covariance = allocate((n * (n + 1) // 2, *rays), np.float32)
+    for tilts in _parts(rays[0]):
+        part = np.asarray(value[:, tilts]), np.asarray(variance[:, tilts])
+        areal[:, tilts], covariance[:, tilts] = (
+            decompose_differences(*part, measured, pairs=pairs)
+            if settings.method == "subtraction"
+            else decompose_weighted(*part, measured)
+        )
     return areal, covariance, atoms, measured
 
 

@@ -14,7 +14,14 @@ from pipeline.io.tables import write_csv, write_json
 from pipeline.measure.cracks import crack_table, weighted_quantiles
 from pipeline.measure.networks import Network, void_network
 from pipeline.measure.pores import pore_table
-from pipeline.measure.structure import DEFINITIONS, central_void, interval, porosity, void_shells
+from pipeline.measure.structure import (
+    DEFINITIONS,
+    METHOD_SHARE,
+    central_void,
+    interval,
+    porosity,
+    void_shells,
+)
 from pipeline.measure.thickness import thickness_quantiles
 from pipeline.measure.topology import euler_sweep, tortuosity
 from pipeline.measure.totals import ParticleTotals, particle_totals, void_totals
@@ -245,7 +252,15 @@ def _interval(
     if spread is None or value is None or not np.isfinite(spread.spread[name]):
         return {"ci95": None}
     error, bias = spread.spread[name] * unit, spread.bias[name] * unit
-    limits = interval(value, error, bias, spread.replicates, confidence=CONFIDENCE, most=most)
+    limits = interval(
+        value,
+        error,
+        bias,
+        spread.replicates,
+        confidence=CONFIDENCE,
+        most=most,
+        method_share=METHOD_SHARE.get(name, 0.0),
+    )
     return {"ci95": limits, "noise_bias": bias}
 
 

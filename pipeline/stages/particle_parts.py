@@ -8,8 +8,8 @@ import numpy as np
 
 from pipeline.composition.column_densities import ColumnDensities
 from pipeline.composition.deviation import chain_record, composed, difference_record, particle_of
-from pipeline.composition.deviation_problems import DeviationSolver
-from pipeline.composition.deviation_steps import FoundBySlab, Ground, Solutions, slabs_of
+from pipeline.composition.deviation_problems import DeviationSolver, FoundBySlab
+from pipeline.composition.deviation_steps import Ground, Solutions, slabs_of
 from pipeline.composition.result import Composition
 from pipeline.config import DeviationSettings
 from pipeline.io.stores import NamedArray, Store, read_store, write_store

@@ -2,7 +2,8 @@
 
 from pathlib import Path
 
-from pipeline.composition.deviation_steps import FIRST_ITERATIONS, prepare
+from pipeline.composition.deviation_steps import prepare
+from pipeline.composition.first_look import FIRST_ITERATIONS
 from pipeline.composition.progress import Progress
 from pipeline.config import ReconstructStepStage as Settings
 from pipeline.io.scratch import scratch_fields

@@ -10,7 +10,7 @@ import yaml
 from pydantic import BaseModel
 
 from pipeline.cli.schema import schema_text
-from pipeline.composition.deviation_steps import FIRST_ITERATIONS
+from pipeline.composition.first_look import FIRST_ITERATIONS
 from pipeline.config import Source, expand, load_config, parse_config, source_files
 from pipeline.config.plan import (
     JOINT_STAGE,

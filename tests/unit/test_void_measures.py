@@ -268,6 +268,9 @@ def test_intervals_reach_to_where_noise_came_from() -> None:
     assert interval(0.99, 0.02, 0.0, 4, confidence=0.95, most=1.0)[1] == 1
     # Seven pores, and an eighth in every repetition: noise may have made one of the seven.
     assert interval(7, 0.0, 1.0, 4, confidence=0.95, most=np.inf) == (6, 7)
+    # The method's own error counts in quadrature: t(3) · 0.02 = 0.0636 and 1.96 · 0.03 · 0.5 = 0.0294 make 0.0701.
+    low, high = interval(0.5, 0.02, 0.0, 4, confidence=0.95, most=1.0, method_share=0.03)
+    assert (high - low) / 2 == pytest.approx(0.0701, abs=1e-4)
 
 
 def test_level_surface_of_known_bodies() -> None:

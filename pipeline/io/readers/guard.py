@@ -1,5 +1,6 @@
 """What a file from elsewhere may not do: hang the HDF5 library, lead to other files, or declare more than it holds."""
 
+import faulthandler
 import os
 import resource
 import signal
@@ -10,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import h5py
+import psutil
 
 from pipeline.errors import InputError
 
@@ -46,12 +48,14 @@ def check_structure(path: Path) -> None:
 @lru_cache(maxsize=4096)
 def _walk_guarded(path: str, _modified_ns: int, _size: int) -> str:
     """Return how the library failed on a file, empty where it did not; a file is walked once per process."""
+    if not hasattr(os, "fork"):
+        return ""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)  # of threads: the child calls HDF5 and ends
         child = os.fork()
     if child == 0:
-        _limit_child()
         with suppress(BaseException):
+            _limit_child()
             _walk(path)
         os._exit(0)
     until = time.monotonic() + GUARD_WALL_S
@@ -74,10 +78,11 @@ def _walk_guarded(path: str, _modified_ns: int, _size: int) -> str:
 
 def _limit_child() -> None:
     """Let the timer end this process, without a core file and without a word."""
+    faulthandler.disable()  # a crash of the child is an answer, not a report
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
     signal.setitimer(signal.ITIMER_PROF, GUARD_CPU_S)
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
+    used = psutil.Process().memory_info().vms
     soft, hard = resource.getrlimit(resource.RLIMIT_AS)
     most = used + HUGE_BYTES
     if soft == resource.RLIM_INFINITY or soft > most:
