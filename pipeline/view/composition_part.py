@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.slabs import plane, sampled
 from pipeline.view import checks
 from pipeline.view.alignment_part import alignment_section
 from pipeline.view.composition_tables import (
@@ -243,12 +244,11 @@ def _where(result: Composition) -> Section:
 def _volumes(result: Composition) -> Section:
     pictures = []
     elements = list(result.elements)
-    for name, volume in zip(elements, result.densities, strict=True):
-        window = (
-            (0.0, max(0.1, robust_range(volume[result.particle])[1])) if result.particle.any() else (0.0, 1.0)
-        )
+    inside = [sampled(plane(result.densities, k), result.particle) for k in range(len(elements))]
+    for k, name in enumerate(elements):
+        window = (0.0, max(0.1, robust_range(inside[k])[1])) if inside[k].size else (0.0, 1.0)
         figure = slice_figure(
-            volume,
+            plane(result.densities, k),
             result.particle,
             voxel_nm=result.voxel_nm,
             window=window,
@@ -260,10 +260,10 @@ def _volumes(result: Composition) -> Section:
     metals = [place for place, name in enumerate(elements) if name != "O"]
     if "O" in elements and metals and result.particle.any():
         weights = np.array([result.atoms[place] for place in metals], np.float32)
-        tm = np.tensordot(weights / weights.sum(), result.densities[metals][:, result.particle], axes=1)
+        tm = np.tensordot(weights / weights.sum(), np.stack([inside[place] for place in metals]), axes=1)
         figure = joint_histogram(
             tm.astype(np.float32),
-            result.densities[elements.index("O")][result.particle],
+            inside[elements.index("O")],
             reference_tm_o=result.reference_tm_o,
             threshold=result.threshold,
         )

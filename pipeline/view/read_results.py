@@ -76,7 +76,7 @@ def read_composition(paths: Mapping[str, Path]) -> Composition | None:
         method=_text((facts.get("solver") or {}).get("method", "")),
         elements=elements,
         atoms=[float(value) for value in facts.get("atoms") or [1.0] * len(elements)],
-        densities=reconstructed["elements"],
+        densities=reconstructed.field("elements"),
         deviation=reconstructed["deviation"],
         particle=particle,
         sigma=uncertainty["deviation_sigma"] if uncertainty else None,

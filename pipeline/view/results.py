@@ -57,7 +57,7 @@ class Composition:
     voxel_nm, threshold, reference_tm_o : voxel size, class threshold, reference of the deviation
     method : how the composition was reconstructed
     elements, atoms : names, and atoms per formula unit
-    densities : (n_element, n_z, n_y, n_x) relative densities
+    densities : (n_element, n_z, n_y, n_x) relative densities, a field
     deviation : (n_z, n_y, n_x) TM/O deviation, NaN outside the particle
     particle : bool array of the same shape
     sigma, null : standard deviation of the deviation; deviation of one null run
@@ -72,7 +72,7 @@ class Composition:
     method: str
     elements: Sequence[str]
     atoms: Sequence[float]
-    densities: FloatArray
+    densities: Field
     deviation: FloatArray
     particle: BoolArray
     sigma: FloatArray | None = None

@@ -102,7 +102,7 @@ def show_cut(axes: Any, cut: Cut, *, pixel_nm: float, **options: Any) -> Any:
 
 @house_style
 def slice_figure(
-    volume: FloatArray,
+    volume: Field,
     particle: BoolArray | None,
     *,
     voxel_nm: float,
@@ -114,7 +114,7 @@ def slice_figure(
 
     Parameters
     ----------
-    volume : (n_z, n_y, n_x) array; NaN is shown in grey
+    volume : (n_z, n_y, n_x) array or field; NaN is shown in grey
     particle : bool array of the same shape, or None
     voxel_nm : voxel size
     window : lowest and highest value shown
