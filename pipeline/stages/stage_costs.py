@@ -103,11 +103,18 @@ def _decompose(size: Sizes) -> Cost:
     return memory, size.sinograms, STARTUP_S + size.n_series * size.series / 40
 
 
+def _solved(size: Sizes, fields: float) -> float:
+    """Return the memory of solves: of large volumes the solver's slab and a few volumes while the particle is sought."""
+    if size.volume > FIELD_MB:
+        return 240 + 1000 + 4 * size.volume
+    return 240 + size.sinograms + fields * size.volume
+
+
 def _reconstruct(size: Sizes) -> Cost:
     if size.parts > 1:  # its jobs have solved it: they are put together
         return 165 + (size.elements + 11) * size.volume, (size.elements + 3) * size.volume, STARTUP_S
     return (
-        240 + size.sinograms + 21 * size.volume,
+        _solved(size, 21),
         (size.elements + 3) * size.volume,
         STARTUP_S + size.pass_seconds("reconstruct"),
     )
@@ -134,7 +141,7 @@ def _uncertainty(size: Sizes) -> Cost:
         memory = 157 + (18 + 0.5 * size.repeats) * size.volume
         return memory, (1 + size.repeats / 2) * size.volume, STARTUP_S
     return (
-        240 + size.sinograms + (21 + 2.4 * size.repeats) * size.volume,
+        _solved(size, 21 + 2.4 * size.repeats),
         (1 + size.repeats / 2) * size.volume,
         STARTUP_S + size.pass_seconds("uncertainty"),
     )
@@ -170,7 +177,7 @@ COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
     "decompose": _decompose,
     "reconstruct": _reconstruct,
     "reconstruct_prepare": lambda size: (
-        240 + size.sinograms + 21 * size.volume,
+        _solved(size, 21),
         1.25 * size.volume,
         STARTUP_S + size.pass_seconds("reconstruct_prepare"),
     ),
@@ -188,9 +195,13 @@ COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
     ),
     "uncertainty": _uncertainty,
     "classify": lambda size: (149 + 8.4 * size.volume, size.volume, 2 + size.volume / 20),
-    "measure": lambda size: (226 + 34 * size.volume, 0.1, STARTUP_S + size.volume / 5),
+    "measure": lambda size: (
+        226 + min(34 * size.volume, 700 + 9.5 * size.volume),
+        0.1,
+        STARTUP_S + size.volume / 5,
+    ),
     "export_composition": lambda size: (
-        91 + 1.6 * (size.elements + 2) * size.volume,
+        91 + min(1.6 * (size.elements + 2) * size.volume, 1600.0),
         (size.elements + 3) * size.volume,
         2 + size.volume / 5,
     ),
@@ -200,7 +211,11 @@ COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
         size.volume,
         STARTUP_S + size.pass_seconds("reconstruct_tomogram"),
     ),
-    "export_tomogram": lambda size: (93 + 4.8 * size.volume, 1.2 * size.volume, 2 + size.volume / 10),
+    "export_tomogram": lambda size: (
+        93 + min(4.8 * size.volume, 1600.0),
+        1.2 * size.volume,
+        2 + size.volume / 10,
+    ),
     "normalize_stack": _stack(112, 5.2, 2),
     "register_stack": _stack(262, 6.3, 2),
     "fit_valence": _stack(256, 5.4, 0.2),
@@ -211,7 +226,11 @@ COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
     "reconstruct_structure": _reconstruct_structure,
     "segment_voids": _segment_voids,
     "measure_voids": _measure_voids,
-    "export_structure": lambda size: (93 + 4.8 * size.volume, 1.5 * size.volume, 2 + size.volume / 10),
+    "export_structure": lambda size: (
+        93 + min(4.8 * size.volume, 1600.0),
+        1.5 * size.volume,
+        2 + size.volume / 10,
+    ),
     "export_meshes": lambda size: (330 + 12 * size.volume, size.volume / 2, STARTUP_S + size.volume / 5),
 }
 """Cost of one job of each stage. Times are cautious and an order of magnitude."""
