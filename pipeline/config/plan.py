@@ -286,7 +286,7 @@ def stage_settings(
 
 def comparison_settings(project: ProjectConfig) -> dict[str, Any]:
     """Return what the stage ``comparison`` is given, ready for JSON."""
-    return _plain(ComparisonStage(groups=project.groups))
+    return _plain(ComparisonStage(groups=tuple(project.groups.items())))
 
 
 def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: str | None) -> Settings:

@@ -203,4 +203,6 @@ class ReportStage(Settings):
 class ComparisonStage(Settings):
     """Stage ``comparison``, one for all samples."""
 
-    groups: dict[str, tuple[str, ...]] = setting(..., "samples by the name of their group")
+    groups: tuple[tuple[str, tuple[str, ...]], ...] = setting(
+        ..., "groups in the order of the configuration: name, samples"
+    )

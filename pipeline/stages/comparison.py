@@ -21,7 +21,7 @@ TABLES = ("values", "groups", "differences", "shells")
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Read the samples below the folder ``results``, write ``report`` and its tables beside it."""
     results = inputs["results"]
-    groups = {group: [results / name for name in names] for group, names in settings.groups.items()}
+    groups = {group: [results / name for name in names] for group, names in settings.groups}
     write_comparison(groups, outputs["report"])
     context.log(f"{len(groups)} groups, {sum(map(len, groups.values()))} samples")
 

@@ -162,7 +162,9 @@ def test_a_number_without_interval_is_shown_and_not_tested(tmp_path: Path) -> No
 
 
 def test_stage_reads_samples_below_the_results(groups: dict[str, list[Path]], tmp_path: Path) -> None:
-    settings = Settings(groups={name: tuple(p.name for p in members) for name, members in groups.items()})
+    settings = Settings(
+        groups=tuple((name, tuple(p.name for p in members)) for name, members in groups.items())
+    )
     context = StageContext(stage="comparison", version=1, threads=1, settings_json={})
     run({"results": tmp_path}, {"report": tmp_path / "comparison.html"}, settings, context)
     assert len(rows_of(tmp_path / "comparison_groups.csv")) == 2 * 12
