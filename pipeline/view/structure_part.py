@@ -245,8 +245,8 @@ def _summary(facts: Mapping[str, Any]) -> list[str]:
     return [
         sentence + ".",
         f"{_counted(facts['pores'], 'pore')} and {_counted(facts['cracks'], 'crack')} were found; a crack thinner than "
-        f"{_length(facts['calibration']['smallest_aperture_nm'])} cannot be claimed in this volume. Intervals are 95 %, from "
-        "noise.",
+        f"{_length(facts['calibration']['smallest_aperture_nm'])} cannot be claimed in this volume. Intervals are 95 %: "
+        "noise, of the porosity also the method's own error.",
     ]
 
 
