@@ -210,6 +210,10 @@ def started(copied: Path) -> subprocess.Popen[bytes]:
     deadline = time.monotonic() + 60
     while not log.exists() and time.monotonic() < deadline:
         time.sleep(0.02)
+    assert log.exists()
+    time.sleep(
+        1.0
+    )  # the workflow waits for the job now: a signal while it starts one is answered after the job
     return run
 
 
