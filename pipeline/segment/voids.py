@@ -15,7 +15,7 @@ from pipeline.segment.envelope import OUTSIDE_PX, coarse_box, find_envelope
 from pipeline.segment.levels import calibrate, edge_blur
 from pipeline.segment.regions import grow
 from pipeline.segment.sheets import Sheets, find_sheets, painted
-from pipeline.slabs import Allocate, Field, fill, in_memory, read, slabs, window
+from pipeline.slabs import Allocate, Field, Mapped, fill, in_memory, read, slabs, window
 
 PORE, CRACK = 1, 2
 """Labels of ``voids``."""
@@ -113,7 +113,7 @@ def segment_voids(
     and cracks that run along the skin nearer than 6 voxels to it are not found.
     """
     _check_mask(mask, volume.shape)
-    whole_grey = _Finite(volume)
+    whole_grey = _finite(volume)
     box = coarse_box(whole_grey, mask, margin_px=int(bridge_px) + 12)
     whole = {name: allocate(volume.shape, dtype) for name, dtype in TYPES.items()}
     for slab in slabs(volume.shape):
@@ -221,21 +221,15 @@ def _check_mask(mask: Field | None, shape: tuple[int, ...]) -> None:
         raise InputError("mask", expected="voxels above 0", got="none", fix="mark the particle with 1")
 
 
-class _Finite:
-    """A volume as float32 in which what is no number has the lowest value there is."""
+def _finite(volume: Field) -> Field:
+    """Return a volume as float32 in which what is no number has the lowest value there is."""
+    lowest = np.inf
+    for slab in slabs(volume.shape):
+        values = np.asarray(volume[slab.rows])
+        lowest = min(lowest, float(np.min(values, where=np.isfinite(values), initial=np.inf)))
 
-    def __init__(self, volume: Field) -> None:
-        self.shape, self.dtype, self._volume = volume.shape, np.dtype(np.float32), volume
-        lowest = np.inf
-        for slab in slabs(volume.shape):
-            values = np.asarray(volume[slab.rows])
-            lowest = min(lowest, float(np.min(values, where=np.isfinite(values), initial=np.inf)))
-        self._lowest = np.float32(lowest)
+    def filled(values: FloatArray) -> FloatArray:
+        values = np.asarray(values, np.float32)
+        return np.where(np.isfinite(values), values, np.float32(lowest))
 
-    def __getitem__(self, key: Any) -> FloatArray:
-        values = np.asarray(self._volume[key], np.float32)
-        finite = np.isfinite(values)
-        return values if finite.all() else np.where(finite, values, self._lowest)
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        raise NotImplementedError
+    return Mapped(volume, filled, np.float32)
