@@ -15,8 +15,9 @@ from scipy.spatial.transform import Rotation
 
 from pipeline.align.coarse import Solid
 from pipeline.align.rigid import RigidFit, register_rigid
+from pipeline.reconstruct.blocks import projections_from_blocks, to_blocks
 from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.projector import forward, projections_from_blocks, to_blocks
+from pipeline.reconstruct.projector import forward
 from pipeline.reconstruct.sirt import sirt
 from pipeline.segment.particle import filled_particle
 from pipeline.simulate.void_objects import random_skin

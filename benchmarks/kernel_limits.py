@@ -15,8 +15,9 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
+from pipeline.reconstruct.blocks import SLICES, zero_blocks
 from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.projector import SLICES, adjoint, forward
+from pipeline.reconstruct.projector import adjoint, forward
 
 FLOPS = 4.0
 BYTES = 4 * (
@@ -72,7 +73,8 @@ def main() -> None:
         seconds = best(lambda s=source, r=repeats: _two_weights(s, total, r), options.runs)  # type: ignore[misc]
         rows.append((f"multiply-adds on lines in the {name}", 1e9 * seconds / (repeats * source.size / 2)))
     geometry = TiltGeometry.square(np.arange(-65.0, 66.0), options.size)
-    volume = np.ones((1, options.size, options.size, SLICES), np.float32)
+    volume = zero_blocks((1, options.size, options.size, SLICES))
+    volume += 1
     updates = volume.size * geometry.n_tilt
     sinogram = forward(volume, geometry)
     rows.append(("forward projection", 1e9 * best(lambda: forward(volume, geometry), options.runs) / updates))

@@ -6,8 +6,9 @@ import numpy as np
 
 from pipeline.align.register import coarse_shifts, fill_invalid, refine_shifts, smooth
 from pipeline.arrays import Float64Array, FloatArray, IntArray
+from pipeline.reconstruct.blocks import SLICES, sinogram_blocks, zero_blocks
 from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.projector import SLICES, forward, sinogram_blocks
+from pipeline.reconstruct.projector import forward
 from pipeline.reconstruct.sirt import inverse_sums, sirt_step
 
 OnIteration = Callable[[int, int], None]
@@ -58,7 +59,7 @@ def find_axis(
         if (column, effort) not in tried:
             geometry = TiltGeometry(tilt_deg, n_x, column, n_x, n_x, middle, middle)
             rays, columns = inverse_sums(geometry)
-            volume = np.zeros((data.shape[0], n_x, n_x, data.shape[3]), np.float32)
+            volume = zero_blocks((data.shape[0], n_x, n_x, data.shape[3]))
             for _ in range(iterations * effort):
                 sirt_step(volume, data, geometry, rays, columns, nonnegative=True)
             difference = data - forward(volume, geometry)

@@ -13,8 +13,9 @@ import scipy.ndimage
 from pipeline.align.register import coarse_shifts, fill_invalid, refine_shifts, smooth
 from pipeline.align.resample import turned
 from pipeline.arrays import BoolArray, Float64Array, FloatArray
+from pipeline.reconstruct.blocks import projections_from_blocks, sinogram_blocks, zero_blocks
 from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.projector import forward, projections_from_blocks, sinogram_blocks
+from pipeline.reconstruct.projector import forward
 from pipeline.reconstruct.sirt import inverse_sums, sirt_step
 
 OnIteration = Callable[[int, int], None]
@@ -239,7 +240,7 @@ class _Problem:
         n_y, n_x = self.filled.shape[1:]
         data = sinogram_blocks(turned(self.filled, 0.0, shifts))
         if volume is None:
-            volume = np.zeros((data.shape[0], n_x, n_x, data.shape[3]), np.float32)
+            volume = zero_blocks((data.shape[0], n_x, n_x, data.shape[3]))
         rays = (self.rays * weights[:, None]).astype(np.float32)
         for _ in range(iterations):
             sirt_step(volume, data, self.geometry, rays, self.columns, nonnegative=True)

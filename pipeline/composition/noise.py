@@ -15,9 +15,10 @@ from pipeline.arrays import BoolArray, Float64Array, FloatArray, ReplicateKind
 from pipeline.composition.column_densities import ColumnDensities
 from pipeline.composition.decomposition import pair_index
 from pipeline.composition.result import Composition
+from pipeline.reconstruct.blocks import SLICES, projections_from_blocks, to_blocks
 from pipeline.reconstruct.blur import blur, gaussian_taps
 from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.projector import SLICES, forward, projections_from_blocks, to_blocks
+from pipeline.reconstruct.projector import forward
 from pipeline.slabs import Allocate, Field, fill, in_memory, plane
 
 SIGMA_SCALE = 2.3

@@ -6,6 +6,8 @@ import numpy as np
 from numba import njit, prange
 
 from pipeline.arrays import FloatArray
+from pipeline.reconstruct.blocks import zero_blocks
+from pipeline.reconstruct.lines import add_lines
 
 
 def gaussian_taps(sigma_px: float) -> FloatArray:
@@ -24,52 +26,35 @@ def blur(sinogram: FloatArray, taps: FloatArray) -> FloatArray:
     """Blur sinogram blocks (block, tilt, s, slice) along s and along the slices; zero outside, so it is its own adjoint."""
     if taps.size == 1:
         return sinogram
-    across = np.empty_like(sinogram)
-    _blur_columns(sinogram, taps, across)
-    result = np.empty_like(sinogram)
-    _blur_slices(across, taps, result)
+    result = zero_blocks(sinogram.shape)
+    _blur(np.ascontiguousarray(sinogram), taps, result)
     return result
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _blur_columns(sinogram, taps, result):  # type: ignore[no-untyped-def]
-    n_block, n_t, n_s, n_k = sinogram.shape
-    for job in prange(n_block * n_t):
-        block, t = job // n_t, job % n_t
-        for s in range(n_s):
-            out, line = result[block, t, s], sinogram[block, t, s]
-            for k in range(n_k):
-                out[k] = taps[0] * line[k]
-            for j in range(1, taps.size):
-                w = taps[j]
-                if s >= j:
-                    line = sinogram[block, t, s - j]
-                    for k in range(n_k):
-                        out[k] += w * line[k]
-                if s + j < n_s:
-                    line = sinogram[block, t, s + j]
-                    for k in range(n_k):
-                        out[k] += w * line[k]
-
-
-@njit(parallel=True, cache=True, nogil=True, fastmath={"contract", "reassoc"})
-def _blur_slices(sinogram, taps, result):  # type: ignore[no-untyped-def]
+@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+def _blur(sinogram, taps, result):  # type: ignore[no-untyped-def]
     n_block, n_t, n_s, n_k = sinogram.shape
     reach = taps.size - 1
+    out = result.reshape(-1)
     for job in prange(n_block * n_t):
         block, t = job // n_t, job % n_t
         padded = np.zeros(n_k + 2 * reach, np.float32)
+        along = np.zeros(
+            n_s * n_k, np.float32
+        )  # blurred along the slices, one tilt: it stays in the second cache
         for s in range(n_s):
-            padded[:] = np.float32(0)
-            padded[reach : reach + n_k] = sinogram[block, t, s]
             if block > 0:
                 padded[:reach] = sinogram[block - 1, t, s, n_k - reach :]
+            padded[reach : reach + n_k] = sinogram[block, t, s]
             if block + 1 < n_block:
                 padded[reach + n_k :] = sinogram[block + 1, t, s, :reach]
-            out = result[block, t, s]
-            for k in range(n_k):
-                out[k] = taps[0] * padded[reach + k]
+            add_lines(along, s * n_k, padded, (reach, reach), (taps[0], np.float32(0)), n_k)
             for j in range(1, reach + 1):
-                w = taps[j]
-                for k in range(n_k):
-                    out[k] += w * (padded[reach + k - j] + padded[reach + k + j])
+                add_lines(along, s * n_k, padded, (reach - j, reach + j), (taps[j], taps[j]), n_k)
+        for s in range(n_s):
+            to = ((block * n_t + t) * n_s + s) * n_k
+            add_lines(out, to, along, (s * n_k, s * n_k), (taps[0], np.float32(0)), n_k)
+            for j in range(1, reach + 1):
+                before, after = np.float32(s >= j), np.float32(s + j < n_s)
+                offsets = (max(s - j, 0) * n_k, min(s + j, n_s - 1) * n_k)
+                add_lines(out, to, along, offsets, (taps[j] * before, taps[j] * after), n_k)

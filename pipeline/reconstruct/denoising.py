@@ -1,100 +1,126 @@
 """Proximal map of total variation and the L1 norm on blocks of slices, by projected gradients on its dual.
 
+An iteration finds the image of the dual (:func:`pipeline.reconstruct.lines.shrink_line`) and moves the dual along the image's
+differences (:func:`~pipeline.reconstruct.lines.ascend_line`). Both are done in one sweep, the image one row ahead of the dual, so
+that the image never goes to memory; and only where lines of slices are inside.
+
 Reference: Beck & Teboulle, IEEE Trans. Image Process. 18, 2419 (2009).
 """
+
+from typing import Final
 
 import numpy as np
 from numba import njit, prange
 
 from pipeline.arrays import FloatArray
+from pipeline.reconstruct.blocks import LINE, extents, zero_blocks
+from pipeline.reconstruct.lines import ascend_line, shrink_line
+
+ROWS: Final = 16
+"""Rows that one thread sweeps; the image of the first row of each is found before."""
+_STEP: Final = np.float32(1.0 / 12.0)
+"""1 / ‖D‖² in three dimensions."""
+_COMPILED: Final = {"parallel": True, "cache": True, "nogil": True, "error_model": "numpy"}
 
 
-def denoise(
-    noisy: FloatArray,
-    inside: FloatArray,
-    dual: FloatArray,
-    result: FloatArray,
-    tv_weight: float,
-    l1_weight: float,
-    nonnegative: bool,
-    iterations: int,
-) -> None:
-    """Proximal map of λ TV + μ L1 (+ x ≥ 0) in blocks, by projected gradients on its dual; ``dual`` is a warm start.
+class Denoiser:
+    """Proximal maps of λ TV + μ L1 (+ x ≥ 0) inside a support; the dual of one is where the next starts.
 
-    Arrays are (block, y, x, slice) float32; ``dual`` is (3, block, y, x, slice). Writes ``result`` and ``dual``.
+    Parameters
+    ----------
+    inside : (block, y, x, slice) float32, 1 inside and 0 outside
     """
-    if tv_weight <= 0:
-        _primal(noisy, inside, dual * np.float32(0), result, np.float32(l1_weight), nonnegative)
-        return
-    step = np.float32(1.0 / 12.0)  # 1 / ‖D‖² in three dimensions
-    for _ in range(iterations):
-        _primal(noisy, inside, dual, result, np.float32(l1_weight), nonnegative)
-        _ascend(result, inside, dual, step, np.float32(tv_weight))
-    _primal(noisy, inside, dual, result, np.float32(l1_weight), nonnegative)
+
+    def __init__(self, inside: FloatArray) -> None:
+        n_block, n_y, n_x, n_k = inside.shape
+        chunks = -(-n_y // ROWS)
+        self._inside, self._extents = inside, extents(inside)
+        self._dual = zero_blocks((3, *inside.shape))
+        self._first_rows = zero_blocks((chunks, n_block, n_x, n_k))
+        self._rows = zero_blocks((chunks, 2, n_block, n_x, n_k))
+
+    def denoise(
+        self,
+        noisy: FloatArray,
+        result: FloatArray,
+        *,
+        tv_weight: float,
+        l1_weight: float,
+        nonnegative: bool,
+        iterations: int,
+    ) -> None:
+        """Write the proximal map of ``noisy`` into ``result``, which is 0 outside; both (block, y, x, slice) float32."""
+        l1, least = np.float32(l1_weight), np.float32(0 if nonnegative else -np.inf)
+        image = (noisy, self._inside, self._extents, self._dual, l1, least)
+        for _ in range(iterations if tv_weight > 0 else 0):
+            _image_rows(*image, ROWS, self._first_rows)
+            _sweep(*image, _STEP, np.float32(tv_weight), self._first_rows, self._rows)
+        _image_rows(*image, 1, result)
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def _primal(noisy, inside, dual, result, l1_weight, nonnegative):  # type: ignore[no-untyped-def]
-    """Compute x = prox(noisy − Dᵀ dual), 0 outside."""
+@njit(**_COMPILED)
+def _image_rows(noisy, inside, extents, dual, l1, least, every, rows):  # type: ignore[no-untyped-def]
+    """Image of the dual at each ``every``-th row: all rows into (block, y, …), or some into (row, block, …)."""
     n_block, n_y, n_x, n_k = noisy.shape
-    for job in prange(n_block * n_y):
-        block, y = job // n_y, job % n_y
-        value = np.empty(n_k, np.float32)
+    n_row = (n_y + every - 1) // every
+    image, out, mask = noisy.reshape(-1), rows.reshape(-1), inside.reshape(-1)
+    dz, dy, dx = dual[0].reshape(-1), dual[1].reshape(-1), dual[2].reshape(-1)
+    for job in prange(n_block * n_row):
+        block, row = job // n_row, job % n_row
+        y = row * every
         for x in range(n_x):
-            line, mask, out = noisy[block, y, x], inside[block, y, x], result[block, y, x]
-            dz, dy, dx = dual[0, block, y, x], dual[1, block, y, x], dual[2, block, y, x]
-            for k in range(n_k):
-                value[k] = line[k] + dz[k] + dy[k] + dx[k]
-            for k in range(1, n_k):
-                value[k] -= dz[k - 1]
-            if block > 0:
-                value[0] -= dual[0, block - 1, y, x, n_k - 1]
-            if y > 0:
-                before = dual[1, block, y - 1, x]
-                for k in range(n_k):
-                    value[k] -= before[k]
-            if x > 0:
-                before = dual[2, block, y, x - 1]
-                for k in range(n_k):
-                    value[k] -= before[k]
-            for k in range(n_k):
-                v = value[k]
-                v = np.maximum(v - l1_weight, np.float32(0)) + np.minimum(v + l1_weight, np.float32(0))
-                if nonnegative:
-                    v = np.maximum(v, np.float32(0))
-                out[k] = v * mask[k]
+            at = ((block * n_y + y) * n_x + x) * n_k
+            to = at if every == 1 else ((row * n_block + block) * n_x + x) * n_k
+            up = at - n_x * n_k if y > 0 else at
+            left = at - n_k if x > 0 else at
+            below = dz[at - n_y * n_x * n_k + n_k - 1] if block > 0 else np.float32(0)
+            first, stop = extents[block, y, x, 0], extents[block, y, x, 1]
+            has_up, has_left = np.float32(y > 0), np.float32(x > 0)
+            shrink_line(
+                *(out, to, image, mask, dz, dy, dx, at, up, left),
+                *(below, has_up, has_left, first, stop, l1, least),
+            )
 
 
-@njit(parallel=True, cache=True, nogil=True)
-def _ascend(volume, inside, dual, step, limit):  # type: ignore[no-untyped-def]
-    """Move the dual along the differences and project it on the ball of radius ``limit``."""
-    n_block, n_y, n_x, n_k = volume.shape
-    for job in prange(n_block * n_y):
-        block, y = job // n_y, job % n_y
-        above = np.zeros(n_k, np.float32)
-        above_mask = np.zeros(n_k, np.float32)
-        nothing = np.zeros(n_k, np.float32)
-        for x in range(n_x):
-            v, m = volume[block, y, x], inside[block, y, x]
-            dz, dy, dx = dual[0, block, y, x], dual[1, block, y, x], dual[2, block, y, x]
-            for k in range(n_k - 1):
-                above[k], above_mask[k] = v[k + 1], m[k + 1]
-            if block + 1 < n_block:
-                above[n_k - 1] = volume[block + 1, y, x, 0]
-                above_mask[n_k - 1] = inside[block + 1, y, x, 0]
-            else:
-                above_mask[n_k - 1] = np.float32(0)
-            if y + 1 < n_y:
-                vy, my = volume[block, y + 1, x], inside[block, y + 1, x]
-            else:
-                vy, my = nothing, nothing
-            if x + 1 < n_x:
-                vx, mx = volume[block, y, x + 1], inside[block, y, x + 1]
-            else:
-                vx, mx = nothing, nothing
-            for k in range(n_k):
-                gz = (dz[k] + step * (above[k] - v[k])) * above_mask[k] * m[k]
-                gy = (dy[k] + step * (vy[k] - v[k])) * my[k] * m[k]
-                gx = (dx[k] + step * (vx[k] - v[k])) * mx[k] * m[k]
-                shrink = limit / np.maximum(limit, np.sqrt(gz * gz + gy * gy + gx * gx))
-                dz[k], dy[k], dx[k] = gz * shrink, gy * shrink, gx * shrink
+@njit(**_COMPILED)
+def _sweep(noisy, inside, extents, dual, l1, least, step, limit, first_rows, rows):  # type: ignore[no-untyped-def]
+    """One iteration: the image row by row, and the dual one row behind it."""
+    n_block, n_y, n_x, n_k = noisy.shape
+    image, mask = noisy.reshape(-1), inside.reshape(-1)
+    dz, dy, dx = dual[0].reshape(-1), dual[1].reshape(-1), dual[2].reshape(-1)
+    row_size, block_size = n_x * n_k, n_y * n_x * n_k
+    for chunk in prange(first_rows.shape[0]):
+        two_rows = rows[chunk].reshape(-1)
+        y0, y1 = chunk * ROWS, min((chunk + 1) * ROWS, n_y)
+        rows[chunk, 0] = first_rows[chunk]
+        for y in range(y0, y1):
+            here = (y - y0) % 2
+            there = 1 - here
+            if y + 1 == y1 and y1 < n_y:
+                rows[chunk, there] = first_rows[chunk + 1]
+            for block in range(n_block):
+                for x in range(n_x):
+                    at = ((block * n_y + y) * n_x + x) * n_k
+                    line = (block * n_x + x) * n_k
+                    own, next_row = here * n_block * row_size + line, there * n_block * row_size + line
+                    down = at + row_size if y + 1 < n_y else at
+                    has_left = np.float32(x > 0)
+                    if y + 1 < y1:
+                        left = down - n_k if x > 0 else down
+                        below = dz[down - block_size + n_k - 1] if block > 0 else np.float32(0)
+                        first, stop = extents[block, y + 1, x, 0], extents[block, y + 1, x, 1]
+                        shrink_line(
+                            *(two_rows, next_row, image, mask, dz, dy, dx, down, at, left),
+                            *(below, np.float32(1), has_left, first, stop, l1, least),
+                        )
+                    first, stop = extents[block, y, x, 0], extents[block, y, x, 1]
+                    if stop > first:
+                        has_down, has_right = np.float32(y + 1 < n_y), np.float32(x + 1 < n_x)
+                        right = n_k if x + 1 < n_x else 0
+                        over = block + 1 < n_block
+                        above = two_rows[own + row_size] if over else np.float32(0)
+                        mask_above = mask[at + block_size] if over else np.float32(0)
+                        ascend_line(
+                            *(dz, dy, dx, at, two_rows, own, next_row, own + right, mask, down, at + right),
+                            *(has_down, has_right, above, mask_above, first, stop, n_k // LINE, step, limit),
+                        )

@@ -4,9 +4,10 @@ import numpy as np
 import scipy.fft
 
 from pipeline.arrays import FloatArray
+from pipeline.reconstruct.blocks import SLICES, from_blocks, sinogram_blocks
 from pipeline.reconstruct.geometry import TiltGeometry, tilt_weights_rad
 from pipeline.reconstruct.gridding import gridded_backprojection
-from pipeline.reconstruct.projector import SLICES, backproject_linear, from_blocks, sinogram_blocks
+from pipeline.reconstruct.projector import backproject_linear
 
 MANY_TILTS = 180
 """From so many tilts gridding beats back-projection in speed, at equal or better accuracy (benchmarks/many_projections.py)."""

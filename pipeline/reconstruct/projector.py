@@ -1,8 +1,7 @@
 """The projector pair: Joseph's line integrals and their exact adjoint, slice index innermost.
 
-All slices of a parallel-beam scan share one geometry, so the slice index is the innermost, contiguous axis: volumes are
-``(block, y, x, slice)`` and sinograms ``(block, tilt, s, slice)``. Index and weight arithmetic is done once per
-(pixel, tilt) and the inner loop is a multiply-add over slices without gathers.
+Index and weight arithmetic is done once per (pixel, tilt) for all slices of a block
+(:mod:`pipeline.reconstruct.blocks`), and the inner loop is a multiply-add over slices without gathers.
 
 Joseph's method (Joseph 1982, IEEE Trans. Med. Imaging 1, 192) interpolates linearly along the axis that the ray crosses
 more steeply. Seen from a pixel it is a triangle of half width ``c = max(|cosθ|, |sinθ|)`` around the pixel's detector
@@ -11,78 +10,40 @@ over tilts with the same weights, so the two are adjoint to float precision, no 
 and the result does not depend on the number of threads.
 """
 
-from typing import Final
-
 import numpy as np
-from numba import get_num_threads, njit, prange
+from numba import get_num_threads
 
-from pipeline.arrays import FloatArray
+from pipeline.arrays import BoolArray, FloatArray
 from pipeline.errors import ShapeError
+from pipeline.reconstruct.blocks import LINE, SLICES, empty_blocks, zero_blocks
 from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.reconstruct.projector_kernels import GROUP, forward_kernel, gather_kernel
 
-SLICES: Final = 128
-"""Slices per block, at most: 512 bytes of float32, eight cache lines."""
-LINE: Final = 16
-"""The slices of a block are a multiple of a cache line's."""
 _PROJECT = {SLICES: forward_kernel(SLICES), None: forward_kernel(None)}
 _GATHER = {SLICES: gather_kernel(SLICES), None: gather_kernel(None)}
 """The kernels compiled for full blocks and for any; numba compiles those that are called."""
 
 
-def to_blocks(array: FloatArray) -> FloatArray:
-    """Move the slice axis innermost: (n_z, a, b) → (block, a, b, slice), the last block padded with zeros.
-
-    Slices are spread evenly over as few blocks as hold them, so that little is padded.
-    """
-    n_z, n_a, n_b = array.shape
-    n_k = slices_per_block(n_z)
-    blocks = np.zeros((-(-n_z // n_k), n_a, n_b, n_k), np.float32)
-    _to_blocks(np.ascontiguousarray(array, np.float32), blocks)
-    return blocks
-
-
-def slices_per_block(n_z: int) -> int:
-    """Width of the blocks that ``n_z`` slices are kept in."""
-    fewest = max(1, -(-n_z // SLICES))
-    return LINE * max(1, -(-n_z // (fewest * LINE)))
-
-
-def from_blocks(blocks: FloatArray, n_z: int) -> FloatArray:
-    """Undo :func:`to_blocks`: (block, a, b, slice) → (n_z, a, b)."""
-    array = np.empty((n_z, blocks.shape[1], blocks.shape[2]), np.float32)
-    _from_blocks(blocks, array)
-    return array
-
-
-def sinogram_blocks(projections: FloatArray) -> FloatArray:
-    """Projections (n_tilt, n_z, n_s) → sinogram blocks (block, tilt, s, slice)."""
-    return to_blocks(projections.transpose(1, 0, 2))
-
-
-def projections_from_blocks(blocks: FloatArray, n_z: int) -> FloatArray:
-    """Sinogram blocks (block, tilt, s, slice) → projections (n_tilt, n_z, n_s)."""
-    return np.ascontiguousarray(from_blocks(blocks, n_z).transpose(1, 0, 2))
-
-
-def forward(volume: FloatArray, geometry: TiltGeometry) -> FloatArray:
+def forward(volume: FloatArray, geometry: TiltGeometry, *, lines: BoolArray | None = None) -> FloatArray:
     """Line integrals of a volume, in pixels times the volume's unit.
 
     Parameters
     ----------
     volume : (block, n_y, n_x, slice) float32
     geometry : the scan
+    lines : (block, n_y, n_x) bool, which lines of slices are not 0; the work on the others is saved. None: all
 
     Returns
     -------
     (block, n_tilt, n_columns, slice) float32
     """
     _check(volume, (geometry.n_y, geometry.n_x), "volume")
-    sinogram = np.zeros((volume.shape[0], geometry.n_tilt, geometry.n_columns, volume.shape[3]), np.float32)
+    sinogram = zero_blocks((volume.shape[0], geometry.n_tilt, geometry.n_columns, volume.shape[3]))
     theta = np.deg2rad(geometry.tilt_deg)
     cos, sin = np.cos(theta), np.sin(theta)
     _PROJECT[_compiled(volume)](
-        volume,
+        np.ascontiguousarray(volume),
+        _all_lines(volume.shape[0], geometry) if lines is None else lines,
         cos,
         sin,
         _tilt_groups(cos, sin, volume.shape[0]),
@@ -94,30 +55,50 @@ def forward(volume: FloatArray, geometry: TiltGeometry) -> FloatArray:
     return sinogram
 
 
-def adjoint(sinogram: FloatArray, geometry: TiltGeometry) -> FloatArray:
-    """Exact transpose of :func:`forward`: (block, n_tilt, n_columns, slice) → (block, n_y, n_x, slice)."""
+def adjoint(sinogram: FloatArray, geometry: TiltGeometry, *, lines: BoolArray | None = None) -> FloatArray:
+    """Exact transpose of :func:`forward`: (block, n_tilt, n_columns, slice) → (block, n_y, n_x, slice).
+
+    Lines of slices that ``lines`` (block, n_y, n_x) does not name are left 0.
+    """
     _check(sinogram, (geometry.n_tilt, geometry.n_columns), "sinogram")
     theta = np.deg2rad(geometry.tilt_deg)
     cos, sin = np.cos(theta), np.sin(theta)
-    return _backproject(sinogram, geometry, cos, sin, 1 / np.maximum(np.abs(cos), np.abs(sin)))
+    return _backproject(sinogram, geometry, lines, cos, sin, 1 / np.maximum(np.abs(cos), np.abs(sin)))
 
 
 def backproject_linear(sinogram: FloatArray, geometry: TiltGeometry) -> FloatArray:
     """Back-projection with linear interpolation on the detector, as filtered back-projection wants it (not the adjoint)."""
     _check(sinogram, (geometry.n_tilt, geometry.n_columns), "sinogram")
     theta = np.deg2rad(geometry.tilt_deg)
-    return _backproject(sinogram, geometry, np.cos(theta), np.sin(theta), np.ones(geometry.n_tilt))
+    return _backproject(sinogram, geometry, None, np.cos(theta), np.sin(theta), np.ones(geometry.n_tilt))
 
 
 def _backproject(
-    sinogram: FloatArray, geometry: TiltGeometry, cos: np.ndarray, sin: np.ndarray, narrow: np.ndarray
+    sinogram: FloatArray,
+    geometry: TiltGeometry,
+    lines: BoolArray | None,
+    cos: np.ndarray,
+    sin: np.ndarray,
+    narrow: np.ndarray,
 ) -> FloatArray:
     """Gather over tilts with triangles of half width 1 / ``narrow`` columns and unit area."""
-    volume = np.empty((sinogram.shape[0], geometry.n_y, geometry.n_x, sinogram.shape[3]), np.float32)
+    volume = empty_blocks((sinogram.shape[0], geometry.n_y, geometry.n_x, sinogram.shape[3]))
     _GATHER[_compiled(sinogram)](
-        sinogram, cos, sin, narrow, geometry.axis_column, geometry.centre_y, geometry.centre_x, volume
+        np.ascontiguousarray(sinogram),
+        _all_lines(sinogram.shape[0], geometry) if lines is None else lines,
+        cos,
+        sin,
+        narrow,
+        geometry.axis_column,
+        geometry.centre_y,
+        geometry.centre_x,
+        volume,
     )
     return volume
+
+
+def _all_lines(n_block: int, geometry: TiltGeometry) -> BoolArray:
+    return np.ones((n_block, geometry.n_y, geometry.n_x), bool)
 
 
 def _compiled(blocks: FloatArray) -> int | None:
@@ -138,32 +119,10 @@ def _tilt_groups(cos: np.ndarray, sin: np.ndarray, n_block: int) -> np.ndarray:
 
 
 def _check(array: FloatArray, shape: tuple[int, int], name: str) -> None:
-    if array.ndim != 4 or array.shape[1:3] != shape or array.dtype != np.float32:
+    if array.ndim != 4 or array.shape[1:3] != shape or array.shape[3] % LINE or array.dtype != np.float32:
         raise ShapeError(
             name,
             expected=f"float32 blocks (n, {shape[0]}, {shape[1]}, slices)",
             got=f"{array.dtype} {array.shape}",
             fix="use to_blocks or sinogram_blocks, and the geometry that the data were made with",
         )
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def _to_blocks(array, blocks):  # type: ignore[no-untyped-def]
-    n_z, n_a, n_b = array.shape
-    n_k = blocks.shape[3]
-    for a in prange(n_a):
-        for z in range(n_z):
-            block, k = z // n_k, z % n_k
-            for b in range(n_b):
-                blocks[block, a, b, k] = array[z, a, b]
-
-
-@njit(parallel=True, cache=True, nogil=True)
-def _from_blocks(blocks, array):  # type: ignore[no-untyped-def]
-    n_z, n_a, n_b = array.shape
-    n_k = blocks.shape[3]
-    for a in prange(n_a):
-        for z in range(n_z):
-            block, k = z // n_k, z % n_k
-            for b in range(n_b):
-                array[z, a, b] = blocks[block, a, b, k]

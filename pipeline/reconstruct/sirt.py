@@ -6,8 +6,9 @@ import numpy as np
 from numba import njit, prange
 
 from pipeline.arrays import FloatArray
+from pipeline.reconstruct.blocks import LINE, from_blocks, sinogram_blocks, zero_blocks
 from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.projector import LINE, adjoint, forward, from_blocks, sinogram_blocks
+from pipeline.reconstruct.projector import adjoint, forward
 
 OnIteration = Callable[[int, int], None]
 """Called after each iteration with (done, total), so that a caller can show progress."""
@@ -52,7 +53,7 @@ def sirt(
     """
     rays, columns = inverse_sums(geometry)
     data = sinogram_blocks(projections)
-    volume = np.zeros((data.shape[0], geometry.n_y, geometry.n_x, data.shape[3]), np.float32)
+    volume = zero_blocks((data.shape[0], geometry.n_y, geometry.n_x, data.shape[3]))
     for i in range(iterations):
         sirt_step(volume, data, geometry, rays, columns, nonnegative=nonnegative)
         if on_iteration is not None:

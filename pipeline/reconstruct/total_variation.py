@@ -21,10 +21,11 @@ import numpy as np
 from numba import njit, prange
 
 from pipeline.arrays import BoolArray, FloatArray, NumberArray
+from pipeline.reconstruct.blocks import SLICES, copy_of, from_blocks, sinogram_blocks, to_blocks, zero_blocks
 from pipeline.reconstruct.blur import blur, gaussian_taps
-from pipeline.reconstruct.denoising import denoise
+from pipeline.reconstruct.denoising import Denoiser
 from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.projector import SLICES, adjoint, forward, from_blocks, sinogram_blocks, to_blocks
+from pipeline.reconstruct.projector import adjoint, forward
 from pipeline.slabs import Allocate, Field, in_memory, read
 from pipeline.slabs import slabs as rows_of
 
@@ -195,21 +196,30 @@ def minimize(
     taps = gaussian_taps(psf_px)
     step = 1.0 / largest_eigenvalue(weight, inside, geometry, taps)
 
-    x = np.zeros_like(inside) if start is None else to_blocks(np.where(support, start, 0))
-    previous, ahead = x.copy(), x.copy()
-    dual = np.zeros((3, *x.shape), np.float32)
+    lines = np.asarray(inside.any(axis=-1))
+
+    x = zero_blocks(inside.shape) if start is None else to_blocks(np.where(support, start, 0))
+    previous, ahead = copy_of(x), copy_of(x)
+    denoiser = Denoiser(inside)
     n_inside = max(1, int(np.count_nonzero(support)))
     momentum, missed, done, inner = 1.0, np.inf, 0, INNER
     missed_before = np.inf
     for i in range(iterations):
         done = i + 1
-        residual = blur(forward(ahead, geometry), taps)
+        residual = blur(forward(ahead, geometry, lines=lines), taps)
         _weigh_residual(residual, data, weight)
-        point = adjoint(blur(residual, taps), geometry)
+        point = adjoint(blur(residual, taps), geometry, lines=lines)
         _descend(ahead, point, np.float32(step))
         previous, x = x, previous
         # The dual of the last proximal step is a warm start, so a few inner iterations are enough.
-        denoise(point, inside, dual, x, step * tv_weight, step * l1_weight, nonnegative, inner)
+        denoiser.denoise(
+            point,
+            x,
+            tv_weight=step * tv_weight,
+            l1_weight=step * l1_weight,
+            nonnegative=nonnegative,
+            iterations=inner,
+        )
         uphill, distance = _moments(ahead, x, previous)
         missed = float(np.sqrt(distance / n_inside)) / step
         faster = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
@@ -223,7 +233,7 @@ def minimize(
         if done % PATIENCE == 0:
             inner = min(MOST_INNER, 2 * inner) if missed > 0.9 * missed_before else inner
             missed_before = missed
-    residual = blur(forward(x, geometry), taps)
+    residual = blur(forward(x, geometry, lines=lines), taps)
     residual -= data
     misfit = float(np.vdot(residual, residual * weight)) / max(1, int(np.count_nonzero(weight)))
     return TotalVariationResult(from_blocks(x, support.shape[0]), Reached(done, missed, misfit))
@@ -273,11 +283,12 @@ def largest_eigenvalue(
     The matrix M has no negative entries, so for any positive x the largest of (M x)ᵢ / xᵢ is an upper bound (Collatz 1942,
     Wielandt 1950); x comes from power iterations.
     """
-    x, bound = inside.copy(), 0.0
+    x, bound, lines = inside, 0.0, np.asarray(inside.any(axis=-1))
     for _ in range(POWER_ITERATIONS):
-        projected = blur(forward(x, geometry), taps)
+        projected = blur(forward(x, geometry, lines=lines), taps)
         projected *= weight
-        image = adjoint(blur(projected, taps), geometry) * inside
+        image = adjoint(blur(projected, taps), geometry, lines=lines)
+        image *= inside
         bound = _largest_quotient(image, x)
         norm = float(np.linalg.norm(image))
         if norm == 0:

@@ -14,9 +14,9 @@ from pipeline.errors import InputError
 from pipeline.io.scratch import scratch_arrays
 from pipeline.io.stores import NamedArray, Store, read_store, write_store
 from pipeline.phase.optics import wavelength_nm
+from pipeline.reconstruct.blocks import SLICES
 from pipeline.reconstruct.fbp import filtered_backprojection
 from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.projector import SLICES
 from pipeline.stages.context import StageContext
 from pipeline.units import NM_PER_UM
 

@@ -32,9 +32,10 @@ from pipeline.composition.ratio import RatioSolver, reconstruct_ratio
 from pipeline.composition.result import Composition, mode_of
 from pipeline.errors import ConfigError, InputError
 from pipeline.io.scratch import ScratchField, scratch_fields
+from pipeline.reconstruct.blocks import SLICES, projections_from_blocks, to_blocks
 from pipeline.reconstruct.blur import blur, gaussian_taps
 from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.projector import SLICES, forward, projections_from_blocks, to_blocks
+from pipeline.reconstruct.projector import forward
 from pipeline.slabs import Allocate, in_memory
 
 TILTS = np.arange(-65.0, 66.0, 2.5)

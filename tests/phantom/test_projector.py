@@ -5,18 +5,17 @@ import numpy as np
 import pytest
 
 from pipeline.errors import ShapeError
-from pipeline.reconstruct.blur import blur, gaussian_taps
-from pipeline.reconstruct.geometry import TiltGeometry, tilt_weights_rad
-from pipeline.reconstruct.projector import (
+from pipeline.reconstruct.blocks import (
     SLICES,
-    adjoint,
-    forward,
     from_blocks,
     projections_from_blocks,
     sinogram_blocks,
     slices_per_block,
     to_blocks,
 )
+from pipeline.reconstruct.blur import blur, gaussian_taps
+from pipeline.reconstruct.geometry import TiltGeometry, tilt_weights_rad
+from pipeline.reconstruct.projector import adjoint, forward
 
 TILTS = np.linspace(-65, 65, 27)
 

@@ -6,8 +6,9 @@ import pytest
 from pipeline.errors import ConfigError, MissingPackageError
 from pipeline.reconstruct import total_variation as solver
 from pipeline.reconstruct.backends import reconstruct
+from pipeline.reconstruct.blocks import from_blocks, projections_from_blocks, sinogram_blocks, to_blocks
 from pipeline.reconstruct.blur import blur, gaussian_taps
-from pipeline.reconstruct.denoising import denoise
+from pipeline.reconstruct.denoising import ROWS, Denoiser
 from pipeline.reconstruct.fbp import (
     MANY_TILTS,
     filter_projections,
@@ -15,14 +16,7 @@ from pipeline.reconstruct.fbp import (
     ramp_response,
 )
 from pipeline.reconstruct.geometry import TiltGeometry, tilt_weights_rad
-from pipeline.reconstruct.projector import (
-    backproject_linear,
-    forward,
-    from_blocks,
-    projections_from_blocks,
-    sinogram_blocks,
-    to_blocks,
-)
+from pipeline.reconstruct.projector import backproject_linear, forward
 from pipeline.reconstruct.sirt import sirt
 from pipeline.reconstruct.total_variation import bounding_box, gradient_noise, solver_slabs, total_variation
 
@@ -285,7 +279,8 @@ def test_tv_stays_inside_its_support_and_l1_silences_noise(rng: np.random.Genera
 
 
 def test_gradient_noise_is_what_white_noise_gives(rng: np.random.Generator) -> None:
-    from pipeline.reconstruct.projector import adjoint, from_blocks, sinogram_blocks
+    from pipeline.reconstruct.blocks import from_blocks, sinogram_blocks
+    from pipeline.reconstruct.projector import adjoint
 
     geometry = TiltGeometry.square(WEDGE, N)
     n_z = 40
@@ -305,8 +300,10 @@ def test_denoise_known_answer_of_a_step() -> None:
     line[0, 0, :5, 0] = 1
     inside_blocks = np.zeros_like(line)
     inside_blocks[..., 0] = 1
-    result = np.empty_like(line)
-    denoise(line, inside_blocks, np.zeros((3, *line.shape), np.float32), result, 0.5, 0.0, False, 4000)
+    result = np.zeros_like(line)
+    Denoiser(inside_blocks).denoise(
+        line, result, tv_weight=0.5, l1_weight=0.0, nonnegative=False, iterations=4000
+    )
     np.testing.assert_allclose(result[0, 0, :5, 0], 1 - 0.5 / 5, atol=2e-3)
     np.testing.assert_allclose(result[0, 0, 5:, 0], 0.5 / 15, atol=2e-3)
 
@@ -314,13 +311,54 @@ def test_denoise_known_answer_of_a_step() -> None:
 def test_denoise_couples_slices_across_the_seam_of_blocks() -> None:
     column = np.zeros((2, 1, 1, 64), np.float32)
     column[1] = 1  # a step exactly at the seam
-    result = np.empty_like(column)
-    denoise(
-        column, np.ones_like(column), np.zeros((3, *column.shape), np.float32), result, 6.4, 0.0, False, 6000
+    result = np.zeros_like(column)
+    Denoiser(np.ones_like(column)).denoise(
+        column, result, tv_weight=6.4, l1_weight=0.0, nonnegative=False, iterations=6000
     )
     # λ/64 = 0.1 off each plateau; the dual iteration is within 1 % of it after 6000 steps.
     np.testing.assert_allclose(result[0].mean(), 0.1, atol=5e-3)
     np.testing.assert_allclose(result[1].mean(), 0.9, atol=5e-3)
+
+
+@pytest.mark.parametrize("nonnegative", [False, True])
+def test_denoise_is_the_method_written_out(rng: np.random.Generator, nonnegative: bool) -> None:
+    """Two blocks, rows of several chunks, a support with a hole and an empty line, against the equations in NumPy."""
+    n_z, n_y, n_x, steps = 2 * 48, ROWS + 9, 11, 7
+    noisy = rng.standard_normal((n_z, n_y, n_x)).astype(np.float32) * np.float32(0.3)
+    mask = np.ones((n_z, n_y, n_x), np.float32)
+    mask[:, 3, 4] = mask[:20, 8] = mask[70:, :, 2] = mask[40:60, 5:9, 5:8] = 0
+    limit, threshold = 0.07, 0.02
+
+    def image(dual: np.ndarray) -> np.ndarray:
+        value = noisy.astype(float)
+        for axis in range(3):
+            value += dual[axis] - np.roll(dual[axis], 1, axis)  # the last of each axis is 0
+        value = np.sign(value) * np.maximum(np.abs(value) - threshold, 0)
+        return (np.maximum(value, 0) if nonnegative else value) * mask
+
+    dual = np.zeros((3, *noisy.shape))
+    for _ in range(steps):
+        now = image(dual)
+        for axis in range(3):
+            both = mask * np.roll(mask, -1, axis)
+            both[(slice(None),) * axis + (-1,)] = 0
+            dual[axis] = (dual[axis] + (np.roll(now, -1, axis) - now) / 12) * both
+        dual /= np.maximum(1, np.sqrt((dual**2).sum(axis=0)) / limit)
+
+    def blocks(volume: np.ndarray) -> np.ndarray:
+        return np.ascontiguousarray(volume.reshape(2, 48, n_y, n_x).transpose(0, 2, 3, 1))
+
+    result = blocks(np.zeros_like(noisy))
+    Denoiser(blocks(mask)).denoise(
+        blocks(noisy),
+        result,
+        tv_weight=limit,
+        l1_weight=threshold,
+        nonnegative=nonnegative,
+        iterations=steps,
+    )
+    # float32 sums of ten terms near 1
+    np.testing.assert_allclose(result, blocks(image(dual)), atol=2e-6)
 
 
 def test_bounding_box_of_an_empty_support_is_one_voxel() -> None:
