@@ -1,6 +1,6 @@
 """Alignment of all series of a particle: energies with each other, tilts with each other, one solution for every raw frame."""
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -126,7 +126,7 @@ def align_series(
     Parameters
     ----------
     names : of the series
-    values : per series (n_tilt, n_y, n_x) float32, air at 0, NaN where invalid
+    values : per series (n_tilt, n_y, n_x) float32, air at 0, NaN where invalid; asked for one series at a time
     noise : per series the median standard deviation of a pixel
     tilt_deg : (n_tilt,) ascending, the same for all; one angle means that only the energies are registered
     acquisition_order : (n_tilt,) when each frame was recorded
@@ -135,22 +135,19 @@ def align_series(
     """
     signal_to_noise = np.array([np.nanstd(v) / s for v, s in zip(values, noise, strict=True)])
     reference = int(signal_to_noise.argmax())
-    looks = [look(v, m) for v, m in zip(values, magnification, strict=True)]
-    registrations: list[EnergyRegistration | None] = [None] * len(looks)
+    registrations: list[EnergyRegistration | None] = [None] * len(values)
     magnification = magnification.copy()
-    report = progress("register energies")
-    for e, frames in enumerate(looks):
-        if options.energies and e != reference:
-            registered = _register(frames, looks[reference], tilt_deg, options, names[e], names[reference])
-            if options.estimate_magnification and abs(registered.magnification - 1) > 1e-5:
-                magnification[e] *= registered.magnification
-                looks[e] = look(values[e], magnification[e])
-                registered = _register(
-                    looks[e], looks[reference], tilt_deg, options, names[e], names[reference]
+    if options.energies:
+        fixed = look(values[reference], magnification[reference])
+        report = progress("register energies")
+        for e in range(len(values)):
+            if e != reference:
+                registrations[e], magnification[e] = _register_at(
+                    values[e], fixed, float(magnification[e]), tilt_deg, options, (names[e], names[reference])
                 )
-            registrations[e] = registered
-        report(e + 1, len(looks))
+            report(e + 1, len(values))
     energy_shifts = np.stack([np.zeros((tilt_deg.size, 2)) if r is None else r.shifts for r in registrations])
+    looks = (look(v, m) for v, m in zip(values, magnification, strict=True))
     driver = mean_of_series(looks, energy_shifts, signal_to_noise)
     tilts = align_tilts(driver, tilt_deg, acquisition_order, options, progress)
     solution = compose(energy_shifts, tilts.alignment.shifts, tilts.applied_axis_tilt_deg, magnification)
@@ -271,14 +268,30 @@ def look(value: FloatArray, magnification: float) -> FloatArray:
     )[0]
 
 
-def mean_of_series(looks: Sequence[FloatArray], shifts: Float64Array, weights: Float64Array) -> FloatArray:
+def mean_of_series(looks: Iterable[FloatArray], shifts: Float64Array, weights: Float64Array) -> FloatArray:
     """Mean of all series, each moved onto the reference series, weighed by its signal to noise."""
-    total = np.zeros(looks[0].shape, np.float32)
+    total = np.zeros((), np.float32)
     for frames, shift, weight in zip(looks, shifts, weights, strict=True):
         filled = fill_invalid(frames)
         moved = turned(filled, 0.0, shift) if np.any(shift) else filled
-        total += np.float32(weight / weights.sum()) * moved
+        total = total + np.float32(weight / weights.sum()) * moved
     return total
+
+
+def _register_at(
+    frames: FloatArray,
+    fixed: FloatArray,
+    magnification: float,
+    tilt_deg: Float64Array,
+    options: AlignOptions,
+    names: tuple[str, str],
+) -> tuple[EnergyRegistration, float]:
+    """Register one energy at the recorded magnification, or at its own estimate; returns that too."""
+    registered = _register(look(frames, magnification), fixed, tilt_deg, options, *names)
+    if options.estimate_magnification and abs(registered.magnification - 1) > 1e-5:
+        magnification *= registered.magnification
+        registered = _register(look(frames, magnification), fixed, tilt_deg, options, *names)
+    return registered, magnification
 
 
 def _register(

@@ -55,14 +55,16 @@ def reconstruct_deviation(
     data : element sinograms
     solver : settings
     reference_tm_o : TM/O of the reference relative to nominal; None: the particle's own mode
-    start : a composition close to the result, to start the iterations from
+    start : a composition close to the result, to start the iterations from; its total and particle are taken over
     with_metals : reconstruct the single metals too (for display and the joint histogram)
     allocate : makes the fields of the result and of what lies between
     on_progress : called with (iterations done, iterations in all)
     """
     n_metals = len(data.atoms) - 1 if with_metals else 0
     progress = Progress(
-        on_progress, FIRST_ITERATIONS + iterations_of(solver, n_metals, again=reference_tm_o is None)
+        on_progress,
+        FIRST_ITERATIONS
+        + iterations_of(solver, n_metals, again=reference_tm_o is None, with_total=start is None),
     )
     ground = prepare(
         data,
@@ -82,7 +84,9 @@ def reconstruct_deviation(
         for slab in ground.slabs
     ]
     record = chain_record(data, ground, solver, n_metals, found)
-    particle = particle_of(solutions.total, allocate)
+    particle = particle_of(solutions.total, allocate) if start is None else start.particle
+    if start is not None:
+        solutions = replace(solutions, total=start.total)
     if reference_tm_o is None:
         ground = refer_to_mode(data, ground, solver, solutions, particle, allocate)
         first, difference = solutions.difference, allocate(particle.shape, np.float32)
@@ -100,16 +104,18 @@ def reconstruct_deviation(
     return composed(solutions, particle, ground.reference_tm_o, record, allocate)
 
 
-def iterations_of(solver: DeviationSolver, n_metals: int, *, again: bool) -> int:
+def iterations_of(solver: DeviationSolver, n_metals: int, *, again: bool, with_total: bool = True) -> int:
     """Return how many iterations the slabs take at most, with the difference once or twice."""
-    return (2 + n_metals) * solver.element_iterations + (2 if again else 1) * solver.iterations
+    densities = 1 + n_metals + (1 if with_total else 0)
+    return densities * solver.element_iterations + (2 if again else 1) * solver.iterations
 
 
 def chain_record(
     data: ColumnDensities, ground: Ground, solver: DeviationSolver, n_metals: int, found: FoundBySlab
 ) -> dict[str, float]:
     """Return how the first look, the densities and the difference were reached."""
-    densities = record_of(chain(data, solver, n_metals), ground.noise, found)
+    solved = [problem for problem in chain(data, solver, n_metals) if problem.name in found[0][0]]
+    densities = record_of(solved, ground.noise, found)
     return ground.record | densities | difference_record(data, ground, solver, found)
 
 

@@ -153,10 +153,13 @@ def solve_slab(
     start: Composition | None,
     progress: Progress,
 ) -> dict[str, Reached]:
-    """Solve for total, elements and difference in one slab; with no other start, elements start from its total."""
+    """Solve for total, elements and difference in one slab; with no other start, elements start from its total.
+
+    With a start its total stands: it says where the particle is and where elements begin, and both are known then.
+    """
     solves = _Solves(data, ground, slab, solver.psf_px, progress)
     first, *others = chain(data, solver, into.elements.shape[0] - 1)
-    total = solves.solve(first, solves.cut(ground.total), into.total, into.first_row)
+    total = None if start else solves.solve(first, solves.cut(ground.total), into.total, into.first_row)
     for k, problem in enumerate(others):
         begin = total if start is None else solves.cut(plane(start.elements, k))
         solves.solve(problem, begin, plane(into.elements, k), into.first_row)

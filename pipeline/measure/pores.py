@@ -44,7 +44,7 @@ def pore_table(
         pore's zone), ``equivalent_diameter_nm``, ``centroid_{z,y,x}_nm``, ``depth_nm`` (centroid to skin),
         ``half_axis_{1,2,3}_nm`` (of the ellipsoid with the same second moments), ``surface_nm2`` and
         ``sphericity`` (mesh of the void fraction at one half, scaled to the pore's volume; NaN below 27
-        voxels), ``nearest_neighbour_nm`` (between centroids), ``touches_surface``
+        voxels), ``nearest_neighbour_nm`` (between centroids), ``least_depth_nm``, ``touches_surface``
     """
     found = _pore_sums(instances, depth_px, particle, n_pores)
     sums = void_totals(void, zone, particle, n_voids=max(largest(zone), n_pores))
@@ -72,6 +72,7 @@ def pore_table(
         "surface_nm2": surface * voxel_nm**2,
         "sphericity": sphericity,
         "nearest_neighbour_nm": nearest_neighbour(centroid) * voxel_nm,
+        "least_depth_nm": found.least_depth * voxel_nm,
         "touches_surface": found.least_depth < TOUCHES_PX,
     }
 

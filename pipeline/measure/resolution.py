@@ -15,6 +15,9 @@ Direction = tuple[float, float, float]
 HALF_ANGLE_DEG = 25.0
 """Usual opening of the cone about a direction."""
 
+TAPER_PX = 12
+"""Voxels at most over which half volumes fade at their faces."""
+
 FEW_SAMPLES = 0.8
 """Shells whose half-bit value exceeds this are not judged."""
 
@@ -167,10 +170,10 @@ def _crossing(frequency: Float64Array, margin: Float64Array, voxel_nm: float) ->
 
 
 def _window(shape: tuple[int, ...]) -> FloatArray:
-    """Taper that falls to 0 over an eighth of the volume at every face, so that the faces do not correlate."""
+    """Taper that falls to 0 at every face, over TAPER_PX or an eighth of the volume, so that the faces do not correlate."""
     window = np.ones(shape, np.float32)
     for axis, n in enumerate(shape):
-        edge = max(2, n // 8)
+        edge = max(2, min(n // 8, TAPER_PX))
         ramp = np.minimum(np.arange(n), np.arange(n)[::-1]) / edge
         taper = np.sin(np.pi / 2 * np.minimum(ramp, 1)) ** 2
         window *= taper.astype(np.float32).reshape([-1 if k == axis else 1 for k in range(len(shape))])

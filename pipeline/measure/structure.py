@@ -159,7 +159,8 @@ DEFINITIONS = {
     "porosity": "sum of the void fraction over voids and what blur spreads of them / volume inside the skin",
     "skin": "closing of the solid with a ball, holes filled: cracks that are open to the outside belong to it",
     "open": "voids whose network reaches the skin; closed: all others",
-    "open_fraction": "volume of the open voids / volume of all voids",
+    "open_fraction": "volume of the open voids / volume of all voids; its interval holds noise and the shares that "
+    "contacts and skin one voxel nearer or farther would give",
     "count": "pores: bodies of voxels that share a face, an edge or a corner; cracks: smooth sheets that noise does not make",
     "ci95": "value ± t s, s the standard deviation over searches with as much noise added, and by noise_bias further to "
     "the side from which noise moved the value; of porosities and the mean aperture with the method's own error on simulated "

@@ -6,7 +6,7 @@ import numpy as np
 from numba import njit, prange
 
 from pipeline.arrays import FloatArray
-from pipeline.reconstruct.blocks import zero_blocks
+from pipeline.reconstruct.blocks import empty_blocks
 from pipeline.reconstruct.lines import add_lines
 
 
@@ -22,11 +22,14 @@ def gaussian_taps(sigma_px: float) -> FloatArray:
     return (taps / (taps[0] + 2 * taps[1:].sum())).astype(np.float32)
 
 
-def blur(sinogram: FloatArray, taps: FloatArray) -> FloatArray:
-    """Blur sinogram blocks (block, tilt, s, slice) along s and along the slices; zero outside, so it is its own adjoint."""
+def blur(sinogram: FloatArray, taps: FloatArray, *, out: FloatArray | None = None) -> FloatArray:
+    """Blur sinogram blocks (block, tilt, s, slice) along s and along the slices; zero outside, so it is its own adjoint.
+
+    Writes to ``out``, which is not ``sinogram``, or to new blocks; without a blur the sinogram itself is returned.
+    """
     if taps.size == 1:
         return sinogram
-    result = zero_blocks(sinogram.shape)
+    result = empty_blocks(sinogram.shape) if out is None else out
     _blur(np.ascontiguousarray(sinogram), taps, result)
     return result
 
@@ -38,6 +41,7 @@ def _blur(sinogram, taps, result):  # type: ignore[no-untyped-def]
     out = result.reshape(-1)
     for job in prange(n_block * n_t):
         block, t = job // n_t, job % n_t
+        result[block, t] = np.float32(0)
         padded = np.zeros(n_k + 2 * reach, np.float32)
         along = np.zeros(
             n_s * n_k, np.float32

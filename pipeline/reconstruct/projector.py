@@ -15,7 +15,7 @@ from numba import get_num_threads
 
 from pipeline.arrays import BoolArray, FloatArray
 from pipeline.errors import ShapeError
-from pipeline.reconstruct.blocks import LINE, SLICES, empty_blocks, zero_blocks
+from pipeline.reconstruct.blocks import LINE, SLICES, empty_blocks
 from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.reconstruct.projector_kernels import GROUP, forward_kernel, gather_kernel
 
@@ -24,7 +24,13 @@ _GATHER = {SLICES: gather_kernel(SLICES), None: gather_kernel(None)}
 """The kernels compiled for full blocks and for any; numba compiles those that are called."""
 
 
-def forward(volume: FloatArray, geometry: TiltGeometry, *, lines: BoolArray | None = None) -> FloatArray:
+def forward(
+    volume: FloatArray,
+    geometry: TiltGeometry,
+    *,
+    lines: BoolArray | None = None,
+    out: FloatArray | None = None,
+) -> FloatArray:
     """Line integrals of a volume, in pixels times the volume's unit.
 
     Parameters
@@ -32,13 +38,15 @@ def forward(volume: FloatArray, geometry: TiltGeometry, *, lines: BoolArray | No
     volume : (block, n_y, n_x, slice) float32
     geometry : the scan
     lines : (block, n_y, n_x) bool, which lines of slices are not 0; the work on the others is saved. None: all
+    out : blocks of the result's shape to write to; new ones if None
 
     Returns
     -------
     (block, n_tilt, n_columns, slice) float32
     """
     _check(volume, (geometry.n_y, geometry.n_x), "volume")
-    sinogram = zero_blocks((volume.shape[0], geometry.n_tilt, geometry.n_columns, volume.shape[3]))
+    shape = (volume.shape[0], geometry.n_tilt, geometry.n_columns, volume.shape[3])
+    sinogram = empty_blocks(shape) if out is None else out
     theta = np.deg2rad(geometry.tilt_deg)
     cos, sin = np.cos(theta), np.sin(theta)
     _PROJECT[_compiled(volume)](
@@ -55,34 +63,43 @@ def forward(volume: FloatArray, geometry: TiltGeometry, *, lines: BoolArray | No
     return sinogram
 
 
-def adjoint(sinogram: FloatArray, geometry: TiltGeometry, *, lines: BoolArray | None = None) -> FloatArray:
+def adjoint(
+    sinogram: FloatArray,
+    geometry: TiltGeometry,
+    *,
+    lines: BoolArray | None = None,
+    out: FloatArray | None = None,
+) -> FloatArray:
     """Exact transpose of :func:`forward`: (block, n_tilt, n_columns, slice) → (block, n_y, n_x, slice).
 
-    Lines of slices that ``lines`` (block, n_y, n_x) does not name are left 0.
+    Lines of slices that ``lines`` (block, n_y, n_x) does not name are left 0. ``out`` as in :func:`forward`.
     """
     _check(sinogram, (geometry.n_tilt, geometry.n_columns), "sinogram")
     theta = np.deg2rad(geometry.tilt_deg)
     cos, sin = np.cos(theta), np.sin(theta)
-    return _backproject(sinogram, geometry, lines, cos, sin, 1 / np.maximum(np.abs(cos), np.abs(sin)))
+    narrow = 1 / np.maximum(np.abs(cos), np.abs(sin))
+    return _backproject(sinogram, geometry, cos, sin, narrow, lines, out)
 
 
 def backproject_linear(sinogram: FloatArray, geometry: TiltGeometry) -> FloatArray:
     """Back-projection with linear interpolation on the detector, as filtered back-projection wants it (not the adjoint)."""
     _check(sinogram, (geometry.n_tilt, geometry.n_columns), "sinogram")
     theta = np.deg2rad(geometry.tilt_deg)
-    return _backproject(sinogram, geometry, None, np.cos(theta), np.sin(theta), np.ones(geometry.n_tilt))
+    return _backproject(sinogram, geometry, np.cos(theta), np.sin(theta), np.ones(geometry.n_tilt))
 
 
 def _backproject(
     sinogram: FloatArray,
     geometry: TiltGeometry,
-    lines: BoolArray | None,
     cos: np.ndarray,
     sin: np.ndarray,
     narrow: np.ndarray,
+    lines: BoolArray | None = None,
+    out: FloatArray | None = None,
 ) -> FloatArray:
     """Gather over tilts with triangles of half width 1 / ``narrow`` columns and unit area."""
-    volume = empty_blocks((sinogram.shape[0], geometry.n_y, geometry.n_x, sinogram.shape[3]))
+    shape = (sinogram.shape[0], geometry.n_y, geometry.n_x, sinogram.shape[3])
+    volume = empty_blocks(shape) if out is None else out
     _GATHER[_compiled(sinogram)](
         np.ascontiguousarray(sinogram),
         _all_lines(sinogram.shape[0], geometry) if lines is None else lines,

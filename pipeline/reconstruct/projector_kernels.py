@@ -32,7 +32,7 @@ _PARALLEL: Final = {
 def forward_kernel(width: int | None) -> Callable[..., None]:
     """Compile the forward projection of blocks of ``width`` slices, or of any width (None).
 
-    The kernel takes (volume, lines, cos, sin, groups, axis_column, centre_y, centre_x, sinogram) and adds to ``sinogram``.
+    The kernel takes (volume, lines, cos, sin, groups, axis_column, centre_y, centre_x, sinogram) and fills ``sinogram``.
     Pieces without any line that ``lines`` (block, y, x) names are passed over.
     """
 
@@ -54,6 +54,7 @@ def forward_kernel(width: int | None) -> Callable[..., None]:
                 n_march, n_across, march, across = n_x, n_y, n_k, n_x * n_k
                 c_march, c_across = centre_x, centre_y
             base = block * n_y * n_x * n_k
+            sinogram[block, t0:t1] = np.float32(0)
             counted = np.zeros(n_across + 1, np.int64)
             # A stripe of lines, a piece of them: voxels stay in the first cache while the tilts of a group meet them.
             for stripe in range(0, n_march, STRIPE):

@@ -21,7 +21,15 @@ import numpy as np
 from numba import njit, prange
 
 from pipeline.arrays import BoolArray, FloatArray, NumberArray
-from pipeline.reconstruct.blocks import SLICES, copy_of, from_blocks, sinogram_blocks, to_blocks, zero_blocks
+from pipeline.reconstruct.blocks import (
+    SLICES,
+    copy_of,
+    empty_blocks,
+    from_blocks,
+    sinogram_blocks,
+    to_blocks,
+    zero_blocks,
+)
 from pipeline.reconstruct.blur import blur, gaussian_taps
 from pipeline.reconstruct.denoising import Denoiser
 from pipeline.reconstruct.geometry import TiltGeometry
@@ -201,14 +209,16 @@ def minimize(
     x = zero_blocks(inside.shape) if start is None else to_blocks(np.where(support, start, 0))
     previous, ahead = copy_of(x), copy_of(x)
     denoiser = Denoiser(inside)
+    # Written in every iteration: new arrays each time would cost as much as a projection.
+    projected, blurred, point = (empty_blocks(like.shape) for like in (data, data, inside))
     n_inside = max(1, int(np.count_nonzero(support)))
     momentum, missed, done, inner = 1.0, np.inf, 0, INNER
     missed_before = np.inf
     for i in range(iterations):
         done = i + 1
-        residual = blur(forward(ahead, geometry, lines=lines), taps)
+        residual = blur(forward(ahead, geometry, lines=lines, out=projected), taps, out=blurred)
         _weigh_residual(residual, data, weight)
-        point = adjoint(blur(residual, taps), geometry, lines=lines)
+        adjoint(blur(residual, taps, out=projected), geometry, lines=lines, out=point)
         _descend(ahead, point, np.float32(step))
         previous, x = x, previous
         # The dual of the last proximal step is a warm start, so a few inner iterations are enough.
@@ -233,7 +243,7 @@ def minimize(
         if done % PATIENCE == 0:
             inner = min(MOST_INNER, 2 * inner) if missed > 0.9 * missed_before else inner
             missed_before = missed
-    residual = blur(forward(x, geometry, lines=lines), taps)
+    residual = blur(forward(x, geometry, lines=lines, out=projected), taps, out=blurred)
     residual -= data
     misfit = float(np.vdot(residual, residual * weight)) / max(1, int(np.count_nonzero(weight)))
     return TotalVariationResult(from_blocks(x, support.shape[0]), Reached(done, missed, misfit))

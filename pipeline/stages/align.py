@@ -21,12 +21,14 @@ from pipeline.align.series import (
     require_better,
 )
 from pipeline.align.starts import background_free
-from pipeline.arrays import BoolArray, Float64Array, FloatArray
+from pipeline.arrays import BoolArray, Float64Array
 from pipeline.config import AlignStage as Settings
 from pipeline.errors import InputError
+from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import NamedArray, Store, write_store
 from pipeline.reconstruct.fbp import filtered_backprojection
 from pipeline.reconstruct.geometry import TiltGeometry
+from pipeline.slabs import Allocate, Field
 from pipeline.stages.align_inputs import AlignInputs, frame_list, read_inputs, read_single, require_structure
 from pipeline.stages.align_picture import shown_when_refused
 from pipeline.stages.alignment_table import read_alignment, write_alignment
@@ -74,21 +76,22 @@ def _run(
     verdict = _verdict(series, found, frames)
     for line in (*warnings, verdict):
         context.log(line)
-    value, variance = _resampled(series, found.solution, frames.used, context)
-    _write(
-        outputs["store"],
-        series,
-        found,
-        frames,
-        value,
-        variance,
-        warnings,
-        verdict,
-        common_nm,
-        energies_ev,
-        inputs,
-        context,
-    )
+    with scratch_fields(outputs["store"]) as allocate:
+        value, variance = _resampled(series, found.solution, frames.used, allocate, context)
+        _write(
+            outputs["store"],
+            series,
+            found,
+            frames,
+            value,
+            variance,
+            warnings,
+            verdict,
+            common_nm,
+            energies_ev,
+            inputs,
+            context,
+        )
     write_alignment(
         outputs["table"],
         series.names,
@@ -267,11 +270,11 @@ def _verdict(series: AlignInputs, found: Alignment, frames: Frames) -> str:
 
 
 def _resampled(
-    series: AlignInputs, solution: Solution, used: BoolArray, context: StageContext
-) -> tuple[FloatArray, FloatArray]:
+    series: AlignInputs, solution: Solution, used: BoolArray, allocate: Allocate, context: StageContext
+) -> tuple[Field, Field]:
     """Resample the raw pixels of the frames in use, once, with everything composed."""
     shape = (len(series.names), int(used.sum()), *series.shape)
-    value, variance = np.empty(shape, np.float32), np.empty(shape, np.float32)
+    value, variance = allocate(shape, np.float32), allocate(shape, np.float32)
     progress = context.progress("resample")
     for e in range(shape[0]):
         raw, noise = series.frames(e)
@@ -299,8 +302,8 @@ def _write(
     series: AlignInputs,
     found: Alignment,
     frames: Frames,
-    value: FloatArray,
-    variance: FloatArray,
+    value: Field,
+    variance: Field,
     warnings: list[str],
     verdict: str,
     common_nm: float,

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -25,6 +26,24 @@ ALIKE = 0.5
 """Repeated exposures of one tilt correlate by more than this; where they do not, the angles are wrong."""
 
 
+class StoredSeries(Sequence[FloatArray]):
+    """Frames of several series, each read from its store when it is asked for: one of them is in memory at a time."""
+
+    def __init__(self, stores: Sequence[Store], rows: Sequence[IntArray]) -> None:
+        self._stores, self._rows = stores, rows
+
+    def __len__(self) -> int:
+        return len(self._stores)
+
+    def __getitem__(self, series: Any) -> Any:
+        return _rows_of(self._stores[series], "value", self._rows[series])
+
+
+def _rows_of(store: Store, name: str, rows: IntArray) -> FloatArray:
+    frames: FloatArray = store[name]
+    return frames if np.array_equal(rows, np.arange(len(frames))) else frames[rows]
+
+
 @dataclass(frozen=True)
 class AlignInputs:
     """The series of a branch, on common tilts.
@@ -34,7 +53,7 @@ class AlignInputs:
     names : of the series
     stores : their normalised stores
     rows : per series the indices into its store that are used, by ascending tilt
-    values : per series (n_tilt, n_y, n_x) float32
+    values : per series (n_tilt, n_y, n_x) float32, read when asked for
     noise : per series the median standard deviation of a pixel
     tilt_deg : (n_tilt,) ascending
     acquisition_order : (n_tilt,) number of the frame in the first series' file
@@ -59,7 +78,7 @@ class AlignInputs:
     @property
     def shape(self) -> tuple[int, int]:
         """Size of a frame, (n_y, n_x)."""
-        _, n_y, n_x = self.values[0].shape
+        _, n_y, n_x = self.stores[0].array("value").shape
         return n_y, n_x
 
     def frames(self, series: int) -> tuple[FloatArray, FloatArray]:
@@ -67,7 +86,7 @@ class AlignInputs:
         store, rows = self.stores[series], self.rows[series]
         if self.averaged:
             return _average(store["value"], store["variance"])
-        return store["value"][rows], store["variance"][rows]
+        return _rows_of(store, "value", rows), _rows_of(store, "variance", rows)
 
 
 def read_inputs(inputs: dict[str, Path], settings: Settings) -> AlignInputs:
@@ -86,9 +105,8 @@ def read_inputs(inputs: dict[str, Path], settings: Settings) -> AlignInputs:
     tilt_deg = _common_tilts(names, [t[first] for t, (first, _) in zip(tilts, firsts, strict=True)])
     frame = orders[0][firsts[0][0]]
     keep, left_out = _excluded(settings, frame, tilt_deg)
-    values = [store["value"][first] for store, (first, _) in zip(stores, firsts, strict=True)]
     blank, copies = np.zeros(tilt_deg.size, bool), set()
-    for value in values:
+    for value in StoredSeries(stores, [first for first, _ in firsts]):
         blank |= blank_frames(value)
         copies |= set(copied_frames(value))
     left_out += [(int(frame[t]), float(tilt_deg[t]), "blank") for t in np.flatnonzero(blank & keep)]
@@ -102,11 +120,12 @@ def read_inputs(inputs: dict[str, Path], settings: Settings) -> AlignInputs:
             fix="look at the raw frames with `oxytomo inspect`, or exclude fewer",
         )
     place = np.cumsum(keep) - 1
+    rows = [first[keep] for first, _ in firsts]
     return AlignInputs(
         names,
         stores,
-        [first[keep] for first, _ in firsts],
-        [value[keep] for value in values],
+        rows,
+        StoredSeries(stores, rows),
         [_median_noise(store["variance"]) for store in stores],
         tilt_deg[keep],
         frame[keep],

@@ -27,9 +27,14 @@ from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.reconstruct.total_variation import bounding_box
 from pipeline.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
 from pipeline.slabs import Field
-from pipeline.stages.classify import averaged
+from pipeline.stages.classify import averaged, averaged_each
 from pipeline.stages.context import StageContext
 from pipeline.stages.reconstruct import column_densities
+
+CORRELATED_VOXELS = 64_000_000
+"""Half volumes of so many voxels at most are correlated."""
+CORRELATED_MARGIN = 10
+"""Voxels around the particle's box within which its soft mask falls to 0."""
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
@@ -51,11 +56,13 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     if "decompose" in inputs:
         decomposed = read_store(inputs["decompose"])
         invalid_rays = _invalid_rays(decomposed)
-        resolution = _resolution(decomposed, reconstructed["particle"].astype(bool))
+        resolution = _resolution(decomposed, particle, box)
     counted_px = float(classified.attributes["voxel_nm"]) / voxel_nm
     if counted_px > 1:
-        deviation = averaged(deviation[None], particle, counted_px)[0]
-        replicates, null = (averaged(stack, particle, counted_px) for stack in (replicates, null))
+        deviation = np.asarray(averaged(deviation, particle, counted_px))
+        replicates, null = (
+            np.asarray(averaged_each(stack, particle, counted_px)) for stack in (replicates, null)
+        )
 
     fractions = class_fractions(phases, labels=CLASS_LABELS)
     of_replicates = replicate_fractions(replicates, particle, threshold=threshold)
@@ -151,21 +158,52 @@ def _domains(phases: LabelArray, min_voxels: int) -> dict[str, Any]:
     }
 
 
-def _resolution(decomposed: Store, particle: BoolArray) -> dict[str, Any] | None:
-    """Correlate the mean density of two half volumes, of the odd and of the even tilts; None for fewer than four."""
+def _resolution(
+    decomposed: Store, particle: BoolArray, box: tuple[slice, slice, slice]
+) -> dict[str, Any] | None:
+    """Correlate the mean density of two half volumes, of the odd and of the even tilts; None for fewer than four.
+
+    The half volumes are those of the particle's box, of large ones the slices around the middle: they are transformed whole.
+    """
     data = column_densities(decomposed)
     if data.tilt_deg.size < 4:
         return None
-    mean_density, _ = data.sinogram(0.5 * (data.oxygen + data.metal))
-    near = scipy.ndimage.binary_dilation(particle, iterations=4).astype(np.float32)
-    mask = scipy.ndimage.gaussian_filter(near, 2.0)
+    shape = (data.areal.shape[2], data.areal.shape[3], data.areal.shape[3])
+    near = tuple(
+        slice(max(0, s.start - CORRELATED_MARGIN), min(n, s.stop + CORRELATED_MARGIN))
+        for s, n in zip(box, shape, strict=True)
+    )
+    rows = _middle(near[0], max(8, CORRELATED_VOXELS // max(1, _size(near[1]) * _size(near[2]))))
+    mask = np.zeros((_size(rows), _size(near[1]), _size(near[2])), bool)
+    inner = [slice(b.start - n.start, b.stop - n.start) for b, n in zip(box[1:], near[1:], strict=True)]
+    low, high = max(rows.start, box[0].start), min(rows.stop, box[0].stop)
+    mask[(slice(low - rows.start, high - rows.start), *inner)] = particle[
+        low - box[0].start : high - box[0].start
+    ]
+    soft = scipy.ndimage.gaussian_filter(
+        scipy.ndimage.binary_dilation(mask, iterations=4).astype(np.float32), 2.0
+    )
+    part = data.rows(rows)
+    mean_density, _ = part.sinogram(0.5 * (part.oxygen + part.metal))
     halves = []
     for start in (0, 1):
-        geometry = TiltGeometry.square(data.tilt_deg[start::2], mean_density.shape[-1])
-        halves.append(mask * filtered_backprojection(np.ascontiguousarray(mean_density[start::2]), geometry))
+        geometry = TiltGeometry.square(data.tilt_deg[start::2], shape[2]).cropped(near[1], near[2])
+        half = filtered_backprojection(np.ascontiguousarray(mean_density[start::2]), geometry)
+        half *= soft
+        halves.append(half)
     voxel_nm = float(decomposed.attributes["pixel_nm"])
     found = tilt_series_resolution(halves[0], halves[1], data.tilt_deg, voxel_nm=voxel_nm)
     return {name: _curve(correlation) for name, correlation in found.items()}
+
+
+def _middle(span: slice, most: int) -> slice:
+    """Return the middle of a range, so many at most."""
+    cut = max(0, _size(span) - most)
+    return slice(span.start + cut // 2, span.stop - (cut - cut // 2))
+
+
+def _size(span: slice) -> int:
+    return int(span.stop - span.start)
 
 
 def _curve(correlation: ShellCorrelation) -> dict[str, Any]:

@@ -14,6 +14,7 @@ import yaml
 
 from pipeline.arrays import TiltSeries
 from pipeline.io.readers.data_exchange import write_data_exchange
+from pipeline.io.stores import read_store
 from tests.workflow.slurm_node import slurm_node, why_not
 
 pytestmark = [
@@ -137,3 +138,28 @@ def test_a_job_without_enough_memory_is_repeated_with_more(
     assert ("COMPLETED", "960") in reports
     log = Path(cluster["SLURM_CONF"]).with_name("slurmd.log")
     assert "exceeded memory limit" in log.read_text(encoding="utf-8")
+
+
+def test_a_particle_is_shared_out_to_jobs(cluster: Mapping[str, str], tmp_path: Path) -> None:
+    """Parts, their join, replicates: jobs of the cluster make, to the last bit, what one machine makes."""
+    size = ["--size", "36", "--pixel-nm", "20", "--tilts", "21", "--photons", "100000", "--seed", "4"]
+    made = call(cluster, "pipeline", "simulate", "sim", "--elements", "O", "Ni", *size, cwd=tmp_path)
+    assert made.returncode == 0, made.stderr
+    config = tmp_path / "sim" / "config.yaml"
+    data = yaml.safe_load(config.read_text(encoding="utf-8"))
+    data["samples"]["particle"]["composition"] |= {
+        "align": {"iterations": 2},
+        "reconstruct": {"iterations": 20, "element_iterations": 10, "parts": 2},
+        "uncertainty": {"replicates": 2, "null_replicates": 1},
+    }
+    digests = []
+    for where, more in (("local", ["--cores", "2"]), ("cluster", ["--profile", profile(tmp_path)])):
+        config.write_text(yaml.safe_dump(data | {"results": str(tmp_path / where)}), encoding="utf-8")
+        done = call(cluster, "pipeline", "run", config, *more, cwd=tmp_path)
+        assert done.returncode == 0, done.stdout + done.stderr
+        stages = tmp_path / where / "particle" / "stages" / "composition"
+        digests.append([read_store(stages / f"{n}.zarr").digest for n in ("reconstruct", "uncertainty")])
+    assert digests[0] == digests[1]
+    names = " ".join(what for state, _, what in jobs(cluster) if state == "COMPLETED")
+    for rule in ("reconstruct_prepare", "reconstruct_part", "reconstruct_join", "replicate"):
+        assert rule in names, names
