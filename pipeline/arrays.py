@@ -28,6 +28,10 @@ class StoredArray(Protocol):
     def shape(self) -> tuple[int, ...]:
         """Length of each axis."""
 
+    @property
+    def dtype(self) -> Any:
+        """Type of the values."""
+
     def __getitem__(self, key: Any, /) -> Any:
         """Read a part, as NumPy does."""
 
@@ -46,7 +50,7 @@ class TiltSeries:
 
     Attributes
     ----------
-    frames : (n_frame, n_y, n_x) array, in the unit that ``quantity`` names
+    frames : (n_frame, n_y, n_x) array, in the unit that ``quantity`` names; of a large series one that reads frames by number
     tilt_deg : (n_frame,) float64; acquisition order need not be angle order
     energy_ev : (n_frame,) float64, NaN where the file does not say
     pixel_nm : (n_frame,) float64, object-plane pixel size, NaN where the file does not say
@@ -59,7 +63,7 @@ class TiltSeries:
     metadata : free text of the file worth keeping (sample, instrument, format)
     """
 
-    frames: AnyArray
+    frames: StoredArray
     tilt_deg: Float64Array
     energy_ev: Float64Array
     pixel_nm: Float64Array

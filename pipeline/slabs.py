@@ -154,6 +154,23 @@ def plane(field: Field, index: int) -> Field:
     return field[index] if isinstance(field, np.ndarray) else Plane(field, index)
 
 
+class Reordered:
+    """A field with its items along the first axis in another order; it cannot be written."""
+
+    def __init__(self, field: Field, order: IntArray) -> None:
+        self.shape, self.dtype = (len(order), *field.shape[1:]), field.dtype
+        self._field, self._order = field, order
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        first, *rest = key if isinstance(key, tuple) else (key,)
+        if np.ndim(self._order[first]) == 0:
+            return np.asarray(self._field[(int(self._order[first]), *rest)])
+        return np.stack([np.asarray(self._field[(int(i), *rest)]) for i in self._order[first]])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError
+
+
 class Mapped:
     """A field whose values are a function of another's; it cannot be written."""
 

@@ -1,7 +1,8 @@
 """Counts → transmission → optical density, with variance and validity.
 
 Every pixel keeps its value, its variance and the reason why it is not valid. Nothing is made plausible: an opaque ray, a
-hot or dead pixel or a zinger is NaN with infinite variance, and counted.
+hot or dead pixel or a zinger is NaN with infinite variance, and counted. Frames are worked on one at a time; what they become is
+put into fields, which need not be in memory.
 """
 
 from dataclasses import dataclass, field
@@ -9,8 +10,9 @@ from dataclasses import dataclass, field
 import numpy as np
 import scipy.ndimage
 
-from pipeline.arrays import BoolArray, Float64Array, FloatArray, TiltSeries
+from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray, StoredArray, TiltSeries
 from pipeline.errors import InputError, ShapeError
+from pipeline.slabs import Allocate, Field, in_memory
 
 SHARPEST = 0.1
 """Share of the level by which the sample itself may stand out in a single pixel, where counting noise is smaller."""
@@ -28,8 +30,8 @@ class Normalized:
     air_level : (n_frame,) float64, transmission of the empty region before the rescale (1 where none was found)
     """
 
-    value: FloatArray
-    variance: FloatArray
+    value: Field
+    variance: Field
     invalid: dict[str, int] = field(default_factory=dict)
     air_level: Float64Array = field(default_factory=lambda: np.ones(0))
 
@@ -43,16 +45,34 @@ def mean_dark(dark: FloatArray | None, shape: tuple[int, int]) -> FloatArray:
     )
 
 
-def flat_for_frames(
-    series: TiltSeries, dark: FloatArray, *, flat_field: str
-) -> tuple[FloatArray, FloatArray]:
-    """Flat field of each frame with the dark level removed, and its variance.
+@dataclass(frozen=True)
+class Flats:
+    """Flat field in time.
 
-    Returns
-    -------
-    flat : (n, n_y, n_x) float32 with n = 1 (the same for all frames) or n_frame
-    variance : the same shape, counts²
+    Attributes
+    ----------
+    means : (n_group, n_y, n_x) float32, counts above the dark level, of flats taken together
+    counts : (n_group,) how many there are of each
+    earlier, later : (n_frame,) the groups that a frame is compared with
+    share : (n_frame,) weight of the later one
     """
+
+    means: FloatArray
+    counts: FloatArray
+    earlier: IntArray
+    later: IntArray
+    share: FloatArray
+
+    def of_frame(self, i: int) -> tuple[FloatArray, FloatArray]:
+        """Return the flat field of a frame and its variance in counts², (n_y, n_x) float32."""
+        a, b, share = self.earlier[i], self.later[i], self.share[i]
+        flat = self.means[a] if share == 0 else (1 - share) * self.means[a] + share * self.means[b]
+        per_flat = (1 - share) ** 2 / self.counts[a] + share**2 / self.counts[b]
+        return flat, np.maximum(flat, 1) * per_flat
+
+
+def flats_in_time(series: TiltSeries, dark: FloatArray, *, flat_field: str) -> Flats:
+    """Average the flats, all or those taken together, and say which of them belong to which frame."""
     if series.flat is None:
         raise InputError(
             "flat field",
@@ -64,28 +84,22 @@ def flat_for_frames(
     flats = (series.flat - dark) / np.broadcast_to(exposure, (series.flat.shape[0],))[:, None, None].astype(
         np.float32
     )
-    n = flats.shape[0]
+    n, n_frame = flats.shape[0], series.n_frames
+    first, never = np.zeros(n_frame, np.int64), np.zeros(n_frame, np.float32)
     if flat_field == "mean" or n == 1 or series.flat_position is None:
-        flat = flats.mean(axis=0, dtype=np.float64).astype(np.float32)[None]
-        return flat, np.maximum(flat, 1) / n
+        mean = flats.mean(axis=0, dtype=np.float64).astype(np.float32)[None]
+        return Flats(mean, np.full(1, n, np.float32), first, first, never)
     position = series.flat_position
-    frames = np.arange(series.n_frames, dtype=np.float64)
+    frames = np.arange(n_frame, dtype=np.float64)
     groups = np.unique(position)
     means = np.stack([flats[position == g].mean(axis=0) for g in groups])
-    counts = np.array([(position == g).sum() for g in groups])
-    if flat_field == "nearest":
+    counts = np.array([(position == g).sum() for g in groups], np.float32)
+    if flat_field == "nearest" or groups.size == 1:
         nearest = np.abs(frames[:, None] - groups).argmin(axis=1)
-        return means[nearest], np.maximum(means[nearest], 1) / counts[nearest][:, None, None].astype(
-            np.float32
-        )
-    right = np.clip(np.searchsorted(groups, frames), 1, max(1, groups.size - 1))
-    if groups.size == 1:
-        return means[:1], np.maximum(means[:1], 1) / counts[0]
-    span = groups[right] - groups[right - 1]
-    share = np.clip((frames - groups[right - 1]) / span, 0, 1).astype(np.float32)[:, None, None]
-    flat = (1 - share) * means[right - 1] + share * means[right]
-    left_count, right_count = (counts[i][:, None, None].astype(np.float32) for i in (right - 1, right))
-    return flat, np.maximum(flat, 1) * ((1 - share) ** 2 / left_count + share**2 / right_count)
+        return Flats(means, counts, nearest, nearest, never)
+    right = np.clip(np.searchsorted(groups, frames), 1, groups.size - 1)
+    share = np.clip((frames - groups[right - 1]) / (groups[right] - groups[right - 1]), 0, 1)
+    return Flats(means, counts, right - 1, right, share.astype(np.float32))
 
 
 def hot_pixels(frames: np.ndarray, *, sigma: float, saturation: float) -> tuple[BoolArray, BoolArray]:
@@ -117,6 +131,7 @@ def optical_density(
     opaque_transmission: float,
     hot_pixel_sigma: float,
     saturation_counts: float,
+    allocate: Allocate = in_memory,
 ) -> Normalized:
     """Convert counts to optical density, ``−ln((I − D)/(F − D))``, with variance.
 
@@ -129,6 +144,7 @@ def optical_density(
         information and are invalid
     hot_pixel_sigma : see :func:`hot_pixels`
     saturation_counts : counts from which a pixel is saturated
+    allocate : makes the fields of value and variance
 
     Notes
     -----
@@ -136,21 +152,20 @@ def optical_density(
     """
     n, n_y, n_x = series.frames.shape
     dark = mean_dark(series.dark, (n_y, n_x))
-    flat, flat_variance = flat_for_frames(series, dark, flat_field=flat_field)
-    if not np.isfinite(flat).all() or (flat <= 0).mean() > 0.5:
-        bad = int((~np.isfinite(flat) | (flat <= 0)).sum())
+    flats = flats_in_time(series, dark, flat_field=flat_field)
+    if not np.isfinite(flats.means).all() or (flats.means <= 0).mean() > 0.5:
+        bad = int((~np.isfinite(flats.means) | (flats.means <= 0)).sum())
         raise InputError(
             "flat field",
             expected="positive counts above the dark level",
-            got=f"{bad} of {flat.size} pixels are not finite or not above the dark level",
+            got=f"{bad} of {flats.means.size} pixels are not finite or not above the dark level",
             fix="check that flat and dark frames are not swapped or empty",
         )
     exposure = np.broadcast_to(_relative(series.exposure_s) * _relative(series.ring_current_ma), (n,))
     flat_bad = np.zeros((n_y, n_x), bool)
-    for one in flat:
+    for one in flats.means:
         flat_bad |= hot_pixels(one, sigma=4 * hot_pixel_sigma, saturation=np.inf)[0] | (one <= 0)
-    value = np.empty((n, n_y, n_x), np.float32)
-    variance = np.empty((n, n_y, n_x), np.float32)
+    value, variance = (allocate((n, n_y, n_x), np.float32) for _ in range(2))
     invalid = dict.fromkeys(("hot_or_dead", "zinger", "saturated", "opaque", "not_finite"), 0)
     marked = np.zeros((n_y, n_x), np.int64)
     for i in range(n):
@@ -158,7 +173,7 @@ def optical_density(
         finite = np.isfinite(raw)
         raw = np.where(finite, raw, 0)
         hot, saturated = hot_pixels(raw, sigma=hot_pixel_sigma, saturation=saturation_counts)
-        f, f_variance = (flat[0], flat_variance[0]) if len(flat) == 1 else (flat[i], flat_variance[i])
+        f, f_variance = flats.of_frame(i)
         counts = raw - dark
         with np.errstate(divide="ignore", invalid="ignore"):
             transmission = counts / (f * np.float32(exposure[i]))
@@ -182,11 +197,12 @@ def optical_density(
     if air_rescale:
         level, found = air_levels(value)
         air = np.exp(-level)
-        value -= np.where(found, level, 0).astype(np.float32)[:, None, None]
+        for i in np.flatnonzero(found).tolist():
+            value[i] = value[i] - np.float32(level[i])
     return Normalized(value, variance, invalid, air)
 
 
-def air_levels(value: FloatArray) -> tuple[Float64Array, BoolArray]:
+def air_levels(value: Field) -> tuple[Float64Array, BoolArray]:
     """Optical density of the empty region of each frame, and whether one was found.
 
     The air is what lies within the noise of the lowest level of the smoothed frame and reaches its margin. A frame has
@@ -204,11 +220,10 @@ def air_levels(value: FloatArray) -> tuple[Float64Array, BoolArray]:
     """
     # The outermost 3 % often hold the edge of a slit or of the detector.
     trim_y, trim_x = (round(0.03 * size) for size in value.shape[1:])
-    inner = value[:, trim_y : value.shape[1] - trim_y, trim_x : value.shape[2] - trim_x]
-    n = inner.shape[0]
+    n, n_y, n_x = value.shape
     level, found = np.zeros(n), np.zeros(n, bool)
     for i in range(n):
-        frame = inner[i]
+        frame = np.asarray(value[i])[trim_y : n_y - trim_y, trim_x : n_x - trim_x]
         region = air_region(frame)
         if region is not None:
             level[i], found[i] = float(np.median(frame[region])), True
@@ -247,40 +262,50 @@ def _reaching_margin(mask: BoolArray) -> BoolArray:
     return np.isin(labels, touching[touching > 0])
 
 
-def signal(series: TiltSeries) -> Normalized:
+def signal(series: TiltSeries, *, allocate: Allocate = in_memory) -> Normalized:
     """Pass on a signal that is proportional to the amount (fluorescence or EDS counts, HAADF), with its variance.
 
     Whole numbers without negative values are taken as counts (variance = max(counts, 1)); anything else gets the variance
     of its own pixel-to-pixel noise, estimated per frame from the differences of neighbours.
     """
-    value = series.frames.astype(np.float32)
-    finite = np.isfinite(value)
-    value = np.where(finite, value, np.nan).astype(np.float32)
-    if np.issubdtype(series.frames.dtype, np.integer) and int(series.frames.min()) >= 0:
+    value, variance = (allocate(series.frames.shape, np.float32) for _ in range(2))
+    counts = np.issubdtype(series.frames.dtype, np.integer) and all(
+        int(series.frames[i].min()) >= 0 for i in range(series.n_frames)
+    )
+    lost = 0
+    for i in range(series.n_frames):
+        frame = series.frames[i].astype(np.float32)
+        bad = ~np.isfinite(frame)
+        frame[bad] = np.nan
         # Neighbours share one rate: the local mean is a better variance than the pixel's own count of 0 or 1.
-        variance = np.stack([np.maximum(scipy.ndimage.uniform_filter(v, 5), 0.5) for v in value])
-    else:
-        noise = np.array([pixel_noise(v) for v in value], np.float32)
-        variance = np.broadcast_to((noise**2)[:, None, None], value.shape).copy()
-    variance[~finite] = np.inf
-    return Normalized(value, variance, {"not_finite": int((~finite).sum())}, np.ones(series.n_frames))
+        error = (
+            np.maximum(scipy.ndimage.uniform_filter(frame, 5), np.float32(0.5))
+            if counts
+            else np.full(frame.shape, pixel_noise(frame) ** 2, np.float32)
+        )
+        value[i], variance[i] = frame, np.where(bad, np.float32(np.inf), error)
+        lost += int(bad.sum())
+    return Normalized(value, variance, {"not_finite": lost}, np.ones(series.n_frames))
 
 
 def density_of_transmission(
-    series: TiltSeries, *, is_transmission: bool, opaque_transmission: float
+    series: TiltSeries, *, is_transmission: bool, opaque_transmission: float, allocate: Allocate = in_memory
 ) -> Normalized:
     """Optical density of data that are transmission, or optical density already; variance from the pixel noise."""
-    frames = series.frames.astype(np.float32)
-    bad = ~np.isfinite(frames)
-    invalid = {"not_finite": int(bad.sum())}
-    if is_transmission:
-        opaque = (frames <= opaque_transmission) & ~bad
-        invalid["opaque"] = int(opaque.sum())
-        bad |= opaque
-        frames = -np.log(np.where(bad, 1, frames))
-    value = np.where(bad, np.nan, frames).astype(np.float32)
-    noise = np.array([pixel_noise(v) for v in value], np.float32)
-    variance = np.where(bad, np.inf, (noise**2)[:, None, None]).astype(np.float32)
+    value, variance = (allocate(series.frames.shape, np.float32) for _ in range(2))
+    invalid = dict.fromkeys(("not_finite", "opaque") if is_transmission else ("not_finite",), 0)
+    for i in range(series.n_frames):
+        frame = series.frames[i].astype(np.float32)
+        bad = ~np.isfinite(frame)
+        invalid["not_finite"] += int(bad.sum())
+        if is_transmission:
+            opaque = (frame <= opaque_transmission) & ~bad
+            invalid["opaque"] += int(opaque.sum())
+            bad |= opaque
+            frame = -np.log(np.where(bad, 1, frame))
+        frame = np.where(bad, np.nan, frame).astype(np.float32)
+        value[i] = frame
+        variance[i] = np.where(bad, np.inf, pixel_noise(frame) ** 2).astype(np.float32)
     return Normalized(value, variance, invalid, np.ones(series.n_frames))
 
 
@@ -306,7 +331,7 @@ def _relative(values: Float64Array | None) -> Float64Array:
     return values
 
 
-def check_same_shape(name: str, frames: np.ndarray, other: FloatArray | None) -> None:
+def check_same_shape(name: str, frames: StoredArray, other: FloatArray | None) -> None:
     """Raise if flat or dark frames are of another size than the frames."""
     if other is not None and other.shape[1:] != frames.shape[1:]:
         raise ShapeError(

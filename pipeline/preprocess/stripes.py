@@ -9,11 +9,18 @@ import numpy as np
 
 from pipeline.arrays import FloatArray
 from pipeline.errors import ConfigError, MissingPackageError
+from pipeline.slabs import Allocate, Field, in_memory
 
 StripeMethod = Literal["sorting", "filtering", "fitting"]
 
 
-def without_stripes(value: FloatArray, *, method: StripeMethod) -> tuple[FloatArray, float]:
+ROWS = 16
+"""Detector rows that are read and written together."""
+
+
+def without_stripes(
+    value: Field, *, method: StripeMethod, allocate: Allocate = in_memory
+) -> tuple[Field, float]:
     """Remove stripes from every sinogram.
 
     Parameters
@@ -51,13 +58,18 @@ def without_stripes(value: FloatArray, *, method: StripeMethod) -> tuple[FloatAr
         "filtering": removal.remove_stripe_based_filtering,
         "fitting": removal.remove_stripe_based_fitting,
     }[method]
-    cleaned = np.empty_like(value)
-    for row in range(value.shape[1]):
-        sinogram = value[:, row]
-        valid = np.isfinite(sinogram)
-        cleaned[:, row] = np.where(valid, remove(_filled(sinogram)), np.nan)
-    before, after = np.nansum(value, dtype=np.float64), np.nansum(cleaned, dtype=np.float64)
-    return cleaned, float((after - before) / before) if before else 0.0
+    cleaned = allocate(value.shape, np.float32)
+    before, after = 0.0, 0.0
+    for start in range(0, value.shape[1], ROWS):
+        rows = np.array(value[:, start : start + ROWS])
+        before += float(np.nansum(rows, dtype=np.float64))
+        for row in range(rows.shape[1]):
+            sinogram = rows[:, row]
+            valid = np.isfinite(sinogram)
+            rows[:, row] = np.where(valid, remove(_filled(sinogram)), np.nan)
+        after += float(np.nansum(rows, dtype=np.float64))
+        cleaned[:, start : start + ROWS] = rows
+    return cleaned, (after - before) / before if before else 0.0
 
 
 def _filled(sinogram: FloatArray) -> FloatArray:

@@ -5,11 +5,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.arrays import Quantity, TiltSeries
+from pipeline.arrays import AnyArray, Quantity, StoredArray, TiltSeries
 from pipeline.config import NormalizeStage as Settings
 from pipeline.config import source_files
 from pipeline.errors import InputError, PipelineError
 from pipeline.io.readers import read_tilt_series
+from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import NamedArray, write_store
 from pipeline.preprocess.optical_density import (
     Normalized,
@@ -19,6 +20,7 @@ from pipeline.preprocess.optical_density import (
     signal,
 )
 from pipeline.preprocess.stripes import without_stripes
+from pipeline.slabs import Allocate, Field, Reordered
 from pipeline.stages.context import StageContext
 from pipeline.stages.sources import read_request
 
@@ -33,9 +35,22 @@ def run(
         series = transposed(series)
     check_same_shape(f"{settings.series}: flat field", series.frames, series.flat)
     check_same_shape(f"{settings.series}: dark field", series.frames, series.dark)
+    with scratch_fields(outputs["store"]) as allocate:
+        _normalize_and_write(series, raw, outputs["store"], settings, context, allocate)
+
+
+def _normalize_and_write(
+    series: TiltSeries,
+    raw: dict[str, Path],
+    path: Path,
+    settings: Settings,
+    context: StageContext,
+    allocate: Allocate,
+) -> None:
+    """Normalise frame by frame and write in the order of the angles."""
     quantity = _quantity(series, settings)
     try:
-        normalized = _normalize(series, quantity, settings)
+        normalized = _normalize(series, quantity, settings, allocate)
     except PipelineError as error:  # the array functions do not know which series they were given
         raise InputError(
             f"{settings.series} ({settings.source.images[0]}): {error.subject}",
@@ -43,8 +58,7 @@ def run(
             got=error.got,
             fix=error.fix,
         ) from error
-    valid = np.isfinite(normalized.value)
-    if not valid.any():
+    if not any(np.isfinite(normalized.value[i]).any() for i in range(series.n_frames)):
         raise InputError(
             settings.series,
             expected="at least some valid pixels",
@@ -52,22 +66,24 @@ def run(
             fix="look at the raw frames, flats and darks with `oxytomo inspect`",
         )
     order = np.argsort(series.tilt_deg, kind="stable")
-    value, stripe_change = normalized.value[order], 0.0
+    value: Field = Reordered(normalized.value, order)
+    stripe_change = 0.0
     if settings.stripe_removal != "none":
-        value, stripe_change = without_stripes(value, method=settings.stripe_removal)
+        value, stripe_change = without_stripes(value, method=settings.stripe_removal, allocate=allocate)
         context.log(f"{settings.series}: stripe removal changed the total by {100 * stripe_change:+.3f} %")
     frame_axes = ("tilt", "y", "x")
     unit = "signal" if quantity == "signal" else "1"
+    n_pixels = int(np.prod(series.frames.shape))
     context.log(
         f"{settings.series}: {series.n_frames} frames, "
         + ", ".join(f"{count} {reason}" for reason, count in normalized.invalid.items())
-        + f" of {valid.size} pixels; air level {normalized.air_level.min():.3f} to {normalized.air_level.max():.3f}"
+        + f" of {n_pixels} pixels; air level {normalized.air_level.min():.3f} to {normalized.air_level.max():.3f}"
     )
     write_store(
-        outputs["store"],
+        path,
         {
             "value": NamedArray(value, frame_axes, unit),
-            "variance": NamedArray(normalized.variance[order], frame_axes, f"{unit}^2"),
+            "variance": NamedArray(Reordered(normalized.variance, order), frame_axes, f"{unit}^2"),
             "tilt_deg": NamedArray(series.tilt_deg[order], ("tilt",), "degree"),
             "pixel_nm": NamedArray(series.pixel_nm[order], ("tilt",), "nanometer"),
             "energy_ev": NamedArray(series.energy_ev[order], ("tilt",), "electronvolt"),
@@ -78,18 +94,29 @@ def run(
         attributes={
             "quantity": "signal" if quantity == "signal" else "optical_density",
             "invalid": normalized.invalid,
-            "n_pixels": int(valid.size),
+            "n_pixels": n_pixels,
             "stripe_change": stripe_change,
             "metadata": dict(series.metadata),
         },
     )
 
 
+class Turned:
+    """Frames with rows and columns swapped when they are asked for."""
+
+    def __init__(self, frames: StoredArray) -> None:
+        n, n_y, n_x = frames.shape
+        self.shape, self.dtype, self._frames = (n, n_x, n_y), frames.dtype, frames
+
+    def __getitem__(self, number: int) -> AnyArray:
+        return np.ascontiguousarray(np.asarray(self._frames[number]).T)
+
+
 def transposed(series: TiltSeries) -> TiltSeries:
     """Swap rows and columns of all frames, so that a horizontal tilt axis becomes vertical."""
     return replace(
         series,
-        frames=np.ascontiguousarray(series.frames.swapaxes(1, 2)),
+        frames=Turned(series.frames),
         flat=None if series.flat is None else np.ascontiguousarray(series.flat.swapaxes(1, 2)),
         dark=None if series.dark is None else np.ascontiguousarray(series.dark.swapaxes(1, 2)),
     )
@@ -104,9 +131,9 @@ def _quantity(series: TiltSeries, settings: Settings) -> Quantity:
     return settings.default_quantity
 
 
-def _normalize(series: TiltSeries, quantity: Quantity, settings: Settings) -> Normalized:
+def _normalize(series: TiltSeries, quantity: Quantity, settings: Settings, allocate: Allocate) -> Normalized:
     if quantity == "signal":
-        return signal(series)
+        return signal(series, allocate=allocate)
     if quantity == "counts":
         integer = np.issubdtype(series.frames.dtype, np.integer)
         top = float(np.iinfo(series.frames.dtype.name).max) if integer else np.inf
@@ -117,7 +144,11 @@ def _normalize(series: TiltSeries, quantity: Quantity, settings: Settings) -> No
             opaque_transmission=settings.opaque_transmission,
             hot_pixel_sigma=settings.hot_pixel_sigma,
             saturation_counts=settings.saturation_counts or top,
+            allocate=allocate,
         )
     return density_of_transmission(
-        series, is_transmission=quantity == "transmission", opaque_transmission=settings.opaque_transmission
+        series,
+        is_transmission=quantity == "transmission",
+        opaque_transmission=settings.opaque_transmission,
+        allocate=allocate,
     )

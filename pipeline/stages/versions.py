@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 STAGE_VERSIONS: dict[str, int] = {
-    "normalize": 2,
+    "normalize": 3,
     "align": 4,
     "decompose": 2,
     "reconstruct": 6,

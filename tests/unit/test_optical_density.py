@@ -11,7 +11,7 @@ from pipeline.preprocess.optical_density import (
     air_levels,
     check_same_shape,
     density_of_transmission,
-    flat_for_frames,
+    flats_in_time,
     hot_pixels,
     optical_density,
     signal,
@@ -105,13 +105,15 @@ def test_flats_in_time() -> None:
     flat = np.stack([np.full((4, 4), 1100), np.full((4, 4), 2100)]).astype(np.float32)
     raw = replace(series(frames), flat=flat, flat_position=np.array([-1.0, 3.0]))
     dark = np.full((4, 4), 100, np.float32)
-    mean, _ = flat_for_frames(raw, dark, flat_field="mean")
-    nearest, _ = flat_for_frames(raw, dark, flat_field="nearest")
-    between, variance = flat_for_frames(raw, dark, flat_field="interpolate")
-    np.testing.assert_allclose(mean[:, 0, 0], [1500])
-    np.testing.assert_allclose(nearest[:, 0, 0], [1000, 1000, 2000])
-    np.testing.assert_allclose(between[:, 0, 0], [1250, 1500, 1750])
-    np.testing.assert_allclose(variance[1, 0, 0], 1500 * 0.5)
+    for flat_field, levels, variance in (
+        ("mean", [1500, 1500, 1500], 1500 / 2),
+        ("nearest", [1000, 1000, 2000], 1000),
+        ("interpolate", [1250, 1500, 1750], 1500 * 0.5),
+    ):
+        flats = flats_in_time(raw, dark, flat_field=flat_field)
+        found = [flats.of_frame(i) for i in range(3)]
+        np.testing.assert_allclose([flat[0, 0] for flat, _ in found], levels)
+        np.testing.assert_allclose(found[1][1][0, 0], variance)
 
 
 def test_air_is_found_and_brought_to_one(rng: np.random.Generator) -> None:

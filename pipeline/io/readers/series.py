@@ -2,21 +2,44 @@
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from pipeline.arrays import AnyArray, Float64Array, FloatArray, Quantity, TiltSeries
+from pipeline.arrays import AnyArray, Float64Array, FloatArray, Quantity, StoredArray, TiltSeries
 from pipeline.errors import InputError
 from pipeline.io.readers.angles import read_angles
 from pipeline.io.readers.base import FrameStack, RawFile, ReadRequest, SeriesSummary
 from pipeline.io.readers.formats import Format, library_errors, raw_files
 
+IN_MEMORY_BYTES = 2**30
+"""Frames of larger series are read one at a time, where the format can."""
+
 ENERGY_TOLERANCE_EV = 1.0
 """Flats must be taken at the energy of the frames; monochromators repeat better than this."""
 
 
+class FramesOnDisk:
+    """Frames of one or several files, each read when it is asked for by its number."""
+
+    def __init__(self, stacks: Sequence[FrameStack], paths: Sequence[Path], offset: float) -> None:
+        self._stacks, self._paths, self._offset = stacks, paths, offset
+        self._first = np.cumsum([0, *(stack.shape[0] for stack in stacks)])
+        self.shape = (int(self._first[-1]), *stacks[0].shape[1:])
+        self.dtype = _joint_dtype(stacks, offset)
+
+    def __getitem__(self, key: Any) -> AnyArray:
+        number = range(self.shape[0])[key]
+        which = int(np.searchsorted(self._first, number, side="right")) - 1
+        load_one = self._stacks[which].load_one
+        assert load_one is not None
+        with library_errors(self._paths[which]):
+            frame = load_one(number - int(self._first[which]))
+        return _moved(frame, self._offset).astype(self.dtype, copy=False)
+
+
 def read_tilt_series(request: ReadRequest) -> TiltSeries:
-    """Read one raw series: frames in acquisition order, with what is known of each.
+    """Read one raw series: frames in acquisition order, with what is known of each; large ones frame by frame, later.
 
     Raises
     ------
@@ -32,7 +55,7 @@ def read_tilt_series(request: ReadRequest) -> TiltSeries:
     joined_flats = flats or [file for file in files if file.flat is not None]
     own = not flats
     return TiltSeries(
-        frames=_load([file.frames for file in files], [file.path for file in files], request.offset),
+        frames=_frames([file.frames for file in files], [file.path for file in files], request.offset),
         tilt_deg=summary.tilt_deg,
         energy_ev=summary.energy_ev,
         pixel_nm=summary.pixel_nm,
@@ -187,13 +210,29 @@ def _flat_position(files: list[RawFile]) -> Float64Array | None:
     return np.concatenate(positions) if positions and len(positions) == len(holders) else None
 
 
+def _frames(stacks: list[FrameStack], paths: list[Path], offset: float) -> StoredArray:
+    """Return the frames of stacks, in memory unless they are many and can be read one at a time."""
+    large = sum(int(np.prod(stack.shape)) for stack in stacks) * _joint_dtype(stacks, offset).itemsize
+    if large > IN_MEMORY_BYTES and all(stack.load_one is not None for stack in stacks):
+        return FramesOnDisk(stacks, paths, offset)
+    return _load(stacks, paths, offset)
+
+
+def _joint_dtype(stacks: Sequence[FrameStack], offset: float) -> np.dtype[Any]:
+    """Return the type of frames of several stacks; an offset makes it float32."""
+    return np.result_type(*(stack.dtype for stack in stacks)) if offset == 0.0 else np.dtype(np.float32)
+
+
+def _moved(frames: AnyArray, offset: float) -> AnyArray:
+    return frames if offset == 0.0 else np.add(frames, offset, dtype=np.float64).astype(np.float32)
+
+
 def _load(stacks: list[FrameStack], paths: list[Path], offset: float) -> AnyArray:
     """Load stacks into one array; an offset makes it float32."""
-    dtype = np.result_type(*(stack.dtype for stack in stacks)) if offset == 0.0 else np.dtype(np.float32)
+    dtype = _joint_dtype(stacks, offset)
     if len(stacks) == 1:
         with library_errors(paths[0]):
-            loaded = stacks[0].load()
-            return loaded if offset == 0.0 else np.add(loaded, offset, dtype=np.float64).astype(np.float32)
+            return _moved(stacks[0].load(), offset)
     with library_errors(paths[0]):
         out = np.empty((sum(stack.shape[0] for stack in stacks), *stacks[0].shape[1:]), dtype)
     start = 0
