@@ -42,7 +42,6 @@ def commands(config: Path, results: Path, cores: int) -> list[list[str]]:
         check=True,
     ).stdout
     found = [shlex.split(one) for one in STAGE.findall(said)]
-    made: set[str] = set()
     ordered: list[list[str]] = []
     while found:
         outputs = {path for one in found for path in paths(one, "--out")}
@@ -50,13 +49,14 @@ def commands(config: Path, results: Path, cores: int) -> list[list[str]]:
         if not ready:
             raise SystemExit("the stages wait for each other")
         ordered += ready
-        made |= {path for one in ready for path in paths(one, "--out")}
         found = [one for one in found if one not in ready]
     return ordered
 
 
 def paths(command: list[str], option: str) -> list[str]:
     """Return the paths behind an option of a stage's command."""
+    if option not in command:
+        return []
     first = command.index(option) + 1
     values = []
     for value in command[first:]:

@@ -2,13 +2,13 @@
 
 import numba
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from pipeline.arrays import BoolArray, FloatArray, IntArray, LabelArray
 from pipeline.segment.components import CORNERS, Components, Labels
 from pipeline.segment.distances import away_from, opened, opening_reach
 from pipeline.segment.responses import SKIN_PX
 from pipeline.segment.sheets import Sheets, painted
+from pipeline.segment.smoothing import gaussian
 from pipeline.slabs import Field, on_grid, read, sample_step, slabs
 
 BODY, HALF, BLOB, PORE = 1, 2, 4, 8
@@ -77,7 +77,7 @@ def told_apart(bits: Field, sheets: Sheets) -> Sheets:
 
 
 def _smoothed(void: FloatArray) -> FloatArray:
-    smooth: FloatArray = gaussian_filter(void, BODY_SMOOTHING_PX, mode="nearest")
+    smooth: FloatArray = gaussian(void, BODY_SMOOTHING_PX)
     return smooth
 
 

@@ -7,7 +7,6 @@ import cc3d
 import edt
 import numpy as np
 from numpy.typing import NDArray
-from scipy.ndimage import gaussian_filter
 from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
@@ -16,6 +15,7 @@ from pipeline.errors import InputError
 from pipeline.segment.components import FACES, Components, fill_bodies
 from pipeline.segment.distances import closed, distance_inside, near_squares
 from pipeline.segment.regions import grow
+from pipeline.segment.smoothing import gaussian
 from pipeline.slabs import Allocate, Box, Field, fill, on_grid, read, slabs
 
 SMOOTHING_PX = 1.0
@@ -107,7 +107,7 @@ def find_envelope(
 
 
 def _smoothed(values: FloatArray) -> FloatArray:
-    smooth: FloatArray = gaussian_filter(values, SMOOTHING_PX, mode="nearest")
+    smooth: FloatArray = gaussian(values, SMOOTHING_PX)
     return smooth
 
 
@@ -136,7 +136,7 @@ def _fill_depth(particle: Field, depth_px: Field, *, smooth: bool, allocate: All
         return np.where(own, within - 0.5, -outside).astype(np.float32)
 
     def skin(within: FloatArray, own: BoolArray) -> FloatArray:
-        found: FloatArray = gaussian_filter(signed(within, own), SKIN_SMOOTHING_PX, mode="nearest")
+        found: FloatArray = gaussian(signed(within, own), SKIN_SMOOTHING_PX)
         return found
 
     reach = int(OUTSIDE_PX) + 1

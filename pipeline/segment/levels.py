@@ -5,13 +5,13 @@ from dataclasses import dataclass
 
 import numba
 import numpy as np
-from scipy.ndimage import gaussian_filter
 from scipy.optimize import curve_fit
 from scipy.special import ndtr
 
 from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray
 from pipeline.segment.distances import away_from, eroded
 from pipeline.segment.envelope import Envelope
+from pipeline.segment.smoothing import gaussian
 from pipeline.slabs import ROW_STEP, Field, on_grid, read, sample_step, slabs
 
 BIN_PX = ROW_STEP
@@ -138,7 +138,7 @@ class _LocalLevel:
 
     def __init__(self, sums: FloatArray, weights: FloatArray, shape: tuple[int, ...]) -> None:
         def smoothed(values: FloatArray, sigma: float) -> FloatArray:
-            found: FloatArray = gaussian_filter(values, sigma, mode="constant", truncate=6)
+            found: FloatArray = gaussian(values, sigma, mode="constant", truncate=6)
             return found
 
         near, far = LEVEL_SMOOTHING_BINS, 4 * LEVEL_SMOOTHING_BINS

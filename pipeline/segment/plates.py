@@ -140,7 +140,7 @@ def _ridge_at(smooth, strength, z, y, x, sign, out):  # type: ignore[no-untyped-
     return abs(offset) <= OFF_RIDGE
 
 
-@numba.njit(cache=True)
+@numba.njit(cache=True, parallel=True)
 def ridges(
     smooth: FloatArray, strength: FloatArray, level: float, sign: int, low: int, high: int
 ) -> tuple[IntArray, FloatArray, FloatArray]:
@@ -163,18 +163,23 @@ def ridges(
     value : (n,) float32 curvature
     """
     _, n_y, n_x = smooth.shape
-    out = np.empty(4)
-    count = 0
-    for z in range(low, high):
+    rows = max(high - low, 0)
+    counts = np.zeros(rows + 1, np.int64)
+    for row in numba.prange(rows):
+        out = np.empty(4)
+        z = low + row
         for y in range(n_y):
             for x in range(n_x):
                 if strength[z, y, x] > level and _ridge_at(smooth, strength, z, y, x, sign, out):
-                    count += 1
-    index = np.empty((count, 3), np.int64)
-    normal = np.empty((count, 4), np.float32)
-    value = np.empty(count, np.float32)
-    i = 0
-    for z in range(low, high):
+                    counts[row + 1] += 1
+    first = np.cumsum(counts)
+    index = np.empty((first[-1], 3), np.int64)
+    normal = np.empty((first[-1], 4), np.float32)
+    value = np.empty(first[-1], np.float32)
+    for row in numba.prange(rows):
+        out = np.empty(4)
+        z = low + row
+        i = first[row]
         for y in range(n_y):
             for x in range(n_x):
                 if strength[z, y, x] > level and _ridge_at(smooth, strength, z, y, x, sign, out):

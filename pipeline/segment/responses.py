@@ -4,11 +4,11 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import gaussian_filter
 
 from pipeline.arrays import BoolArray, FloatArray, IntArray
 from pipeline.segment.distances import away_from
 from pipeline.segment.plates import plate_strength, ridges
+from pipeline.segment.smoothing import gaussian
 from pipeline.slabs import Field, Slab, read, sample_step, slabs
 
 SCALE_PX = 2.0
@@ -78,7 +78,7 @@ def responses(void: Field, depth_px: Field) -> tuple[Responses, Responses, float
 def _plates(void: Field, depth_px: Field, slab: Slab) -> tuple[FloatArray, BoolArray, FloatArray, FloatArray]:
     """Return the smoothed void fraction, what lies below the skin, and the strength of bright and of dark plates."""
     depth = read(depth_px, slab.wide)
-    smooth: FloatArray = gaussian_filter(read(void, slab.wide), SCALE_PX, mode="nearest")
+    smooth: FloatArray = gaussian(read(void, slab.wide), SCALE_PX)
     return smooth, depth > SKIN_PX, *plate_strength(smooth, depth > OUTER_PX)
 
 
