@@ -16,6 +16,10 @@ STACK_BYTES_PER_S = 1e7
 """Bytes of a stack (float32) that all stages together take in a second on one core, a cautious figure."""
 FIELD_MB = 168.0
 """Fields beyond this size are files while voids are sought and measured."""
+RAW_MB = 1074.0
+"""Raw series beyond this size are read frame by frame, where the format can."""
+CLASSES_MB = 110.0
+"""Volumes beyond this size are classified slab by slab."""
 STACK_MB = 1500.0
 """Stacks of any size need no more than this besides a few frames."""
 PART_HALO = 8
@@ -86,7 +90,9 @@ def _stack(memory_base: float, factor: float, disk: float) -> Callable[[Sizes], 
 
 
 def _normalize(size: Sizes) -> Cost:
-    return 115 + 8.4 * size.series, 2 * size.series, 2 + size.series / 10
+    # Large series stay in files, raw ones up to a gigabyte in memory.
+    memory = 115 + 4.7 * size.series if size.series <= FIELD_MB else 500 + min(size.series, RAW_MB)
+    return memory, 2 * size.series, 2 + size.series / 10
 
 
 def _align(size: Sizes) -> Cost:
@@ -194,9 +200,13 @@ COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
         STARTUP_S + size.pass_seconds("replicate"),
     ),
     "uncertainty": _uncertainty,
-    "classify": lambda size: (149 + 8.4 * size.volume, size.volume, 2 + size.volume / 20),
+    "classify": lambda size: (
+        149 + 8.4 * min(size.volume, CLASSES_MB),
+        size.volume,
+        2 + size.volume / 20,
+    ),
     "measure": lambda size: (
-        226 + min(34 * size.volume, 700 + 9.5 * size.volume),
+        226 + min(34 * size.volume, 700 + 7.5 * size.volume),
         0.1,
         STARTUP_S + size.volume / 5,
     ),
