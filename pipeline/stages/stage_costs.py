@@ -100,7 +100,8 @@ def _align(size: Sizes) -> Cost:
     seconds = STARTUP_S + 2 + total / 3 + size.pass_seconds("align")
     if size.volume == 0:  # areal density: of the tilts one is used
         return 270 + total + 15 * size.n_series * size.stack_frame, 2 * total, seconds
-    return 286 + 5.35 * total + 1.8 * size.volume, 2 * total, seconds
+    memory = 286 + 2 * _field(total) + 13.5 * size.series + 1.8 * size.volume
+    return memory, 2 * total, seconds
 
 
 def _decompose(size: Sizes) -> Cost:
