@@ -58,6 +58,39 @@ def test_a_large_plain_volume_stays_on_disk(
         np.testing.assert_array_equal(found[1:3], values.astype(np.uint16)[1:3])
 
 
+def test_large_volumes_of_other_formats_are_read_in_parts(
+    values: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tifffile.imwrite(tmp_path / "packed.tif", values, compression="zlib")
+    (tmp_path / "slices").mkdir()
+    for number, part in enumerate((values[:1], values[1:4], values[4:])):
+        tifffile.imwrite(tmp_path / "slices" / f"{number}.tif", part, photometric="minisblack")
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file.create_dataset("volume", data=values, chunks=(2, 3, 9), compression="gzip")
+    zarr.create_array(str(tmp_path / "plain.zarr"), data=values)
+    write_image(
+        tmp_path / "image.zarr",
+        [Channel("volume", values.astype(np.float32), "FFFFFF", (0, 1))],
+        name="v",
+        axes=("z", "y", "x"),
+        voxel_nm=20.0,
+        labels=[],
+        ngff="0.5",
+        chunk=8,
+        shard=8,
+        levels=1,
+        attributes={},
+        threads=1,
+    )
+    monkeypatch.setattr("pipeline.io.volumes.base.MAPPED_BYTES", 0)
+    for name in ("packed.tif", "slices", "v.h5", "plain.zarr", "image.zarr"):
+        found = read(tmp_path / name).values
+        assert not isinstance(found, np.ndarray), name
+        assert (found.shape, found.dtype) == (values.shape, np.float32)
+        for key in (slice(1, 4), (slice(0, 5), slice(2, 5), slice(1, 9)), (slice(None), slice(0, 7))):
+            np.testing.assert_array_equal(found[key], values[key], err_msg=f"{name} {key}")
+
+
 def test_hdf5_named_or_largest(values: np.ndarray, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "v.h5", "w") as file:
         file["entry/volume"] = values

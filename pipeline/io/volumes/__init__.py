@@ -9,12 +9,15 @@ import pkgutil
 from functools import cache
 from pathlib import Path
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
+from pipeline.arrays import FloatArray
 from pipeline.errors import InputError
 from pipeline.io.readers.formats import library_errors, natural_order
-from pipeline.io.volumes.base import Volume, VolumeRequest, as_volume
+from pipeline.io.volumes import base
+from pipeline.io.volumes.base import Rows, Volume, VolumeRequest, as_volume
 
 __all__ = ["Volume", "VolumeRequest", "read_volume"]
 
@@ -38,17 +41,47 @@ def read_volume(request: VolumeRequest) -> Volume:
     paths = _paths(request.images)
     if len(paths) == 1:
         return _read(paths[0], request)
-    parts = [_read(path, request) for path in paths]
-    for path, part in zip(paths, parts, strict=True):
-        if part.values.shape[1:] != parts[0].values.shape[1:] or part.format != parts[0].format:
+    first = _read(paths[0], request)
+    lengths: list[int] = []
+    in_memory: list[FloatArray] = []
+    for path in paths:
+        part = first if path is paths[0] else _read(path, request)
+        if part.values.shape[1:] != first.values.shape[1:] or part.format != first.format:
             raise InputError(
                 str(path),
-                expected=f"a {parts[0].format} slice of {parts[0].values.shape[1:]} pixels as the first",
+                expected=f"a {first.format} slice of {first.values.shape[1:]} pixels as the first",
                 got=f"{part.format}, {part.values.shape[1:]}",
                 fix="give the slices of one volume only",
             )
-    values = np.concatenate([part.values[:] for part in parts])
-    return Volume(values=values, format=parts[0].format, voxel_nm=parts[0].voxel_nm)
+        lengths.append(part.values.shape[0])
+        if _bytes(sum(lengths), first) <= base.MAPPED_BYTES:
+            in_memory.append(part.values[:])
+    large = len(in_memory) < len(paths)
+    values = _rows_of_files(paths, lengths, first, request) if large else np.concatenate(in_memory)
+    return Volume(values=values, format=first.format, voxel_nm=first.voxel_nm)
+
+
+def _bytes(rows: int, first: Volume) -> int:
+    return 4 * rows * int(np.prod(first.values.shape[1:]))
+
+
+def _rows_of_files(paths: list[Path], lengths: list[int], first: Volume, request: VolumeRequest) -> Rows:
+    """Return a large volume whose slices are in many files, each read when it is needed."""
+    starts = np.cumsum([0, *lengths])
+
+    def part(key: Any) -> FloatArray:
+        rows, *rest = key if isinstance(key, tuple) else (key,)
+        at, end, step = rows.indices(int(starts[-1]))
+        pieces = []
+        while at < end:
+            file = int(np.searchsorted(starts, at, side="right")) - 1
+            stop = min(int(starts[file + 1]), end)
+            inside = slice(at - int(starts[file]), stop - int(starts[file]))
+            pieces.append(_read(paths[file], request).values[(inside, *rest)])
+            at = stop
+        return np.concatenate(pieces)[::step]
+
+    return Rows((int(starts[-1]), *first.values.shape[1:]), np.dtype(np.float32), part, paths[0])
 
 
 def _paths(images: tuple[Path, ...]) -> list[Path]:

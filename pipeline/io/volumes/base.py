@@ -1,5 +1,6 @@
 """What every volume reader takes and returns."""
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,40 +52,59 @@ class Volume:
     voxel_nm: float | None = None
 
 
-class _Rows:
-    """A large volume as float32 whose rows are read from its file when they are needed."""
+class Rows:
+    """A volume in a file, of which parts are read as float32 when they are needed.
 
-    def __init__(self, values: "np.memmap[Any, Any]", path: Path) -> None:
-        self.shape, self.dtype = values.shape, np.dtype(np.float32)
-        self._stored, self._offset, self._path = values.dtype, values.offset, path
+    Parameters
+    ----------
+    shape, stored : size and type of what is stored
+    load : gives a part, by a key of slices
+    path : the file that errors name
+    """
+
+    def __init__(
+        self, shape: tuple[int, ...], stored: np.dtype[Any], load: Callable[[Any], Any], path: Path
+    ) -> None:
+        self.shape, self.stored, self.dtype = tuple(int(n) for n in shape), stored, np.dtype(np.float32)
+        self.ndim = len(self.shape)
+        self._load, self._path = load, path
+
+    @classmethod
+    def of_map(cls, values: "np.memmap[Any, Any]", path: Path) -> "Rows":
+        """Return the rows of a memory map, without holding on to what was read."""
+        stored, offset, shape = values.dtype, values.offset, values.shape
+        return cls(shape, stored, lambda key: np.memmap(path, stored, "r", offset, shape)[key], path)
 
     def __getitem__(self, key: Any) -> FloatArray:
         with library_errors(self._path):
-            values = np.memmap(self._path, self._stored, "r", offset=self._offset, shape=self.shape)
-            return np.array(values[key], np.float32)
+            return np.array(self._load(key), np.float32)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise TypeError(str(self._path))
 
 
-def as_volume(values: AnyArray, path: Path) -> Field:
+def as_volume(values: AnyArray | Rows, path: Path) -> Field:
     """Return grey values as (n_z, n_y, n_x) float32 after a check that they are a volume or an image.
 
-    A large memory map stays on disk.
+    Large ones that are rows of a file, or a memory map, stay on disk.
     """
-    plain = values[None] if values.ndim == 2 else values
-    if plain.ndim != 3 or 0 in plain.shape or plain.dtype.kind not in "biuf":
+    dtype = values.stored if isinstance(values, Rows) else values.dtype
+    if values.ndim not in (2, 3) or 0 in values.shape or dtype.kind not in "biuf":
         raise InputError(
             str(path),
             expected="grey values in three dimensions (z, y, x), or in two",
-            got=f"shape {values.shape}, type {values.dtype}",
+            got=f"shape {values.shape}, type {dtype}",
             fix="name the dataset that holds the volume, or convert colours to grey",
         )
+    large = values.ndim == 3 and int(np.prod(values.shape)) * 4 > MAPPED_BYTES
     result: Field
-    if isinstance(plain, np.memmap) and plain.size * 4 > MAPPED_BYTES:
-        result = _Rows(plain, path)
+    if large and isinstance(values, Rows):
+        result = values
+    elif large and isinstance(values, np.memmap):
+        result = Rows.of_map(values, path)
     else:
-        result = np.ascontiguousarray(plain, dtype=np.float32)
+        plain = np.ascontiguousarray(values[...], dtype=np.float32)
+        result = plain[None] if plain.ndim == 2 else plain
     if not any(np.isfinite(result[slab.rows]).any() for slab in slabs(result.shape)):
         raise InputError(
             str(path), expected="finite values", got="none", fix="check the reconstruction of the volume"

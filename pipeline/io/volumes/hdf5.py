@@ -7,7 +7,7 @@ import h5py
 
 from pipeline.errors import InputError
 from pipeline.io.readers.hdf5 import check_stored, dataset_at, is_hdf5, open_hdf5
-from pipeline.io.volumes.base import Volume, VolumeRequest, as_volume
+from pipeline.io.volumes.base import Rows, Volume, VolumeRequest, as_volume
 
 NAME = "HDF5"
 
@@ -29,7 +29,14 @@ def read(path: Path, request: VolumeRequest) -> Volume:
                 fix="name the volume with 'dataset'",
             )
         check_stored(item, path)
-        return Volume(values=as_volume(item[()], path), format=NAME)
+        name, place = item.name, Path(item.file.filename)
+        rows = Rows(item.shape, item.dtype, lambda key: _part(place, name, key), path)
+    return Volume(values=as_volume(rows, path), format=NAME)
+
+
+def _part(path: Path, name: str, key: Any) -> Any:
+    with open_hdf5(path) as file:
+        return file[name][key]
 
 
 def _datasets(file: h5py.File) -> list[h5py.Dataset]:

@@ -9,7 +9,7 @@ import zarr
 
 from pipeline.errors import InputError
 from pipeline.io.readers.guard import check_declared, check_within
-from pipeline.io.volumes.base import Volume, VolumeRequest, as_volume, cubic_nm
+from pipeline.io.volumes.base import Rows, Volume, VolumeRequest, as_volume, cubic_nm
 from pipeline.units import NM_PER, to_nm
 
 NAME = "OME-Zarr"
@@ -75,11 +75,17 @@ def _multiscale(node: Any) -> dict[str, Any] | None:
 def _volume(array: Any, axes: tuple[dict[str, Any], ...], path: Path) -> Any:
     """Return the array after dropping axes that are no lengths and have one entry."""
     _check_array(array, path)
-    values = np.asarray(array[...])
-    if axes:
-        drop = tuple(i for i, axis in enumerate(axes) if axis["name"] not in "zyx" and values.shape[i] == 1)
-        values = values.squeeze(drop)
-    return as_volume(values, path)
+    drop = {i for i, axis in enumerate(axes) if axis["name"] not in "zyx" and array.shape[i] == 1}
+    kept = tuple(n for i, n in enumerate(array.shape) if i not in drop)
+
+    def part(key: Any) -> Any:
+        wanted = iter(
+            (slice(None),) * len(kept) if key is Ellipsis else key if isinstance(key, tuple) else (key,)
+        )
+        full = tuple(0 if i in drop else next(wanted, slice(None)) for i in range(array.ndim))
+        return np.asarray(array[full])
+
+    return as_volume(Rows(kept, array.dtype, part, path), path)
 
 
 def _check_array(array: Any, path: Path) -> None:

@@ -1,12 +1,15 @@
 """TIFF: a stack in one file, or one slice per file."""
 
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import tifffile
 
+from pipeline.arrays import AnyArray
 from pipeline.io.readers import tiff
 from pipeline.io.readers.base import ReadRequest
-from pipeline.io.volumes.base import Volume, VolumeRequest, as_volume
+from pipeline.io.volumes.base import Rows, Volume, VolumeRequest, as_volume
 
 NAME = "TIFF"
 
@@ -21,5 +24,18 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
     frames = tiff.open_file(path, ReadRequest(images=(path,))).frames
     with tifffile.TiffFile(path) as file:
         plain = file.series[0].dataoffset is not None and file.pages.first.is_memmappable
-    values = tifffile.memmap(path, mode="r") if plain else frames.load()
-    return Volume(values=as_volume(values, path), format=NAME)
+        paged = len(file.series[0]) == frames.shape[0]
+    if plain:
+        return Volume(values=as_volume(tifffile.memmap(path, mode="r"), path), format=NAME)
+    load_one = frames.load_one
+    if not paged or load_one is None:
+        return Volume(values=as_volume(frames.load(), path), format=NAME)
+
+    def part(key: Any) -> AnyArray:
+        if key is Ellipsis:
+            return frames.load()
+        rows, *rest = key if isinstance(key, tuple) else (key,)
+        pages = [load_one(i)[tuple(rest)] for i in np.arange(frames.shape[0])[rows].tolist()]
+        return np.stack(pages)
+
+    return Volume(values=as_volume(Rows(frames.shape, frames.dtype, part, path), path), format=NAME)
