@@ -201,9 +201,13 @@ def test_a_changed_threshold_repeats_only_what_depends_on_it(copied: Path) -> No
     assert json.loads((folder / "phases.json").read_text(encoding="utf-8"))["threshold"] == 0.1
 
 
-def started(copied: Path) -> subprocess.Popen[bytes]:
-    """Start a run that repeats the reconstruction, and return when that has begun."""
-    log = copied / "results/logs/particle/composition/reconstruct.log"
+MANY = {"replicates": 200, "null_replicates": 1}
+"""So many that the stage cannot end before a signal reaches it."""
+
+
+def started(copied: Path, stage: str) -> subprocess.Popen[bytes]:
+    """Start a run that repeats a stage, and return when that has begun."""
+    log = copied / f"results/logs/particle/composition/{stage}.log"
     log.unlink()
     command = [sys.executable, "-P", "-m", "pipeline", "run", "x.yaml", "--cores", "2"]
     run = subprocess.Popen(command, cwd=copied, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
@@ -220,23 +224,24 @@ def started(copied: Path) -> subprocess.Popen[bytes]:
 def test_a_stopped_run_continues(copied: Path) -> None:
     folder = copied / "results" / "particle"
     before = times(folder)
-    # So many iterations that the stage cannot end before the signal reaches it.
-    configure(copied / "x.yaml", reconstruct={"iterations": 5000, "element_iterations": 5000})
-    run = started(copied)
+    configure(copied / "x.yaml", uncertainty=MANY)
+    run = started(copied, "uncertainty")
     run.send_signal(signal.SIGTERM)
     assert run.wait(timeout=60) == 130
-    assert "reconstruct.zarr" not in {path.name for path in stores(folder)}
-    configure(copied / "x.yaml", reconstruct={"iterations": 70, "element_iterations": 30})
+    assert "uncertainty.zarr" not in {path.name for path in stores(folder)}
+    configure(copied / "x.yaml", uncertainty={"replicates": 3, "null_replicates": 1})
     done = oxytomo("run", "x.yaml", "--cores", "2", cwd=copied)
     assert done.returncode == 0, done.stderr
     after = times(folder)
     kept = {name for name in before if after[name] == before[name]}
-    assert kept == {name for name in before if any(s in name for s in ("normalize", "align", "decompose"))}
+    assert kept == {
+        name for name in before if any(s in name for s in ("normalize", "align", "decompose", "reconstruct"))
+    }
 
 
 def test_a_killed_run_leaves_no_lock_behind(copied: Path) -> None:
     configure(copied / "x.yaml", reconstruct={"iterations": 70, "element_iterations": 30})
-    run = started(copied)
+    run = started(copied, "reconstruct")
     child = int(
         subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True, check=True).stdout
     )
@@ -250,8 +255,8 @@ def test_a_killed_run_leaves_no_lock_behind(copied: Path) -> None:
 
 
 def test_a_second_run_at_the_same_time_is_refused(copied: Path) -> None:
-    configure(copied / "x.yaml", reconstruct={"iterations": 3000, "element_iterations": 3000})
-    run = started(copied)
+    configure(copied / "x.yaml", uncertainty=MANY)
+    run = started(copied, "uncertainty")
     second = oxytomo("run", "x.yaml", cwd=copied)
     run.send_signal(signal.SIGTERM)
     run.wait(timeout=60)
