@@ -91,7 +91,7 @@ def _stack(memory_base: float, factor: float, disk: float) -> Callable[[Sizes], 
 
 def _normalize(size: Sizes) -> Cost:
     # Large series stay in files, raw ones up to a gigabyte in memory.
-    memory = 115 + 4.7 * size.series if size.series <= FIELD_MB else 500 + min(size.series, RAW_MB)
+    memory = 125 + 5 * size.series if size.series <= FIELD_MB else 500 + min(size.series, RAW_MB)
     return memory, 2 * size.series, 2 + size.series / 10
 
 
@@ -106,7 +106,7 @@ def _align(size: Sizes) -> Cost:
 
 def _decompose(size: Sizes) -> Cost:
     used = size.stack_frame / size.series if size.volume == 0 else 1.0
-    memory = 257 + 1.17 * used * (2 * size.n_series * size.series + size.sinograms)
+    memory = 257 + min(1.17 * used * (2 * size.n_series * size.series + size.sinograms), 800)
     return memory, size.sinograms, STARTUP_S + size.n_series * size.series / 40
 
 
