@@ -37,7 +37,7 @@ class Denoiser:
         self._inside, self._extents = inside, extents(inside)
         self._dual = zero_blocks((3, *inside.shape))
         self._first_rows = zero_blocks((chunks, n_block, n_x, n_k))
-        self._rows = zero_blocks((chunks, 2, n_block, n_x, n_k))
+        self._rows = zero_blocks((chunks, 2, n_x, n_k))
 
     def denoise(
         self,
@@ -84,25 +84,30 @@ def _image_rows(noisy, inside, extents, dual, l1, least, every, rows):  # type: 
 
 @njit(**_COMPILED)
 def _sweep(noisy, inside, extents, dual, l1, least, step, limit, first_rows, rows):  # type: ignore[no-untyped-def]
-    """One iteration: the image row by row, and the dual one row behind it."""
+    """One iteration: the image row by row, and the dual one row behind it.
+
+    Blocks are taken from the top down: what a block needs of the one above, its lowest slice of the image, is kept; what it
+    needs of the one below, the dual's last slice, is still that of the iteration before.
+    """
     n_block, n_y, n_x, n_k = noisy.shape
     image, mask = noisy.reshape(-1), inside.reshape(-1)
     dz, dy, dx = dual[0].reshape(-1), dual[1].reshape(-1), dual[2].reshape(-1)
     row_size, block_size = n_x * n_k, n_y * n_x * n_k
     for chunk in prange(first_rows.shape[0]):
         two_rows = rows[chunk].reshape(-1)
+        lowest = np.zeros((ROWS, n_x), np.float32)
         y0, y1 = chunk * ROWS, min((chunk + 1) * ROWS, n_y)
-        rows[chunk, 0] = first_rows[chunk]
-        for y in range(y0, y1):
-            here = (y - y0) % 2
-            there = 1 - here
-            if y + 1 == y1 and y1 < n_y:
-                rows[chunk, there] = first_rows[chunk + 1]
-            for block in range(n_block):
+        for block in range(n_block - 1, -1, -1):
+            over = block + 1 < n_block
+            rows[chunk, 0] = first_rows[chunk, block]
+            for y in range(y0, y1):
+                here = (y - y0) % 2
+                there = 1 - here
+                if y + 1 == y1 and y1 < n_y:
+                    rows[chunk, there] = first_rows[chunk + 1, block]
                 for x in range(n_x):
                     at = ((block * n_y + y) * n_x + x) * n_k
-                    line = (block * n_x + x) * n_k
-                    own, next_row = here * n_block * row_size + line, there * n_block * row_size + line
+                    own, next_row = here * row_size + x * n_k, there * row_size + x * n_k
                     down = at + row_size if y + 1 < n_y else at
                     has_left = np.float32(x > 0)
                     if y + 1 < y1:
@@ -113,12 +118,12 @@ def _sweep(noisy, inside, extents, dual, l1, least, step, limit, first_rows, row
                             *(two_rows, next_row, image, mask, dz, dy, dx, down, at, left),
                             *(below, np.float32(1), has_left, first, stop, l1, least),
                         )
+                    above = lowest[y - y0, x] if over else np.float32(0)
+                    lowest[y - y0, x] = two_rows[own]
                     first, stop = extents[block, y, x, 0], extents[block, y, x, 1]
                     if stop > first:
                         has_down, has_right = np.float32(y + 1 < n_y), np.float32(x + 1 < n_x)
                         right = n_k if x + 1 < n_x else 0
-                        over = block + 1 < n_block
-                        above = two_rows[own + row_size] if over else np.float32(0)
                         mask_above = mask[at + block_size] if over else np.float32(0)
                         ascend_line(
                             *(dz, dy, dx, at, two_rows, own, next_row, own + right, mask, down, at + right),
