@@ -108,7 +108,7 @@ def prepare(
     progress: Progress,
 ) -> Ground:
     """Find what all slabs share; parameters as of :func:`pipeline.composition.deviation.reconstruct_deviation`."""
-    problems = chain(data, solver, n_metals)
+    problems = chain(data, solver, n_metals)[0 if start is None else 1 :]  # the total of a start stands
     record: dict[str, float] = {}
     if start is None:
         total, record = first_look(data, solver, problems[0], allocate, progress)
@@ -159,7 +159,9 @@ def solve_slab(
     """
     solves = _Solves(data, ground, slab, solver.psf_px, progress)
     first, *others = chain(data, solver, into.elements.shape[0] - 1)
-    total = None if start else solves.solve(first, solves.cut(ground.total), into.total, into.first_row)
+    total = None
+    if start is None:
+        total = solves.solve(first, solves.cut(ground.total), into.total, into.first_row)
     for k, problem in enumerate(others):
         begin = total if start is None else solves.cut(plane(start.elements, k))
         solves.solve(problem, begin, plane(into.elements, k), into.first_row)

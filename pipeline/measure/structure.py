@@ -164,8 +164,8 @@ DEFINITIONS = {
     "contacts and skin one voxel nearer or farther would give",
     "count": "pores: bodies of voxels that share a face, an edge or a corner; cracks: smooth sheets that noise does not make",
     "ci95": "value ± t s, s the standard deviation over searches with as much noise added, and by noise_bias further to "
-    "the side from which noise moved the value; of porosities and the mean aperture with the method's own error on simulated "
-    "particles (3 % and 4 % of the value, in quadrature), of all others noise only",
+    "the side from which noise moved the value; of porosities, open_fraction and the mean aperture with the method's own error "
+    "on simulated particles (3 % of a porosity, else 4 %, in quadrature), of all others noise only",
     "noise_bias": "mean over these searches - value: how far as much noise again shifts the number",
     "networks": "voids that touch: pores (26-connected bodies) and crack sheets are the nodes, contacts the edges",
     "junctions": "contacts of two crack sheets",

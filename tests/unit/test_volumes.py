@@ -28,6 +28,23 @@ def read(*paths: Path, **options: object):
     return read_volume(VolumeRequest(images=paths, **options))
 
 
+def write_ome_zarr(path: Path, values: np.ndarray) -> None:
+    write_image(
+        path,
+        [Channel("volume", values.astype(np.float32), "FFFFFF", (0, 1))],
+        name="v",
+        axes=("z", "y", "x"),
+        voxel_nm=20.0,
+        labels=[],
+        ngff="0.5",
+        chunk=8,
+        shard=8,
+        levels=1,
+        attributes={},
+        threads=1,
+    )
+
+
 def test_tiff_stack_and_folder_of_slices(values: np.ndarray, tmp_path: Path) -> None:
     tifffile.imwrite(tmp_path / "stack.tif", values)
     np.testing.assert_array_equal(read(tmp_path / "stack.tif").values, values)
@@ -68,20 +85,7 @@ def test_large_volumes_of_other_formats_are_read_in_parts(
     with h5py.File(tmp_path / "v.h5", "w") as file:
         file.create_dataset("volume", data=values, chunks=(2, 3, 9), compression="gzip")
     zarr.create_array(str(tmp_path / "plain.zarr"), data=values)
-    write_image(
-        tmp_path / "image.zarr",
-        [Channel("volume", values.astype(np.float32), "FFFFFF", (0, 1))],
-        name="v",
-        axes=("z", "y", "x"),
-        voxel_nm=20.0,
-        labels=[],
-        ngff="0.5",
-        chunk=8,
-        shard=8,
-        levels=1,
-        attributes={},
-        threads=1,
-    )
+    write_ome_zarr(tmp_path / "image.zarr", values)
     monkeypatch.setattr("pipeline.io.volumes.base.MAPPED_BYTES", 0)
     for name in ("packed.tif", "slices", "v.h5", "plain.zarr", "image.zarr"):
         found = read(tmp_path / name).values
@@ -150,20 +154,7 @@ def test_meta_image_in_one_file_and_in_two(values: np.ndarray, tmp_path: Path) -
 
 
 def test_ome_zarr_of_our_own_and_a_plain_array(values: np.ndarray, tmp_path: Path) -> None:
-    write_image(
-        tmp_path / "v.ome.zarr",
-        [Channel("volume", values.astype(np.float32), "FFFFFF", (0, 1))],
-        name="v",
-        axes=("z", "y", "x"),
-        voxel_nm=20.0,
-        labels=[],
-        ngff="0.5",
-        chunk=8,
-        shard=8,
-        levels=1,
-        attributes={},
-        threads=1,
-    )
+    write_ome_zarr(tmp_path / "v.ome.zarr", values)
     found = read(tmp_path / "v.ome.zarr")
     np.testing.assert_array_equal(found.values, values)
     assert found.voxel_nm == pytest.approx(20)

@@ -103,7 +103,7 @@ def as_volume(values: AnyArray | Rows, path: Path) -> Field:
     elif large and isinstance(values, np.memmap):
         result = Rows.of_map(values, path)
     else:
-        plain = np.ascontiguousarray(values[...], dtype=np.float32)
+        plain = np.ascontiguousarray(values[:], dtype=np.float32)
         result = plain[None] if plain.ndim == 2 else plain
     if not any(np.isfinite(result[slab.rows]).any() for slab in slabs(result.shape)):
         raise InputError(

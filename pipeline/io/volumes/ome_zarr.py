@@ -79,9 +79,7 @@ def _volume(array: Any, axes: tuple[dict[str, Any], ...], path: Path) -> Any:
     kept = tuple(n for i, n in enumerate(array.shape) if i not in drop)
 
     def part(key: Any) -> Any:
-        wanted = iter(
-            (slice(None),) * len(kept) if key is Ellipsis else key if isinstance(key, tuple) else (key,)
-        )
+        wanted = iter(key if isinstance(key, tuple) else (key,))
         full = tuple(0 if i in drop else next(wanted, slice(None)) for i in range(array.ndim))
         return np.asarray(array[full])
 

@@ -32,7 +32,7 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
         return Volume(values=as_volume(frames.load(), path), format=NAME)
 
     def part(key: Any) -> AnyArray:
-        if key is Ellipsis:
+        if key == slice(None):
             return frames.load()
         rows, *rest = key if isinstance(key, tuple) else (key,)
         pages = [load_one(i)[tuple(rest)] for i in np.arange(frames.shape[0])[rows].tolist()]
