@@ -18,6 +18,9 @@ HALF_ANGLE_DEG = 25.0
 TAPER_PX = 12
 """Voxels at most over which half volumes fade at their faces."""
 
+OBJECT_SHARE = 1 / 8
+"""Usual share of the volume that is the object's own extent: half of it in each direction."""
+
 FEW_SAMPLES = 0.8
 """Shells whose half-bit value exceeds this are not judged."""
 
@@ -61,7 +64,7 @@ def fourier_shell_correlation(
     References
     ----------
     van Heel and Schatz, J. Struct. Biol. 151, 250 (2005), eq. 17 for the half-bit curve; the number of independent samples is
-    taken as that of the object's own extent, half of the volume in each direction.
+    taken as that of the object's own extent, :data:`OBJECT_SHARE` of the volume.
     """
     if first.shape != second.shape:
         raise ShapeError(
@@ -74,7 +77,12 @@ def fourier_shell_correlation(
 
 
 def tilt_series_resolution(
-    first: FloatArray, second: FloatArray, tilt_deg: Float64Array, *, voxel_nm: float
+    first: FloatArray,
+    second: FloatArray,
+    tilt_deg: Float64Array,
+    *,
+    voxel_nm: float,
+    object_share: float = OBJECT_SHARE,
 ) -> dict[str, ShellCorrelation]:
     """Correlate half volumes of a tilt series in all directions, along the tilt axis, across the beam and along it.
 
@@ -85,6 +93,7 @@ def tilt_series_resolution(
     ----------
     first, second : (n_z, n_y, n_x) float32, of the odd and of the even tilts, z along the tilt axis
     tilt_deg : (n_tilt,) all tilts
+    object_share : extent of the object / volume, which says how many samples are independent
 
     Returns
     -------
@@ -99,7 +108,12 @@ def tilt_series_resolution(
         "along_beam": (0.0, cos, -sin),
     }
     found = _correlate(
-        first, second, list(directions.values()), voxel_nm=voxel_nm, half_angle_deg=HALF_ANGLE_DEG
+        first,
+        second,
+        list(directions.values()),
+        voxel_nm=voxel_nm,
+        half_angle_deg=HALF_ANGLE_DEG,
+        object_share=object_share,
     )
     return dict(zip(directions, found, strict=True))
 
@@ -111,6 +125,7 @@ def _correlate(
     *,
     voxel_nm: float,
     half_angle_deg: float,
+    object_share: float = OBJECT_SHARE,
 ) -> list[ShellCorrelation]:
     """Correlate along several directions; sums over shells are taken plane by plane of Fourier space."""
     n_z, n_y, n_x = first.shape
@@ -133,17 +148,17 @@ def _correlate(
                 use &= along >= np.cos(np.deg2rad(half_angle_deg)) * radius
             for row, term in zip(total, terms, strict=True):
                 row += np.bincount(shell[use], weights=(twice * term)[use], minlength=n_shell + 1)
-    return [_judged(total[:, 1:], n_shell, voxel_nm) for total in sums]
+    return [_judged(total[:, 1:], n_shell, voxel_nm, object_share) for total in sums]
 
 
-def _judged(sums: Float64Array, n_shell: int, voxel_nm: float) -> ShellCorrelation:
+def _judged(sums: Float64Array, n_shell: int, voxel_nm: float, object_share: float) -> ShellCorrelation:
     """Correlation of each shell from its sums (cross, both powers, number of samples), and where it ends."""
     cross, first_power, second_power, count = sums
     power = first_power * second_power
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = np.where(power > 0, cross / np.sqrt(power), np.nan)
     frequency = np.arange(1, n_shell + 1) / (2 * n_shell * voxel_nm)
-    half_bit = _half_bit(count / 16)
+    half_bit = _half_bit(count / 2 * object_share)  # halved: the other half of a real transform is the same
     # Where a shell holds only a few independent samples the curve asks for a perfect correlation.
     margin = np.where(half_bit < FEW_SAMPLES, correlation - half_bit, np.nan)
     return ShellCorrelation(frequency, correlation, half_bit, _crossing(frequency, margin, voxel_nm))

@@ -191,8 +191,13 @@ def _resolution(
         half = filtered_backprojection(np.ascontiguousarray(mean_density[start::2]), geometry)
         half *= soft
         halves.append(half)
-    voxel_nm = float(decomposed.attributes["pixel_nm"])
-    found = tilt_series_resolution(halves[0], halves[1], data.tilt_deg, voxel_nm=voxel_nm)
+    found = tilt_series_resolution(
+        halves[0],
+        halves[1],
+        data.tilt_deg,
+        voxel_nm=float(decomposed.attributes["pixel_nm"]),
+        object_share=float(np.prod([_size(extent) for extent in bounding_box(mask)])) / mask.size,
+    )
     return {name: _curve(correlation) for name, correlation in found.items()}
 
 
