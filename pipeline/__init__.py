@@ -1,10 +1,17 @@
 """oxytomo: from raw frames of a cathode particle to composition, oxidation and void maps."""
 
-from importlib.metadata import PackageNotFoundError, version
-
-try:
-    __version__ = version("oxytomo")
-except PackageNotFoundError:  # a source tree that was never installed
-    __version__ = "0+unknown"
+from typing import Any
 
 __all__ = ["__version__"]
+
+
+def __getattr__(name: str) -> Any:
+    """Look the version up when it is asked for: that takes longer than all else that every command imports."""
+    if name != "__version__":
+        raise AttributeError(name)
+    from importlib.metadata import PackageNotFoundError, version
+
+    try:
+        return version("oxytomo")
+    except PackageNotFoundError:  # a source tree that was never installed
+        return "0+unknown"

@@ -3,6 +3,8 @@
 import sys
 
 from pipeline.cli import main
+from pipeline.cli.stage_client import run_in_server
 
 if __name__ == "__main__":
-    sys.exit(main())
+    code = run_in_server(sys.argv[1:]) if sys.argv[1:2] == ["stage"] else None
+    sys.exit(main() if code is None else code)

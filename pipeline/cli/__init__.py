@@ -5,7 +5,7 @@ import importlib
 import sys
 from collections.abc import Sequence
 
-from pipeline import __version__
+import pipeline
 from pipeline.errors import PipelineError
 
 _DESCRIPTION = "From raw tilt series of a particle to maps of its composition, tables and a report."
@@ -44,7 +44,7 @@ def build_parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    parser.add_argument("--version", action="version", version=f"oxytomo {__version__}")
+    parser.add_argument("--version", action="version", version=f"oxytomo {pipeline.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, purpose in _COMMANDS.items():
         module = importlib.import_module(f"pipeline.cli.{name}")

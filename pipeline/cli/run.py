@@ -14,6 +14,7 @@ from contextlib import suppress
 from pathlib import Path
 
 from pipeline.cli.stage import ERROR_PREFIX, folder_error
+from pipeline.cli.stage_server import StageServer, stage_server
 from pipeline.config import ProjectConfig, load_config
 from pipeline.config.plan import results_folder
 from pipeline.errors import ConfigError
@@ -57,7 +58,10 @@ def run(arguments: argparse.Namespace) -> int:
     project = load_config(arguments.config)
     folder = results_folder(project)
     started = time.time()
-    code = run_workflow(arguments, project, folder)
+    # Named files, as the rule that gathers them would keep Snakemake waiting for a second after the last of them.
+    targets = [f"{sample}/report.html" for sample in project.samples]
+    targets += ["comparison.html"] if project.groups else []
+    code = run_workflow(arguments, project, folder, targets)
     if code == 0 and not arguments.dry_run:
         _say_where(project, folder, time.time() - started)
     return code
@@ -82,18 +86,21 @@ def run_workflow(
     project, folder : the configuration and its results folder
     targets : what to make, relative to the folder; everything where it is empty
     """
-    for warning in require_valid(project):
-        sys.stderr.write(f"oxytomo: warning: {warning}\n")
-    if arguments.dry_run:
-        return _dry_run(arguments, project, folder)
-    check_writable(folder)
-    started = time.time()
-    with run_lock(folder) as descriptor:
-        claim(folder, project)
-        command = [*snakemake_command(arguments, folder, outdated_stores(folder, project)), *targets]
-        # Locally the stages speak for themselves; on a cluster only Snakemake sees them all.
-        quiet = ("all",) if arguments.profile is None else ("host", "reason", "rules")
-        code = _call([*command, "--quiet", *quiet], descriptor)
+    here = arguments.profile is None
+    cores = arguments.cores or available_cores()
+    with stage_server(cores, wanted=here and not arguments.dry_run) as server:
+        for warning in require_valid(project):
+            sys.stderr.write(f"oxytomo: warning: {warning}\n")
+        if arguments.dry_run:
+            return _dry_run(arguments, project, folder)
+        check_writable(folder)
+        started = time.time()
+        with run_lock(folder) as lock:
+            claim(folder, project)
+            command = [*snakemake_command(arguments, folder, outdated_stores(folder, project)), *targets]
+            # Here the stages speak for themselves; on a cluster only Snakemake sees them all.
+            quiet = ("all",) if here else ("host", "reason", "rules")
+            code = _call([*command, "--quiet", *quiet], server, lock)
     return 0 if code == 0 else _explain_failure(command, project, folder, started)
 
 
@@ -110,6 +117,9 @@ def snakemake_command(arguments: argparse.Namespace, directory: Path, outdated: 
         command += ["--forcerun", *outdated]
     if arguments.profile is not None:
         command += ["--profile", str(_profile(arguments.profile))]
+    else:
+        # The order of some tens of jobs is not worth the half second that an integer program for it takes.
+        command += ["--scheduler", "greedy"]
     if arguments.cores is not None or arguments.profile is None:
         command += ["--cores", str(arguments.cores or available_cores())]
     return command
@@ -140,9 +150,11 @@ def _dry_run(arguments: argparse.Namespace, project: ProjectConfig, folder: Path
         return 1 if subprocess.run([*command, "--dry-run", "--quiet", "host"], check=False).returncode else 0
 
 
-def _call(command: list[str], lock_descriptor: int) -> int:
+def _call(command: list[str], server: StageServer, lock: int) -> int:
     """Run Snakemake in a process group of its own; stopping this command stops the whole group."""
-    child = subprocess.Popen(command, pass_fds=(lock_descriptor,), start_new_session=True)
+    environment = os.environ | server.environment
+    inherited = (*server.descriptors, lock)
+    child = subprocess.Popen(command, env=environment, pass_fds=inherited, start_new_session=True)
     for number in (signal.SIGTERM, signal.SIGHUP):
         signal.signal(number, _interrupt)
     try:

@@ -38,7 +38,7 @@ ERROR_PREFIX = "oxytomo: error: "
 """Starts the line of a user's error, on standard error and at the end of a log."""
 
 FOLDER_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
-_THREAD_VARIABLES = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+THREAD_VARIABLES = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -98,7 +98,7 @@ def _run_stage(arguments: argparse.Namespace, log_file: TextIO | None) -> None:
     inputs = {key: path.absolute() for key, path in parse_keyed(arguments.inputs, default_key=None).items()}
     outputs = parse_keyed(arguments.outputs, default_key="store")
     threads = max(1, arguments.threads)
-    for variable in _THREAD_VARIABLES:
+    for variable in THREAD_VARIABLES:
         os.environ[variable] = str(threads)
     spec = _parsed_spec(stage, arguments.spec)
     module = importlib.import_module(f"pipeline.stages.{stage}")
@@ -126,8 +126,8 @@ def _run_stage(arguments: argparse.Namespace, log_file: TextIO | None) -> None:
         warnings.showwarning = lambda message, *_args, **_kwargs: context.log(f"warning: {message}")
         module.run(inputs, outputs, settings, context)
     _record_outputs(inputs, outputs, context)
-    duration = format_duration(time.monotonic() - started)
-    context.log(f"done in {duration}, peak memory {peak_memory_mb():.0f} MB")
+    duration, computing = (format_duration(t) for t in (time.monotonic() - started, time.process_time()))
+    context.log(f"done in {duration}, {computing} of computing, peak memory {peak_memory_mb():.0f} MB")
 
 
 def _record_outputs(inputs: dict[str, Path], outputs: dict[str, Path], context: StageContext) -> None:

@@ -303,7 +303,7 @@ def _write_group(folder: Path, arrays: Mapping[str, NamedArray], attributes: dic
             shape=data.shape,
             dtype=data.dtype,
             chunks=chunks,
-            compressors=(BloscCodec(cname="zstd", clevel=3, shuffle="shuffle"), Crc32cCodec()),
+            compressors=(BloscCodec(cname="zstd", clevel=1, shuffle="shuffle"), Crc32cCodec()),
             dimension_names=array.axes,
             attributes={"unit": array.unit},
             config={"write_empty_chunks": True},

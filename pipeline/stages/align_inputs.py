@@ -1,5 +1,6 @@
 """What the stage ``align`` starts from: series of the same tilts, each tilt once, without frames that show nothing."""
 
+import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -22,20 +23,36 @@ from pipeline.errors import InputError, ShapeError
 from pipeline.io.stores import Store, read_store
 
 SAME_TILT_DEG = 0.01
+_VALUE_BYTES = 4
+_KEPT_BYTES = 168_000_000
 ALIKE = 0.5
 """Repeated exposures of one tilt correlate by more than this; where they do not, the angles are wrong."""
 
 
 class StoredSeries(Sequence[FloatArray]):
-    """Frames of several series, each read from its store when it is asked for: one of them is in memory at a time."""
+    """Frames of several series, each read from its store when it is asked for.
+
+    Small series are kept, as they are asked for many times; of large ones one is in memory at a time.
+    """
 
     def __init__(self, stores: Sequence[Store], rows: Sequence[IntArray]) -> None:
         self._stores, self._rows = stores, rows
+        n_pixels = sum(math.prod(store.array("value").shape) for store in stores)
+        small = n_pixels * _VALUE_BYTES <= _KEPT_BYTES
+        self._kept: dict[int, FloatArray] | None = {} if small else None
 
     def __len__(self) -> int:
         return len(self._stores)
 
     def __getitem__(self, series: Any) -> Any:
+        if self._kept is None:
+            return self._read(series)
+        if series not in self._kept:
+            self._kept[series] = self._read(series)
+            self._kept[series].flags.writeable = False
+        return self._kept[series]
+
+    def _read(self, series: int) -> FloatArray:
         return _rows_of(self._stores[series], "value", self._rows[series])
 
 

@@ -21,6 +21,8 @@ LEAST_MINUTES = 5
 SECONDS_A_THREAD = 5.0
 """A thread more for so many core seconds: below, starting it costs more than it saves."""
 MANY_THREADS = 16
+SIDE_BY_SIDE = ("normalize", "measure", "export_composition")
+"""Stages that the workflow has others to run beside: a small one leaves them the second thread."""
 UNKNOWN = Needs(memory_bytes=4e9, disk_bytes=1e9, core_seconds=600.0)
 """Where the raw files cannot be read yet; the stage says what is wrong with them."""
 
@@ -66,7 +68,8 @@ class Requests:
     def threads(self, sample: str, branch: Branch, stage: str) -> int:
         """Return a number of threads that the work is worth."""
         seconds = self.needs(sample, branch, stage).core_seconds
-        return max(2, min(MANY_THREADS, int(seconds / SECONDS_A_THREAD)))
+        least = 1 if stage in SIDE_BY_SIDE else 2
+        return max(least, min(MANY_THREADS, int(seconds / SECONDS_A_THREAD)))
 
     def report_memory_mb(self, sample: str, attempt: int) -> int:
         """Return the memory to ask for the report of a sample."""

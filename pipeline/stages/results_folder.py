@@ -71,14 +71,7 @@ def check_same_sources(folder: Path, project: ProjectConfig) -> RawFiles:
 def check_no_way_out(folder: Path, project: ProjectConfig) -> None:
     """Refuse a results folder with links in it that lead elsewhere, which a run would write through."""
     for sample in project.samples:
-        for inside in (
-            sample,
-            f"{sample}/stages",
-            "logs",
-            f"logs/{sample}",
-            "benchmarks",
-            f"benchmarks/{sample}",
-        ):
+        for inside in (sample, f"{sample}/stages", "logs", f"logs/{sample}"):
             places = [folder / inside]
             if inside.endswith("/stages"):
                 places += [folder / inside / branch for branch in sample_branches(project.samples[sample])]

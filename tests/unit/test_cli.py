@@ -139,7 +139,7 @@ def test_a_stage_gets_inputs_outputs_settings_and_context(fake_stage: Any, tmp_p
     )
     assert lines[1] == "classify: half way"
     assert lines[2] == "classify: warning: 1.3 % of voxels invalid"
-    assert re.fullmatch(r"classify: done in \d+ s, peak memory \d+ MB", lines[3])
+    assert re.fullmatch(r"classify: done in \d+ s, \d+ s of computing, peak memory \d+ MB", lines[3])
 
 
 def test_a_users_mistake_in_a_stage_is_one_line_and_exit_2(

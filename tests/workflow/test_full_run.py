@@ -173,11 +173,10 @@ def test_every_store_says_where_it_comes_from(finished: Path) -> None:
         assert provenance.inputs, path.name
 
 
-def test_logs_and_benchmarks_are_beside_the_results(finished: Path) -> None:
+def test_logs_are_beside_the_results(finished: Path) -> None:
     logs = sorted(path.name for path in (finished / "results/logs/particle").rglob("*.log"))
     assert "report.log" in logs
     assert "normalize_Mn_pre.log" in logs
-    assert sorted((finished / "results/benchmarks/particle").rglob("*.tsv"))
     assert not (finished / ".snakemake").exists()
 
 

@@ -9,7 +9,6 @@ import re
 from pathlib import Path
 from typing import Any
 
-import fabio
 import numpy as np
 
 from pipeline.arrays import AnyArray
@@ -79,6 +78,8 @@ def _wrong_entry(content: mmap.mmap) -> bytes:
 
 
 def _opened(path: Path) -> Any:
+    import fabio  # a tenth of a second that only these files are worth
+
     try:
         return fabio.open(str(path))
     except OSError as error:  # fabio wants its whole first frame

@@ -9,8 +9,6 @@ use rule align as align_areal_density with:
         table=f"{STAGES}/areal_density/alignment.csv",
     log:
         f"{LOGS}/areal_density/align.log",
-    benchmark:
-        f"{BENCHMARKS}/areal_density/align.tsv"
     params:
         inputs=keyed,
         spec=spec("align", "areal_density"),
@@ -27,8 +25,6 @@ use rule decompose as decompose_areal_density with:
         store=directory(f"{STAGES}/areal_density/decompose.zarr"),
     log:
         f"{LOGS}/areal_density/decompose.log",
-    benchmark:
-        f"{BENCHMARKS}/areal_density/decompose.tsv"
     params:
         inputs=keyed,
         spec=spec("decompose", "areal_density"),
@@ -46,8 +42,6 @@ rule export_areal_density:
         store=directory(f"{RESULTS}{{sample}}/areal_density.ome.zarr"),
     log:
         f"{LOGS}/areal_density/export_areal_density.log",
-    benchmark:
-        f"{BENCHMARKS}/areal_density/export_areal_density.tsv"
     params:
         inputs=keyed,
         spec=spec("export_areal_density", "areal_density"),

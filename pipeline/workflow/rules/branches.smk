@@ -12,8 +12,6 @@ rule register_branches:
         neighbourhoods=f"{RESULTS}{{sample}}/void_neighbourhoods.csv",
     log:
         f"{LOGS}/branches/register_branches.log",
-    benchmark:
-        f"{BENCHMARKS}/branches/register_branches.tsv"
     params:
         inputs=keyed,
         spec=joint_spec,

@@ -55,7 +55,6 @@ PROJECT = load_project()
 RESULTS = "" if str(PROJECT.results) == "." else f"{PROJECT.results}/".replace("{", "{{").replace("}", "}}")
 STAGES = f"{RESULTS}{{sample}}/stages"
 LOGS = f"{RESULTS}logs/{{sample}}"
-BENCHMARKS = f"{RESULTS}benchmarks/{{sample}}"
 REPORTS = expand(f"{RESULTS}{{sample}}/report.html", sample=PROJECT.samples)
 COMPARISON = f"{RESULTS}comparison.html" if PROJECT.groups else []
 REQUESTS = Requests(PROJECT)

@@ -7,8 +7,6 @@ rule comparison:
         tables=expand(f"{RESULTS}comparison_{{table}}.csv", table=["values", "groups", "differences", "shells"]),
     log:
         f"{RESULTS}logs/comparison.log",
-    benchmark:
-        f"{RESULTS}benchmarks/comparison.tsv"
     params:
         results=shlex.quote(f"results={RESULTS or '.'}"),
         spec=stage_spec("comparison", comparison_settings(PROJECT)),

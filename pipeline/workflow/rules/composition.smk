@@ -9,8 +9,6 @@ rule align:
         table=f"{RESULTS}{{sample}}/alignment.csv",
     log:
         f"{LOGS}/composition/align.log",
-    benchmark:
-        f"{BENCHMARKS}/composition/align.tsv"
     params:
         inputs=keyed,
         spec=spec("align", "composition"),
@@ -34,8 +32,6 @@ rule decompose:
         store=directory(f"{STAGES}/composition/decompose.zarr"),
     log:
         f"{LOGS}/composition/decompose.log",
-    benchmark:
-        f"{BENCHMARKS}/composition/decompose.tsv"
     params:
         inputs=keyed,
         spec=spec("decompose", "composition"),
@@ -62,8 +58,6 @@ rule reconstruct_prepare:
         store=directory(f"{STAGES}/composition/reconstruct_prepare.zarr"),
     log:
         f"{LOGS}/composition/reconstruct_prepare.log",
-    benchmark:
-        f"{BENCHMARKS}/composition/reconstruct_prepare.tsv"
     params:
         inputs=keyed,
         spec=spec("reconstruct_prepare", "composition"),
@@ -88,8 +82,6 @@ rule reconstruct_part:
         store=directory(f"{STAGES}/composition/reconstruct_part/{{job}}.zarr"),
     log:
         f"{LOGS}/composition/reconstruct_part_{{job}}.log",
-    benchmark:
-        f"{BENCHMARKS}/composition/reconstruct_part_{{job}}.tsv"
     params:
         inputs=keyed,
         spec=job_spec("reconstruct_part", "composition"),
@@ -115,8 +107,6 @@ rule reconstruct_join:
         store=directory(f"{STAGES}/composition/reconstruct_join.zarr"),
     log:
         f"{LOGS}/composition/reconstruct_join.log",
-    benchmark:
-        f"{BENCHMARKS}/composition/reconstruct_join.tsv"
     params:
         inputs=keyed,
         spec=spec("reconstruct_join", "composition"),
@@ -142,8 +132,6 @@ rule reconstruct_refine:
         store=directory(f"{STAGES}/composition/reconstruct_refine/{{job}}.zarr"),
     log:
         f"{LOGS}/composition/reconstruct_refine_{{job}}.log",
-    benchmark:
-        f"{BENCHMARKS}/composition/reconstruct_refine_{{job}}.tsv"
     params:
         inputs=keyed,
         spec=job_spec("reconstruct_refine", "composition"),
@@ -167,8 +155,6 @@ rule reconstruct:
         store=directory(f"{STAGES}/composition/reconstruct.zarr"),
     log:
         f"{LOGS}/composition/reconstruct.log",
-    benchmark:
-        f"{BENCHMARKS}/composition/reconstruct.tsv"
     params:
         inputs=keyed,
         spec=spec("reconstruct", "composition"),
@@ -193,8 +179,6 @@ rule replicate:
         store=directory(f"{STAGES}/composition/replicate/{{job}}.zarr"),
     log:
         f"{LOGS}/composition/replicate_{{job}}.log",
-    benchmark:
-        f"{BENCHMARKS}/composition/replicate_{{job}}.tsv"
     params:
         inputs=keyed,
         spec=job_spec("replicate", "composition"),
@@ -220,8 +204,6 @@ rule uncertainty:
         store=directory(f"{STAGES}/composition/uncertainty.zarr"),
     log:
         f"{LOGS}/composition/uncertainty.log",
-    benchmark:
-        f"{BENCHMARKS}/composition/uncertainty.tsv"
     params:
         inputs=keyed,
         spec=spec("uncertainty", "composition"),
@@ -246,8 +228,6 @@ rule classify:
         store=directory(f"{STAGES}/composition/classify.zarr"),
     log:
         f"{LOGS}/composition/classify.log",
-    benchmark:
-        f"{BENCHMARKS}/composition/classify.tsv"
     params:
         inputs=keyed,
         spec=spec("classify", "composition"),
@@ -276,8 +256,6 @@ rule measure:
         shells=f"{RESULTS}{{sample}}/composition_shells.csv",
     log:
         f"{LOGS}/composition/measure.log",
-    benchmark:
-        f"{BENCHMARKS}/composition/measure.tsv"
     params:
         inputs=keyed,
         spec=spec("measure", "composition"),
@@ -303,8 +281,6 @@ rule export_composition:
         store=directory(f"{RESULTS}{{sample}}/composition.ome.zarr"),
     log:
         f"{LOGS}/composition/export_composition.log",
-    benchmark:
-        f"{BENCHMARKS}/composition/export_composition.tsv"
     params:
         inputs=keyed,
         spec=spec("export_composition", "composition"),

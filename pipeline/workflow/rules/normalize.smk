@@ -8,8 +8,6 @@ rule normalize:
         branch="composition|areal_density|tomogram|structure",
     log:
         f"{LOGS}/{{branch}}/normalize_{{series}}.log",
-    benchmark:
-        f"{BENCHMARKS}/{{branch}}/normalize_{{series}}.tsv"
     params:
         spec=normalize_spec,
     conda:

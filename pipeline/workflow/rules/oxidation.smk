@@ -10,8 +10,6 @@ rule normalize_stack:
         branch="oxidation",
     log:
         f"{LOGS}/{{branch}}/normalize_{{series}}.log",
-    benchmark:
-        f"{BENCHMARKS}/{{branch}}/normalize_{{series}}.tsv"
     params:
         spec=series_spec("normalize_stack", "oxidation"),
     conda:
@@ -34,8 +32,6 @@ rule register_stack:
         store=directory(f"{STAGES}/oxidation/register/{{series}}.zarr"),
     log:
         f"{LOGS}/oxidation/register_{{series}}.log",
-    benchmark:
-        f"{BENCHMARKS}/oxidation/register_{{series}}.tsv"
     params:
         inputs=keyed,
         spec=series_spec("register_stack", "oxidation"),
@@ -60,8 +56,6 @@ rule fit_valence:
         store=directory(f"{STAGES}/oxidation/fit/{{series}}.zarr"),
     log:
         f"{LOGS}/oxidation/fit_{{series}}.log",
-    benchmark:
-        f"{BENCHMARKS}/oxidation/fit_{{series}}.tsv"
     params:
         spec=series_spec("fit_valence", "oxidation"),
     conda:
@@ -88,8 +82,6 @@ rule measure_oxidation:
         summary=f"{RESULTS}{{sample}}/oxidation.json",
     log:
         f"{LOGS}/oxidation/measure_oxidation.log",
-    benchmark:
-        f"{BENCHMARKS}/oxidation/measure_oxidation.tsv"
     params:
         inputs=keyed,
         spec=spec("measure_oxidation", "oxidation"),
@@ -115,8 +107,6 @@ rule export_oxidation:
         store=directory(f"{RESULTS}{{sample}}/oxidation.ome.zarr"),
     log:
         f"{LOGS}/oxidation/export_oxidation.log",
-    benchmark:
-        f"{BENCHMARKS}/oxidation/export_oxidation.tsv"
     params:
         inputs=keyed,
         spec=spec("export_oxidation", "oxidation"),

@@ -6,8 +6,6 @@ rule report:
         report=f"{RESULTS}{{sample}}/report.html",
     log:
         f"{LOGS}/report.log",
-    benchmark:
-        f"{BENCHMARKS}/report.tsv"
     params:
         inputs=sample_folder,
         spec=report_spec,

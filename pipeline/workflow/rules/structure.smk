@@ -8,8 +8,6 @@ rule read_volume:
         store=directory(f"{STAGES}/structure/volume.zarr"),
     log:
         f"{LOGS}/structure/read_volume.log",
-    benchmark:
-        f"{BENCHMARKS}/structure/read_volume.tsv"
     wildcard_constraints:
         sample=structure_samples("volume"),
     params:
@@ -34,8 +32,6 @@ rule retrieve_phase:
         store=directory(f"{STAGES}/structure/retrieve_phase.zarr"),
     log:
         f"{LOGS}/structure/retrieve_phase.log",
-    benchmark:
-        f"{BENCHMARKS}/structure/retrieve_phase.tsv"
     wildcard_constraints:
         sample=structure_samples("projections", "phase_maps"),
     params:
@@ -61,8 +57,6 @@ rule reconstruct_structure:
         store=directory(f"{STAGES}/structure/volume.zarr"),
     log:
         f"{LOGS}/structure/reconstruct_structure.log",
-    benchmark:
-        f"{BENCHMARKS}/structure/reconstruct_structure.tsv"
     wildcard_constraints:
         sample=structure_samples("projections", "phase_maps"),
     params:
@@ -89,8 +83,6 @@ rule segment_voids:
         store=directory(f"{STAGES}/structure/voids.zarr"),
     log:
         f"{LOGS}/structure/segment_voids.log",
-    benchmark:
-        f"{BENCHMARKS}/structure/segment_voids.tsv"
     params:
         spec=spec("segment_voids", "structure"),
     conda:
@@ -117,8 +109,6 @@ rule measure_voids:
         structure=f"{RESULTS}{{sample}}/structure.json",
     log:
         f"{LOGS}/structure/measure_voids.log",
-    benchmark:
-        f"{BENCHMARKS}/structure/measure_voids.tsv"
     params:
         inputs=keyed,
         spec=spec("measure_voids", "structure"),
@@ -144,8 +134,6 @@ rule export_structure:
         store=directory(f"{RESULTS}{{sample}}/structure.ome.zarr"),
     log:
         f"{LOGS}/structure/export_structure.log",
-    benchmark:
-        f"{BENCHMARKS}/structure/export_structure.tsv"
     params:
         inputs=keyed,
         spec=spec("export_structure", "structure"),
@@ -172,8 +160,6 @@ rule export_meshes:
         meshes=directory(f"{RESULTS}{{sample}}/meshes"),
     log:
         f"{LOGS}/structure/export_meshes.log",
-    benchmark:
-        f"{BENCHMARKS}/structure/export_meshes.tsv"
     params:
         inputs=keyed,
         spec=spec("export_meshes", "structure"),

@@ -9,8 +9,6 @@ use rule align as align_tomogram with:
         table=f"{STAGES}/tomogram/alignment.csv",
     log:
         f"{LOGS}/tomogram/align.log",
-    benchmark:
-        f"{BENCHMARKS}/tomogram/align.tsv"
     params:
         inputs=keyed,
         spec=spec("align", "tomogram"),
@@ -27,8 +25,6 @@ rule reconstruct_tomogram:
         store=directory(f"{STAGES}/tomogram/reconstruct.zarr"),
     log:
         f"{LOGS}/tomogram/reconstruct_tomogram.log",
-    benchmark:
-        f"{BENCHMARKS}/tomogram/reconstruct_tomogram.tsv"
     params:
         inputs=keyed,
         spec=spec("reconstruct_tomogram", "tomogram"),
@@ -52,8 +48,6 @@ rule export_tomogram:
         store=directory(f"{RESULTS}{{sample}}/tomogram.ome.zarr"),
     log:
         f"{LOGS}/tomogram/export_tomogram.log",
-    benchmark:
-        f"{BENCHMARKS}/tomogram/export_tomogram.tsv"
     params:
         inputs=keyed,
         spec=spec("export_tomogram", "tomogram"),

@@ -1,0 +1,55 @@
+"""Hands a stage over to the server of stages (``stage_server``) where there is one; imports next to nothing."""
+
+import json
+import os
+import signal
+import socket
+import struct
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+ADDRESS = "OXYTOMO_STAGE_SERVER"
+"""The environment variable with the path of the server's socket."""
+BEGUN = b"+"
+LENGTH = struct.Struct("!Q")
+_KILLED = 137
+
+
+def run_in_server(arguments: Sequence[str]) -> int | None:
+    """Let the server run a command and wait for it.
+
+    Parameters
+    ----------
+    arguments : the command line without the program
+
+    Returns
+    -------
+    The exit code, 137 where the process was killed; None where no server took the command, which nobody has run then.
+    """
+    address = os.environ.get(ADDRESS)
+    if address is None:
+        return None
+    request = json.dumps(
+        {"arguments": arguments, "folder": str(Path.cwd()), "environment": dict(os.environ)}
+    ).encode()
+    connection = socket.socket(socket.AF_UNIX)
+    with connection:
+        try:
+            connection.connect(address)
+            socket.send_fds(
+                connection, [LENGTH.pack(len(request))], [sys.stdout.fileno(), sys.stderr.fileno()]
+            )
+            connection.sendall(request)
+            begun = connection.recv(1) == BEGUN
+        except OSError:
+            begun = False
+        if not begun:
+            return None
+        # The stage ends with this process: the closed connection tells its process, whatever has ended this one.
+        signal.signal(signal.SIGINT, signal.SIG_DFL)
+        try:
+            code = connection.recv(1)
+        except OSError:
+            code = b""
+    return code[0] if code else _KILLED

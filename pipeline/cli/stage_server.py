@@ -1,0 +1,195 @@
+"""A process that has every stage loaded and forks one process per stage: a run on one computer starts Python once.
+
+Loading Python, libraries and stages takes about a second, sixteen times in a small run. The workflow's rules call
+``oxytomo stage`` as ever; where ``oxytomo run`` has started a server, that command hands itself over and waits.
+Without a server, or when it has died, the command runs the stage itself.
+"""
+
+import fcntl
+import gc
+import importlib
+import json
+import os
+import selectors
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from pipeline.cli.stage import THREAD_VARIABLES
+from pipeline.cli.stage_client import ADDRESS, BEGUN, LENGTH
+from pipeline.stages.versions import STAGE_VERSIONS
+
+_LIFELINE = 0
+_LONGEST_ADDRESS = 100
+_WAITING_CLIENTS = 64
+_ENDED_BY_CLIENT = 137
+_THREADS_OPTION = "--threads"
+
+
+@dataclass(frozen=True)
+class StageServer:
+    """How to reach a server: variables for the environment of the workflow; a descriptor that it has to inherit.
+
+    The server lives as long as a process that holds the descriptor.
+    """
+
+    environment: dict[str, str]
+    descriptors: tuple[int, ...]
+
+
+@contextmanager
+def stage_server(cores: int, *, wanted: bool = True) -> Iterator[StageServer]:
+    """Start a server for the time of the block, where the system can do so safely (Linux) and one is wanted.
+
+    Parameters
+    ----------
+    cores : the largest number of threads that a stage will ask for
+    wanted : without it nothing is started, and stages run by themselves
+    """
+    folder = tempfile.mkdtemp(prefix="oxytomo-")
+    address = str(Path(folder) / "stages")
+    try:
+        if not wanted or not sys.platform.startswith("linux") or len(address) > _LONGEST_ADDRESS:
+            yield StageServer({}, ())
+            return
+        reading, writing = os.pipe()
+        with os.fdopen(reading, "rb") as lifeline, os.fdopen(writing, "wb"):
+            with socket.socket(socket.AF_UNIX) as listener:
+                listener.bind(address)  # clients can connect from now on, and wait until all is loaded
+                listener.listen(_WAITING_CLIENTS)
+                command = [
+                    sys.executable,
+                    "-P",
+                    "-m",
+                    "pipeline.cli.stage_server",
+                    str(listener.fileno()),
+                    folder,
+                ]
+                server = subprocess.Popen(
+                    command,
+                    stdin=lifeline,
+                    pass_fds=(listener.fileno(),),
+                    env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(cores)),
+                    start_new_session=True,
+                )
+            try:
+                yield StageServer({ADDRESS: address}, (writing,))
+            finally:
+                server.kill()
+                server.wait()
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def main() -> None:
+    """Load every stage, then fork a process for each connection until the run has ended."""
+    with socket.socket(fileno=int(sys.argv[1])) as listener, selectors.DefaultSelector() as selector:
+        _load()
+        signal.signal(signal.SIGCHLD, signal.SIG_IGN)
+        selector.register(listener, selectors.EVENT_READ)
+        selector.register(_LIFELINE, selectors.EVENT_READ)
+        while all(key.fileobj is listener for key, _ in selector.select()):
+            connection, _ = listener.accept()
+            if os.fork() == 0:
+                selector.close()
+                listener.close()
+                _serve(connection)
+            connection.close()
+    # A run that was killed could not do it.
+    shutil.rmtree(sys.argv[2], ignore_errors=True)
+
+
+def _load() -> None:
+    """Import every stage and set the compiler up, which loads compiled code too; no thread is started."""
+    from numba import njit
+
+    for stage in STAGE_VERSIONS:
+        importlib.import_module(f"pipeline.stages.{stage}")
+    njit(lambda number: number)(1)
+    gc.collect()
+    gc.freeze()  # the collector would touch, and so copy, every page that the processes share
+
+
+def _serve(connection: socket.socket) -> None:
+    """Run one command in this process, which ends with it, or with the client."""
+    code = 1
+    try:
+        signal.signal(signal.SIGCHLD, signal.SIG_DFL)
+        with suppress(OSError, ValueError):  # a client that is gone before it has said what it wants
+            arguments = _take_over(connection)
+            _end_with_client(connection)
+            code = _run(arguments)
+            _end_with_client(connection, on=False)
+            connection.sendall(bytes([code & 0xFF]))
+    finally:
+        os._exit(code)
+
+
+def _take_over(connection: socket.socket) -> list[str]:
+    """Become the process that the client would have been: its folder, environment, output and threads."""
+    head, (out, error), _, _ = socket.recv_fds(connection, LENGTH.size, 2, socket.MSG_WAITALL)
+    with connection.makefile("rb") as stream:
+        request = json.loads(stream.read(*LENGTH.unpack(head.ljust(LENGTH.size, b"\0"))))
+    connection.sendall(BEGUN)
+    os.dup2(out, sys.stdout.fileno())
+    os.dup2(error, sys.stderr.fileno())
+    with Path(os.devnull).open("rb") as nothing:
+        os.dup2(nothing.fileno(), _LIFELINE)
+    os.chdir(request["folder"])
+    os.environ.clear()
+    os.environ.update(request["environment"])
+    arguments = list(request["arguments"])
+    _limit_threads(int(arguments[arguments.index(_THREADS_OPTION) + 1]))
+    return arguments
+
+
+def _limit_threads(threads: int) -> None:
+    """Limit the libraries, which have read the environment already, to a number of threads."""
+    from numba import config, set_num_threads
+    from threadpoolctl import threadpool_limits
+
+    set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
+    threadpool_limits(threads)
+
+
+def _end_with_client(connection: socket.socket, *, on: bool = True) -> None:
+    """Let the system end this process as soon as the client hangs up; no Python has to run for that."""
+    flags = fcntl.fcntl(connection, fcntl.F_GETFL)
+    if not on:
+        fcntl.fcntl(connection, fcntl.F_SETFL, flags & ~os.O_ASYNC)
+        return
+    signal.signal(signal.SIGIO, signal.SIG_DFL)
+    fcntl.fcntl(connection, fcntl.F_SETOWN, os.getpid())
+    fcntl.fcntl(connection, fcntl.F_SETFL, flags | os.O_ASYNC)
+    with suppress(BlockingIOError):
+        if not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
+            os._exit(_ENDED_BY_CLIENT)  # gone before
+
+
+def _run(arguments: list[str]) -> int:
+    """Run the command line as ``python -m pipeline`` does."""
+    from pipeline.cli import main as oxytomo
+
+    code = 1
+    try:
+        code = oxytomo(arguments)
+    except SystemExit as end:
+        code = end.code if isinstance(end.code, int) else 1
+    except BaseException:
+        traceback.print_exc()
+    for stream in (sys.stdout, sys.stderr):
+        with suppress(OSError, ValueError):
+            stream.flush()
+    return code
+
+
+if __name__ == "__main__":
+    main()
