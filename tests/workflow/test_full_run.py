@@ -8,10 +8,12 @@ import signal
 import subprocess
 import sys
 import time
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, cast
 
 import numpy as np
+import psutil
 import pytest
 import yaml
 from notebook import run_notebook
@@ -22,6 +24,9 @@ from pipeline.io.stores import read_store
 from pipeline.stages.requests import Requests
 
 pytestmark = pytest.mark.slow
+
+JOBS_ALONE = ("--profile", "local", "--cores", "2")
+"""Every stage in a process of its own, as on a cluster, which is what its estimates are for."""
 
 QUICK = {
     "align": {"iterations": 4},
@@ -68,7 +73,7 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
     made = oxytomo("simulate", "sim", "--elements", "O", "Mn", "Ni", *size, cwd=folder)
     assert made.returncode == 0, made.stderr
     configure(folder / "sim" / "config.yaml", **QUICK)
-    done = oxytomo("run", "sim/config.yaml", "--cores", "2", cwd=folder)
+    done = oxytomo("run", "sim/config.yaml", *JOBS_ALONE, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     assert "report.html" in done.stdout
     return folder
@@ -84,7 +89,7 @@ def larger(tmp_path_factory: pytest.TempPathFactory) -> Path:
     series = {"tomogram": {"source": "raw/Mn_L_post.h5"}}
     text = yaml.safe_dump({"results": "results", "samples": {"particle": series}})
     (folder / "sim" / "config.yaml").write_text(text, encoding="utf-8")
-    done = oxytomo("run", "sim/config.yaml", "--cores", "2", cwd=folder)
+    done = oxytomo("run", "sim/config.yaml", *JOBS_ALONE, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr
     return folder
 
@@ -241,11 +246,11 @@ def test_a_stopped_run_continues(copied: Path) -> None:
 def test_a_killed_run_leaves_no_lock_behind(copied: Path) -> None:
     configure(copied / "x.yaml", reconstruct={"iterations": 70, "element_iterations": 30})
     run = started(copied, "reconstruct")
-    child = int(
-        subprocess.run(["pgrep", "-P", str(run.pid)], capture_output=True, text=True, check=True).stdout
-    )
+    children = [child.pid for child in psutil.Process(run.pid).children()]
     run.kill()
-    os.killpg(child, signal.SIGKILL)
+    for group in children:
+        with suppress(ProcessLookupError):
+            os.killpg(group, signal.SIGKILL)
     run.wait(timeout=60)
     done = oxytomo("run", "x.yaml", "--cores", "2", cwd=copied)
     assert done.returncode == 0, done.stderr
@@ -354,7 +359,7 @@ def test_a_particle_in_parts_is_the_whole_within_the_tolerance_of_the_solver(cop
     shutil.rmtree(copied / "results" / "logs")
     fewer = {"replicates": 1, "null_replicates": 1}
     configure(copied / "x.yaml", reconstruct=QUICK["reconstruct"] | {"parts": 2}, uncertainty=fewer)
-    done = oxytomo("run", "x.yaml", "--cores", "2", cwd=copied)
+    done = oxytomo("run", "x.yaml", *JOBS_ALONE, cwd=copied)
     assert done.returncode == 0, done.stdout + done.stderr
     folder = results / "stages" / "composition"
     assert len(list((folder / "reconstruct_part").glob("*.zarr"))) == 2
