@@ -2,9 +2,9 @@
 
     python benchmarks/workflow_overhead.py configs/demo.yaml [--cores 2] [--runs 3]
 
-First a run as users start it, from an empty results folder. Then the same stages one after another in one process that has
-all compiled code loaded (each is called twice, the second counts), each with the threads of its rule; the time that they spend in
-writing and opening stores and in reading their arrays is left out. The difference is the overhead. Medians of the runs.
+By turns: a run as users start it, from an empty results folder, and the same stages one after another in one process that has
+called them before, each with the threads of its rule; the time that they spend in writing and opening stores and in reading their
+arrays is left out. The difference is the overhead. Medians of the runs.
 """
 
 import argparse
@@ -118,18 +118,19 @@ def main() -> None:
         config, results = write_config(arguments.config, Path(scratch))
         run = [sys.executable, "-P", "-m", "pipeline", "run", str(config), "--cores", str(arguments.cores)]
         try:
-            for _ in range(arguments.runs):
-                shutil.rmtree(results, ignore_errors=True)
+            stages = commands(config, results, arguments.cores)
+            subprocess.run(run, check=True, capture_output=True)  # compiles what is not compiled yet
+            for stage in stages:  # loads what is compiled and imported
+                oxytomo(stage)
+            for _ in range(arguments.runs):  # by turns, as the machine may become slower or faster meanwhile
+                shutil.rmtree(results)
                 start = time.perf_counter()
                 subprocess.run(run, check=True, capture_output=True)
                 walls.append(time.perf_counter() - start)
-            stages = commands(config, results, arguments.cores)
-            for stage in stages:  # loads what is compiled and imported
-                oxytomo(stage)
-            for _ in range(arguments.runs):
                 seconds, in_stores = computing(stages)
                 computed.append(seconds)
                 stored.append(in_stores)
+                print(f"  {walls[-1]:.1f} s; {seconds:.1f} s, {in_stores:.1f} s in stores", file=sys.stderr)
         finally:
             config.unlink(missing_ok=True)
     wall, seconds, in_stores = (statistics.median(one) for one in (walls, computed, stored))
