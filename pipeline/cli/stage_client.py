@@ -7,6 +7,8 @@ import socket
 import struct
 import sys
 from collections.abc import Sequence
+from contextlib import suppress
+from itertools import pairwise
 from pathlib import Path
 
 ADDRESS = "OXYTOMO_STAGE_SERVER"
@@ -52,4 +54,21 @@ def run_in_server(arguments: Sequence[str]) -> int | None:
             code = connection.recv(1)
         except OSError:
             code = b""
-    return code[0] if code else _KILLED
+    if code:
+        return code[0]
+    _say_killed(arguments)
+    return _KILLED
+
+
+def _say_killed(arguments: Sequence[str]) -> None:
+    """Say what has become of a stage that could not say it itself, here and at the end of its log."""
+    options = dict(pairwise(arguments))
+    said = (
+        f"oxytomo: error: {options.get('--label', arguments[1])}: expected the stage to end by itself, got its process "
+        "killed; free memory (oxytomo check says what a stage needs) or use fewer cores, and run again\n"
+    )
+    sys.stderr.write(said)
+    log = Path(options.get("--log", os.devnull))
+    if log.is_file():
+        with suppress(OSError), log.open("a", encoding="utf-8") as file:
+            file.write(said)

@@ -111,6 +111,9 @@ def _load() -> None:
     """Import every stage and set the compiler up, which loads compiled code too; no thread is started."""
     from numba import njit
 
+    from pipeline.cli import build_parser
+
+    build_parser()
     for stage in STAGE_VERSIONS:
         importlib.import_module(f"pipeline.stages.{stage}")
     njit(lambda number: number)(1)

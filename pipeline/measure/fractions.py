@@ -1,6 +1,6 @@
 """Class fractions of the solid particle, their intervals from noise replicates, and the joint histogram."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 
 import numpy as np
 from scipy.special import stdtrit
@@ -32,13 +32,13 @@ def class_fractions(phases: LabelArray, *, labels: Mapping[str, int]) -> dict[st
 
 
 def replicate_fractions(
-    deviations: FloatArray, particle: BoolArray, *, threshold: float
+    deviations: Iterable[FloatArray], particle: BoolArray, *, threshold: float
 ) -> dict[str, list[float]]:
     """Return the class fractions of each noise replicate.
 
     Parameters
     ----------
-    deviations : (n, n_z, n_y, n_x) array of any float type, a deviation per replicate
+    deviations : n arrays (n_z, n_y, n_x) of any float type, a deviation per replicate
     particle : (n_z, n_y, n_x) bool
     threshold : positive fraction
 

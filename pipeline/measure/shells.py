@@ -1,5 +1,7 @@
 """Depth below the particle's surface, and shells of equal volume from rim to centre."""
 
+from collections.abc import Iterable, Sequence
+
 import edt
 import numpy as np
 
@@ -75,7 +77,7 @@ def shell_table(
     deviation: FloatArray,
     phases: LabelArray,
     shells: LabelArray,
-    replicates: FloatArray | None,
+    replicates: Sequence[FloatArray] | FloatArray | None,
     *,
     n_shells: int,
     depth_nm: FloatArray,
@@ -91,7 +93,7 @@ def shell_table(
     ----------
     deviation : (n_z, n_y, n_x) or (n_y, n_x) array, NaN where unknown
     phases, shells : label arrays of the same shape; ``shells`` from :func:`shell_labels`
-    replicates : (n, ...) deviations of noise replicates of any float type, or None
+    replicates : n arrays, deviations of noise replicates of any float type, or None
     n_shells : number of shells
     depth_nm : from :func:`depth_below_surface`
 
@@ -134,12 +136,12 @@ def shell_table(
     }
 
 
-def replicate_errors(replicates: FloatArray, shells: LabelArray, *, n_shells: int) -> Float64Array:
+def replicate_errors(replicates: Iterable[FloatArray], shells: LabelArray, *, n_shells: int) -> Float64Array:
     """Return the standard deviation over replicates of each shell's mean deviation.
 
     Parameters
     ----------
-    replicates : (n, ...) array of any float type, n at least 2
+    replicates : n arrays of any float type, n at least 2
     shells : label array of the replicates' shape
     n_shells : number of shells
 

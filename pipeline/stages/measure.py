@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import scipy.ndimage
 
-from pipeline.arrays import BoolArray, LabelArray
+from pipeline.arrays import BoolArray, FloatArray, LabelArray
 from pipeline.config import MeasureStage as Settings
 from pipeline.io.stores import Store, read_store
 from pipeline.io.tables import write_csv, write_json
@@ -26,8 +26,8 @@ from pipeline.reconstruct.fbp import filtered_backprojection
 from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.reconstruct.total_variation import bounding_box
 from pipeline.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
-from pipeline.slabs import Field
-from pipeline.stages.classify import averaged, averaged_each
+from pipeline.slabs import Box, Field
+from pipeline.stages.classify import averaged
 from pipeline.stages.context import StageContext
 from pipeline.stages.reconstruct import column_densities
 
@@ -35,6 +35,20 @@ CORRELATED_VOXELS = 64_000_000
 """Half volumes of so many voxels at most are correlated."""
 CORRELATED_MARGIN = 10
 """Voxels around the particle's box within which its soft mask falls to 0."""
+
+
+class Repeats(Sequence[FloatArray]):
+    """Deviations of noise replicates in the particle's box, each read when it is asked for: one is in memory at a time."""
+
+    def __init__(self, stack: Field, box: Box, particle: BoolArray, width_px: float) -> None:
+        self._stack, self._box, self._particle, self._width_px = stack, box, particle, width_px
+
+    def __len__(self) -> int:
+        return int(self._stack.shape[0])
+
+    def __getitem__(self, number: Any) -> Any:
+        one = self._stack[(range(len(self))[number], *self._box)]
+        return one if self._width_px <= 1 else np.asarray(averaged(one, self._particle, self._width_px))
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
@@ -46,23 +60,22 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     phases, confident = classified.field("phases")[box], classified.field("phases_confident")[box]
     voxel_nm = float(reconstructed.attributes["pixel_nm"])
     threshold = float(classified.attributes["threshold"])
-    nothing = np.zeros((0, *deviation.shape), np.float16)
-    replicates, null = nothing, nothing
+    counted_px = float(classified.attributes["voxel_nm"]) / voxel_nm
+    replicates: Sequence[FloatArray] = ()
+    null: Sequence[FloatArray] = ()
     if "uncertainty" in inputs:
         uncertainty = read_store(inputs["uncertainty"])
-        replicates, null = (uncertainty.field(name)[(slice(None), *box)] for name in ("replicates", "null"))
+        replicates, null = (
+            Repeats(uncertainty.field(name), box, particle, counted_px) for name in ("replicates", "null")
+        )
 
     invalid_rays, resolution = None, None
     if "decompose" in inputs:
         decomposed = read_store(inputs["decompose"])
         invalid_rays = _invalid_rays(decomposed)
         resolution = _resolution(decomposed, particle, box)
-    counted_px = float(classified.attributes["voxel_nm"]) / voxel_nm
     if counted_px > 1:
         deviation = np.asarray(averaged(deviation, particle, counted_px))
-        replicates, null = (
-            np.asarray(averaged_each(stack, particle, counted_px)) for stack in (replicates, null)
-        )
 
     fractions = class_fractions(phases, labels=CLASS_LABELS)
     of_replicates = replicate_fractions(replicates, particle, threshold=threshold)
@@ -117,10 +130,10 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     context.log(", ".join(f"{name} {100 * value:.2f} %" for name, value in fractions.items()))
 
 
-def _box_around(particle: Field) -> tuple[slice, slice, slice]:
+def _box_around(particle: Field) -> Box:
     """Smallest box with the particle and two voxels of what is around it, where there are any; z, y, x."""
     rows, columns, planes = bounding_box(particle)
-    return tuple(  # type: ignore[return-value]
+    return tuple(
         slice(max(0, s.start - 2), min(n, s.stop + 2))
         for s, n in zip((planes, rows, columns), particle.shape, strict=True)
     )
@@ -158,9 +171,7 @@ def _domains(phases: LabelArray, min_voxels: int) -> dict[str, Any]:
     }
 
 
-def _resolution(
-    decomposed: Store, particle: BoolArray, box: tuple[slice, slice, slice]
-) -> dict[str, Any] | None:
+def _resolution(decomposed: Store, particle: BoolArray, box: Box) -> dict[str, Any] | None:
     """Correlate the mean density of two half volumes, of the odd and of the even tilts; None for fewer than four.
 
     The half volumes are those of the particle's box, of large ones the slices around the middle: they are transformed whole.

@@ -207,7 +207,7 @@ COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
         2 + size.volume / 20,
     ),
     "measure": lambda size: (
-        226 + min(34 * size.volume, 700 + 7.5 * size.volume),
+        226 + min(34 * size.volume, 700 + 6.0 * size.volume),
         0.1,
         STARTUP_S + size.volume / 5,
     ),

@@ -1,6 +1,7 @@
 """TIFF, MRC and Xradia files, generated and real."""
 
 import struct
+from collections.abc import Callable
 from pathlib import Path
 
 import fabio
@@ -10,8 +11,9 @@ import pytest
 import tifffile
 
 from pipeline.errors import InputError
-from pipeline.io.readers import ReadRequest, peek, read_tilt_series
+from pipeline.io.readers import ReadRequest, peek, read_tilt_series, series
 from pipeline.io.readers.xradia import _energy_ev
+from tests.fuzz.targets import edf, exchange, mrc, nexus, tiff, xradia
 
 
 def request(*paths: Path, **settings: object) -> ReadRequest:
@@ -170,6 +172,25 @@ def test_flats_of_another_energy_are_refused(shared_data: Path) -> None:
         InputError, match="expected flat frames at 8324 eV, the energy of the frames, got 8354 eV"
     ):
         peek(request(*frames, flat=tuple(flats)))
+
+
+@pytest.mark.parametrize(
+    ("make", "suffix"),
+    [(mrc, ".mrc"), (edf, ".edf"), (xradia, ".txrm"), (tiff, ".tif"), (exchange, ".h5"), (nexus, ".nxs")],
+)
+def test_frames_one_at_a_time_are_those_of_the_whole(
+    make: Callable[[Path], None], suffix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    path = tmp_path / f"series{suffix}"
+    make(path)
+    asked = request(path, angles=(0.0, 10.0))
+    whole = read_tilt_series(asked).frames
+    monkeypatch.setattr(series, "IN_MEMORY_BYTES", 0)
+    frames = read_tilt_series(asked).frames
+    assert isinstance(frames, series.FramesOnDisk)
+    assert (frames.shape, frames.dtype) == (whole.shape, whole.dtype)
+    np.testing.assert_array_equal([frames[number] for number in range(len(whole))], whole)
+    assert frames[0].dtype.isnative
 
 
 @pytest.mark.data

@@ -52,7 +52,9 @@ def blocked(server: StageServer, folder: Path) -> tuple["subprocess.Popen[str]",
     )
     parent = process(server)
     until(parent.children)
-    return client, parent.children()[0]
+    stage = parent.children()[0]
+    until(lambda: Path(stage.cwd()) == folder)  # it has taken the command over
+    return client, stage
 
 
 def test_a_stage_says_and_returns_what_it_would_alone(server: StageServer, tmp_path: Path) -> None:
@@ -98,8 +100,12 @@ def test_a_stage_ends_with_the_command_that_asked_for_it(server: StageServer, tm
 def test_a_stage_that_is_killed_is_said_to_be_killed(server: StageServer, tmp_path: Path) -> None:
     client, stage = blocked(server, tmp_path)
     stage.kill()
-    assert client.wait(PATIENCE_S) == 137
-    client.communicate()
+    _, said = client.communicate(timeout=PATIENCE_S)
+    assert client.returncode == 137
+    assert said.startswith(
+        "oxytomo: error: classify: expected the stage to end by itself, got its process killed; "
+    )
+    assert said.count("\n") == 1
 
 
 def test_without_its_server_a_stage_runs_by_itself(server: StageServer, tmp_path: Path) -> None:

@@ -44,10 +44,14 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
         with _opened(path) as opened:
             return np.stack([np.asarray(_frame(opened, index), dtype) for index in range(n_frame)])
 
+    def load_one(number: int) -> AnyArray:
+        with _opened(path) as opened:
+            return np.asarray(_frame(opened, number), dtype)
+
     title = next((str(header[key]) for key in _TITLES if header.get(key)), "")
     return RawFile(
         path=path,
-        frames=checked_stack((n_frame, *shape), dtype, load, path, ""),
+        frames=checked_stack((n_frame, *shape), dtype, load, path, "", load_one=load_one),
         metadata={"title": title} if title else {},
     )
 

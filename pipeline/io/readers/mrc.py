@@ -58,9 +58,16 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
     if size < offset + n_bytes:
         raise truncated(path, f"{offset + n_bytes} bytes", f"{size}")
 
+    frame_bytes = n_bytes // shape[0]
+
     def load() -> AnyArray:
         data = np.fromfile(path, dtype, count=n_bytes // dtype.itemsize, offset=offset)
         return data.astype(dtype.newbyteorder("="), copy=False).reshape(shape)
+
+    def load_one(number: int) -> AnyArray:
+        start = offset + number * frame_bytes
+        data = np.fromfile(path, dtype, count=frame_bytes // dtype.itemsize, offset=start)
+        return data.astype(dtype.newbyteorder("="), copy=False).reshape(shape[1:])
 
     tilt, pixel_nm = _extended(extended, header, shape[0])
     if pixel_nm is None:
@@ -75,7 +82,7 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
     labels = b" ".join(bytes(label) for label in header.label[: max(0, int(header.nlabl))])
     return RawFile(
         path=path,
-        frames=checked_stack(shape, dtype, load, path, ""),
+        frames=checked_stack(shape, dtype, load, path, "", load_one=load_one),
         tilt_deg=tilt if beside is None or request.angles is not None else read_angles(beside).tilt_deg,
         pixel_nm=pixel_nm,
         metadata={

@@ -126,17 +126,25 @@ def _stack(
     if path.stat().st_size < n_bytes * len(streams):
         raise truncated(path, f"at least {n_bytes * len(streams)} bytes", f"{path.stat().st_size}")
 
+    def frame(opened: olefile.OleFileIO, number: int) -> AnyArray:
+        content = opened.openstream(streams[number]).read()
+        if len(content) < n_bytes:
+            raise truncated(path, f"{n_bytes} bytes in {streams[number]}", f"{len(content)}")
+        pixels = np.frombuffer(content, dtype, count=shape[0] * shape[1]).reshape(shape)
+        return pixels.astype(dtype.newbyteorder("="), copy=False)
+
     def load() -> AnyArray:
         out = np.empty((len(streams), *shape), dtype.newbyteorder("="))
         with olefile.OleFileIO(path) as opened:
-            for index, name in enumerate(streams):
-                content = opened.openstream(name).read()
-                if len(content) < n_bytes:
-                    raise truncated(path, f"{n_bytes} bytes in {name}", f"{len(content)}")
-                out[index] = np.frombuffer(content, dtype, count=shape[0] * shape[1]).reshape(shape)
+            for number in range(len(streams)):
+                out[number] = frame(opened, number)
         return out
 
-    return checked_stack((len(streams), *shape), dtype, load, path, "")
+    def load_one(number: int) -> AnyArray:
+        with olefile.OleFileIO(path) as opened:
+            return frame(opened, number)
+
+    return checked_stack((len(streams), *shape), dtype, load, path, "", load_one=load_one)
 
 
 def _energy_ev(values: Float64Array, n_frame: int) -> Float64Array | None:
