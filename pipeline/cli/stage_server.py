@@ -5,6 +5,7 @@ Loading Python, libraries and stages takes about a second, sixteen times in a sm
 Without a server, or when it has died, the command runs the stage itself.
 """
 
+import atexit
 import fcntl
 import gc
 import importlib
@@ -188,6 +189,7 @@ def _run(arguments: list[str]) -> int:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:
         traceback.print_exc()
+    atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):
             stream.flush()
