@@ -120,13 +120,14 @@ def _run_stage(arguments: argparse.Namespace, log_file: TextIO | None) -> None:
         f"version {context.version} of oxytomo {__version__}, {threads} threads on {socket.gethostname()}, "
         f"{peak_memory_mb():.0f} MB to begin with"
     )
-    started = time.monotonic()
+    started, computed = time.monotonic(), time.process_time()
     with warnings.catch_warnings():
         warnings.simplefilter("default")
         warnings.showwarning = lambda message, *_args, **_kwargs: context.log(f"warning: {message}")
         module.run(inputs, outputs, settings, context)
     _record_outputs(inputs, outputs, context)
-    duration, computing = (format_duration(t) for t in (time.monotonic() - started, time.process_time()))
+    duration = format_duration(time.monotonic() - started)
+    computing = format_duration(time.process_time() - computed)
     context.log(f"done in {duration}, {computing} of computing, peak memory {peak_memory_mb():.0f} MB")
 
 
