@@ -22,6 +22,7 @@ import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 from pipeline.cli.stage import THREAD_VARIABLES
@@ -32,7 +33,6 @@ _LIFELINE = 0
 _LONGEST_ADDRESS = 100
 _WAITING_CLIENTS = 64
 _ENDED_BY_CLIENT = 137
-_THREADS_OPTION = "--threads"
 
 
 @dataclass(frozen=True)
@@ -151,7 +151,7 @@ def _take_over(connection: socket.socket) -> list[str]:
     os.environ.clear()
     os.environ.update(request["environment"])
     arguments = list(request["arguments"])
-    _limit_threads(int(arguments[arguments.index(_THREADS_OPTION) + 1]))
+    _limit_threads(int(dict(pairwise(arguments)).get("--threads", "1")))
     return arguments
 
 
