@@ -71,6 +71,8 @@ def fill(config: Path, results: Path, arguments: argparse.Namespace, truth: dict
             bad += not fine
             full[stage] += 1
             print(f"{stage}, {room} kB: {sorted(lines)[:1]} {left or ''}{'' if fine else ' BAD'}", flush=True)
+            if not lines:
+                raise SystemExit(said)  # more room would not help
             if not fine:
                 (arguments.scratch / f"said_{stage}_{room}.log").write_text(said, encoding="utf-8")
             room = 2 * room
