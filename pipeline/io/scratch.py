@@ -1,5 +1,6 @@
 """Large arrays on disk while a stage fills them, so that memory stays bounded whatever the size of a stack."""
 
+import io
 import os
 import shutil
 import weakref
@@ -14,7 +15,7 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import FloatArray
 from pipeline.io.atomic import remove_stale, unwritable
-from pipeline.slabs import Allocate, Field
+from pipeline.slabs import Allocate, Box, Field
 
 IN_MEMORY_BYTES = 512 * 2**20
 """Arrays up to this size stay in memory."""
@@ -60,13 +61,20 @@ def _scratch_folder(beside: Path) -> Iterator[Path]:
 
 def _array(path: Path, shape: tuple[int, ...]) -> FloatArray:
     """Return an array to fill, in a file where it is large."""
-    if 4 * int(np.prod(shape)) <= IN_MEMORY_BYTES:
+    n_bytes = 4 * int(np.prod(shape))
+    if n_bytes <= IN_MEMORY_BYTES:
         return np.empty(shape, np.float32)
-    return np.memmap(path, np.float32, "w+", shape=shape)
+    with path.open("wb") as file:
+        # A map of a file that finds no room on the disk when it is written to would end the process.
+        os.posix_fallocate(file.fileno(), 0, n_bytes)
+    return np.memmap(path, np.float32, "r+", shape=shape)
 
 
 class ScratchField:
-    """An array in a file that is read and written by slices, so that only these are in memory."""
+    """An array in a file that is read and written by slices (steps of 1), so that only these are in memory.
+
+    Not through a map of the file: its pages cost more time than reading, and a full disk would end the process.
+    """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any) -> None:
         self.path, self.shape, self.dtype = path, shape, np.dtype(dtype)
@@ -77,10 +85,88 @@ class ScratchField:
         weakref.finalize(self, path.unlink, missing_ok=True)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        return np.array(np.memmap(self.path, self.dtype, "r", shape=self.shape)[key])
+        box, kept = self._box(key)
+        found = np.empty(_sides(box), self.dtype)
+        with self.path.open("rb", buffering=0) as file:
+            for start, index, inner in self._runs(box):
+                if inner is None:
+                    _read(file, start, found[index])
+                else:
+                    lines = np.empty(self._lines(box), self.dtype)
+                    _read(file, start, lines)
+                    found[index] = lines[inner]
+        return found.reshape(kept)
 
     def __setitem__(self, key: Any, value: Any) -> None:
-        np.memmap(self.path, self.dtype, "r+", shape=self.shape)[key] = value
+        box, kept = self._box(key)
+        given = np.broadcast_to(np.asarray(value, self.dtype), kept).reshape(_sides(box))
+        with self.path.open("r+b", buffering=0) as file:
+            for start, index, inner in self._runs(box):
+                lines = given[index]
+                if inner is not None:
+                    lines = np.empty(self._lines(box), self.dtype)
+                    _read(file, start, lines)
+                    lines[inner] = given[index]
+                _write(file, start, lines)
+
+    def _box(self, key: Any) -> tuple[Box, tuple[int, ...]]:
+        """Return a key as one slice for each axis, and the shape of what it selects."""
+        keys = key if isinstance(key, tuple) else (key,)
+        keys = (*keys, *([slice(None)] * (self.ndim - len(keys))))
+        box, kept = [], []
+        for one, side in zip(keys, self.shape, strict=True):
+            if isinstance(one, slice):
+                start, stop, step = one.indices(side)
+                if step != 1:
+                    raise IndexError(key)
+                box.append(slice(start, max(start, stop)))
+                kept.append(max(start, stop) - start)
+            else:
+                place = range(side)[one]
+                box.append(slice(place, place + 1))
+        return tuple(box), tuple(kept)
+
+    def _axis(self, box: Box) -> int:
+        """Return the axis along which a box is read in one piece, with all of the axes after it."""
+        cut = [axis for axis, one in enumerate(box) if one != slice(0, self.shape[axis])]
+        return min(max(cut, default=0), max(self.ndim - 2, 0))
+
+    def _lines(self, box: Box) -> tuple[int, ...]:
+        axis = self._axis(box)
+        return (box[axis].stop - box[axis].start, *self.shape[axis + 1 :])
+
+    def _runs(self, box: Box) -> Iterator[tuple[int, tuple[int, ...], Box | None]]:
+        """Give the pieces of a box that lie in one run: first byte, place in the box, and what of the run it is if not all."""
+        axis = self._axis(box)
+        inner = (slice(None), *box[axis + 1 :])
+        whole = all(
+            one == slice(0, side) for one, side in zip(box[axis + 1 :], self.shape[axis + 1 :], strict=True)
+        )
+        for index in np.ndindex(*_sides(box[:axis])):
+            first = [one.start + i for one, i in zip(box[:axis], index, strict=True)] + [box[axis].start]
+            start = int(np.dot(first, [int(np.prod(self.shape[a + 1 :])) for a in range(axis + 1)]))
+            yield start * self.dtype.itemsize, index, None if whole else inner
+
+
+def _sides(box: Box) -> tuple[int, ...]:
+    return tuple(one.stop - one.start for one in box)
+
+
+def _read(file: io.FileIO, start: int, into: Any) -> None:
+    """Fill an array from a place in a file."""
+    file.seek(start)
+    left = memoryview(into).cast("B") if into.size else memoryview(b"")
+    while left.nbytes:
+        left = left[file.readinto(left) :]
+
+
+def _write(file: io.FileIO, start: int, values: Any) -> None:
+    """Write an array to a place in a file."""
+    file.seek(start)
+    plain: Any = np.ascontiguousarray(values)
+    left = memoryview(plain).cast("B") if plain.size else memoryview(b"")
+    while left.nbytes:
+        left = left[file.write(left) :]
 
 
 @contextmanager
