@@ -85,14 +85,32 @@ def test_large_volumes_of_other_formats_are_read_in_parts(
     with h5py.File(tmp_path / "v.h5", "w") as file:
         file.create_dataset("volume", data=values, chunks=(2, 3, 9), compression="gzip")
     zarr.create_array(str(tmp_path / "plain.zarr"), data=values)
+    for name in ("v.nrrd", "beside.nhdr"):
+        nrrd.write(str(tmp_path / name), values, {"encoding": "raw"}, index_order="C")
+    nibabel.save(nibabel.Nifti1Image(values.T, np.eye(4)), str(tmp_path / "v.nii"))
+    (tmp_path / "v.mha").write_bytes(meta_image(values) + values.tobytes())
+    (tmp_path / "v.mhd").write_bytes(meta_image(values, "v.raw"))
+    (tmp_path / "v.raw").write_bytes(values.tobytes())
     write_ome_zarr(tmp_path / "image.zarr", values)
     monkeypatch.setattr("pipeline.io.volumes.base.MAPPED_BYTES", 0)
-    for name in ("packed.tif", "slices", "v.h5", "plain.zarr", "image.zarr"):
+    files = ("v.nrrd", "beside.nhdr", "v.nii", "v.mha", "v.mhd")
+    for name in ("packed.tif", "slices", "v.h5", "plain.zarr", "image.zarr", *files):
         found = read(tmp_path / name).values
         assert not isinstance(found, np.ndarray), name
         assert (found.shape, found.dtype) == (values.shape, np.float32)
         for key in (slice(1, 4), (slice(0, 5), slice(2, 5), slice(1, 9)), (slice(None), slice(0, 7))):
             np.testing.assert_array_equal(found[key], values[key], err_msg=f"{name} {key}")
+
+
+def test_a_nifti_file_read_in_parts_has_its_slope_and_intercept(
+    values: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    image = nibabel.Nifti1Image(values.T.astype(np.int16), np.eye(4))
+    image.header.set_slope_inter(0.5, 3.0)
+    nibabel.save(image, str(tmp_path / "v.nii"))
+    whole = np.asarray(read(tmp_path / "v.nii").values)
+    monkeypatch.setattr("pipeline.io.volumes.base.MAPPED_BYTES", 0)
+    np.testing.assert_array_equal(read(tmp_path / "v.nii").values[1:4], whole[1:4])
 
 
 def test_hdf5_named_or_largest(values: np.ndarray, tmp_path: Path) -> None:

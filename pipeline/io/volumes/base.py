@@ -72,8 +72,8 @@ class Rows:
     @classmethod
     def of_map(cls, values: "np.memmap[Any, Any]", path: Path) -> "Rows":
         """Return the rows of a memory map, without holding on to what was read."""
-        stored, offset, shape = values.dtype, values.offset, values.shape
-        return cls(shape, stored, lambda key: np.memmap(path, stored, "r", offset, shape)[key], path)
+        stored, offset, shape, file = values.dtype, values.offset, values.shape, str(values.filename)
+        return cls(shape, stored, lambda key: np.memmap(file, stored, "r", offset, shape)[key], path)
 
     def __getitem__(self, key: Any) -> FloatArray:
         with library_errors(self._path):

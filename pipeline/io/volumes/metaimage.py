@@ -6,6 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.arrays import AnyArray
 from pipeline.errors import InputError
 from pipeline.io.readers.guard import check_declared, check_within
 from pipeline.io.volumes.base import Volume, VolumeRequest, as_volume
@@ -53,19 +54,28 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
     place = path if local else path.parent / header["ElementDataFile"]
     wanted = math.prod(sizes) * dtype.itemsize
     check_declared(path, wanted, place.stat().st_size, "values")
-    with place.open("rb") as file:
-        file.seek(start if local else 0)
-        data = file.read()
+    before = start if local else 0
+    values: AnyArray
     if header.get("CompressedData", "False").lower() == "true":
-        data = zlib.decompressobj().decompress(data, wanted + 1)
-    if len(data) != wanted:
+        with place.open("rb") as file:
+            file.seek(before)
+            data = zlib.decompressobj().decompress(file.read(), wanted + 1)
+        _check_length(path, wanted, len(data))
+        values = np.frombuffer(data, dtype).reshape(sizes)
+    else:
+        _check_length(path, wanted, place.stat().st_size - before)
+        values = np.memmap(place, dtype, "r", offset=before, shape=sizes)
+    return Volume(values=as_volume(values, path), format=NAME)
+
+
+def _check_length(path: Path, wanted: int, got: int) -> None:
+    if got != wanted:
         raise InputError(
             str(path),
             expected=f"{wanted} bytes of values",
-            got=f"{len(data)}",
+            got=f"{got}",
             fix="copy the file again from its source; it is truncated or its header is wrong",
         )
-    return Volume(values=as_volume(np.frombuffer(data, dtype).reshape(sizes), path), format=NAME)
 
 
 def _header(path: Path) -> tuple[dict[str, str], int]:

@@ -2,11 +2,12 @@
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from pipeline.io.readers.guard import check_declared
-from pipeline.io.volumes.base import Volume, VolumeRequest, as_volume, cubic_nm, damaged, missing
+from pipeline.io.volumes.base import Rows, Volume, VolumeRequest, as_volume, cubic_nm, damaged, missing
 from pipeline.units import NM_PER, to_nm
 
 NAME = "NIfTI"
@@ -38,10 +39,28 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
         proxy = image.dataobj
         declared = math.prod(int(side) for side in proxy.shape) * max(8, proxy.dtype.itemsize)
         check_declared(path, declared, path.stat().st_size, "values")
-        values = np.asarray(proxy).T
+        values = _rows(proxy, path) if _plain(path) else np.asarray(proxy).T
     except (ImageFileError, HeaderDataError) as error:
         raise damaged(path, error) from error
     unit = _UNITS.get(image.header.get_xyzt_units()[0], "")
-    spacing = image.header.get_zooms()[: values.ndim]
+    spacing = image.header.get_zooms()[: len(values.shape)]
     voxel = cubic_nm(tuple(to_nm(float(edge), unit) for edge in spacing), path) if unit in NM_PER else None
     return Volume(values=as_volume(values, path), format=NAME, voxel_nm=voxel)
+
+
+def _plain(path: Path) -> bool:
+    """Say whether a file is not packed: its slices are where they are wanted."""
+    with path.open("rb") as file:
+        return file.read(2) != b"\x1f\x8b"
+
+
+def _rows(proxy: Any, path: Path) -> Rows:
+    """Return the array of a file as rows (z, y, x) that are read when they are needed."""
+    n_axes = len(proxy.shape)
+
+    def part(key: Any) -> Any:
+        keys = key if isinstance(key, tuple) else (key,)
+        every = (*keys, *([slice(None)] * (n_axes - len(keys))))
+        return np.asarray(proxy[every[::-1]]).T
+
+    return Rows(proxy.shape[::-1], proxy.dtype, part, path)

@@ -14,6 +14,20 @@ from pipeline.units import NM_PER, to_nm
 
 NAME = "NRRD"
 
+_TYPES = {
+    "uint8": "u1",
+    "uchar": "u1",
+    "unsigned char": "u1",
+    "uint16": "u2",
+    "ushort": "u2",
+    "unsigned short": "u2",
+    "int16": "i2",
+    "short": "i2",
+    "float": "f4",
+    "double": "f8",
+}
+"""Values that are mapped where they are plain; of these and all others the library reads the packed ones."""
+
 
 def recognises(path: Path) -> bool:
     """Say whether the file starts as NRRD does."""
@@ -32,10 +46,34 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
     try:
         header = nrrd.read_header(str(path))
         _check_header(header, path)
-        values, header = nrrd.read(str(path), index_order="C")
+        mapped = _mapped(header, path)
+        values = mapped if mapped is not None else nrrd.read(str(path), index_order="C")[0]
     except nrrd.NRRDError as error:
         raise damaged(path, error) from error
     return Volume(values=as_volume(values, path), format=NAME, voxel_nm=_voxel_nm(header, path))
+
+
+def _mapped(header: dict[str, Any], path: Path) -> "np.memmap[Any, Any] | None":
+    """Return plain values as a map of their file, None where they are packed, skipped to, or in other words than the usual."""
+    beside = header.get("data file", header.get("datafile"))
+    stored = _TYPES.get(str(header.get("type")))
+    skips = [header.get(name) for name in ("line skip", "lineskip", "byte skip", "byteskip")]
+    if stored is None or any(skips) or str(header.get("encoding")) != "raw":
+        return None
+    dtype = np.dtype((">" if header.get("endian") == "big" else "<") + stored)
+    shape, data = tuple(int(size) for size in header["sizes"])[::-1], path
+    start = 0
+    if beside is None:
+        with path.open("rb") as file:
+            while file.readline().strip():
+                pass
+            start = file.tell()
+    else:
+        data = path.parent / str(beside)
+    wanted, got = math.prod(shape) * dtype.itemsize, data.stat().st_size - start
+    if not wanted or got < wanted:
+        return None
+    return np.memmap(data, dtype, "r", offset=start, shape=shape)
 
 
 def _check_header(header: dict[str, Any], path: Path) -> None:
