@@ -12,10 +12,15 @@ from itertools import pairwise
 from pathlib import Path
 
 ADDRESS = "OXYTOMO_STAGE_SERVER"
-"""The environment variable with the path of the server's socket."""
+"""The environment variable with the name of the server's socket."""
 BEGUN = b"+"
 LENGTH = struct.Struct("!Q")
 _KILLED = 137
+
+
+def in_no_folder(name: str) -> str:
+    """Return the address of a socket that is no file, so that nothing is left of it (Linux: abstract)."""
+    return f"\0{name}"
 
 
 def run_in_server(arguments: Sequence[str]) -> int | None:
@@ -38,7 +43,7 @@ def run_in_server(arguments: Sequence[str]) -> int | None:
     connection = socket.socket(socket.AF_UNIX)
     with connection:
         try:
-            connection.connect(address)
+            connection.connect(in_no_folder(address))
             socket.send_fds(
                 connection, [LENGTH.pack(len(request))], [sys.stdout.fileno(), sys.stderr.fileno()]
             )

@@ -11,13 +11,13 @@ import gc
 import importlib
 import json
 import os
+import secrets
 import selectors
-import shutil
 import signal
 import socket
+import struct
 import subprocess
 import sys
-import tempfile
 import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
@@ -26,12 +26,12 @@ from itertools import pairwise
 from pathlib import Path
 
 from pipeline.cli.stage import THREAD_VARIABLES
-from pipeline.cli.stage_client import ADDRESS, BEGUN, LENGTH
+from pipeline.cli.stage_client import ADDRESS, BEGUN, LENGTH, in_no_folder
 from pipeline.stages.versions import STAGE_VERSIONS
 
 _LIFELINE = 0
-_LONGEST_ADDRESS = 100
 _WAITING_CLIENTS = 64
+_CREDENTIALS = struct.Struct("3i")
 _ENDED_BY_CLIENT = 137
 
 
@@ -55,39 +55,28 @@ def stage_server(cores: int, *, wanted: bool = True) -> Iterator[StageServer]:
     cores : the largest number of threads that a stage will ask for
     wanted : without it nothing is started, and stages run by themselves
     """
-    folder = tempfile.mkdtemp(prefix="oxytomo-")
-    address = str(Path(folder) / "stages")
-    try:
-        if not wanted or not sys.platform.startswith("linux") or len(address) > _LONGEST_ADDRESS:
-            yield StageServer({}, ())
-            return
-        reading, writing = os.pipe()
-        with os.fdopen(reading, "rb") as lifeline, os.fdopen(writing, "wb"):
-            with socket.socket(socket.AF_UNIX) as listener:
-                listener.bind(address)  # clients can connect from now on, and wait until all is loaded
-                listener.listen(_WAITING_CLIENTS)
-                command = [
-                    sys.executable,
-                    "-P",
-                    "-m",
-                    "pipeline.cli.stage_server",
-                    str(listener.fileno()),
-                    folder,
-                ]
-                server = subprocess.Popen(
-                    command,
-                    stdin=lifeline,
-                    pass_fds=(listener.fileno(),),
-                    env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(cores)),
-                    start_new_session=True,
-                )
-            try:
-                yield StageServer({ADDRESS: address}, (writing,))
-            finally:
-                server.kill()
-                server.wait()
-    finally:
-        shutil.rmtree(folder, ignore_errors=True)
+    if not wanted or not sys.platform.startswith("linux"):
+        yield StageServer({}, ())
+        return
+    address = f"oxytomo-{secrets.token_hex(16)}"
+    reading, writing = os.pipe()
+    with os.fdopen(reading, "rb") as lifeline, os.fdopen(writing, "wb"):
+        with socket.socket(socket.AF_UNIX) as listener:
+            # Clients can connect from now on, and wait until all is loaded.
+            listener.bind(in_no_folder(address))
+            listener.listen(_WAITING_CLIENTS)
+            server = subprocess.Popen(
+                [sys.executable, "-P", "-m", "pipeline.cli.stage_server", str(listener.fileno())],
+                stdin=lifeline,
+                pass_fds=(listener.fileno(),),
+                env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(cores)),
+                start_new_session=True,
+            )
+        try:
+            yield StageServer({ADDRESS: address}, (writing,))
+        finally:
+            server.kill()
+            server.wait()
 
 
 def main() -> None:
@@ -99,13 +88,19 @@ def main() -> None:
         selector.register(_LIFELINE, selectors.EVENT_READ)
         while all(key.fileobj is listener for key, _ in selector.select()):
             connection, _ = listener.accept()
-            if os.fork() == 0:
+            if _user_of(connection) == os.getuid() and os.fork() == 0:
                 selector.close()
                 listener.close()
                 _serve(connection)
             connection.close()
-    # A run that was killed could not do it.
-    shutil.rmtree(sys.argv[2], ignore_errors=True)
+
+
+def _user_of(connection: socket.socket) -> int:
+    """Return the user behind a connection: others can see the address, too."""
+    _, user, _ = _CREDENTIALS.unpack(
+        connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
+    )
+    return int(user)
 
 
 def _load() -> None:

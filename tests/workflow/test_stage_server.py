@@ -1,6 +1,7 @@
 """A run's server of stages: the same result as without it, nothing left running, and nothing depends on its life."""
 
 import os
+import socket
 import subprocess
 import sys
 import time
@@ -12,7 +13,7 @@ import psutil
 import pytest
 import tifffile
 
-from pipeline.cli.stage_client import ADDRESS
+from pipeline.cli.stage_client import ADDRESS, in_no_folder
 from pipeline.cli.stage_server import StageServer, stage_server
 from pipeline.io.stores import read_store
 from pipeline.stages.versions import stage_spec
@@ -38,8 +39,8 @@ def until(happens: Callable[[], object]) -> None:
 
 
 def process(server: StageServer) -> psutil.Process:
-    folder = str(Path(server.environment[ADDRESS]).parent)
-    return next(p for p in psutil.Process().children() if folder in p.cmdline())
+    assert server.environment[ADDRESS]
+    return next(p for p in psutil.Process().children() if "pipeline.cli.stage_server" in p.cmdline())
 
 
 def blocked(server: StageServer, folder: Path) -> tuple["subprocess.Popen[str]", psutil.Process]:
@@ -127,12 +128,14 @@ def test_the_server_ends_with_a_run_that_is_killed() -> None:
     )
     with subprocess.Popen([sys.executable, "-P", "-c", code], stdout=subprocess.PIPE, text=True) as run:
         assert run.stdout is not None
-        address = Path(run.stdout.readline().strip())
+        address = run.stdout.readline().strip()
         (server,) = psutil.Process(run.pid).children()
-        until(address.exists)
+        with socket.socket(socket.AF_UNIX) as client:
+            client.connect(in_no_folder(address))
         run.kill()
     until(lambda: not server.is_running() or server.status() == psutil.STATUS_ZOMBIE)
-    until(lambda: not address.parent.exists())
+    with socket.socket(socket.AF_UNIX) as client, pytest.raises(ConnectionRefusedError):
+        client.connect(in_no_folder(address))
 
 
 @pytest.mark.parametrize("threads", [1, 2])
