@@ -21,8 +21,10 @@ from pipeline.slabs import Field, slabs
 
 Region = tuple[slice, ...]
 
-WORK_BYTES = 2**31
-"""Pieces that are worked on at the same time hold about so much."""
+STRIP_BYTES = 2**29
+"""Of the volume about so much is read at a time; a strip is at least a shard high and wide."""
+WORK_BYTES = 2**30
+"""Pieces of coarser levels that are worked on at the same time hold about so much."""
 
 
 def write_image(
@@ -142,27 +144,51 @@ def _write_levels(
     threads: int,
 ) -> None:
     """Write one channel or label to all its levels, a whole shard (or chunk) at a time."""
-    finest = arrays[0]
-    block = _block(finest, lead)
-    for rows in _regions(data.shape[:1], block[:1]):
-        part = np.asarray(data[rows[0]])
-
-        def copy(region: Region, part: NDArray[Any] = part, first: int = rows[0].start) -> None:
-            inner = slice(region[0].start - first, region[0].stop - first)
-            finest[lead + region] = part[(inner, *region[1:])]
-
-        across = _regions(data.shape[1:], block[1:])
-        _in_threads((bound(copy, rows + region) for region in across), threads)
+    for strip in _regions(data.shape[:2], _strip(data, _block(arrays[0], lead))):
+        _copy_strip(data, strip, arrays[0], lead, threads)
     for finer, coarser in itertools.pairwise(arrays):
+        block, planes = _block(coarser, lead), finer.chunks[len(lead)]
 
-        def coarsen(region: Region, finer: Any = finer, coarser: Any = coarser) -> None:
-            doubled = tuple(slice(2 * s.start, 2 * s.stop) for s in region)
-            coarser[lead + region] = halve(np.asarray(finer[lead + doubled]))
+        def coarsen(region: Region, finer: Any = finer, coarser: Any = coarser, planes: int = planes) -> None:
+            made = np.empty([s.stop - s.start for s in region], coarser.dtype)
+            for first in range(region[0].start, region[0].stop, planes):
+                rows = slice(first, min(first + planes, region[0].stop))
+                doubled = tuple(slice(2 * s.start, 2 * s.stop) for s in (rows, *region[1:]))
+                inner = slice(rows.start - region[0].start, rows.stop - region[0].start)
+                made[inner] = halve(np.asarray(finer[lead + doubled]))
+            coarser[lead + region] = made
 
-        block = _block(coarser, lead)
-        piece_bytes = 2 ** len(block) * int(np.prod(block)) * coarser.dtype.itemsize
+        voxels = int(np.prod(block)) + 2 ** len(block) * planes * int(np.prod(block[1:]))
         regions = _regions(coarser.shape[len(lead) :], block)
-        _in_threads((bound(coarsen, region) for region in regions), min(threads, WORK_BYTES // piece_bytes))
+        at_once = min(threads, WORK_BYTES // (voxels * coarser.dtype.itemsize))
+        _in_threads((bound(coarsen, region) for region in regions), at_once)
+
+
+def _strip(data: Field, block: tuple[int, ...]) -> tuple[int, int]:
+    """Return rows and columns that are read together: a block high, and as many blocks wide as STRIP_BYTES hold."""
+    column = block[0] * int(np.prod(data.shape[2:])) * data.dtype.itemsize
+    return block[0], max(STRIP_BYTES // max(column, 1) // block[1], 1) * block[1]
+
+
+def _copy_strip(data: Field, strip: Region, target: Any, lead: tuple[int, ...], threads: int) -> None:
+    """Write a part of a volume, block by block."""
+    part = np.asarray(data[strip])
+
+    def copy(region: Region) -> None:
+        inner = (
+            slice(s.start - first.start, s.stop - first.start)
+            for s, first in zip(region, strip, strict=False)
+        )
+        target[lead + region] = part[(*inner, *region[2:])]
+
+    block = _block(target, lead)
+    sides = tuple(s.stop - s.start for s in strip) + tuple(data.shape[2:])
+    starts = (strip[0].start, strip[1].start, *([0] * (len(sides) - 2)))
+    regions = (
+        tuple(slice(s.start + low, s.stop + low) for s, low in zip(region, starts, strict=True))
+        for region in _regions(sides, block)
+    )
+    _in_threads((bound(copy, region) for region in regions), threads)
 
 
 def _block(array: Any, lead: tuple[int, ...]) -> tuple[int, ...]:
