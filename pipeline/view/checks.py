@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.arrays import BoolArray, Float64Array, FloatArray
+from pipeline.arrays import Float64Array
+from pipeline.slabs import Field, Mapped, count_set, sampled
 from pipeline.view.curves import Fraction
 from pipeline.view.results import Alignment
 from pipeline.view.style import percent, percent_setting
@@ -150,11 +151,11 @@ def check_stripes(effect: float) -> list[str]:
     return [f"Stripes were removed from the sinograms, which changed the mean TM/O by {100 * effect:+.2f} %."]
 
 
-def check_noise(deviation_sigma: FloatArray | None, particle: BoolArray, threshold: float) -> list[str]:
+def check_noise(deviation_sigma: Field | None, particle: Field, threshold: float) -> list[str]:
     """Warn where noise per voxel exceeds the threshold of the classes."""
     if deviation_sigma is None:
         return []
-    inside = deviation_sigma[particle]
+    inside = sampled(deviation_sigma, particle)
     inside = inside[np.isfinite(inside)]
     if inside.size == 0:
         return ["The standard deviation of the TM/O deviation is unknown."]
@@ -168,22 +169,24 @@ def check_noise(deviation_sigma: FloatArray | None, particle: BoolArray, thresho
     ]
 
 
-def check_particle(particle: BoolArray, deviation: FloatArray) -> list[str]:
+def check_particle(particle: Field, deviation: Field) -> list[str]:
     """Warn of a particle that is cut by the edge of the volume and of voxels without a deviation."""
     found = []
     cut = [
         f"{end} {name}"
         for axis, name in enumerate("zyx")
         for end, plane in (("low", 0), ("high", -1))
-        if np.take(particle, plane, axis=axis).any()
+        if np.any(particle[(*[slice(None)] * axis, plane)])
     ]
     if cut:
         found.append(
             f"The particle reaches the edge of the volume ({', '.join(cut)}): it is cut, and its numbers are "
             "not those of the whole particle."
         )
-    total = int(particle.sum())
-    unknown = int(np.count_nonzero(particle & ~np.isfinite(deviation)))
+    total = count_set(particle)
+    unknown = count_set(
+        Mapped(particle, lambda inside, d: (inside > 0) & ~np.isfinite(d), np.bool_, deviation)
+    )
     if total == 0:
         found.append("No particle was found.")
     elif unknown > 0.01 * total:

@@ -5,7 +5,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.slabs import plane, sampled
+from pipeline.slabs import count_set, plane, sampled
 from pipeline.view import checks
 from pipeline.view.alignment_part import alignment_section
 from pipeline.view.composition_tables import (
@@ -74,7 +74,7 @@ def composition_part(result: Composition) -> Part:
 
 
 def _summary(result: Composition, fractions: list[Fraction], undecided: float | None) -> list[str]:
-    n_voxels = int(result.particle.sum())
+    n_voxels = count_set(result.particle)
     volume_um3 = n_voxels * (result.voxel_nm / 1000) ** 3
     sentences = [
         f"The solid particle has a volume of {volume_um3:.3g} µm³ ({n_voxels} voxels of "
@@ -106,8 +106,8 @@ def _summary(result: Composition, fractions: list[Fraction], undecided: float | 
 
 
 def _classes(result: Composition, fractions: list[Fraction], undecided: float | None) -> Section:
-    inside = result.deviation[result.particle]
-    null = None if result.null is None else result.null[result.particle].astype(np.float32)
+    inside = sampled(result.deviation, result.particle)
+    null = None if result.null is None else sampled(result.null, result.particle).astype(np.float32)
     threshold = percent_setting(result.threshold)
     quantities = [
         Quantity(
@@ -135,7 +135,7 @@ def _classes(result: Composition, fractions: list[Fraction], undecided: float | 
             )
         )
     if result.sigma is not None:
-        sigma = result.sigma[result.particle]
+        sigma = sampled(result.sigma, result.particle)
         sigma = sigma[np.isfinite(sigma)]
         if sigma.size:
             quantities.append(
@@ -258,7 +258,7 @@ def _volumes(result: Composition) -> Section:
         caption = "1 is the density of the element in the reference composition."
         pictures.append(Picture(f"{name} density", figure, caption, wide=True))
     metals = [place for place, name in enumerate(elements) if name != "O"]
-    if "O" in elements and metals and result.particle.any():
+    if "O" in elements and metals and inside[0].size:
         weights = np.array([result.atoms[place] for place in metals], np.float32)
         tm = np.tensordot(weights / weights.sum(), np.stack([inside[place] for place in metals]), axes=1)
         figure = joint_histogram(

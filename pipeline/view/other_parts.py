@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pipeline.slabs import sampled
 from pipeline.view import checks
 from pipeline.view.alignment_part import alignment_section
 from pipeline.view.report import Part, Picture, Quantity, Section
@@ -82,7 +83,8 @@ def tomogram_part(result: Tomogram) -> Part:
     """Return everything a report says of a plain volume."""
     label = UNIT_NAMES.get(result.unit, result.unit)
     shape = " × ".join(str(side) for side in result.volume.shape)
-    known = result.volume[np.isfinite(result.volume)]
+    values = sampled(result.volume)
+    known = values[np.isfinite(values)]
     low, middle, high = np.percentile(known, [1, 50, 99]) if known.size else [np.nan] * 3
     quantities = [
         Quantity("size", f"{shape} voxels", "z, y, x"),

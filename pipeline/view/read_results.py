@@ -12,6 +12,7 @@ from pipeline.config import Branch, CompositionConfig
 from pipeline.config.plan import JOINT_STORE
 from pipeline.errors import StoreError
 from pipeline.io.stores import Store, read_store
+from pipeline.slabs import plane
 from pipeline.view.report import Record, record_of
 from pipeline.view.results import Alignment, ArealDensity, Branches, Composition, Structure, Tomogram
 
@@ -67,7 +68,6 @@ def read_composition(paths: Mapping[str, Path]) -> Composition | None:
     threshold = (classified.attributes if classified else phases_json or {}).get(
         "threshold", CompositionConfig.model_fields["threshold"].default
     )
-    particle = reconstructed["particle"].astype(bool)
     n_null = uncertainty.array("null").shape[0] if uncertainty else 0
     return Composition(
         voxel_nm=float(facts["pixel_nm"]),
@@ -77,12 +77,12 @@ def read_composition(paths: Mapping[str, Path]) -> Composition | None:
         elements=elements,
         atoms=[float(value) for value in facts.get("atoms") or [1.0] * len(elements)],
         densities=reconstructed.field("elements"),
-        deviation=reconstructed["deviation"],
-        particle=particle,
-        sigma=uncertainty["deviation_sigma"] if uncertainty else None,
-        null=np.asarray(uncertainty.array("null")[0]) if uncertainty and n_null else None,
-        phases=classified["phases"] if classified else None,
-        confident=classified["phases_confident"] if classified else None,
+        deviation=reconstructed.field("deviation"),
+        particle=reconstructed.field("particle"),
+        sigma=uncertainty.field("deviation_sigma") if uncertainty else None,
+        null=plane(uncertainty.field("null"), 0) if uncertainty and n_null else None,
+        phases=classified.field("phases") if classified else None,
+        confident=classified.field("phases_confident") if classified else None,
         phases_json=phases_json,
         shells=read_columns(paths["shells"]) if "shells" in paths else None,
         domains=read_columns(paths["domains"]) if "domains" in paths else None,
@@ -118,7 +118,7 @@ def read_tomogram(paths: Mapping[str, Path]) -> Tomogram | None:
         return None
     return Tomogram(
         voxel_nm=float(reconstructed.attributes["pixel_nm"]),
-        volume=reconstructed["volume"],
+        volume=reconstructed.field("volume"),
         unit=reconstructed.unit("volume"),
         algorithm=_text(reconstructed.attributes.get("algorithm", "an unnamed algorithm")),
         alignment=_alignment(aligned),
@@ -148,9 +148,9 @@ def read_branches(paths: Mapping[str, Path]) -> Branches | None:
         return None
     return Branches(
         voxel_nm=float(composition.attributes["pixel_nm"]),
-        deviation=composition["deviation"],
-        particle=composition["particle"].astype(bool),
-        voids=placed["voids"],
+        deviation=composition.field("deviation"),
+        particle=composition.field("particle"),
+        voids=placed.field("voids"),
         facts=read_json(paths["branches"]),
         distances=read_columns(paths["void_distances"]) if "void_distances" in paths else {},
         neighbourhoods=read_columns(paths["void_neighbourhoods"]) if "void_neighbourhoods" in paths else {},

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from pipeline.arrays import BoolArray, Float64Array, FloatArray, LabelArray
+from pipeline.arrays import Float64Array, FloatArray, LabelArray
 from pipeline.slabs import Field
 
 
@@ -58,10 +58,10 @@ class Composition:
     method : how the composition was reconstructed
     elements, atoms : names, and atoms per formula unit
     densities : (n_element, n_z, n_y, n_x) relative densities, a field
-    deviation : (n_z, n_y, n_x) TM/O deviation, NaN outside the particle
-    particle : bool array of the same shape
+    deviation : (n_z, n_y, n_x) TM/O deviation, NaN outside the particle, a field as all volumes
+    particle : not 0 inside, of the same shape
     sigma, null : standard deviation of the deviation; deviation of one null run
-    phases, confident : label arrays of the same shape
+    phases, confident : labels of the same shape
     stripe_effect : relative change of the mean TM/O by the removal of stripes
     phases_json, shells, domains : contents of ``phases.json``, ``composition_shells.csv``, ``domains.csv``
     """
@@ -73,12 +73,12 @@ class Composition:
     elements: Sequence[str]
     atoms: Sequence[float]
     densities: Field
-    deviation: FloatArray
-    particle: BoolArray
-    sigma: FloatArray | None = None
-    null: FloatArray | None = None
-    phases: LabelArray | None = None
-    confident: LabelArray | None = None
+    deviation: Field
+    particle: Field
+    sigma: Field | None = None
+    null: Field | None = None
+    phases: Field | None = None
+    confident: Field | None = None
     phases_json: Mapping[str, Any] | None = None
     shells: Mapping[str, Sequence[Any]] | None = None
     domains: Mapping[str, Sequence[Any]] | None = None
@@ -137,16 +137,16 @@ class Branches:
     ----------
     voxel_nm : voxel size of the composition
     deviation : (n_z, n_y, n_x) TM/O deviation, NaN outside the particle
-    particle : bool array of the same shape
-    voids : label array of the same shape, empty where nothing is compared
+    particle : not 0 inside, of the same shape; fields, as the voids
+    voids : labels of the same shape, empty where nothing is compared
     facts : content of ``branches.json``
     distances, neighbourhoods : columns of ``voids_and_domains.csv`` and ``void_neighbourhoods.csv``
     """
 
     voxel_nm: float
-    deviation: FloatArray
-    particle: BoolArray
-    voids: LabelArray
+    deviation: Field
+    particle: Field
+    voids: Field
     facts: Mapping[str, Any]
     distances: Mapping[str, Sequence[Any]]
     neighbourhoods: Mapping[str, Sequence[Any]]
@@ -159,12 +159,12 @@ class Tomogram:
     Attributes
     ----------
     voxel_nm : voxel size
-    volume : (n_z, n_y, n_x) array in ``unit``
+    volume : (n_z, n_y, n_x) field in ``unit``
     unit, algorithm : unit of the volume, how it was reconstructed
     """
 
     voxel_nm: float
-    volume: FloatArray
+    volume: Field
     unit: str
     algorithm: str
     alignment: Alignment | None = None

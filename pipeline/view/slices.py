@@ -9,8 +9,8 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 from numpy.typing import NDArray
 
-from pipeline.arrays import BoolArray, Float64Array, FloatArray, LabelArray
-from pipeline.slabs import Field, read, slabs
+from pipeline.arrays import Float64Array, FloatArray
+from pipeline.slabs import Field, in_parts, read, sampled, slabs
 from pipeline.view.style import (
     CLASS_COLORS,
     CLASS_NAMES,
@@ -103,7 +103,7 @@ def show_cut(axes: Any, cut: Cut, *, pixel_nm: float, **options: Any) -> Any:
 @house_style
 def slice_figure(
     volume: Field,
-    particle: BoolArray | None,
+    particle: Field | None,
     *,
     voxel_nm: float,
     window: tuple[float, float],
@@ -115,7 +115,7 @@ def slice_figure(
     Parameters
     ----------
     volume : (n_z, n_y, n_x) array or field; NaN is shown in grey
-    particle : bool array of the same shape, or None
+    particle : not 0 inside, of the same shape, or None
     voxel_nm : voxel size
     window : lowest and highest value shown
     colors : name of a colour map
@@ -133,21 +133,22 @@ def slice_figure(
 
 
 @house_style
-def class_slices(phases: LabelArray, particle: BoolArray | None, *, voxel_nm: float) -> Figure:
+def class_slices(phases: Field, particle: Field | None, *, voxel_nm: float) -> Figure:
     """Show a label image of classes in three directions through the centre of the particle.
 
     Parameters
     ----------
     phases : (n_z, n_y, n_x) labels 0 to 4
-    particle : bool array of the same shape; None: where there is a class
+    particle : not 0 inside, of the same shape; None: where there is a class
     voxel_nm : voxel size
     """
-    cuts = centre_cuts(phases, phases > 0 if particle is None else particle, voxel_nm=voxel_nm)
+    cuts = centre_cuts(phases, phases if particle is None else particle, voxel_nm=voxel_nm)
     figure = new_figure(WIDTH_IN, row_height(cuts) + 0.3)
     panels = cut_row(figure, cuts)
     for axes, cut in zip(panels, cuts, strict=True):
         show_cut(axes, cut, pixel_nm=voxel_nm, cmap=class_color_map(), vmin=-0.5, vmax=4.5)
-    present = [value for value in CLASS_NAMES if (phases == value).any()]
+    there = {int(value) for (part,) in in_parts(phases) for value in np.unique(part)}
+    present = [value for value in CLASS_NAMES if value in there]
     handles = [
         Patch(facecolor=CLASS_COLORS[value], edgecolor=SOFT_INK, linewidth=0.5, label=CLASS_NAMES[value])
         for value in present
@@ -157,7 +158,7 @@ def class_slices(phases: LabelArray, particle: BoolArray | None, *, voxel_nm: fl
     return figure
 
 
-def tomogram_slices(volume: FloatArray, *, voxel_nm: float, label: str) -> Figure:
+def tomogram_slices(volume: Field, *, voxel_nm: float, label: str) -> Figure:
     """Show a plain volume in three directions through its centre, in grey.
 
     Parameters
@@ -167,7 +168,7 @@ def tomogram_slices(volume: FloatArray, *, voxel_nm: float, label: str) -> Figur
     label : quantity and unit
     """
     figure: Figure = slice_figure(
-        volume, None, voxel_nm=voxel_nm, window=robust_range(volume), colors=GREYS, label=label
+        volume, None, voxel_nm=voxel_nm, window=robust_range(sampled(volume)), colors=GREYS, label=label
     )
     return figure
 
