@@ -19,7 +19,7 @@ from pipeline.reconstruct.blocks import projections_from_blocks, to_blocks
 from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.reconstruct.projector import forward
 from pipeline.reconstruct.sirt import sirt
-from pipeline.segment.particle import filled_particle
+from pipeline.segment.components import filled_bodies
 from pipeline.simulate.void_objects import random_skin
 from pipeline.simulate.voids import Scene, random_scene, turned
 
@@ -63,7 +63,7 @@ def photographed(
     density = gaussian_filter(drawn.envelope - drawn.void, 1.0)
     density = tilted(density, rng) if wedge else density + 0.2 * rng.standard_normal(density.shape)
     density = density[::-1] if mirror else density
-    inside = filled_particle(gaussian_filter(density, 1.5) > 0.5)
+    inside = filled_bodies(gaussian_filter(density, 1.5) > 0.5)
     lines = [np.flatnonzero(inside.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
     z, y, x = (slice(int(line[0]), int(line[-1]) + 1) for line in lines)
     values = np.where(inside, density, 0).astype(np.float32)

@@ -23,7 +23,7 @@ from pipeline.export.ome_zarr import write_image
 from pipeline.export.record import provenance_attributes
 from pipeline.io.stores import NamedArray, Provenance, encode_json, write_store
 from pipeline.io.tables import write_csv
-from pipeline.measure.domains import domain_table
+from pipeline.measure.domains import domain_table, find_domains
 from pipeline.measure.shells import depth_below_surface
 from pipeline.palette import PARTICLE_COLORS, PARTICLE_NAMES, PHASE_COLORS, PHASE_NAMES
 from pipeline.segment.classes import classify_deviation
@@ -153,7 +153,7 @@ def write_sample(folder: Path, side: int) -> Path:
     store = sample / "stages" / "composition" / "uncertainty.zarr"
     write_store(store, stacks, provenance=PROVENANCE, attributes={"pixel_nm": VOXEL_NM})
     depth = depth_below_surface(particle, voxel_nm=VOXEL_NM)
-    table = domain_table(phases, depth, voxel_nm=VOXEL_NM, min_voxels=27)
+    table = domain_table(find_domains(phases, depth), voxel_nm=VOXEL_NM, min_voxels=27)
     write_csv(sample / "domains.csv", {name: list(column) for name, column in table.items()})
     return sample
 

@@ -77,6 +77,17 @@ def fill(target: Field, function: Callable[..., NDArray[Any]], *sources: Field, 
         target[slab.rows] = function(*(read(source, slab.wide) for source in sources))[slab.core]
 
 
+def in_parts(*fields: Field) -> Iterator[tuple[NDArray[Any], ...]]:
+    """Go through the same rows of several fields, slab by slab."""
+    for slab in slabs(fields[0].shape):
+        yield tuple(read(field, slab.rows) for field in fields)
+
+
+def count_set(mask: Field) -> int:
+    """Return the number of voxels that are not 0."""
+    return sum(int(np.count_nonzero(part)) for (part,) in in_parts(mask))
+
+
 def gather(field: Field, index: IntArray) -> NDArray[Any]:
     """Return the values at voxels, (n, 3) z y x."""
     if isinstance(field, np.ndarray):
@@ -172,14 +183,16 @@ class Reordered:
 
 
 class Mapped:
-    """A field whose values are a function of another's; it cannot be written."""
+    """A field whose values are a function of those of others at the same place; it cannot be written."""
 
-    def __init__(self, field: Field, function: Callable[[NDArray[Any]], NDArray[Any]], dtype: Any) -> None:
+    def __init__(
+        self, field: Field, function: Callable[..., NDArray[Any]], dtype: Any, *others: Field
+    ) -> None:
         self.shape, self.dtype = field.shape, np.dtype(dtype)
-        self._field, self._function = field, function
+        self._fields, self._function = (field, *others), function
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
-        return np.asarray(self._function(np.asarray(self._field[key])), self.dtype)
+        return np.asarray(self._function(*(np.asarray(field[key]) for field in self._fields)), self.dtype)
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise TypeError

@@ -84,7 +84,7 @@ def reconstruct_deviation(
         for slab in ground.slabs
     ]
     record = chain_record(data, ground, solver, n_metals, found)
-    particle = particle_of(solutions.total, allocate) if start is None else start.particle
+    particle = particle_mask(solutions.total, allocate=allocate) if start is None else start.particle
     if start is not None:
         solutions = replace(solutions, total=start.total)
     if reference_tm_o is None:
@@ -192,10 +192,3 @@ def deviation_of_difference(
 
     fill(deviation, quotient, difference, oxygen, particle)
     return deviation
-
-
-def particle_of(total: Field, allocate: Allocate) -> Field:
-    """Return the solid as a field; finding it takes a few volumes in memory."""
-    particle = allocate(total.shape, bool)
-    fill(particle, np.asarray, particle_mask(np.asarray(total[:])))
-    return particle

@@ -5,12 +5,17 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.ndimage
 
+from pipeline.arrays import BoolArray, FloatArray
 from pipeline.composition.column_densities import ColumnDensities
 from pipeline.composition.progress import OnProgress
 from pipeline.composition.result import Composition, mode_of
 from pipeline.reconstruct.backends import Algorithm, Backend, reconstruct
 from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.segment.particle import particle_mask
+from pipeline.slabs import Allocate, Field, fill, in_memory, plane, sampled
+
+GAUSSIAN_REACH = 4.0
+"""Gaussians end after so many standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -29,6 +34,7 @@ def reconstruct_ratio(
     solver: RatioSolver,
     reference_tm_o: float | None,
     threads: int,
+    allocate: Allocate = in_memory,
     on_progress: OnProgress | None = None,
 ) -> Composition:
     """Reconstruct every element with the same linear operator, smooth equally, and divide.
@@ -38,12 +44,12 @@ def reconstruct_ratio(
     """
     geometry = TiltGeometry.square(data.tilt_deg, data.areal.shape[-1])
     n = len(data.atoms)
-    volumes = []
+    elements = allocate((n, data.areal.shape[2], geometry.n_y, geometry.n_x), np.float32)
     for k in range(n):
-        values, weights = data.sinogram(np.eye(n)[k])
+        values, weights = data.sinogram(np.eye(n)[k], allocate=allocate)
         volume = reconstruct(
-            np.asarray(values),
-            np.asarray(weights),
+            values,
+            weights,
             geometry,
             algorithm=solver.algorithm,
             backend=solver.backend,
@@ -51,30 +57,46 @@ def reconstruct_ratio(
             nonnegative=False,
             tv_weight=None,
             threads=threads,
+            allocate=allocate,
         )
-        if solver.smoothing_px > 0:
-            volume = scipy.ndimage.gaussian_filter(volume, solver.smoothing_px)
-        volumes.append(volume)
+        _smooth(volume, plane(elements, k), solver.smoothing_px)
         if on_progress is not None:
             on_progress(k + 1, n)
-    elements = np.stack(volumes)
-    metal = np.tensordot(data.metal.astype(np.float32), elements, axes=1)
-    total = 0.5 * (metal + elements[0])
-    particle = particle_mask(total)
-    reference = 1.0 if reference_tm_o is None else reference_tm_o
-    deviation = np.full(total.shape, np.nan, np.float32)
-    with np.errstate(divide="ignore", invalid="ignore"):
-        ratio = metal / elements[0]
-    if reference_tm_o is None:
-        reference = 1 + mode_of(ratio[particle] - 1)
-    good = particle & np.isfinite(ratio) & (elements[0] > 0)
-    deviation[good] = ratio[good] / reference - 1
-    return Composition(
-        elements,
-        metal - np.float32(reference) * elements[0],
-        deviation,
-        particle,
-        total,
-        float(reference),
-        {},
-    )
+    return _divided(data, elements, reference_tm_o, allocate)
+
+
+def _smooth(volume: Field, into: Field, width_px: float) -> None:
+    """Fill a field with a volume, smoothed by a Gaussian of this standard deviation."""
+    if width_px <= 0:
+        fill(into, np.asarray, volume)
+        return
+    halo = int(GAUSSIAN_REACH * width_px + 0.5)
+    fill(into, lambda part: scipy.ndimage.gaussian_filter(part, width_px), volume, halo=halo)
+
+
+def _divided(
+    data: ColumnDensities, elements: Field, reference_tm_o: float | None, allocate: Allocate
+) -> Composition:
+    """Divide TM by O, and refer the ratio to a reference or to its own mode."""
+    oxygen, shape = plane(elements, 0), elements.shape[1:]
+    each = [plane(elements, k) for k in range(elements.shape[0])]
+    metal, total, ratio, difference, deviation = (allocate(shape, np.float32) for _ in range(5))
+    shares = data.metal.astype(np.float32)
+    fill(metal, lambda *parts: np.tensordot(shares, np.stack(parts), axes=1), *each)
+    fill(total, lambda m, o: 0.5 * (m + o), metal, oxygen)
+    particle = particle_mask(total, allocate=allocate)
+
+    def quotient(m: FloatArray, o: FloatArray) -> FloatArray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return m / o
+
+    fill(ratio, quotient, metal, oxygen)
+    reference = 1 + mode_of(sampled(ratio, particle) - 1) if reference_tm_o is None else reference_tm_o
+
+    def departure(r: FloatArray, o: FloatArray, inside: BoolArray) -> FloatArray:
+        good = inside & np.isfinite(r) & (o > 0)
+        return np.where(good, np.where(good, r, 1) / reference - 1, np.nan).astype(np.float32)
+
+    fill(deviation, departure, ratio, oxygen, particle)
+    fill(difference, lambda m, o: m - np.float32(reference) * o, metal, oxygen)
+    return Composition(elements, difference, deviation, particle, total, float(reference), {})

@@ -7,6 +7,7 @@ from scipy.special import stdtrit
 
 from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray, LabelArray
 from pipeline.segment.classes import CLASS_LABELS, classify_deviation
+from pipeline.slabs import Field, in_parts, read, slabs
 
 BORDER_PX = 0.1
 """Shift of the classes' borders that :func:`fraction_interval` counts with, voxels."""
@@ -18,28 +19,36 @@ QUANTILES = {0.68: 0.56, 0.95: 1.42}
 """See :func:`fraction_interval`; from 80 simulated acquisitions (3·10³ to 10⁵ photons, with and without a rim)."""
 
 
-def class_fractions(phases: LabelArray, *, labels: Mapping[str, int]) -> dict[str, float]:
+def class_fractions(phases: Field, *, labels: Mapping[str, int]) -> dict[str, float]:
     """Return voxels of each class / voxels of all classes; NaN where there are no voxels at all.
 
     Parameters
     ----------
-    phases : label array of any shape; labels that are not named do not count
+    phases : labels, of any shape; those that are not named do not count
     labels : name -> label
     """
-    counts = np.bincount(phases.ravel(), minlength=max(labels.values()) + 1)
-    total = int(sum(counts[label] for label in labels.values()))
-    return {name: float(counts[label] / total) if total else float("nan") for name, label in labels.items()}
+    return _shares((part for (part,) in in_parts(phases)), labels)
+
+
+def _shares(parts: Iterable[LabelArray], labels: Mapping[str, int]) -> dict[str, float]:
+    """Return the share of each label among those named, over all parts of a volume."""
+    counts = dict.fromkeys(labels, 0)
+    for part in parts:
+        for name, label in labels.items():
+            counts[name] += int(np.count_nonzero(part == label))
+    total = sum(counts.values())
+    return {name: count / total if total else float("nan") for name, count in counts.items()}
 
 
 def replicate_fractions(
-    deviations: Iterable[FloatArray], particle: BoolArray, *, threshold: float
+    deviations: Iterable[Field], particle: Field, *, threshold: float
 ) -> dict[str, list[float]]:
     """Return the class fractions of each noise replicate.
 
     Parameters
     ----------
-    deviations : n arrays (n_z, n_y, n_x) of any float type, a deviation per replicate
-    particle : (n_z, n_y, n_x) bool
+    deviations : n fields (n_z, n_y, n_x) of any float type, a deviation per replicate
+    particle : (n_z, n_y, n_x) field of bool
     threshold : positive fraction
 
     Returns
@@ -47,14 +56,17 @@ def replicate_fractions(
     fractions : class name -> n fractions
     """
     each = [
-        class_fractions(classify_deviation(one, particle, threshold=threshold), labels=CLASS_LABELS)
+        _shares(
+            (classify_deviation(*parts, threshold=threshold) for parts in in_parts(one, particle)),
+            CLASS_LABELS,
+        )
         for one in deviations
     ]
     return {name: [fractions[name] for fractions in each] for name in CLASS_LABELS}
 
 
 def fraction_interval(
-    value: float, replicate_values: Sequence[float], phases: LabelArray, label: int, *, confidence: float
+    value: float, replicate_values: Sequence[float], phases: Field, label: int, *, confidence: float
 ) -> tuple[float, float] | None:
     """Return the interval of a class fraction, clipped to [0, 1].
 
@@ -102,14 +114,18 @@ def interval_of_share(
     return max(0.0, value - half), min(1.0, value + half)
 
 
-def fraction_spread(replicate_values: Sequence[float], bias: float, phases: LabelArray, label: int) -> float:
+def fraction_spread(replicate_values: Sequence[float], bias: float, phases: Field, label: int) -> float:
     """Return ``sqrt(s² + b² + a² + m²)``, see :func:`fraction_interval`."""
     return _spread(replicate_values, bias, border_share(phases, label), n_classified(phases))
 
 
-def n_classified(phases: LabelArray) -> int:
+def n_classified(phases: Field) -> int:
     """Return the number of voxels that belong to a class."""
-    return int(np.count_nonzero(np.isin(phases, list(CLASS_LABELS.values()))))
+    return sum(int(np.count_nonzero(_classified(part))) for (part,) in in_parts(phases))
+
+
+def _classified(phases: LabelArray) -> BoolArray:
+    return np.isin(phases, list(CLASS_LABELS.values()))
 
 
 def _spread(replicate_values: Sequence[float], bias: float, border: float, n_classified: int) -> float:
@@ -127,7 +143,7 @@ def scatter_interval(values: Sequence[float], *, confidence: float) -> tuple[flo
     return max(0.0, mean - half), min(1.0, mean + half)
 
 
-def border_share(phases: LabelArray, label: int) -> float:
+def border_share(phases: Field, label: int) -> float:
     """Return faces between voxels of a class and other classified voxels / classified voxels: 1/voxel, so to say.
 
     Times a shift of the border in voxels it is the change of the class's fraction.
@@ -137,14 +153,21 @@ def border_share(phases: LabelArray, label: int) -> float:
     phases : (n_z, n_y, n_x) or (n_y, n_x) labels; faces towards what is not classified do not count
     label : of the class
     """
-    classified = np.isin(phases, list(CLASS_LABELS.values()))
-    own = phases == label
-    faces = 0
-    for axis in range(phases.ndim):
-        a, b = (np.moveaxis(own, axis, 0)[part] for part in (slice(1, None), slice(None, -1)))
-        c, d = (np.moveaxis(classified, axis, 0)[part] for part in (slice(1, None), slice(None, -1)))
-        faces += int(np.count_nonzero((a != b) & c & d))
-    return faces / max(1, int(np.count_nonzero(classified)))
+    faces = total = 0
+    for slab in slabs(phases.shape):
+        wide = read(phases, slice(slab.rows.start, min(slab.rows.stop + 1, phases.shape[0])))
+        n_rows = slab.rows.stop - slab.rows.start
+        faces += _faces(wide, label, 0)
+        faces += sum(_faces(wide[:n_rows], label, axis) for axis in range(1, wide.ndim))
+        total += int(np.count_nonzero(_classified(wide[:n_rows])))
+    return faces / max(1, total)
+
+
+def _faces(phases: LabelArray, label: int, axis: int) -> int:
+    """Count the faces across an axis between voxels of a class and other classified voxels."""
+    line = np.moveaxis(phases, axis, 0)
+    own, classified = line == label, _classified(line)
+    return int(np.count_nonzero((own[1:] != own[:-1]) & classified[1:] & classified[:-1]))
 
 
 def replicate_bias(value: float, replicate_values: Sequence[float]) -> float | None:

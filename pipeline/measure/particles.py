@@ -9,16 +9,17 @@ from skimage.segmentation import watershed
 
 from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray, LabelArray
 from pipeline.measure.shells import depth_below_surface, shell_labels
-from pipeline.segment.particle import FACE_CONNECTIVITY
 
+EDGES = 4
+"""Neighbours that share an edge of a pixel."""
 NECK_DEPTH_PX = 1.5
 """Two parts are two particles when the way between them is this much narrower than the lesser of them (half widths)."""
 
 
 def agglomerates(mask: BoolArray, *, min_pixels: int) -> IntArray:
     """Label the connected parts of a mask (4-connectivity) with at least ``min_pixels``, by decreasing size from 1."""
-    found = cc3d.dust(mask, threshold=min_pixels, connectivity=FACE_CONNECTIVITY[2])
-    labels = cc3d.connected_components(found, connectivity=FACE_CONNECTIVITY[2])
+    found = cc3d.dust(mask, threshold=min_pixels, connectivity=EDGES)
+    labels = cc3d.connected_components(found, connectivity=EDGES)
     return _by_size(labels)
 
 

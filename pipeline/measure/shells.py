@@ -1,20 +1,22 @@
 """Depth below the particle's surface, and shells of equal volume from rim to centre."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
 
-import edt
 import numpy as np
 
 from pipeline.arrays import AnyArray, BoolArray, Float64Array, FloatArray, IntArray, LabelArray
 from pipeline.errors import InputError, ShapeError
 from pipeline.segment.classes import CLASS_LABELS
-from pipeline.segment.particle import filled_particle
+from pipeline.segment.components import filled_bodies
+from pipeline.segment.distances import distance_inside
+from pipeline.slabs import Allocate, Field, fill, in_memory, in_parts
 
 Column = list[str] | Float64Array | IntArray | BoolArray
 """One column of a table."""
 
 
-def depth_below_surface(particle: BoolArray, *, voxel_nm: float) -> FloatArray:
+def depth_below_surface(particle: Any, *, voxel_nm: float, allocate: Allocate = in_memory) -> Any:
     """Return the Euclidean distance of each voxel's centre to the outer surface of the particle.
 
     The surface lies between a voxel of the particle and its neighbour outside, so that a voxel at the
@@ -23,8 +25,9 @@ def depth_below_surface(particle: BoolArray, *, voxel_nm: float) -> FloatArray:
 
     Parameters
     ----------
-    particle : (n_z, n_y, n_x) or (n_y, n_x) bool
+    particle : (n_z, n_y, n_x) field or (n_y, n_x) array, bool
     voxel_nm : edge of a voxel
+    allocate : makes the field that is returned and one that is needed on the way
 
     Returns
     -------
@@ -35,20 +38,27 @@ def depth_below_surface(particle: BoolArray, *, voxel_nm: float) -> FloatArray:
     InputError
         When there is no background outside the particle.
     """
-    filled = filled_particle(particle)
-    if filled.all():
+    if len(particle.shape) == 2:
+        return depth_below_surface(particle[None], voxel_nm=voxel_nm)[0]
+    filled = filled_bodies(particle, allocate)
+    if all(part.all() for (part,) in in_parts(filled)):
         raise InputError(
             "particle",
             expected="background around the particle",
             got="none that reaches the edge of the volume",
             fix="check the particle mask: the field of view must be wider than the particle",
         )
-    distance_px = edt.edt(np.ascontiguousarray(filled), black_border=False)
-    depth: FloatArray = np.where(particle, (distance_px - 0.5) * voxel_nm, np.nan).astype(np.float32)
+    depth = allocate(particle.shape, np.float32)
+    distance_inside(filled, depth)
+
+    def below(inside: BoolArray, distance_px: FloatArray) -> FloatArray:
+        return np.where(inside, (distance_px - 0.5) * voxel_nm, np.nan).astype(np.float32)
+
+    fill(depth, below, particle, depth)
     return depth
 
 
-def shell_labels(depth_nm: FloatArray, *, n_shells: int) -> LabelArray:
+def shell_labels(depth_nm: Field, *, n_shells: int, allocate: Allocate = in_memory) -> Any:
     """Divide the solid by depth into shells of equal volume (in 2-D area), 1 at the rim to n at the centre.
 
     The limits are the depths whose share of the solid is nearest to 1/n, 2/n, …; voxels of the same depth
@@ -57,30 +67,47 @@ def shell_labels(depth_nm: FloatArray, *, n_shells: int) -> LabelArray:
 
     Parameters
     ----------
-    depth_nm : (n_z, n_y, n_x) or (n_y, n_x) array from :func:`depth_below_surface`, NaN outside the solid
+    depth_nm : (n_z, n_y, n_x) or (n_y, n_x) field from :func:`depth_below_surface`, NaN outside the solid
     n_shells : number of shells, at most 255
+    allocate : makes the field that is returned
 
     Returns
     -------
     shells : uint8, 0 outside the solid
     """
-    solid = ~np.isnan(depth_nm)
-    _, level_of_voxel, counts = np.unique(depth_nm[solid], return_inverse=True, return_counts=True)
-    middle_share = (np.cumsum(counts) - counts / 2) / max(1, level_of_voxel.size)
+    levels, counts = _levels(depth_nm)
+    middle_share = (np.cumsum(counts) - counts / 2) / max(1, int(counts.sum()))
     shell_of_level = np.minimum((middle_share * n_shells).astype(np.int64), n_shells - 1) + 1
-    shells: LabelArray = np.zeros(depth_nm.shape, dtype=np.uint8)
-    shells[solid] = shell_of_level[level_of_voxel]
+
+    def labels(depth: FloatArray) -> LabelArray:
+        solid = ~np.isnan(depth)
+        found: LabelArray = np.zeros(depth.shape, np.uint8)
+        found[solid] = shell_of_level[np.searchsorted(levels, depth[solid])]
+        return found
+
+    shells = allocate(depth_nm.shape, np.uint8)
+    fill(shells, labels, depth_nm)
     return shells
 
 
+def _levels(depth_nm: Field) -> tuple[FloatArray, IntArray]:
+    """Return the depths that there are, and how often."""
+    levels, counts = np.zeros(0, np.float32), np.zeros(0, np.int64)
+    for (depth,) in in_parts(depth_nm):
+        found, times = np.unique(depth[~np.isnan(depth)], return_counts=True)
+        levels, place = np.unique(np.concatenate([levels, found]), return_inverse=True)
+        counts = np.bincount(place, np.concatenate([counts, times]), minlength=levels.size).astype(np.int64)
+    return levels, counts
+
+
 def shell_table(
-    deviation: FloatArray,
-    phases: LabelArray,
-    shells: LabelArray,
-    replicates: Sequence[FloatArray] | FloatArray | None,
+    deviation: Field,
+    phases: Field,
+    shells: Field,
+    replicates: Sequence[Field] | FloatArray | None,
     *,
     n_shells: int,
-    depth_nm: FloatArray,
+    depth_nm: Field,
 ) -> dict[str, Column]:
     """Measure deviation and class fractions of each shell, from rim to centre.
 
@@ -91,9 +118,9 @@ def shell_table(
 
     Parameters
     ----------
-    deviation : (n_z, n_y, n_x) or (n_y, n_x) array, NaN where unknown
-    phases, shells : label arrays of the same shape; ``shells`` from :func:`shell_labels`
-    replicates : n arrays, deviations of noise replicates of any float type, or None
+    deviation : (n_z, n_y, n_x) or (n_y, n_x) field, NaN where unknown
+    phases, shells : fields of labels of the same shape; ``shells`` from :func:`shell_labels`
+    replicates : n fields, deviations of noise replicates of any float type, or None
     n_shells : number of shells
     depth_nm : from :func:`depth_below_surface`
 
@@ -113,9 +140,9 @@ def shell_table(
             fix="take them from the same reconstruction",
         )
     number = np.arange(1, n_shells + 1)
-    known = (shells > 0) & np.isfinite(deviation)
-    n_voxels, mean = _means(deviation, shells, known, n_shells)
-    _, mean_square = _means((deviation - _spread(mean, shells)) ** 2, shells, known, n_shells)
+    n_voxels, mean = _means(shells, n_shells, np.asarray, deviation)
+    own = np.concatenate([[np.nan], mean])
+    _, mean_square = _means(shells, n_shells, lambda d, s: (d - own[s]) ** 2, deviation, shells)
     with np.errstate(divide="ignore", invalid="ignore"):
         deviation_sd = np.sqrt(mean_square * n_voxels / (n_voxels - 1.0))
         error = deviation_sd / np.sqrt(n_voxels)
@@ -126,7 +153,7 @@ def shell_table(
         "shell": number,
         "shell_outer": 100.0 * (number - 1) / n_shells,
         "shell_inner": 100.0 * number / n_shells,
-        "depth_mean_nm": _means(depth_nm, shells, shells > 0, n_shells)[1],
+        "depth_mean_nm": _means(shells, n_shells, np.asarray, depth_nm)[1],
         "n_voxels": n_voxels,
         "mean_deviation": mean,
         "standard_error": error,
@@ -136,49 +163,50 @@ def shell_table(
     }
 
 
-def replicate_errors(replicates: Iterable[FloatArray], shells: LabelArray, *, n_shells: int) -> Float64Array:
+def replicate_errors(replicates: Iterable[Field], shells: Field, *, n_shells: int) -> Float64Array:
     """Return the standard deviation over replicates of each shell's mean deviation.
 
     Parameters
     ----------
-    replicates : n arrays of any float type, n at least 2
-    shells : label array of the replicates' shape
+    replicates : n fields of any float type, n at least 2
+    shells : labels of the replicates' shape
     n_shells : number of shells
 
     Returns
     -------
     standard_error : (n_shells,) float64
     """
-    means = []
-    for one in replicates:
-        value = one.astype(np.float32)
-        means.append(_means(value, shells, (shells > 0) & np.isfinite(value), n_shells)[1])
+    means = [_means(shells, n_shells, _single, one)[1] for one in replicates]
     error: Float64Array = np.std(means, axis=0, ddof=1)
     return error
 
 
+def _single(values: AnyArray) -> FloatArray:
+    return values.astype(np.float32)
+
+
 def _means(
-    values: AnyArray, shells: LabelArray, where: BoolArray, n_shells: int
+    shells: Field, n_shells: int, function: Callable[..., AnyArray], *fields: Field
 ) -> tuple[IntArray, Float64Array]:
-    """Return count and mean of ``values`` in each shell; the mean is NaN in an empty shell."""
-    labels = shells[where]
-    count = np.bincount(labels, minlength=n_shells + 1)[1:]
-    total = np.bincount(labels, weights=values[where], minlength=n_shells + 1)[1:]
+    """Return count and mean in each shell of a function of fields, where it is a number; the mean is NaN in an empty shell."""
+    count, total = np.zeros(n_shells + 1, np.int64), np.zeros(n_shells + 1)
+    for labels, *parts in in_parts(shells, *fields):
+        values = function(*parts)
+        where = (labels > 0) & np.isfinite(values)
+        count += np.bincount(labels[where], minlength=n_shells + 1)
+        total += np.bincount(labels[where], weights=values[where], minlength=n_shells + 1)
     with np.errstate(invalid="ignore"):
         mean: Float64Array = np.where(count > 0, total / np.maximum(count, 1), np.nan)
-    return count, mean
+    return count[1:], mean[1:]
 
 
-def _spread(of_shell: Float64Array, shells: LabelArray) -> Float64Array:
-    """Return the value of each voxel's shell."""
-    spread: Float64Array = np.concatenate([[np.nan], of_shell])[shells]
-    return spread
-
-
-def _fractions(phases: LabelArray, shells: LabelArray, n_shells: int) -> dict[str, Column]:
+def _fractions(phases: Field, shells: Field, n_shells: int) -> dict[str, Column]:
     """Return the fraction of each class among the classified voxels of each shell."""
-    classified = np.isin(phases, list(CLASS_LABELS.values())) & (shells > 0)
-    return {
-        name: _means((phases == label).astype(np.float32), shells, classified, n_shells)[1]
-        for name, label in CLASS_LABELS.items()
-    }
+    found: dict[str, Column] = {}
+    for name, label in CLASS_LABELS.items():
+
+        def member(part: LabelArray, label: int = label) -> FloatArray:
+            return np.where(np.isin(part, list(CLASS_LABELS.values())), part == label, np.nan)
+
+        found[name] = _means(shells, n_shells, member, phases)[1]
+    return found

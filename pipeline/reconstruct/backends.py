@@ -9,24 +9,29 @@ from typing import Any, Literal
 
 import numpy as np
 
-from pipeline.arrays import BoolArray, FloatArray
+from pipeline.arrays import FloatArray
 from pipeline.errors import ConfigError, MissingPackageError
+from pipeline.reconstruct.blocks import SLICES
 from pipeline.reconstruct.fbp import filtered_backprojection
 from pipeline.reconstruct.geometry import TiltGeometry, tilt_weights_rad
 from pipeline.reconstruct.sirt import sirt
 from pipeline.reconstruct.total_variation import CONVERGED, gradient_noise, total_variation
+from pipeline.slabs import Allocate, Field, in_memory, slabs
 
 Algorithm = Literal["fbp", "sirt", "tv"]
 Backend = Literal["oxytomo", "astra", "tomopy"]
 OnIteration = Callable[[int, int], None]
+
+SLAB_BYTES = 1e9
+"""Memory of the sinograms and slices that are reconstructed together."""
 
 TV_PER_NOISE = 1.25
 """Default TV weight of a density, in units of the gradient's noise (docs/composition.md shows the choice)."""
 
 
 def reconstruct(
-    projections: FloatArray,
-    weights: FloatArray,
+    projections: Field,
+    weights: Field | None,
     geometry: TiltGeometry,
     *,
     algorithm: Algorithm,
@@ -35,62 +40,109 @@ def reconstruct(
     nonnegative: bool,
     tv_weight: float | None,
     threads: int,
+    allocate: Allocate = in_memory,
     on_iteration: OnIteration | None = None,
-) -> FloatArray:
-    """Reconstruct a volume from line integrals.
+) -> Field:
+    """Reconstruct a volume from line integrals; of data and volume no more than a slab is in memory at a time.
 
     Parameters
     ----------
     projections : (n_tilt, n_z, n_s) float32, unit · pixel; 0 where not valid
-    weights : (n_tilt, n_z, n_s) float32, inverse variance, 0 where not valid (used by "tv" only)
+    weights : (n_tilt, n_z, n_s) float32, inverse variance, 0 where not valid (used by "tv" only, which needs them)
     geometry : the scan; backends other than our own need the square geometry with the axis in the middle
     algorithm : "fbp", "sirt" or "tv"
     backend : "oxytomo", "astra" or "tomopy"
     iterations, nonnegative, tv_weight : for the iterative algorithms; a tv_weight of None is chosen from the noise
     threads : threads for Fourier transforms and backends
+    allocate : makes the field that is returned
+    on_iteration : called with what is done and what there is to do, iterations times slices
 
     Returns
     -------
     (n_z, n_y, n_x) float32
     """
-    if backend == "oxytomo":
-        if algorithm == "fbp":
-            return filtered_backprojection(projections, geometry)
-        if algorithm == "sirt":
-            return sirt(
-                projections,
-                geometry,
-                iterations=iterations,
-                nonnegative=nonnegative,
-                on_iteration=on_iteration,
-            )
-        support: BoolArray = np.ones((projections.shape[1], geometry.n_y, geometry.n_x), bool)
-        noise = gradient_noise(weights, geometry, support)
-        strength = TV_PER_NOISE * noise if tv_weight is None else tv_weight
-        solved = total_variation(
+    if algorithm == "tv":
+        return _total_variation(
             projections,
             weights,
             geometry,
-            support=support,
-            psf_px=0.0,
-            tv_weight=strength,
-            l1_weight=0.0,
-            nonnegative=nonnegative,
+            backend=backend,
             iterations=iterations,
-            tolerance=CONVERGED * noise,
+            nonnegative=nonnegative,
+            tv_weight=tv_weight,
+            allocate=allocate,
             on_iteration=on_iteration,
         )
-        return np.asarray(solved.volume)
-    if algorithm == "tv":
+    n_tilt, n_z, _ = projections.shape
+    volume = allocate((n_z, geometry.n_y, geometry.n_x), np.float32)
+    step = _slices_at_once(n_tilt, geometry)
+    rounds = iterations if algorithm == "sirt" and backend == "oxytomo" else 1
+    report: OnIteration = on_iteration or (lambda done, total: None)
+    for start in range(0, n_z, step):
+        rows = slice(start, min(start + step, n_z))
+        part = np.ascontiguousarray(projections[:, rows], np.float32)
+
+        def reached(done: int, total: int, rows: slice = rows) -> None:
+            report(rounds * rows.start + done * (rows.stop - rows.start), rounds * n_z)
+
+        if backend == "astra":
+            volume[rows] = _astra(part, geometry, algorithm, iterations, nonnegative)
+        elif backend == "tomopy":
+            volume[rows] = _tomopy(part, geometry, algorithm, iterations, threads)
+        elif algorithm == "fbp":
+            volume[rows] = filtered_backprojection(part, geometry)
+        else:
+            volume[rows] = sirt(
+                part, geometry, iterations=iterations, nonnegative=nonnegative, on_iteration=reached
+            )
+        report(rounds * rows.stop, rounds * n_z)
+    return volume
+
+
+def _slices_at_once(n_tilt: int, geometry: TiltGeometry) -> int:
+    """Slices per slab: whole blocks of the projector where they fit in the memory set aside."""
+    room = int(SLAB_BYTES / (4 * (2 * geometry.n_y * geometry.n_x + 3 * n_tilt * geometry.n_columns)))
+    return max(1, room // SLICES * SLICES or room)
+
+
+def _total_variation(
+    projections: Field,
+    weights: Field | None,
+    geometry: TiltGeometry,
+    *,
+    backend: Backend,
+    iterations: int,
+    nonnegative: bool,
+    tv_weight: float | None,
+    allocate: Allocate,
+    on_iteration: OnIteration | None,
+) -> Field:
+    if backend != "oxytomo" or weights is None:
         raise ConfigError(
             "reconstruct.backend",
             expected="oxytomo for total variation",
             got=backend,
             fix="set backend: oxytomo, or algorithm: fbp or sirt",
         )
-    if backend == "astra":
-        return _astra(projections, geometry, algorithm, iterations, nonnegative)
-    return _tomopy(projections, geometry, algorithm, iterations, threads)
+    support = allocate((projections.shape[1], geometry.n_y, geometry.n_x), np.bool_)
+    for slab in slabs(support.shape):
+        support[slab.rows] = True
+    noise = gradient_noise(weights, geometry, support)
+    solved = total_variation(
+        projections,
+        weights,
+        geometry,
+        support=support,
+        psf_px=0.0,
+        tv_weight=TV_PER_NOISE * noise if tv_weight is None else tv_weight,
+        l1_weight=0.0,
+        nonnegative=nonnegative,
+        iterations=iterations,
+        tolerance=CONVERGED * noise,
+        allocate=allocate,
+        on_iteration=on_iteration,
+    )
+    return solved.volume
 
 
 def _astra(

@@ -8,12 +8,12 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from pipeline.arrays import BoolArray, IntArray
-from pipeline.segment.particle import FACE_CONNECTIVITY
-from pipeline.slabs import Field, slabs
+from pipeline.slabs import Allocate, Field, in_memory, slabs
 
 CORNERS = 26
 """Neighbours that share a face, an edge or a corner."""
-FACES = FACE_CONNECTIVITY[3]
+FACES = 6
+"""Neighbours that share a face."""
 
 Labels = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 
@@ -21,7 +21,7 @@ Labels = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 class Components:
     """Connected components, numbered from 1 on in the order of their first voxels.
 
-    The labels are not kept: each pass over them labels the slabs again, and a table says which labels of
+    Labels of more than one slab are not kept: each pass over them labels the slabs again, and a table says which labels of
     neighbouring slabs are one.
     """
 
@@ -31,10 +31,14 @@ class Components:
         """Label ``mask``, a function that returns the mask of some rows, and join what touches across slabs."""
         self._mask, self._shape, self._connectivity = mask, shape, connectivity
         self._offset = [0]
+        self._only: Labels | None = None
         joins: list[IntArray] = []
         last = np.zeros(shape[1:], np.int64)
         for slab in slabs(shape):
-            labels = self._slab(slab.rows).astype(np.int64)
+            found = self._slab(slab.rows)
+            if slab.rows == slice(0, shape[0]):
+                self._only = found
+            labels = found.astype(np.int64)
             offset = self._offset[-1]
             labels[labels > 0] += offset
             joins.append(_touching(last, labels[0], connectivity))
@@ -60,7 +64,7 @@ class Components:
     def __iter__(self) -> Iterator[tuple[slice, Labels]]:
         """Go through rows and their labels."""
         for slab, offset in zip(slabs(self._shape), self._offset, strict=False):
-            labels = self._slab(slab.rows)
+            labels = self._slab(slab.rows) if self._only is None else self._only
             table = self._table[offset : offset + int(labels.max(initial=0)) + 1].copy()
             table[0] = 0
             yield slab.rows, table[labels]
@@ -88,12 +92,19 @@ def _touching(last: IntArray, first: IntArray, connectivity: int) -> IntArray:
     return np.concatenate(found)
 
 
-def fill_bodies(solid: Field, filled: Field) -> None:
-    """Fill ``filled`` with the bodies of ``solid`` and the voids that no way through faces leads out of.
+def filled_bodies(solid: Field, allocate: Allocate = in_memory) -> Field:
+    """Return bodies with their closed voids filled: those that no path through faces leads out of, to the edge of the volume.
 
-    The only slice of a two-dimensional image is no way out for its voids.
+    Voids and cracks that open to the outside stay open: their walls are surface. The only slice of a two-dimensional image is
+    no way out for its voids.
+
+    Parameters
+    ----------
+    solid : (n_z, n_y, n_x) bool
+    allocate : makes the field that is returned
     """
     shape = solid.shape
+    filled = allocate(shape, np.bool_)
     background = Components(lambda rows: ~solid[rows], shape, connectivity=FACES)
     outside = np.zeros(background.count + 1, bool)
     for rows, labels in background:
@@ -107,3 +118,4 @@ def fill_bodies(solid: Field, filled: Field) -> None:
     outside[0] = False
     for rows, labels in background:
         filled[rows] = ~outside[labels]
+    return filled

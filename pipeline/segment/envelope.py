@@ -12,7 +12,7 @@ from skimage.segmentation import watershed
 
 from pipeline.arrays import BoolArray, FloatArray, LabelArray
 from pipeline.errors import InputError
-from pipeline.segment.components import FACES, Components, fill_bodies
+from pipeline.segment.components import FACES, Components, filled_bodies
 from pipeline.segment.distances import closed, distance_inside, near_squares
 from pipeline.segment.regions import grow
 from pipeline.segment.smoothing import gaussian
@@ -239,8 +239,8 @@ def _find_particles(
     for rows, labels in pieces:
         kept[rows] = large[labels]
     fill(bridged, lambda k: closed(k, bridge_px), kept, halo=2 * int(np.ceil(bridge_px)) + 3)
-    whole = kept
-    fill_bodies(bridged, whole)
+    del kept
+    whole = filled_bodies(bridged, allocate)
     parts = allocate(solid.shape, np.int32)
     if separate:
         _divide(whole, parts)

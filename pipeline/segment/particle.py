@@ -1,24 +1,30 @@
 """The solid particle in a volume of total density."""
 
-import cc3d
+from collections.abc import Iterator
+from typing import Any
+
 import numpy as np
 from scipy.ndimage import binary_erosion, gaussian_filter
 from skimage.filters import threshold_otsu
 
 from pipeline.arrays import BoolArray, FloatArray
 from pipeline.errors import InputError
+from pipeline.segment.components import FACES, Components
+from pipeline.slabs import Allocate, Field, fill, in_memory, read, sampled, slabs
 
 SMOOTHING_PX = 1.0
 """Standard deviation of the Gaussian that quiets the noise before the density is cut at a level."""
 
+SMOOTHING_REACH = 8
+"""So many rows the smoothing looks far: twice four standard deviations."""
+
 CORE_PX = 2
 """The typical density of the solid is taken this far inside its edge, where blur does not reach."""
 
-FACE_CONNECTIVITY = {2: 4, 3: 6}
-"""Neighbours that share a face (an edge in 2-D), by number of dimensions."""
+OTSU_BINS = 256
 
 
-def particle_mask(density: FloatArray, *, name: str = "particle") -> BoolArray:
+def particle_mask(density: Any, *, name: str = "particle", allocate: Allocate = in_memory) -> Any:
     """Return the solid particle: voxels above half of the solid's typical density, the largest piece of them.
 
     A blurred flat edge passes through half of the density exactly where the edge is, whatever the blur; a
@@ -30,8 +36,9 @@ def particle_mask(density: FloatArray, *, name: str = "particle") -> BoolArray:
 
     Parameters
     ----------
-    density : (n_z, n_y, n_x) or (n_y, n_x) array, zero in the background up to noise; NaN counts as zero
+    density : (n_z, n_y, n_x) field or (n_y, n_x) array, zero in the background up to noise; NaN counts as zero
     name : what the density belongs to, for the error
+    allocate : makes the field that is returned and those that are needed on the way
 
     Returns
     -------
@@ -47,55 +54,68 @@ def particle_mask(density: FloatArray, *, name: str = "particle") -> BoolArray:
     -----
     Wrong when background and solid do not separate: densities below half of the typical one, such as a
     minor porous phase, are not solid, and a particle of less than about a thousandth of the volume can be
-    missed.
+    missed. The typical density of a volume of more than 20 million voxels is that of a grid over it.
     """
-    smooth = _smoothed(np.nan_to_num(density, nan=0.0, posinf=0.0, neginf=0.0))
-    positive = np.maximum(smooth, 0.0)
-    if not positive.any():
+    if len(density.shape) == 2:
+        return particle_mask(density[None], name=name)[0]
+    smooth = allocate(density.shape, np.float32)
+    fill(smooth, _smoothed, density, halo=SMOOTHING_REACH)
+    extremes = [(part.min(), part.max()) for part in _positive(smooth)]
+    low, high = min(least for least, _ in extremes), max(most for _, most in extremes)
+    if not high > 0:
         raise _no_particle(name, "no positive density")
-    if positive.min() == positive.max():
+    if low == high:
         raise _no_particle(name, "the same density everywhere")
-    above: BoolArray = smooth > 0.5 * _typical_density(positive)
-    mask: BoolArray = cc3d.largest_k(above, k=1, connectivity=FACE_CONNECTIVITY[density.ndim]).astype(bool)
-    if mask.all():
+    level = 0.5 * _typical_density(smooth, _otsu(smooth, low, high), allocate)
+    pieces = Components(lambda rows: smooth[rows] > level, smooth.shape, connectivity=FACES)
+    largest = int(np.argmax(pieces.sizes()))
+    particle, solid_everywhere = allocate(smooth.shape, np.bool_), True
+    for rows, labels in pieces:
+        inside = labels == largest
+        particle[rows] = inside
+        solid_everywhere &= bool(inside.all())
+    if solid_everywhere:
         raise _no_particle(name, "solid in every voxel")
-    return mask
-
-
-def filled_particle(particle: BoolArray) -> BoolArray:
-    """Return the particle with its closed voids filled.
-
-    A void is closed when no path through faces of background voxels leads from it to the edge of the
-    volume. Voids and cracks that open to the outside stay open: their walls are surface.
-
-    Parameters
-    ----------
-    particle : (n_z, n_y, n_x) or (n_y, n_x) bool
-    """
-    background = cc3d.connected_components(~particle, connectivity=FACE_CONNECTIVITY[particle.ndim])
-    at_edge = [
-        np.unique(np.take(background, place, axis=axis)) for axis in range(particle.ndim) for place in (0, -1)
-    ]
-    outside = np.unique(np.concatenate(at_edge))
-    is_outside = np.zeros(int(background.max()) + 1, dtype=bool)
-    is_outside[outside] = True
-    is_outside[0] = False
-    filled: BoolArray = ~is_outside[background]
-    return filled
+    return particle
 
 
 def _smoothed(density: FloatArray) -> FloatArray:
-    """Smooth with 2 G − G ⊗ G."""
-    once: FloatArray = gaussian_filter(density.astype(np.float32), SMOOTHING_PX, mode="nearest")
+    """Smooth with 2 G − G ⊗ G; what is no number is zero."""
+    known = np.nan_to_num(density.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
+    once: FloatArray = gaussian_filter(known, SMOOTHING_PX, mode="nearest")
     smooth: FloatArray = 2 * once - gaussian_filter(once, SMOOTHING_PX, mode="nearest")
     return smooth
 
 
-def _typical_density(positive: FloatArray) -> float:
-    """Return the median density above Otsu's threshold, without the edge where there is more than edge."""
-    upper: BoolArray = positive > threshold_otsu(positive)
-    core: BoolArray = binary_erosion(upper, iterations=CORE_PX, border_value=1)
-    return float(np.median(positive[core if core.any() else upper]))
+def _positive(smooth: Field) -> Iterator[FloatArray]:
+    """Go through a density that is nowhere below zero, slab by slab."""
+    for slab in slabs(smooth.shape):
+        yield np.maximum(read(smooth, slab.rows), 0.0)
+
+
+def _otsu(smooth: Field, low: Any, high: Any) -> float:
+    """Return Otsu's threshold between background and solid."""
+    counts, edges = np.zeros(OTSU_BINS, np.int64), np.zeros(0)
+    for part in _positive(smooth):
+        found, edges = np.histogram(part, OTSU_BINS, (low, high))
+        counts += found
+    return float(threshold_otsu(hist=(counts, (edges[1:] + edges[:-1]) / 2)))
+
+
+def _typical_density(smooth: Field, threshold: float, allocate: Allocate) -> float:
+    """Return the median density above a threshold, without the edge where there is more than edge."""
+
+    def core(part: FloatArray) -> BoolArray:
+        inside: BoolArray = binary_erosion(part > threshold, iterations=CORE_PX, border_value=1)
+        return inside
+
+    mask = allocate(smooth.shape, np.bool_)
+    fill(mask, core, smooth, halo=CORE_PX)
+    found = sampled(smooth, mask)
+    if not found.size:
+        fill(mask, lambda part: part > threshold, smooth)
+        found = sampled(smooth, mask)
+    return float(np.median(found))
 
 
 def _no_particle(name: str, got: str) -> InputError:

@@ -1,21 +1,23 @@
 """Stage ``measure``: classes and deviation → fractions with intervals, domains, shells."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.ndimage
 
-from pipeline.arrays import BoolArray, FloatArray, LabelArray
 from pipeline.config import MeasureStage as Settings
+from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import Store, read_store
 from pipeline.io.tables import write_csv, write_json
 from pipeline.measure.definitions import DEFINITIONS
-from pipeline.measure.domains import domain_table, interconnection
+from pipeline.measure.domains import Domains, domain_table, find_domains, interconnection
 from pipeline.measure.fractions import (
+    border_share,
     class_fractions,
-    fraction_interval,
+    interval_of_share,
+    n_classified,
     replicate_bias,
     replicate_fractions,
     scatter_interval,
@@ -26,7 +28,7 @@ from pipeline.reconstruct.fbp import filtered_backprojection
 from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.reconstruct.total_variation import bounding_box
 from pipeline.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
-from pipeline.slabs import Box, Field
+from pipeline.slabs import Allocate, Box, Field, Mapped, count_set, plane, window
 from pipeline.stages.classify import averaged
 from pipeline.stages.context import StageContext
 from pipeline.stages.reconstruct import column_densities
@@ -37,45 +39,56 @@ CORRELATED_MARGIN = 10
 """Voxels around the particle's box within which its soft mask falls to 0."""
 
 
-class Repeats(Sequence[FloatArray]):
-    """Deviations of noise replicates in the particle's box, each read when it is asked for: one is in memory at a time."""
+class Repeats(Sequence[Field]):
+    """Deviations of noise replicates in the particle's box, each averaged when it is asked for."""
 
-    def __init__(self, stack: Field, box: Box, particle: BoolArray, width_px: float) -> None:
-        self._stack, self._box, self._particle, self._width_px = stack, box, particle, width_px
+    def __init__(self, stack: Field, box: Box, averaged_in_particle: Callable[[Field], Field]) -> None:
+        self._stack, self._box, self._averaged = stack, box, averaged_in_particle
 
     def __len__(self) -> int:
         return int(self._stack.shape[0])
 
     def __getitem__(self, number: Any) -> Any:
-        one = self._stack[(range(len(self))[number], *self._box)]
-        return one if self._width_px <= 1 else np.asarray(averaged(one, self._particle, self._width_px))
+        return self._averaged(window(plane(self._stack, range(len(self))[number]), self._box))
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Measure, write the tables."""
+    with scratch_fields(outputs["phases"]) as allocate:
+        _measure(inputs, outputs, settings, context, allocate)
+
+
+def _measure(
+    inputs: dict[str, Path],
+    outputs: dict[str, Path],
+    settings: Settings,
+    context: StageContext,
+    allocate: Allocate,
+) -> None:
+    """Measure slab by slab, write the tables."""
     reconstructed, classified = read_store(inputs["reconstruct"]), read_store(inputs["classify"])
     box = _box_around(reconstructed.field("particle"))
-    deviation = reconstructed.field("deviation")[box]
-    particle = reconstructed.field("particle")[box].astype(bool)
-    phases, confident = classified.field("phases")[box], classified.field("phases_confident")[box]
+    particle = Mapped(window(reconstructed.field("particle"), box), np.asarray, np.bool_)
+    phases, confident = (window(classified.field(name), box) for name in ("phases", "phases_confident"))
     voxel_nm = float(reconstructed.attributes["pixel_nm"])
     threshold = float(classified.attributes["threshold"])
     counted_px = float(classified.attributes["voxel_nm"]) / voxel_nm
-    replicates: Sequence[FloatArray] = ()
-    null: Sequence[FloatArray] = ()
+
+    def counted(deviation: Field) -> Field:
+        return deviation if counted_px <= 1 else averaged(deviation, particle, counted_px, allocate)
+
+    deviation = counted(window(reconstructed.field("deviation"), box))
+    replicates: Sequence[Field] = ()
+    null: Sequence[Field] = ()
     if "uncertainty" in inputs:
         uncertainty = read_store(inputs["uncertainty"])
-        replicates, null = (
-            Repeats(uncertainty.field(name), box, particle, counted_px) for name in ("replicates", "null")
-        )
+        replicates, null = (Repeats(uncertainty.field(name), box, counted) for name in ("replicates", "null"))
 
     invalid_rays, resolution = None, None
     if "decompose" in inputs:
         decomposed = read_store(inputs["decompose"])
         invalid_rays = _invalid_rays(decomposed)
         resolution = _resolution(decomposed, particle, box)
-    if counted_px > 1:
-        deviation = np.asarray(averaged(deviation, particle, counted_px))
 
     fractions = class_fractions(phases, labels=CLASS_LABELS)
     of_replicates = replicate_fractions(replicates, particle, threshold=threshold)
@@ -83,16 +96,17 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     null_mean = {name: float(np.mean(of_null[name])) if len(null) else float("nan") for name in CLASS_LABELS}
     sure = class_fractions(confident, labels=CONFIDENT_LABELS)
 
-    depth = depth_below_surface(particle, voxel_nm=voxel_nm)
+    depth = depth_below_surface(particle, voxel_nm=voxel_nm, allocate=allocate)
     shells = shell_table(
         deviation,
         phases,
-        shell_labels(depth, n_shells=settings.shells),
+        shell_labels(depth, n_shells=settings.shells, allocate=allocate),
         replicates,
         n_shells=settings.shells,
         depth_nm=depth,
     )
-    domains = domain_table(phases, depth, voxel_nm=voxel_nm, min_voxels=settings.min_domain_voxels)
+    found = find_domains(phases, depth)
+    domains = domain_table(found, voxel_nm=voxel_nm, min_voxels=settings.min_domain_voxels)
     for axis, extent in zip("zyx", box, strict=True):
         domains[f"centroid_{axis}_nm"] = np.asarray(domains[f"centroid_{axis}_nm"]) + extent.start * voxel_nm
 
@@ -105,7 +119,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             "voxel_nm": voxel_nm,
             "counted_voxel_nm": classified.attributes["voxel_nm"],
             "reference_tm_o": float(reconstructed.attributes["reference_tm_o"]),
-            "particle_volume_nm3": int(particle.sum()) * voxel_nm**3,
+            "particle_volume_nm3": count_set(particle) * voxel_nm**3,
             "fractions": _with_interval(fractions, of_replicates, phases),
             "null": {
                 "runs": len(null),
@@ -118,7 +132,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 "confidence": float(classified.attributes["confidence"]),
                 "fractions": {name: {"value": value} for name, value in sure.items()},
             },
-            "domains": _domains(phases, settings.min_domain_voxels),
+            "domains": _connected(found, settings.min_domain_voxels),
             "resolution": resolution,
             "solver": _solver(reconstructed),
             "invalid_rays": invalid_rays,
@@ -140,17 +154,18 @@ def _box_around(particle: Field) -> Box:
 
 
 def _with_interval(
-    values: Mapping[str, float], replicate_values: Mapping[str, Sequence[float]], phases: LabelArray
+    values: Mapping[str, float], replicate_values: Mapping[str, Sequence[float]], phases: Field
 ) -> dict[str, dict[str, Any]]:
-    entries = {}
+    entries, total = {}, n_classified(phases)
     for name, value in values.items():
-        each, label = replicate_values[name], CLASS_LABELS[name]
-        entries[name] = {
-            "value": value,
-            "ci95": fraction_interval(value, each, phases, label, confidence=0.95),
-            "ci68": fraction_interval(value, each, phases, label, confidence=0.68),
-            "replicate_bias": replicate_bias(value, each),
+        each, border = replicate_values[name], border_share(phases, CLASS_LABELS[name])
+        low_high = {
+            f"ci{percent}": interval_of_share(
+                value, each, border=border, n_classified=total, confidence=percent / 100
+            )
+            for percent in (95, 68)
         }
+        entries[name] = {"value": value, **low_high, "replicate_bias": replicate_bias(value, each)}
     return entries
 
 
@@ -165,13 +180,11 @@ def _solver(reconstructed: Store) -> dict[str, Any] | None:
     )
 
 
-def _domains(phases: LabelArray, min_voxels: int) -> dict[str, Any]:
-    return {
-        name: interconnection(phases, label, min_voxels=min_voxels) for name, label in CLASS_LABELS.items()
-    }
+def _connected(found: Mapping[str, Domains], min_voxels: int) -> dict[str, Any]:
+    return {name: interconnection(found, name, min_voxels=min_voxels) for name in found}
 
 
-def _resolution(decomposed: Store, particle: BoolArray, box: Box) -> dict[str, Any] | None:
+def _resolution(decomposed: Store, particle: Field, box: Box) -> dict[str, Any] | None:
     """Correlate the mean density of two half volumes, of the odd and of the even tilts; None for fewer than four.
 
     The half volumes are those of the particle's box, of large ones the slices around the middle: they are transformed whole.

@@ -7,13 +7,14 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.composition.column_densities import ColumnDensities
-from pipeline.composition.deviation import chain_record, composed, difference_record, particle_of
+from pipeline.composition.deviation import chain_record, composed, difference_record
 from pipeline.composition.deviation_problems import DeviationSolver, FoundBySlab
 from pipeline.composition.deviation_steps import Ground, Solutions, slabs_of
 from pipeline.composition.result import Composition
 from pipeline.config import DeviationSettings
 from pipeline.io.stores import NamedArray, Store, read_store, write_store
 from pipeline.reconstruct.total_variation import Reached
+from pipeline.segment.particle import particle_mask
 from pipeline.slabs import Allocate, Field, plane, slabs
 from pipeline.stages.context import StageContext
 
@@ -114,7 +115,7 @@ def composition_of_parts(
     gathered = gathered_parts(stores, first.support.shape, n, allocate)
     record = chain_record(data, first, solver, n - 1, found_in(stores))
     if "join" not in inputs:
-        particle = particle_of(gathered.total, allocate)
+        particle = particle_mask(gathered.total, allocate=allocate)
         return composed(gathered, particle, first.reference_tm_o, record, allocate)
     ground = read_ground(inputs, data, solver)
     refined = stores_of(inputs, "refine", solver.parts)

@@ -139,5 +139,6 @@ def solve(
         ),
         reference_tm_o=reference_tm_o,
         threads=context.threads,
+        allocate=allocate,
         on_progress=progress,
     )

@@ -2,10 +2,11 @@
 
 from pathlib import Path
 
-from pipeline.composition.deviation import particle_of, refer_to_mode
+from pipeline.composition.deviation import refer_to_mode
 from pipeline.config import ReconstructStepStage as Settings
 from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import NamedArray, read_store, write_store
+from pipeline.segment.particle import particle_mask
 from pipeline.stages.context import StageContext
 from pipeline.stages.particle_parts import (
     VOLUME,
@@ -26,7 +27,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     with scratch_fields(outputs["store"]) as allocate:
         parts = stores_of(inputs, "part", solver.parts)
         gathered = gathered_parts(parts, ground.support.shape, 1, allocate)
-        particle = particle_of(gathered.total, allocate)
+        particle = particle_mask(gathered.total, allocate=allocate)
         ground = refer_to_mode(data, ground, solver, gathered, particle, allocate)
         context.log(f"reference TM/O {ground.reference_tm_o:.4f} of nominal")
         write_store(

@@ -11,17 +11,15 @@ from pipeline.align.series import AlignOptions, align_tilts, compose
 from pipeline.arrays import Float64Array, FloatArray
 from pipeline.config import ReconstructStructureStage as Settings
 from pipeline.errors import InputError
-from pipeline.io.scratch import scratch_arrays
+from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import NamedArray, Store, read_store, write_store
 from pipeline.phase.optics import wavelength_nm
-from pipeline.reconstruct.blocks import SLICES
-from pipeline.reconstruct.fbp import filtered_backprojection
+from pipeline.reconstruct.backends import reconstruct
 from pipeline.reconstruct.geometry import TiltGeometry
+from pipeline.slabs import Field, Mapped
 from pipeline.stages.context import StageContext
 from pipeline.units import NM_PER_UM
 
-SLAB_BYTES = 1e9
-"""Memory of one slab of sinograms and slices."""
 PAIRS = 32
 """At most so many pairs of opposite frames are compared for the axis."""
 AXIS_TILTS, AXIS_COLUMNS, AXIS_ITERATIONS = 180, 256, 12
@@ -36,7 +34,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     """Find the axis, reconstruct slab by slab, write."""
     store = read_store(inputs["retrieve_phase"])
     tilt_deg = store["tilt_deg"]
-    n_tilt, n_y, n_x = store.array("value").shape
+    n_tilt, _, n_x = store.array("value").shape
     if n_tilt < MIN_TILTS:
         raise InputError(
             str(store.path),
@@ -45,7 +43,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             fix="give the whole scan",
         )
     warnings = list(store.attributes["warnings"])
-    frames: FloatArray | None = None
+    frames: Field = store.field("value")
     middle = (n_x - 1) / 2
     if settings.align_tilts:
         frames = _aligned(store["value"], tilt_deg, settings, context)
@@ -58,16 +56,21 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         context.log(f"warning: {line}")
     geometry = TiltGeometry(tilt_deg, n_x, axis_column, n_x, n_x, middle, middle)
     factor, unit = _scale(store)
-    progress = context.progress("filtered back-projection")
-    with scratch_arrays(outputs["store"], {"volume": (n_y, n_x, n_x)}) as arrays:
-        volume = arrays["volume"]
-        step = _slab(n_tilt, n_x, n_y)
-        for start in range(0, n_y, step):
-            rows = slice(start, min(start + step, n_y))
-            slab = store.array("value")[:, rows] if frames is None else frames[:, rows]
-            slab = np.nan_to_num(np.asarray(slab), nan=0.0)
-            volume[rows] = factor * filtered_backprojection(slab, geometry)
-            progress(rows.stop, n_y)
+    with scratch_fields(outputs["store"]) as allocate:
+        volume = reconstruct(
+            Mapped(frames, lambda part: np.nan_to_num(part, nan=0.0), np.float32),
+            None,
+            geometry,
+            algorithm="fbp",
+            backend="oxytomo",
+            iterations=1,
+            nonnegative=False,
+            tv_weight=None,
+            threads=context.threads,
+            allocate=allocate,
+            on_iteration=context.progress("filtered back-projection"),
+        )
+        volume = Mapped(volume, lambda part: factor * part, np.float32)
         write_store(
             outputs["store"],
             {"volume": NamedArray(volume, ("z", "y", "x"), unit)},
@@ -84,12 +87,6 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 "warnings": warnings,
             },
         )
-
-
-def _slab(n_tilt: int, n_x: int, n_y: int) -> int:
-    """Rows per slab: whole blocks of the projector where they fit in the memory set aside."""
-    room = int(SLAB_BYTES / (4 * (2 * n_x**2 + 3 * n_tilt * n_x)))
-    return max(1, min(n_y, room // SLICES * SLICES or room))
 
 
 def _scale(store: Store) -> tuple[np.float32, str]:

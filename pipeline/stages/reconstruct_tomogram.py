@@ -4,44 +4,56 @@ from pathlib import Path
 
 import numpy as np
 
+from pipeline.arrays import FloatArray
 from pipeline.config import ReconstructTomogramStage as Settings
+from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import NamedArray, read_store, write_store
 from pipeline.reconstruct.backends import reconstruct
 from pipeline.reconstruct.geometry import TiltGeometry
+from pipeline.slabs import Mapped, plane
 from pipeline.stages.context import StageContext
 from pipeline.units import NM_PER_UM
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Reconstruct, write."""
+    """Reconstruct slab by slab, write."""
     aligned = read_store(inputs["align"])
-    value, variance = aligned["value"][0], aligned["variance"][0]
+    value, variance = (plane(aligned.field(name), 0) for name in ("value", "variance"))
     pixel_nm = float(aligned.attributes["pixel_nm"])
     pixel_um = np.float32(pixel_nm / NM_PER_UM)
-    valid = np.isfinite(value) & np.isfinite(variance)
     tilt_deg = aligned["tilt_deg"]
-    volume = reconstruct(
-        np.where(valid, value / pixel_um, 0).astype(np.float32),
-        np.where(valid, pixel_um**2 / np.where(valid, variance, 1), 0).astype(np.float32),
-        TiltGeometry.square(tilt_deg, value.shape[-1]),
-        algorithm=settings.algorithm,
-        backend=settings.backend,
-        iterations=settings.iterations,
-        nonnegative=settings.nonnegative,
-        tv_weight=settings.tv_weight,
-        threads=context.threads,
-        on_iteration=context.progress(settings.algorithm),
-    )
-    unit = "signal/micrometer" if aligned.attributes["quantity"] == "signal" else "1/micrometer"
-    write_store(
-        outputs["store"],
-        {"volume": NamedArray(volume, ("z", "y", "x"), unit)},
-        provenance=context.provenance(inputs),
-        attributes={
-            "pixel_nm": pixel_nm,
-            "unit": unit,
-            "algorithm": settings.algorithm,
-            "n_tilt": int(tilt_deg.size),
-            "tilt_range_deg": [float(tilt_deg.min()), float(tilt_deg.max())],
-        },
-    )
+
+    def line_integral(v: FloatArray, s: FloatArray) -> FloatArray:
+        return np.where(np.isfinite(v) & np.isfinite(s), v / pixel_um, 0)
+
+    def weight(v: FloatArray, s: FloatArray) -> FloatArray:
+        valid = np.isfinite(v) & np.isfinite(s)
+        return np.where(valid, pixel_um**2 / np.where(valid, s, 1), 0)
+
+    with scratch_fields(outputs["store"]) as allocate:
+        volume = reconstruct(
+            Mapped(value, line_integral, np.float32, variance),
+            Mapped(value, weight, np.float32, variance),
+            TiltGeometry.square(tilt_deg, value.shape[-1]),
+            algorithm=settings.algorithm,
+            backend=settings.backend,
+            iterations=settings.iterations,
+            nonnegative=settings.nonnegative,
+            tv_weight=settings.tv_weight,
+            threads=context.threads,
+            allocate=allocate,
+            on_iteration=context.progress(settings.algorithm),
+        )
+        unit = "signal/micrometer" if aligned.attributes["quantity"] == "signal" else "1/micrometer"
+        write_store(
+            outputs["store"],
+            {"volume": NamedArray(volume, ("z", "y", "x"), unit)},
+            provenance=context.provenance(inputs),
+            attributes={
+                "pixel_nm": pixel_nm,
+                "unit": unit,
+                "algorithm": settings.algorithm,
+                "n_tilt": int(tilt_deg.size),
+                "tilt_range_deg": [float(tilt_deg.min()), float(tilt_deg.max())],
+            },
+        )

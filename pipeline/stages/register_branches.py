@@ -25,7 +25,7 @@ from pipeline.measure.void_neighbourhoods import (
     neighbourhood_table,
     neighbourhoods,
 )
-from pipeline.segment.particle import filled_particle
+from pipeline.segment.components import filled_bodies
 from pipeline.segment.voids import CRACK, PORE
 from pipeline.slabs import Field, read, slabs
 from pipeline.stages.context import StageContext
@@ -220,7 +220,7 @@ def _compared(
     classified, uncertainty = read_store(inputs["classify"]), read_store(inputs["uncertainty"])
     phases = classified["phases"]
     null_phases = classified["null_phases"] if classified.attributes["n_null"] else None
-    skin = filled_particle(placed["particle"] > 0)
+    skin = filled_bodies(placed["particle"] > 0)
     depth = depth_below_surface(skin, voxel_nm=voxel_nm)
     inside = (phases > 0) & np.isfinite(depth)
     levels = depth_levels(depth, inside, voxel_nm=voxel_nm)

@@ -13,7 +13,7 @@ from pipeline.align.rigid import RigidFit, register_rigid
 from pipeline.arrays import Float64Array, FloatArray
 from pipeline.measure.chance import against_chance, depth_levels
 from pipeline.measure.shells import depth_below_surface
-from pipeline.segment.particle import filled_particle
+from pipeline.segment.components import filled_bodies
 from pipeline.simulate.void_objects import random_skin
 from pipeline.simulate.voids import Scene, random_scene, turned
 
@@ -34,7 +34,7 @@ def photographed(scene: Scene, voxel_nm: float, rng: np.random.Generator) -> Sol
     drawn = scene.rows(slice(0, scene.shape[0]))
     density = gaussian_filter(drawn.envelope - drawn.void, 1.0)
     density += 0.2 * rng.standard_normal(density.shape).astype(np.float32)
-    inside = filled_particle(gaussian_filter(density, 1.5) > 0.5)
+    inside = filled_bodies(gaussian_filter(density, 1.5) > 0.5)
     lines = [np.flatnonzero(inside.any(axis=others)) for others in ((1, 2), (0, 2), (0, 1))]
     z, y, x = (slice(int(line[0]), int(line[-1]) + 1) for line in lines)
     values: FloatArray = np.where(inside, density, 0).astype(np.float32)

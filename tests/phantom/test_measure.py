@@ -7,7 +7,7 @@ import pytest
 
 from pipeline.arrays import OUTSIDE, OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED
 from pipeline.errors import InputError, ShapeError
-from pipeline.measure.domains import domain_table, interconnection
+from pipeline.measure.domains import domain_table, find_domains, interconnection
 from pipeline.measure.fractions import (
     MISSED_VOXELS,
     QUANTILES,
@@ -21,12 +21,12 @@ from pipeline.measure.fractions import (
 )
 from pipeline.measure.shells import (
     depth_below_surface,
-    filled_particle,
     replicate_errors,
     shell_labels,
     shell_table,
 )
 from pipeline.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
+from pipeline.segment.components import filled_bodies
 
 VOXEL_NM = 10.0
 
@@ -38,7 +38,7 @@ def ball(shape: tuple[int, ...], centre: tuple[float, ...], radius: float) -> np
 
 def domains_of(phases: np.ndarray, *, min_voxels: int = 1) -> dict[str, list]:
     depth = depth_below_surface(phases > 0, voxel_nm=VOXEL_NM)
-    table = domain_table(phases, depth, voxel_nm=VOXEL_NM, min_voxels=min_voxels)
+    table = domain_table(find_domains(phases, depth), voxel_nm=VOXEL_NM, min_voxels=min_voxels)
     return {name: list(column) for name, column in table.items()}
 
 
@@ -206,27 +206,33 @@ def test_without_any_class_the_table_is_empty():
     phases = block()
     depth = depth_below_surface(phases > 0, voxel_nm=VOXEL_NM)
     for empty in (np.zeros_like(phases), np.full_like(phases, UNDECIDED)):
-        table = domain_table(empty, depth, voxel_nm=VOXEL_NM, min_voxels=1)
+        table = domain_table(find_domains(empty, depth), voxel_nm=VOXEL_NM, min_voxels=1)
         assert {len(column) for column in table.values()} == {0}
 
 
-def test_domain_table_wants_two_volumes():
+def test_domains_want_two_volumes():
     with pytest.raises(ShapeError, match=r"expected two volumes \(z, y, x\) of one shape, got \(3, 3\) and"):
-        domain_table(np.zeros((3, 3), np.uint8), np.zeros((3, 3), np.float32), voxel_nm=1.0, min_voxels=1)
+        find_domains(np.zeros((3, 3), np.uint8), np.zeros((3, 3), np.float32))
+
+
+def connected(phases: np.ndarray, name: str, *, min_voxels: int) -> dict:
+    return interconnection(
+        find_domains(phases, np.ones(phases.shape, np.float32)), name, min_voxels=min_voxels
+    )
 
 
 def test_interconnection_of_islands_and_of_a_network():
     phases = block()
     phases[4, 4, 4:7] = OXYGEN_POOR
     phases[8, 8, 8] = OXYGEN_POOR
-    assert interconnection(phases, OXYGEN_POOR, min_voxels=1) == {
+    assert connected(phases, "oxygen_poor", min_voxels=1) == {
         "n_domains": 2,
         "largest_share": 0.75,
         "spanning": False,
     }
-    assert interconnection(phases, OXYGEN_POOR, min_voxels=2)["n_domains"] == 1
+    assert connected(phases, "oxygen_poor", min_voxels=2)["n_domains"] == 1
     phases[6, 6, 2:-2] = OXYGEN_RICH
-    assert interconnection(phases, OXYGEN_RICH, min_voxels=1) == {
+    assert connected(phases, "oxygen_rich", min_voxels=1) == {
         "n_domains": 1,
         "largest_share": 1.0,
         "spanning": True,
@@ -236,13 +242,13 @@ def test_interconnection_of_islands_and_of_a_network():
 def test_spanning_needs_nine_tenths_of_the_length():
     phases = block()
     phases[2:11, 6, 6] = OXYGEN_RICH  # 9 of 10 planes
-    assert interconnection(phases, OXYGEN_RICH, min_voxels=1)["spanning"]
+    assert connected(phases, "oxygen_rich", min_voxels=1)["spanning"]
     phases[10, 6, 6] = TARGET  # 8 of 10
-    assert not interconnection(phases, OXYGEN_RICH, min_voxels=1)["spanning"]
+    assert not connected(phases, "oxygen_rich", min_voxels=1)["spanning"]
 
 
 def test_an_empty_class_has_no_domains():
-    assert interconnection(block(), OXYGEN_RICH, min_voxels=1) == {
+    assert connected(block(), "oxygen_rich", min_voxels=1) == {
         "n_domains": 0,
         "largest_share": None,
         "spanning": False,
@@ -270,10 +276,10 @@ def test_a_closed_void_makes_no_surface_and_an_open_one_does():
     closed = depth_below_surface(particle, voxel_nm=1.0)
     assert closed[6, 6, 7] == solid_depth[6, 6, 7] == 4.5
     assert np.isnan(closed[6, 6, 6])
-    assert filled_particle(particle)[6, 6, 6]
+    assert filled_bodies(particle)[6, 6, 6]
     particle[6, 6, 6:] = False  # now a channel to the outside
     assert depth_below_surface(particle, voxel_nm=1.0)[6, 7, 6] == 0.5
-    assert not filled_particle(particle)[6, 6, 6]
+    assert not filled_bodies(particle)[6, 6, 6]
 
 
 def test_a_void_that_opens_only_across_an_edge_is_closed():
@@ -282,7 +288,7 @@ def test_a_void_that_opens_only_across_an_edge_is_closed():
     particle[:, :, 0] = particle[:, :, -1] = False
     particle[1, 1, 2] = False  # open to the outside; meets the void at an edge
     particle[2, 2, 2] = False
-    assert filled_particle(particle)[2, 2, 2]
+    assert filled_bodies(particle)[2, 2, 2]
 
 
 def test_a_particle_without_outside_is_refused():

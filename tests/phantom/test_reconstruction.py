@@ -393,6 +393,38 @@ def test_backends_return_the_same_physical_units(backend: str, algorithm: str) -
     assert (weight * yy).sum() / weight.sum() == pytest.approx(-6, abs=0.3)
 
 
+@pytest.mark.parametrize("algorithm", ["fbp", "sirt"])
+def test_slabs_of_slices_are_reconstructed_as_the_whole(
+    algorithm: str, monkeypatch: pytest.MonkeyPatch, rng: np.random.Generator
+) -> None:
+    projections = np.repeat(disc_projections(WEDGE), 140, axis=1)
+    projections += rng.normal(0, 0.1, projections.shape).astype(np.float32)
+    progress: list[tuple[int, int]] = []
+
+    def volume() -> np.ndarray:
+        progress.clear()
+        return reconstruct(
+            projections,
+            None,
+            TiltGeometry.square(WEDGE, N),
+            algorithm=algorithm,
+            backend="oxytomo",
+            iterations=3,
+            nonnegative=True,
+            tv_weight=None,
+            threads=1,
+            on_iteration=lambda done, total: progress.append((done, total)),
+        )
+
+    whole = volume()
+    slice_bytes = 4 * (2 * N**2 + 3 * WEDGE.size * N)
+    monkeypatch.setattr("pipeline.reconstruct.backends.SLAB_BYTES", 70 * slice_bytes)
+    np.testing.assert_array_equal(volume(), whole)
+    done = [one for one, _ in progress]
+    assert done == sorted(done)
+    assert progress[-1][0] == progress[-1][1]
+
+
 def test_astra_gives_the_same_values_over_a_wedge() -> None:
     pytest.importorskip("astra", reason="astra-toolbox is not installed")
     projections, geometry = disc_projections(WEDGE), TiltGeometry.square(WEDGE, N)

@@ -10,7 +10,7 @@ from plugin_results import FINE_NM, POOR, PORE, VOXEL_NM
 
 from pipeline.errors import InputError
 from pipeline.io.tables import read_csv
-from pipeline.measure.domains import domain_labels, domain_table
+from pipeline.measure.domains import domain_labels, domain_table, find_domains
 from pipeline.measure.shells import depth_below_surface
 from pipeline.view.napari_plugin import object_table
 from pipeline.view.napari_plugin.images import Levels
@@ -67,7 +67,7 @@ def test_every_row_is_the_voxels_its_table_measured(objects):
 def test_domain_labels_number_the_table(rng):
     phases = rng.integers(0, 4, (12, 12, 12)).astype(np.uint8)
     depth = depth_below_surface(phases > 0, voxel_nm=2.0)
-    table = domain_table(phases, depth, voxel_nm=2.0, min_voxels=3)
+    table = domain_table(find_domains(phases, depth), voxel_nm=2.0, min_voxels=3)
     labels = domain_labels(phases, min_voxels=3)
     assert labels.max() == len(table["domain"]) > 5
     assert list(np.bincount(labels.ravel())[1:]) == list(table["n_voxels"])

@@ -9,11 +9,16 @@ import pytest
 from scipy.ndimage import gaussian_filter
 
 from pipeline import slabs as slabs_module
+from pipeline.arrays import OXYGEN_POOR
 from pipeline.io.scratch import ScratchField, scratch_fields
+from pipeline.measure.domains import domain_labels, domain_table, find_domains
+from pipeline.measure.fractions import border_share, class_fractions, n_classified, replicate_fractions
+from pipeline.measure.shells import depth_below_surface, shell_labels, shell_table
 from pipeline.measure.thickness import local_thickness, thickness_quantiles
-from pipeline.segment.components import Components, fill_bodies
+from pipeline.segment.classes import CLASS_LABELS, classify_deviation
+from pipeline.segment.components import Components, filled_bodies
 from pipeline.segment.distances import distance_inside
-from pipeline.segment.particle import filled_particle
+from pipeline.segment.particle import particle_mask
 from pipeline.simulate.voids import photograph, photographed_rows, random_scene
 from pipeline.slabs import Allocate, ReadAhead, fill, gather, on_grid, slabs, window
 
@@ -102,10 +107,19 @@ def test_components_are_those_of_the_whole(connectivity: int, level: float) -> N
 @pytest.mark.usefixtures("thin")
 def test_bodies_are_filled_and_distances_reach_through_slabs() -> None:
     mask = clouds(4) > -0.05
-    filled = np.zeros(mask.shape, bool)
-    fill_bodies(mask, filled)
+    filled = filled_bodies(mask)
     assert filled.sum() > mask.sum()
-    np.testing.assert_array_equal(filled, filled_particle(mask))
+    background = cc3d.connected_components(~mask, connectivity=6)
+    sides = [
+        background[0],
+        background[-1],
+        background[:, 0],
+        background[:, -1],
+        background[..., 0],
+        background[..., -1],
+    ]
+    open_to_the_outside = np.unique(np.concatenate([side.ravel() for side in sides]))
+    np.testing.assert_array_equal(filled, mask | ~np.isin(background, open_to_the_outside))
     found = np.zeros(mask.shape, np.float32)
     distance_inside(filled, found)
     np.testing.assert_array_equal(found, edt.edt(filled, black_border=False))
@@ -138,3 +152,55 @@ def test_a_volume_photographed_row_by_row_is_the_same() -> None:
     rng = np.random.default_rng(6)
     rows = [values for _, values in photographed_rows(scene(rng), **look, rng=rng)]
     np.testing.assert_array_equal(np.concatenate(rows), whole)
+
+
+def in_slabs_and_whole(function, monkeypatch: pytest.MonkeyPatch):
+    """Return what a function gives in slabs of eight rows, and in one."""
+    whole = function()
+    monkeypatch.setattr(slabs_module, "SLAB_VOXELS", 1)
+    monkeypatch.setattr(slabs_module, "FEWEST_ROWS", 8)
+    return function(), whole
+
+
+def test_the_particle_in_slabs_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
+    z, y, x = np.mgrid[:45, :30, :25]
+    density = ((z - 21) ** 2 / 2.5 + (y - 14) ** 2 + (x - 12) ** 2 < 100) + 0.1 * clouds(7)
+    density[40:44, 2:5, 2:5] = 1.0  # another body, in the last slab
+    sliced, whole = in_slabs_and_whole(lambda: particle_mask(density.astype(np.float32)), monkeypatch)
+    assert 1000 < whole.sum() < density.size / 2
+    np.testing.assert_array_equal(sliced, whole)
+
+
+def test_measures_of_classes_in_slabs_are_those_of_the_whole(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    z, y, x = np.mgrid[:45, :30, :25]
+    particle = ((z - 21) ** 2 / 2.5 + (y - 14) ** 2 + (x - 12) ** 2 < 100) & (clouds(8) < 0.25)
+    deviation = np.where(particle, 0.6 * clouds(9), np.nan).astype(np.float32)
+    replicates = (deviation + 0.1 * np.stack([clouds(10), clouds(11), clouds(12)])).astype(np.float16)
+    phases = classify_deviation(deviation, particle, threshold=0.05)
+
+    def measured():
+        depth = depth_below_surface(particle, voxel_nm=7.0)
+        shells = shell_labels(depth, n_shells=4)
+        found = find_domains(phases, depth)
+        numbers = [
+            class_fractions(phases, labels=CLASS_LABELS),
+            replicate_fractions(replicates, particle, threshold=0.05),
+            border_share(phases, OXYGEN_POOR),
+            n_classified(phases),
+            domain_table(found, voxel_nm=7.0, min_voxels=3),
+            {name: (one.low.tolist(), one.high.tolist()) for name, one in found.items()},
+        ]
+        table = shell_table(deviation, phases, shells, replicates, n_shells=4, depth_nm=depth)
+        return depth, shells, domain_labels(phases, min_voxels=3), numbers, table
+
+    sliced, whole = in_slabs_and_whole(measured, monkeypatch)
+    for one, other in zip(sliced[:3], whole[:3], strict=True):
+        np.testing.assert_array_equal(one, other)
+    np.testing.assert_equal(sliced[3], whole[3])
+    assert len(whole[3][4]["domain"]) > 10
+    # Sums over slabs are added up in another order.
+    for name, column in whole[4].items():
+        if name != "standard_error_from":
+            np.testing.assert_allclose(sliced[4][name], column, rtol=1e-12, err_msg=name)
