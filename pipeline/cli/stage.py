@@ -98,8 +98,8 @@ def _run_stage(arguments: argparse.Namespace, log_file: TextIO | None) -> None:
     inputs = {key: path.absolute() for key, path in parse_keyed(arguments.inputs, default_key=None).items()}
     outputs = parse_keyed(arguments.outputs, default_key="store")
     threads = max(1, arguments.threads)
-    for variable in THREAD_VARIABLES:
-        os.environ[variable] = str(threads)
+    if "numba" not in sys.modules:  # else it has read them, and the server of stages has limited the threads
+        os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     spec = _parsed_spec(stage, arguments.spec)
     module = importlib.import_module(f"pipeline.stages.{stage}")
     try:

@@ -155,6 +155,9 @@ def _limit_threads(threads: int) -> None:
     from numba import config, set_num_threads
     from threadpoolctl import threadpool_limits
 
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
+    # The compiler reads it again, and refuses another number than it knows once threads run.
+    os.environ["NUMBA_NUM_THREADS"] = str(config.NUMBA_NUM_THREADS)
     set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
     threadpool_limits(threads)
 

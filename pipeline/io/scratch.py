@@ -1,5 +1,6 @@
 """Large arrays on disk while a stage fills them, so that memory stays bounded whatever the size of a stack."""
 
+import errno
 import io
 import os
 import shutil
@@ -65,15 +66,17 @@ def _array(path: Path, shape: tuple[int, ...]) -> FloatArray:
     if n_bytes <= IN_MEMORY_BYTES:
         return np.empty(shape, np.float32)
     with path.open("wb") as file:
-        # A map of a file that finds no room on the disk when it is written to would end the process.
-        os.posix_fallocate(file.fileno(), 0, n_bytes)
+        file.truncate(n_bytes)
+        if hasattr(os, "posix_fallocate"):  # not on macOS
+            # A map of a file that finds no room on the disk when it is written to would end the process.
+            os.posix_fallocate(file.fileno(), 0, n_bytes)
     return np.memmap(path, np.float32, "r+", shape=shape)
 
 
 class ScratchField:
     """An array in a file that is read and written by slices (steps of 1), so that only these are in memory.
 
-    Not through a map of the file: its pages cost more time than reading, and a full disk would end the process.
+    Not through a map of the file: writing to one on a full disk ends the process, and what is mapped counts as memory.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any) -> None:
@@ -157,7 +160,10 @@ def _read(file: io.FileIO, start: int, into: Any) -> None:
     file.seek(start)
     left = memoryview(into).cast("B") if into.size else memoryview(b"")
     while left.nbytes:
-        left = left[file.readinto(left) :]
+        n_read = file.readinto(left)
+        if not n_read:
+            raise OSError(errno.EIO, "a scratch file is shorter than it was made", file.name)
+        left = left[n_read:]
 
 
 def _write(file: io.FileIO, start: int, values: Any) -> None:

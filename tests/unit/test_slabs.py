@@ -84,6 +84,46 @@ def test_fields_on_disk_read_and_write_as_arrays_do(tmp_path: Path, monkeypatch:
     assert not list(tmp_path.iterdir())
 
 
+def test_boxes_of_a_field_on_disk_are_those_of_an_array(tmp_path: Path, rng: np.random.Generator) -> None:
+    wanted = rng.random((2, 6, 5, 7)).astype(np.float32)
+    field = ScratchField(tmp_path / "field", wanted.shape, np.float32)
+    field[:] = wanted
+    full = slice(None)
+    keys = [
+        (1, slice(2, 5)),
+        (slice(0, 2), slice(1, 4), slice(2, 3)),
+        (full, full, slice(1, 4), slice(2, 6)),
+        (0, 3, full, slice(-3, None)),
+        (-1, 2, 4),
+        (1, slice(4, 4)),
+        (1, slice(5, 2), full, slice(1, 3)),
+        (0, 1, 2, 3),
+    ]
+    for number, key in enumerate(keys):
+        np.testing.assert_array_equal(field[key], wanted[key], err_msg=str(key))
+        value = np.float32(number) + rng.random(wanted[key].shape).astype(np.float32)
+        field[key] = value
+        wanted[key] = value
+        np.testing.assert_array_equal(field[:], wanted, err_msg=str(key))
+    field[:, 2:4, :, 1:2] = 7
+    wanted[:, 2:4, :, 1:2] = 7
+    np.testing.assert_array_equal(field[:], wanted)
+    with pytest.raises(IndexError):
+        field[0, ::2]
+    line = ScratchField(tmp_path / "line", (5,), np.int32)
+    line[1:3] = [4, 5]
+    assert line[:4].tolist() == [0, 4, 5, 0]
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="no device that is always full")
+def test_a_full_disk_under_a_field_is_an_error_that_says_so(tmp_path: Path) -> None:
+    field = ScratchField(tmp_path / "field", (4, 50, 60), np.float32)
+    field.path.unlink()
+    field.path.symlink_to("/dev/full")
+    with pytest.raises(OSError, match="No space left"):
+        field[1:3] = 1.0
+
+
 @pytest.mark.usefixtures("thin")
 def test_one_sampling_grid_for_all_slabs() -> None:
     values = clouds(2)

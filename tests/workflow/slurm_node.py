@@ -1,4 +1,4 @@
-"""A real Slurm with one node in a temporary folder: controller, node and authentication of Debian's packages."""
+"""A real Slurm in a temporary folder: controller, authentication and nodes, all on this machine, from Debian's packages."""
 
 import os
 import secrets
@@ -6,9 +6,12 @@ import shutil
 import socket
 import subprocess
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager, suppress
+from dataclasses import dataclass
 from pathlib import Path
+
+import psutil
 
 DAEMONS = ("munged", "slurmctld", "slurmd")
 COMMANDS = ("sbatch", "srun", "squeue", "scancel", "sinfo", "scontrol")
@@ -18,18 +21,19 @@ CONFIGURATION = """\
 ClusterName=oxytomo
 SlurmctldHost={host}(127.0.0.1)
 SlurmctldPort={controller_port}
-SlurmdPort={node_port}
 AuthType=auth/munge
 AuthInfo=socket={folder}/munge.socket
 CredType=cred/munge
 SlurmUser=root
 SlurmdUser=root
 StateSaveLocation={folder}/state
-SlurmdSpoolDir={folder}/spool
+SlurmdSpoolDir={folder}/spool.%n
 SlurmctldPidFile={folder}/slurmctld.pid
-SlurmdPidFile={folder}/slurmd.pid
+SlurmdPidFile={folder}/slurmd.%n.pid
 SlurmctldLogFile={folder}/slurmctld.log
-SlurmdLogFile={folder}/slurmd.log
+SlurmdLogFile={folder}/slurmd.%n.log
+# A node that does not answer for so long is down, and its jobs are put back in the queue.
+SlurmdTimeout=20
 ProctrackType=proctrack/linuxproc
 TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/linux
@@ -42,9 +46,12 @@ AccountingStorageType=accounting_storage/none
 MinJobAge=300
 ReturnToService=2
 SchedulerParameters=batch_sched_delay=1,sched_interval=2
-NodeName={host} NodeAddr=127.0.0.1 CPUs={cores} RealMemory={memory_mb} State=UNKNOWN
-PartitionName=compute Nodes={host} Default=YES MaxTime=INFINITE State=UP
+PartitionName=compute Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
+NODE = (
+    "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cores} RealMemory={memory_mb} "
+    "State=UNKNOWN\n"
+)
 
 
 def why_not() -> str | None:
@@ -55,30 +62,59 @@ def why_not() -> str | None:
     return None if os.geteuid() == 0 else "Slurm's daemons are started by root"
 
 
+@dataclass(frozen=True)
+class Cluster:
+    """A running cluster: the environment for its commands, and the daemon of each node by name."""
+
+    environment: Mapping[str, str]
+    nodes: Mapping[str, "subprocess.Popen[bytes]"]
+
+    def job_on(self, node: str) -> str | None:
+        """Return the number of a job that runs on a node, None where there is none."""
+        said = self._said(
+            "squeue", "--states=RUNNING", "--noheader", f"--nodelist={node}", "--format=%i"
+        ).split()
+        return said[0] if said else None
+
+    def state_of(self, node: str) -> str:
+        """Return the state of a node, such as idle, mixed, down."""
+        return self._said("sinfo", "--noheader", f"--nodes={node}", "--format=%t").strip()
+
+    def kill(self, node: str, job: str) -> None:
+        """End the daemon of a node and all processes of a job that runs on it, as a power failure would."""
+        self.nodes[node].kill()
+        for process in psutil.process_iter():
+            with suppress(psutil.NoSuchProcess):
+                if "slurmstepd" in process.name() and f"[{job}." in " ".join(process.cmdline()):
+                    for one in (process, *process.children(recursive=True)):
+                        one.kill()
+
+    def _said(self, *command: str) -> str:
+        return subprocess.run(
+            command, env=dict(self.environment), capture_output=True, text=True, check=True
+        ).stdout
+
+
 @contextmanager
-def slurm_node(folder: Path, *, memory_mb: int) -> Iterator[Mapping[str, str]]:
-    """Run a cluster of this machine alone; yields the environment for its commands.
+def slurm_cluster(folder: Path, *, memory_mb: int, nodes: Sequence[str] = ("one",)) -> Iterator[Cluster]:
+    """Run a cluster whose nodes are all this machine.
 
     Parameters
     ----------
     folder : an empty folder with a short path (sockets have at most 108 characters in theirs)
-    memory_mb : what the node has to give
+    memory_mb : what each node has to give
+    nodes : their names
     """
-    cores = len(os.sched_getaffinity(0))
-    for name in ("state", "spool"):
-        (folder / name).mkdir()
+    (folder / "state").mkdir()
+    host, cores = socket.gethostname().split(".")[0], len(os.sched_getaffinity(0))
     configuration = folder / "slurm.conf"
-    configuration.write_text(
-        CONFIGURATION.format(
-            host=socket.gethostname().split(".")[0],
-            controller_port=_free_port(),
-            node_port=_free_port(),
-            folder=folder,
-            cores=cores,
-            memory_mb=memory_mb,
-        ),
-        encoding="utf-8",
-    )
+    lines = [
+        NODE.format(name=name, host=host, port=_free_port(), cores=cores, memory_mb=memory_mb)
+        for name in nodes
+    ]
+    head, partition = CONFIGURATION.rsplit("PartitionName", 1)
+    text = head.format(host=host, controller_port=_free_port(), folder=folder)
+    configuration.write_text("".join([text, *lines, "PartitionName", partition]), encoding="utf-8")
     _wrap_commands(folder / "bin", configuration)
     environment = {
         **os.environ,
@@ -88,11 +124,14 @@ def slurm_node(folder: Path, *, memory_mb: int) -> Iterator[Mapping[str, str]]:
     with ExitStack() as stack:
         stack.enter_context(_munge(folder, environment))
         stack.enter_context(_daemon(["slurmctld", "-D", "-c"], folder, environment))
-        host = socket.gethostname().split(".")[0]
-        stack.enter_context(_daemon(["slurmd", "-D", "-N", host], folder, environment))
-        _wait_for_node(environment)
+        daemons = {}
+        for name in nodes:
+            (folder / f"spool.{name}").mkdir()
+            daemons[name] = stack.enter_context(_daemon(["slurmd", "-D", "-N", name], folder, environment))
+        cluster = Cluster(environment, daemons)
+        wait(lambda: all(cluster.state_of(name) == "idle" for name in nodes), "the nodes")
         try:
-            yield environment
+            yield cluster
         finally:
             with suppress(subprocess.TimeoutExpired):
                 subprocess.run(["scancel", "--state=RUNNING"], env=environment, timeout=10, check=False)
@@ -124,19 +163,21 @@ def _munge(folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
         f"--seed-file={options['seed']}",
     ]
     with _daemon(command, folder, environment):
-        _wait(lambda: options["socket"].exists(), "munged")
+        wait(lambda: options["socket"].exists(), "munged")
         yield
 
 
 @contextmanager
-def _daemon(command: list[str], folder: Path, environment: Mapping[str, str]) -> Iterator[None]:
+def _daemon(
+    command: list[str], folder: Path, environment: Mapping[str, str]
+) -> Iterator["subprocess.Popen[bytes]"]:
     """Run a daemon in the foreground of a process of its own until the block ends."""
     with (folder / f"{command[0]}.out").open("w") as out:
         process = subprocess.Popen(
             command, stdout=out, stderr=out, env=dict(environment), start_new_session=True
         )
         try:
-            yield
+            yield process
         finally:
             process.terminate()
             try:
@@ -146,22 +187,9 @@ def _daemon(command: list[str], folder: Path, environment: Mapping[str, str]) ->
                 process.wait()
 
 
-def _wait_for_node(environment: Mapping[str, str]) -> None:
-    def idle() -> bool:
-        done = subprocess.run(
-            ["sinfo", "--noheader", "--format=%t"],
-            env=environment,
-            capture_output=True,
-            text=True,
-            check=False,
-        )
-        return done.stdout.strip() == "idle"
-
-    _wait(idle, "the node")
-
-
-def _wait(ready: Callable[[], bool], what: str) -> None:
-    until = time.monotonic() + START_S
+def wait(ready: Callable[[], object], what: str, *, at_most_s: float = START_S) -> None:
+    """Wait until something is there."""
+    until = time.monotonic() + at_most_s
     while not ready():
         if time.monotonic() > until:
             raise TimeoutError(what)

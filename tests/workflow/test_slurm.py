@@ -1,4 +1,4 @@
-"""Through a real Slurm of one node: many samples, one of them bad, and a job that needs more memory than it asked for."""
+"""Through a real Slurm: many samples, one of them bad, a job that needs more memory than it asked for, a node that dies."""
 
 import shutil
 import subprocess
@@ -15,7 +15,7 @@ import yaml
 from pipeline.arrays import TiltSeries
 from pipeline.io.readers.data_exchange import write_data_exchange
 from pipeline.io.stores import read_store
-from tests.workflow.slurm_node import slurm_node, why_not
+from tests.workflow.slurm_node import Cluster, slurm_cluster, wait, why_not
 
 pytestmark = [
     pytest.mark.slow,
@@ -24,20 +24,27 @@ pytestmark = [
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENERGIES = {"pre": 846.0, "post": 866.0}
+NODES = ("first", "second")
 LIMIT_S = 500
 """The executor waits for ever where Slurm does not answer, and ignores SIGTERM."""
 
 
 @pytest.fixture(scope="module")
-def cluster() -> Iterator[Mapping[str, str]]:
-    """Environment of a cluster of this machine, in a folder with a short path."""
+def two_nodes() -> Iterator[Cluster]:
+    """A cluster of two nodes, both of them this machine, in a folder with a short path."""
     pytest.importorskip("snakemake_executor_plugin_slurm")
     folder = Path(tempfile.mkdtemp(prefix="slurm", dir="/tmp"))
     try:
-        with slurm_node(folder, memory_mb=8000) as environment:
-            yield {**environment, "MPLBACKEND": "Agg"}
+        with slurm_cluster(folder, memory_mb=8000, nodes=NODES) as both:
+            yield both
     finally:
         shutil.rmtree(folder, ignore_errors=True)
+
+
+@pytest.fixture(scope="module")
+def cluster(two_nodes: Cluster) -> Mapping[str, str]:
+    """Environment for the commands of the cluster."""
+    return {**two_nodes.environment, "MPLBACKEND": "Agg"}
 
 
 def configure(folder: Path, samples: tuple[str, ...], bad: str | None = None) -> Path:
@@ -87,9 +94,9 @@ def call(environment: Mapping[str, str], *command: str | Path, cwd: Path) -> sub
 
 
 def jobs(environment: Mapping[str, str]) -> list[tuple[str, str, str]]:
-    """Return what the cluster says of every job: state, memory in MB, what it was."""
+    """Return what the cluster says of every job: state, memory in MB, what it was and on which node."""
     said = subprocess.run(
-        ["squeue", "--states=all", "--noheader", "--format=%T %m %k"],
+        ["squeue", "--states=all", "--noheader", "--format=%T %m %k on %N"],
         env=dict(environment),
         capture_output=True,
         text=True,
@@ -117,6 +124,7 @@ def test_a_bad_sample_leaves_the_others_finished_and_is_named(
     # The two series, alignment, decomposition and export of a sample are one job, its report another.
     names = [what for state, _, what in jobs(cluster) if state == "COMPLETED"]
     assert len(names) == 10, names
+    assert {what.rsplit(maxsplit=1)[1] for what in names} == set(NODES)
 
 
 def test_a_job_without_enough_memory_is_repeated_with_more(
@@ -136,8 +144,8 @@ def test_a_job_without_enough_memory_is_repeated_with_more(
     reports = [(state, memory) for state, memory, what in jobs(cluster) if what.startswith("rule_report")]
     assert ("FAILED", "120") in reports or ("OUT_OF_MEMORY", "120") in reports, reports
     assert ("COMPLETED", "960") in reports
-    log = Path(cluster["SLURM_CONF"]).with_name("slurmd.log")
-    assert "exceeded memory limit" in log.read_text(encoding="utf-8")
+    logs = [Path(cluster["SLURM_CONF"]).with_name(f"slurmd.{node}.log") for node in NODES]
+    assert "exceeded memory limit" in "".join(log.read_text(encoding="utf-8") for log in logs)
 
 
 def test_a_particle_is_shared_out_to_jobs(cluster: Mapping[str, str], tmp_path: Path) -> None:
@@ -163,3 +171,40 @@ def test_a_particle_is_shared_out_to_jobs(cluster: Mapping[str, str], tmp_path: 
     names = " ".join(what for state, _, what in jobs(cluster) if state == "COMPLETED")
     for rule in ("reconstruct_prepare", "reconstruct_part", "rule_reconstruct_wildcards", "replicate"):
         assert rule in names, names
+    for node in NODES:
+        assert any(
+            "reconstruct_part" in what and what.endswith(f" on {node}") for _, _, what in jobs(cluster)
+        )
+
+
+def test_a_node_that_dies_leaves_its_job_to_another(two_nodes: Cluster, tmp_path: Path) -> None:
+    samples = ("a", "b", "c", "d")
+    config = configure(tmp_path, samples)
+    command = [sys.executable, "-P", "-m", "pipeline", "run", config, "--profile", profile(tmp_path, cores=1)]
+    with subprocess.Popen(
+        ["timeout", "-s", "KILL", str(LIMIT_S), *map(str, command)],
+        cwd=tmp_path,
+        env={**two_nodes.environment, "MPLBACKEND": "Agg"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    ) as run:
+        wait(
+            lambda: two_nodes.job_on("first") and two_nodes.job_on("second"),
+            "jobs on both nodes",
+            at_most_s=120,
+        )
+        job = two_nodes.job_on("second")
+        assert job is not None
+        two_nodes.kill("second", job)
+        said, _ = run.communicate()
+    assert run.returncode == 0, said
+    assert two_nodes.state_of("second").startswith("down")
+    for sample in samples:
+        assert (tmp_path / "results" / sample / "report.html").is_file(), said
+    log = Path(two_nodes.environment["SLURM_CONF"]).with_name("slurmctld.log").read_text(encoding="utf-8")
+    assert f"JobId={job}" in "".join(
+        line for line in log.splitlines() if "NODE_FAIL" in line or "requeue" in line.lower()
+    )
+    checked = call(two_nodes.environment, "pipeline", "verify", tmp_path / "results", cwd=tmp_path)
+    assert checked.returncode == 0, checked.stdout + checked.stderr

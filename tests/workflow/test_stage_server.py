@@ -6,6 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
@@ -43,19 +44,23 @@ def process(server: StageServer) -> psutil.Process:
     return next(p for p in psutil.Process().children() if "pipeline.cli.stage_server" in p.cmdline())
 
 
-def blocked(server: StageServer, folder: Path) -> tuple["subprocess.Popen[str]", psutil.Process]:
-    """Start a stage that waits for ever for somebody to read its log; return its client and its own process."""
+@contextmanager
+def blocked(server: StageServer, folder: Path) -> Iterator[tuple["subprocess.Popen[str]", psutil.Process]]:
+    """Start a stage that waits for ever for somebody to read its log; yields its client and its own process."""
     log = folder / "log"
     os.mkfifo(log)
     command = [*STAGE, "classify", "--out", "x.zarr", "--spec", "{}", "--threads", "1", "--log", str(log)]
-    client = subprocess.Popen(
+    with subprocess.Popen(
         command, env=os.environ | server.environment, cwd=folder, stderr=subprocess.PIPE, text=True
-    )
-    parent = process(server)
-    until(parent.children)
-    stage = parent.children()[0]
-    until(lambda: Path(stage.cwd()) == folder)  # it has taken the command over
-    return client, stage
+    ) as client:
+        try:
+            parent = process(server)
+            until(parent.children)
+            stage = parent.children()[0]
+            until(lambda: Path(stage.cwd()) == folder)  # it has taken the command over
+            yield client, stage
+        finally:
+            client.kill()
 
 
 def test_a_stage_says_and_returns_what_it_would_alone(server: StageServer, tmp_path: Path) -> None:
@@ -91,17 +96,16 @@ def test_a_stage_makes_the_store_it_would_alone(server: StageServer, tmp_path: P
 
 
 def test_a_stage_ends_with_the_command_that_asked_for_it(server: StageServer, tmp_path: Path) -> None:
-    client, stage = blocked(server, tmp_path)
-    client.kill()
-    until(lambda: not stage.is_running())
-    assert process(server).is_running()
-    client.communicate()
+    with blocked(server, tmp_path) as (client, stage):
+        client.kill()
+        until(lambda: not stage.is_running())
+        assert process(server).is_running()
 
 
 def test_a_stage_that_is_killed_is_said_to_be_killed(server: StageServer, tmp_path: Path) -> None:
-    client, stage = blocked(server, tmp_path)
-    stage.kill()
-    _, said = client.communicate(timeout=PATIENCE_S)
+    with blocked(server, tmp_path) as (client, stage):
+        stage.kill()
+        _, said = client.communicate(timeout=PATIENCE_S)
     assert client.returncode == 137
     assert said.startswith(
         "oxytomo: error: classify: expected the stage to end by itself, got its process killed; "
@@ -143,6 +147,7 @@ def test_libraries_that_are_loaded_keep_to_the_threads_of_a_stage(threads: int) 
     code = (
         "import numba, numpy, scipy.linalg, threadpoolctl\nfrom pipeline.cli import stage_server\n"
         f"stage_server._limit_threads({threads})\n"
+        "numba.njit(lambda number: number + 1)(1)\n"  # compiled after the threads have begun
         "print(numba.get_num_threads(), *(one['num_threads'] for one in threadpoolctl.threadpool_info()))"
     )
     environment = os.environ | {"NUMBA_NUM_THREADS": "4", "OPENBLAS_NUM_THREADS": "4"}
