@@ -106,7 +106,10 @@ def test_inputs_are_named() -> None:
 # --- oxytomo stage
 
 
-def test_a_stage_gets_inputs_outputs_settings_and_context(fake_stage: Any, tmp_path: Path) -> None:
+def test_a_stage_gets_inputs_outputs_settings_and_context(
+    fake_stage: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.delitem(sys.modules, "numba", raising=False)  # a process of its own has not loaded it yet
     seen: dict[str, Any] = {}
 
     def run(inputs: Any, outputs: Any, settings: Any, context: StageContext) -> None:
