@@ -1,12 +1,15 @@
 """Stage ``measure``: classes and deviation → fractions with intervals, domains, shells."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import scipy.ndimage
 
+from pipeline.arrays import FloatArray
+from pipeline.composition.column_densities import ColumnDensities
 from pipeline.config import MeasureStage as Settings
 from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import Store, read_store
@@ -207,8 +210,7 @@ def _resolution(decomposed: Store, particle: Field, box: Box) -> dict[str, Any] 
     soft = scipy.ndimage.gaussian_filter(
         scipy.ndimage.binary_dilation(mask, iterations=4).astype(np.float32), 2.0
     )
-    part = data.rows(rows)
-    mean_density, _ = part.sinogram(0.5 * (part.oxygen + part.metal))
+    mean_density = _mean_density(data, rows)
     halves = []
     for start in (0, 1):
         geometry = TiltGeometry.square(data.tilt_deg[start::2], shape[2]).cropped(near[1], near[2])
@@ -223,6 +225,16 @@ def _resolution(decomposed: Store, particle: Field, box: Box) -> dict[str, Any] 
         object_share=float(np.prod([_size(extent) for extent in bounding_box(mask)])) / mask.size,
     )
     return {name: _curve(correlation) for name, correlation in found.items()}
+
+
+def _mean_density(data: ColumnDensities, rows: slice) -> FloatArray:
+    """Return the line integrals of the mean density of TM and O in some rows, (n_tilt, n_z, n_s)."""
+    found = np.empty((data.tilt_deg.size, _size(rows), data.areal.shape[3]), np.float32)
+    for tilts in data.parts:
+        areal, covariance = (np.asarray(each[:, tilts, rows]) for each in (data.areal, data.covariance))
+        part = replace(data, areal=areal, covariance=covariance, tilt_deg=data.tilt_deg[tilts])
+        found[tilts] = part.sinogram(0.5 * (data.oxygen + data.metal))[0]
+    return found
 
 
 def _middle(span: slice, most: int) -> slice:
