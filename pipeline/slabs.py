@@ -55,10 +55,13 @@ class Slab:
     core: slice
 
 
-def slabs(shape: tuple[int, ...], *, halo: int = 0) -> Iterator[Slab]:
-    """Cut a volume along its first axis; the halo ends at the volume's edge."""
+def slabs(shape: tuple[int, ...], *, halo: int = 0, times_thinner: int = 1) -> Iterator[Slab]:
+    """Cut a volume along its first axis; the halo ends at the volume's edge.
+
+    ``times_thinner`` is for what takes many times more memory than the volume and has a short halo.
+    """
     n = shape[0]
-    thick = max(FEWEST_ROWS, SLAB_VOXELS // max(int(np.prod(shape[1:])), 1))
+    thick = max(FEWEST_ROWS, SLAB_VOXELS // max(int(np.prod(shape[1:])), 1)) // times_thinner
     thick = max(thick // ROW_STEP * ROW_STEP, ROW_STEP)
     for start in range(0, n, thick):
         stop = min(start + thick, n)
@@ -71,9 +74,15 @@ def read(field: Field, rows: slice) -> NDArray[Any]:
     return np.ascontiguousarray(field[rows])
 
 
-def fill(target: Field, function: Callable[..., NDArray[Any]], *sources: Field, halo: int = 0) -> None:
-    """Fill a field with a function of others that looks no farther than ``halo`` rows."""
-    for slab in slabs(target.shape, halo=halo):
+def fill(
+    target: Field,
+    function: Callable[..., NDArray[Any]],
+    *sources: Field,
+    halo: int = 0,
+    times_thinner: int = 1,
+) -> None:
+    """Fill a field with a function of others that looks no farther than ``halo`` rows; in slabs as :func:`slabs`."""
+    for slab in slabs(target.shape, halo=halo, times_thinner=times_thinner):
         target[slab.rows] = function(*(read(source, slab.wide) for source in sources))[slab.core]
 
 

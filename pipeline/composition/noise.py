@@ -192,6 +192,7 @@ def deviation_sigma(
         return found
 
     sigma = allocate(deviation.shape, np.float32)
-    # SciPy cuts Gaussians at four standard deviations.
-    fill(sigma, scatter, particle, deviation, *replicates, halo=int(4 * smoothing_px + 0.5))
+    # SciPy cuts Gaussians at four standard deviations; sums are of double precision.
+    halo = int(4 * smoothing_px + 0.5)
+    fill(sigma, scatter, particle, deviation, *replicates, halo=halo, times_thinner=3)
     return sigma
