@@ -110,18 +110,27 @@ def _decompose(size: Sizes) -> Cost:
     return memory, size.sinograms, STARTUP_S + size.n_series * size.series / 40
 
 
-def _solved(size: Sizes, fields: float) -> float:
-    """Return the memory of solves: of large volumes the solver's slab and a few volumes while the particle is sought."""
-    if size.volume > FIELD_MB:
-        return 240 + 1000 + 4 * size.volume
-    return 240 + size.sinograms + fields * size.volume
+def _in_fields(size: Sizes, in_memory: float, per_volume: float) -> float:
+    """Return the memory of a stage whose fields are files where volumes are large: of these the solver's slab, and buffers."""
+    return in_memory if size.volume <= FIELD_MB else min(in_memory, 1240 + per_volume * size.volume)
+
+
+def _solved(size: Sizes, fields: float, per_volume: float) -> float:
+    """Return the memory of solves."""
+    return _in_fields(size, 240 + size.sinograms + fields * size.volume, per_volume)
+
+
+def _slab(size: Sizes) -> float:
+    """Return a slab of the volume: 24 million voxels, 48 rows at least."""
+    return min(size.volume, max(96.0, 48 * size.area))
 
 
 def _reconstruct(size: Sizes) -> Cost:
     if size.parts > 1:  # its jobs have solved it: they are put together
-        return 165 + (size.elements + 11) * size.volume, (size.elements + 3) * size.volume, STARTUP_S
+        memory = _in_fields(size, 165 + (size.elements + 11) * size.volume, 2)
+        return memory, (size.elements + 3) * size.volume, STARTUP_S
     return (
-        _solved(size, 21),
+        _solved(size, 21, 2),
         (size.elements + 3) * size.volume,
         STARTUP_S + size.pass_seconds("reconstruct"),
     )
@@ -129,7 +138,7 @@ def _reconstruct(size: Sizes) -> Cost:
 
 def _reconstruct_part(size: Sizes) -> Cost:
     return (
-        240 + size.part * (1.5 * size.sinograms + 21 * size.volume),
+        _in_fields(size, 240 + size.part * (1.5 * size.sinograms + 21 * size.volume), 2),
         (size.elements + 2) * size.volume / size.parts,
         STARTUP_S + size.part * size.pass_seconds("reconstruct_part"),
     )
@@ -137,7 +146,7 @@ def _reconstruct_part(size: Sizes) -> Cost:
 
 def _reconstruct_refine(size: Sizes) -> Cost:
     return (
-        240 + size.part * (1.5 * size.sinograms + 21 * size.volume),
+        _in_fields(size, 240 + size.part * (1.5 * size.sinograms + 21 * size.volume), 2),
         size.volume / size.parts,
         STARTUP_S + size.part * size.pass_seconds("reconstruct_refine"),
     )
@@ -145,10 +154,10 @@ def _reconstruct_refine(size: Sizes) -> Cost:
 
 def _uncertainty(size: Sizes) -> Cost:
     if size.parts > 1:
-        memory = 157 + (18 + 0.5 * size.repeats) * size.volume
+        memory = _in_fields(size, 157 + (18 + 0.5 * size.repeats) * size.volume, 2)
         return memory, (1 + size.repeats / 2) * size.volume, STARTUP_S
     return (
-        _solved(size, 21 + 2.4 * size.repeats),
+        _solved(size, 21 + 2.4 * size.repeats, 4),
         (1 + size.repeats / 2) * size.volume,
         STARTUP_S + size.pass_seconds("uncertainty"),
     )
@@ -162,7 +171,7 @@ def _segment_voids(size: Sizes) -> Cost:
 
 
 def _measure_voids(size: Sizes) -> Cost:
-    slabs = min(525 * size.area, 6 * size.volume)
+    slabs = 6.2 * _slab(size)
     fields = 9.4 * _field(size.volume) + 2 * _field(size.volume / 4)
     return 280 + slabs + fields, 0.1, 2 * STARTUP_S + 0.55 * size.volume
 
@@ -184,19 +193,19 @@ COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
     "decompose": _decompose,
     "reconstruct": _reconstruct,
     "reconstruct_prepare": lambda size: (
-        _solved(size, 21),
+        _solved(size, 21, 2),
         1.25 * size.volume,
         STARTUP_S + size.pass_seconds("reconstruct_prepare"),
     ),
     "reconstruct_part": _reconstruct_part,
     "reconstruct_join": lambda size: (
-        240 + size.sinograms + 16 * size.volume,
+        _solved(size, 16, 2),
         1.25 * size.volume,
         STARTUP_S + size.volume / 10,
     ),
     "reconstruct_refine": _reconstruct_refine,
     "replicate": lambda size: (
-        240 + 2 * size.sinograms + 24 * size.volume,
+        _in_fields(size, 240 + 2 * size.sinograms + 24 * size.volume, 4),
         size.volume / 2,
         STARTUP_S + size.pass_seconds("replicate"),
     ),
@@ -207,12 +216,13 @@ COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
         2 + size.volume / 20,
     ),
     "measure": lambda size: (
-        226 + min(34 * size.volume, 700 + 6.0 * size.volume),
+        # The half volumes whose resolution is found are bounded: by the particle's box, and absolutely.
+        226 + min(34 * size.volume, 200 + 2.6 * min(size.volume, 700.0)),
         0.1,
         STARTUP_S + size.volume / 5,
     ),
     "export_composition": lambda size: (
-        91 + min(1.6 * (size.elements + 2) * size.volume, 1600.0),
+        91 + min(1.6 * (size.elements + 2) * size.volume, 700.0),
         (size.elements + 3) * size.volume,
         2 + size.volume / 5,
     ),
@@ -242,7 +252,12 @@ COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
         1.5 * size.volume,
         2 + size.volume / 10,
     ),
-    "export_meshes": lambda size: (330 + 12 * size.volume, size.volume / 2, STARTUP_S + size.volume / 5),
+    # Triangles: those of the skin grow with the area.
+    "export_meshes": lambda size: (
+        330 + 10 * size.volume ** (2 / 3),
+        size.volume / 2,
+        STARTUP_S + size.volume / 5,
+    ),
 }
 """Cost of one job of each stage. Times are cautious and an order of magnitude."""
 
@@ -250,4 +265,4 @@ COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
 def report_memory_mb(branches: Mapping[str, Sizes]) -> float:
     """Return the memory of the report over several branches."""
     figures = sum(REPORT_BASE_MB.get(branch, 20.0) for branch in branches)
-    return 110 + figures + 4 * sum(size.volume for size in branches.values())
+    return 110 + figures + sum(min(4 * size.volume, 4.2 * _slab(size)) for size in branches.values())
