@@ -34,12 +34,9 @@ SlurmctldLogFile={folder}/slurmctld.log
 SlurmdLogFile={folder}/slurmd.%n.log
 # A node that does not answer for so long is down, and its jobs are put back in the queue.
 SlurmdTimeout=20
-ProctrackType=proctrack/linuxproc
-TaskPlugin=task/none
 JobAcctGatherType=jobacct_gather/linux
 JobAcctGatherFrequency=task=1
-# Without control groups: the node's own sampling ends a job that uses more memory than it asked for.
-JobAcctGatherParams=OverMemoryKill,UsePss
+{enforcement}
 SelectType=select/cons_tres
 SelectTypeParameters=CR_Core_Memory
 AccountingStorageType=accounting_storage/none
@@ -47,6 +44,19 @@ MinJobAge=300
 ReturnToService=2
 SchedulerParameters=batch_sched_delay=1,sched_interval=2
 PartitionName=compute Nodes=ALL Default=YES MaxTime=INFINITE State=UP
+"""
+SAMPLING = """\
+ProctrackType=proctrack/linuxproc
+TaskPlugin=task/none
+# Without control groups: the node's own sampling ends a job that uses more memory than it asked for.
+JobAcctGatherParams=OverMemoryKill,UsePss"""
+CONTROL_GROUPS = """\
+ProctrackType=proctrack/cgroup
+TaskPlugin=task/cgroup"""
+CGROUP_CONFIGURATION = """\
+CgroupPlugin=cgroup/v1
+CgroupMountpoint=/sys/fs/cgroup
+ConstrainRAMSpace=yes
 """
 NODE = (
     "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cores} RealMemory={memory_mb} "
@@ -96,7 +106,9 @@ class Cluster:
 
 
 @contextmanager
-def slurm_cluster(folder: Path, *, memory_mb: int, nodes: Sequence[str] = ("one",)) -> Iterator[Cluster]:
+def slurm_cluster(
+    folder: Path, *, memory_mb: int, nodes: Sequence[str] = ("one",), control_groups: bool = False
+) -> Iterator[Cluster]:
     """Run a cluster whose nodes are all this machine.
 
     Parameters
@@ -104,6 +116,7 @@ def slurm_cluster(folder: Path, *, memory_mb: int, nodes: Sequence[str] = ("one"
     folder : an empty folder with a short path (sockets have at most 108 characters in theirs)
     memory_mb : what each node has to give
     nodes : their names
+    control_groups : let the kernel hold jobs to the memory they asked for, instead of the node's sampling
     """
     (folder / "state").mkdir()
     host, cores = socket.gethostname().split(".")[0], len(os.sched_getaffinity(0))
@@ -113,7 +126,9 @@ def slurm_cluster(folder: Path, *, memory_mb: int, nodes: Sequence[str] = ("one"
         for name in nodes
     ]
     head, partition = CONFIGURATION.rsplit("PartitionName", 1)
-    text = head.format(host=host, controller_port=_free_port(), folder=folder)
+    enforcement = CONTROL_GROUPS if control_groups else SAMPLING
+    text = head.format(host=host, controller_port=_free_port(), folder=folder, enforcement=enforcement)
+    (folder / "cgroup.conf").write_text(CGROUP_CONFIGURATION, encoding="utf-8")
     configuration.write_text("".join([text, *lines, "PartitionName", partition]), encoding="utf-8")
     _wrap_commands(folder / "bin", configuration)
     environment = {

@@ -1,5 +1,6 @@
 """Through a real Slurm: many samples, one of them bad, a job that needs more memory than it asked for, a node that dies."""
 
+import os
 import shutil
 import subprocess
 import sys
@@ -127,25 +128,45 @@ def test_a_bad_sample_leaves_the_others_finished_and_is_named(
     assert {what.rsplit(maxsplit=1)[1] for what in names} == set(NODES)
 
 
+def reports_short_of_memory(environment: Mapping[str, str], folder: Path) -> list[tuple[str, str]]:
+    """Run a sample whose report asks for too little memory first; return states and memory of its jobs."""
+    config = configure(folder, ("a",))
+    chosen = profile(folder, **{"set-resources": ["report:mem_mb=120*8**(attempt-1)"]})
+    snakefile = REPOSITORY / "Snakefile"
+    done = call(
+        environment,
+        *("snakemake", "--snakefile", snakefile, "--configfile", config, "--profile", chosen),
+        cwd=folder,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert (folder / "results" / "a" / "report.html").is_file()
+    return [(state, memory) for state, memory, what in jobs(environment) if what.startswith("rule_report")]
+
+
 def test_a_job_without_enough_memory_is_repeated_with_more(
     cluster: Mapping[str, str], tmp_path: Path
 ) -> None:
     # The node watches the memory of its jobs and ends those that use more than they asked for.
-    config = configure(tmp_path, ("a",))
-    chosen = profile(tmp_path, **{"set-resources": ["report:mem_mb=120*8**(attempt-1)"]})
-    snakefile = REPOSITORY / "Snakefile"
-    done = call(
-        cluster,
-        *("snakemake", "--snakefile", snakefile, "--configfile", config, "--profile", chosen),
-        cwd=tmp_path,
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert (tmp_path / "results" / "a" / "report.html").is_file()
-    reports = [(state, memory) for state, memory, what in jobs(cluster) if what.startswith("rule_report")]
+    reports = reports_short_of_memory(cluster, tmp_path)
     assert ("FAILED", "120") in reports or ("OUT_OF_MEMORY", "120") in reports, reports
     assert ("COMPLETED", "960") in reports
     logs = [Path(cluster["SLURM_CONF"]).with_name(f"slurmd.{node}.log") for node in NODES]
     assert "exceeded memory limit" in "".join(log.read_text(encoding="utf-8") for log in logs)
+
+
+@pytest.mark.skipif(
+    not os.access("/sys/fs/cgroup/memory/cgroup.procs", os.W_OK),
+    reason="no control groups for memory (version 1) that may be written",
+)
+def test_a_job_that_control_groups_end_is_repeated_with_more(tmp_path: Path) -> None:
+    pytest.importorskip("snakemake_executor_plugin_slurm")
+    with (
+        tempfile.TemporaryDirectory(prefix="slurm", dir="/tmp") as folder,
+        slurm_cluster(Path(folder), memory_mb=4000, control_groups=True) as one,
+    ):
+        reports = reports_short_of_memory({**one.environment, "MPLBACKEND": "Agg"}, tmp_path)
+    assert ("OUT_OF_MEMORY", "120") in reports, reports
+    assert ("COMPLETED", "960") in reports
 
 
 def test_a_particle_is_shared_out_to_jobs(cluster: Mapping[str, str], tmp_path: Path) -> None:
