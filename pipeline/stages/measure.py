@@ -233,7 +233,7 @@ def _mean_density(data: ColumnDensities, rows: slice) -> FloatArray:
     for tilts in data.parts:
         areal, covariance = (np.asarray(each[:, tilts, rows]) for each in (data.areal, data.covariance))
         part = replace(data, areal=areal, covariance=covariance, tilt_deg=data.tilt_deg[tilts])
-        found[tilts] = part.sinogram(0.5 * (data.oxygen + data.metal))[0]
+        found[tilts] = np.asarray(part.sinogram(0.5 * (data.oxygen + data.metal))[0])
     return found
 
 
