@@ -233,7 +233,7 @@ COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
         STARTUP_S + size.pass_seconds("reconstruct_tomogram"),
     ),
     "export_tomogram": lambda size: (
-        93 + min(4.8 * size.volume, 1600.0),
+        93 + min(4.8 * size.volume, 800.0),
         1.2 * size.volume,
         2 + size.volume / 10,
     ),
@@ -248,7 +248,7 @@ COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
     "segment_voids": _segment_voids,
     "measure_voids": _measure_voids,
     "export_structure": lambda size: (
-        93 + min(4.8 * size.volume, 1600.0),
+        93 + min(4.8 * size.volume, 800.0),
         1.5 * size.volume,
         2 + size.volume / 10,
     ),
