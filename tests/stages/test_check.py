@@ -267,8 +267,8 @@ def test_parts_of_a_particle_need_less_each(case: Case) -> None:
     needs = stage_needs(shared, "composition", shapes)
     part = needs["reconstruct_part"]
     assert part.jobs == 8
-    # 50 slices and 16 of halos of 400; volumes of this size are files for the whole particle, too.
-    assert part.memory_bytes < 0.6 * whole.memory_bytes
+    # 50 slices and 16 of halos of 400; volumes of this size are files for the whole particle, which is in slabs itself.
+    assert part.memory_bytes < 0.75 * whole.memory_bytes
     assert part.core_seconds / part.jobs == pytest.approx(66 / 400 * whole.core_seconds, rel=0.05)
     assert needs["replicate"].jobs == shared.uncertainty.replicates + shared.uncertainty.null_replicates
 

@@ -26,6 +26,7 @@ pytestmark = [
 REPOSITORY = Path(__file__).resolve().parents[2]
 ENERGIES = {"pre": 846.0, "post": 866.0}
 NODES = ("first", "second")
+HAS_CONTROL_GROUPS = os.access("/sys/fs/cgroup/memory/cgroup.procs", os.W_OK)
 LIMIT_S = 500
 """The executor waits for ever where Slurm does not answer, and ignores SIGTERM."""
 
@@ -143,6 +144,7 @@ def reports_short_of_memory(environment: Mapping[str, str], folder: Path) -> lis
     return [(state, memory) for state, memory, what in jobs(environment) if what.startswith("rule_report")]
 
 
+@pytest.mark.skipif(HAS_CONTROL_GROUPS, reason="control groups do it here, in the next test")
 def test_a_job_without_enough_memory_is_repeated_with_more(
     cluster: Mapping[str, str], tmp_path: Path
 ) -> None:
@@ -155,8 +157,7 @@ def test_a_job_without_enough_memory_is_repeated_with_more(
 
 
 @pytest.mark.skipif(
-    not os.access("/sys/fs/cgroup/memory/cgroup.procs", os.W_OK),
-    reason="no control groups for memory (version 1) that may be written",
+    not HAS_CONTROL_GROUPS, reason="no control groups for memory (version 1) that may be written"
 )
 def test_a_job_that_control_groups_end_is_repeated_with_more(tmp_path: Path) -> None:
     pytest.importorskip("snakemake_executor_plugin_slurm")
