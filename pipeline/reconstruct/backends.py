@@ -117,13 +117,15 @@ def _total_variation(
     allocate: Allocate,
     on_iteration: OnIteration | None,
 ) -> Field:
-    if backend != "oxytomo" or weights is None:
+    if backend != "oxytomo":
         raise ConfigError(
             "reconstruct.backend",
             expected="oxytomo for total variation",
             got=backend,
             fix="set backend: oxytomo, or algorithm: fbp or sirt",
         )
+    if weights is None:
+        raise ValueError("total variation needs the weights of the projections")
     support = allocate((projections.shape[1], geometry.n_y, geometry.n_x), np.bool_)
     for slab in slabs(support.shape):
         support[slab.rows] = True

@@ -43,6 +43,7 @@ AccountingStorageType=accounting_storage/none
 MinJobAge=300
 ReturnToService=2
 SchedulerParameters=batch_sched_delay=1,sched_interval=2
+{nodes}
 PartitionName=compute Nodes=ALL Default=YES MaxTime=INFINITE State=UP
 """
 SAMPLING = """\
@@ -60,7 +61,7 @@ ConstrainRAMSpace=yes
 """
 NODE = (
     "NodeName={name} NodeHostname={host} NodeAddr=127.0.0.1 Port={port} CPUs={cores} RealMemory={memory_mb} "
-    "State=UNKNOWN\n"
+    "State=UNKNOWN"
 )
 
 
@@ -125,11 +126,15 @@ def slurm_cluster(
         NODE.format(name=name, host=host, port=_free_port(), cores=cores, memory_mb=memory_mb)
         for name in nodes
     ]
-    head, partition = CONFIGURATION.rsplit("PartitionName", 1)
-    enforcement = CONTROL_GROUPS if control_groups else SAMPLING
-    text = head.format(host=host, controller_port=_free_port(), folder=folder, enforcement=enforcement)
+    text = CONFIGURATION.format(
+        host=host,
+        controller_port=_free_port(),
+        folder=folder,
+        enforcement=CONTROL_GROUPS if control_groups else SAMPLING,
+        nodes="\n".join(lines),
+    )
     (folder / "cgroup.conf").write_text(CGROUP_CONFIGURATION, encoding="utf-8")
-    configuration.write_text("".join([text, *lines, "PartitionName", partition]), encoding="utf-8")
+    configuration.write_text(text, encoding="utf-8")
     _wrap_commands(folder / "bin", configuration)
     environment = {
         **os.environ,
