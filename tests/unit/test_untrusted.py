@@ -141,7 +141,7 @@ def test_packed_data_that_unfold_without_end_are_refused(tmp_path: Path) -> None
         volume(tmp_path / "a.nrrd")
     head = b"ObjectType = Image\nDimSize = 9 9 9\nElementType = MET_SHORT\nCompressedData = True\nElementDataFile = LOCAL\n"
     (tmp_path / "a.mha").write_bytes(head + zlib.compress(bytes(2**25)))
-    with pytest.raises(InputError, match="1458 bytes of values, got 1459"):
+    with pytest.raises(InputError, match="1458 bytes of values, got more packed data"):
         volume(tmp_path / "a.mha")
 
 

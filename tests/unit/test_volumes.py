@@ -1,6 +1,7 @@
 """Every volume format against one array written with that format's own library."""
 
 import gzip
+import zlib
 from pathlib import Path
 
 import h5py
@@ -87,13 +88,20 @@ def test_large_volumes_of_other_formats_are_read_in_parts(
     zarr.create_array(str(tmp_path / "plain.zarr"), data=values)
     for name in ("v.nrrd", "beside.nhdr"):
         nrrd.write(str(tmp_path / name), values, {"encoding": "raw"}, index_order="C")
-    nibabel.save(nibabel.Nifti1Image(values.T, np.eye(4)), str(tmp_path / "v.nii"))
+    for name in ("packed.nrrd", "beside_packed.nhdr"):
+        nrrd.write(str(tmp_path / name), values, {"encoding": "gzip"}, index_order="C")
+    for name in ("v.nii", "v.nii.gz"):
+        nibabel.save(nibabel.Nifti1Image(values.T, np.eye(4)), str(tmp_path / name))
     (tmp_path / "v.mha").write_bytes(meta_image(values) + values.tobytes())
+    packed = zlib.compress(values.tobytes())
+    (tmp_path / "packed.mha").write_bytes(meta_image(values, compressed=True) + packed)
     (tmp_path / "v.mhd").write_bytes(meta_image(values, "v.raw"))
     (tmp_path / "v.raw").write_bytes(values.tobytes())
     write_ome_zarr(tmp_path / "image.zarr", values)
     monkeypatch.setattr("pipeline.io.volumes.base.MAPPED_BYTES", 0)
-    files = ("v.nrrd", "beside.nhdr", "v.nii", "v.mha", "v.mhd")
+    monkeypatch.setattr("pipeline.io.volumes.packed._PIECE", 100)
+    files = ("v.nrrd", "beside.nhdr", "packed.nrrd", "beside_packed.nhdr", "v.nii", "v.nii.gz")
+    files += ("v.mha", "v.mhd", "packed.mha")
     for name in ("packed.tif", "slices", "v.h5", "plain.zarr", "image.zarr", *files):
         found = read(tmp_path / name).values
         assert not isinstance(found, np.ndarray), name
@@ -154,9 +162,10 @@ def test_nifti_plain_and_compressed(values: np.ndarray, tmp_path: Path) -> None:
         assert found.voxel_nm == pytest.approx(20)
 
 
-def meta_image(values: np.ndarray, data: str = "LOCAL") -> bytes:
+def meta_image(values: np.ndarray, data: str = "LOCAL", *, compressed: bool = False) -> bytes:
     size = " ".join(str(side) for side in values.shape[::-1])
     lines = ["ObjectType = Image", "NDims = 3", f"DimSize = {size}", "ElementType = MET_USHORT"]
+    lines += ["CompressedData = True"] * compressed
     return "\n".join([*lines, f"ElementDataFile = {data}", ""]).encode()
 
 

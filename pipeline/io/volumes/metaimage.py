@@ -1,7 +1,6 @@
 """MetaImage (ITK): ``.mha`` with the values behind the header, ``.mhd`` with a file beside it."""
 
 import math
-import zlib
 from pathlib import Path
 
 import numpy as np
@@ -9,7 +8,8 @@ import numpy as np
 from pipeline.arrays import AnyArray
 from pipeline.errors import InputError
 from pipeline.io.readers.guard import check_declared, check_within
-from pipeline.io.volumes.base import Volume, VolumeRequest, as_volume
+from pipeline.io.volumes.base import Rows, Volume, VolumeRequest, as_volume
+from pipeline.io.volumes.packed import ZLIB, packed_rows
 
 NAME = "MetaImage"
 
@@ -55,13 +55,9 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
     wanted = math.prod(sizes) * dtype.itemsize
     check_declared(path, wanted, place.stat().st_size, "values")
     before = start if local else 0
-    values: AnyArray
+    values: AnyArray | Rows
     if header.get("CompressedData", "False").lower() == "true":
-        with place.open("rb") as file:
-            file.seek(before)
-            data = zlib.decompressobj().decompress(file.read(), wanted + 1)
-        _check_length(path, wanted, len(data))
-        values = np.frombuffer(data, dtype).reshape(sizes)
+        values = packed_rows(place, before, ZLIB, sizes, dtype)
     else:
         _check_length(path, wanted, place.stat().st_size - before)
         values = np.memmap(place, dtype, "r", offset=before, shape=sizes)

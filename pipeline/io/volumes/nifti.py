@@ -35,11 +35,12 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
     except ImportError as error:
         raise missing("nibabel", NAME) from error
     try:
-        image = nibabel.load(str(path))
+        # The slices of a packed file come one after the other: its library would begin anew for each.
+        image = nibabel.load(str(path), keep_file_open=not _plain(path))
         proxy = image.dataobj
         declared = math.prod(int(side) for side in proxy.shape) * max(8, proxy.dtype.itemsize)
         check_declared(path, declared, path.stat().st_size, "values")
-        values = _rows(proxy, path) if _plain(path) else np.asarray(proxy).T
+        values = _rows(proxy, path)
     except (ImageFileError, HeaderDataError) as error:
         raise damaged(path, error) from error
     unit = _UNITS.get(image.header.get_xyzt_units()[0], "")

@@ -1,32 +1,38 @@
 """NRRD, read by pynrrd."""
 
 import math
-import zlib
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from pipeline.arrays import AnyArray
 from pipeline.errors import InputError
 from pipeline.io.readers.guard import check_declared, check_within
-from pipeline.io.volumes.base import Volume, VolumeRequest, as_volume, cubic_nm, damaged, missing
+from pipeline.io.volumes.base import Rows, Volume, VolumeRequest, as_volume, cubic_nm, damaged, missing
+from pipeline.io.volumes.packed import GZIP, packed_rows
 from pipeline.units import NM_PER, to_nm
 
 NAME = "NRRD"
 
 _TYPES = {
-    "uint8": "u1",
-    "uchar": "u1",
-    "unsigned char": "u1",
-    "uint16": "u2",
-    "ushort": "u2",
-    "unsigned short": "u2",
-    "int16": "i2",
-    "short": "i2",
-    "float": "f4",
-    "double": "f8",
+    word: stored
+    for stored, words in {
+        "i1": "signed char, int8, int8_t",
+        "u1": "uchar, unsigned char, uint8, uint8_t",
+        "i2": "short, short int, signed short, signed short int, int16, int16_t",
+        "u2": "ushort, unsigned short, unsigned short int, uint16, uint16_t",
+        "i4": "int, signed int, int32, int32_t",
+        "u4": "uint, unsigned int, uint32, uint32_t",
+        "i8": "longlong, long long, long long int, signed long long, signed long long int, int64, int64_t",
+        "u8": "ulonglong, unsigned long long, unsigned long long int, uint64, uint64_t",
+        "f4": "float",
+        "f8": "double",
+    }.items()
+    for word in words.split(", ")
 }
-"""Values that are mapped where they are plain; of these and all others the library reads the packed ones."""
+"""Words for the types of values, from the format's definition."""
+_GZIP = ("gzip", "gz")
 
 
 def recognises(path: Path) -> bool:
@@ -46,19 +52,35 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
     try:
         header = nrrd.read_header(str(path))
         _check_header(header, path)
-        mapped = _mapped(header, path)
-        values = mapped if mapped is not None else nrrd.read(str(path), index_order="C")[0]
+        rows = _rows(header, path)
+        values = rows if rows is not None else _all(header, path)
     except nrrd.NRRDError as error:
         raise damaged(path, error) from error
     return Volume(values=as_volume(values, path), format=NAME, voxel_nm=_voxel_nm(header, path))
 
 
-def _mapped(header: dict[str, Any], path: Path) -> "np.memmap[Any, Any] | None":
-    """Return plain values as a map of their file, None where they are packed, skipped to, or in other words than the usual."""
+def _all(header: dict[str, Any], path: Path) -> AnyArray:
+    """Return values as the library reads them."""
+    import nrrd
+
+    if str(header.get("encoding")) in _GZIP:
+        raise InputError(
+            str(path),
+            expected="packed integers or floating-point numbers, from the first byte on",
+            got=f"type {header.get('type')}, or lines or bytes to skip",
+            fix="save the file again with plain values (encoding raw)",
+        )
+    values: AnyArray = nrrd.read(str(path), index_order="C")[0]
+    return values
+
+
+def _rows(header: dict[str, Any], path: Path) -> "np.memmap[Any, Any] | Rows | None":
+    """Return values of their file in parts, None where they are skipped to, or in other words than the usual."""
     beside = header.get("data file", header.get("datafile"))
     stored = _TYPES.get(str(header.get("type")))
     skips = [header.get(name) for name in ("line skip", "lineskip", "byte skip", "byteskip")]
-    if stored is None or any(skips) or str(header.get("encoding")) != "raw":
+    encoding = str(header.get("encoding"))
+    if stored is None or any(skips) or encoding not in ("raw", *_GZIP):
         return None
     dtype = np.dtype((">" if header.get("endian") == "big" else "<") + stored)
     shape, data = tuple(int(size) for size in header["sizes"])[::-1], path
@@ -70,6 +92,8 @@ def _mapped(header: dict[str, Any], path: Path) -> "np.memmap[Any, Any] | None":
             start = file.tell()
     else:
         data = path.parent / str(beside)
+    if encoding in _GZIP:
+        return packed_rows(data, start, GZIP, shape, dtype)
     wanted, got = math.prod(shape) * dtype.itemsize, data.stat().st_size - start
     if not wanted or got < wanted:
         return None
@@ -85,25 +109,6 @@ def _check_header(header: dict[str, Any], path: Path) -> None:
     stored = data.stat().st_size if data.is_file() else 0
     declared = math.prod(int(size) for size in header.get("sizes", ())) * 8
     check_declared(path, declared, stored, "values")
-    if beside is None and str(header.get("encoding", "raw")) in ("gzip", "gz"):
-        _check_unpacked(path, declared)
-
-
-def _check_unpacked(path: Path, declared: int) -> None:
-    """Unpack in blocks and refuse more than is declared, of which the library would keep all."""
-    with path.open("rb") as file:
-        while file.readline().strip():
-            pass
-        unpacker, total = zlib.decompressobj(zlib.MAX_WBITS | 16), 0
-        while block := unpacker.unconsumed_tail or file.read(2**16):
-            total += len(unpacker.decompress(block, 2**20))
-            if total > declared + 2**20:
-                raise InputError(
-                    str(path),
-                    expected=f"{declared} bytes of values at most",
-                    got="more packed data than that",
-                    fix="copy the file again from its source; it is damaged, or made to exhaust the memory",
-                )
 
 
 def _voxel_nm(header: dict[str, object], path: Path) -> float | None:
