@@ -17,7 +17,7 @@ import scipy.ndimage
 
 from pipeline.align.matching import misfit_of
 from pipeline.align.resample import turned
-from pipeline.align.series import AlignOptions, align_tilts
+from pipeline.align.series import AlignOptions, align_tilts, mean_of_series
 from pipeline.align.starts import background_free, centre_of_mass_shifts, vertical_shifts
 from pipeline.arrays import Float64Array, FloatArray
 from pipeline.config import load_config
@@ -80,7 +80,8 @@ def main() -> None:
     order = np.argsort(series.tilt_deg, kind="stable")
     tilt_deg, frames = series.tilt_deg[order], background_free(value[order])
     choices = AlignOptions(True, False, branch.align.max_shift_px, branch.align.iterations, None, None, False)
-    found = align_tilts(frames, tilt_deg, order, choices, lambda _: lambda done, total: None)
+    driver = mean_of_series([frames], np.zeros((1, tilt_deg.size, 2)), np.ones(1))
+    found = align_tilts(driver, tilt_deg, order, choices, lambda _: lambda done, total: None)
     mass = np.zeros((tilt_deg.size, 2))
     mass[:, 0] = vertical_shifts(frames, max_shift_px=branch.align.max_shift_px, rounds=4)
     mass[:, 1] = centre_of_mass_shifts(turned(frames, 0.0, mass), tilt_deg)

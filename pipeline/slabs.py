@@ -185,7 +185,10 @@ class Reordered:
         first, *rest = key if isinstance(key, tuple) else (key,)
         if np.ndim(self._order[first]) == 0:
             return np.asarray(self._field[(int(self._order[first]), *rest)])
-        return np.stack([np.asarray(self._field[(int(i), *rest)]) for i in self._order[first]])
+        order = self._order[first]
+        runs = np.split(order, np.flatnonzero(np.diff(order) != 1) + 1)
+        parts = [self._field[(slice(int(r[0]), int(r[-1]) + 1), *rest)] for r in runs if len(r)]
+        return np.concatenate(parts) if parts else np.asarray(self._field[(slice(0, 0), *rest)])
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise TypeError

@@ -1,12 +1,15 @@
 """Which frames of a series can be used: blank, copied, repeated and cut ones are found before anything is aligned."""
 
-from collections.abc import Sequence
+import hashlib
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
 import scipy.ndimage
 
+from pipeline.align.parallel import frame_groups
 from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray
+from pipeline.slabs import Field
 
 FEATURELESS = 2.0
 """Below this ratio of a frame's smoothed contrast to its noise there is nothing to align."""
@@ -35,6 +38,21 @@ class Repeat:
     change_error: float
 
 
+def one_by_one(frames: Field) -> Iterator[FloatArray]:
+    """Go through the frames of a series, which is read in groups."""
+    for group in frame_groups(frames.shape):
+        yield from np.asarray(frames[group])
+
+
+def spread(frames: Field) -> float:
+    """Standard deviation of all valid pixels of a series; 0 where there are none."""
+    count, total, squares = 0, 0.0, 0.0
+    for frame in one_by_one(frames):
+        valid = frame[np.isfinite(frame)].astype(np.float64)
+        count, total, squares = count + valid.size, total + float(valid.sum()), squares + float(valid @ valid)
+    return float(np.sqrt(max(squares / count - (total / count) ** 2, 0.0))) if count else 0.0
+
+
 def first_of_each_tilt(
     tilt_deg: Float64Array, acquisition_order: IntArray
 ) -> tuple[IntArray, list[tuple[int, int]]]:
@@ -56,8 +74,8 @@ def first_of_each_tilt(
 
 
 def radiation_damage(
-    value: FloatArray,
-    variance: FloatArray,
+    value: Field,
+    variance: Field,
     tilt_deg: Float64Array,
     acquisition_order: IntArray,
     pairs: Sequence[tuple[int, int]],
@@ -71,56 +89,57 @@ def radiation_damage(
     """
     found = []
     for first, again in pairs:
-        both = np.isfinite(value[first]) & np.isfinite(value[again])
-        before, after = (float(value[i][both].sum(dtype=np.float64)) for i in (first, again))
-        error = np.sqrt(
-            float(variance[first][both].sum(dtype=np.float64) + variance[again][both].sum(dtype=np.float64))
-        )
+        views = value[first], value[again]
+        both = np.isfinite(views[0]) & np.isfinite(views[1])
+        before, after = (float(view[both].sum(dtype=np.float64)) for view in views)
+        error = np.sqrt(sum(float(variance[i][both].sum(dtype=np.float64)) for i in (first, again)))
         scale = before if abs(before) > 1e-12 else np.nan
         gap = int(abs(acquisition_order[again] - acquisition_order[first]))
         found.append(Repeat(float(tilt_deg[first]), gap, (after - before) / scale, error / abs(scale)))
     return found
 
 
-def signal_to_noise(frames: FloatArray, variance: FloatArray) -> Float64Array:
-    """Contrast of each frame over 5 × 5 pixels against its noise there: (n,); 0 without valid pixels."""
-    found = np.zeros(len(frames))
-    for i, (frame, noise) in enumerate(zip(frames, variance, strict=True)):
+def signal_to_noise(frames: Field, noise: float) -> Float64Array:
+    """Contrast of each frame over 5 × 5 pixels against its noise there: (n,); 0 without valid pixels.
+
+    Parameters
+    ----------
+    frames : (n, n_y, n_x) float32, NaN where invalid
+    noise : standard deviation of a pixel
+    """
+    found = np.zeros(frames.shape[0])
+    for i, frame in enumerate(one_by_one(frames)):
         valid = np.isfinite(frame)
         if valid.sum() < 64:
             continue
         mean = scipy.ndimage.uniform_filter(np.where(valid, frame, np.median(frame[valid])), 5)
-        expected = float(np.sqrt(np.median(noise[valid]))) / 5
-        found[i] = float(np.std(mean[valid])) / max(expected, 1e-12)
+        found[i] = float(np.std(mean[valid])) / max(noise / 5, 1e-12)
     return found
 
 
-def blank_frames(frames: FloatArray) -> BoolArray:
-    """Frames without the sample or without light, judged against the other frames of the series: (n,)."""
-    valid = np.isfinite(frames)
-    share = valid.mean(axis=(1, 2))
-    contrast = np.array(
-        [
-            np.std(scipy.ndimage.uniform_filter(np.where(v, f, 0), 5)) if v.any() else 0.0
-            for f, v in zip(frames, valid, strict=True)
-        ]
-    )
-    return (share < BLANK_VALID * np.median(share)) | (contrast < BLANK_CONTRAST * np.median(contrast))
+def blank_and_copied(frames: Field) -> tuple[BoolArray, list[tuple[int, int]]]:
+    """Frames that show nothing of the sample, and frames that are there twice; the series is read once.
 
-
-def copied_frames(frames: FloatArray) -> list[tuple[int, int]]:
-    """Pairs of frames that are identical in every valid pixel; noise never repeats, so one of them is a copy."""
+    Returns
+    -------
+    blank : (n,) frames without the sample or without light, judged against the other frames of the series
+    copies : pairs of frames that are identical in every valid pixel; noise never repeats, so one of them is a copy
+    """
+    share, contrast = np.zeros((2, frames.shape[0]))
     seen: dict[bytes, int] = {}
-    pairs = []
-    for i, frame in enumerate(frames):
-        if not np.isfinite(frame).any():
+    copies = []
+    for i, frame in enumerate(one_by_one(frames)):
+        valid = np.isfinite(frame)
+        share[i] = valid.mean()
+        if not valid.any():
             continue
-        key = np.ascontiguousarray(frame).tobytes()
+        contrast[i] = np.std(scipy.ndimage.uniform_filter(np.where(valid, frame, 0), 5))
+        key = hashlib.blake2b(frame.tobytes(), digest_size=32).digest()
         if key in seen:
-            pairs.append((seen[key], i))
-        else:
-            seen[key] = i
-    return pairs
+            copies.append((seen[key], i))
+        seen.setdefault(key, i)
+    blank = (share < BLANK_VALID * np.median(share)) | (contrast < BLANK_CONTRAST * np.median(contrast))
+    return blank, copies
 
 
 def cut_frames(frames: FloatArray) -> BoolArray:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.ndimage
 
+from pipeline.align.binning import Binning
 from pipeline.align.register import coarse_shifts, fill_invalid, refine_shifts, smooth
 from pipeline.align.resample import turned
 from pipeline.arrays import BoolArray, Float64Array, FloatArray
@@ -120,36 +121,12 @@ def match_projections(
     return TiltAlignment(shifts, residual, innovation, precision, move, np.array(misfit))
 
 
-class Binned:
-    """Large frames averaged over squares of pixels, in which a first alignment costs a fraction.
-
-    Attributes
-    ----------
-    factor : edge of the squares, a power of two; 1 for frames of less than twice :data:`COARSE_COLUMNS`
-    frames : (n_tilt, n_y // factor, n_x // factor) float32; NaN where a pixel is
-    """
-
-    def __init__(self, frames: FloatArray) -> None:
-        self.factor = 1
-        while frames.shape[2] >= 2 * self.factor * COARSE_COLUMNS:
-            self.factor *= 2
-        n_y, n_x = (side // self.factor for side in frames.shape[1:])
-        whole = frames[:, : n_y * self.factor, : n_x * self.factor]
-        self.frames = (
-            frames
-            if self.factor == 1
-            else whole.reshape(len(frames), n_y, self.factor, n_x, self.factor).mean(axis=(2, 4))
-        )
-        # Rows and columns that are cut off move the middle.
-        self._middle = (np.array(frames.shape[1:]) - np.array(whole.shape[1:])) / 2
-
-    def shifts(self, shifts: Float64Array) -> Float64Array:
-        """Shifts (n_tilt, 2) of the frames, in binned pixels."""
-        return (shifts + self._middle) / self.factor
-
-    def undone(self, shifts: Float64Array) -> Float64Array:
-        """Shifts (n_tilt, 2) of the binned frames, in pixels."""
-        return shifts * self.factor - self._middle
+def coarse_binning(shape: tuple[int, int]) -> Binning:
+    """Return the squares over which frames (n_y, n_x) are averaged for a first alignment: :data:`COARSE_COLUMNS` are kept."""
+    factor = 1
+    while shape[1] >= 2 * factor * COARSE_COLUMNS:
+        factor *= 2
+    return Binning(shape, factor)
 
 
 def misfit_of(
@@ -242,9 +219,12 @@ class _Problem:
         if volume is None:
             volume = zero_blocks((data.shape[0], n_x, n_x, data.shape[3]))
         rays = (self.rays * weights[:, None]).astype(np.float32)
-        for _ in range(iterations):
-            sirt_step(volume, data, self.geometry, rays, self.columns, nonnegative=True)
-        return volume, projections_from_blocks(forward(volume, self.geometry), n_y)
+        # Blocks do not know of each other: one after the other they need less memory beside the volume.
+        for block in (slice(i, i + 1) for i in range(len(data))):
+            for _ in range(iterations):
+                sirt_step(volume[block], data[block], self.geometry, rays, self.columns, nonnegative=True)
+            data[block] = forward(volume[block], self.geometry)
+        return volume, projections_from_blocks(data, n_y)
 
 
 def _precision(

@@ -9,12 +9,20 @@ import scipy.fft
 import scipy.ndimage
 from numba import njit, prange
 
-from pipeline.align.parallel import map_frames
+from pipeline.align.parallel import map_frames, stack_frames
 from pipeline.arrays import BoolArray, Float64Array, FloatArray
+
+BAND_ROWS = 128
+"""Sums over the pixels of a frame are made of so many rows at a time."""
 
 
 def fill_invalid(frames: FloatArray) -> FloatArray:
-    """Replace NaN by the mean of the valid neighbours, else by the nearest valid pixel, for looking at only."""
+    """Replace NaN by the mean of the valid neighbours, else by the nearest valid pixel, for looking at only.
+
+    Frames without NaN are returned as they are, not as a copy.
+    """
+    if np.isfinite(frames).all():
+        return frames
 
     def fill(frame: FloatArray) -> FloatArray:
         valid = np.isfinite(frame)
@@ -36,7 +44,7 @@ def fill_invalid(frames: FloatArray) -> FloatArray:
             local[hole] = frame[tuple(index[hole] for index in nearest)]
         return local
 
-    return np.stack(map_frames(fill, frames)).astype(frames.dtype, copy=False)
+    return stack_frames(fill, frames)
 
 
 def smooth(frames: FloatArray, *, sigma_px: float) -> FloatArray:
@@ -46,7 +54,7 @@ def smooth(frames: FloatArray, *, sigma_px: float) -> FloatArray:
         smoothed: FloatArray = scipy.ndimage.gaussian_filter(frame, sigma_px, mode="nearest")
         return smoothed
 
-    return np.stack(map_frames(one, fill_invalid(frames))).astype(np.float32)
+    return stack_frames(one, fill_invalid(frames))
 
 
 def coarse_shifts(moving: FloatArray, fixed: FloatArray, *, max_shift_px: float) -> Float64Array:
@@ -142,25 +150,25 @@ def similarity_steps(
             return unknown, unknown
         inside[:dy] = inside[n_y - dy :] = False
         inside[:, :dx] = inside[:, n_x - dx :] = False
-        columns = (
-            gradient_y,
-            gradient_x,
-            y * gradient_x - x * gradient_y,
-            y * gradient_y + x * gradient_x,
-            frame,
-            np.ones_like(frame),
-        )
-        basis = np.stack([c[inside] for c in columns], axis=1)
-        if len(basis) < 64:
+        count = int(inside.sum())
+        if count < 64:
             return unknown, unknown
-        target = fixed[i][inside].astype(np.float64)
+        normal, right, power = np.zeros((6, 6)), np.zeros(6), 0.0
+        for rows in (slice(low, low + BAND_ROWS) for low in range(0, n_y, BAND_ROWS)):
+            by_y, by_x, own, kept = gradient_y[rows], gradient_x[rows], frame[rows], inside[rows]
+            turn, growth = y[rows] * by_x - x * by_y, y[rows] * by_y + x * by_x
+            basis = np.stack([c[kept] for c in (by_y, by_x, turn, growth, own, np.ones_like(own))], axis=1)
+            target = fixed[i][rows][kept].astype(np.float64)
+            normal += basis.T @ basis
+            right += basis.T @ target
+            power += float(target @ target)
         # The gain is near 1 after registration within a series and free between energies: fit it, then divide it out.
         # Columns of unit length keep the normal equations well conditioned.
-        length = np.maximum(np.linalg.norm(basis, axis=0), 1e-30)
-        inverse = np.linalg.pinv(basis.T @ basis / np.outer(length, length)) / np.outer(length, length)
-        fit = inverse @ (basis.T @ target)
-        residual = target - basis @ fit
-        covariance = inverse * float(residual @ residual) / (len(target) - 6)
+        length = np.maximum(np.sqrt(np.diag(normal)), 1e-30)
+        inverse = np.linalg.pinv(normal / np.outer(length, length)) / np.outer(length, length)
+        fit = inverse @ right
+        rest = max(power - float(2 * fit @ right - fit @ normal @ fit), 0.0)
+        covariance = inverse * rest / (count - 6)
         return fit[:4] / fit[4], np.sqrt(np.diag(covariance)[:4]) / abs(fit[4])
 
     steps, errors = zip(*map_frames(step, range(n)), strict=True)

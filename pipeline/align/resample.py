@@ -4,7 +4,7 @@ import numpy as np
 import scipy.ndimage
 from numba import njit, prange
 
-from pipeline.align.parallel import map_frames
+from pipeline.align.parallel import stack_frames
 from pipeline.arrays import Float64Array, FloatArray
 
 LOBES = 3
@@ -83,7 +83,7 @@ def turned(frames: FloatArray, axis_tilt_deg: float, shifts: Float64Array) -> Fl
             )
         return moved
 
-    return np.stack(map_frames(move, frames, shifts)).astype(np.float32)
+    return stack_frames(move, frames, shifts)
 
 
 def turned_shifts(shifts: Float64Array, angle_deg: float) -> Float64Array:

@@ -1,20 +1,23 @@
 """Alignment of all series of a particle: energies with each other, tilts with each other, one solution for every raw frame."""
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
 
 from pipeline.align.axis import find_axis
 from pipeline.align.axis_tilt import axis_tilt
+from pipeline.align.binning import Binning
 from pipeline.align.energies import EnergyRegistration, mirrored_tilts, register_energies
 from pipeline.align.frames import cut_frames
-from pipeline.align.matching import Binned, TiltAlignment, match_projections, misfit_of
+from pipeline.align.matching import TiltAlignment, coarse_binning, match_projections, misfit_of
+from pipeline.align.parallel import frame_groups
 from pipeline.align.register import fill_invalid
 from pipeline.align.resample import resample, turned, turned_shifts
 from pipeline.align.starts import background_free, centre_of_mass_shifts, vertical_shifts, walked_shifts
-from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray
+from pipeline.arrays import Float64Array, FloatArray, IntArray
 from pipeline.errors import InputError
+from pipeline.slabs import Field, Mapped
 
 ENERGY_SMOOTHING_PX, TILT_SMOOTHING_PX = 1.5, 1.0
 """Gaussian smoothing before frames are compared: wide enough to calm noise, narrow against the particle's edge."""
@@ -27,6 +30,8 @@ WORSE = 1.02
 """An alignment whose misfit exceeds that of the frames as recorded by this factor has failed."""
 LEAN_SIGMA, MIN_LEAN_DEG = 3.0, 0.02
 """A lean of the tilt axis is corrected when it exceeds so many standard errors and so many degrees."""
+DRIVER_PIXELS, DRIVER_VOXELS = 48_000_000, 192_000_000
+"""Tilts are aligned with each other on frames of so many pixels in all, of a volume of so many voxels; larger ones are binned."""
 MANY_CUT = 0.2
 """The lean needs a particle within the field: it is not estimated when more than this share of the frames is cut."""
 
@@ -92,6 +97,20 @@ class TiltSolution:
 
 
 @dataclass(frozen=True)
+class Driver:
+    """What the tilts are aligned by: the mean of all series on the reference series, not yet moved between the tilts.
+
+    Attributes
+    ----------
+    frames : (n_tilt, m_y, m_x) float32
+    binning : how they were
+    """
+
+    frames: FloatArray
+    binning: Binning
+
+
+@dataclass(frozen=True)
 class Alignment:
     """Everything that :func:`align_series` finds.
 
@@ -101,20 +120,20 @@ class Alignment:
     reference : index of the series that the others were registered to
     energies : registration of each series; None for the reference or where nothing was registered
     tilts : the alignment between the tilts
-    driver : (n_tilt, n_y, n_x) float32, mean of all series on the reference series, not yet moved between the tilts
+    driver : what the tilts were aligned by
     """
 
     solution: Solution
     reference: int
     energies: Sequence[EnergyRegistration | None]
     tilts: TiltSolution
-    driver: FloatArray
+    driver: Driver
 
 
 def align_series(
     names: Sequence[str],
-    values: Sequence[FloatArray],
-    noise: Sequence[float],
+    values: Sequence[Field],
+    signal_to_noise: Float64Array,
     tilt_deg: Float64Array,
     acquisition_order: IntArray,
     magnification: Float64Array,
@@ -126,28 +145,33 @@ def align_series(
     Parameters
     ----------
     names : of the series
-    values : per series (n_tilt, n_y, n_x) float32, air at 0, NaN where invalid; asked for one series at a time
-    noise : per series the median standard deviation of a pixel
+    values : per series (n_tilt, n_y, n_x) float32, air at 0, NaN where invalid; read in groups of frames
+    signal_to_noise : (n_series,) contrast of a series over its noise: the best is the reference, and all have this weight
     tilt_deg : (n_tilt,) ascending, the same for all; one angle means that only the energies are registered
     acquisition_order : (n_tilt,) when each frame was recorded
     magnification : (n_series,) recorded raw pixels per output pixel
     progress : gives a reporter for a named task
     """
-    signal_to_noise = np.array([np.nanstd(v) / s for v, s in zip(values, noise, strict=True)])
     reference = int(signal_to_noise.argmax())
     registrations: list[EnergyRegistration | None] = [None] * len(values)
     magnification = magnification.copy()
+    n_tilt = tilt_deg.size
     if options.energies:
         fixed = look(values[reference], magnification[reference])
         report = progress("register energies")
-        for e in range(len(values)):
-            if e != reference:
-                registrations[e], magnification[e] = _register_at(
-                    values[e], fixed, float(magnification[e]), tilt_deg, options, (names[e], names[reference])
-                )
-            report(e + 1, len(values))
-    energy_shifts = np.stack([np.zeros((tilt_deg.size, 2)) if r is None else r.shifts for r in registrations])
-    looks = (look(v, m) for v, m in zip(values, magnification, strict=True))
+        others = [e for e in range(len(values)) if e != reference]
+        for before, e in enumerate(others):
+            registrations[e], magnification[e] = _register_at(
+                values[e],
+                fixed,
+                float(magnification[e]),
+                tilt_deg,
+                options,
+                (names[e], names[reference]),
+                lambda n, before=before: report(before * n_tilt + n, len(others) * n_tilt),  # type: ignore[misc]
+            )
+    energy_shifts = np.stack([np.zeros((n_tilt, 2)) if r is None else r.shifts for r in registrations])
+    looks = [look(v, float(m)) for v, m in zip(values, magnification, strict=True)]
     driver = mean_of_series(looks, energy_shifts, signal_to_noise)
     tilts = align_tilts(driver, tilt_deg, acquisition_order, options, progress)
     solution = compose(energy_shifts, tilts.alignment.shifts, tilts.applied_axis_tilt_deg, magnification)
@@ -155,18 +179,45 @@ def align_series(
 
 
 def align_tilts(
+    driver: Driver,
+    tilt_deg: Float64Array,
+    acquisition_order: IntArray,
+    options: AlignOptions,
+    progress: Progress,
+) -> TiltSolution:
+    """Shifts between the tilts, the axis and its lean, with the misfit before and after; in pixels that are not binned.
+
+    Parameters
+    ----------
+    driver : what the tilts are aligned by; the other parameters as in :func:`align_series`
+    """
+    binning = driver.binning
+    binned_options = replace(
+        options,
+        max_shift_px=options.max_shift_px / binning.factor,
+        axis_column=None if options.axis_column is None else binning.column(options.axis_column),
+    )
+    found = _align_driver(driver.frames, tilt_deg, acquisition_order, binned_options, progress)
+    alignment = found.alignment
+    return replace(
+        found,
+        alignment=replace(
+            alignment,
+            shifts=binning.undone(alignment.shifts),
+            precision_px=alignment.precision_px * binning.factor,
+            last_move_px=alignment.last_move_px * binning.factor,
+        ),
+    )
+
+
+def _align_driver(
     driver: FloatArray,
     tilt_deg: Float64Array,
     acquisition_order: IntArray,
     options: AlignOptions,
     progress: Progress,
 ) -> TiltSolution:
-    """Shifts between the tilts, the axis and its lean, with the misfit before and after.
-
-    Parameters
-    ----------
-    driver : (n_tilt, n_y, n_x) float32, NaN where invalid; the other parameters as in :func:`align_series`
-    """
+    """Align frames (n_tilt, n_y, n_x), all in their own pixels."""
     n_tilt = tilt_deg.size
     if n_tilt == 1:
         unknown = np.full(1, np.nan)
@@ -181,22 +232,23 @@ def align_tilts(
         offset = _axis_offset(clean, tilt_deg, options, progress) if offset is None else offset
         guesses = {"as recorded": np.stack([np.zeros(n_tilt), np.full(n_tilt, offset)], axis=1)}
     report = progress("compare first guesses")
-    tried, small = {}, Binned(clean)
+    tried, binning = {}, coarse_binning(driver.shape[1:])
+    small = binning.of(clean)
     for name, shifts in guesses.items():
-        tried[name] = misfit_of(small.frames, tilt_deg, small.shifts(shifts), sigma_px=TILT_SMOOTHING_PX)[0]
+        tried[name] = misfit_of(small, tilt_deg, binning.shifts(shifts), sigma_px=TILT_SMOOTHING_PX)[0]
         report(len(tried), len(guesses))
     starts = {name: float(np.nanmedian(residual)) for name, residual in tried.items()}
     best = min(starts, key=lambda name: (name == "as recorded" and options.tilts, starts[name]))
     lean, estimate, error = _lean(clean, tilt_deg, guesses[best], options)
     start = turned_shifts(guesses[best], -lean)
-    frames = _turned_with_gaps(clean, np.isfinite(driver), lean)
+    frames = clean if lean == 0 else turned(clean, lean, np.zeros((n_tilt, 2)))
+    del clean, small  # of the size of the series
     if options.tilts and options.iterations:
         found = _matched(frames, tilt_deg, start, options, progress)
     else:
         found = TiltAlignment.still(start)
-    small = Binned(frames)
     after, innovation = misfit_of(
-        small.frames, tilt_deg, small.shifts(found.shifts), sigma_px=TILT_SMOOTHING_PX
+        binning.of(frames), tilt_deg, binning.shifts(found.shifts), sigma_px=TILT_SMOOTHING_PX
     )
     if not np.isfinite(found.innovation).any():
         found = replace(found, innovation=innovation)
@@ -211,7 +263,7 @@ def _matched(
     progress: Progress,
 ) -> TiltAlignment:
     """Match projections, of large frames first binned; a few rounds in full then refine what the binned frames found."""
-    rounds, small = options.iterations, Binned(frames)
+    rounds, binning = options.iterations, coarse_binning(frames.shape[1:])
 
     def match(which: FloatArray, begin: Float64Array, rounds: int, bin_px: int, label: str) -> TiltAlignment:
         return match_projections(
@@ -225,10 +277,10 @@ def _matched(
             on_iteration=progress(label),
         )
 
-    if small.factor > 1:
-        label = f"match projections, {small.factor} × {small.factor} pixels together"
-        coarse = match(small.frames, small.shifts(start), rounds, small.factor, label)
-        start, rounds = small.undone(coarse.shifts), min(rounds, FINE_ROUNDS)
+    if binning.factor > 1:
+        label = f"match projections, {binning.factor} × {binning.factor} pixels together"
+        coarse = match(binning.of(frames), binning.shifts(start), rounds, binning.factor, label)
+        start, rounds = binning.undone(coarse.shifts), min(rounds, FINE_ROUNDS)
     return match(frames, start, rounds, 1, "match projections")
 
 
@@ -252,59 +304,79 @@ def compose(
     return Solution(shifts[..., 0], shifts[..., 1], magnification, axis_tilt_deg)
 
 
-def look(value: FloatArray, magnification: float) -> FloatArray:
+def look(frames: Field, magnification: float) -> Field:
     """Bring frames to the common pixel size without shifts, to look at; the raw pixels themselves are resampled only once."""
     if abs(magnification - 1) < 1e-6:
-        return value
-    still = np.zeros(len(value))
-    return resample(
-        value,
-        np.zeros_like(value),
-        dy_px=still,
-        dx_px=still,
-        magnification=float(magnification),
-        rotation_deg=0.0,
-        shape=value.shape[1:],
-    )[0]
+        return frames
+
+    def scaled(part: FloatArray) -> FloatArray:
+        still = np.zeros(len(part))
+        return resample(
+            part,
+            np.zeros_like(part),
+            dy_px=still,
+            dx_px=still,
+            magnification=magnification,
+            rotation_deg=0.0,
+            shape=part.shape[1:],
+        )[0]
+
+    return Mapped(frames, scaled, np.float32)
 
 
-def mean_of_series(looks: Iterable[FloatArray], shifts: Float64Array, weights: Float64Array) -> FloatArray:
-    """Mean of all series, each moved onto the reference series, weighed by its signal to noise."""
-    total = np.zeros((), np.float32)
-    for frames, shift, weight in zip(looks, shifts, weights, strict=True):
-        filled = fill_invalid(frames)
-        moved = turned(filled, 0.0, shift) if np.any(shift) else filled
-        total = total + np.float32(weight / weights.sum()) * moved
-    return total
+def driver_binning(shape: tuple[int, ...]) -> int:
+    """Return by how much series (n_tilt, n_y, n_x) are binned to align their tilts: 1, 2, 4 …, so that memory has a bound."""
+    n_tilt, n_y, n_x = shape
+    factor = 1
+    while n_tilt * n_y * n_x > factor**2 * DRIVER_PIXELS or n_y * n_x * n_x > factor**3 * DRIVER_VOXELS:
+        factor *= 2
+    return factor
+
+
+def mean_of_series(looks: Sequence[Field], shifts: Float64Array, weights: Float64Array) -> Driver:
+    """Mean of all series, each moved onto the reference series by (n_series, n_tilt, 2) px, weighed by its signal to noise."""
+    n_tilt, n_y, n_x = looks[0].shape
+    binning = Binning((n_y, n_x), driver_binning(looks[0].shape))
+    frames = np.empty((n_tilt, *binning.shape), np.float32)
+    for group in frame_groups(looks[0].shape):
+        total = np.zeros((), np.float32)
+        for series, shift, weight in zip(looks, shifts, weights, strict=True):
+            filled = fill_invalid(np.asarray(series[group]))
+            moved = turned(filled, 0.0, shift[group]) if np.any(shift) else filled
+            total = total + np.float32(weight / weights.sum()) * moved
+        frames[group] = binning.of(total)
+    return Driver(frames, binning)
 
 
 def _register_at(
-    frames: FloatArray,
-    fixed: FloatArray,
+    frames: Field,
+    fixed: Field,
     magnification: float,
     tilt_deg: Float64Array,
     options: AlignOptions,
     names: tuple[str, str],
+    on_frames: Callable[[int], None],
 ) -> tuple[EnergyRegistration, float]:
     """Register one energy at the recorded magnification, or at its own estimate; returns that too."""
-    registered = _register(look(frames, magnification), fixed, tilt_deg, options, *names)
+    registered = _register(look(frames, magnification), fixed, tilt_deg, options, *names, on_frames)
     if options.estimate_magnification and abs(registered.magnification - 1) > 1e-5:
         magnification *= registered.magnification
-        registered = _register(look(frames, magnification), fixed, tilt_deg, options, *names)
+        registered = _register(look(frames, magnification), fixed, tilt_deg, options, *names, on_frames)
     return registered, magnification
 
 
 def _register(
-    frames: FloatArray,
-    reference: FloatArray,
+    frames: Field,
+    reference: Field,
     tilt_deg: Float64Array,
     options: AlignOptions,
     name: str,
     other: str,
+    on_frames: Callable[[int], None],
 ) -> EnergyRegistration:
     """Register one energy; raise where it shows another object or was recorded at other angles."""
     window = {"max_shift_px": options.max_shift_px, "sigma_px": ENERGY_SMOOTHING_PX}
-    registered = register_energies(frames, reference, **window)
+    registered = register_energies(frames, reference, **window, on_frames=on_frames)
     middle = float(np.nanmedian(registered.residual))
     if mirrored_tilts(frames, reference, tilt_deg, registered.residual, **window):
         raise InputError(
@@ -368,12 +440,3 @@ def _lean(
     estimate, error = axis_tilt(clean, tilt_deg, shifts, np.ones(tilt_deg.size))
     certain = abs(estimate) > max(LEAN_SIGMA * error, MIN_LEAN_DEG)
     return (estimate if certain else 0.0), estimate, error
-
-
-def _turned_with_gaps(clean: FloatArray, valid: BoolArray, axis_tilt_deg: float) -> FloatArray:
-    """Turn frames back by the lean of the axis, with NaN where they are not valid."""
-    if axis_tilt_deg == 0:
-        return np.where(valid, clean, np.nan).astype(np.float32)
-    still = np.zeros((len(clean), 2))
-    seen = turned(valid.astype(np.float32), axis_tilt_deg, still) > 0.99
-    return np.where(seen, turned(clean, axis_tilt_deg, still), np.nan).astype(np.float32)

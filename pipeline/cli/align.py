@@ -37,7 +37,7 @@ def run(arguments: argparse.Namespace) -> int:
         for name, sample in project.samples.items()
         for branch in sample_branches(sample)
     ]
-    code = run_workflow(arguments, project, folder, targets)
+    code = run_workflow(arguments, project, folder, targets, ("normalize", "align"))
     if code:
         return code
     from pipeline.stages.report import write_report

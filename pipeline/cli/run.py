@@ -9,7 +9,7 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from contextlib import suppress
 from pathlib import Path
 
@@ -76,7 +76,11 @@ def check_cores(arguments: argparse.Namespace) -> None:
 
 
 def run_workflow(
-    arguments: argparse.Namespace, project: ProjectConfig, folder: Path, targets: Sequence[str] = ()
+    arguments: argparse.Namespace,
+    project: ProjectConfig,
+    folder: Path,
+    targets: Sequence[str] = (),
+    stages: Collection[str] | None = None,
 ) -> int:
     """Check the inputs and run Snakemake; returns the exit code.
 
@@ -85,11 +89,12 @@ def run_workflow(
     arguments : with ``config``, ``cores``, ``profile`` and ``dry_run``
     project, folder : the configuration and its results folder
     targets : what to make, relative to the folder; everything where it is empty
+    stages : the stages behind the targets, for which there must be room on the disk; None for all
     """
     here = arguments.profile is None
     cores = arguments.cores or available_cores()
     with stage_server(cores, wanted=here and not arguments.dry_run) as server:
-        for warning in require_valid(project):
+        for warning in require_valid(project, stages):
             sys.stderr.write(f"oxytomo: warning: {warning}\n")
         if arguments.dry_run:
             return _dry_run(arguments, project, folder)

@@ -8,7 +8,7 @@ import numpy as np
 from pipeline.align.energies import EnergyRegistration
 from pipeline.align.frames import cut_frames
 from pipeline.align.matching import TRUSTED, TiltAlignment, misfit_of, misfit_ratio
-from pipeline.align.register import fill_invalid
+from pipeline.align.parallel import frame_groups
 from pipeline.align.resample import resample, turned, turned_shifts
 from pipeline.align.series import (
     TILT_SMOOTHING_PX,
@@ -18,6 +18,7 @@ from pipeline.align.series import (
     TiltSolution,
     align_series,
     look,
+    mean_of_series,
     require_better,
 )
 from pipeline.align.starts import background_free
@@ -118,13 +119,12 @@ def _estimate(
         axis_tilt_deg=settings.axis_tilt_deg,
         estimate_magnification=settings.magnification == "estimated",
     )
-    best = int(np.argmax([np.nanstd(v) / n for v, n in zip(series.values, series.noise, strict=True)]))
     if series.tilt_deg.size > 1:
-        require_structure(series.values[best], series.noise[best], series.acquisition_order)
+        require_structure(series.values[series.best], series.noise[series.best], series.acquisition_order)
     found = align_series(
         series.names,
         series.values,
-        series.noise,
+        series.signal_to_noise,
         series.tilt_deg,
         series.acquisition_order,
         recorded,
@@ -138,20 +138,21 @@ def _estimate(
 
 def _given(series: AlignInputs, given: Solution, context: StageContext) -> Alignment:
     """Judge shifts that were loaded as if they had been estimated."""
-    best = int(np.argmax([np.nanstd(v) / n for v, n in zip(series.values, series.noise, strict=True)]))
-    driver = fill_invalid(look(series.values[best], float(given.magnification[best])))
-    n_tilt = series.tilt_deg.size
+    best, n_tilt = series.best, series.tilt_deg.size
+    own = look(series.values[best], float(given.magnification[best]))
+    driver = mean_of_series([own], np.zeros((1, n_tilt, 2)), np.ones(1))
     shifts = np.stack([given.dy_px[best], given.dx_px[best]], axis=1) / given.magnification[best]
     shifts = turned_shifts(shifts, -given.axis_tilt_deg)
     unknown = np.full(n_tilt, np.nan)
     if n_tilt > 1:
-        clean = turned(background_free(driver), given.axis_tilt_deg, np.zeros((n_tilt, 2)))
+        clean = turned(background_free(driver.frames), given.axis_tilt_deg, np.zeros((n_tilt, 2)))
         progress = context.progress("judge the shifts given")
         as_recorded = np.zeros_like(shifts)
         as_recorded[:, 1] = np.median(shifts[:, 1])
-        before, _ = misfit_of(clean, series.tilt_deg, as_recorded, sigma_px=TILT_SMOOTHING_PX)
+        moved = [driver.binning.shifts(one) for one in (as_recorded, shifts)]
+        before, _ = misfit_of(clean, series.tilt_deg, moved[0], sigma_px=TILT_SMOOTHING_PX)
         progress(1, 2)
-        after, innovation = misfit_of(clean, series.tilt_deg, shifts, sigma_px=TILT_SMOOTHING_PX)
+        after, innovation = misfit_of(clean, series.tilt_deg, moved[1], sigma_px=TILT_SMOOTHING_PX)
         progress(2, 2)
     else:
         before = after = innovation = unknown
@@ -219,7 +220,7 @@ def _warnings(
             f"These frames fit the others badly: {_with_tilts(which)}; exclude them if they look wrong."
         )
     if series.tilt_deg.size > 1:
-        cut = cut_frames(background_free(found.driver)) & frames.used
+        cut = cut_frames(background_free(found.driver.frames)) & frames.used
         if cut.any():
             which = [
                 (int(series.acquisition_order[t]), float(series.tilt_deg[t])) for t in np.flatnonzero(cut)
@@ -277,17 +278,18 @@ def _resampled(
     value, variance = allocate(shape, np.float32), allocate(shape, np.float32)
     progress = context.progress("resample")
     for e in range(shape[0]):
-        raw, noise = series.frames(e)
-        value[e], variance[e] = resample(
-            raw[used],
-            noise[used],
-            dy_px=solution.dy_px[e, used],
-            dx_px=solution.dx_px[e, used],
-            magnification=float(solution.magnification[e]),
-            rotation_deg=solution.axis_tilt_deg,
-            shape=series.shape,
-        )
-        progress(e + 1, shape[0])
+        raw, noise = series.frames(e, used)
+        for group in frame_groups(shape[1:]):
+            value[e, group], variance[e, group] = resample(
+                np.asarray(raw[group]),
+                np.asarray(noise[group]),
+                dy_px=solution.dy_px[e, used][group],
+                dx_px=solution.dx_px[e, used][group],
+                magnification=float(solution.magnification[e]),
+                rotation_deg=solution.axis_tilt_deg,
+                shape=series.shape,
+            )
+            progress(e * shape[1] + group.stop, shape[0] * shape[1])
     return value, variance
 
 
@@ -347,6 +349,7 @@ def _write(
                 "left_out": [{"frame": n, "tilt_deg": t, "reason": why} for n, t, why in frames.left_out],
                 "suspicious_frames": series.acquisition_order[frames.suspicious].tolist(),
                 "reference_series": series.names[found.reference],
+                "driver_binning": found.driver.binning.factor,
                 "start": tilts.start,
                 "misfit_of_starts": tilts.starts,
                 "misfit_by_round": tilts.alignment.misfit.tolist(),
@@ -379,8 +382,8 @@ def _pictures(series: AlignInputs, found: Alignment, frames: Frames, unit: str) 
     if series.tilt_deg.size == 1:
         return {}
     tilts, used = found.tilts, frames.used
-    clean = background_free(found.driver)
-    lean, shifts = tilts.applied_axis_tilt_deg, tilts.alignment.shifts
+    clean = background_free(found.driver.frames)
+    lean, shifts = tilts.applied_axis_tilt_deg, found.driver.binning.shifts(tilts.alignment.shifts)
     after = turned(clean, lean, shifts)
     before = turned(clean, 0.0, np.broadcast_to(np.median(shifts, axis=0), shifts.shape))
     row = int(after.std(axis=2).mean(axis=0).argmax())

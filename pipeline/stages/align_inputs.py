@@ -3,62 +3,46 @@
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from pipeline.align.frames import (
     FEATURELESS,
     Repeat,
-    blank_frames,
-    copied_frames,
+    blank_and_copied,
     first_of_each_tilt,
+    one_by_one,
     radiation_damage,
     signal_to_noise,
+    spread,
 )
 from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray
 from pipeline.config import AlignStage as Settings
 from pipeline.errors import InputError, ShapeError
 from pipeline.io.stores import Store, read_store
+from pipeline.slabs import Field, Reordered
 
 SAME_TILT_DEG = 0.01
 _VALUE_BYTES = 4
 _KEPT_BYTES = 168_000_000
+NOISE_FRAMES, NOISE_PIXELS = 4, 16_000_000
+"""The noise of a series is the median of so many pixels, or of so many frames."""
 ALIKE = 0.5
 """Repeated exposures of one tilt correlate by more than this; where they do not, the angles are wrong."""
 
 
-class StoredSeries(Sequence[FloatArray]):
-    """Frames of several series, each read from its store when it is asked for.
-
-    Small series are kept, as they are asked for many times; of large ones one is in memory at a time.
-    """
-
-    def __init__(self, stores: Sequence[Store], rows: Sequence[IntArray]) -> None:
-        self._stores, self._rows = stores, rows
-        n_pixels = sum(math.prod(store.array("value").shape) for store in stores)
-        small = n_pixels * _VALUE_BYTES <= _KEPT_BYTES
-        self._kept: dict[int, FloatArray] | None = {} if small else None
-
-    def __len__(self) -> int:
-        return len(self._stores)
-
-    def __getitem__(self, series: Any) -> Any:
-        if self._kept is None:
-            return self._read(series)
-        if series not in self._kept:
-            self._kept[series] = self._read(series)
-            self._kept[series].flags.writeable = False
-        return self._kept[series]
-
-    def _read(self, series: int) -> FloatArray:
-        return _rows_of(self._stores[series], "value", self._rows[series])
+def _frames_of(stores: Sequence[Store], rows: Sequence[IntArray]) -> list[Field]:
+    """Return the frames in use of each series: in memory where all are small, as they are asked for many times."""
+    fields = [_rows_of(store, "value", own) for store, own in zip(stores, rows, strict=True)]
+    small = sum(math.prod(one.shape) for one in fields) * _VALUE_BYTES <= _KEPT_BYTES
+    return [np.asarray(one[:]) for one in fields] if small else fields
 
 
-def _rows_of(store: Store, name: str, rows: IntArray) -> FloatArray:
-    frames: FloatArray = store[name]
-    return frames if np.array_equal(rows, np.arange(len(frames))) else frames[rows]
+def _rows_of(store: Store, name: str, rows: IntArray) -> Field:
+    frames = store.field(name)
+    return frames if np.array_equal(rows, np.arange(frames.shape[0])) else Reordered(frames, rows)
 
 
 @dataclass(frozen=True)
@@ -70,7 +54,7 @@ class AlignInputs:
     names : of the series
     stores : their normalised stores
     rows : per series the indices into its store that are used, by ascending tilt
-    values : per series (n_tilt, n_y, n_x) float32, read when asked for
+    values : per series (n_tilt, n_y, n_x) float32, in memory or in the store
     noise : per series the median standard deviation of a pixel
     tilt_deg : (n_tilt,) ascending
     acquisition_order : (n_tilt,) number of the frame in the first series' file
@@ -83,7 +67,7 @@ class AlignInputs:
     names: Sequence[str]
     stores: Sequence[Store]
     rows: Sequence[IntArray]
-    values: Sequence[FloatArray]
+    values: Sequence[Field]
     noise: Sequence[float]
     tilt_deg: Float64Array
     acquisition_order: IntArray
@@ -98,12 +82,22 @@ class AlignInputs:
         _, n_y, n_x = self.stores[0].array("value").shape
         return n_y, n_x
 
-    def frames(self, series: int) -> tuple[FloatArray, FloatArray]:
-        """Value and variance of one series, read from its store."""
+    @cached_property
+    def signal_to_noise(self) -> Float64Array:
+        """Spread of all pixels of each series over its noise: (n_series,)."""
+        return np.array([spread(v) / n for v, n in zip(self.values, self.noise, strict=True)])
+
+    @property
+    def best(self) -> int:
+        """Index of the series with the largest signal to noise."""
+        return int(self.signal_to_noise.argmax())
+
+    def frames(self, series: int, used: BoolArray) -> tuple[Field, Field]:
+        """Value and variance of the frames in use of one series, in its store."""
         store, rows = self.stores[series], self.rows[series]
         if self.averaged:
-            return _average(store["value"], store["variance"])
-        return _rows_of(store, "value", rows), _rows_of(store, "variance", rows)
+            return _average(store)
+        return _rows_of(store, "value", rows[used]), _rows_of(store, "variance", rows[used])
 
 
 def read_inputs(inputs: dict[str, Path], settings: Settings) -> AlignInputs:
@@ -123,9 +117,10 @@ def read_inputs(inputs: dict[str, Path], settings: Settings) -> AlignInputs:
     frame = orders[0][firsts[0][0]]
     keep, left_out = _excluded(settings, frame, tilt_deg)
     blank, copies = np.zeros(tilt_deg.size, bool), set()
-    for value in StoredSeries(stores, [first for first, _ in firsts]):
-        blank |= blank_frames(value)
-        copies |= set(copied_frames(value))
+    for value in _frames_of(stores, [first for first, _ in firsts]):
+        without, twice = blank_and_copied(value)
+        blank |= without
+        copies |= set(twice)
     left_out += [(int(frame[t]), float(tilt_deg[t]), "blank") for t in np.flatnonzero(blank & keep)]
     keep &= ~blank
     if keep.sum() < 3:
@@ -142,8 +137,8 @@ def read_inputs(inputs: dict[str, Path], settings: Settings) -> AlignInputs:
         names,
         stores,
         rows,
-        StoredSeries(stores, rows),
-        [_median_noise(store["variance"]) for store in stores],
+        _frames_of(stores, rows),
+        [_median_noise(store.field("variance")) for store in stores],
         tilt_deg[keep],
         frame[keep],
         left_out,
@@ -157,7 +152,7 @@ def read_single(inputs: dict[str, Path], settings: Settings) -> AlignInputs:
     names = list(settings.series)
     stores = [read_store(inputs[name]) for name in names]
     _require_one_size(names, stores)
-    means = [_average(store["value"], store["variance"]) for store in stores]
+    means = [_average(store) for store in stores]
     one = np.zeros(1, np.int64)
     return AlignInputs(
         names,
@@ -171,9 +166,9 @@ def read_single(inputs: dict[str, Path], settings: Settings) -> AlignInputs:
     )
 
 
-def require_structure(driver: FloatArray, noise: float, frames: IntArray) -> None:
+def require_structure(series: Field, noise: float, frames: IntArray) -> None:
     """Raise where the frames show nothing above their noise."""
-    ratio = signal_to_noise(driver, np.full_like(driver, noise**2))
+    ratio = signal_to_noise(series, noise)
     poor = ratio < FEATURELESS
     if poor.mean() > 0.5:
         raise InputError(
@@ -227,7 +222,7 @@ def _common_tilts(names: Sequence[str], tilts: Sequence[Float64Array]) -> Float6
 
 def _repeats(name: str, store: Store, pairs: Sequence[tuple[int, int]]) -> list[Repeat]:
     """What changed in repeated exposures; raises where they do not show the same view."""
-    value, tilt_deg = store["value"], store["tilt_deg"]
+    value, tilt_deg = store.field("value"), store["tilt_deg"]
     order = store["acquisition_index"]
     unlike = [pair for pair in pairs if _correlation(value[pair[0]], value[pair[1]]) < ALIKE]
     if unlike:
@@ -238,7 +233,7 @@ def _repeats(name: str, store: Store, pairs: Sequence[tuple[int, int]]) -> list[
             got=f"different views with one angle: frames {shown}",
             fix="check the angle table: the sign of the angles may be lost",
         )
-    return radiation_damage(value, store["variance"], tilt_deg, order, pairs)
+    return radiation_damage(value, store.field("variance"), tilt_deg, order, pairs)
 
 
 def _correlation(a: FloatArray, b: FloatArray) -> float:
@@ -269,19 +264,28 @@ def _excluded(
     return ~drop, [(int(frame[t]), float(tilt_deg[t]), "excluded by the user") for t in np.flatnonzero(drop)]
 
 
-def _median_noise(variance: FloatArray) -> float:
-    """Median standard deviation of the valid pixels."""
-    known = variance[np.isfinite(variance)]
+def _median_noise(variance: Field) -> float:
+    """Median standard deviation of the valid pixels, of a large series in some frames."""
+    n, n_y, n_x = variance.shape
+    chosen = np.unique(
+        np.linspace(0, n - 1, min(n, max(NOISE_FRAMES, NOISE_PIXELS // (n_y * n_x)))).astype(int)
+    )
+    frames = Reordered(variance, chosen)[:]
+    known = frames[np.isfinite(frames)]
     return float(np.sqrt(np.median(known))) if known.size else 1.0
 
 
-def _average(value: FloatArray, variance: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Mean of all frames as one, with the variance of the mean."""
-    valid = np.isfinite(value)
-    count = valid.sum(axis=0, keepdims=True)
+def _average(store: Store) -> tuple[FloatArray, FloatArray]:
+    """Mean of all frames of a store as one, with the variance of the mean: (1, n_y, n_x) each."""
+    values, variances = store.field("value"), store.field("variance")
+    count, total, noise = np.zeros((3, 1, *values.shape[1:]))
+    for value, variance in zip(one_by_one(values), one_by_one(variances), strict=True):
+        valid = np.isfinite(value)
+        count[0] += valid
+        total[0] += np.where(valid, value, 0)
+        noise[0] += np.where(valid, variance, 0)
     with np.errstate(divide="ignore", invalid="ignore"):
-        mean = np.where(valid, value, 0).sum(axis=0, keepdims=True) / count
-        error = np.where(valid, variance, 0).sum(axis=0, keepdims=True) / count**2
+        mean, error = total / count, noise / count**2
     return (
         np.where(count > 0, mean, np.nan).astype(np.float32),
         np.where(count > 0, error, np.inf).astype(np.float32),

@@ -1,7 +1,7 @@
 """What can be wrong with a project before any work is done: raw files, angles, energies, folder."""
 
 import importlib.util
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -92,13 +92,16 @@ class ProjectCheck:
     branches: tuple[BranchCheck, ...]
 
 
-def check_project(project: ProjectConfig, *, read_flats: bool) -> ProjectCheck:
+def check_project(
+    project: ProjectConfig, *, read_flats: bool, only: Collection[str] | None = None
+) -> ProjectCheck:
     """Check everything that can be checked without running a stage.
 
     Parameters
     ----------
     project : the configuration
     read_flats : also read the flat frames and look for pixels without light
+    only : the stages that will run, for which there must be room on the disk; None for all
     """
     problems: list[PipelineError] = []
     warnings: list[str] = []
@@ -110,15 +113,18 @@ def check_project(project: ProjectConfig, *, read_flats: bool) -> ProjectCheck:
             problems += wrong
             warnings += remarks
     folder = results_folder(project)
-    needs = [total_needs(branch.needs) for branch in branches if branch.needs]
+    needs = []
+    for branch in branches:
+        chosen = {stage: need for stage, need in branch.needs.items() if only is None or stage in only}
+        needs += [total_needs(chosen)] if chosen else []
     for check in (lambda: check_same_sources(folder, project), lambda: check_disk(folder, needs)):
         problems += _caught(check)
     return ProjectCheck(tuple(problems), tuple(warnings), tuple(branches))
 
 
-def require_valid(project: ProjectConfig) -> tuple[str, ...]:
+def require_valid(project: ProjectConfig, only: Collection[str] | None = None) -> tuple[str, ...]:
     """Raise the first problem of a project; returns the warnings. Flat frames are left to ``normalize``."""
-    checked = check_project(project, read_flats=False)
+    checked = check_project(project, read_flats=False, only=only)
     for problem in checked.problems:
         raise problem
     return checked.warnings

@@ -90,6 +90,7 @@ def branch_sizes(config: BranchConfig, shapes: Shapes) -> Sizes:
         rows=rows,
         parts=config.parts if isinstance(config, CompositionConfig) else 1,
         projections=float(frames * voxels),
+        total_variation=isinstance(config, TomogramConfig) and config.reconstruct.algorithm == "tv",
     )
 
 

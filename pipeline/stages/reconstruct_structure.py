@@ -5,9 +5,10 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.align.axis import axis_from_pairs, find_axis, opposite_pairs
+from pipeline.align.parallel import frame_groups
 from pipeline.align.register import fill_invalid
 from pipeline.align.resample import resample
-from pipeline.align.series import AlignOptions, align_tilts, compose
+from pipeline.align.series import AlignOptions, align_tilts, compose, mean_of_series
 from pipeline.arrays import Float64Array, FloatArray
 from pipeline.config import ReconstructStructureStage as Settings
 from pipeline.errors import InputError
@@ -16,7 +17,7 @@ from pipeline.io.stores import NamedArray, Store, read_store, write_store
 from pipeline.phase.optics import wavelength_nm
 from pipeline.reconstruct.backends import reconstruct
 from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.slabs import Field, Mapped
+from pipeline.slabs import Allocate, Field, Mapped
 from pipeline.stages.context import StageContext
 from pipeline.units import NM_PER_UM
 
@@ -45,18 +46,18 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     warnings = list(store.attributes["warnings"])
     frames: Field = store.field("value")
     middle = (n_x - 1) / 2
-    if settings.align_tilts:
-        frames = _aligned(store["value"], tilt_deg, settings, context)
-        axis_column, how = middle, "projection matching"
-    else:
-        axis_column, how, remark = _axis(store, tilt_deg, settings, context)
-        warnings += remark
-    context.log(f"rotation axis at column {axis_column:.2f} of {n_x} ({how})")
-    for line in warnings[len(store.attributes["warnings"]) :]:
-        context.log(f"warning: {line}")
-    geometry = TiltGeometry(tilt_deg, n_x, axis_column, n_x, n_x, middle, middle)
     factor, unit = _scale(store)
     with scratch_fields(outputs["store"]) as allocate:
+        if settings.align_tilts:
+            frames = _aligned(frames, tilt_deg, settings, allocate, context)
+            axis_column, how = middle, "projection matching"
+        else:
+            axis_column, how, remark = _axis(store, tilt_deg, settings, context)
+            warnings += remark
+        context.log(f"rotation axis at column {axis_column:.2f} of {n_x} ({how})")
+        for line in warnings[len(store.attributes["warnings"]) :]:
+            context.log(f"warning: {line}")
+        geometry = TiltGeometry(tilt_deg, n_x, axis_column, n_x, n_x, middle, middle)
         volume = reconstruct(
             Mapped(frames, lambda part: np.nan_to_num(part, nan=0.0), np.float32),
             None,
@@ -145,8 +146,8 @@ def _binned(frame: FloatArray, factor: int) -> FloatArray:
 
 
 def _aligned(
-    value: FloatArray, tilt_deg: Float64Array, settings: Settings, context: StageContext
-) -> FloatArray:
+    frames: Field, tilt_deg: Float64Array, settings: Settings, allocate: Allocate, context: StageContext
+) -> Field:
     """Frames moved onto a perfect rotation about the middle column."""
     options = AlignOptions(
         tilts=True,
@@ -157,22 +158,26 @@ def _aligned(
         axis_tilt_deg=None,
         estimate_magnification=False,
     )
-    found = align_tilts(value, tilt_deg, np.arange(tilt_deg.size), options, context.progress)
     still = np.zeros((1, tilt_deg.size, 2))
+    driver = mean_of_series([frames], still, np.ones(1))
+    found = align_tilts(driver, tilt_deg, np.arange(tilt_deg.size), options, context.progress)
     place = compose(still, found.alignment.shifts, found.applied_axis_tilt_deg, np.ones(1))
     context.log(
         f"frames moved by {np.std(found.alignment.shifts, axis=0).round(2).tolist()} px rms (y, x), axis leans by "
         f"{found.applied_axis_tilt_deg:.2f} degrees; misfit {np.nanmedian(found.misfit_before):.4f} of the contrast before, "
         f"{np.nanmedian(found.misfit_after):.4f} after"
     )
-    clean = fill_invalid(value)
-    moved, _ = resample(
-        clean,
-        np.ones_like(clean),
-        dy_px=place.dy_px[0],
-        dx_px=place.dx_px[0],
-        magnification=1.0,
-        rotation_deg=place.axis_tilt_deg,
-        shape=(value.shape[1], value.shape[2]),
-    )
-    return fill_invalid(moved)
+    moved = allocate(frames.shape, np.float32)
+    for group in frame_groups(frames.shape):
+        clean = fill_invalid(np.asarray(frames[group]))
+        part, _ = resample(
+            clean,
+            np.ones_like(clean),
+            dy_px=place.dy_px[0, group],
+            dx_px=place.dx_px[0, group],
+            magnification=1.0,
+            rotation_deg=place.axis_tilt_deg,
+            shape=(frames.shape[1], frames.shape[2]),
+        )
+        moved[group] = fill_invalid(part)
+    return moved

@@ -22,6 +22,10 @@ CLASSES_MB = 110.0
 """Volumes beyond this size are classified slab by slab."""
 STACK_MB = 1500.0
 """Stacks of any size need no more than this besides a few frames."""
+DRIVER_MB, DRIVER_VOLUME_MB = 192.0, 768.0
+"""Tilts are aligned with each other on frames, and a volume, of no more than this: larger ones are binned."""
+FRAME_GROUP_MB = 64.0
+"""Frames of large series are worked on in groups of this size."""
 PART_HALO = 8
 """Slices that a part of a volume is wider than itself, on either side."""
 REPORT_BASE_MB: Mapping[str, float] = {"composition": 130, "oxidation": 50}
@@ -41,6 +45,7 @@ class Sizes:
     passes : how often every ray of one volume is projected, by stage
     projections : rays of one volume times voxels along them
     rows, parts : slices of the volume; jobs that they are shared out to
+    total_variation : a tomogram is reconstructed with total variation
     """
 
     series: float = 0.0
@@ -54,6 +59,7 @@ class Sizes:
     projections: float = 0.0
     rows: int = 1
     parts: int = 1
+    total_variation: bool = False
 
     @property
     def part(self) -> float:
@@ -100,8 +106,18 @@ def _align(size: Sizes) -> Cost:
     seconds = STARTUP_S + 2 + total / 3 + size.pass_seconds("align")
     if size.volume == 0:  # areal density: of the tilts one is used
         return 270 + total + 15 * size.n_series * size.stack_frame, 2 * total, seconds
-    memory = 286 + 2 * _field(total) + 13.5 * size.series + 1.8 * size.volume
-    return memory, 2 * total, seconds
+    fewer, frames, volume = _binned(size)
+    seconds += (1 / fewer - 1) * size.pass_seconds("align")
+    groups = 14 * min(size.series, FRAME_GROUP_MB)
+    return 286 + 2.5 * _field(total) + max(8.6 * frames + 1.25 * volume, groups), 2 * total, seconds
+
+
+def _binned(size: Sizes) -> tuple[float, float, float]:
+    """Return how often fewer rays times voxels are left where tilts are aligned, and the frames and the volume there in MB."""
+    factor = 1.0
+    while size.series > factor**2 * DRIVER_MB or size.volume > factor**3 * DRIVER_VOLUME_MB:
+        factor *= 2
+    return factor**3, size.series / factor**2, size.volume / factor**3
 
 
 def _decompose(size: Sizes) -> Cost:
@@ -182,9 +198,24 @@ def _retrieve_phase(size: Sizes) -> Cost:
 
 
 def _reconstruct_structure(size: Sizes) -> Cost:
-    in_memory = (size.passes or {}).get("reconstruct_structure", 0.0) > 1  # align_tilts
-    memory = 240 + 10 * size.volume + (5.35 * size.series if in_memory else 0.0)
+    aligned = (size.passes or {}).get("reconstruct_structure", 0.0) > 1
+    memory = 240 + _slices_at_once(size)
+    if aligned:
+        _, frames, volume = _binned(size)
+        memory = max(memory, 286 + 8.6 * frames + 1.25 * volume)
     return memory, size.volume, STARTUP_S + size.pass_seconds("reconstruct_structure")
+
+
+def _slices_at_once(size: Sizes) -> float:
+    """Return the memory of slices and sinograms that are reconstructed together."""
+    return min(2 * size.volume + 3 * size.series, 1000.0)
+
+
+def _reconstruct_tomogram(size: Sizes) -> Cost:
+    at_once = (
+        min(2 * size.series + 14 * size.volume, 1550.0) if size.total_variation else _slices_at_once(size)
+    )
+    return 200 + at_once, size.volume, STARTUP_S + size.pass_seconds("reconstruct_tomogram")
 
 
 COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
@@ -227,11 +258,7 @@ COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
         2 + size.volume / 5,
     ),
     "export_areal_density": lambda size: (110 + 6 * size.series, 2 * size.series, STARTUP_S),
-    "reconstruct_tomogram": lambda size: (
-        190 + 2 * size.series + 6 * size.volume,
-        size.volume,
-        STARTUP_S + size.pass_seconds("reconstruct_tomogram"),
-    ),
+    "reconstruct_tomogram": _reconstruct_tomogram,
     "export_tomogram": lambda size: (
         93 + min(4.8 * size.volume, 800.0),
         1.2 * size.volume,

@@ -5,7 +5,7 @@ from typing import Any
 
 STAGE_VERSIONS: dict[str, int] = {
     "normalize": 3,
-    "align": 4,
+    "align": 5,
     "decompose": 2,
     "reconstruct": 7,
     "reconstruct_prepare": 2,

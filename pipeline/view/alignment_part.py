@@ -46,7 +46,8 @@ def alignment_section(alignment: Alignment) -> Section:
         )
         pictures.append(Picture("Misfit of each frame", figure, caption, wide=True))
     if alignment.rows is not None and alignment.slices is not None:
-        figure = before_and_after(alignment.rows, alignment.slices, tilts, pixel_nm=alignment.pixel_nm)
+        pixel_nm = alignment.pixel_nm * alignment.quality.get("driver_binning", 1)
+        figure = before_and_after(alignment.rows, alignment.slices, tilts, pixel_nm=pixel_nm)
         caption = (
             "One detector row at all tilts and the slice that filtered back-projection makes of it, as recorded and aligned: "
             "bands become smooth and the slice gains detail where the alignment is right."

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.align.axis_tilt import axis_tilt
 from pipeline.align.frames import first_of_each_tilt, radiation_damage
-from pipeline.align.matching import Binned, frame_weights, misfit_ratio
+from pipeline.align.matching import coarse_binning, frame_weights, misfit_ratio
 from pipeline.align.series import Alignment, AlignOptions, Solution, align_series, require_better
 from pipeline.align.starts import walked_shifts
 from pipeline.arrays import Float64Array
@@ -98,7 +98,7 @@ class Case:
         return align_series(
             self.names,
             self.values,
-            self.noise,
+            np.array([np.nanstd(v) / n for v, n in zip(self.values, self.noise, strict=True)]),
             self.tilt_deg,
             self.order,
             self.magnification,
@@ -148,13 +148,17 @@ def test_binned_shifts_and_back() -> None:
     """A spot in the middle of a binned pixel sits at the same shift from the middle, whatever is cut off."""
     frames = np.zeros((1, 2 * 4 * 20 + 3, 4 * 160 + 2), np.float32)
     frames[0, 84:88, 400:404] = 1
-    small = Binned(frames)
-    assert small.factor == 4
+    binning = coarse_binning((163, 642))
+    assert binning.factor == 4
+    small = binning.of(frames)
+    assert small.shape[1:] == binning.shape
     place = np.array([[85.5, 401.5]]) - (np.array(frames.shape[1:]) - 1) / 2
-    binned_place = np.argwhere(small.frames[0] == 1) - (np.array(small.frames.shape[1:]) - 1) / 2
-    np.testing.assert_allclose(small.shifts(place), binned_place)
-    np.testing.assert_allclose(small.undone(binned_place), place)
-    assert Binned(frames[:, :, :319]).factor == 1
+    (_, row, column) = np.argwhere(small == 1)[0]
+    binned_place = np.array([[row, column]]) - (np.array(binning.shape) - 1) / 2
+    np.testing.assert_allclose(binning.shifts(place), binned_place)
+    np.testing.assert_allclose(binning.undone(binned_place), place)
+    assert binning.column(401.5) == column
+    assert coarse_binning((163, 319)).factor == 1
 
 
 def test_lean_of_the_axis_is_found_and_its_error_is_honest() -> None:
