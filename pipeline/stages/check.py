@@ -114,8 +114,8 @@ def check_project(
             warnings += remarks
     folder = results_folder(project)
     needs = []
-    for branch in branches:
-        chosen = {stage: need for stage, need in branch.needs.items() if only is None or stage in only}
+    for one in branches:
+        chosen = {stage: need for stage, need in one.needs.items() if only is None or stage in only}
         needs += [total_needs(chosen)] if chosen else []
     for check in (lambda: check_same_sources(folder, project), lambda: check_disk(folder, needs)):
         problems += _caught(check)

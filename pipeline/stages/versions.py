@@ -26,7 +26,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "export_areal_density": 1,
     "export_tomogram": 1,
     "retrieve_phase": 1,
-    "reconstruct_structure": 2,
+    "reconstruct_structure": 3,
     "read_volume": 1,
     "segment_voids": 4,
     "measure_voids": 5,
