@@ -1,14 +1,14 @@
 """Labels of one volume on the grid of another, to which it was registered."""
 
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import Float64Array, FloatArray, IntArray
-from pipeline.slabs import Field, read, slabs
+from pipeline.slabs import Box, Field, read, slabs
 
 PIECE = 2_000_000
 
@@ -39,6 +39,24 @@ class Placement:
     def part_share(self) -> float:
         """Volume of such a part in voxels of the fixed volume."""
         return (self.from_nm / self.onto_nm / self.division) ** 3
+
+    def within(self, box: Box) -> "Placement":
+        """Return the same for a box of the fixed volume."""
+        first = np.array([one.start for one in box])
+        n_z, n_y, n_x = (one.stop - one.start for one in box)
+        moved = self.translation_nm + self.rotation @ (first * self.onto_nm)
+        return replace(self, translation_nm=moved, shape=(n_z, n_y, n_x))
+
+    def reached(self, box: Box) -> Box:
+        """Return the box of the fixed volume that a box of the moving one lies in, with two voxels around it."""
+        ends = np.array([(one.start - 0.5, one.stop - 0.5) for one in box])
+        corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
+        places = (corners * self.from_nm - self.translation_nm) @ self.rotation / self.onto_nm
+        low, high = np.floor(places.min(axis=0)) - 2, np.ceil(places.max(axis=0)) + 3
+        return tuple(
+            slice(min(max(int(a), 0), n), max(min(int(b), n), 0))
+            for a, b, n in zip(low, high, self.shape, strict=True)
+        )
 
     def targets(self, index: IntArray) -> tuple[IntArray, IntArray]:
         """Return, for the parts of voxels (n, 3), the row of their voxel and the flat index of their target."""

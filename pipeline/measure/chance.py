@@ -3,8 +3,9 @@
 from dataclasses import dataclass
 
 import numpy as np
+from numpy.typing import NDArray
 
-from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray, NumberArray
+from pipeline.arrays import BoolArray, Float64Array, FloatArray
 
 FEWEST = 30
 """Depths with fewer voxels are put together with the next ones."""
@@ -31,7 +32,7 @@ class Against:
     p_value: float
 
 
-def depth_levels(depth_nm: FloatArray, inside: BoolArray, *, voxel_nm: float) -> IntArray:
+def depth_levels(depth_nm: FloatArray, inside: BoolArray, *, voxel_nm: float) -> NDArray[np.int32]:
     """Return a number for the depth of each voxel, −1 outside; levels are a voxel thick and hold ``FEWEST`` voxels at least.
 
     Parameters
@@ -40,11 +41,11 @@ def depth_levels(depth_nm: FloatArray, inside: BoolArray, *, voxel_nm: float) ->
     inside : bool, the particle
     voxel_nm : edge of a voxel
     """
-    layer = np.full(depth_nm.shape, -1, np.int64)
-    layer[inside] = np.maximum(depth_nm[inside] / voxel_nm, 0).astype(np.int64)
+    layer = np.full(depth_nm.shape, -1, np.int32)
+    layer[inside] = np.maximum(depth_nm[inside] / voxel_nm, 0).astype(np.int32)
     counts = np.bincount(layer[inside])
     # From the centre outwards: the deepest layers are the smallest.
-    level, number, held = np.zeros(len(counts), np.int64), 0, 0
+    level, number, held = np.zeros(len(counts), np.int32), 0, 0
     for index in range(len(counts) - 1, -1, -1):
         level[index] = number
         held += int(counts[index])
@@ -56,21 +57,21 @@ def depth_levels(depth_nm: FloatArray, inside: BoolArray, *, voxel_nm: float) ->
     return layer
 
 
-def mean_by_level(values: FloatArray, levels: IntArray) -> FloatArray:
+def mean_by_level(values: FloatArray, levels: NDArray[np.int32]) -> FloatArray:
     """Return, at each voxel inside, the mean of the finite values of its level; NaN outside."""
     known = (levels >= 0) & np.isfinite(values)
     count = np.bincount(levels[known], minlength=int(levels.max()) + 1)
     total = np.bincount(levels[known], values[known], minlength=len(count))
     with np.errstate(invalid="ignore"):
-        means = np.append(total / count, np.nan)
-    found: FloatArray = means[levels].astype(np.float32)
+        means = np.append(total / count, np.nan).astype(np.float32)
+    found: FloatArray = means[levels]
     return found
 
 
 def against_chance(
     values: FloatArray,
     member: BoolArray,
-    levels: IntArray,
+    levels: NDArray[np.int32],
     *,
     rotations: Float64Array,
     confidence: float,
@@ -92,12 +93,12 @@ def against_chance(
     rng : random numbers, for large sets
     """
     expected = mean_by_level(values, levels)
-    excess = (values - expected).astype(np.float32)
+    excess = values - expected
     chosen = member & np.isfinite(excess)
     if not chosen.any():
         return Against(*[float("nan")] * 5)
     value, wanted = (float(array[chosen].mean(dtype=np.float64)) for array in (values, expected))
-    turned = _turned_means(excess, np.argwhere(chosen), _centre(levels >= 0), rotations, rng)
+    turned = _turned_means(excess, chosen, _centre(levels >= 0), rotations, rng)
     turned = turned[np.isfinite(turned)]
     if len(turned) < 2:
         return Against(value, wanted, float("nan"), float("nan"), float("nan"))
@@ -107,21 +108,22 @@ def against_chance(
 
 
 def _centre(inside: BoolArray) -> Float64Array:
-    centre: Float64Array = np.argwhere(inside).mean(axis=0)
-    return centre
+    along = [inside.sum(axis=others) for others in ((1, 2), (0, 2), (0, 1))]
+    return np.array([float(counts @ np.arange(len(counts)) / counts.sum()) for counts in along])
 
 
 def _turned_means(
     excess: FloatArray,
-    index: NumberArray,
+    chosen: BoolArray,
     centre: Float64Array,
     rotations: Float64Array,
     rng: np.random.Generator,
 ) -> Float64Array:
-    """Return the mean of ``excess`` over voxels turned in each way; NaN where none stays in the particle."""
+    """Return the mean of ``excess`` over the chosen voxels turned in each way; NaN where none stays in the particle."""
+    index = np.flatnonzero(chosen)
     if len(index) > MOST_VOXELS:
         index = index[rng.choice(len(index), MOST_VOXELS, replace=False)]
-    places = (index - centre).astype(np.float32)
+    places = (np.stack(np.unravel_index(index, chosen.shape), axis=1) - centre).astype(np.float32)
     means = np.full(len(rotations), np.nan)
     for number, rotation in enumerate(rotations.astype(np.float32)):
         found = np.rint(places @ rotation.T + centre.astype(np.float32)).astype(np.int64)

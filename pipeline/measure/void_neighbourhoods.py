@@ -1,16 +1,17 @@
 """Where composition classes lie to voids and surface, and the composition beside each void."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 
 import edt
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray, LabelArray
+from pipeline.arrays import BoolArray, Float64Array, FloatArray, LabelArray
 from pipeline.measure.chance import Against, against_chance, mean_by_level
 from pipeline.measure.shells import Column, replicate_errors
 from pipeline.segment.classes import CLASS_LABELS
+from pipeline.slabs import Field, slabs
 
 FEATURES = ("pore", "crack", "void", "surface")
 
@@ -87,7 +88,7 @@ def distance_table(
     distances: Mapping[str, FloatArray],
     phases: LabelArray,
     null_phases: LabelArray | None,
-    levels: IntArray,
+    levels: NDArray[np.int32],
     *,
     voxel_nm: float,
     rotations: Float64Array,
@@ -132,7 +133,7 @@ def near_shares(
     void_distance_nm: FloatArray,
     phases: LabelArray,
     null_phases: LabelArray | None,
-    levels: IntArray,
+    levels: NDArray[np.int32],
     *,
     near_nm: float,
     rotations: Float64Array,
@@ -162,11 +163,13 @@ def neighbourhoods(
     near_nm : how far a neighbourhood reaches
     voxel_nm : edge of a voxel
     """
-    if not instances.any():
-        return np.zeros(instances.shape, np.int32)
-    distance, nearest = distance_transform_edt(instances == 0, return_indices=True)
-    near = inside & (instances == 0) & (distance * voxel_nm <= near_nm)
-    labels: NDArray[np.int32] = np.where(near, instances[tuple(nearest)], 0).astype(np.int32)
+    labels = np.zeros(instances.shape, np.int32)
+    for slab in slabs(instances.shape, halo=int(near_nm / voxel_nm) + 1, times_thinner=2):
+        some = instances[slab.wide]
+        if some.any():
+            distance, nearest = distance_transform_edt(some == 0, return_indices=True)
+            near = inside[slab.wide] & (some == 0) & (distance * voxel_nm <= near_nm)
+            labels[slab.rows] = np.where(near, some[tuple(nearest)], 0)[slab.core]
     return labels
 
 
@@ -174,9 +177,9 @@ def neighbourhood_table(
     labels: NDArray[np.int32],
     instances: NDArray[np.int32],
     deviation: FloatArray,
-    replicates: FloatArray | None,
+    replicates: Sequence[Field],
     phases: LabelArray,
-    levels: IntArray,
+    levels: NDArray[np.int32],
     *,
     n_voids: int,
     n_pores: int,
@@ -189,7 +192,7 @@ def neighbourhood_table(
     labels : from :func:`neighbourhoods`
     instances : numbers of voids on the same grid: pores 1 … n_pores, then cracks
     deviation : (n_z, n_y, n_x) array, NaN where unknown
-    replicates : (n, n_z, n_y, n_x) deviations of noise replicates, or None
+    replicates : deviations of noise replicates, each (n_z, n_y, n_x)
     phases, levels : classes; from :func:`pipeline.measure.chance.depth_levels`
     n_voids, n_pores : how many voids there are, and how many of them are pores
     voxel_nm : edge of a voxel
@@ -218,7 +221,7 @@ def neighbourhood_table(
     columns["mean_deviation"] = _means(deviation[known], own[known], n_voids)
     columns["standard_error"] = (
         replicate_errors(replicates, own, n_shells=n_voids)
-        if replicates is not None and len(replicates) >= 2
+        if len(replicates) >= 2
         else np.full(n_voids, np.nan)
     )
     columns["expected_deviation"] = _means(expected[known], own[known], n_voids)

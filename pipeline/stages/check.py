@@ -23,6 +23,7 @@ from pipeline.config import (
     source_files,
 )
 from pipeline.config.plan import (
+    JOINT_STAGE,
     NEEDS_PACKAGE,
     BranchConfig,
     branch_config,
@@ -35,7 +36,7 @@ from pipeline.config.plan import (
 )
 from pipeline.errors import InputError, MissingPackageError, PipelineError
 from pipeline.stages.check_structure import scan_problems
-from pipeline.stages.needs import Needs, check_disk, stage_needs, total_needs
+from pipeline.stages.needs import Needs, check_disk, joint_needs, stage_needs, total_needs
 from pipeline.stages.results_folder import check_same_sources
 
 MIN_TILTS = 3
@@ -165,7 +166,11 @@ def _check_branch(
         problems += _caught(lambda: _check_tilts(facts))
         warnings += _few_tilts(facts, f"samples.{sample}.{branch}")
         problems += list(scan_problems(config, facts))
-    return BranchCheck(sample, branch, facts, _needs(config, branch, facts)), problems, warnings
+    needs = _needs(config, branch, facts)
+    if branch == "composition" and needs and project.samples[sample].register_branches is not None:
+        shapes = {name: fact.shape for name, fact in facts.items()}
+        needs[JOINT_STAGE] = joint_needs(config, shapes)
+    return BranchCheck(sample, branch, facts, needs), problems, warnings
 
 
 def _needs(config: BranchConfig, branch: Branch, facts: Mapping[str, SeriesFacts]) -> dict[str, Needs]:

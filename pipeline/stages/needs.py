@@ -13,7 +13,7 @@ from pipeline.config import (
     StructureConfig,
     TomogramConfig,
 )
-from pipeline.config.plan import FOLDERS, BranchConfig, branch_stages, stage_jobs
+from pipeline.config.plan import FOLDERS, JOINT_STAGE, BranchConfig, branch_stages, stage_jobs
 from pipeline.config.project import Branch
 from pipeline.errors import StoreError
 from pipeline.stages.stage_costs import COSTS, MB, Sizes
@@ -53,10 +53,19 @@ def stage_needs(config: BranchConfig, branch: Branch, shapes: Shapes) -> dict[st
     sizes = branch_sizes(config, shapes)
     needs = {}
     for stage in branch_stages(config, branch):
-        memory, disk, seconds = COSTS[stage](sizes)
         jobs = len(stage_jobs(config, stage)) if stage in FOLDERS else 1
-        needs[stage] = Needs(memory * MB, jobs * disk * MB, jobs * seconds, jobs)
+        needs[stage] = _needs(stage, sizes, jobs)
     return needs
+
+
+def joint_needs(composition: BranchConfig, shapes: Shapes) -> Needs:
+    """Estimate the needs of the stage that registers the structure to a composition, whose shapes are given."""
+    return _needs(JOINT_STAGE, branch_sizes(composition, shapes), 1)
+
+
+def _needs(stage: str, sizes: Sizes, jobs: int) -> Needs:
+    memory, disk, seconds = COSTS[stage](sizes)
+    return Needs(memory * MB, jobs * disk * MB, jobs * seconds, jobs)
 
 
 def total_needs(stages: Mapping[str, Needs]) -> Needs:

@@ -9,8 +9,9 @@ from scipy.spatial.transform import Rotation
 from pipeline.align.coarse import Solid
 from pipeline.align.placing import Placement, placed_labels, placed_share, trimmed
 from pipeline.align.rigid import RigidFit, register_rigid
-from pipeline.arrays import BoolArray, FloatArray
+from pipeline.arrays import AnyArray, BoolArray, FloatArray
 from pipeline.config import RegisterBranchesStage as Settings
+from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import NamedArray, Store, read_store, write_store
 from pipeline.io.tables import write_csv, write_json
 from pipeline.measure.chance import Against, against_chance, depth_levels
@@ -27,7 +28,7 @@ from pipeline.measure.void_neighbourhoods import (
 )
 from pipeline.segment.components import filled_bodies
 from pipeline.segment.voids import CRACK, PORE
-from pipeline.slabs import Field, read, slabs
+from pipeline.slabs import Allocate, Box, Field, plane, read, slabs, window
 from pipeline.stages.context import StageContext
 
 CONFIDENCE = 0.95
@@ -56,20 +57,19 @@ TRANSFORM_DEFINITIONS = {
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Register ``voids`` to ``reconstruct``, compare with ``classify`` and ``uncertainty``, write store and tables."""
     composition, structure = read_store(inputs["reconstruct"]), read_store(inputs["voids"])
-    particle = composition["particle"].astype(bool)
-    fit = register_rigid(
-        _composition_solid(composition, particle),
-        _structure_solid(structure),
-        progress=context.progress("orientations"),
-    )
-    placement = Placement(
+    fixed, moving = _composition_solid(composition), _structure_solid(structure)
+    fit = register_rigid(fixed, moving, progress=context.progress("orientations"))
+    n_z, n_y, n_x = composition.array("particle").shape
+    whole = Placement(
         fit.rotation,
         fit.translation_nm,
-        from_nm=float(structure.attributes["voxel_nm"]),
-        onto_nm=float(composition.attributes["pixel_nm"]),
-        shape=(particle.shape[0], particle.shape[1], particle.shape[2]),
+        from_nm=moving.voxel_nm,
+        onto_nm=fixed.voxel_nm,
+        shape=(n_z, n_y, n_x),
     )
-    placed = _placed(structure, placement, compared=fit.verdict == "same_particle")
+    box = _around(fixed.box, whole.reached(moving.box))
+    particle = _part(composition, "particle", box).astype(bool)
+    placed = _placed(structure, whole.within(box), compared=fit.verdict == "same_particle")
     content: dict[str, Any] = {
         "verdict": fit.verdict,
         "meaning": MEANINGS[fit.verdict],
@@ -78,21 +78,23 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     distances: dict[str, Column] = {name: [] for name in DISTANCE_COLUMNS}
     beside: dict[str, Column] = {name: [] for name in NEIGHBOURHOOD_COLUMNS}
     if fit.verdict == "same_particle":
-        compared, distances, beside = _compared(inputs, composition, structure, placed, settings)
+        compared, distances, beside = _compared(inputs, composition, structure, placed, box, settings)
         content |= compared
     content["definitions"] = TRANSFORM_DEFINITIONS | DEFINITIONS
     volume = ("z", "y", "x")
-    write_store(
-        outputs["store"],
-        {name: NamedArray(array, volume, "1") for name, array in placed.items()},
-        provenance=context.provenance(inputs),
-        attributes={
-            "pixel_nm": placement.onto_nm,
-            "verdict": fit.verdict,
-            "structure_to_composition": _matrix(fit),
-            "n_pores": structure.attributes["n_pores"],
-        },
-    )
+    with scratch_fields(outputs["store"]) as allocate:
+        arrays = {name: _in_whole(array, box, whole.shape, allocate) for name, array in placed.items()}
+        write_store(
+            outputs["store"],
+            {name: NamedArray(array, volume, "1") for name, array in arrays.items()},
+            provenance=context.provenance(inputs),
+            attributes={
+                "pixel_nm": whole.onto_nm,
+                "verdict": fit.verdict,
+                "structure_to_composition": _matrix(fit),
+                "n_pores": structure.attributes["n_pores"],
+            },
+        )
     write_csv(outputs["distances"], {name: list(column) for name, column in distances.items()})
     write_csv(outputs["neighbourhoods"], {name: list(column) for name, column in beside.items()})
     write_json(outputs["branches"], content)
@@ -102,39 +104,33 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     )
 
 
-def _composition_solid(store: Store, particle: BoolArray) -> Solid:
-    density = store["total"] if "total" in store.names else store["elements"].mean(axis=0)
-    solid = np.where(particle, density, 0).astype(np.float32)
-    return Solid(
-        lambda rows: solid[rows],
-        _box([np.asarray(particle.any(axis=others)) for others in _OTHERS]),
-        _pixel_nm(store),
-    )
+def _composition_solid(store: Store) -> Solid:
+    """Return the particle of a composition; a few rows of it are in memory."""
+    particle = store.field("particle")
+    own = [store.field("total")] if "total" in store.names else _items(store.field("elements"))
+
+    def rows(wanted: slice) -> FloatArray:
+        density = np.mean([read(one, wanted) for one in own], axis=0)
+        return np.where(read(particle, wanted), density, 0).astype(np.float32)
+
+    return Solid(rows, _box_of(particle, 1), float(store.attributes["pixel_nm"]))
 
 
-_OTHERS = ((1, 2), (0, 2), (0, 1))
-
-
-def _pixel_nm(store: Store) -> float:
-    return float(store.attributes["pixel_nm"])
+def _items(field: Field) -> list[Field]:
+    """Return the items along the first axis as fields."""
+    return [plane(field, index) for index in range(field.shape[0])]
 
 
 def _structure_solid(store: Store) -> Solid:
     """Return the largest particle of a segmentation; a few rows of it are in memory."""
     particle, void = store.field("particle"), store.field("void")
     label = _largest_particle(particle)
-    seen = [np.zeros(n, bool) for n in particle.shape]
-    for slab in slabs(particle.shape):
-        inside = read(particle, slab.rows) == label
-        seen[0][slab.rows] = inside.any(axis=(1, 2))
-        for axis in (1, 2):
-            seen[axis] |= inside.any(axis=_OTHERS[axis])
 
     def rows(wanted: slice) -> FloatArray:
         inside = read(particle, wanted) == label
         return np.where(inside, 1 - read(void, wanted), 0).astype(np.float32)
 
-    return Solid(rows, _box(seen), float(store.attributes["voxel_nm"]))
+    return Solid(rows, _box_of(particle, label), float(store.attributes["voxel_nm"]))
 
 
 def _largest_particle(particle: Field) -> int:
@@ -144,10 +140,33 @@ def _largest_particle(particle: Field) -> int:
     return int(counts[1:].argmax()) + 1
 
 
-def _box(seen: list[BoolArray]) -> tuple[slice, slice, slice]:
-    found = [np.flatnonzero(line) for line in seen]
-    z, y, x = (slice(int(line[0]), int(line[-1]) + 1) for line in found)
+def _box_of(labels: Field, label: int) -> tuple[slice, slice, slice]:
+    """Return the box that a label lies in."""
+    seen = [np.zeros(n, bool) for n in labels.shape]
+    for slab in slabs(labels.shape):
+        inside = read(labels, slab.rows) == label
+        seen[0][slab.rows] = inside.any(axis=(1, 2))
+        seen[1] |= inside.any(axis=(0, 2))
+        seen[2] |= inside.any(axis=(0, 1))
+    z, y, x = (slice(int(line[0]), int(line[-1]) + 1) for line in map(np.flatnonzero, seen))
     return z, y, x
+
+
+def _around(one: Box, other: Box) -> Box:
+    """Return the box around two boxes."""
+    return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
+
+
+def _part(store: Store, name: str, box: Box) -> Any:
+    """Read a box of an array."""
+    return window(store.field(name), box)[:]
+
+
+def _in_whole(part: AnyArray, box: Box, shape: tuple[int, ...], allocate: Allocate) -> Field:
+    """Return a field that is 0 outside a box."""
+    whole = allocate(shape, part.dtype)
+    whole[box] = part
+    return whole
 
 
 def _placed(structure: Store, placement: Placement, *, compared: bool) -> dict[str, Any]:
@@ -213,13 +232,18 @@ def _registration(fit: RigidFit, particle: BoolArray, placed: Any) -> dict[str, 
 
 
 def _compared(
-    inputs: dict[str, Path], composition: Store, structure: Store, placed: dict[str, Any], settings: Settings
+    inputs: dict[str, Path],
+    composition: Store,
+    structure: Store,
+    placed: dict[str, Any],
+    box: Box,
+    settings: Settings,
 ) -> tuple[dict[str, Any], dict[str, Column], dict[str, Column]]:
-    """Return numbers, the table of distances and that of neighbourhoods."""
-    voxel_nm, deviation = _pixel_nm(composition), composition["deviation"]
+    """Return numbers, the table of distances and that of neighbourhoods, of a box of the composition."""
+    voxel_nm, deviation = float(composition.attributes["pixel_nm"]), _part(composition, "deviation", box)
     classified, uncertainty = read_store(inputs["classify"]), read_store(inputs["uncertainty"])
-    phases = classified["phases"]
-    null_phases = classified["null_phases"] if classified.attributes["n_null"] else None
+    phases = _part(classified, "phases", box)
+    null_phases = _part(classified, "null_phases", box) if classified.attributes["n_null"] else None
     skin = filled_bodies(placed["particle"] > 0)
     depth = depth_below_surface(skin, voxel_nm=voxel_nm)
     inside = (phases > 0) & np.isfinite(depth)
@@ -240,13 +264,16 @@ def _compared(
         labels,
         placed["instances"],
         deviation,
-        uncertainty["replicates"],
+        [window(one, box) for one in _items(uncertainty.field("replicates"))],
         phases,
         levels,
         n_voids=n_pores + int(structure["sheet_sheet"].max(initial=0)),
         n_pores=n_pores,
         voxel_nm=voxel_nm,
     )
+    first_nm = voxel_nm * np.array([one.start for one in box])
+    for axis, start in zip("zyx", first_nm, strict=True):
+        beside[f"centroid_{axis}_nm"] = np.asarray(beside[f"centroid_{axis}_nm"]) + start
     near = against_chance(deviation, labels > 0, levels, **chance)
     numbers = {
         "near_nm": near_nm,

@@ -5,10 +5,10 @@ from dataclasses import dataclass, field
 from math import ceil
 
 from pipeline.config import ProjectConfig
-from pipeline.config.plan import branch_config, sample_branches
+from pipeline.config.plan import JOINT_STAGE, branch_config, sample_branches
 from pipeline.config.project import Branch
 from pipeline.errors import PipelineError
-from pipeline.stages.needs import Needs, Shapes, branch_sizes, stage_needs
+from pipeline.stages.needs import Needs, Shapes, branch_sizes, joint_needs, stage_needs
 from pipeline.stages.stage_costs import MB, Sizes, report_memory_mb
 
 MEMORY_MARGIN = 1.5
@@ -39,7 +39,10 @@ class Requests:
         shapes = self.shapes(sample, branch)
         if not shapes:
             return UNKNOWN
-        found = stage_needs(branch_config(self.project, sample, branch), branch, shapes)[stage]
+        config = branch_config(self.project, sample, branch)
+        if stage == JOINT_STAGE:
+            return joint_needs(config, shapes)
+        found = stage_needs(config, branch, shapes)[stage]
         return Needs(found.memory_bytes, found.disk_bytes / found.jobs, found.core_seconds / found.jobs)
 
     def shapes(self, sample: str, branch: Branch) -> Shapes | None:

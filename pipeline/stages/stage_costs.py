@@ -218,6 +218,12 @@ def _reconstruct_tomogram(size: Sizes) -> Cost:
     return 200 + at_once, size.volume, STARTUP_S + size.pass_seconds("reconstruct_tomogram")
 
 
+def _register_branches(size: Sizes) -> Cost:
+    # Arrays of the particle's box, about half of the volume, and a slab of it.
+    memory = 440 + 7 * size.volume + min(8.5 * size.volume, 400)
+    return memory, 2.5 * size.volume, 30 + 0.6 * size.volume
+
+
 COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
     "normalize": _normalize,
     "align": _align,
@@ -285,6 +291,7 @@ COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
         size.volume / 2,
         STARTUP_S + size.volume / 5,
     ),
+    "register_branches": _register_branches,
 }
 """Cost of one job of each stage. Times are cautious and an order of magnitude."""
 

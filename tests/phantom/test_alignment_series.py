@@ -1,5 +1,7 @@
 """The whole alignment on simulated acquisitions: jitter, magnification, an axis that is off and leans."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
@@ -142,6 +144,29 @@ def test_strong_jitter_and_magnification_are_undone(
     assert found.tilts.start == "centre of mass"
     assert np.nanmedian(found.tilts.misfit_after) < np.nanmedian(found.tilts.misfit_before) / 2
     assert found.tilts.alignment.precision_px.max() < 0.1
+
+
+def test_large_series_are_aligned_in_groups_and_on_binned_frames(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Memory has a bound: groups change nothing, binned frames keep the errors within the same figures."""
+    case = Case(
+        36, size=(96, 112), step_deg=2.0, jitter_px=3.0, magnification_spread=0.01, axis_offset_px=2.6
+    )
+    whole = case.align()
+    monkeypatch.setattr("pipeline.align.parallel.GROUP_PIXELS", 5 * 96 * 112)
+    grouped = case.align()
+    np.testing.assert_array_equal(grouped.solution.dx_px, whole.solution.dx_px)
+    np.testing.assert_array_equal(grouped.solution.dy_px, whole.solution.dy_px)
+    monkeypatch.setattr("pipeline.align.series.DRIVER_VOXELS", 96 * 112 * 112 // 4)
+    binned = case.align()
+    assert (whole.driver.binning.factor, binned.driver.binning.factor) == (1, 2)
+    assert binned.driver.frames.shape[1:] == (48, 56)
+    dy, dx, within_edge = case.errors(binned.solution)
+    assert dy < 0.15
+    assert dx < 0.25
+    assert within_edge < 0.10
+    # A given column of the axis is one of the frames, not of the binned ones.
+    given = case.align(replace(OPTIONS, axis_column=(112 - 1) / 2 + 2.6, tilts=False))
+    np.testing.assert_allclose(given.tilts.alignment.shifts[:, 1], 2.6, atol=1e-9)
 
 
 def test_binned_shifts_and_back() -> None:

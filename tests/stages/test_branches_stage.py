@@ -149,6 +149,34 @@ def test_the_transform_brings_the_voids_to_their_place(sample: tuple[Path, dict[
     assert facts["quality"]["outside"] < 0.05
 
 
+def test_air_around_the_particle_changes_no_number(
+    sample: tuple[Path, dict[str, Path], Scene], tmp_path: Path
+) -> None:
+    """Only the box of the particle is looked at: what is around it costs no memory and says nothing."""
+    folder, out, _ = sample
+    air = 12
+    stores = {}
+    for name in ("reconstruct", "uncertainty", "classify"):
+        store = read_store(folder / "stages" / "composition" / f"{name}.zarr")
+        wider = {}
+        for key in store.names:
+            array, edges = store[key], [(0, 0)] * (store[key].ndim - 3) + [(air, air)] * 3
+            empty = np.nan if array.dtype.kind == "f" and key != "total" and key != "elements" else 0
+            wider[key] = NamedArray(np.pad(array, edges, constant_values=empty), store.axes(key), "1")
+        stores[name] = tmp_path / f"{name}.zarr"
+        write_store(stores[name], wider, provenance=store.provenance, attributes=store.attributes)
+    found = registered(tmp_path, folder / "stages" / "structure" / "voids.zarr", stores)
+    inner = (slice(air, -air),) * 3
+    for name in ("particle", "instances"):
+        both = read_store(found["store"])[name][inner] > 0, read_store(out["store"])[name] > 0
+        assert (both[0] ^ both[1]).sum() < 0.01 * both[1].sum()
+    for mine, theirs in zip(rows(found["neighbourhoods"]), rows(out["neighbourhoods"]), strict=True):
+        if mine["kind"] == "pore":
+            assert float(mine["mean_deviation"]) == pytest.approx(float(theirs["mean_deviation"]), abs=0.01)
+            away = [float(mine[f"centroid_{a}_nm"]) - float(theirs[f"centroid_{a}_nm"]) for a in "zyx"]
+            np.testing.assert_allclose(away, air * COARSE_NM, atol=0.5 * COARSE_NM)
+
+
 def test_oxygen_poor_places_beside_pores_are_more_than_chance(
     sample: tuple[Path, dict[str, Path], Scene],
 ) -> None:

@@ -19,8 +19,8 @@ rule register_branches:
         environment
     threads: 4
     resources:
-        mem_mb=memory("measure", "composition"),
-        runtime=minutes("measure", "composition"),
+        mem_mb=memory(JOINT_STAGE, "composition"),
+        runtime=minutes(JOINT_STAGE, "composition"),
     shell:
         "${{OXYTOMO_PYTHON:-python}} -P -m pipeline stage register_branches"
         " --label '{wildcards.sample} register_branches'"
