@@ -37,3 +37,17 @@ class StoreError(PipelineError, OSError):
 
 class MissingPackageError(PipelineError, ImportError):
     """An optional package is needed for what was asked."""
+
+
+class OutOfMemoryError(PipelineError, MemoryError):
+    """There is less memory than the work takes."""
+
+    @classmethod
+    def of(cls, error: MemoryError) -> "OutOfMemoryError":
+        """Return the line for what Python or NumPy says."""
+        return cls(
+            "memory",
+            expected="enough of it for this work",
+            got=" ".join(str(error).split()) or "none left",
+            fix="use a machine (or ask for a job) with more, give the work less (see `oxytomo check`), or close other programs",
+        )

@@ -6,7 +6,7 @@ import sys
 from collections.abc import Sequence
 
 import pipeline
-from pipeline.errors import PipelineError
+from pipeline.errors import OutOfMemoryError, PipelineError
 
 _DESCRIPTION = "From raw tilt series of a particle to maps of its composition, tables and a report."
 _EPILOG = """\
@@ -70,6 +70,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         return int(arguments.function(arguments))
     except PipelineError as error:
         sys.stderr.write(f"oxytomo: error: {error}\n")
+        return 2
+    except MemoryError as error:
+        sys.stderr.write(f"oxytomo: error: {OutOfMemoryError.of(error)}\n")
         return 2
     except BrokenPipeError:
         # The reader of a pipe (head, less) has left; there is nobody to tell.

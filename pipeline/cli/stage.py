@@ -21,7 +21,7 @@ from pydantic import ValidationError
 
 from pipeline import __version__
 from pipeline.config import config_error
-from pipeline.errors import ConfigError, PipelineError, StoreError
+from pipeline.errors import ConfigError, OutOfMemoryError, PipelineError, StoreError
 from pipeline.stages.context import StageContext
 from pipeline.stages.progress import format_duration
 from pipeline.stages.versions import STAGE_VERSIONS
@@ -68,6 +68,9 @@ def run(arguments: argparse.Namespace) -> int:
             _run_stage(arguments, log_file)
         except PipelineError as error:
             _write_everywhere(f"{ERROR_PREFIX}{error}\n", log_file)
+            return 2
+        except MemoryError as error:
+            _write_everywhere(f"{ERROR_PREFIX}{OutOfMemoryError.of(error)}\n", log_file)
             return 2
         except Exception as error:
             if isinstance(error, OSError) and error.errno in FOLDER_TROUBLE:

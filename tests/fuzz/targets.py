@@ -182,6 +182,16 @@ def nifti(path: Path) -> None:
     nibabel.save(nibabel.Nifti1Image(FRAMES, np.eye(4)), str(path))
 
 
+def nifti_packed(path: Path) -> None:
+    import nibabel
+
+    plain = path.with_name("plain.nii")
+    nibabel.save(nibabel.Nifti1Image(FRAMES, np.eye(4)), str(plain))
+    # Stored blocks: damage reaches the header and the values, not only the checksum.
+    path.write_bytes(gzip.compress(plain.read_bytes(), compresslevel=0))
+    plain.unlink()
+
+
 def nrrd_file(path: Path) -> None:
     import nrrd
 
@@ -279,6 +289,7 @@ _OTHERS: tuple[Target, ...] = (
     Target("als_stxm", ".hdr", (als_header,), stack),
     Target("metaimage", ".mha", (metaimage, metaimage_zipped), volume),
     Target("nifti", ".nii", (nifti,), volume),
+    Target("nifti_packed", ".nii.gz", (nifti_packed,), volume),
     Target("nrrd", ".nrrd", (nrrd_file, nrrd_zipped), volume),
     Target(
         "spectrum",

@@ -170,6 +170,17 @@ def test_a_full_disk_in_a_stage_is_one_line_and_exit_2(
     assert "out/a.zarr" in one_line_error(capsys.readouterr().err)
 
 
+def test_memory_that_runs_out_is_one_line_and_exit_2(
+    fake_stage: Any, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def run(*_: Any) -> None:
+        np.empty(2**56, np.float64)  # 0.6 EB: refused by every machine
+
+    fake_stage.run = run
+    assert main(["stage", "classify", "--out", str(tmp_path / "c"), "--spec", SPEC]) == 2
+    assert "Unable to allocate" in one_line_error(capsys.readouterr().err)
+
+
 def test_a_fault_of_the_program_keeps_its_traceback(fake_stage: Any, tmp_path: Path) -> None:
     def run(*_: Any) -> None:
         raise ZeroDivisionError("our fault")
