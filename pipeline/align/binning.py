@@ -17,7 +17,6 @@ class Binning:
     def __init__(self, shape: tuple[int, int], factor: int) -> None:
         self.factor = factor
         self.shape = shape[0] // factor, shape[1] // factor
-        self._full = shape
         # What is cut off moves the middle.
         self._middle = (np.array(shape) - factor * np.array(self.shape)) / 2
 
@@ -42,3 +41,7 @@ class Binning:
     def column(self, column: float) -> float:
         """Column of the frames, counted in binned ones."""
         return (column + 0.5) / self.factor - 0.5
+
+    def column_undone(self, column: float) -> float:
+        """Column of binned frames, counted in those of the frames."""
+        return (column + 0.5) * self.factor - 0.5

@@ -5,11 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.align.axis import axis_from_pairs, find_axis, opposite_pairs
+from pipeline.align.binning import Binning
 from pipeline.align.parallel import frame_groups
 from pipeline.align.register import fill_invalid
 from pipeline.align.resample import resample
 from pipeline.align.series import AlignOptions, align_tilts, compose, mean_of_series
-from pipeline.arrays import Float64Array, FloatArray
+from pipeline.arrays import Float64Array
 from pipeline.config import ReconstructStructureStage as Settings
 from pipeline.errors import InputError
 from pipeline.io.scratch import scratch_fields
@@ -122,27 +123,20 @@ def _axis(
         )
         return axis, how, [text] if spread > AXIS_SPREAD_PX else []
     tilts = np.unique(np.linspace(0, tilt_deg.size - 1, min(tilt_deg.size, AXIS_TILTS)).astype(int))
-    factor = max(1, int(value.shape[2]) // AXIS_COLUMNS)
-    frames = np.stack([_binned(np.asarray(value[int(t)]), factor) for t in tilts])
+    binning = Binning(value.shape[1:], max(1, int(value.shape[2]) // AXIS_COLUMNS))
+    frames = np.concatenate([binning.of(np.asarray(value[int(t)])[None]) for t in tilts])
     column, _, misfit = find_axis(
         frames,
         tilt_deg[tilts],
-        max_shift_px=settings.max_shift_px / factor,
+        max_shift_px=settings.max_shift_px / binning.factor,
         iterations=AXIS_ITERATIONS,
         on_iteration=context.progress("find the rotation axis"),
     )
     return (
-        (column + 0.5) * factor - 0.5,
+        binning.column_undone(column),
         f"no pair of opposite frames; misfit {misfit.min():.4f} of the data",
         [],
     )
-
-
-def _binned(frame: FloatArray, factor: int) -> FloatArray:
-    """Mean over ``factor`` × ``factor`` pixels; what is left over at the end is cut."""
-    rows, columns = (n // factor for n in frame.shape)
-    cut = frame[: rows * factor, : columns * factor]
-    return cut.reshape(rows, factor, columns, factor).mean(axis=(1, 3))
 
 
 def _aligned(

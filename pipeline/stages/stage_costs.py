@@ -108,8 +108,8 @@ def _align(size: Sizes) -> Cost:
         return 270 + total + 15 * size.n_series * size.stack_frame, 2 * total, seconds
     fewer, frames, volume = _binned(size)
     seconds += (1 / fewer - 1) * size.pass_seconds("align")
-    groups = 14 * min(size.series, FRAME_GROUP_MB)
-    return 286 + 2.5 * _field(total) + max(8.6 * frames + 1.25 * volume, groups), 2 * total, seconds
+    at_once = max(8.6 * frames + 1.25 * volume, 14 * min(size.series, FRAME_GROUP_MB))
+    return 286 + 2.5 * _field(total) + at_once + 20 * size.area, 2 * total, seconds
 
 
 def _binned(size: Sizes) -> tuple[float, float, float]:

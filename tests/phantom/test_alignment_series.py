@@ -183,6 +183,7 @@ def test_binned_shifts_and_back() -> None:
     np.testing.assert_allclose(binning.shifts(place), binned_place)
     np.testing.assert_allclose(binning.undone(binned_place), place)
     assert binning.column(401.5) == column
+    assert binning.column_undone(column) == 401.5
     assert coarse_binning((163, 319)).factor == 1
 
 
