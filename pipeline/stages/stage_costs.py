@@ -24,6 +24,8 @@ STACK_MB = 1500.0
 """Stacks of any size need no more than this besides a few frames."""
 DRIVER_MB, DRIVER_VOLUME_MB = 192.0, 768.0
 """Tilts are aligned with each other on frames, and a volume, of no more than this: larger ones are binned."""
+SOLVED_MB, REPEATED_MB = 2350.0, 3000.0
+"""Solving, and solving replicates, takes no more than this (or slabs of few slices, where these are large)."""
 FRAME_GROUP_MB = 64.0
 """Frames of large series are worked on in groups of this size."""
 PART_HALO = 8
@@ -126,14 +128,14 @@ def _decompose(size: Sizes) -> Cost:
     return memory, size.sinograms, STARTUP_S + size.n_series * size.series / 40
 
 
-def _in_fields(size: Sizes, in_memory: float, per_volume: float) -> float:
-    """Return the memory of a stage whose fields are files where volumes are large: of these the solver's slab, and buffers."""
-    return in_memory if size.volume <= FIELD_MB else min(in_memory, 1240 + per_volume * size.volume)
+def _in_fields(size: Sizes, in_memory: float, bound: float = SOLVED_MB) -> float:
+    """Return the memory of a stage whose fields are files where volumes are large: no more than the solver's slab and buffers."""
+    return in_memory if size.volume <= FIELD_MB else min(in_memory, max(bound, 900 + 360 * size.area))
 
 
-def _solved(size: Sizes, fields: float, per_volume: float) -> float:
+def _solved(size: Sizes, fields: float, bound: float = SOLVED_MB) -> float:
     """Return the memory of solves."""
-    return _in_fields(size, 240 + size.sinograms + fields * size.volume, per_volume)
+    return _in_fields(size, 240 + size.sinograms + fields * size.volume, bound)
 
 
 def _slab(size: Sizes) -> float:
@@ -143,10 +145,10 @@ def _slab(size: Sizes) -> float:
 
 def _reconstruct(size: Sizes) -> Cost:
     if size.parts > 1:  # its jobs have solved it: they are put together
-        memory = _in_fields(size, 165 + (size.elements + 11) * size.volume, 2)
+        memory = _in_fields(size, 165 + (size.elements + 11) * size.volume)
         return memory, (size.elements + 3) * size.volume, STARTUP_S
     return (
-        _solved(size, 21, 2),
+        _solved(size, 21),
         (size.elements + 3) * size.volume,
         STARTUP_S + size.pass_seconds("reconstruct"),
     )
@@ -154,7 +156,7 @@ def _reconstruct(size: Sizes) -> Cost:
 
 def _reconstruct_part(size: Sizes) -> Cost:
     return (
-        _in_fields(size, 240 + size.part * (1.5 * size.sinograms + 21 * size.volume), 2),
+        _in_fields(size, 240 + size.part * (1.5 * size.sinograms + 21 * size.volume)),
         (size.elements + 2) * size.volume / size.parts,
         STARTUP_S + size.part * size.pass_seconds("reconstruct_part"),
     )
@@ -162,7 +164,7 @@ def _reconstruct_part(size: Sizes) -> Cost:
 
 def _reconstruct_refine(size: Sizes) -> Cost:
     return (
-        _in_fields(size, 240 + size.part * (1.5 * size.sinograms + 21 * size.volume), 2),
+        _in_fields(size, 240 + size.part * (1.5 * size.sinograms + 21 * size.volume)),
         size.volume / size.parts,
         STARTUP_S + size.part * size.pass_seconds("reconstruct_refine"),
     )
@@ -170,10 +172,10 @@ def _reconstruct_refine(size: Sizes) -> Cost:
 
 def _uncertainty(size: Sizes) -> Cost:
     if size.parts > 1:
-        memory = _in_fields(size, 157 + (18 + 0.5 * size.repeats) * size.volume, 2)
+        memory = _in_fields(size, 157 + (18 + 0.5 * size.repeats) * size.volume)
         return memory, (1 + size.repeats / 2) * size.volume, STARTUP_S
     return (
-        _solved(size, 21 + 2.4 * size.repeats, 4),
+        _solved(size, 21 + 2.4 * size.repeats, REPEATED_MB),
         (1 + size.repeats / 2) * size.volume,
         STARTUP_S + size.pass_seconds("uncertainty"),
     )
@@ -230,19 +232,19 @@ COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
     "decompose": _decompose,
     "reconstruct": _reconstruct,
     "reconstruct_prepare": lambda size: (
-        _solved(size, 21, 2),
+        _solved(size, 21),
         1.25 * size.volume,
         STARTUP_S + size.pass_seconds("reconstruct_prepare"),
     ),
     "reconstruct_part": _reconstruct_part,
     "reconstruct_join": lambda size: (
-        _solved(size, 16, 2),
+        _solved(size, 16),
         1.25 * size.volume,
         STARTUP_S + size.volume / 10,
     ),
     "reconstruct_refine": _reconstruct_refine,
     "replicate": lambda size: (
-        _in_fields(size, 240 + 2 * size.sinograms + 24 * size.volume, 4),
+        _in_fields(size, 240 + 2 * size.sinograms + 24 * size.volume, REPEATED_MB),
         size.volume / 2,
         STARTUP_S + size.pass_seconds("replicate"),
     ),
