@@ -261,7 +261,7 @@ COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
         STARTUP_S + size.volume / 5,
     ),
     "export_composition": lambda size: (
-        91 + min(1.6 * (size.elements + 2) * size.volume, 700.0),
+        91 + min(1.6 * (size.elements + 2) * size.volume, 850.0),
         (size.elements + 3) * size.volume,
         2 + size.volume / 5,
     ),
