@@ -197,15 +197,20 @@ def align_tilts(
         max_shift_px=options.max_shift_px / binning.factor,
         axis_column=None if options.axis_column is None else binning.column(options.axis_column),
     )
-    found = _align_driver(driver.frames, tilt_deg, acquisition_order, binned_options, progress)
+    size = binning.factor
+
+    def told(label: str) -> Callable[[int, int], None]:
+        return progress(label if size == 1 else f"{label} (frames averaged over {size} × {size} pixels)")
+
+    found = _align_driver(driver.frames, tilt_deg, acquisition_order, binned_options, told)
     alignment = found.alignment
     return replace(
         found,
         alignment=replace(
             alignment,
             shifts=binning.undone(alignment.shifts),
-            precision_px=alignment.precision_px * binning.factor,
-            last_move_px=alignment.last_move_px * binning.factor,
+            precision_px=alignment.precision_px * size,
+            last_move_px=alignment.last_move_px * size,
         ),
     )
 

@@ -260,6 +260,8 @@ def _verdict(series: AlignInputs, found: Alignment, frames: Frames) -> str:
     precision = tilts.alignment.precision_px
     if np.isfinite(precision).all():
         text += f"; shifts from two halves of the rows agree within {precision[0]:.3f} px (dy) and {precision[1]:.3f} px (dx) rms"
+    if (size := found.driver.binning.factor) > 1:
+        text += f"; so large a series is aligned on {size} × {size} pixels averaged"
     bad = series.acquisition_order[frames.suspicious]
     verb = "looks" if bad.size == 1 else "look"
     text += (
