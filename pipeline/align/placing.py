@@ -1,14 +1,14 @@
 """Labels of one volume on the grid of another, to which it was registered."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.arrays import Float64Array, FloatArray, IntArray
-from pipeline.slabs import Box, Field, read, slabs
+from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray
+from pipeline.slabs import Box, Field, fill, in_parts, largest, read, slabs
 
 PIECE = 2_000_000
 
@@ -58,6 +58,14 @@ class Placement:
             for a, b, n in zip(low, high, self.shape, strict=True)
         )
 
+    def sources(self, n_rows: int) -> range:
+        """Return the rows of a moving volume of so many of which some voxel can lie in the fixed one."""
+        ends = np.array([(-1.0, side) for side in self.shape]) * self.onto_nm
+        corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
+        rows = (corners @ self.rotation.T + self.translation_nm)[:, 0] / self.from_nm
+        low, high = int(np.floor(rows.min())) - 1, int(np.ceil(rows.max())) + 2
+        return range(min(max(low, 0), n_rows), max(min(high, n_rows), 0))
+
     def targets(self, index: IntArray) -> tuple[IntArray, IntArray]:
         """Return, for the parts of voxels (n, 3), the row of their voxel and the flat index of their target."""
         n = self.division
@@ -78,12 +86,9 @@ def placed_share(weight: Callable[[slice], FloatArray], rows: int, placement: Pl
     rows : number of rows of the moving volume
     """
     total = np.zeros(int(np.prod(placement.shape)), np.float32)
-    for row in range(rows):
+    for row in placement.sources(rows):
         part = weight(slice(row, row + 1))
-        index = np.argwhere(part > 0)
-        for start in range(0, len(index), PIECE // placement.division**3):
-            some = index[start : start + PIECE // placement.division**3]
-            source, target = placement.targets(some + np.array([row, 0, 0]))
+        for some, source, target in _pieces(part > 0, row, placement):
             np.add.at(total, target, part[tuple(some[source].T)])
     total *= np.float32(placement.part_share)
     return total.reshape(placement.shape)
@@ -97,35 +102,46 @@ def placed_labels(labels: Field, placement: Placement) -> NDArray[np.int32]:
     keys: list[Any] = []
     counts: list[Any] = []
     size = int(np.prod(placement.shape))
-    for slab in slabs(labels.shape):
-        part = read(labels, slab.rows)
-        index = np.argwhere(part > 0)
-        source, target = placement.targets(index + np.array([slab.rows.start, 0, 0]))
-        key, count = np.unique(
-            part[tuple(index[source].T)].astype(np.int64) * size + target, return_counts=True
-        )
-        keys.append(key)
-        counts.append(count)
-    key, first = np.unique(np.concatenate(keys), return_inverse=True)
-    count = np.bincount(first, np.concatenate(counts), minlength=len(key))
-    order = np.argsort(count, kind="stable")
+    rows = placement.sources(labels.shape[0])
+    for slab in slabs((len(rows), *labels.shape[1:])):
+        part = read(labels, slice(rows.start + slab.rows.start, rows.start + slab.rows.stop))
+        for some, source, target in _pieces(part > 0, rows.start + slab.rows.start, placement):
+            label = part[tuple(some[source].T)].astype(np.int64)
+            key, count = np.unique(label * size + target, return_counts=True)
+            keys.append(key)
+            counts.append(count)
     found = np.zeros(size, np.int32)
-    found[key[order] % size] = key[order] // size
+    if keys:
+        key, first = np.unique(np.concatenate(keys), return_inverse=True)
+        count = np.bincount(first, np.concatenate(counts), minlength=len(key))
+        order = np.argsort(count, kind="stable")
+        found[key[order] % size] = key[order] // size
     return found.reshape(placement.shape)
 
 
-def trimmed(labels: NDArray[np.int32], share: FloatArray, *, last: int) -> NDArray[np.int32]:
+def _pieces(
+    where: BoolArray, first_row: int, placement: Placement
+) -> Iterator[tuple[IntArray, IntArray, IntArray]]:
+    """Yield some of the voxels at a time: their places (n, 3), and of their parts that have a target its row and the target."""
+    index = np.argwhere(where)
+    at_once = max(1, PIECE // placement.division**3)
+    for start in range(0, len(index), at_once):
+        some = index[start : start + at_once]
+        yield some, *placement.targets(some + np.array([first_row, 0, 0]))
+
+
+def trim(labels: Field, share: Field, *, last: int) -> None:
     """Take labels up to ``last`` away where the share is below half of the largest one that the label reaches.
 
     Blur and voxels that are only touched make a body larger by a voxel; its wall is where the share is half.
 
     Parameters
     ----------
-    labels, share : from :func:`placed_labels` and :func:`placed_share`
+    labels, share : from :func:`placed_labels` (changed) and :func:`placed_share`
     last : labels above it (cracks, which are thinner than a voxel) stay as they are
     """
-    largest = np.zeros(int(labels.max(initial=0)) + 1, np.float32)
-    np.maximum.at(largest, labels.ravel(), share.ravel())
-    keep = (labels > last) | (share >= 0.5 * np.minimum(largest, 1)[labels])
-    found: NDArray[np.int32] = np.where(keep, labels, 0).astype(np.int32)
-    return found
+    reached = np.zeros(largest(labels) + 1, np.float32)
+    for numbers, filled in in_parts(labels, share):
+        np.maximum.at(reached, numbers.ravel(), filled.ravel())
+    least = 0.5 * np.minimum(reached, 1)
+    fill(labels, lambda n, s: np.where((n > last) | (s >= least[n]), n, 0).astype(np.int32), labels, share)

@@ -1,11 +1,13 @@
 """Is it more than chance? Means over some voxels of a particle against what their depth and random placement give."""
 
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
-from pipeline.arrays import BoolArray, Float64Array, FloatArray
+from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray
+from pipeline.slabs import Allocate, Field, Mapped, fill, gather, in_memory, in_parts, largest, read, slabs
 
 FEWEST = 30
 """Depths with fewer voxels are put together with the next ones."""
@@ -32,18 +34,25 @@ class Against:
     p_value: float
 
 
-def depth_levels(depth_nm: FloatArray, inside: BoolArray, *, voxel_nm: float) -> NDArray[np.int32]:
+def depth_levels(depth_nm: Field, inside: Field, *, voxel_nm: float, allocate: Allocate = in_memory) -> Any:
     """Return a number for the depth of each voxel, −1 outside; levels are a voxel thick and hold ``FEWEST`` voxels at least.
 
     Parameters
     ----------
-    depth_nm : (n_z, n_y, n_x) array, finite inside
+    depth_nm : (n_z, n_y, n_x) field, finite inside
     inside : bool, the particle
     voxel_nm : edge of a voxel
+    allocate : makes the field that is returned, int32
     """
-    layer = np.full(depth_nm.shape, -1, np.int32)
-    layer[inside] = np.maximum(depth_nm[inside] / voxel_nm, 0).astype(np.int32)
-    counts = np.bincount(layer[inside])
+
+    def layers(depth: FloatArray) -> NDArray[np.int32]:
+        return np.maximum(depth / voxel_nm, 0).astype(np.int32)
+
+    counts = np.zeros(0, np.int64)
+    for depth, inner in in_parts(depth_nm, inside):
+        more = np.bincount(layers(depth[inner]), minlength=len(counts))
+        more[: len(counts)] += counts
+        counts = more
     # From the centre outwards: the deepest layers are the smallest.
     level, number, held = np.zeros(len(counts), np.int32), 0, 0
     for index in range(len(counts) - 1, -1, -1):
@@ -53,25 +62,33 @@ def depth_levels(depth_nm: FloatArray, inside: BoolArray, *, voxel_nm: float) ->
             number, held = number + 1, 0
     if held and number:
         level[level == number] = number - 1
-    layer[inside] = level[layer[inside]]
-    return layer
+
+    def numbered(depth: FloatArray, inner: BoolArray) -> NDArray[np.int32]:
+        found = np.full(depth.shape, -1, np.int32)
+        found[inner] = level[layers(depth[inner])]
+        return found
+
+    levels = allocate(depth_nm.shape, np.int32)
+    fill(levels, numbered, depth_nm, inside)
+    return levels
 
 
-def mean_by_level(values: FloatArray, levels: NDArray[np.int32]) -> FloatArray:
-    """Return, at each voxel inside, the mean of the finite values of its level; NaN outside."""
-    known = (levels >= 0) & np.isfinite(values)
-    count = np.bincount(levels[known], minlength=int(levels.max()) + 1)
-    total = np.bincount(levels[known], values[known], minlength=len(count))
+def level_means(values: Field, levels: Field) -> FloatArray:
+    """Return the mean of the finite values of each level, and NaN behind them for what is outside (−1)."""
+    n_levels = largest(levels) + 1
+    count, total = np.zeros(n_levels), np.zeros(n_levels)
+    for part, level in in_parts(values, levels):
+        known = (level >= 0) & np.isfinite(part)
+        count += np.bincount(level[known], minlength=n_levels)
+        total += np.bincount(level[known], part[known], minlength=n_levels)
     with np.errstate(invalid="ignore"):
-        means = np.append(total / count, np.nan).astype(np.float32)
-    found: FloatArray = means[levels]
-    return found
+        return np.append(total / count, np.nan).astype(np.float32)
 
 
 def against_chance(
-    values: FloatArray,
-    member: BoolArray,
-    levels: NDArray[np.int32],
+    values: Field,
+    member: Field,
+    levels: Field,
     *,
     rotations: Float64Array,
     confidence: float,
@@ -85,20 +102,25 @@ def against_chance(
 
     Parameters
     ----------
-    values : (n_z, n_y, n_x) array, NaN where unknown
+    values : (n_z, n_y, n_x) field, NaN where unknown
     member : bool, the voxels
     levels : from :func:`depth_levels`
     rotations : (n, 3, 3) random rotations
     confidence : of the interval
     rng : random numbers, for large sets
     """
-    expected = mean_by_level(values, levels)
-    excess = values - expected
-    chosen = member & np.isfinite(excess)
-    if not chosen.any():
+    means = level_means(values, levels)
+    excess = Mapped(values, lambda part, level: part - means[level], np.float32, levels)
+    chosen = Mapped(member, lambda one, part: one & np.isfinite(part), np.bool_, excess)
+    count, total, wanted = 0, 0.0, 0.0
+    for one, part, level in in_parts(chosen, values, levels):
+        count += int(one.sum())
+        total += float(part[one].sum(dtype=np.float64))
+        wanted += float(means[level[one]].sum(dtype=np.float64))
+    if not count:
         return Against(*[float("nan")] * 5)
-    value, wanted = (float(array[chosen].mean(dtype=np.float64)) for array in (values, expected))
-    turned = _turned_means(excess, chosen, _centre(levels >= 0), rotations, rng)
+    value, wanted = total / count, wanted / count
+    turned = _turned_means(excess, _some(chosen, count, rng), _centre(levels), rotations)
     turned = turned[np.isfinite(turned)]
     if len(turned) < 2:
         return Against(value, wanted, float("nan"), float("nan"), float("nan"))
@@ -107,29 +129,47 @@ def against_chance(
     return Against(value, wanted, wanted + float(low), wanted + float(high), (1 + beyond) / (1 + len(turned)))
 
 
-def _centre(inside: BoolArray) -> Float64Array:
-    along = [inside.sum(axis=others) for others in ((1, 2), (0, 2), (0, 1))]
+def _centre(levels: Field) -> Float64Array:
+    """Return the index of the centre of what is inside."""
+    along = [np.zeros(side, np.int64) for side in levels.shape]
+    for slab in slabs(levels.shape):
+        inside = read(levels, slab.rows) >= 0
+        along[0][slab.rows] = inside.sum(axis=(1, 2))
+        along[1] += inside.sum(axis=(0, 2))
+        along[2] += inside.sum(axis=(0, 1))
     return np.array([float(counts @ np.arange(len(counts)) / counts.sum()) for counts in along])
 
 
+def _some(chosen: Field, count: int, rng: np.random.Generator) -> IntArray:
+    """Return the places (n, 3) of all of ``count`` voxels that are chosen, or of as many at random as stand for them."""
+    number = rng.choice(count, MOST_VOXELS, replace=False) if count > MOST_VOXELS else np.arange(count)
+    places, before = np.zeros((len(number), 3), np.int64), 0
+    for slab in slabs(chosen.shape):
+        part = read(chosen, slab.rows)
+        flat = np.flatnonzero(part)
+        own = np.flatnonzero((number >= before) & (number < before + len(flat)))
+        found = np.unravel_index(flat[number[own] - before], part.shape)
+        places[own] = np.stack(found, axis=1) + np.array([slab.rows.start, 0, 0])
+        before += len(flat)
+    return places
+
+
 def _turned_means(
-    excess: FloatArray,
-    chosen: BoolArray,
-    centre: Float64Array,
-    rotations: Float64Array,
-    rng: np.random.Generator,
+    excess: Field, places: IntArray, centre: Float64Array, rotations: Float64Array
 ) -> Float64Array:
-    """Return the mean of ``excess`` over the chosen voxels turned in each way; NaN where none stays in the particle."""
-    index = np.flatnonzero(chosen)
-    if len(index) > MOST_VOXELS:
-        index = index[rng.choice(len(index), MOST_VOXELS, replace=False)]
-    places = (np.stack(np.unravel_index(index, chosen.shape), axis=1) - centre).astype(np.float32)
+    """Return the mean of ``excess`` over the places turned in each way; NaN where none stays in the particle."""
     means = np.full(len(rotations), np.nan)
-    for number, rotation in enumerate(rotations.astype(np.float32)):
-        found = np.rint(places @ rotation.T + centre.astype(np.float32)).astype(np.int64)
-        found = found[((found >= 0) & (found < excess.shape)).all(axis=1)]
-        values = excess[tuple(found.T)]
-        values = values[np.isfinite(values)]
-        if values.size:
-            means[number] = values.mean(dtype=np.float64)
+    if not len(rotations):
+        return means
+    away = (places - centre).astype(np.float32)
+    turned = [
+        np.rint(away @ r.T + centre.astype(np.float32)).astype(np.int32) for r in rotations.astype(np.float32)
+    ]
+    stays = [((one >= 0) & (one < excess.shape)).all(axis=1) for one in turned]
+    values = gather(excess, np.concatenate([one[kept] for one, kept in zip(turned, stays, strict=True)]))
+    ends = np.cumsum([int(kept.sum()) for kept in stays])
+    for number, own in enumerate(np.split(values, ends[:-1])):
+        known = own[np.isfinite(own)]
+        if known.size:
+            means[number] = known.mean(dtype=np.float64)
     return means

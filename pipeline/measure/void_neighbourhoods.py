@@ -2,16 +2,16 @@
 
 from collections.abc import Mapping, Sequence
 
-import edt
 import numpy as np
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
-from pipeline.arrays import BoolArray, Float64Array, FloatArray, LabelArray
-from pipeline.measure.chance import Against, against_chance, mean_by_level
+from pipeline.arrays import BoolArray, Float64Array
+from pipeline.measure.chance import Against, against_chance, level_means
 from pipeline.measure.shells import Column, replicate_errors
 from pipeline.segment.classes import CLASS_LABELS
-from pipeline.slabs import Field, slabs
+from pipeline.segment.distances import distance_inside
+from pipeline.slabs import Allocate, Field, Mapped, count_set, fill, in_memory, in_parts, read, slabs
 
 FEATURES = ("pore", "crack", "void", "surface")
 
@@ -61,8 +61,14 @@ DEFINITIONS = {
 
 
 def distances_nm(
-    voids: LabelArray, depth_nm: FloatArray, *, pore: int, crack: int, voxel_nm: float
-) -> dict[str, FloatArray]:
+    voids: Field,
+    depth_nm: Field,
+    *,
+    pore: int,
+    crack: int,
+    voxel_nm: float,
+    allocate: Allocate = in_memory,
+) -> dict[str, Field]:
     """Return the distance of each voxel to the nearest pore, crack, void and to the surface; NaN where there is none.
 
     Parameters
@@ -71,24 +77,26 @@ def distances_nm(
     depth_nm : depth below the surface
     pore, crack : labels in ``voids``
     voxel_nm : edge of a voxel
+    allocate : makes the fields of distances
     """
-    masks = {"pore": voids == pore, "crack": voids == crack, "void": voids > 0}
-    found = {name: _distance(mask) * np.float32(voxel_nm) for name, mask in masks.items()}
+    kinds = {"pore": (pore,), "crack": (crack,), "void": (pore, crack)}
+    found: dict[str, Field] = {}
+    for name, labels in kinds.items():
+        away = Mapped(voids, lambda part, labels=labels: ~np.isin(part, labels), np.bool_)
+        if all(part.all() for (part,) in in_parts(away)):
+            found[name] = Mapped(voids, lambda part: np.full(part.shape, np.nan), np.float32)
+            continue
+        distance = allocate(voids.shape, np.float32)
+        distance_inside(away, distance)
+        found[name] = Mapped(distance, lambda part: part * np.float32(voxel_nm), np.float32)
     return found | {"surface": depth_nm}
 
 
-def _distance(mask: BoolArray) -> FloatArray:
-    if not mask.any():
-        return np.full(mask.shape, np.nan, np.float32)
-    distance: FloatArray = edt.edt(np.ascontiguousarray(~mask), black_border=False)
-    return distance
-
-
 def distance_table(
-    distances: Mapping[str, FloatArray],
-    phases: LabelArray,
-    null_phases: LabelArray | None,
-    levels: NDArray[np.int32],
+    distances: Mapping[str, Field],
+    phases: Field,
+    null_phases: Field | None,
+    levels: Field,
     *,
     voxel_nm: float,
     rotations: Float64Array,
@@ -110,17 +118,17 @@ def distance_table(
     columns ``class``, ``feature``, ``volume_nm3``, ``mean_distance_nm``, ``expected_nm``, ``chance_low_nm``,
     ``chance_high_nm``, ``p_value``, ``null_run_nm``
     """
-    inside = levels >= 0
+    inside = Mapped(levels, lambda part: part >= 0, np.bool_)
     rows = []
     for name, label in CLASS_LABELS.items():
-        member = (phases == label) & inside
+        member = _of_class(phases, label, levels)
+        volume = count_set(member) * voxel_nm**3
         for feature in FEATURES:
             values = distances[feature]
             turns = rotations[:0] if feature == "surface" else rotations
             found = against_chance(values, member, levels, rotations=turns, confidence=confidence, rng=rng)
-            expected = float(np.mean(values[inside])) if feature == "surface" else found.expected
-            null = np.nan if null_phases is None else _mean(values, (null_phases == label) & inside)
-            volume = int(member.sum()) * voxel_nm**3
+            expected = _mean(values, inside) if feature == "surface" else found.expected
+            null = np.nan if null_phases is None else _mean(values, _of_class(null_phases, label, levels))
             rows.append(
                 (name, feature, volume, found.value, expected, found.low, found.high, found.p_value, null)
             )
@@ -130,10 +138,10 @@ def distance_table(
 
 
 def near_shares(
-    void_distance_nm: FloatArray,
-    phases: LabelArray,
-    null_phases: LabelArray | None,
-    levels: NDArray[np.int32],
+    void_distance_nm: Field,
+    phases: Field,
+    null_phases: Field | None,
+    levels: Field,
     *,
     near_nm: float,
     rotations: Float64Array,
@@ -141,20 +149,29 @@ def near_shares(
     rng: np.random.Generator,
 ) -> dict[str, tuple[Against, float]]:
     """Return the share of each class that is within ``near_nm`` of a void, against chance, and that of the null run."""
-    near = np.where(np.isfinite(void_distance_nm), void_distance_nm <= near_nm, np.nan).astype(np.float32)
+    near = Mapped(
+        void_distance_nm,
+        lambda part: np.where(np.isfinite(part), part <= near_nm, np.nan),
+        np.float32,
+    )
     found = {}
     for name, label in CLASS_LABELS.items():
-        member = (phases == label) & (levels >= 0)
+        member = _of_class(phases, label, levels)
         against = against_chance(near, member, levels, rotations=rotations, confidence=confidence, rng=rng)
-        null = np.nan if null_phases is None else _mean(near, (null_phases == label) & (levels >= 0))
+        null = np.nan if null_phases is None else _mean(near, _of_class(null_phases, label, levels))
         found[name] = (against, null)
     return found
 
 
+def _of_class(phases: Field, label: int, levels: Field) -> Field:
+    """Return the voxels of the particle that are of a class."""
+    return Mapped(phases, lambda part, level: (part == label) & (level >= 0), np.bool_, levels)
+
+
 def neighbourhoods(
-    instances: NDArray[np.int32], inside: BoolArray, *, near_nm: float, voxel_nm: float
-) -> NDArray[np.int32]:
-    """Return the void to whose neighbourhood each voxel belongs, 0 where to none.
+    instances: Field, inside: Field, *, near_nm: float, voxel_nm: float, allocate: Allocate = in_memory
+) -> Field:
+    """Return the void to whose neighbourhood each voxel belongs, 0 where to none; int32.
 
     Parameters
     ----------
@@ -162,24 +179,28 @@ def neighbourhoods(
     inside : bool, the particle
     near_nm : how far a neighbourhood reaches
     voxel_nm : edge of a voxel
+    allocate : makes the field that is returned
     """
-    labels = np.zeros(instances.shape, np.int32)
-    for slab in slabs(instances.shape, halo=int(near_nm / voxel_nm) + 1, times_thinner=2):
-        some = instances[slab.wide]
-        if some.any():
-            distance, nearest = distance_transform_edt(some == 0, return_indices=True)
-            near = inside[slab.wide] & (some == 0) & (distance * voxel_nm <= near_nm)
-            labels[slab.rows] = np.where(near, some[tuple(nearest)], 0)[slab.core]
+
+    def nearest(numbers: NDArray[np.int32], inner: BoolArray) -> NDArray[np.int32]:
+        if not numbers.any():
+            return np.zeros(numbers.shape, np.int32)
+        distance, place = distance_transform_edt(numbers == 0, return_indices=True)
+        near = inner & (numbers == 0) & (distance * voxel_nm <= near_nm)
+        return np.where(near, numbers[tuple(place)], 0).astype(np.int32)
+
+    labels = allocate(instances.shape, np.int32)
+    fill(labels, nearest, instances, inside, halo=int(near_nm / voxel_nm) + 1, times_thinner=2)
     return labels
 
 
 def neighbourhood_table(
-    labels: NDArray[np.int32],
-    instances: NDArray[np.int32],
-    deviation: FloatArray,
+    labels: Field,
+    instances: Field,
+    deviation: Field,
     replicates: Sequence[Field],
-    phases: LabelArray,
-    levels: NDArray[np.int32],
+    phases: Field,
+    levels: Field,
     *,
     n_voids: int,
     n_pores: int,
@@ -191,7 +212,7 @@ def neighbourhood_table(
     ----------
     labels : from :func:`neighbourhoods`
     instances : numbers of voids on the same grid: pores 1 … n_pores, then cracks
-    deviation : (n_z, n_y, n_x) array, NaN where unknown
+    deviation : (n_z, n_y, n_x) field, NaN where unknown
     replicates : deviations of noise replicates, each (n_z, n_y, n_x)
     phases, levels : classes; from :func:`pipeline.measure.chance.depth_levels`
     n_voids, n_pores : how many voids there are, and how many of them are pores
@@ -203,42 +224,55 @@ def neighbourhood_table(
     ``centroid_x_nm`` (on the composition's grid, from the centre of its first voxel), ``n_voxels``, ``mean_deviation``,
     ``standard_error`` (NaN without two replicates), ``expected_deviation`` and the fraction of each class; one row per void
     """
-    known = (labels > 0) & np.isfinite(deviation)
-    own = np.where(known, labels, 0)
-    count = np.bincount(own[known], minlength=n_voids + 1)[1:]
-    expected = mean_by_level(deviation, levels)
+    means = level_means(deviation, levels)
+    summed = ("mean_deviation", "expected_deviation", *CLASS_LABELS)
+    totals = {name: np.zeros(n_voids + 1) for name in summed}
+    count, size, middle = np.zeros(n_voids + 1), np.zeros(n_voids + 1), np.zeros((3, n_voids + 1))
+
+    def add(total: Float64Array, voids: NDArray[np.int32], values: NDArray[np.generic]) -> None:
+        total += np.bincount(voids, values, minlength=n_voids + 1)
+
+    for slab in slabs(labels.shape):
+        near, void, value, phase, level = (
+            read(field, slab.rows) for field in (labels, instances, deviation, phases, levels)
+        )
+        known = (near > 0) & np.isfinite(value)
+        own = near[known]
+        count += np.bincount(own, minlength=n_voids + 1)
+        add(totals["mean_deviation"], own, value[known])
+        add(totals["expected_deviation"], own, means[level[known]])
+        for name, label in CLASS_LABELS.items():
+            add(totals[name], own, phase[known] == label)
+        where = np.nonzero(void > 0)
+        size += np.bincount(void[where], minlength=n_voids + 1)
+        for axis, place in enumerate(where):
+            add(middle[axis], void[where], place + (slab.rows.start if axis == 0 else 0))
     number = np.arange(1, n_voids + 1)
     is_pore = number <= n_pores
     columns: dict[str, Column] = {
         "kind": ["pore" if one else "crack" for one in is_pore],
         "number": np.where(is_pore, number, number - n_pores),
     }
-    where = np.argwhere(instances > 0)
-    of_void = instances[tuple(where.T)]
-    for axis, name in enumerate("zyx"):
-        columns[f"centroid_{name}_nm"] = _means(where[:, axis], of_void, n_voids) * voxel_nm
-    columns["n_voxels"] = count
-    columns["mean_deviation"] = _means(deviation[known], own[known], n_voids)
+    with np.errstate(invalid="ignore"):
+        for axis, name in enumerate("zyx"):
+            columns[f"centroid_{name}_nm"] = (middle[axis] / size)[1:] * voxel_nm
+        columns["n_voxels"] = count[1:].astype(np.int64)
+        for name in summed:
+            columns[name] = (totals[name] / count)[1:]
+    own_known = Mapped(labels, lambda near, value: np.where(np.isfinite(value), near, 0), np.int32, deviation)
     columns["standard_error"] = (
-        replicate_errors(replicates, own, n_shells=n_voids)
+        replicate_errors(replicates, own_known, n_shells=n_voids)
         if len(replicates) >= 2
         else np.full(n_voids, np.nan)
     )
-    columns["expected_deviation"] = _means(expected[known], own[known], n_voids)
-    for name, label in CLASS_LABELS.items():
-        columns[name] = _means(phases[known] == label, own[known], n_voids)
-    return columns
+    return {name: columns[name] for name in NEIGHBOURHOOD_COLUMNS}
 
 
-def _means(values: NDArray[np.generic], labels: NDArray[np.int32], n: int) -> Float64Array:
-    total = np.bincount(labels, values, minlength=n + 1)[1:]
-    count = np.bincount(labels, minlength=n + 1)[1:]
-    with np.errstate(invalid="ignore"):
-        found: Float64Array = total / count
-    return found
-
-
-def _mean(values: FloatArray, where: BoolArray) -> float:
-    chosen = values[where]
-    chosen = chosen[np.isfinite(chosen)]
-    return float(chosen.mean(dtype=np.float64)) if chosen.size else float("nan")
+def _mean(values: Field, where: Field) -> float:
+    """Return the mean of the finite values where a mask is set; NaN where there are none."""
+    count, total = 0, 0.0
+    for part, inside in in_parts(values, where):
+        chosen = part[inside]
+        chosen = chosen[np.isfinite(chosen)]
+        count, total = count + chosen.size, total + float(chosen.sum(dtype=np.float64))
+    return total / count if count else float("nan")

@@ -4,12 +4,13 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from numpy.typing import NDArray
 from scipy.spatial.transform import Rotation
 
 from pipeline.align.coarse import Solid
-from pipeline.align.placing import Placement, placed_labels, placed_share, trimmed
+from pipeline.align.placing import Placement, placed_labels, placed_share, trim
 from pipeline.align.rigid import RigidFit, register_rigid
-from pipeline.arrays import AnyArray, BoolArray, FloatArray
+from pipeline.arrays import FloatArray
 from pipeline.config import RegisterBranchesStage as Settings
 from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import NamedArray, Store, read_store, write_store
@@ -28,7 +29,7 @@ from pipeline.measure.void_neighbourhoods import (
 )
 from pipeline.segment.components import filled_bodies
 from pipeline.segment.voids import CRACK, PORE
-from pipeline.slabs import Allocate, Box, Field, plane, read, slabs, window
+from pipeline.slabs import Allocate, Box, Field, Mapped, count_set, fill, plane, read, slabs, window
 from pipeline.stages.context import StageContext
 
 CONFIDENCE = 0.95
@@ -68,21 +69,22 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         shape=(n_z, n_y, n_x),
     )
     box = _around(fixed.box, whole.reached(moving.box))
-    particle = _part(composition, "particle", box).astype(bool)
-    placed = _placed(structure, whole.within(box), compared=fit.verdict == "same_particle")
-    content: dict[str, Any] = {
-        "verdict": fit.verdict,
-        "meaning": MEANINGS[fit.verdict],
-        **_registration(fit, particle, placed["particle"]),
-    }
     distances: dict[str, Column] = {name: [] for name in DISTANCE_COLUMNS}
     beside: dict[str, Column] = {name: [] for name in NEIGHBOURHOOD_COLUMNS}
-    if fit.verdict == "same_particle":
-        compared, distances, beside = _compared(inputs, composition, structure, placed, box, settings)
-        content |= compared
-    content["definitions"] = TRANSFORM_DEFINITIONS | DEFINITIONS
     volume = ("z", "y", "x")
     with scratch_fields(outputs["store"]) as allocate:
+        placed = _placed(structure, whole.within(box), allocate, compared=fit.verdict == "same_particle")
+        content: dict[str, Any] = {
+            "verdict": fit.verdict,
+            "meaning": MEANINGS[fit.verdict],
+            **_registration(fit, window(composition.field("particle"), box), placed["particle"]),
+        }
+        if fit.verdict == "same_particle":
+            compared, distances, beside = _compared(
+                inputs, composition, structure, placed, box, settings, allocate
+            )
+            content |= compared
+        content["definitions"] = TRANSFORM_DEFINITIONS | DEFINITIONS
         arrays = {name: _in_whole(array, box, whole.shape, allocate) for name, array in placed.items()}
         write_store(
             outputs["store"],
@@ -157,40 +159,46 @@ def _around(one: Box, other: Box) -> Box:
     return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
 
 
-def _part(store: Store, name: str, box: Box) -> Any:
-    """Read a box of an array."""
-    return window(store.field(name), box)[:]
-
-
-def _in_whole(part: AnyArray, box: Box, shape: tuple[int, ...], allocate: Allocate) -> Field:
+def _in_whole(part: Field, box: Box, shape: tuple[int, ...], allocate: Allocate) -> Field:
     """Return a field that is 0 outside a box."""
     whole = allocate(shape, part.dtype)
-    whole[box] = part
+    fill(window(whole, box), np.asarray, part)
     return whole
 
 
-def _placed(structure: Store, placement: Placement, *, compared: bool) -> dict[str, Any]:
+def _placed(
+    structure: Store, placement: Placement, allocate: Allocate, *, compared: bool
+) -> dict[str, Field]:
     """Return the particle and the voids of the structure on the composition's grid, empty where nothing is compared."""
     shape = placement.shape
-    if not compared:
-        empty = {"particle": np.uint8, "voids": np.uint8, "instances": np.int32, "void": np.float32}
-        return {name: np.zeros(shape, dtype) for name, dtype in empty.items()}
-    particle, void, zone = (structure.field(name) for name in ("particle", "void", "zone"))
-    n_rows = particle.shape[0]
-    inside = placed_share(lambda rows: (read(particle, rows) > 0).astype(np.float32), n_rows, placement)
-    share = placed_share(
-        lambda rows: np.where(read(zone, rows) > 0, read(void, rows), 0).clip(0).astype(np.float32),
-        n_rows,
-        placement,
-    )
+    inside, instances = allocate(shape, np.uint8), allocate(shape, np.int32)
+    share = allocate(shape, np.float32)
     n_pores = int(structure.attributes["n_pores"])
-    instances = trimmed(placed_labels(structure.field("instances"), placement), share, last=n_pores)
-    kinds = np.where(instances > n_pores, CRACK, np.where(instances > 0, PORE, 0))
+    if compared:
+        particle, void, zone = (structure.field(name) for name in ("particle", "void", "zone"))
+        n_rows = particle.shape[0]
+
+        def solid(rows: slice) -> FloatArray:
+            return (read(particle, rows) > 0).astype(np.float32)
+
+        def empty(rows: slice) -> FloatArray:
+            return np.where(read(zone, rows) > 0, read(void, rows), 0).clip(0).astype(np.float32)
+
+        for slab in slabs(shape):
+            here = placement.within((slab.rows, slice(0, shape[1]), slice(0, shape[2])))
+            inside[slab.rows] = placed_share(solid, n_rows, here) > INSIDE
+            share[slab.rows] = placed_share(empty, n_rows, here)
+            instances[slab.rows] = placed_labels(structure.field("instances"), here)
+        trim(instances, share, last=n_pores)
+
+    def kinds(numbers: NDArray[np.int32]) -> NDArray[np.int64]:
+        return np.where(numbers > n_pores, CRACK, np.where(numbers > 0, PORE, 0))
+
     return {
-        "particle": (inside > INSIDE).astype(np.uint8),
-        "voids": kinds.astype(np.uint8),
+        "particle": inside,
+        "voids": Mapped(instances, kinds, np.uint8),
         "instances": instances,
-        "void": share.clip(0, 1),
+        "void": Mapped(share, lambda part: part.clip(0, 1), np.float32),
     }
 
 
@@ -201,11 +209,12 @@ def _matrix(fit: RigidFit) -> list[list[float]]:
     return found
 
 
-def _registration(fit: RigidFit, particle: BoolArray, placed: Any) -> dict[str, Any]:
+def _registration(fit: RigidFit, particle: Field, placed: Field) -> dict[str, Any]:
     turn = Rotation.from_matrix(fit.rotation.T[::-1, ::-1])
     vector = turn.as_rotvec(degrees=True)
     angle = float(np.linalg.norm(vector))
-    outside = float((particle & (placed == 0)).sum() / particle.sum())
+    missed = Mapped(particle, lambda own, other: (own > 0) & (other == 0), np.bool_, placed)
+    outside = count_set(missed) / count_set(particle)
     return {
         "structure_to_composition": {"matrix_zyx_nm": _matrix(fit)},
         "rotation": {
@@ -235,19 +244,23 @@ def _compared(
     inputs: dict[str, Path],
     composition: Store,
     structure: Store,
-    placed: dict[str, Any],
+    placed: dict[str, Field],
     box: Box,
     settings: Settings,
+    allocate: Allocate,
 ) -> tuple[dict[str, Any], dict[str, Column], dict[str, Column]]:
     """Return numbers, the table of distances and that of neighbourhoods, of a box of the composition."""
-    voxel_nm, deviation = float(composition.attributes["pixel_nm"]), _part(composition, "deviation", box)
+    voxel_nm, deviation = (
+        float(composition.attributes["pixel_nm"]),
+        window(composition.field("deviation"), box),
+    )
     classified, uncertainty = read_store(inputs["classify"]), read_store(inputs["uncertainty"])
-    phases = _part(classified, "phases", box)
-    null_phases = _part(classified, "null_phases", box) if classified.attributes["n_null"] else None
-    skin = filled_bodies(placed["particle"] > 0)
-    depth = depth_below_surface(skin, voxel_nm=voxel_nm)
-    inside = (phases > 0) & np.isfinite(depth)
-    levels = depth_levels(depth, inside, voxel_nm=voxel_nm)
+    phases = window(classified.field("phases"), box)
+    null_phases = window(classified.field("null_phases"), box) if classified.attributes["n_null"] else None
+    solid = Mapped(placed["particle"], lambda part: part > 0, np.bool_)
+    depth = depth_below_surface(filled_bodies(solid, allocate), voxel_nm=voxel_nm, allocate=allocate)
+    inside = Mapped(depth, lambda part, phase: (phase > 0) & np.isfinite(part), np.bool_, phases)
+    levels = depth_levels(depth, inside, voxel_nm=voxel_nm, allocate=allocate)
     near_nm = settings.near_nm if settings.near_nm is not None else NEAR_VOXELS * voxel_nm
     rng = np.random.default_rng(settings.seed)
     chance: dict[str, Any] = {
@@ -255,10 +268,14 @@ def _compared(
         "confidence": CONFIDENCE,
         "rng": rng,
     }
-    distances = distances_nm(placed["voids"], depth, pore=PORE, crack=CRACK, voxel_nm=voxel_nm)
+    distances = distances_nm(
+        placed["voids"], depth, pore=PORE, crack=CRACK, voxel_nm=voxel_nm, allocate=allocate
+    )
     table = distance_table(distances, phases, null_phases, levels, voxel_nm=voxel_nm, **chance)
     shares = near_shares(distances["void"], phases, null_phases, levels, near_nm=near_nm, **chance)
-    labels = neighbourhoods(placed["instances"], inside, near_nm=near_nm, voxel_nm=voxel_nm)
+    labels = neighbourhoods(
+        placed["instances"], inside, near_nm=near_nm, voxel_nm=voxel_nm, allocate=allocate
+    )
     n_pores = int(structure.attributes["n_pores"])
     beside = neighbourhood_table(
         labels,
@@ -274,7 +291,8 @@ def _compared(
     first_nm = voxel_nm * np.array([one.start for one in box])
     for axis, start in zip("zyx", first_nm, strict=True):
         beside[f"centroid_{axis}_nm"] = np.asarray(beside[f"centroid_{axis}_nm"]) + start
-    near = against_chance(deviation, labels > 0, levels, **chance)
+    beside_any = Mapped(labels, lambda part: part > 0, np.bool_)
+    near = against_chance(deviation, beside_any, levels, **chance)
     numbers = {
         "near_nm": near_nm,
         "placements": settings.placements,

@@ -221,8 +221,8 @@ def _reconstruct_tomogram(size: Sizes) -> Cost:
 
 
 def _register_branches(size: Sizes) -> Cost:
-    # Arrays of the particle's box, about half of the volume, and a slab of it.
-    memory = 440 + 7 * size.volume + min(8.5 * size.volume, 400)
+    # Fields of the particle's box while these are in memory, and slabs of it.
+    memory = 440 + 10 * _field(size.volume) + min(8.5 * size.volume, 450) + min(2.5 * size.volume, 800)
     return memory, 2.5 * size.volume, 30 + 0.6 * size.volume
 
 
