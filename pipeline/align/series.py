@@ -202,7 +202,8 @@ def align_tilts(
     def told(label: str) -> Callable[[int, int], None]:
         return progress(label if size == 1 else f"{label} (frames averaged over {size} × {size} pixels)")
 
-    found = _align_driver(driver.frames, tilt_deg, acquisition_order, binned_options, told)
+    still = binning.shifts(np.zeros(2))
+    found = _align_driver(driver.frames, tilt_deg, acquisition_order, binned_options, told, still)
     alignment = found.alignment
     return replace(
         found,
@@ -221,21 +222,20 @@ def _align_driver(
     acquisition_order: IntArray,
     options: AlignOptions,
     progress: Progress,
+    still: Float64Array,
 ) -> TiltSolution:
-    """Align frames (n_tilt, n_y, n_x), all in their own pixels."""
+    """Align frames (n_tilt, n_y, n_x), all in their own pixels; ``still`` (dy, dx) is where a frame that is not moved is."""
     n_tilt = tilt_deg.size
     if n_tilt == 1:
         unknown = np.full(1, np.nan)
-        return TiltSolution(
-            TiltAlignment.still(np.zeros((1, 2))), 0.0, np.nan, np.nan, unknown, unknown, "", {}
-        )
+        return TiltSolution(TiltAlignment.still(still[None]), 0.0, np.nan, np.nan, unknown, unknown, "", {})
     clean = background_free(driver)
     offset = None if options.axis_column is None else options.axis_column - (driver.shape[2] - 1) / 2
     if options.tilts:
-        guesses = _first_guesses(clean, tilt_deg, acquisition_order, options.max_shift_px, offset)
+        guesses = _first_guesses(clean, tilt_deg, acquisition_order, options.max_shift_px, offset, still[0])
     else:
         offset = _axis_offset(clean, tilt_deg, options, progress) if offset is None else offset
-        guesses = {"as recorded": np.stack([np.zeros(n_tilt), np.full(n_tilt, offset)], axis=1)}
+        guesses = {"as recorded": np.tile([still[0], offset], (n_tilt, 1))}
     report = progress("compare first guesses")
     tried, binning = {}, coarse_binning(driver.shape[1:])
     small = binning.of(clean)
@@ -406,8 +406,9 @@ def _first_guesses(
     acquisition_order: IntArray,
     max_shift_px: float,
     axis_offset: float | None,
+    still_dy: float,
 ) -> dict[str, Float64Array]:
-    """Shifts as recorded, from the centre of mass, and from neighbour to neighbour."""
+    """Shifts as recorded, from the centre of mass, and from neighbour to neighbour; dy about that of a frame not moved."""
     mass = np.zeros((tilt_deg.size, 2))
     mass[:, 0] = vertical_shifts(clean, max_shift_px=max_shift_px, rounds=4)
     mass[:, 1] = centre_of_mass_shifts(turned(clean, 0.0, mass), tilt_deg)
@@ -417,6 +418,8 @@ def _first_guesses(
     if axis_offset is not None:
         for guess in (mass, walked):
             guess[:, 1] += axis_offset - np.median(guess[:, 1])
+    for guess in (recorded, mass, walked):
+        guess[:, 0] += still_dy
     return {"as recorded": recorded, "centre of mass": mass, "neighbour to neighbour": walked}
 
 

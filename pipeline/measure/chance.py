@@ -13,6 +13,8 @@ FEWEST = 30
 """Depths with fewer voxels are put together with the next ones."""
 MOST_VOXELS = 20_000
 """So many voxels, chosen at random, stand for a larger set in the random placements."""
+TURNED_AT_ONCE = 50
+"""Random placements whose values are looked up together."""
 
 
 @dataclass(frozen=True)
@@ -159,17 +161,14 @@ def _turned_means(
 ) -> Float64Array:
     """Return the mean of ``excess`` over the places turned in each way; NaN where none stays in the particle."""
     means = np.full(len(rotations), np.nan)
-    if not len(rotations):
-        return means
-    away = (places - centre).astype(np.float32)
-    turned = [
-        np.rint(away @ r.T + centre.astype(np.float32)).astype(np.int32) for r in rotations.astype(np.float32)
-    ]
-    stays = [((one >= 0) & (one < excess.shape)).all(axis=1) for one in turned]
-    values = gather(excess, np.concatenate([one[kept] for one, kept in zip(turned, stays, strict=True)]))
-    ends = np.cumsum([int(kept.sum()) for kept in stays])
-    for number, own in enumerate(np.split(values, ends[:-1])):
-        known = own[np.isfinite(own)]
-        if known.size:
-            means[number] = known.mean(dtype=np.float64)
+    away, middle = (places - centre).astype(np.float32), centre.astype(np.float32)
+    for start in range(0, len(rotations), TURNED_AT_ONCE):
+        some = rotations[start : start + TURNED_AT_ONCE].astype(np.float32)
+        turned = np.rint(away @ some.transpose(0, 2, 1) + middle).astype(np.int32)
+        stays = ((turned >= 0) & (turned < excess.shape)).all(axis=2)
+        values = gather(excess, turned[stays])
+        for number, own in enumerate(np.split(values, np.cumsum(stays.sum(axis=1))[:-1]), start):
+            known = own[np.isfinite(own)]
+            if known.size:
+                means[number] = known.mean(dtype=np.float64)
     return means

@@ -35,6 +35,7 @@ from pipeline.stages.context import StageContext
 CONFIDENCE = 0.95
 NEAR_VOXELS = 3
 INSIDE = 0.5
+MARGIN = 2
 MEANINGS = {
     "same_particle": "the branches show the same particle",
     "mirrored": "one branch is the mirror image of the other: the tilt angles of one have the wrong sign, or its images are "
@@ -68,7 +69,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         onto_nm=fixed.voxel_nm,
         shape=(n_z, n_y, n_x),
     )
-    box = _around(fixed.box, whole.reached(moving.box))
+    everything = _box_of(Mapped(structure.field("particle"), lambda part: part > 0, np.bool_), True)
+    box = _around(_wider(fixed.box, whole.shape), whole.reached(everything))
     distances: dict[str, Column] = {name: [] for name in DISTANCE_COLUMNS}
     beside: dict[str, Column] = {name: [] for name in NEIGHBOURHOOD_COLUMNS}
     volume = ("z", "y", "x")
@@ -140,6 +142,14 @@ def _largest_particle(particle: Field) -> int:
     for slab in slabs(particle.shape):
         counts += np.bincount(read(particle, slab.rows).ravel(), minlength=256)
     return int(counts[1:].argmax()) + 1
+
+
+def _wider(box: Box, shape: tuple[int, ...]) -> Box:
+    """Return a box with a margin around it, as far as there is one: a surface needs something outside."""
+    return tuple(
+        slice(max(one.start - MARGIN, 0), min(one.stop + MARGIN, n))
+        for one, n in zip(box, shape, strict=True)
+    )
 
 
 def _box_of(labels: Field, label: int) -> tuple[slice, slice, slice]:

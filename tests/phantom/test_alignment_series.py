@@ -8,7 +8,15 @@ import pytest
 from pipeline.align.axis_tilt import axis_tilt
 from pipeline.align.frames import first_of_each_tilt, radiation_damage
 from pipeline.align.matching import coarse_binning, frame_weights, misfit_ratio
-from pipeline.align.series import Alignment, AlignOptions, Solution, align_series, require_better
+from pipeline.align.series import (
+    Alignment,
+    AlignOptions,
+    Solution,
+    align_series,
+    align_tilts,
+    mean_of_series,
+    require_better,
+)
 from pipeline.align.starts import walked_shifts
 from pipeline.arrays import Float64Array
 from pipeline.cli.simulate import DENSITY_G_CM3, EDGES, FORMULA
@@ -167,6 +175,21 @@ def test_large_series_are_aligned_in_groups_and_on_binned_frames(monkeypatch: py
     # A given column of the axis is one of the frames, not of the binned ones.
     given = case.align(replace(OPTIONS, axis_column=(112 - 1) / 2 + 2.6, tilts=False))
     np.testing.assert_allclose(given.tilts.alignment.shifts[:, 1], 2.6, atol=1e-9)
+
+
+@pytest.mark.parametrize("n_tilt", [1, 5])
+def test_frames_that_stay_where_they_are_stay_there_when_binned(
+    n_tilt: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Rows and columns that no square holds move the middle of binned frames, not the frames."""
+    monkeypatch.setattr("pipeline.align.series.DRIVER_VOXELS", 41 * 41 * 41 // 60)
+    frames = np.random.default_rng(0).random((n_tilt, 41, 41)).astype(np.float32)
+    driver = mean_of_series([frames], np.zeros((1, n_tilt, 2)), np.ones(1))
+    assert driver.binning.factor == 4
+    options = replace(OPTIONS, tilts=False, axis_column=20.0)
+    tilt_deg, order = np.linspace(0, 40, n_tilt), np.arange(n_tilt)
+    found = align_tilts(driver, tilt_deg, order, options, lambda _: lambda done, total: None)
+    np.testing.assert_allclose(found.alignment.shifts, 0, atol=1e-12)
 
 
 def test_binned_shifts_and_back() -> None:

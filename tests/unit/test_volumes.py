@@ -152,6 +152,20 @@ def test_nrrd_with_voxel_size(values: np.ndarray, tmp_path: Path, encoding: str)
     assert found.voxel_nm == pytest.approx(20)
 
 
+def test_gzip_in_several_members_with_something_behind_them(values: np.ndarray, tmp_path: Path) -> None:
+    nrrd.write(str(tmp_path / "v.nrrd"), values, {"encoding": "raw"}, index_order="C")
+    head, data = (
+        (tmp_path / "v.nrrd").read_bytes().replace(b"encoding: raw", b"encoding: gzip").split(b"\n\n", 1)
+    )
+    members = gzip.compress(data[:100]) + gzip.compress(data[100:])
+    for behind in (b"", b"\0\0", b"something else"):
+        (tmp_path / "v.nrrd").write_bytes(head + b"\n\n" + members + behind)
+        np.testing.assert_array_equal(read(tmp_path / "v.nrrd").values, values)
+    (tmp_path / "v.nrrd").write_bytes(head + b"\n\n" + members[:-40])
+    with pytest.raises(InputError, match="truncated"):
+        read(tmp_path / "v.nrrd")
+
+
 def test_nifti_plain_and_compressed(values: np.ndarray, tmp_path: Path) -> None:
     image = nibabel.Nifti1Image(values.T, np.diag([0.02, 0.02, 0.02, 1]))
     image.header.set_xyzt_units("micron")

@@ -27,7 +27,6 @@ LIBRARY_ERRORS = (
     AssertionError,
     ArithmeticError,
     EOFError,
-    MemoryError,
     struct.error,
     zlib.error,
     tifffile.TiffFileError,
@@ -64,6 +63,13 @@ def library_errors(path: Path) -> Iterator[None]:
         yield
     except PipelineError:
         raise
+    except MemoryError as error:
+        raise InputError(
+            str(path),
+            expected="a file whose values fit in memory",
+            got=" ".join(str(error).split()) or "more than there is",
+            fix="use a machine with more memory; if the file is small it is damaged: copy it again from its source",
+        ) from error
     except LIBRARY_ERRORS as error:
         reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
         raise InputError(

@@ -15,6 +15,8 @@ from pipeline.io.volumes.base import Rows
 ZLIB, GZIP = zlib.MAX_WBITS, zlib.MAX_WBITS | 16
 """Kinds of packing."""
 _PIECE = 2**20
+_MEMBER = b"\x1f\x8b"
+"""What each member of a gzip file begins with."""
 
 
 def packed_rows(path: Path, start: int, kind: int, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> Rows:
@@ -43,18 +45,25 @@ def packed_rows(path: Path, start: int, kind: int, shape: tuple[int, ...], dtype
     stream = _Stream(path, start, kind)
     per_row = wanted // shape[0] if shape[0] else 0
 
+    last: tuple[slice, Any] = slice(0), np.zeros((0, *shape[1:]), dtype)
+
     def load(key: Any) -> Any:
+        nonlocal last
         keys = key if isinstance(key, tuple) else (key,)
         first, stop, step = keys[0].indices(shape[0])
-        data = stream.read(first * per_row, max(stop - first, 0) * per_row)
-        rows = np.frombuffer(data, dtype).reshape(-1, *shape[1:])
+        wide = slice(first, max(stop, first))
+        kept, rows = last
+        if kept != wide:  # else other columns of the same rows
+            data = stream.read(first * per_row, (wide.stop - first) * per_row)
+            rows = np.frombuffer(data, dtype).reshape(-1, *shape[1:])
+            last = wide, rows
         return rows[(slice(None, None, step), *keys[1:])]
 
     return Rows(shape, dtype, load, path)
 
 
 def _unpacked(path: Path, start: int, kind: int) -> Iterator[bytes]:
-    """Yield unpacked bytes, a piece at a time; of gzip all members one after the other."""
+    """Yield unpacked bytes, a piece at a time; of gzip all members one after the other, but nothing else behind them."""
     with path.open("rb") as file:
         file.seek(start)
         unpacker = zlib.decompressobj(kind)
@@ -66,7 +75,9 @@ def _unpacked(path: Path, start: int, kind: int) -> Iterator[bytes]:
             rest = unpacker.unconsumed_tail
             if unpacker.eof:
                 rest = unpacker.unused_data
-                if kind != GZIP or not rest.strip(b"\0"):
+                while len(rest) < len(_MEMBER) and (more := file.read(_PIECE)):
+                    rest += more
+                if kind != GZIP or not rest.startswith(_MEMBER):
                     return
                 unpacker = zlib.decompressobj(kind)
 
