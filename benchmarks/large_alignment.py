@@ -14,6 +14,7 @@ import sys
 import tempfile
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -132,10 +133,10 @@ class Rows:
     def __init__(self, path: Path, energy: int, shape: tuple[int, ...]) -> None:
         self.path, self.energy, self.shape, self.dtype = path, energy, shape, np.dtype(np.float32)
 
-    def __getitem__(self, key: object) -> FloatArray:
-        return np.array(np.load(self.path, mmap_mode="r")[self.energy][key])  # type: ignore[index]
+    def __getitem__(self, key: Any) -> FloatArray:
+        return np.array(np.load(self.path, mmap_mode="r")[self.energy][key])
 
-    def __setitem__(self, key: object, value: object) -> None:
+    def __setitem__(self, key: Any, value: Any) -> None:
         raise TypeError(self.path)
 
 

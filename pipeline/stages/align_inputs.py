@@ -21,12 +21,11 @@ from pipeline.align.frames import (
 from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray
 from pipeline.config import AlignStage as Settings
 from pipeline.errors import InputError, ShapeError
+from pipeline.io.scratch import FIELD_BYTES
 from pipeline.io.stores import Store, read_store
 from pipeline.slabs import Field, Reordered
 
 SAME_TILT_DEG = 0.01
-_VALUE_BYTES = 4
-_KEPT_BYTES = 168_000_000
 NOISE_FRAMES, NOISE_PIXELS = 4, 16_000_000
 """The noise of a series is the median of so many pixels, or of so many frames."""
 ALIKE = 0.5
@@ -36,7 +35,7 @@ ALIKE = 0.5
 def _frames_of(stores: Sequence[Store], rows: Sequence[IntArray]) -> list[Field]:
     """Return the frames in use of each series: in memory where all are small, as they are asked for many times."""
     fields = [_rows_of(store, "value", own) for store, own in zip(stores, rows, strict=True)]
-    small = sum(math.prod(one.shape) for one in fields) * _VALUE_BYTES <= _KEPT_BYTES
+    small = sum(math.prod(one.shape) * one.dtype.itemsize for one in fields) <= FIELD_BYTES
     return [np.asarray(one[:]) for one in fields] if small else fields
 
 

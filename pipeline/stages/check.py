@@ -114,10 +114,7 @@ def check_project(
             problems += wrong
             warnings += remarks
     folder = results_folder(project)
-    needs = []
-    for one in branches:
-        chosen = {stage: need for stage, need in one.needs.items() if only is None or stage in only}
-        needs += [total_needs(chosen)] if chosen else []
+    needs = [total_needs(branch.needs, only) for branch in branches if branch.needs]
     for check in (lambda: check_same_sources(folder, project), lambda: check_disk(folder, needs)):
         problems += _caught(check)
     return ProjectCheck(tuple(problems), tuple(warnings), tuple(branches))

@@ -1,7 +1,7 @@
 """How much memory, disk and time the stages of a branch will take, before they run."""
 
 import shutil
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -68,12 +68,13 @@ def _needs(stage: str, sizes: Sizes, jobs: int) -> Needs:
     return Needs(memory * MB, jobs * disk * MB, jobs * seconds, jobs)
 
 
-def total_needs(stages: Mapping[str, Needs]) -> Needs:
-    """Return the needs of a whole branch from those of its stages."""
+def total_needs(stages: Mapping[str, Needs], only: Collection[str] | None = None) -> Needs:
+    """Return the needs of a whole branch, or of ``only`` some stages, from those of its stages."""
+    needs = [need for stage, need in stages.items() if only is None or stage in only]
     return Needs(
-        max(need.memory_bytes for need in stages.values()),
-        1.1 * sum(need.disk_bytes for need in stages.values()),
-        sum(need.core_seconds for need in stages.values()),
+        max((need.memory_bytes for need in needs), default=0.0),
+        1.1 * sum(need.disk_bytes for need in needs),
+        sum(need.core_seconds for need in needs),
     )
 
 

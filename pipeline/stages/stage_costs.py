@@ -108,13 +108,13 @@ def _align(size: Sizes) -> Cost:
     seconds = STARTUP_S + 2 + total / 3 + size.pass_seconds("align")
     if size.volume == 0:  # areal density: of the tilts one is used
         return 270 + total + 15 * size.n_series * size.stack_frame, 2 * total, seconds
-    fewer, frames, volume = _binned(size)
+    fewer, frames, volume = aligned_size(size)
     seconds += (1 / fewer - 1) * size.pass_seconds("align")
     at_once = max(8.6 * frames + 1.25 * volume, 14 * min(size.series, FRAME_GROUP_MB))
     return 286 + 2.5 * _field(total) + at_once + 20 * size.area, 2 * total, seconds
 
 
-def _binned(size: Sizes) -> tuple[float, float, float]:
+def aligned_size(size: Sizes) -> tuple[float, float, float]:
     """Return how often fewer rays times voxels are left where tilts are aligned, and the frames and the volume there in MB."""
     factor = 1.0
     while size.series > factor**2 * DRIVER_MB or size.volume > factor**3 * DRIVER_VOLUME_MB:
@@ -203,7 +203,7 @@ def _reconstruct_structure(size: Sizes) -> Cost:
     aligned = (size.passes or {}).get("reconstruct_structure", 0.0) > 1
     memory = 240 + _slices_at_once(size)
     if aligned:
-        _, frames, volume = _binned(size)
+        _, frames, volume = aligned_size(size)
         memory = max(memory, 286 + 8.6 * frames + 1.25 * volume)
     return memory, size.volume, STARTUP_S + size.pass_seconds("reconstruct_structure")
 

@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
+from pipeline.align.series import driver_binning
 from pipeline.arrays import TiltSeries
 from pipeline.cli import main
 from pipeline.config import ProjectConfig, parse_config
@@ -16,6 +17,7 @@ from pipeline.io.readers.data_exchange import write_data_exchange
 from pipeline.stages.check import check_project, require_valid
 from pipeline.stages.needs import Needs, stage_needs, total_needs
 from pipeline.stages.results_folder import claim
+from pipeline.stages.stage_costs import Sizes, aligned_size
 
 ENERGIES = {"O_pre": 525.0, "O_post": 540.0, "Ni_pre": 846.0, "Ni_post": 866.0}
 TILTS = np.linspace(-60.0, 60.0, 25)
@@ -254,6 +256,24 @@ def test_needs_grow_with_the_data_and_with_the_replicates(case: Case) -> None:
     single = case.project.samples["a"].composition
     assert single is not None
     assert total_needs(stage_needs(single, "composition", shapes)).core_seconds < needs.core_seconds / 2
+
+
+def test_an_alignment_alone_asks_for_its_own_disk(case: Case) -> None:
+    config = case.project.samples["a"].composition
+    assert config is not None
+    stages = stage_needs(config, "composition", dict.fromkeys(ENERGIES, (100, 200, 200)))
+    aligned = total_needs(stages, ("normalize", "align"))
+    assert aligned.disk_bytes == pytest.approx(
+        1.1 * (stages["normalize"].disk_bytes + stages["align"].disk_bytes)
+    )
+    assert aligned.disk_bytes < total_needs(stages).disk_bytes
+
+
+@pytest.mark.parametrize("shape", [(66, 96, 96), (131, 512, 512), (91, 1024, 1024), (721, 2048, 2048)])
+def test_estimates_of_alignment_know_how_large_series_are_binned(shape: tuple[int, int, int]) -> None:
+    n_tilt, n_y, n_x = shape
+    size = Sizes(series=n_tilt * n_y * n_x * 4e-6, volume=n_y * n_x * n_x * 4e-6)
+    assert aligned_size(size)[0] == driver_binning(shape) ** 3
 
 
 def test_parts_of_a_particle_need_less_each(case: Case) -> None:
