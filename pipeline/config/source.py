@@ -1,7 +1,6 @@
 """Where one raw series comes from."""
 
 import glob
-import re
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -19,6 +18,7 @@ from pydantic_core import CoreSchema
 
 from pipeline.arrays import Quantity
 from pipeline.config.base import Settings, below_configuration, rejected, setting
+from pipeline.file_order import natural_order
 
 
 class AngleRamp(Settings):
@@ -234,15 +234,14 @@ class ReferenceSource(Settings):
 
 
 def _matches(pattern: Path) -> Iterator[Path]:
-    """Yield the paths that match an absolute or relative pattern."""
+    """Yield the paths that match an absolute or relative pattern, hidden ones only where it asks for them."""
     start = Path(pattern.anchor)
-    return start.glob(str(pattern.relative_to(start) if pattern.anchor else pattern))
-
-
-def _natural(path: Path) -> tuple[list[str], list[int]]:
-    """Return a sorting key that puts ``frame_2`` before ``frame_10``."""
-    parts = re.split(r"(\d+)", str(path))
-    return parts[::2], [int(number) for number in parts[1::2]]
+    inside = pattern.relative_to(start) if pattern.anchor else pattern
+    asked = {part for part in inside.parts if part.startswith(".")}
+    for path in start.glob(str(inside)):
+        hidden = {part for part in path.relative_to(start).parts if part.startswith(".")}
+        if hidden <= asked or any(glob.has_magic(part) for part in asked):
+            yield path
 
 
 def expand(patterns: tuple[str, ...] | None) -> list[Path]:
@@ -252,7 +251,7 @@ def expand(patterns: tuple[str, ...] | None) -> list[Path]:
         if Path(pattern).exists() or not glob.has_magic(pattern):
             found.append(Path(pattern))
         else:
-            found.extend(sorted(_matches(Path(pattern)), key=_natural) or [Path(pattern)])
+            found.extend(natural_order(_matches(Path(pattern))) or [Path(pattern)])
     return found
 
 

@@ -2,7 +2,6 @@
 
 import importlib
 import pkgutil
-import re
 import struct
 import zlib
 from collections.abc import Callable, Iterator
@@ -14,6 +13,7 @@ from pathlib import Path
 import tifffile
 
 from pipeline.errors import InputError, PipelineError
+from pipeline.file_order import natural_order
 from pipeline.io.readers.base import RawFile, ReadRequest
 
 LIBRARY_ERRORS = (
@@ -106,6 +106,13 @@ def raw_files(paths: tuple[Path, ...], role: str) -> tuple[Format, list[Path]]:
             )
         if not path.is_dir():
             one = format_of(path)
+            if one is None and path.name.startswith("._"):
+                raise InputError(
+                    str(path),
+                    expected="a raw file",
+                    got="what macOS keeps about a file on other disks",
+                    fix=f"give {path.name.removeprefix('._')} instead",
+                )
             if one is None:
                 raise InputError(
                     str(path),
@@ -133,15 +140,6 @@ def raw_files(paths: tuple[Path, ...], role: str) -> tuple[Format, list[Path]]:
             fix="name the files of this series, for example with a pattern",
         )
     return found[0][0], [file for _, file in found]
-
-
-def natural_order(paths: list[Path]) -> list[Path]:
-    """Return paths sorted by name, numbers by value: frame_2 before frame_10."""
-    return sorted(paths, key=lambda path: [_part(part) for part in re.split(r"(\d+)", path.name)])
-
-
-def _part(text: str) -> tuple[int, int, str]:
-    return (0, int(text), text) if text.isdigit() else (1, 0, text)
 
 
 def _known(path: Path) -> Format | None:

@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.arrays import AnyArray, Float64Array
+from pipeline.errors import InputError
 from pipeline.io.readers.angles import read_angles
 from pipeline.io.readers.base import RawFile, ReadRequest, checked_stack, per_frame, square_pixel, truncated
 
@@ -25,6 +26,10 @@ _OLD_FEI_TILT, _OLD_FEI_PIXEL_M = 0, 11
 _NM_PER_ANGSTROM, _NM_PER_M = 0.1, 1e9
 _PLACEHOLDER_ANGSTROM = 1.0
 """Programs write a voxel of exactly 1 Å where they do not know it."""
+_IMOD_STAMP, _SIGNED_BYTES = 1146047817, 1
+"""Word 39 of files by IMOD, and the bit of word 40 that says that bytes are signed."""
+_IMOD_AT, _FLAGS_AT, _VERSION_AT = slice(152, 156), slice(156, 160), slice(108, 112)
+_LARGEST_SIGNED, _VERSION_2014 = 127, 20140
 
 
 def recognises(path: Path) -> bool:
@@ -51,6 +56,8 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
             header, extended = mrc.header, mrc.extended_header
             dtype = mrcfile.utils.data_dtype_from_header(header)
             voxel = mrc.voxel_size
+    if dtype == np.int8:
+        dtype = _byte_type(path, header)
     shape = (int(header.nz), int(header.ny), int(header.nx))
     offset = _HEADER_BYTES + int(header.nsymbt)
     n_bytes = int(np.prod(shape, dtype=np.int64)) * dtype.itemsize
@@ -83,7 +90,9 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
     return RawFile(
         path=path,
         frames=checked_stack(shape, dtype, load, path, "", load_one=load_one),
-        tilt_deg=tilt if beside is None or request.angles is not None else read_angles(beside).tilt_deg,
+        tilt_deg=tilt
+        if beside is None or request.angles is not None
+        else read_angles(beside, unit="deg").tilt_deg,
         pixel_nm=pixel_nm,
         metadata={
             "label": " ".join(labels.decode("latin-1").replace("\x00", " ").split()),
@@ -106,6 +115,47 @@ def _check_extended(path: Path) -> None:
     extended = int.from_bytes(head[_EXTENDED_BYTES_AT], order, signed=True)
     if not 0 <= extended <= size - _HEADER_BYTES:
         raise truncated(path, f"{_HEADER_BYTES + abs(extended)} bytes of headers", f"{size}")
+
+
+def _byte_type(path: Path, header: Any) -> np.dtype[Any]:
+    """Return the type of values of one byte (mode 0), signed or unsigned.
+
+    The standard of 2014 has signed bytes; IMOD says in a word of its own which it writes, and earlier programs wrote
+    either. The smallest and largest value in the header, where there are any, must not contradict.
+    """
+    with path.open("rb") as file:
+        head = file.read(_HEADER_BYTES)
+    order: Literal["big", "little"] = "big" if header.dtype["nx"].byteorder == ">" else "little"
+    stamp, flags, version = (
+        int.from_bytes(head[place], order, signed=True) for place in (_IMOD_AT, _FLAGS_AT, _VERSION_AT)
+    )
+    low, high = float(header.dmin), float(header.dmax)
+    known = np.isfinite([low, high]).all() and low < high
+    said = {
+        "unsigned": known and high > _LARGEST_SIGNED and low >= 0,
+        "signed": known and low < 0 and high <= _LARGEST_SIGNED,
+    }
+    if stamp == _IMOD_STAMP:
+        kind, source = ("signed" if flags & _SIGNED_BYTES else "unsigned"), "IMOD's mark"
+    elif said["unsigned"] or said["signed"]:
+        kind, source = ("unsigned" if said["unsigned"] else "signed"), "the header's range"
+    elif version >= _VERSION_2014 or (known and high <= _LARGEST_SIGNED):
+        kind, source = "signed", "the format's version"
+    else:
+        raise _unknown_bytes(path, "no mark of IMOD, no version from 2014 on and no range of values")
+    other = "signed" if kind == "unsigned" else "unsigned"
+    if said[other]:
+        raise _unknown_bytes(path, f"{source} says {kind}, the header's range {low:g} to {high:g} {other}")
+    return np.dtype(np.uint8 if kind == "unsigned" else np.int8)
+
+
+def _unknown_bytes(path: Path, got: str) -> InputError:
+    return InputError(
+        str(path),
+        expected="a header that says whether bytes are signed",
+        got=got,
+        fix="write the file again with 16-bit values, e.g. newstack -mode 1",
+    )
 
 
 def _angle_file(path: Path) -> Path | None:

@@ -1,6 +1,5 @@
 """From raw files to one stack of images through an absorption edge: join, let the request win, check; frames on demand."""
 
-import csv
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
@@ -11,8 +10,8 @@ import numpy as np
 from pipeline.arrays import AnyArray, Float64Array, FloatArray, Quantity
 from pipeline.errors import InputError
 from pipeline.io.readers.base import FrameStack, RawFile, ReadRequest
+from pipeline.io.readers.columns import is_number, table_rows
 from pipeline.io.readers.formats import library_errors, raw_files
-from pipeline.io.readers.guard import read_text
 from pipeline.units import KEV_BELOW, to_ev
 
 MIN_ENERGIES = 5
@@ -276,18 +275,15 @@ def read_energies(path: Path, unit: str | None) -> Float64Array:
     path : a text file; lines that start with ``#`` are skipped
     unit : ``eV`` or ``keV``; None: as the column's name says, and otherwise numbers below 100 are keV
     """
-    try:
-        lines = read_text(path, "a table of energies").decode("utf-8-sig").splitlines()
-    except (OSError, UnicodeDecodeError) as error:
-        got = (error.strerror if isinstance(error, OSError) else None) or "a file that is not text"
+    rows = table_rows(path, "a table of energies", "energies")
+    body = rows if is_number(rows[0][0]) else rows[1:]
+    odd = next((row for row in body if len(row) != len(body[0])), None)
+    if odd is not None:
         raise InputError(
-            str(path), expected="a table of energies", got=got, fix="correct 'energies'"
-        ) from error
-    kept = [line.strip() for line in lines if line.strip() and not line.lstrip().startswith("#")]
-    separator = next((mark for mark in ",;\t" if kept and mark in kept[0]), None)
-    rows = list(csv.reader(kept, delimiter=separator)) if separator else [line.split() for line in kept]
+            str(path), expected=f"{len(body[0])} columns in every row", got=str(odd), fix="correct that row"
+        )
     column = 0
-    if rows and not _is_number(rows[0][0]):
+    if not is_number(rows[0][0]):
         header = [cell.strip().lower() for cell in rows[0]]
         names = [name for name in header if name.startswith(("energy", "photon energy", "ev"))]
         if not names:
@@ -310,11 +306,3 @@ def read_energies(path: Path, unit: str | None) -> Float64Array:
     if unit is None:
         return values * np.where(values < KEV_BELOW, 1e3, 1.0)
     return values * to_ev(1.0, unit)
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True

@@ -59,43 +59,96 @@ def _check_pages(path: Path, size: int) -> None:
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
-    """Describe the frames of one file; angles, energy and pixel size come from the request."""
+    """Describe the frames of one file; angles, energy and pixel size come from the request.
+
+    Frames may have been written at once or page by page, which the library shows as many series. All of them are frames
+    where they have one size and type; smaller copies of a page (thumbnails, pyramids) are passed over.
+    """
     size = path.stat().st_size
     _check_pages(path, size)
     with tifffile.TiffFile(path) as tif:
-        series = tif.series[0]
-        shape = tuple(int(n) for n in series.shape)
-        stored = 0
-        for page in series.pages:
-            if page is None:
-                raise truncated(path, f"{len(series)} pages", "fewer")
-            ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
-            stored += sum(page.databytecounts)
-            if ends and max(ends) > size:
-                raise truncated(path, f"at least {max(ends)} bytes", f"{size}")
+        parts = full_series(tif, path)
         compressed = tif.pages.first.compression != tifffile.COMPRESSION.NONE
-        declared = math.prod(shape) * series.dtype.itemsize
-        contiguous = series.dataoffset is not None
-        if contiguous and series.dataoffset + declared > size:
-            raise truncated(path, f"at least {series.dataoffset + declared} bytes", f"{size}")
-        if not contiguous and declared > stored * (_LARGEST_RATIO if compressed else 1):
-            raise truncated(path, f"{declared} bytes of pixels", f"{stored}")
-        dtype = series.dtype
-        paged = len(shape) == 3 and len(series) == shape[0]
-    frames = (1, *shape) if len(shape) == 2 else shape
+        for part in parts:
+            _check_stored(part, path, size, compressed)
+        dtype, frame = parts[0].dtype, _frame_shape(parts[0])
+        n_frame = sum(_n_frames(part) for part in parts)
+        shape = (n_frame, *frame) if len(parts) > 1 else _stack_shape(parts[0])
+        kept = {id(part) for part in parts}
+        chosen = [index for index, one in enumerate(tif.series) if id(one) in kept]
+        paged = len(shape) == 3 and all(len(part) == _n_frames(part) for part in parts)
+        pages = [page.index for part in parts for page in part.pages] if paged else []
+        paged = paged and all(isinstance(index, int) for index in pages)
 
     def load() -> AnyArray:
         with tifffile.TiffFile(path) as opened:
-            data = opened.series[0].asarray()
-        return np.asarray(data, dtype.newbyteorder("=")).reshape(frames)
+            if paged and len(chosen) > 1:
+                data = [opened.pages[index].asarray()[None] for index in pages]
+            else:
+                data = [opened.series[index].asarray().reshape(-1, *shape[1:]) for index in chosen]
+        return np.asarray(data[0] if len(data) == 1 else np.concatenate(data), dtype.newbyteorder("="))
 
     def load_one(index: int) -> AnyArray:
+        if not paged:
+            return load()[index]
         with tifffile.TiffFile(path) as opened:
-            data = (
-                opened.series[0].asarray(key=index)
-                if paged
-                else opened.series[0].asarray().reshape(frames)[index]
-            )
-        return np.asarray(data, dtype.newbyteorder("="))
+            return np.asarray(opened.pages[pages[index]].asarray(), dtype.newbyteorder("="))
 
-    return RawFile(path=path, frames=checked_stack(frames, dtype, load, path, "", load_one=load_one))
+    return RawFile(path=path, frames=checked_stack(shape, dtype, load, path, "", load_one=load_one))
+
+
+def full_series(tif: tifffile.TiffFile, path: Path) -> list[tifffile.TiffPageSeries]:
+    """Return the series of a file that are not smaller copies of others; all have frames of one size and type.
+
+    Raises
+    ------
+    InputError
+        Where they have not.
+    """
+    parts = [one for one in tif.series if not one.keyframe.is_reduced] or list(tif.series[:1])
+    kinds = {(_frame_shape(part), part.dtype.str): part for part in parts}
+    if len(kinds) > 1:
+        counts = [
+            f"{sum(_n_frames(one) for one in parts if (_frame_shape(one), one.dtype.str) == kind)} of "
+            f"{' × '.join(map(str, kind[0]))} {part.dtype.name}"
+            for kind, part in kinds.items()
+        ]
+        raise InputError(
+            str(path),
+            expected="pages of one size and type",
+            got=", ".join(counts[:4]),
+            fix="write the frames of one kind into a file of their own",
+        )
+    return parts
+
+
+def _stack_shape(part: tifffile.TiffPageSeries) -> tuple[int, ...]:
+    shape = tuple(int(n) for n in part.shape)
+    return (1, *shape) if len(shape) == 2 else shape
+
+
+def _frame_shape(part: tifffile.TiffPageSeries) -> tuple[int, ...]:
+    """Return the size of one frame of a series; what is no stack of grey frames keeps all but its first axis."""
+    return _stack_shape(part)[1:]
+
+
+def _n_frames(part: tifffile.TiffPageSeries) -> int:
+    return _stack_shape(part)[0] if part.shape else 0
+
+
+def _check_stored(part: tifffile.TiffPageSeries, path: Path, size: int, compressed: bool) -> None:
+    """Refuse pages beyond the end of the file, and more values than its bytes can hold."""
+    stored = 0
+    for page in part.pages:
+        if page is None:
+            raise truncated(path, f"{len(part)} pages", "fewer")
+        ends = [o + n for o, n in zip(page.dataoffsets, page.databytecounts, strict=True)]
+        stored += sum(page.databytecounts)
+        if ends and max(ends) > size:
+            raise truncated(path, f"at least {max(ends)} bytes", f"{size}")
+    declared = math.prod(int(n) for n in part.shape) * part.dtype.itemsize
+    contiguous = part.dataoffset is not None
+    if contiguous and part.dataoffset + declared > size:
+        raise truncated(path, f"at least {part.dataoffset + declared} bytes", f"{size}")
+    if not contiguous and declared > stored * (_LARGEST_RATIO if compressed else 1):
+        raise truncated(path, f"{declared} bytes of pixels", f"{stored}")

@@ -15,7 +15,8 @@ import numpy as np
 
 from pipeline.arrays import FloatArray
 from pipeline.errors import InputError
-from pipeline.io.readers.formats import library_errors, natural_order
+from pipeline.file_order import natural_order
+from pipeline.io.readers.formats import library_errors
 from pipeline.io.volumes import base
 from pipeline.io.volumes.base import Rows, Volume, VolumeRequest, as_volume
 

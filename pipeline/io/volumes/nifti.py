@@ -8,7 +8,7 @@ import numpy as np
 
 from pipeline.io.readers.guard import check_declared
 from pipeline.io.volumes.base import Rows, Volume, VolumeRequest, as_volume, cubic_nm, damaged, missing
-from pipeline.units import NM_PER, to_nm
+from pipeline.units import is_length, to_nm
 
 NAME = "NIfTI"
 
@@ -45,7 +45,7 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
         raise damaged(path, error) from error
     unit = _UNITS.get(image.header.get_xyzt_units()[0], "")
     spacing = image.header.get_zooms()[: len(values.shape)]
-    voxel = cubic_nm(tuple(to_nm(float(edge), unit) for edge in spacing), path) if unit in NM_PER else None
+    voxel = cubic_nm(tuple(to_nm(float(edge), unit) for edge in spacing), path) if is_length(unit) else None
     return Volume(values=as_volume(values, path), format=NAME, voxel_nm=voxel)
 
 

@@ -11,7 +11,7 @@ from pipeline.errors import InputError
 from pipeline.io.readers.guard import check_declared, check_within
 from pipeline.io.volumes.base import Rows, Volume, VolumeRequest, as_volume, cubic_nm, damaged, missing
 from pipeline.io.volumes.packed import GZIP, packed_rows
-from pipeline.units import NM_PER, to_nm
+from pipeline.units import is_length, to_nm
 
 NAME = "NRRD"
 
@@ -116,7 +116,7 @@ def _voxel_nm(header: dict[str, object], path: Path) -> float | None:
     if directions is None or not isinstance(units, list) or not units:
         return None
     unit = str(next(iter(units))).strip('"').lower()
-    if unit not in NM_PER:
+    if not is_length(unit):
         return None
     lengths = np.linalg.norm(np.asarray(directions, np.float64), axis=1)
     return cubic_nm(tuple(to_nm(float(length), unit) for length in lengths), path)

@@ -7,10 +7,11 @@ from typing import Any
 import numpy as np
 import zarr
 
+from pipeline.arrays import Float64Array
 from pipeline.errors import InputError
 from pipeline.io.readers.guard import check_declared, check_within
 from pipeline.io.volumes.base import Rows, Volume, VolumeRequest, as_volume, cubic_nm
-from pipeline.units import NM_PER, to_nm
+from pipeline.units import is_length, to_nm
 
 NAME = "OME-Zarr"
 
@@ -60,7 +61,7 @@ def read(path: Path, request: VolumeRequest) -> Volume:
             got=f"a zarr group with {', '.join(sorted(node.keys())) or 'nothing'}",
             fix="name the array with 'dataset'",
         )
-    axes = tuple(described["axes"]) if described else ()
+    axes = _axes(described) if described else ()
     return Volume(
         values=_volume(node[name], axes, path), format=NAME, voxel_nm=_voxel_nm(described, axes, path)
     )
@@ -70,6 +71,12 @@ def _multiscale(node: Any) -> dict[str, Any] | None:
     attributes = dict(node.attrs)
     scales = attributes.get("ome", attributes).get("multiscales")
     return dict(scales[0]) if scales else None
+
+
+def _axes(described: dict[str, Any]) -> tuple[dict[str, Any], ...]:
+    """Return the axes of an image; old versions have names only, or nothing for (t, c, z, y, x)."""
+    axes = described.get("axes") or list("tczyx")
+    return tuple({"name": axis} if isinstance(axis, str) else dict(axis) for axis in axes)
 
 
 def _volume(array: Any, axes: tuple[dict[str, Any], ...], path: Path) -> Any:
@@ -118,15 +125,39 @@ def _flattened(codecs: list[Any]) -> Iterator[dict[str, Any]]:
 
 
 def _voxel_nm(described: dict[str, Any] | None, axes: tuple[dict[str, Any], ...], path: Path) -> float | None:
+    """Return the voxel of the first level: its scale times the one that holds for all levels, where there is one."""
     if described is None:
         return None
-    transforms = described["datasets"][0].get("coordinateTransformations", [])
-    scale = next((entry["scale"] for entry in transforms if entry.get("type") == "scale"), None)
+    own = _scale(described["datasets"][0].get("coordinateTransformations"), len(axes), path)
+    common = _scale(described.get("coordinateTransformations"), len(axes), path)
+    if own is None and common is None:
+        return None
+    edges = np.ones(len(axes))
+    for scale in (own, common):
+        edges = edges if scale is None else edges * scale
     lengths = [
-        (float(edge), str(axis.get("unit", "")).lower())
-        for axis, edge in zip(axes, scale or (), strict=False)
+        (float(edge), str(axis.get("unit", "")))
+        for axis, edge in zip(axes, edges, strict=True)
         if axis["name"] in "zyx"
     ]
-    if not lengths or any(unit not in NM_PER for _, unit in lengths):
+    if not lengths or not all(is_length(unit) for _, unit in lengths):
         return None
     return cubic_nm(tuple(to_nm(edge, unit) for edge, unit in lengths), path)
+
+
+def _scale(transforms: Any, n_axes: int, path: Path) -> Float64Array | None:
+    """Return the product of the scales in a list of transformations, None where there is none."""
+    scales = [
+        entry["scale"] for entry in transforms or () if entry.get("type") == "scale" and "scale" in entry
+    ]
+    if not scales:
+        return None
+    product = np.prod(np.array(scales, np.float64), axis=0)
+    if product.shape != (n_axes,) or not (np.isfinite(product) & (product > 0)).all():
+        raise InputError(
+            str(path),
+            expected=f"one positive scale for each of {n_axes} axes",
+            got=str(scales[0]),
+            fix="correct coordinateTransformations in the metadata of the image",
+        )
+    return product

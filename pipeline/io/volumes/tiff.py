@@ -23,8 +23,9 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
     """Read the slices of a file; what a TIFF says of its resolution is not trusted."""
     frames = tiff.open_file(path, ReadRequest(images=(path,))).frames
     with tifffile.TiffFile(path) as file:
-        plain = file.series[0].dataoffset is not None and file.pages.first.is_memmappable
-        paged = len(file.series[0]) == frames.shape[0]
+        parts = tiff.full_series(file, path)
+        plain = len(file.series) == 1 and parts[0].dataoffset is not None and file.pages.first.is_memmappable
+        paged = sum(len(part) for part in parts) == frames.shape[0]
     if plain:
         return Volume(values=as_volume(tifffile.memmap(path, mode="r"), path), format=NAME)
     load_one = frames.load_one
