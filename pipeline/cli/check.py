@@ -7,7 +7,8 @@ from pathlib import Path
 from pipeline.cli.run import available_cores
 from pipeline.config import load_config
 from pipeline.config.plan import branch_config, branch_stages, results_folder
-from pipeline.stages.check import check_project, describe
+from pipeline.stages.check import check_project
+from pipeline.stages.check_series import describe, describe_frames
 from pipeline.stages.needs import total_needs
 from pipeline.stages.results_folder import check_writable
 
@@ -31,7 +32,7 @@ def run(arguments: argparse.Namespace) -> int:
     for branch in checked.branches:
         sys.stdout.write(f"{branch.sample}: {branch.branch}\n")
         for name, facts in branch.series.items():
-            sys.stdout.write(f"  {name:<8} {describe(facts)}\n")
+            sys.stdout.write(f"  {name:<8} {describe(facts)}\n  {'':<8} {describe_frames(facts)}\n")
         config = branch_config(project, branch.sample, branch.branch)
         sys.stdout.write(f"  runs: {', '.join((*branch_stages(config, branch.branch), 'report'))}\n")
         if branch.needs:

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.arrays import AnyArray, Float64Array
+from pipeline.arrays import Float64Array
 from pipeline.config import (
     ArealDensityConfig,
     Branch,
@@ -35,43 +35,33 @@ from pipeline.config.plan import (
     sample_branches,
 )
 from pipeline.errors import InputError, MissingPackageError, PipelineError
+from pipeline.stages.check_series import (
+    ENERGY_TOLERANCE_EV,
+    SeriesFacts,
+    copied_series,
+    ends_of,
+    looked_at,
+    missing_file,
+    missing_pixels,
+    overridden,
+    shared_files,
+    source_key,
+    with_values,
+)
 from pipeline.stages.check_structure import scan_problems
+from pipeline.stages.check_tilts import (
+    check_rows,
+    check_tilts,
+    few_tilts,
+    narrow_tilts,
+    one_tilt,
+    repeated_tilts,
+)
 from pipeline.stages.needs import Needs, check_disk, joint_needs, stage_needs, total_needs
 from pipeline.stages.results_folder import check_same_sources
 
-MIN_TILTS = 3
 MAX_SHARE_WITHOUT_LIGHT = 0.01
-FEW_TILTS = 20
-ANGLE_TOLERANCE_DEG = 0.01
-SAME_ANGLE_DEG = 1e-4
-MANY_REPEATED = 0.2
-"""With a larger share of repeated angles the angle table is wrong."""
 _PACKAGE_OF_BACKEND = {"astra": "astra", "tomopy": "tomopy"}
-
-
-@dataclass(frozen=True)
-class SeriesFacts:
-    """What the header of one raw series says.
-
-    Attributes
-    ----------
-    place : where it is in the configuration, e.g. ``samples.a.composition.edges.Mn.pre``
-    shape : (n_frame, n_y, n_x)
-    tilt_deg : (n_frame,) degrees, in acquisition order
-    energy_ev, pixel_nm : NaN where neither file nor configuration says
-    quantity : what the pixels hold
-    n_flat : number of flat frames
-    energy_range_ev : lowest and highest energy of a stack, None for a tilt series
-    """
-
-    place: str
-    shape: tuple[int, int, int]
-    tilt_deg: tuple[float, ...]
-    energy_ev: float
-    pixel_nm: float
-    quantity: str
-    n_flat: int
-    energy_range_ev: tuple[float, float] | None = None
 
 
 @dataclass(frozen=True)
@@ -113,6 +103,7 @@ def check_project(
             branches.append(found)
             problems += wrong
             warnings += remarks
+    warnings += _shared_between_samples(project)
     folder = results_folder(project)
     needs = [total_needs(branch.needs, only) for branch in branches if branch.needs]
     for check in (lambda: check_same_sources(folder, project), lambda: check_disk(folder, needs)):
@@ -144,30 +135,56 @@ def _check_branch(
             continue
         place = _place(config, f"samples.{sample}.{branch}", name)
         try:
-            facts[name] = _series_facts(place, source, config)
+            facts[name] = _series_facts(place, source, config, warnings)
             if read_flats:
                 warnings += _check_flats(facts[name], source)
         except PipelineError as error:
             problems.append(error)
+    places = {_place(config, f"samples.{sample}.{branch}", n): s for n, s in branch_series(config).items()}
+    problems += [*shared_files(places), *copied_series(facts)]
+    if not isinstance(config, StructureConfig):
+        for fact in facts.values():
+            problems += [*missing_pixels(fact), *_caught(partial(check_rows, fact))]
     problems += _caught(lambda: _check_backend(config, f"samples.{sample}.{branch}"))
     problems += _caught(partial(_check_packages_and_tables, config, f"samples.{sample}.{branch}"))
     warnings += _left_out(branch, f"samples.{sample}.{branch}")
     if not isinstance(config, StructureConfig) and len(facts) == len(branch_sources(config)):
-        if not isinstance(config, ArealDensityConfig):
-            problems += _caught(lambda: _check_tilts(facts))
-            warnings += _few_tilts(facts, f"samples.{sample}.{branch}")
-            warnings += _repeated_tilts(facts, f"samples.{sample}.{branch}")
+        if isinstance(config, ArealDensityConfig):
+            problems += [problem for fact in facts.values() for problem in _caught(partial(one_tilt, fact))]
+        else:
+            problems += _caught(lambda: check_tilts(facts))
+            warnings += few_tilts(facts, f"samples.{sample}.{branch}")
+            warnings += narrow_tilts(facts, f"samples.{sample}.{branch}")
+            warnings += repeated_tilts(facts, f"samples.{sample}.{branch}")
         if not isinstance(config, TomogramConfig) and config.edges is not None:
             problems += list(_edge_problems(config, facts))
     if isinstance(config, StructureConfig) and facts and len(facts) == len(branch_series(config)):
-        problems += _caught(lambda: _check_tilts(facts))
-        warnings += _few_tilts(facts, f"samples.{sample}.{branch}")
+        problems += _caught(lambda: check_tilts(facts))
+        warnings += few_tilts(facts, f"samples.{sample}.{branch}")
         problems += list(scan_problems(config, facts))
     needs = _needs(config, branch, facts)
     if branch == "composition" and needs and project.samples[sample].register_branches is not None:
         shapes = {name: fact.shape for name, fact in facts.items()}
         needs[JOINT_STAGE] = joint_needs(config, shapes)
     return BranchCheck(sample, branch, facts, needs), problems, warnings
+
+
+def _shared_between_samples(project: ProjectConfig) -> list[str]:
+    """Return a line for each series of a sample that is read from the same files as that of another."""
+    seen: dict[tuple[object, ...], str] = {}
+    lines = []
+    for sample, settings in project.samples.items():
+        for branch in sample_branches(settings):
+            config = branch_config(project, sample, branch)
+            for name, source in branch_sources(config).items():
+                place = f"samples.{sample}.{branch}"
+                key = (branch, *source_key(source))
+                if key in seen and not seen[key].startswith(f"{place}:"):
+                    lines.append(
+                        f"{place}: {name} is read from the same files as {seen[key].replace(':', ' ')}"
+                    )
+                seen.setdefault(key, f"{place}:{name}")
+    return lines
 
 
 def _needs(config: BranchConfig, branch: Branch, facts: Mapping[str, SeriesFacts]) -> dict[str, Needs]:
@@ -185,7 +202,7 @@ def _needs(config: BranchConfig, branch: Branch, facts: Mapping[str, SeriesFacts
 
 def _check_stacks(config: OxidationConfig, sample: str) -> tuple[BranchCheck, list[PipelineError], list[str]]:
     """Check the stacks of a branch with their energies, and the reference spectra against them."""
-    from pipeline.stages.check_stack import check_references, stack_facts
+    from pipeline.stages.check_stack import check_references, facts_of_stack, stack_facts, stack_remarks
 
     problems: list[PipelineError] = []
     warnings: list[str] = []
@@ -194,19 +211,12 @@ def _check_stacks(config: OxidationConfig, sample: str) -> tuple[BranchCheck, li
         place = f"samples.{sample}.oxidation"
         try:
             stack = stack_facts(f"{place}.stacks.{element}", config, element)
-            facts[element] = SeriesFacts(
-                place=f"{place}.stacks.{element}",
-                shape=stack.shape,
-                tilt_deg=(),
-                energy_ev=float("nan"),
-                pixel_nm=stack.pixel_nm,
-                quantity=stack.quantity,
-                n_flat=stack.n_flat,
-                energy_range_ev=(float(stack.energy_ev.min()), float(stack.energy_ev.max())),
-            )
+            facts[element] = facts_of_stack(f"{place}.stacks.{element}", stack)
+            warnings += stack_remarks(f"{place}.stacks.{element}", config.stacks[element], stack)
             warnings += check_references(f"{place}.references.{element}", config, element, stack)
         except PipelineError as error:
             problems.append(error)
+    problems += copied_series(facts)
     return BranchCheck(sample, "oxidation", facts, _needs(config, "oxidation", facts)), problems, warnings
 
 
@@ -214,7 +224,7 @@ def _check_volume(place: str, source: ImageSource) -> None:
     """Refuse a volume whose files are not there."""
     for path in source_files(source):
         if not path.exists():
-            raise InputError(place, expected="an existing file", got=str(path), fix="correct the path")
+            raise missing_file(place, path)
 
 
 def _place(config: BranchConfig, branch: str, series: str) -> str:
@@ -227,17 +237,20 @@ def _place(config: BranchConfig, branch: str, series: str) -> str:
     return f"{branch}.edges.{element}.{side}" if side else f"{branch}.elements.{element}"
 
 
-def _series_facts(place: str, source: Source, config: BranchConfig) -> SeriesFacts:
-    """Read the header of one series and check it for itself."""
-    from pipeline.io.readers import peek
+def _series_facts(place: str, source: Source, config: BranchConfig, warnings: list[str]) -> SeriesFacts:
+    """Read the header of one series and some of its frames, and check it for itself; adds what is worth a warning."""
+    from pipeline.io.readers import peek, read_some
     from pipeline.stages.sources import read_request
 
     for path in source_files(source):
         if not path.exists():
-            raise InputError(place, expected="an existing file", got=str(path), fix="correct the path")
-    summary = peek(read_request(source))
+            raise missing_file(place, path)
+    request = read_request(source)
+    summary = peek(request)
+    warnings += [f"{place}: {remark}" for remark in summary.remarks]
+    warnings += overridden(place, request)
     said = summary.quantity if summary.quantity in ("transmission", "optical_density") else None
-    return SeriesFacts(
+    facts = SeriesFacts(
         place=place,
         shape=summary.shape,
         tilt_deg=tuple(float(tilt) for tilt in summary.tilt_deg),
@@ -245,14 +258,23 @@ def _series_facts(place: str, source: Source, config: BranchConfig) -> SeriesFac
         pixel_nm=_single(summary.pixel_nm),
         quantity=source.quantity or said or default_quantity(config),
         n_flat=summary.n_flat,
+        n_dark=summary.n_dark,
+        ends=ends_of(summary.files, summary.tilt_deg, "°"),
     )
+    energies = summary.energy_ev
+    if np.isfinite(energies).all() and np.ptp(energies) > ENERGY_TOLERANCE_EV:
+        raise InputError(
+            place,
+            expected="frames of one energy",
+            got=f"{energies.min():g} to {energies.max():g} eV",
+            fix="give the files of one energy; a stack through an edge belongs to the branch oxidation",
+        )
+    return with_values(facts, read_some(request, looked_at(summary.shape[0])))
 
 
-def _single(values: AnyArray) -> float:
-    """Return the mean of what is known per frame, NaN where nothing is."""
-    known = np.asarray(values, np.float64)
-    known = known[np.isfinite(known)]
-    return float(known.mean()) if known.size else float("nan")
+def _single(values: Float64Array) -> float:
+    """Return the mean over all frames, NaN where it is unknown for one of them."""
+    return float(values.mean()) if values.size else float("nan")
 
 
 def _check_flats(facts: SeriesFacts, source: Source) -> list[str]:
@@ -279,9 +301,16 @@ def _check_flats(facts: SeriesFacts, source: Source) -> list[str]:
             f"{facts.place}: flat frames",
             expected="counts above zero in nearly every pixel",
             got=what,
-            fix="replace the flat frames, or crop the detector region without light",
+            fix=_fix_of_flats(mean, facts),
         )
     return [f"{facts.place}: flat frames have {what}; these pixels are invalid"] if share > 0 else []
+
+
+def _fix_of_flats(mean: Float64Array, facts: SeriesFacts) -> str:
+    """Return what to do about flats without light; unsigned counts that were stored as signed are negative."""
+    if facts.values is not None and facts.values[0] < 0 and (mean < 0).mean() > 0.5:
+        return "give 'offset: 32768' where 16-bit counts were stored as signed numbers, or replace the flat frames"
+    return "replace the flat frames, or crop the detector region without light"
 
 
 def _check_backend(config: BranchConfig, place: str) -> None:
@@ -296,69 +325,6 @@ def _check_backend(config: BranchConfig, place: str) -> None:
             got="it is not installed",
             fix=f"{how}, or backend: oxytomo",
         )
-
-
-def _check_tilts(facts: Mapping[str, SeriesFacts]) -> None:
-    """Refuse series that have too few tilts, a tilt twice, or other tilts than the first series."""
-    first = next(iter(facts.values()))
-    reference = _distinct(np.sort(np.asarray(first.tilt_deg, np.float64)))
-    for fact in facts.values():
-        tilts = np.sort(np.asarray(fact.tilt_deg, np.float64))
-        if not np.isfinite(tilts).all():
-            raise InputError(
-                fact.place,
-                expected="a tilt angle for every frame",
-                got="none in the file",
-                fix="give 'angles:'",
-            )
-        if tilts.size < MIN_TILTS:
-            raise InputError(
-                fact.place,
-                expected=f"at least {MIN_TILTS} tilt angles for a volume",
-                got=str(tilts.size),
-                fix="give the whole tilt series, or use areal_density for a single projection",
-            )
-        again = np.diff(tilts) < SAME_ANGLE_DEG
-        if again.mean() > MANY_REPEATED:
-            raise InputError(
-                fact.place,
-                expected="nearly every tilt angle once",
-                got=f"{int(again.sum())} of {tilts.size} angles repeated, {_some(tilts[1:][again])} among them",
-                fix="correct the angle table: the sign of the angles may be lost",
-            )
-        tilts = _distinct(tilts)
-        if tilts.size != reference.size or np.abs(tilts - reference).max() > ANGLE_TOLERANCE_DEG:
-            raise InputError(
-                fact.place,
-                expected=f"the tilt angles of {first.place} ({_tilt_range(reference)})",
-                got=_tilt_range(tilts),
-                fix="give series of the same tilts, or cut them to the common ones",
-            )
-
-
-def _distinct(tilts: Float64Array) -> Float64Array:
-    """Return sorted angles, each once."""
-    return tilts[np.append(True, ~(np.diff(tilts) < SAME_ANGLE_DEG))]
-
-
-def _some(tilts: AnyArray) -> str:
-    """Return the first distinct angles as text."""
-    distinct = list(dict.fromkeys(f"{tilt:g}°" for tilt in tilts.tolist()))
-    return ", ".join(distinct[:5]) + (" …" if len(distinct) > 5 else "")
-
-
-def _repeated_tilts(facts: Mapping[str, SeriesFacts], place: str) -> list[str]:
-    """Say what happens to repeated exposures."""
-    repeated: list[float] = []
-    for fact in facts.values():
-        tilts = np.sort(fact.tilt_deg)
-        repeated += tilts[1:][np.diff(tilts) < SAME_ANGLE_DEG].tolist()
-    if not repeated:
-        return []
-    return [
-        f"{place}: {_some(np.array(repeated))} recorded more than once: the first exposure is used, the others are compared "
-        "with it (radiation damage)"
-    ]
 
 
 def _check_packages_and_tables(
@@ -385,19 +351,6 @@ def _left_out(branch: Branch, place: str) -> list[str]:
         f"{place}: no {product} without the package {package}: pip install 'oxytomo[{extra}]', and run again"
         for product, package, extra in needed
     ]
-
-
-def _tilt_range(tilts: AnyArray) -> str:
-    """Return number and range of sorted tilts."""
-    return f"{tilts.size} from {tilts[0]:g}° to {tilts[-1]:g}°"
-
-
-def _few_tilts(facts: Mapping[str, SeriesFacts], place: str) -> list[str]:
-    """Return a warning where a volume will be poor."""
-    n_tilts = min(len(fact.tilt_deg) for fact in facts.values())
-    if MIN_TILTS <= n_tilts < FEW_TILTS:
-        return [f"{place}: only {n_tilts} tilts; expect strong artefacts in the volume"]
-    return []
 
 
 def _edge_problems(
@@ -436,15 +389,3 @@ def _caught(check: Callable[[], Any]) -> list[PipelineError]:
     except PipelineError as error:
         return [error]
     return []
-
-
-def describe(series: SeriesFacts) -> str:
-    """Return one line about a series."""
-    n, rows, columns = series.shape
-    tilts = np.sort(series.tilt_deg)
-    energy = f", {series.energy_ev:g} eV" if np.isfinite(series.energy_ev) else ""
-    if series.energy_range_ev is not None:
-        energy = f", {series.energy_range_ev[0]:g} to {series.energy_range_ev[1]:g} eV"
-    pixel = f", {series.pixel_nm:.4g} nm pixels" if np.isfinite(series.pixel_nm) else ""
-    span = f", {tilts[0]:g}° to {tilts[-1]:g}°" if tilts.size and np.isfinite(tilts).all() else ""
-    return f"{n} frames of {rows} × {columns}{span}{energy}{pixel}, {series.quantity}"

@@ -1,11 +1,21 @@
 """What can be wrong with a stack and its reference spectra before any work is done."""
 
+from contextlib import suppress
+
 import numpy as np
 
-from pipeline.config import FitValenceStage, OxidationConfig, source_files
+from pipeline.config import FitValenceStage, OxidationConfig, StackSource, source_files
 from pipeline.config.plan import reference_files
-from pipeline.errors import InputError
+from pipeline.errors import InputError, PipelineError
 from pipeline.io.readers.spectral import SpectralStack
+from pipeline.stages.check_series import (
+    ENERGY_TOLERANCE_EV,
+    PIXEL_TOLERANCE,
+    SeriesFacts,
+    ends_of,
+    looked_at,
+    with_values,
+)
 from pipeline.stages.fit_setup import prepared_references
 from pipeline.stages.normalize_stack import given_region
 from pipeline.stages.sources import open_stack
@@ -21,6 +31,47 @@ def stack_facts(place: str, config: OxidationConfig, element: str) -> SpectralSt
     if config.normalize.air is not None:
         given_region(config.normalize.air, stack.shape[1:], element=element)
     return stack
+
+
+def facts_of_stack(place: str, stack: SpectralStack) -> SeriesFacts:
+    """Return what a stack and some of its frames say; refuses values that the stated quantity cannot have."""
+    energy = stack.energy_ev
+    facts = SeriesFacts(
+        place=place,
+        shape=stack.shape,
+        tilt_deg=(),
+        energy_ev=float("nan"),
+        pixel_nm=stack.pixel_nm,
+        quantity=stack.quantity,
+        n_flat=stack.n_flat,
+        energy_range_ev=(float(energy.min()), float(energy.max())),
+        n_dark=stack.n_dark,
+        ends=ends_of(stack.files, energy, " eV"),
+    )
+    return with_values(facts, [stack.frame(index) for index in looked_at(stack.shape[0])])
+
+
+def stack_remarks(place: str, source: StackSource, stack: SpectralStack) -> list[str]:
+    """Return what a user should know of a stack: values that differ from the file's, and a missing pixel size."""
+    remarks = []
+    if not np.isfinite(stack.pixel_nm):
+        remarks.append(f"{place}: the pixel size is not known; images get 1 nm per pixel: give 'pixel_nm:'")
+    plain = source.model_copy(update={"energies": None, "pixel_nm": None})
+    said = None
+    with suppress(PipelineError):
+        said = open_stack(plain) if source.energies is not None or source.pixel_nm is not None else None
+    if said is None:
+        return remarks
+    if source.energies is not None and np.abs(said.energy_ev - stack.energy_ev).max() > ENERGY_TOLERANCE_EV:
+        remarks.append(
+            f"{place}: the energies given ({stack.energy_ev[0]:g} eV for the first frame, {stack.energy_ev[-1]:g} eV for "
+            f"the last) are used; the file says {said.energy_ev[0]:g} and {said.energy_ev[-1]:g} eV"
+        )
+    if source.pixel_nm is not None and abs(said.pixel_nm / source.pixel_nm - 1) > PIXEL_TOLERANCE:
+        remarks.append(
+            f"{place}: pixel_nm {source.pixel_nm:g} nm is used; the file says {said.pixel_nm:g} nm"
+        )
+    return remarks
 
 
 def check_references(place: str, config: OxidationConfig, element: str, stack: SpectralStack) -> list[str]:

@@ -9,7 +9,7 @@ from pipeline.config import StructureConfig
 from pipeline.errors import InputError, PipelineError
 
 if TYPE_CHECKING:
-    from pipeline.stages.check import SeriesFacts
+    from pipeline.stages.check_series import SeriesFacts
 
 
 def scan_problems(config: StructureConfig, facts: Mapping[str, "SeriesFacts"]) -> Iterator[PipelineError]:

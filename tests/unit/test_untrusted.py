@@ -278,7 +278,7 @@ def test_paths_of_raw_files_reach_the_shell_as_they_are(tmp_path: Path) -> None:
         file["exchange/data"] = np.ones((6, 4, 5), np.uint16)
     config = {
         "results": "out",
-        "samples": {"s": {"tomogram": {"source": {"images": name, "quantity": "signal"}}}},
+        "samples": {"s": {"tomogram": {"source": {"images": name, "quantity": "signal", "pixel_nm": 10}}}},
     }
     (tmp_path / "x.yaml").write_text(json.dumps(config), encoding="utf-8")
     done = subprocess.run(

@@ -6,7 +6,7 @@ A new format is one new module with three names: ``NAME``, ``recognises(path) ->
 
 from pipeline.io.readers.angles import AngleTable, read_angles
 from pipeline.io.readers.base import FrameStack, RawFile, ReadRequest, SeriesSummary
-from pipeline.io.readers.series import peek, read_flat, read_tilt_series
+from pipeline.io.readers.series import peek, read_flat, read_some, read_tilt_series
 
 __all__ = [
     "AngleTable",
@@ -17,5 +17,6 @@ __all__ = [
     "peek",
     "read_angles",
     "read_flat",
+    "read_some",
     "read_tilt_series",
 ]

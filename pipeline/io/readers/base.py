@@ -55,6 +55,8 @@ class SeriesSummary:
     quantity : what the pixels hold
     n_flat, n_dark : number of flat and dark frames
     metadata : free text worth showing
+    files : name and number of frames of each file, in the order of the frames
+    remarks : what a user should know of the files
     """
 
     format: str
@@ -67,6 +69,8 @@ class SeriesSummary:
     n_flat: int
     n_dark: int
     metadata: Mapping[str, str]
+    files: tuple[tuple[str, int], ...] = ()
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -97,6 +101,7 @@ class RawFile:
     flat_ring_current_ma: Float64Array | None = None
     flat_position: Float64Array | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 def per_frame(value: ArrayLike | None, n_frame: int, what: str, path: Path) -> Float64Array | None:

@@ -179,7 +179,7 @@ def write_energy_stack(
 
 def _stack(file: h5py.File, name: str, path: Path) -> FrameStack | None:
     item = dataset_at(file, name)
-    return None if item is None or item.size == 0 else frame_stack(item, path)
+    return None if item is None or item.size == 0 else frame_stack(item, path, averaged=True)
 
 
 def _exposure_s(file: h5py.File) -> Float64Array | None:

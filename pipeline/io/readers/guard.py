@@ -11,6 +11,7 @@ from functools import lru_cache
 from pathlib import Path
 
 import h5py
+import hdf5plugin  # noqa: F401  (registers the filters of bitshuffle, LZ4, Blosc, Zstandard and others)
 import psutil
 
 from pipeline.errors import InputError
@@ -135,9 +136,9 @@ def check_links(file: h5py.File, path: Path, seen: set[Path]) -> None:
 
     file.id.links.visit(collect, info=True)
     for target in sorted(targets):
-        check_within(path, target, "external link")
-        linked = path.parent / target
-        if linked.is_file() and linked not in seen:
+        check_target(path, target, "external link")
+        linked = linked_file(path, target)
+        if linked is not None and linked not in seen:
             seen.add(linked)
             check_structure(linked)
             with suppress(OSError, RuntimeError), h5py.File(linked, "r") as opened:
@@ -149,20 +150,66 @@ def check_sources(item: h5py.Dataset) -> None:
     path = Path(item.file.filename)
     if item.external:
         for name, _offset, _size in item.external:
-            check_within(path, os.fsdecode(name), item.name)
+            target = os.fsdecode(name)
+            check_within(path, target, item.name)
+            here = Path.cwd() / target  # where the library looks for plain values, and nowhere else
+            if here.is_file() and not (
+                (path.parent / target).is_file() and here.samefile(path.parent / target)
+            ):
+                raise _only_here(path, item.name, path.parent / target, here)
     if item.is_virtual:
         for source in item.virtual_sources():
             if source.file_name != ".":
-                check_within(path, source.file_name, item.name)
+                check_target(path, source.file_name, item.name)
+
+
+def linked_file(path: Path, target: str) -> Path | None:
+    """Return the file that a link or a virtual dataset in ``path`` leads to, None where it is not there.
+
+    As the HDF5 library: beside the file as it was named, else beside the file that a link of the file system leads
+    to; of an absolute path that is not there any more, the name alone.
+    """
+    inside = Path(target)
+    if inside.is_absolute():
+        if inside.is_file():
+            return inside
+        inside = Path(inside.name)
+    places = (folder / inside for folder in (path.parent, path.resolve().parent))
+    return next((place for place in places if place.is_file()), None)
+
+
+def check_target(path: Path, target: str, name: str) -> None:
+    """Refuse a target outside the folder of the file, and one that the library would take from the working folder.
+
+    The library looks into the working folder before the folder that a link of the file system leads to, and where a
+    linked file is missing: what lies there by chance is not the file that is meant.
+    """
+    gone = Path(target).is_absolute() and not Path(target).exists()
+    inside = Path(target).name if gone else target
+    check_within(path, inside, name)
+    beside, here, meant = path.parent / inside, Path.cwd() / inside, linked_file(path, target)
+    if beside.is_file() or not here.is_file() or (meant is not None and here.samefile(meant)):
+        return
+    raise _only_here(path, name, beside, here)
+
+
+def _only_here(path: Path, name: str, beside: Path, here: Path) -> InputError:
+    return InputError(
+        f"{path} [{name}]",
+        expected=f"the linked file {beside}",
+        got=f"{here}, in the working folder",
+        fix="copy the linked files beside this file, or start from another folder",
+    )
 
 
 def check_within(path: Path, target: str, name: str) -> None:
     """Refuse a target of a link, a virtual dataset or a header that is not in the folder of its file or below.
 
-    A link of the file system that the user put there is the user's word that its target may be read.
+    A link of the file system that the user put there is the user's word that its target, and what lies beside or below
+    the target, may be read.
     """
-    place = Path(os.path.normpath(path.parent.absolute() / target))
-    if not place.is_relative_to(Path(os.path.normpath(path.parent.absolute()))):
+    folders = {Path(os.path.normpath(path.parent.absolute())), path.resolve().parent}
+    if not any(Path(os.path.normpath(folder / target)).is_relative_to(folder) for folder in folders):
         raise InputError(
             f"{path} [{name}]" if name else str(path),
             expected="data in this file, or in files beside it",

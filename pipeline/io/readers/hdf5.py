@@ -12,9 +12,11 @@ import numpy as np
 from pipeline.arrays import AnyArray, Float64Array
 from pipeline.errors import InputError
 from pipeline.io.readers.base import FrameStack, checked_stack, truncated
-from pipeline.io.readers.guard import check_declared, check_links, check_sources, check_structure
+from pipeline.io.readers.guard import check_declared, check_links, check_sources, check_structure, linked_file
 from pipeline.units import KEV_BELOW, to_ev, to_nm
 
+_BEING_WRITTEN = ("unable to lock file", "already open for write", "consistency flags")
+"""What the library says where another program has, or had, the file open for writing."""
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
@@ -22,6 +24,20 @@ def is_hdf5(path: Path) -> bool:
     """Say whether a file starts as HDF5 does."""
     with path.open("rb") as file:
         return file.read(len(SIGNATURE)) == SIGNATURE
+
+
+def _being_written(path: Path, error: str) -> InputError:
+    """Return the error for a file that another program has open, or left open when it ended."""
+    marked = "consistency flags" in error
+    return InputError(
+        str(path),
+        expected="an HDF5 file that no other program is writing",
+        got="the mark of a program that writes it" if marked else "a lock (an acquisition that still runs?)",
+        fix="wait until the acquisition has closed it; if nothing writes it any more, h5clear -s removes the mark"
+        if marked
+        else "wait until the acquisition has closed it, or set HDF5_USE_FILE_LOCKING=FALSE to read what is there; "
+        "set it too where the file system has no locks",
+    )
 
 
 @contextmanager
@@ -33,6 +49,8 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         if "truncated" in str(error):
             raise truncated(path, "a complete HDF5 file", "fewer bytes than it declares") from error
+        if any(word in str(error) for word in _BEING_WRITTEN):
+            raise _being_written(path, str(error)) from error
         raise InputError(
             str(path),
             expected="a readable HDF5 file",
@@ -70,8 +88,7 @@ def broken_target(group: h5py.Group, name: str, path: Path) -> Path | None:
     link = holder.get(last, getlink=True, default=None) if isinstance(holder, h5py.Group) else None
     if not isinstance(link, h5py.ExternalLink):
         return None
-    target = path.parent / link.filename
-    return None if target.exists() else target
+    return None if linked_file(path, link.filename) is not None else path.parent / link.filename
 
 
 def missing_file(path: Path, name: str, target: Path) -> InputError:
@@ -151,11 +168,12 @@ def first_of(group: h5py.Group, *names: str) -> h5py.Dataset | None:
 def check_stored(item: h5py.Dataset, path: Path) -> None:
     """Compare the declared shape with what is stored; HDF5 itself fills what was never written with zeros."""
     check_sources(item)
+    check_filters(item, path)
     if item.is_virtual:
         for source in item.virtual_sources():
-            target = Path(item.file.filename).parent / source.file_name
-            if source.file_name != "." and not target.exists():
-                raise missing_file(path, item.name, target)
+            holder = Path(item.file.filename)
+            if source.file_name != "." and linked_file(holder, source.file_name) is None:
+                raise missing_file(path, item.name, holder.parent / source.file_name)
         return
     if item.external:
         return
@@ -170,7 +188,24 @@ def check_stored(item: h5py.Dataset, path: Path) -> None:
         raise truncated(path, f"{declared} bytes of data in {item.name}", f"{item.id.get_storage_size()}")
 
 
-def frame_stack(item: h5py.Dataset, path: Path, frames: AnyArray | None = None) -> FrameStack:
+def check_filters(item: h5py.Dataset, path: Path) -> None:
+    """Refuse values that are packed by a filter which is not installed."""
+    properties = item.id.get_create_plist()
+    for index in range(properties.get_nfilters()):
+        number, _flags, _values, name = properties.get_filter(index)
+        if not h5py.h5z.filter_avail(number):
+            what = name.decode("utf-8", errors="replace").strip("\x00 ")[:60] or "without a name"
+            raise InputError(
+                f"{path} [{item.name}]",
+                expected="values packed by a filter that is installed",
+                got=f"the HDF5 filter {number} ({what})",
+                fix="pip install -U hdf5plugin, set HDF5_PLUGIN_PATH, or repack the file: h5repack -f GZIP=1",
+            )
+
+
+def frame_stack(
+    item: h5py.Dataset, path: Path, frames: AnyArray | None = None, *, averaged: bool = False
+) -> FrameStack:
     """Return a stack of the frames of a dataset.
 
     Parameters
@@ -178,19 +213,26 @@ def frame_stack(item: h5py.Dataset, path: Path, frames: AnyArray | None = None) 
     item : (n, n_y, n_x) dataset
     path : the file that was asked for
     frames : indices of the frames to use in increasing order, all where None
+    averaged : take (n_y, n_x) for one frame, as averaged flats and darks are stored
     """
     name, shape = item.name, item.shape
     file = Path(item.file.filename)
+    single = averaged and item.ndim == 2
+    if single:
+        shape = (1, *item.shape)
     chosen = np.arange(shape[0] if shape else 0) if frames is None else np.asarray(frames)
-    if item.ndim == 3:
+    if item.ndim == 3 or single:
         check_stored(item, path)
-        shape = (chosen.size, *item.shape[1:])
+        shape = (chosen.size, *shape[1:])
     dtype = item.dtype.newbyteorder("=")
 
     def load() -> AnyArray:
         out = np.empty(shape, dtype)
         with open_hdf5(file) as opened:
             source = opened[name]
+            if single:
+                source.read_direct(out[0])
+                return out
             start = 0
             for run in np.split(chosen, np.flatnonzero(np.diff(chosen) != 1) + 1):
                 part = np.s_[int(run[0]) : int(run[-1]) + 1]
@@ -200,6 +242,6 @@ def frame_stack(item: h5py.Dataset, path: Path, frames: AnyArray | None = None) 
 
     def load_one(index: int) -> AnyArray:
         with open_hdf5(file) as opened:
-            return np.asarray(opened[name][int(chosen[index])], dtype)
+            return np.asarray(opened[name][()] if single else opened[name][int(chosen[index])], dtype)
 
     return checked_stack(shape, item.dtype, load, path, name, load_one=load_one)

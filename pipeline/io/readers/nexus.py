@@ -29,7 +29,7 @@ from pipeline.io.readers.hdf5 import (
 
 NAME = "NeXus HDF5"
 
-_PROJECTION, _FLAT, _DARK = 0, 1, 2
+_PROJECTION, _FLAT, _DARK, _INVALID = 0, 1, 2, 3
 _ANGLE = re.compile(r"theta|rot|tilt|angle|phi", re.IGNORECASE)
 
 
@@ -42,9 +42,13 @@ def recognises(path: Path) -> bool:
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
-    """Describe the series of one file; frames are sorted by ``image_key``: 0 projection, 1 flat, 2 dark."""
+    """Describe the series of one file; frames are sorted by ``image_key``: 0 projection, 1 flat, 2 dark.
+
+    Others (3: invalid) are dropped, and so are frames that ``image_key_control`` marks as alignment (−1).
+    """
     with open_hdf5(path) as file:
         entry, place, data = _image_data(file, request, path)
+        _refuse_half_field(entry, place, path)
         holder = data_holder = entry.file[place.rpartition("/")[0] or "/"]
         key = _image_key(entry, holder, data, path)
         flat, dark = _stack(data, key == _FLAT, path), _stack(data, key == _DARK, path)
@@ -53,9 +57,9 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
                 (d for g in children(entry, "NXinstrument") if (d := dataset_at(g, name)) is not None), None
             )
             if item is not None and role == _FLAT and flat is None:
-                flat = frame_stack(item, path)
+                flat = frame_stack(item, path, averaged=True)
             elif item is not None and role == _DARK and dark is None:
-                dark = frame_stack(item, path)
+                dark = frame_stack(item, path, averaged=True)
         used = np.flatnonzero(key == _PROJECTION)
         if used.size == 0:
             raise InputError(
@@ -159,6 +163,9 @@ def _image_key(entry: h5py.Group, holder: h5py.Group, data: h5py.Dataset, path: 
     if item is None:
         return np.zeros(data.shape[0], np.int64)
     key = numbers(item)
+    control = numbers(dataset_at(item.parent, "image_key_control"))
+    if key is not None and control is not None and control.size == key.size:
+        key = np.where(control < 0, _INVALID, key)  # taken after the scan to see whether the sample had moved
     if key is None or key.size != data.shape[0]:
         raise InputError(
             str(path),
@@ -171,6 +178,22 @@ def _image_key(entry: h5py.Group, holder: h5py.Group, data: h5py.Dataset, path: 
 
 def _stack(data: h5py.Dataset, chosen: np.ndarray, path: Path) -> FrameStack | None:
     return frame_stack(data, path, np.flatnonzero(chosen)) if chosen.any() else None
+
+
+def _refuse_half_field(entry: h5py.Group, place: str, path: Path) -> None:
+    """Refuse a scan whose frames show one side of the axis only, the other half a turn later."""
+    detectors = [
+        *(d.name for i in children(entry, "NXinstrument") for d in children(i, "NXdetector")),
+        place.rpartition("/")[0],
+    ]
+    for detector in detectors:
+        if text(dataset_at(entry.file, f"{detector}/field_of_view")).strip().lower() == "half":
+            raise InputError(
+                str(path),
+                expected="frames with the whole sample in them (field_of_view: Full)",
+                got="field_of_view: Half (half acquisition: the axis near one side, a scan over 360°)",
+                fix="join opposite frames into wide ones before (e.g. algotom), and give these over 180°",
+            )
 
 
 def _flat_position(key: IntArray) -> Float64Array:

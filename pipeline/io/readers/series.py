@@ -49,7 +49,7 @@ def read_tilt_series(request: ReadRequest) -> TiltSeries:
     name, files = _open_all(request.images, request, "images")
     flats, darks = _extra(request.flat, request, "flat frames"), _extra(request.dark, request, "dark frames")
     summary = _summary(name, files, flats, darks, request)
-    _check_angles(summary.tilt_deg, files[0].path)
+    check_angles(summary.tilt_deg, files[0].path)
     _check_flat_energy(summary.energy_ev, flats)
     flat = _load_float(_flat_stacks(files, flats), request)
     joined_flats = flats or [file for file in files if file.flat is not None]
@@ -85,6 +85,21 @@ def read_flat(request: ReadRequest) -> FloatArray | None:
     """Read only the flat frames of a series, (n_flat, n_y, n_x) float32; None where there are none."""
     files = _open_all(request.images, request, "images")[1]
     return _load_float(_flat_stacks(files, _extra(request.flat, request, "flat frames")), request)
+
+
+def read_some(request: ReadRequest, numbers: Sequence[int]) -> list[AnyArray]:
+    """Read single frames of a series by their number, (n_y, n_x) each, as they will be used: with the offset added."""
+    files = _open_all(request.images, request, "images")[1]
+    firsts = np.cumsum([0, *(file.frames.shape[0] for file in files)])
+    frames = []
+    for number in numbers:
+        which = int(np.searchsorted(firsts, number, side="right")) - 1
+        file, inside = files[which], number - int(firsts[which])
+        with library_errors(file.path):
+            load_one = file.frames.load_one
+            frame = file.frames.load()[inside] if load_one is None else load_one(inside)
+        frames.append(_moved(frame, request.offset))
+    return frames
 
 
 def _open_all(paths: tuple[Path, ...], request: ReadRequest, role: str) -> tuple[str, list[RawFile]]:
@@ -132,6 +147,8 @@ def _summary(
         n_flat=n_flat,
         n_dark=n_dark,
         metadata={"format": name, "file": files[0].path.name, **files[0].metadata},
+        files=tuple((file.path.name, file.frames.shape[0]) for file in files),
+        remarks=tuple(f"{file.path.name}: {remark}" for file in files for remark in file.remarks),
     )
 
 
@@ -147,6 +164,8 @@ def _tilts(files: list[RawFile], request: ReadRequest) -> Float64Array:
     else:
         parts = [np.full(f.frames.shape[0], np.nan) if f.tilt_deg is None else f.tilt_deg for f in files]
         tilts, source = np.concatenate(parts), files[0].path
+        if tilts.size == 1 and np.isnan(tilts[0]):
+            tilts = np.zeros(1)  # one projection is the tilt that all else refers to
     if tilts.size != n_frame:
         raise InputError(
             str(source),
@@ -254,7 +273,8 @@ def _load_float(stacks: list[tuple[Path, FrameStack]], request: ReadRequest) -> 
     )
 
 
-def _check_angles(tilts: Float64Array, path: Path) -> None:
+def check_angles(tilts: Float64Array, path: Path) -> None:
+    """Refuse frames without a tilt angle."""
     bad = np.flatnonzero(~np.isfinite(tilts))
     if bad.size == tilts.size:
         raise InputError(

@@ -50,6 +50,17 @@ class SpectralStack:
         """Number of flat frames, over all energies."""
         return sum(stack.shape[0] for _, stack in self._flat_stacks())
 
+    @property
+    def n_dark(self) -> int:
+        """Number of dark frames."""
+        own = [file.dark.shape[0] for file in self._files if file.dark is not None]
+        return sum(file.frames.shape[0] for file in self._darks) or sum(own)
+
+    @property
+    def files(self) -> tuple[tuple[str, int], ...]:
+        """Name and number of frames of each file, in the order of the frames."""
+        return tuple((file.path.name, file.frames.shape[0]) for file in self._files)
+
     def frame(self, index: int) -> AnyArray:
         """Read one frame, (n_y, n_x)."""
         for file in self._files:

@@ -44,14 +44,18 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
     """Describe the series of one file; the energy comes from the file name where the header has none."""
     with olefile.OleFileIO(path) as ole:
         n_y, n_x = (_integer(ole, path, f"ImageInfo/Image{side}") for side in ("Height", "Width"))
-        n_frame = _integer(ole, path, "ImageInfo/NoOfImages")
         dtype = _pixel_type(ole, path, "ImageInfo/DataType")
-        streams = [f"ImageData{1 + i // _FRAMES_PER_FOLDER}/Image{i + 1}" for i in range(min(n_frame, 10**5))]
+        planned = _integer(ole, path, "ImageInfo/NoOfImages")
+        declared = (n_y, n_x)
+        n_frame, (n_y, n_x) = _frames(ole, path, planned, declared, dtype)
+        streams = [_stream(i) for i in range(min(n_frame, 10**5))]
         frames = _stack(ole, path, streams, dtype, (n_y, n_x))
         reference = None
         if ole.exists("ReferenceData/Image"):
             reference_type = _pixel_type(ole, path, "ReferenceData/DataType")
-            reference = _stack(ole, path, ["ReferenceData/Image"], reference_type, (n_y, n_x))
+            of_one_tile = ole.get_size("ReferenceData/Image") < n_y * n_x * reference_type.itemsize
+            if (n_y, n_x) == declared or not of_one_tile:
+                reference = _stack(ole, path, ["ReferenceData/Image"], reference_type, (n_y, n_x))
         energy = _energy_ev(_numbers(ole, "ImageInfo/Energy"), n_frame)
         named = _ENERGY_IN_NAME.findall(path.name)
         if energy is None and named:
@@ -72,7 +76,57 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
             ring_current_ma=_positive(_per_frame(ole, "ImageInfo/Current", n_frame, path)),
             flat_exposure_s=None if reference is None else _positive(reference_exposure[:1]),
             metadata={"start": date.split(b"\x00")[0].decode("ascii", errors="replace")},
+            remarks=_remarks(n_frame, planned, (n_y, n_x), declared),
         )
+
+
+def _remarks(
+    n_frame: int, planned: int, shape: tuple[int, int], declared: tuple[int, int]
+) -> tuple[str, ...]:
+    if shape != declared:
+        return (f"a stitched mosaic of {shape[0] // declared[0]} × {shape[1] // declared[1]} tiles",)
+    return (f"an aborted scan: {n_frame} of {planned} frames were taken",) if n_frame < planned else ()
+
+
+def _stream(number: int) -> str:
+    return f"ImageData{1 + number // _FRAMES_PER_FOLDER}/Image{number + 1}"
+
+
+def _frames(
+    ole: olefile.OleFileIO, path: Path, planned: int, shape: tuple[int, int], dtype: np.dtype[Any]
+) -> tuple[int, tuple[int, int]]:
+    """Return number and size of the frames: those taken of an aborted scan, the one picture of a stitched mosaic.
+
+    Raises
+    ------
+    InputError
+        For a mosaic of single tiles, and where ``ImagesTaken`` says that there are none.
+    """
+    rows, columns = (
+        _optional(ole, f"ImageInfo/Mosiac{name}") for name in ("Rows", "Columns")
+    )  # as Zeiss spells it
+    tiles = max(rows, 1) * max(columns, 1)
+    if tiles > 1:
+        stored = ole.get_size(_stream(0)) if ole.exists(_stream(0)) else 0
+        if ole.exists(_stream(1)) or stored == 0:
+            raise InputError(
+                str(path),
+                expected="frames, or one stitched mosaic",
+                got=f"a mosaic of {rows} × {columns} tiles",
+                fix="stitch it in the instrument's software, and give the stitched image",
+            )
+        whole = (shape[0] * max(rows, 1), shape[1] * max(columns, 1))
+        # As wide as all tiles together, or with its own size in the header.
+        return 1, whole if stored >= whole[0] * whole[1] * dtype.itemsize else shape
+    taken = _optional(ole, "ImageInfo/ImagesTaken")
+    # Programs that write the format themselves leave zero or the number of a template there.
+    return (taken if 0 < taken < planned and not ole.exists(_stream(taken)) else planned), shape
+
+
+def _optional(ole: olefile.OleFileIO, name: str) -> int:
+    """Return a whole number, 0 where there is none."""
+    content = ole.openstream(name).read() if ole.exists(name) else b""
+    return int.from_bytes(content[:4], "little", signed=True) if len(content) >= 4 else 0
 
 
 def _numbers(ole: olefile.OleFileIO, name: str) -> Float64Array:
@@ -92,8 +146,7 @@ def _per_frame(ole: olefile.OleFileIO, name: str, n_frame: int, path: Path) -> F
 
 
 def _integer(ole: olefile.OleFileIO, path: Path, name: str) -> int:
-    content = ole.openstream(name).read() if ole.exists(name) else b""
-    value = int.from_bytes(content[:4], "little", signed=True) if len(content) >= 4 else 0
+    value = _optional(ole, name)
     if value < 1:
         raise _damaged(path, f"{value} in {name}")
     return value
