@@ -18,6 +18,9 @@ BLANK_CONTRAST, BLANK_VALID = 0.2, 0.3
 CUT_LEVEL = 0.1
 """A frame is cut when its outermost columns at one side carry more than this share of the particle's level."""
 SAME_TILT_DEG = 1e-3
+HALF_LEVEL, NEARLY_ALL = 0.5, 0.9
+"""In half acquisition the sample's middle is near one side: its level there, and in how many of the frames."""
+FULL_TURN_DEG, FEW_FOR_TURN, FRAMES_LOOKED_AT, MARGIN_PX = 330.0, 20, 72, 3
 
 
 @dataclass(frozen=True)
@@ -154,3 +157,38 @@ def cut_frames(frames: FloatArray) -> BoolArray:
     smooth = scipy.ndimage.uniform_filter1d(sides, 9, axis=2)
     reached = smooth.max(axis=(1, 2))
     return reached > CUT_LEVEL * np.maximum(level, 1e-12)
+
+
+def cut_side(frames: Field, tilt_deg: Float64Array) -> str | None:
+    """Side of the field at which a full turn shows the sample cut in nearly every frame, and never at the other.
+
+    A sample that fits, or is too wide, reaches both sides in turn while it rotates. One that always reaches the same
+    side is rotated about an axis near that side: each frame shows one half of it (half acquisition).
+
+    Parameters
+    ----------
+    frames : (n, n_y, n_x) float32 optical density, phase or signal, NaN where invalid
+    tilt_deg : (n,) degrees
+
+    Returns
+    -------
+    side : "left", "right", or None where the scan is no full turn or the sample fits
+    """
+    n, _, n_x = frames.shape
+    if n < FEW_FOR_TURN or np.ptp(tilt_deg) < FULL_TURN_DEG or n_x < 4 * MARGIN_PX:
+        return None
+    chosen = np.unique(np.linspace(0, n - 1, min(n, FRAMES_LOOKED_AT)).round().astype(int))
+    cut = np.zeros((chosen.size, 2), bool)
+    for place, i in enumerate(chosen.tolist()):
+        frame = np.asarray(frames[i], np.float64)
+        if not np.isfinite(frame).any(axis=0).all():
+            return None
+        columns = np.nanmean(frame, axis=0)
+        sides = np.array([columns[:MARGIN_PX].mean(), columns[-MARGIN_PX:].mean()])
+        height = np.percentile(columns, 98) - sides.min()
+        cut[place] = sides - sides.min() > HALF_LEVEL * max(height, 1e-12)
+    share = cut.mean(axis=0)
+    for side, other, name in ((0, 1, "left"), (1, 0, "right")):
+        if share[side] > NEARLY_ALL and share[other] < 1 - NEARLY_ALL:
+            return name
+    return None

@@ -9,8 +9,11 @@ import itertools
 import numpy as np
 from numba import njit, prange
 
-from pipeline.arrays import Float64Array, FloatArray, StoredArray
+from pipeline.arrays import Float64Array, FloatArray, IntArray, StoredArray
 from pipeline.errors import ConfigError, InputError
+
+BEYOND_NOISE = 4.0
+"""Standard errors from which an amount is taken to differ from zero, or to be negative."""
 
 
 def pair_index(n_elements: int) -> list[tuple[int, int]]:
@@ -230,3 +233,27 @@ def _solve(density, variance, attenuation, areal, covariance):  # type: ignore[n
                     c += inverse[k, i] * inverse[k, j]
                 total += c * right[j]
             areal[i, p] = total
+
+
+def negative_share(areal: FloatArray, covariance: FloatArray) -> tuple[IntArray, IntArray]:
+    """Count, per element, rays whose amount is negative, and rays whose amount differs from zero, beyond noise.
+
+    No amount of matter is negative. Where many are, the energies are not what they are said to be: one measured twice,
+    two swapped, or two that are not registered.
+
+    Parameters
+    ----------
+    areal : (n_element, ...) float32, µm, NaN where unsolved
+    covariance : (n_pair, ...) float32, µm², upper triangle row by row
+
+    Returns
+    -------
+    negative, different : (n_element,) int64, below −4 standard errors, and beyond 4 on either side
+    """
+    n = areal.shape[0]
+    rows, columns = np.triu_indices(n)
+    variance = covariance[rows == columns]
+    with np.errstate(invalid="ignore", divide="ignore"):
+        ratio = (areal / np.sqrt(variance)).reshape(n, -1)
+    negative = (ratio < -BEYOND_NOISE).sum(axis=1, dtype=np.int64)
+    return negative, negative + (ratio > BEYOND_NOISE).sum(axis=1, dtype=np.int64)

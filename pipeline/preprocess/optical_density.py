@@ -159,7 +159,9 @@ def optical_density(
             "flat field",
             expected="positive counts above the dark level",
             got=f"{bad} of {flats.means.size} pixels are not finite or not above the dark level",
-            fix="check that flat and dark frames are not swapped or empty",
+            fix="give 'offset: 32768' where 16-bit counts were stored as signed numbers"
+            if (flats.means < 0).mean() > 0.5 and (series.flat is not None and series.flat.min() < 0)
+            else "check that flat and dark frames are not swapped or empty",
         )
     exposure = np.broadcast_to(_relative(series.exposure_s) * _relative(series.ring_current_ma), (n,))
     flat_bad = np.zeros((n_y, n_x), bool)

@@ -12,6 +12,7 @@ from pipeline.align.frames import (
     FEATURELESS,
     Repeat,
     blank_and_copied,
+    cut_side,
     first_of_each_tilt,
     one_by_one,
     radiation_damage,
@@ -130,6 +131,7 @@ def read_inputs(inputs: dict[str, Path], settings: Settings) -> AlignInputs:
             + ", ".join(f"frame {n} ({reason})" for n, _, reason in left_out[:6]),
             fix="look at the raw frames with `oxytomo inspect`, or exclude fewer",
         )
+    require_whole_field(names[0], stores[0].field("value"), tilts[0])
     place = np.cumsum(keep) - 1
     rows = [first[keep] for first, _ in firsts]
     return AlignInputs(
@@ -175,6 +177,19 @@ def require_structure(series: Field, noise: float, frames: IntArray) -> None:
             expected=f"structure at least {FEATURELESS:g} times above the noise of 5 × 5 pixels",
             got=f"{float(np.median(ratio)):.2g} times, at the median",
             fix="check that the particle is in the field, and that flat and dark frames are the right ones",
+        )
+
+
+def require_whole_field(name: str, frames: Field, tilt_deg: Float64Array) -> None:
+    """Raise where each frame of a full turn shows one half of the sample only."""
+    side = cut_side(frames, tilt_deg)
+    if side is not None:
+        raise InputError(
+            name,
+            expected="frames with the whole sample in them",
+            got=f"a turn of {np.ptp(tilt_deg):.0f}° in which the sample is always cut at the {side} side: "
+            "half acquisition, with the axis near that side",
+            fix="join opposite frames into wide ones before (e.g. algotom), and give these over 180°",
         )
 
 

@@ -118,15 +118,20 @@ def with_values(facts: SeriesFacts, frames: Sequence[AnyArray]) -> SeriesFacts:
     """
     known = [frame[np.isfinite(frame)] for frame in (np.asarray(frame) for frame in frames)]
     known = [frame for frame in known if frame.size]
-    problem = quantity_problem(known, facts.quantity)
-    if problem is not None:
-        raise InputError(facts.place, expected=problem.expected, got=problem.got, fix=problem.fix)
+    require_plausible(facts.place, known, facts.quantity)
     if not known:
         return replace(facts, n_looked=len(frames))
     values = float(min(frame.min() for frame in known)), float(max(frame.max() for frame in known))
     constant = any(np.ptp(frame) == 0 for frame in known)
     prints = () if constant else tuple(_digest(frame) for frame in frames)
     return replace(facts, values=values, n_looked=len(frames), prints=prints)
+
+
+def require_plausible(place: str, frames: Sequence[AnyArray], quantity: str) -> None:
+    """Refuse values that the stated quantity cannot have."""
+    problem = quantity_problem(frames, quantity)
+    if problem is not None:
+        raise InputError(place, expected=problem.expected, got=problem.got, fix=problem.fix)
 
 
 def _digest(frame: AnyArray) -> str:

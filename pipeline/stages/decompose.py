@@ -9,6 +9,7 @@ from pipeline.composition.cross_sections import attenuation_per_um, check_formul
 from pipeline.composition.decomposition import (
     decompose_differences,
     decompose_weighted,
+    negative_share,
     scale_signals,
     tie_background,
 )
@@ -36,6 +37,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         unsolved = sum(
             int((~np.isfinite(areal[:, tilts]).all(axis=0)).sum()) for tilts in _parts(areal.shape[1])
         )
+        negative = _negative_rays(areal, covariance, settings, context)
         context.log(f"{', '.join(settings.elements)}: {unsolved} of {n_rays} rays could not be solved")
         write_store(
             outputs["store"],
@@ -51,12 +53,25 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 "pixel_nm": float(aligned.attributes["pixel_nm"]),
                 "kind": settings.kind,
                 "unsolved_rays": unsolved,
+                "negative_rays": negative,
                 "n_rays": n_rays,
                 "invalid": aligned.attributes["invalid"],
                 "n_pixels": aligned.attributes["n_pixels"],
                 "stripe_effect_on_tm_o": stripe_effect,
             },
         )
+
+
+def _negative_rays(
+    areal: Field, covariance: Field, settings: Settings, context: StageContext
+) -> dict[str, list[int]]:
+    """Return, per element, how many rays have less than nothing of it, and how many have an amount beyond noise."""
+    counts = np.zeros((2, len(settings.elements)), np.int64)
+    for tilts in _parts(areal.shape[1]):
+        counts += negative_share(np.asarray(areal[:, tilts]), np.asarray(covariance[:, tilts]))
+    for element, negative, different in zip(settings.elements, *counts.tolist(), strict=True):
+        context.log(f"{element}: {negative} of {different} rays with an amount beyond noise are negative")
+    return {e: [int(n), int(d)] for e, n, d in zip(settings.elements, *counts.tolist(), strict=True)}
 
 
 def _parts(n_tilt: int) -> list[slice]:

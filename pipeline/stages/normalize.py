@@ -21,6 +21,7 @@ from pipeline.preprocess.optical_density import (
 )
 from pipeline.preprocess.stripes import without_stripes
 from pipeline.slabs import Allocate, Field, Reordered
+from pipeline.stages.check_series import looked_at, require_plausible
 from pipeline.stages.context import StageContext
 from pipeline.stages.sources import read_request
 
@@ -49,6 +50,7 @@ def _normalize_and_write(
 ) -> None:
     """Normalise frame by frame and write in the order of the angles."""
     quantity = _quantity(series, settings)
+    require_plausible(settings.series, [series.frames[i] for i in looked_at(series.n_frames)], quantity)
     try:
         normalized = _normalize(series, quantity, settings, allocate)
     except PipelineError as error:  # the array functions do not know which series they were given

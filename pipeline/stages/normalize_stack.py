@@ -12,6 +12,7 @@ from pipeline.io.readers.spectral import SpectralStack
 from pipeline.io.scratch import scratch_arrays
 from pipeline.io.stores import NamedArray, write_store
 from pipeline.preprocess.energy_stack import FrameDensity, empty_region, frame_density, ready_density
+from pipeline.stages.check_series import looked_at, require_plausible
 from pipeline.stages.context import StageContext
 from pipeline.stages.sources import open_stack
 
@@ -22,6 +23,7 @@ def run(
     """Read frame by frame, normalise, write; the raw files are named by the settings, not by ``inputs``."""
     raw = {f"raw_{i}": path for i, path in enumerate(source_files(settings.source))}
     stack = open_stack(settings.source)
+    require_plausible(settings.element, [stack.frame(i) for i in looked_at(stack.shape[0])], stack.quantity)
     order = np.argsort(stack.energy_ev, kind="stable")
     dark = stack.dark()
     air = _air(stack, dark, settings)

@@ -19,6 +19,7 @@ from pipeline.phase.optics import wavelength_nm
 from pipeline.reconstruct.backends import reconstruct
 from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.slabs import Allocate, Field, Mapped
+from pipeline.stages.align_inputs import require_whole_field
 from pipeline.stages.context import StageContext
 from pipeline.units import NM_PER_UM
 
@@ -44,6 +45,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             got=str(n_tilt),
             fix="give the whole scan",
         )
+    require_whole_field(str(store.path), store.field("value"), tilt_deg)
     warnings = list(store.attributes["warnings"])
     frames: Field = store.field("value")
     middle = (n_x - 1) / 2

@@ -15,6 +15,7 @@ FEW_TILTS, NARROW_RANGE_DEG = 60, 110.0
 MANY_UNSOLVED, MANY_INVALID = 0.02, 0.05
 LARGE_RESIDUAL, UNSETTLED_PX = 0.2, 0.1
 LARGE_BIAS, LARGE_BIAS_SHARE = 0.02, 0.25
+MANY_NEGATIVE, FEW_NEGATIVE = 0.1, 20
 LARGE_SOLVER_RESIDUAL, LARGE_MISFIT = 0.1, 2.0
 
 
@@ -99,10 +100,12 @@ def check_alignment(alignment: Alignment) -> list[str]:
     found = [str(warning) for warning in alignment.quality.get("warnings") or ()]
     limit = alignment.max_shift_px
     shifts = np.stack([alignment.dy_px, alignment.dx_px])
-    # The tilt axis' offset is common to all frames and no shift between them.
-    largest = (
-        float(np.abs(shifts - np.median(shifts, axis=(1, 2), keepdims=True)).max()) if shifts.size else 0.0
-    )
+    largest = 0.0
+    if shifts.size:
+        # The tilt axis' offset is common to all frames and no shift between them.
+        between_tilts = np.abs(shifts - np.median(shifts, axis=(1, 2), keepdims=True)).max()
+        between_energies = np.ptp(shifts, axis=1).max()
+        largest = float(max(between_tilts, between_energies))
     if limit is not None and largest > 0.95 * limit:
         found.append(
             f"Shifts reach {largest:.1f} px, the limit of the search is {limit:g} px: raise "
@@ -149,6 +152,16 @@ def check_stripes(effect: float) -> list[str]:
     if effect == 0:
         return []
     return [f"Stripes were removed from the sinograms, which changed the mean TM/O by {100 * effect:+.2f} %."]
+
+
+def check_amounts(negative_rays: Mapping[str, Sequence[int]]) -> list[str]:
+    """Warn of elements with negative amounts, which no matter has."""
+    return [
+        f"{element} has a negative amount in {percent(negative / different)} of the rays where its amount is beyond noise: the "
+        "energies may be swapped, one of them measured twice, or badly registered."
+        for element, (negative, different) in negative_rays.items()
+        if negative > MANY_NEGATIVE * different and negative >= FEW_NEGATIVE
+    ]
 
 
 def check_noise(deviation_sigma: Field | None, particle: Field, threshold: float) -> list[str]:

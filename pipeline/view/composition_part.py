@@ -36,6 +36,7 @@ CHECKED = (
     "number and range of tilts",
     "alignment residuals and limits",
     "invalid pixels and rays",
+    "negative amounts",
     "particle within the volume",
 )
 RESOLUTION = (
@@ -63,6 +64,7 @@ def composition_part(result: Composition) -> Part:
         *checks.check_particle(result.particle, result.deviation),
         *checks.check_invalid(result.alignment, result.phases_json),
         *checks.check_stripes(result.stripe_effect),
+        *checks.check_amounts(result.negative_rays),
     ]
     if result.alignment is not None:
         warnings += checks.check_tilts(result.alignment.tilt_deg)

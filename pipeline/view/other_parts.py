@@ -73,10 +73,13 @@ def areal_density_part(result: ArealDensity) -> Part:
             "outside the "
             "common field of view."
         )
+    warnings += checks.check_amounts(result.negative_rays)
     if result.alignment is not None:
+        warnings += checks.check_alignment(result.alignment)
         warnings += checks.check_invalid(result.alignment, None)
         sections.append(alignment_section(result.alignment))
-    return Part("areal density", warnings, ("invalid pixels",), sentences, sections)
+    checked = ("invalid pixels", "negative amounts", "limits of the registration")
+    return Part("areal density", warnings, checked, sentences, sections)
 
 
 def tomogram_part(result: Tomogram) -> Part:

@@ -87,6 +87,7 @@ def read_composition(paths: Mapping[str, Path]) -> Composition | None:
         shells=read_columns(paths["shells"]) if "shells" in paths else None,
         domains=read_columns(paths["domains"]) if "domains" in paths else None,
         stripe_effect=float(decomposed.attributes.get("stripe_effect_on_tm_o", 0.0)) if decomposed else 0.0,
+        negative_rays=(decomposed.attributes.get("negative_rays") or {}) if decomposed else {},
         alignment=_alignment(_store(paths, "composition_align")),
     )
 
@@ -107,6 +108,7 @@ def read_areal_density(paths: Mapping[str, Path]) -> ArealDensity | None:
         sigma=np.sqrt(np.where(np.isfinite(variance), variance, np.nan)).astype(np.float32),
         series=[str(name) for name in aligned.attributes["series"]] if aligned else (),
         optical_density=aligned["value"][:, 0] if aligned else None,
+        negative_rays=decomposed.attributes.get("negative_rays") or {},
         alignment=_alignment(aligned),
     )
 

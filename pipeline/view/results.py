@@ -63,6 +63,7 @@ class Composition:
     sigma, null : standard deviation of the deviation; deviation of one null run
     phases, confident : labels of the same shape
     stripe_effect : relative change of the mean TM/O by the removal of stripes
+    negative_rays : per element, rays with less than nothing of it, and rays with an amount beyond noise
     phases_json, shells, domains : contents of ``phases.json``, ``composition_shells.csv``, ``domains.csv``
     """
 
@@ -83,6 +84,7 @@ class Composition:
     shells: Mapping[str, Sequence[Any]] | None = None
     domains: Mapping[str, Sequence[Any]] | None = None
     stripe_effect: float = 0.0
+    negative_rays: Mapping[str, Sequence[int]] = field(default_factory=dict)
     alignment: Alignment | None = None
 
 
@@ -96,6 +98,7 @@ class ArealDensity:
     elements : names
     maps, sigma : (n_element, n_y, n_x) areal density and its standard deviation in µm, NaN without data
     series, optical_density : names, and (n_series, n_y, n_x) aligned optical densities, or None
+    negative_rays : per element, pixels with less than nothing of it, and pixels with an amount beyond noise
     """
 
     pixel_nm: float
@@ -104,6 +107,7 @@ class ArealDensity:
     sigma: FloatArray
     series: Sequence[str] = ()
     optical_density: FloatArray | None = None
+    negative_rays: Mapping[str, Sequence[int]] = field(default_factory=dict)
     alignment: Alignment | None = None
 
 

@@ -15,6 +15,7 @@ import mrcfile
 import numpy as np
 import tifffile
 import yaml
+import zarr
 
 from pipeline.arrays import TiltSeries
 from pipeline.config import load_config
@@ -95,6 +96,14 @@ def exchange_chunked(path: Path) -> None:
         file["implements"] = "exchange"
 
 
+def exchange_plugin(path: Path) -> None:
+    import hdf5plugin
+
+    with h5py.File(path, "w") as file:
+        file.create_dataset("exchange/data", data=FRAMES, chunks=(1, 12, 10), **hdf5plugin.Bitshuffle())
+        file.create_dataset("exchange/data_white", data=FRAMES[0], chunks=(12, 10), **hdf5plugin.Zstd())
+
+
 def exchange_stack(path: Path) -> None:
     with h5py.File(path, "w") as file:
         file["exchange/data"] = FRAMES
@@ -112,6 +121,8 @@ def nexus(path: Path) -> None:
         file["e/definition"] = "NXtomo"
         file["e/i/d/data"] = FRAMES
         file["e/i/d/image_key"] = [0, 0, 0, 0, 1, 2]
+        file["e/i/d/image_key_control"] = [0, 0, 0, -1, 1, 2]
+        file["e/i/d/field_of_view"] = "Full"
         file["e/s/rotation_angle"] = np.arange(6.0)
         file["e/i/d/x_pixel_size"] = 1e-8
         file["e/i/d/x_pixel_size"].attrs["units"] = "m"
@@ -143,6 +154,42 @@ def mrc(path: Path) -> None:
 
 def tiff(path: Path) -> None:
     tifffile.imwrite(path, FRAMES)
+
+
+def tiff_by_pages(path: Path) -> None:
+    with tifffile.TiffWriter(path) as file:
+        for frame in FRAMES:
+            file.write(frame)
+
+
+def mrc_bytes(path: Path) -> None:
+    with mrcfile.new(path) as file:
+        file.set_data((FRAMES % 100).astype(np.int8))
+    content = bytearray(path.read_bytes())
+    content[152:160] = struct.pack("<2i", 1146047817, 0)  # IMOD's mark of unsigned bytes
+    path.write_bytes(content)
+
+
+def ome_zarr_scales(path: Path) -> None:
+    group = zarr.open_group(path.with_name("image.zarr"), mode="w", zarr_format=2)
+    group.create_array("0", data=FRAMES, chunks=(6, 12, 10))
+    axes = [{"name": name, "type": "space", "unit": "micrometer"} for name in "zyx"]
+    scale = [{"type": "scale", "scale": [0.02, 0.02, 0.02]}]
+    group.attrs["multiscales"] = [
+        {
+            "version": "0.4",
+            "axes": axes,
+            "datasets": [{"path": "0", "coordinateTransformations": scale}],
+            "coordinateTransformations": scale,
+        }
+    ]
+    path.write_bytes((path.with_name("image.zarr") / ".zattrs").read_bytes())
+
+
+def ome_zarr(path: Path) -> object:
+    """Read the image whose attributes are the damaged file."""
+    (path.with_name("image.zarr") / ".zattrs").write_bytes(path.read_bytes())
+    return volume(path.with_name("image.zarr"))
 
 
 def tiff_zipped(path: Path) -> None:
@@ -254,6 +301,14 @@ def angle_table(path: Path) -> None:
     path.write_text("name;theta_rad;energy_keV\n" + "".join(f"a{i};{i / 10};0.5\n" for i in range(6)))
 
 
+def angle_table_commas(path: Path) -> None:
+    path.write_text("".join(f"{i},{i % 4 * 25:02d}\n" for i in range(9)))
+
+
+def energy_table_commas(path: Path) -> None:
+    path.write_text("energy;i0\n" + "".join(f"{640 + i},25;{i},5\n" for i in range(6)))
+
+
 def energy_table(path: Path) -> None:
     path.write_text("energy_ev,counts\n" + "".join(f"{640 + i},{i}\n" for i in range(6)))
 
@@ -274,7 +329,7 @@ def anchors(path: Path) -> None:
 
 
 _HDF5 = {
-    "hdf5_exchange": (series, exchange, exchange_chunked),
+    "hdf5_exchange": (series, exchange, exchange_chunked, exchange_plugin),
     "hdf5_nexus": (series, nexus),
     "hdf5_mistral": (series, mistral),
     "hdf5_stack": (stack, exchange_stack, nxstxm),
@@ -282,9 +337,11 @@ _HDF5 = {
 }
 _OTHERS: tuple[Target, ...] = (
     Target("xradia", ".txrm", (xradia,), series),
-    Target("mrc", ".mrc", (mrc,), series),
-    Target("tiff", ".tif", (tiff, tiff_zipped, tiff_big), series),
-    Target("tiff_volume", ".tif", (tiff, tiff_zipped), volume),
+    Target("mrc", ".mrc", (mrc, mrc_bytes), series),
+    Target("mrc_volume", ".mrc", (mrc, mrc_bytes), volume),
+    Target("tiff", ".tif", (tiff, tiff_zipped, tiff_big, tiff_by_pages), series),
+    Target("tiff_volume", ".tif", (tiff, tiff_zipped, tiff_by_pages), volume),
+    Target("ome_zarr", ".zattrs", (ome_zarr_scales,), ome_zarr),
     Target("edf", ".edf", (edf,), series),
     Target("als_stxm", ".hdr", (als_header,), stack),
     Target("metaimage", ".mha", (metaimage, metaimage_zipped), volume),
@@ -297,8 +354,8 @@ _OTHERS: tuple[Target, ...] = (
         (spectrum_text, spectrum_xdi, spectrum_athena),
         lambda path: read_spectrum(path, group=None, energy_unit=None),
     ),
-    Target("angles", ".txt", (angle_table,), read_angles),
-    Target("energies", ".csv", (energy_table,), lambda path: read_energies(path, None)),
+    Target("angles", ".txt", (angle_table, angle_table_commas), read_angles),
+    Target("energies", ".csv", (energy_table, energy_table_commas), lambda path: read_energies(path, None)),
     Target("yaml", ".yaml", (example("demo.yaml"), example("stem_eds_elements.yaml"), anchors), load_config),
 )
 TARGETS: dict[str, Target] = {
