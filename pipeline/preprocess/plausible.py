@@ -41,19 +41,19 @@ def quantity_problem(frames: Sequence[AnyArray], quantity: str) -> Problem | Non
     if quantity == "transmission" and high > LARGEST_TRANSMISSION:
         return Problem(
             f"transmission, below {LARGEST_TRANSMISSION:g} in nearly every pixel",
-            f"values up to {high:.4g} (95th percentile)",
+            f"values up to {high:.5g} (95th percentile)",
             "set 'quantity: counts' and give flat frames, or divide the frames by the flat field first",
         )
     if quantity == "transmission" and high <= 0:
         return Problem(
             "transmission above zero",
-            f"values up to {high:.4g} (95th percentile)",
+            f"values up to {high:.5g} (95th percentile)",
             "set 'quantity: optical_density' or 'counts', as the frames are",
         )
     if quantity == "optical_density" and middle > LARGEST_DENSITY:
         return Problem(
             f"optical density, below {LARGEST_DENSITY:g}",
-            f"a median of {middle:.4g}",
+            f"a median of {middle:.5g}",
             "set 'quantity: counts' and give flat frames",
         )
     return None

@@ -1,4 +1,4 @@
-"""What real files have that the plain case does not: bytes without a sign, pages, scales, alignment frames, filters, links, locks."""
+"""What real files have that the plain case has not: unsigned bytes, pages, two scales, alignment frames, filters, links."""
 
 import os
 import struct
