@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.arrays import Float64Array, Spectrum
 from pipeline.errors import InputError
+from pipeline.io.readers.columns import column_separator, with_point
 from pipeline.io.readers.guard import MOST_TEXT_BYTES, read_text
 from pipeline.units import KEV_BELOW, to_ev
 
@@ -113,12 +114,14 @@ def _columns(
         for line in text.splitlines()
         if line.strip() and not line.lstrip().startswith(("#", "%", ";", "*"))
     ]
-    separator = next((mark for mark in ",;\t" if body and mark in body[-1]), None)
+    separator = column_separator(body[-1]) if body else None
     rows = (
         [[cell.strip() for cell in row] for row in csv.reader(body, delimiter=separator)]
         if separator
         else [line.split() for line in body]
     )
+    if separator != ",":
+        rows = [[with_point(cell) for cell in row] for row in rows]
     names = _xdi_names(comments)
     while rows and not all(_is_number(cell) for cell in rows[0]):
         names = names or {index: cell.lower() for index, cell in enumerate(rows[0])}

@@ -20,6 +20,7 @@ from pipeline.config import (
     Source,
     StructureConfig,
     TomogramConfig,
+    VolumeSource,
     source_files,
 )
 from pipeline.config.plan import (
@@ -44,11 +45,11 @@ from pipeline.stages.check_series import (
     missing_file,
     missing_pixels,
     overridden,
+    shared_between_samples,
     shared_files,
-    source_key,
     with_values,
 )
-from pipeline.stages.check_structure import scan_problems
+from pipeline.stages.check_structure import mask_problems, scan_problems, volume_facts
 from pipeline.stages.check_tilts import (
     check_rows,
     check_tilts,
@@ -103,7 +104,7 @@ def check_project(
             branches.append(found)
             problems += wrong
             warnings += remarks
-    warnings += _shared_between_samples(project)
+    warnings += shared_between_samples(project)
     folder = results_folder(project)
     needs = [total_needs(branch.needs, only) for branch in branches if branch.needs]
     for check in (lambda: check_same_sources(folder, project), lambda: check_disk(folder, needs)):
@@ -129,9 +130,15 @@ def _check_branch(
     problems: list[PipelineError] = []
     warnings: list[str] = []
     facts: dict[str, SeriesFacts] = {}
+    volumes: dict[str, SeriesFacts] = {}
     for name, source in branch_sources(config).items():
         if not isinstance(source, Source):
-            problems += _caught(partial(_check_volume, f"samples.{sample}.{branch}.{name}", source))
+            where = f"samples.{sample}.{branch}.{name}"
+            missing = _caught(partial(_check_volume, where, source))
+            problems += missing
+            if read_flats and not missing and isinstance(config, StructureConfig):
+                look = partial(_look_at_volume, volumes, name, where, source, config, warnings)
+                problems += _caught(look)
             continue
         place = _place(config, f"samples.{sample}.{branch}", name)
         try:
@@ -166,25 +173,8 @@ def _check_branch(
     if branch == "composition" and needs and project.samples[sample].register_branches is not None:
         shapes = {name: fact.shape for name, fact in facts.items()}
         needs[JOINT_STAGE] = joint_needs(config, shapes)
-    return BranchCheck(sample, branch, facts, needs), problems, warnings
-
-
-def _shared_between_samples(project: ProjectConfig) -> list[str]:
-    """Return a line for each series of a sample that is read from the same files as that of another."""
-    seen: dict[tuple[object, ...], str] = {}
-    lines = []
-    for sample, settings in project.samples.items():
-        for branch in sample_branches(settings):
-            config = branch_config(project, sample, branch)
-            for name, source in branch_sources(config).items():
-                place = f"samples.{sample}.{branch}"
-                key = (branch, *source_key(source))
-                if key in seen and not seen[key].startswith(f"{place}:"):
-                    lines.append(
-                        f"{place}: {name} is read from the same files as {seen[key].replace(':', ' ')}"
-                    )
-                seen.setdefault(key, f"{place}:{name}")
-    return lines
+    problems += mask_problems(volumes)
+    return BranchCheck(sample, branch, facts | volumes, needs), problems, warnings
 
 
 def _needs(config: BranchConfig, branch: Branch, facts: Mapping[str, SeriesFacts]) -> dict[str, Needs]:
@@ -225,6 +215,19 @@ def _check_volume(place: str, source: ImageSource) -> None:
     for path in source_files(source):
         if not path.exists():
             raise missing_file(place, path)
+
+
+def _look_at_volume(
+    found: dict[str, SeriesFacts],
+    name: str,
+    place: str,
+    source: ImageSource,
+    config: StructureConfig,
+    warnings: list[str],
+) -> None:
+    """Open a volume or mask and keep what it says under its name."""
+    if isinstance(source, VolumeSource):
+        found[name] = volume_facts(place, source, config.voxel_nm, warnings)
 
 
 def _place(config: BranchConfig, branch: str, series: str) -> str:

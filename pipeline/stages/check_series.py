@@ -11,7 +11,8 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.arrays import AnyArray, Float64Array
-from pipeline.config import ImageSource, Source, expand
+from pipeline.config import ImageSource, ProjectConfig, Source, expand
+from pipeline.config.plan import branch_config, branch_sources, sample_branches
 from pipeline.errors import InputError, PipelineError
 from pipeline.io.readers.base import ReadRequest, SeriesSummary
 from pipeline.preprocess.plausible import quantity_problem
@@ -60,6 +61,8 @@ class SeriesFacts:
 def describe(series: SeriesFacts) -> str:
     """Return one line about a series."""
     n, rows, columns = series.shape
+    if series.quantity == "volume":
+        return f"{n} × {rows} × {columns} voxels of {series.pixel_nm:.4g} nm"
     tilts = np.sort(series.tilt_deg)
     energy = f", {series.energy_ev:g} eV" if np.isfinite(series.energy_ev) else ""
     if series.energy_range_ev is not None:
@@ -71,6 +74,9 @@ def describe(series: SeriesFacts) -> str:
 
 def describe_frames(series: SeriesFacts) -> str:
     """Return a second line: flats and darks, first and last frame, values."""
+    if series.quantity == "volume":
+        low, high = series.values or (float("nan"), float("nan"))
+        return f"values {low:.5g} to {high:.5g} in {_counted(series.n_looked, 'slice')}"
     parts = [f"{_counted(series.n_flat, 'flat')}, {_counted(series.n_dark, 'dark')}"]
     if series.ends is not None:
         first, last = series.ends
@@ -193,6 +199,24 @@ def source_key(source: ImageSource) -> tuple[object, ...]:
     """Return what tells two sources apart: the files behind links of the file system, and what is read of them."""
     files = tuple(os.path.realpath(path) for path in expand(source.images))
     return files, source.dataset, getattr(source, "angles_range", None)
+
+
+def shared_between_samples(project: ProjectConfig) -> list[str]:
+    """Return a line for each series of a sample that is read from the same files as that of another."""
+    seen: dict[tuple[object, ...], str] = {}
+    lines = []
+    for sample, settings in project.samples.items():
+        for branch in sample_branches(settings):
+            config = branch_config(project, sample, branch)
+            for name, source in branch_sources(config).items():
+                place = f"samples.{sample}.{branch}"
+                key = (branch, *source_key(source))
+                if key in seen and not seen[key].startswith(f"{place}:"):
+                    lines.append(
+                        f"{place}: {name} is read from the same files as {seen[key].replace(':', ' ')}"
+                    )
+                seen.setdefault(key, f"{place}:{name}")
+    return lines
 
 
 def overridden(place: str, request: ReadRequest) -> list[str]:

@@ -1,18 +1,54 @@
 """What can be wrong with a phase-contrast scan before any work is done."""
 
 from collections.abc import Iterator, Mapping
-from typing import TYPE_CHECKING
 
 import numpy as np
 
-from pipeline.config import StructureConfig
+from pipeline.config import StructureConfig, VolumeSource
 from pipeline.errors import InputError, PipelineError
+from pipeline.stages.check_series import SeriesFacts, looked_at, with_values
 
-if TYPE_CHECKING:
-    from pipeline.stages.check_series import SeriesFacts
+VOXEL_TOLERANCE = 0.02
+"""Relative difference of the given and the recorded voxel size from which a warning is due."""
 
 
-def scan_problems(config: StructureConfig, facts: Mapping[str, "SeriesFacts"]) -> Iterator[PipelineError]:
+def volume_facts(place: str, source: VolumeSource, voxel_nm: float, warnings: list[str]) -> SeriesFacts:
+    """Open a volume as the stage that reads it will, and look at some slices; adds what is worth a warning."""
+    from pipeline.io.volumes import read_volume
+    from pipeline.stages.sources import volume_request
+
+    volume = read_volume(volume_request(source))
+    recorded = volume.voxel_nm
+    if recorded is not None and abs(recorded / voxel_nm - 1) > VOXEL_TOLERANCE:
+        warnings.append(
+            f"{place}: voxels of {voxel_nm:g} nm are used (voxel_nm); the file says {recorded:g} nm"
+        )
+    n_z, n_y, n_x = (int(side) for side in volume.values.shape)
+    facts = SeriesFacts(
+        place=place,
+        shape=(n_z, n_y, n_x),
+        tilt_deg=(),
+        energy_ev=float("nan"),
+        pixel_nm=voxel_nm,
+        quantity="volume",
+        n_flat=0,
+    )
+    return with_values(facts, [np.asarray(volume.values[z : z + 1])[0] for z in looked_at(n_z)])
+
+
+def mask_problems(facts: Mapping[str, SeriesFacts]) -> Iterator[PipelineError]:
+    """Yield a mask that has another size than its volume."""
+    volume, mask = facts.get("volume"), facts.get("mask")
+    if volume is not None and mask is not None and volume.shape != mask.shape:
+        yield InputError(
+            mask.place,
+            expected=f"a mask of {' × '.join(map(str, volume.shape))} voxels as the volume",
+            got=" × ".join(map(str, mask.shape)),
+            fix="give the mask of this volume",
+        )
+
+
+def scan_problems(config: StructureConfig, facts: Mapping[str, SeriesFacts]) -> Iterator[PipelineError]:
     """Yield what contradicts voxel size, distances and energy."""
     from pipeline.stages.phase_scan import check_pixel, expected_pixels_nm
 

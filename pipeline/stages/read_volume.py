@@ -6,11 +6,9 @@ from pipeline.config import ReadVolumeStage as Settings
 from pipeline.config import expand
 from pipeline.io.stores import NamedArray, write_store
 from pipeline.io.volumes import read_volume
+from pipeline.stages.check_structure import VOXEL_TOLERANCE
 from pipeline.stages.context import StageContext
 from pipeline.stages.sources import volume_request
-
-VOXEL_TOLERANCE = 0.02
-"""Relative difference of the given and the recorded voxel size from which a warning is due."""
 
 
 def run(

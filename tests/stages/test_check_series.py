@@ -396,3 +396,33 @@ def test_negative_amounts_are_counted_and_named() -> None:
     (line,) = check_amounts({"Mn": [30, 60], "O": [0, 50]})
     assert line.startswith("Mn has a negative amount in 50.0 % of the rays")
     assert check_amounts({"Mn": [5, 10], "O": [40, 5000]}) == []
+
+
+# --- volumes
+
+
+def test_a_volume_is_opened_and_its_voxels_compared(tmp_path: Path, rng: np.random.Generator) -> None:
+    import mrcfile
+
+    values = rng.normal(100, 10, (12, 20, 24)).astype(np.float32)
+    with mrcfile.new(tmp_path / "v.mrc") as file:
+        file.set_data(values)
+        file.voxel_size = 200.0  # Å
+    tifffile.imwrite(tmp_path / "mask.tif", np.ones((12, 20, 23), np.uint8))
+    found = checked(tmp_path, structure={"volume": "v.mrc", "voxel_nm": 20})
+    assert (found.problems, found.warnings) == ((), ())
+    volume = found.branches[0].series["volume"]
+    assert (volume.shape, volume.n_looked) == ((12, 20, 24), 5)
+    (warning,) = checked(tmp_path, structure={"volume": "v.mrc", "voxel_nm": 25}).warnings
+    assert "voxels of 25 nm are used (voxel_nm); the file says 20 nm" in warning
+    project = parse_config(
+        {
+            "results": "results",
+            "samples": {"a": {"structure": {"volume": "v.mrc", "mask": "mask.tif", "voxel_nm": 20}}},
+        },
+        folder=tmp_path,
+    )
+    (problem,) = check_project(project, read_flats=True).problems
+    assert "a mask of 12 × 20 × 24 voxels as the volume, got 12 × 20 × 23" in str(problem)
+    (tmp_path / "v.mrc").write_bytes(b"MM\x00*nothing")
+    assert len(check_project(project, read_flats=True).problems) == 1

@@ -119,3 +119,17 @@ def test_degrees_without_a_unit_stay_degrees(tmp_path: Path, degrees: np.ndarray
     np.testing.assert_allclose(read_angles(tmp_path / "a.txt").tilt_deg, degrees)
     (tmp_path / "b.txt").write_text("tilt_deg\n" + "\n".join(map(str, HALF_TURN)))
     np.testing.assert_allclose(read_angles(tmp_path / "b.txt").tilt_deg, HALF_TURN)  # said to be degrees
+
+
+@pytest.mark.parametrize("mark", [";", "\t", " ", "; "])
+def test_spectra_with_decimal_commas(tmp_path: Path, mark: str) -> None:
+    from pipeline.io.spectra import read_spectrum
+
+    absorption = ENERGIES / 1000 + np.arange(6.0) ** 2
+    lines = [
+        f"{e}{mark}{a}" for e, a in zip(comma(ENERGIES, "{:.2f}"), comma(absorption, "{:.5f}"), strict=True)
+    ]
+    (tmp_path / "a.txt").write_text(f"energy{mark}mu\n" + "\n".join(lines))
+    found = read_spectrum(tmp_path / "a.txt", group=None, energy_unit=None)
+    np.testing.assert_array_equal(found.energy_ev, ENERGIES)
+    np.testing.assert_allclose(found.absorption, absorption, atol=5e-6)  # five decimals

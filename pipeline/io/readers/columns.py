@@ -41,9 +41,7 @@ def table_rows(path: Path, what: str, setting: str) -> list[list[str]]:
     if separator == ",":
         return rows
     _refuse_mixed_marks(rows, path)
-    return [
-        [cell.replace(",", ".") if _COMMA_NUMBER.fullmatch(cell) else cell for cell in row] for row in rows
-    ]
+    return [[with_point(cell) for cell in row] for row in rows]
 
 
 def text_lines(path: Path, what: str, setting: str) -> list[str]:
@@ -91,19 +89,31 @@ def _starts_with_number(line: str) -> bool:
     return is_number(first.split(",")[0]) or _COMMA_NUMBER.fullmatch(first) is not None
 
 
+def column_separator(row: str) -> str | None:
+    """Return what separates the columns of a row of numbers, None for blanks."""
+    for mark in ";\t":
+        if mark in row:
+            return mark
+    words = row.split()
+    # Blanks between numbers with decimal commas; a comma and a blank is a comma that separates.
+    apart = len(words) > 1 and all(_COMMA_NUMBER.fullmatch(word) or is_number(word) for word in words)
+    return "," if "," in row and not apart else None
+
+
+def with_point(cell: str) -> str:
+    """Return a number with a decimal comma with a point, anything else as it is."""
+    return cell.replace(",", ".") if _COMMA_NUMBER.fullmatch(cell) else cell
+
+
 def _separator(header: str | None, body: Sequence[str]) -> str | None:
     """Return what separates columns, None for blanks."""
-    lines = [*body[:1], *([header] if header is not None else [])]
     for mark in ";\t":
-        if any(mark in line for line in lines):
+        if header is not None and mark in header:
             return mark
-    if not any("," in line for line in (*lines, *body)):
-        return None
-    words = body[0].split() if body else []
-    # Blanks between numbers with decimal commas; a comma and a blank is a comma that separates.
-    if len(words) > 1 and all(not word.endswith(",") and word != "," for word in words):
-        return None if all(_COMMA_NUMBER.fullmatch(word) or is_number(word) for word in words) else ","
-    return ","
+    found = column_separator(body[0]) if body else None
+    # Without a comma in the first row there may be some in others, or in the header.
+    any_comma = any("," in line for line in body) or (header is not None and "," in header)
+    return "," if found is None and any_comma and body and len(body[0].split()) == 1 else found
 
 
 def _cells(lines: Sequence[str], separator: str | None, path: Path, what: str) -> list[list[str]]:
