@@ -136,6 +136,15 @@ class RawFrames(ImageSource):
     )
     quantity: Quantity | None = setting(None, "what the pixels hold, where the file does not say")
     offset: float = setting(0.0, "number added to every pixel before anything else", unit="pixel value")
+    flat_dataset: str | None = setting(
+        None, "path of the flat frames inside the HDF5 file, or inside those of 'flat'"
+    )
+    dark_dataset: str | None = setting(
+        None, "path of the dark frames inside the HDF5 file, or inside those of 'dark'"
+    )
+    energy_dataset: str | None = setting(
+        None, "path of the photon energies inside the HDF5 file, one per frame or one for all"
+    )
 
 
 class Source(RawFrames):
@@ -147,6 +156,9 @@ class Source(RawFrames):
     tilt_axis: Literal["vertical", "horizontal"] = setting(
         "vertical", "direction of the tilt axis in the frames as stored; horizontal frames are transposed"
     )
+    angles_dataset: str | None = setting(
+        None, "path of the tilt angles inside the HDF5 file, one per frame", unit="deg"
+    )
 
     @field_validator("angles", mode="after")
     @classmethod
@@ -155,6 +167,13 @@ class Source(RawFrames):
     ) -> str | AngleRamp | None:
         """Resolve the angle file relative to the configuration file."""
         return below_configuration(value, info) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_place_each(self) -> "Source":
+        """Refuse angles, and energies, that are given twice."""
+        _only_one(self, "angles", "angles_dataset")
+        _only_one(self, "energy_ev", "energy_dataset")
+        return self
 
     @model_validator(mode="after")
     def _range_needs_a_file(self) -> "Source":
@@ -188,6 +207,18 @@ class StackSource(RawFrames):
     def _energies_below_the_configuration(cls, value: str | None, info: ValidationInfo) -> str | None:
         """Resolve the table of energies relative to the configuration file."""
         return None if value is None else below_configuration(value, info)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "StackSource":
+        """Refuse energies that are given twice."""
+        _only_one(self, "energies", "energy_dataset")
+        return self
+
+
+def _only_one(source: Settings, table: str, dataset: str) -> None:
+    """Refuse a number that is given and named in the file."""
+    if getattr(source, table) is not None and getattr(source, dataset) is not None:
+        raise rejected(f"one of '{table}' and '{dataset}'", "both", "remove one", key=dataset)
 
 
 class ReferenceSource(Settings):

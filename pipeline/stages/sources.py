@@ -28,6 +28,10 @@ def read_request(source: Source) -> ReadRequest:
         quantity=source.quantity,
         offset=source.offset,
         dataset=source.dataset,
+        flat_dataset=source.flat_dataset,
+        dark_dataset=source.dark_dataset,
+        angles_dataset=source.angles_dataset,
+        energy_dataset=source.energy_dataset,
     )
 
 
@@ -41,6 +45,9 @@ def open_stack(source: StackSource) -> SpectralStack:
         quantity=source.quantity,
         offset=source.offset,
         dataset=source.dataset,
+        flat_dataset=source.flat_dataset,
+        dark_dataset=source.dark_dataset,
+        energy_dataset=source.energy_dataset,
     )
     energies = None if source.energies is None else Path(source.energies)
     return read_spectral_stack(request, energies=energies, energy_unit=source.energy_unit)

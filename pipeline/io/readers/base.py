@@ -7,7 +7,7 @@ from pathlib import Path
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pipeline.arrays import AnyArray, Float64Array, Quantity
+from pipeline.arrays import AnyArray, Float64Array, IntArray, Quantity
 from pipeline.errors import InputError
 
 PIXEL_TOLERANCE = 0.01
@@ -28,6 +28,8 @@ class ReadRequest:
     quantity : what the pixels hold
     offset : added to every raw value, flats and darks included
     dataset : path of the images inside an HDF5 file
+    flat_dataset, dark_dataset : paths of flats and darks: in the files ``flat`` and ``dark`` where these are given
+    angles_dataset, energy_dataset : paths of tilt angles and photon energies, one per frame or one for all
     """
 
     images: tuple[Path, ...]
@@ -40,6 +42,10 @@ class ReadRequest:
     quantity: Quantity | None = None
     offset: float = 0.0
     dataset: str | None = None
+    flat_dataset: str | None = None
+    dark_dataset: str | None = None
+    angles_dataset: str | None = None
+    energy_dataset: str | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -81,7 +87,10 @@ class FrameStack:
 
 @dataclass(frozen=True, kw_only=True)
 class RawFile:
-    """One raw file as its format describes it: one number per frame, None where it says nothing."""
+    """One raw file as its format describes it: one number per frame, None where it says nothing.
+
+    ``chosen`` are the indices of the frames among the ``n_stored`` images of a dataset that also holds flats and darks.
+    """
 
     path: Path
     frames: FrameStack
@@ -96,6 +105,8 @@ class RawFile:
     flat_exposure_s: Float64Array | None = None
     flat_ring_current_ma: Float64Array | None = None
     flat_position: Float64Array | None = None
+    chosen: IntArray | None = None
+    n_stored: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
 
 

@@ -41,6 +41,8 @@ class Format:
     name: str
     recognises: Callable[[Path], bool]
     open_file: Callable[[Path, ReadRequest], RawFile]
+    last: bool = False
+    """Asked after all others, and in a folder only where no other format was found."""
 
 
 @cache
@@ -49,11 +51,12 @@ def formats() -> tuple[Format, ...]:
     package = __name__.rpartition(".")[0]
     folder = [str(Path(__file__).parent)]
     modules = [importlib.import_module(f"{package}.{info.name}") for info in pkgutil.iter_modules(folder)]
-    return tuple(
-        Format(module.NAME, module.recognises, module.open_file)
+    found = [
+        Format(module.NAME, module.recognises, module.open_file, getattr(module, "LAST", False))
         for module in modules
         if hasattr(module, "recognises") and hasattr(module, "open_file")
-    )
+    ]
+    return tuple(sorted(found, key=lambda one: one.last))
 
 
 @contextmanager
@@ -93,6 +96,15 @@ def format_of(path: Path) -> Format | None:
         return next((one for one in formats() if one.recognises(path)), None)
 
 
+def open_raw(raw_format: Format, path: Path, request: ReadRequest) -> RawFile:
+    """Describe one raw file as its format and what is declared say."""
+    from pipeline.io.readers.declared import check_declared_places, with_declared
+
+    with library_errors(path):
+        check_declared_places(path, request)
+        return with_declared(raw_format.open_file(path, request), request)
+
+
 def raw_files(paths: tuple[Path, ...], role: str) -> tuple[Format, list[Path]]:
     """Return the format and the files behind paths: files in the given order, folders in natural order.
 
@@ -121,7 +133,8 @@ def raw_files(paths: tuple[Path, ...], role: str) -> tuple[Format, list[Path]]:
             raise InputError(
                 str(path), expected=f"a folder with {role}", got="no raw files in it", fix="correct the path"
             )
-        found += known_files
+        first_choice = [one for one in known_files if not one[0].last]
+        found += first_choice or known_files
     if not found:
         raise InputError(role, expected="at least one file", got="none", fix="give the path of the raw file")
     names = sorted({one.name for one, _ in found})

@@ -10,7 +10,7 @@ from pipeline.arrays import AnyArray, Float64Array, FloatArray, Quantity, Stored
 from pipeline.errors import InputError
 from pipeline.io.readers.angles import read_angles
 from pipeline.io.readers.base import FrameStack, RawFile, ReadRequest, SeriesSummary
-from pipeline.io.readers.formats import Format, library_errors, raw_files
+from pipeline.io.readers.formats import library_errors, open_raw, raw_files
 
 IN_MEMORY_BYTES = 2**30
 """Frames of larger series are read one at a time, where the format can."""
@@ -89,7 +89,7 @@ def read_flat(request: ReadRequest) -> FloatArray | None:
 
 def _open_all(paths: tuple[Path, ...], request: ReadRequest, role: str) -> tuple[str, list[RawFile]]:
     raw_format, places = raw_files(paths, role)
-    files = [_open(raw_format, place, request) for place in places]
+    files = [open_raw(raw_format, place, request) for place in places]
     first = files[0]
     for file in files:
         if file.frames.shape[1:] != first.frames.shape[1:]:
@@ -102,14 +102,10 @@ def _open_all(paths: tuple[Path, ...], request: ReadRequest, role: str) -> tuple
     return raw_format.name, files
 
 
-def _open(raw_format: Format, path: Path, request: ReadRequest) -> RawFile:
-    with library_errors(path):
-        return raw_format.open_file(path, request)
-
-
 def _extra(paths: tuple[Path, ...], request: ReadRequest, role: str) -> list[RawFile]:
     """Open files of flats or darks; ``dataset`` names the images of the series only."""
-    plain = ReadRequest(images=paths, angles=(0.0, 0.0), pixel_nm=request.pixel_nm)
+    dataset = request.flat_dataset if role == "flat frames" else request.dark_dataset
+    plain = ReadRequest(images=paths, angles=(0.0, 0.0), pixel_nm=request.pixel_nm, dataset=dataset)
     return _open_all(paths, plain, role)[1] if paths else []
 
 

@@ -11,7 +11,7 @@ import numpy as np
 from pipeline.arrays import AnyArray, Float64Array, FloatArray, Quantity
 from pipeline.errors import InputError
 from pipeline.io.readers.base import FrameStack, RawFile, ReadRequest
-from pipeline.io.readers.formats import library_errors, raw_files
+from pipeline.io.readers.formats import library_errors, open_raw, raw_files
 from pipeline.io.readers.guard import read_text
 from pipeline.units import KEV_BELOW, to_ev
 
@@ -154,8 +154,13 @@ def read_spectral_stack(
     """
     name, files = _open_all(request.images, request, "images")
     flats, darks = (
-        _open_all(paths, ReadRequest(images=paths, pixel_nm=request.pixel_nm), role)[1] if paths else []
-        for paths, role in ((request.flat, "flat frames"), (request.dark, "dark frames"))
+        _open_all(paths, ReadRequest(images=paths, pixel_nm=request.pixel_nm, dataset=place), role)[1]
+        if paths
+        else []
+        for paths, place, role in (
+            (request.flat, request.flat_dataset, "flat frames"),
+            (request.dark, request.dark_dataset, "dark frames"),
+        )
     )
     n = sum(file.frames.shape[0] for file in files)
     shape = (n, *files[0].frames.shape[1:])
@@ -195,11 +200,7 @@ def read_spectral_stack(
 
 def _open_all(paths: tuple[Path, ...], request: ReadRequest, role: str) -> tuple[str, list[RawFile]]:
     raw_format, places = raw_files(paths, role)
-    files = []
-    for place in places:
-        with library_errors(place):
-            files.append(raw_format.open_file(place, request))
-    return raw_format.name, files
+    return raw_format.name, [open_raw(raw_format, place, request) for place in places]
 
 
 def _check_frame_sizes(files: list[RawFile], flats: list[RawFile], darks: list[RawFile]) -> None:
