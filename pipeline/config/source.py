@@ -147,6 +147,45 @@ class RawFrames(ImageSource):
     )
 
 
+class SpectrumSettings(Settings):
+    """Which counts of a spectrum image (EDS, EELS) make the map of an element."""
+
+    window_ev: tuple[float, float] = setting(..., "energies of the line or edge, [low, high)", unit="eV")
+    background_ev: tuple[tuple[float, float], ...] = setting(
+        (),
+        "energies without lines: two windows around the line for linear, one below the edge for power_law",
+        unit="eV",
+    )
+    background: Literal["none", "linear", "power_law"] | None = setting(
+        None, "law of the background; empty: none, power_law or linear for none, one or two windows"
+    )
+
+    @model_validator(mode="after")
+    def _windows_fit_the_law(self) -> "SpectrumSettings":
+        """Require rising windows, and as many for the background as its law takes."""
+        for name, window in (
+            ("window_ev", self.window_ev),
+            *(("background_ev", w) for w in self.background_ev),
+        ):
+            if not window[0] < window[1]:
+                raise rejected("[low, high] with low < high", str(list(window)), "correct it", key=name)
+        wanted = {"none": 0, "power_law": 1, "linear": 2}[self.law]
+        if len(self.background_ev) != wanted:
+            raise rejected(
+                f"{wanted} background windows for {self.law}",
+                str(len(self.background_ev)),
+                "give two windows around a line (linear) or one below an edge (power_law)",
+                key="background_ev",
+            )
+        return self
+
+    @property
+    def law(self) -> Literal["none", "linear", "power_law"]:
+        """The law of the background, from the number of windows where none is given."""
+        laws: tuple[Literal["none", "power_law", "linear"], ...] = ("none", "power_law", "linear")
+        return self.background or laws[min(len(self.background_ev), 2)]
+
+
 class Source(RawFrames):
     """One raw tilt series: a path, or a mapping where the file does not say everything."""
 
@@ -155,6 +194,14 @@ class Source(RawFrames):
     energy_ev: float | None = setting(None, "photon energy, where the file does not say", unit="eV", gt=0.0)
     tilt_axis: Literal["vertical", "horizontal"] = setting(
         "vertical", "direction of the tilt axis in the frames as stored; horizontal frames are transposed"
+    )
+    spectrum: SpectrumSettings | None = setting(
+        None,
+        "spectrum images of electron microscopes: the window of energies that makes the map of this element",
+    )
+    complex_part: Literal["modulus", "phase"] | None = setting(
+        None,
+        "complex images: optical density from the modulus, or the phase; empty: the phase for phase maps, else the modulus",
     )
     angles_dataset: str | None = setting(
         None, "path of the tilt angles inside the HDF5 file, one per frame", unit="deg"

@@ -25,15 +25,14 @@ from pipeline.config import (
 from pipeline.config.plan import (
     JOINT_STAGE,
     NEEDS_PACKAGE,
-    BranchConfig,
     branch_config,
     branch_series,
     branch_sources,
-    default_quantity,
     left_out_stages,
     results_folder,
     sample_branches,
 )
+from pipeline.config.quantities import BranchConfig, default_quantity, light_from_air
 from pipeline.errors import InputError, MissingPackageError, PipelineError
 from pipeline.stages.check_structure import scan_problems
 from pipeline.stages.needs import Needs, check_disk, joint_needs, stage_needs, total_needs
@@ -145,7 +144,7 @@ def _check_branch(
         place = _place(config, f"samples.{sample}.{branch}", name)
         try:
             facts[name] = _series_facts(place, source, config)
-            if read_flats:
+            if read_flats and not (facts[name].n_flat == 0 and light_from_air(config)):
                 warnings += _check_flats(facts[name], source)
         except PipelineError as error:
             problems.append(error)
@@ -236,7 +235,7 @@ def _series_facts(place: str, source: Source, config: BranchConfig) -> SeriesFac
         if not path.exists():
             raise InputError(place, expected="an existing file", got=str(path), fix="correct the path")
     summary = peek(read_request(source))
-    said = summary.quantity if summary.quantity in ("transmission", "optical_density") else None
+    said = summary.quantity if summary.quantity in ("transmission", "optical_density", "complex") else None
     return SeriesFacts(
         place=place,
         shape=summary.shape,

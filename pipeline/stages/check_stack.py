@@ -6,8 +6,8 @@ from pipeline.config import FitValenceStage, OxidationConfig, source_files
 from pipeline.config.plan import reference_files
 from pipeline.errors import InputError
 from pipeline.io.readers.spectral import SpectralStack
+from pipeline.preprocess.empty_region import given_region
 from pipeline.stages.fit_setup import prepared_references
-from pipeline.stages.normalize_stack import given_region
 from pipeline.stages.sources import open_stack
 
 
@@ -19,7 +19,7 @@ def stack_facts(place: str, config: OxidationConfig, element: str) -> SpectralSt
             raise InputError(place, expected="an existing file", got=str(path), fix="correct the path")
     stack = open_stack(source)
     if config.normalize.air is not None:
-        given_region(config.normalize.air, stack.shape[1:], element=element)
+        given_region(config.normalize.air, stack.shape[1:], name=element)
     return stack
 
 

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config import AngleRamp, Source, StackSource, StructureConfig, VolumeSource, expand
-from pipeline.config.plan import BranchConfig, branch_sources
+from pipeline.config.plan import branch_sources
+from pipeline.config.quantities import BranchConfig
 from pipeline.errors import InputError
 from pipeline.io.readers import ReadRequest, peek
+from pipeline.io.readers.base import SpectrumRequest
 from pipeline.io.readers.spectral import SpectralStack, read_spectral_stack
 from pipeline.io.volumes import VolumeRequest
 
@@ -32,6 +34,13 @@ def read_request(source: Source) -> ReadRequest:
         dark_dataset=source.dark_dataset,
         angles_dataset=source.angles_dataset,
         energy_dataset=source.energy_dataset,
+        spectrum=None
+        if source.spectrum is None
+        else SpectrumRequest(
+            window_ev=source.spectrum.window_ev,
+            background_ev=source.spectrum.background_ev,
+            background=source.spectrum.law,
+        ),
     )
 
 

@@ -157,7 +157,13 @@ def image_stack(item: h5py.Dataset, path: Path) -> FrameStack:
             return np.asarray(opened[name][()], dtype)
 
     return checked_stack(
-        (1, *item.shape), item.dtype, lambda: load_one(0)[None], path, name, load_one=load_one
+        (1, *item.shape),
+        item.dtype,
+        lambda: load_one(0)[None],
+        path,
+        name,
+        load_one=load_one,
+        complex_too=True,
     )
 
 

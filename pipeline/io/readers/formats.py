@@ -7,7 +7,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -42,6 +42,8 @@ class Format:
     recognises: Callable[[Path], bool]
     open_file: Callable[[Path, ReadRequest], RawFile]
     last: bool = False
+    own_names: bool = False
+    """``dataset`` is no place in an HDF5 file."""
     """Asked after all others, and in a folder only where no other format was found."""
 
 
@@ -52,7 +54,13 @@ def formats() -> tuple[Format, ...]:
     folder = [str(Path(__file__).parent)]
     modules = [importlib.import_module(f"{package}.{info.name}") for info in pkgutil.iter_modules(folder)]
     found = [
-        Format(module.NAME, module.recognises, module.open_file, getattr(module, "LAST", False))
+        Format(
+            module.NAME,
+            module.recognises,
+            module.open_file,
+            getattr(module, "LAST", False),
+            getattr(module, "OWN_NAMES", False),
+        )
         for module in modules
         if hasattr(module, "recognises") and hasattr(module, "open_file")
     ]
@@ -101,8 +109,35 @@ def open_raw(raw_format: Format, path: Path, request: ReadRequest) -> RawFile:
     from pipeline.io.readers.declared import check_declared_places, with_declared
 
     with library_errors(path):
+        if raw_format.own_names:
+            return _complex_as_said(raw_format.open_file(path, request), request)
         check_declared_places(path, request)
-        return with_declared(raw_format.open_file(path, request), request)
+        if request.spectrum is not None:
+            raise InputError(
+                str(path),
+                expected="a spectrum image of an electron microscope, since 'spectrum' is given",
+                got=raw_format.name,
+                fix="remove 'spectrum'",
+            )
+        return _complex_as_said(with_declared(raw_format.open_file(path, request), request), request)
+
+
+def _complex_as_said(raw: RawFile, request: ReadRequest) -> RawFile:
+    """Mark complex images as such; refuse them, or real ones, where the request says otherwise."""
+    is_complex = raw.frames.dtype.kind == "c"
+    wanted = request.quantity or ("complex" if is_complex else "counts")
+    if is_complex != (wanted == "complex"):
+        raise InputError(
+            str(raw.path),
+            expected=f"pixels that are {'complex transmission' if wanted == 'complex' else wanted}",
+            got=f"type {raw.frames.dtype}",
+            fix="remove 'quantity'" if is_complex else "name the complex images with 'dataset:'",
+        )
+    if is_complex and request.offset != 0.0:
+        raise InputError(
+            str(raw.path), expected="complex images as they are", got="an offset", fix="remove 'offset'"
+        )
+    return replace(raw, quantity="complex") if is_complex else raw
 
 
 def raw_files(paths: tuple[Path, ...], role: str) -> tuple[Format, list[Path]]:

@@ -202,4 +202,4 @@ def frame_stack(item: h5py.Dataset, path: Path, frames: AnyArray | None = None) 
         with open_hdf5(file) as opened:
             return np.asarray(opened[name][int(chosen[index])], dtype)
 
-    return checked_stack(shape, item.dtype, load, path, name, load_one=load_one)
+    return checked_stack(shape, item.dtype, load, path, name, load_one=load_one, complex_too=True)

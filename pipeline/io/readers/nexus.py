@@ -38,7 +38,7 @@ def recognises(path: Path) -> bool:
     if not is_hdf5(path):
         return False
     with open_hdf5(path) as file:
-        return any(definition(entry) != "NXstxm" for entry in children(file, "NXentry"))
+        return any(not follows_nxstxm(entry) for entry in children(file, "NXentry"))
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
@@ -91,6 +91,17 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
 def definition(entry: h5py.Group) -> str:
     """Return the application definition that an entry follows, empty where it names none."""
     return text(dataset_at(entry, "definition"))
+
+
+def follows_nxstxm(entry: h5py.Group) -> bool:
+    """Say whether an entry holds the scan of a STXM; older files name its type, but no definition."""
+    if definition(entry) == "NXstxm":
+        return True
+    try:
+        groups = [item for name in entry if isinstance(item := entry.get(name), h5py.Group)]
+    except (KeyError, OSError, RuntimeError, ValueError):
+        return False
+    return any("stxm_scan_type" in group and "data" in group for group in groups)
 
 
 def children(group: h5py.Group, nx_class: str) -> Iterator[h5py.Group]:

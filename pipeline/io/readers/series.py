@@ -69,6 +69,7 @@ def read_tilt_series(request: ReadRequest) -> TiltSeries:
             joined_flats, lambda f: f.flat_ring_current_ma if own else f.ring_current_ma
         ),
         flat_position=_flat_position(files) if own else None,
+        variance=_variance(files),
         metadata=summary.metadata,
     )
 
@@ -212,6 +213,14 @@ def _frames(stacks: list[FrameStack], paths: list[Path], offset: float) -> Store
     if large > IN_MEMORY_BYTES and all(stack.load_one is not None for stack in stacks):
         return FramesOnDisk(stacks, paths, offset)
     return _load(stacks, paths, offset)
+
+
+def _variance(files: list[RawFile]) -> FloatArray | None:
+    """Return the variance of all frames, None unless every file has it."""
+    stacks = [file.variance for file in files if file.variance is not None]
+    if len(stacks) < len(files):
+        return None
+    return _load(stacks, [file.path for file in files], 0.0).astype(np.float32)
 
 
 def _joint_dtype(stacks: Sequence[FrameStack], offset: float) -> np.dtype[Any]:

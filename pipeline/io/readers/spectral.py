@@ -10,7 +10,7 @@ import numpy as np
 
 from pipeline.arrays import AnyArray, Float64Array, FloatArray, Quantity
 from pipeline.errors import InputError
-from pipeline.io.readers.base import FrameStack, RawFile, ReadRequest
+from pipeline.io.readers.base import PIXEL_TOLERANCE, FrameStack, RawFile, ReadRequest
 from pipeline.io.readers.formats import library_errors, open_raw, raw_files
 from pipeline.io.readers.guard import read_text
 from pipeline.units import KEV_BELOW, to_ev
@@ -170,6 +170,7 @@ def read_spectral_stack(
         if request.pixel_nm
         else [float(np.nanmean(file.pixel_nm)) for file in files if file.pixel_nm is not None]
     )
+    _check_pixel_sizes(files, request)
     has_flat = bool(flats) or any(file.flat is not None for file in files)
     quantity = (
         request.quantity
@@ -217,6 +218,20 @@ def _check_frame_sizes(files: list[RawFile], flats: list[RawFile], darks: list[R
                 got=" × ".join(str(n) for n in stack.shape[1:]),
                 fix="give files of one stack and camera region only",
             )
+
+
+def _check_pixel_sizes(files: list[RawFile], request: ReadRequest) -> None:
+    """Refuse complex images whose pixel size follows the wavelength: they do not lie on each other."""
+    sizes = _joined([file.pixel_nm for file in files])
+    if files[0].quantity != "complex" or request.pixel_nm is not None or sizes is None:
+        return
+    if np.ptp(sizes) > PIXEL_TOLERANCE * sizes.min():
+        raise InputError(
+            str(files[0].path),
+            expected="images of one pixel size",
+            got=f"{sizes.min():.4g} to {sizes.max():.4g} nm",
+            fix="resample the reconstructions to one pixel size",
+        )
 
 
 def _one(stack: FrameStack, index: int, path: Path) -> AnyArray:
