@@ -7,8 +7,7 @@ import numpy as np
 
 from pipeline.arrays import Float64Array
 from pipeline.errors import InputError
-from pipeline.io.optional import optional_package
-from pipeline.io.readers.formats import library_errors
+from pipeline.io.optional import any_error_of, optional_package
 
 _FIRST_LINE = re.compile(r"\s*#FORMAT\s*:\s*EMSA/MAS", re.IGNORECASE)
 
@@ -31,7 +30,7 @@ def read_msa(path: Path) -> tuple[Float64Array, Float64Array, dict[str, str], st
     optional_package("rsciio", what=f"{path} (msa)", extra="em")
     from rsciio.msa import file_reader
 
-    with library_errors(path):
+    with any_error_of("RosettaSciIO", path):
         signals = file_reader(str(path))
         data = np.asarray(signals[0]["data"], np.float64) if len(signals) == 1 else np.empty(0)
         axis = signals[0]["axes"][-1] if len(signals) == 1 else {}

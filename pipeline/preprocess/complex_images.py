@@ -121,12 +121,12 @@ def without_ramp(frame: np.ndarray, air: BoolArray) -> np.ndarray:
     y, x = (axis.astype(np.float64) for axis in np.indices(frame.shape))
     slope_y = _step(frame[1:], frame[:-1], air[1:] & air[:-1])
     slope_x = _step(frame[:, 1:], frame[:, :-1], air[:, 1:] & air[:, :-1])
-    flat = frame * np.exp(-1j * (slope_y * y + slope_x * x))
+    flat = np.asarray(frame * np.exp(-1j * (slope_y * y + slope_x * x)), np.complex128)
     planes = np.stack([y[air], x[air], np.ones(int(air.sum()))], axis=1)
     for _ in range(RAMP_ROUNDS):
-        flat = flat * np.exp(-1j * np.angle(flat[air].mean()))
-        fit = np.asarray(np.linalg.lstsq(planes, np.angle(flat[air]), rcond=None)[0])
-        flat = flat * np.exp(-1j * (fit[0] * y + fit[1] * x + fit[2]))
+        flat *= np.exp(-1j * np.angle(flat[air].mean()))
+        by, bx, b0 = np.linalg.lstsq(planes, np.angle(flat[air]), rcond=None)[0].tolist()
+        flat *= np.exp(-1j * (by * y + bx * x + b0))
     return flat
 
 

@@ -19,11 +19,12 @@ from pipeline.preprocess.spectrum_image import window_map
 from pipeline.stages import normalize
 from pipeline.stages.context import StageContext
 from pipeline.stages.sources import read_request
+from tests.fuzz.dm3 import write_dm3
+from tests.fuzz.em import ENERGY, written
 
 rsciio = pytest.importorskip("rsciio")
 
-N_Y, N_X, N_E = 5, 6, 200
-ENERGY = 300.0 + 5.0 * np.arange(N_E)
+N_Y, N_X, N_E = 5, 6, ENERGY.size
 AMOUNT = np.arange(N_Y * N_X, dtype=np.float64).reshape(N_Y, N_X)
 LINE = (ENERGY >= 640) & (ENERGY < 700)
 
@@ -99,58 +100,6 @@ def test_a_background_that_rises_is_no_power_law() -> None:
         mapped(eels(-1.0), law="power_law", background=((520.0, 635.0),))
 
 
-def written(path: Path, values: np.ndarray, *, energy_unit: str = "eV", title: str = "SI") -> Path:
-    """Write a spectrum image (y, x, E), or images, with the writer of its format."""
-    scale = {"eV": 1.0, "keV": 1e-3}[energy_unit]
-    axes = [
-        {
-            "name": "y",
-            "size": values.shape[-3 if values.shape[-1] == N_E else -2],
-            "scale": 2.0,
-            "units": "nm",
-        },
-        {
-            "name": "x",
-            "size": values.shape[-2 if values.shape[-1] == N_E else -1],
-            "scale": 2.0,
-            "units": "nm",
-        },
-    ]
-    if values.shape[-1] == N_E:
-        axes.append(
-            {"name": "Energy", "size": N_E, "scale": 5 * scale, "offset": 300 * scale, "units": energy_unit}
-        )
-    if values.ndim > len(axes):
-        axes.insert(0, {"name": "tilt", "size": len(values), "scale": 10.0, "offset": -10.0, "units": "deg"})
-    for index, axis in enumerate(axes):
-        axis |= {
-            "offset": axis.get("offset", 0.0),
-            "navigate": index < len(axes) - 1,
-            "index_in_array": index,
-        }
-        axis |= {"_type": "UniformDataAxis", "is_binned": False}
-    signal = {
-        "data": values,
-        "axes": axes,
-        "metadata": {"General": {"title": title}, "Signal": {"signal_type": ""}},
-        "original_metadata": {},
-        "attributes": {"_lazy": False, "ragged": False},
-        "learning_results": {},
-        "models": {},
-        "package_info": {"package": "hyperspy", "package_version": "2.0"},
-        "tmp_parameters": {},
-    }
-    if path.suffix == ".emd":
-        from rsciio.emd import file_writer
-
-        file_writer(str(path), signal)
-    else:
-        from rsciio.hspy import file_writer
-
-        file_writer(str(path), signal, close_file=True)
-    return path
-
-
 LINE_WINDOW = SpectrumRequest(
     window_ev=(640.0, 700.0), background_ev=((600.0, 640.0), (700.0, 740.0)), background="linear"
 )
@@ -166,6 +115,16 @@ def test_a_spectrum_image_is_the_map_of_an_element(suffix: str, unit: str, tmp_p
     np.testing.assert_allclose(read.pixel_nm, [2.0])
     assert read.quantity == "signal"
     assert read.metadata["format"] == "electron microscopy"
+
+
+def test_a_spectrum_image_of_digital_micrograph_is_read(tmp_path: Path) -> None:
+    spectra = np.moveaxis(eds(), -1, 0).astype(np.int32)  # Gatan stores the energies as the slowest axis
+    path = tmp_path / "si.dm3"
+    write_dm3(path, spectra, [(300.0, 5.0, "eV"), (0.0, 2.0, "nm"), (0.0, 2.0, "nm")])
+    read = read_tilt_series(ReadRequest(images=(path,), angles=(0.0, 1.0), spectrum=LINE_WINDOW))
+    wanted, _ = mapped(eds(), law="linear", background=LINE_WINDOW.background_ev)
+    np.testing.assert_allclose(read.frames[0], wanted, atol=0.1)
+    np.testing.assert_allclose(read.pixel_nm, [2.0])
 
 
 def test_a_series_of_spectrum_images_has_one_map_per_tilt(tmp_path: Path) -> None:
@@ -251,13 +210,13 @@ def test_without_the_package_it_is_one_line(
         return plain(name, *rest)
 
     monkeypatch.setattr(optional.importlib, "import_module", missing)
-    with pytest.raises(
-        MissingPackageError, match=r"the package rsciio.*pip install 'oxytomo\[em\]'"
-    ) as caught:
-        if suffix == ".hspy":
-            peek(ReadRequest(images=(path,), spectrum=LINE_WINDOW))
-        else:
-            read_spectrum(path, group=None, energy_unit=None)
+    read: Any = {
+        ".hspy": lambda: peek(ReadRequest(images=(path,), spectrum=LINE_WINDOW)),
+        ".msa": lambda: read_spectrum(path, group=None, energy_unit=None),
+    }[suffix]
+    said = r"the package rsciio.*pip install 'oxytomo\[em\]'"
+    with pytest.raises(MissingPackageError, match=said) as caught:
+        read()
     assert "\n" not in str(caught.value)
 
 
@@ -268,7 +227,7 @@ def test_windows_for_other_formats_and_for_images_are_refused(tmp_path: Path) ->
     with pytest.raises(InputError, match="a spectrum image of an electron microscope"):
         peek(ReadRequest(images=(tmp_path / "a.tif",), spectrum=LINE_WINDOW))
     image = written(tmp_path / "haadf.hspy", np.ones((3, 8, 9), np.float32))
-    with pytest.raises(InputError, match="a spectrum image, got images without energies"):
+    with pytest.raises(InputError, match=r"a spectrum image, got 'SI' \(3, 8, 9\)"):
         peek(ReadRequest(images=(image,), spectrum=LINE_WINDOW))
 
 

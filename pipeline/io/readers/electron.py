@@ -14,7 +14,7 @@ import numpy as np
 
 from pipeline.arrays import AnyArray, Float64Array, FloatArray
 from pipeline.errors import InputError
-from pipeline.io.optional import optional_package
+from pipeline.io.optional import any_error_of, optional_package
 from pipeline.io.readers.angles import to_degrees
 from pipeline.io.readers.base import (
     FrameStack,
@@ -207,7 +207,8 @@ def _order(signal: Signal, energy: int | None) -> tuple[int, ...]:
 def _loaded(path: Path, title: str, order: tuple[int, ...]) -> AnyArray:
     """Read the values of one signal with its axes in a new order."""
     signal = next(one for one in _signals(path) if one.title == title)
-    values = signal.values.compute() if hasattr(signal.values, "compute") else signal.values
+    with any_error_of("RosettaSciIO", path):
+        values = signal.values.compute() if hasattr(signal.values, "compute") else signal.values
     return np.ascontiguousarray(np.transpose(np.asarray(values), order))
 
 
@@ -218,10 +219,16 @@ def _signals(path: Path) -> list[Signal]:
     reader = importlib.import_module(f"rsciio.{_PACKAGE_OF[kind]}").file_reader
     if kind in ("hspy", "emd"):
         _check_sizes(path)
-    try:
-        signals = reader(str(path), lazy=True)
-    except ValueError:  # small unchunked datasets among the metadata, which cannot be left for later
-        signals = reader(str(path), lazy=False)
+    with any_error_of("RosettaSciIO", path):
+        try:
+            signals = reader(str(path), lazy=True)
+        except ValueError:  # small unchunked datasets among the metadata, which cannot be left for later
+            signals = reader(str(path), lazy=False)
+        return _found(signals, path)
+
+
+def _found(signals: list[dict[str, Any]], path: Path) -> list[Signal]:
+    """Return the signals with numbers and as many axes as dimensions, each with a title of its own."""
     found: list[Signal] = []
     for one in signals[:_MOST_SIGNALS]:
         values, axes = one["data"], list(one["axes"])
@@ -275,17 +282,19 @@ def _chosen(signals: list[Signal], request: ReadRequest, path: Path) -> Signal:
     fitting = spectra if request.spectrum is not None or spectra else images
     if len(fitting) != 1:
         if not fitting:
-            raise _no_images(path, listed)
+            raise _no_images(path, listed, spectra=request.spectrum is not None)
         raise InputError(str(path), expected="one signal", got=listed, fix="name the signal with 'dataset:'")
     return fitting[0]
 
 
-def _no_images(path: Path, got: str) -> InputError:
+def _no_images(path: Path, got: str, *, spectra: bool = False) -> InputError:
     return InputError(
         str(path),
-        expected="images, an image stack or a spectrum image",
+        expected="a spectrum image" if spectra else "images, an image stack or a spectrum image",
         got=got,
-        fix="give a file with images; a single spectrum can be a reference (as .msa)",
+        fix="remove 'spectrum', or give the spectrum image"
+        if spectra
+        else "give a file with images; a single spectrum can be a reference (as .msa)",
     )
 
 
