@@ -118,7 +118,8 @@ def without_ramp(frame: np.ndarray, air: BoolArray) -> np.ndarray:
     frame : (n_y, n_x) complex, finite
     air : (n_y, n_x) bool, at least :data:`LEAST_AIR_PX` pixels
     """
-    y, x = (axis.astype(np.float64) for axis in np.indices(frame.shape))
+    grid = np.indices(frame.shape).astype(np.float64)
+    y, x = grid[0], grid[1]
     slope_y = _step(frame[1:], frame[:-1], air[1:] & air[:-1])
     slope_x = _step(frame[:, 1:], frame[:, :-1], air[:, 1:] & air[:, :-1])
     flat = np.asarray(frame * np.exp(-1j * (slope_y * y + slope_x * x)), np.complex128)
