@@ -88,6 +88,13 @@ def _scales(
     if law == "power_law":
         (window,) = background_ev
         chosen = channels(energy_ev, window, "background_ev")
+        if not (energy_ev[inside | chosen] > 0).all():
+            raise InputError(
+                "background_ev",
+                expected="positive energies for a power law",
+                got=f"[{window[0]:g}, {window[1]:g}]",
+                fix="choose windows above 0 eV",
+            )
         r = _exponent(spectra, energy_ev, chosen)
         return [(window, float((energy_ev[inside] ** -r).sum() / (energy_ev[chosen] ** -r).sum()))]
     masks = [channels(energy_ev, one, "background_ev") for one in background_ev]

@@ -74,8 +74,7 @@ def _normalize_and_write(
         value, stripe_change = without_stripes(value, method=settings.stripe_removal, allocate=allocate)
         context.log(f"{settings.series}: stripe removal changed the total by {100 * stripe_change:+.3f} %")
     frame_axes = ("tilt", "y", "x")
-    a_signal = quantity == "signal" or _phase(quantity, settings)
-    unit = "signal" if a_signal else "1"
+    unit = "signal" if quantity == "signal" or _phase(quantity, settings) else "1"
     n_pixels = int(np.prod(series.frames.shape))
     context.log(
         f"{settings.series}: {series.n_frames} frames, "
@@ -95,7 +94,7 @@ def _normalize_and_write(
         },
         provenance=context.provenance(raw),
         attributes={
-            "quantity": "signal" if a_signal else "optical_density",
+            "quantity": "signal" if unit == "signal" else "optical_density",
             "invalid": normalized.invalid,
             "n_pixels": n_pixels,
             "stripe_change": stripe_change,

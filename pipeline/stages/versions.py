@@ -4,7 +4,7 @@ import json
 from typing import Any
 
 STAGE_VERSIONS: dict[str, int] = {
-    "normalize": 3,
+    "normalize": 4,
     "align": 5,
     "decompose": 2,
     "reconstruct": 7,
@@ -17,7 +17,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "uncertainty": 7,
     "classify": 3,
     "measure": 5,
-    "normalize_stack": 1,
+    "normalize_stack": 2,
     "register_stack": 2,
     "fit_valence": 2,
     "measure_oxidation": 2,

@@ -9,6 +9,7 @@ import pytest
 from pydantic import ValidationError
 
 from pipeline.arrays import TiltSeries
+from pipeline.cli.inspect import describe_path
 from pipeline.config import Source, StackSource
 from pipeline.errors import InputError
 from pipeline.io.readers import ReadRequest, peek, read_tilt_series
@@ -138,6 +139,13 @@ def test_a_wrong_name_is_one_line_with_what_the_file_holds(place: str, tmp_path:
 def test_an_unknown_layout_without_a_declaration_lists_what_it_holds(tmp_path: Path) -> None:
     with pytest.raises(InputError, match=r"got HDF5 with scan/pictures \(6, 5, 7\) uint16.*'dataset:'"):
         peek(ReadRequest(images=(own_layout(tmp_path / "own.h5"),)))
+
+
+def test_inspect_lists_an_unknown_layout(tmp_path: Path) -> None:
+    lines = describe_path(own_layout(tmp_path / "own.h5"))
+    assert lines[0].endswith("HDF5 of a layout that is not known, 6 datasets")
+    assert "  scan/theta: (6,) float64" in lines
+    assert lines[-1] == "  images are declared with e.g. 'dataset: scan/pictures'"
 
 
 def test_names_with_control_characters_stay_on_one_line(tmp_path: Path) -> None:

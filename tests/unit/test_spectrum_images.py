@@ -95,6 +95,29 @@ def test_windows_that_do_not_work_are_refused(window: Any, background: Any, law:
         window_map(eels(), ENERGY, window_ev=window, background_ev=background, law=law, counts=True)
 
 
+def test_a_spectrum_that_begins_below_zero_has_no_power_law_there() -> None:
+    """EDS spectra begin at −470 eV or so; a line above is fine."""
+    energy = ENERGY - 600.0
+    line = window_map(
+        eds(),
+        energy,
+        window_ev=(40.0, 100.0),
+        background_ev=((0.0, 40.0), (100.0, 140.0)),
+        law="linear",
+        counts=True,
+    )
+    np.testing.assert_allclose(line[0], 12 * 50 * AMOUNT, atol=12)
+    with pytest.raises(InputError, match="positive energies for a power law"):
+        window_map(
+            eds(),
+            energy,
+            window_ev=(40.0, 100.0),
+            background_ev=((-200.0, 0.0),),
+            law="power_law",
+            counts=True,
+        )
+
+
 def test_a_background_that_rises_is_no_power_law() -> None:
     with pytest.raises(InputError, match="fall with energy as a power law"):
         mapped(eels(-1.0), law="power_law", background=((520.0, 635.0),))

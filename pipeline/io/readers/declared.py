@@ -32,6 +32,7 @@ LAST = True
 """Asked only after every other format."""
 
 MOST_NAMES = 12
+MOST_LINES = 60
 MOST_VISITED = 3000
 _PLACES = ("dataset", "flat_dataset", "dark_dataset", "angles_dataset", "energy_dataset")
 
@@ -174,6 +175,19 @@ def contents(file: h5py.File, *, images: bool = True) -> str:
     listed = [f"{_one_line(item.name.lstrip('/'))} {_described(item)}" for item in found[:MOST_NAMES]]
     more = f" and {len(found) - MOST_NAMES} more" if len(found) > MOST_NAMES else ""
     return ", ".join(listed) + more if listed else "no datasets"
+
+
+def describe(path: Path) -> list[str]:
+    """Return lines about an HDF5 file of a layout that is not known, and how its images are declared."""
+    with open_hdf5(path) as file:
+        found = datasets(file)
+        lines = [f"  {_one_line(item.name.lstrip('/'))}: {_described(item)}" for item in found[:MOST_LINES]]
+        more = [f"  and {len(found) - MOST_LINES} more"] if len(found) > MOST_LINES else []
+        images = [item for item in found if _likelihood(item, True)[0]]
+        best = max(images, key=lambda item: _likelihood(item, True), default=None)
+        hint = "" if best is None else f"dataset: {_one_line(best.name.lstrip('/'))}"
+    what = f"{path}: HDF5 of a layout that is not known, {len(found)} datasets"
+    return [what, *lines, *more, *([f"  images are declared with e.g. '{hint}'"] if hint else [])]
 
 
 def datasets(file: h5py.File) -> list[h5py.Dataset]:

@@ -148,7 +148,7 @@ def _maps(path: Path, signal: Signal, energy: int, window: SpectrumRequest, requ
     n_y, n_x = (int(signal.values.shape[i]) for i in order[-2:])
     counts = np.dtype(signal.values.dtype).kind in "iu"
     window_map(  # the windows are judged before the spectra are read
-        np.ones((1, 1, energy_ev.size)) * energy_ev**-2.0,
+        ((np.abs(energy_ev) + 1) ** -2.0)[None, None],
         energy_ev,
         window_ev=window.window_ev,
         background_ev=window.background_ev,

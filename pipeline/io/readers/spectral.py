@@ -163,7 +163,6 @@ def read_spectral_stack(
         )
     )
     n = sum(file.frames.shape[0] for file in files)
-    shape = (n, *files[0].frames.shape[1:])
     _check_frame_sizes(files, flats, darks)
     pixels = (
         [request.pixel_nm]
@@ -186,7 +185,7 @@ def read_spectral_stack(
         )
     return SpectralStack(
         format=name,
-        shape=shape,
+        shape=(n, *files[0].frames.shape[1:]),
         dtype=np.result_type(*(file.frames.dtype for file in files)),
         energy_ev=_energies(files, energies, energy_unit, n),
         pixel_nm=float(np.nanmean(pixels)) if pixels else float("nan"),
