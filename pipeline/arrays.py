@@ -36,9 +36,9 @@ class StoredArray(Protocol):
         """Read a part, as NumPy does."""
 
 
-Quantity = Literal["counts", "transmission", "optical_density", "signal"]
+Quantity = Literal["counts", "transmission", "optical_density", "signal", "complex"]
 """What the pixels of a raw series hold: detector counts that need a flat field, transmission, optical density,
-or a signal that is proportional to the amount (X-ray fluorescence or EDS counts, HAADF)."""
+a signal that is proportional to the amount (X-ray fluorescence or EDS counts, HAADF), or complex transmission."""
 
 OUTSIDE, TARGET, OXYGEN_POOR, OXYGEN_RICH, UNDECIDED = 0, 1, 2, 3, 4
 """Labels of ``phases`` and ``phases_confident``."""
@@ -60,6 +60,7 @@ class TiltSeries:
     flat_exposure_s, flat_ring_current_ma : (n_flat,) float64 or None
     flat_position : (n_flat,) float64 or None, when each flat was taken, in units of the frame index (-1: before
         the first frame, n_frame: after the last)
+    variance : (n_frame, n_y, n_x) float32 or None, variance of a signal, where the file format gives it
     metadata : free text of the file worth keeping (sample, instrument, format)
     """
 
@@ -75,6 +76,7 @@ class TiltSeries:
     flat_exposure_s: Float64Array | None = None
     flat_ring_current_ma: Float64Array | None = None
     flat_position: Float64Array | None = None
+    variance: FloatArray | None = None
     metadata: Mapping[str, str] = field(default_factory=dict)
 
     @property

@@ -5,7 +5,6 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, overload
 
-from pipeline.arrays import Quantity
 from pipeline.config.base import Settings
 from pipeline.config.project import (
     ArealDensityConfig,
@@ -16,6 +15,7 @@ from pipeline.config.project import (
     SampleConfig,
     TomogramConfig,
 )
+from pipeline.config.quantities import BranchConfig, default_quantity, light_from_air
 from pipeline.config.source import ImageSource, Source, StackSource, source_files
 from pipeline.config.stage_settings import (
     AlignStage,
@@ -46,7 +46,6 @@ from pipeline.config.stage_settings import (
 )
 from pipeline.config.structure import StructureConfig
 
-BranchConfig = CompositionConfig | ArealDensityConfig | TomogramConfig | OxidationConfig | StructureConfig
 BRANCHES: tuple[Branch, ...] = ("composition", "areal_density", "tomogram", "oxidation", "structure")
 
 STAGES: dict[Branch, tuple[str, ...]] = {
@@ -222,13 +221,6 @@ def branch_series(config: BranchConfig) -> dict[str, Source]:
     return {name: source for name, source in branch_sources(config).items() if isinstance(source, Source)}
 
 
-def default_quantity(config: BranchConfig) -> Quantity:
-    """Return what the pixels of a branch hold where nothing says it: element and phase maps are signals."""
-    if isinstance(config, StructureConfig):
-        return "signal" if config.phase_maps is not None else "counts"
-    return "signal" if isinstance(config, CompositionConfig) and config.elements is not None else "counts"
-
-
 def branch_stores(config: BranchConfig, branch: Branch) -> list[tuple[str, str | None, str]]:
     """Return what a branch keeps: stage, series where there is one, store below ``stages/<branch>/``."""
     stores: list[tuple[str, str | None, str]] = []
@@ -298,7 +290,11 @@ def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: s
             source = branch_series(config)[name]
             quantity = default_quantity(config)
             return NormalizeStage(
-                **dict(config.normalize), series=name, source=source, default_quantity=quantity
+                **dict(config.normalize),
+                series=name,
+                source=source,
+                default_quantity=quantity,
+                light_from_air=light_from_air(config),
             )
         case "align":
             return AlignStage(**dict(config.align), branch=branch, series=tuple(sources))

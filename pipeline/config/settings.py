@@ -50,6 +50,18 @@ class NormalizeSettings(Settings):
         unit="counts",
         gt=0.0,
     )
+    air: tuple[int, int, int, int] | None = setting(
+        None,
+        "empty region as first row, last row, first column, last column; empty: found in each frame",
+        unit="px",
+    )
+    complex_sigma_od: float | None = setting(
+        None,
+        "complex images: standard deviation of the optical density without sample; empty: measured in the empty region",
+        unit="OD",
+        gt=0.0,
+        le=10.0,
+    )
 
 
 class AlignSettings(Settings):
@@ -232,6 +244,13 @@ class NormalizeStackSettings(Settings):
         "counts from which the detector saturates; empty: the largest value of the data type",
         unit="counts",
         gt=0.0,
+    )
+    complex_sigma_od: float | None = setting(
+        None,
+        "complex images: standard deviation of the optical density without sample; empty: measured in the empty region",
+        unit="OD",
+        gt=0.0,
+        le=10.0,
     )
 
 

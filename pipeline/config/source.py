@@ -136,6 +136,54 @@ class RawFrames(ImageSource):
     )
     quantity: Quantity | None = setting(None, "what the pixels hold, where the file does not say")
     offset: float = setting(0.0, "number added to every pixel before anything else", unit="pixel value")
+    flat_dataset: str | None = setting(
+        None, "path of the flat frames inside the HDF5 file, or inside those of 'flat'"
+    )
+    dark_dataset: str | None = setting(
+        None, "path of the dark frames inside the HDF5 file, or inside those of 'dark'"
+    )
+    energy_dataset: str | None = setting(
+        None, "path of the photon energies inside the HDF5 file, one per frame or one for all"
+    )
+
+
+class SpectrumSettings(Settings):
+    """Which counts of a spectrum image (EDS, EELS) make the map of an element."""
+
+    window_ev: tuple[float, float] = setting(..., "energies of the line or edge, [low, high)", unit="eV")
+    background_ev: tuple[tuple[float, float], ...] = setting(
+        (),
+        "energies without lines: two windows around the line for linear, one below the edge for power_law",
+        unit="eV",
+    )
+    background: Literal["none", "linear", "power_law"] | None = setting(
+        None, "law of the background; empty: none, power_law or linear for none, one or two windows"
+    )
+
+    @model_validator(mode="after")
+    def _windows_fit_the_law(self) -> "SpectrumSettings":
+        """Require rising windows, and as many for the background as its law takes."""
+        for name, window in (
+            ("window_ev", self.window_ev),
+            *(("background_ev", w) for w in self.background_ev),
+        ):
+            if not window[0] < window[1]:
+                raise rejected("[low, high] with low < high", str(list(window)), "correct it", key=name)
+        wanted = {"none": 0, "power_law": 1, "linear": 2}[self.law]
+        if len(self.background_ev) != wanted:
+            raise rejected(
+                f"{wanted} background windows for {self.law}",
+                str(len(self.background_ev)),
+                "give two windows around a line (linear) or one below an edge (power_law)",
+                key="background_ev",
+            )
+        return self
+
+    @property
+    def law(self) -> Literal["none", "linear", "power_law"]:
+        """The law of the background, from the number of windows where none is given."""
+        laws: tuple[Literal["none", "power_law", "linear"], ...] = ("none", "power_law", "linear")
+        return self.background or laws[min(len(self.background_ev), 2)]
 
 
 class Source(RawFrames):
@@ -147,6 +195,17 @@ class Source(RawFrames):
     tilt_axis: Literal["vertical", "horizontal"] = setting(
         "vertical", "direction of the tilt axis in the frames as stored; horizontal frames are transposed"
     )
+    spectrum: SpectrumSettings | None = setting(
+        None,
+        "spectrum images of electron microscopes: the window of energies that makes the map of this element",
+    )
+    complex_part: Literal["modulus", "phase"] | None = setting(
+        None,
+        "complex images: optical density from the modulus, or the phase; empty: the phase for phase maps, else the modulus",
+    )
+    angles_dataset: str | None = setting(
+        None, "path of the tilt angles inside the HDF5 file, one per frame", unit="deg"
+    )
 
     @field_validator("angles", mode="after")
     @classmethod
@@ -155,6 +214,13 @@ class Source(RawFrames):
     ) -> str | AngleRamp | None:
         """Resolve the angle file relative to the configuration file."""
         return below_configuration(value, info) if isinstance(value, str) else value
+
+    @model_validator(mode="after")
+    def _one_place_each(self) -> "Source":
+        """Refuse angles, and energies, that are given twice."""
+        _only_one(self, "angles", "angles_dataset")
+        _only_one(self, "energy_ev", "energy_dataset")
+        return self
 
     @model_validator(mode="after")
     def _range_needs_a_file(self) -> "Source":
@@ -188,6 +254,18 @@ class StackSource(RawFrames):
     def _energies_below_the_configuration(cls, value: str | None, info: ValidationInfo) -> str | None:
         """Resolve the table of energies relative to the configuration file."""
         return None if value is None else below_configuration(value, info)
+
+    @model_validator(mode="after")
+    def _one_place(self) -> "StackSource":
+        """Refuse energies that are given twice."""
+        _only_one(self, "energies", "energy_dataset")
+        return self
+
+
+def _only_one(source: Settings, table: str, dataset: str) -> None:
+    """Refuse a number that is given and named in the file."""
+    if getattr(source, table) is not None and getattr(source, dataset) is not None:
+        raise rejected(f"one of '{table}' and '{dataset}'", "both", "remove one", key=dataset)
 
 
 class ReferenceSource(Settings):

@@ -38,6 +38,9 @@ class NormalizeStage(NormalizeSettings):
     default_quantity: Quantity = setting(
         ..., "what the pixels hold where neither the source nor the file says"
     )
+    light_from_air: bool = setting(
+        False, "counts without flat frames take their light from the empty region of each frame"
+    )
 
 
 class AlignStage(AlignSettings):

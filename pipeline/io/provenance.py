@@ -170,8 +170,12 @@ def _chain(path: Path, depth: int, seen: set[Path], verify: bool) -> Iterator[di
 
 
 def _describe_raw(path: Path) -> list[str]:
-    from pipeline.io.readers import ReadRequest, peek
+    from pipeline.io.readers import ReadRequest, declared, peek
+    from pipeline.io.readers.formats import format_of
 
+    found = format_of(path) if path.is_file() else None
+    if found is not None and found.name == declared.NAME:
+        return declared.describe(path)
     summary = peek(ReadRequest(images=(path,)))
     n_frame, n_y, n_x = summary.shape
     return [

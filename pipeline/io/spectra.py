@@ -11,6 +11,7 @@ import numpy as np
 
 from pipeline.arrays import Float64Array, Spectrum
 from pipeline.errors import InputError
+from pipeline.io.msa import is_msa, read_msa
 from pipeline.io.readers.columns import column_separator, with_point
 from pipeline.io.readers.guard import MOST_TEXT_BYTES, read_text
 from pipeline.units import KEV_BELOW, to_ev
@@ -44,8 +45,8 @@ def read_spectrum(path: Path, *, group: str | None, energy_unit: str | None) -> 
 
     Parameters
     ----------
-    path : XDI, CSV or text with an energy column first and named or only one further column (or columns ``i0`` and
-        ``itrans`` or ``ifluor``), or an Athena project
+    path : EMSA/MAS (``.msa``), XDI, CSV or text with an energy column first and named or only one further column (or
+        columns ``i0`` and ``itrans`` or ``ifluor``), or an Athena project
     group : name of the group in an Athena project, or of the absorption column of a text file
     energy_unit : ``eV`` or ``keV``; None: as the file says, and otherwise numbers below 100 are keV
 
@@ -55,7 +56,10 @@ def read_spectrum(path: Path, *, group: str | None, energy_unit: str | None) -> 
         When the file is not a spectrum; always one line.
     """
     text = _text(path)
-    if text.lstrip().startswith("# Athena project file") or (_ATHENA in text[:200] and "@args" in text):
+    if is_msa(text):
+        energy, absorption, metadata, named = read_msa(path)
+        unit = energy_unit or named or ("keV" if np.nanmax(energy) < KEV_BELOW else "eV")
+    elif text.lstrip().startswith("# Athena project file") or (_ATHENA in text[:200] and "@args" in text):
         energy, absorption, metadata = _athena(text, group, path)
         unit = energy_unit or "eV"
     else:

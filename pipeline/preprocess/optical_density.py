@@ -131,6 +131,7 @@ def optical_density(
     opaque_transmission: float,
     hot_pixel_sigma: float,
     saturation_counts: float,
+    air: BoolArray | None = None,
     allocate: Allocate = in_memory,
 ) -> Normalized:
     """Convert counts to optical density, ``−ln((I − D)/(F − D))``, with variance.
@@ -144,6 +145,7 @@ def optical_density(
         information and are invalid
     hot_pixel_sigma : see :func:`hot_pixels`
     saturation_counts : counts from which a pixel is saturated
+    air : (n_y, n_x) bool, the empty region, which ``air_rescale`` uses in all frames; None: found in each
     allocate : makes the fields of value and variance
 
     Notes
@@ -195,13 +197,13 @@ def optical_density(
     # A pixel that is hot in most frames is so by itself; one that is hot in a few was hit by a stray photon.
     persistent = marked > n / 2
     invalid["hot_or_dead"], invalid["zinger"] = int(marked[persistent].sum()), int(marked[~persistent].sum())
-    air = np.ones(n)
+    air_level = np.ones(n)
     if air_rescale:
-        level, found = air_levels(value)
-        air = np.exp(-level)
+        level, found = air_levels(value) if air is None else _levels_within(value, air)
+        air_level = np.exp(-level)
         for i in np.flatnonzero(found).tolist():
             value[i] = value[i] - np.float32(level[i])
-    return Normalized(value, variance, invalid, air)
+    return Normalized(value, variance, invalid, air_level)
 
 
 def air_levels(value: Field) -> tuple[Float64Array, BoolArray]:
@@ -230,6 +232,14 @@ def air_levels(value: Field) -> tuple[Float64Array, BoolArray]:
         if region is not None:
             level[i], found[i] = float(np.median(frame[region])), True
     return level, found
+
+
+def _levels_within(value: Field, air: BoolArray) -> tuple[Float64Array, BoolArray]:
+    """Optical density of a given empty region in each frame, and whether it has a valid pixel there."""
+    inside = [np.asarray(value[i])[air] for i in range(value.shape[0])]
+    found = np.array([bool(np.isfinite(one).any()) for one in inside])
+    level = [float(np.nanmedian(one)) if known else 0.0 for one, known in zip(inside, found, strict=True)]
+    return np.array(level), found
 
 
 def air_region(frame: FloatArray) -> BoolArray | None:
@@ -267,8 +277,9 @@ def _reaching_margin(mask: BoolArray) -> BoolArray:
 def signal(series: TiltSeries, *, allocate: Allocate = in_memory) -> Normalized:
     """Pass on a signal that is proportional to the amount (fluorescence or EDS counts, HAADF), with its variance.
 
-    Whole numbers without negative values are taken as counts (variance = max(counts, 1)); anything else gets the variance
-    of its own pixel-to-pixel noise, estimated per frame from the differences of neighbours.
+    A variance that comes with the series is used, averaged over 5 × 5 pixels. Whole numbers without negative values are taken
+    as counts (variance = max(counts, 1)); anything else gets the variance of its own pixel-to-pixel noise, estimated per frame
+    from the differences of neighbours.
     """
     value, variance = (allocate(series.frames.shape, np.float32) for _ in range(2))
     counts = np.issubdtype(series.frames.dtype, np.integer) and all(
@@ -280,11 +291,11 @@ def signal(series: TiltSeries, *, allocate: Allocate = in_memory) -> Normalized:
         bad = ~np.isfinite(frame)
         frame[bad] = np.nan
         # Neighbours share one rate: the local mean is a better variance than the pixel's own count of 0 or 1.
-        error = (
-            np.maximum(scipy.ndimage.uniform_filter(frame, 5), np.float32(0.5))
-            if counts
-            else np.full(frame.shape, pixel_noise(frame) ** 2, np.float32)
-        )
+        if counts or series.variance is not None:
+            rate = frame if series.variance is None else series.variance[i]
+            error = np.maximum(scipy.ndimage.uniform_filter(rate, 5), np.float32(0.5))
+        else:
+            error = np.full(frame.shape, pixel_noise(frame) ** 2, np.float32)
         value[i], variance[i] = frame, np.where(bad, np.float32(np.inf), error)
         lost += int(bad.sum())
     return Normalized(value, variance, {"not_finite": lost}, np.ones(series.n_frames))

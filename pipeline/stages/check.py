@@ -26,15 +26,14 @@ from pipeline.config import (
 from pipeline.config.plan import (
     JOINT_STAGE,
     NEEDS_PACKAGE,
-    BranchConfig,
     branch_config,
     branch_series,
     branch_sources,
-    default_quantity,
     left_out_stages,
     results_folder,
     sample_branches,
 )
+from pipeline.config.quantities import BranchConfig, default_quantity, light_from_air
 from pipeline.errors import InputError, MissingPackageError, PipelineError
 from pipeline.stages.check_series import (
     ENERGY_TOLERANCE_EV,
@@ -143,7 +142,7 @@ def _check_branch(
         place = _place(config, f"samples.{sample}.{branch}", name)
         try:
             facts[name] = _series_facts(place, source, config, warnings)
-            if read_flats:
+            if read_flats and not (facts[name].n_flat == 0 and light_from_air(config)):
                 warnings += _check_flats(facts[name], source)
         except PipelineError as error:
             problems.append(error)
@@ -252,7 +251,7 @@ def _series_facts(place: str, source: Source, config: BranchConfig, warnings: li
     summary = peek(request)
     warnings += [f"{place}: {remark}" for remark in summary.remarks]
     warnings += overridden(place, request)
-    said = summary.quantity if summary.quantity in ("transmission", "optical_density") else None
+    said = summary.quantity if summary.quantity in ("transmission", "optical_density", "complex") else None
     facts = SeriesFacts(
         place=place,
         shape=summary.shape,

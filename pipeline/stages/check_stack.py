@@ -8,6 +8,7 @@ from pipeline.config import FitValenceStage, OxidationConfig, StackSource, sourc
 from pipeline.config.plan import reference_files
 from pipeline.errors import InputError, PipelineError
 from pipeline.io.readers.spectral import SpectralStack
+from pipeline.preprocess.empty_region import given_region
 from pipeline.stages.check_series import (
     ENERGY_TOLERANCE_EV,
     PIXEL_TOLERANCE,
@@ -17,7 +18,6 @@ from pipeline.stages.check_series import (
     with_values,
 )
 from pipeline.stages.fit_setup import prepared_references
-from pipeline.stages.normalize_stack import given_region
 from pipeline.stages.sources import open_stack
 
 
@@ -29,7 +29,7 @@ def stack_facts(place: str, config: OxidationConfig, element: str) -> SpectralSt
             raise InputError(place, expected="an existing file", got=str(path), fix="correct the path")
     stack = open_stack(source)
     if config.normalize.air is not None:
-        given_region(config.normalize.air, stack.shape[1:], element=element)
+        given_region(config.normalize.air, stack.shape[1:], name=element)
     return stack
 
 

@@ -13,8 +13,9 @@ from pipeline.config import (
     StructureConfig,
     TomogramConfig,
 )
-from pipeline.config.plan import FOLDERS, JOINT_STAGE, BranchConfig, branch_stages, stage_jobs
+from pipeline.config.plan import FOLDERS, JOINT_STAGE, branch_stages, stage_jobs
 from pipeline.config.project import Branch
+from pipeline.config.quantities import BranchConfig
 from pipeline.errors import StoreError
 from pipeline.stages.stage_costs import COSTS, MB, Sizes
 

@@ -12,6 +12,8 @@ from pipeline.errors import InputError, PipelineError
 from pipeline.io.readers import read_tilt_series
 from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import NamedArray, write_store
+from pipeline.preprocess.empty_region import given_region
+from pipeline.preprocess.frames_from_air import density_from_air, density_of_complex
 from pipeline.preprocess.optical_density import (
     Normalized,
     check_same_shape,
@@ -74,7 +76,7 @@ def _normalize_and_write(
         value, stripe_change = without_stripes(value, method=settings.stripe_removal, allocate=allocate)
         context.log(f"{settings.series}: stripe removal changed the total by {100 * stripe_change:+.3f} %")
     frame_axes = ("tilt", "y", "x")
-    unit = "signal" if quantity == "signal" else "1"
+    unit = "signal" if quantity == "signal" or _phase(quantity, settings) else "1"
     n_pixels = int(np.prod(series.frames.shape))
     context.log(
         f"{settings.series}: {series.n_frames} frames, "
@@ -94,7 +96,7 @@ def _normalize_and_write(
         },
         provenance=context.provenance(raw),
         attributes={
-            "quantity": "signal" if quantity == "signal" else "optical_density",
+            "quantity": "signal" if unit == "signal" else "optical_density",
             "invalid": normalized.invalid,
             "n_pixels": n_pixels,
             "stripe_change": stripe_change,
@@ -128,17 +130,61 @@ def _quantity(series: TiltSeries, settings: Settings) -> Quantity:
     """What the user says, else what the file says of normalised data, else what the branch expects."""
     if settings.source.quantity is not None:
         return settings.source.quantity
-    if series.quantity in ("transmission", "optical_density"):
+    if series.quantity in ("transmission", "optical_density", "complex"):
         return series.quantity
     return settings.default_quantity
 
 
+def _phase(quantity: Quantity, settings: Settings) -> bool:
+    """Return whether a complex series gives its phase; only a volume of one quantity can be made of it."""
+    part = settings.source.complex_part or ("phase" if settings.series == "phase_maps" else "modulus")
+    if quantity != "complex":
+        if settings.source.complex_part is not None:
+            raise InputError(
+                "complex_part", expected="complex images", got=quantity, fix="remove 'complex_part'"
+            )
+        return False
+    wrong = (settings.default_quantity == "signal") != (part == "phase")
+    if wrong and settings.series != "signal":
+        raise InputError(
+            "complex_part",
+            expected="the modulus for absorption, the phase for phase maps, neither for element maps",
+            got=f"complex images ({part})",
+            fix="use the phase in 'tomogram' or in 'structure: {phase_maps: …}'",
+        )
+    return part == "phase"
+
+
 def _normalize(series: TiltSeries, quantity: Quantity, settings: Settings, allocate: Allocate) -> Normalized:
+    phase = _phase(quantity, settings)
     if quantity == "signal":
         return signal(series, allocate=allocate)
+    n_y, n_x = series.frames.shape[1:]
+    air = None if settings.air is None else given_region(settings.air, (n_y, n_x), name=settings.series)
+    if quantity == "complex":
+        return density_of_complex(
+            series,
+            name=settings.series,
+            phase=phase,
+            air=air,
+            air_rescale=settings.air_rescale,
+            sigma_od=settings.complex_sigma_od,
+            opaque_transmission=settings.opaque_transmission,
+            allocate=allocate,
+        )
     if quantity == "counts":
         integer = np.issubdtype(series.frames.dtype, np.integer)
         top = float(np.iinfo(series.frames.dtype.name).max) if integer else np.inf
+        if series.flat is None and settings.light_from_air:
+            return density_from_air(
+                series,
+                name=settings.series,
+                air=air,
+                opaque_transmission=settings.opaque_transmission,
+                hot_pixel_sigma=settings.hot_pixel_sigma,
+                saturation_counts=settings.saturation_counts or top,
+                allocate=allocate,
+            )
         return optical_density(
             series,
             flat_field=settings.flat_field,
@@ -146,6 +192,7 @@ def _normalize(series: TiltSeries, quantity: Quantity, settings: Settings, alloc
             opaque_transmission=settings.opaque_transmission,
             hot_pixel_sigma=settings.hot_pixel_sigma,
             saturation_counts=settings.saturation_counts or top,
+            air=air,
             allocate=allocate,
         )
     return density_of_transmission(

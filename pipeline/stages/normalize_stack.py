@@ -11,6 +11,8 @@ from pipeline.errors import ConfigError, InputError
 from pipeline.io.readers.spectral import SpectralStack
 from pipeline.io.scratch import scratch_arrays
 from pipeline.io.stores import NamedArray, write_store
+from pipeline.preprocess.complex_images import complex_density, intensity
+from pipeline.preprocess.empty_region import given_region
 from pipeline.preprocess.energy_stack import FrameDensity, empty_region, frame_density, ready_density
 from pipeline.stages.check_series import looked_at, require_plausible
 from pipeline.stages.context import StageContext
@@ -76,7 +78,7 @@ def run(
 def _air(stack: SpectralStack, dark: np.ndarray | None, settings: Settings) -> BoolArray | None:
     """Return the empty region: the given one, the one that is found, or none where the flats are to be trusted."""
     if settings.air is not None:
-        return given_region(settings.air, stack.shape[1:], element=settings.element)
+        return given_region(settings.air, stack.shape[1:], name=settings.element)
     if stack.quantity == "counts" and stack.n_flat == 0 and not settings.air_rescale:
         raise ConfigError(
             f"normalize.air_rescale of {settings.element}",
@@ -88,7 +90,8 @@ def _air(stack: SpectralStack, dark: np.ndarray | None, settings: Settings) -> B
         return None
     total, valid = np.zeros(stack.shape[1:]), np.zeros(stack.shape[1:])
     for index in range(stack.shape[0]):
-        frame = stack.frame(index).astype(np.float64)
+        raw = stack.frame(index)
+        frame = (intensity(raw) if stack.quantity == "complex" else raw).astype(np.float64)
         if dark is not None:
             frame -= dark
         flat = stack.flat(index) if stack.quantity == "counts" else None
@@ -104,26 +107,18 @@ def _air(stack: SpectralStack, dark: np.ndarray | None, settings: Settings) -> B
     return empty_region(mean.astype(np.float32), name=settings.element)
 
 
-def given_region(air: tuple[int, int, int, int], shape: tuple[int, int], *, element: str) -> BoolArray:
-    """Return the empty region that the user gives, first and last row and column; refuse one outside the frame."""
-    y0, y1, x0, x1 = air
-    if not (0 <= y0 <= y1 < shape[0] and 0 <= x0 <= x1 < shape[1]):
-        raise ConfigError(
-            f"normalize.air of {element}",
-            expected=f"rows within 0 to {shape[0] - 1} and columns within 0 to {shape[1] - 1}, first before last",
-            got=str(list(air)),
-            fix="correct the region",
-        )
-    region = np.zeros(shape, bool)
-    region[y0 : y1 + 1, x0 : x1 + 1] = True
-    return region
-
-
 def _density(
     stack: SpectralStack, index: int, dark: np.ndarray | None, air: BoolArray | None, settings: Settings
 ) -> FrameDensity:
     """Return one frame as optical density."""
     raw = stack.frame(index)
+    if stack.quantity == "complex":
+        return complex_density(
+            raw,
+            air=air,
+            sigma_od=settings.complex_sigma_od,
+            opaque_transmission=settings.opaque_transmission,
+        )
     if stack.quantity != "counts":
         return ready_density(
             raw,

@@ -5,9 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from pipeline.config import AngleRamp, Source, StackSource, StructureConfig, VolumeSource, expand
-from pipeline.config.plan import BranchConfig, branch_sources
+from pipeline.config.plan import branch_sources
+from pipeline.config.quantities import BranchConfig
 from pipeline.errors import InputError
 from pipeline.io.readers import ReadRequest, peek
+from pipeline.io.readers.base import SpectrumRequest
 from pipeline.io.readers.spectral import SpectralStack, read_spectral_stack
 from pipeline.io.volumes import VolumeRequest
 
@@ -28,6 +30,17 @@ def read_request(source: Source) -> ReadRequest:
         quantity=source.quantity,
         offset=source.offset,
         dataset=source.dataset,
+        flat_dataset=source.flat_dataset,
+        dark_dataset=source.dark_dataset,
+        angles_dataset=source.angles_dataset,
+        energy_dataset=source.energy_dataset,
+        spectrum=None
+        if source.spectrum is None
+        else SpectrumRequest(
+            window_ev=source.spectrum.window_ev,
+            background_ev=source.spectrum.background_ev,
+            background=source.spectrum.law,
+        ),
     )
 
 
@@ -41,6 +54,9 @@ def open_stack(source: StackSource) -> SpectralStack:
         quantity=source.quantity,
         offset=source.offset,
         dataset=source.dataset,
+        flat_dataset=source.flat_dataset,
+        dark_dataset=source.dark_dataset,
+        energy_dataset=source.energy_dataset,
     )
     energies = None if source.energies is None else Path(source.energies)
     return read_spectral_stack(request, energies=energies, energy_unit=source.energy_unit)

@@ -19,15 +19,32 @@ import zarr
 
 from pipeline.arrays import TiltSeries
 from pipeline.config import load_config
+from pipeline.errors import InputError
 from pipeline.io.readers import ReadRequest, peek, read_angles, read_tilt_series
+from pipeline.io.readers.base import SpectrumRequest
 from pipeline.io.readers.data_exchange import write_data_exchange
 from pipeline.io.readers.spectral import read_energies, read_spectral_stack
 from pipeline.io.spectra import read_spectrum
 from pipeline.io.volumes import VolumeRequest, read_volume
+from tests.fuzz.layouts import (
+    ENERGIES,
+    FRAMES,
+    als_image,
+    als_xim,
+    cxi,
+    diamond,
+    dm3,
+    em_images,
+    em_written,
+    fxi_stack,
+    fxi_tomo,
+    mistral_aligned,
+    msa,
+    own_layout,
+    stxm_old,
+)
 
 REPOSITORY = Path(__file__).resolve().parents[2]
-FRAMES = np.random.default_rng(1).integers(0, 4000, (6, 12, 10)).astype(np.int16)
-ENERGIES = np.linspace(640.0, 660.0, 6)
 
 
 @dataclass(frozen=True)
@@ -79,6 +96,39 @@ def stack(path: Path) -> object:
 def volume(path: Path) -> object:
     """Read as a volume."""
     return np.asarray(read_volume(VolumeRequest(images=(path,))).values[:]).sum()
+
+
+PLACES = {
+    "dataset": "a/img",
+    "flat_dataset": "w",
+    "dark_dataset": "w",
+    "angles_dataset": "a/t",
+    "energy_dataset": "e",
+}
+WINDOW = SpectrumRequest(
+    window_ev=(640.0, 700.0), background_ev=((600.0, 640.0), (700.0, 740.0)), background="linear"
+)
+
+
+def declared(path: Path) -> object:
+    """Read as a tilt series whose datasets are named."""
+    read = read_tilt_series(ReadRequest(images=(path,), pixel_nm=5.0, **PLACES))
+    return read.frames.sum()
+
+
+def line_map(path: Path) -> object:
+    """Read as the map of a line of a spectrum image, as a stack of images, or one after the other."""
+    try:
+        return read_tilt_series(ReadRequest(images=(path,), angles=(0.0, 1.0), spectrum=WINDOW)).frames.sum()
+    except InputError:
+        return series(path)
+
+
+def series_of_xim(path: Path) -> object:
+    """Read the image of a scan whose header is beside it."""
+    image = path.with_name("damaged_a.xim")
+    image.write_bytes(path.read_bytes())
+    return series(image)
 
 
 def exchange(path: Path) -> None:
@@ -330,9 +380,12 @@ def anchors(path: Path) -> None:
 
 _HDF5 = {
     "hdf5_exchange": (series, exchange, exchange_chunked, exchange_plugin),
-    "hdf5_nexus": (series, nexus),
-    "hdf5_mistral": (series, mistral),
-    "hdf5_stack": (stack, exchange_stack, nxstxm),
+    "hdf5_nexus": (series, nexus, diamond),
+    "hdf5_mistral": (series, mistral, mistral_aligned),
+    "hdf5_stack": (stack, exchange_stack, nxstxm, fxi_stack, stxm_old),
+    "hdf5_declared": (declared, own_layout),
+    "hdf5_fxi": (series, fxi_tomo),
+    "hdf5_cxi": (series, cxi),
     "hdf5_volume": (volume, exchange_chunked, mistral),
 }
 _OTHERS: tuple[Target, ...] = (
@@ -344,6 +397,12 @@ _OTHERS: tuple[Target, ...] = (
     Target("ome_zarr", ".zattrs", (ome_zarr_scales,), ome_zarr),
     Target("edf", ".edf", (edf,), series),
     Target("als_stxm", ".hdr", (als_header,), stack),
+    Target("als_image", ".hdr", (als_image,), series),
+    Target("als_xim", ".xim", (als_xim,), series_of_xim),
+    Target("em_hspy", ".hspy", (em_written, em_images), line_map),
+    Target("em_emd", ".emd", (em_written,), line_map),
+    Target("em_dm", ".dm3", (dm3,), line_map),
+    Target("msa", ".msa", (msa,), lambda path: read_spectrum(path, group=None, energy_unit=None)),
     Target("metaimage", ".mha", (metaimage, metaimage_zipped), volume),
     Target("nifti", ".nii", (nifti,), volume),
     Target("nifti_packed", ".nii.gz", (nifti_packed,), volume),

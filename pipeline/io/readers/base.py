@@ -3,15 +3,25 @@
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from pipeline.arrays import AnyArray, Float64Array, Quantity
+from pipeline.arrays import AnyArray, Float64Array, IntArray, Quantity
 from pipeline.errors import InputError
 
 PIXEL_TOLERANCE = 0.01
 """Largest relative difference of the two pixel sizes of square pixels."""
+
+
+@dataclass(frozen=True, kw_only=True)
+class SpectrumRequest:
+    """Which counts of a spectrum image make a map; see :func:`pipeline.preprocess.spectrum_image.window_map`."""
+
+    window_ev: tuple[float, float]
+    background_ev: tuple[tuple[float, float], ...] = ()
+    background: Literal["none", "linear", "power_law"] = "none"
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +38,9 @@ class ReadRequest:
     quantity : what the pixels hold
     offset : added to every raw value, flats and darks included
     dataset : path of the images inside an HDF5 file
+    flat_dataset, dark_dataset : paths of flats and darks: in the files ``flat`` and ``dark`` where these are given
+    angles_dataset, energy_dataset : paths of tilt angles and photon energies, one per frame or one for all
+    spectrum : what makes a map of a spectrum image
     """
 
     images: tuple[Path, ...]
@@ -40,6 +53,11 @@ class ReadRequest:
     quantity: Quantity | None = None
     offset: float = 0.0
     dataset: str | None = None
+    flat_dataset: str | None = None
+    dark_dataset: str | None = None
+    angles_dataset: str | None = None
+    energy_dataset: str | None = None
+    spectrum: SpectrumRequest | None = None
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -85,7 +103,11 @@ class FrameStack:
 
 @dataclass(frozen=True, kw_only=True)
 class RawFile:
-    """One raw file as its format describes it: one number per frame, None where it says nothing."""
+    """One raw file as its format describes it: one number per frame, None where it says nothing.
+
+    ``chosen`` are the indices of the frames among the ``n_stored`` images of a dataset that also holds flats and darks.
+    ``variance`` is that of the values of the frames, where the format knows it.
+    """
 
     path: Path
     frames: FrameStack
@@ -100,6 +122,9 @@ class RawFile:
     flat_exposure_s: Float64Array | None = None
     flat_ring_current_ma: Float64Array | None = None
     flat_position: Float64Array | None = None
+    variance: FrameStack | None = None
+    chosen: IntArray | None = None
+    n_stored: int = 0
     metadata: Mapping[str, str] = field(default_factory=dict)
     remarks: tuple[str, ...] = ()
 
@@ -143,8 +168,9 @@ def checked_stack(
     name: str,
     *,
     load_one: Callable[[int], AnyArray] | None = None,
+    complex_too: bool = False,
 ) -> FrameStack:
-    """Return a stack after a check that it is a series of grey frames."""
+    """Return a stack after a check that it is a series of grey frames, or of complex ones where the format has them."""
     if len(shape) != 3 or min(shape) < 1:
         raise InputError(
             f"{path} [{name}]" if name else str(path),
@@ -152,7 +178,7 @@ def checked_stack(
             got=f"shape {tuple(int(size) for size in shape)}",
             fix="give the dataset or file that holds the raw frames, also a single one, with its frame axis",
         )
-    if dtype.kind not in "iuf":
+    if dtype.kind not in ("iufc" if complex_too else "iuf"):
         raise InputError(
             f"{path} [{name}]" if name else str(path),
             expected="grey values (integers or floating-point numbers)",

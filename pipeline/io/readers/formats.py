@@ -6,7 +6,7 @@ import struct
 import zlib
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from pathlib import Path
 
@@ -41,6 +41,10 @@ class Format:
     name: str
     recognises: Callable[[Path], bool]
     open_file: Callable[[Path, ReadRequest], RawFile]
+    last: bool = False
+    own_names: bool = False
+    """``dataset`` is no place in an HDF5 file."""
+    """Asked after all others, and in a folder only where no other format was found."""
 
 
 @cache
@@ -49,11 +53,18 @@ def formats() -> tuple[Format, ...]:
     package = __name__.rpartition(".")[0]
     folder = [str(Path(__file__).parent)]
     modules = [importlib.import_module(f"{package}.{info.name}") for info in pkgutil.iter_modules(folder)]
-    return tuple(
-        Format(module.NAME, module.recognises, module.open_file)
+    found = [
+        Format(
+            module.NAME,
+            module.recognises,
+            module.open_file,
+            getattr(module, "LAST", False),
+            getattr(module, "OWN_NAMES", False),
+        )
         for module in modules
         if hasattr(module, "recognises") and hasattr(module, "open_file")
-    )
+    ]
+    return tuple(sorted(found, key=lambda one: one.last))
 
 
 @contextmanager
@@ -93,6 +104,42 @@ def format_of(path: Path) -> Format | None:
         return next((one for one in formats() if one.recognises(path)), None)
 
 
+def open_raw(raw_format: Format, path: Path, request: ReadRequest) -> RawFile:
+    """Describe one raw file as its format and what is declared say."""
+    from pipeline.io.readers.declared import check_declared_places, with_declared
+
+    with library_errors(path):
+        if raw_format.own_names:
+            return _complex_as_said(raw_format.open_file(path, request), request)
+        check_declared_places(path, request)
+        if request.spectrum is not None:
+            raise InputError(
+                str(path),
+                expected="a spectrum image of an electron microscope, since 'spectrum' is given",
+                got=raw_format.name,
+                fix="remove 'spectrum'",
+            )
+        return _complex_as_said(with_declared(raw_format.open_file(path, request), request), request)
+
+
+def _complex_as_said(raw: RawFile, request: ReadRequest) -> RawFile:
+    """Mark complex images as such; refuse them, or real ones, where the request says otherwise."""
+    is_complex = raw.frames.dtype.kind == "c"
+    wanted = request.quantity or ("complex" if is_complex else "counts")
+    if is_complex != (wanted == "complex"):
+        raise InputError(
+            str(raw.path),
+            expected=f"pixels that are {'complex transmission' if wanted == 'complex' else wanted}",
+            got=f"type {raw.frames.dtype}",
+            fix="remove 'quantity'" if is_complex else "name the complex images with 'dataset:'",
+        )
+    if is_complex and request.offset != 0.0:
+        raise InputError(
+            str(raw.path), expected="complex images as they are", got="an offset", fix="remove 'offset'"
+        )
+    return replace(raw, quantity="complex") if is_complex else raw
+
+
 def raw_files(paths: tuple[Path, ...], role: str) -> tuple[Format, list[Path]]:
     """Return the format and the files behind paths: files in the given order, folders in natural order.
 
@@ -128,7 +175,8 @@ def raw_files(paths: tuple[Path, ...], role: str) -> tuple[Format, list[Path]]:
             raise InputError(
                 str(path), expected=f"a folder with {role}", got="no raw files in it", fix="correct the path"
             )
-        found += known_files
+        first_choice = [one for one in known_files if not one[0].last]
+        found += first_choice or known_files
     if not found:
         raise InputError(role, expected="at least one file", got="none", fix="give the path of the raw file")
     names = sorted({one.name for one, _ in found})

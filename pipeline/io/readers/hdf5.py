@@ -244,4 +244,4 @@ def frame_stack(
         with open_hdf5(file) as opened:
             return np.asarray(opened[name][()] if single else opened[name][int(chosen[index])], dtype)
 
-    return checked_stack(shape, item.dtype, load, path, name, load_one=load_one)
+    return checked_stack(shape, item.dtype, load, path, name, load_one=load_one, complex_too=True)

@@ -1,4 +1,8 @@
-"""ALBA MISTRAL HDF5: normalised tilt series in ``TomoNormalized``, energy stacks in ``SpecNormalized``."""
+"""ALBA MISTRAL HDF5: normalised tilt series in ``TomoNormalized``, energy stacks in ``SpecNormalized``.
+
+Images that the beamline has aligned (``spectroscopy_normalized_aligned``, ``FastAligned/tomo_aligned`` …) are taken where the
+file has them; ``dataset:`` chooses the others.
+"""
 
 from pathlib import Path
 
@@ -20,32 +24,39 @@ from pipeline.io.readers.hdf5 import (
 
 NAME = "ALBA MISTRAL HDF5"
 
-_DATA_OF_GROUP = {"TomoNormalized": "TomoNormalized", "SpecNormalized": "spectroscopy_normalized"}
+_DATA_OF_GROUP = {
+    "TomoNormalized": ("TomoNormalized_aligned", "tomo_normalized_aligned", "tomo_aligned", "TomoNormalized"),
+    "SpecNormalized": ("spectroscopy_normalized_aligned", "spec_aligned", "spectroscopy_normalized"),
+    "FastAligned": ("tomo_aligned", "spec_aligned"),
+}
+"""Per group the images in it, the aligned ones first."""
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file has one of the two groups with its images."""
+    """Say whether the file has one of the groups with its images."""
     if not is_hdf5(path):
         return False
     with open_hdf5(path) as file:
-        return _group_name(file) is not None
+        return _place(file) is not None
 
 
-def _group_name(file: h5py.File) -> str | None:
-    """Return the name of the group with the images."""
-    for name, data in _DATA_OF_GROUP.items():
-        group = file.get(name)
-        if isinstance(group, h5py.Group) and data in group:
-            return name
+def _place(file: h5py.File) -> tuple[str, str] | None:
+    """Return the group and the name of the images."""
+    for group_name, names in _DATA_OF_GROUP.items():
+        group = file.get(group_name)
+        if isinstance(group, h5py.Group):
+            found = next((name for name in names if name in group), None)
+            if found is not None:
+                return group_name, found
     return None
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
     """Describe the series of one file: transmission and pixel sizes in µm unless units say otherwise."""
     with open_hdf5(path) as file:
-        name = str(_group_name(file))
-        group = file[name]
-        data = file[request.dataset] if request.dataset else group[_DATA_OF_GROUP[name]]
+        group_name, name = _place(file) or ("", "")
+        group = file[group_name]
+        data = file[request.dataset] if request.dataset else group[name]
         frames = frame_stack(data, path)
         n_frame = frames.shape[0]
         angles = dataset_at(group, "rotation_angle")
@@ -82,4 +93,5 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
                 "ring current",
                 path,
             ),
+            metadata={"images": data.name},
         )

@@ -38,7 +38,7 @@ def recognises(path: Path) -> bool:
     if not is_hdf5(path):
         return False
     with open_hdf5(path) as file:
-        return any(definition(entry) != "NXstxm" for entry in children(file, "NXentry"))
+        return any(not follows_nxstxm(entry) for entry in children(file, "NXentry"))
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
@@ -84,6 +84,8 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
             flat_exposure_s=None if exposure is None or position is None else exposure[key == _FLAT],
             flat_ring_current_ma=None if current is None or position is None else current[key == _FLAT],
             flat_position=position,
+            chosen=used,
+            n_stored=key.size,
             metadata=words(
                 entry, sample="sample/name", title="title", instrument="instrument/name", start="start_time"
             ),
@@ -93,6 +95,17 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
 def definition(entry: h5py.Group) -> str:
     """Return the application definition that an entry follows, empty where it names none."""
     return text(dataset_at(entry, "definition"))
+
+
+def follows_nxstxm(entry: h5py.Group) -> bool:
+    """Say whether an entry holds the scan of a STXM; older files name its type, but no definition."""
+    if definition(entry) == "NXstxm":
+        return True
+    try:
+        groups = [item for name in entry if isinstance(item := entry.get(name), h5py.Group)]
+    except (KeyError, OSError, RuntimeError, ValueError):
+        return False
+    return any("stxm_scan_type" in group and "data" in group for group in groups)
 
 
 def children(group: h5py.Group, nx_class: str) -> Iterator[h5py.Group]:
@@ -106,9 +119,18 @@ def children(group: h5py.Group, nx_class: str) -> Iterator[h5py.Group]:
             yield item
 
 
+def entries_of(file: h5py.File) -> list[h5py.Group]:
+    """Return the entries of a file; a subentry that follows NXtomo (Diamond) speaks for the entry that it is in."""
+    found: list[h5py.Group] = []
+    for entry in children(file, "NXentry"):
+        tomo = [one for one in children(entry, "NXsubentry") if definition(one) == "NXtomo"]
+        found += tomo or [entry, *children(entry, "NXsubentry")]
+    return found
+
+
 def _image_data(file: h5py.File, request: ReadRequest, path: Path) -> tuple[h5py.Group, str, h5py.Dataset]:
     """Return entry, place and dataset of the frames; the place is in the file itself, not in a linked one."""
-    entries = list(children(file, "NXentry"))
+    entries = entries_of(file)
     if request.dataset is not None:
         refuse_broken_link(file, request.dataset, path)
         entry = next(
@@ -128,7 +150,7 @@ def _image_data(file: h5py.File, request: ReadRequest, path: Path) -> tuple[h5py
     chosen = keyed or found
     if not chosen and broken:
         raise missing_file(path, *broken[0])
-    distinct = {(one[2].file.filename, one[2].name) for one in chosen}
+    distinct = {(one[2].file.filename, h5py.h5o.get_info(one[2].id).addr) for one in chosen}
     if len(distinct) != 1:
         raise InputError(
             str(path),
@@ -244,6 +266,13 @@ _SAMPLE_ANGLES = ("rotation_angle", "transformations/rotation_angle")
 
 
 def _energy_ev(entry: h5py.Group, path: Path) -> Float64Array | None:
+    if text(entry.attrs.get("NX_class")) == "NXsubentry":
+        found = _energy_of(entry, path)
+        return _energy_of(entry.parent, path) if found is None else found
+    return _energy_of(entry, path)
+
+
+def _energy_of(entry: h5py.Group, path: Path) -> Float64Array | None:
     for holder in (entry, *children(entry, "NXinstrument"), *children(entry, "NXsample")):
         for nx_class, name in (("NXmonochromator", "energy"), ("NXbeam", "incident_energy")):
             for group in children(holder, nx_class):

@@ -1,5 +1,9 @@
-"""NXstxm: energy stacks of scanning X-ray microscopes in NeXus HDF5, (n_energy, n_y, n_x) in one data group."""
+"""NXstxm: stacks and images of scanning X-ray microscopes in NeXus HDF5, (n_energy, n_y, n_x) or (n_y, n_x).
 
+Older ``.stxm`` files name no definition; a group with ``stxm_scan_type`` beside its ``data`` marks them.
+"""
+
+import re
 from pathlib import Path
 
 import h5py
@@ -8,21 +12,24 @@ import numpy as np
 from pipeline.arrays import Float64Array
 from pipeline.errors import InputError
 from pipeline.io.readers.base import RawFile, ReadRequest, per_frame, square_pixel
+from pipeline.io.readers.declared import image_stack
 from pipeline.io.readers.hdf5 import (
     dataset_at,
     energies_ev,
     first_of,
-    frame_stack,
     is_hdf5,
     lengths_nm,
     numbers,
     open_hdf5,
+    text,
     words,
 )
-from pipeline.io.readers.nexus import children, definition
+from pipeline.io.readers.nexus import children, follows_nxstxm
 
 NAME = "NXstxm HDF5"
 
+_NO_IMAGES = ("line", "point", "focus")
+"""Words in the type of a scan whose data are no images of the sample."""
 _ENERGIES = ("energy", "photon_energy")
 
 
@@ -31,15 +38,23 @@ def recognises(path: Path) -> bool:
     if not is_hdf5(path):
         return False
     with open_hdf5(path) as file:
-        return any(definition(entry) == "NXstxm" for entry in children(file, "NXentry"))
+        return _entry(file) is not None
+
+
+def _entry(file: h5py.File) -> h5py.Group | None:
+    """Return the first scan of a file: an entry by its class, or by its name in files without classes."""
+    named = [file.get(name) for name in file if re.fullmatch(r"entry_?\d*", name)]
+    entries = [*children(file, "NXentry"), *(one for one in named if isinstance(one, h5py.Group))]
+    return next((entry for entry in entries if follows_nxstxm(entry)), None)
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
     """Describe the stack of the first data group that has images; positions are in µm unless units say otherwise."""
     with open_hdf5(path) as file:
-        entry = next(one for one in children(file, "NXentry") if definition(one) == "NXstxm")
+        entry = _entry(file)
+        assert entry is not None
         data, holder = _images(file, entry, request, path)
-        frames = frame_stack(data, path)
+        frames = image_stack(data, path)
         n_frame = frames.shape[0]
         energy = energies_ev(first_of(holder, *_ENERGIES), path)
         if energy is None:
@@ -47,6 +62,7 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
         return RawFile(
             path=path,
             frames=frames,
+            tilt_deg=np.zeros(1) if n_frame == 1 else None,  # an image scan is one at normal incidence
             energy_ev=per_frame(energy, n_frame, "energy", path),
             pixel_nm=None if request.pixel_nm is not None else _pixel_nm(entry, holder, n_frame, path),
             quantity="counts",
@@ -63,16 +79,30 @@ def _images(
     """Return the images and the group they are in."""
     if request.dataset is not None:
         return file[request.dataset], file[request.dataset].parent
-    for group in children(entry, "NXdata"):
+    groups = list(children(entry, "NXdata"))
+    groups += [
+        item for name in entry if isinstance(item := _item(entry, name), h5py.Group) and "data" in item
+    ]
+    for group in groups:
         item = dataset_at(group, "data")
-        if item is not None and item.ndim == 3 and item.dtype.kind in "iuf":
+        kind = text(dataset_at(group, "stxm_scan_type")).lower()
+        no_image = any(word in kind for word in _NO_IMAGES)
+        if item is not None and item.ndim in (2, 3) and item.dtype.kind in "iuf" and not no_image:
             return item, group
     raise InputError(
         str(path),
-        expected="images (n_energy, n_y, n_x) in a data group of the NXstxm entry",
+        expected="images (n_energy, n_y, n_x), or one (n_y, n_x), in a data group of the NXstxm entry",
         got="none",
         fix="name the dataset with 'dataset:', or give a stack instead of a line or point scan",
     )
+
+
+def _item(group: h5py.Group, name: str) -> object:
+    """Return what is at a name, None where a link leads nowhere."""
+    try:
+        return group.get(name)
+    except (KeyError, OSError, RuntimeError, ValueError):
+        return None
 
 
 def _has_one_per_frame(holder: h5py.Group, n_frame: int) -> bool:

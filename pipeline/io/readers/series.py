@@ -10,7 +10,7 @@ from pipeline.arrays import AnyArray, Float64Array, FloatArray, Quantity, Stored
 from pipeline.errors import InputError
 from pipeline.io.readers.angles import read_angles
 from pipeline.io.readers.base import FrameStack, RawFile, ReadRequest, SeriesSummary
-from pipeline.io.readers.formats import Format, library_errors, raw_files
+from pipeline.io.readers.formats import library_errors, open_raw, raw_files
 
 IN_MEMORY_BYTES = 2**30
 """Frames of larger series are read one at a time, where the format can."""
@@ -69,6 +69,7 @@ def read_tilt_series(request: ReadRequest) -> TiltSeries:
             joined_flats, lambda f: f.flat_ring_current_ma if own else f.ring_current_ma
         ),
         flat_position=_flat_position(files) if own else None,
+        variance=_variance(files),
         metadata=summary.metadata,
     )
 
@@ -104,7 +105,7 @@ def read_some(request: ReadRequest, numbers: Sequence[int]) -> list[AnyArray]:
 
 def _open_all(paths: tuple[Path, ...], request: ReadRequest, role: str) -> tuple[str, list[RawFile]]:
     raw_format, places = raw_files(paths, role)
-    files = [_open(raw_format, place, request) for place in places]
+    files = [open_raw(raw_format, place, request) for place in places]
     first = files[0]
     for file in files:
         if file.frames.shape[1:] != first.frames.shape[1:]:
@@ -117,14 +118,10 @@ def _open_all(paths: tuple[Path, ...], request: ReadRequest, role: str) -> tuple
     return raw_format.name, files
 
 
-def _open(raw_format: Format, path: Path, request: ReadRequest) -> RawFile:
-    with library_errors(path):
-        return raw_format.open_file(path, request)
-
-
 def _extra(paths: tuple[Path, ...], request: ReadRequest, role: str) -> list[RawFile]:
     """Open files of flats or darks; ``dataset`` names the images of the series only."""
-    plain = ReadRequest(images=paths, angles=(0.0, 0.0), pixel_nm=request.pixel_nm)
+    dataset = request.flat_dataset if role == "flat frames" else request.dark_dataset
+    plain = ReadRequest(images=paths, angles=(0.0, 0.0), pixel_nm=request.pixel_nm, dataset=dataset)
     return _open_all(paths, plain, role)[1] if paths else []
 
 
@@ -235,6 +232,14 @@ def _frames(stacks: list[FrameStack], paths: list[Path], offset: float) -> Store
     if large > IN_MEMORY_BYTES and all(stack.load_one is not None for stack in stacks):
         return FramesOnDisk(stacks, paths, offset)
     return _load(stacks, paths, offset)
+
+
+def _variance(files: list[RawFile]) -> FloatArray | None:
+    """Return the variance of all frames, None unless every file has it."""
+    stacks = [file.variance for file in files if file.variance is not None]
+    if len(stacks) < len(files):
+        return None
+    return _load(stacks, [file.path for file in files], 0.0).astype(np.float32)
 
 
 def _joint_dtype(stacks: Sequence[FrameStack], offset: float) -> np.dtype[Any]:

@@ -9,9 +9,9 @@ import numpy as np
 
 from pipeline.arrays import AnyArray, Float64Array, FloatArray, Quantity
 from pipeline.errors import InputError
-from pipeline.io.readers.base import FrameStack, RawFile, ReadRequest
+from pipeline.io.readers.base import PIXEL_TOLERANCE, FrameStack, RawFile, ReadRequest
 from pipeline.io.readers.columns import is_number, table_rows
-from pipeline.io.readers.formats import library_errors, raw_files
+from pipeline.io.readers.formats import library_errors, open_raw, raw_files
 from pipeline.units import KEV_BELOW, to_ev
 
 MIN_ENERGIES = 5
@@ -164,17 +164,22 @@ def read_spectral_stack(
     """
     name, files = _open_all(request.images, request, "images")
     flats, darks = (
-        _open_all(paths, ReadRequest(images=paths, pixel_nm=request.pixel_nm), role)[1] if paths else []
-        for paths, role in ((request.flat, "flat frames"), (request.dark, "dark frames"))
+        _open_all(paths, ReadRequest(images=paths, pixel_nm=request.pixel_nm, dataset=place), role)[1]
+        if paths
+        else []
+        for paths, place, role in (
+            (request.flat, request.flat_dataset, "flat frames"),
+            (request.dark, request.dark_dataset, "dark frames"),
+        )
     )
     n = sum(file.frames.shape[0] for file in files)
-    shape = (n, *files[0].frames.shape[1:])
     _check_frame_sizes(files, flats, darks)
     pixels = (
         [request.pixel_nm]
         if request.pixel_nm
         else [float(np.nanmean(file.pixel_nm)) for file in files if file.pixel_nm is not None]
     )
+    _check_pixel_sizes(files, request)
     has_flat = bool(flats) or any(file.flat is not None for file in files)
     quantity = (
         request.quantity
@@ -190,7 +195,7 @@ def read_spectral_stack(
         )
     return SpectralStack(
         format=name,
-        shape=shape,
+        shape=(n, *files[0].frames.shape[1:]),
         dtype=np.result_type(*(file.frames.dtype for file in files)),
         energy_ev=_energies(files, energies, energy_unit, n),
         pixel_nm=float(np.nanmean(pixels)) if pixels else float("nan"),
@@ -205,11 +210,7 @@ def read_spectral_stack(
 
 def _open_all(paths: tuple[Path, ...], request: ReadRequest, role: str) -> tuple[str, list[RawFile]]:
     raw_format, places = raw_files(paths, role)
-    files = []
-    for place in places:
-        with library_errors(place):
-            files.append(raw_format.open_file(place, request))
-    return raw_format.name, files
+    return raw_format.name, [open_raw(raw_format, place, request) for place in places]
 
 
 def _check_frame_sizes(files: list[RawFile], flats: list[RawFile], darks: list[RawFile]) -> None:
@@ -226,6 +227,20 @@ def _check_frame_sizes(files: list[RawFile], flats: list[RawFile], darks: list[R
                 got=" × ".join(str(n) for n in stack.shape[1:]),
                 fix="give files of one stack and camera region only",
             )
+
+
+def _check_pixel_sizes(files: list[RawFile], request: ReadRequest) -> None:
+    """Refuse complex images whose pixel size follows the wavelength: they do not lie on each other."""
+    sizes = _joined([file.pixel_nm for file in files])
+    if files[0].quantity != "complex" or request.pixel_nm is not None or sizes is None:
+        return
+    if np.ptp(sizes) > PIXEL_TOLERANCE * sizes.min():
+        raise InputError(
+            str(files[0].path),
+            expected="images of one pixel size",
+            got=f"{sizes.min():.4g} to {sizes.max():.4g} nm",
+            fix="resample the reconstructions to one pixel size",
+        )
 
 
 def _one(stack: FrameStack, index: int, path: Path) -> AnyArray:
