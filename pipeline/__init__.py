@@ -2,7 +2,11 @@
 
 from typing import Any
 
+from pipeline.threads import choose_threading_layer
+
 __all__ = ["__version__"]
+
+choose_threading_layer()
 
 
 def __getattr__(name: str) -> Any:

@@ -11,6 +11,7 @@ from numba import njit, prange
 from scipy.spatial.transform import Rotation
 
 from pipeline.arrays import BoolArray, Float64Array, FloatArray, NumberArray
+from pipeline.threads import parallel_kernel
 
 CHUNKS = 64
 STEPS = 40
@@ -214,7 +215,7 @@ def _sampled(volume, z, y, x):  # type: ignore[no-untyped-def]
     return v0 + a * (v1 - v0), v1 - v0, along_y, d0 + a * (d1 - d0)
 
 
-@njit(cache=True, parallel=True)
+@parallel_kernel(element_ns=1000)
 def _excess_correlations(places, ring, excess, n_rings, volume, rotations, starts):  # type: ignore[no-untyped-def]
     found = np.empty(len(rotations), np.float64)
     count = np.zeros(n_rings, np.float64)
@@ -240,7 +241,7 @@ def _excess_correlations(places, ring, excess, n_rings, volume, rotations, start
     return found
 
 
-@njit(cache=True, parallel=True)
+@parallel_kernel(element_ns=100)
 def _products(places, values, volume, rotation, start, voxel):  # type: ignore[no-untyped-def]
     n = len(places)
     parts = np.zeros((CHUNKS, 9, 9), np.float64)

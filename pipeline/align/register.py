@@ -11,6 +11,7 @@ from numba import njit, prange
 
 from pipeline.align.parallel import map_frames, stack_frames
 from pipeline.arrays import BoolArray, Float64Array, FloatArray
+from pipeline.threads import parallel_kernel
 
 BAND_ROWS = 128
 """Sums over the pixels of a frame are made of so many rows at a time."""
@@ -199,7 +200,7 @@ def _keys(f, w, d):  # type: ignore[no-untyped-def]
             w[j], d[j] = 0.0, 0.0
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@parallel_kernel(element_ns=1000, nogil=True)
 def _gauss_newton(moving, fixed, weights, shifts, residual, iterations, free_gain):  # type: ignore[no-untyped-def]
     n, n_y, n_x = moving.shape
     for i in prange(n):

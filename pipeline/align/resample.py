@@ -6,6 +6,7 @@ from numba import njit, prange
 
 from pipeline.align.parallel import stack_frames
 from pipeline.arrays import Float64Array, FloatArray
+from pipeline.threads import parallel_kernel
 
 LOBES = 3
 
@@ -113,7 +114,7 @@ def _keys(distance, weights):  # type: ignore[no-untyped-def]
             weights[j] = 0.0
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@parallel_kernel(element_ns=100, nogil=True)
 def _resample(value, variance, dy, dx, scale, cos, sin, out_value, out_variance):  # type: ignore[no-untyped-def]
     n_t, n_y, n_x = value.shape
     m_y, m_x = out_value.shape[1:]

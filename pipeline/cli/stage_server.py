@@ -69,7 +69,8 @@ def stage_server(cores: int, *, wanted: bool = True) -> Iterator[StageServer]:
                 [sys.executable, "-P", "-m", "pipeline.cli.stage_server", str(listener.fileno())],
                 stdin=lifeline,
                 pass_fds=(listener.fileno(),),
-                env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(cores)),
+                # OpenBLAS would start its threads at once: they are set for each stage, after the fork.
+                env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(cores)) | {"OPENBLAS_NUM_THREADS": "1"},
                 start_new_session=True,
             )
         try:
@@ -80,9 +81,15 @@ def stage_server(cores: int, *, wanted: bool = True) -> Iterator[StageServer]:
 
 
 def main() -> None:
-    """Load every stage, then fork a process for each connection until the run has ended."""
+    """Load every stage, then fork a process for each connection until the run has ended.
+
+    A process with threads must not fork (a library's lock may be held, or its threads waited for): should something that
+    was loaded have started one, the server ends, and the stages run by themselves.
+    """
     with socket.socket(fileno=int(sys.argv[1])) as listener, selectors.DefaultSelector() as selector:
         _load()
+        if len(list(Path("/proc/self/task").iterdir())) > 1:
+            return
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
         selector.register(listener, selectors.EVENT_READ)
         selector.register(_LIFELINE, selectors.EVENT_READ)

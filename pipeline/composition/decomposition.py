@@ -7,10 +7,11 @@ every element changes between the two energies of every edge, so plain differenc
 import itertools
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from pipeline.arrays import Float64Array, FloatArray, IntArray, StoredArray
 from pipeline.errors import ConfigError, InputError
+from pipeline.threads import parallel_kernel
 
 BEYOND_NOISE = 4.0
 """Standard errors from which an amount is taken to differ from zero, or to be negative."""
@@ -166,7 +167,7 @@ def combine(
     return value, variance
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@parallel_kernel(element_ns=30, nogil=True)
 def _solve(density, variance, attenuation, areal, covariance):  # type: ignore[no-untyped-def]
     n_energy, n_pixel = density.shape
     n = attenuation.shape[1]

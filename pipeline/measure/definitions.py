@@ -16,7 +16,7 @@ DEFINITIONS = {
     "null": "the same particle with uniform composition, the same noise and the same processing: mean of its "
     "runs; ci95 is where one run of several lies",
     "confident": "classes that are certain with the given confidence in spite of noise; other voxels are "
-    "undecided",
+    "undecided, and so is a single voxel of its class at the particle's surface",
     "domains": "sets of voxels of one class that are connected through faces (6-connectivity)",
     "n_domains": "number of domains of at least min_domain_voxels voxels",
     "largest_share": "voxels of the largest domain / voxels of the class",
@@ -24,6 +24,10 @@ DEFINITIONS = {
     "shells": "shells of equal volume by Euclidean distance to the outer surface, from rim to centre; closed "
     "voids make no surface; shell_outer and shell_inner are the nominal share of the volume outside each "
     "limit, in percent",
+    "standard_error": "of a shell's mean deviation: sqrt((t s)^2 + b^2), s the standard deviation of that mean over the noise "
+    "replicates, t Student's factor for their number (1.20 for four), b their mean less the measured one; standard_error_from "
+    "is none, and it is not a number, with fewer than two replicates",
+    "standard_deviation": "of the deviations of a shell's voxels",
     "depth": "Euclidean distance of a voxel's centre to the outer surface of the particle",
     "centroid": "measured from the centre of the volume's first voxel",
     "resolution": "full period where the Fourier shell correlation of the mean density of TM and O, by filtered "

@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+from scipy.special import ndtr, stdtrit
 
 from pipeline.arrays import AnyArray, BoolArray, Float64Array, FloatArray, IntArray, LabelArray
 from pipeline.errors import InputError, ShapeError
@@ -111,10 +112,10 @@ def shell_table(
 ) -> dict[str, Column]:
     """Measure deviation and class fractions of each shell, from rim to centre.
 
-    The standard error of a shell's mean is the standard deviation, over noise replicates, of that mean: it
-    knows that the noise of neighbouring voxels is correlated. Without at least two replicates it is s/√n
-    of the voxels, as if they were independent, which is too small; the column ``standard_error_from`` says
-    which.
+    The standard error of a shell's mean comes from the noise replicates (:func:`replicate_errors`): they know
+    that the noise of neighbouring voxels is correlated, and what the reconstruction loses. Without at least two
+    of them it is not known (NaN), and the column ``standard_error_from`` says "none": s/√n of the voxels, as if they
+    were independent, would be far too small beside a regularised volume.
 
     Parameters
     ----------
@@ -145,10 +146,10 @@ def shell_table(
     _, mean_square = _means(shells, n_shells, lambda d, s: (d - own[s]) ** 2, deviation, shells)
     with np.errstate(divide="ignore", invalid="ignore"):
         deviation_sd = np.sqrt(mean_square * n_voxels / (n_voxels - 1.0))
-        error = deviation_sd / np.sqrt(n_voxels)
     from_replicates = replicates is not None and len(replicates) >= 2
+    error = np.full(n_shells, np.nan)
     if replicates is not None and from_replicates:
-        error = replicate_errors(replicates, shells, n_shells=n_shells)
+        error = replicate_errors(replicates, shells, mean, n_shells=n_shells)
     return {
         "shell": number,
         "shell_outer": 100.0 * (number - 1) / n_shells,
@@ -157,27 +158,36 @@ def shell_table(
         "n_voxels": n_voxels,
         "mean_deviation": mean,
         "standard_error": error,
-        "standard_error_from": ["replicates" if from_replicates else "independent voxels"] * n_shells,
+        "standard_error_from": ["replicates" if from_replicates else "none"] * n_shells,
         "standard_deviation": deviation_sd,
         **_fractions(phases, shells, n_shells),
     }
 
 
-def replicate_errors(replicates: Iterable[Field], shells: Field, *, n_shells: int) -> Float64Array:
-    """Return the standard deviation over replicates of each shell's mean deviation.
+def replicate_errors(
+    replicates: Iterable[Field], shells: Field, measured: Float64Array, *, n_shells: int
+) -> Float64Array:
+    """Return the standard error of each shell's mean deviation, ``sqrt((t s)² + b²)``.
+
+    ``s`` is the standard deviation of the mean over the replicates. From few of them it is not well known: ``t`` is the quantile
+    of Student's distribution for n − 1 degrees of freedom that covers as much as one standard deviation of the normal
+    distribution does (1.84 for two, 1.20 for four, 1 for many). ``b`` is the replicate bias, the mean over the replicates less
+    the measured mean: what the reconstruction does to a composition that is known.
 
     Parameters
     ----------
     replicates : n fields of any float type, n at least 2
     shells : labels of the replicates' shape
+    measured : (n_shells,) float64, mean deviation of each shell in the measurement
     n_shells : number of shells
 
     Returns
     -------
     standard_error : (n_shells,) float64
     """
-    means = [_means(shells, n_shells, _single, one)[1] for one in replicates]
-    error: Float64Array = np.std(means, axis=0, ddof=1)
+    means = np.array([_means(shells, n_shells, _single, one)[1] for one in replicates])
+    scatter = float(stdtrit(len(means) - 1, ndtr(1.0))) * np.std(means, axis=0, ddof=1)
+    error: Float64Array = np.hypot(scatter, means.mean(axis=0) - measured)
     return error
 
 

@@ -5,6 +5,7 @@ import numpy as np
 
 from pipeline.arrays import BoolArray, IntArray
 from pipeline.slabs import Allocate, Field, Slab, in_memory, read, slabs
+from pipeline.threads import parallel_kernel
 
 UNITS = 4096
 """Ways are whole numbers of so small parts of a voxel: sums of them are the same in any order."""
@@ -142,7 +143,7 @@ def _contributions() -> IntArray:
 _CONTRIBUTIONS = _contributions()
 
 
-@numba.njit(cache=True, parallel=True)
+@parallel_kernel()
 def _corner_sum(mask: BoolArray, contributions: IntArray) -> int:
     n_z, n_y, n_x = mask.shape
     total = 0

@@ -54,8 +54,9 @@ DEFINITIONS = {
     "near_mean_deviation": "mean deviation of voxels outside voids and within near_nm of one",
     "neighbourhood": "voxels of a void_neighbourhoods row: outside voids, within near_nm of this void and nearer to it than to "
     "any other",
-    "standard_error": "of the mean deviation of a neighbourhood: standard deviation over the noise replicates; nothing else is "
-    "in it, nor is the error of the registration",
+    "standard_error": "of the mean deviation of a neighbourhood, from the noise replicates: sqrt((t s)^2 + b^2), s its standard "
+    "deviation over them, t Student's factor for their number, b their mean less the measured one; the error of the registration "
+    "is not in it",
     "expected_deviation": "mean deviation of all voxels of the particle as deep as those of the neighbourhood",
 }
 
@@ -261,7 +262,9 @@ def neighbourhood_table(
             columns[name] = (totals[name] / count)[1:]
     own_known = Mapped(labels, lambda near, value: np.where(np.isfinite(value), near, 0), np.int32, deviation)
     columns["standard_error"] = (
-        replicate_errors(replicates, own_known, n_shells=n_voids)
+        replicate_errors(
+            replicates, own_known, np.asarray(columns["mean_deviation"], np.float64), n_shells=n_voids
+        )
         if len(replicates) >= 2
         else np.full(n_voids, np.nan)
     )

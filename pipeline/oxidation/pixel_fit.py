@@ -9,6 +9,7 @@ import numpy as np
 from numba import njit, prange
 
 from pipeline.oxidation.active_set import solve_constrained
+from pipeline.threads import parallel_kernel
 
 TILE = 128
 """Pixels that one thread takes at once."""
@@ -26,7 +27,7 @@ OUTPUTS = (
 """What the kernel writes per pixel beside amounts, fraction errors and background, in this order."""
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+@parallel_kernel(element_ns=10, nogil=True, error_model="numpy")
 def fit_pixels(  # type: ignore[no-untyped-def]
     value, variance, columns, valences, sum_to_one, sum_error, amounts, fraction_errors, offsets, out
 ):

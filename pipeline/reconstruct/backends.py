@@ -15,6 +15,7 @@ from pipeline.reconstruct.blocks import SLICES
 from pipeline.reconstruct.fbp import filtered_backprojection
 from pipeline.reconstruct.geometry import TiltGeometry, tilt_weights_rad
 from pipeline.reconstruct.sirt import sirt
+from pipeline.reconstruct.tomopy_backend import tomopy_reconstruction
 from pipeline.reconstruct.total_variation import CONVERGED, gradient_noise, total_variation
 from pipeline.slabs import Allocate, Field, in_memory, slabs
 
@@ -73,6 +74,10 @@ def reconstruct(
             allocate=allocate,
             on_iteration=on_iteration,
         )
+    if backend != "oxytomo" and not _is_square(geometry):
+        raise ValueError(
+            f"backend {backend} needs a square slice with the axis in its middle and the detector's"
+        )
     n_tilt, n_z, _ = projections.shape
     volume = allocate((n_z, geometry.n_y, geometry.n_x), np.float32)
     step = _slices_at_once(n_tilt, geometry)
@@ -88,7 +93,14 @@ def reconstruct(
         if backend == "astra":
             volume[rows] = _astra(part, geometry, algorithm, iterations, nonnegative)
         elif backend == "tomopy":
-            volume[rows] = _tomopy(part, geometry, algorithm, iterations, threads)
+            volume[rows] = tomopy_reconstruction(
+                part,
+                geometry,
+                algorithm=algorithm,
+                iterations=iterations,
+                nonnegative=nonnegative,
+                threads=threads,
+            )
         elif algorithm == "fbp":
             volume[rows] = filtered_backprojection(part, geometry)
         else:
@@ -97,6 +109,13 @@ def reconstruct(
             )
         report(rounds * rows.stop, rounds * n_z)
     return volume
+
+
+def _is_square(geometry: TiltGeometry) -> bool:
+    """Say whether a slice is as wide as the detector, with the axis in the middle of both."""
+    n = geometry.n_columns
+    centres = (geometry.axis_column, geometry.centre_y, geometry.centre_x)
+    return geometry.n_y == geometry.n_x == n and set(centres) == {(n - 1) / 2}
 
 
 def _slices_at_once(n_tilt: int, geometry: TiltGeometry) -> int:
@@ -202,55 +221,3 @@ def _astra_slice(
     finally:
         astra.algorithm.delete(job)
         astra.data2d.delete([data, result])
-
-
-def _tomopy(
-    projections: FloatArray, geometry: TiltGeometry, algorithm: str, iterations: int, threads: int
-) -> FloatArray:
-    try:
-        import tomopy
-    except ImportError as error:
-        raise MissingPackageError(
-            "backend tomopy",
-            expected="the package tomopy, which is on conda-forge only",
-            got=str(error),
-            fix="conda install -c conda-forge tomopy, or set backend: oxytomo",
-        ) from error
-    # Padding to twice the width keeps gridrec's filter from wrapping round (its values are wrong without).
-    n = geometry.n_columns
-    pad = n // 2 + n % 2
-    theta = np.deg2rad(geometry.tilt_deg)
-    padded = np.pad(projections, ((0, 0), (0, 0), (pad, pad)))
-    weights = tilt_weights_rad(geometry.tilt_deg)
-    if algorithm == "fbp":
-        padded = padded * (weights / np.pi * weights.size).astype(np.float32)[:, None, None]
-        volume = tomopy.recon(
-            padded,
-            theta,
-            center=(padded.shape[2] - 1) / 2,
-            algorithm="gridrec",
-            filter_name="ramlak",
-            ncore=threads,
-        )
-        volume = volume / _gridrec_gain(tomopy, padded.shape[2], theta, weights)
-    else:
-        volume = tomopy.recon(
-            padded, theta, center=padded.shape[2] / 2, algorithm="sirt", num_iter=iterations, ncore=threads
-        )
-    return np.ascontiguousarray(volume[:, pad : pad + n, pad : pad + n], np.float32)
-
-
-def _gridrec_gain(tomopy: Any, n: int, theta: np.ndarray, weights: np.ndarray) -> float:
-    """Gain of gridrec on a disc of value 1 in this very geometry (tomopy issue 481: about 1.12)."""
-    radius = n / 8
-    s = np.arange(n) - (n - 1) / 2
-    chord = 2 * np.sqrt(np.maximum(radius**2 - s**2, 0)).astype(np.float32)
-    scaled = np.tile(chord, (theta.size, 1, 1)).reshape(theta.size, 1, n)
-    scaled = scaled * (weights / np.pi * weights.size).astype(np.float32)[:, None, None]
-    disc = tomopy.recon(scaled, theta, center=(n - 1) / 2, algorithm="gridrec", filter_name="ramlak")
-    y, x = np.mgrid[:n, :n] - (n - 1) / 2
-    middle = x**2 + y**2 < (radius / 2) ** 2
-    # What a perfect filtered back-projection of this tilt range gives in the middle of the disc.
-    geometry = TiltGeometry.square(np.rad2deg(theta), n)
-    perfect = filtered_backprojection(np.tile(chord, (theta.size, 1, 1)), geometry)
-    return float(disc[0][middle].mean() / perfect[0][middle].mean())

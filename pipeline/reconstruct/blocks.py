@@ -8,10 +8,11 @@ across two costs as much as two (projections take 1.4 to 1.7 times as long).
 from typing import Final
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from pipeline.arrays import FloatArray, IntArray
 from pipeline.reconstruct.lines import WIDTH
+from pipeline.threads import parallel_kernel
 
 SLICES: Final = 128
 """Slices per block, at most: 512 bytes of float32, eight cache lines."""
@@ -91,7 +92,7 @@ def extents(inside: FloatArray) -> IntArray:
     return np.stack([first, last], axis=-1)
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@parallel_kernel(nogil=True)
 def _to_blocks(array, blocks):  # type: ignore[no-untyped-def]
     n_z, n_a, n_b = array.shape
     n_k = blocks.shape[3]
@@ -102,7 +103,7 @@ def _to_blocks(array, blocks):  # type: ignore[no-untyped-def]
                 blocks[block, a, b, k] = array[z, a, b]
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@parallel_kernel(nogil=True)
 def _from_blocks(blocks, array):  # type: ignore[no-untyped-def]
     n_z, n_a, n_b = array.shape
     n_k = blocks.shape[3]

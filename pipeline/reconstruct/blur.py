@@ -3,11 +3,12 @@
 import math
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from pipeline.arrays import FloatArray
 from pipeline.reconstruct.blocks import empty_blocks
 from pipeline.reconstruct.lines import add_lines
+from pipeline.threads import parallel_kernel
 
 
 def gaussian_taps(sigma_px: float) -> FloatArray:
@@ -34,7 +35,7 @@ def blur(sinogram: FloatArray, taps: FloatArray, *, out: FloatArray | None = Non
     return result
 
 
-@njit(parallel=True, cache=True, nogil=True, error_model="numpy")
+@parallel_kernel(element_ns=5, nogil=True, error_model="numpy")
 def _blur(sinogram, taps, result):  # type: ignore[no-untyped-def]
     n_block, n_t, n_s, n_k = sinogram.shape
     reach = taps.size - 1

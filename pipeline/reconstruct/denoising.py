@@ -7,20 +7,21 @@ that the image never goes to memory; and only where lines of slices are inside.
 Reference: Beck & Teboulle, IEEE Trans. Image Process. 18, 2419 (2009).
 """
 
-from typing import Final
+from typing import Any, Final
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from pipeline.arrays import FloatArray
 from pipeline.reconstruct.blocks import LINE, extents, zero_blocks
 from pipeline.reconstruct.lines import ascend_line, shrink_line
+from pipeline.threads import parallel_kernel
 
 ROWS: Final = 16
 """Rows that one thread sweeps; the image of the first row of each is found before."""
 _STEP: Final = np.float32(1.0 / 12.0)
 """1 / ‖D‖² in three dimensions."""
-_COMPILED: Final = {"parallel": True, "cache": True, "nogil": True, "error_model": "numpy"}
+_COMPILED: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy"}
 
 
 class Denoiser:
@@ -58,7 +59,7 @@ class Denoiser:
         _image_rows(*image, 1, result)
 
 
-@njit(**_COMPILED)
+@parallel_kernel(**_COMPILED)
 def _image_rows(noisy, inside, extents, dual, l1, least, every, rows):  # type: ignore[no-untyped-def]
     """Image of the dual at each ``every``-th row: all rows into (block, y, …), or some into (row, block, …)."""
     n_block, n_y, n_x, n_k = noisy.shape
@@ -82,7 +83,7 @@ def _image_rows(noisy, inside, extents, dual, l1, least, every, rows):  # type: 
             )
 
 
-@njit(**_COMPILED)
+@parallel_kernel(**_COMPILED)
 def _sweep(noisy, inside, extents, dual, l1, least, step, limit, first_rows, rows):  # type: ignore[no-untyped-def]
     """One iteration: the image row by row, and the dual one row behind it.
 

@@ -3,12 +3,13 @@
 from collections.abc import Callable
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from pipeline.arrays import FloatArray
 from pipeline.reconstruct.blocks import LINE, from_blocks, sinogram_blocks, zero_blocks
 from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.reconstruct.projector import adjoint, forward
+from pipeline.threads import parallel_kernel
 
 OnIteration = Callable[[int, int], None]
 """Called after each iteration with (done, total), so that a caller can show progress."""
@@ -83,7 +84,7 @@ def sirt_step(
     _add_weighted(volume, adjoint(residual, geometry), columns, nonnegative)
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@parallel_kernel(nogil=True)
 def _weighted_difference(projected, data, rays):  # type: ignore[no-untyped-def]
     """``rays · (data − projected)`` in place of ``projected``: one pass over memory."""
     n_block, n_tilt, n_s, n_slice = data.shape
@@ -96,7 +97,7 @@ def _weighted_difference(projected, data, rays):  # type: ignore[no-untyped-def]
                 p[k] = weight * (d[k] - p[k])
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@parallel_kernel(nogil=True)
 def _add_weighted(volume, update, columns, nonnegative):  # type: ignore[no-untyped-def]
     """``volume += columns · update``, clipped at 0 where asked for: one pass over memory."""
     n_block, n_y, n_x, n_slice = volume.shape

@@ -18,7 +18,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from numba import njit, prange
+from numba import prange
 
 from pipeline.arrays import BoolArray, FloatArray, NumberArray
 from pipeline.reconstruct.blocks import (
@@ -36,6 +36,7 @@ from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.reconstruct.projector import adjoint, forward
 from pipeline.slabs import Allocate, Field, in_memory, read
 from pipeline.slabs import slabs as rows_of
+from pipeline.threads import parallel_kernel
 
 OnIteration = Callable[[int, int], None]
 INNER = 12
@@ -308,7 +309,7 @@ def largest_eigenvalue(
     return bound
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@parallel_kernel(nogil=True)
 def _weigh_residual(residual, data, weight):  # type: ignore[no-untyped-def]
     n_block, n_t, n_s, n_k = residual.shape
     for job in prange(n_block * n_t):
@@ -319,7 +320,7 @@ def _weigh_residual(residual, data, weight):  # type: ignore[no-untyped-def]
                 r[k] = (r[k] - d[k]) * w[k]
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@parallel_kernel(nogil=True)
 def _descend(ahead, gradient, step):  # type: ignore[no-untyped-def]
     """``ahead − step · gradient`` in place of ``gradient``."""
     n_block, n_y, n_x, n_k = ahead.shape
@@ -331,7 +332,7 @@ def _descend(ahead, gradient, step):  # type: ignore[no-untyped-def]
                 g[k] = a[k] - step * g[k]
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@parallel_kernel(nogil=True)
 def _extrapolate(volume, previous, factor, ahead):  # type: ignore[no-untyped-def]
     n_block, n_y, n_x, n_k = volume.shape
     for job in prange(n_block * n_y):
@@ -342,7 +343,7 @@ def _extrapolate(volume, previous, factor, ahead):  # type: ignore[no-untyped-de
                 out[k] = v[k] + factor * (v[k] - p[k])
 
 
-@njit(parallel=True, cache=True, nogil=True, fastmath={"contract", "reassoc"})
+@parallel_kernel(nogil=True, fastmath={"contract", "reassoc"})
 def _moments(ahead, x, previous):  # type: ignore[no-untyped-def]
     """Sums over (ahead − x)(x − previous) and (ahead − x)², in double and in an order fixed by the shape."""
     n_block, n_y = x.shape[0], x.shape[1]
@@ -360,7 +361,7 @@ def _moments(ahead, x, previous):  # type: ignore[no-untyped-def]
     return parts[:, 0].sum(), parts[:, 1].sum()
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@parallel_kernel(nogil=True)
 def _largest_quotient(image, x):  # type: ignore[no-untyped-def]
     n_block, n_y, n_x, n_k = x.shape
     largest = np.zeros(n_block * n_y, np.float32)

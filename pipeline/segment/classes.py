@@ -121,6 +121,29 @@ def _box(width: float) -> FloatArray:
     return taps
 
 
+def lone_skin_voxels(phases: LabelArray, particle: BoolArray) -> BoolArray:
+    """Return the voxels at the particle's surface that share no face with another voxel of their class.
+
+    At the surface the densities of TM and O fall off over a voxel or two, and their quotient with them: a voxel that stands
+    alone there is what the division made of it. Faces at the edge of the array are not known and count for neither.
+
+    Parameters
+    ----------
+    phases : (n_z, n_y, n_x) or (n_y, n_x) uint8 from :func:`classify_deviation`
+    particle : bool array of the same shape
+    """
+    classified = np.isin(phases, list(CLASS_LABELS.values()))
+    alone, at_surface = classified.copy(), np.zeros(phases.shape, bool)
+    for axis in range(phases.ndim):
+        low, high = [slice(None)] * phases.ndim, [slice(None)] * phases.ndim
+        low[axis], high[axis] = slice(None, -1), slice(1, None)
+        for here, there in ((tuple(low), tuple(high)), (tuple(high), tuple(low))):
+            alone[here] &= phases[here] != phases[there]
+            at_surface[here] |= ~particle[there]
+    lone: BoolArray = alone & at_surface & particle
+    return lone
+
+
 def _check_shapes(values: AnyArray, particle: BoolArray) -> None:
     if values.shape[-particle.ndim :] != particle.shape:
         raise ShapeError(

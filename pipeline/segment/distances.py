@@ -8,6 +8,7 @@ import numpy as np
 
 from pipeline.arrays import BoolArray, Float64Array, FloatArray
 from pipeline.slabs import Field, read, slabs
+from pipeline.threads import parallel_kernel
 
 COLUMNS_VOXELS = 24_000_000
 
@@ -31,7 +32,7 @@ def near_squares(mask: BoolArray, limit: int) -> "np.ndarray[tuple[int, ...], np
     return found
 
 
-@numba.njit(cache=True, parallel=True)
+@parallel_kernel(element_ns=20)
 def _squares(mask, limit, reach):  # type: ignore[no-untyped-def]
     n_z, n_y, n_x = mask.shape
     none = np.uint16(limit + 1)
@@ -117,7 +118,7 @@ def distance_inside(mask: Field, out: Field) -> None:
         out[columns] = _across(np.ascontiguousarray(out[columns]))
 
 
-@numba.njit(cache=True, parallel=True)
+@parallel_kernel(element_ns=20)
 def _across(squares: FloatArray) -> FloatArray:
     """Return the distance, from the squares of distances within rows (inf where a row has no outside)."""
     n_z, n_y, n_x = squares.shape

@@ -6,6 +6,7 @@ import numba
 import numpy as np
 
 from pipeline.arrays import FloatArray, IntArray
+from pipeline.threads import parallel_kernel
 
 STEP_OUT = 0.8
 """Largest distance in voxels of a ridge from the plane of its neighbour on the same sheet."""
@@ -166,7 +167,7 @@ def sums_around(
     return sums
 
 
-@numba.njit(cache=True, parallel=True)
+@parallel_kernel(element_ns=100)
 def _sums(index, normal, sheet, values, start, column, row, n_z, n_y, reach):  # type: ignore[no-untyped-def]
     n, n_values = values.shape
     out = np.zeros((n, n_values), np.float32)

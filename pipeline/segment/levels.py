@@ -13,6 +13,7 @@ from pipeline.segment.distances import away_from, eroded
 from pipeline.segment.envelope import Envelope
 from pipeline.segment.smoothing import gaussian
 from pipeline.slabs import ROW_STEP, Field, on_grid, read, sample_step, slabs
+from pipeline.threads import parallel_kernel
 
 BIN_PX = ROW_STEP
 LEVEL_SMOOTHING_BINS = 4.0
@@ -84,7 +85,7 @@ def calibrate(volume: Field, envelope: Envelope, voids: Field, void: Field, *, b
     return Calibration(noise, void_level, float(local.mean(dtype=np.float64)), source)
 
 
-@numba.njit(cache=True, parallel=True)
+@parallel_kernel(element_ns=30)
 def _void_fraction(
     grey: FloatArray, level: FloatArray, depth_px: FloatArray, void_level: float, floor: float, blur_px: float
 ) -> FloatArray:

@@ -12,6 +12,7 @@ import numba
 import numpy as np
 
 from pipeline.arrays import BoolArray, FloatArray, IntArray
+from pipeline.threads import parallel_kernel
 
 ROUND = 0.6
 """Largest ratio of the second curvature to the first: 0 for a plate, 1 for a rod and a ball."""
@@ -64,7 +65,7 @@ def _strength(low, middle, high, sign):  # type: ignore[no-untyped-def]
     return 0.0
 
 
-@numba.njit(cache=True, fastmath=True, parallel=True)
+@parallel_kernel(element_ns=100, fastmath=True)
 def plate_strength(smooth: FloatArray, inside: BoolArray) -> tuple[FloatArray, FloatArray]:
     """Return the curvature of bright and of dark plates, 0 where a voxel is no plate.
 
@@ -140,7 +141,7 @@ def _ridge_at(smooth, strength, z, y, x, sign, out):  # type: ignore[no-untyped-
     return abs(offset) <= OFF_RIDGE
 
 
-@numba.njit(cache=True, parallel=True)
+@parallel_kernel(element_ns=30)
 def ridges(
     smooth: FloatArray, strength: FloatArray, level: float, sign: int, low: int, high: int
 ) -> tuple[IntArray, FloatArray, FloatArray]:

@@ -7,6 +7,7 @@ import numpy as np
 
 from pipeline.arrays import FloatArray, IntArray
 from pipeline.slabs import Field, read, slabs
+from pipeline.threads import parallel_kernel
 
 DISC_PX = 2
 
@@ -52,7 +53,7 @@ def profiles(fraction: Field, index: IntArray, normal: FloatArray, reach: int) -
     return out
 
 
-@numba.njit(cache=True, fastmath=True, parallel=True)
+@parallel_kernel(element_ns=30, fastmath=True)
 def _profiles(part, first, n_z, index, normal, reach):  # type: ignore[no-untyped-def]
     n = index.shape[0]
     out = np.zeros((n, 2 * reach + 1), np.float32)

@@ -5,6 +5,7 @@ import numpy as np
 
 from pipeline.arrays import BoolArray, FloatArray, IntArray
 from pipeline.slabs import Field, read, slabs
+from pipeline.threads import parallel_kernel
 
 CONTACT_ROWS = 16
 
@@ -44,7 +45,7 @@ def paint_sheets(
     return out
 
 
-@numba.njit(cache=True, parallel=True)
+@parallel_kernel(element_ns=10)
 def _grow_once(old: Labels, new: Labels, room: BoolArray, wide: bool) -> None:
     n_z, n_y, n_x = old.shape
     for z in numba.prange(n_z):

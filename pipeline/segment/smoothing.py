@@ -2,11 +2,12 @@
 
 from typing import Literal
 
-import numba
 import numpy as np
+from numba import prange
 from scipy.ndimage import gaussian_filter1d
 
 from pipeline.arrays import Float64Array, FloatArray
+from pipeline.threads import parallel_kernel
 
 LINES = 32
 """Lines along the last axis that are smoothed side by side."""
@@ -52,12 +53,12 @@ def _taps(sigma_px: float, truncate: float) -> Float64Array:
     return taps
 
 
-@numba.njit(cache=True, parallel=True)
+@parallel_kernel(element_ns=10)
 def _smooth_lines(lines, out, taps, edge):  # type: ignore[no-untyped-def]
     """Smooth along the second axis of (n, m, k), as vectors of k."""
     n, m, n_x = lines.shape
     reach = taps.size - 1
-    for i in numba.prange(n):
+    for i in prange(n):
         total = np.empty(n_x, np.float64)
         # A copy: lines a power of two apart would push each other out of the cache.
         near = np.zeros((m + 2 * reach, n_x), np.float32)

@@ -10,10 +10,12 @@ import math
 import numpy as np
 from numba import njit, prange
 
+from pipeline.threads import parallel_kernel
+
 UM_PER_NM = 1e-3
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@parallel_kernel(element_ns=100, nogil=True)
 def add_chords(  # type: ignore[no-untyped-def]
     tilt_rad, lean_rad, z_nm, s_nm, centres_nm, shapes, inverses, amounts, out
 ):
@@ -63,7 +65,7 @@ def add_chords(  # type: ignore[no-untyped-def]
                         out[k, t, i, j] += np.float32(amounts[e, k] * length)
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@parallel_kernel(element_ns=100, nogil=True)
 def add_fractions(pixel_nm, subsamples, centres_nm, shapes, inverses, amounts, out):  # type: ignore[no-untyped-def]
     """Add ``amount × filled share`` of every ellipsoid to each voxel of ``out``.
 

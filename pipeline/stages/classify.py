@@ -4,12 +4,17 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.arrays import BoolArray, FloatArray, LabelArray
+from pipeline.arrays import UNDECIDED, BoolArray, FloatArray, LabelArray
 from pipeline.composition.noise import deviation_sigma
 from pipeline.config import ClassifyStage as Settings
 from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import NamedArray, Store, read_store, write_store
-from pipeline.segment.classes import averaged_deviation, classify_confident, classify_deviation
+from pipeline.segment.classes import (
+    averaged_deviation,
+    classify_confident,
+    classify_deviation,
+    lone_skin_voxels,
+)
 from pipeline.slabs import Allocate, Field, Mapped, fill, in_memory, plane, read, slabs
 from pipeline.stages.context import StageContext
 from pipeline.stages.uncertainty import SIGMA_SMOOTHING_PX
@@ -55,13 +60,15 @@ def _classify(
     def labels(value: FloatArray, inside: BoolArray) -> LabelArray:
         return classify_deviation(value, inside, threshold=threshold)
 
-    def certain(value: FloatArray, inside: BoolArray, *error: FloatArray) -> LabelArray:
+    def certain(plain: LabelArray, value: FloatArray, inside: BoolArray, *error: FloatArray) -> LabelArray:
         spread = error[0] if error else np.full(value.shape, np.nan, np.float32)
-        return classify_confident(value, spread, inside, threshold=threshold, confidence=settings.confidence)
+        found = classify_confident(value, spread, inside, threshold=threshold, confidence=settings.confidence)
+        found[lone_skin_voxels(plain, inside)] = UNDECIDED
+        return found
 
     phases, confident, null_phases = (allocate(deviation.shape, np.uint8) for _ in range(3))
     fill(phases, labels, deviation, particle)
-    fill(confident, certain, deviation, particle, *(() if sigma is None else (sigma,)))
+    fill(confident, certain, phases, deviation, particle, *(() if sigma is None else (sigma,)), halo=1)
     n_null = 0 if null is None else null.shape[0]
     if null is not None and n_null:
         # The first null run stands for all as an image; the table of fractions uses every one.

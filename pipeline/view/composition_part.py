@@ -236,7 +236,7 @@ def _where(result: Composition) -> Section:
                 shell_profile(result.shells),
                 "Shells of equal volume by distance to the outer surface. Bars across: the extent "
                 "of the shell; "
-                "bars up: standard error.",
+                "bars up: standard error from the noise replicates.",
             )
         )
     tables = [table for table in (shell_table_of(result), *domain_tables_of(result)) if table is not None]

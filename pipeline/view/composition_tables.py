@@ -89,7 +89,8 @@ def shell_table_of(result: Composition) -> Table | None:
     columns = ("shell", "volume from the rim", "mean deviation ± standard error", *_names(), "voxels")
     hints = {
         "volume from the rim": "shells of equal volume by distance to the outer surface; closed voids make no surface",
-        "mean deviation ± standard error": "mean of (TM/O) / reference − 1 over the shell; the error is from noise",
+        "mean deviation ± standard error": "mean of (TM/O) / reference − 1 over the shell; the error is from "
+        "the noise replicates, with their bias; without replicates it is not known",
         "voxels": "voxels of the solid in the shell",
         **dict(
             zip(

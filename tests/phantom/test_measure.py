@@ -1,6 +1,7 @@
 """Fractions, domains and shells of bodies whose answers are known."""
 
 import math
+from statistics import NormalDist
 
 import numpy as np
 import pytest
@@ -343,9 +344,8 @@ def test_a_shell_table_by_hand():
     assert list(table["n_voxels"]) == [3, 1]
     assert list(table["mean_deviation"]) == pytest.approx([0.2, 0.0])
     assert table["standard_deviation"][0] == pytest.approx(0.1)
-    assert table["standard_error"][0] == pytest.approx(0.1 / math.sqrt(3))
-    assert np.isnan(table["standard_error"][1])
-    assert table["standard_error_from"] == ["independent voxels"] * 2
+    assert np.isnan(table["standard_error"]).all()  # not 0.1 / √3, as if voxels were independent
+    assert table["standard_error_from"] == ["none"] * 2
     assert list(table["oxygen_poor"]) == pytest.approx([2 / 3, 0.0])
     assert list(table["target"]) == pytest.approx([1 / 3, 1.0])
     assert list(table["oxygen_rich"]) == [0.0, 0.0]
@@ -354,8 +354,12 @@ def test_a_shell_table_by_hand():
 def test_replicates_give_the_standard_error_by_hand():
     shells = np.array([1, 1, 2, 2], np.uint8)
     replicates = np.array([[0.0, 0.5, 1.0, 1.0], [0.5, 1.0, 1.0, np.nan]], np.float16)
-    # Means 0.25 and 0.75 in shell 1, 1 and 1 in shell 2.
-    assert replicate_errors(replicates, shells, n_shells=2) == pytest.approx([0.5 / math.sqrt(2), 0.0])
+    # Means 0.25 and 0.75 in shell 1, 1 and 1 in shell 2. Student's quantile of Φ(1) for one degree of freedom is that of
+    # the Cauchy distribution: tan(π (Φ(1) − 1/2)).
+    one_of_two = math.tan(math.pi * (NormalDist().cdf(1) - 0.5))
+    scatter = one_of_two * 0.5 / math.sqrt(2)
+    unbiased = replicate_errors(replicates, shells, np.array([0.5, 1.0]), n_shells=2)
+    assert unbiased == pytest.approx([scatter, 0.0])
     table = shell_table(
         np.zeros(4, np.float32),
         np.full(4, TARGET, np.uint8),
@@ -364,7 +368,8 @@ def test_replicates_give_the_standard_error_by_hand():
         n_shells=2,
         depth_nm=np.ones(4, np.float32),
     )
-    assert list(table["standard_error"]) == pytest.approx([0.5 / math.sqrt(2), 0.0])
+    # The measured means are 0: the replicates are off by 0.5 and by 1.
+    assert list(table["standard_error"]) == pytest.approx([math.hypot(scatter, 0.5), 1.0])
     assert table["standard_error_from"] == ["replicates"] * 2
 
 
@@ -372,7 +377,23 @@ def test_replicates_know_that_neighbours_share_their_noise(rng):
     # The noise is the same in all voxels of a shell: its mean is as noisy as one voxel, not √n times less.
     shells = np.repeat(np.array([1, 2], np.uint8), 500)
     replicates = np.repeat(0.03 * rng.standard_normal((50, 2)), 500, axis=1).astype(np.float32)
-    assert replicate_errors(replicates, shells, n_shells=2) == pytest.approx([0.03, 0.03], rel=0.35)
+    # The standard deviation of 50 is known to 10 %; their mean adds 1 %.
+    found = replicate_errors(replicates, shells, np.zeros(2), n_shells=2)
+    assert found == pytest.approx([0.03, 0.03], rel=0.35)
+
+
+@pytest.mark.parametrize("n", [2, 4])
+def test_few_replicates_state_an_error_that_holds(rng, n):
+    """4000 particles of one shell whose mean errs by 1: ± one stated error covers 68 % of them or more."""
+    truth, particles = 0.0, 4000
+    measured = truth + rng.standard_normal(particles)
+    replicates = (measured + rng.standard_normal((n, particles))).astype(np.float32)
+    stated = replicate_errors(replicates, np.arange(1, particles + 1), measured, n_shells=particles)
+    covered = np.mean(np.abs(measured - truth) <= stated)
+    # √(0.68 · 0.32 / 4000) = 0.007; their own mean is off by 1/√n, which is taken for a bias and makes the error larger.
+    assert 0.66 < covered < 0.82
+    # As it was, from their standard deviation alone:
+    assert np.mean(np.abs(measured - truth) <= replicates.std(axis=0, ddof=1)) < 0.65
 
 
 def test_an_empty_shell_is_not_a_number():

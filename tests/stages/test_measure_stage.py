@@ -241,7 +241,8 @@ def test_without_replicates_nothing_is_certain_and_intervals_are_null(inputs, tm
         "runs": 0,
         "fractions": {name: {"value": None, "ci95": None} for name in phases["fractions"]},
     }
-    assert {row["standard_error_from"] for row in rows(outputs["shells"])} == {"independent voxels"}
+    assert {row["standard_error_from"] for row in rows(outputs["shells"])} == {"none"}
+    assert {row["standard_error"] for row in rows(outputs["shells"])} == {"nan"}
 
 
 def test_empty_stacks_of_replicates_count_as_none(inputs, tmp_path):

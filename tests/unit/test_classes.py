@@ -11,6 +11,7 @@ from pipeline.segment.classes import (
     averaged_deviation,
     classify_confident,
     classify_deviation,
+    lone_skin_voxels,
 )
 
 ROW = np.array([[[-0.2, -0.05, 0.0, 0.05, 0.2]]], np.float32)
@@ -155,3 +156,24 @@ def test_averages_stay_within_the_particle() -> None:
     mean = averaged_deviation(deviation, particle, width_px=3)
     np.testing.assert_allclose(mean[particle], 0.1, rtol=1e-5)
     assert np.isnan(mean[~particle]).all()
+
+
+def test_single_voxels_of_a_class_at_the_surface_by_hand():
+    """A cube of target in air: a poor voxel on a face, two side by side, one inside, one beside a pore, one at the edge."""
+    phases = np.zeros((9, 9, 9), np.uint8)
+    phases[2:, 1:-1, 1:-1] = TARGET
+    particle = phases > 0
+    phases[4, 1, 4] = OXYGEN_POOR  # alone on a face
+    phases[6, 1, 4:6] = OXYGEN_POOR  # two that share a face
+    phases[5, 4, 4] = OXYGEN_POOR  # alone, inside
+    particle[5, 6, 6] = False  # a pore
+    phases[5, 6, 6] = OUTSIDE
+    phases[5, 5, 6] = OXYGEN_RICH  # alone, beside the pore
+    phases[8, 3, 3] = OXYGEN_POOR  # alone where the volume cuts the particle: what is beside is not known
+    phases[3, 2, 1] = OXYGEN_POOR  # corners do not join: alone, its neighbour in class across an edge
+    phases[4, 3, 1] = OXYGEN_POOR
+    before = phases.copy()
+    found = lone_skin_voxels(phases, particle)
+    np.testing.assert_array_equal(phases, before)
+    assert sorted(map(tuple, np.argwhere(found))) == [(3, 2, 1), (4, 1, 4), (4, 3, 1), (5, 5, 6)]
+    np.testing.assert_array_equal(lone_skin_voxels(phases[5], particle[5]), found[5])

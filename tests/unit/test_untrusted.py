@@ -309,3 +309,56 @@ def test_files_that_once_gave_a_traceback_are_one_line(path: Path) -> None:
     with pytest.raises(InputError) as caught:
         readers.get(path.suffix, read)(path)
     assert "\n" not in str(caught.value)
+
+
+def test_one_process_walks_all_files_until_one_ends_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from pipeline.io.readers import guard
+
+    def forbidden() -> int:
+        raise AssertionError("a process with threads forks")
+
+    monkeypatch.setattr(os, "fork", forbidden)
+    for name in ("a", "b", "c", "d"):
+        with h5py.File(tmp_path / f"{name}.h5", "w") as file:
+            file["data"] = np.ones((3, 4))
+    guard.check_structure(tmp_path / "a.h5")
+    (first,) = guard._STARTED
+    guard.check_structure(tmp_path / "b.h5")
+    assert [first] == guard._STARTED
+    # A process that has ended between two files is no fault of the next file.
+    first._process.kill()
+    first._process.wait()
+    guard.check_structure(tmp_path / "c.h5")
+    (second,) = guard._STARTED
+    assert second is not first
+    with pytest.raises(InputError, match="busy without end"):
+        guard.check_structure(next(iter(sorted(CORPUS.glob("hang_*.h5")))))
+    guard.check_structure(tmp_path / "d.h5")
+
+
+def test_a_file_on_which_the_library_crashes_is_refused(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A walker that ends by SIGSEGV at a name, in place of a library that does at a structure."""
+    from pipeline.io.readers import guard
+
+    program = tmp_path / "walk_hdf5.py"
+    program.write_text(
+        "import os, signal, sys\n"
+        "while len(head := sys.stdin.buffer.read(8)) == 8:\n"
+        "    if b'bad' in sys.stdin.buffer.read(int.from_bytes(head, 'big')):\n"
+        "        os.kill(os.getpid(), signal.SIGSEGV)\n"
+        "    os.write(1, b'.')\n",
+        encoding="utf-8",
+    )
+    for name in ("good", "bad"):
+        (tmp_path / f"{name}.h5").write_bytes(b"x")
+    guard._end_walker()
+    monkeypatch.setattr(guard, "PROGRAM", program)
+    guard.check_structure(tmp_path / "good.h5")
+    with pytest.raises(InputError, match="crashes \\(SIGSEGV\\)"):
+        guard.check_structure(tmp_path / "bad.h5")
+    guard.check_structure(tmp_path / "good.h5")
+    guard._end_walker()

@@ -1,34 +1,37 @@
 """What a file from elsewhere may not do: hang the HDF5 library, lead to other files, or declare more than it holds."""
 
-import faulthandler
+import atexit
 import os
-import resource
+import selectors
 import signal
-import time
-import warnings
+import subprocess
+import sys
+import threading
 from contextlib import suppress
 from functools import lru_cache
 from pathlib import Path
+from typing import IO, cast
 
 import h5py
 import hdf5plugin  # noqa: F401  (registers the filters of bitshuffle, LZ4, Blosc, Zstandard and others)
-import psutil
+import numpy as np
 
 from pipeline.errors import InputError
+from pipeline.io.readers.walk_hdf5 import HUGE_BYTES, WALKED
 
 GUARD_CPU_S = 1.0
 """The structure of an honest file is walked in milliseconds; a damaged one can keep the library busy for ever."""
 GUARD_WALL_S = 60.0
-MOST_OBJECTS = 3000
-SMALL_ELEMENTS = 10**5
-HUGE_BYTES = 2**30
+PROGRAM = Path(__file__).with_name("walk_hdf5.py")
+MOST_FILES = 1000
+"""Files that one process walks: what the library loses of its memory stays small."""
 LARGEST_RATIO = 1100
 """Deflate makes nothing more than 1032 times smaller."""
 MOST_TEXT_BYTES = 64 * 2**20
 
 
 def check_structure(path: Path) -> None:
-    """Walk an HDF5 file in a child process that may take a second of computing, before this process opens it.
+    """Let a process of its own, which may take a second of computing, walk an HDF5 file before this process opens it.
 
     Raises
     ------
@@ -49,81 +52,102 @@ def check_structure(path: Path) -> None:
 @lru_cache(maxsize=4096)
 def _walk_guarded(path: str, _modified_ns: int, _size: int) -> str:
     """Return how the library failed on a file, empty where it did not; a file is walked once per process."""
-    if not hasattr(os, "fork"):
-        return ""
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", DeprecationWarning)  # of threads: the child calls HDF5 and ends
-        child = os.fork()
-    if child == 0:
-        with suppress(BaseException):
-            _limit_child()
-            _walk(path)
-        os._exit(0)
-    until = time.monotonic() + GUARD_WALL_S
-    pause = 0.0005
-    while True:
-        ended, status = os.waitpid(child, os.WNOHANG)
-        if ended:
-            break
-        if time.monotonic() > until:  # a slow file system is no fault of the file
-            os.kill(child, signal.SIGKILL)
-            os.waitpid(child, 0)
-            return ""
-        time.sleep(pause)
-        pause = min(2 * pause, 0.05)
-    number = os.WTERMSIG(status) if os.WIFSIGNALED(status) else 0
-    if number == signal.SIGPROF:
+    with _WALKING:
+        failed, fresh = _walker().walk(path)
+        if failed and not fresh:  # an earlier file may have left the library in disorder
+            failed, _ = _walker().walk(path)
+    if failed == signal.SIGPROF:
         return f"a file that keeps the HDF5 library busy without end ({GUARD_CPU_S:g} s)"
-    return f"a file on which the HDF5 library crashes ({signal.Signals(number).name})" if number else ""
+    return f"a file on which the HDF5 library crashes ({signal.Signals(failed).name})" if failed else ""
 
 
-def _limit_child() -> None:
-    """Let the timer end this process, without a core file and without a word."""
-    faulthandler.disable()  # a crash of the child is an answer, not a report
-    signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    signal.setitimer(signal.ITIMER_PROF, GUARD_CPU_S)
-    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
-    used = psutil.Process().memory_info().vms
-    soft, hard = resource.getrlimit(resource.RLIMIT_AS)
-    most = used + HUGE_BYTES
-    if soft == resource.RLIM_INFINITY or soft > most:
-        resource.setrlimit(resource.RLIMIT_AS, (most, hard))
-    silent = os.open(os.devnull, os.O_WRONLY)
-    os.dup2(silent, 2)
+class _Walker:
+    """A process that imports h5py only (``walk_hdf5.py``) and walks one file after the other, for this process.
+
+    It is started as a new program, not forked: threads of this process cannot be in its way.
+    """
+
+    def __init__(self) -> None:
+        self.owner = os.getpid()
+        self.walked = 0
+        self.ended = False
+        places = dict.fromkeys(str(Path(str(one.__file__)).parents[1]) for one in (h5py, np))
+        self._process = subprocess.Popen(
+            [
+                sys.executable,
+                "-I",
+                "-S",
+                str(PROGRAM),
+                str(GUARD_CPU_S),
+                *places,
+            ],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            env=os.environ | {"OPENBLAS_NUM_THREADS": "1"},
+        )
+
+    def walk(self, path: str) -> tuple[int, bool]:
+        """Walk a file: the number of the signal that ended the process (else 0), and whether it was its first file."""
+        fresh = self.walked == 0
+        self.walked += 1
+        if not self._answers(os.fsencode(os.path.abspath(path))):  # noqa: PTH100 - links stay as they are
+            return max(0, -self.end()), fresh
+        return 0, fresh
+
+    def _answers(self, name: bytes) -> bool:
+        """Send a name and wait; a file system that is too slow is no fault of the file."""
+        to, back = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
+        with suppress(BrokenPipeError), selectors.DefaultSelector() as selector:
+            to.write(len(name).to_bytes(8, "big") + name)
+            to.flush()
+            selector.register(back, selectors.EVENT_READ)
+            if selector.select(GUARD_WALL_S):
+                return os.read(back.fileno(), 1) == WALKED
+            self.end(kill=True)
+            return True
+        return False
+
+    def end(self, *, kill: bool = False) -> int:
+        """Let the process go; returns its exit code, the negative of the number of the signal that ended it."""
+        self.ended = True
+        if kill:
+            self._process.kill()
+        for stream in (self._process.stdin, self._process.stdout):
+            if stream is not None:
+                with suppress(OSError):
+                    stream.close()
+        try:
+            return self._process.wait(GUARD_WALL_S)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+            return 0
 
 
-def _walk(path: str) -> None:
-    """Touch what readers touch: links, types, chunk indices, attributes, and small datasets whole."""
-    with h5py.File(path, "r") as file:
-        names: list[str] = []
-
-        def keep(name: bytes, _info: object = None) -> None:
-            if len(names) < MOST_OBJECTS:
-                names.append(name.decode("utf-8", errors="surrogateescape"))
-
-        file.id.links.visit(keep, info=True)
-        for name in ["/", *names]:
-            with suppress(Exception):
-                _touch(file, name)
+_WALKING = threading.Lock()
+_STARTED: list[_Walker] = []
 
 
-def _touch(file: h5py.File, name: str) -> None:
-    link = file.get(name, getlink=True) if name != "/" else None
-    if isinstance(link, h5py.ExternalLink):
-        return
-    item = file[name]
-    with suppress(Exception):
-        for key in item.attrs:
-            with suppress(Exception):
-                _ = item.attrs[key]
-    if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
-        return
-    if item.chunks is not None:
-        item.id.get_num_chunks()
-    if item.size is not None and item.size <= SMALL_ELEMENTS:
-        _ = item[()]
-    elif item.shape:
-        _ = item[(0,) * item.ndim]
+def _walker() -> _Walker:
+    """Return the walker of this process, a new one where there is none, or it has ended or walked many files."""
+    if _STARTED:
+        last = _STARTED[0]
+        if last.owner == os.getpid() and not last.ended and last.walked < MOST_FILES:
+            return last
+        _STARTED.clear()
+        if last.owner == os.getpid() and not last.ended:
+            last.end()
+    if not _STARTED:
+        _STARTED.append(_Walker())
+    return _STARTED[0]
+
+
+@atexit.register
+def _end_walker() -> None:
+    """End the walker with this process; one that was inherited belongs to another."""
+    if _STARTED and _STARTED[0].owner == os.getpid() and not _STARTED[0].ended:
+        _STARTED[0].end()
 
 
 def check_links(file: h5py.File, path: Path, seen: set[Path]) -> None:

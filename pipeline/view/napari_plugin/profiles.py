@@ -198,10 +198,8 @@ def _numbers(texts: Sequence[str]) -> Float64Array:
 def _deviation_shells(path: Path) -> Profile:
     columns = read_csv(path)
     replicates = columns["standard_error_from"][:1] == ["replicates"]
-    errors_are = "standard error" if replicates else "standard error (voxels as if independent: too small)"
-    mean = Series(
-        "mean", _numbers(columns["mean_deviation"]), _numbers(columns["standard_error"]), errors_are
-    )
+    errors = _numbers(columns["standard_error"]) if replicates else None
+    mean = Series("mean", _numbers(columns["mean_deviation"]), errors, "standard error" if replicates else "")
     return Profile("TM/O deviation over shells", SHELL_AXIS, _middles(columns), "TM/O deviation (1)", [mean])
 
 

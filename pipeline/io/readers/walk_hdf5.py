@@ -1,0 +1,89 @@
+"""Walks the structure of HDF5 files in a process of its own, which a damaged file may end: a program, run by ``guard``.
+
+``python -I -S walk_hdf5.py SECONDS FOLDER…`` reads names of files (8 bytes of length, then the name) from standard input
+and answers each with one byte when it has been walked. It imports nothing but h5py, from the folders it is given.
+"""
+
+import os
+import resource
+import signal
+import sys
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+WALKED = b"."
+MOST_OBJECTS = 3000
+SMALL_ELEMENTS = 10**5
+HUGE_BYTES = 2**30
+
+
+def main() -> None:
+    """Walk one file after the other until there is no more input."""
+    seconds = float(sys.argv[1])
+    sys.path.extend(sys.argv[2:])
+    import h5py
+
+    with suppress(ImportError):
+        import hdf5plugin  # noqa: F401 - filters of compressed files, where they are installed
+    _limit_memory()
+    signal.signal(signal.SIGPROF, signal.SIG_DFL)
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with the process that it works for
+    source, answers = sys.stdin.buffer, sys.stdout.buffer
+    while len(head := source.read(8)) == 8:
+        name = source.read(int.from_bytes(head, "big"))
+        signal.setitimer(signal.ITIMER_PROF, seconds)
+        with suppress(Exception):
+            walk(os.fsdecode(name), h5py)
+        signal.setitimer(signal.ITIMER_PROF, 0)
+        answers.write(WALKED)
+        answers.flush()
+
+
+def _limit_memory() -> None:
+    """Allow a gigabyte more than the libraries take, and no core file."""
+    resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
+    with suppress(OSError, ValueError):
+        pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
+        most = pages * resource.getpagesize() + HUGE_BYTES
+        soft, hard = resource.getrlimit(resource.RLIMIT_AS)
+        if soft == resource.RLIM_INFINITY or soft > most:
+            resource.setrlimit(resource.RLIMIT_AS, (most, hard))
+
+
+def walk(path: str, h5py: Any) -> None:
+    """Touch what readers touch: links, types, chunk indices, attributes, and small datasets whole."""
+    with h5py.File(path, "r") as file:
+        names: list[str] = []
+
+        def keep(name: bytes, _info: object = None) -> None:
+            if len(names) < MOST_OBJECTS:
+                names.append(name.decode("utf-8", errors="surrogateescape"))
+
+        file.id.links.visit(keep, info=True)
+        for name in ["/", *names]:
+            with suppress(Exception):
+                _touch(file, name, h5py)
+
+
+def _touch(file: Any, name: str, h5py: Any) -> None:
+    link = file.get(name, getlink=True) if name != "/" else None
+    if isinstance(link, h5py.ExternalLink):
+        return
+    item = file[name]
+    with suppress(Exception):
+        for key in item.attrs:
+            with suppress(Exception):
+                _ = item.attrs[key]
+    if not isinstance(item, h5py.Dataset) or item.is_virtual or item.external:
+        return
+    if item.chunks is not None:
+        item.id.get_num_chunks()
+    if item.size is not None and item.size <= SMALL_ELEMENTS:
+        _ = item[()]
+    elif item.shape:
+        _ = item[(0,) * item.ndim]
+
+
+if __name__ == "__main__":
+    main()
