@@ -19,7 +19,9 @@ from pipeline.preprocess.plausible import quantity_problem
 
 LOOKED_AT = 5
 """Frames of each series that are read to see what values they have."""
-ENERGY_TOLERANCE_EV = 1.0
+SILENT_FORMATS = ("TIFF", "EDF")
+"""Formats whose files say neither energy nor pixel size nor angles."""
+ENERGY_TOLERANCE_EV, ENERGY_TOLERANCE = 1.0, 1e-3
 PIXEL_TOLERANCE = 0.01
 ANGLE_TOLERANCE_DEG = 0.01
 
@@ -219,16 +221,16 @@ def shared_between_samples(project: ProjectConfig) -> list[str]:
     return lines
 
 
-def overridden(place: str, request: ReadRequest) -> list[str]:
+def overridden(place: str, request: ReadRequest, used: SeriesSummary) -> list[str]:
     """Return a line for each value of the configuration that differs from what the files say."""
     from pipeline.io.readers import peek
 
-    given = (request.energy_ev, request.pixel_nm, request.quantity, request.angles)
-    if all(value is None for value in given):
+    given = (request.energy_ev, request.pixel_nm, request.angles)
+    if all(value is None for value in given) or used.format in SILENT_FORMATS:
         return []
     plain = replace(request, energy_ev=None, pixel_nm=None, quantity=None, angles=None, angles_range=None)
     with suppress(PipelineError):
-        return list(_differences(place, request, peek(plain), peek(request)))
+        return list(_differences(place, request, peek(plain), used))
     return []  # what the files say cannot be read without the configuration's help
 
 

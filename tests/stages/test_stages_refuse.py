@@ -129,4 +129,6 @@ def test_rays_with_less_than_nothing_are_counted_and_shown(tmp_path: Path, sign:
     result = read_areal_density({"areal_density_decompose": out})
     assert result is not None
     warnings = areal_density_part(result).warnings
-    assert ["Mn has a negative amount in 100.0 %" in line for line in warnings] == ([True] if sign < 0 else [])
+    assert ["Mn has a negative amount in 100.0 %" in line for line in warnings] == (
+        [True] if sign < 0 else []
+    )
