@@ -124,7 +124,8 @@ def with_values(facts: SeriesFacts, frames: Sequence[AnyArray]) -> SeriesFacts:
     InputError
         For values that the stated quantity cannot have.
     """
-    known = [frame[np.isfinite(frame)] for frame in (np.asarray(frame) for frame in frames)]
+    frames = [np.abs(frame) if np.iscomplexobj(frame) else np.asarray(frame) for frame in frames]
+    known = [frame[np.isfinite(frame)] for frame in frames]
     known = [frame for frame in known if frame.size]
     require_plausible(facts.place, known, facts.quantity)
     if not known:
