@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,8 +15,10 @@ from pipeline.arrays import AnyArray, Float64Array
 from pipeline.config import ImageSource, ProjectConfig, Source, expand
 from pipeline.config.plan import branch_config, branch_sources, sample_branches
 from pipeline.errors import InputError, PipelineError
-from pipeline.io.readers.base import ReadRequest, SeriesSummary
 from pipeline.preprocess.plausible import quantity_problem
+
+if TYPE_CHECKING:  # the command line does not load what reads files
+    from pipeline.io.readers.base import ReadRequest, SeriesSummary
 
 LOOKED_AT = 5
 """Frames of each series that are read to see what values they have."""
@@ -222,7 +225,7 @@ def shared_between_samples(project: ProjectConfig) -> list[str]:
     return lines
 
 
-def overridden(place: str, request: ReadRequest, used: SeriesSummary) -> list[str]:
+def overridden(place: str, request: "ReadRequest", used: "SeriesSummary") -> list[str]:
     """Return a line for each value of the configuration that differs from what the files say."""
     from pipeline.io.readers import peek
 
@@ -235,7 +238,9 @@ def overridden(place: str, request: ReadRequest, used: SeriesSummary) -> list[st
     return []  # what the files say cannot be read without the configuration's help
 
 
-def _differences(place: str, request: ReadRequest, said: SeriesSummary, used: SeriesSummary) -> Iterator[str]:
+def _differences(
+    place: str, request: "ReadRequest", said: "SeriesSummary", used: "SeriesSummary"
+) -> Iterator[str]:
     for name, wanted, stored, unit, far in (
         ("energy_ev", request.energy_ev, said.energy_ev, "eV", ENERGY_TOLERANCE_EV),
         ("pixel_nm", request.pixel_nm, said.pixel_nm, "nm", PIXEL_TOLERANCE * (request.pixel_nm or 0)),
