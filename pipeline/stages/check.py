@@ -36,6 +36,7 @@ from pipeline.config.plan import (
 from pipeline.config.quantities import BranchConfig, default_quantity, light_from_air
 from pipeline.errors import InputError, MissingPackageError, PipelineError
 from pipeline.stages.check_series import (
+    ENERGY_TOLERANCE,
     ENERGY_TOLERANCE_EV,
     SeriesFacts,
     copied_series,
@@ -250,33 +251,36 @@ def _series_facts(place: str, source: Source, config: BranchConfig, warnings: li
     request = read_request(source)
     summary = peek(request)
     warnings += [f"{place}: {remark}" for remark in summary.remarks]
-    warnings += overridden(place, request)
+    warnings += overridden(place, request, summary)
     said = summary.quantity if summary.quantity in ("transmission", "optical_density", "complex") else None
     facts = SeriesFacts(
         place=place,
         shape=summary.shape,
         tilt_deg=tuple(float(tilt) for tilt in summary.tilt_deg),
-        energy_ev=_single(summary.energy_ev),
-        pixel_nm=_single(summary.pixel_nm),
+        energy_ev=_single(summary.energy_ev, config),
+        pixel_nm=_single(summary.pixel_nm, config),
         quantity=source.quantity or said or default_quantity(config),
         n_flat=summary.n_flat,
         n_dark=summary.n_dark,
         ends=ends_of(summary.files, summary.tilt_deg, "°"),
     )
     energies = summary.energy_ev
-    if np.isfinite(energies).all() and np.ptp(energies) > ENERGY_TOLERANCE_EV:
+    far = max(ENERGY_TOLERANCE_EV, ENERGY_TOLERANCE * facts.energy_ev)
+    if np.isfinite(energies).all() and np.ptp(energies) > far:
         raise InputError(
             place,
             expected="frames of one energy",
             got=f"{energies.min():g} to {energies.max():g} eV",
             fix="give the files of one energy; a stack through an edge belongs to the branch oxidation",
         )
-    return with_values(facts, read_some(request, looked_at(summary.shape[0])))
+    counts = [count for _, count in summary.files]
+    return with_values(facts, read_some(request, looked_at(summary.shape[0]), counts))
 
 
-def _single(values: Float64Array) -> float:
-    """Return the mean over all frames, NaN where it is unknown for one of them."""
-    return float(values.mean()) if values.size else float("nan")
+def _single(values: Float64Array, config: BranchConfig) -> float:
+    """Return the mean over all frames, NaN where it is unknown for one of them; a hologram needs it for one only."""
+    known = values[np.isfinite(values)] if isinstance(config, StructureConfig) else values
+    return float(known.mean()) if known.size else float("nan")
 
 
 def _check_flats(facts: SeriesFacts, source: Source) -> list[str]:

@@ -7,6 +7,7 @@ from contextlib import suppress
 from dataclasses import dataclass, replace
 from itertools import combinations
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,12 +15,16 @@ from pipeline.arrays import AnyArray, Float64Array
 from pipeline.config import ImageSource, ProjectConfig, Source, expand
 from pipeline.config.plan import branch_config, branch_sources, sample_branches
 from pipeline.errors import InputError, PipelineError
-from pipeline.io.readers.base import ReadRequest, SeriesSummary
 from pipeline.preprocess.plausible import quantity_problem
+
+if TYPE_CHECKING:  # the command line does not load what reads files
+    from pipeline.io.readers.base import ReadRequest, SeriesSummary
 
 LOOKED_AT = 5
 """Frames of each series that are read to see what values they have."""
-ENERGY_TOLERANCE_EV = 1.0
+SILENT_FORMATS = ("TIFF", "EDF")
+"""Formats whose files say neither energy nor pixel size nor angles."""
+ENERGY_TOLERANCE_EV, ENERGY_TOLERANCE = 1.0, 1e-3
 PIXEL_TOLERANCE = 0.01
 ANGLE_TOLERANCE_DEG = 0.01
 
@@ -122,7 +127,8 @@ def with_values(facts: SeriesFacts, frames: Sequence[AnyArray]) -> SeriesFacts:
     InputError
         For values that the stated quantity cannot have.
     """
-    known = [frame[np.isfinite(frame)] for frame in (np.asarray(frame) for frame in frames)]
+    frames = [np.abs(frame) if np.iscomplexobj(frame) else np.asarray(frame) for frame in frames]
+    known = [frame[np.isfinite(frame)] for frame in frames]
     known = [frame for frame in known if frame.size]
     require_plausible(facts.place, known, facts.quantity)
     if not known:
@@ -219,20 +225,22 @@ def shared_between_samples(project: ProjectConfig) -> list[str]:
     return lines
 
 
-def overridden(place: str, request: ReadRequest) -> list[str]:
+def overridden(place: str, request: "ReadRequest", used: "SeriesSummary") -> list[str]:
     """Return a line for each value of the configuration that differs from what the files say."""
     from pipeline.io.readers import peek
 
-    given = (request.energy_ev, request.pixel_nm, request.quantity, request.angles)
-    if all(value is None for value in given):
+    given = (request.energy_ev, request.pixel_nm, request.angles)
+    if all(value is None for value in given) or used.format in SILENT_FORMATS:
         return []
     plain = replace(request, energy_ev=None, pixel_nm=None, quantity=None, angles=None, angles_range=None)
     with suppress(PipelineError):
-        return list(_differences(place, request, peek(plain), peek(request)))
+        return list(_differences(place, request, peek(plain), used))
     return []  # what the files say cannot be read without the configuration's help
 
 
-def _differences(place: str, request: ReadRequest, said: SeriesSummary, used: SeriesSummary) -> Iterator[str]:
+def _differences(
+    place: str, request: "ReadRequest", said: "SeriesSummary", used: "SeriesSummary"
+) -> Iterator[str]:
     for name, wanted, stored, unit, far in (
         ("energy_ev", request.energy_ev, said.energy_ev, "eV", ENERGY_TOLERANCE_EV),
         ("pixel_nm", request.pixel_nm, said.pixel_nm, "nm", PIXEL_TOLERANCE * (request.pixel_nm or 0)),

@@ -2,11 +2,12 @@
 
 from pathlib import Path
 
+import h5py
 import numpy as np
 import pytest
 
 from pipeline.errors import InputError
-from pipeline.io.readers import read_angles
+from pipeline.io.readers import ReadRequest, peek, read_angles
 from pipeline.io.readers.angles import to_degrees
 from pipeline.io.readers.spectral import read_energies
 
@@ -133,3 +134,16 @@ def test_spectra_with_decimal_commas(tmp_path: Path, mark: str) -> None:
     found = read_spectrum(tmp_path / "a.txt", group=None, energy_unit=None)
     np.testing.assert_array_equal(found.energy_ev, ENERGIES)
     np.testing.assert_allclose(found.absorption, absorption, atol=5e-6)  # five decimals
+
+
+def test_a_table_with_its_unit_helps_a_file_of_radians(tmp_path: Path) -> None:
+    """The advice of the refusal works, for a file that cannot be changed."""
+    path = tmp_path / "a.h5"
+    with h5py.File(path, "w") as file:
+        file["exchange/data"] = np.ones((30, 4, 5))
+        file["exchange/theta"] = HALF_TURN
+    with pytest.raises(InputError, match=r"radians\?"):
+        peek(ReadRequest(images=(path,)))
+    (tmp_path / "a.txt").write_text("theta_rad\n" + "\n".join(map(str, HALF_TURN)))
+    tilts = peek(ReadRequest(images=(path,), angles=tmp_path / "a.txt")).tilt_deg
+    np.testing.assert_allclose(tilts, np.rad2deg(HALF_TURN))

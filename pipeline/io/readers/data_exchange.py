@@ -86,7 +86,7 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
             path=path,
             frames=frames,
             tilt_deg=None
-            if tilt is None or theta is None
+            if tilt is None or theta is None or request.angles is not None
             else to_degrees(tilt, text(theta.attrs.get("units")), path),
             energy_ev=per_frame(
                 energies_ev(first_of(file, _STACK_ENERGY, _ENERGY), path), n_frame, "energy", path

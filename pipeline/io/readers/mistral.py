@@ -75,7 +75,7 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
             path=path,
             frames=frames,
             tilt_deg=None
-            if tilt is None or angles is None or tilt.size != n_frame
+            if tilt is None or angles is None or tilt.size != n_frame or request.angles is not None
             else to_degrees(tilt, text(angles.attrs.get("units")), path),
             # A stack has one angle; a tilt series has one energy.
             energy_ev=per_frame(energies_ev(dataset_at(group, "energy"), path), n_frame, "energy", path),

@@ -88,17 +88,34 @@ def read_flat(request: ReadRequest) -> FloatArray | None:
     return _load_float(_flat_stacks(files, _extra(request.flat, request, "flat frames")), request)
 
 
-def read_some(request: ReadRequest, numbers: Sequence[int]) -> list[AnyArray]:
-    """Read single frames of a series by their number, (n_y, n_x) each, as they will be used: with the offset added."""
-    files = _open_all(request.images, request, "images")[1]
-    firsts = np.cumsum([0, *(file.frames.shape[0] for file in files)])
+def read_some(
+    request: ReadRequest, numbers: Sequence[int], counts: Sequence[int] | None = None
+) -> list[AnyArray]:
+    """Read single frames of a series by their number, (n_y, n_x) each, as they will be used: with the offset added.
+
+    Parameters
+    ----------
+    request : what to read
+    numbers : numbers of the frames in the whole series
+    counts : number of frames of each file where it is known, so that only files that are needed are opened
+    """
+    raw_format, places = raw_files(request.images, "images")
+    opened: dict[int, RawFile] = {}
+
+    def file(which: int) -> RawFile:
+        if which not in opened:
+            opened[which] = _open(raw_format, places[which], request)
+        return opened[which]
+
+    if counts is None or len(counts) != len(places):
+        counts = [file(which).frames.shape[0] for which in range(len(places))]
+    firsts = np.cumsum([0, *counts])
     frames = []
     for number in numbers:
         which = int(np.searchsorted(firsts, number, side="right")) - 1
-        file, inside = files[which], number - int(firsts[which])
-        with library_errors(file.path):
-            load_one = file.frames.load_one
-            frame = file.frames.load()[inside] if load_one is None else load_one(inside)
+        stack, inside = file(which).frames, number - int(firsts[which])
+        with library_errors(places[which]):
+            frame = stack.load()[inside] if stack.load_one is None else stack.load_one(inside)
         frames.append(_moved(frame, request.offset))
     return frames
 
