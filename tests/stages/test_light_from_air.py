@@ -22,8 +22,8 @@ BALL = np.sqrt(np.maximum(18.0**2 - Y**2 - X**2, 0)) / 18
 LIGHT = 4000.0
 
 
-def counts(od: float, n: int = 1, dark: float = 0.0) -> np.ndarray:
-    rng = np.random.default_rng(3)
+def counts(od: float, n: int = 1, dark: float = 0.0, seed: int = 3) -> np.ndarray:
+    rng = np.random.default_rng(seed)
     light = LIGHT * np.linspace(1.0, 0.8, n)[:, None, None]  # the source drifts
     return rng.poisson(light * np.exp(-od * BALL) + dark).astype(np.uint16)
 
@@ -96,7 +96,7 @@ def project(folder: Path, branch: str, **normalize_settings: Any) -> Any:
     if branch == "composition":
         for name, od, energy in (("pre", 0.3, 630.0), ("post", 1.2, 645.0)):
             raw(folder / f"{name}.h5", counts(od, n=5), energy)
-            raw(folder / f"O_{name}.h5", counts(od, n=5), 520.0 if name == "pre" else 535.0)
+            raw(folder / f"O_{name}.h5", counts(od, n=5, seed=4), 520.0 if name == "pre" else 535.0)
         edges["O"] = {"pre": "O_pre.h5", "post": "O_post.h5"}
     settings = {"edges": edges, "formula": {"Mn": 1, "O": 2}, "normalize": normalize_settings}
     path = folder / "x.yaml"

@@ -104,7 +104,7 @@ def read_some(
 
     def file(which: int) -> RawFile:
         if which not in opened:
-            opened[which] = _open(raw_format, places[which], request)
+            opened[which] = open_raw(raw_format, places[which], request)
         return opened[which]
 
     if counts is None or len(counts) != len(places):
