@@ -190,7 +190,7 @@ def check_shells(table: list[dict[str, str]]) -> None:
         mean = 0.2 * (poor - rich) / n
         # Replicates: as measured, and without the oxygen-poor box.
         other = -0.2 * rich / n
-        error = math.hypot(one_of_two * abs(mean - other) / math.sqrt(2), (mean + other) / 2 - mean)
+        error = 2.3 * math.hypot(one_of_two * abs(mean - other) / math.sqrt(2), (mean + other) / 2 - mean)
         by_hand = {
             "shell": number,
             "shell_outer": 50 * (number - 1),
