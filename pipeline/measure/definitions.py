@@ -24,9 +24,9 @@ DEFINITIONS = {
     "shells": "shells of equal volume by Euclidean distance to the outer surface, from rim to centre; closed "
     "voids make no surface; shell_outer and shell_inner are the nominal share of the volume outside each "
     "limit, in percent",
-    "standard_error": "of a shell's mean deviation: sqrt((t s)^2 + b^2), s the standard deviation of that mean over the noise "
-    "replicates, t Student's factor for their number (1.20 for four), b their mean less the measured one; standard_error_from "
-    "is none, and it is not a number, with fewer than two replicates",
+    "standard_error": "of a shell's mean deviation: 2.3 sqrt((t s)^2 + b^2), s the standard deviation of that mean over the "
+    "noise replicates, t Student's factor for their number (1.20 for four), b their mean less the measured one; "
+    "standard_error_from is none, and it is not a number, with fewer than two replicates",
     "standard_deviation": "of the deviations of a shell's voxels",
     "depth": "Euclidean distance of a voxel's centre to the outer surface of the particle",
     "centroid": "measured from the centre of the volume's first voxel",

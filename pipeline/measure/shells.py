@@ -16,6 +16,10 @@ from pipeline.slabs import Allocate, Field, fill, in_memory, in_parts
 Column = list[str] | Float64Array | IntArray | BoolArray
 """One column of a table."""
 
+REPLICATE_SCALE = 2.3
+"""By how much errors of the deviation exceed the departures of its replicates, which scatter less than a regularised estimate
+does around the truth: that of the standard errors of voxels (``SIGMA_SCALE`` of ``pipeline.composition.noise``)."""
+
 
 def depth_below_surface(particle: Any, *, voxel_nm: float, allocate: Allocate = in_memory) -> Any:
     """Return the Euclidean distance of each voxel's centre to the outer surface of the particle.
@@ -167,12 +171,12 @@ def shell_table(
 def replicate_errors(
     replicates: Iterable[Field], shells: Field, measured: Float64Array, *, n_shells: int
 ) -> Float64Array:
-    """Return the standard error of each shell's mean deviation, ``sqrt((t s)² + b²)``.
+    """Return the standard error of each shell's mean deviation, ``2.3 sqrt((t s)² + b²)``.
 
     ``s`` is the standard deviation of the mean over the replicates. From few of them it is not well known: ``t`` is the quantile
     of Student's distribution for n − 1 degrees of freedom that covers as much as one standard deviation of the normal
     distribution does (1.84 for two, 1.20 for four, 1 for many). ``b`` is the replicate bias, the mean over the replicates less
-    the measured mean: what the reconstruction does to a composition that is known.
+    the measured mean: what the reconstruction does to a composition that is known. The factor is :data:`REPLICATE_SCALE`.
 
     Parameters
     ----------
@@ -187,7 +191,7 @@ def replicate_errors(
     """
     means = np.array([_means(shells, n_shells, _single, one)[1] for one in replicates])
     scatter = float(stdtrit(len(means) - 1, ndtr(1.0))) * np.std(means, axis=0, ddof=1)
-    error: Float64Array = np.hypot(scatter, means.mean(axis=0) - measured)
+    error: Float64Array = REPLICATE_SCALE * np.hypot(scatter, means.mean(axis=0) - measured)
     return error
 
 

@@ -54,9 +54,9 @@ DEFINITIONS = {
     "near_mean_deviation": "mean deviation of voxels outside voids and within near_nm of one",
     "neighbourhood": "voxels of a void_neighbourhoods row: outside voids, within near_nm of this void and nearer to it than to "
     "any other",
-    "standard_error": "of the mean deviation of a neighbourhood, from the noise replicates: sqrt((t s)^2 + b^2), s its standard "
-    "deviation over them, t Student's factor for their number, b their mean less the measured one; the error of the registration "
-    "is not in it",
+    "standard_error": "of the mean deviation of a neighbourhood, from the noise replicates: 2.3 sqrt((t s)^2 + b^2), s its "
+    "standard deviation over them, t Student's factor for their number, b their mean less the measured one; the error of "
+    "the registration is not in it",
     "expected_deviation": "mean deviation of all voxels of the particle as deep as those of the neighbourhood",
 }
 

@@ -7,6 +7,7 @@ import numpy as np
 import pytest
 
 from pipeline.arrays import OUTSIDE, OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED
+from pipeline.composition.noise import SIGMA_SCALE
 from pipeline.errors import InputError, ShapeError
 from pipeline.measure.domains import domain_table, find_domains, interconnection
 from pipeline.measure.fractions import (
@@ -21,6 +22,7 @@ from pipeline.measure.fractions import (
     scatter_interval,
 )
 from pipeline.measure.shells import (
+    REPLICATE_SCALE,
     depth_below_surface,
     replicate_errors,
     shell_labels,
@@ -357,7 +359,8 @@ def test_replicates_give_the_standard_error_by_hand():
     # Means 0.25 and 0.75 in shell 1, 1 and 1 in shell 2. Student's quantile of Φ(1) for one degree of freedom is that of
     # the Cauchy distribution: tan(π (Φ(1) − 1/2)).
     one_of_two = math.tan(math.pi * (NormalDist().cdf(1) - 0.5))
-    scatter = one_of_two * 0.5 / math.sqrt(2)
+    scatter = 2.3 * one_of_two * 0.5 / math.sqrt(2)
+    assert REPLICATE_SCALE == SIGMA_SCALE == 2.3
     unbiased = replicate_errors(replicates, shells, np.array([0.5, 1.0]), n_shells=2)
     assert unbiased == pytest.approx([scatter, 0.0])
     table = shell_table(
@@ -369,7 +372,7 @@ def test_replicates_give_the_standard_error_by_hand():
         depth_nm=np.ones(4, np.float32),
     )
     # The measured means are 0: the replicates are off by 0.5 and by 1.
-    assert list(table["standard_error"]) == pytest.approx([math.hypot(scatter, 0.5), 1.0])
+    assert list(table["standard_error"]) == pytest.approx([math.hypot(scatter, 2.3 * 0.5), 2.3])
     assert table["standard_error_from"] == ["replicates"] * 2
 
 
@@ -378,7 +381,7 @@ def test_replicates_know_that_neighbours_share_their_noise(rng):
     shells = np.repeat(np.array([1, 2], np.uint8), 500)
     replicates = np.repeat(0.03 * rng.standard_normal((50, 2)), 500, axis=1).astype(np.float32)
     # The standard deviation of 50 is known to 10 %; their mean adds 1 %.
-    found = replicate_errors(replicates, shells, np.zeros(2), n_shells=2)
+    found = replicate_errors(replicates, shells, np.zeros(2), n_shells=2) / REPLICATE_SCALE
     assert found == pytest.approx([0.03, 0.03], rel=0.35)
 
 
@@ -388,7 +391,8 @@ def test_few_replicates_state_an_error_that_holds(rng, n):
     truth, particles = 0.0, 4000
     measured = truth + rng.standard_normal(particles)
     replicates = (measured + rng.standard_normal((n, particles))).astype(np.float32)
-    stated = replicate_errors(replicates, np.arange(1, particles + 1), measured, n_shells=particles)
+    # These are of no regularised estimate: the factor for such has to be taken out.
+    stated = replicate_errors(replicates, np.arange(1, particles + 1), measured, n_shells=particles) / 2.3
     covered = np.mean(np.abs(measured - truth) <= stated)
     # √(0.68 · 0.32 / 4000) = 0.007; their own mean is off by 1/√n, which is taken for a bias and makes the error larger.
     assert 0.66 < covered < 0.82

@@ -219,7 +219,8 @@ def test_oxygen_poor_places_beside_pores_are_more_than_chance(
     for row in beside:
         # 0.1 was planted; the outer shell of some neighbourhoods reaches beyond what was planted.
         assert float(row["mean_deviation"]) == pytest.approx(0.1, abs=0.03)
-        assert 0 < float(row["standard_error"]) < 0.01
+        # Noise of 0.02 over a few independent places, times 2.3 and Student's 1.2: no more than that of one place.
+        assert 0 < float(row["standard_error"]) < 0.02 * 2.3 * 1.2
 
 
 def test_the_report_shows_both_branches(sample: tuple[Path, dict[str, Path], Scene], tmp_path: Path) -> None:

@@ -289,3 +289,23 @@ def test_a_damaged_input_leaves_no_table_behind(inputs, tmp_path):
     with pytest.raises(StoreError, match="got nothing there"):
         run_both(inputs, tmp_path)
     assert not list(tmp_path.glob("*.csv"))
+
+
+def test_a_single_voxel_at_the_surface_is_undecided_and_counted_as_the_threshold_says(inputs, tmp_path):
+    deviation, particle = deviation_of_known_classes()
+    deviation[1, 2, 3] = 0.3  # alone, on the face z = 1
+    deviation[4, 10, 9] = deviation[5, 10, 9] = 0.3  # two that share a face, on the face y = 10
+    inputs["reconstruct"] = store(
+        tmp_path / "skin.zarr",
+        {"deviation": NamedArray(deviation, VOLUME, "1"), "particle": NamedArray(particle, VOLUME, "1")},
+        {"pixel_nm": PIXEL_NM, "reference_tm_o": 0.98},
+    )
+    outputs = run_both(inputs, tmp_path)
+    written = read_store(outputs["store"])
+    assert written["phases_confident"][1, 2, 3] == UNDECIDED
+    assert written["phases"][1, 2, 3] == OXYGEN_POOR
+    assert (written["phases_confident"][4:6, 10, 9] == OXYGEN_POOR).all()
+    phases = json.loads(outputs["phases"].read_text())
+    assert phases["fractions"]["oxygen_poor"]["value"] == pytest.approx(27 / 959)
+    assert phases["confident"]["fractions"]["oxygen_poor"]["value"] == pytest.approx(25 / 960)
+    assert phases["confident"]["fractions"]["undecided"]["value"] == pytest.approx(3 / 960)
