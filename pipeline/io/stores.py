@@ -235,7 +235,7 @@ def read_store(path: Path) -> Store:
             got="a folder without zarr.json"
             if path.is_dir()
             else ("a file" if path.exists() else "nothing there"),
-            fix="run the stage that writes it, or check the path",
+            fix="run the workflow, or check the path",
         )
     try:
         attributes = json.loads(root_file.read_text(encoding="utf-8")).get("attributes", {})
@@ -246,7 +246,7 @@ def read_store(path: Path) -> Store:
             str(path),
             expected="a store of this package",
             got="a zarr folder without its provenance",
-            fix="give the path of a stage store, or delete the folder and rerun the stage",
+            fix="give the path of a stage store, or delete the folder and run the workflow again",
         )
     try:
         store = _store_from(path, decode_json(attributes))
@@ -347,5 +347,5 @@ def _damaged(path: Path, got: str) -> StoreError:
         str(path),
         expected="a complete store",
         got=got,
-        fix="delete this folder and rerun the stage that writes it",
+        fix="delete this folder and run the workflow again",
     )

@@ -37,6 +37,7 @@ from pipeline.config.plan import (
 from pipeline.errors import InputError, MissingPackageError, PipelineError
 from pipeline.stages.check_structure import scan_problems
 from pipeline.stages.needs import Needs, check_disk, joint_needs, stage_needs, total_needs
+from pipeline.stages.plausible import require_files, require_plausible
 from pipeline.stages.results_folder import check_same_sources
 
 MIN_TILTS = 3
@@ -212,9 +213,7 @@ def _check_stacks(config: OxidationConfig, sample: str) -> tuple[BranchCheck, li
 
 def _check_volume(place: str, source: ImageSource) -> None:
     """Refuse a volume whose files are not there."""
-    for path in source_files(source):
-        if not path.exists():
-            raise InputError(place, expected="an existing file", got=str(path), fix="correct the path")
+    require_files(place, source_files(source))
 
 
 def _place(config: BranchConfig, branch: str, series: str) -> str:
@@ -232,10 +231,9 @@ def _series_facts(place: str, source: Source, config: BranchConfig) -> SeriesFac
     from pipeline.io.readers import peek
     from pipeline.stages.sources import read_request
 
-    for path in source_files(source):
-        if not path.exists():
-            raise InputError(place, expected="an existing file", got=str(path), fix="correct the path")
+    require_files(place, source_files(source))
     summary = peek(read_request(source))
+    require_plausible(place, summary.shape[1:], _single(summary.pixel_nm), _single(summary.energy_ev))
     said = summary.quantity if summary.quantity in ("transmission", "optical_density") else None
     return SeriesFacts(
         place=place,
