@@ -1,6 +1,7 @@
 """The error tree: everything a user can mend is a :class:`PipelineError`, shown as one line with exit code 2."""
 
 import errno
+import os
 import unicodedata
 
 LONGEST_PART = 1000
@@ -33,6 +34,11 @@ SYSTEM_TROUBLE: dict[int, tuple[str, str]] = {
     ),
 }
 """What an operating system refuses that is no fault of the program: what was expected, and the likeliest remedy."""
+
+
+LIMITS = tuple(number for number in SYSTEM_TROUBLE if number not in (errno.EROFS, errno.EACCES, errno.EPERM))
+"""Of these, what is never the fault of the file that was at hand."""
+_NO_THREAD = "can't start new thread"
 
 
 def printable(text: str) -> str:
@@ -111,6 +117,20 @@ class StoreError(PipelineError, OSError):
         """
         expected, fix = SYSTEM_TROUBLE.get(error.errno or 0, SYSTEM_TROUBLE[errno.ENOSPC])
         return cls(str(error.filename or name), expected=expected, got=error.strerror or str(error), fix=fix)
+
+
+def limit_reached(error: BaseException, name: str) -> StoreError | None:
+    """Return the line for an error that a limit of the system has caused, None for any other.
+
+    Parameters
+    ----------
+    error : what was raised
+    name : what was at hand, a file or a program
+    """
+    number = error.errno if isinstance(error, OSError) and not isinstance(error, PipelineError) else None
+    if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
+        number = errno.EAGAIN
+    return StoreError.of(OSError(number, os.strerror(number)), name) if number in LIMITS else None
 
 
 class MissingPackageError(PipelineError, ImportError):

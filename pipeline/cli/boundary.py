@@ -4,7 +4,6 @@ Names in files and configurations come from elsewhere. Here, and in :class:`pipe
 character that would steer a terminal is written as an escape.
 """
 
-import errno
 import os
 import signal
 import sys
@@ -21,6 +20,7 @@ from pipeline.errors import (
     OutOfMemoryError,
     PipelineError,
     StoreError,
+    limit_reached,
     printable,
 )
 
@@ -29,7 +29,6 @@ ERROR_PREFIX = "oxytomo: error: "
 INTERRUPTED = 130
 _LINE_ENDS = ("\n", "\t")
 _NO_MEMORY = ("cannot allocate memory", "failed to map segment", "out of memory")
-_NO_THREAD = "can't start new thread"
 
 
 class PrintableStream:
@@ -80,7 +79,7 @@ def printable_output() -> Iterator[tuple[PrintableStream, PrintableStream]]:
     before = sys.stdout, sys.stderr
     for stream in before:
         with suppress(AttributeError):
-            stream.reconfigure(errors="backslashreplace")  # type: ignore[union-attr]
+            stream.reconfigure(errors="backslashreplace")
     out, error = PrintableStream(sys.stdout), PrintableStream(sys.stderr)
     sys.stdout, sys.stderr = out, error  # type: ignore[assignment]
     try:
@@ -154,10 +153,10 @@ def user_error(reason: BaseException, name: str = "oxytomo") -> PipelineError | 
         return OutOfMemoryError.of(reason)
     if isinstance(reason, OSError) and reason.errno in SYSTEM_TROUBLE:
         return StoreError.of(reason, name)
+    limit = limit_reached(reason, name)
+    if limit is not None:
+        return limit
     text = str(reason).lower()
-    if isinstance(reason, RuntimeError) and _NO_THREAD in text:
-        again = OSError(errno.EAGAIN, os.strerror(errno.EAGAIN))
-        return StoreError.of(again, name)
     if isinstance(reason, ImportError | OSError) and any(part in text for part in _NO_MEMORY):
         return OutOfMemoryError.of(reason)
     return None

@@ -9,6 +9,7 @@ from collections.abc import Collection, Sequence
 from pathlib import Path
 
 from pipeline.cli.failure import explain_failure
+from pipeline.cli.limits import require_limits
 from pipeline.cli.stage_server import stage_server
 from pipeline.cli.workflow import call_snakemake, profile_folder, snakemake_arguments, write_configuration
 from pipeline.config import ProjectConfig, load_config
@@ -86,6 +87,7 @@ def run_workflow(
     here = arguments.profile is None
     cores = arguments.cores or available_cores()
     profile = None if here else profile_folder(arguments.profile)
+    require_limits(cores if here else 1)
     with stage_server(cores, wanted=here and not arguments.dry_run) as server:
         for warning in require_valid(project, stages):
             sys.stderr.write(f"oxytomo: warning: {warning}\n")

@@ -29,7 +29,7 @@ _TEXT = reprlib.Repr()
 _TEXT.maxstring = _TEXT.maxother = _TEXT.maxlong = 80
 
 
-class _UniqueKeyLoader(_SafeLoader):  # type: ignore[misc]
+class _UniqueKeyLoader(_SafeLoader):
     """YAML's safe loader that refuses a key given twice, and aliases that unfold without end."""
 
     def get_single_node(self) -> yaml.Node | None:
@@ -90,7 +90,9 @@ def _refuse_deep_nesting(text: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > DEEPEST:
-            raise yaml.constructor.ConstructorError(problem=_TOO_DEEP, problem_mark=event.start_mark)
+            raise yaml.constructor.ConstructorError(
+                problem=f"{_TOO_DEEP}, in line {event.start_mark.line + 1}"
+            )
 
 
 def load_config(path: Path) -> ProjectConfig:
