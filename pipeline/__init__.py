@@ -1,11 +1,9 @@
 """oxytomo: from raw frames of a cathode particle to composition, oxidation and void maps."""
 
-from typing import Any
-
 __all__ = ["__version__"]
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> str:
     """Look the version up when it is asked for: that takes longer than all else that every command imports."""
     if name != "__version__":
         raise AttributeError(name)

@@ -2,11 +2,11 @@
 
 # Next to nothing is imported here: Ctrl-C counts from the first line of `main` on.
 import sys
-from collections.abc import Sequence
-from typing import TYPE_CHECKING
 
+TYPE_CHECKING = False
 if TYPE_CHECKING:
     import argparse
+    from collections.abc import Sequence
 
 _DESCRIPTION = "From raw tilt series of a particle to maps of its composition, tables and a report."
 _EPILOG = """\
@@ -65,7 +65,7 @@ def build_parser() -> "argparse.ArgumentParser":
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: "Sequence[str] | None" = None) -> int:
     """Run the command line; returns the exit code.
 
     What a user can correct is one line on standard error and exit code 2; anything else keeps its traceback.
@@ -79,13 +79,15 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 130
 
 
-def _run(argv: Sequence[str] | None) -> int:
+def _run(argv: "Sequence[str] | None") -> int:
     """Find the command and call it."""
     from pipeline.cli.boundary import require_folder, show_traceback
     from pipeline.cli.caches import prepare_caches
+    from pipeline.cli.limits import require_to_start
 
     if argv is None:  # the program itself, not a test or another program that calls it
         sys.excepthook = show_traceback
+        require_to_start()
         prepare_caches()
     arguments = build_parser().parse_args(argv)
     require_folder()

@@ -4,6 +4,7 @@ Names in files and configurations come from elsewhere. Here, and in :class:`pipe
 character that would steer a terminal is written as an escape.
 """
 
+import io
 import os
 import signal
 import sys
@@ -78,10 +79,10 @@ def printable_output() -> Iterator[tuple[PrintableStream, PrintableStream]]:
     """Make standard output and standard error printable for the time of the block."""
     before = sys.stdout, sys.stderr
     for stream in before:
-        with suppress(AttributeError):
+        if isinstance(stream, io.TextIOWrapper):
             stream.reconfigure(errors="backslashreplace")
     out, error = PrintableStream(sys.stdout), PrintableStream(sys.stderr)
-    sys.stdout, sys.stderr = out, error  # type: ignore[assignment]
+    sys.stdout, sys.stderr = out, error
     try:
         yield out, error
     finally:

@@ -4,11 +4,10 @@ import os
 import resource
 from collections.abc import Callable
 
-import psutil
-
 from pipeline.errors import StoreError
 
 LEAST_OPEN_FILES = 64
+LEAST_TO_START = 10**9
 LEAST_ADDRESS_SPACE = 2 * 10**9
 """Bytes: the libraries alone map more than half of it."""
 LEAST_FILE_SIZE = 10**7
@@ -17,6 +16,11 @@ ENOUGH = 100
 PROCESSES = 12
 PROCESSES_A_CORE = 6
 """Snakemake, the server of stages, and the threads of libraries in each of them."""
+
+
+def require_to_start() -> None:
+    """Refuse a limit of memory that the libraries of every command do not start with."""
+    _require(resource.RLIMIT_AS, LEAST_TO_START, "bytes of memory", "ulimit -v")
 
 
 def require_limits(cores: int) -> None:
@@ -50,6 +54,8 @@ def _require(which: int, least: int, what: str, command: str, used: Callable[[],
 
 def _threads_of_user() -> int:
     """Return the number of threads that this user runs, which is what the system counts."""
+    import psutil
+
     own = os.getuid()
     found = (process.info for process in psutil.process_iter(["uids", "num_threads"]))
     return sum(one["num_threads"] or 1 for one in found if one["uids"] and one["uids"].real == own)

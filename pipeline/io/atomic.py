@@ -54,13 +54,10 @@ def remove(path: Path) -> None:
 
 def unwritable(path: Path, error: OSError) -> StoreError:
     """Return the one-line error for a file or folder that could not be written."""
-    anything = ("", "free disk space, or choose a results folder where you may write")
-    return StoreError(
-        str(path),
-        expected="to write it",
-        got=error.strerror or str(error),
-        fix=SYSTEM_TROUBLE.get(error.errno or 0, anything)[1],
-    )
+    got, fix = error.strerror or str(error), "free disk space, or choose a results folder where you may write"
+    if error.errno in SYSTEM_TROUBLE:
+        got, fix = os.strerror(error.errno), SYSTEM_TROUBLE[error.errno][1]
+    return StoreError(str(path), expected="to write it", got=got, fix=fix)
 
 
 def remove_stale(path: Path) -> None:

@@ -22,7 +22,7 @@ from pipeline.config import expand, load_config, parse_config, read_yaml
 from pipeline.config.plan import project_products
 from pipeline.config.schema import schema
 from pipeline.errors import ConfigError, InputError, StoreError, printable, shows
-from pipeline.io.atomic import record_file
+from pipeline.io.atomic import record_file, unwritable
 from pipeline.stages.check import check_project
 from pipeline.stages.results_folder import lost_stores, to_make_again
 
@@ -75,12 +75,8 @@ def test_no_name_reaches_snakemake_as_an_option_or_a_rule(tmp_path: Path) -> Non
     targets, forced = ["-sX/report.html", "all"], ["--snakefile", "-n"]
     arguments = snakemake_arguments(tmp_path / "c.json", tmp_path, targets=targets, forced=forced, cores=1)
     found = get_argument_parser().parse_args(arguments)
-    assert found.snakefile.name == "Snakefile"
-    assert found.snakefile.parent.name == "workflow"
-    assert found.targets == {"./-sX/report.html", "./all"} or list(found.targets) == [
-        "./-sX/report.html",
-        "./all",
-    ]
+    assert Path(found.snakefile).parent.name == "workflow"
+    assert set(found.targets) == {"./-sX/report.html", "./all"}
     assert set(found.forcerun) == {"./--snakefile", "./-n"}
     assert not found.dryrun
 
@@ -173,12 +169,12 @@ def test_a_deleted_working_directory_is_named(tmp_path: Path) -> None:
     assert "the working directory: expected a folder that is there" in only_line(done.stderr)
 
 
-@pytest.mark.parametrize("moment_s", [0.05, 0.15, 0.3, 0.5, 0.8])
+@pytest.mark.parametrize("moment_s", [0.01, 0.1, 0.3, 0.5, 0.8])
 def test_stopped_while_it_imports_is_one_line(moment_s: float, tmp_path: Path) -> None:
-    """SIGINT at moments of the imports; the first of them may fall before the program, then Python says it."""
+    """SIGINT at moments from the first line of the program on; everything but that line is imported after it."""
     code = (
-        "import sys; print('begun', flush=True); sys.argv = ['oxytomo', 'check', 'x.yaml']\n"
-        "from pipeline.cli import main; sys.exit(main())"
+        "import sys, pipeline.cli as cli; sys.argv = ['oxytomo', 'check', 'x.yaml']\n"
+        "print('begun', flush=True); sys.exit(cli.main())"
     )
     child = subprocess.Popen(
         [sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
@@ -215,15 +211,17 @@ def test_faults_of_the_program_keep_their_traceback() -> None:
         assert user_error(reason) is None
 
 
-@pytest.mark.parametrize(
-    ("limit", "part"), [("-n 12", "open files"), ("-v 150000", "memory"), ("-f 0", "ulimit -f|too large")]
-)
-def test_small_limits_are_one_line(limit: str, part: str, tmp_path: Path) -> None:
-    """A limit that Python cannot even start with is not asked for."""
-    shell = f'ulimit {limit}; exec "{sys.executable}" -P -m pipeline simulate out --size 16 --tilts 3 --elements O Ni'
+def test_a_limit_of_memory_that_nothing_starts_with_is_one_line(tmp_path: Path) -> None:
+    """The libraries would print lines of their own, and raise what looks like Ctrl-C."""
+    shell = f'ulimit -v 500000; exec "{sys.executable}" -P -m pipeline simulate out --size 16'
     done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
-    assert any(one in only_line(done.stderr) for one in part.split("|")), done.stderr
+    assert "at least 1000000000 bytes of memory, got 512000000" in only_line(done.stderr)
+
+
+def test_the_cause_of_a_library_is_the_systems(tmp_path: Path) -> None:
+    said = unwritable(tmp_path / "a.h5", OSError(27, "Unable to create file (errno = 27, buf = 0x55)"))
+    assert "got File too large. Likely fix: raise the limit of file sizes" in str(said)
 
 
 def test_caches_lie_where_nobody_else_can_write(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
