@@ -90,9 +90,8 @@ def _refuse_deep_nesting(text: str) -> None:
         elif isinstance(event, yaml.CollectionEndEvent):
             depth -= 1
         if depth > DEEPEST:
-            raise yaml.constructor.ConstructorError(
-                problem=f"{_TOO_DEEP}, in line {event.start_mark.line + 1}"
-            )
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise yaml.constructor.ConstructorError(problem=f"{_TOO_DEEP}, in line {line}")
 
 
 def load_config(path: Path) -> ProjectConfig:

@@ -475,7 +475,8 @@ def test_limits_are_not_taken_for_damaged_files(tmp_path: Path, monkeypatch: pyt
         raise OSError(24, "Too many open files")
 
     provenance = Provenance("s", 1, {}, {}, "0", "now")
-    write_store(tmp_path / "a.zarr", {"x": NamedArray(np.ones(3), ("x",), "1")}, provenance=provenance)
+    arrays = {"x": NamedArray(np.ones(3), ("x",), "1")}
+    write_store(tmp_path / "a.zarr", arrays, provenance=provenance, attributes={})
     monkeypatch.setattr(Store, "array", none_left)
     with pytest.raises(StoreError, match="ulimit -u"):
         read_store(tmp_path / "a.zarr")
