@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from pipeline.arrays import AnyArray, Float64Array
-from pipeline.errors import InputError
+from pipeline.errors import InputError, limit_reached
 from pipeline.io.readers.base import FrameStack, checked_stack, truncated
 from pipeline.io.readers.guard import check_declared, check_links, check_sources, check_structure
 from pipeline.units import KEV_BELOW, to_ev, to_nm
@@ -33,6 +33,9 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
     except (OSError, RuntimeError, ValueError, KeyError) as error:
         if "truncated" in str(error):
             raise truncated(path, "a complete HDF5 file", "fewer bytes than it declares") from error
+        limit = limit_reached(error, str(path))
+        if limit is not None:
+            raise limit from error
         raise InputError(
             str(path),
             expected="a readable HDF5 file",
