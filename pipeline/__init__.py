@@ -1,7 +1,5 @@
 """oxytomo: from raw frames of a cathode particle to composition, oxidation and void maps."""
 
-from typing import Any
-
 from pipeline.threads import choose_threading_layer
 
 __all__ = ["__version__"]
@@ -9,7 +7,7 @@ __all__ = ["__version__"]
 choose_threading_layer()
 
 
-def __getattr__(name: str) -> Any:
+def __getattr__(name: str) -> str:
     """Look the version up when it is asked for: that takes longer than all else that every command imports."""
     if name != "__version__":
         raise AttributeError(name)

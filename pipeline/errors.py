@@ -1,5 +1,77 @@
 """The error tree: everything a user can mend is a :class:`PipelineError`, shown as one line with exit code 2."""
 
+import errno
+import os
+import unicodedata
+
+LONGEST_PART = 1000
+"""Characters of one part of a message; what is longer is cut in the middle."""
+SYSTEM_TROUBLE: dict[int, tuple[str, str]] = {
+    errno.ENOSPC: (
+        "a folder with free space that may be written",
+        "free disk space, or choose another 'results' folder",
+    ),
+    errno.EDQUOT: ("room in your quota", "free disk space, or choose another 'results' folder"),
+    errno.EROFS: ("a folder that may be written", "choose another 'results' folder"),
+    errno.EACCES: (
+        "a file or folder that you may read and write",
+        "correct its permissions, or choose another 'results' folder",
+    ),
+    errno.EPERM: (
+        "a file or folder that you may read and write",
+        "correct its permissions, or choose another 'results' folder",
+    ),
+    errno.EFBIG: ("files as large as the results are", "raise the limit of file sizes (ulimit -f)"),
+    errno.EMFILE: ("to open one more file", "raise the limit of open files (ulimit -n)"),
+    errno.ENFILE: ("to open one more file", "close other programs: the system has too many open files"),
+    errno.EAGAIN: (
+        "to start one more process",
+        "raise the limit of processes (ulimit -u), or use fewer --cores",
+    ),
+    errno.ENOMEM: (
+        "enough memory",
+        "use a machine with more, raise the limit (ulimit -v), or close other programs",
+    ),
+}
+"""What an operating system refuses that is no fault of the program: what was expected, and the likeliest remedy."""
+
+
+LIMITS = tuple(number for number in SYSTEM_TROUBLE if number not in (errno.EROFS, errno.EACCES, errno.EPERM))
+"""Of these, what is never the fault of the file that was at hand."""
+_NO_THREAD = "can't start new thread"
+
+
+def printable(text: str) -> str:
+    r"""Return ``text`` on one line, in characters that show; all others are written as escapes: ``\n``, ``\u202e``.
+
+    Names in files and configurations from elsewhere may hold what steers a terminal, or turns the order of
+    what is read.
+    """
+    if text.isprintable():
+        return text
+    return "".join(one if one.isprintable() else _shown(one) for one in text)
+
+
+def shows(text: str) -> bool:
+    """Say whether every character of a text shows: nothing in it steers a terminal or turns the order of reading."""
+    return text.isprintable() or all(one.isprintable() or _is_space(one) for one in text)
+
+
+def _shown(character: str) -> str:
+    """Return a space for a space of another width, and an escape for what does not show."""
+    return " " if _is_space(character) else character.encode("unicode_escape").decode("ascii")
+
+
+def _is_space(character: str) -> bool:
+    return unicodedata.category(character) == "Zs"
+
+
+def _part(text: str) -> str:
+    """Return one part of a message: printable, and of a length that can be read."""
+    if len(text) > LONGEST_PART:
+        text = f"{text[: LONGEST_PART // 2]} … {text[-LONGEST_PART // 4 :]}"
+    return printable(text)
+
 
 class PipelineError(Exception):
     """Something the user can mend; printed as one line, never as a traceback.
@@ -15,8 +87,8 @@ class PipelineError(Exception):
     """
 
     def __init__(self, name: str, *, expected: str, got: str, fix: str) -> None:
-        self.subject, self.expected, self.got, self.fix = name, expected, got, fix
-        super().__init__(f"{name}: expected {expected}, got {got}. Likely fix: {fix}")
+        self.subject, self.expected, self.got, self.fix = map(_part, (name, expected, got, fix))
+        super().__init__(f"{self.subject}: expected {self.expected}, got {self.got}. Likely fix: {self.fix}")
 
 
 class ConfigError(PipelineError, ValueError):
@@ -34,6 +106,32 @@ class ShapeError(PipelineError, ValueError):
 class StoreError(PipelineError, OSError):
     """A result store or folder cannot be read or written, or was made by something else."""
 
+    @classmethod
+    def of(cls, error: OSError, name: str) -> "StoreError":
+        """Return the line for what the operating system refused, with its cause.
+
+        Parameters
+        ----------
+        error : what was raised
+        name : what the line is about where the error names no file
+        """
+        expected, fix = SYSTEM_TROUBLE.get(error.errno or 0, SYSTEM_TROUBLE[errno.ENOSPC])
+        return cls(str(error.filename or name), expected=expected, got=error.strerror or str(error), fix=fix)
+
+
+def limit_reached(error: BaseException, name: str) -> StoreError | None:
+    """Return the line for an error that a limit of the system has caused, None for any other.
+
+    Parameters
+    ----------
+    error : what was raised
+    name : what was at hand, a file or a program
+    """
+    number = error.errno if isinstance(error, OSError) and not isinstance(error, PipelineError) else None
+    if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
+        number = errno.EAGAIN
+    return StoreError.of(OSError(number, os.strerror(number)), name) if number in LIMITS else None
+
 
 class MissingPackageError(PipelineError, ImportError):
     """An optional package is needed for what was asked."""
@@ -43,7 +141,7 @@ class OutOfMemoryError(PipelineError, MemoryError):
     """There is less memory than the work takes."""
 
     @classmethod
-    def of(cls, error: MemoryError) -> "OutOfMemoryError":
+    def of(cls, error: Exception) -> "OutOfMemoryError":
         """Return the line for what Python or NumPy says."""
         return cls(
             "memory",

@@ -1,12 +1,12 @@
 """The ``oxytomo`` command."""
 
-import argparse
-import importlib
+# Next to nothing is imported here: Ctrl-C counts from the first line of `main` on.
 import sys
-from collections.abc import Sequence
 
-import pipeline
-from pipeline.errors import OutOfMemoryError, PipelineError
+TYPE_CHECKING = False
+if TYPE_CHECKING:
+    import argparse
+    from collections.abc import Sequence
 
 _DESCRIPTION = "From raw tilt series of a particle to maps of its composition, tables and a report."
 _EPILOG = """\
@@ -36,8 +36,13 @@ _COMMANDS = {
 """Each command is the module of the same name beside this one."""
 
 
-def build_parser() -> argparse.ArgumentParser:
+def build_parser() -> "argparse.ArgumentParser":
     """Return the parser of the command line with every command."""
+    import argparse
+    import importlib
+
+    import pipeline
+
     parser = argparse.ArgumentParser(
         prog="oxytomo",
         description=_DESCRIPTION,
@@ -60,24 +65,30 @@ def build_parser() -> argparse.ArgumentParser:
     return parser
 
 
-def main(argv: Sequence[str] | None = None) -> int:
+def main(argv: "Sequence[str] | None" = None) -> int:
     """Run the command line; returns the exit code.
 
     What a user can correct is one line on standard error and exit code 2; anything else keeps its traceback.
     """
-    arguments = build_parser().parse_args(argv)
     try:
-        return int(arguments.function(arguments))
-    except PipelineError as error:
-        sys.stderr.write(f"oxytomo: error: {error}\n")
-        return 2
-    except MemoryError as error:
-        sys.stderr.write(f"oxytomo: error: {OutOfMemoryError.of(error)}\n")
-        return 2
-    except BrokenPipeError:
-        # The reader of a pipe (head, less) has left; there is nobody to tell.
-        sys.stderr.close()
-        return 0
+        from pipeline.cli.boundary import guarded
+
+        return guarded(lambda: _run(argv))
     except KeyboardInterrupt:
         sys.stderr.write("oxytomo: stopped; run the same command again to continue\n")
         return 130
+
+
+def _run(argv: "Sequence[str] | None") -> int:
+    """Find the command and call it."""
+    from pipeline.cli.boundary import require_folder, show_traceback
+    from pipeline.cli.caches import prepare_caches
+    from pipeline.cli.limits import require_to_start
+
+    if argv is None:  # the program itself, not a test or another program that calls it
+        sys.excepthook = show_traceback
+        require_to_start()
+        prepare_caches()
+    arguments = build_parser().parse_args(argv)
+    require_folder()
+    return int(arguments.function(arguments))

@@ -115,5 +115,8 @@ def _read_json(path: Path) -> dict[str, Any]:
         return dict(json.loads(path.read_text(encoding="utf-8")))
     except (OSError, ValueError, TypeError) as error:
         raise InputError(
-            str(path), expected="a JSON file", got="a missing or damaged one", fix="run the workflow again"
+            str(path),
+            expected="a JSON file",
+            got="a missing or damaged one",
+            fix="delete it and run the workflow again",
         ) from error

@@ -1,7 +1,6 @@
 """``oxytomo stage``: run one stage on given inputs; the workflow's rules call this command."""
 
 import argparse
-import errno
 import importlib
 import json
 import os
@@ -20,8 +19,9 @@ from typing import Any, TextIO
 from pydantic import ValidationError
 
 from pipeline import __version__
+from pipeline.cli.boundary import ERROR_PREFIX, user_error
 from pipeline.config import config_error
-from pipeline.errors import ConfigError, OutOfMemoryError, PipelineError, StoreError
+from pipeline.errors import ConfigError
 from pipeline.stages.context import StageContext
 from pipeline.stages.progress import format_duration
 from pipeline.stages.versions import STAGE_VERSIONS
@@ -34,10 +34,6 @@ example:
   oxytomo stage classify --in reconstruct=r.zarr uncertainty=u.zarr --out store=classify.zarr \\
     --spec '{"version": 1, "settings": {"threshold": 0.05, "confidence": 0.95}}'"""
 
-ERROR_PREFIX = "oxytomo: error: "
-"""Starts the line of a user's error, on standard error and at the end of a log."""
-
-FOLDER_TROUBLE = (errno.ENOSPC, errno.EDQUOT, errno.EROFS, errno.EACCES, errno.EPERM, errno.EFBIG)
 THREAD_VARIABLES = ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 
@@ -66,30 +62,15 @@ def run(arguments: argparse.Namespace) -> int:
                 log_file = arguments.log.open("w", encoding="utf-8")
                 stack.callback(_close, log_file)
             _run_stage(arguments, log_file)
-        except PipelineError as error:
-            _write_everywhere(f"{ERROR_PREFIX}{error}\n", log_file)
-            return 2
-        except MemoryError as error:
-            _write_everywhere(f"{ERROR_PREFIX}{OutOfMemoryError.of(error)}\n", log_file)
-            return 2
         except Exception as error:
-            if isinstance(error, OSError) and error.errno in FOLDER_TROUBLE:
-                _write_everywhere(f"{ERROR_PREFIX}{folder_error(error, arguments.outputs[0])}\n", log_file)
+            said = user_error(error, arguments.outputs[0])
+            if said is not None:
+                _write_everywhere(f"{ERROR_PREFIX}{said}\n", log_file)
                 return 2
             if log_file is not None:
                 log_file.write(traceback.format_exc())
             raise
     return 0
-
-
-def folder_error(error: OSError, fallback: str) -> StoreError:
-    """Return the one-line error for a folder that is full or may not be written."""
-    return StoreError(
-        str(error.filename or fallback),
-        expected="a folder with free space that may be written",
-        got=error.strerror or str(error),
-        fix="free disk space, or choose another 'results' folder",
-    )
 
 
 def _run_stage(arguments: argparse.Namespace, log_file: TextIO | None) -> None:

@@ -18,7 +18,6 @@ import socket
 import struct
 import subprocess
 import sys
-import traceback
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
@@ -87,7 +86,10 @@ def main() -> None:
     was loaded have started one, the server ends, and the stages run by themselves.
     """
     with socket.socket(fileno=int(sys.argv[1])) as listener, selectors.DefaultSelector() as selector:
-        _load()
+        try:
+            _load()
+        except Exception:  # the stages, which then run by themselves, say what is wrong
+            return
         if len(list(Path("/proc/self/task").iterdir())) > 1:
             return
         signal.signal(signal.SIGCHLD, signal.SIG_IGN)
@@ -95,11 +97,14 @@ def main() -> None:
         selector.register(_LIFELINE, selectors.EVENT_READ)
         while all(key.fileobj is listener for key, _ in selector.select()):
             connection, _ = listener.accept()
-            if _user_of(connection) == os.getuid() and os.fork() == 0:
-                selector.close()
-                listener.close()
-                _serve(connection)
-            connection.close()
+            with (
+                connection,
+                suppress(OSError),
+            ):  # without room for a process the stage runs in that of the client
+                if _user_of(connection) == os.getuid() and os.fork() == 0:
+                    selector.close()
+                    listener.close()
+                    _serve(connection)
 
 
 def _user_of(connection: socket.socket) -> int:
@@ -186,6 +191,7 @@ def _end_with_client(connection: socket.socket, *, on: bool = True) -> None:
 def _run(arguments: list[str]) -> int:
     """Run the command line as ``python -m pipeline`` does."""
     from pipeline.cli import main as oxytomo
+    from pipeline.cli.boundary import show_traceback
 
     code = 1
     try:
@@ -193,7 +199,7 @@ def _run(arguments: list[str]) -> int:
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:
-        traceback.print_exc()
+        show_traceback(*sys.exc_info())
     atexit._run_exitfuncs()
     for stream in (sys.stdout, sys.stderr):
         with suppress(OSError, ValueError):

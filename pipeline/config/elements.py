@@ -3,6 +3,7 @@
 from typing import Any
 
 from pipeline.config.base import closest, rejected
+from pipeline.config.ranges import ATOMS
 
 _IN_ORDER = (
     "H He Li Be B C N O F Ne Na Mg Al Si P S Cl Ar K Ca Sc Ti V Cr Mn Fe Co Ni Cu Zn Ga Ge As Se Br Kr "
@@ -32,8 +33,7 @@ def checked_formula(formula: dict[str, float] | None) -> dict[str, float] | None
     """Atoms per formula unit must be positive."""
     known_elements(formula, what="the formula")
     for symbol, atoms in (formula or {}).items():
-        if not 0.0 < atoms <= 1000.0:
-            raise rejected(
-                "a positive number of atoms", f"{atoms:g}", "leave out elements that are absent", key=symbol
-            )
+        if not ATOMS[0] <= atoms <= ATOMS[1]:
+            wanted = f"a positive number of atoms, {ATOMS[0]:g} to {ATOMS[1]:g}"
+            raise rejected(wanted, f"{atoms:g}", "leave out elements that are absent", key=symbol)
     return formula

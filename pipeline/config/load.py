@@ -1,6 +1,7 @@
 """Read a configuration file; everything wrong with it is one line that names the place."""
 
 import math
+import reprlib
 from collections.abc import Hashable, Mapping
 from pathlib import Path
 from typing import Any
@@ -9,24 +10,37 @@ import yaml
 from pydantic import ValidationError
 
 from pipeline.config.project import ProjectConfig
+from pipeline.config.ranges import DESCRIPTIONS
 from pipeline.errors import ConfigError
 
-MOST_BYTES = 4 * 2**20
-MOST_NODES = 100_000
-"""A configuration of a thousand samples has fewer values."""
+MOST_BYTES = 64 * 2**20
+MOST_NODES = 2_000_000
+"""A configuration of ten thousand samples has fewer values."""
+DEEPEST = 40
+LONGEST_TEXT = 5_000
+LONGEST_NUMBER = 100
+"""Characters: Python takes minutes for a number of a million digits, or of hours, minutes and seconds without end."""
+
+# libyaml is ten times faster; where it is missing, the same in Python.
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_TOO_DEEP = f"more than {DEEPEST} levels of nesting"
+_TEXT = reprlib.Repr()
+_TEXT.maxstring = _TEXT.maxother = _TEXT.maxlong = 80
 
 
-class _UniqueKeyLoader(yaml.SafeLoader):
+class _UniqueKeyLoader(_SafeLoader):
     """YAML's safe loader that refuses a key given twice, and aliases that unfold without end."""
 
     def get_single_node(self) -> yaml.Node | None:
         """Return the root after a look at how large it is with every alias written out."""
         node: yaml.Node | None = super().get_single_node()
-        if node is not None and _unfolded(node, {}) > MOST_NODES:
-            raise yaml.constructor.ConstructorError(
-                problem=f"more than {MOST_NODES} values, with aliases written out",
-                problem_mark=node.start_mark,
-            )
+        if node is not None:
+            count, depth = _unfolded(node, {})
+            if count > MOST_NODES:
+                raise _refused(node, f"more than {MOST_NODES} values, with aliases written out")
+            if depth > DEEPEST:
+                raise _refused(node, _TOO_DEEP)
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
@@ -35,25 +49,49 @@ class _UniqueKeyLoader(yaml.SafeLoader):
         for key_node, _ in node.value:
             key = key_node.value
             if key_node.tag != "tag:yaml.org,2002:merge" and key in seen:
-                raise yaml.constructor.ConstructorError(
-                    problem=f"the key '{key}' twice", problem_mark=key_node.start_mark
-                )
+                raise _refused(key_node, f"the key '{key}' twice")
             seen.add(key)
-        return super().construct_mapping(node, deep=deep)
+        built: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
+        return built
 
 
-def _unfolded(node: yaml.Node, known: dict[int, float]) -> float:
-    """Return the number of values below a node with every alias written out; infinity for one that holds itself."""
+def _refused(node: yaml.Node, problem: str) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
+
+
+def _unfolded(node: yaml.Node, known: dict[int, tuple[float, float]]) -> tuple[float, float]:
+    """Return how many values are in a node, and how deep, with every alias written out; infinity for one in itself."""
+    if isinstance(node, yaml.ScalarNode):
+        is_number = node.tag in _NUMBERS
+        if len(node.value) > (LONGEST_NUMBER if is_number else LONGEST_TEXT):
+            kind = "number" if is_number else "text"
+            raise _refused(node, f"a {kind} of {len(node.value)} characters")
+        return 1, 0
     if id(node) in known:
         return known[id(node)]
-    known[id(node)] = math.inf
-    below: list[yaml.Node] = []
+    known[id(node)] = (math.inf, math.inf)
+    below: list[yaml.Node] = node.value
     if isinstance(node, yaml.MappingNode):
         below = [part for pair in node.value for part in pair]
-    elif isinstance(node, yaml.SequenceNode):
-        below = node.value
-    known[id(node)] = 1 + sum(_unfolded(part, known) for part in below)
+    count, depth = 1.0, 0.0
+    for part in below:
+        more, levels = _unfolded(part, known)
+        count, depth = count + more, max(depth, levels)
+    known[id(node)] = (count, 1 + depth)
     return known[id(node)]
+
+
+def _refuse_deep_nesting(text: str) -> None:
+    """Look at the brackets and indentations alone, as the loader calls itself at every level."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_SafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEEPEST:
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise yaml.constructor.ConstructorError(problem=f"{_TOO_DEEP}, in line {line}")
 
 
 def load_config(path: Path) -> ProjectConfig:
@@ -93,9 +131,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
             fix="give a configuration file",
         ) from error
     try:
+        _refuse_deep_nesting(text)
         data = yaml.load(text, Loader=_UniqueKeyLoader)  # a subclass of the safe loader
     except (RecursionError, ValueError, TypeError, OverflowError, AttributeError) as error:
-        reason = "deeper nesting than it can hold" if isinstance(error, RecursionError) else str(error)
+        reason = _TOO_DEEP if isinstance(error, RecursionError) else str(error)
         raise ConfigError(
             str(path), expected="valid YAML", got=" ".join(reason.split())[:200], fix="correct the file"
         ) from error
@@ -144,7 +183,9 @@ def config_error(error: ValidationError, data: Any, *, name: str) -> ConfigError
     if first["type"] == "missing":
         return ConfigError(where, expected="a value", got="nothing", fix=f"add it to {name}{more}")
     expected = first["msg"].removeprefix("Input should be ").removeprefix("Value should ").rstrip(".")
-    got = " ".join(repr(first["input"]).split())
+    if first["type"].startswith(("greater", "less")):
+        expected = DESCRIPTIONS.get(str(first["loc"][-1]), expected)
+    got = " ".join(_TEXT.repr(first["input"]).split())
     got = got if len(got) <= 80 else got[:77] + "..."
     return ConfigError(where or name, expected=expected, got=got, fix=f"correct it in {name}{more}")
 

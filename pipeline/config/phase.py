@@ -6,6 +6,7 @@ from typing import Any, Literal
 from pydantic_core import PydanticCustomError
 
 from pipeline.config.base import Settings, rejected, setting
+from pipeline.config.ranges import EDGE_PX
 from pipeline.config.source import Source
 
 PhaseMethod = Literal["none", "paganin", "ctf"]
@@ -67,7 +68,11 @@ class ReconstructStructureSettings(Settings):
         30.0, "largest distance of the rotation axis from the middle column", unit="px", ge=1.0, le=2000.0
     )
     axis_column: float | None = setting(
-        None, "detector column of the rotation axis; empty: found from the data", unit="px", ge=0.0
+        None,
+        "detector column of the rotation axis; empty: found from the data",
+        unit="px",
+        ge=0.0,
+        le=EDGE_PX,
     )
 
 

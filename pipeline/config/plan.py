@@ -134,6 +134,12 @@ JOINT_STORE = f"branches/{JOINT_STAGE}.zarr"
 JOINT_PRODUCTS = ("branches.json", "voids_and_domains.csv", "void_neighbourhoods.csv")
 """The stage that needs two branches of a sample, its store below ``stages/``, and what it leaves in the folder."""
 
+COMPARISON_TABLES = tuple(
+    f"comparison_{table}.csv" for table in ("values", "groups", "differences", "shells")
+)
+COMPARISON_PRODUCTS = ("comparison.html", *COMPARISON_TABLES)
+"""What a comparison of samples leaves in the results folder; its tables have no records of their own."""
+
 NEEDS_PACKAGE: dict[str, tuple[str, str, str]] = {"export_meshes": ("meshes", "pyvista", "view")}
 """Stages that are left out where an optional package is missing: product, package, extra that installs it."""
 
@@ -190,6 +196,21 @@ def branch_products(branch: Branch) -> tuple[str, ...]:
     """Return what a branch leaves in the folder of its sample with the packages that are installed."""
     missing = [NEEDS_PACKAGE[stage][0] for stage in left_out_stages(branch)]
     return tuple(product for product in PRODUCTS[branch] if product not in missing)
+
+
+def sample_products(sample: SampleConfig) -> tuple[str, ...]:
+    """Return what a sample leaves in its folder, the report last."""
+    products = [product for branch in sample_branches(sample) for product in branch_products(branch)]
+    joint = JOINT_PRODUCTS if sample.register_branches is not None else ()
+    return (*products, *joint, "report.html")
+
+
+def project_products(project: ProjectConfig) -> list[str]:
+    """Return everything that a project leaves in its results folder, relative to it; a run makes what is missing."""
+    products = [
+        f"{name}/{product}" for name, sample in project.samples.items() for product in sample_products(sample)
+    ]
+    return products + (list(COMPARISON_PRODUCTS) if project.groups else [])
 
 
 @overload

@@ -2,13 +2,15 @@
 
 import math
 import re
+from collections import Counter
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BeforeValidator, field_validator, model_validator
 
-from pipeline.config.base import Settings, closest, rejected, setting
+from pipeline.config.base import Settings, checked_name, checked_path, closest, rejected, setting
 from pipeline.config.elements import SYMBOLS, TRANSITION_METALS, checked_formula, known_elements
+from pipeline.config.ranges import DENSITY_G_CM3
 from pipeline.config.settings import (
     AlignSettings,
     ClassifySettings,
@@ -31,7 +33,8 @@ from pipeline.config.source import ReferenceSource, Source, StackSource
 from pipeline.config.structure import StructureConfig
 
 Branch = Literal["composition", "areal_density", "tomogram", "oxidation", "structure"]
-_SAMPLE_NAME = re.compile(r"[A-Za-z0-9_-]+")
+_SAMPLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
+LONGEST_SAMPLE_NAME = 100
 _RESERVED = ("logs", "benchmarks")
 COMPARED_BRANCHES: tuple[Branch, ...] = ("composition", "oxidation", "structure")
 """Branches whose numbers a comparison of samples holds."""
@@ -75,7 +78,11 @@ class CompositionConfig(Settings):
         None, "atoms per formula unit of the reference composition", unit="atoms"
     )
     density_g_cm3: float = setting(
-        4.2, "mass density of the reference composition", unit="g/cm³", gt=0.0, le=25.0
+        4.2,
+        "mass density of the reference composition",
+        unit="g/cm³",
+        ge=DENSITY_G_CM3[0],
+        le=DENSITY_G_CM3[1],
     )
     threshold: float = setting(
         0.05, "deviation from which a voxel is oxygen-poor or oxygen-rich", unit="fraction", gt=0.0, lt=1.0
@@ -156,7 +163,9 @@ class ArealDensityConfig(Settings):
 
     edges: dict[str, EdgePair] = setting(..., "per element the two energies of its edge", min_length=1)
     formula: dict[str, float] = setting(..., "atoms per formula unit of the material", unit="atoms")
-    density_g_cm3: float = setting(4.2, "mass density of the material", unit="g/cm³", gt=0.0, le=25.0)
+    density_g_cm3: float = setting(
+        4.2, "mass density of the material", unit="g/cm³", ge=DENSITY_G_CM3[0], le=DENSITY_G_CM3[1]
+    )
     normalize: NormalizeSettings = setting(NormalizeSettings(), "counts to optical density")
     align: AlignSettings = setting(AlignSettings(), "shift and magnification between the energies")
     decompose: DecomposeSettings = setting(DecomposeSettings(), "energies to elements")
@@ -307,6 +316,7 @@ class RegisterBranchesSettings(Settings):
         "how far the neighbourhood of a void reaches; empty: three voxels of the composition",
         unit="nm",
         gt=0.0,
+        le=1e9,
     )
     placements: int = setting(200, "random placements that say what chance gives", ge=20, le=10_000)
     seed: int = setting(0, "seed of the random numbers", ge=0, lt=2**32)
@@ -371,19 +381,36 @@ class ProjectConfig(Settings):
         """Sample names become folder names."""
         for name in value if isinstance(value, dict) else ():
             if not isinstance(name, str) or not _SAMPLE_NAME.fullmatch(name):
-                raise rejected(
-                    "a sample name of letters, digits, '_' and '-'", repr(name), "rename it", key=str(name)
-                )
+                # A name that begins with "-" would be an option to the programs that are given it.
+                wanted = "a sample name of letters, digits, '_' and '-' that begins with a letter or digit"
+                raise rejected(wanted, f"'{name}'", "rename it", key=str(name))
+            if len(name) > LONGEST_SAMPLE_NAME:
+                wanted = f"a sample name of at most {LONGEST_SAMPLE_NAME} characters"
+                raise rejected(wanted, f"{len(name)}", "give a shorter one", key=name)
             if name in _RESERVED:
                 raise rejected(
                     "another sample name", f"'{name}', which is a folder of its own", "rename it", key=name
                 )
         return value
 
+    @field_validator("groups")
+    @classmethod
+    def _group_names(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
+        """Names of groups are shown in pages and tables."""
+        for name in value:
+            checked_name(name, key=name)
+        return value
+
+    @field_validator("results")
+    @classmethod
+    def _folder(cls, value: Path) -> Path:
+        """Resolve the home folder, and refuse what is no path."""
+        return Path(checked_path(str(value)))
+
     @model_validator(mode="after")
     def _groups_of_samples(self) -> "ProjectConfig":
         """Require groups of known samples with something to compare, each in one group, two or more in all."""
-        grouped = [name for names in self.groups.values() for name in names]
+        grouped = Counter(name for names in self.groups.values() for name in names)
         for group, names in self.groups.items():
             for name in names or ("",):
                 key = f"groups.{group}"
@@ -395,9 +422,9 @@ class ProjectConfig(Settings):
                 if not any(getattr(self.samples[name], branch) is not None for branch in COMPARED_BRANCHES):
                     wanted = f"samples with {', '.join(COMPARED_BRANCHES)}"
                     raise rejected(wanted, f"'{name}', which has none", "leave it out", key=key)
-                if grouped.count(name) > 1:
+                if grouped[name] > 1:
                     raise rejected("each sample once", f"'{name}' twice", "keep it in one group", key=key)
-        if len(grouped) == 1:
+        if grouped.total() == 1:
             raise rejected("two samples or more", "one", "add a sample to compare with", key="groups")
         return self
 

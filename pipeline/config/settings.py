@@ -5,10 +5,16 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
 from pipeline.config.base import Settings, below_configuration, rejected, setting
+from pipeline.config.ranges import COUNT, EDGE_PX, ENERGY_EV, WEIGHT
 
 Backend = Literal["oxytomo", "astra", "tomopy"]
 Algorithm = Literal["fbp", "sirt", "tv"]
 Reference = Literal["nominal", "mode", "pristine"]
+FrameNumber = Annotated[int, Field(ge=0, le=10**7)]
+Degrees = Annotated[float, Field(ge=-360.0, le=360.0)]
+Pixels = Annotated[int, Field(ge=-1, le=int(EDGE_PX))]
+Energy = Annotated[float, Field(ge=0.0, le=ENERGY_EV[1])]
+EnergyOffset = Annotated[float, Field(ge=-1e4, le=1e4)]
 
 
 class PristineReference(Settings):
@@ -49,6 +55,7 @@ class NormalizeSettings(Settings):
         "counts from which the detector saturates; empty: the largest value of the data type",
         unit="counts",
         gt=0.0,
+        le=COUNT,
     )
     air: tuple[int, int, int, int] | None = setting(
         None,
@@ -75,11 +82,11 @@ class AlignSettings(Settings):
         None,
         "an alignment.csv (of an earlier run, edited, or of another sample) whose shifts are used as they are",
     )
-    exclude_frames: tuple[int, ...] = setting(
+    exclude_frames: tuple[FrameNumber, ...] = setting(
         (),
         "frames to leave out at all energies, counted from 0 in the order of acquisition of the first series",
     )
-    exclude_tilts_deg: tuple[float, ...] = setting((), "tilts to leave out at all energies", unit="deg")
+    exclude_tilts_deg: tuple[Degrees, ...] = setting((), "tilts to leave out at all energies", unit="deg")
     bad_frames: Literal["exclude", "keep"] = setting(
         "exclude",
         "what happens to frames whose misfit is more than four times that of their neighbours; they are named",
@@ -87,7 +94,7 @@ class AlignSettings(Settings):
     max_shift_px: float = setting(30.0, "largest shift that is searched", unit="px", ge=1.0, le=500.0)
     iterations: int = setting(8, "largest number of projection-matching rounds", unit="rounds", ge=0, le=200)
     axis_column: float | None = setting(
-        None, "detector column of the tilt axis; empty: found from the data", unit="px", ge=0.0
+        None, "detector column of the tilt axis; empty: found from the data", unit="px", ge=0.0, le=EDGE_PX
     )
     axis_tilt_deg: float | None = setting(
         None,
@@ -128,14 +135,14 @@ class DeviationSettings(Settings):
         ge=1,
         le=5000,
     )
-    tv_weight: float | None = setting(None, f"deviation: {_TV}", ge=0.0)
+    tv_weight: float | None = setting(None, f"deviation: {_TV}", ge=0.0, le=WEIGHT)
     l1_weight: float | None = setting(
-        None, "deviation: weight of the sparsity; empty: chosen from the noise", ge=0.0
+        None, "deviation: weight of the sparsity; empty: chosen from the noise", ge=0.0, le=WEIGHT
     )
     element_iterations: int = setting(
         60, "iterations for each element, at most", unit="iterations", ge=1, le=5000
     )
-    element_tv_weight: float | None = setting(None, f"elements: {_TV}", ge=0.0)
+    element_tv_weight: float | None = setting(None, f"elements: {_TV}", ge=0.0, le=WEIGHT)
     psf_px: float = setting(
         0.8,
         "standard deviation of the instrument's point spread on the detector, part of the model; 0: leave it out",
@@ -184,7 +191,7 @@ class TomogramReconstructSettings(Settings):
     algorithm: Algorithm = setting("fbp", "filtered back-projection, SIRT, or total variation")
     iterations: int = setting(100, "iterations of sirt and tv", unit="iterations", ge=1, le=5000)
     nonnegative: bool = setting(True, "forbid negative values (sirt and tv)")
-    tv_weight: float | None = setting(None, _TV, ge=0.0)
+    tv_weight: float | None = setting(None, _TV, ge=0.0, le=WEIGHT)
     backend: Backend = setting("oxytomo", _BACKEND)
 
 
@@ -221,13 +228,13 @@ class MeasureSettings(Settings):
     """Fractions, domains and the profile from rim to centre."""
 
     shells: int = setting(5, "number of shells of equal volume from rim to centre", ge=1, le=100)
-    min_domain_voxels: int = setting(8, "smaller domains are not listed", unit="voxels", ge=1)
+    min_domain_voxels: int = setting(8, "smaller domains are not listed", unit="voxels", ge=1, le=COUNT)
 
 
 class NormalizeStackSettings(Settings):
     """From the raw frames of a stack to optical density, with variance."""
 
-    air: tuple[int, int, int, int] | None = setting(
+    air: tuple[Pixels, Pixels, Pixels, Pixels] | None = setting(
         None, "empty region as first row, last row, first column, last column; empty: found", unit="px"
     )
     air_rescale: bool = setting(
@@ -244,6 +251,7 @@ class NormalizeStackSettings(Settings):
         "counts from which the detector saturates; empty: the largest value of the data type",
         unit="counts",
         gt=0.0,
+        le=COUNT,
     )
     complex_sigma_od: float | None = setting(
         None,
@@ -264,7 +272,7 @@ class RegisterStackSettings(Settings):
     )
 
 
-EnergyWindow = tuple[float, float]
+EnergyWindow = tuple[Energy, Energy]
 
 
 class FitValenceSettings(Settings):
@@ -292,7 +300,7 @@ class FitValenceSettings(Settings):
     background: Literal["none", "constant", "linear"] = setting(
         "linear", "free background under each spectrum"
     )
-    energy_offset_ev: float | Literal["fit"] = setting(
+    energy_offset_ev: EnergyOffset | Literal["fit"] = setting(
         0.0, "number added to the energies of the stack, or 'fit': found against the references", unit="eV"
     )
     white_line_ev: float | None = setting(
@@ -300,6 +308,7 @@ class FitValenceSettings(Settings):
         "known energy of the sample's strongest peak, to calibrate the energies of the stack",
         unit="eV",
         gt=0.0,
+        le=ENERGY_EV[1],
     )
     references_normalized: bool = setting(
         False, "the references have a pre-edge of 0 and an edge jump of 1 already"
@@ -308,13 +317,14 @@ class FitValenceSettings(Settings):
         100.0, "largest condition number of the references and the background together", gt=1.0, le=1e6
     )
     thick_od: float = setting(
-        2.5, "pixels above this optical density are marked too thick", unit="OD", gt=0.0
+        2.5, "pixels above this optical density are marked too thick", unit="OD", gt=0.0, le=100.0
     )
     thin_sigma: float = setting(
         5.0,
         "pixels whose edge jump is less than this many of its standard errors are marked too thin",
         unit="sigma",
         gt=0.0,
+        le=1e6,
     )
     thin_share: float = setting(
         0.1,
@@ -342,10 +352,12 @@ class MeasureOxidationSettings(Settings):
     """Shells, particles, profiles and models of oxygen loss."""
 
     shells: int = setting(5, "number of shells of equal area from rim to centre", ge=1, le=100)
-    min_particle_pixels: int = setting(50, "smaller particles are left out", unit="px", ge=1)
+    min_particle_pixels: int = setting(50, "smaller particles are left out", unit="px", ge=1, le=COUNT)
     split_touching: bool = setting(True, "split agglomerates into particles at their necks (watershed)")
     profile_bins: int = setting(20, "bins of the profiles", ge=4, le=200)
-    time_s: float | None = setting(None, "duration of the oxygen loss, to turn D·t into D", unit="s", gt=0.0)
+    time_s: float | None = setting(
+        None, "duration of the oxygen loss, to turn D·t into D", unit="s", gt=0.0, le=1e10
+    )
     clusters: int = setting(4, "number of k-means clusters of spectra", ge=2, le=8)
 
 

@@ -1,12 +1,16 @@
 """Where one raw series comes from."""
 
+import fnmatch
 import glob
+import os
 from collections.abc import Iterator
+from contextlib import suppress
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
     Discriminator,
+    Field,
     GetJsonSchemaHandler,
     Tag,
     ValidationInfo,
@@ -17,8 +21,21 @@ from pydantic.json_schema import JsonSchemaValue
 from pydantic_core import CoreSchema
 
 from pipeline.arrays import Quantity
-from pipeline.config.base import Settings, below_configuration, rejected, setting
+from pipeline.config.base import (
+    Settings,
+    below_configuration,
+    checked_name,
+    path_problem,
+    rejected,
+    setting,
+)
+from pipeline.config.ranges import COUNT, EDGE_PX, ENERGY_EV, PIXEL_NM
+from pipeline.errors import InputError, shows
 from pipeline.file_order import natural_order
+
+MOST_ENTRIES = 100_000
+DEEPEST_FOLDER = 60
+"""How many files and folders a pattern is compared with, and how deep they are: then it is that of a whole disk."""
 
 
 class AngleRamp(Settings):
@@ -42,6 +59,9 @@ RawDtype = Literal[
     "float32",
     "float64",
 ]
+
+Frame = Annotated[int, Field(ge=-COUNT, le=COUNT)]
+Size = Annotated[int, Field(ge=-COUNT, le=EDGE_PX)]
 
 Angles = Annotated[
     Annotated[str, Tag("path")] | Annotated[AngleRamp, Tag("ramp")], Discriminator(_angle_kind)
@@ -108,12 +128,12 @@ class ImageSource(Settings):
 class VolumeSource(ImageSource):
     """A reconstructed volume or a mask; a raw file without header needs ``shape`` and ``dtype``."""
 
-    shape: tuple[int, ...] | None = setting(
+    shape: tuple[Size, ...] | None = setting(
         None, "size of a raw file without header, slowest axis first (z, y, x)", unit="voxels"
     )
     dtype: RawDtype | None = setting(None, "type of the values of a raw file without header")
     byte_order: Literal["little", "big"] = setting("little", "byte order of a raw file without header")
-    header_bytes: int = setting(0, "bytes before the values of a raw file", unit="bytes", ge=0)
+    header_bytes: int = setting(0, "bytes before the values of a raw file", unit="bytes", ge=0, le=COUNT)
 
     @model_validator(mode="after")
     def _shape_and_type_together(self) -> "VolumeSource":
@@ -132,10 +152,16 @@ class RawFrames(ImageSource):
     flat: tuple[str, ...] | None = setting(None, "flat (empty) frames, where they are in files of their own")
     dark: tuple[str, ...] | None = setting(None, "dark frames, where they are in files of their own")
     pixel_nm: float | None = setting(
-        None, "object-plane pixel size, where the file does not say", unit="nm", gt=0.0
+        None,
+        "object-plane pixel size, where the file does not say",
+        unit="nm",
+        ge=PIXEL_NM[0],
+        le=PIXEL_NM[1],
     )
     quantity: Quantity | None = setting(None, "what the pixels hold, where the file does not say")
-    offset: float = setting(0.0, "number added to every pixel before anything else", unit="pixel value")
+    offset: float = setting(
+        0.0, "number added to every pixel before anything else", unit="pixel value", ge=-COUNT, le=COUNT
+    )
     flat_dataset: str | None = setting(
         None, "path of the flat frames inside the HDF5 file, or inside those of 'flat'"
     )
@@ -190,8 +216,10 @@ class Source(RawFrames):
     """One raw tilt series: a path, or a mapping where the file does not say everything."""
 
     angles: Angles | None = setting(None, "file with one tilt angle per frame, or {start, step}", unit="deg")
-    angles_range: tuple[int, int] | None = setting(None, "use the angles [first, last) of the angle file")
-    energy_ev: float | None = setting(None, "photon energy, where the file does not say", unit="eV", gt=0.0)
+    angles_range: tuple[Frame, Frame] | None = setting(None, "use the angles [first, last) of the angle file")
+    energy_ev: float | None = setting(
+        None, "photon energy, where the file does not say", unit="eV", ge=ENERGY_EV[0], le=ENERGY_EV[1]
+    )
     tilt_axis: Literal["vertical", "horizontal"] = setting(
         "vertical", "direction of the tilt axis in the frames as stored; horizontal frames are transposed"
     )
@@ -289,6 +317,12 @@ class ReferenceSource(Settings):
         """Accept a plain path in place of the mapping."""
         return {"file": str(data)} if isinstance(data, str | Path) else data
 
+    @field_validator("name")
+    @classmethod
+    def _shown(cls, value: str | None) -> str | None:
+        """Names are shown in pages and tables."""
+        return None if value is None else checked_name(value)
+
     @field_validator("file", mode="after")
     @classmethod
     def _below_the_configuration(cls, value: str, info: ValidationInfo) -> str:
@@ -311,25 +345,79 @@ class ReferenceSource(Settings):
         return self.name or self.group or Path(self.file).stem
 
 
-def _matches(pattern: Path) -> Iterator[Path]:
-    """Yield the paths that match an absolute or relative pattern, hidden ones only where it asks for them."""
-    start = Path(pattern.anchor)
-    inside = pattern.relative_to(start) if pattern.anchor else pattern
-    asked = {part for part in inside.parts if part.startswith(".")}
-    for path in start.glob(str(inside)):
-        hidden = {part for part in path.relative_to(start).parts if part.startswith(".")}
-        if hidden <= asked or any(glob.has_magic(part) for part in asked):
-            yield path
+class _Folders:
+    """The folders that a pattern looks into, up to a number of files and folders in them."""
+
+    def __init__(self, pattern: str) -> None:
+        self.pattern, self.seen = pattern, 0
+
+    def matches(self, folder: str, parts: tuple[str, ...], depth: int = 0) -> Iterator[str]:
+        """Yield the paths below a folder that match the parts of a pattern."""
+        if not parts:
+            yield folder
+            return
+        head, rest = parts[0], parts[1:]
+        if not glob.has_magic(head):
+            path = os.path.join(folder, head)  # noqa: PTH118  # a folder may be empty
+            if os.path.lexists(path):
+                yield from self.matches(path, rest, depth)
+            return
+        if head == "**":
+            yield from self.matches(folder, rest, depth)
+        for entry in self._entries(folder, depth):
+            is_folder = entry.is_dir(follow_symlinks=head != "**")
+            if head == "**":
+                yield from self.matches(entry.path, parts, depth + 1) if is_folder else ()
+            elif fnmatch.fnmatchcase(entry.name, head) and (is_folder or not rest):
+                yield from self.matches(entry.path, rest, depth + 1)
+
+    def _entries(self, folder: str, depth: int) -> list[os.DirEntry[str]]:
+        """Return what is in a folder."""
+        found: list[os.DirEntry[str]] = []
+        with suppress(OSError), os.scandir(folder or ".") as entries:
+            for entry in entries:
+                self.seen += 1
+                if self.seen > MOST_ENTRIES or depth > DEEPEST_FOLDER:
+                    raise InputError(
+                        self.pattern,
+                        expected=f"a pattern that at most {MOST_ENTRIES} files and folders are compared with",
+                        got="more",
+                        fix="write out the folders that you know",
+                    )
+                found.append(entry)
+        return found
+
+
+def _matches(pattern: str) -> list[Path]:
+    """Return the paths that match an absolute or relative pattern, in natural order; hidden ones only if it asks for them."""
+    parts = Path(pattern).parts
+    anchor = Path(pattern).anchor
+    found = _Folders(pattern).matches(anchor, parts[1:] if anchor else parts)
+    paths = natural_order(path for path in map(Path, dict.fromkeys(found)) if _shown(path, parts))
+    for path in paths:
+        problem = path_problem(str(path)) or (None if shows(str(path)) else "characters that do not show")
+        if problem is not None:
+            raise InputError(
+                pattern, expected=f"file names without {problem}", got=str(path), fix="rename that file"
+            )
+    return paths
+
+
+def _shown(path: Path, parts: tuple[str, ...]) -> bool:
+    """Whether a path is not hidden, or hidden in a way that the pattern's parts ask for."""
+    asked = {part for part in parts if part.startswith(".")}
+    hidden = {part for part in path.parts if part.startswith(".") and part not in (".", "..")}
+    return hidden <= asked or any(glob.has_magic(part) for part in asked)
 
 
 def expand(patterns: tuple[str, ...] | None) -> list[Path]:
     """Return the paths that match, in natural order; one without a match is returned as it is."""
     found: list[Path] = []
     for pattern in patterns or ():
-        if Path(pattern).exists() or not glob.has_magic(pattern):
+        if not glob.has_magic(pattern) or Path(pattern).exists():
             found.append(Path(pattern))
         else:
-            found.extend(natural_order(_matches(Path(pattern))) or [Path(pattern)])
+            found.extend(_matches(pattern) or [Path(pattern)])
     return found
 
 

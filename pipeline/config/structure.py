@@ -10,6 +10,7 @@ from pipeline.config.phase import (
     RetrievePhaseSettings,
     projections_problem,
 )
+from pipeline.config.ranges import DENSITY_G_CM3, PIXEL_NM
 from pipeline.config.settings import ExportSettings, NormalizeSettings
 from pipeline.config.source import ImageSource, Source, VolumeSource
 
@@ -70,7 +71,7 @@ class StructureConfig(Settings):
     )
     phase_maps: Source | None = setting(None, "one phase map per angle, already retrieved")
     volume: VolumeSource | None = setting(None, "a reconstructed volume, or one slice")
-    voxel_nm: float = setting(..., "edge of a voxel", unit="nm", gt=0.0)
+    voxel_nm: float = setting(..., "edge of a voxel", unit="nm", ge=PIXEL_NM[0], le=PIXEL_NM[1])
     mask: VolumeSource | None = setting(
         None, "particle of your own: 0 outside, 1, 2 … inside; empty: found from the volume"
     )
@@ -78,7 +79,11 @@ class StructureConfig(Settings):
         None, "projections: atoms per formula unit of a sample of one material, for its δ/β", unit="atoms"
     )
     density_g_cm3: float | None = setting(
-        None, "projections: mass density of the sample, for its δ/β", unit="g/cm³", gt=0.0, le=25.0
+        None,
+        "projections: mass density of the sample, for its δ/β",
+        unit="g/cm³",
+        ge=DENSITY_G_CM3[0],
+        le=DENSITY_G_CM3[1],
     )
     normalize: NormalizeSettings = setting(
         NormalizeSettings(air_rescale=False), "projections: counts to transmission"

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from pipeline.errors import StoreError
+from pipeline.errors import SYSTEM_TROUBLE, StoreError
 
 
 @contextmanager
@@ -39,6 +39,11 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
         raise unwritable(path, error) from error
 
 
+def record_file(path: Path) -> Path:
+    """Return where the record of an output is: a hidden file beside it."""
+    return path.with_name(f".{path.name}.record.json")
+
+
 def remove(path: Path) -> None:
     """Remove a file or a folder with all it holds; nothing there is no error."""
     if path.is_dir() and not path.is_symlink():
@@ -49,12 +54,10 @@ def remove(path: Path) -> None:
 
 def unwritable(path: Path, error: OSError) -> StoreError:
     """Return the one-line error for a file or folder that could not be written."""
-    return StoreError(
-        str(path),
-        expected="to write it",
-        got=error.strerror or str(error),
-        fix="free disk space, or choose a results folder where you may write",
-    )
+    got, fix = error.strerror or str(error), "free disk space, or choose a results folder where you may write"
+    if error.errno in SYSTEM_TROUBLE:
+        got, fix = os.strerror(error.errno), SYSTEM_TROUBLE[error.errno][1]
+    return StoreError(str(path), expected="to write it", got=got, fix=fix)
 
 
 def remove_stale(path: Path) -> None:

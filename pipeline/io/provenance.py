@@ -9,6 +9,7 @@ from typing import Any
 
 from pipeline import __version__
 from pipeline.errors import InputError
+from pipeline.io.atomic import record_file as record_file
 from pipeline.io.stores import STORE_KEY, Provenance, decode_json, read_store
 
 _BLOCK_BYTES = 2**20
@@ -54,11 +55,6 @@ def input_digest(path: Path) -> str:
 def input_record(path: Path) -> dict[str, str]:
     """Return path and digest of an input."""
     return {"path": str(path), "digest": input_digest(path)}
-
-
-def record_file(path: Path) -> Path:
-    """Return where the record of an output is: a hidden file beside it."""
-    return path.with_name(f".{path.name}.record.json")
 
 
 def make_provenance(

@@ -10,7 +10,6 @@ import math
 import re
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -20,7 +19,7 @@ import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
-from pipeline.errors import StoreError
+from pipeline.errors import StoreError, limit_reached
 from pipeline.io.atomic import complete_or_absent
 from pipeline.slabs import Field
 
@@ -96,9 +95,9 @@ class Store:
         try:
             return zarr.open_array(store=str(self.path / name), mode="r")
         except _DAMAGE as error:
-            raise _damaged(
-                self.path, f"array {name!r} that cannot be opened ({type(error).__name__})"
-            ) from error
+            limit = limit_reached(error, str(self.path))
+            got = f"array {name!r} that cannot be opened ({type(error).__name__})"
+            raise limit or _damaged(self.path, got) from error
 
     def field(self, name: str) -> Field:
         """Return the array ``name`` as a field: slices of it are loaded when asked for."""
@@ -235,7 +234,7 @@ def read_store(path: Path) -> Store:
             got="a folder without zarr.json"
             if path.is_dir()
             else ("a file" if path.exists() else "nothing there"),
-            fix="run the stage that writes it, or check the path",
+            fix="run the workflow, or check the path",
         )
     try:
         attributes = json.loads(root_file.read_text(encoding="utf-8")).get("attributes", {})
@@ -246,7 +245,7 @@ def read_store(path: Path) -> Store:
             str(path),
             expected="a store of this package",
             got="a zarr folder without its provenance",
-            fix="give the path of a stage store, or delete the folder and rerun the stage",
+            fix="give the path of a stage store, or delete the folder and run the workflow again",
         )
     try:
         store = _store_from(path, decode_json(attributes))
@@ -329,17 +328,22 @@ def _store_from(path: Path, attributes: dict[str, Any]) -> Store:
 
 def _check_complete(store: Store, name: str) -> None:
     """Compare an array on disk with the layout the store recorded: type, shape and number of chunks."""
-    with suppress(*_DAMAGE):
+    try:
         array = store.array(name)
         layout = store._layout[name]
         same = list(array.shape) == layout["shape"] and array.dtype.name == layout["dtype"]
         if same and array.nchunks_initialized == array.nchunks:
             return
+    except _DAMAGE as error:
+        limit = limit_reached(error, str(store.path))
+        if limit is not None:
+            raise limit from error
     raise _damaged(store.path, f"array {name!r} that is missing or incomplete")
 
 
 def _undecodable(path: Path, name: str, error: Exception) -> StoreError:
-    return _damaged(path, f"array {name!r} that cannot be decoded ({type(error).__name__})")
+    limit = limit_reached(error, str(path))
+    return limit or _damaged(path, f"array {name!r} that cannot be decoded ({type(error).__name__})")
 
 
 def _damaged(path: Path, got: str) -> StoreError:
@@ -347,5 +351,5 @@ def _damaged(path: Path, got: str) -> StoreError:
         str(path),
         expected="a complete store",
         got=got,
-        fix="delete this folder and rerun the stage that writes it",
+        fix="delete this folder and run the workflow again",
     )

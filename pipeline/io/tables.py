@@ -47,7 +47,7 @@ def read_csv(path: Path) -> dict[str, list[str]]:
             str(path),
             expected="a table with a header line and rows of equal length",
             got="an empty file" if not rows else "rows of different length",
-            fix="delete it and rerun the stage that writes it",
+            fix="delete it and run the workflow again",
         )
     return {name: [row[index] for row in rows[1:]] for index, name in enumerate(rows[0])}
 
@@ -83,6 +83,4 @@ def _null_for_nan(value: Any) -> Any:
 
 def _unreadable(path: Path, expected: str, error: Exception) -> StoreError:
     got = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
-    return StoreError(
-        str(path), expected=expected, got=got, fix="check the path, or rerun the stage that writes it"
-    )
+    return StoreError(str(path), expected=expected, got=got, fix="check the path, or run the workflow")

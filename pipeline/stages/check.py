@@ -42,7 +42,6 @@ from pipeline.stages.check_series import (
     copied_series,
     ends_of,
     looked_at,
-    missing_file,
     missing_pixels,
     overridden,
     shared_between_samples,
@@ -59,6 +58,7 @@ from pipeline.stages.check_tilts import (
     repeated_tilts,
 )
 from pipeline.stages.needs import Needs, check_disk, joint_needs, stage_needs, total_needs
+from pipeline.stages.plausible import require_files, require_plausible
 from pipeline.stages.results_folder import check_same_sources
 
 MAX_SHARE_WITHOUT_LIGHT = 0.01
@@ -212,9 +212,7 @@ def _check_stacks(config: OxidationConfig, sample: str) -> tuple[BranchCheck, li
 
 def _check_volume(place: str, source: ImageSource) -> None:
     """Refuse a volume whose files are not there."""
-    for path in source_files(source):
-        if not path.exists():
-            raise missing_file(place, path)
+    require_files(place, source_files(source))
 
 
 def _look_at_volume(
@@ -245,11 +243,10 @@ def _series_facts(place: str, source: Source, config: BranchConfig, warnings: li
     from pipeline.io.readers import peek, read_some
     from pipeline.stages.sources import read_request
 
-    for path in source_files(source):
-        if not path.exists():
-            raise missing_file(place, path)
+    require_files(place, source_files(source))
     request = read_request(source)
     summary = peek(request)
+    require_plausible(place, summary.shape[1:], _single(summary.pixel_nm), _single(summary.energy_ev))
     warnings += [f"{place}: {remark}" for remark in summary.remarks]
     warnings += overridden(place, request, summary)
     said = summary.quantity if summary.quantity in ("transmission", "optical_density", "complex") else None

@@ -6,7 +6,7 @@ import numpy as np
 
 from pipeline.config import FitValenceStage, OxidationConfig, StackSource, source_files
 from pipeline.config.plan import reference_files
-from pipeline.errors import InputError, PipelineError
+from pipeline.errors import PipelineError
 from pipeline.io.readers.spectral import SpectralStack
 from pipeline.preprocess.empty_region import given_region
 from pipeline.stages.check_series import (
@@ -18,16 +18,16 @@ from pipeline.stages.check_series import (
     with_values,
 )
 from pipeline.stages.fit_setup import prepared_references
+from pipeline.stages.plausible import require_files, require_plausible
 from pipeline.stages.sources import open_stack
 
 
 def stack_facts(place: str, config: OxidationConfig, element: str) -> SpectralStack:
     """Open the stack of an element, and look whether a given empty region lies in it; its frames are not read."""
     source = config.stacks[element]
-    for path in source_files(source):
-        if not path.exists():
-            raise InputError(place, expected="an existing file", got=str(path), fix="correct the path")
+    require_files(place, source_files(source))
     stack = open_stack(source)
+    require_plausible(place, None, stack.pixel_nm, float(np.max(stack.energy_ev)))
     if config.normalize.air is not None:
         given_region(config.normalize.air, stack.shape[1:], name=element)
     return stack
@@ -82,9 +82,7 @@ def check_references(place: str, config: OxidationConfig, element: str, stack: S
     PipelineError
         For references that are missing, too short, alike or swapped, and for energies that span no edge.
     """
-    for path in reference_files(config, element):
-        if not path.exists():
-            raise InputError(place, expected="an existing file", got=str(path), fix="correct the path")
+    require_files(place, reference_files(config, element))
     settings = FitValenceStage(
         **dict(config.fit_of(element)), element=element, references=config.spectra_of(element)
     )

@@ -7,15 +7,18 @@ from pathlib import Path
 
 from pipeline.config import ProjectConfig
 from pipeline.config.plan import (
+    COMPARISON_TABLES,
     JOINT_STAGE,
     JOINT_STORE,
     branch_config,
     branch_stores,
+    project_products,
     raw_files,
     sample_branches,
     stage_settings,
 )
 from pipeline.errors import StoreError
+from pipeline.io.atomic import record_file
 from pipeline.stages.versions import STAGE_VERSIONS
 
 MARKER = "oxytomo.json"
@@ -107,8 +110,10 @@ def outdated_stores(folder: Path, project: ProjectConfig) -> list[str]:
             for stage, series, name in branch_stores(branch_config(project, sample, branch), branch):
                 store = f"{sample}/stages/{branch}/{name}"
                 recorded = _recorded(folder / store)
+                if recorded is None:
+                    continue
                 wanted = stage_settings(project, sample, branch, stage, series)
-                if recorded is not None and recorded != (STAGE_VERSIONS[stage], wanted):
+                if recorded != (STAGE_VERSIONS[stage], wanted):
                     outdated.append(store)
         if settings.register_branches is not None:
             store = f"{sample}/stages/{JOINT_STORE}"
@@ -117,6 +122,46 @@ def outdated_stores(folder: Path, project: ProjectConfig) -> list[str]:
             if recorded is not None and recorded != (STAGE_VERSIONS[JOINT_STAGE], wanted):
                 outdated.append(store)
     return outdated
+
+
+def sample_stores(project: ProjectConfig) -> list[str]:
+    """Return the stage stores of a project, relative to its results folder."""
+    stores = []
+    for name, sample in project.samples.items():
+        for branch in sample_branches(sample):
+            found = branch_stores(branch_config(project, name, branch), branch)
+            stores += [f"{name}/stages/{branch}/{store}" for _, _, store in found]
+        if sample.register_branches is not None:
+            stores.append(f"{name}/stages/{JOINT_STORE}")
+    return stores
+
+
+def lost_stores(folder: Path, project: ProjectConfig) -> list[str]:
+    """Return the stage stores that are gone while their records are there: deleted because they were damaged.
+
+    Stores that went with their records were deleted for their space; they are made again only where
+    something needs them.
+    """
+    return [
+        store
+        for store in sample_stores(project)
+        if record_file(folder / store).is_file() and not (folder / store).exists()
+    ]
+
+
+def to_make_again(folder: Path, project: ProjectConfig) -> list[str]:
+    """Return what a run has to make again though it is there: outdated stores, and products that lost their record.
+
+    Without its record nothing says what a product was made from, or whether it was altered since.
+    """
+    unrecorded = [
+        product
+        for product in project_products(project)
+        if product not in COMPARISON_TABLES
+        and (folder / product).exists()
+        and not record_file(folder / product).is_file()
+    ]
+    return outdated_stores(folder, project) + unrecorded
 
 
 def _recorded(store: Path) -> tuple[int, dict[str, object]] | None:

@@ -236,5 +236,5 @@ def _foreign(path: Path, branch: Branch) -> StoreError:
         str(path),
         expected=f"the numbers of the branch {branch} as this version writes them",
         got="a file of another program or of an older version",
-        fix="run the sample again, or leave it out",
+        fix="delete it and run the workflow again, or leave this sample out",
     )

@@ -201,7 +201,7 @@ def _damaged_table(path: Path, expected: str) -> StoreError:
         str(path),
         expected=expected,
         got="something else",
-        fix="delete it and run the stage measure again",
+        fix="delete it and run the workflow again",
     )
 
 

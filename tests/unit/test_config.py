@@ -182,7 +182,7 @@ def test_several_mistakes_are_counted() -> None:
 @pytest.mark.parametrize(
     ("text", "part"),
     [
-        ("samples: [", "line 1"),
+        ("samples: [", "line 2, column 1"),
         ("samples:\n  a: {}\n  a: {}\n", "the key 'a' twice"),
         ("", "an empty file"),
         ("- 1\n", "list"),

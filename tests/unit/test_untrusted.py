@@ -275,7 +275,7 @@ def test_every_accepted_sample_name_is_a_plain_folder_name(name: str) -> None:
 def test_paths_of_raw_files_reach_the_shell_as_they_are(tmp_path: Path) -> None:
     name = "a'; touch ran; $(touch ran) `touch ran`.h5"
     with exchange(tmp_path / name) as file:
-        file["exchange/data"] = np.ones((6, 4, 5), np.uint16)
+        file["exchange/data"] = np.ones((6, 8, 9), np.uint16)
     config = {
         "results": "out",
         "samples": {"s": {"tomogram": {"source": {"images": name, "quantity": "signal", "pixel_nm": 10}}}},

@@ -194,6 +194,19 @@ def test_a_second_run_does_nothing(copied: Path) -> None:
     assert times(folder) == before
 
 
+def test_lost_products_are_made_again(copied: Path) -> None:
+    """Products, an image, and a record alone; the stores that they are made from are not touched."""
+    sample = copied / "results" / "particle"
+    before = times(sample)
+    lost = [sample / name for name in ("phases.json", "composition.ome.zarr", ".report.html.record.json")]
+    for path in lost:
+        shutil.rmtree(path) if path.is_dir() else path.unlink()
+    done = oxytomo("run", "x.yaml", cwd=copied)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert all(path.exists() for path in lost)
+    assert times(sample) == before
+
+
 def test_a_changed_threshold_repeats_only_what_depends_on_it(copied: Path) -> None:
     folder = copied / "results" / "particle"
     before = times(folder)

@@ -1,15 +1,19 @@
 """The rules: they parse, lint, plan every example, and repeat exactly what a change needs."""
 
+import os
 import shutil
 import subprocess
 import sys
+import time
 from pathlib import Path
 
 import pytest
 import yaml
 
 from pipeline.config import load_config
-from pipeline.config.plan import raw_files
+from pipeline.config.plan import project_products, raw_files
+from pipeline.io.atomic import record_file
+from pipeline.stages.results_folder import sample_stores
 from pipeline.stages.versions import STAGE_VERSIONS
 
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -72,6 +76,48 @@ def test_groups_of_samples_give_a_comparison(example: Path) -> None:
     assert done.returncode == 0, done.stderr + done.stdout
     assert planned(done.stdout + done.stderr)["comparison"] == 1
     assert "out dir/comparison_differences.csv" in done.stdout + done.stderr
+
+
+def test_lost_products_are_planned_again(example: Path) -> None:
+    """Also where the report, which is made last, is newer than everything; no more than what depends on them."""
+    content = yaml.safe_load(example.read_text(encoding="utf-8"))
+    content["samples"]["s-2"] = content["samples"]["s-1"]
+    content["groups"] = {"first": ["s-1"], "second": ["s-2"]}
+    example.write_text(yaml.safe_dump(content), encoding="utf-8")
+    project, results = load_config(example), example.parent / "out dir"
+    made = [results / path for path in (*sample_stores(project), *project_products(project))]
+    made += [
+        results / f"s-{i}/stages/{branch}/alignment.csv"
+        for i in (1, 2)
+        for branch in ("areal_density", "tomogram")
+    ]
+    for path in made:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir() if path.suffix == ".zarr" else path.touch()
+    now = time.time()
+    for path in made:
+        os.utime(path, (now, now))
+    call = ("--dry-run", "--rerun-triggers", "mtime", "--configfile", str(example))
+    done = snakemake(*call, cwd=example.parent)
+    assert "Nothing to be done" in done.stdout + done.stderr, done.stdout + done.stderr
+    lost = ("domains.csv", "areal_density.ome.zarr", "tomogram.ome.zarr", "oxidation_profiles.csv")
+    for name in lost:
+        path = results / "s-1" / name
+        path.rmdir() if path.is_dir() else path.unlink()
+    (results / "comparison_shells.csv").unlink()
+    store = results / "s-2/stages/composition/classify.zarr"
+    store.rmdir()
+    record_file(store).touch()  # what was damaged and deleted, unlike what went with its record
+    done = snakemake(*call, cwd=example.parent)
+    jobs = planned(done.stdout + done.stderr)
+    alone = ("export_areal_density", "export_tomogram", "measure_oxidation", "export_oxidation", "classify")
+    assert (
+        jobs.items()
+        >= (
+            dict.fromkeys((*alone, "comparison", "export_composition"), 1) | {"report": 2, "measure": 2}
+        ).items()
+    )
+    assert not {"normalize", "align", "reconstruct", "uncertainty", "fit_valence"} & set(jobs)
 
 
 @pytest.mark.parametrize("name", EXAMPLES)

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import tifffile
 
-from pipeline.errors import InputError, PipelineError
+from pipeline.errors import InputError, PipelineError, limit_reached
 from pipeline.file_order import natural_order
 from pipeline.io.readers.base import RawFile, ReadRequest
 
@@ -82,6 +82,9 @@ def library_errors(path: Path) -> Iterator[None]:
             fix="use a machine with more memory; if the file is small it is damaged: copy it again from its source",
         ) from error
     except LIBRARY_ERRORS as error:
+        limit = limit_reached(error, str(path))
+        if limit is not None:
+            raise limit from error
         reason = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
         raise InputError(
             str(path),

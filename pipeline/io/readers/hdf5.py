@@ -10,7 +10,7 @@ import h5py
 import numpy as np
 
 from pipeline.arrays import AnyArray, Float64Array
-from pipeline.errors import InputError
+from pipeline.errors import InputError, limit_reached
 from pipeline.io.readers.base import FrameStack, checked_stack, truncated
 from pipeline.io.readers.guard import check_declared, check_links, check_sources, check_structure, linked_file
 from pipeline.units import KEV_BELOW, to_ev, to_nm
@@ -51,6 +51,9 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
             raise truncated(path, "a complete HDF5 file", "fewer bytes than it declares") from error
         if any(word in str(error) for word in _BEING_WRITTEN):
             raise _being_written(path, str(error)) from error
+        limit = limit_reached(error, str(path))
+        if limit is not None:
+            raise limit from error
         raise InputError(
             str(path),
             expected="a readable HDF5 file",

@@ -183,7 +183,7 @@ def _checked(path: Path, read: Callable[[Path], Profile]) -> Profile:
             str(path),
             expected="the table of shells",
             got=f"one that lacks or damages a column ({error})",
-            fix="run the workflow again",
+            fix="delete it and run the workflow again",
         ) from error
 
 

@@ -8,6 +8,7 @@ from snakemake.settings.types import DeploymentMethod
 
 from pipeline.config import parse_config, read_yaml, source_files
 from pipeline.config.plan import (
+    COMPARISON_TABLES,
     JOINT_PRODUCTS,
     JOINT_STAGE,
     JOINT_STORE,
@@ -18,14 +19,16 @@ from pipeline.config.plan import (
     branch_stages,
     branch_stores,
     comparison_settings,
+    project_products,
     reference_files,
     sample_branches,
     stage_jobs,
     stage_settings,
 )
+from pipeline.cli.workflow import CONFIGURATION
 from pipeline.errors import PipelineError
 from pipeline.stages.requests import Requests
-from pipeline.stages.results_folder import claim
+from pipeline.stages.results_folder import claim, lost_stores
 from pipeline.stages.run_lock import join_run
 from pipeline.stages.versions import stage_spec
 
@@ -36,7 +39,8 @@ def load_project():
         raise WorkflowError("no configuration: give one with --configfile X.yaml")
     path = Path(workflow.configfiles[-1]).resolve()
     try:
-        read_yaml(path)
+        if path.name != CONFIGURATION:  # `oxytomo run` has read and checked that one
+            read_yaml(path)
         return parse_config(config, folder=path.parent, name=path.name)
     except PipelineError as error:
         raise WorkflowError(str(error))
@@ -55,8 +59,8 @@ PROJECT = load_project()
 RESULTS = "" if str(PROJECT.results) == "." else f"{PROJECT.results}/".replace("{", "{{").replace("}", "}}")
 STAGES = f"{RESULTS}{{sample}}/stages"
 LOGS = f"{RESULTS}logs/{{sample}}"
-REPORTS = expand(f"{RESULTS}{{sample}}/report.html", sample=PROJECT.samples)
-COMPARISON = f"{RESULTS}comparison.html" if PROJECT.groups else []
+WANTED = (*project_products(PROJECT), *lost_stores(PROJECT.results, PROJECT))
+PRODUCTS = [f"{RESULTS}{path}" for path in WANTED]
 REQUESTS = Requests(PROJECT)
 
 WITH_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
@@ -67,7 +71,7 @@ if not WITH_CONDA:
 
 
 wildcard_constraints:
-    sample="[A-Za-z0-9_-]+",
+    sample="[A-Za-z0-9][A-Za-z0-9_-]*",
     branch="composition|areal_density|tomogram|oxidation|structure",
     series="[A-Za-z0-9_]+",
     job="[a-z0-9_]+",

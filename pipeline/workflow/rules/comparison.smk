@@ -4,7 +4,7 @@ rule comparison:
         compared_results,
     output:
         report=f"{RESULTS}comparison.html",
-        tables=expand(f"{RESULTS}comparison_{{table}}.csv", table=["values", "groups", "differences", "shells"]),
+        tables=[f"{RESULTS}{table}" for table in COMPARISON_TABLES],
     log:
         f"{RESULTS}logs/comparison.log",
     params:

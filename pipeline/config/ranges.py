@@ -1,0 +1,31 @@
+"""Ranges in which numbers can be true; what lies outside is a slip of the unit or the finger."""
+
+PIXEL_NM = (0.01, 1e6)
+"""Pixel and voxel edges, in nm: from below the atoms of an electron microscope to a millimetre."""
+DENSITY_G_CM3 = (0.1, 25.0)
+"""Mass densities, in g/cm³: from an aerogel to above osmium."""
+ENERGY_EV = (10.0, 1e6)
+"""Photon energies, in eV."""
+FRAME_PX = (6, 100_000)
+"""Rows and columns of a frame of a tilt series."""
+ATOMS = (1e-6, 1000.0)
+"""Atoms per formula unit."""
+
+COUNT = 10**12
+"""More than any detector counts, and than any volume has voxels."""
+WEIGHT = 1e12
+EDGE_PX = 1e6
+"""More than any detector has columns."""
+
+DESCRIPTIONS: dict[str, str] = {
+    "pixel_nm": "a pixel size of 0.01 nm to 1 mm (1000000 nm)",
+    "voxel_nm": "a voxel edge of 0.01 nm to 1 mm (1000000 nm)",
+    "density_g_cm3": "a density of 0.1 to 25 g/cm³",
+    "energy_ev": "a photon energy of 10 to 1000000 eV",
+}
+"""How errors name a range, by the name of the setting."""
+
+
+def is_plausible(value: float, within: tuple[float, float]) -> bool:
+    """Say whether a number lies within a range; NaN, which stands for unknown, does."""
+    return value != value or within[0] <= value <= within[1]
