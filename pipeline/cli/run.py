@@ -20,7 +20,7 @@ from pipeline.config.plan import results_folder
 from pipeline.errors import ConfigError
 from pipeline.stages.check import require_valid
 from pipeline.stages.progress import format_duration
-from pipeline.stages.results_folder import check_writable, claim, outdated_stores
+from pipeline.stages.results_folder import check_writable, claim, note_finished, outdated_stores
 from pipeline.stages.run_lock import run_lock
 
 DESCRIPTION = """\
@@ -106,6 +106,8 @@ def run_workflow(
             # Here the stages speak for themselves; on a cluster only Snakemake sees them all.
             quiet = ("all",) if here else ("host", "reason", "rules")
             code = _call([*command, "--quiet", *quiet], server, lock)
+            if code == 0:
+                note_finished(folder, project)
     return 0 if code == 0 else _explain_failure(command, project, folder, started)
 
 

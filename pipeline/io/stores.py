@@ -5,23 +5,26 @@ A store is written to a hidden folder beside its target and renamed when complet
 """
 
 import hashlib
-import json
 import math
+import os
 import re
 import struct
 from collections.abc import Iterator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from pipeline.errors import StoreError
 from pipeline.io.atomic import complete_or_absent
+from pipeline.io.chunk_files import SEAL, check_array, seal_of
+from pipeline.io.plain_files import printable, read_json_object
+from pipeline.io.zarr_guard import V2
 from pipeline.slabs import Field
 
 CHUNK_BYTES = 4 * 2**20
@@ -31,7 +34,22 @@ WRITTEN_CHUNKS = 64
 """About so many chunks are in memory while an array is written."""
 
 STORE_KEY = "oxytomo"
-_DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError, EOFError, struct.error, AttributeError)
+NAME = r"\w[\w.-]*"
+"""What an array may be called."""
+MOST_VERSION, LONGEST_PATH = 10**6, 4096
+SMALL_BYTES = 2**28
+_DAMAGE = (
+    OSError,
+    KeyError,
+    IndexError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    EOFError,
+    struct.error,
+    AttributeError,
+    ArithmeticError,
+)
 """What zarr, its codecs and the JSON reader raise for missing or damaged files."""
 
 
@@ -79,6 +97,7 @@ class Store:
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Load the whole array ``name``."""
         array = self.array(name)
+        require_memory(array.nbytes)
         try:
             return np.asarray(array[...])
         except _DAMAGE as error:
@@ -94,7 +113,7 @@ class Store:
                 fix="rerun the stage that writes this store",
             )
         try:
-            return zarr.open_array(store=str(self.path / name), mode="r")
+            return zarr.open_array(store=str(self.path / name), mode="r", zarr_format=3)
         except _DAMAGE as error:
             raise _damaged(
                 self.path, f"array {name!r} that cannot be opened ({type(error).__name__})"
@@ -107,6 +126,19 @@ class Store:
     def axes(self, name: str) -> tuple[str, ...]:
         """Return the names of the axes of an array."""
         return tuple(self._layout[name]["axes"])
+
+    @property
+    def sealed(self) -> bool:
+        """Say whether a changed value is noticed when the store is opened; earlier versions wrote no seals."""
+        return all(SEAL in layout for layout in self._layout.values())
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the sizes of an array."""
+        return tuple(self._layout[name]["shape"])
+
+    def dtype(self, name: str) -> str:
+        """Return the name of the type of an array."""
+        return str(self._layout[name]["dtype"])
 
     def unit(self, name: str) -> str:
         """Return the unit of an array."""
@@ -222,44 +254,70 @@ def write_store(
     record = _root_record(arrays, provenance)
     plain_attributes = encode_json(attributes)
     with complete_or_absent(path) as partial:
-        _write_group(partial, arrays, {STORE_KEY: record, "attributes": plain_attributes})
+        group = _write_group(partial, arrays)
+        for name, layout in record["arrays"].items():
+            layout[SEAL] = seal_of(partial, name)
+        group.attrs.put({STORE_KEY: record, "attributes": plain_attributes})
 
 
 def read_store(path: Path) -> Store:
     """Open a store; raises :class:`StoreError` when it is missing, incomplete or made by something else."""
+    store = read_head(path)
+    for name in store.names:
+        layout = store._layout[name]
+        if check_array(path, name, layout) != layout.get(SEAL, "") and SEAL in layout:
+            raise _altered(path, name)
+    return store
+
+
+def read_head(path: Path) -> Store:
+    """Read what a store says of itself, without a look at its arrays; raises :class:`StoreError` as ``read_store`` does."""
     root_file = path / "zarr.json"
-    if not path.is_dir() or not root_file.is_file():
+    if not path.is_dir() or path.is_symlink() or not root_file.exists():
         raise StoreError(
-            str(path),
+            printable(path),
             expected="a store of this package (a folder with zarr.json)",
-            got="a folder without zarr.json"
-            if path.is_dir()
-            else ("a file" if path.exists() else "nothing there"),
+            got=_what_instead(path),
             fix="run the stage that writes it, or check the path",
         )
     try:
-        attributes = json.loads(root_file.read_text(encoding="utf-8")).get("attributes", {})
-    except (OSError, ValueError, AttributeError) as error:
-        raise _damaged(path, "a zarr.json that cannot be read") from error
+        content = read_json_object(root_file)
+        attributes = content.get("attributes", {})
+    except StoreError as error:
+        raise _damaged(path, f"a zarr.json that cannot be read ({error.got})") from error
     if not isinstance(attributes, dict) or "arrays" not in (attributes.get(STORE_KEY) or {}):
         raise StoreError(
-            str(path),
+            printable(path),
             expected="a store of this package",
             got="a zarr folder without its provenance",
             fix="give the path of a stage store, or delete the folder and rerun the stage",
         )
+    doubled = any(os.path.lexists(path / name) for name in V2)
+    if content.get("node_type") != "group" or content.get("consolidated_metadata") or doubled:
+        raise _damaged(path, "a zarr.json with more or less in it than was written")
     try:
-        store = _store_from(path, decode_json(attributes))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return _store_from(path, decode_json(attributes))
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise _damaged(path, "provenance that is incomplete") from error
-    for name in store.names:
-        _check_complete(store, name)
-    return store
+
+
+def require_memory(n_bytes: int) -> None:
+    """Refuse an array that does not fit into the memory that is free."""
+    if n_bytes > SMALL_BYTES and n_bytes > psutil.virtual_memory().available:
+        raise MemoryError(f"{n_bytes / 1e9:.1f} GB for one array")
+
+
+def _what_instead(path: Path) -> str:
+    if path.is_symlink():
+        return "a link"
+    if path.is_dir():
+        return "a folder without zarr.json"
+    return "a file" if path.exists() else "nothing there"
 
 
 def _check_array(path: Path, name: str, array: NamedArray) -> None:
     kind = array.data.dtype.kind
-    if len(array.axes) != len(array.data.shape) or kind not in "biuf" or not re.fullmatch(r"\w[\w.-]*", name):
+    if len(array.axes) != len(array.data.shape) or kind not in "biuf" or not re.fullmatch(NAME, name):
         raise StoreError(
             f"{path.name}/{name}",
             expected=f"a numeric array with {len(array.axes)} axes {array.axes} and a plain name",
@@ -293,8 +351,8 @@ def _root_record(arrays: Mapping[str, NamedArray], provenance: Provenance) -> di
     return record
 
 
-def _write_group(folder: Path, arrays: Mapping[str, NamedArray], attributes: dict[str, Any]) -> None:
-    group = zarr.create_group(store=str(folder), zarr_format=3, attributes=attributes)
+def _write_group(folder: Path, arrays: Mapping[str, NamedArray]) -> zarr.Group:
+    group = zarr.create_group(store=str(folder), zarr_format=3)
     for name, array in arrays.items():
         data = array.data
         chunks = chunk_shape(data.shape, data.dtype.itemsize)
@@ -310,41 +368,83 @@ def _write_group(folder: Path, arrays: Mapping[str, NamedArray], attributes: dic
         )
         for part in pieces(data.shape, chunks):
             target[part] = data[part]
+    return group
 
 
 def _store_from(path: Path, attributes: dict[str, Any]) -> Store:
+    provenance = checked_provenance(attributes[STORE_KEY])
     record = attributes[STORE_KEY]
-    provenance = Provenance(
-        stage=str(record["stage"]),
-        version=int(record["version"]),
-        settings=dict(record["settings"]),
-        inputs={str(key): dict(item) for key, item in record["inputs"].items()},
-        package_version=str(record["package_version"]),
-        created=str(record["created"]),
-    )
-    layout = {str(name): dict(item) for name, item in record["arrays"].items()}
+    layout = {str(name): _checked_layout(name, item) for name, item in record["arrays"].items()}
     own = dict(attributes.get("attributes") or {})
-    return Store(path, tuple(layout), own, provenance, str(record["digest"]), layout)
+    return Store(path, tuple(layout), own, provenance, _text(record["digest"]), layout)
 
 
-def _check_complete(store: Store, name: str) -> None:
-    """Compare an array on disk with the layout the store recorded: type, shape and number of chunks."""
-    with suppress(*_DAMAGE):
-        array = store.array(name)
-        layout = store._layout[name]
-        same = list(array.shape) == layout["shape"] and array.dtype.name == layout["dtype"]
-        if same and array.nchunks_initialized == array.nchunks:
-            return
-    raise _damaged(store.path, f"array {name!r} that is missing or incomplete")
+def checked_provenance(record: Any) -> Provenance:
+    """Return the provenance in a record that may come from elsewhere; raises ``ValueError`` and the like for none.
+
+    Paths of inputs hold no characters that no path has.
+    """
+    inputs = {str(key): _checked_input(item) for key, item in dict(record["inputs"]).items()}
+    version = record["version"]
+    if type(version) is not int or abs(version) > MOST_VERSION:
+        raise ValueError(f"version {version!r:.20}")
+    return Provenance(
+        stage=_text(record["stage"]),
+        version=version,
+        settings=dict(record["settings"]),
+        inputs=inputs,
+        package_version=_text(record["package_version"]),
+        created=_text(record["created"]),
+    )
+
+
+def _checked_input(item: Any) -> dict[str, str]:
+    path = _text(item["path"])
+    if not path or "\0" in path or len(path) > LONGEST_PATH:
+        raise ValueError("a path that cannot be")
+    return {"path": path, "digest": _text(item["digest"])}
+
+
+def _checked_layout(name: str, item: Any) -> dict[str, Any]:
+    """Return what a store says of an array, once it is what this package writes."""
+    axes, shape = item["axes"], item["shape"]
+    plain = isinstance(axes, list) and isinstance(shape, list) and len(axes) == len(shape)
+    if not plain or not re.fullmatch(NAME, name) or any(type(side) is not int or side < 0 for side in shape):
+        raise ValueError(f"an array {name!r:.40}")
+    kept = {
+        "axes": [_text(axis) for axis in axes],
+        "unit": _text(item["unit"]),
+        "dtype": _text(item["dtype"]),
+    }
+    return {**kept, "shape": shape, **({SEAL: _text(item[SEAL])} if SEAL in item else {})}
+
+
+def _text(value: Any) -> str:
+    if not isinstance(value, str):
+        raise TypeError(f"{value!r:.20} is no text")
+    return value
 
 
 def _undecodable(path: Path, name: str, error: Exception) -> StoreError:
     return _damaged(path, f"array {name!r} that cannot be decoded ({type(error).__name__})")
 
 
+class AlteredStoreError(StoreError):
+    """A store is whole, and holds other values or metadata than its stage wrote."""
+
+
+def _altered(path: Path, name: str) -> StoreError:
+    return AlteredStoreError(
+        printable(path),
+        expected="the values that its stage wrote",
+        got=f"others in the array {name!r}: somebody has changed them since",
+        fix="delete this folder and run the workflow again",
+    )
+
+
 def _damaged(path: Path, got: str) -> StoreError:
     return StoreError(
-        str(path),
+        printable(path),
         expected="a complete store",
         got=got,
         fix="delete this folder and rerun the stage that writes it",

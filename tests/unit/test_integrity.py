@@ -43,14 +43,14 @@ def results(tmp_path: Path) -> Path:
 
 
 def test_what_the_stages_wrote_is_intact_also_after_a_move(results: Path, tmp_path: Path) -> None:
-    assert {finding.state for finding in verify(results)} == {"intact"}
+    assert {finding.state for finding in verify(results, inputs=True)} == {"intact"}
     assert len(verify(results / "s")) == 5
     # Snakemake leaves a time stamp in folders.
     (results / "s" / "meshes" / ".snakemake_timestamp").touch()
     shutil.move(results, tmp_path / "moved")
-    assert {finding.state for finding in verify(tmp_path / "moved")} == {"intact"}
+    assert {finding.state for finding in verify(tmp_path / "moved", inputs=True)} == {"intact"}
     (tmp_path / "raw.h5").unlink()
-    assert {finding.state for finding in verify(tmp_path / "moved")} == {"intact", "absent"}
+    assert {finding.state for finding in verify(tmp_path / "moved", inputs=True)} == {"intact", "absent"}
     assert main(["verify", str(tmp_path / "moved")]) == 0
 
 
@@ -86,7 +86,7 @@ def add_mesh(sample: Path) -> None:
 @pytest.mark.parametrize(
     ("harm", "expected"),
     [
-        (alter_values, "altered: {s}/stages/tomogram/align.zarr (other values"),
+        (alter_values, "altered: {s}/stages/tomogram/align.zarr (others in the array 'value'"),
         (alter_metadata, "altered: {s}/stages/tomogram/align.zarr (other metadata"),
         (cut_chunk, "damaged: {s}/stages/tomogram/align.zarr"),
         (remove_first, "missing: {s}/stages/tomogram/normalize/signal.zarr"),
@@ -103,14 +103,15 @@ def test_harm_is_named(
     results: Path, capsys: pytest.CaptureFixture[str], harm: Callable[[Path], None], expected: str
 ) -> None:
     harm(results / "s")
-    assert main(["verify", str(results)]) == 2
+    assert main(["verify", str(results), "--inputs"]) == 2
     said = capsys.readouterr().err
     assert expected.format(s=results / "s", raw=results.parent / "raw.h5") in said
     assert len(said.splitlines()) == 1
 
 
 def test_a_table_leads_back_to_the_raw_file(results: Path) -> None:
-    lines = describe_path(results / "s" / "table.csv")
+    assert any("raw.h5 (unchecked, " in line for line in describe_path(results / "s" / "table.csv"))
+    lines = describe_path(results / "s" / "table.csv", outside=True)
     assert any("raw.h5 (unchanged, sha256 " in line for line in lines)
     record = json.loads((results / "s" / ".table.csv.record.json").read_text(encoding="utf-8"))
     assert record["stage"] == "measure"

@@ -1,6 +1,7 @@
 """What a file from elsewhere may not do: hang the HDF5 library, lead to other files, or declare more than it holds."""
 
 import faulthandler
+import math
 import os
 import resource
 import signal
@@ -21,6 +22,8 @@ GUARD_WALL_S = 60.0
 MOST_OBJECTS = 3000
 SMALL_ELEMENTS = 10**5
 HUGE_BYTES = 2**30
+WALKED_CHUNK_BYTES, MOST_CHUNK_BYTES = 64 * 2**20, 2**30
+"""Largest chunk, as it unpacks, that the walk reads a value of; largest one that a reader takes."""
 LARGEST_RATIO = 1100
 """Deflate makes nothing more than 1032 times smaller."""
 MOST_TEXT_BYTES = 64 * 2**20
@@ -119,6 +122,8 @@ def _touch(file: h5py.File, name: str) -> None:
         return
     if item.chunks is not None:
         item.id.get_num_chunks()
+        if math.prod(item.chunks) * item.dtype.itemsize > WALKED_CHUNK_BYTES:
+            return  # an honest one would take longer than a walk may
     if item.size is not None and item.size <= SMALL_ELEMENTS:
         _ = item[()]
     elif item.shape:
@@ -179,6 +184,18 @@ def check_declared(path: Path, declared_bytes: int, stored_bytes: int, what: str
             expected=f"{what} of the declared size ({declared_bytes / 1e9:.1f} GB)",
             got=f"{stored_bytes} bytes that hold them",
             fix="copy the file again from its source; it is damaged, or made to exhaust the memory",
+        )
+
+
+def check_chunk(item: h5py.Dataset, path: Path) -> None:
+    """Refuse a packed chunk that is too large: to read any value of it, HDF5 unpacks all of it in memory."""
+    size = math.prod(item.chunks or ()) * item.dtype.itemsize
+    if item.id.get_create_plist().get_nfilters() and size > MOST_CHUNK_BYTES:
+        raise InputError(
+            f"{path} [{item.name}]",
+            expected=f"packed chunks of at most {MOST_CHUNK_BYTES / 1e9:.1f} GB",
+            got=f"chunks of {size / 1e9:.1f} GB",
+            fix="write the file again with a chunk for every frame (h5repack -l CHUNK=1x…)",
         )
 
 

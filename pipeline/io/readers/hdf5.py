@@ -12,7 +12,7 @@ import numpy as np
 from pipeline.arrays import AnyArray, Float64Array
 from pipeline.errors import InputError
 from pipeline.io.readers.base import FrameStack, checked_stack, truncated
-from pipeline.io.readers.guard import check_declared, check_links, check_sources, check_structure
+from pipeline.io.readers.guard import check_chunk, check_declared, check_links, check_sources, check_structure
 from pipeline.units import KEV_BELOW, to_ev, to_nm
 
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
@@ -161,6 +161,7 @@ def check_stored(item: h5py.Dataset, path: Path) -> None:
         return
     declared = math.prod(item.shape) * item.dtype.itemsize
     if item.chunks is not None:
+        check_chunk(item, path)
         expected = math.prod(-(-size // chunk) for size, chunk in zip(item.shape, item.chunks, strict=True))
         stored = item.id.get_num_chunks()
         if stored < expected:
