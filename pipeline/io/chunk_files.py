@@ -17,8 +17,6 @@ from pipeline.errors import StoreError
 from pipeline.io.plain_files import foreign_kind, printable, read_json_object, walk
 from pipeline.io.zarr_guard import V2, ArrayFacts, array_facts
 
-SEAL = "chunks"
-"""Key of the seal in what a store says of an array."""
 _HEAD_BYTES, _SUM_BYTES = 16, 4
 _FILTERS = ("bytes", "blosc", "crc32c")
 

@@ -12,14 +12,8 @@ from pipeline import __version__
 from pipeline.errors import InputError, StoreError
 from pipeline.io.finished import is_sample
 from pipeline.io.plain_files import foreign_kind, open_plain, printable, read_json_object, walk
-from pipeline.io.stores import (
-    STORE_KEY,
-    Provenance,
-    checked_provenance,
-    decode_json,
-    read_head,
-    read_store,
-)
+from pipeline.io.records import STORE_KEY, Provenance, checked_provenance, decode_json
+from pipeline.io.stores import read_head, read_store
 
 _BLOCK_BYTES = 2**20
 _TIME_STAMP = ".snakemake_timestamp"

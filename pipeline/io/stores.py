@@ -22,8 +22,13 @@ from zarr.codecs import BloscCodec, Crc32cCodec
 
 from pipeline.errors import StoreError
 from pipeline.io.atomic import complete_or_absent
-from pipeline.io.chunk_files import SEAL, check_array, seal_of
+from pipeline.io.chunk_files import check_array, seal_of
 from pipeline.io.plain_files import printable, read_json_object
+from pipeline.io.records import NAME, SEAL, checked_layout, checked_provenance, text_of
+from pipeline.io.records import STORE_KEY as STORE_KEY
+from pipeline.io.records import Provenance as Provenance
+from pipeline.io.records import decode_json as decode_json
+from pipeline.io.records import encode_json as encode_json
 from pipeline.io.zarr_guard import V2
 from pipeline.slabs import Field
 
@@ -33,10 +38,6 @@ CHUNK_BYTES = 4 * 2**20
 WRITTEN_CHUNKS = 64
 """About so many chunks are in memory while an array is written."""
 
-STORE_KEY = "oxytomo"
-NAME = r"\w[\w.-]*"
-"""What an array may be called."""
-MOST_VERSION, LONGEST_PATH = 10**6, 4096
 SMALL_BYTES = 2**28
 _DAMAGE = (
     OSError,
@@ -60,27 +61,6 @@ class NamedArray:
     data: NDArray[Any] | Field
     axes: tuple[str, ...]
     unit: str
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where the content of a store comes from.
-
-    Attributes
-    ----------
-    stage, version : the stage and its version
-    settings : the complete settings of the stage
-    inputs : name of the input -> ``{"path": ..., "digest": ...}``
-    package_version : version of this package
-    created : time of writing, ISO 8601, UTC
-    """
-
-    stage: str
-    version: int
-    settings: Mapping[str, Any]
-    inputs: Mapping[str, Mapping[str, str]]
-    package_version: str
-    created: str
 
 
 @dataclass(frozen=True)
@@ -160,39 +140,6 @@ class _StoredField:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise TypeError(self._name)
-
-
-def encode_json(value: Any) -> Any:
-    """Return ``value`` as plain JSON types: also numpy values, paths, NaN and infinity."""
-    if isinstance(value, Mapping):
-        return {str(key): encode_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [
-            encode_json(item) for item in (sorted(value) if isinstance(value, set | frozenset) else value)
-        ]
-    if isinstance(value, np.ndarray):
-        return encode_json(value.tolist())
-    if isinstance(value, np.generic):
-        return encode_json(value.item())
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"float": str(value)}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    message = f"{type(value).__name__} cannot be stored as an attribute"
-    raise TypeError(message)
-
-
-def decode_json(value: Any) -> Any:
-    """Undo :func:`encode_json` for numbers that are not finite."""
-    if isinstance(value, dict):
-        if set(value) == {"float"} and value["float"] in ("nan", "inf", "-inf"):
-            return float(value["float"])
-        return {key: decode_json(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [decode_json(item) for item in value]
-    return value
 
 
 def content_digest(arrays: Mapping[str, NamedArray]) -> str:
@@ -374,55 +321,9 @@ def _write_group(folder: Path, arrays: Mapping[str, NamedArray]) -> zarr.Group:
 def _store_from(path: Path, attributes: dict[str, Any]) -> Store:
     provenance = checked_provenance(attributes[STORE_KEY])
     record = attributes[STORE_KEY]
-    layout = {str(name): _checked_layout(name, item) for name, item in record["arrays"].items()}
+    layout = {str(name): checked_layout(name, item) for name, item in record["arrays"].items()}
     own = dict(attributes.get("attributes") or {})
-    return Store(path, tuple(layout), own, provenance, _text(record["digest"]), layout)
-
-
-def checked_provenance(record: Any) -> Provenance:
-    """Return the provenance in a record that may come from elsewhere; raises ``ValueError`` and the like for none.
-
-    Paths of inputs hold no characters that no path has.
-    """
-    inputs = {str(key): _checked_input(item) for key, item in dict(record["inputs"]).items()}
-    version = record["version"]
-    if type(version) is not int or abs(version) > MOST_VERSION:
-        raise ValueError(f"version {version!r:.20}")
-    return Provenance(
-        stage=_text(record["stage"]),
-        version=version,
-        settings=dict(record["settings"]),
-        inputs=inputs,
-        package_version=_text(record["package_version"]),
-        created=_text(record["created"]),
-    )
-
-
-def _checked_input(item: Any) -> dict[str, str]:
-    path = _text(item["path"])
-    if not path or "\0" in path or len(path) > LONGEST_PATH:
-        raise ValueError("a path that cannot be")
-    return {"path": path, "digest": _text(item["digest"])}
-
-
-def _checked_layout(name: str, item: Any) -> dict[str, Any]:
-    """Return what a store says of an array, once it is what this package writes."""
-    axes, shape = item["axes"], item["shape"]
-    plain = isinstance(axes, list) and isinstance(shape, list) and len(axes) == len(shape)
-    if not plain or not re.fullmatch(NAME, name) or any(type(side) is not int or side < 0 for side in shape):
-        raise ValueError(f"an array {name!r:.40}")
-    kept = {
-        "axes": [_text(axis) for axis in axes],
-        "unit": _text(item["unit"]),
-        "dtype": _text(item["dtype"]),
-    }
-    return {**kept, "shape": shape, **({SEAL: _text(item[SEAL])} if SEAL in item else {})}
-
-
-def _text(value: Any) -> str:
-    if not isinstance(value, str):
-        raise TypeError(f"{value!r:.20} is no text")
-    return value
+    return Store(path, tuple(layout), own, provenance, text_of(record["digest"]), layout)
 
 
 def _undecodable(path: Path, name: str, error: Exception) -> StoreError:
