@@ -4,13 +4,15 @@
     python benchmarks/hostile_results.py --results results/particle        on copies of a sample of your own
     python benchmarks/hostile_results.py --only pickle
 
-Each folder is an honest one with one thing done to it (see tests/fuzz/hostile.py). ``verify``, ``report``, ``inspect``, the
-reading of ``view`` and ``render``, and the comparison with an untouched sample run on it, each in a child process with 2 GB
-of address space beyond what it starts with. A failure is a traceback, a message of more than one line, a crash, memory or
-time that ran out, an end with 0 of a command that has to refuse, a file outside that was written, or code that ran.
+Each folder is an honest one with one thing done to it (see tests/fuzz/hostile.py). ``verify`` and ``inspect`` run on each;
+``report``, the comparison with the untouched sample, and the reading of ``view`` and ``render`` on those that they read, with
+--thorough on all. Each runs in a child process with 2 GB of address space beyond what it starts with. A failure is a traceback,
+a message of more than one line, a crash, memory or time that ran out, an end with 0 of a command that has to refuse, a
+file outside that was written, or code that ran.
 """
 
 import argparse
+import importlib
 import io
 import json
 import os
@@ -34,6 +36,15 @@ from tests.fuzz.hostile import Hostile, hostile_results, record_everything
 HANG_CPU_S, HANG_WALL_S = 20, 120
 """Of computing, and of time: the latter for what waits without computing."""
 MORE_BYTES = 2 * 2**30
+PRELOADED = (
+    "pipeline.stages.report",
+    "pipeline.stages.comparison",
+    "pipeline.view.napari_plugin.layers",
+    "pipeline.stages.render",
+)
+"""Once for all children."""
+INSPECTED = 5
+ALWAYS = ("verify", "inspect")
 READS = ("verify", "inspect", "view", "render", "report", "compare")
 
 
@@ -132,27 +143,38 @@ def judge(command: str, hostile: Hostile, ended: str, out: str, err: str) -> str
     lines = err.rstrip("\n").split("\n") if err.strip() else []
     if "Traceback" in err or not all(line.isprintable() for line in (*lines, *out.rstrip("\n").split("\n"))):
         return f"raw text: {(out + err)[-300:]!r}"
-    if command != "verify" and ended == "2" and len(lines) != 1:
+    most = INSPECTED if command == "inspect" else 1  # it is run on each of these
+    if command != "verify" and ended == "2" and not 1 <= len(lines) <= most:
         return f"{len(lines)} lines: {err[-300:]}"
     if command in hostile.refused_by and ended == "0":
         return f"ended with 0: {out[-200:]}"
     return ""
 
 
-def try_one(hostile: Hostile, honest: Path, place: Path, reads: tuple[str, ...]) -> list[str]:
-    """Do harm to a copy of a sample, run every command on it, and return what got through."""
+def try_one(
+    hostile: Hostile, honest: Path, place: Path, reads: tuple[str, ...] = READS, *, thorough: bool = False
+) -> list[str]:
+    """Do harm to a copy of a sample, run commands on it, and return what got through.
+
+    Parameters
+    ----------
+    hostile : the harm
+    honest : a sample, which is also what copies are compared with
+    place : a folder to work in, which is removed
+    reads : commands
+    thorough : also those that do not read what was harmed
+    """
     results, outside, out = place / "results", place / "outside", place / "out"
     shutil.copytree(honest.parent, results, symlinks=True)
     outside.mkdir()
     out.mkdir()
     (outside / "precious").write_text("kept", encoding="utf-8")
-    sample, other = results / honest.name, place / "other"
-    shutil.copytree(honest, other / "other", symlinks=True)
+    sample = results / honest.name
     hostile.harm(sample, outside)
     before = snapshot(outside)
     wrong = []
-    for command, call in commands(sample, other / "other", out).items():
-        if command not in reads:
+    for command, call in commands(sample, honest, out).items():
+        if command not in reads or not (command in hostile.refused_by or command in ALWAYS or thorough):
             continue
         started = time.monotonic()
         ended, said, err = guarded(call)
@@ -172,11 +194,22 @@ def snapshot(folder: Path) -> list[tuple[str, int, int]]:
 
 
 def made_up(folder: Path) -> Path:
-    """Write a small sample as a run would leave it."""
+    """Write a small sample as a run would leave it: the composition branch, with few files."""
+    from pipeline.config import ExportStage
     from pipeline.io.finished import MARKER, products_of
-    from tests.plugin_results import make_sample
+    from pipeline.stages import export_composition
+    from pipeline.stages.context import StageContext
+    from tests.plugin_results import composition_only
 
-    sample = make_sample(folder / "honest" / "particle")
+    sample = composition_only(folder / "honest" / "particle")
+    stores = {
+        name: sample / f"stages/composition/{name}.zarr"
+        for name in ("reconstruct", "uncertainty", "classify")
+    }
+    settings = ExportStage(sample=sample.name, chunk=64, shard=64)
+    context = StageContext("export_composition", 1, 1, {})
+    with redirect_stderr(io.StringIO()):
+        export_composition.run(stores, {"store": sample / "composition.ome.zarr"}, settings, context)
     record_everything(sample)
     finished = {"particle": products_of(sample.parent, "particle")}
     (sample.parent / MARKER).write_text(json.dumps({"samples": {}, "finished": finished}), encoding="utf-8")
@@ -189,17 +222,34 @@ def main() -> int:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--results", type=Path, default=None, help="a sample to do harm to (copies of it)")
+    parser.add_argument(
+        "--share",
+        type=int,
+        nargs=2,
+        default=(0, 1),
+        metavar=("I", "N"),
+        help="every N-th kind from the I-th on",
+    )
     parser.add_argument("--only", default="", help="kinds whose name holds this")
+    parser.add_argument(
+        "--thorough",
+        action="store_true",
+        help="run every command on every folder, not only those that read what was harmed",
+    )
     parser.add_argument("--commands", nargs="+", default=list(READS), choices=READS)
     arguments = parser.parse_args()
     started, failures, number = time.monotonic(), [], 0
     with tempfile.TemporaryDirectory() as temporary:
         honest = arguments.results or made_up(Path(temporary))
-        for hostile in hostile_results():
+        for module in PRELOADED:
+            importlib.import_module(module)
+        first, step = arguments.share
+        for hostile in list(hostile_results())[first::step]:
             if arguments.only in hostile.name:
                 number += 1
                 place = Path(temporary) / str(number)
-                for failure in try_one(hostile, honest.resolve(), place, tuple(arguments.commands)):
+                reads = tuple(arguments.commands)
+                for failure in try_one(hostile, honest.resolve(), place, reads, thorough=arguments.thorough):
                     failures.append(failure)
                     print(failure, flush=True)
     print(f"{number} folders, {len(failures)} failures, {time.monotonic() - started:.0f} s")

@@ -143,6 +143,7 @@ def _composition(_folder: Path, store: Store) -> Scene:
 
 
 def _structure(folder: Path, store: Store) -> Scene:
+    check_unaltered(folder / "meshes")
     meshes = _meshes(folder / "meshes")
     if "particle" not in meshes:
         raise _nothing(folder / "meshes")
@@ -203,6 +204,9 @@ def _mesh(pv: Any, path: Path) -> Any:
     mesh = pv.read(path)
     if not isinstance(mesh, pv.PolyData) or mesh.n_points == 0 or not np.isfinite(mesh.points).all():
         raise damaged
+    corners = np.asarray(pv.convert_array(mesh.GetPolys().GetConnectivityArray()), np.int64)
+    if corners.size == 0 or corners.min() < 0 or corners.max() >= mesh.n_points:
+        raise damaged  # VTK would read beyond the points when it draws
     return mesh
 
 

@@ -65,6 +65,7 @@ def hostile_results() -> Iterator[Hostile]:
     yield from _records()
     yield from _sizes()
     yield from _values()
+    yield from _images()
     yield from _tables()
     yield from _links()
 
@@ -421,6 +422,33 @@ def _values() -> Iterator[Hostile]:
         attributes(lambda facts: facts.update(pixel_nm="x")),
         frozenset(("report",)),
     )
+
+
+def _images() -> Iterator[Hostile]:
+    shown = frozenset(("verify", "view"))
+
+    def root(change: Callable[[dict[str, Any]], Any]) -> Harm:
+        return lambda sample, _: _edit(
+            sample / IMAGE / "zarr.json", lambda content: change(content["attributes"]) and None
+        )
+
+    changes: dict[str, Callable[[dict[str, Any]], Any]] = {
+        "no threshold": lambda found: found["oxytomo"].pop("threshold"),
+        "a threshold that is a word": lambda found: found["oxytomo"].update(threshold="x"),
+        "no channels": lambda found: found["ome"]["omero"].update(channels=[]),
+        "a channel without range": lambda found: found["ome"]["omero"]["channels"][0].pop("window"),
+        "a colour that is none": lambda found: found["ome"]["omero"]["channels"][0].update(color="red"),
+        "another path of a level": lambda found: found["ome"]["multiscales"][0]["datasets"][0].update(
+            path="../../../outside"
+        ),
+        "a scale of zero": lambda found: found["ome"]["multiscales"][0]["datasets"][0].update(
+            coordinateTransformations=[{"type": "scale", "scale": [0, 0, 0, 0]}]
+        ),
+        "axes that are none": lambda found: found["ome"]["multiscales"][0].update(axes=[{"name": "t"}]),
+        "scales as a number": lambda found: found["ome"].update(multiscales=3),
+    }
+    for what, change in changes.items():
+        yield Hostile(f"{what} in an image", root(change), shown)
 
 
 def _tables() -> Iterator[Hostile]:

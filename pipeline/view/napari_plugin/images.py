@@ -196,6 +196,8 @@ def open_image(path: Path) -> OpenedImage:
             scales = _ome(_attributes(path / "labels" / name))["multiscales"][0]
             labels[name] = _levels(group[f"labels/{name}"], scales, channel=None)
         _check_grids(axes, channels, labels)
+        if record["kind"] == "composition" and not np.isfinite(float(record["threshold"])):
+            raise ValueError("threshold")
     except StoreError:
         raise
     except _DAMAGE as error:
