@@ -60,6 +60,13 @@ def make_sample(folder: Path) -> Path:
     return folder
 
 
+def composition_only(folder: Path) -> Path:
+    """Write the results of a sample with one branch, the composition."""
+    folder.mkdir(parents=True)
+    _composition(folder)
+    return folder
+
+
 def _context(stage: str) -> StageContext:
     return StageContext(stage, 1, 1, {})
 

@@ -1,13 +1,16 @@
 """``oxytomo inspect``: what is in a raw file or a result, and where it comes from."""
 
 import argparse
-import csv
 import json
 import sys
+import zipfile
+import zlib
 from pathlib import Path
 from typing import Any
 
-from pipeline.errors import InputError
+from pipeline.errors import InputError, StoreError
+from pipeline.io.finished import is_sample
+from pipeline.io.plain_files import open_plain, printable, read_json_object, walk
 
 DESCRIPTION = """\
 Show what is in a raw file (shape, angles, energy, pixel size), a stage store, an OME-Zarr image, a table, or
@@ -24,58 +27,78 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of the command."""
     parser.add_argument("path", type=Path, metavar="PATH", help="a file or folder")
+    parser.add_argument(
+        "--inputs",
+        action="store_true",
+        help="also read the raw files that a result names outside of its folder, to say whether they are unchanged",
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Write the description to standard output."""
-    sys.stdout.write("\n".join(describe_path(arguments.path)) + "\n")
+    lines = describe_path(arguments.path, outside=arguments.inputs)
+    sys.stdout.write("\n".join(map(printable, lines)) + "\n")
     return 0
 
 
-def describe_path(path: Path) -> list[str]:
-    """Return lines about a file or a folder."""
-    if (path / "stages").is_dir():
+def describe_path(path: Path, *, outside: bool = False) -> list[str]:
+    """Return lines about a file or a folder; ``outside`` reads raw files that are not in the folder of results."""
+    from pipeline.io.provenance import describe, describe_chain, raw_record, record_file
+
+    if is_sample(path):
         return _describe_sample(path)
-    samples = sorted(stages.parent for stages in path.glob("*/stages"))
+    samples = sorted(
+        stages.parent
+        for stages in path.glob("*/stages")
+        if is_sample(stages.parent) and not stages.parent.is_symlink()
+    )
     if samples:
         return [line for sample in samples for line in _describe_sample(sample)]
     if path.is_file() and path.suffix == ".npz":
         return _describe_arrays(path)
-    from pipeline.io.provenance import describe, describe_chain
-
     if path.is_file() and path.suffix == ".csv":
-        return [*_describe_table(path), *describe_chain(path)]
+        return [*_describe_table(path), *describe_chain(path, outside=outside)]
     if path.is_file() and path.suffix == ".json":
         content = json.dumps(_read_json(path), indent=1, ensure_ascii=False).splitlines()
-        return [f"{path}:", *content, *describe_chain(path)]
-    return [*describe(path), *_describe_image(path)]
+        return [f"{path}:", *content, *describe_chain(path, outside=outside)]
+    if (path.is_dir() or path.suffix == ".html") and raw_record(path) is None and record_file(path).is_file():
+        raise _damaged(record_file(path))
+    if path.suffix == ".html" and raw_record(path) is not None:
+        return describe(path, outside=outside)
+    return [*describe(path, outside=outside), *_describe_image(path)]
 
 
 def _describe_sample(folder: Path) -> list[str]:
     """Return lines about the folder of a sample."""
+    from pipeline.io.provenance import checked_record
+
     lines = [f"{folder}: results of a sample"]
     names = sorted(item.name for item in folder.iterdir() if not item.name.startswith("."))
     lines += [f"  {name}" for name in names if name != "stages"]
-    for store in sorted((folder / "stages").glob("*/**/*.zarr")):
-        record = (_read_json(store / "zarr.json").get("attributes") or {}).get("oxytomo") or {}
-        made = f"version {record.get('version')}, {record.get('created')}" if record else "without record"
+    stores = (Path(e.path) for e in walk(folder / "stages", into=".zarr") if e.name.endswith(".zarr"))
+    for store in sorted(stores):
+        record = checked_record(store)
+        made = f"version {record.version}, {record.created}" if record else "without record"
         lines.append(f"  {store.relative_to(folder)}: {made}")
     return lines
 
 
 def _describe_image(path: Path) -> list[str]:
     """Return lines about the axes, levels, channels and labels of an OME-Zarr image, if it is one."""
-    image = _ome(path)
-    scales = (image.get("multiscales") or [None])[0]
-    if scales is None:
-        return []
-    axes = ", ".join(f"{axis['name']} [{axis.get('unit', '1')}]" for axis in scales["axes"])
-    lines = [f"  OME-Zarr {image.get('version') or scales.get('version')}: axes {axes}"]
-    for level in scales["datasets"]:
-        scale = " × ".join(f"{size:g}" for size in level["coordinateTransformations"][0]["scale"])
-        lines.append(f"  level {level['path']}: scale {scale}")
-    channels = [str(channel.get("label")) for channel in (image.get("omero") or {}).get("channels", [])]
-    labels = _ome(path / "labels").get("labels", [])
+    try:
+        image = _ome(path)
+        scales = (image.get("multiscales") or [None])[0]
+        if scales is None:
+            return []
+        axes = ", ".join(f"{axis['name']} [{axis.get('unit', '1')}]" for axis in scales["axes"])
+        lines = [f"  OME-Zarr {image.get('version') or scales.get('version')}: axes {axes}"]
+        for level in scales["datasets"]:
+            scale = " × ".join(f"{size:g}" for size in level["coordinateTransformations"][0]["scale"])
+            lines.append(f"  level {level['path']}: scale {scale}")
+        channels = [str(channel.get("label")) for channel in (image.get("omero") or {}).get("channels", [])]
+        labels = [str(name) for name in _ome(path / "labels").get("labels", [])]
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise _damaged(path) from error
     lines += [f"  channels: {', '.join(channels)}"] if channels else []
     lines += [f"  labels: {', '.join(labels)}"] if labels else []
     return lines
@@ -90,8 +113,9 @@ def _ome(path: Path) -> dict[str, Any]:
 
 def _describe_table(path: Path) -> list[str]:
     """Return lines about a table."""
-    with path.open(encoding="utf-8", newline="") as file:
-        rows = [row for row in csv.reader(file) if row and not row[0].startswith("#")]
+    from pipeline.io.tables import csv_rows
+
+    rows = [row for row in csv_rows(path) if not row[0].startswith("#")]
     return [
         f"{path}: table of {max(0, len(rows) - 1)} rows",
         *(f"  {name}" for name in (rows[0] if rows else [])),
@@ -99,24 +123,40 @@ def _describe_table(path: Path) -> list[str]:
 
 
 def _describe_arrays(path: Path) -> list[str]:
-    """Return lines about a file of named arrays, such as the truth of a simulation."""
-    import numpy as np
+    """Return lines about a file of named arrays, such as the truth of a simulation; only their headers are read."""
+    from numpy.lib import format as npy
 
-    with np.load(path) as arrays:
-        return [
-            f"{path}: arrays",
-            *(f"  {name}: {arrays[name].shape} {arrays[name].dtype}" for name in arrays),
-        ]
+    lines = [f"{path}: arrays"]
+    try:
+        with open_plain(path, follow=True) as file, zipfile.ZipFile(file) as archive:
+            for name in archive.namelist():
+                with archive.open(name) as member:
+                    version = npy.read_magic(member)
+                    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+                    shape, _, dtype = read(member)
+                lines.append(f"  {name.removesuffix('.npy')}: {shape} {dtype}")
+    except (
+        zipfile.BadZipFile,
+        ValueError,
+        KeyError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        zlib.error,
+    ) as error:
+        raise _damaged(path, "arrays as NumPy writes them") from error
+    return lines
 
 
 def _read_json(path: Path) -> dict[str, Any]:
     """Return the mapping in a JSON file."""
     try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except (OSError, ValueError, TypeError) as error:
-        raise InputError(
-            str(path),
-            expected="a JSON file",
-            got="a missing or damaged one",
-            fix="delete it and run the workflow again",
-        ) from error
+        return read_json_object(path)
+    except StoreError as error:
+        raise _damaged(path, "a JSON file") from error
+
+
+def _damaged(path: Path, expected: str = "what oxytomo writes") -> InputError:
+    return InputError(
+        printable(path), expected=expected, got="a missing or damaged one", fix="run the workflow again"
+    )

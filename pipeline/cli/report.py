@@ -4,8 +4,10 @@ import argparse
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Any
 
 from pipeline.errors import ConfigError, InputError
+from pipeline.io.finished import is_sample
 
 DESCRIPTION = """\
 Write the report of a sample again from its results. Several samples, or a results folder that holds several,
@@ -65,6 +67,7 @@ def run(arguments: argparse.Namespace) -> int:
     for sample in samples:
         figures = None if arguments.figures is None else arguments.figures / sample.resolve().name
         write_report(sample, sample / "report.html", figures=figures)
+        _record([sample / "report.html"], "report", {"sample": sample.resolve().name})
         sys.stdout.write(f"{sample / 'report.html'}\n")
     if len(samples) > 1:
         _compare(alone, groups, arguments.output)
@@ -73,6 +76,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _compare(alone: Sequence[Path], groups: dict[str, list[Path]], output: Path | None) -> None:
     """Write the comparison of samples, each without a group standing for itself, and say where it is."""
+    from pipeline.io.provenance import record_file
     from pipeline.stages.comparison import write_comparison
     from pipeline.view.read_comparison import can_be_compared
 
@@ -94,8 +98,22 @@ def _compare(alone: Sequence[Path], groups: dict[str, list[Path]], output: Path 
         raise ConfigError(
             f"--group {taken}", expected="another name", got="that of a sample", fix="rename the group"
         )
-    for path in write_comparison(groups | own, output or Path("comparison.html")):
+    everything = groups | own
+    written = write_comparison(everything, output or Path("comparison.html"))
+    names_of = {name: [sample.resolve().name for sample in members] for name, members in everything.items()}
+    _record([path for path in written if record_file(path).is_file()], "comparison", {"groups": names_of})
+    for path in written:
         sys.stdout.write(f"{path}\n")
+
+
+def _record(paths: Sequence[Path], stage: str, settings: dict[str, Any]) -> None:
+    """Write anew what the hidden records of pages say, which have just been written again."""
+    from pipeline.io.integrity import record_output
+    from pipeline.io.provenance import make_provenance
+    from pipeline.stages.versions import STAGE_VERSIONS
+
+    for path in paths:
+        record_output(path, make_provenance(stage, STAGE_VERSIONS[stage], settings, {}))
 
 
 def _groups(given: Sequence[Sequence[str]]) -> dict[str, list[Path]]:
@@ -114,10 +132,11 @@ def _groups(given: Sequence[Sequence[str]]) -> dict[str, list[Path]]:
 
 
 def sample_folders(folder: Path) -> list[Path]:
-    """Return the folder itself if it is a sample's, or those of all samples below it."""
-    if (folder / "stages").is_dir():
+    """Return the folder itself if it is a sample's, or those of all samples below it; links are not followed."""
+    if is_sample(folder):
         return [folder]
-    below = sorted(path.parent for path in folder.glob("*/stages"))
+    below = sorted(path.parent for path in folder.glob("*/stages") if is_sample(path.parent))
+    below = [sample for sample in below if not sample.is_symlink()]
     if not below:
         raise InputError(
             str(folder),

@@ -17,7 +17,7 @@ from pipeline.config.plan import project_products, results_folder
 from pipeline.errors import ConfigError
 from pipeline.stages.check import require_valid
 from pipeline.stages.progress import format_duration
-from pipeline.stages.results_folder import check_writable, claim, lost_stores, to_make_again
+from pipeline.stages.results_folder import check_writable, claim, lost_stores, note_finished, to_make_again
 from pipeline.stages.run_lock import run_lock
 
 DESCRIPTION = """\
@@ -112,6 +112,8 @@ def run_workflow(
                 environment=server.environment,
                 inherited=(*server.descriptors, lock),
             )
+            if end.code == 0:
+                note_finished(folder, project)
     return 0 if end.code == 0 else explain_failure(end, project, folder, started)
 
 

@@ -22,6 +22,7 @@ from pipeline import __version__
 from pipeline.cli.boundary import ERROR_PREFIX, user_error
 from pipeline.config import config_error
 from pipeline.errors import ConfigError
+from pipeline.io.ways_out import make_folder, open_log
 from pipeline.stages.context import StageContext
 from pipeline.stages.progress import format_duration
 from pipeline.stages.versions import STAGE_VERSIONS
@@ -56,10 +57,7 @@ def run(arguments: argparse.Namespace) -> int:
     with ExitStack() as stack:
         try:
             if arguments.log is not None:
-                arguments.log.parent.mkdir(parents=True, exist_ok=True)
-                if arguments.log.is_symlink():
-                    arguments.log.unlink()  # rather than write to wherever it leads
-                log_file = arguments.log.open("w", encoding="utf-8")
+                log_file = open_log(arguments.log)
                 stack.callback(_close, log_file)
             _run_stage(arguments, log_file)
         except Exception as error:
@@ -91,7 +89,8 @@ def _run_stage(arguments: argparse.Namespace, log_file: TextIO | None) -> None:
     except ValidationError as error:
         raise config_error(error, spec, name=f"--spec of {stage}") from None
     for path in outputs.values():
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
+    _check_inputs(inputs)
     context = StageContext(
         stage=stage,
         version=STAGE_VERSIONS[stage],
@@ -109,10 +108,21 @@ def _run_stage(arguments: argparse.Namespace, log_file: TextIO | None) -> None:
         warnings.simplefilter("default")
         warnings.showwarning = lambda message, *_args, **_kwargs: context.log(f"warning: {message}")
         module.run(inputs, outputs, settings, context)
-    _record_outputs(inputs, outputs, context)
+    more = module.more_outputs(outputs) if hasattr(module, "more_outputs") else {}
+    _record_outputs(inputs, {**outputs, **more}, context)
     duration = format_duration(time.monotonic() - started)
     computing = format_duration(time.process_time() - computed)
     context.log(f"done in {duration}, {computing} of computing, peak memory {peak_memory_mb():.0f} MB")
+
+
+def _check_inputs(inputs: dict[str, Path]) -> None:
+    """Refuse results that were changed after their stage wrote them; a folder of results is checked by what reads it."""
+    from pipeline.io.integrity import check_unaltered
+    from pipeline.io.provenance import record_file, store_record
+
+    for path in inputs.values():
+        if store_record(path) is not None or record_file(path).is_file():
+            check_unaltered(path)
 
 
 def _record_outputs(inputs: dict[str, Path], outputs: dict[str, Path], context: StageContext) -> None:

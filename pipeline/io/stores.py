@@ -5,8 +5,8 @@ A store is written to a hidden folder beside its target and renamed when complet
 """
 
 import hashlib
-import json
 import math
+import os
 import re
 import struct
 from collections.abc import Iterator, Mapping
@@ -15,12 +15,21 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+import psutil
 import zarr
 from numpy.typing import NDArray
 from zarr.codecs import BloscCodec, Crc32cCodec
 
 from pipeline.errors import StoreError, limit_reached
 from pipeline.io.atomic import complete_or_absent
+from pipeline.io.chunk_files import check_array, seal_of
+from pipeline.io.plain_files import printable, read_json_object
+from pipeline.io.records import NAME, SEAL, checked_layout, checked_provenance, text_of
+from pipeline.io.records import STORE_KEY as STORE_KEY
+from pipeline.io.records import Provenance as Provenance
+from pipeline.io.records import decode_json as decode_json
+from pipeline.io.records import encode_json as encode_json
+from pipeline.io.zarr_guard import V2
 from pipeline.slabs import Field
 
 CHUNK_BYTES = 4 * 2**20
@@ -29,8 +38,19 @@ CHUNK_BYTES = 4 * 2**20
 WRITTEN_CHUNKS = 64
 """About so many chunks are in memory while an array is written."""
 
-STORE_KEY = "oxytomo"
-_DAMAGE = (OSError, KeyError, ValueError, TypeError, RuntimeError, EOFError, struct.error, AttributeError)
+SMALL_BYTES = 2**28
+_DAMAGE = (
+    OSError,
+    KeyError,
+    IndexError,
+    ValueError,
+    TypeError,
+    RuntimeError,
+    EOFError,
+    struct.error,
+    AttributeError,
+    ArithmeticError,
+)
 """What zarr, its codecs and the JSON reader raise for missing or damaged files."""
 
 
@@ -41,27 +61,6 @@ class NamedArray:
     data: NDArray[Any] | Field
     axes: tuple[str, ...]
     unit: str
-
-
-@dataclass(frozen=True)
-class Provenance:
-    """Where the content of a store comes from.
-
-    Attributes
-    ----------
-    stage, version : the stage and its version
-    settings : the complete settings of the stage
-    inputs : name of the input -> ``{"path": ..., "digest": ...}``
-    package_version : version of this package
-    created : time of writing, ISO 8601, UTC
-    """
-
-    stage: str
-    version: int
-    settings: Mapping[str, Any]
-    inputs: Mapping[str, Mapping[str, str]]
-    package_version: str
-    created: str
 
 
 @dataclass(frozen=True)
@@ -78,6 +77,7 @@ class Store:
     def __getitem__(self, name: str) -> NDArray[Any]:
         """Load the whole array ``name``."""
         array = self.array(name)
+        require_memory(array.nbytes)
         try:
             return np.asarray(array[...])
         except _DAMAGE as error:
@@ -93,7 +93,7 @@ class Store:
                 fix="rerun the stage that writes this store",
             )
         try:
-            return zarr.open_array(store=str(self.path / name), mode="r")
+            return zarr.open_array(store=str(self.path / name), mode="r", zarr_format=3)
         except _DAMAGE as error:
             limit = limit_reached(error, str(self.path))
             got = f"array {name!r} that cannot be opened ({type(error).__name__})"
@@ -106,6 +106,19 @@ class Store:
     def axes(self, name: str) -> tuple[str, ...]:
         """Return the names of the axes of an array."""
         return tuple(self._layout[name]["axes"])
+
+    @property
+    def sealed(self) -> bool:
+        """Say whether a changed value is noticed when the store is opened; earlier versions wrote no seals."""
+        return all(SEAL in layout for layout in self._layout.values())
+
+    def shape(self, name: str) -> tuple[int, ...]:
+        """Return the sizes of an array."""
+        return tuple(self._layout[name]["shape"])
+
+    def dtype(self, name: str) -> str:
+        """Return the name of the type of an array."""
+        return str(self._layout[name]["dtype"])
 
     def unit(self, name: str) -> str:
         """Return the unit of an array."""
@@ -127,39 +140,6 @@ class _StoredField:
 
     def __setitem__(self, key: Any, value: Any) -> None:
         raise TypeError(self._name)
-
-
-def encode_json(value: Any) -> Any:
-    """Return ``value`` as plain JSON types: also numpy values, paths, NaN and infinity."""
-    if isinstance(value, Mapping):
-        return {str(key): encode_json(item) for key, item in value.items()}
-    if isinstance(value, list | tuple | set | frozenset):
-        return [
-            encode_json(item) for item in (sorted(value) if isinstance(value, set | frozenset) else value)
-        ]
-    if isinstance(value, np.ndarray):
-        return encode_json(value.tolist())
-    if isinstance(value, np.generic):
-        return encode_json(value.item())
-    if isinstance(value, Path):
-        return str(value)
-    if isinstance(value, float) and not math.isfinite(value):
-        return {"float": str(value)}
-    if value is None or isinstance(value, bool | int | float | str):
-        return value
-    message = f"{type(value).__name__} cannot be stored as an attribute"
-    raise TypeError(message)
-
-
-def decode_json(value: Any) -> Any:
-    """Undo :func:`encode_json` for numbers that are not finite."""
-    if isinstance(value, dict):
-        if set(value) == {"float"} and value["float"] in ("nan", "inf", "-inf"):
-            return float(value["float"])
-        return {key: decode_json(item) for key, item in value.items()}
-    if isinstance(value, list):
-        return [decode_json(item) for item in value]
-    return value
 
 
 def content_digest(arrays: Mapping[str, NamedArray]) -> str:
@@ -221,44 +201,70 @@ def write_store(
     record = _root_record(arrays, provenance)
     plain_attributes = encode_json(attributes)
     with complete_or_absent(path) as partial:
-        _write_group(partial, arrays, {STORE_KEY: record, "attributes": plain_attributes})
+        group = _write_group(partial, arrays)
+        for name, layout in record["arrays"].items():
+            layout[SEAL] = seal_of(partial, name)
+        group.attrs.put({STORE_KEY: record, "attributes": plain_attributes})
 
 
 def read_store(path: Path) -> Store:
     """Open a store; raises :class:`StoreError` when it is missing, incomplete or made by something else."""
+    store = read_head(path)
+    for name in store.names:
+        layout = store._layout[name]
+        if check_array(path, name, layout) != layout.get(SEAL, "") and SEAL in layout:
+            raise _altered(path, name)
+    return store
+
+
+def read_head(path: Path) -> Store:
+    """Read what a store says of itself, without a look at its arrays; raises :class:`StoreError` as ``read_store`` does."""
     root_file = path / "zarr.json"
-    if not path.is_dir() or not root_file.is_file():
+    if not path.is_dir() or path.is_symlink() or not root_file.exists():
         raise StoreError(
-            str(path),
+            printable(path),
             expected="a store of this package (a folder with zarr.json)",
-            got="a folder without zarr.json"
-            if path.is_dir()
-            else ("a file" if path.exists() else "nothing there"),
+            got=_what_instead(path),
             fix="run the workflow, or check the path",
         )
     try:
-        attributes = json.loads(root_file.read_text(encoding="utf-8")).get("attributes", {})
-    except (OSError, ValueError, AttributeError) as error:
-        raise _damaged(path, "a zarr.json that cannot be read") from error
+        content = read_json_object(root_file)
+        attributes = content.get("attributes", {})
+    except StoreError as error:
+        raise _damaged(path, f"a zarr.json that cannot be read ({error.got})") from error
     if not isinstance(attributes, dict) or "arrays" not in (attributes.get(STORE_KEY) or {}):
         raise StoreError(
-            str(path),
+            printable(path),
             expected="a store of this package",
             got="a zarr folder without its provenance",
             fix="give the path of a stage store, or delete the folder and run the workflow again",
         )
+    doubled = any(os.path.lexists(path / name) for name in V2)
+    if content.get("node_type") != "group" or content.get("consolidated_metadata") or doubled:
+        raise _damaged(path, "a zarr.json with more or less in it than was written")
     try:
-        store = _store_from(path, decode_json(attributes))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        return _store_from(path, decode_json(attributes))
+    except (KeyError, TypeError, ValueError, AttributeError, ArithmeticError) as error:
         raise _damaged(path, "provenance that is incomplete") from error
-    for name in store.names:
-        _check_complete(store, name)
-    return store
+
+
+def require_memory(n_bytes: int) -> None:
+    """Refuse an array that does not fit into the memory that is free."""
+    if n_bytes > SMALL_BYTES and n_bytes > psutil.virtual_memory().available:
+        raise MemoryError(f"{n_bytes / 1e9:.1f} GB for one array")
+
+
+def _what_instead(path: Path) -> str:
+    if path.is_symlink():
+        return "a link"
+    if path.is_dir():
+        return "a folder without zarr.json"
+    return "a file" if path.exists() else "nothing there"
 
 
 def _check_array(path: Path, name: str, array: NamedArray) -> None:
     kind = array.data.dtype.kind
-    if len(array.axes) != len(array.data.shape) or kind not in "biuf" or not re.fullmatch(r"\w[\w.-]*", name):
+    if len(array.axes) != len(array.data.shape) or kind not in "biuf" or not re.fullmatch(NAME, name):
         raise StoreError(
             f"{path.name}/{name}",
             expected=f"a numeric array with {len(array.axes)} axes {array.axes} and a plain name",
@@ -292,8 +298,8 @@ def _root_record(arrays: Mapping[str, NamedArray], provenance: Provenance) -> di
     return record
 
 
-def _write_group(folder: Path, arrays: Mapping[str, NamedArray], attributes: dict[str, Any]) -> None:
-    group = zarr.create_group(store=str(folder), zarr_format=3, attributes=attributes)
+def _write_group(folder: Path, arrays: Mapping[str, NamedArray]) -> zarr.Group:
+    group = zarr.create_group(store=str(folder), zarr_format=3)
     for name, array in arrays.items():
         data = array.data
         chunks = chunk_shape(data.shape, data.dtype.itemsize)
@@ -309,36 +315,15 @@ def _write_group(folder: Path, arrays: Mapping[str, NamedArray], attributes: dic
         )
         for part in pieces(data.shape, chunks):
             target[part] = data[part]
+    return group
 
 
 def _store_from(path: Path, attributes: dict[str, Any]) -> Store:
+    provenance = checked_provenance(attributes[STORE_KEY])
     record = attributes[STORE_KEY]
-    provenance = Provenance(
-        stage=str(record["stage"]),
-        version=int(record["version"]),
-        settings=dict(record["settings"]),
-        inputs={str(key): dict(item) for key, item in record["inputs"].items()},
-        package_version=str(record["package_version"]),
-        created=str(record["created"]),
-    )
-    layout = {str(name): dict(item) for name, item in record["arrays"].items()}
+    layout = {str(name): checked_layout(name, item) for name, item in record["arrays"].items()}
     own = dict(attributes.get("attributes") or {})
-    return Store(path, tuple(layout), own, provenance, str(record["digest"]), layout)
-
-
-def _check_complete(store: Store, name: str) -> None:
-    """Compare an array on disk with the layout the store recorded: type, shape and number of chunks."""
-    try:
-        array = store.array(name)
-        layout = store._layout[name]
-        same = list(array.shape) == layout["shape"] and array.dtype.name == layout["dtype"]
-        if same and array.nchunks_initialized == array.nchunks:
-            return
-    except _DAMAGE as error:
-        limit = limit_reached(error, str(store.path))
-        if limit is not None:
-            raise limit from error
-    raise _damaged(store.path, f"array {name!r} that is missing or incomplete")
+    return Store(path, tuple(layout), own, provenance, text_of(record["digest"]), layout)
 
 
 def _undecodable(path: Path, name: str, error: Exception) -> StoreError:
@@ -346,9 +331,22 @@ def _undecodable(path: Path, name: str, error: Exception) -> StoreError:
     return limit or _damaged(path, f"array {name!r} that cannot be decoded ({type(error).__name__})")
 
 
+class AlteredStoreError(StoreError):
+    """A store is whole, and holds other values or metadata than its stage wrote."""
+
+
+def _altered(path: Path, name: str) -> StoreError:
+    return AlteredStoreError(
+        printable(path),
+        expected="the values that its stage wrote",
+        got=f"others in the array {name!r}: somebody has changed them since",
+        fix="delete this folder and run the workflow again",
+    )
+
+
 def _damaged(path: Path, got: str) -> StoreError:
     return StoreError(
-        str(path),
+        printable(path),
         expected="a complete store",
         got=got,
         fix="delete this folder and run the workflow again",

@@ -1,6 +1,7 @@
 """Tables, JSON and text files that appear complete or not at all."""
 
 import csv
+import io
 import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -10,6 +11,7 @@ import numpy as np
 
 from pipeline.errors import StoreError
 from pipeline.io.atomic import complete_or_absent
+from pipeline.io.plain_files import parse_json, printable, read_plain
 from pipeline.io.stores import encode_json
 
 
@@ -37,19 +39,26 @@ def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
 
 def read_csv(path: Path) -> dict[str, list[str]]:
     """Read a table with a header line as columns of text, in file order."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = [row for row in csv.reader(file) if row]
-    except (OSError, UnicodeDecodeError, csv.Error) as error:
-        raise _unreadable(path, "a table with a header line", error) from error
+    rows = csv_rows(path)
     if not rows or any(len(row) != len(rows[0]) for row in rows):
         raise StoreError(
-            str(path),
+            printable(path),
             expected="a table with a header line and rows of equal length",
             got="an empty file" if not rows else "rows of different length",
             fix="delete it and run the workflow again",
         )
+    if len(set(rows[0])) < len(rows[0]):
+        raise _unreadable(path, "a table with every column once", ValueError("one twice"))
     return {name: [row[index] for row in rows[1:]] for index, name in enumerate(rows[0])}
+
+
+def csv_rows(path: Path) -> list[list[str]]:
+    """Return the rows of a table that are not empty; raises :class:`StoreError` for what is no table, or too large."""
+    try:
+        text = read_plain(path).decode("utf-8")
+        return [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
+    except (ValueError, csv.Error) as error:
+        raise _unreadable(path, "a table with a header line", error) from error
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
@@ -61,8 +70,8 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
 def read_json(path: Path) -> Any:
     """Read a JSON file."""
     try:
-        return json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
+        return parse_json(read_plain(path))
+    except ValueError as error:
         raise _unreadable(path, "a JSON file", error) from error
 
 
@@ -83,4 +92,9 @@ def _null_for_nan(value: Any) -> Any:
 
 def _unreadable(path: Path, expected: str, error: Exception) -> StoreError:
     got = (error.strerror if isinstance(error, OSError) else None) or " ".join(str(error).split())
-    return StoreError(str(path), expected=expected, got=got, fix="check the path, or run the workflow")
+    return StoreError(
+        printable(path),
+        expected=expected,
+        got=printable(got)[:200],
+        fix="check the path, or run the workflow",
+    )

@@ -31,10 +31,12 @@ def quantity_problem(frames: Sequence[AnyArray], quantity: str) -> Problem | Non
     frames : some frames of a series, any shape; not finite values are passed over
     quantity : "counts", "transmission", "optical_density" or "signal"
     """
+    if quantity not in ("transmission", "optical_density"):
+        return None
     known = [np.asarray(frame, np.float64) for frame in frames]
     known = [frame[np.isfinite(frame)] for frame in known]
     known = [frame for frame in known if frame.size]
-    if not known or quantity not in ("transmission", "optical_density"):
+    if not known:
         return None
     high = float(np.median([np.percentile(frame, _HIGH) for frame in known]))
     middle = float(np.median([np.median(frame) for frame in known]))

@@ -246,7 +246,9 @@ def _series_facts(place: str, source: Source, config: BranchConfig, warnings: li
     require_files(place, source_files(source))
     request = read_request(source)
     summary = peek(request)
-    require_plausible(place, summary.shape[1:], _single(summary.pixel_nm), _single(summary.energy_ev))
+    require_plausible(
+        place, summary.shape[1:], _single(summary.pixel_nm, config), _single(summary.energy_ev, config)
+    )
     warnings += [f"{place}: {remark}" for remark in summary.remarks]
     warnings += overridden(place, request, summary)
     said = summary.quantity if summary.quantity in ("transmission", "optical_density", "complex") else None

@@ -192,7 +192,8 @@ def _roles(place: str, source: Source) -> Iterator[PipelineError]:
     }
     for one, other in (("images", "flat"), ("images", "dark"), ("flat", "dark")):
         common = sorted(files[one] & files[other])
-        if common and source.dataset is None:
+        named = source.dataset, source.flat_dataset, source.dark_dataset
+        if common and all(name is None for name in named):
             yield InputError(
                 f"{place}.{other}",
                 expected=f"other files than for '{one}'",
@@ -204,7 +205,7 @@ def _roles(place: str, source: Source) -> Iterator[PipelineError]:
 def source_key(source: ImageSource) -> tuple[object, ...]:
     """Return what tells two sources apart: the files behind links of the file system, and what is read of them."""
     files = tuple(os.path.realpath(path) for path in expand(source.images))
-    return files, source.dataset, getattr(source, "angles_range", None)
+    return files, source.dataset, getattr(source, "angles_range", None), getattr(source, "spectrum", None)
 
 
 def shared_between_samples(project: ProjectConfig) -> list[str]:

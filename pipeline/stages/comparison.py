@@ -4,13 +4,15 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from pipeline.config import ComparisonStage as Settings
-from pipeline.errors import InputError
+from pipeline.errors import InputError, PipelineError, StoreError
+from pipeline.io.plain_files import printable
 from pipeline.io.tables import write_csv, write_text
 from pipeline.stages.context import StageContext
 from pipeline.stages.report import footer
 from pipeline.view.compare import compare
 from pipeline.view.comparison_part import comparison_part, comparison_tables
 from pipeline.view.read_comparison import read_compared
+from pipeline.view.read_results import UNFIT
 from pipeline.view.report import build_report
 
 INPUTS = ("results",)
@@ -24,6 +26,12 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     groups = {group: [results / name for name in names] for group, names in settings.groups}
     write_comparison(groups, outputs["report"])
     context.log(f"{len(groups)} groups, {sum(map(len, groups.values()))} samples")
+
+
+def more_outputs(outputs: Mapping[str, Path]) -> dict[str, Path]:
+    """Return the tables that are written beside the page, by name."""
+    page = outputs["report"]
+    return {name: page.with_name(f"{page.stem}_{name}.csv") for name in TABLES}
 
 
 def write_comparison(groups: Mapping[str, Sequence[Path]], output: Path) -> list[Path]:
@@ -44,27 +52,37 @@ def write_comparison(groups: Mapping[str, Sequence[Path]], output: Path) -> list
             fix="give the folders <results>/<sample> of different samples",
         )
     names = [folder.name for folder in folders]
-    comparison = compare(
-        [
-            read_compared(
-                folder,
-                name=folder.name if names.count(folder.resolve().name) == 1 else str(folder),
-                group=group,
-            )
-            for group, members in groups.items()
-            for folder in members
-        ]
-    )
+    samples = [
+        read_compared(
+            folder,
+            name=folder.name if names.count(folder.resolve().name) == 1 else str(folder),
+            group=group,
+        )
+        for group, members in groups.items()
+        for folder in members
+    ]
+    try:
+        comparison = compare(samples)
+        part, tables = comparison_part(comparison), comparison_tables(comparison)
+    except UNFIT as error:
+        if isinstance(error, PipelineError):
+            raise
+        raise StoreError(
+            printable(f"comparison of {', '.join(sample.folder for sample in samples)}"),
+            expected="the numbers of samples as this version writes them",
+            got=f"something else ({type(error).__name__}: {printable(error)[:80]})",
+            fix="run these samples again, or leave one out; if this version has run them, please report this line",
+        ) from error
     page = build_report(
         title="Comparison of samples",
         subtitle=", ".join(comparison.groups),
-        parts=[comparison_part(comparison)],
+        parts=[part],
         provenance=[],
         footer=footer(),
         wide=True,
     )
     written = [output]
-    for end, columns in comparison_tables(comparison).items():
+    for end, columns in tables.items():
         written.append(output.with_name(f"{output.stem}_{end}.csv"))
         write_csv(written[-1], columns)
     write_text(output, page)

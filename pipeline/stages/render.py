@@ -1,5 +1,6 @@
 """Renders of a sample: pictures, models, pages to turn, movies (``oxytomo render``)."""
 
+import re
 import subprocess
 import sys
 from collections.abc import Iterator, Mapping
@@ -9,18 +10,21 @@ from typing import Any
 import numpy as np
 
 from pipeline.arrays import OXYGEN_POOR, OXYGEN_RICH, TARGET, LabelArray
-from pipeline.errors import InputError
+from pipeline.errors import InputError, StoreError
 from pipeline.io.atomic import complete_or_absent
+from pipeline.io.integrity import check_unaltered
 from pipeline.io.optional import optional_package
+from pipeline.io.plain_files import check_no_links, printable, read_plain
 from pipeline.io.stores import Store, read_store
 from pipeline.io.tables import write_text
-from pipeline.view.read_results import find_results
+from pipeline.view.read_results import find_results, numbers_of
 from pipeline.view.renders import write_gltf, write_movie, write_picture
 from pipeline.view.scene_page import scene_page
 from pipeline.view.scenes import SKIN_OPACITY, Body, Scene, label_surface
 from pipeline.view.style import CLASS_COLORS, CLASS_NAMES
 from pipeline.view.void_figures import CRACK_COLOR, PORE_COLOR
 
+MOST_MESH_BYTES, MOST_RATIO = 2**31, 1000
 MOST_VOXELS = 320
 """Along an edge: a larger volume is drawn from every second, third … voxel."""
 SOLID_COLOR = "#d9d4c8"
@@ -59,6 +63,7 @@ def write_renders(folder: Path, out: Path, *, movie: bool, size_px: int) -> list
         optional_package(package, what="oxytomo render", extra="view")
     require_drawing()
     written: list[Path] = []
+    check_no_links(folder, out) if out.is_relative_to(folder) else None
     for scene in _scenes(folder):
         for cut, end in ((False, ""), (True, "_cut")):
             with _file(out / f"{scene.name}{end}.png", written) as partial:
@@ -108,13 +113,15 @@ def _file(path: Path, written: list[Path]) -> Any:
 
 def _scenes(folder: Path) -> Iterator[Scene]:
     paths = find_results(folder)
-    if "composition_classify" in paths:
-        yield _composition(read_store(paths["composition_classify"]))
-    if "structure_voids" in paths:
-        yield _structure(folder, read_store(paths["structure_voids"]))
+    for key, read in (("composition_classify", _composition), ("structure_voids", _structure)):
+        if key in paths:
+            check_unaltered(paths[key])
+            with numbers_of(paths, key):
+                scene = read(folder, read_store(paths[key]))
+            yield scene
 
 
-def _composition(store: Store) -> Scene:
+def _composition(_folder: Path, store: Store) -> Scene:
     phases, voxel_nm = _labels(store, "phases")
     skin = label_surface(phases > 0, voxel_nm=voxel_nm)
     if skin is None:
@@ -136,6 +143,7 @@ def _composition(store: Store) -> Scene:
 
 
 def _structure(folder: Path, store: Store) -> Scene:
+    check_unaltered(folder / "meshes")
     meshes = _meshes(folder / "meshes")
     if "particle" not in meshes:
         raise _nothing(folder / "meshes")
@@ -158,7 +166,9 @@ def _structure(folder: Path, store: Store) -> Scene:
 
 def _labels(store: Store, name: str) -> tuple[LabelArray, float]:
     """Return labels of at most so many voxels along an edge, and the edge of a voxel in nm."""
-    array = store.array(name)
+    array = store.field(name)
+    if len(array.shape) != 3 or array.dtype.kind not in "iub" or 0 in array.shape:
+        raise ValueError(f"{name} of shape {array.shape} and type {array.dtype}")
     step = -(-max(array.shape) // MOST_VOXELS)
     voxel_nm = float(store.attributes.get("voxel_nm") or store.attributes["pixel_nm"])
     return np.asarray(array[::step, ::step, ::step]), step * voxel_nm
@@ -175,7 +185,29 @@ def _meshes(folder: Path) -> Mapping[str, Any]:
             got="none: the structure is not finished, or was run without PyVista",
             fix="run its configuration again (oxytomo run X.yaml)",
         )
-    return {name: pv.read(path) for name, path in found.items()}
+    return {name: _mesh(pv, path) for name, path in found.items()}
+
+
+def _mesh(pv: Any, path: Path) -> Any:
+    """Read a mesh; VTK believes the sizes that the head of a file declares, so they are compared with its size first."""
+    content = read_plain(path, MOST_MESH_BYTES)
+    head = content[: content.find(b"<AppendedData") if b"<AppendedData" in content else len(content)]
+    declared = [int(number) for number in re.findall(rb'Number(?:Of[A-Za-z]+)="(\d{1,18})', head)]
+    damaged = StoreError(
+        printable(path),
+        expected="a mesh that this package wrote",
+        got="something else",
+        fix="delete the folder of meshes and run the workflow again",
+    )
+    if b"<VTKFile" not in content[:200] or sum(declared) > MOST_RATIO * len(content):
+        raise damaged
+    mesh = pv.read(path)
+    if not isinstance(mesh, pv.PolyData) or mesh.n_points == 0 or not np.isfinite(mesh.points).all():
+        raise damaged
+    corners = np.asarray(pv.convert_array(mesh.GetPolys().GetConnectivityArray()), np.int64)
+    if corners.size == 0 or corners.min() < 0 or corners.max() >= mesh.n_points:
+        raise damaged  # VTK would read beyond the points when it draws
+    return mesh
 
 
 def _nothing(path: Path) -> InputError:

@@ -1,8 +1,9 @@
 """Stage ``report``: one self-contained HTML page per sample from whatever of its results is there."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from pipeline import __version__
 from pipeline.config import Branch
@@ -17,7 +18,9 @@ from pipeline.view.other_parts import areal_density_part, tomogram_part
 from pipeline.view.oxidation_part import oxidation_part
 from pipeline.view.read_oxidation import read_oxidation
 from pipeline.view.read_results import (
+    check_all_unaltered,
     find_results,
+    numbers_of,
     read_alignment,
     read_areal_density,
     read_branches,
@@ -37,6 +40,16 @@ TITLES: Mapping[Branch, str] = {
     "oxidation": "oxidation",
     "structure": "structure",
 }
+
+
+_PARTS: Mapping[Branch, tuple[Callable[[Mapping[str, Path]], Any], Callable[[Any], Part]]] = {
+    "composition": (read_composition, composition_part),
+    "areal_density": (read_areal_density, areal_density_part),
+    "tomogram": (read_tomogram, tomogram_part),
+    "oxidation": (read_oxidation, oxidation_part),
+    "structure": (read_structure, structure_part),
+}
+"""How a branch is read, and how it is shown."""
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
@@ -68,21 +81,14 @@ def _write(
     figures: Path | None = None,
 ) -> int:
     """Build and write the page of a sample; returns its size in bytes."""
+    check_all_unaltered(paths)
     parts: dict[Branch, Part] = {}
-    if "composition" in branches and (composition := read_composition(paths)) is not None:
-        parts["composition"] = composition_part(composition)
-    if "areal_density" in branches and (areal_density := read_areal_density(paths)) is not None:
-        parts["areal_density"] = areal_density_part(areal_density)
-    if "tomogram" in branches and (tomogram := read_tomogram(paths)) is not None:
-        parts["tomogram"] = tomogram_part(tomogram)
-    if "oxidation" in branches and (oxidation := read_oxidation(paths)) is not None:
-        parts["oxidation"] = oxidation_part(oxidation)
     for branch in branches:
-        alignment = None if branch in parts else read_alignment(paths, branch)
-        if alignment is not None:
-            parts[branch] = alignment_part(alignment)
-    if "structure" in branches and (structure := read_structure(paths)) is not None:
-        parts["structure"] = structure_part(structure)
+        with numbers_of(paths, branch):
+            part = _part(paths, branch)
+        if part is not None:
+            parts[branch] = part
+    parts = {branch: parts[branch] for branch in TITLES if branch in parts}
     if not parts:
         raise InputError(
             sample if where is None else str(where),
@@ -92,10 +98,12 @@ def _write(
             else "nothing there",
             fix="give the folder <results>/<sample>, or run the sample first",
         )
-    together = read_branches(paths) if {"composition", "structure"} <= set(branches) else None
+    with numbers_of(paths, "branches"):
+        together = read_branches(paths) if {"composition", "structure"} <= set(branches) else None
     named: dict[str, Part] = {str(branch): part for branch, part in parts.items()}
     if together is not None:
-        named["branches"] = branches_part(together)
+        with numbers_of(paths, "branches"):
+            named["branches"] = branches_part(together)
     if figures is not None:
         for name, part in named.items():
             for picture in (p for section in part.sections for p in section.pictures):
@@ -109,6 +117,16 @@ def _write(
         footer=footer(),
     )
     return _write_text(page, output)
+
+
+def _part(paths: Mapping[str, Path], branch: Branch) -> Part | None:
+    """Return what a branch contributes to the page, its alignment where that is all there is, None before that."""
+    read, show = _PARTS[branch]
+    results = read(paths)
+    if results is not None:
+        return show(results)
+    alignment = None if branch == "structure" else read_alignment(paths, branch)
+    return None if alignment is None else alignment_part(alignment)
 
 
 def _write_text(page: str, output: Path) -> int:

@@ -19,10 +19,10 @@ from pipeline.config.plan import (
 )
 from pipeline.errors import StoreError
 from pipeline.io.atomic import record_file
+from pipeline.io.finished import MARKER, finished_products, products_of
+from pipeline.io.plain_files import read_json_object
+from pipeline.io.ways_out import a_way_out, refuse_links_below
 from pipeline.stages.versions import STAGE_VERSIONS
-
-MARKER = "oxytomo.json"
-"""File in a results folder that names the raw files of each sample in it."""
 
 RawFiles = Mapping[str, Mapping[str, list[str]]]
 """Sample → ``branch/series`` → absolute paths."""
@@ -34,7 +34,7 @@ def check_writable(folder: Path) -> None:
     try:
         folder.mkdir(parents=True, exist_ok=True)
         try:
-            probe.write_bytes(b"\0" * 4096)
+            _write_new(probe, b"\0" * 4096)
         finally:
             probe.unlink(missing_ok=True)
     except OSError as error:
@@ -72,20 +72,16 @@ def check_same_sources(folder: Path, project: ProjectConfig) -> RawFiles:
 
 
 def check_no_way_out(folder: Path, project: ProjectConfig) -> None:
-    """Refuse a results folder with links in it that lead elsewhere, which a run would write through."""
+    """Refuse a results folder with links in it that lead elsewhere, which a run would write through.
+
+    A product that is a link is replaced. Stages look again at every folder that they write to.
+    """
     for sample in project.samples:
-        for inside in (sample, f"{sample}/stages", "logs", f"logs/{sample}"):
-            places = [folder / inside]
-            if inside.endswith("/stages"):
-                places += [folder / inside / branch for branch in sample_branches(project.samples[sample])]
-            for place in places:
-                if place.is_symlink():
-                    raise StoreError(
-                        str(place),
-                        expected="a folder within the results folder",
-                        got=f"a link to {place.readlink()}",
-                        fix="delete the link; to write elsewhere give another 'results' folder",
-                    )
+        if (folder / sample).is_symlink():
+            raise a_way_out(folder / sample)
+        refuse_links_below(folder / sample / "stages")
+    for name in ("logs", ".snakemake"):
+        refuse_links_below(folder / name)
 
 
 def claim(folder: Path, project: ProjectConfig) -> None:
@@ -93,9 +89,31 @@ def claim(folder: Path, project: ProjectConfig) -> None:
     check_writable(folder)
     check_no_way_out(folder, project)
     samples = check_same_sources(folder, project)
+    _write_marker(folder, {"samples": samples, "finished": finished_products(folder)})
+
+
+def note_finished(folder: Path, project: ProjectConfig) -> None:
+    """Record what there is of each sample at the end of a run, so that a product that is deleted later is missed."""
+    finished = {name: list(products) for name, products in finished_products(folder).items()}
+    finished |= {sample: products_of(folder, sample) for sample in project.samples}
+    finished[""] = products_of(folder, "")
+    kept = {name: products for name, products in finished.items() if (folder / name).is_dir()}
+    if kept != finished_products(folder):
+        _write_marker(folder, {"samples": _read_marker(folder / MARKER), "finished": kept})
+
+
+def _write_marker(folder: Path, content: Mapping[str, object]) -> None:
     partial = folder / f".{MARKER}.partial-{os.getpid()}"
-    partial.write_text(json.dumps({"samples": samples}, indent=1) + "\n", encoding="utf-8")
+    partial.unlink(missing_ok=True)
+    _write_new(partial, (json.dumps(content, indent=1) + "\n").encode("utf-8"))
     partial.replace(folder / MARKER)
+
+
+def _write_new(path: Path, content: bytes) -> None:
+    """Write a file that must not be there yet, not even as a link."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
+    with os.fdopen(descriptor, "wb") as file:
+        file.write(content)
 
 
 def outdated_stores(folder: Path, project: ProjectConfig) -> list[str]:
@@ -167,7 +185,7 @@ def to_make_again(folder: Path, project: ProjectConfig) -> list[str]:
 def _recorded(store: Path) -> tuple[int, dict[str, object]] | None:
     """Return version and settings that a store was made with, None where there is no readable record."""
     try:
-        record = json.loads((store / "zarr.json").read_text(encoding="utf-8"))["attributes"]["oxytomo"]
+        record = read_json_object(store / "zarr.json")["attributes"]["oxytomo"]
         return int(record["version"]), dict(record["settings"])
     except (OSError, ValueError, KeyError, TypeError):
         return None
@@ -175,11 +193,11 @@ def _recorded(store: Path) -> tuple[int, dict[str, object]] | None:
 
 def _read_marker(path: Path) -> dict[str, dict[str, list[str]]]:
     """Return the recorded raw files, empty where there is no marker."""
-    try:
-        samples = json.loads(path.read_text(encoding="utf-8"))["samples"]
-        return {str(sample): dict(series) for sample, series in samples.items()}
-    except (FileNotFoundError, NotADirectoryError):
+    if not os.path.lexists(path):
         return {}
+    try:
+        samples = read_json_object(path)["samples"]
+        return {str(sample): _lists(series) for sample, series in samples.items()}
     except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise StoreError(
             str(path),
@@ -187,3 +205,11 @@ def _read_marker(path: Path) -> dict[str, dict[str, list[str]]]:
             got="a damaged file",
             fix="delete this file or choose another 'results' folder",
         ) from error
+
+
+def _lists(series: Mapping[str, object]) -> dict[str, list[str]]:
+    lists = {str(name): paths for name, paths in series.items()}
+    found = {name: [str(path) for path in paths] for name, paths in lists.items() if isinstance(paths, list)}
+    if len(found) < len(lists):
+        raise TypeError("no lists of paths")
+    return found

@@ -9,7 +9,8 @@ import numpy as np
 
 from pipeline.arrays import Float64Array
 from pipeline.config import Branch
-from pipeline.errors import InputError, StoreError
+from pipeline.errors import InputError, PipelineError, StoreError
+from pipeline.io.plain_files import read_plain
 from pipeline.io.stores import Store, read_store
 from pipeline.view.compared import (
     ENERGY_SCALE_EV,
@@ -19,7 +20,7 @@ from pipeline.view.compared import (
     Profile,
     formula_per_oxygen,
 )
-from pipeline.view.read_results import find_results, read_columns, read_json
+from pipeline.view.read_results import UNFIT, check_all_unaltered, find_results, read_columns, read_json
 
 NEEDED: Mapping[Branch, tuple[str, ...]] = {
     "composition": ("composition_measure", "shells"),
@@ -57,6 +58,7 @@ def read_compared(folder: Path, *, name: str, group: str) -> ComparedSample:
         A table was written by another program, or is damaged.
     """
     paths = find_results(folder)
+    check_all_unaltered(paths)
     found = _Collected()
     readers: Mapping[Branch, Callable[[Mapping[str, Path], _Collected], None]] = {
         "composition": _composition,
@@ -73,7 +75,9 @@ def read_compared(folder: Path, *, name: str, group: str) -> ComparedSample:
             raise _unfinished(folder, branch)
         try:
             readers[branch](paths, found)
-        except (KeyError, TypeError, AttributeError, IndexError, ValueError) as error:
+        except UNFIT as error:
+            if isinstance(error, PipelineError):
+                raise
             raise _foreign(paths[keys[0]], branch) from error
         branches.append(branch)
     if not branches:
@@ -98,7 +102,7 @@ def read_compared(folder: Path, *, name: str, group: str) -> ComparedSample:
         remarks=found.remarks,
         made_by=made_by,
         digests={
-            paths[key].name: hashlib.sha256(paths[key].read_bytes()).hexdigest()
+            paths[key].name: hashlib.sha256(read_plain(paths[key])).hexdigest()
             for branch in branches
             for key in NEEDED[branch]
         },

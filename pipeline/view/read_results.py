@@ -1,8 +1,8 @@
 """Read the results of a sample for its report: stage stores and tables, whichever of them are there."""
 
-import csv
-import json
-from collections.abc import Mapping
+import os
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -10,8 +10,11 @@ import numpy as np
 
 from pipeline.config import Branch, CompositionConfig
 from pipeline.config.plan import JOINT_STORE
-from pipeline.errors import StoreError
+from pipeline.errors import PipelineError, StoreError
+from pipeline.io.integrity import check_unaltered
+from pipeline.io.plain_files import MOST_TABLE_BYTES, check_no_links, printable, read_json_object
 from pipeline.io.stores import Store, read_store
+from pipeline.io.tables import read_csv
 from pipeline.slabs import plane
 from pipeline.view.report import Record, record_of
 from pipeline.view.results import Alignment, ArealDensity, Branches, Composition, Structure, Tomogram
@@ -23,6 +26,8 @@ STORES: Mapping[Branch, tuple[str, ...]] = {
     "oxidation": ("measure",),
     "structure": ("volume", "voids"),
 }
+UNFIT = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, StopIteration)
+"""What code raises that meets other numbers than it was written for."""
 ELEMENT_STORES = ("normalize", "register", "fit")
 """Folders, below that of a branch, with one store per series or element."""
 TABLES: Mapping[str, str] = {
@@ -43,7 +48,13 @@ TABLES: Mapping[str, str] = {
 
 
 def find_results(folder: Path) -> dict[str, Path]:
-    """Return what is in the folder of a sample: stores as ``<branch>_<store>``, and tables."""
+    """Return what is in the folder of a sample: stores as ``<branch>_<store>``, and tables.
+
+    Raises
+    ------
+    StoreError
+        When one of them is a link, or behind one: it would be of other results.
+    """
     found = {}
     for branch, names in STORES.items():
         stages = folder / "stages" / branch
@@ -52,7 +63,40 @@ def find_results(folder: Path) -> dict[str, Path]:
                 found[f"{branch}_{kind}_{store.stem}"] = store
         found.update({f"{branch}_{name}": stages / f"{name}.zarr" for name in names})
     found.update({key: folder / name for key, name in TABLES.items()})
-    return {key: path for key, path in found.items() if path.exists()}
+    there = {key: path for key, path in found.items() if os.path.lexists(path)}
+    for path in there.values():
+        check_no_links(folder, path)
+    return there
+
+
+@contextmanager
+def numbers_of(paths: Mapping[str, Path], branch: str) -> Iterator[None]:
+    """Turn what the numbers of a branch lack, or hold in another form, into one line; nothing of it is shown then.
+
+    Raises
+    ------
+    StoreError
+        Names the files of the branch in which it must be.
+    """
+    try:
+        yield
+    except PipelineError:
+        raise
+    except UNFIT as error:
+        own = [path for key, path in paths.items() if key.startswith(branch)]
+        named = sorted(own, key=lambda path: path.suffix == ".zarr")  # tables first
+        raise StoreError(
+            printable(named[0] if named else branch),
+            expected=f"the numbers of the branch {branch} as this version writes them",
+            got=f"something else there or in its stores ({type(error).__name__}: {printable(error)[:80]})",
+            fix="run the sample again, or leave it out; if this version has run it, please report this line",
+        ) from error
+
+
+def check_all_unaltered(paths: Mapping[str, Path]) -> None:
+    """Refuse tables and stores that were changed after their stage wrote them."""
+    for path in paths.values():
+        check_unaltered(path)
 
 
 def read_composition(paths: Mapping[str, Path]) -> Composition | None:
@@ -167,26 +211,12 @@ def read_records(paths: Mapping[str, Path]) -> list[Record]:
 
 def read_json(path: Path) -> dict[str, Any]:
     """Return the content of a JSON table."""
-    try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-    except (OSError, ValueError) as error:
-        raise _damaged_table(path, "a JSON file") from error
-    if not isinstance(content, dict):
-        raise _damaged_table(path, "a JSON object")
-    return content
+    return read_json_object(path, MOST_TABLE_BYTES)
 
 
 def read_columns(path: Path) -> dict[str, list[Any]]:
     """Return the columns of a CSV table; columns of numbers as numbers, an empty cell as NaN."""
-    try:
-        with path.open(encoding="utf-8", newline="") as file:
-            rows = list(csv.DictReader(file, strict=True))
-            names = list(rows[0]) if rows else []
-    except (OSError, ValueError, csv.Error) as error:
-        raise _damaged_table(path, "a CSV table") from error
-    if any(None in row or None in row.values() for row in rows):
-        raise _damaged_table(path, "a CSV table with as many cells in every row")
-    return {name: _numbers([row[name] for row in rows]) for name in names}
+    return {name: _numbers(cells) for name, cells in read_csv(path).items()}
 
 
 def _numbers(cells: list[str]) -> list[Any]:
@@ -194,15 +224,6 @@ def _numbers(cells: list[str]) -> list[Any]:
         return [float(cell) if cell else float("nan") for cell in cells]
     except ValueError:
         return cells
-
-
-def _damaged_table(path: Path, expected: str) -> StoreError:
-    return StoreError(
-        str(path),
-        expected=expected,
-        got="something else",
-        fix="delete it and run the workflow again",
-    )
 
 
 def _store(paths: Mapping[str, Path], key: str) -> Store | None:

@@ -461,7 +461,7 @@ def test_a_damaged_table_is_one_line_and_no_page(tmp_path, name, text):
     folder = tmp_path / "a"
     write_composition(folder)
     (folder / name).write_text(text)
-    with pytest.raises(StoreError, match=rf"{name}: expected a (JSON|CSV)"):
+    with pytest.raises(StoreError, match=rf"{name}: expected a (JSON|table)"):
         page_of(folder)
     assert not (tmp_path / "report.html").exists()
 

@@ -16,7 +16,8 @@ import pytest
 
 from pipeline.config import parse_config
 from pipeline.errors import StoreError
-from pipeline.stages.results_folder import claim
+from pipeline.io.ways_out import make_folder, open_log
+from pipeline.stages.results_folder import check_writable, claim
 from pipeline.stages.run_lock import LOCK_FILE, join_run, run_lock, take_lock
 
 HOLD = (
@@ -103,7 +104,21 @@ def test_a_lock_file_that_is_a_link_is_refused(tmp_path: Path) -> None:
     assert (tmp_path / "precious").read_text(encoding="utf-8") == "kept"
 
 
-@pytest.mark.parametrize("place", ["a", "a/stages", "a/stages/tomogram", "logs", "logs/a"])
+@pytest.mark.parametrize(
+    "place",
+    [
+        "a",
+        "a/stages",
+        "a/stages/tomogram",
+        "a/stages/tomogram/normalize",
+        "logs",
+        "logs/a",
+        "logs/a/tomogram",
+        ".snakemake",
+        ".snakemake/metadata",
+        ".snakemake/log/x",
+    ],
+)
 def test_links_out_of_the_results_folder_are_refused(tmp_path: Path, place: str) -> None:
     project = parse_config({"samples": {"a": {"tomogram": {"source": "x.h5"}}}}, folder=tmp_path)
     (tmp_path / "elsewhere").mkdir()
@@ -113,3 +128,50 @@ def test_links_out_of_the_results_folder_are_refused(tmp_path: Path, place: str)
     with pytest.raises(StoreError, match="a link to"):
         claim(results, project)
     assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_pipes_where_a_run_writes_are_refused(tmp_path: Path) -> None:
+    project = parse_config({"samples": {"a": {"tomogram": {"source": "x.h5"}}}}, folder=tmp_path)
+    (tmp_path / "results/logs/a").mkdir(parents=True)
+    os.mkfifo(tmp_path / "results/logs/a/report.log")
+    with pytest.raises(StoreError, match="got a pipe"):
+        claim(tmp_path / "results", project)
+
+
+@pytest.mark.parametrize("place", ["logs", "logs/a", "logs/a/x.log"])
+def test_a_log_is_not_written_through_a_link(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, place: str
+) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    (tmp_path / "results").mkdir()
+    monkeypatch.chdir(tmp_path / "results")
+    Path(place).parent.mkdir(parents=True, exist_ok=True)
+    target = tmp_path / "elsewhere"
+    Path(place).symlink_to(target / "file" if place.endswith(".log") else target)
+    with pytest.raises(StoreError, match="expected a folder or file within the results folder"):
+        open_log(Path("logs/a/x.log"))
+    assert list(target.iterdir()) == []
+    Path(place).unlink()
+    with open_log(Path("logs/a/x.log")) as log:
+        log.write("begun")
+    assert Path("logs/a/x.log").read_text(encoding="utf-8") == "begun"
+
+
+def test_a_stage_makes_no_folder_through_a_link(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / "elsewhere").mkdir()
+    monkeypatch.chdir(tmp_path)
+    make_folder(Path("s/stages/tomogram"))
+    (tmp_path / "s/stages/oxidation").symlink_to(tmp_path / "elsewhere")
+    with pytest.raises(StoreError, match="a link to"):
+        make_folder(Path("s/stages/oxidation/fit"))
+    assert list((tmp_path / "elsewhere").iterdir()) == []
+
+
+def test_a_probe_for_writing_is_a_new_file(tmp_path: Path) -> None:
+    (tmp_path / "precious").write_text("kept", encoding="utf-8")
+    (tmp_path / "results").mkdir()
+    probe = tmp_path / "results" / f".oxytomo-write-test-{os.getpid()}"
+    probe.symlink_to(tmp_path / "precious")
+    with pytest.raises(StoreError, match="may be written"):
+        check_writable(tmp_path / "results")
+    assert (tmp_path / "precious").read_text(encoding="utf-8") == "kept"

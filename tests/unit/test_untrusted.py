@@ -1,16 +1,20 @@
 """Files and configurations from elsewhere: no code of theirs runs, nothing beside them is read, memory stays bounded."""
 
+import bz2
 import gzip
 import json
+import lzma
 import os
 import pickle
 import subprocess
 import sys
+import time
 import zlib
 from pathlib import Path
 from typing import Any
 
 import h5py
+import numcodecs
 import numpy as np
 import pytest
 import zarr
@@ -18,9 +22,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.config import load_config, parse_config
-from pipeline.errors import ConfigError, InputError, PipelineError
+from pipeline.errors import ConfigError, InputError, PipelineError, StoreError
+from pipeline.io.plain_files import parse_json, printable, read_plain
 from pipeline.io.readers import ReadRequest, peek, read_angles, read_tilt_series
-from pipeline.io.readers.guard import GUARD_CPU_S, check_structure
+from pipeline.io.readers.guard import GUARD_CPU_S, WALKED_CHUNK_BYTES, check_structure
 from pipeline.io.spectra import read_spectrum
 from pipeline.io.volumes import VolumeRequest, read_volume
 
@@ -209,6 +214,132 @@ def test_a_zarr_volume_that_declares_more_than_it_holds_is_refused(tmp_path: Pat
     zarr.create_array(str(tmp_path / "a.zarr"), shape=(90000, 9000, 9000), chunks=(64, 64, 64), dtype="f4")
     with pytest.raises(InputError, match="of the declared size"):
         volume(tmp_path / "a.zarr")
+
+
+def packed_bomb(folder: Path, compressor: dict[str, Any], chunk: bytes) -> Path:
+    """Write a volume of format 2 whose only chunk is given."""
+    folder.mkdir()
+    described = {"zarr_format": 2, "shape": [4, 4, 4], "chunks": [4, 4, 4], "dtype": "<f4", "order": "C"}
+    described |= {"fill_value": 0, "compressor": compressor, "filters": None}
+    (folder / ".zarray").write_text(json.dumps(described), encoding="utf-8")
+    (folder / "0.0.0").write_bytes(chunk)
+    return folder
+
+
+LARGE = bytes(2**24)
+
+
+@pytest.mark.parametrize(
+    ("compressor", "chunk"),
+    [
+        ({"id": "zlib", "level": 1}, zlib.compress(LARGE)),
+        ({"id": "gzip", "level": 1}, gzip.compress(LARGE)),
+        ({"id": "gzip", "level": 1}, gzip.compress(bytes(256)) + gzip.compress(LARGE)),
+        ({"id": "bz2", "level": 1}, bz2.compress(LARGE)),
+        ({"id": "lzma"}, lzma.compress(LARGE)),
+        ({"id": "zstd", "level": 1}, numcodecs.Zstd().encode(LARGE)),
+        ({"id": "lz4", "acceleration": 1}, numcodecs.LZ4().encode(LARGE)),
+        ({"id": "blosc", "cname": "zstd", "clevel": 1, "shuffle": 1}, numcodecs.Blosc("zstd").encode(LARGE)),
+    ],
+)
+def test_chunks_that_unpack_to_more_than_they_declare_are_refused(
+    tmp_path: Path, compressor: dict[str, Any], chunk: bytes
+) -> None:
+    with pytest.raises(PipelineError, match="a chunk of 256 bytes, got one that unpacks to more"):
+        volume(packed_bomb(tmp_path / "a.zarr", compressor, chunk))
+
+
+@pytest.mark.parametrize("codec", ["zlib", "gzip", "bz2", "lzma", "zstd", "lz4", "blosc"])
+def test_honest_chunks_of_every_compressor_are_read(
+    tmp_path: Path, rng: np.random.Generator, codec: str
+) -> None:
+    values = rng.random((4, 4, 4), np.float32)
+    packer = numcodecs.get_codec({"id": codec})
+    place = packed_bomb(tmp_path / "a.zarr", packer.get_config(), bytes(packer.encode(values.tobytes())))
+    np.testing.assert_array_equal(read_volume(VolumeRequest(images=(place,))).values[:], values)
+
+
+def test_a_packed_chunk_that_is_too_large_is_called_so(tmp_path: Path) -> None:
+    with exchange(tmp_path / "a.h5") as file:
+        data = file.create_dataset(
+            "exchange/data", (6, 20000, 20000), np.uint16, chunks=(2, 20000, 20000), compression="gzip"
+        )
+        for first in range(0, 6, 2):
+            data.id.write_direct_chunk((first, 0, 0), zlib.compress(bytes(2**21)))
+    with pytest.raises(InputError, match=r"packed chunks of at most 1\.1 GB, got chunks of 1\.6 GB"):
+        read(tmp_path / "a.h5")
+
+
+def test_the_guard_does_not_unpack_large_chunks(tmp_path: Path) -> None:
+    with exchange(tmp_path / "a.h5") as file:
+        file.create_dataset(
+            "exchange/data", (2, 8192, 8192), np.uint16, chunks=(2, 8192, 8192), compression="gzip"
+        )[0, 0, 0] = 1
+    assert WALKED_CHUNK_BYTES < 2 * 8192**2 * 2
+    check_structure(tmp_path / "a.h5")
+
+
+@pytest.mark.parametrize(
+    "unit",
+    [
+        'PAxis = { Name = "";Unit = "nm";',
+        "PAxis = {",
+        'PAxis = { Name = "a"; Unit = "nm"; Points = (',
+        " Points = (",
+    ],
+)
+def test_headers_of_scans_are_searched_in_linear_time(tmp_path: Path, unit: str) -> None:
+    (tmp_path / "a.hdr").write_text("ScanDefinition = {" + unit * (280_000 // len(unit)), encoding="ascii")
+    started = time.process_time()
+    with pytest.raises(InputError, match="header of an image stack"):
+        read(tmp_path / "a.hdr")
+    # 0.1 s of computing; the pattern that was tried at every place took 6 s and more
+    assert time.process_time() - started < 2
+
+
+def test_a_header_of_a_scan_has_a_limit(tmp_path: Path) -> None:
+    (tmp_path / "a.hdr").write_text("ScanDefinition = {" + " " * 2**21, encoding="ascii")
+    with pytest.raises(InputError, match=r"at most 1 MB, got 2\.1 MB"):
+        read(tmp_path / "a.hdr")
+
+
+# --- JSON of results
+
+
+@pytest.mark.parametrize(
+    ("text", "match"),
+    [
+        ("[" * 100_000, "without end"),
+        ("[" * 70 + "]" * 70, "deeper than 64"),
+        ('{"a": 1, "a": 2}', "a key given twice"),
+        ('{"a": 1e999}', "the number 1e999"),
+        ('{"a": NaN}', "the number NaN"),
+        ("9" * 5000, "digits"),
+        ("{", "Expecting"),
+    ],
+)
+def test_json_without_traps(text: str, match: str) -> None:
+    with pytest.raises(ValueError, match=match):
+        parse_json(text)
+    assert parse_json('{"a": [1, 2.5, null, {"b": "x"}]}') == {"a": [1, 2.5, None, {"b": "x"}]}
+
+
+@pytest.mark.parametrize("kind", ["pipe", "device", "folder", "link"])
+def test_only_plain_files_are_read(tmp_path: Path, kind: str) -> None:
+    (tmp_path / "file").write_bytes(b"abc")
+    assert read_plain(tmp_path / "file", 3) == b"abc"
+    with pytest.raises(StoreError, match="at most"):
+        read_plain(tmp_path / "file", 2)
+    os.mkfifo(tmp_path / "pipe")
+    (tmp_path / "folder").mkdir()
+    (tmp_path / "link").symlink_to(tmp_path / "file")
+    path = Path("/dev/zero") if kind == "device" else tmp_path / kind
+    with pytest.raises(StoreError, match=f"expected a plain file, got a {kind}"):
+        read_plain(path)
+
+
+def test_text_of_others_does_not_steer_the_terminal() -> None:
+    assert printable("a\x1b[2J\n\u202eb é µ") == "a\\x1b[2J\\n\\u202eb é µ"
 
 
 # --- the configuration

@@ -22,7 +22,10 @@ _SIGNATURE = b"ScanDefinition"
 _NUMBER = r"[-+]?[0-9.]+(?:[eE][-+]?[0-9]+)?"
 _ENERGY = rf"Image\d*(?:_\d+)?\s*=\s*{{[^{{}}]*?\bEnergy\s*=\s*({_NUMBER})\s*;"
 _REGIONS = r"Regions\s*=\s*\(\s*(\d+)"
-_AXIS = r'{name}\s*=\s*{{\s*Name\s*=\s*"[^"]*";\s*Unit\s*=\s*"([^"]*)";.*?Points\s*=\s*\(([^)]*)\)'
+_UNIT = re.compile(r'\s*Name\s*=\s*"[^"]*";\s*Unit\s*=\s*"([^"]*)"')
+_POINTS = re.compile(r"Points\s*=\s*\(([^()]*)\)")
+_MOST_HEADER_BYTES = 2**20
+"""An honest header holds a line of numbers for each axis, and a few lines for each energy."""
 
 
 def recognises(path: Path) -> bool:
@@ -86,7 +89,7 @@ def read_scan(path: Path) -> Scan:
     InputError
         For a header of something else than images, of several regions, or without an energy.
     """
-    text = read_text(path, "the header of a scan").decode("utf-8", errors="replace")
+    text = _header(path)
     regions = re.search(_REGIONS, text)
     if regions is not None and int(regions.group(1)[:9]) > 1:
         raise InputError(
@@ -125,14 +128,24 @@ def _image_energy(text: str, path: Path) -> Float64Array:
     return np.array(sorted(energy))
 
 
+def _header(path: Path) -> str:
+    content = read_text(path, "the header of a scan")
+    if len(content) > _MOST_HEADER_BYTES:
+        raise InputError(
+            str(path),
+            expected=f"the header of a scan, at most {_MOST_HEADER_BYTES // 2**20} MB",
+            got=f"{len(content) / 1e6:.1f} MB",
+            fix="correct the path",
+        )
+    return content.decode("utf-8", errors="replace")
+
+
 def _axis(text: str, name: str, unit: str, path: Path, *, least: int = 2) -> Float64Array:
     """Return the points of one axis in nm or eV; the list begins with its own length."""
-    match = re.search(_AXIS.format(name=name), text, re.DOTALL)
     try:
-        if match is None:
-            raise ValueError(f"no {name}")
-        points = np.array([float(point) for point in match.group(2).split(",")])
-        factor = (to_nm if unit == "nm" else to_ev)(1.0, match.group(1))
+        unit_in_file, values = _axis_words(text, name)
+        points = np.array([float(point) for point in values.split(",")])
+        factor = (to_nm if unit == "nm" else to_ev)(1.0, unit_in_file)
         if points.size < least + 1 or points.size != int(points[0]) + 1:
             raise ValueError(f"{points.size - 1} points in {name}")
     except (ValueError, KeyError) as error:
@@ -143,6 +156,16 @@ def _axis(text: str, name: str, unit: str, path: Path, *, least: int = 2) -> Flo
             fix="give the header of an image scan or a stack (NEXAFS image scan); it is truncated or of another scan",
         ) from error
     return points[1:] * factor
+
+
+def _axis_words(text: str, name: str) -> tuple[str, str]:
+    """Return the unit and the points of an axis as they are written: ``name = { …; Unit = "…"; … Points = (…) …``."""
+    start = re.search(rf"\b{name}\s*=\s*\{{", text)
+    unit = None if start is None else _UNIT.match(text, start.end())
+    points = None if unit is None else _POINTS.search(text, unit.end())
+    if unit is None or points is None:
+        raise ValueError(f"no {name}")
+    return unit.group(1), points.group(1)
 
 
 def _read_image(path: Path, shape: tuple[int, int]) -> AnyArray:

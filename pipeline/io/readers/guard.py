@@ -1,6 +1,7 @@
 """What a file from elsewhere may not do: hang the HDF5 library, lead to other files, or declare more than it holds."""
 
 import atexit
+import math
 import os
 import selectors
 import signal
@@ -25,6 +26,8 @@ GUARD_WALL_S = 60.0
 PROGRAM = Path(__file__).with_name("walk_hdf5.py")
 MOST_FILES = 1000
 """Files that one process walks: what the library loses of its memory stays small."""
+MOST_CHUNK_BYTES = 2**30
+"""Largest chunk, as it unpacks, that a reader takes."""
 LARGEST_RATIO = 1100
 """Deflate makes nothing more than 1032 times smaller."""
 MOST_TEXT_BYTES = 64 * 2**20
@@ -250,6 +253,18 @@ def check_declared(path: Path, declared_bytes: int, stored_bytes: int, what: str
             expected=f"{what} of the declared size ({declared_bytes / 1e9:.1f} GB)",
             got=f"{stored_bytes} bytes that hold them",
             fix="copy the file again from its source; it is damaged, or made to exhaust the memory",
+        )
+
+
+def check_chunk(item: h5py.Dataset, path: Path) -> None:
+    """Refuse a packed chunk that is too large: to read any value of it, HDF5 unpacks all of it in memory."""
+    size = math.prod(item.chunks or ()) * item.dtype.itemsize
+    if item.id.get_create_plist().get_nfilters() and size > MOST_CHUNK_BYTES:
+        raise InputError(
+            f"{path} [{item.name}]",
+            expected=f"packed chunks of at most {MOST_CHUNK_BYTES / 1e9:.1f} GB",
+            got=f"chunks of {size / 1e9:.1f} GB",
+            fix="write the file again with a chunk for every frame (h5repack -l CHUNK=1x…)",
         )
 
 

@@ -12,7 +12,14 @@ import numpy as np
 from pipeline.arrays import AnyArray, Float64Array
 from pipeline.errors import InputError, limit_reached
 from pipeline.io.readers.base import FrameStack, checked_stack, truncated
-from pipeline.io.readers.guard import check_declared, check_links, check_sources, check_structure, linked_file
+from pipeline.io.readers.guard import (
+    check_chunk,
+    check_declared,
+    check_links,
+    check_sources,
+    check_structure,
+    linked_file,
+)
 from pipeline.units import KEV_BELOW, to_ev, to_nm
 
 _BEING_WRITTEN = ("unable to lock file", "already open for write", "consistency flags")
@@ -182,6 +189,7 @@ def check_stored(item: h5py.Dataset, path: Path) -> None:
         return
     declared = math.prod(item.shape) * item.dtype.itemsize
     if item.chunks is not None:
+        check_chunk(item, path)
         expected = math.prod(-(-size // chunk) for size, chunk in zip(item.shape, item.chunks, strict=True))
         stored = item.id.get_num_chunks()
         if stored < expected:

@@ -1,6 +1,6 @@
 """OME-Zarr (NGFF 0.4 and 0.5) at full resolution, or a plain zarr array."""
 
-from collections.abc import Iterator
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -8,38 +8,14 @@ import numpy as np
 import zarr
 
 from pipeline.arrays import Float64Array
-from pipeline.errors import InputError
-from pipeline.io.readers.guard import check_declared, check_within
+from pipeline.errors import InputError, StoreError
+from pipeline.io.plain_files import parse_json, printable
+from pipeline.io.readers.guard import check_declared, check_within, read_text
 from pipeline.io.volumes.base import Rows, Volume, VolumeRequest, as_volume, cubic_nm
+from pipeline.io.zarr_guard import GuardedStore, check_zarr
 from pipeline.units import is_length, to_nm
 
 NAME = "OME-Zarr"
-
-_CODECS = frozenset(
-    (
-        "adler32",
-        "bitround",
-        "blosc",
-        "bytes",
-        "bz2",
-        "crc32",
-        "crc32c",
-        "delta",
-        "fixedscaleoffset",
-        "fletcher32",
-        "gzip",
-        "lz4",
-        "lzma",
-        "packbits",
-        "quantize",
-        "sharding_indexed",
-        "shuffle",
-        "transpose",
-        "zlib",
-        "zstd",
-    )
-)
-"""Codecs of numbers; others, such as pickle, could run code from the file."""
 
 
 def recognises(path: Path) -> bool:
@@ -49,26 +25,64 @@ def recognises(path: Path) -> bool:
 
 def read(path: Path, request: VolumeRequest) -> Volume:
     """Read the first resolution level of an image, or a plain array; ``dataset`` names one of several."""
-    node = zarr.open(store=str(path), mode="r")
-    if isinstance(node, zarr.Array):
-        return Volume(values=_volume(node, (), path), format=NAME)
-    described = _multiscale(node)
-    name = request.dataset or (described["datasets"][0]["path"] if described else None)
-    if name is None or name not in node:
+    root = _metadata(path)
+    if root.get("node_type") == "array" or (path / ".zarray").is_file():
+        return Volume(values=_volume(_open_array(path, path), (), path), format=NAME)
+    described = _multiscale(path, root)
+    name = request.dataset or (str(described["datasets"][0]["path"]) if described else None)
+    if name is None or not _is_array(path, name):
         raise InputError(
             str(path),
             expected=f"the array {request.dataset}" if request.dataset else "an OME-Zarr image",
-            got=f"a zarr group with {', '.join(sorted(node.keys())) or 'nothing'}",
+            got=f"a zarr group with {', '.join(sorted(_arrays_below(path))) or 'nothing'}",
             fix="name the array with 'dataset'",
         )
     axes = _axes(described) if described else ()
-    return Volume(
-        values=_volume(node[name], axes, path), format=NAME, voxel_nm=_voxel_nm(described, axes, path)
-    )
+    array = _open_array(path, path / name)
+    return Volume(values=_volume(array, axes, path), format=NAME, voxel_nm=_voxel_nm(described, axes, path))
 
 
-def _multiscale(node: Any) -> dict[str, Any] | None:
-    attributes = dict(node.attrs)
+def _metadata(folder: Path) -> dict[str, Any]:
+    """Return what the metadata of a group or an array say, of either format."""
+    name = next((one for one in ("zarr.json", ".zarray", ".zgroup") if (folder / one).is_file()), "zarr.json")
+    return _json(folder / name)
+
+
+def _json(path: Path) -> dict[str, Any]:
+    try:
+        found = parse_json(read_text(path, "metadata of zarr"), strict=False)
+    except (OSError, ValueError) as error:
+        raise InputError(
+            str(path),
+            expected="metadata of zarr",
+            got=printable(error),
+            fix="copy the folder again from its source",
+        ) from error
+    return found if isinstance(found, dict) else {}
+
+
+def _is_array(path: Path, name: str) -> bool:
+    inside = ".." not in Path(name).parts and not Path(name).is_absolute()
+    return inside and any((path / name / one).is_file() for one in ("zarr.json", ".zarray"))
+
+
+def _arrays_below(path: Path) -> list[str]:
+    return [one.name for one in path.iterdir() if one.is_dir() and recognises(one)]
+
+
+def _open_array(path: Path, folder: Path) -> Any:
+    """Open an array after a look at its metadata: nothing of it is decoded before."""
+    try:
+        arrays = check_zarr(folder, links=True, strict=False)
+    except StoreError as error:
+        raise InputError(str(path), expected=error.expected, got=error.got, fix=error.fix) from error
+    version: Any = 3 if (folder / "zarr.json").is_file() else 2
+    return zarr.open_array(store=GuardedStore(folder, arrays=arrays), mode="r", zarr_format=version)
+
+
+def _multiscale(path: Path, root: Mapping[str, Any]) -> dict[str, Any] | None:
+    older = path / ".zattrs"
+    attributes = root.get("attributes") or (_json(older) if older.is_file() else {})
     scales = attributes.get("ome", attributes).get("multiscales")
     return dict(scales[0]) if scales else None
 
@@ -81,7 +95,7 @@ def _axes(described: dict[str, Any]) -> tuple[dict[str, Any], ...]:
 
 def _volume(array: Any, axes: tuple[dict[str, Any], ...], path: Path) -> Any:
     """Return the array after dropping axes that are no lengths and have one entry."""
-    _check_array(array, path)
+    _check_links(array, path)
     drop = {i for i, axis in enumerate(axes) if axis["name"] not in "zyx" and array.shape[i] == 1}
     kept = tuple(n for i, n in enumerate(array.shape) if i not in drop)
 
@@ -93,35 +107,15 @@ def _volume(array: Any, axes: tuple[dict[str, Any], ...], path: Path) -> Any:
     return as_volume(Rows(kept, array.dtype, part, path), path)
 
 
-def _check_array(array: Any, path: Path) -> None:
-    """Refuse codecs that could run code, links that lead elsewhere, and sizes that no compression explains."""
-    plain = array.metadata.to_dict()
-    codecs = [plain.get("compressor"), *(plain.get("filters") or ()), *(plain.get("codecs") or ())]
-    names = [str(one.get("id", one.get("name", ""))) for one in _flattened(codecs)]
-    unknown = [name for name in names if name.removeprefix("numcodecs.") not in _CODECS]
-    if unknown or array.dtype.kind not in "biuf":
-        raise InputError(
-            str(path),
-            expected="grey values behind plain compression",
-            got=f"the codec {unknown[0]!r}" if unknown else f"type {array.dtype}",
-            fix="write the volume again with blosc, zstd, gzip or without compression",
-        )
-    folder = path / array.path if array.path else path
+def _check_links(array: Any, path: Path) -> None:
+    """Refuse links that lead elsewhere, and sizes that no compression explains."""
+    folder = Path(array.store.root)
     stored = 0
     for file in folder.rglob("*"):
         if file.is_symlink():
             check_within(path, str(file.resolve()), str(file.relative_to(path)))
         stored += file.stat().st_size if file.is_file() else 0
     check_declared(path, int(array.nbytes), stored, "values")
-
-
-def _flattened(codecs: list[Any]) -> Iterator[dict[str, Any]]:
-    """Yield codecs, those inside a shard included."""
-    for one in codecs:
-        if isinstance(one, dict):
-            yield one
-            inner = one.get("configuration") or {}
-            yield from _flattened([*inner.get("codecs", ()), *inner.get("index_codecs", ())])
 
 
 def _voxel_nm(described: dict[str, Any] | None, axes: tuple[dict[str, Any], ...], path: Path) -> float | None:

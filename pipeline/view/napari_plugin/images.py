@@ -1,23 +1,26 @@
 """Exported OME-Zarr images of this package, opened without loading them."""
 
-import json
 import math
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import zarr
 
 from pipeline.errors import InputError, StoreError
+from pipeline.io.plain_files import read_json_object
 from pipeline.io.provenance import store_record
 from pipeline.io.stores import STORE_KEY, decode_json
+from pipeline.io.zarr_guard import GuardedStore, check_zarr
 
 KINDS = ("composition", "areal_density", "tomogram", "oxidation", "structure")
 """Branches in the order in which their images are layered, the first at the bottom."""
 
-_DAMAGE = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError)
+_DAMAGE = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, ArithmeticError)
 
 
 class LazyArray:
@@ -171,9 +174,11 @@ def open_image(path: Path) -> OpenedImage:
             fix="give <results>/<sample>; open images of other programs with `napari --plugin napari-ome-zarr`",
         )
     try:
+        arrays = check_zarr(path)
         ome = _ome(_attributes(path))
         axes = [axis["name"] for axis in ome["multiscales"][0]["axes"]]
-        group = zarr.open_group(str(path), mode="r")
+        store = GuardedStore(path, arrays=arrays)
+        group = zarr.open_group(store, mode="r", zarr_format=_format(path), use_consolidated=False)
         many = "c" in axes
         channels = [
             ImageChannel(
@@ -190,6 +195,11 @@ def open_image(path: Path) -> OpenedImage:
         for name in map(str, names):
             scales = _ome(_attributes(path / "labels" / name))["multiscales"][0]
             labels[name] = _levels(group[f"labels/{name}"], scales, channel=None)
+        _check_grids(axes, channels, labels)
+        if record["kind"] == "composition" and not np.isfinite(float(record["threshold"])):
+            raise ValueError("threshold")
+    except StoreError:
+        raise
     except _DAMAGE as error:
         raise StoreError(
             str(path),
@@ -200,6 +210,27 @@ def open_image(path: Path) -> OpenedImage:
     return OpenedImage(path, str(record["kind"]), str(record["sample"]), record, channels, labels)
 
 
+def _check_grids(axes: Sequence[str], channels: Sequence[ImageChannel], labels: Mapping[str, Levels]) -> None:
+    """Raise ``ValueError`` where channels and labels are not on one grid of maps or volumes, with levels that get coarser."""
+    if not channels or [axis for axis in axes if axis != "c"] not in (["z", "y", "x"], ["y", "x"]):
+        raise ValueError("axes")
+    grid = channels[0].levels
+    for levels in (*(channel.levels for channel in channels), *labels.values()):
+        shapes = [array.shape for array in levels.arrays]
+        finite = np.isfinite([*levels.scale_nm, *levels.translate_nm]).all() and min(levels.scale_nm) > 0
+        if shapes[0] != grid.arrays[0].shape or not finite or len(levels.scale_nm) != len(shapes[0]):
+            raise ValueError("grids that differ")
+        for finer, coarser in pairwise(shapes):
+            if len(finer) != len(coarser) or any(
+                -(-a // 2) != b for a, b in zip(finer, coarser, strict=True)
+            ):
+                raise ValueError("levels that are not halved")
+    if any(not np.isfinite(channel.window).all() for channel in channels):
+        raise ValueError("ranges")
+    if any(re.fullmatch("[0-9A-Fa-f]{6}", channel.color) is None for channel in channels):
+        raise ValueError("colours")
+
+
 def _what_else(path: Path) -> str:
     if not path.exists():
         return "nothing there"
@@ -208,11 +239,15 @@ def _what_else(path: Path) -> str:
     return "something of another program, or damaged"
 
 
+def _format(folder: Path) -> Literal[2, 3]:
+    return 3 if (folder / "zarr.json").is_file() else 2
+
+
 def _attributes(folder: Path) -> dict[str, Any]:
     """Return the attributes of a zarr group, of format 2 or 3."""
-    if (folder / "zarr.json").is_file():
-        return dict(json.loads((folder / "zarr.json").read_text(encoding="utf-8"))["attributes"])
-    return dict(json.loads((folder / ".zattrs").read_text(encoding="utf-8")))
+    if _format(folder) == 3:
+        return dict(read_json_object(folder / "zarr.json")["attributes"])
+    return read_json_object(folder / ".zattrs")
 
 
 def _ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
