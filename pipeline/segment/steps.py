@@ -41,7 +41,8 @@ def without_steps(void: Field, depth_px: Field, ridges: Ridges) -> Ridges:
 
 
 def dip_share(across: Float64Array) -> float:
-    """Return the fall from a sheet's middle to its higher side / that to its lower side; 1 where a side is not seen.
+    """Return the fall from a sheet's middle to its higher side / that to its lower side; 0 where a side is not seen: the skin
+    is nearer than that.
 
     ``across`` are profiles of a sheet, (n, 2 REACH_PX + 1), NaN outside the particle; their medians are compared, the lowest
     place on each side standing for the side.
@@ -52,7 +53,7 @@ def dip_share(across: Float64Array) -> float:
     middle[place] = np.nanmedian(across[:, place], axis=0)
     centre, sides = middle[REACH_PX - 1 : REACH_PX + 2], (middle[: REACH_PX - 1], middle[REACH_PX + 2 :])
     if np.isnan(centre).all() or any(np.isnan(side).all() for side in sides):
-        return 1.0
+        return 0.0
     top = float(np.nanmax(centre))
     falls = [top - float(np.nanmin(side)) for side in sides]
     return float(min(falls) / max(max(falls), 1e-6))

@@ -294,10 +294,10 @@ def test_a_step_falls_to_one_side() -> None:
     assert dip_share(np.tile(plate + np.where(place < 0, 0.05, -0.05), (5, 1))) == pytest.approx(
         1 / 2, abs=0.25
     )
-    # What is outside the particle says nothing.
-    hidden = np.tile(step, (5, 1))
+    # A sheet with the skin on one side cannot be told from a step.
+    hidden = np.tile(plate, (5, 1))
     hidden[:, 9:] = np.nan
-    assert dip_share(hidden) == 1
+    assert dip_share(hidden) == 0
 
 
 def test_the_central_void_is_big_and_central() -> None:
