@@ -41,8 +41,7 @@ def without_steps(void: Field, depth_px: Field, ridges: Ridges) -> Ridges:
 
 
 def dip_share(across: Float64Array) -> float:
-    """Return the fall from a sheet's middle to its higher side / that to its lower side; 0 where a side is not seen: the skin
-    is nearer than that.
+    """Return the fall from a sheet's middle to its higher side / that to its lower one; 0 where a side lies outside the skin.
 
     ``across`` are profiles of a sheet, (n, 2 REACH_PX + 1), NaN outside the particle; their medians are compared, the lowest
     place on each side standing for the side.

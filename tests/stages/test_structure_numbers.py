@@ -10,9 +10,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from skimage.measure import euler_number
 
 from pipeline.config.stage_settings import MeasureVoidsStage, SegmentVoidsStage
-from pipeline.io.stores import NamedArray, write_store
+from pipeline.io.stores import NamedArray, read_store, write_store
 from pipeline.simulate.voids import Crack, Pore, draw, photograph
 from pipeline.stages import measure_voids, segment_voids
 from pipeline.stages.context import StageContext
@@ -25,7 +26,7 @@ CRACKS = (
 )
 PORES = (
     Pore(MIDDLE + np.array([18, -9, 0]), np.full(3, 5.0), np.eye(3)),
-    Pore(MIDDLE + np.array([-16, -14, 4]), np.array([5.0, 4.0, 4.5]), np.eye(3)),
+    Pore(MIDDLE + np.array([-16, -14, 4]), np.array([4.0, 3.0, 3.5]), np.eye(3)),
     Pore(MIDDLE + np.array([-3, -3, -2]), np.full(3, 4.0), np.eye(3)),
 )
 PHANTOM = draw(
@@ -60,7 +61,7 @@ def measured(folder: Path, volume: np.ndarray, **changes: Any) -> dict[str, Any]
 def folder(tmp_path_factory: pytest.TempPathFactory) -> Path:
     folder = tmp_path_factory.mktemp("numbers")
     rng = np.random.default_rng(4)
-    volume = photograph(PHANTOM, blur_px=1.0, contrast_to_noise=10.0, shading=0.0, structure=0.0, rng=rng)
+    volume = photograph(PHANTOM, blur_px=1.0, contrast_to_noise=5.0, shading=0.0, structure=0.0, rng=rng)
     measured(folder, volume, shells=2)
     return folder
 
@@ -115,9 +116,9 @@ def near(value: float, rel: float = 0.0, abs_: float = 0.0) -> Any:
     return pytest.approx(value, rel=rel, abs=abs_)
 
 
-# Voids of a few hundred voxels in noise of a tenth of the contrast are known to 1 %, the skin to 0.05 voxels, and the
+# Voids of a few hundred voxels in noise of a fifth of the contrast are known to 4 %, the skin to 0.05 voxels, and the
 # benchmark's bounds of the method are 3 % for porosities, 4 % for apertures, 15 % for areas of single cracks.
-VOID, AREA, APERTURE = 0.04, 0.2, 0.05
+VOID, AREA, APERTURE = 0.06, 0.2, 0.05
 EXPECTED: dict[str, Any] = {
     "voxel_nm": NM,
     "skin.from": "bridging",
@@ -128,12 +129,13 @@ EXPECTED: dict[str, Any] = {
     "skin.second_bridging.porosity": near(share(TOTAL), VOID),
     "particle_volume_nm3": near(INSIDE * NM**3, 0.01),
     "porosity.total.value": near(share(TOTAL), VOID),
-    "porosity.open.value": near(share(CRACK_VOLUMES[0]), 0.1),
+    # Of the open crack the part that the plate filter does not reach at the skin is missing: two of 25 voxels and more.
+    "porosity.open.value": near(share(CRACK_VOLUMES[0]), 0.18),
     "porosity.closed.value": near(share(TOTAL - CRACK_VOLUMES[0]), VOID),
     "porosity.unknown.value": 0.0,
     "porosity.pores.value": near(share(VOLUMES.sum()), VOID),
-    "porosity.cracks.value": near(share(IN_CRACKS), 0.08),
-    "open_fraction": near(CRACK_VOLUMES[0] / TOTAL, 0.08),
+    "porosity.cracks.value": near(share(IN_CRACKS), 0.12),
+    "open_fraction": near(CRACK_VOLUMES[0] / TOTAL, 0.15),
     "pores.count": 3,
     "pores.count_ci95[0]": 3.0,
     "pores.count_ci95[1]": 3.0,
@@ -141,12 +143,13 @@ EXPECTED: dict[str, Any] = {
     "pores.cut": 0,
     "pores.number_density_per_um3": near(3 / (INSIDE * NM**3 / 1e9), 0.01),
     "pores.median_equivalent_diameter_nm": near(float(np.median(DIAMETERS)) * NM, 0.02),
-    # The pores are balls and nearly so: a ball of half axes 5, 4, 4.5 has 0.992.
-    "pores.median_sphericity": near(1.0, abs_=0.04),
-    # Balls of a radius of 4 and 5 voxels about places between voxels come out up to a voxel too small.
-    "pores.local_thickness_nm.p10": near(8.0 * NM, abs_=1.2 * NM),
-    "pores.local_thickness_nm.median": near(8.7 * NM, abs_=1.2 * NM),
-    "pores.local_thickness_nm.p90": near(10.0 * NM, abs_=1.2 * NM),
+    # The pores are balls and nearly so: an ellipsoid of half axes 4, 3, 3.5 has 0.985.
+    "pores.median_sphericity": near(0.99, abs_=0.05),
+    # Balls about places between voxels come out up to a voxel too small; the body of a pore is cut below its half level, which
+    # makes it up to a voxel too wide.
+    "pores.local_thickness_nm.p10": near(7.0 * NM, abs_=2.0 * NM),
+    "pores.local_thickness_nm.median": near(9.0 * NM, abs_=2.0 * NM),
+    "pores.local_thickness_nm.p90": near(10.0 * NM, abs_=2.0 * NM),
     "pores.median_nearest_neighbour_nm": near(float(np.median(NEIGHBOURS)) * NM, abs_=0.3 * NM),
     "cracks.count": 2,
     "cracks.count_ci95[0]": 2.0,
@@ -177,8 +180,8 @@ EXPECTED: dict[str, Any] = {
     "particles[0].crack_area_nm2": near(AREAS.sum() * NM**2, AREA),
     "particles[0].central_void.volume_nm3": near(VOLUMES[2] * NM**3, VOID),
     "particles[0].central_void.off_centre_nm": near(np.sqrt(22) * NM, abs_=0.3 * NM),
-    "calibration.noise": near(0.1, 0.03),
-    "calibration.contrast_to_noise": near(10.0, 0.03),
+    "calibration.noise": near(0.2, 0.03),
+    "calibration.contrast_to_noise": near(5.0, 0.03),
     "calibration.blur_px": near(1.0, abs_=0.1),
     "calibration.void_level": near(0.0, abs_=0.01),
     "calibration.void_level_from": "air",
@@ -237,12 +240,13 @@ def test_intervals_hold_their_numbers_and_the_truth(folder: Path, name: str) -> 
     value, wanted = facts[INTERVALS[name]], EXPECTED[INTERVALS[name]]
     assert low <= value <= high
     true = getattr(wanted, "expected", wanted)
-    # Areas of single cracks are too large by more than noise; all others hold the truth.
-    assert name == "cracks.area_nm2" or low <= true <= high
-    # Noise is a tenth of the contrast: as much again moves nothing by more than a twentieth.
-    assert abs(bias) <= 0.05 * max(value, 1e-12)
-    # t(3) times the noise of sums over some thousand voxels, and 3 to 4 %: a few percent, not as much as the number.
-    assert high - low <= 0.35 * value or value == 0
+    # Areas of single cracks are too large, and open cracks end two voxels below the skin, by more than noise.
+    if name not in ("cracks.area_nm2", "porosity.open", "porosity.cracks", "open_fraction_"):
+        assert low <= true <= high
+    # As much noise again moves no number by more than a sixth of it.
+    assert abs(bias) <= 0.16 * max(value, 1e-12)
+    # t(3) times the noise of sums over some thousand voxels, and 3 to 4 %: not as much as the number.
+    assert high - low <= 0.8 * value or value == 0
 
 
 def test_apertures_of_the_cracks_are_those_of_the_table(folder: Path) -> None:
@@ -277,9 +281,10 @@ def test_shells_hold_the_voids_that_lie_in_them(folder: Path) -> None:
         assert (facts[f"shells[{i}].shell_outer"], facts[f"shells[{i}].shell_inner"]) == (50 * i, 50 * i + 50)
         assert facts[f"shells[{i}].n_voxels"] == pytest.approx(volume, rel=0.03)
         wanted = PHANTOM.void[inside].sum() / volume
-        # The limit between the shells is known to a tenth of a voxel, and a pore lies across it.
-        assert facts[f"shells[{i}].porosity"] == pytest.approx(wanted, rel=0.08)
-        assert facts[f"shells[{i}].pores"] == pytest.approx(pore_void[inside].sum() / volume, rel=0.12)
+        # The limit between the shells is known to a tenth of a voxel, a pore lies across it, and in the outer shell the open
+        # crack ends two voxels below the skin.
+        assert facts[f"shells[{i}].porosity"] == pytest.approx(wanted, rel=0.25 if i == 0 else 0.1)
+        assert facts[f"shells[{i}].pores"] == pytest.approx(pore_void[inside].sum() / volume, rel=0.15)
         both = facts[f"shells[{i}].pores"] + facts[f"shells[{i}].cracks"]
         assert facts[f"shells[{i}].porosity"] == pytest.approx(both)
 
@@ -296,44 +301,42 @@ def test_one_particle_has_the_numbers_of_all(folder: Path) -> None:
 
 def test_levels_lie_between_noise_and_voids(folder: Path) -> None:
     facts = facts_of(folder)
-    # Noise of 0.1, smoothed by a Gaussian of one voxel, is 0.1 / (4 π)^(3/4) = 0.015: six of it, or the least level 0.12.
-    assert facts["calibration.pore_level"] == pytest.approx(0.12, abs=0.04)
+    # Noise of 0.2, smoothed by a Gaussian of one voxel, is 0.2 / (4 π)^(3/4) = 0.030: six of it.
+    assert facts["calibration.pore_level"] == pytest.approx(0.18, abs=0.06)
     # The plate response of an aperture a is a / (√(2π) s³), s² = 2² + 1²; noise of second differences of a Gaussian of two
-    # voxels is 0.1 √(3 / (4 · 8 π^(3/2) 2^7)) = 0.00115, and its ridges reach about three of it.
-    noise = 0.1 * np.sqrt(3 / (4 * 8 * np.pi**1.5 * 2**7))
+    # voxels is 0.2 √(3 / (4 · 8 π^(3/2) 2^7)) = 0.0023, and its ridges reach about three of it.
+    noise = 0.2 * np.sqrt(3 / (4 * 8 * np.pi**1.5 * 2**7))
     wanted = 3 * noise * np.sqrt(2 * np.pi) * 5**1.5 * NM
     assert facts["calibration.smallest_aperture_nm"] == pytest.approx(wanted, rel=0.5)
 
 
-def test_euler_numbers_of_separate_voids(folder: Path) -> None:
-    facts = facts_of(folder)
-    # Five bodies without holes where the level is far from noise and from the thin crack's own 0.28; above, four.
-    assert facts["network.euler_number.0.5"] in range(3, 6)
-    assert all(
-        isinstance(facts[f"network.euler_number.{level}"], int) for level in ("0.2", "0.3", "0.4", "0.6")
-    )
+def test_euler_numbers_are_those_of_another_package(folder: Path) -> None:
+    facts, store = facts_of(folder), read_store(folder / "voids.zarr")
+    for level in ("0.2", "0.3", "0.4", "0.5", "0.6"):
+        voids = (store["void"] > np.float32(level)) & (store["zone"] > 0)
+        assert facts[f"network.euler_number.{level}"] == euler_number(voids, connectivity=3)
 
 
 PORE_COLUMNS: dict[str, Any] = {
     "pore": lambda p: None,
     "particle": lambda p: 1,
-    "volume_nm3": lambda p: near(p.volume_px * NM**3, 0.05),
-    "equivalent_diameter_nm": lambda p: near(np.cbrt(6 / np.pi * p.volume_px) * NM, 0.02),
+    "volume_nm3": lambda p: near(p.volume_px * NM**3, 0.03, 25 * NM**3),
+    "equivalent_diameter_nm": lambda p: near(np.cbrt(6 / np.pi * p.volume_px) * NM, 0.06),
     **{
         f"centroid_{axis}_nm": (lambda p, k=k: near(p.centre_px[k] * NM, abs_=0.3 * NM))
         for k, axis in enumerate("zyx")
     },
-    "depth_nm": lambda p: near((RADIUS - np.linalg.norm(p.centre_px - MIDDLE)) * NM, abs_=0.8 * NM),
+    "depth_nm": lambda p: near((RADIUS - np.linalg.norm(p.centre_px - MIDDLE)) * NM, abs_=1.1 * NM),
     **{
         # The half level of a blurred ball is a little inside; voxels add 4 %.
         f"half_axis_{k + 1}_nm": (lambda p, k=k: near(np.sort(p.half_axes_px)[::-1][k] * NM, 0.12))
         for k in range(3)
     },
-    "surface_nm2": lambda p: near(4 * np.pi * (p.volume_px * 3 / 4 / np.pi) ** (2 / 3) * NM**2, 0.06),
-    "sphericity": lambda p: near(1.0, abs_=0.05),
+    "surface_nm2": lambda p: near(4 * np.pi * (p.volume_px * 3 / 4 / np.pi) ** (2 / 3) * NM**2, 0.15),
+    "sphericity": lambda p: near(0.99, abs_=0.07),
     "nearest_neighbour_nm": lambda p: near(NEIGHBOURS[place_of(p, PORES)] * NM, abs_=0.4 * NM),
     "least_depth_nm": lambda p: near(
-        (RADIUS - np.linalg.norm(p.centre_px - MIDDLE) - p.half_axes_px.mean()) * NM, abs_=1.6 * NM
+        (RADIUS - np.linalg.norm(p.centre_px - MIDDLE) - p.half_axes_px.mean()) * NM, abs_=2.0 * NM
     ),
     "touches_surface": lambda p: 0,
     "network": lambda p: None,
@@ -347,18 +350,18 @@ CRACK_COLUMNS: dict[str, Any] = {
     "area_nm2": lambda c: near(AREAS[place_of(c, CRACKS)] * NM**2, AREA),
     "aperture_nm": lambda c: near(c.aperture_px * NM, abs_=0.1 * NM),
     # Local apertures scatter by noise over a disc of 21 voxels and eleven steps.
-    "aperture_p10_nm": lambda c: near(c.aperture_px * NM, abs_=0.35 * NM),
-    "aperture_p90_nm": lambda c: near(c.aperture_px * NM, abs_=0.35 * NM),
+    "aperture_p10_nm": lambda c: near(c.aperture_px * NM, abs_=0.7 * NM),
+    "aperture_p90_nm": lambda c: near(c.aperture_px * NM, abs_=0.7 * NM),
     "volume_nm3": lambda c: near(CRACK_VOLUMES[place_of(c, CRACKS)] * NM**3, 0.15),
-    "extent_nm": lambda c: near(2 * c.radius_px * NM, abs_=4 * NM),
+    "extent_nm": lambda c: near(2 * c.radius_px * NM, abs_=5 * NM),
     **{
-        f"centroid_{axis}_nm": (lambda c, k=k: near(crack_middle(c)[k] * NM, abs_=0.8 * NM))
+        f"centroid_{axis}_nm": (lambda c, k=k: near(crack_middle(c)[k] * NM, abs_=1.0 * NM))
         for k, axis in enumerate("zyx")
     },
     "angle_to_radius_deg": lambda c: near(angle_of(c), abs_=3.0),
     # The plate filter ends half a voxel below the skin, of an open crack; the closed one is 12.9 voxels deep.
-    "least_depth_nm": lambda c: near(depths(c)[0] * NM, abs_=1.6 * NM),
-    "greatest_depth_nm": lambda c: near(depths(c)[1] * NM, abs_=1.6 * NM),
+    "least_depth_nm": lambda c: near(depths(c)[0] * NM, abs_=2.0 * NM),
+    "greatest_depth_nm": lambda c: near(depths(c)[1] * NM, abs_=2.0 * NM),
     "touches_surface": lambda c: int(c is CRACKS[0]),
     "network": lambda c: None,
     "open": lambda c: int(c is CRACKS[0]),
