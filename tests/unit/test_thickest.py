@@ -16,8 +16,9 @@ def test_air_around_the_sample_does_not_enter(size: int) -> None:
     rng = np.random.default_rng(0)
     noise = 0.4
     values = ball(size, 10.0) + noise * rng.standard_normal((size, size))
-    # The middle of 20, half a percent less over five pixels, plus at most one standard deviation of noise.
-    assert 19.7 < thickest_part(values.astype(np.float32)) < 20 + noise
+    # The middle of 20; the median distance from it over five pixels is 2.1, which makes 19.54; noise adds at most one
+    # standard deviation, and takes at most that of a median of 25.
+    assert 19.54 - 0.25 * noise < thickest_part(values.astype(np.float32)) < 20 + noise
 
 
 def test_single_pixels_and_unknown_ones_do_not_enter() -> None:
