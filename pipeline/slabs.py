@@ -97,6 +97,16 @@ def count_set(mask: Field) -> int:
     return sum(int(np.count_nonzero(part)) for (part,) in in_parts(mask))
 
 
+def faces(field: Field) -> list[NDArray[Any]]:
+    """Return the six faces of a volume in parts, the four of a slice."""
+    sides: list[NDArray[Any]] = []
+    for slab in slabs(field.shape):
+        part = read(field, slab.rows)
+        sides += [part[:, 0], part[:, -1], part[:, :, 0], part[:, :, -1]]
+    n = field.shape[0]
+    return sides + [read(field, slice(row, row + 1)) for row in ((0, n - 1) if n > 1 else ())]
+
+
 def gather(field: Field, index: IntArray) -> NDArray[Any]:
     """Return the values at voxels, (n, 3) z y x."""
     if isinstance(field, np.ndarray):

@@ -20,6 +20,7 @@ class Network:
     ----------
     network : (n,) int64, 1 … for each void, numbered by falling volume
     open : (n,) bool, the network of a void reaches the surface
+    unknown : (n,) bool, it does not, but is cut by the edge of the volume, beyond which it may
     n_contacts : (n,) int64, other voids that touch a void
     junctions : contacts of two cracks
     largest_share : volume of the largest network / volume of all; NaN without voids
@@ -27,6 +28,7 @@ class Network:
 
     network: IntArray
     open: BoolArray
+    unknown: BoolArray
     n_contacts: IntArray
     junctions: int
     largest_share: float
@@ -38,7 +40,12 @@ class Network:
 
 
 def void_network(
-    pairs: IntArray, volume: Float64Array, touches_surface: BoolArray, *, n_pores: int
+    pairs: IntArray,
+    volume: Float64Array,
+    touches_surface: BoolArray,
+    cut: BoolArray | None = None,
+    *,
+    n_pores: int,
 ) -> Network:
     """Join voids that touch.
 
@@ -47,7 +54,7 @@ def void_network(
     Parameters
     ----------
     pairs : (m, 3) labels from 1 on and at how many voxels they touch, from :func:`pipeline.segment.regions.contacts`
-    volume, touches_surface : (n,) of each void, pores first
+    volume, touches_surface, cut : (n,) of each void, pores first; cut are those that reach the edge of the volume (None: none)
     n_pores : number of pores
     """
     n = len(volume)
@@ -57,11 +64,14 @@ def void_network(
     size = np.bincount(member, volume, minlength=count)
     rank = np.empty(count, np.int64)
     rank[np.argsort(-size)] = np.arange(1, count + 1)
-    reaches = np.zeros(count, bool)
+    reaches, goes_on = np.zeros(count, bool), np.zeros(count, bool)
     np.logical_or.at(reaches, member, touches_surface)
+    if cut is not None:
+        np.logical_or.at(goes_on, member, cut)
     return Network(
         rank[member],
         reaches[member],
+        (goes_on & ~reaches)[member],
         np.bincount(edges.ravel(), minlength=n),
         int((edges >= n_pores).all(axis=1).sum()) if len(edges) else 0,
         float(size.max() / size.sum()) if n and size.sum() > 0 else float("nan"),

@@ -13,6 +13,8 @@ from pipeline.slabs import Field, read, slabs
 STEPS_PER_PX = 10
 DEEPEST_OUTSIDE_PX = 25
 """The smoothed skin leaves some voxels of a particle outside, never so far."""
+AS_FAR_AGAIN = 2.0
+"""The interval of a porosity reaches to so many times the change that the second bridging length makes."""
 CENTRAL_SHARE = 0.25
 CENTRAL_DIAMETER = 0.08
 """The central void holds the centre or comes within a quarter of the particle's radius of it, and has at least
@@ -23,6 +25,7 @@ METHOD_SHARE: Mapping[str, float] = {
     "total": 0.03,
     "open": 0.03,
     "closed": 0.03,
+    "unknown": 0.03,
     "pores": 0.03,
     "cracks": 0.03,
     "mean_aperture": 0.04,
@@ -33,7 +36,13 @@ METHOD_SHARE: Mapping[str, float] = {
 
 
 def porosity(
-    sums: Float64Array, volume_px: IntArray, is_open: BoolArray, *, n_pores: int, label: int | None
+    sums: Float64Array,
+    volume_px: IntArray,
+    is_open: BoolArray,
+    unknown: BoolArray | None = None,
+    *,
+    n_pores: int,
+    label: int | None,
 ) -> dict[str, float]:
     """Return porosity, total and by kind, as fractions of the volume inside the skin.
 
@@ -42,17 +51,21 @@ def porosity(
     sums : void fraction by particle and void, from :func:`pipeline.measure.totals.void_totals`; what lies outside every
         particle counts for each of them
     volume_px : voxels by particle, from :func:`pipeline.measure.totals.particle_totals`
-    is_open : (n,) bool, per void: its network reaches the surface
+    is_open, unknown : (n,) bool, per void: its network reaches the surface; it may do so beyond the edge of the volume
+        (None: no void is cut, and there is no entry ``unknown``)
     n_pores : voids up to this number are pores, those after it cracks
     label : one particle, or None for all
     """
     own = sums.sum(axis=0) if label is None else sums[label] + sums[0]
     volume = max(int(volume_px[1:].sum() if label is None else volume_px[label]), 1)
     own, kind = own[1:], np.arange(len(is_open)) < n_pores
+    rest = {} if unknown is None else {"unknown": float(own[unknown].sum() / volume)}
+    closed = ~is_open if unknown is None else ~(is_open | unknown)
     return {
         "total": float(own.sum() / volume),
         "open": float(own[is_open].sum() / volume),
-        "closed": float(own[~is_open].sum() / volume),
+        "closed": float(own[closed].sum() / volume),
+        **rest,
         "pores": float(own[kind].sum() / volume),
         "cracks": float(own[~kind].sum() / volume),
     }
@@ -77,6 +90,35 @@ def interval(
     noise = float(stdtrit(replicates - 1, (1 + confidence) / 2)) * spread
     half = float(np.hypot(noise, ndtri((1 + confidence) / 2) * method_share * value))
     return max(0.0, value - half - max(bias, 0.0)), min(most, value + half + max(-bias, 0.0))
+
+
+def bridged_farther(parts: Mapping[str, float], volume_px: int, more_px: int) -> dict[str, float]:
+    """Return porosity and its parts where the skin takes in more: wide openings, which are open pores.
+
+    Parameters
+    ----------
+    parts : from :func:`porosity`
+    volume_px : volume inside the skin
+    more_px : what a skin bridged twice as far encloses besides; there is no solid in it
+    """
+    more = {"total": more_px, "open": more_px, "pores": more_px}
+    return {
+        name: (value * volume_px + more.get(name, 0)) / max(volume_px + more_px, 1)
+        for name, value in parts.items()
+    }
+
+
+def widened(
+    limits: tuple[float, float] | None, value: float, at_second: float, *, most: float
+) -> tuple[float, float] | None:
+    """Return an interval that reaches besides to where the skin's own uncertainty puts the number.
+
+    What twice the bridging length changes is taken to come once more from all still wider openings together.
+    """
+    if limits is None:
+        return None
+    reach = AS_FAR_AGAIN * (at_second - value)
+    return max(0.0, limits[0] + min(reach, 0.0)), min(most, limits[1] + max(reach, 0.0))
 
 
 def void_shells(
@@ -158,14 +200,20 @@ def central_void(
 
 DEFINITIONS = {
     "porosity": "sum of the void fraction over voids and what blur spreads of them / volume inside the skin",
-    "skin": "closing of the solid with a ball, holes filled: cracks that are open to the outside belong to it",
-    "open": "voids whose network reaches the skin; closed: all others",
-    "open_fraction": "volume of the open voids / volume of all voids; its interval holds noise and the shares that "
-    "contacts and skin one voxel nearer or farther would give",
+    "skin": "closing of the solid with a ball, holes filled: cracks that are open to the outside belong to it, openings wider "
+    "than twice the bridging length do not",
+    "second_bridging": "the same with a ball of twice the radius: what it encloses besides is taken for open pores",
+    "open": "voids whose network reaches the skin; closed: those of which neither skin nor edge of the volume is reached; null "
+    "where the volume holds no skin",
+    "unknown": "voids whose network the edge of the volume cuts and that do not reach the skin inside it",
+    "cut": "voids with a voxel on a face of the volume: what is seen of them is not all; sizes and medians leave them out",
+    "open_fraction": "volume of the open voids / volume of the open and the closed ones; its interval holds noise, the shares "
+    "that contacts and skin one voxel nearer or farther would give, those with all unknown voids closed or open, and the skin",
     "count": "pores: bodies of voxels that share a face, an edge or a corner; cracks: smooth sheets that noise does not make",
     "ci95": "value ± t s, s the standard deviation over searches with as much noise added, and by noise_bias further to "
     "the side from which noise moved the value; of porosities, open_fraction and the mean aperture with the method's own error "
-    "on simulated particles (3 % of a porosity, else 4 %, in quadrature), of all others noise only",
+    "on simulated particles (3 % of a porosity, else 4 %, in quadrature), of all others noise only; those of porosities and "
+    "open_fraction reach besides twice as far as the second bridging length moves them",
     "noise_bias": "mean over these searches - value: how far as much noise again shifts the number",
     "networks": "voids that touch: pores (26-connected bodies) and crack sheets are the nodes, contacts the edges",
     "junctions": "contacts of two crack sheets",

@@ -7,6 +7,7 @@ from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray
 from pipeline.measure.cracks import REACHES_PX
 from pipeline.measure.networks import void_network
 from pipeline.measure.pores import TOUCHES_PX
+from pipeline.slabs import Field, faces
 
 Labels = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 
@@ -36,8 +37,22 @@ def reaching_surface(
     return np.concatenate([pores < TOUCHES_PX, cracks <= REACHES_PX])
 
 
+def cut_by_faces(instances: Field, *, n_voids: int) -> BoolArray:
+    """Say which voids, pores first, have a voxel on a face of the volume: what of them is in it is not all of them."""
+    cut = np.zeros(n_voids + 1, bool)
+    for face in faces(instances):
+        cut[np.unique(face)] = True
+    return cut[1:]
+
+
 def void_sums(
-    void: FloatArray, zone: Labels, pairs: IntArray, touches: BoolArray, *, n_pores: int
+    void: FloatArray,
+    zone: Labels,
+    pairs: IntArray,
+    touches: BoolArray,
+    cut: BoolArray | None = None,
+    *,
+    n_pores: int,
 ) -> dict[str, float]:
     """Return volumes in voxels and numbers of the voids.
 
@@ -46,17 +61,20 @@ def void_sums(
     void : (n_z, n_y, n_x) float32, void fraction
     zone : int32, the void (1 …) whose volume each voxel may hold a part of
     pairs : contacts, see :func:`pipeline.measure.networks.void_network`
-    touches : (n,) bool, voids that reach the surface, pores first
+    touches, cut : (n,) bool, voids that reach the surface, and those that reach the edge of the volume, pores first
     n_pores : number of pores
     """
     n = len(touches)
     volume: Float64Array = np.bincount(zone.ravel(), void.ravel(), minlength=n + 1)[1:].astype(np.float64)
-    is_open = void_network(pairs, np.maximum(volume, 0), touches, n_pores=n_pores).open
-    total, opened = float(volume.sum()), float(volume[is_open].sum())
+    network = void_network(pairs, np.maximum(volume, 0), touches, cut, n_pores=n_pores)
+    total, opened, unknown = (
+        float(part.sum()) for part in (volume, volume[network.open], volume[network.unknown])
+    )
     return {
         "total": total,
         "open": opened,
-        "closed": total - opened,
+        "closed": total - opened - unknown,
+        "unknown": unknown,
         "pores": float(volume[:n_pores].sum()),
         "cracks": float(volume[n_pores:].sum()),
         "n_pores": float(n_pores),

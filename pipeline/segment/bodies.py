@@ -9,11 +9,11 @@ from pipeline.segment.distances import away_from, opened, opening_reach
 from pipeline.segment.responses import SKIN_PX
 from pipeline.segment.sheets import Sheets, painted
 from pipeline.segment.smoothing import gaussian
-from pipeline.slabs import Field, on_grid, read, sample_step, slabs
+from pipeline.slabs import Field, Slab, on_grid, read, sample_step, slabs
 
 BODY, HALF, BLOB, PORE = 1, 2, 4, 8
 """Bits of a voxel: in a body, above BODY_LEVEL in it, in a small round body, in the compact part of a body."""
-_SEED, _CROSSED = 16, 32
+_SEED, CROSSED, _REST = 16, 32, 64
 
 BODY_SMOOTHING_PX = 1.0
 SMOOTHING_REACH = 4
@@ -28,6 +28,12 @@ SMALLEST_AREA_PX = 20.0
 BLOB_PX, BLOB_FILL, BLOB_REACH_PX = (3, 10), 0.15, 5.0
 """A blob: its extent, the share of the cube of that extent that it fills, and how far its flanks reach."""
 BESIDE_PX = 1.5
+FLANK_PX = 3.0
+"""So far from a sheet's walls the blurred sheet itself is below every level of a body."""
+FAR_PX = 4.5
+REST_VOXELS, REST_FILL = 5, 0.15
+"""What is left of a body beside a sheet is a pore where it has so many voxels and fills so much of the cube of its extent or
+reaches FAR_PX far: flanks of a sheet that is thicker than its mean are flat and near."""
 
 
 def find_bodies(void: Field, depth_px: Field, bits: Field) -> float:
@@ -64,16 +70,46 @@ def told_apart(bits: Field, sheets: Sheets) -> Sheets:
     touched = np.zeros(pieces.count + 1, bool)
     for rows, labels in pieces:
         touched[np.unique(labels[painted(sheets, bits.shape, rows, BESIDE_PX) > 0])] = True
-    kind = np.where(touched, np.uint8(_CROSSED), np.uint8(PORE))
+    kind = np.where(touched, np.uint8(CROSSED), np.uint8(PORE))
     kind[0] = 0
     for rows, labels in pieces:
         bits[rows] = bits[rows] | kind[labels]
     radius = max(CORE_PX, float(sheets.mean_aperture_px.max(initial=0)) / 2 + 1.0)
     for slab in slabs(bits.shape, halo=opening_reach(radius)):
         own = read(bits, slab.wide)
-        wide = opened((own & (HALF | _CROSSED)) == (HALF | _CROSSED), radius)[slab.core]
+        wide = opened((own & (HALF | CROSSED)) == (HALF | CROSSED), radius)[slab.core]
         bits[slab.rows] = np.where(wide, own[slab.core] | np.uint8(PORE), own[slab.core])
+    _find_beside(sheets, bits)
     return sheets
+
+
+def _find_beside(sheets: Sheets, bits: Field) -> None:
+    """Fill in the bit PORE of what a sheet runs into or past that is no part of the sheet, too narrow for the opening."""
+    if not sheets.count:
+        return
+    reach = int(np.ceil(FAR_PX)) + 1
+
+    def away(slab: Slab, distance_px: float) -> BoolArray:
+        sheet = painted(sheets, bits.shape, slab.wide, 0.0) > 0
+        return away_from(sheet, distance_px)[slab.core]
+
+    for slab in slabs(bits.shape, halo=reach):
+        own = bits[slab.rows]
+        crossed = ((own & CROSSED) > 0) & ((own & PORE) == 0)
+        rest = crossed & (((own & HALF) > 0) & away(slab, BESIDE_PX) | away(slab, FLANK_PX))
+        bits[slab.rows] = np.where(rest, own | np.uint8(_REST), own)
+    pieces = Components(lambda rows: (bits[rows] & _REST) > 0, bits.shape, connectivity=CORNERS)
+    low, high, size = _extents(pieces)
+    far = np.zeros(pieces.count + 1, bool)
+    cuts = {(slab.rows.start, slab.rows.stop): slab for slab in slabs(bits.shape, halo=reach)}
+    for rows, labels in pieces:
+        far[np.unique(labels[away(cuts[rows.start, rows.stop], FAR_PX)])] = True
+    extent = (high - low).max(axis=1).astype(np.float64) + 1
+    pore = (size >= REST_VOXELS) & (far | (size >= REST_FILL * extent ** (3 if bits.shape[0] > 1 else 2)))
+    pore[0] = False
+    for rows, labels in pieces:
+        own = bits[rows] & np.uint8(255 - _REST)
+        bits[rows] = np.where(pore[labels], own | np.uint8(PORE), own)
 
 
 def _smoothed(void: FloatArray) -> FloatArray:
@@ -103,17 +139,23 @@ def _bodies(bits: Field) -> Components:
 
 def _find_blobs(pieces: Components, bits: Field) -> None:
     """Fill in the bit BLOB of small round bodies, whose flanks together with noise look like small plates."""
-    low = np.full((pieces.count + 1, 3), np.iinfo(np.int64).max)
-    high = np.full((pieces.count + 1, 3), -1)
-    size = np.zeros(pieces.count + 1, np.int64)
-    for rows, labels in pieces:
-        _add_extents(labels, rows.start, low, high, size)
+    low, high, size = _extents(pieces)
     extent = (high - low).max(axis=1) + 1
     room = extent.astype(np.float64) ** (3 if bits.shape[0] > 1 else 2)
     blob = (extent >= BLOB_PX[0]) & (extent <= BLOB_PX[1]) & (size >= BLOB_FILL * room)
     blob[0] = False
     for rows, labels in pieces:
         bits[rows] = np.where(blob[labels], bits[rows] | np.uint8(BLOB), bits[rows])
+
+
+def _extents(pieces: Components) -> tuple[IntArray, IntArray, IntArray]:
+    """Return first and last voxel along each axis, and number of voxels, by label."""
+    low = np.full((pieces.count + 1, 3), np.iinfo(np.int64).max)
+    high = np.full((pieces.count + 1, 3), -1)
+    size = np.zeros(pieces.count + 1, np.int64)
+    for rows, labels in pieces:
+        _add_extents(labels, rows.start, low, high, size)
+    return low, high, size
 
 
 @numba.njit(cache=True)

@@ -1,27 +1,28 @@
 """The particle as a taut skin would enclose it: cracks that are open to the outside belong to it."""
 
 from dataclasses import dataclass
-from typing import Any
 
 import cc3d
 import edt
 import numpy as np
-from numpy.typing import NDArray
 from skimage.filters import threshold_otsu
 from skimage.segmentation import watershed
 
 from pipeline.arrays import BoolArray, FloatArray, LabelArray
 from pipeline.errors import InputError
+from pipeline.segment.bridging import second_bridging
 from pipeline.segment.components import FACES, Components, filled_bodies
 from pipeline.segment.distances import closed, distance_inside, near_squares
 from pipeline.segment.regions import grow
 from pipeline.segment.smoothing import gaussian
-from pipeline.slabs import Allocate, Box, Field, fill, on_grid, read, slabs
+from pipeline.slabs import Allocate, Box, Field, faces, fill, on_grid, read, slabs
 
 SMOOTHING_PX = 1.0
 SMOOTHING_REACH = 4
 SEPARATION = 3.0
 """Solid and air must differ by this many times the spread within them; one Gaussian cut in two reaches 2.65."""
+RARE, DARKEST = 0.1, 0.1
+"""Where so small a share of the volume is dark, so many of the dark voxels tell the level of void."""
 MOSTLY = 0.5
 """Share of the volume's faces that is solid from which the contrast must be inverted, or the field too narrow."""
 SKIN_SMOOTHING_PX = 1.5
@@ -44,6 +45,9 @@ class Envelope:
     depth_px : float32, distance to the skin, positive inside; −24 and less are not told apart
     air_level, solid_level : grey values
     cut : particles that touch the edge of the volume
+    more_px : voxels that each particle would hold besides where openings twice as wide are bridged; none of a mask
+    masked : they are the user's
+    bounded : there is something outside the particles, so that there is a skin and a depth below it
     """
 
     particle: Field
@@ -52,6 +56,9 @@ class Envelope:
     air_level: float
     solid_level: float
     cut: tuple[int, ...]
+    more_px: tuple[int, ...]
+    masked: bool
+    bounded: bool
 
 
 def find_envelope(
@@ -82,7 +89,11 @@ def find_envelope(
     InputError
         No particle, inverted contrast, or nothing but void.
     """
-    air, solid_level = _levels(_smooth_sample(volume))
+    smooth = _smooth_sample(volume)
+    air, solid_level = _levels(smooth)
+    if mask is not None:
+        air = _void_where_rare(smooth, air, solid_level)
+    del smooth
     solid = allocate(volume.shape, np.bool_)
     fill(solid, lambda v: _smoothed(v) > 0.5 * (air + solid_level), volume, halo=SMOOTHING_REACH)
     if mask is None:
@@ -102,8 +113,10 @@ def find_envelope(
             got="nothing but void",
             fix="check the mask, and that the solid is brighter than the air",
         )
-    _fill_depth(particle, depth_px, smooth=mask is None, allocate=allocate)
-    return Envelope(particle, solid, depth_px, air, solid_level, _touching(particle))
+    bounded = _fill_depth(particle, depth_px, smooth=mask is None, allocate=allocate)
+    more = second_bridging(solid, particle, bridge_px=bridge_px, allocate=allocate) if mask is None else ()
+    cut, masked = _touching(particle), mask is not None
+    return Envelope(particle, solid, depth_px, air, solid_level, cut, more, masked, bounded)
 
 
 def _smoothed(values: FloatArray) -> FloatArray:
@@ -120,15 +133,15 @@ def _smooth_sample(volume: Field) -> FloatArray:
     return np.concatenate(found)
 
 
-def _fill_depth(particle: Field, depth_px: Field, *, smooth: bool, allocate: Allocate) -> None:
-    """Fill in the distance to the skin, positive inside; inf everywhere where the mask covers the volume."""
+def _fill_depth(particle: Field, depth_px: Field, *, smooth: bool, allocate: Allocate) -> bool:
+    """Fill in the distance to the skin, positive inside, and say whether there is a skin; else it is inf everywhere."""
     inside = allocate(particle.shape, np.bool_)
     fill(inside, lambda p: p > 0, particle)
     plain = allocate(particle.shape, np.float32)
     distance_inside(inside, plain)
     if np.isinf(read(plain, slice(0, 1))).all():
         fill(depth_px, lambda p: p, plain)
-        return
+        return False
 
     def signed(within: FloatArray, own: BoolArray) -> FloatArray:
         squares = near_squares(own, int(OUTSIDE_PX + 1) ** 2)
@@ -144,6 +157,7 @@ def _fill_depth(particle: Field, depth_px: Field, *, smooth: bool, allocate: All
         fill(depth_px, skin, plain, inside, halo=reach + SKIN_REACH)
     else:
         fill(depth_px, signed, plain, inside, halo=reach)
+    return True
 
 
 def coarse_box(volume: Field, mask: Field | None, *, margin_px: int) -> Box:
@@ -203,10 +217,22 @@ def _levels(smooth: FloatArray) -> tuple[float, float]:
     )
 
 
+def _void_where_rare(smooth: FloatArray, air: float, solid_level: float) -> float:
+    """Return the grey value of air, of the darkest voxels where a mask leaves hardly any.
+
+    The median of a few dark voxels is that of the blurred walls of voids.
+    """
+    dark = smooth[smooth < 0.5 * (air + solid_level)]
+    if not dark.size or dark.size > RARE * smooth.size:
+        return air
+    n = max(int(DARKEST * dark.size), 1)
+    return float(np.partition(dark, n - 1)[:n].mean())
+
+
 def _check_faces(solid: Field) -> None:
     """Refuse a volume whose faces are mostly solid."""
-    faces = _faces(solid)
-    share = sum(int(face.sum()) for face in faces) / sum(face.size for face in faces)
+    sides = faces(solid)
+    share = sum(int(side.sum()) for side in sides) / sum(side.size for side in sides)
     if share > MOSTLY:
         raise InputError(
             "volume",
@@ -214,17 +240,6 @@ def _check_faces(solid: Field) -> None:
             got=f"bright voxels on {100 * share:.0f} % of the volume's faces",
             fix="invert the contrast; where the sample fills the field of view give a mask that covers it",
         )
-
-
-def _faces(field: Field) -> list[NDArray[Any]]:
-    """Return the six faces of a volume, four of a slice."""
-    sides: list[NDArray[Any]] = []
-    for slab in slabs(field.shape):
-        part = read(field, slab.rows)
-        sides += [part[:, 0], part[:, -1], part[:, :, 0], part[:, :, -1]]
-    n = field.shape[0]
-    ends = [read(field, slice(row, row + 1)) for row in ((0, n - 1) if n > 1 else ())]
-    return sides + ends
 
 
 def _find_particles(
@@ -297,5 +312,5 @@ def _divided(closed_: BoolArray) -> "np.ndarray[tuple[int, ...], np.dtype[np.int
 
 
 def _touching(particle: Field) -> tuple[int, ...]:
-    found = np.unique(np.concatenate([face.ravel() for face in _faces(particle)]))
+    found = np.unique(np.concatenate([face.ravel() for face in faces(particle)]))
     return tuple(int(label) for label in found if label)

@@ -17,6 +17,7 @@ from pipeline.segment.profiles import profiles
 from pipeline.segment.regions import Labels, paint_sheets
 from pipeline.segment.responses import OUTER_PX, SCALE_PX, SKIN_PX, responses
 from pipeline.segment.rims import Ridges, fitted_rims, inner_part, smoothed, without_flanks
+from pipeline.segment.steps import without_steps
 from pipeline.slabs import Field, gather
 
 SAME_SHEET_COSINE = 0.9
@@ -115,7 +116,7 @@ def find_sheets(
     chosen = number[joined] > 0
     found = Ridges(bright.index[chosen], bright.normal[chosen], number[joined[chosen]])
     found = fitted_rims(void, _without_walls(void, found), lambda index: gather(depth_px, index) > OUTER_PX)
-    found = without_flanks(found, depth_px)
+    found = without_steps(void, depth_px, without_flanks(found, depth_px))
     spread = np.sqrt(SCALE_PX**2 + blur_px**2)
     return Sheets(
         found.index,

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.arrays import FloatArray
 from pipeline.errors import InputError
-from pipeline.segment.bodies import BODY, find_bodies, told_apart
+from pipeline.segment.bodies import BODY, CROSSED, HALF, find_bodies, told_apart
 from pipeline.segment.bodies import PORE as PORE_BIT
 from pipeline.segment.components import CORNERS, Components
 from pipeline.segment.envelope import OUTSIDE_PX, coarse_box, find_envelope
@@ -22,6 +22,8 @@ PORE, CRACK = 1, 2
 
 ZONES = 2.5
 """The void fraction is summed so many standard deviations of the blur around a void."""
+REST_STEPS = 6
+"""Voxels of a crossed body are at most about so far from a sheet or a pore."""
 MOSTLY_VOID = 0.97
 TYPES = {
     "particle": np.uint8,
@@ -51,6 +53,7 @@ class Voids:
     calibration facts : noise, blur_px, void_level, solid_level, void_level_from
     pore_level : smoothed void fraction from which a pore counts
     cut : particles that touch the edge of the volume
+    more_px, bounded : see :class:`pipeline.segment.envelope.Envelope`
     """
 
     particle: Any
@@ -68,6 +71,8 @@ class Voids:
     void_level_from: str
     pore_level: float
     cut: tuple[int, ...]
+    more_px: tuple[int, ...] = ()
+    bounded: bool = True
 
 
 @dataclass(frozen=True)
@@ -162,6 +167,8 @@ def segment_voids(
         void_level_from=calibration.void_level_from,
         pore_level=found.pore_level,
         cut=envelope.cut,
+        more_px=envelope.more_px,
+        bounded=envelope.bounded,
     )
 
 
@@ -184,7 +191,16 @@ def label_voids(found: Found, depth_px: Field, instances: Field, zone: Field, *,
         sheet = painted(found.sheets, shape, rows, 0.0)
         crack = (sheet > 0) & (labels == 0) & (depth_px[rows] > 0)
         labels[crack] = sheet[crack] + pores.count
-        instances[rows] = labels
+        zone[rows] = labels
+    # What else is more than half void in a body that a sheet crosses belongs to the sheet or the pore next to it.
+    fill(
+        instances,
+        lambda i, b, d: grow(i, ((b & (HALF | CROSSED)) == (HALF | CROSSED)) & (d > 0), REST_STEPS),
+        zone,
+        bits,
+        depth_px,
+        halo=REST_STEPS + 1,
+    )
     steps = int(np.ceil(ZONES * blur_px))
     fill(zone, lambda i, d: grow(i, d > -1.0, steps), instances, depth_px, halo=steps + 1)
     return pores.count

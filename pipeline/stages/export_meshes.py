@@ -102,7 +102,7 @@ def _cracks(voids: Voids, table: Columns, voxel_nm: float) -> Iterator[MeshPiece
 def _numbers(table: Columns, names: tuple[str, ...], row: int) -> dict[str, float | int]:
     """Return one row of a table as numbers."""
     texts = {name: table[name][row] for name in names}
-    whole = {"True": 1, "False": 0}
+    whole = {"True": 1, "False": 0, "unknown": -1}
     return {
         name: whole[text] if text in whole else int(text) if text.isdigit() else float(text)
         for name, text in texts.items()

@@ -89,7 +89,7 @@ def write_voids(
 def read_voids(store: Store) -> Voids:
     """Return the segmentation in a store; its volumes are read when they are needed."""
     facts = {k: v for k, v in store.attributes.items() if k not in ("voxel_nm", "sheets")}
-    facts["cut"] = tuple(facts["cut"])
+    facts["cut"], facts["more_px"] = tuple(facts["cut"]), tuple(facts["more_px"])
     ridges: dict[str, Any] = {name: store[f"sheet_{name}"] for name in _SHEETS}
     volumes: dict[str, Any] = {name: store.field(name) for name in TYPES}
     return Voids(**volumes, sheets=Sheets(**ridges, **store.attributes["sheets"]), **facts)

@@ -28,12 +28,12 @@ STAGE_VERSIONS: dict[str, int] = {
     "retrieve_phase": 1,
     "reconstruct_structure": 3,
     "read_volume": 2,
-    "segment_voids": 4,
-    "measure_voids": 5,
+    "segment_voids": 5,
+    "measure_voids": 6,
     "export_structure": 1,
-    "export_meshes": 1,
+    "export_meshes": 2,
     "register_branches": 2,
-    "report": 4,
+    "report": 5,
     "comparison": 1,
 }
 

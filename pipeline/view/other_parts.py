@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from pipeline.measure.thickest import thickest_part
 from pipeline.slabs import sampled
 from pipeline.view import checks
 from pipeline.view.alignment_part import alignment_section
@@ -21,16 +22,16 @@ def areal_density_part(result: ArealDensity) -> Part:
     """Return everything a report says of maps of areal density."""
     quantities, sentences = [], []
     for name, areal, sigma in zip(result.elements, result.maps, result.sigma, strict=True):
-        known = areal[np.isfinite(areal)]
-        if known.size == 0:
+        thick = thickest_part(areal)
+        if np.isnan(thick):
             continue
-        thick = float(np.percentile(known, 99))
         noise = float(np.median(sigma[np.isfinite(sigma)])) if np.isfinite(sigma).any() else float("nan")
         quantities += [
             Quantity(
                 f"{name}, thickest part",
                 f"{thick:.3g} µm",
-                "99th percentile of the areal density, as a path length through the reference composition",
+                "largest median of the areal density over 5 × 5 pixels, as a path length through the reference composition; "
+                "air around the sample does not enter",
             ),
             Quantity(
                 f"{name}, noise per pixel",

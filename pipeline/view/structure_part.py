@@ -5,20 +5,22 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.measure.void_warnings import structure_warnings
 from pipeline.view.report import Part, Picture, Quantity, Section, Table
 from pipeline.view.results import Structure
 from pipeline.view.style import percent
 from pipeline.view.void_figures import orientation_figure, size_figure, void_shell_figure, void_slices
 
-LOW_CONTRAST = 3.0
 ROWS = 12
 _PARTS = {
-    "total": "porosity",
-    "closed": "closed porosity",
-    "open": "open porosity",
-    "pores": "porosity of pores",
-    "cracks": "porosity of cracks",
+    "total": ("porosity", "porosity"),
+    "closed": ("closed porosity", "open"),
+    "open": ("open porosity", "open"),
+    "unknown": ("porosity of voids that may be open or closed", "unknown"),
+    "pores": ("porosity of pores", "porosity"),
+    "cracks": ("porosity of cracks", "porosity"),
 }
+"""Names of the parts of the porosity and the definitions they follow."""
 
 
 def structure_part(result: Structure) -> Part:
@@ -58,12 +60,21 @@ def structure_part(result: Structure) -> Part:
         Section("Pores and cracks", quantities=_quantities(facts), pictures=pictures, tables=_tables(result)),
         Section("How it was measured", text=_method(facts, definitions)),
     ]
-    checked = ("field of view", "contrast and noise", "smallest aperture", "noise bias")
-    return Part("structure", _warnings(facts), checked, _summary(facts), sections)
+    checked = ("field of view", "width of openings", "contrast and noise", "smallest aperture", "noise bias")
+    return Part("structure", structure_warnings(facts), checked, _summary(facts), sections)
 
 
 def _length(value: Any) -> str:
     return "unknown" if value is None or not np.isfinite(value) else f"{value:.3g} nm"
+
+
+def _share(value: float | None) -> str:
+    return "unknown" if value is None else percent(value)
+
+
+def _bounded(facts: Mapping[str, Any]) -> bool:
+    """Say whether the volume holds a skin."""
+    return (facts.get("skin") or {}).get("from") != "no skin in the volume"
 
 
 def _interval(entry: Mapping[str, Any]) -> str:
@@ -79,30 +90,23 @@ def _range(limits: Sequence[float] | None, form: str, unit: str = "") -> str:
 
 def _quantities(facts: Mapping[str, Any]) -> list[Quantity]:
     definitions = facts["definitions"]
-    found = [
-        Quantity(
-            name,
-            percent(facts["porosity"][key]["value"]),
-            definitions[about],
-            _interval(facts["porosity"][key]),
-        )
-        for (key, name), about in zip(
-            _PARTS.items(), ("porosity", "open", "open", "porosity", "porosity"), strict=True
-        )
-    ]
+    found = []
+    for key, (name, about) in _PARTS.items():
+        entry = facts["porosity"].get(key, {"value": 0.0})
+        if key != "unknown" or entry["value"]:
+            found.append(Quantity(name, _share(entry["value"]), definitions[about], _interval(entry)))
+    second = (facts.get("skin") or {}).get("second_bridging")
+    if second is not None:
+        about = definitions["second_bridging"]
+        found.append(Quantity("porosity, bridged twice as far", percent(second["porosity"]), about))
     pores, cracks, network = facts["pores"], facts["cracks"], facts["network"]
     area, aperture = cracks["area_nm2"], cracks.get("mean_aperture_nm", {})
     limits = area.get("ci95")
-    if facts["open_fraction"] is not None:
+    if facts["open_fraction"] is not None or not _bounded(facts):
         entry = {"ci95": facts.get("open_fraction_ci95")}
-        share = percent(facts["open_fraction"])
+        about = definitions.get("open_fraction", definitions["open"])
         found.append(
-            Quantity(
-                "open share of the voids",
-                share,
-                definitions.get("open_fraction", definitions["open"]),
-                _interval(entry),
-            )
+            Quantity("open share of the voids", _share(facts["open_fraction"]), about, _interval(entry))
         )
     found += [
         Quantity(
@@ -205,31 +209,6 @@ def _cell(value: Any) -> str:
     return f"{value:.4g}" if isinstance(value, float) else str(value)
 
 
-def _warnings(facts: Mapping[str, Any]) -> list[str]:
-    found = []
-    cut = facts["cut_by_field_of_view"]
-    if cut:
-        which = "the particle is" if len(facts["particles"]) == 1 else f"particles {cut} are"
-        found.append(f"{which} cut by the field of view; the numbers are of the visible part.")
-    contrast = facts["calibration"]["contrast_to_noise"]
-    if contrast is not None and contrast < LOW_CONTRAST:
-        found.append(
-            f"the contrast is only {contrast:.1f} times the noise; small pores and thin cracks are missing."
-        )
-    if facts["calibration"]["void_level_from"] == "air":
-        found.append(
-            "no void is wide enough to show its grey value; that of the air around the particle was used, which "
-            "phase-contrast fringes can falsify."
-        )
-    total = facts["porosity"]["total"]
-    bias = total.get("noise_bias")
-    if bias is not None and abs(bias) > 0.1 * total["value"]:
-        found.append(
-            f"as much noise again would change the porosity by {percent(bias)}; part of what is there may be missing."
-        )
-    return found
-
-
 def _summary(facts: Mapping[str, Any]) -> list[str]:
     total = facts["porosity"]["total"]
     interval = _interval(total)
@@ -242,11 +221,13 @@ def _summary(facts: Mapping[str, Any]) -> list[str]:
         sentence += (
             f"; {percent(open_part)} of them{f' ({limits})' if limits else ''} are open to the outside"
         )
+    elif not _bounded(facts):
+        sentence += "; how much of them is open is unknown, because the volume holds no skin"
     return [
         sentence + ".",
         f"{_counted(facts['pores'], 'pore')} and {_counted(facts['cracks'], 'crack')} were found; a crack thinner than "
         f"{_length(facts['calibration']['smallest_aperture_nm'])} cannot be claimed in this volume. Intervals are 95 %: "
-        "noise, of the porosity also the method's own error.",
+        "noise, of the porosity also the method's own error and how far openings are bridged.",
     ]
 
 

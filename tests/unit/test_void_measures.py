@@ -9,11 +9,20 @@ from pipeline.measure.cracks import crack_table
 from pipeline.measure.level_surface import level_surface
 from pipeline.measure.networks import void_network
 from pipeline.measure.pores import nearest_neighbour, pore_table
-from pipeline.measure.structure import central_void, interval, porosity, void_shells
+from pipeline.measure.structure import (
+    bridged_farther,
+    central_void,
+    interval,
+    porosity,
+    void_shells,
+    widened,
+)
 from pipeline.measure.thickness import local_thickness
 from pipeline.measure.topology import euler_sweep, tortuosity
 from pipeline.measure.totals import particle_totals, void_totals
+from pipeline.measure.void_numbers import cut_by_faces
 from pipeline.segment.regions import contacts, grow, paint_sheets
+from pipeline.segment.steps import dip_share
 
 
 def grid(shape: tuple[int, int, int], centre: tuple[float, float, float]) -> list[np.ndarray]:
@@ -125,6 +134,16 @@ def test_who_touches_whom() -> None:
     assert network.n_contacts.tolist() == [1, 0, 2, 1]
     assert (network.count, network.junctions) == (2, 1)
     assert network.largest_share == pytest.approx(35 / 36)
+    # What the edge of the volume cuts may be open beyond it, unless it is open inside.
+    cut = void_network(
+        pairs,
+        np.array([5.0, 1, 10, 20]),
+        np.array([False, False, False, True]),
+        np.array([True, True, False, False]),
+        n_pores=2,
+    )
+    assert cut.open.tolist() == [True, False, True, True]
+    assert cut.unknown.tolist() == [False, True, False, False]
     none = void_network(np.zeros((0, 3), np.int64), np.zeros(0), np.zeros(0, bool), n_pores=0)
     assert none.count == 0
     assert np.isnan(none.largest_share)
@@ -225,6 +244,8 @@ def test_porosity_by_kind_and_by_shell() -> None:
     parts = porosity(sums, volume, np.array([False, True]), n_pores=1, label=None)
     wanted = {"total": inner + outer, "open": outer, "closed": inner, "pores": inner, "cracks": outer}
     assert parts == pytest.approx(wanted)
+    parts = porosity(sums, volume, np.array([False, True]), np.array([True, False]), n_pores=1, label=None)
+    assert parts == pytest.approx(wanted | {"closed": 0.0, "unknown": inner})
     rows = void_shells(void, zone, particle, depth, n_pores=1, n_shells=5)
     # Depths are rounded to a tenth of a voxel, so that shells are equal to a few percent here.
     np.testing.assert_allclose([row["n_voxels"] for row in rows], total / 5, rtol=0.06)
@@ -233,6 +254,50 @@ def test_porosity_by_kind_and_by_shell() -> None:
     assert sum(row["porosity"] * row["n_voxels"] for row in rows) == pytest.approx(
         (inner + outer) * total, rel=1e-4
     )
+
+
+def test_a_second_bridging_length_adds_open_pores() -> None:
+    parts = {"total": 0.2, "open": 0.15, "closed": 0.05, "pores": 0.12, "cracks": 0.08}
+    # 1000 voxels with 200 of void; 250 of void more make 450 of 1250.
+    found = bridged_farther(parts, 1000, 250)
+    assert found == pytest.approx(
+        {
+            "total": 450 / 1250,
+            "open": 400 / 1250,
+            "closed": 50 / 1250,
+            "pores": 370 / 1250,
+            "cracks": 80 / 1250,
+        }
+    )
+    # The interval reaches twice as far as the number moves, to that side only, and stays within its limits.
+    assert widened((0.18, 0.22), 0.2, 0.36, most=1.0) == pytest.approx((0.18, 0.54))
+    assert widened((0.04, 0.06), 0.05, 0.04, most=1.0) == pytest.approx((0.02, 0.06))
+    assert widened((0.18, 0.22), 0.2, 0.9, most=1.0) == pytest.approx((0.18, 1.0))
+    assert widened(None, 0.2, 0.36, most=1.0) is None
+
+
+def test_voids_on_faces_are_cut() -> None:
+    instances = np.zeros((6, 7, 8), np.int32)
+    instances[2, 3, 4], instances[0, 3, 4], instances[3, 6, 2], instances[3, 3, 0] = 1, 2, 3, 4
+    assert cut_by_faces(instances, n_voids=5).tolist() == [False, True, True, True, False]
+    # The only slice of an image is no face.
+    assert cut_by_faces(instances[2:3], n_voids=1).tolist() == [False]
+
+
+def test_a_step_falls_to_one_side() -> None:
+    place = np.arange(-8, 9)
+    step = np.where(place < 2, 0.05, -0.05)
+    plate = 0.2 * np.exp(-(place**2) / 4)
+    assert dip_share(np.tile(step, (5, 1))) == pytest.approx(0, abs=1e-9)
+    assert dip_share(np.tile(plate, (5, 1))) == pytest.approx(1, abs=0.01)
+    # A crack of 0.2 at a step of 0.1: it stands 0.2 above one side and 0.3 above the other, less where the step is.
+    assert dip_share(np.tile(plate + np.where(place < 0, 0.05, -0.05), (5, 1))) == pytest.approx(
+        1 / 2, abs=0.25
+    )
+    # A sheet with the skin on one side cannot be told from a step.
+    hidden = np.tile(plate, (5, 1))
+    hidden[:, 9:] = np.nan
+    assert dip_share(hidden) == 0
 
 
 def test_the_central_void_is_big_and_central() -> None:

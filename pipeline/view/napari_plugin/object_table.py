@@ -272,6 +272,9 @@ def _domain_source(
     return label_source(Levels([empty], levels.scale_nm, levels.translate_nm)), note
 
 
+_OPEN = {"True": "open", "False": "closed"}
+
+
 def _rows(kind: str, columns: Mapping[str, Sequence[str]], n_pores: int) -> list[ObjectRow]:
     """Return the rows of one table; voxels of cracks are numbered after the pores."""
     size, depth = (
@@ -281,9 +284,7 @@ def _rows(kind: str, columns: Mapping[str, Sequence[str]], n_pores: int) -> list
         ObjectRow(
             kind,
             int(columns[kind][i]),
-            columns["class"][i]
-            if kind == "domain"
-            else ("open" if columns["open"][i] == "True" else "closed"),
+            columns["class"][i] if kind == "domain" else _OPEN.get(columns["open"][i], "unknown"),
             float(columns[size][i]),
             float(columns["volume_nm3"][i]),
             float(columns[depth][i]),
