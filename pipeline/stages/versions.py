@@ -18,7 +18,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "classify": 3,
     "measure": 5,
     "normalize_stack": 1,
-    "register_stack": 2,
+    "register_stack": 3,
     "fit_valence": 2,
     "measure_oxidation": 2,
     "export_oxidation": 1,
