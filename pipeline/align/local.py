@@ -12,14 +12,14 @@ from numba import njit, prange
 
 from pipeline.arrays import BoolArray, Float64Array, FloatArray
 
-TILE_PX = 8
-"""Edge of the squares. The gain is linear within each."""
+FEWEST_PX = 8
+"""Frames of fewer rows (or columns) tell no shift across them."""
 LOCAL = 6
 """Free numbers per square: gain and its slopes, background and its slopes."""
 MIN_PIXELS = 3 * LOCAL
 """Squares with fewer valid pixels do not count."""
-MOVES = 4
-"""What a frame can do: shift in y and x, turn, grow."""
+MOVES = 2
+"""What a frame can do: shift in y and x."""
 ROBUST = 2.0
 """Squares whose misfit has more than this many times the usual variance lose weight in proportion."""
 GAIN = 2.0
@@ -37,18 +37,21 @@ class LocalFit:
     error_px : (2,) standard errors from the scatter between the squares, which holds noise and misfit alike; inf
         where nothing tells the shift
     residual : rms misfit, in units of the frame's contrast
-    growth, growth_error : relative magnification of the frame less 1, and its standard error
     """
 
     shift_px: Float64Array
     error_px: Float64Array
     residual: float
-    growth: float
-    growth_error: float
 
 
 def local_shift(
-    moving: FloatArray, fixed: FloatArray, weights: BoolArray, start: Float64Array, *, iterations: int
+    moving: FloatArray,
+    fixed: FloatArray,
+    weights: BoolArray,
+    start: Float64Array,
+    *,
+    iterations: int,
+    tile_px: int,
 ) -> LocalFit:
     """Shift of one frame by least squares with gain and background free and linear in every square.
 
@@ -63,14 +66,16 @@ def local_shift(
     weights : (n_y, n_x) bool, pixels of ``moving`` that count
     start : (2,) first guess, px
     iterations : at most so many steps
+    tile_px : edge of the squares: small ones follow the chemistry closely, large ones leave more to tell the shift from
     """
     n_y, n_x = fixed.shape
-    tile = min(TILE_PX, n_y), min(TILE_PX, n_x)
+    tile = min(tile_px, n_y), min(tile_px, n_x)
     n_tiles = -(-n_y // tile[0]) * -(-n_x // tile[1])
     table = np.empty((n_tiles, MOVES + 1, MOVES + 1))
     counts, power, gains = np.empty(n_tiles), np.empty(n_tiles), np.empty(n_tiles)
     shift = np.array(start, np.float64)
-    free = np.array([n_y >= TILE_PX, n_x >= TILE_PX])
+    free = np.array([n_y >= FEWEST_PX, n_x >= FEWEST_PX])
+    shift[~free] = 0
     largest_gain = GAIN * float(moving[weights].std()) / max(float(fixed[weights].std()), 1e-30)
     normal, right, step = np.zeros((2, 2)), np.zeros(2), np.zeros(2)
     for iteration in range(iterations + 1):
@@ -127,19 +132,14 @@ def _result(
     weight: Float64Array,
     free: BoolArray,
 ) -> LocalFit:
-    kept = np.array([*free, free.all(), free.all()])
     normal = np.einsum("t,tab->ab", weight, table[:, :MOVES, :MOVES])
     pulls = weight[:, None] * table[:, :MOVES, MOVES]
-    n = int((weight > 0).sum())
-    error, growth, growth_error = np.full(2, np.inf), np.nan, np.inf
-    if n > MOVES:
-        error[free] = _sandwich(normal[:2, :2], pulls[:, :2], free)[free]
-        if free.all():
-            growth = float(_solved(normal, pulls.sum(axis=0), kept)[3])
-            growth_error = float(_sandwich(normal, pulls, kept)[3])
+    error = np.full(MOVES, np.inf)
+    if int((weight > 0).sum()) > MOVES + 1:
+        error = _sandwich(normal, pulls, free)
     left, all_ = float(weight @ table[:, MOVES, MOVES]), float(weight @ power)
     residual = float(np.sqrt(left / all_)) if all_ > 0 else np.nan
-    return LocalFit(shift, error, residual, growth, growth_error)
+    return LocalFit(shift, error, residual)
 
 
 def _sandwich(normal: Float64Array, pulls: Float64Array, free: BoolArray) -> Float64Array:
@@ -192,7 +192,7 @@ def _solve(matrix, columns, n, m):  # type: ignore[no-untyped-def]
 
 @njit(parallel=True, cache=True, nogil=True)
 def _tile_tables(moving, fixed, weights, dy, dx, tile_y, tile_x, table, counts, power, gains):  # type: ignore[no-untyped-def]
-    """Products of the four moves and the frame in each square, less what the local gain and background explain."""
+    """Products of both moves and the frame in each square, less what the local gain and background explain."""
     n_y, n_x = fixed.shape
     n_ty, n_tx = -(-n_y // tile_y), -(-n_x // tile_x)
     iy, ix = int(np.floor(-dy)), int(np.floor(-dx))
@@ -234,7 +234,7 @@ def _tile_tables(moving, fixed, weights, dy, dx, tile_y, tile_x, table, counts, 
             continue
         mean /= count
         scale = 1 / np.sqrt(max(square / count - mean * mean, 1e-20))
-        local, normal, sides = np.empty(6), np.zeros((6, 6)), np.zeros((6, 5))
+        local, normal, sides = np.empty(6), np.zeros((6, 6)), np.zeros((6, 3))
         level = 0.0
         for i in range(count):
             level += kept[i, 5] / count
@@ -255,27 +255,25 @@ def _tile_tables(moving, fixed, weights, dy, dx, tile_y, tile_x, table, counts, 
             gain[a_] /= normal[a_, a_]
         gains[t] = gain[0] * scale
         sides[:] = 0.0
-        total, move = np.zeros((5, 5)), np.empty(5)
+        total, move = np.zeros((3, 3)), np.empty(3)
         for i in range(count):
             _local(kept[i], my, mx, mean, scale, tile_y, tile_x, local)
             factor = (gain[0] + gain[1] * local[4] + gain[2] * local[5]) * scale
-            gy, gx = -factor * kept[i, 3], -factor * kept[i, 4]
-            y, x = kept[i, 0] - (n_y - 1) / 2, kept[i, 1] - (n_x - 1) / 2
-            # Content at r of the fixed image sits at r + d, turned about the middle, and grown.
-            move[0], move[1], move[2], move[3] = gy, gx, y * gx - x * gy, y * gy + x * gx
-            move[4] = kept[i, 5] - level
-            power[t] += move[4] ** 2
-            for a_ in range(5):
+            # Content at r of the fixed image sits at r + d.
+            move[0], move[1] = -factor * kept[i, 3], -factor * kept[i, 4]
+            move[2] = kept[i, 5] - level
+            power[t] += move[2] ** 2
+            for a_ in range(3):
                 for b_ in range(a_ + 1):
                     total[a_, b_] += move[a_] * move[b_]
                 for b_ in range(6):
                     sides[b_, a_] += local[b_] * move[a_]
-        for c in range(5):
+        for c in range(3):
             for a_ in range(6):
                 for k in range(a_):
                     sides[a_, c] -= normal[a_, k] * sides[k, c]
                 sides[a_, c] /= normal[a_, a_]
-        for a_ in range(5):
+        for a_ in range(3):
             for b_ in range(a_ + 1):
                 value = total[a_, b_]
                 for k in range(6):

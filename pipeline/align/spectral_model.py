@@ -12,6 +12,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.ndimage
 
+from pipeline.align.local import FEWEST_PX
 from pipeline.align.parallel import map_frames
 from pipeline.arrays import BoolArray, Float64Array, FloatArray
 
@@ -119,7 +120,7 @@ def _steps(
     frames: Sequence[FloatArray], images: Float64Array, weights: BoolArray, shifts: Float64Array
 ) -> tuple[Float64Array, Float64Array, Float64Array, Float64Array]:
     """One step of every frame: change of the shift and its error (n, 2), residual (n,), strengths (n, n_component)."""
-    slopes = np.stack([np.stack(np.gradient(image)) for image in images])[:, :, weights]
+    slopes = np.stack([_slopes(image) for image in images])[:, :, weights]
     columns = np.concatenate([images[:, weights], np.ones((1, int(weights.sum())))])
     basis, mixing = np.linalg.qr(columns.T)
     blocks = _blocks(weights)
@@ -142,6 +143,16 @@ def _steps(
 
     change, error, residual, strength = zip(*map_frames(step, frames, shifts), strict=True)
     return np.array(change), np.array(error), np.array(residual), np.array(strength)
+
+
+def _slopes(image: Float64Array) -> Float64Array:
+    """Return the derivatives along y and x, 0 along a side that is too short to tell a shift: (2, n_y, n_x)."""
+    return np.stack(
+        [
+            np.gradient(image, axis=i) if image.shape[i] >= FEWEST_PX else np.zeros_like(image)
+            for i in range(2)
+        ]
+    )
 
 
 def _blocks(weights: BoolArray) -> np.ndarray:

@@ -15,6 +15,8 @@ from pipeline.arrays import BoolArray, Float64Array, FloatArray
 SIGMA_PX = 1.0
 """Gaussian smoothing before registration."""
 ITERATIONS = 10
+TILE_PX = 8
+"""The first registration leaves the gain free in squares of so many pixels."""
 LARGEST_SIDE_PX = 1024
 """Larger frames are binned for the registration, which bounds its memory."""
 CLEAR_CONTRAST = 0.2
@@ -129,7 +131,9 @@ def register_stack(
         [moved_back(smoothed[i], shifts[i]) for i in np.flatnonzero(known)], axis=0, dtype=np.float32
     )
     for done, i in enumerate(alive):
-        fits[int(i)] = local_shift(smoothed[i], mean, seen[i], shifts[i], iterations=ITERATIONS)
+        fits[int(i)] = local_shift(
+            smoothed[i], mean, seen[i], shifts[i], iterations=ITERATIONS, tile_px=TILE_PX
+        )
         progress(n + done + 1, 3 * n)
     shifts, error = _table(fits, n)
     residual = np.array([fits[i].residual if i in fits else np.nan for i in range(n)])
@@ -184,14 +188,16 @@ def _tracked(
                     g for g in (place, whole) if all(np.abs(g - other).max() > 1 for other in guesses)
                 ]
             tried = [
-                local_shift(images[i], images[reference], weights[i], guess, iterations=ITERATIONS)
+                local_shift(
+                    images[i], images[reference], weights[i], guess, iterations=ITERATIONS, tile_px=TILE_PX
+                )
                 for guess in guesses
                 if np.abs(guess).max() <= max_shift_px
             ]
             if tried:
                 best = min(tried, key=lambda fit: fit.residual if np.isfinite(fit.residual) else np.inf)
                 fits[int(i)] = best
-                if (best.error_px < UNCERTAIN_PX).all() and np.abs(best.shift_px).max() <= max_shift_px:
+                if _certain(best.error_px) and np.abs(best.shift_px).max() <= max_shift_px:
                     before, place = images[i], best.shift_px
             progress(len(fits))
     return fits
@@ -205,13 +211,17 @@ def _table(fits: dict[int, LocalFit], n: int) -> tuple[Float64Array, Float64Arra
     return shifts, error
 
 
+def _certain(error: Float64Array) -> bool:
+    """Say whether the errors (2,) are small; a direction in which the frame is too narrow to tell does not count."""
+    told = error[np.isfinite(error)]
+    return bool(told.size and (told < UNCERTAIN_PX).all())
+
+
 def _plausible(
     shifts: Float64Array, error: Float64Array, alive: np.ndarray, max_shift_px: float
 ) -> BoolArray:
     """Say which frames tell their shift, and tell one that fits those taken before and after."""
-    known = (np.where(np.isfinite(error), error, 0) < UNCERTAIN_PX).all(axis=1) & np.isfinite(error).any(
-        axis=1
-    )
+    known = np.array([_certain(one) for one in error], bool)
     known &= np.abs(shifts).max(axis=1) <= max_shift_px
     told = alive[known[alive]]
     if told.size:
