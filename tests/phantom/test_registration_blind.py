@@ -7,6 +7,7 @@ from scipy.ndimage import gaussian_filter, rotate, shift
 from pipeline.align.energies import register_energies
 from pipeline.align.local import local_shift
 from pipeline.align.register import coarse_shifts, smooth
+from pipeline.align.series import AlignOptions, align_series
 from pipeline.align.stack import NEGLIGIBLE_PX, SIGNIFICANT, StackShifts, register_stack
 
 N, RADIUS, N_ENERGY = 64, 22.0, 48
@@ -235,3 +236,36 @@ def test_energies_of_a_tilt_series_are_not_moved_by_chemistry(
         assert pretended == 0
     else:
         assert pretended > 0.5
+
+
+@pytest.mark.parametrize("n_rows", [1, 2])
+def test_a_tilt_series_of_few_rows_is_aligned_along_them(n_rows: int, rng: np.random.Generator) -> None:
+    """Detector lines and cropped series: no shift across the rows is made up, that along them is found."""
+    tilt_deg = np.linspace(-60, 60, 25)
+    theta = np.deg2rad(tilt_deg)
+    column = np.arange(64) - 31.5
+    true = rng.uniform(-2, 2, 25)
+    line = np.zeros((25, 64))
+    for x, z, radius, amount in ((-8.0, 4.0, 9.0, 1.0), (7.0, -6.0, 6.0, 0.8), (2.0, 10.0, 4.0, 0.7)):
+        away = column[None] - (x * np.cos(theta) + z * np.sin(theta) + true)[:, None]
+        line += amount * np.sqrt(np.maximum(0, 1 - (away / radius) ** 2))
+    frames = np.repeat(line[:, None], n_rows, axis=1)
+    values = [(s * frames + rng.normal(0, 0.01, frames.shape)).astype(np.float32) for s in (0.5, 1.0)]
+    options = AlignOptions(True, True, 6.0, 4, None, 0.0, False)
+    found = align_series(
+        ("pre", "post"),
+        values,
+        np.array([20.0, 40.0]),
+        tilt_deg,
+        np.arange(25),
+        np.ones(2),
+        options,
+        lambda _: lambda *__: None,
+    ).solution
+    assert not found.dy_px.any()
+    # A translation of the object, a cos θ + b sin θ, and where the axis is cannot be told from shifts.
+    basis = np.stack([np.cos(theta), np.sin(theta), np.ones_like(theta)], axis=1)
+    for dx in found.dx_px:
+        away = dx - true
+        rest = away - basis @ np.linalg.lstsq(basis, away, rcond=None)[0]
+        assert float(np.sqrt(np.mean(rest**2))) < 0.3
