@@ -89,7 +89,7 @@ def local_shift(
         if iteration == iterations or np.abs(step).max() < SETTLED_PX:
             break
         shift += step * min(1.0, 1.0 / max(float(np.abs(step).max()), 1e-30))
-    return _result(shift, table, counts, power, weight, free)
+    return _result(shift, table, power, weight, free)
 
 
 def _solved(normal: Float64Array, right: Float64Array, free: BoolArray) -> Float64Array:
@@ -127,7 +127,6 @@ def _weighted_median(values: Float64Array, weight: Float64Array) -> float:
 def _result(
     shift: Float64Array,
     table: Float64Array,
-    counts: Float64Array,
     power: Float64Array,
     weight: Float64Array,
     free: BoolArray,

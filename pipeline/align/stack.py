@@ -107,56 +107,114 @@ def register_stack(
     progress : told how many of all registrations are done
     """
     n = order.size
-    binning = -(-max(frame(0).shape) // LARGEST_SIDE_PX)
-    binned = [_binned(frame(i), binning) for i in range(n)]
-    dead = np.array([not np.isfinite(image).any() for image in binned])
-    valid = [np.isfinite(image) for image in binned]
-    smoothed = [smooth(image[None], sigma_px=SIGMA_PX)[0] for image in binned]
-    del binned
-    share = np.array([one.mean() for one in valid])
-    torn = ~dead & (share < np.median(share) - WHOLE)
-    contrast = np.array(
-        [0.0 if gone else float(np.std(image)) for image, gone in zip(smoothed, dead, strict=True)]
-    )
-    reference = int(contrast.argmax())
-    search = max_shift_px / binning
-    weights = _weights(smoothed[reference].shape, search)
-    alive = order[~dead[order]]
-    seen = [weights & one for one in valid]
-    fits = _tracked(smoothed, alive, reference, seen, search, lambda i: progress(i, 3 * n))
-    shifts, error = _table(fits, n)
-    known = _plausible(shifts, error, alive, search)
-    shifts = _from_neighbours(shifts, known, order)
-    mean = np.mean(
-        [moved_back(smoothed[i], shifts[i]) for i in np.flatnonzero(known)], axis=0, dtype=np.float32
-    )
-    for done, i in enumerate(alive):
-        fits[int(i)] = local_shift(
-            smoothed[i], mean, seen[i], shifts[i], iterations=ITERATIONS, tile_px=TILE_PX
-        )
-        progress(n + done + 1, 3 * n)
-    shifts, error = _table(fits, n)
-    residual = np.array([fits[i].residual if i in fits else np.nan for i in range(n)])
-    known = _plausible(shifts, error, alive, search)
+    looks = _looks(frame, n, max_shift_px)
+    alive = order[~looks.dead[order]]
+    shifts, error, residual = _blind(looks, order, alive, progress)
+    known = _plausible(shifts, error, alive, looks.search_px)
     shifts = _from_neighbours(shifts, known, order)
     # A frame that the first step cannot place may fit the model; one that it places elsewhere is not like the others.
-    chosen = np.flatnonzero((known | (~dead & (error > UNCERTAIN_PX).any(axis=1))) & ~torn)
+    chosen = np.flatnonzero((known | (~looks.dead & (error > UNCERTAIN_PX).any(axis=1))) & ~looks.torn)
     error[~known] = np.inf
-    if (known & ~torn).sum() >= FEW_FRAMES:
-        time = np.argsort(np.argsort(order)[chosen])
-        found = model_shifts([smoothed[i] for i in chosen], weights, shifts[chosen], error[chosen], time)
+    clear = looks.contrast > CLEAR_CONTRAST * looks.contrast[looks.reference]
+    if (known & ~looks.torn).sum() >= FEW_FRAMES:
+        in_time = np.argsort(np.argsort(order)[chosen])
+        images = [looks.images[i] for i in chosen]
+        found = model_shifts(images, looks.weights, shifts[chosen], error[chosen], in_time)
         shifts[chosen], error[chosen], residual[chosen] = found.shift_px, found.error_px, found.residual
-        strange = (residual > UNRELATED) & (contrast > CLEAR_CONTRAST * contrast[reference])
-        error[strange] = np.inf
-        known = _plausible(shifts, error, alive, search)
+        error[(residual > UNRELATED) & clear] = np.inf
+        known = _plausible(shifts, error, alive, looks.search_px)
     progress(3 * n, 3 * n)
+    reference = looks.reference
     known[reference] = True
     shifts = _from_neighbours(shifts, known, order)
     shifts -= shifts[reference]
     error = np.where(known[:, None], np.hypot(error, error[reference]), np.inf)
     error[reference] = 0.0
-    lost: BoolArray = ~known & (shows_sample | dead | (contrast > CLEAR_CONTRAST * contrast[reference]))
-    return StackShifts(shifts * binning, error * binning, residual, ~known, lost, reference)
+    lost: BoolArray = ~known & (shows_sample | looks.dead | clear)
+    return StackShifts(shifts * looks.binning, error * looks.binning, residual, ~known, lost, reference)
+
+
+@dataclass(frozen=True)
+class _Looks:
+    """Frames as they are registered: binned by ``binning`` and smoothed.
+
+    Attributes
+    ----------
+    images, seen : n of (n_y, n_x): float32 without NaN, and bool, the pixels of each frame that count
+    weights : (n_y, n_x) bool, pixels that count where a frame is whole
+    dead, torn : (n,) bool, frames without a valid pixel, and frames that lack many
+    contrast : (n,) standard deviation
+    reference : the frame of highest contrast
+    search_px : largest shift searched
+    """
+
+    images: list[FloatArray]
+    seen: list[BoolArray]
+    weights: BoolArray
+    dead: BoolArray
+    torn: BoolArray
+    contrast: Float64Array
+    reference: int
+    search_px: float
+    binning: int
+
+
+def _looks(frame: Callable[[int], FloatArray], n: int, max_shift_px: float) -> _Looks:
+    binning = -(-max(frame(0).shape) // LARGEST_SIDE_PX)
+    images, valid = [], []
+    for i in range(n):
+        one = _binned(frame(i), binning)
+        valid.append(np.isfinite(one))
+        images.append(smooth(one[None], sigma_px=SIGMA_PX)[0])
+    share = np.array([one.mean() for one in valid])
+    dead = share == 0
+    contrast = np.where(dead, 0.0, [float(np.std(image)) for image in images])
+    weights = _weights(images[0].shape, max_shift_px / binning)
+    return _Looks(
+        images=images,
+        seen=[weights & one for one in valid],
+        weights=weights,
+        dead=dead,
+        torn=~dead & (share < np.median(share) - WHOLE),
+        contrast=contrast,
+        reference=int(contrast.argmax()),
+        search_px=max_shift_px / binning,
+        binning=binning,
+    )
+
+
+def _blind(
+    looks: _Looks, order: np.ndarray, alive: np.ndarray, progress: Callable[[int, int], None]
+) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Register with gains that are free from place to place, to the reference frame and then to the mean of all.
+
+    Returns
+    -------
+    shifts, errors (n, 2) and residuals (n,); the error is infinite, and the residual NaN, for dead frames
+    """
+    n = order.size
+    fits = _tracked(
+        looks.images,
+        alive,
+        looks.reference,
+        looks.seen,
+        looks.search_px,
+        lambda done: progress(done, 3 * n),
+    )
+    shifts, error = _table(fits, n)
+    known = _plausible(shifts, error, alive, looks.search_px)
+    known[looks.reference] = True
+    shifts = _from_neighbours(shifts, known, order)
+    moved = [moved_back(looks.images[i], shifts[i]) for i in np.flatnonzero(known)]
+    mean = np.mean(moved, axis=0, dtype=np.float32)
+    del moved
+    for done, i in enumerate(alive):
+        fits[int(i)] = local_shift(
+            looks.images[i], mean, looks.seen[i], shifts[i], iterations=ITERATIONS, tile_px=TILE_PX
+        )
+        progress(n + done + 1, 3 * n)
+    shifts, error = _table(fits, n)
+    return shifts, error, np.array([fits[i].residual if i in fits else np.nan for i in range(n)])
 
 
 def _tracked(

@@ -26,6 +26,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     n, n_y, n_x = value.shape
     element = str(normalized.attributes["element"])
     dead = _dead(normalized)
+    _check_dead(dead, normalized["energy_ev"], element)
     found = _shifts(normalized, element, settings, context)
     _check_lost(found, dead, normalized, element, settings)
     lost = found.lost | dead
@@ -123,17 +124,21 @@ def _shifts(normalized: Store, element: str, settings: Settings, context: StageC
     )
 
 
-def _check_lost(
-    found: StackShifts, dead: BoolArray, normalized: Store, element: str, settings: Settings
-) -> None:
-    """Refuse a stack of which several frames have structure and yet no place; a stray or dead frame is left out."""
+def _check_dead(dead: BoolArray, energy_ev: Float64Array, element: str) -> None:
+    """Refuse a stack most of whose frames have no valid pixel."""
     if dead.sum() > MOST_DEAD * dead.size:
         raise InputError(
             f"stack of {element}",
             expected="frames with valid pixels",
-            got=f"{int(dead.sum())} of {dead.size} without any, the first at {normalized['energy_ev'][dead][0]:g} eV",
+            got=f"{int(dead.sum())} of {dead.size} without any, the first at {energy_ev[dead][0]:g} eV",
             fix="look at the raw frames and flats with `oxytomo inspect`, or leave those frames out",
         )
+
+
+def _check_lost(
+    found: StackShifts, dead: BoolArray, normalized: Store, element: str, settings: Settings
+) -> None:
+    """Refuse a stack of which several frames have structure and yet no place; a stray frame is left out."""
     lost = found.lost & ~dead
     n_lost = int(lost.sum())
     if n_lost > max(2, MANY_LOST * found.lost.size):

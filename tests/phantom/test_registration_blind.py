@@ -68,8 +68,10 @@ def test_a_stack_that_does_not_move_is_left_as_it_is(chemistry: str, rng: np.ran
     found = registered(stack(chemistry, np.zeros((N_ENERGY, 2)), rng))
     assert not found.applied_px().any()
     assert not found.replaced.any()
-    # Frames below the edge have a contrast of 0.15 and noise of 0.007: the Cramér-Rao bound is 0.015 px for them.
-    assert float(np.abs(found.shift_px).max()) < 0.1
+    # Frames below the edge have a contrast of 0.15 and noise of 0.007: the Cramér-Rao bound is 0.015 px for them. Frames
+    # within the edge, where spots show and their surroundings do not, tell less, and say so.
+    away = np.abs(found.shift_px) - SIGNIFICANT * np.where(np.isfinite(found.error_px), found.error_px, 0)
+    assert float(away.max()) < 0.05
     known = np.arange(N_ENERGY) != found.reference
     z = found.shift_px[known] / found.error_px[known]
     assert float(np.sqrt(np.mean(z**2))) < 1.5

@@ -24,9 +24,15 @@ def damaged(folder: Path, change: Damage) -> Path:
     with h5py.File(folder / "Mn.h5", "r+") as file:
         frames = file["exchange/data"][:].astype(np.float32)
         change(frames)
-        del file["exchange/data"]
-        file["exchange/data"] = frames
+        rewrite(file, frames)
     return config
+
+
+def rewrite(file: h5py.File, frames: np.ndarray) -> None:
+    units = file["exchange/data"].attrs["units"]
+    del file["exchange/data"]
+    file["exchange/data"] = frames
+    file["exchange/data"].attrs["units"] = units
 
 
 def zero(frames: np.ndarray) -> None:
@@ -81,8 +87,7 @@ def test_a_gradient_of_valence_is_no_drift(tmp_path: Path) -> None:
     )
     density = thickness * ((1 - share) * curves[1][:, None, None] + share * curves[2][:, None, None] + 0.2)
     with h5py.File(tmp_path / "Mn.h5", "r+") as file:
-        del file["exchange/data"]
-        file["exchange/data"] = np.random.default_rng(1).poisson(2e4 * np.exp(-density)).astype(np.uint16)
+        rewrite(file, np.random.default_rng(1).poisson(2e4 * np.exp(-density)).astype(np.uint16))
     folder = run_stages(config, last="fit_valence")
     registered = read_store(folder / "stages/oxidation/register/Mn.zarr")
     assert not registered["applied_px"].any()
