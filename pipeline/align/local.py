@@ -74,7 +74,9 @@ def local_shift(
     table = np.empty((n_tiles, MOVES + 1, MOVES + 1))
     counts, power, gains = np.empty(n_tiles), np.empty(n_tiles), np.empty(n_tiles)
     shift = np.array(start, np.float64)
-    free = np.array([n_y >= FEWEST_PX, n_x >= FEWEST_PX])
+    # Frames of few rows, whose rows may have been repeated, tell no shift across them.
+    scale = 1e-4 * float(fixed.std())
+    free = np.array([s.size >= FEWEST_PX and np.abs(s).max() > scale for s in _changes(fixed)])
     shift[~free] = 0
     largest_gain = GAIN * float(moving[weights].std()) / max(float(fixed[weights].std()), 1e-30)
     normal, right, step = np.zeros((2, 2)), np.zeros(2), np.zeros(2)
@@ -90,6 +92,16 @@ def local_shift(
             break
         shift += step * min(1.0, 1.0 / max(float(np.abs(step).max()), 1e-30))
     return _result(shift, table, power, weight, free)
+
+
+def _changes(image: FloatArray) -> tuple[FloatArray, FloatArray]:
+    """Return the differences from row to row, and from column to column, where there are enough of them."""
+    n_y, n_x = image.shape
+    none = np.zeros(0, np.float32)
+    return (
+        np.diff(image, axis=0) if n_y >= FEWEST_PX else none,
+        np.diff(image, axis=1) if n_x >= FEWEST_PX else none,
+    )
 
 
 def _solved(normal: Float64Array, right: Float64Array, free: BoolArray) -> Float64Array:

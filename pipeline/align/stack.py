@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.ndimage
 
-from pipeline.align.local import LocalFit, local_shift
+from pipeline.align.local import FEWEST_PX, LocalFit, local_shift
 from pipeline.align.register import coarse_shifts, smooth
 from pipeline.align.resample import resample
 from pipeline.align.spectral_model import model_shifts, moved_back
@@ -130,6 +130,9 @@ def register_stack(
     shifts -= shifts[reference]
     error = np.where(known[:, None], np.hypot(error, error[reference]), np.inf)
     error[reference] = 0.0
+    if frame(0).shape[0] < FEWEST_PX:
+        # The rows were repeated: they look the same wherever they sit.
+        shifts[:, 0], error[:, 0] = 0, np.where(np.arange(n) == reference, 0, np.inf)
     lost: BoolArray = ~known & (shows_sample | looks.dead | clear)
     return StackShifts(shifts * looks.binning, error * looks.binning, residual, ~known, lost, reference)
 
@@ -164,6 +167,8 @@ def _looks(frame: Callable[[int], FloatArray], n: int, max_shift_px: float) -> _
     images, valid = [], []
     for i in range(n):
         one = _binned(frame(i), binning)
+        missing = max(0, -(-(FEWEST_PX - one.shape[0]) // 2))
+        one = np.pad(one, ((missing, missing), (0, 0)), mode="edge")
         valid.append(np.isfinite(one))
         images.append(smooth(one[None], sigma_px=SIGMA_PX)[0])
     share = np.array([one.mean() for one in valid])
@@ -206,7 +211,7 @@ def _blind(
     known[looks.reference] = True
     shifts = _from_neighbours(shifts, known, order)
     moved = [moved_back(looks.images[i], shifts[i]) for i in np.flatnonzero(known)]
-    mean = np.mean(moved, axis=0, dtype=np.float32)
+    mean: FloatArray = np.asarray(np.mean(moved, axis=0), np.float32)
     del moved
     for done, i in enumerate(alive):
         fits[int(i)] = local_shift(
