@@ -90,7 +90,11 @@ def test_no_key_without_a_test(run: Run) -> None:
     assert set(run.one["spectrum"]) == FIT
     assert all(set(left) == FIT | {"left_out"} for left in run.one["leave_one_out"])
     assert all(set(model) == MODEL for model in run.one["models"])
-    named = set(SUMMARY.split()) | {c for columns in TABLES.values() for c in columns.split()} | {"shells"}
+    named = (
+        set(SUMMARY.split())
+        | {c for columns in TABLES.values() for c in columns.split()}
+        | {"shells", "edge_jump"}
+    )
     assert set(run.summary["definitions"]) <= named
 
 
