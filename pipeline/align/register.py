@@ -13,6 +13,8 @@ from pipeline.align.parallel import map_frames, stack_frames
 from pipeline.arrays import BoolArray, Float64Array, FloatArray
 from pipeline.threads import parallel_kernel
 
+FEW = 6
+"""A side of fewer pixels is not tapered: nothing would be left."""
 BAND_ROWS = 128
 """Sums over the pixels of a frame are made of so many rows at a time."""
 
@@ -178,6 +180,8 @@ def similarity_steps(
 
 def _taper(n: int) -> Float64Array:
     """Window that is 1 in the middle and falls to 0 over a tenth of the length at either end."""
+    if n < FEW:
+        return np.ones(n)
     edge = max(2, n // 10)
     ramp = np.minimum(np.arange(n), np.arange(n)[::-1]) / edge
     return np.sin(np.pi / 2 * np.minimum(ramp, 1)) ** 2

@@ -10,6 +10,7 @@ from pipeline.align.axis_tilt import axis_tilt
 from pipeline.align.binning import Binning
 from pipeline.align.energies import EnergyRegistration, mirrored_tilts, register_energies
 from pipeline.align.frames import cut_frames
+from pipeline.align.local import FEWEST_PX
 from pipeline.align.matching import TiltAlignment, coarse_binning, match_projections, misfit_of
 from pipeline.align.parallel import frame_groups
 from pipeline.align.register import fill_invalid
@@ -153,6 +154,8 @@ def align_series(
     progress : gives a reporter for a named task
     """
     reference = int(signal_to_noise.argmax())
+    n_rows = values[reference].shape[1]
+    values = [_tall(value) for value in values]
     registrations: list[EnergyRegistration | None] = [None] * len(values)
     magnification = magnification.copy()
     n_tilt = tilt_deg.size
@@ -175,7 +178,19 @@ def align_series(
     driver = mean_of_series(looks, energy_shifts, signal_to_noise)
     tilts = align_tilts(driver, tilt_deg, acquisition_order, options, progress)
     solution = compose(energy_shifts, tilts.alignment.shifts, tilts.applied_axis_tilt_deg, magnification)
+    if n_rows < FEWEST_PX:
+        # Repeated rows look the same wherever they sit.
+        solution = replace(solution, dy_px=np.zeros_like(solution.dy_px))
     return Alignment(solution, reference, registrations, tilts, driver)
+
+
+def _tall(frames: Field) -> Field:
+    """Repeat the first and last row of frames of fewer than :data:`FEWEST_PX` rows, about their middle."""
+    missing = -(-max(0, FEWEST_PX - frames.shape[1]) // 2)
+    if missing == 0:
+        return frames
+    whole = np.asarray(frames[:])
+    return np.asarray(np.pad(whole, ((0, 0), (missing, missing), (0, 0)), mode="edge"))
 
 
 def align_tilts(

@@ -33,6 +33,8 @@ _ABSORPTION_NAMES = (
     "od",
     "tey",
 )
+_NORMALIZED_NAMES = ("norm", "flat")
+"""Columns of spectra that are normalised; they are the first of those above."""
 _INCIDENT, _TRANSMITTED, _FLUORESCENCE = (
     ("i0", "io"),
     ("itrans", "i1", "it"),
@@ -42,6 +44,8 @@ _INCIDENT, _TRANSMITTED, _FLUORESCENCE = (
 
 def read_spectrum(path: Path, *, group: str | None, energy_unit: str | None) -> Spectrum:
     """Read one spectrum; energies are sorted, and values at the same energy averaged.
+
+    Those of an Athena project are moved by its ``bkg_eshift``, the calibration that Athena keeps beside the data.
 
     Parameters
     ----------
@@ -62,6 +66,8 @@ def read_spectrum(path: Path, *, group: str | None, energy_unit: str | None) -> 
     elif text.lstrip().startswith("# Athena project file") or (_ATHENA in text[:200] and "@args" in text):
         energy, absorption, metadata = _athena(text, group, path)
         unit = energy_unit or "eV"
+        # Athena stores a calibration beside the energies as measured, in eV.
+        energy = energy + float(metadata["energy_shift_ev"]) / to_ev(1.0, unit)
     else:
         energy, absorption, metadata, named_unit = _columns(text, group, path)
         unit = energy_unit or named_unit or ("keV" if np.nanmax(energy) < KEV_BELOW else "eV")
@@ -138,6 +144,8 @@ def _columns(
     energy_at = next((index for index, name in plain.items() if name in _ENERGY_NAMES), 0)
     unit = re.search(r"\b(k?ev)\b", names.get(energy_at, "").replace("_", " "))
     metadata = {"format": "XDI" if "xdi" in text[:10].lower() else "columns"}
+    if group is None and any(name in _NORMALIZED_NAMES for name in plain.values()):
+        metadata["normalized"] = "yes"
     for comment in comments:
         match = re.match(r"#\s*(Sample\.\w+|Element\.\w+)\s*:\s*(.+)", comment)
         if match:
@@ -189,8 +197,12 @@ def _absorption(
 
 
 def _athena(text: str, group: str | None, path: Path) -> tuple[Float64Array, Float64Array, dict[str, str]]:
-    """Return one group of an Athena project: Perl lists ``@args``, ``@x`` and ``@y`` between ``[record]`` marks."""
+    """Return one group of an Athena project: Perl lists ``@args``, ``@x`` and ``@y`` between ``[record]`` marks.
+
+    The energies are those of ``@x``; the shift ``bkg_eshift`` that calibrates them is in the metadata.
+    """
     found: dict[str, tuple[Float64Array, Float64Array]] = {}
+    moved: dict[str, float] = {}
     for record in text.split("[record]"):
         lists = {name: _perl_list(record, name) for name in ("args", "x", "y")}
         if lists["x"] and lists["y"] and len(lists["x"]) == len(lists["y"]):
@@ -198,6 +210,7 @@ def _athena(text: str, group: str | None, path: Path) -> tuple[Float64Array, Flo
             label = arguments.get("label") or f"group {len(found) + 1}"
             try:
                 found[label] = np.array(lists["x"], np.float64), np.array(lists["y"], np.float64)
+                moved[label] = float(arguments.get("bkg_eshift") or 0.0)
             except ValueError as error:
                 raise _no_spectrum(path, f"numbers of {label!r} that cannot be read") from error
     if group is None and len(found) == 1:
@@ -211,7 +224,8 @@ def _athena(text: str, group: str | None, path: Path) -> tuple[Float64Array, Flo
             got=", ".join(found) or "no groups with data",
             fix="give e.g. {file: standards.prj, group: MnO2}",
         )
-    return *found[group], {"format": "Athena project", "group": group}
+    shift = {"energy_shift_ev": f"{moved[group]:.12g}"}
+    return *found[group], {"format": "Athena project", "group": group, **shift}
 
 
 def _perl_list(record: str, name: str) -> list[str]:

@@ -16,8 +16,15 @@ LINEAR_PRE_EV, LINEAR_POST_EV = 30.0, 60.0
 MAX_WHITE_LINE = 30.0
 """White lines this many times the edge jump do not exist: the continuum was taken off the spectrum before."""
 
+SHORT_POST_EV = 150.0
+"""Over less than this above the edge, a level or line follows the fine structure: normalised spectra are left alone."""
+NORMALIZED_PRE, NORMALIZED_POST = 0.03, 0.05
+"""A spectrum within this of 0 below the edge, and of 1 above it on average, is normalised."""
+
 ORDER_TOLERANCE_EV = 0.3
 """Mean energies of references that contradict their valences by more than this cannot be chance."""
+SWAPPED_EV = 1.0
+"""The same for references that the user brought to one scale."""
 CLEAR_STEP = 0.5
 """Valences that differ by less can lie in either order: the chemical shift also depends on the bonds."""
 
@@ -98,6 +105,30 @@ def normalized_absorption(
     return flattened
 
 
+def normalization_span(spectrum: Spectrum, *, edge_ev: float, post_edge: Window) -> float:
+    """Return how many eV the spectrum holds of the window above the edge; 0 where it holds none."""
+    high = spectrum.energy_ev[inside(spectrum.energy_ev, (max(post_edge[0], edge_ev), post_edge[1]))]
+    return float(np.ptp(high)) if high.size else 0.0
+
+
+def is_normalized(spectrum: Spectrum, *, edge_ev: float, pre_edge: Window, post_edge: Window) -> bool:
+    """Say whether a spectrum has a pre-edge of 0 and a mean level of 1 above the white lines already.
+
+    A column named ``norm`` or ``flat`` is normalised. Any other spectrum is when its mean below the edge is within
+    :data:`NORMALIZED_PRE` of 0 and that above it within :data:`NORMALIZED_POST` of 1; where it does not
+    reach either window this is not known.
+    """
+    if spectrum.metadata.get("normalized") == "yes":
+        return True
+    energy, mu = spectrum.energy_ev, spectrum.absorption
+    low, high = inside(energy, pre_edge), inside(energy, post_edge)
+    if not (low.any() and high.any()):
+        return False
+    line = np.polyfit(energy[low] - edge_ev, mu[low], 1 if low.sum() >= 4 else 0)
+    flat = float(np.abs(np.polyval(line, energy[low] - edge_ev)).max()) < NORMALIZED_PRE
+    return flat and abs(float(mu[high].mean()) - 1.0) < NORMALIZED_POST
+
+
 def on_grid(
     energy_ev: Float64Array, spectrum: Spectrum, absorption: Float64Array, *, name: str
 ) -> Float64Array:
@@ -134,17 +165,21 @@ def without_far_pre_edge(energy_ev: Float64Array, references: Sequence[Reference
 
 
 def check_valence_order(
-    energy_ev: Float64Array, absorption: Float64Array, references: Sequence[Reference]
+    energy_ev: Float64Array, absorption: Float64Array, references: Sequence[Reference], *, declared: bool
 ) -> str | None:
     """Refuse references whose spectra contradict the order of their valences; return a remark on a small contradiction.
 
-    The mean energy Σ E μ / Σ μ over the window rises with the valence of a transition metal (chemical shift).
+    The mean energy Σ E μ / Σ μ over the window rises with the valence of a transition metal (chemical shift). It is no
+    measure for a metal (valence 0), which has no white line: its spectrum is as high at the end of the window as near the
+    edge. There the contradiction is only remarked, and so it is, up to ``SWAPPED_EV``, where the user says that the
+    references are normalised: a different normalisation moves the mean energy too.
 
     Parameters
     ----------
     energy_ev : (n_energy,) energies inside the fit window
     absorption : (n_energy, n_reference) normalised references there
     references : in the same order
+    declared : the user says that they are normalised
 
     Raises
     ------
@@ -156,7 +191,8 @@ def check_valence_order(
     for (low, below), (high, above) in product(zip(references, centres, strict=True), repeat=2):
         if not (high.valence > low.valence and above < below - ORDER_TOLERANCE_EV):
             continue
-        if high.valence - low.valence >= CLEAR_STEP:
+        certain = low.valence > 0 and above < below - (SWAPPED_EV if declared else ORDER_TOLERANCE_EV)
+        if certain and high.valence - low.valence >= CLEAR_STEP:
             raise InputError(
                 f"references {low.name} ({low.valence:g}) and {high.name} ({high.valence:g})",
                 expected="the spectrum of the higher valence at higher energy",
@@ -165,7 +201,7 @@ def check_valence_order(
                 "scale with 'energy_shift_ev'",
             )
         remark = (
-            f"The spectrum of {high.name} ({high.valence:g}) lies below that of {low.name} ({low.valence:g}), "
-            "although its valence is higher: check their energy scales."
+            f"The spectrum of {high.name} ({high.valence:g}) lies below that of {low.name} ({low.valence:g}) by "
+            f"{below - above:.2f} eV on average, although its valence is higher: check valences and energy scales."
         )
     return remark

@@ -15,8 +15,11 @@ from pipeline.io.stores import Store
 from pipeline.oxidation.edges import Windows, default_windows, inside
 from pipeline.oxidation.linear_combination import background_columns, condition_number
 from pipeline.oxidation.spectra import (
+    SHORT_POST_EV,
     Reference,
     check_valence_order,
+    is_normalized,
+    normalization_span,
     normalized_absorption,
     on_grid,
     without_far_pre_edge,
@@ -186,9 +189,18 @@ def read_references(settings: Settings) -> list[Reference]:
     return references
 
 
+def _taken_as_is(reference: Reference, windows: Windows) -> bool:
+    """Say whether a reference is normalised already and ends too soon above the edge to be normalised better."""
+    spectrum = reference.spectrum
+    span = normalization_span(spectrum, edge_ev=windows.edge_ev, post_edge=windows.post_edge)
+    return span < SHORT_POST_EV and is_normalized(
+        spectrum, edge_ev=windows.edge_ev, pre_edge=windows.pre_edge, post_edge=windows.post_edge
+    )
+
+
 def _curve(reference: Reference, windows: Windows, settings: Settings) -> Float64Array:
     """Return the normalised absorption of a reference on its own energies."""
-    if settings.references_normalized:
+    if settings.references_normalized or _taken_as_is(reference, windows):
         return reference.spectrum.absorption
     return normalized_absorption(
         reference.spectrum,
@@ -229,6 +241,29 @@ def _remarks(
         )
     if element in TRANSITION_METALS:
         window = inside(energy_ev[used], windows.fit)
-        remark = check_valence_order(energy_ev[used][window], grid[window], references)
+        remark = check_valence_order(
+            energy_ev[used][window], grid[window], references, declared=settings.references_normalized
+        )
         found += [f"{element}: {remark}"] if remark else []
-    return found
+    return found + _normalization_remarks(element, windows, settings, references)
+
+
+def _normalization_remarks(
+    element: str, windows: Windows, settings: Settings, references: list[Reference]
+) -> list[str]:
+    """Say which references are normalised over a range that is short for their edge."""
+    if settings.references_normalized or windows.post_edge[1] - windows.post_edge[0] < SHORT_POST_EV:
+        return []
+    spans = {
+        r.name: normalization_span(r.spectrum, edge_ev=windows.edge_ev, post_edge=windows.post_edge)
+        for r in references
+        if not _taken_as_is(r, windows)
+    }
+    short = {name: span for name, span in spans.items() if span < SHORT_POST_EV}
+    if not short:
+        return []
+    listed = ", ".join(f"{name} ({span:.0f} eV)" for name, span in short.items())
+    return [
+        f"{element}: references are normalised over a short range above the edge: {listed}. Its fine structure enters the "
+        "edge jump by a few per cent, and with it the valence: give longer references, or normalised ones."
+    ]

@@ -87,8 +87,9 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     )
     valence = maps["valence"][good]
     context.log(
-        f"{settings.element}: {int(good.sum())} pixels, valence {np.median(valence):.3f} "
-        f"({np.percentile(valence, 5):.2f} to {np.percentile(valence, 95):.2f}), "
+        f"{settings.element}: {int(good.sum())} pixels with a valence, of median {np.median(valence):.3f} "
+        f"(5 to 95 %: {np.percentile(valence, 5):.2f} to {np.percentile(valence, 95):.2f}); the report gives the mean over "
+        f"those in particles; "
         f"{setup.energy_ev.size} energies, condition number {setup.facts['condition_number']:.1f}, "
         f"χ² {np.median(maps['chi_square'][good]):.2f}"
     )

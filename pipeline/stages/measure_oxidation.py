@@ -41,7 +41,12 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         profiles += one.profile_rows()
         arrays |= one.arrays()
         summary[element] = one.summary()
-        context.log(f"{element}: {one.count} particles in {int(one.clumps.max(initial=0))} agglomerates")
+        mean, n, outside = summary[element]["mean_valence"], summary[element]["n_pixels"], one.n_outside()
+        context.log(
+            f"{element}: {one.count} particles in {int(one.clumps.max(initial=0))} agglomerates"
+            + (f"; mean valence {mean:.3f} of their {n} pixels" if n else "")
+            + (f", without {outside} pixels in parts that are too small to be particles" if outside else "")
+        )
     write_csv(outputs["shells"], _columns(shells))
     write_csv(outputs["particles"], _columns(particles))
     write_csv(outputs["profiles"], _columns(profiles))
@@ -121,6 +126,10 @@ class _Element:
                 noise = np.bincount(where, weights=np.where(where > 0, v, 0), minlength=n + 1)[1:]
                 error[:, i] = np.sqrt(noise) / count * self.shared_noise
         return mean, error
+
+    def n_outside(self) -> int:
+        """Return the number of pixels that have a valence and lie in no particle."""
+        return int((np.isfinite(self.valence) & (self.clumps == 0)).sum())
 
     def shell_rows(self) -> list[dict[str, Any]]:
         """Return a row per shell, from rim to centre."""

@@ -98,6 +98,8 @@ def _air(stack: SpectralStack, dark: np.ndarray | None, settings: Settings) -> B
         if flat is not None:
             light = flat.mean(axis=0) - (0 if dark is None else dark)
             frame = np.divide(frame, light, out=np.full_like(frame, np.nan), where=light > 0)
+        if not np.isfinite(frame).any():
+            continue
         level = np.nanmedian(frame)
         # Each frame counts alike, whatever the light of the source was.
         known = np.isfinite(frame)

@@ -26,7 +26,7 @@ CHECKED = (
     "a reference that the others contradict",
     "energies and references",
 )
-MANY_THICK, MANY_REPLACED = 0.1, 0.1
+MANY_THICK = 0.1
 LARGE_CHI_SQUARE = 2.0
 DECISIVE_BIC = 10.0
 NO_MODEL_CHI_SQUARE = 10.0
@@ -76,13 +76,18 @@ def _warnings(one: ElementValence) -> list[str]:
         found.append(
             f"{e}: the fits leave {s['error_scale'] ** 2:.1f} times the variance of the noise; errors were scaled up for it."
         )
+    if one.dead_ev.size:
+        found.append(
+            f"{e}: the frames at {', '.join(f'{ev:.1f}' for ev in one.dead_ev)} eV have no valid pixel and were left out."
+        )
     if one.lost_ev.size:
         found.append(
             f"{e}: the frames at {', '.join(f'{ev:.1f}' for ev in one.lost_ev)} eV could not be registered and were left out."
         )
-    if one.replaced_share > MANY_REPLACED:
+    if one.held_ev.size:
         found.append(
-            f"{e}: the shifts of {percent(one.replaced_share)} of the frames were taken from their neighbours."
+            f"{e}: {one.held_ev.size} frames, the first at {one.held_ev[0]:.1f} eV, have too little contrast to tell their "
+            "shift; that of the frames taken before and after them was used."
         )
     whole = s["spectrum"]["valence"]
     for left in s["leave_one_out"]:

@@ -87,7 +87,8 @@ def _element(
         models=summary["models"],
         clusters=measured[f"{element}_clusters"],
         cluster_spectra=measured[f"{element}_cluster_spectra"],
-        replaced_share=float(registered["replaced"].mean()),
-        lost_ev=registered["energy_ev"][registered["lost"].astype(bool)],
+        held_ev=registered["energy_ev"][(registered["replaced"] & ~registered["lost"]).astype(bool)],
+        lost_ev=registered["energy_ev"][(registered["lost"] & ~registered["dead"]).astype(bool)],
+        dead_ev=registered["energy_ev"][registered["dead"].astype(bool)],
         summary=summary,
     )

@@ -192,8 +192,9 @@ class ElementValence:
     profiles : by axis: low, high, mean, error
     models : as in ``oxidation.json``
     clusters, cluster_spectra : (n_y, n_x) labels, (n_cluster, n_energy)
-    replaced_share : share of the frames whose shift was taken from its neighbours
+    held_ev : energies of the frames whose shift was taken from the frames before and after
     lost_ev : energies of the frames that could not be registered and were left out
+    dead_ev : energies of the frames without a valid pixel
     summary : the element's entry in ``oxidation.json``
     """
 
@@ -220,8 +221,9 @@ class ElementValence:
     models: Sequence[Mapping[str, Any]]
     clusters: LabelArray
     cluster_spectra: Float64Array
-    replaced_share: float
+    held_ev: Float64Array
     lost_ev: Float64Array
+    dead_ev: Float64Array
     summary: Mapping[str, Any]
 
 

@@ -7,10 +7,20 @@ import numpy as np
 import pytest
 
 from pipeline.arrays import Spectrum
+from pipeline.config import FitValenceStage, ReferenceSource
 from pipeline.errors import InputError
 from pipeline.io.spectra import read_spectrum
 from pipeline.oxidation.edges import default_windows
-from pipeline.oxidation.spectra import Reference, check_valence_order, normalized_absorption, on_grid
+from pipeline.oxidation.judgement import fit_spectrum
+from pipeline.oxidation.spectra import (
+    Reference,
+    check_valence_order,
+    is_normalized,
+    normalization_span,
+    normalized_absorption,
+    on_grid,
+)
+from pipeline.stages.fit_setup import prepared_references
 
 ENERGY = np.linspace(630.0, 665.0, 71)
 MU = 0.1 + 0.5 * (ENERGY > 640) + np.exp(-((ENERGY - 641) ** 2))
@@ -66,10 +76,11 @@ def test_repeated_energies_are_averaged(tmp_path: Path) -> None:
     np.testing.assert_allclose(spectrum.absorption[:5], MU[:5] + 0.1, atol=1e-6)
 
 
-def athena(label: str) -> str:
+def athena(label: str, shift: str = "") -> str:
     listed = [", ".join(f"'{x:.6f}'" for x in column) for column in (ENERGY, MU)]
+    moved = f"'bkg_eshift','{shift}'," if shift else ""
     return (
-        f"$old_group = '{label}';\n@args = ('datatype','xmu','label','{label}','bkg_e0','640');\n"
+        f"$old_group = '{label}';\n@args = ('datatype','xmu',{moved}'label','{label}','bkg_e0','640');\n"
         f"@x = ({listed[0]});\n@y = ({listed[1]});\n[record]\n\n"
     )
 
@@ -85,6 +96,35 @@ def test_groups_of_an_athena_project(tmp_path: Path, compressed: bool) -> None:
         plain(path)
     with pytest.raises(InputError, match="the group 'Mn3O4', got MnO, MnO2"):
         read_spectrum(path, group="Mn3O4", energy_unit=None)
+
+
+def test_a_calibration_kept_by_athena_moves_the_energies(tmp_path: Path) -> None:
+    """Athena stores energies as measured, and beside them the shift that calibrates them: E = x + bkg_eshift."""
+    path = tmp_path / "standards.prj"
+    text = "# Athena project file -- Demeter version 0.9.24\n"
+    path.write_text(text + athena("a") + athena("b", "1.2") + athena("c", "-0.35") + athena("d", "0"))
+    for group, shift in (("a", 0.0), ("b", 1.2), ("c", -0.35), ("d", 0.0)):
+        spectrum = read_spectrum(path, group=group, energy_unit=None)
+        np.testing.assert_allclose(spectrum.energy_ev, ENERGY + shift, atol=1e-9)
+        np.testing.assert_allclose(spectrum.absorption, MU, atol=1e-6)
+    path.write_text(text + athena("a", "much"))
+    with pytest.raises(InputError, match="numbers of 'a' that cannot be read"):
+        plain(path)
+
+
+def test_a_spectrum_says_whether_it_is_normalized(tmp_path: Path) -> None:
+    windows = {"edge_ev": 638.7, "pre_edge": (620.0, 637.0), "post_edge": (655.0, 690.0)}
+    done = (step(0.0).absorption - 0.3) / 2
+    assert is_normalized(Spectrum(ENERGY, done), **windows)
+    assert not is_normalized(step(0.0), **windows)
+    assert not is_normalized(Spectrum(ENERGY, done + 0.1), **windows)
+    assert not is_normalized(Spectrum(ENERGY, 1.2 * done), **windows)
+    assert not is_normalized(Spectrum(ENERGY[:40], done[:40]), **windows)
+    assert normalization_span(step(0.0), edge_ev=638.7, post_edge=(655.0, 690.0)) == 10.0
+    (tmp_path / "norm.csv").write_text("energy,norm\n" + rows(ENERGY, MU, ","))
+    (tmp_path / "mu.csv").write_text("energy,mu\n" + rows(ENERGY, MU, ","))
+    assert is_normalized(plain(tmp_path / "norm.csv"), **windows)
+    assert not is_normalized(plain(tmp_path / "mu.csv"), **windows)
 
 
 @pytest.mark.parametrize(
@@ -181,9 +221,32 @@ def test_swapped_valences_are_refused() -> None:
     low, high = step(0.0), step(1.5)
     right = [Reference("MnO", 2.0, low), Reference("MnO2", 4.0, high)]
     swapped = [Reference("MnO", 4.0, low), Reference("MnO2", 2.0, high)]
-    assert check_valence_order(ENERGY[window], curves, right) is None
+    assert check_valence_order(ENERGY[window], curves, right, declared=False) is None
     with pytest.raises(InputError, match="the valences are probably swapped"):
-        check_valence_order(ENERGY[window], curves, swapped)
+        check_valence_order(ENERGY[window], curves, swapped, declared=False)
+
+
+@pytest.mark.parametrize(
+    ("moved", "low", "declared"), [(0.9, 2.0, True), (0.9, 0.0, False), (3.0, 0.0, True)]
+)
+def test_a_small_contradiction_is_a_remark_for_metals_and_normalised_references(
+    moved: float, low: float, declared: bool
+) -> None:
+    """A metal has no white line: its mean energy over a window says nothing. Nor does a gap that a normalisation makes."""
+    window = (ENERGY >= 638) & (ENERGY <= 648)
+    curves = np.stack([np.exp(-((ENERGY[window] - 642 - away) ** 2)) for away in (moved, 0.0)], axis=1)
+    references = [Reference("low", low, step(moved)), Reference("oxide", low + 2, step(0.0))]
+    remark = check_valence_order(ENERGY[window], curves, references, declared=declared)
+    assert remark is not None
+    assert "although its valence is higher" in remark
+
+
+def test_clearly_swapped_references_are_refused_though_they_are_called_normalised() -> None:
+    window = (ENERGY >= 638) & (ENERGY <= 648)
+    curves = np.stack([np.exp(-((ENERGY[window] - 642 - away) ** 2)) for away in (1.5, 0.0)], axis=1)
+    references = [Reference("low", 2.0, step(1.5)), Reference("high", 4.0, step(0.0))]
+    with pytest.raises(InputError, match="the valences are probably swapped"):
+        check_valence_order(ENERGY[window], curves, references, declared=True)
 
 
 @pytest.mark.parametrize(("third", "refused"), [(4.0, True), (3.3, False)])
@@ -194,9 +257,9 @@ def test_one_reference_out_of_order(third: float, refused: bool) -> None:
     references = [Reference(name, v, step(0.0)) for name, v in (("a", 2.0), ("b", 3.0), ("c", third))]
     if refused:
         with pytest.raises(InputError, match=r"references b \(3\) and c \(4\): .* probably swapped"):
-            check_valence_order(ENERGY[window], curves, references)
+            check_valence_order(ENERGY[window], curves, references, declared=False)
     else:
-        remark = check_valence_order(ENERGY[window], curves, references)
+        remark = check_valence_order(ENERGY[window], curves, references, declared=False)
         assert remark is not None
         assert "c (3.3) lies below that of b (3)" in remark
 
@@ -240,3 +303,44 @@ def test_published_references_are_read(shared_data: Path) -> None:
         scans[name] = float(spectrum.energy_ev[np.flatnonzero(flat > 0.5)[0]])
     # The chemical shift of the K edge: higher valence, higher energy.
     assert scans["MnO"] + 2 < scans["Mn2O3"] < scans["MnO2"]
+
+
+NI_ENERGY = np.arange(8200.0, 8800.0, 1.0)
+
+
+def ni_edge(valence: int) -> np.ndarray:
+    """A normalised K edge with fine structure: metal without, oxide with a white line and a later edge."""
+    edge, line, wave = {0: (8333.0, 0.05, 0.06), 2: (8341.0, 0.7, 0.09)}[valence]
+    k = np.sqrt(np.maximum(NI_ENERGY - edge, 0))
+    mu = 1 / (1 + np.exp(-(NI_ENERGY - edge) / 2)) + line * np.exp(-(((NI_ENERGY - edge - 7) / 4) ** 2))
+    return mu + (edge + 12 < NI_ENERGY) * wave * np.sin(0.9 * k + valence) * np.exp(-k / 12)
+
+
+@pytest.mark.parametrize("last_ev", [8430.0, 8500.0, 8799.0])
+@pytest.mark.parametrize("scaled", [False, True])
+def test_a_mixture_of_a_metal_and_its_oxide(tmp_path: Path, last_ev: float, scaled: bool) -> None:
+    """Normalised references that end soon are left alone: over 60 eV of fine structure a mixture of 1.80 became 1.74.
+
+    Raw ones of that length are normalised as well as they can be, and the doubt is said.
+    """
+    kept = last_ev >= NI_ENERGY
+    references = []
+    for valence in (0, 2):
+        mu = ni_edge(valence)[kept]
+        mu = 0.4 + 1.7 * mu if scaled else mu
+        (tmp_path / f"{valence}.txt").write_text(rows(NI_ENERGY[kept], mu))
+        references.append((float(valence), ReferenceSource(file=str(tmp_path / f"{valence}.txt"))))
+    stack_ev = np.arange(8250.0, 8425.0, 1.5)
+    setup = prepared_references("Ni", stack_ev, FitValenceStage(element="Ni", references=tuple(references)))
+    curves = [np.interp(setup.energy_ev, NI_ENERGY, ni_edge(valence)) for valence in (0, 2)]
+    fit = fit_spectrum(
+        0.02 + 0.7 * (0.1 * curves[0] + 0.9 * curves[1]),
+        np.full(setup.energy_ev.size, 1e-3),
+        setup.references,
+        setup.background,
+        setup.valences,
+    )
+    said = any("normalised over a short range" in remark for remark in setup.remarks)
+    assert said == (scaled and last_ev < 8520)
+    # A jump that is off by 3 %, the mean of the fine structure, moves a mixture of 10 and 90 % by 0.006.
+    assert fit.valence == pytest.approx(1.8, abs=0.02 if scaled or last_ev > 8520 else 1e-3)
