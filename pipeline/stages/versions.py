@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 STAGE_VERSIONS: dict[str, int] = {
-    "normalize": 3,
-    "align": 5,
-    "decompose": 2,
+    "normalize": 4,
+    "align": 6,
+    "decompose": 3,
     "reconstruct": 7,
     "reconstruct_prepare": 2,
     "reconstruct_part": 2,
@@ -16,7 +16,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "replicate": 2,
     "uncertainty": 7,
     "classify": 3,
-    "measure": 5,
+    "measure": 6,
     "normalize_stack": 1,
     "register_stack": 2,
     "fit_valence": 2,
