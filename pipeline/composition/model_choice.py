@@ -40,7 +40,7 @@ class Choice:
 
 
 @dataclass(frozen=True)
-class Tested:
+class ChosenModel:
     """The model that was chosen, and how the data judge it.
 
     Attributes
@@ -103,13 +103,13 @@ def candidates(
     return terms, names | {term.name for term in terms if term.given is not None}
 
 
-def tested_model(
+def choose_model(
     attenuation: Float64Array,
     terms: Sequence[Term],
     forced: Collection[str],
     rays: AveragedRays,
     metal: Float64Array,
-) -> Tested:
+) -> ChosenModel:
     """Choose and fit the terms that the data ask for, and say what they leave uncertain.
 
     Parameters
@@ -124,9 +124,9 @@ def tested_model(
         values = np.array([0.05 if term.given is None else term.given for term in start])
         model = Model(attenuation, start, values, np.zeros((len(start), len(start))))
         empty = Fit(model, np.nan, np.full(1, np.nan), 1, np.zeros(attenuation.shape[0]))
-        return Tested(empty, empty, [], {}, len(rays))
+        return ChosenModel(empty, empty, [], {}, len(rays))
     plain, best, steps = chosen(attenuation, terms, forced, rays)
-    return Tested(best, plain, steps, systematic_errors(best, rays, metal), len(rays))
+    return ChosenModel(best, plain, steps, systematic_errors(best, rays, metal), len(rays))
 
 
 def systematic_errors(fit: Fit, rays: AveragedRays, metal: Float64Array) -> dict[str, float]:
@@ -198,7 +198,7 @@ def decompose_with_model(
 
 
 def likely_causes(
-    attenuation: Float64Array, terms: Sequence[Term], tested: Tested, rays: AveragedRays
+    attenuation: Float64Array, terms: Sequence[Term], tested: ChosenModel, rays: AveragedRays
 ) -> list[str]:
     """Name the terms that would explain most of the misfit that the model leaves, those that help most first.
 
@@ -224,7 +224,7 @@ def likely_causes(
     return [name for name in sorted(gains, key=lambda n: -gains[n]) if gains[name] > max(0.3 * best, 0.5)]
 
 
-def model_record(tested: Tested, series: Sequence[str], causes: Sequence[str]) -> dict[str, Any]:
+def model_record(tested: ChosenModel, series: Sequence[str], causes: Sequence[str]) -> dict[str, Any]:
     """Return what a result says of its model: how well it fits, which terms are in it and why."""
     model, fit = tested.model, tested.fit
     errors = np.sqrt(np.maximum(np.diag(model.covariance), 0)) if model.terms else np.zeros(0)

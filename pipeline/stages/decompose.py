@@ -18,13 +18,13 @@ from pipeline.composition.decomposition import (
 from pipeline.composition.instrument import Model
 from pipeline.composition.model_choice import (
     Choice,
-    Tested,
+    ChosenModel,
     candidates,
+    choose_model,
     decompose_with_model,
     describe,
     likely_causes,
     model_record,
-    tested_model,
 )
 from pipeline.config import DecomposeStage as Settings
 from pipeline.config import InstrumentSettings
@@ -133,7 +133,7 @@ def _from_edges(aligned: Store, settings: Settings, context: StageContext, alloc
     check_independent(matrix)
     terms, forced = candidates(elements, energies, own, [post for _pre, post in pairs], _choice(settings))
     averaged = averaged_rays(value, variance)
-    tested = tested_model(matrix, terms, forced, averaged, _metal(atoms))
+    tested = choose_model(matrix, terms, forced, averaged, _metal(atoms))
     causes = likely_causes(matrix, terms, tested, averaged)
     record = model_record(tested, series, causes)
     context.log(describe(record))
@@ -183,7 +183,7 @@ def _metal(atoms: Float64Array) -> Float64Array:
     return weights / weights.sum()
 
 
-def _maps(tested: Tested, averaged: AveragedRays) -> dict[str, NamedArray]:
+def _maps(tested: ChosenModel, averaged: AveragedRays) -> dict[str, NamedArray]:
     """Return χ² per degree of freedom of every averaged ray, where it lies."""
     if tested.fit.chi_square.size != len(averaged):
         return {}

@@ -63,6 +63,7 @@ class Composition:
     sigma, null : standard deviation of the deviation; deviation of one null run
     phases, confident : labels of the same shape
     stripe_effect : relative change of the mean TM/O by the removal of stripes
+    chi_square : (n_tilt, rows, columns) of the averaged rays, per degree of freedom
     phases_json, shells, domains : contents of ``phases.json``, ``composition_shells.csv``, ``domains.csv``
     """
 
@@ -83,6 +84,7 @@ class Composition:
     shells: Mapping[str, Sequence[Any]] | None = None
     domains: Mapping[str, Sequence[Any]] | None = None
     stripe_effect: float = 0.0
+    chi_square: FloatArray | None = None
     alignment: Alignment | None = None
 
 
