@@ -9,7 +9,7 @@ no spectrum of the sample. With Gaussian spectra of moment ``S`` and noise ``D``
 
 ``δ = (Gᵀ R G + P)⁻¹ Gᵀ R y``,  ``R = (S + D)⁻¹``,
 
-summed over the pixels of a tilt, is the generalised least-squares estimate (Aitken, Proc. R. Soc. Edinb. 55, 42, 1936); ``P``
+(plus composition that differs smoothly over the particle, free in every tilt) summed over the pixels of a tilt, is the generalised least-squares estimate (Aitken, Proc. R. Soc. Edinb. 55, 42, 1936); ``P``
 is a weak prior. The amount of the commonest spectrum is left free. Pixels whose spectra are unlike those of the others (a
 clump of carbon on an oxide) are left out: their rims would look like shifts. A shift that all energies share is a change of
 the sample's position, which spectra do not tell: it is left as it was.
@@ -37,13 +37,16 @@ PRIOR_PX = 0.5
 GRADIENT_SMOOTHING_PX = 1.0
 LEAST_GRADIENT = 0.005
 """Pixels whose optical density changes by less per pixel tell nothing of a shift."""
-MOST_PIXELS = 40_000
+MOST_PIXELS = 12_000
 """More pixels of a frame than that add nothing; an even choice is taken."""
 USUAL_SHARE = 0.8
 """Share of the averaged rays that the moment is taken from: those whose spectra are most alike."""
 UNUSUAL = 6.0
 """χ² per energy, averaged over 5 × 5 pixels, from which spectra are unlike the others."""
 FREE = 1e4
+DIRECTIONS = 2
+"""Directions of the spectra beside the commonest whose amounts may also differ smoothly over the particle (a gradient from side
+to side, or from rim to centre): free in every tilt."""
 ERROR_FLOOR_PX = 0.005
 """What blur, interpolation and the choice of the moment leave, on simulated series whose shifts are known."""
 LOOKED_AT = 9
@@ -115,18 +118,24 @@ def _moved(shift: Float64Array, error: Float64Array) -> BoolArray:
 
 
 def spectral_moment(rays: AveragedRays) -> Float64Array:
-    """Second moment of the usual spectra of a sample without their noise, (n_energy, n_energy); the commonest is free."""
+    """Second moment of the usual spectra of a sample without their noise, (n_energy, n_energy); the commonest is free.
+
+    Spectra are relative to their mean over the energies: substances come in proportion to the thickness, so they differ
+    little where a rim is thin, while a shift shows most there.
+    """
+    mean = rays.density.mean(axis=1, keepdims=True)
+    spectra, noise = rays.density / mean, rays.variance / mean**2
     usual = np.ones(len(rays), bool)
     for _ in range(4):
-        density, variance = rays.density[usual], rays.variance[usual]
-        moment = density.T @ density / len(density) - np.diag(variance.mean(axis=0))
+        moment = spectra[usual].T @ spectra[usual] / np.count_nonzero(usual)
+        moment -= np.diag(noise[usual].mean(axis=0))
         values, vectors = np.linalg.eigh(moment)
         values = np.maximum(values, 0)
         values[-1] *= FREE
-        free = (vectors * values) @ vectors.T
+        free = np.asarray((vectors * values) @ vectors.T, np.float64)
         square = _squares(rays.density, rays.variance, free)
         usual = square <= np.quantile(square, USUAL_SHARE)
-    return np.asarray(free, np.float64)
+    return free
 
 
 def energy_shifts(density: FloatArray, variance: FloatArray, moment: Float64Array) -> EnergyShifts:
@@ -143,8 +152,10 @@ def energy_shifts(density: FloatArray, variance: FloatArray, moment: Float64Arra
     usable = scipy.ndimage.binary_erosion(valid.all(axis=0), iterations=2)
     usable &= ~_unusual(filled, noise, valid.all(axis=0), moment)
     splines = [scipy.ndimage.spline_filter(frame, order=3) for frame in filled]
-    prior = np.eye(2 * n) / PRIOR_PX**2
-    shift, normal, scale = np.zeros((n, 2)), np.zeros((2 * n, 2 * n)), 1.0
+    smooth = _smooth_columns(moment, usable)
+    n_all = 2 * n + smooth.shape[1]
+    prior = np.diag([1 / PRIOR_PX**2] * (2 * n) + [1e-12] * (n_all - 2 * n))
+    shift, normal, scale = np.zeros((n, 2)), np.zeros((n_all, n_all)), 1.0
     for _ in range(ROUNDS):
         frames = np.stack(
             [
@@ -161,18 +172,31 @@ def energy_shifts(density: FloatArray, variance: FloatArray, moment: Float64Arra
         if rows.size < 10 * n:
             return EnergyShifts(np.zeros((n, 2)), np.full((n, 2), PRIOR_PX))
         y, s = (np.ascontiguousarray(a.reshape(n, -1)[:, rows].T) for a in (frames, noise))
-        g = np.ascontiguousarray(slopes.reshape(2, n, -1)[:, :, rows].transpose(2, 1, 0))
-        normal, right = np.zeros((2 * n, 2 * n)), np.zeros(2 * n)
-        scale = max(1.0, _accumulate(y, s, g, moment, normal, right) / (rows.size * (n - 1)))
-        step = -np.linalg.solve(normal + prior, right + prior @ shift.ravel()).reshape(n, 2)
+        columns = np.zeros((rows.size, n_all, n))
+        for e in range(n):
+            columns[:, 2 * e : 2 * e + 2, e] = -slopes.reshape(2, n, -1)[:, e, rows].T
+        columns[:, 2 * n :] = smooth[rows] * y.mean(axis=1)[:, None, None]
+        normal, right = np.zeros((n_all, n_all)), np.zeros(n_all)
+        scale = max(1.0, _accumulate(y, s, columns, moment, normal, right) / (rows.size * (n - 1)))
+        already = np.concatenate([shift.ravel(), np.zeros(n_all - 2 * n)])
+        step = np.linalg.solve(normal + prior, right - prior @ already)[: 2 * n].reshape(n, 2)
         shift += step - step.mean(axis=0)
         if np.abs(step).max() < SETTLED_PX:
             break
     # Of the departure from the mean: the common shift, which is not told, drops out.
     less_mean = np.kron(np.eye(n) - 1 / n, np.eye(2))
-    covariance = less_mean @ np.linalg.inv(normal / scale + prior) @ less_mean.T
+    covariance = less_mean @ np.linalg.inv(normal / scale + prior)[: 2 * n, : 2 * n] @ less_mean.T
     error = np.hypot(np.sqrt(np.diag(covariance)).reshape(n, 2), ERROR_FLOOR_PX)
     return EnergyShifts(shift - shift.mean(axis=0), error)
+
+
+def _smooth_columns(moment: Float64Array, usable: BoolArray) -> Float64Array:
+    """Return what composition that differs smoothly over the particle adds per optical density: (n_pixel, n_column, n_energy)."""
+    y, x = np.indices(usable.shape).reshape(2, -1) / (0.5 * max(usable.shape)) - 1
+    shapes = np.stack([np.ones_like(x), x, y, x * x + y * y], axis=1)
+    vectors = np.linalg.eigh(moment)[1][:, -1 - DIRECTIONS : -1].T
+    columns = shapes[:, :, None, None] * vectors[None, None]
+    return np.asarray(columns.reshape(x.size, -1, moment.shape[0]), np.float64)
 
 
 def _gradient(frame: Float64Array) -> Float64Array:
@@ -206,12 +230,12 @@ def _squares(density: Float64Array, variance: Float64Array, moment: Float64Array
 
 
 @njit(cache=True, nogil=True)
-def _factor(moment, noise, lower):  # type: ignore[no-untyped-def]
-    """Lower Cholesky factor of S + D of one ray."""
+def _factor(moment, scale, noise, lower):  # type: ignore[no-untyped-def]
+    """Lower Cholesky factor of S + D of one ray, S in proportion to the square of its optical density."""
     n = noise.size
     for i in range(n):
         for j in range(i + 1):
-            total = moment[i, j]
+            total = scale * moment[i, j]
             if i == j:
                 total += noise[i]
             for k in range(j):
@@ -234,42 +258,37 @@ def _mahalanobis(density, variance, moment, found):  # type: ignore[no-untyped-d
     n_ray, n = density.shape
     lower, y = np.zeros((n, n)), np.zeros(n)
     for r in range(n_ray):
-        _factor(moment, variance[r], lower)
         y[:] = density[r]
+        _factor(moment, max(y.mean(), 0.0) ** 2, variance[r], lower)
         _whiten(lower, y)
         found[r] = np.sum(y * y)
 
 
 @njit(cache=True, nogil=True)
-def _accumulate(density, variance, slopes, moment, normal, right):  # type: ignore[no-untyped-def]
-    """Add GᵀRG and GᵀRy of all rays; return the sum of yᵀRy."""
+def _accumulate(density, variance, columns, moment, normal, right):  # type: ignore[no-untyped-def]
+    """Add XᵀRX and XᵀRy of all rays, X the columns (which are whitened in place); return the sum of yᵀRy."""
     n_ray, n = density.shape
-    lower, y, columns = np.zeros((n, n)), np.zeros(n), np.zeros((2 * n, n))
+    n_column = columns.shape[1]
+    lower, y = np.zeros((n, n)), np.zeros(n)
     square = 0.0
     for r in range(n_ray):
-        _factor(moment, variance[r], lower)
         y[:] = density[r]
+        _factor(moment, max(y.mean(), 0.0) ** 2, variance[r], lower)
         _whiten(lower, y)
         square += np.sum(y * y)
-        for e in range(n):
-            for d in range(2):
-                column = columns[2 * e + d]
-                column[:] = 0.0
-                column[e] = slopes[r, e, d]
-                _whiten(lower, column)
-        for a in range(2 * n):
-            # Column a is zero before its energy.
-            first = a // 2
+        for a in range(n_column):
+            column = columns[r, a]
+            _whiten(lower, column)
             total = 0.0
-            for i in range(first, n):
-                total += columns[a, i] * y[i]
+            for i in range(n):
+                total += column[i] * y[i]
             right[a] += total
             for b in range(a + 1):
                 total = 0.0
-                for i in range(first, n):
-                    total += columns[a, i] * columns[b, i]
+                for i in range(n):
+                    total += column[i] * columns[r, b, i]
                 normal[a, b] += total
-    for a in range(2 * n):
+    for a in range(n_column):
         for b in range(a):
             normal[b, a] = normal[a, b]
     return square

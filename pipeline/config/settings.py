@@ -125,10 +125,10 @@ ComponentName = Annotated[
 class InstrumentSettings(Settings):
     """Terms of instrument and chemistry in the decomposition: chosen by the data, left out, or given."""
 
-    stray: Literal["auto", "none"] | float = setting(
+    stray: Literal["auto", "none"] | Annotated[float, Field(ge=0.0, le=0.2)] = setting(
         "auto", "share of the incident intensity that reaches the detector past the sample"
     )
-    near_edge: Literal["auto", "none"] | dict[str, float] = setting(
+    near_edge: Literal["auto", "none"] | dict[str, Annotated[float, Field(ge=0.4, le=5.0)]] = setting(
         "auto", "factor on the step of each element at its own post-edge energy, 1 as tabulated"
     )
     near_edge_spread: Literal["auto", "none"] = setting(
