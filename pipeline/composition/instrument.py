@@ -33,6 +33,8 @@ LEAST_GAIN = 0.2
 (χ² per degree of freedom, at least 1), and is dropped again if leaving it out costs less."""
 RAYS_FOR_CHOICE = 2_000
 RAYS_FOR_FIT = 6_000
+REFITTED = 3
+"""Terms that help most, with the others as they are, are tried with all others fitted again."""
 HEAVY_TAIL = 10.0
 """A ray whose χ² exceeds the median by more than this factor counts less (the logarithm of a Student distribution): a few
 rays with something else in them, or nearly opaque ones, do not decide."""
@@ -261,21 +263,35 @@ def chosen(
     fit = fitted(Model(attenuation, start, np.array([_first_value(term) for term in start])), few)
     steps: list[dict[str, float | str]] = []
     left = [term for term in candidates if term.name not in forced]
-    while left:
-        tail = tail_of(fit.chi_square)
-        before = judged(fit.model, few, tail)
-        tried = {term.name: _with_one_more(fit.model, term, few, tail) for term in left}
-        name = min(tried, key=lambda each: tried[each].deviance)
-        if before.deviance - tried[name].deviance < LEAST_GAIN * max(1.0, tried[name].per_dof):
-            break
-        fit = fitted(tried[name].model, few, tail)
-        left = [term for term in left if term.name != name]
-        steps.append({"term": name, "chi_square_per_dof": fit.per_dof})
+    # What varies within the sample can mimic what does not: it comes last.
+    for group in ([term for term in left if term.kind != "spread"], [t for t in left if t.kind == "spread"]):
+        fit, taken = _taken_up(fit, group, few)
+        steps += taken
     fit = _pruned(fit, few, keep=set(forced))
     many = rays.some(RAYS_FOR_FIT)
     final = fitted(fit.model, many)
     best = judged(_with_covariance(final, many), rays)
     return judged(Model(attenuation), rays), best, steps
+
+
+def _taken_up(
+    fit: Fit, terms: Sequence[Term], rays: AveragedRays
+) -> tuple[Fit, list[dict[str, float | str]]]:
+    """Take up terms as long as one of them lowers the misfit, the one that helps most first."""
+    left, steps = list(terms), []
+    while left:
+        tail = tail_of(fit.chi_square)
+        before = judged(fit.model, rays, tail)
+        tried = {term.name: _with_one_more(fit.model, term, rays, tail) for term in left}
+        promising = sorted(tried, key=lambda each: tried[each].deviance)[:REFITTED]
+        refitted = {name: fitted(tried[name].model, rays, tail) for name in promising}
+        name = min(refitted, key=lambda each: refitted[each].deviance)
+        if before.deviance - refitted[name].deviance < LEAST_GAIN * max(1.0, refitted[name].per_dof):
+            break
+        fit = refitted[name]
+        left = [term for term in left if term.name != name]
+        steps.append({"term": name, "chi_square_per_dof": fit.per_dof})
+    return fit, steps
 
 
 def _with_one_more(model: Model, term: Term, rays: AveragedRays, tail: float) -> Fit:
