@@ -1,5 +1,6 @@
 """Settings: one frozen model per stage, the configuration file, its schema and its plan."""
 
+from pipeline.config.instrument import InstrumentSettings
 from pipeline.config.load import config_error, load_config, parse_config, read_yaml
 from pipeline.config.phase import ProjectionSource, ReconstructStructureSettings, RetrievePhaseSettings
 from pipeline.config.project import (
@@ -90,6 +91,7 @@ __all__ = [
     "FitValenceSettings",
     "FitValenceStage",
     "ImageSource",
+    "InstrumentSettings",
     "MeasureOxidationSettings",
     "MeasureOxidationStage",
     "MeasureSettings",
