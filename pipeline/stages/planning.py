@@ -257,7 +257,7 @@ def _acquisition(plan: Plan, task: Task, scale: Scale) -> "Acquisition":
         for name, pair in plan.energies_ev.items()
         for side, energy in zip(("pre", "post"), pair, strict=True)
     }
-    width = 2 * int(np.ceil(FIELD * settings.particle_nm / settings.pixel_nm / scale.pixel / 2))
+    width = _width(plan, scale)
     return Acquisition(
         energies_ev=energies,
         tilt_deg=np.linspace(-settings.tilt_limit_deg, settings.tilt_limit_deg, scale.tilts),
@@ -279,6 +279,11 @@ def _acquisition(plan: Plan, task: Task, scale: Scale) -> "Acquisition":
         noise=True,
         truth_subsamples=2,
     )
+
+
+def _width(plan: Plan, scale: Scale) -> int:
+    """Return the pixels of the simulated field in each direction."""
+    return 2 * int(np.ceil(FIELD * plan.settings.particle_nm / plan.settings.pixel_nm / scale.pixel / 2))
 
 
 def _scaled(fault: InstrumentSettings, scale: Scale) -> InstrumentSettings:
@@ -303,7 +308,7 @@ def _configuration(plan: Plan, scale: Scale) -> Mapping[str, Any]:
             "tilts": False,
             "energies": False,
             "magnification": "none",
-            "axis_column": None,
+            "axis_column": (_width(plan, scale) - 1) / 2,
             "axis_tilt_deg": 0.0,
         },
         "reconstruct": {"psf_px": plan.settings.psf_px / scale.pixel},
