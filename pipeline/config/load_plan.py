@@ -9,7 +9,7 @@ from pydantic import ValidationError
 from pipeline.config.base import Settings, setting
 from pipeline.config.beamtime import PlanSettings
 from pipeline.config.load import config_error, parse_config, read_yaml
-from pipeline.config.project import CompositionConfig
+from pipeline.config.project import CompositionConfig, ordered
 from pipeline.errors import ConfigError
 
 
@@ -46,6 +46,13 @@ def load_plan(path: Path) -> Plan:
         raise ConfigError(
             str(path), expected="the sections plan and samples", got=extra[0], fix="remove it, or indent it"
         )
+    if settings.sample and not data.get("samples"):
+        raise ConfigError(
+            "plan.sample",
+            expected="a sample of this file",
+            got=repr(settings.sample),
+            fix="add the samples, or leave it out",
+        )
     sample = _sample(data, settings, path) if data.get("samples") else None
     return _filled(settings, sample)
 
@@ -77,7 +84,7 @@ def _filled(settings: PlanSettings, sample: CompositionConfig | None) -> Plan:
                 fix=f"write, for example, {name}: {example}",
             )
     formula = formula or {}
-    elements = tuple(sorted(energies, key=lambda name: name != "O"))
+    elements = ordered(energies)
     if elements[0] != "O" or len(elements) < 2 or not set(elements) <= set(formula):
         raise ConfigError(
             "plan.energies_ev",

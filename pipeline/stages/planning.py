@@ -50,7 +50,7 @@ class Task:
     Attributes
     ----------
     question : what it answers: ``domains``, ``dose`` or ``fault``
-    name : the deviation, photons or fault that is tried, as text
+    name : the deviation, share of the photons or fault that is tried, as text
     deviation : of the domains
     photons : counts per planned pixel and frame
     seed : of the random numbers
@@ -126,7 +126,12 @@ def tasks_of(plan: Plan) -> list[Task]:
     settings, ideal = plan.settings, InstrumentSettings()
     photons, rounds = settings.photons_per_pixel, range(settings.seeds)
     fault = FAULT_DEVIATION * plan.threshold
-    tried = [Task("domains", f"{d:g}", d * plan.threshold, photons, 0, ideal) for d in DEVIATIONS]
+    # The particle without a fault first: all others are compared with it.
+    order = sorted(DEVIATIONS, key=lambda one: one != FAULT_DEVIATION)
+    tried = [
+        Task("domains", f"{100 * d * plan.threshold:.3g} %", d * plan.threshold, photons, 0, ideal)
+        for d in order
+    ]
     faults = [Task("fault", name, fault, photons, 0, switches) for name, switches in settings.faults.items()]
     doses = [Task("dose", f"{share:g}", fault, share * photons, 0, ideal) for share in DOSES]
     first = [*tried, *faults, *doses]

@@ -5,11 +5,14 @@ from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
+from matplotlib.ticker import FuncFormatter, LogLocator, NullFormatter
 
 from pipeline.view.report import Part, Picture, Section, Table, build_report
 from pipeline.view.style import NULL_COLOR, SAMPLE_COLOR, SERIES_COLORS, SOFT_INK, house_style, new_figure
 
 WIDTH_IN = 9.4
+LEAST_LIMIT = 2e-3
+"""Noise limits below are of no interest."""
 LEAST_SHOWN = 1e-4
 """A share of nothing is drawn as this on the logarithmic axis."""
 
@@ -86,9 +89,10 @@ def plan_figure(facts: Mapping[str, Any]) -> Figure:
     figure = new_figure(WIDTH_IN, 3.9)
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
     limit = facts["noise_limit"]
+    shown = [row for row in limit if row["deviation"] > LEAST_LIMIT]
     left.loglog(
-        [row["diameter_nm"] for row in limit],
-        [100 * row["deviation"] for row in limit],
+        [row["diameter_nm"] for row in shown],
+        [100 * row["deviation"] for row in shown],
         color=SOFT_INK,
         label="noise limit (3 σ)",
     )
@@ -97,16 +101,22 @@ def plan_figure(facts: Mapping[str, Any]) -> Figure:
             color = SAMPLE_COLOR if seen >= tried / 2 else "none"
             left.plot(size, 100 * row["deviation"], "o", mfc=color, mec=SAMPLE_COLOR, ms=6)
     left.axhline(100 * facts["threshold"], color=NULL_COLOR, lw=1, ls="--", label="threshold")
+    for axis in (left.xaxis, left.yaxis):
+        axis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axis.set_major_formatter(FuncFormatter(lambda value, _: f"{value:g}"))
+        axis.set_minor_formatter(NullFormatter())
     left.set_xlabel("diameter of the domain (nm)")
     left.set_ylabel("deviation of TM/O (%)")
-    left.grid(visible=True, which="both")
-    left.legend()
+    left.plot([], [], "o", mfc=SAMPLE_COLOR, mec=SAMPLE_COLOR, label="simulated, found")
+    left.plot([], [], "o", mfc="none", mec=SAMPLE_COLOR, label="simulated, not found")
+    left.grid(visible=True)
+    left.legend(loc="best")
     rows = list(reversed(facts["faults"]))
     places = np.arange(len(rows))
     for shift, key, color in ((0.2, "false", SERIES_COLORS[5]), (-0.2, "false_certain", SERIES_COLORS[1])):
-        values = [100 * max(row[key], LEAST_SHOWN) if np.isfinite(row[key]) else np.nan for row in rows]
+        values = [100 * np.maximum(row[key], LEAST_SHOWN) for row in rows]
         label = "off target" if key == "false" else "certainly off"
-        right.barh(places + shift, values, height=0.4, color=color, label=label, left=100 * LEAST_SHOWN)
+        right.barh(places + shift, values, height=0.4, color=color, label=label)
     right.set_xscale("log")
     right.set_xlim(100 * LEAST_SHOWN, 200)
     right.set_yticks(places, [row["name"] for row in rows], fontsize=7.5)
