@@ -19,7 +19,7 @@ from pipeline.config.load_plan import Plan
 from pipeline.errors import PipelineError
 
 if TYPE_CHECKING:
-    from pipeline.arrays import LabelArray
+    from pipeline.arrays import BoolArray, LabelArray
     from pipeline.simulate.acquisition import Acquisition
     from pipeline.simulate.phantoms import Phantom
 
@@ -232,11 +232,11 @@ def _result(
 
 
 def _scores(
-    phantom: "Phantom", voxel_nm: float, labels: "LabelArray", certain: "LabelArray", target: "LabelArray"
+    phantom: "Phantom", voxel_nm: float, labels: "LabelArray", certain: "LabelArray", target: "BoolArray"
 ) -> tuple[tuple[tuple[float, float, float], ...], float, float]:
     """Return each ball's share of voxels in its class, and the shares of the target material in another."""
     grid = np.meshgrid(*((np.arange(n) - (n - 1) / 2) * voxel_nm for n in labels.shape), indexing="ij")
-    balls, away = [], np.asarray(target, bool).copy()
+    balls, away = [], target.copy()
     for ball in phantom.ellipsoids[1:]:
         squared = sum((axis - centre) ** 2 for axis, centre in zip(grid, ball.centre_nm, strict=True))
         radius = ball.semi_axes_nm[0]
