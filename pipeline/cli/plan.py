@@ -2,6 +2,7 @@
 
 import argparse
 import json
+import math
 import sys
 import time
 from collections.abc import Mapping
@@ -112,11 +113,22 @@ def _writable(folder: Path) -> None:
 
 def _write(folder: Path, facts: Mapping[str, Any], html: str, png: bytes) -> None:
     try:
-        (folder / "plan.json").write_text(json.dumps(facts, indent=1, ensure_ascii=False), encoding="utf-8")
+        (folder / "plan.json").write_text(
+            json.dumps(_finite(facts), indent=1, ensure_ascii=False), encoding="utf-8"
+        )
         (folder / "plan.html").write_text(html, encoding="utf-8")
         (folder / "plan.png").write_bytes(png)
     except OSError as error:
         raise _folder_error(folder, error) from error
+
+
+def _finite(value: Any) -> Any:
+    """Replace what is not a number, which JSON does not know, by null."""
+    if isinstance(value, Mapping):
+        return {key: _finite(one) for key, one in value.items()}
+    if isinstance(value, list | tuple):
+        return [_finite(one) for one in value]
+    return None if isinstance(value, float) and not math.isfinite(value) else value
 
 
 def _folder_error(folder: Path, error: OSError) -> StoreError:

@@ -71,7 +71,8 @@ def instrument_settings(arguments: argparse.Namespace) -> InstrumentSettings:
         except yaml.YAMLError:
             parsed = value
         if dot:
-            values[key] = {**(values.get(key) or {}), element: parsed}
+            given = values.get(key)
+            values[key] = (given if isinstance(given, dict) else {}) | {element: parsed}
         else:
             values[key] = parsed
     try:

@@ -92,6 +92,15 @@ def _filled(settings: PlanSettings, sample: CompositionConfig | None) -> Plan:
             got=", ".join(elements),
             fix="add the missing element, or take the other out",
         )
+    for name, fault in settings.faults.items():
+        extra = sorted({*fault.stray_edges, *fault.post_edge, *fault.rim_change} - set(elements))
+        if extra:
+            raise ConfigError(
+                f"plan.faults.{name}",
+                expected=f"elements of the plan ({', '.join(elements)})",
+                got=", ".join(extra),
+                fix="correct the element, or give its energies",
+            )
     if settings.particle_nm < 12 * settings.pixel_nm:
         raise ConfigError(
             "plan.pixel_nm",

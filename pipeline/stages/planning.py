@@ -7,6 +7,7 @@ import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ProcessPoolExecutor, wait
+from concurrent.futures.process import BrokenProcessPool
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -171,6 +172,13 @@ def simulate_plan(
                     found.append(one.result())
                     longest = max(longest, found[-1].seconds)
                     on_progress(len(found), len(tasks), found[-1])
+    except BrokenProcessPool as error:
+        raise PipelineError(
+            "simulation",
+            expected="processes that end by themselves",
+            got="one that was ended from outside (memory may have run out)",
+            fix="give fewer --cores, or free memory",
+        ) from error
     finally:
         for name, value in before.items():
             if value is None:

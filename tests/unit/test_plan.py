@@ -20,11 +20,14 @@ from pipeline.composition.detection import (
 )
 from pipeline.config import InstrumentSettings, load_config
 from pipeline.config.load_plan import Plan, load_plan
+from pipeline.config.plan import STAGES
 from pipeline.errors import ConfigError
 from pipeline.simulate.particles import particle_with_balls
 from pipeline.simulate.phantoms import true_deviation, voxel_means
+from pipeline.stages import chain
 from pipeline.stages.plan_answer import plan_facts
 from pipeline.stages.planning import (
+    BALLS_PX,
     Found,
     Task,
     shares_found,
@@ -152,6 +155,8 @@ def test_a_plan_stands_alone_or_takes_from_a_sample(tmp_path: Path) -> None:
         ({"energies_ev": {}}, "plan.energies_ev: expected a value, got nothing"),
         ({"energies_ev": {"O": [525, 540]}}, "plan.energies_ev: expected O and one or more metals"),
         ({"energies_ev": {"O": [525, 540], "Fe": [700, 710]}}, "plan.energies_ev"),
+        ({"faults": {"x": {"post_edge": {"Fe": 2}}}}, "plan.faults.x: expected elements of the plan"),
+        ({"faults": {"x": {"stray": 2}}}, "plan.faults.x.stray: expected less than 1"),
         ({"sample": "b"}, "plan.sample: expected a sample of this file, got 'b'"),
     ],
 )
@@ -176,6 +181,21 @@ def test_a_file_without_a_plan_says_what_is_missing(
 
 
 # --- simulations
+
+
+def test_the_chain_in_one_process_has_the_stages_of_the_workflow() -> None:
+    assert ("normalize", *chain.STAGES, "export_composition") == STAGES["composition"]
+
+
+@pytest.mark.parametrize("seed", range(6))
+@pytest.mark.parametrize("particle_px", [12, 25, 40])
+def test_the_domains_of_a_plan_find_their_places(seed: int, particle_px: int) -> None:
+    sizes = [size for size in BALLS_PX if size <= 0.4 * particle_px]
+    balls = [(size, sign * 0.1) for size in sizes for sign in (1, -1)]
+    phantom = particle_with_balls(
+        rng=np.random.default_rng(seed), formula=LRTMO, diameter_nm=float(particle_px), balls=balls
+    )
+    assert len(phantom.ellipsoids) == 1 + len(balls)
 
 
 def test_balls_have_the_deviation_that_was_asked_for() -> None:
