@@ -55,7 +55,7 @@ EFFECTS: dict[str, dict[str, Any]] = {
     "rim_O_5": {"rim_change": {"O": 0.05}, "rim_nm": 100.0},
     "rim_O_10": {"rim_change": {"O": 0.10}, "rim_nm": 100.0},
     "skin": {"skin_nm": 10.0},
-    "clumps": {"carbon_clumps": 6, "clump_nm": 150.0},
+    "clumps": {"carbon_clumps": 6},
     "holey_film": {"film_nm": 30.0, "film_hole_nm": 500.0},
     "film": {"film_nm": 30.0},
     "binder": {"binder_nm": 100.0},

@@ -13,7 +13,7 @@ FAULTS: dict[str, dict[str, Any]] = {
     "O cross-section on the edge 10 % above the table": {"post_edge": {"O": 1.1}},
     "O cross-section on the edge 5 % higher in the outer 100 nm": {"rim_change": {"O": 0.05}},
     "skin of 10 nm Li2CO3": {"skin_nm": 10.0},
-    "six carbon clumps of 150 nm": {"carbon_clumps": 6},
+    "six carbon clumps of 200 nm": {"carbon_clumps": 6},
     "holey carbon film of 30 nm": {"film_nm": 30.0, "film_hole_nm": 500.0},
     "PVDF, 0 to 100 nm": {"binder_nm": 100.0},
     "illumination moves by 0.5 px": {"beam_shift_px": 0.5},

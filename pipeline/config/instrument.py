@@ -27,7 +27,7 @@ class InstrumentSettings(Settings):
     rim_nm: float = setting(100.0, "depth of the rim of rim_change", unit="nm", gt=0, le=1e6)
     skin_nm: float = setting(0.0, "thickness of a skin of Li2CO3 on the particle", unit="nm", ge=0, le=1e5)
     carbon_clumps: int = setting(0, "carbon clumps that touch the particle", ge=0, le=1000)
-    clump_nm: float = setting(150.0, "mean diameter of a carbon clump", unit="nm", gt=0, le=1e6)
+    clump_nm: float = setting(200.0, "mean diameter of a carbon clump", unit="nm", gt=0, le=1e6)
     film_nm: float = setting(0.0, "thickness of a carbon film below the particle", unit="nm", ge=0, le=1e5)
     film_hole_nm: float = setting(
         0.0, "diameter of the holes in the film; 0: no holes", unit="nm", ge=0, le=1e6

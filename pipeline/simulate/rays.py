@@ -22,7 +22,6 @@ HC_EV_NM: Final = 1239.841984
 """Planck's constant times the speed of light."""
 CONE_DIRECTIONS: Final = 7
 """Rays through the focus that stand for the light that a zone plate collects."""
-NOTHING: Final = np.zeros((0, 3))
 
 
 @dataclass(frozen=True, eq=False)
@@ -149,10 +148,10 @@ def real_transmissions(matter: Matter, view: View) -> FloatArray:
     cone = cone_directions(view.aperture)
     binned = (view.n_rows, view.subsamples, view.n_cols, view.subsamples)
     for frame in range(n_frame):
-        z_nm, s_nm = _detector(view, frame)
+        positions = _detector(view, frame)
         mean = np.zeros(view.n_rows * view.n_cols * view.subsamples**2)
-        for sideways, upwards in cone:
-            mean += np.exp(-_optical_density(matter, view, frame, z_nm, s_nm, sideways, upwards))
+        for slopes in cone:
+            mean += np.exp(-_optical_density(matter, view, frame, positions, slopes))
         result[frame] = (mean / len(cone)).reshape(binned).mean(axis=(1, 3))
     if view.psf_px > 0:
         result = gaussian_filter(result, (0, view.psf_px, view.psf_px), mode="nearest")
@@ -197,19 +196,17 @@ def _optical_density(
     matter: Matter,
     view: View,
     frame: int,
-    z_nm: Float64Array,
-    s_nm: Float64Array,
-    sideways: float,
-    upwards: float,
+    positions_nm: tuple[Float64Array, Float64Array],
+    slopes: tuple[float, float],
 ) -> Float64Array:
-    """Optical density along the rays of one frame and one direction of the light."""
+    """Optical density along the rays of one frame at (z, s) and one direction of the light."""
     tilt = np.deg2rad(view.tilt_deg[frame])
     across = np.array([0.0, np.sin(tilt), np.cos(tilt)])
     beam = np.array([0.0, np.cos(tilt), -np.sin(tilt)])
-    direction = beam + sideways * across + upwards * np.array([1.0, 0.0, 0.0])
+    direction = beam + slopes[0] * across + slopes[1] * np.array([1.0, 0.0, 0.0])
     direction /= np.linalg.norm(direction)
-    points = s_nm[:, None] * across
-    points[:, 0] += z_nm
+    points = positions_nm[1][:, None] * across
+    points[:, 0] += positions_nm[0]
     size = 1 - view.shrinkage[frame]
     # A smaller particle of the same mass: lengths by `size`, densities by size⁻³.
     whole, within = ray_integrals(

@@ -1,7 +1,7 @@
 """What lies beside the particle: a skin, carbon clumps, a supporting film, binder, other particles."""
 
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from typing import Final
 
 import numpy as np
@@ -95,7 +95,8 @@ def with_neighbours(phantom: Phantom, number: int, rng: np.random.Generator) -> 
         angle = rng.uniform(0, 2 * np.pi)
         axes = np.full(3, radius * rng.uniform(*NEIGHBOUR_RADIUS))
         direction = np.array([np.sin(angle), 0.0, np.cos(angle)])
-        added.append(_touching(outline, added, direction, axes, np.eye(3), everything, "neighbour"))
+        ball = Ellipsoid((0.0, 0.0, 0.0), _three(axes), np.eye(3), everything, "neighbour")
+        added.append(_touching(ball, [outline, *added], direction))
     return Phantom((*phantom.ellipsoids, *added), phantom.elements)
 
 
@@ -112,8 +113,8 @@ def surroundings(phantom: Phantom, instrument: RealInstrument, rng: np.random.Ge
         direction = rng.normal(size=3)
         axes = instrument.clump_nm / 2 * rng.uniform(*CLUMP_SHAPE, 3)
         turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
-        body = grown(outline, instrument.skin_nm, {})
-        clumps.append(_touching(body, [], direction, axes, turn, {"carbon": 1.0}, "outside"))
+        clump = Ellipsoid((0.0, 0.0, 0.0), _three(axes), turn, {"carbon": 1.0}, "outside")
+        clumps.append(_touching(clump, [grown(outline, instrument.skin_nm, {})], direction))
     return Phantom((*around, *clumps), SUBSTANCES)
 
 
@@ -139,28 +140,22 @@ def sheet(phantom: Phantom, instrument: RealInstrument, rng: np.random.Generator
     )
 
 
-def _touching(
-    outline: Ellipsoid,
-    others: list[Ellipsoid],
-    direction: Float64Array,
-    axes_nm: Float64Array,
-    rotation: Float64Array,
-    amount: Mapping[str, float],
-    kind: str,
-) -> Ellipsoid:
-    """Place an ellipsoid as near to the outline as it goes in a direction without overlap (bisection)."""
-    unit = direction / np.linalg.norm(direction)
-    a, b, c = (float(axis) for axis in axes_nm)
+def _touching(body: Ellipsoid, others: Sequence[Ellipsoid], direction: Float64Array) -> Ellipsoid:
+    """Move a body in a direction from the first of the others, as near to it as it goes without overlap (bisection)."""
+    first, unit = others[0], direction / np.linalg.norm(direction)
 
     def at(distance_nm: float) -> Ellipsoid:
-        z, y, x = (np.asarray(outline.centre_nm) + distance_nm * unit).tolist()
-        return Ellipsoid(
-            (z, y, x), (a, b, c), rotation, amount, "neighbour" if kind == "neighbour" else "outside"
-        )
+        z, y, x = (np.asarray(first.centre_nm) + distance_nm * unit).tolist()
+        return replace(body, centre_nm=(z, y, x))
 
-    low, high = 0.0, LONGEST_STEP * (2 * max(outline.semi_axes_nm) + max(axes_nm))
+    low, high = 0.0, LONGEST_STEP * (2 * max(first.semi_axes_nm) + max(body.semi_axes_nm))
     for _ in range(40):
         middle = (low + high) / 2
-        free = all(apart(at(middle), other) for other in (outline, *others))
+        free = all(apart(at(middle), other) for other in others)
         low, high = (low, middle) if free else (middle, high)
     return at(high)
+
+
+def _three(axes_nm: Float64Array) -> tuple[float, float, float]:
+    a, b, c = (float(axis) for axis in axes_nm)
+    return a, b, c

@@ -39,14 +39,16 @@ def run_composition(
     series = {name: folder / f"normalize_{name}.zarr" for name in _series(project, sample)}
     said = {}
     for name, store in series.items():
-        said[f"normalize {name}"] = _run(project, sample, "normalize", {}, {"store": store}, threads, name)
+        spec = stage_settings(project, sample, "composition", "normalize", name)
+        said[f"normalize {name}"] = _run("normalize", spec, {}, {"store": store}, threads)
     stores: dict[str, Path] = dict(series)
     for stage in stages:
         outputs = {key: folder / name for key, name in TABLES.get(stage, {}).items()}
         if stage != "measure":
             outputs["store"] = folder / f"{stage}.zarr"
         inputs = {key: stores[key] for key in _wanted(stage, series)}
-        said[stage] = _run(project, sample, stage, inputs, outputs, threads)
+        spec = stage_settings(project, sample, "composition", stage)
+        said[stage] = _run(stage, spec, inputs, outputs, threads)
         stores[stage] = outputs.get("store", folder)
     return said
 
@@ -69,25 +71,13 @@ def _wanted(stage: str, series: dict[str, Path]) -> Iterator[str]:
 
 
 def _run(
-    project: ProjectConfig,
-    sample: str,
-    stage: str,
-    inputs: dict[str, Path],
-    outputs: dict[str, Path],
-    threads: int,
-    series: str | None = None,
+    stage: str, spec: dict[str, Any], inputs: dict[str, Path], outputs: dict[str, Path], threads: int
 ) -> str:
     """Run one stage; returns its log."""
-    spec: dict[str, Any] = stage_settings(project, sample, "composition", stage, series)
     module = importlib.import_module(f"pipeline.stages.{stage}")
     said = io.StringIO()
     context = StageContext(
-        stage=stage,
-        version=STAGE_VERSIONS[stage],
-        threads=threads,
-        settings_json=spec,
-        log_file=None,
-        label=stage,
+        stage=stage, version=STAGE_VERSIONS[stage], threads=threads, settings_json=spec, label=stage
     )
     with redirect_stderr(said):
         module.run(inputs, outputs, module.Settings.model_validate(spec), context)
