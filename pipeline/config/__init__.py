@@ -1,5 +1,6 @@
 """Settings: one frozen model per stage, the configuration file, its schema and its plan."""
 
+from pipeline.config.instrument import InstrumentSettings
 from pipeline.config.load import config_error, load_config, parse_config, read_yaml
 from pipeline.config.phase import ProjectionSource, ReconstructStructureSettings, RetrievePhaseSettings
 from pipeline.config.project import (
@@ -20,9 +21,9 @@ from pipeline.config.settings import (
     DeviationSettings,
     ExportSettings,
     FitValenceSettings,
-    InstrumentSettings,
     MeasureOxidationSettings,
     MeasureSettings,
+    ModelTermSettings,
     NormalizeSettings,
     NormalizeStackSettings,
     RatioSettings,
@@ -98,6 +99,7 @@ __all__ = [
     "MeasureStage",
     "MeasureVoidsSettings",
     "MeasureVoidsStage",
+    "ModelTermSettings",
     "NormalizeSettings",
     "NormalizeStackSettings",
     "NormalizeStackStage",

@@ -122,7 +122,7 @@ ComponentName = Annotated[
 """A known substance by its name (carbon, carbon_film, li2co3, pvdf), or a formula with a density."""
 
 
-class InstrumentSettings(Settings):
+class ModelTermSettings(Settings):
     """Terms of instrument and chemistry in the decomposition: chosen by the data, left out, or given."""
 
     stray: Literal["auto", "none"] | Annotated[float, Field(ge=0.0, le=0.2)] = setting(
@@ -143,7 +143,7 @@ class DecomposeSettings(Settings):
         "weighted", "weighted least squares over all energies, or plain post-minus-pre differences per edge"
     )
     table: Literal["chantler"] = setting("chantler", "tabulated mass attenuation coefficients")
-    instrument: Literal["auto", "none"] | InstrumentSettings = setting(
+    instrument: Literal["auto", "none"] | ModelTermSettings = setting(
         "auto",
         "terms of instrument and chemistry that the spare energies can tell: those that the data ask for, none, or as given",
     )

@@ -27,7 +27,7 @@ from pipeline.composition.model_choice import (
     model_record,
 )
 from pipeline.config import DecomposeStage as Settings
-from pipeline.config import InstrumentSettings
+from pipeline.config import ModelTermSettings
 from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import NamedArray, Store, read_store, write_store
 from pipeline.preprocess.averaged_rays import AveragedRays, averaged_rays
@@ -165,7 +165,7 @@ def _looked_up(energies_ev: Float64Array, elements: list[str], pairs: list[tuple
 def _choice(settings: Settings) -> Choice:
     """Return what may be in the model, by the settings."""
     given = settings.instrument
-    terms = InstrumentSettings() if isinstance(given, str) else given
+    terms = ModelTermSettings() if isinstance(given, str) else given
     off = given == "none"
     named = () if settings.components == "auto" else settings.components
     return Choice(
