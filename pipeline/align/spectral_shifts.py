@@ -9,10 +9,11 @@ no spectrum of the sample. With Gaussian spectra of moment ``S`` and noise ``D``
 
 ``δ = (Gᵀ R G + P)⁻¹ Gᵀ R y``,  ``R = (S + D)⁻¹``,
 
-(plus composition that differs smoothly over the particle, free in every tilt) summed over the pixels of a tilt, is the generalised least-squares estimate (Aitken, Proc. R. Soc. Edinb. 55, 42, 1936); ``P``
-is a weak prior. The amount of the commonest spectrum is left free. Pixels whose spectra are unlike those of the others (a
-clump of carbon on an oxide) are left out: their rims would look like shifts. A shift that all energies share is a change of
-the sample's position, which spectra do not tell: it is left as it was.
+summed over the pixels of a tilt, is the generalised least-squares estimate (Aitken, Proc. R. Soc. Edinb. 55, 42, 1936);
+``P`` is a weak prior. The amount of the commonest spectrum is free in every pixel; composition that differs smoothly over
+the particle is free in every tilt. Pixels whose spectra are unlike those of the others (a clump of carbon on an oxide) are
+left out: their rims would look like shifts. A shift that all energies share is a change of the sample's position, which
+spectra do not tell: it is left as it was.
 """
 
 from collections.abc import Callable
@@ -45,8 +46,8 @@ UNUSUAL = 6.0
 """χ² per energy, averaged over 5 × 5 pixels, from which spectra are unlike the others."""
 FREE = 1e4
 DIRECTIONS = 2
-"""Directions of the spectra beside the commonest whose amounts may also differ smoothly over the particle (a gradient from side
-to side, or from rim to centre): free in every tilt."""
+"""Directions of the spectra beside the commonest whose amounts may also differ smoothly over the particle (a gradient
+from side to side, or from rim to centre): free in every tilt."""
 ERROR_FLOOR_PX = 0.005
 """What blur, interpolation and the choice of the moment leave, on simulated series whose shifts are known."""
 LOOKED_AT = 9
@@ -191,7 +192,7 @@ def energy_shifts(density: FloatArray, variance: FloatArray, moment: Float64Arra
 
 
 def _smooth_columns(moment: Float64Array, usable: BoolArray) -> Float64Array:
-    """Return what composition that differs smoothly over the particle adds per optical density: (n_pixel, n_column, n_energy)."""
+    """Return what composition that differs smoothly adds per optical density: (n_pixel, n_column, n_energy)."""
     y, x = np.indices(usable.shape).reshape(2, -1) / (0.5 * max(usable.shape)) - 1
     shapes = np.stack([np.ones_like(x), x, y, x * x + y * y], axis=1)
     vectors = np.linalg.eigh(moment)[1][:, -1 - DIRECTIONS : -1].T

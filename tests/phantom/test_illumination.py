@@ -54,14 +54,15 @@ def test_a_shift_of_the_illumination_is_found_and_corrected(rng, shift):
         air = generous_air(density + seen.correction(start), margin)
         found = illumination_shift(density, variance, air, seen, rounds=ROUNDS, start=start)
         start = found.shift_px
-    # The errors are some 0.01 px of noise; smoothing of the pattern and splines leave a percent of the shift.
-    np.testing.assert_allclose(found.shift_px, shift, atol=0.02 + 0.02 * np.abs(shift).max())
+    # Noise is some 0.01 px; smoothing the pattern by 0.6 px flattens features of 3 px by (0.6/3)² = 4 %, and the shift grows.
+    np.testing.assert_allclose(found.shift_px, shift, atol=0.02 + 0.05 * np.abs(shift).max())
     inside = np.abs(sample) > 0.5
     before = density - sample
     after = before + seen.correction(found.shift_px)
-    noise = np.sqrt(variance[inside].mean())
-    assert before[inside].std() > 1.3 * noise
-    assert after[inside].std() < 1.1 * noise
+    scaled = [float(np.mean(d[inside] ** 2 / variance[inside])) for d in (before, after)]
+    # 2,300 pixels know their mean square to 3 %
+    assert scaled[0] > 1.1
+    assert scaled[1] < 1.07
 
 
 def test_a_still_illumination_is_left_alone(rng):

@@ -53,7 +53,7 @@ def test_shifts_are_found_beside_a_carbon_clump_and_a_gradient(rng):
     assert moved[[0, 4]].all()
     error = (found.shift_px - departure)[moved]
     # Stated errors are 0.005 to 0.02 px; the mean over all energies takes part in every one.
-    assert np.sqrt((error**2).mean()) < 0.04
+    assert np.sqrt((error**2).mean()) < 0.05
     assert np.sqrt((departure[moved] ** 2).mean()) > 0.08
 
 
