@@ -14,11 +14,13 @@ value near zero and is left out.
 """
 
 from collections.abc import Collection, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 import numpy as np
 import scipy.optimize
-from numba import njit
+from numba import get_num_threads, njit
 
 from pipeline.arrays import Float64Array
 from pipeline.preprocess.averaged_rays import AveragedRays
@@ -31,9 +33,11 @@ PRIORS = {"stray": 0.05, "near_edge": 0.7}
 LEAST_GAIN = 0.2
 """A term is taken up if it lowers the mean deviance of an averaged ray by at least this share of the misfit that is left
 (χ² per degree of freedom, at least 1), and is dropped again if leaving it out costs less."""
-RAYS_FOR_CHOICE = 2_000
+RAYS_FOR_CHOICE = 800
+CLEAN = 1.3
+"""χ² per degree of freedom below which one way to choose terms is enough."""
 RAYS_FOR_FIT = 6_000
-REFITTED = 3
+REFITTED = 2
 """Terms that help most, with the others as they are, are tried with all others fitted again."""
 HEAVY_TAIL = 10.0
 """A ray whose χ² exceeds the median by more than this factor counts less (the logarithm of a Student distribution): a few
@@ -46,16 +50,16 @@ class Term:
 
     Attributes
     ----------
-    name : "stray", "near_edge_O", "near_edge_spread_O", "carbon" …
+    name : "stray", "stray_O", "near_edge_O", "near_edge_spread_O", "carbon" …
     kind : "stray", "near_edge" (global), "spread" or "component" (random effects)
-    column : (n_energy,) change of the attenuation per unit of the term, 1/µm; None for stray light
+    column : (n_energy,) change of the attenuation per unit of the term, 1/µm; of stray light 1 for the energies that have it
     element : index of the element that a near-edge term belongs to
     given : a value that is not fitted; a term with one is always in the model
     """
 
     name: str
     kind: str
-    column: Float64Array | None = None
+    column: Float64Array
     element: int | None = None
     given: float | None = None
 
@@ -83,9 +87,13 @@ class Model:
     covariance: Float64Array = field(default_factory=lambda: np.zeros((0, 0)))
 
     @property
-    def stray(self) -> float:
-        """Stray fraction, 0 where the term is not in use."""
-        return float(sum(v for t, v in zip(self.terms, self.values, strict=True) if t.kind == "stray"))
+    def stray(self) -> Float64Array:
+        """Stray fraction of every energy, (n_energy,); 0 where the term is not in use."""
+        stray = np.zeros(self.attenuation.shape[0])
+        for term, value in zip(self.terms, self.values, strict=True):
+            if term.kind == "stray":
+                stray += value * term.column
+        return np.maximum(stray, 0)
 
     @property
     def matrix(self) -> Float64Array:
@@ -126,13 +134,17 @@ class Model:
         typical = float(self.attenuation.sum(axis=1).mean())
         return np.maximum(mean_density / typical, 0.02)
 
-    def corrected(self, density: Float64Array, variance: Float64Array) -> tuple[Float64Array, Float64Array]:
+    def corrected(
+        self, density: Float64Array, variance: Float64Array, energy_axis: int
+    ) -> tuple[Float64Array, Float64Array]:
         """Take the stray light off: optical density and variance, NaN and inf where nothing else is left."""
-        return without_stray_light(density, variance, self.stray)
+        shape = [1] * density.ndim
+        shape[energy_axis] = -1
+        return without_stray_light(density, variance, self.stray.reshape(shape))
 
 
 def without_stray_light(
-    density: Float64Array, variance: Float64Array, stray: float
+    density: Float64Array, variance: Float64Array, stray: Float64Array | float
 ) -> tuple[Float64Array, Float64Array]:
     """Take a stray fraction off optical densities: ``T → (T − f)/(1 − f)``.
 
@@ -140,7 +152,7 @@ def without_stray_light(
     -------
     density, variance : of the shape and type given; NaN and inf where the transmission is at most the stray fraction
     """
-    if stray == 0:
+    if not np.any(stray):
         return density, variance
     transmission = np.exp(-density)
     rest = transmission - stray
@@ -181,7 +193,7 @@ def judged(model: Model, rays: AveragedRays, tail: float | None = None) -> Fit:
     ``tail`` is the χ² from which rays count less; from the median of this fit where it is not given.
     """
     n_energy, n_element = model.attenuation.shape
-    density, variance = model.corrected(rays.density, rays.variance)
+    density, variance = model.corrected(rays.density, rays.variance, 1)
     matrix = np.column_stack([model.matrix, model.columns])
     thickness = model.thickness_um(rays.density.mean(axis=1))
     scale = np.ones((len(rays), matrix.shape[1]))
@@ -236,7 +248,7 @@ def fitted(model: Model, rays: AveragedRays, tail: float | None = None) -> Fit:
         _to_free(model.terms, model.values),
         method="L-BFGS-B",
         bounds=[_bounds(term) for term in model.terms],
-        options={"maxiter": 60, "ftol": 1e-8},
+        options={"maxiter": 60, "ftol": 1e-7},
     )
     return judged(with_values(best.x), rays, tail)
 
@@ -256,22 +268,71 @@ def chosen(
     Returns
     -------
     plain, best : the fit without any term that was not forced, and the chosen one with its covariance
-    steps : per step the term, and χ² per degree of freedom after it
+    steps : per term χ² per degree of freedom without it, the one that is missed most first
     """
     few = rays.some(RAYS_FOR_CHOICE)
-    start = tuple(term for term in candidates if term.name in forced)
-    fit = fitted(Model(attenuation, start, np.array([_first_value(term) for term in start])), few)
-    steps: list[dict[str, float | str]] = []
-    left = [term for term in candidates if term.name not in forced]
-    # What varies within the sample can mimic what does not: it comes last.
-    for group in ([term for term in left if term.kind != "spread"], [t for t in left if t.kind == "spread"]):
-        fit, taken = _taken_up(fit, group, few)
-        steps += taken
-    fit = _pruned(fit, few, keep=set(forced))
+    plain = judged(Model(attenuation), rays)
+    with ThreadPoolExecutor(get_num_threads()) as pool:
+        grown = partial(_grown, attenuation, candidates, forced, few)
+        found = list(pool.map(grown, _starts(candidates, forced, plain)))
+    # Of different explanations the one with the least misfit, where every term has to pay for itself.
+    tail = min(tail_of(fit.chi_square) for fit, _ in found)
+    price = LEAST_GAIN * max(1.0, min(fit.per_dof for fit, _ in found))
+    fit, steps = min(
+        found, key=lambda one: judged(one[0].model, few, tail).deviance + price * len(one[0].model.terms)
+    )
     many = rays.some(RAYS_FOR_FIT)
     final = fitted(fit.model, many)
     best = judged(_with_covariance(final, many), rays)
-    return judged(Model(attenuation), rays), best, steps
+    return plain, best, steps
+
+
+def _starts(candidates: Sequence[Term], forced: Collection[str], plain: Fit) -> list[list[Term]]:
+    """Return the models that the choice begins with.
+
+    Where the elements alone nearly do, there is nothing to begin with. Else everything that is the same for all rays is in,
+    and what is of no use is dropped: taking up one term after the other can lead into a wrong explanation of a large
+    misfit. Stray light is one number, or one of every edge.
+    """
+    always = [term for term in candidates if term.name in forced]
+    if plain.per_dof < CLEAN:
+        return [always]
+    common = [term for term in candidates if term.kind in ("near_edge", "component") and term not in always]
+    stray = [term for term in candidates if term.kind == "stray" and term not in always]
+    kinds = [[t for t in stray if t.name == "stray"], [t for t in stray if t.name != "stray"]]
+    return [[*always, *kind, *common] for kind in kinds if kind] or [[*always, *common]]
+
+
+def _grown(
+    attenuation: Float64Array,
+    candidates: Sequence[Term],
+    forced: Collection[str],
+    rays: AveragedRays,
+    first: Sequence[Term],
+) -> tuple[Fit, list[dict[str, float | str]]]:
+    """Fit the terms to begin with, drop what is not missed, take up what helps; the spread within the sample comes last."""
+    fit = fitted(Model(attenuation, tuple(first), np.array([_first_value(term) for term in first])), rays)
+    fit = _pruned(fit, rays, keep=set(forced))
+    left = [term for term in candidates if term.name not in _names(fit.model)]
+    groups = [[t for t in left if t.kind == "spread"]] if first else [left]
+    for group in groups:
+        fit, _steps = _taken_up(fit, group, rays)
+    fit = _pruned(fit, rays, keep=set(forced))
+    return fit, _worth(fit, rays)
+
+
+def _names(model: Model) -> set[str]:
+    return {term.name for term in model.terms}
+
+
+def _worth(fit: Fit, rays: AveragedRays) -> list[dict[str, float | str]]:
+    """Say of every term what χ² per degree of freedom would be without it, the one that is missed most first."""
+    tail = tail_of(fit.chi_square)
+    without = {name: fitted(_without(fit.model, name), rays, tail).per_dof for name in _names(fit.model)}
+    return [
+        {"term": name, "chi_square_per_dof_without": without[name]}
+        for name in sorted(without, key=lambda each: -without[each])
+    ]
 
 
 def _taken_up(
@@ -319,19 +380,26 @@ def _without(model: Model, name: str) -> Model:
 
 
 def _pruned(fit: Fit, rays: AveragedRays, *, keep: set[str]) -> Fit:
-    """Drop terms, those that cost least first, as long as they are not missed."""
+    """Drop terms that are not missed, one after the other: the one whose value is least beside its error first."""
+    tried: set[str] = set()
     while True:
-        limit, tail = LEAST_GAIN * max(1.0, fit.per_dof), tail_of(fit.chi_square)
-        now = judged(fit.model, rays, tail).deviance
-        tried = {
-            term.name: fitted(_without(fit.model, term.name), rays, tail)
-            for term in fit.model.terms
-            if term.name not in keep
+        model = _with_covariance(fit, rays)
+        errors = np.sqrt(np.maximum(np.diag(model.covariance), 1e-30))
+        # The width of a random effect is fitted as its logarithm, which has no zero to compare with: it is tried last.
+        size = {
+            term.name: np.inf if term.random else abs(value) / error
+            for term, value, error in zip(model.terms, model.values, errors, strict=True)
+            if term.name not in keep and term.name not in tried
         }
-        name = min(tried, key=lambda each: tried[each].deviance, default=None)
-        if name is None or tried[name].deviance - now >= limit:
+        if not size:
             return fit
-        fit = tried[name]
+        name = min(size, key=lambda each: size[each])
+        limit, tail = LEAST_GAIN * max(1.0, fit.per_dof), tail_of(fit.chi_square)
+        less = fitted(_without(fit.model, name), rays, tail)
+        if less.deviance - judged(fit.model, rays, tail).deviance < limit:
+            fit, tried = less, set()
+        else:
+            tried.add(name)
 
 
 def _with_covariance(fit: Fit, rays: AveragedRays) -> Model:
@@ -381,7 +449,7 @@ def _bounds(term: Term) -> tuple[float, float]:
     if term.given is not None:
         return term.given, term.given
     if term.kind == "stray":
-        return 0.0, STRAY_LIMIT
+        return (0.0 if term.name == "stray" else -STRAY_LIMIT), STRAY_LIMIT
     low, high = FACTOR_LIMITS if term.kind == "near_edge" else np.log(WIDTH_LIMITS)
     return float(low), float(high)
 

@@ -46,7 +46,7 @@ class ChosenModel:
     Attributes
     ----------
     fit, plain : of the chosen model, and of the elements alone
-    steps : the terms taken up, in their order, with χ² per degree of freedom after each
+    steps : the terms in use, those missed most first, with χ² per degree of freedom without each
     systematic : by source, the standard deviation of a shift of TM/O of the whole particle, relative
     rays : number of averaged rays
     """
@@ -67,7 +67,7 @@ def candidates(
     elements: Sequence[str],
     energies_ev: Float64Array,
     own: Float64Array,
-    posts: Sequence[int],
+    pairs: Sequence[tuple[int, int]],
     choice: Choice,
 ) -> tuple[list[Term], set[str]]:
     """Return the terms that may be in the model, and the names of those that are in it whatever the data say.
@@ -80,14 +80,18 @@ def candidates(
     elements : symbols
     energies_ev : (n_energy,) eV
     own : (n_energy, n_element), 1/µm, attenuation of the elements by themselves
-    posts : index of the post-edge energy of every element
+    pairs : indices of the pre- and the post-edge energy of every element
     """
     terms: list[Term] = []
     spare = own.shape[0] - own.shape[1]
     if choice.stray != "none":
         given_stray = None if isinstance(choice.stray, str) else float(choice.stray)
-        terms.append(Term("stray", "stray", given=given_stray))
-    for k, (element, post) in enumerate(zip(elements, posts, strict=True)):
+        terms.append(Term("stray", "stray", np.ones(own.shape[0]), given=given_stray))
+    for k, (element, (pre, post)) in enumerate(zip(elements, pairs, strict=True)):
+        if choice.stray == "auto" and spare > 1 and len(elements) > 1:
+            of_edge = np.zeros(own.shape[0])
+            of_edge[[pre, post]] = 1
+            terms.append(Term(f"stray_{element}", "stray", of_edge))
         column = np.zeros(own.shape[0])
         column[post] = own[post, k]
         tells = bool((energies_ev > energies_ev[post] + LEAST_ENERGY_GAP_EV).any())
@@ -178,7 +182,7 @@ def decompose_with_model(
     model : with its values
     adapt : learn the priors of what varies from the neighbourhood of every ray
     """
-    value, error = model.corrected(density, variance)
+    value, error = model.corrected(density, variance, 0)
     extra = model.columns
     valid = np.isfinite(value)
     mean = np.where(valid, value, 0).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
@@ -266,6 +270,8 @@ def named(term: str) -> str:
     """Say what a term is, for people."""
     if term.startswith("near_edge_spread_"):
         return CAUSES["near_edge_spread"].format(element=term.removeprefix("near_edge_spread_"))
+    if term.startswith("stray_"):
+        return f"stray light at the {term.removeprefix('stray_')} edge"
     if term.startswith("near_edge_"):
         return CAUSES["near_edge"].format(element=term.removeprefix("near_edge_"))
     return CAUSES.get(term, term)

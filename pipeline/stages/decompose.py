@@ -131,7 +131,7 @@ def _from_edges(aligned: Store, settings: Settings, context: StageContext, alloc
         return Result(areal, covariance, atoms, own, {}, {})
     matrix = tie_background(own, attenuation([e for e in formula if e not in elements]).sum(axis=1), atoms)
     check_independent(matrix)
-    terms, forced = candidates(elements, energies, own, [post for _pre, post in pairs], _choice(settings))
+    terms, forced = candidates(elements, energies, own, pairs, _choice(settings))
     averaged = averaged_rays(value, variance)
     tested = choose_model(matrix, terms, forced, averaged, _metal(atoms))
     causes = likely_causes(matrix, terms, tested, averaged)

@@ -5,8 +5,8 @@ from typing import Any
 
 STAGE_VERSIONS: dict[str, int] = {
     "normalize": 4,
-    "align": 6,
-    "decompose": 3,
+    "align": 7,
+    "decompose": 5,
     "reconstruct": 7,
     "reconstruct_prepare": 2,
     "reconstruct_part": 2,

@@ -59,7 +59,7 @@ def check_reference(median_deviation: float, threshold: float) -> list[str]:
 
 
 def _remedy(name: str) -> str:
-    for key in ("near_edge_spread", "near_edge"):
+    for key in ("near_edge_spread", "near_edge", "stray"):
         if name.startswith(key):
             return REMEDIES[key]
     return REMEDIES.get(name, "name the substance in decompose.components")
@@ -122,7 +122,7 @@ def _text(model: Mapping[str, Any]) -> Sequence[str]:
     return [
         "The data ask for "
         + ", ".join(named(name) for name in kept)
-        + ". Each was taken up because it lowers the misfit of the averaged rays by more than a fifth of what noise leaves."
+        + ". Without any one of them the spectra would fit worse by more than a fifth of what noise leaves."
     ]
 
 

@@ -22,7 +22,7 @@ from pipeline.preprocess.averaged_rays import AveragedRays, averaged_rays
 ELEMENTS = ["O", "Mn", "Co", "Ni"]
 FORMULA = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}
 ENERGIES = np.array([525.0, 540.0, 636.0, 645.0, 772.0, 788.0, 846.0, 866.0])
-POSTS = [1, 3, 5, 7]
+PAIRS = [(0, 1), (2, 3), (4, 5), (6, 7)]
 ATOMS = np.array([FORMULA[e] for e in ELEMENTS])
 METAL = np.concatenate([[0.0], ATOMS[1:]]) / ATOMS[1:].sum()
 OWN = attenuation_per_um(FORMULA, density_g_cm3=4.2, energies_ev=ENERGIES, elements=ELEMENTS)
@@ -36,7 +36,7 @@ def measured(
     rng: np.random.Generator,
     *,
     n: int = 3000,
-    stray: float = 0.0,
+    stray: float | np.ndarray = 0.0,
     oxygen: float = 0.0,
     spread: float = 0.0,
     carbon_um: float = 0.0,
@@ -57,7 +57,7 @@ def measured(
 
 
 def fit_of(rays: AveragedRays, choice: Choice = AUTO):  # type: ignore[no-untyped-def]
-    terms, forced = candidates(ELEMENTS, ENERGIES, OWN, POSTS, choice)
+    terms, forced = candidates(ELEMENTS, ENERGIES, OWN, PAIRS, choice)
     return terms, choose_model(MATRIX, terms, forced, rays, METAL)
 
 
@@ -85,6 +85,13 @@ def test_stray_light_is_found_and_taken_off(rng):
     assert float((METAL @ amounts).sum() / amounts[0].sum()) == pytest.approx(1, abs=0.003)
 
 
+def test_stray_light_of_single_edges_is_told_apart(rng):
+    rays = measured(rng, stray=np.array([0.03, 0.03, 0.01, 0.01, 0, 0, 0, 0]))
+    _terms, tested = fit_of(rays)
+    np.testing.assert_allclose(tested.model.stray, [0.03, 0.03, 0.01, 0.01, 0, 0, 0, 0], atol=0.003)
+    assert tested.fit.per_dof < 1.2
+
+
 def test_near_edge_factor_of_oxygen_is_found(rng):
     _terms, tested = fit_of(measured(rng, oxygen=0.1))
     assert values(tested)["near_edge_O"] == pytest.approx(0.1, abs=0.005)
@@ -104,7 +111,7 @@ def test_what_is_forbidden_is_named_as_the_cause(rng):
     rays = measured(rng, stray=0.02)
     forbidden = Choice("none", "none", "none", (), ())
     _, tested = fit_of(rays, forbidden)
-    everything, _ = candidates(ELEMENTS, ENERGIES, OWN, POSTS, AUTO)
+    everything, _ = candidates(ELEMENTS, ENERGIES, OWN, PAIRS, AUTO)
     assert values(tested) == {}
     causes = likely_causes(MATRIX, everything, tested, rays)
     assert causes[0] == "stray"
@@ -121,7 +128,7 @@ def test_given_terms_are_not_fitted(rng):
 
 
 def test_the_last_edge_tells_no_factor():
-    terms, _ = candidates(ELEMENTS, ENERGIES, OWN, POSTS, AUTO)
+    terms, _ = candidates(ELEMENTS, ENERGIES, OWN, PAIRS, AUTO)
     assert "near_edge_Co" in [t.name for t in terms]
     assert "near_edge_Ni" not in [t.name for t in terms]
 
