@@ -30,6 +30,7 @@ FACTOR_LIMITS = (-0.6, 4.0)
 WIDTH_LIMITS = (1e-4, 3.0)
 PRIORS = {"stray": 0.05, "near_edge": 0.7}
 """Widths of the Gaussian priors of the global terms: some percent of stray light, white lines of some ten percent."""
+UNITS = {"stray": 0.01, "near_edge": 0.1, "spread": 1.0, "component": 1.0}
 LEAST_GAIN = 0.2
 """A term is taken up if it lowers the mean deviance of an averaged ray by at least this share of the misfit that is left
 (χ² per degree of freedom, at least 1), and is dropped again if leaving it out costs less."""
@@ -93,7 +94,7 @@ class Model:
         for term, value in zip(self.terms, self.values, strict=True):
             if term.kind == "stray":
                 stray += value * term.column
-        return np.maximum(stray, 0)
+        return stray
 
     @property
     def matrix(self) -> Float64Array:
@@ -243,14 +244,16 @@ def fitted(model: Model, rays: AveragedRays, tail: float | None = None) -> Fit:
         )
         return judged(with_values(free), rays, tail).deviance + prior / len(rays)
 
+    # In units in which a step of 1 matters alike for all of them.
+    unit = np.array([UNITS[term.kind] for term in model.terms])
     best = scipy.optimize.minimize(
-        cost,
-        _to_free(model.terms, model.values),
+        lambda scaled: cost(scaled * unit),
+        _to_free(model.terms, model.values) / unit,
         method="L-BFGS-B",
-        bounds=[_bounds(term) for term in model.terms],
-        options={"maxiter": 60, "ftol": 1e-7},
+        bounds=[(low / u, high / u) for (low, high), u in zip(map(_bounds, model.terms), unit, strict=True)],
+        options={"maxiter": 100, "ftol": 1e-8},
     )
-    return judged(with_values(best.x), rays, tail)
+    return judged(with_values(best.x * unit), rays, tail)
 
 
 def chosen(
@@ -312,7 +315,7 @@ def _grown(
 ) -> tuple[Fit, list[dict[str, float | str]]]:
     """Fit the terms to begin with, drop what is not missed, take up what helps; the spread within the sample comes last."""
     fit = fitted(Model(attenuation, tuple(first), np.array([_first_value(term) for term in first])), rays)
-    fit = _pruned(fit, rays, keep=set(forced))
+    fit = _pruned(fitted(fit.model, rays), rays, keep=set(forced))
     left = [term for term in candidates if term.name not in _names(fit.model)]
     groups = [[t for t in left if t.kind == "spread"]] if first else [left]
     for group in groups:
@@ -449,7 +452,7 @@ def _bounds(term: Term) -> tuple[float, float]:
     if term.given is not None:
         return term.given, term.given
     if term.kind == "stray":
-        return (0.0 if term.name == "stray" else -STRAY_LIMIT), STRAY_LIMIT
+        return 0.0, STRAY_LIMIT
     low, high = FACTOR_LIMITS if term.kind == "near_edge" else np.log(WIDTH_LIMITS)
     return float(low), float(high)
 
