@@ -227,7 +227,7 @@ def _result(
         formula=plan.formula,
         density_g_cm3=plan.density_g_cm3,
         rng=rng,
-        instrument=RealInstrument(**dict(_scaled(task.fault, scale))),
+        instrument=RealInstrument(**dict(scaled_fault(task.fault, plan))),
     )
     for name, recorded in series.items():
         write_data_exchange(folder / f"{name}.h5", recorded)
@@ -299,10 +299,17 @@ def _width(plan: Plan, scale: Scale) -> int:
     return 2 * int(np.ceil(FIELD * plan.settings.particle_nm / plan.settings.pixel_nm / scale.pixel / 2))
 
 
-def _scaled(fault: InstrumentSettings, scale: Scale) -> InstrumentSettings:
-    """Return a fault whose lengths in pixels are those of the simulation."""
+def scaled_fault(fault: InstrumentSettings, plan: Plan) -> InstrumentSettings:
+    """Return a fault as it is simulated: lengths in pixels of the simulation, errors of single frames for fewer frames.
+
+    What differs from frame to frame averages out over the planned tilts; over fewer ones as much of it is left if each
+    is smaller by the root of their share.
+    """
+    scale = simulated_scale(plan)
+    fewer = (scale.tilts / plan.settings.tilts) ** 0.5
     changes: dict[str, Any] = {
-        "beam_shift_px": fault.beam_shift_px / scale.pixel,
+        "beam_shift_px": fault.beam_shift_px / scale.pixel * fewer,
+        "angle_rms_deg": fault.angle_rms_deg * fewer,
         "beam_length_px": fault.beam_length_px / scale.pixel,
         "psf_px": None if fault.psf_px is None else fault.psf_px / scale.pixel,
     }
