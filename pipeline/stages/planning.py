@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from pipeline.composition.cross_sections import edge_between
 from pipeline.composition.detection import Exposure, element_attenuation
 from pipeline.config import InstrumentSettings, parse_config
 from pipeline.config.load_plan import Plan
@@ -103,6 +104,12 @@ def simulated_scale(plan: Plan) -> Scale:
     pixel = max(1.0, settings.particle_nm / settings.pixel_nm / SIMULATED_PX)
     tilts = min(settings.tilts, SIMULATED_TILTS)
     return Scale(pixel, tilts, pixel**2 * settings.tilts / tilts)
+
+
+def check_plan(plan: Plan) -> None:
+    """Refuse energies that do not lie on both sides of their edge."""
+    for element, (pre, post) in plan.energies_ev.items():
+        edge_between(element, pre, post)
 
 
 def exposure_of(plan: Plan, photons: float) -> Exposure:

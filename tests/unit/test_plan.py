@@ -181,6 +181,15 @@ def test_a_file_without_a_plan_says_what_is_missing(
     assert not (tmp_path / "out").exists()
 
 
+def test_energies_on_the_wrong_side_are_refused_before_anything_is_simulated(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    path = written(tmp_path, PLANNED | {"energies_ev": ENERGIES | {"Mn": [645, 636]}})
+    assert main(["plan", str(path), "--output", str(tmp_path / "out")]) == 2
+    assert "Likely fix: swap the pre and post files" in capsys.readouterr().err
+    assert not (tmp_path / "out").exists()
+
+
 # --- simulations
 
 
