@@ -57,11 +57,12 @@ def run(arguments: argparse.Namespace) -> int:
         )
     plan = load_plan(arguments.config)
     folder: Path = arguments.output
-    _writable(folder)
     from pipeline.stages.plan_answer import plan_facts
-    from pipeline.stages.planning import simulate_plan, tasks_of
+    from pipeline.stages.planning import check_plan, simulate_plan, tasks_of
     from pipeline.view.plan_page import plan_page, simulation_text, summary
 
+    check_plan(plan)
+    _writable(folder)
     sys.stderr.write(
         f"plan: {len(tasks_of(plan))} simulations, at most about {plan.settings.minutes:g} min (plan.minutes)\n"
     )

@@ -33,7 +33,7 @@ class InstrumentSettings(Settings):
         0.0, "diameter of the holes in the film; 0: no holes", unit="nm", ge=0, le=1e6
     )
     binder_nm: float = setting(
-        0.0, "PVDF below the particle, between 0 and this thick", unit="nm", ge=0, le=1e5
+        0.0, "coat of PVDF on the particle, between 0 and this thick", unit="nm", ge=0, le=1e5
     )
     beam_shift_px: float = setting(
         0.0,

@@ -36,7 +36,7 @@ class RealInstrument:
     carbon_clumps, clump_nm : number of carbon clumps that touch the particle, and their diameter, nm
     film_nm, film_hole_nm : thickness of the carbon film below the particle and diameter of its holes, nm;
         no holes for 0
-    binder_nm : a layer of PVDF below the particle, between 0 and this thick, nm
+    binder_nm : a coat of PVDF around the particle (and its skin), between 0 and this thick, nm
     beam_shift_px : shift of the illumination between flats and frames, rms in each direction, pixels
     beam_contrast, beam_length_px : what moves: contrast (standard deviation) and size of its structure
     zone_nm : width of the outermost zone of the zone plate, nm, for a finite depth of field
@@ -105,12 +105,12 @@ class RealInstrument:
                 got=", ".join(f"{share:g}" for share in shares),
                 fix="give shares, not percent",
             )
-        if (self.film_nm or self.binder_nm) and np.abs(tilt_deg).max(initial=0) > 85:
+        if self.film_nm and np.abs(tilt_deg).max(initial=0) > 85:
             raise ConfigError(
-                "instrument.film_nm and binder_nm",
+                "instrument.film_nm",
                 expected="tilts up to 85°",
                 got=f"{np.abs(tilt_deg).max():g}°",
-                fix="leave the film and the binder out, or the steep tilts",
+                fix="leave the film out, or the steep tilts",
             )
 
 

@@ -36,7 +36,7 @@ class Matter:
     rim : (n_ellipsoid,) what each adds on top of that outside of ``core``
     core : where the rim ends; None without a rim
     around, around_attenuation : what lies beside the particle, and (n,) what each of its ellipsoids adds
-    sheet, film, binder : layers below the particle, and their attenuations
+    sheet, film : the film below the particle, and its attenuation
     """
 
     phantom: Phantom
@@ -48,7 +48,6 @@ class Matter:
     around_attenuation: Float64Array
     sheet: Sheet | None
     film: float
-    binder: float
 
 
 @dataclass(frozen=True, eq=False)
@@ -229,16 +228,15 @@ def _optical_density(
             core=None,
         )[0][:, 0]
     if matter.sheet is not None:
-        density += _layers(matter, matter.sheet, points, direction)
+        density += _through_film(matter.sheet, matter.film, points, direction)
     return density
 
 
-def _layers(matter: Matter, sheet: Sheet, points: Float64Array, direction: Float64Array) -> Float64Array:
-    """Optical density of the layers below the particle: thickness where the ray meets them, over its slope."""
+def _through_film(sheet: Sheet, per_um: float, points: Float64Array, direction: Float64Array) -> Float64Array:
+    """Optical density of the film: its thickness where the ray meets it, over the ray's slope."""
     step = (sheet.y_nm - points[:, 1]) / direction[1]
-    film, binder = sheet.thickness_nm(points[:, 0] + step * direction[0], points[:, 2] + step * direction[2])
-    through = (film * matter.film + binder * matter.binder) / NM_PER_UM
-    return np.asarray(through / abs(direction[1]), np.float64)
+    film_nm = sheet.thickness_nm(points[:, 0] + step * direction[0], points[:, 2] + step * direction[2])
+    return np.asarray(film_nm * per_um / NM_PER_UM / abs(direction[1]), np.float64)
 
 
 @njit(cache=True, nogil=True, inline="always")

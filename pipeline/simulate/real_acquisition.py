@@ -21,7 +21,15 @@ from pipeline.simulate.instrument import (
 )
 from pipeline.simulate.phantoms import Ellipsoid, Phantom
 from pipeline.simulate.rays import Matter, View, numerical_aperture, real_transmissions
-from pipeline.simulate.surroundings import Sheet, grown, outline_of, sheet, surroundings, with_neighbours
+from pipeline.simulate.surroundings import (
+    SUBSTANCES,
+    Sheet,
+    film_below,
+    grown,
+    outline_of,
+    surroundings,
+    with_neighbours,
+)
 from pipeline.simulate.transmission import transmissions
 
 if TYPE_CHECKING:
@@ -42,7 +50,7 @@ class RealScan:
     energies_ev : (n_series,) true energies
     tilt_deg : (n_series, n_frame) true tilts
     dose : (n_series, n_frame) share of the dose that the sample has had
-    around, layers : what lies beside and below the particle
+    around, film : what lies beside and below the particle
     structure, beam_shift_px : what of the illumination moves, and (n_series, n_frame, 2) by how much
     """
 
@@ -55,7 +63,7 @@ class RealScan:
     tilt_deg: Float64Array
     dose: Float64Array
     around: Phantom
-    layers: Sheet | None
+    film: Sheet | None
     structure: Float64Array
     beam_shift_px: Float64Array
 
@@ -104,10 +112,9 @@ class RealScan:
             rim=particle * (amounts @ self.rim_attenuation[series]),
             core=self._core(),
             around=self.around,
-            around_attenuation=self.around.amounts @ np.array([carbon, carbonate]),
-            sheet=self.layers,
+            around_attenuation=self.around.amounts @ np.array([carbon, carbonate, binder]),
+            sheet=self.film,
             film=film,
-            binder=binder,
         )
 
     def _core(self) -> Ellipsoid | None:
@@ -164,7 +171,7 @@ def real_scan(
     own = table * (1 + on_own_edge(series, phantom.elements, factors))
     sizes = (len(series), tilts.size)
     shape = (acquisition.n_rows, acquisition.n_cols)
-    outside = instrument.skin_nm > 0 or instrument.carbon_clumps > 0
+    outside = any((instrument.skin_nm, instrument.binder_nm, instrument.carbon_clumps))
     return RealScan(
         instrument=instrument,
         phantom=whole,
@@ -176,10 +183,8 @@ def real_scan(
         energies_ev=energies,
         tilt_deg=tilts + instrument.angle_rms_deg * tilting.normal(size=sizes),
         dose=dose_shares(*sizes, instrument.dose_order),
-        around=surroundings(phantom, instrument, coating)
-        if outside
-        else Phantom((), ("carbon", "carbonate")),
-        layers=sheet(phantom, instrument, laying),
+        around=surroundings(phantom, instrument, coating) if outside else Phantom((), SUBSTANCES),
+        film=film_below(phantom, instrument, laying),
         structure=beam_structure(
             shape, contrast=instrument.beam_contrast, length_px=instrument.beam_length_px, rng=lighting
         ),

@@ -1,4 +1,4 @@
-"""What lies beside the particle: a skin, carbon clumps, a supporting film, binder, other particles."""
+"""What lies beside the particle: a skin, binder, carbon clumps, a supporting film, other particles."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -12,7 +12,7 @@ from pipeline.simulate.instrument import RealInstrument
 from pipeline.simulate.particles import apart
 from pipeline.simulate.phantoms import Ellipsoid, Phantom
 
-SUBSTANCES: Final = ("carbon", "carbonate")
+SUBSTANCES: Final = ("carbon", "carbonate", "binder")
 """What the ellipsoids of the surroundings are made of, in the order of their amounts."""
 NEIGHBOUR_RADIUS: Final = (0.25, 0.4)
 """Radius of a neighbour as a share of the particle's."""
@@ -20,41 +20,28 @@ HOLE_PITCH: Final = 1.6
 """Distance between the holes of a film, in diameters of a hole."""
 CLUMP_SHAPE: Final = (0.7, 1.3)
 """Semi-axes of a clump as shares of its mean radius."""
-BINDER_WAVES: Final = 4
 LONGEST_STEP: Final = 2.0
 """Nothing touches beyond this many particle diameters."""
 
 
 @dataclass(frozen=True, eq=False)
 class Sheet:
-    """Flat layers below the particle, at right angles to the beam at tilt 0.
+    """A flat film below the particle, at right angles to the beam at tilt 0.
 
     Attributes
     ----------
-    y_nm : where they are along the beam at tilt 0
-    film_nm, hole_nm, hole_origin_nm : thickness of the film, diameter of its holes, and (z, x) of one hole
-    binder_nm : the binder is between 0 and this thick
-    wave_per_nm, wave_phase : (n_wave, 2) and (n_wave,) of the binder's thickness
+    y_nm : where it is along the beam at tilt 0
+    film_nm, hole_nm, hole_origin_nm : its thickness, the diameter of its holes, and (z, x) of one hole
     """
 
     y_nm: float
     film_nm: float
     hole_nm: float
     hole_origin_nm: tuple[float, float]
-    binder_nm: float
-    wave_per_nm: Float64Array
-    wave_phase: Float64Array
 
-    def thickness_nm(self, z_nm: Float64Array, x_nm: Float64Array) -> tuple[Float64Array, Float64Array]:
-        """Thickness of the film and of the binder at the points (z, x) of the layer, nm."""
-        film = np.where(self._in_hole(z_nm, x_nm), 0.0, self.film_nm)
-        if not self.binder_nm:
-            return film, np.zeros_like(film)
-        waves = sum(
-            np.cos(z_nm * k[0] + x_nm * k[1] + phase)
-            for k, phase in zip(self.wave_per_nm, self.wave_phase, strict=True)
-        )
-        return film, self.binder_nm * (0.5 + 0.5 * waves / len(self.wave_phase))
+    def thickness_nm(self, z_nm: Float64Array, x_nm: Float64Array) -> Float64Array:
+        """Thickness of the film at the points (z, x), nm."""
+        return np.where(self._in_hole(z_nm, x_nm), 0.0, self.film_nm)
 
     def _in_hole(self, z_nm: Float64Array, x_nm: Float64Array) -> BoolArray:
         if not self.hole_nm:
@@ -101,42 +88,44 @@ def with_neighbours(phantom: Phantom, number: int, rng: np.random.Generator) -> 
 
 
 def surroundings(phantom: Phantom, instrument: RealInstrument, rng: np.random.Generator) -> Phantom:
-    """Skin and clumps around the particle, as amounts of :data:`SUBSTANCES`; 1 is a substance's own density."""
-    outline, around = outline_of(phantom), list[Ellipsoid]()
+    """Skin, binder and clumps around the particle, as amounts of :data:`SUBSTANCES`; 1 is a substance's own density.
+
+    The binder is an ellipsoid that is larger and lies to one side: its thickness runs from 0 to ``binder_nm``.
+    """
+    body, around = outline_of(phantom), list[Ellipsoid]()
     if instrument.skin_nm > 0:
-        around = [
-            grown(outline, instrument.skin_nm, {"carbonate": 1.0}),
-            grown(outline, 0.0, {"carbonate": -1.0}),
-        ]
+        coat = grown(body, instrument.skin_nm, {"carbonate": 1.0})
+        around += [coat, grown(body, 0.0, {"carbonate": -1.0})]
+        body = coat
+    direction = rng.normal(size=3)
+    if instrument.binder_nm > 0:
+        half = instrument.binder_nm / 2
+        z, y, x = (np.asarray(body.centre_nm) + half * direction / np.linalg.norm(direction)).tolist()
+        coat = replace(grown(body, half, {"binder": 1.0}), centre_nm=(z, y, x))
+        around += [coat, grown(body, 0.0, {"binder": -1.0})]
+        body = coat
     clumps = list[Ellipsoid]()
     for _ in range(instrument.carbon_clumps):
         direction = rng.normal(size=3)
         axes = instrument.clump_nm / 2 * rng.uniform(*CLUMP_SHAPE, 3)
         turn = np.linalg.qr(rng.normal(size=(3, 3)))[0]
         clump = Ellipsoid((0.0, 0.0, 0.0), _three(axes), turn, {"carbon": 1.0}, "outside")
-        clumps.append(_touching(clump, [grown(outline, instrument.skin_nm, {})], direction))
+        clumps.append(_touching(clump, [body], direction))
     return Phantom((*around, *clumps), SUBSTANCES)
 
 
-def sheet(phantom: Phantom, instrument: RealInstrument, rng: np.random.Generator) -> Sheet | None:
-    """Film and binder below the particle; None where there is neither."""
-    if not (instrument.film_nm or instrument.binder_nm):
+def film_below(phantom: Phantom, instrument: RealInstrument, rng: np.random.Generator) -> Sheet | None:
+    """The film below the particle; None where there is none."""
+    if not instrument.film_nm:
         return None
     outline = outline_of(phantom)
-    reach = float(np.sqrt(outline.shape_matrix[1, 1]))
-    angle = rng.uniform(0, 2 * np.pi, BINDER_WAVES)
-    # One to two waves over the particle.
-    per_nm = 2 * np.pi * rng.uniform(1.0, 2.0, BINDER_WAVES) / (2 * reach)
     hole = instrument.film_hole_nm
     origin = rng.uniform(0, HOLE_PITCH * max(hole, 1.0), 2)
     return Sheet(
-        y_nm=outline.centre_nm[1] - reach,
+        y_nm=outline.centre_nm[1] - float(np.sqrt(outline.shape_matrix[1, 1])),
         film_nm=instrument.film_nm,
         hole_nm=hole,
         hole_origin_nm=(float(origin[0]), float(origin[1])),
-        binder_nm=instrument.binder_nm,
-        wave_per_nm=per_nm[:, None] * np.stack([np.sin(angle), np.cos(angle)], axis=-1),
-        wave_phase=rng.uniform(0, 2 * np.pi, BINDER_WAVES),
     )
 
 

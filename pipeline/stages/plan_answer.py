@@ -26,6 +26,8 @@ SIGMAS: Final = 3.0
 """A deviation of so many standard deviations is taken as told."""
 LIMIT_PX: Final = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
 """Diameters of the domains in the table of noise limits, pixels."""
+FEWEST_COUNTS: Final = 100.0
+"""With fewer the noise is no longer that of the model: behind the particle a few percent of them arrive."""
 OPAQUE_TRANSMISSION: Final = 0.005
 THICK: Final = 4.0
 """From this optical density on, 1 % of stray light is half of what arrives."""
@@ -115,7 +117,7 @@ def _limits(plan: Plan) -> list[dict[str, float]]:
         if diameter_nm > settings.particle_nm / 2:
             break
         least = SIGMAS * domain_sigma(exposure, diameter_nm)
-        photons = settings.photons_per_pixel * (least / plan.threshold) ** 2
+        photons = max(FEWEST_COUNTS, settings.photons_per_pixel * (least / plan.threshold) ** 2)
         rows.append(
             {
                 "diameter_nm": diameter_nm,

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
+from pipeline.composition.cross_sections import edge_between
 from pipeline.composition.detection import Exposure, element_attenuation
 from pipeline.config import InstrumentSettings, parse_config
 from pipeline.config.load_plan import Plan
@@ -103,6 +104,12 @@ def simulated_scale(plan: Plan) -> Scale:
     pixel = max(1.0, settings.particle_nm / settings.pixel_nm / SIMULATED_PX)
     tilts = min(settings.tilts, SIMULATED_TILTS)
     return Scale(pixel, tilts, pixel**2 * settings.tilts / tilts)
+
+
+def check_plan(plan: Plan) -> None:
+    """Refuse energies that do not lie on both sides of their edge."""
+    for element, (pre, post) in plan.energies_ev.items():
+        edge_between(element, pre, post)
 
 
 def exposure_of(plan: Plan, photons: float) -> Exposure:
@@ -227,7 +234,7 @@ def _result(
         formula=plan.formula,
         density_g_cm3=plan.density_g_cm3,
         rng=rng,
-        instrument=RealInstrument(**dict(_scaled(task.fault, scale))),
+        instrument=RealInstrument(**dict(scaled_fault(task.fault, plan))),
     )
     for name, recorded in series.items():
         write_data_exchange(folder / f"{name}.h5", recorded)
@@ -299,10 +306,17 @@ def _width(plan: Plan, scale: Scale) -> int:
     return 2 * int(np.ceil(FIELD * plan.settings.particle_nm / plan.settings.pixel_nm / scale.pixel / 2))
 
 
-def _scaled(fault: InstrumentSettings, scale: Scale) -> InstrumentSettings:
-    """Return a fault whose lengths in pixels are those of the simulation."""
+def scaled_fault(fault: InstrumentSettings, plan: Plan) -> InstrumentSettings:
+    """Return a fault as it is simulated: lengths in pixels of the simulation, errors of single frames for fewer frames.
+
+    What differs from frame to frame averages out over the planned tilts; over fewer ones as much of it is left if each
+    is smaller by the root of their share.
+    """
+    scale = simulated_scale(plan)
+    fewer = (scale.tilts / plan.settings.tilts) ** 0.5
     changes: dict[str, Any] = {
-        "beam_shift_px": fault.beam_shift_px / scale.pixel,
+        "beam_shift_px": fault.beam_shift_px / scale.pixel * fewer,
+        "angle_rms_deg": fault.angle_rms_deg * fewer,
         "beam_length_px": fault.beam_length_px / scale.pixel,
         "psf_px": None if fault.psf_px is None else fault.psf_px / scale.pixel,
     }

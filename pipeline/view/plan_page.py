@@ -174,7 +174,8 @@ def _limits(facts: Mapping[str, Any]) -> Table:
             for row in facts["noise_limit"]
         ],
         numeric=frozenset(range(4)),
-        note="No reconstruction reaches this limit: a domain below it cannot be told, one above it perhaps.",
+        note="No reconstruction reaches this limit: a domain below it cannot be told, one above it perhaps. Fewer counts "
+        "than 100 are given as 100.",
     )
 
 

@@ -23,7 +23,7 @@ from pipeline.simulate.instrument import IDEAL, RealInstrument, dose_shares
 from pipeline.simulate.particles import apart, cathode_particle
 from pipeline.simulate.phantoms import Ellipsoid, Phantom, projected
 from pipeline.simulate.rays import cone_directions, numerical_aperture, ray_integrals
-from pipeline.simulate.surroundings import outline_of, sheet, surroundings, with_neighbours
+from pipeline.simulate.surroundings import film_below, outline_of, surroundings, with_neighbours
 
 LRTMO = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}
 ENERGIES = {"O_pre": 525.0, "O_post": 540.0, "Mn_pre": 636.0, "Mn_post": 645.0}
@@ -325,24 +325,28 @@ def test_a_film_is_as_thick_as_its_path_through_it() -> None:
 
 
 def test_holes_take_their_share_of_the_film() -> None:
-    layers = sheet(ball(), instrument(film_nm=30.0, film_hole_nm=50.0), np.random.default_rng(0))
+    layers = film_below(ball(), instrument(film_nm=30.0, film_hole_nm=50.0), np.random.default_rng(0))
     assert layers is not None
     z, x = np.meshgrid(np.arange(0, 800, 1.0), np.arange(0, 800, 1.0))  # ten pitches of 80 nm
-    film, binder = layers.thickness_nm(z, x)
+    film = layers.thickness_nm(z, x)
     assert set(np.unique(film)) == {0.0, 30.0}
     assert (film == 0).mean() == pytest.approx(np.pi / 4 / 1.6**2, rel=0.01)
-    assert not binder.any()
     assert layers.y_nm == pytest.approx(-RADIUS_NM)
 
 
 def test_binder_varies_between_nothing_and_its_thickness() -> None:
-    layers = sheet(ball(), instrument(binder_nm=100.0), np.random.default_rng(0))
-    assert layers is not None
-    z, x = np.meshgrid(np.linspace(-900, 900, 200), np.linspace(-900, 900, 200))
-    film, binder = layers.thickness_nm(z, x)
-    assert not film.any()
-    assert 0 <= binder.min() < 30
-    assert 70 < binder.max() <= 100
+    around = surroundings(ball(), instrument(binder_nm=100.0), np.random.default_rng(0))
+    coat, hole = around.ellipsoids
+    assert (coat.amount, hole.amount) == ({"binder": 1.0}, {"binder": -1.0})
+    # A ball of 200 nm, 50 nm beside one of 150 nm: they touch on one side and are 100 nm apart on the other.
+    assert coat.semi_axes_nm == pytest.approx((200.0,) * 3)
+    assert np.linalg.norm(coat.centre_nm) == pytest.approx(50.0)
+    clean, coated = densities(ball()), densities(ball(), binder_nm=100.0)
+    # (CH2CF2)n: 2 × 12.011 + 2 × 1.008 + 2 × 18.998 = 64.034 g/mol
+    mu = substance({"C": 0.37514, "H": 0.03148, "F": 0.59338}, 1.78, 636.0)
+    sums = (coated["Mn_pre"] - clean["Mn_pre"])[0].sum() * 100.0 / mu * 1e3
+    # The volume of the coat, summed over pixels of 10 nm
+    assert sums == pytest.approx(4 / 3 * np.pi * (200.0**3 - 150.0**3), rel=0.02)
 
 
 def test_neighbours_touch_count_as_solid_and_are_on_target() -> None:

@@ -57,7 +57,7 @@ def fake_stage(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "check", "inspect", "simulate", "report", "schema", "stage", "verify"]
+    "command", ["run", "check", "inspect", "plan", "simulate", "report", "schema", "stage", "verify"]
 )
 def test_every_command_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
@@ -70,7 +70,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     text = capsys.readouterr().out
     assert "exit codes" in text
-    for command in ("run", "check", "inspect", "simulate", "report", "schema"):
+    for command in ("run", "check", "inspect", "plan", "simulate", "report", "schema"):
         assert re.search(rf"^    {command} ", text, re.MULTILINE), command
 
 
