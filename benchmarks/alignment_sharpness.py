@@ -72,6 +72,7 @@ def main() -> None:
             opaque_transmission=0.005,
             hot_pixel_sigma=8,
             saturation_counts=np.inf,
+            illumination="none",
         ).value
     else:
         value = density_of_transmission(

@@ -106,6 +106,7 @@ def simulate(
             opaque_transmission=0.005,
             hot_pixel_sigma=8.0,
             saturation_counts=np.inf,
+            illumination="none",
         )
         for name in energies
     ]

@@ -16,7 +16,7 @@ from pipeline.align.parallel import frame_groups
 from pipeline.align.register import fill_invalid
 from pipeline.align.resample import resample, turned, turned_shifts
 from pipeline.align.starts import background_free, centre_of_mass_shifts, vertical_shifts, walked_shifts
-from pipeline.arrays import Float64Array, FloatArray, IntArray
+from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray
 from pipeline.errors import InputError
 from pipeline.slabs import Field, Mapped
 
@@ -70,6 +70,21 @@ class Solution:
     dx_px: Float64Array
     magnification: Float64Array
     axis_tilt_deg: float
+
+
+def shifted(solution: Solution, shift_px: Float64Array, used: BoolArray) -> Solution:
+    """Return a solution whose aligned content sits where it belongs, if it now sits at +shift.
+
+    Parameters
+    ----------
+    shift_px : (n_series, n_used, 2) rows and columns, aligned pixels, of the tilts in use
+    used : (n_tilt,) bool
+    """
+    raw = turned_shifts(shift_px, solution.axis_tilt_deg) * solution.magnification[:, None, None]
+    dy_px, dx_px = solution.dy_px.copy(), solution.dx_px.copy()
+    dy_px[:, used] += raw[:, :, 0]
+    dx_px[:, used] += raw[:, :, 1]
+    return Solution(dy_px, dx_px, solution.magnification, solution.axis_tilt_deg)
 
 
 @dataclass(frozen=True)

@@ -25,6 +25,7 @@ _COMMANDS = {
     "align": "align the series of a configuration, say how well it went, and stop",
     "check": "validate a configuration and its raw files; say what would run and what it needs",
     "inspect": "show what is in a raw file or a result, and where it comes from",
+    "plan": "say before a beam time what a measurement can tell, and what faults would do",
     "simulate": "write a simulated acquisition with its truth and a configuration",
     "view": "open results in napari: everything layered, scaled, coloured",
     "report": "write the report of results again; several folders give a comparison",

@@ -9,6 +9,8 @@ import numpy as np
 import yaml
 
 from pipeline.arrays import Float64Array, TiltSeries
+from pipeline.cli.simulate_instrument import add_arguments as add_effects
+from pipeline.cli.simulate_instrument import effects_help, instrument_settings, real_instrument
 from pipeline.errors import ConfigError, StoreError
 
 if TYPE_CHECKING:
@@ -21,14 +23,17 @@ Write a simulated acquisition of a cathode particle: raw files in the Data Excha
 deviation, shifts); 'xanes' is a stack of images through the edge of each element (truth: valence, edge jump, shifts);
 'holotomography' holograms at four distances (truth: volume and shifts);
 'volume' a phase-contrast volume with pores and cracks (truth: voids and their sizes)."""
-EXAMPLES = """\
+EXAMPLES = f"""\
 examples:
   oxytomo simulate demo
   oxytomo simulate holo --kind holotomography --size 128 --tilts 180 --pixel-nm 80
   oxytomo simulate null --uniform               a particle without deviation: everything found in it is false
   oxytomo simulate xanes --kind xanes --elements Mn Ni --size 128
   oxytomo simulate voids --kind volume          a volume with pores and cracks, for the structure branch
-  oxytomo simulate quick --size 48 --tilts 33 --photons 1e5 --elements O Ni"""
+  oxytomo simulate quick --size 48 --tilts 33 --photons 1e5 --elements O Ni
+  oxytomo simulate real --effect stray=0.015 --effect post_edge.O=1.05
+
+{effects_help()}"""
 
 FORMULA = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}
 DENSITY_G_CM3 = 4.2
@@ -93,6 +98,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("--seed", type=int, default=0, help="seed of the random numbers (default: %(default)s)")
     add("--uniform", action="store_true", help="a particle of one composition, without domains and rim")
     add("--energies", type=int, default=100, help="energies of a xanes stack (default: %(default)s)")
+    add_effects(parser)
     add(
         "--law",
         choices=("diffusion", "core_shell"),
@@ -103,6 +109,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulate and write; returns the exit code."""
+    effects = arguments.effect or arguments.instrument
+    if effects and arguments.kind != "tilts":
+        raise ConfigError(
+            "--effect and --instrument",
+            expected="--kind tilts",
+            got=f"--kind {arguments.kind}",
+            fix="leave them out, or simulate a dual-energy tilt series",
+        )
     if arguments.kind == "xanes":
         from pipeline.cli.simulate_stack import write_stacks
 
@@ -131,6 +145,9 @@ def run(arguments: argparse.Namespace) -> int:
             write_data_exchange(folder / "raw" / name_of(name), recorded)
         np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth)
         (folder / "config.yaml").write_text(text, encoding="utf-8")
+        if effects:
+            used = instrument_settings(arguments).model_dump(mode="json", exclude_defaults=True)
+            (folder / "instrument.yaml").write_text(yaml.safe_dump(used, sort_keys=False), encoding="utf-8")
     except OSError as error:
         if isinstance(error, StoreError):
             raise
@@ -157,6 +174,7 @@ def _dual_energy(
         formula=FORMULA,
         density_g_cm3=DENSITY_G_CM3,
         rng=rng,
+        instrument=real_instrument(instrument_settings(arguments)),
     )
     return series, truth_arrays(truth)
 

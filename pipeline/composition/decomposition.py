@@ -5,6 +5,7 @@ every element changes between the two energies of every edge, so plain differenc
 """
 
 import itertools
+from dataclasses import dataclass
 
 import numpy as np
 from numba import prange
@@ -59,6 +60,15 @@ def decompose_weighted(
     areal : (n_element, …) float32, µm of reference density; NaN where too few energies are valid
     covariance : (n_pair, …) float32, µm²; upper triangle in the order of :func:`pair_index`, inf where not solved
     """
+    check_independent(attenuation)
+    nothing = np.zeros((attenuation.shape[0], 0))
+    none = np.zeros((0, *density.shape[1:]), np.float32)
+    solved = decompose_with_priors(density, variance, attenuation, nothing, none, none)
+    return solved.areal, solved.covariance
+
+
+def check_independent(attenuation: Float64Array) -> None:
+    """Raise if the energies cannot tell the elements apart; attenuation (n_energy, n_element), 1/µm."""
     n_energy, n_element = attenuation.shape
     if np.linalg.matrix_rank(attenuation) < n_element:
         raise ConfigError(
@@ -67,17 +77,69 @@ def decompose_weighted(
             got=f"{n_energy} energies whose cross-sections are not independent",
             fix="give a pre- and a post-edge series for each element",
         )
-    shape = density.shape[1:]
-    areal = np.empty((n_element, int(np.prod(shape))), np.float32)
-    covariance = np.empty((n_element * (n_element + 1) // 2, areal.shape[1]), np.float32)
+
+
+@dataclass(frozen=True)
+class Solved:
+    """Amounts in every ray.
+
+    Attributes
+    ----------
+    areal : (n_element, …) float32, µm of reference density; NaN where too few energies are valid
+    extra, extra_variance : (n_extra, …) float32, amounts of what has a prior, and their variance
+    covariance : (n_pair, …) float32, µm², of the elements, the uncertainty of the extra amounts included
+    chi_square : (…) float32, prior included; energies less elements are its degrees of freedom
+    """
+
+    areal: FloatArray
+    extra: FloatArray
+    extra_variance: FloatArray
+    covariance: FloatArray
+    chi_square: FloatArray
+
+
+def decompose_with_priors(
+    density: FloatArray,
+    variance: FloatArray,
+    attenuation: Float64Array,
+    extra: Float64Array,
+    prior_mean: FloatArray,
+    prior_precision: FloatArray,
+) -> Solved:
+    """Solve for the elements, which are free, together with amounts that have a Gaussian prior in every ray.
+
+    Parameters
+    ----------
+    density, variance, attenuation : as of :func:`decompose_weighted`
+    extra : (n_energy, n_extra) float64, 1/µm, spectra of what has a prior
+    prior_mean, prior_precision : (n_extra, …) float32, µm and µm⁻²
+    """
+    n_energy, n = attenuation.shape[0], attenuation.shape[1] + extra.shape[1]
+    n_element, shape = attenuation.shape[1], density.shape[1:]
+    areal = np.empty((n, int(np.prod(shape))), np.float32)
+    covariance = np.empty((n * (n + 1) // 2, areal.shape[1]), np.float32)
+    chi_square = np.empty(areal.shape[1], np.float32)
     _solve(
         density.reshape(n_energy, -1),
         variance.reshape(n_energy, -1),
-        np.ascontiguousarray(attenuation),
+        np.ascontiguousarray(np.column_stack([attenuation, extra])),
+        prior_mean.reshape(extra.shape[1], areal.shape[1]),
+        prior_precision.reshape(extra.shape[1], areal.shape[1]),
         areal,
         covariance,
+        chi_square,
     )
-    return areal.reshape(n_element, *shape), covariance.reshape(-1, *shape)
+    pairs = pair_index(n)
+    elements = [row for row, (i, j) in enumerate(pairs) if max(i, j) < n_element]
+    diagonal = [pairs.index((k, k)) for k in range(n_element, n)]
+    areal, covariance = areal.reshape(n, *shape), covariance.reshape(-1, *shape)
+    return Solved(
+        areal[:n_element],
+        areal[n_element:],
+        covariance[diagonal],
+        covariance[elements],
+        chi_square.reshape(shape),
+    )
 
 
 def decompose_differences(
@@ -168,26 +230,35 @@ def combine(
 
 
 @parallel_kernel(element_ns=30, nogil=True)
-def _solve(density, variance, attenuation, areal, covariance):  # type: ignore[no-untyped-def]
+def _solve(density, variance, attenuation, prior_mean, prior_precision, areal, covariance, chi_square):  # type: ignore[no-untyped-def]
     n_energy, n_pixel = density.shape
     n = attenuation.shape[1]
+    n_prior = prior_mean.shape[0]
+    n_free = n - n_prior
     for p in prange(n_pixel):
         normal = np.zeros((n, n))
         right = np.zeros(n)
         valid = 0
+        square = 0.0
         for e in range(n_energy):
             v, d = variance[e, p], density[e, p]
             if np.isfinite(d) and np.isfinite(v) and v > 0:
                 valid += 1
                 w = 1.0 / v
+                square += w * d * d
                 for i in range(n):
                     right[i] += w * attenuation[e, i] * d
                     for j in range(i + 1):
                         normal[i, j] += w * attenuation[e, i] * attenuation[e, j]
-        solved = valid >= n
+        solved = valid >= n_free
         trace = 0.0
-        for i in range(n):
+        for i in range(n_free):
             trace += normal[i, i]
+        for i in range(n_prior):
+            precision, mean = prior_precision[i, p], prior_mean[i, p]
+            normal[n_free + i, n_free + i] += precision
+            right[n_free + i] += precision * mean
+            square += precision * mean * mean
         # Cholesky factor in place, then its inverse.
         if solved:
             for i in range(n):
@@ -209,6 +280,7 @@ def _solve(density, variance, attenuation, areal, covariance):  # type: ignore[n
                 areal[i, p] = np.nan
             for i in range(covariance.shape[0]):
                 covariance[i, p] = np.inf
+            chi_square[p] = np.nan
             continue
         inverse = np.zeros((n, n))
         for i in range(n):
@@ -234,6 +306,8 @@ def _solve(density, variance, attenuation, areal, covariance):  # type: ignore[n
                     c += inverse[k, i] * inverse[k, j]
                 total += c * right[j]
             areal[i, p] = total
+            square -= total * right[i]
+        chi_square[p] = square
 
 
 def negative_share(areal: FloatArray, covariance: FloatArray) -> tuple[IntArray, IntArray]:

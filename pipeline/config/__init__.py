@@ -1,5 +1,6 @@
 """Settings: one frozen model per stage, the configuration file, its schema and its plan."""
 
+from pipeline.config.instrument import InstrumentSettings
 from pipeline.config.load import config_error, load_config, parse_config, read_yaml
 from pipeline.config.phase import ProjectionSource, ReconstructStructureSettings, RetrievePhaseSettings
 from pipeline.config.project import (
@@ -22,6 +23,7 @@ from pipeline.config.settings import (
     FitValenceSettings,
     MeasureOxidationSettings,
     MeasureSettings,
+    ModelTermSettings,
     NormalizeSettings,
     NormalizeStackSettings,
     RatioSettings,
@@ -90,12 +92,14 @@ __all__ = [
     "FitValenceSettings",
     "FitValenceStage",
     "ImageSource",
+    "InstrumentSettings",
     "MeasureOxidationSettings",
     "MeasureOxidationStage",
     "MeasureSettings",
     "MeasureStage",
     "MeasureVoidsSettings",
     "MeasureVoidsStage",
+    "ModelTermSettings",
     "NormalizeSettings",
     "NormalizeStackSettings",
     "NormalizeStackStage",

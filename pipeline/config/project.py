@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 from pydantic import BeforeValidator, field_validator, model_validator
 
 from pipeline.config.base import Settings, checked_name, checked_path, closest, rejected, setting
+from pipeline.config.beamtime import PlanSettings
 from pipeline.config.elements import SYMBOLS, TRANSITION_METALS, checked_formula, known_elements
 from pipeline.config.ranges import DENSITY_G_CM3
 from pipeline.config.settings import (
@@ -374,6 +375,7 @@ class ProjectConfig(Settings):
     groups: dict[str, tuple[str, ...]] = setting(
         {}, "samples to compare, by the name of their group (a state of charge, a rate); empty: no comparison"
     )
+    plan: PlanSettings | None = setting(None, "a beam time to plan with `oxytomo plan`; nothing else uses it")
 
     @field_validator("samples", mode="before")
     @classmethod

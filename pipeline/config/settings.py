@@ -40,6 +40,10 @@ class NormalizeSettings(Settings):
     air_rescale: bool = setting(
         True, "rescale each frame so that the empty region around the sample transmits 1"
     )
+    illumination: Literal["auto", "none"] = setting(
+        "auto",
+        "correct an illumination that moved between flats and frames, where the air around the sample shows it",
+    )
     opaque_transmission: float = setting(
         0.005, "rays with less transmission are marked invalid", unit="fraction", ge=0.0, lt=1.0
     )
@@ -115,6 +119,42 @@ class AlignSettings(Settings):
         return None if value is None else below_configuration(value, info)
 
 
+class ComponentSettings(Settings):
+    """A substance beside the particle."""
+
+    name: str = setting(..., "what results call it", min_length=1, max_length=40)
+    formula: dict[str, float] | None = setting(
+        None, "atoms per formula unit; empty for a known name", unit="atoms"
+    )
+    density_g_cm3: float | None = setting(
+        None, "mass density; empty for a known name", unit="g/cm³", ge=0.01, le=25.0
+    )
+
+
+def _named(value: Any) -> Any:
+    return {"name": value} if isinstance(value, str) else value
+
+
+ComponentName = Annotated[
+    ComponentSettings, BeforeValidator(_named, json_schema_input_type=str | ComponentSettings)
+]
+"""A known substance by its name (carbon, carbon_film, li2co3, pvdf), or a formula with a density."""
+
+
+class ModelTermSettings(Settings):
+    """Terms of instrument and chemistry in the decomposition: chosen by the data, left out, or given."""
+
+    stray: Literal["auto", "none"] | Annotated[float, Field(ge=0.0, le=0.2)] = setting(
+        "auto", "share of the incident intensity that reaches the detector past the sample"
+    )
+    near_edge: Literal["auto", "none"] | dict[str, Annotated[float, Field(ge=0.4, le=5.0)]] = setting(
+        "auto", "factor on the step of each element at its own post-edge energy, 1 as tabulated"
+    )
+    near_edge_spread: Literal["auto", "none"] = setting(
+        "auto", "whether that factor may differ within the sample, as it does with valence"
+    )
+
+
 class DecomposeSettings(Settings):
     """From optical densities at several energies to the areal density of each element."""
 
@@ -122,6 +162,14 @@ class DecomposeSettings(Settings):
         "weighted", "weighted least squares over all energies, or plain post-minus-pre differences per edge"
     )
     table: Literal["chantler"] = setting("chantler", "tabulated mass attenuation coefficients")
+    instrument: Literal["auto", "none"] | ModelTermSettings = setting(
+        "auto",
+        "terms of instrument and chemistry that the spare energies can tell: those that the data ask for, none, or as given",
+    )
+    components: Literal["auto"] | tuple[ComponentName, ...] = setting(
+        "auto",
+        "substances beside the particle: auto looks for carbon; or a list of names and formulas; [] for none",
+    )
 
 
 class DeviationSettings(Settings):

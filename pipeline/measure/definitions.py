@@ -8,8 +8,14 @@ DEFINITIONS = {
     "oxygen_rich": "(TM/O) / reference - 1 is below minus the threshold",
     "ci95": "value ± 1.42 sqrt(s^2 + b^2 + a^2 + m^2), clipped to [0, 1]: s the standard deviation of the fraction over the "
     "noise replicates, b the replicate_bias, a the change when the borders of the class move by 0.1 voxel, m a domain of 113 "
-    "voxels that leaves no trace; the factor covers the truth of 95 % of simulated acquisitions; null with fewer than two "
-    "replicates",
+    "voxels that leaves no trace; the factor covers the truth of 95 % of simulated acquisitions; then widened by what a shift "
+    "of all deviations by the systematic errors does (error_budget); null with fewer than two replicates",
+    "error_budget": "standard deviations of the deviation, relative: noise_and_reconstruction of a voxel (median); by fitted "
+    "term and for the misfit that the model leaves, a shift that all voxels share. Shifts are part of sigma, of "
+    "phases_confident and of the intervals of fractions",
+    "model": "of the decomposition, on rays averaged over 4 x 4 pixels without strong gradients: chi-square per degree of "
+    "freedom (1 where the model explains the spectra down to noise), what was fitted and with which error, mean residual of "
+    "each series",
     "ci68": "the same with 0.56 in place of 1.42, for 68 %",
     "replicate_bias": "mean of the fraction over the noise replicates - value: how far noise and "
     "reconstruction shift the fraction",

@@ -6,12 +6,14 @@ put into fields, which need not be in memory.
 """
 
 from dataclasses import dataclass, field
+from typing import Literal
 
 import numpy as np
 import scipy.ndimage
 
 from pipeline.arrays import BoolArray, Float64Array, FloatArray, IntArray, StoredArray, TiltSeries
 from pipeline.errors import InputError, ShapeError
+from pipeline.preprocess.illumination import IlluminationPattern, illumination_shifts
 from pipeline.slabs import Allocate, Field, in_memory
 
 SHARPEST = 0.1
@@ -28,12 +30,16 @@ class Normalized:
     variance : (n_frame, n_y, n_x) float32, of the value, inf where invalid
     invalid : number of invalid pixels by reason
     air_level : (n_frame,) float64, transmission of the empty region before the rescale (1 where none was found)
+    illumination_shift_px, illumination_error_px : (n_frame, 2) float64, rows and columns: by how much the illumination
+        had moved against the flat field, which is corrected; None where it had not, or was not looked at
     """
 
     value: Field
     variance: Field
     invalid: dict[str, int] = field(default_factory=dict)
     air_level: Float64Array = field(default_factory=lambda: np.ones(0))
+    illumination_shift_px: Float64Array | None = None
+    illumination_error_px: Float64Array | None = None
 
 
 def mean_dark(dark: FloatArray | None, shape: tuple[int, int]) -> FloatArray:
@@ -131,6 +137,7 @@ def optical_density(
     opaque_transmission: float,
     hot_pixel_sigma: float,
     saturation_counts: float,
+    illumination: Literal["auto", "none"],
     air: BoolArray | None = None,
     allocate: Allocate = in_memory,
 ) -> Normalized:
@@ -145,6 +152,7 @@ def optical_density(
         information and are invalid
     hot_pixel_sigma : see :func:`hot_pixels`
     saturation_counts : counts from which a pixel is saturated
+    illumination : "auto" corrects an illumination that moved against the flat field, where the air shows it
     air : (n_y, n_x) bool, the empty region, which ``air_rescale`` uses in all frames; None: found in each
     allocate : makes the fields of value and variance
 
@@ -197,13 +205,29 @@ def optical_density(
     # A pixel that is hot in most frames is so by itself; one that is hot in a few was hit by a stray photon.
     persistent = marked > n / 2
     invalid["hot_or_dead"], invalid["zinger"] = int(marked[persistent].sum()), int(marked[~persistent].sum())
+    moved = _follow_illumination(value, variance, flats, flat_bad) if illumination == "auto" else None
     air_level = np.ones(n)
     if air_rescale:
         level, found = air_levels(value) if air is None else _levels_within(value, air)
         air_level = np.exp(-level)
         for i in np.flatnonzero(found).tolist():
             value[i] = value[i] - np.float32(level[i])
-    return Normalized(value, variance, invalid, air_level)
+    shift, error = moved if moved is not None else (None, None)
+    return Normalized(value, variance, invalid, air_level, shift, error)
+
+
+def _follow_illumination(
+    value: Field, variance: Field, flats: Flats, flat_bad: BoolArray
+) -> tuple[Float64Array, Float64Array] | None:
+    """Correct the frames of a series whose illumination moved against its flats; return shifts and errors, (n_frame, 2)."""
+    patterns = [IlluminationPattern(mean, flat_bad) for mean in flats.means]
+    nearest = np.where(flats.share > 0.5, flats.later, flats.earlier)
+    found = illumination_shifts(value, variance, lambda i: patterns[int(nearest[i])])
+    if found is None:
+        return None
+    for i, one in enumerate(found):
+        value[i] = value[i] + patterns[int(nearest[i])].correction(one.shift_px)
+    return np.array([one.shift_px for one in found]), np.array([one.error_px for one in found])
 
 
 def air_levels(value: Field) -> tuple[Float64Array, BoolArray]:

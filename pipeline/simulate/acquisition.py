@@ -8,9 +8,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 
 from pipeline.arrays import AnyArray, BoolArray, Float64Array, FloatArray, TiltSeries
-from pipeline.composition.cross_sections import attenuation_per_um
 from pipeline.errors import ConfigError
-from pipeline.simulate.phantoms import Phantom, class_fractions, projected, true_deviation, voxel_means
+from pipeline.simulate.instrument import IDEAL, RealInstrument
+from pipeline.simulate.phantoms import Phantom, class_fractions, true_deviation, voxel_means
+from pipeline.simulate.real_acquisition import RealScan, real_scan
 
 HOT_LEVEL: Final = 3.0
 """A hot pixel reads this many times the flat field's counts, whatever falls on it."""
@@ -116,6 +117,7 @@ def simulate_acquisition(
     formula: Mapping[str, float],
     density_g_cm3: float,
     rng: np.random.Generator,
+    instrument: RealInstrument = IDEAL,
 ) -> tuple[dict[str, TiltSeries], Truth]:
     """Record a tilt series of a phantom at each energy.
 
@@ -128,6 +130,7 @@ def simulate_acquisition(
     acquisition : how it is recorded
     formula, density_g_cm3 : the reference composition, atoms per formula unit and g/cm³
     rng : random numbers; the same state gives the same frames
+    instrument : departures of the instrument and the sample from the ideal ones
 
     Returns
     -------
@@ -135,15 +138,12 @@ def simulate_acquisition(
     truth : what they were made from
     """
     _check(acquisition)
-    names, energies = (
-        tuple(acquisition.energies_ev),
-        np.array([*acquisition.energies_ev.values()], np.float64),
+    # Before anything is drawn, and with random numbers of its own: the ideal frames stay what they are.
+    scan = real_scan(
+        phantom, acquisition, instrument, formula=formula, density_g_cm3=density_g_cm3, rng=rng.spawn(1)[0]
     )
-    tilts = np.asarray(acquisition.tilt_deg, np.float64)
-    n_series, n_frame = len(names), tilts.size
-    attenuation = attenuation_per_um(
-        formula, density_g_cm3=density_g_cm3, energies_ev=energies, elements=phantom.elements
-    )
+    names = tuple(acquisition.energies_ev)
+    n_series, n_frame = len(names), len(acquisition.tilt_deg)
     spread = acquisition.magnification_spread * (
         np.linspace(-1, 1, n_series) if n_series > 1 else np.zeros(1)
     )
@@ -157,43 +157,53 @@ def simulate_acquisition(
     hot = rng.uniform(size=pattern.shape) < acquisition.hot_fraction
     series = {}
     for i, name in enumerate(names):
-        transmission = transmissions(
-            phantom,
-            phantom.amounts @ attenuation[i],
-            tilt_deg=tilts,
-            shift_px=shifts_px[i],
-            axis_tilt_deg=acquisition.axis_tilt_deg,
-            pixel_nm=float(pixels_nm[i]),
-            n_rows=acquisition.n_rows,
-            n_cols=acquisition.n_cols,
-            psf_px=acquisition.psf_px,
-            subsamples=acquisition.subsamples,
-        )
-        beam = _beam(acquisition, pattern, rng)
-        flat = _counts(np.broadcast_to(beam, (acquisition.n_flat, *beam.shape)), hot, acquisition, rng)
-        dark = _counts(np.zeros((acquisition.n_dark, *beam.shape), np.float32), hot, acquisition, rng)
-        frames = _counts(transmission * (beam * intensity[i][:, None, None]), hot, acquisition, rng)
-        before = (np.arange(acquisition.n_flat) < acquisition.n_flat / 2).astype(np.float64)
-        series[name] = TiltSeries(
-            frames=frames,
-            tilt_deg=tilts.copy(),
-            energy_ev=np.full(n_frame, energies[i]),
-            pixel_nm=np.full(n_frame, pixels_nm[i]),
-            quantity="counts",
-            flat=flat.astype(np.float32) if acquisition.n_flat else None,
-            dark=dark.astype(np.float32) if acquisition.n_dark else None,
-            flat_position=np.where(before == 1, -1.0, float(n_frame)) if acquisition.n_flat else None,
-            metadata={"series": name, "origin": "simulated"},
-        )
+        transmission = scan.transmissions(i, shift_px=shifts_px[i], pixel_nm=float(pixels_nm[i]))
+        at_rest, during = scan.beams(i, _beam(acquisition, pattern, rng))
+        shape = (acquisition.n_flat, *at_rest.shape)
+        flat = _counts(np.broadcast_to(at_rest, shape), hot, acquisition, rng)
+        dark = _counts(np.zeros((acquisition.n_dark, *pattern.shape), np.float32), hot, acquisition, rng)
+        frames = _counts(transmission * (during * intensity[i][:, None, None]), hot, acquisition, rng)
+        series[name] = _recorded(acquisition, name, float(pixels_nm[i]), frames, flat, dark)
+    return series, _truth(scan, formula, pixels_nm, shifts_px, intensity)
+
+
+def _recorded(
+    acquisition: Acquisition, name: str, pixel_nm: float, frames: AnyArray, flat: AnyArray, dark: AnyArray
+) -> TiltSeries:
+    """Return one series as its file would hold it: recorded tilts and energy, not the true ones."""
+    n_frame = len(frames)
+    before = (np.arange(acquisition.n_flat) < acquisition.n_flat / 2).astype(np.float64)
+    return TiltSeries(
+        frames=frames,
+        tilt_deg=np.array(acquisition.tilt_deg, np.float64),
+        energy_ev=np.full(n_frame, float(acquisition.energies_ev[name])),
+        pixel_nm=np.full(n_frame, pixel_nm),
+        quantity="counts",
+        flat=flat.astype(np.float32) if acquisition.n_flat else None,
+        dark=dark.astype(np.float32) if acquisition.n_dark else None,
+        flat_position=np.where(before == 1, -1.0, float(n_frame)) if acquisition.n_flat else None,
+        metadata={"series": name, "origin": "simulated"},
+    )
+
+
+def _truth(
+    scan: RealScan,
+    formula: Mapping[str, float],
+    pixels_nm: Float64Array,
+    shifts_px: Float64Array,
+    intensity: Float64Array,
+) -> Truth:
+    """Return what an acquisition was made from: the particle before any damage, and its neighbours."""
+    acquisition, phantom = scan.acquisition, scan.phantom
     shape = (acquisition.n_rows, acquisition.n_cols, acquisition.n_cols)
     pixel_nm, subsamples = acquisition.pixel_nm, acquisition.truth_subsamples
     densities = voxel_means(phantom, pixel_nm=pixel_nm, shape=shape, subsamples=subsamples)
     fractions = class_fractions(phantom, pixel_nm=pixel_nm, shape=shape, subsamples=subsamples)
-    return series, Truth(
+    return Truth(
         elements=phantom.elements,
-        series=names,
-        energies_ev=energies,
-        tilt_deg=tilts.copy(),
+        series=tuple(acquisition.energies_ev),
+        energies_ev=np.array([*acquisition.energies_ev.values()], np.float64),
+        tilt_deg=np.array(acquisition.tilt_deg, np.float64),
         pixel_nm=acquisition.pixel_nm,
         series_pixel_nm=pixels_nm,
         shift_px=shifts_px,
@@ -202,58 +212,6 @@ def simulate_acquisition(
         deviation=true_deviation(densities, fractions["solid"], elements=phantom.elements, formula=formula),
         fractions=fractions,
     )
-
-
-def transmissions(
-    phantom: Phantom,
-    attenuation_per_um: Float64Array,
-    *,
-    tilt_deg: Float64Array,
-    shift_px: Float64Array,
-    pixel_nm: float,
-    n_rows: int,
-    n_cols: int,
-    psf_px: float,
-    subsamples: int,
-    axis_tilt_deg: float = 0.0,
-) -> FloatArray:
-    """Transmission that each pixel sees: the mean over its rays, blurred by the point-spread function.
-
-    Parameters
-    ----------
-    phantom : the object
-    attenuation_per_um : (n_ellipsoid,) what each ellipsoid adds to the linear attenuation, 1/µm
-    tilt_deg : (n_frame,) degrees
-    shift_px : (n_frame, 2) shift of the content, pixels (dy, dx)
-    pixel_nm : pixel size in the object plane
-    n_rows, n_cols : detector pixels; the tilt axis is at column (n_cols − 1)/2
-    psf_px : standard deviation of the Gaussian point-spread function, pixels
-    subsamples : rays per pixel edge
-    axis_tilt_deg : lean of the tilt axis, see :class:`Acquisition`
-
-    Returns
-    -------
-    (n_frame, n_rows, n_cols) float32
-    """
-    result = np.empty((tilt_deg.size, n_rows, n_cols), np.float32)
-    rows = _ray_positions(n_rows, subsamples)
-    columns = _ray_positions(n_cols, subsamples)
-    chunk = max(1, 4_000_000 // (rows.size * columns.size))
-    for start in range(0, tilt_deg.size, chunk):
-        part = slice(start, start + chunk)
-        optical_density = projected(
-            phantom,
-            attenuation_per_um[:, None],
-            tilt_deg=tilt_deg[part],
-            z_nm=(rows - shift_px[part, :1]) * pixel_nm,
-            s_nm=(columns - shift_px[part, 1:]) * pixel_nm,
-            axis_tilt_deg=axis_tilt_deg,
-        )[0]
-        rays = np.exp(-optical_density).reshape(-1, n_rows, subsamples, n_cols, subsamples)
-        result[part] = rays.mean(axis=(2, 4))
-    if psf_px > 0:
-        result = gaussian_filter(result, (0, psf_px, psf_px), mode="nearest")
-    return result
 
 
 def frame_shifts_px(
@@ -287,11 +245,6 @@ def truth_arrays(truth: Truth) -> dict[str, np.ndarray]:
         "deviation": truth.deviation,
     }
     return arrays | {f"fraction_{name}": share for name, share in truth.fractions.items()}
-
-
-def _ray_positions(n: int, subsamples: int) -> Float64Array:
-    """Positions of the rays in pixels from the middle of the detector."""
-    return (np.arange(n * subsamples) + 0.5) / subsamples - n / 2
 
 
 def _beam(acquisition: Acquisition, pattern: Float64Array, rng: np.random.Generator) -> FloatArray:

@@ -1,6 +1,6 @@
 """Cathode particles: an ellipsoid with a rim, a void, cracks, pores and off-composition domains."""
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from typing import Final
 
 import numpy as np
@@ -136,6 +136,39 @@ def uniform_particle(
         void_radius_nm=void_radius_nm,
         deviation=(0.0, 0.0),
     )
+
+
+def particle_with_balls(
+    *,
+    rng: np.random.Generator,
+    formula: Mapping[str, float],
+    diameter_nm: float,
+    balls: Sequence[tuple[float, float]],
+) -> Phantom:
+    """Make a round particle on target with balls of known size and deviation at random places, apart from each other.
+
+    Parameters
+    ----------
+    rng, formula, diameter_nm : as in :func:`cathode_particle`
+    balls : (diameter in nm, deviation) of each; the largest find their place first
+
+    Returns
+    -------
+    Phantom; after the outline come the balls in the order of their places
+    """
+    check_formula(formula)
+    metals, radius_nm = _metals(formula), diameter_nm / 2
+    outline = _ellipsoid(
+        (0.0, 0.0, 0.0), np.full(3, radius_nm), np.eye(3), dict.fromkeys(formula, 1.0), "particle"
+    )
+    placed: list[Ellipsoid] = []
+    for size_nm, deviation in sorted(balls, reverse=True):
+        # Poor in oxygen: TM/O = 1 / (1 + a) of the amount a of oxygen; rich: TM/O = 1 + a of the metals.
+        amount = {"O": 1 / (1 + deviation) - 1} if deviation > 0 else dict.fromkeys(metals, deviation)
+        kind: Kind = "oxygen_poor" if deviation > 0 else "oxygen_rich"
+        axes = np.full(3, size_nm / 2)
+        placed.append(_placed(rng, outline, placed, axes.copy, amount, kind))
+    return Phantom((outline, *placed), tuple(formula))
 
 
 def apart(first: Ellipsoid, second: Ellipsoid) -> bool:

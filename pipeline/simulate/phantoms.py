@@ -15,8 +15,11 @@ from pipeline.arrays import Float64Array, FloatArray
 from pipeline.errors import ConfigError, ShapeError
 from pipeline.simulate.chords import add_chords, add_fractions
 
-Kind = Literal["particle", "core", "void", "pore", "crack", "oxygen_poor", "oxygen_rich"]
-"""What an ellipsoid stands for. ``particle`` is the outline; ``core`` fills it up to the oxygen-poor rim."""
+Kind = Literal[
+    "particle", "core", "void", "pore", "crack", "oxygen_poor", "oxygen_rich", "neighbour", "outside"
+]
+"""What an ellipsoid stands for. ``particle`` is the outline; ``core`` fills it up to the oxygen-poor rim;
+``neighbour`` is another particle; ``outside`` is no cathode material."""
 
 TRANSITION_METALS: Final = frozenset((*range(21, 31), *range(39, 49), *range(71, 81)))
 """Atomic numbers."""
@@ -153,7 +156,7 @@ def projected(
         float(np.deg2rad(axis_tilt_deg)),
         z,
         s,
-        *_geometry(phantom),
+        *geometry(phantom),
         np.ascontiguousarray(amounts),
         out,
     )
@@ -193,9 +196,10 @@ def class_fractions(
     dict of (n_z, n_y, n_x) float32, between 0 and 1
     """
     outline, hollow = phantom.selected("particle"), phantom.selected("void", "pore", "crack")
+    neighbour = phantom.selected("neighbour")
     core = phantom.selected("core")
     columns: dict[str, Float64Array] = {
-        "solid": outline - hollow,
+        "solid": outline + neighbour - hollow,
         "rim": outline - core if core.any() else 0 * core,
         "void": phantom.selected("void"),
         "pore": phantom.selected("pore"),
@@ -240,7 +244,7 @@ def is_transition_metal(symbol: str) -> bool:
     return int(xraydb.atomic_number(symbol)) in TRANSITION_METALS
 
 
-def _geometry(phantom: Phantom) -> tuple[Float64Array, Float64Array, Float64Array]:
+def geometry(phantom: Phantom) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Centres (n, 3), shape matrices and their inverses (n, 3, 3)."""
     n = len(phantom.ellipsoids)
     centres = np.asarray([e.centre_nm for e in phantom.ellipsoids], np.float64).reshape(n, 3)
@@ -252,7 +256,7 @@ def _filled(
     phantom: Phantom, amounts: Float64Array, pixel_nm: float, shape: tuple[int, int, int], subsamples: int
 ) -> FloatArray:
     out = np.zeros((amounts.shape[1], *shape), np.float32)
-    add_fractions(float(pixel_nm), int(subsamples), *_geometry(phantom), np.ascontiguousarray(amounts), out)
+    add_fractions(float(pixel_nm), int(subsamples), *geometry(phantom), np.ascontiguousarray(amounts), out)
     return out
 
 

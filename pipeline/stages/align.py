@@ -20,7 +20,9 @@ from pipeline.align.series import (
     look,
     mean_of_series,
     require_better,
+    shifted,
 )
+from pipeline.align.spectral_shifts import EnergyShifts, shifts_between_energies
 from pipeline.align.starts import background_free
 from pipeline.arrays import BoolArray, Float64Array
 from pipeline.config import AlignStage as Settings
@@ -79,6 +81,11 @@ def _run(
         context.log(line)
     with scratch_fields(outputs["store"]) as allocate:
         value, variance = _resampled(series, found.solution, frames.used, allocate, context)
+        moved = _moved_by_spectra(series, value, variance, settings, context)
+        if moved is not None:
+            solution = shifted(found.solution, moved.shift_px, frames.used)
+            found = replace(found, solution=solution)
+            value, variance = _resampled(series, solution, frames.used, allocate, context)
         _write(
             outputs["store"],
             series,
@@ -270,6 +277,22 @@ def _verdict(series: AlignInputs, found: Alignment, frames: Frames) -> str:
         else "; no frame looks bad."
     )
     return text
+
+
+def _moved_by_spectra(
+    series: AlignInputs, value: Field, variance: Field, settings: Settings, context: StageContext
+) -> EnergyShifts | None:
+    """Shifts that the spectra show between the aligned energies, beyond their errors; None where there are none."""
+    spectra = series.stores[0].attributes["quantity"] == "optical_density"
+    if not spectra or settings.energies is False or settings.shifts is not None:
+        return None
+    moved = shifts_between_energies(value, variance, context.progress("compare spectra"))
+    if moved is None:
+        return None
+    rms = np.sqrt(np.mean(np.sum(moved.shift_px**2, axis=2), axis=1))
+    named = [f"{name} {size:.3f}" for name, size in zip(series.names, rms, strict=True) if size > 0]
+    context.log(f"moved so that the spectra agree, px rms over the tilts: {', '.join(named)}")
+    return moved
 
 
 def _resampled(

@@ -9,6 +9,7 @@ from pipeline.composition.noise import deviation_sigma
 from pipeline.config import ClassifyStage as Settings
 from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import NamedArray, Store, read_store, write_store
+from pipeline.measure.systematic import with_systematic
 from pipeline.segment.classes import (
     averaged_deviation,
     classify_confident,
@@ -56,6 +57,7 @@ def _classify(
                 smoothing_px=SIGMA_SMOOTHING_PX,
                 allocate=allocate,
             )
+            sigma = with_systematic(sigma, float(uncertainty.attributes["systematic"]), allocate)
 
     def labels(value: FloatArray, inside: BoolArray) -> LabelArray:
         return classify_deviation(value, inside, threshold=threshold)

@@ -27,6 +27,7 @@ from pipeline.measure.fractions import (
 )
 from pipeline.measure.resolution import ShellCorrelation, tilt_series_resolution
 from pipeline.measure.shells import depth_below_surface, shell_labels, shell_table
+from pipeline.measure.systematic import NORMAL, shifted_fractions, widened
 from pipeline.reconstruct.fbp import filtered_backprojection
 from pipeline.reconstruct.geometry import TiltGeometry
 from pipeline.reconstruct.total_variation import bounding_box
@@ -87,9 +88,10 @@ def _measure(
         uncertainty = read_store(inputs["uncertainty"])
         replicates, null = (Repeats(uncertainty.field(name), box, counted) for name in ("replicates", "null"))
 
-    invalid_rays, resolution = None, None
+    invalid_rays, resolution, model = None, None, None
     if "decompose" in inputs:
         decomposed = read_store(inputs["decompose"])
+        model = decomposed.attributes.get("model") or None
         invalid_rays = _invalid_rays(decomposed)
         resolution = _resolution(decomposed, particle, box)
 
@@ -98,6 +100,13 @@ def _measure(
     of_null = replicate_fractions(null, particle, threshold=threshold)
     null_mean = {name: float(np.mean(of_null[name])) if len(null) else float("nan") for name in CLASS_LABELS}
     sure = class_fractions(confident, labels=CONFIDENT_LABELS)
+    error, noise = (
+        (0.0, None) if not len(replicates) else (uncertainty.attributes[n] for n in ("systematic", "noise"))
+    )
+    shifted = {
+        confidence: shifted_fractions(deviation, particle, threshold=threshold, shift=width * error)
+        for confidence, width in NORMAL.items()
+    }
 
     depth = depth_below_surface(particle, voxel_nm=voxel_nm, allocate=allocate)
     shells = shell_table(
@@ -123,7 +132,7 @@ def _measure(
             "counted_voxel_nm": classified.attributes["voxel_nm"],
             "reference_tm_o": float(reconstructed.attributes["reference_tm_o"]),
             "particle_volume_nm3": count_set(particle) * voxel_nm**3,
-            "fractions": _with_interval(fractions, of_replicates, phases),
+            "fractions": _with_interval(fractions, of_replicates, phases, shifted),
             "null": {
                 "runs": len(null),
                 "fractions": {
@@ -137,6 +146,8 @@ def _measure(
             },
             "domains": _connected(found, settings.min_domain_voxels),
             "resolution": resolution,
+            "model": model,
+            "error_budget": {"noise_and_reconstruction": noise, **((model or {}).get("systematic") or {})},
             "solver": _solver(reconstructed),
             "invalid_rays": invalid_rays,
             "voxels_without_deviation": classified.attributes["voxels_without_deviation"],
@@ -157,14 +168,19 @@ def _box_around(particle: Field) -> Box:
 
 
 def _with_interval(
-    values: Mapping[str, float], replicate_values: Mapping[str, Sequence[float]], phases: Field
+    values: Mapping[str, float],
+    replicate_values: Mapping[str, Sequence[float]],
+    phases: Field,
+    shifted: Mapping[float, Mapping[str, Sequence[float]]],
 ) -> dict[str, dict[str, Any]]:
     entries, total = {}, n_classified(phases)
     for name, value in values.items():
         each, border = replicate_values[name], border_share(phases, CLASS_LABELS[name])
         low_high = {
-            f"ci{percent}": interval_of_share(
-                value, each, border=border, n_classified=total, confidence=percent / 100
+            f"ci{percent}": widened(
+                interval_of_share(value, each, border=border, n_classified=total, confidence=percent / 100),
+                value,
+                shifted[percent / 100][name],
             )
             for percent in (95, 68)
         }

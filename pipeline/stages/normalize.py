@@ -83,6 +83,13 @@ def _normalize_and_write(
         + ", ".join(f"{count} {reason}" for reason, count in normalized.invalid.items())
         + f" of {n_pixels} pixels; air level {normalized.air_level.min():.3f} to {normalized.air_level.max():.3f}"
     )
+    shift, spread = normalized.illumination_shift_px, normalized.illumination_error_px
+    if shift is not None:
+        rms = float(np.sqrt(np.mean(np.sum(shift**2, axis=1))))
+        context.log(
+            f"{settings.series}: the illumination moved by {rms:.2f} px rms between flats and frames, corrected"
+        )
+    never = np.zeros((series.n_frames, 2))
     write_store(
         path,
         {
@@ -93,6 +100,12 @@ def _normalize_and_write(
             "energy_ev": NamedArray(series.energy_ev[order], ("tilt",), "electronvolt"),
             "acquisition_index": NamedArray(order.astype(np.int64), ("tilt",), "1"),
             "air_level": NamedArray(normalized.air_level[order], ("tilt",), "1"),
+            "illumination_shift_px": NamedArray(
+                never if shift is None else shift[order], ("tilt", "axis"), "pixel"
+            ),
+            "illumination_error_px": NamedArray(
+                never if spread is None else spread[order], ("tilt", "axis"), "pixel"
+            ),
         },
         provenance=context.provenance(raw),
         attributes={
@@ -193,6 +206,7 @@ def _normalize(series: TiltSeries, quantity: Quantity, settings: Settings, alloc
             hot_pixel_sigma=settings.hot_pixel_sigma,
             saturation_counts=settings.saturation_counts or top,
             air=air,
+            illumination=settings.illumination,
             allocate=allocate,
         )
     return density_of_transmission(

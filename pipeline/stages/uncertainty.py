@@ -10,7 +10,8 @@ from pipeline.composition.result import Composition
 from pipeline.config import UncertaintyStage as Settings
 from pipeline.io.scratch import scratch_fields
 from pipeline.io.stores import NamedArray, read_store, write_store
-from pipeline.slabs import Allocate, Field, fill, plane
+from pipeline.measure.systematic import systematic_error, with_systematic
+from pipeline.slabs import Allocate, Field, fill, plane, sampled
 from pipeline.stages.context import StageContext
 from pipeline.stages.reconstruct import column_densities
 from pipeline.stages.replicate import repeat, replicates_of, stored_composition
@@ -20,7 +21,8 @@ SIGMA_SMOOTHING_PX = 2.0
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Draw replicates and reconstruct them, or read those of other jobs, and write their scatter."""
-    data, reconstructed = column_densities(read_store(inputs["decompose"])), read_store(inputs["reconstruct"])
+    decomposed, reconstructed = read_store(inputs["decompose"]), read_store(inputs["reconstruct"])
+    data = column_densities(decomposed)
     composition = stored_composition(reconstructed)
     with scratch_fields(outputs["store"]) as allocate:
         found = _replicates(inputs, composition, data, settings, context, allocate)
@@ -32,16 +34,25 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             smoothing_px=SIGMA_SMOOTHING_PX,
             allocate=allocate,
         )
+        error = systematic_error(
+            decomposed.attributes.get("model"), own_reference=settings.reference == "mode"
+        )
+        of_noise = sampled(sigma, composition.particle)
         volume = ("z", "y", "x")
         write_store(
             outputs["store"],
             {
-                "deviation_sigma": NamedArray(sigma, volume, "1"),
+                "deviation_sigma": NamedArray(with_systematic(sigma, error, allocate), volume, "1"),
                 "replicates": NamedArray(replicates, ("replicate", *volume), "1"),
                 "null": NamedArray(found["null"], ("replicate", *volume), "1"),
             },
             provenance=context.provenance(inputs),
-            attributes={"pixel_nm": reconstructed.attributes["pixel_nm"], "seed": settings.seed},
+            attributes={
+                "pixel_nm": reconstructed.attributes["pixel_nm"],
+                "seed": settings.seed,
+                "systematic": error,
+                "noise": float(np.nanmedian(of_noise)) if np.isfinite(of_noise).any() else None,
+            },
         )
 
 

@@ -4,9 +4,9 @@ import json
 from typing import Any
 
 STAGE_VERSIONS: dict[str, int] = {
-    "normalize": 4,
-    "align": 6,
-    "decompose": 2,
+    "normalize": 5,
+    "align": 7,
+    "decompose": 3,
     "reconstruct": 7,
     "reconstruct_prepare": 2,
     "reconstruct_part": 2,
@@ -14,9 +14,9 @@ STAGE_VERSIONS: dict[str, int] = {
     "reconstruct_refine": 2,
     "reconstruct_tomogram": 3,
     "replicate": 2,
-    "uncertainty": 7,
-    "classify": 4,
-    "measure": 6,
+    "uncertainty": 8,
+    "classify": 5,
+    "measure": 7,
     "normalize_stack": 2,
     "register_stack": 3,
     "fit_valence": 3,
@@ -33,7 +33,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "export_structure": 1,
     "export_meshes": 2,
     "register_branches": 2,
-    "report": 5,
+    "report": 6,
     "comparison": 1,
 }
 

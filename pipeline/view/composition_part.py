@@ -25,12 +25,15 @@ from pipeline.view.curves import (
     resolution_curves,
     shell_profile,
 )
+from pipeline.view.model_part import check_model, check_reference, model_section
 from pipeline.view.report import Part, Picture, Quantity, Section
 from pipeline.view.results import Composition
 from pipeline.view.slices import class_slices, robust_range, slice_figure
 from pipeline.view.style import DIVERGING, SEQUENTIAL, percent, percent_setting
 
 CHECKED = (
+    "particle against the reference as a whole",
+    "spectra of all energies against the model",
     "class fractions against the null run",
     "noise per voxel against the threshold",
     "number and range of tilts",
@@ -55,7 +58,12 @@ def composition_part(result: Composition) -> Part:
     """Return everything a report says of a composition."""
     fractions = fractions_of(result.phases_json)
     undecided = undecided_of(result.phases_json)
+    content = result.phases_json or {}
+    inside = sampled(result.deviation, result.particle)
+    median = float(np.nanmedian(inside)) if np.isfinite(inside).any() else 0.0
     warnings = [
+        *check_reference(median, result.threshold),
+        *check_model(content.get("model"), result.threshold),
         *checks.check_null(fractions),
         *checks.check_noise(result.sigma, result.particle, result.threshold),
         *checks.check_bias(fractions, result.phases_json),
@@ -69,7 +77,9 @@ def composition_part(result: Composition) -> Part:
     if result.alignment is not None:
         warnings += checks.check_tilts(result.alignment.tilt_deg)
         warnings += checks.check_alignment(result.alignment)
-    sections = [_classes(result, fractions, undecided), _where(result), _volumes(result)]
+    sections = [_classes(result, fractions, undecided), _where(result)]
+    model = model_section(content.get("model"), content.get("error_budget"), result.chi_square)
+    sections += [*([] if model is None else [model]), _volumes(result)]
     if result.alignment is not None:
         sections.append(alignment_section(result.alignment))
     return Part("composition", warnings, CHECKED, _summary(result, fractions, undecided), sections)

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from pipeline.arrays import FloatArray
 from pipeline.config import Branch, CompositionConfig
 from pipeline.config.plan import JOINT_STORE
 from pipeline.errors import PipelineError, StoreError
@@ -132,8 +133,16 @@ def read_composition(paths: Mapping[str, Path]) -> Composition | None:
         domains=read_columns(paths["domains"]) if "domains" in paths else None,
         stripe_effect=float(decomposed.attributes.get("stripe_effect_on_tm_o", 0.0)) if decomposed else 0.0,
         negative_rays=(decomposed.attributes.get("negative_rays") or {}) if decomposed else {},
+        chi_square=_chi_square(decomposed),
         alignment=_alignment(_store(paths, "composition_align")),
     )
+
+
+def _chi_square(decomposed: Store | None) -> FloatArray | None:
+    """Return the map of the model's test, where there is one."""
+    if decomposed is None or "chi_square" not in decomposed.names:
+        return None
+    return decomposed["chi_square"]
 
 
 def read_areal_density(paths: Mapping[str, Path]) -> ArealDensity | None:

@@ -64,6 +64,7 @@ class Composition:
     phases, confident : labels of the same shape
     stripe_effect : relative change of the mean TM/O by the removal of stripes
     negative_rays : per element, rays with less than nothing of it, and rays with an amount beyond noise
+    chi_square : (n_tilt, rows, columns) of the averaged rays, per degree of freedom
     phases_json, shells, domains : contents of ``phases.json``, ``composition_shells.csv``, ``domains.csv``
     """
 
@@ -85,6 +86,7 @@ class Composition:
     domains: Mapping[str, Sequence[Any]] | None = None
     stripe_effect: float = 0.0
     negative_rays: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    chi_square: FloatArray | None = None
     alignment: Alignment | None = None
 
 

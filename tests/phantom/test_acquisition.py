@@ -17,11 +17,11 @@ from pipeline.simulate.acquisition import (
     frame_shifts_px,
     outward_tilts_deg,
     simulate_acquisition,
-    transmissions,
     truth_arrays,
 )
 from pipeline.simulate.particles import cathode_particle
 from pipeline.simulate.phantoms import Ellipsoid, Phantom, line_integrals
+from pipeline.simulate.transmission import transmissions
 
 LRTMO = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}
 EMPTY = Phantom((), tuple(LRTMO))

@@ -92,6 +92,7 @@ class Case:
                 opaque_transmission=0.005,
                 hot_pixel_sigma=8.0,
                 saturation_counts=np.inf,
+                illumination="none",
             )
             for one in series.values()
         ]

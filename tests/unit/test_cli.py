@@ -1,5 +1,6 @@
 """The command line: help, errors as one line, exit codes, one run at a time."""
 
+import dataclasses
 import errno
 import io
 import json
@@ -13,6 +14,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import yaml
@@ -20,9 +22,10 @@ import yaml
 from pipeline.cli import main
 from pipeline.cli.simulate import configuration, raw_name, tilt_order_deg
 from pipeline.cli.stage import parse_keyed
-from pipeline.config import ClassifyStage, load_config, parse_config
+from pipeline.config import ClassifyStage, InstrumentSettings, load_config, parse_config
 from pipeline.config.plan import stage_settings
 from pipeline.errors import ConfigError, InputError, StoreError
+from pipeline.simulate.instrument import IDEAL, RealInstrument
 from pipeline.stages.context import StageContext
 from pipeline.stages.progress import format_duration, progress_reporter
 from pipeline.stages.results_folder import MARKER, check_writable, claim, outdated_stores
@@ -54,7 +57,7 @@ def fake_stage(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
 
 
 @pytest.mark.parametrize(
-    "command", ["run", "check", "inspect", "simulate", "report", "schema", "stage", "verify"]
+    "command", ["run", "check", "inspect", "plan", "simulate", "report", "schema", "stage", "verify"]
 )
 def test_every_command_teaches_by_example(command: str, capsys: pytest.CaptureFixture[str]) -> None:
     with pytest.raises(SystemExit, match="0"):
@@ -67,7 +70,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
         main(["--help"])
     text = capsys.readouterr().out
     assert "exit codes" in text
-    for command in ("run", "check", "inspect", "simulate", "report", "schema"):
+    for command in ("run", "check", "inspect", "plan", "simulate", "report", "schema"):
         assert re.search(rf"^    {command} ", text, re.MULTILINE), command
 
 
@@ -320,6 +323,16 @@ def test_a_full_results_folder_is_refused() -> None:
         (["simulate", "x", "--tilts", "1"], "--tilts: expected 3 to 2000"),
         (["simulate", "x", "--elements", "Mn", "Ni"], "--elements: expected O and"),
         (["simulate", "x", "--elements", "O", "Fe"], "--elements"),
+        (["simulate", "x", "--effect", "stray=2"], "stray: expected less than 1, got 2"),
+        (["simulate", "x", "--effect", "strey=0.1"], "did you mean 'stray'?"),
+        (["simulate", "x", "--effect", "stray.O=0.1"], "--effect: expected a name as in stray=0.015"),
+        (["simulate", "x", "--effect", "post_edge=1.1"], "--effect: expected a name as in post_edge.O=1.1"),
+        (["simulate", "x", "--effect", "post_edge.O=-1"], "post_edge.O: expected 0.01 to 100, got -1"),
+        (["simulate", "x", "--effect", "stray"], "--effect: expected NAME=VALUE"),
+        (["simulate", "x", "--effect", "stray=["], "stray: expected"),
+        (["simulate", "x", "--effect", "post_edge.Fe=2", "--size", "16", "--tilts", "3"], "got Fe"),
+        (["simulate", "x", "--instrument", "none.yaml"], "no such file"),
+        (["simulate", "x", "--kind", "volume", "--effect", "stray=0.1"], "expected --kind tilts"),
     ],
 )
 def test_wrong_calls_are_one_line(
@@ -338,6 +351,34 @@ def test_wrong_calls_are_one_line(
 def test_simulated_tilts_walk_out_from_the_middle() -> None:
     np.testing.assert_allclose(tilt_order_deg(5), [0, 32.5, 65, -32.5, -65])
     np.testing.assert_allclose(tilt_order_deg(4), [65 / 3, 65, -65 / 3, -65])
+
+
+def test_simulated_instruments_come_from_a_file_and_from_switches(tmp_path: Path) -> None:
+    path = tmp_path / "instrument.yaml"
+    path.write_text("{stray: 0.01, skin_nm: 5, post_edge: {Mn: 1.4}}", encoding="utf-8")
+    calls = ["simulate", str(tmp_path / "sim"), "--size", "16", "--tilts", "3", "--elements", "O", "Mn"]
+    switches = ["--instrument", str(path), "--effect", "stray=0.02", "--effect", "post_edge.O=1.1"]
+    assert main([*calls, *switches]) == 0
+    used = yaml.safe_load((tmp_path / "sim" / "instrument.yaml").read_text(encoding="utf-8"))
+    assert used == {"stray": 0.02, "skin_nm": 5.0, "post_edge": {"Mn": 1.4, "O": 1.1}}
+    # What was used can be used again.
+    again = tmp_path / "again"
+    repeated = ["--instrument", str(tmp_path / "sim" / "instrument.yaml")]
+    assert main(["simulate", str(again), *calls[2:], *repeated]) == 0
+    first, second = (np.load(folder / "truth.npz") for folder in (tmp_path / "sim", again))
+    np.testing.assert_array_equal(first["shift_px"], second["shift_px"])
+    raw = [(folder / "raw" / "O_K_post.h5") for folder in (tmp_path / "sim", again)]
+    with h5py.File(raw[0]) as one, h5py.File(raw[1]) as other:
+        np.testing.assert_array_equal(one["exchange/data"][:], other["exchange/data"][:])
+
+
+def test_the_settings_of_an_instrument_are_those_of_the_simulation() -> None:
+    fields = {field.name for field in dataclasses.fields(RealInstrument)}
+    assert set(InstrumentSettings.model_fields) == fields
+    off = RealInstrument(**dict(InstrumentSettings()))
+    sizes = {"rim_nm", "clump_nm", "beam_contrast", "beam_length_px"}  # of effects that are off
+    differing = {name for name in fields if getattr(off, name) != getattr(IDEAL, name)}
+    assert differing == sizes
 
 
 def test_simulated_configuration_is_valid(tmp_path: Path) -> None:

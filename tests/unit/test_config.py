@@ -269,6 +269,7 @@ NON_DEFAULT: dict[str, Any] = {
         "opaque_transmission": 0.02,
         "hot_pixel_sigma": 5.0,
         "saturation_counts": 4000.0,
+        "illumination": "none",
     },
     "align": {
         "tilts": False,
@@ -278,7 +279,7 @@ NON_DEFAULT: dict[str, Any] = {
         "axis_column": 10.5,
         "magnification": "none",
     },
-    "decompose": {"method": "subtraction"},
+    "decompose": {"method": "subtraction", "instrument": "none", "components": []},
     "reconstruct": {
         "method": "ratio",
         "algorithm": "sirt",

@@ -23,6 +23,7 @@ SETTINGS = {
     "opaque_transmission": 0.005,
     "hot_pixel_sigma": 8.0,
     "saturation_counts": 65535.0,
+    "illumination": "none",
 }
 
 

@@ -1,0 +1,221 @@
+"""Terms of instrument and sample: found where they are, not found where they are not."""
+
+import numpy as np
+import pytest
+
+from pipeline.composition.adaptive_prior import adapted
+from pipeline.composition.components import KNOWN, component
+from pipeline.composition.cross_sections import attenuation_per_um
+from pipeline.composition.decomposition import decompose_weighted, decompose_with_priors, tie_background
+from pipeline.composition.instrument import Model, Term, judged, without_stray_light
+from pipeline.composition.model_choice import (
+    Choice,
+    candidates,
+    choose_model,
+    decompose_with_model,
+    likely_causes,
+    model_record,
+)
+from pipeline.errors import ConfigError
+from pipeline.preprocess.averaged_rays import AveragedRays, averaged_rays
+
+ELEMENTS = ["O", "Mn", "Co", "Ni"]
+FORMULA = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}
+ENERGIES = np.array([525.0, 540.0, 636.0, 645.0, 772.0, 788.0, 846.0, 866.0])
+PAIRS = [(0, 1), (2, 3), (4, 5), (6, 7)]
+ATOMS = np.array([FORMULA[e] for e in ELEMENTS])
+METAL = np.concatenate([[0.0], ATOMS[1:]]) / ATOMS[1:].sum()
+OWN = attenuation_per_um(FORMULA, density_g_cm3=4.2, energies_ev=ENERGIES, elements=ELEMENTS)
+LITHIUM = attenuation_per_um(FORMULA, density_g_cm3=4.2, energies_ev=ENERGIES, elements=["Li"]).sum(axis=1)
+MATRIX = tie_background(OWN, LITHIUM, ATOMS)
+AUTO = Choice("auto", "auto", "auto", (), (KNOWN["carbon"],))
+PHOTONS = 2e4
+
+
+def measured(
+    rng: np.random.Generator,
+    *,
+    n: int = 3000,
+    stray: float | np.ndarray = 0.0,
+    oxygen: float = 0.0,
+    spread: float = 0.0,
+    carbon_um: float = 0.0,
+) -> AveragedRays:
+    """Rays of a particle on target with ± 10 % departures, averaged over 16 pixels, with what an instrument adds."""
+    thickness = rng.uniform(0.15, 0.7, n)
+    amounts = thickness[:, None] * (1 + 0.1 * rng.standard_normal((n, 4)))
+    density = amounts @ MATRIX.T
+    density[:, 1] += (oxygen + spread * rng.standard_normal(n)) * OWN[1, 0] * amounts[:, 0]
+    has_carbon = rng.random(n) < 0.2
+    density += (carbon_um * has_carbon * rng.random(n))[:, None] * KNOWN["carbon"].attenuation_per_um(
+        ENERGIES
+    )
+    transmission = (1 - stray) * np.exp(-density) + stray
+    counts = rng.poisson(16 * PHOTONS * transmission)
+    block = np.column_stack([np.zeros(n), np.arange(n), np.zeros(n)]).astype(np.int64)
+    return AveragedRays(-np.log(counts / (16 * PHOTONS)), 1 / counts, block, (1, n, 1))
+
+
+def fit_of(rays: AveragedRays, choice: Choice = AUTO):  # type: ignore[no-untyped-def]
+    terms, forced = candidates(ELEMENTS, ENERGIES, OWN, PAIRS, choice)
+    return terms, choose_model(MATRIX, terms, forced, rays, METAL)
+
+
+def values(tested) -> dict[str, float]:  # type: ignore[no-untyped-def]
+    return dict(zip([t.name for t in tested.model.terms], tested.model.values.tolist(), strict=True))
+
+
+def test_clean_rays_ask_for_nothing_and_fit_to_noise(rng):
+    _terms, tested = fit_of(measured(rng))
+    assert values(tested) == {}
+    # 4 degrees of freedom times 3000 rays: standard error of the mean χ²/dof is sqrt(2/12000) = 0.013
+    assert tested.fit.per_dof == pytest.approx(1, abs=0.05)
+    assert tested.systematic["misfit"] < 0.001
+
+
+def test_stray_light_is_found_and_taken_off(rng):
+    rays = measured(rng, stray=0.02)
+    _terms, tested = fit_of(rays)
+    found = values(tested)
+    assert tested.plain.per_dof > 10
+    assert found["stray"] == pytest.approx(0.02, abs=0.0005)  # 2.5 % of it, the noise leaves 0.1 %
+    assert tested.fit.per_dof < 1.2
+    density, _ = without_stray_light(rays.density, rays.variance, found["stray"])
+    amounts = np.linalg.lstsq(MATRIX, density.T, rcond=None)[0]
+    assert float((METAL @ amounts).sum() / amounts[0].sum()) == pytest.approx(1, abs=0.003)
+
+
+def test_stray_light_of_single_edges_is_told_apart(rng):
+    rays = measured(rng, stray=np.array([0.03, 0.03, 0.01, 0.01, 0, 0, 0, 0]))
+    _terms, tested = fit_of(rays)
+    np.testing.assert_allclose(tested.model.stray, [0.03, 0.03, 0.01, 0.01, 0, 0, 0, 0], atol=0.003)
+    assert tested.fit.per_dof < 1.2
+
+
+def test_near_edge_factor_of_oxygen_is_found(rng):
+    _terms, tested = fit_of(measured(rng, oxygen=0.1))
+    assert values(tested)["near_edge_O"] == pytest.approx(0.1, abs=0.005)
+    assert tested.fit.per_dof < 1.2
+
+
+def test_carbon_and_a_spread_of_the_near_edge_are_found_together(rng):
+    _terms, tested = fit_of(measured(rng, oxygen=0.05, spread=0.05, carbon_um=0.3, stray=0.01))
+    found = values(tested)
+    assert {"carbon", "near_edge_O", "stray", "near_edge_spread_O"} <= set(found)
+    assert found["near_edge_O"] == pytest.approx(0.05, abs=0.01)
+    assert found["near_edge_spread_O"] == pytest.approx(0.05, abs=0.01)
+    assert tested.fit.per_dof < 1.5
+
+
+def test_what_is_forbidden_is_named_as_the_cause(rng):
+    rays = measured(rng, stray=0.02)
+    forbidden = Choice("none", "none", "none", (), ())
+    _, tested = fit_of(rays, forbidden)
+    everything, _ = candidates(ELEMENTS, ENERGIES, OWN, PAIRS, AUTO)
+    assert values(tested) == {}
+    causes = likely_causes(MATRIX, everything, tested, rays)
+    assert causes[0] == "stray"
+    record = model_record(tested, [f"{e}_{k}" for e in ELEMENTS for k in ("pre", "post")], causes)
+    assert record["fails"]
+    assert record["systematic"]["misfit"] > 0.01
+
+
+def test_given_terms_are_not_fitted(rng):
+    choice = Choice(0.015, {"O": 1.1}, "none", (), ())
+    _, tested = fit_of(measured(rng, stray=0.02, oxygen=0.1), choice)
+    assert values(tested) == {"stray": 0.015, "near_edge_O": pytest.approx(0.1)}
+    assert np.allclose(np.diag(tested.model.covariance), 0, atol=1e-9)
+
+
+def test_the_last_edge_tells_no_factor():
+    terms, _ = candidates(ELEMENTS, ENERGIES, OWN, PAIRS, AUTO)
+    assert "near_edge_Co" in [t.name for t in terms]
+    assert "near_edge_Ni" not in [t.name for t in terms]
+
+
+def test_taking_stray_light_off_inverts_adding_it():
+    density = np.linspace(0, 3, 7).astype(np.float32)[None]
+    seen = -np.log((1 - 0.03) * np.exp(-density) + 0.03)
+    back, variance = without_stray_light(seen.astype(np.float32), np.full_like(seen, 1e-4), 0.03)
+    np.testing.assert_allclose(back, density, atol=2e-5)  # float32
+    # d(−ln(T − f))/d(−ln T) = T/(T − f)
+    t = np.exp(-seen)
+    np.testing.assert_allclose(variance, 1e-4 * (t / (t - 0.03)) ** 2, rtol=1e-4)
+
+
+def test_rays_at_the_level_of_stray_light_are_invalid():
+    density, variance = without_stray_light(
+        np.array([[5.0]], np.float32), np.array([[0.1]], np.float32), 0.03
+    )
+    assert np.isnan(density).all()
+    assert np.isinf(variance).all()
+
+
+def test_priors_without_width_change_nothing(rng):
+    density = (rng.uniform(0.2, 1, (4, 1, 50)) * 1.0).astype(np.float32)
+    od = np.einsum("ek,kyx->eyx", MATRIX, density).astype(np.float32)
+    variance = np.full_like(od, 1e-4)
+    areal, covariance = decompose_weighted(od, variance, MATRIX)
+    column = KNOWN["carbon"].attenuation_per_um(ENERGIES)[:, None]
+    none = np.zeros((1, 1, 50), np.float32)
+    solved = decompose_with_priors(od, variance, MATRIX, column, none, np.full_like(none, 1e12))
+    np.testing.assert_allclose(solved.areal, areal, rtol=1e-4)
+    np.testing.assert_allclose(solved.covariance, covariance, rtol=1e-3)
+    np.testing.assert_allclose(solved.extra, 0, atol=1e-6)
+
+
+def test_a_clump_of_carbon_is_followed_and_costs_no_noise_elsewhere(rng):
+    n_y, n_x = 40, 60
+    y, x = np.indices((n_y, n_x))
+    oxide = 0.4 * np.ones((n_y, n_x))
+    clump = 0.2 * (np.hypot(y - 20, x - 15) < 6)
+    density = np.einsum("ek,kyx->eyx", MATRIX, np.stack([oxide] * 4))
+    density += KNOWN["carbon"].attenuation_per_um(ENERGIES)[:, None, None] * clump
+    counts = rng.poisson(PHOTONS * np.exp(-density))
+    od, variance = (-np.log(counts / PHOTONS)).astype(np.float32), (1 / counts).astype(np.float32)
+    term = Term("carbon", "component", KNOWN["carbon"].attenuation_per_um(ENERGIES))
+    model = Model(MATRIX, (term,), np.array([0.05]), np.zeros((1, 1)))
+    solved = decompose_with_model(od, variance, model, adapt=True)
+    inside, far = np.hypot(y - 20, x - 15) < 4, np.hypot(y - 20, x - 15) > 14
+    ratio = np.tensordot(METAL, solved.areal, 1) / solved.areal[0] - 1
+    alone, _ = decompose_weighted(od, variance, MATRIX)
+    wrong = np.tensordot(METAL, alone, 1) / alone[0] - 1
+    assert abs(wrong[inside].mean()) > 0.05
+    assert abs(ratio[inside].mean()) < 0.015  # noise of the mean over 49 pixels is 0.4 %
+    assert abs(solved.extra[0][inside].mean() - 0.2) < 0.02
+    assert ratio[far].std() < 1.08 * wrong[far].std()
+
+
+def test_the_prior_of_a_neighbourhood_without_anything_is_narrow(rng):
+    first = (0.01 * rng.standard_normal((40, 40))).astype(np.float32)
+    variance = np.full_like(first, 1e-4)
+    mean, precision = adapted(first, variance, np.full((40, 40), 0.05), 2.0)
+    assert np.abs(mean).max() < 0.01
+    # what is left is the error of the local mean, 0.01/sqrt(4π·4), and the scatter of the scatter
+    assert np.sqrt(1 / precision).mean() < 0.004
+
+
+def test_averaged_rays_leave_out_rims_and_air():
+    density = np.zeros((2, 1, 16, 16), np.float32)
+    density[:, 0, :, 6:] = 1.0
+    rays = averaged_rays(density, np.full_like(density, 1e-4))
+    assert set(rays.block[:, 2].tolist()) == {2, 3}
+    np.testing.assert_allclose(rays.variance, 1e-4 / 16)
+
+
+def test_unknown_components_are_one_line():
+    with pytest.raises(ConfigError, match="carbon"):
+        component("teflon", None, None)
+    with pytest.raises(ConfigError, match="density"):
+        component("skin", {"Li": 2, "C": 1, "O": 3}, None)
+    with pytest.raises(ConfigError, match="symbols"):
+        component("skin", {"Xx": 2}, 1.0)
+
+
+def test_judging_is_the_same_for_any_order_of_rays(rng):
+    rays = measured(rng, n=500)
+    order = rng.permutation(500)
+    other = AveragedRays(rays.density[order], rays.variance[order], rays.block[order], rays.grid)
+    a, b = judged(Model(MATRIX), rays), judged(Model(MATRIX), other)
+    assert a.deviance == pytest.approx(b.deviance)
+    np.testing.assert_allclose(a.chi_square[order], b.chi_square)
