@@ -25,7 +25,8 @@ from pipeline.config import load_config, parse_config
 from pipeline.errors import ConfigError, InputError, PipelineError, StoreError
 from pipeline.io.plain_files import parse_json, printable, read_plain
 from pipeline.io.readers import ReadRequest, peek, read_angles, read_tilt_series
-from pipeline.io.readers.guard import GUARD_CPU_S, WALKED_CHUNK_BYTES, check_structure
+from pipeline.io.readers.guard import GUARD_CPU_S, check_structure
+from pipeline.io.readers.walk_hdf5 import WALKED_CHUNK_BYTES
 from pipeline.io.spectra import read_spectrum
 from pipeline.io.volumes import VolumeRequest, read_volume
 
