@@ -110,6 +110,8 @@ def _composition(folder: Path) -> None:
             },
             raw,
             pixel_nm=VOXEL_NM,
+            systematic=0.0,
+            noise=0.02,
         ),
     }
     settings = ClassifyStage(threshold=0.05, confidence=0.95)

@@ -365,7 +365,7 @@ def _taken_up(
 
 def _with_one_more(model: Model, term: Term, rays: AveragedRays, tail: float) -> Fit:
     """Return the best fit with one more term, the others as they are."""
-    wider = _extended(model, term)
+    wider = extended(model, term)
     free = _to_free(wider.terms, wider.values)
 
     def at(value: float) -> Fit:
@@ -378,7 +378,8 @@ def _with_one_more(model: Model, term: Term, rays: AveragedRays, tail: float) ->
     return at(float(best.x))
 
 
-def _extended(model: Model, term: Term) -> Model:
+def extended(model: Model, term: Term) -> Model:
+    """Return a model with one more term, at the value that a fit begins with."""
     return replace(model, terms=(*model.terms, term), values=np.append(model.values, _first_value(term)))
 
 

@@ -10,7 +10,7 @@ from pipeline.arrays import Float64Array, FloatArray
 from pipeline.composition.adaptive_prior import FREE, NEIGHBOURHOOD_PX, adapted
 from pipeline.composition.components import Component
 from pipeline.composition.decomposition import Solved, decompose_with_priors
-from pipeline.composition.instrument import Fit, Model, Term, chosen, fitted, judged
+from pipeline.composition.instrument import Fit, Model, Term, chosen, extended, fitted, judged, tail_of
 from pipeline.preprocess.averaged_rays import AveragedRays
 
 LEAST_ENERGY_GAP_EV = 1.0
@@ -201,9 +201,7 @@ def decompose_with_model(
     return decompose_with_priors(value, error, model.matrix, extra, means, precisions)
 
 
-def likely_causes(
-    attenuation: Float64Array, terms: Sequence[Term], tested: ChosenModel, rays: AveragedRays
-) -> list[str]:
+def likely_causes(terms: Sequence[Term], tested: ChosenModel, rays: AveragedRays) -> list[str]:
     """Name the terms that would explain most of the misfit that the model leaves, those that help most first.
 
     Only where the model fails; terms that are in it already are not named.
@@ -215,15 +213,9 @@ def likely_causes(
     used = {term.name for term in tested.model.terms}
     gains: dict[str, float] = {}
     for term in terms:
-        if term.name in used:
-            continue
-        start = {"stray": 2e-3, "near_edge": 1e-2}.get(term.kind, 1e-2)
-        wider = replace(
-            tested.model,
-            terms=(*tested.model.terms, term),
-            values=np.append(tested.model.values, start),
-        )
-        gains[term.name] = before.deviance - fitted(wider, few).deviance
+        if term.name not in used:
+            wider = fitted(extended(tested.model, term), few, tail_of(before.chi_square))
+            gains[term.name] = before.deviance - wider.deviance
     best = max(gains.values(), default=0.0)
     return [name for name in sorted(gains, key=lambda n: -gains[n]) if gains[name] > max(0.3 * best, 0.5)]
 

@@ -50,7 +50,6 @@ from pipeline.stages.check_series import (
 )
 from pipeline.stages.check_structure import mask_problems, scan_problems, volume_facts
 from pipeline.stages.check_tilts import (
-    check_rows,
     check_tilts,
     few_tilts,
     narrow_tilts,
@@ -151,7 +150,7 @@ def _check_branch(
     problems += [*shared_files(places), *copied_series(facts)]
     if not isinstance(config, StructureConfig):
         for fact in facts.values():
-            problems += [*missing_pixels(fact), *_caught(partial(check_rows, fact))]
+            problems += missing_pixels(fact)
     problems += _caught(lambda: _check_backend(config, f"samples.{sample}.{branch}"))
     problems += _caught(partial(_check_packages_and_tables, config, f"samples.{sample}.{branch}"))
     warnings += _left_out(branch, f"samples.{sample}.{branch}")

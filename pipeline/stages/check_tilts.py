@@ -111,18 +111,6 @@ def one_tilt(fact: SeriesFacts) -> None:
         )
 
 
-def check_rows(fact: SeriesFacts) -> None:
-    """Refuse frames of a single row or column, which show too little to be aligned."""
-    rows, columns = fact.shape[1:]
-    if min(rows, columns) < 2:
-        raise InputError(
-            fact.place,
-            expected="frames of several detector rows and columns",
-            got=f"{rows} × {columns}",
-            fix="give all rows of the detector; a sinogram of one slice cannot be aligned here",
-        )
-
-
 def narrow_tilts(facts: Mapping[str, SeriesFacts], place: str) -> list[str]:
     """Return a warning where all tilts lie within a few degrees: they may be radians."""
     tilts = np.concatenate([np.asarray(fact.tilt_deg) for fact in facts.values()])

@@ -37,6 +37,8 @@ from pipeline.stages.context import StageContext
 from pipeline.units import NM_PER_UM
 
 TILTS_AT_ONCE = 16
+ANYTHING = Choice("auto", "auto", "auto", (), (KNOWN["carbon"], KNOWN["pvdf"]))
+"""Terms among which the causes of a misfit are sought, whether they are allowed or not."""
 
 
 @dataclass(frozen=True)
@@ -147,7 +149,8 @@ def _from_edges(aligned: Store, settings: Settings, context: StageContext, alloc
     terms, forced = candidates(elements, energies, own, pairs, _choice(settings))
     averaged = averaged_rays(value, variance)
     tested = choose_model(matrix, terms, forced, averaged, _metal(atoms))
-    causes = likely_causes(matrix, terms, tested, averaged)
+    everything, _ = candidates(elements, energies, own, pairs, ANYTHING)
+    causes = likely_causes(everything, tested, averaged)
     record = model_record(tested, series, causes)
     context.log(describe(record))
     _solve(value, variance, tested.model, areal, covariance, context)

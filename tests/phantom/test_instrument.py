@@ -113,7 +113,7 @@ def test_what_is_forbidden_is_named_as_the_cause(rng):
     _, tested = fit_of(rays, forbidden)
     everything, _ = candidates(ELEMENTS, ENERGIES, OWN, PAIRS, AUTO)
     assert values(tested) == {}
-    causes = likely_causes(MATRIX, everything, tested, rays)
+    causes = likely_causes(everything, tested, rays)
     assert causes[0] == "stray"
     record = model_record(tested, [f"{e}_{k}" for e in ELEMENTS for k in ("pre", "post")], causes)
     assert record["fails"]

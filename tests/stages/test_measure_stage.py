@@ -66,7 +66,7 @@ def inputs(tmp_path) -> dict[str, Path]:
             "replicates": NamedArray(replicates, ("replicate", *VOLUME), "1"),
             "null": NamedArray(null, ("replicate", *VOLUME), "1"),
         },
-        {"pixel_nm": PIXEL_NM},
+        {"pixel_nm": PIXEL_NM, "systematic": 0.0, "noise": 0.01},
     )
     # A dense particle with the noise of nothing: TM and O alike, on every ray.
     tilt_deg = np.arange(-60.0, 61.0, 10.0)
@@ -255,7 +255,7 @@ def test_empty_stacks_of_replicates_count_as_none(inputs, tmp_path):
             "replicates": empty,
             "null": empty,
         },
-        {"pixel_nm": PIXEL_NM},
+        {"pixel_nm": PIXEL_NM, "systematic": 0.0, "noise": None},
     )
     outputs = run_both(inputs, tmp_path)
     assert (read_store(outputs["store"])["phases_confident"][particle] == UNDECIDED).all()
