@@ -171,6 +171,8 @@ def mirrored_tilts(
         max_shift_px=max_shift_px,
         sigma_px=sigma_px,
     ).residual
+    if not (np.isfinite(there).any() and np.isfinite(residual[chosen]).any()):
+        return False
     return bool(np.nanmedian(there) < MIRROR_GAIN * np.nanmedian(residual[chosen]))
 
 

@@ -11,6 +11,7 @@ import numpy as np
 from numba import njit, prange
 
 from pipeline.arrays import BoolArray, Float64Array, FloatArray
+from pipeline.threads import parallel_kernel
 
 FEWEST_PX = 8
 """Frames of fewer rows (or columns) tell no shift across them."""
@@ -201,7 +202,7 @@ def _solve(matrix, columns, n, m):  # type: ignore[no-untyped-def]
             columns[i, c] /= matrix[i, i]
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@parallel_kernel(element_ns=10, nogil=True)
 def _tile_tables(moving, fixed, weights, dy, dx, tile_y, tile_x, table, counts, power, gains):  # type: ignore[no-untyped-def]
     """Products of both moves and the frame in each square, less what the local gain and background explain."""
     n_y, n_x = fixed.shape

@@ -28,8 +28,9 @@ UNCERTAIN_PX = 0.5
 UNRELATED = 0.7
 """A frame of clear contrast whose misfit to the model exceeds this share of it shows something else."""
 FEW_FRAMES = 4
-SIGNIFICANT = 3.0
-"""A frame is moved when its shift exceeds so many of its standard errors, in y or in x."""
+SIGNIFICANT = 4.0
+"""A frame is moved when its shift exceeds so many of its standard errors, in y or in x: of the hundred numbers of a stack one
+exceeds three by chance in every fourth."""
 DRIFT_SHARE = 0.1
 """The sample drifts when more than this share of the frames has moved."""
 NEGLIGIBLE_PX = 0.05

@@ -1,12 +1,15 @@
 """What is planned for a beam time: settings of ``oxytomo plan``."""
 
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from pipeline.config.base import Settings, setting
 from pipeline.config.elements import checked_formula, known_elements
 from pipeline.config.instrument import InstrumentSettings
+from pipeline.config.ranges import ENERGY_EV
+
+Energy = Annotated[float, Field(ge=ENERGY_EV[0], le=ENERGY_EV[1])]
 
 FAULTS: dict[str, dict[str, Any]] = {
     "stray light of 2 %": {"stray": 0.02},
@@ -47,7 +50,7 @@ class PlanSettings(Settings):
         gt=0,
         le=1,
     )
-    energies_ev: dict[str, tuple[float, float]] = setting(
+    energies_ev: dict[str, tuple[Energy, Energy]] = setting(
         {}, "per element the energies below and on its edge; empty: those of the sample's series", unit="eV"
     )
     formula: dict[str, float] | None = setting(

@@ -1,8 +1,8 @@
 """Departures of an instrument and a sample from the ideal ones, for simulations."""
 
-from typing import Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import field_validator
+from pydantic import Field, field_validator
 
 from pipeline.config.base import Settings, rejected, setting
 
@@ -13,13 +13,13 @@ class InstrumentSettings(Settings):
     stray: float = setting(
         0.0, "stray light as a share of the beam, the same in flats and frames", unit="fraction", ge=0, lt=1
     )
-    stray_edges: dict[str, float] = setting(
+    stray_edges: dict[str, Annotated[float, Field(ge=0.0, le=0.99)]] = setting(
         {}, "stray light by element, for both images of its edge, instead of stray", unit="fraction"
     )
-    post_edge: dict[str, float] = setting(
+    post_edge: dict[str, Annotated[float, Field(ge=0.01, le=100.0)]] = setting(
         {}, "factor on an element's cross-section in its own image on the edge (white line), by element"
     )
-    rim_change: dict[str, float] = setting(
+    rim_change: dict[str, Annotated[float, Field(ge=-0.99, le=100.0)]] = setting(
         {},
         "relative change of an element's cross-section in its own image on the edge, in the rim only (valence)",
         unit="fraction",
@@ -74,15 +74,15 @@ class InstrumentSettings(Settings):
     )
     energy_offset_ev: float = setting(0.0, "true energies less the recorded ones", unit="eV", ge=-20, le=20)
 
-    @field_validator("stray_edges", "post_edge", "rim_change")
+    @field_validator("stray_edges", "post_edge", "rim_change", mode="before")
     @classmethod
-    def _in_range(cls, values: dict[str, float], info: object) -> dict[str, float]:
+    def _in_range(cls, values: Any, info: object) -> Any:
         """Refuse shares outside 0 to 1, factors not above 0, and changes of more than the whole."""
         name = str(getattr(info, "field_name", ""))
         limits = {"stray_edges": (0.0, 0.99), "post_edge": (0.01, 100.0), "rim_change": (-0.99, 100.0)}
         low, high = limits[name]
-        for element, value in values.items():
-            if not low <= value <= high:
+        for element, value in values.items() if isinstance(values, dict) else ():
+            if isinstance(value, int | float) and not low <= value <= high:
                 raise rejected(
                     f"{low:g} to {high:g}", f"{value:g}", "give a share or a factor, not percent", key=element
                 )

@@ -61,7 +61,7 @@ class NormalizeSettings(Settings):
         gt=0.0,
         le=COUNT,
     )
-    air: tuple[int, int, int, int] | None = setting(
+    air: tuple[Pixels, Pixels, Pixels, Pixels] | None = setting(
         None,
         "empty region as first row, last row, first column, last column; empty: found in each frame",
         unit="px",

@@ -173,11 +173,16 @@ class RawFrames(ImageSource):
     )
 
 
+LineEnergy = Annotated[float, Field(ge=0.0, le=ENERGY_EV[1])]
+
+
 class SpectrumSettings(Settings):
     """Which counts of a spectrum image (EDS, EELS) make the map of an element."""
 
-    window_ev: tuple[float, float] = setting(..., "energies of the line or edge, [low, high)", unit="eV")
-    background_ev: tuple[tuple[float, float], ...] = setting(
+    window_ev: tuple[LineEnergy, LineEnergy] = setting(
+        ..., "energies of the line or edge, [low, high)", unit="eV"
+    )
+    background_ev: tuple[tuple[LineEnergy, LineEnergy], ...] = setting(
         (),
         "energies without lines: two windows around the line for linear, one below the edge for power_law",
         unit="eV",

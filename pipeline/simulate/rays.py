@@ -16,6 +16,7 @@ from pipeline.arrays import Float64Array, FloatArray
 from pipeline.errors import ShapeError
 from pipeline.simulate.phantoms import Ellipsoid, Phantom, geometry
 from pipeline.simulate.surroundings import Sheet
+from pipeline.threads import parallel_kernel
 from pipeline.units import NM_PER_UM
 
 HC_EV_NM: Final = 1239.841984
@@ -257,7 +258,7 @@ def _crossing(inverse, r_z, r_y, r_x, d):  # type: ignore[no-untyped-def]
     return -b / a - half, -b / a + half
 
 
-@njit(parallel=True, cache=True, nogil=True)
+@parallel_kernel(element_ns=10, nogil=True)
 def _add_rays(  # type: ignore[no-untyped-def]
     points, d, centres, inverses, reach, amounts, core_centre, core_inverse, whole, within
 ):

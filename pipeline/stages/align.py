@@ -37,8 +37,9 @@ from pipeline.stages.align_picture import shown_when_refused
 from pipeline.stages.alignment_table import read_alignment, write_alignment
 from pipeline.stages.context import StageContext
 
-MAGNIFICATION_DOUBT = 0.006
-"""Estimated and recorded magnification may differ by so much for reasons of composition alone; more is worth a warning."""
+MAGNIFICATION_DOUBT = 0.02
+"""Estimated and recorded magnification may differ by so much for reasons of composition alone (a skin, clumps of carbon and a
+point spread fake up to 1.7 % on simulated particles); more is worth a warning."""
 DAMAGE_SIGMA = 3.0
 MAX_PICTURES = 8
 """Frames shown in the report among those that are left out or look bad."""

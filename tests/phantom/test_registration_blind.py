@@ -226,9 +226,9 @@ def tilt_series(chemistry: str, jitter_px: float, rng: np.random.Generator) -> t
 
 @pytest.mark.parametrize(
     ("chemistry", "limit_px"),
-    # With one gain the two last are moved by about a pixel. What is left of two halves is the part of their bias that is
-    # no smooth function of the tilt.
-    [("the same everywhere", 0.03), ("from left to right", 0.1), ("two halves", 0.2)],
+    # With one gain the two last are moved by 1.3 to 1.6 px. What is left is the part of their bias that is no smooth function
+    # of the tilt; where there are four energies or more, their spectra take it off (test_spectral_shifts).
+    [("the same everywhere", 0.03), ("from left to right", 0.25), ("two halves", 0.4)],
 )
 def test_energies_of_a_tilt_series_are_not_moved_by_chemistry(
     chemistry: str, limit_px: float, rng: np.random.Generator

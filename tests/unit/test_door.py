@@ -466,7 +466,7 @@ def test_trouble_that_names_no_file_keeps_the_one_it_is_about() -> None:
 def test_limits_are_not_taken_for_damaged_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the advice would be to delete what is well."""
     from pipeline.io.readers import ReadRequest, peek
-    from pipeline.io.stores import NamedArray, Provenance, Store, read_store, write_store
+    from pipeline.io.stores import NamedArray, Provenance, read_store, write_store
 
     def none_left(*_: Any, **__: Any) -> None:
         raise RuntimeError("can't start new thread")
@@ -477,9 +477,9 @@ def test_limits_are_not_taken_for_damaged_files(tmp_path: Path, monkeypatch: pyt
     provenance = Provenance("s", 1, {}, {}, "0", "now")
     arrays = {"x": NamedArray(np.ones(3), ("x",), "1")}
     write_store(tmp_path / "a.zarr", arrays, provenance=provenance, attributes={})
-    monkeypatch.setattr(Store, "array", none_left)
+    monkeypatch.setattr("pipeline.io.stores.zarr.open_array", none_left)
     with pytest.raises(StoreError, match="ulimit -u"):
-        read_store(tmp_path / "a.zarr")
+        read_store(tmp_path / "a.zarr").array("x")
     write_series(tmp_path / "a.h5")
     monkeypatch.setattr(h5py, "File", too_many)
     with pytest.raises(StoreError, match="ulimit -n"):

@@ -259,8 +259,11 @@ def test_one_simulation_finds_large_domains_and_a_fault_fakes_others(tmp_path: P
     assert large
     assert min(large) > 0.5
     assert found.false < 0.02
-    broken = dataclasses.replace(clean, fault=InstrumentSettings(post_edge={"O": 1.2}))
-    assert simulate_task(plan, broken).false > 0.5  # oxygen is 20 % too strong everywhere
+    # Oxygen that is 20 % too strong everywhere is mended, a thick skin of carbonate is not.
+    strong = dataclasses.replace(clean, fault=InstrumentSettings(post_edge={"O": 1.2}))
+    assert simulate_task(plan, strong).false < 0.02
+    skin = dataclasses.replace(clean, fault=InstrumentSettings(skin_nm=20.0))
+    assert simulate_task(plan, skin).false > 0.1
 
 
 def found_with(share: float, size: float, task: Task, false: float = 0.0) -> Found:
