@@ -37,6 +37,9 @@ LEAST_GAIN = 0.2
 """A term is taken up if it lowers the mean deviance of an averaged ray by at least this share of the misfit that is left
 (χ² per degree of freedom, at least 1), and is dropped again if leaving it out costs less."""
 RAYS_FOR_CHOICE = 800
+DOUBTFUL = 1.15
+"""χ² per degree of freedom from which stray light of single edges is tried."""
+FAR_MORE = 5.0
 CLEAN = 1.3
 """χ² per degree of freedom below which one way to choose terms is enough."""
 RAYS_FOR_FIT = 6_000
@@ -277,35 +280,48 @@ def chosen(
     """
     few = rays.some(RAYS_FOR_CHOICE)
     plain = judged(Model(attenuation), rays)
+    grown = partial(_grown, attenuation, candidates, forced, few)
     with ThreadPoolExecutor(get_num_threads()) as pool:
-        grown = partial(_grown, attenuation, candidates, forced, few)
         found = list(pool.map(grown, _starts(candidates, forced, plain)))
-    # Of different explanations the one with the least misfit, where every term has to pay for itself.
-    tail = min(tail_of(fit.chi_square) for fit, _ in found)
-    price = LEAST_GAIN * max(1.0, min(fit.per_dof for fit, _ in found))
-    fit, steps = min(
-        found, key=lambda one: judged(one[0].model, few, tail).deviance + price * len(one[0].model.terms)
-    )
+    best = min(found, key=lambda one: _cost(one[0], few))
+    if best[0].per_dof > DOUBTFUL:
+        # Stray light of every edge by itself can mimic much else: it has to explain far more than the rest does.
+        other = grown(_edge_by_edge(candidates, forced))
+        if _cost(other[0], few) < _cost(best[0], few) - FAR_MORE * LEAST_GAIN * best[0].per_dof:
+            best = other
     many = rays.some(RAYS_FOR_FIT)
-    final = fitted(fit.model, many)
-    best = judged(_with_covariance(final, many), rays)
-    return plain, best, steps
+    final = fitted(best[0].model, many)
+    return plain, judged(_with_covariance(final, many), rays), best[1]
+
+
+def _cost(fit: Fit, rays: AveragedRays) -> float:
+    """Return what a model is judged by: its deviance, and a price for every term."""
+    return judged(fit.model, rays, HEAVY_TAIL * fit.dof).deviance + LEAST_GAIN * len(fit.model.terms)
 
 
 def _starts(candidates: Sequence[Term], forced: Collection[str], plain: Fit) -> list[list[Term]]:
     """Return the models that the choice begins with.
 
-    Where the elements alone nearly do, there is nothing to begin with. Else everything that is the same for all rays is in,
-    and what is of no use is dropped: taking up one term after the other can lead into a wrong explanation of a large
-    misfit. Stray light is one number, or one of every edge.
+    Nothing but what is forced, to which one term after the other is added; and, where the elements alone do not nearly
+    fit, everything that is the same for all rays, from which is dropped what is of no use: adding alone can lead into a
+    wrong explanation of a large misfit.
     """
     always = [term for term in candidates if term.name in forced]
     if plain.per_dof < CLEAN:
         return [always]
-    common = [term for term in candidates if term.kind in ("near_edge", "component") and term not in always]
-    stray = [term for term in candidates if term.kind == "stray" and term not in always]
-    kinds = [[t for t in stray if t.name == "stray"], [t for t in stray if t.name != "stray"]]
-    return [[*always, *kind, *common] for kind in kinds if kind] or [[*always, *common]]
+    common = [
+        term
+        for term in candidates
+        if term not in always and (term.name == "stray" or term.kind in ("near_edge", "component"))
+    ]
+    return [always, [*always, *common]]
+
+
+def _edge_by_edge(candidates: Sequence[Term], forced: Collection[str]) -> list[Term]:
+    """Return the terms that are the same for all rays, with stray light of every edge by itself."""
+    return [
+        term for term in candidates if term.name in forced or (term.kind != "spread" and term.name != "stray")
+    ]
 
 
 def _grown(
@@ -318,9 +334,15 @@ def _grown(
     """Fit the terms to begin with, drop what is not missed, take up what helps; the spread within the sample comes last."""
     fit = fitted(Model(attenuation, tuple(first), np.array([_first_value(term) for term in first])), rays)
     fit = _pruned(fitted(fit.model, rays), rays, keep=set(forced))
-    left = [term for term in candidates if term.name not in _names(fit.model)]
-    groups = [[t for t in left if t.kind == "spread"]] if first else [left]
-    for group in groups:
+    edge_by_edge = any(term.kind == "stray" and term.name != "stray" for term in first)
+    left = [
+        term
+        for term in candidates
+        if term.name not in _names(fit.model)
+        and (term.kind != "stray" or (term.name == "stray") != edge_by_edge)
+    ]
+    # What varies within the sample can mimic what does not: it comes last.
+    for group in ([t for t in left if t.kind != "spread"], [t for t in left if t.kind == "spread"]):
         fit, _steps = _taken_up(fit, group, rays)
     fit = _pruned(fit, rays, keep=set(forced))
     return fit, _worth(fit, rays)

@@ -189,7 +189,7 @@ def _choice(settings: Settings) -> Choice:
         near_edge="none" if off else terms.near_edge,
         spread="none" if off else terms.near_edge_spread,
         components=tuple(component(one.name, one.formula, one.density_g_cm3) for one in named),
-        optional=(KNOWN["carbon"],) if settings.components == "auto" and not off else (),
+        optional=(KNOWN["carbon"], KNOWN["pvdf"]) if settings.components == "auto" and not off else (),
     )
 
 
