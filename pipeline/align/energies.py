@@ -57,6 +57,7 @@ def register_energies(
     *,
     max_shift_px: float,
     sigma_px: float,
+    chemistry: bool,
     on_frames: Callable[[int], None] | None = None,
 ) -> EnergyRegistration:
     """Shift of each frame of one energy against the reference energy's frame at the same tilt.
@@ -66,19 +67,22 @@ def register_energies(
     frames, reference : (n_tilt, n_y, n_x) float32 optical densities on one pixel size, NaN where invalid; read in groups
     max_shift_px : largest shift searched
     sigma_px : Gaussian smoothing before registration
+    chemistry : the contrast may change from place to place, smoothly over the tilts; what that pretends is taken off
     on_frames : told how many frames are done
     """
     n_tilt = frames.shape[0]
     found = np.full((n_tilt, len(_COLUMNS)), np.nan)
     for group in frame_groups(frames.shape):
         found[group] = _registered(
-            np.asarray(frames[group]), np.asarray(reference[group]), max_shift_px, sigma_px
+            np.asarray(frames[group]), np.asarray(reference[group]), max_shift_px, sigma_px, chemistry
         )
         if on_frames is not None:
             on_frames(group.stop)
     shifts, local, error = found[:, 0:2], found[:, 2:4], found[:, 4:6]
     residual, growth = found[:, 6], found[:, 7]
-    bias = np.stack([_smooth_bias(shifts[:, i] - local[:, i], error[:, i]) for i in range(2)], axis=1)
+    bias = np.zeros_like(shifts)
+    if chemistry:
+        bias = np.stack([_smooth_bias(shifts[:, i] - local[:, i], error[:, i]) for i in range(2)], axis=1)
     known = growth[np.isfinite(growth)]
     if known.size == 0:
         return EnergyRegistration(shifts - bias, bias, residual, 1.0, np.inf)
@@ -92,7 +96,7 @@ _COLUMNS = ("dy", "dx", "local_dy", "local_dx", "error_dy", "error_dx", "residua
 
 
 def _registered(
-    frames: FloatArray, reference: FloatArray, max_shift_px: float, sigma_px: float
+    frames: FloatArray, reference: FloatArray, max_shift_px: float, sigma_px: float, chemistry: bool
 ) -> Float64Array:
     """Return (n, 8): shift with one gain, shift with local gains and its error, residual, relative magnification less 1."""
     weights = without_margin(np.isfinite(reference))
@@ -107,9 +111,10 @@ def _registered(
     growth = similarity_steps(sharp, flat, weights, shifts)[0][:, 3]
     tile_px = max(SMALLEST_PX, min(fixed.shape[1:]) // SQUARES)
     found = np.full((len(frames), len(_COLUMNS)), np.nan)
-    for i, (image, other) in enumerate(zip(moving, fixed, strict=True)):
+    found[:, 0:2], found[:, 6], found[:, 7] = shifts, residual, growth
+    for i, (image, other) in enumerate(zip(moving, fixed, strict=True)) if chemistry else ():
         fit = local_shift(image, other, seen[i], shifts[i], iterations=ITERATIONS, tile_px=tile_px)
-        found[i] = (*shifts[i], *fit.shift_px, *fit.error_px, residual[i], growth[i])
+        found[i, 2:6] = (*fit.shift_px, *fit.error_px)
     return found
 
 
@@ -170,6 +175,7 @@ def mirrored_tilts(
         Reordered(reference, opposite[chosen]),
         max_shift_px=max_shift_px,
         sigma_px=sigma_px,
+        chemistry=False,
     ).residual
     if not (np.isfinite(there).any() and np.isfinite(residual[chosen]).any()):
         return False

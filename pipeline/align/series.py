@@ -411,7 +411,7 @@ def _register(
 ) -> EnergyRegistration:
     """Register one energy; raise where it shows another object or was recorded at other angles."""
     window = {"max_shift_px": options.max_shift_px, "sigma_px": ENERGY_SMOOTHING_PX}
-    registered = register_energies(frames, reference, **window, on_frames=on_frames)
+    registered = register_energies(frames, reference, **window, chemistry=True, on_frames=on_frames)
     middle = float(np.nanmedian(registered.residual))
     if mirrored_tilts(frames, reference, tilt_deg, registered.residual, **window):
         raise InputError(

@@ -133,6 +133,7 @@ def _on_grid(fit: Store, first: Store) -> tuple[dict[str, FloatArray], tuple[flo
         np.nan_to_num(first["amount"]).astype(np.float32)[None],
         max_shift_px=MAX_SHIFT_PX,
         sigma_px=1.0,
+        chemistry=True,
     )
     dy, dx = (float(value) * magnification for value in found.shifts[0])
     if same and max(abs(dy), abs(dx)) < 0.05:

@@ -168,7 +168,7 @@ def _registered(
         if index != reference:
             moving = _look(scan, on_grid(index, still, still), index)
             shifts[index] = register_energies(
-                moving, fixed, max_shift_px=settings.max_shift_px, sigma_px=SMOOTHING_PX
+                moving, fixed, max_shift_px=settings.max_shift_px, sigma_px=SMOOTHING_PX, chemistry=False
             ).shifts
     raw_px = shifts * np.asarray(scan.scales)[:, None, None]
     frames = [on_grid(i, raw_px[i, :, 0], raw_px[i, :, 1]) for i in range(len(stores))]

@@ -25,7 +25,7 @@ STAGE_VERSIONS: dict[str, int] = {
     "export_composition": 1,
     "export_areal_density": 1,
     "export_tomogram": 1,
-    "retrieve_phase": 2,
+    "retrieve_phase": 1,
     "reconstruct_structure": 3,
     "read_volume": 2,
     "segment_voids": 5,

@@ -234,7 +234,7 @@ def test_energies_of_a_tilt_series_are_not_moved_by_chemistry(
     chemistry: str, limit_px: float, rng: np.random.Generator
 ) -> None:
     pre, post, true = tilt_series(chemistry, 1.0, rng)
-    found = register_energies(pre, post, max_shift_px=10, sigma_px=1.5)
+    found = register_energies(pre, post, max_shift_px=10, sigma_px=1.5, chemistry=True)
     rms = float(np.sqrt(np.mean((found.shifts - true) ** 2)))
     assert rms < limit_px
     pretended = float(np.abs(found.chemical_bias_px).max())

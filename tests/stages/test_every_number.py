@@ -98,6 +98,8 @@ def phases_by_hand() -> dict[str, Any]:
         "/invalid_rays/by_series/O_pre/opaque": 3,
         "/voxels_without_deviation": 1,
         "/replicates": 2,
+        "/model": None,
+        "/error_budget/noise_and_reconstruction": 0.01,
     }
     for name, (voxels, faces, each) in known.items():
         value = voxels / n

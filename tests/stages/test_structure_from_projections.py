@@ -15,7 +15,7 @@ from pipeline.cli import main
 from pipeline.config import ReconstructStructureStage, RetrievePhaseStage, load_config
 from pipeline.config.plan import branch_series, branch_stores, stage_settings
 from pipeline.errors import ConfigError, InputError
-from pipeline.io.stores import Store, read_store
+from pipeline.io.stores import NamedArray, Store, read_store, write_store
 from pipeline.stages import normalize, reconstruct_structure, retrieve_phase
 from pipeline.stages.context import StageContext
 
@@ -212,11 +212,15 @@ def _projections(scan: Path) -> list[dict[str, Any]]:
     return list(data["samples"]["particle"]["structure"]["projections"])
 
 
-def _overwrite_energy(store: Path, energy_ev: float) -> None:
-    import zarr
-
-    array = zarr.open_array(store=str(store / "energy_ev"), mode="r+")
-    array[...] = energy_ev
+def _overwrite_energy(path: Path, energy_ev: float) -> None:
+    """Write a store once more with another energy, as its stage would have."""
+    store = read_store(path)
+    arrays = {name: NamedArray(store[name], store.axes(name), store.unit(name)) for name in store.names}
+    energy = np.full_like(store["energy_ev"], energy_ev)
+    arrays["energy_ev"] = NamedArray(energy, store.axes("energy_ev"), store.unit("energy_ev"))
+    attributes = dict(store.attributes)
+    shutil.rmtree(path)
+    write_store(path, arrays, provenance=store.provenance, attributes=attributes)
 
 
 def _folder(path: Path) -> Path:

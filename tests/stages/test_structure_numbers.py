@@ -331,8 +331,10 @@ PORE_COLUMNS: dict[str, Any] = {
     },
     "depth_nm": lambda p: near((RADIUS - np.linalg.norm(p.centre_px - MIDDLE)) * NM, abs_=1.1 * NM),
     **{
-        # The half level of a blurred ball is a little inside; voxels add 4 %.
-        f"half_axis_{k + 1}_nm": (lambda p, k=k: near(np.sort(p.half_axes_px)[::-1][k] * NM, 0.3))
+        # From second moments: a² = 5 m, to which a blur of one voxel adds 5 px²; voxels add 4 %.
+        f"half_axis_{k + 1}_nm": (
+            lambda p, k=k: near(np.sqrt(np.sort(p.half_axes_px)[::-1][k] ** 2 + 5) * NM, 0.3)
+        )
         for k in range(3)
     },
     "surface_nm2": lambda p: near(4 * np.pi * (p.volume_px * 3 / 4 / np.pi) ** (2 / 3) * NM**2, 0.15),
@@ -358,7 +360,8 @@ CRACK_COLUMNS: dict[str, Any] = {
     "volume_nm3": lambda c: near(CRACK_VOLUMES[place_of(c, CRACKS)] * NM**3, 0.15),
     "extent_nm": lambda c: near(2 * c.radius_px * NM, abs_=5 * NM),
     **{
-        f"centroid_{axis}_nm": (lambda c, k=k: near(crack_middle(c)[k] * NM, abs_=1.0 * NM))
+        # The plate filter loses up to two voxels at the end where a crack is open.
+        f"centroid_{axis}_nm": (lambda c, k=k: near(crack_middle(c)[k] * NM, abs_=1.5 * NM))
         for k, axis in enumerate("zyx")
     },
     "angle_to_radius_deg": lambda c: near(angle_of(c), abs_=6.0),
