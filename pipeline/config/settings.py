@@ -168,7 +168,7 @@ class DecomposeSettings(Settings):
     )
     components: Literal["auto"] | tuple[ComponentName, ...] = setting(
         "auto",
-        "substances beside the particle: auto looks for carbon; or a list of names and formulas; [] for none",
+        "substances beside the particle: auto looks for carbon and PVDF; or a list of names and formulas; [] for none",
     )
 
 
