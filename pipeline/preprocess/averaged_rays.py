@@ -4,7 +4,7 @@ Single rays are too noisy to show a misfit of a percent. Blocks that a rim of th
 mean of the optical density is not the optical density of the mean.
 """
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -17,6 +17,7 @@ LEAST_DENSITY = 0.3
 """Mean optical density over the energies below which a block says nothing about the sample."""
 LARGEST_SPREAD = 0.12
 """Standard deviation of the optical density within a block, noise taken off, above which a rim crosses it."""
+TILTS_AT_ONCE = 16
 MOST_RAYS = 20_000
 """More averaged rays than this add nothing to global terms: an even choice of tilts is taken."""
 
@@ -67,13 +68,24 @@ def averaged_rays(
     n_tilt, n_y, n_x = density.shape[1:]
     rows, columns = n_y // BLOCK_PX, n_x // BLOCK_PX
     parts: list[tuple[Float64Array, Float64Array, IntArray]] = []
-    for tilt in range(n_tilt) if tilts is None else map(int, tilts):
-        found = _of_tilt(np.asarray(density[:, tilt]), np.asarray(variance[:, tilt]), rows, columns)
-        y, x = np.nonzero(found[2])
-        block = np.column_stack([np.full(y.size, tilt), y, x]).astype(np.int64)
-        parts.append((found[0][:, y, x].T, found[1][:, y, x].T, block))
+    for group in _groups(range(n_tilt) if tilts is None else sorted(map(int, tilts))):
+        together = np.asarray(density[:, group]), np.asarray(variance[:, group])
+        for place, tilt in enumerate(range(group.start, group.stop)):
+            mean, error, fit = _of_tilt(together[0][:, place], together[1][:, place], rows, columns)
+            y, x = np.nonzero(fit)
+            block = np.column_stack([np.full(y.size, tilt), y, x]).astype(np.int64)
+            parts.append((mean[:, y, x].T, error[:, y, x].T, block))
     values, variances, block = (np.concatenate([part[k] for part in parts]) for k in range(3))
     return AveragedRays(values, variances, block, (n_tilt, rows, columns))
+
+
+def _groups(tilts: Sequence[int]) -> Iterator[slice]:
+    """Cut increasing tilts into runs that are read together: those of a store are packed together."""
+    start = 0
+    for i in range(1, len(tilts) + 1):
+        if i == len(tilts) or tilts[i] != tilts[i - 1] + 1 or i - start == TILTS_AT_ONCE:
+            yield slice(tilts[start], tilts[i - 1] + 1)
+            start = i
 
 
 def _of_tilt(

@@ -161,13 +161,15 @@ def _solve(
     value: Field, variance: Field, model: Model, areal: Field, covariance: Field, context: StageContext
 ) -> None:
     """Fill the amounts and their covariance, tilt by tilt."""
-    progress = context.progress("decompose")
-    for t in range(value.shape[1]):
-        solved = decompose_with_model(
-            np.asarray(value[:, t]), np.asarray(variance[:, t]), model, adapt=bool(model.random_terms)
-        )
-        areal[:, t], covariance[:, t] = solved.areal, solved.covariance
-        progress(t + 1, value.shape[1])
+    progress, n_tilt = context.progress("decompose"), value.shape[1]
+    for tilts in _parts(n_tilt):
+        together = np.asarray(value[:, tilts]), np.asarray(variance[:, tilts])
+        for place, t in enumerate(range(tilts.start, tilts.stop)):
+            solved = decompose_with_model(
+                together[0][:, place], together[1][:, place], model, adapt=bool(model.random_terms)
+            )
+            areal[:, t], covariance[:, t] = solved.areal, solved.covariance
+            progress(t + 1, n_tilt)
 
 
 def _looked_up(energies_ev: Float64Array, elements: list[str], pairs: list[tuple[int, int]]) -> Float64Array:
