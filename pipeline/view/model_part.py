@@ -84,7 +84,7 @@ def model_section(
         Picture(
             "Residual per energy",
             residual_bars(model),
-            "Mean optical density measured minus modelled. Light: with the elements alone. Dark: with the terms that were "
+            "Mean optical density measured minus modelled. Orange: with the elements alone. Blue: with the terms that were "
             "fitted.",
         )
     ]
