@@ -227,6 +227,13 @@ def test_angles_about_fixed_axes_make_the_rotation(case: Case) -> None:
     np.testing.assert_allclose(made[::-1, ::-1], TURN.T, atol=np.deg2rad(OFF_DEG))
 
 
+def test_the_translation_is_that_of_the_matrix(case: Case) -> None:
+    facts = case.facts
+    assert facts["translation"]["nm_zyx"] == [
+        row[3] for row in facts["structure_to_composition"]["matrix_zyx_nm"]
+    ]
+
+
 def test_the_stated_errors_hold_the_true_ones(case: Case) -> None:
     facts = case.facts
     matrix = np.array(facts["structure_to_composition"]["matrix_zyx_nm"])
@@ -382,12 +389,17 @@ def by_hand(case: Case, values: np.ndarray, member: np.ndarray) -> ByHand:
     return ByHand(value, expected, low, high, (1 + beyond) / (1 + len(turned)))
 
 
-def check_against(found: list[float], wanted: ByHand, step: float) -> None:
-    """Means to single precision; ``step``: places that round to another voxel, and that 20 000 voxels stand for a large class."""
+def check_against(found: list[float], wanted: ByHand, step: float, *, sampled: bool) -> None:
+    """Means to single precision; ``step``: what one place that rounds to another voxel may change.
+
+    Of a class of more than 20 000 voxels so many stand for it in the placements (``sampled``): a hundredth of the scatter of
+    its voxels, and placements about as far as the measured value fall on either side.
+    """
     assert found[:2] == [near(wanted.value, 1e-5, 1e-6), near(wanted.expected, 1e-5, 1e-6)]
+    step = 20 * step if sampled else step
     assert found[2:4] == [near(wanted.low, abs_=step), near(wanted.high, abs_=step)]
-    # A placement just as far as the measured value can fall on either side.
-    assert found[4] == near(wanted.p_value, abs_=2.01 / (PLACEMENTS + 1))
+    either = 0 if not sampled else 1 if wanted.p_value < 0.1 else 2
+    assert found[4] == near(wanted.p_value, abs_=(either + 0.01) / (PLACEMENTS + 1))
 
 
 @pytest.mark.parametrize("feature", FEATURES)
@@ -401,9 +413,7 @@ def test_each_distance_by_hand(case: Case, name: str, feature: str) -> None:
         assert numbers[:2] == near([away[member].mean(), away[inside].mean()], 1e-5)
         assert np.isnan(numbers[2:]).all()
     else:
-        # A class of five voxels moves by a voxel over five.
-        step = 1.0 if name != "oxygen_rich" else COARSE_NM / member.sum()
-        check_against(numbers, by_hand(case, away, member), step)
+        check_against(numbers, by_hand(case, away, member), 0.05, sampled=member.sum() > 20_000)
     assert float(row["null_run_nm"]) == near(away[case.members(name, "null_phases")].mean(), 1e-5)
 
 
@@ -412,8 +422,9 @@ def test_each_share_near_voids_by_hand(case: Case, name: str) -> None:
     found = leaves(case.facts["near_share"][name])
     close = np.where(np.isfinite(case.features["void"]), case.features["void"] <= NEAR_NM, np.nan)
     member = case.members(name)
-    step = 0.004 if name != "oxygen_rich" else 1 / member.sum()
-    check_against([found[key] for key in AGAINST], by_hand(case, close, member), step)
+    check_against(
+        [found[key] for key in AGAINST], by_hand(case, close, member), 0.0002, sampled=member.sum() > 20_000
+    )
     assert found["null_run"] == near(close[case.members(name, "null_phases")].mean(), 1e-6)
 
 
@@ -421,7 +432,7 @@ def test_the_mean_deviation_near_voids_by_hand(case: Case) -> None:
     found = leaves(case.facts["near_mean_deviation"])
     deviation = case.composition["deviation"].astype(float)
     wanted = by_hand(case, deviation, case.beside_void() > 0)
-    check_against([found[key] for key in AGAINST], wanted, 0.0003)
+    check_against([found[key] for key in AGAINST], wanted, 0.00002, sampled=False)
 
 
 def planted(case: Case) -> np.ndarray:
@@ -468,8 +479,10 @@ def test_distances_and_shares_are_those_of_the_phantom(case: Case) -> None:
             assert float(row["expected_nm"]) == near(expected, abs_=step)
     close = away["void"] <= NEAR_NM
     found = case.facts["near_share"]
-    assert found["oxygen_poor"]["value"] == near(close[poor].mean(), abs_=0.05)
-    assert found["target"]["value"] == near(close[inside & ~poor].mean(), abs_=0.05)
+    # A quarter of a voxel at walls moves the limit of a ball of 6.7 voxels: 3 · 0.25 / 6.7 of it. Of the target it is a twentieth
+    # of that, and half a voxel on both sides of the 206 voxels of the crack, of 35 000.
+    assert found["oxygen_poor"]["value"] == near(close[poor].mean(), abs_=0.11)
+    assert found["target"]["value"] == near(close[inside & ~poor].mean(), abs_=0.012)
     # Planted, so that no placement is as far.
     for against in (found["oxygen_poor"], case.facts["near_mean_deviation"]):
         assert against["p_value"] == near(1 / (PLACEMENTS + 1), 1e-9)
