@@ -50,8 +50,8 @@ TRANSFORM_DEFINITIONS = {
     "likeness": "correlation of the two densities in and around the particle without the mean at every distance from the centre",
     "margin": "by how many standard deviations of random orientations (Fisher's z) the best orientation stands out from all "
     "others and from the mirror image; compared only from 1 on",
-    "standard_error": "from leaving out eighths of the volume in turn; the missing wedge of the tilts, which draws a particle "
-    "along the beam, is not in it",
+    "registration_error": "standard errors of rotation and translation, of the latter at the particle's centre: from leaving "
+    "out eighths of the volume in turn; the missing wedge of the tilts, which draws a particle along the beam, is not in it",
     "outside": "share of the composition's particle that is outside the structure's after registration",
 }
 
