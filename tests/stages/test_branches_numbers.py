@@ -4,6 +4,7 @@ The volumes are small enough for whole arrays, so each definition is worked out 
 that is in a product and not in these tables fails: whoever adds a number adds what it has to be.
 """
 
+import html
 import json
 from pathlib import Path
 from typing import Any
@@ -27,11 +28,7 @@ from branches_by_hand import (
     planted,
     touched,
 )
-from scipy.ndimage import (
-    binary_dilation,
-    center_of_mass,
-    gaussian_filter,
-)
+from scipy.ndimage import binary_dilation, center_of_mass, gaussian_filter
 from scipy.spatial.transform import Rotation
 from scipy.stats import norm
 from scipy.stats import t as student
@@ -40,6 +37,7 @@ from test_branches_stage import COARSE, COARSE_NM, FINE, FINE_NM, NEAR_NM, rows,
 from pipeline.io.stores import read_store
 from pipeline.segment.classes import CLASS_LABELS
 from pipeline.simulate.voids import Scene
+from pipeline.stages.report import write_report
 
 __all__ = ["sample"]
 
@@ -160,11 +158,16 @@ def test_no_number_is_without_a_truth(case: Case) -> None:
     assert all(list(row) == BESIDE_COLUMNS for row in case.beside)
 
 
-def test_the_definitions_of_both_errors_are_there(case: Case) -> None:
+def test_the_definitions_of_both_errors_are_there(
+    case: Case, sample: tuple[Path, dict[str, Path], Scene], tmp_path: Path
+) -> None:
     """That of the registration is from parts of the volume, that of a mean deviation from replicates."""
     found = case.facts["definitions"]
     assert "missing wedge" in found["registration_error"]
     assert "replicates" in found["standard_error"]
+    write_report(sample[0], tmp_path / "report.html")
+    page = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"structure to composition; {found['registration_error']}" in html.unescape(page)
 
 
 @pytest.mark.parametrize("key", EXPECTED)
