@@ -32,8 +32,8 @@ STAGE_VERSIONS: dict[str, int] = {
     "measure_voids": 6,
     "export_structure": 1,
     "export_meshes": 2,
-    "register_branches": 2,
-    "report": 6,
+    "register_branches": 3,
+    "report": 7,
     "comparison": 1,
 }
 

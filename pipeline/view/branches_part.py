@@ -77,18 +77,20 @@ def deviation_with_voids(result: Branches) -> Figure:
 def _registration(facts: Mapping[str, Any]) -> list[Quantity]:
     definitions, quality = facts["definitions"], facts["quality"]
     turn, shift = facts["rotation"], facts["translation"]
+    error = definitions.get("registration_error", "standard error")  # older results have no definition of it
     z, y, x = shift["nm_zyx"]
     found = [
         Quantity("verdict", facts["verdict"].replace("_", " "), facts["meaning"]),
         Quantity(
             "rotation",
             f"{turn['angle_deg']:.2f} ± {turn['standard_error_deg']:.2f}°",
-            f"structure to composition; {definitions['standard_error']}",
+            f"structure to composition; {error}",
         ),
         Quantity(
             "translation",
             f"{z:.0f}, {y:.0f}, {x:.0f} ± {shift['standard_error_nm']:.1f} nm",
-            f"z, y, x of the first voxel of the structure, in the composition; {definitions['structure_to_composition']}",
+            "z, y, x of the first voxel of the structure, in the composition; ± of the particle's centre; "
+            f"{definitions['structure_to_composition']}",
         ),
         Quantity(
             "correlation", f"{quality['correlation']:.3f}", "of both densities in and around the particle"
