@@ -49,7 +49,8 @@ def require_plausible(place: str, frame: tuple[int, ...] | None, pixel_nm: float
             place,
             expected=f"frames of {FRAME_PX[0]} × {FRAME_PX[0]} pixels or more, up to {FRAME_PX[1]} in a row",
             got=" × ".join(map(str, frame)),
-            fix="give the images: this may be another dataset, or one with its axes in another order",
+            fix="give all rows of the detector, as a few cannot be aligned; or this is another dataset, or has its axes in "
+            "another order",
         )
     for name, value, within in (
         ("pixel_nm", pixel_nm, PIXEL_NM),

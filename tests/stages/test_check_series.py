@@ -318,7 +318,10 @@ def test_one_detector_row_is_refused_by_name(tmp_path: Path, rng: np.random.Gene
         dark=None,
     )
     (problem,) = checked(tmp_path, tomogram={"source": "a.h5"}).problems
-    assert "6 × 6 pixels or more, up to 100000 in a row, got 1 × 24" in str(problem)
+    assert (
+        "6 × 6 pixels or more, up to 100000 in a row, got 1 × 24. Likely fix: give all rows of the detector"
+        in str(problem)
+    )
 
 
 # --- half acquisition
