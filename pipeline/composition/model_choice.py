@@ -10,7 +10,8 @@ from pipeline.arrays import Float64Array, FloatArray
 from pipeline.composition.adaptive_prior import FREE, NEIGHBOURHOOD_PX, adapted
 from pipeline.composition.components import Component
 from pipeline.composition.decomposition import Solved, decompose_with_priors
-from pipeline.composition.instrument import Fit, Model, Term, chosen, extended, fitted, judged, tail_of
+from pipeline.composition.instrument import Fit, Model, Term, fitted, judged, tail_of
+from pipeline.composition.term_choice import chosen, extended
 from pipeline.preprocess.averaged_rays import AveragedRays
 
 LEAST_ENERGY_GAP_EV = 1.0
