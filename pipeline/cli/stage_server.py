@@ -23,6 +23,7 @@ from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
+from typing import TextIO
 
 from pipeline.cli.stage import THREAD_VARIABLES
 from pipeline.cli.stage_client import ADDRESS, BEGUN, LENGTH, in_no_folder
@@ -152,6 +153,8 @@ def _take_over(connection: socket.socket) -> list[str]:
     connection.sendall(BEGUN)
     os.dup2(out, sys.stdout.fileno())
     os.dup2(error, sys.stderr.fileno())
+    # The streams of the server may be files that can be wound back, and what they lead to now a pipe, or the reverse.
+    sys.stdout, sys.stderr = (_opened_again(stream) for stream in (sys.stdout, sys.stderr))
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), _LIFELINE)
     os.chdir(request["folder"])
@@ -160,6 +163,13 @@ def _take_over(connection: socket.socket) -> list[str]:
     arguments = list(request["arguments"])
     _limit_threads(int(dict(pairwise(arguments)).get("--threads", "1")))
     return arguments
+
+
+def _opened_again(stream: TextIO) -> TextIO:
+    """Return a stream to where the file descriptor of another leads now."""
+    return os.fdopen(
+        stream.fileno(), "w", buffering=1, encoding=stream.encoding, errors=stream.errors, closefd=False
+    )
 
 
 def _limit_threads(threads: int) -> None:
