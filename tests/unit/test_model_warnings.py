@@ -1,0 +1,48 @@
+"""What a report says of a model that fails, of shared errors, and of a particle that is off as a whole."""
+
+import pytest
+
+from pipeline.measure.systematic import systematic_error, widened
+from pipeline.view.model_part import check_model, check_reference
+
+FITS = {"chi_square_per_dof": 1.2, "likely_causes": [], "systematic": {"misfit": 0.001}}
+
+
+def test_a_model_that_fits_is_no_warning():
+    assert check_model(FITS, 0.05) == []
+    assert check_model(None, 0.05) == []
+    assert check_model({"chi_square_per_dof": None}, 0.05) == []
+
+
+def test_a_model_that_fails_names_the_cause_and_the_remedy():
+    (line,) = check_model(FITS | {"chi_square_per_dof": 64.0, "likely_causes": ["stray"]}, 0.05)
+    assert "64.0" in line
+    assert "stray light" in line
+    assert "decompose.instrument.stray" in line
+
+
+def test_shared_errors_beside_the_threshold_are_a_warning():
+    (line,) = check_model(FITS | {"systematic": {"stray": 0.03, "misfit": 0.04}}, 0.05)
+    assert "5" in line  # √(3² + 4²) per cent
+    assert "error budget" in line
+
+
+@pytest.mark.parametrize(("median", "word"), [(0.06, "more"), (-0.06, "less")])
+def test_a_particle_that_is_off_as_a_whole_is_a_warning(median, word):
+    (line,) = check_reference(median, 0.05)
+    assert f"{word} metal" in line
+    assert "reference: mode" in line
+    assert check_reference(0.04, 0.05) == []
+
+
+def test_shared_errors_add_in_squares_and_shifts_drop_out_of_an_own_reference():
+    model = {"systematic": {"stray": 0.03, "misfit": 0.04}}
+    assert systematic_error(model, own_reference=False) == pytest.approx(0.05)
+    assert systematic_error(model, own_reference=True) == pytest.approx(0.04)
+    assert systematic_error(None, own_reference=False) == 0
+
+
+def test_an_interval_is_widened_on_the_side_to_which_a_shift_moves_it():
+    # 0.3 down from noise and 0.4 from the shift: √(0.3² + 0.4²) = 0.5; nothing is added above
+    assert widened((0.3, 0.7), 0.6, (0.6, 0.2)) == pytest.approx((0.1, 0.7))
+    assert widened(None, 0.6, (0.6, 0.2)) is None
