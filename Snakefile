@@ -4,7 +4,7 @@ if not config:
     configfile: f"{workflow.basedir}/configs/demo.yaml"
 
 
-include: "pipeline/workflow/Snakefile"
+include: "pipeline/oxytomo/workflow/Snakefile"
 
 
 localrules:

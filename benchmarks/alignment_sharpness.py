@@ -15,19 +15,19 @@ from pathlib import Path
 import numpy as np
 import scipy.ndimage
 
-from pipeline.align.matching import misfit_of
-from pipeline.align.resample import turned
-from pipeline.align.series import AlignOptions, align_tilts, mean_of_series
-from pipeline.align.starts import background_free, centre_of_mass_shifts, vertical_shifts
-from pipeline.arrays import Float64Array, FloatArray
-from pipeline.config import load_config
-from pipeline.io.readers import read_tilt_series
-from pipeline.measure.resolution import fourier_shell_correlation
-from pipeline.preprocess.optical_density import density_of_transmission, optical_density, signal
-from pipeline.reconstruct.fbp import filtered_backprojection
-from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.stages.normalize import transposed
-from pipeline.stages.sources import read_request
+from oxytomo.align.matching import misfit_of
+from oxytomo.align.resample import turned
+from oxytomo.align.series import AlignOptions, align_tilts, mean_of_series
+from oxytomo.align.starts import background_free, centre_of_mass_shifts, vertical_shifts
+from oxytomo.arrays import Float64Array, FloatArray
+from oxytomo.check.sources import read_request
+from oxytomo.config import load_config
+from oxytomo.io.readers import read_tilt_series
+from oxytomo.measure.resolution import fourier_shell_correlation
+from oxytomo.preprocess.optical_density import density_of_transmission, optical_density, signal
+from oxytomo.reconstruct.fbp import filtered_backprojection
+from oxytomo.reconstruct.geometry import TiltGeometry
+from oxytomo.stages.shared.normalize import transposed
 
 
 def halves(frames: FloatArray, tilt_deg: Float64Array) -> list[FloatArray]:

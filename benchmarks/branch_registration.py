@@ -13,15 +13,15 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from pipeline.align.coarse import Solid
-from pipeline.align.rigid import RigidFit, register_rigid
-from pipeline.reconstruct.blocks import projections_from_blocks, to_blocks
-from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.projector import forward
-from pipeline.reconstruct.sirt import sirt
-from pipeline.segment.components import filled_bodies
-from pipeline.simulate.void_objects import random_skin
-from pipeline.simulate.voids import Scene, random_scene, turned
+from oxytomo.align.coarse import Solid
+from oxytomo.align.rigid import RigidFit, register_rigid
+from oxytomo.reconstruct.blocks import projections_from_blocks, to_blocks
+from oxytomo.reconstruct.geometry import TiltGeometry
+from oxytomo.reconstruct.projector import forward
+from oxytomo.reconstruct.sirt import sirt
+from oxytomo.segment.components import filled_bodies
+from oxytomo.simulate.void_objects import random_skin
+from oxytomo.simulate.voids import Scene, random_scene, turned
 
 FINE_NM, COARSE_NM, FINE, COARSE = 12.0, 25.0, 104, 54
 CASES = {

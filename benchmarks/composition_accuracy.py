@@ -16,18 +16,18 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.ndimage
 
-from pipeline.arrays import FloatArray
-from pipeline.cli.simulate import DENSITY_G_CM3, EDGES, FORMULA
-from pipeline.composition.column_densities import ColumnDensities
-from pipeline.composition.cross_sections import attenuation_per_um
-from pipeline.composition.decomposition import decompose_differences, decompose_weighted, tie_background
-from pipeline.composition.deviation import reconstruct_deviation
-from pipeline.composition.deviation_problems import DeviationSolver
-from pipeline.composition.ratio import RatioSolver, reconstruct_ratio
-from pipeline.preprocess.optical_density import optical_density
-from pipeline.segment.particle import particle_mask
-from pipeline.simulate.acquisition import Acquisition, Truth, simulate_acquisition
-from pipeline.simulate.particles import cathode_particle, uniform_particle
+from oxytomo.arrays import FloatArray
+from oxytomo.cli.simulate import DENSITY_G_CM3, EDGES, FORMULA
+from oxytomo.composition.column_densities import ColumnDensities
+from oxytomo.composition.cross_sections import attenuation_per_um
+from oxytomo.composition.decomposition import decompose_differences, decompose_weighted, tie_background
+from oxytomo.composition.deviation import reconstruct_deviation
+from oxytomo.composition.deviation_problems import DeviationSolver
+from oxytomo.composition.ratio import RatioSolver, reconstruct_ratio
+from oxytomo.preprocess.optical_density import optical_density
+from oxytomo.segment.particle import particle_mask
+from oxytomo.simulate.acquisition import Acquisition, Truth, simulate_acquisition
+from oxytomo.simulate.particles import cathode_particle, uniform_particle
 
 ELEMENTS = ("O", "Mn", "Co", "Ni")
 PIXEL_NM = 9.8

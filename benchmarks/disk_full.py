@@ -21,7 +21,7 @@ STAGES = (
     *("normalize", "align", "decompose", "reconstruct", "uncertainty", "classify", "measure"),
     *("export_composition", "report"),
 )
-SNAKEFILE = Path(__file__).resolve().parents[1] / "pipeline" / "workflow" / "Snakefile"
+SNAKEFILE = Path(__file__).resolve().parents[1] / "pipeline" / "oxytomo" / "workflow" / "Snakefile"
 
 
 def main() -> int:

@@ -15,10 +15,10 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from pipeline.config import NormalizeStackStage, StackSource
-from pipeline.io.stores import read_store
-from pipeline.stages import normalize_stack
-from pipeline.stages.context import StageContext
+from oxytomo.config import NormalizeStackStage, StackSource
+from oxytomo.io.stores import read_store
+from oxytomo.run.context import StageContext
+from oxytomo.stages.oxidation import normalize_stack
 
 PEAKS_EV = (708.0, 709.6)
 
@@ -61,14 +61,12 @@ def main() -> None:
     config.write_text(
         yaml.safe_dump({"results": str(out / "results"), "samples": {"fe": {"oxidation": oxidation}}})
     )
-    subprocess.run(
-        [sys.executable, "-m", "pipeline", "run", str(config), "--cores", "2"], cwd=out, check=True
-    )
+    subprocess.run([sys.executable, "-m", "oxytomo", "run", str(config), "--cores", "2"], cwd=out, check=True)
     subprocess.run(
         [
             sys.executable,
             "-m",
-            "pipeline",
+            "oxytomo",
             "report",
             str(out / "results" / "fe"),
             "--figures",

@@ -17,9 +17,9 @@ sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 import atheris
 
 with atheris.instrument_imports(
-    include=["pipeline", "tifffile", "olefile", "mrcfile", "fabio", "nrrd", "nibabel", "yaml"]
+    include=["oxytomo", "tifffile", "olefile", "mrcfile", "fabio", "nrrd", "nibabel", "yaml"]
 ):
-    from pipeline.errors import PipelineError
+    from oxytomo.errors import PipelineError
     from tests.fuzz.targets import TARGETS, quiet_libraries
 
 

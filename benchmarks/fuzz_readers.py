@@ -25,7 +25,7 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline.errors import PipelineError
+from oxytomo.errors import PipelineError
 from tests.fuzz.targets import TARGETS, Target, quiet_libraries
 
 HANG_S = 5

@@ -9,7 +9,7 @@ import argparse
 
 import numpy as np
 
-from pipeline.measure.differences import difference
+from oxytomo.measure.differences import difference
 
 SIZES = ((1, 1), (1, 3), (1, 6), (2, 2), (3, 3), (2, 5), (5, 5))
 CASES = (

@@ -258,9 +258,9 @@ def main() -> int:
 
 if __name__ == "__main__":
     sys.setrecursionlimit(1000)
-    from pipeline.cli import build_parser
-    from pipeline.cli import main as oxytomo
-    from pipeline.io.readers import peek
+    from oxytomo.cli import build_parser
+    from oxytomo.cli import main as oxytomo
+    from oxytomo.io.readers import peek
 
     build_parser()  # everything is loaded once, before the processes of the cases
     _ = peek

@@ -29,18 +29,18 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
-from pipeline.cli import main as oxytomo
-from pipeline.errors import PipelineError
+from oxytomo.cli import main as oxytomo
+from oxytomo.errors import PipelineError
 from tests.fuzz.hostile import Hostile, hostile_results, record_everything
 
 HANG_CPU_S, HANG_WALL_S = 20, 120
 """Of computing, and of time: the latter for what waits without computing."""
 MORE_BYTES = 2 * 2**30
 PRELOADED = (
-    "pipeline.stages.report",
-    "pipeline.stages.comparison",
-    "pipeline.view.napari_plugin.layers",
-    "pipeline.stages.render",
+    "oxytomo.stages.shared.report",
+    "oxytomo.stages.shared.comparison",
+    "oxytomo.view.napari_plugin.layers",
+    "oxytomo.view.render_sample",
 )
 """Once for all children."""
 INSPECTED = 5
@@ -74,8 +74,8 @@ def inspected(sample: Path) -> list[Path]:
 
 def read_layers(sample: Path) -> int:
     """Read the layers that napari would show, with a slice of each."""
-    from pipeline.view.napari_plugin.layers import sample_layers
-    from pipeline.view.napari_plugin.results import find_samples
+    from oxytomo.view.napari_plugin.layers import sample_layers
+    from oxytomo.view.napari_plugin.results import find_samples
 
     for data, _arguments, _kind in sample_layers(find_samples(sample)):
         for level in data if isinstance(data, list) else [data]:
@@ -85,8 +85,8 @@ def read_layers(sample: Path) -> int:
 
 def read_scenes(sample: Path, out: Path) -> int:
     """Read what ``render`` draws; drawing itself takes long and reads nothing more."""
-    from pipeline.io.plain_files import check_no_links
-    from pipeline.stages.render import _scenes
+    from oxytomo.io.plain_files import check_no_links
+    from oxytomo.view.render_sample import _scenes
 
     check_no_links(sample, sample / "renders")
     for _scene in _scenes(sample):
@@ -96,7 +96,7 @@ def read_scenes(sample: Path, out: Path) -> int:
 
 def compare(sample: Path, other: Path, out: Path) -> int:
     """Write the comparison with an untouched sample."""
-    from pipeline.stages.comparison import write_comparison
+    from oxytomo.stages.shared.comparison import write_comparison
 
     write_comparison({"a": [sample], "b": [other]}, out / "comparison.html")
     return 0
@@ -195,10 +195,10 @@ def snapshot(folder: Path) -> list[tuple[str, int, int]]:
 
 def made_up(folder: Path) -> Path:
     """Write a small sample as a run would leave it: the composition branch, with few files."""
-    from pipeline.config import ExportStage
-    from pipeline.io.finished import MARKER, products_of
-    from pipeline.stages import export_composition
-    from pipeline.stages.context import StageContext
+    from oxytomo.config import ExportStage
+    from oxytomo.io.finished import MARKER, products_of
+    from oxytomo.run.context import StageContext
+    from oxytomo.stages.composition import export_composition
     from tests.plugin_results import composition_only
 
     sample = composition_only(folder / "honest" / "particle")

@@ -34,16 +34,16 @@ from typing import Any
 import numpy as np
 import scipy.ndimage
 
-from pipeline.cli.simulate import DENSITY_G_CM3, EDGES, FORMULA, configuration, raw_name, tilt_order_deg
-from pipeline.composition.cross_sections import attenuation_per_um, table_energies_ev
-from pipeline.composition.decomposition import tie_background
-from pipeline.config import InstrumentSettings, parse_config
-from pipeline.io.readers.data_exchange import write_data_exchange
-from pipeline.io.stores import read_store
-from pipeline.simulate.acquisition import Acquisition, simulate_acquisition
-from pipeline.simulate.instrument import RealInstrument
-from pipeline.simulate.particles import cathode_particle, uniform_particle
-from pipeline.stages.chain import run_composition
+from oxytomo.cli.simulate import DENSITY_G_CM3, EDGES, FORMULA, configuration, raw_name, tilt_order_deg
+from oxytomo.composition.cross_sections import attenuation_per_um, table_energies_ev
+from oxytomo.composition.decomposition import tie_background
+from oxytomo.config import InstrumentSettings, parse_config
+from oxytomo.io.readers.data_exchange import write_data_exchange
+from oxytomo.io.stores import read_store
+from oxytomo.run.chain import run_composition
+from oxytomo.simulate.acquisition import Acquisition, simulate_acquisition
+from oxytomo.simulate.instrument import RealInstrument
+from oxytomo.simulate.particles import cathode_particle, uniform_particle
 
 ELEMENTS = ("O", "Mn", "Co", "Ni")
 EFFECTS: dict[str, dict[str, Any]] = {

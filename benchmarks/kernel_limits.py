@@ -15,10 +15,10 @@ from collections.abc import Callable
 import numpy as np
 from numba import njit
 
-from pipeline.reconstruct.blocks import SLICES, zero_blocks
-from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.lines import add_lines
-from pipeline.reconstruct.projector import adjoint, forward
+from oxytomo.reconstruct.blocks import SLICES, zero_blocks
+from oxytomo.reconstruct.geometry import TiltGeometry
+from oxytomo.reconstruct.lines import add_lines
+from oxytomo.reconstruct.projector import adjoint, forward
 
 FLOPS = 4.0
 BYTES = 4 * (

@@ -21,7 +21,7 @@ from pathlib import Path
 import psutil
 import yaml
 
-from pipeline.io.provenance import file_digest, folder_digest
+from oxytomo.io.provenance import file_digest, folder_digest
 
 
 def main() -> int:
@@ -77,7 +77,7 @@ def write_config(path: Path, scratch: Path) -> tuple[Path, Path]:
 
 def start(config: Path, arguments: argparse.Namespace) -> subprocess.Popen[bytes]:
     """Start a run in the background; what it says goes to a file."""
-    command = [sys.executable, "-P", "-m", "pipeline", "run", str(config), "--cores", str(arguments.cores)]
+    command = [sys.executable, "-P", "-m", "oxytomo", "run", str(config), "--cores", str(arguments.cores)]
     with (arguments.scratch / "said.log").open("ab") as log:
         return subprocess.Popen(command, stdout=log, stderr=log, start_new_session=True)
 

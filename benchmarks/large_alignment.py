@@ -18,8 +18,8 @@ from typing import Any
 
 import numpy as np
 
-from pipeline.align import series
-from pipeline.arrays import Float64Array, FloatArray
+from oxytomo.align import series
+from oxytomo.arrays import Float64Array, FloatArray
 
 RADIUS, SPHERES, NOISE, THICKEST = 0.33, 150, 0.02, 1.5
 JITTER_PX, BETWEEN_PX, AXIS_PX = 4.0, 1.0, 3.3

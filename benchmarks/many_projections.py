@@ -13,12 +13,12 @@ import numba
 import numpy as np
 from reconstruction_speed import measure, phantom, sinogram, skimage_fbp
 
-from pipeline.reconstruct.backends import reconstruct
-from pipeline.reconstruct.blocks import from_blocks, sinogram_blocks
-from pipeline.reconstruct.fbp import filter_projections, padded_length, ramp_response
-from pipeline.reconstruct.geometry import TiltGeometry, tilt_weights_rad
-from pipeline.reconstruct.gridding import gridded_backprojection
-from pipeline.reconstruct.projector import backproject_linear
+from oxytomo.reconstruct.backends import reconstruct
+from oxytomo.reconstruct.blocks import from_blocks, sinogram_blocks
+from oxytomo.reconstruct.fbp import filter_projections, padded_length, ramp_response
+from oxytomo.reconstruct.geometry import TiltGeometry, tilt_weights_rad
+from oxytomo.reconstruct.gridding import gridded_backprojection
+from oxytomo.reconstruct.projector import backproject_linear
 
 CASES = ((131, 256, 128), (181, 256, 128), (451, 512, 128), (901, 1024, 128))
 

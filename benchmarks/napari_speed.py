@@ -18,15 +18,15 @@ import numpy as np
 import zarr
 from zarr.codecs import BloscCodec
 
-from pipeline.export.ngff import Channel, Label, image_metadata, label_metadata, labels_metadata
-from pipeline.export.ome_zarr import write_image
-from pipeline.export.record import provenance_attributes
-from pipeline.io.stores import NamedArray, Provenance, encode_json, write_store
-from pipeline.io.tables import write_csv
-from pipeline.measure.domains import domain_table, find_domains
-from pipeline.measure.shells import depth_below_surface
-from pipeline.palette import PARTICLE_COLORS, PARTICLE_NAMES, PHASE_COLORS, PHASE_NAMES
-from pipeline.segment.classes import classify_deviation
+from oxytomo.export.ngff import Channel, Label, image_metadata, label_metadata, labels_metadata
+from oxytomo.export.ome_zarr import write_image
+from oxytomo.export.record import provenance_attributes
+from oxytomo.io.stores import NamedArray, Provenance, encode_json, write_store
+from oxytomo.io.tables import write_csv
+from oxytomo.measure.domains import domain_table, find_domains
+from oxytomo.measure.shells import depth_below_surface
+from oxytomo.palette import PARTICLE_COLORS, PARTICLE_NAMES, PHASE_COLORS, PHASE_NAMES
+from oxytomo.segment.classes import classify_deviation
 
 PROVENANCE = Provenance("export_composition", 1, {}, {}, "0", "2024-01-01T00:00:00+00:00")
 VOXEL_NM, CHUNK, SHARD = 10.0, 64, 256

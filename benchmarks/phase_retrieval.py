@@ -20,14 +20,14 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipeline.align.register import fill_invalid
-from pipeline.align.resample import resample
-from pipeline.phase.ctf import ctf, transfer
-from pipeline.phase.optics import refractive_index, wavelength_nm
-from pipeline.phase.paganin import paganin
-from pipeline.phase.propagation import Frame, margin_px
-from pipeline.simulate.holograms import HologramScan, holograms, true_phase_lag
-from pipeline.simulate.particles import uniform_particle
+from oxytomo.align.register import fill_invalid
+from oxytomo.align.resample import resample
+from oxytomo.phase.ctf import ctf, transfer
+from oxytomo.phase.optics import refractive_index, wavelength_nm
+from oxytomo.phase.paganin import paganin
+from oxytomo.phase.propagation import Frame, margin_px
+from oxytomo.simulate.holograms import HologramScan, holograms, true_phase_lag
+from oxytomo.simulate.particles import uniform_particle
 
 FORMULA = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}
 ENERGY_EV = 17050.0

@@ -16,8 +16,8 @@ from collections.abc import Callable
 
 import numpy as np
 
-from pipeline.reconstruct.backends import reconstruct
-from pipeline.reconstruct.geometry import TiltGeometry
+from oxytomo.reconstruct.backends import reconstruct
+from oxytomo.reconstruct.geometry import TiltGeometry
 
 ELLIPSES = [  # value, semi-axes, centre (fractions of the half width), rotation in degrees
     (1.0, 0.62, 0.55, 0.0, 0.0, 0.0),

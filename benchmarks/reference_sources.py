@@ -13,12 +13,12 @@ from pathlib import Path
 
 import numpy as np
 
-from pipeline.arrays import Float64Array, Spectrum
-from pipeline.io.spectra import read_spectrum
-from pipeline.oxidation.edges import default_windows, inside
-from pipeline.oxidation.judgement import fit_spectrum
-from pipeline.oxidation.linear_combination import background_columns, condition_number
-from pipeline.oxidation.spectra import normalized_absorption
+from oxytomo.arrays import Float64Array, Spectrum
+from oxytomo.io.spectra import read_spectrum
+from oxytomo.oxidation.edges import default_windows, inside
+from oxytomo.oxidation.judgement import fit_spectrum
+from oxytomo.oxidation.linear_combination import background_columns, condition_number
+from oxytomo.oxidation.spectra import normalized_absorption
 
 VALENCE = {"MnO": 2.0, "Mn3O4": 8 / 3, "Mn2O3": 3.0, "LaMnO3": 3.0, "SrMnO3": 4.0, "MnO2": 4.0}
 L_EDGE = (

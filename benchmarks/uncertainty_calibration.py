@@ -17,13 +17,13 @@ import numpy as np
 import scipy.ndimage
 from composition_accuracy import THRESHOLD, elements, simulate
 
-from pipeline.arrays import FloatArray
-from pipeline.composition.column_densities import ColumnDensities
-from pipeline.composition.deviation import reconstruct_deviation
-from pipeline.composition.deviation_problems import DeviationSolver
-from pipeline.composition.noise import deviation_sigma, replicate, uniform_composition
-from pipeline.composition.result import Composition
-from pipeline.measure.fractions import (
+from oxytomo.arrays import FloatArray
+from oxytomo.composition.column_densities import ColumnDensities
+from oxytomo.composition.deviation import reconstruct_deviation
+from oxytomo.composition.deviation_problems import DeviationSolver
+from oxytomo.composition.noise import deviation_sigma, replicate, uniform_composition
+from oxytomo.composition.result import Composition
+from oxytomo.measure.fractions import (
     QUANTILES,
     class_fractions,
     fraction_interval,
@@ -31,7 +31,7 @@ from pipeline.measure.fractions import (
     replicate_bias,
     replicate_fractions,
 )
-from pipeline.segment.classes import CLASS_LABELS, CONFIDENT_LABELS, classify_confident, classify_deviation
+from oxytomo.segment.classes import CLASS_LABELS, CONFIDENT_LABELS, classify_confident, classify_deviation
 
 SOLVER = DeviationSolver(200, None, None, 60, None, psf_px=0.8)
 REPLICATES = 4

@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import shift
 
-from pipeline.config import (
+from oxytomo.config import (
     FitValenceStage,
     MeasureOxidationStage,
     NormalizeStackStage,
@@ -25,13 +25,13 @@ from pipeline.config import (
     RegisterStackStage,
     StackSource,
 )
-from pipeline.io.readers.data_exchange import write_energy_stack
-from pipeline.io.stores import Store, read_store
-from pipeline.measure.particles import agglomerates, binned_means, particle_shells
-from pipeline.oxidation.oxygen_loss import ModelFit, fit_oxygen_loss
-from pipeline.simulate.energy_stack import SimulatedStack, StackAcquisition, simulate_stack
-from pipeline.stages import fit_valence, measure_oxidation, normalize_stack, register_stack
-from pipeline.stages.context import StageContext
+from oxytomo.io.readers.data_exchange import write_energy_stack
+from oxytomo.io.stores import Store, read_store
+from oxytomo.measure.particles import agglomerates, binned_means, particle_shells
+from oxytomo.oxidation.oxygen_loss import ModelFit, fit_oxygen_loss
+from oxytomo.run.context import StageContext
+from oxytomo.simulate.energy_stack import SimulatedStack, StackAcquisition, simulate_stack
+from oxytomo.stages.oxidation import fit_valence, measure_oxidation, normalize_stack, register_stack
 
 FIRST_SEED = 71000
 PIXEL_NM = 10.0

@@ -28,8 +28,8 @@ def parse() -> argparse.Namespace:
 def problem(n_energies: int):  # type: ignore[no-untyped-def]
     import numpy as np
 
-    from pipeline.oxidation.linear_combination import background_columns
-    from pipeline.simulate.energy_stack import model_references
+    from oxytomo.oxidation.linear_combination import background_columns
+    from oxytomo.simulate.energy_stack import model_references
 
     energy = np.linspace(636.0, 650.0, n_energies)
     references = model_references("Mn")
@@ -54,7 +54,7 @@ def alone(arguments: argparse.Namespace) -> None:
     import numpy as np
     from scipy.optimize import nnls
 
-    from pipeline.oxidation.linear_combination import fit_valence
+    from oxytomo.oxidation.linear_combination import fit_valence
 
     _, curves, background, valences = problem(arguments.energies)
     value = np.empty((arguments.energies, arguments.side, arguments.side), np.float32)
@@ -93,12 +93,12 @@ def alone(arguments: argparse.Namespace) -> None:
 def staged(arguments: argparse.Namespace) -> None:
     import numpy as np
 
-    from pipeline.config import FitValenceStage, ReferenceSource
-    from pipeline.io.scratch import scratch_arrays
-    from pipeline.io.stores import NamedArray, Provenance, write_store
-    from pipeline.simulate.energy_stack import model_references
-    from pipeline.stages import fit_valence
-    from pipeline.stages.context import StageContext
+    from oxytomo.config import FitValenceStage, ReferenceSource
+    from oxytomo.io.scratch import scratch_arrays
+    from oxytomo.io.stores import NamedArray, Provenance, write_store
+    from oxytomo.run.context import StageContext
+    from oxytomo.simulate.energy_stack import model_references
+    from oxytomo.stages.oxidation import fit_valence
 
     folder, side, n = arguments.stage, arguments.side, arguments.energies
     folder.mkdir(parents=True, exist_ok=True)

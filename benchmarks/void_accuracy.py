@@ -15,10 +15,10 @@ import numpy as np
 from scipy.ndimage import gaussian_filter
 from skimage.filters import threshold_otsu
 
-from pipeline.measure.networks import void_network
-from pipeline.segment.regions import contacts
-from pipeline.segment.voids import Voids, segment_voids
-from pipeline.simulate.voids import VoidPhantom, photograph, random_particle
+from oxytomo.measure.networks import void_network
+from oxytomo.segment.regions import contacts
+from oxytomo.segment.voids import Voids, segment_voids
+from oxytomo.simulate.voids import VoidPhantom, photograph, random_particle
 
 APERTURES = (0.5, 0.75, 1.0, 1.5, 2.0, 3.0)
 RADII = (2.0, 3.0, 3.0, 4.0, 5.0, 6.0, 8.0)

@@ -15,11 +15,11 @@ import cc3d
 import edt
 import numpy as np
 
-from pipeline.config.stage_settings import MeasureVoidsStage, SegmentVoidsStage
-from pipeline.io.stores import NamedArray, write_store
-from pipeline.simulate.voids import photograph, random_particle
-from pipeline.stages import measure_voids, segment_voids
-from pipeline.stages.context import StageContext
+from oxytomo.config.stage_settings import MeasureVoidsStage, SegmentVoidsStage
+from oxytomo.io.stores import NamedArray, write_store
+from oxytomo.run.context import StageContext
+from oxytomo.simulate.voids import photograph, random_particle
+from oxytomo.stages.structure import measure_voids, segment_voids
 
 APERTURES = (1.0, 1.5, 2.0)
 RADII = (3.0, 3.0, 4.0, 4.0, 5.0, 6.0)

@@ -17,10 +17,10 @@ import warnings
 import numpy as np
 from scipy.ndimage import gaussian_filter
 
-from pipeline.measure.pores import pore_table
-from pipeline.measure.thickness import local_thickness
-from pipeline.segment.regions import grow
-from pipeline.segment.smoothing import gaussian
+from oxytomo.measure.pores import pore_table
+from oxytomo.measure.thickness import local_thickness
+from oxytomo.segment.regions import grow
+from oxytomo.segment.smoothing import gaussian
 
 
 def cpu_s():

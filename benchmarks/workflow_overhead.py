@@ -22,11 +22,11 @@ from typing import Any
 
 from kill_and_resume import write_config
 
-from pipeline.cli import main as oxytomo
-from pipeline.io import stores
+from oxytomo.cli import main as oxytomo
+from oxytomo.io import stores
 
-SNAKEFILE = Path(__file__).resolve().parents[1] / "pipeline" / "workflow" / "Snakefile"
-STAGE = re.compile(r"-m pipeline (stage .*)$", re.MULTILINE)
+SNAKEFILE = Path(__file__).resolve().parents[1] / "pipeline" / "oxytomo" / "workflow" / "Snakefile"
+STAGE = re.compile(r"-m oxytomo (stage .*)$", re.MULTILINE)
 
 
 def commands(config: Path, results: Path, cores: int) -> list[list[str]]:
@@ -92,7 +92,7 @@ def computing(stages: list[list[str]]) -> tuple[float, float]:
     """Return the seconds of all stages in one process without stores, and those in stores."""
     clock = StoreTime()
     write, read = clock.timed(stores.write_store), clock.timed(stores.read_store)
-    for module in [m for name, m in sys.modules.items() if name.startswith("pipeline.")]:
+    for module in [m for name, m in sys.modules.items() if name.startswith("oxytomo.")]:
         for name, function in (("write_store", write), ("read_store", read)):
             if hasattr(module, name):
                 setattr(module, name, function)
@@ -116,7 +116,7 @@ def main() -> None:
     walls, computed, stored = [], [], []
     with tempfile.TemporaryDirectory() as scratch:
         config, results = write_config(arguments.config, Path(scratch))
-        run = [sys.executable, "-P", "-m", "pipeline", "run", str(config), "--cores", str(arguments.cores)]
+        run = [sys.executable, "-P", "-m", "oxytomo", "run", str(config), "--cores", str(arguments.cores)]
         try:
             stages = commands(config, results, arguments.cores)
             subprocess.run(run, check=True, capture_output=True)  # compiles what is not compiled yet

@@ -6,14 +6,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.config import ClassifyStage, ExportStage, MeasureStage
-from pipeline.export.ngff import Channel, Label
-from pipeline.export.ome_zarr import write_image
-from pipeline.export.record import provenance_attributes
-from pipeline.io.provenance import make_provenance
-from pipeline.io.stores import NamedArray, write_store
-from pipeline.io.tables import write_csv
-from pipeline.palette import (
+from oxytomo.config import ClassifyStage, ExportStage, MeasureStage
+from oxytomo.export.ngff import Channel, Label
+from oxytomo.export.ome_zarr import write_image
+from oxytomo.export.record import provenance_attributes
+from oxytomo.io.provenance import make_provenance
+from oxytomo.io.stores import NamedArray, write_store
+from oxytomo.io.tables import write_csv
+from oxytomo.palette import (
     EXCLUDED_COLORS,
     PARTICLE_COLORS,
     PARTICLE_NAMES,
@@ -21,8 +21,8 @@ from pipeline.palette import (
     VOID_NAMES,
     instance_colors,
 )
-from pipeline.stages import classify, export_composition, measure
-from pipeline.stages.context import StageContext
+from oxytomo.run.context import StageContext
+from oxytomo.stages.composition import classify, export_composition, measure
 
 VOLUME = ("z", "y", "x")
 SIDE, VOXEL_NM = 40, 10.0

@@ -13,8 +13,8 @@ from typing import Any
 
 import zarr
 
-from pipeline.io.integrity import record_output
-from pipeline.io.provenance import make_provenance, record_file
+from oxytomo.io.integrity import record_output
+from oxytomo.io.provenance import make_provenance, record_file
 
 STORE, ARRAY = "stages/composition/reconstruct.zarr", "deviation"
 IMAGE, TABLE, COLUMNS = "composition.ome.zarr", "phases.json", "domains.csv"

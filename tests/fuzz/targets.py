@@ -17,15 +17,15 @@ import tifffile
 import yaml
 import zarr
 
-from pipeline.arrays import TiltSeries
-from pipeline.config import load_config
-from pipeline.errors import InputError
-from pipeline.io.readers import ReadRequest, peek, read_angles, read_tilt_series
-from pipeline.io.readers.base import SpectrumRequest
-from pipeline.io.readers.data_exchange import write_data_exchange
-from pipeline.io.readers.spectral import read_energies, read_spectral_stack
-from pipeline.io.spectra import read_spectrum
-from pipeline.io.volumes import VolumeRequest, read_volume
+from oxytomo.arrays import TiltSeries
+from oxytomo.config import load_config
+from oxytomo.errors import InputError
+from oxytomo.io.readers import ReadRequest, peek, read_angles, read_tilt_series
+from oxytomo.io.readers.base import SpectrumRequest
+from oxytomo.io.readers.data_exchange import write_data_exchange
+from oxytomo.io.readers.spectral import read_energies, read_spectral_stack
+from oxytomo.io.spectra import read_spectrum
+from oxytomo.io.volumes import VolumeRequest, read_volume
 from tests.fuzz.layouts import (
     ENERGIES,
     FRAMES,

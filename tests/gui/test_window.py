@@ -12,8 +12,8 @@ from gui_tools import canvas_pixel, color_at, settle
 from PIL import Image
 from plugin_results import CRACK_Z, FINE_NM, POOR, PORE, RICH, VOXEL_NM, WEAK
 
-from pipeline.io.tables import read_csv
-from pipeline.palette import OXYGEN_POOR, PHASE_COLORS, VOID_COLORS
+from oxytomo.io.tables import read_csv
+from oxytomo.palette import OXYGEN_POOR, PHASE_COLORS, VOID_COLORS
 
 MAGENTA = np.array([255, 0, 204])
 
@@ -218,7 +218,7 @@ def test_sample_data_open_from_the_menu(viewer):
 
 def test_oxytomo_view_writes_a_picture_of_the_window(display, plugin_results: Path, tmp_path: Path):
     picture = tmp_path / "window.png"
-    command = [sys.executable, "-m", "pipeline", "view", str(plugin_results), "--screenshot", str(picture)]
+    command = [sys.executable, "-m", "oxytomo", "view", str(plugin_results), "--screenshot", str(picture)]
     done = subprocess.run(
         command, env=os.environ | display, capture_output=True, text=True, timeout=120, check=False
     )
@@ -234,7 +234,7 @@ def test_oxytomo_view_without_a_display_is_one_line(plugin_results: Path):
     environment = {
         name: value for name, value in os.environ.items() if name not in ("DISPLAY", "WAYLAND_DISPLAY")
     }
-    command = [sys.executable, "-m", "pipeline", "view", str(plugin_results)]
+    command = [sys.executable, "-m", "oxytomo", "view", str(plugin_results)]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, timeout=60, check=False)
     assert done.returncode == 2
     assert done.stderr.count("\n") == 1

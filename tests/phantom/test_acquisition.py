@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from scipy.ndimage import affine_transform
 
-from pipeline.arrays import TiltSeries
-from pipeline.composition.cross_sections import attenuation_per_um
-from pipeline.errors import ConfigError
-from pipeline.simulate.acquisition import (
+from oxytomo.arrays import TiltSeries
+from oxytomo.composition.cross_sections import attenuation_per_um
+from oxytomo.errors import ConfigError
+from oxytomo.simulate.acquisition import (
     Acquisition,
     Truth,
     frame_shifts_px,
@@ -19,9 +19,9 @@ from pipeline.simulate.acquisition import (
     simulate_acquisition,
     truth_arrays,
 )
-from pipeline.simulate.particles import cathode_particle
-from pipeline.simulate.phantoms import Ellipsoid, Phantom, line_integrals
-from pipeline.simulate.transmission import transmissions
+from oxytomo.simulate.particles import cathode_particle
+from oxytomo.simulate.phantoms import Ellipsoid, Phantom, line_integrals
+from oxytomo.simulate.transmission import transmissions
 
 LRTMO = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}
 EMPTY = Phantom((), tuple(LRTMO))

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from pipeline.align.axis import find_axis
-from pipeline.align.energies import register_energies
-from pipeline.align.matching import match_projections
-from pipeline.align.register import coarse_shifts, fill_invalid
-from pipeline.align.resample import resample
-from pipeline.align.starts import background_free, centre_of_mass_shifts, vertical_shifts
+from oxytomo.align.axis import find_axis
+from oxytomo.align.energies import register_energies
+from oxytomo.align.matching import match_projections
+from oxytomo.align.register import coarse_shifts, fill_invalid
+from oxytomo.align.resample import resample
+from oxytomo.align.starts import background_free, centre_of_mass_shifts, vertical_shifts
 
 N_Y, N_X = 48, 64
 TILTS = np.arange(-64.0, 65.0, 4.0)

@@ -5,10 +5,10 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.align.axis_tilt import axis_tilt
-from pipeline.align.frames import first_of_each_tilt, radiation_damage
-from pipeline.align.matching import coarse_binning, frame_weights, misfit_ratio
-from pipeline.align.series import (
+from oxytomo.align.axis_tilt import axis_tilt
+from oxytomo.align.frames import first_of_each_tilt, radiation_damage
+from oxytomo.align.matching import coarse_binning, frame_weights, misfit_ratio
+from oxytomo.align.series import (
     Alignment,
     AlignOptions,
     Solution,
@@ -17,13 +17,13 @@ from pipeline.align.series import (
     mean_of_series,
     require_better,
 )
-from pipeline.align.starts import walked_shifts
-from pipeline.arrays import Float64Array
-from pipeline.cli.simulate import DENSITY_G_CM3, EDGES, FORMULA
-from pipeline.errors import InputError
-from pipeline.preprocess.optical_density import optical_density
-from pipeline.simulate.acquisition import Acquisition, outward_tilts_deg, simulate_acquisition
-from pipeline.simulate.particles import cathode_particle
+from oxytomo.align.starts import walked_shifts
+from oxytomo.arrays import Float64Array
+from oxytomo.cli.simulate import DENSITY_G_CM3, EDGES, FORMULA
+from oxytomo.errors import InputError
+from oxytomo.preprocess.optical_density import optical_density
+from oxytomo.simulate.acquisition import Acquisition, outward_tilts_deg, simulate_acquisition
+from oxytomo.simulate.particles import cathode_particle
 
 PIXEL_NM = 9.8
 OPTIONS = AlignOptions(
@@ -134,7 +134,7 @@ def test_strong_jitter_and_magnification_are_undone(
     size: tuple[int, int], coarse_columns: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Also where large frames are binned first, with a row and a column left over."""
-    monkeypatch.setattr("pipeline.align.matching.COARSE_COLUMNS", coarse_columns)
+    monkeypatch.setattr("oxytomo.align.matching.COARSE_COLUMNS", coarse_columns)
     case = Case(
         31,
         size=size,
@@ -161,11 +161,11 @@ def test_large_series_are_aligned_in_groups_and_on_binned_frames(monkeypatch: py
         36, size=(96, 112), step_deg=2.0, jitter_px=3.0, magnification_spread=0.01, axis_offset_px=2.6
     )
     whole = case.align()
-    monkeypatch.setattr("pipeline.align.parallel.GROUP_PIXELS", 5 * 96 * 112)
+    monkeypatch.setattr("oxytomo.align.parallel.GROUP_PIXELS", 5 * 96 * 112)
     grouped = case.align()
     np.testing.assert_array_equal(grouped.solution.dx_px, whole.solution.dx_px)
     np.testing.assert_array_equal(grouped.solution.dy_px, whole.solution.dy_px)
-    monkeypatch.setattr("pipeline.align.series.DRIVER_VOXELS", 96 * 112 * 112 // 4)
+    monkeypatch.setattr("oxytomo.align.series.DRIVER_VOXELS", 96 * 112 * 112 // 4)
     binned = case.align()
     assert (whole.driver.binning.factor, binned.driver.binning.factor) == (1, 2)
     assert binned.driver.frames.shape[1:] == (48, 56)
@@ -183,7 +183,7 @@ def test_frames_that_stay_where_they_are_stay_there_when_binned(
     n_tilt: int, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """Rows and columns that no square holds move the middle of binned frames, not the frames."""
-    monkeypatch.setattr("pipeline.align.series.DRIVER_VOXELS", 41 * 41 * 41 // 60)
+    monkeypatch.setattr("oxytomo.align.series.DRIVER_VOXELS", 41 * 41 * 41 // 60)
     frames = np.random.default_rng(0).random((n_tilt, 41, 41)).astype(np.float32)
     driver = mean_of_series([frames], np.zeros((1, n_tilt, 2)), np.ones(1))
     assert driver.binning.factor == 4

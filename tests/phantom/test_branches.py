@@ -7,15 +7,15 @@ import pytest
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from pipeline.align.coarse import Solid
-from pipeline.align.placing import Placement, placed_labels, placed_share
-from pipeline.align.rigid import RigidFit, register_rigid
-from pipeline.arrays import Float64Array, FloatArray
-from pipeline.measure.chance import against_chance, depth_levels
-from pipeline.measure.shells import depth_below_surface
-from pipeline.segment.components import filled_bodies
-from pipeline.simulate.void_objects import random_skin
-from pipeline.simulate.voids import Scene, random_scene, turned
+from oxytomo.align.coarse import Solid
+from oxytomo.align.placing import Placement, placed_labels, placed_share
+from oxytomo.align.rigid import RigidFit, register_rigid
+from oxytomo.arrays import Float64Array, FloatArray
+from oxytomo.measure.chance import against_chance, depth_levels
+from oxytomo.measure.shells import depth_below_surface
+from oxytomo.segment.components import filled_bodies
+from oxytomo.simulate.void_objects import random_skin
+from oxytomo.simulate.voids import Scene, random_scene, turned
 
 FINE_NM, COARSE_NM = 12.0, 25.0
 FINE, COARSE = 104, 54

@@ -8,8 +8,8 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from pipeline.composition.column_densities import ColumnDensities, halved_rays
-from pipeline.composition.decomposition import (
+from oxytomo.composition.column_densities import ColumnDensities, halved_rays
+from oxytomo.composition.decomposition import (
     combine,
     decompose_differences,
     decompose_weighted,
@@ -17,9 +17,9 @@ from pipeline.composition.decomposition import (
     scale_signals,
     tie_background,
 )
-from pipeline.composition.deviation import deviation_of_difference, reconstruct_deviation
-from pipeline.composition.deviation_problems import DeviationSolver
-from pipeline.composition.noise import (
+from oxytomo.composition.deviation import deviation_of_difference, reconstruct_deviation
+from oxytomo.composition.deviation_problems import DeviationSolver
+from oxytomo.composition.noise import (
     deviation_sigma,
     draw,
     expected_sinograms,
@@ -28,15 +28,15 @@ from pipeline.composition.noise import (
     replicate,
     uniform_composition,
 )
-from pipeline.composition.ratio import RatioSolver, reconstruct_ratio
-from pipeline.composition.result import Composition, mode_of
-from pipeline.errors import ConfigError, InputError
-from pipeline.io.scratch import ScratchField, scratch_fields
-from pipeline.reconstruct.blocks import SLICES, projections_from_blocks, to_blocks
-from pipeline.reconstruct.blur import blur, gaussian_taps
-from pipeline.reconstruct.geometry import TiltGeometry
-from pipeline.reconstruct.projector import forward
-from pipeline.slabs import Allocate, in_memory
+from oxytomo.composition.ratio import RatioSolver, reconstruct_ratio
+from oxytomo.composition.result import Composition, mode_of
+from oxytomo.errors import ConfigError, InputError
+from oxytomo.io.scratch import ScratchField, scratch_fields
+from oxytomo.reconstruct.blocks import SLICES, projections_from_blocks, to_blocks
+from oxytomo.reconstruct.blur import blur, gaussian_taps
+from oxytomo.reconstruct.geometry import TiltGeometry
+from oxytomo.reconstruct.projector import forward
+from oxytomo.slabs import Allocate, in_memory
 
 TILTS = np.arange(-65.0, 66.0, 2.5)
 N = 48
@@ -288,9 +288,9 @@ def test_volumes_on_disk_give_the_same_composition(
         ) + np.nan_to_num(one)
 
     whole, noise = run(in_memory)
-    monkeypatch.setattr("pipeline.slabs.SLAB_VOXELS", 1)
-    monkeypatch.setattr("pipeline.slabs.FEWEST_ROWS", 12)
-    monkeypatch.setattr("pipeline.io.scratch.FIELD_BYTES", 0)
+    monkeypatch.setattr("oxytomo.slabs.SLAB_VOXELS", 1)
+    monkeypatch.setattr("oxytomo.slabs.FEWEST_ROWS", 12)
+    monkeypatch.setattr("oxytomo.io.scratch.FIELD_BYTES", 0)
     with scratch_fields(tmp_path / "x.zarr") as allocate:
         parts, noise_of_parts = run(allocate)
         for name in ("elements", "difference", "deviation", "particle", "total"):
@@ -311,7 +311,7 @@ def test_a_first_look_at_half_resolution_finds_the_same_particle(
         reconstruct_deviation, data, solver=SOLVER, reference_tm_o=1.0, start=None, with_metals=False
     )
     fine = run()
-    monkeypatch.setattr("pipeline.composition.first_look.COARSE_COLUMNS", 16)
+    monkeypatch.setattr("oxytomo.composition.first_look.COARSE_COLUMNS", 16)
     coarse = run()
     # The support differs at its rim, and the iterations start elsewhere; both end within 3 % of the gradient's noise.
     assert dice(coarse.particle, fine.particle) > 0.99

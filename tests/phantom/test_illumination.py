@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from pipeline.preprocess.illumination import (
+from oxytomo.preprocess.illumination import (
     AIR_MARGINS,
     ROUNDS,
     IlluminationPattern,

@@ -3,12 +3,12 @@
 import numpy as np
 import pytest
 
-from pipeline.composition.adaptive_prior import adapted
-from pipeline.composition.components import KNOWN, component
-from pipeline.composition.cross_sections import attenuation_per_um
-from pipeline.composition.decomposition import decompose_weighted, decompose_with_priors, tie_background
-from pipeline.composition.instrument import Model, Term, judged, without_stray_light
-from pipeline.composition.model_choice import (
+from oxytomo.composition.adaptive_prior import adapted
+from oxytomo.composition.components import KNOWN, component
+from oxytomo.composition.cross_sections import attenuation_per_um
+from oxytomo.composition.decomposition import decompose_weighted, decompose_with_priors, tie_background
+from oxytomo.composition.instrument import Model, Term, judged, without_stray_light
+from oxytomo.composition.model_choice import (
     Choice,
     candidates,
     choose_model,
@@ -16,8 +16,8 @@ from pipeline.composition.model_choice import (
     likely_causes,
     model_record,
 )
-from pipeline.errors import ConfigError
-from pipeline.preprocess.averaged_rays import AveragedRays, averaged_rays
+from oxytomo.errors import ConfigError
+from oxytomo.preprocess.averaged_rays import AveragedRays, averaged_rays
 
 ELEMENTS = ["O", "Mn", "Co", "Ni"]
 FORMULA = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}

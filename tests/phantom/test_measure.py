@@ -6,11 +6,11 @@ from statistics import NormalDist
 import numpy as np
 import pytest
 
-from pipeline.arrays import OUTSIDE, OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED
-from pipeline.composition.noise import SIGMA_SCALE
-from pipeline.errors import InputError, ShapeError
-from pipeline.measure.domains import domain_table, find_domains, interconnection
-from pipeline.measure.fractions import (
+from oxytomo.arrays import OUTSIDE, OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED
+from oxytomo.composition.noise import SIGMA_SCALE
+from oxytomo.errors import InputError, ShapeError
+from oxytomo.measure.domains import domain_table, find_domains, interconnection
+from oxytomo.measure.fractions import (
     MISSED_VOXELS,
     QUANTILES,
     border_share,
@@ -21,15 +21,15 @@ from pipeline.measure.fractions import (
     replicate_fractions,
     scatter_interval,
 )
-from pipeline.measure.shells import (
+from oxytomo.measure.shells import (
     REPLICATE_SCALE,
     depth_below_surface,
     replicate_errors,
     shell_labels,
     shell_table,
 )
-from pipeline.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
-from pipeline.segment.components import filled_bodies
+from oxytomo.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
+from oxytomo.segment.components import filled_bodies
 
 VOXEL_NM = 10.0
 

@@ -8,23 +8,23 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, shift
 
-from pipeline.align.stack import register_stack, shifted_frame, variance_factor
-from pipeline.config import (
+from oxytomo.align.stack import register_stack, shifted_frame, variance_factor
+from oxytomo.config import (
     FitValenceStage,
     NormalizeStackStage,
     ReferenceSource,
     RegisterStackStage,
     StackSource,
 )
-from pipeline.io.readers.data_exchange import write_energy_stack
-from pipeline.io.stores import Store, read_store
-from pipeline.measure.particles import agglomerates, particle_shells, split_particles
-from pipeline.oxidation.exploration import explore
-from pipeline.oxidation.oxygen_loss import fit_oxygen_loss, projected, vacancy_concentration
-from pipeline.simulate.energy_stack import SimulatedStack, StackAcquisition, simulate_stack
-from pipeline.stages import fit_valence, normalize_stack
-from pipeline.stages import register_stack as register_stage
-from pipeline.stages.context import StageContext
+from oxytomo.io.readers.data_exchange import write_energy_stack
+from oxytomo.io.stores import Store, read_store
+from oxytomo.measure.particles import agglomerates, particle_shells, split_particles
+from oxytomo.oxidation.exploration import explore
+from oxytomo.oxidation.oxygen_loss import fit_oxygen_loss, projected, vacancy_concentration
+from oxytomo.run.context import StageContext
+from oxytomo.simulate.energy_stack import SimulatedStack, StackAcquisition, simulate_stack
+from oxytomo.stages.oxidation import fit_valence, normalize_stack
+from oxytomo.stages.oxidation import register_stack as register_stage
 
 ACQUISITION = StackAcquisition(
     element="Mn",

@@ -5,9 +5,9 @@ import itertools
 import numpy as np
 import pytest
 
-from pipeline.errors import ConfigError, ShapeError
-from pipeline.simulate.particles import apart, cathode_particle, inside, uniform_particle
-from pipeline.simulate.phantoms import (
+from oxytomo.errors import ConfigError, ShapeError
+from oxytomo.simulate.particles import apart, cathode_particle, inside, uniform_particle
+from oxytomo.simulate.phantoms import (
     Ellipsoid,
     Phantom,
     class_fractions,

@@ -5,17 +5,17 @@ from functools import cache
 import numpy as np
 import pytest
 
-from pipeline.align.axis import axis_from_pairs
-from pipeline.align.register import fill_invalid
-from pipeline.align.resample import resample
-from pipeline.errors import ConfigError
-from pipeline.phase.checks import fit_distances
-from pipeline.phase.ctf import Retrieved, ctf, transfer
-from pipeline.phase.optics import refractive_index, wavelength_nm
-from pipeline.phase.paganin import paganin
-from pipeline.phase.propagation import Frame, margin_px, propagated_intensity, wave_spectrum
-from pipeline.simulate.holograms import HologramScan, holograms, true_phase_lag
-from pipeline.simulate.particles import uniform_particle
+from oxytomo.align.axis import axis_from_pairs
+from oxytomo.align.register import fill_invalid
+from oxytomo.align.resample import resample
+from oxytomo.errors import ConfigError
+from oxytomo.phase.checks import fit_distances
+from oxytomo.phase.ctf import Retrieved, ctf, transfer
+from oxytomo.phase.optics import refractive_index, wavelength_nm
+from oxytomo.phase.paganin import paganin
+from oxytomo.phase.propagation import Frame, margin_px, propagated_intensity, wave_spectrum
+from oxytomo.simulate.holograms import HologramScan, holograms, true_phase_lag
+from oxytomo.simulate.particles import uniform_particle
 
 FORMULA = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}
 N, PIXEL_NM, ENERGY_EV = 96, 100.0, 17050.0

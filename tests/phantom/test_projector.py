@@ -4,8 +4,8 @@ import numba
 import numpy as np
 import pytest
 
-from pipeline.errors import ShapeError
-from pipeline.reconstruct.blocks import (
+from oxytomo.errors import ShapeError
+from oxytomo.reconstruct.blocks import (
     SLICES,
     from_blocks,
     projections_from_blocks,
@@ -13,9 +13,9 @@ from pipeline.reconstruct.blocks import (
     slices_per_block,
     to_blocks,
 )
-from pipeline.reconstruct.blur import blur, gaussian_taps
-from pipeline.reconstruct.geometry import TiltGeometry, tilt_weights_rad
-from pipeline.reconstruct.projector import adjoint, forward
+from oxytomo.reconstruct.blur import blur, gaussian_taps
+from oxytomo.reconstruct.geometry import TiltGeometry, tilt_weights_rad
+from oxytomo.reconstruct.projector import adjoint, forward
 
 TILTS = np.linspace(-65, 65, 27)
 

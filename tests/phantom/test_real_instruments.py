@@ -7,23 +7,23 @@ import numpy as np
 import pytest
 import xraydb
 
-from pipeline.arrays import TiltSeries
-from pipeline.composition.cross_sections import attenuation_per_um
-from pipeline.config import InstrumentSettings
-from pipeline.errors import ConfigError
-from pipeline.simulate.acquisition import (
+from oxytomo.arrays import TiltSeries
+from oxytomo.composition.cross_sections import attenuation_per_um
+from oxytomo.config import InstrumentSettings
+from oxytomo.errors import ConfigError
+from oxytomo.simulate.acquisition import (
     Acquisition,
     Truth,
     frame_shifts_px,
     outward_tilts_deg,
     simulate_acquisition,
 )
-from pipeline.simulate.illumination import beam_structure, moved
-from pipeline.simulate.instrument import IDEAL, RealInstrument, dose_shares
-from pipeline.simulate.particles import apart, cathode_particle
-from pipeline.simulate.phantoms import Ellipsoid, Phantom, projected
-from pipeline.simulate.rays import cone_directions, numerical_aperture, ray_integrals
-from pipeline.simulate.surroundings import film_below, outline_of, surroundings, with_neighbours
+from oxytomo.simulate.illumination import beam_structure, moved
+from oxytomo.simulate.instrument import IDEAL, RealInstrument, dose_shares
+from oxytomo.simulate.particles import apart, cathode_particle
+from oxytomo.simulate.phantoms import Ellipsoid, Phantom, projected
+from oxytomo.simulate.rays import cone_directions, numerical_aperture, ray_integrals
+from oxytomo.simulate.surroundings import film_below, outline_of, surroundings, with_neighbours
 
 LRTMO = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}
 ENERGIES = {"O_pre": 525.0, "O_post": 540.0, "Mn_pre": 636.0, "Mn_post": 645.0}

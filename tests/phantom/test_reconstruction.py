@@ -3,22 +3,22 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import ConfigError, MissingPackageError
-from pipeline.reconstruct import total_variation as solver
-from pipeline.reconstruct.backends import reconstruct
-from pipeline.reconstruct.blocks import from_blocks, projections_from_blocks, sinogram_blocks, to_blocks
-from pipeline.reconstruct.blur import blur, gaussian_taps
-from pipeline.reconstruct.denoising import ROWS, Denoiser
-from pipeline.reconstruct.fbp import (
+from oxytomo.errors import ConfigError, MissingPackageError
+from oxytomo.reconstruct import total_variation as solver
+from oxytomo.reconstruct.backends import reconstruct
+from oxytomo.reconstruct.blocks import from_blocks, projections_from_blocks, sinogram_blocks, to_blocks
+from oxytomo.reconstruct.blur import blur, gaussian_taps
+from oxytomo.reconstruct.denoising import ROWS, Denoiser
+from oxytomo.reconstruct.fbp import (
     MANY_TILTS,
     filter_projections,
     filtered_backprojection,
     ramp_response,
 )
-from pipeline.reconstruct.geometry import TiltGeometry, tilt_weights_rad
-from pipeline.reconstruct.projector import backproject_linear, forward
-from pipeline.reconstruct.sirt import sirt
-from pipeline.reconstruct.total_variation import bounding_box, gradient_noise, solver_slabs, total_variation
+from oxytomo.reconstruct.geometry import TiltGeometry, tilt_weights_rad
+from oxytomo.reconstruct.projector import backproject_linear, forward
+from oxytomo.reconstruct.sirt import sirt
+from oxytomo.reconstruct.total_variation import bounding_box, gradient_noise, solver_slabs, total_variation
 
 N = 96
 WEDGE = np.arange(-65.0, 66.0, 2.0)
@@ -281,8 +281,8 @@ def test_tv_stays_inside_its_support_and_l1_silences_noise(rng: np.random.Genera
 
 
 def test_gradient_noise_is_what_white_noise_gives(rng: np.random.Generator) -> None:
-    from pipeline.reconstruct.blocks import from_blocks, sinogram_blocks
-    from pipeline.reconstruct.projector import adjoint
+    from oxytomo.reconstruct.blocks import from_blocks, sinogram_blocks
+    from oxytomo.reconstruct.projector import adjoint
 
     geometry = TiltGeometry.square(WEDGE, N)
     n_z = 40
@@ -467,7 +467,7 @@ def test_slabs_of_slices_are_reconstructed_as_the_whole(
 
     whole = volume()
     slice_bytes = 4 * (2 * N**2 + 3 * WEDGE.size * N)
-    monkeypatch.setattr("pipeline.reconstruct.backends.SLAB_BYTES", 70 * slice_bytes)
+    monkeypatch.setattr("oxytomo.reconstruct.backends.SLAB_BYTES", 70 * slice_bytes)
     np.testing.assert_array_equal(volume(), whole)
     done = [one for one, _ in progress]
     assert done == sorted(done)

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, rotate, shift
 
-from pipeline.align.energies import register_energies
-from pipeline.align.local import local_shift
-from pipeline.align.register import coarse_shifts, smooth
-from pipeline.align.series import AlignOptions, align_series
-from pipeline.align.stack import NEGLIGIBLE_PX, SIGNIFICANT, StackShifts, register_stack
+from oxytomo.align.energies import register_energies
+from oxytomo.align.local import local_shift
+from oxytomo.align.register import coarse_shifts, smooth
+from oxytomo.align.series import AlignOptions, align_series
+from oxytomo.align.stack import NEGLIGIBLE_PX, SIGNIFICANT, StackShifts, register_stack
 
 N, RADIUS, N_ENERGY = 64, 22.0, 48
 Y, X = np.mgrid[:N, :N] - (N - 1) / 2.0

@@ -3,9 +3,9 @@
 import numpy as np
 import scipy.ndimage
 
-from pipeline.align.series import Solution, shifted
-from pipeline.align.spectral_shifts import energy_shifts, shifts_between_energies, spectral_moment
-from pipeline.preprocess.averaged_rays import averaged_rays
+from oxytomo.align.series import Solution, shifted
+from oxytomo.align.spectral_shifts import energy_shifts, shifts_between_energies, spectral_moment
+from oxytomo.preprocess.averaged_rays import averaged_rays
 
 # Attenuation of an oxide and of carbon at eight energies, 1/µm, rounded from tables.
 METAL = np.array([0.3, 0.3, 0.3, 2.4, 2.2, 2.2, 1.9, 2.2])

@@ -10,14 +10,14 @@ import pytest
 import tifffile
 from scipy.ndimage import gaussian_filter
 
-from pipeline.config.stage_settings import MeasureVoidsStage, SegmentVoidsStage
-from pipeline.io.stores import NamedArray, write_store
-from pipeline.measure.void_warnings import structure_warnings
-from pipeline.segment.voids import Voids, segment_voids
-from pipeline.simulate.voids import Crack, Pore, draw, photograph
-from pipeline.stages import measure_voids
-from pipeline.stages import segment_voids as segment_stage
-from pipeline.stages.context import StageContext
+from oxytomo.config.stage_settings import MeasureVoidsStage, SegmentVoidsStage
+from oxytomo.io.stores import NamedArray, write_store
+from oxytomo.measure.void_warnings import structure_warnings
+from oxytomo.run.context import StageContext
+from oxytomo.segment.voids import Voids, segment_voids
+from oxytomo.simulate.voids import Crack, Pore, draw, photograph
+from oxytomo.stages.structure import measure_voids
+from oxytomo.stages.structure import segment_voids as segment_stage
 
 
 def segment(volume: np.ndarray, mask: np.ndarray | None = None) -> Voids:

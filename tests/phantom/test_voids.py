@@ -8,20 +8,20 @@ import edt
 import numpy as np
 import pytest
 
-from pipeline.arrays import FloatArray
-from pipeline.errors import InputError
-from pipeline.io.scratch import scratch_fields
-from pipeline.measure.cracks import crack_table
-from pipeline.measure.pores import pore_table
-from pipeline.measure.structure import void_shells
-from pipeline.measure.topology import euler_sweep, tortuosity
-from pipeline.measure.totals import particle_totals, void_totals
-from pipeline.segment.regions import contacts
-from pipeline.segment.rims import Ridges, fitted_rims
-from pipeline.segment.sheets import mass_threshold
-from pipeline.segment.void_noise import NoiseSpread, Trial, noise_spread
-from pipeline.segment.voids import TYPES, Voids, segment_voids
-from pipeline.simulate.voids import Crack, Pore, VoidPhantom, draw, photograph
+from oxytomo.arrays import FloatArray
+from oxytomo.errors import InputError
+from oxytomo.io.scratch import scratch_fields
+from oxytomo.measure.cracks import crack_table
+from oxytomo.measure.pores import pore_table
+from oxytomo.measure.structure import void_shells
+from oxytomo.measure.topology import euler_sweep, tortuosity
+from oxytomo.measure.totals import particle_totals, void_totals
+from oxytomo.segment.regions import contacts
+from oxytomo.segment.rims import Ridges, fitted_rims
+from oxytomo.segment.sheets import mass_threshold
+from oxytomo.segment.void_noise import NoiseSpread, Trial, noise_spread
+from oxytomo.segment.voids import TYPES, Voids, segment_voids
+from oxytomo.simulate.voids import Crack, Pore, VoidPhantom, draw, photograph
 
 SIZE = 80
 APERTURE_PX, PORE_RADIUS_PX = 0.75, 5.0
@@ -158,7 +158,7 @@ def test_particles_are_told_apart(
 ) -> None:
     if coarse:
         # As in a large volume: necks are sought on every second voxel.
-        monkeypatch.setattr("pipeline.segment.envelope.DIVIDED_VOXELS", 40 * 40 * 80 / 8)
+        monkeypatch.setattr("oxytomo.segment.envelope.DIVIDED_VOXELS", 40 * 40 * 80 / 8)
     voids = segment(two_balls(gap), bridge_px=2.0, separate=separate)
     assert voids.particle.max() == wanted
     assert voids.n_pores == 2
@@ -238,9 +238,9 @@ def test_slabs_and_the_whole_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     whole = found(5.0)
     rng = np.random.default_rng(4)
     volume = photograph(phantom(), blur_px=1.0, contrast_to_noise=5.0, shading=0.05, structure=0.0, rng=rng)
-    monkeypatch.setattr("pipeline.slabs.SLAB_VOXELS", 1)
-    monkeypatch.setattr("pipeline.slabs.FEWEST_ROWS", 12)
-    monkeypatch.setattr("pipeline.io.scratch.FIELD_BYTES", 0)
+    monkeypatch.setattr("oxytomo.slabs.SLAB_VOXELS", 1)
+    monkeypatch.setattr("oxytomo.slabs.FEWEST_ROWS", 12)
+    monkeypatch.setattr("oxytomo.io.scratch.FIELD_BYTES", 0)
     with scratch_fields(tmp_path / "voids.zarr") as allocate:
         parts = segment_voids(volume, None, **CHOICES, allocate=allocate)
         # Bit by bit: every filter has the halo that it needs, and sums go row by row in either case.
@@ -278,10 +278,10 @@ def measured(voids: Voids) -> dict[str, object]:
 def test_measures_in_slabs_and_of_the_whole_agree(monkeypatch: pytest.MonkeyPatch) -> None:
     voids = found(5.0)
     whole = measured(voids)
-    monkeypatch.setattr("pipeline.slabs.SLAB_VOXELS", 1)
-    monkeypatch.setattr("pipeline.slabs.FEWEST_ROWS", 12)
-    monkeypatch.setattr("pipeline.measure.pore_surface.PIECE_VOXELS", 1)
-    monkeypatch.setattr("pipeline.measure.pore_surface.FEWEST_ROWS", 4)
+    monkeypatch.setattr("oxytomo.slabs.SLAB_VOXELS", 1)
+    monkeypatch.setattr("oxytomo.slabs.FEWEST_ROWS", 12)
+    monkeypatch.setattr("oxytomo.measure.pore_surface.PIECE_VOXELS", 1)
+    monkeypatch.setattr("oxytomo.measure.pore_surface.FEWEST_ROWS", 4)
     parts = measured(voids)
     assert parts["euler"] == whole["euler"]
     for name in ("contacts", "totals", "sums"):

@@ -13,8 +13,8 @@ from scipy.optimize import minimize
 from scipy.spatial.transform import Rotation
 from test_branches_stage import COARSE, COARSE_NM, FINE, FINE_NM, NEAR_NM
 
-from pipeline.segment.classes import CLASS_LABELS
-from pipeline.simulate.voids import Scene, VoidPhantom
+from oxytomo.segment.classes import CLASS_LABELS
+from oxytomo.simulate.voids import Scene, VoidPhantom
 
 PLACEMENTS = 60
 TURN = Rotation.from_rotvec([1.3, -0.9, 1.7]).as_matrix()

@@ -4,7 +4,7 @@ import json
 from pathlib import Path
 from typing import Any
 
-from pipeline.io.tables import write_csv, write_json
+from oxytomo.io.tables import write_csv, write_json
 
 SHELLS = {"shell": [1, 2], "shell_outer": [0, 50], "shell_inner": [50, 100]}
 

@@ -6,12 +6,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.config import AlignStage
-from pipeline.errors import InputError
-from pipeline.io.stores import NamedArray, Provenance, Store, read_store, write_store
-from pipeline.io.tables import read_csv
-from pipeline.stages import align
-from pipeline.stages.context import StageContext
+from oxytomo.config import AlignStage
+from oxytomo.errors import InputError
+from oxytomo.io.stores import NamedArray, Provenance, Store, read_store, write_store
+from oxytomo.io.tables import read_csv
+from oxytomo.run.context import StageContext
+from oxytomo.stages.composition import align
 
 N_Y, N_X, NOISE = 48, 64, 0.01
 TILTS = np.arange(-60.0, 61.0, 5.0)

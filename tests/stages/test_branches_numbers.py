@@ -34,10 +34,10 @@ from scipy.stats import norm
 from scipy.stats import t as student
 from test_branches_stage import COARSE, COARSE_NM, FINE, FINE_NM, NEAR_NM, rows, sample
 
-from pipeline.io.stores import read_store
-from pipeline.segment.classes import CLASS_LABELS
-from pipeline.simulate.voids import Scene
-from pipeline.stages.report import write_report
+from oxytomo.io.stores import read_store
+from oxytomo.segment.classes import CLASS_LABELS
+from oxytomo.simulate.voids import Scene
+from oxytomo.stages.shared.report import write_report
 
 __all__ = ["sample"]
 

@@ -11,18 +11,18 @@ import yaml
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from pipeline.config import RegisterBranchesStage, parse_config
-from pipeline.config.plan import stage_settings
-from pipeline.errors import ConfigError
-from pipeline.io.provenance import make_provenance
-from pipeline.io.stores import NamedArray, read_store, write_store
-from pipeline.segment.classes import classify_deviation
-from pipeline.segment.voids import segment_voids
-from pipeline.simulate.voids import Scene, random_scene, turned
-from pipeline.stages import register_branches
-from pipeline.stages.context import StageContext
-from pipeline.stages.report import write_report
-from pipeline.stages.segment_voids import write_voids
+from oxytomo.config import RegisterBranchesStage, parse_config
+from oxytomo.config.plan import stage_settings
+from oxytomo.errors import ConfigError
+from oxytomo.io.provenance import make_provenance
+from oxytomo.io.stores import NamedArray, read_store, write_store
+from oxytomo.run.context import StageContext
+from oxytomo.segment.classes import classify_deviation
+from oxytomo.segment.voids import segment_voids
+from oxytomo.simulate.voids import Scene, random_scene, turned
+from oxytomo.stages.shared import register_branches
+from oxytomo.stages.shared.report import write_report
+from oxytomo.stages.structure.segment_voids import write_voids
 
 FINE, COARSE, FINE_NM, COARSE_NM = 76, 52, 15.0, 22.5
 NEAR_NM = 60.0
@@ -155,7 +155,7 @@ def test_slabs_and_files_change_no_number(
     """Of a large particle only slabs are in memory; here slabs of 8 rows, with all fields in files."""
     folder, out, _ = sample
     for name, value in {"slabs.SLAB_VOXELS": 1, "slabs.FEWEST_ROWS": 8, "io.scratch.FIELD_BYTES": 0}.items():
-        monkeypatch.setattr(f"pipeline.{name}", value)
+        monkeypatch.setattr(f"oxytomo.{name}", value)
     stores = {
         name: folder / "stages" / "composition" / f"{name}.zarr"
         for name in ("reconstruct", "uncertainty", "classify")

@@ -8,16 +8,16 @@ from typing import Any, NamedTuple
 import numpy as np
 import pytest
 
-from pipeline.align.series import driver_binning
-from pipeline.arrays import TiltSeries
-from pipeline.cli import main
-from pipeline.config import ProjectConfig, parse_config
-from pipeline.errors import PipelineError
-from pipeline.io.readers.data_exchange import write_data_exchange
-from pipeline.stages.check import check_project, require_valid
-from pipeline.stages.needs import Needs, stage_needs, total_needs
-from pipeline.stages.results_folder import claim
-from pipeline.stages.stage_costs import Sizes, aligned_size
+from oxytomo.align.series import driver_binning
+from oxytomo.arrays import TiltSeries
+from oxytomo.check.sample import check_project, require_valid
+from oxytomo.cli import main
+from oxytomo.config import ProjectConfig, parse_config
+from oxytomo.errors import PipelineError
+from oxytomo.io.readers.data_exchange import write_data_exchange
+from oxytomo.run.costs import Sizes, aligned_size
+from oxytomo.run.needs import Needs, stage_needs, total_needs
+from oxytomo.run.results_folder import claim
 
 ENERGIES = {"O_pre": 525.0, "O_post": 540.0, "Ni_pre": 846.0, "Ni_post": 866.0}
 TILTS = np.linspace(-60.0, 60.0, 25)

@@ -10,18 +10,18 @@ import pytest
 import tifffile
 import yaml
 
-from pipeline.align.frames import cut_side
-from pipeline.arrays import TiltSeries
-from pipeline.cli import main
-from pipeline.composition.decomposition import negative_share
-from pipeline.config import parse_config
-from pipeline.errors import InputError, PipelineError
-from pipeline.io.readers.data_exchange import write_data_exchange, write_energy_stack
-from pipeline.preprocess.plausible import quantity_problem
-from pipeline.stages.align_inputs import require_whole_field
-from pipeline.stages.check import ProjectCheck, check_project, require_valid
-from pipeline.view.checks import check_alignment, check_amounts
-from pipeline.view.results import Alignment
+from oxytomo.align.frames import cut_side
+from oxytomo.arrays import TiltSeries
+from oxytomo.check.sample import ProjectCheck, check_project, require_valid
+from oxytomo.cli import main
+from oxytomo.composition.decomposition import negative_share
+from oxytomo.config import parse_config
+from oxytomo.errors import InputError, PipelineError
+from oxytomo.io.readers.data_exchange import write_data_exchange, write_energy_stack
+from oxytomo.preprocess.plausible import quantity_problem
+from oxytomo.stages.composition.align_inputs import require_whole_field
+from oxytomo.view.checks import check_alignment, check_amounts
+from oxytomo.view.results import Alignment
 
 TILTS = np.linspace(-60.0, 60.0, 25)
 ENERGIES = {"O_pre": 525.0, "O_post": 540.0, "Ni_pre": 846.0, "Ni_post": 866.0}
@@ -99,10 +99,10 @@ def test_check_prints_frames_flats_ends_and_values(
 
 
 def test_check_prints_the_ends_of_a_stack(tmp_path: Path, rng: np.random.Generator) -> None:
-    from pipeline.io.readers import ReadRequest
-    from pipeline.io.readers.spectral import read_spectral_stack
-    from pipeline.stages.check_series import describe_frames
-    from pipeline.stages.check_stack import facts_of_stack
+    from oxytomo.check.series import describe_frames
+    from oxytomo.check.stack import facts_of_stack
+    from oxytomo.io.readers import ReadRequest
+    from oxytomo.io.readers.spectral import read_spectral_stack
 
     frames = rng.poisson(900, (8, 20, 24)).astype(np.uint16)
     energy = np.linspace(635.0, 660.0, 8)
@@ -177,9 +177,9 @@ def test_values_given_that_differ_from_the_file_are_named(tmp_path: Path, rng: n
 def test_a_table_of_energies_that_differs_from_the_file_is_named(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
-    from pipeline.config import StackSource
-    from pipeline.stages.check_stack import stack_remarks
-    from pipeline.stages.sources import open_stack
+    from oxytomo.check.sources import open_stack
+    from oxytomo.check.stack import stack_remarks
+    from oxytomo.config import StackSource
 
     energy = np.linspace(635.0, 660.0, 8)
     frames = rng.poisson(900, (8, 20, 24)).astype(np.uint16)

@@ -11,11 +11,11 @@ from compared_samples import (
     write_structure_tables,
 )
 
-from pipeline.cli import main
-from pipeline.cli.report import _compare
-from pipeline.errors import ConfigError, InputError, StoreError
-from pipeline.stages.comparison import Settings, run, write_comparison
-from pipeline.stages.context import StageContext
+from oxytomo.cli import main
+from oxytomo.cli.report import _compare
+from oxytomo.errors import ConfigError, InputError, StoreError
+from oxytomo.run.context import StageContext
+from oxytomo.stages.shared.comparison import Settings, run, write_comparison
 
 
 def composition(folder: Path, name: str, poor: float, **changes: object) -> Path:

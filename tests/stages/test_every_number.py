@@ -15,11 +15,11 @@ from test_align_stage import TILTS, Bench
 from test_comparison import composition, rows_of
 from test_measure_stage import PIXEL_NM, inputs, rows, run_both, store
 
-from pipeline.io.stores import NamedArray, read_store
-from pipeline.io.tables import read_csv
-from pipeline.measure.definitions import DEFINITIONS
-from pipeline.measure.resolution import FEW_SAMPLES
-from pipeline.stages.comparison import write_comparison
+from oxytomo.io.stores import NamedArray, read_store
+from oxytomo.io.tables import read_csv
+from oxytomo.measure.definitions import DEFINITIONS
+from oxytomo.measure.resolution import FEW_SAMPLES
+from oxytomo.stages.shared.comparison import write_comparison
 
 __all__ = ["inputs"]
 

@@ -5,11 +5,12 @@ import ome_zarr_models
 import pytest
 import zarr
 
-from pipeline.config import ExportStage
-from pipeline.errors import StoreError
-from pipeline.io.stores import NamedArray, Provenance, write_store
-from pipeline.stages import export_areal_density, export_composition, export_tomogram
-from pipeline.stages.context import StageContext
+from oxytomo.config import ExportStage
+from oxytomo.errors import StoreError
+from oxytomo.io.stores import NamedArray, Provenance, write_store
+from oxytomo.run.context import StageContext
+from oxytomo.stages.composition import export_areal_density, export_composition
+from oxytomo.stages.shared import export_tomogram
 
 SHAPE = (20, 24, 24)
 VOLUME = ("z", "y", "x")

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.arrays import TiltSeries
-from pipeline.config import NormalizeStage, Source, load_config
-from pipeline.errors import ConfigError, PipelineError
-from pipeline.io.readers.data_exchange import write_data_exchange
-from pipeline.io.stores import read_store
-from pipeline.stages import normalize
-from pipeline.stages.check import check_project
-from pipeline.stages.context import StageContext
+from oxytomo.arrays import TiltSeries
+from oxytomo.check.sample import check_project
+from oxytomo.config import NormalizeStage, Source, load_config
+from oxytomo.errors import ConfigError, PipelineError
+from oxytomo.io.readers.data_exchange import write_data_exchange
+from oxytomo.io.stores import read_store
+from oxytomo.run.context import StageContext
+from oxytomo.stages.shared import normalize
 
 SIZE = 64
 Y, X = np.indices((SIZE, SIZE)) - SIZE / 2

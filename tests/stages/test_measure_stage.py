@@ -7,14 +7,14 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.arrays import OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED
-from pipeline.composition.noise import project
-from pipeline.config import ClassifyStage, MeasureStage
-from pipeline.errors import StoreError
-from pipeline.io.stores import NamedArray, Provenance, read_store, write_store
-from pipeline.measure.fractions import BORDER_PX, MISSED_VOXELS, QUANTILES, border_share
-from pipeline.stages import classify, measure
-from pipeline.stages.context import StageContext
+from oxytomo.arrays import OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED
+from oxytomo.composition.noise import project
+from oxytomo.config import ClassifyStage, MeasureStage
+from oxytomo.errors import StoreError
+from oxytomo.io.stores import NamedArray, Provenance, read_store, write_store
+from oxytomo.measure.fractions import BORDER_PX, MISSED_VOXELS, QUANTILES, border_share
+from oxytomo.run.context import StageContext
+from oxytomo.stages.composition import classify, measure
 
 VOLUME = ("z", "y", "x")
 RAYS = ("tilt", "y", "x")

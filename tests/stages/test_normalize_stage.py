@@ -5,15 +5,15 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.arrays import TiltSeries
-from pipeline.config import NormalizeStage, Source
-from pipeline.io import scratch
-from pipeline.io.readers import series as raw_series
-from pipeline.io.readers.data_exchange import write_data_exchange
-from pipeline.io.stores import read_store
-from pipeline.stages.context import StageContext
-from pipeline.stages.normalize import run
-from pipeline.stages.sources import read_request
+from oxytomo.arrays import TiltSeries
+from oxytomo.check.sources import read_request
+from oxytomo.config import NormalizeStage, Source
+from oxytomo.io import scratch
+from oxytomo.io.readers import series as raw_series
+from oxytomo.io.readers.data_exchange import write_data_exchange
+from oxytomo.io.stores import read_store
+from oxytomo.run.context import StageContext
+from oxytomo.stages.shared.normalize import run
 
 
 def test_a_horizontal_tilt_axis_is_made_vertical_and_tilts_are_sorted(tmp_path: Path) -> None:

@@ -9,10 +9,10 @@ import numpy as np
 import pytest
 from test_oxidation_stages import ACQUISITION, project, run_stages
 
-from pipeline.cli import main
-from pipeline.errors import InputError
-from pipeline.io.stores import read_store
-from pipeline.stages.report import write_report
+from oxytomo.cli import main
+from oxytomo.errors import InputError
+from oxytomo.io.stores import read_store
+from oxytomo.stages.shared.report import write_report
 
 SMALL = replace(ACQUISITION, n_rows=48, n_cols=48, law="uniform", n_flat=0, i0_drift=0.0, dark_level=0.0)
 Damage = Callable[[np.ndarray], None]
@@ -74,7 +74,7 @@ def test_a_stack_of_dead_frames_is_one_line(tmp_path: Path) -> None:
 
 def test_a_gradient_of_valence_is_no_drift(tmp_path: Path) -> None:
     """A motionless particle, more reduced on its left: registered or not, the valence is the same, and it is the truth."""
-    from pipeline.simulate.energy_stack import simulate_stack
+    from oxytomo.simulate.energy_stack import simulate_stack
 
     config = project(tmp_path, SMALL)
     truth = simulate_stack(SMALL, rng=np.random.default_rng(3))

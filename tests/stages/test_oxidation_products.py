@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from test_oxidation_stages import ACQUISITION, project, run_stages
 
-from pipeline.align.series import Solution
-from pipeline.io.stores import Store, read_store
-from pipeline.simulate.energy_stack import SimulatedStack, simulate_stack
-from pipeline.stages.alignment_table import write_alignment
+from oxytomo.align.series import Solution
+from oxytomo.io.stores import Store, read_store
+from oxytomo.simulate.energy_stack import SimulatedStack, simulate_stack
+from oxytomo.stages.composition.alignment_table import write_alignment
 
 TIME_S = 3600.0
 TABLES = {

@@ -13,23 +13,23 @@ import yaml
 import zarr
 from notebook import run_notebook
 
-from pipeline.cli import main
-from pipeline.config import load_config
-from pipeline.config.plan import STAGES, stage_settings
-from pipeline.errors import InputError, PipelineError
-from pipeline.io.readers.data_exchange import write_energy_stack
-from pipeline.io.stores import read_store
-from pipeline.oxidation.status import THICK
-from pipeline.simulate.energy_stack import StackAcquisition, simulate_stack
-from pipeline.stages import (
+from oxytomo.cli import main
+from oxytomo.config import load_config
+from oxytomo.config.plan import STAGES, stage_settings
+from oxytomo.errors import InputError, PipelineError
+from oxytomo.io.readers.data_exchange import write_energy_stack
+from oxytomo.io.stores import read_store
+from oxytomo.oxidation.status import THICK
+from oxytomo.run.context import StageContext
+from oxytomo.simulate.energy_stack import StackAcquisition, simulate_stack
+from oxytomo.stages.oxidation import (
     export_oxidation,
     fit_valence,
     measure_oxidation,
     normalize_stack,
     register_stack,
 )
-from pipeline.stages.context import StageContext
-from pipeline.stages.report import write_report
+from oxytomo.stages.shared.report import write_report
 
 ACQUISITION = StackAcquisition(
     element="Mn",
@@ -207,7 +207,7 @@ def test_large_stacks_are_filled_on_disk(
     results: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     """With arrays in files instead of memory the stores are the same, and the files are gone afterwards."""
-    monkeypatch.setattr("pipeline.io.scratch.IN_MEMORY_BYTES", 0)
+    monkeypatch.setattr("oxytomo.io.scratch.IN_MEMORY_BYTES", 0)
     stages = run_stages(project(tmp_path), last="register_stack") / "stages/oxidation"
     for stage in ("normalize", "register"):
         one, other = (

@@ -12,13 +12,13 @@ from browser import Browser, chromium, needs_chromium
 from PIL import Image
 from test_report import write_composition
 
-from pipeline.cli import main
-from pipeline.errors import InputError, MissingPackageError
-from pipeline.export.meshes import MeshPiece, write_mesh
-from pipeline.io.stores import NamedArray, Provenance, read_store, write_store
-from pipeline.stages import render
-from pipeline.view import renders
-from pipeline.view.scenes import label_surface, triangles
+from oxytomo.cli import main
+from oxytomo.errors import InputError, MissingPackageError
+from oxytomo.export.meshes import MeshPiece, write_mesh
+from oxytomo.io.stores import NamedArray, Provenance, read_store, write_store
+from oxytomo.view import render_sample as render
+from oxytomo.view import renders
+from oxytomo.view.scenes import label_surface, triangles
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::pyvista.PyVistaDeprecationWarning"

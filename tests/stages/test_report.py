@@ -6,16 +6,16 @@ from html.parser import HTMLParser
 import numpy as np
 import pytest
 
-from pipeline import palette
-from pipeline.errors import InputError, StoreError
-from pipeline.io.stores import NamedArray, Provenance, write_store
-from pipeline.stages import report
-from pipeline.stages.context import StageContext
-from pipeline.stages.report import Settings, write_report
-from pipeline.view import checks, curves, slices, style
-from pipeline.view.curves import Fraction
-from pipeline.view.results import Alignment
-from pipeline.view.slices import centre_cuts
+from oxytomo import palette
+from oxytomo.errors import InputError, StoreError
+from oxytomo.io.stores import NamedArray, Provenance, write_store
+from oxytomo.run.context import StageContext
+from oxytomo.stages.shared import report
+from oxytomo.stages.shared.report import Settings, write_report
+from oxytomo.view import checks, curves, slices, style
+from oxytomo.view.curves import Fraction
+from oxytomo.view.results import Alignment
+from oxytomo.view.slices import centre_cuts
 
 VOLUME = ("z", "y", "x")
 FRACTIONS = {

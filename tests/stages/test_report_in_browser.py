@@ -13,9 +13,9 @@ from matplotlib.colors import to_rgb
 from skimage.color import deltaE_ciede2000, rgb2lab
 from test_report import page_of, phases_json, write_composition
 
-from pipeline.io.tables import write_json
-from pipeline.stages.comparison import write_comparison
-from pipeline.view.style import CLASS_COLORS, CLASS_NAMES
+from oxytomo.io.tables import write_json
+from oxytomo.stages.shared.comparison import write_comparison
+from oxytomo.view.style import CLASS_COLORS, CLASS_NAMES
 
 pytestmark = needs_chromium
 WIDTH = 1100

@@ -1,6 +1,5 @@
 """One particle in several jobs: the same numbers as in one job, no seams, and one line where it cannot be cut."""
 
-import importlib
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -8,20 +7,21 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.arrays import BoolArray, FloatArray, NumberArray, ReplicateKind
-from pipeline.composition.column_densities import ColumnDensities
-from pipeline.composition.deviation import reconstruct_deviation
-from pipeline.composition.deviation_problems import DeviationSolver
-from pipeline.composition.deviation_steps import slabs_of
-from pipeline.composition.noise import project, replicate_rng
-from pipeline.config import parse_config
-from pipeline.config.plan import stage_jobs, stage_settings
-from pipeline.config.project import CompositionConfig
-from pipeline.errors import InputError
-from pipeline.io.stores import NamedArray, Provenance, Store, read_store, write_store
-from pipeline.reconstruct import total_variation
-from pipeline.reconstruct.total_variation import HALO
-from pipeline.stages.context import StageContext
+from oxytomo.arrays import BoolArray, FloatArray, NumberArray, ReplicateKind
+from oxytomo.composition.column_densities import ColumnDensities
+from oxytomo.composition.deviation import reconstruct_deviation
+from oxytomo.composition.deviation_problems import DeviationSolver
+from oxytomo.composition.deviation_steps import slabs_of
+from oxytomo.composition.noise import project, replicate_rng
+from oxytomo.config import parse_config
+from oxytomo.config.plan import stage_jobs, stage_settings
+from oxytomo.config.project import CompositionConfig
+from oxytomo.errors import InputError
+from oxytomo.io.stores import NamedArray, Provenance, Store, read_store, write_store
+from oxytomo.reconstruct import total_variation
+from oxytomo.reconstruct.total_variation import HALO
+from oxytomo.run.context import StageContext
+from oxytomo.stages.registry import STAGES
 
 N, PIXEL_UM, PARTS = 48, 0.01, 3
 TILTS = np.arange(-65.0, 66.0, 5.0)
@@ -68,7 +68,7 @@ def decomposed(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 def job(stage: str, settings: dict[str, Any], inputs: dict[str, Path], store: Path) -> Path:
     """Run a stage as the workflow does."""
-    module = importlib.import_module(f"pipeline.stages.{stage}")
+    module = STAGES[stage].load()
     store.parent.mkdir(parents=True, exist_ok=True)
     context = StageContext(stage=stage, version=1, threads=1, settings_json=settings)
     module.run(inputs, {"store": store}, module.Settings.model_validate(settings), context)

@@ -5,9 +5,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.arrays import TiltSeries
-from pipeline.composition.cross_sections import attenuation_per_um, table_energies_ev
-from pipeline.config import (
+from oxytomo.arrays import TiltSeries
+from oxytomo.composition.cross_sections import attenuation_per_um, table_energies_ev
+from oxytomo.config import (
     AlignStage,
     DecomposeStage,
     NormalizeStackStage,
@@ -16,14 +16,17 @@ from pipeline.config import (
     Source,
     StackSource,
 )
-from pipeline.errors import InputError
-from pipeline.io.readers.data_exchange import write_data_exchange, write_energy_stack
-from pipeline.io.stores import NamedArray, Provenance, read_store, write_store
-from pipeline.stages import decompose, normalize, normalize_stack, reconstruct_structure
-from pipeline.stages.align_inputs import read_inputs
-from pipeline.stages.context import StageContext
-from pipeline.view.other_parts import areal_density_part
-from pipeline.view.read_results import read_areal_density
+from oxytomo.errors import InputError
+from oxytomo.io.readers.data_exchange import write_data_exchange, write_energy_stack
+from oxytomo.io.stores import NamedArray, Provenance, read_store, write_store
+from oxytomo.run.context import StageContext
+from oxytomo.stages.composition import decompose
+from oxytomo.stages.composition.align_inputs import read_inputs
+from oxytomo.stages.oxidation import normalize_stack
+from oxytomo.stages.shared import normalize
+from oxytomo.stages.structure import reconstruct_structure
+from oxytomo.view.other_parts import areal_density_part
+from oxytomo.view.read_results import read_areal_density
 
 MADE = Provenance("before", 1, {}, {}, "0", "2026-01-01T00:00:00Z")
 FORMULA = {"Mn": 1.0, "O": 2.0}

@@ -11,13 +11,14 @@ import pytest
 import yaml
 from scipy.ndimage import binary_erosion
 
-from pipeline.cli import main
-from pipeline.config import ReconstructStructureStage, RetrievePhaseStage, load_config
-from pipeline.config.plan import branch_series, branch_stores, stage_settings
-from pipeline.errors import ConfigError, InputError
-from pipeline.io.stores import NamedArray, Store, read_store, write_store
-from pipeline.stages import normalize, reconstruct_structure, retrieve_phase
-from pipeline.stages.context import StageContext
+from oxytomo.cli import main
+from oxytomo.config import ReconstructStructureStage, RetrievePhaseStage, load_config
+from oxytomo.config.plan import branch_series, branch_stores, stage_settings
+from oxytomo.errors import ConfigError, InputError
+from oxytomo.io.stores import NamedArray, Store, read_store, write_store
+from oxytomo.run.context import StageContext
+from oxytomo.stages.shared import normalize
+from oxytomo.stages.structure import reconstruct_structure, retrieve_phase
 
 SIZE, TILTS, PIXEL_NM = 64, 100, 120.0
 

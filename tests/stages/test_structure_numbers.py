@@ -12,11 +12,11 @@ import numpy as np
 import pytest
 from skimage.measure import euler_number
 
-from pipeline.config.stage_settings import MeasureVoidsStage, SegmentVoidsStage
-from pipeline.io.stores import NamedArray, read_store, write_store
-from pipeline.simulate.voids import Crack, Pore, draw, photograph
-from pipeline.stages import measure_voids, segment_voids
-from pipeline.stages.context import StageContext
+from oxytomo.config.stage_settings import MeasureVoidsStage, SegmentVoidsStage
+from oxytomo.io.stores import NamedArray, read_store, write_store
+from oxytomo.run.context import StageContext
+from oxytomo.simulate.voids import Crack, Pore, draw, photograph
+from oxytomo.stages.structure import measure_voids, segment_voids
 
 SIZE, RADIUS, NM = 80, 32.0, 25.0
 MIDDLE = np.full(3, (SIZE - 1) / 2)

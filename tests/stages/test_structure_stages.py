@@ -14,17 +14,17 @@ import yaml
 from notebook import run_notebook
 from scipy.ndimage import gaussian_filter
 
-from pipeline.cli import main
-from pipeline.config import load_config
-from pipeline.config.plan import branch_products, stage_settings
-from pipeline.config.stage_settings import ExportStage, MeasureVoidsStage, ReadVolumeStage, SegmentVoidsStage
-from pipeline.errors import InputError, MissingPackageError
-from pipeline.export.meshes import MeshPiece, write_mesh
-from pipeline.io.stores import read_store
-from pipeline.io.volumes import VolumeRequest, read_volume
-from pipeline.stages import export_meshes, export_structure, measure_voids, segment_voids
-from pipeline.stages import read_volume as read_stage
-from pipeline.stages.context import StageContext
+from oxytomo.cli import main
+from oxytomo.config import load_config
+from oxytomo.config.plan import branch_products, stage_settings
+from oxytomo.config.stage_settings import ExportStage, MeasureVoidsStage, ReadVolumeStage, SegmentVoidsStage
+from oxytomo.errors import InputError, MissingPackageError
+from oxytomo.export.meshes import MeshPiece, write_mesh
+from oxytomo.io.stores import read_store
+from oxytomo.io.volumes import VolumeRequest, read_volume
+from oxytomo.run.context import StageContext
+from oxytomo.stages.structure import export_meshes, export_structure, measure_voids, segment_voids
+from oxytomo.stages.structure import read_volume as read_stage
 
 VOXEL_NM = 25.0
 

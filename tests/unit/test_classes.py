@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.arrays import OUTSIDE, OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED
-from pipeline.errors import ShapeError
-from pipeline.segment.classes import (
+from oxytomo.arrays import OUTSIDE, OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED
+from oxytomo.errors import ShapeError
+from oxytomo.segment.classes import (
     CLASS_LABELS,
     CONFIDENT_LABELS,
     averaged_deviation,

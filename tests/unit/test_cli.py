@@ -19,17 +19,17 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.cli import main
-from pipeline.cli.simulate import configuration, raw_name, tilt_order_deg
-from pipeline.cli.stage import parse_keyed
-from pipeline.config import ClassifyStage, InstrumentSettings, load_config, parse_config
-from pipeline.config.plan import stage_settings
-from pipeline.errors import ConfigError, InputError, StoreError
-from pipeline.simulate.instrument import IDEAL, RealInstrument
-from pipeline.stages.context import StageContext
-from pipeline.stages.progress import format_duration, progress_reporter
-from pipeline.stages.results_folder import MARKER, check_writable, claim, outdated_stores
-from pipeline.stages.versions import STAGE_VERSIONS, stage_spec
+from oxytomo.cli import main
+from oxytomo.cli.simulate import configuration, raw_name, tilt_order_deg
+from oxytomo.cli.stage import parse_keyed
+from oxytomo.config import ClassifyStage, InstrumentSettings, load_config, parse_config
+from oxytomo.config.plan import stage_settings
+from oxytomo.errors import ConfigError, InputError, StoreError
+from oxytomo.run.context import StageContext
+from oxytomo.run.progress import format_duration, progress_reporter
+from oxytomo.run.results_folder import MARKER, check_writable, claim, outdated_stores
+from oxytomo.simulate.instrument import IDEAL, RealInstrument
+from oxytomo.stages.registry import STAGES, stage_spec
 
 SPEC = stage_spec("classify", {"threshold": 0.05, "confidence": 0.95})
 
@@ -45,9 +45,9 @@ def one_line_error(captured: str) -> str:
 @pytest.fixture
 def fake_stage(monkeypatch: pytest.MonkeyPatch) -> types.ModuleType:
     """A module in place of the stage ``classify``; a test gives it its ``run``."""
-    module = types.ModuleType("pipeline.stages.classify")
+    module = types.ModuleType("oxytomo.stages.composition.classify")
     module.Settings = ClassifyStage  # type: ignore[attr-defined]
-    monkeypatch.setitem(sys.modules, "pipeline.stages.classify", module)
+    monkeypatch.setitem(sys.modules, "oxytomo.stages.composition.classify", module)
     for name in ("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"):
         monkeypatch.setenv(name, "1")
     return module
@@ -76,7 +76,7 @@ def test_help_names_every_command(capsys: pytest.CaptureFixture[str]) -> None:
 
 def test_command_line_is_light() -> None:
     code = (
-        "import sys; from pipeline.cli import build_parser; build_parser()\n"
+        "import sys; from oxytomo.cli import build_parser; build_parser()\n"
         "print(sorted({'numba', 'zarr', 'matplotlib', 'scipy', 'h5py', 'snakemake'} & set(sys.modules)))"
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
@@ -85,7 +85,7 @@ def test_command_line_is_light() -> None:
 
 def test_module_is_the_same_as_the_command() -> None:
     done = subprocess.run(
-        [sys.executable, "-m", "pipeline", "--version"], capture_output=True, text=True, check=True
+        [sys.executable, "-m", "oxytomo", "--version"], capture_output=True, text=True, check=True
     )
     assert done.stdout.startswith("oxytomo ")
 
@@ -132,7 +132,7 @@ def test_a_stage_gets_inputs_outputs_settings_and_context(
     }
     assert seen["outputs"] == {"store": out}
     assert seen["settings"] == ClassifyStage(threshold=0.05, confidence=0.95)
-    assert (seen["context"].stage, seen["context"].version) == ("classify", STAGE_VERSIONS["classify"])
+    assert (seen["context"].stage, seen["context"].version) == ("classify", STAGES["classify"].version)
     assert seen["context"].settings_json == {"threshold": 0.05, "confidence": 0.95}
     assert seen["context"].threads == 3
     assert os.environ["NUMBA_NUM_THREADS"] == "3"
@@ -402,8 +402,8 @@ def test_stores_of_other_settings_are_found_without_the_records_of_the_workflow(
     stages = tmp_path / "a" / "stages" / "tomogram"
     normalize = stage_settings(project, "a", "tomogram", "normalize", "signal")
     align = stage_settings(project, "a", "tomogram", "align")
-    _store(stages / "normalize" / "signal.zarr", "normalize", normalize, STAGE_VERSIONS["normalize"])
-    _store(stages / "align.zarr", "align", align | {"iterations": 1}, STAGE_VERSIONS["align"])
+    _store(stages / "normalize" / "signal.zarr", "normalize", normalize, STAGES["normalize"].version)
+    _store(stages / "align.zarr", "align", align | {"iterations": 1}, STAGES["align"].version)
     assert outdated_stores(tmp_path, project) == ["a/stages/tomogram/align.zarr"]
     reconstruct = stage_settings(project, "a", "tomogram", "reconstruct_tomogram")
     _store(stages / "reconstruct.zarr", "reconstruct_tomogram", reconstruct, 0)

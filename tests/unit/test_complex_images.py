@@ -7,16 +7,17 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline.arrays import TiltSeries
-from pipeline.config import NormalizeStackStage, NormalizeStage, Source, StackSource
-from pipeline.errors import InputError, PipelineError
-from pipeline.io.readers import ReadRequest, peek, read_tilt_series
-from pipeline.io.readers.data_exchange import write_data_exchange, write_energy_stack
-from pipeline.io.readers.spectral import read_spectral_stack
-from pipeline.io.stores import read_store
-from pipeline.preprocess.complex_images import air_of, complex_density, complex_phase
-from pipeline.stages import normalize, normalize_stack
-from pipeline.stages.context import StageContext
+from oxytomo.arrays import TiltSeries
+from oxytomo.config import NormalizeStackStage, NormalizeStage, Source, StackSource
+from oxytomo.errors import InputError, PipelineError
+from oxytomo.io.readers import ReadRequest, peek, read_tilt_series
+from oxytomo.io.readers.data_exchange import write_data_exchange, write_energy_stack
+from oxytomo.io.readers.spectral import read_spectral_stack
+from oxytomo.io.stores import read_store
+from oxytomo.preprocess.complex_images import air_of, complex_density, complex_phase
+from oxytomo.run.context import StageContext
+from oxytomo.stages.oxidation import normalize_stack
+from oxytomo.stages.shared import normalize
 
 SIZE = 64
 Y, X = np.indices((SIZE, SIZE)) - SIZE / 2

@@ -9,10 +9,10 @@ import pytest
 import yaml
 from pydantic import BaseModel
 
-from pipeline.cli.schema import schema_text
-from pipeline.composition.first_look import FIRST_ITERATIONS
-from pipeline.config import Source, expand, load_config, parse_config, source_files
-from pipeline.config.plan import (
+from oxytomo.cli.schema import schema_text
+from oxytomo.composition.first_look import FIRST_ITERATIONS
+from oxytomo.config import Source, expand, load_config, parse_config, source_files
+from oxytomo.config.plan import (
     JOINT_STAGE,
     SHARED_OUT,
     STAGES,
@@ -23,11 +23,12 @@ from pipeline.config.plan import (
     sample_branches,
     stage_settings,
 )
-from pipeline.config.project import ProjectConfig
-from pipeline.config.schema import default_yaml, schema
-from pipeline.errors import ConfigError
-from pipeline.stages.needs import FIRST_LOOK
-from pipeline.stages.versions import STAGE_VERSIONS, stage_spec
+from oxytomo.config.project import ProjectConfig
+from oxytomo.config.schema import default_yaml, schema
+from oxytomo.errors import ConfigError
+from oxytomo.run.needs import FIRST_LOOK
+from oxytomo.stages import registry
+from oxytomo.stages.registry import stage_spec
 
 FORMULA = {"Mn": 0.6, "Ni": 0.2, "O": 2.0}
 
@@ -248,13 +249,13 @@ def test_models_are_frozen() -> None:
 def test_every_stage_has_a_version_and_settings() -> None:
     stages = {stage for part in (*STAGES.values(), *TO_VOLUME.values()) for stage in part}
     stages |= {stage for part in SHARED_OUT.values() for stage in part}
-    assert stages | {JOINT_STAGE, "report", "comparison"} == set(STAGE_VERSIONS)
+    assert stages | {JOINT_STAGE, "report", "comparison"} == set(registry.STAGES)
     loaded = parsed(project())
     assert FIRST_LOOK == FIRST_ITERATIONS
     for stage in STAGES["composition"]:
         settings = stage_settings(loaded, "a", "composition", stage, "O_pre")
         assert json.loads(stage_spec(stage, settings)) == {
-            "version": STAGE_VERSIONS[stage],
+            "version": registry.STAGES[stage].version,
             "settings": settings,
         }
 
@@ -347,7 +348,7 @@ def _fields(model: type[BaseModel]) -> list[tuple[str, Any]]:
 
 
 def test_every_setting_has_a_description() -> None:
-    from pipeline.config import settings, stage_settings
+    from oxytomo.config import settings, stage_settings
 
     models = [
         model

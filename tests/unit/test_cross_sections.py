@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 import xraydb
 
-from pipeline.composition.cross_sections import (
+from oxytomo.composition.cross_sections import (
     attenuation_per_um,
     check_formula,
     edge_between,
@@ -12,7 +12,7 @@ from pipeline.composition.cross_sections import (
     mass_fractions,
     table_energies_ev,
 )
-from pipeline.errors import ConfigError, InputError
+from oxytomo.errors import ConfigError, InputError
 
 LRTMO = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}
 PAIRS = {"O": (525.0, 540.0), "Mn": (636.0, 645.0), "Co": (772.0, 788.0), "Ni": (846.0, 866.0)}

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from pipeline.measure.comparability import Rule, disagreements
-from pipeline.measure.differences import difference, group_mean, holm
+from oxytomo.measure.comparability import Rule, disagreements
+from oxytomo.measure.differences import difference, group_mean, holm
 
 NONE = float("nan")
 

@@ -14,17 +14,17 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.cli import main
-from pipeline.cli.boundary import PrintableStream, user_error
-from pipeline.cli.caches import private_folder
-from pipeline.cli.workflow import CONFIGURATION, snakemake_arguments, write_configuration
-from pipeline.config import expand, load_config, parse_config, read_yaml
-from pipeline.config.plan import project_products
-from pipeline.config.schema import schema
-from pipeline.errors import ConfigError, InputError, StoreError, printable, shows
-from pipeline.io.atomic import record_file, unwritable
-from pipeline.stages.check import check_project
-from pipeline.stages.results_folder import lost_stores, to_make_again
+from oxytomo.check.sample import check_project
+from oxytomo.cli import main
+from oxytomo.cli.boundary import PrintableStream, user_error
+from oxytomo.config import expand, load_config, parse_config, read_yaml
+from oxytomo.config.plan import project_products
+from oxytomo.config.schema import schema
+from oxytomo.errors import ConfigError, InputError, StoreError, printable, shows
+from oxytomo.io.atomic import record_file, unwritable
+from oxytomo.run.caches import private_folder
+from oxytomo.run.results_folder import lost_stores, to_make_again
+from oxytomo.run.workflow import CONFIGURATION, snakemake_arguments, write_configuration
 
 HOSTILE = "a\x1b]0;x\x07\n\u202eb\u2028c\x9bd"
 REPOSITORY = Path(__file__).resolve().parents[2]
@@ -38,7 +38,7 @@ def parsed(samples: dict[str, Any], **more: Any) -> Any:
 
 def oxytomo(*arguments: str, **options: Any) -> subprocess.CompletedProcess[str]:
     """Run the command in a process of its own."""
-    command = [sys.executable, "-P", "-m", "pipeline", *arguments]
+    command = [sys.executable, "-P", "-m", "oxytomo", *arguments]
     options = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE} | options
     return subprocess.run(command, text=True, check=False, timeout=300, **options)
 
@@ -148,7 +148,7 @@ def test_a_terminal_is_only_steered_by_the_program(capsys: pytest.CaptureFixture
 def test_output_that_is_full_or_closed_is_one_line(command: str, redirect: str) -> None:
     if not Path("/dev/full").exists():
         pytest.skip("needs /dev/full")
-    shell = f'"{sys.executable}" -P -m pipeline {command} {redirect}'
+    shell = f'"{sys.executable}" -P -m oxytomo {command} {redirect}'
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
     assert done.returncode == 2
     if "2>" not in redirect:
@@ -156,14 +156,14 @@ def test_output_that_is_full_or_closed_is_one_line(command: str, redirect: str) 
 
 
 def test_a_reader_that_leaves_is_no_fault() -> None:
-    shell = f'"{sys.executable}" -P -m pipeline schema | head -1; exit ${{PIPESTATUS[0]}}'
+    shell = f'"{sys.executable}" -P -m oxytomo schema | head -1; exit ${{PIPESTATUS[0]}}'
     done = subprocess.run(["bash", "-c", shell], capture_output=True, text=True, check=False)
     assert (done.returncode, done.stderr) == (0, "")
 
 
 def test_a_deleted_working_directory_is_named(tmp_path: Path) -> None:
     (tmp_path / "gone").mkdir()
-    shell = f'cd gone && rmdir ../gone && "{sys.executable}" -P -m pipeline check x.yaml'
+    shell = f'cd gone && rmdir ../gone && "{sys.executable}" -P -m oxytomo check x.yaml'
     done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2
     assert "the working directory: expected a folder that is there" in only_line(done.stderr)
@@ -173,7 +173,7 @@ def test_a_deleted_working_directory_is_named(tmp_path: Path) -> None:
 def test_stopped_while_it_imports_is_one_line(moment_s: float, tmp_path: Path) -> None:
     """SIGINT at moments from the first line of the program on; everything but that line is imported after it."""
     code = (
-        "import sys, pipeline.cli as cli; sys.argv = ['oxytomo', 'check', 'x.yaml']\n"
+        "import sys, oxytomo.cli as cli; sys.argv = ['oxytomo', 'check', 'x.yaml']\n"
         "print('begun', flush=True); sys.exit(cli.main())"
     )
     child = subprocess.Popen(
@@ -213,7 +213,7 @@ def test_faults_of_the_program_keep_their_traceback() -> None:
 
 def test_a_limit_of_memory_that_nothing_starts_with_is_one_line(tmp_path: Path) -> None:
     """The libraries would print lines of their own, and raise what looks like Ctrl-C."""
-    shell = f'ulimit -v 500000; exec "{sys.executable}" -P -m pipeline simulate out --size 16'
+    shell = f'ulimit -v 500000; exec "{sys.executable}" -P -m oxytomo simulate out --size 16'
     done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert "at least 1000000000 bytes of memory, got 512000000" in only_line(done.stderr)
@@ -241,7 +241,7 @@ def test_a_compilers_cache_is_not_taken_from_the_working_directory(tmp_path: Pat
     """Numba reads settings from a file where it is started; what is in a cache is run."""
     (tmp_path / ".numba_config.yaml").write_text(f"cache_dir: {tmp_path / 'evil'}\n", encoding="utf-8")
     code = (
-        "from pipeline.cli.caches import prepare_caches; prepare_caches()\n"
+        "from oxytomo.run.caches import prepare_caches; prepare_caches()\n"
         "from numba import config; print(repr(config.CACHE_DIR))"
     )
     done = subprocess.run(
@@ -305,7 +305,7 @@ def test_every_number_of_a_configuration_has_two_bounds() -> None:
 
 
 def test_patterns_look_at_a_bounded_number_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.config.source.MOST_ENTRIES", 50)
+    monkeypatch.setattr("oxytomo.config.source.MOST_ENTRIES", 50)
     for i in range(60):
         (tmp_path / f"{i}.h5").touch()
     (tmp_path / "few").mkdir()
@@ -465,8 +465,8 @@ def test_trouble_that_names_no_file_keeps_the_one_it_is_about() -> None:
 
 def test_limits_are_not_taken_for_damaged_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Else the advice would be to delete what is well."""
-    from pipeline.io.readers import ReadRequest, peek
-    from pipeline.io.stores import NamedArray, Provenance, read_store, write_store
+    from oxytomo.io.readers import ReadRequest, peek
+    from oxytomo.io.stores import NamedArray, Provenance, read_store, write_store
 
     def none_left(*_: Any, **__: Any) -> None:
         raise RuntimeError("can't start new thread")
@@ -477,7 +477,7 @@ def test_limits_are_not_taken_for_damaged_files(tmp_path: Path, monkeypatch: pyt
     provenance = Provenance("s", 1, {}, {}, "0", "now")
     arrays = {"x": NamedArray(np.ones(3), ("x",), "1")}
     write_store(tmp_path / "a.zarr", arrays, provenance=provenance, attributes={})
-    monkeypatch.setattr("pipeline.io.stores.zarr.open_array", none_left)
+    monkeypatch.setattr("oxytomo.io.stores.zarr.open_array", none_left)
     with pytest.raises(StoreError, match="ulimit -u"):
         read_store(tmp_path / "a.zarr").array("x")
     write_series(tmp_path / "a.h5")
@@ -497,7 +497,7 @@ def test_limits_are_not_taken_for_damaged_files(tmp_path: Path, monkeypatch: pyt
 def test_a_run_says_which_limit_is_too_small(limit: str, part: str, tmp_path: Path) -> None:
     write_series(tmp_path / "a.h5")
     (tmp_path / "x.yaml").write_text(tomogram("a.h5"), encoding="utf-8")
-    shell = f'ulimit {limit}; exec "{sys.executable}" -P -m pipeline run x.yaml'
+    shell = f'ulimit {limit}; exec "{sys.executable}" -P -m oxytomo run x.yaml'
     done = subprocess.run(["bash", "-c", shell], cwd=tmp_path, capture_output=True, text=True, check=False)
     assert done.returncode == 2, done.stderr
     assert part in only_line(done.stderr)

@@ -7,11 +7,11 @@ import numpy as np
 import pytest
 import tifffile
 
-from pipeline.config import expand
-from pipeline.file_order import natural_order
-from pipeline.io.readers import ReadRequest, read_tilt_series
-from pipeline.io.readers.formats import raw_files
-from pipeline.io.volumes import VolumeRequest, read_volume
+from oxytomo.config import expand
+from oxytomo.file_order import natural_order
+from oxytomo.io.readers import ReadRequest, read_tilt_series
+from oxytomo.io.readers.formats import raw_files
+from oxytomo.io.volumes import VolumeRequest, read_volume
 
 TILTS = range(-66, 67, 3)
 EDGE = [635 + 0.25 * i for i in range(60)]

@@ -10,18 +10,18 @@ import numpy as np
 import pytest
 import zarr
 
-from pipeline.cli import main
-from pipeline.cli.inspect import describe_path
-from pipeline.config import parse_config
-from pipeline.errors import StoreError
-from pipeline.io.finished import MARKER, finished_products, products_of
-from pipeline.io.integrity import check_unaltered, record_output, verify
-from pipeline.io.provenance import make_provenance
-from pipeline.io.stores import NamedArray, read_store, write_store
-from pipeline.io.tables import write_csv
-from pipeline.stages import comparison
-from pipeline.stages.results_folder import claim, note_finished
-from pipeline.stages.versions import STAGE_VERSIONS
+from oxytomo.cli import main
+from oxytomo.cli.inspect import describe_path
+from oxytomo.config import parse_config
+from oxytomo.errors import StoreError
+from oxytomo.io.finished import MARKER, finished_products, products_of
+from oxytomo.io.integrity import check_unaltered, record_output, verify
+from oxytomo.io.provenance import make_provenance
+from oxytomo.io.stores import NamedArray, read_store, write_store
+from oxytomo.io.tables import write_csv
+from oxytomo.run.results_folder import claim, note_finished
+from oxytomo.stages.registry import STAGES
+from oxytomo.stages.shared import comparison
 
 
 @pytest.fixture
@@ -269,7 +269,7 @@ def test_a_stage_does_not_use_an_altered_store(
     store = results / "s/stages/tomogram/align.zarr"
     check_unaltered(store)
     harm(results / "s")
-    spec = json.dumps({"version": STAGE_VERSIONS["reconstruct_tomogram"], "settings": {}})
+    spec = json.dumps({"version": STAGES["reconstruct_tomogram"].version, "settings": {}})
     command = ["stage", "reconstruct_tomogram", "--in", f"align={store}", "--spec", spec]
     with pytest.raises(StoreError, match="somebody has changed"):
         check_unaltered(store)

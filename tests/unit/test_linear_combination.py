@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize, nnls
 
-from pipeline.errors import InputError
-from pipeline.oxidation.judgement import fit_spectrum
-from pipeline.oxidation.linear_combination import background_columns, condition_number, fit_valence
+from oxytomo.errors import InputError
+from oxytomo.oxidation.judgement import fit_spectrum
+from oxytomo.oxidation.linear_combination import background_columns, condition_number, fit_valence
 
 ENERGY = np.linspace(635.0, 660.0, 60)
 VALENCES = np.array([2.0, 3.0, 4.0])

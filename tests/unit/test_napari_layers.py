@@ -8,11 +8,11 @@ import pytest
 import zarr
 from plugin_results import CRACK_Z, FINE_NM, POOR, SIDE, VOXEL_NM, WEAK
 
-from pipeline.errors import InputError, MissingPackageError, ShapeError, StoreError
-from pipeline.palette import CONFIDENT_COLORS, OXYGEN_POOR, PHASE_COLORS, TARGET, UNDECIDED, VOID_COLORS
-from pipeline.view.napari_plugin import launch, threshold_model
-from pipeline.view.napari_plugin.images import LazyArray, image_record, open_image
-from pipeline.view.napari_plugin.layers import (
+from oxytomo.errors import InputError, MissingPackageError, ShapeError, StoreError
+from oxytomo.palette import CONFIDENT_COLORS, OXYGEN_POOR, PHASE_COLORS, TARGET, UNDECIDED, VOID_COLORS
+from oxytomo.view.napari_plugin import launch, threshold_model
+from oxytomo.view.napari_plugin.images import LazyArray, image_record, open_image
+from oxytomo.view.napari_plugin.layers import (
     INFO,
     channel_name,
     deviation_limit,
@@ -22,8 +22,8 @@ from pipeline.view.napari_plugin.layers import (
     sample_layers,
     shown_levels,
 )
-from pipeline.view.napari_plugin.results import find_samples, is_ours
-from pipeline.view.napari_plugin.threshold_model import load_threshold_model, threshold_choices
+from oxytomo.view.napari_plugin.results import find_samples, is_ours
+from oxytomo.view.napari_plugin.threshold_model import load_threshold_model, threshold_choices
 
 
 @pytest.fixture
@@ -221,7 +221,7 @@ def test_what_is_missing_for_a_window(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_threshold_of_the_results_gives_their_numbers(plugin_results: Path):
-    from pipeline.io.tables import read_json
+    from oxytomo.io.tables import read_json
 
     image = open_image(plugin_results / "composition.ome.zarr")
     model = load_threshold_model(image)

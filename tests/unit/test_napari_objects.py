@@ -8,13 +8,13 @@ import pytest
 from matplotlib.figure import Figure
 from plugin_results import FINE_NM, POOR, PORE, VOXEL_NM
 
-from pipeline.errors import InputError
-from pipeline.io.tables import read_csv
-from pipeline.measure.domains import domain_labels, domain_table, find_domains
-from pipeline.measure.shells import depth_below_surface
-from pipeline.view.napari_plugin import object_table
-from pipeline.view.napari_plugin.images import Levels
-from pipeline.view.napari_plugin.object_table import (
+from oxytomo.errors import InputError
+from oxytomo.io.tables import read_csv
+from oxytomo.measure.domains import domain_labels, domain_table, find_domains
+from oxytomo.measure.shells import depth_below_surface
+from oxytomo.view.napari_plugin import object_table
+from oxytomo.view.napari_plugin.images import Levels
+from oxytomo.view.napari_plugin.object_table import (
     Filter,
     Objects,
     centre_of,
@@ -22,7 +22,7 @@ from pipeline.view.napari_plugin.object_table import (
     load_objects,
     source_of,
 )
-from pipeline.view.napari_plugin.profiles import (
+from oxytomo.view.napari_plugin.profiles import (
     Place,
     draw_profile,
     line_positions,
@@ -31,8 +31,8 @@ from pipeline.view.napari_plugin.profiles import (
     shell_choices,
     write_profile,
 )
-from pipeline.view.napari_plugin.provenance_tree import provenance_links, record_lines
-from pipeline.view.napari_plugin.results import find_samples
+from oxytomo.view.napari_plugin.provenance_tree import provenance_links, record_lines
+from oxytomo.view.napari_plugin.results import find_samples
 
 
 def images(folder: Path) -> dict:
@@ -164,7 +164,7 @@ def test_a_line_through_a_ramp_has_its_slope():
 
 
 def test_coarser_levels_give_the_same_profile_of_a_ramp(monkeypatch: pytest.MonkeyPatch):
-    from pipeline.view.napari_plugin import profiles
+    from oxytomo.view.napari_plugin import profiles
 
     fine = np.arange(32.0) * np.ones((32, 32, 1))
     coarse = fine.reshape(16, 2, 16, 2, 16, 2).mean(axis=(1, 3, 5))

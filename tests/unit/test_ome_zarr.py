@@ -6,13 +6,13 @@ import pytest
 import zarr
 from ngff_zarr.validate import validate
 
-from pipeline.errors import ShapeError, StoreError
-from pipeline.export import ome_zarr
-from pipeline.export.ngff import Channel, Label
-from pipeline.export.ome_zarr import write_image
-from pipeline.export.pyramid import halve_by_mean, halve_by_mode, level_factors, level_shapes
-from pipeline.palette import display_window, element_color
-from pipeline.slabs import Mapped
+from oxytomo.errors import ShapeError, StoreError
+from oxytomo.export import ome_zarr
+from oxytomo.export.ngff import Channel, Label
+from oxytomo.export.ome_zarr import write_image
+from oxytomo.export.pyramid import halve_by_mean, halve_by_mode, level_factors, level_shapes
+from oxytomo.palette import display_window, element_color
+from oxytomo.slabs import Mapped
 
 NGFF = pytest.mark.parametrize("ngff", ["0.5", "0.4"])
 COLORS = {0: (0, 0, 0, 0), 1: (10, 20, 30, 255), 2: (200, 100, 50, 255)}

@@ -5,9 +5,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from pipeline.arrays import TiltSeries
-from pipeline.errors import InputError, ShapeError
-from pipeline.preprocess.optical_density import (
+from oxytomo.arrays import TiltSeries
+from oxytomo.errors import InputError, ShapeError
+from oxytomo.preprocess.optical_density import (
     air_levels,
     check_same_shape,
     density_of_transmission,

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from pipeline.errors import InputError
-from pipeline.segment.particle import particle_mask
+from oxytomo.errors import InputError
+from oxytomo.segment.particle import particle_mask
 
 CENTRE = (0.21, -0.37, 0.13)
 """Off the grid, so that no shell of voxels lies exactly on the surface."""

@@ -3,17 +3,17 @@
 import numpy as np
 import pytest
 
-from pipeline.align.axis import opposite_pairs
-from pipeline.errors import ConfigError
-from pipeline.phase.checks import border_share
-from pipeline.phase.optics import (
+from oxytomo.align.axis import opposite_pairs
+from oxytomo.errors import ConfigError
+from oxytomo.phase.checks import border_share
+from oxytomo.phase.optics import (
     cone_displacement_px,
     diffraction_limit_nm,
     equivalent_distance,
     refractive_index,
     wavelength_nm,
 )
-from pipeline.phase.propagation import Frame
+from oxytomo.phase.propagation import Frame
 
 
 def test_cone_beam_has_its_parallel_equivalent() -> None:

@@ -9,24 +9,22 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.cli import main
-from pipeline.composition.decomposition import decompose_weighted
-from pipeline.composition.detection import (
+from oxytomo.cli import main
+from oxytomo.composition.decomposition import decompose_weighted
+from oxytomo.composition.detection import (
     Exposure,
     difference_variance,
     domain_sigma,
     element_attenuation,
     surface_dose_mgy,
 )
-from pipeline.config import InstrumentSettings, load_config
-from pipeline.config.load_plan import Plan, load_plan
-from pipeline.config.plan import STAGES
-from pipeline.errors import ConfigError
-from pipeline.simulate.particles import particle_with_balls
-from pipeline.simulate.phantoms import true_deviation, voxel_means
-from pipeline.stages import chain
-from pipeline.stages.plan_answer import plan_facts
-from pipeline.stages.planning import (
+from oxytomo.config import InstrumentSettings, load_config
+from oxytomo.config.load_plan import Plan, load_plan
+from oxytomo.config.plan import STAGES
+from oxytomo.errors import ConfigError
+from oxytomo.run import chain
+from oxytomo.run.plan_answer import plan_facts
+from oxytomo.run.planning import (
     BALLS_PX,
     Found,
     Task,
@@ -37,7 +35,9 @@ from pipeline.stages.planning import (
     smallest_found,
     tasks_of,
 )
-from pipeline.view.plan_page import plan_page, summary
+from oxytomo.simulate.particles import particle_with_balls
+from oxytomo.simulate.phantoms import true_deviation, voxel_means
+from oxytomo.view.plan_page import plan_page, summary
 
 LRTMO = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}
 ENERGIES = {"O": [525, 540], "Mn": [636, 645], "Co": [772, 788], "Ni": [846, 866]}

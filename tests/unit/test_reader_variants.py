@@ -16,11 +16,11 @@ import pytest
 import tifffile
 import zarr
 
-from pipeline.errors import InputError
-from pipeline.io.readers import ReadRequest, peek, read_flat, read_some, read_tilt_series
-from pipeline.io.readers.guard import linked_file
-from pipeline.io.volumes import VolumeRequest, read_volume
-from pipeline.units import is_length, to_ev, to_nm
+from oxytomo.errors import InputError
+from oxytomo.io.readers import ReadRequest, peek, read_flat, read_some, read_tilt_series
+from oxytomo.io.readers.guard import linked_file
+from oxytomo.io.volumes import VolumeRequest, read_volume
+from oxytomo.units import is_length, to_ev, to_nm
 
 COUNTS = np.random.default_rng(4).integers(100, 4000, (6, 12, 10)).astype(np.uint16)
 
@@ -302,7 +302,7 @@ def test_hdf5_packed_by_a_plugin_is_read(tmp_path: Path, name: str) -> None:
         file["exchange/theta"] = np.arange(6.0)
     # A process of its own has loaded no plugin before.
     code = (
-        "import sys; from pathlib import Path; from pipeline.io.readers import ReadRequest, read_tilt_series;"
+        "import sys; from pathlib import Path; from oxytomo.io.readers import ReadRequest, read_tilt_series;"
         "print(read_tilt_series(ReadRequest(images=(Path(sys.argv[1]),))).frames[:].sum())"
     )
     done = subprocess.run(
@@ -359,8 +359,8 @@ def test_locks_name_the_variable_that_turns_them_off(
     def locked(*_args: object) -> None:
         raise BlockingIOError(said)
 
-    monkeypatch.setattr("pipeline.io.readers.hdf5.check_structure", lambda _path: None)
-    monkeypatch.setattr("pipeline.io.readers.hdf5.h5py.File", locked)
+    monkeypatch.setattr("oxytomo.io.readers.hdf5.check_structure", lambda _path: None)
+    monkeypatch.setattr("oxytomo.io.readers.hdf5.h5py.File", locked)
     with pytest.raises(InputError, match="HDF5_USE_FILE_LOCKING=FALSE"):
         peek(ReadRequest(images=(tmp_path / "a.h5",)))
 

@@ -13,10 +13,10 @@ import tifffile
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
-from pipeline.arrays import TiltSeries
-from pipeline.errors import InputError, PipelineError
-from pipeline.io.readers import ReadRequest, peek, read_angles, read_tilt_series
-from pipeline.io.readers.data_exchange import write_data_exchange
+from oxytomo.arrays import TiltSeries
+from oxytomo.errors import InputError, PipelineError
+from oxytomo.io.readers import ReadRequest, peek, read_angles, read_tilt_series
+from oxytomo.io.readers.data_exchange import write_data_exchange
 
 FRAMES = np.random.default_rng(1).integers(0, 4000, (6, 32, 40)).astype(np.int16)
 REAL = (

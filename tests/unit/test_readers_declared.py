@@ -8,15 +8,15 @@ import numpy as np
 import pytest
 from pydantic import ValidationError
 
-from pipeline.arrays import TiltSeries
-from pipeline.cli.inspect import describe_path
-from pipeline.config import Source, StackSource
-from pipeline.errors import InputError
-from pipeline.io.readers import ReadRequest, peek, read_tilt_series
-from pipeline.io.readers.data_exchange import write_data_exchange, write_energy_stack
-from pipeline.io.readers.spectral import read_spectral_stack
-from pipeline.io.volumes import VolumeRequest, read_volume
-from pipeline.stages.sources import open_stack, read_request
+from oxytomo.arrays import TiltSeries
+from oxytomo.check.sources import open_stack, read_request
+from oxytomo.cli.inspect import describe_path
+from oxytomo.config import Source, StackSource
+from oxytomo.errors import InputError
+from oxytomo.io.readers import ReadRequest, peek, read_tilt_series
+from oxytomo.io.readers.data_exchange import write_data_exchange, write_energy_stack
+from oxytomo.io.readers.spectral import read_spectral_stack
+from oxytomo.io.volumes import VolumeRequest, read_volume
 
 N, N_Y, N_X = 6, 5, 7
 RNG = np.random.default_rng(5)

@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline.arrays import TiltSeries
-from pipeline.errors import InputError, StoreError
-from pipeline.io.readers import ReadRequest, peek, read_flat, read_tilt_series
-from pipeline.io.readers.data_exchange import write_data_exchange
+from oxytomo.arrays import TiltSeries
+from oxytomo.errors import InputError, StoreError
+from oxytomo.io.readers import ReadRequest, peek, read_flat, read_tilt_series
+from oxytomo.io.readers.data_exchange import write_data_exchange
 
 
 @pytest.fixture

@@ -10,9 +10,9 @@ import numpy as np
 import pytest
 import tifffile
 
-from pipeline.errors import InputError
-from pipeline.io.readers import ReadRequest, peek, read_tilt_series, series
-from pipeline.io.readers.xradia import _energy_ev
+from oxytomo.errors import InputError
+from oxytomo.io.readers import ReadRequest, peek, read_tilt_series, series
+from oxytomo.io.readers.xradia import _energy_ev
 from tests.fuzz.targets import edf, exchange, mrc, nexus, tiff, xradia
 
 

@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 import tifffile
 
-from pipeline.errors import InputError
-from pipeline.io.readers import ReadRequest
-from pipeline.io.readers.data_exchange import write_energy_stack
-from pipeline.io.readers.spectral import SpectralStack, read_energies, read_spectral_stack
+from oxytomo.errors import InputError
+from oxytomo.io.readers import ReadRequest
+from oxytomo.io.readers.data_exchange import write_energy_stack
+from oxytomo.io.readers.spectral import SpectralStack, read_energies, read_spectral_stack
 
 N = 7
 FRAMES = np.arange(N * 3 * 4, dtype=np.uint16).reshape(N, 3, 4) + 100

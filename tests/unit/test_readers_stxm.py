@@ -6,9 +6,9 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.io.readers import ReadRequest, peek, read_tilt_series
-from pipeline.io.readers.spectral import read_spectral_stack
+from oxytomo.errors import InputError
+from oxytomo.io.readers import ReadRequest, peek, read_tilt_series
+from oxytomo.io.readers.spectral import read_spectral_stack
 
 IMAGE = np.arange(12.0).reshape(3, 4) + 1000
 

@@ -4,11 +4,11 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from pipeline.composition.noise import project
-from pipeline.errors import ShapeError
-from pipeline.measure.resolution import fourier_shell_correlation, tilt_series_resolution
-from pipeline.reconstruct.fbp import filtered_backprojection
-from pipeline.reconstruct.geometry import TiltGeometry
+from oxytomo.composition.noise import project
+from oxytomo.errors import ShapeError
+from oxytomo.measure.resolution import fourier_shell_correlation, tilt_series_resolution
+from oxytomo.reconstruct.fbp import filtered_backprojection
+from oxytomo.reconstruct.geometry import TiltGeometry
 
 
 def signal(rng: np.random.Generator, n: int = 48) -> np.ndarray:

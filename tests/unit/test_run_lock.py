@@ -14,14 +14,14 @@ from pathlib import Path
 import psutil
 import pytest
 
-from pipeline.config import parse_config
-from pipeline.errors import StoreError
-from pipeline.io.ways_out import make_folder, open_log
-from pipeline.stages.results_folder import check_writable, claim
-from pipeline.stages.run_lock import LOCK_FILE, join_run, run_lock, take_lock
+from oxytomo.config import parse_config
+from oxytomo.errors import StoreError
+from oxytomo.io.ways_out import make_folder, open_log
+from oxytomo.run.lock import LOCK_FILE, join_run, run_lock, take_lock
+from oxytomo.run.results_folder import check_writable, claim
 
 HOLD = (
-    "import sys, time; from pathlib import Path; from pipeline.stages.run_lock import run_lock\n"
+    "import sys, time; from pathlib import Path; from oxytomo.run.lock import run_lock\n"
     "with run_lock(Path(sys.argv[1])):\n    print('held', flush=True)\n    time.sleep(60)\n"
 )
 
@@ -62,7 +62,7 @@ def test_a_second_run_is_refused_and_a_killed_one_is_not_in_the_way(tmp_path: Pa
 
 def test_the_workflow_joins_the_run_that_started_it(tmp_path: Path) -> None:
     with run_lock(tmp_path):
-        code = "import sys; from pathlib import Path; from pipeline.stages.run_lock import join_run\n"
+        code = "import sys; from pathlib import Path; from oxytomo.run.lock import join_run\n"
         code += "print(join_run(Path(sys.argv[1])))"
         done = subprocess.run(
             [sys.executable, "-c", code, str(tmp_path)], capture_output=True, text=True, check=True

@@ -8,19 +8,19 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from pipeline import slabs as slabs_module
-from pipeline.arrays import OXYGEN_POOR
-from pipeline.io.scratch import ScratchField, scratch_fields
-from pipeline.measure.domains import domain_labels, domain_table, find_domains
-from pipeline.measure.fractions import border_share, class_fractions, n_classified, replicate_fractions
-from pipeline.measure.shells import depth_below_surface, shell_labels, shell_table
-from pipeline.measure.thickness import local_thickness, thickness_quantiles
-from pipeline.segment.classes import CLASS_LABELS, classify_deviation
-from pipeline.segment.components import Components, filled_bodies
-from pipeline.segment.distances import distance_inside
-from pipeline.segment.particle import particle_mask
-from pipeline.simulate.voids import photograph, photographed_rows, random_scene
-from pipeline.slabs import Allocate, ReadAhead, fill, gather, on_grid, slabs, window
+from oxytomo import slabs as slabs_module
+from oxytomo.arrays import OXYGEN_POOR
+from oxytomo.io.scratch import ScratchField, scratch_fields
+from oxytomo.measure.domains import domain_labels, domain_table, find_domains
+from oxytomo.measure.fractions import border_share, class_fractions, n_classified, replicate_fractions
+from oxytomo.measure.shells import depth_below_surface, shell_labels, shell_table
+from oxytomo.measure.thickness import local_thickness, thickness_quantiles
+from oxytomo.segment.classes import CLASS_LABELS, classify_deviation
+from oxytomo.segment.components import Components, filled_bodies
+from oxytomo.segment.distances import distance_inside
+from oxytomo.segment.particle import particle_mask
+from oxytomo.simulate.voids import photograph, photographed_rows, random_scene
+from oxytomo.slabs import Allocate, ReadAhead, fill, gather, on_grid, slabs, window
 
 
 @pytest.fixture
@@ -56,7 +56,7 @@ def test_a_filter_in_slabs_is_the_filter_of_the_whole(tmp_path: Path) -> None:
 
 @pytest.mark.usefixtures("thin")
 def test_fields_on_disk_read_and_write_as_arrays_do(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.io.scratch.FIELD_BYTES", 0)
+    monkeypatch.setattr("oxytomo.io.scratch.FIELD_BYTES", 0)
     values = clouds(1)
     index = np.argwhere(values > 0.1)
     box = (slice(5, 40), slice(3, 20), slice(0, 25))
@@ -169,7 +169,7 @@ def test_bodies_are_filled_and_distances_reach_through_slabs() -> None:
 
 @pytest.mark.usefixtures("thin")
 def test_thickness_in_slabs_is_that_of_the_whole(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("pipeline.measure.thickness.HALO_PX", 2)
+    monkeypatch.setattr("oxytomo.measure.thickness.HALO_PX", 2)
     z, y, x = np.mgrid[:45, :30, :25]
     ball = (z - 20) ** 2 + (y - 14) ** 2 + (x - 12) ** 2 < 10.5**2
     labels = (ball | (clouds(5) > 0.1)).astype(np.uint8)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 import scipy.ndimage
 
-from pipeline.segment.smoothing import gaussian
+from oxytomo.segment.smoothing import gaussian
 
 
 @pytest.mark.parametrize("shape", [(30, 41, 17), (1, 20, 30), (2, 5, 6), (25, 9)])

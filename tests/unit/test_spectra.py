@@ -6,13 +6,13 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.arrays import Spectrum
-from pipeline.config import FitValenceStage, ReferenceSource
-from pipeline.errors import InputError
-from pipeline.io.spectra import read_spectrum
-from pipeline.oxidation.edges import default_windows
-from pipeline.oxidation.judgement import fit_spectrum
-from pipeline.oxidation.spectra import (
+from oxytomo.arrays import Spectrum
+from oxytomo.config import FitValenceStage, ReferenceSource
+from oxytomo.errors import InputError
+from oxytomo.io.spectra import read_spectrum
+from oxytomo.oxidation.edges import default_windows
+from oxytomo.oxidation.judgement import fit_spectrum
+from oxytomo.oxidation.spectra import (
     Reference,
     check_valence_order,
     is_normalized,
@@ -20,7 +20,7 @@ from pipeline.oxidation.spectra import (
     normalized_absorption,
     on_grid,
 )
-from pipeline.stages.fit_setup import prepared_references
+from oxytomo.stages.oxidation.fit_setup import prepared_references
 
 ENERGY = np.linspace(630.0, 665.0, 71)
 MU = 0.1 + 0.5 * (ENERGY > 640) + np.exp(-((ENERGY - 641) ** 2))

@@ -7,18 +7,18 @@ from typing import Any
 import numpy as np
 import pytest
 
-from pipeline.config import NormalizeStage, Source
-from pipeline.errors import InputError, MissingPackageError
-from pipeline.io import optional
-from pipeline.io.readers import ReadRequest, peek, read_tilt_series
-from pipeline.io.readers.base import SpectrumRequest
-from pipeline.io.readers.spectral import read_spectral_stack
-from pipeline.io.spectra import read_spectrum
-from pipeline.io.stores import read_store
-from pipeline.preprocess.spectrum_image import window_map
-from pipeline.stages import normalize
-from pipeline.stages.context import StageContext
-from pipeline.stages.sources import read_request
+from oxytomo.check.sources import read_request
+from oxytomo.config import NormalizeStage, Source
+from oxytomo.errors import InputError, MissingPackageError
+from oxytomo.io import optional
+from oxytomo.io.readers import ReadRequest, peek, read_tilt_series
+from oxytomo.io.readers.base import SpectrumRequest
+from oxytomo.io.readers.spectral import read_spectral_stack
+from oxytomo.io.spectra import read_spectrum
+from oxytomo.io.stores import read_store
+from oxytomo.preprocess.spectrum_image import window_map
+from oxytomo.run.context import StageContext
+from oxytomo.stages.shared import normalize
 from tests.fuzz.dm3 import write_dm3
 from tests.fuzz.em import ENERGY, written
 

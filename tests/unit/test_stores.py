@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-import pipeline.io.stores as stores
-from pipeline.errors import InputError, StoreError
-from pipeline.io.provenance import describe, file_digest, input_record, make_provenance, provenance_chain
-from pipeline.io.stores import NamedArray, Provenance, chunk_shape, content_digest, read_store, write_store
-from pipeline.io.tables import read_csv, read_json, write_csv, write_json, write_text
+import oxytomo.io.stores as stores
+from oxytomo.errors import InputError, StoreError
+from oxytomo.io.provenance import describe, file_digest, input_record, make_provenance, provenance_chain
+from oxytomo.io.stores import NamedArray, Provenance, chunk_shape, content_digest, read_store, write_store
+from oxytomo.io.tables import read_csv, read_json, write_csv, write_json, write_text
 
 PROVENANCE = Provenance(
     stage="normalize",

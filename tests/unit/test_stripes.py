@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from pipeline.errors import ConfigError
-from pipeline.preprocess.stripes import without_stripes
+from oxytomo.errors import ConfigError
+from oxytomo.preprocess.stripes import without_stripes
 
 pytest.importorskip("algotom", reason="the optional package algotom is not installed")
 

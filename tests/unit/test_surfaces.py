@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from pipeline.measure.sheet_surfaces import RIM_SHARE, SheetSurface, sheet_surface
-from pipeline.measure.surfaces import Surface, label_boxes, particle_body, pore_body
-from pipeline.slabs import ReadAhead
+from oxytomo.measure.sheet_surfaces import RIM_SHARE, SheetSurface, sheet_surface
+from oxytomo.measure.surfaces import Surface, label_boxes, particle_body, pore_body
+from oxytomo.slabs import ReadAhead
 
 
 def ball(size: int, radius: float, centre: tuple[float, float, float]) -> np.ndarray:
@@ -64,9 +64,9 @@ def test_a_body_in_pieces_is_the_same_body(monkeypatch: pytest.MonkeyPatch) -> N
         )
 
     whole = bodies()
-    monkeypatch.setattr("pipeline.measure.pore_surface.PIECE_VOXELS", 1)
-    monkeypatch.setattr("pipeline.slabs.SLAB_VOXELS", 1)
-    monkeypatch.setattr("pipeline.slabs.FEWEST_ROWS", 12)
+    monkeypatch.setattr("oxytomo.measure.pore_surface.PIECE_VOXELS", 1)
+    monkeypatch.setattr("oxytomo.slabs.SLAB_VOXELS", 1)
+    monkeypatch.setattr("oxytomo.slabs.FEWEST_ROWS", 12)
     for one, pieces in zip(whole, bodies(), strict=True):
         assert one is not None
         assert pieces is not None

@@ -6,10 +6,10 @@ import h5py
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.io.readers import ReadRequest, peek, read_angles
-from pipeline.io.readers.angles import to_degrees
-from pipeline.io.readers.spectral import read_energies
+from oxytomo.errors import InputError
+from oxytomo.io.readers import ReadRequest, peek, read_angles
+from oxytomo.io.readers.angles import to_degrees
+from oxytomo.io.readers.spectral import read_energies
 
 ENERGIES = np.array([635.38, 635.5, 636.05, 637.0, 640.25, 641.1])
 
@@ -124,7 +124,7 @@ def test_degrees_without_a_unit_stay_degrees(tmp_path: Path, degrees: np.ndarray
 
 @pytest.mark.parametrize("mark", [";", "\t", " ", "; "])
 def test_spectra_with_decimal_commas(tmp_path: Path, mark: str) -> None:
-    from pipeline.io.spectra import read_spectrum
+    from oxytomo.io.spectra import read_spectrum
 
     absorption = ENERGIES / 1000 + np.arange(6.0) ** 2
     lines = [

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from pipeline.measure.thickest import thickest_part
+from oxytomo.measure.thickest import thickest_part
 
 
 def ball(size: int, radius: float) -> np.ndarray:

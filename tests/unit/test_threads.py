@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 HIDE = "import sys\nfor name in {hidden}: sys.modules['numba.np.ufunc.' + name] = None\n"
-LAYER = "import pipeline, numba\nnumba.get_num_threads()\nprint(numba.threading_layer())"
+LAYER = "import oxytomo, numba\nnumba.get_num_threads()\nprint(numba.threading_layer())"
 CHOICE = ("NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY")
 
 
@@ -76,7 +76,7 @@ def test_with_tbb_as_the_layer_hdf5_is_walked_all_the_same(tmp_path: Path) -> No
         file["data"] = np.ones((3, 4))
     code = (
         "import pathlib, numba, numpy as np\n"
-        "from pipeline.reconstruct.blocks import to_blocks\nfrom pipeline.io.readers.guard import check_structure\n"
+        "from oxytomo.reconstruct.blocks import to_blocks\nfrom oxytomo.io.readers.guard import check_structure\n"
         "to_blocks(np.ones((128, 64, 64), np.float32))\ncheck_structure(pathlib.Path('a.h5'))\n"
         "print(numba.threading_layer())"
     )
@@ -87,7 +87,7 @@ def test_with_tbb_as_the_layer_hdf5_is_walked_all_the_same(tmp_path: Path) -> No
 
 def test_small_work_starts_no_thread(tmp_path: Path) -> None:
     code = (
-        "import os, numpy as np\nfrom pipeline.reconstruct.blocks import to_blocks\n"
+        "import os, numpy as np\nfrom oxytomo.reconstruct.blocks import to_blocks\n"
         "count = lambda: len(os.listdir('/proc/self/task'))\n"
         "before = count()\nto_blocks(np.ones((64, 9, 9), np.float32))\nsmall = count()\n"
         "to_blocks(np.ones((128, 64, 64), np.float32))\nprint(small - before, count() - before)"
@@ -102,7 +102,7 @@ def test_threads_that_call_at_once_wait_for_each_other_on_the_workqueue(tmp_path
     """Numba ends the process otherwise."""
     code = (
         "import numpy as np\nfrom concurrent.futures import ThreadPoolExecutor\n"
-        "from pipeline.reconstruct.blocks import to_blocks\n"
+        "from oxytomo.reconstruct.blocks import to_blocks\n"
         "volume = np.ones((256, 64, 64), np.float32)\nto_blocks(volume)\n"
         "with ThreadPoolExecutor(4) as pool:\n"
         "    print(sum(float(one.sum()) for one in pool.map(to_blocks, [volume] * 32)) / volume.size)"
@@ -120,7 +120,7 @@ def test_every_loop_with_threads_goes_through_one_door(repository: Path) -> None
 
 def test_the_server_of_stages_does_not_fork_beside_threads(tmp_path: Path) -> None:
     code = (
-        "import socket, sys, threading, time\nfrom pipeline.cli import stage_server\n"
+        "import socket, sys, threading, time\nfrom oxytomo.run import stage_server\n"
         "stage_server._load = lambda: threading.Thread(target=time.sleep, args=(600,), daemon=True).start()\n"
         "listener = socket.socket(socket.AF_UNIX)\nlistener.bind('\\0' + sys.argv[0] + str(id(listener)))\n"
         "sys.argv[1:] = [str(listener.detach())]\nstage_server.main()\nprint('ended')"
@@ -132,7 +132,7 @@ def test_the_server_of_stages_does_not_fork_beside_threads(tmp_path: Path) -> No
 
 def test_all_that_the_server_of_stages_loads_starts_no_thread(tmp_path: Path) -> None:
     code = (
-        "import os\nfrom pipeline.cli import stage_server\nstage_server._load()\n"
+        "import os\nfrom oxytomo.run import stage_server\nstage_server._load()\n"
         "print(len(os.listdir('/proc/self/task')))"
     )
     if not sys.platform.startswith("linux"):

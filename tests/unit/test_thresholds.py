@@ -3,21 +3,21 @@
 import numpy as np
 import pytest
 
-from pipeline.measure.fractions import (
+from oxytomo.measure.fractions import (
     border_share,
     class_fractions,
     fraction_interval,
     replicate_fractions,
     scatter_interval,
 )
-from pipeline.measure.thresholds import (
+from oxytomo.measure.thresholds import (
     FaceCounts,
     RankCounts,
     ThresholdCounts,
     classes_at,
     threshold_ranks,
 )
-from pipeline.segment.classes import CLASS_LABELS, classify_deviation
+from oxytomo.segment.classes import CLASS_LABELS, classify_deviation
 
 SHAPE = (9, 11, 13)
 THRESHOLDS = np.array([0.01, 0.02, 0.05, 0.0625, 0.1])

@@ -21,14 +21,14 @@ import zarr
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from pipeline.config import load_config, parse_config
-from pipeline.errors import ConfigError, InputError, PipelineError, StoreError
-from pipeline.io.plain_files import parse_json, printable, read_plain
-from pipeline.io.readers import ReadRequest, peek, read_angles, read_tilt_series
-from pipeline.io.readers.guard import GUARD_CPU_S, check_structure
-from pipeline.io.readers.walk_hdf5 import WALKED_CHUNK_BYTES
-from pipeline.io.spectra import read_spectrum
-from pipeline.io.volumes import VolumeRequest, read_volume
+from oxytomo.config import load_config, parse_config
+from oxytomo.errors import ConfigError, InputError, PipelineError, StoreError
+from oxytomo.io.plain_files import parse_json, printable, read_plain
+from oxytomo.io.readers import ReadRequest, peek, read_angles, read_tilt_series
+from oxytomo.io.readers.guard import GUARD_CPU_S, check_structure
+from oxytomo.io.readers.walk_hdf5 import WALKED_CHUNK_BYTES
+from oxytomo.io.spectra import read_spectrum
+from oxytomo.io.volumes import VolumeRequest, read_volume
 
 CORPUS = Path(__file__).resolve().parents[1] / "fuzz" / "corpus"
 
@@ -414,7 +414,7 @@ def test_paths_of_raw_files_reach_the_shell_as_they_are(tmp_path: Path) -> None:
     }
     (tmp_path / "x.yaml").write_text(json.dumps(config), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-P", "-m", "pipeline", "run", "x.yaml", "--cores", "1"],
+        [sys.executable, "-P", "-m", "oxytomo", "run", "x.yaml", "--cores", "1"],
         cwd=tmp_path,
         capture_output=True,
         text=True,
@@ -446,7 +446,7 @@ def test_files_that_once_gave_a_traceback_are_one_line(path: Path) -> None:
 def test_one_process_walks_all_files_until_one_ends_it(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    from pipeline.io.readers import guard
+    from oxytomo.io.readers import guard
 
     def forbidden() -> int:
         raise AssertionError("a process with threads forks")
@@ -474,7 +474,7 @@ def test_a_file_on_which_the_library_crashes_is_refused(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """A walker that ends by SIGSEGV at a name, in place of a library that does at a structure."""
-    from pipeline.io.readers import guard
+    from oxytomo.io.readers import guard
 
     program = tmp_path / "walk_hdf5.py"
     program.write_text(

@@ -5,11 +5,11 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter
 
-from pipeline.measure.cracks import crack_table
-from pipeline.measure.level_surface import level_surface
-from pipeline.measure.networks import void_network
-from pipeline.measure.pores import nearest_neighbour, pore_table
-from pipeline.measure.structure import (
+from oxytomo.measure.cracks import crack_table
+from oxytomo.measure.level_surface import level_surface
+from oxytomo.measure.networks import void_network
+from oxytomo.measure.pores import nearest_neighbour, pore_table
+from oxytomo.measure.structure import (
     bridged_farther,
     central_void,
     interval,
@@ -17,12 +17,12 @@ from pipeline.measure.structure import (
     void_shells,
     widened,
 )
-from pipeline.measure.thickness import local_thickness
-from pipeline.measure.topology import euler_sweep, tortuosity
-from pipeline.measure.totals import particle_totals, void_totals
-from pipeline.measure.void_numbers import cut_by_faces
-from pipeline.segment.regions import contacts, grow, paint_sheets
-from pipeline.segment.steps import dip_share
+from oxytomo.measure.thickness import local_thickness
+from oxytomo.measure.topology import euler_sweep, tortuosity
+from oxytomo.measure.totals import particle_totals, void_totals
+from oxytomo.measure.void_numbers import cut_by_faces
+from oxytomo.segment.regions import contacts, grow, paint_sheets
+from oxytomo.segment.steps import dip_share
 
 
 def grid(shape: tuple[int, int, int], centre: tuple[float, float, float]) -> list[np.ndarray]:

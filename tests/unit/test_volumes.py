@@ -12,10 +12,10 @@ import pytest
 import tifffile
 import zarr
 
-from pipeline.errors import InputError
-from pipeline.export.ngff import Channel
-from pipeline.export.ome_zarr import write_image
-from pipeline.io.volumes import VolumeRequest, read_volume
+from oxytomo.errors import InputError
+from oxytomo.export.ngff import Channel
+from oxytomo.export.ome_zarr import write_image
+from oxytomo.io.volumes import VolumeRequest, read_volume
 
 SHAPE = (5, 7, 9)
 
@@ -63,7 +63,7 @@ def test_tiff_stack_and_folder_of_slices(values: np.ndarray, tmp_path: Path) -> 
 def test_a_large_plain_volume_stays_on_disk(
     values: np.ndarray, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr("pipeline.io.volumes.base.MAPPED_BYTES", 0)
+    monkeypatch.setattr("oxytomo.io.volumes.base.MAPPED_BYTES", 0)
     tifffile.imwrite(tmp_path / "a.tif", values.astype(">u2"), byteorder=">")
     values.astype(">u2").tofile(tmp_path / "a.raw")
     for request in (
@@ -98,8 +98,8 @@ def test_large_volumes_of_other_formats_are_read_in_parts(
     (tmp_path / "v.mhd").write_bytes(meta_image(values, "v.raw"))
     (tmp_path / "v.raw").write_bytes(values.tobytes())
     write_ome_zarr(tmp_path / "image.zarr", values)
-    monkeypatch.setattr("pipeline.io.volumes.base.MAPPED_BYTES", 0)
-    monkeypatch.setattr("pipeline.io.volumes.packed._PIECE", 100)
+    monkeypatch.setattr("oxytomo.io.volumes.base.MAPPED_BYTES", 0)
+    monkeypatch.setattr("oxytomo.io.volumes.packed._PIECE", 100)
     files = ("v.nrrd", "beside.nhdr", "packed.nrrd", "beside_packed.nhdr", "v.nii", "v.nii.gz")
     files += ("v.mha", "v.mhd", "packed.mha")
     for name in ("packed.tif", "slices", "v.h5", "plain.zarr", "image.zarr", *files):
@@ -117,7 +117,7 @@ def test_a_nifti_file_read_in_parts_has_its_slope_and_intercept(
     image.header.set_slope_inter(0.5, 3.0)
     nibabel.save(image, str(tmp_path / "v.nii"))
     whole = np.asarray(read(tmp_path / "v.nii").values)
-    monkeypatch.setattr("pipeline.io.volumes.base.MAPPED_BYTES", 0)
+    monkeypatch.setattr("oxytomo.io.volumes.base.MAPPED_BYTES", 0)
     np.testing.assert_array_equal(read(tmp_path / "v.nii").values[1:4], whole[1:4])
 
 

@@ -6,8 +6,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from pipeline.errors import InputError
-from pipeline.io.readers import ReadRequest, peek, read_tilt_series
+from oxytomo.errors import InputError
+from oxytomo.io.readers import ReadRequest, peek, read_tilt_series
 from tests.fuzz.ole import write_ole
 
 SIDE = 64

@@ -18,10 +18,10 @@ import pytest
 import yaml
 from notebook import run_notebook
 
-from pipeline.config import load_config
-from pipeline.config.project import Branch
-from pipeline.io.stores import read_store
-from pipeline.stages.requests import Requests
+from oxytomo.config import load_config
+from oxytomo.config.project import Branch
+from oxytomo.io.stores import read_store
+from oxytomo.run.requests import Requests
 
 pytestmark = pytest.mark.slow
 
@@ -37,7 +37,7 @@ QUICK = {
 
 def oxytomo(*arguments: str | Path, cwd: Path) -> subprocess.CompletedProcess[str]:
     """Run the command as a user does."""
-    command = [sys.executable, "-P", "-m", "pipeline", *map(str, arguments)]
+    command = [sys.executable, "-P", "-m", "oxytomo", *map(str, arguments)]
     return subprocess.run(command, cwd=cwd, capture_output=True, text=True, check=False, timeout=900)
 
 
@@ -226,7 +226,7 @@ def started(copied: Path, stage: str) -> subprocess.Popen[bytes]:
     """Start a run that repeats a stage, and return when that has begun."""
     log = copied / f"results/logs/particle/composition/{stage}.log"
     log.unlink()
-    command = [sys.executable, "-P", "-m", "pipeline", "run", "x.yaml", "--cores", "2"]
+    command = [sys.executable, "-P", "-m", "oxytomo", "run", "x.yaml", "--cores", "2"]
     run = subprocess.Popen(command, cwd=copied, stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
     deadline = time.monotonic() + 60
     while not log.exists() and time.monotonic() < deadline:

@@ -13,9 +13,9 @@ import numpy as np
 import pytest
 import yaml
 
-from pipeline.arrays import TiltSeries
-from pipeline.io.readers.data_exchange import write_data_exchange
-from pipeline.io.stores import read_store
+from oxytomo.arrays import TiltSeries
+from oxytomo.io.readers.data_exchange import write_data_exchange
+from oxytomo.io.stores import read_store
 from tests.workflow.slurm_node import Cluster, slurm_cluster, wait, why_not
 
 pytestmark = [
@@ -113,7 +113,7 @@ def test_a_bad_sample_leaves_the_others_finished_and_is_named(
 ) -> None:
     samples = ("a", "b", "c", "d", "e", "f")
     config = configure(tmp_path, samples, bad="c")
-    done = call(cluster, "pipeline", "run", config, "--profile", profile(tmp_path), cwd=tmp_path)
+    done = call(cluster, "oxytomo", "run", config, "--profile", profile(tmp_path), cwd=tmp_path)
     text = done.stdout + done.stderr
     assert done.returncode == 2, text
     for sample in samples:
@@ -173,7 +173,7 @@ def test_a_job_that_control_groups_end_is_repeated_with_more(tmp_path: Path) -> 
 def test_a_particle_is_shared_out_to_jobs(cluster: Mapping[str, str], tmp_path: Path) -> None:
     """Parts, their join, replicates: jobs of the cluster make, to the last bit, what one machine makes."""
     size = ["--size", "36", "--pixel-nm", "20", "--tilts", "21", "--photons", "100000", "--seed", "4"]
-    made = call(cluster, "pipeline", "simulate", "sim", "--elements", "O", "Ni", *size, cwd=tmp_path)
+    made = call(cluster, "oxytomo", "simulate", "sim", "--elements", "O", "Ni", *size, cwd=tmp_path)
     assert made.returncode == 0, made.stderr
     config = tmp_path / "sim" / "config.yaml"
     data = yaml.safe_load(config.read_text(encoding="utf-8"))
@@ -185,7 +185,7 @@ def test_a_particle_is_shared_out_to_jobs(cluster: Mapping[str, str], tmp_path: 
     digests = []
     for where, more in (("local", ["--cores", "2"]), ("cluster", ["--profile", profile(tmp_path)])):
         config.write_text(yaml.safe_dump(data | {"results": str(tmp_path / where)}), encoding="utf-8")
-        done = call(cluster, "pipeline", "run", config, *more, cwd=tmp_path)
+        done = call(cluster, "oxytomo", "run", config, *more, cwd=tmp_path)
         assert done.returncode == 0, done.stdout + done.stderr
         stages = tmp_path / where / "particle" / "stages" / "composition"
         digests.append([read_store(stages / f"{n}.zarr").digest for n in ("reconstruct", "uncertainty")])
@@ -202,7 +202,7 @@ def test_a_particle_is_shared_out_to_jobs(cluster: Mapping[str, str], tmp_path: 
 def test_a_node_that_dies_leaves_its_job_to_another(two_nodes: Cluster, tmp_path: Path) -> None:
     samples = ("a", "b", "c", "d")
     config = configure(tmp_path, samples)
-    command = [sys.executable, "-P", "-m", "pipeline", "run", config, "--profile", profile(tmp_path, cores=1)]
+    command = [sys.executable, "-P", "-m", "oxytomo", "run", config, "--profile", profile(tmp_path, cores=1)]
     with subprocess.Popen(
         ["timeout", "-s", "KILL", str(LIMIT_S), *map(str, command)],
         cwd=tmp_path,
@@ -228,5 +228,5 @@ def test_a_node_that_dies_leaves_its_job_to_another(two_nodes: Cluster, tmp_path
     assert f"JobId={job}" in "".join(
         line for line in log.splitlines() if "NODE_FAIL" in line or "requeue" in line.lower()
     )
-    checked = call(two_nodes.environment, "pipeline", "verify", tmp_path / "results", cwd=tmp_path)
+    checked = call(two_nodes.environment, "oxytomo", "verify", tmp_path / "results", cwd=tmp_path)
     assert checked.returncode == 0, checked.stdout + checked.stderr

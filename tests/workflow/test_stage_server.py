@@ -14,14 +14,14 @@ import psutil
 import pytest
 import tifffile
 
-from pipeline.cli.stage_client import ADDRESS, in_no_folder
-from pipeline.cli.stage_server import StageServer, stage_server
-from pipeline.io.stores import read_store
-from pipeline.stages.versions import stage_spec
+from oxytomo.io.stores import read_store
+from oxytomo.run.stage_client import ADDRESS, in_no_folder
+from oxytomo.run.stage_server import StageServer, stage_server
+from oxytomo.stages.registry import stage_spec
 
 pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server is for Linux")
 
-STAGE = [sys.executable, "-P", "-m", "pipeline", "stage"]
+STAGE = [sys.executable, "-P", "-m", "oxytomo", "stage"]
 UNKNOWN = ["nonsense", "--out", "x.zarr", "--spec", "{}", "--threads", "1"]
 PATIENCE_S = 60.0
 
@@ -41,7 +41,7 @@ def until(happens: Callable[[], object]) -> None:
 
 def process(server: StageServer) -> psutil.Process:
     assert server.environment[ADDRESS]
-    return next(p for p in psutil.Process().children() if "pipeline.cli.stage_server" in p.cmdline())
+    return next(p for p in psutil.Process().children() if "oxytomo.run.stage_server" in p.cmdline())
 
 
 @contextmanager
@@ -127,7 +127,7 @@ def test_without_its_server_a_stage_runs_by_itself(server: StageServer, tmp_path
 
 def test_the_server_ends_with_a_run_that_is_killed() -> None:
     code = (
-        "import sys, time\nfrom pipeline.cli.stage_server import stage_server\n"
+        "import sys, time\nfrom oxytomo.run.stage_server import stage_server\n"
         "with stage_server(2) as s:\n    print(*s.environment.values(), flush=True)\n    time.sleep(600)"
     )
     with subprocess.Popen([sys.executable, "-P", "-c", code], stdout=subprocess.PIPE, text=True) as run:
@@ -145,7 +145,7 @@ def test_the_server_ends_with_a_run_that_is_killed() -> None:
 @pytest.mark.parametrize("threads", [1, 2])
 def test_libraries_that_are_loaded_keep_to_the_threads_of_a_stage(threads: int) -> None:
     code = (
-        "import numba, numpy, scipy.linalg, threadpoolctl\nfrom pipeline.cli import stage_server\n"
+        "import numba, numpy, scipy.linalg, threadpoolctl\nfrom oxytomo.run import stage_server\n"
         f"stage_server._limit_threads({threads})\n"
         "numba.njit(lambda number: number + 1)(1)\n"  # compiled after the threads have begun
         "print(numba.get_num_threads(), *(one['num_threads'] for one in threadpoolctl.threadpool_info()))"

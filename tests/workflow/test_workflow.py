@@ -10,11 +10,11 @@ from pathlib import Path
 import pytest
 import yaml
 
-from pipeline.config import load_config
-from pipeline.config.plan import project_products, raw_files
-from pipeline.io.atomic import record_file
-from pipeline.stages.results_folder import sample_stores
-from pipeline.stages.versions import STAGE_VERSIONS
+from oxytomo.config import load_config
+from oxytomo.config.plan import project_products, raw_files
+from oxytomo.io.atomic import record_file
+from oxytomo.run.results_folder import sample_stores
+from oxytomo.stages.registry import STAGES
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted(path.name for path in (REPOSITORY / "configs").glob("*.yaml"))
@@ -199,17 +199,17 @@ def test_branches_of_one_particle_are_registered_where_it_is_asked_for(example: 
 
 
 def test_every_stage_has_a_rule_that_calls_it() -> None:
-    rules = (REPOSITORY / "pipeline" / "workflow" / "rules").glob("*.smk")
+    rules = (REPOSITORY / "pipeline" / "oxytomo" / "workflow" / "rules").glob("*.smk")
     text = "\n".join(path.read_text(encoding="utf-8") for path in rules)
-    for stage in STAGE_VERSIONS:
-        assert f'-P -m pipeline stage {stage}"' in text, stage
+    for stage in STAGES:
+        assert f'-P -m oxytomo stage {stage}"' in text, stage
 
 
 def test_parsing_is_light(example: Path) -> None:
     code = (
-        "import sys; from pathlib import Path; import pipeline.stages.results_folder\n"
-        "import pipeline.stages.run_lock, pipeline.stages.versions; from pipeline.config import load_config\n"
-        "from pipeline.config.plan import raw_files; raw_files(load_config(Path(sys.argv[1])))\n"
+        "import sys; from pathlib import Path; import oxytomo.run.results_folder\n"
+        "import oxytomo.run.lock, oxytomo.stages.registry; from oxytomo.config import load_config\n"
+        "from oxytomo.config.plan import raw_files; raw_files(load_config(Path(sys.argv[1])))\n"
         "print(sorted({'numba', 'zarr', 'napari', 'scipy', 'h5py', 'xraydb'} & set(sys.modules)))"
     )
     done = subprocess.run(

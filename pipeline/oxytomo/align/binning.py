@@ -1,0 +1,47 @@
+"""Averages over squares of pixels, in which an alignment costs a fraction, and what shifts become in them."""
+
+import numpy as np
+
+from oxytomo.arrays import Float64Array, FloatArray
+
+
+class Binning:
+    """Squares of ``factor`` × ``factor`` pixels of frames (n_y, n_x); rows and columns left over at the end are cut.
+
+    Attributes
+    ----------
+    factor : edge of the squares, px; 1 leaves the frames as they are
+    shape : (m_y, m_x) of binned frames
+    """
+
+    def __init__(self, shape: tuple[int, int], factor: int) -> None:
+        self.factor = factor
+        self.shape = shape[0] // factor, shape[1] // factor
+        # What is cut off moves the middle.
+        self._middle = (np.array(shape) - factor * np.array(self.shape)) / 2
+
+    def of(self, frames: FloatArray) -> FloatArray:
+        """Binned frames (n, m_y, m_x); NaN where a pixel is."""
+        if self.factor == 1:
+            return frames
+        m_y, m_x = self.shape
+        whole = frames[:, : m_y * self.factor, : m_x * self.factor]
+        blocks = whole.reshape(len(frames), m_y, self.factor, m_x, self.factor)
+        means: FloatArray = blocks.mean(axis=(2, 4))
+        return means
+
+    def shifts(self, shifts: Float64Array) -> Float64Array:
+        """Shifts (n, 2) of the frames, in binned pixels."""
+        return (shifts + self._middle) / self.factor
+
+    def undone(self, shifts: Float64Array) -> Float64Array:
+        """Shifts (n, 2) of the binned frames, in pixels."""
+        return shifts * self.factor - self._middle
+
+    def column(self, column: float) -> float:
+        """Column of the frames, counted in binned ones."""
+        return (column + 0.5) / self.factor - 0.5
+
+    def column_undone(self, column: float) -> float:
+        """Column of binned frames, counted in those of the frames."""
+        return (column + 0.5) * self.factor - 0.5

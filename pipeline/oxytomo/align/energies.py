@@ -1,0 +1,192 @@
+"""Registration of the energies of one tilt with each other: shift per frame, magnification per energy.
+
+One gain for the whole frame is the most precise model, and wrong where the chemistry is: a particle that is poor on one side
+and rich on the other then looks moved by pixels. Gains that are free in large squares (:mod:`oxytomo.align.local`) are not
+misled, but less precise. What the first finds more than the second changes slowly from tilt to tilt, whatever the frames
+do; it is smoothed over the tilts and taken off where it exceeds its own error.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from oxytomo.align.local import local_shift
+from oxytomo.align.parallel import frame_groups
+from oxytomo.align.register import coarse_shifts, fill_invalid, refine_shifts, similarity_steps, smooth
+from oxytomo.arrays import BoolArray, Float64Array, FloatArray
+from oxytomo.slabs import Field, Reordered
+
+BACKGROUND_PX = 20.0
+"""Structure broader than this (Gaussian standard deviation) is background."""
+SQUARES = 4
+"""Gains are free in squares of so many to the shorter side of the frame, of at least :data:`SMALLEST_PX`."""
+SMALLEST_PX = 16
+ITERATIONS = 12
+TILTS_PER_TERM, MOST_TERMS = 6, 4
+"""The bias is a polynomial over the tilts of one term for so many, and of at most so many."""
+SIGNIFICANT = 3.0
+"""A bias is taken off where it exceeds so many standard errors at any tilt."""
+MIRROR_GAIN = 0.7
+"""Frames that fit the opposite tilt with a misfit smaller by this factor have angles of the wrong sign."""
+
+
+@dataclass(frozen=True)
+class EnergyRegistration:
+    """How one energy sits on the reference energy.
+
+    Attributes
+    ----------
+    shifts : (n_tilt, 2) float64 (dy, dx), px: content sits at +dy, +dx from where the reference has it
+    chemical_bias_px : (n_tilt, 2) shift that a change of contrast from place to place pretended, and that was taken off
+    residual : (n_tilt,) rms misfit in units of the reference image's standard deviation; 1 is no relation
+    magnification : relative magnification against the reference, median over the tilts; 1 is the same
+    magnification_error : its standard error
+    """
+
+    shifts: Float64Array
+    chemical_bias_px: Float64Array
+    residual: Float64Array
+    magnification: float
+    magnification_error: float
+
+
+def register_energies(
+    frames: Field,
+    reference: Field,
+    *,
+    max_shift_px: float,
+    sigma_px: float,
+    chemistry: bool,
+    on_frames: Callable[[int], None] | None = None,
+) -> EnergyRegistration:
+    """Shift of each frame of one energy against the reference energy's frame at the same tilt.
+
+    Parameters
+    ----------
+    frames, reference : (n_tilt, n_y, n_x) float32 optical densities on one pixel size, NaN where invalid; read in groups
+    max_shift_px : largest shift searched
+    sigma_px : Gaussian smoothing before registration
+    chemistry : the contrast may change from place to place, smoothly over the tilts; what that pretends is taken off
+    on_frames : told how many frames are done
+    """
+    n_tilt = frames.shape[0]
+    found = np.full((n_tilt, len(_COLUMNS)), np.nan)
+    for group in frame_groups(frames.shape):
+        found[group] = _registered(
+            np.asarray(frames[group]), np.asarray(reference[group]), max_shift_px, sigma_px, chemistry
+        )
+        if on_frames is not None:
+            on_frames(group.stop)
+    shifts, local, error = found[:, 0:2], found[:, 2:4], found[:, 4:6]
+    residual, growth = found[:, 6], found[:, 7]
+    bias = np.zeros_like(shifts)
+    if chemistry:
+        bias = np.stack([_smooth_bias(shifts[:, i] - local[:, i], error[:, i]) for i in range(2)], axis=1)
+    known = growth[np.isfinite(growth)]
+    if known.size == 0:
+        return EnergyRegistration(shifts - bias, bias, residual, 1.0, np.inf)
+    centre = float(np.median(known))
+    scatter = 1.4826 * float(np.median(np.abs(known - centre))) if known.size > 2 else np.inf
+    # The median's standard error is 1.25 times that of the mean.
+    return EnergyRegistration(shifts - bias, bias, residual, 1 + centre, 1.25 * scatter / np.sqrt(known.size))
+
+
+_COLUMNS = ("dy", "dx", "local_dy", "local_dx", "error_dy", "error_dx", "residual", "growth")
+
+
+def _registered(
+    frames: FloatArray, reference: FloatArray, max_shift_px: float, sigma_px: float, chemistry: bool
+) -> Float64Array:
+    """Return (n, 8): shift with one gain, shift with local gains and its error, residual, relative magnification less 1."""
+    weights = without_margin(np.isfinite(reference))
+    seen = without_margin(np.isfinite(frames))
+    frames, reference = fill_invalid(frames), fill_invalid(reference)
+    moving, fixed = smooth(frames, sigma_px=sigma_px), smooth(reference, sigma_px=sigma_px)
+    start = coarse_shifts(moving, fixed, max_shift_px=max_shift_px)
+    # A slow background that differs between the energies must not pull the shift, nor the rim of the detector.
+    sharp = moving - smooth(frames, sigma_px=BACKGROUND_PX)
+    flat = fixed - smooth(reference, sigma_px=BACKGROUND_PX)
+    shifts, residual = refine_shifts(sharp, flat, weights, start, iterations=30, free_gain=True)
+    growth = similarity_steps(sharp, flat, weights, shifts)[0][:, 3]
+    tile_px = max(SMALLEST_PX, min(fixed.shape[1:]) // SQUARES)
+    found = np.full((len(frames), len(_COLUMNS)), np.nan)
+    found[:, 0:2], found[:, 6], found[:, 7] = shifts, residual, growth
+    for i, (image, other) in enumerate(zip(moving, fixed, strict=True)) if chemistry else ():
+        fit = local_shift(image, other, seen[i], shifts[i], iterations=ITERATIONS, tile_px=tile_px)
+        found[i, 2:6] = (*fit.shift_px, *fit.error_px)
+    return found
+
+
+def _smooth_bias(away: Float64Array, error: Float64Array) -> Float64Array:
+    """Smooth (n_tilt,) differences over the tilts; 0 where they are within their errors.
+
+    The errors are taken larger where the differences scatter more than they say. Single differences that are far off lose
+    weight (Huber).
+    """
+    known = np.isfinite(away) & np.isfinite(error) & (error > 0)
+    if not known.any():
+        return np.zeros_like(away)
+    terms = int(np.clip(known.sum() // TILTS_PER_TERM, 1, MOST_TERMS))
+    place = np.linspace(-1, 1, away.size) if away.size > 1 else np.zeros(1)
+    columns = np.polynomial.legendre.legvander(place, terms - 1)
+    rows, target = columns[known], away[known]
+    weight, robust = 1 / error[known] ** 2, np.ones(target.size)
+    b, scale = np.zeros(terms), 1.0
+    for _ in range(10):
+        used = weight * robust
+        normal = (rows * used[:, None]).T @ rows
+        b = np.linalg.pinv(normal, hermitian=True) @ (rows.T @ (used * target))
+        left = np.abs(target - rows @ b) * np.sqrt(weight)
+        if target.size > terms:
+            scale = max(1.0, 1.4826 * float(np.median(left)))
+        robust = np.minimum(1, 2 * scale / np.maximum(left, 1e-12))
+    bias = columns @ b
+    doubt = scale * np.sqrt(
+        np.einsum("ia,ab,ib->i", columns, np.linalg.pinv(normal, hermitian=True), columns)
+    )
+    return bias if (np.abs(bias) > SIGNIFICANT * doubt).any() else np.zeros_like(bias)
+
+
+def mirrored_tilts(
+    frames: Field,
+    reference: Field,
+    tilt_deg: Float64Array,
+    residual: Float64Array,
+    *,
+    max_shift_px: float,
+    sigma_px: float,
+) -> bool:
+    """Whether frames fit the reference at the opposite tilt much better than at their own: angles of the wrong sign.
+
+    Parameters
+    ----------
+    frames, reference, max_shift_px, sigma_px : as in :func:`register_energies`
+    tilt_deg : (n_tilt,) degrees
+    residual : (n_tilt,) what the registration at their own tilts left
+    """
+    opposite = np.abs(tilt_deg[:, None] + tilt_deg[None, :]).argmin(axis=1)
+    far = (np.abs(tilt_deg) > 15) & (np.abs(tilt_deg[opposite] + tilt_deg) < 1.0)
+    chosen = np.flatnonzero(far)[:: max(1, int(far.sum()) // 12)]
+    if chosen.size < 3:
+        return False
+    there = register_energies(
+        Reordered(frames, chosen),
+        Reordered(reference, opposite[chosen]),
+        max_shift_px=max_shift_px,
+        sigma_px=sigma_px,
+        chemistry=False,
+    ).residual
+    if not (np.isfinite(there).any() and np.isfinite(residual[chosen]).any()):
+        return False
+    return bool(np.nanmedian(there) < MIRROR_GAIN * np.nanmedian(residual[chosen]))
+
+
+def without_margin(mask: BoolArray) -> BoolArray:
+    """Leave out the outermost twentieth of each frame at every side."""
+    kept = mask.copy()
+    n_y, n_x = mask.shape[1:]
+    edge_y, edge_x = max(2, n_y // 20), max(2, n_x // 20)
+    kept[:, :edge_y] = kept[:, -edge_y:] = False
+    kept[:, :, :edge_x] = kept[:, :, -edge_x:] = False
+    return kept

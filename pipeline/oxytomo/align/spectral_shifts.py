@@ -1,0 +1,295 @@
+"""Shifts between the energies of a tilt series that do not depend on what the sample is made of.
+
+Two energies show different substances differently, so correlating their frames finds shifts where there are none: carbon
+beside an oxide is most of the contrast below the oxygen edge and nearly nothing above the nickel edge. Here the spectra of all
+energies together are the model. Where the frames lie on each other, the optical densities of a pixel are a spectrum of the
+sample, and these spectra fill only some directions of the space of energies: their second moment ``S``, from rays without
+strong gradients, says which. A frame that lies off by ``δ`` adds ``−g·δ`` to its energy alone (``g`` the gradient), and that is
+no spectrum of the sample. With Gaussian spectra of moment ``S`` and noise ``D``,
+
+``δ = (Gᵀ R G + P)⁻¹ Gᵀ R y``,  ``R = (S + D)⁻¹``,
+
+summed over the pixels of a tilt, is the generalised least-squares estimate (Aitken, Proc. R. Soc. Edinb. 55, 42, 1936);
+``P`` is a weak prior. The amount of the commonest spectrum is free in every pixel; composition that differs smoothly over
+the particle is free in every tilt. Pixels whose spectra are unlike those of the others (a clump of carbon on an oxide) are
+left out: their rims would look like shifts. A shift that all energies share is a change of the sample's position, which
+spectra do not tell: it is left as it was.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.ndimage
+from numba import njit
+
+from oxytomo.align.parallel import map_frames
+from oxytomo.arrays import BoolArray, Float64Array, FloatArray
+from oxytomo.preprocess.averaged_rays import AveragedRays, averaged_rays
+from oxytomo.slabs import Field
+
+LEAST_ENERGIES = 4
+"""Of fewer energies the spectra do not tell shifts from composition."""
+LEAST_RAYS = 200
+ROUNDS = 4
+SETTLED_PX = 2e-3
+PRIOR_PX = 0.5
+"""Standard deviation of the shifts that are expected to be left."""
+GRADIENT_SMOOTHING_PX = 1.0
+LEAST_GRADIENT = 0.005
+"""Pixels whose optical density changes by less per pixel tell nothing of a shift."""
+MOST_PIXELS = 12_000
+"""More pixels of a frame than that add nothing; an even choice is taken."""
+USUAL_SHARE = 0.8
+"""Share of the averaged rays that the moment is taken from: those whose spectra are most alike."""
+UNUSUAL = 6.0
+"""χ² per energy, averaged over 5 × 5 pixels, from which spectra are unlike the others."""
+FREE = 1e4
+DIRECTIONS = 2
+"""Directions of the spectra beside the commonest whose amounts may also differ smoothly over the particle (a gradient
+from side to side, or from rim to centre): free in every tilt."""
+ERROR_FLOOR_PX = 0.005
+"""What blur, interpolation and the choice of the moment leave, on simulated series whose shifts are known."""
+LOOKED_AT = 9
+"""Tilts that decide whether there is anything to correct."""
+SIGNIFICANT = 3.0
+"""A series is moved if its shifts exceed so many times their errors, in the root mean square over the tilts."""
+
+
+@dataclass(frozen=True)
+class EnergyShifts:
+    """Shifts of the energies of one tilt against their mean.
+
+    Attributes
+    ----------
+    shift_px, error_px : (n_energy, 2) float64, rows and columns: content sits at +shift from where all energies have it;
+        errors hold the noise and the misfit of the spectra
+    """
+
+    shift_px: Float64Array
+    error_px: Float64Array
+
+
+def shifts_between_energies(
+    value: Field, variance: Field, on_tilt: Callable[[int, int], None] | None = None
+) -> EnergyShifts | None:
+    """Find the shifts that are left between the energies of an aligned series; None if there are none beyond their errors.
+
+    Parameters
+    ----------
+    value, variance : (n_energy, n_tilt, n_y, n_x) float32, aligned optical densities, NaN and inf where invalid; they are
+        read tilt by tilt
+    on_tilt : told (tilts done, tilts in all)
+
+    Returns
+    -------
+    shifts of all tilts with arrays (n_energy, n_tilt, 2); zero for energies that show none beyond their errors
+    """
+    n_energy, n_tilt = value.shape[:2]
+    if n_energy < LEAST_ENERGIES:
+        return None
+    tilts = np.unique(np.linspace(0, n_tilt - 1, LOOKED_AT).round().astype(int))
+    rays = averaged_rays(value, variance, tilts)
+    if len(rays) < LEAST_RAYS:
+        return None
+    moment = spectral_moment(rays)
+
+    def of_tilts(which: list[int]) -> tuple[Float64Array, Float64Array]:
+        def one(tilt: int) -> EnergyShifts:
+            return energy_shifts(np.asarray(value[:, tilt]), np.asarray(variance[:, tilt]), moment)
+
+        found = []
+        for start in range(0, len(which), 16):
+            found += map_frames(one, which[start : start + 16])
+            if on_tilt is not None:
+                on_tilt(min(start + 16, len(which)), len(which))
+        return np.stack([f.shift_px for f in found], 1), np.stack([f.error_px for f in found], 1)
+
+    if not _moved(*of_tilts([int(t) for t in tilts])).any():
+        return None
+    shift, error = of_tilts(list(range(n_tilt)))
+    moved = _moved(shift, error)
+    return EnergyShifts(np.where(moved[:, None, None], shift, 0), error) if moved.any() else None
+
+
+def _moved(shift: Float64Array, error: Float64Array) -> BoolArray:
+    """Say which energies are off by more than their errors."""
+    significant: BoolArray = np.sqrt(np.mean((shift / error) ** 2, axis=(1, 2))) > SIGNIFICANT
+    return significant
+
+
+def spectral_moment(rays: AveragedRays) -> Float64Array:
+    """Second moment of the usual spectra of a sample without their noise, (n_energy, n_energy); the commonest is free.
+
+    Spectra are relative to their mean over the energies: substances come in proportion to the thickness, so they differ
+    little where a rim is thin, while a shift shows most there.
+    """
+    mean = rays.density.mean(axis=1, keepdims=True)
+    spectra, noise = rays.density / mean, rays.variance / mean**2
+    usual = np.ones(len(rays), bool)
+    for _ in range(4):
+        moment = spectra[usual].T @ spectra[usual] / np.count_nonzero(usual)
+        moment -= np.diag(noise[usual].mean(axis=0))
+        values, vectors = np.linalg.eigh(moment)
+        values = np.maximum(values, 0)
+        values[-1] *= FREE
+        free = np.asarray((vectors * values) @ vectors.T, np.float64)
+        square = _squares(rays.density, rays.variance, free)
+        usual = square <= np.quantile(square, USUAL_SHARE)
+    return free
+
+
+def energy_shifts(density: FloatArray, variance: FloatArray, moment: Float64Array) -> EnergyShifts:
+    """Estimate by how far the frames of the energies of one tilt lie off each other.
+
+    Parameters
+    ----------
+    density, variance : (n_energy, n_y, n_x) float32, optical density on one grid, NaN and inf where invalid
+    moment : of :func:`spectral_moment`
+    """
+    n = density.shape[0]
+    valid = np.isfinite(density) & np.isfinite(variance) & (variance > 0)
+    filled, noise = np.where(valid, density, 0).astype(np.float64), np.where(valid, variance, 1)
+    usable = scipy.ndimage.binary_erosion(valid.all(axis=0), iterations=2)
+    usable &= ~_unusual(filled, noise, np.asarray(valid.all(axis=0)), moment)
+    splines = [scipy.ndimage.spline_filter(frame, order=3) for frame in filled]
+    smooth = _smooth_columns(moment, usable)
+    n_all = 2 * n + smooth.shape[1]
+    prior = np.diag([1 / PRIOR_PX**2] * (2 * n) + [1e-12] * (n_all - 2 * n))
+    shift, normal, scale = np.zeros((n, 2)), np.zeros((n_all, n_all)), 1.0
+    for _ in range(ROUNDS):
+        frames = np.stack(
+            [
+                scipy.ndimage.shift(splines[e], -shift[e], order=3, prefilter=False)
+                if shift[e].any()
+                else filled[e]
+                for e in range(n)
+            ]
+        )
+        slopes = np.stack([_gradient(frame) for frame in frames], axis=1)
+        steep = usable & (np.hypot(slopes[0], slopes[1]).max(axis=0) > LEAST_GRADIENT)
+        rows = np.flatnonzero(steep)
+        rows = rows[:: max(1, rows.size // MOST_PIXELS)]
+        if rows.size < 10 * n:
+            return EnergyShifts(np.zeros((n, 2)), np.full((n, 2), PRIOR_PX))
+        y, s = (np.ascontiguousarray(a.reshape(n, -1)[:, rows].T) for a in (frames, noise))
+        columns = np.zeros((rows.size, n_all, n))
+        for e in range(n):
+            columns[:, 2 * e : 2 * e + 2, e] = -slopes.reshape(2, n, -1)[:, e, rows].T
+        columns[:, 2 * n :] = smooth[rows] * y.mean(axis=1)[:, None, None]
+        normal, right = np.zeros((n_all, n_all)), np.zeros(n_all)
+        scale = max(1.0, _accumulate(y, s, columns, moment, normal, right) / (rows.size * (n - 1)))
+        already = np.concatenate([shift.ravel(), np.zeros(n_all - 2 * n)])
+        step = np.linalg.solve(normal + prior, right - prior @ already)[: 2 * n].reshape(n, 2)
+        shift += step - step.mean(axis=0)
+        if np.abs(step).max() < SETTLED_PX:
+            break
+    # Of the departure from the mean: the common shift, which is not told, drops out.
+    less_mean = np.kron(np.eye(n) - 1 / n, np.eye(2))
+    covariance = less_mean @ np.linalg.inv(normal / scale + prior)[: 2 * n, : 2 * n] @ less_mean.T
+    error = np.hypot(np.sqrt(np.diag(covariance)).reshape(n, 2), ERROR_FLOOR_PX)
+    return EnergyShifts(shift - shift.mean(axis=0), error)
+
+
+def _smooth_columns(moment: Float64Array, usable: BoolArray) -> Float64Array:
+    """Return what composition that differs smoothly adds per optical density: (n_pixel, n_column, n_energy)."""
+    y, x = np.indices(usable.shape).reshape(2, -1) / (0.5 * max(usable.shape)) - 1
+    shapes = np.stack([np.ones_like(x), x, y, x * x + y * y], axis=1)
+    vectors = np.linalg.eigh(moment)[1][:, -1 - DIRECTIONS : -1].T
+    columns = shapes[:, :, None, None] * vectors[None, None]
+    return np.asarray(columns.reshape(x.size, -1, moment.shape[0]), np.float64)
+
+
+def _gradient(frame: Float64Array) -> Float64Array:
+    """Gradient along rows and columns, (2, n_y, n_x), per pixel."""
+    return np.stack(
+        [
+            scipy.ndimage.gaussian_filter(frame, GRADIENT_SMOOTHING_PX, order=order)
+            for order in ((1, 0), (0, 1))
+        ]
+    )
+
+
+def _unusual(
+    density: Float64Array, variance: FloatArray, known: BoolArray, moment: Float64Array
+) -> BoolArray:
+    """Say which pixels have spectra unlike those of the moment, with two pixels around them."""
+    n, n_y, n_x = density.shape
+    rays, noise = (np.ascontiguousarray(a.reshape(n, -1).T, np.float64) for a in (density, variance))
+    square = np.where(known, _squares(rays, noise, moment).reshape(n_y, n_x), 0)
+    # One wild pixel must not take its neighbours with it.
+    smooth = scipy.ndimage.uniform_filter(np.minimum(square, 40 * n), 5)
+    unlike: BoolArray = scipy.ndimage.binary_dilation(smooth > UNUSUAL * n, iterations=2)
+    return unlike
+
+
+def _squares(density: Float64Array, variance: Float64Array, moment: Float64Array) -> Float64Array:
+    """Return yᵀ(S + D)⁻¹y of every ray."""
+    found = np.empty(len(density))
+    _mahalanobis(density, variance, moment, found)
+    return found
+
+
+@njit(cache=True, nogil=True)
+def _factor(moment, scale, noise, lower):  # type: ignore[no-untyped-def]
+    """Lower Cholesky factor of S + D of one ray, S in proportion to the square of its optical density."""
+    n = noise.size
+    for i in range(n):
+        for j in range(i + 1):
+            total = scale * moment[i, j]
+            if i == j:
+                total += noise[i]
+            for k in range(j):
+                total -= lower[i, k] * lower[j, k]
+            lower[i, j] = np.sqrt(max(total, 1e-30)) if i == j else total / lower[j, j]
+
+
+@njit(cache=True, nogil=True)
+def _whiten(lower, vector):  # type: ignore[no-untyped-def]
+    """Solve L x = vector in place."""
+    for i in range(vector.size):
+        total = vector[i]
+        for k in range(i):
+            total -= lower[i, k] * vector[k]
+        vector[i] = total / lower[i, i]
+
+
+@njit(cache=True, nogil=True)
+def _mahalanobis(density, variance, moment, found):  # type: ignore[no-untyped-def]
+    n_ray, n = density.shape
+    lower, y = np.zeros((n, n)), np.zeros(n)
+    for r in range(n_ray):
+        y[:] = density[r]
+        _factor(moment, max(y.mean(), 0.0) ** 2, variance[r], lower)
+        _whiten(lower, y)
+        found[r] = np.sum(y * y)
+
+
+@njit(cache=True, nogil=True)
+def _accumulate(density, variance, columns, moment, normal, right):  # type: ignore[no-untyped-def]
+    """Add XᵀRX and XᵀRy of all rays, X the columns (which are whitened in place); return the sum of yᵀRy."""
+    n_ray, n = density.shape
+    n_column = columns.shape[1]
+    lower, y = np.zeros((n, n)), np.zeros(n)
+    square = 0.0
+    for r in range(n_ray):
+        y[:] = density[r]
+        _factor(moment, max(y.mean(), 0.0) ** 2, variance[r], lower)
+        _whiten(lower, y)
+        square += np.sum(y * y)
+        for a in range(n_column):
+            column = columns[r, a]
+            _whiten(lower, column)
+            total = 0.0
+            for i in range(n):
+                total += column[i] * y[i]
+            right[a] += total
+            for b in range(a + 1):
+                total = 0.0
+                for i in range(n):
+                    total += column[i] * columns[r, b, i]
+                normal[a, b] += total
+    for a in range(n_column):
+        for b in range(a):
+            normal[b, a] = normal[a, b]
+    return square

@@ -1,0 +1,395 @@
+"""What can be wrong with a project before any work is done: raw files, angles, energies, folder."""
+
+import importlib.util
+from collections.abc import Callable, Collection, Iterator, Mapping
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oxytomo.arrays import Float64Array
+from oxytomo.check.plausible import require_files, require_plausible
+from oxytomo.check.series import (
+    ENERGY_TOLERANCE,
+    ENERGY_TOLERANCE_EV,
+    SeriesFacts,
+    copied_series,
+    ends_of,
+    looked_at,
+    missing_pixels,
+    overridden,
+    shared_between_samples,
+    shared_files,
+    with_values,
+)
+from oxytomo.check.structure import mask_problems, scan_problems, volume_facts
+from oxytomo.check.tilts import (
+    check_tilts,
+    few_tilts,
+    narrow_tilts,
+    one_tilt,
+    repeated_tilts,
+)
+from oxytomo.config import (
+    ArealDensityConfig,
+    Branch,
+    CompositionConfig,
+    ImageSource,
+    OxidationConfig,
+    ProjectConfig,
+    Source,
+    StructureConfig,
+    TomogramConfig,
+    VolumeSource,
+    source_files,
+)
+from oxytomo.config.plan import (
+    JOINT_STAGE,
+    NEEDS_PACKAGE,
+    branch_config,
+    branch_series,
+    branch_sources,
+    left_out_stages,
+    results_folder,
+    sample_branches,
+)
+from oxytomo.config.quantities import BranchConfig, default_quantity, light_from_air
+from oxytomo.errors import InputError, MissingPackageError, PipelineError
+from oxytomo.run.needs import Needs, check_disk, joint_needs, stage_needs, total_needs
+from oxytomo.run.results_folder import check_same_sources
+
+MAX_SHARE_WITHOUT_LIGHT = 0.01
+_PACKAGE_OF_BACKEND = {"astra": "astra", "tomopy": "tomopy"}
+
+
+@dataclass(frozen=True)
+class BranchCheck:
+    """What was found in one branch."""
+
+    sample: str
+    branch: Branch
+    series: Mapping[str, SeriesFacts]
+    needs: Mapping[str, Needs]
+
+
+@dataclass(frozen=True)
+class ProjectCheck:
+    """What was found in a project: problems stop a run, warnings do not."""
+
+    problems: tuple[PipelineError, ...]
+    warnings: tuple[str, ...]
+    branches: tuple[BranchCheck, ...]
+
+
+def check_project(
+    project: ProjectConfig, *, read_flats: bool, only: Collection[str] | None = None
+) -> ProjectCheck:
+    """Check everything that can be checked without running a stage.
+
+    Parameters
+    ----------
+    project : the configuration
+    read_flats : also read the flat frames and look for pixels without light
+    only : the stages that will run, for which there must be room on the disk; None for all
+    """
+    problems: list[PipelineError] = []
+    warnings: list[str] = []
+    branches: list[BranchCheck] = []
+    for sample, settings in project.samples.items():
+        for branch in sample_branches(settings):
+            found, wrong, remarks = _check_branch(project, sample, branch, read_flats=read_flats)
+            branches.append(found)
+            problems += wrong
+            warnings += remarks
+    warnings += shared_between_samples(project)
+    folder = results_folder(project)
+    needs = [total_needs(branch.needs, only) for branch in branches if branch.needs]
+    for check in (lambda: check_same_sources(folder, project), lambda: check_disk(folder, needs)):
+        problems += _caught(check)
+    return ProjectCheck(tuple(problems), tuple(warnings), tuple(branches))
+
+
+def require_valid(project: ProjectConfig, only: Collection[str] | None = None) -> tuple[str, ...]:
+    """Raise the first problem of a project; returns the warnings. Flat frames are left to ``normalize``."""
+    checked = check_project(project, read_flats=False, only=only)
+    for problem in checked.problems:
+        raise problem
+    return checked.warnings
+
+
+def _check_branch(
+    project: ProjectConfig, sample: str, branch: Branch, *, read_flats: bool
+) -> tuple[BranchCheck, list[PipelineError], list[str]]:
+    """Check one branch: each series for itself, then all together."""
+    config = branch_config(project, sample, branch)
+    if isinstance(config, OxidationConfig):
+        return _check_stacks(config, sample)
+    problems: list[PipelineError] = []
+    warnings: list[str] = []
+    facts: dict[str, SeriesFacts] = {}
+    volumes: dict[str, SeriesFacts] = {}
+    for name, source in branch_sources(config).items():
+        if not isinstance(source, Source):
+            where = f"samples.{sample}.{branch}.{name}"
+            missing = _caught(partial(_check_volume, where, source))
+            problems += missing
+            if read_flats and not missing and isinstance(config, StructureConfig):
+                look = partial(_look_at_volume, volumes, name, where, source, config, warnings)
+                problems += _caught(look)
+            continue
+        place = _place(config, f"samples.{sample}.{branch}", name)
+        try:
+            facts[name] = _series_facts(place, source, config, warnings)
+            if read_flats and not (facts[name].n_flat == 0 and light_from_air(config)):
+                warnings += _check_flats(facts[name], source)
+        except PipelineError as error:
+            problems.append(error)
+    places = {_place(config, f"samples.{sample}.{branch}", n): s for n, s in branch_series(config).items()}
+    problems += [*shared_files(places), *copied_series(facts)]
+    if not isinstance(config, StructureConfig):
+        for fact in facts.values():
+            problems += missing_pixels(fact)
+    problems += _caught(lambda: _check_backend(config, f"samples.{sample}.{branch}"))
+    problems += _caught(partial(_check_packages_and_tables, config, f"samples.{sample}.{branch}"))
+    warnings += _left_out(branch, f"samples.{sample}.{branch}")
+    if not isinstance(config, StructureConfig) and len(facts) == len(branch_sources(config)):
+        if isinstance(config, ArealDensityConfig):
+            problems += [problem for fact in facts.values() for problem in _caught(partial(one_tilt, fact))]
+        else:
+            problems += _caught(lambda: check_tilts(facts))
+            warnings += few_tilts(facts, f"samples.{sample}.{branch}")
+            warnings += narrow_tilts(facts, f"samples.{sample}.{branch}")
+            warnings += repeated_tilts(facts, f"samples.{sample}.{branch}")
+        if not isinstance(config, TomogramConfig) and config.edges is not None:
+            problems += list(_edge_problems(config, facts))
+    if isinstance(config, StructureConfig) and facts and len(facts) == len(branch_series(config)):
+        problems += _caught(lambda: check_tilts(facts))
+        warnings += few_tilts(facts, f"samples.{sample}.{branch}")
+        problems += list(scan_problems(config, facts))
+    needs = _needs(config, branch, facts)
+    if branch == "composition" and needs and project.samples[sample].register_branches is not None:
+        shapes = {name: fact.shape for name, fact in facts.items()}
+        needs[JOINT_STAGE] = joint_needs(config, shapes)
+    problems += mask_problems(volumes)
+    return BranchCheck(sample, branch, facts | volumes, needs), problems, warnings
+
+
+def _needs(config: BranchConfig, branch: Branch, facts: Mapping[str, SeriesFacts]) -> dict[str, Needs]:
+    """Return the needs of the stages of a branch, empty where a series could not be looked at."""
+    if isinstance(config, StructureConfig) and config.volume is not None:
+        if not all(path.exists() for path in source_files(config.volume)):
+            return {}
+        from oxytomo.check.sources import volume_shape
+
+        return stage_needs(config, branch, {"volume": volume_shape(config.volume)})
+    shapes = {name: fact.shape for name, fact in facts.items()}
+    series = branch_sources(config) if isinstance(config, OxidationConfig) else branch_series(config)
+    return stage_needs(config, branch, shapes) if shapes and len(shapes) == len(series) else {}
+
+
+def _check_stacks(config: OxidationConfig, sample: str) -> tuple[BranchCheck, list[PipelineError], list[str]]:
+    """Check the stacks of a branch with their energies, and the reference spectra against them."""
+    from oxytomo.check.stack import check_references, facts_of_stack, stack_facts, stack_remarks
+
+    problems: list[PipelineError] = []
+    warnings: list[str] = []
+    facts: dict[str, SeriesFacts] = {}
+    for element in config.measured:
+        place = f"samples.{sample}.oxidation"
+        try:
+            stack = stack_facts(f"{place}.stacks.{element}", config, element)
+            facts[element] = facts_of_stack(f"{place}.stacks.{element}", stack)
+            warnings += stack_remarks(f"{place}.stacks.{element}", config.stacks[element], stack)
+            warnings += check_references(f"{place}.references.{element}", config, element, stack)
+        except PipelineError as error:
+            problems.append(error)
+    problems += copied_series(facts)
+    return BranchCheck(sample, "oxidation", facts, _needs(config, "oxidation", facts)), problems, warnings
+
+
+def _check_volume(place: str, source: ImageSource) -> None:
+    """Refuse a volume whose files are not there."""
+    require_files(place, source_files(source))
+
+
+def _look_at_volume(
+    found: dict[str, SeriesFacts],
+    name: str,
+    place: str,
+    source: ImageSource,
+    config: StructureConfig,
+    warnings: list[str],
+) -> None:
+    """Open a volume or mask and keep what it says under its name."""
+    if isinstance(source, VolumeSource):
+        found[name] = volume_facts(place, source, config.voxel_nm, warnings)
+
+
+def _place(config: BranchConfig, branch: str, series: str) -> str:
+    """Return where a series is in the configuration."""
+    if isinstance(config, TomogramConfig):
+        return f"{branch}.source"
+    if isinstance(config, StructureConfig):
+        return f"{branch}.{series.replace('distance_', 'projections ')}"
+    element, _, side = series.partition("_")
+    return f"{branch}.edges.{element}.{side}" if side else f"{branch}.elements.{element}"
+
+
+def _series_facts(place: str, source: Source, config: BranchConfig, warnings: list[str]) -> SeriesFacts:
+    """Read the header of one series and some of its frames, and check it for itself; adds what is worth a warning."""
+    from oxytomo.check.sources import read_request
+    from oxytomo.io.readers import peek, read_some
+
+    require_files(place, source_files(source))
+    request = read_request(source)
+    summary = peek(request)
+    require_plausible(
+        place, summary.shape[1:], _single(summary.pixel_nm, config), _single(summary.energy_ev, config)
+    )
+    warnings += [f"{place}: {remark}" for remark in summary.remarks]
+    warnings += overridden(place, request, summary)
+    said = summary.quantity if summary.quantity in ("transmission", "optical_density", "complex") else None
+    facts = SeriesFacts(
+        place=place,
+        shape=summary.shape,
+        tilt_deg=tuple(float(tilt) for tilt in summary.tilt_deg),
+        energy_ev=_single(summary.energy_ev, config),
+        pixel_nm=_single(summary.pixel_nm, config),
+        quantity=source.quantity or said or default_quantity(config),
+        n_flat=summary.n_flat,
+        n_dark=summary.n_dark,
+        ends=ends_of(summary.files, summary.tilt_deg, "°"),
+    )
+    energies = summary.energy_ev
+    far = max(ENERGY_TOLERANCE_EV, ENERGY_TOLERANCE * facts.energy_ev)
+    if np.isfinite(energies).all() and np.ptp(energies) > far:
+        raise InputError(
+            place,
+            expected="frames of one energy",
+            got=f"{energies.min():g} to {energies.max():g} eV",
+            fix="give the files of one energy; a stack through an edge belongs to the branch oxidation",
+        )
+    counts = [count for _, count in summary.files]
+    return with_values(facts, read_some(request, looked_at(summary.shape[0]), counts))
+
+
+def _single(values: Float64Array, config: BranchConfig) -> float:
+    """Return the mean over all frames, NaN where it is unknown for one of them; a hologram needs it for one only."""
+    known = values[np.isfinite(values)] if isinstance(config, StructureConfig) else values
+    return float(known.mean()) if known.size else float("nan")
+
+
+def _check_flats(facts: SeriesFacts, source: Source) -> list[str]:
+    """Refuse flats that are missing or mostly without light; returns a warning for a few bad pixels."""
+    from oxytomo.check.sources import read_request
+    from oxytomo.io.readers import read_flat
+
+    if facts.quantity != "counts":
+        return []
+    flat = read_flat(read_request(source))
+    if flat is None:
+        raise InputError(
+            facts.place,
+            expected="flat frames, since the pixels are counts",
+            got="none",
+            fix="give 'flat:' beside the images, or 'quantity: transmission' or 'optical_density'",
+        )
+    mean = np.asarray(flat, np.float64).mean(axis=0)
+    without_light = ~(mean > 0)
+    share = float(without_light.mean())
+    what = f"NaN, zero or less in {100 * share:.3g} % of the pixels"
+    if share > MAX_SHARE_WITHOUT_LIGHT:
+        raise InputError(
+            f"{facts.place}: flat frames",
+            expected="counts above zero in nearly every pixel",
+            got=what,
+            fix=_fix_of_flats(mean, facts),
+        )
+    return [f"{facts.place}: flat frames have {what}; these pixels are invalid"] if share > 0 else []
+
+
+def _fix_of_flats(mean: Float64Array, facts: SeriesFacts) -> str:
+    """Return what to do about flats without light; unsigned counts that were stored as signed are negative."""
+    if facts.values is not None and facts.values[0] < 0 and (mean < 0).mean() > 0.5:
+        return "give 'offset: 32768' where 16-bit counts were stored as signed numbers, or replace the flat frames"
+    return "replace the flat frames, or crop the detector region without light"
+
+
+def _check_backend(config: BranchConfig, place: str) -> None:
+    """Refuse a backend whose package is not installed."""
+    backend = getattr(getattr(config, "reconstruct", None), "backend", None)
+    package = _PACKAGE_OF_BACKEND.get(str(backend))
+    if package is not None and importlib.util.find_spec(package) is None:
+        how = "conda install -c conda-forge tomopy" if package == "tomopy" else "pip install 'oxytomo[astra]'"
+        raise MissingPackageError(
+            f"{place}.reconstruct.backend",
+            expected=f"the package {package}",
+            got="it is not installed",
+            fix=f"{how}, or backend: oxytomo",
+        )
+
+
+def _check_packages_and_tables(
+    config: CompositionConfig | ArealDensityConfig | TomogramConfig | StructureConfig, place: str
+) -> None:
+    """Refuse a table of shifts that cannot be read, and stripe removal without its package."""
+    if not isinstance(config, StructureConfig) and config.align.shifts is not None:
+        from oxytomo.stages.composition.alignment_table import require_table
+
+        require_table(Path(config.align.shifts))
+    if config.normalize.stripe_removal != "none" and importlib.util.find_spec("algotom") is None:
+        raise MissingPackageError(
+            f"{place}.normalize.stripe_removal",
+            expected="the package algotom",
+            got="it is not installed",
+            fix="pip install 'oxytomo[stripes]', or stripe_removal: none",
+        )
+
+
+def _left_out(branch: Branch, place: str) -> list[str]:
+    """Return a line for each product that needs a package which is not installed."""
+    needed = [NEEDS_PACKAGE[stage] for stage in left_out_stages(branch)]
+    return [
+        f"{place}: no {product} without the package {package}: pip install 'oxytomo[{extra}]', and run again"
+        for product, package, extra in needed
+    ]
+
+
+def _edge_problems(
+    config: CompositionConfig | ArealDensityConfig, facts: Mapping[str, SeriesFacts]
+) -> Iterator[PipelineError]:
+    """Yield what is wrong with energies and formula."""
+    from oxytomo.composition.cross_sections import attenuation_per_um, edge_between
+
+    unknown = [fact.place for fact in facts.values() if not np.isfinite(fact.energy_ev)]
+    for place in unknown:
+        yield InputError(place, expected="a photon energy", got="none in the file", fix="give 'energy_ev:'")
+    if unknown:
+        return
+    for element in config.measured:
+        pre, post = facts[f"{element}_pre"], facts[f"{element}_post"]
+        for problem in _caught(partial(edge_between, element, pre.energy_ev, post.energy_ev)):
+            where = pre.place.removesuffix(".pre")
+            yield InputError(
+                f"{where} ({problem.subject})", expected=problem.expected, got=problem.got, fix=problem.fix
+            )
+    energies = np.array([fact.energy_ev for fact in facts.values()])
+    yield from _caught(
+        lambda: attenuation_per_um(
+            config.formula or {},
+            density_g_cm3=config.density_g_cm3,
+            energies_ev=energies,
+            elements=config.measured,
+        )
+    )
+
+
+def _caught(check: Callable[[], Any]) -> list[PipelineError]:
+    """Return what a check raises."""
+    try:
+        check()
+    except PipelineError as error:
+        return [error]
+    return []

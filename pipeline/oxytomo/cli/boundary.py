@@ -1,0 +1,243 @@
+"""The edge of the program: what is written is printable, what a user can mend is one line with exit code 2.
+
+Names in files and configurations come from elsewhere. Here, and in :class:`oxytomo.errors.PipelineError`, every
+character that would steer a terminal is written as an escape.
+"""
+
+import io
+import os
+import signal
+import sys
+import traceback
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from types import FrameType
+from typing import Any, TextIO
+
+from oxytomo.errors import (
+    SYSTEM_TROUBLE,
+    InputError,
+    OutOfMemoryError,
+    PipelineError,
+    StoreError,
+    limit_reached,
+    printable,
+)
+
+ERROR_PREFIX = "oxytomo: error: "
+"""Starts the line of a user's error, on standard error and at the end of a log."""
+INTERRUPTED = 130
+_LINE_ENDS = ("\n", "\t")
+_NO_MEMORY = ("cannot allocate memory", "failed to map segment", "out of memory")
+
+
+class PrintableStream:
+    """A text stream that writes what does not show as escapes; all else is that of the stream behind it."""
+
+    def __init__(self, stream: TextIO) -> None:
+        self._stream = stream
+        self.failed: OSError | None = None
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._stream, name)
+
+    def write(self, text: str) -> int:
+        """Write text; only line ends and tabs of what does not show pass as they are."""
+        if not text.isprintable():
+            text = "".join(one if one in _LINE_ENDS else printable(one) for one in text)
+        return self.write_raw(text)
+
+    def write_raw(self, text: str) -> int:
+        """Write text as it is: what the program itself has to say to a terminal."""
+        with self._noted():
+            self._stream.write(text)
+        return len(text)
+
+    def writelines(self, lines: Any) -> None:
+        """Write several texts."""
+        for line in lines:
+            self.write(line)
+
+    def flush(self) -> None:
+        """Hand everything on."""
+        with self._noted():
+            self._stream.flush()
+
+    @contextmanager
+    def _noted(self) -> Iterator[None]:
+        """Remember that the stream took no more, so that it is not taken for trouble with a file."""
+        try:
+            yield
+        except OSError as error:
+            self.failed = error
+            raise
+
+
+@contextmanager
+def printable_output() -> Iterator[tuple[PrintableStream, PrintableStream]]:
+    """Make standard output and standard error printable for the time of the block."""
+    before = sys.stdout, sys.stderr
+    for stream in before:
+        if isinstance(stream, io.TextIOWrapper):
+            stream.reconfigure(errors="backslashreplace")
+    out, error = PrintableStream(sys.stdout), PrintableStream(sys.stderr)
+    sys.stdout, sys.stderr = out, error
+    try:
+        yield out, error
+    finally:
+        sys.stdout, sys.stderr = before
+
+
+def open_standard_files() -> bool:
+    """Open what is closed of the standard files to nowhere, so that no file of ours takes its place.
+
+    Returns
+    -------
+    Whether standard output was open.
+    """
+    was_open = True
+    for number, name in enumerate(("stdin", "stdout", "stderr")):
+        try:
+            os.fstat(number)
+        except OSError:
+            was_open &= name != "stdout"
+            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", closefd=False))
+    return was_open
+
+
+def guarded(command: Callable[[], int]) -> int:
+    """Run a command; returns its exit code, after one line for what a user can mend.
+
+    Anything else keeps its traceback.
+    """
+    was_open = open_standard_files()
+    with printable_output() as (out, error), _stoppable() as stopped:
+        try:
+            if not was_open:
+                raise _no_output("a closed one")
+            code = command()
+            out.flush()
+        except BaseException as reason:
+            if isinstance(reason, KeyboardInterrupt) or stopped():
+                return _said("oxytomo: stopped; run the same command again to continue", INTERRUPTED)
+            if isinstance(reason, BrokenPipeError) and reason in (out.failed, error.failed):
+                _to_nowhere()  # the reader of a pipe (head, less) has left; there is nobody to tell
+                return 0
+            about_output = isinstance(reason, SystemExit) or reason is out.failed
+            said = _not_written(out) if about_output else user_error(reason)
+            if said is None:
+                raise
+            return _said(f"{ERROR_PREFIX}{said}", 2)
+        return code
+
+
+def _not_written(out: PrintableStream) -> PipelineError | None:
+    """Return the line for what standard output did not take, None where it took everything."""
+    with suppress(OSError):
+        out.flush()
+    return None if out.failed is None else _no_output(out.failed.strerror or str(out.failed))
+
+
+def user_error(reason: BaseException, name: str = "oxytomo") -> PipelineError | None:
+    """Return the line for an exception that a user can mend, None for a fault of the program.
+
+    Parameters
+    ----------
+    reason : what was raised
+    name : what the line is about where the exception does not say it
+    """
+    if isinstance(reason, PipelineError):
+        return reason
+    if isinstance(reason, MemoryError):
+        return OutOfMemoryError.of(reason)
+    if isinstance(reason, OSError) and reason.errno in SYSTEM_TROUBLE:
+        return StoreError.of(reason, name)
+    limit = limit_reached(reason, name)
+    if limit is not None:
+        return limit
+    text = str(reason).lower()
+    if isinstance(reason, ImportError | OSError) and any(part in text for part in _NO_MEMORY):
+        return OutOfMemoryError.of(reason)
+    return None
+
+
+def require_folder() -> None:
+    """Refuse a working directory that is no longer there."""
+    try:
+        Path.cwd()
+    except OSError as error:
+        raise InputError(
+            "the working directory",
+            expected="a folder that is there",
+            got="one that was deleted",
+            fix="change to another folder: cd",
+        ) from error
+
+
+def _no_output(got: str) -> StoreError:
+    return StoreError(
+        "standard output",
+        expected="to write to it",
+        got=got,
+        fix="send it to a file with room for it, or to /dev/null",
+    )
+
+
+def _said(line: str, code: int) -> int:
+    """Write a line to standard error where that still works, and let nothing of standard output spoil the end."""
+    with suppress(OSError, ValueError):
+        sys.stderr.write(line + "\n")
+        sys.stderr.flush()
+    _to_nowhere()
+    return code
+
+
+def _to_nowhere() -> None:
+    """Flush standard output; what it does not take is dropped, else Python complains at the end."""
+    for stream in (sys.stdout, sys.stderr):
+        try:
+            stream.flush()
+        except (OSError, ValueError):
+            with suppress(OSError, ValueError):
+                nowhere = os.open(os.devnull, os.O_WRONLY)
+                os.dup2(nowhere, stream.fileno())
+                os.close(nowhere)
+
+
+@contextmanager
+def _stoppable() -> Iterator[Callable[[], bool]]:
+    """Remember that Ctrl-C was pressed: libraries that are being imported turn it into errors of their own."""
+    pressed: list[int] = []
+
+    def stop(number: int, _frame: FrameType | None) -> None:
+        pressed.append(number)
+        raise KeyboardInterrupt
+
+    def again(unraisable: Any) -> None:
+        """Raise again what was lost, as in a function that Python calls when it collects garbage."""
+        if issubclass(unraisable.exc_type, KeyboardInterrupt):
+            os.kill(os.getpid(), signal.SIGINT)
+        else:
+            before_hook(unraisable)
+
+    before_hook = sys.unraisablehook
+    ours = signal.getsignal(signal.SIGINT) is signal.default_int_handler
+    with suppress(ValueError):  # not in the main thread
+        if ours:
+            signal.signal(signal.SIGINT, stop)
+            sys.unraisablehook = again
+    try:
+        yield lambda: bool(pressed)
+    finally:
+        sys.unraisablehook = before_hook
+        with suppress(ValueError):
+            if ours:
+                signal.signal(signal.SIGINT, signal.default_int_handler)
+
+
+def show_traceback(kind: type[BaseException], error: BaseException, where: Any) -> None:
+    """Write a traceback, a fault of the program, in characters that show."""
+    with printable_output() as (_, stream), suppress(OSError):
+        stream.writelines(traceback.format_exception(kind, error, where))

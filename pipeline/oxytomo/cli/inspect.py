@@ -1,0 +1,162 @@
+"""``oxytomo inspect``: what is in a raw file or a result, and where it comes from."""
+
+import argparse
+import json
+import sys
+import zipfile
+import zlib
+from pathlib import Path
+from typing import Any
+
+from oxytomo.errors import InputError, StoreError
+from oxytomo.io.finished import is_sample
+from oxytomo.io.plain_files import open_plain, printable, read_json_object, walk
+
+DESCRIPTION = """\
+Show what is in a raw file (shape, angles, energy, pixel size), a stage store, an OME-Zarr image, a table, or
+a whole folder of results, and where it comes from: stage, settings, and the chain of inputs back to the raw
+files, each with whether it is still what it was."""
+EXAMPLES = """\
+examples:
+  oxytomo inspect data/O_K_pre.h5
+  oxytomo inspect results/particle
+  oxytomo inspect results/particle/stages/composition/align.zarr
+  oxytomo inspect results/particle/composition.ome.zarr"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments of the command."""
+    parser.add_argument("path", type=Path, metavar="PATH", help="a file or folder")
+    parser.add_argument(
+        "--inputs",
+        action="store_true",
+        help="also read the raw files that a result names outside of its folder, to say whether they are unchanged",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write the description to standard output."""
+    lines = describe_path(arguments.path, outside=arguments.inputs)
+    sys.stdout.write("\n".join(map(printable, lines)) + "\n")
+    return 0
+
+
+def describe_path(path: Path, *, outside: bool = False) -> list[str]:
+    """Return lines about a file or a folder; ``outside`` reads raw files that are not in the folder of results."""
+    from oxytomo.io.provenance import describe, describe_chain, raw_record, record_file
+
+    if is_sample(path):
+        return _describe_sample(path)
+    samples = sorted(
+        stages.parent
+        for stages in path.glob("*/stages")
+        if is_sample(stages.parent) and not stages.parent.is_symlink()
+    )
+    if samples:
+        return [line for sample in samples for line in _describe_sample(sample)]
+    if path.is_file() and path.suffix == ".npz":
+        return _describe_arrays(path)
+    if path.is_file() and path.suffix == ".csv":
+        return [*_describe_table(path), *describe_chain(path, outside=outside)]
+    if path.is_file() and path.suffix == ".json":
+        content = json.dumps(_read_json(path), indent=1, ensure_ascii=False).splitlines()
+        return [f"{path}:", *content, *describe_chain(path, outside=outside)]
+    if (path.is_dir() or path.suffix == ".html") and raw_record(path) is None and record_file(path).is_file():
+        raise _damaged(record_file(path))
+    if path.suffix == ".html" and raw_record(path) is not None:
+        return describe(path, outside=outside)
+    return [*describe(path, outside=outside), *_describe_image(path)]
+
+
+def _describe_sample(folder: Path) -> list[str]:
+    """Return lines about the folder of a sample."""
+    from oxytomo.io.provenance import checked_record
+
+    lines = [f"{folder}: results of a sample"]
+    names = sorted(item.name for item in folder.iterdir() if not item.name.startswith("."))
+    lines += [f"  {name}" for name in names if name != "stages"]
+    stores = (Path(e.path) for e in walk(folder / "stages", into=".zarr") if e.name.endswith(".zarr"))
+    for store in sorted(stores):
+        record = checked_record(store)
+        made = f"version {record.version}, {record.created}" if record else "without record"
+        lines.append(f"  {store.relative_to(folder)}: {made}")
+    return lines
+
+
+def _describe_image(path: Path) -> list[str]:
+    """Return lines about the axes, levels, channels and labels of an OME-Zarr image, if it is one."""
+    try:
+        image = _ome(path)
+        scales = (image.get("multiscales") or [None])[0]
+        if scales is None:
+            return []
+        axes = ", ".join(f"{axis['name']} [{axis.get('unit', '1')}]" for axis in scales["axes"])
+        lines = [f"  OME-Zarr {image.get('version') or scales.get('version')}: axes {axes}"]
+        for level in scales["datasets"]:
+            scale = " × ".join(f"{size:g}" for size in level["coordinateTransformations"][0]["scale"])
+            lines.append(f"  level {level['path']}: scale {scale}")
+        channels = [str(channel.get("label")) for channel in (image.get("omero") or {}).get("channels", [])]
+        labels = [str(name) for name in _ome(path / "labels").get("labels", [])]
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
+        raise _damaged(path) from error
+    lines += [f"  channels: {', '.join(channels)}"] if channels else []
+    lines += [f"  labels: {', '.join(labels)}"] if labels else []
+    return lines
+
+
+def _ome(path: Path) -> dict[str, Any]:
+    """Return the OME metadata of a zarr group, of either version; empty for anything else."""
+    if (path / "zarr.json").is_file():
+        return dict((_read_json(path / "zarr.json").get("attributes") or {}).get("ome") or {})
+    return _read_json(path / ".zattrs") if (path / ".zattrs").is_file() else {}
+
+
+def _describe_table(path: Path) -> list[str]:
+    """Return lines about a table."""
+    from oxytomo.io.tables import csv_rows
+
+    rows = [row for row in csv_rows(path) if not row[0].startswith("#")]
+    return [
+        f"{path}: table of {max(0, len(rows) - 1)} rows",
+        *(f"  {name}" for name in (rows[0] if rows else [])),
+    ]
+
+
+def _describe_arrays(path: Path) -> list[str]:
+    """Return lines about a file of named arrays, such as the truth of a simulation; only their headers are read."""
+    from numpy.lib import format as npy
+
+    lines = [f"{path}: arrays"]
+    try:
+        with open_plain(path, follow=True) as file, zipfile.ZipFile(file) as archive:
+            for name in archive.namelist():
+                with archive.open(name) as member:
+                    version = npy.read_magic(member)
+                    read = npy.read_array_header_1_0 if version == (1, 0) else npy.read_array_header_2_0
+                    shape, _, dtype = read(member)
+                lines.append(f"  {name.removesuffix('.npy')}: {shape} {dtype}")
+    except (
+        zipfile.BadZipFile,
+        ValueError,
+        KeyError,
+        EOFError,
+        NotImplementedError,
+        RuntimeError,
+        zlib.error,
+    ) as error:
+        raise _damaged(path, "arrays as NumPy writes them") from error
+    return lines
+
+
+def _read_json(path: Path) -> dict[str, Any]:
+    """Return the mapping in a JSON file."""
+    try:
+        return read_json_object(path)
+    except StoreError as error:
+        raise _damaged(path, "a JSON file") from error
+
+
+def _damaged(path: Path, expected: str = "what oxytomo writes") -> InputError:
+    return InputError(
+        printable(path), expected=expected, got="a missing or damaged one", fix="run the workflow again"
+    )

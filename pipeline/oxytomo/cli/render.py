@@ -1,0 +1,56 @@
+"""``oxytomo render``: pictures, models and movies of a sample."""
+
+import argparse
+import sys
+from pathlib import Path
+
+from oxytomo.cli.report import sample_folders
+from oxytomo.errors import ConfigError
+
+DESCRIPTION = """\
+Draw a sample in three dimensions, without a display: the particle with a translucent skin and its classes, pores and cracks; the
+same with an octant taken away; a model (glTF, 1 unit = 1 µm); a page to turn with the mouse (one HTML file, also offline)."""
+EXAMPLES = """\
+examples:
+  oxytomo render results/particle
+  oxytomo render results/particle --movie --out pictures"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments of the command."""
+    parser.add_argument(
+        "folder", type=Path, metavar="RESULT_DIR", help="<results>/<sample>, or <results> for all samples"
+    )
+    parser.add_argument(
+        "--out",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="where the files go; default: RESULT_DIR/renders",
+    )
+    parser.add_argument(
+        "--size",
+        type=int,
+        default=1500,
+        metavar="PIXELS",
+        help="width of the pictures, 200 to 8000; default: 1500",
+    )
+    parser.add_argument(
+        "--movie", action="store_true", help="also a turning movie (GIF), which takes about half a minute"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Render every sample and say where the files are."""
+    if not 200 <= arguments.size <= 8000:
+        raise ConfigError("--size", expected="200 to 8000", got=str(arguments.size), fix="leave it out: 1500")
+    from oxytomo.view.render_sample import write_renders
+
+    samples = sample_folders(arguments.folder)
+    for sample in samples:
+        out = arguments.out or sample / "renders"
+        if arguments.out is not None and len(samples) > 1:
+            out = arguments.out / sample.resolve().name
+        for path in write_renders(sample, out, movie=arguments.movie, size_px=arguments.size):
+            sys.stdout.write(f"{path}\n")
+    return 0

@@ -1,0 +1,155 @@
+"""``oxytomo report``: write the report of results again, or compare samples."""
+
+import argparse
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from oxytomo.errors import ConfigError, InputError
+from oxytomo.io.finished import is_sample
+
+DESCRIPTION = """\
+Write the report of a sample again from its results. Several samples, or a results folder that holds several,
+also give a page that compares them, with tables as CSV beside it. Samples of one kind (a state of charge, a rate) go into a
+group: only several particles of a kind tell a difference between kinds from the scatter between particles."""
+EXAMPLES = """\
+examples:
+  oxytomo report results/particle
+  oxytomo report results/particle --figures pictures        every picture as a PNG file, too
+  oxytomo report results/pristine results/cycled --output comparison.html
+  oxytomo report --group pristine results/a results/b --group cycled results/c results/d"""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments of the command."""
+    parser.add_argument(
+        "folders",
+        type=Path,
+        nargs="*",
+        metavar="RESULT_DIR",
+        help="<results>/<sample>, or <results> for all samples",
+    )
+    parser.add_argument(
+        "--group",
+        action="append",
+        nargs="+",
+        default=[],
+        metavar=("NAME", "RESULT_DIR"),
+        help="samples of one kind; once per kind",
+    )
+    parser.add_argument(
+        "--output", type=Path, default=None, metavar="FILE", help="the comparison; default: comparison.html"
+    )
+    parser.add_argument(
+        "--figures",
+        type=Path,
+        default=None,
+        metavar="DIR",
+        help="also write the pictures as PNG below DIR/<sample>",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Write one report per sample and, for several, a comparison."""
+    alone = [sample for folder in arguments.folders for sample in sample_folders(folder)]
+    groups = _groups(arguments.group)
+    samples = [*alone, *(sample for members in groups.values() for sample in members)]
+    if not samples:
+        raise ConfigError(
+            "oxytomo report",
+            expected="the folder of a sample",
+            got="none",
+            fix="give <results>/<sample>, or --group NAME RESULT_DIR …",
+        )
+    from oxytomo.stages.shared.report import write_report
+
+    for sample in samples:
+        figures = None if arguments.figures is None else arguments.figures / sample.resolve().name
+        write_report(sample, sample / "report.html", figures=figures)
+        _record([sample / "report.html"], "report", {"sample": sample.resolve().name})
+        sys.stdout.write(f"{sample / 'report.html'}\n")
+    if len(samples) > 1:
+        _compare(alone, groups, arguments.output)
+    return 0
+
+
+def _compare(alone: Sequence[Path], groups: dict[str, list[Path]], output: Path | None) -> None:
+    """Write the comparison of samples, each without a group standing for itself, and say where it is."""
+    from oxytomo.io.provenance import record_file
+    from oxytomo.stages.shared.comparison import write_comparison
+    from oxytomo.view.read_comparison import can_be_compared
+
+    left_out = [sample for sample in alone if not can_be_compared(sample)]
+    for sample in left_out:
+        sys.stderr.write(
+            f"oxytomo: warning: {sample} has no composition, oxidation or structure; it is not compared\n"
+        )
+    kept = [sample for sample in alone if sample not in left_out]
+    if len(kept) + sum(map(len, groups.values())) < 2 and output is None:
+        return
+    names = [sample.resolve().name for sample in kept]
+    own = {
+        sample.resolve().name if names.count(sample.resolve().name) == 1 else str(sample): [sample]
+        for sample in kept
+    }
+    taken = next((name for name in own if name in groups), None)
+    if taken is not None:
+        raise ConfigError(
+            f"--group {taken}", expected="another name", got="that of a sample", fix="rename the group"
+        )
+    everything = groups | own
+    written = write_comparison(everything, output or Path("comparison.html"))
+    names_of = {name: [sample.resolve().name for sample in members] for name, members in everything.items()}
+    _record([path for path in written if record_file(path).is_file()], "comparison", {"groups": names_of})
+    for path in written:
+        sys.stdout.write(f"{path}\n")
+
+
+def _record(paths: Sequence[Path], stage: str, settings: dict[str, Any]) -> None:
+    """Write anew what the hidden records of pages say, which have just been written again."""
+    from oxytomo.io.integrity import record_output
+    from oxytomo.io.provenance import make_provenance
+    from oxytomo.stages.registry import STAGES
+
+    for path in paths:
+        record_output(path, make_provenance(stage, STAGES[stage].version, settings, {}))
+
+
+def _groups(given: Sequence[Sequence[str]]) -> dict[str, list[Path]]:
+    """Return the samples of each group by its name."""
+    groups: dict[str, list[Path]] = {}
+    for name, *folders in given:
+        if not folders or name in groups:
+            raise ConfigError(
+                f"--group {name}",
+                expected="a name and the folders of its samples",
+                got="the same name twice" if name in groups else "a name alone",
+                fix="write e.g. --group charged results/a results/b",
+            )
+        groups[name] = [sample for folder in folders for sample in sample_folders(Path(folder))]
+    return groups
+
+
+def sample_folders(folder: Path) -> list[Path]:
+    """Return the folder itself if it is a sample's, or those of all samples below it; links are not followed."""
+    if is_sample(folder):
+        return [folder]
+    below = sorted(path.parent for path in folder.glob("*/stages") if is_sample(path.parent))
+    below = [sample for sample in below if not sample.is_symlink()]
+    if not below:
+        raise InputError(
+            str(folder),
+            expected="the results of a sample",
+            got=_what_it_is(folder),
+            fix="give <results>/<sample>",
+        )
+    return below
+
+
+def _what_it_is(folder: Path) -> str:
+    if (folder / "zarr.json").is_file() or (folder / ".zgroup").is_file():
+        return "a single store"
+    if folder.is_dir():
+        return "a folder without results"
+    return "a file" if folder.exists() else "no such folder"

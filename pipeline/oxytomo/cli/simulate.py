@@ -1,0 +1,345 @@
+"""``oxytomo simulate``: write a simulated acquisition with its truth and a configuration."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+import yaml
+
+from oxytomo.arrays import Float64Array, TiltSeries
+from oxytomo.cli.simulate_instrument import add_arguments as add_effects
+from oxytomo.cli.simulate_instrument import effects_help, instrument_settings, real_instrument
+from oxytomo.errors import ConfigError, StoreError
+
+if TYPE_CHECKING:
+    from oxytomo.simulate.acquisition import Acquisition
+    from oxytomo.simulate.phantoms import Phantom
+
+DESCRIPTION = """\
+Write a simulated acquisition of a cathode particle: raw files in the Data Exchange format, the truth
+(truth.npz), and a configuration that is ready to run. The kind 'tilts' is a dual-energy tilt series (truth: densities,
+deviation, shifts); 'xanes' is a stack of images through the edge of each element (truth: valence, edge jump, shifts);
+'holotomography' holograms at four distances (truth: volume and shifts);
+'volume' a phase-contrast volume with pores and cracks (truth: voids and their sizes)."""
+EXAMPLES = f"""\
+examples:
+  oxytomo simulate demo
+  oxytomo simulate holo --kind holotomography --size 128 --tilts 180 --pixel-nm 80
+  oxytomo simulate null --uniform               a particle without deviation: everything found in it is false
+  oxytomo simulate xanes --kind xanes --elements Mn Ni --size 128
+  oxytomo simulate voids --kind volume          a volume with pores and cracks, for the structure branch
+  oxytomo simulate quick --size 48 --tilts 33 --photons 1e5 --elements O Ni
+  oxytomo simulate real --effect stray=0.015 --effect post_edge.O=1.05
+
+{effects_help()}"""
+
+FORMULA = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}
+DENSITY_G_CM3 = 4.2
+EDGES = {
+    "O": ("K", 525.0, 540.0),
+    "Mn": ("L", 636.0, 645.0),
+    "Co": ("L", 772.0, 788.0),
+    "Ni": ("L", 846.0, 866.0),
+}
+"""Edge and the energies below and on it, in eV."""
+TILT_LIMIT_DEG = 65.0
+STRUCTURE_APERTURES_PX = (0.75, 1.0, 2.0, 3.0)
+STRUCTURE_RADII_PX = (2.0, 3.0, 3.0, 4.0, 5.0, 6.0, 8.0)
+LARGEST_TRUTH = 320
+"""Up to this edge the truth of a volume holds where every void is, not only the sizes."""
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Describe the arguments of the command."""
+    add = parser.add_argument
+    add("folder", type=Path, metavar="OUT_DIR", help="folder for raw/, truth.npz and config.yaml")
+    add(
+        "--kind",
+        choices=("tilts", "xanes", "holotomography", "volume"),
+        default="tilts",
+        help="dual-energy tilt series, stacks through edges, holograms at four distances, or a phase-contrast volume of a "
+        "particle with pores and cracks (default: %(default)s)",
+    )
+    add(
+        "--elements",
+        nargs="+",
+        default=None,
+        metavar="EL",
+        help="edges to record, of O Mn Co Ni (of Mn Co Ni for xanes); default: all",
+    )
+    add("--size", type=int, default=96, help="detector pixels in each direction (default: %(default)s)")
+    add(
+        "--tilts",
+        type=int,
+        default=66,
+        help=f"tilts from -{TILT_LIMIT_DEG:g} to +{TILT_LIMIT_DEG:g}°, for holograms over 180° (default: %(default)s)",
+    )
+    add(
+        "--photons",
+        type=float,
+        default=20000.0,
+        help="counts per pixel without sample (default: %(default)g)",
+    )
+    add("--pixel-nm", type=float, default=12.0, help="pixel size in nm (default: %(default)g)")
+    add(
+        "--diameter-nm",
+        type=float,
+        default=None,
+        help="diameter of the particle in nm; default: 0.7 of the field",
+    )
+    add(
+        "--jitter-px",
+        type=float,
+        default=1.0,
+        help="random shift of each frame in pixels (default: %(default)g)",
+    )
+    add("--seed", type=int, default=0, help="seed of the random numbers (default: %(default)s)")
+    add("--uniform", action="store_true", help="a particle of one composition, without domains and rim")
+    add("--energies", type=int, default=100, help="energies of a xanes stack (default: %(default)s)")
+    add_effects(parser)
+    add(
+        "--law",
+        choices=("diffusion", "core_shell"),
+        default="diffusion",
+        help="how the valence of a xanes particle falls towards its surface (default: %(default)s)",
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Simulate and write; returns the exit code."""
+    effects = arguments.effect or arguments.instrument
+    if effects and arguments.kind != "tilts":
+        raise ConfigError(
+            "--effect and --instrument",
+            expected="--kind tilts",
+            got=f"--kind {arguments.kind}",
+            fix="leave them out, or simulate a dual-energy tilt series",
+        )
+    if arguments.kind == "xanes":
+        from oxytomo.cli.simulate_stack import write_stacks
+
+        return write_stacks(arguments)
+    arguments.elements = arguments.elements or list(EDGES)
+    _check(arguments)
+    if arguments.kind == "volume":
+        return _structure(arguments)
+    from oxytomo.cli import simulate_holotomography as holotomography
+    from oxytomo.io.readers.data_exchange import write_data_exchange
+
+    rng = np.random.default_rng(arguments.seed)
+    folder: Path = arguments.folder
+    if arguments.kind == "holotomography":
+        series, truth = holotomography.simulate(arguments, FORMULA, DENSITY_G_CM3, rng)
+        name_of, text = (
+            holotomography.raw_name,
+            holotomography.configuration(arguments, FORMULA, DENSITY_G_CM3),
+        )
+    else:
+        series, truth = _dual_energy(arguments, rng)
+        name_of, text = raw_name, configuration(arguments.elements)
+    try:
+        (folder / "raw").mkdir(parents=True, exist_ok=True)
+        for name, recorded in series.items():
+            write_data_exchange(folder / "raw" / name_of(name), recorded)
+        np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth)
+        (folder / "config.yaml").write_text(text, encoding="utf-8")
+        if effects:
+            used = instrument_settings(arguments).model_dump(mode="json", exclude_defaults=True)
+            (folder / "instrument.yaml").write_text(yaml.safe_dump(used, sort_keys=False), encoding="utf-8")
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(
+            str(folder),
+            expected="a folder that may be written",
+            got=error.strerror or str(error),
+            fix="choose another",
+        ) from error
+    sys.stdout.write(f"{len(series)} tilt series in {folder / 'raw'}, truth in {folder / 'truth.npz'}\n")
+    sys.stdout.write(f"next: oxytomo run {folder / 'config.yaml'}\n")
+    return 0
+
+
+def _dual_energy(
+    arguments: argparse.Namespace, rng: np.random.Generator
+) -> tuple[dict[str, TiltSeries], dict[str, np.ndarray]]:
+    """Return the raw series of a dual-energy acquisition by name, and the truth."""
+    from oxytomo.simulate.acquisition import simulate_acquisition, truth_arrays
+
+    series, truth = simulate_acquisition(
+        _phantom(arguments, rng),
+        _acquisition(arguments),
+        formula=FORMULA,
+        density_g_cm3=DENSITY_G_CM3,
+        rng=rng,
+        instrument=real_instrument(instrument_settings(arguments)),
+    )
+    return series, truth_arrays(truth)
+
+
+def _structure(arguments: argparse.Namespace) -> int:
+    """Write a volume with pores and cracks, its truth and a configuration."""
+    import tifffile
+
+    from oxytomo.simulate.voids import photographed_rows, random_scene
+
+    rng = np.random.default_rng(arguments.seed)
+    scene = random_scene(
+        arguments.size,
+        apertures_px=() if arguments.uniform else STRUCTURE_APERTURES_PX,
+        pore_radii_px=STRUCTURE_RADII_PX,
+        rng=rng,
+    )
+    rows = photographed_rows(scene, blur_px=1.0, contrast_to_noise=5.0, shading=0.05, rng=rng)
+    folder: Path = arguments.folder
+    config = {"structure": {"volume": "raw/volume.tif", "voxel_nm": arguments.pixel_nm}}
+    text = yaml.safe_dump({"results": "results", "samples": {"particle": config}}, sort_keys=False)
+    try:
+        (folder / "raw").mkdir(parents=True, exist_ok=True)
+        path = folder / "raw" / "volume.tif"
+        whole = tifffile.memmap(path, shape=scene.shape, dtype=np.float32, bigtiff=arguments.size > 1000)
+        start = whole.offset
+        del whole
+        for part, values in rows:
+            # Opened for each part: what is mapped would count as memory.
+            np.memmap(path, np.float32, "r+", offset=start, shape=scene.shape)[part] = values
+        truth = {
+            "crack_aperture_px": np.array([crack.aperture_px for crack in scene.cracks]),
+            "pore_volume_px": np.array([pore.volume_px for pore in scene.pores]),
+        }
+        if arguments.size <= LARGEST_TRUTH:
+            drawn = scene.rows(slice(0, arguments.size))
+            names = ("envelope", "void", "crack_index", "pore_index")
+            truth |= {name: getattr(drawn, name) for name in names}
+        np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth)
+        (folder / "config.yaml").write_text(text, encoding="utf-8")
+    except OSError as error:
+        raise StoreError(
+            str(folder),
+            expected="a folder that may be written",
+            got=error.strerror or str(error),
+            fix="choose another",
+        ) from error
+    sys.stdout.write(f"volume in {folder / 'raw'}, truth in {folder / 'truth.npz'}\n")
+    sys.stdout.write(f"next: oxytomo run {folder / 'config.yaml'}\n")
+    return 0
+
+
+def raw_name(series: str) -> str:
+    """Return the file name of a series: ``Mn_pre`` is in ``Mn_L_pre.h5``."""
+    element, side = series.split("_")
+    return f"{element}_{EDGES[element][0]}_{side}.h5"
+
+
+def configuration(elements: list[str]) -> str:
+    """Return a configuration for the simulated files."""
+    edges = {
+        element: {side: f"raw/{raw_name(f'{element}_{side}')}" for side in ("pre", "post")}
+        for element in elements
+    }
+    composition = {"edges": edges, "formula": FORMULA, "density_g_cm3": DENSITY_G_CM3}
+    text = yaml.safe_dump({"samples": {"particle": {"composition": composition}}}, sort_keys=False)
+    return f"# Simulated acquisition; the truth is in truth.npz.\nresults: results\n{text}"
+
+
+def tilt_order_deg(n_tilts: int) -> Float64Array:
+    """Return the tilts as microscopes record them: from near 0 out to one end, then to the other.
+
+    Parameters
+    ----------
+    n_tilts : number of tilts between both ends
+
+    Returns
+    -------
+    (n_tilts,) float64, degrees
+    """
+    tilts = np.linspace(-TILT_LIMIT_DEG, TILT_LIMIT_DEG, n_tilts)
+    return np.concatenate([tilts[tilts >= 0], tilts[tilts < 0][::-1]])
+
+
+def _phantom(arguments: argparse.Namespace, rng: np.random.Generator) -> "Phantom":
+    """Return the particle."""
+    from oxytomo.simulate.particles import cathode_particle, uniform_particle
+
+    diameter_nm = arguments.diameter_nm or 0.7 * arguments.size * arguments.pixel_nm
+    if arguments.uniform:
+        return uniform_particle(
+            rng=rng,
+            formula=FORMULA,
+            diameter_nm=diameter_nm,
+            n_pores=6,
+            n_cracks=1,
+            void_radius_nm=0.06 * diameter_nm,
+        )
+    return cathode_particle(
+        rng=rng,
+        formula=FORMULA,
+        diameter_nm=diameter_nm,
+        n_oxygen_poor=8,
+        n_oxygen_rich=8,
+        n_pores=6,
+        n_cracks=1,
+        rim_nm=0.0,
+        void_radius_nm=0.06 * diameter_nm,
+        deviation=(0.1, 0.25),
+    )
+
+
+def _acquisition(arguments: argparse.Namespace) -> "Acquisition":
+    """Return how the particle is recorded."""
+    from oxytomo.simulate.acquisition import Acquisition
+
+    energies = {}
+    for element in arguments.elements:
+        _, energies[f"{element}_pre"], energies[f"{element}_post"] = EDGES[element]
+    return Acquisition(
+        energies_ev=energies,
+        tilt_deg=tilt_order_deg(arguments.tilts),
+        n_rows=arguments.size,
+        n_cols=arguments.size,
+        pixel_nm=arguments.pixel_nm,
+        magnification_spread=0.004,
+        jitter_px=arguments.jitter_px,
+        drift_px=1.0,
+        psf_px=0.6,
+        subsamples=2,
+        photons_per_pixel=arguments.photons,
+        dark_level=100.0,
+        beam_structure=0.05,
+        i0_drift=0.01,
+        hot_fraction=1e-4,
+        n_flat=10,
+        n_dark=5,
+        noise=True,
+        truth_subsamples=3,
+    )
+
+
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse sizes and numbers that make no acquisition."""
+    unknown = [element for element in arguments.elements if element not in EDGES]
+    if unknown or "O" not in arguments.elements or len(set(arguments.elements)) < 2:
+        raise ConfigError(
+            "--elements",
+            expected=f"O and at least one more of {', '.join(EDGES)}",
+            got=" ".join(arguments.elements),
+            fix="give e.g. --elements O Mn Ni",
+        )
+    limits = {
+        "--size": (arguments.size, 16, 4096),
+        "--tilts": (arguments.tilts, 3, 2000),
+        "--photons": (arguments.photons, 1, 1e9),
+        "--pixel-nm": (arguments.pixel_nm, 0.01, 1e5),
+        "--jitter-px": (arguments.jitter_px, 0, arguments.size / 8),
+        "--seed": (arguments.seed, 0, 2**32),
+    }
+    field_nm = arguments.size * arguments.pixel_nm
+    if arguments.diameter_nm is not None:
+        limits["--diameter-nm"] = (arguments.diameter_nm, 0.05 * field_nm, 0.95 * field_nm)
+    for name, (value, low, high) in limits.items():
+        if not low <= value <= high:
+            raise ConfigError(
+                name, expected=f"{low:g} to {high:g}", got=f"{value:g}", fix="correct the option"
+            )

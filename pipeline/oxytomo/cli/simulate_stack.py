@@ -1,0 +1,98 @@
+"""The kind ``xanes`` of ``oxytomo simulate``: stacks through edges, references, truth, and a configuration."""
+
+import argparse
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import yaml
+
+from oxytomo.errors import StoreError
+
+DIFFUSION_DT_OVER_R2, SHELL_OVER_RADIUS = 0.01, 0.15
+LARGEST_OD = {"Mn": 1.5, "Co": 0.6, "Ni": 0.9}
+
+
+def write_stacks(arguments: argparse.Namespace) -> int:
+    """Simulate and write; returns the exit code."""
+    from oxytomo.io.readers.data_exchange import write_energy_stack
+    from oxytomo.simulate.energy_stack import EDGE_SPAN_EV, StackAcquisition, simulate_stack
+
+    elements = arguments.elements or list(EDGE_SPAN_EV)
+    folder: Path = arguments.folder
+    rng = np.random.default_rng(arguments.seed)
+    truth: dict[str, Any] = {}
+    try:
+        for name in ("raw", "refs"):
+            (folder / name).mkdir(parents=True, exist_ok=True)
+        for element in elements:
+            stack = simulate_stack(
+                StackAcquisition(
+                    element=element,
+                    n_energies=arguments.energies,
+                    n_rows=arguments.size,
+                    n_cols=arguments.size,
+                    pixel_nm=arguments.pixel_nm,
+                    n_particles=1,
+                    law="uniform" if arguments.uniform else arguments.law,
+                    law_parameter=DIFFUSION_DT_OVER_R2 if arguments.law == "diffusion" else SHELL_OVER_RADIUS,
+                    core_valence=3.6,
+                    surface_valence=2.8,
+                    largest_od=LARGEST_OD.get(element, 1.0),
+                    photons_per_pixel=arguments.photons,
+                    drift_px=0.3 * arguments.jitter_px,
+                    i0_drift=0.01,
+                    dark_level=100.0,
+                    n_flat=1,
+                ),
+                rng=rng,
+            )
+            write_energy_stack(
+                folder / "raw" / f"{element}_stack.h5",
+                stack.frames,
+                stack.energy_ev,
+                pixel_nm=arguments.pixel_nm,
+                quantity="counts",
+                flat=stack.flat,
+                dark=stack.dark,
+            )
+            for valence, spectrum in stack.references.items():
+                rows = zip(spectrum.energy_ev, spectrum.absorption, strict=True)
+                lines = ["energy_ev,absorption", *(f"{ev:.2f},{mu:.6g}" for ev, mu in rows)]
+                path = folder / "refs" / f"{element}_{valence:g}.csv"
+                path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            truth |= {
+                f"{element}_valence": stack.valence,
+                f"{element}_edge_jump": stack.edge_jump,
+                f"{element}_shift_px": stack.shift_px,
+                f"{element}_energy_ev": stack.energy_ev,
+                f"{element}_radius_nm": np.array(stack.radius_nm),
+            }
+        np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth)
+        (folder / "config.yaml").write_text(stack_configuration(elements), encoding="utf-8")
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(
+            str(folder),
+            expected="a folder that may be written",
+            got=error.strerror or str(error),
+            fix="choose another",
+        ) from error
+    sys.stdout.write(f"{len(elements)} stacks in {folder / 'raw'}, truth in {folder / 'truth.npz'}\n")
+    sys.stdout.write(f"next: oxytomo run {folder / 'config.yaml'}\n")
+    return 0
+
+
+def stack_configuration(elements: list[str]) -> str:
+    """Return a configuration for the simulated stacks."""
+    oxidation = {
+        "stacks": {element: f"raw/{element}_stack.h5" for element in elements},
+        "references": {
+            element: {valence: f"refs/{element}_{valence}.csv" for valence in ("2", "3", "4")}
+            for element in elements
+        },
+    }
+    text = yaml.safe_dump({"samples": {"particle": {"oxidation": oxidation}}}, sort_keys=False)
+    return f"# Simulated stacks; the truth is in truth.npz.\nresults: results\n{text}"

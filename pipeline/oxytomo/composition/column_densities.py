@@ -1,0 +1,111 @@
+"""Element sinograms of one particle, and what is computed from them ray by ray."""
+
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from oxytomo.arrays import Float64Array, FloatArray, StoredArray
+from oxytomo.composition.decomposition import combine
+from oxytomo.errors import InputError
+from oxytomo.reconstruct.geometry import TiltGeometry
+from oxytomo.slabs import Allocate, Field, in_memory
+
+TILTS_AT_ONCE = 16
+"""Tilts of all elements that are read together."""
+
+
+@dataclass(frozen=True)
+class ColumnDensities:
+    """Element sinograms of one particle.
+
+    Attributes
+    ----------
+    areal : (n_element, n_tilt, n_z, n_s) float32, µm of reference density, NaN where not known; oxygen first
+    covariance : (n_pair, n_tilt, n_z, n_s) float32, µm², inf where not known; both may lie on disk
+    tilt_deg : (n_tilt,) degrees
+    atoms : (n_element,) atoms per formula unit; those of the metals weigh them in TM
+    pixel_um : detector pixel
+    """
+
+    areal: StoredArray
+    covariance: StoredArray
+    tilt_deg: Float64Array
+    atoms: Float64Array
+    pixel_um: float
+
+    @property
+    def oxygen(self) -> Float64Array:
+        """Coefficients that pick oxygen."""
+        return np.eye(len(self.atoms))[0]
+
+    @property
+    def metal(self) -> Float64Array:
+        """Coefficients of TM."""
+        metals = np.concatenate([[0.0], self.atoms[1:]])
+        return metals / metals.sum()
+
+    @property
+    def geometry(self) -> TiltGeometry:
+        """The usual geometry: slices as wide as the detector."""
+        return TiltGeometry.square(self.tilt_deg, self.areal.shape[-1])
+
+    @property
+    def parts(self) -> list[slice]:
+        """Tilts in the portions that are read together."""
+        starts = range(0, self.tilt_deg.size, TILTS_AT_ONCE)
+        return [slice(start, min(start + TILTS_AT_ONCE, self.tilt_deg.size)) for start in starts]
+
+    def rows(self, rows: slice) -> "ColumnDensities":
+        """Return some rows of the detector, in memory."""
+        areal, covariance = (np.asarray(each[:, :, rows]) for each in (self.areal, self.covariance))
+        return replace(self, areal=areal, covariance=covariance)
+
+    def sinogram(
+        self, coefficients: Float64Array, *, model_error_px: float = 0.0, allocate: Allocate = in_memory
+    ) -> tuple[Field, Field]:
+        """Combine elements: line integrals in pixels (0 where invalid) and inverse variance (0 where invalid).
+
+        ``model_error_px``, the error of a path length, is added in quadrature to the noise.
+        """
+        values, weights = (allocate(self.areal.shape[1:], np.float32) for _ in range(2))
+        for tilts in self.parts:
+            value, variance = combine(self.areal, self.covariance, coefficients, tilts)
+            valid = np.isfinite(value) & np.isfinite(variance)
+            weight = np.where(valid, self.pixel_um**2 / np.where(valid, variance, 1), 0).astype(np.float32)
+            weights[tilts] = weight / (1 + np.float32(model_error_px**2) * weight)
+            values[tilts] = np.where(valid, value / np.float32(self.pixel_um), 0)
+        return values, weights
+
+
+def halved_rays(values: Field, weights: Field) -> tuple[FloatArray, FloatArray]:
+    """Average rays over 2 × 2 pixels, by weight: line integrals in pixels twice as large, and their inverse variance.
+
+    Parameters
+    ----------
+    values, weights : (n_tilt, n_z, n_s) from :meth:`ColumnDensities.sinogram`; a row or column left over is dropped
+    """
+    n_tilt, n_z, n_s = values.shape[0], values.shape[1] // 2, values.shape[2] // 2
+    small, weight = (np.zeros((n_tilt, n_z, n_s), np.float32) for _ in range(2))
+    for t in range(n_tilt):
+        w = np.asarray(weights[t])[: 2 * n_z, : 2 * n_s]
+        v = w * np.asarray(values[t])[: 2 * n_z, : 2 * n_s]
+        w, v = (part.reshape(n_z, 2, n_s, 2).sum(axis=(1, 3)) for part in (w, v))
+        small[t] = np.divide(v, 2 * w, out=np.zeros_like(v), where=w > 0)
+        weight[t] = 4 * w
+    return small, weight
+
+
+def ratio_of_sums(data: ColumnDensities, allocate: Allocate) -> float:
+    """Mean TM/O of the whole particle, from the sums over all valid rays."""
+    metal, oxygen = (
+        sum(float(np.sum(values[part], dtype=np.float64)) for part in data.parts)
+        for values in (data.sinogram(which, allocate=allocate)[0] for which in (data.metal, data.oxygen))
+    )
+    if oxygen <= 0:
+        raise InputError(
+            "oxygen",
+            expected="a positive sum of the oxygen signal",
+            got=f"{oxygen:.3g}",
+            fix="check the oxygen series",
+        )
+    return metal / oxygen

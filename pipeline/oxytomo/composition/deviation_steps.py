@@ -1,0 +1,266 @@
+"""Steps of the deviation method: what its solves share, and the chain of solves of one slab of slices.
+
+Once support, noise and reference are known, slabs with their halo are solved independently of each other: one after the other
+in one job, or each in a job of its own. Both call these functions, so the numbers are the same.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+import scipy.ndimage
+from numpy.typing import NDArray
+
+from oxytomo.arrays import BoolArray, FloatArray
+from oxytomo.composition.column_densities import ColumnDensities, ratio_of_sums
+from oxytomo.composition.deviation_problems import (
+    DeviationSolver,
+    Problem,
+    chain,
+    difference_problem,
+    noise_of,
+)
+from oxytomo.composition.first_look import FIRST_ITERATIONS, first_look
+from oxytomo.composition.progress import Progress
+from oxytomo.composition.result import Composition
+from oxytomo.errors import InputError
+from oxytomo.reconstruct.total_variation import (
+    CONVERGED,
+    HALO,
+    Reached,
+    bounding_box,
+    minimize,
+    slice_bytes,
+    solver_slabs,
+)
+from oxytomo.slabs import Allocate, Box, Field, fill, in_memory, plane, sampled
+
+SUPPORT_MARGIN_PX = 3
+"""Voxels by which the support is wider than the particle."""
+
+
+@dataclass(frozen=True)
+class Ground:
+    """What all slabs of a particle share.
+
+    Attributes
+    ----------
+    support : (n_z, n_y, n_x) bool
+    total : (n_z, n_y, n_x) float32, where the total density is started from
+    noise : by problem, the noise of its gradient
+    reference_tm_o : TM/O that the difference refers to
+    record : how the first look was reached
+    box : rows and columns (y, x) of the support
+    slabs : slices that are solved together, and these with their halo
+    """
+
+    support: Field
+    total: Field
+    noise: dict[str, float]
+    reference_tm_o: float
+    record: dict[str, float]
+    box: Box
+    slabs: Sequence[tuple[slice, slice]]
+
+    def share(self, slab: tuple[slice, slice]) -> float:
+        """Return how much of the particle a slab is."""
+        return thickness(slab) / sum(thickness(one) for one in self.slabs)
+
+    def of_part(self, part: int, parts: int) -> Sequence[tuple[slice, slice]]:
+        """Return the slabs of one of the parts, from 1; there are as many in each."""
+        count = len(self.slabs) // parts
+        return self.slabs[(part - 1) * count : part * count]
+
+
+@dataclass(frozen=True)
+class Solutions:
+    """Fields that slabs put their solutions into: those of a whole particle, or of a part from ``first_row``.
+
+    Attributes
+    ----------
+    total, difference : (n_z, n_y, n_x) float32
+    elements : (n_element, n_z, n_y, n_x) float32
+    """
+
+    total: Field
+    elements: Field
+    difference: Field
+    first_row: int = 0
+
+    @classmethod
+    def empty(
+        cls, shape: tuple[int, ...], n_elements: int, allocate: Allocate, first_row: int = 0
+    ) -> "Solutions":
+        """Return zeros of (n_z, n_y, n_x)."""
+        total, difference = (allocate(shape, np.float32) for _ in range(2))
+        return cls(total, allocate((n_elements, *shape), np.float32), difference, first_row)
+
+
+def prepare(
+    data: ColumnDensities,
+    *,
+    solver: DeviationSolver,
+    reference_tm_o: float | None,
+    start: Composition | None,
+    n_metals: int,
+    allocate: Allocate,
+    progress: Progress,
+) -> Ground:
+    """Find what all slabs share; parameters as of :func:`oxytomo.composition.deviation.reconstruct_deviation`."""
+    problems = chain(data, solver, n_metals)[0 if start is None else 1 :]  # the total of a start stands
+    record: dict[str, float] = {}
+    if start is None:
+        total, record = first_look(data, solver, problems[0], allocate, progress)
+    else:
+        total = start.total
+        progress.finish(FIRST_ITERATIONS)
+    support = _support(total, allocate)
+    reference = ratio_of_sums(data, allocate) if reference_tm_o is None else reference_tm_o
+    problems.append(difference_problem(data, solver, reference))
+    noise = {problem.name: noise_of(data, problem, support, allocate) for problem in problems}
+    # A replicate, which has a start, is one job: it is cut no further than memory asks for.
+    box, slabs = slabs_of(data, support, solver.parts if start is None else 1)
+    return Ground(support, total, noise, float(reference), record, box, slabs)
+
+
+def slabs_of(data: ColumnDensities, support: Field, parts: int) -> tuple[Box, list[tuple[slice, slice]]]:
+    """Return the box of the particle (y, x) and the slabs in which it is solved: slices, and slices with halo."""
+    rows, columns, slices = bounding_box(support)
+    if slices.stop - slices.start < parts * HALO and parts > 1:
+        raise InputError(
+            "reconstruct.parts",
+            expected=f"parts of {HALO} slices or more",
+            got=f"{parts} parts of a particle of {slices.stop - slices.start} slices",
+            fix=f"set parts to {max(1, (slices.stop - slices.start) // HALO)} or less for this sample",
+        )
+    bytes_each = slice_bytes(data.geometry.cropped(rows, columns))
+    return (rows, columns), solver_slabs(slices, bytes_each, parts=parts)
+
+
+def thickness(slab: tuple[slice, slice]) -> int:
+    """Return the number of slices of a slab without its halo."""
+    return slab[0].stop - slab[0].start
+
+
+def solve_slab(
+    data: ColumnDensities,
+    ground: Ground,
+    slab: tuple[slice, slice],
+    into: Solutions,
+    *,
+    solver: DeviationSolver,
+    start: Composition | None,
+    progress: Progress,
+) -> dict[str, Reached]:
+    """Solve for total, elements and difference in one slab; with no other start, elements start from its total.
+
+    With a start its total stands: it says where the particle is and where elements begin, and both are known then.
+    """
+    solves = _Solves(data, ground, slab, solver.psf_px, progress)
+    first, *others = chain(data, solver, into.elements.shape[0] - 1)
+    total = None
+    if start is None:
+        total = solves.solve(first, solves.cut(ground.total), into.total, into.first_row)
+    for k, problem in enumerate(others):
+        begin = total if start is None else solves.cut(plane(start.elements, k))
+        solves.solve(problem, begin, plane(into.elements, k), into.first_row)
+    problem = difference_problem(data, solver, ground.reference_tm_o)
+    departure = None if start is None else solves.cut(start.difference)
+    solves.solve(problem, departure, into.difference, into.first_row)
+    return solves.reached
+
+
+def refine_slab(
+    data: ColumnDensities,
+    ground: Ground,
+    slab: tuple[slice, slice],
+    into: Field,
+    *,
+    first_row: int = 0,
+    solver: DeviationSolver,
+    difference: Field,
+    progress: Progress,
+) -> dict[str, Reached]:
+    """Solve once more for the difference from the ground's reference in one slab, starting from an earlier one."""
+    solves = _Solves(data, ground, slab, solver.psf_px, progress)
+    problem = difference_problem(data, solver, ground.reference_tm_o)
+    solves.solve(problem, solves.cut(difference), into, first_row)
+    return solves.reached
+
+
+def refer_to(
+    ground: Ground, data: ColumnDensities, solver: DeviationSolver, reference_tm_o: float, allocate: Allocate
+) -> Ground:
+    """Return the ground of differences from another reference."""
+    problem = difference_problem(data, solver, reference_tm_o)
+    noise = ground.noise | {problem.name: noise_of(data, problem, ground.support, allocate)}
+    return replace(ground, noise=noise, reference_tm_o=reference_tm_o)
+
+
+class _Solves:
+    """Solves in one slab with its halo."""
+
+    def __init__(
+        self,
+        data: ColumnDensities,
+        ground: Ground,
+        slab: tuple[slice, slice],
+        psf_px: float,
+        progress: Progress,
+    ) -> None:
+        self._rays, self._ground, self._slab = data.rows(slab[1]), ground, slab
+        self._psf_px, self._progress = psf_px, progress
+        self._inside = self.cut(ground.support).astype(bool)
+        self.reached: dict[str, Reached] = {}
+
+    def solve(self, problem: Problem, start: FloatArray | None, into: Field, first_row: int) -> FloatArray:
+        """Put the slab's own slices into a field; return the solution in the particle's box with the halo, as is the start."""
+        share, noise = self._ground.share(self._slab), self._ground.noise[problem.name]
+        values, weights = problem.sinogram(self._rays, in_memory)
+        tv_weight, l1_weight = problem.weights(noise)
+        found = minimize(
+            np.asarray(values),
+            np.asarray(weights),
+            self._rays.geometry.cropped(*self._ground.box),
+            support=self._inside,
+            psf_px=self._psf_px,
+            tv_weight=tv_weight,
+            l1_weight=l1_weight,
+            nonnegative=problem.nonnegative,
+            iterations=problem.iterations,
+            tolerance=CONVERGED * noise,
+            start=start,
+            on_iteration=lambda done, _: self._progress.step(share * done),
+        )
+        self._progress.finish(share * problem.iterations)
+        self.reached[problem.name] = found.reached
+        core, around = self._slab
+        rows = slice(core.start - first_row, core.stop - first_row)
+        volume = np.asarray(found.volume)
+        into[(rows, *self._ground.box)] = volume[core.start - around.start : core.stop - around.start]
+        return volume
+
+    def cut(self, field: Field) -> NDArray[Any]:
+        """Return the box of the particle in the slab with its halo."""
+        return np.asarray(field[(self._slab[1], *self._ground.box)])
+
+
+def _support(total: Field, allocate: Allocate) -> Field:
+    """Generous support: everything above a seventh of the solid's density, and three voxels around it."""
+    solid = float(np.percentile(sampled(total), 99.5))
+    if not solid > 0:
+        raise InputError(
+            "particle",
+            expected="a particle that absorbs in the field of view",
+            got="an empty volume",
+            fix="check the flat fields and that the series show the particle",
+        )
+
+    def near(density: FloatArray) -> BoolArray:
+        blob = scipy.ndimage.gaussian_filter(density, 1.0) > 0.15 * solid
+        return scipy.ndimage.binary_dilation(blob, iterations=SUPPORT_MARGIN_PX)
+
+    support = allocate(total.shape, bool)
+    fill(support, near, total, halo=SUPPORT_MARGIN_PX + 4)  # the Gaussian is cut at four standard deviations
+    return support

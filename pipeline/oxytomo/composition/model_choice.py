@@ -1,0 +1,289 @@
+"""Which terms a measurement can tell, which of them its data ask for, and what they leave uncertain in TM/O."""
+
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from oxytomo.arrays import Float64Array, FloatArray
+from oxytomo.composition.adaptive_prior import FREE, NEIGHBOURHOOD_PX, adapted
+from oxytomo.composition.components import Component
+from oxytomo.composition.decomposition import Solved, decompose_with_priors
+from oxytomo.composition.instrument import Fit, Model, Term, fitted, judged, tail_of
+from oxytomo.composition.term_choice import chosen, extended
+from oxytomo.preprocess.averaged_rays import AveragedRays
+
+LEAST_ENERGY_GAP_EV = 1.0
+POOR_FIT = 3.0
+"""χ² per degree of freedom from which the model is said to fail. Instruments with harmless faults (blur, angle errors,
+distortion) stay below 1.8 on simulated data; those whose faults matter begin at 6."""
+FEW_RAYS = 200
+"""Fewer averaged rays than that choose no terms."""
+
+
+@dataclass(frozen=True)
+class Choice:
+    """What may be in the model.
+
+    Attributes
+    ----------
+    stray, near_edge, spread : "auto", "none" or (stray, near_edge) given values
+    components : substances that are always in the model
+    optional : substances that the data may ask for
+    """
+
+    stray: float | str
+    near_edge: Mapping[str, float] | str
+    spread: str
+    components: tuple[Component, ...]
+    optional: tuple[Component, ...]
+
+
+@dataclass(frozen=True)
+class ChosenModel:
+    """The model that was chosen, and how the data judge it.
+
+    Attributes
+    ----------
+    fit, plain : of the chosen model, and of the elements alone
+    steps : the terms in use, those missed most first, with χ² per degree of freedom without each
+    systematic : by source, the standard deviation of a shift of TM/O of the whole particle, relative
+    rays : number of averaged rays
+    """
+
+    fit: Fit
+    plain: Fit
+    steps: list[dict[str, float | str]]
+    systematic: dict[str, float]
+    rays: int
+
+    @property
+    def model(self) -> Model:
+        """The chosen model."""
+        return self.fit.model
+
+
+def candidates(
+    elements: Sequence[str],
+    energies_ev: Float64Array,
+    own: Float64Array,
+    pairs: Sequence[tuple[int, int]],
+    choice: Choice,
+) -> tuple[list[Term], set[str]]:
+    """Return the terms that may be in the model, and the names of those that are in it whatever the data say.
+
+    The near-edge factor of an element can be told only if the element is seen at another energy above its edge: that of
+    the last edge cannot.
+
+    Parameters
+    ----------
+    elements : symbols
+    energies_ev : (n_energy,) eV
+    own : (n_energy, n_element), 1/µm, attenuation of the elements by themselves
+    pairs : indices of the pre- and the post-edge energy of every element
+    """
+    terms: list[Term] = []
+    spare = own.shape[0] - own.shape[1]
+    if choice.stray != "none":
+        given_stray = None if isinstance(choice.stray, str) else float(choice.stray)
+        terms.append(Term("stray", "stray", np.ones(own.shape[0]), given=given_stray))
+    for k, (element, (pre, post)) in enumerate(zip(elements, pairs, strict=True)):
+        if choice.stray == "auto" and spare > 1 and len(elements) > 1:
+            of_edge = np.zeros(own.shape[0])
+            of_edge[[pre, post]] = 1
+            terms.append(Term(f"stray_{element}", "stray", of_edge))
+        column = np.zeros(own.shape[0])
+        column[post] = own[post, k]
+        tells = bool((energies_ev > energies_ev[post] + LEAST_ENERGY_GAP_EV).any())
+        given = None if isinstance(choice.near_edge, str) else choice.near_edge.get(element)
+        if given is not None or (choice.near_edge == "auto" and tells and spare > 1):
+            known = None if given is None else given - 1
+            terms.append(Term(f"near_edge_{element}", "near_edge", column, k, known))
+        if choice.spread == "auto" and tells and spare > 1:
+            terms.append(Term(f"near_edge_spread_{element}", "spread", column, k))
+    for one in (*choice.components, *choice.optional):
+        terms.append(Term(one.name, "component", one.attenuation_per_um(energies_ev)))
+    names = {one.name for one in choice.components}
+    return terms, names | {term.name for term in terms if term.given is not None}
+
+
+def choose_model(
+    attenuation: Float64Array,
+    terms: Sequence[Term],
+    forced: Collection[str],
+    rays: AveragedRays,
+    metal: Float64Array,
+) -> ChosenModel:
+    """Choose and fit the terms that the data ask for, and say what they leave uncertain.
+
+    Parameters
+    ----------
+    attenuation : (n_energy, n_element), 1/µm
+    terms, forced : of :func:`candidates`
+    rays : averaged rays
+    metal : (n_element,) weights of the elements in TM; oxygen is the first element
+    """
+    if len(rays) < FEW_RAYS or attenuation.shape[0] <= attenuation.shape[1]:
+        start = tuple(term for term in terms if term.name in forced)
+        values = np.array([0.05 if term.given is None else term.given for term in start])
+        model = Model(attenuation, start, values, np.zeros((len(start), len(start))))
+        empty = Fit(model, np.nan, np.full(1, np.nan), 1, np.zeros(attenuation.shape[0]))
+        return ChosenModel(empty, empty, [], {}, len(rays))
+    plain, best, steps = chosen(attenuation, terms, forced, rays)
+    return ChosenModel(best, plain, steps, systematic_errors(best, rays, metal), len(rays))
+
+
+def systematic_errors(fit: Fit, rays: AveragedRays, metal: Float64Array) -> dict[str, float]:
+    """Return by source how far TM/O of the whole particle may be off, as relative standard deviations.
+
+    Every global term is moved by its standard error. What the model leaves unexplained counts as an error of the
+    composition of averaged rays that is √(χ² per degree of freedom − 1) times their noise and the same for all.
+    """
+    some = rays.some(2000)
+    model = fit.model
+    base, noise = _tm_o(model, some, metal)
+    errors = np.sqrt(np.maximum(np.diag(model.covariance), 0)) if model.terms else np.zeros(0)
+    found = {}
+    for k, term in enumerate(model.terms):
+        if not term.random and errors[k] > 0:
+            step = np.zeros(len(model.terms))
+            step[k] = errors[k]
+            moved = _tm_o(replace(model, values=model.values + step), some, metal)[0]
+            found[term.name] = abs(float(moved / base - 1))
+    found["misfit"] = float(np.sqrt(max(0.0, fit.per_dof - 1)) * noise)
+    return found
+
+
+def _tm_o(model: Model, rays: AveragedRays, metal: Float64Array) -> tuple[float, float]:
+    """Return TM/O of all rays together, and the noise of TM/O in a typical ray."""
+    solved = decompose_with_model(
+        rays.density.T[:, None, :].astype(np.float32), rays.variance.T[:, None, :].astype(np.float32), model
+    )
+    areal = np.nansum(solved.areal.reshape(metal.size, -1), axis=1, dtype=np.float64).reshape(-1)
+    difference = metal.copy()
+    difference[0] -= 1
+    pairs = [(i, j) for i in range(metal.size) for j in range(i, metal.size)]
+    variance: Any = sum(
+        (1 if i == j else 2) * difference[i] * difference[j] * solved.covariance[row]
+        for row, (i, j) in enumerate(pairs)
+    )
+    relative = np.sqrt(variance) / np.maximum(np.abs(solved.areal[0]), 1e-3)
+    return float(metal @ areal / areal[0]), float(np.nanmedian(relative))
+
+
+def decompose_with_model(
+    density: FloatArray, variance: FloatArray, model: Model, *, adapt: bool = False
+) -> Solved:
+    """Solve the rays of one tilt with a model.
+
+    Parameters
+    ----------
+    density, variance : (n_energy, n_y, n_x) float32, as recorded; NaN and inf where invalid
+    model : with its values
+    adapt : learn the priors of what varies from the neighbourhood of every ray
+    """
+    value, error = model.corrected(density, variance, 0)
+    extra = model.columns
+    valid = np.isfinite(value)
+    mean = np.where(valid, value, 0).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
+    scale = model.prior_scale(model.thickness_um(mean))
+    none = np.zeros(scale.shape, np.float32)
+    width = FREE * scale if adapt else scale
+    precision = (1 / np.maximum(width, 1e-6) ** 2).astype(np.float32)
+    solved = decompose_with_priors(value, error, model.matrix, extra, none, precision)
+    if not (adapt and extra.size):
+        return solved
+    priors = [
+        adapted(solved.extra[k], solved.extra_variance[k], scale[k], NEIGHBOURHOOD_PX[term.kind])
+        for k, term in enumerate(model.random_terms)
+    ]
+    means, precisions = (np.stack([prior[part] for prior in priors]) for part in range(2))
+    return decompose_with_priors(value, error, model.matrix, extra, means, precisions)
+
+
+def likely_causes(terms: Sequence[Term], tested: ChosenModel, rays: AveragedRays) -> list[str]:
+    """Name the terms that would explain most of the misfit that the model leaves, those that help most first.
+
+    Only where the model fails; terms that are in it already are not named.
+    """
+    if not tested.fit.per_dof > POOR_FIT:
+        return []
+    few = rays.some(1500)
+    before = judged(tested.model, few)
+    used = {term.name for term in tested.model.terms}
+    gains: dict[str, float] = {}
+    for term in terms:
+        if term.name not in used:
+            wider = fitted(extended(tested.model, term), few, tail_of(before.chi_square))
+            gains[term.name] = before.deviance - wider.deviance
+    best = max(gains.values(), default=0.0)
+    return [name for name in sorted(gains, key=lambda n: -gains[n]) if gains[name] > max(0.3 * best, 0.5)]
+
+
+def model_record(tested: ChosenModel, series: Sequence[str], causes: Sequence[str]) -> dict[str, Any]:
+    """Return what a result says of its model: how well it fits, which terms are in it and why."""
+    model, fit = tested.model, tested.fit
+    errors = np.sqrt(np.maximum(np.diag(model.covariance), 0)) if model.terms else np.zeros(0)
+    terms = {}
+    for term, value, error in zip(model.terms, model.values, errors, strict=True):
+        shown = 1 + value if term.kind == "near_edge" else value
+        scaled = value * error if term.random else error  # widths are fitted as logarithms
+        terms[term.name] = {"kind": term.kind, "value": float(shown), "standard_error": float(scaled)}
+    return {
+        "chi_square_per_dof": _number(fit.per_dof),
+        "chi_square_per_dof_of_elements_alone": _number(tested.plain.per_dof),
+        "degrees_of_freedom": fit.dof,
+        "averaged_rays": tested.rays,
+        "residual_by_series": dict(zip(series, map(float, fit.residual), strict=True)),
+        "residual_of_elements_alone_by_series": dict(
+            zip(series, map(float, tested.plain.residual), strict=True)
+        ),
+        "terms": terms,
+        "steps": tested.steps,
+        "systematic": tested.systematic,
+        "likely_causes": list(causes),
+        "fails": bool(fit.per_dof > POOR_FIT),
+    }
+
+
+def _number(value: float) -> float | None:
+    return float(value) if np.isfinite(value) else None
+
+
+CAUSES = {
+    "stray": "stray light",
+    "near_edge": "the near-edge absorption of {element}",
+    "near_edge_spread": "a near-edge absorption of {element} that differs within the sample (valence)",
+    "carbon": "carbon, a film or binder beside the particle",
+}
+
+
+def named(term: str) -> str:
+    """Say what a term is, for people."""
+    if term.startswith("near_edge_spread_"):
+        return CAUSES["near_edge_spread"].format(element=term.removeprefix("near_edge_spread_"))
+    if term.startswith("stray_"):
+        return f"stray light at the {term.removeprefix('stray_')} edge"
+    if term.startswith("near_edge_"):
+        return CAUSES["near_edge"].format(element=term.removeprefix("near_edge_"))
+    return CAUSES.get(term, term)
+
+
+def describe(record: Mapping[str, Any]) -> str:
+    """Say in one line how well the model fits and what is in it."""
+    if record["chi_square_per_dof"] is None:
+        return "the model could not be tested: no spare energies, or too few rays without a rim"
+    before, after = record["chi_square_per_dof_of_elements_alone"], record["chi_square_per_dof"]
+    parts = [
+        f"{name} {term['value']:.4g} ± {term['standard_error']:.2g}" for name, term in record["terms"].items()
+    ]
+    return (
+        f"χ² per degree of freedom {before:.2f} with the elements alone, {after:.2f} with "
+        + (", ".join(parts) if parts else "no further term")
+        + (
+            f"; likely causes of the rest: {', '.join(map(named, record['likely_causes']))}"
+            if record["likely_causes"]
+            else ""
+        )
+    )

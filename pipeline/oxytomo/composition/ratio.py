@@ -1,0 +1,102 @@
+"""The plain way: every element reconstructed with the same linear operator, and divided."""
+
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.ndimage
+
+from oxytomo.arrays import BoolArray, FloatArray
+from oxytomo.composition.column_densities import ColumnDensities
+from oxytomo.composition.progress import OnProgress
+from oxytomo.composition.result import Composition, mode_of
+from oxytomo.reconstruct.backends import Algorithm, Backend, reconstruct
+from oxytomo.reconstruct.geometry import TiltGeometry
+from oxytomo.segment.particle import particle_mask
+from oxytomo.slabs import Allocate, Field, fill, in_memory, plane, sampled
+
+GAUSSIAN_REACH = 4.0
+"""Gaussians end after so many standard deviations."""
+
+
+@dataclass(frozen=True)
+class RatioSolver:
+    """Settings of the ratio method: the same operator for every element, then the division."""
+
+    algorithm: Algorithm
+    backend: Backend
+    iterations: int
+    smoothing_px: float
+
+
+def reconstruct_ratio(
+    data: ColumnDensities,
+    *,
+    solver: RatioSolver,
+    reference_tm_o: float | None,
+    threads: int,
+    allocate: Allocate = in_memory,
+    on_progress: OnProgress | None = None,
+) -> Composition:
+    """Reconstruct every element with the same linear operator, smooth equally, and divide.
+
+    With "fbp" (and SIRT without positivity) the operator is linear, so a constant ratio stays exactly constant whatever the
+    missing wedge does; noise is much larger than in :func:`reconstruct_deviation`.
+    """
+    geometry = TiltGeometry.square(data.tilt_deg, data.areal.shape[-1])
+    n = len(data.atoms)
+    elements = allocate((n, data.areal.shape[2], geometry.n_y, geometry.n_x), np.float32)
+    for k in range(n):
+        values, weights = data.sinogram(np.eye(n)[k], allocate=allocate)
+        volume = reconstruct(
+            values,
+            weights,
+            geometry,
+            algorithm=solver.algorithm,
+            backend=solver.backend,
+            iterations=solver.iterations,
+            nonnegative=False,
+            tv_weight=None,
+            threads=threads,
+            allocate=allocate,
+        )
+        _smooth(volume, plane(elements, k), solver.smoothing_px)
+        if on_progress is not None:
+            on_progress(k + 1, n)
+    return _divided(data, elements, reference_tm_o, allocate)
+
+
+def _smooth(volume: Field, into: Field, width_px: float) -> None:
+    """Fill a field with a volume, smoothed by a Gaussian of this standard deviation."""
+    if width_px <= 0:
+        fill(into, np.asarray, volume)
+        return
+    halo = int(GAUSSIAN_REACH * width_px + 0.5)
+    fill(into, lambda part: scipy.ndimage.gaussian_filter(part, width_px), volume, halo=halo)
+
+
+def _divided(
+    data: ColumnDensities, elements: Field, reference_tm_o: float | None, allocate: Allocate
+) -> Composition:
+    """Divide TM by O, and refer the ratio to a reference or to its own mode."""
+    oxygen, shape = plane(elements, 0), elements.shape[1:]
+    each = [plane(elements, k) for k in range(elements.shape[0])]
+    metal, total, ratio, difference, deviation = (allocate(shape, np.float32) for _ in range(5))
+    shares = data.metal.astype(np.float32)
+    fill(metal, lambda *parts: np.tensordot(shares, np.stack(parts), axes=1), *each)
+    fill(total, lambda m, o: 0.5 * (m + o), metal, oxygen)
+    particle = particle_mask(total, allocate=allocate)
+
+    def quotient(m: FloatArray, o: FloatArray) -> FloatArray:
+        with np.errstate(divide="ignore", invalid="ignore"):
+            return m / o
+
+    fill(ratio, quotient, metal, oxygen)
+    reference = 1 + mode_of(sampled(ratio, particle) - 1) if reference_tm_o is None else reference_tm_o
+
+    def departure(r: FloatArray, o: FloatArray, inside: BoolArray) -> FloatArray:
+        good = inside & np.isfinite(r) & (o > 0)
+        return np.where(good, np.where(good, r, 1) / reference - 1, np.nan).astype(np.float32)
+
+    fill(deviation, departure, ratio, oxygen, particle)
+    fill(difference, lambda m, o: m - np.float32(reference) * o, metal, oxygen)
+    return Composition(elements, difference, deviation, particle, total, float(reference), {})

@@ -1,0 +1,122 @@
+"""What all settings models share: frozen, strict about unknown keys, one-line errors with a suggestion."""
+
+import difflib
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any
+
+from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, model_validator
+from pydantic_core import PydanticCustomError
+
+from oxytomo.errors import shows
+
+LONGEST_NAME = 100
+LONGEST_FILE_NAME = 255
+LONGEST_PATH = 4000
+_BRACKETED = re.compile(r"<[a-z][a-z0-9_]*>")
+
+
+def setting(default: Any, description: str, *, unit: str | None = None, **bounds: Any) -> Any:
+    """One field of a settings model with its default, description, unit and bounds."""
+    extra: dict[str, JsonValue] | None = {"unit": unit} if unit else None
+    return Field(default=default, description=description, json_schema_extra=extra, **bounds)
+
+
+def rejected(expected: str, got: str, fix: str, *, key: str | None = None) -> PydanticCustomError:
+    """Return the error a validator raises; ``key`` names the entry below the model that is wrong.
+
+    Parameters
+    ----------
+    expected, got, fix : the three parts of a :class:`oxytomo.errors.ConfigError`
+    key : dotted name below the place where the validator sits, or None for that place itself
+    """
+    context = {"expected": expected, "got": got, "fix": fix, "key": key or ""}
+    return PydanticCustomError("rejected", "expected {expected}, got {got}", context)
+
+
+def closest(name: str, known: Iterable[str]) -> str | None:
+    """Return the known name that ``name`` was probably meant to be, or None."""
+    by_lower = {candidate.lower(): candidate for candidate in known}
+    matches = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
+    return by_lower[matches[0]] if matches else None
+
+
+class Settings(BaseModel):
+    """Base of every settings model."""
+
+    model_config = ConfigDict(
+        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=False
+    )
+
+    @model_validator(mode="before")
+    @classmethod
+    def _keys_are_known(cls, data: Any) -> Any:
+        """Refuse an unknown key and suggest the one that was probably meant."""
+        if not isinstance(data, dict):
+            return data
+        for key, value in data.items():
+            if isinstance(value, str) and not shows(value):
+                wanted = "text of characters that show"
+                raise rejected(wanted, f"'{value}'", "remove the others", key=str(key))
+            if str(key) not in cls.model_fields:
+                guess = closest(str(key), cls.model_fields)
+                known = ", ".join(cls.model_fields)
+                raise rejected(
+                    f"one of {known}",
+                    f"the unknown key '{key}'",
+                    f"did you mean '{guess}'?" if guess else "remove it",
+                    key=str(key),
+                )
+        return data
+
+
+def below_configuration(path: str, info: ValidationInfo) -> str:
+    """Return ``path`` below the folder of the configuration file where the validation knows it."""
+    folder = (info.context or {}).get("folder")
+    expanded = checked_path(path)
+    full = expanded if folder is None else str(Path(folder).joinpath(expanded))
+    _require_short(full)
+    problem = path_problem(full)
+    if problem is not None:
+        raise rejected(f"a path without {problem}", full, "rename it, or give a link with a plain name")
+    return full
+
+
+def path_problem(path: str) -> str | None:
+    """Return what the workflow would take for something else in the path of a raw file, None for nothing.
+
+    Snakemake takes what is in braces for a wildcard, and replaces a word in angle brackets.
+    """
+    if "{" in path or "}" in path:
+        return "braces"
+    return "a word in angle brackets" if _BRACKETED.search(path) else None
+
+
+def checked_path(path: str) -> str:
+    """Return a path with the home folder written out; refuse what can be no path."""
+    try:
+        expanded = str(Path(path).expanduser())
+    except RuntimeError:
+        raise rejected("a path", f"{path}, a home folder that is not known", "write it out") from None
+    _require_short(expanded)
+    if _BRACKETED.search(expanded):
+        wanted = "a path without a word in angle brackets"
+        raise rejected(wanted, path, "rename it, or give a link with a plain name")
+    return expanded
+
+
+def _require_short(path: str) -> None:
+    """Refuse a path that no file system takes."""
+    longest = max((len(part.encode(errors="replace")) for part in path.split("/")), default=0)
+    if longest > LONGEST_FILE_NAME or len(path.encode(errors="replace")) > LONGEST_PATH:
+        wanted = f"a path of at most {LONGEST_PATH} bytes with names of at most {LONGEST_FILE_NAME}"
+        raise rejected(wanted, f"{path[:60]} …", "give the path of a file")
+
+
+def checked_name(name: str, *, key: str = "") -> str:
+    """Refuse a name that pages and tables cannot show as it is: a spreadsheet runs what begins with ``=``."""
+    if not name[:1].isalnum() or len(name) > LONGEST_NAME or not shows(name):
+        wanted = f"a name that begins with a letter or digit, of at most {LONGEST_NAME} characters that show"
+        raise rejected(wanted, f"'{name}'", "rename it", key=key)
+    return name

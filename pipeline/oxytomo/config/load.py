@@ -1,0 +1,206 @@
+"""Read a configuration file; everything wrong with it is one line that names the place."""
+
+import math
+import reprlib
+from collections.abc import Hashable, Mapping
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from oxytomo.config.project import ProjectConfig
+from oxytomo.config.ranges import DESCRIPTIONS
+from oxytomo.errors import ConfigError
+
+MOST_BYTES = 64 * 2**20
+MOST_NODES = 2_000_000
+"""A configuration of ten thousand samples has fewer values."""
+DEEPEST = 40
+LONGEST_TEXT = 5_000
+LONGEST_NUMBER = 100
+"""Characters: Python takes minutes for a number of a million digits, or of hours, minutes and seconds without end."""
+
+# libyaml is ten times faster; where it is missing, the same in Python.
+_SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
+_NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
+_TOO_DEEP = f"more than {DEEPEST} levels of nesting"
+_TEXT = reprlib.Repr()
+_TEXT.maxstring = _TEXT.maxother = _TEXT.maxlong = 80
+
+
+class _UniqueKeyLoader(_SafeLoader):
+    """YAML's safe loader that refuses a key given twice, and aliases that unfold without end."""
+
+    def get_single_node(self) -> yaml.Node | None:
+        """Return the root after a look at how large it is with every alias written out."""
+        node: yaml.Node | None = super().get_single_node()
+        if node is not None:
+            count, depth = _unfolded(node, {})
+            if count > MOST_NODES:
+                raise _refused(node, f"more than {MOST_NODES} values, with aliases written out")
+            if depth > DEEPEST:
+                raise _refused(node, _TOO_DEEP)
+        return node
+
+    def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
+        """Build a mapping whose keys differ."""
+        seen: set[Any] = set()
+        for key_node, _ in node.value:
+            key = key_node.value
+            if key_node.tag != "tag:yaml.org,2002:merge" and key in seen:
+                raise _refused(key_node, f"the key '{key}' twice")
+            seen.add(key)
+        built: dict[Hashable, Any] = super().construct_mapping(node, deep=deep)
+        return built
+
+
+def _refused(node: yaml.Node, problem: str) -> yaml.constructor.ConstructorError:
+    return yaml.constructor.ConstructorError(problem=problem, problem_mark=node.start_mark)
+
+
+def _unfolded(node: yaml.Node, known: dict[int, tuple[float, float]]) -> tuple[float, float]:
+    """Return how many values are in a node, and how deep, with every alias written out; infinity for one in itself."""
+    if isinstance(node, yaml.ScalarNode):
+        is_number = node.tag in _NUMBERS
+        if len(node.value) > (LONGEST_NUMBER if is_number else LONGEST_TEXT):
+            kind = "number" if is_number else "text"
+            raise _refused(node, f"a {kind} of {len(node.value)} characters")
+        return 1, 0
+    if id(node) in known:
+        return known[id(node)]
+    known[id(node)] = (math.inf, math.inf)
+    below: list[yaml.Node] = node.value
+    if isinstance(node, yaml.MappingNode):
+        below = [part for pair in node.value for part in pair]
+    count, depth = 1.0, 0.0
+    for part in below:
+        more, levels = _unfolded(part, known)
+        count, depth = count + more, max(depth, levels)
+    known[id(node)] = (count, 1 + depth)
+    return known[id(node)]
+
+
+def _refuse_deep_nesting(text: str) -> None:
+    """Look at the brackets and indentations alone, as the loader calls itself at every level."""
+    depth = 0
+    for event in yaml.parse(text, Loader=_SafeLoader):
+        if isinstance(event, yaml.CollectionStartEvent):
+            depth += 1
+        elif isinstance(event, yaml.CollectionEndEvent):
+            depth -= 1
+        if depth > DEEPEST:
+            line = event.start_mark.line + 1 if event.start_mark else 1
+            raise yaml.constructor.ConstructorError(problem=f"{_TOO_DEEP}, in line {line}")
+
+
+def load_config(path: Path) -> ProjectConfig:
+    """Read and validate a configuration file.
+
+    Paths of raw files are resolved relative to the file, ``results`` relative to the working directory.
+
+    Raises
+    ------
+    ConfigError
+        One line naming the place in the file: ``samples.a.composition.edges.Mn.pre``.
+    """
+    return parse_config(read_yaml(path), folder=path.resolve().parent, name=path.name)
+
+
+def read_yaml(path: Path) -> dict[str, Any]:
+    """Read a YAML mapping from a file."""
+    try:
+        if path.is_file() and path.stat().st_size > MOST_BYTES:
+            raise ConfigError(
+                str(path),
+                expected="a configuration file",
+                got=f"{path.stat().st_size / 1e6:.0f} MB",
+                fix="give the YAML file, not a raw file",
+            )
+        text = path.read_text(encoding="utf-8")
+    except OSError as error:
+        reason = "a folder" if path.is_dir() else (error.strerror or "an unreadable file").lower()
+        raise ConfigError(
+            str(path), expected="a configuration file", got=reason, fix="correct the path"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise ConfigError(
+            str(path),
+            expected="a YAML text file",
+            got="bytes that are not UTF-8 text",
+            fix="give a configuration file",
+        ) from error
+    try:
+        _refuse_deep_nesting(text)
+        data = yaml.load(text, Loader=_UniqueKeyLoader)  # a subclass of the safe loader
+    except (RecursionError, ValueError, TypeError, OverflowError, AttributeError) as error:
+        reason = _TOO_DEEP if isinstance(error, RecursionError) else str(error)
+        raise ConfigError(
+            str(path), expected="valid YAML", got=" ".join(reason.split())[:200], fix="correct the file"
+        ) from error
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        place = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
+        problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        raise ConfigError(
+            place, expected="valid YAML", got=problem, fix="correct indentation or quotes there"
+        ) from error
+    if not isinstance(data, dict):
+        got = "an empty file" if data is None else type(data).__name__
+        raise ConfigError(
+            str(path), expected="a mapping with 'samples'", got=got, fix="start from configs/default.yaml"
+        )
+    return data
+
+
+def parse_config(data: Mapping[str, Any], *, folder: Path, name: str = "the configuration") -> ProjectConfig:
+    """Validate a configuration that is already a mapping.
+
+    Parameters
+    ----------
+    data : the configuration as YAML gives it
+    folder : folder that relative paths of raw files start from
+    name : how to call the configuration in errors
+    """
+    try:
+        return ProjectConfig.model_validate(dict(data), context={"folder": folder})
+    except ValidationError as error:
+        raise config_error(error, data, name=name) from None
+
+
+def config_error(error: ValidationError, data: Any, *, name: str) -> ConfigError:
+    """Turn a validation error into one line about its most telling problem."""
+    problems = error.errors(include_url=False)
+    first = next((problem for problem in problems if problem["type"] == "rejected"), problems[0])
+    context = first.get("ctx", {})
+    where = _place(first["loc"], data, missing=first["type"] == "missing")
+    more = f" ({len(problems) - 1} more after this one)" if len(problems) > 1 else ""
+    if first["type"] == "rejected":
+        where = ".".join(part for part in (where, context["key"]) if part)
+        return ConfigError(
+            where or name, expected=context["expected"], got=context["got"], fix=context["fix"] + more
+        )
+    if first["type"] == "missing":
+        return ConfigError(where, expected="a value", got="nothing", fix=f"add it to {name}{more}")
+    expected = first["msg"].removeprefix("Input should be ").removeprefix("Value should ").rstrip(".")
+    if first["type"].startswith(("greater", "less")):
+        expected = DESCRIPTIONS.get(str(first["loc"][-1]), expected)
+    got = " ".join(_TEXT.repr(first["input"]).split())
+    got = got if len(got) <= 80 else got[:77] + "..."
+    return ConfigError(where or name, expected=expected, got=got, fix=f"correct it in {name}{more}")
+
+
+def _place(location: tuple[int | str, ...], data: Any, *, missing: bool) -> str:
+    """Return the dotted place of a problem, without the names of alternatives that are no keys."""
+    parts: list[str] = []
+    current = data
+    for index, part in enumerate(location):
+        absent = missing and index == len(location) - 1
+        if isinstance(current, Mapping) and part in current:
+            current = current[part]
+        elif isinstance(current, list | tuple) and isinstance(part, int):
+            current = current[part] if part < len(current) else None
+        elif not (isinstance(current, Mapping) and absent):
+            continue
+        parts.append(str(part))
+    return ".".join(parts)

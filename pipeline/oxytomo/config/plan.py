@@ -1,0 +1,412 @@
+"""What follows from a configuration: which series each branch has, and what each stage is given."""
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, overload
+
+from oxytomo.config.base import Settings
+from oxytomo.config.project import (
+    ArealDensityConfig,
+    Branch,
+    CompositionConfig,
+    OxidationConfig,
+    ProjectConfig,
+    SampleConfig,
+    TomogramConfig,
+)
+from oxytomo.config.quantities import BranchConfig, default_quantity, light_from_air
+from oxytomo.config.source import ImageSource, Source, StackSource, source_files
+from oxytomo.config.stage_settings import (
+    AlignStage,
+    ClassifyStage,
+    ComparisonStage,
+    DecomposeStage,
+    DistanceStage,
+    ExportStage,
+    FitValenceStage,
+    MeasureOxidationStage,
+    MeasureStage,
+    MeasureVoidsStage,
+    NormalizeStackStage,
+    NormalizeStage,
+    ReadVolumeStage,
+    ReconstructPartStage,
+    ReconstructStage,
+    ReconstructStepStage,
+    ReconstructStructureStage,
+    ReconstructTomogramStage,
+    RegisterBranchesStage,
+    RegisterStackStage,
+    ReplicateStage,
+    ReportStage,
+    RetrievePhaseStage,
+    SegmentVoidsStage,
+    UncertaintyStage,
+)
+from oxytomo.config.structure import StructureConfig
+
+BRANCHES: tuple[Branch, ...] = ("composition", "areal_density", "tomogram", "oxidation", "structure")
+
+STAGES: dict[Branch, tuple[str, ...]] = {
+    "composition": (
+        "normalize",
+        "align",
+        "decompose",
+        "reconstruct",
+        "uncertainty",
+        "classify",
+        "measure",
+        "export_composition",
+    ),
+    "areal_density": ("normalize", "align", "decompose", "export_areal_density"),
+    "tomogram": ("normalize", "align", "reconstruct_tomogram", "export_tomogram"),
+    "oxidation": (
+        "normalize_stack",
+        "register_stack",
+        "fit_valence",
+        "measure_oxidation",
+        "export_oxidation",
+    ),
+    "structure": ("segment_voids", "measure_voids", "export_structure", "export_meshes"),
+}
+"""The stages of each branch in the order in which they run; ``report`` follows once per sample."""
+
+FOLDERS: dict[str, str] = {
+    "normalize": "normalize",
+    "normalize_stack": "normalize",
+    "register_stack": "register",
+    "fit_valence": "fit",
+    "reconstruct_part": "reconstruct_part",
+    "reconstruct_refine": "reconstruct_refine",
+    "replicate": "replicate",
+}
+"""Folder, below ``stages/<branch>/``, of the stages that write one store per series, element or part."""
+
+SHARED_OUT: dict[str, tuple[str, ...]] = {
+    "reconstruct": ("reconstruct_prepare", "reconstruct_part", "reconstruct_join", "reconstruct_refine"),
+    "uncertainty": ("replicate",),
+}
+"""The stages that come before one whose work is shared out to several jobs (``reconstruct.parts``)."""
+
+FOR_THE_MODE = ("reconstruct_join", "reconstruct_refine")
+"""Of these, the stages that only a reference needs that has to be found in the particle."""
+
+TO_VOLUME: dict[str, tuple[str, ...]] = {
+    "volume": ("read_volume",),
+    "projections": ("normalize", "retrieve_phase", "reconstruct_structure"),
+    "phase_maps": ("normalize", "retrieve_phase", "reconstruct_structure"),
+}
+"""The stages that come first in the structure branch, by its way in; the last writes ``volume.zarr``."""
+
+STORES: dict[str, str] = {
+    "reconstruct_tomogram": "reconstruct",
+    "read_volume": "volume",
+    "reconstruct_structure": "volume",
+    "segment_voids": "voids",
+    "measure_oxidation": "measure",
+}
+"""Name of a stage's store where it differs from that of the stage."""
+
+PRODUCTS: dict[Branch, tuple[str, ...]] = {
+    "composition": (
+        "composition.ome.zarr",
+        "phases.json",
+        "domains.csv",
+        "composition_shells.csv",
+        "alignment.csv",
+    ),
+    "areal_density": ("areal_density.ome.zarr",),
+    "tomogram": ("tomogram.ome.zarr",),
+    "oxidation": (
+        "oxidation.ome.zarr",
+        "oxidation_shells.csv",
+        "oxidation_particles.csv",
+        "oxidation_profiles.csv",
+        "oxidation.json",
+    ),
+    "structure": ("structure.ome.zarr", "pores.csv", "cracks.csv", "structure.json", "meshes"),
+}
+"""What each branch leaves in the folder of its sample, beside ``report.html``."""
+
+JOINT_STAGE = "register_branches"
+JOINT_STORE = f"branches/{JOINT_STAGE}.zarr"
+JOINT_PRODUCTS = ("branches.json", "voids_and_domains.csv", "void_neighbourhoods.csv")
+"""The stage that needs two branches of a sample, its store below ``stages/``, and what it leaves in the folder."""
+
+COMPARISON_TABLES = tuple(
+    f"comparison_{table}.csv" for table in ("values", "groups", "differences", "shells")
+)
+COMPARISON_PRODUCTS = ("comparison.html", *COMPARISON_TABLES)
+"""What a comparison of samples leaves in the results folder; its tables have no records of their own."""
+
+NEEDS_PACKAGE: dict[str, tuple[str, str, str]] = {"export_meshes": ("meshes", "pyvista", "view")}
+"""Stages that are left out where an optional package is missing: product, package, extra that installs it."""
+
+
+def sample_branches(sample: SampleConfig) -> tuple[Branch, ...]:
+    """Return the branches that a sample has."""
+    return tuple(branch for branch in BRANCHES if getattr(sample, branch) is not None)
+
+
+def branch_config(project: ProjectConfig, sample: str, branch: Branch) -> BranchConfig:
+    """Return the settings of one branch of one sample."""
+    found: BranchConfig = getattr(project.samples[sample], branch)
+    return found
+
+
+def branch_stages(config: BranchConfig, branch: Branch) -> tuple[str, ...]:
+    """Return the stages of a branch in the order in which they run."""
+    first = TO_VOLUME[config.route] if isinstance(config, StructureConfig) else ()
+    left_out = left_out_stages(branch)
+    own = [stage for stage in STAGES[branch] if stage not in left_out]
+    if isinstance(config, CompositionConfig) and config.parts > 1:
+        own = [one for stage in own for one in (*shared_stages(config, stage), stage)]
+    return (*first, *own)
+
+
+def shared_stages(config: CompositionConfig, stage: str) -> tuple[str, ...]:
+    """Return the stages whose jobs do the work of a stage that is shared out."""
+    before = SHARED_OUT.get(stage, ())
+    if config.effective_reference != "mode":
+        before = tuple(one for one in before if one not in FOR_THE_MODE)
+    return tuple(one for one in before if one not in FOLDERS or stage_jobs(config, one))
+
+
+def stage_jobs(config: BranchConfig, stage: str) -> tuple[str, ...]:
+    """Return the names of the jobs of a stage that has several: series, elements, or parts of a particle."""
+    if isinstance(config, CompositionConfig) and stage in ("reconstruct_part", "reconstruct_refine"):
+        return tuple(str(part) for part in range(1, 1 + config.parts))
+    if isinstance(config, CompositionConfig) and stage == "replicate":
+        counts = {"noise": config.uncertainty.replicates, "null": config.uncertainty.null_replicates}
+        return tuple(f"{kind}_{i}" for kind, count in counts.items() for i in range(1, 1 + count))
+    return tuple(branch_series(config) if stage == "normalize" else branch_sources(config))
+
+
+def left_out_stages(branch: Branch) -> tuple[str, ...]:
+    """Return the stages of a branch whose optional package is not installed."""
+    return tuple(
+        stage
+        for stage in STAGES[branch]
+        if stage in NEEDS_PACKAGE and importlib.util.find_spec(NEEDS_PACKAGE[stage][1]) is None
+    )
+
+
+def branch_products(branch: Branch) -> tuple[str, ...]:
+    """Return what a branch leaves in the folder of its sample with the packages that are installed."""
+    missing = [NEEDS_PACKAGE[stage][0] for stage in left_out_stages(branch)]
+    return tuple(product for product in PRODUCTS[branch] if product not in missing)
+
+
+def sample_products(sample: SampleConfig) -> tuple[str, ...]:
+    """Return what a sample leaves in its folder, the report last."""
+    products = [product for branch in sample_branches(sample) for product in branch_products(branch)]
+    joint = JOINT_PRODUCTS if sample.register_branches is not None else ()
+    return (*products, *joint, "report.html")
+
+
+def project_products(project: ProjectConfig) -> list[str]:
+    """Return everything that a project leaves in its results folder, relative to it; a run makes what is missing."""
+    products = [
+        f"{name}/{product}" for name, sample in project.samples.items() for product in sample_products(sample)
+    ]
+    return products + (list(COMPARISON_PRODUCTS) if project.groups else [])
+
+
+@overload
+def branch_sources(config: OxidationConfig) -> dict[str, StackSource]: ...
+@overload
+def branch_sources(config: CompositionConfig | ArealDensityConfig | TomogramConfig) -> dict[str, Source]: ...
+@overload
+def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]: ...
+def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]:
+    """Return the raw series of a branch by name, elements in their fixed order, ``pre`` before ``post``."""
+    if isinstance(config, OxidationConfig):
+        return {element: config.stacks[element] for element in config.measured}
+    if isinstance(config, StructureConfig):
+        return config.sources
+    if isinstance(config, TomogramConfig):
+        return {"signal": config.source}
+    if isinstance(config, CompositionConfig) and config.elements is not None:
+        return {element: config.elements[element] for element in config.measured}
+    edges = config.edges or {}
+    return {
+        f"{element}_{side}": getattr(edges[element], side)
+        for element in config.measured
+        for side in ("pre", "post")
+    }
+
+
+def branch_series(config: BranchConfig) -> dict[str, Source]:
+    """Return the sources of a branch that are series of frames, each of which is normalised."""
+    return {name: source for name, source in branch_sources(config).items() if isinstance(source, Source)}
+
+
+def branch_stores(config: BranchConfig, branch: Branch) -> list[tuple[str, str | None, str]]:
+    """Return what a branch keeps: stage, series where there is one, store below ``stages/<branch>/``."""
+    stores: list[tuple[str, str | None, str]] = []
+    for stage in branch_stages(config, branch):
+        if stage in FOLDERS:
+            stores += [(stage, name, f"{FOLDERS[stage]}/{name}.zarr") for name in stage_jobs(config, stage)]
+        elif stage == "measure_oxidation" or not stage.startswith(("measure", "export")):
+            stores.append((stage, None, f"{STORES.get(stage, stage)}.zarr"))
+    return stores
+
+
+def branch_files(config: BranchConfig) -> dict[str, list[Path]]:
+    """Return every raw file of a branch by series, and the reference spectra by ``<element> references``."""
+    files = {series: source_files(source) for series, source in branch_sources(config).items()}
+    if isinstance(config, OxidationConfig):
+        for element in config.measured:
+            files[f"{element} references"] = reference_files(config, element)
+    return files
+
+
+def reference_files(config: OxidationConfig, element: str) -> list[Path]:
+    """Return the files of the reference spectra of one element."""
+    return list(dict.fromkeys(Path(reference.file) for _, reference in config.spectra_of(element)))
+
+
+def raw_files(project: ProjectConfig) -> dict[str, dict[str, list[str]]]:
+    """Return, per sample and ``branch/series``, the absolute paths of the raw files."""
+    return {
+        name: {
+            f"{branch}/{series}": [str(path.absolute()) for path in paths]
+            for branch in sample_branches(sample)
+            for series, paths in branch_files(branch_config(project, name, branch)).items()
+        }
+        for name, sample in project.samples.items()
+    }
+
+
+def stage_settings(
+    project: ProjectConfig, sample: str, branch: Branch | None, stage: str, series: str | None = None
+) -> dict[str, Any]:
+    """Return exactly what one stage of one branch is given, ready for JSON.
+
+    Parameters
+    ----------
+    branch : the branch; None for ``register_branches`` and ``report``, which belong to the whole sample
+    stage : name of the stage, which is the name of its module and its rule
+    series : name of the job (series, element, part), for stages that write one store for each
+    """
+    if branch is None and stage == JOINT_STAGE:
+        return _plain(RegisterBranchesStage(**dict(project.samples[sample].register_branches or ())))
+    if branch is None:
+        return _plain(ReportStage(sample=sample, branches=sample_branches(project.samples[sample])))
+    return _plain(_stage_model(branch_config(project, sample, branch), sample, branch, stage, series))
+
+
+def comparison_settings(project: ProjectConfig) -> dict[str, Any]:
+    """Return what the stage ``comparison`` is given, ready for JSON."""
+    return _plain(ComparisonStage(groups=tuple(project.groups.items())))
+
+
+def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: str | None) -> Settings:
+    """Build the settings model of a stage from those of its branch."""
+    sources = branch_sources(config)
+    match stage:
+        case "normalize":
+            name = str(series)
+            source = branch_series(config)[name]
+            quantity = default_quantity(config)
+            return NormalizeStage(
+                **dict(config.normalize),
+                series=name,
+                source=source,
+                default_quantity=quantity,
+                light_from_air=light_from_air(config),
+            )
+        case "align":
+            return AlignStage(**dict(config.align), branch=branch, series=tuple(sources))
+        case "decompose":
+            return DecomposeStage(
+                **dict(config.decompose),
+                kind="elements" if default_quantity(config) == "signal" else "edges",
+                series=tuple(sources),
+                elements=config.measured,
+                formula=config.formula,
+                density_g_cm3=config.density_g_cm3,
+            )
+        case "reconstruct":
+            return ReconstructStage(solver=config.reconstruct, reference=config.effective_reference)
+        case "reconstruct_prepare" | "reconstruct_join":
+            return ReconstructStepStage(solver=config.reconstruct, reference=config.effective_reference)
+        case "reconstruct_part" | "reconstruct_refine":
+            return ReconstructPartStage(
+                solver=config.reconstruct, reference=config.effective_reference, part=int(str(series))
+            )
+        case "replicate":
+            kind, number = str(series).split("_")
+            return ReplicateStage.model_validate(
+                {
+                    "kind": kind,
+                    "number": int(number),
+                    "seed": config.uncertainty.seed,
+                    "solver": config.reconstruct,
+                    "reference": config.effective_reference,
+                }
+            )
+        case "reconstruct_tomogram":
+            return ReconstructTomogramStage(**dict(config.reconstruct))
+        case "uncertainty":
+            return UncertaintyStage(
+                **dict(config.uncertainty), solver=config.reconstruct, reference=config.effective_reference
+            )
+        case "classify":
+            return ClassifyStage(**dict(config.classify), threshold=config.threshold)
+        case "normalize_stack":
+            return NormalizeStackStage(
+                **dict(config.normalize), element=str(series), source=sources[str(series)]
+            )
+        case "register_stack":
+            return RegisterStackStage(**dict(config.align))
+        case "fit_valence":
+            element = str(series)
+            return FitValenceStage(
+                **dict(config.fit_of(element)), element=element, references=config.spectra_of(element)
+            )
+        case "measure_oxidation":
+            return MeasureOxidationStage(**dict(config.measure), elements=config.measured)
+        case "measure":
+            return MeasureStage(**dict(config.measure))
+        case "retrieve_phase":
+            return RetrievePhaseStage(
+                **dict(config.retrieve),
+                distances=_distances(config),
+                voxel_nm=config.voxel_nm,
+                formula=config.formula,
+                density_g_cm3=config.density_g_cm3,
+            )
+        case "reconstruct_structure":
+            return ReconstructStructureStage(**dict(config.reconstruct))
+        case "read_volume":
+            return ReadVolumeStage(source=config.volume, voxel_nm=config.voxel_nm)
+        case "segment_voids":
+            return SegmentVoidsStage(**dict(config.segment), mask=config.mask)
+        case "measure_voids":
+            segment = SegmentVoidsStage(**dict(config.segment), mask=config.mask)
+            return MeasureVoidsStage(**dict(config.measure), segment=segment)
+        case _:
+            return ExportStage(**dict(config.export), sample=sample)
+
+
+def _distances(config: StructureConfig) -> dict[str, DistanceStage] | None:
+    """Return where each series of a phase-contrast scan was taken, None for phase maps."""
+    if config.projections is None:
+        return None
+    return {
+        name: DistanceStage(
+            sample_detector_mm=source.sample_detector_mm, source_sample_mm=source.source_sample_mm
+        )
+        for name, source in zip(branch_series(config), config.projections, strict=True)
+    }
+
+
+def _plain(settings: Settings) -> dict[str, Any]:
+    return settings.model_dump(mode="json")
+
+
+def results_folder(project: ProjectConfig) -> Path:
+    """Return the absolute results folder; a relative one starts from the working directory."""
+    return Path.cwd() / project.results.expanduser()

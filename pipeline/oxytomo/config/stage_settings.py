@@ -1,0 +1,211 @@
+"""What each stage is given: the user's settings for it, and the facts of the project that it needs.
+
+A stage receives exactly what its result depends on: a changed setting repeats only what depends on it.
+"""
+
+from typing import Literal
+
+from oxytomo.arrays import Quantity, ReplicateKind
+from oxytomo.config.base import Settings, setting
+from oxytomo.config.phase import ReconstructStructureSettings, RetrievePhaseSettings
+from oxytomo.config.project import Branch, RegisterBranchesSettings
+from oxytomo.config.settings import (
+    AlignSettings,
+    ClassifySettings,
+    DecomposeSettings,
+    DeviationSettings,
+    ExportSettings,
+    FitValenceSettings,
+    MeasureOxidationSettings,
+    MeasureSettings,
+    NormalizeSettings,
+    NormalizeStackSettings,
+    ReconstructSettings,
+    Reference,
+    RegisterStackSettings,
+    TomogramReconstructSettings,
+    UncertaintySettings,
+)
+from oxytomo.config.source import ReferenceSource, Source, StackSource, VolumeSource
+from oxytomo.config.structure import MeasureVoidsSettings, SegmentVoidsSettings
+
+
+class NormalizeStage(NormalizeSettings):
+    """Stage ``normalize``, one raw series."""
+
+    series: str = setting(..., "name of the series: Mn_pre, O, signal …")
+    source: Source = setting(..., "where the series comes from; paths are absolute")
+    default_quantity: Quantity = setting(
+        ..., "what the pixels hold where neither the source nor the file says"
+    )
+    light_from_air: bool = setting(
+        False, "counts without flat frames take their light from the empty region of each frame"
+    )
+
+
+class AlignStage(AlignSettings):
+    """Stage ``align``."""
+
+    branch: Branch = setting(..., "areal_density has one tilt; the others are tilt series")
+    series: tuple[str, ...] = setting(
+        ..., "names of the series, in the order of the store; the keys of the inputs"
+    )
+
+
+class DecomposeStage(DecomposeSettings):
+    """Stage ``decompose``."""
+
+    kind: Literal["edges", "elements"] = setting(..., "two energies per edge, or maps of elements")
+    series: tuple[str, ...] = setting(
+        ..., "names of the series in the aligned store: <El>_pre, <El>_post or <El>"
+    )
+    elements: tuple[str, ...] = setting(..., "measured elements: O first, then by atomic number")
+    formula: dict[str, float] | None = setting(
+        ..., "atoms per formula unit; None only for elements", unit="atoms"
+    )
+    density_g_cm3: float = setting(..., "mass density of the reference composition", unit="g/cm³", gt=0.0)
+
+
+class ReconstructStage(Settings):
+    """Stage ``reconstruct`` of the composition branch."""
+
+    solver: ReconstructSettings = setting(..., "how the composition is reconstructed")
+    reference: Reference = setting(..., "what TM/O deviates from")
+
+
+class ReconstructStepStage(Settings):
+    """Stages ``reconstruct_prepare`` and ``reconstruct_join`` of a particle that is shared out to several jobs."""
+
+    solver: DeviationSettings = setting(..., "how the composition is reconstructed")
+    reference: Reference = setting(..., "what TM/O deviates from")
+
+
+class ReconstructPartStage(ReconstructStepStage):
+    """Stages ``reconstruct_part`` and ``reconstruct_refine``, one part."""
+
+    part: int = setting(..., "number of the part, from 1", ge=1)
+
+
+class ReconstructTomogramStage(TomogramReconstructSettings):
+    """Stage ``reconstruct_tomogram``."""
+
+
+class UncertaintyStage(UncertaintySettings):
+    """Stage ``uncertainty``: repeats the reconstruction with resampled noise."""
+
+    solver: ReconstructSettings = setting(..., "how the composition is reconstructed")
+    reference: Reference = setting(..., "what TM/O deviates from")
+
+
+class ReplicateStage(Settings):
+    """Stage ``replicate``, one noise replicate or null run."""
+
+    kind: ReplicateKind = setting(..., "replicate of the result, or of a uniform particle")
+    number: int = setting(..., "number of the replicate, from 1", ge=1)
+    seed: int = setting(..., "seed of the random numbers", ge=0)
+    solver: ReconstructSettings = setting(..., "how the composition is reconstructed")
+    reference: Reference = setting(..., "what TM/O deviates from")
+
+
+class ClassifyStage(ClassifySettings):
+    """Stage ``classify``."""
+
+    threshold: float = setting(
+        ..., "deviation from which a voxel is oxygen-poor or oxygen-rich", unit="fraction", gt=0.0, lt=1.0
+    )
+
+
+class MeasureStage(MeasureSettings):
+    """Stage ``measure``; the threshold is in the classified store."""
+
+
+class NormalizeStackStage(NormalizeStackSettings):
+    """Stage ``normalize_stack``, the raw stack of one element."""
+
+    element: str = setting(..., "the element")
+    source: StackSource = setting(..., "where the stack comes from; paths are absolute")
+
+
+class RegisterStackStage(RegisterStackSettings):
+    """Stage ``register_stack``, one element."""
+
+
+class FitValenceStage(FitValenceSettings):
+    """Stage ``fit_valence``, one element."""
+
+    element: str = setting(..., "the element")
+    references: tuple[tuple[float, ReferenceSource], ...] = setting(
+        ..., "valence and source of each reference, by increasing valence; paths are absolute"
+    )
+
+
+class MeasureOxidationStage(MeasureOxidationSettings):
+    """Stage ``measure_oxidation``, all elements."""
+
+    elements: tuple[str, ...] = setting(..., "measured elements: O first, then by atomic number")
+
+
+class DistanceStage(Settings):
+    """Where one series of a phase-contrast scan was taken."""
+
+    sample_detector_mm: float | None = setting(..., "distance from sample to detector", unit="mm")
+    source_sample_mm: float | None = setting(..., "distance from source to sample; None: parallel", unit="mm")
+
+
+class RetrievePhaseStage(RetrievePhaseSettings):
+    """Stage ``retrieve_phase``."""
+
+    distances: dict[str, DistanceStage] | None = setting(
+        ..., "series by name, in the order of the store, the keys of the inputs; None: phase maps are given"
+    )
+    voxel_nm: float = setting(..., "pixel size of the phase maps", unit="nm", gt=0.0)
+    formula: dict[str, float] | None = setting(..., "atoms per formula unit of the sample", unit="atoms")
+    density_g_cm3: float | None = setting(..., "mass density of the sample", unit="g/cm³")
+
+
+class ReconstructStructureStage(ReconstructStructureSettings):
+    """Stage ``reconstruct_structure``."""
+
+
+class ReadVolumeStage(Settings):
+    """Stage ``read_volume``."""
+
+    source: VolumeSource = setting(..., "where the volume comes from; paths are absolute")
+    voxel_nm: float = setting(..., "edge of a voxel", unit="nm", gt=0.0)
+
+
+class SegmentVoidsStage(SegmentVoidsSettings):
+    """Stage ``segment_voids``."""
+
+    mask: VolumeSource | None = setting(..., "a particle of the user's own; paths are absolute")
+
+
+class MeasureVoidsStage(MeasureVoidsSettings):
+    """Stage ``measure_voids``; repeats the segmentation with resampled noise."""
+
+    segment: SegmentVoidsStage = setting(..., "how the voids were segmented")
+
+
+class ExportStage(ExportSettings):
+    """The stages ``export_<branch>``."""
+
+    sample: str = setting(..., "name of the sample, the name of the image")
+
+
+class RegisterBranchesStage(RegisterBranchesSettings):
+    """Stage ``register_branches``: composition and structure of one sample."""
+
+
+class ReportStage(Settings):
+    """Stage ``report``, one per sample."""
+
+    sample: str = setting(..., "name of the sample")
+    branches: tuple[Branch, ...] = setting(..., "the branches of the sample")
+
+
+class ComparisonStage(Settings):
+    """Stage ``comparison``, one for all samples."""
+
+    groups: tuple[tuple[str, tuple[str, ...]], ...] = setting(
+        ..., "groups in the order of the configuration: name, samples"
+    )

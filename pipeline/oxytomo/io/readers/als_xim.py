@@ -1,0 +1,50 @@
+"""One text image ``.xim`` of an ALS STXM scan, with the header that is beside it: ``a_a003.xim`` belongs to ``a.hdr``."""
+
+import re
+from pathlib import Path
+
+from oxytomo.errors import InputError
+from oxytomo.io.readers import als_stxm
+from oxytomo.io.readers.als_stxm import Scan, described, read_scan
+from oxytomo.io.readers.base import RawFile, ReadRequest
+
+NAME = "ALS STXM image"
+LAST = True
+"""In a folder the headers speak for their images."""
+
+_IMAGE = re.compile(r"(?P<scan>.+)_a(?P<number>\d*)\.xim", re.IGNORECASE)
+
+
+def recognises(path: Path) -> bool:
+    """Say whether the file is called as an image of a scan is; a text of numbers has no other mark."""
+    return _IMAGE.fullmatch(path.name) is not None
+
+
+def open_file(path: Path, request: ReadRequest) -> RawFile:
+    """Describe the one image, with positions and energy from its header."""
+    header = _header(path)
+    scan = read_scan(header)
+    number = next((i for i, image in enumerate(scan.images) if image.name == path.name), None)
+    if number is None:
+        raise InputError(
+            str(path),
+            expected=f"one of the {len(scan.images)} images of {header.name}",
+            got=path.name,
+            fix="copy header and images of one scan into the same folder",
+        )
+    one = Scan(scan.x_nm, scan.y_nm, scan.energy_ev[[number]], (path,))
+    return described(path, one, request)
+
+
+def _header(path: Path) -> Path:
+    """Return the header beside an image."""
+    match = _IMAGE.fullmatch(path.name)
+    header = path.with_name(f"{match.group('scan') if match else path.stem}.hdr")
+    if not header.is_file() or not als_stxm.recognises(header):
+        raise InputError(
+            str(path),
+            expected=f"its header {header.name} beside it",
+            got="none",
+            fix="copy the .hdr file into the folder of its images",
+        )
+    return header

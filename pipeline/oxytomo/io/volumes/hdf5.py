@@ -1,0 +1,58 @@
+"""HDF5: a named dataset, or the only one that can be a volume."""
+
+from pathlib import Path
+from typing import Any
+
+import h5py
+
+from oxytomo.errors import InputError
+from oxytomo.io.readers.hdf5 import check_stored, dataset_at, is_hdf5, open_hdf5
+from oxytomo.io.volumes.base import Rows, Volume, VolumeRequest, as_volume
+
+NAME = "HDF5"
+
+
+def recognises(path: Path) -> bool:
+    """Say whether the file starts as HDF5 does."""
+    return path.is_file() and is_hdf5(path)
+
+
+def read(path: Path, request: VolumeRequest) -> Volume:
+    """Read the named dataset, or the largest of two or three dimensions where none is named."""
+    with open_hdf5(path) as file:
+        item = dataset_at(file, request.dataset) if request.dataset else _largest(file)
+        if item is None:
+            raise InputError(
+                str(path),
+                expected=f"the dataset {request.dataset}" if request.dataset else "a volume",
+                got=f"datasets {', '.join(_names(file)) or 'none'}",
+                fix="name the volume with 'dataset'",
+            )
+        check_stored(item, path)
+        name, place = item.name, Path(item.file.filename)
+        rows = Rows(item.shape, item.dtype, lambda key: _part(place, name, key), path)
+    return Volume(values=as_volume(rows, path), format=NAME)
+
+
+def _part(path: Path, name: str, key: Any) -> Any:
+    with open_hdf5(path) as file:
+        return file[name][key]
+
+
+def _datasets(file: h5py.File) -> list[h5py.Dataset]:
+    found: list[h5py.Dataset] = []
+
+    def keep(_name: str, item: Any) -> None:
+        if isinstance(item, h5py.Dataset) and item.ndim in (2, 3) and item.dtype.kind in "biuf":
+            found.append(item)
+
+    file.visititems(keep)
+    return found
+
+
+def _largest(file: h5py.File) -> h5py.Dataset | None:
+    return max(_datasets(file), key=lambda item: item.size, default=None)
+
+
+def _names(file: h5py.File) -> list[str]:
+    return [item.name for item in _datasets(file)][:8]

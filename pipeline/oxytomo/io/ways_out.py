@@ -1,0 +1,110 @@
+"""Links in a results folder that lead elsewhere: nothing is written through one."""
+
+import errno
+import os
+import stat
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from pathlib import Path
+from typing import TextIO
+
+from oxytomo.errors import StoreError
+from oxytomo.io.plain_files import foreign_kind, printable, walk
+
+_FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
+_NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
+
+
+def refuse_links_below(folder: Path) -> None:
+    """Refuse a folder that is a link, or has a link, a pipe or a device anywhere in it; stores are replaced, not written into.
+
+    Raises
+    ------
+    StoreError
+        For the first that is found.
+    """
+    if folder.is_symlink():
+        raise a_way_out(folder)
+    if not folder.is_dir():
+        return
+    for entry in walk(folder, into=".zarr"):
+        kind = foreign_kind(entry)
+        if kind:
+            raise a_way_out(Path(entry.path), kind)
+
+
+def make_folder(folder: Path) -> None:
+    """Make a folder and those above it; where the path is relative, each of its parts is opened without following links.
+
+    Raises
+    ------
+    StoreError
+        Where a part is a link or no folder.
+    """
+    with _opened(folder):
+        pass
+
+
+def open_log(path: Path) -> TextIO:
+    """Open a text file for writing, anew; neither its folders, where the path is relative, nor itself may be links.
+
+    Raises
+    ------
+    StoreError
+        Where one of them is a link, or no folder or plain file.
+    """
+    with _opened(path.parent) as folder:
+        try:
+            descriptor = os.open(path.name, _NEW_FILE, 0o666, dir_fd=folder)
+        except OSError as error:
+            if error.errno in (errno.ELOOP, errno.ENXIO, errno.EISDIR):
+                raise a_way_out(path, "no plain file") from error
+            raise
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise a_way_out(path, "no plain file")
+    os.ftruncate(descriptor, 0)
+    return os.fdopen(descriptor, "w", encoding="utf-8")
+
+
+@contextmanager
+def _opened(folder: Path) -> Iterator[int]:
+    """Give a descriptor of a folder, which is made where it is missing.
+
+    Absolute paths are the user's own; of relative ones, which are within the results, every part is opened by itself.
+    """
+    parts: tuple[str, ...] = ()
+    if folder.is_absolute() or ".." in folder.parts:
+        folder.mkdir(parents=True, exist_ok=True)
+        here = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
+    else:
+        here, parts = os.open(".", _FOLDER), folder.parts
+    try:
+        for number, part in enumerate(parts):
+            below = _open_part(here, part, Path(*parts[: number + 1]))
+            os.close(here)
+            here = below
+        yield here
+    finally:
+        os.close(here)
+
+
+def _open_part(here: int, part: str, path: Path) -> int:
+    with suppress(FileExistsError):
+        os.mkdir(part, dir_fd=here)
+    try:
+        return os.open(part, _FOLDER, dir_fd=here)
+    except OSError as error:
+        if error.errno in (errno.ELOOP, errno.ENOTDIR):
+            raise a_way_out(path) from error
+        raise
+
+
+def a_way_out(path: Path, kind: str = "a link") -> StoreError:
+    """Return the error for something that a run would write through."""
+    return StoreError(
+        printable(path),
+        expected="a folder or file within the results folder",
+        got=kind if kind != "a link" or not path.is_symlink() else f"a link to {printable(path.readlink())}",
+        fix="delete it; to write elsewhere give another 'results' folder",
+    )

@@ -1,0 +1,159 @@
+"""Means of groups of particles, differences between groups, and what can be said of them with so few particles.
+
+The particle is the unit of replication: voxels and pixels of one particle say nothing of how particles of a group scatter. A
+number of one particle has an error from noise (a standard deviation), which its repetition on the *same* particle would show; it
+stands in for the scatter only where the scatter that was seen is smaller.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Literal
+
+import numpy as np
+from scipy.special import ndtr, ndtri, stdtr, stdtrit
+
+from oxytomo.arrays import Float64Array
+
+Test = Literal["Welch", "one against a group", "noise of two particles", "none"]
+
+
+@dataclass(frozen=True)
+class GroupMean:
+    """Mean of a quantity over the particles of a group.
+
+    Attributes
+    ----------
+    n : number of particles
+    mean : unweighted mean over particles; NaN without any
+    interval : 95 %: of the mean of further particles of this kind (Student) for two or more; of this one particle, from noise
+        alone, for one; None where neither is known
+    scatter : standard deviation between the particles; NaN for one
+    """
+
+    n: int
+    mean: float
+    interval: tuple[float, float] | None
+    scatter: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Difference of two groups, second minus first.
+
+    Attributes
+    ----------
+    value : difference of the means
+    interval : its 95 % interval, None where nothing can be said
+    test : which test the interval and ``p`` belong to
+    statistic, freedom : of the test; freedom is infinite for noise alone
+    p : two-sided probability of such a difference without any true one; NaN where nothing can be said
+    """
+
+    value: float
+    interval: tuple[float, float] | None
+    test: Test
+    statistic: float = float("nan")
+    freedom: float = float("nan")
+    p: float = float("nan")
+
+
+def group_mean(values: Sequence[float], errors: Sequence[float]) -> GroupMean:
+    """Return the mean of a group with its interval.
+
+    Parameters
+    ----------
+    values : one number per particle
+    errors : standard deviation of each from noise; NaN where unknown
+    """
+    found, noise = _known(values, errors)
+    if found.size == 0:
+        return GroupMean(0, float("nan"), None, float("nan"))
+    mean = float(found.mean())
+    if found.size == 1:
+        reach = float(ndtri(0.975) * noise[0])
+        interval = None if np.isnan(reach) else (mean - reach, mean + reach)
+        return GroupMean(1, mean, interval, float("nan"))
+    variance = _variance(found, noise)
+    reach = float(stdtrit(found.size - 1, 0.975) * np.sqrt(variance / found.size))
+    return GroupMean(int(found.size), mean, (mean - reach, mean + reach), float(found.std(ddof=1)))
+
+
+def difference(
+    first: Sequence[float],
+    first_errors: Sequence[float],
+    second: Sequence[float],
+    second_errors: Sequence[float],
+) -> Difference:
+    """Return the difference between two groups and the test that their sizes allow.
+
+    Two or more in both: Welch's test (Welch 1947), which does not assume equal scatter. One against several: the test of a
+    single case (Sokal & Rohlf 1995; Crawford & Howell 1998), which assumes that both kinds scatter alike. One against one:
+    only their noise (normal); that is about these two particles, not about what they stand for.
+
+    Parameters
+    ----------
+    first, second : one number per particle
+    first_errors, second_errors : standard deviation of each from noise; NaN where unknown
+    """
+    a, noise_a = _known(first, first_errors)
+    b, noise_b = _known(second, second_errors)
+    if a.size == 0 or b.size == 0:
+        return Difference(float("nan"), None, "none")
+    value = float(b.mean() - a.mean())
+    if a.size == 1 and b.size == 1:
+        variance, freedom = float(noise_a[0] ** 2 + noise_b[0] ** 2), float("inf")
+        test: Test = "noise of two particles"
+    elif a.size == 1 or b.size == 1:
+        (several, noise, alone) = (b, noise_b, noise_a) if a.size == 1 else (a, noise_a, noise_b)
+        variance = _variance(several, noise) * (1 + 1 / several.size)
+        # A particle that is noisier than those of the group scatters more than they do.
+        variance += max(0.0, _noise_variance(alone) - _noise_variance(noise))
+        freedom, test = several.size - 1.0, "one against a group"
+    else:
+        parts = np.array([_variance(a, noise_a) / a.size, _variance(b, noise_b) / b.size])
+        variance, test = float(parts.sum()), "Welch"
+        squares = float((parts**2 / (np.array([a.size, b.size]) - 1)).sum())
+        freedom = variance**2 / squares if squares > 0 else float("nan")
+    return _tested(value, variance, freedom, test)
+
+
+def holm(p: Sequence[float]) -> Float64Array:
+    """Return probabilities corrected for the number of tests (Holm 1979); NaN does not count as a test."""
+    given = np.asarray(p, np.float64)
+    order = [i for i in np.argsort(given) if np.isfinite(given[i])]
+    corrected = np.full(given.shape, np.nan)
+    largest = 0.0
+    for rank, place in enumerate(order):
+        largest = max(largest, min(1.0, (len(order) - rank) * given[place]))
+        corrected[place] = largest
+    return corrected
+
+
+def _tested(value: float, variance: float, freedom: float, test: Test) -> Difference:
+    if not (np.isfinite(variance) and variance > 0) or np.isnan(freedom):
+        return Difference(value, None, "none")
+    error = float(np.sqrt(variance))
+    statistic = value / error
+    if np.isinf(freedom):
+        p, reach = 2 * float(ndtr(-abs(statistic))), float(ndtri(0.975)) * error
+    else:
+        p, reach = 2 * float(stdtr(freedom, -abs(statistic))), float(stdtrit(freedom, 0.975)) * error
+    return Difference(value, (value - reach, value + reach), test, statistic, freedom, p)
+
+
+def _variance(values: Float64Array, noise: Float64Array) -> float:
+    """Return the variance between particles, at least that of their noise where it is known."""
+    return max(float(values.var(ddof=1)), _noise_variance(noise))
+
+
+def _noise_variance(noise: Float64Array) -> float:
+    """Return the mean variance from noise where it is known, otherwise 0."""
+    known = noise[np.isfinite(noise)]
+    return float((known**2).mean()) if known.size else 0.0
+
+
+def _known(values: Sequence[float], errors: Sequence[float]) -> tuple[Float64Array, Float64Array]:
+    """Return values that are numbers, with their errors."""
+    found, noise = np.asarray(values, np.float64), np.asarray(errors, np.float64)
+    finite = np.isfinite(found)
+    return found[finite], noise[finite]

@@ -1,0 +1,154 @@
+"""One row per pore: volume from the void fraction, shape, position."""
+
+from dataclasses import dataclass
+
+import numba
+import numpy as np
+from scipy.spatial import cKDTree
+
+from oxytomo.arrays import Float64Array, FloatArray, IntArray, LabelArray, NumberArray
+from oxytomo.measure.pore_surface import pore_surface
+from oxytomo.measure.totals import Labels, void_totals
+from oxytomo.slabs import Field, ReadAhead, gather, largest, read, slabs
+
+FEWEST_VOXELS = 27
+"""A pore of fewer voxels has no shape that could be measured."""
+TOUCHES_PX = 1.5
+"""A pore that comes so near to the skin is open."""
+
+
+def pore_table(
+    void: Field,
+    instances: Field,
+    zone: Field,
+    particle: Field,
+    depth_px: Field,
+    *,
+    n_pores: int,
+    voxel_nm: float,
+) -> dict[str, NumberArray]:
+    """Measure each pore.
+
+    Parameters
+    ----------
+    void : (n_z, n_y, n_x) float32, void fraction
+    instances, zone : int32, pores 1 … n_pores as voxels and with the surroundings blur spreads them to
+    particle : uint8, particle of each voxel
+    depth_px : float32, distance to the skin in voxels
+    n_pores : number of pores
+    voxel_nm : edge of a voxel
+
+    Returns
+    -------
+    table : columns, one entry per pore: ``pore``, ``particle``, ``volume_nm3`` (sum of the void fraction over the
+        pore's zone), ``equivalent_diameter_nm``, ``centroid_{z,y,x}_nm``, ``depth_nm`` (centroid to skin),
+        ``half_axis_{1,2,3}_nm`` (of the ellipsoid with the same second moments), ``surface_nm2`` and
+        ``sphericity`` (mesh of the void fraction at one half, scaled to the pore's volume; NaN below 27
+        voxels), ``nearest_neighbour_nm`` (between centroids), ``least_depth_nm``, ``touches_surface``
+    """
+    found = _pore_sums(instances, depth_px, particle, n_pores)
+    sums = void_totals(void, zone, particle, n_voids=max(largest(zone), n_pores))
+    # In a slice volume per pixel of thickness is an area, and the equivalent diameter that of a circle.
+    volume = np.maximum(sums[:, 1 : n_pores + 1].sum(axis=0), 0.0)
+    centroid = found.sums / found.count[:, None]
+    axes = _half_axes(found, centroid)
+    surface, sphericity = np.full(n_pores, np.nan), np.full(n_pores, np.nan)
+    fraction, owner = ReadAhead(void), ReadAhead(zone)
+    for i in map(int, np.flatnonzero(found.count >= FEWEST_VOXELS) if void.shape[0] > 1 else ()):
+        surface[i], sphericity[i] = pore_surface(
+            fraction, owner, found.low[i], found.high[i], i + 1, volume_px=volume[i]
+        )
+    centre = np.round(centroid).astype(int)
+    flat = void.shape[0] == 1
+    diameter = np.sqrt(4 / np.pi * volume) if flat else np.cbrt(6 / np.pi * volume)
+    return {
+        "pore": np.arange(1, n_pores + 1),
+        "particle": found.owners.argmax(axis=1),
+        "volume_nm3": volume * voxel_nm**3,
+        "equivalent_diameter_nm": diameter * voxel_nm,
+        **{f"centroid_{axis}_nm": centroid[:, k] * voxel_nm for k, axis in enumerate("zyx")},
+        "depth_nm": gather(depth_px, centre).astype(np.float64) * voxel_nm,
+        **{f"half_axis_{k + 1}_nm": axes[:, k] * voxel_nm for k in range(3)},
+        "surface_nm2": surface * voxel_nm**2,
+        "sphericity": sphericity,
+        "nearest_neighbour_nm": nearest_neighbour(centroid) * voxel_nm,
+        "least_depth_nm": found.least_depth * voxel_nm,
+        "touches_surface": found.least_depth < TOUCHES_PX,
+    }
+
+
+@dataclass(frozen=True)
+class _PoreSums:
+    """Per pore: voxels, their places summed and multiplied, first and last ones, least depth, voxels by particle."""
+
+    count: IntArray
+    sums: IntArray
+    products: IntArray
+    low: IntArray
+    high: IntArray
+    least_depth: FloatArray
+    owners: IntArray
+
+
+def _pore_sums(instances: Field, depth_px: Field, particle: Field, n: int) -> _PoreSums:
+    found = _PoreSums(
+        np.zeros(n, np.int64),
+        np.zeros((n, 3), np.int64),
+        np.zeros((n, 3, 3), np.int64),
+        np.full((n, 3), np.iinfo(np.int64).max),
+        np.full((n, 3), -1),
+        np.full(n, np.inf, np.float32),
+        np.zeros((n, largest(particle) + 1), np.int64),
+    )
+    for slab in slabs(instances.shape):
+        parts = (read(field, slab.rows) for field in (instances, depth_px, particle))
+        _add_pores(*parts, slab.rows.start, *vars(found).values())
+    return found
+
+
+@numba.njit(cache=True)
+def _add_pores(
+    instances: Labels,
+    depth_px: FloatArray,
+    particle: LabelArray,
+    first: int,
+    count: IntArray,
+    sums: IntArray,
+    products: IntArray,
+    low: IntArray,
+    high: IntArray,
+    least_depth: FloatArray,
+    owners: IntArray,
+) -> None:
+    n_z, n_y, n_x = instances.shape
+    for z in range(n_z):
+        for y in range(n_y):
+            for x in range(n_x):
+                i = instances[z, y, x] - 1
+                if 0 <= i < count.size:
+                    place = (z + first, y, x)
+                    count[i] += 1
+                    owners[i, particle[z, y, x]] += 1
+                    least_depth[i] = min(least_depth[i], depth_px[z, y, x])
+                    for a in range(3):
+                        sums[i, a] += place[a]
+                        low[i, a] = min(low[i, a], place[a])
+                        high[i, a] = max(high[i, a], place[a])
+                        for b in range(3):
+                            products[i, a, b] += place[a] * place[b]
+
+
+def nearest_neighbour(centroid: Float64Array) -> Float64Array:
+    """Return the distance of each point to its nearest other one, NaN for a single point."""
+    if len(centroid) < 2:
+        return np.full(len(centroid), np.nan)
+    distances = np.asarray(cKDTree(centroid).query(centroid, k=2)[0], np.float64)
+    return distances[:, 1]
+
+
+def _half_axes(found: _PoreSums, centroid: Float64Array) -> Float64Array:
+    """Return the half axes, largest first, of the ellipsoids with the second moments of the pores' voxels."""
+    spread = found.products / found.count[:, None, None] - centroid[:, :, None] * centroid[:, None, :]
+    moments = np.linalg.eigvalsh(spread + np.eye(3) / 12)[:, ::-1]
+    axes: Float64Array = np.sqrt(5 * np.maximum(moments, 1 / 12))
+    return axes

@@ -1,0 +1,281 @@
+"""Where composition classes lie to voids and surface, and the composition beside each void."""
+
+from collections.abc import Mapping, Sequence
+
+import numpy as np
+from numpy.typing import NDArray
+from scipy.ndimage import distance_transform_edt
+
+from oxytomo.arrays import BoolArray, Float64Array
+from oxytomo.measure.chance import Against, against_chance, level_means
+from oxytomo.measure.shells import Column, replicate_errors
+from oxytomo.segment.classes import CLASS_LABELS
+from oxytomo.segment.distances import distance_inside
+from oxytomo.slabs import Allocate, Field, Mapped, count_set, fill, in_memory, in_parts, read, slabs
+
+FEATURES = ("pore", "crack", "void", "surface")
+
+DISTANCE_COLUMNS = (
+    "class",
+    "feature",
+    "volume_nm3",
+    "mean_distance_nm",
+    "expected_nm",
+    "chance_low_nm",
+    "chance_high_nm",
+    "p_value",
+    "null_run_nm",
+)
+
+NEIGHBOURHOOD_COLUMNS = (
+    "kind",
+    "number",
+    "centroid_z_nm",
+    "centroid_y_nm",
+    "centroid_x_nm",
+    "n_voxels",
+    "mean_deviation",
+    "standard_error",
+    "expected_deviation",
+    *CLASS_LABELS,
+)
+
+DEFINITIONS = {
+    "mean_distance_nm": "mean over the voxels of a class of the distance of their centres to the centre of the nearest voxel "
+    "of a pore (half void or more), of a crack (touched by it) or of either (void); to the surface: depth below the skin of "
+    "the structure's particle",
+    "expected": "the same over all voxels of the particle that are as deep (layers of one voxel); for the surface, over all",
+    "chance95": "where 95 % of random placements lie: the pattern of the class turned as a whole at random about the particle's "
+    "centre, less the mean of each depth; null for the surface, whose distance is the depth, and without voids",
+    "p_value": "share of the placements as far from expected as the measured value, or farther",
+    "null_run": "the same for the classes that noise and reconstruction alone make in a particle of uniform composition; what "
+    "is near voids there is an artefact",
+    "near_share": "share of the voxels of a class that are within near_nm of a void",
+    "near_mean_deviation": "mean deviation of voxels outside voids and within near_nm of one",
+    "neighbourhood": "voxels of a void_neighbourhoods row: outside voids, within near_nm of this void and nearer to it than to "
+    "any other",
+    "standard_error": "of the mean deviation of a neighbourhood, from the noise replicates: 2.3 sqrt((t s)^2 + b^2), s its "
+    "standard deviation over them, t Student's factor for their number, b their mean less the measured one; the error of "
+    "the registration is not in it",
+    "expected_deviation": "mean deviation of all voxels of the particle as deep as those of the neighbourhood",
+}
+
+
+def distances_nm(
+    voids: Field,
+    depth_nm: Field,
+    *,
+    pore: int,
+    crack: int,
+    voxel_nm: float,
+    allocate: Allocate = in_memory,
+) -> dict[str, Field]:
+    """Return the distance of each voxel to the nearest pore, crack, void and to the surface; NaN where there is none.
+
+    Parameters
+    ----------
+    voids : (n_z, n_y, n_x) labels
+    depth_nm : depth below the surface
+    pore, crack : labels in ``voids``
+    voxel_nm : edge of a voxel
+    allocate : makes the fields of distances
+    """
+    kinds = {"pore": (pore,), "crack": (crack,), "void": (pore, crack)}
+    found: dict[str, Field] = {}
+    for name, labels in kinds.items():
+        away = Mapped(voids, lambda part, labels=labels: ~np.isin(part, labels), np.bool_)
+        if all(part.all() for (part,) in in_parts(away)):
+            found[name] = Mapped(voids, lambda part: np.full(part.shape, np.nan), np.float32)
+            continue
+        distance = allocate(voids.shape, np.float32)
+        distance_inside(away, distance)
+        found[name] = Mapped(distance, lambda part: part * np.float32(voxel_nm), np.float32)
+    return found | {"surface": depth_nm}
+
+
+def distance_table(
+    distances: Mapping[str, Field],
+    phases: Field,
+    null_phases: Field | None,
+    levels: Field,
+    *,
+    voxel_nm: float,
+    rotations: Float64Array,
+    confidence: float,
+    rng: np.random.Generator,
+) -> dict[str, Column]:
+    """Compare the distance of each class to each feature with chance.
+
+    Parameters
+    ----------
+    distances : from :func:`distances_nm`
+    phases, null_phases : (n_z, n_y, n_x) classes, and those of the null run or None
+    levels : from :func:`oxytomo.measure.chance.depth_levels`
+    voxel_nm : edge of a voxel
+    rotations, confidence, rng : see :func:`oxytomo.measure.chance.against_chance`
+
+    Returns
+    -------
+    columns ``class``, ``feature``, ``volume_nm3``, ``mean_distance_nm``, ``expected_nm``, ``chance_low_nm``,
+    ``chance_high_nm``, ``p_value``, ``null_run_nm``
+    """
+    inside = Mapped(levels, lambda part: part >= 0, np.bool_)
+    rows = []
+    for name, label in CLASS_LABELS.items():
+        member = _of_class(phases, label, levels)
+        volume = count_set(member) * voxel_nm**3
+        for feature in FEATURES:
+            values = distances[feature]
+            turns = rotations[:0] if feature == "surface" else rotations
+            found = against_chance(values, member, levels, rotations=turns, confidence=confidence, rng=rng)
+            expected = _mean(values, inside) if feature == "surface" else found.expected
+            null = np.nan if null_phases is None else _mean(values, _of_class(null_phases, label, levels))
+            rows.append(
+                (name, feature, volume, found.value, expected, found.low, found.high, found.p_value, null)
+            )
+    return {
+        name: list(column) for name, column in zip(DISTANCE_COLUMNS, zip(*rows, strict=True), strict=True)
+    }
+
+
+def near_shares(
+    void_distance_nm: Field,
+    phases: Field,
+    null_phases: Field | None,
+    levels: Field,
+    *,
+    near_nm: float,
+    rotations: Float64Array,
+    confidence: float,
+    rng: np.random.Generator,
+) -> dict[str, tuple[Against, float]]:
+    """Return the share of each class that is within ``near_nm`` of a void, against chance, and that of the null run."""
+    near = Mapped(
+        void_distance_nm,
+        lambda part: np.where(np.isfinite(part), part <= near_nm, np.nan),
+        np.float32,
+    )
+    found = {}
+    for name, label in CLASS_LABELS.items():
+        member = _of_class(phases, label, levels)
+        against = against_chance(near, member, levels, rotations=rotations, confidence=confidence, rng=rng)
+        null = np.nan if null_phases is None else _mean(near, _of_class(null_phases, label, levels))
+        found[name] = (against, null)
+    return found
+
+
+def _of_class(phases: Field, label: int, levels: Field) -> Field:
+    """Return the voxels of the particle that are of a class."""
+    return Mapped(phases, lambda part, level: (part == label) & (level >= 0), np.bool_, levels)
+
+
+def neighbourhoods(
+    instances: Field, inside: Field, *, near_nm: float, voxel_nm: float, allocate: Allocate = in_memory
+) -> Field:
+    """Return the void to whose neighbourhood each voxel belongs, 0 where to none; int32.
+
+    Parameters
+    ----------
+    instances : (n_z, n_y, n_x) numbers of voids, 0 elsewhere
+    inside : bool, the particle
+    near_nm : how far a neighbourhood reaches
+    voxel_nm : edge of a voxel
+    allocate : makes the field that is returned
+    """
+
+    def nearest(numbers: NDArray[np.int32], inner: BoolArray) -> NDArray[np.int32]:
+        if not numbers.any():
+            return np.zeros(numbers.shape, np.int32)
+        distance, place = distance_transform_edt(numbers == 0, return_indices=True)
+        near = inner & (numbers == 0) & (distance * voxel_nm <= near_nm)
+        return np.where(near, numbers[tuple(place)], 0).astype(np.int32)
+
+    labels = allocate(instances.shape, np.int32)
+    fill(labels, nearest, instances, inside, halo=int(near_nm / voxel_nm) + 1, times_thinner=2)
+    return labels
+
+
+def neighbourhood_table(
+    labels: Field,
+    instances: Field,
+    deviation: Field,
+    replicates: Sequence[Field],
+    phases: Field,
+    levels: Field,
+    *,
+    n_voids: int,
+    n_pores: int,
+    voxel_nm: float,
+) -> dict[str, Column]:
+    """Measure the composition beside each void.
+
+    Parameters
+    ----------
+    labels : from :func:`neighbourhoods`
+    instances : numbers of voids on the same grid: pores 1 … n_pores, then cracks
+    deviation : (n_z, n_y, n_x) field, NaN where unknown
+    replicates : deviations of noise replicates, each (n_z, n_y, n_x)
+    phases, levels : classes; from :func:`oxytomo.measure.chance.depth_levels`
+    n_voids, n_pores : how many voids there are, and how many of them are pores
+    voxel_nm : edge of a voxel
+
+    Returns
+    -------
+    columns ``kind``, ``number`` (row of ``pores.csv`` or ``cracks.csv``), ``centroid_z_nm``, ``centroid_y_nm``,
+    ``centroid_x_nm`` (on the composition's grid, from the centre of its first voxel), ``n_voxels``, ``mean_deviation``,
+    ``standard_error`` (NaN without two replicates), ``expected_deviation`` and the fraction of each class; one row per void
+    """
+    means = level_means(deviation, levels)
+    summed = ("mean_deviation", "expected_deviation", *CLASS_LABELS)
+    totals = {name: np.zeros(n_voids + 1) for name in summed}
+    count, size, middle = np.zeros(n_voids + 1), np.zeros(n_voids + 1), np.zeros((3, n_voids + 1))
+
+    def add(total: Float64Array, voids: NDArray[np.int32], values: NDArray[np.generic]) -> None:
+        total += np.bincount(voids, values, minlength=n_voids + 1)
+
+    for slab in slabs(labels.shape):
+        near, void, value, phase, level = (
+            read(field, slab.rows) for field in (labels, instances, deviation, phases, levels)
+        )
+        known = (near > 0) & np.isfinite(value)
+        own = near[known]
+        count += np.bincount(own, minlength=n_voids + 1)
+        add(totals["mean_deviation"], own, value[known])
+        add(totals["expected_deviation"], own, means[level[known]])
+        for name, label in CLASS_LABELS.items():
+            add(totals[name], own, phase[known] == label)
+        where = np.nonzero(void > 0)
+        size += np.bincount(void[where], minlength=n_voids + 1)
+        for axis, place in enumerate(where):
+            add(middle[axis], void[where], place + (slab.rows.start if axis == 0 else 0))
+    number = np.arange(1, n_voids + 1)
+    is_pore = number <= n_pores
+    columns: dict[str, Column] = {
+        "kind": ["pore" if one else "crack" for one in is_pore],
+        "number": np.where(is_pore, number, number - n_pores),
+    }
+    with np.errstate(invalid="ignore"):
+        for axis, name in enumerate("zyx"):
+            columns[f"centroid_{name}_nm"] = (middle[axis] / size)[1:] * voxel_nm
+        columns["n_voxels"] = count[1:].astype(np.int64)
+        for name in summed:
+            columns[name] = (totals[name] / count)[1:]
+    own_known = Mapped(labels, lambda near, value: np.where(np.isfinite(value), near, 0), np.int32, deviation)
+    columns["standard_error"] = (
+        replicate_errors(
+            replicates, own_known, np.asarray(columns["mean_deviation"], np.float64), n_shells=n_voids
+        )
+        if len(replicates) >= 2
+        else np.full(n_voids, np.nan)
+    )
+    return {name: columns[name] for name in NEIGHBOURHOOD_COLUMNS}
+
+
+def _mean(values: Field, where: Field) -> float:
+    """Return the mean of the finite values where a mask is set; NaN where there are none."""
+    count, total = 0, 0.0
+    for part, inside in in_parts(values, where):
+        chosen = part[inside]
+        chosen = chosen[np.isfinite(chosen)]
+        count, total = count + chosen.size, total + float(chosen.sum(dtype=np.float64))
+    return total / count if count else float("nan")

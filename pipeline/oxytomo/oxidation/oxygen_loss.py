@@ -1,0 +1,232 @@
+"""Does a profile of valence come from vacancy diffusion or from a reaction front? Fits of both to the same data.
+
+The particle is a sphere seen in projection: what is measured at a distance from its rim is the mean valence along the
+beam, through reacted rim and core alike. Particles that are no discs enter through the area outside a pixel: the pixel
+with a share s of the particle's area inside it sits at the radius R √s.
+"""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+from scipy.optimize import least_squares
+
+from oxytomo.arrays import Float64Array
+
+SHELLS = 400
+"""Thin shells of the sphere whose chords make the projection."""
+SERIES_TERMS = 60
+SHORT_TIME = 0.01
+"""Below this D·t/R² the solution for a plane (complementary error function, curved surface) replaces the series."""
+RADII_PER_BIN = 8
+MIN_POINTS = 5
+
+
+@dataclass(frozen=True)
+class ModelFit:
+    """One model of a valence profile.
+
+    Attributes
+    ----------
+    name : ``diffusion``, ``core_shell`` or ``uniform``
+    parameters, errors : by name: ``core_valence``, ``surface_valence`` and ``dt_nm2`` (D·t) or
+        ``shell_nm``
+    chi_square : not divided by anything
+    aic, bic : Akaike's (with its correction for few points) and the Bayesian information criterion; smaller is better
+    reduced_chi_square : χ² over the degrees of freedom; far above 1 the model is wrong, however it compares
+    profile : (n_bin,) fitted valence
+    """
+
+    name: str
+    parameters: dict[str, float]
+    errors: dict[str, float]
+    chi_square: float
+    aic: float
+    bic: float
+    reduced_chi_square: float
+    profile: Float64Array
+
+
+def vacancy_concentration(radius: Float64Array, dt_over_r2: float) -> Float64Array:
+    """Concentration in a sphere whose surface is held at 1 from time 0 on (Crank, The Mathematics of Diffusion, 6.3).
+
+    Parameters
+    ----------
+    radius : distance from the centre over the sphere's radius, 0 to 1
+    dt_over_r2 : D t / R²
+
+    Returns
+    -------
+    concentration, 0 to 1
+    """
+    x = np.maximum(np.asarray(radius, np.float64), 1e-9)
+    if dt_over_r2 <= 0:
+        return np.where(x >= 1, 1.0, 0.0)
+    if dt_over_r2 < SHORT_TIME:
+        from scipy.special import erfc
+
+        width = 2 * np.sqrt(dt_over_r2)
+        return np.asarray(np.clip((erfc((1 - x) / width) - erfc((1 + x) / width)) / x, 0, 1))
+    n = np.arange(1, SERIES_TERMS + 1)
+    terms = (-1.0) ** n / n * np.sin(np.pi * n * x[..., None]) * np.exp(-dt_over_r2 * (np.pi * n) ** 2)
+    return np.asarray(np.clip(1 + 2 / (np.pi * x) * terms.sum(axis=-1), 0, 1))
+
+
+def projected(local: Float64Array, edges: Float64Array, at: Float64Array) -> Float64Array:
+    """Mean along the beam, through a sphere of radius 1, of a quantity that is constant in each concentric shell.
+
+    Parameters
+    ----------
+    local : (n,) value in the shell between ``edges[i]`` and ``edges[i + 1]``
+    edges : (n + 1,) increasing radii from 0 to 1
+    at : (m,) distance of each ray from the centre, below 1
+
+    Returns
+    -------
+    (m,) means; the chord through shell i is √(e²ᵢ₊₁ − a²) − √(e²ᵢ − a²), twice
+    """
+    half = np.sqrt(np.maximum(edges[None, :] ** 2 - at[:, None] ** 2, 0.0))
+    chords = np.diff(half, axis=1)
+    return np.asarray((chords @ local) / chords.sum(axis=1))
+
+
+def fit_oxygen_loss(
+    valence: Float64Array, error: Float64Array, inside_share: Float64Array, *, radius_nm: float
+) -> list[ModelFit]:
+    """Fit uniform valence, vacancy diffusion and core–shell to one profile, best (smallest BIC) first.
+
+    Parameters
+    ----------
+    valence, error : (n_bin,) mean valence of each bin and its standard error
+    inside_share : (n_bin + 1,) share of the particle's area inside each limit of the bins, decreasing; 1 is its surface
+    radius_nm : radius of the disc of the particle's area
+
+    Returns
+    -------
+    fits with the number of parameters counted alike: uniform 1, the others 3. χ² is with the errors given; where no
+    model reaches 1 per degree of freedom, errors and differences of the criteria are scaled by the best model's
+
+    Notes
+    -----
+    Wrong for particles that are far from spherical along the beam, and where the rim is blurred by more than a bin.
+    """
+    known = np.isfinite(valence) & np.isfinite(error) & (error > 0)
+    if known.sum() < MIN_POINTS:
+        return []
+    y, s = valence[known], error[known]
+    outer, inner = np.sqrt(inside_share[:-1][known]), np.sqrt(inside_share[1:][known])
+    rays = np.minimum(
+        np.sqrt(np.linspace(inner**2, outer**2, 2 * RADII_PER_BIN + 1, axis=1)[:, 1::2]), 1 - 1e-6
+    )
+    edges = np.sin(np.linspace(0, np.pi / 2, SHELLS + 1))  # finer towards the surface
+
+    def seen(local: Float64Array) -> Float64Array:
+        """Return the mean over each bin's area."""
+        return projected(local, edges, rays.reshape(-1)).reshape(rays.shape).mean(axis=1)
+
+    middles = (edges[1:] + edges[:-1]) / 2
+
+    def diffusion(log_dt: float) -> Float64Array:
+        return seen(vacancy_concentration(middles, float(np.exp(log_dt))))
+
+    def core_shell(thickness: float) -> Float64Array:
+        front = 1 - thickness
+        # The share of each thin shell that lies outside the front, so that the front moves smoothly.
+        return seen(np.clip((edges[1:] - front) / np.diff(edges), 0, 1))
+
+    mean = float(np.sum(y / s**2) / np.sum(1 / s**2))
+    flat_chi = float(np.sum(((y - mean) / s) ** 2))
+    raw = [
+        _two_level(y, s, diffusion, np.log(np.geomspace(1e-4, 0.3, 15)), (np.log(1e-6), np.log(2.0))),
+        _two_level(y, s, core_shell, np.linspace(0.03, 0.8, 15), (1e-3, 0.999)),
+    ]
+    best = min(flat_chi / max(y.size - 1, 1), *(chi / max(y.size - 3, 1) for _, _, chi, _ in raw))
+    scale = max(1.0, best)
+
+    def judged(
+        name: str, values: dict[str, float], errors: dict[str, float], chi: float, model: Float64Array
+    ) -> ModelFit:
+        profile = np.full(known.size, np.nan)
+        profile[known] = model
+        return _judged(name, values, errors, chi, y.size, scale, profile)
+
+    flat_error = float(np.sqrt(scale / np.sum(1 / s**2)))
+    fits = [
+        judged(
+            "uniform", {"core_valence": mean}, {"core_valence": flat_error}, flat_chi, np.full_like(y, mean)
+        )
+    ]
+    for (name, shape), (values, covariance, chi, model) in zip(
+        (("diffusion", "dt_nm2"), ("core_shell", "shell_nm")), raw, strict=True
+    ):
+        errors = np.sqrt(np.maximum(np.diag(covariance) * scale, 0))
+        # Diffusion is fitted in ln(D t / R²), the shell in its thickness over R.
+        size = float(np.exp(values[2])) * radius_nm**2 if name == "diffusion" else values[2] * radius_nm
+        slope = size if name == "diffusion" else radius_nm
+        fits.append(
+            judged(
+                name,
+                {"core_valence": values[0], "surface_valence": values[1], shape: size},
+                {"core_valence": errors[0], "surface_valence": errors[1], shape: errors[2] * slope},
+                chi,
+                model,
+            )
+        )
+    return sorted(fits, key=lambda fit: fit.bic)
+
+
+def _two_level(
+    y: Float64Array,
+    s: Float64Array,
+    shape: Callable[[float], Float64Array],
+    starts: Float64Array,
+    limits: tuple[float, float],
+) -> tuple[Float64Array, Float64Array, float, Float64Array]:
+    """Fit core + (surface − core) · shape(p): the levels are linear, the one shape parameter is scanned and refined.
+
+    Returns
+    -------
+    values (core, surface, p), their covariance, χ², the model
+    """
+
+    def levels(p: float) -> tuple[Float64Array, Float64Array]:
+        columns = np.stack([1 - shape(p), shape(p)], axis=1)
+        solved = np.linalg.lstsq(columns / s[:, None], y / s, rcond=None)[0]
+        return np.asarray(solved, np.float64), np.asarray(columns @ solved, np.float64)
+
+    def residual(p: Float64Array) -> Float64Array:
+        return (levels(float(p[0]))[1] - y) / s
+
+    start = min(starts, key=lambda p: float(np.sum(residual(np.array([p])) ** 2)))
+    found = least_squares(residual, [start], bounds=([limits[0]], [limits[1]]), xtol=1e-10, ftol=1e-12)
+    p = float(found.x[0])
+    solved, model = levels(p)
+    step = 1e-4 * max(abs(p), 1e-2)
+    slope = (shape(p + step) - shape(p - step)) / (2 * step) * (solved[1] - solved[0])
+    jacobian = np.stack([1 - shape(p), shape(p), slope], axis=1) / s[:, None]
+    covariance = np.asarray(np.linalg.pinv(jacobian.T @ jacobian), np.float64)
+    return np.array([*solved, p]), covariance, float(np.sum(((y - model) / s) ** 2)), model
+
+
+def _judged(
+    name: str,
+    parameters: dict[str, float],
+    errors: dict[str, float],
+    chi_square: float,
+    n: int,
+    scale: float,
+    profile: Float64Array,
+) -> ModelFit:
+    """Add the information criteria."""
+    k = len(parameters)
+    correction = 2 * k * (k + 1) / (n - k - 1) if n > k + 1 else float("inf")
+    return ModelFit(
+        name,
+        {key: float(value) for key, value in parameters.items()},
+        {key: float(value) for key, value in errors.items()},
+        chi_square,
+        chi_square / scale + 2 * k + correction,
+        chi_square / scale + k * float(np.log(n)),
+        chi_square / max(n - k, 1),
+        profile,
+    )

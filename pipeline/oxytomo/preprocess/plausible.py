@@ -1,0 +1,61 @@
+"""Values that a stated quantity cannot have."""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from oxytomo.arrays import AnyArray
+
+LARGEST_TRANSMISSION = 2.0
+"""Phase fringes and noise lift single pixels above 1, but not one in twenty above twice the light."""
+LARGEST_DENSITY = 20.0
+"""A ray of optical density 20 holds two photons in a thousand million."""
+_HIGH = 95.0
+
+
+@dataclass(frozen=True)
+class Problem:
+    """What was expected of values, what came, and what to do."""
+
+    expected: str
+    got: str
+    fix: str
+
+
+def quantity_problem(frames: Sequence[AnyArray], quantity: str) -> Problem | None:
+    """Return what is wrong with values that are said to be transmission or optical density, None where nothing is.
+
+    Parameters
+    ----------
+    frames : some frames of a series, any shape; not finite values are passed over
+    quantity : "counts", "transmission", "optical_density" or "signal"
+    """
+    if quantity not in ("transmission", "optical_density"):
+        return None
+    known = [np.asarray(frame, np.float64) for frame in frames]
+    known = [frame[np.isfinite(frame)] for frame in known]
+    known = [frame for frame in known if frame.size]
+    if not known:
+        return None
+    high = float(np.median([np.percentile(frame, _HIGH) for frame in known]))
+    middle = float(np.median([np.median(frame) for frame in known]))
+    if quantity == "transmission" and high > LARGEST_TRANSMISSION:
+        return Problem(
+            f"transmission, below {LARGEST_TRANSMISSION:g} in nearly every pixel",
+            f"values up to {high:.5g} (95th percentile)",
+            "set 'quantity: counts' and give flat frames, or divide the frames by the flat field first",
+        )
+    if quantity == "transmission" and high <= 0:
+        return Problem(
+            "transmission above zero",
+            f"values up to {high:.5g} (95th percentile)",
+            "set 'quantity: optical_density' or 'counts', as the frames are",
+        )
+    if quantity == "optical_density" and middle > LARGEST_DENSITY:
+        return Problem(
+            f"optical density, below {LARGEST_DENSITY:g}",
+            f"a median of {middle:.5g}",
+            "set 'quantity: counts' and give flat frames",
+        )
+    return None

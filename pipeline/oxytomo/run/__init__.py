@@ -1,0 +1,1 @@
+"""How a run is carried out: lock, claim, progress, needs, the server of stages."""

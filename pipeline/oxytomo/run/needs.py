@@ -1,0 +1,159 @@
+"""How much memory, disk and time the stages of a branch will take, before they run."""
+
+import shutil
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from oxytomo.config import (
+    ArealDensityConfig,
+    CompositionConfig,
+    DeviationSettings,
+    OxidationConfig,
+    StructureConfig,
+    TomogramConfig,
+)
+from oxytomo.config.plan import FOLDERS, JOINT_STAGE, branch_stages, stage_jobs
+from oxytomo.config.project import Branch
+from oxytomo.config.quantities import BranchConfig
+from oxytomo.errors import StoreError
+from oxytomo.run.costs import COSTS, MB, Sizes
+
+FLOAT_BYTES = 4
+FIRST_LOOK = 20
+"""Iterations of the first look in the whole field."""
+
+Shapes = Mapping[str, tuple[int, int, int]]
+"""Per series of a branch (n_frame, n_y, n_x); per volume (n_z, n_y, n_x)."""
+
+
+@dataclass(frozen=True)
+class Needs:
+    """What a stage or a branch takes: largest memory of a job, new files, core seconds.
+
+    ``jobs`` is the number of jobs of a stage; disk and time are those of all of them.
+    """
+
+    memory_bytes: float
+    disk_bytes: float
+    core_seconds: float
+    jobs: int = 1
+
+    def describe(self, cores: int) -> str:
+        """Return one line for people."""
+        minutes = self.core_seconds / cores / 60
+        time = f"{minutes:.0f} min" if minutes >= 2 else "2 min or less"
+        return (
+            f"about {in_bytes(self.memory_bytes)} of memory, {in_bytes(self.disk_bytes)} of disk, "
+            f"{time} on {cores} core{'s' if cores > 1 else ''}"
+        )
+
+
+def stage_needs(config: BranchConfig, branch: Branch, shapes: Shapes) -> dict[str, Needs]:
+    """Estimate the needs of every stage of a branch from the shapes of its data, in the order of the stages."""
+    sizes = branch_sizes(config, shapes)
+    needs = {}
+    for stage in branch_stages(config, branch):
+        jobs = len(stage_jobs(config, stage)) if stage in FOLDERS else 1
+        needs[stage] = _needs(stage, sizes, jobs)
+    return needs
+
+
+def joint_needs(composition: BranchConfig, shapes: Shapes) -> Needs:
+    """Estimate the needs of the stage that registers the structure to a composition, whose shapes are given."""
+    return _needs(JOINT_STAGE, branch_sizes(composition, shapes), 1)
+
+
+def _needs(stage: str, sizes: Sizes, jobs: int) -> Needs:
+    memory, disk, seconds = COSTS[stage](sizes)
+    return Needs(memory * MB, jobs * disk * MB, jobs * seconds, jobs)
+
+
+def total_needs(stages: Mapping[str, Needs], only: Collection[str] | None = None) -> Needs:
+    """Return the needs of a whole branch, or of ``only`` some stages, from those of its stages."""
+    needs = [need for stage, need in stages.items() if only is None or stage in only]
+    return Needs(
+        max((need.memory_bytes for need in needs), default=0.0),
+        1.1 * sum(need.disk_bytes for need in needs),
+        sum(need.core_seconds for need in needs),
+    )
+
+
+def branch_sizes(config: BranchConfig, shapes: Shapes) -> Sizes:
+    """Return the sizes that the costs of the stages of a branch follow from."""
+    frames, rows, columns = (max(shape[axis] for shape in shapes.values()) for axis in range(3))
+    deep = columns
+    if isinstance(config, StructureConfig) and config.volume is not None:
+        frames, (rows, deep, columns) = 0, shapes["volume"]
+    flat = isinstance(config, OxidationConfig | ArealDensityConfig)
+    voxels = 0 if flat else rows * deep * columns
+    return Sizes(
+        series=max(n * y * x for n, y, x in shapes.values()) * FLOAT_BYTES / MB if frames else 0.0,
+        stack_frame=rows * columns * FLOAT_BYTES / MB if flat else 0.0,
+        n_series=len(shapes),
+        volume=voxels * FLOAT_BYTES / MB,
+        area=0.0 if flat else deep * columns * FLOAT_BYTES / MB,
+        elements=len(config.measured) if isinstance(config, CompositionConfig | ArealDensityConfig) else 0,
+        repeats=config.uncertainty.replicates + config.uncertainty.null_replicates
+        if isinstance(config, CompositionConfig)
+        else 0,
+        passes=_passes(config),
+        rows=rows,
+        parts=config.parts if isinstance(config, CompositionConfig) else 1,
+        projections=float(frames * voxels),
+        total_variation=isinstance(config, TomogramConfig) and config.reconstruct.algorithm == "tv",
+    )
+
+
+def _passes(config: BranchConfig) -> dict[str, float]:
+    """Return how often every ray of one volume is projected, forward or back, by stage."""
+    if isinstance(config, OxidationConfig | ArealDensityConfig):
+        return {}
+    if isinstance(config, StructureConfig):
+        rounds = config.reconstruct.iterations if config.reconstruct.align_tilts else 0
+        return {"reconstruct_structure": 1.0 + 2.0 * rounds}
+    passes: dict[str, float] = {"align": 2 * config.align.iterations * config.align.tilts}
+    if isinstance(config, TomogramConfig):
+        tomogram = config.reconstruct
+        passes["reconstruct_tomogram"] = 1 if tomogram.algorithm == "fbp" else 2 * tomogram.iterations
+        return passes
+    repeats = config.uncertainty.replicates + config.uncertainty.null_replicates
+    chosen, elements = config.reconstruct, len(config.measured)
+    if isinstance(chosen, DeviationSettings):
+        deviation, oxygen = 2.0 * chosen.iterations, 2.0 * chosen.element_iterations
+        whole = {
+            "reconstruct": deviation + elements * oxygen,
+            "uncertainty": repeats * (deviation + oxygen),
+        }
+        return passes | (_shared_passes(whole, deviation, repeats) if config.parts > 1 else whole)
+    ratio = float(elements if chosen.algorithm == "fbp" else 2 * elements * chosen.iterations)
+    return passes | {"reconstruct": ratio, "uncertainty": repeats * ratio}
+
+
+def _shared_passes(whole: Mapping[str, float], deviation: float, repeats: int) -> dict[str, float]:
+    """Return the passes of the jobs of a particle that is shared out, those of parts as if each were the whole."""
+    return {
+        "reconstruct_prepare": 2.0 * FIRST_LOOK,
+        "reconstruct_part": whole["reconstruct"],
+        "reconstruct_refine": deviation,
+        "replicate": whole["uncertainty"] / max(repeats, 1),
+    }
+
+
+def check_disk(folder: Path, needs: Sequence[Needs]) -> None:
+    """Refuse a results folder whose file system has too little space left."""
+    existing = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
+    free = shutil.disk_usage(existing).free
+    wanted = sum(need.disk_bytes for need in needs)
+    if free < wanted:
+        raise StoreError(
+            str(folder),
+            expected=f"{in_bytes(wanted)} of free disk space",
+            got=in_bytes(free),
+            fix="free disk space, or choose another 'results' folder",
+        )
+
+
+def in_bytes(count: float) -> str:
+    """Return a size as people read it: ``1.2 MB``, ``3.4 GB``."""
+    return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -1,0 +1,90 @@
+"""What a job asks of a computer or a cluster: memory, minutes, threads, from the size of its data."""
+
+import logging
+from dataclasses import dataclass, field
+from math import ceil
+
+from oxytomo.config import ProjectConfig
+from oxytomo.config.plan import JOINT_STAGE, branch_config, sample_branches
+from oxytomo.config.project import Branch
+from oxytomo.errors import PipelineError
+from oxytomo.run.costs import MB, Sizes, report_memory_mb
+from oxytomo.run.needs import Needs, Shapes, branch_sizes, joint_needs, stage_needs
+
+MEMORY_MARGIN = 1.5
+"""Measured peaks lie within 0.7 and 1.5 of the estimates (docs/cluster.md)."""
+WORKFLOW_MB = 300.0
+"""On a cluster Snakemake itself runs twice within a job, to start the stage."""
+TIME_MARGIN = 4.0
+"""Times are an order of magnitude; a node may be slower than the one they are from."""
+LEAST_MINUTES = 5
+SECONDS_A_THREAD = 5.0
+"""A thread more for so many core seconds: below, starting it costs more than it saves."""
+MANY_THREADS = 16
+SIDE_BY_SIDE = ("normalize", "measure", "export_composition")
+"""Stages that the workflow has others to run beside: a small one leaves them the second thread."""
+UNKNOWN = Needs(memory_bytes=4e9, disk_bytes=1e9, core_seconds=600.0)
+"""Where the raw files cannot be read yet; the stage says what is wrong with them."""
+
+
+@dataclass
+class Requests:
+    """The needs of the jobs of a project; headers of raw files are read once per branch, when first asked for."""
+
+    project: ProjectConfig
+    _shapes: dict[tuple[str, Branch], Shapes | None] = field(default_factory=dict)
+
+    def needs(self, sample: str, branch: Branch, stage: str) -> Needs:
+        """Return the needs of one job of a stage."""
+        shapes = self.shapes(sample, branch)
+        if not shapes:
+            return UNKNOWN
+        config = branch_config(self.project, sample, branch)
+        if stage == JOINT_STAGE:
+            return joint_needs(config, shapes)
+        found = stage_needs(config, branch, shapes)[stage]
+        return Needs(found.memory_bytes, found.disk_bytes / found.jobs, found.core_seconds / found.jobs)
+
+    def shapes(self, sample: str, branch: Branch) -> Shapes | None:
+        """Return the shapes of the data of a branch, None where a file cannot be read."""
+        key = (sample, branch)
+        if key not in self._shapes:
+            from oxytomo.check.sources import branch_shapes
+
+            # Libraries complain about damaged files; the stage that reads them says what is wrong.
+            logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+            try:
+                self._shapes[key] = branch_shapes(branch_config(self.project, sample, branch))
+            except PipelineError:
+                self._shapes[key] = None
+        return self._shapes[key]
+
+    def memory_mb(self, sample: str, branch: Branch, stage: str, attempt: int) -> int:
+        """Return the memory to ask for: more than estimated, and twice as much at every further attempt."""
+        return _raised(self.needs(sample, branch, stage).memory_bytes / MB, attempt)
+
+    def minutes(self, sample: str, branch: Branch, stage: str, attempt: int) -> int:
+        """Return the time to ask for as if one core did it all; twice as much at every further attempt."""
+        seconds = self.needs(sample, branch, stage).core_seconds
+        return (LEAST_MINUTES + ceil(TIME_MARGIN * seconds / 60)) * 2 ** (attempt - 1)
+
+    def threads(self, sample: str, branch: Branch, stage: str) -> int:
+        """Return a number of threads that the work is worth."""
+        seconds = self.needs(sample, branch, stage).core_seconds
+        least = 1 if stage in SIDE_BY_SIDE else 2
+        return max(least, min(MANY_THREADS, int(seconds / SECONDS_A_THREAD)))
+
+    def report_memory_mb(self, sample: str, attempt: int) -> int:
+        """Return the memory to ask for the report of a sample."""
+        sizes: dict[str, Sizes] = {}
+        for branch in sample_branches(self.project.samples[sample]):
+            shapes = self.shapes(sample, branch)
+            if not shapes:
+                return _raised(UNKNOWN.memory_bytes / MB, attempt)
+            sizes[branch] = branch_sizes(branch_config(self.project, sample, branch), shapes)
+        return _raised(report_memory_mb(sizes), attempt)
+
+
+def _raised(megabytes: float, attempt: int) -> int:
+    """Return an estimate with its margin, doubled at every further attempt."""
+    return ceil(WORKFLOW_MB + MEMORY_MARGIN * megabytes) * 2 ** (attempt - 1)

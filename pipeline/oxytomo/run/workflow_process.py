@@ -1,0 +1,67 @@
+"""The process that runs Snakemake for ``oxytomo run``: it ends quietly when stopped, and says what it was told in the end.
+
+Arguments come over standard input, as a command line holds only some megabytes of names. What Snakemake reports as
+errors is collected for the caller, also where it shows nothing of it.
+"""
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Any
+
+_MOST_ERRORS = 20
+
+
+def main() -> int:
+    """Run Snakemake with the arguments from standard input; returns its exit code."""
+    errors: list[str] = []
+    end: dict[str, Any] = {"errors": errors, "mend": None}
+    code, answer = 1, int(sys.argv[1])
+    try:
+        from oxytomo.cli.boundary import INTERRUPTED, open_standard_files, printable_output, user_error
+
+        open_standard_files()
+        request = json.load(sys.stdin)
+        with Path(os.devnull).open("rb") as nothing:
+            os.dup2(nothing.fileno(), 0)
+        with printable_output():
+            try:
+                code = _snakemake(request["arguments"], errors)
+            except KeyboardInterrupt:
+                return INTERRUPTED
+            except Exception as reason:
+                said = user_error(reason)
+                if said is None:
+                    raise
+                code, end["mend"] = 2, str(said)
+        with os.fdopen(answer, "w", encoding="utf-8", errors="backslashreplace") as file:
+            json.dump(end, file)
+    except KeyboardInterrupt:
+        return 130
+    return code
+
+
+def _snakemake(arguments: list[str], errors: list[str]) -> int:
+    """Call Snakemake's own command; collects its errors."""
+    import logging
+
+    from snakemake.cli import main as snakemake
+    from snakemake.logging import logger
+
+    def collect(record: logging.LogRecord) -> bool:
+        if record.levelno >= logging.ERROR and len(errors) < _MOST_ERRORS:
+            errors.append(" ".join(record.getMessage().split())[:2000])
+        return True
+
+    logger.addFilter(collect)
+    sys.argv = ["snakemake", *arguments]
+    try:
+        snakemake(arguments)
+    except SystemExit as end:
+        return end.code if isinstance(end.code, int) else int(end.code is not None)
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,252 @@
+"""Volumes in slabs: what is local is computed some rows at a time, so that memory does not grow with the volume.
+
+A field is an array that need not be in memory: it has a shape, a type, and rows that are read and written by
+slices. An ordinary array is a field.
+"""
+
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+from numpy.typing import NDArray
+
+from oxytomo.arrays import IntArray
+
+SLAB_VOXELS = 24_000_000
+FEWEST_ROWS = 48
+"""A slab is so many rows thick at least: thinner ones would be mostly halo."""
+ROW_STEP = 4
+"""Slabs begin at multiples of it, so that bins of so many rows never straddle two of them."""
+SAMPLE_VOXELS = 20_000_000
+"""Medians are of so many voxels at most, on a grid over the whole volume."""
+
+Box = tuple[slice, ...]
+
+
+class Field(Protocol):
+    """An array in memory or on disk; keys are slices."""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Number of rows, columns …."""
+
+    @property
+    def dtype(self) -> Any:
+        """Type of the values."""
+
+    def __getitem__(self, key: Any) -> Any:
+        """Read."""
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        """Write."""
+
+
+Allocate = Callable[[tuple[int, ...], Any], Field]
+"""Makes a field of zeros of a shape and a type."""
+
+
+@dataclass(frozen=True)
+class Slab:
+    """Rows of a volume: ``rows`` of the whole, ``wide`` with a halo, and where ``rows`` are in ``wide``."""
+
+    rows: slice
+    wide: slice
+    core: slice
+
+
+def slabs(shape: tuple[int, ...], *, halo: int = 0, times_thinner: int = 1) -> Iterator[Slab]:
+    """Cut a volume along its first axis; the halo ends at the volume's edge.
+
+    ``times_thinner`` is for what takes many times more memory than the volume and has a short halo.
+    """
+    n = shape[0]
+    thick = max(FEWEST_ROWS, SLAB_VOXELS // max(int(np.prod(shape[1:])), 1)) // times_thinner
+    thick = max(thick // ROW_STEP * ROW_STEP, ROW_STEP)
+    for start in range(0, n, thick):
+        stop = min(start + thick, n)
+        low = max(0, start - halo)
+        yield Slab(slice(start, stop), slice(low, min(stop + halo, n)), slice(start - low, stop - low))
+
+
+def read(field: Field, rows: slice) -> NDArray[Any]:
+    """Return rows of a field as one block of memory."""
+    return np.ascontiguousarray(field[rows])
+
+
+def fill(
+    target: Field,
+    function: Callable[..., NDArray[Any]],
+    *sources: Field,
+    halo: int = 0,
+    times_thinner: int = 1,
+) -> None:
+    """Fill a field with a function of others that looks no farther than ``halo`` rows; in slabs as :func:`slabs`."""
+    for slab in slabs(target.shape, halo=halo, times_thinner=times_thinner):
+        target[slab.rows] = function(*(read(source, slab.wide) for source in sources))[slab.core]
+
+
+def in_parts(*fields: Field) -> Iterator[tuple[NDArray[Any], ...]]:
+    """Go through the same rows of several fields, slab by slab."""
+    for slab in slabs(fields[0].shape):
+        yield tuple(read(field, slab.rows) for field in fields)
+
+
+def count_set(mask: Field) -> int:
+    """Return the number of voxels that are not 0."""
+    return sum(int(np.count_nonzero(part)) for (part,) in in_parts(mask))
+
+
+def faces(field: Field) -> list[NDArray[Any]]:
+    """Return the six faces of a volume in parts, the four of a slice."""
+    sides: list[NDArray[Any]] = []
+    for slab in slabs(field.shape):
+        part = read(field, slab.rows)
+        sides += [part[:, 0], part[:, -1], part[:, :, 0], part[:, :, -1]]
+    n = field.shape[0]
+    return sides + [read(field, slice(row, row + 1)) for row in ((0, n - 1) if n > 1 else ())]
+
+
+def gather(field: Field, index: IntArray) -> NDArray[Any]:
+    """Return the values at voxels, (n, 3) z y x."""
+    if isinstance(field, np.ndarray):
+        return np.asarray(field[tuple(index.T)])
+    values = np.empty(len(index), field.dtype)
+    for slab in slabs(field.shape):
+        own = np.flatnonzero((index[:, 0] >= slab.rows.start) & (index[:, 0] < slab.rows.stop))
+        if own.size:
+            z, y, x = index[own].T
+            values[own] = field[slab.rows][z - slab.rows.start, y, x]
+    return values
+
+
+def largest(field: Field) -> int:
+    """Return the largest value of a field of labels."""
+    return max(int(read(field, slab.rows).max(initial=0)) for slab in slabs(field.shape))
+
+
+def sample_step(shape: tuple[int, ...]) -> int:
+    """Return every how many voxels along each axis a volume is sampled; 1 for a small one."""
+    return int(np.ceil((float(np.prod(shape)) / SAMPLE_VOXELS) ** (1 / 3)))
+
+
+def on_grid(part: NDArray[Any], rows: slice, step: int) -> NDArray[Any]:
+    """Return every ``step``-th voxel of some rows of a volume, on one grid for the whole."""
+    if part.shape[0] == 0:
+        return part
+    return part[-rows.start % step :: step, ::step, ::step]
+
+
+class Window:
+    """A box of a field, as a field."""
+
+    def __init__(self, field: Field, box: Box) -> None:
+        self.field, self.box = field, box
+        self.shape = tuple(s.stop - s.start for s in box)
+        self.dtype = field.dtype
+
+    def _key(self, key: slice | Box) -> Box:
+        keys = key if isinstance(key, tuple) else (key,)
+        inner = [
+            slice(s.start, s.stop) if k == slice(None) else slice(s.start + k.start, s.start + k.stop)
+            for s, k in zip(self.box, (*keys, *([slice(None)] * (len(self.box) - len(keys)))), strict=True)
+        ]
+        return tuple(inner)
+
+    def __getitem__(self, key: slice | Box) -> NDArray[Any]:
+        return np.asarray(self.field[self._key(key)])
+
+    def __setitem__(self, key: slice | Box, value: Any) -> None:
+        self.field[self._key(key)] = value
+
+
+def window(field: Field, box: Box) -> Field:
+    """Return a box of a field; what is written to it is written to the field."""
+    return field[box] if isinstance(field, np.ndarray) else Window(field, box)
+
+
+class Plane:
+    """One item along the first axis of a field, as a field."""
+
+    def __init__(self, field: Field, index: int) -> None:
+        self.field, self.index = field, index
+        self.shape, self.dtype = field.shape[1:], field.dtype
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        return np.asarray(self.field[(self.index, *(key if isinstance(key, tuple) else (key,)))])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self.field[(self.index, *(key if isinstance(key, tuple) else (key,)))] = value
+
+
+def plane(field: Field, index: int) -> Field:
+    """Return one item along the first axis; what is written to it is written to the field."""
+    return field[index] if isinstance(field, np.ndarray) else Plane(field, index)
+
+
+class Reordered:
+    """A field with its items along the first axis in another order; it cannot be written."""
+
+    def __init__(self, field: Field, order: IntArray) -> None:
+        self.shape, self.dtype = (len(order), *field.shape[1:]), field.dtype
+        self._field, self._order = field, order
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        first, *rest = key if isinstance(key, tuple) else (key,)
+        if np.ndim(self._order[first]) == 0:
+            return np.asarray(self._field[(int(self._order[first]), *rest)])
+        order = self._order[first]
+        runs = np.split(order, np.flatnonzero(np.diff(order) != 1) + 1)
+        parts = [self._field[(slice(int(r[0]), int(r[-1]) + 1), *rest)] for r in runs if len(r)]
+        return np.concatenate(parts) if parts else np.asarray(self._field[(slice(0, 0), *rest)])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError
+
+
+class Mapped:
+    """A field whose values are a function of those of others at the same place; it cannot be written."""
+
+    def __init__(
+        self, field: Field, function: Callable[..., NDArray[Any]], dtype: Any, *others: Field
+    ) -> None:
+        self.shape, self.dtype = field.shape, np.dtype(dtype)
+        self._fields, self._function = (field, *others), function
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        return np.asarray(self._function(*(np.asarray(field[key]) for field in self._fields)), self.dtype)
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        raise TypeError
+
+
+def sampled(field: Field, mask: Field | None = None) -> NDArray[Any]:
+    """Return the values (where a mask is set), of a large volume on a grid (see :func:`sample_step`)."""
+    step = sample_step(field.shape)
+    found = []
+    for slab in slabs(field.shape):
+        values = on_grid(read(field, slab.rows), slab.rows, step)
+        inside = ... if mask is None else on_grid(read(mask, slab.rows), slab.rows, step).astype(bool)
+        found.append(values[inside].ravel())
+    return np.concatenate(found)
+
+
+class ReadAhead:
+    """A field whose rows are kept for the next box: for many boxes in the order of their first rows."""
+
+    def __init__(self, field: Field) -> None:
+        self._field, self._rows, self._part = field, slice(0, 0), np.zeros((0,), np.uint8)
+        self.shape, self.dtype = field.shape, field.dtype
+
+    def __getitem__(self, box: Box) -> NDArray[Any]:
+        low, stop = box[0].start, min(box[0].stop, self.shape[0])
+        if low < self._rows.start or stop > self._rows.stop:
+            self._rows = slice(low, min(max(stop, low + FEWEST_ROWS), self.shape[0]))
+            self._part = read(self._field, self._rows)
+        inner = slice(low - self._rows.start, stop - self._rows.start)
+        return self._part[(inner, *box[1:])]
+
+
+def in_memory(shape: tuple[int, ...], dtype: Any) -> Field:
+    """Return zeros in memory."""
+    return np.zeros(shape, dtype)

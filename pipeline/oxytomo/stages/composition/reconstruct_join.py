@@ -1,0 +1,41 @@
+"""Stage ``reconstruct_join``: the parts of a particle give its solid and the most frequent TM/O, the new reference."""
+
+from pathlib import Path
+
+from oxytomo.composition.deviation import refer_to_mode
+from oxytomo.config import ReconstructStepStage as Settings
+from oxytomo.io.scratch import scratch_fields
+from oxytomo.io.stores import NamedArray, read_store, write_store
+from oxytomo.run.context import StageContext
+from oxytomo.segment.particle import particle_mask
+from oxytomo.stages.composition.particle_parts import (
+    VOLUME,
+    deviation_solver,
+    gathered_parts,
+    ground_attributes,
+    read_ground,
+    stores_of,
+)
+from oxytomo.stages.composition.reconstruct import column_densities
+
+
+def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
+    """Put the parts together, find the mode, write."""
+    data = column_densities(read_store(inputs["decompose"]))
+    solver = deviation_solver(settings.solver)
+    ground = read_ground(inputs, data, solver)
+    with scratch_fields(outputs["store"]) as allocate:
+        parts = stores_of(inputs, "part", solver.parts)
+        gathered = gathered_parts(parts, ground.support.shape, 1, allocate)
+        particle = particle_mask(gathered.total, allocate=allocate)
+        ground = refer_to_mode(data, ground, solver, gathered, particle, allocate)
+        context.log(f"reference TM/O {ground.reference_tm_o:.4f} of nominal")
+        write_store(
+            outputs["store"],
+            {
+                "particle": NamedArray(particle, VOLUME, "1"),
+                "difference": NamedArray(gathered.difference, VOLUME, "1"),
+            },
+            provenance=context.provenance(inputs),
+            attributes=ground_attributes(ground),
+        )

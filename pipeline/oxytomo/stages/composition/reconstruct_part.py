@@ -1,0 +1,46 @@
+"""Stage ``reconstruct_part``: densities and difference in some slices of a particle."""
+
+from pathlib import Path
+
+from oxytomo.composition.deviation import iterations_of
+from oxytomo.composition.deviation_steps import Solutions, solve_slab, thickness
+from oxytomo.composition.progress import Progress
+from oxytomo.config import ReconstructPartStage as Settings
+from oxytomo.io.scratch import scratch_fields
+from oxytomo.io.stores import NamedArray, read_store
+from oxytomo.run.context import StageContext
+from oxytomo.stages.composition.particle_parts import (
+    VOLUME,
+    deviation_solver,
+    read_ground,
+    rows_of_part,
+    write_part,
+)
+from oxytomo.stages.composition.reconstruct import column_densities
+
+
+def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
+    """Solve the slabs of this part, write."""
+    data = column_densities(read_store(inputs["decompose"]), in_memory_bytes=0)
+    solver, n_metals = deviation_solver(settings.solver), len(data.atoms) - 1
+    ground = read_ground(inputs, data, solver)
+    own, rows = ground.of_part(settings.part, solver.parts), rows_of_part(ground, settings.part, solver.parts)
+    share = sum(ground.share(slab) for slab in own)
+    most = round(share * iterations_of(solver, n_metals, again=False))
+    progress = Progress(context.progress(f"slices {rows.start} to {rows.stop - 1}"), most)
+    with scratch_fields(outputs["store"]) as allocate:
+        shape = (rows.stop - rows.start, *ground.support.shape[1:])
+        part = Solutions.empty(shape, 1 + n_metals, allocate, rows.start)
+        found = [
+            (
+                solve_slab(data, ground, slab, part, solver=solver, start=None, progress=progress),
+                thickness(slab),
+            )
+            for slab in own
+        ]
+        arrays = {
+            "total": NamedArray(part.total, VOLUME, "1"),
+            "elements": NamedArray(part.elements, ("element", *VOLUME), "1"),
+            "difference": NamedArray(part.difference, VOLUME, "1"),
+        }
+        write_part(outputs["store"], arrays, rows.start, found, inputs, context)

@@ -1,0 +1,39 @@
+"""Stage ``reconstruct_prepare``: what the parts of a particle share: a first look, its support, noise and reference."""
+
+from pathlib import Path
+
+from oxytomo.composition.deviation_steps import prepare
+from oxytomo.composition.first_look import FIRST_ITERATIONS
+from oxytomo.composition.progress import Progress
+from oxytomo.config import ReconstructStepStage as Settings
+from oxytomo.io.scratch import scratch_fields
+from oxytomo.io.stores import NamedArray, read_store, write_store
+from oxytomo.run.context import StageContext
+from oxytomo.stages.composition.particle_parts import VOLUME, deviation_solver, ground_attributes
+from oxytomo.stages.composition.reconstruct import column_densities, reference_of
+
+
+def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
+    """Look, write."""
+    data = column_densities(read_store(inputs["decompose"]))
+    with scratch_fields(outputs["store"]) as allocate:
+        ground = prepare(
+            data,
+            solver=deviation_solver(settings.solver),
+            reference_tm_o=reference_of(settings.reference, inputs),
+            start=None,
+            n_metals=len(data.atoms) - 1,
+            allocate=allocate,
+            progress=Progress(context.progress("first look"), FIRST_ITERATIONS),
+        )
+        rows = [(core.start, core.stop) for core, _ in ground.slabs]
+        context.log(f"{settings.solver.parts} parts, slabs of slices {rows}")
+        write_store(
+            outputs["store"],
+            {
+                "support": NamedArray(ground.support, VOLUME, "1"),
+                "total": NamedArray(ground.total, VOLUME, "1"),
+            },
+            provenance=context.provenance(inputs),
+            attributes=ground_attributes(ground),
+        )

@@ -1,0 +1,52 @@
+"""Stage ``reconstruct_refine``: the difference from the particle's own mode in some slices."""
+
+from pathlib import Path
+
+import numpy as np
+
+from oxytomo.composition.deviation_steps import refine_slab, thickness
+from oxytomo.composition.progress import Progress
+from oxytomo.config import ReconstructPartStage as Settings
+from oxytomo.io.scratch import scratch_fields
+from oxytomo.io.stores import NamedArray, read_store
+from oxytomo.run.context import StageContext
+from oxytomo.stages.composition.particle_parts import (
+    VOLUME,
+    deviation_solver,
+    read_ground,
+    rows_of_part,
+    write_part,
+)
+from oxytomo.stages.composition.reconstruct import column_densities
+
+
+def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
+    """Solve the slabs of this part once more, write."""
+    data = column_densities(read_store(inputs["decompose"]), in_memory_bytes=0)
+    solver = deviation_solver(settings.solver)
+    ground = read_ground(inputs, data, solver)
+    first = read_store(inputs["join"]).field("difference")
+    own, rows = ground.of_part(settings.part, solver.parts), rows_of_part(ground, settings.part, solver.parts)
+    share = sum(ground.share(slab) for slab in own)
+    most = round(share * solver.iterations)
+    progress = Progress(context.progress(f"slices {rows.start} to {rows.stop - 1}"), most)
+    with scratch_fields(outputs["store"]) as allocate:
+        difference = allocate((rows.stop - rows.start, *ground.support.shape[1:]), np.float32)
+        found = [
+            (
+                refine_slab(
+                    data,
+                    ground,
+                    slab,
+                    difference,
+                    first_row=rows.start,
+                    solver=solver,
+                    difference=first,
+                    progress=progress,
+                ),
+                thickness(slab),
+            )
+            for slab in own
+        ]
+        arrays = {"difference": NamedArray(difference, VOLUME, "1")}
+        write_part(outputs["store"], arrays, rows.start, found, inputs, context)

@@ -1,0 +1,1 @@
+"""Stages that every branch shares."""

@@ -1,0 +1,41 @@
+"""Stage ``export_tomogram``: a plain volume as OME-Zarr."""
+
+from pathlib import Path
+
+import numpy as np
+
+from oxytomo.config import ExportStage as Settings
+from oxytomo.export.ngff import Channel
+from oxytomo.export.ome_zarr import write_image
+from oxytomo.export.record import provenance_attributes
+from oxytomo.io.stores import read_store
+from oxytomo.palette import GREY, display_window
+from oxytomo.run.context import StageContext
+from oxytomo.slabs import Mapped, sampled
+
+INPUTS = ("reconstruct",)
+
+
+def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
+    """Read ``reconstruct``, write ``store`` with the axes z, y, x."""
+    reconstructed = read_store(inputs["reconstruct"])
+    volume = Mapped(reconstructed.field("volume"), np.asarray, np.float32)
+    window = display_window(sampled(volume), percent=0.5, from_zero=False)
+    unit = reconstructed.unit("volume")
+    write_image(
+        outputs["store"],
+        [Channel("volume", volume, GREY, window)],
+        name=settings.sample,
+        axes=("z", "y", "x"),
+        voxel_nm=float(reconstructed.attributes["pixel_nm"]),
+        labels=[],
+        ngff=settings.ngff,
+        chunk=settings.chunk,
+        shard=settings.shard,
+        levels=settings.levels,
+        threads=context.threads,
+        attributes=provenance_attributes(
+            context.provenance(inputs), kind="tomogram", sample=settings.sample, units={"volume": unit}
+        ),
+    )
+    context.log(f"volume of {volume.shape} voxels, shown from {window[0]:.3g} to {window[1]:.3g} {unit}")

@@ -1,0 +1,58 @@
+"""Stage ``export_structure``: the volume with particle, voids and their numbers as OME-Zarr labels."""
+
+from pathlib import Path
+
+import numpy as np
+
+from oxytomo.config import ExportStage as Settings
+from oxytomo.export.ngff import Channel, Label
+from oxytomo.export.ome_zarr import write_image
+from oxytomo.export.record import provenance_attributes
+from oxytomo.io.stores import read_store
+from oxytomo.palette import (
+    GREY,
+    PARTICLE_COLORS,
+    PARTICLE_NAMES,
+    VOID_COLORS,
+    VOID_NAMES,
+    display_window,
+    instance_colors,
+)
+from oxytomo.run.context import StageContext
+from oxytomo.slabs import Mapped, largest, sampled
+
+
+def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
+    """Read ``volume`` and ``voids``, write ``store`` with the axes z, y, x."""
+    stored, segmented = read_store(inputs["volume"]), read_store(inputs["voids"])
+    volume = Mapped(stored.field("volume"), np.asarray, np.float32)
+    instances = segmented.field("instances")
+    n_voids = largest(instances)
+    colors = instance_colors(n_voids)
+    particle = Mapped(segmented.field("particle"), lambda labels: labels > 0, np.uint8)
+    names = {label: "outside" if label == 0 else f"void {label}" for label in colors}
+    write_image(
+        outputs["store"],
+        [Channel("volume", volume, GREY, display_window(sampled(volume), percent=0.5, from_zero=False))],
+        name=settings.sample,
+        axes=("z", "y", "x"),
+        voxel_nm=float(stored.attributes["voxel_nm"]),
+        labels=[
+            Label("particle", particle, PARTICLE_COLORS, PARTICLE_NAMES),
+            Label("voids", segmented.field("voids"), VOID_COLORS, VOID_NAMES),
+            Label("void_instances", instances, colors, names),
+        ],
+        ngff=settings.ngff,
+        chunk=settings.chunk,
+        shard=settings.shard,
+        levels=settings.levels,
+        threads=context.threads,
+        attributes=provenance_attributes(
+            context.provenance(inputs),
+            kind="structure",
+            sample=settings.sample,
+            n_pores=segmented.attributes["n_pores"],
+            units={"volume": stored.unit("volume")},
+        ),
+    )
+    context.log(f"volume of {volume.shape} voxels with particle, voids and {n_voids} single voids")

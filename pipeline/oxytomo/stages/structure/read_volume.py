@@ -1,0 +1,36 @@
+"""Stage ``read_volume``: a reconstructed volume in any format → float32 with its voxel size."""
+
+from pathlib import Path
+
+from oxytomo.check.sources import volume_request
+from oxytomo.check.structure import VOXEL_TOLERANCE
+from oxytomo.config import ReadVolumeStage as Settings
+from oxytomo.config import expand
+from oxytomo.io.stores import NamedArray, write_store
+from oxytomo.io.volumes import read_volume
+from oxytomo.run.context import StageContext
+
+
+def run(
+    _inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext
+) -> None:
+    """Read, write; the raw files are named by the settings, not by ``inputs``."""
+    raw = {f"raw_{i}": path for i, path in enumerate(expand(settings.source.images))}
+    volume = read_volume(volume_request(settings.source))
+    recorded = volume.voxel_nm
+    if recorded is not None and abs(recorded / settings.voxel_nm - 1) > VOXEL_TOLERANCE:
+        context.log(
+            f"warning: the file says voxels of {recorded:g} nm, the configuration {settings.voxel_nm:g} nm, "
+            "which is used"
+        )
+    context.log(f"{volume.format}, {' × '.join(str(side) for side in volume.values.shape)} voxels")
+    write_store(
+        outputs["store"],
+        {"volume": NamedArray(volume.values, ("z", "y", "x"), "1")},
+        provenance=context.provenance(raw),
+        attributes={
+            "voxel_nm": settings.voxel_nm,
+            "recorded_voxel_nm": recorded,
+            "format": volume.format,
+        },
+    )

@@ -1,0 +1,155 @@
+"""Compare the numbers of samples in groups: means, differences with their significance, and what forbids a comparison."""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
+
+from oxytomo.config import Branch
+from oxytomo.measure.comparability import Disagreement, disagreements
+from oxytomo.measure.differences import Difference, GroupMean, difference, group_mean, holm
+from oxytomo.view.compared import (
+    COMPOSITION,
+    RULES,
+    STRUCTURE,
+    Compared,
+    ComparedSample,
+    Number,
+    valence_quantities,
+)
+
+LEVEL = 0.05
+
+
+@dataclass(frozen=True)
+class Contrast:
+    """The difference of one quantity between two groups.
+
+    Attributes
+    ----------
+    quantity : what is compared
+    first, second : groups; the difference is second − first
+    n : particles of each that have this number
+    found : difference and test
+    p_holm : probability corrected for all tests of the branch; NaN where nothing was tested
+    """
+
+    quantity: Compared
+    first: str
+    second: str
+    n: tuple[int, int]
+    found: Difference
+    p_holm: float = float("nan")
+
+    @property
+    def significant(self) -> bool:
+        """Whether the corrected probability is below 5 %."""
+        return self.p_holm < LEVEL
+
+    @property
+    def says(self) -> str:
+        """What can be said of it, in words."""
+        if self.found.test == "none":
+            lacking = [group for group, n in zip((self.first, self.second), self.n, strict=True) if n == 0]
+            why = f"no number in {' and '.join(lacking)}" if lacking else "its noise is not known"
+            return f"nothing: {why}"
+        if self.found.test == "noise of two particles":
+            verb = "differ beyond" if self.significant else "do not differ beyond"
+            return f"these two particles {verb} their noise; one each says nothing of what they stand for"
+        if self.significant:
+            return "differs"
+        return "no difference found" + (
+            ", a hint: p < 0.05 before correction" if self.found.p < LEVEL else ""
+        )
+
+
+@dataclass(frozen=True)
+class Comparison:
+    """Samples, their groups and what was found.
+
+    Attributes
+    ----------
+    samples : in order of their groups
+    groups : names, in the order given
+    quantities : those that any sample has
+    means : (key of the quantity, group) -> mean
+    contrasts : differences of all pairs of groups, without those of refused branches
+    refused, flagged : per branch the settings that forbid stating differences, and those that may explain them
+    missing : per branch the samples that do not have it, where others do
+    """
+
+    samples: Sequence[ComparedSample]
+    groups: Sequence[str]
+    quantities: Sequence[Compared]
+    means: Mapping[tuple[str, str], GroupMean]
+    contrasts: Sequence[Contrast]
+    refused: Mapping[Branch, Sequence[Disagreement]]
+    flagged: Mapping[Branch, Sequence[Disagreement]]
+    missing: Mapping[Branch, Sequence[str]]
+
+    def members(self, group: str) -> list[ComparedSample]:
+        """Return the samples of a group."""
+        return [sample for sample in self.samples if sample.group == group]
+
+    def quantities_of(self, branch: Branch) -> list[Compared]:
+        """Return the quantities of a branch."""
+        return [quantity for quantity in self.quantities if quantity.branch == branch]
+
+    @property
+    def branches(self) -> list[Branch]:
+        """Branches that any sample has."""
+        return list(dict.fromkeys(quantity.branch for quantity in self.quantities))
+
+
+def compare(samples: Sequence[ComparedSample]) -> Comparison:
+    """Compare samples; their groups come in the order of their first samples."""
+    groups = list(dict.fromkeys(sample.group for sample in samples))
+    elements = [
+        key.removeprefix("valence_step_") for key in _keys(samples) if key.startswith("valence_step_")
+    ]
+    present = set(_keys(samples))
+    quantities = [
+        quantity
+        for quantity in (*COMPOSITION, *valence_quantities(elements), *STRUCTURE)
+        if quantity.key in present
+    ]
+    branches: list[Branch] = list(dict.fromkeys(quantity.branch for quantity in quantities))
+    refused, flagged, missing = {}, {}, {}
+    for branch in branches:
+        settings = {s.name: s.settings[branch] for s in samples if branch in s.settings}
+        differing = disagreements(settings, RULES[branch])
+        refused[branch] = [one for one in differing if one.rule.forbids]
+        flagged[branch] = [one for one in differing if not one.rule.forbids]
+        missing[branch] = [s.name for s in samples if branch not in s.branches]
+    means = {(q.key, g): group_mean(*_numbers(samples, g, q.key)) for q in quantities for g in groups}
+    contrasts = [
+        contrast
+        for branch in branches
+        if not refused[branch]
+        for contrast in _contrasts(samples, groups, [q for q in quantities if q.branch == branch])
+    ]
+    return Comparison(samples, groups, quantities, means, contrasts, refused, flagged, missing)
+
+
+def _contrasts(
+    samples: Sequence[ComparedSample], groups: Sequence[str], quantities: Sequence[Compared]
+) -> list[Contrast]:
+    """Return the differences of all pairs of groups with probabilities corrected for their number."""
+    found = []
+    for quantity in quantities:
+        for first, second in itertools.combinations(groups, 2):
+            one, other = _numbers(samples, first, quantity.key), _numbers(samples, second, quantity.key)
+            n = tuple(sum(value == value for value in values) for values, _ in (one, other))
+            found.append(Contrast(quantity, first, second, (n[0], n[1]), difference(*one, *other)))
+    corrected = holm([contrast.found.p for contrast in found])
+    return [replace(contrast, p_holm=float(p)) for contrast, p in zip(found, corrected, strict=True)]
+
+
+def _numbers(samples: Sequence[ComparedSample], group: str, key: str) -> tuple[list[float], list[float]]:
+    """Return the numbers of a group and their errors from noise."""
+    absent = Number(float("nan"), None)
+    numbers = [sample.numbers.get(key, absent) for sample in samples if sample.group == group]
+    return [number.value for number in numbers], [number.error for number in numbers]
+
+
+def _keys(samples: Sequence[ComparedSample]) -> list[str]:
+    return list(dict.fromkeys(key for sample in samples for key in sample.numbers))

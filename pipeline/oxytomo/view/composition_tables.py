@@ -1,0 +1,164 @@
+"""Fractions and tables of a composition: shells from rim to centre, domains of each class."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from oxytomo.view.curves import Fraction
+from oxytomo.view.report import Table
+from oxytomo.view.results import Composition
+from oxytomo.view.style import CLASS_NAMES, percent
+
+DEFINITIONS: Mapping[str, str] = {
+    "target": "TM/O within the threshold of the reference",
+    "oxygen_poor": "TM/O above the reference by more than the threshold",
+    "oxygen_rich": "TM/O below the reference by more than the threshold",
+}
+LISTED_DOMAINS = 12
+
+
+def fractions_of(phases_json: Mapping[str, Any] | None) -> list[Fraction]:
+    """Return the class fractions in ``phases.json``; what is missing of them is None."""
+    content = phases_json or {}
+    own = content.get("fractions") or {}
+    null = (content.get("null") or {}).get("fractions") or {}
+    sure = (content.get("confident") or {}).get("fractions") or {}
+    found = []
+    for key in ("target", "oxygen_poor", "oxygen_rich"):
+        value = (own.get(key) or {}).get("value")
+        if value is None:
+            continue
+        interval = own[key].get("ci95")
+        found.append(
+            Fraction(
+                key,
+                float(value),
+                None if interval is None else (float(interval[0]), float(interval[1])),
+                (null.get(key) or {}).get("value"),
+                (sure.get(key) or {}).get("value"),
+            )
+        )
+    return found
+
+
+def interval_text(fraction: Fraction) -> str:
+    """Return a 95 % interval as text, empty without one."""
+    if fraction.interval is None:
+        return ""
+    low, high = fraction.interval
+    decimals = 2 if 100 * (high - low) < 1 else 1
+    return f"{100 * low:.{decimals}f} to {100 * high:.{decimals}f} %"
+
+
+def undecided_of(phases_json: Mapping[str, Any] | None) -> float | None:
+    """Return the fraction that noise leaves undecided, None where it is not known."""
+    confident = ((phases_json or {}).get("confident") or {}).get("fractions") or {}
+    value = (confident.get("undecided") or {}).get("value")
+    return None if value is None else float(value)
+
+
+def shell_table_of(result: Composition) -> Table | None:
+    """Return the shells from rim to centre, None where they were not measured."""
+    shells = result.shells
+    if shells is None or not shells.get("shell"):
+        return None
+    rows = [
+        [
+            f"{number:g}",
+            f"{outer:g}–{inner:g} %",
+            f"{percent(mean)} ± {percent(error)}",
+            *(percent(shells[key][row]) for key in DEFINITIONS),
+            f"{n_voxels:.0f}",
+        ]
+        for row, (number, outer, inner, mean, error, n_voxels) in enumerate(
+            zip(
+                *(
+                    shells[name]
+                    for name in (
+                        "shell",
+                        "shell_outer",
+                        "shell_inner",
+                        "mean_deviation",
+                        "standard_error",
+                        "n_voxels",
+                    )
+                ),
+                strict=True,
+            )
+        )
+    ]
+    columns = ("shell", "volume from the rim", "mean deviation ± standard error", *_names(), "voxels")
+    hints = {
+        "volume from the rim": "shells of equal volume by distance to the outer surface; closed voids make no surface",
+        "mean deviation ± standard error": "mean of (TM/O) / reference − 1 over the shell; the error is from "
+        "the noise replicates, with their bias; without replicates it is not known",
+        "voxels": "voxels of the solid in the shell",
+        **dict(
+            zip(
+                _names(),
+                (f"voxels with {text} / voxels of the shell" for text in DEFINITIONS.values()),
+                strict=True,
+            )
+        ),
+    }
+    return Table("Shells", columns, rows, frozenset(range(2, 7)), hints=hints)
+
+
+def _names() -> list[str]:
+    return [fraction.name for fraction in (Fraction(key, 0.0) for key in DEFINITIONS)]
+
+
+def domain_tables_of(result: Composition) -> list[Table]:
+    """Return how connected each class is, and the largest domains."""
+    tables = []
+    connected = (result.phases_json or {}).get("domains") or {}
+    rows = []
+    for key, name in zip(DEFINITIONS, _names(), strict=True):
+        entry = connected.get(key)
+        if entry:
+            share = entry.get("largest_share")
+            rows.append(
+                [
+                    name,
+                    f"{entry.get('n_domains', '')}",
+                    "" if share is None else percent(share),
+                    "yes" if entry.get("spanning") else "no",
+                ]
+            )
+    if rows:
+        note = (
+            "Domains are connected through faces of voxels. Share of the largest: its voxels / "
+            "voxels of its class. "
+            "Spanning: it reaches over at least 90 % of the particle's length in one direction."
+        )
+        columns = ("class", "domains", "share of the largest", "spanning")
+        tables.append(Table("Interconnection", columns, rows, frozenset({1, 2}), note))
+    domains = result.domains
+    if domains is None or not domains.get("class"):
+        return tables
+    departing = [row for row, name in enumerate(domains["class"]) if name != "target"]
+    departing.sort(key=lambda row: -float(domains["volume_nm3"][row]))
+    listed = [
+        [
+            CLASS_NAMES.get(Fraction(domains["class"][row], 0.0).label, ""),
+            f"{domains['volume_nm3'][row] / 1e9:.3g}",
+            f"{domains['equivalent_diameter_nm'][row]:.0f}",
+            f"{domains['depth_nm'][row]:.0f}",
+            ", ".join(f"{domains[f'centroid_{axis}_nm'][row]:.0f}" for axis in "zyx"),
+        ]
+        for row in departing[:LISTED_DOMAINS]
+    ]
+    if listed:
+        headings = (
+            "class",
+            "volume (µm³)",
+            "equivalent diameter (nm)",
+            "depth (nm)",
+            "centroid z, y, x (nm)",
+        )
+        note = (
+            f"The largest {len(listed)} of {len(departing)}; all are in domains.csv. Depth: mean "
+            "distance of its "
+            "voxels to the outer surface. Diameter: that of the sphere of the same volume."
+        )
+        tables.append(Table("Largest domains", headings, listed, frozenset({1, 2, 3, 4}), note))
+    return tables

@@ -1,0 +1,37 @@
+"""Every figure of the reports; see ``slices`` for images and ``curves`` for numbers."""
+
+from oxytomo.view.curves import (
+    Fraction,
+    alignment_curves,
+    deviation_histogram,
+    fraction_bars,
+    joint_histogram,
+    residual_curves,
+    shell_profile,
+)
+from oxytomo.view.slices import (
+    areal_density_maps,
+    before_and_after,
+    class_slices,
+    slice_figure,
+    thumbnails,
+    tomogram_slices,
+)
+from oxytomo.view.style import to_png
+
+__all__ = [
+    "Fraction",
+    "alignment_curves",
+    "areal_density_maps",
+    "before_and_after",
+    "class_slices",
+    "deviation_histogram",
+    "fraction_bars",
+    "joint_histogram",
+    "residual_curves",
+    "shell_profile",
+    "slice_figure",
+    "thumbnails",
+    "to_png",
+    "tomogram_slices",
+]

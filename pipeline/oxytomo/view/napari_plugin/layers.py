@@ -1,0 +1,259 @@
+"""Results as napari layers: names, places in nanometre, colours, ranges, and what is visible at first."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import matplotlib
+import numpy as np
+
+from oxytomo.errors import InputError
+from oxytomo.palette import (
+    CONFIDENT_COLORS,
+    EXCLUDED_COLORS,
+    PARTICLE_COLORS,
+    PHASE_COLORS,
+    VOID_COLORS,
+    Rgba,
+)
+from oxytomo.view.napari_plugin.images import KINDS, ImageChannel, Levels, OpenedImage
+from oxytomo.view.napari_plugin.results import Sample
+from oxytomo.view.style import DIVERGING, SEQUENTIAL
+
+LayerTuple = tuple[Any, dict[str, Any], str]
+"""Data, arguments and type of a layer, as napari's readers return them."""
+
+INFO = "oxytomo"
+"""Key of a layer's metadata: what it shows and where it comes from (see :func:`_info`)."""
+
+COARSEST_SIDE = 256
+"""Coarser levels are not handed on: in 3D napari shows the coarsest, and this many voxels can be turned smoothly."""
+
+LABEL_COLORS: Mapping[str, Mapping[int, Rgba]] = {
+    "phases": PHASE_COLORS,
+    "phases_confident": CONFIDENT_COLORS,
+    "particle": PARTICLE_COLORS,
+    "voids": VOID_COLORS,
+    "excluded": EXCLUDED_COLORS,
+}
+LABEL_NAMES = {
+    "phases": "classes",
+    "phases_confident": "certain classes",
+    "voids": "pores and cracks",
+    "void_instances": "single voids",
+    "excluded": "excluded pixels",
+}
+DETAIL = "_fraction_"
+"""Maps of which only the oxidation image itself, opened alone, shows all: the fraction of each reference."""
+
+SHOWN_LABELS = ("phases", "voids")
+LABEL_OPACITY = 0.75
+KIND_NAMES = {kind: kind.replace("_", " ") for kind in KINDS}
+
+
+def sample_layers(samples: Sequence[Sample]) -> list[LayerTuple]:
+    """Return the layers of samples: all images at the bottom, all labels above; one sample is visible at first."""
+    layers = [
+        layer
+        for number, sample in enumerate(samples)
+        for layer in _layers_of(
+            sample, prefix=f"{sample.name}: " if len(samples) > 1 else "", shown=number == 0
+        )
+    ]
+    if not layers:
+        raise InputError(
+            "results", expected="at least one image", got="none", fix="run the workflow to its end"
+        )
+    return layers
+
+
+def grid_note(samples: Sequence[Sample]) -> str:
+    """Return lines about branches of a sample beside each other and their grids; empty where each has one branch."""
+    notes = []
+    for sample in samples:
+        if len(sample.images) > 1:
+            notes.append(f"{sample.name}: branches are not registered to each other")
+            notes += [f"{KIND_NAMES[image.kind]}: {_grid_words(image.grid)}" for image in sample.images]
+    return "\n".join(notes)
+
+
+def mixes_maps_and_volumes(samples: Sequence[Sample]) -> bool:
+    """Say whether 2-D maps lie beside volumes; then z and x are shown, the axes of the detector."""
+    return len({len(image.grid.scale_nm) for sample in samples for image in sample.images}) > 1
+
+
+def deviation_limit(threshold: float, sigma: float) -> float:
+    """Return where the colours of the deviation end: three thresholds, or three σ where noise is larger.
+
+    Parameters
+    ----------
+    threshold : of the classes, a fraction
+    sigma : median σ of the deviation; NaN where it is not known
+    """
+    return 3 * max(threshold, sigma if np.isfinite(sigma) else 0.0)
+
+
+def diverging_colors() -> np.ndarray:
+    """Return the colours of the deviation, (257, 4) in 0 to 1; the middle one stands for 0."""
+    return np.asarray(matplotlib.colormaps[DIVERGING](np.linspace(0, 1, 257)), dtype=np.float32)
+
+
+def label_colors(colors: Mapping[int, Rgba]) -> dict[int | None, tuple[float, ...]]:
+    """Return colours in 0 to 1 by label; labels that are not listed are transparent."""
+    scaled: dict[int | None, tuple[float, ...]] = {None: (0.0, 0.0, 0.0, 0.0)}
+    scaled.update({label: tuple(part / 255 for part in color) for label, color in colors.items()})
+    return scaled
+
+
+def _layers_of(sample: Sample, *, prefix: str, shown: bool) -> list[LayerTuple]:
+    """Return images, then labels, of all branches of a sample."""
+    volumes = [image.grid.extent_nm for image in sample.images if len(image.grid.scale_nm) == 3]
+    beam = (min(e[1][0] for e in volumes), max(e[1][1] for e in volumes)) if volumes else None
+    covered = any(image.kind == "composition" for image in sample.images)
+    images, labels = [], []
+    for image in sample.images:
+        for channel in image.channels:
+            if beam is not None and DETAIL in channel.name and image.kind == "oxidation":
+                continue
+            visible = shown and _channel_visible(image, channel.name, covered=covered, alone=beam is None)
+            images.append(_image_layer(image, channel, beam, prefix=prefix, visible=visible))
+        for name, levels in image.labels.items():
+            labels.append(_label_layer(image, name, levels, beam, prefix=prefix, shown=shown))
+    return [*images, *labels]
+
+
+def _channel_visible(image: OpenedImage, name: str, *, covered: bool, alone: bool) -> bool:
+    """Show the deviation; without a composition the volume; without any volume the first map."""
+    if image.kind == "composition":
+        return name == "tm_o_deviation"
+    if len(image.grid.scale_nm) == 3:
+        return not covered
+    return alone and name == image.channels[0].name
+
+
+def _image_layer(
+    image: OpenedImage,
+    channel: ImageChannel,
+    beam: tuple[float, float] | None,
+    *,
+    prefix: str,
+    visible: bool,
+) -> LayerTuple:
+    arguments = {
+        "name": prefix + channel_name(image.kind, channel.name),
+        "visible": visible,
+        **_display(image, channel),
+        **_placed(channel.levels, beam),
+        "metadata": {INFO: _info(image, channel.name, channel.unit)},
+    }
+    data = arguments.pop("data")
+    return data, arguments, "image"
+
+
+def _label_layer(
+    image: OpenedImage,
+    name: str,
+    levels: Levels,
+    beam: tuple[float, float] | None,
+    *,
+    prefix: str,
+    shown: bool,
+) -> LayerTuple:
+    arguments = {
+        "name": prefix + LABEL_NAMES.get(name, f"{name} ({KIND_NAMES[image.kind]})"),
+        "visible": shown and name in SHOWN_LABELS,
+        "opacity": LABEL_OPACITY,
+        **_placed(levels, beam),
+        "metadata": {INFO: _info(image, name, "1")},
+    }
+    if name in LABEL_COLORS:
+        arguments["colormap"] = label_colors(LABEL_COLORS[name])
+    data = arguments.pop("data")
+    return data, arguments, "labels"
+
+
+def channel_name(kind: str, channel: str) -> str:
+    """Return the name that a person reads for a channel of a branch."""
+    if kind == "composition":
+        names = {"tm_o_deviation": "TM/O deviation", "tm_o_deviation_sigma": "TM/O deviation σ"}
+        return names.get(channel, channel)
+    if kind in ("structure", "tomogram"):
+        return f"{KIND_NAMES[kind]} {channel}"
+    element, _, quantity = channel.partition("_")
+    if kind == "areal_density":
+        names = {"": "areal density", "sigma": "areal density σ"}
+        return f"{element} {names.get(quantity, f'{quantity} optical density')}"
+    if quantity.startswith("fraction_"):
+        return f"{element} fraction of {quantity.removeprefix('fraction_').replace('_', ' ')}"
+    names = {"": "valence", "residual": "valence residual", "standard_error": "valence standard error"}
+    return f"{element} {names.get(quantity, quantity.replace('_', ' '))}"
+
+
+def _display(image: OpenedImage, channel: ImageChannel) -> dict[str, Any]:
+    """Return colours, range and blending of a channel."""
+    if image.kind == "composition" and channel.name == "tm_o_deviation":
+        limit = deviation_limit(float(image.record["threshold"]), _median_sigma(image))
+        colors = {"colors": diverging_colors(), "name": "TM/O deviation"}
+        return {"colormap": colors, "contrast_limits": (-limit, limit), "blending": "translucent"}
+    limits = {"contrast_limits": channel.window}
+    if image.kind in ("composition", "areal_density") and channel.color != "FFFFFF":
+        return {"colormap": f"#{channel.color}", "blending": "additive", **limits}
+    volume = image.kind in ("structure", "tomogram")
+    return {"colormap": "gray" if volume else SEQUENTIAL, "blending": "translucent", **limits}
+
+
+def _median_sigma(image: OpenedImage) -> float:
+    """Return the median σ of the deviation on the coarsest level (a mean of fine ones: within a voxel's scatter)."""
+    for channel in image.channels:
+        if channel.name == "tm_o_deviation_sigma":
+            sigma = np.asarray(channel.levels.arrays[-1])
+            known = sigma[np.isfinite(sigma) & (sigma > 0)]
+            return float(np.median(known)) if known.size else float("nan")
+    return float("nan")
+
+
+def _placed(levels: Levels, beam: tuple[float, float] | None) -> dict[str, Any]:
+    """Return data, multiscale, scale, translation and units; a map beside volumes gets the axis along the beam.
+
+    A map is a projection: detector row z, detector column x (at tilt 0), and through everything along y. So it
+    becomes one voxel deep, and that voxel reaches over ``beam``, the range of y of the volumes.
+    """
+    arrays, scale, place = list(shown_levels(levels.arrays)), levels.scale_nm, levels.translate_nm
+    axes: tuple[str, ...] = ("z", "y", "x") if len(scale) == 3 or beam else ("y", "x")
+    if beam and len(scale) == 2:
+        arrays = [np.asarray(array)[:, None, :] for array in arrays]
+        scale = (scale[0], beam[1] - beam[0], scale[1])
+        place = (place[0], (beam[0] + beam[1]) / 2, place[1])
+    many = len(arrays) > 1
+    return {
+        "data": arrays if many else arrays[0],
+        "multiscale": many,
+        "scale": scale,
+        "translate": place,
+        "units": ("nm",) * len(scale),
+        "axis_labels": axes,
+    }
+
+
+def shown_levels(arrays: Sequence[Any]) -> Sequence[Any]:
+    """Return the levels up to the first whose sides are at most :data:`COARSEST_SIDE` (one, for a small volume)."""
+    for count, array in enumerate(arrays, start=1):
+        if max(array.shape) <= COARSEST_SIDE:
+            return arrays[:count]
+    return arrays
+
+
+def _info(image: OpenedImage, part: str, unit: str) -> dict[str, Any]:
+    """Return what widgets need to know of a layer."""
+    return {
+        "path": str(image.path),
+        "sample": image.sample,
+        "kind": image.kind,
+        "part": part,
+        "unit": unit,
+        "record": dict(image.record),
+    }
+
+
+def _grid_words(grid: Levels) -> str:
+    sides = " × ".join(str(size) for size in grid.arrays[0].shape)
+    return f"{sides} at {grid.scale_nm[-1]:.4g} nm"

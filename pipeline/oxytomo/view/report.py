@@ -1,0 +1,204 @@
+"""One self-contained HTML page: warnings, summary, pictures, numbers with definitions, provenance."""
+
+import base64
+import json
+import re
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from functools import cached_property
+from typing import Any
+
+import jinja2
+from matplotlib.figure import Figure
+
+from oxytomo.io.stores import Provenance, encode_json
+from oxytomo.view.style import to_png
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """One number with its definition.
+
+    Attributes
+    ----------
+    name, value : what it is, and its value with unit as text
+    definition : what exactly was computed
+    interval : 95 % interval as text, empty where there is none
+    null : the same quantity of the null run as text, empty where there is none
+    """
+
+    name: str
+    value: str
+    definition: str
+    interval: str = ""
+    null: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """One figure with title and caption; a wide one takes the whole width of the page."""
+
+    title: str
+    figure: Figure
+    caption: str
+    wide: bool = False
+
+    @cached_property
+    def png(self) -> bytes:
+        """The figure as PNG."""
+        return to_png(self.figure)
+
+    @property
+    def base64(self) -> str:
+        """The figure as PNG in base64."""
+        return base64.b64encode(self.png).decode("ascii")
+
+    @property
+    def file_name(self) -> str:
+        """Name of a file for the figure, from its title."""
+        return re.sub(r"[^a-z0-9]+", "_", self.title.lower()).strip("_") + ".png"
+
+
+@dataclass(frozen=True)
+class Table:
+    """A table of texts; ``numeric`` names the columns that hold numbers, ``hints`` defines columns by their names."""
+
+    title: str
+    columns: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    numeric: frozenset[int] = frozenset()
+    note: str = ""
+    hints: Mapping[str, str] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Section:
+    """One part of the page."""
+
+    title: str
+    text: Sequence[str] = ()
+    quantities: Sequence[Quantity] = ()
+    pictures: Sequence[Picture] = ()
+    tables: Sequence[Table] = ()
+
+    @property
+    def has_intervals(self) -> bool:
+        """Whether any quantity has an interval."""
+        return any(quantity.interval for quantity in self.quantities)
+
+    @property
+    def has_null(self) -> bool:
+        """Whether any quantity has a value of the null run."""
+        return any(quantity.null for quantity in self.quantities)
+
+
+@dataclass(frozen=True)
+class Record:
+    """The provenance of one store, as text."""
+
+    name: str
+    stage: str
+    version: int
+    created: str
+    package_version: str
+    digest: str
+    settings: str
+    inputs: Sequence[tuple[str, str, str]]
+
+
+@dataclass(frozen=True)
+class Part:
+    """What one branch of a sample contributes to the page.
+
+    Attributes
+    ----------
+    name : name of the branch in text
+    warnings : what a reader must know before any number
+    checked : what was looked at for warnings
+    summary : sentences with the main numbers
+    sections : numbers, pictures, tables
+    """
+
+    name: str
+    warnings: Sequence[str] = ()
+    checked: Sequence[str] = ()
+    summary: Sequence[str] = ()
+    sections: Sequence[Section] = ()
+
+
+def record_of(name: str, provenance: Provenance, digest: str) -> Record:
+    """Return the provenance of a store as text."""
+    settings = json.dumps(encode_json(provenance.settings), indent=1, ensure_ascii=False)
+    inputs = [
+        (key, str(entry.get("path", "")), str(entry.get("digest", "")))
+        for key, entry in provenance.inputs.items()
+    ]
+    return Record(
+        name,
+        provenance.stage,
+        provenance.version,
+        provenance.created,
+        provenance.package_version,
+        digest,
+        settings,
+        inputs,
+    )
+
+
+def build_report(
+    *,
+    title: str,
+    subtitle: str,
+    parts: Sequence[Part],
+    provenance: Sequence[Record],
+    footer: str,
+    wide: bool = False,
+) -> str:
+    """Return a page as HTML without any reference to another file or to the network.
+
+    Parameters
+    ----------
+    title, subtitle : heading of the page
+    parts : one per branch; their warnings and summaries come together at the top. With several, warnings and
+        headings say which branch they belong to
+    provenance : one record per store
+    footer : last line of the page
+    wide : for wide tables
+    """
+
+    def prefix(part: Part, text: str) -> str:
+        named = len(parts) > 1 and not text.lower().startswith(part.name)
+        return f"{part.name.capitalize()}: {text}" if named else text
+
+    return _render(
+        {
+            "title": title,
+            "subtitle": subtitle,
+            "warnings": [prefix(part, warning) for part in parts for warning in part.warnings],
+            "checked": list(dict.fromkeys(check for part in parts for check in part.checked)),
+            "summary": [
+                (part.name.capitalize() if len(parts) > 1 else "", part.summary)
+                for part in parts
+                if part.summary
+            ],
+            "sections": [
+                replace(section, title=prefix(part, section.title))
+                for part in parts
+                for section in part.sections
+            ],
+            "provenance": provenance,
+            "footer": footer,
+            "wide": wide,
+        }
+    )
+
+
+def _render(values: Mapping[str, Any]) -> str:
+    environment = jinja2.Environment(
+        loader=jinja2.PackageLoader("oxytomo.view", "templates"),
+        autoescape=True,
+        trim_blocks=True,
+        lstrip_blocks=True,
+        undefined=jinja2.StrictUndefined,
+    )
+    return environment.get_template("report.html.j2").render(values)

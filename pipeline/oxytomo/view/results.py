@@ -1,0 +1,236 @@
+"""What the reports are made of: the numbers and arrays of each branch, missing ones None."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+from oxytomo.arrays import Float64Array, FloatArray, LabelArray
+from oxytomo.slabs import Field
+
+
+@dataclass(frozen=True)
+class Alignment:
+    """Corrected shifts and what the alignment says of itself.
+
+    Attributes
+    ----------
+    tilt_deg : (n_tilt,) tilt angles
+    dy_px, dx_px : (n_series, n_tilt) shifts in pixels of the common grid
+    residual, residual_as_recorded : (n_tilt,) rms difference to the re-projection over the frame's standard deviation, after
+        and before the alignment, or None
+    frames : (n_tilt,) number of each frame in the order of acquisition
+    rows : (2, n_tilt, n_x) one detector row at all tilts, as recorded and aligned, or None
+    slices : (2, n, n) the slice that each of these rows gives, or None
+    shown, shown_numbers : frames that are left out or look bad, and their numbers
+    series : names
+    pixel_nm : common pixel size
+    max_shift_px : largest shift that was searched, or None
+    quality : further numbers
+    invalid : series -> reason -> number of invalid pixels
+    n_pixels : series -> number of pixels
+    """
+
+    tilt_deg: Float64Array
+    dy_px: Float64Array
+    dx_px: Float64Array
+    residual: Float64Array | None
+    series: Sequence[str]
+    pixel_nm: float
+    max_shift_px: float | None = None
+    residual_as_recorded: Float64Array | None = None
+    frames: Sequence[int] = ()
+    rows: FloatArray | None = None
+    slices: FloatArray | None = None
+    shown: FloatArray | None = None
+    shown_numbers: Sequence[int] = ()
+    quality: Mapping[str, Any] = field(default_factory=dict)
+    invalid: Mapping[str, Mapping[str, int]] = field(default_factory=dict)
+    n_pixels: Mapping[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Composition:
+    """Results of the composition branch.
+
+    Attributes
+    ----------
+    voxel_nm, threshold, reference_tm_o : voxel size, class threshold, reference of the deviation
+    method : how the composition was reconstructed
+    elements, atoms : names, and atoms per formula unit
+    densities : (n_element, n_z, n_y, n_x) relative densities, a field
+    deviation : (n_z, n_y, n_x) TM/O deviation, NaN outside the particle, a field as all volumes
+    particle : not 0 inside, of the same shape
+    sigma, null : standard deviation of the deviation; deviation of one null run
+    phases, confident : labels of the same shape
+    stripe_effect : relative change of the mean TM/O by the removal of stripes
+    negative_rays : per element, rays with less than nothing of it, and rays with an amount beyond noise
+    chi_square : (n_tilt, rows, columns) of the averaged rays, per degree of freedom
+    phases_json, shells, domains : contents of ``phases.json``, ``composition_shells.csv``, ``domains.csv``
+    """
+
+    voxel_nm: float
+    threshold: float
+    reference_tm_o: float
+    method: str
+    elements: Sequence[str]
+    atoms: Sequence[float]
+    densities: Field
+    deviation: Field
+    particle: Field
+    sigma: Field | None = None
+    null: Field | None = None
+    phases: Field | None = None
+    confident: Field | None = None
+    phases_json: Mapping[str, Any] | None = None
+    shells: Mapping[str, Sequence[Any]] | None = None
+    domains: Mapping[str, Sequence[Any]] | None = None
+    stripe_effect: float = 0.0
+    negative_rays: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    chi_square: FloatArray | None = None
+    alignment: Alignment | None = None
+
+
+@dataclass(frozen=True)
+class ArealDensity:
+    """Results of the areal-density branch.
+
+    Attributes
+    ----------
+    pixel_nm : pixel size
+    elements : names
+    maps, sigma : (n_element, n_y, n_x) areal density and its standard deviation in µm, NaN without data
+    series, optical_density : names, and (n_series, n_y, n_x) aligned optical densities, or None
+    negative_rays : per element, pixels with less than nothing of it, and pixels with an amount beyond noise
+    """
+
+    pixel_nm: float
+    elements: Sequence[str]
+    maps: FloatArray
+    sigma: FloatArray
+    series: Sequence[str] = ()
+    optical_density: FloatArray | None = None
+    negative_rays: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    alignment: Alignment | None = None
+
+
+@dataclass(frozen=True)
+class Structure:
+    """Results of the structure branch.
+
+    Attributes
+    ----------
+    voxel_nm : voxel size
+    volume : (n_z, n_y, n_x) grey values, a field
+    voids, particle : labels, fields of the same shape
+    facts : content of ``structure.json``
+    pores, cracks : columns of ``pores.csv`` and ``cracks.csv``
+    """
+
+    voxel_nm: float
+    volume: Field
+    particle: Field
+    voids: Field
+    facts: Mapping[str, Any]
+    pores: Mapping[str, Sequence[Any]]
+    cracks: Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Branches:
+    """Composition and structure of one particle, registered to each other.
+
+    Attributes
+    ----------
+    voxel_nm : voxel size of the composition
+    deviation : (n_z, n_y, n_x) TM/O deviation, NaN outside the particle
+    particle : not 0 inside, of the same shape; fields, as the voids
+    voids : labels of the same shape, empty where nothing is compared
+    facts : content of ``branches.json``
+    distances, neighbourhoods : columns of ``voids_and_domains.csv`` and ``void_neighbourhoods.csv``
+    """
+
+    voxel_nm: float
+    deviation: Field
+    particle: Field
+    voids: Field
+    facts: Mapping[str, Any]
+    distances: Mapping[str, Sequence[Any]]
+    neighbourhoods: Mapping[str, Sequence[Any]]
+
+
+@dataclass(frozen=True)
+class Tomogram:
+    """Results of the tomogram branch.
+
+    Attributes
+    ----------
+    voxel_nm : voxel size
+    volume : (n_z, n_y, n_x) field in ``unit``
+    unit, algorithm : unit of the volume, how it was reconstructed
+    """
+
+    voxel_nm: float
+    volume: Field
+    unit: str
+    algorithm: str
+    alignment: Alignment | None = None
+
+
+@dataclass(frozen=True)
+class ElementValence:
+    """Oxidation state of one element.
+
+    Attributes
+    ----------
+    element, pixel_nm : which, and the pixel size (NaN where unknown)
+    valence, error, residual : (n_y, n_x) maps, NaN where there is no valence
+    status, status_names : (n_y, n_x) labels of why a pixel has none
+    energy_ev : (n_energy,) of the stack, calibrated
+    shell_spectra, shell_errors, shell_models : (n_shell, n_energy); models NaN outside the fit
+    shell_jumps : (n_shell,) mean edge jump
+    shell_outer, shell_inner : (n_shell,) share of the area outside the limits, percent
+    shell_valence, shell_error, spectrum_valence, shell_pixels : (n_shell,)
+    window_ev : of the fit
+    profiles : by axis: low, high, mean, error
+    models : as in ``oxidation.json``
+    clusters, cluster_spectra : (n_y, n_x) labels, (n_cluster, n_energy)
+    held_ev : energies of the frames whose shift was taken from the frames before and after
+    lost_ev : energies of the frames that could not be registered and were left out
+    dead_ev : energies of the frames without a valid pixel
+    summary : the element's entry in ``oxidation.json``
+    """
+
+    element: str
+    pixel_nm: float
+    valence: FloatArray
+    error: FloatArray
+    residual: FloatArray
+    status: LabelArray
+    status_names: Mapping[int, str]
+    energy_ev: Float64Array
+    shell_spectra: Float64Array
+    shell_errors: Float64Array
+    shell_models: Float64Array
+    shell_jumps: Float64Array
+    shell_outer: Float64Array
+    shell_inner: Float64Array
+    shell_valence: Float64Array
+    shell_error: Float64Array
+    spectrum_valence: Float64Array
+    shell_pixels: Float64Array
+    window_ev: tuple[float, float]
+    profiles: Mapping[str, Mapping[str, Float64Array]]
+    models: Sequence[Mapping[str, Any]]
+    clusters: LabelArray
+    cluster_spectra: Float64Array
+    held_ev: Float64Array
+    lost_ev: Float64Array
+    dead_ev: Float64Array
+    summary: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class Oxidation:
+    """Results of the oxidation branch, one entry per element."""
+
+    elements: Sequence[ElementValence]

@@ -1,0 +1,158 @@
+"""What all figures share: colours, fonts, scale bars, and how they become PNG."""
+
+import io
+from collections.abc import Mapping
+from typing import Any
+
+import matplotlib
+import numpy as np
+from matplotlib.backends.backend_agg import FigureCanvasAgg
+from matplotlib.colors import ListedColormap
+from matplotlib.figure import Figure
+from matplotlib.patches import Rectangle
+
+from oxytomo.arrays import OUTSIDE, OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED
+
+INK, SOFT_INK, PAPER, EMPTY = "#1f2328", "#6b7280", "#ffffff", "#b9bcc1"
+"""Text and axes; secondary text; background; where an image has no value."""
+
+SAMPLE_COLOR, NULL_COLOR = "#1f4e79", "#d9822b"
+SERIES_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7a7a00", "#000000")
+SERIES_MARKERS = ("o", "s", "^", "D", "v", "P", "X", "*")
+
+CLASS_COLORS: Mapping[int, str] = {
+    OUTSIDE: PAPER,
+    TARGET: "#ede6d6",
+    OXYGEN_POOR: "#b2282e",
+    OXYGEN_RICH: "#6c8096",
+    UNDECIDED: "#ecd268",
+}
+CLASS_NAMES: Mapping[int, str] = {
+    TARGET: "target",
+    OXYGEN_POOR: "oxygen-poor",
+    OXYGEN_RICH: "oxygen-rich",
+    UNDECIDED: "undecided",
+}
+CLASS_KEYS: Mapping[str, int] = {
+    "target": TARGET,
+    "oxygen_poor": OXYGEN_POOR,
+    "oxygen_rich": OXYGEN_RICH,
+    "undecided": UNDECIDED,
+}
+"""Keys of fractions in ``phases.json`` and the label each stands for."""
+
+DIVERGING, SEQUENTIAL, GREYS = "RdBu_r", "viridis", "gray"
+PNG_DPI = 150
+
+house_style = matplotlib.rc_context(
+    {
+        "font.family": "DejaVu Sans",
+        "font.size": 9.0,
+        "axes.edgecolor": SOFT_INK,
+        "axes.labelcolor": INK,
+        "axes.titlesize": 9.5,
+        "axes.titlecolor": INK,
+        "axes.linewidth": 0.8,
+        "axes.spines.top": False,
+        "axes.spines.right": False,
+        "text.color": INK,
+        "xtick.color": SOFT_INK,
+        "ytick.color": SOFT_INK,
+        "xtick.labelcolor": INK,
+        "ytick.labelcolor": INK,
+        "grid.color": "#e5e7eb",
+        "grid.linewidth": 0.6,
+        "legend.frameon": False,
+        "legend.fontsize": 8.5,
+        "lines.linewidth": 1.4,
+        "image.interpolation": "nearest",
+    }
+)
+"""Decorator of every function that draws: settings for that figure alone."""
+
+
+def new_figure(width: float, height: float) -> Figure:
+    """Return an empty figure of a size in inches, without any global state."""
+    figure = Figure(figsize=(width, height), layout="constrained", facecolor=PAPER)
+    FigureCanvasAgg(figure)
+    return figure
+
+
+@house_style
+def to_png(figure: Figure) -> bytes:
+    """Render a figure as PNG."""
+    buffer = io.BytesIO()
+    figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    return buffer.getvalue()
+
+
+def color_map(name: str) -> Any:
+    """Return a colour map that shows missing values in grey."""
+    return matplotlib.colormaps[name].with_extremes(bad=EMPTY)
+
+
+def class_color_map() -> Any:
+    """Return the colour map of label images, to be shown from −0.5 to 4.5."""
+    return ListedColormap([CLASS_COLORS[value] for value in sorted(CLASS_COLORS)])
+
+
+def scale_bar_length_nm(width_nm: float) -> float:
+    """Return a round length (1, 2 or 5 times a power of ten) near a fifth of the width of an image."""
+    goal = width_nm / 5
+    power = 10.0 ** np.floor(np.log10(goal))
+    return float(max(step * power for step in (1, 2, 5) if step * power <= goal * 1.001))
+
+
+def format_length(length_nm: float) -> str:
+    """Return a length in the unit that suits it."""
+    return f"{length_nm / 1000:g} µm" if length_nm >= 1000 else f"{length_nm:g} nm"
+
+
+def add_scale_bar(axes: Any, shape: tuple[int, ...], *, pixel_nm: float) -> None:
+    """Draw a scale bar with its length below the lower left corner of an image.
+
+    Parameters
+    ----------
+    axes : axes that show an image with one data unit per pixel, its first row on top
+    shape : (n_rows, n_columns)
+    pixel_nm : pixel size
+    """
+    rows, columns = shape
+    length_nm = scale_bar_length_nm(columns * pixel_nm)
+    height = max(rows, columns) * 0.014
+    top = rows - 0.5 + 1.6 * height
+    axes.add_patch(
+        Rectangle((-0.5, top), length_nm / pixel_nm, height, color=INK, linewidth=0, clip_on=False)
+    )
+    axes.text(
+        length_nm / pixel_nm + 1.5 * height,
+        top + height / 2,
+        format_length(length_nm),
+        va="center",
+        ha="left",
+        fontsize=8.5,
+    )
+
+
+def plain_image_axes(axes: Any, *, across: str, down: str) -> None:
+    """Take ticks and frame from an image and name the directions of its axes."""
+    axes.set_xticks([])
+    axes.set_yticks([])
+    for spine in axes.spines.values():
+        spine.set_visible(False)
+    axes.set_ylabel(f"{down} ↓", rotation=0, ha="right", va="center", fontsize=8.5)
+    axes.set_title(f"{across} →", loc="right", fontsize=8.5, pad=3)
+
+
+def percent(fraction: float) -> str:
+    """Return a fraction in percent with three significant digits, at most two decimals."""
+    value = 100 * fraction
+    if not np.isfinite(value):
+        return "unknown"
+    decimals = 2 if abs(value) < 1 else 1
+    return f"{value:.{decimals}f}".replace("-", "−") + " %"
+
+
+def percent_setting(fraction: float) -> str:
+    """Return a chosen fraction, such as a threshold, in percent without needless digits."""
+    return f"{100 * fraction:.4g} %"
