@@ -10,7 +10,6 @@ from oxytomo.config import ClassifyStage as Settings
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, Store, read_store, write_store
 from oxytomo.measure.systematic import with_systematic
-from oxytomo.run.context import StageContext
 from oxytomo.segment.classes import (
     averaged_deviation,
     classify_confident,
@@ -19,6 +18,7 @@ from oxytomo.segment.classes import (
 )
 from oxytomo.slabs import Allocate, Field, Mapped, fill, in_memory, plane, read, slabs
 from oxytomo.stages.composition.uncertainty import SIGMA_SMOOTHING_PX
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:

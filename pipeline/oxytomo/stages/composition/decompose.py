@@ -32,8 +32,8 @@ from oxytomo.config import ModelTermSettings
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, Store, read_store, write_store
 from oxytomo.preprocess.averaged_rays import AveragedRays, averaged_rays
-from oxytomo.run.context import StageContext
 from oxytomo.slabs import Allocate, Field
+from oxytomo.stages.context import StageContext
 from oxytomo.units import NM_PER_UM
 
 TILTS_AT_ONCE = 16

@@ -12,7 +12,7 @@ from oxytomo.export.ome_zarr import write_image
 from oxytomo.export.record import provenance_attributes
 from oxytomo.io.stores import Store, read_store
 from oxytomo.palette import GREY, display_window, element_color
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 
 INPUTS = ("decompose", "align")
 

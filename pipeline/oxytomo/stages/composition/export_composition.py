@@ -19,8 +19,8 @@ from oxytomo.palette import (
     display_window,
     element_color,
 )
-from oxytomo.run.context import StageContext
 from oxytomo.slabs import plane, sampled
+from oxytomo.stages.context import StageContext
 
 INPUTS = ("reconstruct", "uncertainty", "classify")
 

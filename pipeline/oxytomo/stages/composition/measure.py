@@ -31,11 +31,11 @@ from oxytomo.measure.systematic import NORMAL, shifted_fractions, widened
 from oxytomo.reconstruct.fbp import filtered_backprojection
 from oxytomo.reconstruct.geometry import TiltGeometry
 from oxytomo.reconstruct.total_variation import bounding_box
-from oxytomo.run.context import StageContext
 from oxytomo.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
 from oxytomo.slabs import Allocate, Box, Field, Mapped, count_set, plane, window
 from oxytomo.stages.composition.classify import averaged
 from oxytomo.stages.composition.reconstruct import column_densities
+from oxytomo.stages.context import StageContext
 
 CORRELATED_VOXELS = 64_000_000
 """Half volumes of so many voxels at most are correlated."""

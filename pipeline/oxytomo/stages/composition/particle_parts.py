@@ -14,9 +14,9 @@ from oxytomo.composition.result import Composition
 from oxytomo.config import DeviationSettings
 from oxytomo.io.stores import NamedArray, Store, read_store, write_store
 from oxytomo.reconstruct.total_variation import Reached
-from oxytomo.run.context import StageContext
 from oxytomo.segment.particle import particle_mask
 from oxytomo.slabs import Allocate, Field, plane, slabs
+from oxytomo.stages.context import StageContext
 
 VOLUME = ("z", "y", "x")
 

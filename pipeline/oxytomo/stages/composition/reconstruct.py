@@ -14,9 +14,9 @@ from oxytomo.config import ReconstructStage as Settings
 from oxytomo.config.settings import Reference
 from oxytomo.io.scratch import IN_MEMORY_BYTES, scratch_fields
 from oxytomo.io.stores import NamedArray, Store, read_store, write_store
-from oxytomo.run.context import StageContext
 from oxytomo.slabs import Allocate, sampled, slabs
 from oxytomo.stages.composition.particle_parts import composition_of_parts, deviation_solver
+from oxytomo.stages.context import StageContext
 from oxytomo.units import NM_PER_UM
 
 

@@ -6,7 +6,6 @@ from oxytomo.composition.deviation import refer_to_mode
 from oxytomo.config import ReconstructStepStage as Settings
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store
-from oxytomo.run.context import StageContext
 from oxytomo.segment.particle import particle_mask
 from oxytomo.stages.composition.particle_parts import (
     VOLUME,
@@ -17,6 +16,7 @@ from oxytomo.stages.composition.particle_parts import (
     stores_of,
 )
 from oxytomo.stages.composition.reconstruct import column_densities
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:

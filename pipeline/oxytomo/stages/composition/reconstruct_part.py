@@ -8,7 +8,6 @@ from oxytomo.composition.progress import Progress
 from oxytomo.config import ReconstructPartStage as Settings
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store
-from oxytomo.run.context import StageContext
 from oxytomo.stages.composition.particle_parts import (
     VOLUME,
     deviation_solver,
@@ -17,6 +16,7 @@ from oxytomo.stages.composition.particle_parts import (
     write_part,
 )
 from oxytomo.stages.composition.reconstruct import column_densities
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:

@@ -8,9 +8,9 @@ from oxytomo.composition.progress import Progress
 from oxytomo.config import ReconstructStepStage as Settings
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store
-from oxytomo.run.context import StageContext
 from oxytomo.stages.composition.particle_parts import VOLUME, deviation_solver, ground_attributes
 from oxytomo.stages.composition.reconstruct import column_densities, reference_of
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:

@@ -11,9 +11,9 @@ from oxytomo.config import DeviationSettings, ReconstructStage, UncertaintyStage
 from oxytomo.config import ReplicateStage as Settings
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, Store, read_store, write_store
-from oxytomo.run.context import StageContext
 from oxytomo.slabs import Allocate, Field, fill
 from oxytomo.stages.composition.reconstruct import column_densities, solve
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:

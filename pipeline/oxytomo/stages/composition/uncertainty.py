@@ -11,10 +11,10 @@ from oxytomo.config import UncertaintyStage as Settings
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store
 from oxytomo.measure.systematic import systematic_error, with_systematic
-from oxytomo.run.context import StageContext
 from oxytomo.slabs import Allocate, Field, fill, plane, sampled
 from oxytomo.stages.composition.reconstruct import column_densities
 from oxytomo.stages.composition.replicate import repeat, replicates_of, stored_composition
+from oxytomo.stages.context import StageContext
 
 SIGMA_SMOOTHING_PX = 2.0
 

@@ -6,8 +6,6 @@ from pathlib import Path
 import numpy as np
 
 from oxytomo.arrays import AnyArray, Quantity, StoredArray, TiltSeries
-from oxytomo.check.series import looked_at, require_plausible
-from oxytomo.check.sources import read_request
 from oxytomo.config import NormalizeStage as Settings
 from oxytomo.config import source_files
 from oxytomo.errors import InputError, PipelineError
@@ -23,9 +21,11 @@ from oxytomo.preprocess.optical_density import (
     optical_density,
     signal,
 )
+from oxytomo.preprocess.plausible import looked_at, require_plausible
 from oxytomo.preprocess.stripes import without_stripes
-from oxytomo.run.context import StageContext
 from oxytomo.slabs import Allocate, Field, Reordered
+from oxytomo.stages.context import StageContext
+from oxytomo.stages.sources import read_request
 
 
 def run(

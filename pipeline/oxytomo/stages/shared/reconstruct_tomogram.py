@@ -10,8 +10,8 @@ from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store
 from oxytomo.reconstruct.backends import reconstruct
 from oxytomo.reconstruct.geometry import TiltGeometry
-from oxytomo.run.context import StageContext
 from oxytomo.slabs import Mapped, plane
+from oxytomo.stages.context import StageContext
 from oxytomo.units import NM_PER_UM
 
 

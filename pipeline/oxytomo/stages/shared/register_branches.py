@@ -27,10 +27,10 @@ from oxytomo.measure.void_neighbourhoods import (
     neighbourhood_table,
     neighbourhoods,
 )
-from oxytomo.run.context import StageContext
 from oxytomo.segment.components import filled_bodies
 from oxytomo.segment.voids import CRACK, PORE
 from oxytomo.slabs import Allocate, Box, Field, Mapped, count_set, fill, plane, read, slabs, window
+from oxytomo.stages.context import StageContext
 
 CONFIDENCE = 0.95
 NEAR_VOXELS = 3

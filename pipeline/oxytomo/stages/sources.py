@@ -13,6 +13,9 @@ from oxytomo.io.readers.base import SpectrumRequest
 from oxytomo.io.readers.spectral import SpectralStack, read_spectral_stack
 from oxytomo.io.volumes import VolumeRequest
 
+VOXEL_TOLERANCE = 0.02
+"""Relative difference of the given and the recorded voxel size from which a warning is due."""
+
 
 def read_request(source: Source) -> ReadRequest:
     """Return the request for the readers that a configured source stands for."""
