@@ -24,9 +24,9 @@ from oxytomo.config import load_config
 from oxytomo.io.readers import read_tilt_series
 from oxytomo.measure.resolution import fourier_shell_correlation
 from oxytomo.preprocess.optical_density import density_of_transmission, optical_density, signal
+from oxytomo.preprocess.tilt_series import transposed
 from oxytomo.reconstruct.fbp import filtered_backprojection
 from oxytomo.reconstruct.geometry import TiltGeometry
-from oxytomo.stages.shared.normalize import transposed
 from oxytomo.stages.sources import read_request
 
 

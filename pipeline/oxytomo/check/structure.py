@@ -7,8 +7,7 @@ import numpy as np
 from oxytomo.check.series import SeriesFacts, with_values
 from oxytomo.config import StructureConfig, VolumeSource
 from oxytomo.errors import InputError, PipelineError
-from oxytomo.preprocess.plausible import looked_at
-from oxytomo.stages.sources import VOXEL_TOLERANCE
+from oxytomo.preprocess.plausible import VOXEL_TOLERANCE, looked_at
 
 
 def volume_facts(place: str, source: VolumeSource, voxel_nm: float, warnings: list[str]) -> SeriesFacts:

@@ -8,6 +8,8 @@ import numpy as np
 from oxytomo.arrays import AnyArray
 from oxytomo.errors import InputError
 
+VOXEL_TOLERANCE = 0.02
+"""Relative difference of the given and the recorded voxel size from which a warning is due."""
 LOOKED_AT = 5
 """Frames of each series that are read to see what values they have."""
 LARGEST_TRANSMISSION = 2.0

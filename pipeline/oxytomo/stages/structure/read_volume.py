@@ -6,8 +6,9 @@ from oxytomo.config import ReadVolumeStage as Settings
 from oxytomo.config import expand
 from oxytomo.io.stores import NamedArray, write_store
 from oxytomo.io.volumes import read_volume
+from oxytomo.preprocess.plausible import VOXEL_TOLERANCE
 from oxytomo.stages.context import StageContext
-from oxytomo.stages.sources import VOXEL_TOLERANCE, volume_request
+from oxytomo.stages.sources import volume_request
 
 
 def run(
