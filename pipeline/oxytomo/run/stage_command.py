@@ -97,7 +97,7 @@ def _run_stage(arguments: argparse.Namespace, log_file: TextIO | None) -> None:
     spec = _parsed_spec(stage, arguments.spec)
     module = STAGES[stage].load()
     try:
-        settings = module.Settings.model_validate(spec)
+        settings = STAGES[stage].settings_model().model_validate(spec)
     except ValidationError as error:
         raise config_error(error, spec, name=f"--spec of {stage}") from None
     for path in outputs.values():
