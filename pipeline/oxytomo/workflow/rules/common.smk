@@ -159,7 +159,7 @@ def label_of(row):
 
 
 def samples_pattern(row):
-    """Return a pattern of the samples that a rule is for: where there are several ways to a volume, those with its own."""
+    """Return a pattern of the samples of a stage, those with its own way to a volume where there are several."""
     if row.branches != (STRUCTURE,) or not row.routes:
         return ANY_SAMPLE
     return "|".join(samples_of(PROJECT, row)) or "(?!)"
