@@ -211,6 +211,40 @@ def test_every_stage_of_the_registry_has_a_rule(example: Path) -> None:
     assert set(done.stdout.split()) == expected | {"all", "everything"}
 
 
+def test_another_workflow_uses_the_rules(example: Path) -> None:
+    """As a module, whole and one rule with other threads, under names of its own."""
+    house = REPOSITORY / "pipeline" / "oxytomo" / "workflow" / "Snakefile"
+    other = example.parent / "Snakefile"
+    other.write_text(
+        f"module house:\n    snakefile: {str(house)!r}\n    config: config\n\n"
+        "use rule * from house as house_*\n\n"
+        "use rule align from house as house_align with:\n    threads: 1\n\n"
+        "rule mine:\n    input: rules.house_all.input\n    default_target: True\n",
+        encoding="utf-8",
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(other),
+        "--dry-run",
+        "--configfile",
+        str(example),
+    ]
+    done = subprocess.run(
+        command, cwd=example.parent, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    jobs = planned(done.stdout + done.stderr)
+    assert (jobs["mine"], jobs["house_align"], jobs["house_report"], jobs["house_fit_valence"]) == (
+        1,
+        1,
+        1,
+        2,
+    )
+
+
 def test_parsing_is_light(example: Path) -> None:
     code = (
         "import sys; from pathlib import Path; import oxytomo.run.results_folder\n"
