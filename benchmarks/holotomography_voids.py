@@ -27,7 +27,7 @@ from oxytomo.phase.optics import wavelength_nm
 from oxytomo.simulate.holograms import HologramScan, simulate_holograms
 from oxytomo.simulate.particles import uniform_particle
 from oxytomo.simulate.phantoms import Phantom, class_fractions
-from oxytomo.stages.structure.segment_voids import read_voids
+from oxytomo.io.void_stores import read_voids
 
 FORMULA = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}
 DENSITY_G_CM3 = 4.2

@@ -19,7 +19,7 @@ from oxytomo.config import parse_config
 from oxytomo.errors import InputError, PipelineError
 from oxytomo.io.readers.data_exchange import write_data_exchange, write_energy_stack
 from oxytomo.preprocess.plausible import quantity_problem
-from oxytomo.stages.composition.align_inputs import require_whole_field
+from oxytomo.align.frames import require_whole_field
 from oxytomo.view.checks import check_alignment, check_amounts
 from oxytomo.view.results import Alignment
 
