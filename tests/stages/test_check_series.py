@@ -10,7 +10,7 @@ import pytest
 import tifffile
 import yaml
 
-from oxytomo.align.frames import cut_side
+from oxytomo.align.frames import cut_side, require_whole_field
 from oxytomo.arrays import TiltSeries
 from oxytomo.check.sample import ProjectCheck, check_project, require_valid
 from oxytomo.cli import main
@@ -19,7 +19,6 @@ from oxytomo.config import parse_config
 from oxytomo.errors import InputError, PipelineError
 from oxytomo.io.readers.data_exchange import write_data_exchange, write_energy_stack
 from oxytomo.preprocess.plausible import quantity_problem
-from oxytomo.align.frames import require_whole_field
 from oxytomo.view.checks import check_alignment, check_amounts
 from oxytomo.view.results import Alignment
 
