@@ -32,7 +32,6 @@ check: $(VENV)/.installed-dev
 	$(BIN)/snakemake --lint
 
 docs: $(VENV)/.installed-docs
-	$(BIN)/python docs/generate.py
 	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 schema: $(VENV)/.installed

@@ -6,6 +6,8 @@ import os
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+UNBOUNDED = 1e9
+"""Bounds beyond this only keep out numbers that no file can hold; the page does not name them."""
 GENERATED = "*This page is generated from the code.*\n\n"
 
 
@@ -35,25 +37,54 @@ def settings() -> str:
         "`oxytomo schema` prints the schema that editors understand, `oxytomo schema --defaults` a file with every\n"
         "default. Paths are relative to the configuration file.\n\n",
         "## The file\n\n",
-        _properties(described, models),
+        _properties(described),
     ]
-    for name, model in models.items():
+    for name in _in_order(described, models):
+        model = models[name]
         parts.append(f"\n## {name} {{#{name.lower()}}}\n\n")
         if "description" in model:
             parts.append(f"{_one_line(model['description'])}\n\n")
-        parts.append(_properties(model, models))
+        parts.append(_properties(model))
     return "".join(parts)
 
 
-def _properties(model: Mapping[str, Any], models: Mapping[str, Any]) -> str:
+def _in_order(described: Mapping[str, Any], models: Mapping[str, Any]) -> list[str]:
+    """Return the names of the models as a reader meets them: each after the one that refers to it."""
+    found: list[str] = []
+
+    def follow(part: Any) -> None:
+        if isinstance(part, dict):
+            name = part.get("$ref", "").rpartition("/")[2]
+            if name and name not in found:
+                found.append(name)
+                follow(models[name])
+            for value in part.values():
+                follow(value)
+        elif isinstance(part, list):
+            for value in part:
+                follow(value)
+
+    follow(described["properties"])
+    return found
+
+
+def _properties(model: Mapping[str, Any]) -> str:
     """Return the table of the settings of one model."""
+    for option in model.get("anyOf", ()):  # a path, or a mapping
+        model = option if "properties" in option else model
     needed = model.get("required", [])
     rows = ["| setting | value | default | unit | what it is |\n|---|---|---|---|---|\n"]
     for name, field in model.get("properties", {}).items():
-        default = "**needed**" if name in needed else f"`{_yaml(field.get('default'))}`"
+        default = "**needed**" if name in needed else _default(field)
         text = _one_line(field.get("description", ""))
         rows.append(f"| `{name}` | {_kind(field)} | {default} | {field.get('unit', '')} | {text} |\n")
     return "".join(rows)
+
+
+def _default(field: Mapping[str, Any]) -> str:
+    """Return the default of a setting; that of a model is on the lines of the model."""
+    value = field.get("default")
+    return "its defaults" if isinstance(value, dict) and value else f"`{_yaml(value)}`"
 
 
 def _kind(field: Mapping[str, Any]) -> str:
@@ -94,6 +125,7 @@ def _bounds(field: Mapping[str, Any]) -> str:
     """Return the bounds of a number as text."""
     low = field.get("minimum", field.get("exclusiveMinimum"))
     high = field.get("maximum", field.get("exclusiveMaximum"))
+    low, high = (None if bound is None or abs(bound) >= UNBOUNDED else bound for bound in (low, high))
     if low is None and high is None:
         return ""
     if high is None:
@@ -124,7 +156,9 @@ def outputs() -> str:
         f"| {branch} | {', '.join(f'`{name}`' for name in names)} |\n" for branch, names in PRODUCTS.items()
     ]
     parts += list(_columns())
-    parts.append("\n## Definitions in the JSON files\n\nEach file holds these sentences under `definitions`.\n")
+    parts.append(
+        "\n## Definitions in the JSON files\n\nEach file holds these sentences under `definitions`.\n"
+    )
     for name, definitions in _definitions().items():
         parts.append(f"\n### {name}\n\n| number | what it means |\n|---|---|\n")
         parts += [f"| `{key}` | {_one_line(text)} |\n" for key, text in definitions.items()]
