@@ -20,6 +20,7 @@ from mkdocs.structure.pages import Page
 REPOSITORY = Path(__file__).resolve().parents[1]
 sys.path[:0] = [str(REPOSITORY / "docs"), str(REPOSITORY / "pipeline")]
 
+import site_notebooks  # noqa: E402
 import site_reference  # noqa: E402
 
 FROM_REPOSITORY = {
@@ -35,6 +36,8 @@ GENERATED: dict[str, Callable[[], str]] = {
     "reference/outputs.md": site_reference.outputs,
     "reference/library.md": site_reference.library,
 }
+NOTEBOOKS = "tutorials/notebooks"
+"""Where the notebooks of the repository are on the site."""
 LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 
 
@@ -46,6 +49,10 @@ def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
         files.append(File.generated(config, page, content=text))
     for page, make in GENERATED.items():
         files.append(File.generated(config, page, content=make()))
+    for name, text, pictures in site_notebooks.notebook_pages(REPOSITORY / "notebooks", REPOSITORY):
+        files.append(File.generated(config, f"{NOTEBOOKS}/{name}.md", content=text))
+        for picture, content in pictures.items():
+            files.append(File.generated(config, f"{NOTEBOOKS}/{picture}", content=content))
     return files
 
 
@@ -53,6 +60,8 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
     """Point links as they are in the repository to the pages of the site, or to the repository."""
     inside = {v: k for k, v in FROM_REPOSITORY.items()}
     source = inside.get(page.file.src_uri, f"docs/{page.file.src_uri}")
+    if page.file.src_uri.startswith(NOTEBOOKS):
+        source = f"notebooks/{page.file.name}.ipynb"
 
     def mended(match: re.Match[str]) -> str:
         return f"{match[1]}{_target(match[2], source, page.file.src_uri, config)}{match[3]}"
@@ -70,6 +79,8 @@ def _target(link: str, source: str, page: str, config: MkDocsConfig) -> str:
         place = FROM_REPOSITORY[place]
     elif place.startswith("docs/"):
         place = place.removeprefix("docs/")
+    elif place.startswith("notebooks/") and place.endswith(".ipynb"):
+        place = f"{NOTEBOOKS}/{posixpath.basename(place).removesuffix('.ipynb')}.md"
     elif (REPOSITORY / place).exists():
         return f"{config.extra['repository']}/blob/main/{place}{hash_sign}{anchor}"
     else:

@@ -69,16 +69,24 @@ def _in_order(described: Mapping[str, Any], models: Mapping[str, Any]) -> list[s
 
 
 def _properties(model: Mapping[str, Any]) -> str:
-    """Return the table of the settings of one model."""
+    """Return the tables of the settings of one model: the usual ones, then those for experts."""
     for option in model.get("anyOf", ()):  # a path, or a mapping
         model = option if "properties" in option else model
-    needed = model.get("required", [])
-    rows = ["| setting | value | default | unit | what it is |\n|---|---|---|---|---|\n"]
-    for name, field in model.get("properties", {}).items():
-        default = "**needed**" if name in needed else _default(field)
-        text = _one_line(field.get("description", ""))
-        rows.append(f"| `{name}` | {_kind(field)} | {default} | {field.get('unit', '')} | {text} |\n")
-    return "".join(rows)
+    needed, fields = model.get("required", []), model.get("properties", {})
+    text = ""
+    for expert in (False, True):
+        rows = [
+            f"| `{name}` | {_kind(field)} | {'**needed**' if name in needed else _default(field)} "
+            f"| {field.get('unit', '')} | {_one_line(field.get('description', ''))} |\n"
+            for name, field in fields.items()
+            if bool(field.get("expert")) == expert
+        ]
+        if rows:
+            text += "\nExpert settings:\n\n" if expert else ""
+            text += "".join(
+                ("| setting | value | default | unit | what it is |\n|---|---|---|---|---|\n", *rows)
+            )
+    return text
 
 
 def _default(field: Mapping[str, Any]) -> str:
