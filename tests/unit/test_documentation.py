@@ -89,6 +89,17 @@ def test_pages_that_the_code_names_exist() -> None:
     assert {(page, path) for page, path in named if not (REPOSITORY / page).is_file()} == set()
 
 
+def test_architecture_names_every_package() -> None:
+    folders = [
+        path.name
+        for path in (REPOSITORY / "pipeline" / "oxytomo").iterdir()
+        if (path / "__init__.py").exists()
+    ]
+    house = (REPOSITORY / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    picture = (REPOSITORY / "docs" / "images" / "house.svg").read_text(encoding="utf-8")
+    assert [name for name in folders if f"`{name}`" not in house or f">{name}<" not in picture] == []
+
+
 @pytest.fixture(scope="module")
 def site_reference() -> ModuleType:
     """The module that makes the reference pages; it is part of the documentation, not of the package."""
