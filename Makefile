@@ -2,7 +2,7 @@
 # make test       set up .venv with the tools for development, run all tests
 # make test-fast  the same without the tests that are marked slow, without those of napari's window
 # make check      style, types, layers, generated files, workflow
-# make docs       build the documentation site in site/ (needs no network once installed)
+# make docs       build the documentation site in site/; runs the notebooks first
 # make schema     write configs/schema.json and configs/default.yaml
 # make clean      remove what these targets made
 SHELL := /bin/bash

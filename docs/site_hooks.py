@@ -41,6 +41,15 @@ NOTEBOOKS = "tutorials/notebooks"
 LINK = re.compile(r"(\]\()([^)\s]+)(\))")
 
 
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """List the notebooks under the tutorials."""
+    found = [f"{NOTEBOOKS}/{path.stem}.md" for path in sorted((REPOSITORY / "notebooks").glob("*.ipynb"))]
+    for section in config.nav if found else ():
+        if "Tutorials" in section:
+            section["Tutorials"].append({"Notebooks": found})
+    return config
+
+
 @event_priority(100)  # before the plugins that convert pages
 def on_files(files: Files, config: MkDocsConfig, **_: Any) -> Files:
     """Add the generated pages, those of the repository and the notebooks."""

@@ -160,7 +160,7 @@ def test_site_is_built_without_a_warning_and_works_without_a_network(tmp_path: P
             str(tmp_path / "site"),
         ],
         cwd=REPOSITORY,
-        env={"PATH": "/usr/bin:/bin", "NO_MKDOCS_2_WARNING": "1"},
+        env={"PATH": "/usr/bin:/bin", "NO_MKDOCS_2_WARNING": "1", "OXYTOMO_DOCS_EXECUTE": "0"},
         capture_output=True,
         text=True,
         check=False,
