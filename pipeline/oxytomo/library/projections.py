@@ -1,0 +1,209 @@
+"""Raw tilt series to optical density, and all series of a particle to one pixel grid."""
+
+from dataclasses import dataclass, field
+from typing import Literal
+
+import numpy as np
+
+from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray, Quantity, TiltSeries
+from oxytomo.config import NormalizeSettings
+from oxytomo.errors import ConfigError
+from oxytomo.library.defaults import checked
+from oxytomo.preprocess.empty_region import given_region
+from oxytomo.preprocess.frames_from_air import density_from_air, density_of_complex
+from oxytomo.preprocess.optical_density import (
+    Normalized,
+    check_same_shape,
+    density_of_transmission,
+    optical_density,
+    signal,
+)
+from oxytomo.preprocess.stripes import without_stripes
+
+NORMALIZE = NormalizeSettings()
+Region = tuple[int, int, int, int]
+"""First row, last row, first column, last column."""
+
+
+@dataclass(frozen=True, eq=False)
+class Projections:
+    """One normalised series, sorted by tilt.
+
+    Attributes
+    ----------
+    value : (n_tilt, n_y, n_x) float32, optical density or signal; NaN where invalid
+    variance : (n_tilt, n_y, n_x) float32, of the value; inf where invalid
+    tilt_deg : (n_tilt,) ascending, degrees
+    energy_ev, pixel_nm : (n_tilt,) photon energy, eV, and pixel in the object plane, nm; NaN where
+        unknown
+    acquisition_index : (n_tilt,) number of the frame in the raw series
+    quantity : "optical_density" or "signal"
+    invalid : number of invalid pixels by reason
+    air_level : (n_tilt,) transmission of the empty region before it was scaled to 1
+    """
+
+    value: FloatArray
+    variance: FloatArray
+    tilt_deg: Float64Array
+    energy_ev: Float64Array
+    pixel_nm: Float64Array
+    acquisition_index: IntArray
+    quantity: Literal["optical_density", "signal"]
+    invalid: dict[str, int] = field(default_factory=dict)
+    air_level: Float64Array = field(default_factory=lambda: np.ones(0))
+
+
+def normalize(
+    series: TiltSeries,
+    *,
+    quantity: Quantity | None = None,
+    flat_field: Literal["mean", "nearest", "interpolate"] = NORMALIZE.flat_field,
+    air_rescale: bool = NORMALIZE.air_rescale,
+    illumination: Literal["auto", "none"] = NORMALIZE.illumination,
+    opaque_transmission: float = NORMALIZE.opaque_transmission,
+    hot_pixel_sigma: float = NORMALIZE.hot_pixel_sigma,
+    stripe_removal: Literal["none", "sorting", "filtering", "fitting"] = NORMALIZE.stripe_removal,
+    saturation_counts: float | None = NORMALIZE.saturation_counts,
+    air: Region | None = NORMALIZE.air,
+    complex_sigma_od: float | None = NORMALIZE.complex_sigma_od,
+    complex_part: Literal["modulus", "phase"] = "modulus",
+    light_from_air: bool = False,
+) -> Projections:
+    """Convert a raw series to optical density, ``−ln((I − D)/(F − D))``, with its variance.
+
+    Nothing is made plausible: opaque rays, hot and dead pixels and stray photons are NaN with
+    infinite variance, and counted. The variance is that of counting statistics.
+
+    Parameters
+    ----------
+    series : raw frames with their flat and dark frames, of :func:`read_series`
+    quantity : what the pixels hold; None: as the series says. Transmission and optical density need
+        no flats; a signal is passed on with its variance
+    flat_field : flats that divide a frame: "mean" of all, "nearest" or "interpolate" in time
+    air_rescale : rescale each frame so that the empty region around the sample transmits 1
+    illumination : "auto" corrects an illumination that moved between flats and frames, where the
+        air around the sample shows it; "none" does not
+    opaque_transmission : rays with less transmission are invalid
+    hot_pixel_sigma : pixels so many standard deviations from their neighbours are invalid
+    stripe_removal : "sorting", "filtering" or "fitting" remove stripes from the sinograms (Vo et
+        al., Opt. Express 26, 28396, 2018; needs the package algotom)
+    saturation_counts : counts from which the detector saturates; None: the largest of its type
+    air : empty region as first row, last row, first and last column; None: found in each frame
+    complex_sigma_od : complex images: standard deviation of the optical density; None: measured in
+        the empty region
+    complex_part : complex images: "modulus" for absorption or "phase"
+    light_from_air : counts without flats take their light from the empty region of each frame
+
+    Returns
+    -------
+    Projections, sorted by tilt
+
+    Raises
+    ------
+    InputError
+        For counts without flat frames, flats that are not above the dark level, frames without an
+        empty region where one is needed, and a series without a valid pixel.
+    ShapeError
+        For flat or dark frames of another size.
+    ConfigError
+        For a setting out of range.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from oxytomo import normalize, simulate_tilt_series
+    >>> raw = simulate_tilt_series(elements=["O"], size=32, n_tilts=5).series["O_post"]
+    >>> projections = normalize(raw)
+    >>> projections.value.shape, projections.tilt_deg.tolist()
+    ((5, 32, 32), [-65.0, -32.5, 0.0, 32.5, 65.0])
+    >>> bool(np.isinf(projections.variance[np.isnan(projections.value)]).all())
+    True
+    """
+    settings = checked(
+        NormalizeSettings,
+        "normalize",
+        flat_field=flat_field,
+        air_rescale=air_rescale,
+        illumination=illumination,
+        opaque_transmission=opaque_transmission,
+        hot_pixel_sigma=hot_pixel_sigma,
+        stripe_removal=stripe_removal,
+        saturation_counts=saturation_counts,
+        air=air,
+        complex_sigma_od=complex_sigma_od,
+    )
+    check_same_shape("flat field", series.frames, series.flat)
+    check_same_shape("dark field", series.frames, series.dark)
+    pixels = quantity or series.quantity
+    phase = pixels == "complex" and complex_part == "phase"
+    normalized = _normalized(series, pixels, settings, phase=phase, light_from_air=light_from_air)
+    order = np.argsort(series.tilt_deg, kind="stable")
+    value = np.asarray(normalized.value[:])[order]
+    if settings.stripe_removal != "none":
+        cleaned, _ = without_stripes(value, method=settings.stripe_removal)
+        value = np.asarray(cleaned[:])
+    return Projections(
+        value=value,
+        variance=np.asarray(normalized.variance[:])[order],
+        tilt_deg=series.tilt_deg[order],
+        energy_ev=series.energy_ev[order],
+        pixel_nm=series.pixel_nm[order],
+        acquisition_index=order.astype(np.int64),
+        quantity="signal" if pixels == "signal" or phase else "optical_density",
+        invalid=normalized.invalid,
+        air_level=normalized.air_level[order],
+    )
+
+
+def _normalized(
+    series: TiltSeries, pixels: str, settings: NormalizeSettings, *, phase: bool, light_from_air: bool
+) -> Normalized:
+    """Call what converts pixels of this kind."""
+    if pixels == "signal":
+        return signal(series)
+    shape = (int(series.frames.shape[1]), int(series.frames.shape[2]))
+    air: BoolArray | None = None if settings.air is None else given_region(settings.air, shape, name="air")
+    if pixels == "complex":
+        return density_of_complex(
+            series,
+            name="series",
+            phase=phase,
+            air=air,
+            air_rescale=settings.air_rescale,
+            sigma_od=settings.complex_sigma_od,
+            opaque_transmission=settings.opaque_transmission,
+        )
+    if pixels in ("transmission", "optical_density"):
+        return density_of_transmission(
+            series,
+            is_transmission=pixels == "transmission",
+            opaque_transmission=settings.opaque_transmission,
+        )
+    if pixels != "counts":
+        raise ConfigError(
+            "quantity",
+            expected="counts, transmission, optical_density, signal or complex",
+            got=repr(pixels),
+            fix="say what the pixels hold",
+        )
+    integer = np.issubdtype(series.frames.dtype, np.integer)
+    top = float(np.iinfo(series.frames.dtype.name).max) if integer else np.inf
+    if series.flat is None and light_from_air:
+        return density_from_air(
+            series,
+            name="series",
+            air=air,
+            opaque_transmission=settings.opaque_transmission,
+            hot_pixel_sigma=settings.hot_pixel_sigma,
+            saturation_counts=settings.saturation_counts or top,
+        )
+    return optical_density(
+        series,
+        flat_field=settings.flat_field,
+        air_rescale=settings.air_rescale,
+        opaque_transmission=settings.opaque_transmission,
+        hot_pixel_sigma=settings.hot_pixel_sigma,
+        saturation_counts=settings.saturation_counts or top,
+        air=air,
+        illumination=settings.illumination,
+    )
