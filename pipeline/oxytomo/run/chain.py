@@ -11,7 +11,7 @@ from typing import Any
 
 from oxytomo.config import ProjectConfig
 from oxytomo.config.plan import branch_config, branch_sources, stage_settings
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.registry import STAGES
 
 CHAIN = ("align", "decompose", "reconstruct", "uncertainty", "classify", "measure")

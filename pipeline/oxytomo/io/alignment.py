@@ -1,30 +1,64 @@
 """``alignment.csv``: the shifts of every raw frame, written, edited by hand, and read back."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 
+from oxytomo.align.applied import Given, JudgedAlignment
+from oxytomo.align.inputs import AlignInputs
 from oxytomo.align.series import Solution
-from oxytomo.arrays import BoolArray, Float64Array, IntArray
+from oxytomo.arrays import Float64Array, IntArray
 from oxytomo.errors import InputError
+from oxytomo.io.aligned_store import SeriesFacts
 from oxytomo.io.tables import read_csv, write_csv
 
 SAME_TILT_DEG, SAME_ENERGY_EV = 0.01, 0.5
 COLUMNS = ("energy_ev", "tilt_deg", "dy_px", "dx_px")
 
 
-def write_alignment(
-    path: Path,
-    names: Sequence[str],
-    energies_ev: Float64Array,
-    tilt_deg: Float64Array,
-    frames: IntArray,
-    solution: Solution,
-    misfit: Float64Array,
-    left_out: Sequence[tuple[int, float, str]],
-) -> None:
+@dataclass(frozen=True)
+class ShiftRows:
+    """What the rows of a table of shifts are of.
+
+    Attributes
+    ----------
+    names, energies_ev : (n_series,)
+    tilt_deg, frames, misfit : (n_tilt,) of the frames in use
+    """
+
+    names: Sequence[str]
+    energies_ev: Float64Array
+    tilt_deg: Float64Array
+    frames: IntArray
+    misfit: Float64Array
+
+
+def write_alignment(path: Path, judged: JudgedAlignment, facts: SeriesFacts) -> None:
     """Write one row per raw frame; a frame that was left out has ``used`` 0 and no shift."""
+    used = judged.frames.used
+    rows = ShiftRows(
+        judged.inputs.names,
+        facts.energies_ev,
+        judged.inputs.tilt_deg[used],
+        judged.inputs.acquisition_order[used],
+        judged.found.tilts.misfit_after[used],
+    )
+    write_shifts(path, rows, judged.of_used, judged.frames.left_out)
+
+
+def write_shifts(
+    path: Path, rows: ShiftRows, solution: Solution, left_out: Sequence[tuple[int, float, str]]
+) -> None:
+    """Write the shifts of frames in use, and below those of each series the frames that were left out."""
+    names, energies_ev, tilt_deg, frames, misfit = (
+        rows.names,
+        rows.energies_ev,
+        rows.tilt_deg,
+        rows.frames,
+        rows.misfit,
+    )
     columns: dict[str, list[object]] = {
         key: []
         for key in (*COLUMNS, "series", "frame", "magnification", "axis_tilt_deg", "misfit", "used", "note")
@@ -48,29 +82,19 @@ def write_alignment(
     write_csv(path, columns)
 
 
-def read_alignment(
-    path: Path,
-    names: Sequence[str],
-    energies_ev: Float64Array,
-    tilt_deg: Float64Array,
-    magnification: Float64Array,
-) -> tuple[Solution, BoolArray]:
+def read_alignment(path: Path, inputs: AlignInputs, facts: SeriesFacts) -> Given:
     """Read shifts for the given series and tilts.
 
     Rows are matched by energy and tilt, so that the table of another sample with the same scan will do. Columns beyond the
-    four of every ``alignment.csv`` may be missing: the magnification is then the recorded one and the axis does not lean.
-
-    Parameters
-    ----------
-    path : the table
-    names, energies_ev, tilt_deg : what shifts are needed for
-    magnification : (n_series,) recorded raw pixels per output pixel
-
-    Returns
-    -------
-    solution : shifts are 0 where ``used`` is False
-    used : (n_tilt,) False for a tilt whose rows say ``used`` 0 for any series
+    four of every ``alignment.csv`` may be missing: the magnification is then the recorded one and the axis is not tilted.
+    Shifts are 0 where a tilt is not kept: its rows say ``used`` 0 for any series.
     """
+    names, tilt_deg, energies_ev, magnification = (
+        inputs.names,
+        inputs.tilt_deg,
+        facts.energies_ev,
+        facts.magnification,
+    )
     table = require_table(path)
     used = _numbers(path, table, "used", 1.0)
     column = {name: _numbers(path, table, name, np.nan) for name in COLUMNS}
@@ -116,7 +140,8 @@ def read_alignment(
             got=f"{leans.size} different ones",
             fix="give every row the same",
         )
-    return Solution(shifts[0], shifts[1], magnification, float(leans[0]) if leans.size else 0.0), keep
+    axis_tilt_deg = float(leans[0]) if leans.size else 0.0
+    return Given(Solution(shifts[0], shifts[1], magnification, axis_tilt_deg), keep)
 
 
 def require_table(path: Path) -> dict[str, list[str]]:

@@ -1,10 +1,19 @@
 """From a configured source to what the readers are asked for."""
 
+from dataclasses import fields
 from pathlib import Path
 
 import numpy as np
 
-from oxytomo.config import AngleRamp, Source, StackSource, StructureConfig, VolumeSource, expand
+from oxytomo.config import (
+    AngleRamp,
+    NormalizeStage,
+    Source,
+    StackSource,
+    StructureConfig,
+    VolumeSource,
+    expand,
+)
 from oxytomo.config.plan import branch_sources
 from oxytomo.config.quantities import BranchConfig
 from oxytomo.errors import InputError
@@ -12,6 +21,12 @@ from oxytomo.io.readers import ReadRequest, peek
 from oxytomo.io.readers.base import SpectrumRequest
 from oxytomo.io.readers.spectral import SpectralStack, read_spectral_stack
 from oxytomo.io.volumes import VolumeRequest
+from oxytomo.preprocess.tilt_series import Normalization
+
+
+def normalization(settings: NormalizeStage) -> Normalization:
+    """Return how a series is normalised, without the descriptions of the settings."""
+    return Normalization(**{one.name: getattr(settings, one.name) for one in fields(Normalization)})
 
 
 def read_request(source: Source) -> ReadRequest:

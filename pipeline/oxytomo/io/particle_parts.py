@@ -11,19 +11,11 @@ from oxytomo.composition.deviation import chain_record, composed, difference_rec
 from oxytomo.composition.deviation_problems import DeviationSolver, FoundBySlab
 from oxytomo.composition.deviation_steps import Ground, Solutions, slabs_of
 from oxytomo.composition.result import Composition
-from oxytomo.config import DeviationSettings
-from oxytomo.io.stores import NamedArray, Store, read_store, write_store
+from oxytomo.io.composition_store import VOLUME as VOLUME
+from oxytomo.io.stores import NamedArray, Provenance, Store, read_store, write_store
 from oxytomo.reconstruct.total_variation import Reached
-from oxytomo.run.context import StageContext
 from oxytomo.segment.particle import particle_mask
 from oxytomo.slabs import Allocate, Field, plane, slabs
-
-VOLUME = ("z", "y", "x")
-
-
-def deviation_solver(settings: DeviationSettings) -> DeviationSolver:
-    """Return the settings of the method without their descriptions."""
-    return DeviationSolver(**settings.model_dump(exclude={"method"}))
 
 
 def ground_attributes(ground: Ground) -> dict[str, object]:
@@ -62,8 +54,7 @@ def write_part(
     arrays: Mapping[str, NamedArray],
     first_row: int,
     found: FoundBySlab,
-    inputs: dict[str, Path],
-    context: StageContext,
+    provenance: Provenance,
 ) -> None:
     """Write the slices of a part and how they were reached."""
     reached = [
@@ -73,7 +64,7 @@ def write_part(
     write_store(
         path,
         arrays,
-        provenance=context.provenance(inputs),
+        provenance=provenance,
         attributes={"first_row": first_row, "slabs": reached},
     )
 

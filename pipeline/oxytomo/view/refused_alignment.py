@@ -1,12 +1,11 @@
 """A picture of the frames when an alignment is refused: people see at once what no sentence says."""
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 
 import numpy as np
 
-from oxytomo.config import AlignStage as Settings
 from oxytomo.errors import InputError, StoreError
 from oxytomo.io.atomic import complete_or_absent
 from oxytomo.io.stores import read_store
@@ -16,14 +15,14 @@ PER_SERIES, SERIES = 4, 3
 
 
 @contextmanager
-def shown_when_refused(path: Path, inputs: dict[str, Path], settings: Settings) -> Iterator[None]:
-    """Write some frames of the series to ``path`` when the alignment is refused, and name the picture in the error."""
+def shown_when_refused(path: Path, stores: Mapping[str, Path]) -> Iterator[None]:
+    """Write some frames of the normalised series to ``path`` when the alignment is refused, and name the picture in the error."""
     path.unlink(missing_ok=True)
     try:
         yield
     except InputError as error:
         try:
-            _write(path, inputs, settings, error.subject)
+            _write(path, stores, error.subject)
         except (StoreError, OSError):
             raise error from None
         raise InputError(
@@ -34,16 +33,13 @@ def shown_when_refused(path: Path, inputs: dict[str, Path], settings: Settings) 
         ) from error
 
 
-def _write(path: Path, inputs: dict[str, Path], settings: Settings, subject: str) -> None:
+def _write(path: Path, stores: Mapping[str, Path], subject: str) -> None:
     """Write four frames of the series that is named, of the first and of the last one."""
-    names = list(
-        dict.fromkeys(
-            [*(n for n in settings.series if n in subject), settings.series[0], settings.series[-1]]
-        )
-    )
+    series = list(stores)
+    names = list(dict.fromkeys([*(n for n in series if n in subject), series[0], series[-1]]))
     frames, titles = [], []
     for name in names[:SERIES]:
-        store = read_store(inputs[name])
+        store = read_store(stores[name])
         value = store.array("value")
         for t in np.unique(np.linspace(0, value.shape[0] - 1, PER_SERIES).astype(int)):
             frames.append(np.asarray(value[int(t)], np.float32))

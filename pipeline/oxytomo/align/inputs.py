@@ -1,10 +1,9 @@
-"""What the stage ``align`` starts from: series of the same tilts, each tilt once, without frames that show nothing."""
+"""What an alignment starts from: series of the same tilts, each tilt once, without frames that show nothing."""
 
 import math
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from pathlib import Path
 
 import numpy as np
 
@@ -20,10 +19,7 @@ from oxytomo.align.frames import (
     spread,
 )
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray
-from oxytomo.config import AlignStage as Settings
 from oxytomo.errors import InputError, ShapeError
-from oxytomo.io.scratch import FIELD_BYTES
-from oxytomo.io.stores import Store, read_store
 from oxytomo.slabs import Field, Reordered
 
 SAME_TILT_DEG = 0.01
@@ -33,15 +29,35 @@ ALIKE = 0.5
 """Repeated exposures of one tilt correlate by more than this; where they do not, the angles are wrong."""
 
 
-def _frames_of(stores: Sequence[Store], rows: Sequence[IntArray]) -> list[Field]:
+@dataclass(frozen=True)
+class NormalizedSeries:
+    """One normalised series as it was recorded.
+
+    Attributes
+    ----------
+    name : of the series
+    value, variance : (n_frame, n_y, n_x) float32, NaN and inf where not valid; in memory or in a store
+    tilt_deg : (n_frame,) degrees
+    acquisition_index : (n_frame,) number of each frame in its file
+    """
+
+    name: str
+    value: Field
+    variance: Field
+    tilt_deg: Float64Array
+    acquisition_index: IntArray
+
+
+def _frames_of(
+    series: Sequence[NormalizedSeries], rows: Sequence[IntArray], in_memory_bytes: int
+) -> list[Field]:
     """Return the frames in use of each series: in memory where all are small, as they are asked for many times."""
-    fields = [_rows_of(store, "value", own) for store, own in zip(stores, rows, strict=True)]
-    small = sum(math.prod(one.shape) * one.dtype.itemsize for one in fields) <= FIELD_BYTES
+    fields = [_rows_of(one.value, own) for one, own in zip(series, rows, strict=True)]
+    small = sum(math.prod(one.shape) * one.dtype.itemsize for one in fields) <= in_memory_bytes
     return [np.asarray(one[:]) for one in fields] if small else fields
 
 
-def _rows_of(store: Store, name: str, rows: IntArray) -> Field:
-    frames = store.field(name)
+def _rows_of(frames: Field, rows: IntArray) -> Field:
     return frames if np.array_equal(rows, np.arange(frames.shape[0])) else Reordered(frames, rows)
 
 
@@ -51,9 +67,8 @@ class AlignInputs:
 
     Attributes
     ----------
-    names : of the series
-    stores : their normalised stores
-    rows : per series the indices into its store that are used, by ascending tilt
+    series : as they were recorded
+    rows : per series the indices of its frames that are used, by ascending tilt
     values : per series (n_tilt, n_y, n_x) float32, in memory or in the store
     noise : per series the median standard deviation of a pixel
     tilt_deg : (n_tilt,) ascending
@@ -61,11 +76,10 @@ class AlignInputs:
     left_out : (frame number, tilt, reason) of every tilt that is not used
     copies : pairs of indices into ``tilt_deg`` whose frames are identical in some series
     repeats : per series what changed in repeated exposures
-    averaged : each series is the mean of all frames of its store
+    averaged : each series is the mean of all its frames
     """
 
-    names: Sequence[str]
-    stores: Sequence[Store]
+    series: Sequence[NormalizedSeries]
     rows: Sequence[IntArray]
     values: Sequence[Field]
     noise: Sequence[float]
@@ -79,8 +93,13 @@ class AlignInputs:
     @property
     def shape(self) -> tuple[int, int]:
         """Size of a frame, (n_y, n_x)."""
-        _, n_y, n_x = self.stores[0].array("value").shape
+        _, n_y, n_x = self.series[0].value.shape
         return n_y, n_x
+
+    @property
+    def names(self) -> list[str]:
+        """Names of the series."""
+        return [one.name for one in self.series]
 
     @cached_property
     def signal_to_noise(self) -> Float64Array:
@@ -93,31 +112,42 @@ class AlignInputs:
         return int(self.signal_to_noise.argmax())
 
     def frames(self, series: int, used: BoolArray) -> tuple[Field, Field]:
-        """Value and variance of the frames in use of one series, in its store."""
-        store, rows = self.stores[series], self.rows[series]
+        """Value and variance of the frames in use of one series, as they were recorded."""
+        one, rows = self.series[series], self.rows[series]
         if self.averaged:
-            return _average(store)
-        return _rows_of(store, "value", rows[used]), _rows_of(store, "variance", rows[used])
+            return _average(one)
+        return _rows_of(one.value, rows[used]), _rows_of(one.variance, rows[used])
 
 
-def read_inputs(inputs: dict[str, Path], settings: Settings) -> AlignInputs:
-    """Read the series, keep the first exposure of each tilt, and leave out what the user or the frames themselves say."""
-    names = list(settings.series)
-    stores = [read_store(inputs[name]) for name in names]
-    _require_one_size(names, stores)
-    tilts = [np.asarray(store["tilt_deg"], np.float64) for store in stores]
-    orders = [np.asarray(store["acquisition_index"]) for store in stores]
+def common_tilts(
+    series: Sequence[NormalizedSeries],
+    exclude_frames: Sequence[int],
+    exclude_tilts_deg: Sequence[float],
+    *,
+    in_memory_bytes: int,
+) -> AlignInputs:
+    """Keep the first exposure of each tilt, and leave out what the user or the frames themselves say.
+
+    Parameters
+    ----------
+    series : of the same tilts
+    exclude_frames : numbers of frames, as in the file of the first series, that are not used
+    exclude_tilts_deg : tilts that are not used, degrees
+    in_memory_bytes : frames of no more than this in all are held in memory
+    """
+    names = [one.name for one in series]
+    _require_one_size(series)
+    tilts = [np.asarray(one.tilt_deg, np.float64) for one in series]
+    orders = [one.acquisition_index for one in series]
     firsts = [first_of_each_tilt(t, o) for t, o in zip(tilts, orders, strict=True)]
     repeats = {
-        name: _repeats(name, store, pairs)
-        for name, store, (_, pairs) in zip(names, stores, firsts, strict=True)
-        if pairs
+        one.name: _repeats(one, pairs) for one, (_, pairs) in zip(series, firsts, strict=True) if pairs
     }
-    tilt_deg = _common_tilts(names, [t[first] for t, (first, _) in zip(tilts, firsts, strict=True)])
+    tilt_deg = _shared_tilts(names, [t[first] for t, (first, _) in zip(tilts, firsts, strict=True)])
     frame = orders[0][firsts[0][0]]
-    keep, left_out = _excluded(settings, frame, tilt_deg)
+    keep, left_out = _excluded(exclude_frames, exclude_tilts_deg, frame, tilt_deg)
     blank, copies = np.zeros(tilt_deg.size, bool), set()
-    for value in _frames_of(stores, [first for first, _ in firsts]):
+    for value in _frames_of(series, [first for first, _ in firsts], in_memory_bytes):
         without, twice = blank_and_copied(value)
         blank |= without
         copies |= set(twice)
@@ -131,15 +161,14 @@ def read_inputs(inputs: dict[str, Path], settings: Settings) -> AlignInputs:
             + ", ".join(f"frame {n} ({reason})" for n, _, reason in left_out[:6]),
             fix="look at the raw frames with `oxytomo inspect`, or exclude fewer",
         )
-    require_whole_field(names[0], stores[0].field("value"), tilts[0])
+    require_whole_field(names[0], series[0].value, tilts[0])
     place = np.cumsum(keep) - 1
     rows = [first[keep] for first, _ in firsts]
     return AlignInputs(
-        names,
-        stores,
+        series,
         rows,
-        _frames_of(stores, rows),
-        [_median_noise(store.field("variance")) for store in stores],
+        _frames_of(series, rows, in_memory_bytes),
+        [_median_noise(one.variance) for one in series],
         tilt_deg[keep],
         frame[keep],
         left_out,
@@ -148,17 +177,14 @@ def read_inputs(inputs: dict[str, Path], settings: Settings) -> AlignInputs:
     )
 
 
-def read_single(inputs: dict[str, Path], settings: Settings) -> AlignInputs:
-    """Read series of one tilt: the frames of each are averaged into one."""
-    names = list(settings.series)
-    stores = [read_store(inputs[name]) for name in names]
-    _require_one_size(names, stores)
-    means = [_average(store) for store in stores]
+def single_tilt(series: Sequence[NormalizedSeries]) -> AlignInputs:
+    """Average the frames of each series, which show one view, into one."""
+    _require_one_size(series)
+    means = [_average(one) for one in series]
     one = np.zeros(1, np.int64)
     return AlignInputs(
-        names,
-        stores,
-        [one] * len(names),
+        series,
+        [one] * len(series),
         [value for value, _ in means],
         [_median_noise(variance) for _, variance in means],
         np.zeros(1),
@@ -199,8 +225,8 @@ def frame_list(frames: Sequence[int] | IntArray, most: int = 8) -> str:
     return shown + (f" and {len(frames) - most} more" if len(frames) > most else "")
 
 
-def _require_one_size(names: Sequence[str], stores: Sequence[Store]) -> None:
-    shapes = {name: store.array("value").shape[1:] for name, store in zip(names, stores, strict=True)}
+def _require_one_size(series: Sequence[NormalizedSeries]) -> None:
+    shapes = {one.name: one.value.shape[1:] for one in series}
     if len(set(shapes.values())) > 1:
         raise ShapeError(
             "series",
@@ -210,7 +236,7 @@ def _require_one_size(names: Sequence[str], stores: Sequence[Store]) -> None:
         )
 
 
-def _common_tilts(names: Sequence[str], tilts: Sequence[Float64Array]) -> Float64Array:
+def _shared_tilts(names: Sequence[str], tilts: Sequence[Float64Array]) -> Float64Array:
     """Tilts that all series share; raises where they differ or are too few."""
     first = tilts[0]
     for name, other in zip(names, tilts, strict=True):
@@ -234,20 +260,19 @@ def _common_tilts(names: Sequence[str], tilts: Sequence[Float64Array]) -> Float6
     return first
 
 
-def _repeats(name: str, store: Store, pairs: Sequence[tuple[int, int]]) -> list[Repeat]:
+def _repeats(series: NormalizedSeries, pairs: Sequence[tuple[int, int]]) -> list[Repeat]:
     """What changed in repeated exposures; raises where they do not show the same view."""
-    value, tilt_deg = store.field("value"), store["tilt_deg"]
-    order = store["acquisition_index"]
+    value, tilt_deg, order = series.value, series.tilt_deg, series.acquisition_index
     unlike = [pair for pair in pairs if _correlation(value[pair[0]], value[pair[1]]) < ALIKE]
     if unlike:
         shown = ", ".join(f"{order[a]} and {order[b]} at {tilt_deg[a]:g}°" for a, b in unlike[:4])
         raise InputError(
-            name,
+            series.name,
             expected="every tilt angle once, or repeated exposures that show the same view",
             got=f"different views with one angle: frames {shown}",
             fix="check the angle table: the sign of the angles may be lost",
         )
-    return radiation_damage(value, store.field("variance"), tilt_deg, order, pairs)
+    return radiation_damage(value, series.variance, tilt_deg, order, pairs)
 
 
 def _correlation(a: FloatArray, b: FloatArray) -> float:
@@ -258,14 +283,14 @@ def _correlation(a: FloatArray, b: FloatArray) -> float:
 
 
 def _excluded(
-    settings: Settings, frame: IntArray, tilt_deg: Float64Array
+    frames: Sequence[int], tilts_deg: Sequence[float], frame: IntArray, tilt_deg: Float64Array
 ) -> tuple[BoolArray, list[tuple[int, float, str]]]:
-    """Which tilts are kept after the user's list, and those that are not with the reason."""
-    drop = np.isin(frame, settings.exclude_frames)
-    for angle in settings.exclude_tilts_deg:
+    """Which tilts are kept after the user's lists, and those that are not with the reason."""
+    drop = np.isin(frame, frames)
+    for angle in tilts_deg:
         drop |= np.abs(tilt_deg - angle) < SAME_TILT_DEG
-    unknown = [n for n in settings.exclude_frames if n not in frame]
-    unknown_tilts = [a for a in settings.exclude_tilts_deg if np.abs(tilt_deg - a).min() >= SAME_TILT_DEG]
+    unknown = [n for n in frames if n not in frame]
+    unknown_tilts = [a for a in tilts_deg if np.abs(tilt_deg - a).min() >= SAME_TILT_DEG]
     if unknown or unknown_tilts:
         raise InputError(
             "align.exclude_frames" if unknown else "align.exclude_tilts_deg",
@@ -289,9 +314,9 @@ def _median_noise(variance: Field) -> float:
     return float(np.sqrt(np.median(known))) if known.size else 1.0
 
 
-def _average(store: Store) -> tuple[FloatArray, FloatArray]:
-    """Mean of all frames of a store as one, with the variance of the mean: (1, n_y, n_x) each."""
-    values, variances = store.field("value"), store.field("variance")
+def _average(series: NormalizedSeries) -> tuple[FloatArray, FloatArray]:
+    """Mean of all frames of a series as one, with the variance of the mean: (1, n_y, n_x) each."""
+    values, variances = series.value, series.variance
     count, total, noise = np.zeros((3, 1, *values.shape[1:]))
     for value, variance in zip(one_by_one(values), one_by_one(variances), strict=True):
         valid = np.isfinite(value)

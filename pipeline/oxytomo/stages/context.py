@@ -7,7 +7,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
-from oxytomo.run.progress import progress_reporter
+from oxytomo.stages.progress import progress_reporter
 
 if TYPE_CHECKING:
     from oxytomo.io.stores import Provenance
