@@ -12,6 +12,8 @@ from oxytomo.threads import choose_threading_layer
 if TYPE_CHECKING:
     from oxytomo.arrays import TiltSeries
     from oxytomo.errors import PipelineError
+    from oxytomo.library.alignment import align_series
+    from oxytomo.library.composition import decompose, reconstruct_deviation
     from oxytomo.library.projections import normalize
     from oxytomo.library.reading import read_series, read_spectrum, read_stack, read_volume
     from oxytomo.library.reconstruction import fbp, project, sirt, tv
@@ -29,6 +31,8 @@ __all__ = [
     "PipelineError",
     "TiltSeries",
     "__version__",
+    "align_series",
+    "decompose",
     "fbp",
     "normalize",
     "project",
@@ -36,6 +40,7 @@ __all__ = [
     "read_spectrum",
     "read_stack",
     "read_volume",
+    "reconstruct_deviation",
     "segment_voids",
     "simulate_particle",
     "simulate_stack",
@@ -48,6 +53,8 @@ __all__ = [
 _HOMES = {
     "arrays": ("TiltSeries",),
     "errors": ("PipelineError",),
+    "library.alignment": ("align_series",),
+    "library.composition": ("decompose", "reconstruct_deviation"),
     "library.projections": ("normalize",),
     "library.reading": ("read_series", "read_spectrum", "read_stack", "read_volume"),
     "library.reconstruction": ("fbp", "project", "sirt", "tv"),

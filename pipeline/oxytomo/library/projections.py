@@ -1,26 +1,26 @@
 """Raw tilt series to optical density, and all series of a particle to one pixel grid."""
 
-from dataclasses import dataclass, field
-from typing import Literal
+from dataclasses import dataclass, field, fields
+from typing import Literal, get_args
 
 import numpy as np
 
-from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray, Quantity, TiltSeries
+from oxytomo.arrays import Float64Array, FloatArray, IntArray, Quantity, TiltSeries
 from oxytomo.config import NormalizeSettings
 from oxytomo.errors import ConfigError
 from oxytomo.library.defaults import checked
-from oxytomo.preprocess.empty_region import given_region
-from oxytomo.preprocess.frames_from_air import density_from_air, density_of_complex
-from oxytomo.preprocess.optical_density import (
-    Normalized,
-    check_same_shape,
-    density_of_transmission,
-    optical_density,
-    signal,
-)
+from oxytomo.preprocess.optical_density import check_same_shape
 from oxytomo.preprocess.stripes import without_stripes
+from oxytomo.preprocess.tilt_series import (
+    Meaning,
+    Normalization,
+    normalize_series,
+    require_valid_pixels,
+)
+from oxytomo.slabs import in_memory
 
 NORMALIZE = NormalizeSettings()
+SHARED = frozenset(one.name for one in fields(Normalization))
 Region = tuple[int, int, int, int]
 """First row, last row, first column, last column."""
 
@@ -134,9 +134,17 @@ def normalize(
     )
     check_same_shape("flat field", series.frames, series.flat)
     check_same_shape("dark field", series.frames, series.dark)
-    pixels = quantity or series.quantity
-    phase = pixels == "complex" and complex_part == "phase"
-    normalized = _normalized(series, pixels, settings, phase=phase, light_from_air=light_from_air)
+    pixels = _known_quantity(quantity or series.quantity)
+    meaning = Meaning(pixels, phase=pixels == "complex" and complex_part == "phase")
+    how = {name: getattr(settings, name) for name in NormalizeSettings.model_fields if name in SHARED}
+    normalized = normalize_series(
+        series,
+        meaning,
+        Normalization(**how, light_from_air=light_from_air),
+        name="series",
+        allocate=in_memory,
+    )
+    require_valid_pixels(normalized, "series")
     order = np.argsort(series.tilt_deg, kind="stable")
     value = np.asarray(normalized.value[:])[order]
     if settings.stripe_removal != "none":
@@ -149,61 +157,19 @@ def normalize(
         energy_ev=series.energy_ev[order],
         pixel_nm=series.pixel_nm[order],
         acquisition_index=order.astype(np.int64),
-        quantity="signal" if pixels == "signal" or phase else "optical_density",
+        quantity="signal" if meaning.unit == "signal" else "optical_density",
         invalid=normalized.invalid,
         air_level=normalized.air_level[order],
     )
 
 
-def _normalized(
-    series: TiltSeries, pixels: str, settings: NormalizeSettings, *, phase: bool, light_from_air: bool
-) -> Normalized:
-    """Call what converts pixels of this kind."""
-    if pixels == "signal":
-        return signal(series)
-    shape = (int(series.frames.shape[1]), int(series.frames.shape[2]))
-    air: BoolArray | None = None if settings.air is None else given_region(settings.air, shape, name="air")
-    if pixels == "complex":
-        return density_of_complex(
-            series,
-            name="series",
-            phase=phase,
-            air=air,
-            air_rescale=settings.air_rescale,
-            sigma_od=settings.complex_sigma_od,
-            opaque_transmission=settings.opaque_transmission,
-        )
-    if pixels in ("transmission", "optical_density"):
-        return density_of_transmission(
-            series,
-            is_transmission=pixels == "transmission",
-            opaque_transmission=settings.opaque_transmission,
-        )
-    if pixels != "counts":
+def _known_quantity(quantity: Quantity) -> Quantity:
+    """Refuse a word that is no quantity."""
+    if quantity not in get_args(Quantity):
         raise ConfigError(
             "quantity",
-            expected="counts, transmission, optical_density, signal or complex",
-            got=repr(pixels),
+            expected=", ".join(get_args(Quantity)),
+            got=repr(quantity),
             fix="say what the pixels hold",
         )
-    integer = np.issubdtype(series.frames.dtype, np.integer)
-    top = float(np.iinfo(series.frames.dtype.name).max) if integer else np.inf
-    if series.flat is None and light_from_air:
-        return density_from_air(
-            series,
-            name="series",
-            air=air,
-            opaque_transmission=settings.opaque_transmission,
-            hot_pixel_sigma=settings.hot_pixel_sigma,
-            saturation_counts=settings.saturation_counts or top,
-        )
-    return optical_density(
-        series,
-        flat_field=settings.flat_field,
-        air_rescale=settings.air_rescale,
-        opaque_transmission=settings.opaque_transmission,
-        hot_pixel_sigma=settings.hot_pixel_sigma,
-        saturation_counts=settings.saturation_counts or top,
-        air=air,
-        illumination=settings.illumination,
-    )
+    return quantity
