@@ -1,6 +1,7 @@
 """Defaults and checks that the public functions share: a setting has one default, that of its model."""
 
 from collections.abc import Mapping
+from dataclasses import fields
 from typing import Any, TypeVar
 
 import numpy as np
@@ -12,6 +13,7 @@ from oxytomo.config import config_error
 from oxytomo.errors import ShapeError
 
 Model = TypeVar("Model", bound=BaseModel)
+Options = TypeVar("Options")
 
 
 def checked(model: type[Model], function: str, **values: Any) -> Model:
@@ -32,6 +34,19 @@ def checked(model: type[Model], function: str, **values: Any) -> Model:
         return model.model_validate(values)
     except ValidationError as error:
         raise config_error(error, values, name=f"the call of {function}") from error
+
+
+def options_of(kind: type[Options], settings: BaseModel, **more: Any) -> Options:
+    """Return a data class of a numerical room, its fields from the settings of the same names.
+
+    Parameters
+    ----------
+    kind : the data class
+    settings : a settings model
+    more : fields that are no settings
+    """
+    names = [one.name for one in fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: more[name] if name in more else getattr(settings, name) for name in names})
 
 
 def projections_of(values: ArrayLike, name: str = "projections") -> tuple[FloatArray, bool]:

@@ -1,6 +1,6 @@
 """Raw tilt series to optical density, and all series of a particle to one pixel grid."""
 
-from dataclasses import dataclass, field, fields
+from dataclasses import dataclass, field
 from typing import Literal, get_args
 
 import numpy as np
@@ -8,7 +8,7 @@ import numpy as np
 from oxytomo.arrays import Float64Array, FloatArray, IntArray, Quantity, TiltSeries
 from oxytomo.config import NormalizeSettings
 from oxytomo.errors import ConfigError
-from oxytomo.library.defaults import checked
+from oxytomo.library.defaults import checked, options_of
 from oxytomo.preprocess.optical_density import check_same_shape
 from oxytomo.preprocess.stripes import without_stripes
 from oxytomo.preprocess.tilt_series import (
@@ -20,7 +20,6 @@ from oxytomo.preprocess.tilt_series import (
 from oxytomo.slabs import in_memory
 
 NORMALIZE = NormalizeSettings()
-SHARED = frozenset(one.name for one in fields(Normalization))
 Region = tuple[int, int, int, int]
 """First row, last row, first column, last column."""
 
@@ -136,11 +135,10 @@ def normalize(
     check_same_shape("dark field", series.frames, series.dark)
     pixels = _known_quantity(quantity or series.quantity)
     meaning = Meaning(pixels, phase=pixels == "complex" and complex_part == "phase")
-    how = {name: getattr(settings, name) for name in NormalizeSettings.model_fields if name in SHARED}
     normalized = normalize_series(
         series,
         meaning,
-        Normalization(**how, light_from_air=light_from_air),
+        options_of(Normalization, settings, light_from_air=light_from_air),
         name="series",
         allocate=in_memory,
     )
