@@ -6,13 +6,13 @@ from typing import Literal
 
 import numpy as np
 
-from oxytomo.align.applied import JudgedAlignment, align_inputs, resample_inputs
+from oxytomo.align.applied import JudgedAlignment, Resampled, align_inputs, resample_inputs
 from oxytomo.align.inputs import NormalizedSeries, common_tilts
 from oxytomo.align.series import AlignOptions
 from oxytomo.arrays import Float64Array, FloatArray, IntArray
 from oxytomo.config import AlignSettings
 from oxytomo.errors import ConfigError, InputError
-from oxytomo.library.defaults import checked
+from oxytomo.library.defaults import checked, silent
 from oxytomo.library.projections import Projections
 from oxytomo.slabs import in_memory
 
@@ -132,24 +132,36 @@ def align_series(
     )
     named = {"series": series} if isinstance(series, Projections) else dict(series)
     quantity = _one_quantity(named)
-    pixel_nm = np.array([_pixel_nm(name, one) for name, one in named.items()])
-    common_nm = float(pixel_nm.mean())
+    judged = _judged(named, settings, energies=quantity != "signal")
+    judged, resampled = resample_inputs(
+        judged,
+        by_spectra=quantity == "optical_density" and settings.energies is not False,
+        allocate=in_memory,
+        progress=_silent,
+    )
+    return _aligned(judged, resampled, named, quantity)
+
+
+def _judged(series: Mapping[str, Projections], settings: AlignSettings, *, energies: bool) -> JudgedAlignment:
+    """Find the alignment and judge its frames; ``energies`` stands for None."""
+    pixel_nm = np.array([_pixel_nm(name, one) for name, one in series.items()])
+    recorded = np.ones(len(series)) if settings.magnification == "none" else pixel_nm.mean() / pixel_nm
     inputs = common_tilts(
         [
             NormalizedSeries(name, one.value, one.variance, one.tilt_deg, one.acquisition_index)
-            for name, one in named.items()
+            for name, one in series.items()
         ],
         exclude_frames=settings.exclude_frames,
         exclude_tilts_deg=settings.exclude_tilts_deg,
         in_memory_bytes=EVERYTHING,
     )
-    judged = align_inputs(
+    return align_inputs(
         inputs,
-        np.ones(len(named)) if settings.magnification == "none" else common_nm / pixel_nm,
+        recorded,
         None,
         options=AlignOptions(
             tilts=settings.tilts,
-            energies=quantity != "signal" if settings.energies is None else settings.energies,
+            energies=energies if settings.energies is None else settings.energies,
             max_shift_px=settings.max_shift_px,
             iterations=settings.iterations,
             axis_column=settings.axis_column,
@@ -160,35 +172,24 @@ def align_series(
         name="align_series",
         progress=_silent,
     )
-    judged, resampled = resample_inputs(
-        judged,
-        by_spectra=quantity == "optical_density" and settings.energies is not False,
-        allocate=in_memory,
-        progress=_silent,
-    )
-    energies_ev = np.array([float(np.mean(one.energy_ev)) for one in named.values()])
-    value, variance = np.asarray(resampled.value), np.asarray(resampled.variance)
-    return _aligned(judged, value, variance, energies_ev, common_nm, quantity)
 
 
 def _aligned(
     judged: JudgedAlignment,
-    value: FloatArray,
-    variance: FloatArray,
-    energies_ev: Float64Array,
-    pixel_nm: float,
+    resampled: Resampled,
+    series: Mapping[str, Projections],
     quantity: Literal["optical_density", "signal"],
 ) -> Aligned:
     """Name the parts of an alignment."""
     inputs, solution, used = judged.inputs, judged.of_used, judged.frames.used
     scale = solution.magnification[:, None]
     return Aligned(
-        value=value,
-        variance=variance,
+        value=np.asarray(resampled.value),
+        variance=np.asarray(resampled.variance),
         tilt_deg=inputs.tilt_deg[used],
         series=tuple(inputs.names),
-        energies_ev=energies_ev,
-        pixel_nm=pixel_nm,
+        energies_ev=np.array([float(np.mean(one.energy_ev)) for one in series.values()]),
+        pixel_nm=float(np.mean([_pixel_nm(name, one) for name, one in series.items()])),
         quantity=quantity,
         dy_px=solution.dy_px / scale,
         dx_px=solution.dx_px / scale,
@@ -225,8 +226,4 @@ def _pixel_nm(name: str, series: Projections) -> float:
 
 def _silent(label: str) -> Callable[[int, int], None]:
     """Return a report of progress that is not shown."""
-
-    def report(done: int, total: int) -> None:
-        return None
-
-    return report
+    return silent

@@ -1,4 +1,4 @@
-"""From aligned series to amounts of the elements, and to the deviation of their ratio in the volume."""
+"""From aligned series to amounts of the elements, and to the deviation of their ratio."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -15,7 +15,7 @@ from oxytomo.config import DecomposeSettings, DeviationSettings
 from oxytomo.config.elements import SYMBOLS
 from oxytomo.errors import ConfigError
 from oxytomo.library.alignment import Aligned
-from oxytomo.library.defaults import checked
+from oxytomo.library.defaults import checked, silent
 from oxytomo.slabs import in_memory
 from oxytomo.units import NM_PER_UM
 
@@ -120,9 +120,7 @@ def decompose(
     if edges:
         plain = settings.model_dump(include={"instrument", "components"})
         choice = None if settings.method == "subtraction" else amounts.allowed_terms(**plain)
-        found = amounts.amounts_from_edges(
-            series, material, choice, allocate=in_memory, progress=lambda done, total: None
-        )
+        found = amounts.amounts_from_edges(series, material, choice, allocate=in_memory, progress=silent)
     else:
         found = amounts.amounts_from_signals(series, material)
     return Decomposed(
@@ -219,7 +217,7 @@ def reconstruct_deviation(
         with_metals=True,
         threads=1,
         allocate=in_memory,
-        on_progress=lambda done, total: None,
+        on_progress=silent,
     )
 
 

@@ -1,4 +1,4 @@
-"""Defaults and checks that the public functions share: a setting has one default, that of its model."""
+"""Checks that the public functions share, with the settings models of the stages."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -50,7 +50,7 @@ def options_of(kind: type[Options], settings: BaseModel, **more: Any) -> Options
 
 
 def projections_of(values: ArrayLike, name: str = "projections") -> tuple[FloatArray, bool]:
-    """Return projections as (n_tilt, n_z, n_x) float32, and whether they were the sinogram of one slice.
+    """Return projections as (n_tilt, n_z, n_x) float32, and whether they were of one slice.
 
     Parameters
     ----------
@@ -135,3 +135,7 @@ def table(columns: Mapping[str, Any]) -> Any:
     from pandas import DataFrame
 
     return DataFrame({name: np.asarray(column) for name, column in columns.items()})
+
+
+def silent(done: int, total: int) -> None:
+    """Show no progress: what a public function tells the room that it calls."""

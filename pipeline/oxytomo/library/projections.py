@@ -1,4 +1,4 @@
-"""Raw tilt series to optical density, and all series of a particle to one pixel grid."""
+"""Raw tilt series to optical density or signal, sorted by tilt."""
 
 from dataclasses import dataclass, field
 from typing import Literal, get_args

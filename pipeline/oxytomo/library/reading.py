@@ -1,4 +1,4 @@
-"""Reading raw files: tilt series, stacks through an edge, volumes, spectra; the format is found by content."""
+"""Tilt series, stacks, volumes and spectra from files, whose format is found by content."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -75,7 +75,7 @@ def read_series(
     table = angles is None or isinstance(angles, str | PathLike)
     request = ReadRequest(
         images=_paths(images),
-        # Angles that are given as numbers take the place of those in the files, which may have none.
+        # Angles given as numbers take the place of those in the files, which may have none.
         angles=(Path(str(angles)) if angles is not None else None) if table else (0.0, 0.0),
         flat=_paths(flat),
         dark=_paths(dark),
@@ -164,7 +164,7 @@ def read_volume(images: Files, *, dataset: str | None = None) -> Volume:
     Raises
     ------
     InputError
-        For files that are missing, damaged or of no known format, and for voxels that are not cubic.
+        For files that are missing, damaged or of no known format, and voxels that are not cubic.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""Tomography of one tilt series: forward projection, filtered back-projection, SIRT and total variation."""
+"""Tomography of one tilt series: projection, filtered back-projection, SIRT, total variation."""
 
 from typing import Any
 
@@ -80,8 +80,8 @@ def fbp(
     projections : (n_tilt, n_z, n_x) or (n_tilt, n_x) array of line integrals such as optical
         density; NaN where invalid, which counts as 0
     tilt_deg : (n_tilt,) degrees
-    axis_px : detector column of the tilt axis, px; None: the middle, (n_x − 1)/2. The axis is in the
-        middle of the volume
+    axis_px : detector column of the tilt axis, px; None: the middle, (n_x − 1)/2. The axis is in
+        the middle of the volume
     pixel_nm : edge of a pixel, nm; the volume is then per µm, and per pixel without it
     backend : "oxytomo", or "astra" or "tomopy" where these packages are installed
 
@@ -95,7 +95,7 @@ def fbp(
     ShapeError
         For arrays that do not fit each other.
     ConfigError
-        For settings out of range, or an ``axis_px`` with a backend that needs the axis in the middle.
+        For settings out of range, or an ``axis_px`` with a backend that needs the middle.
     MissingPackageError
         For a backend that is not installed.
 
@@ -180,7 +180,7 @@ def tv(
     nonnegative: bool = DEFAULT.nonnegative,
     tv_weight: float | None = DEFAULT.tv_weight,
 ) -> FloatArray:
-    """Reconstruct with total variation: the piecewise constant volume that the noise of the data allows.
+    """Reconstruct with total variation: the most constant volume that the noise allows.
 
     The minimum of ``½ Σ w (A x − b)² + λ Σ |∇x|`` with w the inverse variance of the projections.
     Rudin, Osher and Fatemi, Physica D 60, 259 (1992); Sidky and Pan, Phys. Med. Biol. 53, 4777

@@ -178,7 +178,8 @@ def simulate_stack(
     Parameters
     ----------
     element : Mn, Co or Ni
-    law : "diffusion" (Crank, The Mathematics of Diffusion, 1975, eq. 6.18), "core_shell" or "uniform"
+    law : "diffusion" (Crank, The Mathematics of Diffusion, 1975, eq. 6.18), "core_shell" or
+        "uniform"
     size : detector pixels in each direction
     n_energies : number of energies, 20 at least
     photons : counts per pixel without sample
@@ -188,8 +189,8 @@ def simulate_stack(
 
     Returns
     -------
-    SimulatedStack with ``frames``, ``flat``, ``dark``, ``energy_ev``, ``references`` by valence, and
-    the true ``valence``, ``edge_jump`` and ``shift_px``
+    SimulatedStack with ``frames``, ``flat``, ``dark``, ``energy_ev``, ``references`` by valence,
+    and the true ``valence``, ``edge_jump`` and ``shift_px``
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""The acquisitions of ``oxytomo simulate`` and of the public library: a Li-rich layered oxide particle at four edges."""
+"""What ``oxytomo simulate`` and the library record: a Li-rich layered oxide at four edges."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -23,7 +23,7 @@ EDGES: Final = {
 """Edge and the energies below and on it, in eV."""
 TILT_LIMIT_DEG: Final = 65.0
 SIZE, TILTS, PHOTONS, PIXEL_NM, JITTER_PX, ENERGIES = 96, 66, 20000.0, 12.0, 1.0, 100
-"""Defaults: detector pixels in each direction, tilts, counts without sample, pixel, shifts, energies of a stack."""
+"""Detector pixels in each direction, tilts, counts without sample, pixel, shifts, energies."""
 APERTURES_PX: Final = (0.75, 1.0, 2.0, 3.0)
 PORE_RADII_PX: Final = (2.0, 3.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 BLUR_PX, CONTRAST_TO_NOISE, SHADING = 1.0, 5.0, 0.05
