@@ -1,4 +1,4 @@
-"""How often the 95 % intervals of the headline numbers hold the truth: a table of docs/structure.md.
+"""How often the 95 % intervals of the headline numbers hold the truth: a table of docs/benchmarks/structure.md.
 
     python benchmarks/void_intervals.py --seeds 700 701 … 711
 

@@ -28,7 +28,7 @@ examples:
   oxytomo run configs/demo.yaml
   oxytomo run my.yaml --cores 8
   oxytomo run my.yaml --dry-run                 only say what would run
-  oxytomo run my.yaml --profile slurm           on a cluster, see docs/cluster.md"""
+  oxytomo run my.yaml --profile slurm           on a cluster, see docs/how-to/cluster.md"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -1,7 +1,7 @@
 """What each stage takes: memory, new files and core seconds, from the size of its data.
 
 The numbers are fits to the largest resident memory that stages wrote into their logs (96³ with 66 tilts up to
-512³ and 8 × 131 × 128 × 160); ``tests/workflow`` holds them against new runs. See docs/cluster.md.
+512³ and 8 × 131 × 128 × 160); ``tests/workflow`` holds them against new runs. See docs/how-to/cluster.md.
 """
 
 from collections.abc import Callable, Mapping
