@@ -1,4 +1,4 @@
-"""Stage ``reconstruct_structure``: phase maps at all angles → a volume, by filtered back-projection in slabs."""
+"""Stage ``reconstruct_structure``: phase maps at all angles → a volume."""
 
 from pathlib import Path
 
