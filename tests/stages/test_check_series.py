@@ -10,7 +10,8 @@ import pytest
 import tifffile
 import yaml
 
-from oxytomo.align.frames import cut_side, require_whole_field
+from oxytomo.align.frames import cut_side
+from oxytomo.align.inputs import require_whole_field
 from oxytomo.arrays import TiltSeries
 from oxytomo.check.sample import ProjectCheck, check_project, require_valid
 from oxytomo.cli import main
@@ -176,9 +177,9 @@ def test_values_given_that_differ_from_the_file_are_named(tmp_path: Path, rng: n
 def test_a_table_of_energies_that_differs_from_the_file_is_named(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
-    from oxytomo.check.sources import open_stack
     from oxytomo.check.stack import stack_remarks
     from oxytomo.config import StackSource
+    from oxytomo.stages.sources import open_stack
 
     energy = np.linspace(635.0, 660.0, 8)
     frames = rng.poisson(900, (8, 20, 24)).astype(np.uint16)

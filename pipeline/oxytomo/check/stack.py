@@ -10,10 +10,8 @@ from oxytomo.check.series import (
     PIXEL_TOLERANCE,
     SeriesFacts,
     ends_of,
-    looked_at,
     with_values,
 )
-from oxytomo.check.sources import open_stack
 from oxytomo.config import FitValenceStage, OxidationConfig, StackSource, source_files
 from oxytomo.config.plan import reference_files
 from oxytomo.errors import PipelineError
@@ -21,6 +19,8 @@ from oxytomo.io.readers.spectral import SpectralStack
 from oxytomo.io.references import read_references
 from oxytomo.oxidation.fit_setup import FitOptions, prepared_references
 from oxytomo.preprocess.empty_region import given_region
+from oxytomo.preprocess.plausible import looked_at
+from oxytomo.stages.sources import open_stack
 
 
 def stack_facts(place: str, config: OxidationConfig, element: str) -> SpectralStack:

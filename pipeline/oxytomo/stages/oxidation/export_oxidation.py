@@ -9,7 +9,7 @@ from oxytomo.export.ome_zarr import write_image
 from oxytomo.export.record import provenance_attributes
 from oxytomo.export.valence_image import valence_image
 from oxytomo.io.stores import read_store
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:

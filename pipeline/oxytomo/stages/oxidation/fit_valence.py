@@ -8,7 +8,7 @@ from oxytomo.io.references import files_of, read_references
 from oxytomo.io.stores import read_store
 from oxytomo.oxidation.fit_setup import FitOptions, fit_setup
 from oxytomo.oxidation.valence_maps import MapOptions, valence_maps
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:

@@ -11,7 +11,7 @@ from oxytomo.measure.definitions import OXIDATION_DEFINITIONS
 from oxytomo.measure.valence_particles import ParticleOptions, find_particles, particle_tables
 from oxytomo.oxidation.particle_spectra import explore_particles, particle_spectra, with_spectra
 from oxytomo.oxidation.summary import loss_models, oxidation_summary
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:

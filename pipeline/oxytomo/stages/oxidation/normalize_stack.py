@@ -2,14 +2,14 @@
 
 from pathlib import Path
 
-from oxytomo.check.series import looked_at, require_plausible
-from oxytomo.check.sources import open_stack
 from oxytomo.config import NormalizeStackStage as Settings
 from oxytomo.config import source_files
 from oxytomo.io.oxidation_stores import write_density
 from oxytomo.io.scratch import scratch_arrays
+from oxytomo.preprocess.plausible import looked_at, require_plausible
 from oxytomo.preprocess.stack_density import DensityOptions, stack_density
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
+from oxytomo.stages.sources import open_stack
 
 
 def run(

@@ -8,7 +8,7 @@ from oxytomo.io.oxidation_stores import recorded_stack, registered_arrays, regis
 from oxytomo.io.scratch import scratch_arrays
 from oxytomo.io.stores import read_store, write_store
 from oxytomo.oxidation.edges import default_windows
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:

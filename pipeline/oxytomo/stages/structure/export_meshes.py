@@ -9,7 +9,7 @@ from oxytomo.io.atomic import complete_or_absent
 from oxytomo.io.stores import read_store
 from oxytomo.io.tables import read_csv
 from oxytomo.io.void_stores import read_voids
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:

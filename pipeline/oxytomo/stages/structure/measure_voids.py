@@ -13,8 +13,8 @@ from oxytomo.io.void_stores import read_voids
 from oxytomo.measure.void_facts import MeasuredVoids, void_facts
 from oxytomo.measure.void_tables import trial_numbers, void_tables, written_columns
 from oxytomo.measure.void_warnings import structure_warnings
-from oxytomo.run.context import StageContext
 from oxytomo.segment.void_noise import noise_spread
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:

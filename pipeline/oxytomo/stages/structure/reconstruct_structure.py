@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from oxytomo.align.frames import require_whole_field
+from oxytomo.align.inputs import require_whole_field
 from oxytomo.align.rotation import RotationAxis, RotationOptions, on_rotation, rotation_axis
 from oxytomo.config import ReconstructStructureStage as Settings
 from oxytomo.io.phase_stores import write_phase_volume
@@ -10,7 +10,7 @@ from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import read_store
 from oxytomo.phase.optics import wavelength_nm
 from oxytomo.reconstruct.phase_volume import back_projected, require_angles, voxel_unit
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:

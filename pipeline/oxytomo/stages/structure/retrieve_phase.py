@@ -18,7 +18,7 @@ from oxytomo.phase.retrieval import (
     some_frames,
 )
 from oxytomo.phase.scan import ScanOptions, phase_scan
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:

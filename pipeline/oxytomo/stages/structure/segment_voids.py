@@ -2,17 +2,17 @@
 
 from pathlib import Path
 
-from oxytomo.check.sources import volume_request
 from oxytomo.config import SegmentVoidsStage as Settings
 from oxytomo.config import expand
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import read_store
 from oxytomo.io.void_stores import write_voids
 from oxytomo.io.volumes import read_volume
-from oxytomo.run.context import StageContext
 from oxytomo.segment.given_mask import given_particles
 from oxytomo.segment.voids import segment_voids
 from oxytomo.slabs import largest
+from oxytomo.stages.context import StageContext
+from oxytomo.stages.sources import volume_request
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
