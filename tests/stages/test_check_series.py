@@ -10,7 +10,8 @@ import pytest
 import tifffile
 import yaml
 
-from oxytomo.align.frames import cut_side, require_whole_field
+from oxytomo.align.frames import cut_side
+from oxytomo.align.inputs import require_whole_field
 from oxytomo.arrays import TiltSeries
 from oxytomo.check.sample import ProjectCheck, check_project, require_valid
 from oxytomo.cli import main

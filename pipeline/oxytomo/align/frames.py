@@ -9,7 +9,6 @@ import scipy.ndimage
 
 from oxytomo.align.parallel import frame_groups
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray
-from oxytomo.errors import InputError
 from oxytomo.slabs import Field
 
 FEATURELESS = 2.0
@@ -193,16 +192,3 @@ def cut_side(frames: Field, tilt_deg: Float64Array) -> str | None:
         if share[side] > NEARLY_ALL and share[other] < 1 - NEARLY_ALL:
             return name
     return None
-
-
-def require_whole_field(name: str, frames: Field, tilt_deg: Float64Array) -> None:
-    """Raise where each frame of a full turn shows one half of the sample only."""
-    side = cut_side(frames, tilt_deg)
-    if side is not None:
-        raise InputError(
-            name,
-            expected="frames with the whole sample in them",
-            got=f"a turn of {np.ptp(tilt_deg):.0f}° in which the sample is always cut at the {side} side: "
-            "half acquisition, with the axis near that side",
-            fix="join opposite frames into wide ones before (e.g. algotom), and give these over 180°",
-        )

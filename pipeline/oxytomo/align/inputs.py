@@ -11,10 +11,10 @@ from oxytomo.align.frames import (
     FEATURELESS,
     Repeat,
     blank_and_copied,
+    cut_side,
     first_of_each_tilt,
     one_by_one,
     radiation_damage,
-    require_whole_field,
     signal_to_noise,
     spread,
 )
@@ -203,6 +203,19 @@ def require_structure(series: Field, noise: float, frames: IntArray) -> None:
             expected=f"structure at least {FEATURELESS:g} times above the noise of 5 × 5 pixels",
             got=f"{float(np.median(ratio)):.2g} times, at the median",
             fix="check that the particle is in the field, and that flat and dark frames are the right ones",
+        )
+
+
+def require_whole_field(name: str, frames: Field, tilt_deg: Float64Array) -> None:
+    """Raise where each frame of a full turn shows one half of the sample only."""
+    side = cut_side(frames, tilt_deg)
+    if side is not None:
+        raise InputError(
+            name,
+            expected="frames with the whole sample in them",
+            got=f"a turn of {np.ptp(tilt_deg):.0f}° in which the sample is always cut at the {side} side: "
+            "half acquisition, with the axis near that side",
+            fix="join opposite frames into wide ones before (e.g. algotom), and give these over 180°",
         )
 
 

@@ -46,7 +46,7 @@ class MapPlace:
 def place_on(
     jump: FloatArray, fixed: FloatArray, *, pixel_nm: float, fixed_pixel_nm: float
 ) -> MapPlace | None:
-    """Find where maps lie on the grid of others, by pixel size and a shift found on both edge jumps.
+    """Find where maps lie on the grid of others, from pixel sizes and both edge jumps.
 
     Parameters
     ----------

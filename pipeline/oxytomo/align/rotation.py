@@ -1,4 +1,4 @@
-"""The rotation axis of a scan that is reconstructed as it was recorded, and frames on that rotation."""
+"""The rotation axis of a scan, and frames moved onto a perfect rotation about it."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""The frames of a stack through an edge on one grid: which are left out, and how the others are moved."""
+"""The frames of a stack on one grid: which are left out, and how the others are moved."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -173,7 +173,7 @@ def dead_frames(value: StoredArray) -> BoolArray:
 
 
 def common_field(shift_px: Float64Array, shape: tuple[int, int]) -> float:
-    """Return the share of a frame (n_y, n_x) that every shifted frame covers, and the unshifted one."""
+    """Return the share of a frame (n_y, n_x) that all frames cover, shifted ones and unshifted."""
     spans = np.ptp(np.concatenate([shift_px, np.zeros((1, 2))]), axis=0)
     return float(np.prod(np.maximum(np.array(shape) - spans, 0) / np.array(shape)))
 
@@ -190,7 +190,7 @@ def _check_dead(stack: RecordedStack, dead: BoolArray) -> None:
 
 
 def _check_lost(stack: RecordedStack, lost: BoolArray, options: StackOptions) -> None:
-    """Refuse a stack of which several frames have structure and yet no place; a stray frame is left out."""
+    """Refuse a stack of which several frames cannot be placed; a single one is left out."""
     n_lost = int(lost.sum())
     if n_lost > max(2, MANY_LOST * lost.size):
         first = stack.order[lost[stack.order]][0]

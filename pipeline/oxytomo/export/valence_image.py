@@ -87,7 +87,7 @@ SOURCES = ("valence", "valence_error", "amount", "r_factor", "fractions")
 
 
 def shown_maps(fit: Mapping[str, FloatArray], names: Sequence[str]) -> dict[str, FloatArray]:
-    """Return the maps of one element, NaN where no valence was fitted; the edge jump is 0 where unknown.
+    """Return the maps of one element, NaN where no valence was fitted; unknown edge jumps are 0.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Surfaces of particles and pores and middle surfaces of cracks, with their numbers from the tables."""
+"""Surfaces of particles, pores and cracks, with their numbers from the tables."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path

@@ -70,7 +70,7 @@ class ParticleMap:
 
 @dataclass(frozen=True)
 class ParticleTables:
-    """Rows per shell, per particle and per bin of a profile, and the profile of the largest agglomerate."""
+    """Rows of all tables, and the profile of the largest agglomerate."""
 
     shells: Rows
     particles: Rows
@@ -119,7 +119,7 @@ def particle_tables(found: ValenceMap, particles: ParticleMap, options: Particle
 
 
 def shell_rows(found: ValenceMap, particles: ParticleMap, *, n_shells: int) -> Rows:
-    """Return a row per shell of equal area, from rim to centre: limits in percent, mean, errors, pixels."""
+    """Return a row per shell of equal area, from rim to centre; limits in percent."""
     by = np.where(particles.shells > 0, particles.shells, np.nan)
     mean, error, count = binned_means(found.valence, found.error, by, np.arange(0.5, n_shells + 1.5))
     rows = []

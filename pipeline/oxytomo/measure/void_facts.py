@@ -143,7 +143,7 @@ def void_facts(found: MeasuredVoids, *, shells: int, allocate: Allocate) -> dict
 
 
 def _skin(found: MeasuredVoids) -> dict[str, Any]:
-    """Return where the skin comes from, and porosity and volume where openings twice as wide are bridged."""
+    """Return the source of the skin, and what bridging openings twice as wide changes."""
     voids, voxel_nm = found.voids, found.voxel_nm
     if not voids.more_px:
         source = "mask" if voids.bounded else "no skin in the volume"
@@ -196,15 +196,16 @@ def _part(
 
 
 def _open_share(found: MeasuredVoids, parts: dict[str, float]) -> float | None:
-    """Return the open share of the voids of which it is known whether they are open; None without a skin or such voids."""
+    """Return the open share of the voids that are known to be open or closed, None without any."""
     known = parts["open"] + parts["closed"]
     return parts["open"] / known if found.voids.bounded and known > 0 else None
 
 
 def _open_shares(found: MeasuredVoids) -> list[float]:
-    """Return the open shares where contacts and skin are a voxel nearer, and a voxel farther, than the rule says.
+    """Return the open shares where contacts and skin are a voxel nearer and a voxel farther.
 
-    Whether a void is open hangs on gaps that are hardly wider than a voxel; noise alone does not tell how much that moves.
+    Whether a void is open depends on gaps hardly wider than a voxel; noise alone does not tell how
+    much that matters.
     Voids of which it is unknown count once as closed and once as open.
     """
     voids, pores, cracks, voxel_nm = found.voids, found.pores, found.cracks, found.voxel_nm
@@ -317,7 +318,7 @@ def _interval(
 
 
 def _named(number: str, interval: dict[str, Any]) -> dict[str, Any]:
-    """Return the parts of an interval as ``<number>_ci95`` and ``<number>_noise_bias``, beside a plain number."""
+    """Return the parts of an interval as ``<number>_ci95`` and ``<number>_noise_bias``."""
     return {f"{number}_{part}": value for part, value in interval.items()}
 
 

@@ -1,4 +1,4 @@
-"""Pores and cracks of a segmentation as tables, the network they form, and what is counted in trials with noise."""
+"""Pores and cracks as tables, the network they form, and what is counted in noise trials."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -85,7 +85,7 @@ def void_tables(voids: Voids, *, voxel_nm: float) -> VoidTables:
 
 
 def written_columns(table: Table) -> dict[str, list[Any]]:
-    """Return the columns as they are written: NaN where there is no number, ``open`` or not or unknown."""
+    """Return the columns as they are written: ``open`` is True, False or unknown."""
     columns: dict[str, list[Any]] = {}
     for name, column in table.items():
         if name == "open":
@@ -122,7 +122,7 @@ def trial_numbers(voids: Voids, network: Network, trial: Trial) -> tuple[dict[st
 
 
 def _leaving(voids: Voids, marked: BoolArray, trial: Trial) -> IntArray:
-    """Return the voids of a trial that go on, beyond its block, in marked voids of the whole volume."""
+    """Return the voids of a trial that continue beyond its block in marked voids."""
     on_edge = np.concatenate([[False], marked])[voids.instances[trial.box]]
     inner = tuple(slice(1 if n > 1 else 0, n - 1 if n > 1 else n) for n in on_edge.shape)
     on_edge[inner] = False

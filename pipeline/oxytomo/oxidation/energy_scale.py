@@ -1,4 +1,4 @@
-"""The energy scale of a stack: its white line, and the offset that brings it to the scale of the references."""
+"""The energy scale of a stack: its white line, and its offset from that of the references."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -24,7 +24,7 @@ class EnergyScale:
 
     Attributes
     ----------
-    offset_ev, error_ev : number to add to the energies, and its standard error, NaN where it was given
+    offset_ev, error_ev : number to add to the energies, and its standard error, NaN where given
     white_line_ev : highest point of the sample's mean spectrum, as recorded
     remarks : what a reader should know
     """
@@ -138,7 +138,7 @@ def sample_spectrum(stack: EnergyStack, windows: Windows) -> tuple[Float64Array,
 
 
 def peak_energy(energy_ev: Float64Array, spectrum: Float64Array, window: Window) -> float:
-    """Return the energy of the highest point of a spectrum in a window, refined by a parabola through its neighbours."""
+    """Return the energy of the highest point in a window, refined by a parabola."""
     order = np.flatnonzero(inside(energy_ev, window) & np.isfinite(spectrum))
     if order.size == 0:
         return float("nan")

@@ -1,4 +1,4 @@
-"""What a fit needs besides the stack: windows, energies on the right scale, references on them, all checked."""
+"""What a fit needs besides the stack: windows, energies and references on one scale."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -27,7 +27,7 @@ from oxytomo.oxidation.stack import EnergyStack
 SPARE_ENERGIES = 2
 """A fit needs at least this many energies more than it has unknowns."""
 LARGEST_GAP = 4.0
-"""Gaps between energies of the fit window above this many median steps (and 0.5 eV) are remarked."""
+"""Gaps in the fit window above this many median steps (and 0.5 eV) are remarked."""
 
 TRANSITION_METALS = frozenset((*range(21, 31), *range(39, 49), *range(72, 81)))
 """Atomic numbers of groups 3 to 12, without La and Lu."""
@@ -229,7 +229,7 @@ def chosen_windows(energy_ev: Float64Array, options: FitOptions) -> Windows:
 
 
 def _taken_as_is(reference: Reference, windows: Windows) -> bool:
-    """Say whether a reference is normalised already and ends too soon above the edge to be normalised better."""
+    """Say whether a reference is normalised and too short to be normalised better."""
     spectrum = reference.spectrum
     span = normalization_span(spectrum, edge_ev=windows.edge_ev, post_edge=windows.post_edge)
     return span < SHORT_POST_EV and is_normalized(

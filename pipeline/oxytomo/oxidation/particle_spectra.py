@@ -1,4 +1,4 @@
-"""Mean spectra of shells and of all particles of one element, their fits, and what the spectra say without references."""
+"""Mean spectra of shells and particles of one element, their fits, and their clusters."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -93,7 +93,7 @@ class ParticleSpectra:
         return [i for i, fit in fits if fit is not None and fit.is_structured]
 
     def shell_models(self, used: BoolArray) -> Float64Array:
-        """Return the fitted spectra of the shells, (n_shell, n_stack), NaN where nothing was fitted."""
+        """Return the fitted spectra of the shells, (n_shell, n_stack), NaN where there is none."""
         models = np.full((len(self.shell_fits), used.size), np.nan)
         for i, fit in enumerate(self.shell_fits):
             if fit is not None:
@@ -186,7 +186,7 @@ class Explored:
 def explore_particles(
     stack: EnergyStack, element: FittedElement, particles: NumberArray, *, n_clusters: int
 ) -> Explored:
-    """Find clusters and principal components among pixels of particles, background below the edge taken off."""
+    """Find clusters and components among pixels of particles, without background."""
     rng = np.random.default_rng(0)
     places = np.flatnonzero((particles > 0) & element.map.known)
     if places.size > EXPLORED_PIXELS:
@@ -222,7 +222,7 @@ def left_out(element: FittedElement, spectra: ParticleSpectra) -> list[SpectrumF
 
 
 def valence_per_energy(element: FittedElement, spectra: ParticleSpectra) -> float:
-    """Return the change of the mean valence when the stack's energies move up by ``SENSITIVITY_EV``."""
+    """Return the change of the mean valence when the energies move by ``SENSITIVITY_EV``."""
     used, energy = element.used, element.energy_ev
     order = np.argsort(energy, kind="stable")
     curves = []

@@ -174,7 +174,7 @@ def retrieve(
 
 
 def _one_distance(scan: PhaseScan, density: FloatArray, *, isolated: bool) -> FloatArray:
-    """Phase lag (or density) of a block; an isolated sample has the level of its border taken off."""
+    """Phase lag (or density) of a block; the level of the border of an isolated sample is 0."""
     level = np.log(border_level(np.exp(-density[0]))) if isolated and scan.method == "paganin" else 0.0
     return single_distance(scan, density[0] + np.reshape(level, (-1, 1, 1)).astype(np.float32), 0)
 

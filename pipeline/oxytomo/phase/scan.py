@@ -1,4 +1,4 @@
-"""What the series of a phase-contrast scan say together: one geometry, one energy, one pixel size."""
+"""The geometry, energy and pixel size that all series of a phase-contrast scan share."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -313,7 +313,7 @@ def _delta_beta(options: ScanOptions, energy_ev: float) -> float | None:
 
 
 def _sign(series: ScanSeries) -> int:
-    """Sign of given phase maps: matter always delays hard X-rays, so its side is the positive one."""
+    """Sign of given phase maps: matter delays hard X-rays, so its side is the positive one."""
     frame = np.asarray(series.frames[0])
     border = np.concatenate([frame[:, :2], frame[:, -2:]], axis=1)
     return 1 if np.nanmean(frame) >= np.nanmedian(border) else -1

@@ -136,7 +136,7 @@ def stack_density(
 
 
 def stack_air(stack: RawStack, dark: FloatArray | None, options: DensityOptions) -> BoolArray | None:
-    """Return the empty region: the given one, the one that is found, or none where flats are trusted."""
+    """Return the empty region, given or found; none where flat frames are trusted."""
     if options.air is not None:
         return given_region(options.air, stack.shape[1:], name=options.element)
     if stack.quantity == "counts" and stack.n_flat == 0 and not options.air_rescale:

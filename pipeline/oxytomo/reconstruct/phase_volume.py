@@ -1,4 +1,4 @@
-"""From phase maps at all angles to a volume: filtered back-projection with any axis, and its unit."""
+"""From phase maps at all angles to a volume, with any rotation axis, and its unit."""
 
 from dataclasses import dataclass
 
@@ -66,7 +66,7 @@ def back_projected(
     allocate: Allocate,
     on_iteration: OnIteration,
 ) -> Field:
-    """Reconstruct slices as wide as the frames, slab by slab, with our own filtered back-projection.
+    """Reconstruct slices as wide as the frames by filtered back-projection, slab by slab.
 
     Parameters
     ----------

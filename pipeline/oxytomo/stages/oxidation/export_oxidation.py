@@ -1,4 +1,4 @@
-"""Stage ``export_oxidation``: valence maps of all elements with residuals and errors as one image."""
+"""Stage ``export_oxidation``: valence maps of all elements and their errors as one image."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Stage ``fit_valence``: the registered stack of one element → fractions and valence of every pixel."""
+"""Stage ``fit_valence``: the registered stack of one element → valence of every pixel."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Stage ``export_meshes``: surfaces of particles and pores and middle surfaces of cracks as VTP and STL."""
+"""Stage ``export_meshes``: surfaces of particles, pores and cracks as VTP and STL."""
 
 from pathlib import Path
 

@@ -1,8 +1,8 @@
-"""Stage ``reconstruct_structure``: phase maps at all angles → a volume, by filtered back-projection in slabs."""
+"""Stage ``reconstruct_structure``: phase maps at all angles → a volume."""
 
 from pathlib import Path
 
-from oxytomo.align.frames import require_whole_field
+from oxytomo.align.inputs import require_whole_field
 from oxytomo.align.rotation import RotationAxis, RotationOptions, on_rotation, rotation_axis
 from oxytomo.config import ReconstructStructureStage as Settings
 from oxytomo.io.phase_stores import write_phase_volume
