@@ -21,7 +21,8 @@ BEHIND = (1.0, 5.0)
 BESIDE = 1.6
 """Half width of the strip behind a place of the front whose openings belong to it, voxels."""
 ONE_SIDED = 0.3
-"""At an end of a crack the centre of its neighbourhood lies this far to one side, as a share of its radius (a half disc: 0.42)."""
+"""At an end of a crack the centre of its neighbourhood lies this far to one side, in units of the
+reach (0.42 for half a disc)."""
 AHEAD = (2.0, 3.5)
 """Places ahead of a front that have to be solid, voxels; else the crack ends in a void or at the surface."""
 FEWEST = 6

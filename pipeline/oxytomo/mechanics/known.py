@@ -33,9 +33,7 @@ def hollow_sphere_hoop_mpa(
     return np.array(hoop) * 2e3 * elastic.youngs_gpa / (1 - elastic.poisson)
 
 
-def sphere_filling(
-    radius: Float64Array, time: float, *, terms: int = 200
-) -> Float64Array:
+def sphere_filling(radius: Float64Array, time: float, *, terms: int = 200) -> Float64Array:
     """Return how x of a sphere grows under a constant flux from x = 0 (Crank 1975, eq. 6.45).
 
     Parameters

@@ -74,9 +74,15 @@ def _apply(x: FloatArray, out: FloatArray, mass: FloatArray, faces: FloatArray) 
             for i in range(1, n_x - 1):
                 c = x[k, j, i]
                 flow = mass[k, j, i] * c
-                flow += faces[0, k, j, i] * (c - x[k, j, i - 1]) + faces[0, k, j, i + 1] * (c - x[k, j, i + 1])
-                flow += faces[1, k, j, i] * (c - x[k, j - 1, i]) + faces[1, k, j + 1, i] * (c - x[k, j + 1, i])
-                flow += faces[2, k, j, i] * (c - x[k - 1, j, i]) + faces[2, k + 1, j, i] * (c - x[k + 1, j, i])
+                flow += faces[0, k, j, i] * (c - x[k, j, i - 1]) + faces[0, k, j, i + 1] * (
+                    c - x[k, j, i + 1]
+                )
+                flow += faces[1, k, j, i] * (c - x[k, j - 1, i]) + faces[1, k, j + 1, i] * (
+                    c - x[k, j + 1, i]
+                )
+                flow += faces[2, k, j, i] * (c - x[k - 1, j, i]) + faces[2, k + 1, j, i] * (
+                    c - x[k + 1, j, i]
+                )
                 out[k, j, i] = flow
 
 
@@ -140,7 +146,9 @@ def wetted_area(solid: Solid, labels: np.ndarray, wetted: Wetted) -> FloatArray:
     known[inside] = labels
     electrolyte = _electrolyte(known, wetted)
     smooth = gaussian_filter(solid.share, SURFACE_SIGMA_VOXELS)
-    area: FloatArray = np.sqrt(sum(np.gradient(smooth, axis=axis) ** 2 for axis in range(3))).astype(np.float32)
+    area: FloatArray = np.sqrt(sum(np.gradient(smooth, axis=axis) ** 2 for axis in range(3))).astype(
+        np.float32
+    )
     near = binary_dilation(electrolyte, np.ones((3, 3, 3), bool), REACH_VOXELS)
     if wetted != "all":
         near &= ~_nearer(known, electrolyte)

@@ -27,7 +27,12 @@ def _edge_shares(share: FloatArray, edges: FloatArray) -> None:
     for k in numba.prange(1, n_z):
         for j in range(1, n_y):
             for i in range(1, n_x):
-                here, left, front, below = share[k, j, i], share[k, j, i - 1], share[k, j - 1, i], share[k - 1, j, i]
+                here, left, front, below = (
+                    share[k, j, i],
+                    share[k, j, i - 1],
+                    share[k, j - 1, i],
+                    share[k - 1, j, i],
+                )
                 corner = share[k, j - 1, i - 1]
                 if min(min(here, left), min(front, corner)) > EMPTY:
                     edges[0, k, j, i] = 4 / (1 / here + 1 / left + 1 / front + 1 / corner)
@@ -40,7 +45,9 @@ def _edge_shares(share: FloatArray, edges: FloatArray) -> None:
 
 
 @parallel_kernel(element_ns=3, fastmath=True)
-def apply_stiffness(u: FloatArray, out: FloatArray, share: FloatArray, edges: FloatArray, lame: FloatArray) -> None:
+def apply_stiffness(
+    u: FloatArray, out: FloatArray, share: FloatArray, edges: FloatArray, lame: FloatArray
+) -> None:
     """Write the forces that a displacement needs into ``out``; both (3, n_z, n_y, n_x), ``lame`` is (λ, µ)."""
     n_z, n_y, n_x = share.shape
     lam, mu = lame[0], lame[1]
@@ -55,37 +62,52 @@ def apply_stiffness(u: FloatArray, out: FloatArray, share: FloatArray, edges: Fl
                 q = share[k, j, i - 1]
                 fx = p * (stiff * ex + lam * (ey + ez)) - q * (
                     stiff * (u[0, k, j, i] - u[0, k, j, i - 1])
-                    + lam * (u[1, k, j + 1, i - 1] - u[1, k, j, i - 1] + u[2, k + 1, j, i - 1] - u[2, k, j, i - 1])
+                    + lam
+                    * (u[1, k, j + 1, i - 1] - u[1, k, j, i - 1] + u[2, k + 1, j, i - 1] - u[2, k, j, i - 1])
                 )
                 q = share[k, j - 1, i]
                 fy = p * (stiff * ey + lam * (ex + ez)) - q * (
                     stiff * (u[1, k, j, i] - u[1, k, j - 1, i])
-                    + lam * (u[0, k, j - 1, i + 1] - u[0, k, j - 1, i] + u[2, k + 1, j - 1, i] - u[2, k, j - 1, i])
+                    + lam
+                    * (u[0, k, j - 1, i + 1] - u[0, k, j - 1, i] + u[2, k + 1, j - 1, i] - u[2, k, j - 1, i])
                 )
                 q = share[k - 1, j, i]
                 fz = p * (stiff * ez + lam * (ex + ey)) - q * (
                     stiff * (u[2, k, j, i] - u[2, k - 1, j, i])
-                    + lam * (u[0, k - 1, j, i + 1] - u[0, k - 1, j, i] + u[1, k - 1, j + 1, i] - u[1, k - 1, j, i])
+                    + lam
+                    * (u[0, k - 1, j, i + 1] - u[0, k - 1, j, i] + u[1, k - 1, j + 1, i] - u[1, k - 1, j, i])
                 )
-                xy = edges[0, k, j, i] * (u[0, k, j, i] - u[0, k, j - 1, i] + u[1, k, j, i] - u[1, k, j, i - 1])
-                xz = edges[1, k, j, i] * (u[0, k, j, i] - u[0, k - 1, j, i] + u[2, k, j, i] - u[2, k, j, i - 1])
-                yz = edges[2, k, j, i] * (u[1, k, j, i] - u[1, k - 1, j, i] + u[2, k, j, i] - u[2, k, j - 1, i])
+                xy = edges[0, k, j, i] * (
+                    u[0, k, j, i] - u[0, k, j - 1, i] + u[1, k, j, i] - u[1, k, j, i - 1]
+                )
+                xz = edges[1, k, j, i] * (
+                    u[0, k, j, i] - u[0, k - 1, j, i] + u[2, k, j, i] - u[2, k, j, i - 1]
+                )
+                yz = edges[2, k, j, i] * (
+                    u[1, k, j, i] - u[1, k - 1, j, i] + u[2, k, j, i] - u[2, k, j - 1, i]
+                )
                 fx += mu * (
-                    edges[0, k, j + 1, i] * (u[0, k, j + 1, i] - u[0, k, j, i] + u[1, k, j + 1, i] - u[1, k, j + 1, i - 1])
+                    edges[0, k, j + 1, i]
+                    * (u[0, k, j + 1, i] - u[0, k, j, i] + u[1, k, j + 1, i] - u[1, k, j + 1, i - 1])
                     - xy
-                    + edges[1, k + 1, j, i] * (u[0, k + 1, j, i] - u[0, k, j, i] + u[2, k + 1, j, i] - u[2, k + 1, j, i - 1])
+                    + edges[1, k + 1, j, i]
+                    * (u[0, k + 1, j, i] - u[0, k, j, i] + u[2, k + 1, j, i] - u[2, k + 1, j, i - 1])
                     - xz
                 )
                 fy += mu * (
-                    edges[0, k, j, i + 1] * (u[0, k, j, i + 1] - u[0, k, j - 1, i + 1] + u[1, k, j, i + 1] - u[1, k, j, i])
+                    edges[0, k, j, i + 1]
+                    * (u[0, k, j, i + 1] - u[0, k, j - 1, i + 1] + u[1, k, j, i + 1] - u[1, k, j, i])
                     - xy
-                    + edges[2, k + 1, j, i] * (u[1, k + 1, j, i] - u[1, k, j, i] + u[2, k + 1, j, i] - u[2, k + 1, j - 1, i])
+                    + edges[2, k + 1, j, i]
+                    * (u[1, k + 1, j, i] - u[1, k, j, i] + u[2, k + 1, j, i] - u[2, k + 1, j - 1, i])
                     - yz
                 )
                 fz += mu * (
-                    edges[1, k, j, i + 1] * (u[0, k, j, i + 1] - u[0, k - 1, j, i + 1] + u[2, k, j, i + 1] - u[2, k, j, i])
+                    edges[1, k, j, i + 1]
+                    * (u[0, k, j, i + 1] - u[0, k - 1, j, i + 1] + u[2, k, j, i + 1] - u[2, k, j, i])
                     - xz
-                    + edges[2, k, j + 1, i] * (u[1, k, j + 1, i] - u[1, k - 1, j + 1, i] + u[2, k, j + 1, i] - u[2, k, j, i])
+                    + edges[2, k, j + 1, i]
+                    * (u[1, k, j + 1, i] - u[1, k - 1, j + 1, i] + u[2, k, j + 1, i] - u[2, k, j, i])
                     - yz
                 )
                 out[0, k, j, i] = -fx
