@@ -17,8 +17,8 @@ import numpy as np
 
 from oxytomo.config.stage_settings import MeasureVoidsStage, SegmentVoidsStage
 from oxytomo.io.stores import NamedArray, write_store
-from oxytomo.run.context import StageContext
 from oxytomo.simulate.voids import photograph, random_particle
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.structure import measure_voids, segment_voids
 
 APERTURES = (1.0, 1.5, 2.0)

@@ -49,7 +49,7 @@ class Requests:
         """Return the shapes of the data of a branch, None where a file cannot be read."""
         key = (sample, branch)
         if key not in self._shapes:
-            from oxytomo.check.sources import branch_shapes
+            from oxytomo.stages.sources import branch_shapes
 
             # Libraries complain about damaged files; the stage that reads them says what is wrong.
             logging.getLogger("tifffile").setLevel(logging.CRITICAL)
