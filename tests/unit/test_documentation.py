@@ -93,6 +93,16 @@ def test_pages_that_the_code_names_exist() -> None:
     assert {(page, path) for page, path in named if not (REPOSITORY / page).is_file()} == set()
 
 
+def test_files_of_the_repository_that_pages_name_exist() -> None:
+    written = re.compile(r"`((?:pipeline|benchmarks|tests|configs)/[\w/.-]+|[a-z_]+/[\w/]+\.py)`")
+    named = {
+        (found, _name(page)) for page in PAGES for found in written.findall(page.read_text(encoding="utf-8"))
+    }
+    places = (REPOSITORY, REPOSITORY / "pipeline" / "oxytomo")
+    gone = {(path, page) for path, page in named if not any((place / path).exists() for place in places)}
+    assert gone == {("pipeline/oxytomo/stages/structure/sharpen.py", "CONTRIBUTING.md")}  # that of the recipe
+
+
 def test_architecture_names_every_package() -> None:
     folders = [
         path.name
