@@ -81,6 +81,21 @@ def test_lines_of_prose_fit() -> None:
     assert long == []
 
 
+def test_lists_and_tables_begin_after_a_blank_line() -> None:
+    """Without one, or where a line of prose happens to begin with a number, the site shows something else."""
+    marker = re.compile(r"\s*([*-]|\d+\.) ")
+    merged = []
+    for page in PAGES:
+        before = ""
+        for number, line in _lines(page):
+            in_list = marker.match(before) or before.startswith(" ")
+            begins = (marker.match(line) and not line.startswith(" ")) or line.startswith("|")
+            if begins and before.strip() and not in_list and before[0] != line[0]:
+                merged.append(f"{_name(page)}:{number}: {line[:40]}")
+            before = line
+    assert merged == []
+
+
 def test_pages_that_the_code_names_exist() -> None:
     named = {
         (found, _name(path))
