@@ -22,7 +22,7 @@ class Stage:
 
 _ROWS = (
     Stage("normalize", "shared", version=5),
-    Stage("align", "composition", version=7),
+    Stage("align", "composition", version=8),
     Stage("decompose", "composition", version=3),
     Stage("reconstruct", "composition", version=7),
     Stage("reconstruct_prepare", "composition", version=2),

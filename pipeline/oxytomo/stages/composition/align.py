@@ -5,6 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
+from oxytomo.align.air_level import common_air_levels
 from oxytomo.align.energies import EnergyRegistration
 from oxytomo.align.frames import cut_frames
 from oxytomo.align.matching import TRUSTED, TiltAlignment, misfit_of, misfit_ratio
@@ -93,6 +94,7 @@ def _run(
             solution = shifted(found.solution, moved.shift_px, frames.used)
             found = replace(found, solution=solution)
             value, variance = _resampled(series, solution, frames.used, allocate, context)
+        _level(series, value, variance, settings, context)
         _write(
             outputs["store"],
             series,
@@ -300,6 +302,27 @@ def _moved_by_spectra(
     named = [f"{name} {size:.3f}" for name, size in zip(series.names, rms, strict=True) if size > 0]
     context.log(f"moved so that the spectra agree, px rms over the tilts: {', '.join(named)}")
     return moved
+
+
+def _level(
+    series: AlignInputs, value: Field, variance: Field, settings: Settings, context: StageContext
+) -> None:
+    """Bring the air that all energies see to an optical density of 0, where it is not there within its error."""
+    levelled = all(bool(np.any(np.asarray(store["air_level"]) != 1)) for store in series.stores)
+    spectra = series.stores[0].attributes["quantity"] == "optical_density"
+    if not (spectra and levelled) or settings.branch == "areal_density":
+        return  # levels as recorded are kept where nobody asked for another
+    levels = common_air_levels(value, variance)
+    if levels is None:
+        return
+    for t in range(value.shape[1]):
+        for e in range(value.shape[0]):
+            value[e, t] = np.asarray(value[e, t]) - np.float32(levels[e, t])
+    rms = np.sqrt(np.mean(levels**2, axis=1))
+    named = ", ".join(f"{name} {size:.4f}" for name, size in zip(series.names, rms, strict=True))
+    context.log(
+        f"air levelled over the pixels that all energies see, optical density rms over the tilts: {named}"
+    )
 
 
 def _resampled(
