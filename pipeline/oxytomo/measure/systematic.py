@@ -27,6 +27,11 @@ def systematic_error(model: Mapping[str, Any] | None, *, own_reference: bool) ->
     return float(np.sqrt(sum(float(value) ** 2 for value in sources.values())))
 
 
+def local_error(model: Mapping[str, Any] | None) -> float:
+    """Return the standard error of TM/O of a place, relative, by a misfit that differs from ray to ray: part of σ only."""
+    return float((model or {}).get("misfit_of_single_rays") or 0.0)
+
+
 def with_systematic(sigma: Field, error: float, allocate: Allocate) -> Field:
     """Add an error that all voxels share to a standard error, in quadrature; (n_z, n_y, n_x) float32."""
     if error == 0:
