@@ -1,8 +1,8 @@
 """Stage ``align``: all series of a branch → one pixel grid, one tilt axis, resampled once."""
 
-from dataclasses import dataclass, replace
 from pathlib import Path
 
+<<<<<<< HEAD
 import numpy as np
 
 from oxytomo.align.air_level import common_air_levels
@@ -26,43 +26,23 @@ from oxytomo.align.series import (
 from oxytomo.align.spectral_shifts import EnergyShifts, shifts_between_energies
 from oxytomo.align.starts import background_free
 from oxytomo.arrays import BoolArray, Float64Array
+=======
+from oxytomo.align.applied import align_inputs, pictures_of, resample_inputs
+from oxytomo.align.inputs import common_tilts, single_tilt
+from oxytomo.align.series import AlignOptions
+>>>>>>> d23b5f3da681ae7f2bcdfd8345c6e69e5d11255a
 from oxytomo.config import AlignStage as Settings
-from oxytomo.errors import InputError
-from oxytomo.io.scratch import scratch_fields
-from oxytomo.io.stores import NamedArray, Store, write_store
-from oxytomo.reconstruct.fbp import filtered_backprojection
-from oxytomo.reconstruct.geometry import TiltGeometry
-from oxytomo.run.context import StageContext
-from oxytomo.slabs import Allocate, Field
-from oxytomo.stages.composition.align_inputs import (
-    AlignInputs,
-    frame_list,
-    read_inputs,
-    read_single,
-    require_structure,
-)
-from oxytomo.stages.composition.align_picture import shown_when_refused
-from oxytomo.stages.composition.alignment_table import read_alignment, write_alignment
-
-MAGNIFICATION_DOUBT = 0.02
-"""Estimated and recorded magnification may differ by so much for reasons of composition alone (a skin, clumps of carbon and a
-point spread fake up to 1.7 % on simulated particles); more is worth a warning."""
-DAMAGE_SIGMA = 3.0
-MAX_PICTURES = 8
-"""Frames shown in the report among those that are left out or look bad."""
-
-
-@dataclass(frozen=True)
-class Frames:
-    """What became of the frames: which are used, which are not and why, which look bad."""
-
-    used: BoolArray
-    left_out: list[tuple[int, float, str]]
-    suspicious: BoolArray
+from oxytomo.io.aligned_store import normalized_series, series_facts, write_aligned
+from oxytomo.io.alignment import read_alignment, write_alignment
+from oxytomo.io.scratch import FIELD_BYTES, scratch_fields
+from oxytomo.io.stores import read_store
+from oxytomo.stages.context import StageContext
+from oxytomo.view.refused_alignment import shown_when_refused
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Estimate or load magnification and shifts, compose them, resample once, write."""
+<<<<<<< HEAD
     with shown_when_refused(outputs["table"].with_name("alignment_problem.png"), inputs, settings):
         _run(inputs, outputs, settings, context)
 
@@ -469,5 +449,46 @@ def _pixel_nm(name: str, store: Store) -> float:
             expected="a pixel size",
             got="none in the file",
             fix="give `pixel_nm:` (object-plane pixel in nm) beside the images",
+=======
+    named = {name: inputs[name] for name in settings.series}
+    picture = outputs["table"].with_name("alignment_problem.png")
+    with shown_when_refused(picture, named), scratch_fields(outputs["store"]) as allocate:
+        stores = {name: read_store(path) for name, path in named.items()}
+        series = normalized_series(stores)
+        start = (
+            single_tilt(series)
+            if settings.branch == "areal_density"
+            else common_tilts(
+                series, settings.exclude_frames, settings.exclude_tilts_deg, in_memory_bytes=FIELD_BYTES
+            )
+>>>>>>> d23b5f3da681ae7f2bcdfd8345c6e69e5d11255a
         )
-    return float(pixel.mean())
+        facts = series_facts(stores, one_magnification=settings.magnification == "none")
+        given = None if settings.shifts is None else read_alignment(inputs["shifts"], start, facts)
+        spectra = given is None and facts.quantity == "optical_density" and settings.energies is not False
+        options = AlignOptions(
+            tilts=settings.tilts,
+            energies=facts.quantity != "signal" if settings.energies is None else settings.energies,
+            max_shift_px=settings.max_shift_px,
+            iterations=settings.iterations,
+            axis_column=settings.axis_column,
+            axis_tilt_deg=settings.axis_tilt_deg,
+            estimate_magnification=settings.magnification == "estimated",
+        )
+        judged = align_inputs(
+            start,
+            facts.magnification,
+            given,
+            options=options,
+            exclude_misfits=settings.bad_frames == "exclude",
+            name=context.label or context.stage,
+            progress=context.progress,
+        )
+        for line in (*judged.warnings, judged.verdict):
+            context.log(line)
+        judged, resampled = resample_inputs(judged, allocate, context.progress, by_spectra=spectra)
+        if resampled.moved:
+            context.log(f"moved so that the spectra agree, px rms over the tilts: {resampled.moved}")
+        provenance = context.provenance(inputs)
+        write_aligned(outputs["store"], judged, resampled, pictures_of(judged), facts, provenance)
+        write_alignment(outputs["table"], judged, facts)
