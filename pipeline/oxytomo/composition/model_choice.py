@@ -136,9 +136,7 @@ def choose_model(
     return ChosenModel(best, plain, steps, *systematic_errors(best, rays, metal), len(rays))
 
 
-def systematic_errors(
-    fit: Fit, rays: AveragedRays, metal: Float64Array
-) -> tuple[dict[str, float], float]:
+def systematic_errors(fit: Fit, rays: AveragedRays, metal: Float64Array) -> tuple[dict[str, float], float]:
     """Return by source how far TM/O of the whole particle may be off, and how far that of single rays; relative.
 
     Every global term is moved by its standard error. The misfit that the model leaves shows in as many directions of the

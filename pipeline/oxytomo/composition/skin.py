@@ -38,8 +38,6 @@ ROBUST = 2.5
 SIGNIFICANT = 5.0
 LEAST_CARBON_NM = 0.5
 """Thinner skins are not reported: their oxygen changes no class."""
-REACH_PX = 1.5
-"""The oxygen of a skin is found in the rim of the particle to this depth (standard deviation of a half Gaussian)."""
 
 
 @dataclass(frozen=True)
@@ -110,7 +108,12 @@ def free_carbon(
     precision = np.concatenate([1 / np.maximum(widths, 1e-6) ** 2, np.ones((1, *mean.shape))])
     columns = np.column_stack([model.columns[:, spreads], KNOWN["carbon"].attenuation_per_um(energies_ev)])
     solved = decompose_with_priors(
-        value, error, model.matrix, columns, np.zeros(precision.shape, np.float32), precision.astype(np.float32)
+        value,
+        error,
+        model.matrix,
+        columns,
+        np.zeros(precision.shape, np.float32),
+        precision.astype(np.float32),
     )
     return solved.extra[-1], solved.extra_variance[-1]
 
@@ -147,9 +150,7 @@ def skin_around(
     shell = 0.5 * (_grown(particle).astype(np.float32) - _shrunk(particle))
     shell = scipy.ndimage.gaussian_filter(shell, SHELL_BLUR_PX).astype(np.float32)
     angles = tilt_deg[list(asked)]
-    of_shell, of_particle = (
-        np.asarray(project(one, angles)) for one in (shell, particle.astype(np.float32))
-    )
+    of_shell, of_particle = (np.asarray(project(one, angles)) for one in (shell, particle.astype(np.float32)))
     good = np.isfinite(carbon_um) & np.isfinite(variance) & (variance > 0)
     weight = np.where(good, 1 / np.where(good, variance, 1), 0).astype(np.float32)
     total = _binned(weight, factor)
@@ -165,20 +166,6 @@ def skin_around(
     # A median has 1.25 times the standard error of a mean; neighbouring tilts see the same faults: half of them count.
     spread = 1.4826 * float(np.median(np.abs(values - middle)))
     return Skin(1000 * voxel_um * middle, 1000 * voxel_um * 1.25 * spread / np.sqrt(values.size / 2))
-
-
-def share_of_skin(depth_px: FloatArray, oxygen_px: float) -> FloatArray:
-    """Share of the oxygen of a voxel that belongs to a skin, at some depth below the surface of the particle.
-
-    Parameters
-    ----------
-    depth_px : depth below the surface, voxels
-    oxygen_px : thickness of the skin's oxygen at the particle's density, voxels; the skin is blurred into the rim
-    """
-    steps = np.arange(0.5, 12)
-    excess = oxygen_px * np.exp(-0.5 * (depth_px / REACH_PX) ** 2)
-    excess = excess / np.exp(-0.5 * (steps / REACH_PX) ** 2).sum()
-    return np.asarray(excess / (1 + excess), np.float32)
 
 
 def _binned(stack: FloatArray, factor: int) -> FloatArray:
@@ -211,7 +198,9 @@ def _thickness(
     b = np.zeros(3)
     for _ in range(6):
         used = known * robust
-        b = np.linalg.pinv((columns * used[:, None]).T @ columns, hermitian=True) @ (columns.T @ (used * target))
+        b = np.linalg.pinv((columns * used[:, None]).T @ columns, hermitian=True) @ (
+            columns.T @ (used * target)
+        )
         left = np.abs(target - columns @ b) * np.sqrt(known)
         scale = max(1.4826 * float(np.median(left)), 1e-12)
         robust = np.minimum(1, ROBUST * scale / np.maximum(left, 1e-12)) ** 2
