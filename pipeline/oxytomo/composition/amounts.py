@@ -238,18 +238,21 @@ def _skin(
     n_tilt = areal.shape[1]
     asked = asked_tilts(n_tilt)
     found = [
-        free_carbon(np.asarray(series.value[:, t]), np.asarray(series.variance[:, t]), model, energies)
+        free_carbon(
+            np.asarray(series.value[:, t : t + 1]), np.asarray(series.variance[:, t : t + 1]), model, energies
+        )
         for t in asked
     ]
     # Half of it by oxygen, half by the metals, as the background of light elements.
     share = 0.5 * metal + 0.5 * np.eye(metal.size)[0]
     total = np.stack([np.tensordot(share, np.asarray(areal[:, t]), 1) for t in range(n_tilt)])
-    carbon, variance = (np.stack([one[k] for one in found]) for k in range(2))
+    carbon, variance, of_blur = (np.concatenate([one[k] for one in found]) for k in range(3))
     return skin_around(
         total.astype(np.float32),
         series.tilt_deg,
         carbon,
         variance,
+        of_blur,
         asked,
         pixel_um=series.pixel_nm / NM_PER_UM,
     )

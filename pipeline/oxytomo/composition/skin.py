@@ -32,7 +32,7 @@ COLUMNS = 128
 """Frames are averaged over squares until they have no more columns: a skin is told from many rays."""
 ASKED_TILTS = 24
 LEAST_TILTS = 6
-SHELL_BLUR_PX = 0.7
+SHELL_BLUR_PX, GRADIENT_PX = 0.7, 0.7
 ROBUST = 2.5
 """Rays so many standard deviations off lose weight: a clump is no skin."""
 SIGNIFICANT = 5.0
@@ -88,7 +88,7 @@ def asked_tilts(n_tilt: int) -> list[int]:
 
 def free_carbon(
     density: FloatArray, variance: FloatArray, model: Model, energies_ev: Float64Array
-) -> tuple[FloatArray, FloatArray]:
+) -> tuple[FloatArray, FloatArray, FloatArray]:
     """Solve the rays of some tilts with carbon free in every ray, in place of the substances of a model.
 
     Parameters
@@ -99,6 +99,8 @@ def free_carbon(
     Returns
     -------
     carbon_um, variance : (n_asked, n_z, n_s) float32
+    of_blur : (n_asked, n_z, n_s) float32, carbon that a blur of one pixel's variance pretends: the logarithm of a mean
+        transmission is not the mean of the logarithms, and differs by ``−½|∇OD|²``, of every energy its own
     """
     value, error = model.corrected(density, variance, 0)
     spreads = [k for k, term in enumerate(model.random_terms) if term.kind == "spread"]
@@ -107,15 +109,14 @@ def free_carbon(
     widths = model.prior_scale(model.thickness_um(mean))[spreads]
     precision = np.concatenate([1 / np.maximum(widths, 1e-6) ** 2, np.ones((1, *mean.shape))])
     columns = np.column_stack([model.columns[:, spreads], KNOWN["carbon"].attenuation_per_um(energies_ev)])
-    solved = decompose_with_priors(
-        value,
-        error,
-        model.matrix,
-        columns,
-        np.zeros(precision.shape, np.float32),
-        precision.astype(np.float32),
-    )
-    return solved.extra[-1], solved.extra_variance[-1]
+    priors = np.zeros(precision.shape, np.float32), precision.astype(np.float32)
+    solved = decompose_with_priors(value, error, model.matrix, columns, *priors)
+    known = np.where(valid, value, 0).astype(np.float32)
+    smooth = scipy.ndimage.gaussian_filter(known, (0, 0, GRADIENT_PX, GRADIENT_PX))
+    slope = sum(np.gradient(smooth, axis=axis) ** 2 for axis in (2, 3))
+    blurred = np.where(valid, -0.5 * slope, np.nan).astype(np.float32)
+    pretended = decompose_with_priors(blurred, error, model.matrix, columns, *priors)
+    return solved.extra[-1], solved.extra_variance[-1], pretended.extra[-1]
 
 
 def skin_around(
@@ -123,6 +124,7 @@ def skin_around(
     tilt_deg: Float64Array,
     carbon_um: FloatArray,
     variance: FloatArray,
+    of_blur: FloatArray,
     asked: Sequence[int],
     *,
     pixel_um: float,
@@ -133,7 +135,7 @@ def skin_around(
     ----------
     total_um : (n_tilt, n_z, n_s) float32, path through the particle, NaN where not known
     tilt_deg : (n_tilt,)
-    carbon_um, variance : (n_asked, n_z, n_s) float32, path through carbon, free in every ray, and its variance
+    carbon_um, variance, of_blur : (n_asked, n_z, n_s) float32, of :func:`free_carbon`
     asked : indices of their tilts
     pixel_um : edge of a pixel
     """
@@ -154,10 +156,16 @@ def skin_around(
     good = np.isfinite(carbon_um) & np.isfinite(variance) & (variance > 0)
     weight = np.where(good, 1 / np.where(good, variance, 1), 0).astype(np.float32)
     total = _binned(weight, factor)
+    blur = _binned(weight * np.where(np.isfinite(of_blur), of_blur, 0), factor) / np.maximum(total, 1e-30)
     carbon = _binned(weight * np.where(good, carbon_um, 0), factor) / np.maximum(total, 1e-30)
     voxel_um = pixel_um * factor
     found = [
-        _thickness(carbon[k] / voxel_um, total[k], of_shell[k], of_particle[k]) for k in range(len(asked))
+        _thickness(
+            carbon[k] / voxel_um,
+            total[k],
+            np.stack([of_shell[k], of_particle[k], blur[k] / voxel_um, np.ones_like(blur[k])]),
+        )
+        for k in range(len(asked))
     ]
     values = np.array([one for one in found if one is not None])
     if values.size < LEAST_TILTS:
@@ -185,17 +193,20 @@ def _shrunk(mask: BoolArray) -> BoolArray:
     return np.asarray(scipy.ndimage.binary_erosion(mask))
 
 
-def _thickness(
-    carbon: FloatArray, weight: FloatArray, shell: FloatArray, particle: FloatArray
-) -> float | None:
-    """Thickness of the skin in one tilt, voxels, by robust weighted least squares; None for too few rays."""
-    near = scipy.ndimage.binary_dilation(shell > 0.05, iterations=2) & (weight > 0)
+def _thickness(carbon: FloatArray, weight: FloatArray, shapes: FloatArray) -> float | None:
+    """Thickness of the skin in one tilt, voxels, by robust weighted least squares; None for too few rays.
+
+    ``shapes`` (n, n_z, n_s) are what carbon may be made of: the path through the shell first.
+    """
+    near = scipy.ndimage.binary_dilation(shapes[0] > 0.05, iterations=2) & (weight > 0)
     if np.count_nonzero(near) < 100:
         return None
-    columns = np.stack([shell[near], particle[near], np.ones(int(near.sum()))], axis=1).astype(np.float64)
+    columns = shapes[:, near].T.astype(np.float64)
+    size = np.maximum(np.abs(columns).max(axis=0), 1e-30)
+    columns /= size
     target, known = carbon[near].astype(np.float64), weight[near].astype(np.float64)
     robust = np.ones(target.size)
-    b = np.zeros(3)
+    b = np.zeros(size.size)
     for _ in range(6):
         used = known * robust
         b = np.linalg.pinv((columns * used[:, None]).T @ columns, hermitian=True) @ (
@@ -204,4 +215,4 @@ def _thickness(
         left = np.abs(target - columns @ b) * np.sqrt(known)
         scale = max(1.4826 * float(np.median(left)), 1e-12)
         robust = np.minimum(1, ROBUST * scale / np.maximum(left, 1e-12)) ** 2
-    return float(b[0])
+    return float(b[0] / size[0])

@@ -77,7 +77,8 @@ def share_of_skin(depth_px: FloatArray, oxygen_px: float) -> FloatArray:
     """
     steps = np.arange(0.5, 12)
     excess = oxygen_px * np.exp(-0.5 * (depth_px / SKIN_REACH_PX) ** 2)
-    excess = excess / np.exp(-0.5 * (steps / SKIN_REACH_PX) ** 2).sum()
+    # The skin lies at the surface: as much of it is blurred out of the particle as into it.
+    excess = excess / (2 * np.exp(-0.5 * (steps / SKIN_REACH_PX) ** 2).sum())
     return np.asarray(excess / (1 + excess), np.float32)
 
 
