@@ -12,6 +12,7 @@ from oxytomo.config.elements import SYMBOLS
 from oxytomo.errors import ConfigError
 from oxytomo.library.defaults import checked, options_of, silent
 from oxytomo.oxidation.edges import default_windows
+from oxytomo.preprocess.plausible import looked_at, require_plausible
 from oxytomo.preprocess.stack_density import DensityOptions, RawStack, stack_density
 from oxytomo.simulate.energy_stack import SimulatedStack
 
@@ -121,6 +122,7 @@ def normalize_stack(
         complex_sigma_od=complex_sigma_od,
     )
     raw = _Recorded(stack) if isinstance(stack, SimulatedStack) else stack
+    require_plausible(element, [raw.frame(i) for i in looked_at(raw.shape[0])], raw.quantity)
     value, variance = (np.empty(raw.shape, np.float32) for _ in range(2))
     options = options_of(DensityOptions, settings, element=_symbol(element))
     found = stack_density(raw, options, value, variance, progress=silent)

@@ -17,7 +17,7 @@ from oxytomo.measure.void_warnings import structure_warnings
 from oxytomo.segment.void_noise import noise_spread
 from oxytomo.segment.voids import Voids
 from oxytomo.segment.voids import segment_voids as found_voids
-from oxytomo.slabs import in_memory
+from oxytomo.slabs import Field, in_memory
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -46,7 +46,7 @@ class VoidMeasures:
 
 
 def segment_voids(
-    volume: ArrayLike,
+    volume: ArrayLike | Field,
     *,
     mask: ArrayLike | None = None,
     blur_px: float | None = SEGMENT.blur_px,
