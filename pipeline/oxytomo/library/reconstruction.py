@@ -237,7 +237,7 @@ def tv(
 
 
 def _noise(projection: FloatArray) -> float:
-    """Return the standard deviation of the pixels of one projection (n_z, n_x) from their neighbours.
+    Few rows have columns only as neighbours: √6 is what second differences multiply by.
 
     Few rows have neighbours along the columns only: √6 is what second differences multiply by.
     """
