@@ -237,7 +237,7 @@ def tv(
 
 
 def _noise(projection: FloatArray) -> float:
-    Few rows have columns only as neighbours: √6 is what second differences multiply by.
+    """Return the standard deviation of the pixels of one projection, from their neighbours.
 
     Few rows have neighbours along the columns only: √6 is what second differences multiply by.
     """
