@@ -14,6 +14,7 @@ import pytest
 
 from oxytomo.config.plan import JOINT_PRODUCTS, PRODUCTS
 from oxytomo.config.schema import schema
+from oxytomo.stages.registry import STAGES
 from oxytomo.view.compare import Comparison
 from oxytomo.view.comparison_part import comparison_tables
 
@@ -127,6 +128,12 @@ def test_architecture_names_every_package() -> None:
     house = (REPOSITORY / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
     picture = (REPOSITORY / "docs" / "images" / "house.svg").read_text(encoding="utf-8")
     assert [name for name in folders if f"`{name}`" not in house or f">{name}<" not in picture] == []
+
+
+def test_every_store_is_on_its_page() -> None:
+    page = (REPOSITORY / "docs" / "reference" / "stores.md").read_text(encoding="utf-8")
+    stores = {stage.store.partition("{")[0] for stage in STAGES.values() if stage.store}
+    assert {store for store in stores if f"`{store}" not in page and f"/{store}" not in page} == set()
 
 
 @pytest.fixture(scope="module")
