@@ -12,6 +12,7 @@ from typing import cast
 
 import pytest
 
+import oxytomo
 from oxytomo.config.plan import JOINT_PRODUCTS, PRODUCTS
 from oxytomo.config.schema import schema
 from oxytomo.stages.registry import STAGES
@@ -179,6 +180,11 @@ def test_every_command_is_on_its_page(site_reference: ModuleType) -> None:
         )
     ]
     assert "--profile" in page
+
+
+def test_every_name_of_the_library_is_on_its_page(site_reference: ModuleType) -> None:
+    named = re.findall(r"^::: oxytomo\.(\w+)$", site_reference.library(), re.MULTILINE)
+    assert sorted(named) == sorted(name for name in oxytomo.__all__ if name != "__version__")
 
 
 def test_every_column_of_every_table_is_on_its_page(site_reference: ModuleType) -> None:
