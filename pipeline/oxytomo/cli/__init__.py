@@ -24,6 +24,7 @@ _COMMANDS = {
     "run": "run the workflow on a configuration",
     "align": "align the series of a configuration, say how well it went, and stop",
     "check": "validate a configuration and its raw files; say what would run and what it needs",
+    "init": "look at a folder of raw files and write a commented configuration for them",
     "inspect": "show what is in a raw file or a result, and where it comes from",
     "plan": "say before a beam time what a measurement can tell, and what faults would do",
     "simulate": "write a simulated acquisition with its truth and a configuration",
