@@ -27,14 +27,39 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of the command."""
     add = parser.add_argument
     add("folder", type=Path, nargs="+", metavar="FOLDER", help="folders (or files) of one project")
-    add("--output", type=Path, default=None, metavar="my.yaml", help="file to write; default: the sample's name")
+    add(
+        "--output",
+        type=Path,
+        default=None,
+        metavar="my.yaml",
+        help="file to write; default: the sample's name",
+    )
     add("--formula", default=None, help="formula of the material, such as Li1.2Mn0.56Ni0.16Co0.08O2")
     add("--density-g-cm3", type=float, default=None, help="mass density of the material in g/cm³")
     add("--pixel-nm", type=float, default=None, help="pixel (or voxel) size in nm, where files do not say it")
-    add("--angles", type=float, nargs=2, default=None, metavar=("START", "STEP"), help="tilt angles in degrees")
-    add("--branch", choices=BRANCHES, default=None, help="what a series without angles is: projections, or a volume")
+    add(
+        "--angles",
+        type=float,
+        nargs=2,
+        default=None,
+        metavar=("START", "STEP"),
+        help="tilt angles in degrees",
+    )
+    add(
+        "--branch",
+        choices=BRANCHES,
+        default=None,
+        help="what a series without angles is: projections, or a volume",
+    )
     add("--sample-detector-mm", type=float, nargs="+", default=(), metavar="MM", help="of each distance")
-    add("--source-sample-mm", type=float, nargs="+", default=(), metavar="MM", help="of each distance, cone beam")
+    add(
+        "--source-sample-mm",
+        type=float,
+        nargs="+",
+        default=(),
+        metavar="MM",
+        help="of each distance, cone beam",
+    )
     add("--no-questions", action="store_true", help="ask nothing on a terminal either")
 
 
@@ -80,19 +105,28 @@ def ask(answers: Any, gaps: list[str], line: Callable[[str], str]) -> Any:
     line : shows a question and returns one line, empty for no answer
     """
     if "formula" in gaps:
-        answers = replace(answers, formula=_asked(line, "formula of the material, e.g. Li1.2Mn0.56Ni0.16Co0.08O2: ", _formula))
+        answers = replace(
+            answers,
+            formula=_asked(line, "formula of the material, e.g. Li1.2Mn0.56Ni0.16Co0.08O2: ", _formula),
+        )
     if "pixel_nm" in gaps or "voxel_nm" in gaps:
         answers = replace(answers, pixel_nm=_asked(line, "pixel (voxel) size in nm: ", _number))
     if "angles" in gaps:
-        answers = replace(answers, angles=_asked(line, "first tilt angle and step in degrees, e.g. 0 0.4: ", _two_numbers))
+        answers = replace(
+            answers, angles=_asked(line, "first tilt angle and step in degrees, e.g. 0 0.4: ", _two_numbers)
+        )
     number = gaps.count("sample_detector_mm")
     if number:
         question = f"distances from sample to detector in mm, {number} of them: "
         distances = _asked(line, question, lambda text: _numbers(text, number))
         answers = replace(answers, sample_detector_mm=distances or ())
     if number and answers.sample_detector_mm:
-        question = f"cone beam: distances from focus to sample in mm, {number} of them (Enter for a parallel beam): "
-        answers = replace(answers, source_sample_mm=_asked(line, question, lambda text: _numbers(text, number)) or ())
+        question = (
+            f"cone beam: distances from focus to sample in mm, {number} of them (Enter for a parallel beam): "
+        )
+        answers = replace(
+            answers, source_sample_mm=_asked(line, question, lambda text: _numbers(text, number)) or ()
+        )
     return answers
 
 
@@ -158,5 +192,8 @@ def _positive(value: float | None, name: str) -> float | None:
 def _require_free(output: Path) -> None:
     if output.exists():
         raise InputError(
-            str(output), expected="a name that is free", got="a file that is there", fix="give another --output, or move it"
+            str(output),
+            expected="a name that is free",
+            got="a file that is there",
+            fix="give another --output, or move it",
         )

@@ -13,9 +13,9 @@ from oxytomo.io.finished import is_sample
 from oxytomo.io.plain_files import open_plain, printable, read_json_object, walk
 
 DESCRIPTION = """\
-Show what is in a raw file (shape, angles, energy, pixel size), a folder of raw files (one row each), a stage store,
-an OME-Zarr image, a table, or a whole folder of results, and where it comes from: stage, settings, and the chain of inputs back to the raw
-files, each with whether it is still what it was."""
+Show what is in a raw file (shape, angles, energy, pixel size), a folder of raw files (one row each), a stage
+store, an OME-Zarr image, a table, or a whole folder of results, and where it comes from: stage, settings, and
+the chain of inputs back to the raw files, each with whether it is still what it was."""
 EXAMPLES = """\
 examples:
   oxytomo inspect data/O_K_pre.h5

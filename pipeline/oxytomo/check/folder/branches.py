@@ -3,6 +3,7 @@
 from collections import defaultdict
 from collections.abc import Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 from typing import Literal
 
@@ -71,7 +72,7 @@ def _oxidation(stacks: Sequence[RawSeries], spectra: Sequence[FileFacts]) -> lis
     guesses: list[str] = []
     for stack in stacks:
         element = stack.hints.element
-        low, high = min(stack.energy_ev, default=0.0), max(stack.energy_ev, default=0.0)
+        low, high = stack.energy_range_ev
         if element is None:
             fitting = [symbol for symbol in _LIKELY if _edge(symbol, low, high)]
             element = fitting[0] if len(fitting) == 1 else None
@@ -90,11 +91,19 @@ def _oxidation(stacks: Sequence[RawSeries], spectra: Sequence[FileFacts]) -> lis
             names = ", ".join(f"{path.name} ({valence:g})" for valence, path in chosen)
             guesses.append(f"valences of the references of {element} by their names: {names}")
     return [
-        Choice(branch="oxidation", route="stacks", entries=tuple(entries), spectra=references, guesses=tuple(guesses))
+        Choice(
+            branch="oxidation",
+            route="stacks",
+            entries=tuple(entries),
+            spectra=references,
+            guesses=tuple(guesses),
+        )
     ]
 
 
-def _references(element: str, stack: RawSeries, spectra: Sequence[FileFacts]) -> tuple[tuple[float, Path], ...]:
+def _references(
+    element: str, stack: RawSeries, spectra: Sequence[FileFacts]
+) -> tuple[tuple[float, Path], ...]:
     """Return a reference spectrum for each valence of an element, all from the folder that has most; empty below two."""
     folders: dict[Path, dict[float, Path]] = defaultdict(dict)
     for spectrum in spectra:
@@ -109,10 +118,16 @@ def _references(element: str, stack: RawSeries, spectra: Sequence[FileFacts]) ->
 
 def _projections(series: list[RawSeries]) -> tuple[list[Choice], list[RawSeries]]:
     """Return the branch of a scan at several distances: named so, or alike in all but the pixel size."""
-    chosen = [one for one in series if one.is_tilted and one.hints.distance is not None and one.hints.element is None]
+    chosen = [
+        one
+        for one in series
+        if one.is_tilted and one.hints.distance is not None and one.hints.element is None
+    ]
     why = "distances by the names of the files"
     if len(chosen) < 2:
-        alike = [one for one in series if one.is_tilted and one.hints.element is None and one.hints.side is None]
+        alike = [
+            one for one in series if one.is_tilted and one.hints.element is None and one.hints.side is None
+        ]
         energies = {one.energy_ev for one in alike}
         pixels = {round(one.pixel_nm, 3) for one in alike if one.pixel_nm is not None}
         same = len(energies) == 1 and len({one.n_frame for one in alike}) == 1
@@ -138,41 +153,66 @@ def _pairs(series: list[RawSeries]) -> tuple[list[Choice], list[RawSeries]]:
         pair = _pair(element, members, guesses)
         if pair is not None:
             pairs[element] = pair
-    rest = sorted((one for one in series if one.hints.element is None and one.energy_ev), key=lambda s: s.energy_ev)
-    for low, high in zip(rest, rest[1:], strict=False):
+    rest = sorted(
+        (one for one in series if one.hints.element is None and one.energy_ev), key=lambda s: s.energy_ev
+    )
+    for low, high in pairwise(rest):
         element = _element_between(low, high)
         taken = [one for pair in pairs.values() for one in pair]
         if element is not None and element not in pairs and low not in taken and high not in taken:
             pairs[element] = (low, high)
-            guesses.append(f"{low.energy_ev[0]:g} and {high.energy_ev[0]:g} eV are below and on an edge of {element}")
+            guesses.append(
+                f"{low.energy_ev[0]:g} and {high.energy_ev[0]:g} eV are below and on an edge of {element}"
+            )
     tilted = {e: pair for e, pair in pairs.items() if all(one.is_tilted for one in pair)}
-    single = {e: pair for e, pair in pairs.items() if all(len(one.tilt_deg) <= 1 for one in pair) and e not in tilted}
+    single = {
+        e: pair
+        for e, pair in pairs.items()
+        if all(len(one.tilt_deg) <= 1 for one in pair) and e not in tilted
+    }
     found: list[Choice] = []
     if "O" in tilted and any(element in TRANSITION_METALS for element in tilted):
-        kept = {element: pair for element, pair in tilted.items() if element == "O" or element in TRANSITION_METALS}
-        found.append(Choice(branch="composition", route="edges", entries=_edges(kept), guesses=tuple(guesses)))
+        kept = {
+            element: pair
+            for element, pair in tilted.items()
+            if element == "O" or element in TRANSITION_METALS
+        }
+        found.append(
+            Choice(branch="composition", route="edges", entries=_edges(kept), guesses=tuple(guesses))
+        )
     elif single:
         kept = single
-        found.append(Choice(branch="areal_density", route="edges", entries=_edges(kept), guesses=tuple(guesses)))
+        found.append(
+            Choice(branch="areal_density", route="edges", entries=_edges(kept), guesses=tuple(guesses))
+        )
     used = [one for choice in found for _, one in choice.entries]
     return found, [one for one in series if one not in used]
 
 
 def _edges(pairs: dict[str, tuple[RawSeries, RawSeries]]) -> tuple[tuple[str, RawSeries], ...]:
     ordered = sorted(pairs, key=lambda element: (element != "O", SYMBOLS.index(element)))
-    return tuple((f"{element}.{side}", pairs[element][at]) for element in ordered for at, side in enumerate(("pre", "post")))
+    return tuple(
+        (f"{element}.{side}", pairs[element][at])
+        for element in ordered
+        for at, side in enumerate(("pre", "post"))
+    )
 
 
 def _pair(element: str, members: list[RawSeries], guesses: list[str]) -> tuple[RawSeries, RawSeries] | None:
     """Return the two series of an edge: by their names, else the closest energies with an edge between them."""
     by_side = {side: [one for one in members if one.hints.side == side] for side in ("pre", "post")}
     if len(by_side["pre"]) == len(by_side["post"]) == 1:
+        guesses.append(
+            f"{element}: below the edge {by_side['pre'][0].label}, on it {by_side['post'][0].label}, by their names"
+        )
         return by_side["pre"][0], by_side["post"][0]
     ordered = sorted((one for one in members if one.energy_ev), key=lambda one: one.energy_ev)
-    for low, high in zip(ordered, ordered[1:], strict=False):
+    for low, high in pairwise(ordered):
         if _edge(element, low.energy_ev[-1], high.energy_ev[0]):
             more = "" if len(members) == 2 else f", chosen of {len(members)} energies"
-            said = f"{element}: {low.energy_ev[0]:g} eV is below the edge, {high.energy_ev[0]:g} eV on it{more}"
+            said = (
+                f"{element}: {low.energy_ev[0]:g} eV is below the edge, {high.energy_ev[0]:g} eV on it{more}"
+            )
             guesses.append(said)
             return low, high
     return None
@@ -240,4 +280,6 @@ def _is_volume(series: RawSeries, wanted: Branch | None) -> tuple[bool, tuple[st
         return not by_name, (f"{'projections' if by_name else 'slices of a volume'}, by the names; {ask}",)
     if n > 2 * size:
         return False, (f"projections: {n} frames are more than twice the {size} pixels of a side; {ask}",)
-    return True, (f"slices of a volume: {n} frames of {series.frame[0]} × {series.frame[1]} without angles; {ask}",)
+    return True, (
+        f"slices of a volume: {n} frames of {series.frame[0]} × {series.frame[1]} without angles; {ask}",
+    )

@@ -4,6 +4,7 @@ import re
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 
 from oxytomo.check.folder.look import FileFacts
@@ -58,6 +59,12 @@ class RawSeries:
         return _distinct(self.files, "tilt_deg", 1e-3)
 
     @property
+    def energy_range_ev(self) -> tuple[float, float]:
+        """Smallest and largest energy; NaN where a file does not say."""
+        energies = [energy for file in self.files for energy in file.energy_ev]
+        return (min(energies), max(energies)) if energies else (float("nan"), float("nan"))
+
+    @property
     def is_stack(self) -> bool:
         """Whether its frames go through energies."""
         n = len(self.energy_ev) if self.energies is None else self.n_frame
@@ -90,6 +97,7 @@ class Survey:
     """What is in a folder: the series of each sample, reference spectra, volumes, and what no role was found for."""
 
     samples: dict[str, tuple[RawSeries, ...]]
+    folder: Path
     spectra: tuple[FileFacts, ...] = ()
     volumes: tuple[FileFacts, ...] = ()
     unused: tuple[FileFacts, ...] = ()
@@ -108,6 +116,7 @@ def group(files: Sequence[FileFacts], folder: Path) -> Survey:
     idle = ("other", "part", "spectrum", "volume")
     return Survey(
         samples=_samples(named, folder),
+        folder=folder,
         spectra=tuple(file for file in files if file.role == "spectrum"),
         volumes=tuple(file for file in files if file.role == "volume"),
         unused=tuple(file for file in files if file.path not in taken and file.role not in idle),
@@ -138,7 +147,15 @@ def _runs(files: Sequence[FileFacts]) -> list[list[FileFacts]]:
         if file.shape[0] == 1:
             pattern = re.sub(r"[-+]?[0-9]+", "#", file.path.name)
             hints = file.hints
-            key = (file.path.parent, file.format, file.shape, pattern, hints.element, hints.side, hints.distance)
+            key = (
+                file.path.parent,
+                file.format,
+                file.shape,
+                pattern,
+                hints.element,
+                hints.side,
+                hints.distance,
+            )
         runs[key].append(file)
     return list(runs.values())
 
@@ -205,7 +222,8 @@ def _akin(file: FileFacts, series: RawSeries) -> bool:
     mine = [word for word in series.hints.rest if not word.isdigit()]
     its = [word for word in file.hints.rest if not word.isdigit()]
     agree = all(
-        getattr(file.hints, name) in (None, getattr(series.hints, name)) for name in ("element", "side", "distance")
+        getattr(file.hints, name) in (None, getattr(series.hints, name))
+        for name in ("element", "side", "distance")
     )
     said = bool(its) or any(getattr(file.hints, name) is not None for name in ("element", "side", "distance"))
     return agree and said and (mine == its or not its)
@@ -247,7 +265,7 @@ def _rows_that_fit(tilts: Sequence[float], n: int) -> tuple[int, int] | None:
         return 0, n
     if len(tilts) < n or n < LEAST_TILTS:
         return None
-    steps = [b - a for a, b in zip(tilts, tilts[1:], strict=False)]
+    steps = [b - a for a, b in pairwise(tilts)]
     typical = sorted(abs(step) for step in steps)[len(steps) // 2]
     runs: list[tuple[int, int]] = []
     start = 0
@@ -267,14 +285,19 @@ def _samples(series: list[RawSeries], folder: Path) -> dict[str, tuple[RawSeries
     groups: dict[tuple[Path, str], list[RawSeries]] = defaultdict(list)
     for one in series:
         groups[_place(one, folder), one.hints.sample].append(one)
-    if len(groups) > 1 and all(len(members) == 1 for members in groups.values()) and _complete_each_other(series):
+    if (
+        len(groups) > 1
+        and all(len(members) == 1 for members in groups.values())
+        and _complete_each_other(series)
+    ):
         place = folder if len({place for place, _ in groups}) > 1 else _place(series[0], folder)
         groups = {(place, ""): series}
     found: dict[str, tuple[RawSeries, ...]] = {}
     for (place, words), members in groups.items():
-        name, number = sample_name(words, place), 2
+        name = plain = sample_name(words, place, folder)
+        number = 2
         while name in found:
-            name, number = f"{sample_name(words, place)}_{number}", number + 1
+            name, number = f"{plain}_{number}", number + 1
         found[name] = tuple(members)
     return found
 

@@ -22,8 +22,23 @@ Role = Literal[
 MOST_FILES = 100_000
 DEEPEST = 12
 MOST_TABLE_BYTES = 4 * 2**20
-_TABLES = {".txt", ".csv", ".dat", ".tsv", ".rawtlt", ".tlt", ".ang", ".xdi", ".nor", ".prj", ".msa", ".xmu", ".asc"}
+_TABLES = {
+    ".txt",
+    ".csv",
+    ".dat",
+    ".tsv",
+    ".rawtlt",
+    ".tlt",
+    ".ang",
+    ".xdi",
+    ".nor",
+    ".prj",
+    ".msa",
+    ".xmu",
+    ".asc",
+}
 _LARGEST_ANGLE = 360.0
+_BESIDE_MRC = (".rawtlt", ".tlt")
 _XIM = "ALS STXM image"
 _HDR = "ALS STXM stack"
 
@@ -73,7 +88,9 @@ def files_below(folders: Sequence[Path]) -> list[Path]:
     found: list[Path] = []
     for folder in folders:
         if not folder.exists():
-            raise InputError(str(folder), expected="a folder of raw files", got="no such folder", fix="correct the path")
+            raise InputError(
+                str(folder), expected="a folder of raw files", got="no such folder", fix="correct the path"
+            )
         if not folder.is_dir():
             found.append(folder)
         else:
@@ -88,11 +105,15 @@ def _walk(folder: Path, found: list[Path], depth: int) -> None:
         entries = sorted(os.scandir(folder), key=lambda entry: entry.name)
     except OSError as error:
         got = (error.strerror or "unreadable").lower()
-        raise InputError(str(folder), expected="a folder that you may read", got=got, fix="correct its permissions") from error
+        raise InputError(
+            str(folder), expected="a folder that you may read", got=got, fix="correct its permissions"
+        ) from error
     for entry in entries:
         if len(found) > MOST_FILES:
             got = f"more than {MOST_FILES} files"
-            raise InputError(str(folder), expected="a folder of one measurement", got=got, fix="name a folder inside it")
+            raise InputError(
+                str(folder), expected="a folder of one measurement", got=got, fix="name a folder inside it"
+            )
         if entry.name.startswith("."):
             continue
         path = Path(entry.path)
@@ -114,7 +135,9 @@ def _facts(path: Path) -> FileFacts | None:
     except PipelineError as error:
         return FileFacts(path=path, role="unreadable", format="?", hints=hints, remark=f"got {error.got}")
     except OSError as error:
-        return FileFacts(path=path, role="unreadable", format="?", hints=hints, remark=error.strerror or str(error))
+        return FileFacts(
+            path=path, role="unreadable", format="?", hints=hints, remark=error.strerror or str(error)
+        )
     return None
 
 
@@ -185,7 +208,9 @@ def _table(path: Path, hints: NameHints) -> FileFacts | None:
     if max(abs(table.tilt_deg)) <= _LARGEST_ANGLE:
         energy = () if table.energy_ev is None else tuple(map(float, table.energy_ev))
         tilts = tuple(map(float, table.tilt_deg))
-        return FileFacts(path=path, role="angles", format="table", tilt_deg=tilts, energy_ev=energy, hints=hints)
+        return FileFacts(
+            path=path, role="angles", format="table", tilt_deg=tilts, energy_ev=energy, hints=hints
+        )
     return _energies_or_spectrum(path, hints)
 
 
@@ -211,9 +236,14 @@ def _without_parts(found: list[FileFacts]) -> list[FileFacts]:
     """Return the files with those marked that another one speaks for: images of a header, targets of links."""
     headers = {one.path.with_suffix("").resolve(): one.path.name for one in found if one.format == _HDR}
     linked = {target: one.path.name for one in found if "HDF5" in one.format for target in _targets(one.path)}
+    beside = {one.path.with_suffix(""): one.path.name for one in found if one.format == "MRC"}
     marked = []
     for one in found:
         owner = linked.get(one.path.resolve())
+        if one.role == "angles" and one.path.suffix.lower() in _BESIDE_MRC:
+            owner = beside.get(one.path.with_suffix("")) or beside.get(
+                one.path.with_suffix("").with_suffix("")
+            )
         if one.format == _XIM:
             owner = headers.get(one.path.with_name(one.path.stem.rpartition("_a")[0]).resolve())
         if owner is not None and owner != one.path.name:
@@ -271,7 +301,10 @@ def describe_files(found: Sequence[FileFacts], folder: Path) -> list[str]:
             )
         )
     widths = [max(len(row[column]) for row in rows) for column in range(6)]
-    return ["  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[6]]) for row in rows]
+    return [
+        "  ".join([*(cell.ljust(width) for cell, width in zip(row, widths, strict=False)), row[6]])
+        for row in rows
+    ]
 
 
 def spread(values: Sequence[float]) -> str:

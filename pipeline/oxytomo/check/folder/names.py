@@ -17,13 +17,26 @@ _VALENCE = re.compile(r"([A-Z][a-z]?)[_-]?([0-8])\+?")
 _DISTANCE = re.compile(r"(?:distance|dist|d|z)(\d+)", re.IGNORECASE)
 _PRE = {"pre", "below", "off", "preedge"}
 _POST = {"post", "on", "above", "peak", "postedge"}
-_FLAT = {"flat", "flats", "ref", "refs", "reference", "white", "bright", "ff", "empty", "air", "i0", "openbeam"}
+_FLAT = {
+    "flat",
+    "flats",
+    "ref",
+    "refs",
+    "reference",
+    "white",
+    "bright",
+    "ff",
+    "empty",
+    "air",
+    "i0",
+    "openbeam",
+}
 _DARK = {"dark", "darks", "bias"}
 _DETECTORS = {"haadf", "adf", "bf", "laadf", "maadf"}
 _GENERIC = {
     "raw", "data", "proj", "projs", "projection", "projections", "tilt", "tilts", "series", "scan", "scans",
     "frame", "frames", "img", "image", "images", "stack", "stacks", "energy", "xanes", "edge", "tiff", "tiffs",
-    "tif", "aligned", "volume", "vol", "rec", "recon", "slices", "a",
+    "tif", "aligned", "volume", "vol", "rec", "recon", "slices",
 }  # fmt: skip
 _PROJECTIONS = {"raw", "proj", "projs", "projection", "projections", "tilt", "tilts", "scan"}
 _SLICES = {"slice", "slices", "rec", "recon", "volume", "vol", "reconstruction"}
@@ -121,7 +134,19 @@ def reference_of(path: Path) -> tuple[str, float] | None:
     return None
 
 
-_ONE_VALENCE = {"Li": 1, "Na": 1, "K": 1, "Mg": 2, "Ca": 2, "Sr": 2, "Ba": 2, "Al": 3, "Y": 3, "La": 3, "F": -1}
+_ONE_VALENCE = {
+    "Li": 1,
+    "Na": 1,
+    "K": 1,
+    "Mg": 2,
+    "Ca": 2,
+    "Sr": 2,
+    "Ba": 2,
+    "Al": 3,
+    "Y": 3,
+    "La": 3,
+    "F": -1,
+}
 
 
 def _oxide(word: str) -> tuple[str, float] | None:
@@ -139,14 +164,22 @@ def _oxide(word: str) -> tuple[str, float] | None:
     return metals[0], round(charge / atoms[metals[0]], 3)
 
 
-def sample_name(words: str, folder: Path) -> str:
-    """Return a name for a sample: the words of its files, else the folder, past folders called raw or data."""
-    name = words
-    place = folder.resolve()
-    while not name and place.name:
+def sample_name(words: str, folder: Path, top: Path) -> str:
+    """Return a name for a sample: the words of its files, else the folder, past folders called raw or data.
+
+    Parameters
+    ----------
+    words : words of the names of files
+    folder : where these files are
+    top : the folder that the user named
+    """
+    name, place, above = words, folder.resolve(), top.resolve()
+    while not name and place.is_relative_to(above) and place.name:
         if place.name.lower() not in _GENERIC | _FLAT | _DARK:
             name = place.name
         place = place.parent
+    if not name:  # the folder itself is called raw or the like: the one above it, else its own name
+        name = above.parent.name if above.name.lower() in ("raw", "data") else above.name
     clean = _NOT_IN_A_NAME.sub("_", name).strip("_-")[:100]
     return clean if clean and clean not in ("logs", "benchmarks") else "sample"
 
@@ -154,7 +187,9 @@ def sample_name(words: str, folder: Path) -> str:
 def _element(words: list[str]) -> str | None:
     """Return the element that a name is about: O or a transition metal before others, two letters before one."""
     found = [word for word in words if word in SYMBOLS]
-    found += [match.group(1) for word in words if (match := _JOINED.fullmatch(word)) and match.group(1) in SYMBOLS]
+    found += [
+        match.group(1) for word in words if (match := _JOINED.fullmatch(word)) and match.group(1) in SYMBOLS
+    ]
     likely = [symbol for symbol in found if symbol == "O" or symbol in TRANSITION_METALS]
     return next(iter([*likely, *sorted(found, key=len, reverse=True)]), None)
 

@@ -97,8 +97,8 @@ def _pattern(paths: Sequence[Path]) -> str | None:
     if len(folders) != 1:
         return None
     names = [path.name for path in paths]
-    start = os.path.commonprefix(names)
-    end = os.path.commonprefix([name[::-1] for name in names])[::-1]
+    start = os.path.commonprefix(names)  # noqa: RUF071  - by characters is what is wanted
+    end = os.path.commonprefix([name[::-1] for name in names])[::-1]  # noqa: RUF071
     end = end[max(0, len(start) + len(end) - min(map(len, names))) :]
     numbers = re.sub(r"[0-9]+", "*", names[0])
     for candidate in (f"{start.rstrip('0123456789')}*{end.lstrip('0123456789')}", f"{start}*{end}", numbers):

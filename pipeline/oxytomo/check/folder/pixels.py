@@ -51,10 +51,21 @@ def _of_fractions(frame: AnyArray) -> Pixels:
     if known.size == 0:
         return Pixels()
     low, middle, high = np.percentile(known, [1, 50, 99])
-    if -_BACKGROUND_OD < low < _BACKGROUND_OD and high < _LARGEST_OD and abs(low) < 0.5 * high and middle < 0.5 * high:
-        return Pixels("optical_density", 0.0, f"values from {low:.2g} to {high:.2g}, most of them near 0: optical density")
+    if (
+        -_BACKGROUND_OD < low < _BACKGROUND_OD
+        and high < _LARGEST_OD
+        and abs(low) < 0.5 * high
+        and middle < 0.5 * high
+    ):
+        return Pixels(
+            "optical_density",
+            0.0,
+            f"values from {low:.2g} to {high:.2g}, most of them near 0: optical density",
+        )
     if low >= -0.1 and high < _BRIGHT and _OPEN[0] < high < _OPEN[1] and middle > 0.5:
-        return Pixels("transmission", 0.0, f"values from {low:.2g} to {high:.2g}, most of them near 1: transmission")
+        return Pixels(
+            "transmission", 0.0, f"values from {low:.2g} to {high:.2g}, most of them near 1: transmission"
+        )
     return Pixels()
 
 

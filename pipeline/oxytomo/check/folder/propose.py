@@ -71,7 +71,10 @@ def propose(found: Survey, answers: Answers, *, folder: Path) -> Proposal:
     """
     page = Page(folder)
     said: list[str] = []
-    page.note(0, "Written by `oxytomo init`. What was guessed says so: read these lines. FILL IN marks what the files do not say.")
+    page.note(
+        0,
+        "Written by `oxytomo init`. What was guessed says so: read these lines. FILL IN marks what the files do not say.",
+    )
     page.note(0, "Then: oxytomo check THIS_FILE, and oxytomo run THIS_FILE.")
     page.put(0, "results: results")
     page.put(0, "samples:")
@@ -91,7 +94,9 @@ def propose(found: Survey, answers: Answers, *, folder: Path) -> Proposal:
         choice = Choice(branch="structure", route="volume", volume=file.path)
         said.append(f"{name}: structure from the volume {file.path.name}")
         _branch(page, name, choice, answers)
-    unused += [f"{file.path.name}: {file.role}{': ' * bool(file.remark)}{file.remark}" for file in found.unused]
+    unused += [
+        f"{file.path.name}: {file.role}{': ' * bool(file.remark)}{file.remark}" for file in found.unused
+    ]
     if unused:
         page.note(0, "Not used:")
     for line in unused[:_MOST_LISTED]:
@@ -100,7 +105,9 @@ def propose(found: Survey, answers: Answers, *, folder: Path) -> Proposal:
         page.note(0, f"  and {len(unused) - _MOST_LISTED} more; see oxytomo inspect FOLDER")
     if not said:
         got = "; ".join(unused[:2]) or "nothing that makes a branch"
-        raise InputError(str(folder), expected="series that make a branch", got=got, fix="say which with --branch")
+        raise InputError(
+            str(folder), expected="series that make a branch", got=got, fix="say which with --branch"
+        )
     return Proposal(text=page.text, gaps=tuple(page.gaps), guesses=tuple(page.guesses), found=tuple(said))
 
 
@@ -110,14 +117,16 @@ def _in_words(files: Sequence[FileFacts]) -> str:
     for file in files:
         counts[file.role] = counts.get(file.role, 0) + 1
     problems = [f"{file.path.name} ({file.remark})" for file in files if file.role == "unreadable"][:1]
-    words = [f"{number} {'reference spectra' if role == 'spectrum' else role}" for role, number in counts.items()]
+    words = [
+        f"{number} {'reference spectra' if role == 'spectrum' else role}" for role, number in counts.items()
+    ]
     return ", ".join(words + problems) or "no files"
 
 
 def _free(file: FileFacts, found: Survey) -> str:
     from oxytomo.check.folder.names import sample_name
 
-    name = sample_name(file.hints.sample, file.path.parent)
+    name = sample_name(file.hints.sample, file.path.parent, found.folder)
     return f"{name}_volume" if name in found.samples else name
 
 
@@ -161,7 +170,10 @@ def _branch(page: Page, sample: str, choice: Choice, answers: Answers) -> None:
     if choice.route == "edges":
         _material(page, answers, place)
     if choice.route == "elements":
-        page.guess(3, "reference: mode, as counts that are not calibrated are compared with the particle's own most frequent ratio")
+        page.guess(
+            3,
+            "reference: mode, as counts that are not calibrated are compared with the particle's own most frequent ratio",
+        )
         page.put(3, "reference: mode")
     if choice.route == "stacks":
         _references(page, choice, place)
@@ -169,7 +181,9 @@ def _branch(page: Page, sample: str, choice: Choice, answers: Answers) -> None:
 
 def _material(page: Page, answers: Answers, place: str) -> None:
     """Write formula and density of the material."""
-    question = "the formula of the material; TM/O is compared with it (also as text: Li1.2Mn0.56Ni0.16Co0.08O2)"
+    question = (
+        "the formula of the material; TM/O is compared with it (also as text: Li1.2Mn0.56Ni0.16Co0.08O2)"
+    )
     if answers.formula is None:
         page.gap(3, "formula", EXAMPLE_FORMULA, question, place)
     else:
@@ -205,15 +219,17 @@ def _volume(page: Page, choice: Choice, answers: Answers, place: str) -> None:
     series = choice.entries[0][1] if choice.entries else None
     paths = series.paths if series is not None else (choice.volume,) if choice.volume is not None else ()
     page.put(3, f"volume: {page.paths(paths)}")
-    _voxel(page, answers, None if series is None else series.pixel_nm, place, "the files say so of their pixels")
+    _voxel(
+        page, answers, None if series is None else series.pixel_nm, place, "the files say so of their pixels"
+    )
 
 
 def _voxel(page: Page, answers: Answers, known: float | None, place: str, why: str) -> None:
-    if answers.pixel_nm is not None:
-        page.put(3, f"voxel_nm: {answers.pixel_nm:.6g}")
-    elif known is not None:
+    if known is not None:
         page.guess(3, f"voxel of {known:.6g} nm: {why}")
         page.put(3, f"voxel_nm: {known:.6g}")
+    elif answers.pixel_nm is not None:
+        page.put(3, f"voxel_nm: {answers.pixel_nm:.6g}")
     else:
         page.gap(3, "voxel_nm", "20", "the edge of a voxel in nm", place)
 
@@ -223,7 +239,9 @@ def _projections(page: Page, choice: Choice, answers: Answers, place: str) -> No
     page.put(3, "projections:")
     for number, (_, series) in enumerate(choice.entries):
         first = len(page.lines)
-        _source(page, 5, "images", series, answers, f"{place}.projections {number + 1}", entry=True, pixel=False)
+        _source(
+            page, 5, "images", series, answers, f"{place}.projections {number + 1}", entry=True, pixel=False
+        )
         page.lines[first] = "  " * 4 + "- " + page.lines[first].lstrip()
         for key, values, what in (
             ("sample_detector_mm", answers.sample_detector_mm, "distance from sample to detector in mm"),
@@ -237,12 +255,21 @@ def _projections(page: Page, choice: Choice, answers: Answers, place: str) -> No
                 page.note(5, f"{what}; leave it out for a parallel beam")
                 page.put(5, f"# {key}: 33.0")
     pixels = [series.pixel_nm for _, series in choice.entries if series.pixel_nm is not None]
-    _voxel(page, answers, min(pixels, default=None), place, "the smallest pixel of the files, in the object plane")
+    _voxel(
+        page,
+        answers,
+        min(pixels, default=None),
+        place,
+        "the smallest pixel of the files, in the object plane",
+    )
     if answers.formula is not None and answers.density_g_cm3 is not None:
         page.put(3, f"formula: {formula_text(answers.formula)}")
         page.put(3, f"density_g_cm3: {answers.density_g_cm3:g}")
     else:
-        page.note(3, "A sample of one material: its formula with density makes the lowest frequencies of the phase known.")
+        page.note(
+            3,
+            "A sample of one material: its formula with density makes the lowest frequencies of the phase known.",
+        )
         page.put(3, f"# formula: {EXAMPLE_FORMULA}")
         page.put(3, "# density_g_cm3: 4.2")
 
@@ -314,19 +341,32 @@ def _pixels(inner: Page, series: RawSeries, place: str, *, signal: bool, stack: 
         if found.offset:
             inner.put(0, f"offset: {found.offset:g}")
         if first.format == "MRC":
-            inner.note(0, "Where the tilt axis lies along the rows of the frames:")
+            inner.note(
+                0,
+                "Electron microscopes often have the tilt axis along the rows of the frames; where it does:",
+            )
             inner.put(0, "# tilt_axis: horizontal")
-    elif not series.n_flat and not series.flat and not stack and first.quantity in ("counts", "signal") and series.is_tilted:
-        inner.gap(0, "flat", "flat.tif", "flat frames (empty beam), or 'quantity: transmission' or 'optical_density'", place)
+    elif (
+        not series.n_flat
+        and not series.flat
+        and not stack
+        and first.quantity in ("counts", "signal")
+        and series.is_tilted
+    ):
+        inner.gap(
+            0,
+            "flat",
+            "flat.tif",
+            "flat frames (empty beam), or 'quantity: transmission' or 'optical_density'",
+            place,
+        )
 
 
 def describe_proposal(proposal: Proposal, output: Path) -> list[str]:
     """Return what was found, guessed and left open, as lines for a terminal."""
     lines = [f"found: {line}" for line in proposal.found]
     lines += [f"guess: {guess}" for guess in dict.fromkeys(proposal.guesses)]
-    lines += [
-        f"fill in: line {gap.line}: {gap.key}: {gap.question}" for gap in proposal.gaps
-    ]
+    lines += [f"fill in: line {gap.line}: {gap.key}: {gap.question}" for gap in proposal.gaps]
     lines.append(f"wrote {output}")
     lines.append(f"next: {'fill in what is missing, then ' if proposal.gaps else ''}oxytomo check {output}")
     return [printable(line) for line in lines]
