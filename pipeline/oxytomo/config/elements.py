@@ -1,7 +1,9 @@
 """Symbols of the chemical elements, in the order of their atomic number, and formulas made of them."""
 
 import re
-from typing import Any
+from typing import Annotated, Any
+
+from pydantic import BeforeValidator
 
 from oxytomo.config.base import closest, rejected
 from oxytomo.config.ranges import ATOMS
@@ -43,6 +45,7 @@ def checked_formula(formula: dict[str, float] | None) -> dict[str, float] | None
 _PIECE = re.compile(r"([A-Z][a-z]?|[()])|(\d+(?:[.,]\d+)?|[.,]\d+)")
 _SUBSCRIPTS = str.maketrans("₀₁₂₃₄₅₆₇₈₉", "0123456789")
 LONGEST_FORMULA = 200
+EXAMPLE = "Li1.2Mn0.56Ni0.16Co0.08O2, or {Li: 1.2, Mn: 0.56, Ni: 0.16, Co: 0.08, O: 2.0}"
 
 
 def parse_formula(text: str) -> dict[str, float] | None:
@@ -84,11 +87,18 @@ def parse_formula(text: str) -> dict[str, float] | None:
 
 def written_formula(value: Any) -> Any:
     """Return the atoms where a formula is given as text; anything else as it is."""
+    if isinstance(value, list | tuple | bool | int | float):
+        raise rejected("a formula", repr(value), f"write {EXAMPLE}")
     if not isinstance(value, str):
         return value
     atoms = parse_formula(value)
     if atoms is None:
         got = f"'{value[:LONGEST_FORMULA]}'"
-        fix = "write Li1.2Mn0.56Ni0.16Co0.08O2, or {Li: 1.2, Mn: 0.56, Ni: 0.16, Co: 0.08, O: 2.0}"
-        raise rejected("chemical symbols, each with its number of atoms", got, fix)
+        raise rejected("chemical symbols, each with its number of atoms", got, f"write {EXAMPLE}")
     return atoms
+
+
+Formula = Annotated[
+    dict[str, float], BeforeValidator(written_formula, json_schema_input_type=str | dict[str, float])
+]
+"""Atoms per formula unit, as a mapping or as text."""

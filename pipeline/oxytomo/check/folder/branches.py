@@ -157,13 +157,12 @@ def _pairs(series: list[RawSeries]) -> tuple[list[Choice], list[RawSeries]]:
         (one for one in series if one.hints.element is None and one.energy_ev), key=lambda s: s.energy_ev
     )
     for low, high in pairwise(rest):
-        element = _element_between(low, high)
+        between = _element_between(low, high)
         taken = [one for pair in pairs.values() for one in pair]
-        if element is not None and element not in pairs and low not in taken and high not in taken:
-            pairs[element] = (low, high)
-            guesses.append(
-                f"{low.energy_ev[0]:g} and {high.energy_ev[0]:g} eV are below and on an edge of {element}"
-            )
+        if between is not None and between not in pairs and low not in taken and high not in taken:
+            pairs[between] = (low, high)
+            energies = f"{low.energy_ev[0]:g} and {high.energy_ev[0]:g} eV"
+            guesses.append(f"{energies} are below and on an edge of {between}")
     tilted = {e: pair for e, pair in pairs.items() if all(one.is_tilted for one in pair)}
     single = {
         e: pair

@@ -34,8 +34,9 @@ def judge(series: RawSeries) -> Pixels:
     if series.n_flat or series.flat or first.quantity in ("transmission", "optical_density", "complex"):
         return Pixels()
     if first.format == "MRC":
-        low = _frame(series)
-        if first.dtype == "int16" and low is not None and float(np.percentile(low, 1)) < -0.9 * _HALF_RANGE:
+        frame = _frame(series)
+        low = 0.0 if frame is None else float(np.percentile(frame.astype(np.float64), 1))
+        if first.dtype == "int16" and low < -0.9 * _HALF_RANGE:
             why = "signed numbers that begin near -32768: the signal of an electron microscope, stored less 32768"
             return Pixels("signal", float(_HALF_RANGE), why)
         return Pixels("signal", 0.0, "MRC without flat frames: the signal of an electron microscope")
