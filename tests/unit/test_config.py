@@ -102,7 +102,10 @@ def test_patterns_are_expanded_in_order(tmp_path: Path) -> None:
     ("data", "parts"),
     [
         (project(composition(treshold=0.1)), ["samples.a.composition.treshold", "did you mean 'threshold'"]),
-        (project(composition(threshold=1.5)), ["samples.a.composition.threshold", "a fraction between 0 and 1", "1.5"]),
+        (
+            project(composition(threshold=1.5)),
+            ["samples.a.composition.threshold", "a fraction between 0 and 1", "1.5"],
+        ),
         (project(composition(threshold=float("nan"))), ["samples.a.composition.threshold", "nan"]),
         (
             project(composition(align={"iteration": 3})),
