@@ -75,7 +75,7 @@ def test_paths_start_from_the_configuration_file(tmp_path: Path) -> None:
     sources = branch_sources(branch_config(loaded, "a", "composition"))
     assert list(sources) == ["O_pre", "O_post", "Mn_pre", "Mn_post"]
     assert sources["Mn_pre"].images == (str(folder / "Mn1.h5"),)
-    assert loaded.results == Path("results")
+    assert loaded.results == folder / "results"
 
 
 def test_absolute_paths_stay() -> None:

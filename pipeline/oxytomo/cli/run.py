@@ -8,6 +8,7 @@ import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
+from oxytomo.check.old_results import old_results
 from oxytomo.check.sample import require_valid
 from oxytomo.cli.failure import explain_failure
 from oxytomo.config import ProjectConfig, load_config
@@ -89,7 +90,7 @@ def run_workflow(
     profile = None if here else profile_folder(arguments.profile)
     require_limits(cores if here else 1)
     with stage_server(cores, wanted=here and not arguments.dry_run) as server:
-        for warning in require_valid(project, stages):
+        for warning in (*require_valid(project, stages), *old_results(project, arguments.config)):
             sys.stderr.write(f"oxytomo: warning: {warning}\n")
         if arguments.dry_run:
             return _dry_run(arguments, project, folder)

@@ -98,14 +98,20 @@ def _refuse_deep_nesting(text: str) -> None:
 def load_config(path: Path) -> ProjectConfig:
     """Read and validate a configuration file.
 
-    Paths of raw files are resolved relative to the file, ``results`` relative to the working directory.
+    Paths, that of the results too, are resolved relative to the file.
 
     Raises
     ------
     ConfigError
         One line naming the place in the file: ``samples.a.composition.edges.Mn.pre``.
     """
-    return parse_config(read_yaml(path), folder=path.resolve().parent, name=path.name)
+    folder = path.resolve().parent
+    return results_below(parse_config(read_yaml(path), folder=folder, name=path.name), folder)
+
+
+def results_below(project: ProjectConfig, folder: Path) -> ProjectConfig:
+    """Return a project whose results folder, where it is relative, starts from the folder of its file."""
+    return project.model_copy(update={"results": folder / project.results})
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
