@@ -32,6 +32,7 @@ _COMMANDS = {
     "report": "write the report of results again; several folders give a comparison",
     "render": "draw a sample in three dimensions: pictures, model, page to turn, movie",
     "verify": "recompute the digests of results and name what was altered, cut short or is missing",
+    "clean": "list intermediate results with their sizes, and delete them where that is asked for",
     "schema": "print the JSON schema of the configuration",
     "stage": "run one stage (what the workflow calls)",
 }
