@@ -33,6 +33,7 @@ _COMMANDS = {
     "render": "draw a sample in three dimensions: pictures, model, page to turn, movie",
     "verify": "recompute the digests of results and name what was altered, cut short or is missing",
     "clean": "list intermediate results with their sizes, and delete them where that is asked for",
+    "completion": "print a script that completes commands and options in a shell",
     "schema": "print the JSON schema of the configuration",
     "stage": "run one stage (what the workflow calls)",
 }
