@@ -13,12 +13,13 @@ from oxytomo.io.finished import is_sample
 from oxytomo.io.plain_files import open_plain, printable, read_json_object, walk
 
 DESCRIPTION = """\
-Show what is in a raw file (shape, angles, energy, pixel size), a stage store, an OME-Zarr image, a table, or
-a whole folder of results, and where it comes from: stage, settings, and the chain of inputs back to the raw
-files, each with whether it is still what it was."""
+Show what is in a raw file (shape, angles, energy, pixel size), a folder of raw files (one row each), a stage
+store, an OME-Zarr image, a table, or a whole folder of results, and where it comes from: stage, settings, and
+the chain of inputs back to the raw files, each with whether it is still what it was."""
 EXAMPLES = """\
 examples:
   oxytomo inspect data/O_K_pre.h5
+  oxytomo inspect data                          one row per file
   oxytomo inspect results/particle
   oxytomo inspect results/particle/stages/composition/align.zarr
   oxytomo inspect results/particle/composition.ome.zarr"""
@@ -54,6 +55,10 @@ def describe_path(path: Path, *, outside: bool = False) -> list[str]:
     )
     if samples:
         return [line for sample in samples for line in _describe_sample(sample)]
+    if path.is_dir() and raw_record(path) is None and not record_file(path).is_file() and _is_plain(path):
+        from oxytomo.check.folder.look import describe_files, look_at
+
+        return describe_files(look_at([path]), path)
     if path.is_file() and path.suffix == ".npz":
         return _describe_arrays(path)
     if path.is_file() and path.suffix == ".csv":
@@ -66,6 +71,11 @@ def describe_path(path: Path, *, outside: bool = False) -> list[str]:
     if path.suffix == ".html" and raw_record(path) is not None:
         return describe(path, outside=outside)
     return [*describe(path, outside=outside), *_describe_image(path)]
+
+
+def _is_plain(folder: Path) -> bool:
+    """Say whether a folder holds files, and is not itself a store or an image."""
+    return not any((folder / name).exists() for name in ("zarr.json", ".zgroup", ".zarray", ".zattrs"))
 
 
 def _describe_sample(folder: Path) -> list[str]:

@@ -6,7 +6,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
-from oxytomo.config import parse_config, read_yaml
+from oxytomo.config import parse_config, read_yaml, results_below
 from oxytomo.config.plan import (
     COMPARISON_TABLES,
     JOINT_FOLDER,
@@ -39,9 +39,10 @@ def load_project():
         raise WorkflowError("no configuration: give one with --configfile X.yaml")
     path = Path(workflow.configfiles[-1]).resolve()
     try:
-        if path.name != CONFIGURATION:  # `oxytomo run` has read and checked that one
-            read_yaml(path)
-        return parse_config(config, folder=path.parent, name=path.name)
+        if path.name == CONFIGURATION:  # `oxytomo run` has read and checked that one, and works in the results folder
+            return parse_config(config, folder=path.parent, name=path.name)
+        read_yaml(path)
+        return results_below(parse_config(config, folder=path.parent, name=path.name), path.parent)
     except PipelineError as error:
         raise WorkflowError(str(error))
 
@@ -56,7 +57,8 @@ def claim_results():
 
 
 PROJECT = load_project()
-RESULTS = "" if str(PROJECT.results) == "." else f"{PROJECT.results}/".replace("{", "{{").replace("}", "}}")
+BELOW = PROJECT.results.relative_to(Path.cwd()) if PROJECT.results.is_relative_to(Path.cwd()) else PROJECT.results
+RESULTS = "" if str(BELOW) == "." else f"{BELOW}/".replace("{", "{{").replace("}", "}}")
 LOGS = f"{RESULTS}logs/{{sample}}"
 WANTED = (*project_products(PROJECT), *lost_stores(PROJECT.results, PROJECT))
 PRODUCTS = [f"{RESULTS}{path}" for path in WANTED]
