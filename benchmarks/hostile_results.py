@@ -37,8 +37,11 @@ HANG_CPU_S, HANG_WALL_S = 20, 120
 """Of computing, and of time: the latter for what waits without computing."""
 MORE_BYTES = 2 * 2**30
 PRELOADED = (
-    "oxytomo.stages.shared.report",
-    "oxytomo.stages.shared.comparison",
+    "oxytomo.view.sample_page",
+    "oxytomo.view.comparison_page",
+    "xarray",
+    "pandas",
+    "dask.array",
     "oxytomo.view.napari_plugin.layers",
     "oxytomo.view.render_sample",
 )
@@ -96,7 +99,7 @@ def read_scenes(sample: Path, out: Path) -> int:
 
 def compare(sample: Path, other: Path, out: Path) -> int:
     """Write the comparison with an untouched sample."""
-    from oxytomo.stages.shared.comparison import write_comparison
+    from oxytomo.view.comparison_page import write_comparison
 
     write_comparison({"a": [sample], "b": [other]}, out / "comparison.html")
     return 0

@@ -21,8 +21,8 @@ from oxytomo.segment.classes import classify_deviation
 from oxytomo.segment.voids import segment_voids
 from oxytomo.simulate.voids import Scene, random_scene, turned
 from oxytomo.stages.shared import register_branches
-from oxytomo.stages.shared.report import write_report
 from oxytomo.stages.structure.segment_voids import write_voids
+from oxytomo.view.sample_page import write_report
 
 FINE, COARSE, FINE_NM, COARSE_NM = 76, 52, 15.0, 22.5
 NEAR_NM = 60.0

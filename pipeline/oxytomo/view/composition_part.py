@@ -5,29 +5,27 @@ from typing import Any
 
 import numpy as np
 
+from oxytomo.results.definitions import CLASS_DEFINITIONS
+from oxytomo.results.fractions import Fraction, fractions_of, undecided_of
+from oxytomo.results.records import Composition
+from oxytomo.results.warnings import composition_warnings
 from oxytomo.slabs import count_set, plane, sampled
-from oxytomo.view import checks
 from oxytomo.view.alignment_part import alignment_section
 from oxytomo.view.composition_tables import (
-    DEFINITIONS,
     domain_tables_of,
-    fractions_of,
     interval_text,
     shell_table_of,
-    undecided_of,
 )
 from oxytomo.view.curves import (
     DIRECTIONS,
-    Fraction,
     deviation_histogram,
     fraction_bars,
     joint_histogram,
     resolution_curves,
     shell_profile,
 )
-from oxytomo.view.model_part import check_model, check_reference, model_section
+from oxytomo.view.model_part import model_section
 from oxytomo.view.report import Part, Picture, Quantity, Section
-from oxytomo.view.results import Composition
 from oxytomo.view.slices import class_slices, robust_range, slice_figure
 from oxytomo.view.style import DIVERGING, SEQUENTIAL, percent, percent_setting
 
@@ -59,30 +57,13 @@ def composition_part(result: Composition) -> Part:
     fractions = fractions_of(result.phases_json)
     undecided = undecided_of(result.phases_json)
     content = result.phases_json or {}
-    inside = sampled(result.deviation, result.particle)
-    median = float(np.nanmedian(inside)) if np.isfinite(inside).any() else 0.0
-    warnings = [
-        *check_reference(median, result.threshold),
-        *check_model(content.get("model"), result.threshold),
-        *checks.check_null(fractions),
-        *checks.check_noise(result.sigma, result.particle, result.threshold),
-        *checks.check_bias(fractions, result.phases_json),
-        *checks.check_solver(result.phases_json),
-        *checks.check_undecided(undecided),
-        *checks.check_particle(result.particle, result.deviation),
-        *checks.check_invalid(result.alignment, result.phases_json),
-        *checks.check_stripes(result.stripe_effect),
-        *checks.check_amounts(result.negative_rays),
-    ]
-    if result.alignment is not None:
-        warnings += checks.check_tilts(result.alignment.tilt_deg)
-        warnings += checks.check_alignment(result.alignment)
     sections = [_classes(result, fractions, undecided), _where(result)]
     model = model_section(content.get("model"), content.get("error_budget"), result.chi_square)
     sections += [*([] if model is None else [model]), _volumes(result)]
     if result.alignment is not None:
         sections.append(alignment_section(result.alignment))
-    return Part("composition", warnings, CHECKED, _summary(result, fractions, undecided), sections)
+    summary = _summary(result, fractions, undecided)
+    return Part("composition", composition_warnings(result), CHECKED, summary, sections)
 
 
 def _summary(result: Composition, fractions: list[Fraction], undecided: float | None) -> list[str]:
@@ -125,7 +106,7 @@ def _classes(result: Composition, fractions: list[Fraction], undecided: float | 
         Quantity(
             f"{fraction.name} fraction",
             percent(fraction.value),
-            f"voxels with {DEFINITIONS[fraction.key]} ({threshold}) / voxels of the solid particle",
+            f"voxels with {CLASS_DEFINITIONS[fraction.key]} ({threshold}) / voxels of the solid particle",
             interval_text(fraction),
             "" if fraction.null is None else percent(fraction.null),
         )
@@ -239,7 +220,7 @@ def _where(result: Composition) -> Section:
         if labels is not None:
             figure = class_slices(labels, result.particle, voxel_nm=result.voxel_nm)
             pictures.append(Picture(title, figure, caption, wide=True))
-    if result.shells is not None and result.shells.get("mean_deviation"):
+    if result.shells is not None and len(result.shells):
         pictures.append(
             Picture(
                 "From rim to centre",

@@ -12,7 +12,7 @@ from oxytomo.arrays import BoolArray, Float64Array, IntArray, LabelArray
 from oxytomo.errors import InputError, PipelineError
 from oxytomo.io.tables import read_csv
 from oxytomo.measure.domains import domain_labels
-from oxytomo.view.napari_plugin.images import Levels, OpenedImage
+from oxytomo.results.images import Levels, OpenedImage
 
 LARGEST_VOXELS = 256**3
 """Objects are sought and drawn on the finest level that has no more voxels than this."""

@@ -19,8 +19,8 @@ from oxytomo.measure.thresholds import (
     classes_at,
     threshold_ranks,
 )
+from oxytomo.results.images import OpenedImage
 from oxytomo.segment.classes import averaged_deviation
-from oxytomo.view.napari_plugin.images import OpenedImage
 
 LARGEST_VOXELS = 512**3
 """Larger volumes are not classified in the window: it would hold several of them in memory."""
