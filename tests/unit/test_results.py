@@ -148,7 +148,7 @@ SHELLS = "shell,shell_outer,shell_inner,mean_deviation,standard_error\n"
 @pytest.mark.parametrize(
     ("text", "said"),
     [
-        ("a,b\n1,2\n", "with the column shell, shell_outer"),
+        ("a,b\n1,2\n", "lacks a column: shell, shell_outer"),
         (SHELLS + "1,0,50,many,0.1\n", "numbers in the column mean_deviation"),
         (SHELLS + "1.5,0,50,0.1,0.1\n", "whole numbers in the column shell"),
         (SHELLS + "1,0,5_0,0.1,0.1\n", "numbers in the column shell_inner"),

@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from oxytomo.errors import InputError, StoreError
+from oxytomo.errors import InputError, PipelineError, StoreError
 from oxytomo.io.finished import is_sample
 from oxytomo.io.plain_files import open_plain, printable, read_json_object, walk
 
@@ -80,6 +80,19 @@ def _describe_sample(folder: Path) -> list[str]:
         record = checked_record(store)
         made = f"version {record.version}, {record.created}" if record else "without record"
         lines.append(f"  {store.relative_to(folder)}: {made}")
+    return lines + _describe_numbers(folder)
+
+
+def _describe_numbers(folder: Path) -> list[str]:
+    """Return the main numbers of a sample with their intervals."""
+    from oxytomo.results import Results
+
+    results, lines = Results.of_folder(folder), []
+    for key in results.numbers:
+        try:
+            lines.append(f"  {key}: {results.numbers[key]}")
+        except PipelineError as error:
+            lines.append(f"  {key}: cannot be read ({error})")
     return lines
 
 
@@ -112,9 +125,16 @@ def _ome(path: Path) -> dict[str, Any]:
 
 
 def _describe_table(path: Path) -> list[str]:
-    """Return lines about a table."""
+    """Return lines about a table; of one of ours, units and definitions of its columns."""
     from oxytomo.io.tables import csv_rows
+    from oxytomo.results.places import TABLE_KEYS
+    from oxytomo.results.tables import TABLE_TYPES, read_table
 
+    if path.name in TABLE_KEYS:
+        table = read_table(path, TABLE_TYPES[TABLE_KEYS[path.name]])
+        units, about = table.attrs["units"], table.attrs["definitions"]
+        own = (f"  {name} [{units.get(name, '')}] {about.get(name, '')}".rstrip() for name in table)
+        return [f"{path}: table of {len(table)} rows", *own]
     rows = [row for row in csv_rows(path) if not row[0].startswith("#")]
     return [
         f"{path}: table of {max(0, len(rows) - 1)} rows",

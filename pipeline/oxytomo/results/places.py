@@ -38,6 +38,10 @@ MORE_TABLES: Mapping[str, str] = {
     "oxidation_particles": "oxidation_particles.csv",
 }
 """Tables that the report does not read."""
+TABLE_KEYS: Mapping[str, str] = {
+    name: key for key, name in {**TABLES, **MORE_TABLES}.items() if name.endswith(".csv")
+}
+"""Key of each CSV table by the name of its file."""
 JOINT = "branches"
 """Key of what composition and structure of one particle say together."""
 

@@ -10,6 +10,7 @@ import numpy as np
 from oxytomo.errors import StoreError
 from oxytomo.io.plain_files import printable
 from oxytomo.io.tables import read_csv
+from oxytomo.results.columns import TABLE_TYPES as TABLE_TYPES
 from oxytomo.results.columns import Column, TableType
 
 if TYPE_CHECKING:
@@ -33,7 +34,8 @@ def read_table(path: Path, kind: TableType) -> "pd.DataFrame":
     cells = read_csv(path)
     lacking = [name for name in kind.needed if name not in cells]
     if lacking:
-        raise _other(path, f"a table with the column {', '.join(lacking)}", f"one with {', '.join(cells)}")
+        expected, got = ", ".join(kind.needed), f"one that lacks a column: {', '.join(lacking)}"
+        raise _other(path, f"a table with the columns {expected}", got)
     frame = pd.DataFrame({name: _typed(path, name, kind, column) for name, column in cells.items()})
     known = [name for name in frame if name in kind.columns]
     frame.attrs = {
