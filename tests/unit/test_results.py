@@ -249,3 +249,40 @@ def test_tables_say_what_the_files_say(results):
     assert list(table.columns) == list(text)
     np.testing.assert_array_equal(table["volume_nm3"], np.array(text["volume_nm3"], float))
     assert list(table["class"]) == text["class"]
+
+
+def test_inspect_shows_numbers_with_intervals_and_what_columns_mean(tmp_path):
+    from oxytomo.cli.inspect import describe_path
+
+    (tmp_path / "stages" / "composition").mkdir(parents=True)
+    write_composition_tables(tmp_path, 0.1)
+    lines = describe_path(tmp_path)
+    assert "  composition/oxygen_poor: 10 % (9 to 11 %)" in lines
+    lines = describe_path(tmp_path / "composition_shells.csv")
+    assert lines[0].endswith("table of 2 rows")
+    assert "  mean_deviation [1] mean of (TM/O) / reference − 1" in lines
+    (tmp_path / "phases.json").write_text('{"fractions": []}')
+    assert any("composition/target: cannot be read" in line for line in describe_path(tmp_path))
+
+
+def test_a_damaged_branch_leaves_the_others_readable(tmp_path):
+    write_composition_tables(tmp_path, 0.1)
+    write_structure_tables(tmp_path, 0.05)
+    (tmp_path / "structure.json").write_text("{}")
+    results = open_results(tmp_path)
+    assert results.numbers["oxygen_poor"].value == pytest.approx(10.0)
+    with pytest.raises(StoreError, match=r"structure\.json: expected the numbers of the branch structure"):
+        results.numbers["porosity"]
+
+
+def test_the_library_is_not_slow_to_start():
+    """Opening results imports neither xarray nor pandas nor Dask; they come with the first array or table."""
+    import subprocess
+    import sys
+
+    code = (
+        "import sys; import oxytomo.results; "
+        "print([name for name in ('xarray', 'pandas', 'dask.array') if name in sys.modules])"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

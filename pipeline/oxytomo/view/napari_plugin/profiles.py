@@ -180,9 +180,10 @@ def draw_profile(figure: Figure, profile: Profile) -> None:
 def _checked(files: Files, key: str, read: Callable[[Files], Profile]) -> Profile:
     try:
         return read(files)
+    except PipelineError as error:
+        fix = "delete it and run the workflow again"
+        raise InputError(error.subject, expected=error.expected, got=error.got, fix=fix) from error
     except UNFIT as error:
-        if isinstance(error, PipelineError):
-            raise
         raise InputError(
             str(files.paths[key]),
             expected="the table of shells",
