@@ -44,6 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
 def describe_path(path: Path, *, outside: bool = False) -> list[str]:
     """Return lines about a file or a folder; ``outside`` reads raw files that are not in the folder of results."""
     from oxytomo.io.provenance import describe, describe_chain, raw_record, record_file
+    from oxytomo.results.images import describe_image
 
     if is_sample(path):
         return _describe_sample(path)
@@ -65,7 +66,7 @@ def describe_path(path: Path, *, outside: bool = False) -> list[str]:
         raise _damaged(record_file(path))
     if path.suffix == ".html" and raw_record(path) is not None:
         return describe(path, outside=outside)
-    return [*describe(path, outside=outside), *_describe_image(path)]
+    return [*describe(path, outside=outside), *describe_image(path)]
 
 
 def _describe_sample(folder: Path) -> list[str]:
@@ -94,34 +95,6 @@ def _describe_numbers(folder: Path) -> list[str]:
         except PipelineError as error:
             lines.append(f"  {key}: cannot be read ({error})")
     return lines
-
-
-def _describe_image(path: Path) -> list[str]:
-    """Return lines about the axes, levels, channels and labels of an OME-Zarr image, if it is one."""
-    try:
-        image = _ome(path)
-        scales = (image.get("multiscales") or [None])[0]
-        if scales is None:
-            return []
-        axes = ", ".join(f"{axis['name']} [{axis.get('unit', '1')}]" for axis in scales["axes"])
-        lines = [f"  OME-Zarr {image.get('version') or scales.get('version')}: axes {axes}"]
-        for level in scales["datasets"]:
-            scale = " × ".join(f"{size:g}" for size in level["coordinateTransformations"][0]["scale"])
-            lines.append(f"  level {level['path']}: scale {scale}")
-        channels = [str(channel.get("label")) for channel in (image.get("omero") or {}).get("channels", [])]
-        labels = [str(name) for name in _ome(path / "labels").get("labels", [])]
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise _damaged(path) from error
-    lines += [f"  channels: {', '.join(channels)}"] if channels else []
-    lines += [f"  labels: {', '.join(labels)}"] if labels else []
-    return lines
-
-
-def _ome(path: Path) -> dict[str, Any]:
-    """Return the OME metadata of a zarr group, of either version; empty for anything else."""
-    if (path / "zarr.json").is_file():
-        return dict((_read_json(path / "zarr.json").get("attributes") or {}).get("ome") or {})
-    return _read_json(path / ".zattrs") if (path / ".zattrs").is_file() else {}
 
 
 def _describe_table(path: Path) -> list[str]:

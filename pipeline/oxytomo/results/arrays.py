@@ -194,9 +194,13 @@ def _labelled(
     if classes:
         attributes["class_names"] = dict(classes)
     found = xr.DataArray(data, dims=tuple(dims), coords=dict(coordinates), name=name, attrs=attributes)
-    for axis in ("z", "y", "x"):
+    for axis in SPACE:
         if axis in found.coords:
             found.coords[axis].attrs["units"] = "nanometer"
+    if "z" not in dims:  # an image on the detector, whose rows are slices of a volume
+        for axis, side in (("y", "detector row"), ("x", "detector column")):
+            if axis in found.coords:
+                found.coords[axis].attrs["long_name"] = side
     if "tilt" in found.coords:
         found.coords["tilt"].attrs["units"] = "degree"
     return found

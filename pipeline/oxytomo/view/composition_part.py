@@ -5,6 +5,7 @@ from typing import Any
 
 import numpy as np
 
+from oxytomo.arrays import FloatArray
 from oxytomo.results.definitions import CLASS_DEFINITIONS
 from oxytomo.results.fractions import Fraction, fractions_of, undecided_of
 from oxytomo.results.records import Composition
@@ -100,7 +101,13 @@ def _summary(result: Composition, fractions: list[Fraction], undecided: float | 
 
 def _classes(result: Composition, fractions: list[Fraction], undecided: float | None) -> Section:
     inside = sampled(result.deviation, result.particle)
-    null = None if result.null is None else sampled(result.null, result.particle).astype(np.float32)
+    quantities = [*_shares(result, fractions, undecided), *_spread(result, inside)]
+    pictures = _class_pictures(result, fractions, inside)
+    return Section("Composition", quantities=quantities, pictures=pictures)
+
+
+def _shares(result: Composition, fractions: list[Fraction], undecided: float | None) -> list[Quantity]:
+    """Return the fractions of the classes, and of what noise leaves undecided."""
     threshold = percent_setting(result.threshold)
     quantities = [
         Quantity(
@@ -120,6 +127,12 @@ def _classes(result: Composition, fractions: list[Fraction], undecided: float | 
                 "voxels whose deviation is within noise of the threshold / voxels of the solid particle",
             )
         )
+    return quantities
+
+
+def _spread(result: Composition, inside: FloatArray) -> list[Quantity]:
+    """Return numbers of the deviation, its noise and its resolution; ``inside`` are the voxels of the particle."""
+    quantities = []
     finite = inside[np.isfinite(inside)]
     if finite.size:
         quantities.append(
@@ -155,6 +168,13 @@ def _classes(result: Composition, fractions: list[Fraction], undecided: float | 
             "TM/O that deviations are relative to, in units of the nominal composition",
         )
     )
+    return quantities
+
+
+def _class_pictures(result: Composition, fractions: list[Fraction], inside: FloatArray) -> list[Picture]:
+    null = None if result.null is None else sampled(result.null, result.particle).astype(np.float32)
+    threshold = percent_setting(result.threshold)
+    resolution = (result.phases_json or {}).get("resolution") or {}
     pictures = []
     if fractions:
         pictures.append(
@@ -182,7 +202,7 @@ def _classes(result: Composition, fractions: list[Fraction], undecided: float | 
                 "the half-bit line; regularisation of the deviation can only be coarser than that.",
             )
         )
-    return Section("Composition", quantities=quantities, pictures=pictures)
+    return pictures
 
 
 def resolution_text(curve: Mapping[str, Any]) -> str:

@@ -100,16 +100,21 @@ def _quantities(facts: Mapping[str, Any]) -> list[Quantity]:
     if second is not None:
         about = definitions["second_bridging"]
         found.append(Quantity("porosity, bridged twice as far", percent(second["porosity"]), about))
-    pores, cracks, network = facts["pores"], facts["cracks"], facts["network"]
-    area, aperture = cracks["area_nm2"], cracks.get("mean_aperture_nm", {})
-    limits = area.get("ci95")
     if facts["open_fraction"] is not None or not _bounded(facts):
         entry = {"ci95": facts.get("open_fraction_ci95")}
         about = definitions.get("open_fraction", definitions["open"])
         found.append(
             Quantity("open share of the voids", _share(facts["open_fraction"]), about, _interval(entry))
         )
-    found += [
+    return found + _voids(facts) + _networks(facts)
+
+
+def _voids(facts: Mapping[str, Any]) -> list[Quantity]:
+    """Return counts and sizes of pores and cracks."""
+    definitions, pores, cracks = facts["definitions"], facts["pores"], facts["cracks"]
+    area, aperture = cracks["area_nm2"], cracks.get("mean_aperture_nm", {})
+    limits = area.get("ci95")
+    return [
         Quantity(
             "pores",
             str(pores["count"]),
@@ -145,6 +150,12 @@ def _quantities(facts: Mapping[str, Any]) -> list[Quantity]:
             _length(facts["calibration"]["smallest_aperture_nm"]),
             definitions["smallest_aperture_nm"],
         ),
+    ]
+
+
+def _networks(facts: Mapping[str, Any]) -> list[Quantity]:
+    definitions, network = facts["definitions"], facts["network"]
+    found = [
         Quantity("networks", str(network["networks"]), definitions["networks"]),
         Quantity("junctions", str(network["junctions"]), definitions["junctions"]),
     ]
