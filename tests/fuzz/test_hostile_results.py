@@ -60,7 +60,11 @@ def test_an_honest_sample_passes(honest: Path, tmp_path: Path) -> None:
     untouched = Hostile("nothing", lambda _sample, _outside: None, frozenset())
     assert (
         try_one(
-            untouched, honest, tmp_path / "place", ("verify", "inspect", "view", "report", "compare", "open")
+            untouched,
+            honest,
+            tmp_path / "place",
+            ("verify", "inspect", "view", "report", "compare", "open"),
+            thorough=True,
         )
         == []
     )
