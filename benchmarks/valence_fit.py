@@ -96,8 +96,8 @@ def staged(arguments: argparse.Namespace) -> None:
     from oxytomo.config import FitValenceStage, ReferenceSource
     from oxytomo.io.scratch import scratch_arrays
     from oxytomo.io.stores import NamedArray, Provenance, write_store
-    from oxytomo.run.context import StageContext
     from oxytomo.simulate.energy_stack import model_references
+    from oxytomo.stages.context import StageContext
     from oxytomo.stages.oxidation import fit_valence
 
     folder, side, n = arguments.stage, arguments.side, arguments.energies
@@ -116,6 +116,8 @@ def staged(arguments: argparse.Namespace) -> None:
             axes = ("energy", "y", "x")
             named = {name: NamedArray(array, axes, "1") for name, array in arrays.items()}
             named["energy_ev"] = NamedArray(energy, ("energy",), "electronvolt")
+            named["lost"] = NamedArray(np.zeros(n, bool), ("energy",), "1")
+            named["variance_factor"] = NamedArray(np.ones(n), ("energy",), "1")
             made = Provenance("register_stack", 1, {}, {}, "benchmark", "")
             write_store(store, named, provenance=made, attributes={"element": "Mn", "pixel_nm": 10.0})
         print(f"the store is written ({peak_gb():.2f} GB peak); run this again to measure the stage alone")

@@ -12,7 +12,7 @@ from oxytomo.io.stores import NamedArray, Provenance, write_store
 from oxytomo.results import checks
 from oxytomo.results.fractions import Fraction
 from oxytomo.results.records import Alignment
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.shared import report
 from oxytomo.stages.shared.report import Settings
 from oxytomo.view import curves, slices, style

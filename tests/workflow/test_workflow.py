@@ -1,6 +1,7 @@
 """The rules: they parse, lint, plan every example, and repeat exactly what a change needs."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -198,11 +199,67 @@ def test_branches_of_one_particle_are_registered_where_it_is_asked_for(example: 
     assert jobs["segment_voids"] == 2
 
 
-def test_every_stage_has_a_rule_that_calls_it() -> None:
-    rules = (REPOSITORY / "pipeline" / "oxytomo" / "workflow" / "rules").glob("*.smk")
-    text = "\n".join(path.read_text(encoding="utf-8") for path in rules)
-    for stage in STAGES:
-        assert f'-P -m oxytomo stage {stage}"' in text, stage
+def test_every_stage_of_the_registry_has_a_rule(example: Path) -> None:
+    """One for each branch; the series of all branches share one."""
+    done = snakemake("--list-rules", "--quiet", "--configfile", str(example), cwd=example.parent)
+    assert done.returncode == 0, done.stderr + done.stdout
+    expected = set(STAGES) | {
+        f"{stage.name}_{branch}"
+        for stage in STAGES.values()
+        for branch in stage.branches[1:]
+        if not stage.jobs
+    }
+    assert set(done.stdout.split()) == expected | {"all", "everything"}
+
+
+def test_the_report_of_snakemake_shows_the_tables(example: Path) -> None:
+    """`snakemake --report` shows pages and tables with their content, by branch."""
+    project, results = load_config(example), example.parent / "out dir"
+    made = [results / path for path in (*sample_stores(project), *project_products(project))]
+    made += [results / f"s-1/stages/{branch}/alignment.csv" for branch in ("areal_density", "tomogram")]
+    for path in made:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir() if path.suffix == ".zarr" else path.write_text("a,b\n1,2\n", encoding="utf-8")
+    done = snakemake("--report", "page.html", "--configfile", str(example), cwd=example.parent)
+    assert done.returncode == 0, done.stderr + done.stdout
+    tables = {path.name for path in made if path.suffix in (".csv", ".json", ".html")}
+    assert tables == set(re.findall(r"Adding (\S+) \(", done.stdout + done.stderr))
+    page = (example.parent / "page.html").read_text(encoding="utf-8")
+    assert all(name in page for name in tables)
+
+
+def test_another_workflow_uses_the_rules(example: Path) -> None:
+    """As a module, whole and one rule with other threads, under names of its own."""
+    house = REPOSITORY / "pipeline" / "oxytomo" / "workflow" / "Snakefile"
+    other = example.parent / "Snakefile"
+    other.write_text(
+        f"module house:\n    snakefile: {str(house)!r}\n    config: config\n\n"
+        "use rule * from house as house_*\n\n"
+        "use rule align from house as house_align with:\n    threads: 1\n\n"
+        "rule mine:\n    input: rules.house_all.input\n    default_target: True\n",
+        encoding="utf-8",
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(other),
+        "--dry-run",
+        "--configfile",
+        str(example),
+    ]
+    done = subprocess.run(
+        command, cwd=example.parent, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    jobs = planned(done.stdout + done.stderr)
+    assert (jobs["mine"], jobs["house_align"], jobs["house_report"], jobs["house_fit_valence"]) == (
+        1,
+        1,
+        1,
+        2,
+    )
 
 
 def test_parsing_is_light(example: Path) -> None:

@@ -42,6 +42,20 @@ class Normalized:
     illumination_error_px: Float64Array | None = None
 
 
+def normalization_lines(normalized: Normalized, n_pixels: int) -> list[str]:
+    """Return sentences about a normalised series: invalid pixels, air level, and an illumination that moved."""
+    counts = "".join(f", {count} {reason}" for reason, count in normalized.invalid.items()) or ", "
+    level, shift = normalized.air_level, normalized.illumination_shift_px
+    lines = [
+        f"{normalized.value.shape[0]} frames{counts} of {n_pixels} pixels; "
+        f"air level {level.min():.3f} to {level.max():.3f}"
+    ]
+    if shift is not None:
+        rms = float(np.sqrt(np.mean(np.sum(shift**2, axis=1))))
+        lines.append(f"the illumination moved by {rms:.2f} px rms between flats and frames, corrected")
+    return lines
+
+
 def mean_dark(dark: FloatArray | None, shape: tuple[int, int]) -> FloatArray:
     """Average the dark frames, (n_y, n_x) float32; zero where none were taken."""
     return (

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from oxytomo.config import ComparisonStage as Settings
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 from oxytomo.view.comparison_page import write_comparison
 
 INPUTS = ("results",)

@@ -5,7 +5,7 @@ from pathlib import Path
 from oxytomo.config import ReportStage as Settings
 from oxytomo.results.places import find_results
 from oxytomo.results.results import Results
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 from oxytomo.view.sample_page import write_page
 
 INPUTS = ("results",)

@@ -1,4 +1,4 @@
-"""Stage ``export_structure``: the volume with particle, voids and their numbers as OME-Zarr labels."""
+"""Stage ``export_structure``: the volume with particle and voids as OME-Zarr labels."""
 
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from oxytomo.palette import (
     display_window,
     instance_colors,
 )
-from oxytomo.run.context import StageContext
 from oxytomo.slabs import Mapped, largest, sampled
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
