@@ -30,7 +30,7 @@ from oxytomo.stages.oxidation import (
     normalize_stack,
     register_stack,
 )
-from oxytomo.stages.shared.report import write_report
+from oxytomo.view.sample_page import write_report
 
 ACQUISITION = StackAcquisition(
     element="Mn",
