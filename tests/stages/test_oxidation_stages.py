@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import yaml
 import zarr
-from notebook import run_notebook
 
 from oxytomo.cli import main
 from oxytomo.config import load_config
@@ -175,12 +174,6 @@ def test_particles_and_profiles(results: Path) -> None:
     with (results / "oxidation_profiles.csv").open() as file:
         axes = {row["axis"] for row in csv.DictReader(file)}
     assert axes == {"depth_nm", "edge_jump", "area_outside"}
-
-
-def test_the_notebook_shows_the_maps(results: Path) -> None:
-    seen = run_notebook("oxidation", results)
-    assert list(seen["means"]) == ["Mn"]
-    assert 2.8 < np.nanmean(seen["maps"][0]) < 3.6
 
 
 def test_report_has_the_branch(results: Path, tmp_path: Path) -> None:

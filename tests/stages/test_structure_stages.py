@@ -11,7 +11,6 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
-from notebook import run_notebook
 from scipy.ndimage import gaussian_filter
 
 from oxytomo.cli import main
@@ -100,14 +99,6 @@ def stores(folder: Path) -> dict[str, Path]:
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
-
-
-def test_the_notebook_shows_voids_and_porosity(folder: Path, stores: dict[str, Path]) -> None:
-    seen = run_notebook("structure", folder)
-    low, high = seen["porosity"]["total"][1]
-    assert low < seen["porosity"]["total"][0] < high
-    assert len(seen["diameters_nm"]) == len(rows(stores["pores.csv"]))
-    assert (seen["voids"][seen["most"]] > 0).any()
 
 
 def test_numbers_agree_with_the_truth_and_with_each_other(folder: Path, stores: dict[str, Path]) -> None:
@@ -201,7 +192,8 @@ def test_without_pyvista_the_run_goes_on_without_meshes(
     said = capsys.readouterr()
     assert "no meshes without the package pyvista: pip install 'oxytomo[view]'" in said.err
     assert "export_meshes" not in said.out
-    assert branch_products("structure") == ("structure.ome.zarr", "pores.csv", "cracks.csv", "structure.json")
+    files = {"structure.ome.zarr", "pores.csv", "cracks.csv", "structure.json"}
+    assert set(branch_products("structure")) == files
     monkeypatch.setitem(sys.modules, "pyvista", None)
     with pytest.raises(MissingPackageError, match=r"oxytomo\[view\]"):
         write_mesh(
