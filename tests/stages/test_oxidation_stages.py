@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import yaml
 import zarr
+from notebook import run_notebook
 
 from oxytomo.cli import main
 from oxytomo.config import load_config
@@ -29,7 +30,7 @@ from oxytomo.stages.oxidation import (
     normalize_stack,
     register_stack,
 )
-from oxytomo.stages.shared.report import write_report
+from oxytomo.view.sample_page import write_report
 
 ACQUISITION = StackAcquisition(
     element="Mn",
@@ -174,6 +175,15 @@ def test_particles_and_profiles(results: Path) -> None:
     with (results / "oxidation_profiles.csv").open() as file:
         axes = {row["axis"] for row in csv.DictReader(file)}
     assert axes == {"depth_nm", "edge_jump", "area_outside"}
+
+
+def test_the_notebook_shows_the_maps(results: Path) -> None:
+    run_notebook(
+        "first_look",
+        result=results,
+        check="assert 2.8 < float(results.arrays['oxidation/Mn_valence'].mean()) < 3.6\n"
+        "assert shown == ['oxidation/Mn_valence']",
+    )
 
 
 def test_report_has_the_branch(results: Path, tmp_path: Path) -> None:

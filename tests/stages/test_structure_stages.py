@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tifffile
 import yaml
+from notebook import run_notebook
 from scipy.ndimage import gaussian_filter
 
 from oxytomo.cli import main
@@ -99,6 +100,17 @@ def stores(folder: Path) -> dict[str, Path]:
 def rows(path: Path) -> list[dict[str, str]]:
     with path.open(newline="") as file:
         return list(csv.DictReader(file))
+
+
+def test_the_notebook_shows_voids_and_porosity(folder: Path, stores: dict[str, Path]) -> None:
+    run_notebook(
+        "first_look",
+        result=folder,
+        check="porosity = results.numbers['structure/porosity']\n"
+        "assert porosity.low < porosity.value < porosity.high\n"
+        f"assert len(results.tables['structure/pores']) == {len(rows(stores['pores.csv']))}\n"
+        "assert bool((results.arrays['structure/voids'] > 0).any())",
+    )
 
 
 def test_numbers_agree_with_the_truth_and_with_each_other(folder: Path, stores: dict[str, Path]) -> None:

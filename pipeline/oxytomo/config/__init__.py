@@ -1,7 +1,7 @@
 """Settings: one frozen model per stage, the configuration file, its schema and its plan."""
 
 from oxytomo.config.instrument import InstrumentSettings
-from oxytomo.config.load import config_error, load_config, parse_config, read_yaml
+from oxytomo.config.load import config_error, load_config, parse_config, read_yaml, results_below
 from oxytomo.config.phase import ProjectionSource, ReconstructStructureSettings, RetrievePhaseSettings
 from oxytomo.config.project import (
     ArealDensityConfig,
@@ -142,5 +142,6 @@ __all__ = [
     "load_config",
     "parse_config",
     "read_yaml",
+    "results_below",
     "source_files",
 ]

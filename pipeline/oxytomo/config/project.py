@@ -10,7 +10,7 @@ from pydantic import BeforeValidator, field_validator, model_validator
 
 from oxytomo.config.base import Settings, checked_name, checked_path, closest, rejected, setting
 from oxytomo.config.beamtime import PlanSettings
-from oxytomo.config.elements import SYMBOLS, TRANSITION_METALS, checked_formula, known_elements
+from oxytomo.config.elements import SYMBOLS, TRANSITION_METALS, Formula, checked_formula, known_elements
 from oxytomo.config.ranges import DENSITY_G_CM3
 from oxytomo.config.settings import (
     AlignSettings,
@@ -75,7 +75,7 @@ class CompositionConfig(Settings):
     elements: dict[str, Source] | None = setting(
         None, "per element its tilt series of maps, instead of edges"
     )
-    formula: dict[str, float] | None = setting(
+    formula: Formula | None = setting(
         None, "atoms per formula unit of the reference composition", unit="atoms"
     )
     density_g_cm3: float = setting(
@@ -163,7 +163,7 @@ class ArealDensityConfig(Settings):
     """One angle, two energies per edge: maps of areal density."""
 
     edges: dict[str, EdgePair] = setting(..., "per element the two energies of its edge", min_length=1)
-    formula: dict[str, float] = setting(..., "atoms per formula unit of the material", unit="atoms")
+    formula: Formula = setting(..., "atoms per formula unit of the material", unit="atoms")
     density_g_cm3: float = setting(
         4.2, "mass density of the material", unit="g/cm³", ge=DENSITY_G_CM3[0], le=DENSITY_G_CM3[1]
     )
@@ -368,7 +368,7 @@ class SampleConfig(Settings):
 class ProjectConfig(Settings):
     """A whole configuration file."""
 
-    results: Path = setting(Path("results"), "output folder, relative to the working directory")
+    results: Path = setting(Path("results"), "output folder, relative to this file")
     samples: dict[str, SampleConfig] = setting(
         ..., "the samples by name: letters, digits, '_' and '-'", min_length=1
     )

@@ -1,6 +1,7 @@
 """One text image ``.xim`` of an ALS STXM scan, with the header that is beside it: ``a_a003.xim`` belongs to ``a.hdr``."""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from oxytomo.errors import InputError
@@ -33,7 +34,8 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
             fix="copy header and images of one scan into the same folder",
         )
     one = Scan(scan.x_nm, scan.y_nm, scan.energy_ev[[number]], (path,))
-    return described(path, one, request)
+    raw = described(path, one, request)
+    return replace(raw, metadata={**raw.metadata, "header_file": header.name})
 
 
 def _header(path: Path) -> Path:
