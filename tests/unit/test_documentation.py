@@ -15,6 +15,8 @@ import pytest
 import oxytomo
 from oxytomo.config.plan import JOINT_PRODUCTS, PRODUCTS
 from oxytomo.config.schema import schema
+from oxytomo.results.columns import TABLE_TYPES
+from oxytomo.results.places import TABLE_KEYS
 from oxytomo.stages.registry import STAGES
 from oxytomo.view.compare import Comparison
 from oxytomo.view.comparison_part import comparison_tables
@@ -175,15 +177,13 @@ def test_every_name_of_the_library_is_on_its_page(site_reference: ModuleType) ->
 
 
 def test_every_column_of_every_table_is_on_its_page(site_reference: ModuleType) -> None:
-    columns = pytest.importorskip("oxytomo.results.columns")
-    places = pytest.importorskip("oxytomo.results.places")
     sections = dict(
         re.findall(r"^### (\S+\.csv)\n(.*?)(?=^#|\Z)", site_reference.outputs(), re.DOTALL | re.MULTILINE)
     )
     rows = {name: re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) for name, text in sections.items()}
     nothing = SimpleNamespace(quantities=(), samples=(), groups=(), means={}, contrasts=())
     compared = comparison_tables(cast(Comparison, nothing))
-    expected = {name: list(columns.TABLE_TYPES[key].columns) for name, key in places.TABLE_KEYS.items()}
+    expected = {name: list(TABLE_TYPES[key].columns) for name, key in TABLE_KEYS.items()}
     assert rows == expected | {f"comparison_{name}.csv": list(table) for name, table in compared.items()}
     products = [name for names in (*PRODUCTS.values(), JOINT_PRODUCTS) for name in names]
     assert {name for name in products if name.endswith(".csv")} == set(expected)
