@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -122,15 +123,21 @@ def test_files_of_the_repository_that_pages_name_exist() -> None:
     assert gone == {("pipeline/oxytomo/stages/structure/sharpen.py", "CONTRIBUTING.md")}  # that of the recipe
 
 
-def test_architecture_names_every_package() -> None:
-    folders = [
-        path.name
-        for path in (REPOSITORY / "pipeline" / "oxytomo").iterdir()
-        if (path / "__init__.py").exists()
-    ]
-    house = (REPOSITORY / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+def test_architecture_shows_the_layers_that_are_enforced() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = {one["name"]: one for one in project["tool"]["importlinter"]["contracts"]}
+    floors: list[set[str]] = []
+    for layer in contracts["The layers of the house"]["layers"]:
+        names = {part.strip().partition(".")[0] for part in layer.split("|") if "registry" not in part}
+        if names not in floors:
+            floors.append(names)
     picture = (REPOSITORY / "docs" / "images" / "house.svg").read_text(encoding="utf-8")
-    assert [name for name in folders if f"`{name}`" not in house or f">{name}<" not in picture] == []
+    drawn: dict[str, set[str]] = {}
+    for height, name in re.findall(r'<rect x="[\d.]+" y="([\d.]+)".*/>\n<text [^>]*>(\w+)<', picture):
+        drawn.setdefault(height, set()).add(name)
+    assert list(drawn.values()) == floors
+    page = (REPOSITORY / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    assert {name for names in floors for name in names if f"`{name}`" not in page} == set()
 
 
 def test_every_store_is_on_its_page() -> None:
