@@ -1,7 +1,7 @@
 """Array aliases and the small value types that pass between the rooms of the house.
 
-Axes are always ``(n_tilt, n_y, n_x)`` for projections and ``(n_z, n_y, n_x)`` for volumes; several energies or
-elements are a leading axis. The detector row is z. Labels: 0 is background.
+Axes are always ``(n_tilt, n_y, n_x)`` for projections and ``(n_z, n_y, n_x)`` for volumes; several
+energies or elements are a leading axis. The detector row is z. Labels: 0 is background.
 """
 
 from collections.abc import Mapping
@@ -37,8 +37,9 @@ class StoredArray(Protocol):
 
 
 Quantity = Literal["counts", "transmission", "optical_density", "signal", "complex"]
-"""What the pixels of a raw series hold: detector counts that need a flat field, transmission, optical density,
-a signal that is proportional to the amount (X-ray fluorescence or EDS counts, HAADF), or complex transmission."""
+"""What the pixels of a raw series hold: detector counts that need a flat field, transmission,
+optical density, a signal that is proportional to the amount (X-ray fluorescence or EDS counts,
+HAADF), or complex transmission."""
 
 OUTSIDE, TARGET, OXYGEN_POOR, OXYGEN_RICH, UNDECIDED = 0, 1, 2, 3, 4
 """Labels of ``phases`` and ``phases_confident``."""
@@ -50,7 +51,8 @@ class TiltSeries:
 
     Attributes
     ----------
-    frames : (n_frame, n_y, n_x) array, in the unit that ``quantity`` names; of a large series one that reads frames by number
+    frames : (n_frame, n_y, n_x) array, in the unit that ``quantity`` names; of a large series one
+        that reads frames by number
     tilt_deg : (n_frame,) float64; acquisition order need not be angle order
     energy_ev : (n_frame,) float64, NaN where the file does not say
     pixel_nm : (n_frame,) float64, object-plane pixel size, NaN where the file does not say
@@ -58,9 +60,10 @@ class TiltSeries:
     flat, dark : (n, n_y, n_x) float32 or None
     exposure_s, ring_current_ma : (n_frame,) float64 or None
     flat_exposure_s, flat_ring_current_ma : (n_flat,) float64 or None
-    flat_position : (n_flat,) float64 or None, when each flat was taken, in units of the frame index (-1: before
-        the first frame, n_frame: after the last)
-    variance : (n_frame, n_y, n_x) float32 or None, variance of a signal, where the file format gives it
+    flat_position : (n_flat,) float64 or None, when each flat was taken, in units of the frame index
+        (-1: before the first frame, n_frame: after the last)
+    variance : (n_frame, n_y, n_x) float32 or None, variance of a signal, where the file format
+        gives it
     metadata : free text of the file worth keeping (sample, instrument, format)
     """
 

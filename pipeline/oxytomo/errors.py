@@ -33,7 +33,8 @@ SYSTEM_TROUBLE: dict[int, tuple[str, str]] = {
         "use a machine with more, raise the limit (ulimit -v), or close other programs",
     ),
 }
-"""What an operating system refuses that is no fault of the program: what was expected, and the likeliest remedy."""
+"""What an operating system refuses that is no fault of the program: what was expected, and the
+likeliest remedy."""
 
 
 LIMITS = tuple(number for number in SYSTEM_TROUBLE if number not in (errno.EROFS, errno.EACCES, errno.EPERM))
@@ -42,10 +43,12 @@ _NO_THREAD = "can't start new thread"
 
 
 def printable(text: str) -> str:
-    r"""Return ``text`` on one line, in characters that show; all others are written as escapes: ``\n``, ``\u202e``.
+    r"""Return ``text`` on one line, in characters that show.
 
-    Names in files and configurations from elsewhere may hold what steers a terminal, or turns the order of
-    what is read.
+    All others are written as escapes: ``\n``, ``\u202e``.
+
+    Names in files and configurations from elsewhere may hold what steers a terminal, or turns the
+    order of what is read.
     """
     if text.isprintable():
         return text

@@ -1,7 +1,7 @@
 """Volumes in slabs: what is local is computed some rows at a time, so that memory does not grow with the volume.
 
-A field is an array that need not be in memory: it has a shape, a type, and rows that are read and written by
-slices. An ordinary array is a field.
+A field is an array that need not be in memory: it has a shape, a type, and rows that are read and
+written by slices. An ordinary array is a field.
 """
 
 from collections.abc import Callable, Iterator
@@ -81,7 +81,10 @@ def fill(
     halo: int = 0,
     times_thinner: int = 1,
 ) -> None:
-    """Fill a field with a function of others that looks no farther than ``halo`` rows; in slabs as :func:`slabs`."""
+    """Fill a field with a function of others that looks no farther than ``halo`` rows.
+
+    In slabs as :func:`slabs`.
+    """
     for slab in slabs(target.shape, halo=halo, times_thinner=times_thinner):
         target[slab.rows] = function(*(read(source, slab.wide) for source in sources))[slab.core]
 
@@ -205,7 +208,10 @@ class Reordered:
 
 
 class Mapped:
-    """A field whose values are a function of those of others at the same place; it cannot be written."""
+    """A field whose values are a function of those of others at the same place.
+
+    It cannot be written.
+    """
 
     def __init__(
         self, field: Field, function: Callable[..., NDArray[Any]], dtype: Any, *others: Field

@@ -19,7 +19,8 @@ MOST_NODES = 2_000_000
 DEEPEST = 40
 LONGEST_TEXT = 5_000
 LONGEST_NUMBER = 100
-"""Characters: Python takes minutes for a number of a million digits, or of hours, minutes and seconds without end."""
+"""Characters: Python takes minutes for a number of a million digits, or of hours, minutes and
+seconds without end."""
 
 # libyaml is ten times faster; where it is missing, the same in Python.
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -60,7 +61,10 @@ def _refused(node: yaml.Node, problem: str) -> yaml.constructor.ConstructorError
 
 
 def _unfolded(node: yaml.Node, known: dict[int, tuple[float, float]]) -> tuple[float, float]:
-    """Return how many values are in a node, and how deep, with every alias written out; infinity for one in itself."""
+    """Return how many values are in a node, and how deep, with every alias written out.
+
+    Infinity for one in itself.
+    """
     if isinstance(node, yaml.ScalarNode):
         is_number = node.tag in _NUMBERS
         if len(node.value) > (LONGEST_NUMBER if is_number else LONGEST_TEXT):
@@ -97,7 +101,8 @@ def _refuse_deep_nesting(text: str) -> None:
 def load_config(path: Path) -> ProjectConfig:
     """Read and validate a configuration file.
 
-    Paths of raw files are resolved relative to the file, ``results`` relative to the working directory.
+    Paths of raw files are resolved relative to the file, ``results`` relative to the working
+    directory.
 
     Raises
     ------

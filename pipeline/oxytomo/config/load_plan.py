@@ -25,7 +25,10 @@ class Plan(Settings):
 
 
 def load_plan(path: Path) -> Plan:
-    """Read the section ``plan`` of a file; samples beside it may lack their raw files, or be missing altogether."""
+    """Read the section ``plan`` of a file.
+
+    Samples beside it may lack their raw files, or be missing altogether.
+    """
     data = read_yaml(path)
     if not isinstance(data.get("plan"), dict):
         raise ConfigError(
@@ -119,7 +122,10 @@ def _filled(settings: PlanSettings, sample: CompositionConfig | None) -> Plan:
 
 
 def _recorded_energies(sample: CompositionConfig | None) -> dict[str, tuple[float, float]]:
-    """Return the energies that a sample's configuration gives; those in raw files are not looked up."""
+    """Return the energies that a sample's configuration gives.
+
+    Those in raw files are not looked up.
+    """
     found = {}
     for element, edge in ((sample.edges if sample else None) or {}).items():
         pair = edge.pre.energy_ev, edge.post.energy_ev

@@ -81,13 +81,15 @@ FOLDERS: dict[str, str] = {
     "reconstruct_refine": "reconstruct_refine",
     "replicate": "replicate",
 }
-"""Folder, below ``stages/<branch>/``, of the stages that write one store per series, element or part."""
+"""Folder, below ``stages/<branch>/``, of the stages that write one store per series, element or
+part."""
 
 SHARED_OUT: dict[str, tuple[str, ...]] = {
     "reconstruct": ("reconstruct_prepare", "reconstruct_part", "reconstruct_join", "reconstruct_refine"),
     "uncertainty": ("replicate",),
 }
-"""The stages that come before one whose work is shared out to several jobs (``reconstruct.parts``)."""
+"""The stages that come before one whose work is shared out to several jobs
+(``reconstruct.parts``)."""
 
 FOR_THE_MODE = ("reconstruct_join", "reconstruct_refine")
 """Of these, the stages that only a reference needs that has to be found in the particle."""
@@ -97,7 +99,8 @@ TO_VOLUME: dict[str, tuple[str, ...]] = {
     "projections": ("normalize", "retrieve_phase", "reconstruct_structure"),
     "phase_maps": ("normalize", "retrieve_phase", "reconstruct_structure"),
 }
-"""The stages that come first in the structure branch, by its way in; the last writes ``volume.zarr``."""
+"""The stages that come first in the structure branch, by its way in; the last writes
+``volume.zarr``."""
 
 STORES: dict[str, str] = {
     "reconstruct_tomogram": "reconstruct",
@@ -132,16 +135,19 @@ PRODUCTS: dict[Branch, tuple[str, ...]] = {
 JOINT_STAGE = "register_branches"
 JOINT_STORE = f"branches/{JOINT_STAGE}.zarr"
 JOINT_PRODUCTS = ("branches.json", "voids_and_domains.csv", "void_neighbourhoods.csv")
-"""The stage that needs two branches of a sample, its store below ``stages/``, and what it leaves in the folder."""
+"""The stage that needs two branches of a sample, its store below ``stages/``, and what it leaves in
+the folder."""
 
 COMPARISON_TABLES = tuple(
     f"comparison_{table}.csv" for table in ("values", "groups", "differences", "shells")
 )
 COMPARISON_PRODUCTS = ("comparison.html", *COMPARISON_TABLES)
-"""What a comparison of samples leaves in the results folder; its tables have no records of their own."""
+"""What a comparison of samples leaves in the results folder; its tables have no records of their
+own."""
 
 NEEDS_PACKAGE: dict[str, tuple[str, str, str]] = {"export_meshes": ("meshes", "pyvista", "view")}
-"""Stages that are left out where an optional package is missing: product, package, extra that installs it."""
+"""Stages that are left out where an optional package is missing: product, package, extra that
+installs it."""
 
 
 def sample_branches(sample: SampleConfig) -> tuple[Branch, ...]:
@@ -206,7 +212,10 @@ def sample_products(sample: SampleConfig) -> tuple[str, ...]:
 
 
 def project_products(project: ProjectConfig) -> list[str]:
-    """Return everything that a project leaves in its results folder, relative to it; a run makes what is missing."""
+    """Return everything that a project leaves in its results folder, relative to it.
+
+    A run makes what is missing.
+    """
     products = [
         f"{name}/{product}" for name, sample in project.samples.items() for product in sample_products(sample)
     ]
@@ -286,7 +295,8 @@ def stage_settings(
 
     Parameters
     ----------
-    branch : the branch; None for ``register_branches`` and ``report``, which belong to the whole sample
+    branch : the branch; None for ``register_branches`` and ``report``, which belong to the whole
+        sample
     stage : name of the stage, which is the name of its module and its rule
     series : name of the job (series, element, part), for stages that write one store for each
     """

@@ -22,7 +22,8 @@ def default_quantity(config: BranchConfig) -> Quantity:
 def light_from_air(config: BranchConfig) -> bool:
     """Return whether counts without flat frames take their light from the empty region of each frame.
 
-    A single image of a scanned beam has no other; tilt series do so only where the user gives the region.
+    A single image of a scanned beam has no other; tilt series do so only where the user gives the
+    region.
     """
     if isinstance(config, OxidationConfig):
         return config.normalize.air_rescale

@@ -138,7 +138,8 @@ def _named(value: Any) -> Any:
 ComponentName = Annotated[
     ComponentSettings, BeforeValidator(_named, json_schema_input_type=str | ComponentSettings)
 ]
-"""A known substance by its name (carbon, carbon_film, li2co3, pvdf), or a formula with a density."""
+"""A known substance by its name (carbon, carbon_film, li2co3, pvdf), or a formula with a
+density."""
 
 
 class ModelTermSettings(Settings):
@@ -230,7 +231,8 @@ ReconstructSettings = Annotated[
     Annotated[DeviationSettings | RatioSettings, Field(discriminator="method")],
     BeforeValidator(_default_method),
 ]
-"""How a composition is reconstructed; the key ``method`` chooses, ``deviation`` where it is left out."""
+"""How a composition is reconstructed; the key ``method`` chooses, ``deviation`` where it is left
+out."""
 
 
 class TomogramReconstructSettings(Settings):

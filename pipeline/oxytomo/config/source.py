@@ -35,7 +35,8 @@ from oxytomo.file_order import natural_order
 
 MOST_ENTRIES = 100_000
 DEEPEST_FOLDER = 60
-"""How many files and folders a pattern is compared with, and how deep they are: then it is that of a whole disk."""
+"""How many files and folders a pattern is compared with, and how deep they are: then it is that of
+a whole disk."""
 
 
 class AngleRamp(Settings):
@@ -394,7 +395,10 @@ class _Folders:
 
 
 def _matches(pattern: str) -> list[Path]:
-    """Return the paths that match an absolute or relative pattern, in natural order; hidden ones only if it asks for them."""
+    """Return the paths that match an absolute or relative pattern, in natural order.
+
+    Hidden ones only if it asks for them.
+    """
     parts = Path(pattern).parts
     anchor = Path(pattern).anchor
     found = _Folders(pattern).matches(anchor, parts[1:] if anchor else parts)

@@ -1,6 +1,7 @@
 """What each stage is given: the user's settings for it, and the facts of the project that it needs.
 
-A stage receives exactly what its result depends on: a changed setting repeats only what depends on it.
+A stage receives exactly what its result depends on: a changed setting repeats only what depends on
+it.
 """
 
 from typing import Literal

@@ -26,7 +26,9 @@ FIELD_BYTES = 160 * 2**20
 
 @contextmanager
 def scratch_arrays(beside: Path, shapes: dict[str, tuple[int, ...]]) -> Iterator[dict[str, FloatArray]]:
-    """Give float32 arrays to fill; large ones are files in a hidden folder that goes when the block ends.
+    """Give float32 arrays to fill.
+
+    Large ones are files in a hidden folder that goes when the block ends.
 
     Parameters
     ----------
@@ -68,7 +70,8 @@ def _array(path: Path, shape: tuple[int, ...]) -> FloatArray:
     with path.open("wb") as file:
         file.truncate(n_bytes)
         if hasattr(os, "posix_fallocate"):  # not on macOS
-            # A map of a file that finds no room on the disk when it is written to would end the process.
+            # A map of a file that finds no room on the disk when it is written to would end the
+            # process.
             os.posix_fallocate(file.fileno(), 0, n_bytes)
     return np.memmap(path, np.float32, "r+", shape=shape)
 
@@ -76,7 +79,8 @@ def _array(path: Path, shape: tuple[int, ...]) -> FloatArray:
 class ScratchField:
     """An array in a file that is read and written by slices (steps of 1), so that only these are in memory.
 
-    Not through a map of the file: writing to one on a full disk ends the process, and what is mapped counts as memory.
+    Not through a map of the file: writing to one on a full disk ends the process, and what is
+    mapped counts as memory.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any) -> None:

@@ -1,7 +1,7 @@
 """Stage stores: plain zarr v3 groups that appear complete or not at all.
 
-A store is written to a hidden folder beside its target and renamed when complete. Its root attribute
-``oxytomo`` holds the provenance, the layout of the arrays and a digest of their content.
+A store is written to a hidden folder beside its target and renamed when complete. Its root
+attribute ``oxytomo`` holds the provenance, the layout of the arrays and a digest of their content.
 """
 
 import hashlib
@@ -109,7 +109,10 @@ class Store:
 
     @property
     def sealed(self) -> bool:
-        """Say whether a changed value is noticed when the store is opened; earlier versions wrote no seals."""
+        """Say whether a changed value is noticed when the store is opened.
+
+        Earlier versions wrote no seals.
+        """
         return all(SEAL in layout for layout in self._layout.values())
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -143,7 +146,10 @@ class _StoredField:
 
 
 def content_digest(arrays: Mapping[str, NamedArray]) -> str:
-    """Return the SHA-256 of names, shapes, types and values of arrays; memory order plays no part."""
+    """Return the SHA-256 of names, shapes, types and values of arrays.
+
+    Memory order plays no part.
+    """
     digest = hashlib.sha256()
     for name in sorted(arrays):
         data = arrays[name].data
@@ -156,7 +162,10 @@ def content_digest(arrays: Mapping[str, NamedArray]) -> str:
 
 
 def chunk_shape(shape: tuple[int, ...], item_bytes: int) -> tuple[int, ...]:
-    """Return chunks of whole (y, x) frames within ``CHUNK_BYTES``; larger frames are cut in rows."""
+    """Return chunks of whole (y, x) frames within ``CHUNK_BYTES``.
+
+    Larger frames are cut in rows.
+    """
     chunks = [1] * len(shape)
     room = max(1, CHUNK_BYTES // item_bytes)
     for axis in reversed(range(len(shape))):
@@ -208,7 +217,10 @@ def write_store(
 
 
 def read_store(path: Path) -> Store:
-    """Open a store; raises :class:`StoreError` when it is missing, incomplete or made by something else."""
+    """Open a store.
+
+    Raises :class:`StoreError` when it is missing, incomplete or made by something else.
+    """
     store = read_head(path)
     for name in store.names:
         layout = store._layout[name]
@@ -218,7 +230,10 @@ def read_store(path: Path) -> Store:
 
 
 def read_head(path: Path) -> Store:
-    """Read what a store says of itself, without a look at its arrays; raises :class:`StoreError` as ``read_store`` does."""
+    """Read what a store says of itself, without a look at its arrays.
+
+    Raises :class:`StoreError` as ``read_store`` does.
+    """
     root_file = path / "zarr.json"
     if not path.is_dir() or path.is_symlink() or not root_file.exists():
         raise StoreError(

@@ -22,7 +22,10 @@ def write_text(path: Path, text: str) -> None:
 
 
 def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
-    """Write named columns of equal length with a header line; numbers keep nine significant digits."""
+    """Write named columns of equal length with a header line.
+
+    Numbers keep nine significant digits.
+    """
     lengths = {len(column) for column in columns.values()}
     if len(lengths) > 1:
         raise StoreError(
@@ -53,7 +56,10 @@ def read_csv(path: Path) -> dict[str, list[str]]:
 
 
 def csv_rows(path: Path) -> list[list[str]]:
-    """Return the rows of a table that are not empty; raises :class:`StoreError` for what is no table, or too large."""
+    """Return the rows of a table that are not empty.
+
+    Raises :class:`StoreError` for what is no table, or too large.
+    """
     try:
         text = read_plain(path).decode("utf-8")
         return [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
@@ -62,7 +68,10 @@ def csv_rows(path: Path) -> list[list[str]]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file; numpy values become plain ones and numbers that are not finite ``null``."""
+    """Write a JSON file.
+
+    Numpy values become plain ones and numbers that are not finite ``null``.
+    """
     text = json.dumps(_null_for_nan(encode_json(content)), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 

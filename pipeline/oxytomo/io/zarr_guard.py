@@ -1,6 +1,7 @@
 """What a zarr folder from elsewhere may not do: run code, lead elsewhere, contradict itself, or unpack without end.
 
-Everything is looked at before zarr opens the folder: its metadata are read as plain JSON, and only codecs of numbers pass.
+Everything is looked at before zarr opens the folder: its metadata are read as plain JSON, and only
+codecs of numbers pass.
 """
 
 import math
@@ -94,13 +95,15 @@ def check_zarr(folder: Path, *, links: bool = False, strict: bool = True) -> dic
     Parameters
     ----------
     folder : a group or an array, of format 2 or 3
-    links : links among the files are allowed; the caller looks at their targets, and at the declared size
-    strict : also refuse what this package does not write though it is harmless: numbers that are not finite
+    links : links among the files are allowed; the caller looks at their targets, and at the
+        declared size
+    strict : also refuse what this package does not write though it is harmless: numbers that are
+        not finite
 
     Raises
     ------
-    StoreError
-        Where it could run code, holds links, pipes or devices, is described twice, or declares what nothing explains.
+    StoreError Where it could run code, holds links, pipes or devices, is described twice, or
+        declares what nothing explains.
     """
     arrays: dict[str, ArrayFacts] = {}
     described: dict[str, str] = {}

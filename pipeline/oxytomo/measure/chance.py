@@ -37,7 +37,9 @@ class Against:
 
 
 def depth_levels(depth_nm: Field, inside: Field, *, voxel_nm: float, allocate: Allocate = in_memory) -> Any:
-    """Return a number for the depth of each voxel, −1 outside; levels are a voxel thick and hold ``FEWEST`` voxels at least.
+    """Return a number for the depth of each voxel, −1 outside.
+
+    Levels are a voxel thick and hold ``FEWEST`` voxels at least.
 
     Parameters
     ----------
@@ -98,9 +100,9 @@ def against_chance(
 ) -> Against:
     """Compare a mean over voxels with voxels as deep, and with the same pattern turned about the particle's centre.
 
-    A turned pattern keeps its size and clustering, so that the interval knows that neighbouring voxels are no independent
-    witnesses; what it gains or loses by lying deeper is taken out with the mean of each depth. Voxels that are turned out of
-    the particle are left out.
+    A turned pattern keeps its size and clustering, so that the interval knows that neighbouring
+    voxels are no independent witnesses; what it gains or loses by lying deeper is taken out with
+    the mean of each depth. Voxels that are turned out of the particle are left out.
 
     Parameters
     ----------
@@ -159,7 +161,10 @@ def _some(chosen: Field, count: int, rng: np.random.Generator) -> IntArray:
 def _turned_means(
     excess: Field, places: IntArray, centre: Float64Array, rotations: Float64Array
 ) -> Float64Array:
-    """Return the mean of ``excess`` over the places turned in each way; NaN where none stays in the particle."""
+    """Return the mean of ``excess`` over the places turned in each way.
+
+    NaN where none stays in the particle.
+    """
     means = np.full(len(rotations), np.nan)
     away, middle = (places - centre).astype(np.float32), centre.astype(np.float32)
     for start in range(0, len(rotations), TURNED_AT_ONCE):

@@ -27,19 +27,21 @@ def crack_table(
 
     Parameters
     ----------
-    index, normal, sheet, area_px, aperture_px, inner : ridge voxels, see :class:`oxytomo.segment.sheets.Sheets`
+    index, normal, sheet, area_px, aperture_px, inner : ridge voxels, see
+        :class:`oxytomo.segment.sheets.Sheets`
     particle : (n_z, n_y, n_x) uint8, particle of each voxel
     depth_px : float32, distance to the skin
     voxel_nm : edge of a voxel
 
     Returns
     -------
-    table : columns, one entry per crack: ``crack``, ``particle``, ``area_nm2`` (of the middle surface),
-        ``aperture_nm`` (area-weighted median away from the rim), ``aperture_p10_nm``, ``aperture_p90_nm``,
-        ``volume_nm3`` (area times the mean aperture, a twentieth trimmed at both ends), ``extent_nm`` (length along
-        the longest principal axis), ``centroid_{z,y,x}_nm``, ``angle_to_radius_deg`` (between the crack's plane and
-        the direction to the particle's centre, area-weighted mean: 0 radial, 90 tangential), ``least_depth_nm``,
-        ``greatest_depth_nm``, ``touches_surface``
+    table : columns, one entry per crack: ``crack``, ``particle``, ``area_nm2`` (of the middle
+        surface), ``aperture_nm`` (area-weighted median away from the rim), ``aperture_p10_nm``,
+        ``aperture_p90_nm``, ``volume_nm3`` (area times the mean aperture, a twentieth trimmed at
+        both ends), ``extent_nm`` (length along the longest principal axis),
+        ``centroid_{z,y,x}_nm``, ``angle_to_radius_deg`` (between the crack's plane and the
+        direction to the particle's centre, area-weighted mean: 0 radial, 90 tangential),
+        ``least_depth_nm``, ``greatest_depth_nm``, ``touches_surface``
     """
     count = int(sheet.max(initial=0))
     centres = particle_totals(particle).centre

@@ -16,7 +16,8 @@ from oxytomo.segment.components import FACES, Components
 from oxytomo.slabs import Field, read
 
 SPANNING_SHARE = 0.9
-"""A domain spans the particle when it reaches over this share of the particle's length along z, y or x."""
+"""A domain spans the particle when it reaches over this share of the particle's length along z, y
+or x."""
 
 
 class Interconnection(TypedDict):
@@ -88,9 +89,9 @@ def domain_table(domains: Mapping[str, Domains], *, voxel_nm: float, min_voxels:
     -------
     table : columns ``domain`` (number), ``class``, ``n_voxels``, ``volume_nm3``,
         ``equivalent_diameter_nm`` (of the sphere of the same volume), ``centroid_z_nm``,
-        ``centroid_y_nm``, ``centroid_x_nm`` (from the centre of the volume's first voxel), ``depth_nm``
-        and ``depth_min_nm`` (mean and smallest depth of its voxels' centres below the outer surface),
-        ``touches_surface`` (some voxel shares a face with the outside)
+        ``centroid_y_nm``, ``centroid_x_nm`` (from the centre of the volume's first voxel),
+        ``depth_nm`` and ``depth_min_nm`` (mean and smallest depth of its voxels' centres below the
+        outer surface), ``touches_surface`` (some voxel shares a face with the outside)
     """
     listed = {name: found.listed(min_voxels) for name, found in domains.items()}
 
@@ -115,7 +116,9 @@ def domain_table(domains: Mapping[str, Domains], *, voxel_nm: float, min_voxels:
 
 
 def domain_labels(phases: Field, *, min_voxels: int) -> NDArray[np.int32]:
-    """Return the number of each voxel's domain in :func:`domain_table`, int32; 0 outside and in smaller domains.
+    """Return the number of each voxel's domain in :func:`domain_table`, int32.
+
+    0 outside and in smaller domains.
 
     Parameters
     ----------
@@ -148,7 +151,8 @@ def interconnection(domains: Mapping[str, Domains], name: str, *, min_voxels: in
     -------
     n_domains : number of domains (6-connectivity)
     largest_share : voxels of the largest domain / voxels of the class; None for an empty class
-    spanning : the largest domain reaches over at least 90 % of the particle's length along z, y or x
+    spanning : the largest domain reaches over at least 90 % of the particle's length along z, y or
+        x
     """
     found = domains[name]
     if not found.n_voxels.size:

@@ -13,7 +13,8 @@ from oxytomo.measure.shells import depth_below_surface, shell_labels
 EDGES = 4
 """Neighbours that share an edge of a pixel."""
 NECK_DEPTH_PX = 1.5
-"""Two parts are two particles when the way between them is this much narrower than the lesser of them (half widths)."""
+"""Two parts are two particles when the way between them is this much narrower than the lesser of
+them (half widths)."""
 
 
 def agglomerates(mask: BoolArray, *, min_pixels: int) -> IntArray:

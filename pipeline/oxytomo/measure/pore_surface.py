@@ -24,8 +24,8 @@ def pore_surface(
 ) -> tuple[float, float]:
     """Return surface (in voxel faces) and sphericity, NaN for a pore without volume.
 
-    The mesh is drawn at half of the void fraction (in small pores at half of its largest value) and scaled to the pore's
-    volume, which blur does not change.
+    The mesh is drawn at half of the void fraction (in small pores at half of its largest value) and
+    scaled to the pore's volume, which blur does not change.
 
     Parameters
     ----------

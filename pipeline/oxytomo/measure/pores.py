@@ -32,7 +32,8 @@ def pore_table(
     Parameters
     ----------
     void : (n_z, n_y, n_x) float32, void fraction
-    instances, zone : int32, pores 1 … n_pores as voxels and with the surroundings blur spreads them to
+    instances, zone : int32, pores 1 … n_pores as voxels and with the surroundings blur spreads them
+        to
     particle : uint8, particle of each voxel
     depth_px : float32, distance to the skin in voxels
     n_pores : number of pores
@@ -40,15 +41,17 @@ def pore_table(
 
     Returns
     -------
-    table : columns, one entry per pore: ``pore``, ``particle``, ``volume_nm3`` (sum of the void fraction over the
-        pore's zone), ``equivalent_diameter_nm``, ``centroid_{z,y,x}_nm``, ``depth_nm`` (centroid to skin),
-        ``half_axis_{1,2,3}_nm`` (of the ellipsoid with the same second moments), ``surface_nm2`` and
-        ``sphericity`` (mesh of the void fraction at one half, scaled to the pore's volume; NaN below 27
-        voxels), ``nearest_neighbour_nm`` (between centroids), ``least_depth_nm``, ``touches_surface``
+    table : columns, one entry per pore: ``pore``, ``particle``, ``volume_nm3`` (sum of the void
+        fraction over the pore's zone), ``equivalent_diameter_nm``, ``centroid_{z,y,x}_nm``,
+        ``depth_nm`` (centroid to skin), ``half_axis_{1,2,3}_nm`` (of the ellipsoid with the same
+        second moments), ``surface_nm2`` and ``sphericity`` (mesh of the void fraction at one half,
+        scaled to the pore's volume; NaN below 27 voxels), ``nearest_neighbour_nm`` (between
+        centroids), ``least_depth_nm``, ``touches_surface``
     """
     found = _pore_sums(instances, depth_px, particle, n_pores)
     sums = void_totals(void, zone, particle, n_voids=max(largest(zone), n_pores))
-    # In a slice volume per pixel of thickness is an area, and the equivalent diameter that of a circle.
+    # In a slice volume per pixel of thickness is an area, and the equivalent diameter that of a
+    # circle.
     volume = np.maximum(sums[:, 1 : n_pores + 1].sum(axis=0), 0.0)
     centroid = found.sums / found.count[:, None]
     axes = _half_axes(found, centroid)

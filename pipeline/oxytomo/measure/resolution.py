@@ -33,9 +33,10 @@ class ShellCorrelation:
     ----------
     frequency_per_nm : (n,) float64, centre of each shell
     correlation : (n,) float64, -1 to 1; NaN for a shell without samples
-    half_bit : (n,) float64, correlation that carries half a bit of information per sample in each shell
-    resolution_nm : full period at which the correlation first falls below the half-bit curve; twice the voxel where it never
-        does, infinite where it is below from the first shell on
+    half_bit : (n,) float64, correlation that carries half a bit of information per sample in each
+        shell
+    resolution_nm : full period at which the correlation first falls below the half-bit curve; twice
+        the voxel where it never does, infinite where it is below from the first shell on
     """
 
     frequency_per_nm: Float64Array
@@ -56,15 +57,17 @@ def fourier_shell_correlation(
 
     Parameters
     ----------
-    first, second : (n_z, n_y, n_x) float32, made from independent halves of the data; 0 far from the object
+    first, second : (n_z, n_y, n_x) float32, made from independent halves of the data; 0 far from
+        the object
     voxel_nm : voxel size
     direction : (z, y, x); only samples within ``half_angle_deg`` of this axis count; None for all
     half_angle_deg : opening of the cone
 
     References
     ----------
-    van Heel and Schatz, J. Struct. Biol. 151, 250 (2005), eq. 17 for the half-bit curve; the number of independent samples is
-    taken as that of the object's own extent, :data:`OBJECT_SHARE` of the volume.
+    van Heel and Schatz, J. Struct. Biol. 151, 250 (2005), eq. 17 for the half-bit curve; the number
+    of independent samples is taken as that of the object's own extent, :data:`OBJECT_SHARE` of the
+    volume.
     """
     if first.shape != second.shape:
         raise ShapeError(
@@ -86,8 +89,8 @@ def tilt_series_resolution(
 ) -> dict[str, ShellCorrelation]:
     """Correlate half volumes of a tilt series in all directions, along the tilt axis, across the beam and along it.
 
-    A projection holds the plane of Fourier space across its beam: detail along the beam in the middle of the tilt range is what a
-    limited range does not measure (the missing wedge).
+    A projection holds the plane of Fourier space across its beam: detail along the beam in the
+    middle of the tilt range is what a limited range does not measure (the missing wedge).
 
     Parameters
     ----------
@@ -127,7 +130,10 @@ def _correlate(
     half_angle_deg: float,
     object_share: float = OBJECT_SHARE,
 ) -> list[ShellCorrelation]:
-    """Correlate along several directions; sums over shells are taken plane by plane of Fourier space."""
+    """Correlate along several directions.
+
+    Sums over shells are taken plane by plane of Fourier space.
+    """
     n_z, n_y, n_x = first.shape
     window = _window(first.shape)
     a, b = (scipy.fft.rfftn(v * window, workers=-1) for v in (first, second))
@@ -158,7 +164,8 @@ def _judged(sums: Float64Array, n_shell: int, voxel_nm: float, object_share: flo
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = np.where(power > 0, cross / np.sqrt(power), np.nan)
     frequency = np.arange(1, n_shell + 1) / (2 * n_shell * voxel_nm)
-    half_bit = _half_bit(count / 2 * object_share)  # halved: the other half of a real transform is the same
+    # Halved: the other half of a real transform is the same
+    half_bit = _half_bit(count / 2 * object_share)
     # Where a shell holds only a few independent samples the curve asks for a perfect correlation.
     margin = np.where(half_bit < FEW_SAMPLES, correlation - half_bit, np.nan)
     return ShellCorrelation(frequency, correlation, half_bit, _crossing(frequency, margin, voxel_nm))

@@ -1,8 +1,9 @@
 """The middle surface of a crack as triangles, drawn through its ridge voxels.
 
-A crack thinner than a voxel has no inside whose surface could be drawn; what is known of it is a plane in each ridge voxel.
-The surface is where the mean of the heights above these planes, weighted by a Gaussian of the distance, is zero (implicit
-moving least squares: Kolluri 2005, after Hoppe et al. 1992, whose spanning tree turns the normals to one side).
+A crack thinner than a voxel has no inside whose surface could be drawn; what is known of it is a
+plane in each ridge voxel. The surface is where the mean of the heights above these planes, weighted
+by a Gaussian of the distance, is zero (implicit moving least squares: Kolluri 2005, after Hoppe et
+al. 1992, whose spanning tree turns the normals to one side).
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from skimage.measure import marching_cubes
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray
 
 WIDTH_PX = 1.0
-"""Standard deviation of the weights; noise of the planes is averaged over about 4π WIDTH_PX² voxels."""
+"""Standard deviation of the weights; noise of the planes is averaged over about 4π WIDTH_PX²
+voxels."""
 REACH_PX = 3
 """Ridge voxels farther away have no weight."""
 NEIGHBOUR_PX = 2.0
@@ -57,11 +59,13 @@ def sheet_surface(
 
     Parameters
     ----------
-    index, normal, area_px, aperture_px : ridge voxels of the sheet, see :class:`oxytomo.segment.sheets.Sheets`
+    index, normal, area_px, aperture_px : ridge voxels of the sheet, see
+        :class:`oxytomo.segment.sheets.Sheets`
 
     Notes
     -----
-    Where sheets branch, or a sheet folds back within three voxels, heights above different planes mix and the surface has holes.
+    Where sheets branch, or a sheet folds back within three voxels, heights above different planes
+    mix and the surface has holes.
     """
     place = index + normal[:, :3] * normal[:, 3:]
     upward = _one_sided(place, normal[:, :3])

@@ -17,16 +17,17 @@ Column = list[str] | Float64Array | IntArray | BoolArray
 """One column of a table."""
 
 REPLICATE_SCALE = 2.3
-"""By how much errors of the deviation exceed the departures of its replicates, which scatter less than a regularised estimate
-does around the truth: that of the standard errors of voxels (``SIGMA_SCALE`` of ``oxytomo.composition.noise``)."""
+"""By how much errors of the deviation exceed the departures of its replicates, which scatter less
+than a regularised estimate does around the truth: that of the standard errors of voxels
+(``SIGMA_SCALE`` of ``oxytomo.composition.noise``)."""
 
 
 def depth_below_surface(particle: Any, *, voxel_nm: float, allocate: Allocate = in_memory) -> Any:
     """Return the Euclidean distance of each voxel's centre to the outer surface of the particle.
 
-    The surface lies between a voxel of the particle and its neighbour outside, so that a voxel at the
-    surface has the depth of half a voxel. Closed voids make no inner surface. Where the particle is cut by
-    the edge of the volume, the edge is no surface.
+    The surface lies between a voxel of the particle and its neighbour outside, so that a voxel at
+    the surface has the depth of half a voxel. Closed voids make no inner surface. Where the
+    particle is cut by the edge of the volume, the edge is no surface.
 
     Parameters
     ----------
@@ -66,13 +67,14 @@ def depth_below_surface(particle: Any, *, voxel_nm: float, allocate: Allocate = 
 def shell_labels(depth_nm: Field, *, n_shells: int, allocate: Allocate = in_memory) -> Any:
     """Divide the solid by depth into shells of equal volume (in 2-D area), 1 at the rim to n at the centre.
 
-    The limits are the depths whose share of the solid is nearest to 1/n, 2/n, …; voxels of the same depth
-    stay together, so a shell is as equal as one layer of voxels allows. In a particle of few voxels a
-    shell can be empty.
+    The limits are the depths whose share of the solid is nearest to 1/n, 2/n, …; voxels of the same
+    depth stay together, so a shell is as equal as one layer of voxels allows. In a particle of few
+    voxels a shell can be empty.
 
     Parameters
     ----------
-    depth_nm : (n_z, n_y, n_x) or (n_y, n_x) field from :func:`depth_below_surface`, NaN outside the solid
+    depth_nm : (n_z, n_y, n_x) or (n_y, n_x) field from :func:`depth_below_surface`, NaN outside the
+        solid
     n_shells : number of shells, at most 255
     allocate : makes the field that is returned
 
@@ -116,10 +118,11 @@ def shell_table(
 ) -> dict[str, Column]:
     """Measure deviation and class fractions of each shell, from rim to centre.
 
-    The standard error of a shell's mean comes from the noise replicates (:func:`replicate_errors`): they know
-    that the noise of neighbouring voxels is correlated, and what the reconstruction loses. Without at least two
-    of them it is not known (NaN), and the column ``standard_error_from`` says "none": s/√n of the voxels, as if they
-    were independent, would be far too small beside a regularised volume.
+    The standard error of a shell's mean comes from the noise replicates (:func:`replicate_errors`):
+    they know that the noise of neighbouring voxels is correlated, and what the reconstruction
+    loses. Without at least two of them it is not known (NaN), and the column
+    ``standard_error_from`` says "none": s/√n of the voxels, as if they were independent, would be
+    far too small beside a regularised volume.
 
     Parameters
     ----------
@@ -131,11 +134,11 @@ def shell_table(
 
     Returns
     -------
-    table : columns ``shell`` (1 at the rim), ``shell_outer`` and ``shell_inner`` (nominal share of the
-        solid's volume outside the shell's two limits, in percent: 0 to 20 for the first of five),
-        ``depth_mean_nm``, ``n_voxels`` (with a deviation), ``mean_deviation``, ``standard_error``,
-        ``standard_error_from``, ``standard_deviation`` (of the voxels) and the fraction of each class; NaN
-        in an empty shell
+    table : columns ``shell`` (1 at the rim), ``shell_outer`` and ``shell_inner`` (nominal share of
+        the solid's volume outside the shell's two limits, in percent: 0 to 20 for the first of
+        five), ``depth_mean_nm``, ``n_voxels`` (with a deviation), ``mean_deviation``,
+        ``standard_error``, ``standard_error_from``, ``standard_deviation`` (of the voxels) and the
+        fraction of each class; NaN in an empty shell
     """
     if not deviation.shape == phases.shape == shells.shape == depth_nm.shape:
         raise ShapeError(
@@ -173,10 +176,12 @@ def replicate_errors(
 ) -> Float64Array:
     """Return the standard error of each shell's mean deviation, ``2.3 sqrt((t s)² + b²)``.
 
-    ``s`` is the standard deviation of the mean over the replicates. From few of them it is not well known: ``t`` is the quantile
-    of Student's distribution for n − 1 degrees of freedom that covers as much as one standard deviation of the normal
-    distribution does (1.84 for two, 1.20 for four, 1 for many). ``b`` is the replicate bias, the mean over the replicates less
-    the measured mean: what the reconstruction does to a composition that is known. The factor is :data:`REPLICATE_SCALE`.
+    ``s`` is the standard deviation of the mean over the replicates. From few of them it is not well
+    known: ``t`` is the quantile of Student's distribution for n − 1 degrees of freedom that covers
+    as much as one standard deviation of the normal distribution does (1.84 for two, 1.20 for four,
+    1 for many). ``b`` is the replicate bias, the mean over the replicates less the measured mean:
+    what the reconstruction does to a composition that is known. The factor is
+    :data:`REPLICATE_SCALE`.
 
     Parameters
     ----------
@@ -202,7 +207,10 @@ def _single(values: AnyArray) -> FloatArray:
 def _means(
     shells: Field, n_shells: int, function: Callable[..., AnyArray], *fields: Field
 ) -> tuple[IntArray, Float64Array]:
-    """Return count and mean in each shell of a function of fields, where it is a number; the mean is NaN in an empty shell."""
+    """Return count and mean in each shell of a function of fields, where it is a number.
+
+    The mean is NaN in an empty shell.
+    """
     count, total = np.zeros(n_shells + 1, np.int64), np.zeros(n_shells + 1)
     for labels, *parts in in_parts(shells, *fields):
         values = function(*parts)

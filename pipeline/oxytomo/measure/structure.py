@@ -14,12 +14,12 @@ STEPS_PER_PX = 10
 DEEPEST_OUTSIDE_PX = 25
 """The smoothed skin leaves some voxels of a particle outside, never so far."""
 AS_FAR_AGAIN = 3.0
-"""The interval of a porosity reaches to so many times the change that the second bridging length makes. Balls of open
-foam, whose porosity is known, need 1.7 to 2.7 of them."""
+"""The interval of a porosity reaches to so many times the change that the second bridging length
+makes. Balls of open foam, whose porosity is known, need 1.7 to 2.7 of them."""
 CENTRAL_SHARE = 0.25
 CENTRAL_DIAMETER = 0.08
-"""The central void holds the centre or comes within a quarter of the particle's radius of it, and has at least
-8 % of the particle's diameter."""
+"""The central void holds the centre or comes within a quarter of the particle's radius of it, and
+has at least 8 % of the particle's diameter."""
 
 
 METHOD_SHARE: Mapping[str, float] = {
@@ -32,8 +32,9 @@ METHOD_SHARE: Mapping[str, float] = {
     "mean_aperture": 0.04,
     "open_fraction": 0.04,
 }
-"""What the method itself is off by besides noise, relative: about the rms error in twelve simulated particles of 96³ voxels
-(``benchmarks/void_intervals.py``, seeds 700–711, of the open share 900–905)."""
+"""What the method itself is off by besides noise, relative: about the rms error in twelve simulated
+particles of 96³ voxels (``benchmarks/void_intervals.py``, seeds 700–711, of the open share
+900–905)."""
 
 
 def porosity(
@@ -49,11 +50,11 @@ def porosity(
 
     Parameters
     ----------
-    sums : void fraction by particle and void, from :func:`oxytomo.measure.totals.void_totals`; what lies outside every
-        particle counts for each of them
+    sums : void fraction by particle and void, from :func:`oxytomo.measure.totals.void_totals`; what
+        lies outside every particle counts for each of them
     volume_px : voxels by particle, from :func:`oxytomo.measure.totals.particle_totals`
-    is_open, unknown : (n,) bool, per void: its network reaches the surface; it may do so beyond the edge of the volume
-        (None: no void is cut, and there is no entry ``unknown``)
+    is_open, unknown : (n,) bool, per void: its network reaches the surface; it may do so beyond the
+        edge of the volume (None: no void is cut, and there is no entry ``unknown``)
     n_pores : voids up to this number are pores, those after it cracks
     label : one particle, or None for all
     """
@@ -82,11 +83,14 @@ def interval(
     most: float,
     method_share: float = 0.0,
 ) -> tuple[float, float]:
-    """Return value ± t(n − 1) spread, reaching further to where the number was before noise; within 0 and ``most``.
+    """Return value ± t(n − 1) spread, reaching further to where the number was before noise.
 
-    ``method_share`` is the method's own standard error relative to the value (:data:`METHOD_SHARE`), added in quadrature.
-    As much noise again moves a number by ``bias``, so the noise that is in it has moved it by about as much (Cook and
-    Stefanski 1994). Counts need this most: every repetition may find the same false pore.
+    Within 0 and ``most``.
+
+    ``method_share`` is the method's own standard error relative to the value
+    (:data:`METHOD_SHARE`), added in quadrature. As much noise again moves a number by ``bias``, so
+    the noise that is in it has moved it by about as much (Cook and Stefanski 1994). Counts need
+    this most: every repetition may find the same false pore.
     """
     noise = float(stdtrit(replicates - 1, (1 + confidence) / 2)) * spread
     half = float(np.hypot(noise, ndtri((1 + confidence) / 2) * method_share * value))
@@ -114,7 +118,8 @@ def widened(
 ) -> tuple[float, float] | None:
     """Return an interval that reaches besides to where the skin's own uncertainty puts the number.
 
-    What twice the bridging length changes is taken to come twice more from all still wider openings together.
+    What twice the bridging length changes is taken to come twice more from all still wider openings
+    together.
     """
     if limits is None:
         return None

@@ -18,8 +18,8 @@ def systematic_error(model: Mapping[str, Any] | None, *, own_reference: bool) ->
     Parameters
     ----------
     model : record of the decomposition, with ``systematic`` by source
-    own_reference : deviations refer to the particle's own mode: a shift of all voxels drops out, and what the model leaves
-        unexplained remains
+    own_reference : deviations refer to the particle's own mode: a shift of all voxels drops out,
+        and what the model leaves unexplained remains
     """
     sources = dict((model or {}).get("systematic") or {})
     if own_reference:
@@ -28,7 +28,10 @@ def systematic_error(model: Mapping[str, Any] | None, *, own_reference: bool) ->
 
 
 def with_systematic(sigma: Field, error: float, allocate: Allocate) -> Field:
-    """Add an error that all voxels share to a standard error, in quadrature; (n_z, n_y, n_x) float32."""
+    """Add an error that all voxels share to a standard error, in quadrature.
+
+    (n_z, n_y, n_x) float32.
+    """
     if error == 0:
         return sigma
     whole = allocate(sigma.shape, np.float32)
@@ -57,7 +60,8 @@ def widened(
     ----------
     interval : (low, high) from noise and method
     value : the fraction
-    shifted : the fraction with deviations shifted by the half width of the shift's interval, up and down
+    shifted : the fraction with deviations shifted by the half width of the shift's interval, up and
+        down
     """
     if interval is None:
         return None

@@ -19,8 +19,8 @@ def tortuosity(
 ) -> float:
     """Return the mean of way to the surface through voids / straight way, over open voids deeper than ``deep_px``.
 
-    Ways go through 26 neighbours; along voxels they are up to 8 % longer than straight ones in unlucky directions. NaN
-    without such voids.
+    Ways go through 26 neighbours; along voxels they are up to 8 % longer than straight ones in
+    unlucky directions. NaN without such voids.
 
     Parameters
     ----------
@@ -36,7 +36,8 @@ def tortuosity(
         way[slab.rows] = np.where(void & (read(depth_px, slab.rows) <= surface_px), 0, FAR).astype(np.int32)
     waiting, place, step = set(range(len(cuts))), 0, 1
     while waiting:
-        # Down through the slabs and up again, as long as a shorter way into one of them turns up in the next.
+        # Down through the slabs and up again, as long as a shorter way into one of them turns up in
+        # the next.
         if place in waiting:
             waiting.remove(place)
             waiting |= {p for p in _walk(instances, way, cuts, place) if 0 <= p < len(cuts)}
@@ -106,8 +107,9 @@ def _shorten(void: BoolArray, way: Ways) -> None:
 def euler_sweep(void: Field, zone: Field, levels: tuple[float, ...]) -> dict[str, int]:
     """Return the Euler number of the voids (26-connected) for several thresholds of the void fraction.
 
-    Objects − tunnels + cavities (in a slice objects − holes): corners − edges + faces − voxels of the closed cubes that the
-    voxels are. It depends on the threshold more than on the sample: one value alone says nothing.
+    Objects − tunnels + cavities (in a slice objects − holes): corners − edges + faces − voxels of
+    the closed cubes that the voxels are. It depends on the threshold more than on the sample: one
+    value alone says nothing.
 
     Parameters
     ----------
@@ -121,7 +123,8 @@ def euler_sweep(void: Field, zone: Field, levels: tuple[float, ...]) -> dict[str
         low = max(slab.rows.start - 1, 0)
         fraction = read(void, slice(low, slab.rows.stop))
         fraction = np.where(read(zone, slice(low, slab.rows.stop)) > 0, fraction, np.float32(-np.inf))
-        # A corner belongs to the voxel after it; those before the first row and after the last are outside.
+        # A corner belongs to the voxel after it; those before the first row and after the last are
+        # outside.
         before, after = int(slab.rows.start == 0), int(slab.rows.stop == n)
         for level in levels:
             mask = np.pad(fraction > level, ((before, after), (1, 1), (1, 1)))

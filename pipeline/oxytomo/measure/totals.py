@@ -18,7 +18,8 @@ class ParticleTotals:
     Attributes
     ----------
     volume_px : (n + 1,) int64, voxels; 0 for the outside
-    centre : (n + 1, 3) float64, centre of mass in voxels, z y x; NaN for the outside and an empty label
+    centre : (n + 1, 3) float64, centre of mass in voxels, z y x; NaN for the outside and an empty
+        label
     """
 
     volume_px: IntArray

@@ -70,7 +70,9 @@ def distances_nm(
     voxel_nm: float,
     allocate: Allocate = in_memory,
 ) -> dict[str, Field]:
-    """Return the distance of each voxel to the nearest pore, crack, void and to the surface; NaN where there is none.
+    """Return the distance of each voxel to the nearest pore, crack, void and to the surface.
+
+    NaN where there is none.
 
     Parameters
     ----------
@@ -116,8 +118,8 @@ def distance_table(
 
     Returns
     -------
-    columns ``class``, ``feature``, ``volume_nm3``, ``mean_distance_nm``, ``expected_nm``, ``chance_low_nm``,
-    ``chance_high_nm``, ``p_value``, ``null_run_nm``
+    columns ``class``, ``feature``, ``volume_nm3``, ``mean_distance_nm``, ``expected_nm``,
+    ``chance_low_nm``, ``chance_high_nm``, ``p_value``, ``null_run_nm``
     """
     inside = Mapped(levels, lambda part: part >= 0, np.bool_)
     rows = []
@@ -221,9 +223,10 @@ def neighbourhood_table(
 
     Returns
     -------
-    columns ``kind``, ``number`` (row of ``pores.csv`` or ``cracks.csv``), ``centroid_z_nm``, ``centroid_y_nm``,
-    ``centroid_x_nm`` (on the composition's grid, from the centre of its first voxel), ``n_voxels``, ``mean_deviation``,
-    ``standard_error`` (NaN without two replicates), ``expected_deviation`` and the fraction of each class; one row per void
+    columns ``kind``, ``number`` (row of ``pores.csv`` or ``cracks.csv``), ``centroid_z_nm``,
+    ``centroid_y_nm``, ``centroid_x_nm`` (on the composition's grid, from the centre of its first
+    voxel), ``n_voxels``, ``mean_deviation``, ``standard_error`` (NaN without two replicates),
+    ``expected_deviation`` and the fraction of each class; one row per void
     """
     means = level_means(deviation, levels)
     summed = ("mean_deviation", "expected_deviation", *CLASS_LABELS)

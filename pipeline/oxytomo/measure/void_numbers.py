@@ -61,7 +61,8 @@ def void_sums(
     void : (n_z, n_y, n_x) float32, void fraction
     zone : int32, the void (1 …) whose volume each voxel may hold a part of
     pairs : contacts, see :func:`oxytomo.measure.networks.void_network`
-    touches, cut : (n,) bool, voids that reach the surface, and those that reach the edge of the volume, pores first
+    touches, cut : (n,) bool, voids that reach the surface, and those that reach the edge of the
+        volume, pores first
     n_pores : number of pores
     """
     n = len(touches)

@@ -6,7 +6,8 @@ from typing import Any
 LOW_CONTRAST = 3.0
 LARGE_BIAS = 0.1
 MOVED, MOVED_PARTICLE = 0.05, 0.002
-"""The second bridging length matters from such a share of the porosity on, and of the particle's volume."""
+"""The second bridging length matters from such a share of the porosity on, and of the particle's
+volume."""
 
 
 def structure_warnings(facts: Mapping[str, Any]) -> list[str]:

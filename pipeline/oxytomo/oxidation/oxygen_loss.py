@@ -1,8 +1,9 @@
 """Does a profile of valence come from vacancy diffusion or from a reaction front? Fits of both to the same data.
 
-The particle is a sphere seen in projection: what is measured at a distance from its rim is the mean valence along the
-beam, through reacted rim and core alike. Particles that are no discs enter through the area outside a pixel: the pixel
-with a share s of the particle's area inside it sits at the radius R √s.
+The particle is a sphere seen in projection: what is measured at a distance from its rim is the mean
+valence along the beam, through reacted rim and core alike. Particles that are no discs enter
+through the area outside a pixel: the pixel with a share s of the particle's area inside it sits at
+the radius R √s.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,8 @@ SHELLS = 400
 """Thin shells of the sphere whose chords make the projection."""
 SERIES_TERMS = 60
 SHORT_TIME = 0.01
-"""Below this D·t/R² the solution for a plane (complementary error function, curved surface) replaces the series."""
+"""Below this D·t/R² the solution for a plane (complementary error function, curved surface)
+replaces the series."""
 RADII_PER_BIN = 8
 MIN_POINTS = 5
 
@@ -32,8 +34,10 @@ class ModelFit:
     parameters, errors : by name: ``core_valence``, ``surface_valence`` and ``dt_nm2`` (D·t) or
         ``shell_nm``
     chi_square : not divided by anything
-    aic, bic : Akaike's (with its correction for few points) and the Bayesian information criterion; smaller is better
-    reduced_chi_square : χ² over the degrees of freedom; far above 1 the model is wrong, however it compares
+    aic, bic : Akaike's (with its correction for few points) and the Bayesian information criterion;
+        smaller is better
+    reduced_chi_square : χ² over the degrees of freedom; far above 1 the model is wrong, however it
+        compares
     profile : (n_bin,) fitted valence
     """
 
@@ -98,17 +102,20 @@ def fit_oxygen_loss(
     Parameters
     ----------
     valence, error : (n_bin,) mean valence of each bin and its standard error
-    inside_share : (n_bin + 1,) share of the particle's area inside each limit of the bins, decreasing; 1 is its surface
+    inside_share : (n_bin + 1,) share of the particle's area inside each limit of the bins,
+        decreasing; 1 is its surface
     radius_nm : radius of the disc of the particle's area
 
     Returns
     -------
-    fits with the number of parameters counted alike: uniform 1, the others 3. χ² is with the errors given; where no
-    model reaches 1 per degree of freedom, errors and differences of the criteria are scaled by the best model's
+    fits with the number of parameters counted alike: uniform 1, the others 3. χ² is with the errors
+    given; where no model reaches 1 per degree of freedom, errors and differences of the criteria
+    are scaled by the best model's
 
     Notes
     -----
-    Wrong for particles that are far from spherical along the beam, and where the rim is blurred by more than a bin.
+    Wrong for particles that are far from spherical along the beam, and where the rim is blurred by
+    more than a bin.
     """
     known = np.isfinite(valence) & np.isfinite(error) & (error > 0)
     if known.sum() < MIN_POINTS:
@@ -131,7 +138,8 @@ def fit_oxygen_loss(
 
     def core_shell(thickness: float) -> Float64Array:
         front = 1 - thickness
-        # The share of each thin shell that lies outside the front, so that the front moves smoothly.
+        # The share of each thin shell that lies outside the front, so that the front moves
+        # smoothly.
         return seen(np.clip((edges[1:] - front) / np.diff(edges), 0, 1))
 
     mean = float(np.sum(y / s**2) / np.sum(1 / s**2))

@@ -34,8 +34,8 @@ def wavelength_nm(energy_ev: float) -> float:
 def equivalent_distance(*, sample_detector_mm: float, source_sample_mm: float | None) -> Distance:
     """Parallel beam equivalent to a cone beam (Fresnel scaling theorem; Pogany et al. 1997).
 
-    ``M = (z1 + z2) / z1`` and ``z = z2 / M`` with z1 from source to sample and z2 from sample to detector. Without a source
-    distance the beam is parallel.
+    ``M = (z1 + z2) / z1`` and ``z = z2 / M`` with z1 from source to sample and z2 from sample to
+    detector. Without a source distance the beam is parallel.
     """
     if not sample_detector_mm > 0 or (source_sample_mm is not None and not source_sample_mm > 0):
         raise ConfigError(
@@ -65,8 +65,9 @@ def diffraction_limit_nm(*, wavelength: float, distance_nm: float, width_nm: flo
 def cone_displacement_px(*, n_rows: int, n_columns: int, pixel_nm: float, source_sample_mm: float) -> float:
     """Largest error of a voxel's place when a cone beam is reconstructed slice by slice as a parallel one, in pixels.
 
-    A point at depth y (at most half the field's width) is magnified by ``1 + y / z1`` more than the axis, so a point at the
-    corner of the field, at (h, s) from the optical axis, moves on the detector by ``hypot(h, s) · y / z1``.
+    A point at depth y (at most half the field's width) is magnified by ``1 + y / z1`` more than the
+    axis, so a point at the corner of the field, at (h, s) from the optical axis, moves on the
+    detector by ``hypot(h, s) · y / z1``.
     """
     corner = float(np.hypot(n_rows, n_columns)) / 2
     return corner * (n_columns / 2 * pixel_nm) / (source_sample_mm * 1e6)

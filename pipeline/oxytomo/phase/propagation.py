@@ -1,8 +1,9 @@
 """Free-space propagation of a wave behind a thin sample, and the frames it is computed on.
 
-Sign convention: ``n = 1 − δ + iβ`` and a wave ``exp(+ikz)``, so a sample leaves ``u = exp(−B − iP)`` with the amplitude's
-absorption ``B = k ∫ β dl`` (half the optical density) and the phase lag ``P = k ∫ δ dl``, positive for matter. Fresnel
-propagation over z multiplies the spectrum of u by ``exp(−iχ)``, ``χ = π λ z |f|²``.
+Sign convention: ``n = 1 − δ + iβ`` and a wave ``exp(+ikz)``, so a sample leaves ``u = exp(−B −
+iP)`` with the amplitude's absorption ``B = k ∫ β dl`` (half the optical density) and the phase lag
+``P = k ∫ δ dl``, positive for matter. Fresnel propagation over z multiplies the spectrum of u by
+``exp(−iχ)``, ``χ = π λ z |f|²``.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from oxytomo.arrays import Float64Array, FloatArray
 
 OVERSHOOT = 1.5
-"""Fringes reach λ z f beyond an edge; beyond this many times the first fringe's width they are padded for."""
+"""Fringes reach λ z f beyond an edge; beyond this many times the first fringe's width they are
+padded for."""
 
 
 @dataclass(frozen=True)

@@ -1,7 +1,7 @@
 """Rays averaged over blocks of pixels, on which the model of the decomposition is tested and its global terms are fitted.
 
-Single rays are too noisy to show a misfit of a percent. Blocks that a rim of the shadow crosses are left out: there the
-mean of the optical density is not the optical density of the mean.
+Single rays are too noisy to show a misfit of a percent. Blocks that a rim of the shadow crosses are
+left out: there the mean of the optical density is not the optical density of the mean.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -16,7 +16,8 @@ BLOCK_PX = 4
 LEAST_DENSITY = 0.3
 """Mean optical density over the energies below which a block says nothing about the sample."""
 LARGEST_SPREAD = 0.12
-"""Standard deviation of the optical density within a block, noise taken off, above which a rim crosses it."""
+"""Standard deviation of the optical density within a block, noise taken off, above which a rim
+crosses it."""
 TILTS_AT_ONCE = 16
 MOST_RAYS = 20_000
 """More averaged rays than this add nothing to global terms: an even choice of tilts is taken."""
@@ -62,7 +63,8 @@ def averaged_rays(
 
     Parameters
     ----------
-    density, variance : (n_energy, n_tilt, n_y, n_x) float32, NaN and inf where invalid; may lie on disk
+    density, variance : (n_energy, n_tilt, n_y, n_x) float32, NaN and inf where invalid; may lie on
+        disk
     tilts : indices of those to read; all where not given
     """
     n_tilt, n_y, n_x = density.shape[1:]

@@ -24,7 +24,8 @@ def density_from_air(
 ) -> Normalized:
     """Convert counts to optical density, ``−ln((I − D)/I0)``, with the mean of the empty region of each frame as I0.
 
-    This is for beams that are alike in every pixel (a scanned beam), or for frames that the sample leaves nearly empty.
+    This is for beams that are alike in every pixel (a scanned beam), or for frames that the sample
+    leaves nearly empty.
 
     Parameters
     ----------
@@ -71,7 +72,8 @@ def density_of_complex(
     name : how errors call the series
     phase : the phase instead of the optical density
     air : (n_y, n_x) bool, the empty region; None: found in each frame
-    air_rescale : take scale (and phase) from the empty region; False: images are scaled already (optical density only)
+    air_rescale : take scale (and phase) from the empty region; False: images are scaled already
+        (optical density only)
     sigma_od, opaque_transmission : see :func:`oxytomo.preprocess.complex_images.complex_density`
     """
     if phase and not air_rescale and air is None:

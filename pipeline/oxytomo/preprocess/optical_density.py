@@ -1,8 +1,9 @@
 """Counts → transmission → optical density, with variance and validity.
 
-Every pixel keeps its value, its variance and the reason why it is not valid. Nothing is made plausible: an opaque ray, a
-hot or dead pixel or a zinger is NaN with infinite variance, and counted. Frames are worked on one at a time; what they become is
-put into fields, which need not be in memory.
+Every pixel keeps its value, its variance and the reason why it is not valid. Nothing is made
+plausible: an opaque ray, a hot or dead pixel or a zinger is NaN with infinite variance, and
+counted. Frames are worked on one at a time; what they become is put into fields, which need not be
+in memory.
 """
 
 from dataclasses import dataclass, field
@@ -17,7 +18,8 @@ from oxytomo.preprocess.illumination import IlluminationPattern, illumination_sh
 from oxytomo.slabs import Allocate, Field, in_memory
 
 SHARPEST = 0.1
-"""Share of the level by which the sample itself may stand out in a single pixel, where counting noise is smaller."""
+"""Share of the level by which the sample itself may stand out in a single pixel, where counting
+noise is smaller."""
 
 
 @dataclass
@@ -29,9 +31,11 @@ class Normalized:
     value : (n_frame, n_y, n_x) float32, optical density or signal, NaN where invalid
     variance : (n_frame, n_y, n_x) float32, of the value, inf where invalid
     invalid : number of invalid pixels by reason
-    air_level : (n_frame,) float64, transmission of the empty region before the rescale (1 where none was found)
-    illumination_shift_px, illumination_error_px : (n_frame, 2) float64, rows and columns: by how much the illumination
-        had moved against the flat field, which is corrected; None where it had not, or was not looked at
+    air_level : (n_frame,) float64, transmission of the empty region before the rescale (1 where
+        none was found)
+    illumination_shift_px, illumination_error_px : (n_frame, 2) float64, rows and columns: by how
+        much the illumination had moved against the flat field, which is corrected; None where it
+        had not, or was not looked at
     """
 
     value: Field
@@ -111,9 +115,10 @@ def flats_in_time(series: TiltSeries, dark: FloatArray, *, flat_field: str) -> F
 def hot_pixels(frames: np.ndarray, *, sigma: float, saturation: float) -> tuple[BoolArray, BoolArray]:
     """Find hot or dead pixels and zingers, and saturated pixels, in one frame or flat.
 
-    A pixel is marked when it lies more than ``sigma`` standard deviations of the counting noise, and more than
-    :data:`SHARPEST`, above the second largest or below the second smallest of its eight neighbours: it then belongs to
-    neither side of any edge, and a bad neighbour does not hide it.
+    A pixel is marked when it lies more than ``sigma`` standard deviations of the counting noise,
+    and more than :data:`SHARPEST`, above the second largest or below the second smallest of its
+    eight neighbours: it then belongs to neither side of any edge, and a bad neighbour does not hide
+    it.
     """
     frame = frames.astype(np.float32)
     saturated = frame >= saturation
@@ -148,17 +153,20 @@ def optical_density(
     series : counts with flat (and dark) frames
     flat_field : "mean", "nearest" or "interpolate" over the flats in time
     air_rescale : rescale each frame so that the air around the sample transmits 1
-    opaque_transmission : rays with a transmission below it, or below three standard deviations of the dark level, carry no
-        information and are invalid
+    opaque_transmission : rays with a transmission below it, or below three standard deviations of
+        the dark level, carry no information and are invalid
     hot_pixel_sigma : see :func:`hot_pixels`
     saturation_counts : counts from which a pixel is saturated
-    illumination : "auto" corrects an illumination that moved against the flat field, where the air shows it
-    air : (n_y, n_x) bool, the empty region, which ``air_rescale`` uses in all frames; None: found in each
+    illumination : "auto" corrects an illumination that moved against the flat field, where the air
+        shows it
+    air : (n_y, n_x) bool, the empty region, which ``air_rescale`` uses in all frames; None: found
+        in each
     allocate : makes the fields of value and variance
 
     Notes
     -----
-    The variance is that of counting statistics: ``1/(I − D) + D/(I − D)² + var(F)/F²`` with I, D, F in counts.
+    The variance is that of counting statistics: ``1/(I − D) + D/(I − D)² + var(F)/F²`` with I, D, F
+    in counts.
     """
     n, n_y, n_x = series.frames.shape
     dark = mean_dark(series.dark, (n_y, n_x))
@@ -202,7 +210,8 @@ def optical_density(
         bad = ~finite | saturated | hot | opaque
         value[i] = np.where(bad, np.nan, -np.log(np.where(bad, 1, transmission)))
         variance[i] = np.where(bad, np.inf, relative)
-    # A pixel that is hot in most frames is so by itself; one that is hot in a few was hit by a stray photon.
+    # A pixel that is hot in most frames is so by itself; one that is hot in a few was hit by a
+    # stray photon.
     persistent = marked > n / 2
     invalid["hot_or_dead"], invalid["zinger"] = int(marked[persistent].sum()), int(marked[~persistent].sum())
     moved = _follow_illumination(value, variance, flats, flat_bad) if illumination == "auto" else None
@@ -219,7 +228,10 @@ def optical_density(
 def _follow_illumination(
     value: Field, variance: Field, flats: Flats, flat_bad: BoolArray
 ) -> tuple[Float64Array, Float64Array] | None:
-    """Correct the frames of a series whose illumination moved against its flats; return shifts and errors, (n_frame, 2)."""
+    """Correct the frames of a series whose illumination moved against its flats.
+
+    Return shifts and errors, (n_frame, 2).
+    """
     patterns = [IlluminationPattern(mean, flat_bad) for mean in flats.means]
     nearest = np.where(flats.share > 0.5, flats.later, flats.earlier)
     found = illumination_shifts(value, variance, lambda i: patterns[int(nearest[i])])
@@ -233,9 +245,10 @@ def _follow_illumination(
 def air_levels(value: Field) -> tuple[Float64Array, BoolArray]:
     """Optical density of the empty region of each frame, and whether one was found.
 
-    The air is what lies within the noise of the lowest level of the smoothed frame and reaches its margin. A frame has
-    none there if less than 2 % of its pixels do or if these are not level (to the noise, or 0.01); then the most frequent
-    level is taken if a tenth of the frame lies within 0.03 of it, and else none: the sample fills the frame.
+    The air is what lies within the noise of the lowest level of the smoothed frame and reaches its
+    margin. A frame has none there if less than 2 % of its pixels do or if these are not level (to
+    the noise, or 0.01); then the most frequent level is taken if a tenth of the frame lies within
+    0.03 of it, and else none: the sample fills the frame.
 
     Parameters
     ----------
@@ -274,7 +287,8 @@ def air_region(frame: FloatArray) -> BoolArray | None:
     frame : (n_y, n_x) float32 optical density up to a constant, NaN where invalid
     """
     filled = np.where(np.isfinite(frame), frame, np.nanmedian(frame) if np.isfinite(frame).any() else 0)
-    # Over 5 × 5 pixels the noise shrinks fivefold, so that sample and air separate without choosing dark outliers.
+    # Over 5 × 5 pixels the noise shrinks fivefold, so that sample and air separate without choosing
+    # dark outliers.
     smooth = scipy.ndimage.uniform_filter(filled.astype(np.float32), 5, mode="nearest")
     low = float(np.percentile(smooth, 5))
     noise = 1.4826 * float(np.median(np.abs(filled - smooth)))
@@ -301,9 +315,9 @@ def _reaching_margin(mask: BoolArray) -> BoolArray:
 def signal(series: TiltSeries, *, allocate: Allocate = in_memory) -> Normalized:
     """Pass on a signal that is proportional to the amount (fluorescence or EDS counts, HAADF), with its variance.
 
-    A variance that comes with the series is used, averaged over 5 × 5 pixels. Whole numbers without negative values are taken
-    as counts (variance = max(counts, 1)); anything else gets the variance of its own pixel-to-pixel noise, estimated per frame
-    from the differences of neighbours.
+    A variance that comes with the series is used, averaged over 5 × 5 pixels. Whole numbers without
+    negative values are taken as counts (variance = max(counts, 1)); anything else gets the variance
+    of its own pixel-to-pixel noise, estimated per frame from the differences of neighbours.
     """
     value, variance = (allocate(series.frames.shape, np.float32) for _ in range(2))
     counts = np.issubdtype(series.frames.dtype, np.integer) and all(
@@ -314,7 +328,8 @@ def signal(series: TiltSeries, *, allocate: Allocate = in_memory) -> Normalized:
         frame = series.frames[i].astype(np.float32)
         bad = ~np.isfinite(frame)
         frame[bad] = np.nan
-        # Neighbours share one rate: the local mean is a better variance than the pixel's own count of 0 or 1.
+        # Neighbours share one rate: the local mean is a better variance than the pixel's own count
+        # of 0 or 1.
         if counts or series.variance is not None:
             rate = frame if series.variance is None else series.variance[i]
             error = np.maximum(scipy.ndimage.uniform_filter(rate, 5), np.float32(0.5))
@@ -328,7 +343,10 @@ def signal(series: TiltSeries, *, allocate: Allocate = in_memory) -> Normalized:
 def density_of_transmission(
     series: TiltSeries, *, is_transmission: bool, opaque_transmission: float, allocate: Allocate = in_memory
 ) -> Normalized:
-    """Optical density of data that are transmission, or optical density already; variance from the pixel noise."""
+    """Optical density of data that are transmission, or optical density already.
+
+    Variance from the pixel noise.
+    """
     value, variance = (allocate(series.frames.shape, np.float32) for _ in range(2))
     invalid = dict.fromkeys(("not_finite", "opaque") if is_transmission else ("not_finite",), 0)
     for i in range(series.n_frames):

@@ -8,7 +8,8 @@ import numpy as np
 from oxytomo.arrays import AnyArray
 
 LARGEST_TRANSMISSION = 2.0
-"""Phase fringes and noise lift single pixels above 1, but not one in twenty above twice the light."""
+"""Phase fringes and noise lift single pixels above 1, but not one in twenty above twice the
+light."""
 LARGEST_DENSITY = 20.0
 """A ray of optical density 20 holds two photons in a thousand million."""
 _HIGH = 95.0

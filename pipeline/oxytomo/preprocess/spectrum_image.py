@@ -30,10 +30,12 @@ def window_map(
     spectra : (n_y, n_x, n_e) spectrum of every pixel
     energy_ev : (n_e,) energies of the channels in eV, increasing
     window_ev : the line or edge
-    background_ev : windows without lines: two around the line (``linear``), one below the edge (``power_law``)
-    law : ``none``; ``linear``: a straight line through the mean counts per channel of the two windows, for EDS;
-        ``power_law``: ``A E^−r`` for EELS, with r from the sum over the image (two halves of the window, Egerton, Electron
-        Energy-Loss Spectroscopy in the Electron Microscope, §4.4) and A from each pixel
+    background_ev : windows without lines: two around the line (``linear``), one below the edge
+        (``power_law``)
+    law : ``none``; ``linear``: a straight line through the mean counts per channel of the two
+        windows, for EDS; ``power_law``: ``A E^−r`` for EELS, with r from the sum over the image
+        (two halves of the window, Egerton, Electron Energy-Loss Spectroscopy in the Electron
+        Microscope, §4.4) and A from each pixel
     counts : the spectra are counts, whose variance is their number
 
     Returns

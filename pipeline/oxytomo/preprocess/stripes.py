@@ -1,6 +1,9 @@
-"""Removal of stripes from sinograms (rings in slices) with the methods of the package Algotom; off unless asked for.
+"""Removal of stripes from sinograms (rings in slices) with the methods of the package Algotom.
 
-Any stripe filter also changes what is not a stripe, and ratios of elements with it. So the change is measured and kept.
+Off unless asked for.
+
+Any stripe filter also changes what is not a stripe, and ratios of elements with it. So the change
+is measured and kept.
 """
 
 from typing import Literal, get_args
@@ -26,7 +29,8 @@ def without_stripes(
     Parameters
     ----------
     value : (n_tilt, n_y, n_x) float32 by ascending tilt, NaN where invalid; these pixels stay so
-    method : the method of Vo et al.: "sorting" (their algorithm 3), "filtering" (2) or "fitting" (1)
+    method : the method of Vo et al.: "sorting" (their algorithm 3), "filtering" (2) or "fitting"
+        (1)
 
     Returns
     -------
@@ -35,7 +39,8 @@ def without_stripes(
 
     References
     ----------
-    Vo, Atwood, Drakopoulos, Opt. Express 26, 28396 (2018); Vo et al., Opt. Express 29, 17849 (2021) for the package.
+    Vo, Atwood, Drakopoulos, Opt. Express 26, 28396 (2018); Vo et al., Opt. Express 29, 17849 (2021)
+    for the package.
     """
     if method not in get_args(StripeMethod):
         raise ConfigError(

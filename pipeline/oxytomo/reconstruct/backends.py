@@ -1,7 +1,8 @@
 """One door to plain reconstructions: our own engine, or ASTRA or TomoPy where they are installed.
 
-All return the same physical unit: the unit of the line integral per pixel. ASTRA and TomoPy normalise filtered
-back-projection by the number of angles as if they spanned 180°; the measured range is put back here.
+All return the same physical unit: the unit of the line integral per pixel. ASTRA and TomoPy
+normalise filtered back-projection by the number of angles as if they spanned 180°; the measured
+range is put back here.
 """
 
 from collections.abc import Callable
@@ -27,7 +28,8 @@ SLAB_BYTES = 1e9
 """Memory of the sinograms and slices that are reconstructed together."""
 
 TV_PER_NOISE = 1.25
-"""Default TV weight of a density, in units of the gradient's noise (docs/composition.md shows the choice)."""
+"""Default TV weight of a density, in units of the gradient's noise (docs/composition.md shows the
+choice)."""
 
 
 def reconstruct(
@@ -44,16 +46,21 @@ def reconstruct(
     allocate: Allocate = in_memory,
     on_iteration: OnIteration | None = None,
 ) -> Field:
-    """Reconstruct a volume from line integrals; of data and volume no more than a slab is in memory at a time.
+    """Reconstruct a volume from line integrals.
+
+    Of data and volume no more than a slab is in memory at a time.
 
     Parameters
     ----------
     projections : (n_tilt, n_z, n_s) float32, unit · pixel; 0 where not valid
-    weights : (n_tilt, n_z, n_s) float32, inverse variance, 0 where not valid (used by "tv" only, which needs them)
-    geometry : the scan; backends other than our own need the square geometry with the axis in the middle
+    weights : (n_tilt, n_z, n_s) float32, inverse variance, 0 where not valid (used by "tv" only,
+        which needs them)
+    geometry : the scan; backends other than our own need the square geometry with the axis in the
+        middle
     algorithm : "fbp", "sirt" or "tv"
     backend : "oxytomo", "astra" or "tomopy"
-    iterations, nonnegative, tv_weight : for the iterative algorithms; a tv_weight of None is chosen from the noise
+    iterations, nonnegative, tv_weight : for the iterative algorithms; a tv_weight of None is chosen
+        from the noise
     threads : threads for Fourier transforms and backends
     allocate : makes the field that is returned
     on_iteration : called with what is done and what there is to do, iterations times slices

@@ -1,8 +1,9 @@
 """Blocks: how volumes and sinograms lie in memory while they are projected.
 
-All slices of a parallel-beam scan share one geometry, so the slice index is the innermost, contiguous axis: volumes are
-``(block, y, x, slice)`` and sinograms ``(block, tilt, s, slice)``. Lines of slices start at cache lines: a vector that lies
-across two costs as much as two (projections take 1.4 to 1.7 times as long).
+All slices of a parallel-beam scan share one geometry, so the slice index is the innermost,
+contiguous axis: volumes are ``(block, y, x, slice)`` and sinograms ``(block, tilt, s, slice)``.
+Lines of slices start at cache lines: a vector that lies across two costs as much as two
+(projections take 1.4 to 1.7 times as long).
 """
 
 from typing import Final

@@ -1,11 +1,13 @@
 """Arithmetic on lines of slices, written as vector instructions.
 
-Every inner loop of the projectors and of the total-variation step runs over the slices of a block, a multiple of
-:data:`WIDTH` float32 values. From a Python loop the compiler makes code that asks at every line whether arrays overlap and how
-long the line is; for the short lines here that costs as much as the sums. These functions emit the vector operations
-themselves (LLVM's vector types, which fit every processor), without such questions: **the caller answers for the offsets**.
+Every inner loop of the projectors and of the total-variation step runs over the slices of a block,
+a multiple of :data:`WIDTH` float32 values. From a Python loop the compiler makes code that asks at
+every line whether arrays overlap and how long the line is; for the short lines here that costs as
+much as the sums. These functions emit the vector operations themselves (LLVM's vector types, which
+fit every processor), without such questions: **the caller answers for the offsets**.
 
-They are for other compiled functions. Arrays are one-dimensional, contiguous float32; offsets count their elements.
+They are for other compiled functions. Arrays are one-dimensional, contiguous float32; offsets count
+their elements.
 """
 
 from collections.abc import Callable, Sequence
@@ -75,10 +77,12 @@ class _Emit:
 
 @intrinsic
 def add_lines(typing, out, to, source, offsets, weights, n):  # type: ignore[no-untyped-def]
-    """``out[to : to + n] += Σⱼ weights[j] · source[offsets[j] : offsets[j] + n]``; n a multiple of WIDTH.
+    """``out[to : to + n] += Σⱼ weights[j] · source[offsets[j] : offsets[j] + n]``.
 
-    ``offsets`` and ``weights`` are tuples of the same even length. Terms are added in two chains: those of odd j to what was
-    there, those of even j apart.
+    N a multiple of WIDTH.
+
+    ``offsets`` and ``weights`` are tuples of the same even length. Terms are added in two chains:
+    those of odd j to what was there, those of even j apart.
     """
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
@@ -110,9 +114,10 @@ def shrink_line(  # type: ignore[no-untyped-def]
 ):
     """Primal step of :mod:`oxytomo.reconstruct.denoising` on vectors first … stop − 1 of the line at ``at``.
 
-    ``out = inside · S(noisy + (dz − dz₋) + (dy − dy₋) + (dx − dx₋))``, S the soft threshold by ``l1``, not below ``least``.
-    ``up`` and ``left`` are where the neighbouring lines of dy and dx start, counted as ``has_up`` and ``has_left`` (1 or 0) say;
-    ``below`` is the value of dz under the line's first.
+    ``out = inside · S(noisy + (dz − dz₋) + (dy − dy₋) + (dx − dx₋))``, S the soft threshold by
+    ``l1``, not below ``least``. ``up`` and ``left`` are where the neighbouring lines of dy and dx
+    start, counted as ``has_up`` and ``has_left`` (1 or 0) say; ``below`` is the value of dz under
+    the line's first.
     """
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
@@ -177,9 +182,9 @@ def ascend_line(  # type: ignore[no-untyped-def]
 ):
     """Dual step of :mod:`oxytomo.reconstruct.denoising` on vectors first … stop − 1 of the line at ``at``, which has n.
 
-    The dual moves along the differences of ``values`` (lines at ``here``, ``down`` and ``right``) and is projected on the ball of
-    radius ``limit``; differences count where both ends are ``inside``. ``above`` and ``mask_above`` belong to the value over the
-    line's last.
+    The dual moves along the differences of ``values`` (lines at ``here``, ``down`` and ``right``)
+    and is projected on the ball of radius ``limit``; differences count where both ends are
+    ``inside``. ``above`` and ``mask_above`` belong to the value over the line's last.
     """
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]

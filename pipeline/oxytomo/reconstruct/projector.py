@@ -1,13 +1,15 @@
 """The projector pair: Joseph's line integrals and their exact adjoint, slice index innermost.
 
 Index and weight arithmetic is done once per (pixel, tilt) for all slices of a block
-(:mod:`oxytomo.reconstruct.blocks`), and the inner loop is a multiply-add over slices without gathers.
+(:mod:`oxytomo.reconstruct.blocks`), and the inner loop is a multiply-add over slices without
+gathers.
 
-Joseph's method (Joseph 1982, IEEE Trans. Med. Imaging 1, 192) interpolates linearly along the axis that the ray crosses
-more steeply. Seen from a pixel it is a triangle of half width ``c = max(|cosθ|, |sinθ|)`` around the pixel's detector
-position, with unit area: two detector columns at most. Forward projection gathers along rays and back-projection gathers
-over tilts with the same weights, so the two are adjoint to float precision, no output element is written by two threads,
-and the result does not depend on the number of threads.
+Joseph's method (Joseph 1982, IEEE Trans. Med. Imaging 1, 192) interpolates linearly along the axis
+that the ray crosses more steeply. Seen from a pixel it is a triangle of half width ``c =
+max(|cosθ|, |sinθ|)`` around the pixel's detector position, with unit area: two detector columns at
+most. Forward projection gathers along rays and back-projection gathers over tilts with the same
+weights, so the two are adjoint to float precision, no output element is written by two threads, and
+the result does not depend on the number of threads.
 """
 
 import numpy as np
@@ -37,7 +39,8 @@ def forward(
     ----------
     volume : (block, n_y, n_x, slice) float32
     geometry : the scan
-    lines : (block, n_y, n_x) bool, which lines of slices are not 0; the work on the others is saved. None: all
+    lines : (block, n_y, n_x) bool, which lines of slices are not 0; the work on the others is
+        saved. None: all
     out : blocks of the result's shape to write to; new ones if None
 
     Returns
@@ -72,7 +75,8 @@ def adjoint(
 ) -> FloatArray:
     """Exact transpose of :func:`forward`: (block, n_tilt, n_columns, slice) → (block, n_y, n_x, slice).
 
-    Lines of slices that ``lines`` (block, n_y, n_x) does not name are left 0. ``out`` as in :func:`forward`.
+    Lines of slices that ``lines`` (block, n_y, n_x) does not name are left 0. ``out`` as in
+    :func:`forward`.
     """
     _check(sinogram, (geometry.n_tilt, geometry.n_columns), "sinogram")
     theta = np.deg2rad(geometry.tilt_deg)
@@ -126,7 +130,8 @@ def _compiled(blocks: FloatArray) -> int | None:
 def _tilt_groups(cos: np.ndarray, sin: np.ndarray, n_block: int) -> np.ndarray:
     """First tilt of each group that is projected together, and the end: neighbours whose rays march along the same axis.
 
-    Smaller groups where there are many threads to keep busy. The grouping does not change the result.
+    Smaller groups where there are many threads to keep busy. The grouping does not change the
+    result.
     """
     largest = min(GROUP, max(4, n_block * cos.size // (4 * get_num_threads())))
     turns = np.flatnonzero(np.diff(np.abs(cos) >= np.abs(sin))) + 1

@@ -1,8 +1,9 @@
 """Plain reconstructions by TomoPy, in our orientation, centred as ours are, and in the unit of the line integral.
 
-TomoPy counts the rows of a slice the other way. Its gridrec puts the tilt axis on the middle of a pixel also where a
-slice has an even number of them, leaves the mean of a slice away, and its gain (about 1.12) grows with the distance from
-the axis (TomoPy issue 481). The half pixel is taken out of the projections, the mean is added, the gain is measured.
+TomoPy counts the rows of a slice the other way. Its gridrec puts the tilt axis on the middle of a
+pixel also where a slice has an even number of them, leaves the mean of a slice away, and its gain
+(about 1.12) grows with the distance from the axis (TomoPy issue 481). The half pixel is taken out
+of the projections, the mean is added, the gain is measured.
 """
 
 from functools import lru_cache
@@ -16,13 +17,15 @@ from oxytomo.errors import MissingPackageError
 from oxytomo.reconstruct.geometry import TiltGeometry, tilt_weights_rad
 
 PADDING = 3
-"""gridrec works on a power of two that is at least so many times the width; with less its values depend on the place."""
+"""gridrec works on a power of two that is at least so many times the width; with less its values
+depend on the place."""
 
 GAIN_POINTS = 9
 GAIN_DEGREE = 4
 GAIN_TILTS = 180
 GAIN_WIDTH = 1 / 60
-"""The gain is measured on Gaussian spots of this width (of the slice's), which so many tilts sample well."""
+"""The gain is measured on Gaussian spots of this width (of the slice's), which so many tilts sample
+well."""
 
 SLICES_TOGETHER = 16
 """Slices that are padded together; padded they take three to six times the memory."""
@@ -113,7 +116,8 @@ def _fbp(tomopy: Any, projections: FloatArray, geometry: TiltGeometry, threads: 
     volume = _gridrec(tomopy, padded, np.deg2rad(tilt_deg), n, threads)
     gain, along = _gain(n)
     volume /= np.float32(gain) * along[:, None] * along
-    # The disc of half a frequency step around 0, which gridrec leaves out, is the mean over its square.
+    # The disc of half a frequency step around 0, which gridrec leaves out, is the mean over its
+    # square.
     sums = projections.sum(axis=2, dtype=np.float64)
     volume += (weights @ sums / (4 * n_padded**2)).astype(np.float32)[:, None, None]
     return volume
@@ -127,7 +131,8 @@ def _padded_width(n: int) -> int:
 def _half_pixel(tilt_deg: Float64Array, n: int) -> Float64Array:
     """Return how far each projection has to be moved for gridrec's axis, pixels: (n_tilt,).
 
-    The axis of an even slice lies between pixels, gridrec's on the next one: the object moves by (−½, −½).
+    The axis of an even slice lies between pixels, gridrec's on the next one: the object moves by
+    (−½, −½).
     """
     theta = np.deg2rad(tilt_deg)
     return np.zeros_like(theta) if n % 2 else -0.5 * (np.cos(theta) + np.sin(theta))
@@ -148,7 +153,10 @@ def _moved(projections: FloatArray, n_padded: int, shift_px: Float64Array) -> Fl
 
 
 def _gridrec(tomopy: Any, padded: FloatArray, theta: Float64Array, n: int, threads: int) -> FloatArray:
-    """Run gridrec on padded rows; returns the middle n × n pixels, in our orientation, with gridrec's own gain."""
+    """Run gridrec on padded rows.
+
+    Returns the middle n × n pixels, in our orientation, with gridrec's own gain.
+    """
     even = n + n % 2
     slices = tomopy.recon(
         padded,
@@ -168,8 +176,9 @@ def _gridrec(tomopy: Any, padded: FloatArray, theta: Float64Array, n: int, threa
 def _gain(n: int) -> tuple[float, FloatArray]:
     """Return the gain of gridrec on slices of n pixels: at the axis, and its course along x and y, which is the same.
 
-    Gaussian spots, whose projections and reconstruction are known, are put along x (one a slice). The gain belongs to
-    gridrec's interpolation in Fourier space and is a product of a function of x and one of y; a polynomial holds it.
+    Gaussian spots, whose projections and reconstruction are known, are put along x (one a slice).
+    The gain belongs to gridrec's interpolation in Fourier space and is a product of a function of x
+    and one of y; a polynomial holds it.
     """
     tomopy = _tomopy()
     n_padded = _padded_width(n)

@@ -4,13 +4,14 @@ Solves, for a volume x inside a support,
 
     min  ½ ‖G A x − b‖²_W + λ TV(x) + μ ‖x‖₁,   optionally x ≥ 0,
 
-where A is the projector, G the instrument's point spread (or 1), W the inverse variance of the data b, and TV the isotropic
-variation in three dimensions. Differences across the border of the support do not count, so a rim pays nothing for its
-contrast to the empty space outside.
+where A is the projector, G the instrument's point spread (or 1), W the inverse variance of the data
+b, and TV the isotropic variation in three dimensions. Differences across the border of the support
+do not count, so a rim pays nothing for its contrast to the empty space outside.
 
 References
 ----------
-Beck & Teboulle, IEEE Trans. Image Process. 18, 2419 (2009): FISTA and the dual projected gradient for the TV step.
+Beck & Teboulle, IEEE Trans. Image Process. 18, 2419 (2009): FISTA and the dual projected gradient
+for the TV step.
 """
 
 import itertools
@@ -40,14 +41,16 @@ from oxytomo.threads import parallel_kernel
 
 OnIteration = Callable[[int, int], None]
 INNER = 12
-"""Dual iterations per proximal step, to begin with; they start where the last step ended. Inexact steps let the residual stall:
-after ``PATIENCE`` iterations that lowered it by less than a tenth there are twice as many, up to ``MOST_INNER``."""
+"""Dual iterations per proximal step, to begin with; they start where the last step ended. Inexact
+steps let the residual stall: after ``PATIENCE`` iterations that lowered it by less than a tenth
+there are twice as many, up to ``MOST_INNER``."""
 
 PATIENCE, MOST_INNER = 15, 96
 
 CONVERGED = 0.03
-"""Usual tolerance, in units of :func:`gradient_noise`: the conditions of the minimum are met to 3 % of what noise alone does
-to the gradient. Deviations are then within about 0.1 percentage points (rms) of those after 400 iterations."""
+"""Usual tolerance, in units of :func:`gradient_noise`: the conditions of the minimum are met to 3 %
+of what noise alone does to the gradient. Deviations are then within about 0.1 percentage points
+(rms) of those after 400 iterations."""
 
 POWER_ITERATIONS = 4
 """The bound is then 2 % to 4 % above the eigenvalue."""
@@ -69,10 +72,11 @@ class Reached:
     Attributes
     ----------
     iterations : iterations done
-    residual : how far the conditions of a minimum are missed: rms gradient mapping over the support, per voxel in units of the
-        data term (Beck 2017, First-order methods in optimization, § 10.3)
-    misfit : weighted squared residual per measured value; 1 where the model explains the data down to their noise (of slabs: the
-        mean, halos included)
+    residual : how far the conditions of a minimum are missed: rms gradient mapping over the
+        support, per voxel in units of the data term (Beck 2017, First-order methods in
+        optimization, § 10.3)
+    misfit : weighted squared residual per measured value; 1 where the model explains the data down
+        to their noise (of slabs: the mean, halos included)
     """
 
     iterations: int
@@ -104,12 +108,16 @@ def total_variation(
     allocate: Allocate = in_memory,
     on_iteration: OnIteration | None = None,
 ) -> TotalVariationResult:
-    """Solve the weighted TV problem above; of data and volume no more than a slab is in memory at a time.
+    """Solve the weighted TV problem above.
+
+    Of data and volume no more than a slab is in memory at a time.
 
     Parameters
     ----------
-    projections : (n_tilt, n_z, n_s) float32, line integrals in unit · pixel; where the weight is 0 the value is ignored
-    weights : (n_tilt, n_z, n_s) float32, inverse variance of the projections, 0 where they are not valid
+    projections : (n_tilt, n_z, n_s) float32, line integrals in unit · pixel; where the weight is 0
+        the value is ignored
+    weights : (n_tilt, n_z, n_s) float32, inverse variance of the projections, 0 where they are not
+        valid
     geometry : the scan
     support : (n_z, n_y, n_x) bool; x is 0 outside
     psf_px : standard deviation of the instrument's point spread on the detector, px; 0 for none
@@ -169,8 +177,9 @@ def solver_slabs(slices: slice, bytes_per_slice: int, *, parts: int = 1) -> list
 
     There are ``parts`` of them or a multiple of it.
 
-    Slices are coupled by total variation and by the point spread; both reach a few slices. With ``HALO`` slices on either side a
-    part differs from the whole, at the seam, by no more than both differ from the converged solution.
+    Slices are coupled by total variation and by the point spread; both reach a few slices. With
+    ``HALO`` slices on either side a part differs from the whole, at the seam, by no more than both
+    differ from the converged solution.
     """
     first, last = slices.start, slices.stop
     room = max(1, SLAB_BYTES // bytes_per_slice)
@@ -198,7 +207,10 @@ def minimize(
     start: FloatArray | None,
     on_iteration: OnIteration,
 ) -> TotalVariationResult:
-    """Solve for one slab, whole; as :func:`total_variation`, with the support's box as geometry and in memory."""
+    """Solve for one slab, whole.
+
+    As :func:`total_variation`, with the support's box as geometry and in memory.
+    """
     weight = sinogram_blocks(weights)
     data = sinogram_blocks(np.where(weights > 0, projections, 0))
     inside = to_blocks(support.astype(np.float32))
@@ -253,9 +265,9 @@ def minimize(
 def gradient_noise(weights: Field, geometry: TiltGeometry, support: Field) -> float:
     """Standard deviation that the data's noise gives the gradient ``AᵀW(Ax − b)``, rms over the support.
 
-    It is ``sqrt(Σ a² w)`` over the rays of a voxel. The two weights of a ray add up to about 1 and their squares to 2/3 on
-    average, so ``sqrt(2/3 · AᵀW1)`` is used. TV and L1 weights are set in units of it: they then follow the counts, the
-    number of tilts and the pixel size by themselves.
+    It is ``sqrt(Σ a² w)`` over the rays of a voxel. The two weights of a ray add up to about 1 and
+    their squares to 2/3 on average, so ``sqrt(2/3 · AᵀW1)`` is used. TV and L1 weights are set in
+    units of it: they then follow the counts, the number of tilts and the pixel size by themselves.
     """
     rows, columns, slices = bounding_box(support)
     cropped = geometry.cropped(rows, columns)
@@ -291,8 +303,8 @@ def largest_eigenvalue(
 ) -> float:
     """Upper bound, within a few percent, of the largest eigenvalue of Aᵀ Gᵀ W G A inside the support.
 
-    The matrix M has no negative entries, so for any positive x the largest of (M x)ᵢ / xᵢ is an upper bound (Collatz 1942,
-    Wielandt 1950); x comes from power iterations.
+    The matrix M has no negative entries, so for any positive x the largest of (M x)ᵢ / xᵢ is an
+    upper bound (Collatz 1942, Wielandt 1950); x comes from power iterations.
     """
     x, bound, lines = inside, 0.0, np.asarray(inside.any(axis=-1))
     for _ in range(POWER_ITERATIONS):

@@ -12,7 +12,8 @@ from oxytomo.segment.smoothing import gaussian
 from oxytomo.slabs import Field, Slab, on_grid, read, sample_step, slabs
 
 BODY, HALF, BLOB, PORE = 1, 2, 4, 8
-"""Bits of a voxel: in a body, above BODY_LEVEL in it, in a small round body, in the compact part of a body."""
+"""Bits of a voxel: in a body, above BODY_LEVEL in it, in a small round body, in the compact part of
+a body."""
 _SEED, CROSSED, _REST = 16, 32, 64
 
 BODY_SMOOTHING_PX = 1.0
@@ -24,23 +25,26 @@ CORE_PX = 2.6
 """A body that holds a ball of this radius is a pore even where a crack runs into it."""
 FLATNESS = 10.0
 SMALLEST_AREA_PX = 20.0
-"""A crack has an area of at least FLATNESS times its aperture squared, and of so many voxel faces."""
+"""A crack has an area of at least FLATNESS times its aperture squared, and of so many voxel
+faces."""
 BLOB_PX, BLOB_FILL, BLOB_REACH_PX = (3, 10), 0.15, 5.0
-"""A blob: its extent, the share of the cube of that extent that it fills, and how far its flanks reach."""
+"""A blob: its extent, the share of the cube of that extent that it fills, and how far its flanks
+reach."""
 BESIDE_PX = 1.5
 FLANK_PX = 3.0
 """So far from a sheet's walls the blurred sheet itself is below every level of a body."""
 FAR_PX = 4.5
 REST_VOXELS, REST_FILL = 5, 0.15
-"""What is left of a body beside a sheet is a pore where it has so many voxels and fills so much of the cube of its extent or
-reaches FAR_PX far: flanks of a sheet that is thicker than its mean are flat and near."""
+"""What is left of a body beside a sheet is a pore where it has so many voxels and fills so much of
+the cube of its extent or reaches FAR_PX far: flanks of a sheet that is thicker than its mean are
+flat and near."""
 
 
 def find_bodies(void: Field, depth_px: Field, bits: Field) -> float:
     """Find bodies by hysteresis and fill in their bits BODY and HALF.
 
-    Returns the upper level, which is above the noise and above everything that the sign-flipped image shows away
-    from voids.
+    Returns the upper level, which is above the noise and above everything that the sign-flipped
+    image shows away from voids.
     """
     level = _upper_level(void, depth_px)
     low = min(BODY_LEVEL, level)
@@ -193,7 +197,8 @@ def _surroundings(bits: Field, index: IntArray) -> tuple[BoolArray, BoolArray]:
 def _kept(sheets: Sheets, core: BoolArray, near: BoolArray) -> Sheets:
     """Drop sheets that run inside compact bodies or beside blobs, and those too small, too thick or too thin for a crack.
 
-    Too thin is an aperture below the smallest that can be claimed: side lobes of a large void after phase retrieval.
+    Too thin is an aperture below the smallest that can be claimed: side lobes of a large void after
+    phase retrieval.
     """
     n = sheets.count + 1
     area, beside, inside = (

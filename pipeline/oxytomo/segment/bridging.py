@@ -10,7 +10,8 @@ from oxytomo.slabs import Allocate, Box, Field, fill, in_parts, largest, on_grid
 SECOND = 2.0
 """The second bridging length / the first."""
 COARSE_RADIUS = 4.0
-"""Bodies are compared on every second, third … voxel, as far as the first ball keeps this radius in such voxels."""
+"""Bodies are compared on every second, third … voxel, as far as the first ball keeps this radius in
+such voxels."""
 
 
 def second_bridging(
@@ -18,7 +19,8 @@ def second_bridging(
 ) -> tuple[int, ...]:
     """Return what each particle encloses besides where it is closed with a ball of twice the radius, in voxels.
 
-    Both skins are drawn on the same grid, so that its steps cancel in the difference. Other particles are left out.
+    Both skins are drawn on the same grid, so that its steps cancel in the difference. Other
+    particles are left out.
 
     Parameters
     ----------

@@ -21,8 +21,8 @@ Labels = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 class Components:
     """Connected components, numbered from 1 on in the order of their first voxels.
 
-    Labels of more than one slab are not kept: each pass over them labels the slabs again, and a table says which labels of
-    neighbouring slabs are one.
+    Labels of more than one slab are not kept: each pass over them labels the slabs again, and a
+    table says which labels of neighbouring slabs are one.
     """
 
     def __init__(
@@ -48,7 +48,8 @@ class Components:
         pairs = np.concatenate(joins)
         graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(total, total))
         _, member = connected_components(graph, directed=False)
-        # Of the labels that are one, the first is the lowest, so that bodies keep the order of their first voxels.
+        # Of the labels that are one, the first is the lowest, so that bodies keep the order of
+        # their first voxels.
         _, first, inverse = np.unique(member, return_index=True, return_inverse=True)
         rank = np.empty(len(first), np.int32)
         rank[np.argsort(first)] = np.arange(len(first), dtype=np.int32)
@@ -95,8 +96,8 @@ def _touching(last: IntArray, first: IntArray, connectivity: int) -> IntArray:
 def filled_bodies(solid: Field, allocate: Allocate = in_memory) -> Field:
     """Return bodies with their closed voids filled: those that no path through faces leads out of, to the edge of the volume.
 
-    Voids and cracks that open to the outside stay open: their walls are surface. The only slice of a two-dimensional image is
-    no way out for its voids.
+    Voids and cracks that open to the outside stay open: their walls are surface. The only slice of
+    a two-dimensional image is no way out for its voids.
 
     Parameters
     ----------

@@ -16,8 +16,8 @@ COLUMNS_VOXELS = 24_000_000
 def within(mask: BoolArray, square: float) -> BoolArray:
     """Return what lies within a distance, given by its square, of a mask: distances along x, then over rows and planes.
 
-    Exact, as squares of distances between voxels are whole numbers; several times faster than a distance transform where
-    the distance is short.
+    Exact, as squares of distances between voxels are whole numbers; several times faster than a
+    distance transform where the distance is short.
     """
     limit = int(np.floor(square + 1e-6))
     near: BoolArray = near_squares(mask, limit) <= limit
@@ -146,7 +146,10 @@ def _across(squares: FloatArray) -> FloatArray:
 def _envelope(
     column: Float64Array, place: "np.ndarray[tuple[int], np.dtype[np.int64]]", limit: Float64Array
 ) -> None:
-    """Fill in the parabolas of the lower envelope and the limits between them; place[0] is −1 where there are none."""
+    """Fill in the parabolas of the lower envelope and the limits between them.
+
+    Place[0] is −1 where there are none.
+    """
     k = -1
     place[0] = -1
     for z in range(column.size):

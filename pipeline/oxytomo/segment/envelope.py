@@ -20,11 +20,14 @@ from oxytomo.slabs import Allocate, Box, Field, faces, fill, on_grid, read, slab
 SMOOTHING_PX = 1.0
 SMOOTHING_REACH = 4
 SEPARATION = 3.0
-"""Solid and air must differ by this many times the spread within them; one Gaussian cut in two reaches 2.65."""
+"""Solid and air must differ by this many times the spread within them; one Gaussian cut in two
+reaches 2.65."""
 RARE, DARKEST = 0.1, 0.1
-"""Where so small a share of the volume is dark, so many of the dark voxels tell the level of void."""
+"""Where so small a share of the volume is dark, so many of the dark voxels tell the level of
+void."""
 MOSTLY = 0.5
-"""Share of the volume's faces that is solid from which the contrast must be inverted, or the field too narrow."""
+"""Share of the volume's faces that is solid from which the contrast must be inverted, or the field
+too narrow."""
 SKIN_SMOOTHING_PX = 1.5
 SKIN_REACH = 6
 OUTSIDE_PX = 24.0
@@ -45,7 +48,8 @@ class Envelope:
     depth_px : float32, distance to the skin, positive inside; −24 and less are not told apart
     air_level, solid_level : grey values
     cut : particles that touch the edge of the volume
-    more_px : voxels that each particle would hold besides where openings twice as wide are bridged; none of a mask
+    more_px : voxels that each particle would hold besides where openings twice as wide are bridged;
+        none of a mask
     masked : they are the user's
     bounded : there is something outside the particles, so that there is a skin and a depth below it
     """
@@ -134,7 +138,10 @@ def _smooth_sample(volume: Field) -> FloatArray:
 
 
 def _fill_depth(particle: Field, depth_px: Field, *, smooth: bool, allocate: Allocate) -> bool:
-    """Fill in the distance to the skin, positive inside, and say whether there is a skin; else it is inf everywhere."""
+    """Fill in the distance to the skin, positive inside, and say whether there is a skin.
+
+    Else it is inf everywhere.
+    """
     inside = allocate(particle.shape, np.bool_)
     fill(inside, lambda p: p > 0, particle)
     plain = allocate(particle.shape, np.float32)
@@ -249,7 +256,8 @@ def _find_particles(
     kept, bridged = allocate(solid.shape, np.bool_), allocate(solid.shape, np.bool_)
     pieces = Components(lambda rows: solid[rows], solid.shape, connectivity=FACES)
     sizes = pieces.sizes()
-    # Dust of noise must not be bridged to; true fragments within reach of a particle come back with it.
+    # Dust of noise must not be bridged to; true fragments within reach of a particle come back with
+    # it.
     large = sizes >= max(0.001 * sizes.max(), 8)
     for rows, labels in pieces:
         kept[rows] = large[labels]
@@ -292,7 +300,8 @@ def _divide(whole: Field, parts: Field) -> None:
         for axis in (1, 2):
             near = np.take(near, np.arange(whole.shape[axis]) // step, axis)
         inside = read(whole, slab.wide)
-        # On a coarser grid what lies between the last voxel of it and the skin belongs to what is next to it.
+        # On a coarser grid what lies between the last voxel of it and the skin belongs to what is
+        # next to it.
         parts[slab.rows] = grow(np.where(inside, near, 0).astype(np.int32), inside, step - 1)[slab.core]
 
 

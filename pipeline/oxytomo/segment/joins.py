@@ -118,7 +118,8 @@ def _sheets(index, normal, start, column, row, n_z, n_y, cosine):  # type: ignor
                             dot += normal[i, k] * normal[j, k]
                             out_i += step * normal[i, k]
                             out_j += step * normal[j, k]
-                        # Normals have no sign: an offset along the one is that along the other times the dot.
+                        # Normals have no sign: an offset along the one is that along the other
+                        # times the dot.
                         out_i += normal[j, 3] * dot
                         out_j -= normal[i, 3] * dot
                         if abs(dot) >= cosine and max(abs(out_i), abs(out_j)) <= STEP_OUT:
@@ -143,7 +144,8 @@ def sums_around(
 
     Parameters
     ----------
-    index, normal, sheet : (n, 3), (n, 4) and (n,) of ridge voxels, see :func:`oxytomo.segment.plates.ridges`
+    index, normal, sheet : (n, 3), (n, 4) and (n,) of ridge voxels, see
+        :func:`oxytomo.segment.plates.ridges`
     values : (n, k) what is summed
     found : where they are
     reach : radius of the ball in voxels

@@ -27,16 +27,17 @@ OTSU_BINS = 256
 def particle_mask(density: Any, *, name: str = "particle", allocate: Allocate = in_memory) -> Any:
     """Return the solid particle: voxels above half of the solid's typical density, the largest piece of them.
 
-    A blurred flat edge passes through half of the density exactly where the edge is, whatever the blur; a
-    surface of radius R blurred with a Gaussian of standard deviation σ is found σ²/R too far inside, so
-    that the volume of a sphere is too small by 3 σ²/R². Otsu's threshold only separates background and
-    solid coarsely; the typical density is the median inside the solid's edge. Noise is smoothed with a
-    kernel that has no second moment, 2 G − G ⊗ G, which moves neither flat nor curved edges to first
-    order. Voids stay holes of the mask.
+    A blurred flat edge passes through half of the density exactly where the edge is, whatever the
+    blur; a surface of radius R blurred with a Gaussian of standard deviation σ is found σ²/R too
+    far inside, so that the volume of a sphere is too small by 3 σ²/R². Otsu's threshold only
+    separates background and solid coarsely; the typical density is the median inside the solid's
+    edge. Noise is smoothed with a kernel that has no second moment, 2 G − G ⊗ G, which moves
+    neither flat nor curved edges to first order. Voids stay holes of the mask.
 
     Parameters
     ----------
-    density : (n_z, n_y, n_x) field or (n_y, n_x) array, zero in the background up to noise; NaN counts as zero
+    density : (n_z, n_y, n_x) field or (n_y, n_x) array, zero in the background up to noise; NaN
+        counts as zero
     name : what the density belongs to, for the error
     allocate : makes the field that is returned and those that are needed on the way
 
@@ -52,9 +53,10 @@ def particle_mask(density: Any, *, name: str = "particle", allocate: Allocate = 
 
     Notes
     -----
-    Wrong when background and solid do not separate: densities below half of the typical one, such as a
-    minor porous phase, are not solid, and a particle of less than about a thousandth of the volume can be
-    missed. The typical density of a volume of more than 20 million voxels is that of a grid over it.
+    Wrong when background and solid do not separate: densities below half of the typical one, such
+    as a minor porous phase, are not solid, and a particle of less than about a thousandth of the
+    volume can be missed. The typical density of a volume of more than 20 million voxels is that of
+    a grid over it.
     """
     if len(density.shape) == 2:
         return particle_mask(density[None], name=name)[0]

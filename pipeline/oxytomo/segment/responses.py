@@ -14,12 +14,14 @@ from oxytomo.slabs import Field, Slab, read, sample_step, slabs
 SCALE_PX = 2.0
 """Standard deviation of the Gaussian before the second differences."""
 SKIN_PX = 2.5
-"""What is nearer to the skin, whose own error looks like a plate, only continues a sheet and has no mass."""
+"""What is nearer to the skin, whose own error looks like a plate, only continues a sheet and has no
+mass."""
 OUTER_PX = 0.5
 NULL_QUANTILE = 0.98
 CLEAR_PX = 6.0
 STRONG = 4.0
-"""The null is taken CLEAR_PX away from responses above so many medians of the null's ridges: walls and side lobes."""
+"""The null is taken CLEAR_PX away from responses above so many medians of the null's ridges: walls
+and side lobes."""
 WEAK = 1.5
 """The level is at least so many medians; the quantile of noise is about twice that."""
 SMOOTHING_REACH, RIDGE_REACH = 8, 2
@@ -116,7 +118,10 @@ def _sampled(shape: tuple[int, ...]) -> Iterator[Slab]:
 
 
 def _upper_quantile(largest: FloatArray, n: int, share: float) -> float:
-    """Return a quantile of n values of which only the largest are given; 0 where it lies below them."""
+    """Return a quantile of n values of which only the largest are given.
+
+    0 where it lies below them.
+    """
     place = share * (n - 1) - (n - largest.size)
     if place < 0:
         return 0.0

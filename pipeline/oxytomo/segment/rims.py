@@ -1,8 +1,9 @@
 """Where sheets end: ridges beyond a crack's rim dropped, gaps beside thicker voids closed.
 
-The plate response is wider than a crack, so that its ridge runs on beyond the rim; beside a thicker void it is
-weaker than the thicker void's own, so that the ridge stops short of it. Both ends are set by the void fraction
-itself: a sheet is where the fraction is at least half of what it is in the sheet's inner part nearby.
+The plate response is wider than a crack, so that its ridge runs on beyond the rim; beside a thicker
+void it is weaker than the thicker void's own, so that the ridge stops short of it. Both ends are
+set by the void fraction itself: a sheet is where the fraction is at least half of what it is in the
+sheet's inner part nearby.
 """
 
 from collections.abc import Callable
@@ -23,14 +24,17 @@ HALF = 0.5
 QUIET_PX = 3
 """Values are averaged over so many voxels of a sheet before they are compared."""
 RIM_COSINE = 0.97
-"""At the rim the normals turn around it; what turns away from the inner part so far is no part of the plane."""
+"""At the rim the normals turn around it; what turns away from the inner part so far is no part of
+the plane."""
 SKIN_FLANK_PX, SKIN_PARALLEL = 6.0, 0.5
-"""Nearer to the skin than this and with so large a cosine to its normal, a sheet runs along the skin."""
+"""Nearer to the skin than this and with so large a cosine to its normal, a sheet runs along the
+skin."""
 BESIDE_PX, MOSTLY = 4.0, 0.6
 CANDIDATES = 96
 """So many of the nearest inner voxels are tried."""
 GAP_PX = 9
-"""A sheet continues over at most so many voxels where the response has no ridge, as where a thicker one crosses it."""
+"""A sheet continues over at most so many voxels where the response has no ridge, as where a thicker
+one crosses it."""
 AT_ONCE = 100_000
 
 Room = Callable[[IntArray], BoolArray]
@@ -108,8 +112,9 @@ def fitted_rims(void: Field, ridges: Ridges, room: Room) -> Ridges:
 def without_flanks(ridges: Ridges, depth_px: Field) -> Ridges:
     """Drop sheets that are a flank of something else: of the skin, or of a larger sheet.
 
-    A sheet that runs along the skin and near to it cannot be told from an error of the skin, and a sheet too small to have
-    an inside that lies beside a larger one is the turn of that one's walls about its rim.
+    A sheet that runs along the skin and near to it cannot be told from an error of the skin, and a
+    sheet too small to have an inside that lies beside a larger one is the turn of that one's walls
+    about its rim.
     """
     if not ridges.index.size:
         return ridges
@@ -176,7 +181,8 @@ def _continued(
 ) -> Ridges:
     """Add voxels in the plane of a sheet's rim, from the rows ``front`` on, while the void fraction stays high enough.
 
-    The plane's ``direction`` is that of the inner part nearby: at the rim itself the normals turn around it.
+    The plane's ``direction`` is that of the inner part nearby: at the rim itself the normals turn
+    around it.
     """
     for _ in range(GAP_PX):
         taken = lookup(ridges.index, void.shape)

@@ -1,10 +1,10 @@
 """Cracks: plates in the void fraction that its own noise does not make.
 
-Ridges of the plate response are joined to sheets; the mass of a sheet is the sum of response above the level
-over its ridge. The same on the sign-flipped image, where there are no cracks, says what noise makes: its tail
-of masses is extrapolated to the wanted number of false sheets in the whole volume, and the share of
-false sheets among those found is held below a limit (cluster mass inference: Bullmore et al. 1999; sign-flipped
-image as null: VOIDS prototype of this project).
+Ridges of the plate response are joined to sheets; the mass of a sheet is the sum of response above
+the level over its ridge. The same on the sign-flipped image, where there are no cracks, says what
+noise makes: its tail of masses is extrapolated to the wanted number of false sheets in the whole
+volume, and the share of false sheets among those found is held below a limit (cluster mass
+inference: Bullmore et al. 1999; sign-flipped image as null: VOIDS prototype of this project).
 """
 
 from dataclasses import dataclass, replace
@@ -43,7 +43,8 @@ class Sheets:
     sheet : (n,) int64, 1 … number of the sheet
     area_px : (n,) float32, area in voxel faces
     aperture_px : (n,) float32, local aperture in voxels; noisy, take means or medians over a sheet
-    inner : (n,) bool, away from the sheet's rim, where the aperture is not averaged with what lies beyond
+    inner : (n,) bool, away from the sheet's rim, where the aperture is not averaged with what lies
+        beyond
     response_level, mass_level : thresholds of response and mass
     smallest_aperture_px : aperture whose response reaches ``response_level``
     null_sheets : sheets in the sign-flipped image above the lower level, before the mass threshold
@@ -147,8 +148,9 @@ def mass_threshold(
 ) -> float:
     """Return the mass above which sheets count.
 
-    The largest masses of the null fall exponentially in mass^(2/3), as those of surfaces do whose size falls
-    exponentially with their edge; fitted, they give the expected number of false sheets above a mass.
+    The largest masses of the null fall exponentially in mass^(2/3), as those of surfaces do whose
+    size falls exponentially with their edge; fitted, they give the expected number of false sheets
+    above a mass.
 
     Parameters
     ----------
@@ -176,8 +178,8 @@ def mass_threshold(
 def apertures(void: Field, found: Ridges, *, blur_px: float) -> FloatArray:
     """Return the local aperture: the void fraction summed across the sheet, which blur does not change.
 
-    The level beside the sheet, a mean over REACH_PX voxels of it, is taken off. The sum ends about three standard
-    deviations of the blur outside the crack's walls.
+    The level beside the sheet, a mean over REACH_PX voxels of it, is taken off. The sum ends about
+    three standard deviations of the blur outside the crack's walls.
     """
     across = profiles(void, found.index, found.normal, REACH_PX)
     offset = np.abs(np.arange(-REACH_PX, REACH_PX + 1))

@@ -22,7 +22,8 @@ def gaussian(
 ) -> FloatArray:
     """Smooth as :func:`scipy.ndimage.gaussian_filter`, to the last bit, with as many threads as the job has.
 
-    Along each axis in turn; sums are of double precision and in SciPy's order, over vectors of neighbouring voxels.
+    Along each axis in turn; sums are of double precision and in SciPy's order, over vectors of
+    neighbouring voxels.
     """
     given = np.ascontiguousarray(values, np.float32)
     shape = (1,) * (3 - given.ndim) + given.shape

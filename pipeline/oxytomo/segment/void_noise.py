@@ -13,13 +13,17 @@ from oxytomo.segment.voids import Voids, find_voids, label_voids
 from oxytomo.slabs import slabs
 
 BLOCK_PX = 160
-"""Larger particles are sampled in a block of this edge; noise is local, so that a sum's variance grows with volume."""
+"""Larger particles are sampled in a block of this edge; noise is local, so that a sum's variance
+grows with volume."""
 NEIGHBOUR_SIGMAS_PX = (0.0, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What one search found in the block that is sampled; names as in :class:`oxytomo.segment.voids.Voids`."""
+    """What one search found in the block that is sampled.
+
+    Names as in :class:`oxytomo.segment.voids.Voids`.
+    """
 
     void: FloatArray
     depth_px: FloatArray
@@ -31,7 +35,8 @@ class Trial:
 
 
 Numbers = Callable[[Trial], tuple[Mapping[str, float], Mapping[str, float]]]
-"""What is counted in a trial: sums over the voids (volumes, areas, numbers), and means and shares."""
+"""What is counted in a trial: sums over the voids (volumes, areas, numbers), and means and
+shares."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ class NoiseSpread:
     Attributes
     ----------
     replicates : number of replicates
-    spread, bias : of each number its standard deviation, and the mean of the replicates less the value without added noise
+    spread, bias : of each number its standard deviation, and the mean of the replicates less the
+        value without added noise
     share : part of the voids that was sampled
     """
 
@@ -60,7 +66,9 @@ def noise_spread(
     false_cracks: float,
     false_discovery: float,
 ) -> NoiseSpread | None:
-    """Search again with noise of the measured strength and correlation added; None without replicates.
+    """Search again with noise of the measured strength and correlation added.
+
+    None without replicates.
 
     The variance of a sum grows with the volume that is sampled, that of a mean falls with it.
 

@@ -100,7 +100,8 @@ def segment_voids(
 
     Parameters
     ----------
-    volume : (n_z, n_y, n_x) float32, bright solid in dark air; NaN counts as air. A slice has n_z = 1
+    volume : (n_z, n_y, n_x) float32, bright solid in dark air; NaN counts as air. A slice has n_z =
+        1
     mask : the user's particles, 0 outside, or None
     blur_px : standard deviation of the blur, None to measure it at the skin
     bridge_px, smallest_share, separate : see :func:`oxytomo.segment.envelope.find_envelope`
@@ -114,8 +115,8 @@ def segment_voids(
 
     Notes
     -----
-    Voids thinner than the smallest claimable aperture, cracks wider than about ten voxels (they become pores)
-    and cracks that run along the skin nearer than 6 voxels to it are not found.
+    Voids thinner than the smallest claimable aperture, cracks wider than about ten voxels (they
+    become pores) and cracks that run along the skin nearer than 6 voxels to it are not found.
     """
     _check_mask(mask, volume.shape)
     whole_grey = _finite(volume)
@@ -175,7 +176,10 @@ def segment_voids(
 def find_voids(
     void: Field, depth_px: Field, bits: Field, *, blur_px: float, false_cracks: float, false_discovery: float
 ) -> Found:
-    """Find pores and cracks in a void fraction; fills ``bits``, other parameters as in :func:`segment_voids`."""
+    """Find pores and cracks in a void fraction.
+
+    Fills ``bits``, other parameters as in :func:`segment_voids`.
+    """
     sheets = find_sheets(
         void, depth_px, blur_px=blur_px, false_cracks=false_cracks, false_discovery=false_discovery
     )
@@ -184,7 +188,10 @@ def find_voids(
 
 
 def label_voids(found: Found, depth_px: Field, instances: Field, zone: Field, *, blur_px: float) -> int:
-    """Fill in numbers of pores and sheets, where both are the pore's, and their zones; returns the number of pores."""
+    """Fill in numbers of pores and sheets, where both are the pore's, and their zones.
+
+    Returns the number of pores.
+    """
     bits, shape = found.bits, found.bits.shape
     pores = Components(lambda rows: (bits[rows] & PORE_BIT) > 0, shape, connectivity=CORNERS)
     for rows, labels in pores:
@@ -192,7 +199,8 @@ def label_voids(found: Found, depth_px: Field, instances: Field, zone: Field, *,
         crack = (sheet > 0) & (labels == 0) & (depth_px[rows] > 0)
         labels[crack] = sheet[crack] + pores.count
         zone[rows] = labels
-    # What else is more than half void in a body that a sheet crosses belongs to the sheet or the pore next to it.
+    # What else is more than half void in a body that a sheet crosses belongs to the sheet or the
+    # pore next to it.
     fill(
         instances,
         lambda i, b, d: grow(i, ((b & (HALF | CROSSED)) == (HALF | CROSSED)) & (d > 0), REST_STEPS),

@@ -15,10 +15,12 @@ from oxytomo.oxidation.oxygen_loss import projected, vacancy_concentration
 VALENCES: Final = (2.0, 3.0, 4.0)
 SHIFT_PER_VALENCE_EV: Final = 1.3
 EDGE_SPAN_EV: Final = {"Mn": (635.0, 665.0), "Co": (772.0, 805.0), "Ni": (848.0, 880.0)}
-"""Energies of the stacks of Liu et al. (2024); Co begins lower, so that there is something below its edge."""
+"""Energies of the stacks of Liu et al. (2024); Co begins lower, so that there is something below
+its edge."""
 _SHELLS = 300
 _BACKGROUND_OD = 0.25
-"""Optical density of everything else in the thickest place, over that of the white line; it falls as E⁻³."""
+"""Optical density of everything else in the thickest place, over that of the white line; it falls
+as E⁻³."""
 
 Law = Literal["uniform", "diffusion", "core_shell"]
 
@@ -30,11 +32,12 @@ class StackAcquisition:
     Attributes
     ----------
     element : Mn, Co or Ni
-    n_energies : number of energies; two thirds of them lie in the first half of the span, where L3 is
+    n_energies : number of energies; two thirds of them lie in the first half of the span, where L3
+        is
     n_rows, n_cols, pixel_nm : the frames
     n_particles : number of round particles beside each other, of decreasing size
-    law, law_parameter : how the valence changes towards the surface, with D·t/R² for ``diffusion`` and the thickness
-        of the shell over the radius for ``core_shell``
+    law, law_parameter : how the valence changes towards the surface, with D·t/R² for ``diffusion``
+        and the thickness of the shell over the radius for ``core_shell``
     core_valence, surface_valence : at the ends
     largest_od : optical density of the white line in the thickest place
     photons_per_pixel : mean counts without sample
@@ -92,7 +95,8 @@ class SimulatedStack:
 def model_references(element: str) -> dict[float, Spectrum]:
     """Return L-edge spectra of valence 2, 3 and 4 that look like those of oxides: multiplets, steps, chemical shift.
 
-    They are drawn, not measured: edge jump 1, white lines of 3 to 5, each valence 1.3 eV above the last.
+    They are drawn, not measured: edge jump 1, white lines of 3 to 5, each valence 1.3 eV above the
+    last.
     """
     low, high = EDGE_SPAN_EV[element]
     energy = np.arange(low - 5.0, high + 5.0, 0.1)
@@ -117,8 +121,9 @@ def model_references(element: str) -> dict[float, Spectrum]:
 def simulate_stack(acquisition: StackAcquisition, *, rng: np.random.Generator) -> SimulatedStack:
     """Record a stack of round particles; the same random state gives the same frames.
 
-    The optical density of a pixel is that of its central ray. Fractions of valence 2, 3 and 4 at a local valence v are
-    (1 − u)², 2u(1 − u), u² with u = (v − 2)/2: all three are present wherever v is between.
+    The optical density of a pixel is that of its central ray. Fractions of valence 2, 3 and 4 at a
+    local valence v are (1 − u)², 2u(1 − u), u² with u = (v − 2)/2: all three are present wherever v
+    is between.
     """
     _check(acquisition)
     a = acquisition

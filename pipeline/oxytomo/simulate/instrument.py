@@ -23,29 +23,38 @@ BINDER: Final = ({"C": 2.0, "H": 2.0, "F": 2.0}, 1.78)
 
 @dataclass(frozen=True, kw_only=True)
 class RealInstrument:
-    """Departures of the instrument and the sample from the ideal ones; 0 (or nothing) leaves one out.
+    """Departures of the instrument and the sample from the ideal ones.
+
+    0 (or nothing) leaves one out.
 
     Attributes
     ----------
     stray : stray light as a share of the beam, the same in flats and frames: ``T → (1 − f) T + f``
     stray_edges : share by element, for both energies of its edge, instead of ``stray``
     post_edge : factor on the cross-section of an element in its own image on the edge (white line)
-    rim_change : relative change of an element's cross-section in its own image on the edge, in the rim only
+    rim_change : relative change of an element's cross-section in its own image on the edge, in the
+        rim only
     rim_nm : depth of the rim for ``rim_change``, nm
     skin_nm : thickness of a skin of Li2CO3 around the particle, nm
-    carbon_clumps, clump_nm : number of carbon clumps that touch the particle, and their diameter, nm
-    film_nm, film_hole_nm : thickness of the carbon film below the particle and diameter of its holes, nm;
-        no holes for 0
+    carbon_clumps, clump_nm : number of carbon clumps that touch the particle, and their diameter,
+        nm
+    film_nm, film_hole_nm : thickness of the carbon film below the particle and diameter of its
+        holes, nm; no holes for 0
     binder_nm : a coat of PVDF around the particle (and its skin), between 0 and this thick, nm
-    beam_shift_px : shift of the illumination between flats and frames, rms in each direction, pixels
-    beam_contrast, beam_length_px : what moves: contrast (standard deviation) and size of its structure
+    beam_shift_px : shift of the illumination between flats and frames, rms in each direction,
+        pixels
+    beam_contrast, beam_length_px : what moves: contrast (standard deviation) and size of its
+        structure
     zone_nm : width of the outermost zone of the zone plate, nm, for a finite depth of field
     angle_rms_deg : error of each recorded tilt, rms, degrees
     distortion : relative displacement of the field's corners from the middle; the middle stays
     neighbours : number of smaller particles of the reference composition that touch the particle
-    oxygen_loss, shrinkage : share of the oxygen that is lost, and of the diameter, at the end of the scan
-    dose_order : ``tilt``: all energies at one tilt, then the next; ``series``: one energy after the other
-    psf_px : standard deviation of the point spread instead of the acquisition's, pixels; None to keep it
+    oxygen_loss, shrinkage : share of the oxygen that is lost, and of the diameter, at the end of
+        the scan
+    dose_order : ``tilt``: all energies at one tilt, then the next; ``series``: one energy after the
+        other
+    psf_px : standard deviation of the point spread instead of the acquisition's, pixels; None to
+        keep it
     energy_offset_ev : true energies less the recorded ones, eV
     """
 

@@ -36,8 +36,9 @@ def cathode_particle(
     """Make a particle whose TM/O departs from the formula in domains and in its rim.
 
     The inclusions touch neither each other nor the rim, so each lies in material of the reference
-    composition. An oxygen-poor domain has less oxygen, more transition metal, or both; an oxygen-rich one has
-    less transition metal; the rim has less oxygen. Every other element (Li) follows the solid.
+    composition. An oxygen-poor domain has less oxygen, more transition metal, or both; an
+    oxygen-rich one has less transition metal; the rim has less oxygen. Every other element (Li)
+    follows the solid.
 
     Parameters
     ----------
@@ -47,8 +48,8 @@ def cathode_particle(
     n_oxygen_poor, n_oxygen_rich, n_pores, n_cracks : numbers of inclusions
     rim_nm : thickness of the oxygen-poor rim; 0 for none
     void_radius_nm : radius of the central void; 0 for none
-    deviation : range of the size of (TM/O) / reference − 1 in the domains, for example (0.08, 0.25); the rim
-        has its middle
+    deviation : range of the size of (TM/O) / reference − 1 in the domains, for example (0.08,
+        0.25); the rim has its middle
 
     Returns
     -------
@@ -163,7 +164,8 @@ def particle_with_balls(
     )
     placed: list[Ellipsoid] = []
     for size_nm, deviation in sorted(balls, reverse=True):
-        # Poor in oxygen: TM/O = 1 / (1 + a) of the amount a of oxygen; rich: TM/O = 1 + a of the metals.
+        # Poor in oxygen: TM/O = 1 / (1 + a) of the amount a of oxygen; rich: TM/O = 1 + a of the
+        # metals.
         amount = {"O": 1 / (1 + deviation) - 1} if deviation > 0 else dict.fromkeys(metals, deviation)
         kind: Kind = "oxygen_poor" if deviation > 0 else "oxygen_rich"
         axes = np.full(3, size_nm / 2)
@@ -172,7 +174,10 @@ def particle_with_balls(
 
 
 def apart(first: Ellipsoid, second: Ellipsoid) -> bool:
-    """Whether two ellipsoids surely do not touch: a plane lies between them. Near misses may be refused."""
+    """Whether two ellipsoids surely do not touch: a plane lies between them.
+
+    Near misses may be refused.
+    """
     gap = np.subtract(second.centre_nm, first.centre_nm)
     shapes = first.shape_matrix, second.shape_matrix
     weights = np.linspace(0.0, 1.0, 9)[:, None, None]

@@ -51,7 +51,8 @@ class RealScan:
     tilt_deg : (n_series, n_frame) true tilts
     dose : (n_series, n_frame) share of the dose that the sample has had
     around, film : what lies beside and below the particle
-    structure, beam_shift_px : what of the illumination moves, and (n_series, n_frame, 2) by how much
+    structure, beam_shift_px : what of the illumination moves, and (n_series, n_frame, 2) by how
+        much
     """
 
     instrument: RealInstrument
@@ -153,7 +154,8 @@ def real_scan(
 
     Parameters
     ----------
-    phantom, acquisition, formula, density_g_cm3 : as for :func:`oxytomo.simulate.acquisition.simulate_acquisition`
+    phantom, acquisition, formula, density_g_cm3 : as for
+        :func:`oxytomo.simulate.acquisition.simulate_acquisition`
     instrument : the switches
     rng : random numbers of its own, so that a switch leaves those of the acquisition as they are
     """

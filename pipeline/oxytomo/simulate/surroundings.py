@@ -31,7 +31,8 @@ class Sheet:
     Attributes
     ----------
     y_nm : where it is along the beam at tilt 0
-    film_nm, hole_nm, hole_origin_nm : its thickness, the diameter of its holes, and (z, x) of one hole
+    film_nm, hole_nm, hole_origin_nm : its thickness, the diameter of its holes, and (z, x) of one
+        hole
     """
 
     y_nm: float
@@ -88,9 +89,12 @@ def with_neighbours(phantom: Phantom, number: int, rng: np.random.Generator) -> 
 
 
 def surroundings(phantom: Phantom, instrument: RealInstrument, rng: np.random.Generator) -> Phantom:
-    """Skin, binder and clumps around the particle, as amounts of :data:`SUBSTANCES`; 1 is a substance's own density.
+    """Skin, binder and clumps around the particle, as amounts of :data:`SUBSTANCES`.
 
-    The binder is an ellipsoid that is larger and lies to one side: its thickness runs from 0 to ``binder_nm``.
+    1 is a substance's own density.
+
+    The binder is an ellipsoid that is larger and lies to one side: its thickness runs from 0 to
+    ``binder_nm``.
     """
     body, around = outline_of(phantom), list[Ellipsoid]()
     if instrument.skin_nm > 0:

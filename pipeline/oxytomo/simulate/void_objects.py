@@ -1,8 +1,8 @@
 """Bodies with exactly known sizes: pores, cracks and the particle's skin, as shares of voxels.
 
-Objects enter as signed distances, so that a voxel holds the share that an interval of one voxel's length along
-the surface's normal holds. The volume of a crack is then its area times its aperture whatever its direction,
-and cracks thinner than a voxel are as exact as thick ones.
+Objects enter as signed distances, so that a voxel holds the share that an interval of one voxel's
+length along the surface's normal holds. The volume of a crack is then its area times its aperture
+whatever its direction, and cracks thinner than a voxel are as exact as thick ones.
 """
 
 from collections.abc import Sequence
@@ -69,7 +69,10 @@ def random_skin(radius_px: float, roughness: float, rng: np.random.Generator) ->
 
 
 def skin_share(skin: Skin, shape: tuple[int, ...], rows: slice) -> FloatArray:
-    """Return the share of each voxel inside the skin, in some rows of a volume; the particle is in its middle."""
+    """Return the share of each voxel inside the skin, in some rows of a volume.
+
+    The particle is in its middle.
+    """
     middle = [(n - 1) / 2 for n in shape]
     z, y, x = grid(shape, rows, middle)
     r = np.sqrt(z * z + y * y + x * x)

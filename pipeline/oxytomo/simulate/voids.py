@@ -28,8 +28,10 @@ class VoidPhantom:
 
     Attributes
     ----------
-    envelope, void : (n_z, n_y, n_x) float32, share of each voxel inside the particle's skin and of the voids in it
-    crack_index : int16, 1 + index of the crack whose middle plane runs through the voxel, 0 elsewhere
+    envelope, void : (n_z, n_y, n_x) float32, share of each voxel inside the particle's skin and of
+        the voids in it
+    crack_index : int16, 1 + index of the crack whose middle plane runs through the voxel, 0
+        elsewhere
     pore_index : int16, 1 + index of the pore that holds the voxel's centre
     pores, cracks : the objects
     """
@@ -54,7 +56,8 @@ class Scene:
     Attributes
     ----------
     shape : of the volume; the particle is in its middle
-    skin, pores, cracks : what is in it; where pores and cracks reach out of the particle they end at its skin
+    skin, pores, cracks : what is in it; where pores and cracks reach out of the particle they end
+        at its skin
     """
 
     shape: tuple[int, int, int]
@@ -197,7 +200,8 @@ def photograph(
     blur_px : standard deviation of the blur; the noise is not blurred
     contrast_to_noise : contrast of solid to air / standard deviation of the noise; inf for no noise
     shading : relative amplitude of a slow variation of the solid's level
-    structure : amplitude of rings about the z axis and of correlated noise, relative to the white noise
+    structure : amplitude of rings about the z axis and of correlated noise, relative to the white
+        noise
     rng : random numbers
     """
     grey: FloatArray = (phantom.envelope - phantom.void).astype(np.float32)

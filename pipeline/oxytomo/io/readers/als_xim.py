@@ -16,7 +16,10 @@ _IMAGE = re.compile(r"(?P<scan>.+)_a(?P<number>\d*)\.xim", re.IGNORECASE)
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file is called as an image of a scan is; a text of numbers has no other mark."""
+    """Say whether the file is called as an image of a scan is.
+
+    A text of numbers has no other mark.
+    """
     return _IMAGE.fullmatch(path.name) is not None
 
 

@@ -59,14 +59,16 @@ def can_be_radians(values: Float64Array) -> bool:
         return False
     if np.unique(known).size < _FEW:
         return False
-    return not np.allclose(4 * known, np.round(4 * known), atol=1e-6)  # quarters of a degree, not radians
+    # Quarters of a degree, not radians
+    return not np.allclose(4 * known, np.round(4 * known), atol=1e-6)
 
 
 def read_angles(path: Path, *, unit: str = "") -> AngleTable:
     """Read tilt angles from a text file.
 
     The file has one angle in degrees per line, or a header line with a column such as ``tilt_deg``,
-    ``angle``, ``theta`` or ``theta_rad`` and perhaps ``energy_ev``. Lines that start with ``#`` are skipped.
+    ``angle``, ``theta`` or ``theta_rad`` and perhaps ``energy_ev``. Lines that start with ``#`` are
+    skipped.
 
     Parameters
     ----------

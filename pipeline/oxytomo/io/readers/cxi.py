@@ -85,7 +85,10 @@ def _energy_ev(entry: h5py.Group, path: Path) -> Float64Array | None:
 def _pixel_nm(
     entry: h5py.Group, image: h5py.Group, shape: tuple[int, int, int], path: Path
 ) -> Float64Array | None:
-    """Return the pixel size of the image: stated, or its size over its number of pixels; never that of the detector."""
+    """Return the pixel size of the image: stated, or its size over its number of pixels.
+
+    Never that of the detector.
+    """
     x_nm, y_nm = (
         lengths_nm(dataset_at(image, f"{axis}_pixel_size"), path, unit_if_absent="m") for axis in "xy"
     )

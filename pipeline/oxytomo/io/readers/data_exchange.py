@@ -118,8 +118,8 @@ def write_data_exchange(path: Path, series: TiltSeries) -> None:
     Parameters
     ----------
     path : the file; it appears complete or not at all
-    series : frames, flats, darks and what is known of them; energies are written in eV, pixel sizes in nm,
-        angles in degrees
+    series : frames, flats, darks and what is known of them; energies are written in eV, pixel sizes
+        in nm, angles in degrees
     """
     with complete_or_absent(path) as partial, h5py.File(partial, "w") as file:
         file["implements"] = "exchange:measurement"
@@ -191,7 +191,10 @@ def _exposure_s(file: h5py.File) -> Float64Array | None:
 
 
 def _pixel_nm(file: h5py.File, n_frame: int, request: ReadRequest, path: Path) -> Float64Array | None:
-    """Return the object-plane pixel size; a detector's own pixel is divided by the magnification."""
+    """Return the object-plane pixel size.
+
+    A detector's own pixel is divided by the magnification.
+    """
     if request.pixel_nm is not None:
         return None
     sizes: list[Float64Array | None] = []

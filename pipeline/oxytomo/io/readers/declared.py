@@ -1,6 +1,7 @@
 """HDF5 of any layout: the user says which dataset holds the images, the flats, the angles, the energies.
 
-What is declared wins over what a recognised format says of the same thing; the rest is taken from the format.
+What is declared wins over what a recognised format says of the same thing; the rest is taken from
+the format.
 """
 
 import difflib

@@ -1,6 +1,9 @@
-"""Electron microscopy through RosettaSciIO: DigitalMicrograph, EMD, HyperSpy, Bruker BCF; images, stacks, spectrum images.
+"""Electron microscopy through RosettaSciIO: DigitalMicrograph, EMD, HyperSpy, Bruker BCF.
 
-The extra ``em`` installs the package. Only readers that parse data are called; none of them executes or unpickles anything.
+Images, stacks, spectrum images.
+
+The extra ``em`` installs the package. Only readers that parse data are called; none of them
+executes or unpickles anything.
 """
 
 import importlib
@@ -197,7 +200,10 @@ def _said(window: SpectrumRequest) -> str:
 
 
 def _order(signal: Signal, energy: int | None) -> tuple[int, ...]:
-    """Return the axes in the order tilt (or frame), energy, y, x; rows and columns keep the order of the file."""
+    """Return the axes in the order tilt (or frame), energy, y, x.
+
+    Rows and columns keep the order of the file.
+    """
     plain = [i for i in range(len(signal.axes)) if i != energy]
     if energy is None:
         return tuple(plain)

@@ -21,7 +21,8 @@ from oxytomo.errors import InputError
 from oxytomo.io.readers.walk_hdf5 import HUGE_BYTES, WALKED
 
 GUARD_CPU_S = 1.0
-"""The structure of an honest file is walked in milliseconds; a damaged one can keep the library busy for ever."""
+"""The structure of an honest file is walked in milliseconds; a damaged one can keep the library
+busy for ever."""
 GUARD_WALL_S = 60.0
 PROGRAM = Path(__file__).with_name("walk_hdf5.py")
 MOST_FILES = 1000
@@ -54,7 +55,10 @@ def check_structure(path: Path) -> None:
 
 @lru_cache(maxsize=4096)
 def _walk_guarded(path: str, _modified_ns: int, _size: int) -> str:
-    """Return how the library failed on a file, empty where it did not; a file is walked once per process."""
+    """Return how the library failed on a file, empty where it did not.
+
+    A file is walked once per process.
+    """
     with _WALKING:
         failed, fresh = _walker().walk(path)
         if failed and not fresh:  # an earlier file may have left the library in disorder
@@ -112,7 +116,10 @@ class _Walker:
         return False
 
     def end(self, *, kill: bool = False) -> int:
-        """Let the process go; returns its exit code, the negative of the number of the signal that ended it."""
+        """Let the process go.
+
+        Returns its exit code, the negative of the number of the signal that ended it.
+        """
         self.ended = True
         if kill:
             self._process.kill()
@@ -193,8 +200,8 @@ def check_sources(item: h5py.Dataset) -> None:
 def linked_file(path: Path, target: str) -> Path | None:
     """Return the file that a link or a virtual dataset in ``path`` leads to, None where it is not there.
 
-    As the HDF5 library: beside the file as it was named, else beside the file that a link of the file system leads
-    to; of an absolute path that is not there any more, the name alone.
+    As the HDF5 library: beside the file as it was named, else beside the file that a link of the
+    file system leads to; of an absolute path that is not there any more, the name alone.
     """
     inside = Path(target)
     if inside.is_absolute():
@@ -208,8 +215,8 @@ def linked_file(path: Path, target: str) -> Path | None:
 def check_target(path: Path, target: str, name: str) -> None:
     """Refuse a target outside the folder of the file, and one that the library would take from the working folder.
 
-    The library looks into the working folder before the folder that a link of the file system leads to, and where a
-    linked file is missing: what lies there by chance is not the file that is meant.
+    The library looks into the working folder before the folder that a link of the file system leads
+    to, and where a linked file is missing: what lies there by chance is not the file that is meant.
     """
     gone = Path(target).is_absolute() and not Path(target).exists()
     inside = Path(target).name if gone else target
@@ -232,8 +239,8 @@ def _only_here(path: Path, name: str, beside: Path, here: Path) -> InputError:
 def check_within(path: Path, target: str, name: str) -> None:
     """Refuse a target of a link, a virtual dataset or a header that is not in the folder of its file or below.
 
-    A link of the file system that the user put there is the user's word that its target, and what lies beside or below
-    the target, may be read.
+    A link of the file system that the user put there is the user's word that its target, and what
+    lies beside or below the target, may be read.
     """
     folders = {Path(os.path.normpath(path.parent.absolute())), path.resolve().parent}
     if not any(Path(os.path.normpath(folder / target)).is_relative_to(folder) for folder in folders):
@@ -269,7 +276,10 @@ def check_chunk(item: h5py.Dataset, path: Path) -> None:
 
 
 def read_text(path: Path, what: str) -> bytes:
-    """Return the bytes of a text file; devices, pipes and files that are no tables by their size are refused."""
+    """Return the bytes of a text file.
+
+    Devices, pipes and files that are no tables by their size are refused.
+    """
     if path.exists() and not path.is_file():
         raise InputError(str(path), expected=what, got="no plain file", fix="correct the path")
     if path.is_file() and path.stat().st_size > MOST_TEXT_BYTES:

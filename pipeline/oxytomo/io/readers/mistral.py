@@ -1,7 +1,7 @@
 """ALBA MISTRAL HDF5: normalised tilt series in ``TomoNormalized``, energy stacks in ``SpecNormalized``.
 
-Images that the beamline has aligned (``spectroscopy_normalized_aligned``, ``FastAligned/tomo_aligned`` …) are taken where the
-file has them; ``dataset:`` chooses the others.
+Images that the beamline has aligned (``spectroscopy_normalized_aligned``,
+``FastAligned/tomo_aligned`` …) are taken where the file has them; ``dataset:`` chooses the others.
 """
 
 from pathlib import Path

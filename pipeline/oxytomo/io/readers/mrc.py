@@ -1,4 +1,7 @@
-"""MRC tilt series, also old ones without a stamp; angles beside the file or in the extended header."""
+"""MRC tilt series, also old ones without a stamp.
+
+Angles beside the file or in the extended header.
+"""
 
 import warnings
 from pathlib import Path
@@ -106,7 +109,8 @@ def _check_extended(path: Path) -> None:
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES)
-    # As the library takes it: the order that the stamp says, the other where that gives no known mode.
+    # As the library takes it: the order that the stamp says, the other where that gives no known
+    # mode.
     orders: list[Literal["big", "little"]] = ["little", "big"]
     if head[_STAMP_AT] == b"\x11\x11":
         orders.reverse()
@@ -120,8 +124,9 @@ def _check_extended(path: Path) -> None:
 def _byte_type(path: Path, header: Any) -> np.dtype[Any]:
     """Return the type of values of one byte (mode 0), signed or unsigned.
 
-    The standard of 2014 has signed bytes; IMOD says in a word of its own which it writes, and earlier programs wrote
-    either. The smallest and largest value in the header, where there are any, must not contradict.
+    The standard of 2014 has signed bytes; IMOD says in a word of its own which it writes, and
+    earlier programs wrote either. The smallest and largest value in the header, where there are
+    any, must not contradict.
     """
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES)

@@ -39,7 +39,9 @@ class FramesOnDisk:
 
 
 def read_tilt_series(request: ReadRequest) -> TiltSeries:
-    """Read one raw series: frames in acquisition order, with what is known of each; large ones frame by frame, later.
+    """Read one raw series: frames in acquisition order, with what is known of each.
+
+    Large ones frame by frame, later.
 
     Raises
     ------
@@ -75,7 +77,10 @@ def read_tilt_series(request: ReadRequest) -> TiltSeries:
 
 
 def peek(request: ReadRequest) -> SeriesSummary:
-    """Return what is known of a series without reading its frames; angles are NaN where nothing says them."""
+    """Return what is known of a series without reading its frames.
+
+    Angles are NaN where nothing says them.
+    """
     name, files = _open_all(request.images, request, "images")
     flats, darks = _extra(request.flat, request, "flat frames"), _extra(request.dark, request, "dark frames")
     _check_flat_energy(_energies(files, request), flats)
@@ -83,7 +88,10 @@ def peek(request: ReadRequest) -> SeriesSummary:
 
 
 def read_flat(request: ReadRequest) -> FloatArray | None:
-    """Read only the flat frames of a series, (n_flat, n_y, n_x) float32; None where there are none."""
+    """Read only the flat frames of a series, (n_flat, n_y, n_x) float32.
+
+    None where there are none.
+    """
     files = _open_all(request.images, request, "images")[1]
     return _load_float(_flat_stacks(files, _extra(request.flat, request, "flat frames")), request)
 
@@ -97,7 +105,8 @@ def read_some(
     ----------
     request : what to read
     numbers : numbers of the frames in the whole series
-    counts : number of frames of each file where it is known, so that only files that are needed are opened
+    counts : number of frames of each file where it is known, so that only files that are needed are
+        opened
     """
     raw_format, places = raw_files(request.images, "images")
     opened: dict[int, RawFile] = {}
@@ -210,7 +219,10 @@ def _known(wanted: float | None, values: Float64Array | None, n_frame: int) -> F
 def _joined(
     files: Sequence[RawFile], part: Callable[[RawFile], Float64Array | None], *, fill: bool = False
 ) -> Float64Array | None:
-    """Join what files say per frame; None where one of them does not say it, or NaN there with ``fill``."""
+    """Join what files say per frame.
+
+    None where one of them does not say it, or NaN there with ``fill``.
+    """
     parts = [part(file) for file in files]
     said = [one for one in parts if one is not None]
     if not said or (len(said) < len(parts) and not fill):

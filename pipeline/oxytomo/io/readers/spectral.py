@@ -70,9 +70,12 @@ class SpectralStack:
         raise IndexError(index)
 
     def flat(self, index: int) -> FloatArray | None:
-        """Read the flat frames that belong to one frame, (n, n_y, n_x) float32; None where there are none.
+        """Read the flat frames that belong to one frame, (n, n_y, n_x) float32.
 
-        They are those of the frame's own file or energy where each has its own, and all of them otherwise.
+        None where there are none.
+
+        They are those of the frame's own file or energy where each has its own, and all of them
+        otherwise.
         """
         stacks = self._flat_stacks()
         total = sum(stack.shape[0] for _, stack in stacks)
@@ -140,7 +143,10 @@ class SpectralStack:
 
 @lru_cache(maxsize=2)
 def _cached_flats(stack: SpectralStack) -> FloatArray:
-    """Average of all flats as a stack of one frame per flat's weight; read once for all energies."""
+    """Average of all flats as a stack of one frame per flat's weight.
+
+    Read once for all energies.
+    """
     stacks = stack._flat_stacks()
     count = sum(one.shape[0] for _, one in stacks)
     return np.stack([stack._nth_flat(stacks, i) for i in range(count)])
@@ -299,7 +305,8 @@ def read_energies(path: Path, unit: str | None) -> Float64Array:
     Parameters
     ----------
     path : a text file; lines that start with ``#`` are skipped
-    unit : ``eV`` or ``keV``; None: as the column's name says, and otherwise numbers below 100 are keV
+    unit : ``eV`` or ``keV``; None: as the column's name says, and otherwise numbers below 100 are
+        keV
     """
     rows = table_rows(path, "a table of energies", "energies")
     body = rows if is_number(rows[0][0]) else rows[1:]

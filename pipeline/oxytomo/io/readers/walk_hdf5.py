@@ -1,7 +1,8 @@
 """Walks the structure of HDF5 files in a process of its own, which a damaged file may end: a program, run by ``guard``.
 
-``python -I -S walk_hdf5.py SECONDS FOLDER…`` reads names of files (8 bytes of length, then the name) from standard input
-and answers each with one byte when it has been walked. It imports nothing but h5py, from the folders it is given.
+``python -I -S walk_hdf5.py SECONDS FOLDER…`` reads names of files (8 bytes of length, then the
+name) from standard input and answers each with one byte when it has been walked. It imports nothing
+but h5py, from the folders it is given.
 """
 
 import math

@@ -31,7 +31,8 @@ def recognises(path: Path) -> bool:
     if not head.startswith(_SIGNATURE):
         return False
     sizes = tuple(head[_SECTOR_SHIFTS])
-    if sizes not in _KNOWN_SHIFTS:  # the library would ask for memory for a whole sector of any size
+    # The library would ask for memory for a whole sector of any size
+    if sizes not in _KNOWN_SHIFTS:
         raise _damaged(path, f"sectors of 2^{int.from_bytes(bytes(sizes[:2]), 'little')} bytes")
     try:
         with olefile.OleFileIO(path) as ole:
@@ -41,7 +42,10 @@ def recognises(path: Path) -> bool:
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
-    """Describe the series of one file; the energy comes from the file name where the header has none."""
+    """Describe the series of one file.
+
+    The energy comes from the file name where the header has none.
+    """
     with olefile.OleFileIO(path) as ole:
         n_y, n_x = (_integer(ole, path, f"ImageInfo/Image{side}") for side in ("Height", "Width"))
         dtype = _pixel_type(ole, path, "ImageInfo/DataType")
@@ -138,7 +142,10 @@ def _numbers(ole: olefile.OleFileIO, name: str) -> Float64Array:
 
 
 def _per_frame(ole: olefile.OleFileIO, name: str, n_frame: int, path: Path) -> Float64Array | None:
-    """Return one number per frame; streams may be longer than the frames, one number stands for all."""
+    """Return one number per frame.
+
+    Streams may be longer than the frames, one number stands for all.
+    """
     values = _numbers(ole, name)
     if values.size == 0:
         return None

@@ -26,7 +26,8 @@ class VolumeRequest:
     ----------
     images : one file or folder, or several files with one slice each in order
     dataset : path of the volume inside an HDF5 file
-    shape, dtype, header_bytes : of a raw file without header; ``dtype`` with its byte order, e.g. ``<u2``
+    shape, dtype, header_bytes : of a raw file without header; ``dtype`` with its byte order, e.g.
+        ``<u2``
     """
 
     images: tuple[Path, ...]
@@ -42,7 +43,8 @@ class Volume:
 
     Attributes
     ----------
-    values : (n_z, n_y, n_x) float32; a single image has n_z = 1. Rows of a large volume are read when they are needed
+    values : (n_z, n_y, n_x) float32; a single image has n_z = 1. Rows of a large volume are read
+        when they are needed
     format : name of the format
     voxel_nm : edge of a voxel, None where the file does not say it with a unit
     """

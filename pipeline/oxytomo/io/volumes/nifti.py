@@ -35,7 +35,8 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
     except ImportError as error:
         raise missing("nibabel", NAME) from error
     try:
-        # The slices of a packed file come one after the other: its library would begin anew for each.
+        # The slices of a packed file come one after the other: its library would begin anew for
+        # each.
         image = nibabel.load(str(path), keep_file_open=not _plain(path))
         proxy = image.dataobj
         declared = math.prod(int(side) for side in proxy.shape) * max(8, proxy.dtype.itemsize)

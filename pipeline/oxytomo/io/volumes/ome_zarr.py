@@ -24,7 +24,10 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, request: VolumeRequest) -> Volume:
-    """Read the first resolution level of an image, or a plain array; ``dataset`` names one of several."""
+    """Read the first resolution level of an image, or a plain array.
+
+    ``dataset`` names one of several.
+    """
     root = _metadata(path)
     if root.get("node_type") == "array" or (path / ".zarray").is_file():
         return Volume(values=_volume(_open_array(path, path), (), path), format=NAME)

@@ -26,8 +26,8 @@ def packed_rows(path: Path, start: int, kind: int, shape: tuple[int, ...], dtype
 
     Raises
     ------
-    InputError
-        Where there are more or fewer values than the shape says; zlib.error where the file is damaged.
+    InputError Where there are more or fewer values than the shape says; zlib.error where the file
+        is damaged.
     """
     wanted = math.prod(shape) * dtype.itemsize
     got = 0
@@ -63,7 +63,10 @@ def packed_rows(path: Path, start: int, kind: int, shape: tuple[int, ...], dtype
 
 
 def _unpacked(path: Path, start: int, kind: int) -> Iterator[bytes]:
-    """Yield unpacked bytes, a piece at a time; of gzip all members one after the other, but nothing else behind them."""
+    """Yield unpacked bytes, a piece at a time.
+
+    Of gzip all members one after the other, but nothing else behind them.
+    """
     with path.open("rb") as file:
         file.seek(start)
         unpacker = zlib.decompressobj(kind)
