@@ -229,7 +229,7 @@ def test_measures_of_classes_in_slabs_are_those_of_the_whole(
             replicate_fractions(replicates, particle, threshold=0.05),
             border_share(phases, OXYGEN_POOR),
             n_classified(phases),
-            domain_table(found, voxel_nm=7.0, min_voxels=3),
+            domain_table(found, voxel_nm=7.0, min_voxels=3).to_dict("list"),
             {name: (one.low.tolist(), one.high.tolist()) for name, one in found.items()},
         ]
         table = shell_table(deviation, phases, shells, replicates, n_shells=4, depth_nm=depth)

@@ -3,9 +3,9 @@
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,11 +21,19 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+class Columns(Protocol):
+    """Named columns: a data frame, or a mapping of names to sequences."""
+
+    def items(self) -> Iterable[tuple[Any, Any]]:
+        """Return name and values of each column."""
+
+
+def write_csv(path: Path, table: Columns) -> None:
     """Write named columns of equal length with a header line.
 
     Numbers keep nine significant digits.
     """
+    columns = {str(name): list(column) for name, column in table.items()}
     lengths = {len(column) for column in columns.values()}
     if len(lengths) > 1:
         raise StoreError(

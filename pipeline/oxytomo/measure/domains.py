@@ -6,11 +6,11 @@ from typing import Any, TypedDict
 
 import numba
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 
 from oxytomo.arrays import Float64Array, IntArray
 from oxytomo.errors import ShapeError
-from oxytomo.measure.shells import Column
 from oxytomo.segment.classes import CLASS_LABELS
 from oxytomo.segment.components import FACES, Components
 from oxytomo.slabs import Field, read
@@ -76,7 +76,7 @@ def find_domains(phases: Field, depth_nm: Field) -> dict[str, Domains]:
     return {name: _measured(_members(phases, label), depth_nm) for name, label in CLASS_LABELS.items()}
 
 
-def domain_table(domains: Mapping[str, Domains], *, voxel_nm: float, min_voxels: int) -> dict[str, Column]:
+def domain_table(domains: Mapping[str, Domains], *, voxel_nm: float, min_voxels: int) -> pd.DataFrame:
     """List the connected domains of each class, largest first within a class.
 
     Parameters
@@ -87,11 +87,12 @@ def domain_table(domains: Mapping[str, Domains], *, voxel_nm: float, min_voxels:
 
     Returns
     -------
-    table : columns ``domain`` (number), ``class``, ``n_voxels``, ``volume_nm3``,
-        ``equivalent_diameter_nm`` (of the sphere of the same volume), ``centroid_z_nm``,
-        ``centroid_y_nm``, ``centroid_x_nm`` (from the centre of the volume's first voxel),
-        ``depth_nm`` and ``depth_min_nm`` (mean and smallest depth of its voxels' centres below the
-        outer surface), ``touches_surface`` (some voxel shares a face with the outside)
+    table : one row per domain: ``domain`` (number, int64), ``class`` (text), ``n_voxels`` (int64),
+        ``volume_nm3``, ``equivalent_diameter_nm`` (of the sphere of the same volume),
+        ``centroid_z_nm``, ``centroid_y_nm``, ``centroid_x_nm`` (from the centre of the volume's
+        first voxel), ``depth_nm`` and ``depth_min_nm`` (mean and smallest depth of its voxels'
+        centres below the outer surface; float64), ``touches_surface`` (some voxel shares a face
+        with the outside; bool)
     """
     listed = {name: found.listed(min_voxels) for name, found in domains.items()}
 
@@ -100,19 +101,21 @@ def domain_table(domains: Mapping[str, Domains], *, voxel_nm: float, min_voxels:
 
     n_voxels, centroids_nm = column("n_voxels"), column("centroid_px") * voxel_nm
     volume_nm3, depth_min_nm = n_voxels * float(voxel_nm) ** 3, column("depth_min_nm")
-    return {
-        "domain": np.arange(1, n_voxels.size + 1),
-        "class": [name for name, rows in listed.items() for _ in rows],
-        "n_voxels": n_voxels,
-        "volume_nm3": volume_nm3,
-        "equivalent_diameter_nm": np.cbrt(6.0 / np.pi * volume_nm3),
-        "centroid_z_nm": centroids_nm[:, 0],
-        "centroid_y_nm": centroids_nm[:, 1],
-        "centroid_x_nm": centroids_nm[:, 2],
-        "depth_nm": column("depth_sum_nm") / n_voxels,
-        "depth_min_nm": depth_min_nm,
-        "touches_surface": depth_min_nm < 0.75 * voxel_nm,
-    }
+    return pd.DataFrame(
+        {
+            "domain": np.arange(1, n_voxels.size + 1),
+            "class": [name for name, rows in listed.items() for _ in rows],
+            "n_voxels": n_voxels,
+            "volume_nm3": volume_nm3,
+            "equivalent_diameter_nm": np.cbrt(6.0 / np.pi * volume_nm3),
+            "centroid_z_nm": centroids_nm[:, 0],
+            "centroid_y_nm": centroids_nm[:, 1],
+            "centroid_x_nm": centroids_nm[:, 2],
+            "depth_nm": column("depth_sum_nm") / n_voxels,
+            "depth_min_nm": depth_min_nm,
+            "touches_surface": depth_min_nm < 0.75 * voxel_nm,
+        }
+    )
 
 
 def domain_labels(phases: Field, *, min_voxels: int) -> NDArray[np.int32]:

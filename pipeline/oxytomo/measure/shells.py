@@ -4,6 +4,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.special import ndtr, stdtrit
 
 from oxytomo.arrays import AnyArray, BoolArray, Float64Array, FloatArray, IntArray, LabelArray
@@ -115,7 +116,7 @@ def shell_table(
     *,
     n_shells: int,
     depth_nm: Field,
-) -> dict[str, Column]:
+) -> pd.DataFrame:
     """Measure deviation and class fractions of each shell, from rim to centre.
 
     The standard error of a shell's mean comes from the noise replicates (:func:`replicate_errors`):
@@ -134,11 +135,12 @@ def shell_table(
 
     Returns
     -------
-    table : columns ``shell`` (1 at the rim), ``shell_outer`` and ``shell_inner`` (nominal share of
-        the solid's volume outside the shell's two limits, in percent: 0 to 20 for the first of
-        five), ``depth_mean_nm``, ``n_voxels`` (with a deviation), ``mean_deviation``,
-        ``standard_error``, ``standard_error_from``, ``standard_deviation`` (of the voxels) and the
-        fraction of each class; NaN in an empty shell
+    table : one row per shell: ``shell`` (1 at the rim, int64), ``shell_outer`` and ``shell_inner``
+        (nominal share of the solid's volume outside the shell's two limits, in percent: 0 to 20 for
+        the first of five), ``depth_mean_nm``, ``n_voxels`` (with a deviation, int64),
+        ``mean_deviation``, ``standard_error``, ``standard_error_from`` (text),
+        ``standard_deviation`` (of the voxels) and the fraction of each class (float64, NaN in an
+        empty shell)
     """
     if not deviation.shape == phases.shape == shells.shape == depth_nm.shape:
         raise ShapeError(
@@ -157,18 +159,20 @@ def shell_table(
     error = np.full(n_shells, np.nan)
     if replicates is not None and from_replicates:
         error = replicate_errors(replicates, shells, mean, n_shells=n_shells)
-    return {
-        "shell": number,
-        "shell_outer": 100.0 * (number - 1) / n_shells,
-        "shell_inner": 100.0 * number / n_shells,
-        "depth_mean_nm": _means(shells, n_shells, np.asarray, depth_nm)[1],
-        "n_voxels": n_voxels,
-        "mean_deviation": mean,
-        "standard_error": error,
-        "standard_error_from": ["replicates" if from_replicates else "none"] * n_shells,
-        "standard_deviation": deviation_sd,
-        **_fractions(phases, shells, n_shells),
-    }
+    return pd.DataFrame(
+        {
+            "shell": number,
+            "shell_outer": 100.0 * (number - 1) / n_shells,
+            "shell_inner": 100.0 * number / n_shells,
+            "depth_mean_nm": _means(shells, n_shells, np.asarray, depth_nm)[1],
+            "n_voxels": n_voxels,
+            "mean_deviation": mean,
+            "standard_error": error,
+            "standard_error_from": ["replicates" if from_replicates else "none"] * n_shells,
+            "standard_deviation": deviation_sd,
+            **_fractions(phases, shells, n_shells),
+        }
+    )
 
 
 def replicate_errors(
@@ -222,9 +226,9 @@ def _means(
     return count[1:], mean[1:]
 
 
-def _fractions(phases: Field, shells: Field, n_shells: int) -> dict[str, Column]:
+def _fractions(phases: Field, shells: Field, n_shells: int) -> dict[str, Float64Array]:
     """Return the fraction of each class among the classified voxels of each shell."""
-    found: dict[str, Column] = {}
+    found: dict[str, Float64Array] = {}
     for name, label in CLASS_LABELS.items():
 
         def member(part: LabelArray, label: int = label) -> FloatArray:

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
+import pandas as pd
 from scipy.special import ndtri, stdtrit
 
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray, NumberArray
@@ -183,23 +184,24 @@ def _grown(total: NumberArray, part: NumberArray) -> NumberArray:
 
 
 def central_void(
-    pores: Mapping[str, NumberArray], totals: ParticleTotals, label: int, *, voxel_nm: float
+    pores: pd.DataFrame, totals: ParticleTotals, label: int, *, voxel_nm: float
 ) -> dict[str, Any] | None:
     """Return number, volume and off-centre distance of the central void of a particle, None without one."""
     centre = totals.centre[label] * voxel_nm
     diameter = float(np.cbrt(6 / np.pi * totals.volume_px[label])) * voxel_nm
+    column = {name: np.asarray(values) for name, values in pores.items()}
     offset = np.sqrt(
-        sum((pores[f"centroid_{axis}_nm"] - c) ** 2 for axis, c in zip("zyx", centre, strict=True))
+        sum((column[f"centroid_{axis}_nm"] - c) ** 2 for axis, c in zip("zyx", centre, strict=True))
     )
-    near = offset - pores["equivalent_diameter_nm"] / 2 < CENTRAL_SHARE * diameter / 2
-    big = pores["equivalent_diameter_nm"] >= CENTRAL_DIAMETER * diameter
-    candidates = np.flatnonzero(near & big & (pores["particle"] == label))
+    near = offset - column["equivalent_diameter_nm"] / 2 < CENTRAL_SHARE * diameter / 2
+    big = column["equivalent_diameter_nm"] >= CENTRAL_DIAMETER * diameter
+    candidates = np.flatnonzero(near & big & (column["particle"] == label))
     if not candidates.size:
         return None
-    best = candidates[np.argmax(pores["volume_nm3"][candidates])]
+    best = candidates[np.argmax(column["volume_nm3"][candidates])]
     return {
-        "pore": int(pores["pore"][best]),
-        "volume_nm3": float(pores["volume_nm3"][best]),
+        "pore": int(column["pore"][best]),
+        "volume_nm3": float(column["volume_nm3"][best]),
         "off_centre_nm": float(offset[best]),
     }
 

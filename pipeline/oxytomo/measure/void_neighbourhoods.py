@@ -1,14 +1,16 @@
 """Where composition classes lie to voids and surface, and the composition beside each void."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
 
 import numpy as np
+import pandas as pd
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from oxytomo.arrays import BoolArray, Float64Array
 from oxytomo.measure.chance import Against, against_chance, level_means
-from oxytomo.measure.shells import Column, replicate_errors
+from oxytomo.measure.shells import replicate_errors
 from oxytomo.segment.classes import CLASS_LABELS
 from oxytomo.segment.distances import distance_inside
 from oxytomo.slabs import Allocate, Field, Mapped, count_set, fill, in_memory, in_parts, read, slabs
@@ -105,7 +107,7 @@ def distance_table(
     rotations: Float64Array,
     confidence: float,
     rng: np.random.Generator,
-) -> dict[str, Column]:
+) -> pd.DataFrame:
     """Compare the distance of each class to each feature with chance.
 
     Parameters
@@ -118,8 +120,9 @@ def distance_table(
 
     Returns
     -------
-    columns ``class``, ``feature``, ``volume_nm3``, ``mean_distance_nm``, ``expected_nm``,
-    ``chance_low_nm``, ``chance_high_nm``, ``p_value``, ``null_run_nm``
+    table : one row per class and feature: ``class``, ``feature`` (text), ``volume_nm3``,
+        ``mean_distance_nm``, ``expected_nm``, ``chance_low_nm``, ``chance_high_nm``, ``p_value``,
+        ``null_run_nm`` (float64)
     """
     inside = Mapped(levels, lambda part: part >= 0, np.bool_)
     rows = []
@@ -135,9 +138,7 @@ def distance_table(
             rows.append(
                 (name, feature, volume, found.value, expected, found.low, found.high, found.p_value, null)
             )
-    return {
-        name: list(column) for name, column in zip(DISTANCE_COLUMNS, zip(*rows, strict=True), strict=True)
-    }
+    return pd.DataFrame(rows, columns=list(DISTANCE_COLUMNS))
 
 
 def near_shares(
@@ -197,81 +198,101 @@ def neighbourhoods(
     return labels
 
 
+@dataclass(frozen=True)
+class Neighbourhoods:
+    """Voids and what is beside them, on one grid.
+
+    Attributes
+    ----------
+    labels : (n_z, n_y, n_x) int32 field, from :func:`neighbourhoods`
+    instances : numbers of the voids: pores 1 … n_pores, then cracks
+    n_voids, n_pores : how many voids there are, and how many of them are pores
+    """
+
+    labels: Field
+    instances: Field
+    n_voids: int
+    n_pores: int
+
+
 def neighbourhood_table(
-    labels: Field,
-    instances: Field,
+    near: Neighbourhoods,
     deviation: Field,
     replicates: Sequence[Field],
     phases: Field,
     levels: Field,
     *,
-    n_voids: int,
-    n_pores: int,
     voxel_nm: float,
-) -> dict[str, Column]:
+) -> pd.DataFrame:
     """Measure the composition beside each void.
 
     Parameters
     ----------
-    labels : from :func:`neighbourhoods`
-    instances : numbers of voids on the same grid: pores 1 … n_pores, then cracks
+    near : the voids and their neighbourhoods
     deviation : (n_z, n_y, n_x) field, NaN where unknown
     replicates : deviations of noise replicates, each (n_z, n_y, n_x)
     phases, levels : classes; from :func:`oxytomo.measure.chance.depth_levels`
-    n_voids, n_pores : how many voids there are, and how many of them are pores
     voxel_nm : edge of a voxel
 
     Returns
     -------
-    columns ``kind``, ``number`` (row of ``pores.csv`` or ``cracks.csv``), ``centroid_z_nm``,
-    ``centroid_y_nm``, ``centroid_x_nm`` (on the composition's grid, from the centre of its first
-    voxel), ``n_voxels``, ``mean_deviation``, ``standard_error`` (NaN without two replicates),
-    ``expected_deviation`` and the fraction of each class; one row per void
+    table : one row per void: ``kind`` (text), ``number`` (row of ``pores.csv`` or ``cracks.csv``,
+        int64), ``centroid_z_nm``, ``centroid_y_nm``, ``centroid_x_nm`` (on the composition's grid,
+        from the centre of its first voxel), ``n_voxels`` (int64), ``mean_deviation``,
+        ``standard_error`` (NaN without two replicates), ``expected_deviation`` and the fraction of
+        each class (float64)
     """
-    means = level_means(deviation, levels)
-    summed = ("mean_deviation", "expected_deviation", *CLASS_LABELS)
-    totals = {name: np.zeros(n_voids + 1) for name in summed}
-    count, size, middle = np.zeros(n_voids + 1), np.zeros(n_voids + 1), np.zeros((3, n_voids + 1))
+    count, means = _means_beside(near, deviation, phases, levels)
+    centroid = _centroids(near.instances, near.n_voids)
+    error = np.full(near.n_voids, np.nan)
+    if len(replicates) >= 2:
+        known = Mapped(near.labels, lambda own, v: np.where(np.isfinite(v), own, 0), np.int32, deviation)
+        error = replicate_errors(replicates, known, means["mean_deviation"], n_shells=near.n_voids)
+    number = np.arange(1, near.n_voids + 1)
+    is_pore = number <= near.n_pores
+    columns = {
+        "kind": np.where(is_pore, "pore", "crack"),
+        "number": np.where(is_pore, number, number - near.n_pores),
+        **{f"centroid_{name}_nm": centroid[axis] * voxel_nm for axis, name in enumerate("zyx")},
+        "n_voxels": count.astype(np.int64),
+        "standard_error": error,
+        **means,
+    }
+    return pd.DataFrame({name: columns[name] for name in NEIGHBOURHOOD_COLUMNS})
 
-    def add(total: Float64Array, voids: NDArray[np.int32], values: NDArray[np.generic]) -> None:
-        total += np.bincount(voids, values, minlength=n_voids + 1)
 
-    for slab in slabs(labels.shape):
-        near, void, value, phase, level = (
-            read(field, slab.rows) for field in (labels, instances, deviation, phases, levels)
-        )
-        known = (near > 0) & np.isfinite(value)
-        own = near[known]
-        count += np.bincount(own, minlength=n_voids + 1)
-        add(totals["mean_deviation"], own, value[known])
-        add(totals["expected_deviation"], own, means[level[known]])
+def _means_beside(
+    near: Neighbourhoods, deviation: Field, phases: Field, levels: Field
+) -> tuple[Float64Array, dict[str, Float64Array]]:
+    """Return, per void, the voxels beside it, and means over them by column."""
+    expected, size = level_means(deviation, levels), near.n_voids + 1
+    totals = {name: np.zeros(size) for name in ("mean_deviation", "expected_deviation", *CLASS_LABELS)}
+    count = np.zeros(size)
+    for labels, value, phase, level in in_parts(near.labels, deviation, phases, levels):
+        known = (labels > 0) & np.isfinite(value)
+        own = labels[known]
+        count += np.bincount(own, minlength=size)
+        totals["mean_deviation"] += np.bincount(own, value[known], minlength=size)
+        totals["expected_deviation"] += np.bincount(own, expected[level[known]], minlength=size)
         for name, label in CLASS_LABELS.items():
-            add(totals[name], own, phase[known] == label)
+            totals[name] += np.bincount(own, phase[known] == label, minlength=size)
+    with np.errstate(invalid="ignore"):
+        return count[1:], {name: (total / count)[1:] for name, total in totals.items()}
+
+
+def _centroids(instances: Field, n_voids: int) -> Float64Array:
+    """Return the centroids of voids in voxels, (3, n_voids) z y x; NaN where there is no voxel."""
+    size, middle = np.zeros(n_voids + 1), np.zeros((3, n_voids + 1))
+    for slab in slabs(instances.shape):
+        void = read(instances, slab.rows)
         where = np.nonzero(void > 0)
         size += np.bincount(void[where], minlength=n_voids + 1)
         for axis, place in enumerate(where):
-            add(middle[axis], void[where], place + (slab.rows.start if axis == 0 else 0))
-    number = np.arange(1, n_voids + 1)
-    is_pore = number <= n_pores
-    columns: dict[str, Column] = {
-        "kind": ["pore" if one else "crack" for one in is_pore],
-        "number": np.where(is_pore, number, number - n_pores),
-    }
+            first = slab.rows.start if axis == 0 else 0
+            middle[axis] += np.bincount(void[where], place + first, minlength=n_voids + 1)
     with np.errstate(invalid="ignore"):
-        for axis, name in enumerate("zyx"):
-            columns[f"centroid_{name}_nm"] = (middle[axis] / size)[1:] * voxel_nm
-        columns["n_voxels"] = count[1:].astype(np.int64)
-        for name in summed:
-            columns[name] = (totals[name] / count)[1:]
-    own_known = Mapped(labels, lambda near, value: np.where(np.isfinite(value), near, 0), np.int32, deviation)
-    columns["standard_error"] = (
-        replicate_errors(
-            replicates, own_known, np.asarray(columns["mean_deviation"], np.float64), n_shells=n_voids
-        )
-        if len(replicates) >= 2
-        else np.full(n_voids, np.nan)
-    )
-    return {name: columns[name] for name in NEIGHBOURHOOD_COLUMNS}
+        centroid: Float64Array = (middle / size)[:, 1:]
+    return centroid
 
 
 def _mean(values: Field, where: Field) -> float:

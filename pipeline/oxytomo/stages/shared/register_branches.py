@@ -21,6 +21,7 @@ from oxytomo.measure.void_neighbourhoods import (
     DEFINITIONS,
     DISTANCE_COLUMNS,
     NEIGHBOURHOOD_COLUMNS,
+    Neighbourhoods,
     distance_table,
     distances_nm,
     near_shares,
@@ -287,15 +288,13 @@ def _compared(
         placed["instances"], inside, near_nm=near_nm, voxel_nm=voxel_nm, allocate=allocate
     )
     n_pores = int(structure.attributes["n_pores"])
+    n_voids = n_pores + int(structure["sheet_sheet"].max(initial=0))
     beside = neighbourhood_table(
-        labels,
-        placed["instances"],
+        Neighbourhoods(labels, placed["instances"], n_voids, n_pores),
         deviation,
         [window(one, box) for one in _items(uncertainty.field("replicates"))],
         phases,
         levels,
-        n_voids=n_pores + int(structure["sheet_sheet"].max(initial=0)),
-        n_pores=n_pores,
         voxel_nm=voxel_nm,
     )
     first_nm = voxel_nm * np.array([one.start for one in box])

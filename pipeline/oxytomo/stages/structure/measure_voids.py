@@ -73,27 +73,9 @@ def _written(table: Table) -> dict[str, list[Any]]:
 
 def _tables(voids: Voids, voxel_nm: float) -> tuple[Table, Table, Network]:
     """Return both tables with the columns that follow from the network."""
-    pores = pore_table(
-        voids.void,
-        voids.instances,
-        voids.zone,
-        voids.particle,
-        voids.depth_px,
-        n_pores=voids.n_pores,
-        voxel_nm=voxel_nm,
-    )
     sheets = voids.sheets
-    cracks = crack_table(
-        sheets.index,
-        sheets.normal,
-        sheets.sheet,
-        sheets.area_px,
-        sheets.aperture_px,
-        sheets.inner,
-        voids.particle,
-        voids.depth_px,
-        voxel_nm=voxel_nm,
-    )
+    pores = pore_table(voids, voxel_nm=voxel_nm)
+    cracks = crack_table(sheets, voids.particle, voids.depth_px, voxel_nm=voxel_nm)
     if not voids.bounded:
         # Where the mask fills the volume the middle of the particle is not known either.
         cracks["angle_to_radius_deg"] = np.full(sheets.count, np.nan)
