@@ -171,16 +171,7 @@ def optical_density(
     n, n_y, n_x = series.frames.shape
     dark = mean_dark(series.dark, (n_y, n_x))
     flats = flats_in_time(series, dark, flat_field=flat_field)
-    if not np.isfinite(flats.means).all() or (flats.means <= 0).mean() > 0.5:
-        bad = int((~np.isfinite(flats.means) | (flats.means <= 0)).sum())
-        raise InputError(
-            "flat field",
-            expected="positive counts above the dark level",
-            got=f"{bad} of {flats.means.size} pixels are not finite or not above the dark level",
-            fix="give 'offset: 32768' where 16-bit counts were stored as signed numbers"
-            if (flats.means < 0).mean() > 0.5 and (series.flat is not None and series.flat.min() < 0)
-            else "check that flat and dark frames are not swapped or empty",
-        )
+    _require_light(flats, series)
     exposure = np.broadcast_to(_relative(series.exposure_s) * _relative(series.ring_current_ma), (n,))
     flat_bad = np.zeros((n_y, n_x), bool)
     for one in flats.means:
@@ -223,6 +214,21 @@ def optical_density(
             value[i] = value[i] - np.float32(level[i])
     shift, error = moved if moved is not None else (None, None)
     return Normalized(value, variance, invalid, air_level, shift, error)
+
+
+def _require_light(flats: Flats, series: TiltSeries) -> None:
+    """Refuse flats of which more than half of the pixels are not above the dark level."""
+    if np.isfinite(flats.means).all() and (flats.means <= 0).mean() <= 0.5:
+        return
+    bad = int((~np.isfinite(flats.means) | (flats.means <= 0)).sum())
+    raise InputError(
+        "flat field",
+        expected="positive counts above the dark level",
+        got=f"{bad} of {flats.means.size} pixels are not finite or not above the dark level",
+        fix="give 'offset: 32768' where 16-bit counts were stored as signed numbers"
+        if (flats.means < 0).mean() > 0.5 and (series.flat is not None and series.flat.min() < 0)
+        else "check that flat and dark frames are not swapped or empty",
+    )
 
 
 def _follow_illumination(

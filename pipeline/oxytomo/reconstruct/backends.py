@@ -92,30 +92,52 @@ def reconstruct(
     report: OnIteration = on_iteration or (lambda done, total: None)
     for start in range(0, n_z, step):
         rows = slice(start, min(start + step, n_z))
-        part = np.ascontiguousarray(projections[:, rows], np.float32)
 
         def reached(done: int, total: int, rows: slice = rows) -> None:
             report(rounds * rows.start + done * (rows.stop - rows.start), rounds * n_z)
 
-        if backend == "astra":
-            volume[rows] = _astra(part, geometry, algorithm, iterations, nonnegative)
-        elif backend == "tomopy":
-            volume[rows] = tomopy_reconstruction(
-                part,
-                geometry,
-                algorithm=algorithm,
-                iterations=iterations,
-                nonnegative=nonnegative,
-                threads=threads,
-            )
-        elif algorithm == "fbp":
-            volume[rows] = filtered_backprojection(part, geometry)
-        else:
-            volume[rows] = sirt(
-                part, geometry, iterations=iterations, nonnegative=nonnegative, on_iteration=reached
-            )
+        volume[rows] = _slices(
+            np.ascontiguousarray(projections[:, rows], np.float32),
+            geometry,
+            algorithm=algorithm,
+            backend=backend,
+            iterations=iterations,
+            nonnegative=nonnegative,
+            threads=threads,
+            on_iteration=reached,
+        )
         report(rounds * rows.stop, rounds * n_z)
     return volume
+
+
+def _slices(
+    projections: FloatArray,
+    geometry: TiltGeometry,
+    *,
+    algorithm: Algorithm,
+    backend: Backend,
+    iterations: int,
+    nonnegative: bool,
+    threads: int,
+    on_iteration: OnIteration,
+) -> FloatArray:
+    """Reconstruct some slices by filtered back-projection or SIRT, in memory."""
+    if backend == "astra":
+        return _astra(projections, geometry, algorithm, iterations, nonnegative)
+    if backend == "tomopy":
+        return tomopy_reconstruction(
+            projections,
+            geometry,
+            algorithm=algorithm,
+            iterations=iterations,
+            nonnegative=nonnegative,
+            threads=threads,
+        )
+    if algorithm == "fbp":
+        return filtered_backprojection(projections, geometry)
+    return sirt(
+        projections, geometry, iterations=iterations, nonnegative=nonnegative, on_iteration=on_iteration
+    )
 
 
 def _is_square(geometry: TiltGeometry) -> bool:

@@ -216,9 +216,7 @@ def minimize(
     inside = to_blocks(support.astype(np.float32))
     taps = gaussian_taps(psf_px)
     step = 1.0 / largest_eigenvalue(weight, inside, geometry, taps)
-
     lines = np.asarray(inside.any(axis=-1))
-
     x = zero_blocks(inside.shape) if start is None else to_blocks(np.where(support, start, 0))
     previous, ahead = copy_of(x), copy_of(x)
     denoiser = Denoiser(inside)
@@ -257,9 +255,14 @@ def minimize(
             inner = min(MOST_INNER, 2 * inner) if missed > 0.9 * missed_before else inner
             missed_before = missed
     residual = blur(forward(x, geometry, lines=lines, out=projected), taps, out=blurred)
-    residual -= data
-    misfit = float(np.vdot(residual, residual * weight)) / max(1, int(np.count_nonzero(weight)))
-    return TotalVariationResult(from_blocks(x, support.shape[0]), Reached(done, missed, misfit))
+    reached = Reached(done, missed, _misfit(residual, data, weight))
+    return TotalVariationResult(from_blocks(x, support.shape[0]), reached)
+
+
+def _misfit(projected: FloatArray, data: FloatArray, weight: FloatArray) -> float:
+    """Return the mean weighted square of the residual, over the data with a weight."""
+    projected -= data
+    return float(np.vdot(projected, projected * weight)) / max(1, int(np.count_nonzero(weight)))
 
 
 def gradient_noise(weights: Field, geometry: TiltGeometry, support: Field) -> float:

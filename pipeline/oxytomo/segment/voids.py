@@ -1,5 +1,6 @@
 """From a volume to its particles, pores and cracks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,8 +12,8 @@ from oxytomo.errors import InputError
 from oxytomo.segment.bodies import BODY, CROSSED, HALF, find_bodies, told_apart
 from oxytomo.segment.bodies import PORE as PORE_BIT
 from oxytomo.segment.components import CORNERS, Components
-from oxytomo.segment.envelope import OUTSIDE_PX, coarse_box, find_envelope
-from oxytomo.segment.levels import calibrate, edge_blur
+from oxytomo.segment.envelope import OUTSIDE_PX, Envelope, coarse_box, find_envelope
+from oxytomo.segment.levels import Calibration, calibrate, edge_blur
 from oxytomo.segment.regions import grow
 from oxytomo.segment.sheets import Sheets, find_sheets, painted
 from oxytomo.slabs import Allocate, Field, Mapped, fill, in_memory, read, slabs, window
@@ -137,22 +138,15 @@ def segment_voids(
         allocate=allocate,
     )
     blur = edge_blur(grey, envelope, start_px=1.0) if blur_px is None else blur_px
-    known = allocate(grey.shape, np.bool_)
-    fill(known, lambda p, s: (p > 0) & ~s, part["particle"], envelope.solid)
-    bits = allocate(grey.shape, np.uint8)
-    for _ in range(2):
-        calibration = calibrate(grey, envelope, known, part["void"], blur_px=blur)
-        found = find_voids(
-            part["void"],
-            part["depth_px"],
-            bits,
-            blur_px=blur,
-            false_cracks=false_cracks,
-            false_discovery=false_discovery,
-        )
-        for slab in slabs(grey.shape):
-            body = (bits[slab.rows] & BODY) > 0
-            known[slab.rows] = body | (painted(found.sheets, grey.shape, slab.rows, 0.5) > 0)
+    calibration, found = _calibrated_voids(
+        grey,
+        envelope,
+        part,
+        blur_px=blur,
+        false_cracks=false_cracks,
+        false_discovery=false_discovery,
+        allocate=allocate,
+    )
     n_pores = label_voids(found, part["depth_px"], part["instances"], part["zone"], blur_px=blur)
     _check_solid(part["void"], part["zone"], part["particle"])
     fill(part["voids"], lambda i: _kinds(i, n_pores), part["instances"])
@@ -171,6 +165,39 @@ def segment_voids(
         more_px=envelope.more_px,
         bounded=envelope.bounded,
     )
+
+
+def _calibrated_voids(
+    grey: Field,
+    envelope: Envelope,
+    part: Mapping[str, Field],
+    *,
+    blur_px: float,
+    false_cracks: float,
+    false_discovery: float,
+    allocate: Allocate,
+) -> tuple[Calibration, Found]:
+    """Calibrate grey values and find voids twice: the second time without the voids of the first.
+
+    Fills ``part["void"]``.
+    """
+    known = allocate(grey.shape, np.bool_)
+    fill(known, lambda p, s: (p > 0) & ~s, part["particle"], envelope.solid)
+    bits = allocate(grey.shape, np.uint8)
+    for _ in range(2):
+        calibration = calibrate(grey, envelope, known, part["void"], blur_px=blur_px)
+        found = find_voids(
+            part["void"],
+            part["depth_px"],
+            bits,
+            blur_px=blur_px,
+            false_cracks=false_cracks,
+            false_discovery=false_discovery,
+        )
+        for slab in slabs(grey.shape):
+            body = (bits[slab.rows] & BODY) > 0
+            known[slab.rows] = body | (painted(found.sheets, grey.shape, slab.rows, 0.5) > 0)
+    return calibration, found
 
 
 def find_voids(

@@ -1,6 +1,7 @@
 """Cathode particles: an ellipsoid with a rim, a void, cracks, pores and off-composition domains."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -76,34 +77,58 @@ def cathode_particle(
         void_axes = void_radius_nm * rng.uniform(0.9, 1.1, 3)
         inclusions.append(_ellipsoid((0.0, 0.0, 0.0), void_axes, _random_rotation(rng), nothing, "void"))
 
-    def crack_axes() -> Float64Array:
-        wide = rng.uniform(*CRACK_RADIUS, 2)
-        return radius_nm * np.array([wide[0], wide[1], rng.uniform(*CRACK_THICKNESS)])
-
-    def domain_axes() -> Float64Array:
-        return radius_nm * rng.uniform(*DOMAIN_RADIUS) * rng.uniform(0.8, 1.2, 3)
-
-    def pore_axes() -> Float64Array:
-        return radius_nm * rng.uniform(*PORE_RADIUS) * rng.uniform(0.8, 1.2, 3)
-
-    def poor() -> dict[str, float]:
-        ratio = 1 + rng.uniform(*deviation)
-        share = rng.uniform(0.0, 1.0)
-        return {"O": ratio ** (share - 1) - 1} | dict.fromkeys(metals, ratio**share - 1)
-
-    def rich() -> dict[str, float]:
-        return dict.fromkeys(metals, -rng.uniform(*deviation))
-
+    draw = _Draw(rng, radius_nm, metals, deviation)
     plan: list[tuple[int, Kind, Callable[[], Float64Array], Callable[[], Mapping[str, float]]]] = [
-        (n_cracks, "crack", crack_axes, lambda: nothing),
-        (n_oxygen_poor, "oxygen_poor", domain_axes, poor),
-        (n_oxygen_rich, "oxygen_rich", domain_axes, rich),
-        (n_pores, "pore", pore_axes, lambda: nothing),
+        (n_cracks, "crack", draw.crack_axes, lambda: nothing),
+        (n_oxygen_poor, "oxygen_poor", draw.domain_axes, draw.poor),
+        (n_oxygen_rich, "oxygen_rich", draw.domain_axes, draw.rich),
+        (n_pores, "pore", draw.pore_axes, lambda: nothing),
     ]
     for number, kind, draw_axes, draw_amount in plan:
         for _ in range(number):
             inclusions.append(_placed(rng, core, inclusions, draw_axes, draw_amount(), kind))
     return Phantom((*ellipsoids, *inclusions), tuple(formula))
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Random semi-axes and amounts of inclusions.
+
+    Attributes
+    ----------
+    rng : random numbers
+    radius_nm : of the particle
+    metals : transition metals of its formula
+    deviation : range of the size of (TM/O) / reference − 1
+    """
+
+    rng: np.random.Generator
+    radius_nm: float
+    metals: Sequence[str]
+    deviation: tuple[float, float]
+
+    def crack_axes(self) -> Float64Array:
+        """Return the semi-axes of a crack, in nm."""
+        wide = self.rng.uniform(*CRACK_RADIUS, 2)
+        return self.radius_nm * np.array([wide[0], wide[1], self.rng.uniform(*CRACK_THICKNESS)])
+
+    def domain_axes(self) -> Float64Array:
+        """Return the semi-axes of a domain, in nm."""
+        return self.radius_nm * self.rng.uniform(*DOMAIN_RADIUS) * self.rng.uniform(0.8, 1.2, 3)
+
+    def pore_axes(self) -> Float64Array:
+        """Return the semi-axes of a pore, in nm."""
+        return self.radius_nm * self.rng.uniform(*PORE_RADIUS) * self.rng.uniform(0.8, 1.2, 3)
+
+    def poor(self) -> dict[str, float]:
+        """Return the amounts that an oxygen-poor domain has more than the particle."""
+        ratio = 1 + self.rng.uniform(*self.deviation)
+        share = self.rng.uniform(0.0, 1.0)
+        return {"O": ratio ** (share - 1) - 1} | dict.fromkeys(self.metals, ratio**share - 1)
+
+    def rich(self) -> dict[str, float]:
+        """Return the amounts that an oxygen-rich domain has more than the particle."""
+        return dict.fromkeys(self.metals, -self.rng.uniform(*self.deviation))
 
 
 def uniform_particle(
