@@ -37,3 +37,8 @@ def checked_formula(formula: dict[str, float] | None) -> dict[str, float] | None
             wanted = f"a positive number of atoms, {ATOMS[0]:g} to {ATOMS[1]:g}"
             raise rejected(wanted, f"{atoms:g}", "leave out elements that are absent", key=symbol)
     return formula
+
+
+def ordered(elements: Any) -> tuple[str, ...]:
+    """Return elements in the order of every store and image: O first, then by atomic number."""
+    return tuple(sorted(elements, key=lambda symbol: (symbol != "O", SYMBOLS.index(symbol))))

@@ -8,8 +8,9 @@ from pydantic import ValidationError
 
 from oxytomo.config.base import Settings, setting
 from oxytomo.config.beamtime import PlanSettings
+from oxytomo.config.composition import CompositionConfig
+from oxytomo.config.elements import ordered
 from oxytomo.config.load import config_error, parse_config, read_yaml
-from oxytomo.config.project import CompositionConfig, ordered
 from oxytomo.errors import ConfigError
 
 

@@ -6,15 +6,9 @@ from pathlib import Path
 from typing import Any, overload
 
 from oxytomo.config.base import Settings
-from oxytomo.config.project import (
-    ArealDensityConfig,
-    Branch,
-    CompositionConfig,
-    OxidationConfig,
-    ProjectConfig,
-    SampleConfig,
-    TomogramConfig,
-)
+from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
+from oxytomo.config.oxidation import OxidationConfig
+from oxytomo.config.project import Branch, ProjectConfig, SampleConfig
 from oxytomo.config.quantities import BranchConfig, default_quantity, light_from_air
 from oxytomo.config.source import ImageSource, Source, StackSource, source_files
 from oxytomo.config.stage_settings import (

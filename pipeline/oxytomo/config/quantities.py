@@ -1,12 +1,8 @@
 """What the pixels of a branch hold, and where its light comes from, where neither the user nor the file says it."""
 
 from oxytomo.arrays import Quantity
-from oxytomo.config.project import (
-    ArealDensityConfig,
-    CompositionConfig,
-    OxidationConfig,
-    TomogramConfig,
-)
+from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
+from oxytomo.config.oxidation import OxidationConfig
 from oxytomo.config.structure import StructureConfig
 
 BranchConfig = CompositionConfig | ArealDensityConfig | TomogramConfig | OxidationConfig | StructureConfig

@@ -7,7 +7,8 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from oxytomo.config.project import CompositionConfig, EdgePair, ProjectConfig, SampleConfig
+from oxytomo.config.composition import CompositionConfig, EdgePair
+from oxytomo.config.project import ProjectConfig, SampleConfig
 from oxytomo.config.settings import DeviationSettings
 from oxytomo.config.source import Source
 

@@ -8,6 +8,12 @@ from typing import Literal
 
 from oxytomo.arrays import Quantity, ReplicateKind
 from oxytomo.config.base import Settings, setting
+from oxytomo.config.oxidation import (
+    FitValenceSettings,
+    MeasureOxidationSettings,
+    NormalizeStackSettings,
+    RegisterStackSettings,
+)
 from oxytomo.config.phase import ReconstructStructureSettings, RetrievePhaseSettings
 from oxytomo.config.project import Branch, RegisterBranchesSettings
 from oxytomo.config.settings import (
@@ -16,14 +22,10 @@ from oxytomo.config.settings import (
     DecomposeSettings,
     DeviationSettings,
     ExportSettings,
-    FitValenceSettings,
-    MeasureOxidationSettings,
     MeasureSettings,
     NormalizeSettings,
-    NormalizeStackSettings,
     ReconstructSettings,
     Reference,
-    RegisterStackSettings,
     TomogramReconstructSettings,
     UncertaintySettings,
 )
