@@ -9,35 +9,10 @@ from oxytomo.config.base import Settings
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
 from oxytomo.config.oxidation import OxidationConfig
 from oxytomo.config.project import Branch, ProjectConfig, SampleConfig
-from oxytomo.config.quantities import BranchConfig, default_quantity, light_from_air
+from oxytomo.config.quantities import BranchConfig
 from oxytomo.config.source import ImageSource, Source, StackSource, source_files
-from oxytomo.config.stage_settings import (
-    AlignStage,
-    ClassifyStage,
-    ComparisonStage,
-    DecomposeStage,
-    DistanceStage,
-    ExportStage,
-    FitValenceStage,
-    MeasureOxidationStage,
-    MeasureStage,
-    MeasureVoidsStage,
-    NormalizeStackStage,
-    NormalizeStage,
-    ReadVolumeStage,
-    ReconstructPartStage,
-    ReconstructStage,
-    ReconstructStepStage,
-    ReconstructStructureStage,
-    ReconstructTomogramStage,
-    RegisterBranchesStage,
-    RegisterStackStage,
-    ReplicateStage,
-    ReportStage,
-    RetrievePhaseStage,
-    SegmentVoidsStage,
-    UncertaintyStage,
-)
+from oxytomo.config.stage_models import Job, stage_model
+from oxytomo.config.stage_settings import ComparisonStage, RegisterBranchesStage, ReportStage
 from oxytomo.config.structure import StructureConfig
 
 BRANCHES: tuple[Branch, ...] = ("composition", "areal_density", "tomogram", "oxidation", "structure")
@@ -298,113 +273,14 @@ def stage_settings(
         return _plain(RegisterBranchesStage(**dict(project.samples[sample].register_branches or ())))
     if branch is None:
         return _plain(ReportStage(sample=sample, branches=sample_branches(project.samples[sample])))
-    return _plain(_stage_model(branch_config(project, sample, branch), sample, branch, stage, series))
+    config = branch_config(project, sample, branch)
+    sources = branch_sources(config)
+    return _plain(stage_model(stage, Job(config, sample, branch, sources, series)))
 
 
 def comparison_settings(project: ProjectConfig) -> dict[str, Any]:
     """Return what the stage ``comparison`` is given, ready for JSON."""
     return _plain(ComparisonStage(groups=tuple(project.groups.items())))
-
-
-def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: str | None) -> Settings:
-    """Build the settings model of a stage from those of its branch."""
-    sources = branch_sources(config)
-    match stage:
-        case "normalize":
-            name = str(series)
-            source = branch_series(config)[name]
-            quantity = default_quantity(config)
-            return NormalizeStage(
-                **dict(config.normalize),
-                series=name,
-                source=source,
-                default_quantity=quantity,
-                light_from_air=light_from_air(config),
-            )
-        case "align":
-            return AlignStage(**dict(config.align), branch=branch, series=tuple(sources))
-        case "decompose":
-            return DecomposeStage(
-                **dict(config.decompose),
-                kind="elements" if default_quantity(config) == "signal" else "edges",
-                series=tuple(sources),
-                elements=config.measured,
-                formula=config.formula,
-                density_g_cm3=config.density_g_cm3,
-            )
-        case "reconstruct":
-            return ReconstructStage(solver=config.reconstruct, reference=config.effective_reference)
-        case "reconstruct_prepare" | "reconstruct_join":
-            return ReconstructStepStage(solver=config.reconstruct, reference=config.effective_reference)
-        case "reconstruct_part" | "reconstruct_refine":
-            return ReconstructPartStage(
-                solver=config.reconstruct, reference=config.effective_reference, part=int(str(series))
-            )
-        case "replicate":
-            kind, number = str(series).split("_")
-            return ReplicateStage.model_validate(
-                {
-                    "kind": kind,
-                    "number": int(number),
-                    "seed": config.uncertainty.seed,
-                    "solver": config.reconstruct,
-                    "reference": config.effective_reference,
-                }
-            )
-        case "reconstruct_tomogram":
-            return ReconstructTomogramStage(**dict(config.reconstruct))
-        case "uncertainty":
-            return UncertaintyStage(
-                **dict(config.uncertainty), solver=config.reconstruct, reference=config.effective_reference
-            )
-        case "classify":
-            return ClassifyStage(**dict(config.classify), threshold=config.threshold)
-        case "normalize_stack":
-            return NormalizeStackStage(
-                **dict(config.normalize), element=str(series), source=sources[str(series)]
-            )
-        case "register_stack":
-            return RegisterStackStage(**dict(config.align))
-        case "fit_valence":
-            element = str(series)
-            return FitValenceStage(
-                **dict(config.fit_of(element)), element=element, references=config.spectra_of(element)
-            )
-        case "measure_oxidation":
-            return MeasureOxidationStage(**dict(config.measure), elements=config.measured)
-        case "measure":
-            return MeasureStage(**dict(config.measure))
-        case "retrieve_phase":
-            return RetrievePhaseStage(
-                **dict(config.retrieve),
-                distances=_distances(config),
-                voxel_nm=config.voxel_nm,
-                formula=config.formula,
-                density_g_cm3=config.density_g_cm3,
-            )
-        case "reconstruct_structure":
-            return ReconstructStructureStage(**dict(config.reconstruct))
-        case "read_volume":
-            return ReadVolumeStage(source=config.volume, voxel_nm=config.voxel_nm)
-        case "segment_voids":
-            return SegmentVoidsStage(**dict(config.segment), mask=config.mask)
-        case "measure_voids":
-            segment = SegmentVoidsStage(**dict(config.segment), mask=config.mask)
-            return MeasureVoidsStage(**dict(config.measure), segment=segment)
-        case _:
-            return ExportStage(**dict(config.export), sample=sample)
-
-
-def _distances(config: StructureConfig) -> dict[str, DistanceStage] | None:
-    """Return where each series of a phase-contrast scan was taken, None for phase maps."""
-    if config.projections is None:
-        return None
-    return {
-        name: DistanceStage(
-            sample_detector_mm=source.sample_detector_mm, source_sample_mm=source.source_sample_mm
-        )
-        for name, source in zip(branch_series(config), config.projections, strict=True)
-    }
 
 
 def _plain(settings: Settings) -> dict[str, Any]:
