@@ -21,8 +21,8 @@ NumberArray = NDArray[Any]
 """Numbers of any type: a column of a table."""
 
 
-class StoredArray(Protocol):
-    """An array in memory, or one on disk of which parts are read when asked for."""
+class Field(Protocol):
+    """An array in memory, or one on disk of which parts are read and written by slices."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -34,6 +34,12 @@ class StoredArray(Protocol):
 
     def __getitem__(self, key: Any, /) -> Any:
         """Read a part, as NumPy does."""
+
+    def __setitem__(self, key: Any, value: Any, /) -> None:
+        """Write a part; views raise :class:`TypeError`."""
+
+
+StoredArray = Field
 
 
 Quantity = Literal["counts", "transmission", "optical_density", "signal", "complex"]
@@ -67,7 +73,7 @@ class TiltSeries:
     metadata : free text of the file worth keeping (sample, instrument, format)
     """
 
-    frames: StoredArray
+    frames: Field
     tilt_deg: Float64Array
     energy_ev: Float64Array
     pixel_nm: Float64Array

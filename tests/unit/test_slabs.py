@@ -20,7 +20,7 @@ from oxytomo.segment.components import Components, filled_bodies
 from oxytomo.segment.distances import distance_inside
 from oxytomo.segment.particle import particle_mask
 from oxytomo.simulate.voids import photograph, photographed_rows, random_scene
-from oxytomo.slabs import Allocate, ReadAhead, fill, gather, on_grid, slabs, window
+from oxytomo.slabs import Allocate, fill, gather, on_grid, read_ahead, slabs, window
 
 
 @pytest.fixture
@@ -72,7 +72,7 @@ def test_fields_on_disk_read_and_write_as_arrays_do(tmp_path: Path, monkeypatch:
         np.testing.assert_array_equal(field[0:45], wanted)
         np.testing.assert_array_equal(part[1:9, 2:4], wanted[box][1:9, 2:4])
         np.testing.assert_array_equal(gather(field, index), wanted[tuple(index.T)])
-        ahead = ReadAhead(field)
+        ahead = read_ahead(field)
         for low in (0, 2, 3, 20, 1):
             one = (slice(low, low + 9), slice(1, 5), slice(2, 8))
             np.testing.assert_array_equal(ahead[one], wanted[one])

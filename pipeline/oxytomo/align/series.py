@@ -18,7 +18,7 @@ from oxytomo.align.resample import resample, turned, turned_shifts
 from oxytomo.align.starts import background_free, centre_of_mass_shifts, vertical_shifts, walked_shifts
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray
 from oxytomo.errors import InputError
-from oxytomo.slabs import Field, Mapped
+from oxytomo.slabs import Field, mapped
 
 ENERGY_SMOOTHING_PX, TILT_SMOOTHING_PX = 1.5, 1.0
 """Gaussian smoothing before frames are compared: wide enough to calm noise, narrow against the particle's edge."""
@@ -356,7 +356,7 @@ def look(frames: Field, magnification: float) -> Field:
             shape=part.shape[1:],
         )[0]
 
-    return Mapped(frames, scaled, np.float32)
+    return mapped(frames, scaled, np.float32)
 
 
 def driver_binning(shape: tuple[int, ...]) -> int:

@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from oxytomo.arrays import Float64Array, FloatArray, StoredArray
+from oxytomo.arrays import Field, Float64Array, FloatArray
 from oxytomo.composition.decomposition import combine
 from oxytomo.errors import InputError
 from oxytomo.reconstruct.geometry import TiltGeometry
-from oxytomo.slabs import Allocate, Field, in_memory
+from oxytomo.slabs import Allocate, in_memory
 
 TILTS_AT_ONCE = 16
 """Tilts of all elements that are read together."""
@@ -27,8 +27,8 @@ class ColumnDensities:
     pixel_um : detector pixel
     """
 
-    areal: StoredArray
-    covariance: StoredArray
+    areal: Field
+    covariance: Field
     tilt_deg: Float64Array
     atoms: Float64Array
     pixel_um: float

@@ -30,7 +30,7 @@ from oxytomo.io.records import Provenance as Provenance
 from oxytomo.io.records import decode_json as decode_json
 from oxytomo.io.records import encode_json as encode_json
 from oxytomo.io.zarr_guard import V2
-from oxytomo.slabs import Field
+from oxytomo.slabs import Field, View
 
 CHUNK_BYTES = 4 * 2**20
 """Largest chunk before compression."""
@@ -101,7 +101,15 @@ class Store:
 
     def field(self, name: str) -> Field:
         """Return the array ``name`` as a field: slices of it are loaded when asked for."""
-        return _StoredField(self.path, name, self.array(name))
+        array = self.array(name)
+
+        def load(key: Any) -> NDArray[Any]:
+            try:
+                return np.asarray(array[key])
+            except _DAMAGE as error:
+                raise _undecodable(self.path, name, error) from error
+
+        return View(array.shape, array.dtype, load)
 
     def axes(self, name: str) -> tuple[str, ...]:
         """Return the names of the axes of an array."""
@@ -126,23 +134,6 @@ class Store:
     def unit(self, name: str) -> str:
         """Return the unit of an array."""
         return str(self._layout[name]["unit"])
-
-
-class _StoredField:
-    """An array of a store; it cannot be written."""
-
-    def __init__(self, path: Path, name: str, array: zarr.Array) -> None:
-        self._path, self._name, self._array = path, name, array
-        self.shape, self.dtype = array.shape, array.dtype
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        try:
-            return np.asarray(self._array[key])
-        except _DAMAGE as error:
-            raise _undecodable(self._path, self._name, error) from error
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        raise TypeError(self._name)
 
 
 def content_digest(arrays: Mapping[str, NamedArray]) -> str:

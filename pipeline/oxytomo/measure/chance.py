@@ -7,7 +7,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray
-from oxytomo.slabs import Allocate, Field, Mapped, fill, gather, in_memory, in_parts, largest, read, slabs
+from oxytomo.slabs import Allocate, Field, fill, gather, in_memory, in_parts, largest, mapped, read, slabs
 
 FEWEST = 30
 """Depths with fewer voxels are put together with the next ones."""
@@ -114,8 +114,8 @@ def against_chance(
     rng : random numbers, for large sets
     """
     means = level_means(values, levels)
-    excess = Mapped(values, lambda part, level: part - means[level], np.float32, levels)
-    chosen = Mapped(member, lambda one, part: one & np.isfinite(part), np.bool_, excess)
+    excess = mapped(values, lambda part, level: part - means[level], np.float32, levels)
+    chosen = mapped(member, lambda one, part: one & np.isfinite(part), np.bool_, excess)
     count, total, wanted = 0, 0.0, 0.0
     for one, part, level in in_parts(chosen, values, levels):
         count += int(one.sum())

@@ -11,7 +11,7 @@ from oxytomo.arrays import Float64Array, FloatArray, IntArray, LabelArray
 from oxytomo.measure.pore_surface import pore_surface
 from oxytomo.measure.totals import Labels, void_totals
 from oxytomo.segment.voids import Voids
-from oxytomo.slabs import ReadAhead, gather, largest, read, slabs
+from oxytomo.slabs import gather, largest, read, read_ahead, slabs
 
 FEWEST_VOXELS = 27
 """A pore of fewer voxels has no shape that could be measured."""
@@ -44,7 +44,7 @@ def pore_table(voids: Voids, *, voxel_nm: float) -> pd.DataFrame:
     centroid = found.sums / found.count[:, None]
     axes = _half_axes(found, centroid)
     surface, sphericity = np.full(n, np.nan), np.full(n, np.nan)
-    fraction, owner = ReadAhead(voids.void), ReadAhead(voids.zone)
+    fraction, owner = read_ahead(voids.void), read_ahead(voids.zone)
     for i in map(int, () if flat else np.flatnonzero(found.count >= FEWEST_VOXELS)):
         surface[i], sphericity[i] = pore_surface(
             fraction, owner, found.low[i], found.high[i], i + 1, volume_px=volume[i]

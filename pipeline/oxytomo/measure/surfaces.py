@@ -9,7 +9,7 @@ from skimage.measure import marching_cubes
 
 from oxytomo.arrays import Float64Array, IntArray
 from oxytomo.measure.pore_surface import pore_box, pore_mesh
-from oxytomo.slabs import Box, Field, ReadAhead, read, slabs
+from oxytomo.slabs import Box, Field, read, slabs
 
 FAR_PX = 3.0
 """Distances to the skin beyond this do not move the surface."""
@@ -67,7 +67,7 @@ def label_boxes(labels: Field, count: int) -> tuple[IntArray, IntArray]:
     return low, high
 
 
-def pore_body(void: ReadAhead, zone: ReadAhead, low: IntArray, high: IntArray, label: int) -> Surface | None:
+def pore_body(void: Field, zone: Field, low: IntArray, high: IntArray, label: int) -> Surface | None:
     """Return where the smoothed void fraction of one pore is one half, or half of its peak where it stays below.
 
     Blur makes the surface of a small pore enclose less than the pore's volume: scale it to that.

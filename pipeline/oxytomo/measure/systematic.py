@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from oxytomo.measure.fractions import replicate_fractions
-from oxytomo.slabs import Allocate, Field, Mapped, fill
+from oxytomo.slabs import Allocate, Field, fill, mapped
 
 NORMAL = {0.68: 0.994, 0.95: 1.96}
 """Half widths of the central intervals of a normal distribution."""
@@ -45,7 +45,7 @@ def shifted_fractions(
     """Return by class its fraction if all deviations were larger by ``shift``, and smaller."""
 
     def moved(by: float) -> Field:
-        return Mapped(deviation, lambda part: np.asarray(part, np.float32) + np.float32(by), np.float32)
+        return mapped(deviation, lambda part: np.asarray(part, np.float32) + np.float32(by), np.float32)
 
     found = replicate_fractions([moved(shift), moved(-shift)], particle, threshold=threshold)
     return {name: (values[0], values[1]) for name, values in found.items()}

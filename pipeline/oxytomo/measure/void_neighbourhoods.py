@@ -13,7 +13,7 @@ from oxytomo.measure.chance import Against, against_chance, level_means
 from oxytomo.measure.shells import replicate_errors
 from oxytomo.segment.classes import CLASS_LABELS
 from oxytomo.segment.distances import distance_inside
-from oxytomo.slabs import Allocate, Field, Mapped, count_set, fill, in_memory, in_parts, read, slabs
+from oxytomo.slabs import Allocate, Field, count_set, fill, in_memory, in_parts, mapped, read, slabs
 
 FEATURES = ("pore", "crack", "void", "surface")
 
@@ -87,13 +87,13 @@ def distances_nm(
     kinds = {"pore": (pore,), "crack": (crack,), "void": (pore, crack)}
     found: dict[str, Field] = {}
     for name, labels in kinds.items():
-        away = Mapped(voids, lambda part, labels=labels: ~np.isin(part, labels), np.bool_)
+        away = mapped(voids, lambda part, labels=labels: ~np.isin(part, labels), np.bool_)
         if all(part.all() for (part,) in in_parts(away)):
-            found[name] = Mapped(voids, lambda part: np.full(part.shape, np.nan), np.float32)
+            found[name] = mapped(voids, lambda part: np.full(part.shape, np.nan), np.float32)
             continue
         distance = allocate(voids.shape, np.float32)
         distance_inside(away, distance)
-        found[name] = Mapped(distance, lambda part: part * np.float32(voxel_nm), np.float32)
+        found[name] = mapped(distance, lambda part: part * np.float32(voxel_nm), np.float32)
     return found | {"surface": depth_nm}
 
 
@@ -124,7 +124,7 @@ def distance_table(
         ``mean_distance_nm``, ``expected_nm``, ``chance_low_nm``, ``chance_high_nm``, ``p_value``,
         ``null_run_nm`` (float64)
     """
-    inside = Mapped(levels, lambda part: part >= 0, np.bool_)
+    inside = mapped(levels, lambda part: part >= 0, np.bool_)
     rows = []
     for name, label in CLASS_LABELS.items():
         member = _of_class(phases, label, levels)
@@ -153,7 +153,7 @@ def near_shares(
     rng: np.random.Generator,
 ) -> dict[str, tuple[Against, float]]:
     """Return the share of each class that is within ``near_nm`` of a void, against chance, and that of the null run."""
-    near = Mapped(
+    near = mapped(
         void_distance_nm,
         lambda part: np.where(np.isfinite(part), part <= near_nm, np.nan),
         np.float32,
@@ -169,7 +169,7 @@ def near_shares(
 
 def _of_class(phases: Field, label: int, levels: Field) -> Field:
     """Return the voxels of the particle that are of a class."""
-    return Mapped(phases, lambda part, level: (part == label) & (level >= 0), np.bool_, levels)
+    return mapped(phases, lambda part, level: (part == label) & (level >= 0), np.bool_, levels)
 
 
 def neighbourhoods(
@@ -246,7 +246,7 @@ def neighbourhood_table(
     centroid = _centroids(near.instances, near.n_voids)
     error = np.full(near.n_voids, np.nan)
     if len(replicates) >= 2:
-        known = Mapped(near.labels, lambda own, v: np.where(np.isfinite(v), own, 0), np.int32, deviation)
+        known = mapped(near.labels, lambda own, v: np.where(np.isfinite(v), own, 0), np.int32, deviation)
         error = replicate_errors(replicates, known, means["mean_deviation"], n_shells=near.n_voids)
     number = np.arange(1, near.n_voids + 1)
     is_pore = number <= near.n_pores

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oxytomo.arrays import AnyArray, Float64Array, FloatArray, IntArray, StoredArray
+from oxytomo.arrays import AnyArray, Field, Float64Array, FloatArray, IntArray
 
 BLOCK_PX = 4
 """Edge of a block. Its mean has a quarter of a pixel's noise."""
@@ -56,9 +56,7 @@ class AveragedRays:
         return AveragedRays(self.density[keep], self.variance[keep], self.block[keep], self.grid)
 
 
-def averaged_rays(
-    density: StoredArray, variance: StoredArray, tilts: Iterable[int] | None = None
-) -> AveragedRays:
+def averaged_rays(density: Field, variance: Field, tilts: Iterable[int] | None = None) -> AveragedRays:
     """Average rays over blocks of 4 × 4 pixels, weighted by the inverse variance.
 
     Parameters

@@ -12,10 +12,10 @@ from typing import Literal
 import numpy as np
 import scipy.ndimage
 
-from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray, StoredArray, TiltSeries
+from oxytomo.arrays import BoolArray, Field, Float64Array, FloatArray, IntArray, TiltSeries
 from oxytomo.errors import InputError, ShapeError
 from oxytomo.preprocess.illumination import IlluminationPattern, illumination_shifts
-from oxytomo.slabs import Allocate, Field, in_memory
+from oxytomo.slabs import Allocate, in_memory
 
 SHARPEST = 0.1
 """Share of the level by which the sample itself may stand out in a single pixel, where counting
@@ -392,7 +392,7 @@ def _relative(values: Float64Array | None) -> Float64Array:
     return values
 
 
-def check_same_shape(name: str, frames: StoredArray, other: FloatArray | None) -> None:
+def check_same_shape(name: str, frames: Field, other: FloatArray | None) -> None:
     """Raise if flat or dark frames are of another size than the frames."""
     if other is not None and other.shape[1:] != frames.shape[1:]:
         raise ShapeError(

@@ -16,7 +16,7 @@ from oxytomo.segment.envelope import OUTSIDE_PX, Envelope, coarse_box, find_enve
 from oxytomo.segment.levels import Calibration, calibrate, edge_blur
 from oxytomo.segment.regions import grow
 from oxytomo.segment.sheets import Sheets, find_sheets, painted
-from oxytomo.slabs import Allocate, Field, Mapped, fill, in_memory, read, slabs, window
+from oxytomo.slabs import Allocate, Field, fill, in_memory, mapped, read, slabs, window
 
 PORE, CRACK = 1, 2
 """Labels of ``voids``."""
@@ -283,4 +283,4 @@ def _finite(volume: Field) -> Field:
         values = np.asarray(values, np.float32)
         return np.where(np.isfinite(values), values, np.float32(lowest))
 
-    return Mapped(volume, filled, np.float32)
+    return mapped(volume, filled, np.float32)

@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from oxytomo.arrays import AnyArray, Float64Array, FloatArray, Quantity, StoredArray, TiltSeries
+from oxytomo.arrays import AnyArray, Field, Float64Array, FloatArray, Quantity, TiltSeries
 from oxytomo.errors import InputError
 from oxytomo.io.readers.angles import read_angles
 from oxytomo.io.readers.base import FrameStack, RawFile, ReadRequest, SeriesSummary
 from oxytomo.io.readers.formats import library_errors, open_raw, raw_files
+from oxytomo.slabs import View
 
 IN_MEMORY_BYTES = 2**30
 """Frames of larger series are read one at a time, where the format can."""
@@ -19,23 +20,21 @@ ENERGY_TOLERANCE_EV = 1.0
 """Flats must be taken at the energy of the frames; monochromators repeat better than this."""
 
 
-class FramesOnDisk:
-    """Frames of one or several files, each read when it is asked for by its number."""
+def frames_on_disk(stacks: Sequence[FrameStack], paths: Sequence[Path], offset: float) -> View:
+    """Return the frames of one or several files, each read when it is asked for by its number."""
+    first = np.cumsum([0, *(stack.shape[0] for stack in stacks)])
+    shape, dtype = (int(first[-1]), *stacks[0].shape[1:]), _joint_dtype(stacks, offset)
 
-    def __init__(self, stacks: Sequence[FrameStack], paths: Sequence[Path], offset: float) -> None:
-        self._stacks, self._paths, self._offset = stacks, paths, offset
-        self._first = np.cumsum([0, *(stack.shape[0] for stack in stacks)])
-        self.shape = (int(self._first[-1]), *stacks[0].shape[1:])
-        self.dtype = _joint_dtype(stacks, offset)
-
-    def __getitem__(self, key: Any) -> AnyArray:
-        number = range(self.shape[0])[key]
-        which = int(np.searchsorted(self._first, number, side="right")) - 1
-        load_one = self._stacks[which].load_one
+    def load(key: Any) -> AnyArray:
+        number = range(shape[0])[key]
+        which = int(np.searchsorted(first, number, side="right")) - 1
+        load_one = stacks[which].load_one
         assert load_one is not None
-        with library_errors(self._paths[which]):
-            frame = load_one(number - int(self._first[which]))
-        return _moved(frame, self._offset).astype(self.dtype, copy=False)
+        with library_errors(paths[which]):
+            frame = load_one(number - int(first[which]))
+        return _moved(frame, offset).astype(dtype, copy=False)
+
+    return View(shape, dtype, load)
 
 
 def read_tilt_series(request: ReadRequest) -> TiltSeries:
@@ -255,11 +254,11 @@ def _flat_position(files: list[RawFile]) -> Float64Array | None:
     return np.concatenate(positions) if positions and len(positions) == len(holders) else None
 
 
-def _frames(stacks: list[FrameStack], paths: list[Path], offset: float) -> StoredArray:
+def _frames(stacks: list[FrameStack], paths: list[Path], offset: float) -> Field:
     """Return the frames of stacks, in memory unless they are many and can be read one at a time."""
     large = sum(int(np.prod(stack.shape)) for stack in stacks) * _joint_dtype(stacks, offset).itemsize
     if large > IN_MEMORY_BYTES and all(stack.load_one is not None for stack in stacks):
-        return FramesOnDisk(stacks, paths, offset)
+        return frames_on_disk(stacks, paths, offset)
     return _load(stacks, paths, offset)
 
 

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from oxytomo.io.readers.guard import check_declared
-from oxytomo.io.volumes.base import Rows, Volume, VolumeRequest, as_volume, cubic_nm, damaged, missing
+from oxytomo.io.volumes.base import Volume, VolumeRequest, as_volume, cubic_nm, damaged, missing, rows_of_file
+from oxytomo.slabs import View
 from oxytomo.units import is_length, to_nm
 
 NAME = "NIfTI"
@@ -56,7 +57,7 @@ def _plain(path: Path) -> bool:
         return file.read(2) != b"\x1f\x8b"
 
 
-def _rows(proxy: Any, path: Path) -> Rows:
+def _rows(proxy: Any, path: Path) -> View:
     """Return the array of a file as rows (z, y, x) that are read when they are needed."""
     n_axes = len(proxy.shape)
 
@@ -65,4 +66,4 @@ def _rows(proxy: Any, path: Path) -> Rows:
         every = (*keys, *([slice(None)] * (n_axes - len(keys))))
         return np.asarray(proxy[every[::-1]]).T
 
-    return Rows(proxy.shape[::-1], proxy.dtype, part, path)
+    return rows_of_file(proxy.shape[::-1], proxy.dtype, part, path)

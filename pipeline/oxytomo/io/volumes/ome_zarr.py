@@ -11,7 +11,7 @@ from oxytomo.arrays import Float64Array
 from oxytomo.errors import InputError, StoreError
 from oxytomo.io.plain_files import parse_json, printable
 from oxytomo.io.readers.guard import check_declared, check_within, read_text
-from oxytomo.io.volumes.base import Rows, Volume, VolumeRequest, as_volume, cubic_nm
+from oxytomo.io.volumes.base import Volume, VolumeRequest, as_volume, cubic_nm, rows_of_file
 from oxytomo.io.zarr_guard import GuardedStore, check_zarr
 from oxytomo.units import is_length, to_nm
 
@@ -107,7 +107,7 @@ def _volume(array: Any, axes: tuple[dict[str, Any], ...], path: Path) -> Any:
         full = tuple(0 if i in drop else next(wanted, slice(None)) for i in range(array.ndim))
         return np.asarray(array[full])
 
-    return as_volume(Rows(kept, array.dtype, part, path), path)
+    return as_volume(rows_of_file(kept, array.dtype, part, path), path)
 
 
 def _check_links(array: Any, path: Path) -> None:

@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from oxytomo.errors import InputError
-from oxytomo.io.volumes.base import Rows
+from oxytomo.io.volumes.base import rows_of_file
+from oxytomo.slabs import View
 
 ZLIB, GZIP = zlib.MAX_WBITS, zlib.MAX_WBITS | 16
 """Kinds of packing."""
@@ -19,7 +20,7 @@ _MEMBER = b"\x1f\x8b"
 """What each member of a gzip file begins with."""
 
 
-def packed_rows(path: Path, start: int, kind: int, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> Rows:
+def packed_rows(path: Path, start: int, kind: int, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> View:
     """Return values that are packed from a place in a file on as rows, after a check of their number.
 
     Rows are meant to be read in their order: whoever goes back begins at the first one.
@@ -59,7 +60,7 @@ def packed_rows(path: Path, start: int, kind: int, shape: tuple[int, ...], dtype
             last = wide, rows
         return rows[(slice(None, None, step), *keys[1:])]
 
-    return Rows(shape, dtype, load, path)
+    return rows_of_file(shape, dtype, load, path)
 
 
 def _unpacked(path: Path, start: int, kind: int) -> Iterator[bytes]:
