@@ -17,10 +17,19 @@ LONGEST_PATH = 4000
 _BRACKETED = re.compile(r"<[a-z][a-z0-9_]*>")
 
 
-def setting(default: Any, description: str, *, unit: str | None = None, **bounds: Any) -> Any:
-    """One field of a settings model with its default, description, unit and bounds."""
-    extra: dict[str, JsonValue] | None = {"unit": unit} if unit else None
-    return Field(default=default, description=description, json_schema_extra=extra, **bounds)
+def setting(
+    default: Any, description: str, *, unit: str | None = None, expert: bool = False, **bounds: Any
+) -> Any:
+    """One field of a settings model with its default, description, unit and bounds.
+
+    Parameters
+    ----------
+    expert : few users ever need it; the commented configuration with every default leaves it out
+    """
+    extra: dict[str, JsonValue] = {"unit": unit} if unit else {}
+    if expert:
+        extra["expert"] = True
+    return Field(default=default, description=description, json_schema_extra=extra or None, **bounds)
 
 
 def rejected(expected: str, got: str, fix: str, *, key: str | None = None) -> PydanticCustomError:

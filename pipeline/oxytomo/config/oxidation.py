@@ -25,10 +25,20 @@ class NormalizeStackSettings(Settings):
         True, "take the light of each frame from the empty region; no: trust the flat frames"
     )
     opaque_transmission: float = setting(
-        0.005, "rays with less transmission are marked invalid", unit="fraction", ge=0.0, lt=1.0
+        0.005,
+        "rays with less transmission are marked invalid",
+        unit="fraction",
+        ge=0.0,
+        lt=1.0,
+        expert=True,
     )
     hot_pixel_sigma: float = setting(
-        8.0, "pixels this far from their neighbourhood are marked invalid", unit="sigma", gt=0.0, le=1000.0
+        8.0,
+        "pixels this far from their neighbourhood are marked invalid",
+        unit="sigma",
+        gt=0.0,
+        le=1000.0,
+        expert=True,
     )
     saturation_counts: float | None = setting(
         None,
@@ -36,6 +46,7 @@ class NormalizeStackSettings(Settings):
         unit="counts",
         gt=0.0,
         le=COUNT,
+        expert=True,
     )
     complex_sigma_od: float | None = setting(
         None,
@@ -43,6 +54,7 @@ class NormalizeStackSettings(Settings):
         unit="OD",
         gt=0.0,
         le=10.0,
+        expert=True,
     )
 
 
@@ -52,7 +64,12 @@ class RegisterStackSettings(Settings):
     enabled: bool = setting(True, "register the frames with each other; no: they are registered already")
     max_shift_px: float = setting(30.0, "largest shift that is searched", unit="px", ge=1.0, le=500.0)
     min_field: float = setting(
-        0.5, "share of the frame that all energies must have in common", unit="fraction", gt=0.0, le=1.0
+        0.5,
+        "share of the frame that all energies must have in common",
+        unit="fraction",
+        gt=0.0,
+        le=1.0,
+        expert=True,
     )
 
 
@@ -98,7 +115,11 @@ class FitValenceSettings(Settings):
         False, "the references have a pre-edge of 0 and an edge jump of 1 already"
     )
     max_condition: float = setting(
-        100.0, "largest condition number of the references and the background together", gt=1.0, le=1e6
+        100.0,
+        "largest condition number of the references and the background together",
+        gt=1.0,
+        le=1e6,
+        expert=True,
     )
     thick_od: float = setting(
         2.5, "pixels above this optical density are marked too thick", unit="OD", gt=0.0, le=100.0
@@ -109,6 +130,7 @@ class FitValenceSettings(Settings):
         unit="sigma",
         gt=0.0,
         le=1e6,
+        expert=True,
     )
     thin_share: float = setting(
         0.1,
@@ -116,6 +138,7 @@ class FitValenceSettings(Settings):
         unit="fraction",
         ge=0.0,
         lt=1.0,
+        expert=True,
     )
 
     @model_validator(mode="after")
@@ -138,11 +161,11 @@ class MeasureOxidationSettings(Settings):
     shells: int = setting(5, "number of shells of equal area from rim to centre", ge=1, le=100)
     min_particle_pixels: int = setting(50, "smaller particles are left out", unit="px", ge=1, le=COUNT)
     split_touching: bool = setting(True, "split agglomerates into particles at their necks (watershed)")
-    profile_bins: int = setting(20, "bins of the profiles", ge=4, le=200)
+    profile_bins: int = setting(20, "bins of the profiles", ge=4, le=200, expert=True)
     time_s: float | None = setting(
         None, "duration of the oxygen loss, to turn D·t into D", unit="s", gt=0.0, le=1e10
     )
-    clusters: int = setting(4, "number of k-means clusters of spectra", ge=2, le=8)
+    clusters: int = setting(4, "number of k-means clusters of spectra", ge=2, le=8, expert=True)
 
 
 MAX_REFERENCES = 5

@@ -31,8 +31,10 @@ class RegisterBranchesSettings(Settings):
         gt=0.0,
         le=1e9,
     )
-    placements: int = setting(200, "random placements that say what chance gives", ge=20, le=10_000)
-    seed: int = setting(0, "seed of the random numbers", ge=0, lt=2**32)
+    placements: int = setting(
+        200, "random placements that say what chance gives", ge=20, le=10_000, expert=True
+    )
+    seed: int = setting(0, "seed of the random numbers", ge=0, lt=2**32, expert=True)
 
 
 def _switched_on(value: Any) -> Any:

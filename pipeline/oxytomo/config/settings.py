@@ -44,10 +44,20 @@ class NormalizeSettings(Settings):
         "correct an illumination that moved between flats and frames, where the air around the sample shows it",
     )
     opaque_transmission: float = setting(
-        0.005, "rays with less transmission are marked invalid", unit="fraction", ge=0.0, lt=1.0
+        0.005,
+        "rays with less transmission are marked invalid",
+        unit="fraction",
+        ge=0.0,
+        lt=1.0,
+        expert=True,
     )
     hot_pixel_sigma: float = setting(
-        8.0, "pixels this far from their neighbourhood are marked invalid", unit="sigma", gt=0.0, le=1000.0
+        8.0,
+        "pixels this far from their neighbourhood are marked invalid",
+        unit="sigma",
+        gt=0.0,
+        le=1000.0,
+        expert=True,
     )
     stripe_removal: Literal["none", "sorting", "filtering", "fitting"] = setting(
         "none",
@@ -59,6 +69,7 @@ class NormalizeSettings(Settings):
         unit="counts",
         gt=0.0,
         le=COUNT,
+        expert=True,
     )
     air: tuple[Pixels, Pixels, Pixels, Pixels] | None = setting(
         None,
@@ -71,6 +82,7 @@ class NormalizeSettings(Settings):
         unit="OD",
         gt=0.0,
         le=10.0,
+        expert=True,
     )
 
 
@@ -95,7 +107,9 @@ class AlignSettings(Settings):
         "what happens to frames whose misfit is more than four times that of their neighbours; they are named",
     )
     max_shift_px: float = setting(30.0, "largest shift that is searched", unit="px", ge=1.0, le=500.0)
-    iterations: int = setting(8, "largest number of projection-matching rounds", unit="rounds", ge=0, le=200)
+    iterations: int = setting(
+        8, "largest number of projection-matching rounds", unit="rounds", ge=0, le=200, expert=True
+    )
     axis_column: float | None = setting(
         None, "detector column of the tilt axis; empty: found from the data", unit="px", ge=0.0, le=EDGE_PX
     )
@@ -161,7 +175,6 @@ class DecomposeSettings(Settings):
     method: Literal["weighted", "subtraction"] = setting(
         "weighted", "weighted least squares over all energies, or plain post-minus-pre differences per edge"
     )
-    table: Literal["chantler"] = setting("chantler", "tabulated mass attenuation coefficients")
     instrument: Literal["auto", "none"] | ModelTermSettings = setting(
         "auto",
         "terms of instrument and chemistry that the spare energies can tell: those that the data ask for, none, or as given",
@@ -183,14 +196,23 @@ class DeviationSettings(Settings):
         ge=1,
         le=5000,
     )
-    tv_weight: float | None = setting(None, f"deviation: {_TV}", ge=0.0, le=WEIGHT)
+    tv_weight: float | None = setting(None, f"deviation: {_TV}", ge=0.0, le=WEIGHT, expert=True)
     l1_weight: float | None = setting(
-        None, "deviation: weight of the sparsity; empty: chosen from the noise", ge=0.0, le=WEIGHT
+        None,
+        "deviation: weight of the sparsity; empty: chosen from the noise",
+        ge=0.0,
+        le=WEIGHT,
+        expert=True,
     )
     element_iterations: int = setting(
-        60, "iterations for each element, at most", unit="iterations", ge=1, le=5000
+        60,
+        "iterations for each element, at most",
+        unit="iterations",
+        ge=1,
+        le=5000,
+        expert=True,
     )
-    element_tv_weight: float | None = setting(None, f"elements: {_TV}", ge=0.0, le=WEIGHT)
+    element_tv_weight: float | None = setting(None, f"elements: {_TV}", ge=0.0, le=WEIGHT, expert=True)
     psf_px: float = setting(
         0.8,
         "standard deviation of the instrument's point spread on the detector, part of the model; 0: leave it out",
@@ -240,7 +262,7 @@ class TomogramReconstructSettings(Settings):
     algorithm: Algorithm = setting("fbp", "filtered back-projection, SIRT, or total variation")
     iterations: int = setting(100, "iterations of sirt and tv", unit="iterations", ge=1, le=5000)
     nonnegative: bool = setting(True, "forbid negative values (sirt and tv)")
-    tv_weight: float | None = setting(None, _TV, ge=0.0, le=WEIGHT)
+    tv_weight: float | None = setting(None, _TV, ge=0.0, le=WEIGHT, expert=True)
     backend: Backend = setting("oxytomo", _BACKEND)
 
 
@@ -251,7 +273,7 @@ class UncertaintySettings(Settings):
     null_replicates: int = setting(
         1, "reconstructions of a uniform particle with the same noise", ge=0, le=200
     )
-    seed: int = setting(0, "seed of the random numbers", ge=0, lt=2**32)
+    seed: int = setting(0, "seed of the random numbers", ge=0, lt=2**32, expert=True)
 
 
 class ClassifySettings(Settings):
@@ -291,12 +313,21 @@ class ExportSettings(Settings):
     ngff: Annotated[Literal["0.5", "0.4"], BeforeValidator(_as_text)] = setting(
         "0.5", "version of the OME-Zarr format"
     )
-    chunk: int = setting(64, "edge of a chunk", unit="voxels", ge=8, le=1024)
+    chunk: int = setting(64, "edge of a chunk", unit="voxels", ge=8, le=1024, expert=True)
     shard: int = setting(
-        256, "edge of a shard (format 0.5), a multiple of chunk", unit="voxels", ge=8, le=4096
+        256,
+        "edge of a shard (format 0.5), a multiple of chunk",
+        unit="voxels",
+        ge=8,
+        le=4096,
+        expert=True,
     )
     levels: int | None = setting(
-        None, "resolution levels; empty: until the smallest fits in one chunk", ge=1, le=12
+        None,
+        "resolution levels; empty: until the smallest fits in one chunk",
+        ge=1,
+        le=12,
+        expert=True,
     )
 
     @model_validator(mode="after")
