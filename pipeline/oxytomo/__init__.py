@@ -8,7 +8,7 @@ choose_threading_layer()
 
 
 def __getattr__(name: str) -> str:
-    """Look the version up when it is asked for: that takes longer than all else that every command imports."""
+    """Return the version, looked up when asked for: that takes longer than all other imports."""
     if name != "__version__":
         raise AttributeError(name)
     from importlib.metadata import PackageNotFoundError, version

@@ -1,4 +1,4 @@
-"""The error tree: everything a user can mend is a :class:`PipelineError`, shown as one line with exit code 2."""
+"""The error tree: what a user can mend is a :class:`PipelineError`, one line, exit code 2."""
 
 import errno
 import os
@@ -56,7 +56,7 @@ def printable(text: str) -> str:
 
 
 def shows(text: str) -> bool:
-    """Say whether every character of a text shows: nothing in it steers a terminal or turns the order of reading."""
+    """Say whether every character of a text shows: none steers a terminal or its direction."""
     return text.isprintable() or all(one.isprintable() or _is_space(one) for one in text)
 
 

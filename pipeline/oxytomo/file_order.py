@@ -1,4 +1,4 @@
-"""One natural order of files for patterns, folders and slices: numbers in names count by their value.
+"""One natural order of files for patterns, folders and slices: by value of their numbers.
 
 ``frame_2`` comes before ``frame_10``, ``Mn_635.25`` before ``Mn_635.5``, ``tilt_-66`` before
 ``tilt_-3`` and ``tilt_3``. Whether a mark is a sign, a decimal mark or only a separator is decided
@@ -54,7 +54,7 @@ def _matches(name: str) -> list[re.Match[str]]:
 
 
 def _before(name: str, match: re.Match[str]) -> str:
-    """Return what stands before the number of a match and its sign, with # for every number in it."""
+    """Return what precedes a match's number and sign, with # for every number in it."""
     return re.sub(r"[-+−]?[0-9]+(?:[.,p][0-9]+)?", "#", name[: match.start()])
 
 
@@ -83,7 +83,7 @@ def _is_sign(before: str, seen: set[str], numbers: list[str]) -> bool:
 
 
 def _decimals(names: list[str], found: list[list[re.Match[str]]]) -> dict[tuple[str, str], bool]:
-    """Say for what stands before a number and its mark whether the digits behind the mark are decimals."""
+    """Say whether digits behind a mark are decimals, from what precedes number and mark."""
     parts: dict[tuple[str, str], set[str]] = defaultdict(set)
     for name, matches in zip(names, found, strict=True):
         for match in matches:
@@ -124,7 +124,7 @@ def _key(
 
 
 def _third(name: str, match: re.Match[str]) -> bool:
-    """Say whether digits and a mark stand before a number: with its own mark it is no decimal number."""
+    """Say whether digits and a mark precede a number: then it is no decimal number."""
     start = match.start("whole")
     return (
         not match["sign"] and name[start - 1 : start] in (".", ",", "p") and name[: start - 1][-1:].isdigit()

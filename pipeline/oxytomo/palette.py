@@ -54,7 +54,9 @@ def element_color(element: str, position: int) -> str:
 
 
 def display_window(data: FloatArray, *, percent: float, from_zero: bool) -> tuple[float, float]:
-    """Return the range of values to show: percentiles of what is finite, so that single voxels do not set it.
+    """Return the range of values to show: percentiles of the finite ones.
+
+    Single voxels do not set it.
 
     Parameters
     ----------

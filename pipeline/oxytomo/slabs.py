@@ -1,4 +1,4 @@
-"""Volumes in slabs: what is local is computed some rows at a time, so that memory does not grow with the volume.
+"""Volumes in slabs: local work is done some rows at a time, so that memory stays bounded.
 
 A field is an array that need not be in memory: it has a shape, a type, and rows that are read and
 written by slices. An ordinary array is a field.
@@ -31,7 +31,7 @@ Allocate = Callable[[tuple[int, ...], Any], Field]
 
 @dataclass(frozen=True)
 class Slab:
-    """Rows of a volume: ``rows`` of the whole, ``wide`` with a halo, and where ``rows`` are in ``wide``."""
+    """Rows of a volume: ``rows`` of the whole, ``wide`` with a halo, ``core`` in ``wide``."""
 
     rows: slice
     wide: slice
@@ -233,7 +233,10 @@ def read_ahead(field: Field) -> View:
 
 
 def sampled(field: Field, mask: Field | None = None) -> NDArray[Any]:
-    """Return the values (where a mask is set), of a large volume on a grid (see :func:`sample_step`)."""
+    """Return the values (where a mask is set), on a grid in large volumes.
+
+    See :func:`sample_step`.
+    """
     step = sample_step(field.shape)
     found = []
     for slab in slabs(field.shape):

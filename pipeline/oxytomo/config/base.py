@@ -1,4 +1,4 @@
-"""What all settings models share: frozen, strict about unknown keys, one-line errors with a suggestion."""
+"""What all settings models share: frozen, no unknown keys, one-line errors with advice."""
 
 import difflib
 import re
@@ -93,7 +93,7 @@ def below_configuration(path: str, info: ValidationInfo) -> str:
 
 
 def path_problem(path: str) -> str | None:
-    """Return what the workflow would take for something else in the path of a raw file, None for nothing.
+    """Return what the workflow would misread in the path of a raw file, None for nothing.
 
     Snakemake takes what is in braces for a wildcard, and replaces a word in angle brackets.
     """
@@ -124,7 +124,7 @@ def _require_short(path: str) -> None:
 
 
 def checked_name(name: str, *, key: str = "") -> str:
-    """Refuse a name that pages and tables cannot show as it is: a spreadsheet runs what begins with ``=``."""
+    """Refuse names that pages and tables cannot show: a spreadsheet runs a leading ``=``."""
     if not name[:1].isalnum() or len(name) > LONGEST_NAME or not shows(name):
         wanted = f"a name that begins with a letter or digit, of at most {LONGEST_NAME} characters that show"
         raise rejected(wanted, f"'{name}'", "rename it", key=key)

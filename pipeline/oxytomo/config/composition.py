@@ -86,7 +86,7 @@ class CompositionConfig(Settings):
 
     @model_validator(mode="after")
     def _edges_or_elements(self) -> "CompositionConfig":
-        """Require exactly one of edges and elements, with oxygen and a transition metal in the formula."""
+        """Require exactly one of edges and elements, and a formula with oxygen and a metal."""
         if (self.edges is None) == (self.elements is None):
             got = "neither" if self.edges is None else "both"
             raise rejected("exactly one of 'edges' and 'elements'", got, "keep the one that was measured")

@@ -1,4 +1,4 @@
-"""Symbols of the chemical elements, in the order of their atomic number, and formulas made of them."""
+"""Symbols of the chemical elements by atomic number, and formulas made of them."""
 
 from typing import Any
 

@@ -1,4 +1,4 @@
-"""Read what is planned for a beam time, and fill in what it takes from a sample of the same file."""
+"""Read what is planned for a beam time, and fill in what comes from a sample."""
 
 from collections.abc import Mapping
 from pathlib import Path

@@ -226,7 +226,7 @@ class OxidationConfig(Settings):
 
     @model_validator(mode="after")
     def _references_for_every_stack(self) -> "OxidationConfig":
-        """Require two to five references of two valences for every element, and fits of measured elements."""
+        """Require two to five spectra of two valences per element; fits of measured elements."""
         for element in self.measured:
             given = self.references.get(element) or {}
             count = sum(len(spectra) for spectra in given.values())

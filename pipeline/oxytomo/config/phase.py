@@ -1,4 +1,4 @@
-"""From phase-contrast projections to a volume: the settings of phase retrieval and of its reconstruction."""
+"""From phase-contrast projections to a volume: settings of phase and reconstruction."""
 
 from collections.abc import Sequence
 from typing import Any, Literal

@@ -149,7 +149,7 @@ def shared_stages(config: CompositionConfig, stage: str) -> tuple[str, ...]:
 
 
 def stage_jobs(config: BranchConfig, stage: str) -> tuple[str, ...]:
-    """Return the names of the jobs of a stage that has several: series, elements, or parts of a particle."""
+    """Return the names of a stage's jobs where it has several: series, elements, or parts."""
     if isinstance(config, CompositionConfig) and stage in ("reconstruct_part", "reconstruct_refine"):
         return tuple(str(part) for part in range(1, 1 + config.parts))
     if isinstance(config, CompositionConfig) and stage == "replicate":
@@ -168,7 +168,7 @@ def left_out_stages(branch: Branch) -> tuple[str, ...]:
 
 
 def branch_products(branch: Branch) -> tuple[str, ...]:
-    """Return what a branch leaves in the folder of its sample with the packages that are installed."""
+    """Return what a branch leaves in its sample's folder, with the installed packages."""
     missing = [NEEDS_PACKAGE[stage][0] for stage in left_out_stages(branch)]
     return tuple(product for product in PRODUCTS[branch] if product not in missing)
 
@@ -198,7 +198,7 @@ def branch_sources(config: CompositionConfig | ArealDensityConfig | TomogramConf
 @overload
 def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]: ...
 def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]:
-    """Return the raw series of a branch by name, elements in their fixed order, ``pre`` before ``post``."""
+    """Return a branch's raw series by name: elements in fixed order, ``pre`` before ``post``."""
     if isinstance(config, OxidationConfig):
         return {element: config.stacks[element] for element in config.measured}
     if isinstance(config, StructureConfig):
@@ -221,7 +221,7 @@ def branch_series(config: BranchConfig) -> dict[str, Source]:
 
 
 def branch_stores(config: BranchConfig, branch: Branch) -> list[tuple[str, str | None, str]]:
-    """Return what a branch keeps: stage, series where there is one, store below ``stages/<branch>/``."""
+    """Return what a branch keeps: stage, series if any, store below ``stages/<branch>/``."""
     stores: list[tuple[str, str | None, str]] = []
     for stage in branch_stages(config, branch):
         if stage in FOLDERS:
@@ -232,7 +232,7 @@ def branch_stores(config: BranchConfig, branch: Branch) -> list[tuple[str, str |
 
 
 def branch_files(config: BranchConfig) -> dict[str, list[Path]]:
-    """Return every raw file of a branch by series, and the reference spectra by ``<element> references``."""
+    """Return a branch's raw files by series, and reference spectra by ``<element> references``."""
     files = {series: source_files(source) for series, source in branch_sources(config).items()}
     if isinstance(config, OxidationConfig):
         for element in config.measured:

@@ -125,7 +125,10 @@ class ProjectConfig(Settings):
 
     @model_validator(mode="after")
     def _groups_of_samples(self) -> "ProjectConfig":
-        """Require groups of known samples with something to compare, each in one group, two or more in all."""
+        """Require groups of known samples with something to compare, at least two in all.
+
+        Each sample is in one group.
+        """
         grouped = Counter(name for names in self.groups.values() for name in names)
         for group, names in self.groups.items():
             for name in names or ("",):
@@ -146,7 +149,7 @@ class ProjectConfig(Settings):
 
     @model_validator(mode="after")
     def _pristine_samples(self) -> "ProjectConfig":
-        """Require that a reference sample has a composition of the same elements that stands by itself."""
+        """Require of a reference sample a composition of the same elements and no reference."""
         for name, sample in self.samples.items():
             if sample.composition is None or sample.composition.pristine is None:
                 continue

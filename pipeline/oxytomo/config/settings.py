@@ -156,7 +156,7 @@ density."""
 
 
 class ModelTermSettings(Settings):
-    """Terms of instrument and chemistry in the decomposition: chosen by the data, left out, or given."""
+    """Terms of instrument and chemistry in the decomposition: found, left out, or given."""
 
     stray: Literal["auto", "none"] | Annotated[float, Field(ge=0.0, le=0.2)] = setting(
         "auto", "share of the incident intensity that reaches the detector past the sample"

@@ -77,7 +77,7 @@ class ReconstructStage(Settings):
 
 
 class ReconstructStepStage(Settings):
-    """Stages ``reconstruct_prepare`` and ``reconstruct_join`` of a particle that is shared out to several jobs."""
+    """Stages ``reconstruct_prepare`` and ``reconstruct_join`` of a particle in several jobs."""
 
     solver: DeviationSettings = setting(..., "how the composition is reconstructed")
     reference: Reference = setting(..., "what TM/O deviates from")

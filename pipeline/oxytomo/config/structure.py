@@ -1,4 +1,4 @@
-"""The structure branch: phase-contrast projections, phase maps or a volume to pores, cracks and numbers."""
+"""The structure branch: projections, phase maps or a volume to pores, cracks, numbers."""
 
 from pydantic import field_validator, model_validator
 
@@ -135,7 +135,7 @@ class StructureConfig(Settings):
 
     @property
     def sources(self) -> dict[str, ImageSource]:
-        """The raw files by name: ``volume``, ``phase_maps`` or ``distance_1`` …, and ``mask`` where given."""
+        """Raw files by name: ``volume``, ``phase_maps`` or ``distance_1`` …, and ``mask``."""
         if self.projections is not None:
             found: dict[str, ImageSource] = {
                 f"distance_{number}": source for number, source in enumerate(self.projections, start=1)

@@ -1,4 +1,4 @@
-"""Files and folders that appear complete or not at all: written under a hidden name, then renamed."""
+"""Files and folders that appear complete or not at all: hidden first, then renamed."""
 
 import os
 import re

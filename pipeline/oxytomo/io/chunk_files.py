@@ -1,4 +1,4 @@
-"""The files of the arrays of a stage store: that each is there, is what it declares, and is the one that was written.
+"""The files of a stage store's arrays: present, as declared, and as written.
 
 Every chunk ends with a checksum of its bytes. The seal of an array is a digest of these checksums,
 so that a changed value is noticed without unpacking anything.

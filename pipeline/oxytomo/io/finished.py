@@ -1,4 +1,4 @@
-"""What a run has left in a results folder: the hidden records of its products, and the list of them at its end."""
+"""What a run left in a results folder: records of its products, and their list."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path

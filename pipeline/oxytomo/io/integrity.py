@@ -1,4 +1,4 @@
-"""Whether results are still what the stages wrote: digests of products beside them, and their check.
+"""Whether results are still what the stages wrote: digests of products, and their check.
 
 A stage store holds the digest of its values. Everything else (tables, pages, images, meshes) gets a
 hidden record ``.<name>.record.json`` beside it, with the digest of its bytes and where it comes
@@ -62,7 +62,7 @@ class Finding:
 
 @dataclass
 class _Check:
-    """What a check of a results folder knows: the folder, whether to read raw files outside, and what it found of them."""
+    """What a check of a results folder knows: folder, whether to read raw files, findings."""
 
     root: Path
     inputs: bool

@@ -1,4 +1,4 @@
-"""Files of results, which may come from elsewhere: plain files below a size, and JSON without traps."""
+"""Files of results, perhaps from elsewhere: plain files of limited size, JSON without traps."""
 
 import json
 import os
@@ -190,7 +190,7 @@ def walk(folder: Path, *, into: str = "") -> Iterator[os.DirEntry[str]]:
 
 
 def foreign_kind(entry: os.DirEntry[str]) -> str:
-    """Return what an entry of a folder is that no stage writes (a link, a pipe, a device), empty for files and folders."""
+    """Return what a folder's entry is that no stage writes (link, pipe, device), or nothing."""
     if entry.is_symlink():
         return "a link"
     if entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False):

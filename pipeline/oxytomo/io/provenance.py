@@ -1,4 +1,4 @@
-"""Where a result comes from: digests of inputs, the record of a store, the chain back to the raw files."""
+"""Where a result comes from: digests of inputs, records, the chain to the raw files."""
 
 import hashlib
 import os
@@ -102,7 +102,7 @@ def make_provenance(
 
 
 def store_record(path: Path) -> dict[str, Any] | None:
-    """Return the root attribute ``oxytomo`` of a stage store (with its arrays), or None for anything else."""
+    """Return the root attribute ``oxytomo`` of a stage store with its arrays, else None."""
     record = raw_record(path)
     return record if record is not None and "arrays" in record else None
 
@@ -241,7 +241,7 @@ def _link(
 
 
 def describe(path: Path, *, outside: bool = False) -> list[str]:
-    """Return lines that say what is in a raw file, a stage store or a result, and where it comes from."""
+    """Return lines on what is in a raw file, store or result, and where it comes from."""
     if not path.exists():
         raise InputError(
             printable(path), expected="a file or folder", got="nothing there", fix="correct the path"

@@ -1,4 +1,4 @@
-"""Records of where results come from: what a stage writes into a store or beside a product, and its check when it is read."""
+"""Records of where results come from, in stores and beside products, and their check."""
 
 import math
 import re

@@ -1,4 +1,4 @@
-"""Large arrays on disk while a stage fills them, so that memory stays bounded whatever the size of a stack."""
+"""Large arrays on disk while a stage fills them, so that memory stays bounded."""
 
 import errno
 import io
@@ -77,7 +77,7 @@ def _array(path: Path, shape: tuple[int, ...]) -> FloatArray:
 
 
 class ScratchField:
-    """An array in a file that is read and written by slices (steps of 1), so that only these are in memory.
+    """An array in a file that is read and written by slices of step 1.
 
     Not through a map of the file: writing to one on a full disk ends the process, and what is
     mapped counts as memory.
@@ -143,7 +143,7 @@ class ScratchField:
         return (box[axis].stop - box[axis].start, *self.shape[axis + 1 :])
 
     def _runs(self, box: Box) -> Iterator[tuple[int, tuple[int, ...], Box | None]]:
-        """Give the pieces of a box that lie in one run: first byte, place in the box, and what of the run it is if not all."""
+        """Yield the pieces of a box in one run: first byte, place, and what of the run."""
         axis = self._axis(box)
         inner = (slice(None), *box[axis + 1 :])
         whole = all(
@@ -181,7 +181,7 @@ def _write(file: io.FileIO, start: int, values: Any) -> None:
 
 @contextmanager
 def scratch_fields(beside: Path) -> Iterator[Allocate]:
-    """Give a function that makes fields of zeros, in files where they are large, until the block ends.
+    """Give a function that makes fields of zeros, on disk if large, until the block ends.
 
     Parameters
     ----------

@@ -168,7 +168,7 @@ def _xdi_names(comments: Sequence[str]) -> dict[int, str]:
 def _absorption(
     table: Float64Array, names: dict[int, str], energy_at: int, wanted: str | None, path: Path
 ) -> Float64Array:
-    """Return the absorption: the wanted or a named column, what follows from intensities, or the only one left."""
+    """Return the absorption: the named column, from intensities, or the only one left."""
     if wanted is not None:
         chosen = next((index for index, name in names.items() if name == wanted.lower()), None)
         if chosen is None:
@@ -198,7 +198,9 @@ def _absorption(
 
 
 def _athena(text: str, group: str | None, path: Path) -> tuple[Float64Array, Float64Array, dict[str, str]]:
-    """Return one group of an Athena project: Perl lists ``@args``, ``@x`` and ``@y`` between ``[record]`` marks.
+    """Return one group of an Athena project: Perl lists between ``[record]`` marks.
+
+    Lists are ``@args``, ``@x`` and ``@y``.
 
     The energies are those of ``@x``; the shift ``bkg_eshift`` that calibrates them is in the
     metadata.

@@ -168,7 +168,7 @@ def chunk_shape(shape: tuple[int, ...], item_bytes: int) -> tuple[int, ...]:
 
 
 def pieces(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Cut an array into boxes of whole chunks, about ``WRITTEN_CHUNKS`` each, in the order of memory."""
+    """Cut an array into boxes of whole chunks, ``WRITTEN_CHUNKS`` each, in memory order."""
     if not shape:
         yield ()
         return

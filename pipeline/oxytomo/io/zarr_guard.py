@@ -1,4 +1,6 @@
-"""What a zarr folder from elsewhere may not do: run code, lead elsewhere, contradict itself, or unpack without end.
+"""What a zarr folder from elsewhere may not do.
+
+Run code, lead elsewhere, contradict itself, or unpack without end.
 
 Everything is looked at before zarr opens the folder: its metadata are read as plain JSON, and only
 codecs of numbers pass.
@@ -90,7 +92,7 @@ class ArrayFacts:
 
 
 def check_zarr(folder: Path, *, links: bool = False, strict: bool = True) -> dict[str, ArrayFacts]:
-    """Look at all metadata of a zarr folder, and return what they say of each array by its path within.
+    """Read all metadata of a zarr folder, and return it per array by its path within.
 
     Parameters
     ----------
@@ -181,7 +183,7 @@ def _arrays_in(folder: Path, place: str, name: str, found: Mapping[str, Any]) ->
 
 
 def _consolidated(place: str, name: str, found: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return copies of the metadata of other nodes, by the path of the file that they are a copy of."""
+    """Return copies of the metadata of other nodes, by the path of the file with the copy."""
     if name in V3:
         held = found.get("consolidated_metadata")
         copies = (held.get("metadata") if isinstance(held, dict) else held) or {}
@@ -291,7 +293,7 @@ def _item_bytes(text: str) -> int:
 
 
 class GuardedStore(LocalStore):
-    """A zarr folder of which only plain files are read, and no chunk unpacks to more than it declares.
+    """A zarr folder of which only plain files are read, and no chunk is larger than declared.
 
     Parameters
     ----------
@@ -330,7 +332,7 @@ class GuardedStore(LocalStore):
 
 
 def _chunks_of(content: memoryview, facts: ArrayFacts, *, whole: bool) -> Iterator[memoryview]:
-    """Yield the packed chunks in what was read of a file: all of a shard, or the one that was asked for."""
+    """Yield the packed chunks in what was read: all of a shard, or the one asked for."""
     if facts.shards is None:
         yield content
         return

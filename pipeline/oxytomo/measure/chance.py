@@ -1,4 +1,4 @@
-"""Is it more than chance? Means over some voxels of a particle against what their depth and random placement give."""
+"""Is it more than chance? Means over voxels against depth and random placement."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -78,7 +78,7 @@ def depth_levels(depth_nm: Field, inside: Field, *, voxel_nm: float, allocate: A
 
 
 def level_means(values: Field, levels: Field) -> FloatArray:
-    """Return the mean of the finite values of each level, and NaN behind them for what is outside (−1)."""
+    """Return the mean of the finite values of each level, and NaN as the last for outside (−1)."""
     n_levels = largest(levels) + 1
     count, total = np.zeros(n_levels), np.zeros(n_levels)
     for part, level in in_parts(values, levels):
@@ -98,7 +98,9 @@ def against_chance(
     confidence: float,
     rng: np.random.Generator,
 ) -> Against:
-    """Compare a mean over voxels with voxels as deep, and with the same pattern turned about the particle's centre.
+    """Compare a mean over voxels with voxels as deep and with the pattern turned at random.
+
+    The pattern is turned about the particle's centre.
 
     A turned pattern keeps its size and clustering, so that the interval knows that neighbouring
     voxels are no independent witnesses; what it gains or loses by lying deeper is taken out with
@@ -145,7 +147,7 @@ def _centre(levels: Field) -> Float64Array:
 
 
 def _some(chosen: Field, count: int, rng: np.random.Generator) -> IntArray:
-    """Return the places (n, 3) of all of ``count`` voxels that are chosen, or of as many at random as stand for them."""
+    """Return the places (n, 3) of the chosen voxels, or of a random sample of them."""
     number = rng.choice(count, MOST_VOXELS, replace=False) if count > MOST_VOXELS else np.arange(count)
     places, before = np.zeros((len(number), 3), np.int64), 0
     for slab in slabs(chosen.shape):

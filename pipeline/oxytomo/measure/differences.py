@@ -1,4 +1,4 @@
-"""Means of groups of particles, differences between groups, and what can be said of them with so few particles.
+"""Means of groups of particles, their differences, and what so few particles can tell.
 
 The particle is the unit of replication: voxels and pixels of one particle say nothing of how
 particles of a group scatter. A number of one particle has an error from noise (a standard

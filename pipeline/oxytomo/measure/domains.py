@@ -176,7 +176,7 @@ def _members(phases: Field, label: int) -> Components:
 
 
 def _largest_first(n_voxels: IntArray, min_voxels: int) -> IntArray:
-    """Return the places of sizes that are large enough, largest first, equal ones in their order."""
+    """Return the places of sizes that are large enough, by decreasing size; ties keep order."""
     listed = np.flatnonzero(n_voxels >= min_voxels)
     order: IntArray = listed[np.argsort(-n_voxels[listed], kind="stable")]
     return order
@@ -197,7 +197,7 @@ def _measured(found: Components, depth_nm: Field) -> Domains:
 
 @numba.njit(cache=True)
 def _add_up(labels, depth, first, size, place, low, high, depth_sum, depth_min):  # type: ignore[no-untyped-def]
-    """Add the voxels of some rows, the first of which is ``first``, to the numbers of their domains."""
+    """Add the voxels of some rows, beginning with ``first``, to the numbers of their domains."""
     n_z, n_y, n_x = labels.shape
     for z in range(n_z):
         for y in range(n_y):

@@ -1,4 +1,4 @@
-"""Class fractions of the solid particle, their intervals from noise replicates, and the joint histogram."""
+"""Fractions of classes, their intervals from noise replicates, and the joint histogram."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -108,7 +108,10 @@ def fraction_interval(
 def interval_of_share(
     value: float, replicate_values: Sequence[float], *, border: float, n_classified: int, confidence: float
 ) -> tuple[float, float] | None:
-    """Return the interval of :func:`fraction_interval` from the :func:`border_share` and the number of classified voxels."""
+    """Return the interval of :func:`fraction_interval` from :func:`border_share`.
+
+    The number of classified voxels is given.
+    """
     finite = [fraction for fraction in replicate_values if np.isfinite(fraction)]
     bias = replicate_bias(value, finite)
     if len(finite) < 2 or bias is None:
@@ -150,7 +153,7 @@ def scatter_interval(values: Sequence[float], *, confidence: float) -> tuple[flo
 
 
 def border_share(phases: Field, label: int) -> float:
-    """Return faces between voxels of a class and other classified voxels / classified voxels: 1/voxel, so to say.
+    """Return faces of a class to other classified voxels / classified voxels, in 1/voxel.
 
     Times a shift of the border in voxels it is the change of the class's fraction.
 

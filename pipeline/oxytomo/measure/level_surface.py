@@ -14,7 +14,7 @@ corner 4 i + 2 j + k."""
 
 @numba.njit(cache=True)
 def level_surface(values: FloatArray, level: float, first: int) -> tuple[float, float]:
-    """Return area (in voxel faces) and enclosed volume (in voxels) of the surface where values cross the level.
+    """Return area (voxel faces) and enclosed volume (voxels) of a level surface.
 
     Marching tetrahedra (Doi and Koide 1991): values are linear in each of six tetrahedra per cell
     of eight voxels. The volume is a sum over triangles (divergence theorem), so the surface has to

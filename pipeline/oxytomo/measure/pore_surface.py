@@ -1,4 +1,4 @@
-"""Surface and sphericity of a pore from a mesh of its void fraction, in pieces where it is large."""
+"""Surface and sphericity of a pore from a mesh of its void fraction, in pieces if large."""
 
 from collections.abc import Iterator
 
@@ -47,7 +47,9 @@ def pore_surface(
 def pore_mesh(
     void: Field, zone: Field, low: IntArray, high: IntArray, label: int
 ) -> Iterator[tuple[Float64Array, IntArray]]:
-    """Give the mesh in pieces: vertices from the box's first voxel less one on, in voxels z y x, and triangles.
+    """Yield the mesh in pieces: vertices and triangles.
+
+    Vertices z y x in voxels, from one before the box's first voxel on.
 
     Parameters as in :func:`pore_surface`.
     """
@@ -57,7 +59,7 @@ def pore_mesh(
 
 
 def _fields(void: Field, zone: Field, box: Box, label: int) -> Iterator[tuple[int, FloatArray, float]]:
-    """Give pieces that the surface runs through: first row, smoothed void fraction, level of the surface."""
+    """Yield pieces with surface: first row, smoothed void fraction, level of the surface."""
     pieces = list(_pieces(box, void.shape))
     alone = _smoothed(void, zone, box, label, *pieces[0]) if len(pieces) == 1 else None
     largest = max(

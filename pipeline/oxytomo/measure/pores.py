@@ -72,7 +72,7 @@ def pore_table(voids: Voids, *, voxel_nm: float) -> pd.DataFrame:
 
 @dataclass(frozen=True)
 class _PoreSums:
-    """Per pore: voxels, their places summed and multiplied, first and last ones, least depth, voxels by particle."""
+    """Sums per pore: voxels, places and their products, extent, least depth, owners."""
 
     count: IntArray
     sums: IntArray
@@ -141,7 +141,7 @@ def nearest_neighbour(centroid: Float64Array) -> Float64Array:
 
 
 def _half_axes(found: _PoreSums, centroid: Float64Array) -> Float64Array:
-    """Return the half axes, largest first, of the ellipsoids with the second moments of the pores' voxels."""
+    """Return half axes, largest first, of the ellipsoids with the pores' second moments."""
     spread = found.products / found.count[:, None, None] - centroid[:, :, None] * centroid[:, None, :]
     moments = np.linalg.eigvalsh(spread + np.eye(3) / 12)[:, ::-1]
     axes: Float64Array = np.sqrt(5 * np.maximum(moments, 1 / 12))

@@ -1,4 +1,7 @@
-"""Resolution by Fourier shell correlation of two independent half volumes, in all directions and along one."""
+"""Resolution by Fourier shell correlation of two independent half volumes.
+
+In all directions, and along one.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -87,7 +90,9 @@ def tilt_series_resolution(
     voxel_nm: float,
     object_share: float = OBJECT_SHARE,
 ) -> dict[str, ShellCorrelation]:
-    """Correlate half volumes of a tilt series in all directions, along the tilt axis, across the beam and along it.
+    """Correlate the half volumes of a tilt series in all directions and along three axes.
+
+    Along the tilt axis, across the beam and along it.
 
     A projection holds the plane of Fourier space across its beam: detail along the beam in the
     middle of the tilt range is what a limited range does not measure (the missing wedge).
@@ -158,7 +163,10 @@ def _correlate(
 
 
 def _judged(sums: Float64Array, n_shell: int, voxel_nm: float, object_share: float) -> ShellCorrelation:
-    """Correlation of each shell from its sums (cross, both powers, number of samples), and where it ends."""
+    """Correlation of each shell from its sums, and the frequency where it ends.
+
+    Sums: cross, both powers, number of samples.
+    """
     cross, first_power, second_power, count = sums
     power = first_power * second_power
     with np.errstate(invalid="ignore", divide="ignore"):
@@ -192,7 +200,10 @@ def _crossing(frequency: Float64Array, margin: Float64Array, voxel_nm: float) ->
 
 
 def _window(shape: tuple[int, ...]) -> FloatArray:
-    """Taper that falls to 0 at every face, over TAPER_PX or an eighth of the volume, so that the faces do not correlate."""
+    """Taper that falls to 0 at every face, so that the faces do not correlate.
+
+    Over TAPER_PX or an eighth of the volume.
+    """
     window = np.ones(shape, np.float32)
     for axis, n in enumerate(shape):
         edge = max(2, min(n // 8, TAPER_PX))

@@ -121,7 +121,7 @@ def _drawn(
 
 
 def _one_sided(place: Float64Array, normal: FloatArray) -> FloatArray:
-    """Return the normals turned to one side of the sheet, along a tree that avoids its sharp bends."""
+    """Return normals turned to one side of the sheet, along a tree that avoids sharp bends."""
     n = len(place)
     pairs = cKDTree(place).query_pairs(NEIGHBOUR_PX, output_type="ndarray")
     cosine = np.einsum("ij,ij->i", normal[pairs[:, 0]], normal[pairs[:, 1]])
@@ -152,7 +152,7 @@ def _heights(
     aperture: FloatArray,
     shape: tuple[int, int, int],
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return the sum of the weights, and the weighted means of the heights above the planes and of the aperture."""
+    """Return the sum of weights, and weighted means of height above the planes and aperture."""
     weight = np.zeros(shape, np.float32)
     height = np.zeros(shape, np.float32)
     mean = np.zeros(shape, np.float32)
@@ -183,7 +183,7 @@ def _heights(
 
 
 def _whole_cells(known: BoolArray) -> BoolArray:
-    """Mark, at its last corner as marching cubes wants it, each cell all of whose eight corners are known."""
+    """Mark the cells whose eight corners are known, at the last corner (marching cubes)."""
     whole = known.copy()
     for axis in range(3):
         shifted = np.zeros_like(whole)

@@ -66,7 +66,9 @@ def depth_below_surface(particle: Any, *, voxel_nm: float, allocate: Allocate = 
 
 
 def shell_labels(depth_nm: Field, *, n_shells: int, allocate: Allocate = in_memory) -> Any:
-    """Divide the solid by depth into shells of equal volume (in 2-D area), 1 at the rim to n at the centre.
+    """Divide the solid by depth into shells of equal volume, from rim (1) to centre (n).
+
+    In two dimensions, of equal area.
 
     The limits are the depths whose share of the solid is nearest to 1/n, 2/n, …; voxels of the same
     depth stay together, so a shell is as equal as one layer of voxels allows. In a particle of few

@@ -99,7 +99,7 @@ def interval(
 
 
 def bridged_farther(parts: Mapping[str, float], volume_px: int, more_px: int) -> dict[str, float]:
-    """Return porosity and its parts where the skin takes in more: wide openings, which are open pores.
+    """Return porosity and its parts for a skin that takes in wide openings as open pores.
 
     Parameters
     ----------
@@ -186,7 +186,7 @@ def _grown(total: NumberArray, part: NumberArray) -> NumberArray:
 def central_void(
     pores: pd.DataFrame, totals: ParticleTotals, label: int, *, voxel_nm: float
 ) -> dict[str, Any] | None:
-    """Return number, volume and off-centre distance of the central void of a particle, None without one."""
+    """Return number, volume and distance off centre of a particle's central void, or None."""
     centre = totals.centre[label] * voxel_nm
     diameter = float(np.cbrt(6 / np.pi * totals.volume_px[label])) * voxel_nm
     column = {name: np.asarray(values) for name, values in pores.items()}

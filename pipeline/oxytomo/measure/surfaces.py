@@ -68,7 +68,9 @@ def label_boxes(labels: Field, count: int) -> tuple[IntArray, IntArray]:
 
 
 def pore_body(void: Field, zone: Field, low: IntArray, high: IntArray, label: int) -> Surface | None:
-    """Return where the smoothed void fraction of one pore is one half, or half of its peak where it stays below.
+    """Return where the smoothed void fraction of a pore is one half.
+
+    Or half of its peak, where it stays below one half.
 
     Blur makes the surface of a small pore enclose less than the pore's volume: scale it to that.
     Parameters as in :func:`oxytomo.measure.pore_surface.pore_surface`.

@@ -1,4 +1,4 @@
-"""What counting noise does not hold: errors that all voxels of a particle share, in σ and in the fractions of classes."""
+"""Errors that all voxels share and counting noise does not show, in σ and in fractions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -54,7 +54,9 @@ def shifted_fractions(
 def widened(
     interval: Sequence[float] | None, value: float, shifted: Sequence[float]
 ) -> tuple[float, float] | None:
-    """Widen the interval of a fraction by what a shift of all deviations does to it, in quadrature on each side.
+    """Widen the interval of a fraction by the effect of a shift of all deviations.
+
+    The shift's effect is added in quadrature on each side.
 
     Parameters
     ----------

@@ -42,7 +42,7 @@ def _painted(square: FloatArray) -> FloatArray:
 
 
 def thickness_quantiles(labels: Field, label: int, shares: tuple[float, ...]) -> tuple[float, ...] | None:
-    """Return quantiles of the local thickness over the voxels of a label, None where there are none.
+    """Return quantiles of the local thickness over the voxels of a label, None without any.
 
     Memory grows with the widest ball, not with the volume.
 
@@ -103,7 +103,9 @@ def _box(mask: BoolArray) -> tuple[slice, ...]:
 
 @numba.njit(cache=True)
 def _containing(largest: int) -> IntArray:
-    """Return the least squared radius whose ball, one step away, holds a ball: (3 kinds of step, squared radius).
+    """Return the least squared radius of a ball one step away that holds a given ball.
+
+    Shape (3 kinds of step, squared radius).
 
     The steps are along one, two and three axes. A ball holds the voxels nearer than its radius,
     ``d² < r²``; over those of a ball at the origin the largest ``|p + v|²`` is ``|p|² + |v|² + 2

@@ -1,4 +1,4 @@
-"""Classes, fractions and their intervals at many thresholds at once: every voxel is ranked among them once.
+"""Classes, fractions and intervals at many thresholds at once, from ranks of the voxels.
 
 The rank of a voxel is the number of thresholds that its deviation exceeds, with the deviation's
 sign. At threshold number k a voxel is oxygen-poor when its rank is above k and oxygen-rich when it
@@ -132,7 +132,10 @@ class ThresholdCounts:
     null: Sequence[RankCounts]
 
     def fractions(self, k: int, *, confidence: float) -> dict[str, Fraction]:
-        """Return each class's fraction with the interval of :func:`oxytomo.measure.fractions.fraction_interval`."""
+        """Return each class's fraction with its interval.
+
+        See :func:`oxytomo.measure.fractions.fraction_interval`.
+        """
         each = [replicate.fractions(k) for replicate in self.replicates]
         faces, total = self.faces.faces(k), self.own.total
         return {

@@ -17,7 +17,9 @@ Ways = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 def tortuosity(
     instances: Field, depth_px: Field, *, surface_px: float, deep_px: float, allocate: Allocate = in_memory
 ) -> float:
-    """Return the mean of way to the surface through voids / straight way, over open voids deeper than ``deep_px``.
+    """Return the mean ratio of the way to the surface through voids to the straight way.
+
+    Over open voids deeper than ``deep_px``.
 
     Ways go through 26 neighbours; along voxels they are up to 8 % longer than straight ones in
     unlucky directions. NaN without such voids.
@@ -105,7 +107,9 @@ def _shorten(void: BoolArray, way: Ways) -> None:
 
 
 def euler_sweep(void: Field, zone: Field, levels: tuple[float, ...]) -> dict[str, int]:
-    """Return the Euler number of the voids (26-connected) for several thresholds of the void fraction.
+    """Return the Euler number of the voids (26-connected) for several thresholds.
+
+    Thresholds are of the void fraction.
 
     Objects − tunnels + cavities (in a slice objects − holes): corners − edges + faces − voxels of
     the closed cubes that the voxels are. It depends on the threshold more than on the sample: one
@@ -133,7 +137,10 @@ def euler_sweep(void: Field, zone: Field, levels: tuple[float, ...]) -> dict[str
 
 
 def _contributions() -> IntArray:
-    """Return corners − edges + faces − voxels by the eight voxels around a corner, those on its far side counted here."""
+    """Return corners − edges + faces − voxels for the eight voxels around a corner.
+
+    Those on its far side are counted here.
+    """
     found = np.zeros(256, np.int64)
     for case in range(256):
         around = np.array([case >> bit & 1 for bit in range(8)], bool).reshape(2, 2, 2)

@@ -152,7 +152,10 @@ def near_shares(
     confidence: float,
     rng: np.random.Generator,
 ) -> dict[str, tuple[Against, float]]:
-    """Return the share of each class that is within ``near_nm`` of a void, against chance, and that of the null run."""
+    """Return the share of each class near a void, against chance, and that of the null run.
+
+    Near is within ``near_nm``.
+    """
     near = mapped(
         void_distance_nm,
         lambda part: np.where(np.isfinite(part), part <= near_nm, np.nan),

@@ -11,7 +11,7 @@ volume."""
 
 
 def structure_warnings(facts: Mapping[str, Any]) -> list[str]:
-    """Return what is doubtful in the content of ``structure.json``, one sentence each, without a capital letter first."""
+    """Return the doubts about ``structure.json``, one sentence each, without initial capital."""
     found = [*_skin_warnings(facts), *_cut_warnings(facts)]
     calibration = facts["calibration"]
     contrast = calibration["contrast_to_noise"]

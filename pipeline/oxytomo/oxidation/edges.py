@@ -41,7 +41,9 @@ class Windows:
 
 
 def default_windows(element: str, energy_ev: Float64Array) -> Windows:
-    """Windows for a stack of an element: those of the paper for O, Mn, Co and Ni, from tabulated edges otherwise.
+    """Return the windows for a stack of an element.
+
+    Those of the paper for O, Mn, Co and Ni, otherwise from tabulated edges.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Principal components and k-means clusters of the spectra of a stack, to see what is in it before any model."""
+"""Principal components and k-means clusters of a stack's spectra, before any model."""
 
 from dataclasses import dataclass
 

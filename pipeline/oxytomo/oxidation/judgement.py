@@ -1,4 +1,4 @@
-"""Is the model right? Structured residuals of mean spectra, leaving references out, and the energy scale."""
+"""Is the model right? Residuals of mean spectra, fits without a reference, energy scale."""
 
 from dataclasses import dataclass
 

@@ -1,4 +1,4 @@
-"""Linear-combination fit of every pixel's spectrum by reference spectra, exact and with calibrated errors."""
+"""Linear combination of reference spectra in every pixel, exact, with calibrated errors."""
 
 from dataclasses import dataclass
 
@@ -45,7 +45,9 @@ class ValenceFit:
 
 
 def background_columns(energy_ev: Float64Array, *, background: str) -> Float64Array:
-    """Columns of the background on the energies of a fit: none, a constant, or a straight line in eV.
+    """Columns of the background at the energies of a fit.
+
+    None, a constant, or a straight line in eV.
 
     Parameters
     ----------
@@ -89,7 +91,9 @@ def fit_valence(
     sum_to_one: bool,
     sum_error: FloatArray | None,
 ) -> ValenceFit:
-    """Fit each pixel with non-negative amounts of the references plus a free background, weighted by the noise.
+    """Fit each pixel with non-negative amounts of references and a free background.
+
+    Weighted by the noise.
 
     The minimum of Σ (y − Σ aᵢ μᵢ − background)² / variance over aᵢ ≥ 0 is found exactly by trying
     the sets of references that can be positive (Lawson and Hanson, Solving Least Squares Problems,

@@ -1,4 +1,4 @@
-"""Does a profile of valence come from vacancy diffusion or from a reaction front? Fits of both to the same data.
+"""Vacancy diffusion or reaction front? Fits of both to a profile of valence.
 
 The particle is a sphere seen in projection: what is measured at a distance from its rim is the mean
 valence along the beam, through reacted rim and core alike. Particles that are no discs enter
@@ -52,7 +52,9 @@ class ModelFit:
 
 
 def vacancy_concentration(radius: Float64Array, dt_over_r2: float) -> Float64Array:
-    """Concentration in a sphere whose surface is held at 1 from time 0 on (Crank, The Mathematics of Diffusion, 6.3).
+    """Concentration in a sphere whose surface is held at 1 from time 0 on.
+
+    Crank, The Mathematics of Diffusion, section 6.3.
 
     Parameters
     ----------
@@ -77,7 +79,7 @@ def vacancy_concentration(radius: Float64Array, dt_over_r2: float) -> Float64Arr
 
 
 def projected(local: Float64Array, edges: Float64Array, at: Float64Array) -> Float64Array:
-    """Mean along the beam, through a sphere of radius 1, of a quantity that is constant in each concentric shell.
+    """Mean along the beam through a unit sphere of concentric shells of constant value.
 
     Parameters
     ----------
@@ -97,7 +99,7 @@ def projected(local: Float64Array, edges: Float64Array, at: Float64Array) -> Flo
 def fit_oxygen_loss(
     valence: Float64Array, error: Float64Array, inside_share: Float64Array, *, radius_nm: float
 ) -> list[ModelFit]:
-    """Fit uniform valence, vacancy diffusion and core–shell to one profile, best (smallest BIC) first.
+    """Fit uniform valence, vacancy diffusion and core–shell to a profile, smallest BIC first.
 
     Parameters
     ----------
@@ -150,7 +152,7 @@ def fit_oxygen_loss(
 def _shapes(
     outer: Float64Array, inner: Float64Array
 ) -> tuple[Callable[[float], Float64Array], Callable[[float], Float64Array]]:
-    """Return the two profiles from core (0) to surface (1), as each bin between two radii sees them.
+    """Return the two profiles from core (0) to surface (1), as the bins see them.
 
     Diffusion depends on ln(D t / R²), the core–shell profile on its thickness over R.
     """
@@ -182,7 +184,9 @@ def _two_level(
     starts: Float64Array,
     limits: tuple[float, float],
 ) -> tuple[Float64Array, Float64Array, float, Float64Array]:
-    """Fit core + (surface − core) · shape(p): the levels are linear, the one shape parameter is scanned and refined.
+    """Fit core + (surface − core) · shape(p).
+
+    The levels are linear; the one shape parameter is scanned and refined.
 
     Returns
     -------

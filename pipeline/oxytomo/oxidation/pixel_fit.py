@@ -75,7 +75,7 @@ def fit_pixels(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _column_products(columns):  # type: ignore[no-untyped-def]
-    """Return the products of all pairs of columns, (n_energy, n_pair), upper triangle row by row."""
+    """Return products of all pairs of columns, (n_energy, n_pair), upper triangle by rows."""
     n_energy, p = columns.shape
     products = np.empty((n_energy, p * (p + 1) // 2))
     q = 0
@@ -136,7 +136,7 @@ def _weighted_sums(level, weight, columns, products):  # type: ignore[no-untyped
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _residual_sums(level, weight, columns, solution, k, first, n, out):  # type: ignore[no-untyped-def]
-    """Write χ², Σ residual², Σ (value − background)², and the sum of products of neighbouring weighted residuals."""
+    """Write χ², Σ residual², Σ (value − background)², and Σ of neighbouring residuals' products."""
     p = columns.shape[1]
     chi, squares, lag, previous = np.zeros(TILE), np.zeros(TILE), np.zeros(TILE), np.zeros(TILE)
     signal = np.zeros(TILE)

@@ -1,4 +1,4 @@
-"""Reference spectra: normalisation, the grid of the stack, and what can be wrong with a set of them."""
+"""Reference spectra: normalisation, grid of the stack, and faults of a set of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -117,7 +117,7 @@ def normalization_span(spectrum: Spectrum, *, edge_ev: float, post_edge: Window)
 
 
 def is_normalized(spectrum: Spectrum, *, edge_ev: float, pre_edge: Window, post_edge: Window) -> bool:
-    """Say whether a spectrum has a pre-edge of 0 and a mean level of 1 above the white lines already.
+    """Say whether a spectrum is normalised: pre-edge 0, mean 1 above the white lines.
 
     A column named ``norm`` or ``flat`` is normalised. Any other spectrum is when its mean below the
     edge is within :data:`NORMALIZED_PRE` of 0 and that above it within :data:`NORMALIZED_POST` of

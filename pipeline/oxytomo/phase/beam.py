@@ -10,7 +10,9 @@ most of it."""
 
 
 def border_level(intensity: FloatArray) -> Float64Array:
-    """Mean intensity along the border of each frame, with a weight that falls smoothly to zero inwards.
+    """Mean intensity along the border of each frame.
+
+    The weight falls smoothly to zero inwards.
 
     Fringes that reach the border average out under the smooth weight; under a plain strip they do
     not (measured on simulated scans of 96 pixels: 0.2 % against 0.02 %).

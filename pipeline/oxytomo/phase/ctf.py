@@ -170,7 +170,10 @@ def _expanded(level: Float64Array) -> FloatArray:
 
 
 def _inverter(setup: Transfer, workers: int) -> Callable[[FloatArray, FloatArray], FloatArray]:
-    """Return a function of (state, residual contrast) that gives the least-squares answer (2, n, n_y, n_x): P and B."""
+    """Return a function of (state, residual contrast): the least-squares P and B.
+
+    The answer has the shape (2, n, n_y, n_x).
+    """
     cos, sin = np.cos(setup.half), np.sin(setup.half)
     low, high = setup.low, setup.high
     shape = setup.frame.padded

@@ -1,4 +1,4 @@
-"""Rays averaged over blocks of pixels, on which the model of the decomposition is tested and its global terms are fitted.
+"""Rays averaged over blocks of pixels: the model is tested and fitted on them.
 
 Single rays are too noisy to show a misfit of a percent. Blocks that a rim of the shadow crosses are
 left out: there the mean of the optical density is not the optical density of the mean.
@@ -80,7 +80,7 @@ def averaged_rays(density: Field, variance: Field, tilts: Iterable[int] | None =
 
 
 def _groups(tilts: Sequence[int]) -> Iterator[slice]:
-    """Cut increasing tilts into runs that are read together: those of a store are packed together."""
+    """Cut increasing tilts into runs that are read together, as a store packs them."""
     start = 0
     for i in range(1, len(tilts) + 1):
         if i == len(tilts) or tilts[i] != tilts[i - 1] + 1 or i - start == TILTS_AT_ONCE:
@@ -91,7 +91,7 @@ def _groups(tilts: Sequence[int]) -> Iterator[slice]:
 def _of_tilt(
     density: FloatArray, variance: FloatArray, rows: int, columns: int
 ) -> tuple[Float64Array, Float64Array, FloatArray]:
-    """Return mean and variance of every block (n_energy, rows, columns), and which blocks are fit for use."""
+    """Return mean and variance of blocks (n_energy, rows, columns), and which are usable."""
     n_energy = density.shape[0]
 
     def blocks(image: AnyArray) -> Float64Array:

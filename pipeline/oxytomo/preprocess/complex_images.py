@@ -1,4 +1,4 @@
-"""Complex transmission, as ptychography gives it → optical density, or phase without ramp and offset.
+"""Complex transmission (ptychography) to optical density, or to phase without ramp.
 
 Ptychography leaves three things open: the scale of the image (shared with the probe), a constant
 phase, and a phase ramp (shared with the positions of the beam). All three are taken from the empty
@@ -163,7 +163,7 @@ def _residues(phase: Float64Array) -> BoolArray:
 
 
 def _scatter(values: np.ndarray) -> float:
-    """Return the standard deviation of values from their median absolute deviation, not below 1e-6."""
+    """Return the standard deviation from the median absolute deviation, at least 1e-6."""
     if values.size == 0:
         return float("inf")
     return max(1.4826 * float(np.median(np.abs(values - np.median(values)))), 1e-6)

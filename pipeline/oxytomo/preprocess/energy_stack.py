@@ -142,7 +142,7 @@ def frame_density(
 def ready_density(
     raw: np.ndarray, *, is_transmission: bool, air: BoolArray | None, opaque_transmission: float
 ) -> FrameDensity:
-    """Optical density of a frame of transmission, or of optical density already, with variance from its own noise.
+    """Optical density of a frame of transmission or optical density, with its own variance.
 
     Transmission is taken to have Poisson-like noise, ``σ²(T) ∝ T``, of the strength that the
     pixel-to-pixel noise of the frame shows; optical density the same noise everywhere.

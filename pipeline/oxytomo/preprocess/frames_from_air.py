@@ -1,4 +1,7 @@
-"""Series of frames whose light comes from the empty region of each frame: scans without flat frames, complex images."""
+"""Series whose light comes from the empty region of each frame.
+
+Scans without flat frames, and complex images.
+"""
 
 from collections.abc import Callable
 
@@ -8,7 +11,8 @@ from oxytomo.arrays import BoolArray, TiltSeries
 from oxytomo.errors import InputError
 from oxytomo.preprocess.complex_images import air_of, complex_density, complex_phase, refuse_no_air
 from oxytomo.preprocess.energy_stack import FrameDensity, empty_region, frame_density
-from oxytomo.preprocess.optical_density import Normalized, mean_dark
+from oxytomo.preprocess.flat_field import mean_dark
+from oxytomo.preprocess.optical_density import Normalized
 from oxytomo.slabs import Allocate, in_memory
 
 
@@ -22,7 +26,9 @@ def density_from_air(
     saturation_counts: float,
     allocate: Allocate = in_memory,
 ) -> Normalized:
-    """Convert counts to optical density, ``−ln((I − D)/I0)``, with the mean of the empty region of each frame as I0.
+    """Convert counts to optical density, ``−ln((I − D)/I0)``.
+
+    I0 is the mean of the empty region of each frame.
 
     This is for beams that are alike in every pixel (a scanned beam), or for frames that the sample
     leaves nearly empty.

@@ -1,4 +1,4 @@
-"""Illumination that moved between flats and frames: found in the air around the sample, and corrected.
+"""Illumination that moved between flats and frames, found in the air and corrected.
 
 A condenser or mirror that drifts by a part of a pixel moves the pattern of the illumination. The
 flat field then no longer fits the frame: each frame keeps the difference ``L(r) − L(r − d)`` of the
@@ -87,7 +87,7 @@ class IlluminationPattern:
         return moved
 
     def correction(self, shift_px: Float64Array) -> FloatArray:
-        """Return what turns an optical density against the flat into one against the moved flat, by addition."""
+        """Return what to add to an optical density when the flat has moved."""
         return (self.moved(shift_px) - self.log).astype(np.float32)
 
 
@@ -137,7 +137,10 @@ def _fitted(
 
 
 def generous_air(density: FloatArray, margin: float) -> BoolArray:
-    """Return the pixels whose surroundings are at most ``margin`` above the lowest level and reach the frame's margin."""
+    """Return the pixels near the lowest level whose region reaches the frame's margin.
+
+    Their surroundings are at most ``margin`` above the lowest level.
+    """
     known = np.isfinite(density)
     filled = np.where(known, density, np.median(density[known]) if known.any() else 0).astype(np.float32)
     smooth = scipy.ndimage.uniform_filter(filled, 5, mode="nearest")
@@ -190,7 +193,7 @@ def illumination_shift(
 def _robust_step(
     design: Float64Array, residual: Float64Array, weights: Float64Array
 ) -> tuple[Float64Array, Float64Array]:
-    """Return the step of the shift and its standard errors by weighted least squares without outliers."""
+    """Return step and standard errors of the shift by least squares without outliers."""
     good = np.ones(residual.size, bool)
     for _ in range(3):
         weighted = design * np.where(good, weights, 0)[:, None]

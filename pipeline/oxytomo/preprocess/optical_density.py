@@ -12,8 +12,9 @@ from typing import Literal
 import numpy as np
 import scipy.ndimage
 
-from oxytomo.arrays import BoolArray, Field, Float64Array, FloatArray, IntArray, TiltSeries
-from oxytomo.errors import InputError, ShapeError
+from oxytomo.arrays import BoolArray, Field, Float64Array, FloatArray, TiltSeries
+from oxytomo.errors import ShapeError
+from oxytomo.preprocess.flat_field import Flats, flats_in_time, mean_dark, relative_to_mean, require_light
 from oxytomo.preprocess.illumination import IlluminationPattern, illumination_shifts
 from oxytomo.slabs import Allocate, in_memory
 
@@ -44,72 +45,6 @@ class Normalized:
     air_level: Float64Array = field(default_factory=lambda: np.ones(0))
     illumination_shift_px: Float64Array | None = None
     illumination_error_px: Float64Array | None = None
-
-
-def mean_dark(dark: FloatArray | None, shape: tuple[int, int]) -> FloatArray:
-    """Average the dark frames, (n_y, n_x) float32; zero where none were taken."""
-    return (
-        np.zeros(shape, np.float32)
-        if dark is None
-        else dark.mean(axis=0, dtype=np.float64).astype(np.float32)
-    )
-
-
-@dataclass(frozen=True)
-class Flats:
-    """Flat field in time.
-
-    Attributes
-    ----------
-    means : (n_group, n_y, n_x) float32, counts above the dark level, of flats taken together
-    counts : (n_group,) how many there are of each
-    earlier, later : (n_frame,) the groups that a frame is compared with
-    share : (n_frame,) weight of the later one
-    """
-
-    means: FloatArray
-    counts: FloatArray
-    earlier: IntArray
-    later: IntArray
-    share: FloatArray
-
-    def of_frame(self, i: int) -> tuple[FloatArray, FloatArray]:
-        """Return the flat field of a frame and its variance in counts², (n_y, n_x) float32."""
-        a, b, share = self.earlier[i], self.later[i], self.share[i]
-        flat = self.means[a] if share == 0 else (1 - share) * self.means[a] + share * self.means[b]
-        per_flat = (1 - share) ** 2 / self.counts[a] + share**2 / self.counts[b]
-        return flat, np.maximum(flat, 1) * per_flat
-
-
-def flats_in_time(series: TiltSeries, dark: FloatArray, *, flat_field: str) -> Flats:
-    """Average the flats, all or those taken together, and say which of them belong to which frame."""
-    if series.flat is None:
-        raise InputError(
-            "flat field",
-            expected="frames without the sample",
-            got="none in the file",
-            fix="give them as `flat:`, or set `quantity:` if the data are normalised already",
-        )
-    exposure = _relative(series.flat_exposure_s) * _relative(series.flat_ring_current_ma)
-    flats = (series.flat - dark) / np.broadcast_to(exposure, (series.flat.shape[0],))[:, None, None].astype(
-        np.float32
-    )
-    n, n_frame = flats.shape[0], series.n_frames
-    first, never = np.zeros(n_frame, np.int64), np.zeros(n_frame, np.float32)
-    if flat_field == "mean" or n == 1 or series.flat_position is None:
-        mean = flats.mean(axis=0, dtype=np.float64).astype(np.float32)[None]
-        return Flats(mean, np.full(1, n, np.float32), first, first, never)
-    position = series.flat_position
-    frames = np.arange(n_frame, dtype=np.float64)
-    groups = np.unique(position)
-    means = np.stack([flats[position == g].mean(axis=0) for g in groups])
-    counts = np.array([(position == g).sum() for g in groups], np.float32)
-    if flat_field == "nearest" or groups.size == 1:
-        nearest = np.abs(frames[:, None] - groups).argmin(axis=1)
-        return Flats(means, counts, nearest, nearest, never)
-    right = np.clip(np.searchsorted(groups, frames), 1, groups.size - 1)
-    share = np.clip((frames - groups[right - 1]) / (groups[right] - groups[right - 1]), 0, 1)
-    return Flats(means, counts, right - 1, right, share.astype(np.float32))
 
 
 def hot_pixels(frames: np.ndarray, *, sigma: float, saturation: float) -> tuple[BoolArray, BoolArray]:
@@ -171,8 +106,10 @@ def optical_density(
     n, n_y, n_x = series.frames.shape
     dark = mean_dark(series.dark, (n_y, n_x))
     flats = flats_in_time(series, dark, flat_field=flat_field)
-    _require_light(flats, series)
-    exposure = np.broadcast_to(_relative(series.exposure_s) * _relative(series.ring_current_ma), (n,))
+    require_light(flats, series)
+    exposure = np.broadcast_to(
+        relative_to_mean(series.exposure_s) * relative_to_mean(series.ring_current_ma), (n,)
+    )
     flat_bad = np.zeros((n_y, n_x), bool)
     for one in flats.means:
         flat_bad |= hot_pixels(one, sigma=4 * hot_pixel_sigma, saturation=np.inf)[0] | (one <= 0)
@@ -214,21 +151,6 @@ def optical_density(
             value[i] = value[i] - np.float32(level[i])
     shift, error = moved if moved is not None else (None, None)
     return Normalized(value, variance, invalid, air_level, shift, error)
-
-
-def _require_light(flats: Flats, series: TiltSeries) -> None:
-    """Refuse flats of which more than half of the pixels are not above the dark level."""
-    if np.isfinite(flats.means).all() and (flats.means <= 0).mean() <= 0.5:
-        return
-    bad = int((~np.isfinite(flats.means) | (flats.means <= 0)).sum())
-    raise InputError(
-        "flat field",
-        expected="positive counts above the dark level",
-        got=f"{bad} of {flats.means.size} pixels are not finite or not above the dark level",
-        fix="give 'offset: 32768' where 16-bit counts were stored as signed numbers"
-        if (flats.means < 0).mean() > 0.5 and (series.flat is not None and series.flat.min() < 0)
-        else "check that flat and dark frames are not swapped or empty",
-    )
 
 
 def _follow_illumination(
@@ -278,7 +200,7 @@ def air_levels(value: Field) -> tuple[Float64Array, BoolArray]:
 
 
 def _levels_within(value: Field, air: BoolArray) -> tuple[Float64Array, BoolArray]:
-    """Optical density of a given empty region in each frame, and whether it has a valid pixel there."""
+    """Optical density of a given empty region in each frame, and whether it has valid pixels."""
     inside = [np.asarray(value[i])[air] for i in range(value.shape[0])]
     found = np.array([bool(np.isfinite(one).any()) for one in inside])
     level = [float(np.nanmedian(one)) if known else 0.0 for one, known in zip(inside, found, strict=True)]
@@ -286,7 +208,7 @@ def _levels_within(value: Field, air: BoolArray) -> tuple[Float64Array, BoolArra
 
 
 def air_region(frame: FloatArray) -> BoolArray | None:
-    """Pixels of one frame that see the empty region around the sample, None where the sample fills the frame.
+    """Pixels of a frame that see the empty region, None if the sample fills the frame.
 
     Parameters
     ----------
@@ -319,7 +241,9 @@ def _reaching_margin(mask: BoolArray) -> BoolArray:
 
 
 def signal(series: TiltSeries, *, allocate: Allocate = in_memory) -> Normalized:
-    """Pass on a signal that is proportional to the amount (fluorescence or EDS counts, HAADF), with its variance.
+    """Pass on a signal proportional to the amount, with its variance.
+
+    Such as fluorescence or EDS counts, or HAADF.
 
     A variance that comes with the series is used, averaged over 5 × 5 pixels. Whole numbers without
     negative values are taken as counts (variance = max(counts, 1)); anything else gets the variance
@@ -371,25 +295,14 @@ def density_of_transmission(
 
 
 def pixel_noise(frame: FloatArray) -> float:
-    """Standard deviation of white noise in a frame, from diagonal second differences (Immerkær's mask)."""
+    """Standard deviation of white noise in a frame, from diagonal second differences.
+
+    The mask is Immerkær's.
+    """
     filled = np.where(np.isfinite(frame), frame, 0)
     mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     second = scipy.ndimage.convolve(filled, mask)
     return max(float(1.4826 * np.median(np.abs(second)) / 6.0), 1e-6)
-
-
-def _relative(values: Float64Array | None) -> Float64Array:
-    """Values relative to 1; a missing record is 1 for all."""
-    if values is None:
-        return np.ones(1)
-    if not (np.isfinite(values).all() and (values > 0).all()):
-        raise InputError(
-            "exposure or ring current",
-            expected="positive numbers for every frame",
-            got=f"{int((~(values > 0)).sum())} that are not",
-            fix="remove the record from the file if it is not to be trusted",
-        )
-    return values
 
 
 def check_same_shape(name: str, frames: Field, other: FloatArray | None) -> None:

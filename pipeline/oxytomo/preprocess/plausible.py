@@ -25,7 +25,7 @@ class Problem:
 
 
 def quantity_problem(frames: Sequence[AnyArray], quantity: str) -> Problem | None:
-    """Return what is wrong with values that are said to be transmission or optical density, None where nothing is.
+    """Return what is wrong with transmissions or optical densities, None for nothing.
 
     Parameters
     ----------

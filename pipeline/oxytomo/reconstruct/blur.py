@@ -1,4 +1,4 @@
-"""Point spread of the instrument on sinogram blocks: a separable Gaussian over detector columns and rows."""
+"""Point spread of the instrument: a separable Gaussian over detector columns and rows."""
 
 import math
 

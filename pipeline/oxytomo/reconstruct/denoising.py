@@ -1,4 +1,6 @@
-"""Proximal map of total variation and the L1 norm on blocks of slices, by projected gradients on its dual.
+"""Proximal map of total variation and L1 norm on blocks of slices.
+
+The dual problem is solved by projected gradients.
 
 An iteration finds the image of the dual (:func:`oxytomo.reconstruct.lines.shrink_line`) and moves
 the dual along the image's differences (:func:`~oxytomo.reconstruct.lines.ascend_line`). Both are
@@ -67,7 +69,10 @@ class Denoiser:
 
 @parallel_kernel(**_COMPILED)
 def _image_rows(noisy, inside, extents, dual, l1, least, every, rows):  # type: ignore[no-untyped-def]
-    """Image of the dual at each ``every``-th row: all rows into (block, y, …), or some into (row, block, …)."""
+    """Image of the dual at each ``every``-th row.
+
+    All rows go into (block, y, …), some rows into (row, block, …).
+    """
     n_block, n_y, n_x, n_k = noisy.shape
     n_row = (n_y + every - 1) // every
     image, out, mask = noisy.reshape(-1), rows.reshape(-1), inside.reshape(-1)

@@ -49,7 +49,7 @@ class TiltGeometry:
 
     @classmethod
     def square(cls, tilt_deg: Float64Array, n_columns: int) -> "TiltGeometry":
-        """Return the usual geometry: a square slice as wide as the detector, the axis in the middle of both."""
+        """Return the usual geometry: a square slice as wide as the detector, axis in the middle."""
         middle = (n_columns - 1) / 2
         return cls(np.asarray(tilt_deg, np.float64), n_columns, middle, n_columns, n_columns, middle, middle)
 
@@ -79,7 +79,9 @@ class TiltGeometry:
 
 
 def tilt_weights_rad(tilt_deg: Float64Array) -> Float64Array:
-    """Angle that each tilt stands for, in radians: half the gap to either neighbour, the outer ones a full gap's half twice.
+    """Angle that each tilt stands for, in radians.
+
+    Half the gap to either neighbour; the outermost tilts count the gap on their one side twice.
 
     The weights of a full half turn of equal steps add up to π, those of ±65° in 1° steps to 131° in
     radians, which keeps filtered back-projection quantitative for any range and any unequal

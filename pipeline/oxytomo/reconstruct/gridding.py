@@ -1,4 +1,6 @@
-"""Filtered back-projection on the Fourier side: one non-uniform fast Fourier transform per pair of slices.
+"""Primal step of :mod:`oxytomo.reconstruct.denoising` on part of the line at ``at``.
+
+It works on vectors first … stop − 1.
 
 The spectrum of a projection is a line of the volume's spectrum (Fourier slice theorem). Summing all
 lines, ramp-filtered and weighted, with a type-1 non-uniform transform costs nearly nothing per

@@ -15,7 +15,7 @@ the result does not depend on the number of threads.
 import numpy as np
 from numba import get_num_threads
 
-from oxytomo.arrays import BoolArray, FloatArray
+from oxytomo.arrays import BoolArray, Float64Array, FloatArray
 from oxytomo.errors import ShapeError
 from oxytomo.reconstruct.blocks import LINE, SLICES, empty_blocks
 from oxytomo.reconstruct.geometry import TiltGeometry
@@ -73,42 +73,44 @@ def adjoint(
     lines: BoolArray | None = None,
     out: FloatArray | None = None,
 ) -> FloatArray:
-    """Exact transpose of :func:`forward`: (block, n_tilt, n_columns, slice) → (block, n_y, n_x, slice).
+    """Exact transpose of :func:`forward`.
+
+    (block, n_tilt, n_columns, slice) → (block, n_y, n_x, slice).
 
     Lines of slices that ``lines`` (block, n_y, n_x) does not name are left 0. ``out`` as in
     :func:`forward`.
     """
     _check(sinogram, (geometry.n_tilt, geometry.n_columns), "sinogram")
     theta = np.deg2rad(geometry.tilt_deg)
-    cos, sin = np.cos(theta), np.sin(theta)
-    narrow = 1 / np.maximum(np.abs(cos), np.abs(sin))
-    return _backproject(sinogram, geometry, cos, sin, narrow, lines, out)
+    narrow = 1 / np.maximum(np.abs(np.cos(theta)), np.abs(np.sin(theta)))
+    return _backproject(sinogram, geometry, narrow, lines, out)
 
 
 def backproject_linear(sinogram: FloatArray, geometry: TiltGeometry) -> FloatArray:
-    """Back-projection with linear interpolation on the detector, as filtered back-projection wants it (not the adjoint)."""
+    """Back-projection with linear interpolation on the detector; not the adjoint.
+
+    Filtered back-projection wants it so.
+    """
     _check(sinogram, (geometry.n_tilt, geometry.n_columns), "sinogram")
-    theta = np.deg2rad(geometry.tilt_deg)
-    return _backproject(sinogram, geometry, np.cos(theta), np.sin(theta), np.ones(geometry.n_tilt))
+    return _backproject(sinogram, geometry, np.ones(geometry.n_tilt))
 
 
 def _backproject(
     sinogram: FloatArray,
     geometry: TiltGeometry,
-    cos: np.ndarray,
-    sin: np.ndarray,
-    narrow: np.ndarray,
+    narrow: Float64Array,
     lines: BoolArray | None = None,
     out: FloatArray | None = None,
 ) -> FloatArray:
     """Gather over tilts with triangles of half width 1 / ``narrow`` columns and unit area."""
     shape = (sinogram.shape[0], geometry.n_y, geometry.n_x, sinogram.shape[3])
     volume = empty_blocks(shape) if out is None else out
+    theta = np.deg2rad(geometry.tilt_deg)
     _GATHER[_compiled(sinogram)](
         np.ascontiguousarray(sinogram),
         _all_lines(sinogram.shape[0], geometry) if lines is None else lines,
-        cos,
-        sin,
+        np.cos(theta),
+        np.sin(theta),
         narrow,
         geometry.axis_column,
         geometry.centre_y,
@@ -128,7 +130,9 @@ def _compiled(blocks: FloatArray) -> int | None:
 
 
 def _tilt_groups(cos: np.ndarray, sin: np.ndarray, n_block: int) -> np.ndarray:
-    """First tilt of each group that is projected together, and the end: neighbours whose rays march along the same axis.
+    """First tilt of each group that is projected together, and the end of the last.
+
+    The rays of a group advance along the same axis.
 
     Smaller groups where there are many threads to keep busy. The grouping does not change the
     result.

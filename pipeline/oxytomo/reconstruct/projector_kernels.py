@@ -194,7 +194,7 @@ def gather_kernel(width: int | None) -> Callable[..., None]:
 
 @njit(nogil=True, cache=True)
 def _column_from(across, d_across, shift):  # type: ignore[no-untyped-def]
-    """First detector column whose ray lies at ``across`` or beyond in the direction of growing columns.
+    """First detector column whose ray lies at ``across`` or beyond, for growing columns.
 
     Without re-association of sums, so that the end of one piece is exactly the beginning of the
     next.

@@ -38,7 +38,9 @@ def sirt(
     nonnegative: bool,
     on_iteration: OnIteration | None = None,
 ) -> FloatArray:
-    """Reconstruct by SIRT, ``x ← x + C Aᵀ R (b − A x)`` with R, C the inverse row and column sums of A.
+    """Reconstruct by SIRT, ``x ← x + C Aᵀ R (b − A x)``.
+
+    R and C are the inverse row and column sums of A.
 
     Parameters
     ----------

@@ -1,4 +1,6 @@
-"""Plain reconstructions by TomoPy, in our orientation, centred as ours are, and in the unit of the line integral.
+"""Dual step of :mod:`oxytomo.reconstruct.denoising` on part of the line at ``at``.
+
+It works on vectors first … stop − 1 of its n.
 
 TomoPy counts the rows of a slice the other way. Its gridrec puts the tilt axis on the middle of a
 pixel also where a slice has an even number of them, leaves the mean of a slice away, and its gain
@@ -86,7 +88,7 @@ def _sirt(
     nonnegative: bool,
     threads: int,
 ) -> FloatArray:
-    """TomoPy's SIRT: unpadded, since columns of zeros beside the data would be taken for measured ones."""
+    """Return a vector shifted by ±1 element, with ``filled`` at the free end."""
     settings: dict[str, Any] = {
         "theta": np.deg2rad(geometry.tilt_deg),
         "center": geometry.n_columns / 2,
@@ -102,7 +104,10 @@ def _sirt(
 
 
 def _turned(volume: Any) -> FloatArray:
-    """Turn the rows of a slice of TomoPy's round: its y axis points up, ours (the row index) down."""
+    """Filtered back-projection in Fourier space, by non-uniform Fourier transforms.
+
+    One transform serves two slices.
+    """
     return np.ascontiguousarray(volume[:, ::-1], np.float32)
 
 
@@ -139,7 +144,7 @@ def _half_pixel(tilt_deg: Float64Array, n: int) -> Float64Array:
 
 
 def _moved(projections: FloatArray, n_padded: int, shift_px: Float64Array) -> FloatArray:
-    """Pad each row with zeros on both sides and move it by its shift, by the phase of its Fourier transform."""
+    """Plain reconstructions by TomoPy, in the orientation, centre and unit of this package."""
     n = projections.shape[2]
     left = (n_padded - n) // 2
     padded = np.pad(projections, ((0, 0), (0, 0), (left, n_padded - n - left)))
@@ -174,7 +179,7 @@ def _gridrec(tomopy: Any, padded: FloatArray, theta: Float64Array, n: int, threa
 
 @lru_cache(maxsize=8)
 def _gain(n: int) -> tuple[float, FloatArray]:
-    """Return the gain of gridrec on slices of n pixels: at the axis, and its course along x and y, which is the same.
+    """TomoPy's SIRT, unpadded: columns of zeros beside the data would count as measured.
 
     Gaussian spots, whose projections and reconstruction are known, are put along x (one a slice).
     The gain belongs to gridrec's interpolation in Fourier space and is a product of a function of x

@@ -161,7 +161,7 @@ def total_variation(
 
 
 def together(found: Sequence[tuple[Reached, int]]) -> Reached:
-    """Sum up how slabs, and how many slices each, were solved: the worst of them, and their mean misfit."""
+    """Return the worst convergence of all slabs, and their mean misfit weighted by slices."""
     each, thickness = zip(*found, strict=True)
     misfit = np.average([one.misfit for one in each], weights=thickness)
     return Reached(max(one.iterations for one in each), max(one.residual for one in each), float(misfit))
@@ -173,7 +173,9 @@ def slice_bytes(geometry: TiltGeometry) -> int:
 
 
 def solver_slabs(slices: slice, bytes_per_slice: int, *, parts: int = 1) -> list[tuple[slice, slice]]:
-    """Cut a range of slices so that the state of each part fits in ``SLAB_BYTES``: the part, and the part with its halo.
+    """Cut a range of slices into parts whose state fits in ``SLAB_BYTES``.
+
+    Each part is returned without and with its halo.
 
     There are ``parts`` of them or a multiple of it.
 
@@ -223,8 +225,7 @@ def minimize(
     # Written in every iteration: new arrays each time would cost as much as a projection.
     projected, blurred, point = (empty_blocks(like.shape) for like in (data, data, inside))
     n_inside = max(1, int(np.count_nonzero(support)))
-    momentum, missed, done, inner = 1.0, np.inf, 0, INNER
-    missed_before = np.inf
+    momentum, missed, missed_before, done, inner = 1.0, np.inf, np.inf, 0, INNER
     for i in range(iterations):
         done = i + 1
         residual = blur(forward(ahead, geometry, lines=lines, out=projected), taps, out=blurred)
@@ -266,7 +267,7 @@ def _misfit(projected: FloatArray, data: FloatArray, weight: FloatArray) -> floa
 
 
 def gradient_noise(weights: Field, geometry: TiltGeometry, support: Field) -> float:
-    """Standard deviation that the data's noise gives the gradient ``AᵀW(Ax − b)``, rms over the support.
+    """Standard deviation of the gradient ``AᵀW(Ax − b)`` due to noise, rms over the support.
 
     It is ``sqrt(Σ a² w)`` over the rays of a voxel. The two weights of a ray add up to about 1 and
     their squares to 2/3 on average, so ``sqrt(2/3 · AᵀW1)`` is used. TV and L1 weights are set in
@@ -304,7 +305,9 @@ def bounding_box(support: Field) -> tuple[slice, slice, slice]:
 def largest_eigenvalue(
     weight: FloatArray, inside: FloatArray, geometry: TiltGeometry, taps: FloatArray
 ) -> float:
-    """Upper bound, within a few percent, of the largest eigenvalue of Aᵀ Gᵀ W G A inside the support.
+    """Upper bound of the largest eigenvalue of Aᵀ Gᵀ W G A inside the support.
+
+    It is within a few percent of it.
 
     The matrix M has no negative entries, so for any positive x the largest of (M x)ᵢ / xᵢ is an
     upper bound (Collatz 1942, Wielandt 1950); x comes from power iterations.
@@ -360,7 +363,10 @@ def _extrapolate(volume, previous, factor, ahead):  # type: ignore[no-untyped-de
 
 @parallel_kernel(nogil=True, fastmath={"contract", "reassoc"})
 def _moments(ahead, x, previous):  # type: ignore[no-untyped-def]
-    """Sums over (ahead − x)(x − previous) and (ahead − x)², in double and in an order fixed by the shape."""
+    """Sums over (ahead − x)(x − previous) and (ahead − x)², in double precision.
+
+    The order of summation depends on the shape only.
+    """
     n_block, n_y = x.shape[0], x.shape[1]
     parts = np.zeros((n_block * n_y, 2))
     for job in prange(n_block * n_y):

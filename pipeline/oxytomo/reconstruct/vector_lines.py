@@ -64,7 +64,7 @@ class _Emit:
         return self.b.shuffle_vector(first, _ANY, ir.Constant(ir.VectorType(_INDEX, WIDTH), [0] * WIDTH))
 
     def shifted(self, vector: Any, by: int, filled: Any) -> Any:
-        """Return a vector whose element k is element k + ``by`` (±1), and ``filled`` at the free end."""
+        """Return the gain of gridrec on slices of n pixels: at the axis, and along x or y."""
         taken = [min(max(k + by, 0), WIDTH - 1) for k in range(WIDTH)]
         moved = self.b.shuffle_vector(vector, _ANY, ir.Constant(ir.VectorType(_INDEX, WIDTH), taken))
         return self.b.insert_element(moved, filled, _INDEX(WIDTH - 1 if by > 0 else 0))
@@ -118,7 +118,7 @@ def add_lines(typing, out, to, source, offsets, weights, n):  # type: ignore[no-
 def shrink_line(  # type: ignore[no-untyped-def]
     typing, out, to, noisy, inside, dz, dy, dx, at, up, left, below, has_up, has_left, first, stop, l1, least
 ):
-    """Primal step of :mod:`oxytomo.reconstruct.denoising` on vectors first … stop − 1 of the line at ``at``.
+    """Turn a slice of TomoPy's upside down: its y axis points up, ours (row index) down.
 
     ``out = inside · S(noisy + (dz − dz₋) + (dy − dy₋) + (dx − dx₋))``, S the soft threshold by
     ``l1``, not below ``least``. ``up`` and ``left`` are where the neighbouring lines of dy and dx
@@ -186,7 +186,7 @@ def ascend_line(  # type: ignore[no-untyped-def]
     step,
     limit,
 ):
-    """Dual step of :mod:`oxytomo.reconstruct.denoising` on vectors first … stop − 1 of the line at ``at``, which has n.
+    """Pad each row with zeros on both sides and shift it, by a phase in Fourier space.
 
     The dual moves along the differences of ``values`` (lines at ``here``, ``down`` and ``right``)
     and is projected on the ball of radius ``limit``; differences count where both ends are

@@ -88,7 +88,10 @@ def told_apart(bits: Field, sheets: Sheets) -> Sheets:
 
 
 def _find_beside(sheets: Sheets, bits: Field) -> None:
-    """Fill in the bit PORE of what a sheet runs into or past that is no part of the sheet, too narrow for the opening."""
+    """Set the bit PORE where a sheet meets or passes a body that does not belong to it.
+
+    For bodies too narrow for the opening.
+    """
     if not sheets.count:
         return
     reach = int(np.ceil(FAR_PX)) + 1
@@ -142,7 +145,7 @@ def _bodies(bits: Field) -> Components:
 
 
 def _find_blobs(pieces: Components, bits: Field) -> None:
-    """Fill in the bit BLOB of small round bodies, whose flanks together with noise look like small plates."""
+    """Set the bit BLOB of small round bodies: their flanks and noise look like small plates."""
     low, high, size = _extents(pieces)
     extent = (high - low).max(axis=1) + 1
     room = extent.astype(np.float64) ** (3 if bits.shape[0] > 1 else 2)
@@ -179,7 +182,7 @@ def _add_extents(labels: Labels, first: int, low: IntArray, high: IntArray, size
 
 
 def _surroundings(bits: Field, index: IntArray) -> tuple[BoolArray, BoolArray]:
-    """Say of ridge voxels whether they are in the core of a wide body, and whether a blob is near."""
+    """Say which ridge voxels are in the core of a wide body, and which are near a blob."""
     core, near = np.zeros(len(index), bool), np.zeros(len(index), bool)
     reach = max(opening_reach(CORE_PX), int(BLOB_REACH_PX) + 1)
     for slab in slabs(bits.shape, halo=reach):
@@ -195,7 +198,9 @@ def _surroundings(bits: Field, index: IntArray) -> tuple[BoolArray, BoolArray]:
 
 
 def _kept(sheets: Sheets, core: BoolArray, near: BoolArray) -> Sheets:
-    """Drop sheets that run inside compact bodies or beside blobs, and those too small, too thick or too thin for a crack.
+    """Drop sheets inside compact bodies or beside blobs, and those of no crack's size.
+
+    They are too small, too thick or too thin.
 
     Too thin is an aperture below the smallest that can be claimed: side lobes of a large void after
     phase retrieval.

@@ -1,4 +1,7 @@
-"""How much more a skin encloses that bridges openings twice as wide: what the choice of the bridging length leaves open."""
+"""How much more a skin encloses that bridges openings twice as wide.
+
+It shows what the choice of the bridging length leaves open.
+"""
 
 import numpy as np
 
@@ -17,7 +20,7 @@ such voxels."""
 def second_bridging(
     solid: Field, particle: Field, *, bridge_px: float, allocate: Allocate
 ) -> tuple[int, ...]:
-    """Return what each particle encloses besides where it is closed with a ball of twice the radius, in voxels.
+    """Return what each particle encloses more, in voxels, when closed with twice the radius.
 
     Both skins are drawn on the same grid, so that its steps cancel in the difference. Other
     particles are left out.
@@ -68,7 +71,7 @@ def _more(solid: Field, particle: Field, label: int, radius_px: float, allocate:
 
 
 def _box(particle: Field, label: int) -> Box | None:
-    """Return the box around a particle and one voxel of what is outside it, None without such voxels."""
+    """Return the box around a particle and one voxel of outside, None without such voxels."""
     found = [np.zeros(n, bool) for n in particle.shape]
     for slab in slabs(particle.shape):
         inside = read(particle, slab.rows) == label

@@ -116,7 +116,7 @@ def averaged_deviation(deviation: FloatArray, particle: BoolArray, *, width_px: 
 
 
 def _box(width: float) -> FloatArray:
-    """Weights of a box of any width about a sample: whole samples, and parts of the two at its ends."""
+    """Weights of a box of any width around a sample: whole samples, and parts of the two ends."""
     reach = int(np.ceil((width - 1) / 2))
     taps = np.ones(2 * reach + 1, np.float32)
     taps[[0, -1]] = (width - (2 * reach - 1)) / 2
@@ -124,7 +124,7 @@ def _box(width: float) -> FloatArray:
 
 
 def lone_skin_voxels(phases: LabelArray, particle: BoolArray) -> BoolArray:
-    """Return the voxels at the particle's surface that share no face with another voxel of their class.
+    """Return voxels at the surface that share no face with another voxel of their class.
 
     At the surface the densities of TM and O fall off over a voxel or two, and their quotient with
     them: a voxel that stands alone there is what the division made of it. Faces at the edge of the

@@ -28,7 +28,7 @@ class Components:
     def __init__(
         self, mask: Callable[[slice], BoolArray], shape: tuple[int, ...], *, connectivity: int
     ) -> None:
-        """Label ``mask``, a function that returns the mask of some rows, and join what touches across slabs."""
+        """Label ``mask``, a function that returns the mask of some rows, and join across slabs."""
         self._mask, self._shape, self._connectivity = mask, shape, connectivity
         self._offset = [0]
         self._only: Labels | None = None
@@ -94,7 +94,9 @@ def _touching(last: IntArray, first: IntArray, connectivity: int) -> IntArray:
 
 
 def filled_bodies(solid: Field, allocate: Allocate = in_memory) -> Field:
-    """Return bodies with their closed voids filled: those that no path through faces leads out of, to the edge of the volume.
+    """Return bodies with their closed voids filled.
+
+    A void is closed if no path through faces leads from it to the edge of the volume.
 
     Voids and cracks that open to the outside stay open: their walls are surface. The only slice of
     a two-dimensional image is no way out for its voids.

@@ -1,4 +1,4 @@
-"""The particle as a taut skin would enclose it: cracks that are open to the outside belong to it."""
+"""The particle inside a taut skin: cracks that are open to the outside belong to it."""
 
 from dataclasses import dataclass
 
@@ -168,7 +168,7 @@ def _fill_depth(particle: Field, depth_px: Field, *, smooth: bool, allocate: All
 
 
 def coarse_box(volume: Field, mask: Field | None, *, margin_px: int) -> Box:
-    """Return the box around everything solid (or the mask) with a margin, so that air is not computed."""
+    """Return the box around all solid (or the mask) with a margin, to save computing air."""
     if mask is not None:
         step = 1
         found: list[BoolArray] = [np.zeros(n, bool) for n in mask.shape]
@@ -290,7 +290,7 @@ def _ranks(parts: Field, smallest_share: float) -> LabelArray:
 
 
 def _divide(whole: Field, parts: Field) -> None:
-    """Divide at necks narrower than 0.7 of both bodies: watershed of the distance from its high plateaus."""
+    """Divide at necks narrower than 0.7 of both bodies, by a watershed of the distance."""
     step = int(np.ceil((float(np.prod(whole.shape)) / DIVIDED_VOXELS) ** (1 / 3)))
     coarse = np.concatenate([on_grid(read(whole, s.rows), s.rows, step) for s in slabs(whole.shape)])
     labels = _divided(coarse)

@@ -33,7 +33,7 @@ class Lookup:
     shape: tuple[int, ...]
 
     def rows_at(self, place: IntArray) -> IntArray:
-        """Return the rows of the ridge voxels at (n, 3) places inside the volume, −1 where there is none."""
+        """Return the rows of the ridge voxels at (n, 3) places of the volume, −1 for none."""
         found: IntArray = _rows_at(self.start, self.column, self.row, self.shape[1], place)
         return found
 
@@ -140,7 +140,7 @@ def _sheets(index, normal, start, column, row, n_z, n_y, cosine):  # type: ignor
 def sums_around(
     index: IntArray, normal: FloatArray, sheet: IntArray, values: FloatArray, found: Lookup, reach: int
 ) -> FloatArray:
-    """Return the sums of values over the own sheet around each ridge voxel, as far as it lies in the voxel's plane.
+    """Return sums over the sheet around each ridge voxel, as far as it lies in its plane.
 
     Parameters
     ----------

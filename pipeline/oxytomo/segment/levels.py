@@ -188,7 +188,7 @@ def _binned(values: FloatArray | BoolArray) -> FloatArray:
 
 
 def _void_level(volume: Field, voids: Field, envelope: Envelope) -> tuple[float, str]:
-    """Return the grey value of resolved voids, of the air around the particle where there are too few."""
+    """Return the grey value of resolved voids, or of the surrounding air if there are too few."""
     step = sample_step(volume.shape)
     total, count, air = 0.0, 0, []
     for slab in slabs(volume.shape, halo=REACH):
@@ -222,7 +222,7 @@ def _void_level(volume: Field, voids: Field, envelope: Envelope) -> tuple[float,
 
 
 def _darkest(volume: Field) -> float:
-    """Return the level of the darkest voxels of a smoothed volume: of void where a void is wider than the blur."""
+    """Return the grey level of wide voids: that of the darkest voxels of a smoothed volume."""
     lowest = np.inf
     for slab in slabs(volume.shape, halo=DARK_REACH):
         lowest = min(lowest, float(gaussian(read(volume, slab.wide), DARK_PX)[slab.core].min()))

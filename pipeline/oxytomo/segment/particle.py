@@ -25,7 +25,7 @@ OTSU_BINS = 256
 
 
 def particle_mask(density: Any, *, name: str = "particle", allocate: Allocate = in_memory) -> Any:
-    """Return the solid particle: voxels above half of the solid's typical density, the largest piece of them.
+    """Return the solid particle: the largest body above half of the solid's typical density.
 
     A blurred flat edge passes through half of the density exactly where the edge is, whatever the
     blur; a surface of radius R blurred with a Gaussian of standard deviation σ is found σ²/R too
@@ -105,7 +105,7 @@ def _otsu(smooth: Field, low: Any, high: Any) -> float:
 
 
 def _typical_density(smooth: Field, threshold: float, allocate: Allocate) -> float:
-    """Return the median density above a threshold, without the edge where there is more than edge."""
+    """Return the median density above a threshold, without edge voxels if most voxels are edge."""
 
     def core(part: FloatArray) -> BoolArray:
         inside: BoolArray = binary_erosion(part > threshold, iterations=CORE_PX, border_value=1)

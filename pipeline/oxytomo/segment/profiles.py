@@ -34,7 +34,9 @@ def _sample(part, first, n_z, z, y, x):  # type: ignore[no-untyped-def]
 
 
 def profiles(fraction: Field, index: IntArray, normal: FloatArray, reach: int) -> FloatArray:
-    """Return the void fraction along the normal of each ridge voxel, averaged over a disc of radius 2.
+    """Return the void fraction along each ridge voxel's normal, averaged over a disc.
+
+    The radius of the disc is 2.
 
     Parameters
     ----------

@@ -31,7 +31,10 @@ FEWEST_NULL = 100
 
 @dataclass(frozen=True)
 class Responses:
-    """Ridge voxels: ``index`` (n, 3), ``normal`` (n, 4), see :class:`oxytomo.segment.sheets.Sheets`, ``value`` (n,)."""
+    """Ridge voxels: ``index`` (n, 3), ``normal`` (n, 4), ``value`` (n,).
+
+    See :class:`oxytomo.segment.sheets.Sheets`.
+    """
 
     index: IntArray
     normal: FloatArray
@@ -78,7 +81,7 @@ def responses(void: Field, depth_px: Field) -> tuple[Responses, Responses, float
 
 
 def _plates(void: Field, depth_px: Field, slab: Slab) -> tuple[FloatArray, BoolArray, FloatArray, FloatArray]:
-    """Return the smoothed void fraction, what lies below the skin, and the strength of bright and of dark plates."""
+    """Return the smoothed void fraction, the depth mask, and bright and dark plate strength."""
     depth = read(depth_px, slab.wide)
     smooth: FloatArray = gaussian(read(void, slab.wide), SCALE_PX)
     return smooth, depth > SKIN_PX, *plate_strength(smooth, depth > OUTER_PX)

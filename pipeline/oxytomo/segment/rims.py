@@ -69,7 +69,7 @@ def inner_part(ridges: Ridges, shape: tuple[int, ...]) -> BoolArray:
 
 
 def _inner_and_small(ridges: Ridges, shape: tuple[int, ...]) -> tuple[BoolArray, BoolArray]:
-    """Return which ridge voxels are inside their sheet, and which are of a sheet that has no inside."""
+    """Return which ridge voxels are inside their sheet, and which sheets have no inside."""
     whole = np.pi * INNER_PX**2 if shape[0] > 1 else 2 * INNER_PX
     inner: BoolArray = _sums(ridges, ridges.area_px[:, None], shape, INNER_PX)[:, 0] > INNER_SHARE * whole
     few = np.bincount(ridges.sheet[inner], minlength=int(ridges.sheet.max(initial=0)) + 1) < FEWEST_INNER
@@ -89,7 +89,7 @@ def _sums(ridges: Ridges, values: FloatArray, shape: tuple[int, ...], reach: int
 
 
 def fitted_rims(void: Field, ridges: Ridges, room: Room) -> Ridges:
-    """Drop ridges beyond the rim of a crack, and continue sheets where only the response is too weak.
+    """Drop ridges beyond the rim of a crack, and continue sheets where the response is weak.
 
     Parameters
     ----------
@@ -139,13 +139,16 @@ def without_flanks(ridges: Ridges, depth_px: Field) -> Ridges:
 
 
 def _height(void: Field, index: IntArray, normal: FloatArray) -> FloatArray:
-    """Return the void fraction at the middle of a sheet, averaged over a disc and three voxels across."""
+    """Return the void fraction in the middle of a sheet, averaged over a disc and three voxels."""
     height: FloatArray = profiles(void, index, normal, 1).mean(axis=1)
     return height
 
 
 def _nearest_inner(ridges: Ridges, inner: BoolArray) -> IntArray:
-    """Return the row of the nearest inner voxel in whose plane a voxel lies, itself for an inner one, −1 for none."""
+    """Return the row of the nearest inner voxel in whose plane a voxel lies.
+
+    An inner voxel returns itself; −1 stands for none.
+    """
     nearest = np.where(inner, np.arange(len(inner)), -1)
     own, rest = np.flatnonzero(inner), np.flatnonzero(~inner)
     if not own.size or not rest.size:
@@ -179,7 +182,9 @@ def _continued(
     direction: FloatArray,
     room: Room,
 ) -> Ridges:
-    """Add voxels in the plane of a sheet's rim, from the rows ``front`` on, while the void fraction stays high enough.
+    """Add voxels in the plane of a sheet's rim while the void fraction stays high enough.
+
+    Starts from the rows ``front`` on.
 
     The plane's ``direction`` is that of the inner part nearby: at the rim itself the normals turn
     around it.
@@ -205,7 +210,7 @@ def _continued(
 def _neighbours(
     ridges: Ridges, front: IntArray, direction: FloatArray, found: Lookup, room: Room
 ) -> tuple[IntArray, IntArray, FloatArray]:
-    """Return free neighbours through which the planes of ``front`` go: row they come from, voxel, plane there."""
+    """Return free neighbours in the planes of ``front``: their row of origin, voxel, plane."""
     shape = np.array(found.shape)
     normal, start = direction[front], ridges.index[front]
     # Where the middle plane is, from the voxel's own normal to the direction.

@@ -1,4 +1,4 @@
-"""How far noise moves the numbers of pores and cracks: the search for voids again, with as much noise added."""
+"""How noise moves the numbers of pores and cracks: searches with as much noise added."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -120,7 +120,7 @@ def noise_spread(
 
 
 def _block(voids: Voids) -> tuple[tuple[slice, ...], float]:
-    """Return a box around the particles, or the block of it that holds the most voids for its volume."""
+    """Return a box around the particles, or the block of it with most voids per volume."""
     shape = voids.particle.shape
     inside, weight = ([np.zeros(n, np.int64) for n in shape] for _ in range(2))
     for slab in slabs(shape):
@@ -148,7 +148,7 @@ def _block(voids: Voids) -> tuple[tuple[slice, ...], float]:
 
 
 def _correlation(void: FloatArray, clear: BoolArray) -> float:
-    """Return the width of the Gaussian that gives white noise the measured correlation of neighbours along x."""
+    """Return the width of the Gaussian that gives white noise the measured correlation along x."""
     pair = clear[..., 1:] & clear[..., :-1]
     if pair.sum() < 1000:
         return 0.0

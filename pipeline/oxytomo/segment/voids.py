@@ -78,7 +78,7 @@ class Voids:
 
 @dataclass(frozen=True)
 class Found:
-    """Pores and cracks in a void fraction: bits of :mod:`oxytomo.segment.bodies`, sheets, level of the pores."""
+    """Pores and cracks in a void fraction: bits of bodies, sheets, level of the pores."""
 
     bits: Field
     sheets: Sheets

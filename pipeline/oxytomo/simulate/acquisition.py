@@ -1,4 +1,4 @@
-"""Simulated dual-energy acquisitions: one series of frames for each energy, and the truth behind them."""
+"""Simulated dual-energy acquisitions: a series of frames per energy, and the truth."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -202,7 +202,7 @@ def _truth(
     shifts_px: Float64Array,
     intensity: Float64Array,
 ) -> Truth:
-    """Return what an acquisition was made from: the particle before any damage, and its neighbours."""
+    """Return what an acquisition shows: the particle before damage, and its neighbours."""
     acquisition, phantom = scan.acquisition, scan.phantom
     shape = (acquisition.n_rows, acquisition.n_cols, acquisition.n_cols)
     pixel_nm, subsamples = acquisition.pixel_nm, acquisition.truth_subsamples
@@ -260,7 +260,7 @@ def truth_arrays(truth: Truth) -> dict[str, np.ndarray]:
 
 
 def _beam(acquisition: Acquisition, pattern: Float64Array, rng: np.random.Generator) -> FloatArray:
-    """Mean counts of one energy's beam: a smooth profile of its own times the detector's pattern."""
+    """Mean counts of one energy's beam: a smooth profile times the detector's pattern."""
     shape = pattern.shape
     smooth = gaussian_filter(rng.normal(size=shape), 0.15 * min(shape), mode="wrap")
     smooth = (smooth - smooth.mean()) / max(float(smooth.std()), 1e-12)
@@ -269,7 +269,7 @@ def _beam(acquisition: Acquisition, pattern: Float64Array, rng: np.random.Genera
 
 
 def _counts(mean: FloatArray, hot: BoolArray, acquisition: Acquisition, rng: np.random.Generator) -> AnyArray:
-    """Detector counts (n, n_rows, n_cols) for the beam's mean counts: integers, or float32 without noise."""
+    """Detector counts (n, n_rows, n_cols) for mean counts: integers, float32 without noise."""
     expected = mean + np.float32(acquisition.dark_level)
     expected[:, hot] = HOT_LEVEL * acquisition.photons_per_pixel + acquisition.dark_level
     if not acquisition.noise:

@@ -1,4 +1,4 @@
-"""Simulated stacks through an absorption edge: round particles with a known valence field, and raw frames of them."""
+"""Simulated stacks through an edge: round particles of known valence, and raw frames."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -93,7 +93,9 @@ class SimulatedStack:
 
 
 def model_references(element: str) -> dict[float, Spectrum]:
-    """Return L-edge spectra of valence 2, 3 and 4 that look like those of oxides: multiplets, steps, chemical shift.
+    """Return L-edge spectra of valence 2, 3 and 4 that look like those of oxides.
+
+    Multiplets, steps, chemical shift.
 
     They are drawn, not measured: edge jump 1, white lines of 3 to 5, each valence 1.3 eV above the
     last.
@@ -178,7 +180,10 @@ def local_valence(radius: Float64Array, acquisition: StackAcquisition) -> Float6
 
 
 def _particles(a: StackAcquisition) -> tuple[Float64Array, Float64Array, float]:
-    """Return thickness in pixels, fractions (3, n_rows, n_cols) along the beam, and the largest radius in pixels."""
+    """Return thickness, fractions (3, n_rows, n_cols) along the beam, and largest radius.
+
+    Lengths are in pixels.
+    """
     rows, columns = np.mgrid[: a.n_rows, : a.n_cols].astype(np.float64)
     thickness = np.zeros((a.n_rows, a.n_cols))
     fractions = np.zeros((3, a.n_rows, a.n_cols))

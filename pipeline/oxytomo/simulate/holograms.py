@@ -1,4 +1,4 @@
-"""Simulated phase-contrast scans: a particle's exit wave, propagated to each detector position, with its truth."""
+"""Simulated phase-contrast scans: exit wave, propagated to each detector, and truth."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -121,7 +121,10 @@ def simulate_holograms(
 def holograms(
     phantom: Phantom, scan: HologramScan, index: int, *, delta: float, beta: float, shift_px: Float64Array
 ) -> FloatArray:
-    """Intensity at one distance relative to the beam, without noise: (n_frame, n_rows, n_cols) float32."""
+    """Intensity at one distance relative to the beam, without noise.
+
+    (n_frame, n_rows, n_cols) float32.
+    """
     distance, pixel_nm = scan.distances[index], scan.pixels_nm[index]
     wavelength = wavelength_nm(scan.energy_ev)
     shape = (scan.n_rows, scan.n_cols)
@@ -145,7 +148,10 @@ def holograms(
 
 
 def true_phase_lag(phantom: Phantom, scan: HologramScan, *, delta: float) -> FloatArray:
-    """Phase lag on the grid of the largest magnification, rad, averaged over pixels: (n_frame, n_rows, n_cols)."""
+    """Phase lag on the grid of the largest magnification, rad, averaged over pixels.
+
+    (n_frame, n_rows, n_cols).
+    """
     wavenumber = 2 * np.pi / wavelength_nm(scan.energy_ev)
     shape, none = (scan.n_rows, scan.n_cols), np.zeros(2)
     paths = [

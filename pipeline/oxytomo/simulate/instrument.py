@@ -84,7 +84,7 @@ class RealInstrument:
 
     @property
     def bends_rays(self) -> bool:
-        """Whether the rays need the general kernel: anything beside the particle, or rays that are not parallel."""
+        """Whether rays need the general kernel: things beside the particle, or a divergent beam."""
         amounts = (self.skin_nm, self.carbon_clumps, self.film_nm, self.binder_nm, self.zone_nm)
         losses = (self.distortion, self.oxygen_loss, self.shrinkage)
         return any((*amounts, *losses)) or any(self.rim_change.values())
@@ -94,7 +94,7 @@ class RealInstrument:
         return float(self.stray_edges.get(series.split("_")[0], self.stray))
 
     def check(self, phantom: Phantom, series: Iterable[str], tilt_deg: Float64Array) -> None:
-        """Refuse elements without an image on their edge, shares outside 0 to 1, and a film seen edge-on."""
+        """Refuse elements without an edge image, shares outside 0 to 1, and a film seen edge-on."""
         named = {**self.stray_edges, **self.post_edge, **self.rim_change}
         on_edge = {name.removesuffix("_post") for name in series if name.endswith("_post")}
         recorded = [name for name in phantom.elements if name in on_edge]
@@ -154,7 +154,7 @@ IDEAL: Final = RealInstrument(
 def substance_attenuation_per_um(
     formula: Mapping[str, float], density_g_cm3: float, energies_ev: Float64Array
 ) -> Float64Array:
-    """Linear attenuation ``μ(E) = ρ Σ_k w_k (μ/ρ)_k(E)`` of any substance, 1/µm (Chantler's tables).
+    """Linear attenuation ``μ(E) = ρ Σ_k w_k (μ/ρ)_k(E)`` of a substance, 1/µm (Chantler).
 
     Parameters
     ----------
@@ -191,7 +191,7 @@ def on_own_edge(
 
 
 def dose_shares(n_series: int, n_frame: int, order: DoseOrder) -> Float64Array:
-    """Share of the scan's dose that the sample has had at the middle of each frame, frames in acquisition order.
+    """Share of the dose received by the middle of each frame, in order of acquisition.
 
     Returns
     -------

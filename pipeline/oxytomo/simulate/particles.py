@@ -140,7 +140,7 @@ def uniform_particle(
     n_cracks: int,
     void_radius_nm: float,
 ) -> Phantom:
-    """Make a particle of the reference composition throughout: every deviation found in it is false.
+    """Make a particle of the reference composition: every deviation found in it is false.
 
     Parameters
     ----------
@@ -171,7 +171,7 @@ def particle_with_balls(
     diameter_nm: float,
     balls: Sequence[tuple[float, float]],
 ) -> Phantom:
-    """Make a round particle on target with balls of known size and deviation at random places, apart from each other.
+    """Make a round particle with balls of known size and deviation, apart from each other.
 
     Parameters
     ----------

@@ -139,7 +139,7 @@ def projected(
     s_nm: Float64Array,
     axis_tilt_deg: float = 0.0,
 ) -> FloatArray:
-    """Line integrals of anything that the ellipsoids carry, for example the attenuation at one energy.
+    """Line integrals of what the ellipsoids carry, for example attenuation at one energy.
 
     Parameters
     ----------
@@ -219,7 +219,7 @@ def class_fractions(
 def true_deviation(
     densities: FloatArray, solid: FloatArray, *, elements: tuple[str, ...], formula: Mapping[str, float]
 ) -> FloatArray:
-    """Deviation of TM/O from the reference composition, NaN where less than half of a voxel is solid.
+    """Deviation of TM/O from the reference, NaN where less than half of a voxel is solid.
 
     ``deviation = TM / O − 1`` with ``TM = Σ c_k ρ_k / Σ c_k`` over the transition metals, all ρ
     relative.

@@ -29,7 +29,9 @@ class Pore:
 
 @dataclass(frozen=True)
 class Crack:
-    """A disc of constant aperture, bent with a radius of curvature 1/``bend`` about one in-plane axis.
+    """A disc of constant aperture, bent about one in-plane axis.
+
+    The radius of curvature is 1/``bend``.
 
     Attributes
     ----------
@@ -60,7 +62,10 @@ class Skin:
 
 
 def random_skin(radius_px: float, roughness: float, rng: np.random.Generator) -> Skin:
-    """Draw a skin with four waves of low order whose amplitudes add up to ``roughness`` of the radius."""
+    """Draw a skin with four waves of low order.
+
+    Their amplitudes add up to ``roughness`` of the radius.
+    """
     waves = []
     for _ in range(4):
         axis = random_direction(rng)
@@ -113,7 +118,7 @@ def ellipsoid_share(pore: Pore, shape: tuple[int, ...]) -> tuple[FloatArray, tup
 
 
 def disc_share(crack: Crack, shape: tuple[int, ...], rows: slice) -> tuple[FloatArray, BoolArray]:
-    """Return the share of each voxel, and the voxels that the middle plane runs through, in some rows."""
+    """Return the share of each voxel and the voxels on the middle plane, in some rows."""
     z, y, x = grid(shape, rows, crack.centre_px)
     n = crack.normal.astype(np.float32)
     along, across = in_plane(crack.normal)

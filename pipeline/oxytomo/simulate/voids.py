@@ -1,4 +1,4 @@
-"""Particles with pores and cracks whose sizes are known exactly, as a microscope would show them."""
+"""Particles with pores and cracks of exactly known size, as a microscope shows them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -155,7 +155,9 @@ def random_scene(
     pore_radii_px: tuple[float, ...],
     rng: np.random.Generator,
 ) -> Scene:
-    """Compose a particle with one crack of each aperture, every other open to the outside, and pores that do not touch.
+    """Compose a particle with one crack of each aperture, and pores that do not touch.
+
+    Every other crack is open to the outside.
 
     Parameters
     ----------
@@ -224,7 +226,7 @@ def photograph(
 def photographed_rows(
     scene: Scene, *, blur_px: float, contrast_to_noise: float, shading: float, rng: np.random.Generator
 ) -> Iterator[tuple[slice, FloatArray]]:
-    """Go through rows of the volume that :func:`photograph` makes of a scene without structured noise.
+    """Yield rows of the volume that :func:`photograph` makes, without structured noise.
 
     Memory is set by the rows, and the values are the same.
     """
@@ -267,7 +269,7 @@ def _rings(shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
 def _random_crack(
     aperture: float, *, open_: bool, radius: float, middle: Float64Array, rng: np.random.Generator
 ) -> Crack:
-    """Return a crack that reaches the skin and contains a radius of the particle, or one inside it."""
+    """Return a crack along a radius of the particle that reaches the skin, or one inside."""
     outward = random_direction(rng)
     tangent = np.cross(outward, random_direction(rng))
     normal = tangent / np.linalg.norm(tangent)

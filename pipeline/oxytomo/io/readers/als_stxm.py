@@ -1,4 +1,4 @@
-"""ALS STXM scans: a text header ``.hdr`` with axes and energies, and text images ``.xim`` beside it.
+"""ALS STXM scans: a text header ``.hdr``, and text images ``.xim`` beside it.
 
 A stack (NEXAFS image scan) has one image per energy, ``_a000.xim`` and so on; an image scan has a
 single one, ``_a.xim``, and states its energy where it describes that image.
@@ -36,7 +36,7 @@ def recognises(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Scan:
-    """What a header says: positions (n_x,), (n_y,) in nm, energies (n,) in eV, and the file of each image."""
+    """What a header says: positions (n_x,), (n_y,) in nm, energies (n,) in eV, image files."""
 
     x_nm: Float64Array
     y_nm: Float64Array

@@ -1,4 +1,7 @@
-"""One text image ``.xim`` of an ALS STXM scan, with the header that is beside it: ``a_a003.xim`` belongs to ``a.hdr``."""
+"""One text image ``.xim`` of an ALS STXM scan, with its header beside it.
+
+``a_a003.xim`` belongs to ``a.hdr``.
+"""
 
 import re
 from pathlib import Path

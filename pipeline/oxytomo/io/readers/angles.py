@@ -53,7 +53,10 @@ def to_degrees(values: Float64Array, unit: str, path: Path) -> Float64Array:
 
 
 def can_be_radians(values: Float64Array) -> bool:
-    """Say whether angles without a unit can be radians: several, within one turn, and no round steps of degrees."""
+    """Say whether angles without a unit can be radians.
+
+    Several, within one turn, and no round steps of degrees.
+    """
     known = values[np.isfinite(values)]
     if known.size < _FEW or not _SMALLEST_RAD <= np.ptp(known) <= _LARGEST_RAD:
         return False

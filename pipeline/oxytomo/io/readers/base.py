@@ -98,7 +98,7 @@ class SeriesSummary:
 
 @dataclass(frozen=True)
 class FrameStack:
-    """Frames in a file: shape (n, n_y, n_x) and type are known, ``load`` reads them, ``load_one`` a single one."""
+    """Frames in a file: shape (n, n_y, n_x) and type; ``load`` reads all, ``load_one`` one."""
 
     shape: tuple[int, int, int]
     dtype: np.dtype[np.generic]
@@ -176,7 +176,7 @@ def checked_stack(
     load_one: Callable[[int], AnyArray] | None = None,
     complex_too: bool = False,
 ) -> FrameStack:
-    """Return a stack after a check that it is a series of grey frames, or of complex ones where the format has them."""
+    """Return a stack after a check that it is grey, or complex where the format allows it."""
     if len(shape) != 3 or min(shape) < 1:
         raise InputError(
             f"{path} [{name}]" if name else str(path),

@@ -161,7 +161,7 @@ def _decimal_commas(header: str | None, body: Sequence[str], path: Path) -> bool
 
 
 def _refuse_odd_commas(header: str | None, body: Sequence[str], path: Path) -> None:
-    """Refuse rows with more cells than the header has names, and several whole numbers without names."""
+    """Refuse rows with more cells than the header, and several nameless integers."""
     first = body[0].split(",")
     if header is not None and len(first) > len(header.split(",")):
         raise _ambiguous(path, body[0])

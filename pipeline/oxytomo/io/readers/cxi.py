@@ -1,4 +1,6 @@
-"""CXI (Coherent X-ray Imaging data bank) with a reconstructed image: ``entry_1/image_1/data``, complex or real.
+"""CXI (Coherent X-ray Imaging data bank) with a reconstructed image.
+
+``entry_1/image_1/data``, complex or real.
 
 Numbers are in SI units: the energy of the photons in joule, lengths in metre.
 """

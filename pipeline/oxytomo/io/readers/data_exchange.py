@@ -1,4 +1,6 @@
-"""Data Exchange HDF5: ``exchange/data`` with ``data_white``, ``data_dark`` and ``theta``, or ``energy`` for a stack.
+"""Data Exchange HDF5: ``exchange/data``, with flats, darks, and angles or energies.
+
+Names: ``data_white``, ``data_dark`` and ``theta``, or ``energy`` for a stack.
 
 The standard has no place for some facts of the flats; :func:`write_data_exchange` adds
 ``exchange/data_white_position``, ``data_white_exposure_time`` and ``data_white_current``.
@@ -155,7 +157,7 @@ def write_energy_stack(
     dark: FloatArray | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a stack of images through an edge as Data Exchange HDF5 that the reader gives back unchanged.
+    """Write a stack through an edge as Data Exchange HDF5, which the reader gives back.
 
     Parameters
     ----------

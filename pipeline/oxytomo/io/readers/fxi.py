@@ -1,4 +1,6 @@
-"""NSLS-II FXI HDF5: tilt series ``img_tomo`` with ``angle``, XANES stacks ``img_xanes`` with ``X_eng`` in keV.
+"""NSLS-II FXI HDF5: tilt series ``img_tomo``, and XANES stacks ``img_xanes``.
+
+With ``angle``, and ``X_eng`` in keV.
 
 The files name their datasets and have no units: angles are in degrees, energies in keV, ``Pixel
 Size`` is a text such as ``19.7nm``. ``img_xanes`` is written as transmission already, or as counts
@@ -25,7 +27,7 @@ LARGEST_TRANSMISSION = 10.0
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file has the datasets of a tilt series or of a XANES stack of this beamline."""
+    """Say whether the file has the datasets of a tilt series or XANES stack of this beamline."""
     if not is_hdf5(path):
         return False
     with open_hdf5(path) as file:

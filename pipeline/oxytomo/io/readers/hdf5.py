@@ -76,7 +76,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
 
 
 def dataset_at(group: h5py.Group, name: str) -> h5py.Dataset | None:
-    """Return the dataset ``name`` of a group, None where there is none or its link leads nowhere."""
+    """Return the dataset ``name`` of a group, None if missing or its link leads nowhere."""
     try:
         item = group.get(name)
     except (KeyError, OSError, RuntimeError, ValueError):

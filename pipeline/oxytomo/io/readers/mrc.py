@@ -51,7 +51,7 @@ def recognises(path: Path) -> bool:
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
-    """Describe one series: angles from ``.rawtlt`` or ``.tlt`` beside it, else from its extended header."""
+    """Describe one series: angles from ``.rawtlt`` or ``.tlt``, else from extended header."""
     _check_extended(path)
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
@@ -105,7 +105,7 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
 
 
 def _check_extended(path: Path) -> None:
-    """Refuse an extended header that does not fit the file, for which the library would ask for memory."""
+    """Refuse an extended header that does not fit the file: the library would fill memory."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES)
@@ -174,7 +174,7 @@ def _angle_file(path: Path) -> Path | None:
 def _extended(
     extended: NDArray[Any], header: Any, n_frame: int
 ) -> tuple[Float64Array | None, Float64Array | None]:
-    """Return angles in degrees and pixel sizes in nm of an extended header by FEI, None where absent."""
+    """Return angles (degrees) and pixel sizes (nm) of an FEI extended header, None if absent."""
     names = extended.dtype.names or ()
     if "Alpha tilt" in names and extended.size >= n_frame:
         tilt = np.asarray(extended["Alpha tilt"][:n_frame], np.float64)

@@ -263,7 +263,7 @@ def _tilt_deg(
 
 
 def _angle_places(entry: h5py.Group, place: str) -> list[str]:
-    """Return where angles may be: sample, beside the frames, data groups (measured before demanded)."""
+    """Return where angles may be: sample, beside frames, data groups; measured ones first."""
     places = [f"{s.name}/{name}" for s in children(entry, "NXsample") for name in _SAMPLE_ANGLES]
     places.append(f"{place.rpartition('/')[0]}/rotation_angle")
     label = place.split("/")[-2]
@@ -300,7 +300,7 @@ def _energy_of(entry: h5py.Group, path: Path) -> Float64Array | None:
 
 
 def _pixel_nm(entry: h5py.Group, detector: h5py.Group, n_frame: int, path: Path) -> Float64Array | None:
-    """Return the object-plane pixel size: of the sample, else of the detector (magnified, if it says so)."""
+    """Return the object-plane pixel size: of the sample, else of the detector, magnified."""
     groups = [*children(entry, "NXsample"), detector]
     for name in ("magnified_pixel_size", "pixel_size"):
         for group in groups:

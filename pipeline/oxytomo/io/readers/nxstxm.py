@@ -1,4 +1,6 @@
-"""NXstxm: stacks and images of scanning X-ray microscopes in NeXus HDF5, (n_energy, n_y, n_x) or (n_y, n_x).
+"""NXstxm: stacks and images of scanning X-ray microscopes in NeXus HDF5.
+
+(n_energy, n_y, n_x) or (n_y, n_x).
 
 Older ``.stxm`` files name no definition; a group with ``stxm_scan_type`` beside its ``data`` marks
 them.
@@ -43,7 +45,7 @@ def recognises(path: Path) -> bool:
 
 
 def _entry(file: h5py.File) -> h5py.Group | None:
-    """Return the first scan of a file: an entry by its class, or by its name in files without classes."""
+    """Return a file's first scan: an entry by its class, or by name in files without."""
     named = [file.get(name) for name in file if re.fullmatch(r"entry_?\d*", name)]
     entries = [*children(file, "NXentry"), *(one for one in named if isinstance(one, h5py.Group))]
     return next((entry for entry in entries if follows_nxstxm(entry)), None)

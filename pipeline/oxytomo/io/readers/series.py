@@ -98,7 +98,7 @@ def read_flat(request: ReadRequest) -> FloatArray | None:
 def read_some(
     request: ReadRequest, numbers: Sequence[int], counts: Sequence[int] | None = None
 ) -> list[AnyArray]:
-    """Read single frames of a series by their number, (n_y, n_x) each, as they will be used: with the offset added.
+    """Read single frames of a series by number, (n_y, n_x) each, with the offset added.
 
     Parameters
     ----------

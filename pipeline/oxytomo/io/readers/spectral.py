@@ -1,4 +1,4 @@
-"""From raw files to one stack of images through an absorption edge: join, let the request win, check; frames on demand."""
+"""From raw files to one stack of images through an edge: join, check, read on demand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -220,7 +220,7 @@ def _open_all(paths: tuple[Path, ...], request: ReadRequest, role: str) -> tuple
 
 
 def _check_frame_sizes(files: list[RawFile], flats: list[RawFile], darks: list[RawFile]) -> None:
-    """Require frames, flats and darks of one size, whether in files of their own or beside the images."""
+    """Require frames, flats and darks of one size, in one file or in several."""
     size = files[0].frames.shape[1:]
     stacks = [(file.path, "frames", file.frames) for file in (*files, *flats, *darks)]
     stacks += [(file.path, "flat frames", file.flat) for file in files if file.flat is not None]
@@ -236,7 +236,7 @@ def _check_frame_sizes(files: list[RawFile], flats: list[RawFile], darks: list[R
 
 
 def _check_pixel_sizes(files: list[RawFile], request: ReadRequest) -> None:
-    """Refuse complex images whose pixel size follows the wavelength: they do not lie on each other."""
+    """Refuse complex images whose pixel size follows the wavelength: they do not overlap."""
     sizes = _joined([file.pixel_nm for file in files])
     if files[0].quantity != "complex" or request.pixel_nm is not None or sizes is None:
         return
@@ -300,7 +300,9 @@ def _energies(files: list[RawFile], table: Path | None, unit: str | None, n: int
 
 
 def read_energies(path: Path, unit: str | None) -> Float64Array:
-    """Read one energy per line, in eV, or a column named ``energy``, ``energy_ev`` or ``energy_kev``.
+    """Read one energy per line, in eV, or from a named column.
+
+    Names: ``energy``, ``energy_ev`` or ``energy_kev``.
 
     Parameters
     ----------

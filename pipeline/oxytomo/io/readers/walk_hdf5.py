@@ -1,4 +1,6 @@
-"""Walks the structure of HDF5 files in a process of its own, which a damaged file may end: a program, run by ``guard``.
+"""Walks HDF5 files in a process of its own, which a damaged file may end.
+
+A program, run by ``guard``.
 
 ``python -I -S walk_hdf5.py SECONDS FOLDER…`` reads names of files (8 bytes of length, then the
 name) from standard input and answers each with one byte when it has been walked. It imports nothing
@@ -56,7 +58,7 @@ def _limit_memory() -> None:
 
 
 def walk(path: str, h5py: Any) -> None:
-    """Touch what readers touch: links, types, chunk indices, attributes, and small datasets whole."""
+    """Touch what readers touch: links, types, chunk indices, attributes, small datasets."""
     with h5py.File(path, "r") as file:
         names: list[str] = []
 

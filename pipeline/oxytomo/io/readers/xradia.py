@@ -99,7 +99,7 @@ def _stream(number: int) -> str:
 def _frames(
     ole: olefile.OleFileIO, path: Path, planned: int, shape: tuple[int, int], dtype: np.dtype[Any]
 ) -> tuple[int, tuple[int, int]]:
-    """Return number and size of the frames: those taken of an aborted scan, the one picture of a stitched mosaic.
+    """Return number and size of the frames taken, of an aborted scan or a stitched mosaic.
 
     Raises
     ------
@@ -208,7 +208,7 @@ def _stack(
 
 
 def _energy_ev(values: Float64Array, n_frame: int) -> Float64Array | None:
-    """Return energies of the frames from a stream of numbers, or of records that begin with the energy."""
+    """Return energies of frames from a stream of numbers, or of records that begin with one."""
     candidates = [values[:n_frame]]
     if n_frame > 1 and (values.size - 1) % (n_frame - 1) == 0:
         candidates.append(values[:: max(1, (values.size - 1) // (n_frame - 1))])

@@ -80,7 +80,7 @@ def rows_of_map(values: "np.memmap[Any, Any]", path: Path) -> View:
 
 
 def as_volume(values: AnyArray | View, path: Path) -> Field:
-    """Return grey values as (n_z, n_y, n_x) float32 after a check that they are a volume or an image.
+    """Return grey values as (n_z, n_y, n_x) float32, checked to be a volume or an image.
 
     Large ones that are rows of a file, or a memory map, stay on disk.
     """

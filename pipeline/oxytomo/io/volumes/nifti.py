@@ -17,7 +17,7 @@ _UNITS = {"meter": "m", "mm": "mm", "micron": "um"}
 
 
 def recognises(path: Path) -> bool:
-    """Say whether it is a NIfTI file: one of its magic words behind 344 bytes, or a gzip named .nii.gz."""
+    """Say whether it is a NIfTI file: its magic words after 344 bytes, or gzip and .nii.gz."""
     if not path.is_file():
         return False
     with path.open("rb") as file:

@@ -76,7 +76,7 @@ def _all(header: dict[str, Any], path: Path) -> AnyArray:
 
 
 def _rows(header: dict[str, Any], path: Path) -> "np.memmap[Any, Any] | View | None":
-    """Return values of their file in parts, None where they are skipped to, or in other words than the usual."""
+    """Return values in parts, None where the header has a skip or unusual words."""
     beside = header.get("data file", header.get("datafile"))
     stored = _TYPES.get(str(header.get("type")))
     skips = [header.get(name) for name in ("line skip", "lineskip", "byte skip", "byteskip")]

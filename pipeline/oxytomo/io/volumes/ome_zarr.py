@@ -122,7 +122,7 @@ def _check_links(array: Any, path: Path) -> None:
 
 
 def _voxel_nm(described: dict[str, Any] | None, axes: tuple[dict[str, Any], ...], path: Path) -> float | None:
-    """Return the voxel of the first level: its scale times the one that holds for all levels, where there is one."""
+    """Return the voxel of the first level: its scale times that of all levels, if any."""
     if described is None:
         return None
     own = _scale(described["datasets"][0].get("coordinateTransformations"), len(axes), path)

@@ -1,4 +1,4 @@
-"""Values packed by zlib or gzip, unpacked some rows at a time: a packed volume never has to be in memory as a whole."""
+"""Values packed by zlib or gzip, unpacked some rows at a time to save memory."""
 
 import math
 import threading
@@ -21,7 +21,7 @@ _MEMBER = b"\x1f\x8b"
 
 
 def packed_rows(path: Path, start: int, kind: int, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> View:
-    """Return values that are packed from a place in a file on as rows, after a check of their number.
+    """Return values packed from a place in a file on, as rows, after a check of their number.
 
     Rows are meant to be read in their order: whoever goes back begins at the first one.
 
