@@ -1,4 +1,4 @@
-"""Array aliases and the small value types that pass between the rooms of the house.
+"""Array aliases and the small value types that the packages exchange.
 
 Axes are always ``(n_tilt, n_y, n_x)`` for projections and ``(n_z, n_y, n_x)`` for volumes; several
 energies or elements are a leading axis. The detector row is z. Labels: 0 is background.

@@ -16,11 +16,11 @@ from oxytomo.arrays import IntArray
 
 SLAB_VOXELS = 24_000_000
 FEWEST_ROWS = 48
-"""A slab is so many rows thick at least: thinner ones would be mostly halo."""
+"""A slab has at least this number of rows: thinner slabs would be mostly halo."""
 ROW_STEP = 4
-"""Slabs begin at multiples of it, so that bins of so many rows never straddle two of them."""
+"""Slabs begin at multiples of this number of rows, so that bins never straddle two slabs."""
 SAMPLE_VOXELS = 20_000_000
-"""Medians are of so many voxels at most, on a grid over the whole volume."""
+"""Medians use at most this number of voxels, on a grid over the whole volume."""
 
 Box = tuple[slice, ...]
 
@@ -130,7 +130,7 @@ class View:
     ----------
     shape, dtype : of what is read
     load : returns the part that a key selects
-    stored : type of what lies behind, where it is not ``dtype``
+    stored : type of the values in the file, where it is not ``dtype``
     """
 
     def __init__(

@@ -75,7 +75,7 @@ def not_plain(path: Path, got: str) -> StoreError:
 
 
 def read_plain(path: Path, most_bytes: int = MOST_TABLE_BYTES) -> bytes:
-    """Return the bytes of a plain file of at most so many."""
+    """Return the bytes of a plain file that is not too large."""
     with open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size
         content = file.read(most_bytes + 1) if size <= most_bytes else b""

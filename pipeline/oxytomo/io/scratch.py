@@ -50,7 +50,8 @@ def _scratch_folder(beside: Path) -> Iterator[Path]:
     place = beside.with_name(f"{beside.stem}_scratch")
     folder = place.with_name(f".{place.name}.partial-{os.getpid()}")
     try:
-        # First: of its own folders a process takes any for one that an earlier run left behind.
+        # Clean up first: later, the folder of this process would look like one that an earlier run
+        # left.
         remove_stale(place)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -70,7 +71,7 @@ def _array(path: Path, shape: tuple[int, ...]) -> FloatArray:
     with path.open("wb") as file:
         file.truncate(n_bytes)
         if hasattr(os, "posix_fallocate"):  # not on macOS
-            # A map of a file that finds no room on the disk when it is written to would end the
+            # A map of a file that finds no space on the disk when it is written to would end the
             # process.
             os.posix_fallocate(file.fileno(), 0, n_bytes)
     return np.memmap(path, np.float32, "r+", shape=shape)
@@ -88,7 +89,7 @@ class ScratchField:
         self.ndim = len(shape)
         with path.open("wb") as file:
             file.truncate(int(np.prod(shape)) * self.dtype.itemsize)
-        # Its room on the disk is free again as soon as nobody needs it.
+        # Its space on the disk is free again as soon as nobody needs it.
         weakref.finalize(self, path.unlink, missing_ok=True)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:

@@ -36,7 +36,7 @@ CHUNK_BYTES = 4 * 2**20
 """Largest chunk before compression."""
 
 WRITTEN_CHUNKS = 64
-"""About so many chunks are in memory while an array is written."""
+"""About this number of chunks is in memory while an array is written."""
 
 SMALL_BYTES = 2**28
 _DAMAGE = (

@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 from oxytomo.arrays import BoolArray, Float64Array, IntArray
 
 SHORTEST_CONTACT = 3
-"""Two voids touch where so many pairs of their voxels are within reach."""
+"""Two voids touch if at least this number of pairs of their voxels is within reach."""
 
 
 @dataclass(frozen=True)

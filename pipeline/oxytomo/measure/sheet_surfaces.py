@@ -98,7 +98,7 @@ def _drawn(
     start: IntArray,
     end: IntArray,
 ) -> SheetSurface | None:
-    """Draw what lies between the voxels ``start`` and ``end``."""
+    """Draw the line between the voxels ``start`` and ``end``."""
     shape = tuple(int(n) for n in end - start + 1)
     weight, height, mean_aperture = _heights(place - start, normal, area, aperture, shape)
     plane = 2 * np.pi * WIDTH_PX**2 * np.exp(-(height**2) / (2 * WIDTH_PX**2))

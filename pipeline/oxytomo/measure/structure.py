@@ -15,7 +15,7 @@ STEPS_PER_PX = 10
 DEEPEST_OUTSIDE_PX = 25
 """The smoothed skin leaves some voxels of a particle outside, never so far."""
 AS_FAR_AGAIN = 3.0
-"""The interval of a porosity reaches to so many times the change that the second bridging length
+"""The interval of a porosity reaches to this multiple of the change that the second bridging length
 makes. Balls of open foam, whose porosity is known, need 1.7 to 2.7 of them."""
 CENTRAL_SHARE = 0.25
 CENTRAL_DIAMETER = 0.08
@@ -33,7 +33,7 @@ METHOD_SHARE: Mapping[str, float] = {
     "mean_aperture": 0.04,
     "open_fraction": 0.04,
 }
-"""What the method itself is off by besides noise, relative: about the rms error in twelve simulated
+"""Relative error of the method itself, without noise: about the rms error in twelve simulated
 particles of 96³ voxels (``benchmarks/void_intervals.py``, seeds 700–711, of the open share
 900–905)."""
 
@@ -105,7 +105,7 @@ def bridged_farther(parts: Mapping[str, float], volume_px: int, more_px: int) ->
     ----------
     parts : from :func:`porosity`
     volume_px : volume inside the skin
-    more_px : what a skin bridged twice as far encloses besides; there is no solid in it
+    more_px : what a skin bridged twice as far encloses in addition; it holds no solid
     """
     more = {"total": more_px, "open": more_px, "pores": more_px}
     return {
@@ -117,7 +117,7 @@ def bridged_farther(parts: Mapping[str, float], volume_px: int, more_px: int) ->
 def widened(
     limits: tuple[float, float] | None, value: float, at_second: float, *, most: float
 ) -> tuple[float, float] | None:
-    """Return an interval that reaches besides to where the skin's own uncertainty puts the number.
+    """Return an interval widened to the value that the uncertainty of the skin allows.
 
     What twice the bridging length changes is taken to come twice more from all still wider openings
     together.

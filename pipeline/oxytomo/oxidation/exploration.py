@@ -8,7 +8,8 @@ from scipy.cluster.vq import kmeans2
 from oxytomo.arrays import BoolArray, Float64Array, IntArray
 
 SAMPLE_PIXELS = 20000
-"""Clusters are found on at most so many pixels, drawn at random; all pixels are then assigned."""
+"""Clusters are found on at most this number of pixels, drawn at random; all pixels are then
+assigned."""
 
 
 @dataclass(frozen=True)

@@ -23,8 +23,8 @@ it lies."""
 WORSE = 1.1
 """A frame whose misfit grows by this factor over its best is not taken further."""
 SETTLED = 2
-"""Levels of the distances are fitted after so many iterations, when the computed intensity is
-near."""
+"""Levels of the distances are fitted after this number of iterations, when the computed intensity
+is near."""
 
 
 @dataclass(frozen=True, eq=False)

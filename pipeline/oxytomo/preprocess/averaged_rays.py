@@ -49,7 +49,7 @@ class AveragedRays:
         return image
 
     def some(self, most: int = MOST_RAYS) -> "AveragedRays":
-        """Return at most so many rays, those of evenly chosen ones."""
+        """Return at most this number of rays, chosen evenly."""
         if len(self) <= most:
             return self
         keep = np.linspace(0, len(self) - 1, most).astype(np.int64)

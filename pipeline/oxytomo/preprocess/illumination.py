@@ -23,8 +23,8 @@ ROUNDS = 6
 SETTLED_PX = 2e-3
 LARGEST_SHIFT_PX = 10.0
 ROBUST = 4.0
-"""Pixels whose residual exceeds so many standard deviations do not count (a rim of the sample, a
-bad pixel)."""
+"""Pixels whose residual exceeds this number of standard deviations do not count (a rim of the
+sample, a bad pixel)."""
 BESIDE_SAMPLE_PX = 4
 """Air this close to the sample is left out."""
 LEAST_AIR = 200
@@ -34,9 +34,9 @@ AIR_MARGINS = (0.1, 0.05)
 without the pattern's own unevenness. A tighter limit would select the air by the very pattern that
 is to be measured."""
 SIGNIFICANT = 5.0
-"""A series is corrected if its shifts exceed so many times their errors, in the root mean square.
-Errors are of counting noise alone; three times them is reached by the structure of flats of few
-counts."""
+"""A series is corrected if its shifts exceed this multiple of their errors, in the root mean
+square. Errors are of counting noise alone; three times them is reached by the structure of flats of
+few counts."""
 
 
 @dataclass(frozen=True)

@@ -173,10 +173,10 @@ def _follow_illumination(
 def air_levels(value: Field) -> tuple[Float64Array, BoolArray]:
     """Optical density of the empty region of each frame, and whether one was found.
 
-    The air is what lies within the noise of the lowest level of the smoothed frame and reaches its
-    margin. A frame has none there if less than 2 % of its pixels do or if these are not level (to
-    the noise, or 0.01); then the most frequent level is taken if a tenth of the frame lies within
-    0.03 of it, and else none: the sample fills the frame.
+    The air consists of the pixels within the noise of the lowest level of the smoothed frame and
+    reaches its margin. A frame has none there if less than 2 % of its pixels do or if these are not
+    level (to the noise, or 0.01); then the most frequent level is taken if a tenth of the frame
+    lies within 0.03 of it, and else none: the sample fills the frame.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""One door to plain reconstructions: our own engine, or ASTRA or TomoPy where they are installed.
+"""Plain reconstructions by this package, or by ASTRA or TomoPy where they are installed.
 
 All return the same physical unit: the unit of the line integral per pixel. ASTRA and TomoPy
 normalise filtered back-projection by the number of angles as if they spanned 180°; the measured

@@ -10,8 +10,8 @@ from oxytomo.reconstruct.gridding import gridded_backprojection
 from oxytomo.reconstruct.projector import backproject_linear
 
 MANY_TILTS = 180
-"""From so many tilts gridding beats back-projection in speed, at equal or better accuracy
-(benchmarks/many_projections.py)."""
+"""From this number of tilts on, gridding beats back-projection in speed, at equal or better
+accuracy (benchmarks/many_projections.py)."""
 
 
 def padded_length(n_s: int) -> int:

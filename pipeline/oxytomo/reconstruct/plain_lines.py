@@ -10,7 +10,7 @@ import numpy as np
 from numba import njit
 
 WIDTH: Final = 16
-"""Lines are multiples of so many values: 64 bytes, a cache line."""
+"""The length of a line is a multiple of this number of values: 64 bytes, a cache line."""
 
 
 @njit(nogil=True, error_model="numpy")

@@ -89,7 +89,7 @@ def adjoint(
 def backproject_linear(sinogram: FloatArray, geometry: TiltGeometry) -> FloatArray:
     """Back-projection with linear interpolation on the detector; not the adjoint.
 
-    Filtered back-projection wants it so.
+    Filtered back-projection needs this one.
     """
     _check(sinogram, (geometry.n_tilt, geometry.n_columns), "sinogram")
     return _backproject(sinogram, geometry, np.ones(geometry.n_tilt))

@@ -19,15 +19,15 @@ from oxytomo.errors import MissingPackageError
 from oxytomo.reconstruct.geometry import TiltGeometry, tilt_weights_rad
 
 PADDING = 3
-"""gridrec works on a power of two that is at least so many times the width; with less its values
+"""gridrec works on a power of two of at least this multiple of the width; with less its values
 depend on the place."""
 
 GAIN_POINTS = 9
 GAIN_DEGREE = 4
 GAIN_TILTS = 180
 GAIN_WIDTH = 1 / 60
-"""The gain is measured on Gaussian spots of this width (of the slice's), which so many tilts sample
-well."""
+"""The gain is measured on Gaussian spots of this width (of the slice's), which this number of tilts
+samples well."""
 
 SLICES_TOGETHER = 16
 """Slices that are padded together; padded they take three to six times the memory."""

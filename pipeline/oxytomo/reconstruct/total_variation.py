@@ -123,7 +123,7 @@ def total_variation(
     psf_px : standard deviation of the instrument's point spread on the detector, px; 0 for none
     tv_weight, l1_weight : λ and μ, in units of the data term per voxel
     nonnegative : constrain x ≥ 0
-    iterations : at most so many
+    iterations : largest number of iterations
     tolerance : stop when the residual falls below it; see :data:`CONVERGED`
     start : (n_z, n_y, n_x) float32, where to start; zero if None
     allocate : makes the field of the solution

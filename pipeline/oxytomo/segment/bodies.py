@@ -25,7 +25,7 @@ CORE_PX = 2.6
 """A body that holds a ball of this radius is a pore even where a crack runs into it."""
 FLATNESS = 10.0
 SMALLEST_AREA_PX = 20.0
-"""A crack has an area of at least FLATNESS times its aperture squared, and of so many voxel
+"""A crack has an area of at least FLATNESS times its aperture squared, and of this number of voxel
 faces."""
 BLOB_PX, BLOB_FILL, BLOB_REACH_PX = (3, 10), 0.15, 5.0
 """A blob: its extent, the share of the cube of that extent that it fills, and how far its flanks
@@ -35,9 +35,9 @@ FLANK_PX = 3.0
 """So far from a sheet's walls the blurred sheet itself is below every level of a body."""
 FAR_PX = 4.5
 REST_VOXELS, REST_FILL = 5, 0.15
-"""What is left of a body beside a sheet is a pore where it has so many voxels and fills so much of
-the cube of its extent or reaches FAR_PX far: flanks of a sheet that is thicker than its mean are
-flat and near."""
+"""What is left of a body beside a sheet is a pore where it has this number of voxels and fills this
+share of the cube of its extent or reaches FAR_PX far: flanks of a sheet that is thicker than its
+mean are flat and near."""
 
 
 def find_bodies(void: Field, depth_px: Field, bits: Field) -> float:

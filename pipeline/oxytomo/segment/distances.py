@@ -14,7 +14,7 @@ COLUMNS_VOXELS = 24_000_000
 
 
 def within(mask: BoolArray, square: float) -> BoolArray:
-    """Return what lies within a distance (given as its square) of a mask.
+    """Return the voxels within a distance (given as its square) of a mask.
 
     Distances are found along x, then over rows and planes.
 

@@ -25,10 +25,11 @@ REACH = 5
 RESOLVED_PX = 3.0
 FEWEST_VOXELS = 200
 RESOLVED_VOXELS = 5000
-"""A mean of so many voxels is known to 0.5 % of the contrast at a contrast-to-noise ratio of 3."""
+"""A mean over this number of voxels is known to 0.5 % of the contrast at a contrast-to-noise ratio
+of 3."""
 FEWEST_CORE = 30
-"""Where there is no air, so many voxels of resolved voids are enough: 0.06 of the contrast at a
-contrast-to-noise ratio of 3."""
+"""Where there is no air, this number of voxels in resolved voids is enough: 0.06 of the contrast at
+a contrast-to-noise ratio of 3."""
 DARK_PX, DARK_REACH = 1.0, 4
 MAD_TO_SIGMA = 1.4826
 EDGE_PX, EDGE_BINS = 6, 48

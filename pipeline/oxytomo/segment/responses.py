@@ -20,10 +20,10 @@ OUTER_PX = 0.5
 NULL_QUANTILE = 0.98
 CLEAR_PX = 6.0
 STRONG = 4.0
-"""The null is taken CLEAR_PX away from responses above so many medians of the null's ridges: walls
-and side lobes."""
+"""The null is taken CLEAR_PX away from responses above this multiple of the median of the null's
+ridges: walls and side lobes."""
 WEAK = 1.5
-"""The level is at least so many medians; the quantile of noise is about twice that."""
+"""The level is at least this multiple of the median; the quantile of noise is about twice that."""
 SMOOTHING_REACH, RIDGE_REACH = 8, 2
 SAMPLE_ROWS = 32
 FEWEST_NULL = 100

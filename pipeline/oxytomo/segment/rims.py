@@ -22,7 +22,7 @@ INNER_PX, INNER_SHARE = 7, 0.9
 FEWEST_INNER = 20
 HALF = 0.5
 QUIET_PX = 3
-"""Values are averaged over so many voxels of a sheet before they are compared."""
+"""Values are averaged over this number of voxels of a sheet before they are compared."""
 RIM_COSINE = 0.97
 """At the rim the normals turn around it; what turns away from the inner part so far is no part of
 the plane."""
@@ -33,8 +33,8 @@ BESIDE_PX, MOSTLY = 4.0, 0.6
 CANDIDATES = 96
 """So many of the nearest inner voxels are tried."""
 GAP_PX = 9
-"""A sheet continues over at most so many voxels where the response has no ridge, as where a thicker
-one crosses it."""
+"""A sheet continues over at most this number of voxels where the response has no ridge, as where a
+thicker one crosses it."""
 AT_ONCE = 100_000
 
 Room = Callable[[IntArray], BoolArray]

@@ -28,9 +28,9 @@ REACH_PX = 8
 BASELINE_PX = 6
 """From here on a profile shows what is beside the crack."""
 LOCAL_PX = 3
-"""A local aperture is a mean over so many voxels around."""
+"""A local aperture is a mean over the sheet within this radius."""
 UNEVEN = 4.0
-"""Both sides count unless they differ by so many median deviations."""
+"""Both sides count unless they differ by this multiple of the median deviation."""
 
 
 @dataclass(frozen=True)

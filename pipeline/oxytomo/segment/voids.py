@@ -22,7 +22,7 @@ PORE, CRACK = 1, 2
 """Labels of ``voids``."""
 
 ZONES = 2.5
-"""The void fraction is summed so many standard deviations of the blur around a void."""
+"""The void fraction is summed to this multiple of the blur (standard deviation) around a void."""
 REST_STEPS = 6
 """Voxels of a crossed body are at most about so far from a sheet or a pore."""
 MOSTLY_VOID = 0.97

@@ -141,7 +141,7 @@ def real_transmissions(matter: Matter, view: View) -> FloatArray:
 
     Each pixel sees the mean of ``exp(−OD)`` over its rays and over the directions of the light,
     blurred by the point spread. A ray that converges on the focal plane through the tilt axis
-    stands for light of that direction, so what lies before and behind the plane is out of focus
+    stands for light of that direction, so whatever is before or behind the plane is out of focus
     (geometrical optics, incoherent light).
 
     Returns

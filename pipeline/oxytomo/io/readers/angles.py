@@ -16,7 +16,7 @@ _DEGREES = {"", "deg", "degree", "degrees", "°"}
 _RADIANS = {"rad", "rads", "radian", "radians"}
 _MILLIRADIANS = {"mrad", "mrads", "milliradian", "milliradians"}
 _FEW, _SMALLEST_RAD, _LARGEST_RAD = 5, 0.5, 1.02 * 2 * np.pi
-"""Angles without a unit can be radians from so many on, over spans between these two."""
+"""Angles without a unit can be radians if there are at least FEW, with a span between these two."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ _MEMBER = b"\x1f\x8b"
 def packed_rows(path: Path, start: int, kind: int, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> View:
     """Return values packed from a place in a file on, as rows, after a check of their number.
 
-    Rows are meant to be read in their order: whoever goes back begins at the first one.
+    Read rows in their order: to go back, unpacking starts again at the first row.
 
     Raises
     ------
