@@ -20,14 +20,14 @@ from oxytomo.align.resample import turned
 from oxytomo.align.series import AlignOptions, align_tilts, mean_of_series
 from oxytomo.align.starts import background_free, centre_of_mass_shifts, vertical_shifts
 from oxytomo.arrays import Float64Array, FloatArray
-from oxytomo.check.sources import read_request
 from oxytomo.config import load_config
 from oxytomo.io.readers import read_tilt_series
 from oxytomo.measure.resolution import fourier_shell_correlation
 from oxytomo.preprocess.optical_density import density_of_transmission, optical_density, signal
+from oxytomo.preprocess.tilt_series import transposed
 from oxytomo.reconstruct.fbp import filtered_backprojection
 from oxytomo.reconstruct.geometry import TiltGeometry
-from oxytomo.stages.shared.normalize import transposed
+from oxytomo.stages.sources import read_request
 
 
 def halves(frames: FloatArray, tilt_deg: Float64Array) -> list[FloatArray]:

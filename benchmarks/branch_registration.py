@@ -1,4 +1,4 @@
-"""How well two volumes of one particle are registered, on phantoms with exact truth; prints the table of docs/branches.md.
+"""How well two volumes of one particle are registered, with exact truth: a table of docs/benchmarks/branches.md.
 
 ``python benchmarks/branch_registration.py [--seeds 6] [--first 700]``. The particle is drawn with 12 nm voxels turned at random
 (the structure) and with 25 nm voxels (the composition), each blurred by a voxel and with noise. ``tilts to 65°``: the composition

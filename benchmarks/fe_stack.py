@@ -17,7 +17,7 @@ import yaml
 
 from oxytomo.config import NormalizeStackStage, StackSource
 from oxytomo.io.stores import read_store
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.oxidation import normalize_stack
 
 PEAKS_EV = (708.0, 709.6)

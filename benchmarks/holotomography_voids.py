@@ -1,4 +1,4 @@
-"""Cracks and pores from simulated holotomograms, whole chain: the table of docs/structure.md.
+"""Cracks and pores from simulated holotomograms, whole chain: the table of docs/benchmarks/structure.md.
 
     python benchmarks/holotomography_voids.py --seeds 901 902 903 904 [--photons 3000] [--folder FOLDER]
 

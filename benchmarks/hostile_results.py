@@ -197,8 +197,8 @@ def made_up(folder: Path) -> Path:
     """Write a small sample as a run would leave it: the composition branch, with few files."""
     from oxytomo.config import ExportStage
     from oxytomo.io.finished import MARKER, products_of
-    from oxytomo.run.context import StageContext
     from oxytomo.stages.composition import export_composition
+    from oxytomo.stages.context import StageContext
     from tests.plugin_results import composition_only
 
     sample = composition_only(folder / "honest" / "particle")

@@ -34,7 +34,7 @@ from typing import Any
 import numpy as np
 import scipy.ndimage
 
-from oxytomo.cli.simulate import DENSITY_G_CM3, EDGES, FORMULA, configuration, raw_name, tilt_order_deg
+from oxytomo.cli.simulate import configuration, raw_name
 from oxytomo.composition.cross_sections import attenuation_per_um, table_energies_ev
 from oxytomo.composition.decomposition import tie_background
 from oxytomo.config import InstrumentSettings, parse_config
@@ -42,6 +42,7 @@ from oxytomo.io.readers.data_exchange import write_data_exchange
 from oxytomo.io.stores import read_store
 from oxytomo.run.chain import run_composition
 from oxytomo.simulate.acquisition import Acquisition, simulate_acquisition
+from oxytomo.simulate.demonstration import DENSITY_G_CM3, EDGES, FORMULA, tilt_order_deg
 from oxytomo.simulate.instrument import RealInstrument
 from oxytomo.simulate.particles import cathode_particle, uniform_particle
 

@@ -29,8 +29,8 @@ from oxytomo.io.readers.data_exchange import write_energy_stack
 from oxytomo.io.stores import Store, read_store
 from oxytomo.measure.particles import agglomerates, binned_means, particle_shells
 from oxytomo.oxidation.oxygen_loss import ModelFit, fit_oxygen_loss
-from oxytomo.run.context import StageContext
 from oxytomo.simulate.energy_stack import SimulatedStack, StackAcquisition, simulate_stack
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.oxidation import fit_valence, measure_oxidation, normalize_stack, register_stack
 
 FIRST_SEED = 71000

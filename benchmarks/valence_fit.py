@@ -96,8 +96,8 @@ def staged(arguments: argparse.Namespace) -> None:
     from oxytomo.config import FitValenceStage, ReferenceSource
     from oxytomo.io.scratch import scratch_arrays
     from oxytomo.io.stores import NamedArray, Provenance, write_store
-    from oxytomo.run.context import StageContext
     from oxytomo.simulate.energy_stack import model_references
+    from oxytomo.stages.context import StageContext
     from oxytomo.stages.oxidation import fit_valence
 
     folder, side, n = arguments.stage, arguments.side, arguments.energies

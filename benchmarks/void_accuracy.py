@@ -1,4 +1,4 @@
-"""Pores and cracks against phantoms of exact truth, beside Gauss + Otsu: the tables of docs/structure.md.
+"""Pores and cracks against phantoms of exact truth, beside Gauss + Otsu: the tables of docs/benchmarks/structure.md.
 
     python benchmarks/void_accuracy.py --seeds 510 511 512 513
 

@@ -1,4 +1,4 @@
-"""How often the 95 % intervals of the headline numbers hold the truth: a table of docs/structure.md.
+"""How often the 95 % intervals of the headline numbers hold the truth: a table of docs/benchmarks/structure.md.
 
     python benchmarks/void_intervals.py --seeds 700 701 … 711
 
@@ -17,8 +17,8 @@ import numpy as np
 
 from oxytomo.config.stage_settings import MeasureVoidsStage, SegmentVoidsStage
 from oxytomo.io.stores import NamedArray, write_store
-from oxytomo.run.context import StageContext
 from oxytomo.simulate.voids import photograph, random_particle
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.structure import measure_voids, segment_voids
 
 APERTURES = (1.0, 1.5, 2.0)

@@ -1,4 +1,4 @@
-"""Local thickness and object tables beside PoreSpy, Gaussians beside SciPy, in the same run: a table of docs/benchmarks.md.
+"""Local thickness and object tables beside PoreSpy, Gaussians beside SciPy, in the same run: a table of docs/benchmarks/speed.md.
 
     pip install porespy
     NUMBA_NUM_THREADS=1 OMP_NUM_THREADS=1 python benchmarks/void_speed.py [--runs 5]

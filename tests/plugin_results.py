@@ -21,8 +21,8 @@ from oxytomo.palette import (
     VOID_NAMES,
     instance_colors,
 )
-from oxytomo.run.context import StageContext
 from oxytomo.stages.composition import classify, export_composition, measure
+from oxytomo.stages.context import StageContext
 
 VOLUME = ("z", "y", "x")
 SIDE, VOXEL_NM = 40, 10.0

@@ -1,16 +1,91 @@
-"""oxytomo: from raw frames of a cathode particle to composition, oxidation and void maps."""
+"""oxytomo: from raw frames of a cathode particle to composition, oxidation and void maps.
+
+The public library: the names below take NumPy or xarray arrays and have the defaults of the
+settings of ``oxytomo run``. They are imported when they are first used, so that ``import oxytomo``
+stays fast.
+"""
+
+from typing import TYPE_CHECKING, Any
 
 from oxytomo.threads import choose_threading_layer
 
-__all__ = ["__version__"]
+if TYPE_CHECKING:
+    from oxytomo.arrays import TiltSeries
+    from oxytomo.errors import PipelineError
+    from oxytomo.library.alignment import align_series
+    from oxytomo.library.composition import decompose, reconstruct_deviation
+    from oxytomo.library.projections import normalize
+    from oxytomo.library.reading import read_series, read_spectrum, read_stack, read_volume
+    from oxytomo.library.reconstruction import fbp, project, sirt, tv
+    from oxytomo.library.simulation import (
+        simulate_particle,
+        simulate_stack,
+        simulate_tilt_series,
+        simulate_voids,
+    )
+    from oxytomo.library.structure import segment_voids
+
+    __version__: str
+
+__all__ = [
+    "PipelineError",
+    "TiltSeries",
+    "__version__",
+    "align_series",
+    "decompose",
+    "fbp",
+    "normalize",
+    "project",
+    "read_series",
+    "read_spectrum",
+    "read_stack",
+    "read_volume",
+    "reconstruct_deviation",
+    "segment_voids",
+    "simulate_particle",
+    "simulate_stack",
+    "simulate_tilt_series",
+    "simulate_voids",
+    "sirt",
+    "tv",
+]
+
+_HOMES = {
+    "arrays": ("TiltSeries",),
+    "errors": ("PipelineError",),
+    "library.alignment": ("align_series",),
+    "library.composition": ("decompose", "reconstruct_deviation"),
+    "library.projections": ("normalize",),
+    "library.reading": ("read_series", "read_spectrum", "read_stack", "read_volume"),
+    "library.reconstruction": ("fbp", "project", "sirt", "tv"),
+    "library.simulation": ("simulate_particle", "simulate_stack", "simulate_tilt_series", "simulate_voids"),
+    "library.structure": ("segment_voids",),
+}
+_MODULE_OF = {name: f"oxytomo.{module}" for module, names in _HOMES.items() for name in names}
 
 choose_threading_layer()
 
 
-def __getattr__(name: str) -> str:
-    """Return the version, looked up when asked for: that takes longer than all other imports."""
-    if name != "__version__":
-        raise AttributeError(name)
+def __getattr__(name: str) -> Any:
+    """Import a public name when it is first asked for."""
+    if name == "__version__":
+        value: Any = _version()
+    elif name in _MODULE_OF:
+        from importlib import import_module
+
+        value = getattr(import_module(_MODULE_OF[name]), name)
+    else:
+        message = f"module 'oxytomo' has no attribute {name!r}"
+        raise AttributeError(message)
+    globals()[name] = value
+    return value
+
+
+def __dir__() -> list[str]:
+    return sorted(__all__)
+
+
+def _version() -> str:
     from importlib.metadata import PackageNotFoundError, version
 
     try:

@@ -3,6 +3,8 @@
 import errno
 import os
 import unicodedata
+from collections.abc import Iterator
+from contextlib import contextmanager
 
 LONGEST_PART = 1000
 """Characters of one part of a message; what is longer is cut in the middle."""
@@ -152,3 +154,13 @@ class OutOfMemoryError(PipelineError, MemoryError):
             got=" ".join(str(error).split()) or "none left",
             fix="use a machine (or ask for a job) with more, give the work less (see `oxytomo check`), or close other programs",
         )
+
+
+@contextmanager
+def errors_about(name: str) -> Iterator[None]:
+    """Put a name before what errors of a block are about: array functions do not know it."""
+    try:
+        yield
+    except PipelineError as error:
+        subject = f"{name}: {error.subject}"
+        raise InputError(subject, expected=error.expected, got=error.got, fix=error.fix) from error

@@ -229,7 +229,7 @@ def test_estimated_magnification_recovers_a_wrong_record() -> None:
     case.magnification = np.ones_like(true)
     estimating = AlignOptions(**{**vars(OPTIONS), "estimate_magnification": True, "iterations": 1})
     found = case.align(estimating).solution.magnification
-    # Composition differs between the energies, which looks like up to 0.4 % of magnification (docs/alignment.md).
+    # Composition differs between the energies, which looks like up to 0.4 % of magnification (docs/explanation/alignment.md).
     np.testing.assert_allclose(found / found.mean(), true / true.mean(), atol=0.005)
 
 

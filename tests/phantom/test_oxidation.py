@@ -21,8 +21,8 @@ from oxytomo.io.stores import Store, read_store
 from oxytomo.measure.particles import agglomerates, particle_shells, split_particles
 from oxytomo.oxidation.exploration import explore
 from oxytomo.oxidation.oxygen_loss import fit_oxygen_loss, projected, vacancy_concentration
-from oxytomo.run.context import StageContext
 from oxytomo.simulate.energy_stack import SimulatedStack, StackAcquisition, simulate_stack
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.oxidation import fit_valence, normalize_stack
 from oxytomo.stages.oxidation import register_stack as register_stage
 

@@ -13,9 +13,9 @@ from scipy.ndimage import gaussian_filter
 from oxytomo.config.stage_settings import MeasureVoidsStage, SegmentVoidsStage
 from oxytomo.io.stores import NamedArray, write_store
 from oxytomo.measure.void_warnings import structure_warnings
-from oxytomo.run.context import StageContext
 from oxytomo.segment.voids import Voids, segment_voids
 from oxytomo.simulate.voids import Crack, Pore, draw, photograph
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.structure import measure_voids
 from oxytomo.stages.structure import segment_voids as segment_stage
 

@@ -10,8 +10,8 @@ from oxytomo.config import AlignStage
 from oxytomo.errors import InputError
 from oxytomo.io.stores import NamedArray, Provenance, Store, read_store, write_store
 from oxytomo.io.tables import read_csv
-from oxytomo.run.context import StageContext
 from oxytomo.stages.composition import align
+from oxytomo.stages.context import StageContext
 
 N_Y, N_X, NOISE = 48, 64, 0.01
 TILTS = np.arange(-60.0, 61.0, 5.0)

@@ -16,10 +16,10 @@ from oxytomo.config.plan import stage_settings
 from oxytomo.errors import ConfigError
 from oxytomo.io.provenance import make_provenance
 from oxytomo.io.stores import NamedArray, read_store, write_store
-from oxytomo.run.context import StageContext
 from oxytomo.segment.classes import classify_deviation
 from oxytomo.segment.voids import segment_voids
 from oxytomo.simulate.voids import Scene, random_scene, turned
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.shared import register_branches
 from oxytomo.stages.shared.report import write_report
 from oxytomo.stages.structure.segment_voids import write_voids

@@ -11,6 +11,7 @@ import tifffile
 import yaml
 
 from oxytomo.align.frames import cut_side
+from oxytomo.align.inputs import require_whole_field
 from oxytomo.arrays import TiltSeries
 from oxytomo.check.sample import ProjectCheck, check_project, require_valid
 from oxytomo.cli import main
@@ -19,7 +20,6 @@ from oxytomo.config import parse_config
 from oxytomo.errors import InputError, PipelineError
 from oxytomo.io.readers.data_exchange import write_data_exchange, write_energy_stack
 from oxytomo.preprocess.plausible import quantity_problem
-from oxytomo.stages.composition.align_inputs import require_whole_field
 from oxytomo.view.checks import check_alignment, check_amounts
 from oxytomo.view.results import Alignment
 
@@ -177,9 +177,9 @@ def test_values_given_that_differ_from_the_file_are_named(tmp_path: Path, rng: n
 def test_a_table_of_energies_that_differs_from_the_file_is_named(
     tmp_path: Path, rng: np.random.Generator
 ) -> None:
-    from oxytomo.check.sources import open_stack
     from oxytomo.check.stack import stack_remarks
     from oxytomo.config import StackSource
+    from oxytomo.stages.sources import open_stack
 
     energy = np.linspace(635.0, 660.0, 8)
     frames = rng.poisson(900, (8, 20, 24)).astype(np.uint16)

@@ -14,7 +14,7 @@ from compared_samples import (
 from oxytomo.cli import main
 from oxytomo.cli.report import _compare
 from oxytomo.errors import ConfigError, InputError, StoreError
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.shared.comparison import Settings, run, write_comparison
 
 

@@ -8,8 +8,8 @@ import zarr
 from oxytomo.config import ExportStage
 from oxytomo.errors import StoreError
 from oxytomo.io.stores import NamedArray, Provenance, write_store
-from oxytomo.run.context import StageContext
 from oxytomo.stages.composition import export_areal_density, export_composition
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.shared import export_tomogram
 
 SHAPE = (20, 24, 24)

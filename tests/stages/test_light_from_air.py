@@ -13,7 +13,7 @@ from oxytomo.config import NormalizeStage, Source, load_config
 from oxytomo.errors import ConfigError, PipelineError
 from oxytomo.io.readers.data_exchange import write_data_exchange
 from oxytomo.io.stores import read_store
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.shared import normalize
 
 SIZE = 64

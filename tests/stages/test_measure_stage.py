@@ -13,8 +13,8 @@ from oxytomo.config import ClassifyStage, MeasureStage
 from oxytomo.errors import StoreError
 from oxytomo.io.stores import NamedArray, Provenance, read_store, write_store
 from oxytomo.measure.fractions import BORDER_PX, MISSED_VOXELS, QUANTILES, border_share
-from oxytomo.run.context import StageContext
 from oxytomo.stages.composition import classify, measure
+from oxytomo.stages.context import StageContext
 
 VOLUME = ("z", "y", "x")
 RAYS = ("tilt", "y", "x")

@@ -6,15 +6,15 @@ import numpy as np
 import pytest
 
 from oxytomo.arrays import TiltSeries
-from oxytomo.check.sources import read_request
 from oxytomo.config import NormalizeStage, Source
 from oxytomo.io import scratch
 from oxytomo.io.readers import series as raw_series
 from oxytomo.io.readers.data_exchange import write_data_exchange
 from oxytomo.io.stores import read_store
-from oxytomo.run.context import StageContext
 from oxytomo.slabs import View
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.shared.normalize import run
+from oxytomo.stages.sources import read_request
 
 
 def test_a_horizontal_tilt_axis_is_made_vertical_and_tilts_are_sorted(tmp_path: Path) -> None:

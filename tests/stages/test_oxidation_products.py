@@ -14,9 +14,9 @@ import pytest
 from test_oxidation_stages import ACQUISITION, project, run_stages
 
 from oxytomo.align.series import Solution
+from oxytomo.io.alignment import ShiftRows, write_shifts
 from oxytomo.io.stores import Store, read_store
 from oxytomo.simulate.energy_stack import SimulatedStack, simulate_stack
-from oxytomo.stages.composition.alignment_table import write_alignment
 
 TIME_S = 3600.0
 TABLES = {
@@ -330,16 +330,14 @@ def test_alignment_table_by_hand(tmp_path: Path) -> None:
         np.array([1.0, 1.01]),
         0.12345,
     )
-    write_alignment(
-        tmp_path / "alignment.csv",
+    rows = ShiftRows(
         ("pre", "post"),
         np.array([8320.0004, 8350.0]),
         np.array([-10.0, 12.5]),
         np.array([3, 7]),
-        solution,
         np.array([0.0123456, 0.5]),
-        [(5, 0.0, "blank")],
     )
+    write_shifts(tmp_path / "alignment.csv", rows, solution, [(5, 0.0, "blank")])
     with (tmp_path / "alignment.csv").open() as file:
         rows = list(csv.DictReader(file))
     head = "energy_ev tilt_deg dy_px dx_px series frame magnification axis_tilt_deg misfit used note"

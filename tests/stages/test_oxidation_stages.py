@@ -20,8 +20,8 @@ from oxytomo.errors import InputError, PipelineError
 from oxytomo.io.readers.data_exchange import write_energy_stack
 from oxytomo.io.stores import read_store
 from oxytomo.oxidation.status import THICK
-from oxytomo.run.context import StageContext
 from oxytomo.simulate.energy_stack import StackAcquisition, simulate_stack
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.oxidation import (
     export_oxidation,
     fit_valence,

@@ -5,8 +5,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from oxytomo.io.composition_store import reference_of
 from oxytomo.io.stores import NamedArray, Provenance, write_store
-from oxytomo.stages.composition.reconstruct import reference_of
 
 
 def test_the_reference_of_a_pristine_sample_is_its_most_frequent_tm_o(

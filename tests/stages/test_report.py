@@ -9,7 +9,7 @@ import pytest
 from oxytomo import palette
 from oxytomo.errors import InputError, StoreError
 from oxytomo.io.stores import NamedArray, Provenance, write_store
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.shared import report
 from oxytomo.stages.shared.report import Settings, write_report
 from oxytomo.view import checks, curves, slices, style

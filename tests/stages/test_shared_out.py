@@ -20,7 +20,7 @@ from oxytomo.errors import InputError
 from oxytomo.io.stores import NamedArray, Provenance, Store, read_store, write_store
 from oxytomo.reconstruct import total_variation
 from oxytomo.reconstruct.total_variation import HALO
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.registry import STAGES
 
 N, PIXEL_UM, PARTS = 48, 0.01, 3

@@ -5,10 +5,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from oxytomo.align.inputs import common_tilts
 from oxytomo.arrays import TiltSeries
 from oxytomo.composition.cross_sections import attenuation_per_um, table_energies_ev
 from oxytomo.config import (
-    AlignStage,
     DecomposeStage,
     NormalizeStackStage,
     NormalizeStage,
@@ -17,11 +17,11 @@ from oxytomo.config import (
     StackSource,
 )
 from oxytomo.errors import InputError
+from oxytomo.io.aligned_store import normalized_series
 from oxytomo.io.readers.data_exchange import write_data_exchange, write_energy_stack
 from oxytomo.io.stores import NamedArray, Provenance, read_store, write_store
-from oxytomo.run.context import StageContext
 from oxytomo.stages.composition import decompose
-from oxytomo.stages.composition.align_inputs import read_inputs
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.oxidation import normalize_stack
 from oxytomo.stages.shared import normalize
 from oxytomo.stages.structure import reconstruct_structure
@@ -80,9 +80,9 @@ def half_acquisition(path: Path) -> Path:
 
 def test_half_acquisition_is_refused_before_alignment_and_reconstruction(tmp_path: Path) -> None:
     path = half_acquisition(tmp_path / "signal.zarr")
-    settings = AlignStage(branch="tomogram", series=("signal",))
+    series = normalized_series({"signal": read_store(path)})
     with pytest.raises(InputError, match="always cut at the right side: half acquisition"):
-        read_inputs({"signal": path}, settings)
+        common_tilts(series, exclude_frames=(), exclude_tilts_deg=(), in_memory_bytes=0)
     with pytest.raises(InputError, match="always cut at the right side: half acquisition"):
         reconstruct_structure.run(
             {"retrieve_phase": path},

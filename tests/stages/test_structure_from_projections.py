@@ -16,7 +16,7 @@ from oxytomo.config import ReconstructStructureStage, RetrievePhaseStage, load_c
 from oxytomo.config.plan import branch_series, branch_stores, stage_settings
 from oxytomo.errors import ConfigError, InputError
 from oxytomo.io.stores import NamedArray, Store, read_store, write_store
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.shared import normalize
 from oxytomo.stages.structure import reconstruct_structure, retrieve_phase
 

@@ -14,8 +14,8 @@ from skimage.measure import euler_number
 
 from oxytomo.config.stage_settings import MeasureVoidsStage, SegmentVoidsStage
 from oxytomo.io.stores import NamedArray, read_store, write_store
-from oxytomo.run.context import StageContext
 from oxytomo.simulate.voids import Crack, Pore, draw, photograph
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.structure import measure_voids, segment_voids
 
 SIZE, RADIUS, NM = 80, 32.0, 25.0

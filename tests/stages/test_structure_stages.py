@@ -22,7 +22,7 @@ from oxytomo.errors import InputError, MissingPackageError
 from oxytomo.export.meshes import MeshPiece, write_mesh
 from oxytomo.io.stores import read_store
 from oxytomo.io.volumes import VolumeRequest, read_volume
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.structure import export_meshes, export_structure, measure_voids, segment_voids
 from oxytomo.stages.structure import read_volume as read_stage
 

@@ -20,15 +20,16 @@ import pytest
 import yaml
 
 from oxytomo.cli import main
-from oxytomo.cli.simulate import configuration, raw_name, tilt_order_deg
-from oxytomo.cli.stage import parse_keyed
+from oxytomo.cli.simulate import configuration, raw_name
 from oxytomo.config import ClassifyStage, InstrumentSettings, load_config, parse_config
 from oxytomo.config.plan import stage_settings
 from oxytomo.errors import ConfigError, InputError, StoreError
-from oxytomo.run.context import StageContext
-from oxytomo.run.progress import format_duration, progress_reporter
 from oxytomo.run.results_folder import MARKER, check_writable, claim, outdated_stores
+from oxytomo.run.stage_command import parse_keyed
+from oxytomo.simulate.demonstration import tilt_order_deg
 from oxytomo.simulate.instrument import IDEAL, RealInstrument
+from oxytomo.stages.context import StageContext
+from oxytomo.stages.progress import format_duration, progress_reporter
 from oxytomo.stages.registry import STAGES, stage_spec
 
 SPEC = stage_spec("classify", {"threshold": 0.05, "confidence": 0.95})

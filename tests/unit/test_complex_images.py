@@ -15,7 +15,7 @@ from oxytomo.io.readers.data_exchange import write_data_exchange, write_energy_s
 from oxytomo.io.readers.spectral import read_spectral_stack
 from oxytomo.io.stores import read_store
 from oxytomo.preprocess.complex_images import air_of, complex_density, complex_phase
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.oxidation import normalize_stack
 from oxytomo.stages.shared import normalize
 

@@ -26,6 +26,7 @@ from oxytomo.config.plan import (
 from oxytomo.config.project import ProjectConfig
 from oxytomo.config.schema import default_yaml, expert_yaml, schema
 from oxytomo.errors import ConfigError
+from oxytomo.run.costs import COSTS
 from oxytomo.run.needs import FIRST_LOOK
 from oxytomo.stages import registry
 from oxytomo.stages.registry import stage_spec
@@ -483,3 +484,26 @@ def test_a_wrong_pristine_sample_is_named(reference: Any, other: dict[str, Any],
     text = refused(with_reference(reference, other))
     assert part in text
     assert "samples.a.composition.reference.pristine" in text
+
+
+def test_a_stage_is_declared_once() -> None:
+    """Its row names a settings model that its module takes, a cost that there is, and stores that some row writes."""
+    stores = {row.store.removesuffix(".zarr") for row in registry.STAGES.values()}
+    for row in registry.STAGES.values():
+        assert row.load().Settings is row.settings_model(), row.name
+        assert (row.name in COSTS) == (row.cost != ""), row.name
+        for name in row.inputs.values():
+            plain = name.rpartition(":")[2].replace("*", "{job}")
+            products = {product for other in registry.STAGES.values() for product in other.products.values()}
+            assert plain in (products if "." in plain else stores), (row.name, name)
+
+
+def test_groups_of_the_slurm_profile_are_in_step_with_the_registry(repository: Path) -> None:
+    profile = repository / "pipeline" / "oxytomo" / "workflow" / "profiles" / "slurm" / "config.yaml"
+    groups = {
+        row.name if branch == row.branches[0] else f"{row.name}_{branch}": row.group
+        for row in registry.STAGES.values()
+        if row.group
+        for branch in (row.branches[:1] if row.jobs else row.branches)
+    }
+    assert yaml.safe_load(profile.read_text(encoding="utf-8"))["groups"] == groups

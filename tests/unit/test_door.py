@@ -16,12 +16,12 @@ import yaml
 
 from oxytomo.check.sample import check_project
 from oxytomo.cli import main
-from oxytomo.cli.boundary import PrintableStream, user_error
 from oxytomo.config import expand, load_config, parse_config, read_yaml
 from oxytomo.config.plan import project_products
 from oxytomo.config.schema import schema
 from oxytomo.errors import ConfigError, InputError, StoreError, printable, shows
 from oxytomo.io.atomic import record_file, unwritable
+from oxytomo.run.boundary import PrintableStream, user_error
 from oxytomo.run.caches import private_folder
 from oxytomo.run.results_folder import lost_stores, to_make_again
 from oxytomo.run.workflow import CONFIGURATION, snakemake_arguments, write_configuration

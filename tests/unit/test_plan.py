@@ -194,7 +194,7 @@ def test_energies_on_the_wrong_side_are_refused_before_anything_is_simulated(
 
 
 def test_the_chain_in_one_process_has_the_stages_of_the_workflow() -> None:
-    assert ("normalize", *chain.STAGES, "export_composition") == STAGES["composition"]
+    assert ("normalize", *chain.CHAIN, "export_composition") == STAGES["composition"]
 
 
 @pytest.mark.parametrize("seed", range(6))

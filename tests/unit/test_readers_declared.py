@@ -9,7 +9,6 @@ import pytest
 from pydantic import ValidationError
 
 from oxytomo.arrays import TiltSeries
-from oxytomo.check.sources import open_stack, read_request
 from oxytomo.cli.inspect import describe_path
 from oxytomo.config import Source, StackSource
 from oxytomo.errors import InputError
@@ -17,6 +16,7 @@ from oxytomo.io.readers import ReadRequest, peek, read_tilt_series
 from oxytomo.io.readers.data_exchange import write_data_exchange, write_energy_stack
 from oxytomo.io.readers.spectral import read_spectral_stack
 from oxytomo.io.volumes import VolumeRequest, read_volume
+from oxytomo.stages.sources import open_stack, read_request
 
 N, N_Y, N_X = 6, 5, 7
 RNG = np.random.default_rng(5)

@@ -7,7 +7,6 @@ from typing import Any
 import numpy as np
 import pytest
 
-from oxytomo.check.sources import read_request
 from oxytomo.config import NormalizeStage, Source
 from oxytomo.errors import InputError, MissingPackageError
 from oxytomo.io import optional
@@ -17,8 +16,9 @@ from oxytomo.io.readers.spectral import read_spectral_stack
 from oxytomo.io.spectra import read_spectrum
 from oxytomo.io.stores import read_store
 from oxytomo.preprocess.spectrum_image import window_map
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.shared import normalize
+from oxytomo.stages.sources import read_request
 from tests.fuzz.dm3 import write_dm3
 from tests.fuzz.em import ENERGY, written
 

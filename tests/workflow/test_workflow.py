@@ -198,11 +198,51 @@ def test_branches_of_one_particle_are_registered_where_it_is_asked_for(example: 
     assert jobs["segment_voids"] == 2
 
 
-def test_every_stage_has_a_rule_that_calls_it() -> None:
-    rules = (REPOSITORY / "pipeline" / "oxytomo" / "workflow" / "rules").glob("*.smk")
-    text = "\n".join(path.read_text(encoding="utf-8") for path in rules)
-    for stage in STAGES:
-        assert f'-P -m oxytomo stage {stage}"' in text, stage
+def test_every_stage_of_the_registry_has_a_rule(example: Path) -> None:
+    """One for each branch; the series of all branches share one."""
+    done = snakemake("--list-rules", "--quiet", "--configfile", str(example), cwd=example.parent)
+    assert done.returncode == 0, done.stderr + done.stdout
+    expected = set(STAGES) | {
+        f"{stage.name}_{branch}"
+        for stage in STAGES.values()
+        for branch in stage.branches[1:]
+        if not stage.jobs
+    }
+    assert set(done.stdout.split()) == expected | {"all", "everything"}
+
+
+def test_another_workflow_uses_the_rules(example: Path) -> None:
+    """As a module, whole and one rule with other threads, under names of its own."""
+    house = REPOSITORY / "pipeline" / "oxytomo" / "workflow" / "Snakefile"
+    other = example.parent / "Snakefile"
+    other.write_text(
+        f"module house:\n    snakefile: {str(house)!r}\n    config: config\n\n"
+        "use rule * from house as house_*\n\n"
+        "use rule align from house as house_align with:\n    threads: 1\n\n"
+        "rule mine:\n    input: rules.house_all.input\n    default_target: True\n",
+        encoding="utf-8",
+    )
+    command = [
+        sys.executable,
+        "-m",
+        "snakemake",
+        "--snakefile",
+        str(other),
+        "--dry-run",
+        "--configfile",
+        str(example),
+    ]
+    done = subprocess.run(
+        command, cwd=example.parent, capture_output=True, text=True, check=False, timeout=120
+    )
+    assert done.returncode == 0, done.stderr + done.stdout
+    jobs = planned(done.stdout + done.stderr)
+    assert (jobs["mine"], jobs["house_align"], jobs["house_report"], jobs["house_fit_valence"]) == (
+        1,
+        1,
+        1,
+        2,
+    )
 
 
 def test_parsing_is_light(example: Path) -> None:

@@ -17,7 +17,6 @@ from oxytomo.check.series import (
     SeriesFacts,
     copied_series,
     ends_of,
-    looked_at,
     missing_pixels,
     overridden,
     shared_between_samples,
@@ -57,6 +56,7 @@ from oxytomo.config.plan import (
 )
 from oxytomo.config.quantities import BranchConfig, default_quantity, light_from_air
 from oxytomo.errors import InputError, MissingPackageError, PipelineError
+from oxytomo.preprocess.plausible import looked_at
 from oxytomo.run.needs import Needs, check_disk, joint_needs, stage_needs, total_needs
 from oxytomo.run.results_folder import check_same_sources
 
@@ -181,7 +181,7 @@ def _needs(config: BranchConfig, branch: Branch, facts: Mapping[str, SeriesFacts
     if isinstance(config, StructureConfig) and config.volume is not None:
         if not all(path.exists() for path in source_files(config.volume)):
             return {}
-        from oxytomo.check.sources import volume_shape
+        from oxytomo.stages.sources import volume_shape
 
         return stage_needs(config, branch, {"volume": volume_shape(config.volume)})
     shapes = {name: fact.shape for name, fact in facts.items()}
@@ -239,8 +239,8 @@ def _place(config: BranchConfig, branch: str, series: str) -> str:
 
 def _series_facts(place: str, source: Source, config: BranchConfig, warnings: list[str]) -> SeriesFacts:
     """Read the header of one series and some of its frames, and check it for itself; adds what is worth a warning."""
-    from oxytomo.check.sources import read_request
     from oxytomo.io.readers import peek, read_some
+    from oxytomo.stages.sources import read_request
 
     require_files(place, source_files(source))
     request = read_request(source)
@@ -283,8 +283,8 @@ def _single(values: Float64Array, config: BranchConfig) -> float:
 
 def _check_flats(facts: SeriesFacts, source: Source) -> list[str]:
     """Refuse flats that are missing or mostly without light; returns a warning for a few bad pixels."""
-    from oxytomo.check.sources import read_request
     from oxytomo.io.readers import read_flat
+    from oxytomo.stages.sources import read_request
 
     if facts.quantity != "counts":
         return []
@@ -336,7 +336,7 @@ def _check_packages_and_tables(
 ) -> None:
     """Refuse a table of shifts that cannot be read, and stripe removal without its package."""
     if not isinstance(config, StructureConfig) and config.align.shifts is not None:
-        from oxytomo.stages.composition.alignment_table import require_table
+        from oxytomo.io.alignment import require_table
 
         require_table(Path(config.align.shifts))
     if config.normalize.stripe_removal != "none" and importlib.util.find_spec("algotom") is None:

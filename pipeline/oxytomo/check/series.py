@@ -15,13 +15,11 @@ from oxytomo.arrays import AnyArray, Float64Array
 from oxytomo.config import ImageSource, ProjectConfig, Source, expand
 from oxytomo.config.plan import branch_config, branch_sources, sample_branches
 from oxytomo.errors import InputError, PipelineError
-from oxytomo.preprocess.plausible import quantity_problem
+from oxytomo.preprocess.plausible import require_plausible
 
 if TYPE_CHECKING:  # the command line does not load what reads files
     from oxytomo.io.readers.base import ReadRequest, SeriesSummary
 
-LOOKED_AT = 5
-"""Frames of each series that are read to see what values they have."""
 SILENT_FORMATS = ("TIFF", "EDF")
 """Formats whose files say neither energy nor pixel size nor angles."""
 ENERGY_TOLERANCE_EV, ENERGY_TOLERANCE = 1.0, 1e-3
@@ -114,11 +112,6 @@ def ends_of(files: Sequence[tuple[str, int]], values: Float64Array, unit: str) -
     return texts[0], texts[1]
 
 
-def looked_at(n_frame: int) -> list[int]:
-    """Return the frames that are read to see what values they have: the first, the last and some between."""
-    return np.unique(np.linspace(0, n_frame - 1, LOOKED_AT).round().astype(int)).tolist()
-
-
 def with_values(facts: SeriesFacts, frames: Sequence[AnyArray]) -> SeriesFacts:
     """Return facts with what some frames say: values and digests.
 
@@ -137,13 +130,6 @@ def with_values(facts: SeriesFacts, frames: Sequence[AnyArray]) -> SeriesFacts:
     constant = any(np.ptp(frame) == 0 for frame in known)
     prints = () if constant else tuple(_digest(frame) for frame in frames)
     return replace(facts, values=values, n_looked=len(frames), prints=prints)
-
-
-def require_plausible(place: str, frames: Sequence[AnyArray], quantity: str) -> None:
-    """Refuse values that the stated quantity cannot have."""
-    problem = quantity_problem(frames, quantity)
-    if problem is not None:
-        raise InputError(place, expected=problem.expected, got=problem.got, fix=problem.fix)
 
 
 def _digest(frame: AnyArray) -> str:

@@ -10,16 +10,16 @@ from oxytomo.check.series import (
     PIXEL_TOLERANCE,
     SeriesFacts,
     ends_of,
-    looked_at,
     with_values,
 )
-from oxytomo.check.sources import open_stack
 from oxytomo.config import FitValenceStage, OxidationConfig, StackSource, source_files
 from oxytomo.config.plan import reference_files
 from oxytomo.errors import PipelineError
 from oxytomo.io.readers.spectral import SpectralStack
 from oxytomo.preprocess.empty_region import given_region
+from oxytomo.preprocess.plausible import looked_at
 from oxytomo.stages.oxidation.fit_setup import prepared_references
+from oxytomo.stages.sources import open_stack
 
 
 def stack_facts(place: str, config: OxidationConfig, element: str) -> SpectralStack:

@@ -4,18 +4,16 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from oxytomo.check.series import SeriesFacts, looked_at, with_values
+from oxytomo.check.series import SeriesFacts, with_values
 from oxytomo.config import StructureConfig, VolumeSource
 from oxytomo.errors import InputError, PipelineError
-
-VOXEL_TOLERANCE = 0.02
-"""Relative difference of the given and the recorded voxel size from which a warning is due."""
+from oxytomo.preprocess.plausible import VOXEL_TOLERANCE, looked_at
 
 
 def volume_facts(place: str, source: VolumeSource, voxel_nm: float, warnings: list[str]) -> SeriesFacts:
     """Open a volume as the stage that reads it will, and look at some slices; adds what is worth a warning."""
-    from oxytomo.check.sources import volume_request
     from oxytomo.io.volumes import read_volume
+    from oxytomo.stages.sources import volume_request
 
     volume = read_volume(volume_request(source))
     recorded = volume.voxel_nm

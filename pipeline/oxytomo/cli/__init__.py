@@ -72,7 +72,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
     What a user can correct is one line on standard error and exit code 2; anything else keeps its traceback.
     """
     try:
-        from oxytomo.cli.boundary import guarded
+        from oxytomo.run.boundary import guarded
 
         return guarded(lambda: _run(argv))
     except KeyboardInterrupt:
@@ -82,7 +82,7 @@ def main(argv: "Sequence[str] | None" = None) -> int:
 
 def _run(argv: "Sequence[str] | None") -> int:
     """Find the command and call it."""
-    from oxytomo.cli.boundary import require_folder, show_traceback
+    from oxytomo.run.boundary import require_folder, show_traceback
     from oxytomo.run.caches import prepare_caches
     from oxytomo.run.limits import require_to_start
 

@@ -8,9 +8,9 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-from oxytomo.cli.boundary import ERROR_PREFIX
 from oxytomo.config import ProjectConfig
 from oxytomo.errors import SYSTEM_TROUBLE, StoreError
+from oxytomo.run.boundary import ERROR_PREFIX
 from oxytomo.run.workflow import WorkflowEnd
 
 _NEARLY_FULL_BYTES = 2**20

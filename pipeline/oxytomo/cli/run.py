@@ -15,10 +15,10 @@ from oxytomo.config.plan import project_products, results_folder
 from oxytomo.errors import ConfigError
 from oxytomo.run.limits import require_limits
 from oxytomo.run.lock import run_lock
-from oxytomo.run.progress import format_duration
 from oxytomo.run.results_folder import check_writable, claim, lost_stores, note_finished, to_make_again
 from oxytomo.run.stage_server import stage_server
 from oxytomo.run.workflow import call_snakemake, profile_folder, snakemake_arguments, write_configuration
+from oxytomo.stages.progress import format_duration
 
 DESCRIPTION = """\
 Run the workflow on a configuration. What is complete and unchanged is not repeated: after a changed setting
@@ -28,7 +28,7 @@ examples:
   oxytomo run configs/demo.yaml
   oxytomo run my.yaml --cores 8
   oxytomo run my.yaml --dry-run                 only say what would run
-  oxytomo run my.yaml --profile slurm           on a cluster, see docs/cluster.md"""
+  oxytomo run my.yaml --profile slurm           on a cluster, see docs/how-to/cluster.md"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

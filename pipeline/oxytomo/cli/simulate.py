@@ -3,19 +3,16 @@
 import argparse
 import sys
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
 
-from oxytomo.arrays import Float64Array, TiltSeries
+from oxytomo.arrays import TiltSeries
 from oxytomo.cli.simulate_instrument import add_arguments as add_effects
 from oxytomo.cli.simulate_instrument import effects_help, instrument_settings, real_instrument
 from oxytomo.errors import ConfigError, StoreError
-
-if TYPE_CHECKING:
-    from oxytomo.simulate.acquisition import Acquisition
-    from oxytomo.simulate.phantoms import Phantom
+from oxytomo.simulate import demonstration as demo
+from oxytomo.simulate.demonstration import DENSITY_G_CM3, EDGES, FORMULA, TILT_LIMIT_DEG
 
 DESCRIPTION = """\
 Write a simulated acquisition of a cathode particle: raw files in the Data Exchange format, the truth
@@ -35,18 +32,6 @@ examples:
 
 {effects_help()}"""
 
-FORMULA = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}
-DENSITY_G_CM3 = 4.2
-EDGES = {
-    "O": ("K", 525.0, 540.0),
-    "Mn": ("L", 636.0, 645.0),
-    "Co": ("L", 772.0, 788.0),
-    "Ni": ("L", 846.0, 866.0),
-}
-"""Edge and the energies below and on it, in eV."""
-TILT_LIMIT_DEG = 65.0
-STRUCTURE_APERTURES_PX = (0.75, 1.0, 2.0, 3.0)
-STRUCTURE_RADII_PX = (2.0, 3.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 LARGEST_TRUTH = 320
 """Up to this edge the truth of a volume holds where every void is, not only the sizes."""
 
@@ -69,20 +54,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="EL",
         help="edges to record, of O Mn Co Ni (of Mn Co Ni for xanes); default: all",
     )
-    add("--size", type=int, default=96, help="detector pixels in each direction (default: %(default)s)")
+    add(
+        "--size", type=int, default=demo.SIZE, help="detector pixels in each direction (default: %(default)s)"
+    )
     add(
         "--tilts",
         type=int,
-        default=66,
+        default=demo.TILTS,
         help=f"tilts from -{TILT_LIMIT_DEG:g} to +{TILT_LIMIT_DEG:g}°, for holograms over 180° (default: %(default)s)",
     )
     add(
         "--photons",
         type=float,
-        default=20000.0,
+        default=demo.PHOTONS,
         help="counts per pixel without sample (default: %(default)g)",
     )
-    add("--pixel-nm", type=float, default=12.0, help="pixel size in nm (default: %(default)g)")
+    add("--pixel-nm", type=float, default=demo.PIXEL_NM, help="pixel size in nm (default: %(default)g)")
     add(
         "--diameter-nm",
         type=float,
@@ -92,12 +79,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--jitter-px",
         type=float,
-        default=1.0,
+        default=demo.JITTER_PX,
         help="random shift of each frame in pixels (default: %(default)g)",
     )
     add("--seed", type=int, default=0, help="seed of the random numbers (default: %(default)s)")
     add("--uniform", action="store_true", help="a particle of one composition, without domains and rim")
-    add("--energies", type=int, default=100, help="energies of a xanes stack (default: %(default)s)")
+    add(
+        "--energies", type=int, default=demo.ENERGIES, help="energies of a xanes stack (default: %(default)s)"
+    )
     add_effects(parser)
     add(
         "--law",
@@ -169,8 +158,19 @@ def _dual_energy(
     from oxytomo.simulate.acquisition import simulate_acquisition, truth_arrays
 
     series, truth = simulate_acquisition(
-        _phantom(arguments, rng),
-        _acquisition(arguments),
+        demo.particle(
+            rng,
+            diameter_nm=arguments.diameter_nm or 0.7 * arguments.size * arguments.pixel_nm,
+            uniform=arguments.uniform,
+        ),
+        demo.acquisition(
+            arguments.elements,
+            size=arguments.size,
+            n_tilts=arguments.tilts,
+            photons=arguments.photons,
+            pixel_nm=arguments.pixel_nm,
+            jitter_px=arguments.jitter_px,
+        ),
         formula=FORMULA,
         density_g_cm3=DENSITY_G_CM3,
         rng=rng,
@@ -188,11 +188,17 @@ def _structure(arguments: argparse.Namespace) -> int:
     rng = np.random.default_rng(arguments.seed)
     scene = random_scene(
         arguments.size,
-        apertures_px=() if arguments.uniform else STRUCTURE_APERTURES_PX,
-        pore_radii_px=STRUCTURE_RADII_PX,
+        apertures_px=() if arguments.uniform else demo.APERTURES_PX,
+        pore_radii_px=demo.PORE_RADII_PX,
         rng=rng,
     )
-    rows = photographed_rows(scene, blur_px=1.0, contrast_to_noise=5.0, shading=0.05, rng=rng)
+    rows = photographed_rows(
+        scene,
+        blur_px=demo.BLUR_PX,
+        contrast_to_noise=demo.CONTRAST_TO_NOISE,
+        shading=demo.SHADING,
+        rng=rng,
+    )
     folder: Path = arguments.folder
     config = {"structure": {"volume": "raw/volume.tif", "voxel_nm": arguments.pixel_nm}}
     text = yaml.safe_dump({"results": "results", "samples": {"particle": config}}, sort_keys=False)
@@ -242,79 +248,6 @@ def configuration(elements: list[str]) -> str:
     composition = {"edges": edges, "formula": FORMULA, "density_g_cm3": DENSITY_G_CM3}
     text = yaml.safe_dump({"samples": {"particle": {"composition": composition}}}, sort_keys=False)
     return f"# Simulated acquisition; the truth is in truth.npz.\nresults: results\n{text}"
-
-
-def tilt_order_deg(n_tilts: int) -> Float64Array:
-    """Return the tilts as microscopes record them: from near 0 out to one end, then to the other.
-
-    Parameters
-    ----------
-    n_tilts : number of tilts between both ends
-
-    Returns
-    -------
-    (n_tilts,) float64, degrees
-    """
-    tilts = np.linspace(-TILT_LIMIT_DEG, TILT_LIMIT_DEG, n_tilts)
-    return np.concatenate([tilts[tilts >= 0], tilts[tilts < 0][::-1]])
-
-
-def _phantom(arguments: argparse.Namespace, rng: np.random.Generator) -> "Phantom":
-    """Return the particle."""
-    from oxytomo.simulate.particles import cathode_particle, uniform_particle
-
-    diameter_nm = arguments.diameter_nm or 0.7 * arguments.size * arguments.pixel_nm
-    if arguments.uniform:
-        return uniform_particle(
-            rng=rng,
-            formula=FORMULA,
-            diameter_nm=diameter_nm,
-            n_pores=6,
-            n_cracks=1,
-            void_radius_nm=0.06 * diameter_nm,
-        )
-    return cathode_particle(
-        rng=rng,
-        formula=FORMULA,
-        diameter_nm=diameter_nm,
-        n_oxygen_poor=8,
-        n_oxygen_rich=8,
-        n_pores=6,
-        n_cracks=1,
-        rim_nm=0.0,
-        void_radius_nm=0.06 * diameter_nm,
-        deviation=(0.1, 0.25),
-    )
-
-
-def _acquisition(arguments: argparse.Namespace) -> "Acquisition":
-    """Return how the particle is recorded."""
-    from oxytomo.simulate.acquisition import Acquisition
-
-    energies = {}
-    for element in arguments.elements:
-        _, energies[f"{element}_pre"], energies[f"{element}_post"] = EDGES[element]
-    return Acquisition(
-        energies_ev=energies,
-        tilt_deg=tilt_order_deg(arguments.tilts),
-        n_rows=arguments.size,
-        n_cols=arguments.size,
-        pixel_nm=arguments.pixel_nm,
-        magnification_spread=0.004,
-        jitter_px=arguments.jitter_px,
-        drift_px=1.0,
-        psf_px=0.6,
-        subsamples=2,
-        photons_per_pixel=arguments.photons,
-        dark_level=100.0,
-        beam_structure=0.05,
-        i0_drift=0.01,
-        hot_fraction=1e-4,
-        n_flat=10,
-        n_dark=5,
-        noise=True,
-        truth_subsamples=3,
-    )
 
 
 def _check(arguments: argparse.Namespace) -> None:

@@ -9,15 +9,13 @@ import numpy as np
 import yaml
 
 from oxytomo.errors import StoreError
-
-DIFFUSION_DT_OVER_R2, SHELL_OVER_RADIUS = 0.01, 0.15
-LARGEST_OD = {"Mn": 1.5, "Co": 0.6, "Ni": 0.9}
+from oxytomo.simulate import demonstration as demo
 
 
 def write_stacks(arguments: argparse.Namespace) -> int:
     """Simulate and write; returns the exit code."""
     from oxytomo.io.readers.data_exchange import write_energy_stack
-    from oxytomo.simulate.energy_stack import EDGE_SPAN_EV, StackAcquisition, simulate_stack
+    from oxytomo.simulate.energy_stack import EDGE_SPAN_EV, simulate_stack
 
     elements = arguments.elements or list(EDGE_SPAN_EV)
     folder: Path = arguments.folder
@@ -28,23 +26,14 @@ def write_stacks(arguments: argparse.Namespace) -> int:
             (folder / name).mkdir(parents=True, exist_ok=True)
         for element in elements:
             stack = simulate_stack(
-                StackAcquisition(
-                    element=element,
-                    n_energies=arguments.energies,
-                    n_rows=arguments.size,
-                    n_cols=arguments.size,
-                    pixel_nm=arguments.pixel_nm,
-                    n_particles=1,
+                demo.stack_acquisition(
+                    element,
                     law="uniform" if arguments.uniform else arguments.law,
-                    law_parameter=DIFFUSION_DT_OVER_R2 if arguments.law == "diffusion" else SHELL_OVER_RADIUS,
-                    core_valence=3.6,
-                    surface_valence=2.8,
-                    largest_od=LARGEST_OD.get(element, 1.0),
-                    photons_per_pixel=arguments.photons,
-                    drift_px=0.3 * arguments.jitter_px,
-                    i0_drift=0.01,
-                    dark_level=100.0,
-                    n_flat=1,
+                    size=arguments.size,
+                    n_energies=arguments.energies,
+                    photons=arguments.photons,
+                    pixel_nm=arguments.pixel_nm,
+                    jitter_px=arguments.jitter_px,
                 ),
                 rng=rng,
             )

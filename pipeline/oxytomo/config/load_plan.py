@@ -36,7 +36,7 @@ def load_plan(path: Path) -> Plan:
             f"{path}: plan",
             expected="a section with particle_nm, pixel_nm and photons_per_pixel",
             got="nothing",
-            fix="see docs/plan.md",
+            fix="see docs/how-to/plan.md",
         )
     try:
         settings = PlanSettings.model_validate(data["plan"])

@@ -14,107 +14,65 @@ from oxytomo.config.source import ImageSource, Source, StackSource, source_files
 from oxytomo.config.stage_models import Job, stage_model
 from oxytomo.config.stage_settings import ComparisonStage, RegisterBranchesStage, ReportStage
 from oxytomo.config.structure import StructureConfig
+from oxytomo.stages import registry
 
 BRANCHES: tuple[Branch, ...] = ("composition", "areal_density", "tomogram", "oxidation", "structure")
 
 STAGES: dict[Branch, tuple[str, ...]] = {
-    "composition": (
-        "normalize",
-        "align",
-        "decompose",
-        "reconstruct",
-        "uncertainty",
-        "classify",
-        "measure",
-        "export_composition",
-    ),
-    "areal_density": ("normalize", "align", "decompose", "export_areal_density"),
-    "tomogram": ("normalize", "align", "reconstruct_tomogram", "export_tomogram"),
-    "oxidation": (
-        "normalize_stack",
-        "register_stack",
-        "fit_valence",
-        "measure_oxidation",
-        "export_oxidation",
-    ),
-    "structure": ("segment_voids", "measure_voids", "export_structure", "export_meshes"),
+    branch: tuple(
+        row.name
+        for row in registry.STAGES.values()
+        if branch in row.branches and not row.part_of and not (branch == registry.STRUCTURE and row.routes)
+    )
+    for branch in BRANCHES
 }
 """The stages of each branch in the order in which they run; ``report`` follows once per sample."""
 
-FOLDERS: dict[str, str] = {
-    "normalize": "normalize",
-    "normalize_stack": "normalize",
-    "register_stack": "register",
-    "fit_valence": "fit",
-    "reconstruct_part": "reconstruct_part",
-    "reconstruct_refine": "reconstruct_refine",
-    "replicate": "replicate",
-}
+FOLDERS: dict[str, str] = {row.name: row.short_name for row in registry.STAGES.values() if row.jobs}
 """Folder, below ``stages/<branch>/``, of the stages that write one store per series, element or
 part."""
 
 SHARED_OUT: dict[str, tuple[str, ...]] = {
-    "reconstruct": ("reconstruct_prepare", "reconstruct_part", "reconstruct_join", "reconstruct_refine"),
-    "uncertainty": ("replicate",),
+    whole: tuple(row.name for row in registry.STAGES.values() if row.part_of == whole)
+    for whole in dict.fromkeys(row.part_of for row in registry.STAGES.values() if row.part_of)
 }
 """The stages that come before one whose work is shared out to several jobs
 (``reconstruct.parts``)."""
 
-FOR_THE_MODE = ("reconstruct_join", "reconstruct_refine")
-"""Of these, the stages that only a reference needs that has to be found in the particle."""
-
 TO_VOLUME: dict[str, tuple[str, ...]] = {
-    "volume": ("read_volume",),
-    "projections": ("normalize", "retrieve_phase", "reconstruct_structure"),
-    "phase_maps": ("normalize", "retrieve_phase", "reconstruct_structure"),
+    route: tuple(row.name for row in registry.STAGES.values() if route in row.routes)
+    for route in dict.fromkeys(route for row in registry.STAGES.values() for route in row.routes)
 }
 """The stages that come first in the structure branch, by its way in; the last writes
 ``volume.zarr``."""
 
-STORES: dict[str, str] = {
-    "reconstruct_tomogram": "reconstruct",
-    "read_volume": "volume",
-    "reconstruct_structure": "volume",
-    "segment_voids": "voids",
-    "measure_oxidation": "measure",
-}
-"""Name of a stage's store where it differs from that of the stage."""
-
 PRODUCTS: dict[Branch, tuple[str, ...]] = {
-    "composition": (
-        "composition.ome.zarr",
-        "phases.json",
-        "domains.csv",
-        "composition_shells.csv",
-        "alignment.csv",
-    ),
-    "areal_density": ("areal_density.ome.zarr",),
-    "tomogram": ("tomogram.ome.zarr",),
-    "oxidation": (
-        "oxidation.ome.zarr",
-        "oxidation_shells.csv",
-        "oxidation_particles.csv",
-        "oxidation_profiles.csv",
-        "oxidation.json",
-    ),
-    "structure": ("structure.ome.zarr", "pores.csv", "cracks.csv", "structure.json", "meshes"),
+    branch: tuple(
+        product
+        for row in registry.STAGES.values()
+        if row.branches[:1] == (branch,)
+        for product in row.products.values()
+    )
+    for branch in BRANCHES
 }
 """What each branch leaves in the folder of its sample, beside ``report.html``."""
 
-JOINT_STAGE = "register_branches"
-JOINT_STORE = f"branches/{JOINT_STAGE}.zarr"
-JOINT_PRODUCTS = ("branches.json", "voids_and_domains.csv", "void_neighbourhoods.csv")
+JOINT_STAGE, JOINT_FOLDER = "register_branches", "branches"
+JOINT_STORE = f"{JOINT_FOLDER}/{registry.STAGES[JOINT_STAGE].store}"
+JOINT_PRODUCTS = tuple(registry.STAGES[JOINT_STAGE].products.values())
 """The stage that needs two branches of a sample, its store below ``stages/``, and what it leaves in
 the folder."""
 
-COMPARISON_TABLES = tuple(
-    f"comparison_{table}.csv" for table in ("values", "groups", "differences", "shells")
-)
-COMPARISON_PRODUCTS = ("comparison.html", *COMPARISON_TABLES)
+COMPARISON_TABLES = registry.STAGES["comparison"].beside
+COMPARISON_PRODUCTS = (*registry.STAGES["comparison"].products.values(), *COMPARISON_TABLES)
 """What a comparison of samples leaves in the results folder; its tables have no records of their
 own."""
 
-NEEDS_PACKAGE: dict[str, tuple[str, str, str]] = {"export_meshes": ("meshes", "pyvista", "view")}
+NEEDS_PACKAGE: dict[str, tuple[str, str, str]] = {
+    row.name: (next(iter(row.products.values())), row.package, row.extra)
+    for row in registry.STAGES.values()
+    if row.package
+}
 """Stages that are left out where an optional package is missing: product, package, extra that
 installs it."""
 
@@ -144,15 +102,16 @@ def shared_stages(config: CompositionConfig, stage: str) -> tuple[str, ...]:
     """Return the stages whose jobs do the work of a stage that is shared out."""
     before = SHARED_OUT.get(stage, ())
     if config.effective_reference != "mode":
-        before = tuple(one for one in before if one not in FOR_THE_MODE)
+        before = tuple(one for one in before if not registry.STAGES[one].for_mode)
     return tuple(one for one in before if one not in FOLDERS or stage_jobs(config, one))
 
 
 def stage_jobs(config: BranchConfig, stage: str) -> tuple[str, ...]:
     """Return the names of a stage's jobs where it has several: series, elements, or parts."""
-    if isinstance(config, CompositionConfig) and stage in ("reconstruct_part", "reconstruct_refine"):
+    jobs = registry.STAGES[stage].jobs
+    if isinstance(config, CompositionConfig) and jobs == "parts":
         return tuple(str(part) for part in range(1, 1 + config.parts))
-    if isinstance(config, CompositionConfig) and stage == "replicate":
+    if isinstance(config, CompositionConfig) and jobs == "replicates":
         counts = {"noise": config.uncertainty.replicates, "null": config.uncertainty.null_replicates}
         return tuple(f"{kind}_{i}" for kind, count in counts.items() for i in range(1, 1 + count))
     return tuple(branch_series(config) if stage == "normalize" else branch_sources(config))
@@ -226,8 +185,8 @@ def branch_stores(config: BranchConfig, branch: Branch) -> list[tuple[str, str |
     for stage in branch_stages(config, branch):
         if stage in FOLDERS:
             stores += [(stage, name, f"{FOLDERS[stage]}/{name}.zarr") for name in stage_jobs(config, stage)]
-        elif stage == "measure_oxidation" or not stage.startswith(("measure", "export")):
-            stores.append((stage, None, f"{STORES.get(stage, stage)}.zarr"))
+        elif registry.STAGES[stage].store:
+            stores.append((stage, None, registry.STAGES[stage].store))
     return stores
 
 

@@ -14,7 +14,6 @@ from oxytomo.segment.components import filled_bodies
 from oxytomo.segment.distances import distance_inside
 from oxytomo.slabs import Allocate, Field, fill, in_memory, in_parts
 
-Column = list[str] | Float64Array | IntArray | BoolArray
 """One column of a table."""
 
 REPLICATE_SCALE = 2.3

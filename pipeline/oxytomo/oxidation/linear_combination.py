@@ -93,14 +93,12 @@ def fit_valence(
 ) -> ValenceFit:
     """Fit each pixel with non-negative amounts of references and a free background.
 
-    Weighted by the noise.
-
     The minimum of Σ (y − Σ aᵢ μᵢ − background)² / variance over aᵢ ≥ 0 is found exactly by trying
     the sets of references that can be positive (Lawson and Hanson, Solving Least Squares Problems,
     1974, for the conditions). Errors are those of the fit with the references of that set; an
     amount held at 0 keeps the variance of its normal law cut off below 0, as a truth of 0 and a
     truth a little above it give the same fit. With a reference absent the errors therefore lean to
-    the safe side (docs/oxidation.md has the coverage measured).
+    the safe side (docs/explanation/oxidation.md has the coverage measured).
 
     Parameters
     ----------

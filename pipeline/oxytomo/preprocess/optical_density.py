@@ -47,6 +47,20 @@ class Normalized:
     illumination_error_px: Float64Array | None = None
 
 
+def normalization_lines(normalized: Normalized, n_pixels: int) -> list[str]:
+    """Return sentences on a normalised series: invalid pixels, air level, illumination."""
+    counts = "".join(f", {count} {reason}" for reason, count in normalized.invalid.items()) or ", "
+    level, shift = normalized.air_level, normalized.illumination_shift_px
+    lines = [
+        f"{normalized.value.shape[0]} frames{counts} of {n_pixels} pixels; "
+        f"air level {level.min():.3f} to {level.max():.3f}"
+    ]
+    if shift is not None:
+        rms = float(np.sqrt(np.mean(np.sum(shift**2, axis=1))))
+        lines.append(f"the illumination moved by {rms:.2f} px rms between flats and frames, corrected")
+    return lines
+
+
 def hot_pixels(frames: np.ndarray, *, sigma: float, saturation: float) -> tuple[BoolArray, BoolArray]:
     """Find hot or dead pixels and zingers, and saturated pixels, in one frame or flat.
 

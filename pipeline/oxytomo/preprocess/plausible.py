@@ -6,7 +6,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from oxytomo.arrays import AnyArray
+from oxytomo.errors import InputError
 
+VOXEL_TOLERANCE = 0.02
+"""Relative difference of the given and the recorded voxel size from which a warning is due."""
+LOOKED_AT = 5
+"""Frames of each series that are read to see what values they have."""
 LARGEST_TRANSMISSION = 2.0
 """Phase fringes and noise lift single pixels above 1, but not one in twenty above twice the
 light."""
@@ -22,6 +27,18 @@ class Problem:
     expected: str
     got: str
     fix: str
+
+
+def looked_at(n_frame: int) -> list[int]:
+    """Return frames to be read for a look at their values: first, last, some between."""
+    return np.unique(np.linspace(0, n_frame - 1, LOOKED_AT).round().astype(int)).tolist()
+
+
+def require_plausible(place: str, frames: Sequence[AnyArray], quantity: str) -> None:
+    """Refuse values that the stated quantity cannot have."""
+    problem = quantity_problem(frames, quantity)
+    if problem is not None:
+        raise InputError(place, expected=problem.expected, got=problem.got, fix=problem.fix)
 
 
 def quantity_problem(frames: Sequence[AnyArray], quantity: str) -> Problem | None:

@@ -28,8 +28,8 @@ SLAB_BYTES = 1e9
 """Memory of the sinograms and slices that are reconstructed together."""
 
 TV_PER_NOISE = 1.25
-"""Default TV weight of a density, in units of the gradient's noise (docs/composition.md shows the
-choice)."""
+"""Default TV weight of a density, in units of the gradient's noise (docs/explanation/composition.md
+shows the choice)."""
 
 
 def reconstruct(

@@ -11,16 +11,11 @@ from typing import Any
 
 from oxytomo.config import ProjectConfig
 from oxytomo.config.plan import branch_config, branch_sources, stage_settings
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.registry import STAGES
 
 CHAIN = ("align", "decompose", "reconstruct", "uncertainty", "classify", "measure")
 """The stages after ``normalize``, in the order in which they run."""
-TABLES = {
-    "align": {"table": "alignment.csv"},
-    "measure": {"phases": "phases.json", "domains": "domains.csv", "shells": "composition_shells.csv"},
-}
-"""What they write beside their stores, by the name of the output."""
 
 
 def run_composition(
@@ -40,15 +35,12 @@ def run_composition(
     for name, store in series.items():
         spec = stage_settings(project, sample, "composition", "normalize", name)
         said[f"normalize {name}"] = _run("normalize", spec, {}, {"store": store}, threads)
-    stores: dict[str, Path] = dict(series)
     for stage in stages:
-        outputs = {key: folder / name for key, name in TABLES.get(stage, {}).items()}
-        if stage != "measure":
-            outputs["store"] = folder / f"{stage}.zarr"
-        inputs = {key: stores[key] for key in _wanted(stage, series)}
+        row = STAGES[stage]
+        written = {**row.products, **({"store": row.store} if row.store else {})}
+        outputs = {key: folder / name for key, name in written.items()}
         spec = stage_settings(project, sample, "composition", stage)
-        said[stage] = _run(stage, spec, inputs, outputs, threads)
-        stores[stage] = outputs.get("store", folder)
+        said[stage] = _run(stage, spec, dict(_wanted(stage, series, folder)), outputs, threads)
     return said
 
 
@@ -56,17 +48,13 @@ def _series(project: ProjectConfig, sample: str) -> list[str]:
     return list(branch_sources(branch_config(project, sample, "composition")))
 
 
-def _wanted(stage: str, series: dict[str, Path]) -> Iterator[str]:
-    """Yield the stores that a stage reads, by the names of its inputs."""
-    needs = {
-        "align": tuple(series),
-        "decompose": ("align",),
-        "reconstruct": ("decompose",),
-        "uncertainty": ("decompose", "reconstruct"),
-        "classify": ("reconstruct", "uncertainty"),
-        "measure": ("decompose", "reconstruct", "uncertainty", "classify"),
-    }
-    yield from needs[stage]
+def _wanted(stage: str, series: dict[str, Path], folder: Path) -> Iterator[tuple[str, Path]]:
+    """Yield what a stage reads by the names of its inputs, of the stores that are there."""
+    for key, name in STAGES[stage].inputs.items():
+        if name == "normalize/*":
+            yield from series.items()
+        elif (store := folder / f"{name}.zarr").is_dir():
+            yield key, store
 
 
 def _run(
@@ -79,5 +67,5 @@ def _run(
         stage=stage, version=STAGES[stage].version, threads=threads, settings_json=spec, label=stage
     )
     with redirect_stderr(said):
-        module.run(inputs, outputs, module.Settings.model_validate(spec), context)
+        module.run(inputs, outputs, STAGES[stage].settings_model().model_validate(spec), context)
     return said.getvalue()

@@ -1,11 +1,13 @@
 """What each stage takes: memory, new files and core seconds, from the size of its data.
 
 The numbers are fits to the largest resident memory that stages wrote into their logs (96³ with 66 tilts up to
-512³ and 8 × 131 × 128 × 160); ``tests/workflow`` holds them against new runs. See docs/cluster.md.
+512³ and 8 × 131 × 128 × 160); ``tests/workflow`` holds them against new runs. See docs/how-to/cluster.md.
 """
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+
+from oxytomo.stages.registry import STAGES
 
 MB = 1e6
 STARTUP_S = 5.0
@@ -97,13 +99,14 @@ def _stack(memory_base: float, factor: float, disk: float) -> Callable[[Sizes], 
     return cost
 
 
-def _normalize(size: Sizes) -> Cost:
-    # Large series stay in files, raw ones up to a gigabyte in memory.
+def normalize(size: Sizes) -> Cost:
+    """Return the cost of normalising a series: large ones stay in files, raw ones up to a gigabyte in memory."""
     memory = 125 + 5 * size.series if size.series <= FIELD_MB else 500 + min(size.series, RAW_MB)
     return memory, 2 * size.series, 2 + size.series / 10
 
 
-def _align(size: Sizes) -> Cost:
+def align(size: Sizes) -> Cost:
+    """Return the cost of an alignment."""
     total = size.n_series * size.series
     seconds = STARTUP_S + 2 + total / 3 + size.pass_seconds("align")
     if size.volume == 0:  # areal density: of the tilts one is used
@@ -122,7 +125,8 @@ def aligned_size(size: Sizes) -> tuple[float, float, float]:
     return factor**3, size.series / factor**2, size.volume / factor**3
 
 
-def _decompose(size: Sizes) -> Cost:
+def decompose(size: Sizes) -> Cost:
+    """Return the cost of amounts in every ray."""
     used = size.stack_frame / size.series if size.volume == 0 else 1.0
     memory = 257 + min(1.17 * used * (2 * size.n_series * size.series + size.sinograms), 800)
     return memory, size.sinograms, STARTUP_S + size.n_series * size.series / 40
@@ -143,7 +147,8 @@ def _slab(size: Sizes) -> float:
     return min(size.volume, max(96.0, 48 * size.area))
 
 
-def _reconstruct(size: Sizes) -> Cost:
+def reconstruct(size: Sizes) -> Cost:
+    """Return the cost of a composition, or of putting it together from its parts."""
     if size.parts > 1:  # its jobs have solved it: they are put together
         memory = _in_fields(size, 165 + (size.elements + 11) * size.volume)
         return memory, (size.elements + 3) * size.volume, STARTUP_S
@@ -154,7 +159,8 @@ def _reconstruct(size: Sizes) -> Cost:
     )
 
 
-def _reconstruct_part(size: Sizes) -> Cost:
+def reconstruct_part(size: Sizes) -> Cost:
+    """Return the cost of one part."""
     return (
         _in_fields(size, 240 + size.part * (1.5 * size.sinograms + 21 * size.volume)),
         (size.elements + 2) * size.volume / size.parts,
@@ -162,7 +168,8 @@ def _reconstruct_part(size: Sizes) -> Cost:
     )
 
 
-def _reconstruct_refine(size: Sizes) -> Cost:
+def reconstruct_refine(size: Sizes) -> Cost:
+    """Return the cost of one part, once more."""
     return (
         _in_fields(size, 240 + size.part * (1.5 * size.sinograms + 21 * size.volume)),
         size.volume / size.parts,
@@ -170,7 +177,8 @@ def _reconstruct_refine(size: Sizes) -> Cost:
     )
 
 
-def _uncertainty(size: Sizes) -> Cost:
+def uncertainty(size: Sizes) -> Cost:
+    """Return the cost of all replicates, or of their scatter where other jobs have solved them."""
     if size.parts > 1:
         memory = _in_fields(size, 157 + (18 + 0.5 * size.repeats) * size.volume)
         return memory, (1 + size.repeats / 2) * size.volume, STARTUP_S
@@ -181,25 +189,28 @@ def _uncertainty(size: Sizes) -> Cost:
     )
 
 
-def _segment_voids(size: Sizes) -> Cost:
-    # Slabs of 48 rows with their halo, in several copies; whole fields as long as these are no files.
+def segment_voids(size: Sizes) -> Cost:
+    """Return the cost of slabs of 48 rows with their halo, in several copies; whole fields as long as these are no files."""
     slabs = min(810 * size.area, 8 * size.volume)
     fields = 8 * _field(size.volume) + 6 * _field(size.volume / 4)
     return 300 + slabs + fields, 3 * size.volume, 2 * STARTUP_S + 0.73 * size.volume
 
 
-def _measure_voids(size: Sizes) -> Cost:
+def measure_voids(size: Sizes) -> Cost:
+    """Return the cost of measuring voids."""
     slabs = 6.2 * _slab(size)
     fields = 9.4 * _field(size.volume) + 2 * _field(size.volume / 4)
     return 280 + slabs + fields, 0.1, 2 * STARTUP_S + 0.55 * size.volume
 
 
-def _retrieve_phase(size: Sizes) -> Cost:
+def retrieve_phase(size: Sizes) -> Cost:
+    """Return the cost of phase maps."""
     total = size.n_series * size.series
     return 200 + min(6 * total, STACK_MB), size.series, STARTUP_S + 0.7 * total
 
 
-def _reconstruct_structure(size: Sizes) -> Cost:
+def reconstruct_structure(size: Sizes) -> Cost:
+    """Return the cost of a volume from phase maps."""
     aligned = (size.passes or {}).get("reconstruct_structure", 0.0) > 1
     memory = 240 + _slices_at_once(size)
     if aligned:
@@ -213,87 +224,95 @@ def _slices_at_once(size: Sizes) -> float:
     return min(2 * size.volume + 3 * size.series, 1000.0)
 
 
-def _reconstruct_tomogram(size: Sizes) -> Cost:
+def reconstruct_tomogram(size: Sizes) -> Cost:
+    """Return the cost of a plain volume."""
     at_once = (
         min(2 * size.series + 14 * size.volume, 1550.0) if size.total_variation else _slices_at_once(size)
     )
     return 200 + at_once, size.volume, STARTUP_S + size.pass_seconds("reconstruct_tomogram")
 
 
-def _register_branches(size: Sizes) -> Cost:
-    # Fields of the particle's box while these are in memory, and slabs of it.
+def register_branches(size: Sizes) -> Cost:
+    """Return the cost of fields of the particle's box while these are in memory, and slabs of it."""
     memory = 440 + 10 * _field(size.volume) + min(8.5 * size.volume, 450) + min(2.5 * size.volume, 800)
     return memory, 2.5 * size.volume, 30 + 0.6 * size.volume
 
 
+def reconstruct_prepare(size: Sizes) -> Cost:
+    """Return the cost of a first look in the whole field."""
+    return _solved(size, 21), 1.25 * size.volume, STARTUP_S + size.pass_seconds("reconstruct_prepare")
+
+
+def reconstruct_join(size: Sizes) -> Cost:
+    """Return the cost of putting parts together and finding the mode."""
+    return _solved(size, 16), 1.25 * size.volume, STARTUP_S + size.volume / 10
+
+
+def replicate(size: Sizes) -> Cost:
+    """Return the cost of one replicate."""
+    memory = _in_fields(size, 240 + 2 * size.sinograms + 24 * size.volume, REPEATED_MB)
+    return memory, size.volume / 2, STARTUP_S + size.pass_seconds("replicate")
+
+
+def classify(size: Sizes) -> Cost:
+    """Return the cost of classifying slab by slab."""
+    return 149 + 8.4 * min(size.volume, CLASSES_MB), size.volume, 2 + size.volume / 20
+
+
+def measure(size: Sizes) -> Cost:
+    """Return the cost of measuring; half volumes are bounded: by the particle's box, and absolutely."""
+    memory = 226 + min(34 * size.volume, 200 + 2.6 * min(size.volume, 700.0))
+    return memory, 0.1, STARTUP_S + size.volume / 5
+
+
+def export_composition(size: Sizes) -> Cost:
+    """Return the cost of the image of a composition."""
+    memory = 91 + min(1.6 * (size.elements + 2) * size.volume, 850.0)
+    return memory, (size.elements + 3) * size.volume, 2 + size.volume / 5
+
+
+def export_areal_density(size: Sizes) -> Cost:
+    """Return the cost of maps."""
+    return 110 + 6 * size.series, 2 * size.series, STARTUP_S
+
+
+def export_tomogram(size: Sizes) -> Cost:
+    """Return the cost of the image of one volume."""
+    return 93 + min(4.8 * size.volume, 800.0), 1.2 * size.volume, 2 + size.volume / 10
+
+
+normalize_stack = _stack(112, 5.2, 2)
+register_stack = _stack(262, 6.3, 2)
+fit_valence = _stack(256, 5.4, 0.2)
+
+
+def measure_oxidation(size: Sizes) -> Cost:
+    """Return the cost of the numbers of maps."""
+    return 270 + 12 * size.n_series + 200 * size.stack_frame, 0.1, 12.0
+
+
+def export_oxidation(size: Sizes) -> Cost:
+    """Return the cost of the image of maps."""
+    return 120 + 28 * size.n_series + 60 * size.stack_frame, 1.0, STARTUP_S
+
+
+def read_volume(size: Sizes) -> Cost:
+    """Return the cost of copying a volume."""
+    return 93 + min(2.55 * size.volume, 650.0), size.volume, 2 + size.volume / 20
+
+
+def export_structure(size: Sizes) -> Cost:
+    """Return the cost of the image of a volume and its voids."""
+    return 93 + min(4.8 * size.volume, 800.0), 1.5 * size.volume, 2 + size.volume / 10
+
+
+def export_meshes(size: Sizes) -> Cost:
+    """Return the cost of triangles: those of the skin grow with the area."""
+    return 330 + 10 * size.volume ** (2 / 3), size.volume / 2, STARTUP_S + size.volume / 5
+
+
 COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
-    "normalize": _normalize,
-    "align": _align,
-    "decompose": _decompose,
-    "reconstruct": _reconstruct,
-    "reconstruct_prepare": lambda size: (
-        _solved(size, 21),
-        1.25 * size.volume,
-        STARTUP_S + size.pass_seconds("reconstruct_prepare"),
-    ),
-    "reconstruct_part": _reconstruct_part,
-    "reconstruct_join": lambda size: (
-        _solved(size, 16),
-        1.25 * size.volume,
-        STARTUP_S + size.volume / 10,
-    ),
-    "reconstruct_refine": _reconstruct_refine,
-    "replicate": lambda size: (
-        _in_fields(size, 240 + 2 * size.sinograms + 24 * size.volume, REPEATED_MB),
-        size.volume / 2,
-        STARTUP_S + size.pass_seconds("replicate"),
-    ),
-    "uncertainty": _uncertainty,
-    "classify": lambda size: (
-        149 + 8.4 * min(size.volume, CLASSES_MB),
-        size.volume,
-        2 + size.volume / 20,
-    ),
-    "measure": lambda size: (
-        # The half volumes whose resolution is found are bounded: by the particle's box, and absolutely.
-        226 + min(34 * size.volume, 200 + 2.6 * min(size.volume, 700.0)),
-        0.1,
-        STARTUP_S + size.volume / 5,
-    ),
-    "export_composition": lambda size: (
-        91 + min(1.6 * (size.elements + 2) * size.volume, 850.0),
-        (size.elements + 3) * size.volume,
-        2 + size.volume / 5,
-    ),
-    "export_areal_density": lambda size: (110 + 6 * size.series, 2 * size.series, STARTUP_S),
-    "reconstruct_tomogram": _reconstruct_tomogram,
-    "export_tomogram": lambda size: (
-        93 + min(4.8 * size.volume, 800.0),
-        1.2 * size.volume,
-        2 + size.volume / 10,
-    ),
-    "normalize_stack": _stack(112, 5.2, 2),
-    "register_stack": _stack(262, 6.3, 2),
-    "fit_valence": _stack(256, 5.4, 0.2),
-    "measure_oxidation": lambda size: (270 + 12 * size.n_series + 200 * size.stack_frame, 0.1, 12.0),
-    "export_oxidation": lambda size: (120 + 28 * size.n_series + 60 * size.stack_frame, 1.0, STARTUP_S),
-    "read_volume": lambda size: (93 + min(2.55 * size.volume, 650.0), size.volume, 2 + size.volume / 20),
-    "retrieve_phase": _retrieve_phase,
-    "reconstruct_structure": _reconstruct_structure,
-    "segment_voids": _segment_voids,
-    "measure_voids": _measure_voids,
-    "export_structure": lambda size: (
-        93 + min(4.8 * size.volume, 800.0),
-        1.5 * size.volume,
-        2 + size.volume / 10,
-    ),
-    # Triangles: those of the skin grow with the area.
-    "export_meshes": lambda size: (
-        330 + 10 * size.volume ** (2 / 3),
-        size.volume / 2,
-        STARTUP_S + size.volume / 5,
-    ),
-    "register_branches": _register_branches,
+    row.name: globals()[row.cost or row.name] for row in STAGES.values() if row.cost != ""
 }
 """Cost of one job of each stage. Times are cautious and an order of magnitude."""
 

@@ -12,7 +12,7 @@ from oxytomo.run.costs import MB, Sizes, report_memory_mb
 from oxytomo.run.needs import Needs, Shapes, branch_sizes, joint_needs, stage_needs
 
 MEMORY_MARGIN = 1.5
-"""Measured peaks lie within 0.7 and 1.5 of the estimates (docs/cluster.md)."""
+"""Measured peaks lie within 0.7 and 1.5 of the estimates (docs/how-to/cluster.md)."""
 WORKFLOW_MB = 300.0
 """On a cluster Snakemake itself runs twice within a job, to start the stage."""
 TIME_MARGIN = 4.0
@@ -49,7 +49,7 @@ class Requests:
         """Return the shapes of the data of a branch, None where a file cannot be read."""
         key = (sample, branch)
         if key not in self._shapes:
-            from oxytomo.check.sources import branch_shapes
+            from oxytomo.stages.sources import branch_shapes
 
             # Libraries complain about damaged files; the stage that reads them says what is wrong.
             logging.getLogger("tifffile").setLevel(logging.CRITICAL)

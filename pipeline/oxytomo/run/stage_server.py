@@ -24,8 +24,9 @@ from itertools import pairwise
 from pathlib import Path
 from typing import TextIO
 
-from oxytomo.cli.stage import THREAD_VARIABLES
+from oxytomo.run.boundary import show_traceback
 from oxytomo.run.stage_client import ADDRESS, BEGUN, LENGTH, in_no_folder
+from oxytomo.run.stage_command import THREAD_VARIABLES, run_command
 from oxytomo.stages.registry import STAGES
 
 _LIFELINE = 0
@@ -119,9 +120,6 @@ def _load() -> None:
     """Import every stage and set the compiler up, which loads compiled code too; no thread is started."""
     from numba import njit
 
-    from oxytomo.cli import build_parser
-
-    build_parser()
     for stage in STAGES.values():
         stage.load()
     njit(lambda number: number)(1)
@@ -199,12 +197,9 @@ def _end_with_client(connection: socket.socket, *, on: bool = True) -> None:
 
 def _run(arguments: list[str]) -> int:
     """Run the command line as ``python -m oxytomo`` does."""
-    from oxytomo.cli import main as oxytomo
-    from oxytomo.cli.boundary import show_traceback
-
     code = 1
     try:
-        code = oxytomo(arguments)
+        code = run_command(arguments[1:])
     except SystemExit as end:
         code = end.code if isinstance(end.code, int) else 1
     except BaseException:

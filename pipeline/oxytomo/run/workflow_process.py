@@ -19,7 +19,7 @@ def main() -> int:
     end: dict[str, Any] = {"errors": errors, "mend": None}
     code, answer = 1, int(sys.argv[1])
     try:
-        from oxytomo.cli.boundary import INTERRUPTED, open_standard_files, printable_output, user_error
+        from oxytomo.run.boundary import INTERRUPTED, open_standard_files, printable_output, user_error
 
         open_standard_files()
         request = json.load(sys.stdin)

@@ -1,58 +1,187 @@
-"""One row per stage: its name, its room and its version. Raise the version when the numbers of a stage change."""
+"""One row per stage: all that is declared of it. Raise the version when the numbers of a stage change.
+
+The rules of the workflow, the plan of a run, its costs and the groups of jobs on a cluster follow from these rows.
+The table is plain data, below everything else, so that ``oxytomo.config`` can plan with it.
+"""
 
 import importlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from types import ModuleType
-from typing import Any
+from typing import Any, Literal
+
+STRUCTURE = "structure"
 
 
 @dataclass(frozen=True)
 class Stage:
-    """A stage of the workflow; its module is ``oxytomo.stages.<room>.<name>``."""
+    """A stage of the workflow; its module is ``oxytomo.stages.<room>.<name>``.
+
+    Attributes
+    ----------
+    name, room, version : of the stage
+    settings : name of its model in ``oxytomo.config``
+    branches : the branches that run it, its own first; none: the whole sample, or all samples
+    routes : in the branch ``structure``, the ways in that need it; none: all
+    jobs : what it has a job for: each raw series or element, each part of a particle, each replicate
+    part_of : the stage whose work its jobs do, where that is shared out
+    for_mode : needed only where the reference is the particle's own mode
+    raw : raw files that its settings name: of its series or volume, references, a mask
+    inputs : by key, the stores below ``stages/<branch>/`` that it reads, without their ending: ``{job}`` is that of the same
+        job, a star all of a folder; ``structure:voids`` is one of another branch, ``pristine:reconstruct`` of another
+        sample, a name with an ending a product. What a sample does not have is left out
+    store : its store below ``stages/<branch>/``, one for each ``{job}``; empty where all that it writes are products
+    products : by key, what it leaves in the folder of the sample; in a branch that is not its own, beside its store
+    beside : what it leaves without an output of its own
+    cost : name of the function in ``oxytomo.run.costs``, None for that of its own name, empty where its rule says what it
+        needs
+    threads : how many it asks for; None: by its cost
+    group : stages of one group, which take seconds, share a job on a cluster
+    package, extra : an optional package that it needs, and the extra that installs it; it is left out without
+    """
 
     name: str
     room: str
     version: int
+    settings: str
+    cost: str | None = None
+    branches: tuple[str, ...] = ()
+    routes: tuple[str, ...] = ()
+    jobs: Literal["", "series", "parts", "replicates"] = ""
+    part_of: str = ""
+    for_mode: bool = False
+    raw: Literal["", "source", "references", "mask"] = ""
+    inputs: Mapping[str, str] = field(default_factory=dict)
+    store: str = ""
+    products: Mapping[str, str] = field(default_factory=dict)
+    beside: tuple[str, ...] = ()
+    threads: int | None = None
+    group: str = ""
+    package: str = ""
+    extra: str = ""
+
+    def settings_model(self) -> Any:
+        """Import the model of its settings."""
+        return getattr(importlib.import_module("oxytomo.config.stage_settings"), self.settings)
 
     def load(self) -> ModuleType:
-        """Import the module of the stage, with its ``Settings`` and ``run``."""
+        """Import the module of the stage, with its ``run``."""
         return importlib.import_module(f"oxytomo.stages.{self.room}.{self.name}")
 
+    @property
+    def short_name(self) -> str:
+        """How logs and messages name it: a stage with several jobs by the folder of their stores."""
+        return self.store.split("/")[0] if self.jobs else self.name
 
+
+_COMPOSITION, _OXIDATION, _STRUCTURE = ("composition",), ("oxidation",), (STRUCTURE,)
+_PROJECTED = ("projections", "phase_maps")
+
+# fmt: off
 _ROWS = (
-    Stage("normalize", "shared", version=5),
-    Stage("align", "composition", version=7),
-    Stage("decompose", "composition", version=3),
-    Stage("reconstruct", "composition", version=7),
-    Stage("reconstruct_prepare", "composition", version=2),
-    Stage("reconstruct_part", "composition", version=2),
-    Stage("reconstruct_join", "composition", version=2),
-    Stage("reconstruct_refine", "composition", version=2),
-    Stage("reconstruct_tomogram", "shared", version=3),
-    Stage("replicate", "composition", version=2),
-    Stage("uncertainty", "composition", version=8),
-    Stage("classify", "composition", version=5),
-    Stage("measure", "composition", version=7),
-    Stage("normalize_stack", "oxidation", version=2),
-    Stage("register_stack", "oxidation", version=3),
-    Stage("fit_valence", "oxidation", version=3),
-    Stage("measure_oxidation", "oxidation", version=2),
-    Stage("export_oxidation", "oxidation", version=2),
-    Stage("export_composition", "composition", version=1),
-    Stage("export_areal_density", "composition", version=1),
-    Stage("export_tomogram", "shared", version=1),
-    Stage("retrieve_phase", "structure", version=1),
-    Stage("reconstruct_structure", "structure", version=3),
-    Stage("read_volume", "structure", version=2),
-    Stage("segment_voids", "structure", version=5),
-    Stage("measure_voids", "structure", version=6),
-    Stage("export_structure", "structure", version=1),
-    Stage("export_meshes", "structure", version=2),
-    Stage("register_branches", "shared", version=3),
-    Stage("report", "shared", version=7),
-    Stage("comparison", "shared", version=1),
+    Stage("normalize", "shared", version=5, settings="NormalizeStage",
+          branches=("composition", "areal_density", "tomogram", "structure"), routes=_PROJECTED,
+          jobs="series", raw="source", store="normalize/{job}.zarr", group="prepare"),
+    Stage("align", "composition", version=7, settings="AlignStage",
+          branches=("composition", "areal_density", "tomogram"), inputs={"*": "normalize/*"},
+          store="align.zarr", products={"table": "alignment.csv"}, group="prepare"),
+    Stage("decompose", "composition", version=3, settings="DecomposeStage",
+          branches=("composition", "areal_density"), inputs={"align": "align"}, store="decompose.zarr",
+          group="prepare"),
+    Stage("reconstruct_prepare", "composition", version=2, settings="ReconstructStepStage",
+          branches=_COMPOSITION, part_of="reconstruct",
+          inputs={"decompose": "decompose", "pristine": "pristine:reconstruct"},
+          store="reconstruct_prepare.zarr"),
+    Stage("reconstruct_part", "composition", version=2, settings="ReconstructPartStage",
+          branches=_COMPOSITION, jobs="parts", part_of="reconstruct",
+          inputs={"decompose": "decompose", "prepare": "reconstruct_prepare"},
+          store="reconstruct_part/{job}.zarr"),
+    Stage("reconstruct_join", "composition", version=2, settings="ReconstructStepStage",
+          branches=_COMPOSITION, part_of="reconstruct", for_mode=True,
+          inputs={"part_*": "reconstruct_part/*", "decompose": "decompose", "prepare": "reconstruct_prepare"},
+          store="reconstruct_join.zarr"),
+    Stage("reconstruct_refine", "composition", version=2, settings="ReconstructPartStage",
+          branches=_COMPOSITION, jobs="parts", part_of="reconstruct", for_mode=True,
+          inputs={"decompose": "decompose", "prepare": "reconstruct_prepare", "join": "reconstruct_join"},
+          store="reconstruct_refine/{job}.zarr"),
+    Stage("reconstruct", "composition", version=7, settings="ReconstructStage", branches=_COMPOSITION,
+          inputs={"decompose": "decompose", "pristine": "pristine:reconstruct",
+                  "prepare": "reconstruct_prepare", "part_*": "reconstruct_part/*",
+                  "join": "reconstruct_join", "refine_*": "reconstruct_refine/*"},
+          store="reconstruct.zarr"),
+    Stage("replicate", "composition", version=2, settings="ReplicateStage", branches=_COMPOSITION,
+          jobs="replicates", part_of="uncertainty",
+          inputs={"decompose": "decompose", "reconstruct": "reconstruct"}, store="replicate/{job}.zarr"),
+    Stage("uncertainty", "composition", version=8, settings="UncertaintyStage", branches=_COMPOSITION,
+          inputs={"*": "replicate/*", "decompose": "decompose", "reconstruct": "reconstruct"},
+          store="uncertainty.zarr"),
+    Stage("classify", "composition", version=5, settings="ClassifyStage", branches=_COMPOSITION,
+          inputs={"reconstruct": "reconstruct", "uncertainty": "uncertainty"}, store="classify.zarr",
+          group="finish"),
+    Stage("measure", "composition", version=7, settings="MeasureStage", branches=_COMPOSITION,
+          inputs={"decompose": "decompose", "reconstruct": "reconstruct", "uncertainty": "uncertainty",
+                  "classify": "classify"},
+          products={"phases": "phases.json", "domains": "domains.csv", "shells": "composition_shells.csv"},
+          group="finish"),
+    Stage("export_composition", "composition", version=1, settings="ExportStage", branches=_COMPOSITION,
+          inputs={"reconstruct": "reconstruct", "uncertainty": "uncertainty", "classify": "classify"},
+          products={"store": "composition.ome.zarr"}, group="finish"),
+    Stage("export_areal_density", "composition", version=1, settings="ExportStage",
+          branches=("areal_density",), inputs={"decompose": "decompose", "align": "align"},
+          products={"store": "areal_density.ome.zarr"}, group="prepare"),
+    Stage("reconstruct_tomogram", "shared", version=3, settings="ReconstructTomogramStage",
+          branches=("tomogram",), inputs={"align": "align"}, store="reconstruct.zarr", group="volume"),
+    Stage("export_tomogram", "shared", version=1, settings="ExportStage", branches=("tomogram",),
+          inputs={"reconstruct": "reconstruct"}, products={"store": "tomogram.ome.zarr"}, group="volume"),
+    Stage("normalize_stack", "oxidation", version=2, settings="NormalizeStackStage", branches=_OXIDATION,
+          jobs="series", raw="source", store="normalize/{job}.zarr", group="stack"),
+    Stage("register_stack", "oxidation", version=3, settings="RegisterStackStage", branches=_OXIDATION,
+          jobs="series", inputs={"normalize": "normalize/{job}"}, store="register/{job}.zarr",
+          group="stack"),
+    Stage("fit_valence", "oxidation", version=3, settings="FitValenceStage", branches=_OXIDATION,
+          jobs="series", raw="references", inputs={"register": "register/{job}"}, store="fit/{job}.zarr",
+          group="stack"),
+    Stage("measure_oxidation", "oxidation", version=2, settings="MeasureOxidationStage",
+          branches=_OXIDATION, inputs={"fit_*": "fit/*", "register_*": "register/*"}, store="measure.zarr",
+          products={"shells": "oxidation_shells.csv", "particles": "oxidation_particles.csv",
+                    "profiles": "oxidation_profiles.csv", "summary": "oxidation.json"},
+          group="maps"),
+    Stage("export_oxidation", "oxidation", version=2, settings="ExportStage", branches=_OXIDATION,
+          inputs={"fit_*": "fit/*", "measure": "measure"}, products={"store": "oxidation.ome.zarr"},
+          group="maps"),
+    Stage("read_volume", "structure", version=2, settings="ReadVolumeStage", branches=_STRUCTURE,
+          routes=("volume",), raw="source", store="volume.zarr"),
+    Stage("retrieve_phase", "structure", version=1, settings="RetrievePhaseStage", branches=_STRUCTURE,
+          routes=_PROJECTED, inputs={"*": "normalize/*"}, store="retrieve_phase.zarr"),
+    Stage("reconstruct_structure", "structure", version=3, settings="ReconstructStructureStage",
+          branches=_STRUCTURE, routes=_PROJECTED, inputs={"retrieve_phase": "retrieve_phase"},
+          store="volume.zarr"),
+    Stage("segment_voids", "structure", version=5, settings="SegmentVoidsStage", branches=_STRUCTURE,
+          raw="mask", inputs={"volume": "volume"}, store="voids.zarr"),
+    Stage("measure_voids", "structure", version=6, settings="MeasureVoidsStage", branches=_STRUCTURE,
+          inputs={"volume": "volume", "voids": "voids"},
+          products={"pores": "pores.csv", "cracks": "cracks.csv", "structure": "structure.json"}),
+    Stage("export_structure", "structure", version=1, settings="ExportStage", branches=_STRUCTURE,
+          inputs={"volume": "volume", "voids": "voids"}, products={"store": "structure.ome.zarr"}),
+    Stage("export_meshes", "structure", version=2, settings="ExportStage", branches=_STRUCTURE,
+          inputs={"voids": "voids", "pores": "pores.csv", "cracks": "cracks.csv"},
+          products={"meshes": "meshes"}, threads=1, package="pyvista", extra="view"),
+    Stage("register_branches", "shared", version=3, settings="RegisterBranchesStage",
+          inputs={"reconstruct": "composition:reconstruct", "uncertainty": "composition:uncertainty",
+                  "classify": "composition:classify", "voids": "structure:voids"},
+          store="register_branches.zarr",
+          products={"branches": "branches.json", "distances": "voids_and_domains.csv",
+                    "neighbourhoods": "void_neighbourhoods.csv"},
+          threads=4),
+    Stage("report", "shared", version=7, settings="ReportStage", cost="",
+          products={"report": "report.html"}, threads=2),
+    Stage("comparison", "shared", version=1, settings="ComparisonStage", cost="",
+          products={"report": "comparison.html"},
+          beside=("comparison_values.csv", "comparison_groups.csv", "comparison_differences.csv", "comparison_shells.csv"),
+          threads=1),
 )
+# fmt: on
 STAGES: dict[str, Stage] = {stage.name: stage for stage in _ROWS}
 
 

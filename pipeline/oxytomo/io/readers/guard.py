@@ -18,7 +18,7 @@ import hdf5plugin  # noqa: F401  (registers the filters of bitshuffle, LZ4, Blos
 import numpy as np
 
 from oxytomo.errors import InputError
-from oxytomo.io.readers.walk_hdf5 import HUGE_BYTES, WALKED
+from oxytomo.io.readers.walk_hdf5 import HUGE_BYTES, TOO_LARGE, WALKED
 
 GUARD_CPU_S = 1.0
 """The structure of an honest file is walked in milliseconds; a damaged one can keep the library
@@ -32,6 +32,7 @@ MOST_CHUNK_BYTES = 2**30
 LARGEST_RATIO = 1100
 """Deflate makes nothing more than 1032 times smaller."""
 MOST_TEXT_BYTES = 64 * 2**20
+OUT_OF_MEMORY = -1
 
 
 def check_structure(path: Path) -> None:
@@ -65,6 +66,8 @@ def _walk_guarded(path: str, _modified_ns: int, _size: int) -> str:
         failed, fresh = _walker().walk(path)
         if failed and not fresh:  # an earlier file may have left the library in disorder
             failed, _ = _walker().walk(path)
+    if failed == OUT_OF_MEMORY:
+        return "a small dataset whose stored size claims more than 1 GB"
     if failed == signal.SIGPROF:
         return f"a file that keeps the HDF5 library busy without end ({GUARD_CPU_S:g} s)"
     return f"a file on which the HDF5 library crashes ({signal.Signals(failed).name})" if failed else ""
@@ -99,14 +102,15 @@ class _Walker:
         )
 
     def walk(self, path: str) -> tuple[int, bool]:
-        """Walk a file: the signal that ended the process (else 0), and whether it was its first."""
+        """Walk a file: what ended the process (a signal, else 0), and whether it was its first."""
         fresh = self.walked == 0
         self.walked += 1
-        if not self._answers(os.fsencode(os.path.abspath(path))):  # noqa: PTH100 - links stay as they are
+        answer = self._answer(os.fsencode(os.path.abspath(path)))  # noqa: PTH100 - links stay as they are
+        if not answer:
             return max(0, -self.end()), fresh
-        return 0, fresh
+        return OUT_OF_MEMORY if answer == TOO_LARGE else 0, fresh
 
-    def _answers(self, name: bytes) -> bool:
+    def _answer(self, name: bytes) -> bytes:
         """Send a name and wait; a file system that is too slow is no fault of the file."""
         to, back = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         with suppress(BrokenPipeError), selectors.DefaultSelector() as selector:
@@ -114,10 +118,10 @@ class _Walker:
             to.flush()
             selector.register(back, selectors.EVENT_READ)
             if selector.select(GUARD_WALL_S):
-                return os.read(back.fileno(), 1) == WALKED
+                return os.read(back.fileno(), 1)
             self.end(kill=True)
-            return True
-        return False
+            return WALKED
+        return b""
 
     def end(self, *, kill: bool = False) -> int:
         """Let the process go.

@@ -1,10 +1,9 @@
 """Walks HDF5 files in a process of its own, which a damaged file may end.
 
-A program, run by ``guard``.
-
 ``python -I -S walk_hdf5.py SECONDS FOLDER…`` reads names of files (8 bytes of length, then the
-name) from standard input and answers each with one byte when it has been walked. It imports nothing
-but h5py, from the folders it is given.
+name) from standard input. It answers each with one byte when it has been walked: ``.``, or ``m``
+when a small dataset claims more memory than an honest one can. It imports nothing but h5py, from
+the folders it is given.
 """
 
 import math
@@ -17,6 +16,8 @@ from pathlib import Path
 from typing import Any
 
 WALKED = b"."
+TOO_LARGE = b"m"
+"""A small dataset needed more memory than the walk has: its sizes are damaged."""
 MOST_OBJECTS = 3000
 SMALL_ELEMENTS = 10**5
 HUGE_BYTES = 2**30
@@ -39,10 +40,15 @@ def main() -> None:
     while len(head := source.read(8)) == 8:
         name = source.read(int.from_bytes(head, "big"))
         signal.setitimer(signal.ITIMER_PROF, seconds)
-        with suppress(Exception):
+        answer = WALKED
+        try:
             walk(os.fsdecode(name), h5py)
+        except MemoryError:
+            answer = TOO_LARGE
+        except Exception:  # the reader meets it again, and says what it is
+            pass
         signal.setitimer(signal.ITIMER_PROF, 0)
-        answers.write(WALKED)
+        answers.write(answer)
         answers.flush()
 
 
@@ -68,8 +74,13 @@ def walk(path: str, h5py: Any) -> None:
 
         file.id.links.visit(keep, info=True)
         for name in ["/", *names]:
-            with suppress(Exception):
+            try:
                 _touch(file, name, h5py)
+            except MemoryError:
+                raise
+            except Exception as error:
+                if "allocat" in str(error):  # so the library says it: "memory allocation failed"
+                    raise MemoryError from error
 
 
 def _touch(file: Any, name: str, h5py: Any) -> None:

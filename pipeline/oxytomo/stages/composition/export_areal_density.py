@@ -4,15 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from oxytomo.arrays import FloatArray
 from oxytomo.config import ExportStage as Settings
-from oxytomo.errors import StoreError
-from oxytomo.export.ngff import Channel
+from oxytomo.export.composition_images import areal_channels
 from oxytomo.export.ome_zarr import write_image
 from oxytomo.export.record import provenance_attributes
-from oxytomo.io.stores import Store, read_store
-from oxytomo.palette import GREY, display_window, element_color
-from oxytomo.run.context import StageContext
+from oxytomo.io.composition_store import only_tilt
+from oxytomo.io.stores import read_store
+from oxytomo.stages.context import StageContext
 
 INPUTS = ("decompose", "align")
 
@@ -25,23 +23,11 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     """
     decomposed, aligned = read_store(inputs["decompose"]), read_store(inputs["align"])
     elements = [str(element) for element in decomposed.attributes["elements"]]
-    areal, sigma = _only_tilt(decomposed, "areal"), _sigma(decomposed, len(elements))
     series = [str(name) for name in aligned.attributes["series"]]
-    channels = [
-        Channel(
-            element,
-            areal[index],
-            element_color(element, index),
-            display_window(areal[index], percent=0.5, from_zero=True),
-        )
-        for index, element in enumerate(elements)
-    ]
-    for name, maps in (
-        *((f"{element}_sigma", sigma[index]) for index, element in enumerate(elements)),
-        *zip(series, _only_tilt(aligned, "value"), strict=True),
-    ):
-        window = display_window(maps, percent=0.5, from_zero=True)
-        channels.append(Channel(name, maps, GREY, window, active=False))
+    areal, covariance = only_tilt(decomposed, "areal"), only_tilt(decomposed, "covariance")
+    rows, columns = np.triu_indices(len(elements))
+    densities = dict(zip(series, only_tilt(aligned, "value"), strict=True))
+    channels = areal_channels(elements, areal, covariance[rows == columns], densities)
     units = {channel.name: "micrometer" for channel in channels[: 2 * len(elements)]}
     write_image(
         outputs["store"],
@@ -63,24 +49,3 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         ),
     )
     context.log(f"{len(channels)} channels of {areal.shape[1:]} pixels")
-
-
-def _only_tilt(store: Store, name: str) -> FloatArray:
-    """Return the maps of an array that has one tilt, without the axis of tilts."""
-    stored = store[name]
-    if stored.shape[1] != 1:
-        raise StoreError(
-            str(store.path),
-            expected=f"one tilt in {name!r}",
-            got=f"{stored.shape[1]} tilts",
-            fix="use the branch composition or tomogram for tilt series",
-        )
-    maps: FloatArray = stored[:, 0].astype(np.float32, copy=False)
-    return maps
-
-
-def _sigma(store: Store, n_elements: int) -> FloatArray:
-    """Return the standard deviation of each element from the diagonal of the covariance; NaN without data."""
-    rows, columns = np.triu_indices(n_elements)
-    variance = _only_tilt(store, "covariance")[rows == columns]
-    return np.sqrt(np.where(np.isfinite(variance), variance, np.nan)).astype(np.float32)

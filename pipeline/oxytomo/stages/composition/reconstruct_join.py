@@ -3,26 +3,26 @@
 from pathlib import Path
 
 from oxytomo.composition.deviation import refer_to_mode
+from oxytomo.composition.deviation_problems import DeviationSolver
 from oxytomo.config import ReconstructStepStage as Settings
-from oxytomo.io.scratch import scratch_fields
-from oxytomo.io.stores import NamedArray, read_store, write_store
-from oxytomo.run.context import StageContext
-from oxytomo.segment.particle import particle_mask
-from oxytomo.stages.composition.particle_parts import (
+from oxytomo.io.composition_store import column_densities
+from oxytomo.io.particle_parts import (
     VOLUME,
-    deviation_solver,
     gathered_parts,
     ground_attributes,
     read_ground,
     stores_of,
 )
-from oxytomo.stages.composition.reconstruct import column_densities
+from oxytomo.io.scratch import scratch_fields
+from oxytomo.io.stores import NamedArray, read_store, write_store
+from oxytomo.segment.particle import particle_mask
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Put the parts together, find the mode, write."""
     data = column_densities(read_store(inputs["decompose"]))
-    solver = deviation_solver(settings.solver)
+    solver = DeviationSolver(**settings.solver.model_dump(exclude={"method"}))
     ground = read_ground(inputs, data, solver)
     with scratch_fields(outputs["store"]) as allocate:
         parts = stores_of(inputs, "part", solver.parts)

@@ -3,26 +3,26 @@
 from pathlib import Path
 
 from oxytomo.composition.deviation import iterations_of
+from oxytomo.composition.deviation_problems import DeviationSolver
 from oxytomo.composition.deviation_steps import Solutions, solve_slab, thickness
 from oxytomo.composition.progress import Progress
 from oxytomo.config import ReconstructPartStage as Settings
-from oxytomo.io.scratch import scratch_fields
-from oxytomo.io.stores import NamedArray, read_store
-from oxytomo.run.context import StageContext
-from oxytomo.stages.composition.particle_parts import (
+from oxytomo.io.composition_store import column_densities
+from oxytomo.io.particle_parts import (
     VOLUME,
-    deviation_solver,
     read_ground,
     rows_of_part,
     write_part,
 )
-from oxytomo.stages.composition.reconstruct import column_densities
+from oxytomo.io.scratch import scratch_fields
+from oxytomo.io.stores import NamedArray, read_store
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Solve the slabs of this part, write."""
     data = column_densities(read_store(inputs["decompose"]), in_memory_bytes=0)
-    solver, n_metals = deviation_solver(settings.solver), len(data.atoms) - 1
+    solver, n_metals = DeviationSolver(**settings.solver.model_dump(exclude={"method"})), len(data.atoms) - 1
     ground = read_ground(inputs, data, solver)
     own, rows = ground.of_part(settings.part, solver.parts), rows_of_part(ground, settings.part, solver.parts)
     share = sum(ground.share(slab) for slab in own)
@@ -43,4 +43,4 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             "elements": NamedArray(part.elements, ("element", *VOLUME), "1"),
             "difference": NamedArray(part.difference, VOLUME, "1"),
         }
-        write_part(outputs["store"], arrays, rows.start, found, inputs, context)
+        write_part(outputs["store"], arrays, rows.start, found, context.provenance(inputs))

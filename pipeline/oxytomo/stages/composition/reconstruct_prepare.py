@@ -2,15 +2,16 @@
 
 from pathlib import Path
 
+from oxytomo.composition.deviation_problems import DeviationSolver
 from oxytomo.composition.deviation_steps import prepare
 from oxytomo.composition.first_look import FIRST_ITERATIONS
 from oxytomo.composition.progress import Progress
 from oxytomo.config import ReconstructStepStage as Settings
+from oxytomo.io.composition_store import column_densities, reference_of
+from oxytomo.io.particle_parts import VOLUME, ground_attributes
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store
-from oxytomo.run.context import StageContext
-from oxytomo.stages.composition.particle_parts import VOLUME, deviation_solver, ground_attributes
-from oxytomo.stages.composition.reconstruct import column_densities, reference_of
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
@@ -19,7 +20,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     with scratch_fields(outputs["store"]) as allocate:
         ground = prepare(
             data,
-            solver=deviation_solver(settings.solver),
+            solver=DeviationSolver(**settings.solver.model_dump(exclude={"method"})),
             reference_tm_o=reference_of(settings.reference, inputs),
             start=None,
             n_metals=len(data.atoms) - 1,

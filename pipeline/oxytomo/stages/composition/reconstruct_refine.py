@@ -4,26 +4,26 @@ from pathlib import Path
 
 import numpy as np
 
+from oxytomo.composition.deviation_problems import DeviationSolver
 from oxytomo.composition.deviation_steps import refine_slab, thickness
 from oxytomo.composition.progress import Progress
 from oxytomo.config import ReconstructPartStage as Settings
-from oxytomo.io.scratch import scratch_fields
-from oxytomo.io.stores import NamedArray, read_store
-from oxytomo.run.context import StageContext
-from oxytomo.stages.composition.particle_parts import (
+from oxytomo.io.composition_store import column_densities
+from oxytomo.io.particle_parts import (
     VOLUME,
-    deviation_solver,
     read_ground,
     rows_of_part,
     write_part,
 )
-from oxytomo.stages.composition.reconstruct import column_densities
+from oxytomo.io.scratch import scratch_fields
+from oxytomo.io.stores import NamedArray, read_store
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Solve the slabs of this part once more, write."""
     data = column_densities(read_store(inputs["decompose"]), in_memory_bytes=0)
-    solver = deviation_solver(settings.solver)
+    solver = DeviationSolver(**settings.solver.model_dump(exclude={"method"}))
     ground = read_ground(inputs, data, solver)
     first = read_store(inputs["join"]).field("difference")
     own, rows = ground.of_part(settings.part, solver.parts), rows_of_part(ground, settings.part, solver.parts)
@@ -49,4 +49,4 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             for slab in own
         ]
         arrays = {"difference": NamedArray(difference, VOLUME, "1")}
-        write_part(outputs["store"], arrays, rows.start, found, inputs, context)
+        write_part(outputs["store"], arrays, rows.start, found, context.provenance(inputs))

@@ -4,47 +4,49 @@ from pathlib import Path
 
 import numpy as np
 
-from oxytomo.composition.column_densities import ColumnDensities
-from oxytomo.composition.noise import deviation_sigma, uniform_composition
-from oxytomo.composition.result import Composition
+from oxytomo.composition.noise import deviation_sigma
+from oxytomo.composition.replicates import SIGMA_SMOOTHING_PX, Chain, draws_of, fill_replicate
+from oxytomo.composition.solving import solver_of
 from oxytomo.config import UncertaintyStage as Settings
+from oxytomo.io.composition_store import VOLUME, column_densities, stored_composition
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store
 from oxytomo.measure.systematic import systematic_error, with_systematic
-from oxytomo.run.context import StageContext
-from oxytomo.slabs import Allocate, Field, fill, plane, sampled
-from oxytomo.stages.composition.reconstruct import column_densities
-from oxytomo.stages.composition.replicate import repeat, replicates_of, stored_composition
-
-SIGMA_SMOOTHING_PX = 2.0
+from oxytomo.slabs import fill, plane, sampled
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Draw replicates and reconstruct them, or read those of other jobs, and write their scatter."""
     decomposed, reconstructed = read_store(inputs["decompose"]), read_store(inputs["reconstruct"])
-    data = column_densities(decomposed)
-    composition = stored_composition(reconstructed)
+    data, result = column_densities(decomposed), stored_composition(reconstructed)
+    own, solver = settings.reference == "mode", solver_of(**settings.solver.model_dump())
+    chain = Chain(data, result, solver, own_reference=own, threads=context.threads)
+    counts = {"noise": settings.replicates, "null": settings.null_replicates}
+    draws = draws_of(replicates=counts["noise"], null_replicates=counts["null"], seed=settings.seed)
     with scratch_fields(outputs["store"]) as allocate:
-        found = _replicates(inputs, composition, data, settings, context, allocate)
-        replicates = found["noise"]
+        shape = result.deviation.shape
+        found = {kind: allocate((count, *shape), np.float16) for kind, count in counts.items()}
+        for draw in draws:
+            target = plane(found[draw.kind], draw.number - 1)
+            if draw.key in inputs:
+                fill(target, np.asarray, read_store(inputs[draw.key]).field("deviation"))
+            else:
+                name = "noise replicate" if draw.kind == "noise" else "null run"
+                progress = context.progress(f"{name} {draw.number} of {counts[draw.kind]}")
+                fill_replicate(target, draw, chain, allocate, progress)
+        replicates = [plane(found["noise"], i) for i in range(counts["noise"])]
         sigma = deviation_sigma(
-            [plane(replicates, i) for i in range(settings.replicates)],
-            composition.deviation,
-            composition.particle,
-            smoothing_px=SIGMA_SMOOTHING_PX,
-            allocate=allocate,
+            replicates, result.deviation, result.particle, smoothing_px=SIGMA_SMOOTHING_PX, allocate=allocate
         )
-        error = systematic_error(
-            decomposed.attributes.get("model"), own_reference=settings.reference == "mode"
-        )
-        of_noise = sampled(sigma, composition.particle)
-        volume = ("z", "y", "x")
+        error = systematic_error(decomposed.attributes.get("model"), own_reference=own)
+        of_noise = sampled(sigma, result.particle)
         write_store(
             outputs["store"],
             {
-                "deviation_sigma": NamedArray(with_systematic(sigma, error, allocate), volume, "1"),
-                "replicates": NamedArray(replicates, ("replicate", *volume), "1"),
-                "null": NamedArray(found["null"], ("replicate", *volume), "1"),
+                "deviation_sigma": NamedArray(with_systematic(sigma, error, allocate), VOLUME, "1"),
+                "replicates": NamedArray(found["noise"], ("replicate", *VOLUME), "1"),
+                "null": NamedArray(found["null"], ("replicate", *VOLUME), "1"),
             },
             provenance=context.provenance(inputs),
             attributes={
@@ -54,28 +56,3 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 "noise": float(np.nanmedian(of_noise)) if np.isfinite(of_noise).any() else None,
             },
         )
-
-
-def _replicates(
-    inputs: dict[str, Path],
-    composition: Composition,
-    data: ColumnDensities,
-    settings: Settings,
-    context: StageContext,
-    allocate: Allocate,
-) -> dict[str, Field]:
-    """Return the deviations of all replicates and null runs, float16."""
-    counts = {"noise": settings.replicates, "null": settings.null_replicates}
-    shape = composition.deviation.shape
-    volumes = {kind: allocate((count, *shape), np.float16) for kind, count in counts.items()}
-    for one in replicates_of(settings):
-        target = plane(volumes[one.kind], one.number - 1)
-        key = f"{one.kind}_{one.number}"
-        if key in inputs:
-            fill(target, np.asarray, read_store(inputs[key]).field("deviation"))
-        else:
-            name = "noise replicate" if one.kind == "noise" else "null run"
-            label = f"{name} {one.number} of {counts[one.kind]}"
-            source = composition if one.kind == "noise" else uniform_composition(composition, allocate)
-            repeat(source, data, target, one, context, label, allocate)
-    return volumes

@@ -22,7 +22,7 @@ from oxytomo.palette import (
     display_window,
     element_color,
 )
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 
 UNKNOWN_PIXEL_NM = 1.0
 MAX_SHIFT_PX = 30.0

@@ -11,7 +11,7 @@ from oxytomo.errors import InputError
 from oxytomo.io.stores import NamedArray, Store, read_store, write_store
 from oxytomo.oxidation.linear_combination import ValenceFit, fit_valence
 from oxytomo.oxidation.status import STATUS_NAMES, pixel_status
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.oxidation.fit_setup import FitSetup, fit_setup
 
 BLOCK_BYTES = 256 * 2**20

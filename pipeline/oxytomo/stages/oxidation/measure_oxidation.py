@@ -17,7 +17,7 @@ from oxytomo.oxidation.exploration import explore
 from oxytomo.oxidation.judgement import ChiSquare, SpectrumFit, fit_spectrum, leave_one_out
 from oxytomo.oxidation.oxygen_loss import ModelFit, fit_oxygen_loss
 from oxytomo.oxidation.status import FITTED, STATUS_NAMES, THICK
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 
 SENSITIVITY_EV = 0.1
 EXPLORED_PIXELS = 50_000

@@ -5,8 +5,6 @@ from pathlib import Path
 import numpy as np
 
 from oxytomo.arrays import BoolArray
-from oxytomo.check.series import looked_at, require_plausible
-from oxytomo.check.sources import open_stack
 from oxytomo.config import NormalizeStackStage as Settings
 from oxytomo.config import source_files
 from oxytomo.errors import ConfigError, InputError
@@ -16,7 +14,9 @@ from oxytomo.io.stores import NamedArray, write_store
 from oxytomo.preprocess.complex_images import complex_density, intensity
 from oxytomo.preprocess.empty_region import given_region
 from oxytomo.preprocess.energy_stack import FrameDensity, empty_region, frame_density, ready_density
-from oxytomo.run.context import StageContext
+from oxytomo.preprocess.plausible import looked_at, require_plausible
+from oxytomo.stages.context import StageContext
+from oxytomo.stages.sources import open_stack
 
 
 def run(

@@ -11,7 +11,7 @@ from oxytomo.errors import InputError
 from oxytomo.io.scratch import scratch_arrays
 from oxytomo.io.stores import NamedArray, Store, read_store, write_store
 from oxytomo.oxidation.edges import default_windows
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 
 MANY_LOST = 0.05
 """More frames than this share (and two) that cannot be registered are no accident."""

@@ -7,7 +7,7 @@ from oxytomo.config import ComparisonStage as Settings
 from oxytomo.errors import InputError, PipelineError, StoreError
 from oxytomo.io.plain_files import printable
 from oxytomo.io.tables import write_csv, write_text
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.shared.report import footer
 from oxytomo.view.compare import compare
 from oxytomo.view.comparison_part import comparison_part, comparison_tables

@@ -10,8 +10,8 @@ from oxytomo.export.ome_zarr import write_image
 from oxytomo.export.record import provenance_attributes
 from oxytomo.io.stores import read_store
 from oxytomo.palette import GREY, display_window
-from oxytomo.run.context import StageContext
 from oxytomo.slabs import Mapped, sampled
+from oxytomo.stages.context import StageContext
 
 INPUTS = ("reconstruct",)
 

@@ -2,16 +2,14 @@
 
 from pathlib import Path
 
-import numpy as np
-
-from oxytomo.arrays import FloatArray
 from oxytomo.config import ReconstructTomogramStage as Settings
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store
 from oxytomo.reconstruct.backends import reconstruct
 from oxytomo.reconstruct.geometry import TiltGeometry
-from oxytomo.run.context import StageContext
-from oxytomo.slabs import Mapped, plane
+from oxytomo.reconstruct.rays import weighted_rays
+from oxytomo.slabs import plane
+from oxytomo.stages.context import StageContext
 from oxytomo.units import NM_PER_UM
 
 
@@ -20,20 +18,12 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     aligned = read_store(inputs["align"])
     value, variance = (plane(aligned.field(name), 0) for name in ("value", "variance"))
     pixel_nm = float(aligned.attributes["pixel_nm"])
-    pixel_um = np.float32(pixel_nm / NM_PER_UM)
     tilt_deg = aligned["tilt_deg"]
-
-    def line_integral(v: FloatArray, s: FloatArray) -> FloatArray:
-        return np.where(np.isfinite(v) & np.isfinite(s), v / pixel_um, 0)
-
-    def weight(v: FloatArray, s: FloatArray) -> FloatArray:
-        valid = np.isfinite(v) & np.isfinite(s)
-        return np.where(valid, pixel_um**2 / np.where(valid, s, 1), 0)
-
+    integrals, weights = weighted_rays(value, variance, pixel_um=pixel_nm / NM_PER_UM)
     with scratch_fields(outputs["store"]) as allocate:
         volume = reconstruct(
-            Mapped(value, line_integral, np.float32, variance),
-            Mapped(value, weight, np.float32, variance),
+            integrals,
+            weights,
             TiltGeometry.square(tilt_deg, value.shape[-1]),
             algorithm=settings.algorithm,
             backend=settings.backend,

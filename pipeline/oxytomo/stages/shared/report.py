@@ -10,7 +10,7 @@ from oxytomo.config import Branch
 from oxytomo.config import ReportStage as Settings
 from oxytomo.errors import InputError
 from oxytomo.io.atomic import complete_or_absent
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 from oxytomo.view.alignment_part import alignment_part
 from oxytomo.view.branches_part import branches_part
 from oxytomo.view.composition_part import composition_part

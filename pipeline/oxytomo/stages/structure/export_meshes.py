@@ -14,10 +14,10 @@ from oxytomo.io.stores import read_store
 from oxytomo.io.tables import read_csv, write_json
 from oxytomo.measure.sheet_surfaces import RIM_SHARE, sheet_surface
 from oxytomo.measure.surfaces import label_boxes, particle_body, pore_body
-from oxytomo.run.context import StageContext
 from oxytomo.segment.sheets import local_aperture
 from oxytomo.segment.voids import Voids
 from oxytomo.slabs import ReadAhead, largest
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.structure.segment_voids import read_voids
 
 PORE_COLUMNS = ("pore", "particle", "volume_nm3", "equivalent_diameter_nm", "sphericity", "network", "open")

@@ -18,8 +18,8 @@ from oxytomo.palette import (
     display_window,
     instance_colors,
 )
-from oxytomo.run.context import StageContext
 from oxytomo.slabs import Mapped, largest, sampled
+from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:

@@ -16,10 +16,10 @@ from oxytomo.measure.pores import pore_table
 from oxytomo.measure.totals import particle_totals, void_totals
 from oxytomo.measure.void_numbers import cut_by_faces, mean_aperture, reaching_surface, void_sums
 from oxytomo.measure.void_warnings import structure_warnings
-from oxytomo.run.context import StageContext
 from oxytomo.segment.regions import contacts
 from oxytomo.segment.void_noise import Trial, noise_spread
 from oxytomo.segment.voids import Voids
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.structure.segment_voids import read_voids
 from oxytomo.stages.structure.void_facts import CONTACT_PX, Measured, Table, void_facts
 

@@ -2,13 +2,13 @@
 
 from pathlib import Path
 
-from oxytomo.check.sources import volume_request
-from oxytomo.check.structure import VOXEL_TOLERANCE
 from oxytomo.config import ReadVolumeStage as Settings
 from oxytomo.config import expand
 from oxytomo.io.stores import NamedArray, write_store
 from oxytomo.io.volumes import read_volume
-from oxytomo.run.context import StageContext
+from oxytomo.preprocess.plausible import VOXEL_TOLERANCE
+from oxytomo.stages.context import StageContext
+from oxytomo.stages.sources import volume_request
 
 
 def run(

@@ -6,6 +6,7 @@ import numpy as np
 
 from oxytomo.align.axis import axis_from_pairs, find_axis, opposite_pairs
 from oxytomo.align.binning import Binning
+from oxytomo.align.inputs import require_whole_field
 from oxytomo.align.parallel import frame_groups
 from oxytomo.align.register import fill_invalid
 from oxytomo.align.resample import resample
@@ -18,9 +19,8 @@ from oxytomo.io.stores import NamedArray, Store, read_store, write_store
 from oxytomo.phase.optics import wavelength_nm
 from oxytomo.reconstruct.backends import reconstruct
 from oxytomo.reconstruct.geometry import TiltGeometry
-from oxytomo.run.context import StageContext
 from oxytomo.slabs import Allocate, Field, Mapped
-from oxytomo.stages.composition.align_inputs import require_whole_field
+from oxytomo.stages.context import StageContext
 from oxytomo.units import NM_PER_UM
 
 PAIRS = 32

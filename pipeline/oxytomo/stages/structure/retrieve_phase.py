@@ -20,7 +20,7 @@ from oxytomo.phase.ctf import Transfer, ctf, transfer
 from oxytomo.phase.optics import cone_displacement_px
 from oxytomo.phase.paganin import paganin
 from oxytomo.phase.propagation import Frame
-from oxytomo.run.context import StageContext
+from oxytomo.stages.context import StageContext
 from oxytomo.stages.structure.phase_scan import PhaseScan, phase_scan
 
 BLOCK_BYTES = 3e8

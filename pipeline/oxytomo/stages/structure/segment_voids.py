@@ -6,16 +6,16 @@ from typing import Any
 import numpy as np
 
 from oxytomo.arrays import FloatArray, LabelArray
-from oxytomo.check.sources import volume_request
 from oxytomo.config import SegmentVoidsStage as Settings
 from oxytomo.config import expand
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, Store, read_store, write_store
 from oxytomo.io.volumes import read_volume
-from oxytomo.run.context import StageContext
 from oxytomo.segment.sheets import Sheets
 from oxytomo.segment.voids import TYPES, Voids, segment_voids
 from oxytomo.slabs import Allocate, Field, fill, largest
+from oxytomo.stages.context import StageContext
+from oxytomo.stages.sources import volume_request
 
 _SHEETS = ("index", "normal", "sheet", "area_px", "aperture_px", "inner")
 

@@ -6,31 +6,37 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
-from oxytomo.config import parse_config, read_yaml, source_files
+from oxytomo.config import parse_config, read_yaml
 from oxytomo.config.plan import (
     COMPARISON_TABLES,
+    JOINT_FOLDER,
     JOINT_PRODUCTS,
-    JOINT_STAGE,
     JOINT_STORE,
     branch_config,
     branch_products,
-    branch_series,
-    branch_sources,
-    branch_stages,
     branch_stores,
     comparison_settings,
     project_products,
-    reference_files,
     sample_branches,
-    stage_jobs,
     stage_settings,
 )
+from oxytomo.config.stage_files import raw_inputs, samples_of, stage_inputs, stage_outputs
 from oxytomo.run.workflow import CONFIGURATION
 from oxytomo.errors import PipelineError
 from oxytomo.run.requests import Requests
 from oxytomo.run.results_folder import claim, lost_stores
 from oxytomo.run.lock import join_run
-from oxytomo.stages.registry import stage_spec
+from oxytomo.stages.registry import STAGES, STRUCTURE, stage_spec
+
+ANY_SAMPLE = "[A-Za-z0-9][A-Za-z0-9_-]*"
+ANY_BRANCH = "{branch}"
+"""Stands for the branch in the rule of a stage that several branches share."""
+STAGE_COMMAND = (
+    "${{OXYTOMO_PYTHON:-python}} -P -m oxytomo stage {params.stage} --label {params.label:q}"
+    " --in {params.inputs} --out {params.outputs}"
+    " --spec {params.spec:q} --threads {threads} --log {log:q}"
+)
+"""The shell command of every rule."""
 
 
 def load_project():
@@ -57,7 +63,6 @@ def claim_results():
 
 PROJECT = load_project()
 RESULTS = "" if str(PROJECT.results) == "." else f"{PROJECT.results}/".replace("{", "{{").replace("}", "}}")
-STAGES = f"{RESULTS}{{sample}}/stages"
 LOGS = f"{RESULTS}logs/{{sample}}"
 WANTED = (*project_products(PROJECT), *lost_stores(PROJECT.results, PROJECT))
 PRODUCTS = [f"{RESULTS}{path}" for path in WANTED]
@@ -71,10 +76,9 @@ if not WITH_CONDA:
 
 
 wildcard_constraints:
-    sample="[A-Za-z0-9][A-Za-z0-9_-]*",
+    sample=ANY_SAMPLE,
     branch="composition|areal_density|tomogram|oxidation|structure",
-    series="[A-Za-z0-9_]+",
-    job="[a-z0-9_]+",
+    job="[A-Za-z0-9_]+",
 
 
 def environment(wildcards):
@@ -82,175 +86,133 @@ def environment(wildcards):
     return "oxytomo" if WITH_CONDA else None
 
 
-def series_of(sample, branch):
-    """Return the raw series of a branch by name."""
-    return branch_sources(branch_config(PROJECT, sample, branch))
+def rules_of_stages():
+    """Return stage and branch of every rule: the series of all branches share one, what belongs to the whole sample has none."""
+    rules = []
+    for row in STAGES.values():
+        if row.jobs and len(row.branches) > 1:
+            rules.append((row, ANY_BRANCH))
+        elif row.branches:
+            rules += [(row, branch) for branch in row.branches]
+        elif row.inputs:
+            rules.append((row, None))
+    return rules
 
 
-def raw_inputs(wildcards):
-    """Return the raw files of one series."""
-    return source_files(series_of(wildcards.sample, wildcards.branch)[wildcards.series])
+STAGE_RULES = rules_of_stages()
 
 
-def structure_samples(*routes):
-    """Return a pattern of the samples whose structure branch starts from one of these routes."""
-    names = [n for n, s in PROJECT.samples.items() if s.structure and s.structure.route in routes]
-    return "|".join(names) or "(?!)"
+def rule_name(row, branch):
+    """Return the name of a rule: that of its stage, with the branch where it is not the stage's own."""
+    return row.name if branch in (None, ANY_BRANCH, *row.branches[:1]) else f"{row.name}_{branch}"
 
 
-def structure_files(*names):
-    """Return a function that gives the raw files of named sources of the structure branch, those it has."""
+def of_branch(branch, wildcards):
+    """Return the branch of a job."""
+    return wildcards.branch if branch == ANY_BRANCH else branch
+
+
+def job_of(wildcards):
+    """Return the series, element, part or replicate of a job, empty where its stage has only one."""
+    return wildcards.get("job", "")
+
+
+def below_results(path):
+    """Return where something is that is named from the folder of results; a table of the user's own is where it is."""
+    return path if Path(path).is_absolute() else f"{RESULTS}{path}"
+
+
+def inputs_of(row, branch):
+    """Return a function that gives the inputs of a job by key, and as ``raw`` the files that its settings name."""
 
     def files(wildcards):
-        sources = series_of(wildcards.sample, "structure")
-        return [path for name in names if name in sources for path in source_files(sources[name])]
+        job = PROJECT, wildcards.sample, of_branch(branch, wildcards), row.name, job_of(wildcards)
+        raw = raw_inputs(*job) if row.raw else []
+        inputs = {key: below_results(path) for key, path in stage_inputs(*job).items()}
+        return inputs | ({"raw": raw} if raw else {})
 
     return files
 
 
-def normalized(branch):
-    """Return a function that gives the normalized store of every series of a branch by name."""
-
-    def inputs(wildcards):
-        folder = f"{RESULTS}{wildcards.sample}/stages/{branch}/normalize"
-        series = branch_series(branch_config(PROJECT, wildcards.sample, branch))
-        return {name: f"{folder}/{name}.zarr" for name in series}
-
-    return inputs
-
-
-def align_inputs(branch):
-    """Return a function that gives the normalized stores and, where shifts are given, their table."""
-
-    def inputs(wildcards):
-        shifts = branch_config(PROJECT, wildcards.sample, branch).align.shifts
-        return normalized(branch)(wildcards) | ({} if shifts is None else {"shifts": shifts})
-
-    return inputs
+def outputs_of(row, branch):
+    """Return the outputs of a rule by key; tables are shown in Snakemake's own report."""
+    outputs = {}
+    for key, name in stage_outputs(row.name, branch).items():
+        path = f"{RESULTS}{{sample}}/{name}"
+        if "." in name and not name.endswith(".zarr"):
+            labels = {"sample": "{sample}", "file": Path(name).name}
+            outputs[key] = report(path, category=(branch or JOINT_FOLDER).replace("_", " "), labels=labels)
+        else:
+            outputs[key] = directory(path)
+    return outputs
 
 
-def sinograms_and_pristine(wildcards):
-    """Return the sinograms of a composition and, where another sample is the reference, its volumes."""
-    pristine = branch_config(PROJECT, wildcards.sample, "composition").pristine
-    inputs = {"decompose": f"{RESULTS}{wildcards.sample}/stages/composition/decompose.zarr"}
-    if pristine is not None:
-        inputs["pristine"] = f"{RESULTS}{pristine}/stages/composition/reconstruct.zarr"
-    return inputs
+def log_of(row, branch):
+    """Return the log of a rule."""
+    job = "_{job}" if row.jobs else ""
+    return f"{LOGS}/{branch or JOINT_FOLDER}/{row.short_name}{job}.log"
 
 
-def jobs_of(wildcards, stage, prefix):
-    """Return the stores of all jobs of a stage of the composition branch by name."""
-    folder = f"{RESULTS}{wildcards.sample}/stages/composition/{stage}"
-    names = stage_jobs(branch_config(PROJECT, wildcards.sample, "composition"), stage)
-    return {f"{prefix}{name}": f"{folder}/{name}.zarr" for name in names}
+def label_of(row):
+    """Return how messages name a job."""
+    return f"{{sample}} {row.short_name}" + (" {job}" if row.jobs else "")
 
 
-def solved_parts(wildcards):
-    """Return the parts of a particle by ``part_<number>``."""
-    return jobs_of(wildcards, "reconstruct_part", "part_")
-
-
-def reconstruct_inputs(wildcards):
-    """Return what a composition is made from: sinograms, or the parts that other jobs have solved."""
-    settings = branch_config(PROJECT, wildcards.sample, "composition")
-    if settings.parts == 1:
-        return sinograms_and_pristine(wildcards)
-    folder = f"{RESULTS}{wildcards.sample}/stages/composition"
-    inputs = {"decompose": f"{folder}/decompose.zarr", "prepare": f"{folder}/reconstruct_prepare.zarr"}
-    inputs |= solved_parts(wildcards)
-    if "reconstruct_join" in branch_stages(settings, "composition"):
-        inputs["join"] = f"{folder}/reconstruct_join.zarr"
-        inputs |= jobs_of(wildcards, "reconstruct_refine", "refine_")
-    return inputs
-
-
-def replicates(wildcards):
-    """Return the noise replicates and null runs that are jobs of their own."""
-    shared_out = branch_config(PROJECT, wildcards.sample, "composition").parts > 1
-    return jobs_of(wildcards, "replicate", "") if shared_out else {}
+def samples_pattern(row):
+    """Return a pattern of the samples of a stage, those with its own way to a volume where there are several."""
+    if row.branches != (STRUCTURE,) or not row.routes:
+        return ANY_SAMPLE
+    return "|".join(samples_of(PROJECT, row)) or "(?!)"
 
 
 def keyed(wildcards, input):
-    """Return named inputs as the command takes them, key=path"""
-    return " ".join(shlex.quote(f"{key}={path}") for key, path in input.items())
+    """Return named inputs as the command takes them, key=path; raw files are named by the settings."""
+    return " ".join(shlex.quote(f"{key}={path}") for key, path in input.items() if key != "raw")
 
 
-def spec(stage, branch):
-    """Return a function that gives the version and the settings of a stage of one branch as JSON."""
+def keyed_outputs(wildcards, output):
+    """Return named outputs as the command takes them, key=path; lists of files come with another output."""
+    return " ".join(shlex.quote(f"{key}={path}") for key, path in output.items() if isinstance(path, str))
+
+
+def spec(row, branch):
+    """Return a function that gives the version and the settings of a job as JSON."""
 
     def settings(wildcards):
-        return stage_spec(stage, stage_settings(PROJECT, wildcards.sample, branch, stage))
+        job = job_of(wildcards) or None
+        given = stage_settings(PROJECT, wildcards.sample, of_branch(branch, wildcards), row.name, job)
+        return stage_spec(row.name, given)
 
     return settings
 
 
-def normalize_spec(wildcards):
-    """Return the version and the settings of ``normalize`` for one series as JSON."""
-    settings = stage_settings(PROJECT, wildcards.sample, wildcards.branch, "normalize", wildcards.series)
-    return stage_spec("normalize", settings)
-
-
-def series_spec(stage, branch):
-    """Return a function that gives the version and the settings of a stage of one series as JSON."""
-
-    def settings(wildcards):
-        return stage_spec(stage, stage_settings(PROJECT, wildcards.sample, branch, stage, wildcards.series))
-
-    return settings
-
-
-def job_spec(stage, branch):
-    """Return a function that gives the version and the settings of one of several jobs of a stage as JSON."""
-
-    def settings(wildcards):
-        return stage_spec(stage, stage_settings(PROJECT, wildcards.sample, branch, stage, wildcards.job))
-
-    return settings
-
-
-def stack_references(wildcards):
-    """Return the files of the reference spectra of one element."""
-    return reference_files(branch_config(PROJECT, wildcards.sample, "oxidation"), wildcards.series)
-
-
-def only_fits(wildcards):
-    """Return the fit of every element by ``fit_<element>``."""
-    folder = f"{RESULTS}{wildcards.sample}/stages/oxidation"
-    return {f"fit_{name}": f"{folder}/fit/{name}.zarr" for name in series_of(wildcards.sample, "oxidation")}
-
-
-def fitted_stacks(wildcards):
-    """Return the fit and the registered stack of every element by ``fit_<element>`` and ``register_<element>``."""
-    folder = f"{RESULTS}{wildcards.sample}/stages/oxidation"
-    stacks = {f"register_{name}": f"{folder}/register/{name}.zarr" for name in series_of(wildcards.sample, "oxidation")}
-    return only_fits(wildcards) | stacks
-
-
-def memory(stage, branch=None):
+def memory(row, branch):
     """Return a function that gives the memory in MB to ask for, from the size of the data, more at every attempt."""
 
     def mem_mb(wildcards, attempt):
-        return REQUESTS.memory_mb(wildcards.sample, branch or wildcards.branch, stage, attempt)
+        of = of_branch(branch, wildcards) or "composition"
+        return REQUESTS.memory_mb(wildcards.sample, of, row.name, attempt)
 
     return mem_mb
 
 
-def minutes(stage, branch=None):
+def minutes(row, branch):
     """Return a function that gives the time in minutes to ask for, more at every attempt."""
 
     def runtime(wildcards, attempt):
-        return REQUESTS.minutes(wildcards.sample, branch or wildcards.branch, stage, attempt)
+        of = of_branch(branch, wildcards) or "composition"
+        return REQUESTS.minutes(wildcards.sample, of, row.name, attempt)
 
     return runtime
 
 
-def worth(stage, branch=None):
-    """Return a function that gives the number of threads that the work is worth."""
+def worth(row, branch):
+    """Return the number of threads that a rule asks for, or a function that gives what the work is worth."""
 
     def threads(wildcards):
-        return REQUESTS.threads(wildcards.sample, branch or wildcards.branch, stage)
+        return REQUESTS.threads(wildcards.sample, of_branch(branch, wildcards), row.name)
 
-    return threads
+    return row.threads or threads
 
 
 def report_memory(wildcards, attempt):
@@ -275,11 +237,6 @@ def compared_results(wildcards):
     """Return the products of every sample that is compared."""
     names = [name for members in PROJECT.groups.values() for name in members]
     return [f"{RESULTS}{name}/{p}" for name in names for b in sample_branches(PROJECT.samples[name]) for p in branch_products(b)]
-
-
-def joint_spec(wildcards):
-    """Return the version and the settings of ``register_branches`` for one sample as JSON."""
-    return stage_spec(JOINT_STAGE, stage_settings(PROJECT, wildcards.sample, None, JOINT_STAGE))
 
 
 def sample_folder(wildcards):

@@ -1,0 +1,200 @@
+"""Reference pages of the site, made from the code: commands, settings, output files and their columns, the library."""
+
+import argparse
+import json
+import os
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+UNBOUNDED = 1e9
+"""Bounds beyond this only keep out numbers that no file can hold; the page does not name them."""
+GENERATED = "*This page is generated from the code.*\n\n"
+
+
+def commands() -> str:
+    """Return a section for each command of ``oxytomo``, from its parser."""
+    os.environ["COLUMNS"] = "100"  # the width that argparse breaks its lines at
+    from oxytomo.cli import build_parser
+
+    parser = build_parser()
+    parts = ["# Commands\n\n", GENERATED, f"```text\n{parser.format_help()}```\n"]
+    (choices,) = (a.choices for a in parser._actions if isinstance(a, argparse._SubParsersAction))
+    for name, command in choices.items():
+        parts.append(f"\n## oxytomo {name}\n\n```text\n{command.format_help()}```\n")
+    return "".join(parts)
+
+
+def settings() -> str:
+    """Return every setting of a configuration with type, default, bounds, unit and description."""
+    from oxytomo.config.schema import schema
+
+    described = schema()
+    models: Mapping[str, Any] = described["$defs"]
+    parts = [
+        "# Settings\n\n",
+        GENERATED,
+        "A configuration is a YAML file. Only the paths of the raw files and, for a composition, the formula are needed.\n"
+        "`oxytomo schema` prints the schema that editors understand, `oxytomo schema --defaults` a file with every\n"
+        "default. Paths are relative to the configuration file.\n\n",
+        "## The file\n\n",
+        _properties(described),
+    ]
+    for name in _in_order(described, models):
+        model = models[name]
+        parts.append(f"\n## {name} {{#{name.lower()}}}\n\n")
+        if "description" in model:
+            parts.append(f"{_one_line(model['description'])}\n\n")
+        parts.append(_properties(model))
+    return "".join(parts)
+
+
+def _in_order(described: Mapping[str, Any], models: Mapping[str, Any]) -> list[str]:
+    """Return the names of the models as a reader meets them: each after the one that refers to it."""
+    found: list[str] = []
+
+    def follow(part: Any) -> None:
+        if isinstance(part, dict):
+            name = part.get("$ref", "").rpartition("/")[2]
+            if name and name not in found:
+                found.append(name)
+                follow(models[name])
+            for value in part.values():
+                follow(value)
+        elif isinstance(part, list):
+            for value in part:
+                follow(value)
+
+    follow(described["properties"])
+    return found
+
+
+def _properties(model: Mapping[str, Any]) -> str:
+    """Return the tables of the settings of one model: the usual ones, then those for experts."""
+    for option in model.get("anyOf", ()):  # a path, or a mapping
+        model = option if "properties" in option else model
+    needed, fields = model.get("required", []), model.get("properties", {})
+    text = ""
+    for expert in (False, True):
+        rows = [
+            f"| `{name}` | {_kind(field)} | {'**needed**' if name in needed else _default(field)} "
+            f"| {field.get('unit', '')} | {_one_line(field.get('description', ''))} |\n"
+            for name, field in fields.items()
+            if bool(field.get("expert")) == expert
+        ]
+        if rows:
+            text += "\nExpert settings:\n\n" if expert else ""
+            text += "".join(
+                ("| setting | value | default | unit | what it is |\n|---|---|---|---|---|\n", *rows)
+            )
+    return text
+
+
+def _default(field: Mapping[str, Any]) -> str:
+    """Return the default of a setting; that of a model is on the lines of the model."""
+    value = field.get("default")
+    return "its defaults" if isinstance(value, dict) and value else f"`{_yaml(value)}`"
+
+
+def _kind(field: Mapping[str, Any]) -> str:
+    """Return what may be written: a type with bounds, a choice, or a link to another model."""
+    if "$ref" in field:
+        name = field["$ref"].rpartition("/")[2]
+        return f"[{name}](#{name.lower()})"
+    if "const" in field:
+        return f"`{_yaml(field['const'])}`"
+    if "enum" in field:
+        return ", ".join(f"`{_yaml(value)}`" for value in field["enum"])
+    for key in ("anyOf", "oneOf", "allOf"):
+        if key in field:
+            kinds = [_kind(option) for option in field[key] if option.get("type") != "null"]
+            return " or ".join(dict.fromkeys(kinds))
+    return _plain_kind(field)
+
+
+def _plain_kind(field: Mapping[str, Any]) -> str:
+    """Return the name of a type with its bounds."""
+    kind = field.get("type", "any")
+    if kind == "array":
+        if "prefixItems" in field:
+            return f"list of {', '.join(_kind(item) for item in field['prefixItems'])}"
+        return f"list of {_kind(field.get('items', {}))}"
+    if kind == "object":
+        inner = field.get("additionalProperties")
+        return f"name: {_kind(inner)}" if isinstance(inner, dict) else "mapping"
+    if field.get("format") == "path":
+        return "path"
+    return f"{_KINDS.get(kind, kind)}{_bounds(field)}"
+
+
+_KINDS = {"string": "text", "boolean": "true or false", "integer": "whole number", "null": "empty"}
+
+
+def _bounds(field: Mapping[str, Any]) -> str:
+    """Return the bounds of a number as text."""
+    low = field.get("minimum", field.get("exclusiveMinimum"))
+    high = field.get("maximum", field.get("exclusiveMaximum"))
+    low, high = (None if bound is None or abs(bound) >= UNBOUNDED else bound for bound in (low, high))
+    if low is None and high is None:
+        return ""
+    if high is None:
+        return f", {low:g} or more"
+    return f", {low:g} to {high:g}" if low is not None else f", up to {high:g}"
+
+
+def _yaml(value: Any) -> str:
+    return "empty" if value is None else json.dumps(value, ensure_ascii=False).strip('"').replace("|", "\\|")
+
+
+def _one_line(text: str) -> str:
+    return " ".join(text.split()).replace("|", "\\|")
+
+
+def outputs() -> str:
+    """Return the files of a result with their columns and definitions."""
+    from oxytomo.config.plan import PRODUCTS
+
+    parts = [
+        "# Output files and columns\n\n",
+        GENERATED,
+        "Everything is in `<results>/<sample>/`. Lengths are in nanometres; a cell without a value is empty.\n"
+        "`oxytomo inspect FILE` shows what a file was made from.\n\n",
+        "| branch | files |\n|---|---|\n",
+    ]
+    parts += [
+        f"| {branch} | {', '.join(f'`{name}`' for name in names)} |\n" for branch, names in PRODUCTS.items()
+    ]
+    parts += list(_columns())
+    parts.append(
+        "\n## Definitions in the JSON files\n\nEach file holds these sentences under `definitions`.\n"
+    )
+    for name, definitions in _definitions().items():
+        parts.append(f"\n### {name}\n\n| number | what it means |\n|---|---|\n")
+        parts += [f"| `{key}` | {_one_line(text)} |\n" for key, text in definitions.items()]
+    return "".join(parts)
+
+
+def _columns() -> Iterator[str]:
+    """Yield the columns of every table."""
+    yield ""
+
+
+def _definitions() -> Mapping[str, Mapping[str, str]]:
+    """Return the definitions of each JSON file."""
+    from oxytomo.measure import definitions, structure, void_neighbourhoods
+
+    return {
+        "phases.json": definitions.DEFINITIONS,
+        "oxidation.json": definitions.OXIDATION_DEFINITIONS,
+        "structure.json": structure.DEFINITIONS,
+        "branches.json": void_neighbourhoods.DEFINITIONS,
+    }
+
+
+def library() -> str:
+    """Return a section for each public name of the package."""
+    import oxytomo
+
+    names = [name for name in oxytomo.__all__ if not name.startswith("_")]
+    parts = ["# Library\n\n", "`import oxytomo` gives these names.\n\n"]
+    parts += [f"::: oxytomo.{name}\n\n" for name in names]
+    return "".join(parts)

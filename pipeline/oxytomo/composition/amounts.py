@@ -1,0 +1,245 @@
+"""Amounts of the elements in every ray, from aligned optical densities or element signals, and what they say of themselves."""
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from oxytomo.arrays import Float64Array, FloatArray
+from oxytomo.composition.components import KNOWN, component
+from oxytomo.composition.cross_sections import attenuation_per_um, check_formula, table_energies_ev
+from oxytomo.composition.decomposition import (
+    check_independent,
+    decompose_differences,
+    negative_share,
+    scale_signals,
+    tie_background,
+)
+from oxytomo.composition.instrument import Model
+from oxytomo.composition.model_choice import (
+    Choice,
+    ChosenModel,
+    candidates,
+    choose_model,
+    decompose_with_model,
+    likely_causes,
+    model_record,
+)
+from oxytomo.preprocess.averaged_rays import AveragedRays, averaged_rays
+from oxytomo.slabs import Allocate, Field
+from oxytomo.units import NM_PER_UM
+
+TILTS_AT_ONCE = 16
+ANYTHING = Choice("auto", "auto", "auto", (), (KNOWN["carbon"], KNOWN["pvdf"]))
+"""Terms among which the causes of a misfit are sought, whether they are allowed or not."""
+
+
+@dataclass(frozen=True)
+class AlignedSeries:
+    """What amounts are computed from.
+
+    Attributes
+    ----------
+    names : series in the order of the arrays: ``<El>_pre``, ``<El>_post`` or ``<El>``
+    value, variance : (n_series, n_tilt, n_y, n_x) optical density or signal
+    energies_ev : (n_series,) NaN for signals
+    pixel_nm : edge of a pixel
+    stripe_change : (n_series,) relative change of the total by the removal of stripes
+    """
+
+    names: Sequence[str]
+    value: Field
+    variance: Field
+    energies_ev: Float64Array
+    pixel_nm: float
+    stripe_change: Float64Array
+
+
+@dataclass(frozen=True)
+class Material:
+    """The elements that are solved for, O first, and the compound: atoms per formula unit, mass density in g/cm³."""
+
+    elements: Sequence[str]
+    formula: Mapping[str, float] | None
+    density_g_cm3: float
+
+
+@dataclass(frozen=True)
+class Amounts:
+    """Amounts in every ray, and what the decomposition says of itself.
+
+    Attributes
+    ----------
+    areal : (n_element, n_tilt, n_y, n_x) µm of the reference density, NaN where not solved
+    covariance : (n_pair, n_tilt, n_y, n_x) µm²
+    atoms : (n_element,) atoms per formula unit
+    matrix : (n_series, n_element) attenuation per µm
+    record : the chosen model as plain values, empty where none was chosen
+    chi_square : (n_tilt, m_y, m_x) χ² per degree of freedom of averaged rays, None where it is not known
+    """
+
+    areal: Field
+    covariance: Field
+    atoms: Float64Array
+    matrix: Float64Array
+    record: dict[str, Any] = field(default_factory=dict)
+    chi_square: FloatArray | None = None
+
+
+def amounts_from_signals(series: AlignedSeries, material: Material) -> Amounts:
+    """Return amounts from element signals; without a formula the metals weigh what they signal."""
+    pixel_um = series.pixel_nm / NM_PER_UM
+    value, variance = np.asarray(series.value[:]), np.asarray(series.variance[:])
+    areal, covariance, totals = scale_signals(value, variance, pixel_um=pixel_um)
+    formula = material.formula
+    atoms = totals if formula is None else np.array([formula[e] for e in material.elements])
+    return Amounts(areal, covariance, atoms, np.eye(len(material.elements)))
+
+
+def amounts_from_edges(
+    series: AlignedSeries,
+    material: Material,
+    choice: Choice | None,
+    *,
+    allocate: Allocate,
+    progress: Callable[[int, int], None],
+) -> Amounts:
+    """Return amounts from two energies per edge, with the terms of the model that the data ask for.
+
+    Parameters
+    ----------
+    series, material : the optical densities, and what is solved for
+    choice : terms that the model may have; None subtracts the image below each edge from that above it
+    """
+    formula = dict(material.formula or {})
+    check_formula(formula)
+    elements, names = list(material.elements), list(series.names)
+    pairs = [(names.index(f"{e}_pre"), names.index(f"{e}_post")) for e in elements]
+    energies = _looked_up(series.energies_ev, elements, pairs)
+    atoms = np.array([formula[e] for e in elements])
+
+    def attenuation(of: list[str]) -> Float64Array:
+        return attenuation_per_um(
+            formula, density_g_cm3=material.density_g_cm3, energies_ev=energies, elements=of
+        )
+
+    own = attenuation(elements)
+    value, variance, n = series.value, series.variance, len(elements)
+    rays = value.shape[1:]
+    areal = allocate((n, *rays), np.float32)
+    covariance = allocate((n * (n + 1) // 2, *rays), np.float32)
+    if choice is None:
+        for tilts in _parts(rays[0]):
+            areal[:, tilts], covariance[:, tilts] = decompose_differences(
+                np.asarray(value[:, tilts]), np.asarray(variance[:, tilts]), own, pairs=pairs
+            )
+        return Amounts(areal, covariance, atoms, own)
+    matrix = tie_background(own, attenuation([e for e in formula if e not in elements]).sum(axis=1), atoms)
+    check_independent(matrix)
+    terms, forced = candidates(elements, energies, own, pairs, choice)
+    averaged = averaged_rays(value, variance)
+    tested = choose_model(matrix, terms, forced, averaged, _metal(atoms))
+    everything, _ = candidates(elements, energies, own, pairs, ANYTHING)
+    record = model_record(tested, names, likely_causes(everything, tested, averaged))
+    _solve(series, tested.model, areal, covariance, progress)
+    return Amounts(areal, covariance, atoms, matrix, record, _chi_square(tested, averaged))
+
+
+def allowed_terms(
+    instrument: str | Mapping[str, Any], components: str | Sequence[Mapping[str, Any]]
+) -> Choice:
+    """Return what may be in the model.
+
+    Parameters
+    ----------
+    instrument : ``auto``, ``none``, or the choice for ``stray``, ``near_edge`` and ``near_edge_spread``
+    components : ``auto``, or the arguments of :func:`component` for each substance beside the particle
+    """
+    off = instrument == "none"
+    terms = {} if isinstance(instrument, str) else instrument
+    stray, near_edge, spread = (
+        "none" if off else terms.get(name, "auto") for name in ("stray", "near_edge", "near_edge_spread")
+    )
+    named = () if isinstance(components, str) else components
+    optional = (KNOWN["carbon"], KNOWN["pvdf"]) if components == "auto" and not off else ()
+    return Choice(
+        stray=stray,
+        near_edge=near_edge,
+        spread=spread,
+        components=tuple(component(**one) for one in named),
+        optional=optional,
+    )
+
+
+def unsolved_rays(found: Amounts) -> int:
+    """Count the rays whose amounts are not known."""
+    return sum(
+        int((~np.isfinite(found.areal[:, tilts]).all(axis=0)).sum()) for tilts in _parts(found.areal.shape[1])
+    )
+
+
+def negative_rays(found: Amounts, elements: Sequence[str]) -> dict[str, list[int]]:
+    """Return, per element, how many rays have less than nothing of it, and how many have an amount beyond noise."""
+    counts = np.zeros((2, len(elements)), np.int64)
+    for tilts in _parts(found.areal.shape[1]):
+        counts += negative_share(np.asarray(found.areal[:, tilts]), np.asarray(found.covariance[:, tilts]))
+    return {e: [int(n), int(d)] for e, n, d in zip(elements, *counts.tolist(), strict=True)}
+
+
+def stripe_effect(series: AlignedSeries, found: Amounts) -> float:
+    """Return the relative change of the mean TM/O by the removal of stripes, from the change of each series' total."""
+    change = series.stripe_change
+    if not change.any() or found.atoms.size < 2:
+        return 0.0
+    after = np.array([np.nansum(series.value[e], dtype=np.float64) for e in range(change.size)])
+    ratios = []
+    for totals in (after / (1 + change), after):
+        masses, *_rest = np.linalg.lstsq(found.matrix, totals, rcond=None)
+        ratios.append((masses[1:] @ found.atoms[1:]) / masses[0])
+    return float(ratios[1] / ratios[0] - 1)
+
+
+def _parts(n_tilt: int) -> list[slice]:
+    """Tilts of all series that are worked on together."""
+    return [slice(t, min(t + TILTS_AT_ONCE, n_tilt)) for t in range(0, n_tilt, TILTS_AT_ONCE)]
+
+
+def _solve(
+    series: AlignedSeries,
+    model: Model,
+    areal: Field,
+    covariance: Field,
+    progress: Callable[[int, int], None],
+) -> None:
+    """Fill the amounts and their covariance, tilt by tilt."""
+    n_tilt = series.value.shape[1]
+    for tilts in _parts(n_tilt):
+        together = np.asarray(series.value[:, tilts]), np.asarray(series.variance[:, tilts])
+        for place, t in enumerate(range(tilts.start, tilts.stop)):
+            solved = decompose_with_model(
+                together[0][:, place], together[1][:, place], model, adapt=bool(model.random_terms)
+            )
+            areal[:, t], covariance[:, t] = solved.areal, solved.covariance
+            progress(t + 1, n_tilt)
+
+
+def _looked_up(energies_ev: Float64Array, elements: list[str], pairs: list[tuple[int, int]]) -> Float64Array:
+    """Energies at which tables are looked up, moved off the tabulated steps."""
+    looked_up = energies_ev.copy()
+    for element, (pre, post) in zip(elements, pairs, strict=True):
+        looked_up[[pre, post]] = table_energies_ev(element, float(energies_ev[pre]), float(energies_ev[post]))
+    return looked_up
+
+
+def _metal(atoms: Float64Array) -> Float64Array:
+    """Weights of the elements in TM; all of it for a single element."""
+    weights = np.concatenate([[0.0], atoms[1:]]) if atoms.size > 1 else np.ones(1)
+    return weights / weights.sum()
+
+
+def _chi_square(tested: ChosenModel, averaged: AveragedRays) -> FloatArray | None:
+    """Return χ² per degree of freedom of every averaged ray, where it lies."""
+    if tested.fit.chi_square.size != len(averaged):
+        return None
+    return averaged.on_grid(tested.fit.chi_square / tested.fit.dof)

@@ -1,0 +1,88 @@
+"""Noise replicates of a composition, and null runs on a uniform particle, by the chain that made the result."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from oxytomo.arrays import ReplicateKind
+from oxytomo.composition.column_densities import ColumnDensities
+from oxytomo.composition.deviation_problems import DeviationSolver
+from oxytomo.composition.noise import replicate, replicate_rng, uniform_composition
+from oxytomo.composition.progress import OnProgress
+from oxytomo.composition.result import Composition
+from oxytomo.composition.solving import Solver, reconstruct_composition
+from oxytomo.slabs import Allocate, Field, fill
+
+SIGMA_SMOOTHING_PX = 2.0
+"""Gaussian over which the scatter of replicates is averaged."""
+
+
+@dataclass(frozen=True)
+class Draw:
+    """One replicate: of the result with new noise, or of a uniform particle (null run); its number from 1, and the seed."""
+
+    kind: ReplicateKind
+    number: int
+    seed: int
+
+    @property
+    def key(self) -> str:
+        """Name among the replicates of a result."""
+        return f"{self.kind}_{self.number}"
+
+
+def draws_of(*, replicates: int, null_replicates: int, seed: int) -> list[Draw]:
+    """Return the replicates and null runs that a result is given."""
+    counts: dict[ReplicateKind, int] = {"noise": replicates, "null": null_replicates}
+    return [Draw(kind, number, seed) for kind, count in counts.items() for number in range(1, 1 + count)]
+
+
+@dataclass(frozen=True)
+class Chain:
+    """How a result was made from its sinograms.
+
+    Attributes
+    ----------
+    data : element sinograms
+    composition : the result
+    solver : how it was reconstructed
+    own_reference : deviations refer to the particle's own mode, which every replicate finds anew
+    threads : for the solver
+    """
+
+    data: ColumnDensities
+    composition: Composition
+    solver: Solver
+    own_reference: bool
+    threads: int
+
+
+def fill_replicate(
+    target: Field, draw: Draw, chain: Chain, allocate: Allocate, on_progress: OnProgress
+) -> None:
+    """Fill a field (n_z, n_y, n_x), float16, with the deviation of one replicate by the same chain."""
+    own, solver = chain.composition, chain.solver
+    source = own if draw.kind == "noise" else uniform_composition(own, allocate)
+
+    def again(noisy: ColumnDensities, start: Composition) -> Composition:
+        return reconstruct_composition(
+            noisy,
+            solver=solver,
+            reference_tm_o=None if chain.own_reference else source.reference_tm_o,
+            start=start,
+            with_metals=False,
+            threads=chain.threads,
+            allocate=allocate,
+            on_progress=on_progress,
+        )
+
+    deviation = replicate(
+        source,
+        chain.data,
+        psf_px=solver.psf_px if isinstance(solver, DeviationSolver) else 0.0,
+        solve=again,
+        rng=replicate_rng(draw.seed, draw.kind, draw.number),
+        allocate=allocate,
+    )
+    # float16 ends at 65504; a deviation of 100 is as far from any threshold.
+    fill(target, lambda part: np.clip(part, -100, 100).astype(np.float16), deviation)

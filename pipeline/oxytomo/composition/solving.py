@@ -1,0 +1,60 @@
+"""A composition from its sinograms by the method that is asked for."""
+
+from typing import Any
+
+from oxytomo.composition.column_densities import ColumnDensities
+from oxytomo.composition.deviation import reconstruct_deviation
+from oxytomo.composition.deviation_problems import DeviationSolver
+from oxytomo.composition.progress import OnProgress
+from oxytomo.composition.ratio import RatioSolver, reconstruct_ratio
+from oxytomo.composition.result import Composition
+from oxytomo.slabs import Allocate
+
+Solver = DeviationSolver | RatioSolver
+
+
+def solver_of(*, method: str, **values: Any) -> Solver:
+    """Return the solver of a method, ``deviation`` or ``ratio``, from its settings."""
+    return DeviationSolver(**values) if method == "deviation" else RatioSolver(**values)
+
+
+def reconstruct_composition(
+    data: ColumnDensities,
+    *,
+    solver: Solver,
+    reference_tm_o: float | None,
+    start: Composition | None,
+    with_metals: bool,
+    threads: int,
+    allocate: Allocate,
+    on_progress: OnProgress,
+) -> Composition:
+    """Reconstruct a composition; used for the sample and, with a start, for its noise replicates.
+
+    Parameters
+    ----------
+    data : element sinograms
+    solver : method and its settings
+    reference_tm_o : TM/O, relative to the formula, that deviations refer to; None for the particle's own mode
+    start : a composition near the one sought, which the deviation method starts from
+    with_metals : reconstruct every metal, not only oxygen and the metals together
+    threads : for the backends of the ratio method
+    """
+    if isinstance(solver, DeviationSolver):
+        return reconstruct_deviation(
+            data,
+            solver=solver,
+            reference_tm_o=reference_tm_o,
+            start=start,
+            with_metals=with_metals,
+            allocate=allocate,
+            on_progress=on_progress,
+        )
+    return reconstruct_ratio(
+        data,
+        solver=solver,
+        reference_tm_o=reference_tm_o,
+        threads=threads,
+        allocate=allocate,
+        on_progress=on_progress,
+    )

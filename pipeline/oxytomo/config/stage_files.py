@@ -1,0 +1,117 @@
+"""What each job of a stage reads and writes, by the rows of the registry.
+
+Paths are below the folder of results.
+"""
+
+from pathlib import Path
+
+from oxytomo.config.composition import CompositionConfig
+from oxytomo.config.oxidation import OxidationConfig
+from oxytomo.config.plan import (
+    JOINT_FOLDER,
+    branch_config,
+    branch_sources,
+    branch_stages,
+    branch_stores,
+    reference_files,
+)
+from oxytomo.config.project import Branch, ProjectConfig
+from oxytomo.config.source import source_files
+from oxytomo.stages.registry import STAGES, STRUCTURE, Stage
+
+
+def stage_outputs(stage: str, branch: str | None) -> dict[str, str]:
+    """Return the outputs of a stage by key, below the folder of the sample.
+
+    ``{job}`` stands for that of a job.
+
+    Parameters
+    ----------
+    branch : the branch; None for what belongs to the whole sample
+    """
+    row = STAGES[stage]
+    stages = f"stages/{branch or JOINT_FOLDER}"
+    outputs = {"store": f"{stages}/{row.store}"} if row.store else {}
+    own = branch is None or branch == row.branches[0]
+    return outputs | {key: name if own else f"{stages}/{name}" for key, name in row.products.items()}
+
+
+def stage_inputs(
+    project: ProjectConfig, sample: str, branch: Branch | None, stage: str, job: str = ""
+) -> dict[str, str]:
+    """Return the stores, products and tables of a job by key, in the order of the registry.
+
+    Parameters
+    ----------
+    branch : the branch; None for a stage of the whole sample
+    job : series, element, part or replicate, for a stage that has several jobs
+    """
+    found: dict[str, str] = {}
+    for key, name in STAGES[stage].inputs.items():
+        if name.startswith("pristine:"):
+            other = _pristine(project, sample, stage)
+            if other is not None:
+                found[key] = f"{other}/stages/{branch}/{name.removeprefix('pristine:')}.zarr"
+        elif "." in name:
+            found[key] = f"{sample}/{name}"
+        else:
+            found |= _stores(project, sample, branch, key, name.format(job=job))
+    if stage == "align" and branch is not None:
+        shifts = branch_config(project, sample, branch).align.shifts  # type: ignore[union-attr]
+        found |= {} if shifts is None else {"shifts": shifts}
+    return found
+
+
+def _stores(
+    project: ProjectConfig, sample: str, branch: Branch | None, key: str, name: str
+) -> dict[str, str]:
+    """Return the stores of a branch with a name, or all of a folder.
+
+    None where the branch does not have them.
+    """
+    where, _, name = name.rpartition(":")
+    of: Branch = where or branch  # type: ignore[assignment]
+    kept = [store for _, _, store in branch_stores(branch_config(project, sample, of), of)]
+    folder = name.removesuffix("*")
+    if folder == name:
+        wanted = {key: f"{name}.zarr"} if f"{name}.zarr" in kept else {}
+    else:
+        jobs = [
+            store.removeprefix(folder).removesuffix(".zarr") for store in kept if store.startswith(folder)
+        ]
+        wanted = {key.replace("*", job): f"{folder}{job}.zarr" for job in jobs}
+    return {one: f"{sample}/stages/{of}/{store}" for one, store in wanted.items()}
+
+
+def _pristine(project: ProjectConfig, sample: str, stage: str) -> str | None:
+    """Return the sample that deviations refer to, for the first stage that solves for them."""
+    config = branch_config(project, sample, "composition")
+    if not isinstance(config, CompositionConfig):
+        return None
+    first = next(s for s in branch_stages(config, "composition") if "pristine" in STAGES[s].inputs)
+    return config.pristine if stage == first else None
+
+
+def raw_inputs(project: ProjectConfig, sample: str, branch: Branch, stage: str, job: str = "") -> list[Path]:
+    """Return the raw files that a stage's settings name; none if it starts from stores."""
+    config, row = branch_config(project, sample, branch), STAGES[stage]
+    sources = branch_sources(config)
+    if row.raw == "references" and isinstance(config, OxidationConfig):
+        return reference_files(config, job)
+    if row.raw == "mask":
+        return source_files(sources["mask"]) if "mask" in sources else []
+    if row.raw == "source":
+        return source_files(sources[job if row.jobs else "volume"])
+    return []
+
+
+def samples_of(project: ProjectConfig, stage: Stage) -> list[str]:
+    """Return the samples with a branch that runs a stage, by the branches and routes of its row."""
+    names = []
+    for name, sample in project.samples.items():
+        structure = sample.structure
+        other = any(getattr(sample, one) is not None for one in stage.branches if one != STRUCTURE)
+        by_route = structure is not None and (not stage.routes or structure.route in stage.routes)
+        if other or (STRUCTURE in stage.branches and by_route):
+            names.append(name)
+    return names

@@ -1,0 +1,141 @@
+"""Checks that the public functions share, with the settings models of the stages."""
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+from pydantic import BaseModel, ValidationError
+
+from oxytomo.arrays import Float64Array, FloatArray
+from oxytomo.config import config_error
+from oxytomo.errors import ShapeError
+
+Model = TypeVar("Model", bound=BaseModel)
+Options = TypeVar("Options")
+
+
+def checked(model: type[Model], function: str, **values: Any) -> Model:
+    """Return settings after the checks of their model.
+
+    Parameters
+    ----------
+    model : the settings model of the stage
+    function : name of the public function, which the error names
+    values : by the names of the settings
+
+    Raises
+    ------
+    ConfigError
+        For a value that the model refuses: one line.
+    """
+    try:
+        return model.model_validate(values)
+    except ValidationError as error:
+        raise config_error(error, values, name=f"the call of {function}") from error
+
+
+def options_of(kind: type[Options], settings: BaseModel, **more: Any) -> Options:
+    """Return a data class of a numerical room, its fields from the settings of the same names.
+
+    Parameters
+    ----------
+    kind : the data class
+    settings : a settings model
+    more : fields that are no settings
+    """
+    names = [one.name for one in fields(kind)]  # type: ignore[arg-type]
+    return kind(**{name: more[name] if name in more else getattr(settings, name) for name in names})
+
+
+def projections_of(values: ArrayLike, name: str = "projections") -> tuple[FloatArray, bool]:
+    """Return projections as (n_tilt, n_z, n_x) float32, and whether they were of one slice.
+
+    Parameters
+    ----------
+    values : (n_tilt, n_z, n_x) or (n_tilt, n_x), NumPy or xarray
+    name : what the error calls them
+    """
+    array = np.asarray(values)
+    if array.ndim not in (2, 3) or 0 in array.shape or array.dtype.kind not in "biuf":
+        raise ShapeError(
+            name,
+            expected="numbers of shape (n_tilt, n_z, n_x), or (n_tilt, n_x) for one slice",
+            got=f"shape {array.shape}, type {array.dtype}",
+            fix="put the tilts on the first axis and the detector columns on the last",
+        )
+    single = array.ndim == 2
+    return np.asarray(array[:, None] if single else array, np.float32), single
+
+
+def volume_of(values: ArrayLike, name: str = "volume") -> tuple[FloatArray, bool]:
+    """Return a volume as (n_z, n_y, n_x) float32, and whether it was one slice.
+
+    Parameters
+    ----------
+    values : (n_z, n_y, n_x) or (n_y, n_x), NumPy or xarray
+    name : what the error calls it
+    """
+    array = np.asarray(values)
+    if array.ndim not in (2, 3) or 0 in array.shape or array.dtype.kind not in "biuf":
+        raise ShapeError(
+            name,
+            expected="numbers of shape (n_z, n_y, n_x), or (n_y, n_x) for one slice",
+            got=f"shape {array.shape}, type {array.dtype}",
+            fix="give one volume of grey values",
+        )
+    single = array.ndim == 2
+    return np.asarray(array[None] if single else array, np.float32), single
+
+
+def per_tilt(values: ArrayLike, n_tilt: int, name: str, unit: str) -> Float64Array:
+    """Return one finite number per tilt, (n_tilt,) float64.
+
+    Parameters
+    ----------
+    values : (n_tilt,)
+    n_tilt : number of projections
+    name, unit : how the error calls them
+    """
+    array = np.asarray(values, np.float64)
+    if array.shape != (n_tilt,) or not np.isfinite(array).all():
+        raise ShapeError(
+            name,
+            expected=f"{n_tilt} finite numbers in {unit}, one per projection",
+            got=f"shape {array.shape}"
+            + ("" if np.isfinite(array).all() else f" with {int((~np.isfinite(array)).sum())} not finite"),
+            fix="give one for each projection, in the same order",
+        )
+    return array
+
+
+def same_shape(values: ArrayLike, shape: tuple[int, ...], name: str, other: str) -> FloatArray:
+    """Return an array as float32 after a check that it fits another.
+
+    Parameters
+    ----------
+    values : array
+    shape : shape of the other
+    name, other : how the error calls the two
+    """
+    array = np.asarray(values)
+    if array.shape != shape:
+        raise ShapeError(
+            name,
+            expected=f"the shape of {other}, {shape}",
+            got=f"{array.shape}",
+            fix=f"give one value for each of {other}",
+        )
+    return np.asarray(array, np.float32)
+
+
+def table(columns: Mapping[str, Any]) -> Any:
+    """Return columns as a pandas DataFrame."""
+    from pandas import DataFrame
+
+    return DataFrame({name: np.asarray(column) for name, column in columns.items()})
+
+
+def silent(done: int, total: int) -> None:
+    """Show no progress: what a public function tells the room that it calls."""

@@ -1,0 +1,128 @@
+"""Where voids lie to oxygen-poor domains: a structure on the grid of its composition."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pandas as pd
+from scipy.spatial.transform import Rotation
+
+from oxytomo.measure.chance import Against, against_chance, depth_levels
+from oxytomo.measure.shells import depth_below_surface
+from oxytomo.measure.void_neighbourhoods import (
+    DISTANCE_COLUMNS,
+    NEIGHBOURHOOD_COLUMNS,
+    Neighbourhoods,
+    distance_table,
+    distances_nm,
+    near_shares,
+    neighbourhood_table,
+    neighbourhoods,
+)
+from oxytomo.segment.components import filled_bodies
+from oxytomo.segment.voids import CRACK, PORE
+from oxytomo.slabs import Allocate, Box, Field, Mapped
+
+CONFIDENCE = 0.95
+NEAR_VOXELS = 3
+
+
+@dataclass(frozen=True)
+class PlacedVoids:
+    """Composition and voids of one particle in a box of the composition.
+
+    Attributes
+    ----------
+    box : of the composition's volume, z, y, x
+    placed : ``particle``, ``voids`` (kinds) and ``instances`` (numbers) of the structure
+    deviation, replicates : of the composition
+    phases, null_phases : its classes, and those of the null run where there is one
+    n_voids, n_pores : numbers of voids; the pores come first
+    voxel_nm : edge of a voxel
+    """
+
+    box: Box
+    placed: Mapping[str, Field]
+    deviation: Field
+    replicates: Sequence[Field]
+    phases: Field
+    null_phases: Field | None
+    n_voids: int
+    n_pores: int
+    voxel_nm: float
+
+
+@dataclass(frozen=True)
+class VoidsAndDomains:
+    """Numbers as plain values, the table of distances and that of neighbourhoods.
+
+    Empty where nothing is compared.
+    """
+
+    numbers: dict[str, Any] = field(default_factory=dict)
+    distances: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(DISTANCE_COLUMNS)))
+    beside: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(NEIGHBOURHOOD_COLUMNS)))
+
+
+def compare_voids_and_domains(
+    of: PlacedVoids, *, near_nm: float | None, placements: int, seed: int, allocate: Allocate
+) -> VoidsAndDomains:
+    """Compare the neighbourhood of voids with chance.
+
+    Parameters
+    ----------
+    of : composition and voids
+    near_nm : what is near a void; None for three voxels
+    placements : random placements that chance is estimated from
+    seed : of their random numbers
+    """
+    voxel_nm, placed = of.voxel_nm, of.placed
+    solid = Mapped(placed["particle"], lambda part: part > 0, np.bool_)
+    depth = depth_below_surface(filled_bodies(solid, allocate), voxel_nm=voxel_nm, allocate=allocate)
+    inside = Mapped(depth, lambda part, phase: (phase > 0) & np.isfinite(part), np.bool_, of.phases)
+    levels = depth_levels(depth, inside, voxel_nm=voxel_nm, allocate=allocate)
+    near_nm = near_nm if near_nm is not None else NEAR_VOXELS * voxel_nm
+    rng = np.random.default_rng(seed)
+    chance: dict[str, Any] = {
+        "rotations": Rotation.random(placements, random_state=rng).as_matrix(),
+        "confidence": CONFIDENCE,
+        "rng": rng,
+    }
+    distances = distances_nm(
+        placed["voids"], depth, pore=PORE, crack=CRACK, voxel_nm=voxel_nm, allocate=allocate
+    )
+    table = distance_table(distances, of.phases, of.null_phases, levels, voxel_nm=voxel_nm, **chance)
+    shares = near_shares(distances["void"], of.phases, of.null_phases, levels, near_nm=near_nm, **chance)
+    labels = neighbourhoods(
+        placed["instances"], inside, near_nm=near_nm, voxel_nm=voxel_nm, allocate=allocate
+    )
+    beside = neighbourhood_table(
+        Neighbourhoods(labels, placed["instances"], of.n_voids, of.n_pores),
+        of.deviation,
+        of.replicates,
+        of.phases,
+        levels,
+        voxel_nm=voxel_nm,
+    )
+    for axis, extent in zip("zyx", of.box, strict=True):
+        centroid = f"centroid_{axis}_nm"
+        beside[centroid] = np.asarray(beside[centroid]) + voxel_nm * extent.start
+    beside_any = Mapped(labels, lambda part: part > 0, np.bool_)
+    near = against_chance(of.deviation, beside_any, levels, **chance)
+    numbers = {
+        "near_nm": near_nm,
+        "placements": placements,
+        "near_share": {name: _plain(found) | {"null_run": null} for name, (found, null) in shares.items()},
+        "near_mean_deviation": _plain(near),
+    }
+    return VoidsAndDomains(numbers, table, beside)
+
+
+def _plain(found: Against) -> dict[str, Any]:
+    return {
+        "value": found.value,
+        "expected": found.expected,
+        "chance95": [found.low, found.high],
+        "p_value": found.p_value,
+    }

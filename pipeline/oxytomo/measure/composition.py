@@ -1,0 +1,190 @@
+"""What is measured of a classified particle: fractions with intervals, domains and shells."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import pandas as pd
+
+from oxytomo.measure.domains import Domains, domain_table, find_domains, interconnection
+from oxytomo.measure.fractions import (
+    border_share,
+    class_fractions,
+    interval_of_share,
+    n_classified,
+    replicate_bias,
+    replicate_fractions,
+    scatter_interval,
+)
+from oxytomo.measure.resolution import ShellCorrelation
+from oxytomo.measure.shells import depth_below_surface, shell_labels, shell_table
+from oxytomo.measure.systematic import NORMAL, shifted_fractions, widened
+from oxytomo.reconstruct.total_variation import bounding_box
+from oxytomo.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
+from oxytomo.slabs import Allocate, Box, Field, count_set
+
+
+@dataclass(frozen=True)
+class ClassifiedParticle:
+    """A particle in its box, classified.
+
+    Attributes
+    ----------
+    box : where the box is in the volume, z, y, x
+    particle : (n_z, n_y, n_x) bool
+    deviation : float32, as it was classified
+    phases, confident : uint8 classes by the deviation alone, and where the noise leaves no doubt
+    replicates, null : deviations of noise replicates and of null runs
+    voxel_nm : edge of a voxel
+    threshold : deviation from which a voxel is oxygen-poor or oxygen-rich
+    systematic : standard error of the deviation that all voxels share
+    noise : median standard error of the deviation by counting noise, None without replicates
+    """
+
+    box: Box
+    particle: Field
+    deviation: Field
+    phases: Field
+    confident: Field
+    replicates: Sequence[Field]
+    null: Sequence[Field]
+    voxel_nm: float
+    threshold: float
+    systematic: float
+    noise: float | None
+
+
+@dataclass(frozen=True)
+class CompositionMeasures:
+    """Tables of domains and shells, and the numbers of a particle as plain values.
+
+    Attributes
+    ----------
+    domains, shells : columns by name
+    fractions : share of each class with intervals
+    null : the same of the null runs
+    confident : share of each class where the noise leaves no doubt
+    connected : how the domains of each class hang together
+    volume_nm3 : volume of the particle
+    """
+
+    domains: pd.DataFrame
+    shells: pd.DataFrame
+    fractions: dict[str, dict[str, Any]]
+    null: dict[str, Any]
+    confident: dict[str, dict[str, float]]
+    connected: dict[str, Any]
+    volume_nm3: float
+
+
+def measure_composition(
+    of: ClassifiedParticle, n_shells: int, min_domain_voxels: int, *, allocate: Allocate
+) -> CompositionMeasures:
+    """Measure a classified particle slab by slab.
+
+    Parameters
+    ----------
+    of : the particle
+    n_shells : number of shells of equal volume
+    min_domain_voxels : domains of fewer voxels are not in the table
+    """
+    fractions = class_fractions(of.phases, labels=CLASS_LABELS)
+    of_replicates = replicate_fractions(of.replicates, of.particle, threshold=of.threshold)
+    sure = class_fractions(of.confident, labels=CONFIDENT_LABELS)
+    shifted = {
+        confidence: shifted_fractions(
+            of.deviation, of.particle, threshold=of.threshold, shift=width * of.systematic
+        )
+        for confidence, width in NORMAL.items()
+    }
+    depth = depth_below_surface(of.particle, voxel_nm=of.voxel_nm, allocate=allocate)
+    shells = shell_table(
+        of.deviation,
+        of.phases,
+        shell_labels(depth, n_shells=n_shells, allocate=allocate),
+        of.replicates,
+        n_shells=n_shells,
+        depth_nm=depth,
+    )
+    found = find_domains(of.phases, depth)
+    return CompositionMeasures(
+        domains=_domains(found, of, min_domain_voxels),
+        shells=shells,
+        fractions=_with_interval(fractions, of_replicates, of.phases, shifted),
+        null=_null(of),
+        confident={name: {"value": value} for name, value in sure.items()},
+        connected={name: interconnection(found, name, min_voxels=min_domain_voxels) for name in found},
+        volume_nm3=count_set(of.particle) * of.voxel_nm**3,
+    )
+
+
+def particle_box(particle: Field) -> Box:
+    """Return the box around the particle with up to two voxels of margin; z, y, x."""
+    rows, columns, planes = bounding_box(particle)
+    return tuple(
+        slice(max(0, s.start - 2), min(n, s.stop + 2))
+        for s, n in zip((planes, rows, columns), particle.shape, strict=True)
+    )
+
+
+def resolution_record(curves: Mapping[str, ShellCorrelation]) -> dict[str, Any]:
+    """Return correlation curves by direction as plain values."""
+    return {
+        name: {
+            "resolution_nm": curve.resolution_nm,
+            "frequency_per_nm": curve.frequency_per_nm.tolist(),
+            "correlation": curve.correlation.tolist(),
+            "half_bit": curve.half_bit.tolist(),
+        }
+        for name, curve in curves.items()
+    }
+
+
+def solver_record(record: Mapping[str, Any]) -> dict[str, Any] | None:
+    """Say how the deviation was reached; None for methods that do not iterate."""
+    names = ("iterations", "misfit", "residual")
+    return {name: record[f"difference_{name}"] for name in names} if "difference_residual" in record else None
+
+
+def _domains(found: Mapping[str, Domains], of: ClassifiedParticle, min_voxels: int) -> pd.DataFrame:
+    """Return the table of domains, with places in the volume."""
+    domains = domain_table(found, voxel_nm=of.voxel_nm, min_voxels=min_voxels)
+    for axis, extent in zip("zyx", of.box, strict=True):
+        centroid = f"centroid_{axis}_nm"
+        domains[centroid] = np.asarray(domains[centroid]) + extent.start * of.voxel_nm
+    return domains
+
+
+def _null(of: ClassifiedParticle) -> dict[str, Any]:
+    """Return the fractions of the null runs: their mean, and the interval that they scatter in."""
+    found = replicate_fractions(of.null, of.particle, threshold=of.threshold)
+    mean = {name: float(np.mean(found[name])) if len(of.null) else float("nan") for name in CLASS_LABELS}
+    return {
+        "runs": len(of.null),
+        "fractions": {
+            name: {"value": value, "ci95": scatter_interval(found[name], confidence=0.95)}
+            for name, value in mean.items()
+        },
+    }
+
+
+def _with_interval(
+    values: Mapping[str, float],
+    replicate_values: Mapping[str, Sequence[float]],
+    phases: Field,
+    shifted: Mapping[float, Mapping[str, Sequence[float]]],
+) -> dict[str, dict[str, Any]]:
+    entries, total = {}, n_classified(phases)
+    for name, value in values.items():
+        each, border = replicate_values[name], border_share(phases, CLASS_LABELS[name])
+        low_high = {
+            f"ci{percent}": widened(
+                interval_of_share(value, each, border=border, n_classified=total, confidence=percent / 100),
+                value,
+                shifted[percent / 100][name],
+            )
+            for percent in (95, 68)
+        }
+        entries[name] = {"value": value, **low_high, "replicate_bias": replicate_bias(value, each)}
+    return entries

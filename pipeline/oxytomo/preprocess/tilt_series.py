@@ -1,0 +1,201 @@
+"""One raw tilt series to optical density or signal, whatever its pixels hold."""
+
+from dataclasses import dataclass, replace
+from typing import Literal
+
+import numpy as np
+
+from oxytomo.arrays import AnyArray, IntArray, Quantity, StoredArray, TiltSeries
+from oxytomo.errors import InputError
+from oxytomo.preprocess.empty_region import given_region
+from oxytomo.preprocess.frames_from_air import density_from_air, density_of_complex
+from oxytomo.preprocess.optical_density import (
+    Normalized,
+    density_of_transmission,
+    optical_density,
+    signal,
+)
+from oxytomo.slabs import Allocate, Field, View
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """How a series is normalised; see the settings of the same names.
+
+    Attributes
+    ----------
+    air : first row, last row, first column, last column of the empty region; None: found in each
+        frame
+    light_from_air : counts without flat frames take their light from the empty region of each frame
+    """
+
+    flat_field: Literal["mean", "nearest", "interpolate"]
+    air_rescale: bool
+    illumination: Literal["auto", "none"]
+    opaque_transmission: float
+    hot_pixel_sigma: float
+    saturation_counts: float | None
+    air: tuple[int, int, int, int] | None
+    complex_sigma_od: float | None
+    light_from_air: bool
+
+
+@dataclass(frozen=True)
+class Meaning:
+    """What the pixels of a series hold, and whether phase, not modulus, is taken of them."""
+
+    quantity: Quantity
+    phase: bool
+
+    @property
+    def unit(self) -> str:
+        """The unit of the normalised values: ``signal``, or 1 for optical density."""
+        return "signal" if self.quantity == "signal" or self.phase else "1"
+
+
+def meaning_of(
+    series: TiltSeries,
+    *,
+    name: str,
+    given: Quantity | None,
+    default: Quantity,
+    complex_part: Literal["modulus", "phase"] | None,
+) -> Meaning:
+    """Return what a series holds: from the user, normalised data, or the branch's default.
+
+    Parameters
+    ----------
+    name : of the series, which says what is expected of complex images
+    given : what the user says
+    default : what the branch expects
+    complex_part : what the user takes of complex images
+    """
+    quantity = default
+    if given is not None:
+        quantity = given
+    elif series.quantity in ("transmission", "optical_density", "complex"):
+        quantity = series.quantity
+    part = complex_part or ("phase" if name == "phase_maps" else "modulus")
+    if quantity != "complex":
+        if complex_part is not None:
+            raise InputError(
+                "complex_part", expected="complex images", got=quantity, fix="remove 'complex_part'"
+            )
+        return Meaning(quantity, phase=False)
+    wrong = (default == "signal") != (part == "phase")
+    if wrong and name != "signal":
+        raise InputError(
+            "complex_part",
+            expected="the modulus for absorption, the phase for phase maps, neither for element maps",
+            got=f"complex images ({part})",
+            fix="use the phase in 'tomogram' or in 'structure: {phase_maps: …}'",
+        )
+    return Meaning(quantity, phase=part == "phase")
+
+
+def normalize_series(
+    series: TiltSeries, meaning: Meaning, how: Normalization, *, name: str, allocate: Allocate
+) -> Normalized:
+    """Normalise a series frame by frame; the result is in acquisition order.
+
+    Parameters
+    ----------
+    series : as it was recorded
+    meaning : what its pixels hold
+    how : the settings
+    name : how errors call the series
+    """
+    quantity = meaning.quantity
+    if quantity == "signal":
+        return signal(series, allocate=allocate)
+    n_y, n_x = series.frames.shape[1:]
+    air = None if how.air is None else given_region(how.air, (n_y, n_x), name=name)
+    if quantity == "complex":
+        return density_of_complex(
+            series,
+            name=name,
+            phase=meaning.phase,
+            air=air,
+            air_rescale=how.air_rescale,
+            sigma_od=how.complex_sigma_od,
+            opaque_transmission=how.opaque_transmission,
+            allocate=allocate,
+        )
+    if quantity != "counts":
+        return density_of_transmission(
+            series,
+            is_transmission=quantity == "transmission",
+            opaque_transmission=how.opaque_transmission,
+            allocate=allocate,
+        )
+    saturation_counts = how.saturation_counts or _largest_count(series.frames)
+    if series.flat is None and how.light_from_air:
+        return density_from_air(
+            series,
+            name=name,
+            air=air,
+            opaque_transmission=how.opaque_transmission,
+            hot_pixel_sigma=how.hot_pixel_sigma,
+            saturation_counts=saturation_counts,
+            allocate=allocate,
+        )
+    return optical_density(
+        series,
+        flat_field=how.flat_field,
+        air_rescale=how.air_rescale,
+        opaque_transmission=how.opaque_transmission,
+        hot_pixel_sigma=how.hot_pixel_sigma,
+        saturation_counts=saturation_counts,
+        air=air,
+        illumination=how.illumination,
+        allocate=allocate,
+    )
+
+
+def require_valid_pixels(normalized: Normalized, name: str) -> None:
+    """Refuse a series without any valid pixel."""
+    if not any(np.isfinite(normalized.value[i]).any() for i in range(normalized.value.shape[0])):
+        raise InputError(
+            name,
+            expected="at least some valid pixels",
+            got="none after normalisation",
+            fix="look at the raw frames, flats and darks with `oxytomo inspect`",
+        )
+
+
+@dataclass(frozen=True)
+class Ordered:
+    """A normalised series in the order of its angles.
+
+    Attributes
+    ----------
+    series, normalized : in acquisition order
+    value : (n_tilt, n_y, n_x) values in the order of the angles, without stripes where these were
+        removed
+    order : (n_tilt,) frame of each angle
+    """
+
+    series: TiltSeries
+    normalized: Normalized
+    value: Field
+    order: IntArray
+
+
+def transposed(series: TiltSeries) -> TiltSeries:
+    """Swap rows and columns of all frames, so that a horizontal tilt axis becomes vertical."""
+    n, n_y, n_x = series.frames.shape
+
+    def turned(number: int) -> AnyArray:
+        return np.ascontiguousarray(np.asarray(series.frames[number]).T)
+
+    return replace(
+        series,
+        frames=View((n, n_x, n_y), series.frames.dtype, turned),
+        flat=None if series.flat is None else np.ascontiguousarray(series.flat.swapaxes(1, 2)),
+        dark=None if series.dark is None else np.ascontiguousarray(series.dark.swapaxes(1, 2)),
+    )
+
+
+def _largest_count(frames: StoredArray) -> float:
+    """Return the largest value of an integer type, infinity for floats."""
+    return float(np.iinfo(frames.dtype.name).max) if np.issubdtype(frames.dtype, np.integer) else np.inf

@@ -1,0 +1,30 @@
+"""Line integrals per pixel and their weights from aligned frames."""
+
+import numpy as np
+
+from oxytomo.arrays import FloatArray
+from oxytomo.slabs import Field, Mapped
+
+
+def weighted_rays(value: Field, variance: Field, *, pixel_um: float) -> tuple[Field, Field]:
+    """Return line integrals in pixels and their inverse variance, float32, as views.
+
+    Values are computed when they are read.
+
+    A ray with an unknown value or variance is 0 with a weight of 0.
+
+    Parameters
+    ----------
+    value, variance : (n_tilt, n_y, n_x) of a series, per µm of path once divided by the pixel
+    pixel_um : edge of a pixel, µm
+    """
+    pixel = np.float32(pixel_um)
+
+    def line_integral(v: FloatArray, s: FloatArray) -> FloatArray:
+        return np.where(np.isfinite(v) & np.isfinite(s), v / pixel, 0)
+
+    def weight(v: FloatArray, s: FloatArray) -> FloatArray:
+        valid = np.isfinite(v) & np.isfinite(s)
+        return np.where(valid, pixel**2 / np.where(valid, s, 1), 0)
+
+    return Mapped(value, line_integral, np.float32, variance), Mapped(value, weight, np.float32, variance)

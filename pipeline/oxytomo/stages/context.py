@@ -1,0 +1,59 @@
+"""What a stage is given besides its inputs, outputs and settings: threads, provenance, log and progress."""
+
+import sys
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TextIO
+
+from oxytomo.stages.progress import progress_reporter
+
+if TYPE_CHECKING:
+    from oxytomo.io.stores import Provenance
+
+
+@dataclass(frozen=True)
+class StageContext:
+    """Surroundings of one run of a stage.
+
+    Attributes
+    ----------
+    stage, version : name and version of the stage
+    threads : number of threads it may use
+    settings_json : its settings as plain JSON types
+    log_file : open log of this run, or None
+    label : how messages name this run
+    """
+
+    stage: str
+    version: int
+    threads: int
+    settings_json: Mapping[str, Any]
+    log_file: TextIO | None = None
+    label: str = ""
+
+    def provenance(self, inputs: Mapping[str, Path]) -> "Provenance":
+        """Return where the result comes from: stage, settings and the digests of the inputs."""
+        from oxytomo.io.provenance import make_provenance
+
+        return make_provenance(
+            stage=self.stage, version=self.version, settings=self.settings_json, inputs=inputs
+        )
+
+    def log(self, message: str) -> None:
+        """Write one line to standard error and, with the time, to the log."""
+        sys.stderr.write(f"{self.label or self.stage}: {message}\n")
+        sys.stderr.flush()
+        self.note(message)
+
+    def note(self, message: str) -> None:
+        """Write one line with the time to the log alone."""
+        if self.log_file is not None:
+            self.log_file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {self.label or self.stage}: {message}\n")
+            self.log_file.flush()
+
+    def progress(self, label: str) -> Callable[[int, int], None]:
+        """Return a function of ``(done, total)`` that shows percent and time left on standard error."""
+        name = self.label or self.stage
+        return progress_reporter(name if label == name else f"{name}: {label}", sys.stderr)

@@ -1,0 +1,124 @@
+"""From a configured source to what the readers are asked for."""
+
+from dataclasses import fields
+from pathlib import Path
+
+import numpy as np
+
+from oxytomo.config import (
+    AngleRamp,
+    NormalizeStage,
+    Source,
+    StackSource,
+    StructureConfig,
+    VolumeSource,
+    expand,
+)
+from oxytomo.config.plan import branch_sources
+from oxytomo.config.quantities import BranchConfig
+from oxytomo.errors import InputError
+from oxytomo.io.readers import ReadRequest, peek
+from oxytomo.io.readers.base import SpectrumRequest
+from oxytomo.io.readers.spectral import SpectralStack, read_spectral_stack
+from oxytomo.io.volumes import VolumeRequest
+from oxytomo.preprocess.tilt_series import Normalization
+
+
+def normalization(settings: NormalizeStage) -> Normalization:
+    """Return how a series is normalised, without the descriptions of the settings."""
+    return Normalization(**{one.name: getattr(settings, one.name) for one in fields(Normalization)})
+
+
+def read_request(source: Source) -> ReadRequest:
+    """Return the request for the readers that a configured source stands for."""
+    angles = source.angles
+    return ReadRequest(
+        images=tuple(expand(source.images)),
+        angles=(angles.start, angles.step)
+        if isinstance(angles, AngleRamp)
+        else (None if angles is None else Path(angles)),
+        angles_range=source.angles_range,
+        flat=tuple(expand(source.flat)),
+        dark=tuple(expand(source.dark)),
+        energy_ev=source.energy_ev,
+        pixel_nm=source.pixel_nm,
+        quantity=source.quantity,
+        offset=source.offset,
+        dataset=source.dataset,
+        flat_dataset=source.flat_dataset,
+        dark_dataset=source.dark_dataset,
+        angles_dataset=source.angles_dataset,
+        energy_dataset=source.energy_dataset,
+        spectrum=None
+        if source.spectrum is None
+        else SpectrumRequest(
+            window_ev=source.spectrum.window_ev,
+            background_ev=source.spectrum.background_ev,
+            background=source.spectrum.law,
+        ),
+    )
+
+
+def open_stack(source: StackSource) -> SpectralStack:
+    """Return the raw stack that a configured source stands for; its frames are read when asked for."""
+    request = ReadRequest(
+        images=tuple(expand(source.images)),
+        flat=tuple(expand(source.flat)),
+        dark=tuple(expand(source.dark)),
+        pixel_nm=source.pixel_nm,
+        quantity=source.quantity,
+        offset=source.offset,
+        dataset=source.dataset,
+        flat_dataset=source.flat_dataset,
+        dark_dataset=source.dark_dataset,
+        energy_dataset=source.energy_dataset,
+    )
+    energies = None if source.energies is None else Path(source.energies)
+    return read_spectral_stack(request, energies=energies, energy_unit=source.energy_unit)
+
+
+def volume_request(source: VolumeSource) -> VolumeRequest:
+    """Return the request for the volume readers that a configured source stands for."""
+    return VolumeRequest(
+        images=tuple(expand(source.images)),
+        dataset=source.dataset,
+        shape=source.shape,
+        dtype=None if source.dtype is None else np.dtype(source.dtype).newbyteorder(source.byte_order).str,
+        header_bytes=source.header_bytes,
+    )
+
+
+def branch_shapes(config: BranchConfig) -> dict[str, tuple[int, int, int]]:
+    """Return per series of a branch (n_frame, n_y, n_x) from the headers, and (n_z, n_y, n_x) of a volume."""
+    if isinstance(config, StructureConfig) and config.volume is not None:
+        return {"volume": volume_shape(config.volume)}
+    shapes = {}
+    for name, source in branch_sources(config).items():
+        if isinstance(source, StackSource):
+            shapes[name] = open_stack(source).shape
+        elif isinstance(source, Source):
+            shapes[name] = peek(read_request(source)).shape
+    return shapes
+
+
+def volume_shape(source: VolumeSource) -> tuple[int, int, int]:
+    """Return (n_z, n_y, n_x) of a volume without reading it.
+
+    What does not say it in a header of raw frames (OME-Zarr, NRRD, NIfTI, a dataset without axes) is taken for a
+    cube of as many four-byte values as its files have bytes.
+    """
+    if source.shape is not None:
+        n_z, n_y, n_x = (1, *source.shape)[-3:]
+        return n_z, n_y, n_x
+    request = volume_request(source)
+    try:
+        return peek(ReadRequest(images=request.images, dataset=request.dataset, angles=(0.0, 1.0))).shape
+    except InputError:
+        edge = max(1, round((_size_bytes(request.images) / 4) ** (1 / 3)))
+        return edge, edge, edge
+
+
+def _size_bytes(paths: tuple[Path, ...]) -> int:
+    """Return the bytes of files, and of all files in folders."""
+    files = [file for path in paths for file in (path.rglob("*") if path.is_dir() else [path])]
+    return sum(file.stat().st_size for file in files if file.is_file())

@@ -1,0 +1,51 @@
+"""A picture of the frames when an alignment is refused: people see at once what no sentence says."""
+
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+
+import numpy as np
+
+from oxytomo.errors import InputError, StoreError
+from oxytomo.io.atomic import complete_or_absent
+from oxytomo.io.stores import read_store
+from oxytomo.view.figures import thumbnails, to_png
+
+PER_SERIES, SERIES = 4, 3
+
+
+@contextmanager
+def shown_when_refused(path: Path, stores: Mapping[str, Path]) -> Iterator[None]:
+    """Write some frames of the normalised series to ``path`` when the alignment is refused, and name the picture in the error."""
+    path.unlink(missing_ok=True)
+    try:
+        yield
+    except InputError as error:
+        try:
+            _write(path, stores, error.subject)
+        except (StoreError, OSError):
+            raise error from None
+        raise InputError(
+            error.subject,
+            expected=error.expected,
+            got=error.got,
+            fix=f"{error.fix}; frames are shown in {path}",
+        ) from error
+
+
+def _write(path: Path, stores: Mapping[str, Path], subject: str) -> None:
+    """Write four frames of the series that is named, of the first and of the last one."""
+    series = list(stores)
+    names = list(dict.fromkeys([*(n for n in series if n in subject), series[0], series[-1]]))
+    frames, titles = [], []
+    for name in names[:SERIES]:
+        store = read_store(stores[name])
+        value = store.array("value")
+        for t in np.unique(np.linspace(0, value.shape[0] - 1, PER_SERIES).astype(int)):
+            frames.append(np.asarray(value[int(t)], np.float32))
+            number, tilt = store["acquisition_index"][t], store["tilt_deg"][t]
+            titles.append(f"{name}, frame {number} ({tilt:g}°)")
+    if len({frame.shape for frame in frames}) > 1:
+        frames = [frame for frame in frames if frame.shape == frames[0].shape]
+    with complete_or_absent(path) as partial:
+        partial.write_bytes(to_png(thumbnails(np.stack(frames), titles)))

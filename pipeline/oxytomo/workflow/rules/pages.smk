@@ -1,0 +1,59 @@
+# The pages: one per sample from the products and stores of its branches, and one that compares the samples of the groups.
+
+
+rule report:
+    input:
+        sample_results,
+    output:
+        report=report(
+            f"{RESULTS}{{sample}}/report.html",
+            category="Reports",
+            labels={"sample": "{sample}", "file": "report.html"},
+        ),
+    log:
+        f"{LOGS}/report.log",
+    params:
+        inputs=sample_folder,
+        label="{sample} report",
+        outputs=keyed_outputs,
+        spec=report_spec,
+        stage="report",
+    conda:
+        environment
+    threads: STAGES["report"].threads
+    resources:
+        mem_mb=report_memory,
+        runtime=30,
+    shell:
+        STAGE_COMMAND
+
+
+rule comparison:
+    input:
+        compared_results,
+    output:
+        report=report(
+            f"{RESULTS}comparison.html",
+            category="Comparison",
+            labels={"file": "comparison.html"},
+        ),
+        tables=[
+            report(f"{RESULTS}{table}", category="Comparison", labels={"file": table})
+            for table in COMPARISON_TABLES
+        ],
+    log:
+        f"{RESULTS}logs/comparison.log",
+    params:
+        inputs=shlex.quote(f"results={RESULTS or '.'}"),
+        label="comparison",
+        outputs=keyed_outputs,
+        spec=stage_spec("comparison", comparison_settings(PROJECT)),
+        stage="comparison",
+    conda:
+        environment
+    threads: STAGES["comparison"].threads
+    resources:
+        mem_mb=2000,
+        runtime=30,
+    shell:
+        STAGE_COMMAND

@@ -1,0 +1,31 @@
+# One rule per stage and branch, by the rows of the registry; the series of a branch share one rule.
+
+
+for row, branch in STAGE_RULES:
+
+    rule:
+        name:
+            rule_name(row, branch)
+        input:
+            unpack(inputs_of(row, branch)),
+        output:
+            **outputs_of(row, branch),
+        log:
+            log_of(row, branch),
+        wildcard_constraints:
+            sample=samples_pattern(row),
+            branch="|".join(row.branches or [JOINT_FOLDER]),
+        params:
+            inputs=keyed,
+            label=label_of(row),
+            outputs=keyed_outputs,
+            spec=spec(row, branch),
+            stage=row.name,
+        conda:
+            environment
+        threads: worth(row, branch)
+        resources:
+            mem_mb=memory(row, branch),
+            runtime=minutes(row, branch),
+        shell:
+            STAGE_COMMAND

@@ -1,0 +1,193 @@
+"""The documentation: links lead somewhere, lines fit, generated pages hold everything, the site needs no network."""
+
+import importlib.util
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from types import ModuleType
+
+import pytest
+
+from oxytomo.config.schema import schema
+
+REPOSITORY = Path(__file__).resolve().parents[2]
+PAGES = sorted(
+    path
+    for path in [
+        *REPOSITORY.glob("*.md"),
+        *REPOSITORY.glob(".github/**/*.md"),
+        *REPOSITORY.glob("docs/**/*.md"),
+    ]
+    if path.is_file()
+)
+LINK = re.compile(r"\]\(([^)\s]+)\)")
+PAGE_IN_CODE = re.compile(r"docs/[a-z0-9/-]+\.md")
+PROSE = 100
+"""Longest line of prose, in characters."""
+
+
+def _name(page: Path) -> str:
+    return str(page.relative_to(REPOSITORY))
+
+
+def _lines(page: Path) -> Iterator[tuple[int, str]]:
+    """Yield the numbered lines of a page that are not code."""
+    code = False
+    for number, line in enumerate(page.read_text(encoding="utf-8").splitlines(), 1):
+        if line.lstrip().startswith("```"):
+            code = not code
+        elif not code:
+            yield number, line
+
+
+def _anchors(page: Path) -> set[str]:
+    """Return the anchors of a page, as repositories and mkdocs both make them of headings."""
+    headings = [line.lstrip("#").strip() for _, line in _lines(page) if line.startswith("#")]
+    plain = [re.sub(r"[^\w\s-]", "", heading.lower()) for heading in headings]
+    return {re.sub(r"\s", "-", text) for text in plain}
+
+
+def test_relative_links_lead_to_a_file_and_a_heading() -> None:
+    broken = []
+    for page in PAGES:
+        for number, line in _lines(page):
+            for link in LINK.findall(line):
+                path, _, anchor = link.partition("#")
+                target = (page.parent / path).resolve() if path else page
+                if re.match(r"[a-z]+:", link):
+                    continue
+                if not target.exists() or (anchor and anchor not in _anchors(target)):
+                    broken.append(f"{_name(page)}:{number}: {link}")
+    assert broken == []
+
+
+def test_lines_of_prose_fit() -> None:
+    def unbreakable(line: str) -> bool:
+        return line.lstrip().startswith(("|", "#", "<", "![")) or " " not in line.strip()
+
+    long = [
+        f"{_name(page)}:{number}"
+        for page in PAGES
+        for number, line in _lines(page)
+        if len(line) > PROSE and not unbreakable(line)
+    ]
+    assert long == []
+
+
+def test_pages_that_the_code_names_exist() -> None:
+    named = {
+        (found, _name(path))
+        for folder in ("pipeline", "configs", "benchmarks", ".github")
+        for path in (REPOSITORY / folder).rglob("*")
+        if path.suffix in (".py", ".smk", ".yaml", ".yml", ".md") or path.name == "Snakefile"
+        for found in PAGE_IN_CODE.findall(path.read_text(encoding="utf-8"))
+    }
+    assert named
+    assert {(page, path) for page, path in named if not (REPOSITORY / page).is_file()} == set()
+
+
+def test_architecture_names_every_package() -> None:
+    folders = [
+        path.name
+        for path in (REPOSITORY / "pipeline" / "oxytomo").iterdir()
+        if (path / "__init__.py").exists()
+    ]
+    house = (REPOSITORY / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    picture = (REPOSITORY / "docs" / "images" / "house.svg").read_text(encoding="utf-8")
+    assert [name for name in folders if f"`{name}`" not in house or f">{name}<" not in picture] == []
+
+
+@pytest.fixture(scope="module")
+def site_reference() -> ModuleType:
+    """The module that makes the reference pages; it is part of the documentation, not of the package."""
+    spec = importlib.util.spec_from_file_location("site_reference", REPOSITORY / "docs" / "site_reference.py")
+    assert spec is not None
+    assert spec.loader is not None
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
+
+
+def test_every_setting_is_on_its_page(site_reference: ModuleType) -> None:
+    page, described = site_reference.settings(), schema()
+    sections = dict(re.findall(r"^## (\w+) \{#.*?\}\n(.*?)(?=^## |\Z)", page, re.DOTALL | re.MULTILINE))
+    assert set(sections) == set(described["$defs"])
+    for name, model in described["$defs"].items():
+        rows = dict(re.findall(r"^\| `(\w+)` \|.*\| (.*?) \|$", sections[name], re.MULTILINE))
+        named = [
+            option["properties"] for option in (model, *model.get("anyOf", ())) if "properties" in option
+        ]
+        assert [set(rows)] == [set(properties) for properties in named]
+        assert all(rows.values()), f"{name} has a setting without a description: {rows}"
+
+
+def test_every_command_is_on_its_page(site_reference: ModuleType) -> None:
+    page = site_reference.commands()
+    assert re.findall(r"^## oxytomo (\w+)$", page, re.MULTILINE) == [
+        *(
+            "run",
+            "align",
+            "check",
+            "inspect",
+            "plan",
+            "simulate",
+            "view",
+            "report",
+            "render",
+            "verify",
+            "schema",
+            "stage",
+        )
+    ]
+    assert "--profile" in page
+
+
+@pytest.mark.slow
+def test_site_is_built_without_a_warning_and_works_without_a_network(tmp_path: Path) -> None:
+    pytest.importorskip("mkdocs", reason="the documentation's tools are not installed")
+    built = subprocess.run(
+        [
+            sys.executable,
+            "-m",
+            "mkdocs",
+            "build",
+            "--strict",
+            "--quiet",
+            "--site-dir",
+            str(tmp_path / "site"),
+        ],
+        cwd=REPOSITORY,
+        env={"PATH": "/usr/bin:/bin", "NO_MKDOCS_2_WARNING": "1", "OXYTOMO_DOCS_EXECUTE": "0"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    assert (built.returncode, built.stdout + built.stderr) == (0, "")
+    pages = list((tmp_path / "site").rglob("*.html"))
+    assert len(pages) > 40
+    loaded = re.compile(
+        r"<(?:script|img|iframe)[^>]*\ssrc=\"?https?:|<link[^>]*rel=\"?stylesheet[^>]*https?:"
+    )
+    assert [page.name for page in pages if loaded.search(page.read_text(encoding="utf-8"))] == []
+    chromium = shutil.which("chromium")
+    if chromium is None:
+        pytest.skip("Chromium is not installed")
+    address = f"file://{tmp_path / 'site' / 'index.html'}?q=aperture"
+    shown = subprocess.run(
+        [
+            chromium,
+            "--headless",
+            "--no-sandbox",
+            "--disable-gpu",
+            "--virtual-time-budget=20000",
+            "--dump-dom",
+            address,
+        ],
+        capture_output=True,
+        text=True,
+        check=True,
+    ).stdout
+    assert re.search(r'md-search-result__meta">\s*\d+ matching documents', shown)

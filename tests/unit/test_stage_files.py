@@ -1,0 +1,115 @@
+"""What each job reads and writes, by the rows of the registry."""
+
+from pathlib import Path
+from typing import Any
+
+import pytest
+
+from oxytomo.config import parse_config
+from oxytomo.config.plan import branch_config, branch_stores, project_products, stage_jobs
+from oxytomo.config.project import Branch, ProjectConfig
+from oxytomo.config.stage_files import raw_inputs, stage_inputs, stage_outputs
+from oxytomo.stages.registry import STAGES
+
+EDGES = {element: {"pre": f"{element}1.h5", "post": f"{element}2.h5"} for element in ("O", "Mn")}
+COMPOSITION = {"edges": EDGES, "formula": {"Mn": 1.0, "O": 2.0}}
+PARTS = {"reconstruct": {"parts": 2}, "uncertainty": {"replicates": 2, "null_replicates": 1}}
+
+
+def project(**samples: Any) -> ProjectConfig:
+    return parse_config({"samples": samples}, folder=Path("/data"), name="x.yaml")
+
+
+def stores(*names: str, sample: str = "a", branch: str = "composition") -> list[str]:
+    return [f"{sample}/stages/{branch}/{name}.zarr" for name in names]
+
+
+def test_a_particle_in_one_job() -> None:
+    one = project(
+        a={"composition": COMPOSITION | {"reference": {"pristine": "p"}}}, p={"composition": COMPOSITION}
+    )
+    series = ("O_pre", "O_post", "Mn_pre", "Mn_post")
+    aligned = stage_inputs(one, "a", "composition", "align")
+    assert aligned == dict(zip(series, stores(*(f"normalize/{name}" for name in series)), strict=True))
+    pristine = stores("reconstruct", sample="p")[0]
+    assert stage_inputs(one, "a", "composition", "reconstruct") == {
+        "decompose": stores("decompose")[0],
+        "pristine": pristine,
+    }
+    # Neither replicates nor parts of other jobs.
+    assert list(stage_inputs(one, "a", "composition", "uncertainty")) == ["decompose", "reconstruct"]
+
+
+@pytest.mark.parametrize(("reference", "again"), [("mode", True), ("nominal", False)])
+def test_a_particle_that_is_shared_out(reference: str, again: bool) -> None:
+    one = project(a={"composition": COMPOSITION | PARTS | {"reference": reference}})
+    joined = ["join", "refine_1", "refine_2"] if again else []
+    found = stage_inputs(one, "a", "composition", "reconstruct")
+    assert list(found) == ["decompose", "prepare", "part_1", "part_2", *joined]
+    assert found["part_2"] == stores("reconstruct_part/2")[0]
+    found = stage_inputs(one, "a", "composition", "uncertainty")
+    assert list(found) == ["noise_1", "noise_2", "null_1", "decompose", "reconstruct"]
+
+
+def test_the_pristine_sample_is_read_by_the_first_stage_that_solves() -> None:
+    given = COMPOSITION | PARTS | {"reference": {"pristine": "p"}}
+    one = project(a={"composition": given}, p={"composition": COMPOSITION})
+    assert "pristine" in stage_inputs(one, "a", "composition", "reconstruct_prepare")
+    assert "pristine" not in stage_inputs(one, "a", "composition", "reconstruct")
+
+
+def test_tables_of_shifts_are_inputs_of_their_own_branch() -> None:
+    one = project(a={"tomogram": {"source": "s.h5", "align": {"shifts": "moved.csv"}}})
+    found = stage_inputs(one, "a", "tomogram", "align")
+    assert found == {"signal": stores("normalize/signal", branch="tomogram")[0], "shifts": "/data/moved.csv"}
+    # The table is a product of the composition, beside the store in other branches.
+    assert stage_outputs("align", "tomogram")["table"] == "stages/tomogram/alignment.csv"
+    assert stage_outputs("align", "composition")["table"] == "alignment.csv"
+
+
+def test_oxidation_reads_references_and_the_stack_of_its_element() -> None:
+    references = {"2": "two.csv", "4": "four.csv"}
+    stacks = {"stacks": {"Mn": "m.h5", "Ni": "n.h5"}, "references": {"Mn": references, "Ni": references}}
+    one = project(a={"oxidation": stacks})
+    assert stage_inputs(one, "a", "oxidation", "fit_valence", "Ni") == {
+        "register": stores("register/Ni", branch="oxidation")[0]
+    }
+    assert [path.name for path in raw_inputs(one, "a", "oxidation", "fit_valence", "Ni")] == [
+        "two.csv",
+        "four.csv",
+    ]
+    assert list(stage_inputs(one, "a", "oxidation", "measure_oxidation")) == [
+        *("fit_Mn", "fit_Ni"),
+        *("register_Mn", "register_Ni"),
+    ]
+
+
+def test_every_store_and_product_of_a_project_is_written_by_one_stage() -> None:
+    """And everything that a stage reads of the same sample is written by another."""
+    volume = {"volume": "v.tif", "voxel_nm": 10.0}
+    sample = {
+        "composition": COMPOSITION | PARTS | {"reference": "mode"},
+        "tomogram": {"source": "s.h5"},
+        "areal_density": {"edges": {"Mn": EDGES["Mn"]}, "formula": {"Mn": 1.0, "O": 2.0}},
+        "structure": volume,
+        "register_branches": True,
+    }
+    one = project(a=sample)
+    written, read = [], set()
+    branches: tuple[Branch, ...] = ("composition", "areal_density", "tomogram", "structure")
+    for branch in branches:
+        config = branch_config(one, "a", branch)
+        for stage in dict.fromkeys(stage for stage, _, _ in branch_stores(config, branch)):
+            jobs = stage_jobs(config, stage) if STAGES[stage].jobs else ("",)
+            written += [f"a/{stage_outputs(stage, branch)['store'].format(job=job)}" for job in jobs]
+    for row in STAGES.values():
+        for branch in [b for b in row.branches if b in branches and row.name != "export_meshes"]:
+            written += [f"a/{n}" for k, n in stage_outputs(row.name, branch).items() if k in row.products]
+            if not row.jobs:
+                read |= set(stage_inputs(one, "a", branch, row.name).values())
+    joint = stage_outputs("register_branches", None)
+    written += [f"a/{name}" for name in joint.values()]
+    assert len(set(written)) == len(written)
+    assert read <= set(written)
+    expected = set(project_products(one)) - {"a/report.html", "a/meshes"}
+    assert expected <= set(written)
