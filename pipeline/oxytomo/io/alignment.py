@@ -65,20 +65,20 @@ def write_shifts(
     }
 
     def row(
-        e: int, tilt: float, dy: object, dx: object, frame: int, misfit: object, used: int, note: str
+        e: int, frame: int, tilt: float, shift: Sequence[object], *, misfit: object, used: int, note: str
     ) -> None:
         scale, lean = round(float(solution.magnification[e]), 7), round(solution.axis_tilt_deg, 4)
-        place = (round(float(energies_ev[e]), 3), round(tilt, 4), dy, dx, names[e], frame)
+        place = (round(float(energies_ev[e]), 3), round(tilt, 4), *shift, names[e], frame)
         values = (*place, scale, lean, misfit, used, note)
         for column, value in zip(columns.values(), values, strict=True):
             column.append(value)
 
     for e in range(len(names)):
         for t, tilt in enumerate(tilt_deg):
-            dy, dx = (round(float(s[e, t]), 4) for s in (solution.dy_px, solution.dx_px))
-            row(e, float(tilt), dy, dx, int(frames[t]), round(float(misfit[t]), 5), 1, "")
+            shift = [round(float(s[e, t]), 4) for s in (solution.dy_px, solution.dx_px)]
+            row(e, int(frames[t]), float(tilt), shift, misfit=round(float(misfit[t]), 5), used=1, note="")
         for frame, tilt, reason in left_out:
-            row(e, tilt, "", "", frame, "", 0, reason)
+            row(e, frame, tilt, ("", ""), misfit="", used=0, note=reason)
     write_csv(path, columns)
 
 
