@@ -12,10 +12,7 @@ from oxytomo.align.resample import resample, turned, turned_shifts
 from oxytomo.align.series import (
     TILT_SMOOTHING_PX,
     Alignment,
-    AlignOptions,
-    Progress,
     Solution,
-    TiltSolution,
     align_series,
     look,
     mean_of_series,
@@ -24,6 +21,7 @@ from oxytomo.align.series import (
 )
 from oxytomo.align.spectral_shifts import shifts_between_energies
 from oxytomo.align.starts import background_free
+from oxytomo.align.tilts import AlignOptions, Progress, TiltSolution
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray
 from oxytomo.reconstruct.fbp import filtered_backprojection
 from oxytomo.reconstruct.geometry import TiltGeometry
@@ -118,11 +116,11 @@ def _found(
         inputs.names,
         inputs.values,
         inputs.signal_to_noise,
-        inputs.tilt_deg,
-        inputs.acquisition_order,
-        recorded,
-        options,
-        progress,
+        tilt_deg=inputs.tilt_deg,
+        acquisition_order=inputs.acquisition_order,
+        magnification=recorded,
+        options=options,
+        progress=progress,
     )
     if options.tilts and inputs.tilt_deg.size > 1:
         require_better(found.tilts.misfit_before, found.tilts.misfit_after, name)

@@ -8,7 +8,7 @@ import numpy as np
 
 from oxytomo.align.applied import JudgedAlignment, Resampled, align_inputs, resample_inputs
 from oxytomo.align.inputs import NormalizedSeries, common_tilts
-from oxytomo.align.series import AlignOptions
+from oxytomo.align.tilts import AlignOptions
 from oxytomo.arrays import Float64Array, FloatArray, IntArray
 from oxytomo.config import AlignSettings
 from oxytomo.errors import ConfigError, InputError

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from oxytomo.align.applied import align_inputs, pictures_of, resample_inputs
 from oxytomo.align.inputs import common_tilts, single_tilt
-from oxytomo.align.series import AlignOptions
+from oxytomo.align.tilts import AlignOptions
 from oxytomo.config import AlignStage as Settings
 from oxytomo.io.aligned_store import normalized_series, series_facts, write_aligned
 from oxytomo.io.alignment import read_alignment, write_alignment

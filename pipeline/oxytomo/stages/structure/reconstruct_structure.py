@@ -10,7 +10,8 @@ from oxytomo.align.inputs import require_whole_field
 from oxytomo.align.parallel import frame_groups
 from oxytomo.align.register import fill_invalid
 from oxytomo.align.resample import resample
-from oxytomo.align.series import AlignOptions, align_tilts, compose, mean_of_series
+from oxytomo.align.series import compose, mean_of_series
+from oxytomo.align.tilts import AlignOptions, align_tilts
 from oxytomo.arrays import Float64Array
 from oxytomo.config import ReconstructStructureStage as Settings
 from oxytomo.errors import InputError
