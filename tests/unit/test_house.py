@@ -14,23 +14,17 @@ POSITIONAL = 6
 TUPLE = 4
 COLUMNS_OF_PROSE = 100
 
-ROOMS = (
-    "config",
-    "io",
-    "measure",
-    "oxidation",
-    "phase",
-    "preprocess",
-    "reconstruct",
-    "segment",
-    "simulate",
-)
-"""Packages that are within the limits. Modules beside them are, too."""
+NOT_YET = ("stages", "view")
+"""Packages that are not within the limits of size yet."""
+PROSE = ("config", "io", "measure", "oxidation", "phase", "preprocess", "reconstruct", "segment", "simulate")
+"""Packages whose prose is within its limit, and so are the modules beside them."""
 
 COMPILED = ("njit", "parallel_kernel", "intrinsic")
 """Numba takes no keyword-only parameters, and what it compiles is called from one place: compiled
 functions may have more parameters."""
 KERNELS = {
+    "decomposition._solve",
+    "local._tile_tables",
     "projector_kernels.forward_kernel",
     "projector_kernels.project",
     "vector_lines.ascend_line",
@@ -38,11 +32,12 @@ KERNELS = {
 """Inner loops that are longer: a function in between would be one more thing to inline."""
 
 
-def sources() -> Iterator[tuple[str, str, ast.Module]]:
+def sources(*, prose: bool = False) -> Iterator[tuple[str, str, ast.Module]]:
     root = Path(oxytomo.__file__).parent
     for path in sorted(root.rglob("*.py")):
         place = path.relative_to(root)
-        if len(place.parts) == 1 or place.parts[0] in ROOMS:
+        package = place.parts[0] if len(place.parts) > 1 else ""
+        if package in ("", *PROSE) if prose else package not in NOT_YET:
             text = path.read_text(encoding="utf-8")
             yield place.as_posix(), text, ast.parse(text)
 
@@ -117,7 +112,7 @@ def prose_lines(text: str, tree: ast.Module) -> Iterator[int]:
 
 def test_prose_is_narrow() -> None:
     wide = []
-    for name, text, tree in sources():
+    for name, text, tree in sources(prose=True):
         lines = text.splitlines()
         numbers = sorted(set(prose_lines(text, tree)))
         wide += [f"{name}:{number}" for number in numbers if len(lines[number - 1]) > COLUMNS_OF_PROSE]

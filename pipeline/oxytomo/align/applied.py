@@ -10,7 +10,6 @@ from oxytomo.align.matching import TiltAlignment, misfit_of
 from oxytomo.align.parallel import frame_groups
 from oxytomo.align.resample import resample, turned, turned_shifts
 from oxytomo.align.series import (
-    TILT_SMOOTHING_PX,
     Alignment,
     Solution,
     align_series,
@@ -21,7 +20,7 @@ from oxytomo.align.series import (
 )
 from oxytomo.align.spectral_shifts import shifts_between_energies
 from oxytomo.align.starts import background_free
-from oxytomo.align.tilts import AlignOptions, Progress, TiltSolution
+from oxytomo.align.tilts import TILT_SMOOTHING_PX, AlignOptions, Progress, TiltSolution
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray
 from oxytomo.reconstruct.fbp import filtered_backprojection
 from oxytomo.reconstruct.geometry import TiltGeometry
