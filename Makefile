@@ -32,7 +32,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/snakemake --lint
 
 docs: $(VENV)/.installed-docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 schema: $(VENV)/.installed
 	$(BIN)/oxytomo schema > configs/schema.json

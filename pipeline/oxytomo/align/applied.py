@@ -4,6 +4,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
+from oxytomo.align.air_level import common_air_levels
 from oxytomo.align.frame_quality import Frames, alignment_warnings, judge_frames, verdict_of
 from oxytomo.align.inputs import AlignInputs, require_structure
 from oxytomo.align.matching import TiltAlignment, misfit_of
@@ -68,11 +69,16 @@ class JudgedAlignment:
 
 @dataclass(frozen=True)
 class Resampled:
-    """Aligned frames, (n_series, n_used, n_y, n_x) float32; which series the spectra moved, and by how many px rms, as text."""
+    """Aligned frames, (n_series, n_used, n_y, n_x) float32.
+
+    ``moved`` says which series the spectra moved, and by how many px rms, ``levelled`` what was taken off as air, in
+    optical density rms; both empty where there was nothing.
+    """
 
     value: Field
     variance: Field
     moved: str
+    levelled: str = ""
 
 
 def align_inputs(
@@ -160,7 +166,7 @@ def _judged(inputs: AlignInputs, given: Solution, progress: Progress) -> Alignme
 
 
 def resample_inputs(
-    judged: JudgedAlignment, allocate: Allocate, progress: Progress, *, by_spectra: bool
+    judged: JudgedAlignment, allocate: Allocate, progress: Progress, *, by_spectra: bool, one_air: bool
 ) -> tuple[JudgedAlignment, Resampled]:
     """Resample the raw pixels of the frames in use, once, with everything composed.
 
@@ -168,6 +174,7 @@ def resample_inputs(
     ----------
     judged : the alignment
     by_spectra : move the energies so that their spectra agree, where these say so beyond their errors
+    one_air : bring the air that all energies see to 0, where it is not there within its error
 
     Returns
     -------
@@ -177,12 +184,26 @@ def resample_inputs(
     value, variance = _resampled(inputs, judged.found.solution, used, allocate, progress)
     moved = shifts_between_energies(value, variance, progress("compare spectra")) if by_spectra else None
     if moved is None:
-        return judged, Resampled(value, variance, "")
+        return judged, Resampled(value, variance, "", _levelled(inputs, value, variance) if one_air else "")
     rms = np.sqrt(np.mean(np.sum(moved.shift_px**2, axis=2), axis=1))
     named = ", ".join(f"{name} {size:.3f}" for name, size in zip(inputs.names, rms, strict=True) if size > 0)
     solution = shifted(judged.found.solution, moved.shift_px, used)
     value, variance = _resampled(inputs, solution, used, allocate, progress)
-    return replace(judged, found=replace(judged.found, solution=solution)), Resampled(value, variance, named)
+    levelled = _levelled(inputs, value, variance) if one_air else ""
+    moved_alignment = replace(judged, found=replace(judged.found, solution=solution))
+    return moved_alignment, Resampled(value, variance, named, levelled)
+
+
+def _levelled(inputs: AlignInputs, value: Field, variance: Field) -> str:
+    """Take the air that all energies see off the frames; says how much that was."""
+    levels = common_air_levels(value, variance)
+    if levels is None:
+        return ""
+    for e, of_energy in enumerate(levels):
+        for t, level in enumerate(of_energy):
+            value[e, t] = np.asarray(value[e, t]) - np.float32(level)
+    rms = np.sqrt(np.mean(levels**2, axis=1))
+    return ", ".join(f"{name} {size:.4f}" for name, size in zip(inputs.names, rms, strict=True))
 
 
 def _resampled(

@@ -14,7 +14,7 @@ import numpy as np
 from oxytomo.align.local import local_shift
 from oxytomo.align.parallel import frame_groups
 from oxytomo.align.register import coarse_shifts, fill_invalid, refine_shifts, similarity_steps, smooth
-from oxytomo.arrays import BoolArray, Float64Array, FloatArray
+from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray
 from oxytomo.slabs import Field, reordered
 
 BACKGROUND_PX = 20.0
@@ -23,8 +23,10 @@ SQUARES = 4
 """Gains are free in squares of so many to the shorter side of the frame, of at least :data:`SMALLEST_PX`."""
 SMALLEST_PX = 16
 ITERATIONS = 12
-TILTS_PER_TERM, MOST_TERMS = 6, 4
-"""The bias is a polynomial over the tilts of one term for so many, and of at most so many."""
+EVERY, ASKED = 2, 8
+"""Every second frame is asked for its magnification and for the bias, if there are at least so many to ask."""
+TILTS_PER_TERM, MOST_TERMS = 3, 4
+"""The bias is a polynomial over the tilts of one term for so many that were asked, and of at most so many."""
 SIGNIFICANT = 3.0
 """A bias is taken off where it exceeds so many standard errors at any tilt."""
 MIRROR_GAIN = 0.7
@@ -72,9 +74,16 @@ def register_energies(
     """
     n_tilt = frames.shape[0]
     found = np.full((n_tilt, len(_COLUMNS)), np.nan)
+    # Magnification and bias are the same for all tilts, or change slowly: not every frame is asked.
+    asked = np.arange(n_tilt) % (EVERY if n_tilt >= ASKED * EVERY else 1) == 0
     for group in frame_groups(frames.shape):
         found[group] = _registered(
-            np.asarray(frames[group]), np.asarray(reference[group]), max_shift_px, sigma_px, chemistry
+            np.asarray(frames[group]),
+            np.asarray(reference[group]),
+            np.flatnonzero(asked[group]),
+            max_shift_px=max_shift_px,
+            sigma_px=sigma_px,
+            chemistry=chemistry,
         )
         if on_frames is not None:
             on_frames(group.stop)
@@ -96,9 +105,18 @@ _COLUMNS = ("dy", "dx", "local_dy", "local_dx", "error_dy", "error_dx", "residua
 
 
 def _registered(
-    frames: FloatArray, reference: FloatArray, max_shift_px: float, sigma_px: float, chemistry: bool
+    frames: FloatArray,
+    reference: FloatArray,
+    asked: IntArray,
+    *,
+    max_shift_px: float,
+    sigma_px: float,
+    chemistry: bool,
 ) -> Float64Array:
-    """Return (n, 8): shift with one gain, shift with local gains and its error, residual, relative magnification less 1."""
+    """Return (n, 8): shift with one gain, shift with local gains and its error, residual, relative magnification less 1.
+
+    Local gains and magnification are those of the frames that are asked for them, NaN of the others.
+    """
     weights = without_margin(np.isfinite(reference))
     seen = without_margin(np.isfinite(frames))
     frames, reference = fill_invalid(frames), fill_invalid(reference)
@@ -108,12 +126,14 @@ def _registered(
     sharp = moving - smooth(frames, sigma_px=BACKGROUND_PX)
     flat = fixed - smooth(reference, sigma_px=BACKGROUND_PX)
     shifts, residual = refine_shifts(sharp, flat, weights, start, iterations=30, free_gain=True)
-    growth = similarity_steps(sharp, flat, weights, shifts)[0][:, 3]
     tile_px = max(SMALLEST_PX, min(fixed.shape[1:]) // SQUARES)
     found = np.full((len(frames), len(_COLUMNS)), np.nan)
-    found[:, 0:2], found[:, 6], found[:, 7] = shifts, residual, growth
-    for i, (image, other) in enumerate(zip(moving, fixed, strict=True)) if chemistry else ():
-        fit = local_shift(image, other, seen[i], shifts[i], iterations=ITERATIONS, tile_px=tile_px)
+    found[:, 0:2], found[:, 6] = shifts, residual
+    if asked.size == 0:
+        return found
+    found[asked, 7] = similarity_steps(sharp[asked], flat[asked], weights[asked], shifts[asked])[0][:, 3]
+    for i in asked if chemistry else ():
+        fit = local_shift(moving[i], fixed[i], seen[i], shifts[i], iterations=ITERATIONS, tile_px=tile_px)
         found[i, 2:6] = (*fit.shift_px, *fit.error_px)
     return found
 

@@ -111,7 +111,7 @@ def align_series(
     magnification = magnification.copy()
     n_tilt = tilt_deg.size
     if options.energies:
-        fixed = look(values[reference], magnification[reference])
+        fixed = _looked_at(values[reference], magnification[reference])
         report = progress("register energies")
         others = [e for e in range(len(values)) if e != reference]
         for before, e in enumerate(others):
@@ -184,6 +184,12 @@ def look(frames: Field, magnification: float) -> Field:
     return mapped(frames, scaled, np.float32)
 
 
+def _looked_at(frames: Field, magnification: float) -> Field:
+    """Return :func:`look`, in memory where it is small enough: it is read more than once."""
+    seen = look(frames, magnification)
+    return np.asarray(seen[:]) if np.prod(frames.shape) <= DRIVER_PIXELS else seen
+
+
 def driver_binning(shape: tuple[int, ...]) -> int:
     """Return by how much series (n_tilt, n_y, n_x) are binned to align their tilts: 1, 2, 4 …, so that memory has a bound."""
     n_tilt, n_y, n_x = shape
@@ -220,12 +226,12 @@ def _register_at(
 ) -> tuple[EnergyRegistration, float]:
     """Register one energy at the recorded magnification, or at its own estimate; returns that too."""
     registered = _register(
-        look(frames, magnification), fixed, tilt_deg, options, names=names, on_frames=on_frames
+        _looked_at(frames, magnification), fixed, tilt_deg, options, names=names, on_frames=on_frames
     )
     if options.estimate_magnification and abs(registered.magnification - 1) > 1e-5:
         magnification *= registered.magnification
         registered = _register(
-            look(frames, magnification), fixed, tilt_deg, options, names=names, on_frames=on_frames
+            _looked_at(frames, magnification), fixed, tilt_deg, options, names=names, on_frames=on_frames
         )
     return registered, magnification
 

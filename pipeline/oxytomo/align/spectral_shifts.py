@@ -32,7 +32,10 @@ LEAST_ENERGIES = 4
 """Of fewer energies the spectra do not tell shifts from composition."""
 LEAST_RAYS = 200
 ROUNDS = 4
-SETTLED_PX = 2e-3
+SETTLED_PX = 0.01
+"""A step as short is the last: what it leaves is of second order in it."""
+RELINEARISED_PX = 0.1
+"""After a longer step the gradients are taken anew."""
 PRIOR_PX = 0.5
 """Standard deviation of the shifts that are expected to be left."""
 GRADIENT_SMOOTHING_PX = 1.0
@@ -152,38 +155,39 @@ def energy_shifts(density: FloatArray, variance: FloatArray, moment: Float64Arra
     filled, noise = np.where(valid, density, 0).astype(np.float64), np.where(valid, variance, 1)
     usable = scipy.ndimage.binary_erosion(valid.all(axis=0), iterations=2)
     usable &= ~_unusual(filled, noise, np.asarray(valid.all(axis=0)), moment)
-    splines = [scipy.ndimage.spline_filter(frame, order=3) for frame in filled]
-    smooth = _smooth_columns(moment, usable)
-    n_all = 2 * n + smooth.shape[1]
+    shapes, vectors = _smooth_shapes(usable.shape), np.linalg.eigh(moment)[1][:, -1 - DIRECTIONS : -1].T
+    n_all = 2 * n + shapes.shape[1] * DIRECTIONS
     prior = np.diag([1 / PRIOR_PX**2] * (2 * n) + [1e-12] * (n_all - 2 * n))
     shift, normal, scale = np.zeros((n, 2)), np.zeros((n_all, n_all)), 1.0
+    frames, splines, step, slopes = filled, None, np.full((n, 2), np.inf), np.zeros((0, 0, 0, 0))
     for _ in range(ROUNDS):
-        frames = np.stack(
-            [
-                scipy.ndimage.shift(splines[e], -shift[e], order=3, prefilter=False)
-                if shift[e].any()
-                else filled[e]
-                for e in range(n)
-            ]
-        )
-        slopes = np.stack([_gradient(frame) for frame in frames], axis=1)
-        steep = usable & (np.hypot(slopes[0], slopes[1]).max(axis=0) > LEAST_GRADIENT)
-        rows = np.flatnonzero(steep)
-        rows = rows[:: max(1, rows.size // MOST_PIXELS)]
-        if rows.size < 10 * n:
-            return EnergyShifts(np.zeros((n, 2)), np.full((n, 2), PRIOR_PX))
-        y, s = (np.ascontiguousarray(a.reshape(n, -1)[:, rows].T) for a in (frames, noise))
-        columns = np.zeros((rows.size, n_all, n))
-        for e in range(n):
-            columns[:, 2 * e : 2 * e + 2, e] = -slopes.reshape(2, n, -1)[:, e, rows].T
-        columns[:, 2 * n :] = smooth[rows] * y.mean(axis=1)[:, None, None]
+        if np.abs(step).max() > RELINEARISED_PX:
+            slopes = np.stack([_gradient(frame) for frame in frames], axis=1)
+            steep = usable & (np.hypot(slopes[0], slopes[1]).max(axis=0) > LEAST_GRADIENT)
+            rows = np.flatnonzero(steep)
+            rows = rows[:: -(-rows.size // MOST_PIXELS) or 1]
+            if rows.size < 10 * n:
+                return EnergyShifts(np.zeros((n, 2)), np.full((n, 2), PRIOR_PX))
+            moves = np.ascontiguousarray(slopes.reshape(2, n, -1)[:, :, rows].transpose(2, 1, 0))
+            s, smooth = np.ascontiguousarray(noise.reshape(n, -1)[:, rows].T, np.float64), shapes[rows]
+        y = np.ascontiguousarray(frames.reshape(n, -1)[:, rows].T)
         normal, right = np.zeros((n_all, n_all)), np.zeros(n_all)
-        scale = max(1.0, _accumulate(y, s, columns, moment, normal, right) / (rows.size * (n - 1)))
+        square = _accumulate(y, s, moves, smooth, vectors, moment, normal, right)
+        scale = max(1.0, square / (rows.size * (n - 1)))
         already = np.concatenate([shift.ravel(), np.zeros(n_all - 2 * n)])
         step = np.linalg.solve(normal + prior, right - prior @ already)[: 2 * n].reshape(n, 2)
-        shift += step - step.mean(axis=0)
+        step -= step.mean(axis=0)
+        shift += step
         if np.abs(step).max() < SETTLED_PX:
             break
+        if splines is None:
+            splines = [scipy.ndimage.spline_filter(frame, order=3) for frame in filled]
+        frames = np.stack(
+            [
+                scipy.ndimage.shift(spline, -move, order=3, prefilter=False)
+                for spline, move in zip(splines, shift, strict=True)
+            ]
+        )
     # Of the departure from the mean: the common shift, which is not told, drops out.
     less_mean = np.kron(np.eye(n) - 1 / n, np.eye(2))
     covariance = less_mean @ np.linalg.inv(normal / scale + prior)[: 2 * n, : 2 * n] @ less_mean.T
@@ -191,13 +195,10 @@ def energy_shifts(density: FloatArray, variance: FloatArray, moment: Float64Arra
     return EnergyShifts(shift - shift.mean(axis=0), error)
 
 
-def _smooth_columns(moment: Float64Array, usable: BoolArray) -> Float64Array:
-    """Return what composition that differs smoothly adds per optical density: (n_pixel, n_column, n_energy)."""
-    y, x = np.indices(usable.shape).reshape(2, -1) / (0.5 * max(usable.shape)) - 1
-    shapes = np.stack([np.ones_like(x), x, y, x * x + y * y], axis=1)
-    vectors = np.linalg.eigh(moment)[1][:, -1 - DIRECTIONS : -1].T
-    columns = shapes[:, :, None, None] * vectors[None, None]
-    return np.asarray(columns.reshape(x.size, -1, moment.shape[0]), np.float64)
+def _smooth_shapes(shape: tuple[int, ...]) -> Float64Array:
+    """Return how composition that differs smoothly over the frame is laid out: (n_pixel, n_shape)."""
+    y, x = np.indices(shape).reshape(2, -1) / (0.5 * max(shape)) - 1
+    return np.asarray(np.stack([np.ones_like(x), x, y, x * x + y * y], axis=1), np.float64)
 
 
 def _gradient(frame: Float64Array) -> Float64Array:
@@ -266,30 +267,80 @@ def _mahalanobis(density, variance, moment, found):  # type: ignore[no-untyped-d
 
 
 @njit(cache=True, nogil=True)
-def _accumulate(density, variance, columns, moment, normal, right):  # type: ignore[no-untyped-def]
-    """Add XᵀRX and XᵀRy of all rays, X the columns (which are whitened in place); return the sum of yᵀRy."""
+def _invert(lower, whitened, inverse):  # type: ignore[no-untyped-def]
+    """Return the inverse of L Lᵀ in ``inverse``; ``whitened`` is for work."""
+    n = lower.shape[0]
+    for a in range(n):
+        for i in range(n):
+            total = 1.0 if i == a else 0.0
+            for k in range(a, i):
+                total -= lower[i, k] * whitened[a, k]
+            whitened[a, i] = total / lower[i, i] if i >= a else 0.0
+    for a in range(n):
+        for b in range(a + 1):
+            total = 0.0
+            for i in range(a, n):
+                total += whitened[a, i] * whitened[b, i]
+            inverse[a, b] = inverse[b, a] = total
+
+
+@njit(cache=True, nogil=True)
+def _accumulate(density, variance, slopes, shapes, vectors, moment, normal, right):  # type: ignore[no-untyped-def]
+    """Add XᵀRX and XᵀRy of all rays; return the sum of yᵀRy.
+
+    The columns X of a ray: minus the gradient of one energy, (n_ray, n_energy, 2); and every shape (n_ray, n_shape) with
+    every vector (n_vector, n_energy), times the optical density of the ray.
+    """
     n_ray, n = density.shape
-    n_column = columns.shape[1]
-    lower, y = np.zeros((n, n)), np.zeros(n)
+    n_shape, n_vector = shapes.shape[1], vectors.shape[0]
+    lower, work, inverse = np.zeros((n, n)), np.zeros((n, n)), np.zeros((n, n))
+    weighted, turned, own = np.zeros(n), np.zeros((n_vector, n)), np.zeros((n_vector, n_vector))
+    pull = np.zeros(n_vector)
     square = 0.0
     for r in range(n_ray):
-        y[:] = density[r]
-        _factor(moment, max(y.mean(), 0.0) ** 2, variance[r], lower)
-        _whiten(lower, y)
-        square += np.sum(y * y)
-        for a in range(n_column):
-            column = columns[r, a]
-            _whiten(lower, column)
+        mean = density[r].mean()
+        _factor(moment, max(mean, 0.0) ** 2, variance[r], lower)
+        _invert(lower, work, inverse)
+        for i in range(n):
             total = 0.0
+            for j in range(n):
+                total += inverse[i, j] * density[r, j]
+            weighted[i] = total
+            square += total * density[r, i]
+        for k in range(n_vector):
+            pull[k] = 0.0
             for i in range(n):
-                total += column[i] * y[i]
-            right[a] += total
-            for b in range(a + 1):
+                total = 0.0
+                for j in range(n):
+                    total += inverse[i, j] * vectors[k, j]
+                turned[k, i] = total
+                pull[k] += vectors[k, i] * weighted[i]
+            for m in range(k + 1):
                 total = 0.0
                 for i in range(n):
-                    total += column[i] * columns[r, b, i]
-                normal[a, b] += total
-    for a in range(n_column):
+                    total += vectors[m, i] * turned[k, i]
+                own[k, m] = own[m, k] = total
+        for e in range(n):
+            for a in range(2):
+                g = -slopes[r, e, a]
+                right[2 * e + a] += g * weighted[e]
+                for f in range(e + 1):
+                    for b in range(2):
+                        normal[2 * e + a, 2 * f + b] -= g * slopes[r, f, b] * inverse[e, f]
+        for q in range(n_shape):
+            weight = shapes[r, q] * mean
+            for k in range(n_vector):
+                row = 2 * n + q * n_vector + k
+                right[row] += weight * pull[k]
+                for e in range(n):
+                    part = weight * turned[k, e]
+                    normal[row, 2 * e] -= part * slopes[r, e, 0]
+                    normal[row, 2 * e + 1] -= part * slopes[r, e, 1]
+                for p in range(q + 1):
+                    other = weight * shapes[r, p] * mean
+                    for m in range(n_vector):
+                        normal[row, 2 * n + p * n_vector + m] += other * own[k, m]
+    for a in range(normal.shape[0]):
         for b in range(a):
             normal[b, a] = normal[a, b]
     return square

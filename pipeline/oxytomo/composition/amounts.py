@@ -26,6 +26,7 @@ from oxytomo.composition.model_choice import (
     likely_causes,
     model_record,
 )
+from oxytomo.composition.skin import Skin, asked_tilts, free_carbon, skin_around
 from oxytomo.preprocess.averaged_rays import AveragedRays, averaged_rays
 from oxytomo.slabs import Allocate, Field
 from oxytomo.units import NM_PER_UM
@@ -45,6 +46,7 @@ class AlignedSeries:
     value, variance : (n_series, n_tilt, n_y, n_x) optical density or signal
     energies_ev : (n_series,) NaN for signals
     pixel_nm : edge of a pixel
+    tilt_deg : (n_tilt,) degrees
     stripe_change : (n_series,) relative change of the total by the removal of stripes
     """
 
@@ -53,6 +55,7 @@ class AlignedSeries:
     variance: Field
     energies_ev: Float64Array
     pixel_nm: float
+    tilt_deg: Float64Array
     stripe_change: Float64Array
 
 
@@ -143,6 +146,10 @@ def amounts_from_edges(
     everything, _ = candidates(elements, energies, own, pairs, ANYTHING)
     record = model_record(tested, names, likely_causes(everything, tested, averaged))
     _solve(series, tested.model, areal, covariance, progress)
+    if choice.optional and n > 1 and energies.size > n:
+        skin = _skin(series, tested.model, areal, _metal(atoms), energies)
+        if skin is not None and skin.is_there:
+            record["skin"] = skin.record(formula, material.density_g_cm3)
     return Amounts(areal, covariance, atoms, matrix, record, _chi_square(tested, averaged))
 
 
@@ -222,6 +229,33 @@ def _solve(
             )
             areal[:, t], covariance[:, t] = solved.areal, solved.covariance
             progress(t + 1, n_tilt)
+
+
+def _skin(
+    series: AlignedSeries, model: Model, areal: Field, metal: Float64Array, energies: Float64Array
+) -> Skin | None:
+    """Look for carbon that lies around the particle like a skin."""
+    n_tilt = areal.shape[1]
+    asked = asked_tilts(n_tilt)
+    found = [
+        free_carbon(
+            np.asarray(series.value[:, t : t + 1]), np.asarray(series.variance[:, t : t + 1]), model, energies
+        )
+        for t in asked
+    ]
+    # Half of it by oxygen, half by the metals, as the background of light elements.
+    share = 0.5 * metal + 0.5 * np.eye(metal.size)[0]
+    total = np.stack([np.tensordot(share, np.asarray(areal[:, t]), 1) for t in range(n_tilt)])
+    carbon, variance, of_blur = (np.concatenate([one[k] for one in found]) for k in range(3))
+    return skin_around(
+        total.astype(np.float32),
+        series.tilt_deg,
+        carbon,
+        variance,
+        of_blur,
+        asked,
+        pixel_um=series.pixel_nm / NM_PER_UM,
+    )
 
 
 def _looked_up(energies_ev: Float64Array, elements: list[str], pairs: list[tuple[int, int]]) -> Float64Array:

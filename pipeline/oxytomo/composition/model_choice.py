@@ -49,6 +49,7 @@ class ChosenModel:
     fit, plain : of the chosen model, and of the elements alone
     steps : the terms in use, those missed most first, with χ² per degree of freedom without each
     systematic : by source, the standard deviation of a shift of TM/O of the whole particle, relative
+    local : the same of single averaged rays, where the misfit differs from ray to ray
     rays : number of averaged rays
     """
 
@@ -56,6 +57,7 @@ class ChosenModel:
     plain: Fit
     steps: list[dict[str, float | str]]
     systematic: dict[str, float]
+    local: float
     rays: int
 
     @property
@@ -129,16 +131,18 @@ def choose_model(
         values = np.array([0.05 if term.given is None else term.given for term in start])
         model = Model(attenuation, start, values, np.zeros((len(start), len(start))))
         empty = Fit(model, np.nan, np.full(1, np.nan), 1, np.zeros(attenuation.shape[0]))
-        return ChosenModel(empty, empty, [], {}, len(rays))
+        return ChosenModel(empty, empty, [], {}, 0.0, len(rays))
     plain, best, steps = chosen(attenuation, terms, forced, rays)
-    return ChosenModel(best, plain, steps, systematic_errors(best, rays, metal), len(rays))
+    return ChosenModel(best, plain, steps, *systematic_errors(best, rays, metal), len(rays))
 
 
-def systematic_errors(fit: Fit, rays: AveragedRays, metal: Float64Array) -> dict[str, float]:
-    """Return by source how far TM/O of the whole particle may be off, as relative standard deviations.
+def systematic_errors(fit: Fit, rays: AveragedRays, metal: Float64Array) -> tuple[dict[str, float], float]:
+    """Return by source how far TM/O of the whole particle may be off, and how far that of single rays; relative.
 
-    Every global term is moved by its standard error. What the model leaves unexplained counts as an error of the
-    composition of averaged rays that is √(χ² per degree of freedom − 1) times their noise and the same for all.
+    Every global term is moved by its standard error. The misfit that the model leaves shows in as many directions of the
+    energies as there are spare ones, and hides in those of the elements: what is hidden is taken to be as large, per
+    direction, as what shows. The mean residual of all rays shifts the whole particle; what differs from ray to ray is an
+    error of those rays alone.
     """
     some = rays.some(2000)
     model = fit.model
@@ -151,8 +155,11 @@ def systematic_errors(fit: Fit, rays: AveragedRays, metal: Float64Array) -> dict
             step[k] = errors[k]
             moved = _tm_o(replace(model, values=model.values + step), some, metal)[0]
             found[term.name] = abs(float(moved / base - 1))
-    found["misfit"] = float(np.sqrt(max(0.0, fit.per_dof - 1)) * noise)
-    return found
+    # Residuals in units of the noise of an averaged ray.
+    shared = fit.residual / np.sqrt(np.median(rays.variance, axis=0))
+    of_all = float(np.nansum(shared**2)) / fit.dof
+    found["misfit"] = float(np.sqrt(of_all) * noise)
+    return found, float(np.sqrt(max(0.0, fit.per_dof - 1 - of_all)) * noise)
 
 
 def _tm_o(model: Model, rays: AveragedRays, metal: Float64Array) -> tuple[float, float]:
@@ -242,6 +249,7 @@ def model_record(tested: ChosenModel, series: Sequence[str], causes: Sequence[st
         "terms": terms,
         "steps": tested.steps,
         "systematic": tested.systematic,
+        "misfit_of_single_rays": tested.local,
         "likely_causes": list(causes),
         "fails": bool(fit.per_dof > POOR_FIT),
     }

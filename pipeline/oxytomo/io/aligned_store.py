@@ -53,6 +53,11 @@ def normalized_series(stores: Mapping[str, Store]) -> list[NormalizedSeries]:
     ]
 
 
+def air_was_levelled(stores: Mapping[str, Store]) -> bool:
+    """Return whether every one of several series was levelled to its air; levels as recorded are a wish to keep them."""
+    return len(stores) > 1 and all(bool((np.asarray(s["air_level"]) != 1).any()) for s in stores.values())
+
+
 def series_facts(stores: Mapping[str, Store], *, one_magnification: bool) -> SeriesFacts:
     """Return what normalised stores say.
 
@@ -183,5 +188,6 @@ def aligned_series(store: Store, *, in_memory: bool) -> AlignedSeries:
         store["variance"] if in_memory else store.field("variance"),
         np.array(store.attributes.get("energies_ev", []), np.float64),
         float(store.attributes["pixel_nm"]),
+        store["tilt_deg"],
         np.array([change.get(name, 0.0) for name in names]),
     )

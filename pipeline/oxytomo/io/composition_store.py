@@ -169,6 +169,7 @@ def classified_particle(
         voxel_nm=voxel_nm,
         threshold=float(classified.attributes["threshold"]),
         systematic=error["systematic"] if replicates else 0.0,
+        skin_oxygen_px=error["skin_oxygen_px"] if replicates else 0.0,
         noise=error["noise"] if replicates else None,
     )
 

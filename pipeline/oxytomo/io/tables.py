@@ -3,7 +3,7 @@
 import csv
 import io
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any, Protocol
 
@@ -46,6 +46,11 @@ def write_csv(path: Path, table: Columns) -> None:
         writer = csv.writer(file, lineterminator="\n")
         writer.writerow(columns)
         writer.writerows([_cell(value) for value in row] for row in zip(*columns.values(), strict=True))
+
+
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of the same named entries, at least one, with a header line."""
+    write_csv(path, {name: [row[name] for row in rows] for name in rows[0]})
 
 
 def read_csv(path: Path) -> dict[str, list[str]]:

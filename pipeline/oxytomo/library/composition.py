@@ -114,6 +114,7 @@ def decompose(
         variance=aligned.variance[order],
         energies_ev=aligned.energies_ev[order],
         pixel_nm=aligned.pixel_nm,
+        tilt_deg=aligned.tilt_deg,
         stripe_change=np.zeros(len(order)),
     )
     material = amounts.Material(elements, atoms, density_g_cm3 or 1.0)

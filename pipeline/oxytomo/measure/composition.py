@@ -19,10 +19,10 @@ from oxytomo.measure.fractions import (
 )
 from oxytomo.measure.resolution import ShellCorrelation
 from oxytomo.measure.shells import depth_below_surface, shell_labels, shell_table
-from oxytomo.measure.systematic import NORMAL, shifted_fractions, widened
+from oxytomo.measure.systematic import NORMAL, shifted_fractions, widened, without_skin
 from oxytomo.reconstruct.total_variation import bounding_box
 from oxytomo.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
-from oxytomo.slabs import Allocate, Box, Field, count_set
+from oxytomo.slabs import Allocate, Box, Field, Mapped, count_set
 
 
 @dataclass(frozen=True)
@@ -39,6 +39,7 @@ class ClassifiedParticle:
     voxel_nm : edge of a voxel
     threshold : deviation from which a voxel is oxygen-poor or oxygen-rich
     systematic : standard error of the deviation that all voxels share
+    skin_oxygen_px : thickness of the oxygen that a skin of carbonate would have, at the particle's density; 0 for none
     noise : median standard error of the deviation by counting noise, None without replicates
     """
 
@@ -52,6 +53,7 @@ class ClassifiedParticle:
     voxel_nm: float
     threshold: float
     systematic: float
+    skin_oxygen_px: float
     noise: float | None
 
 
@@ -67,6 +69,7 @@ class CompositionMeasures:
     confident : share of each class where the noise leaves no doubt
     connected : how the domains of each class hang together
     volume_nm3 : volume of the particle
+    readings : share of each class by another reading of the data, by what is assumed
     """
 
     domains: pd.DataFrame
@@ -76,6 +79,7 @@ class CompositionMeasures:
     confident: dict[str, dict[str, float]]
     connected: dict[str, Any]
     volume_nm3: float
+    readings: dict[str, dict[str, float]]
 
 
 def measure_composition(
@@ -108,14 +112,16 @@ def measure_composition(
         depth_nm=depth,
     )
     found = find_domains(of.phases, depth)
+    readings = _readings(of, depth, allocate)
     return CompositionMeasures(
         domains=_domains(found, of, min_domain_voxels),
         shells=shells,
-        fractions=_with_interval(fractions, of_replicates, of.phases, shifted),
+        fractions=_with_interval(fractions, of_replicates, of.phases, shifted, readings),
         null=_null(of),
         confident={name: {"value": value} for name, value in sure.items()},
         connected={name: interconnection(found, name, min_voxels=min_domain_voxels) for name in found},
         volume_nm3=count_set(of.particle) * of.voxel_nm**3,
+        readings=readings,
     )
 
 
@@ -169,11 +175,22 @@ def _null(of: ClassifiedParticle) -> dict[str, Any]:
     }
 
 
+def _readings(of: ClassifiedParticle, depth_nm: Field, allocate: Allocate) -> dict[str, dict[str, float]]:
+    """Return the shares of the classes if what may be a skin of carbonate is one."""
+    if of.skin_oxygen_px == 0:
+        return {}
+    depth_px = Mapped(depth_nm, lambda part: part / np.float32(of.voxel_nm), np.float32)
+    other = without_skin(of.deviation, depth_px, of.skin_oxygen_px, allocate)
+    found = replicate_fractions([other], of.particle, threshold=of.threshold)
+    return {"carbonate_skin": {name: values[0] for name, values in found.items()}}
+
+
 def _with_interval(
     values: Mapping[str, float],
     replicate_values: Mapping[str, Sequence[float]],
     phases: Field,
     shifted: Mapping[float, Mapping[str, Sequence[float]]],
+    readings: Mapping[str, Mapping[str, float]],
 ) -> dict[str, dict[str, Any]]:
     entries, total = {}, n_classified(phases)
     for name, value in values.items():
@@ -182,7 +199,7 @@ def _with_interval(
             f"ci{percent}": widened(
                 interval_of_share(value, each, border=border, n_classified=total, confidence=percent / 100),
                 value,
-                shifted[percent / 100][name],
+                [*shifted[percent / 100][name], *(one[name] for one in readings.values())],
             )
             for percent in (95, 68)
         }

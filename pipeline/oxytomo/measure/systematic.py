@@ -5,11 +5,16 @@ from typing import Any
 
 import numpy as np
 
+from oxytomo.arrays import FloatArray
 from oxytomo.measure.fractions import replicate_fractions
 from oxytomo.slabs import Allocate, Field, fill, mapped
 
 NORMAL = {0.68: 0.994, 0.95: 1.96}
 """Half widths of the central intervals of a normal distribution."""
+
+
+SKIN_REACH_PX = 1.5
+"""The oxygen of a skin is found in the rim of the particle to this depth (standard deviation of a half Gaussian)."""
 
 
 def systematic_error(model: Mapping[str, Any] | None, *, own_reference: bool) -> float:
@@ -27,6 +32,16 @@ def systematic_error(model: Mapping[str, Any] | None, *, own_reference: bool) ->
     return float(np.sqrt(sum(float(value) ** 2 for value in sources.values())))
 
 
+def local_error(model: Mapping[str, Any] | None) -> float:
+    """Return the standard error of TM/O of a place, relative, by a misfit that differs from ray to ray: part of σ only."""
+    return float((model or {}).get("misfit_of_single_rays") or 0.0)
+
+
+def skin_oxygen_nm(model: Mapping[str, Any] | None) -> float:
+    """Return the thickness of the oxygen that a skin of carbonate would have, at the particle's density; 0 for none."""
+    return float(((model or {}).get("skin") or {}).get("oxygen_nm", 0.0))
+
+
 def with_systematic(sigma: Field, error: float, allocate: Allocate) -> Field:
     """Add an error that all voxels share to a standard error, in quadrature.
 
@@ -37,6 +52,49 @@ def with_systematic(sigma: Field, error: float, allocate: Allocate) -> Field:
     whole = allocate(sigma.shape, np.float32)
     fill(whole, lambda part: np.hypot(part, np.float32(error)), sigma)
     return whole
+
+
+def with_skin(sigma: Field, depth_px: Field, oxygen_px: float, allocate: Allocate) -> Field:
+    """Add the error by the oxygen of a skin that may be there (:func:`share_of_skin`), in quadrature; float32.
+
+    Parameters
+    ----------
+    sigma : (n_z, n_y, n_x) standard error of the deviation
+    depth_px : depth below the surface of the particle, voxels
+    oxygen_px : thickness of the skin's oxygen at the particle's density, voxels; 0 for none
+    """
+    if oxygen_px == 0:
+        return sigma
+    whole = allocate(sigma.shape, np.float32)
+    fill(whole, lambda part, depth: np.hypot(part, share_of_skin(depth, oxygen_px)), sigma, depth_px)
+    return whole
+
+
+def share_of_skin(depth_px: FloatArray, oxygen_px: float) -> FloatArray:
+    """Share of the oxygen of a voxel that belongs to a skin of the particle, at some depth below its surface.
+
+    Parameters
+    ----------
+    depth_px : depth below the surface, voxels
+    oxygen_px : thickness of the skin's oxygen at the particle's density, voxels; the skin is blurred into the rim
+    """
+    steps = np.arange(0.5, 12)
+    excess = oxygen_px * np.exp(-0.5 * (depth_px / SKIN_REACH_PX) ** 2)
+    # The skin lies at the surface: as much of it is blurred out of the particle as into it.
+    excess = excess / (2 * np.exp(-0.5 * (steps / SKIN_REACH_PX) ** 2).sum())
+    return np.asarray(excess / (1 + excess), np.float32)
+
+
+def without_skin(deviation: Field, depth_px: Field, oxygen_px: float, allocate: Allocate) -> Field:
+    """Return the deviation if a skin's oxygen is there and is not counted: TM/O is larger by 1/(1 − share)."""
+    without = allocate(deviation.shape, np.float32)
+    fill(
+        without,
+        lambda value, depth: (1 + value) / (1 - share_of_skin(depth, oxygen_px)) - 1,
+        deviation,
+        depth_px,
+    )
+    return without
 
 
 def shifted_fractions(

@@ -16,6 +16,7 @@ REMEDIES = {
     "stray": "allow decompose.instrument.stray, or subtract a measured stray light",
     "near_edge": "allow decompose.instrument.near_edge, or give the measured factor",
     "near_edge_spread": "allow decompose.instrument.near_edge_spread",
+    "pvdf": "name the substance in decompose.components",
     "carbon": "name the substance in decompose.components",
 }
 LARGE_SYSTEMATIC = 0.3
@@ -36,6 +37,13 @@ def check_model(model: Mapping[str, Any] | None, threshold: float) -> list[str]:
         found.append(
             f"The spectra do not fit the model: χ² per degree of freedom is {chi:.1f} where 1 is noise. Likely cause: {cause}."
             + (f" What would help: {remedies}." if remedies else "")
+        )
+    if skin := model.get("skin"):
+        found.append(
+            f"Carbon lies around the particle like a skin, {skin['carbon_nm']:.1f} ± {skin['standard_error_nm']:.1f} nm of it. "
+            f"If it is carbonate (Li2CO3), the skin is {skin['carbonate_nm']:.0f} nm thick, and its oxygen makes the rim look "
+            "oxygen-rich; if it is a coat of carbon, it does not. The spectra cannot tell: the rim is undecided, and both "
+            "readings are in the table. What would help: name the substance in decompose.components."
         )
     systematic = float(np.sqrt(sum(float(v) ** 2 for v in (model.get("systematic") or {}).values())))
     if systematic > LARGE_SYSTEMATIC * threshold:

@@ -6,7 +6,7 @@ from oxytomo.align.applied import align_inputs, pictures_of, resample_inputs
 from oxytomo.align.inputs import common_tilts, single_tilt
 from oxytomo.align.tilts import AlignOptions
 from oxytomo.config import AlignStage as Settings
-from oxytomo.io.aligned_store import normalized_series, series_facts, write_aligned
+from oxytomo.io.aligned_store import air_was_levelled, normalized_series, series_facts, write_aligned
 from oxytomo.io.alignment import read_alignment, write_alignment
 from oxytomo.io.scratch import FIELD_BYTES, scratch_fields
 from oxytomo.io.stores import read_store
@@ -31,6 +31,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         facts = series_facts(stores, one_magnification=settings.magnification == "none")
         given = None if settings.shifts is None else read_alignment(inputs["shifts"], start, facts)
         spectra = given is None and facts.quantity == "optical_density" and settings.energies is not False
+        air = facts.quantity == "optical_density" and air_was_levelled(stores)
         options = AlignOptions(
             tilts=settings.tilts,
             energies=facts.quantity != "signal" if settings.energies is None else settings.energies,
@@ -51,9 +52,13 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         )
         for line in (*judged.warnings, judged.verdict):
             context.log(line)
-        judged, resampled = resample_inputs(judged, allocate, context.progress, by_spectra=spectra)
+        judged, resampled = resample_inputs(
+            judged, allocate, context.progress, by_spectra=spectra, one_air=air
+        )
         if resampled.moved:
             context.log(f"moved so that the spectra agree, px rms over the tilts: {resampled.moved}")
+        if resampled.levelled:
+            context.log(f"air that all energies see, taken off, optical density rms: {resampled.levelled}")
         provenance = context.provenance(inputs)
         write_aligned(outputs["store"], judged, resampled, pictures_of(judged), facts, provenance)
         write_alignment(outputs["table"], judged, facts)

@@ -38,6 +38,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             "reference_tm_o": float(reconstructed.attributes["reference_tm_o"]),
             "particle_volume_nm3": found.volume_nm3,
             "fractions": found.fractions,
+            "readings": found.readings,
             "null": found.null,
             "confident": {
                 "confidence": float(classified.attributes["confidence"]),

@@ -11,7 +11,14 @@ from oxytomo.config import UncertaintyStage as Settings
 from oxytomo.io.composition_store import VOLUME, column_densities, stored_composition
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store
-from oxytomo.measure.systematic import systematic_error, with_systematic
+from oxytomo.measure.shells import depth_below_surface
+from oxytomo.measure.systematic import (
+    local_error,
+    skin_oxygen_nm,
+    systematic_error,
+    with_skin,
+    with_systematic,
+)
 from oxytomo.slabs import fill, plane, sampled
 from oxytomo.stages.context import StageContext
 
@@ -39,12 +46,17 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         sigma = deviation_sigma(
             replicates, result.deviation, result.particle, smoothing_px=SIGMA_SMOOTHING_PX, allocate=allocate
         )
-        error = systematic_error(decomposed.attributes.get("model"), own_reference=own)
+        model = decomposed.attributes.get("model")
+        error, alone = systematic_error(model, own_reference=own), local_error(model)
+        skin_px = skin_oxygen_nm(model) / float(reconstructed.attributes["pixel_nm"])
+        depth = depth_below_surface(result.particle, voxel_nm=1.0, allocate=allocate) if skin_px else sigma
+        whole = with_systematic(sigma, float(np.hypot(error, alone)), allocate)
+        whole = with_skin(whole, depth, skin_px, allocate)
         of_noise = sampled(sigma, result.particle)
         write_store(
             outputs["store"],
             {
-                "deviation_sigma": NamedArray(with_systematic(sigma, error, allocate), VOLUME, "1"),
+                "deviation_sigma": NamedArray(whole, VOLUME, "1"),
                 "replicates": NamedArray(found["noise"], ("replicate", *VOLUME), "1"),
                 "null": NamedArray(found["null"], ("replicate", *VOLUME), "1"),
             },
@@ -53,6 +65,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 "pixel_nm": reconstructed.attributes["pixel_nm"],
                 "seed": settings.seed,
                 "systematic": error,
+                "misfit_of_single_rays": alone,
+                "skin_oxygen_px": skin_px,
                 "noise": float(np.nanmedian(of_noise)) if np.isfinite(of_noise).any() else None,
             },
         )

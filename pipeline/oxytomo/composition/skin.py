@@ -1,0 +1,218 @@
+"""A skin of carbon around the particle: told by its place.
+
+A skin of carbonate has the spectrum of carbon and oxygen: its oxygen cannot be told from that of the particle, and it lies
+where the particle has its rim. Its carbon can be told, and where the carbon lies: the path of a ray through a thin shell around
+the outline is known but for the shell's thickness ``t``,
+
+``n_C = t s + b p + c``
+
+with ``s`` the path through a shell of one voxel, ``p`` the path through the particle (what is wrong with the elements follows
+it) and ``c`` a film. If all of that carbon is carbonate, Li2CO3, its oxygen follows; if it is a coat of carbon, there is none.
+The spectra do not say which, so that the oxygen is an uncertainty of the rim.
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+import numpy as np
+import scipy.ndimage
+import xraydb
+
+from oxytomo.arrays import BoolArray, Float64Array, FloatArray
+from oxytomo.composition.components import KNOWN
+from oxytomo.composition.decomposition import decompose_with_priors
+from oxytomo.composition.instrument import Model
+from oxytomo.composition.noise import project
+from oxytomo.errors import InputError
+from oxytomo.reconstruct.fbp import filtered_backprojection
+from oxytomo.reconstruct.geometry import TiltGeometry
+from oxytomo.segment.particle import particle_mask
+
+COLUMNS = 128
+"""Frames are averaged over squares until they have no more columns: a skin is told from many rays."""
+ASKED_TILTS = 24
+LEAST_TILTS = 6
+SHELL_BLUR_PX, GRADIENT_PX = 0.7, 0.7
+ROBUST = 2.5
+"""Rays so many standard deviations off lose weight: a clump is no skin."""
+SIGNIFICANT = 5.0
+LEAST_CARBON_NM = 0.5
+"""Thinner skins are not reported: their oxygen changes no class."""
+
+
+@dataclass(frozen=True)
+class Skin:
+    """Carbon that lies around the particle like a skin.
+
+    Attributes
+    ----------
+    carbon_nm, error_nm : its thickness at the density of carbon, and the standard error
+    """
+
+    carbon_nm: float
+    error_nm: float
+
+    @property
+    def is_there(self) -> bool:
+        """Whether it is beyond its error, and thick enough to matter."""
+        return self.carbon_nm > max(SIGNIFICANT * self.error_nm, LEAST_CARBON_NM)
+
+    @property
+    def carbonate_nm(self) -> float:
+        """Thickness of a skin of Li2CO3 with as much carbon."""
+        return self.carbon_nm * _mass_of("carbon", "C") / _mass_of("li2co3", "C")
+
+    def record(self, formula: Mapping[str, float], density_g_cm3: float) -> dict[str, float]:
+        """Return what a result says of it; ``oxygen_nm`` is the oxygen of a carbonate at the particle's density of it."""
+        masses = {s: n * float(xraydb.atomic_mass(s)) for s, n in formula.items()}
+        own = density_g_cm3 * masses["O"] / sum(masses.values())
+        return {
+            "carbon_nm": float(self.carbon_nm),
+            "standard_error_nm": float(self.error_nm),
+            "carbonate_nm": float(self.carbonate_nm),
+            "oxygen_nm": float(self.carbonate_nm * _mass_of("li2co3", "O") / own),
+        }
+
+
+def _mass_of(name: str, symbol: str) -> float:
+    """Mass of an element in a known component, g/cm³."""
+    one = KNOWN[name]
+    masses = {s: n * float(xraydb.atomic_mass(s)) for s, n in one.formula.items()}
+    return one.density_g_cm3 * masses[symbol] / sum(masses.values())
+
+
+def asked_tilts(n_tilt: int) -> list[int]:
+    """Return the tilts whose carbon is solved for freely."""
+    return sorted({int(t) for t in np.linspace(0, n_tilt - 1, min(n_tilt, ASKED_TILTS)).round()})
+
+
+def free_carbon(
+    density: FloatArray, variance: FloatArray, model: Model, energies_ev: Float64Array
+) -> tuple[FloatArray, FloatArray, FloatArray]:
+    """Solve the rays of some tilts with carbon free in every ray, in place of the substances of a model.
+
+    Parameters
+    ----------
+    density, variance : (n_energy, n_asked, n_z, n_s) float32, as recorded; NaN and inf where invalid
+    energies_ev : (n_energy,) at which tables are looked up
+
+    Returns
+    -------
+    carbon_um, variance : (n_asked, n_z, n_s) float32
+    of_blur : (n_asked, n_z, n_s) float32, carbon that a blur of one pixel's variance pretends: the logarithm of a mean
+        transmission is not the mean of the logarithms, and differs by ``−½|∇OD|²``, of every energy its own
+    """
+    value, error = model.corrected(density, variance, 0)
+    spreads = [k for k, term in enumerate(model.random_terms) if term.kind == "spread"]
+    valid = np.isfinite(value)
+    mean = np.where(valid, value, 0).sum(axis=0) / np.maximum(valid.sum(axis=0), 1)
+    widths = model.prior_scale(model.thickness_um(mean))[spreads]
+    precision = np.concatenate([1 / np.maximum(widths, 1e-6) ** 2, np.ones((1, *mean.shape))])
+    columns = np.column_stack([model.columns[:, spreads], KNOWN["carbon"].attenuation_per_um(energies_ev)])
+    priors = np.zeros(precision.shape, np.float32), precision.astype(np.float32)
+    solved = decompose_with_priors(value, error, model.matrix, columns, *priors)
+    known = np.where(valid, value, 0).astype(np.float32)
+    smooth = scipy.ndimage.gaussian_filter(known, (0, 0, GRADIENT_PX, GRADIENT_PX))
+    slope = sum(np.gradient(smooth, axis=axis) ** 2 for axis in (2, 3))
+    blurred = np.where(valid, -0.5 * slope, np.nan).astype(np.float32)
+    pretended = decompose_with_priors(blurred, error, model.matrix, columns, *priors)
+    return solved.extra[-1], solved.extra_variance[-1], pretended.extra[-1]
+
+
+def skin_around(
+    total_um: FloatArray,
+    tilt_deg: Float64Array,
+    carbon_um: FloatArray,
+    variance: FloatArray,
+    of_blur: FloatArray,
+    asked: Sequence[int],
+    *,
+    pixel_um: float,
+) -> Skin | None:
+    """Find how much carbon lies around the particle like a skin; None where that cannot be told.
+
+    Parameters
+    ----------
+    total_um : (n_tilt, n_z, n_s) float32, path through the particle, NaN where not known
+    tilt_deg : (n_tilt,)
+    carbon_um, variance, of_blur : (n_asked, n_z, n_s) float32, of :func:`free_carbon`
+    asked : indices of their tilts
+    pixel_um : edge of a pixel
+    """
+    if len(asked) < LEAST_TILTS:
+        return None
+    factor = -(-total_um.shape[-1] // COLUMNS)
+    known = np.isfinite(total_um)
+    path = _binned(np.where(known, total_um, 0), factor) / (pixel_um * factor)
+    try:
+        volume = filtered_backprojection(path, TiltGeometry.square(tilt_deg, path.shape[-1]))
+        particle = np.asarray(particle_mask(volume))
+    except InputError:
+        return None
+    shell = 0.5 * (_grown(particle).astype(np.float32) - _shrunk(particle))
+    shell = scipy.ndimage.gaussian_filter(shell, SHELL_BLUR_PX).astype(np.float32)
+    angles = tilt_deg[list(asked)]
+    of_shell, of_particle = (np.asarray(project(one, angles)) for one in (shell, particle.astype(np.float32)))
+    good = np.isfinite(carbon_um) & np.isfinite(variance) & (variance > 0)
+    weight = np.where(good, 1 / np.where(good, variance, 1), 0).astype(np.float32)
+    total = _binned(weight, factor)
+    blur = _binned(weight * np.where(np.isfinite(of_blur), of_blur, 0), factor) / np.maximum(total, 1e-30)
+    carbon = _binned(weight * np.where(good, carbon_um, 0), factor) / np.maximum(total, 1e-30)
+    voxel_um = pixel_um * factor
+    found = [
+        _thickness(
+            carbon[k] / voxel_um,
+            total[k],
+            np.stack([of_shell[k], of_particle[k], blur[k] / voxel_um, np.ones_like(blur[k])]),
+        )
+        for k in range(len(asked))
+    ]
+    values = np.array([one for one in found if one is not None])
+    if values.size < LEAST_TILTS:
+        return None
+    middle = float(np.median(values))
+    # A median has 1.25 times the standard error of a mean; neighbouring tilts see the same faults: half of them count.
+    spread = 1.4826 * float(np.median(np.abs(values - middle)))
+    return Skin(1000 * voxel_um * middle, 1000 * voxel_um * 1.25 * spread / np.sqrt(values.size / 2))
+
+
+def _binned(stack: FloatArray, factor: int) -> FloatArray:
+    """Average frames (n, n_y, n_x) over squares; rows and columns left over are dropped."""
+    if factor == 1:
+        return np.asarray(stack, np.float32)
+    n, rows, columns = stack.shape[0], stack.shape[1] // factor, stack.shape[2] // factor
+    cut = stack[:, : rows * factor, : columns * factor]
+    return np.asarray(cut.reshape(n, rows, factor, columns, factor).mean(axis=(2, 4)), np.float32)
+
+
+def _grown(mask: BoolArray) -> BoolArray:
+    return np.asarray(scipy.ndimage.binary_dilation(mask))
+
+
+def _shrunk(mask: BoolArray) -> BoolArray:
+    return np.asarray(scipy.ndimage.binary_erosion(mask))
+
+
+def _thickness(carbon: FloatArray, weight: FloatArray, shapes: FloatArray) -> float | None:
+    """Thickness of the skin in one tilt, voxels, by robust weighted least squares; None for too few rays.
+
+    ``shapes`` (n, n_z, n_s) are what carbon may be made of: the path through the shell first.
+    """
+    near = scipy.ndimage.binary_dilation(shapes[0] > 0.05, iterations=2) & (weight > 0)
+    if np.count_nonzero(near) < 100:
+        return None
+    columns = shapes[:, near].T.astype(np.float64)
+    size = np.maximum(np.abs(columns).max(axis=0), 1e-30)
+    columns /= size
+    target, known = carbon[near].astype(np.float64), weight[near].astype(np.float64)
+    robust = np.ones(target.size)
+    b = np.zeros(size.size)
+    for _ in range(6):
+        used = known * robust
+        b = np.linalg.pinv((columns * used[:, None]).T @ columns, hermitian=True) @ (
+            columns.T @ (used * target)
+        )
+        left = np.abs(target - columns @ b) * np.sqrt(known)
+        scale = max(1.4826 * float(np.median(left)), 1e-12)
+        robust = np.minimum(1, ROBUST * scale / np.maximum(left, 1e-12)) ** 2
+    return float(b[0] / size[0])
