@@ -39,9 +39,6 @@ class Field(Protocol):
         """Write a part; views raise :class:`TypeError`."""
 
 
-StoredArray = Field
-
-
 Quantity = Literal["counts", "transmission", "optical_density", "signal", "complex"]
 """What the pixels of a raw series hold: detector counts that need a flat field, transmission,
 optical density, a signal that is proportional to the amount (X-ray fluorescence or EDS counts,

@@ -5,6 +5,8 @@ written by slices. An ordinary array is a field.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any
 
@@ -251,4 +253,23 @@ def in_memory(shape: tuple[int, ...], dtype: Any) -> Field:
     return np.zeros(shape, dtype)
 
 
-Mapped, Reordered, ReadAhead = mapped, reordered, read_ahead
+_WORKSPACE: ContextVar[Allocate] = ContextVar("workspace", default=in_memory)
+
+
+@contextmanager
+def workspace(allocate: Allocate) -> Iterator[None]:
+    """Let :func:`new_field` take its fields from a function until the block ends.
+
+    Where values are kept does not change them. A thread that is started within the block begins
+    without a workspace, that is in memory.
+    """
+    before = _WORKSPACE.set(allocate)
+    try:
+        yield
+    finally:
+        _WORKSPACE.reset(before)
+
+
+def new_field(shape: tuple[int, ...], dtype: Any) -> Field:
+    """Return a field of zeros in the current :func:`workspace`, in memory where there is none."""
+    return _WORKSPACE.get()(shape, dtype)

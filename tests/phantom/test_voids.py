@@ -241,8 +241,8 @@ def test_slabs_and_the_whole_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("oxytomo.slabs.SLAB_VOXELS", 1)
     monkeypatch.setattr("oxytomo.slabs.FEWEST_ROWS", 12)
     monkeypatch.setattr("oxytomo.io.scratch.FIELD_BYTES", 0)
-    with scratch_fields(tmp_path / "voids.zarr") as allocate:
-        parts = segment_voids(volume, None, **CHOICES, allocate=allocate)
+    with scratch_fields(tmp_path / "voids.zarr"):
+        parts = segment_voids(volume, None, **CHOICES)
         # Bit by bit: every filter has the halo that it needs, and sums go row by row in either case.
         for name in TYPES:
             np.testing.assert_array_equal(getattr(parts, name)[0:SIZE], getattr(whole, name), err_msg=name)

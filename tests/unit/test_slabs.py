@@ -1,5 +1,6 @@
 """Slabs, fields on disk, and what is computed slab by slab, against the whole volume at once."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cc3d
@@ -20,7 +21,17 @@ from oxytomo.segment.components import Components, filled_bodies
 from oxytomo.segment.distances import distance_inside
 from oxytomo.segment.particle import particle_mask
 from oxytomo.simulate.voids import photograph, photographed_rows, random_scene
-from oxytomo.slabs import Allocate, fill, gather, on_grid, read_ahead, slabs, window
+from oxytomo.slabs import (
+    fill,
+    gather,
+    in_memory,
+    new_field,
+    on_grid,
+    read_ahead,
+    slabs,
+    window,
+    workspace,
+)
 
 
 @pytest.fixture
@@ -61,8 +72,8 @@ def test_fields_on_disk_read_and_write_as_arrays_do(tmp_path: Path, monkeypatch:
     index = np.argwhere(values > 0.1)
     box = (slice(5, 40), slice(3, 20), slice(0, 25))
 
-    def checked(allocate: Allocate) -> None:
-        field = allocate(values.shape, np.float32)
+    def checked() -> None:
+        field = new_field(values.shape, np.float32)
         assert isinstance(field, ScratchField)
         assert not field[0:45].any()
         part = window(field, box)
@@ -77,8 +88,8 @@ def test_fields_on_disk_read_and_write_as_arrays_do(tmp_path: Path, monkeypatch:
             one = (slice(low, low + 9), slice(1, 5), slice(2, 8))
             np.testing.assert_array_equal(ahead[one], wanted[one])
 
-    with scratch_fields(tmp_path / "store.zarr") as allocate:
-        checked(allocate)
+    with scratch_fields(tmp_path / "store.zarr"):
+        checked()
         # The room on the disk is free again when nobody needs a field.
         assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not list(tmp_path.iterdir())
@@ -244,3 +255,22 @@ def test_measures_of_classes_in_slabs_are_those_of_the_whole(
     for name, column in whole[4].items():
         if name != "standard_error_from":
             np.testing.assert_allclose(sliced[4][name], column, rtol=1e-12, err_msg=name)
+
+
+def test_new_fields_are_where_the_workspace_keeps_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oxytomo.io.scratch.FIELD_BYTES", 100)
+    assert isinstance(new_field((10, 10), np.float32), np.ndarray)
+    with scratch_fields(tmp_path / "store.zarr"):
+        large, small = new_field((10, 10), np.float32), new_field((5, 5), np.float32)
+        assert isinstance(large, ScratchField)
+        assert isinstance(small, np.ndarray)
+        assert not np.asarray(large[0:10]).any()
+        with workspace(in_memory):
+            assert isinstance(new_field((10, 10), np.float32), np.ndarray)
+        assert isinstance(new_field((10, 10), np.float32), ScratchField)
+        with ThreadPoolExecutor(1) as pool:
+            # A thread has no workspace: what it makes does not end with the block.
+            assert isinstance(pool.submit(new_field, (10, 10), np.float32).result(), np.ndarray)
+    assert isinstance(new_field((10, 10), np.float32), np.ndarray)

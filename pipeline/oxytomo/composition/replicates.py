@@ -11,7 +11,7 @@ from oxytomo.composition.noise import replicate, replicate_rng, uniform_composit
 from oxytomo.composition.progress import OnProgress
 from oxytomo.composition.result import Composition
 from oxytomo.composition.solving import Solver, reconstruct_composition
-from oxytomo.slabs import Allocate, Field, fill
+from oxytomo.slabs import Field, fill
 
 SIGMA_SMOOTHING_PX = 2.0
 """Gaussian over which the scatter of replicates is averaged."""
@@ -57,12 +57,10 @@ class Chain:
     threads: int
 
 
-def fill_replicate(
-    target: Field, draw: Draw, chain: Chain, allocate: Allocate, on_progress: OnProgress
-) -> None:
+def fill_replicate(target: Field, draw: Draw, chain: Chain, on_progress: OnProgress) -> None:
     """Fill a field (n_z, n_y, n_x), float16, with the deviation of one replicate by the same chain."""
     own, solver = chain.composition, chain.solver
-    source = own if draw.kind == "noise" else uniform_composition(own, allocate)
+    source = own if draw.kind == "noise" else uniform_composition(own)
 
     def again(noisy: ColumnDensities, start: Composition) -> Composition:
         return reconstruct_composition(
@@ -72,7 +70,6 @@ def fill_replicate(
             start=start,
             with_metals=False,
             threads=chain.threads,
-            allocate=allocate,
             on_progress=on_progress,
         )
 
@@ -82,7 +79,6 @@ def fill_replicate(
         psf_px=solver.psf_px if isinstance(solver, DeviationSolver) else 0.0,
         solve=again,
         rng=replicate_rng(draw.seed, draw.kind, draw.number),
-        allocate=allocate,
     )
     # float16 ends at 65504; a deviation of 100 is as far from any threshold.
     fill(target, lambda part: np.clip(part, -100, 100).astype(np.float16), deviation)

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from oxytomo.arrays import FloatArray, StoredArray
+from oxytomo.arrays import Field, FloatArray
 from oxytomo.composition.amounts import Amounts
 from oxytomo.composition.averaging import AveragedRepeats, averaged
 from oxytomo.composition.column_densities import ColumnDensities
@@ -15,7 +15,7 @@ from oxytomo.errors import StoreError
 from oxytomo.io.scratch import IN_MEMORY_BYTES
 from oxytomo.io.stores import NamedArray, Provenance, Store, read_store, write_store
 from oxytomo.measure.composition import ClassifiedParticle, particle_box
-from oxytomo.slabs import Allocate, Field, Mapped, sampled, window
+from oxytomo.slabs import mapped, sampled, window
 from oxytomo.units import NM_PER_UM
 
 VOLUME = ("z", "y", "x")
@@ -24,7 +24,7 @@ VOLUME = ("z", "y", "x")
 def column_densities(store: Store, *, in_memory_bytes: int = IN_MEMORY_BYTES) -> ColumnDensities:
     """Return the element sinograms of a decomposed store; larger ones than that stay on disk."""
 
-    def array(name: str) -> StoredArray:
+    def array(name: str) -> Field:
         stored = store.array(name)
         return store[name] if stored.nbytes <= in_memory_bytes else stored
 
@@ -137,19 +137,19 @@ def write_composition(
 
 
 def classified_particle(
-    reconstructed: Store, classified: Store, uncertainty: Store | None, allocate: Allocate
+    reconstructed: Store, classified: Store, uncertainty: Store | None
 ) -> ClassifiedParticle:
     """Return a classified particle in its box.
 
     Slices are read when they are needed, replicates averaged as it was.
     """
     box = particle_box(reconstructed.field("particle"))
-    particle = Mapped(window(reconstructed.field("particle"), box), np.asarray, np.bool_)
+    particle = mapped(window(reconstructed.field("particle"), box), np.asarray, np.bool_)
     voxel_nm = float(reconstructed.attributes["pixel_nm"])
     width_px = float(classified.attributes["voxel_nm"]) / voxel_nm
 
     def counted(deviation: Field) -> Field:
-        return deviation if width_px <= 1 else averaged(deviation, particle, width_px, allocate)
+        return deviation if width_px <= 1 else averaged(deviation, particle, width_px)
 
     replicates: Sequence[Field] = ()
     null: Sequence[Field] = ()

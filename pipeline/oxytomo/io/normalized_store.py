@@ -7,7 +7,7 @@ import numpy as np
 from oxytomo.arrays import Float64Array
 from oxytomo.io.stores import NamedArray, Provenance, write_store
 from oxytomo.preprocess.tilt_series import Ordered
-from oxytomo.slabs import Reordered
+from oxytomo.slabs import reordered
 
 
 def write_normalized(
@@ -26,7 +26,7 @@ def write_normalized(
     frames = ("tilt", "y", "x")
     arrays = {
         "value": NamedArray(ordered.value, frames, unit),
-        "variance": NamedArray(Reordered(normalized.variance, order), frames, f"{unit}^2"),
+        "variance": NamedArray(reordered(normalized.variance, order), frames, f"{unit}^2"),
         "tilt_deg": NamedArray(series.tilt_deg[order], ("tilt",), "degree"),
         "pixel_nm": NamedArray(series.pixel_nm[order], ("tilt",), "nanometer"),
         "energy_ev": NamedArray(series.energy_ev[order], ("tilt",), "electronvolt"),

@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from oxytomo.arrays import FloatArray
 from oxytomo.io.atomic import remove_stale, unwritable
-from oxytomo.slabs import Allocate, Box, Field
+from oxytomo.slabs import Box, Field, workspace
 
 IN_MEMORY_BYTES = 512 * 2**20
 """Arrays up to this size stay in memory."""
@@ -181,8 +181,8 @@ def _write(file: io.FileIO, start: int, values: Any) -> None:
 
 
 @contextmanager
-def scratch_fields(beside: Path) -> Iterator[Allocate]:
-    """Give a function that makes fields of zeros, on disk if large, until the block ends.
+def scratch_fields(beside: Path) -> Iterator[None]:
+    """Keep new fields on disk if they are large, until the block ends.
 
     Parameters
     ----------
@@ -196,4 +196,5 @@ def scratch_fields(beside: Path) -> Iterator[Allocate]:
                 return np.zeros(shape, dtype)
             return ScratchField(folder / str(next(numbers)), shape, dtype)
 
-        yield allocate
+        with workspace(allocate):
+            yield

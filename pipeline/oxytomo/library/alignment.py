@@ -14,7 +14,6 @@ from oxytomo.config import AlignSettings
 from oxytomo.errors import ConfigError, InputError
 from oxytomo.library.defaults import checked, silent
 from oxytomo.library.projections import Projections
-from oxytomo.slabs import in_memory
 
 DEFAULT = AlignSettings()
 EVERYTHING = 2**62
@@ -137,7 +136,6 @@ def align_series(
         judged,
         by_spectra=quantity == "optical_density" and settings.energies is not False,
         one_air=quantity == "optical_density" and _air_was_levelled(named),
-        allocate=in_memory,
         progress=_silent,
     )
     return _aligned(judged, resampled, named, quantity)

@@ -22,7 +22,7 @@ from oxytomo.measure.void_neighbourhoods import (
 )
 from oxytomo.segment.components import filled_bodies
 from oxytomo.segment.voids import CRACK, PORE
-from oxytomo.slabs import Allocate, Box, Field, Mapped
+from oxytomo.slabs import Box, Field, mapped
 
 CONFIDENCE = 0.95
 NEAR_VOXELS = 3
@@ -66,7 +66,7 @@ class VoidsAndDomains:
 
 
 def compare_voids_and_domains(
-    of: PlacedVoids, *, near_nm: float | None, placements: int, seed: int, allocate: Allocate
+    of: PlacedVoids, *, near_nm: float | None, placements: int, seed: int
 ) -> VoidsAndDomains:
     """Compare the neighbourhood of voids with chance.
 
@@ -78,10 +78,10 @@ def compare_voids_and_domains(
     seed : of their random numbers
     """
     voxel_nm, placed = of.voxel_nm, of.placed
-    solid = Mapped(placed["particle"], lambda part: part > 0, np.bool_)
-    depth = depth_below_surface(filled_bodies(solid, allocate), voxel_nm=voxel_nm, allocate=allocate)
-    inside = Mapped(depth, lambda part, phase: (phase > 0) & np.isfinite(part), np.bool_, of.phases)
-    levels = depth_levels(depth, inside, voxel_nm=voxel_nm, allocate=allocate)
+    solid = mapped(placed["particle"], lambda part: part > 0, np.bool_)
+    depth = depth_below_surface(filled_bodies(solid), voxel_nm=voxel_nm)
+    inside = mapped(depth, lambda part, phase: (phase > 0) & np.isfinite(part), np.bool_, of.phases)
+    levels = depth_levels(depth, inside, voxel_nm=voxel_nm)
     near_nm = near_nm if near_nm is not None else NEAR_VOXELS * voxel_nm
     rng = np.random.default_rng(seed)
     chance: dict[str, Any] = {
@@ -89,14 +89,10 @@ def compare_voids_and_domains(
         "confidence": CONFIDENCE,
         "rng": rng,
     }
-    distances = distances_nm(
-        placed["voids"], depth, pore=PORE, crack=CRACK, voxel_nm=voxel_nm, allocate=allocate
-    )
+    distances = distances_nm(placed["voids"], depth, pore=PORE, crack=CRACK, voxel_nm=voxel_nm)
     table = distance_table(distances, of.phases, of.null_phases, levels, voxel_nm=voxel_nm, **chance)
     shares = near_shares(distances["void"], of.phases, of.null_phases, levels, near_nm=near_nm, **chance)
-    labels = neighbourhoods(
-        placed["instances"], inside, near_nm=near_nm, voxel_nm=voxel_nm, allocate=allocate
-    )
+    labels = neighbourhoods(placed["instances"], inside, near_nm=near_nm, voxel_nm=voxel_nm)
     beside = neighbourhood_table(
         Neighbourhoods(labels, placed["instances"], of.n_voids, of.n_pores),
         of.deviation,
@@ -108,7 +104,7 @@ def compare_voids_and_domains(
     for axis, extent in zip("zyx", of.box, strict=True):
         centroid = f"centroid_{axis}_nm"
         beside[centroid] = np.asarray(beside[centroid]) + voxel_nm * extent.start
-    beside_any = Mapped(labels, lambda part: part > 0, np.bool_)
+    beside_any = mapped(labels, lambda part: part > 0, np.bool_)
     near = against_chance(of.deviation, beside_any, levels, **chance)
     numbers = {
         "near_nm": near_nm,

@@ -7,7 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray
-from oxytomo.slabs import Allocate, Field, fill, gather, in_memory, in_parts, largest, mapped, read, slabs
+from oxytomo.slabs import (
+    Field,
+    fill,
+    gather,
+    in_parts,
+    largest,
+    mapped,
+    new_field,
+    read,
+    slabs,
+)
 
 FEWEST = 30
 """Depths with fewer voxels are put together with the next ones."""
@@ -36,7 +46,7 @@ class Against:
     p_value: float
 
 
-def depth_levels(depth_nm: Field, inside: Field, *, voxel_nm: float, allocate: Allocate = in_memory) -> Any:
+def depth_levels(depth_nm: Field, inside: Field, *, voxel_nm: float) -> Any:
     """Return a number for the depth of each voxel, −1 outside.
 
     Levels are a voxel thick and hold ``FEWEST`` voxels at least.
@@ -46,7 +56,6 @@ def depth_levels(depth_nm: Field, inside: Field, *, voxel_nm: float, allocate: A
     depth_nm : (n_z, n_y, n_x) field, finite inside
     inside : bool, the particle
     voxel_nm : edge of a voxel
-    allocate : makes the field that is returned, int32
     """
 
     def layers(depth: FloatArray) -> NDArray[np.int32]:
@@ -72,7 +81,7 @@ def depth_levels(depth_nm: Field, inside: Field, *, voxel_nm: float, allocate: A
         found[inner] = level[layers(depth[inner])]
         return found
 
-    levels = allocate(depth_nm.shape, np.int32)
+    levels = new_field(depth_nm.shape, np.int32)
     fill(levels, numbered, depth_nm, inside)
     return levels
 

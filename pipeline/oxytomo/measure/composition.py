@@ -22,7 +22,7 @@ from oxytomo.measure.shells import depth_below_surface, shell_labels, shell_tabl
 from oxytomo.measure.systematic import NORMAL, shifted_fractions, widened, without_skin
 from oxytomo.reconstruct.total_variation import bounding_box
 from oxytomo.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
-from oxytomo.slabs import Allocate, Box, Field, Mapped, count_set
+from oxytomo.slabs import Box, Field, count_set, mapped
 
 
 @dataclass(frozen=True)
@@ -82,9 +82,7 @@ class CompositionMeasures:
     readings: dict[str, dict[str, float]]
 
 
-def measure_composition(
-    of: ClassifiedParticle, n_shells: int, min_domain_voxels: int, *, allocate: Allocate
-) -> CompositionMeasures:
+def measure_composition(of: ClassifiedParticle, n_shells: int, min_domain_voxels: int) -> CompositionMeasures:
     """Measure a classified particle slab by slab.
 
     Parameters
@@ -102,17 +100,17 @@ def measure_composition(
         )
         for confidence, width in NORMAL.items()
     }
-    depth = depth_below_surface(of.particle, voxel_nm=of.voxel_nm, allocate=allocate)
+    depth = depth_below_surface(of.particle, voxel_nm=of.voxel_nm)
     shells = shell_table(
         of.deviation,
         of.phases,
-        shell_labels(depth, n_shells=n_shells, allocate=allocate),
+        shell_labels(depth, n_shells=n_shells),
         of.replicates,
         n_shells=n_shells,
         depth_nm=depth,
     )
     found = find_domains(of.phases, depth)
-    readings = _readings(of, depth, allocate)
+    readings = _readings(of, depth)
     return CompositionMeasures(
         domains=_domains(found, of, min_domain_voxels),
         shells=shells,
@@ -175,12 +173,12 @@ def _null(of: ClassifiedParticle) -> dict[str, Any]:
     }
 
 
-def _readings(of: ClassifiedParticle, depth_nm: Field, allocate: Allocate) -> dict[str, dict[str, float]]:
+def _readings(of: ClassifiedParticle, depth_nm: Field) -> dict[str, dict[str, float]]:
     """Return the shares of the classes if what may be a skin of carbonate is one."""
     if of.skin_oxygen_px == 0:
         return {}
-    depth_px = Mapped(depth_nm, lambda part: part / np.float32(of.voxel_nm), np.float32)
-    other = without_skin(of.deviation, depth_px, of.skin_oxygen_px, allocate)
+    depth_px = mapped(depth_nm, lambda part: part / np.float32(of.voxel_nm), np.float32)
+    other = without_skin(of.deviation, depth_px, of.skin_oxygen_px)
     found = replicate_fractions([other], of.particle, threshold=of.threshold)
     return {"carbonate_skin": {name: values[0] for name, values in found.items()}}
 

@@ -12,7 +12,7 @@ from oxytomo.errors import InputError, ShapeError
 from oxytomo.segment.classes import CLASS_LABELS
 from oxytomo.segment.components import filled_bodies
 from oxytomo.segment.distances import distance_inside
-from oxytomo.slabs import Allocate, Field, fill, in_memory, in_parts
+from oxytomo.slabs import Field, fill, in_parts, new_field
 
 """One column of a table."""
 
@@ -22,7 +22,7 @@ than a regularised estimate does around the truth: that of the standard errors o
 (``SIGMA_SCALE`` of ``oxytomo.composition.noise``)."""
 
 
-def depth_below_surface(particle: Any, *, voxel_nm: float, allocate: Allocate = in_memory) -> Any:
+def depth_below_surface(particle: Any, *, voxel_nm: float) -> Any:
     """Return the Euclidean distance of each voxel's centre to the outer surface of the particle.
 
     The surface lies between a voxel of the particle and its neighbour outside, so that a voxel at
@@ -33,7 +33,6 @@ def depth_below_surface(particle: Any, *, voxel_nm: float, allocate: Allocate = 
     ----------
     particle : (n_z, n_y, n_x) field or (n_y, n_x) array, bool
     voxel_nm : edge of a voxel
-    allocate : makes the field that is returned and one that is needed on the way
 
     Returns
     -------
@@ -46,7 +45,7 @@ def depth_below_surface(particle: Any, *, voxel_nm: float, allocate: Allocate = 
     """
     if len(particle.shape) == 2:
         return depth_below_surface(particle[None], voxel_nm=voxel_nm)[0]
-    filled = filled_bodies(particle, allocate)
+    filled = filled_bodies(particle)
     if all(part.all() for (part,) in in_parts(filled)):
         raise InputError(
             "particle",
@@ -54,7 +53,7 @@ def depth_below_surface(particle: Any, *, voxel_nm: float, allocate: Allocate = 
             got="none that reaches the edge of the volume",
             fix="check the particle mask: the field of view must be wider than the particle",
         )
-    depth = allocate(particle.shape, np.float32)
+    depth = new_field(particle.shape, np.float32)
     distance_inside(filled, depth)
 
     def below(inside: BoolArray, distance_px: FloatArray) -> FloatArray:
@@ -64,7 +63,7 @@ def depth_below_surface(particle: Any, *, voxel_nm: float, allocate: Allocate = 
     return depth
 
 
-def shell_labels(depth_nm: Field, *, n_shells: int, allocate: Allocate = in_memory) -> Any:
+def shell_labels(depth_nm: Field, *, n_shells: int) -> Any:
     """Divide the solid by depth into shells of equal volume, from rim (1) to centre (n).
 
     In two dimensions, of equal area.
@@ -78,7 +77,6 @@ def shell_labels(depth_nm: Field, *, n_shells: int, allocate: Allocate = in_memo
     depth_nm : (n_z, n_y, n_x) or (n_y, n_x) field from :func:`depth_below_surface`, NaN outside the
         solid
     n_shells : number of shells, at most 255
-    allocate : makes the field that is returned
 
     Returns
     -------
@@ -94,7 +92,7 @@ def shell_labels(depth_nm: Field, *, n_shells: int, allocate: Allocate = in_memo
         found[solid] = shell_of_level[np.searchsorted(levels, depth[solid])]
         return found
 
-    shells = allocate(depth_nm.shape, np.uint8)
+    shells = new_field(depth_nm.shape, np.uint8)
     fill(shells, labels, depth_nm)
     return shells
 

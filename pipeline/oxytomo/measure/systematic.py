@@ -7,7 +7,7 @@ import numpy as np
 
 from oxytomo.arrays import FloatArray
 from oxytomo.measure.fractions import replicate_fractions
-from oxytomo.slabs import Allocate, Field, fill, mapped
+from oxytomo.slabs import Field, fill, mapped, new_field
 
 NORMAL = {0.68: 0.994, 0.95: 1.96}
 """Half widths of the central intervals of a normal distribution."""
@@ -42,19 +42,19 @@ def skin_oxygen_nm(model: Mapping[str, Any] | None) -> float:
     return float(((model or {}).get("skin") or {}).get("oxygen_nm", 0.0))
 
 
-def with_systematic(sigma: Field, error: float, allocate: Allocate) -> Field:
+def with_systematic(sigma: Field, error: float) -> Field:
     """Add an error that all voxels share to a standard error, in quadrature.
 
     (n_z, n_y, n_x) float32.
     """
     if error == 0:
         return sigma
-    whole = allocate(sigma.shape, np.float32)
+    whole = new_field(sigma.shape, np.float32)
     fill(whole, lambda part: np.hypot(part, np.float32(error)), sigma)
     return whole
 
 
-def with_skin(sigma: Field, depth_px: Field, oxygen_px: float, allocate: Allocate) -> Field:
+def with_skin(sigma: Field, depth_px: Field, oxygen_px: float) -> Field:
     """Add the error by the oxygen of a skin that may be there (:func:`share_of_skin`), in quadrature; float32.
 
     Parameters
@@ -65,7 +65,7 @@ def with_skin(sigma: Field, depth_px: Field, oxygen_px: float, allocate: Allocat
     """
     if oxygen_px == 0:
         return sigma
-    whole = allocate(sigma.shape, np.float32)
+    whole = new_field(sigma.shape, np.float32)
     fill(whole, lambda part, depth: np.hypot(part, share_of_skin(depth, oxygen_px)), sigma, depth_px)
     return whole
 
@@ -85,9 +85,9 @@ def share_of_skin(depth_px: FloatArray, oxygen_px: float) -> FloatArray:
     return np.asarray(excess / (1 + excess), np.float32)
 
 
-def without_skin(deviation: Field, depth_px: Field, oxygen_px: float, allocate: Allocate) -> Field:
+def without_skin(deviation: Field, depth_px: Field, oxygen_px: float) -> Field:
     """Return the deviation if a skin's oxygen is there and is not counted: TM/O is larger by 1/(1 − share)."""
-    without = allocate(deviation.shape, np.float32)
+    without = new_field(deviation.shape, np.float32)
     fill(
         without,
         lambda value, depth: (1 + value) / (1 - share_of_skin(depth, oxygen_px)) - 1,

@@ -4,7 +4,7 @@ import numba
 import numpy as np
 
 from oxytomo.arrays import BoolArray, IntArray
-from oxytomo.slabs import Allocate, Field, Slab, in_memory, read, slabs
+from oxytomo.slabs import Field, Slab, new_field, read, slabs
 from oxytomo.threads import parallel_kernel
 
 UNITS = 4096
@@ -14,9 +14,7 @@ FAR = np.iinfo(np.int32).max
 Ways = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 
 
-def tortuosity(
-    instances: Field, depth_px: Field, *, surface_px: float, deep_px: float, allocate: Allocate = in_memory
-) -> float:
+def tortuosity(instances: Field, depth_px: Field, *, surface_px: float, deep_px: float) -> float:
     """Return the mean ratio of the way to the surface through voids to the straight way.
 
     Over open voids deeper than ``deep_px``.
@@ -29,9 +27,8 @@ def tortuosity(
     instances : (n_z, n_y, n_x), above 0 in voids
     depth_px : distance to the skin
     surface_px, deep_px : the surface is what is less deep; what is deeper counts
-    allocate : makes fields
     """
-    way = allocate(instances.shape, np.int32)
+    way = new_field(instances.shape, np.int32)
     cuts = list(slabs(instances.shape, halo=1))
     for slab in cuts:
         void = read(instances, slab.rows) > 0

@@ -30,7 +30,7 @@ from oxytomo.segment.regions import contacts
 from oxytomo.segment.sheets import local_aperture
 from oxytomo.segment.void_noise import NoiseSpread
 from oxytomo.segment.voids import PORE, Voids
-from oxytomo.slabs import Allocate, Mapped
+from oxytomo.slabs import mapped
 
 CONFIDENCE = 0.95
 SURFACE_PX = 2.0
@@ -105,21 +105,20 @@ class MeasuredVoids:
         )
 
 
-def void_facts(found: MeasuredVoids, *, shells: int, allocate: Allocate) -> dict[str, Any]:
+def void_facts(found: MeasuredVoids, *, shells: int) -> dict[str, Any]:
     """Return the content of ``structure.json``.
 
     Parameters
     ----------
     found : the segmentation and what was measured of it
     shells : number of shells of equal volume
-    allocate : makes the fields that are needed on the way
     """
     voids = found.voids
     return {
         "voxel_nm": found.voxel_nm,
         "skin": _skin(found),
         **_headline(found),
-        "network": _network(voids, found.network, allocate),
+        "network": _network(voids, found.network),
         "shells": void_shells(
             voids.void,
             voids.zone,
@@ -286,10 +285,8 @@ def _particle(found: MeasuredVoids, label: int) -> dict[str, Any]:
     }
 
 
-def _network(voids: Voids, network: Network, allocate: Allocate) -> dict[str, Any]:
-    tortuous = tortuosity(
-        voids.instances, voids.depth_px, surface_px=SURFACE_PX, deep_px=DEEP_PX, allocate=allocate
-    )
+def _network(voids: Voids, network: Network) -> dict[str, Any]:
+    tortuous = tortuosity(voids.instances, voids.depth_px, surface_px=SURFACE_PX, deep_px=DEEP_PX)
     return {
         "networks": network.count,
         "junctions": network.junctions,
@@ -328,7 +325,7 @@ def _thickness(voids: Voids, numbers: IntArray, voxel_nm: float) -> dict[str, fl
     """Return quantiles of the local thickness over the voxels of some pores."""
     label = np.zeros(voids.n_pores + voids.sheets.count + 1, np.uint8)
     label[numbers] = PORE
-    chosen = Mapped(voids.instances, lambda i: label[i], np.uint8)
+    chosen = mapped(voids.instances, lambda i: label[i], np.uint8)
     found = thickness_quantiles(chosen, PORE, (0.1, 0.5, 0.9))
     if found is None:
         return None

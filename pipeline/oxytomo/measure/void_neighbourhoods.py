@@ -13,7 +13,16 @@ from oxytomo.measure.chance import Against, against_chance, level_means
 from oxytomo.measure.shells import replicate_errors
 from oxytomo.segment.classes import CLASS_LABELS
 from oxytomo.segment.distances import distance_inside
-from oxytomo.slabs import Allocate, Field, count_set, fill, in_memory, in_parts, mapped, read, slabs
+from oxytomo.slabs import (
+    Field,
+    count_set,
+    fill,
+    in_parts,
+    mapped,
+    new_field,
+    read,
+    slabs,
+)
 
 FEATURES = ("pore", "crack", "void", "surface")
 
@@ -64,13 +73,7 @@ DEFINITIONS = {
 
 
 def distances_nm(
-    voids: Field,
-    depth_nm: Field,
-    *,
-    pore: int,
-    crack: int,
-    voxel_nm: float,
-    allocate: Allocate = in_memory,
+    voids: Field, depth_nm: Field, *, pore: int, crack: int, voxel_nm: float
 ) -> dict[str, Field]:
     """Return the distance of each voxel to the nearest pore, crack, void and to the surface.
 
@@ -82,7 +85,6 @@ def distances_nm(
     depth_nm : depth below the surface
     pore, crack : labels in ``voids``
     voxel_nm : edge of a voxel
-    allocate : makes the fields of distances
     """
     kinds = {"pore": (pore,), "crack": (crack,), "void": (pore, crack)}
     found: dict[str, Field] = {}
@@ -91,7 +93,7 @@ def distances_nm(
         if all(part.all() for (part,) in in_parts(away)):
             found[name] = mapped(voids, lambda part: np.full(part.shape, np.nan), np.float32)
             continue
-        distance = allocate(voids.shape, np.float32)
+        distance = new_field(voids.shape, np.float32)
         distance_inside(away, distance)
         found[name] = mapped(distance, lambda part: part * np.float32(voxel_nm), np.float32)
     return found | {"surface": depth_nm}
@@ -175,9 +177,7 @@ def _of_class(phases: Field, label: int, levels: Field) -> Field:
     return mapped(phases, lambda part, level: (part == label) & (level >= 0), np.bool_, levels)
 
 
-def neighbourhoods(
-    instances: Field, inside: Field, *, near_nm: float, voxel_nm: float, allocate: Allocate = in_memory
-) -> Field:
+def neighbourhoods(instances: Field, inside: Field, *, near_nm: float, voxel_nm: float) -> Field:
     """Return the void to whose neighbourhood each voxel belongs, 0 where to none; int32.
 
     Parameters
@@ -186,7 +186,6 @@ def neighbourhoods(
     inside : bool, the particle
     near_nm : how far a neighbourhood reaches
     voxel_nm : edge of a voxel
-    allocate : makes the field that is returned
     """
 
     def nearest(numbers: NDArray[np.int32], inner: BoolArray) -> NDArray[np.int32]:
@@ -196,7 +195,7 @@ def neighbourhoods(
         near = inner & (numbers == 0) & (distance * voxel_nm <= near_nm)
         return np.where(near, numbers[tuple(place)], 0).astype(np.int32)
 
-    labels = allocate(instances.shape, np.int32)
+    labels = new_field(instances.shape, np.int32)
     fill(labels, nearest, instances, inside, halo=int(near_nm / voxel_nm) + 1, times_thinner=2)
     return labels
 

@@ -13,7 +13,7 @@ from oxytomo.preprocess.complex_images import air_of, complex_density, complex_p
 from oxytomo.preprocess.energy_stack import FrameDensity, empty_region, frame_density
 from oxytomo.preprocess.flat_field import mean_dark
 from oxytomo.preprocess.optical_density import Normalized
-from oxytomo.slabs import Allocate, in_memory
+from oxytomo.slabs import new_field
 
 
 def density_from_air(
@@ -24,7 +24,6 @@ def density_from_air(
     opaque_transmission: float,
     hot_pixel_sigma: float,
     saturation_counts: float,
-    allocate: Allocate = in_memory,
 ) -> Normalized:
     """Convert counts to optical density, ``−ln((I − D)/I0)``.
 
@@ -56,7 +55,7 @@ def density_from_air(
             saturation_counts=saturation_counts,
         )
 
-    return _of_frames(series, one, allocate)
+    return _of_frames(series, one)
 
 
 def density_of_complex(
@@ -68,7 +67,6 @@ def density_of_complex(
     air_rescale: bool,
     sigma_od: float | None,
     opaque_transmission: float,
-    allocate: Allocate = in_memory,
 ) -> Normalized:
     """Convert complex images to optical density, or to phase in radian.
 
@@ -96,14 +94,12 @@ def density_of_complex(
             return complex_phase(raw, air=region, sigma_od=sigma_od)
         return complex_density(raw, air=region, sigma_od=sigma_od, opaque_transmission=opaque_transmission)
 
-    return _of_frames(series, one, allocate)
+    return _of_frames(series, one)
 
 
-def _of_frames(
-    series: TiltSeries, one: Callable[[np.ndarray], FrameDensity], allocate: Allocate
-) -> Normalized:
+def _of_frames(series: TiltSeries, one: Callable[[np.ndarray], FrameDensity]) -> Normalized:
     """Convert frame by frame; ``one`` makes a frame of a raw one."""
-    value, variance = (allocate(series.frames.shape, np.float32) for _ in range(2))
+    value, variance = (new_field(series.frames.shape, np.float32) for _ in range(2))
     invalid: dict[str, int] = {}
     light = np.empty(series.n_frames)
     for i in range(series.n_frames):

@@ -16,7 +16,7 @@ from oxytomo.arrays import BoolArray, Field, Float64Array, FloatArray, TiltSerie
 from oxytomo.errors import ShapeError
 from oxytomo.preprocess.flat_field import Flats, flats_in_time, mean_dark, relative_to_mean, require_light
 from oxytomo.preprocess.illumination import IlluminationPattern, illumination_shifts
-from oxytomo.slabs import Allocate, in_memory
+from oxytomo.slabs import new_field
 
 SHARPEST = 0.1
 """Share of the level by which the sample itself may stand out in a single pixel, where counting
@@ -93,7 +93,6 @@ def optical_density(
     saturation_counts: float,
     illumination: Literal["auto", "none"],
     air: BoolArray | None = None,
-    allocate: Allocate = in_memory,
 ) -> Normalized:
     """Convert counts to optical density, ``−ln((I − D)/(F − D))``, with variance.
 
@@ -110,7 +109,6 @@ def optical_density(
         shows it
     air : (n_y, n_x) bool, the empty region, which ``air_rescale`` uses in all frames; None: found
         in each
-    allocate : makes the fields of value and variance
 
     Notes
     -----
@@ -127,7 +125,7 @@ def optical_density(
     flat_bad = np.zeros((n_y, n_x), bool)
     for one in flats.means:
         flat_bad |= hot_pixels(one, sigma=4 * hot_pixel_sigma, saturation=np.inf)[0] | (one <= 0)
-    value, variance = (allocate((n, n_y, n_x), np.float32) for _ in range(2))
+    value, variance = (new_field((n, n_y, n_x), np.float32) for _ in range(2))
     invalid = dict.fromkeys(("hot_or_dead", "zinger", "saturated", "opaque", "not_finite"), 0)
     marked = np.zeros((n_y, n_x), np.int64)
     for i in range(n):
@@ -254,7 +252,7 @@ def _reaching_margin(mask: BoolArray) -> BoolArray:
     return np.isin(labels, touching[touching > 0])
 
 
-def signal(series: TiltSeries, *, allocate: Allocate = in_memory) -> Normalized:
+def signal(series: TiltSeries) -> Normalized:
     """Pass on a signal proportional to the amount, with its variance.
 
     Such as fluorescence or EDS counts, or HAADF.
@@ -263,7 +261,7 @@ def signal(series: TiltSeries, *, allocate: Allocate = in_memory) -> Normalized:
     negative values are taken as counts (variance = max(counts, 1)); anything else gets the variance
     of its own pixel-to-pixel noise, estimated per frame from the differences of neighbours.
     """
-    value, variance = (allocate(series.frames.shape, np.float32) for _ in range(2))
+    value, variance = (new_field(series.frames.shape, np.float32) for _ in range(2))
     counts = np.issubdtype(series.frames.dtype, np.integer) and all(
         int(series.frames[i].min()) >= 0 for i in range(series.n_frames)
     )
@@ -285,13 +283,13 @@ def signal(series: TiltSeries, *, allocate: Allocate = in_memory) -> Normalized:
 
 
 def density_of_transmission(
-    series: TiltSeries, *, is_transmission: bool, opaque_transmission: float, allocate: Allocate = in_memory
+    series: TiltSeries, *, is_transmission: bool, opaque_transmission: float
 ) -> Normalized:
     """Optical density of data that are transmission, or optical density already.
 
     Variance from the pixel noise.
     """
-    value, variance = (allocate(series.frames.shape, np.float32) for _ in range(2))
+    value, variance = (new_field(series.frames.shape, np.float32) for _ in range(2))
     invalid = dict.fromkeys(("not_finite", "opaque") if is_transmission else ("not_finite",), 0)
     for i in range(series.n_frames):
         frame = series.frames[i].astype(np.float32)

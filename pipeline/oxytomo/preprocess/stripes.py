@@ -12,7 +12,7 @@ import numpy as np
 
 from oxytomo.arrays import FloatArray
 from oxytomo.errors import ConfigError, MissingPackageError
-from oxytomo.slabs import Allocate, Field, in_memory
+from oxytomo.slabs import Field, new_field
 
 StripeMethod = Literal["sorting", "filtering", "fitting"]
 
@@ -21,9 +21,7 @@ ROWS = 16
 """Detector rows that are read and written together."""
 
 
-def without_stripes(
-    value: Field, *, method: StripeMethod, allocate: Allocate = in_memory
-) -> tuple[Field, float]:
+def without_stripes(value: Field, *, method: StripeMethod) -> tuple[Field, float]:
     """Remove stripes from every sinogram.
 
     Parameters
@@ -63,7 +61,7 @@ def without_stripes(
         "filtering": removal.remove_stripe_based_filtering,
         "fitting": removal.remove_stripe_based_fitting,
     }[method]
-    cleaned = allocate(value.shape, np.float32)
+    cleaned = new_field(value.shape, np.float32)
     before, after = 0.0, 0.0
     for start in range(0, value.shape[1], ROWS):
         rows = np.array(value[:, start : start + ROWS])

@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from oxytomo.arrays import AnyArray, IntArray, Quantity, StoredArray, TiltSeries
+from oxytomo.arrays import AnyArray, Field, IntArray, Quantity, TiltSeries
 from oxytomo.errors import InputError
 from oxytomo.preprocess.empty_region import given_region
 from oxytomo.preprocess.frames_from_air import density_from_air, density_of_complex
@@ -15,7 +15,7 @@ from oxytomo.preprocess.optical_density import (
     optical_density,
     signal,
 )
-from oxytomo.slabs import Allocate, Field, View
+from oxytomo.slabs import View
 
 
 @dataclass(frozen=True)
@@ -93,9 +93,7 @@ def meaning_of(
     return Meaning(quantity, phase=part == "phase")
 
 
-def normalize_series(
-    series: TiltSeries, meaning: Meaning, how: Normalization, *, name: str, allocate: Allocate
-) -> Normalized:
+def normalize_series(series: TiltSeries, meaning: Meaning, how: Normalization, *, name: str) -> Normalized:
     """Normalise a series frame by frame; the result is in acquisition order.
 
     Parameters
@@ -107,7 +105,7 @@ def normalize_series(
     """
     quantity = meaning.quantity
     if quantity == "signal":
-        return signal(series, allocate=allocate)
+        return signal(series)
     n_y, n_x = series.frames.shape[1:]
     air = None if how.air is None else given_region(how.air, (n_y, n_x), name=name)
     if quantity == "complex":
@@ -119,14 +117,10 @@ def normalize_series(
             air_rescale=how.air_rescale,
             sigma_od=how.complex_sigma_od,
             opaque_transmission=how.opaque_transmission,
-            allocate=allocate,
         )
     if quantity != "counts":
         return density_of_transmission(
-            series,
-            is_transmission=quantity == "transmission",
-            opaque_transmission=how.opaque_transmission,
-            allocate=allocate,
+            series, is_transmission=quantity == "transmission", opaque_transmission=how.opaque_transmission
         )
     saturation_counts = how.saturation_counts or _largest_count(series.frames)
     if series.flat is None and how.light_from_air:
@@ -137,7 +131,6 @@ def normalize_series(
             opaque_transmission=how.opaque_transmission,
             hot_pixel_sigma=how.hot_pixel_sigma,
             saturation_counts=saturation_counts,
-            allocate=allocate,
         )
     return optical_density(
         series,
@@ -148,7 +141,6 @@ def normalize_series(
         saturation_counts=saturation_counts,
         air=air,
         illumination=how.illumination,
-        allocate=allocate,
     )
 
 
@@ -196,6 +188,6 @@ def transposed(series: TiltSeries) -> TiltSeries:
     )
 
 
-def _largest_count(frames: StoredArray) -> float:
+def _largest_count(frames: Field) -> float:
     """Return the largest value of an integer type, infinity for floats."""
     return float(np.iinfo(frames.dtype.name).max) if np.issubdtype(frames.dtype, np.integer) else np.inf

@@ -18,7 +18,7 @@ from oxytomo.reconstruct.geometry import TiltGeometry, tilt_weights_rad
 from oxytomo.reconstruct.sirt import sirt
 from oxytomo.reconstruct.tomopy_backend import tomopy_reconstruction
 from oxytomo.reconstruct.total_variation import CONVERGED, gradient_noise, total_variation
-from oxytomo.slabs import Allocate, Field, in_memory, slabs
+from oxytomo.slabs import Field, new_field, slabs
 
 Algorithm = Literal["fbp", "sirt", "tv"]
 Backend = Literal["oxytomo", "astra", "tomopy"]
@@ -43,7 +43,6 @@ def reconstruct(
     nonnegative: bool,
     tv_weight: float | None,
     threads: int,
-    allocate: Allocate = in_memory,
     on_iteration: OnIteration | None = None,
 ) -> Field:
     """Reconstruct a volume from line integrals.
@@ -62,7 +61,6 @@ def reconstruct(
     iterations, nonnegative, tv_weight : for the iterative algorithms; a tv_weight of None is chosen
         from the noise
     threads : threads for Fourier transforms and backends
-    allocate : makes the field that is returned
     on_iteration : called with what is done and what there is to do, iterations times slices
 
     Returns
@@ -78,7 +76,6 @@ def reconstruct(
             iterations=iterations,
             nonnegative=nonnegative,
             tv_weight=tv_weight,
-            allocate=allocate,
             on_iteration=on_iteration,
         )
     if backend != "oxytomo" and not _is_square(geometry):
@@ -86,7 +83,7 @@ def reconstruct(
             f"backend {backend} needs a square slice with the axis in its middle and the detector's"
         )
     n_tilt, n_z, _ = projections.shape
-    volume = allocate((n_z, geometry.n_y, geometry.n_x), np.float32)
+    volume = new_field((n_z, geometry.n_y, geometry.n_x), np.float32)
     step = _slices_at_once(n_tilt, geometry)
     rounds = iterations if algorithm == "sirt" and backend == "oxytomo" else 1
     report: OnIteration = on_iteration or (lambda done, total: None)
@@ -162,7 +159,6 @@ def _total_variation(
     iterations: int,
     nonnegative: bool,
     tv_weight: float | None,
-    allocate: Allocate,
     on_iteration: OnIteration | None,
 ) -> Field:
     if backend != "oxytomo":
@@ -174,7 +170,7 @@ def _total_variation(
         )
     if weights is None:
         raise ValueError("total variation needs the weights of the projections")
-    support = allocate((projections.shape[1], geometry.n_y, geometry.n_x), np.bool_)
+    support = new_field((projections.shape[1], geometry.n_y, geometry.n_x), np.bool_)
     for slab in slabs(support.shape):
         support[slab.rows] = True
     noise = gradient_noise(weights, geometry, support)
@@ -189,7 +185,6 @@ def _total_variation(
         nonnegative=nonnegative,
         iterations=iterations,
         tolerance=CONVERGED * noise,
-        allocate=allocate,
         on_iteration=on_iteration,
     )
     return solved.volume

@@ -3,7 +3,7 @@
 import numpy as np
 
 from oxytomo.arrays import FloatArray
-from oxytomo.slabs import Field, Mapped
+from oxytomo.slabs import Field, mapped
 
 
 def weighted_rays(value: Field, variance: Field, *, pixel_um: float) -> tuple[Field, Field]:
@@ -27,4 +27,4 @@ def weighted_rays(value: Field, variance: Field, *, pixel_um: float) -> tuple[Fi
         valid = np.isfinite(v) & np.isfinite(s)
         return np.where(valid, pixel**2 / np.where(valid, s, 1), 0)
 
-    return Mapped(value, line_integral, np.float32, variance), Mapped(value, weight, np.float32, variance)
+    return mapped(value, line_integral, np.float32, variance), mapped(value, weight, np.float32, variance)

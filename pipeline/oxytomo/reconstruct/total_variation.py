@@ -35,7 +35,7 @@ from oxytomo.reconstruct.blur import blur, gaussian_taps
 from oxytomo.reconstruct.denoising import Denoiser
 from oxytomo.reconstruct.geometry import TiltGeometry
 from oxytomo.reconstruct.projector import adjoint, forward
-from oxytomo.slabs import Allocate, Field, in_memory, read
+from oxytomo.slabs import Field, new_field, read
 from oxytomo.slabs import slabs as rows_of
 from oxytomo.threads import parallel_kernel
 
@@ -105,7 +105,6 @@ def total_variation(
     iterations: int,
     tolerance: float,
     start: Field | None = None,
-    allocate: Allocate = in_memory,
     on_iteration: OnIteration | None = None,
 ) -> TotalVariationResult:
     """Solve the weighted TV problem above.
@@ -126,12 +125,11 @@ def total_variation(
     iterations : largest number of iterations
     tolerance : stop when the residual falls below it; see :data:`CONVERGED`
     start : (n_z, n_y, n_x) float32, where to start; zero if None
-    allocate : makes the field of the solution
     """
     rows, columns, slices = bounding_box(support)
     cropped = geometry.cropped(rows, columns)
     parts = solver_slabs(slices, slice_bytes(cropped))
-    volume = allocate(support.shape, np.float32)
+    volume = new_field(support.shape, np.float32)
     found = []
     for i, (core, around) in enumerate(parts):
 

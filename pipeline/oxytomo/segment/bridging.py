@@ -8,7 +8,18 @@ import numpy as np
 from oxytomo.arrays import BoolArray, LabelArray
 from oxytomo.segment.components import filled_bodies
 from oxytomo.segment.distances import closed
-from oxytomo.slabs import Allocate, Box, Field, fill, in_parts, largest, on_grid, read, slabs, window
+from oxytomo.slabs import (
+    Box,
+    Field,
+    fill,
+    in_parts,
+    largest,
+    new_field,
+    on_grid,
+    read,
+    slabs,
+    window,
+)
 
 SECOND = 2.0
 """The second bridging length / the first."""
@@ -17,9 +28,7 @@ COARSE_RADIUS = 4.0
 such voxels."""
 
 
-def second_bridging(
-    solid: Field, particle: Field, *, bridge_px: float, allocate: Allocate
-) -> tuple[int, ...]:
+def second_bridging(solid: Field, particle: Field, *, bridge_px: float) -> tuple[int, ...]:
     """Return what each particle encloses more, in voxels, when closed with twice the radius.
 
     Both skins are drawn on the same grid, so that its steps cancel in the difference. Other
@@ -30,11 +39,10 @@ def second_bridging(
     solid : (n_z, n_y, n_x) bool, the solid inside the particles
     particle : uint8, 1, 2 … inside each particle
     bridge_px : radius of the ball with which the particles were closed
-    allocate : makes fields
     """
     step = max(1, int(bridge_px / COARSE_RADIUS))
     shape = tuple(-(-n // step) for n in solid.shape)
-    own, labels = allocate(shape, np.bool_), allocate(shape, np.uint8)
+    own, labels = new_field(shape, np.bool_), new_field(shape, np.uint8)
     row = 0
     for slab in slabs(solid.shape):
         part = on_grid(read(solid, slab.rows), slab.rows, step)
@@ -44,12 +52,11 @@ def second_bridging(
         row = rows.stop
     voxels = step ** (3 if solid.shape[0] > 1 else 2)
     return tuple(
-        voxels * _more(own, labels, label, bridge_px / step, allocate)
-        for label in range(1, largest(particle) + 1)
+        voxels * _more(own, labels, label, bridge_px / step) for label in range(1, largest(particle) + 1)
     )
 
 
-def _more(solid: Field, particle: Field, label: int, radius_px: float, allocate: Allocate) -> int:
+def _more(solid: Field, particle: Field, label: int, radius_px: float) -> int:
     """Return the voxels that the ball of twice the radius adds to one particle."""
     box = _box(particle, label)
     if box is None:
@@ -57,13 +64,13 @@ def _more(solid: Field, particle: Field, label: int, radius_px: float, allocate:
     own, labels = window(solid, box), window(particle, box)
     bodies = []
     for radius in (radius_px, SECOND * radius_px):
-        body = allocate(tuple(s.stop - s.start for s in box), np.bool_)
+        body = new_field(tuple(s.stop - s.start for s in box), np.bool_)
 
         def bridged(inside: BoolArray, owner: LabelArray, radius: float = radius) -> BoolArray:
             return closed(inside & (owner == label), radius)
 
         fill(body, bridged, own, labels, halo=2 * int(np.ceil(radius)) + 3)
-        bodies.append(filled_bodies(body, allocate))
+        bodies.append(filled_bodies(body))
     return sum(
         int((far & ~near & ((owner == label) | (owner == 0))).sum())
         for near, far, owner in in_parts(*bodies, labels)

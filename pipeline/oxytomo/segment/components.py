@@ -8,7 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from oxytomo.arrays import BoolArray, IntArray
-from oxytomo.slabs import Allocate, Field, in_memory, slabs
+from oxytomo.slabs import Field, new_field, slabs
 
 CORNERS = 26
 """Neighbours that share a face, an edge or a corner."""
@@ -93,7 +93,7 @@ def _touching(last: IntArray, first: IntArray, connectivity: int) -> IntArray:
     return np.concatenate(found)
 
 
-def filled_bodies(solid: Field, allocate: Allocate = in_memory) -> Field:
+def filled_bodies(solid: Field) -> Field:
     """Return bodies with their closed voids filled.
 
     A void is closed if no path through faces leads from it to the edge of the volume.
@@ -104,10 +104,9 @@ def filled_bodies(solid: Field, allocate: Allocate = in_memory) -> Field:
     Parameters
     ----------
     solid : (n_z, n_y, n_x) bool
-    allocate : makes the field that is returned
     """
     shape = solid.shape
-    filled = allocate(shape, np.bool_)
+    filled = new_field(shape, np.bool_)
     background = Components(lambda rows: ~solid[rows], shape, connectivity=FACES)
     outside = np.zeros(background.count + 1, bool)
     for rows, labels in background:

@@ -15,7 +15,7 @@ from oxytomo.segment.components import FACES, Components, filled_bodies
 from oxytomo.segment.distances import closed, distance_inside, near_squares
 from oxytomo.segment.regions import grow
 from oxytomo.segment.smoothing import gaussian
-from oxytomo.slabs import Allocate, Box, Field, faces, fill, on_grid, read, slabs
+from oxytomo.slabs import Box, Field, faces, fill, new_field, on_grid, read, slabs
 
 SMOOTHING_PX = 1.0
 SMOOTHING_REACH = 4
@@ -74,7 +74,6 @@ def find_envelope(
     separate: bool,
     particle: Field,
     depth_px: Field,
-    allocate: Allocate,
 ) -> Envelope:
     """Find the particles: solid at half of the contrast, closed with a ball, holes filled.
 
@@ -86,7 +85,6 @@ def find_envelope(
     smallest_share : particles smaller than this share of the largest are left out
     separate : divide touching particles at their necks
     particle, depth_px : to be filled, see :class:`Envelope`
-    allocate : makes fields
 
     Raises
     ------
@@ -98,11 +96,11 @@ def find_envelope(
     if mask is not None:
         air = _void_where_rare(smooth, air, solid_level)
     del smooth
-    solid = allocate(volume.shape, np.bool_)
+    solid = new_field(volume.shape, np.bool_)
     fill(solid, lambda v: _smoothed(v) > 0.5 * (air + solid_level), volume, halo=SMOOTHING_REACH)
     if mask is None:
         _check_faces(solid)
-        _find_particles(solid, particle, bridge_px, smallest_share, separate, allocate)
+        _find_particles(solid, particle, bridge_px, smallest_share, separate)
     else:
         fill(particle, lambda m: m, mask)
     found = False
@@ -117,8 +115,8 @@ def find_envelope(
             got="nothing but void",
             fix="check the mask, and that the solid is brighter than the air",
         )
-    bounded = _fill_depth(particle, depth_px, smooth=mask is None, allocate=allocate)
-    more = second_bridging(solid, particle, bridge_px=bridge_px, allocate=allocate) if mask is None else ()
+    bounded = _fill_depth(particle, depth_px, smooth=mask is None)
+    more = second_bridging(solid, particle, bridge_px=bridge_px) if mask is None else ()
     cut, masked = _touching(particle), mask is not None
     return Envelope(particle, solid, depth_px, air, solid_level, cut, more, masked, bounded)
 
@@ -137,14 +135,14 @@ def _smooth_sample(volume: Field) -> FloatArray:
     return np.concatenate(found)
 
 
-def _fill_depth(particle: Field, depth_px: Field, *, smooth: bool, allocate: Allocate) -> bool:
+def _fill_depth(particle: Field, depth_px: Field, *, smooth: bool) -> bool:
     """Fill in the distance to the skin, positive inside, and say whether there is a skin.
 
     Else it is inf everywhere.
     """
-    inside = allocate(particle.shape, np.bool_)
+    inside = new_field(particle.shape, np.bool_)
     fill(inside, lambda p: p > 0, particle)
-    plain = allocate(particle.shape, np.float32)
+    plain = new_field(particle.shape, np.float32)
     distance_inside(inside, plain)
     if np.isinf(read(plain, slice(0, 1))).all():
         fill(depth_px, lambda p: p, plain)
@@ -250,10 +248,10 @@ def _check_faces(solid: Field) -> None:
 
 
 def _find_particles(
-    solid: Field, particle: Field, bridge_px: float, smallest_share: float, separate: bool, allocate: Allocate
+    solid: Field, particle: Field, bridge_px: float, smallest_share: float, separate: bool
 ) -> None:
     """Fill in the closed and filled particles, largest first."""
-    kept, bridged = allocate(solid.shape, np.bool_), allocate(solid.shape, np.bool_)
+    kept, bridged = new_field(solid.shape, np.bool_), new_field(solid.shape, np.bool_)
     pieces = Components(lambda rows: solid[rows], solid.shape, connectivity=FACES)
     sizes = pieces.sizes()
     # Dust of noise must not be bridged to; true fragments within reach of a particle come back with
@@ -263,8 +261,8 @@ def _find_particles(
         kept[rows] = large[labels]
     fill(bridged, lambda k: closed(k, bridge_px), kept, halo=2 * int(np.ceil(bridge_px)) + 3)
     del kept
-    whole = filled_bodies(bridged, allocate)
-    parts = allocate(solid.shape, np.int32)
+    whole = filled_bodies(bridged)
+    parts = new_field(solid.shape, np.int32)
     if separate:
         _divide(whole, parts)
     else:

@@ -10,7 +10,7 @@ from skimage.filters import threshold_otsu
 from oxytomo.arrays import BoolArray, FloatArray
 from oxytomo.errors import InputError
 from oxytomo.segment.components import FACES, Components
-from oxytomo.slabs import Allocate, Field, fill, in_memory, read, sampled, slabs
+from oxytomo.slabs import Field, fill, new_field, read, sampled, slabs
 
 SMOOTHING_PX = 1.0
 """Standard deviation of the Gaussian that quiets the noise before the density is cut at a level."""
@@ -24,7 +24,7 @@ CORE_PX = 2
 OTSU_BINS = 256
 
 
-def particle_mask(density: Any, *, name: str = "particle", allocate: Allocate = in_memory) -> Any:
+def particle_mask(density: Any, *, name: str = "particle") -> Any:
     """Return the solid particle: the largest body above half of the solid's typical density.
 
     A blurred flat edge passes through half of the density exactly where the edge is, whatever the
@@ -39,7 +39,6 @@ def particle_mask(density: Any, *, name: str = "particle", allocate: Allocate = 
     density : (n_z, n_y, n_x) field or (n_y, n_x) array, zero in the background up to noise; NaN
         counts as zero
     name : what the density belongs to, for the error
-    allocate : makes the field that is returned and those that are needed on the way
 
     Returns
     -------
@@ -60,7 +59,7 @@ def particle_mask(density: Any, *, name: str = "particle", allocate: Allocate = 
     """
     if len(density.shape) == 2:
         return particle_mask(density[None], name=name)[0]
-    smooth = allocate(density.shape, np.float32)
+    smooth = new_field(density.shape, np.float32)
     fill(smooth, _smoothed, density, halo=SMOOTHING_REACH)
     extremes = [(part.min(), part.max()) for part in _positive(smooth)]
     low, high = min(least for least, _ in extremes), max(most for _, most in extremes)
@@ -68,10 +67,10 @@ def particle_mask(density: Any, *, name: str = "particle", allocate: Allocate = 
         raise _no_particle(name, "no positive density")
     if low == high:
         raise _no_particle(name, "the same density everywhere")
-    level = 0.5 * _typical_density(smooth, _otsu(smooth, low, high), allocate)
+    level = 0.5 * _typical_density(smooth, _otsu(smooth, low, high))
     pieces = Components(lambda rows: smooth[rows] > level, smooth.shape, connectivity=FACES)
     largest = int(np.argmax(pieces.sizes()))
-    particle, solid_everywhere = allocate(smooth.shape, np.bool_), True
+    particle, solid_everywhere = new_field(smooth.shape, np.bool_), True
     for rows, labels in pieces:
         inside = labels == largest
         particle[rows] = inside
@@ -104,14 +103,14 @@ def _otsu(smooth: Field, low: Any, high: Any) -> float:
     return float(threshold_otsu(hist=(counts, (edges[1:] + edges[:-1]) / 2)))
 
 
-def _typical_density(smooth: Field, threshold: float, allocate: Allocate) -> float:
+def _typical_density(smooth: Field, threshold: float) -> float:
     """Return the median density above a threshold, without edge voxels if most voxels are edge."""
 
     def core(part: FloatArray) -> BoolArray:
         inside: BoolArray = binary_erosion(part > threshold, iterations=CORE_PX, border_value=1)
         return inside
 
-    mask = allocate(smooth.shape, np.bool_)
+    mask = new_field(smooth.shape, np.bool_)
     fill(mask, core, smooth, halo=CORE_PX)
     found = sampled(smooth, mask)
     if not found.size:

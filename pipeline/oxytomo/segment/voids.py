@@ -16,7 +16,7 @@ from oxytomo.segment.envelope import OUTSIDE_PX, Envelope, coarse_box, find_enve
 from oxytomo.segment.levels import Calibration, calibrate, edge_blur
 from oxytomo.segment.regions import grow
 from oxytomo.segment.sheets import Sheets, find_sheets, painted
-from oxytomo.slabs import Allocate, Field, fill, in_memory, mapped, read, slabs, window
+from oxytomo.slabs import Field, fill, mapped, new_field, read, slabs, window
 
 PORE, CRACK = 1, 2
 """Labels of ``voids``."""
@@ -95,7 +95,6 @@ def segment_voids(
     false_discovery: float,
     smallest_share: float,
     separate: bool,
-    allocate: Allocate = in_memory,
 ) -> Voids:
     """Segment a volume.
 
@@ -107,7 +106,6 @@ def segment_voids(
     blur_px : standard deviation of the blur, None to measure it at the skin
     bridge_px, smallest_share, separate : see :func:`oxytomo.segment.envelope.find_envelope`
     false_cracks, false_discovery : see :func:`oxytomo.segment.sheets.find_sheets`
-    allocate : makes the fields that are returned and those that are needed on the way
 
     Raises
     ------
@@ -122,7 +120,7 @@ def segment_voids(
     _check_mask(mask, volume.shape)
     whole_grey = _finite(volume)
     box = coarse_box(whole_grey, mask, margin_px=int(bridge_px) + 12)
-    whole = {name: allocate(volume.shape, dtype) for name, dtype in TYPES.items()}
+    whole = {name: new_field(volume.shape, dtype) for name, dtype in TYPES.items()}
     for slab in slabs(volume.shape):
         whole["depth_px"][slab.rows] = np.float32(-OUTSIDE_PX)
     part = {name: window(field, box) for name, field in whole.items()}
@@ -135,17 +133,10 @@ def segment_voids(
         separate=separate,
         particle=part["particle"],
         depth_px=part["depth_px"],
-        allocate=allocate,
     )
     blur = edge_blur(grey, envelope, start_px=1.0) if blur_px is None else blur_px
     calibration, found = _calibrated_voids(
-        grey,
-        envelope,
-        part,
-        blur_px=blur,
-        false_cracks=false_cracks,
-        false_discovery=false_discovery,
-        allocate=allocate,
+        grey, envelope, part, blur_px=blur, false_cracks=false_cracks, false_discovery=false_discovery
     )
     n_pores = label_voids(found, part["depth_px"], part["instances"], part["zone"], blur_px=blur)
     _check_solid(part["void"], part["zone"], part["particle"])
@@ -175,15 +166,14 @@ def _calibrated_voids(
     blur_px: float,
     false_cracks: float,
     false_discovery: float,
-    allocate: Allocate,
 ) -> tuple[Calibration, Found]:
     """Calibrate grey values and find voids twice: the second time without the voids of the first.
 
     Fills ``part["void"]``.
     """
-    known = allocate(grey.shape, np.bool_)
+    known = new_field(grey.shape, np.bool_)
     fill(known, lambda p, s: (p > 0) & ~s, part["particle"], envelope.solid)
-    bits = allocate(grey.shape, np.uint8)
+    bits = new_field(grey.shape, np.uint8)
     for _ in range(2):
         calibration = calibrate(grey, envelope, known, part["void"], blur_px=blur_px)
         found = find_voids(

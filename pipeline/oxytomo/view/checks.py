@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from oxytomo.arrays import Float64Array
-from oxytomo.slabs import Field, Mapped, count_set, sampled
+from oxytomo.slabs import Field, count_set, mapped, sampled
 from oxytomo.view.curves import Fraction
 from oxytomo.view.results import Alignment
 from oxytomo.view.style import percent, percent_setting
@@ -198,7 +198,7 @@ def check_particle(particle: Field, deviation: Field) -> list[str]:
         )
     total = count_set(particle)
     unknown = count_set(
-        Mapped(particle, lambda inside, d: (inside > 0) & ~np.isfinite(d), np.bool_, deviation)
+        mapped(particle, lambda inside, d: (inside > 0) & ~np.isfinite(d), np.bool_, deviation)
     )
     if total == 0:
         found.append("No particle was found.")

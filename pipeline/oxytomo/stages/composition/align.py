@@ -18,7 +18,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     """Estimate or load magnification and shifts, compose them, resample once, write."""
     named = {name: inputs[name] for name in settings.series}
     picture = outputs["table"].with_name("alignment_problem.png")
-    with shown_when_refused(picture, named), scratch_fields(outputs["store"]) as allocate:
+    with shown_when_refused(picture, named), scratch_fields(outputs["store"]):
         stores = {name: read_store(path) for name, path in named.items()}
         series = normalized_series(stores)
         start = (
@@ -52,9 +52,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         )
         for line in (*judged.warnings, judged.verdict):
             context.log(line)
-        judged, resampled = resample_inputs(
-            judged, allocate, context.progress, by_spectra=spectra, one_air=air
-        )
+        judged, resampled = resample_inputs(judged, context.progress, by_spectra=spectra, one_air=air)
         if resampled.moved:
             context.log(f"moved so that the spectra agree, px rms over the tilts: {resampled.moved}")
         if resampled.levelled:

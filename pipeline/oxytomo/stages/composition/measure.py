@@ -19,8 +19,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     reconstructed, classified = read_store(inputs["reconstruct"]), read_store(inputs["classify"])
     uncertainty = read_store(inputs["uncertainty"]) if "uncertainty" in inputs else None
     decomposed = read_store(inputs["decompose"]) if "decompose" in inputs else None
-    with scratch_fields(outputs["phases"]) as allocate:
-        of = classified_particle(reconstructed, classified, uncertainty, allocate)
+    with scratch_fields(outputs["phases"]):
+        of = classified_particle(reconstructed, classified, uncertainty)
         resolution = None
         model = {} if decomposed is None else decomposed.attributes.get("model") or {}
         if decomposed is not None:
@@ -30,7 +30,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 pair, share = (halves.first, halves.second), halves.object_share
                 shown = tilt_series_resolution(*pair, data.tilt_deg, voxel_nm=of.voxel_nm, object_share=share)
                 resolution = resolution_record(shown)
-        found = measure_composition(of, settings.shells, settings.min_domain_voxels, allocate=allocate)
+        found = measure_composition(of, settings.shells, settings.min_domain_voxels)
         content = {
             "threshold": of.threshold,
             "voxel_nm": of.voxel_nm,

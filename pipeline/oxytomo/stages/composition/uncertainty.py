@@ -19,7 +19,7 @@ from oxytomo.measure.systematic import (
     with_skin,
     with_systematic,
 )
-from oxytomo.slabs import fill, plane, sampled
+from oxytomo.slabs import fill, new_field, plane, sampled
 from oxytomo.stages.context import StageContext
 
 
@@ -31,9 +31,9 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     chain = Chain(data, result, solver, own_reference=own, threads=context.threads)
     counts = {"noise": settings.replicates, "null": settings.null_replicates}
     draws = draws_of(replicates=counts["noise"], null_replicates=counts["null"], seed=settings.seed)
-    with scratch_fields(outputs["store"]) as allocate:
+    with scratch_fields(outputs["store"]):
         shape = result.deviation.shape
-        found = {kind: allocate((count, *shape), np.float16) for kind, count in counts.items()}
+        found = {kind: new_field((count, *shape), np.float16) for kind, count in counts.items()}
         for draw in draws:
             target = plane(found[draw.kind], draw.number - 1)
             if draw.key in inputs:
@@ -41,17 +41,17 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             else:
                 name = "noise replicate" if draw.kind == "noise" else "null run"
                 progress = context.progress(f"{name} {draw.number} of {counts[draw.kind]}")
-                fill_replicate(target, draw, chain, allocate, progress)
+                fill_replicate(target, draw, chain, progress)
         replicates = [plane(found["noise"], i) for i in range(counts["noise"])]
         sigma = deviation_sigma(
-            replicates, result.deviation, result.particle, smoothing_px=SIGMA_SMOOTHING_PX, allocate=allocate
+            replicates, result.deviation, result.particle, smoothing_px=SIGMA_SMOOTHING_PX
         )
         model = decomposed.attributes.get("model")
         error, alone = systematic_error(model, own_reference=own), local_error(model)
         skin_px = skin_oxygen_nm(model) / float(reconstructed.attributes["pixel_nm"])
-        depth = depth_below_surface(result.particle, voxel_nm=1.0, allocate=allocate) if skin_px else sigma
-        whole = with_systematic(sigma, float(np.hypot(error, alone)), allocate)
-        whole = with_skin(whole, depth, skin_px, allocate)
+        depth = depth_below_surface(result.particle, voxel_nm=1.0) if skin_px else sigma
+        whole = with_systematic(sigma, float(np.hypot(error, alone)))
+        whole = with_skin(whole, depth, skin_px)
         of_noise = sampled(sigma, result.particle)
         write_store(
             outputs["store"],
