@@ -54,7 +54,10 @@ def normalized_series(stores: Mapping[str, Store]) -> list[NormalizedSeries]:
 
 
 def air_was_levelled(stores: Mapping[str, Store]) -> bool:
-    """Return whether every one of several series was levelled to its air; levels as recorded are a wish to keep them."""
+    """Return whether every one of several series was levelled to its air.
+
+    Levels as recorded are a wish to keep them.
+    """
     return len(stores) > 1 and all(bool((np.asarray(s["air_level"]) != 1).any()) for s in stores.values())
 
 

@@ -39,7 +39,8 @@ class ClassifiedParticle:
     voxel_nm : edge of a voxel
     threshold : deviation from which a voxel is oxygen-poor or oxygen-rich
     systematic : standard error of the deviation that all voxels share
-    skin_oxygen_px : thickness of the oxygen that a skin of carbonate would have, at the particle's density; 0 for none
+    skin_oxygen_px : thickness of the oxygen that a skin of carbonate would have, at the particle's
+        density; 0 for none
     noise : median standard error of the deviation by counting noise, None without replicates
     """
 

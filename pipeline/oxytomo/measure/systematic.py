@@ -14,7 +14,8 @@ NORMAL = {0.68: 0.994, 0.95: 1.96}
 
 
 SKIN_REACH_PX = 1.5
-"""The oxygen of a skin is found in the rim of the particle to this depth (standard deviation of a half Gaussian)."""
+"""The oxygen of a skin is found in the rim of the particle to this depth (standard deviation of a
+half Gaussian)."""
 
 
 def systematic_error(model: Mapping[str, Any] | None, *, own_reference: bool) -> float:
@@ -33,12 +34,15 @@ def systematic_error(model: Mapping[str, Any] | None, *, own_reference: bool) ->
 
 
 def local_error(model: Mapping[str, Any] | None) -> float:
-    """Return the standard error of TM/O of a place, relative, by a misfit that differs from ray to ray: part of σ only."""
+    """Return the relative standard error of TM/O by a misfit that differs from ray to ray.
+
+    It is a part of σ only.
+    """
     return float((model or {}).get("misfit_of_single_rays") or 0.0)
 
 
 def skin_oxygen_nm(model: Mapping[str, Any] | None) -> float:
-    """Return the thickness of the oxygen that a skin of carbonate would have, at the particle's density; 0 for none."""
+    """Return the thickness of oxygen in a carbonate skin, at the particle's density; 0: none."""
     return float(((model or {}).get("skin") or {}).get("oxygen_nm", 0.0))
 
 
@@ -55,7 +59,9 @@ def with_systematic(sigma: Field, error: float) -> Field:
 
 
 def with_skin(sigma: Field, depth_px: Field, oxygen_px: float) -> Field:
-    """Add the error by the oxygen of a skin that may be there (:func:`share_of_skin`), in quadrature; float32.
+    """Add the error due to the oxygen of a possible skin, in quadrature; float32.
+
+    See :func:`share_of_skin`.
 
     Parameters
     ----------
@@ -71,12 +77,13 @@ def with_skin(sigma: Field, depth_px: Field, oxygen_px: float) -> Field:
 
 
 def share_of_skin(depth_px: FloatArray, oxygen_px: float) -> FloatArray:
-    """Share of the oxygen of a voxel that belongs to a skin of the particle, at some depth below its surface.
+    """Share of a voxel's oxygen that belongs to a skin, by depth below the surface.
 
     Parameters
     ----------
     depth_px : depth below the surface, voxels
-    oxygen_px : thickness of the skin's oxygen at the particle's density, voxels; the skin is blurred into the rim
+    oxygen_px : thickness of the skin's oxygen at the particle's density, voxels; the skin is
+        blurred into the rim
     """
     steps = np.arange(0.5, 12)
     excess = oxygen_px * np.exp(-0.5 * (depth_px / SKIN_REACH_PX) ** 2)
@@ -86,7 +93,7 @@ def share_of_skin(depth_px: FloatArray, oxygen_px: float) -> FloatArray:
 
 
 def without_skin(deviation: Field, depth_px: Field, oxygen_px: float) -> Field:
-    """Return the deviation if a skin's oxygen is there and is not counted: TM/O is larger by 1/(1 − share)."""
+    """Return the deviation if a skin's oxygen is not counted: TM/O is larger by 1/(1 − share)."""
     without = new_field(deviation.shape, np.float32)
     fill(
         without,
