@@ -1,15 +1,17 @@
 """Where voids lie to oxygen-poor domains: a structure on the grid of its composition."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from scipy.spatial.transform import Rotation
 
 from oxytomo.measure.chance import Against, against_chance, depth_levels
 from oxytomo.measure.shells import depth_below_surface
+from oxytomo.measure.tables import table
 from oxytomo.measure.void_neighbourhoods import (
     DISTANCE_COLUMNS,
     NEIGHBOURHOOD_COLUMNS,
@@ -23,6 +25,9 @@ from oxytomo.measure.void_neighbourhoods import (
 from oxytomo.segment.components import filled_bodies
 from oxytomo.segment.voids import CRACK, PORE
 from oxytomo.slabs import Box, Field, mapped
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CONFIDENCE = 0.95
 NEAR_VOXELS = 3
@@ -61,8 +66,8 @@ class VoidsAndDomains:
     """
 
     numbers: dict[str, Any] = field(default_factory=dict)
-    distances: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(DISTANCE_COLUMNS)))
-    beside: pd.DataFrame = field(default_factory=lambda: pd.DataFrame(columns=list(NEIGHBOURHOOD_COLUMNS)))
+    distances: pd.DataFrame = field(default_factory=lambda: table(dict.fromkeys(DISTANCE_COLUMNS, ())))
+    beside: pd.DataFrame = field(default_factory=lambda: table(dict.fromkeys(NEIGHBOURHOOD_COLUMNS, ())))
 
 
 def compare_voids_and_domains(
@@ -90,7 +95,7 @@ def compare_voids_and_domains(
         "rng": rng,
     }
     distances = distances_nm(placed["voids"], depth, pore=PORE, crack=CRACK, voxel_nm=voxel_nm)
-    table = distance_table(distances, of.phases, of.null_phases, levels, voxel_nm=voxel_nm, **chance)
+    of_classes = distance_table(distances, of.phases, of.null_phases, levels, voxel_nm=voxel_nm, **chance)
     shares = near_shares(distances["void"], of.phases, of.null_phases, levels, near_nm=near_nm, **chance)
     labels = neighbourhoods(placed["instances"], inside, near_nm=near_nm, voxel_nm=voxel_nm)
     beside = neighbourhood_table(
@@ -112,7 +117,7 @@ def compare_voids_and_domains(
         "near_share": {name: _plain(found) | {"null_run": null} for name, (found, null) in shares.items()},
         "near_mean_deviation": _plain(near),
     }
-    return VoidsAndDomains(numbers, table, beside)
+    return VoidsAndDomains(numbers, of_classes, beside)
 
 
 def _plain(found: Against) -> dict[str, Any]:

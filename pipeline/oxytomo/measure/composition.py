@@ -1,11 +1,12 @@
 """What is measured of a classified particle: fractions with intervals, domains and shells."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from oxytomo.measure.domains import Domains, domain_table, find_domains, interconnection
 from oxytomo.measure.fractions import (
@@ -23,6 +24,9 @@ from oxytomo.measure.systematic import NORMAL, shifted_fractions, widened, witho
 from oxytomo.reconstruct.total_variation import bounding_box
 from oxytomo.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
 from oxytomo.slabs import Box, Field, count_set, mapped
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)

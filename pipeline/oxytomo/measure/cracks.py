@@ -1,15 +1,21 @@
 """One row per crack: area, aperture, extent, direction, reach."""
 
+from __future__ import annotations
+
 from collections.abc import Iterator
 from itertools import pairwise
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 
 from oxytomo.arrays import BoolArray, Float64Array, IntArray, NumberArray
+from oxytomo.measure.tables import table
 from oxytomo.measure.totals import particle_totals
 from oxytomo.segment.sheets import Sheets
 from oxytomo.slabs import Field, gather
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 REACHES_PX = 2.0
 """A crack whose middle surface comes so near to the skin is open: the plate filter ends there."""
@@ -56,7 +62,7 @@ def crack_table(sheets: Sheets, particle: Field, depth_px: Field, *, voxel_nm: f
         radius = place - centres[owner_of[i]]
         column["angle"][i] = _angle_to_radius(radius, sheets.normal[own, :3], weight)
         column["low"][i], column["high"][i] = depths[own].min(), depths[own].max()
-    return pd.DataFrame(
+    return table(
         {
             "crack": np.arange(1, sheets.count + 1),
             "particle": owner_of,

@@ -1,19 +1,24 @@
 """Connected domains of each composition class: size, place, depth and interconnection."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numba
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 
 from oxytomo.arrays import Float64Array, IntArray
 from oxytomo.errors import ShapeError
+from oxytomo.measure.tables import table
 from oxytomo.segment.classes import CLASS_LABELS
 from oxytomo.segment.components import FACES, Components
 from oxytomo.slabs import Field, read
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 SPANNING_SHARE = 0.9
 """A domain spans the particle when it reaches over this share of the particle's length along z, y
@@ -101,7 +106,7 @@ def domain_table(domains: Mapping[str, Domains], *, voxel_nm: float, min_voxels:
 
     n_voxels, centroids_nm = column("n_voxels"), column("centroid_px") * voxel_nm
     volume_nm3, depth_min_nm = n_voxels * float(voxel_nm) ** 3, column("depth_min_nm")
-    return pd.DataFrame(
+    return table(
         {
             "domain": np.arange(1, n_voxels.size + 1),
             "class": [name for name, rows in listed.items() for _ in rows],

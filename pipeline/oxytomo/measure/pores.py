@@ -1,17 +1,23 @@
 """One row per pore: volume from the void fraction, shape, position."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
-import pandas as pd
 from scipy.spatial import cKDTree
 
 from oxytomo.arrays import Float64Array, FloatArray, IntArray, LabelArray
 from oxytomo.measure.pore_surface import pore_surface
+from oxytomo.measure.tables import table
 from oxytomo.measure.totals import Labels, void_totals
 from oxytomo.segment.voids import Voids
 from oxytomo.slabs import gather, largest, read, read_ahead, slabs
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FEWEST_VOXELS = 27
 """A pore of fewer voxels has no shape that could be measured."""
@@ -52,7 +58,7 @@ def pore_table(voids: Voids, *, voxel_nm: float) -> pd.DataFrame:
     # In a slice the volume per pixel of thickness is an area, and the diameter that of a circle.
     diameter = np.sqrt(4 / np.pi * volume) if flat else np.cbrt(6 / np.pi * volume)
     depth_px = gather(voids.depth_px, np.round(centroid).astype(int))
-    return pd.DataFrame(
+    return table(
         {
             "pore": np.arange(1, n + 1),
             "particle": found.owners.argmax(axis=1),

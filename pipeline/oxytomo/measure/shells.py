@@ -1,18 +1,23 @@
 """Depth below the particle's surface, and shells of equal volume from rim to centre."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from scipy.special import ndtr, stdtrit
 
 from oxytomo.arrays import AnyArray, BoolArray, Float64Array, FloatArray, IntArray, LabelArray
 from oxytomo.errors import InputError, ShapeError
+from oxytomo.measure.tables import table
 from oxytomo.segment.classes import CLASS_LABELS
 from oxytomo.segment.components import filled_bodies
 from oxytomo.segment.distances import distance_inside
 from oxytomo.slabs import Field, fill, in_parts, new_field
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 """One column of a table."""
 
@@ -158,7 +163,7 @@ def shell_table(
     error = np.full(n_shells, np.nan)
     if replicates is not None and from_replicates:
         error = replicate_errors(replicates, shells, mean, n_shells=n_shells)
-    return pd.DataFrame(
+    return table(
         {
             "shell": number,
             "shell_outer": 100.0 * (number - 1) / n_shells,

@@ -1,15 +1,19 @@
 """Porosity and its parts, shells, the central void: the headline numbers of a structure."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 from scipy.special import ndtri, stdtrit
 
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray, NumberArray
 from oxytomo.measure.totals import ParticleTotals
 from oxytomo.slabs import Field, read, slabs
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 STEPS_PER_PX = 10
 DEEPEST_OUTSIDE_PX = 25

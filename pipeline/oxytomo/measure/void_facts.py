@@ -1,10 +1,11 @@
 """The content of ``structure.json``, from what was segmented and measured."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from oxytomo.arrays import Float64Array, IntArray, NumberArray
 from oxytomo.measure.cracks import REACHES_PX, weighted_quantiles
@@ -31,6 +32,9 @@ from oxytomo.segment.sheets import local_aperture
 from oxytomo.segment.void_noise import NoiseSpread
 from oxytomo.segment.voids import PORE, Voids
 from oxytomo.slabs import mapped
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CONFIDENCE = 0.95
 SURFACE_PX = 2.0
@@ -73,7 +77,7 @@ class MeasuredVoids:
         *,
         bridge_px: float,
         voxel_nm: float,
-    ) -> "MeasuredVoids":
+    ) -> MeasuredVoids:
         """Add up a segmentation whose pores and cracks are measured."""
         n_voids = voids.n_pores + voids.sheets.count
         return cls(

@@ -1,16 +1,19 @@
 """Where composition classes lie to voids and surface, and the composition beside each void."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
-import pandas as pd
 from numpy.typing import NDArray
 from scipy.ndimage import distance_transform_edt
 
 from oxytomo.arrays import BoolArray, Float64Array
 from oxytomo.measure.chance import Against, against_chance, level_means
 from oxytomo.measure.shells import replicate_errors
+from oxytomo.measure.tables import table
 from oxytomo.segment.classes import CLASS_LABELS
 from oxytomo.segment.distances import distance_inside
 from oxytomo.slabs import (
@@ -23,6 +26,9 @@ from oxytomo.slabs import (
     read,
     slabs,
 )
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FEATURES = ("pore", "crack", "void", "surface")
 
@@ -140,7 +146,7 @@ def distance_table(
             rows.append(
                 (name, feature, volume, found.value, expected, found.low, found.high, found.p_value, null)
             )
-    return pd.DataFrame(rows, columns=list(DISTANCE_COLUMNS))
+    return table(dict(zip(DISTANCE_COLUMNS, zip(*rows, strict=True), strict=True)))
 
 
 def near_shares(
@@ -260,7 +266,7 @@ def neighbourhood_table(
         "standard_error": error,
         **means,
     }
-    return pd.DataFrame({name: columns[name] for name in NEIGHBOURHOOD_COLUMNS})
+    return table({name: columns[name] for name in NEIGHBOURHOOD_COLUMNS})
 
 
 def _means_beside(

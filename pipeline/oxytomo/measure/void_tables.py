@@ -1,10 +1,11 @@
 """Pores and cracks as tables, the network they form, and what is counted in noise trials."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
-import pandas as pd
 
 from oxytomo.arrays import BoolArray, IntArray
 from oxytomo.measure.cracks import crack_table
@@ -14,6 +15,9 @@ from oxytomo.measure.void_numbers import cut_by_faces, mean_aperture, reaching_s
 from oxytomo.segment.regions import contacts
 from oxytomo.segment.void_noise import Trial
 from oxytomo.segment.voids import Voids
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CONTACT_PX = 2
 """Voids touch that come within this number of voxels of each other."""
