@@ -76,7 +76,7 @@ def test_paths_start_from_the_configuration_file(tmp_path: Path) -> None:
     sources = branch_sources(branch_config(loaded, "a", "composition"))
     assert list(sources) == ["O_pre", "O_post", "Mn_pre", "Mn_post"]
     assert sources["Mn_pre"].images == (str(folder / "Mn1.h5"),)
-    assert loaded.results == Path("results")
+    assert loaded.results == folder / "results"
 
 
 def test_absolute_paths_stay() -> None:
@@ -103,7 +103,10 @@ def test_patterns_are_expanded_in_order(tmp_path: Path) -> None:
     ("data", "parts"),
     [
         (project(composition(treshold=0.1)), ["samples.a.composition.treshold", "did you mean 'threshold'"]),
-        (project(composition(threshold=1.5)), ["samples.a.composition.threshold", "less than 1", "1.5"]),
+        (
+            project(composition(threshold=1.5)),
+            ["samples.a.composition.threshold", "a fraction between 0 and 1", "1.5"],
+        ),
         (project(composition(threshold=float("nan"))), ["samples.a.composition.threshold", "nan"]),
         (
             project(composition(align={"iteration": 3})),

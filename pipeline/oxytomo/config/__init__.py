@@ -2,7 +2,7 @@
 
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, EdgePair, TomogramConfig
 from oxytomo.config.instrument import InstrumentSettings
-from oxytomo.config.load import config_error, load_config, parse_config, read_yaml
+from oxytomo.config.load import config_error, load_config, parse_config, read_yaml, results_below
 from oxytomo.config.oxidation import (
     FitValenceSettings,
     MeasureOxidationSettings,
@@ -136,5 +136,6 @@ __all__ = [
     "load_config",
     "parse_config",
     "read_yaml",
+    "results_below",
     "source_files",
 ]

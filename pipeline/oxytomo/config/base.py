@@ -2,6 +2,7 @@
 
 import dataclasses
 import difflib
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,6 +16,7 @@ from oxytomo.errors import shows
 LONGEST_NAME = 100
 LONGEST_FILE_NAME = 255
 LONGEST_PATH = 4000
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/]")
 _BRACKETED = re.compile(r"<[a-z][a-z0-9_]*>")
 
 
@@ -76,7 +78,8 @@ class Settings(BaseModel):
         for key, value in data.items():
             if isinstance(value, str) and not shows(value):
                 wanted = "text of characters that show"
-                raise rejected(wanted, f"'{value}'", "remove the others", key=str(key))
+                fix = "remove the others; a path of Windows goes into single quotes, or with / for \\"
+                raise rejected(wanted, f"'{value}'", fix, key=str(key))
             if str(key) not in cls.model_fields:
                 guess = closest(str(key), cls.model_fields)
                 known = ", ".join(cls.model_fields)
@@ -92,6 +95,9 @@ class Settings(BaseModel):
 def below_configuration(path: str, info: ValidationInfo) -> str:
     """Return ``path`` below the folder of the configuration file where the validation knows it."""
     folder = (info.context or {}).get("folder")
+    if os.name != "nt" and _WINDOWS.match(path):
+        fix = "write it as this computer names it, e.g. /mnt/c/Users/... for C:\\Users\\... (Windows Subsystem for Linux)"
+        raise rejected("a path of this computer", f"'{path}', a path of Windows", fix)
     expanded = checked_path(path)
     full = expanded if folder is None else str(Path(folder).joinpath(expanded))
     _require_short(full)

@@ -5,7 +5,7 @@ from typing import Literal
 from pydantic import field_validator, model_validator
 
 from oxytomo.config.base import Settings, rejected, setting
-from oxytomo.config.elements import TRANSITION_METALS, checked_formula, known_elements, ordered
+from oxytomo.config.elements import TRANSITION_METALS, Formula, checked_formula, known_elements, ordered
 from oxytomo.config.ranges import DENSITY_G_CM3
 from oxytomo.config.settings import (
     AlignSettings,
@@ -52,7 +52,7 @@ class CompositionConfig(Settings):
     elements: dict[str, Source] | None = setting(
         None, "per element its tilt series of maps, instead of edges"
     )
-    formula: dict[str, float] | None = setting(
+    formula: Formula | None = setting(
         None, "atoms per formula unit of the reference composition", unit="atoms"
     )
     density_g_cm3: float = setting(
@@ -140,7 +140,7 @@ class ArealDensityConfig(Settings):
     """One angle, two energies per edge: maps of areal density."""
 
     edges: dict[str, EdgePair] = setting(..., "per element the two energies of its edge", min_length=1)
-    formula: dict[str, float] = setting(..., "atoms per formula unit of the material", unit="atoms")
+    formula: Formula = setting(..., "atoms per formula unit of the material", unit="atoms")
     density_g_cm3: float = setting(
         4.2, "mass density of the material", unit="g/cm³", ge=DENSITY_G_CM3[0], le=DENSITY_G_CM3[1]
     )

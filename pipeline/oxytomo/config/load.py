@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from oxytomo.config.project import ProjectConfig
 from oxytomo.config.ranges import DESCRIPTIONS
+from oxytomo.config.teaching import number_advice, place_advice, yaml_advice
 from oxytomo.errors import ConfigError
 
 MOST_BYTES = 64 * 2**20
@@ -101,15 +102,20 @@ def _refuse_deep_nesting(text: str) -> None:
 def load_config(path: Path) -> ProjectConfig:
     """Read and validate a configuration file.
 
-    Paths of raw files are resolved relative to the file, ``results`` relative to the working
-    directory.
+    Paths, that of the results too, are resolved relative to the file.
 
     Raises
     ------
     ConfigError
         One line naming the place in the file: ``samples.a.composition.edges.Mn.pre``.
     """
-    return parse_config(read_yaml(path), folder=path.resolve().parent, name=path.name)
+    folder = path.resolve().parent
+    return results_below(parse_config(read_yaml(path), folder=folder, name=path.name), folder)
+
+
+def results_below(project: ProjectConfig, folder: Path) -> ProjectConfig:
+    """Return a project whose results folder, where it is relative, starts from the folder of its file."""
+    return project.model_copy(update={"results": folder / project.results})
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -147,6 +153,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        line = (text.splitlines()[mark.line : mark.line + 1] or [""])[0] if mark else ""
+        advice = yaml_advice(line)
+        if advice is not None:
+            raise ConfigError(place, expected=advice[0], got=advice[1], fix=advice[2]) from error
         raise ConfigError(
             place, expected="valid YAML", got=problem, fix="correct indentation or quotes there"
         ) from error
@@ -181,10 +191,9 @@ def config_error(error: ValidationError, data: Any, *, name: str) -> ConfigError
     where = _place(first["loc"], data, missing=first["type"] == "missing")
     more = f" ({len(problems) - 1} more after this one)" if len(problems) > 1 else ""
     if first["type"] == "rejected":
+        fix = _fix_of(context, where, data)
         where = ".".join(part for part in (where, context["key"]) if part)
-        return ConfigError(
-            where or name, expected=context["expected"], got=context["got"], fix=context["fix"] + more
-        )
+        return ConfigError(where or name, expected=context["expected"], got=context["got"], fix=fix + more)
     if first["type"] == "missing":
         return ConfigError(where, expected="a value", got="nothing", fix=f"add it to {name}{more}")
     expected = first["msg"].removeprefix("Input should be ").removeprefix("Value should ").rstrip(".")
@@ -192,7 +201,23 @@ def config_error(error: ValidationError, data: Any, *, name: str) -> ConfigError
         expected = DESCRIPTIONS.get(str(first["loc"][-1]), expected)
     got = " ".join(_TEXT.repr(first["input"]).split())
     got = got if len(got) <= 80 else got[:77] + "..."
+    advice = number_advice(first["input"], bounds=context)
+    if advice is not None:
+        return ConfigError(where or name, expected=advice[0], got=got, fix=advice[1] + more)
     return ConfigError(where or name, expected=expected, got=got, fix=f"correct it in {name}{more}")
+
+
+def _fix_of(context: Mapping[str, str], where: str, data: Any) -> str:
+    """Return what to do about what a validator refuses.
+
+    An unknown key may belong to another place.
+    """
+    if not context["got"].startswith("the unknown key"):
+        return context["fix"]
+    advice = place_advice(context["key"], where.split(".") if where else [], data, ProjectConfig)
+    if advice is None or context["fix"].startswith("did you mean"):
+        return context["fix"]
+    return advice
 
 
 def _place(location: tuple[int | str, ...], data: Any, *, missing: bool) -> str:

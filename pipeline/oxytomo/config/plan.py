@@ -247,5 +247,8 @@ def _plain(settings: Settings) -> dict[str, Any]:
 
 
 def results_folder(project: ProjectConfig) -> Path:
-    """Return the absolute results folder; a relative one starts from the working directory."""
+    """Return the absolute results folder.
+
+    One of a configuration without a file starts from the working directory.
+    """
     return Path.cwd() / project.results.expanduser()

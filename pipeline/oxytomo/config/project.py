@@ -82,7 +82,7 @@ class SampleConfig(Settings):
 class ProjectConfig(Settings):
     """A whole configuration file."""
 
-    results: Path = setting(Path("results"), "output folder, relative to the working directory")
+    results: Path = setting(Path("results"), "output folder, relative to this file")
     samples: dict[str, SampleConfig] = setting(
         ..., "the samples by name: letters, digits, '_' and '-'", min_length=1
     )

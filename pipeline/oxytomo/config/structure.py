@@ -3,7 +3,7 @@
 from pydantic import field_validator, model_validator
 
 from oxytomo.config.base import Settings, rejected, setting
-from oxytomo.config.elements import checked_formula
+from oxytomo.config.elements import Formula, checked_formula
 from oxytomo.config.phase import (
     ProjectionSource,
     ReconstructStructureSettings,
@@ -82,7 +82,7 @@ class StructureConfig(Settings):
     mask: VolumeSource | None = setting(
         None, "particle of your own: 0 outside, 1, 2 … inside; empty: found from the volume"
     )
-    formula: dict[str, float] | None = setting(
+    formula: Formula | None = setting(
         None, "projections: atoms per formula unit of a sample of one material, for its δ/β", unit="atoms"
     )
     density_g_cm3: float | None = setting(

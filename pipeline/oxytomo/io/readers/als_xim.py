@@ -4,6 +4,7 @@
 """
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from oxytomo.errors import InputError
@@ -39,7 +40,8 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
             fix="copy header and images of one scan into the same folder",
         )
     one = Scan(scan.x_nm, scan.y_nm, scan.energy_ev[[number]], (path,))
-    return described(path, one, request)
+    raw = described(path, one, request)
+    return replace(raw, metadata={**raw.metadata, "header_file": header.name})
 
 
 def _header(path: Path) -> Path:

@@ -294,7 +294,7 @@ def _energies(files: list[RawFile], table: Path | None, unit: str | None, n: int
             place,
             expected=f"at least {MIN_ENERGIES} different energies",
             got=str(np.unique(energy).size),
-            fix="give the whole stack; two energies of an edge belong to the branch areal_density",
+            fix="give all its files: their folder, or a pattern (Mn_*.xrm); two energies of an edge belong to areal_density",
         )
     return energy
 

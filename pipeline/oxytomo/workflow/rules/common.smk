@@ -6,7 +6,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
-from oxytomo.config import parse_config, read_yaml
+from oxytomo.config import parse_config, read_yaml, results_below
 from oxytomo.config.plan import (
     COMPARISON_TABLES,
     JOINT_FOLDER,
@@ -31,12 +31,6 @@ from oxytomo.stages.registry import STAGES, STRUCTURE, stage_spec
 ANY_SAMPLE = "[A-Za-z0-9][A-Za-z0-9_-]*"
 ANY_BRANCH = "{branch}"
 """Stands for the branch in the rule of a stage that several branches share."""
-STAGE_COMMAND = (
-    "${{OXYTOMO_PYTHON:-python}} -P -m oxytomo stage {params.stage} --label {params.label:q}"
-    " --in {params.inputs} --out {params.outputs}"
-    " --spec {params.spec:q} --threads {threads} --log {log:q}"
-)
-"""The shell command of every rule."""
 
 
 def load_project():
@@ -45,9 +39,10 @@ def load_project():
         raise WorkflowError("no configuration: give one with --configfile X.yaml")
     path = Path(workflow.configfiles[-1]).resolve()
     try:
-        if path.name != CONFIGURATION:  # `oxytomo run` has read and checked that one
-            read_yaml(path)
-        return parse_config(config, folder=path.parent, name=path.name)
+        if path.name == CONFIGURATION:  # `oxytomo run` has read and checked that one, and works in the results folder
+            return parse_config(config, folder=path.parent, name=path.name)
+        read_yaml(path)
+        return results_below(parse_config(config, folder=path.parent, name=path.name), path.parent)
     except PipelineError as error:
         raise WorkflowError(str(error))
 
@@ -62,7 +57,8 @@ def claim_results():
 
 
 PROJECT = load_project()
-RESULTS = "" if str(PROJECT.results) == "." else f"{PROJECT.results}/".replace("{", "{{").replace("}", "}}")
+BELOW = PROJECT.results.relative_to(Path.cwd()) if PROJECT.results.is_relative_to(Path.cwd()) else PROJECT.results
+RESULTS = "" if str(BELOW) == "." else f"{BELOW}/".replace("{", "{{").replace("}", "}}")
 LOGS = f"{RESULTS}logs/{{sample}}"
 WANTED = (*project_products(PROJECT), *lost_stores(PROJECT.results, PROJECT))
 PRODUCTS = [f"{RESULTS}{path}" for path in WANTED]
@@ -153,9 +149,26 @@ def log_of(row, branch):
     return f"{LOGS}/{branch or JOINT_FOLDER}/{row.short_name}{job}.log"
 
 
-def label_of(row):
-    """Return how messages name a job."""
-    return f"{{sample}} {row.short_name}" + (" {job}" if row.jobs else "")
+def command_of(stage, label, inputs, outputs):
+    """Return the shell command of a rule, from its label, inputs and outputs as Snakemake fills them in."""
+    return (
+        f"${{{{OXYTOMO_PYTHON:-python}}}} -P -m oxytomo stage {stage} --label '{label}'"
+        f" --in {inputs} --out {outputs}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+    )
+
+
+def command_of_stage(row, branch):
+    """Return the shell command of the rule of a stage; raw files are named by its settings."""
+    label = f"{{wildcards.sample}} {row.short_name}" + (" {wildcards.job}" if row.jobs else "")
+    inputs = " ".join(f"{key}={{input.{key}:q}}" for key in row.inputs) if row.raw else "{params.inputs}"
+    outputs = " ".join(f"{key}={{output.{key}:q}}" for key in stage_outputs(row.name, branch))
+    return command_of(row.name, label, inputs, outputs)
+
+
+def params_of(row, branch):
+    """Return what a stage runs again for when it changes: its version and settings, and the keys of its inputs."""
+    return {"spec": spec(row, branch)} if row.raw else {"inputs": keyed, "spec": spec(row, branch)}
 
 
 def samples_pattern(row):
@@ -166,13 +179,8 @@ def samples_pattern(row):
 
 
 def keyed(wildcards, input):
-    """Return named inputs as the command takes them, key=path; raw files are named by the settings."""
-    return " ".join(shlex.quote(f"{key}={path}") for key, path in input.items() if key != "raw")
-
-
-def keyed_outputs(wildcards, output):
-    """Return named outputs as the command takes them, key=path; lists of files come with another output."""
-    return " ".join(shlex.quote(f"{key}={path}") for key, path in output.items() if isinstance(path, str))
+    """Return named inputs as the command takes them, key=path."""
+    return " ".join(shlex.quote(f"{key}={path}") for key, path in input.items())
 
 
 def spec(row, branch):
