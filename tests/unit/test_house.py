@@ -14,8 +14,6 @@ POSITIONAL = 6
 TUPLE = 4
 COLUMNS_OF_PROSE = 100
 
-NOT_YET = ("view",)
-"""Packages that are not within the limits of size yet."""
 PROSE = ("config", "io", "measure", "oxidation", "phase", "preprocess", "reconstruct", "segment", "simulate")
 """Packages whose prose is within its limit, and so are the modules beside them."""
 
@@ -38,7 +36,7 @@ def sources(*, prose: bool = False) -> Iterator[tuple[str, str, ast.Module]]:
     for path in sorted(root.rglob("*.py")):
         place = path.relative_to(root)
         package = place.parts[0] if len(place.parts) > 1 else ""
-        if package in ("", *PROSE) if prose else package not in NOT_YET:
+        if not prose or package in ("", *PROSE):
             text = path.read_text(encoding="utf-8")
             yield place.as_posix(), text, ast.parse(text)
 

@@ -114,7 +114,7 @@ def load_config(path: Path) -> ProjectConfig:
 
 
 def results_below(project: ProjectConfig, folder: Path) -> ProjectConfig:
-    """Return a project whose results folder, where it is relative, starts from the folder of its file."""
+    """Return a project whose relative results folder starts from the folder of its file."""
     return project.model_copy(update={"results": folder / project.results})
 
 

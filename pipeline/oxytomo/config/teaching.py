@@ -1,4 +1,4 @@
-"""Errors of a configuration that say what was probably meant: percents, decimal commas, keys at another level."""
+"""Errors of a configuration that say what was meant: percents, decimal commas, levels."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence

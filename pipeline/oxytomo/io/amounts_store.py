@@ -31,7 +31,7 @@ def aligned_series(store: Store, *, in_memory: bool) -> AlignedSeries:
 def write_amounts(
     path: Path, found: Amounts, aligned: Store, *, attributes: Mapping[str, Any], provenance: Provenance
 ) -> None:
-    """Write the amounts in every ray beside what they keep of the aligned store that they were made from."""
+    """Write the amounts in every ray, and what they keep of the aligned store."""
     rays = ("tilt", "y", "x")
     arrays = {
         "areal": NamedArray(found.areal, ("element", *rays), "micrometer"),

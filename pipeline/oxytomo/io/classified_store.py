@@ -50,7 +50,7 @@ def classified_particle(
 
 
 def invalid_rays(decomposed: Store) -> dict[str, Any]:
-    """Return how many rays a decomposition could not solve, and the invalid pixels of every series."""
+    """Return the number of rays without a solution, and of invalid pixels per series."""
     attributes = decomposed.attributes
     return {
         "unsolved": attributes["unsolved_rays"],

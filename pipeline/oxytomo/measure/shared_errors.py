@@ -1,4 +1,4 @@
-"""Errors that counting noise does not hold, from the record of a decomposition, and a standard error with them in it."""
+"""Errors that counting noise does not hold, from a decomposition, and σ with them in it."""
 
 from collections.abc import Mapping
 from typing import Any
