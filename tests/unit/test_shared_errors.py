@@ -5,7 +5,6 @@ import pytest
 
 from oxytomo.measure.shared_errors import shared_errors, with_shared_errors
 from oxytomo.measure.systematic import share_of_skin
-from oxytomo.slabs import in_memory
 
 MODEL = {"systematic": {"misfit": 0.03, "stray": 0.04}, "misfit_of_single_rays": 0.12}
 
@@ -28,8 +27,8 @@ def test_they_add_in_quadrature_and_a_skin_only_near_the_surface() -> None:
     sigma = np.full(particle.shape, 0.05, np.float32)
     errors = {"systematic": 0.0, "misfit_of_single_rays": 0.12, "skin_oxygen_px": 0.0}
     # 5, 12, 13
-    assert np.asarray(with_shared_errors(sigma, particle, errors, in_memory)[:]) == pytest.approx(0.13)
-    skin = np.asarray(with_shared_errors(sigma, particle, errors | {"skin_oxygen_px": 0.5}, in_memory)[:])
+    assert np.asarray(with_shared_errors(sigma, particle, errors)[:]) == pytest.approx(0.13)
+    skin = np.asarray(with_shared_errors(sigma, particle, errors | {"skin_oxygen_px": 0.5})[:])
     assert skin[20, 20, 20] == pytest.approx(0.13)
     # The first voxel of the particle is half a voxel deep.
     expected = np.hypot(0.13, float(share_of_skin(np.array([0.5], np.float32), 0.5)[0]))
