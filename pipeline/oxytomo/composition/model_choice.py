@@ -18,6 +18,8 @@ LEAST_ENERGY_GAP_EV = 1.0
 POOR_FIT = 3.0
 """χ² per degree of freedom from which the model is said to fail. Instruments with harmless faults (blur, angle errors,
 distortion) stay below 1.8 on simulated data; those whose faults matter begin at 6."""
+MATTERS = 0.5
+"""A term without which χ² per degree of freedom is larger by so much is named as a cause."""
 FEW_RAYS = 200
 """Fewer averaged rays than that choose no terms."""
 
@@ -253,6 +255,23 @@ def model_record(tested: ChosenModel, series: Sequence[str], causes: Sequence[st
         "likely_causes": list(causes),
         "fails": bool(fit.per_dof > POOR_FIT),
     }
+
+
+def named_causes(record: Mapping[str, Any]) -> list[str]:
+    """Name what a measurement differs in from the ideal one by so much that it matters, by its model's record.
+
+    Terms without which χ² per degree of freedom would be larger by :data:`MATTERS`, a skin, and, where the model fails,
+    the likely causes of the rest.
+    """
+    now = record.get("chi_square_per_dof")
+    if now is None:
+        return []
+    missed = [
+        str(step["term"])
+        for step in record.get("steps") or ()
+        if float(step["chi_square_per_dof_without"]) > now + MATTERS
+    ]
+    return [*missed, *(["skin"] if record.get("skin") else []), *(record.get("likely_causes") or ())]
 
 
 def _number(value: float) -> float | None:
