@@ -232,7 +232,7 @@ def test_a_misfit_is_shared_by_all_rays_or_their_own(rng):
     for sign in (1.0, signs):
         rays = AveragedRays(clean.density + sign * away, clean.variance, clean.block, clean.grid)
         _, tested = fit_of(rays, nothing)
-        found.append((tested.systematic["misfit"], tested.local))
+        found.append((tested.systematic["misfit"], tested.systematic["misfit_of_single_rays"]))
     (shared, own), (less, local) = found
     assert shared > 5 * less
     assert local > 3 * own

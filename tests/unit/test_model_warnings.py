@@ -1,9 +1,10 @@
 """What a report says of a model that fails, of shared errors, and of a particle that is off as a whole."""
 
+import numpy as np
 import pytest
 
 from oxytomo.composition.model_choice import named_causes
-from oxytomo.measure.systematic import local_error, skin_oxygen_nm, systematic_error, widened
+from oxytomo.measure.systematic import skin_oxygen_nm, systematic_error, widened
 from oxytomo.view.model_part import check_model, check_reference
 
 FITS = {"chi_square_per_dof": 1.2, "likely_causes": [], "systematic": {"misfit": 0.001}}
@@ -73,8 +74,6 @@ def test_causes_are_terms_that_are_missed_by_much():
     assert named_causes({"chi_square_per_dof": None}) == []
 
 
-def test_a_misfit_that_differs_from_ray_to_ray_shifts_no_fraction():
-    model = {"systematic": {"misfit": 0.001}, "misfit_of_single_rays": 0.02}
-    assert systematic_error(model, own_reference=False) == 0.001
-    assert local_error(model) == 0.02
-    assert local_error(None) == 0
+def test_a_misfit_of_single_rays_stays_where_the_reference_is_the_particles_own():
+    model = {"systematic": {"stray": 0.03, "misfit": 0.001, "misfit_of_single_rays": 0.02}}
+    assert systematic_error(model, own_reference=True) == pytest.approx(np.hypot(0.001, 0.02))

@@ -136,6 +136,7 @@ def align_series(
     judged, resampled = resample_inputs(
         judged,
         by_spectra=quantity == "optical_density" and settings.energies is not False,
+        one_air=quantity == "optical_density" and len(named) > 1,
         allocate=in_memory,
         progress=_silent,
     )

@@ -34,9 +34,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             null = averaged_each(uncertainty.field("null"), particle, width_px, allocate)
             sigma = averaged_sigma(uncertainty.field("replicates"), deviation, particle, width_px, allocate)
             said = uncertainty.attributes
-            error = float(np.hypot(said["systematic"], said["misfit_of_single_rays"]))
             depth = depth_below_surface(particle, voxel_nm=1.0, allocate=allocate)
-            sigma = with_systematic(sigma, error, allocate)
+            sigma = with_systematic(sigma, float(said["systematic"]), allocate)
             sigma = with_skin(sigma, depth, float(said["skin_oxygen_px"]), allocate)
         found = classify_volume(deviation, particle, sigma, null, **limits, allocate=allocate)
         voxels, unknown = without_deviation(deviation, particle)

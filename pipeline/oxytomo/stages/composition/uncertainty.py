@@ -13,7 +13,6 @@ from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store
 from oxytomo.measure.shells import depth_below_surface
 from oxytomo.measure.systematic import (
-    local_error,
     skin_oxygen_nm,
     systematic_error,
     with_skin,
@@ -47,10 +46,10 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             replicates, result.deviation, result.particle, smoothing_px=SIGMA_SMOOTHING_PX, allocate=allocate
         )
         model = decomposed.attributes.get("model")
-        error, alone = systematic_error(model, own_reference=own), local_error(model)
+        error = systematic_error(model, own_reference=own)
         skin_px = skin_oxygen_nm(model) / float(reconstructed.attributes["pixel_nm"])
         depth = depth_below_surface(result.particle, voxel_nm=1.0, allocate=allocate) if skin_px else sigma
-        whole = with_systematic(sigma, float(np.hypot(error, alone)), allocate)
+        whole = with_systematic(sigma, error, allocate)
         whole = with_skin(whole, depth, skin_px, allocate)
         of_noise = sampled(sigma, result.particle)
         write_store(
@@ -65,7 +64,6 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 "pixel_nm": reconstructed.attributes["pixel_nm"],
                 "seed": settings.seed,
                 "systematic": error,
-                "misfit_of_single_rays": alone,
                 "skin_oxygen_px": skin_px,
                 "noise": float(np.nanmedian(of_noise)) if np.isfinite(of_noise).any() else None,
             },
