@@ -18,10 +18,10 @@ demo: $(VENV)/.installed demo/raw/.simulated
 	$(BIN)/oxytomo run configs/demo.yaml
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile
 
 test-fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -m "not slow and not gui and not data"
+	$(BIN)/python -m pytest -q -n auto --maxprocesses=4 --dist loadfile -m "not slow and not gui and not data"
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .
@@ -32,7 +32,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/snakemake --lint
 
 docs: $(VENV)/.installed-docs
-	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict
 
 schema: $(VENV)/.installed
 	$(BIN)/oxytomo schema > configs/schema.json

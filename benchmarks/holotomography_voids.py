@@ -23,11 +23,11 @@ from oxytomo.cli import main as oxytomo
 from oxytomo.io.readers.data_exchange import write_data_exchange
 from oxytomo.io.stores import read_store
 from oxytomo.io.tables import read_json
+from oxytomo.io.void_stores import read_voids
 from oxytomo.phase.optics import wavelength_nm
 from oxytomo.simulate.holograms import HologramScan, simulate_holograms
 from oxytomo.simulate.particles import uniform_particle
 from oxytomo.simulate.phantoms import Phantom, class_fractions
-from oxytomo.stages.structure.segment_voids import read_voids
 
 FORMULA = {"Li": 1.2, "Mn": 0.56, "Ni": 0.16, "Co": 0.08, "O": 2.0}
 DENSITY_G_CM3 = 4.2

@@ -116,6 +116,8 @@ def staged(arguments: argparse.Namespace) -> None:
             axes = ("energy", "y", "x")
             named = {name: NamedArray(array, axes, "1") for name, array in arrays.items()}
             named["energy_ev"] = NamedArray(energy, ("energy",), "electronvolt")
+            named["lost"] = NamedArray(np.zeros(n, bool), ("energy",), "1")
+            named["variance_factor"] = NamedArray(np.ones(n), ("energy",), "1")
             made = Provenance("register_stack", 1, {}, {}, "benchmark", "")
             write_store(store, named, provenance=made, attributes={"element": "Mn", "pixel_nm": 10.0})
         print(f"the store is written ({peak_gb():.2f} GB peak); run this again to measure the stage alone")

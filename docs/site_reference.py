@@ -1,8 +1,10 @@
 """Reference pages of the site, made from the code: commands, settings, output files and their columns, the library."""
 
 import argparse
+import importlib.util
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -149,33 +151,133 @@ def _one_line(text: str) -> str:
     return " ".join(text.split()).replace("|", "\\|")
 
 
+COMPARISON: Mapping[str, Mapping[str, str]] = {
+    "values": {
+        "sample": "name of the sample",
+        "group": "its group",
+        "branch": "branch of the quantity",
+        "quantity": "key of the quantity",
+        "unit": "its unit",
+        "value": "the number of this particle",
+        "low_95": "lower end of its 95 % interval: what another measurement of this particle would show",
+        "high_95": "upper end",
+    },
+    "groups": {
+        "group": "name of the group",
+        "branch": "branch of the quantity",
+        "quantity": "key of the quantity",
+        "unit": "its unit",
+        "n": "particles that have the number",
+        "mean": "mean over the particles, unweighted",
+        "low_95": "lower end of the 95 % interval of the mean (Student)",
+        "high_95": "upper end",
+        "standard_deviation": "between the particles",
+    },
+    "differences": {
+        "branch": "branch of the quantity",
+        "quantity": "key of the quantity",
+        "unit": "its unit",
+        "first": "first group",
+        "second": "second group",
+        "n_first": "particles of the first group",
+        "n_second": "particles of the second group",
+        "second_minus_first": "difference of the means",
+        "low_95": "lower end of its 95 % interval, not corrected for several tests",
+        "high_95": "upper end",
+        "test": "test that so few particles allow",
+        "statistic": "value of its statistic",
+        "degrees_of_freedom": "of the test",
+        "p": "probability of such a difference without any between the kinds",
+        "p_holm": "the same, corrected for all tests of the branch (Holm 1979)",
+        "says": "what may be said",
+    },
+    "shells": {
+        "sample": "name of the sample",
+        "group": "its group",
+        "quantity": "key of the quantity",
+        "shell_outer_percent": "share outside of the outer limit of the shell",
+        "shell_inner_percent": "share outside of its inner limit",
+        "value": "the number of the shell",
+        "standard_error": "its standard error",
+    },
+}
+"""What the columns of the tables of a comparison are."""
+
+
 def outputs() -> str:
     """Return the files of a result with their columns and definitions."""
-    from oxytomo.config.plan import PRODUCTS
+    from oxytomo.config.plan import JOINT_PRODUCTS, PRODUCTS
 
+    files: dict[str, tuple[str, ...]] = {
+        **PRODUCTS,
+        "register_branches": JOINT_PRODUCTS,
+        "every sample": ("report.html",),
+    }
     parts = [
         "# Output files and columns\n\n",
         GENERATED,
-        "Everything is in `<results>/<sample>/`. Lengths are in nanometres; a cell without a value is empty.\n"
-        "`oxytomo inspect FILE` shows what a file was made from.\n\n",
+        "Everything is in `<results>/<sample>/`, but the files of a comparison, which are in `<results>/`. A cell of a\n"
+        "table without a value is empty. `oxytomo inspect FILE` shows what a file was made from. In Python,\n"
+        "`oxytomo.open_results` gives all of it with units and definitions.\n\n",
         "| branch | files |\n|---|---|\n",
     ]
     parts += [
-        f"| {branch} | {', '.join(f'`{name}`' for name in names)} |\n" for branch, names in PRODUCTS.items()
+        f"| {branch} | {', '.join(f'`{name}`' for name in names)} |\n" for branch, names in files.items()
     ]
-    parts += list(_columns())
-    parts.append(
-        "\n## Definitions in the JSON files\n\nEach file holds these sentences under `definitions`.\n"
-    )
+    parts += _arrays()
+    parts += _columns()
+    parts.append("\n## Numbers\n\nEach JSON file holds these sentences under `definitions`.\n")
     for name, definitions in _definitions().items():
         parts.append(f"\n### {name}\n\n| number | what it means |\n|---|---|\n")
         parts += [f"| `{key}` | {_one_line(text)} |\n" for key, text in definitions.items()]
     return "".join(parts)
 
 
+def _arrays() -> Iterator[str]:
+    """Yield the arrays of a result."""
+    if importlib.util.find_spec("oxytomo.results") is None:
+        return
+    from oxytomo.results.arrays import ARRAY_TYPES, ELEMENT_ARRAYS
+
+    yield "\n## Arrays\n\nNames are those of `oxytomo.open_results(folder).arrays`.\n\n"
+    yield "| array | what is in it |\n|---|---|\n"
+    for name, array in ARRAY_TYPES.items():
+        classes = ", ".join(f"{number} {text}" for number, text in array.classes.items())
+        yield f"| `{name}` | {_one_line(array.definition)}{f' ({classes})' if classes else ''} |\n"
+    for name, (_, definition) in ELEMENT_ARRAYS.items():
+        yield f"| `oxidation/<element>_{name}` | {_one_line(definition)} |\n"
+
+
 def _columns() -> Iterator[str]:
     """Yield the columns of every table."""
-    yield ""
+    if importlib.util.find_spec("oxytomo.results") is None:
+        return
+    from oxytomo.results.columns import TABLE_TYPES
+    from oxytomo.results.places import TABLE_KEYS
+
+    yield "\n## Tables\n"
+    for name, key in TABLE_KEYS.items():
+        yield f"\n### {name}\n\n| column | unit | what it is |\n|---|---|---|\n"
+        for column, kind in TABLE_TYPES[key].columns.items():
+            text = kind.definition or re.sub(r"_(nm\d?|deg|ev|px)$", "", column).replace("_", " ")
+            choices = f" ({', '.join(kind.choices)})" if kind.choices else ""
+            yield f"| `{column}` | {UNITS.get(kind.unit, kind.unit)} | {_one_line(text)}{choices} |\n"
+    for name, columns in COMPARISON.items():
+        yield f"\n### comparison_{name}.csv\n\n| column | what it is |\n|---|---|\n"
+        yield from (f"| `{column}` | {_one_line(text)} |\n" for column, text in columns.items())
+
+
+UNITS = {
+    "1": "",
+    "nanometer": "nm",
+    "nanometer^2": "nm²",
+    "nanometer^3": "nm³",
+    "percent": "%",
+    "degree": "°",
+    "electronvolt": "eV",
+    "pixel": "px",
+}
+"""How units are written on the page."""
 
 
 def _definitions() -> Mapping[str, Mapping[str, str]]:

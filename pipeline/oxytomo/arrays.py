@@ -103,3 +103,58 @@ class Spectrum:
 
 ReplicateKind = Literal["noise", "null"]
 """What a replicate is drawn from: the result, or the same particle with every element on target."""
+
+
+@dataclass(frozen=True)
+class ValenceMap:
+    """The valence of one element in projection.
+
+    Attributes
+    ----------
+    element : symbol
+    valence, error : (n_y, n_x) float32, NaN where no valence was fitted
+    edge_jump : (n_y, n_x) float32, optical density
+    pixel_nm : NaN where it is not known
+    shared_noise : the error of a mean over many pixels, over that of pixels independent of each other
+    """
+
+    element: str
+    valence: FloatArray
+    error: FloatArray
+    edge_jump: FloatArray
+    pixel_nm: float
+    shared_noise: float
+
+    @property
+    def known(self) -> BoolArray:
+        """Pixels with a valence."""
+        return np.isfinite(self.valence)
+
+    @property
+    def step_nm(self) -> float:
+        """Pixel size, 1 where it is not known."""
+        return self.pixel_nm if np.isfinite(self.pixel_nm) else 1.0
+
+    def mean_error(self, chosen: BoolArray) -> float:
+        """Return the standard error of the mean valence of some pixels, NaN for none."""
+        n = int(chosen.sum())
+        if not n:
+            return float("nan")
+        return float(np.sqrt(np.sum(self.error[chosen] ** 2)) / n * self.shared_noise)
+
+
+@dataclass(frozen=True)
+class AreaProfile:
+    """Mean valence of the largest agglomerate against the share of its area that lies outside.
+
+    Attributes
+    ----------
+    mean, error : (n_bin,) float64, NaN in an empty bin
+    inside_share : (n_bin + 1,) share of the area inside each limit of the bins, from 1 to 0
+    area_px : pixels of the agglomerate
+    """
+
+    mean: Float64Array
+    error: Float64Array
+    inside_share: Float64Array
+    area_px: int

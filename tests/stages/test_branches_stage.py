@@ -16,13 +16,13 @@ from oxytomo.config.plan import stage_settings
 from oxytomo.errors import ConfigError
 from oxytomo.io.provenance import make_provenance
 from oxytomo.io.stores import NamedArray, read_store, write_store
+from oxytomo.io.void_stores import write_voids
 from oxytomo.segment.classes import classify_deviation
 from oxytomo.segment.voids import segment_voids
 from oxytomo.simulate.voids import Scene, random_scene, turned
 from oxytomo.stages.context import StageContext
 from oxytomo.stages.shared import register_branches
 from oxytomo.stages.shared.report import write_report
-from oxytomo.stages.structure.segment_voids import write_voids
 
 FINE, COARSE, FINE_NM, COARSE_NM = 76, 52, 15.0, 22.5
 NEAR_NM = 60.0
@@ -93,7 +93,8 @@ def structure(folder: Path, shown: Scene, rng: np.random.Generator) -> Path:
     voids = segment_voids(grey, None, blur_px=1.0, separate=False, **options)
     path = folder / "stages" / "structure" / "voids.zarr"
     path.parent.mkdir(parents=True, exist_ok=True)
-    write_voids(path, voids, FINE_NM, StageContext("segment_voids", 1, 1, {}), {})
+    provenance = StageContext("segment_voids", 1, 1, {}).provenance({})
+    write_voids(path, voids, voxel_nm=FINE_NM, provenance=provenance)
     return path
 
 

@@ -19,6 +19,7 @@ from oxytomo.config.plan import STAGES, stage_settings
 from oxytomo.errors import InputError, PipelineError
 from oxytomo.io.readers.data_exchange import write_energy_stack
 from oxytomo.io.stores import read_store
+from oxytomo.oxidation import valence_maps
 from oxytomo.oxidation.status import THICK
 from oxytomo.simulate.energy_stack import StackAcquisition, simulate_stack
 from oxytomo.stages.context import StageContext
@@ -194,7 +195,7 @@ def test_report_has_the_branch(results: Path, tmp_path: Path) -> None:
 def test_blocks_give_what_the_whole_gives(
     results: Path, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
-    monkeypatch.setattr(fit_valence, "BLOCK_BYTES", 7 * 8 * 64 * 40)
+    monkeypatch.setattr(valence_maps, "BLOCK_BYTES", 7 * 8 * 64 * 40)
     fit = read_store(results / "stages/oxidation/fit/Mn.zarr")
     spec = fit.provenance.settings
     settings = fit_valence.Settings.model_validate(spec)

@@ -16,6 +16,7 @@ from oxytomo.config import ReconstructStructureStage, RetrievePhaseStage, load_c
 from oxytomo.config.plan import branch_series, branch_stores, stage_settings
 from oxytomo.errors import ConfigError, InputError
 from oxytomo.io.stores import NamedArray, Store, read_store, write_store
+from oxytomo.phase import retrieval
 from oxytomo.stages.context import StageContext
 from oxytomo.stages.shared import normalize
 from oxytomo.stages.structure import reconstruct_structure, retrieve_phase
@@ -118,7 +119,7 @@ def test_blocks_do_not_change_the_answer(
     scan: Path, normalized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     whole = _retrieve(scan / "config.yaml", _inputs(normalized), tmp_path / "a.zarr", iterations=2)
-    monkeypatch.setattr(retrieve_phase, "BLOCK_BYTES", 4e6)
+    monkeypatch.setattr(retrieval, "BLOCK_BYTES", 4e6)
     parts = _retrieve(scan / "config.yaml", _inputs(normalized), tmp_path / "b.zarr", iterations=2)
     np.testing.assert_allclose(parts["value"], whole["value"], atol=1e-5)
     assert not list(tmp_path.glob(".*"))

@@ -487,3 +487,14 @@ def test_groups_of_the_slurm_profile_are_in_step_with_the_registry(repository: P
         for branch in (row.branches[:1] if row.jobs else row.branches)
     }
     assert yaml.safe_load(profile.read_text(encoding="utf-8"))["groups"] == groups
+
+
+def test_a_stage_is_thin(repository: Path) -> None:
+    """Read, call, write: at most 60 lines, and nothing in the folders of the stages but stages."""
+    rooms = repository / "pipeline" / "oxytomo" / "stages"
+    modules = {path for path in rooms.glob("*/*.py") if path.name != "__init__.py"}
+    assert {f"{path.parent.name}/{path.stem}" for path in modules} == {
+        f"{row.room}/{row.name}" for row in registry.STAGES.values()
+    }
+    long = {path.stem for path in modules if len(path.read_text(encoding="utf-8").splitlines()) > 60}
+    assert not long

@@ -7,11 +7,15 @@ import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
-from types import ModuleType
+from types import ModuleType, SimpleNamespace
+from typing import cast
 
 import pytest
 
+from oxytomo.config.plan import JOINT_PRODUCTS, PRODUCTS
 from oxytomo.config.schema import schema
+from oxytomo.view.compare import Comparison
+from oxytomo.view.comparison_part import comparison_tables
 
 REPOSITORY = Path(__file__).resolve().parents[2]
 PAGES = sorted(
@@ -77,6 +81,21 @@ def test_lines_of_prose_fit() -> None:
     assert long == []
 
 
+def test_lists_and_tables_begin_after_a_blank_line() -> None:
+    """Without one, or where a line of prose happens to begin with a number, the site shows something else."""
+    marker = re.compile(r"\s*([*-]|\d+\.) ")
+    merged = []
+    for page in PAGES:
+        before = ""
+        for number, line in _lines(page):
+            in_list = marker.match(before) or before.startswith(" ")
+            begins = (marker.match(line) and not line.startswith(" ")) or line.startswith("|")
+            if begins and before.strip() and not in_list and before[0] != line[0]:
+                merged.append(f"{_name(page)}:{number}: {line[:40]}")
+            before = line
+    assert merged == []
+
+
 def test_pages_that_the_code_names_exist() -> None:
     named = {
         (found, _name(path))
@@ -87,6 +106,16 @@ def test_pages_that_the_code_names_exist() -> None:
     }
     assert named
     assert {(page, path) for page, path in named if not (REPOSITORY / page).is_file()} == set()
+
+
+def test_files_of_the_repository_that_pages_name_exist() -> None:
+    written = re.compile(r"`((?:pipeline|benchmarks|tests|configs)/[\w/.-]+|[a-z_]+/[\w/]+\.py)`")
+    named = {
+        (found, _name(page)) for page in PAGES for found in written.findall(page.read_text(encoding="utf-8"))
+    }
+    places = (REPOSITORY, REPOSITORY / "pipeline" / "oxytomo")
+    gone = {(path, page) for path, page in named if not any((place / path).exists() for place in places)}
+    assert gone == {("pipeline/oxytomo/stages/structure/sharpen.py", "CONTRIBUTING.md")}  # that of the recipe
 
 
 def test_architecture_names_every_package() -> None:
@@ -145,6 +174,21 @@ def test_every_command_is_on_its_page(site_reference: ModuleType) -> None:
     assert "--profile" in page
 
 
+def test_every_column_of_every_table_is_on_its_page(site_reference: ModuleType) -> None:
+    columns = pytest.importorskip("oxytomo.results.columns")
+    places = pytest.importorskip("oxytomo.results.places")
+    sections = dict(
+        re.findall(r"^### (\S+\.csv)\n(.*?)(?=^#|\Z)", site_reference.outputs(), re.DOTALL | re.MULTILINE)
+    )
+    rows = {name: re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) for name, text in sections.items()}
+    nothing = SimpleNamespace(quantities=(), samples=(), groups=(), means={}, contrasts=())
+    compared = comparison_tables(cast(Comparison, nothing))
+    expected = {name: list(columns.TABLE_TYPES[key].columns) for name, key in places.TABLE_KEYS.items()}
+    assert rows == expected | {f"comparison_{name}.csv": list(table) for name, table in compared.items()}
+    products = [name for names in (*PRODUCTS.values(), JOINT_PRODUCTS) for name in names]
+    assert {name for name in products if name.endswith(".csv")} == set(expected)
+
+
 @pytest.mark.slow
 def test_site_is_built_without_a_warning_and_works_without_a_network(tmp_path: Path) -> None:
     pytest.importorskip("mkdocs", reason="the documentation's tools are not installed")
@@ -155,7 +199,6 @@ def test_site_is_built_without_a_warning_and_works_without_a_network(tmp_path: P
             "mkdocs",
             "build",
             "--strict",
-            "--quiet",
             "--site-dir",
             str(tmp_path / "site"),
         ],
@@ -165,7 +208,7 @@ def test_site_is_built_without_a_warning_and_works_without_a_network(tmp_path: P
         text=True,
         check=False,
     )
-    assert (built.returncode, built.stdout + built.stderr) == (0, "")
+    assert built.returncode == 0, built.stderr
     pages = list((tmp_path / "site").rglob("*.html"))
     assert len(pages) > 40
     loaded = re.compile(

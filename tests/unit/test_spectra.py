@@ -9,8 +9,10 @@ import pytest
 from oxytomo.arrays import Spectrum
 from oxytomo.config import FitValenceStage, ReferenceSource
 from oxytomo.errors import InputError
+from oxytomo.io.references import read_references
 from oxytomo.io.spectra import read_spectrum
 from oxytomo.oxidation.edges import default_windows
+from oxytomo.oxidation.fit_setup import FitOptions, prepared_references
 from oxytomo.oxidation.judgement import fit_spectrum
 from oxytomo.oxidation.spectra import (
     Reference,
@@ -20,7 +22,6 @@ from oxytomo.oxidation.spectra import (
     normalized_absorption,
     on_grid,
 )
-from oxytomo.stages.oxidation.fit_setup import prepared_references
 
 ENERGY = np.linspace(630.0, 665.0, 71)
 MU = 0.1 + 0.5 * (ENERGY > 640) + np.exp(-((ENERGY - 641) ** 2))
@@ -331,7 +332,8 @@ def test_a_mixture_of_a_metal_and_its_oxide(tmp_path: Path, last_ev: float, scal
         (tmp_path / f"{valence}.txt").write_text(rows(NI_ENERGY[kept], mu))
         references.append((float(valence), ReferenceSource(file=str(tmp_path / f"{valence}.txt"))))
     stack_ev = np.arange(8250.0, 8425.0, 1.5)
-    setup = prepared_references("Ni", stack_ev, FitValenceStage(element="Ni", references=tuple(references)))
+    settings = FitValenceStage(element="Ni", references=tuple(references))
+    setup = prepared_references(stack_ev, read_references(references), settings.options(FitOptions))
     curves = [np.interp(setup.energy_ev, NI_ENERGY, ni_edge(valence)) for valence in (0, 2)]
     fit = fit_spectrum(
         0.02 + 0.7 * (0.1 * curves[0] + 0.9 * curves[1]),

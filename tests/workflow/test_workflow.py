@@ -1,6 +1,7 @@
 """The rules: they parse, lint, plan every example, and repeat exactly what a change needs."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -209,6 +210,22 @@ def test_every_stage_of_the_registry_has_a_rule(example: Path) -> None:
         if not stage.jobs
     }
     assert set(done.stdout.split()) == expected | {"all", "everything"}
+
+
+def test_the_report_of_snakemake_shows_the_tables(example: Path) -> None:
+    """`snakemake --report` shows pages and tables with their content, by branch."""
+    project, results = load_config(example), example.parent / "out dir"
+    made = [results / path for path in (*sample_stores(project), *project_products(project))]
+    made += [results / f"s-1/stages/{branch}/alignment.csv" for branch in ("areal_density", "tomogram")]
+    for path in made:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.mkdir() if path.suffix == ".zarr" else path.write_text("a,b\n1,2\n", encoding="utf-8")
+    done = snakemake("--report", "page.html", "--configfile", str(example), cwd=example.parent)
+    assert done.returncode == 0, done.stderr + done.stdout
+    tables = {path.name for path in made if path.suffix in (".csv", ".json", ".html")}
+    assert tables == set(re.findall(r"Adding (\S+) \(", done.stdout + done.stderr))
+    page = (example.parent / "page.html").read_text(encoding="utf-8")
+    assert all(name in page for name in tables)
 
 
 def test_another_workflow_uses_the_rules(example: Path) -> None:

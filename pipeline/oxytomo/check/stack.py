@@ -16,9 +16,10 @@ from oxytomo.config import FitValenceStage, OxidationConfig, StackSource, source
 from oxytomo.config.plan import reference_files
 from oxytomo.errors import PipelineError
 from oxytomo.io.readers.spectral import SpectralStack
+from oxytomo.io.references import read_references
+from oxytomo.oxidation.fit_setup import FitOptions, prepared_references
 from oxytomo.preprocess.empty_region import given_region
 from oxytomo.preprocess.plausible import looked_at
-from oxytomo.stages.oxidation.fit_setup import prepared_references
 from oxytomo.stages.sources import open_stack
 
 
@@ -88,4 +89,5 @@ def check_references(place: str, config: OxidationConfig, element: str, stack: S
     )
     energy = np.sort(stack.energy_ev)
     offset = settings.energy_offset_ev if isinstance(settings.energy_offset_ev, float) else 0.0
-    return list(prepared_references(element, energy + offset, settings).remarks)
+    references, options = read_references(settings.references), settings.options(FitOptions)
+    return list(prepared_references(energy + offset, references, options).remarks)

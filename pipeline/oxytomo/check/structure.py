@@ -48,7 +48,7 @@ def mask_problems(facts: Mapping[str, SeriesFacts]) -> Iterator[PipelineError]:
 
 def scan_problems(config: StructureConfig, facts: Mapping[str, SeriesFacts]) -> Iterator[PipelineError]:
     """Yield what contradicts voxel size, distances and energy."""
-    from oxytomo.stages.structure.phase_scan import check_pixel, expected_pixels_nm
+    from oxytomo.phase.scan import check_pixel, expected_pixels_nm
 
     places = config.projections or ()
     expected = expected_pixels_nm(places, config.voxel_nm) if places else (config.voxel_nm,) * len(facts)

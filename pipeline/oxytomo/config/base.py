@@ -1,10 +1,11 @@
 """What all settings models share: frozen, strict about unknown keys, one-line errors with a suggestion."""
 
+import dataclasses
 import difflib
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
@@ -42,12 +43,20 @@ def closest(name: str, known: Iterable[str]) -> str | None:
     return by_lower[matches[0]] if matches else None
 
 
+_Options = TypeVar("_Options")
+
+
 class Settings(BaseModel):
     """Base of every settings model."""
 
     model_config = ConfigDict(
         frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=False
     )
+
+    def options(self, kind: type[_Options]) -> _Options:
+        """Return a data class of numerical code, each field from the setting of the same name."""
+        names = (field.name for field in dataclasses.fields(kind))  # type: ignore[arg-type]
+        return kind(**{name: getattr(self, name) for name in names})
 
     @model_validator(mode="before")
     @classmethod

@@ -37,6 +37,11 @@ def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
         writer.writerows([_cell(value) for value in row] for row in zip(*columns.values(), strict=True))
 
 
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
+    """Write rows of the same named entries, at least one, with a header line."""
+    write_csv(path, {name: [row[name] for row in rows] for name in rows[0]})
+
+
 def read_csv(path: Path) -> dict[str, list[str]]:
     """Read a table with a header line as columns of text, in file order."""
     rows = csv_rows(path)

@@ -136,11 +136,16 @@ def align_series(
     judged, resampled = resample_inputs(
         judged,
         by_spectra=quantity == "optical_density" and settings.energies is not False,
-        one_air=quantity == "optical_density" and len(named) > 1,
+        one_air=quantity == "optical_density" and _air_was_levelled(named),
         allocate=in_memory,
         progress=_silent,
     )
     return _aligned(judged, resampled, named, quantity)
+
+
+def _air_was_levelled(series: Mapping[str, Projections]) -> bool:
+    """Return whether every one of several series was levelled to its air."""
+    return len(series) > 1 and all(bool((one.air_level != 1).any()) for one in series.values())
 
 
 def _judged(series: Mapping[str, Projections], settings: AlignSettings, *, energies: bool) -> JudgedAlignment:

@@ -1,4 +1,4 @@
-"""Stage ``export_structure``: the volume with particle, voids and their numbers as OME-Zarr labels."""
+"""Stage ``export_structure``: the volume with particle and voids as OME-Zarr labels."""
 
 from pathlib import Path
 

@@ -12,18 +12,18 @@ rule report:
         ),
     log:
         f"{LOGS}/report.log",
-    params:
-        inputs=sample_folder,
-        label="{sample} report",
-        outputs=keyed_outputs,
-        spec=report_spec,
-        stage="report",
     conda:
         environment
     threads: STAGES["report"].threads
     resources:
         mem_mb=report_memory,
         runtime=30,
+    params:
+        inputs=sample_folder,
+        label="{sample} report",
+        outputs=keyed_outputs,
+        spec=report_spec,
+        stage="report",
     shell:
         STAGE_COMMAND
 
@@ -37,23 +37,20 @@ rule comparison:
             category="Comparison",
             labels={"file": "comparison.html"},
         ),
-        tables=[
-            report(f"{RESULTS}{table}", category="Comparison", labels={"file": table})
-            for table in COMPARISON_TABLES
-        ],
+        tables=[report(f"{RESULTS}{table}", category="Comparison", labels={"file": table}) for table in COMPARISON_TABLES],
     log:
         f"{RESULTS}logs/comparison.log",
-    params:
-        inputs=shlex.quote(f"results={RESULTS or '.'}"),
-        label="comparison",
-        outputs=keyed_outputs,
-        spec=stage_spec("comparison", comparison_settings(PROJECT)),
-        stage="comparison",
     conda:
         environment
     threads: STAGES["comparison"].threads
     resources:
         mem_mb=2000,
         runtime=30,
+    params:
+        inputs=shlex.quote(f"results={RESULTS or '.'}"),
+        label="comparison",
+        outputs=keyed_outputs,
+        spec=stage_spec("comparison", comparison_settings(PROJECT)),
+        stage="comparison",
     shell:
         STAGE_COMMAND

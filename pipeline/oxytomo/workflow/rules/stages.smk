@@ -15,17 +15,17 @@ for row, branch in STAGE_RULES:
         wildcard_constraints:
             sample=samples_pattern(row),
             branch="|".join(row.branches or [JOINT_FOLDER]),
-        params:
-            inputs=keyed,
-            label=label_of(row),
-            outputs=keyed_outputs,
-            spec=spec(row, branch),
-            stage=row.name,
         conda:
             environment
         threads: worth(row, branch)
         resources:
             mem_mb=memory(row, branch),
             runtime=minutes(row, branch),
+        params:
+            inputs=keyed,
+            label=label_of(row),
+            outputs=keyed_outputs,
+            spec=spec(row, branch),
+            stage=row.name,
         shell:
             STAGE_COMMAND

@@ -1,17 +1,17 @@
-"""The energy scale of a stack: its white line, and the offset that brings it to the scale of the references."""
+"""The energy scale of a stack: its white line, and its offset from that of the references."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 
 from oxytomo.arrays import Float64Array
-from oxytomo.config import FitValenceStage as Settings
 from oxytomo.errors import InputError
-from oxytomo.io.stores import Store
 from oxytomo.oxidation.edges import Window, Windows, inside
 from oxytomo.oxidation.judgement import ChiSquare, best_energy_offset
 from oxytomo.oxidation.linear_combination import background_columns
 from oxytomo.oxidation.spectra import Reference
+from oxytomo.oxidation.stack import EnergyStack
 
 LARGEST_OFFSET_EV = 2.0
 SUSPECT_OFFSET_EV, SUSPECT_CHI_SQUARE = 0.15, 2.0
@@ -24,7 +24,7 @@ class EnergyScale:
 
     Attributes
     ----------
-    offset_ev, error_ev : number to add to the energies, and its standard error, NaN where it was given
+    offset_ev, error_ev : number to add to the energies, and its standard error, NaN where given
     white_line_ev : highest point of the sample's mean spectrum, as recorded
     remarks : what a reader should know
     """
@@ -35,22 +35,40 @@ class EnergyScale:
     remarks: tuple[str, ...]
 
 
+@dataclass(frozen=True)
+class ScaleOptions:
+    """What the user says of the energies; see the settings of the same names."""
+
+    element: str
+    background: str
+    energy_offset_ev: float | str
+    white_line_ev: float | None
+
+
 def energy_scale(
-    registered: Store,
-    energy_ev: Float64Array,
+    stack: EnergyStack,
     windows: Windows,
-    references: list[Reference],
-    curves: list[Float64Array],
-    settings: Settings,
+    references: Sequence[Reference],
+    curves: Sequence[Float64Array],
+    options: ScaleOptions,
 ) -> EnergyScale:
-    """Find or take the offset of the energies; remark on one that is taken although the references contradict it.
+    """Find or take the offset of the energies; remark on one that the references contradict.
+
+    Parameters
+    ----------
+    stack : the stack, on its recorded energies
+    windows : on the same energies
+    references : reference spectra
+    curves : normalised absorption of each on its own energies
+    options : the offset in eV or ``fit``; the energy of the white line takes its place
 
     Raises
     ------
     InputError
         When it is to be found and no offset within ``LARGEST_OFFSET_EV`` is best.
     """
-    spectrum, error = sample_spectrum(registered, energy_ev, windows)
+    energy_ev = stack.energy_ev
+    spectrum, error = sample_spectrum(stack, windows)
     white_line = peak_energy(energy_ev, spectrum, windows.fit)
     chosen = inside(energy_ev, windows.fit, windows.pre_edge)
     chi = ChiSquare(
@@ -58,44 +76,47 @@ def energy_scale(
         spectrum[chosen],
         error[chosen],
         [(r.spectrum.energy_ev, c) for r, c in zip(references, curves, strict=True)],
-        background_columns(energy_ev[chosen], background=settings.background),
+        background_columns(energy_ev[chosen], background=options.background),
         np.array([r.valence for r in references]),
     )
     best, best_error = best_energy_offset(chi, largest_ev=LARGEST_OFFSET_EV)
-    if settings.energy_offset_ev == "fit":
+    if options.energy_offset_ev == "fit":
         if not np.isfinite(best_error):
             raise InputError(
-                f"energies of {settings.element}",
+                f"energies of {options.element}",
                 expected=f"references that fit best within {LARGEST_OFFSET_EV:g} eV of the stack's energies",
                 got=f"the best offset at the limit, {best:+g} eV",
                 fix="check references and element, or give 'energy_offset_ev' or 'white_line_ev'",
             )
         return EnergyScale(best, best_error, white_line, ())
-    offset = (
-        float(settings.energy_offset_ev)
-        if settings.white_line_ev is None
-        else settings.white_line_ev - white_line
-    )
-    remarks: tuple[str, ...] = ()
+    given, white_line_ev = options.energy_offset_ev, options.white_line_ev
+    offset = float(given) if white_line_ev is None else white_line_ev - white_line
+    return EnergyScale(offset, float("nan"), white_line, _doubts(options.element, chi, offset, best))
+
+
+def _doubts(element: str, chi: ChiSquare, offset: float, best: float) -> tuple[str, ...]:
+    """Remark on a given offset where the references fit much better at another one."""
     there, here = chi(best), chi(offset)
-    if abs(best - offset) > SUSPECT_OFFSET_EV and here > SUSPECT_CHI_SQUARE * there:
-        remarks = (
-            f"{settings.element}: the references fit much better with the energies moved by {best - offset:+.2f} eV "
-            f"(χ² of the mean spectrum {there:.1f} instead of {here:.1f}). If the scales differ, valences are wrong: calibrate "
-            "with 'white_line_ev', or with 'energy_offset_ev: fit'.",
-        )
-    return EnergyScale(offset, float("nan"), white_line, remarks)
+    if not (abs(best - offset) > SUSPECT_OFFSET_EV and here > SUSPECT_CHI_SQUARE * there):
+        return ()
+    return (
+        f"{element}: the references fit much better with the energies moved by {best - offset:+.2f} eV "
+        f"(χ² of the mean spectrum {there:.1f} instead of {here:.1f}). If the scales differ, valences are wrong: calibrate "
+        "with 'white_line_ev', or with 'energy_offset_ev: fit'.",
+    )
 
 
-def sample_spectrum(
-    registered: Store, energy_ev: Float64Array, windows: Windows
-) -> tuple[Float64Array, Float64Array]:
+def sample_spectrum(stack: EnergyStack, windows: Windows) -> tuple[Float64Array, Float64Array]:
     """Return the mean spectrum of the sample and its standard error, from one pass over the stack.
 
-    The sample is where the absorption rises from below the edge to the fit window by at least a third of what it
-    does in the strongest pixels.
+    The sample is where the absorption rises from below the edge to the fit window by at least a
+    third of what it does in the strongest pixels.
+
+    Returns
+    -------
+    spectrum, error : (n_energy,) float64, NaN where no pixel is valid
     """
-    value, variance = registered.array("value"), registered.array("variance")
+    energy_ev, value, variance = stack.energy_ev, stack.value, stack.variance
     total, count = np.zeros(value.shape[1:]), np.zeros(value.shape[1:])
     low, low_count = np.zeros(value.shape[1:]), np.zeros(value.shape[1:])
     for at in np.flatnonzero(inside(energy_ev, windows.fit, windows.pre_edge)):
@@ -117,7 +138,7 @@ def sample_spectrum(
 
 
 def peak_energy(energy_ev: Float64Array, spectrum: Float64Array, window: Window) -> float:
-    """Return the energy of the highest point of a spectrum in a window, refined by a parabola through its neighbours."""
+    """Return the energy of the highest point in a window, refined by a parabola."""
     order = np.flatnonzero(inside(energy_ev, window) & np.isfinite(spectrum))
     if order.size == 0:
         return float("nan")

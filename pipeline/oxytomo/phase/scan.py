@@ -1,15 +1,13 @@
-"""What the series of a phase-contrast scan say together: one geometry, one energy, one pixel size."""
+"""The geometry, energy and pixel size that all series of a phase-contrast scan share."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
 import numpy as np
 
-from oxytomo.arrays import Float64Array
-from oxytomo.config import RetrievePhaseStage
+from oxytomo.arrays import Float64Array, StoredArray
 from oxytomo.errors import ConfigError, InputError, ShapeError
-from oxytomo.io.stores import Store
 from oxytomo.phase.optics import (
     Distance,
     diffraction_limit_nm,
@@ -34,6 +32,37 @@ class Place(Protocol):
     @property
     def source_sample_mm(self) -> float | None:
         """Distance from source to sample, None for a parallel beam."""
+
+
+@dataclass(frozen=True)
+class ScanSeries:
+    """One series of a scan as it was normalised.
+
+    Attributes
+    ----------
+    name : of the series
+    digest : of its content; copies have the same
+    frames : (n_tilt, n_y, n_x) optical density or phase, read when asked for
+    tilt_deg, energy_ev, pixel_nm : (n_tilt,); NaN where the file does not say
+    """
+
+    name: str
+    digest: str
+    frames: StoredArray
+    tilt_deg: Float64Array
+    energy_ev: Float64Array
+    pixel_nm: Float64Array
+
+
+@dataclass(frozen=True)
+class ScanOptions:
+    """What the user says of a scan; see the settings of the same names."""
+
+    method: str | None
+    voxel_nm: float
+    delta_beta: float | None
+    formula: Mapping[str, float] | None
+    density_g_cm3: float | None
 
 
 @dataclass(frozen=True)
@@ -79,7 +108,7 @@ class PhaseScan:
     @property
     def diffraction_limit_nm(self) -> float:
         """Finest detail that the shortest distance's frame holds; 0 where no distance is used."""
-        if self.method not in ("paganin", "ctf"):
+        if not self.uses_propagation:
             return 0.0
         return diffraction_limit_nm(
             wavelength=self.wavelength,
@@ -88,74 +117,104 @@ class PhaseScan:
         )
 
     @property
-    def scales_inverse(self) -> tuple[float, ...]:
-        """Pixel size of each series over the common one."""
-        return tuple(1 / scale for scale in self.scales)
+    def reference(self) -> int:
+        """Number of the series with the finest pixels."""
+        return int(np.argmin([1 / scale for scale in self.scales]))
+
+    @property
+    def distances_nm(self) -> list[float]:
+        """Effective distance of each series."""
+        return [one.effective_nm for one in self.distances]
+
+    @property
+    def uses_propagation(self) -> bool:
+        """Whether the phase follows from fringes; else the frames are taken as they are."""
+        return self.method in ("paganin", "ctf")
 
 
-def phase_scan(names: list[str], stores: list[Store], settings: RetrievePhaseStage) -> PhaseScan:
+def phase_scan(
+    series: Sequence[ScanSeries], places: Sequence[Place] | None, options: ScanOptions
+) -> PhaseScan:
     """Check that the series belong together and return what they say.
+
+    Parameters
+    ----------
+    series : in the order of the store
+    places : where each was taken; None for phase maps that are retrieved already
+    options : what the user says
 
     Raises
     ------
     PipelineError
-        When series differ in angles or shape, are copies of each other, or energy, pixel size or δ/β is missing or
-        contradicts the geometry.
+        When series differ in angles or shape, are copies of each other, or energy, pixel size or
+        δ/β is missing or contradicts the geometry.
     """
-    tilt_deg, shape = _common(names, stores)
-    places = list((settings.distances or {}).values())
-    distances = _equivalent(places)
-    method = _method(settings, len(distances))
-    scales = _scales(distances) or (1.0,) * len(stores)
-    for name, store, scale in zip(names, stores, scales, strict=True):
-        check_pixel(name, store["pixel_nm"], settings.voxel_nm / scale)
-    energy_ev = _energy(names, stores)
+    _check_common(series)
+    distances = _equivalent(places or ())
+    method = _method(options, None if places is None else len(places), len(distances))
+    scales = _scales(distances) or (1.0,) * len(series)
+    for one, scale in zip(series, scales, strict=True):
+        check_pixel(one.name, one.pixel_nm, options.voxel_nm / scale)
+    energy_ev = _energy(series)
+    shape = (int(series[0].frames.shape[1]), int(series[0].frames.shape[2]))
+    return PhaseScan(
+        names=tuple(one.name for one in series),
+        method=method,
+        quantity="optical_density" if method == "none" else "phase_lag",
+        sign=_sign(series[0]) if method == "given" else 1,
+        tilt_deg=np.asarray(series[0].tilt_deg, np.float64),
+        shape=shape,
+        pixel_nm=options.voxel_nm,
+        energy_ev=energy_ev,
+        distances=distances,
+        source_sample_mm=min(
+            (p.source_sample_mm for p in places or () if p.source_sample_mm is not None), default=None
+        ),
+        scales=scales,
+        delta_beta=_needed_delta_beta(options, series[0].name, method, energy_ev, len(distances)),
+        margin_px=_margin(distances, energy_ev, options.voxel_nm, shape),
+    )
+
+
+def _margin(
+    distances: tuple[Distance, ...], energy_ev: float, pixel_nm: float, shape: tuple[int, int]
+) -> int:
+    """Return the padding that the longest distance needs, 0 without distances."""
+    if not distances or not np.isfinite(energy_ev):
+        return 0
+    longest = max(one.effective_nm for one in distances)
+    return margin_px(wavelength=wavelength_nm(energy_ev), longest_nm=longest, pixel_nm=pixel_nm, shape=shape)
+
+
+def _needed_delta_beta(
+    options: ScanOptions, name: str, method: str, energy_ev: float, n_distance: int
+) -> float | None:
+    """Return δ/β where it is known; refuse a method that needs it, or the energy, without."""
     if method in ("paganin", "ctf") and not np.isfinite(energy_ev):
         raise InputError(
-            names[0],
+            name,
             expected="a photon energy",
             got="none in the file",
             fix="give 'energy_ev:' beside the images",
         )
-    delta_beta = _delta_beta(settings, energy_ev)
-    if delta_beta is None and (method == "paganin" or (method == "ctf" and len(distances) < 2)):
+    delta_beta = _delta_beta(options, energy_ev)
+    if delta_beta is None and (method == "paganin" or (method == "ctf" and n_distance < 2)):
         raise ConfigError(
             "structure.retrieve",
             expected="δ/β of the sample, for a single distance",
             got="neither delta_beta nor formula and density_g_cm3",
             fix="give one of them, or method: none for absorption",
         )
-    nearest = min((p.source_sample_mm for p in places if p.source_sample_mm is not None), default=None)
-    margin = 0
-    if distances and np.isfinite(energy_ev):
-        longest = max(one.effective_nm for one in distances)
-        margin = margin_px(
-            wavelength=wavelength_nm(energy_ev), longest_nm=longest, pixel_nm=settings.voxel_nm, shape=shape
-        )
-    return PhaseScan(
-        names=tuple(names),
-        method=method,
-        quantity="optical_density" if method == "none" else "phase_lag",
-        sign=_sign(stores[0]) if method == "given" else 1,
-        tilt_deg=tilt_deg,
-        shape=shape,
-        pixel_nm=settings.voxel_nm,
-        energy_ev=energy_ev,
-        distances=distances,
-        source_sample_mm=nearest,
-        scales=scales,
-        delta_beta=delta_beta,
-        margin_px=margin,
-    )
+    return delta_beta
 
 
-def _method(settings: RetrievePhaseStage, n_distance: int) -> str:
+def _method(options: ScanOptions, n_place: int | None, n_distance: int) -> str:
     """Return the chosen method, or the one that fits the number of distances."""
-    if settings.distances is None:
+    if n_place is None:
         return "given"
     fitting = "none" if n_distance == 0 else "paganin" if n_distance == 1 else "ctf"
-    method = settings.method or fitting
-    if (method != "none" and n_distance == 0) or (method != "ctf" and len(settings.distances) > 1):
+    method = options.method or fitting
+    if (method != "none" and n_distance == 0) or (method != "ctf" and n_place > 1):
         raise ConfigError(
             "structure.retrieve.method",
             expected=f"a method for {n_distance} distances ({fitting})",
@@ -165,36 +224,34 @@ def _method(settings: RetrievePhaseStage, n_distance: int) -> str:
     return method
 
 
-def _common(names: list[str], stores: list[Store]) -> tuple[Float64Array, tuple[int, int]]:
-    """Angles and shape that all series share."""
-    digests = [store.digest for store in stores]
-    shapes = [store.array("value").shape for store in stores]
-    tilts = [store["tilt_deg"] for store in stores]
-    for index, name in enumerate(names):
-        first = digests.index(digests[index])
-        if first < index:
+def _check_common(series: Sequence[ScanSeries]) -> None:
+    """Refuse series that differ in angles or shape, or are copies of each other."""
+    first = series[0]
+    digests = [one.digest for one in series]
+    for index, one in enumerate(series):
+        copied = digests.index(one.digest)
+        if copied < index:
             raise InputError(
-                name,
+                one.name,
                 expected="frames of its own at every distance",
-                got=f"the same frames as in {names[first]}",
+                got=f"the same frames as in {series[copied].name}",
                 fix="correct the paths: one scan was given twice",
             )
-        if shapes[index][1:] != shapes[0][1:]:
+        if one.frames.shape[1:] != first.frames.shape[1:]:
             raise ShapeError(
-                name,
-                expected=f"frames of {shapes[0][1:]} pixels as in {names[0]}",
-                got=str(shapes[index][1:]),
+                one.name,
+                expected=f"frames of {first.frames.shape[1:]} pixels as in {first.name}",
+                got=str(one.frames.shape[1:]),
                 fix="give frames of one camera region and binning",
             )
-        same = tilts[index].size == tilts[0].size
-        if not same or np.abs(tilts[index] - tilts[0]).max() > ANGLE_TOLERANCE_DEG:
+        same = one.tilt_deg.size == first.tilt_deg.size
+        if not same or np.abs(one.tilt_deg - first.tilt_deg).max() > ANGLE_TOLERANCE_DEG:
             raise InputError(
-                name,
-                expected=f"the {tilts[0].size} angles of {names[0]}",
-                got=f"{tilts[index].size} others",
+                one.name,
+                expected=f"the {first.tilt_deg.size} angles of {first.name}",
+                got=f"{one.tilt_deg.size} others",
                 fix="give scans of the same angles",
             )
-    return np.asarray(tilts[0], np.float64), (int(shapes[0][1]), int(shapes[0][2]))
 
 
 def expected_pixels_nm(places: Sequence[Place], voxel_nm: float) -> tuple[float, ...]:
@@ -229,9 +286,9 @@ def check_pixel(name: str, recorded: Float64Array, expected_nm: float) -> None:
         )
 
 
-def _energy(names: list[str], stores: list[Store]) -> float:
+def _energy(series: Sequence[ScanSeries]) -> float:
     """Energy that all series share, NaN where none says it."""
-    known = [(n, e) for n, s in zip(names, stores, strict=True) for e in s["energy_ev"] if np.isfinite(e)]
+    known = [(one.name, e) for one in series for e in one.energy_ev if np.isfinite(e)]
     if not known:
         return float("nan")
     (low_name, low), (high_name, high) = (pick(known, key=lambda item: item[1]) for pick in (min, max))
@@ -245,20 +302,18 @@ def _energy(names: list[str], stores: list[Store]) -> float:
     return float(np.mean([energy for _, energy in known]))
 
 
-def _delta_beta(settings: RetrievePhaseStage, energy_ev: float) -> float | None:
+def _delta_beta(options: ScanOptions, energy_ev: float) -> float | None:
     """δ/β as given, or of the given material."""
-    if settings.delta_beta is not None:
-        return settings.delta_beta
-    if settings.formula is None or settings.density_g_cm3 is None or not np.isfinite(energy_ev):
+    if options.delta_beta is not None:
+        return options.delta_beta
+    if options.formula is None or options.density_g_cm3 is None or not np.isfinite(energy_ev):
         return None
-    delta, beta = refractive_index(
-        settings.formula, density_g_cm3=settings.density_g_cm3, energy_ev=energy_ev
-    )
+    delta, beta = refractive_index(options.formula, density_g_cm3=options.density_g_cm3, energy_ev=energy_ev)
     return delta / beta
 
 
-def _sign(store: Store) -> int:
-    """Sign of given phase maps: matter always delays hard X-rays, so the particle's side is the positive one."""
-    frame = np.asarray(store.array("value")[0])
+def _sign(series: ScanSeries) -> int:
+    """Sign of given phase maps: matter delays hard X-rays, so its side is the positive one."""
+    frame = np.asarray(series.frames[0])
     border = np.concatenate([frame[:, :2], frame[:, -2:]], axis=1)
     return 1 if np.nanmean(frame) >= np.nanmedian(border) else -1

@@ -1,13 +1,11 @@
 """The content of ``structure.json``, from what was segmented and measured."""
 
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from oxytomo.arrays import Float64Array, IntArray, NumberArray
-from oxytomo.io.scratch import scratch_fields
 from oxytomo.measure.cracks import REACHES_PX, weighted_quantiles
 from oxytomo.measure.networks import Network, void_network
 from oxytomo.measure.pores import TOUCHES_PX
@@ -23,27 +21,25 @@ from oxytomo.measure.structure import (
 )
 from oxytomo.measure.thickness import thickness_quantiles
 from oxytomo.measure.topology import euler_sweep, tortuosity
-from oxytomo.measure.totals import ParticleTotals
+from oxytomo.measure.totals import ParticleTotals, particle_totals, void_totals
 from oxytomo.measure.void_numbers import mean_aperture
+from oxytomo.measure.void_tables import CONTACT_PX, Table, VoidTables
 from oxytomo.segment.bridging import SECOND
 from oxytomo.segment.regions import contacts
 from oxytomo.segment.sheets import local_aperture
 from oxytomo.segment.void_noise import NoiseSpread
 from oxytomo.segment.voids import PORE, Voids
-from oxytomo.slabs import Mapped
+from oxytomo.slabs import Allocate, Mapped
 
 CONFIDENCE = 0.95
-CONTACT_PX = 2
 SURFACE_PX = 2.0
 DEEP_PX = 5.0
 APERTURE_BINS = 24
 EULER_LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6)
 
-Table = dict[str, NumberArray]
-
 
 @dataclass(frozen=True)
-class Measured:
+class MeasuredVoids:
     """A segmentation and what was measured of it.
 
     Attributes
@@ -67,6 +63,30 @@ class Measured:
     bridge_px: float
     voxel_nm: float
 
+    @classmethod
+    def of(
+        cls,
+        voids: Voids,
+        tables: VoidTables,
+        spread: NoiseSpread | None,
+        *,
+        bridge_px: float,
+        voxel_nm: float,
+    ) -> "MeasuredVoids":
+        """Add up a segmentation whose pores and cracks are measured."""
+        n_voids = voids.n_pores + voids.sheets.count
+        return cls(
+            voids=voids,
+            totals=particle_totals(voids.particle),
+            sums=void_totals(voids.void, voids.zone, voids.particle, n_voids=n_voids),
+            pores=tables.pores,
+            cracks=tables.cracks,
+            network=tables.network,
+            spread=spread,
+            bridge_px=bridge_px,
+            voxel_nm=voxel_nm,
+        )
+
     @property
     def volume_px(self) -> int:
         """Voxels inside the skins of all particles."""
@@ -84,14 +104,21 @@ class Measured:
         )
 
 
-def void_facts(found: Measured, *, shells: int, beside: Path) -> dict[str, Any]:
-    """Return the content of ``structure.json``; scratch files lie beside a path."""
+def void_facts(found: MeasuredVoids, *, shells: int, allocate: Allocate) -> dict[str, Any]:
+    """Return the content of ``structure.json``.
+
+    Parameters
+    ----------
+    found : the segmentation and what was measured of it
+    shells : number of shells of equal volume
+    allocate : makes the fields that are needed on the way
+    """
     voids = found.voids
     return {
         "voxel_nm": found.voxel_nm,
         "skin": _skin(found),
         **_headline(found),
-        "network": _network(voids, found.network, beside),
+        "network": _network(voids, found.network, allocate),
         "shells": void_shells(
             voids.void,
             voids.zone,
@@ -115,8 +142,8 @@ def void_facts(found: Measured, *, shells: int, beside: Path) -> dict[str, Any]:
     }
 
 
-def _skin(found: Measured) -> dict[str, Any]:
-    """Return where the skin comes from, and porosity and volume where openings twice as wide are bridged."""
+def _skin(found: MeasuredVoids) -> dict[str, Any]:
+    """Return the source of the skin, and what bridging openings twice as wide changes."""
     voids, voxel_nm = found.voids, found.voxel_nm
     if not voids.more_px:
         source = "mask" if voids.bounded else "no skin in the volume"
@@ -133,7 +160,7 @@ def _skin(found: Measured) -> dict[str, Any]:
     }
 
 
-def _headline(found: Measured) -> dict[str, Any]:
+def _headline(found: MeasuredVoids) -> dict[str, Any]:
     """Return porosity, pores and cracks of all particles together, with intervals."""
     voids, volume, voxel_nm = found.voids, found.volume_px, found.voxel_nm
     parts = found.porosity()
@@ -156,7 +183,9 @@ def _headline(found: Measured) -> dict[str, Any]:
     }
 
 
-def _part(found: Measured, name: str, parts: dict[str, float], second: dict[str, float]) -> dict[str, Any]:
+def _part(
+    found: MeasuredVoids, name: str, parts: dict[str, float], second: dict[str, float]
+) -> dict[str, Any]:
     """Return one part of the porosity with its interval, which holds the second bridging length."""
     if name == "open" and not found.voids.bounded:
         return {"value": None, "ci95": None}
@@ -166,16 +195,17 @@ def _part(found: Measured, name: str, parts: dict[str, float], second: dict[str,
     return {"value": value, **limits}
 
 
-def _open_share(found: Measured, parts: dict[str, float]) -> float | None:
-    """Return the open share of the voids of which it is known whether they are open; None without a skin or such voids."""
+def _open_share(found: MeasuredVoids, parts: dict[str, float]) -> float | None:
+    """Return the open share of the voids that are known to be open or closed, None without any."""
     known = parts["open"] + parts["closed"]
     return parts["open"] / known if found.voids.bounded and known > 0 else None
 
 
-def _open_shares(found: Measured) -> list[float]:
-    """Return the open shares where contacts and skin are a voxel nearer, and a voxel farther, than the rule says.
+def _open_shares(found: MeasuredVoids) -> list[float]:
+    """Return the open shares where contacts and skin are a voxel nearer and a voxel farther.
 
-    Whether a void is open hangs on gaps that are hardly wider than a voxel; noise alone does not tell how much that moves.
+    Whether a void is open depends on gaps hardly wider than a voxel; noise alone does not tell how
+    much that matters.
     Voids of which it is unknown count once as closed and once as open.
     """
     voids, pores, cracks, voxel_nm = found.voids, found.pores, found.cracks, found.voxel_nm
@@ -196,7 +226,7 @@ def _open_shares(found: Measured) -> list[float]:
     return shares
 
 
-def _pores(found: Measured) -> dict[str, Any]:
+def _pores(found: MeasuredVoids) -> dict[str, Any]:
     """Return numbers and sizes of the pores; what the faces of the volume cut has no size."""
     voids, voxel_nm = found.voids, found.voxel_nm
     whole = {name: column[~found.pores["cut"]] for name, column in found.pores.items()}
@@ -212,7 +242,7 @@ def _pores(found: Measured) -> dict[str, Any]:
     }
 
 
-def _cracks(found: Measured) -> dict[str, Any]:
+def _cracks(found: MeasuredVoids) -> dict[str, Any]:
     """Return numbers, areas and apertures of the cracks."""
     sheets, cracks, spread, voxel_nm = found.voids.sheets, found.cracks, found.spread, found.voxel_nm
     weights, area = cracks["area_nm2"], float(cracks["area_nm2"].sum())
@@ -233,7 +263,7 @@ def _cracks(found: Measured) -> dict[str, Any]:
     }
 
 
-def _particle(found: Measured, label: int) -> dict[str, Any]:
+def _particle(found: MeasuredVoids, label: int) -> dict[str, Any]:
     """Return the numbers of one particle."""
     voids, pores, cracks, voxel_nm = found.voids, found.pores, found.cracks, found.voxel_nm
     parts: dict[str, float | None] = {**found.porosity(label)}
@@ -254,11 +284,10 @@ def _particle(found: Measured, label: int) -> dict[str, Any]:
     }
 
 
-def _network(voids: Voids, network: Network, beside: Path) -> dict[str, Any]:
-    with scratch_fields(beside) as allocate:
-        tortuous = tortuosity(
-            voids.instances, voids.depth_px, surface_px=SURFACE_PX, deep_px=DEEP_PX, allocate=allocate
-        )
+def _network(voids: Voids, network: Network, allocate: Allocate) -> dict[str, Any]:
+    tortuous = tortuosity(
+        voids.instances, voids.depth_px, surface_px=SURFACE_PX, deep_px=DEEP_PX, allocate=allocate
+    )
     return {
         "networks": network.count,
         "junctions": network.junctions,
@@ -289,7 +318,7 @@ def _interval(
 
 
 def _named(number: str, interval: dict[str, Any]) -> dict[str, Any]:
-    """Return the parts of an interval as ``<number>_ci95`` and ``<number>_noise_bias``, beside a plain number."""
+    """Return the parts of an interval as ``<number>_ci95`` and ``<number>_noise_bias``."""
     return {f"{number}_{part}": value for part, value in interval.items()}
 
 

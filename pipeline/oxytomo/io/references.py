@@ -1,0 +1,49 @@
+"""Reference spectra of a fit from their files."""
+
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Protocol
+
+from oxytomo.arrays import Spectrum
+from oxytomo.io.spectra import read_spectrum
+from oxytomo.oxidation.spectra import Reference
+
+
+class SpectrumFile(Protocol):
+    """Where a spectrum is, and what it is called."""
+
+    @property
+    def file(self) -> str:
+        """Path of the file."""
+
+    @property
+    def group(self) -> str | None:
+        """Group of an Athena project, or name of the absorption column."""
+
+    @property
+    def label(self) -> str:
+        """Name in tables and pictures."""
+
+    @property
+    def energy_unit(self) -> str | None:
+        """Unit of the energies, None where the file says it."""
+
+    @property
+    def energy_shift_ev(self) -> float:
+        """Number added to the energies."""
+
+
+def read_references(sources: Iterable[tuple[float, SpectrumFile]]) -> list[Reference]:
+    """Read reference spectra, each with its valence, in the order given."""
+    references = []
+    for valence, source in sources:
+        spectrum = read_spectrum(Path(source.file), group=source.group, energy_unit=source.energy_unit)
+        moved = Spectrum(spectrum.energy_ev + source.energy_shift_ev, spectrum.absorption, spectrum.metadata)
+        references.append(Reference(source.label, valence, moved))
+    return references
+
+
+def files_of(sources: Iterable[tuple[float, SpectrumFile]]) -> dict[str, Path]:
+    """Return the files of references, each once, by names for the provenance."""
+    files = dict.fromkeys(Path(source.file) for _, source in sources)
+    return {f"reference_{file.stem}_{number}": file for number, file in enumerate(files)}

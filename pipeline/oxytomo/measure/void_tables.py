@@ -1,0 +1,130 @@
+"""Pores and cracks as tables, the network they form, and what is counted in noise trials."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from oxytomo.arrays import BoolArray, IntArray, NumberArray
+from oxytomo.measure.cracks import crack_table
+from oxytomo.measure.networks import Network, void_network
+from oxytomo.measure.pores import pore_table
+from oxytomo.measure.void_numbers import cut_by_faces, mean_aperture, reaching_surface, void_sums
+from oxytomo.segment.regions import contacts
+from oxytomo.segment.void_noise import Trial
+from oxytomo.segment.voids import Voids
+
+CONTACT_PX = 2
+"""Voids touch that come within so many voxels of each other."""
+
+Table = dict[str, NumberArray]
+"""Columns of equal length by name."""
+
+
+@dataclass(frozen=True)
+class VoidTables:
+    """One row per pore, one per crack, and the network of both.
+
+    The columns ``network``, ``open``, ``open_unknown``, ``contacts`` and ``cut`` of the tables
+    follow from the network; the others are those of :func:`oxytomo.measure.pores.pore_table` and
+    :func:`oxytomo.measure.cracks.crack_table`.
+    """
+
+    pores: Table
+    cracks: Table
+    network: Network
+
+
+def void_tables(voids: Voids, *, voxel_nm: float) -> VoidTables:
+    """Measure each pore and crack, and which of them hang together.
+
+    Parameters
+    ----------
+    voids : the segmentation
+    voxel_nm : edge of a voxel
+    """
+    pores = pore_table(
+        voids.void,
+        voids.instances,
+        voids.zone,
+        voids.particle,
+        voids.depth_px,
+        n_pores=voids.n_pores,
+        voxel_nm=voxel_nm,
+    )
+    sheets = voids.sheets
+    cracks = crack_table(
+        sheets.index,
+        sheets.normal,
+        sheets.sheet,
+        sheets.area_px,
+        sheets.aperture_px,
+        sheets.inner,
+        voids.particle,
+        voids.depth_px,
+        voxel_nm=voxel_nm,
+    )
+    if not voids.bounded:
+        # Where the mask fills the volume the middle of the particle is not known either.
+        cracks["angle_to_radius_deg"] = np.full(sheets.count, np.nan)
+    cut = cut_by_faces(voids.instances, n_voids=voids.n_pores + sheets.count)
+    network = void_network(
+        contacts(voids.instances, CONTACT_PX),
+        np.concatenate([pores["volume_nm3"], cracks["volume_nm3"]]),
+        np.concatenate([pores["touches_surface"], cracks["touches_surface"]]),
+        cut,
+        n_pores=voids.n_pores,
+    )
+    for table, rows in ((pores, slice(0, voids.n_pores)), (cracks, slice(voids.n_pores, None))):
+        table["network"] = network.network[rows]
+        table["open"] = network.open[rows]
+        table["open_unknown"] = network.unknown[rows]
+        table["contacts"] = network.n_contacts[rows]
+        table["cut"] = cut[rows]
+    return VoidTables(pores, cracks, network)
+
+
+def written_columns(table: Table) -> dict[str, list[Any]]:
+    """Return the columns as they are written: ``open`` is True, False or unknown."""
+    columns: dict[str, list[Any]] = {}
+    for name, column in table.items():
+        if name == "open":
+            pairs = zip(column.tolist(), table["open_unknown"].tolist(), strict=True)
+            columns[name] = ["unknown" if unknown else is_open for is_open, unknown in pairs]
+        elif name != "open_unknown":
+            known = np.where(np.isfinite(column), column, np.nan) if column.dtype.kind == "f" else column
+            columns[name] = list(known)
+    return columns
+
+
+def trial_numbers(voids: Voids, network: Network, trial: Trial) -> tuple[dict[str, float], dict[str, float]]:
+    """Return the headline numbers of one repetition of the search: sums, and means and shares.
+
+    Parameters
+    ----------
+    voids, network : of the whole volume; what a trial cuts off may go on to the surface in it
+    trial : one search in a block of the volume
+    """
+    sheets = trial.sheets
+    touches = reaching_surface(
+        trial.instances, trial.depth_px, sheets.index, sheets.sheet, n_pores=trial.n_pores
+    )
+    touches[_leaving(voids, network.open, trial) - 1] = True
+    cut = np.zeros(touches.size, bool)
+    cut[_leaving(voids, network.unknown, trial) - 1] = True
+    pairs = contacts(trial.instances, CONTACT_PX)
+    sums = void_sums(trial.void, trial.zone, pairs, touches, cut, n_pores=trial.n_pores)
+    sums["area"] = float(sheets.area_px.sum())
+    known = sums["open"] + sums["closed"]
+    share = sums["open"] / known if known > 0 else float("nan")
+    mean = mean_aperture(sheets.aperture_px, sheets.area_px, sheets.inner)
+    return sums, {"open_fraction": share, "mean_aperture": mean}
+
+
+def _leaving(voids: Voids, marked: BoolArray, trial: Trial) -> IntArray:
+    """Return the voids of a trial that continue beyond its block in marked voids."""
+    on_edge = np.concatenate([[False], marked])[voids.instances[trial.box]]
+    inner = tuple(slice(1 if n > 1 else 0, n - 1 if n > 1 else n) for n in on_edge.shape)
+    on_edge[inner] = False
+    found: IntArray = np.unique(trial.instances[on_edge]).astype(np.int64)
+    return found[found > 0]

@@ -1,0 +1,1 @@
+"""Lithium, stress and crack fronts in a measured particle with voids and cracks."""

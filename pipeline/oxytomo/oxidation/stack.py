@@ -1,0 +1,39 @@
+"""A registered stack of one element, of which parts are read when they are needed."""
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from oxytomo.arrays import BoolArray, Float64Array, StoredArray
+
+
+@dataclass(frozen=True)
+class EnergyStack:
+    """Frames of one element through its edge on one grid.
+
+    Attributes
+    ----------
+    value, variance : (n_energy, n_y, n_x) float32, optical density; NaN and inf where invalid
+    energy_ev : (n_energy,) float64, increasing, as recorded
+    lost : (n_energy,) bool, frames that are left out
+    variance_factor : (n_energy,) variance of single pixels over that before the interpolation
+    pixel_nm : NaN where it is not known
+    rows_at_once : rows that the file keeps in one piece
+    """
+
+    value: StoredArray
+    variance: StoredArray
+    energy_ev: Float64Array
+    lost: BoolArray
+    variance_factor: Float64Array
+    pixel_nm: float
+    rows_at_once: int
+
+    @property
+    def shared_noise(self) -> float:
+        """What the error of a mean over many pixels exceeds that of independent pixels by.
+
+        Interpolation shares noise among neighbours: means over many pixels keep the noise of the
+        raw ones, although each pixel has less.
+        """
+        return float(1 / np.sqrt(np.mean(self.variance_factor)))

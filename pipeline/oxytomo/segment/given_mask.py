@@ -1,0 +1,28 @@
+"""Particles that the user drew."""
+
+import numpy as np
+
+from oxytomo.arrays import FloatArray, LabelArray
+from oxytomo.slabs import Allocate, Field, fill
+
+
+def given_particles(values: Field, allocate: Allocate) -> Field:
+    """Return a mask of the user as labels: values are rounded, 0 and less is outside.
+
+    Parameters
+    ----------
+    values : (n_z, n_y, n_x), numbers of particles up to 255
+    allocate : makes the field that is returned
+
+    Returns
+    -------
+    (n_z, n_y, n_x) uint8
+    """
+    mask = allocate(values.shape, np.uint8)
+    fill(mask, _labels, values)
+    return mask
+
+
+def _labels(values: FloatArray) -> LabelArray:
+    labels: LabelArray = np.clip(np.round(values), 0, 255).astype(np.uint8)
+    return labels
