@@ -55,7 +55,10 @@ def normalized_series(stores: Mapping[str, Store]) -> list[NormalizedSeries]:
 
 def air_was_levelled(stores: Mapping[str, Store]) -> bool:
     """Return whether every one of several series was levelled to its air; levels as recorded are a wish to keep them."""
-    return len(stores) > 1 and all(bool((np.asarray(s["air_level"]) != 1).any()) for s in stores.values())
+    return len(stores) > 1 and all(
+        "air_level" in one.names and bool((np.asarray(one["air_level"]) != 1).any())
+        for one in stores.values()
+    )
 
 
 def series_facts(stores: Mapping[str, Store], *, one_magnification: bool) -> SeriesFacts:
