@@ -213,6 +213,7 @@ def one_run(task: tuple[str, int, bool, argparse.Namespace]) -> Found:
         project = parse_config(data, folder=folder)
         said = run_composition(project, "particle", folder, threads=options.threads, stages=stages)
         found.causes = causes_named(folder, said)
+        found.model = dict(read_store(folder / "decompose.zarr").attributes["model"])
         if not options.causes:
             _score(found, folder, truth, said)
     except Exception:
@@ -374,7 +375,7 @@ def table_row(effect: str, runs: list[Found]) -> str:
         f"{median([r.truth['oxygen_poor'] for r in full]):.1f}, {median([r.truth['oxygen_rich'] for r in full]):.1f}"
     )
     cells.append(f"{median([r.chi2 for r in flat]):.2f} / {median([r.chi2 for r in full]):.2f}")
-    model = [(r.model or {}).get("chi_square") for r in runs if isinstance(r.model, dict)]
+    model = [(r.model or {}).get("chi_square_per_dof") for r in runs if isinstance(r.model, dict)]
     cells.append(", ".join(f"{m:.2f}" if isinstance(m, int | float) else str(m)[:60] for m in model) or "–")
     good = [run for run in runs if not run.error]
     named = dict.fromkeys("+".join(run.causes[:3]) or "nothing" for run in good)

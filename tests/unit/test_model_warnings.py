@@ -64,11 +64,11 @@ def test_causes_are_terms_that_are_missed_by_much():
         {"term": "stray", "chi_square_per_dof_without": 60.0},
         {"term": "carbon", "chi_square_per_dof_without": 1.3},
     ]
-    record = FITS | {"steps": steps}
+    record = FITS | {"steps": steps, "terms": {"stray": {"kind": "stray"}, "carbon": {"kind": "component"}}}
     assert named_causes(record) == ["stray"]
     assert named_causes(record | {"skin": {"oxygen_nm": 8.7}, "likely_causes": ["pvdf"]}) == [
-        "stray",
         "skin",
+        "stray",
         "pvdf",
     ]
     assert named_causes({"chi_square_per_dof": None}) == []

@@ -269,7 +269,11 @@ def named_causes(record: Mapping[str, Any]) -> list[str]:
         for step in record.get("steps") or ()
         if float(step["chi_square_per_dof_without"]) > now + MATTERS
     ]
-    return [*missed, *(["skin"] if record.get("skin") else []), *(record.get("likely_causes") or ())]
+    substances = [name for name in missed if record["terms"][name]["kind"] == "component"]
+    # A skin is told by its place: what else would explain part of it comes after it.
+    skin = ["skin"] if record.get("skin") else []
+    rest = [name for name in missed if name not in substances]
+    return [*substances, *skin, *rest, *(record.get("likely_causes") or ())]
 
 
 def _number(value: float) -> float | None:
