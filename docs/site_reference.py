@@ -1,7 +1,6 @@
 """Reference pages of the site, made from the code: commands, settings, output files and their columns, the library."""
 
 import argparse
-import importlib.util
 import json
 import os
 import re
@@ -36,8 +35,9 @@ def settings() -> str:
         "# Settings\n\n",
         GENERATED,
         "A configuration is a YAML file. Only the paths of the raw files and, for a composition, the formula are needed.\n"
-        "`oxytomo schema` prints the schema that editors understand, `oxytomo schema --defaults` a file with every\n"
-        "default. Paths are relative to the configuration file.\n\n",
+        "`oxytomo schema` prints the schema that editors understand, `oxytomo schema --defaults` a file with the\n"
+        "defaults, and `oxytomo schema --expert` the settings that few users need. Paths are relative to the\n"
+        "configuration file.\n\n",
         "## The file\n\n",
         _properties(described),
     ]
@@ -235,8 +235,6 @@ def outputs() -> str:
 
 def _arrays() -> Iterator[str]:
     """Yield the arrays of a result."""
-    if importlib.util.find_spec("oxytomo.results") is None:
-        return
     from oxytomo.results.arrays import ARRAY_TYPES, ELEMENT_ARRAYS
 
     yield "\n## Arrays\n\nNames are those of `oxytomo.open_results(folder).arrays`.\n\n"
@@ -250,8 +248,6 @@ def _arrays() -> Iterator[str]:
 
 def _columns() -> Iterator[str]:
     """Yield the columns of every table."""
-    if importlib.util.find_spec("oxytomo.results") is None:
-        return
     from oxytomo.results.columns import TABLE_TYPES
     from oxytomo.results.places import TABLE_KEYS
 
@@ -292,11 +288,32 @@ def _definitions() -> Mapping[str, Mapping[str, str]]:
     }
 
 
+ROOMS = {
+    "results": "Results",
+    "reading": "Reading files",
+    "projections": "Normalisation",
+    "alignment": "Alignment",
+    "composition": "Composition",
+    "reconstruction": "Reconstruction",
+    "oxidation": "Oxidation",
+    "structure": "Pores and cracks",
+    "simulation": "Simulation",
+}
+"""Headings of the library, by the module that a name comes from; all others are at the end."""
+
+
 def library() -> str:
-    """Return a section for each public name of the package."""
+    """Return a section for each public name of the package, by topic."""
     import oxytomo
 
-    names = [name for name in oxytomo.__all__ if not name.startswith("_")]
-    parts = ["# Library\n\n", "`import oxytomo` gives these names.\n\n"]
-    parts += [f"::: oxytomo.{name}\n\n" for name in names]
-    return "".join(parts)
+    topics: dict[str, list[str]] = {heading: [] for heading in (*ROOMS.values(), "Types and errors")}
+    for name in oxytomo.__all__:
+        if not name.startswith("_"):
+            parts = getattr(oxytomo, name).__module__.split(".")
+            heading = next((ROOMS[part] for part in reversed(parts) if part in ROOMS), "Types and errors")
+            topics[heading].append(name)
+    text = "# Library\n\n`import oxytomo` gives these names. Examples: [use oxytomo from Python](../how-to/library.md).\n"
+    for heading, names in topics.items():
+        if names:
+            text += f"\n## {heading}\n\n" + "".join(f"::: oxytomo.{name}\n\n" for name in names)
+    return text

@@ -111,6 +111,7 @@ def _composition(folder: Path) -> None:
             raw,
             pixel_nm=VOXEL_NM,
             systematic=0.0,
+            skin_oxygen_px=0.0,
             noise=0.02,
         ),
     }

@@ -14,6 +14,7 @@ from oxytomo.composition.first_look import FIRST_ITERATIONS
 from oxytomo.config import Source, expand, load_config, parse_config, source_files
 from oxytomo.config.plan import (
     JOINT_STAGE,
+    JOINT_STORE,
     SHARED_OUT,
     STAGES,
     TO_VOLUME,
@@ -24,8 +25,9 @@ from oxytomo.config.plan import (
     stage_settings,
 )
 from oxytomo.config.project import ProjectConfig
-from oxytomo.config.schema import default_yaml, schema
+from oxytomo.config.schema import default_yaml, expert_yaml, schema
 from oxytomo.errors import ConfigError
+from oxytomo.results import places
 from oxytomo.run.costs import COSTS
 from oxytomo.run.needs import FIRST_LOOK
 from oxytomo.stages import registry
@@ -76,7 +78,7 @@ def test_paths_start_from_the_configuration_file(tmp_path: Path) -> None:
     sources = branch_sources(branch_config(loaded, "a", "composition"))
     assert list(sources) == ["O_pre", "O_post", "Mn_pre", "Mn_post"]
     assert sources["Mn_pre"].images == (str(folder / "Mn1.h5"),)
-    assert loaded.results == Path("results")
+    assert loaded.results == folder / "results"
 
 
 def test_absolute_paths_stay() -> None:
@@ -103,7 +105,10 @@ def test_patterns_are_expanded_in_order(tmp_path: Path) -> None:
     ("data", "parts"),
     [
         (project(composition(treshold=0.1)), ["samples.a.composition.treshold", "did you mean 'threshold'"]),
-        (project(composition(threshold=1.5)), ["samples.a.composition.threshold", "less than 1", "1.5"]),
+        (
+            project(composition(threshold=1.5)),
+            ["samples.a.composition.threshold", "a fraction between 0 and 1", "1.5"],
+        ),
         (project(composition(threshold=float("nan"))), ["samples.a.composition.threshold", "nan"]),
         (
             project(composition(align={"iteration": 3})),
@@ -401,6 +406,26 @@ def test_default_configuration_says_what_the_models_say() -> None:
     assert spelled == bare
 
 
+def test_expert_settings_have_a_list_of_their_own() -> None:
+    normalize = yaml.safe_load(default_yaml())["samples"]["particle_a"]["composition"]["normalize"]
+    assert "flat_field" in normalize
+    assert "hot_pixel_sigma" not in normalize
+    listed = yaml.safe_load(expert_yaml())
+    assert listed["composition.normalize.hot_pixel_sigma"] == 8.0
+    # Of both ways to reconstruct, of the fits per element, and of all branches.
+    assert {
+        "composition.reconstruct.l1_weight",
+        "oxidation.fit.max_condition",
+        "structure.segment.false_cracks",
+        "tomogram.export.chunk",
+        "register_branches.placements",
+    } <= set(listed)
+    assert "composition.normalize.flat_field" not in listed
+    marked = schema()["$defs"]["ExportSettings"]["properties"]
+    assert marked["chunk"]["expert"] is True
+    assert "expert" not in marked["ngff"]
+
+
 def test_schema_names_its_dialect_and_accepts_plain_paths() -> None:
     described = schema()
     assert described["$schema"] == "https://json-schema.org/draft/2020-12/schema"
@@ -498,3 +523,21 @@ def test_a_stage_is_thin(repository: Path) -> None:
     }
     long = {path.stem for path in modules if len(path.read_text(encoding="utf-8").splitlines()) > 60}
     assert not long
+
+
+def test_the_places_of_results_are_those_that_stages_write() -> None:
+    """Every store and product of the registry has a place in ``results``, or is one that nobody looks at."""
+    rows = registry.STAGES.values()
+    stores = {(branch, row.store) for row in rows for branch in row.branches if row.store and not row.jobs}
+    read = {(branch, f"{name}.zarr") for branch, names in places.STORES.items() for name in names}
+    of_parts = {row.store for row in rows if row.part_of}
+    assert read <= stores
+    assert {name for _, name in stores - read} == of_parts - {row.store for row in rows if row.jobs} | {
+        "retrieve_phase.zarr"
+    }
+    folders = {row.short_name for row in rows if row.jobs and not row.part_of}
+    assert set(places.ELEMENT_STORES) == folders
+    tables = {
+        product for row in rows for product in row.products.values() if product.endswith((".csv", ".json"))
+    }
+    assert tables | {f"stages/{JOINT_STORE}"} == set((places.TABLES | places.MORE_TABLES).values())

@@ -25,7 +25,8 @@ def require_files(place: str, paths: Sequence[Path]) -> None:
             modified = path.stat().st_mtime
         except OSError as error:
             got = str(path) if isinstance(error, FileNotFoundError) else f"{path} ({error.strerror})"
-            raise InputError(place, expected="an existing file", got=got, fix="correct the path") from error
+            fix = "write / for \\" if "\\" in str(path) else "correct the path"
+            raise InputError(place, expected="an existing file", got=got, fix=fix) from error
         if modified > time.time() + CLOCKS_DIFFER_S:
             raise InputError(
                 place,

@@ -17,6 +17,7 @@ from oxytomo.check.series import (
     SeriesFacts,
     copied_series,
     ends_of,
+    files_of_one_energy,
     missing_pixels,
     overridden,
     shared_between_samples,
@@ -147,7 +148,9 @@ def _check_branch(
         except PipelineError as error:
             problems.append(error)
     places = {_place(config, f"samples.{sample}.{branch}", n): s for n, s in branch_series(config).items()}
-    problems += [*shared_files(places), *copied_series(facts)]
+    shared = list(shared_files(places))
+    named = {problem.subject for problem in shared}
+    problems += [*shared, *copied_series({n: fact for n, fact in facts.items() if fact.place not in named})]
     if not isinstance(config, StructureConfig):
         for fact in facts.values():
             problems += missing_pixels(fact)
@@ -162,7 +165,7 @@ def _check_branch(
             warnings += few_tilts(facts, f"samples.{sample}.{branch}")
             warnings += narrow_tilts(facts, f"samples.{sample}.{branch}")
             warnings += repeated_tilts(facts, f"samples.{sample}.{branch}")
-        if not isinstance(config, TomogramConfig) and config.edges is not None:
+        if not isinstance(config, TomogramConfig) and config.edges is not None and not shared:
             problems += list(_edge_problems(config, facts))
     if isinstance(config, StructureConfig) and facts and len(facts) == len(branch_series(config)):
         problems += _caught(lambda: check_tilts(facts))
@@ -269,7 +272,7 @@ def _series_facts(place: str, source: Source, config: BranchConfig, warnings: li
             place,
             expected="frames of one energy",
             got=f"{energies.min():g} to {energies.max():g} eV",
-            fix="give the files of one energy; a stack through an edge belongs to the branch oxidation",
+            fix=files_of_one_energy(summary),
         )
     counts = [count for _, count in summary.files]
     return with_values(facts, read_some(request, looked_at(summary.shape[0]), counts))

@@ -22,6 +22,7 @@ if TYPE_CHECKING:  # the command line does not load what reads files
 
 SILENT_FORMATS = ("TIFF", "EDF")
 """Formats whose files say neither energy nor pixel size nor angles."""
+_MOST_FILES = 4
 ENERGY_TOLERANCE_EV, ENERGY_TOLERANCE = 1.0, 1e-3
 PIXEL_TOLERANCE = 0.01
 ANGLE_TOLERANCE_DEG = 0.01
@@ -110,6 +111,21 @@ def ends_of(files: Sequence[tuple[str, int]], values: Float64Array, unit: str) -
         at = f" at {value:.6g}{unit}" if np.isfinite(value) else ""
         texts.append(f"{name}{at}" if len(files) > 1 else f"{at.strip() or 'of ' + name}")
     return texts[0], texts[1]
+
+
+def files_of_one_energy(summary: "SeriesSummary") -> str:
+    """Return what to do where frames of several energies are given as one series: its files with their energies."""
+    listed, at = [], 0
+    for name, count in summary.files:
+        energies = summary.energy_ev[at : at + count]
+        at += count
+        if count and np.ptp(energies) <= ENERGY_TOLERANCE_EV:
+            listed.append(f"{name} ({energies[0]:g} eV)")
+    stack = "a stack through an edge belongs to the branch oxidation"
+    if len(listed) < 2:
+        return f"give the files of one energy; {stack}"
+    more = f" … {len(listed) - _MOST_FILES} more" if len(listed) > _MOST_FILES else ""
+    return f"give the files of one energy, of {', '.join(listed[:_MOST_FILES])}{more}; {stack}"
 
 
 def with_values(facts: SeriesFacts, frames: Sequence[AnyArray]) -> SeriesFacts:

@@ -24,6 +24,7 @@ _COMMANDS = {
     "run": "run the workflow on a configuration",
     "align": "align the series of a configuration, say how well it went, and stop",
     "check": "validate a configuration and its raw files; say what would run and what it needs",
+    "init": "look at a folder of raw files and write a commented configuration for them",
     "inspect": "show what is in a raw file or a result, and where it comes from",
     "plan": "say before a beam time what a measurement can tell, and what faults would do",
     "simulate": "write a simulated acquisition with its truth and a configuration",
@@ -31,6 +32,8 @@ _COMMANDS = {
     "report": "write the report of results again; several folders give a comparison",
     "render": "draw a sample in three dimensions: pictures, model, page to turn, movie",
     "verify": "recompute the digests of results and name what was altered, cut short or is missing",
+    "clean": "list intermediate results with their sizes, and delete them where that is asked for",
+    "completion": "print a script that completes commands and options in a shell",
     "schema": "print the JSON schema of the configuration",
     "stage": "run one stage (what the workflow calls)",
 }

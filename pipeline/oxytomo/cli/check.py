@@ -4,6 +4,7 @@ import argparse
 import sys
 from pathlib import Path
 
+from oxytomo.check.old_results import old_results
 from oxytomo.check.sample import check_project
 from oxytomo.check.series import describe, describe_frames
 from oxytomo.cli.run import available_cores
@@ -42,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
                 jobs = f" ({need.jobs} jobs)" if need.jobs > 1 else ""
                 sys.stdout.write(f"    {stage + jobs:<26} {need.describe(cores)}\n")
     sys.stdout.flush()
-    for warning in checked.warnings:
+    for warning in (*checked.warnings, *old_results(project, arguments.config)):
         sys.stderr.write(f"oxytomo: warning: {warning}\n")
     for problem in checked.problems:
         sys.stderr.write(f"oxytomo: error: {problem}\n")

@@ -8,16 +8,22 @@ import time
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
-from oxytomo.check.sample import require_valid
+from oxytomo.check.old_results import old_results
+from oxytomo.check.sample import ProjectCheck, check_project
+from oxytomo.cli.answer import answer_lines, describe_plan
+from oxytomo.cli.colours import YELLOW, has_colours, in_colour
 from oxytomo.cli.failure import explain_failure
 from oxytomo.config import ProjectConfig, load_config
 from oxytomo.config.plan import project_products, results_folder
 from oxytomo.errors import ConfigError
+from oxytomo.run.boundary import ERROR_PREFIX
 from oxytomo.run.limits import require_limits
 from oxytomo.run.lock import run_lock
 from oxytomo.run.results_folder import check_writable, claim, lost_stores, note_finished, to_make_again
 from oxytomo.run.stage_server import stage_server
+from oxytomo.run.unchanged import is_unchanged, note_unchanged
 from oxytomo.run.workflow import call_snakemake, profile_folder, snakemake_arguments, write_configuration
+from oxytomo.stages.context import SHOW
 from oxytomo.stages.progress import format_duration
 
 DESCRIPTION = """\
@@ -43,6 +49,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="a folder with a Snakemake profile, or the name of one that comes along: local, slurm",
     )
     parser.add_argument("--dry-run", action="store_true", help="say what would run, and why, and stop")
+    how = parser.add_mutually_exclusive_group()
+    how.add_argument(
+        "-q",
+        "--quiet",
+        dest="show",
+        action="store_const",
+        const="none",
+        help="only errors, warnings and the answer",
+    )
+    how.add_argument(
+        "-v",
+        "--verbose",
+        dest="show",
+        action="store_const",
+        const="all",
+        help="also what the stages say, which is in their logs in any case",
+    )
+    parser.set_defaults(show="lines")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -51,12 +75,18 @@ def run(arguments: argparse.Namespace) -> int:
     project = load_config(arguments.config)
     folder = results_folder(project)
     started = time.time()
+    if not arguments.dry_run and arguments.profile is None and is_unchanged(folder, project):
+        sys.stdout.write(f"nothing to do: everything in {folder} is there and up to date\n")
+        _say_answer(project, folder)
+        return 0
     # Named files, as the rule that gathers them would keep Snakemake waiting for a second after the last of them.
     code = run_workflow(
         arguments, project, folder, [*project_products(project), *lost_stores(folder, project)]
     )
     if code == 0 and not arguments.dry_run:
-        _say_where(project, folder, time.time() - started)
+        note_unchanged(folder, project)
+        sys.stdout.write(f"\ndone in {format_duration(time.time() - started)}; results in {folder}\n")
+        _say_answer(project, folder)
     return code
 
 
@@ -89,10 +119,13 @@ def run_workflow(
     profile = None if here else profile_folder(arguments.profile)
     require_limits(cores if here else 1)
     with stage_server(cores, wanted=here and not arguments.dry_run) as server:
-        for warning in require_valid(project, stages):
-            sys.stderr.write(f"oxytomo: warning: {warning}\n")
+        checked = check_project(project, read_flats=False, only=stages)
+        for problem in checked.problems:
+            raise problem
+        for warning in (*checked.warnings, *old_results(project, arguments.config)):
+            sys.stderr.write(f"{in_colour('oxytomo: warning:', YELLOW, sys.stderr)} {warning}\n")
         if arguments.dry_run:
-            return _dry_run(arguments, project, folder)
+            return _dry_run(arguments, project, folder, checked)
         check_writable(folder)
         started = time.time()
         with run_lock(folder) as lock:
@@ -107,9 +140,13 @@ def run_workflow(
             )
             # Here the stages speak for themselves; on a cluster only Snakemake sees them all.
             quiet = ("all",) if here else ("host", "reason", "rules")
+            show = getattr(arguments, "show", "all")
+            lines = "" if show == "none" or not here else "colour" if has_colours(sys.stderr) else "plain"
             end = call_snakemake(
                 [*command, "--quiet", *quiet],
-                environment=server.environment,
+                environment=server.environment | ({SHOW: show} if here else {}),
+                lines=lines,
+                weights=job_seconds(checked),
                 inherited=(*server.descriptors, lock),
             )
             if end.code == 0:
@@ -122,8 +159,19 @@ def available_cores() -> int:
     return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else (os.cpu_count() or 1)
 
 
-def _dry_run(arguments: argparse.Namespace, project: ProjectConfig, folder: Path) -> int:
-    """Let Snakemake say what would run; nothing is written into the results folder."""
+def job_seconds(checked: ProjectCheck) -> dict[str, float]:
+    """Return the core seconds that a job of each stage is expected to take, the mean over samples."""
+    needs: dict[str, list[float]] = {}
+    for branch in checked.branches:
+        for stage, need in branch.needs.items():
+            needs.setdefault(stage, []).append(need.core_seconds / max(1, need.jobs))
+    return {stage: sum(seconds) / len(seconds) for stage, seconds in needs.items()}
+
+
+def _dry_run(
+    arguments: argparse.Namespace, project: ProjectConfig, folder: Path, checked: ProjectCheck
+) -> int:
+    """Let Snakemake plan, and say in a few lines what would run and why; nothing is written into the results folder."""
     with tempfile.TemporaryDirectory() as empty:
         command = snakemake_arguments(
             write_configuration(project, Path(empty)),
@@ -131,14 +179,21 @@ def _dry_run(arguments: argparse.Namespace, project: ProjectConfig, folder: Path
             forced=to_make_again(folder, project),
             cores=arguments.cores or available_cores(),
         )
-        end = call_snakemake([*command, "--dry-run", "--quiet", "host"], environment={})
-    return 0 if end.code == 0 else 1
+        verbose = arguments.show == "all"
+        quiet = "host" if verbose else "all"
+        end = call_snakemake([*command, "--dry-run", "--quiet", quiet], environment={}, silent=not verbose)
+    if end.code == 0:
+        cores = arguments.cores or available_cores()
+        sys.stdout.write("\n".join(describe_plan(end.planned, checked, folder, cores)) + "\n")
+        return 0
+    if end.mend is not None:
+        sys.stderr.write(f"{ERROR_PREFIX}{end.mend}\n")
+    for line in dict.fromkeys(end.errors):
+        sys.stderr.write(f"oxytomo: the workflow says: {line}\n")
+    return 1 if end.mend is None else 2
 
 
-def _say_where(project: ProjectConfig, folder: Path, seconds: float) -> None:
-    """Say where the results are."""
-    sys.stdout.write(f"\ndone in {format_duration(seconds)}; results in {folder}\n")
-    for sample in project.samples:
-        sys.stdout.write(f"  {sample}: report {folder / sample / 'report.html'}\n")
-    if project.groups:
-        sys.stdout.write(f"  comparison: {folder / 'comparison.html'}\n")
+def _say_answer(project: ProjectConfig, folder: Path) -> None:
+    """Say what was found, and where to look."""
+    for line in answer_lines(project, folder):
+        sys.stdout.write(f"{line}\n")

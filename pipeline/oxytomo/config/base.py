@@ -1,7 +1,8 @@
-"""What all settings models share: frozen, strict about unknown keys, one-line errors with a suggestion."""
+"""What all settings models share: frozen, no unknown keys, one-line errors with advice."""
 
 import dataclasses
 import difflib
+import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -15,13 +16,23 @@ from oxytomo.errors import shows
 LONGEST_NAME = 100
 LONGEST_FILE_NAME = 255
 LONGEST_PATH = 4000
+_WINDOWS = re.compile(r"[A-Za-z]:[\\/]")
 _BRACKETED = re.compile(r"<[a-z][a-z0-9_]*>")
 
 
-def setting(default: Any, description: str, *, unit: str | None = None, **bounds: Any) -> Any:
-    """One field of a settings model with its default, description, unit and bounds."""
-    extra: dict[str, JsonValue] | None = {"unit": unit} if unit else None
-    return Field(default=default, description=description, json_schema_extra=extra, **bounds)
+def setting(
+    default: Any, description: str, *, unit: str | None = None, expert: bool = False, **bounds: Any
+) -> Any:
+    """One field of a settings model with its default, description, unit and bounds.
+
+    Parameters
+    ----------
+    expert : few users ever need it; the commented configuration with every default leaves it out
+    """
+    extra: dict[str, JsonValue] = {"unit": unit} if unit else {}
+    if expert:
+        extra["expert"] = True
+    return Field(default=default, description=description, json_schema_extra=extra or None, **bounds)
 
 
 def rejected(expected: str, got: str, fix: str, *, key: str | None = None) -> PydanticCustomError:
@@ -67,7 +78,8 @@ class Settings(BaseModel):
         for key, value in data.items():
             if isinstance(value, str) and not shows(value):
                 wanted = "text of characters that show"
-                raise rejected(wanted, f"'{value}'", "remove the others", key=str(key))
+                fix = "remove the others; a path of Windows goes into single quotes, or with / for \\"
+                raise rejected(wanted, f"'{value}'", fix, key=str(key))
             if str(key) not in cls.model_fields:
                 guess = closest(str(key), cls.model_fields)
                 known = ", ".join(cls.model_fields)
@@ -83,6 +95,9 @@ class Settings(BaseModel):
 def below_configuration(path: str, info: ValidationInfo) -> str:
     """Return ``path`` below the folder of the configuration file where the validation knows it."""
     folder = (info.context or {}).get("folder")
+    if os.name != "nt" and _WINDOWS.match(path):
+        fix = "write it as this computer names it, e.g. /mnt/c/Users/... for C:\\Users\\... (Windows Subsystem for Linux)"
+        raise rejected("a path of this computer", f"'{path}', a path of Windows", fix)
     expanded = checked_path(path)
     full = expanded if folder is None else str(Path(folder).joinpath(expanded))
     _require_short(full)
@@ -93,7 +108,7 @@ def below_configuration(path: str, info: ValidationInfo) -> str:
 
 
 def path_problem(path: str) -> str | None:
-    """Return what the workflow would take for something else in the path of a raw file, None for nothing.
+    """Return what the workflow would misread in the path of a raw file, None for nothing.
 
     Snakemake takes what is in braces for a wildcard, and replaces a word in angle brackets.
     """
@@ -124,7 +139,7 @@ def _require_short(path: str) -> None:
 
 
 def checked_name(name: str, *, key: str = "") -> str:
-    """Refuse a name that pages and tables cannot show as it is: a spreadsheet runs what begins with ``=``."""
+    """Refuse names that pages and tables cannot show: a spreadsheet runs a leading ``=``."""
     if not name[:1].isalnum() or len(name) > LONGEST_NAME or not shows(name):
         wanted = f"a name that begins with a letter or digit, of at most {LONGEST_NAME} characters that show"
         raise rejected(wanted, f"'{name}'", "rename it", key=key)

@@ -5,7 +5,7 @@ from typing import Annotated, Any
 from pydantic import Field, field_validator
 
 from oxytomo.config.base import Settings, setting
-from oxytomo.config.elements import checked_formula, known_elements
+from oxytomo.config.elements import Formula, checked_formula, known_elements
 from oxytomo.config.instrument import InstrumentSettings
 from oxytomo.config.ranges import ENERGY_EV
 
@@ -28,7 +28,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 
 class PlanSettings(Settings):
-    """What is planned: particle, pixels, tilts, photons and energies of a composition measurement."""
+    """What is planned: particle, pixels, tilts, photons and energies of a measurement."""
 
     sample: str | None = setting(
         None, "sample of this file whose formula, density, threshold and energies are meant; empty: the first"
@@ -53,7 +53,7 @@ class PlanSettings(Settings):
     energies_ev: dict[str, tuple[Energy, Energy]] = setting(
         {}, "per element the energies below and on its edge; empty: those of the sample's series", unit="eV"
     )
-    formula: dict[str, float] | None = setting(
+    formula: Formula | None = setting(
         None, "atoms per formula unit of the expected composition; empty: the sample's", unit="atoms"
     )
     density_g_cm3: float | None = setting(

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from oxytomo.config.project import ProjectConfig
 from oxytomo.config.ranges import DESCRIPTIONS
+from oxytomo.config.teaching import number_advice, place_advice, yaml_advice
 from oxytomo.errors import ConfigError
 
 MOST_BYTES = 64 * 2**20
@@ -19,7 +20,8 @@ MOST_NODES = 2_000_000
 DEEPEST = 40
 LONGEST_TEXT = 5_000
 LONGEST_NUMBER = 100
-"""Characters: Python takes minutes for a number of a million digits, or of hours, minutes and seconds without end."""
+"""Characters: Python takes minutes for a number of a million digits, or of hours, minutes and
+seconds without end."""
 
 # libyaml is ten times faster; where it is missing, the same in Python.
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -60,7 +62,10 @@ def _refused(node: yaml.Node, problem: str) -> yaml.constructor.ConstructorError
 
 
 def _unfolded(node: yaml.Node, known: dict[int, tuple[float, float]]) -> tuple[float, float]:
-    """Return how many values are in a node, and how deep, with every alias written out; infinity for one in itself."""
+    """Return how many values are in a node, and how deep, with every alias written out.
+
+    Infinity for one in itself.
+    """
     if isinstance(node, yaml.ScalarNode):
         is_number = node.tag in _NUMBERS
         if len(node.value) > (LONGEST_NUMBER if is_number else LONGEST_TEXT):
@@ -97,14 +102,20 @@ def _refuse_deep_nesting(text: str) -> None:
 def load_config(path: Path) -> ProjectConfig:
     """Read and validate a configuration file.
 
-    Paths of raw files are resolved relative to the file, ``results`` relative to the working directory.
+    Paths, that of the results too, are resolved relative to the file.
 
     Raises
     ------
     ConfigError
         One line naming the place in the file: ``samples.a.composition.edges.Mn.pre``.
     """
-    return parse_config(read_yaml(path), folder=path.resolve().parent, name=path.name)
+    folder = path.resolve().parent
+    return results_below(parse_config(read_yaml(path), folder=folder, name=path.name), folder)
+
+
+def results_below(project: ProjectConfig, folder: Path) -> ProjectConfig:
+    """Return a project whose relative results folder starts from the folder of its file."""
+    return project.model_copy(update={"results": folder / project.results})
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
@@ -142,6 +153,10 @@ def read_yaml(path: Path) -> dict[str, Any]:
         mark = getattr(error, "problem_mark", None)
         place = f"{path}, line {mark.line + 1}, column {mark.column + 1}" if mark else str(path)
         problem = " ".join(str(getattr(error, "problem", None) or error).split())
+        line = (text.splitlines()[mark.line : mark.line + 1] or [""])[0] if mark else ""
+        advice = yaml_advice(line)
+        if advice is not None:
+            raise ConfigError(place, expected=advice[0], got=advice[1], fix=advice[2]) from error
         raise ConfigError(
             place, expected="valid YAML", got=problem, fix="correct indentation or quotes there"
         ) from error
@@ -176,10 +191,9 @@ def config_error(error: ValidationError, data: Any, *, name: str) -> ConfigError
     where = _place(first["loc"], data, missing=first["type"] == "missing")
     more = f" ({len(problems) - 1} more after this one)" if len(problems) > 1 else ""
     if first["type"] == "rejected":
+        fix = _fix_of(context, where, data)
         where = ".".join(part for part in (where, context["key"]) if part)
-        return ConfigError(
-            where or name, expected=context["expected"], got=context["got"], fix=context["fix"] + more
-        )
+        return ConfigError(where or name, expected=context["expected"], got=context["got"], fix=fix + more)
     if first["type"] == "missing":
         return ConfigError(where, expected="a value", got="nothing", fix=f"add it to {name}{more}")
     expected = first["msg"].removeprefix("Input should be ").removeprefix("Value should ").rstrip(".")
@@ -187,7 +201,23 @@ def config_error(error: ValidationError, data: Any, *, name: str) -> ConfigError
         expected = DESCRIPTIONS.get(str(first["loc"][-1]), expected)
     got = " ".join(_TEXT.repr(first["input"]).split())
     got = got if len(got) <= 80 else got[:77] + "..."
+    advice = number_advice(first["input"], bounds=context)
+    if advice is not None:
+        return ConfigError(where or name, expected=advice[0], got=got, fix=advice[1] + more)
     return ConfigError(where or name, expected=expected, got=got, fix=f"correct it in {name}{more}")
+
+
+def _fix_of(context: Mapping[str, str], where: str, data: Any) -> str:
+    """Return what to do about what a validator refuses.
+
+    An unknown key may belong to another place.
+    """
+    if not context["got"].startswith("the unknown key"):
+        return context["fix"]
+    advice = place_advice(context["key"], where.split(".") if where else [], data, ProjectConfig)
+    if advice is None or context["fix"].startswith("did you mean"):
+        return context["fix"]
+    return advice
 
 
 def _place(location: tuple[int | str, ...], data: Any, *, missing: bool) -> str:

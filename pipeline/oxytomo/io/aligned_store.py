@@ -11,7 +11,6 @@ from oxytomo.align.applied import JudgedAlignment, Pictures, Resampled
 from oxytomo.align.energies import EnergyRegistration
 from oxytomo.align.inputs import NormalizedSeries
 from oxytomo.arrays import Float64Array
-from oxytomo.composition.amounts import AlignedSeries
 from oxytomo.errors import InputError
 from oxytomo.io.stores import NamedArray, Provenance, Store, write_store
 
@@ -54,7 +53,10 @@ def normalized_series(stores: Mapping[str, Store]) -> list[NormalizedSeries]:
 
 
 def air_was_levelled(stores: Mapping[str, Store]) -> bool:
-    """Return whether every one of several series was levelled to its air; levels as recorded are a wish to keep them."""
+    """Return whether every one of several series was levelled to its air.
+
+    Levels as recorded are a wish to keep them.
+    """
     return len(stores) > 1 and all(
         "air_level" in one.names and bool((np.asarray(one["air_level"]) != 1).any())
         for one in stores.values()
@@ -62,7 +64,10 @@ def air_was_levelled(stores: Mapping[str, Store]) -> bool:
 
 
 def series_facts(stores: Mapping[str, Store], *, one_magnification: bool) -> SeriesFacts:
-    """Return what normalised stores say; with ``one_magnification`` recorded pixel sizes are not compared."""
+    """Return what normalised stores say.
+
+    With ``one_magnification`` recorded pixel sizes are not compared.
+    """
     pixel_nm = np.array([_pixel_nm(name, store) for name, store in stores.items()])
     common_nm = float(pixel_nm.mean())
     first = next(iter(stores.values()))
@@ -101,7 +106,7 @@ def write_aligned(
     facts: SeriesFacts,
     provenance: Provenance,
 ) -> None:
-    """Write the store of an alignment: resampled frames, shifts, misfits, pictures, and what it says of itself."""
+    """Write the store of an alignment: resampled frames, shifts, misfits, pictures, record."""
     inputs, tilts, solution, used = (
         judged.inputs,
         judged.found.tilts,
@@ -173,18 +178,3 @@ def _quality(judged: JudgedAlignment) -> dict[str, Any]:
         "energy_magnification": {name: one.magnification for name, one in registered},
         "repeats": {name: [vars(repeat) for repeat in repeats] for name, repeats in inputs.repeats.items()},
     }
-
-
-def aligned_series(store: Store, *, in_memory: bool) -> AlignedSeries:
-    """Return the series of an aligned store as amounts are computed from them; read at once, or when asked for."""
-    names = [str(name) for name in store.attributes["series"]]
-    change = store.attributes.get("stripe_change", {})
-    return AlignedSeries(
-        names,
-        store["value"] if in_memory else store.field("value"),
-        store["variance"] if in_memory else store.field("variance"),
-        np.array(store.attributes.get("energies_ev", []), np.float64),
-        float(store.attributes["pixel_nm"]),
-        store["tilt_deg"],
-        np.array([change.get(name, 0.0) for name in names]),
-    )

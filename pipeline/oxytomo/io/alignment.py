@@ -51,7 +51,7 @@ def write_alignment(path: Path, judged: JudgedAlignment, facts: SeriesFacts) -> 
 def write_shifts(
     path: Path, rows: ShiftRows, solution: Solution, left_out: Sequence[tuple[int, float, str]]
 ) -> None:
-    """Write the shifts of frames in use, and below those of each series the frames that were left out."""
+    """Write the shifts of used frames, and below them the frames left out of each series."""
     names, energies_ev, tilt_deg, frames, misfit = (
         rows.names,
         rows.energies_ev,
@@ -64,30 +64,35 @@ def write_shifts(
         for key in (*COLUMNS, "series", "frame", "magnification", "axis_tilt_deg", "misfit", "used", "note")
     }
 
-    def row(
-        e: int, tilt: float, dy: object, dx: object, frame: int, misfit: object, used: int, note: str
-    ) -> None:
-        scale, lean = round(float(solution.magnification[e]), 7), round(solution.axis_tilt_deg, 4)
-        place = (round(float(energies_ev[e]), 3), round(tilt, 4), dy, dx, names[e], frame)
-        values = (*place, scale, lean, misfit, used, note)
-        for column, value in zip(columns.values(), values, strict=True):
-            column.append(value)
+    def row(e: int, tilt: float, frame: int, **cells: object) -> None:
+        own = {
+            "energy_ev": round(float(energies_ev[e]), 3),
+            "tilt_deg": round(tilt, 4),
+            "series": names[e],
+            "frame": frame,
+            "magnification": round(float(solution.magnification[e]), 7),
+            "axis_tilt_deg": round(solution.axis_tilt_deg, 4),
+        }
+        for name, value in (own | cells).items():
+            columns[name].append(value)
 
     for e in range(len(names)):
         for t, tilt in enumerate(tilt_deg):
             dy, dx = (round(float(s[e, t]), 4) for s in (solution.dy_px, solution.dx_px))
-            row(e, float(tilt), dy, dx, int(frames[t]), round(float(misfit[t]), 5), 1, "")
+            found = {"dy_px": dy, "dx_px": dx, "misfit": round(float(misfit[t]), 5)}
+            row(e, float(tilt), int(frames[t]), **found, used=1, note="")
         for frame, tilt, reason in left_out:
-            row(e, tilt, "", "", frame, "", 0, reason)
+            row(e, tilt, frame, dy_px="", dx_px="", misfit="", used=0, note=reason)
     write_csv(path, columns)
 
 
 def read_alignment(path: Path, inputs: AlignInputs, facts: SeriesFacts) -> Given:
     """Read shifts for the given series and tilts.
 
-    Rows are matched by energy and tilt, so that the table of another sample with the same scan will do. Columns beyond the
-    four of every ``alignment.csv`` may be missing: the magnification is then the recorded one and the axis is not tilted.
-    Shifts are 0 where a tilt is not kept: its rows say ``used`` 0 for any series.
+    Rows are matched by energy and tilt, so that the table of another sample with the same scan will
+    do. Columns beyond the four of every ``alignment.csv`` may be missing: the magnification is then
+    the recorded one and the axis is not tilted. Shifts are 0 where a tilt is not kept: its rows say
+    ``used`` 0 for any series.
     """
     names, tilt_deg, energies_ev, magnification = (
         inputs.names,
@@ -166,7 +171,10 @@ def require_table(path: Path) -> dict[str, list[str]]:
 
 
 def _numbers(path: Path, table: dict[str, list[str]], name: str, absent: float) -> Float64Array:
-    """A column as numbers; ``absent`` where the table has no such column, NaN where a cell is empty."""
+    """A column as numbers.
+
+    ``absent`` where the table has no such column, NaN where a cell is empty.
+    """
     length = len(next(iter(table.values())))
     try:
         return (

@@ -8,13 +8,12 @@ import numpy as np
 
 from oxytomo.align.applied import JudgedAlignment, Resampled, align_inputs, resample_inputs
 from oxytomo.align.inputs import NormalizedSeries, common_tilts
-from oxytomo.align.series import AlignOptions
+from oxytomo.align.tilts import AlignOptions
 from oxytomo.arrays import Float64Array, FloatArray, IntArray
 from oxytomo.config import AlignSettings
 from oxytomo.errors import ConfigError, InputError
 from oxytomo.library.defaults import checked, silent
 from oxytomo.library.projections import Projections
-from oxytomo.slabs import in_memory
 
 DEFAULT = AlignSettings()
 EVERYTHING = 2**62
@@ -39,6 +38,7 @@ class Aligned:
     axis_tilt_deg : angle of the tilt axis in the detector plane, degrees
     frame : (n_tilt,) number of the frame in the first raw series
     warnings : what to know of the frames, as sentences
+    remarks : series that were moved so that the spectra agree, and air that was taken off
     verdict : one sentence that says whether to trust the alignment
     """
 
@@ -55,6 +55,7 @@ class Aligned:
     axis_tilt_deg: float
     frame: IntArray
     warnings: tuple[str, ...]
+    remarks: tuple[str, ...]
     verdict: str
 
 
@@ -77,7 +78,7 @@ def align_series(
     Tilts are aligned by projection matching (Dengler, Ultramicroscopy 30, 337, 1989; Gürsoy et al.,
     Sci. Rep. 7, 11818, 2017) from the best of several starts; energies by registration of frames of
     the same tilt. All shifts, scales and the turn of the axis are composed before the one
-    resampling.
+    resampling. Air that is not at an optical density of 0 at all energies is taken off.
 
     Parameters
     ----------
@@ -137,7 +138,6 @@ def align_series(
         judged,
         by_spectra=quantity == "optical_density" and settings.energies is not False,
         one_air=quantity == "optical_density" and _air_was_levelled(named),
-        allocate=in_memory,
         progress=_silent,
     )
     return _aligned(judged, resampled, named, quantity)
@@ -203,8 +203,18 @@ def _aligned(
         axis_tilt_deg=solution.axis_tilt_deg,
         frame=inputs.acquisition_order[used],
         warnings=tuple(judged.warnings),
+        remarks=_remarks(resampled),
         verdict=judged.verdict,
     )
+
+
+def _remarks(resampled: Resampled) -> tuple[str, ...]:
+    """Say what was done to the frames beside moving them onto one grid."""
+    done = {
+        "moved so that the spectra agree, px rms over the tilts": resampled.moved,
+        "air that all energies see, taken off, optical density rms": resampled.levelled,
+    }
+    return tuple(f"{what}: {how}" for what, how in done.items() if how)
 
 
 def _one_quantity(series: Mapping[str, Projections]) -> Literal["optical_density", "signal"]:

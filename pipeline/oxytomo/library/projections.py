@@ -10,6 +10,7 @@ from oxytomo.config import NormalizeSettings
 from oxytomo.errors import ConfigError
 from oxytomo.library.defaults import checked, options_of
 from oxytomo.preprocess.optical_density import check_same_shape
+from oxytomo.preprocess.plausible import looked_at, require_plausible
 from oxytomo.preprocess.stripes import without_stripes
 from oxytomo.preprocess.tilt_series import (
     Meaning,
@@ -17,7 +18,6 @@ from oxytomo.preprocess.tilt_series import (
     normalize_series,
     require_valid_pixels,
 )
-from oxytomo.slabs import in_memory
 
 NORMALIZE = NormalizeSettings()
 Region = tuple[int, int, int, int]
@@ -135,12 +135,9 @@ def normalize(
     check_same_shape("dark field", series.frames, series.dark)
     pixels = _known_quantity(quantity or series.quantity)
     meaning = Meaning(pixels, phase=pixels == "complex" and complex_part == "phase")
+    require_plausible("series", [series.frames[i] for i in looked_at(series.n_frames)], pixels)
     normalized = normalize_series(
-        series,
-        meaning,
-        options_of(Normalization, settings, light_from_air=light_from_air),
-        name="series",
-        allocate=in_memory,
+        series, meaning, options_of(Normalization, settings, light_from_air=light_from_air), name="series"
     )
     require_valid_pixels(normalized, "series")
     order = np.argsort(series.tilt_deg, kind="stable")

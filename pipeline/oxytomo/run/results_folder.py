@@ -2,7 +2,7 @@
 
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from pathlib import Path
 
 from oxytomo.config import ProjectConfig
@@ -100,6 +100,16 @@ def note_finished(folder: Path, project: ProjectConfig) -> None:
     kept = {name: products for name, products in finished.items() if (folder / name).is_dir()}
     if kept != finished_products(folder):
         _write_marker(folder, {"samples": _read_marker(folder / MARKER), "finished": kept})
+
+
+def forget_products(folder: Path, names: Collection[str]) -> None:
+    """Take products that the user has deleted out of the record of what runs have made."""
+    finished = {
+        sample: [one for one in products if one not in names]
+        for sample, products in finished_products(folder).items()
+    }
+    if finished != finished_products(folder):
+        _write_marker(folder, {"samples": _read_marker(folder / MARKER), "finished": finished})
 
 
 def _write_marker(folder: Path, content: Mapping[str, object]) -> None:

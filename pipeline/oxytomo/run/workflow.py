@@ -30,11 +30,13 @@ class WorkflowEnd:
     code : its exit code, negative where a signal ended it
     mend : one line about what the user can mend, or None
     errors : what Snakemake reported as errors, one line each
+    planned : the jobs that it began, or in a dry run would begin: rule, sample, reason
     """
 
     code: int
     mend: str | None = None
     errors: tuple[str, ...] = ()
+    planned: tuple[dict[str, str], ...] = ()
 
 
 def write_configuration(project: ProjectConfig, folder: Path) -> Path:
@@ -108,6 +110,8 @@ def call_snakemake(
     environment: Mapping[str, str],
     inherited: Sequence[int] = (),
     silent: bool = False,
+    lines: str = "",
+    weights: Mapping[str, float] | None = None,
 ) -> WorkflowEnd:
     """Run Snakemake in a process group of its own; stopping this command stops the whole group.
 
@@ -117,7 +121,10 @@ def call_snakemake(
     environment : variables beside those of this process
     inherited : file descriptors that it keeps open as long as it runs
     silent : show nothing of what it writes
+    lines : ``plain`` or ``colour`` for a line on each job that ends; empty for none
+    weights : core seconds that a job of each stage is expected to take, for the time that is left
     """
+    request = {"arguments": list(arguments), "lines": lines, "weights": dict(weights or {})}
     with tempfile.TemporaryFile() as said:
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "oxytomo.run.workflow_process", str(said.fileno())],
@@ -132,7 +139,7 @@ def call_snakemake(
             for number in (signal.SIGTERM, signal.SIGHUP):
                 signal.signal(number, _interrupt)
             with suppress(BrokenPipeError):
-                child.communicate(json.dumps({"arguments": list(arguments)}).encode())
+                child.communicate(json.dumps(request).encode())
             code = child.wait()
         except BaseException:
             _stop(child)
@@ -142,7 +149,7 @@ def call_snakemake(
             end = json.load(said)
         except ValueError:
             return WorkflowEnd(code)
-    return WorkflowEnd(code, end["mend"], tuple(end["errors"]))
+    return WorkflowEnd(code, end["mend"], tuple(end["errors"]), tuple(end.get("planned", ())))
 
 
 def _interrupt(_number: int, _frame: object) -> None:

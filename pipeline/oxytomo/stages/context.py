@@ -1,5 +1,6 @@
 """What a stage is given besides its inputs, outputs and settings: threads, provenance, log and progress."""
 
+import os
 import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -8,6 +9,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TextIO
 
 from oxytomo.stages.progress import progress_reporter
+
+SHOW = "OXYTOMO_SHOW"
+"""Environment variable: how much stages say on standard error, of ``all``, ``lines`` (only progress on a terminal), ``none``."""
 
 if TYPE_CHECKING:
     from oxytomo.io.stores import Provenance
@@ -42,9 +46,10 @@ class StageContext:
         )
 
     def log(self, message: str) -> None:
-        """Write one line to standard error and, with the time, to the log."""
-        sys.stderr.write(f"{self.label or self.stage}: {message}\n")
-        sys.stderr.flush()
+        """Write one line to the log with the time, and to standard error unless the run shows a line per stage only."""
+        if os.environ.get(SHOW, "all") == "all":
+            sys.stderr.write(f"{self.label or self.stage}: {message}\n")
+            sys.stderr.flush()
         self.note(message)
 
     def note(self, message: str) -> None:
@@ -56,4 +61,7 @@ class StageContext:
     def progress(self, label: str) -> Callable[[int, int], None]:
         """Return a function of ``(done, total)`` that shows percent and time left on standard error."""
         name = self.label or self.stage
+        shown = os.environ.get(SHOW, "all")
+        if shown == "none" or (shown == "lines" and not sys.stderr.isatty()):
+            return lambda done, total: None
         return progress_reporter(name if label == name else f"{name}: {label}", sys.stderr)

@@ -1,6 +1,10 @@
-"""One text image ``.xim`` of an ALS STXM scan, with the header that is beside it: ``a_a003.xim`` belongs to ``a.hdr``."""
+"""One text image ``.xim`` of an ALS STXM scan, with its header beside it.
+
+``a_a003.xim`` belongs to ``a.hdr``.
+"""
 
 import re
+from dataclasses import replace
 from pathlib import Path
 
 from oxytomo.errors import InputError
@@ -16,7 +20,10 @@ _IMAGE = re.compile(r"(?P<scan>.+)_a(?P<number>\d*)\.xim", re.IGNORECASE)
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file is called as an image of a scan is; a text of numbers has no other mark."""
+    """Say whether the file is called as an image of a scan is.
+
+    A text of numbers has no other mark.
+    """
     return _IMAGE.fullmatch(path.name) is not None
 
 
@@ -33,7 +40,8 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
             fix="copy header and images of one scan into the same folder",
         )
     one = Scan(scan.x_nm, scan.y_nm, scan.energy_ev[[number]], (path,))
-    return described(path, one, request)
+    raw = described(path, one, request)
+    return replace(raw, metadata={**raw.metadata, "header_file": header.name})
 
 
 def _header(path: Path) -> Path:

@@ -7,8 +7,7 @@ import numpy as np
 from oxytomo.composition import amounts
 from oxytomo.composition.model_choice import describe
 from oxytomo.config import DecomposeStage as Settings
-from oxytomo.io.aligned_store import aligned_series
-from oxytomo.io.composition_store import write_amounts
+from oxytomo.io.amounts_store import aligned_series, write_amounts
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext
@@ -20,11 +19,11 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     series = aligned_series(aligned, in_memory=not edges)
     material = amounts.Material(settings.elements, settings.formula, settings.density_g_cm3)
     plain = settings.model_dump(include={"instrument", "components"})
-    with scratch_fields(outputs["store"]) as allocate:
+    with scratch_fields(outputs["store"]):
         if edges:
             choice = None if settings.method == "subtraction" else amounts.allowed_terms(**plain)
             progress = context.progress("decompose")
-            found = amounts.amounts_from_edges(series, material, choice, allocate=allocate, progress=progress)
+            found = amounts.amounts_from_edges(series, material, choice, progress=progress)
         else:
             found = amounts.amounts_from_signals(series, material)
         if found.record:

@@ -6,7 +6,7 @@ from pathlib import Path
 from snakemake.exceptions import WorkflowError
 from snakemake.settings.types import DeploymentMethod
 
-from oxytomo.config import parse_config, read_yaml
+from oxytomo.config import parse_config, read_yaml, results_below
 from oxytomo.config.plan import (
     COMPARISON_TABLES,
     JOINT_FOLDER,
@@ -31,12 +31,6 @@ from oxytomo.stages.registry import STAGES, STRUCTURE, stage_spec
 ANY_SAMPLE = "[A-Za-z0-9][A-Za-z0-9_-]*"
 ANY_BRANCH = "{branch}"
 """Stands for the branch in the rule of a stage that several branches share."""
-STAGE_COMMAND = (
-    "${{OXYTOMO_PYTHON:-python}} -P -m oxytomo stage {params.stage} --label {params.label:q}"
-    " --in {params.inputs} --out {params.outputs}"
-    " --spec {params.spec:q} --threads {threads} --log {log:q}"
-)
-"""The shell command of every rule."""
 
 
 def load_project():
@@ -45,9 +39,10 @@ def load_project():
         raise WorkflowError("no configuration: give one with --configfile X.yaml")
     path = Path(workflow.configfiles[-1]).resolve()
     try:
-        if path.name != CONFIGURATION:  # `oxytomo run` has read and checked that one
-            read_yaml(path)
-        return parse_config(config, folder=path.parent, name=path.name)
+        if path.name == CONFIGURATION:  # `oxytomo run` has read and checked that one, and works in the results folder
+            return parse_config(config, folder=path.parent, name=path.name)
+        read_yaml(path)
+        return results_below(parse_config(config, folder=path.parent, name=path.name), path.parent)
     except PipelineError as error:
         raise WorkflowError(str(error))
 
@@ -62,7 +57,8 @@ def claim_results():
 
 
 PROJECT = load_project()
-RESULTS = "" if str(PROJECT.results) == "." else f"{PROJECT.results}/".replace("{", "{{").replace("}", "}}")
+BELOW = PROJECT.results.relative_to(Path.cwd()) if PROJECT.results.is_relative_to(Path.cwd()) else PROJECT.results
+RESULTS = "" if str(BELOW) == "." else f"{BELOW}/".replace("{", "{{").replace("}", "}}")
 LOGS = f"{RESULTS}logs/{{sample}}"
 WANTED = (*project_products(PROJECT), *lost_stores(PROJECT.results, PROJECT))
 PRODUCTS = [f"{RESULTS}{path}" for path in WANTED]
@@ -153,9 +149,26 @@ def log_of(row, branch):
     return f"{LOGS}/{branch or JOINT_FOLDER}/{row.short_name}{job}.log"
 
 
-def label_of(row):
-    """Return how messages name a job."""
-    return f"{{sample}} {row.short_name}" + (" {job}" if row.jobs else "")
+def stage_command(call):
+    """Return the shell command of a rule; ``call`` is the stage with its label, inputs and outputs."""
+    return (
+        f"${{{{OXYTOMO_PYTHON:-python}}}} -P -m oxytomo stage {call}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+    )
+
+
+def call_of(row):
+    """Return a function that gives a stage with its label, inputs and outputs; raw files are named by its settings.
+
+    It takes inputs and outputs, so that Snakemake does not record what it gives: new words repeat nothing.
+    """
+
+    def call(wildcards, input, output):
+        label = " ".join(filter(None, (wildcards.sample, row.short_name, job_of(wildcards))))
+        inputs = keyed((key, path) for key, path in input.items() if key != "raw")
+        return f"{row.name} --label {shlex.quote(label)} --in {inputs} --out {keyed(output.items())}"
+
+    return call
 
 
 def samples_pattern(row):
@@ -165,14 +178,9 @@ def samples_pattern(row):
     return "|".join(samples_of(PROJECT, row)) or "(?!)"
 
 
-def keyed(wildcards, input):
-    """Return named inputs as the command takes them, key=path; raw files are named by the settings."""
-    return " ".join(shlex.quote(f"{key}={path}") for key, path in input.items() if key != "raw")
-
-
-def keyed_outputs(wildcards, output):
-    """Return named outputs as the command takes them, key=path; lists of files come with another output."""
-    return " ".join(shlex.quote(f"{key}={path}") for key, path in output.items() if isinstance(path, str))
+def keyed(paths):
+    """Return named paths as the command takes them, key=path."""
+    return " ".join(shlex.quote(f"{key}={path}") for key, path in paths)
 
 
 def spec(row, branch):

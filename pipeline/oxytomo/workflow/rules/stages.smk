@@ -1,4 +1,5 @@
 # One rule per stage and branch, by the rows of the registry; the series of a branch share one rule.
+# Snakemake reads the shell command when a job starts: it must not name what the loop changes.
 
 
 for row, branch in STAGE_RULES:
@@ -22,10 +23,7 @@ for row, branch in STAGE_RULES:
             mem_mb=memory(row, branch),
             runtime=minutes(row, branch),
         params:
-            inputs=keyed,
-            label=label_of(row),
-            outputs=keyed_outputs,
+            call=call_of(row),
             spec=spec(row, branch),
-            stage=row.name,
         shell:
-            STAGE_COMMAND
+            stage_command("{params.call}")

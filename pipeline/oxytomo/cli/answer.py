@@ -1,0 +1,198 @@
+"""The last lines of a run: what was found, how certain it is, and where to look; and what a dry run would do."""
+
+import re
+from collections import Counter
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from oxytomo.config import ProjectConfig
+from oxytomo.errors import printable
+from oxytomo.io.plain_files import open_plain, read_json_object
+from oxytomo.run.needs import total_needs
+
+if TYPE_CHECKING:
+    from oxytomo.check.sample import ProjectCheck
+
+CLASSES = {"target": "on target", "oxygen_poor": "oxygen-poor", "oxygen_rich": "oxygen-rich"}
+_WARNINGS = re.compile(rb"Read this first: (\d{1,4})")
+_LOOKED_AT_BYTES = 2**18
+_MOST_REASONS = 2
+_LONGEST_REASON = 90
+_MOST_SAMPLES = 20
+
+
+def answer_lines(project: ProjectConfig, folder: Path) -> list[str]:
+    """Return what was found in each sample, a verdict, warnings, and the page to open."""
+    lines: list[str] = []
+    for sample in list(project.samples)[:_MOST_SAMPLES]:
+        found = [*_composition(folder / sample), *_oxidation(folder / sample), *_structure(folder / sample)]
+        lines.append(f"{sample}: {found[0] if found else 'done'}")
+        lines += [f"  {line}" for line in found[1:]]
+        report = folder / sample / "report.html"
+        warnings = _warnings(report)
+        if warnings:
+            lines.append(
+                f"  {warnings} warning{'s' if warnings > 1 else ''}: read {'them' if warnings > 1 else 'it'} first in the report"
+            )
+        lines.append(f"  report {report}")
+    if len(project.samples) > _MOST_SAMPLES:
+        lines.append(f"and {len(project.samples) - _MOST_SAMPLES} samples more in {folder}")
+    if project.groups:
+        lines.append(f"comparison {folder / 'comparison.html'}")
+    return [printable(line) for line in lines]
+
+
+def _read(path: Path) -> Mapping[str, Any]:
+    """Return what a table of a run says, empty where it is not there or damaged."""
+    try:
+        return read_json_object(path) if path.is_file() else {}
+    except (OSError, ValueError):
+        return {}
+
+
+def _composition(sample: Path) -> list[str]:
+    """Return the shares of the classes with their intervals, and what of them is certain."""
+    phases = _read(sample / "phases.json")
+    try:
+        shares = [
+            f"{name} {_share(phases['fractions'][key])}"
+            for key, name in CLASSES.items()
+            if key in phases["fractions"]
+        ]
+        return [
+            f"{', '.join(shares)} (95 % intervals; TM/O within ± {100 * phases['threshold']:g} % is on target)",
+            *_verdict(phases),
+        ]
+    except (KeyError, TypeError, ValueError, IndexError):
+        return []
+
+
+def _share(fraction: Mapping[str, Any]) -> str:
+    """Return a share in percent with its interval."""
+    value = f"{100 * float(fraction['value']):.1f} %"
+    interval = fraction.get("ci95")
+    return value if interval is None else f"{value} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
+
+
+def _verdict(phases: Mapping[str, Any]) -> Iterator[str]:
+    """Yield which classes are more than noise makes, what is undecided, and whether the model fails."""
+    null = (phases.get("null") or {}).get("fractions") or {}
+    certain: list[str] = []
+    doubtful: list[str] = []
+    for key, name in list(CLASSES.items())[1:]:
+        fraction = phases["fractions"][key]
+        interval = fraction.get("ci95")
+        if interval is None:
+            continue
+        by_noise = (null.get(key) or {}).get("value")
+        limit = max(0.0, float(by_noise) if by_noise is not None else 0.0)
+        (certain if interval[0] > limit else doubtful).append(name)
+    if certain:
+        yield f"{' and '.join(certain)} domains are more than noise makes"
+    if doubtful:
+        yield f"{' and '.join(doubtful)}: no more than noise can make; do not interpret"
+    undecided = ((phases.get("confident") or {}).get("fractions") or {}).get("undecided")
+    if undecided is not None and undecided["value"] > 0:
+        yield f"for {100 * undecided['value']:.1f} % of the volume the noise is too large to decide"
+    if (phases.get("model") or {}).get("fails"):
+        yield "the model does not describe the measurement: see the report before you use these numbers"
+
+
+def _oxidation(sample: Path) -> list[str]:
+    """Return the mean valence of each element."""
+    elements = _read(sample / "oxidation.json").get("elements")
+    lines = []
+    for element, found in elements.items() if isinstance(elements, dict) else ():
+        mean = found.get("mean_valence") if isinstance(found, dict) else None
+        value = mean.get("value") if isinstance(mean, dict) else mean
+        if isinstance(value, int | float):
+            interval = mean.get("ci95") if isinstance(mean, dict) else None
+            spread = "" if not interval else f" ({interval[0]:.2f} to {interval[1]:.2f})"
+            lines.append(f"mean valence of {element} {value:.2f}{spread}")
+    return lines
+
+
+def _structure(sample: Path) -> list[str]:
+    """Return the porosity with its interval."""
+    porosity = _read(sample / "structure.json").get("porosity")
+    try:
+        return [f"porosity {_share(porosity)}"] if isinstance(porosity, dict) else []
+    except (KeyError, TypeError, ValueError, IndexError):
+        return []
+
+
+def _warnings(report: Path) -> int:
+    """Return how many warnings the first lines of a report announce."""
+    try:
+        with open_plain(report) as file:
+            found = _WARNINGS.search(file.read(_LOOKED_AT_BYTES))
+    except (OSError, ValueError):
+        return 0
+    return int(found.group(1)) if found else 0
+
+
+def describe_plan(
+    planned: Sequence[Mapping[str, str]], checked: "ProjectCheck", folder: Path, cores: int
+) -> list[str]:
+    """Return in at most five lines what a run would do and why.
+
+    Parameters
+    ----------
+    planned : jobs as Snakemake plans them: rule, sample, reason
+    checked : what the check of the project says of its needs
+    folder : the results folder
+    cores : number of cores
+    """
+    jobs = [job for job in planned if job["rule"] != "all"]
+    if not jobs:
+        return [f"nothing to do: everything in {folder} is there and up to date"]
+    samples = list(dict.fromkeys(job["sample"] for job in jobs if job["sample"]))
+    counts = Counter(job["rule"] for job in jobs)
+    stages = ", ".join(f"{rule} ({count})" if count > 1 else rule for rule, count in counts.items())
+    named = ", ".join(samples[:_MOST_SAMPLES]) + (" …" if len(samples) > _MOST_SAMPLES else "")
+    lines = [
+        f"would run {len(jobs)} jobs for {len(samples)} sample{'s' if len(samples) != 1 else ''} ({named})",
+        f"stages: {stages}",
+        f"why: {_reasons(jobs)}",
+    ]
+    needs = [total_needs(branch.needs, list(counts)) for branch in checked.branches if branch.needs]
+    if needs:
+        minutes = sum(need.core_seconds for need in needs) / cores / 60
+        memory = max(need.memory_bytes for need in needs)
+        time = f"{minutes:.0f} min" if minutes >= 2 else "2 min or less"
+        lines.append(
+            f"needs: about {time} on {cores} core{'s' if cores > 1 else ''}, {memory / 1e9:.1f} GB of memory"
+        )
+    return [printable(line) for line in [*lines, f"results: {folder}"]]
+
+
+def _reasons(jobs: Sequence[Mapping[str, str]]) -> str:
+    """Return the reasons of the jobs that begin by themselves, the most frequent first, in plain words."""
+    first = [
+        job for job in jobs if not job["reason"].startswith("Input files updated by another job")
+    ] or jobs
+    counts = Counter((_in_words(job["reason"]), job["rule"]) for job in first)
+    by_reason: dict[str, list[str]] = {}
+    for (reason, rule), _ in counts.most_common():
+        by_reason.setdefault(reason, []).append(rule)
+    said = [
+        f"{reason} ({', '.join(rules[:6])}{' …' if len(rules) > 6 else ''})"
+        for reason, rules in by_reason.items()
+    ]
+    return "; ".join(said[:_MOST_REASONS])
+
+
+def _in_words(reason: str) -> str:
+    """Return a reason of Snakemake in the words of this program."""
+    for mark, words in (
+        ("Missing output files", "not there yet"),
+        ("Params have changed", "settings or version have changed"),
+        ("Forced execution", "made with other settings or another version, or without its record"),
+        ("Updated input files", "raw files or results before it are newer"),
+        ("Set of input files has changed", "it is made from other files"),
+        ("Input files updated by another job", "what it is made from is made again"),
+    ):
+        if mark in reason:
+            return words
+    return reason[:_LONGEST_REASON] or "asked for"

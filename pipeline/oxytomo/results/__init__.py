@@ -1,0 +1,6 @@
+"""The results of samples, read in one place."""
+
+from oxytomo.results.numbers import Number as Number
+from oxytomo.results.opening import open_results as open_results
+from oxytomo.results.results import Results as Results
+from oxytomo.results.results import ResultsFolder as ResultsFolder

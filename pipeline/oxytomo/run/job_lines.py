@@ -1,0 +1,80 @@
+"""One line per stage while a run is at work: which of how many, what, how long it took, what time is left over all."""
+
+import logging
+import time
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from oxytomo.stages.progress import format_duration
+
+_TOLD_FROM = 0.02
+"""Share of the work that has to be done before anything is said of the time left."""
+_ENDS = ("sample", "branch")
+
+
+class JobLines:
+    """Turns what Snakemake reports of its jobs into lines.
+
+    Parameters
+    ----------
+    write : writes one line
+    weights : core seconds that one job of a stage is expected to take; one second for those that are not known
+    clock : seconds that only increase
+    """
+
+    def __init__(
+        self,
+        write: Callable[[str], None],
+        weights: Mapping[str, float],
+        *,
+        clock: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._write, self._weights, self._clock = write, weights, clock
+        self._began = clock()
+        self._jobs: dict[int, tuple[str, str, float]] = {}
+        self._total, self._done = 0, 0
+        self._all, self._finished = 0.0, 0.0
+        self.planned: list[dict[str, Any]] = []
+
+    def __call__(self, record: logging.LogRecord) -> None:
+        """Take one report."""
+        event = getattr(getattr(record, "event", None), "value", "")
+        if event == "run_info":
+            stats = {
+                rule: count
+                for rule, count in getattr(record, "stats", {}).items()
+                if rule not in ("total", "all")
+            }
+            self._total = sum(stats.values())
+            self._all = sum(count * self._weight(rule) for rule, count in stats.items())
+        elif event == "job_info":
+            self._begin(record)
+        elif event == "job_finished":
+            self._end(int(getattr(record, "job_id", -1)))
+
+    def _weight(self, rule: str) -> float:
+        return max(0.1, float(self._weights.get(rule, 1.0)))
+
+    def _begin(self, record: logging.LogRecord) -> None:
+        rule, wildcards = str(getattr(record, "rule_name", "")), dict(getattr(record, "wildcards", {}) or {})
+        sample = str(wildcards.get("sample", ""))
+        rest = [str(value) for name, value in wildcards.items() if name not in _ENDS]
+        label = " ".join(part for part in (sample, rule, *rest) if part)
+        self._jobs[int(getattr(record, "jobid", -1))] = (rule, label, self._clock())
+        reason = " ".join(str(getattr(record, "reason", "")).split())[:300]
+        self.planned.append({"rule": rule, "sample": sample, "reason": reason})
+
+    def _end(self, number: int) -> None:
+        if number not in self._jobs:
+            return
+        rule, label, began = self._jobs.pop(number)
+        if rule == "all":
+            return
+        now = self._clock()
+        self._done += 1
+        self._finished += self._weight(rule)
+        left = ""
+        remaining = self._all - self._finished
+        if self._done < self._total and self._finished >= _TOLD_FROM * self._all and remaining > 0:
+            left = f", about {format_duration((now - self._began) * remaining / self._finished)} left in all"
+        self._write(f"[{self._done}/{self._total}] {label}: {format_duration(now - began)}{left}")

@@ -1,0 +1,299 @@
+"""What a run says on a terminal: a line per stage, the answer, a plan in five lines, nothing to do; completion."""
+
+import io
+import json
+import logging
+import os
+import subprocess
+import sys
+from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+import yaml
+
+from oxytomo.check.sample import ProjectCheck
+from oxytomo.cli import build_parser, main
+from oxytomo.cli.answer import answer_lines, describe_plan
+from oxytomo.cli.colours import GREEN, has_colours, in_colour
+from oxytomo.cli.completion import words_of
+from oxytomo.config import ProjectConfig, load_config
+from oxytomo.config.plan import project_products, results_folder
+from oxytomo.io.atomic import record_file
+from oxytomo.run.boundary import PrintableStream
+from oxytomo.run.job_lines import JobLines
+from oxytomo.run.results_folder import claim, note_finished
+from oxytomo.run.unchanged import NOTE, is_unchanged, note_unchanged
+from oxytomo.stages.context import SHOW, StageContext
+
+# --- one line per stage
+
+
+def record(event: str, **values: Any) -> logging.LogRecord:
+    """A report as Snakemake makes it."""
+    made = logging.LogRecord("snakemake", logging.INFO, "", 0, None, None, None)
+    made.__dict__.update(values, event=SimpleNamespace(value=event))
+    return made
+
+
+def test_lines_count_and_say_the_time_left_over_all() -> None:
+    now = [100.0]
+    lines: list[str] = []
+    say = JobLines(lines.append, {"normalize": 10.0, "align": 80.0}, clock=lambda: now[0])
+    say(record("run_info", stats={"normalize": 2, "align": 1, "all": 1, "total": 4}))
+    for number, rule, more in (
+        (0, "normalize", {"series": "O_pre"}),
+        (1, "normalize", {"series": "O_post"}),
+        (2, "align", {}),
+    ):
+        wildcards = {"sample": "p", "branch": "composition", **more}
+        say(
+            record(
+                "job_info",
+                jobid=number,
+                rule_name=rule,
+                wildcards=wildcards,
+                reason="Missing output files: x",
+            )
+        )
+        now[0] += 5.0
+        say(record("job_finished", job_id=number))
+    # 10 of 100 expected core seconds took 5 s: 45 s for the other 90; then 10 s for 20: 40 s for 80
+    assert lines == [
+        "[1/3] p normalize O_pre: 5 s, about 45 s left in all",
+        "[2/3] p normalize O_post: 5 s, about 40 s left in all",
+        "[3/3] p align: 5 s",
+    ]
+    assert [job["rule"] for job in say.planned] == ["normalize", "normalize", "align"]
+
+
+def test_reports_of_other_kinds_are_passed_over() -> None:
+    lines: list[str] = []
+    say = JobLines(lines.append, {})
+    say(logging.LogRecord("snakemake", logging.INFO, "", 0, "text", None, None))
+    say(record("job_finished", job_id=7))  # never began
+    assert lines == []
+
+
+@pytest.mark.parametrize(
+    ("show", "expected"), [(None, True), ("all", True), ("lines", False), ("none", False)]
+)
+def test_details_of_stages_are_in_their_log_in_any_case(
+    show: str | None, expected: bool, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.delenv(SHOW, raising=False)
+    if show is not None:
+        monkeypatch.setenv(SHOW, show)
+    log = io.StringIO()
+    context = StageContext(stage="align", version=1, threads=1, settings_json={}, log_file=log)
+    context.log("shifts found")
+    assert ("shifts found" in capsys.readouterr().err) == expected
+    assert "align: shifts found" in log.getvalue()
+
+
+def test_colours_are_on_terminals_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    class Terminal(io.StringIO):
+        def isatty(self) -> bool:
+            return True
+
+    monkeypatch.delenv("NO_COLOR", raising=False)
+    monkeypatch.setenv("TERM", "xterm")
+    assert not has_colours(io.StringIO())
+    assert in_colour("x", GREEN, PrintableStream(io.StringIO())) == "x"
+    terminal = Terminal()
+    assert in_colour("x", GREEN, PrintableStream(terminal)) == ""
+    assert terminal.getvalue() == "\x1b[32mx\x1b[0m"
+    monkeypatch.setenv("NO_COLOR", "1")
+    assert not has_colours(Terminal())
+
+
+# --- nothing to do
+
+
+@pytest.fixture
+def finished(tmp_path: Path) -> Path:
+    """A configuration with everything that a run would make, as far as files go."""
+    (tmp_path / "volume.tif").write_bytes(b"II*\0")
+    write(tmp_path, 20.0)
+    project = load_config(tmp_path / "my.yaml")
+    folder = results_folder(project)
+    claim(folder, project)
+    for name in project_products(project):
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text("{}", encoding="utf-8")
+        record_file(path).write_text("{}", encoding="utf-8")
+    (folder / "a" / "stages").mkdir()
+    note_finished(folder, project)
+    note_unchanged(folder, project)
+    return tmp_path
+
+
+def write(folder: Path, voxel_nm: float) -> None:
+    """Write the configuration."""
+    structure = {"volume": "volume.tif", "voxel_nm": voxel_nm}
+    (folder / "my.yaml").write_text(
+        yaml.safe_dump({"samples": {"a": {"structure": structure}}}), encoding="utf-8"
+    )
+
+
+def unchanged(folder: Path) -> bool:
+    """Whether nothing is to be done."""
+    project = load_config(folder / "my.yaml")
+    return is_unchanged(results_folder(project), project)
+
+
+def test_nothing_to_do_is_said_without_any_work(finished: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    assert unchanged(finished)
+    assert main(["run", str(finished / "my.yaml")]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert said[0].startswith("nothing to do: ")
+    assert said[-1].strip() == f"report {finished / 'results' / 'a' / 'report.html'}"
+
+
+def test_every_change_is_noticed(finished: Path) -> None:
+    results = finished / "results"
+    product = results / project_products(load_config(finished / "my.yaml"))[0]
+    for path in (finished / "volume.tif", product):
+        before = path.stat()
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns + 10**6))
+        assert not unchanged(finished), path
+        os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+        assert unchanged(finished)
+    for path in (product, record_file(product), results / NOTE):
+        kept = path.read_bytes(), path.stat().st_mtime_ns
+        path.unlink()
+        assert not unchanged(finished), path
+        path.write_bytes(kept[0])
+        os.utime(path, ns=(kept[1], kept[1]))
+        assert unchanged(finished)
+    write(finished, 21.0)
+    assert not unchanged(finished)
+
+
+# --- the answer
+
+
+def phases(poor: list[float], null: float, *, fails: bool = False) -> dict[str, Any]:
+    """Numbers of a run; ``poor`` is value and interval of the oxygen-poor share."""
+    rich = {"value": 0.0, "ci95": [0.0, 0.01]}
+    fractions = {
+        "target": {"value": 1 - poor[0], "ci95": [0.5, 1.0]},
+        "oxygen_poor": {"value": poor[0], "ci95": poor[1:]},
+        "oxygen_rich": rich,
+    }
+    return {
+        "threshold": 0.05,
+        "fractions": fractions,
+        "null": {"fractions": {"oxygen_poor": {"value": null}, "oxygen_rich": {"value": 0.0}}},
+        "confident": {"fractions": {"undecided": {"value": 0.142}}},
+        "model": {"fails": fails},
+    }
+
+
+def said(tmp_path: Path, content: str, *, report: str = "") -> list[str]:
+    """The answer for one sample with this table."""
+    (tmp_path / "a").mkdir(exist_ok=True)
+    (tmp_path / "a" / "phases.json").write_text(content, encoding="utf-8")
+    (tmp_path / "a" / "report.html").write_text(report, encoding="utf-8")
+    tomogram = {"samples": {"a": {"tomogram": {"source": "x.h5"}}}}
+    return answer_lines(ProjectConfig.model_validate(tomogram), tmp_path)
+
+
+def test_answer_gives_shares_intervals_verdict_and_where_to_look(tmp_path: Path) -> None:
+    lines = said(
+        tmp_path, json.dumps(phases([0.2, 0.15, 0.26], 0.01)), report="<h2>Read this first: 3 warnings</h2>"
+    )
+    assert lines[0] == (
+        "a: on target 80.0 % (50.0 to 100.0), oxygen-poor 20.0 % (15.0 to 26.0), oxygen-rich 0.0 % (0.0 to 1.0) "
+        "(95 % intervals; TM/O within ± 5 % is on target)"
+    )
+    assert "  oxygen-poor domains are more than noise makes" in lines
+    assert "  for 14.2 % of the volume the noise is too large to decide" in lines
+    assert "  3 warnings: read them first in the report" in lines
+    assert lines[-1] == f"  report {tmp_path / 'a' / 'report.html'}"
+
+
+@pytest.mark.parametrize(("poor", "null"), [([0.05, 0.0, 0.1], 0.0), ([0.2, 0.15, 0.26], 0.18)])
+def test_what_noise_can_make_is_no_finding(tmp_path: Path, poor: list[float], null: float) -> None:
+    lines = said(tmp_path, json.dumps(phases(poor, null)))
+    assert "  oxygen-poor and oxygen-rich: no more than noise can make; do not interpret" in lines
+
+
+def test_a_model_that_fails_is_said(tmp_path: Path) -> None:
+    lines = said(tmp_path, json.dumps(phases([0.2, 0.15, 0.26], 0.01, fails=True)))
+    assert any("does not describe the measurement" in line for line in lines)
+
+
+@pytest.mark.parametrize("content", ["", "[]", '{"fractions": 3}', '{"fractions": {}, "threshold": "x"}'])
+def test_damaged_tables_are_no_answer_and_no_error(tmp_path: Path, content: str) -> None:
+    assert said(tmp_path, content)[0] == "a: done"
+
+
+# --- the plan
+
+
+def test_plan_is_five_lines_with_reasons(tmp_path: Path) -> None:
+    def job(rule: str, reason: str) -> dict[str, str]:
+        return {"rule": rule, "sample": "p", "reason": reason}
+
+    jobs = [
+        job("normalize", "Missing output files: p/stages/x.zarr"),
+        job("normalize", "Missing output files: p/stages/y.zarr"),
+        job("classify", "Params have changed since last execution: …"),
+        job("report", "Input files updated by another job: p/phases.json"),
+        job("all", "Rules with neither input nor output files are always executed."),
+    ]
+    nothing_known = ProjectCheck((), (), ())
+    assert describe_plan(jobs, nothing_known, tmp_path, 2) == [
+        "would run 4 jobs for 1 sample (p)",
+        "stages: normalize (2), classify, report",
+        "why: not there yet (normalize); settings or version have changed (classify)",
+        f"results: {tmp_path}",
+    ]
+    assert describe_plan(jobs[-1:], nothing_known, tmp_path, 2)[0].startswith("nothing to do")
+
+
+# --- completion and pipes
+
+
+def bash_completes(script: Path, *words: str) -> list[str]:
+    """What bash offers for a line that ends with the last word."""
+    typed = " ".join(f"'{word}'" for word in words)
+    code = f"source '{script}'; COMP_WORDS=({typed}); COMP_CWORD={len(words) - 1}; _oxytomo; echo \"${{COMPREPLY[@]}}\""
+    return subprocess.run(["bash", "-c", code], capture_output=True, text=True, check=True).stdout.split()
+
+
+def test_bash_completes_commands_options_and_choices(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main(["completion", "bash"]) == 0
+    script = tmp_path / "oxytomo.bash"
+    script.write_text(capsys.readouterr().out, encoding="utf-8")
+    assert bash_completes(script, "oxytomo", "in") == ["init", "inspect"]
+    assert bash_completes(script, "oxytomo", "run", "--dr") == ["--dry-run"]
+    assert bash_completes(script, "oxytomo", "simulate", "--kind", "x") == ["xanes"]
+    assert bash_completes(script, "oxytomo", "completion", "z") == ["zsh"]
+
+
+@pytest.mark.parametrize("shell", ["bash", "zsh", "fish"])
+def test_completion_knows_every_command_and_option(shell: str, capsys: pytest.CaptureFixture[str]) -> None:
+    assert main(["completion", shell]) == 0
+    script = capsys.readouterr().out
+    commands = list(words_of(build_parser()))
+    assert {"run", "check", "init", "clean"} <= {command.name for command in commands}
+    for command in commands:
+        assert command.name in script
+        for option, _ in command.options:
+            name = option.lstrip("-") if shell == "fish" else option
+            assert name in script, (command.name, option)
+
+
+def test_a_reader_that_leaves_is_no_traceback(tmp_path: Path) -> None:
+    for number in range(300):
+        (tmp_path / f"{number:0100d}.bin").write_bytes(b"x" * 10)
+    command = f"'{sys.executable}' -P -m oxytomo inspect '{tmp_path}' | head -1"
+    done = subprocess.run(["bash", "-c", command], capture_output=True, text=True, check=False)
+    assert done.stdout.startswith("file")
+    assert done.stderr == ""
