@@ -57,7 +57,10 @@ def air_was_levelled(stores: Mapping[str, Store]) -> bool:
 
     Levels as recorded are a wish to keep them.
     """
-    return len(stores) > 1 and all(bool((np.asarray(s["air_level"]) != 1).any()) for s in stores.values())
+    return len(stores) > 1 and all(
+        "air_level" in one.names and bool((np.asarray(one["air_level"]) != 1).any())
+        for one in stores.values()
+    )
 
 
 def series_facts(stores: Mapping[str, Store], *, one_magnification: bool) -> SeriesFacts:

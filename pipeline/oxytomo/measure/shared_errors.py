@@ -3,11 +3,8 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from oxytomo.measure.shells import depth_below_surface
 from oxytomo.measure.systematic import (
-    local_error,
     skin_oxygen_nm,
     systematic_error,
     with_skin,
@@ -29,12 +26,10 @@ def shared_errors(
 
     Returns
     -------
-    ``systematic``, of all voxels together, and ``misfit_of_single_rays``, relative;
-    ``skin_oxygen_px``, voxels
+    ``systematic``, of all voxels together, relative; ``skin_oxygen_px``, voxels
     """
     return {
         "systematic": systematic_error(model, own_reference=own_reference),
-        "misfit_of_single_rays": local_error(model),
         "skin_oxygen_px": skin_oxygen_nm(model) / pixel_nm,
     }
 
@@ -49,8 +44,8 @@ def with_shared_errors(sigma: Field, particle: Field, errors: Mapping[str, Any])
     sigma : standard error by counting noise
     particle : mask, for the depth of the skin
     """
-    error = float(np.hypot(errors["systematic"], errors["misfit_of_single_rays"]))
-    whole, skin_px = with_systematic(sigma, error), float(errors["skin_oxygen_px"])
+    whole = with_systematic(sigma, float(errors["systematic"]))
+    skin_px = float(errors["skin_oxygen_px"])
     if skin_px == 0:
         return whole
     depth = depth_below_surface(particle, voxel_nm=1.0)

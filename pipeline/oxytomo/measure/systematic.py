@@ -13,6 +13,8 @@ NORMAL = {0.68: 0.994, 0.95: 1.96}
 """Half widths of the central intervals of a normal distribution."""
 
 
+MISFITS = ("misfit", "misfit_of_single_rays")
+"""Sources that do not drop out where deviations refer to the particle's own mode."""
 SKIN_REACH_PX = 1.5
 """The oxygen of a skin is found in the rim of the particle to this depth (standard deviation of a
 half Gaussian)."""
@@ -29,16 +31,8 @@ def systematic_error(model: Mapping[str, Any] | None, *, own_reference: bool) ->
     """
     sources = dict((model or {}).get("systematic") or {})
     if own_reference:
-        sources = {name: value for name, value in sources.items() if name == "misfit"}
+        sources = {name: value for name, value in sources.items() if name in MISFITS}
     return float(np.sqrt(sum(float(value) ** 2 for value in sources.values())))
-
-
-def local_error(model: Mapping[str, Any] | None) -> float:
-    """Return the relative standard error of TM/O by a misfit that differs from ray to ray.
-
-    It is a part of σ only.
-    """
-    return float((model or {}).get("misfit_of_single_rays") or 0.0)
 
 
 def skin_oxygen_nm(model: Mapping[str, Any] | None) -> float:
