@@ -78,7 +78,8 @@ def _share(fraction: Mapping[str, Any]) -> str:
 def _verdict(phases: Mapping[str, Any]) -> Iterator[str]:
     """Yield which classes are more than noise makes, what is undecided, and whether the model fails."""
     null = (phases.get("null") or {}).get("fractions") or {}
-    certain, doubtful = [], []
+    certain: list[str] = []
+    doubtful: list[str] = []
     for key, name in list(CLASSES.items())[1:]:
         fraction = phases["fractions"][key]
         interval = fraction.get("ci95")
