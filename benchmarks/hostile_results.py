@@ -5,10 +5,10 @@
     python benchmarks/hostile_results.py --only pickle
 
 Each folder is an honest one with one thing done to it (see tests/fuzz/hostile.py). ``verify`` and ``inspect`` run on each;
-``report``, the comparison with the untouched sample, and the reading of ``view`` and ``render`` on those that they read, with
---thorough on all. Each runs in a child process with 2 GB of address space beyond what it starts with. A failure is a traceback,
-a message of more than one line, a crash, memory or time that ran out, an end with 0 of a command that has to refuse, a
-file outside that was written, or code that ran.
+``report``, the comparison with the untouched sample, the reading of ``view`` and ``render``, and all that the library opens run
+on those that they read, with --thorough on all. Each runs in a child process with 2 GB of address space beyond what it starts
+with. A failure is a traceback, a message of more than one line, a crash, memory or time that ran out, an end with 0 of a command
+that has to refuse, a file outside that was written, or code that ran.
 """
 
 import argparse
@@ -37,15 +37,18 @@ HANG_CPU_S, HANG_WALL_S = 20, 120
 """Of computing, and of time: the latter for what waits without computing."""
 MORE_BYTES = 2 * 2**30
 PRELOADED = (
-    "oxytomo.stages.shared.report",
-    "oxytomo.stages.shared.comparison",
+    "oxytomo.view.sample_page",
+    "oxytomo.view.comparison_page",
+    "xarray",
+    "pandas",
+    "dask.array",
     "oxytomo.view.napari_plugin.layers",
     "oxytomo.view.render_sample",
 )
 """Once for all children."""
 INSPECTED = 5
 ALWAYS = ("verify", "inspect")
-READS = ("verify", "inspect", "view", "render", "report", "compare")
+READS = ("verify", "inspect", "view", "render", "report", "compare", "open")
 
 
 def commands(sample: Path, other: Path, out: Path) -> dict[str, Callable[[], int]]:
@@ -57,6 +60,7 @@ def commands(sample: Path, other: Path, out: Path) -> dict[str, Callable[[], int
         "render": lambda: read_scenes(sample, out),
         "report": lambda: oxytomo(["report", str(sample)]),
         "compare": lambda: compare(sample, other, out),
+        "open": lambda: open_everything(sample),
     }
 
 
@@ -96,9 +100,26 @@ def read_scenes(sample: Path, out: Path) -> int:
 
 def compare(sample: Path, other: Path, out: Path) -> int:
     """Write the comparison with an untouched sample."""
-    from oxytomo.stages.shared.comparison import write_comparison
+    from oxytomo.view.comparison_page import write_comparison
 
     write_comparison({"a": [sample], "b": [other]}, out / "comparison.html")
+    return 0
+
+
+def open_everything(sample: Path) -> int:
+    """Read all that the library gives of a sample: a slice of each array, tables, numbers, the page for notebooks."""
+    from oxytomo.results import Results, open_results
+
+    results = open_results(sample)
+    if isinstance(results, Results):
+        results._repr_html_()
+        for key in results.arrays:
+            array = results.arrays[key]
+            array[array.shape[0] // 2].compute()
+        for found in (results.tables, results.numbers, results.definitions):
+            for key in found:
+                _ = found[key]
+        _ = (results.warnings, results.provenance)
     return 0
 
 
@@ -174,7 +195,8 @@ def try_one(
     before = snapshot(outside)
     wrong = []
     for command, call in commands(sample, honest, out).items():
-        if command not in reads or not (command in hostile.refused_by or command in ALWAYS or thorough):
+        read = command in ALWAYS or (command == "open" and hostile.refused_by & {"report", "view"})
+        if command not in reads or not (command in hostile.refused_by or read or thorough):
             continue
         started = time.monotonic()
         ended, said, err = guarded(call)

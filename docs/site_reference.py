@@ -292,11 +292,32 @@ def _definitions() -> Mapping[str, Mapping[str, str]]:
     }
 
 
+ROOMS = {
+    "results": "Results",
+    "reading": "Reading files",
+    "projections": "Normalisation",
+    "alignment": "Alignment",
+    "composition": "Composition",
+    "reconstruction": "Reconstruction",
+    "oxidation": "Oxidation",
+    "structure": "Pores and cracks",
+    "simulation": "Simulation",
+}
+"""Headings of the library, by the module that a name comes from; all others are at the end."""
+
+
 def library() -> str:
-    """Return a section for each public name of the package."""
+    """Return a section for each public name of the package, by topic."""
     import oxytomo
 
-    names = [name for name in oxytomo.__all__ if not name.startswith("_")]
-    parts = ["# Library\n\n", "`import oxytomo` gives these names.\n\n"]
-    parts += [f"::: oxytomo.{name}\n\n" for name in names]
-    return "".join(parts)
+    topics: dict[str, list[str]] = {heading: [] for heading in (*ROOMS.values(), "Types and errors")}
+    for name in oxytomo.__all__:
+        if not name.startswith("_"):
+            parts = getattr(oxytomo, name).__module__.split(".")
+            heading = next((ROOMS[part] for part in reversed(parts) if part in ROOMS), "Types and errors")
+            topics[heading].append(name)
+    text = "# Library\n\n`import oxytomo` gives these names. Examples: [use oxytomo from Python](../how-to/library.md).\n"
+    for heading, names in topics.items():
+        if names:
+            text += f"\n## {heading}\n\n" + "".join(f"::: oxytomo.{name}\n\n" for name in names)
+    return text

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from oxytomo.errors import PipelineError
     from oxytomo.library.alignment import align_series
     from oxytomo.library.composition import decompose, reconstruct_deviation
+    from oxytomo.library.oxidation import fit_valence
     from oxytomo.library.projections import normalize
     from oxytomo.library.reading import read_series, read_spectrum, read_stack, read_volume
     from oxytomo.library.reconstruction import fbp, project, sirt, tv
@@ -23,7 +24,8 @@ if TYPE_CHECKING:
         simulate_tilt_series,
         simulate_voids,
     )
-    from oxytomo.library.structure import segment_voids
+    from oxytomo.library.stacks import normalize_stack, register_stack
+    from oxytomo.library.structure import measure_voids, segment_voids
 
     __version__: str
 
@@ -34,13 +36,17 @@ __all__ = [
     "align_series",
     "decompose",
     "fbp",
+    "fit_valence",
+    "measure_voids",
     "normalize",
+    "normalize_stack",
     "project",
     "read_series",
     "read_spectrum",
     "read_stack",
     "read_volume",
     "reconstruct_deviation",
+    "register_stack",
     "segment_voids",
     "simulate_particle",
     "simulate_stack",
@@ -55,11 +61,13 @@ _HOMES = {
     "errors": ("PipelineError",),
     "library.alignment": ("align_series",),
     "library.composition": ("decompose", "reconstruct_deviation"),
+    "library.oxidation": ("fit_valence",),
     "library.projections": ("normalize",),
     "library.reading": ("read_series", "read_spectrum", "read_stack", "read_volume"),
     "library.reconstruction": ("fbp", "project", "sirt", "tv"),
     "library.simulation": ("simulate_particle", "simulate_stack", "simulate_tilt_series", "simulate_voids"),
-    "library.structure": ("segment_voids",),
+    "library.stacks": ("normalize_stack", "register_stack"),
+    "library.structure": ("measure_voids", "segment_voids"),
 }
 _MODULE_OF = {name: f"oxytomo.{module}" for module, names in _HOMES.items() for name in names}
 

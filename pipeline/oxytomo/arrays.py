@@ -115,7 +115,7 @@ class ValenceMap:
     valence, error : (n_y, n_x) float32, NaN where no valence was fitted
     edge_jump : (n_y, n_x) float32, optical density
     pixel_nm : NaN where it is not known
-    shared_noise : the error of a mean over many pixels, over that of pixels independent of each other
+    shared_noise : error of a mean over many pixels, over that of independent pixels
     """
 
     element: str

@@ -27,6 +27,8 @@ NEEDED = (
 )
 MADE = (
     "NUL in a table",
+    "other columns in a table",
+    "no fractions",
     "fractions as a list",
     "a pixel size that is a word",
     "another value",
@@ -51,12 +53,18 @@ def test_reading_is_bounded_and_runs_nothing(honest: Path, tmp_path: Path, hosti
 
 @pytest.mark.parametrize("hostile", named(MADE), ids=lambda kind: kind.name)
 def test_nothing_is_made_from_them(honest: Path, tmp_path: Path, hostile: Hostile) -> None:
-    assert try_one(hostile, honest, tmp_path / "place", ("report", "compare")) == []
+    assert try_one(hostile, honest, tmp_path / "place", ("report", "compare", "open")) == []
 
 
 def test_an_honest_sample_passes(honest: Path, tmp_path: Path) -> None:
     untouched = Hostile("nothing", lambda _sample, _outside: None, frozenset())
     assert (
-        try_one(untouched, honest, tmp_path / "place", ("verify", "inspect", "view", "report", "compare"))
+        try_one(
+            untouched,
+            honest,
+            tmp_path / "place",
+            ("verify", "inspect", "view", "report", "compare", "open"),
+            thorough=True,
+        )
         == []
     )

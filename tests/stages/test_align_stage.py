@@ -65,6 +65,7 @@ class Bench:
                     "pixel_nm": NamedArray(np.full(n, 10.0), ("tilt",), "nanometer"),
                     "energy_ev": NamedArray(np.full(n, 525.0 + 15 * number), ("tilt",), "electronvolt"),
                     "acquisition_index": NamedArray(order.astype(np.int64), ("tilt",), "1"),
+                    "air_level": NamedArray(np.ones(order.size), ("tilt",), "1"),
                 },
                 provenance=Provenance("normalize", 1, {}, {}, "0", "2026-01-01T00:00:00Z"),
                 attributes={"quantity": "optical_density", "invalid": {}, "n_pixels": value.size},

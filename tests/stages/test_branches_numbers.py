@@ -37,7 +37,7 @@ from test_branches_stage import COARSE, COARSE_NM, FINE, FINE_NM, NEAR_NM, rows,
 from oxytomo.io.stores import read_store
 from oxytomo.segment.classes import CLASS_LABELS
 from oxytomo.simulate.voids import Scene
-from oxytomo.stages.shared.report import write_report
+from oxytomo.view.sample_page import write_report
 
 __all__ = ["sample"]
 

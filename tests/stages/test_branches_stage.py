@@ -22,7 +22,7 @@ from oxytomo.segment.voids import segment_voids
 from oxytomo.simulate.voids import Scene, random_scene, turned
 from oxytomo.stages.context import StageContext
 from oxytomo.stages.shared import register_branches
-from oxytomo.stages.shared.report import write_report
+from oxytomo.view.sample_page import write_report
 
 FINE, COARSE, FINE_NM, COARSE_NM = 76, 52, 15.0, 22.5
 NEAR_NM = 60.0

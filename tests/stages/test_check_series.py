@@ -20,8 +20,8 @@ from oxytomo.config import parse_config
 from oxytomo.errors import InputError, PipelineError
 from oxytomo.io.readers.data_exchange import write_data_exchange, write_energy_stack
 from oxytomo.preprocess.plausible import quantity_problem
-from oxytomo.view.checks import check_alignment, check_amounts
-from oxytomo.view.results import Alignment
+from oxytomo.results.checks import check_alignment, check_amounts
+from oxytomo.results.records import Alignment
 
 TILTS = np.linspace(-60.0, 60.0, 25)
 ENERGIES = {"O_pre": 525.0, "O_post": 540.0, "Ni_pre": 846.0, "Ni_post": 866.0}

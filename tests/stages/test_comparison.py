@@ -15,7 +15,8 @@ from oxytomo.cli import main
 from oxytomo.cli.report import _compare
 from oxytomo.errors import ConfigError, InputError, StoreError
 from oxytomo.stages.context import StageContext
-from oxytomo.stages.shared.comparison import Settings, run, write_comparison
+from oxytomo.stages.shared.comparison import Settings, run
+from oxytomo.view.comparison_page import write_comparison
 
 
 def composition(folder: Path, name: str, poor: float, **changes: object) -> Path:

@@ -19,7 +19,7 @@ from oxytomo.io.stores import NamedArray, read_store
 from oxytomo.io.tables import read_csv
 from oxytomo.measure.definitions import DEFINITIONS
 from oxytomo.measure.resolution import FEW_SAMPLES
-from oxytomo.stages.shared.comparison import write_comparison
+from oxytomo.view.comparison_page import write_comparison
 
 __all__ = ["inputs"]
 

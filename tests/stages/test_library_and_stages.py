@@ -1,5 +1,6 @@
 """The public library and the stages of ``oxytomo run`` give the same numbers, to the last bit."""
 
+import json
 from pathlib import Path
 
 import numpy as np
@@ -10,8 +11,10 @@ import oxytomo as ox
 from oxytomo.cli import main
 from oxytomo.cli.simulate import configuration, raw_name
 from oxytomo.config import load_config
+from oxytomo.config.plan import stage_settings
 from oxytomo.io.readers.data_exchange import write_data_exchange
 from oxytomo.io.stores import read_store
+from oxytomo.io.tables import read_csv
 from oxytomo.run.chain import run_composition
 from oxytomo.simulate.demonstration import DENSITY_G_CM3, FORMULA
 from oxytomo.stages.context import StageContext
@@ -79,6 +82,65 @@ def test_a_tomogram_of_the_library_is_that_of_the_stage(
     more = {"fbp": {}, "sirt": {"iterations": 5}, "tv": {"iterations": 5, "variance": variance}}
     volume = getattr(ox, algorithm)(value, aligned["tilt_deg"], pixel_nm=pixel_nm, **more[algorithm])
     np.testing.assert_array_equal(volume, read_store(tmp_path / "volume.zarr")["volume"])
+
+
+def run_stage(stage: str, spec: dict, inputs: dict[str, Path], outputs: dict[str, Path]) -> None:
+    """Run a stage on stores."""
+    module = STAGES[stage].load()
+    module.run(inputs, outputs, module.Settings.model_validate(spec), StageContext(stage, 1, 1, spec))
+
+
+def test_a_valence_map_of_the_library_is_that_of_the_stages(tmp_path: Path) -> None:
+    arguments = ["--kind", "xanes", "--elements", "Ni", "--size", "32", "--energies", "40"]
+    assert main(["simulate", str(tmp_path), *arguments]) == 0
+    project = load_config(tmp_path / "config.yaml")
+    store = {name: tmp_path / f"{name}.zarr" for name in ("normalize", "register", "fit")}
+    for stage, source, output in (
+        ("normalize_stack", None, "normalize"),
+        ("register_stack", "normalize", "register"),
+        ("fit_valence", "register", "fit"),
+    ):
+        spec = stage_settings(project, "particle", "oxidation", stage, "Ni")
+        run_stage(stage, spec, {} if source is None else {source: store[source]}, {"store": store[output]})
+
+    images = ox.normalize_stack(ox.read_stack(tmp_path / "raw" / "Ni_stack.h5"), "Ni")
+    registered = ox.register_stack(images)
+    references = {v: ox.read_spectrum(tmp_path / "refs" / f"Ni_{v:g}.csv") for v in (2.0, 3.0, 4.0)}
+    found = ox.fit_valence(registered, references)
+    for one, name, arrays in (
+        (images, "normalize", ("value", "variance", "energy_ev", "acquisition_index")),
+        (registered, "register", ("value", "variance", "shift_px", "applied_px", "lost")),
+        (found, "fit", ("valence", "valence_error", "fractions", "fraction_errors", "status")),
+    ):
+        stored = read_store(store[name])
+        for array in arrays:
+            np.testing.assert_array_equal(getattr(one, array), stored[array], err_msg=f"{name} {array}")
+    np.testing.assert_array_equal(found.edge_jump, read_store(store["fit"])["amount"])
+
+
+def test_voids_of_the_library_are_those_of_the_stages(tmp_path: Path) -> None:
+    assert main(["simulate", str(tmp_path), "--kind", "volume", "--size", "64", "--pixel-nm", "20"]) == 0
+    project = load_config(tmp_path / "config.yaml")
+    store = {name: tmp_path / f"{name}.zarr" for name in ("volume", "voids")}
+    tables = {name: tmp_path / f"{name}.csv" for name in ("pores", "cracks")}
+    tables["structure"] = tmp_path / "structure.json"
+    for stage, inputs, outputs in (
+        ("read_volume", {}, {"store": store["volume"]}),
+        ("segment_voids", {"volume": store["volume"]}, {"store": store["voids"]}),
+        ("measure_voids", {"voids": store["voids"]}, tables),
+    ):
+        run_stage(stage, stage_settings(project, "particle", "structure", stage), inputs, outputs)
+
+    voids = ox.segment_voids(ox.read_volume(tmp_path / "raw" / "volume.tif").values)
+    stored = read_store(store["voids"])
+    for array in ("particle", "void", "voids", "instances", "depth_px"):
+        np.testing.assert_array_equal(getattr(voids, array), stored[array], err_msg=array)
+    measures = ox.measure_voids(voids, 20.0)
+    written = json.loads(tables["structure"].read_text(encoding="utf-8"))
+    assert json.loads(json.dumps(measures.numbers["porosity"], default=float)) == written["porosity"]
+    pores = read_csv(tables["pores"])
+    assert len(measures.pores) == len(pores["pore"]) > 0
+    np.testing.assert_allclose(measures.pores.volume_nm3, np.float64(pores["volume_nm3"]), rtol=1e-5)
 
 
 def test_simulations_of_the_library_are_those_of_the_command(tmp_path: Path) -> None:

@@ -20,6 +20,7 @@ VOLUME = ("z", "y", "x")
 RAYS = ("tilt", "y", "x")
 SHAPE = (10, 14, 14)
 CLASSIFY = ClassifyStage(threshold=0.05, confidence=0.95)
+NO_SHARED_ERROR = {"systematic": 0.0, "misfit_of_single_rays": 0.0, "skin_oxygen_px": 0.0}
 PIXEL_NM = 10.0
 
 
@@ -66,7 +67,7 @@ def inputs(tmp_path) -> dict[str, Path]:
             "replicates": NamedArray(replicates, ("replicate", *VOLUME), "1"),
             "null": NamedArray(null, ("replicate", *VOLUME), "1"),
         },
-        {"pixel_nm": PIXEL_NM, "systematic": 0.0, "noise": 0.01},
+        {"pixel_nm": PIXEL_NM, "noise": 0.01, **NO_SHARED_ERROR},
     )
     # A dense particle with the noise of nothing: TM and O alike, on every ray.
     tilt_deg = np.arange(-60.0, 61.0, 10.0)
@@ -255,7 +256,7 @@ def test_empty_stacks_of_replicates_count_as_none(inputs, tmp_path):
             "replicates": empty,
             "null": empty,
         },
-        {"pixel_nm": PIXEL_NM, "systematic": 0.0, "noise": None},
+        {"pixel_nm": PIXEL_NM, "noise": None, **NO_SHARED_ERROR},
     )
     outputs = run_both(inputs, tmp_path)
     assert (read_store(outputs["store"])["phases_confident"][particle] == UNDECIDED).all()

@@ -12,7 +12,7 @@ from test_oxidation_stages import ACQUISITION, project, run_stages
 from oxytomo.cli import main
 from oxytomo.errors import InputError
 from oxytomo.io.stores import read_store
-from oxytomo.stages.shared.report import write_report
+from oxytomo.view.sample_page import write_report
 
 SMALL = replace(ACQUISITION, n_rows=48, n_cols=48, law="uniform", n_flat=0, i0_drift=0.0, dark_level=0.0)
 Damage = Callable[[np.ndarray], None]

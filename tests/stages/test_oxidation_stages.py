@@ -30,7 +30,7 @@ from oxytomo.stages.oxidation import (
     normalize_stack,
     register_stack,
 )
-from oxytomo.stages.shared.report import write_report
+from oxytomo.view.sample_page import write_report
 
 ACQUISITION = StackAcquisition(
     element="Mn",
@@ -178,9 +178,12 @@ def test_particles_and_profiles(results: Path) -> None:
 
 
 def test_the_notebook_shows_the_maps(results: Path) -> None:
-    seen = run_notebook("oxidation", results)
-    assert list(seen["means"]) == ["Mn"]
-    assert 2.8 < np.nanmean(seen["maps"][0]) < 3.6
+    run_notebook(
+        "first_look",
+        result=results,
+        check="assert 2.8 < float(results.arrays['oxidation/Mn_valence'].mean()) < 3.6\n"
+        "assert shown == ['oxidation/Mn_valence']",
+    )
 
 
 def test_report_has_the_branch(results: Path, tmp_path: Path) -> None:

@@ -9,12 +9,14 @@ import pytest
 from oxytomo import palette
 from oxytomo.errors import InputError, StoreError
 from oxytomo.io.stores import NamedArray, Provenance, write_store
+from oxytomo.results import checks
+from oxytomo.results.fractions import Fraction
+from oxytomo.results.records import Alignment
 from oxytomo.stages.context import StageContext
 from oxytomo.stages.shared import report
-from oxytomo.stages.shared.report import Settings, write_report
-from oxytomo.view import checks, curves, slices, style
-from oxytomo.view.curves import Fraction
-from oxytomo.view.results import Alignment
+from oxytomo.stages.shared.report import Settings
+from oxytomo.view import curves, slices, style
+from oxytomo.view.sample_page import write_report
 from oxytomo.view.slices import centre_cuts
 
 VOLUME = ("z", "y", "x")

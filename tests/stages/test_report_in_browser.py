@@ -14,7 +14,7 @@ from skimage.color import deltaE_ciede2000, rgb2lab
 from test_report import page_of, phases_json, write_composition
 
 from oxytomo.io.tables import write_json
-from oxytomo.stages.shared.comparison import write_comparison
+from oxytomo.view.comparison_page import write_comparison
 from oxytomo.view.style import CLASS_COLORS, CLASS_NAMES
 
 pytestmark = needs_chromium

@@ -20,13 +20,13 @@ from oxytomo.errors import InputError
 from oxytomo.io.aligned_store import normalized_series
 from oxytomo.io.readers.data_exchange import write_data_exchange, write_energy_stack
 from oxytomo.io.stores import NamedArray, Provenance, read_store, write_store
+from oxytomo.results.results import Results
 from oxytomo.stages.composition import decompose
 from oxytomo.stages.context import StageContext
 from oxytomo.stages.oxidation import normalize_stack
 from oxytomo.stages.shared import normalize
 from oxytomo.stages.structure import reconstruct_structure
 from oxytomo.view.other_parts import areal_density_part
-from oxytomo.view.read_results import read_areal_density
 
 MADE = Provenance("before", 1, {}, {}, "0", "2026-01-01T00:00:00Z")
 FORMULA = {"Mn": 1.0, "O": 2.0}
@@ -129,7 +129,7 @@ def test_rays_with_less_than_nothing_are_counted_and_shown(tmp_path: Path, sign:
     out = tmp_path / "decompose.zarr"
     decompose.run({"align": tmp_path / "align.zarr"}, {"store": out}, settings, context("decompose"))
     assert read_store(out).attributes["negative_rays"] == {"Mn": [36 if sign < 0 else 0, 36]}
-    result = read_areal_density({"areal_density_decompose": out})
+    result = Results({"areal_density_decompose": out}, folder=None, name="p").areal_density
     assert result is not None
     warnings = areal_density_part(result).warnings
     assert ["Mn has a negative amount in 100.0 %" in line for line in warnings] == (

@@ -103,11 +103,14 @@ def rows(path: Path) -> list[dict[str, str]]:
 
 
 def test_the_notebook_shows_voids_and_porosity(folder: Path, stores: dict[str, Path]) -> None:
-    seen = run_notebook("structure", folder)
-    low, high = seen["porosity"]["total"][1]
-    assert low < seen["porosity"]["total"][0] < high
-    assert len(seen["diameters_nm"]) == len(rows(stores["pores.csv"]))
-    assert (seen["voids"][seen["most"]] > 0).any()
+    run_notebook(
+        "first_look",
+        result=folder,
+        check="porosity = results.numbers['structure/porosity']\n"
+        "assert porosity.low < porosity.value < porosity.high\n"
+        f"assert len(results.tables['structure/pores']) == {len(rows(stores['pores.csv']))}\n"
+        "assert bool((results.arrays['structure/voids'] > 0).any())",
+    )
 
 
 def test_numbers_agree_with_the_truth_and_with_each_other(folder: Path, stores: dict[str, Path]) -> None:

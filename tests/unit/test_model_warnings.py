@@ -3,7 +3,7 @@
 import pytest
 
 from oxytomo.measure.systematic import systematic_error, widened
-from oxytomo.view.model_part import check_model, check_reference
+from oxytomo.results.warnings import check_model, check_reference
 
 FITS = {"chi_square_per_dof": 1.2, "likely_causes": [], "systematic": {"misfit": 0.001}}
 

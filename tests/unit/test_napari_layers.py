@@ -10,8 +10,8 @@ from plugin_results import CRACK_Z, FINE_NM, POOR, SIDE, VOXEL_NM, WEAK
 
 from oxytomo.errors import InputError, MissingPackageError, ShapeError, StoreError
 from oxytomo.palette import CONFIDENT_COLORS, OXYGEN_POOR, PHASE_COLORS, TARGET, UNDECIDED, VOID_COLORS
+from oxytomo.results.images import LazyArray, image_record, open_image
 from oxytomo.view.napari_plugin import launch, threshold_model
-from oxytomo.view.napari_plugin.images import LazyArray, image_record, open_image
 from oxytomo.view.napari_plugin.layers import (
     INFO,
     channel_name,

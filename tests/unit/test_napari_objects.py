@@ -12,8 +12,8 @@ from oxytomo.errors import InputError
 from oxytomo.io.tables import read_csv
 from oxytomo.measure.domains import domain_labels, domain_table, find_domains
 from oxytomo.measure.shells import depth_below_surface
+from oxytomo.results.images import Levels
 from oxytomo.view.napari_plugin import object_table
-from oxytomo.view.napari_plugin.images import Levels
 from oxytomo.view.napari_plugin.object_table import (
     Filter,
     Objects,

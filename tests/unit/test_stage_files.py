@@ -1,5 +1,7 @@
 """What each job reads and writes, by the rows of the registry."""
 
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -113,3 +115,14 @@ def test_every_store_and_product_of_a_project_is_written_by_one_stage() -> None:
     assert read <= set(written)
     expected = set(project_products(one)) - {"a/report.html", "a/meshes"}
     assert expected <= set(written)
+
+
+@pytest.mark.parametrize("stage", ["align", "classify", "reconstruct", "uncertainty"])
+def test_a_stage_loads_no_library_that_it_does_not_use(stage: str) -> None:
+    """Tables of cross sections and figures take seconds to load on a busy machine."""
+    code = (
+        f"import sys\nfrom oxytomo.stages.registry import STAGES\nSTAGES[{stage!r}].load()\n"
+        "print(sorted({'xraydb', 'matplotlib', 'pandas', 'napari'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.strip() == "[]"

@@ -6,7 +6,7 @@ import subprocess
 import sys
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 import numpy as np
@@ -44,6 +44,15 @@ def process(server: StageServer) -> psutil.Process:
     return next(p for p in psutil.Process().children() if "oxytomo.run.stage_server" in p.cmdline())
 
 
+def processes_in(parent: psutil.Process, folder: Path) -> list[psutil.Process]:
+    """Return the children of a process that work in a folder; libraries start short ones while they are loaded."""
+    found = []
+    for child in parent.children():
+        with suppress(psutil.Error):
+            found += [child] if Path(child.cwd()) == folder else []
+    return found
+
+
 @contextmanager
 def blocked(server: StageServer, folder: Path) -> Iterator[tuple["subprocess.Popen[str]", psutil.Process]]:
     """Start a stage that waits for ever for somebody to read its log; yields its client and its own process."""
@@ -55,10 +64,8 @@ def blocked(server: StageServer, folder: Path) -> Iterator[tuple["subprocess.Pop
     ) as client:
         try:
             parent = process(server)
-            until(parent.children)
-            stage = parent.children()[0]
-            until(lambda: Path(stage.cwd()) == folder)  # it has taken the command over
-            yield client, stage
+            until(lambda: processes_in(parent, folder))  # it has taken the command over
+            yield client, processes_in(parent, folder)[0]
         finally:
             client.kill()
 

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
     code = run_workflow(arguments, project, folder, targets, ("normalize", "align"))
     if code:
         return code
-    from oxytomo.stages.shared.report import write_report
+    from oxytomo.view.sample_page import write_report
 
     for name in project.samples:
         page = folder / name / "alignment.html"

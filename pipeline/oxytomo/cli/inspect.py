@@ -8,7 +8,7 @@ import zlib
 from pathlib import Path
 from typing import Any
 
-from oxytomo.errors import InputError, StoreError
+from oxytomo.errors import InputError, PipelineError, StoreError
 from oxytomo.io.finished import is_sample
 from oxytomo.io.plain_files import open_plain, printable, read_json_object, walk
 
@@ -45,6 +45,7 @@ def run(arguments: argparse.Namespace) -> int:
 def describe_path(path: Path, *, outside: bool = False) -> list[str]:
     """Return lines about a file or a folder; ``outside`` reads raw files that are not in the folder of results."""
     from oxytomo.io.provenance import describe, describe_chain, raw_record, record_file
+    from oxytomo.results.images import describe_image
 
     if is_sample(path):
         return _describe_sample(path)
@@ -70,7 +71,7 @@ def describe_path(path: Path, *, outside: bool = False) -> list[str]:
         raise _damaged(record_file(path))
     if path.suffix == ".html" and raw_record(path) is not None:
         return describe(path, outside=outside)
-    return [*describe(path, outside=outside), *_describe_image(path)]
+    return [*describe(path, outside=outside), *describe_image(path)]
 
 
 def _is_plain(folder: Path) -> bool:
@@ -90,41 +91,33 @@ def _describe_sample(folder: Path) -> list[str]:
         record = checked_record(store)
         made = f"version {record.version}, {record.created}" if record else "without record"
         lines.append(f"  {store.relative_to(folder)}: {made}")
+    return lines + _describe_numbers(folder)
+
+
+def _describe_numbers(folder: Path) -> list[str]:
+    """Return the main numbers of a sample with their intervals."""
+    from oxytomo.results import Results
+
+    results, lines = Results.of_folder(folder), []
+    for key in results.numbers:
+        try:
+            lines.append(f"  {key}: {results.numbers[key]}")
+        except PipelineError as error:
+            lines.append(f"  {key}: cannot be read ({error})")
     return lines
-
-
-def _describe_image(path: Path) -> list[str]:
-    """Return lines about the axes, levels, channels and labels of an OME-Zarr image, if it is one."""
-    try:
-        image = _ome(path)
-        scales = (image.get("multiscales") or [None])[0]
-        if scales is None:
-            return []
-        axes = ", ".join(f"{axis['name']} [{axis.get('unit', '1')}]" for axis in scales["axes"])
-        lines = [f"  OME-Zarr {image.get('version') or scales.get('version')}: axes {axes}"]
-        for level in scales["datasets"]:
-            scale = " × ".join(f"{size:g}" for size in level["coordinateTransformations"][0]["scale"])
-            lines.append(f"  level {level['path']}: scale {scale}")
-        channels = [str(channel.get("label")) for channel in (image.get("omero") or {}).get("channels", [])]
-        labels = [str(name) for name in _ome(path / "labels").get("labels", [])]
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError) as error:
-        raise _damaged(path) from error
-    lines += [f"  channels: {', '.join(channels)}"] if channels else []
-    lines += [f"  labels: {', '.join(labels)}"] if labels else []
-    return lines
-
-
-def _ome(path: Path) -> dict[str, Any]:
-    """Return the OME metadata of a zarr group, of either version; empty for anything else."""
-    if (path / "zarr.json").is_file():
-        return dict((_read_json(path / "zarr.json").get("attributes") or {}).get("ome") or {})
-    return _read_json(path / ".zattrs") if (path / ".zattrs").is_file() else {}
 
 
 def _describe_table(path: Path) -> list[str]:
-    """Return lines about a table."""
+    """Return lines about a table; of one of ours, units and definitions of its columns."""
     from oxytomo.io.tables import csv_rows
+    from oxytomo.results.places import TABLE_KEYS
+    from oxytomo.results.tables import TABLE_TYPES, read_table
 
+    if path.name in TABLE_KEYS:
+        table = read_table(path, TABLE_TYPES[TABLE_KEYS[path.name]])
+        units, about = table.attrs["units"], table.attrs["definitions"]
+        own = (f"  {name} [{units.get(name, '')}] {about.get(name, '')}".rstrip() for name in table)
+        return [f"{path}: table of {len(table)} rows", *own]
     rows = [row for row in csv_rows(path) if not row[0].startswith("#")]
     return [
         f"{path}: table of {max(0, len(rows) - 1)} rows",

@@ -62,7 +62,7 @@ def run(arguments: argparse.Namespace) -> int:
             got="none",
             fix="give <results>/<sample>, or --group NAME RESULT_DIR …",
         )
-    from oxytomo.stages.shared.report import write_report
+    from oxytomo.view.sample_page import write_report
 
     for sample in samples:
         figures = None if arguments.figures is None else arguments.figures / sample.resolve().name
@@ -77,8 +77,8 @@ def run(arguments: argparse.Namespace) -> int:
 def _compare(alone: Sequence[Path], groups: dict[str, list[Path]], output: Path | None) -> None:
     """Write the comparison of samples, each without a group standing for itself, and say where it is."""
     from oxytomo.io.provenance import record_file
-    from oxytomo.stages.shared.comparison import write_comparison
-    from oxytomo.view.read_comparison import can_be_compared
+    from oxytomo.view.compared_sample import can_be_compared
+    from oxytomo.view.comparison_page import write_comparison
 
     left_out = [sample for sample in alone if not can_be_compared(sample)]
     for sample in left_out:

@@ -1,5 +1,6 @@
 """Noise replicates of a composition, and null runs on a uniform particle, by the chain that made the result."""
 
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 import numpy as np
@@ -11,7 +12,7 @@ from oxytomo.composition.noise import replicate, replicate_rng, uniform_composit
 from oxytomo.composition.progress import OnProgress
 from oxytomo.composition.result import Composition
 from oxytomo.composition.solving import Solver, reconstruct_composition
-from oxytomo.slabs import Allocate, Field, fill
+from oxytomo.slabs import Allocate, Field, fill, plane
 
 SIGMA_SMOOTHING_PX = 2.0
 """Gaussian over which the scatter of replicates is averaged."""
@@ -86,3 +87,34 @@ def fill_replicate(
     )
     # float16 ends at 65504; a deviation of 100 is as far from any threshold.
     fill(target, lambda part: np.clip(part, -100, 100).astype(np.float16), deviation)
+
+
+def replicates_of(
+    chain: Chain,
+    counts: Mapping[ReplicateKind, int],
+    stored: Mapping[str, Field],
+    allocate: Allocate,
+    progress: Callable[[str], OnProgress],
+    *,
+    seed: int,
+) -> dict[ReplicateKind, Field]:
+    """Return the deviations of all replicates and null runs of a result, (n, n_z, n_y, n_x) float16 by kind.
+
+    Parameters
+    ----------
+    counts : how many of each kind
+    stored : those that other jobs have solved, by :attr:`Draw.key`
+    progress : gives a function of ``(done, total)`` for a name
+    seed : of the random numbers
+    """
+    shape = chain.composition.deviation.shape
+    found = {kind: allocate((count, *shape), np.float16) for kind, count in counts.items()}
+    for draw in draws_of(replicates=counts["noise"], null_replicates=counts["null"], seed=seed):
+        target = plane(found[draw.kind], draw.number - 1)
+        if draw.key in stored:
+            fill(target, np.asarray, stored[draw.key])
+        else:
+            name = "noise replicate" if draw.kind == "noise" else "null run"
+            on_progress = progress(f"{name} {draw.number} of {counts[draw.kind]}")
+            fill_replicate(target, draw, chain, allocate, on_progress)
+    return found

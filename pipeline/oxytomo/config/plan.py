@@ -261,12 +261,20 @@ def comparison_settings(project: ProjectConfig) -> dict[str, Any]:
     return _plain(ComparisonStage(groups=tuple(project.groups.items())))
 
 
-def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: str | None) -> Settings:
+def _stage_model(config: Any, sample: str, branch: Branch, stage: str, job: str | None) -> Settings:
     """Build the settings model of a stage from those of its branch."""
-    sources = branch_sources(config)
+    for build in (_of_frames, _of_composition, _of_stacks, _of_structure):
+        model = build(config, branch, stage, job)
+        if model is not None:
+            return model
+    return ExportStage(**dict(config.export), sample=sample)
+
+
+def _of_frames(config: Any, branch: Branch, stage: str, job: str | None) -> Settings | None:
+    """Build the model of a stage that works on frames, or on a plain volume made of them."""
     match stage:
         case "normalize":
-            name = str(series)
+            name = str(job)
             source = branch_series(config)[name]
             quantity = default_quantity(config)
             return NormalizeStage(
@@ -277,26 +285,34 @@ def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: s
                 light_from_air=light_from_air(config),
             )
         case "align":
-            return AlignStage(**dict(config.align), branch=branch, series=tuple(sources))
+            return AlignStage(**dict(config.align), branch=branch, series=tuple(branch_sources(config)))
         case "decompose":
             return DecomposeStage(
                 **dict(config.decompose),
                 kind="elements" if default_quantity(config) == "signal" else "edges",
-                series=tuple(sources),
+                series=tuple(branch_sources(config)),
                 elements=config.measured,
                 formula=config.formula,
                 density_g_cm3=config.density_g_cm3,
             )
+        case "reconstruct_tomogram":
+            return ReconstructTomogramStage(**dict(config.reconstruct))
+    return None
+
+
+def _of_composition(config: Any, branch: Branch, stage: str, job: str | None) -> Settings | None:
+    """Build the model of a stage from amounts to numbers of a composition."""
+    match stage:
         case "reconstruct":
             return ReconstructStage(solver=config.reconstruct, reference=config.effective_reference)
         case "reconstruct_prepare" | "reconstruct_join":
             return ReconstructStepStage(solver=config.reconstruct, reference=config.effective_reference)
         case "reconstruct_part" | "reconstruct_refine":
             return ReconstructPartStage(
-                solver=config.reconstruct, reference=config.effective_reference, part=int(str(series))
+                solver=config.reconstruct, reference=config.effective_reference, part=int(str(job))
             )
         case "replicate":
-            kind, number = str(series).split("_")
+            kind, number = str(job).split("_")
             return ReplicateStage.model_validate(
                 {
                     "kind": kind,
@@ -306,29 +322,39 @@ def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: s
                     "reference": config.effective_reference,
                 }
             )
-        case "reconstruct_tomogram":
-            return ReconstructTomogramStage(**dict(config.reconstruct))
         case "uncertainty":
             return UncertaintyStage(
                 **dict(config.uncertainty), solver=config.reconstruct, reference=config.effective_reference
             )
         case "classify":
             return ClassifyStage(**dict(config.classify), threshold=config.threshold)
+        case "measure":
+            return MeasureStage(**dict(config.measure))
+    return None
+
+
+def _of_stacks(config: Any, branch: Branch, stage: str, job: str | None) -> Settings | None:
+    """Build the model of a stage of the oxidation branch."""
+    match stage:
         case "normalize_stack":
             return NormalizeStackStage(
-                **dict(config.normalize), element=str(series), source=sources[str(series)]
+                **dict(config.normalize), element=str(job), source=branch_sources(config)[str(job)]
             )
         case "register_stack":
             return RegisterStackStage(**dict(config.align))
         case "fit_valence":
-            element = str(series)
+            element = str(job)
             return FitValenceStage(
                 **dict(config.fit_of(element)), element=element, references=config.spectra_of(element)
             )
         case "measure_oxidation":
             return MeasureOxidationStage(**dict(config.measure), elements=config.measured)
-        case "measure":
-            return MeasureStage(**dict(config.measure))
+    return None
+
+
+def _of_structure(config: Any, branch: Branch, stage: str, job: str | None) -> Settings | None:
+    """Build the model of a stage of the structure branch."""
+    match stage:
         case "retrieve_phase":
             return RetrievePhaseStage(
                 **dict(config.retrieve),
@@ -346,8 +372,7 @@ def _stage_model(config: Any, sample: str, branch: Branch, stage: str, series: s
         case "measure_voids":
             segment = SegmentVoidsStage(**dict(config.segment), mask=config.mask)
             return MeasureVoidsStage(**dict(config.measure), segment=segment)
-        case _:
-            return ExportStage(**dict(config.export), sample=sample)
+    return None
 
 
 def _distances(config: StructureConfig) -> dict[str, DistanceStage] | None:

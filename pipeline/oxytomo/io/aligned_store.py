@@ -11,7 +11,6 @@ from oxytomo.align.applied import JudgedAlignment, Pictures, Resampled
 from oxytomo.align.energies import EnergyRegistration
 from oxytomo.align.inputs import NormalizedSeries
 from oxytomo.arrays import Float64Array
-from oxytomo.composition.amounts import AlignedSeries
 from oxytomo.errors import InputError
 from oxytomo.io.stores import NamedArray, Provenance, Store, write_store
 
@@ -170,18 +169,3 @@ def _quality(judged: JudgedAlignment) -> dict[str, Any]:
         "energy_magnification": {name: one.magnification for name, one in registered},
         "repeats": {name: [vars(repeat) for repeat in repeats] for name, repeats in inputs.repeats.items()},
     }
-
-
-def aligned_series(store: Store, *, in_memory: bool) -> AlignedSeries:
-    """Return the series of an aligned store as amounts are computed from them; read at once, or when asked for."""
-    names = [str(name) for name in store.attributes["series"]]
-    change = store.attributes.get("stripe_change", {})
-    return AlignedSeries(
-        names,
-        store["value"] if in_memory else store.field("value"),
-        store["variance"] if in_memory else store.field("variance"),
-        np.array(store.attributes.get("energies_ev", []), np.float64),
-        float(store.attributes["pixel_nm"]),
-        store["tilt_deg"],
-        np.array([change.get(name, 0.0) for name in names]),
-    )

@@ -64,21 +64,25 @@ def write_shifts(
         for key in (*COLUMNS, "series", "frame", "magnification", "axis_tilt_deg", "misfit", "used", "note")
     }
 
-    def row(
-        e: int, tilt: float, dy: object, dx: object, frame: int, misfit: object, used: int, note: str
-    ) -> None:
-        scale, lean = round(float(solution.magnification[e]), 7), round(solution.axis_tilt_deg, 4)
-        place = (round(float(energies_ev[e]), 3), round(tilt, 4), dy, dx, names[e], frame)
-        values = (*place, scale, lean, misfit, used, note)
-        for column, value in zip(columns.values(), values, strict=True):
-            column.append(value)
+    def row(e: int, tilt: float, frame: int, **cells: object) -> None:
+        own = {
+            "energy_ev": round(float(energies_ev[e]), 3),
+            "tilt_deg": round(tilt, 4),
+            "series": names[e],
+            "frame": frame,
+            "magnification": round(float(solution.magnification[e]), 7),
+            "axis_tilt_deg": round(solution.axis_tilt_deg, 4),
+        }
+        for name, value in (own | cells).items():
+            columns[name].append(value)
 
     for e in range(len(names)):
         for t, tilt in enumerate(tilt_deg):
             dy, dx = (round(float(s[e, t]), 4) for s in (solution.dy_px, solution.dx_px))
-            row(e, float(tilt), dy, dx, int(frames[t]), round(float(misfit[t]), 5), 1, "")
+            found = {"dy_px": dy, "dx_px": dx, "misfit": round(float(misfit[t]), 5)}
+            row(e, float(tilt), int(frames[t]), **found, used=1, note="")
         for frame, tilt, reason in left_out:
-            row(e, tilt, "", "", frame, "", 0, reason)
+            row(e, tilt, frame, dy_px="", dx_px="", misfit="", used=0, note=reason)
     write_csv(path, columns)
 
 

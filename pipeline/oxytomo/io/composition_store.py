@@ -1,21 +1,17 @@
 """Stores of the composition branch as the numerical functions take them."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
 from oxytomo.arrays import FloatArray, StoredArray
-from oxytomo.composition.amounts import Amounts
-from oxytomo.composition.averaging import AveragedRepeats, averaged
 from oxytomo.composition.column_densities import ColumnDensities
 from oxytomo.composition.result import Composition, mode_of
 from oxytomo.errors import StoreError
 from oxytomo.io.scratch import IN_MEMORY_BYTES
 from oxytomo.io.stores import NamedArray, Provenance, Store, read_store, write_store
-from oxytomo.measure.composition import ClassifiedParticle, particle_box
-from oxytomo.slabs import Allocate, Field, Mapped, sampled, window
+from oxytomo.slabs import sampled
 from oxytomo.units import NM_PER_UM
 
 VOLUME = ("z", "y", "x")
@@ -34,33 +30,6 @@ def column_densities(store: Store, *, in_memory_bytes: int = IN_MEMORY_BYTES) ->
         tilt_deg=store["tilt_deg"],
         atoms=np.array(store.attributes["atoms"], np.float64),
         pixel_um=float(store.attributes["pixel_nm"]) / NM_PER_UM,
-    )
-
-
-def write_amounts(
-    path: Path, found: Amounts, aligned: Store, *, attributes: Mapping[str, Any], provenance: Provenance
-) -> None:
-    """Write the amounts in every ray beside what they keep of the aligned store that they were made from."""
-    rays = ("tilt", "y", "x")
-    arrays = {
-        "areal": NamedArray(found.areal, ("element", *rays), "micrometer"),
-        "covariance": NamedArray(found.covariance, ("pair", *rays), "micrometer^2"),
-        "tilt_deg": NamedArray(aligned["tilt_deg"], ("tilt",), "degree"),
-    }
-    if found.chi_square is not None:
-        arrays["chi_square"] = NamedArray(found.chi_square, rays, "1")
-    write_store(
-        path,
-        arrays,
-        provenance=provenance,
-        attributes={
-            **attributes,
-            "atoms": found.atoms.tolist(),
-            "pixel_nm": float(aligned.attributes["pixel_nm"]),
-            "invalid": aligned.attributes["invalid"],
-            "n_pixels": aligned.attributes["n_pixels"],
-            "model": found.record,
-        },
     )
 
 
@@ -132,48 +101,3 @@ def write_composition(
             "solver": result.record | {"method": method},
         },
     )
-
-
-def classified_particle(
-    reconstructed: Store, classified: Store, uncertainty: Store | None, allocate: Allocate
-) -> ClassifiedParticle:
-    """Return a classified particle in its box; slices are read when they are needed, replicates averaged as it was."""
-    box = particle_box(reconstructed.field("particle"))
-    particle = Mapped(window(reconstructed.field("particle"), box), np.asarray, np.bool_)
-    voxel_nm = float(reconstructed.attributes["pixel_nm"])
-    width_px = float(classified.attributes["voxel_nm"]) / voxel_nm
-
-    def counted(deviation: Field) -> Field:
-        return deviation if width_px <= 1 else averaged(deviation, particle, width_px, allocate)
-
-    replicates: Sequence[Field] = ()
-    null: Sequence[Field] = ()
-    if uncertainty is not None:
-        replicates, null = (
-            AveragedRepeats(uncertainty.field(name), box, counted) for name in ("replicates", "null")
-        )
-    error = {} if uncertainty is None else uncertainty.attributes
-    return ClassifiedParticle(
-        box=box,
-        particle=particle,
-        deviation=counted(window(reconstructed.field("deviation"), box)),
-        phases=window(classified.field("phases"), box),
-        confident=window(classified.field("phases_confident"), box),
-        replicates=replicates,
-        null=null,
-        voxel_nm=voxel_nm,
-        threshold=float(classified.attributes["threshold"]),
-        systematic=error["systematic"] if replicates else 0.0,
-        skin_oxygen_px=error["skin_oxygen_px"] if replicates else 0.0,
-        noise=error["noise"] if replicates else None,
-    )
-
-
-def invalid_rays(decomposed: Store) -> dict[str, Any]:
-    """Return how many rays a decomposition could not solve, and the invalid pixels of every series."""
-    attributes = decomposed.attributes
-    return {
-        "unsolved": attributes["unsolved_rays"],
-        "n_rays": attributes["n_rays"],
-        "by_series": attributes["invalid"],
-    }

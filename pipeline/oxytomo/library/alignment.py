@@ -39,6 +39,7 @@ class Aligned:
     axis_tilt_deg : angle of the tilt axis in the detector plane, degrees
     frame : (n_tilt,) number of the frame in the first raw series
     warnings : what to know of the frames, as sentences
+    remarks : series that were moved so that the spectra agree, and air that was taken off
     verdict : one sentence that says whether to trust the alignment
     """
 
@@ -55,6 +56,7 @@ class Aligned:
     axis_tilt_deg: float
     frame: IntArray
     warnings: tuple[str, ...]
+    remarks: tuple[str, ...]
     verdict: str
 
 
@@ -77,7 +79,7 @@ def align_series(
     Tilts are aligned by projection matching (Dengler, Ultramicroscopy 30, 337, 1989; Gürsoy et al.,
     Sci. Rep. 7, 11818, 2017) from the best of several starts; energies by registration of frames of
     the same tilt. All shifts, scales and the turn of the axis are composed before the one
-    resampling.
+    resampling. Air that is not at an optical density of 0 at all energies is taken off.
 
     Parameters
     ----------
@@ -203,8 +205,18 @@ def _aligned(
         axis_tilt_deg=solution.axis_tilt_deg,
         frame=inputs.acquisition_order[used],
         warnings=tuple(judged.warnings),
+        remarks=_remarks(resampled),
         verdict=judged.verdict,
     )
+
+
+def _remarks(resampled: Resampled) -> tuple[str, ...]:
+    """Say what was done to the frames beside moving them onto one grid."""
+    done = {
+        "moved so that the spectra agree, px rms over the tilts": resampled.moved,
+        "air that all energies see, taken off, optical density rms": resampled.levelled,
+    }
+    return tuple(f"{what}: {how}" for what, how in done.items() if how)
 
 
 def _one_quantity(series: Mapping[str, Projections]) -> Literal["optical_density", "signal"]:

@@ -69,15 +69,16 @@ def projections_of(values: ArrayLike, name: str = "projections") -> tuple[FloatA
     return np.asarray(array[:, None] if single else array, np.float32), single
 
 
-def volume_of(values: ArrayLike, name: str = "volume") -> tuple[FloatArray, bool]:
+def volume_of(values: Any, name: str = "volume") -> tuple[FloatArray, bool]:
     """Return a volume as (n_z, n_y, n_x) float32, and whether it was one slice.
 
     Parameters
     ----------
-    values : (n_z, n_y, n_x) or (n_y, n_x), NumPy or xarray
+    values : (n_z, n_y, n_x) or (n_y, n_x), NumPy or xarray, or the field of a large file
     name : what the error calls it
     """
-    array = np.asarray(values)
+    on_disk = hasattr(values, "shape") and not hasattr(values, "__array__")
+    array = np.asarray(values[:] if on_disk else values)
     if array.ndim not in (2, 3) or 0 in array.shape or array.dtype.kind not in "biuf":
         raise ShapeError(
             name,

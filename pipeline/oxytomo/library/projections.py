@@ -10,6 +10,7 @@ from oxytomo.config import NormalizeSettings
 from oxytomo.errors import ConfigError
 from oxytomo.library.defaults import checked, options_of
 from oxytomo.preprocess.optical_density import check_same_shape
+from oxytomo.preprocess.plausible import looked_at, require_plausible
 from oxytomo.preprocess.stripes import without_stripes
 from oxytomo.preprocess.tilt_series import (
     Meaning,
@@ -135,6 +136,7 @@ def normalize(
     check_same_shape("dark field", series.frames, series.dark)
     pixels = _known_quantity(quantity or series.quantity)
     meaning = Meaning(pixels, phase=pixels == "complex" and complex_part == "phase")
+    require_plausible("series", [series.frames[i] for i in looked_at(series.n_frames)], pixels)
     normalized = normalize_series(
         series,
         meaning,

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from dataclasses import replace
 from os import PathLike
 from pathlib import Path
+from typing import Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -17,6 +18,7 @@ from oxytomo.io.spectra import read_spectrum as spectrum_of_file
 from oxytomo.io.volumes import Volume, VolumeRequest
 from oxytomo.io.volumes import read_volume as volume_of_files
 from oxytomo.library.defaults import per_tilt
+from oxytomo.preprocess.tilt_series import transposed
 
 Files = str | PathLike[str] | Sequence[str | PathLike[str]]
 """A file, a folder, a pattern with ``*``, or a list of files."""
@@ -33,6 +35,7 @@ def read_series(
     quantity: Quantity | None = None,
     offset: float = 0.0,
     dataset: str | None = None,
+    tilt_axis: Literal["vertical", "horizontal"] = "vertical",
 ) -> TiltSeries:
     """Read one raw tilt series; what is given here wins over what the files say.
 
@@ -49,6 +52,8 @@ def read_series(
         files say
     offset : number added to every raw value, flats and darks included
     dataset : path of the images inside an HDF5 file
+    tilt_axis : direction of the tilt axis on the detector; "horizontal" frames are turned, rows
+        become columns
 
     Returns
     -------
@@ -72,6 +77,10 @@ def read_series(
     >>> series.frames.shape, series.tilt_deg.tolist()
     ((5, 8, 8), [-60.0, -30.0, 0.0, 30.0, 60.0])
     """
+    if tilt_axis not in ("vertical", "horizontal"):
+        raise ConfigError(
+            "tilt_axis", expected="vertical or horizontal", got=repr(tilt_axis), fix="correct it"
+        )
     table = angles is None or isinstance(angles, str | PathLike)
     request = ReadRequest(
         images=_paths(images),
@@ -86,6 +95,8 @@ def read_series(
         dataset=dataset,
     )
     series = read_tilt_series(request)
+    if tilt_axis == "horizontal":
+        series = transposed(series)
     if table:
         return series
     return replace(

@@ -20,6 +20,8 @@ from oxytomo.units import NM_PER_UM
 DEFAULT = Settings()
 PIXEL = float(NM_PER_UM)
 """A pixel of 1 µm: line integrals are then in pixels."""
+FEWEST_ROWS = 3
+LEAST_NOISE = 1e-6
 
 
 def project(volume: ArrayLike, tilt_deg: ArrayLike) -> FloatArray:
@@ -217,8 +219,7 @@ def tv(
     """
     values, _ = projections_of(projections)
     if variance is None:
-        # A projection of NaN only has no noise and no weight.
-        noise = np.array([pixel_noise(one) ** 2 for one in values], np.float32)
+        noise = np.array([_noise(one) ** 2 for one in values], np.float32)
         spread = np.broadcast_to(noise[:, None, None], values.shape)
         variance = spread.reshape(np.shape(projections))
     return _reconstructed(
@@ -233,6 +234,18 @@ def tv(
         nonnegative=nonnegative,
         tv_weight=tv_weight,
     )
+
+
+def _noise(projection: FloatArray) -> float:
+    """Return the standard deviation of the pixels of one projection, from their neighbours.
+
+    Few rows have neighbours along the columns only: √6 is what second differences multiply by.
+    """
+    if projection.shape[0] >= FEWEST_ROWS:
+        return pixel_noise(projection)
+    second = np.abs(np.diff(projection, 2, axis=1))
+    known = second[np.isfinite(second)]
+    return max(1.4826 * float(np.median(known)) / np.sqrt(6) if known.size else 0.0, LEAST_NOISE)
 
 
 def _reconstructed(

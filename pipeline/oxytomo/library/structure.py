@@ -1,19 +1,52 @@
 """Pores and cracks of a reconstructed volume."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
+from functools import partial
+from typing import TYPE_CHECKING, Any
+
 import numpy as np
 from numpy.typing import ArrayLike
 
-from oxytomo.config import SegmentVoidsSettings
-from oxytomo.errors import ShapeError
-from oxytomo.library.defaults import checked, volume_of
+from oxytomo.config import MeasureVoidsSettings, SegmentVoidsSettings
+from oxytomo.errors import ConfigError, ShapeError
+from oxytomo.library.defaults import checked, table, volume_of
+from oxytomo.measure.void_facts import MeasuredVoids, void_facts
+from oxytomo.measure.void_tables import trial_numbers, void_tables
+from oxytomo.measure.void_warnings import structure_warnings
+from oxytomo.segment.void_noise import noise_spread
 from oxytomo.segment.voids import Voids
 from oxytomo.segment.voids import segment_voids as found_voids
+from oxytomo.slabs import Field, in_memory
+
+if TYPE_CHECKING:
+    from pandas import DataFrame
 
 SEGMENT = SegmentVoidsSettings()
+MEASURE = MeasureVoidsSettings()
+
+
+@dataclass(frozen=True, eq=False)
+class VoidMeasures:
+    """Pores and cracks in numbers.
+
+    Attributes
+    ----------
+    pores : one row per pore; lengths in nm, volumes in nm³
+    cracks : one row per crack; apertures in nm, areas in nm²
+    numbers : the content of ``structure.json``: porosity, pores, cracks, network, shells,
+        particles, calibration, with 95 % intervals (``ci95``) and definitions
+    warnings : what to know before the numbers, as sentences
+    """
+
+    pores: "DataFrame"
+    cracks: "DataFrame"
+    numbers: Mapping[str, Any]
+    warnings: tuple[str, ...]
 
 
 def segment_voids(
-    volume: ArrayLike,
+    volume: ArrayLike | Field,
     *,
     mask: ArrayLike | None = None,
     blur_px: float | None = SEGMENT.blur_px,
@@ -84,6 +117,77 @@ def segment_voids(
         false_discovery=settings.false_discovery,
         smallest_share=settings.largest_share,
         separate=settings.separate,
+    )
+
+
+def measure_voids(
+    voids: Voids,
+    voxel_nm: float,
+    *,
+    shells: int = MEASURE.shells,
+    replicates: int = MEASURE.replicates,
+    seed: int = MEASURE.seed,
+    bridge_px: float = SEGMENT.bridge_px,
+    false_cracks: float = SEGMENT.false_cracks,
+    false_discovery: float = SEGMENT.false_discovery,
+) -> VoidMeasures:
+    """Measure pores, cracks and the network they form, with intervals from repeated noise.
+
+    Volumes are sums of the void fraction; apertures are area-weighted. For the intervals the search
+    is repeated on the volume that was found with noise drawn anew.
+
+    Parameters
+    ----------
+    voids : of :func:`segment_voids`
+    voxel_nm : edge of a voxel, nm
+    shells : number of shells of equal volume from rim to centre
+    replicates : segmentations with noise drawn anew, for the intervals; 0 for none
+    seed : seed of the random numbers
+    bridge_px, false_cracks, false_discovery : as given to :func:`segment_voids`
+
+    Returns
+    -------
+    VoidMeasures
+
+    Raises
+    ------
+    ConfigError
+        For a setting out of range, or a voxel that has no size.
+
+    Examples
+    --------
+    >>> from oxytomo import measure_voids, segment_voids, simulate_voids
+    >>> volume = simulate_voids(64, apertures_px=[], pore_radii_px=[5.0]).volume
+    >>> found = measure_voids(segment_voids(volume), voxel_nm=20, replicates=0)
+    >>> diameter_nm = found.pores.equivalent_diameter_nm
+    >>> len(diameter_nm), bool(abs(diameter_nm[0] - 200) < 10)
+    (1, True)
+    """
+    settings = checked(MeasureVoidsSettings, "measure_voids", shells=shells, replicates=replicates, seed=seed)
+    segment = checked(
+        SegmentVoidsSettings,
+        "measure_voids",
+        bridge_px=bridge_px,
+        false_cracks=false_cracks,
+        false_discovery=false_discovery,
+    )
+    if not (np.isfinite(voxel_nm) and voxel_nm > 0):
+        raise ConfigError(
+            "voxel_nm", expected="a number above 0 in nm", got=f"{voxel_nm:g}", fix="correct it"
+        )
+    tables = void_tables(voids, voxel_nm=voxel_nm)
+    spread = noise_spread(
+        voids,
+        partial(trial_numbers, voids, tables.network),
+        replicates=settings.replicates,
+        rng=np.random.default_rng(settings.seed),
+        false_cracks=segment.false_cracks,
+        false_discovery=segment.false_discovery,
+    )
+    found = MeasuredVoids.of(voids, tables, spread, bridge_px=segment.bridge_px, voxel_nm=voxel_nm)
+    numbers = void_facts(found, shells=settings.shells, allocate=in_memory)
+    return VoidMeasures(
+        table(tables.pores), table(tables.cracks), numbers, tuple(structure_warnings(numbers))
     )
 
 

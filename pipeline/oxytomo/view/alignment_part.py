@@ -2,21 +2,20 @@
 
 import numpy as np
 
-from oxytomo.view import checks
+from oxytomo.results.records import Alignment
+from oxytomo.results.warnings import alignment_warnings
 from oxytomo.view.curves import alignment_curves, residual_curves
 from oxytomo.view.report import Part, Picture, Quantity, Section, Table
-from oxytomo.view.results import Alignment
 from oxytomo.view.slices import before_and_after, thumbnails
 from oxytomo.view.style import percent
 
 
 def alignment_part(alignment: Alignment) -> Part:
     """Return a report of its own about an alignment, for a look before anything is reconstructed."""
-    warnings = [*checks.check_tilts(alignment.tilt_deg)] if alignment.tilt_deg.size > 1 else []
-    warnings += checks.check_alignment(alignment) + checks.check_invalid(alignment, None)
     verdict = alignment.quality.get("verdict")
     checked = ("number and range of tilts", "alignment residuals and limits", "invalid pixels")
-    return Part("alignment", warnings, checked, [verdict] if verdict else [], [alignment_section(alignment)])
+    warnings, summary = alignment_warnings(alignment), [verdict] if verdict else []
+    return Part("alignment", warnings, checked, summary, [alignment_section(alignment)])
 
 
 def alignment_section(alignment: Alignment) -> Section:

@@ -7,8 +7,9 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from oxytomo.results.records import Joint
+from oxytomo.results.warnings import joint_warnings
 from oxytomo.view.report import Part, Picture, Quantity, Section, Table
-from oxytomo.view.results import Branches
 from oxytomo.view.slices import centre_cuts, cut_row, row_height, show_cut
 from oxytomo.view.style import (
     CLASS_KEYS,
@@ -23,18 +24,17 @@ from oxytomo.view.void_figures import CRACK_COLOR, PORE_COLOR
 
 WIDTH_IN = 9.4
 SHOWN_DEVIATION = 0.15
-MUCH_OUTSIDE = 0.05
 ROWS = 12
 _FEATURES = {"pore": "pores", "crack": "cracks", "void": "voids", "surface": "surface"}
 
 
-def branches_part(result: Branches) -> Part:
+def branches_part(result: Joint) -> Part:
     """Return everything a report says of voids beside composition domains."""
     facts = result.facts
     checked = ("same particle", "mirror image", "overlap of the branches")
     method = Section("How the branches were registered", quantities=_registration(facts))
     if facts["verdict"] != "same_particle":
-        return Part("branches", [f"composition and structure: {facts['meaning']}."], checked, [], [method])
+        return Part("branches", joint_warnings(result), checked, [], [method])
     picture = Picture(
         "Deviation with voids",
         deviation_with_voids(result),
@@ -44,11 +44,11 @@ def branches_part(result: Branches) -> Part:
     )
     tables = [_distances(result.distances), _neighbourhoods(result.neighbourhoods)]
     section = Section("Voids and composition", quantities=_near(facts), pictures=[picture], tables=tables)
-    return Part("branches", _warnings(facts), checked, _summary(facts), [section, method])
+    return Part("branches", joint_warnings(result), checked, _summary(facts), [section, method])
 
 
 @house_style
-def deviation_with_voids(result: Branches) -> Figure:
+def deviation_with_voids(result: Joint) -> Figure:
     """Show cuts of the deviation with outlines of pores and cracks."""
     deviation, voids = (
         centre_cuts(array, result.particle, voxel_nm=result.voxel_nm)
@@ -147,10 +147,10 @@ def _signed(value: float | None) -> str:
     return "unknown" if value is None else f"{100 * value:+.2f} %"
 
 
-def _distances(columns: Mapping[str, Any]) -> Table:
+def _distances(columns: Any) -> Table:
     names = ("class", "to the nearest", "mean distance (nm)", "by chance (nm)", "95 % by chance (nm)", "p")
     rows = []
-    for i, key in enumerate(columns.get("class", ())):
+    for i, key in enumerate(columns["class"]):
         value, expected, low, high, p_value, null = (
             columns[name][i]
             for name in (
@@ -177,8 +177,8 @@ def _distances(columns: Mapping[str, Any]) -> Table:
     )
 
 
-def _neighbourhoods(columns: Mapping[str, Any]) -> Table:
-    order = np.argsort(-np.asarray(columns.get("n_voxels", ()), float), kind="stable")[:ROWS]
+def _neighbourhoods(columns: Any) -> Table:
+    order = np.argsort(-np.asarray(columns["n_voxels"], float), kind="stable")[:ROWS]
     rows = [
         [
             columns["kind"][i],
@@ -196,15 +196,6 @@ def _neighbourhoods(columns: Mapping[str, Any]) -> Table:
 
 def _number(value: float, form: str = ".0f") -> str:
     return f"{value:{form}}" if np.isfinite(value) else "–"
-
-
-def _warnings(facts: Mapping[str, Any]) -> list[str]:
-    outside = facts["quality"]["outside"]
-    if outside is None or outside <= MUCH_OUTSIDE:
-        return []
-    return [
-        f"{percent(outside)} of the composition's particle lies outside that of the structure: different extent, or a poor fit."
-    ]
 
 
 def _summary(facts: Mapping[str, Any]) -> list[str]:

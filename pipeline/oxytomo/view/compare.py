@@ -7,15 +7,9 @@ from dataclasses import dataclass, replace
 from oxytomo.config import Branch
 from oxytomo.measure.comparability import Disagreement, disagreements
 from oxytomo.measure.differences import Difference, GroupMean, difference, group_mean, holm
-from oxytomo.view.compared import (
-    COMPOSITION,
-    RULES,
-    STRUCTURE,
-    Compared,
-    ComparedSample,
-    Number,
-    valence_quantities,
-)
+from oxytomo.results.definitions import COMPOSITION, STRUCTURE, Quantity, valence_quantities
+from oxytomo.results.numbers import Number
+from oxytomo.view.compared import RULES, ComparedSample
 
 LEVEL = 0.05
 
@@ -33,7 +27,7 @@ class Contrast:
     p_holm : probability corrected for all tests of the branch; NaN where nothing was tested
     """
 
-    quantity: Compared
+    quantity: Quantity
     first: str
     second: str
     n: tuple[int, int]
@@ -79,7 +73,7 @@ class Comparison:
 
     samples: Sequence[ComparedSample]
     groups: Sequence[str]
-    quantities: Sequence[Compared]
+    quantities: Sequence[Quantity]
     means: Mapping[tuple[str, str], GroupMean]
     contrasts: Sequence[Contrast]
     refused: Mapping[Branch, Sequence[Disagreement]]
@@ -90,7 +84,7 @@ class Comparison:
         """Return the samples of a group."""
         return [sample for sample in self.samples if sample.group == group]
 
-    def quantities_of(self, branch: Branch) -> list[Compared]:
+    def quantities_of(self, branch: Branch) -> list[Quantity]:
         """Return the quantities of a branch."""
         return [quantity for quantity in self.quantities if quantity.branch == branch]
 
@@ -131,7 +125,7 @@ def compare(samples: Sequence[ComparedSample]) -> Comparison:
 
 
 def _contrasts(
-    samples: Sequence[ComparedSample], groups: Sequence[str], quantities: Sequence[Compared]
+    samples: Sequence[ComparedSample], groups: Sequence[str], quantities: Sequence[Quantity]
 ) -> list[Contrast]:
     """Return the differences of all pairs of groups with probabilities corrected for their number."""
     found = []
@@ -146,7 +140,7 @@ def _contrasts(
 
 def _numbers(samples: Sequence[ComparedSample], group: str, key: str) -> tuple[list[float], list[float]]:
     """Return the numbers of a group and their errors from noise."""
-    absent = Number(float("nan"), None)
+    absent = Number(float("nan"))
     numbers = [sample.numbers.get(key, absent) for sample in samples if sample.group == group]
     return [number.value for number in numbers], [number.error for number in numbers]
 

@@ -9,44 +9,7 @@ import numpy as np
 from oxytomo.arrays import Float64Array
 from oxytomo.config import Branch
 from oxytomo.measure.comparability import Rule
-
-NORMAL_95 = 1.959964
-ENERGY_SCALE_EV = 0.1
-"""How well the energies of two stacks are taken to agree; counted into the error of a mean valence."""
-
-
-@dataclass(frozen=True)
-class Compared:
-    """A quantity that is compared.
-
-    Attributes
-    ----------
-    key : name in the tables
-    branch : branch it comes from
-    name, unit : in text
-    definition : what exactly was computed
-    """
-
-    key: str
-    branch: Branch
-    name: str
-    unit: str
-    definition: str
-
-
-@dataclass(frozen=True)
-class Number:
-    """A number of one sample in the unit of its quantity: value, 95 % interval from noise, and the error it stands for."""
-
-    value: float
-    interval: tuple[float, float] | None
-
-    @property
-    def error(self) -> float:
-        """Standard deviation from noise: the wider side of the interval / 1.96; NaN without an interval."""
-        if self.interval is None:
-            return float("nan")
-        return max(self.value - self.interval[0], self.interval[1] - self.value, 0.0) / NORMAL_95
+from oxytomo.results.numbers import Number
 
 
 @dataclass(frozen=True)
@@ -97,70 +60,6 @@ class ComparedSample:
     remarks: Sequence[str] = ()
     made_by: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
-
-
-_FRACTION = "voxels with {} / voxels of the solid particle; interval from noise replicates"
-_STRUCTURE: tuple[tuple[str, str, str, str], ...] = (
-    ("porosity", "porosity", "%", "void volume / volume inside the skin"),
-    ("porosity_pores", "porosity of pores", "%", "volume of the pores / volume inside the skin"),
-    ("porosity_cracks", "porosity of cracks", "%", "volume of the cracks / volume inside the skin"),
-    ("open_fraction", "open share of the voids", "%", "void volume with a way to the skin / void volume"),
-    ("pore_density", "pores per volume", "1/µm³", "number of pores / volume inside the skin"),
-    (
-        "crack_area",
-        "crack area per volume",
-        "1/µm",
-        "area of the cracks' middle surfaces / volume inside the skin",
-    ),
-    ("mean_aperture", "mean crack aperture", "nm", "area-weighted mean of the local aperture, without rims"),
-)
-
-COMPOSITION = (
-    Compared("target", "composition", "target", "%", _FRACTION.format("TM/O within the threshold")),
-    Compared(
-        "oxygen_poor",
-        "composition",
-        "oxygen-poor",
-        "%",
-        _FRACTION.format("TM/O above the reference by more than the threshold"),
-    ),
-    Compared(
-        "oxygen_rich",
-        "composition",
-        "oxygen-rich",
-        "%",
-        _FRACTION.format("TM/O below the reference by more than the threshold"),
-    ),
-)
-STRUCTURE = tuple(
-    Compared(key, "structure", name, unit, definition) for key, name, unit, definition in _STRUCTURE
-)
-
-
-def valence_quantities(elements: Sequence[str]) -> tuple[Compared, ...]:
-    """Return the quantities of the oxidation branch."""
-    return tuple(
-        quantity
-        for element in elements
-        for quantity in (
-            Compared(
-                f"valence_{element}",
-                "oxidation",
-                f"{element}, mean valence",
-                "",
-                "mean over the pixels; the interval holds photon noise and an uncertainty of the energy scale of "
-                f"{ENERGY_SCALE_EV:g} eV (standard deviation), which is nearly all of it",
-            ),
-            Compared(
-                f"valence_step_{element}",
-                "oxidation",
-                f"{element}, valence centre − rim",
-                "",
-                "mean valence of the innermost shell − that of the outermost; an error of the energy scale moves both alike "
-                "and is not counted; interval from photon noise",
-            ),
-        )
-    )
 
 
 RULES: Mapping[Branch, tuple[Rule, ...]] = {

@@ -8,8 +8,8 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from oxytomo.arrays import Float64Array
+from oxytomo.results.definitions import Quantity
 from oxytomo.view.compare import Comparison
-from oxytomo.view.compared import Compared
 from oxytomo.view.style import INK, SERIES_COLORS, SERIES_MARKERS, house_style, new_figure
 
 WIDTH_IN, PANEL_IN = 9.4, 2.7
@@ -20,7 +20,7 @@ SPREAD = 0.22
 
 
 @house_style
-def number_panels(comparison: Comparison, quantities: Sequence[Compared]) -> Figure:
+def number_panels(comparison: Comparison, quantities: Sequence[Quantity]) -> Figure:
     """Show each particle with its interval from noise, and each group's mean with its 95 % interval.
 
     Parameters
@@ -47,7 +47,7 @@ def number_panels(comparison: Comparison, quantities: Sequence[Compared]) -> Fig
     return figure
 
 
-def _group(axes: Axes, comparison: Comparison, quantity: Compared, group: str, place: int) -> None:
+def _group(axes: Axes, comparison: Comparison, quantity: Quantity, group: str, place: int) -> None:
     """Draw the particles of one group, and their mean where there are several."""
     color, marker = _look(place)
     numbers = [s.numbers[quantity.key] for s in comparison.members(group) if quantity.key in s.numbers]

@@ -6,8 +6,9 @@ from typing import Any
 
 from oxytomo.config import Branch
 from oxytomo.measure.comparability import Disagreement
+from oxytomo.results.definitions import ENERGY_SCALE_EV
+from oxytomo.results.definitions import Quantity as Compared
 from oxytomo.view.compare import LEVEL, Comparison, Contrast
-from oxytomo.view.compared import ENERGY_SCALE_EV, Compared
 from oxytomo.view.comparison_figures import number_panels, pore_and_crack_figure, profile_panels
 from oxytomo.view.report import Part, Picture, Section, Table
 

@@ -5,29 +5,28 @@ from typing import Any
 
 import numpy as np
 
+from oxytomo.arrays import FloatArray
+from oxytomo.results.definitions import CLASS_DEFINITIONS
+from oxytomo.results.fractions import Fraction, fractions_of, undecided_of
+from oxytomo.results.records import Composition
+from oxytomo.results.warnings import composition_warnings
 from oxytomo.slabs import count_set, plane, sampled
-from oxytomo.view import checks
 from oxytomo.view.alignment_part import alignment_section
 from oxytomo.view.composition_tables import (
-    DEFINITIONS,
     domain_tables_of,
-    fractions_of,
     interval_text,
     shell_table_of,
-    undecided_of,
 )
 from oxytomo.view.curves import (
     DIRECTIONS,
-    Fraction,
     deviation_histogram,
     fraction_bars,
     joint_histogram,
     resolution_curves,
     shell_profile,
 )
-from oxytomo.view.model_part import check_model, check_reference, model_section
+from oxytomo.view.model_part import model_section
 from oxytomo.view.report import Part, Picture, Quantity, Section
-from oxytomo.view.results import Composition
 from oxytomo.view.slices import class_slices, robust_range, slice_figure
 from oxytomo.view.style import DIVERGING, SEQUENTIAL, percent, percent_setting
 
@@ -59,30 +58,13 @@ def composition_part(result: Composition) -> Part:
     fractions = fractions_of(result.phases_json)
     undecided = undecided_of(result.phases_json)
     content = result.phases_json or {}
-    inside = sampled(result.deviation, result.particle)
-    median = float(np.nanmedian(inside)) if np.isfinite(inside).any() else 0.0
-    warnings = [
-        *check_reference(median, result.threshold),
-        *check_model(content.get("model"), result.threshold),
-        *checks.check_null(fractions),
-        *checks.check_noise(result.sigma, result.particle, result.threshold),
-        *checks.check_bias(fractions, result.phases_json),
-        *checks.check_solver(result.phases_json),
-        *checks.check_undecided(undecided),
-        *checks.check_particle(result.particle, result.deviation),
-        *checks.check_invalid(result.alignment, result.phases_json),
-        *checks.check_stripes(result.stripe_effect),
-        *checks.check_amounts(result.negative_rays),
-    ]
-    if result.alignment is not None:
-        warnings += checks.check_tilts(result.alignment.tilt_deg)
-        warnings += checks.check_alignment(result.alignment)
     sections = [_classes(result, fractions, undecided), _where(result)]
     model = model_section(content.get("model"), content.get("error_budget"), result.chi_square)
     sections += [*([] if model is None else [model]), _volumes(result)]
     if result.alignment is not None:
         sections.append(alignment_section(result.alignment))
-    return Part("composition", warnings, CHECKED, _summary(result, fractions, undecided), sections)
+    summary = _summary(result, fractions, undecided)
+    return Part("composition", composition_warnings(result), CHECKED, summary, sections)
 
 
 def _summary(result: Composition, fractions: list[Fraction], undecided: float | None) -> list[str]:
@@ -119,13 +101,19 @@ def _summary(result: Composition, fractions: list[Fraction], undecided: float | 
 
 def _classes(result: Composition, fractions: list[Fraction], undecided: float | None) -> Section:
     inside = sampled(result.deviation, result.particle)
-    null = None if result.null is None else sampled(result.null, result.particle).astype(np.float32)
+    quantities = [*_shares(result, fractions, undecided), *_spread(result, inside)]
+    pictures = _class_pictures(result, fractions, inside)
+    return Section("Composition", quantities=quantities, pictures=pictures)
+
+
+def _shares(result: Composition, fractions: list[Fraction], undecided: float | None) -> list[Quantity]:
+    """Return the fractions of the classes, and of what noise leaves undecided."""
     threshold = percent_setting(result.threshold)
     quantities = [
         Quantity(
             f"{fraction.name} fraction",
             percent(fraction.value),
-            f"voxels with {DEFINITIONS[fraction.key]} ({threshold}) / voxels of the solid particle",
+            f"voxels with {CLASS_DEFINITIONS[fraction.key]} ({threshold}) / voxels of the solid particle",
             interval_text(fraction),
             "" if fraction.null is None else percent(fraction.null),
         )
@@ -139,6 +127,12 @@ def _classes(result: Composition, fractions: list[Fraction], undecided: float | 
                 "voxels whose deviation is within noise of the threshold / voxels of the solid particle",
             )
         )
+    return quantities
+
+
+def _spread(result: Composition, inside: FloatArray) -> list[Quantity]:
+    """Return numbers of the deviation, its noise and its resolution; ``inside`` are the voxels of the particle."""
+    quantities = []
     finite = inside[np.isfinite(inside)]
     if finite.size:
         quantities.append(
@@ -174,6 +168,13 @@ def _classes(result: Composition, fractions: list[Fraction], undecided: float | 
             "TM/O that deviations are relative to, in units of the nominal composition",
         )
     )
+    return quantities
+
+
+def _class_pictures(result: Composition, fractions: list[Fraction], inside: FloatArray) -> list[Picture]:
+    null = None if result.null is None else sampled(result.null, result.particle).astype(np.float32)
+    threshold = percent_setting(result.threshold)
+    resolution = (result.phases_json or {}).get("resolution") or {}
     pictures = []
     if fractions:
         pictures.append(
@@ -201,7 +202,7 @@ def _classes(result: Composition, fractions: list[Fraction], undecided: float | 
                 "the half-bit line; regularisation of the deviation can only be coarser than that.",
             )
         )
-    return Section("Composition", quantities=quantities, pictures=pictures)
+    return pictures
 
 
 def resolution_text(curve: Mapping[str, Any]) -> str:
@@ -239,7 +240,7 @@ def _where(result: Composition) -> Section:
         if labels is not None:
             figure = class_slices(labels, result.particle, voxel_nm=result.voxel_nm)
             pictures.append(Picture(title, figure, caption, wide=True))
-    if result.shells is not None and result.shells.get("mean_deviation"):
+    if result.shells is not None and len(result.shells):
         pictures.append(
             Picture(
                 "From rim to centre",

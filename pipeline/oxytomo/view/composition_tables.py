@@ -1,43 +1,12 @@
 """Fractions and tables of a composition: shells from rim to centre, domains of each class."""
 
-from collections.abc import Mapping
-from typing import Any
-
-from oxytomo.view.curves import Fraction
+from oxytomo.results.definitions import CLASS_DEFINITIONS, COLUMN_DEFINITIONS
+from oxytomo.results.fractions import Fraction
+from oxytomo.results.names import CLASS_NAMES, percent
+from oxytomo.results.records import Composition
 from oxytomo.view.report import Table
-from oxytomo.view.results import Composition
-from oxytomo.view.style import CLASS_NAMES, percent
 
-DEFINITIONS: Mapping[str, str] = {
-    "target": "TM/O within the threshold of the reference",
-    "oxygen_poor": "TM/O above the reference by more than the threshold",
-    "oxygen_rich": "TM/O below the reference by more than the threshold",
-}
 LISTED_DOMAINS = 12
-
-
-def fractions_of(phases_json: Mapping[str, Any] | None) -> list[Fraction]:
-    """Return the class fractions in ``phases.json``; what is missing of them is None."""
-    content = phases_json or {}
-    own = content.get("fractions") or {}
-    null = (content.get("null") or {}).get("fractions") or {}
-    sure = (content.get("confident") or {}).get("fractions") or {}
-    found = []
-    for key in ("target", "oxygen_poor", "oxygen_rich"):
-        value = (own.get(key) or {}).get("value")
-        if value is None:
-            continue
-        interval = own[key].get("ci95")
-        found.append(
-            Fraction(
-                key,
-                float(value),
-                None if interval is None else (float(interval[0]), float(interval[1])),
-                (null.get(key) or {}).get("value"),
-                (sure.get(key) or {}).get("value"),
-            )
-        )
-    return found
 
 
 def interval_text(fraction: Fraction) -> str:
@@ -49,24 +18,17 @@ def interval_text(fraction: Fraction) -> str:
     return f"{100 * low:.{decimals}f} to {100 * high:.{decimals}f} %"
 
 
-def undecided_of(phases_json: Mapping[str, Any] | None) -> float | None:
-    """Return the fraction that noise leaves undecided, None where it is not known."""
-    confident = ((phases_json or {}).get("confident") or {}).get("fractions") or {}
-    value = (confident.get("undecided") or {}).get("value")
-    return None if value is None else float(value)
-
-
 def shell_table_of(result: Composition) -> Table | None:
     """Return the shells from rim to centre, None where they were not measured."""
     shells = result.shells
-    if shells is None or not shells.get("shell"):
+    if shells is None or not len(shells):
         return None
     rows = [
         [
             f"{number:g}",
             f"{outer:g}–{inner:g} %",
             f"{percent(mean)} ± {percent(error)}",
-            *(percent(shells[key][row]) for key in DEFINITIONS),
+            *(percent(shells[key][row]) for key in CLASS_DEFINITIONS),
             f"{n_voxels:.0f}",
         ]
         for row, (number, outer, inner, mean, error, n_voxels) in enumerate(
@@ -89,13 +51,13 @@ def shell_table_of(result: Composition) -> Table | None:
     columns = ("shell", "volume from the rim", "mean deviation ± standard error", *_names(), "voxels")
     hints = {
         "volume from the rim": "shells of equal volume by distance to the outer surface; closed voids make no surface",
-        "mean deviation ± standard error": "mean of (TM/O) / reference − 1 over the shell; the error is from "
-        "the noise replicates, with their bias; without replicates it is not known",
-        "voxels": "voxels of the solid in the shell",
+        "mean deviation ± standard error": f"{COLUMN_DEFINITIONS['mean_deviation']} over the shell; "
+        f"{COLUMN_DEFINITIONS['standard_error']}",
+        "voxels": COLUMN_DEFINITIONS["n_voxels"],
         **dict(
             zip(
                 _names(),
-                (f"voxels with {text} / voxels of the shell" for text in DEFINITIONS.values()),
+                (f"voxels with {text} / voxels of the shell" for text in CLASS_DEFINITIONS.values()),
                 strict=True,
             )
         ),
@@ -104,7 +66,7 @@ def shell_table_of(result: Composition) -> Table | None:
 
 
 def _names() -> list[str]:
-    return [fraction.name for fraction in (Fraction(key, 0.0) for key in DEFINITIONS)]
+    return [fraction.name for fraction in (Fraction(key, 0.0) for key in CLASS_DEFINITIONS)]
 
 
 def domain_tables_of(result: Composition) -> list[Table]:
@@ -112,7 +74,7 @@ def domain_tables_of(result: Composition) -> list[Table]:
     tables = []
     connected = (result.phases_json or {}).get("domains") or {}
     rows = []
-    for key, name in zip(DEFINITIONS, _names(), strict=True):
+    for key, name in zip(CLASS_DEFINITIONS, _names(), strict=True):
         entry = connected.get(key)
         if entry:
             share = entry.get("largest_share")
@@ -133,7 +95,7 @@ def domain_tables_of(result: Composition) -> list[Table]:
         columns = ("class", "domains", "share of the largest", "spanning")
         tables.append(Table("Interconnection", columns, rows, frozenset({1, 2}), note))
     domains = result.domains
-    if domains is None or not domains.get("class"):
+    if domains is None or not len(domains):
         return tables
     departing = [row for row, name in enumerate(domains["class"]) if name != "target"]
     departing.sort(key=lambda row: -float(domains["volume_nm3"][row]))

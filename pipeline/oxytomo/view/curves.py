@@ -1,7 +1,6 @@
 """Figures of numbers: histograms, bars, profiles, alignment."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -10,6 +9,7 @@ from matplotlib.figure import Figure
 from matplotlib.lines import Line2D
 
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray
+from oxytomo.results.fractions import Fraction
 from oxytomo.view.style import (
     CLASS_COLORS,
     CLASS_KEYS,
@@ -28,36 +28,6 @@ from oxytomo.view.style import (
 
 HALF_WIDTH, HEIGHT = 4.7, 3.4
 BINS = 121
-
-
-@dataclass(frozen=True)
-class Fraction:
-    """A class fraction with its 95 % interval and what noise alone gives.
-
-    Attributes
-    ----------
-    key : ``target``, ``oxygen_poor``, ``oxygen_rich`` or ``undecided``
-    value : fraction of the particle's volume
-    interval : (low, high), or None where unknown
-    null : the fraction of a uniform particle, or None without a null run
-    confident : the fraction that is certain in spite of noise, or None
-    """
-
-    key: str
-    value: float
-    interval: tuple[float, float] | None = None
-    null: float | None = None
-    confident: float | None = None
-
-    @property
-    def label(self) -> int:
-        """Label value of the class."""
-        return CLASS_KEYS[self.key]
-
-    @property
-    def name(self) -> str:
-        """Name of the class in text."""
-        return CLASS_NAMES[self.label]
 
 
 @house_style
@@ -182,7 +152,7 @@ def fraction_bars(fractions: Sequence[Fraction]) -> Figure:
 
 
 @house_style
-def shell_profile(table: Mapping[str, Sequence[float]]) -> Figure:
+def shell_profile(table: Any) -> Figure:
     """Show mean deviation and class fractions from rim to centre.
 
     Parameters

@@ -1,7 +1,6 @@
 """Every figure of the reports; see ``slices`` for images and ``curves`` for numbers."""
 
 from oxytomo.view.curves import (
-    Fraction,
     alignment_curves,
     deviation_histogram,
     fraction_bars,
@@ -20,7 +19,6 @@ from oxytomo.view.slices import (
 from oxytomo.view.style import to_png
 
 __all__ = [
-    "Fraction",
     "alignment_curves",
     "areal_density_maps",
     "before_and_after",

@@ -7,70 +7,11 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from oxytomo.arrays import FloatArray
-from oxytomo.composition.model_choice import POOR_FIT, named
+from oxytomo.composition.model_choice import named
 from oxytomo.view.report import Picture, Quantity, Section, Table
-from oxytomo.view.style import INK, NULL_COLOR, SAMPLE_COLOR, house_style, new_figure, percent
+from oxytomo.view.style import INK, NULL_COLOR, SAMPLE_COLOR, house_style, new_figure
 
 WIDTH, HEIGHT = 4.7, 3.4
-REMEDIES = {
-    "stray": "allow decompose.instrument.stray, or subtract a measured stray light",
-    "near_edge": "allow decompose.instrument.near_edge, or give the measured factor",
-    "near_edge_spread": "allow decompose.instrument.near_edge_spread",
-    "pvdf": "name the substance in decompose.components",
-    "carbon": "name the substance in decompose.components",
-}
-LARGE_SYSTEMATIC = 0.3
-"""Share of the threshold above which a systematic error is a warning."""
-
-
-def check_model(model: Mapping[str, Any] | None, threshold: float) -> list[str]:
-    """Warn of spectra that the model does not explain, with the likely cause and what would mend it."""
-    if not model or model.get("chi_square_per_dof") is None:
-        return []
-    found = []
-    chi, causes = float(model["chi_square_per_dof"]), list(model.get("likely_causes") or ())
-    if chi > POOR_FIT:
-        cause = " or ".join(named(name) for name in causes[:2]) or (
-            "not among the known ones: look at the residual per energy, at moving illumination and at the flat fields"
-        )
-        remedies = "; ".join(dict.fromkeys(_remedy(name) for name in causes[:2]))
-        found.append(
-            f"The spectra do not fit the model: χ² per degree of freedom is {chi:.1f} where 1 is noise. Likely cause: {cause}."
-            + (f" What would help: {remedies}." if remedies else "")
-        )
-    if skin := model.get("skin"):
-        found.append(
-            f"Carbon lies around the particle like a skin, {skin['carbon_nm']:.1f} ± {skin['standard_error_nm']:.1f} nm of it. "
-            f"If it is carbonate (Li2CO3), the skin is {skin['carbonate_nm']:.0f} nm thick, and its oxygen makes the rim look "
-            "oxygen-rich; if it is a coat of carbon, it does not. The spectra cannot tell: the rim is undecided, and both "
-            "readings are in the table. What would help: name the substance in decompose.components."
-        )
-    systematic = float(np.sqrt(sum(float(v) ** 2 for v in (model.get("systematic") or {}).values())))
-    if systematic > LARGE_SYSTEMATIC * threshold:
-        found.append(
-            f"Errors that all voxels share amount to {percent(systematic)} of TM/O, beside a threshold of "
-            f"{percent(threshold)}: see the error budget."
-        )
-    return found
-
-
-def check_reference(median_deviation: float, threshold: float) -> list[str]:
-    """Warn first of a particle that is off the reference as a whole."""
-    if not abs(median_deviation) > threshold:
-        return []
-    side = "more" if median_deviation > 0 else "less"
-    return [
-        f"Half of the particle has at least {percent(abs(median_deviation))} {side} metal per oxygen than the formula. "
-        "A wrong formula, density or cross-section is more likely than such a particle: check the formula, and compare "
-        "with reference: mode, which shows only how uneven the particle is."
-    ]
-
-
-def _remedy(name: str) -> str:
-    for key in ("near_edge_spread", "near_edge", "stray"):
-        if name.startswith(key):
-            return REMEDIES[key]
-    return REMEDIES.get(name, "name the substance in decompose.components")
 
 
 def model_section(

@@ -3,13 +3,13 @@
 import numpy as np
 
 from oxytomo.measure.thickest import thickest_part
+from oxytomo.results.records import ArealDensity, Tomogram
+from oxytomo.results.warnings import areal_density_warnings, tomogram_warnings
 from oxytomo.slabs import sampled
-from oxytomo.view import checks
 from oxytomo.view.alignment_part import alignment_section
 from oxytomo.view.report import Part, Picture, Quantity, Section
-from oxytomo.view.results import ArealDensity, Tomogram
 from oxytomo.view.slices import areal_density_maps, tomogram_slices
-from oxytomo.view.style import GREYS, percent
+from oxytomo.view.style import GREYS
 
 UNIT_NAMES = {
     "1/micrometer": "attenuation (1/µm)",
@@ -66,21 +66,10 @@ def areal_density_part(result: ArealDensity) -> Part:
         caption = "The aligned images that the maps were made from, natural logarithm."
         pictures.append(Picture("Optical density", figure, caption, wide=True))
     sections = [Section("Areal density", quantities=quantities, pictures=pictures)]
-    warnings = []
-    unknown = float(np.mean(~np.isfinite(result.maps).all(axis=0)))
-    if unknown > checks.MANY_INVALID:
-        warnings.append(
-            f"{percent(unknown)} of the pixels have no areal density: they are invalid, opaque, or "
-            "outside the "
-            "common field of view."
-        )
-    warnings += checks.check_amounts(result.negative_rays)
     if result.alignment is not None:
-        warnings += checks.check_alignment(result.alignment)
-        warnings += checks.check_invalid(result.alignment, None)
         sections.append(alignment_section(result.alignment))
     checked = ("invalid pixels", "negative amounts", "limits of the registration")
-    return Part("areal density", warnings, checked, sentences, sections)
+    return Part("areal density", areal_density_warnings(result), checked, sentences, sections)
 
 
 def tomogram_part(result: Tomogram) -> Part:
@@ -106,18 +95,14 @@ def tomogram_part(result: Tomogram) -> Part:
         wide=True,
     )
     sections = [Section("Tomogram", quantities=quantities, pictures=[picture])]
-    warnings: list[str] = []
     tilts = ""
     if result.alignment is not None:
         angles = result.alignment.tilt_deg
         tilts = f" from {angles.size} tilts between {angles.min():g}° and {angles.max():g}°".replace("-", "−")
-        warnings += checks.check_tilts(angles)
-        warnings += checks.check_alignment(result.alignment)
-        warnings += checks.check_invalid(result.alignment, None)
         sections.append(alignment_section(result.alignment))
     summary = [
         f"A volume of {shape} voxels of {result.voxel_nm:.4g} nm was reconstructed with "
         f"{ALGORITHMS.get(result.algorithm, result.algorithm)}{tilts}."
     ]
     checked = ("number and range of tilts", "alignment residuals and limits", "invalid pixels")
-    return Part("tomogram", warnings, checked, summary, sections)
+    return Part("tomogram", tomogram_warnings(result), checked, summary, sections)

@@ -1,6 +1,6 @@
 """Figures of the oxidation branch: valence maps, spectra of shells with fits, shells, profiles with models, clusters."""
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -8,8 +8,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from oxytomo.arrays import Float64Array
-from oxytomo.view.results import ElementValence
+from oxytomo.results.records import ElementValence
 from oxytomo.view.slices import robust_range
 from oxytomo.view.style import (
     EMPTY,
@@ -248,18 +247,3 @@ def cluster_figure(one: ElementValence) -> Figure:
     right.set_ylabel("OD / its mean")
     right.legend(loc="best")
     return figure
-
-
-def profile_columns(
-    table: Mapping[str, Sequence[Any]], element: str, axis: str
-) -> dict[str, Float64Array] | None:
-    """Return one profile of ``oxidation_profiles.csv`` as arrays, None where there is none."""
-    chosen = [
-        i
-        for i, (e, a) in enumerate(zip(table["element"], table["axis"], strict=True))
-        if (e, a) == (element, axis)
-    ]
-    if not chosen:
-        return None
-    names = {"low": "low", "high": "high", "mean": "mean_valence", "error": "standard_error"}
-    return {key: np.array([float(table[name][i]) for i in chosen]) for key, name in names.items()}

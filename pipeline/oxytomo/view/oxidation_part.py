@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from oxytomo.measure.definitions import OXIDATION_DEFINITIONS
+from oxytomo.results.records import ElementValence, Oxidation
+from oxytomo.results.warnings import oxidation_warnings
 from oxytomo.view.oxidation_figures import (
     MODEL_NAMES,
     cluster_figure,
@@ -16,7 +18,6 @@ from oxytomo.view.oxidation_figures import (
     valence_shells,
 )
 from oxytomo.view.report import Part, Picture, Quantity, Section, Table
-from oxytomo.view.results import ElementValence, Oxidation
 from oxytomo.view.style import percent
 
 CHECKED = (
@@ -26,21 +27,18 @@ CHECKED = (
     "a reference that the others contradict",
     "energies and references",
 )
-MANY_THICK = 0.1
-LARGE_CHI_SQUARE = 2.0
 DECISIVE_BIC = 10.0
 NO_MODEL_CHI_SQUARE = 10.0
 """Profiles that the best model misses by so much of their noise (reduced χ²) are explained by none of them."""
-LARGE_CHANGE = 0.1
-"""A valence that moves by more than this without one reference rests on it."""
 
 
 def oxidation_part(result: Oxidation) -> Part:
     """Return everything a report says of the oxidation states."""
     elements = result.elements
-    warnings = [warning for one in elements for warning in _warnings(one)]
     sections = [_maps(elements), _shells(elements), _profiles(elements), _judgement(elements)]
-    return Part("oxidation", warnings, CHECKED, [_sentence(one) for one in elements], sections)
+    return Part(
+        "oxidation", oxidation_warnings(result), CHECKED, [_sentence(one) for one in elements], sections
+    )
 
 
 def _sentence(one: ElementValence) -> str:
@@ -54,51 +52,6 @@ def _sentence(one: ElementValence) -> str:
         f"If the energies were wrong by 0.1 eV, it would move by {_number(s['valence_per_0_1_ev'], 3)}."
     )
     return text.replace("-", "−") if "-" in text and "e-" not in text else text
-
-
-def _warnings(one: ElementValence) -> list[str]:
-    s, e = one.summary, one.element
-    found = [str(remark) for remark in s["remarks"]]
-    shells = s["structured_shells"]
-    if shells:
-        where = ", ".join(f"{one.shell_outer[i - 1]:.0f}–{one.shell_inner[i - 1]:.0f} %" for i in shells)
-        found.append(
-            f"{e}: the references do not explain the spectra of the shell{'s' if len(shells) > 1 else ''} {where} "
-            "(residuals are structured, beyond noise): valences there can be wrong by more than their errors."
-        )
-    total = sum(s["pixels"].values()) - s["pixels"].get("too thin", 0)
-    thick = s["pixels"].get("too thick", 0)
-    if total and thick / total > MANY_THICK:
-        found.append(
-            f"{e}: {percent(thick / total)} of the sample's pixels are too thick and have no valence."
-        )
-    if s["error_scale"] ** 2 > LARGE_CHI_SQUARE:
-        found.append(
-            f"{e}: the fits leave {s['error_scale'] ** 2:.1f} times the variance of the noise; errors were scaled up for it."
-        )
-    if one.dead_ev.size:
-        found.append(
-            f"{e}: the frames at {', '.join(f'{ev:.1f}' for ev in one.dead_ev)} eV have no valid pixel and were left out."
-        )
-    if one.lost_ev.size:
-        found.append(
-            f"{e}: the frames at {', '.join(f'{ev:.1f}' for ev in one.lost_ev)} eV could not be registered and were left out."
-        )
-    if one.held_ev.size:
-        found.append(
-            f"{e}: {one.held_ev.size} frames, the first at {one.held_ev[0]:.1f} eV, have too little contrast to tell their "
-            "shift; that of the frames taken before and after them was used."
-        )
-    whole = s["spectrum"]["valence"]
-    for left in s["leave_one_out"]:
-        change = abs(left["valence"] - whole) if left.get("valence") is not None else 0.0
-        better = left.get("chi_square") is not None and left["chi_square"] < 1.5 * s["spectrum"]["chi_square"]
-        if change > LARGE_CHANGE and better:
-            found.append(
-                f"{e}: without {left['left_out']} the fit is hardly worse, but the valence moves by {change:.2f}: "
-                "it rests on the choice of references."
-            )
-    return found
 
 
 def _maps(elements: Sequence[ElementValence]) -> Section:

@@ -9,7 +9,6 @@ import numpy as np
 from oxytomo.errors import InputError, StoreError
 from oxytomo.io.atomic import complete_or_absent
 from oxytomo.io.stores import read_store
-from oxytomo.view.figures import thumbnails, to_png
 
 PER_SERIES, SERIES = 4, 3
 
@@ -47,5 +46,7 @@ def _write(path: Path, stores: Mapping[str, Path], subject: str) -> None:
             titles.append(f"{name}, frame {number} ({tilt:g}°)")
     if len({frame.shape for frame in frames}) > 1:
         frames = [frame for frame in frames if frame.shape == frames[0].shape]
+    from oxytomo.view.figures import thumbnails, to_png  # only where there is something to show
+
     with complete_or_absent(path) as partial:
         partial.write_bytes(to_png(thumbnails(np.stack(frames), titles)))

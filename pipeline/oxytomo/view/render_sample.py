@@ -15,9 +15,10 @@ from oxytomo.io.atomic import complete_or_absent
 from oxytomo.io.integrity import check_unaltered
 from oxytomo.io.optional import optional_package
 from oxytomo.io.plain_files import check_no_links, printable, read_plain
-from oxytomo.io.stores import Store, read_store
+from oxytomo.io.stores import Store
 from oxytomo.io.tables import write_text
-from oxytomo.view.read_results import find_results, numbers_of
+from oxytomo.results.errors import numbers_of
+from oxytomo.results.results import Results
 from oxytomo.view.renders import write_gltf, write_movie, write_picture
 from oxytomo.view.scene_page import scene_page
 from oxytomo.view.scenes import SKIN_OPACITY, Body, Scene, label_surface
@@ -112,12 +113,12 @@ def _file(path: Path, written: list[Path]) -> Any:
 
 
 def _scenes(folder: Path) -> Iterator[Scene]:
-    paths = find_results(folder)
+    files = Results.of_folder(folder, more=False).files
     for key, read in (("composition_classify", _composition), ("structure_voids", _structure)):
-        if key in paths:
-            check_unaltered(paths[key])
-            with numbers_of(paths, key):
-                scene = read(folder, read_store(paths[key]))
+        store = files.store(key)
+        if store is not None:
+            with numbers_of(files.paths, key):
+                scene = read(folder, store)
             yield scene
 
 

@@ -5,12 +5,14 @@ import json
 import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
+from datetime import UTC, datetime
 from functools import cached_property
 from typing import Any
 
 import jinja2
 from matplotlib.figure import Figure
 
+from oxytomo import __version__
 from oxytomo.io.stores import Provenance, encode_json
 from oxytomo.view.style import to_png
 
@@ -202,3 +204,8 @@ def _render(values: Mapping[str, Any]) -> str:
         undefined=jinja2.StrictUndefined,
     )
     return environment.get_template("report.html.j2").render(values)
+
+
+def footer() -> str:
+    """Return the last line of a page."""
+    return f"Written by oxytomo {__version__} on {datetime.now(UTC):%Y-%m-%d %H:%M} UTC."

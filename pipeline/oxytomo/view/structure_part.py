@@ -5,9 +5,10 @@ from typing import Any
 
 import numpy as np
 
-from oxytomo.measure.void_warnings import structure_warnings
+from oxytomo.results.definitions import COLUMN_DEFINITIONS
+from oxytomo.results.records import Structure
+from oxytomo.results.warnings import structure_warnings
 from oxytomo.view.report import Part, Picture, Quantity, Section, Table
-from oxytomo.view.results import Structure
 from oxytomo.view.style import percent
 from oxytomo.view.void_figures import orientation_figure, size_figure, void_shell_figure, void_slices
 
@@ -47,7 +48,7 @@ def structure_part(result: Structure) -> Part:
     if facts["shells"]:
         caption = "Shells of equal volume from rim to centre."
         pictures.append(Picture("Porosity by depth", void_shell_figure(facts["shells"]), caption))
-    if result.cracks:
+    if result.cracks is not None:
         pictures.append(
             Picture(
                 "Orientation of cracks",
@@ -61,7 +62,7 @@ def structure_part(result: Structure) -> Part:
         Section("How it was measured", text=_method(facts, definitions)),
     ]
     checked = ("field of view", "width of openings", "contrast and noise", "smallest aperture", "noise bias")
-    return Part("structure", structure_warnings(facts), checked, _summary(facts), sections)
+    return Part("structure", structure_warnings(result), checked, _summary(facts), sections)
 
 
 def _length(value: Any) -> str:
@@ -99,16 +100,21 @@ def _quantities(facts: Mapping[str, Any]) -> list[Quantity]:
     if second is not None:
         about = definitions["second_bridging"]
         found.append(Quantity("porosity, bridged twice as far", percent(second["porosity"]), about))
-    pores, cracks, network = facts["pores"], facts["cracks"], facts["network"]
-    area, aperture = cracks["area_nm2"], cracks.get("mean_aperture_nm", {})
-    limits = area.get("ci95")
     if facts["open_fraction"] is not None or not _bounded(facts):
         entry = {"ci95": facts.get("open_fraction_ci95")}
         about = definitions.get("open_fraction", definitions["open"])
         found.append(
             Quantity("open share of the voids", _share(facts["open_fraction"]), about, _interval(entry))
         )
-    found += [
+    return found + _voids(facts) + _networks(facts)
+
+
+def _voids(facts: Mapping[str, Any]) -> list[Quantity]:
+    """Return counts and sizes of pores and cracks."""
+    definitions, pores, cracks = facts["definitions"], facts["pores"], facts["cracks"]
+    area, aperture = cracks["area_nm2"], cracks.get("mean_aperture_nm", {})
+    limits = area.get("ci95")
+    return [
         Quantity(
             "pores",
             str(pores["count"]),
@@ -144,6 +150,12 @@ def _quantities(facts: Mapping[str, Any]) -> list[Quantity]:
             _length(facts["calibration"]["smallest_aperture_nm"]),
             definitions["smallest_aperture_nm"],
         ),
+    ]
+
+
+def _networks(facts: Mapping[str, Any]) -> list[Quantity]:
+    definitions, network = facts["definitions"], facts["network"]
+    found = [
         Quantity("networks", str(network["networks"]), definitions["networks"]),
         Quantity("junctions", str(network["junctions"]), definitions["junctions"]),
     ]
@@ -157,9 +169,9 @@ def _quantities(facts: Mapping[str, Any]) -> list[Quantity]:
 
 def _tables(result: Structure) -> list[Table]:
     tables = []
-    if result.pores:
+    if result.pores is not None:
         tables.append(_largest(result.pores, "volume_nm3", "Largest pores", _PORE_COLUMNS))
-    if result.cracks:
+    if result.cracks is not None:
         tables.append(_largest(result.cracks, "area_nm2", "Largest cracks", _CRACK_COLUMNS))
     sweep = result.facts["network"]["euler_number"]
     rows = [[level, str(number)] for level, number in sweep.items()]
@@ -168,17 +180,6 @@ def _tables(result: Structure) -> list[Table]:
     return tables
 
 
-_COLUMN_HINTS = {
-    "volume (nm³)": "void fraction summed over the pore and what blur spreads of it",
-    "diameter (nm)": "of a sphere with the pore's volume",
-    "sphericity": "surface of the sphere with the same volume / surface of the pore; 1 is a sphere",
-    "depth (nm)": "distance of the pore's centre to the skin",
-    "open": "its network of pores and cracks reaches the skin",
-    "area (nm²)": "area of the crack's middle surface",
-    "aperture (nm)": "void fraction summed across the crack, area-weighted median",
-    "extent (nm)": "length along the longest principal axis",
-    "angle to radius (°)": "between the crack and the radius of the particle: 0 radial, 90 along the skin",
-}
 _PORE_COLUMNS = {
     "pore": "pore",
     "volume_nm3": "volume (nm³)",
@@ -197,12 +198,20 @@ _CRACK_COLUMNS = {
 }
 
 
-def _largest(columns: Mapping[str, Any], key: str, title: str, names: Mapping[str, str]) -> Table:
+_HINTS = {
+    name: COLUMN_DEFINITIONS[key]
+    for names in (_PORE_COLUMNS, _CRACK_COLUMNS)
+    for key, name in names.items()
+    if key in COLUMN_DEFINITIONS
+}
+
+
+def _largest(columns: Any, key: str, title: str, names: Mapping[str, str]) -> Table:
     order = np.argsort(-np.asarray(columns[key], float))[:ROWS]
     rows = [[_cell(columns[name][i]) for name in names] for i in order]
     total = len(columns[key])
     note = f"{len(order)} of {total}; all are in the table beside this page." if total > len(order) else ""
-    return Table(title, tuple(names.values()), rows, frozenset(range(len(names))), note, _COLUMN_HINTS)
+    return Table(title, tuple(names.values()), rows, frozenset(range(len(names))), note, _HINTS)
 
 
 def _cell(value: Any) -> str:

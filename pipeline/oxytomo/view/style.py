@@ -12,6 +12,10 @@ from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
 
 from oxytomo.arrays import OUTSIDE, OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED
+from oxytomo.results.names import CLASS_KEYS as CLASS_KEYS
+from oxytomo.results.names import CLASS_NAMES as CLASS_NAMES
+from oxytomo.results.names import percent as percent
+from oxytomo.results.names import percent_setting as percent_setting
 
 INK, SOFT_INK, PAPER, EMPTY = "#1f2328", "#6b7280", "#ffffff", "#b9bcc1"
 """Text and axes; secondary text; background; where an image has no value."""
@@ -27,20 +31,6 @@ CLASS_COLORS: Mapping[int, str] = {
     OXYGEN_RICH: "#6c8096",
     UNDECIDED: "#ecd268",
 }
-CLASS_NAMES: Mapping[int, str] = {
-    TARGET: "target",
-    OXYGEN_POOR: "oxygen-poor",
-    OXYGEN_RICH: "oxygen-rich",
-    UNDECIDED: "undecided",
-}
-CLASS_KEYS: Mapping[str, int] = {
-    "target": TARGET,
-    "oxygen_poor": OXYGEN_POOR,
-    "oxygen_rich": OXYGEN_RICH,
-    "undecided": UNDECIDED,
-}
-"""Keys of fractions in ``phases.json`` and the label each stands for."""
-
 DIVERGING, SEQUENTIAL, GREYS = "RdBu_r", "viridis", "gray"
 PNG_DPI = 150
 
@@ -142,17 +132,3 @@ def plain_image_axes(axes: Any, *, across: str, down: str) -> None:
         spine.set_visible(False)
     axes.set_ylabel(f"{down} ↓", rotation=0, ha="right", va="center", fontsize=8.5)
     axes.set_title(f"{across} →", loc="right", fontsize=8.5, pad=3)
-
-
-def percent(fraction: float) -> str:
-    """Return a fraction in percent with three significant digits, at most two decimals."""
-    value = 100 * fraction
-    if not np.isfinite(value):
-        return "unknown"
-    decimals = 2 if abs(value) < 1 else 1
-    return f"{value:.{decimals}f}".replace("-", "−") + " %"
-
-
-def percent_setting(fraction: float) -> str:
-    """Return a chosen fraction, such as a threshold, in percent without needless digits."""
-    return f"{100 * fraction:.4g} %"

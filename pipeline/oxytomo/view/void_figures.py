@@ -47,7 +47,7 @@ def void_slices(volume: Field, particle: Field, voids: Field, *, voxel_nm: float
 
 @house_style
 def size_figure(
-    pores: Mapping[str, Sequence[Any]],
+    pores: Any,
     apertures: Mapping[str, Sequence[float]] | None,
     smallest_aperture_nm: float | None,
 ) -> Figure:
@@ -55,13 +55,13 @@ def size_figure(
 
     Parameters
     ----------
-    pores : columns of ``pores.csv``
+    pores : table ``pores.csv``, or None
     apertures : ``edges_nm`` and ``area_nm2`` of the bins, None without cracks
     smallest_aperture_nm : drawn as a dashed line
     """
     figure = new_figure(HALF_WIDTH, HEIGHT)
     left, right = figure.subplots(1, 2)
-    diameter = np.asarray(pores.get("equivalent_diameter_nm", ()), float)
+    diameter = np.asarray(() if pores is None else pores["equivalent_diameter_nm"], float)
     if diameter.size:
         counts, edges = np.histogram(diameter, 15, (0, 1.02 * float(diameter.max())))
         left.stairs(counts, edges, fill=True, color=PORE_COLOR, alpha=0.8)
@@ -82,12 +82,12 @@ def size_figure(
 
 
 @house_style
-def orientation_figure(cracks: Mapping[str, Sequence[Any]]) -> Figure:
+def orientation_figure(cracks: Any) -> Figure:
     """Show the area of cracks by their angle to the radius, from radial (0°) to along the skin (90°).
 
     Parameters
     ----------
-    cracks : columns of ``cracks.csv``
+    cracks : table ``cracks.csv``
     """
     figure = new_figure(HALF_WIDTH, HEIGHT)
     axes = figure.add_subplot()

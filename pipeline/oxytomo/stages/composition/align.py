@@ -21,13 +21,9 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     with shown_when_refused(picture, named), scratch_fields(outputs["store"]) as allocate:
         stores = {name: read_store(path) for name, path in named.items()}
         series = normalized_series(stores)
-        start = (
-            single_tilt(series)
-            if settings.branch == "areal_density"
-            else common_tilts(
-                series, settings.exclude_frames, settings.exclude_tilts_deg, in_memory_bytes=FIELD_BYTES
-            )
-        )
+        excluded = settings.exclude_frames, settings.exclude_tilts_deg
+        start = single_tilt(series) if settings.branch == "areal_density" else None
+        start = start or common_tilts(series, *excluded, in_memory_bytes=FIELD_BYTES)
         facts = series_facts(stores, one_magnification=settings.magnification == "none")
         given = None if settings.shifts is None else read_alignment(inputs["shifts"], start, facts)
         spectra = given is None and facts.quantity == "optical_density" and settings.energies is not False

@@ -9,8 +9,7 @@ from oxytomo.config import ClassifyStage as Settings
 from oxytomo.io.composition_store import VOLUME
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store
-from oxytomo.measure.shells import depth_below_surface
-from oxytomo.measure.systematic import with_skin, with_systematic
+from oxytomo.measure.shared_errors import with_shared_errors
 from oxytomo.segment.classification import classify_volume, without_deviation
 from oxytomo.slabs import Mapped
 from oxytomo.stages.context import StageContext
@@ -33,11 +32,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         if width_px > 1 and uncertainty is not None:
             null = averaged_each(uncertainty.field("null"), particle, width_px, allocate)
             sigma = averaged_sigma(uncertainty.field("replicates"), deviation, particle, width_px, allocate)
-            said = uncertainty.attributes
-            error = float(np.hypot(said["systematic"], said["misfit_of_single_rays"]))
-            depth = depth_below_surface(particle, voxel_nm=1.0, allocate=allocate)
-            sigma = with_systematic(sigma, error, allocate)
-            sigma = with_skin(sigma, depth, float(said["skin_oxygen_px"]), allocate)
+            sigma = with_shared_errors(sigma, particle, uncertainty.attributes, allocate)
         found = classify_volume(deviation, particle, sigma, null, **limits, allocate=allocate)
         voxels, unknown = without_deviation(deviation, particle)
         context.log(f"{unknown} of {voxels} voxels of the particle have no deviation")

@@ -7,8 +7,7 @@ import numpy as np
 from oxytomo.composition import amounts
 from oxytomo.composition.model_choice import describe
 from oxytomo.config import DecomposeStage as Settings
-from oxytomo.io.aligned_store import aligned_series
-from oxytomo.io.composition_store import write_amounts
+from oxytomo.io.amounts_store import aligned_series, write_amounts
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext

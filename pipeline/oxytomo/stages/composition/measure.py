@@ -4,7 +4,8 @@ from pathlib import Path
 
 from oxytomo.composition.half_volumes import half_volumes
 from oxytomo.config import MeasureStage as Settings
-from oxytomo.io.composition_store import classified_particle, column_densities, invalid_rays
+from oxytomo.io.classified_store import classified_particle, invalid_rays
+from oxytomo.io.composition_store import column_densities
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import read_store
 from oxytomo.io.tables import write_csv, write_json

@@ -4,22 +4,16 @@ from pathlib import Path
 
 import numpy as np
 
+from oxytomo.arrays import ReplicateKind
 from oxytomo.composition.noise import deviation_sigma
-from oxytomo.composition.replicates import SIGMA_SMOOTHING_PX, Chain, draws_of, fill_replicate
+from oxytomo.composition.replicates import SIGMA_SMOOTHING_PX, Chain, replicates_of
 from oxytomo.composition.solving import solver_of
 from oxytomo.config import UncertaintyStage as Settings
 from oxytomo.io.composition_store import VOLUME, column_densities, stored_composition
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store
-from oxytomo.measure.shells import depth_below_surface
-from oxytomo.measure.systematic import (
-    local_error,
-    skin_oxygen_nm,
-    systematic_error,
-    with_skin,
-    with_systematic,
-)
-from oxytomo.slabs import fill, plane, sampled
+from oxytomo.measure.shared_errors import shared_errors, with_shared_errors
+from oxytomo.slabs import plane, sampled
 from oxytomo.stages.context import StageContext
 
 
@@ -29,29 +23,17 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     data, result = column_densities(decomposed), stored_composition(reconstructed)
     own, solver = settings.reference == "mode", solver_of(**settings.solver.model_dump())
     chain = Chain(data, result, solver, own_reference=own, threads=context.threads)
-    counts = {"noise": settings.replicates, "null": settings.null_replicates}
-    draws = draws_of(replicates=counts["noise"], null_replicates=counts["null"], seed=settings.seed)
+    stored = {key: read_store(path).field("deviation") for key, path in inputs.items() if "_" in key}
     with scratch_fields(outputs["store"]) as allocate:
-        shape = result.deviation.shape
-        found = {kind: allocate((count, *shape), np.float16) for kind, count in counts.items()}
-        for draw in draws:
-            target = plane(found[draw.kind], draw.number - 1)
-            if draw.key in inputs:
-                fill(target, np.asarray, read_store(inputs[draw.key]).field("deviation"))
-            else:
-                name = "noise replicate" if draw.kind == "noise" else "null run"
-                progress = context.progress(f"{name} {draw.number} of {counts[draw.kind]}")
-                fill_replicate(target, draw, chain, allocate, progress)
-        replicates = [plane(found["noise"], i) for i in range(counts["noise"])]
+        counts: dict[ReplicateKind, int] = {"noise": settings.replicates, "null": settings.null_replicates}
+        found = replicates_of(chain, counts, stored, allocate, context.progress, seed=settings.seed)
+        replicates = [plane(found["noise"], i) for i in range(settings.replicates)]
         sigma = deviation_sigma(
             replicates, result.deviation, result.particle, smoothing_px=SIGMA_SMOOTHING_PX, allocate=allocate
         )
-        model = decomposed.attributes.get("model")
-        error, alone = systematic_error(model, own_reference=own), local_error(model)
-        skin_px = skin_oxygen_nm(model) / float(reconstructed.attributes["pixel_nm"])
-        depth = depth_below_surface(result.particle, voxel_nm=1.0, allocate=allocate) if skin_px else sigma
-        whole = with_systematic(sigma, float(np.hypot(error, alone)), allocate)
-        whole = with_skin(whole, depth, skin_px, allocate)
+        model, pixel_nm = decomposed.attributes.get("model"), reconstructed.attributes["pixel_nm"]
+        errors = shared_errors(model, own_reference=own, pixel_nm=float(pixel_nm))
+        whole = with_shared_errors(sigma, result.particle, errors, allocate)
         of_noise = sampled(sigma, result.particle)
         write_store(
             outputs["store"],
@@ -62,11 +44,9 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             },
             provenance=context.provenance(inputs),
             attributes={
-                "pixel_nm": reconstructed.attributes["pixel_nm"],
+                "pixel_nm": pixel_nm,
                 "seed": settings.seed,
-                "systematic": error,
-                "misfit_of_single_rays": alone,
-                "skin_oxygen_px": skin_px,
+                **errors,
                 "noise": float(np.nanmedian(of_noise)) if np.isfinite(of_noise).any() else None,
             },
         )

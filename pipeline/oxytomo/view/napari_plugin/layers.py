@@ -15,7 +15,7 @@ from oxytomo.palette import (
     VOID_COLORS,
     Rgba,
 )
-from oxytomo.view.napari_plugin.images import KINDS, ImageChannel, Levels, OpenedImage
+from oxytomo.results.images import KINDS, ImageChannel, Levels, OpenedImage
 from oxytomo.view.napari_plugin.results import Sample
 from oxytomo.view.style import DIVERGING, SEQUENTIAL
 

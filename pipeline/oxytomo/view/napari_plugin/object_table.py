@@ -10,9 +10,11 @@ import numpy as np
 
 from oxytomo.arrays import BoolArray, Float64Array, IntArray, LabelArray
 from oxytomo.errors import InputError, PipelineError
-from oxytomo.io.tables import read_csv
 from oxytomo.measure.domains import domain_labels
-from oxytomo.view.napari_plugin.images import Levels, OpenedImage
+from oxytomo.results.errors import UNFIT
+from oxytomo.results.files import Files
+from oxytomo.results.images import Levels, OpenedImage
+from oxytomo.results.results import Results
 
 LARGEST_VOXELS = 256**3
 """Objects are sought and drawn on the finest level that has no more voxels than this."""
@@ -195,6 +197,7 @@ def load_objects(folder: Path, images: Mapping[str, OpenedImage]) -> Objects:
     folder : of the sample
     images : its opened images by branch
     """
+    files = Results.of_folder(folder).files
     rows: list[ObjectRow] = []
     sources: dict[str, LabelSource] = {}
     missing = []
@@ -204,15 +207,15 @@ def load_objects(folder: Path, images: Mapping[str, OpenedImage]) -> Objects:
             missing.append(f"No {kind}s: the branch '{branch}' is not in these results.")
             continue
         try:
-            rows += _rows(kind, read_csv(folder / name), int(images[branch].record.get("n_pores", 0)))
+            rows += _rows(kind, _table(files, f"{kind}s"), int(images[branch].record.get("n_pores", 0)))
         except PipelineError as error:
             missing.append(f"No {kind}s: {error}")
-        except (KeyError, ValueError) as error:
+        except UNFIT as error:
             missing.append(
                 f"No {kind}s: {name} lacks a column or holds no number ({error}). Run the workflow again."
             )
     if "composition" in images and any(row.kind == "domain" for row in rows):
-        sources["domains"], note = _domain_source(images["composition"], rows, folder)
+        sources["domains"], note = _domain_source(images["composition"], rows, files)
         missing += note
     if "structure" in images and any(row.kind != "domain" for row in rows):
         sources["voids"] = label_source(_chosen(images["structure"].labels["void_instances"]))
@@ -251,19 +254,19 @@ def _chosen(levels: Levels) -> Levels:
 
 
 def _domain_source(
-    image: OpenedImage, rows: Sequence[ObjectRow], folder: Path
+    image: OpenedImage, rows: Sequence[ObjectRow], files: Files
 ) -> tuple[LabelSource, list[str]]:
     """Number the domains again as the table does; the smallest listed one says what was left out."""
     levels = _chosen(image.labels["phases"])
     coarse = levels.arrays[0].shape != image.labels["phases"].arrays[0].shape
-    sizes = [int(size) for size in read_csv(folder / "domains.csv")["n_voxels"]]
+    smallest = int(_table(files, "domains")["n_voxels"].min())
     if coarse:
         empty = np.zeros(levels.arrays[0].shape, np.int32)
         note = [
             "Domains are not highlighted: the volume is too large to label it in the window; rows are centred only."
         ]
     else:
-        empty, note = domain_labels(np.asarray(levels.arrays[0]), min_voxels=min(sizes)), []
+        empty, note = domain_labels(np.asarray(levels.arrays[0]), min_voxels=smallest), []
         if int(empty.max()) != sum(row.kind == "domain" for row in rows):
             empty = np.zeros_like(empty)
             note = [
@@ -272,10 +275,20 @@ def _domain_source(
     return label_source(Levels([empty], levels.scale_nm, levels.translate_nm)), note
 
 
+def _table(files: Files, key: str) -> Any:
+    """Return a table; raises where there is none."""
+    found = files.table(key)
+    if found is None:
+        raise InputError(
+            f"{key}.csv", expected="a table of this sample", got="none", fix="run the workflow again"
+        )
+    return found
+
+
 _OPEN = {"True": "open", "False": "closed"}
 
 
-def _rows(kind: str, columns: Mapping[str, Sequence[str]], n_pores: int) -> list[ObjectRow]:
+def _rows(kind: str, table: Any, n_pores: int) -> list[ObjectRow]:
     """Return the rows of one table; voxels of cracks are numbered after the pores."""
     size, depth = (
         ("extent_nm", "least_depth_nm") if kind == "crack" else ("equivalent_diameter_nm", "depth_nm")
@@ -283,22 +296,17 @@ def _rows(kind: str, columns: Mapping[str, Sequence[str]], n_pores: int) -> list
     return [
         ObjectRow(
             kind,
-            int(columns[kind][i]),
-            columns["class"][i] if kind == "domain" else _OPEN.get(columns["open"][i], "unknown"),
-            float(columns[size][i]),
-            float(columns["volume_nm3"][i]),
-            float(columns[depth][i]),
-            columns["touches_surface"][i] == "True",
-            _centroid(columns, i),
-            int(columns[kind][i]) + (n_pores if kind == "crack" else 0),
+            int(row[kind]),
+            str(row["class"]) if kind == "domain" else _OPEN.get(str(row["open"]), "unknown"),
+            float(row[size]),
+            float(row["volume_nm3"]),
+            float(row[depth]),
+            bool(row["touches_surface"]),
+            (float(row["centroid_z_nm"]), float(row["centroid_y_nm"]), float(row["centroid_x_nm"])),
+            int(row[kind]) + (n_pores if kind == "crack" else 0),
         )
-        for i in range(len(columns[kind]))
+        for row in table.to_dict("records")
     ]
-
-
-def _centroid(columns: Mapping[str, Sequence[str]], i: int) -> tuple[float, float, float]:
-    z, y, x = (float(columns[f"centroid_{axis}_nm"][i]) for axis in "zyx")
-    return z, y, x
 
 
 @numba.njit(cache=True)

@@ -12,7 +12,12 @@ from matplotlib.figure import Figure
 
 from oxytomo.arrays import Float64Array
 from oxytomo.errors import InputError, PipelineError
-from oxytomo.io.tables import read_csv, read_json, write_csv
+from oxytomo.io.tables import write_csv
+from oxytomo.results.definitions import CLASS_DEFINITIONS
+from oxytomo.results.errors import UNFIT
+from oxytomo.results.files import Files
+from oxytomo.results.names import CLASS_KEYS, CLASS_NAMES
+from oxytomo.results.results import Results
 from oxytomo.view.style import SERIES_COLORS, SERIES_MARKERS, house_style
 
 LARGEST_BOX = 2**25
@@ -129,16 +134,15 @@ def line_profile(
 
 def shell_choices(folder: Path) -> dict[str, Callable[[], Profile]]:
     """Return what can be shown over the shells of a sample, by name; nothing is read yet."""
-    choices: dict[str, tuple[str, Callable[[Path], Profile]]] = {
-        "TM/O deviation": ("composition_shells.csv", _deviation_shells),
-        "class fractions": ("composition_shells.csv", _class_shells),
-        "valence": ("oxidation_shells.csv", _valence_shells),
-        "porosity": ("structure.json", _porosity_shells),
+    files = Results.of_folder(folder).files
+    choices: dict[str, tuple[str, Callable[[Files], Profile]]] = {
+        "TM/O deviation": ("shells", _deviation_shells),
+        "class fractions": ("shells", _class_shells),
+        "valence": ("oxidation_shells", _valence_shells),
+        "porosity": ("structure_measure", _porosity_shells),
     }
     return {
-        name: partial(_checked, folder / file, read)
-        for name, (file, read) in choices.items()
-        if (folder / file).is_file()
+        name: partial(_checked, files, key, read) for name, (key, read) in choices.items() if key in files
     }
 
 
@@ -173,62 +177,62 @@ def draw_profile(figure: Figure, profile: Profile) -> None:
     axes.legend()
 
 
-def _checked(path: Path, read: Callable[[Path], Profile]) -> Profile:
+def _checked(files: Files, key: str, read: Callable[[Files], Profile]) -> Profile:
     try:
-        return read(path)
-    except (KeyError, ValueError, TypeError) as error:
-        if isinstance(error, PipelineError):
-            raise
+        return read(files)
+    except PipelineError as error:
+        fix = "delete it and run the workflow again"
+        raise InputError(error.subject, expected=error.expected, got=error.got, fix=fix) from error
+    except UNFIT as error:
         raise InputError(
-            str(path),
+            str(files.paths[key]),
             expected="the table of shells",
             got=f"one that lacks or damages a column ({error})",
             fix="delete it and run the workflow again",
         ) from error
 
 
-def _middles(columns: Mapping[str, Sequence[str]]) -> Float64Array:
-    return (_numbers(columns["shell_outer"]) + _numbers(columns["shell_inner"])) / 2
+def _table(files: Files, key: str) -> Any:
+    return files.table(key)
 
 
-def _numbers(texts: Sequence[str]) -> Float64Array:
-    return np.array([float(text) if text else np.nan for text in texts])
+def _middles(table: Any) -> Float64Array:
+    found: Float64Array = ((table["shell_outer"] + table["shell_inner"]) / 2).to_numpy()
+    return found
 
 
-def _deviation_shells(path: Path) -> Profile:
-    columns = read_csv(path)
-    replicates = columns["standard_error_from"][:1] == ["replicates"]
-    errors = _numbers(columns["standard_error"]) if replicates else None
-    mean = Series("mean", _numbers(columns["mean_deviation"]), errors, "standard error" if replicates else "")
-    return Profile("TM/O deviation over shells", SHELL_AXIS, _middles(columns), "TM/O deviation (1)", [mean])
+def _deviation_shells(files: Files) -> Profile:
+    table = _table(files, "shells")
+    replicates = table["standard_error_from"].tolist()[:1] == ["replicates"]
+    errors = table["standard_error"].to_numpy() if replicates else None
+    values, errors_are = table["mean_deviation"].to_numpy(), "standard error" if replicates else ""
+    mean = Series("mean", values, errors, errors_are)
+    return Profile("TM/O deviation over shells", SHELL_AXIS, _middles(table), "TM/O deviation (1)", [mean])
 
 
-def _class_shells(path: Path) -> Profile:
-    columns = read_csv(path)
-    names = {"target": "target", "oxygen_poor": "oxygen-poor", "oxygen_rich": "oxygen-rich"}
-    series = [Series(name, 100 * _numbers(columns[key])) for key, name in names.items()]
+def _class_shells(files: Files) -> Profile:
+    table = _table(files, "shells")
+    names = {key: CLASS_NAMES[CLASS_KEYS[key]] for key in CLASS_DEFINITIONS}
+    series = [Series(name, 100 * table[key].to_numpy()) for key, name in names.items()]
     return Profile(
-        "Classes over shells", SHELL_AXIS, _middles(columns), "share of the shell's voxels (%)", series
+        "Classes over shells", SHELL_AXIS, _middles(table), "share of the shell's voxels (%)", series
     )
 
 
-def _valence_shells(path: Path) -> Profile:
-    columns = read_csv(path)
-    element = np.asarray(columns["element"])
-    middles, mean, error = (
-        _middles(columns),
-        _numbers(columns["mean_valence"]),
-        _numbers(columns["standard_error"]),
-    )
-    names = list(dict.fromkeys(columns["element"]))
-    first = element == names[0]
-    series = [Series(name, mean[element == name], error[element == name], "standard error") for name in names]
+def _valence_shells(files: Files) -> Profile:
+    table = _table(files, "oxidation_shells")
+    own = {name: table[table["element"] == name] for name in dict.fromkeys(table["element"])}
+    series = [
+        Series(name, rows["mean_valence"].to_numpy(), rows["standard_error"].to_numpy(), "standard error")
+        for name, rows in own.items()
+    ]
     along = "share of the projected area outside, rim to centre (%)"
-    return Profile("Valence over shells of the projection", along, middles[first], "mean valence (1)", series)
+    middles = _middles(next(iter(own.values())))
+    return Profile("Valence over shells of the projection", along, middles, "mean valence (1)", series)
 
 
-def _porosity_shells(path: Path) -> Profile:
-    rows = read_json(path)["shells"]
+def _porosity_shells(files: Files) -> Profile:
+    rows = (files.json("structure_measure") or {})["shells"]
     middles = np.array([(row["shell_outer"] + row["shell_inner"]) / 2 for row in rows])
     series = [
         Series(key, np.array([100 * row[key] for row in rows])) for key in ("porosity", "pores", "cracks")

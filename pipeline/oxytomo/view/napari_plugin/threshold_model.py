@@ -2,15 +2,13 @@
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray, LabelArray
 from oxytomo.errors import PipelineError, ShapeError
-from oxytomo.io.stores import Store, read_store
-from oxytomo.io.tables import read_json
+from oxytomo.io.stores import Store
 from oxytomo.measure.thresholds import (
     FaceCounts,
     RankArray,
@@ -19,8 +17,9 @@ from oxytomo.measure.thresholds import (
     classes_at,
     threshold_ranks,
 )
+from oxytomo.results.images import OpenedImage
+from oxytomo.results.results import Results
 from oxytomo.segment.classes import averaged_deviation
-from oxytomo.view.napari_plugin.images import OpenedImage
 
 LARGEST_VOXELS = 512**3
 """Larger volumes are not classified in the window: it would hold several of them in memory."""
@@ -78,7 +77,8 @@ def load_threshold_model(image: OpenedImage) -> ThresholdModel:
         )
     particle = np.asarray(image.labels["particle"].arrays[0]) > 0
     voxel_nm = image.grid.scale_nm[-1]
-    facts, missing = _facts(image.path.parent)
+    results = Results.of_folder(image.path.parent)
+    facts, missing = _facts(results)
     width_px = float(facts.get("counted_voxel_nm") or voxel_nm) / voxel_nm
     thresholds, start = threshold_choices(float(image.record["threshold"]))
 
@@ -87,7 +87,7 @@ def load_threshold_model(image: OpenedImage) -> ThresholdModel:
         return threshold_ranks(averaged, particle, thresholds)
 
     ranks = ranked(np.asarray(deviation))
-    uncertainty, more = _uncertainty(image.path.parent, particle)
+    uncertainty, more = _uncertainty(results, particle)
     missing += more
     n = thresholds.size
     counts = ThresholdCounts(
@@ -115,21 +115,25 @@ def threshold_choices(configured: float) -> tuple[Float64Array, int]:
     return thresholds, int(np.searchsorted(thresholds, configured))
 
 
-def _facts(folder: Path) -> tuple[Mapping[str, Any], list[str]]:
+def _facts(results: Results) -> tuple[Mapping[str, Any], list[str]]:
     try:
-        return read_json(folder / "phases.json"), []
+        found = results.files.json("composition_measure")
     except PipelineError:
-        return {}, ["No phases.json beside the image: the deviation is taken as it is, voxel by voxel."]
+        found = None
+    if found is not None:
+        return found, []
+    return {}, ["No phases.json beside the image: the deviation is taken as it is, voxel by voxel."]
 
 
-def _uncertainty(folder: Path, particle: BoolArray) -> tuple[Store | None, list[str]]:
+def _uncertainty(results: Results, particle: BoolArray) -> tuple[Store | None, list[str]]:
     """Return the store of noise replicates and null runs, or why there is none that fits."""
-    path = folder / "stages" / "composition" / "uncertainty.zarr"
     where = "stages/composition/uncertainty.zarr"
+    reason = "is not there"
     try:
-        store = read_store(path)
+        store = results.files.store("composition_uncertainty")
     except PipelineError as error:
-        reason = "is not there" if not path.exists() else f"cannot be read ({error})"
+        store, reason = None, f"cannot be read ({error})"
+    if store is None:
         return None, [
             f"No intervals and no null run: {where} {reason}. Keep the folder 'stages' beside the image."
         ]

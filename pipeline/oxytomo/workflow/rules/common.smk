@@ -31,12 +31,6 @@ from oxytomo.stages.registry import STAGES, STRUCTURE, stage_spec
 ANY_SAMPLE = "[A-Za-z0-9][A-Za-z0-9_-]*"
 ANY_BRANCH = "{branch}"
 """Stands for the branch in the rule of a stage that several branches share."""
-STAGE_COMMAND = (
-    "${{OXYTOMO_PYTHON:-python}} -P -m oxytomo stage {params.stage} --label {params.label:q}"
-    " --in {params.inputs} --out {params.outputs}"
-    " --spec {params.spec:q} --threads {threads} --log {log:q}"
-)
-"""The shell command of every rule."""
 
 
 def load_project():
@@ -155,9 +149,26 @@ def log_of(row, branch):
     return f"{LOGS}/{branch or JOINT_FOLDER}/{row.short_name}{job}.log"
 
 
-def label_of(row):
-    """Return how messages name a job."""
-    return f"{{sample}} {row.short_name}" + (" {job}" if row.jobs else "")
+def command_of(stage, label, inputs, outputs):
+    """Return the shell command of a rule, from its label, inputs and outputs as Snakemake fills them in."""
+    return (
+        f"${{{{OXYTOMO_PYTHON:-python}}}} -P -m oxytomo stage {stage} --label '{label}'"
+        f" --in {inputs} --out {outputs}"
+        " --spec {params.spec:q} --threads {threads} --log {log:q}"
+    )
+
+
+def command_of_stage(row, branch):
+    """Return the shell command of the rule of a stage; raw files are named by its settings."""
+    label = f"{{wildcards.sample}} {row.short_name}" + (" {wildcards.job}" if row.jobs else "")
+    inputs = " ".join(f"{key}={{input.{key}:q}}" for key in row.inputs) if row.raw else "{params.inputs}"
+    outputs = " ".join(f"{key}={{output.{key}:q}}" for key in stage_outputs(row.name, branch))
+    return command_of(row.name, label, inputs, outputs)
+
+
+def params_of(row, branch):
+    """Return what a stage runs again for when it changes: its version and settings, and the keys of its inputs."""
+    return {"spec": spec(row, branch)} if row.raw else {"inputs": keyed, "spec": spec(row, branch)}
 
 
 def samples_pattern(row):
@@ -168,13 +179,8 @@ def samples_pattern(row):
 
 
 def keyed(wildcards, input):
-    """Return named inputs as the command takes them, key=path; raw files are named by the settings."""
-    return " ".join(shlex.quote(f"{key}={path}") for key, path in input.items() if key != "raw")
-
-
-def keyed_outputs(wildcards, output):
-    """Return named outputs as the command takes them, key=path; lists of files come with another output."""
-    return " ".join(shlex.quote(f"{key}={path}") for key, path in output.items() if isinstance(path, str))
+    """Return named inputs as the command takes them, key=path."""
+    return " ".join(shlex.quote(f"{key}={path}") for key, path in input.items())
 
 
 def spec(row, branch):

@@ -20,12 +20,9 @@ rule report:
         runtime=30,
     params:
         inputs=sample_folder,
-        label="{sample} report",
-        outputs=keyed_outputs,
         spec=report_spec,
-        stage="report",
     shell:
-        STAGE_COMMAND
+        command_of("report", "{wildcards.sample} report", "{params.inputs}", "report={output.report:q}")
 
 
 rule comparison:
@@ -47,10 +44,7 @@ rule comparison:
         mem_mb=2000,
         runtime=30,
     params:
-        inputs=shlex.quote(f"results={RESULTS or '.'}"),
-        label="comparison",
-        outputs=keyed_outputs,
+        results=shlex.quote(f"results={RESULTS or '.'}"),
         spec=stage_spec("comparison", comparison_settings(PROJECT)),
-        stage="comparison",
     shell:
-        STAGE_COMMAND
+        command_of("comparison", "comparison", "{params.results}", "report={output.report:q}")

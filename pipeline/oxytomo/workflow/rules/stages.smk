@@ -22,10 +22,6 @@ for row, branch in STAGE_RULES:
             mem_mb=memory(row, branch),
             runtime=minutes(row, branch),
         params:
-            inputs=keyed,
-            label=label_of(row),
-            outputs=keyed_outputs,
-            spec=spec(row, branch),
-            stage=row.name,
+            **params_of(row, branch),
         shell:
-            STAGE_COMMAND
+            command_of_stage(row, branch)

@@ -6,7 +6,7 @@ from typing import Any
 from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
 
 from oxytomo.errors import PipelineError
-from oxytomo.view.napari_plugin.images import OpenedImage, open_image
+from oxytomo.results.images import OpenedImage, open_image
 from oxytomo.view.napari_plugin.layers import INFO
 
 

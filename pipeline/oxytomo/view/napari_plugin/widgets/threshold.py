@@ -17,8 +17,8 @@ from qtpy.QtWidgets import (
 )
 
 from oxytomo.palette import PHASE_COLORS, PHASE_NAMES
+from oxytomo.results.images import OpenedImage
 from oxytomo.segment.classes import CLASS_LABELS
-from oxytomo.view.napari_plugin.images import OpenedImage
 from oxytomo.view.napari_plugin.layers import INFO, LABEL_OPACITY, label_colors
 from oxytomo.view.napari_plugin.threshold_model import ThresholdModel, load_threshold_model
 from oxytomo.view.napari_plugin.widgets.base import SampleWidget

@@ -1,11 +1,14 @@
-"""What the reports are made of: the numbers and arrays of each branch, missing ones None."""
+"""The results of each branch as one record: its numbers, arrays and tables, missing ones None."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from oxytomo.arrays import Float64Array, FloatArray, LabelArray
 from oxytomo.slabs import Field
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -65,7 +68,7 @@ class Composition:
     stripe_effect : relative change of the mean TM/O by the removal of stripes
     negative_rays : per element, rays with less than nothing of it, and rays with an amount beyond noise
     chi_square : (n_tilt, rows, columns) of the averaged rays, per degree of freedom
-    phases_json, shells, domains : contents of ``phases.json``, ``composition_shells.csv``, ``domains.csv``
+    phases_json, shells, domains : content of ``phases.json``, and the tables ``composition_shells.csv`` and ``domains.csv``
     """
 
     voxel_nm: float
@@ -82,8 +85,8 @@ class Composition:
     phases: Field | None = None
     confident: Field | None = None
     phases_json: Mapping[str, Any] | None = None
-    shells: Mapping[str, Sequence[Any]] | None = None
-    domains: Mapping[str, Sequence[Any]] | None = None
+    shells: "pd.DataFrame | None" = None
+    domains: "pd.DataFrame | None" = None
     stripe_effect: float = 0.0
     negative_rays: Mapping[str, Sequence[int]] = field(default_factory=dict)
     chi_square: FloatArray | None = None
@@ -123,7 +126,7 @@ class Structure:
     volume : (n_z, n_y, n_x) grey values, a field
     voids, particle : labels, fields of the same shape
     facts : content of ``structure.json``
-    pores, cracks : columns of ``pores.csv`` and ``cracks.csv``
+    pores, cracks : tables ``pores.csv`` and ``cracks.csv``, None where there is none
     """
 
     voxel_nm: float
@@ -131,12 +134,12 @@ class Structure:
     particle: Field
     voids: Field
     facts: Mapping[str, Any]
-    pores: Mapping[str, Sequence[Any]]
-    cracks: Mapping[str, Sequence[Any]]
+    pores: "pd.DataFrame | None"
+    cracks: "pd.DataFrame | None"
 
 
 @dataclass(frozen=True)
-class Branches:
+class Joint:
     """Composition and structure of one particle, registered to each other.
 
     Attributes
@@ -146,7 +149,7 @@ class Branches:
     particle : not 0 inside, of the same shape; fields, as the voids
     voids : labels of the same shape, empty where nothing is compared
     facts : content of ``branches.json``
-    distances, neighbourhoods : columns of ``voids_and_domains.csv`` and ``void_neighbourhoods.csv``
+    distances, neighbourhoods : tables ``voids_and_domains.csv`` and ``void_neighbourhoods.csv``
     """
 
     voxel_nm: float
@@ -154,8 +157,8 @@ class Branches:
     particle: Field
     voids: Field
     facts: Mapping[str, Any]
-    distances: Mapping[str, Sequence[Any]]
-    neighbourhoods: Mapping[str, Sequence[Any]]
+    distances: "pd.DataFrame"
+    neighbourhoods: "pd.DataFrame"
 
 
 @dataclass(frozen=True)

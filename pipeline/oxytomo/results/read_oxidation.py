@@ -1,43 +1,54 @@
-"""Read the results of the oxidation branch for the report."""
+"""Read the results of the oxidation branch."""
 
 from collections.abc import Mapping
-from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from oxytomo.arrays import Float64Array
-from oxytomo.io.stores import Store, read_store
-from oxytomo.view.oxidation_figures import profile_columns
-from oxytomo.view.read_results import read_columns, read_json
-from oxytomo.view.results import ElementValence, Oxidation
+from oxytomo.io.stores import Store
+from oxytomo.results.files import Files
+from oxytomo.results.records import ElementValence, Oxidation
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 AXES = ("depth_nm", "edge_jump", "area_outside")
 
 
-def read_oxidation(paths: Mapping[str, Path]) -> Oxidation | None:
+def read_oxidation(files: Files) -> Oxidation | None:
     """Return the results of the oxidation branch, None before they are measured."""
     needed = ("oxidation_measure", "oxidation_summary", "oxidation_shells", "oxidation_profiles")
-    if any(key not in paths for key in needed):
+    if any(key not in files for key in needed):
         return None
-    measured = read_store(paths["oxidation_measure"])
-    summary = read_json(paths["oxidation_summary"])["elements"]
-    shells, profiles = read_columns(paths["oxidation_shells"]), read_columns(paths["oxidation_profiles"])
-    return Oxidation(
-        [
-            _element(
-                str(element),
-                measured,
-                read_store(paths[f"oxidation_fit_{element}"]),
-                read_store(paths[f"oxidation_register_{element}"]),
-                summary[str(element)],
-                shells,
-                profiles,
-            )
-            for element in measured.attributes["elements"]
-            if f"oxidation_fit_{element}" in paths and f"oxidation_register_{element}" in paths
-        ]
-    )
+    measured, content = files.store("oxidation_measure"), files.json("oxidation_summary")
+    shells, profiles = files.table("oxidation_shells"), files.table("oxidation_profiles")
+    assert measured is not None
+    assert content is not None
+    assert shells is not None
+    assert profiles is not None
+    summary = content["elements"]
+    found = []
+    for element in map(str, measured.attributes["elements"]):
+        fit, registered = (
+            files.store(f"oxidation_fit_{element}"),
+            files.store(f"oxidation_register_{element}"),
+        )
+        if fit is not None and registered is not None:
+            own = {
+                axis: profile for axis in AXES if (profile := _profile(profiles, element, axis)) is not None
+            }
+            rows = shells[shells["element"] == element]
+            stores = (measured, fit, registered)
+            found.append(_element(element, *stores, summary[element], rows=rows, profiles=own))
+    return Oxidation(found)
+
+
+def _profile(table: "pd.DataFrame", element: str, axis: str) -> dict[str, Float64Array] | None:
+    """Return one profile of ``oxidation_profiles.csv`` as arrays, None where there is none."""
+    own = table[(table["element"] == element) & (table["axis"] == axis)]
+    names = {"low": "low", "high": "high", "mean": "mean_valence", "error": "standard_error"}
+    return {key: own[name].to_numpy() for key, name in names.items()} if len(own) else None
 
 
 def _element(
@@ -46,13 +57,13 @@ def _element(
     fit: Store,
     registered: Store,
     summary: Mapping[str, Any],
-    shells: Mapping[str, list[Any]],
-    profiles: Mapping[str, list[Any]],
+    *,
+    rows: "pd.DataFrame",
+    profiles: Mapping[str, Mapping[str, Float64Array]],
 ) -> ElementValence:
-    rows = [i for i, name in enumerate(shells["element"]) if name == element]
 
     def column(name: str) -> Float64Array:
-        return np.array([float(shells[name][i]) for i in rows])
+        return rows[name].to_numpy(np.float64)
 
     labels, jump = measured[f"{element}_shells"], fit["amount"]
     jumps = [
@@ -62,7 +73,6 @@ def _element(
         for i in range(len(rows))
     ]
     window = summary["windows"]["window_ev"]
-    found = {axis: profile_columns(profiles, element, axis) for axis in AXES}
     return ElementValence(
         element=element,
         pixel_nm=float(fit.attributes["pixel_nm"]),
@@ -83,7 +93,7 @@ def _element(
         spectrum_valence=column("spectrum_valence"),
         shell_pixels=column("n_pixels"),
         window_ev=(float(window[0]), float(window[1])),
-        profiles={axis: one for axis, one in found.items() if one is not None},
+        profiles=profiles,
         models=summary["models"],
         clusters=measured[f"{element}_clusters"],
         cluster_spectra=measured[f"{element}_cluster_spectra"],

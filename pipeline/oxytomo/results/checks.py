@@ -6,10 +6,10 @@ from typing import Any
 import numpy as np
 
 from oxytomo.arrays import Float64Array
+from oxytomo.results.fractions import Fraction
+from oxytomo.results.names import percent, percent_setting
+from oxytomo.results.records import Alignment
 from oxytomo.slabs import Field, Mapped, count_set, sampled
-from oxytomo.view.curves import Fraction
-from oxytomo.view.results import Alignment
-from oxytomo.view.style import percent, percent_setting
 
 FEW_TILTS, NARROW_RANGE_DEG = 60, 110.0
 MANY_UNSOLVED, MANY_INVALID = 0.02, 0.05

@@ -201,13 +201,49 @@ def open_image(path: Path) -> OpenedImage:
     except StoreError:
         raise
     except _DAMAGE as error:
-        raise StoreError(
-            str(path),
-            expected="a complete image with its levels and labels",
-            got=f"a damaged one ({type(error).__name__})",
-            fix="delete this folder and run the workflow again",
-        ) from error
+        raise _damaged_image(path, error) from error
     return OpenedImage(path, str(record["kind"]), str(record["sample"]), record, channels, labels)
+
+
+def describe_image(path: Path) -> list[str]:
+    """Return lines about the axes, levels, channels and labels of an OME-Zarr image, none for anything else.
+
+    Raises
+    ------
+    StoreError
+        Its metadata are damaged.
+    """
+    if not any((path / name).is_file() for name in ("zarr.json", ".zattrs")):
+        return []
+    try:
+        image = _ome(_attributes(path))
+        scales = (image.get("multiscales") or [None])[0]
+        if scales is None:
+            return []
+        axes = ", ".join(f"{axis['name']} [{axis.get('unit', '1')}]" for axis in scales["axes"])
+        lines = [f"  OME-Zarr {image.get('version') or scales.get('version')}: axes {axes}"]
+        for level in scales["datasets"]:
+            scale = " × ".join(f"{size:g}" for size in level["coordinateTransformations"][0]["scale"])
+            lines.append(f"  level {level['path']}: scale {scale}")
+        channels = [str(channel.get("label")) for channel in (image.get("omero") or {}).get("channels", [])]
+        folder = path / "labels"
+        labels = [str(name) for name in _ome(_attributes(folder))["labels"]] if folder.is_dir() else []
+    except StoreError:
+        raise
+    except _DAMAGE as error:
+        raise _damaged_image(path, error) from error
+    lines += [f"  channels: {', '.join(channels)}"] if channels else []
+    lines += [f"  labels: {', '.join(labels)}"] if labels else []
+    return lines
+
+
+def _damaged_image(path: Path, error: Exception) -> StoreError:
+    return StoreError(
+        str(path),
+        expected="a complete image with its levels and labels",
+        got=f"a damaged one ({type(error).__name__})",
+        fix="delete this folder and run the workflow again",
+    )
 
 
 def _check_grids(axes: Sequence[str], channels: Sequence[ImageChannel], labels: Mapping[str, Levels]) -> None:

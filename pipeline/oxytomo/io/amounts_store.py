@@ -1,0 +1,52 @@
+"""Aligned stores as amounts are computed from them, and the store of amounts in every ray."""
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oxytomo.composition.amounts import AlignedSeries, Amounts
+from oxytomo.io.stores import NamedArray, Provenance, Store, write_store
+
+
+def aligned_series(store: Store, *, in_memory: bool) -> AlignedSeries:
+    """Return the series of an aligned store as amounts are computed from them; read at once, or when asked for."""
+    names = [str(name) for name in store.attributes["series"]]
+    change = store.attributes.get("stripe_change", {})
+    return AlignedSeries(
+        names,
+        store["value"] if in_memory else store.field("value"),
+        store["variance"] if in_memory else store.field("variance"),
+        np.array(store.attributes.get("energies_ev", []), np.float64),
+        float(store.attributes["pixel_nm"]),
+        store["tilt_deg"],
+        np.array([change.get(name, 0.0) for name in names]),
+    )
+
+
+def write_amounts(
+    path: Path, found: Amounts, aligned: Store, *, attributes: Mapping[str, Any], provenance: Provenance
+) -> None:
+    """Write the amounts in every ray beside what they keep of the aligned store that they were made from."""
+    rays = ("tilt", "y", "x")
+    arrays = {
+        "areal": NamedArray(found.areal, ("element", *rays), "micrometer"),
+        "covariance": NamedArray(found.covariance, ("pair", *rays), "micrometer^2"),
+        "tilt_deg": NamedArray(aligned["tilt_deg"], ("tilt",), "degree"),
+    }
+    if found.chi_square is not None:
+        arrays["chi_square"] = NamedArray(found.chi_square, rays, "1")
+    write_store(
+        path,
+        arrays,
+        provenance=provenance,
+        attributes={
+            **attributes,
+            "atoms": found.atoms.tolist(),
+            "pixel_nm": float(aligned.attributes["pixel_nm"]),
+            "invalid": aligned.attributes["invalid"],
+            "n_pixels": aligned.attributes["n_pixels"],
+            "model": found.record,
+        },
+    )

@@ -1,0 +1,103 @@
+"""What the quantities of a sample are, each said once: for numbers, tables, reports and comparisons."""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+
+from oxytomo.config import Branch
+
+ENERGY_SCALE_EV = 0.1
+"""How well the energies of two stacks are taken to agree; counted into the error of a mean valence."""
+
+CLASS_DEFINITIONS: Mapping[str, str] = {
+    "target": "TM/O within the threshold of the reference",
+    "oxygen_poor": "TM/O above the reference by more than the threshold",
+    "oxygen_rich": "TM/O below the reference by more than the threshold",
+}
+COLUMN_DEFINITIONS: Mapping[str, str] = {
+    "n_voxels": "voxels of the solid in the shell",
+    "mean_deviation": "mean of (TM/O) / reference − 1",
+    "standard_error": "the error is from the noise replicates, with their bias; without replicates it is not known",
+    "volume_nm3": "void fraction summed over the pore and what blur spreads of it",
+    "equivalent_diameter_nm": "of a sphere with the pore's volume",
+    "sphericity": "surface of the sphere with the same volume / surface of the pore; 1 is a sphere",
+    "depth_nm": "distance of the pore's centre to the skin",
+    "open": "its network of pores and cracks reaches the skin",
+    "area_nm2": "area of the crack's middle surface",
+    "aperture_nm": "void fraction summed across the crack, area-weighted median",
+    "extent_nm": "length along the longest principal axis",
+    "angle_to_radius_deg": "between the crack and the radius of the particle: 0 radial, 90 along the skin",
+}
+
+
+@dataclass(frozen=True)
+class Quantity:
+    """A number that a sample can have, with its interval.
+
+    Attributes
+    ----------
+    key : its name among the numbers
+    branch : branch it comes from
+    name, unit : in text
+    definition : what exactly was computed
+    """
+
+    key: str
+    branch: Branch
+    name: str
+    unit: str
+    definition: str
+
+
+_FRACTION = "voxels with {} / voxels of the solid particle; interval from noise replicates"
+COMPOSITION = tuple(
+    Quantity(key, "composition", name, "%", _FRACTION.format(text))
+    for key, name, text in (
+        ("target", "target", "TM/O within the threshold"),
+        ("oxygen_poor", "oxygen-poor", CLASS_DEFINITIONS["oxygen_poor"]),
+        ("oxygen_rich", "oxygen-rich", CLASS_DEFINITIONS["oxygen_rich"]),
+    )
+)
+STRUCTURE = tuple(
+    Quantity(key, "structure", name, unit, definition)
+    for key, name, unit, definition in (
+        ("porosity", "porosity", "%", "void volume / volume inside the skin"),
+        ("porosity_pores", "porosity of pores", "%", "volume of the pores / volume inside the skin"),
+        ("porosity_cracks", "porosity of cracks", "%", "volume of the cracks / volume inside the skin"),
+        ("open_fraction", "open share of the voids", "%", "void volume with a way to the skin / void volume"),
+        ("pore_density", "pores per volume", "1/µm³", "number of pores / volume inside the skin"),
+        (
+            "crack_area",
+            "crack area per volume",
+            "1/µm",
+            "area of the cracks' middle surfaces / volume inside the skin",
+        ),
+        (
+            "mean_aperture",
+            "mean crack aperture",
+            "nm",
+            "area-weighted mean of the local aperture, without rims",
+        ),
+    )
+)
+VALENCE = (
+    "mean over the pixels; the interval holds photon noise and an uncertainty of the energy scale of "
+    f"{ENERGY_SCALE_EV:g} eV (standard deviation), which is nearly all of it"
+)
+VALENCE_STEP = (
+    "mean valence of the innermost shell − that of the outermost; an error of the energy scale moves both alike "
+    "and is not counted; interval from photon noise"
+)
+
+
+def valence_quantities(elements: Sequence[str]) -> tuple[Quantity, ...]:
+    """Return the quantities of the oxidation branch."""
+    return tuple(
+        quantity
+        for element in elements
+        for quantity in (
+            Quantity(f"valence_{element}", "oxidation", f"{element}, mean valence", "", VALENCE),
+            Quantity(
+                f"valence_step_{element}", "oxidation", f"{element}, valence centre − rim", "", VALENCE_STEP
+            ),
+        )
+    )

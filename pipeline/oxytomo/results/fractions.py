@@ -1,0 +1,76 @@
+"""Class fractions in ``phases.json``, with what noise alone makes of them."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from oxytomo.results.definitions import CLASS_DEFINITIONS
+from oxytomo.results.names import CLASS_KEYS, CLASS_NAMES
+
+
+@dataclass(frozen=True)
+class Fraction:
+    """A class fraction with its 95 % interval and what noise alone gives.
+
+    Attributes
+    ----------
+    key : ``target``, ``oxygen_poor``, ``oxygen_rich`` or ``undecided``
+    value : fraction of the particle's volume
+    interval : (low, high), or None where unknown
+    null : the fraction of a uniform particle, or None without a null run
+    confident : the fraction that is certain in spite of noise, or None
+    """
+
+    key: str
+    value: float
+    interval: tuple[float, float] | None = None
+    null: float | None = None
+    confident: float | None = None
+
+    @property
+    def label(self) -> int:
+        """Label value of the class."""
+        return CLASS_KEYS[self.key]
+
+    @property
+    def name(self) -> str:
+        """Name of the class in text."""
+        return CLASS_NAMES[self.label]
+
+
+def fractions_of(phases_json: Mapping[str, Any] | None) -> list[Fraction]:
+    """Return the class fractions in ``phases.json``, none before it is written; a fraction of null is left out.
+
+    Raises
+    ------
+    KeyError, TypeError, ValueError
+        It holds no fractions.
+    """
+    if phases_json is None:
+        return []
+    content, own = phases_json, phases_json["fractions"]
+    null = (content.get("null") or {}).get("fractions") or {}
+    sure = (content.get("confident") or {}).get("fractions") or {}
+    found = []
+    for key in CLASS_DEFINITIONS:
+        value = own[key]["value"]
+        if value is None:
+            continue
+        interval = own[key].get("ci95")
+        found.append(
+            Fraction(
+                key,
+                float(value),
+                None if interval is None else (float(interval[0]), float(interval[1])),
+                (null.get(key) or {}).get("value"),
+                (sure.get(key) or {}).get("value"),
+            )
+        )
+    return found
+
+
+def undecided_of(phases_json: Mapping[str, Any] | None) -> float | None:
+    """Return the fraction that noise leaves undecided, None where it is not known."""
+    confident = ((phases_json or {}).get("confident") or {}).get("fractions") or {}
+    value = (confident.get("undecided") or {}).get("value")
+    return None if value is None else float(value)

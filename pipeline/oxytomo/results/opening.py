@@ -1,0 +1,69 @@
+"""Open what a path holds: the results of a sample, or a folder of samples."""
+
+import os
+from pathlib import Path
+
+from oxytomo.errors import InputError
+from oxytomo.io.plain_files import printable
+from oxytomo.results.images import KINDS
+from oxytomo.results.places import STORES, TABLES
+from oxytomo.results.results import Results, ResultsFolder
+
+FILES_OF_A_SAMPLE = (*(name for name in TABLES.values() if "/" not in name), "report.html")
+"""Files of a sample's folder that stand for the sample."""
+
+
+def open_results(path: str | os.PathLike[str]) -> Results | ResultsFolder:
+    """Open the results of a sample, or of all samples in a folder.
+
+    Parameters
+    ----------
+    path : ``<results>/<sample>`` or a file in it, or ``<results>``
+
+    Returns
+    -------
+    results : :class:`Results` of one sample; of a folder of samples a mapping of their names to these
+
+    Raises
+    ------
+    InputError
+        There are no results at the path.
+    StoreError
+        One of its files is a link, which would be of other results.
+
+    Examples
+    --------
+    >>> results = open_results("results/particle")  # doctest: +SKIP
+    >>> results.numbers["oxygen_poor"]  # doctest: +SKIP
+    >>> results.arrays["deviation"].sel(z=1200, method="nearest").plot()  # doctest: +SKIP
+    """
+    place = Path(path)
+    folder = place.parent if place.name in FILES_OF_A_SAMPLE and place.is_file() else place
+    if holds_results(folder):
+        return Results.of_folder(folder)
+    samples = samples_below(folder)
+    if samples:
+        return ResultsFolder(folder, {sample.name: sample for sample in samples})
+    raise InputError(
+        printable(place),
+        expected="the results of a sample, or a folder of such",
+        got="nothing there" if not place.exists() else "no results of oxytomo",
+        fix="give <results>/<sample> or <results> of a configuration, or run it first (oxytomo run X.yaml)",
+    )
+
+
+def holds_results(folder: Path) -> bool:
+    """Say quickly whether a folder holds results of one sample, finished or not."""
+    return folder.is_dir() and (
+        any((folder / "stages" / branch).is_dir() for branch in STORES)
+        or any(os.path.lexists(folder / name) for name in TABLES.values())
+        or any((folder / f"{kind}.ome.zarr").is_dir() for kind in KINDS)
+    )
+
+
+def samples_below(folder: Path) -> list[Path]:
+    """Return the folders of samples in a folder, in the order of their names; links are left out."""
+    if not folder.is_dir():
+        return []
+    inside = (one for one in folder.iterdir() if not one.name.startswith(".") and not one.is_symlink())
+    return sorted(one for one in inside if holds_results(one))

@@ -1,0 +1,83 @@
+"""Which results a sample's folder holds: stage stores, tables, exported images."""
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from oxytomo.config import Branch
+from oxytomo.config.plan import JOINT_STORE
+from oxytomo.io.plain_files import check_no_links
+
+STORES: Mapping[Branch, tuple[str, ...]] = {
+    "composition": ("align", "decompose", "reconstruct", "uncertainty", "classify"),
+    "areal_density": ("align", "decompose"),
+    "tomogram": ("align", "reconstruct"),
+    "oxidation": ("measure",),
+    "structure": ("volume", "voids"),
+}
+ELEMENT_STORES = ("normalize", "register", "fit")
+"""Folders, below that of a branch, with one store per series or element."""
+TABLES: Mapping[str, str] = {
+    "composition_measure": "phases.json",
+    "shells": "composition_shells.csv",
+    "domains": "domains.csv",
+    "oxidation_summary": "oxidation.json",
+    "oxidation_shells": "oxidation_shells.csv",
+    "oxidation_profiles": "oxidation_profiles.csv",
+    "structure_measure": "structure.json",
+    "pores": "pores.csv",
+    "cracks": "cracks.csv",
+    "branches": "branches.json",
+    "void_distances": "voids_and_domains.csv",
+    "void_neighbourhoods": "void_neighbourhoods.csv",
+    "branches_register": f"stages/{JOINT_STORE}",
+}
+"""What the report of a sample is made from, beside its stage stores."""
+MORE_TABLES: Mapping[str, str] = {
+    "alignment": "alignment.csv",
+    "oxidation_particles": "oxidation_particles.csv",
+}
+"""Tables that the report does not read."""
+TABLE_KEYS: Mapping[str, str] = {
+    name: key for key, name in {**TABLES, **MORE_TABLES}.items() if name.endswith(".csv")
+}
+"""Key of each CSV table by the name of its file."""
+JOINT = "branches"
+"""Key of what composition and structure of one particle say together."""
+
+JSON_TABLES: Mapping[str, str] = {
+    "composition": "composition_measure",
+    "oxidation": "oxidation_summary",
+    "structure": "structure_measure",
+    JOINT: "branches",
+}
+"""The JSON table of each branch, which is written last."""
+
+
+def find_results(folder: Path, *, more: bool = False) -> dict[str, Path]:
+    """Return what is in the folder of a sample: stores as ``<branch>_<store>``, and tables.
+
+    Parameters
+    ----------
+    folder : of the sample
+    more : also the tables that the report does not read
+
+    Raises
+    ------
+    StoreError
+        When one of them is a link, or behind one: it would be of other results.
+    """
+    found = {}
+    for branch, names in STORES.items():
+        stages = folder / "stages" / branch
+        for kind in ELEMENT_STORES:
+            for store in sorted((stages / kind).glob("*.zarr")):
+                found[f"{branch}_{kind}_{store.stem}"] = store
+        found.update({f"{branch}_{name}": stages / f"{name}.zarr" for name in names})
+    found.update({key: folder / name for key, name in TABLES.items()})
+    if more:
+        found.update({key: folder / name for key, name in MORE_TABLES.items()})
+    there = {key: path for key, path in found.items() if os.path.lexists(path)}
+    for path in there.values():
+        check_no_links(folder, path)
+    return there

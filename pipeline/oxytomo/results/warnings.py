@@ -1,0 +1,239 @@
+"""What a reader must know before any number, branch by branch; the report shows the same sentences."""
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from oxytomo.composition.model_choice import POOR_FIT, named
+from oxytomo.measure.void_warnings import structure_warnings as of_structure
+from oxytomo.results import checks
+from oxytomo.results.fractions import fractions_of, undecided_of
+from oxytomo.results.names import percent
+from oxytomo.results.places import JOINT
+from oxytomo.results.records import (
+    Alignment,
+    ArealDensity,
+    Composition,
+    ElementValence,
+    Joint,
+    Oxidation,
+    Structure,
+    Tomogram,
+)
+from oxytomo.slabs import sampled
+
+if TYPE_CHECKING:
+    from oxytomo.results.results import Results
+
+REMEDIES = {
+    "stray": "allow decompose.instrument.stray, or subtract a measured stray light",
+    "near_edge": "allow decompose.instrument.near_edge, or give the measured factor",
+    "near_edge_spread": "allow decompose.instrument.near_edge_spread",
+    "pvdf": "name the substance in decompose.components",
+    "carbon": "name the substance in decompose.components",
+}
+LARGE_SYSTEMATIC = 0.3
+"""Share of the threshold above which a systematic error is a warning."""
+MANY_THICK = 0.1
+LARGE_CHI_SQUARE = 2.0
+LARGE_CHANGE = 0.1
+"""A valence that moves by more than this without one reference rests on it."""
+MUCH_OUTSIDE = 0.05
+
+
+def composition_warnings(result: Composition) -> list[str]:
+    """Return the warnings of a composition; reads its volumes."""
+    fractions = fractions_of(result.phases_json)
+    content = result.phases_json or {}
+    inside = sampled(result.deviation, result.particle)
+    median = float(np.nanmedian(inside)) if np.isfinite(inside).any() else 0.0
+    found = [
+        *check_reference(median, result.threshold),
+        *check_model(content.get("model"), result.threshold),
+        *checks.check_null(fractions),
+        *checks.check_noise(result.sigma, result.particle, result.threshold),
+        *checks.check_bias(fractions, result.phases_json),
+        *checks.check_solver(result.phases_json),
+        *checks.check_undecided(undecided_of(result.phases_json)),
+        *checks.check_particle(result.particle, result.deviation),
+        *checks.check_invalid(result.alignment, result.phases_json),
+        *checks.check_stripes(result.stripe_effect),
+        *checks.check_amounts(result.negative_rays),
+    ]
+    if result.alignment is not None:
+        found += checks.check_tilts(result.alignment.tilt_deg)
+        found += checks.check_alignment(result.alignment)
+    return found
+
+
+def areal_density_warnings(result: ArealDensity) -> list[str]:
+    """Return the warnings of maps of areal density."""
+    found = []
+    unknown = float(np.mean(~np.isfinite(result.maps).all(axis=0)))
+    if unknown > checks.MANY_INVALID:
+        found.append(
+            f"{percent(unknown)} of the pixels have no areal density: they are invalid, opaque, or outside the "
+            "common field of view."
+        )
+    found += checks.check_amounts(result.negative_rays)
+    if result.alignment is not None:
+        found += checks.check_alignment(result.alignment)
+        found += checks.check_invalid(result.alignment, None)
+    return found
+
+
+def tomogram_warnings(result: Tomogram) -> list[str]:
+    """Return the warnings of a plain volume."""
+    if result.alignment is None:
+        return []
+    return [
+        *checks.check_tilts(result.alignment.tilt_deg),
+        *checks.check_alignment(result.alignment),
+        *checks.check_invalid(result.alignment, None),
+    ]
+
+
+def alignment_warnings(alignment: Alignment) -> list[str]:
+    """Return the warnings of an alignment alone."""
+    found = [*checks.check_tilts(alignment.tilt_deg)] if alignment.tilt_deg.size > 1 else []
+    return [*found, *checks.check_alignment(alignment), *checks.check_invalid(alignment, None)]
+
+
+def oxidation_warnings(result: Oxidation) -> list[str]:
+    """Return the warnings of the oxidation states."""
+    return [warning for one in result.elements for warning in _of_element(one)]
+
+
+def structure_warnings(result: Structure) -> list[str]:
+    """Return the warnings of pores and cracks."""
+    return of_structure(result.facts)
+
+
+def joint_warnings(result: Joint) -> list[str]:
+    """Return the warnings of composition and structure registered to each other."""
+    facts = result.facts
+    if facts["verdict"] != "same_particle":
+        return [f"composition and structure: {facts['meaning']}."]
+    outside = facts["quality"]["outside"]
+    if outside is None or outside <= MUCH_OUTSIDE:
+        return []
+    return [
+        f"{percent(outside)} of the composition's particle lies outside that of the structure: different extent, or a poor fit."
+    ]
+
+
+def check_model(model: Mapping[str, Any] | None, threshold: float) -> list[str]:
+    """Warn of spectra that the model does not explain, with the likely cause and what would mend it."""
+    if not model or model.get("chi_square_per_dof") is None:
+        return []
+    found = []
+    chi, causes = float(model["chi_square_per_dof"]), list(model.get("likely_causes") or ())
+    if chi > POOR_FIT:
+        cause = " or ".join(named(name) for name in causes[:2]) or (
+            "not among the known ones: look at the residual per energy, at moving illumination and at the flat fields"
+        )
+        remedies = "; ".join(dict.fromkeys(_remedy(name) for name in causes[:2]))
+        found.append(
+            f"The spectra do not fit the model: χ² per degree of freedom is {chi:.1f} where 1 is noise. Likely cause: {cause}."
+            + (f" What would help: {remedies}." if remedies else "")
+        )
+    if skin := model.get("skin"):
+        found.append(
+            f"Carbon lies around the particle like a skin, {skin['carbon_nm']:.1f} ± {skin['standard_error_nm']:.1f} nm of it. "
+            f"If it is carbonate (Li2CO3), the skin is {skin['carbonate_nm']:.0f} nm thick, and its oxygen makes the rim look "
+            "oxygen-rich; if it is a coat of carbon, it does not. The spectra cannot tell: the rim is undecided, and both "
+            "readings are in the table. What would help: name the substance in decompose.components."
+        )
+    systematic = float(np.sqrt(sum(float(v) ** 2 for v in (model.get("systematic") or {}).values())))
+    if systematic > LARGE_SYSTEMATIC * threshold:
+        found.append(
+            f"Errors that all voxels share amount to {percent(systematic)} of TM/O, beside a threshold of "
+            f"{percent(threshold)}: see the error budget."
+        )
+    return found
+
+
+def check_reference(median_deviation: float, threshold: float) -> list[str]:
+    """Warn first of a particle that is off the reference as a whole."""
+    if not abs(median_deviation) > threshold:
+        return []
+    side = "more" if median_deviation > 0 else "less"
+    return [
+        f"Half of the particle has at least {percent(abs(median_deviation))} {side} metal per oxygen than the formula. "
+        "A wrong formula, density or cross-section is more likely than such a particle: check the formula, and compare "
+        "with reference: mode, which shows only how uneven the particle is."
+    ]
+
+
+def _remedy(name: str) -> str:
+    for key in ("near_edge_spread", "near_edge", "stray"):
+        if name.startswith(key):
+            return REMEDIES[key]
+    return REMEDIES.get(name, "name the substance in decompose.components")
+
+
+def _of_element(one: ElementValence) -> list[str]:
+    s, e = one.summary, one.element
+    found = [str(remark) for remark in s["remarks"]]
+    shells = s["structured_shells"]
+    if shells:
+        where = ", ".join(f"{one.shell_outer[i - 1]:.0f}–{one.shell_inner[i - 1]:.0f} %" for i in shells)
+        found.append(
+            f"{e}: the references do not explain the spectra of the shell{'s' if len(shells) > 1 else ''} {where} "
+            "(residuals are structured, beyond noise): valences there can be wrong by more than their errors."
+        )
+    total = sum(s["pixels"].values()) - s["pixels"].get("too thin", 0)
+    thick = s["pixels"].get("too thick", 0)
+    if total and thick / total > MANY_THICK:
+        found.append(
+            f"{e}: {percent(thick / total)} of the sample's pixels are too thick and have no valence."
+        )
+    if s["error_scale"] ** 2 > LARGE_CHI_SQUARE:
+        found.append(
+            f"{e}: the fits leave {s['error_scale'] ** 2:.1f} times the variance of the noise; errors were scaled up for it."
+        )
+    if one.dead_ev.size:
+        found.append(
+            f"{e}: the frames at {', '.join(f'{ev:.1f}' for ev in one.dead_ev)} eV have no valid pixel and were left out."
+        )
+    if one.lost_ev.size:
+        found.append(
+            f"{e}: the frames at {', '.join(f'{ev:.1f}' for ev in one.lost_ev)} eV could not be registered and were left out."
+        )
+    if one.held_ev.size:
+        found.append(
+            f"{e}: {one.held_ev.size} frames, the first at {one.held_ev[0]:.1f} eV, have too little contrast to tell their "
+            "shift; that of the frames taken before and after them was used."
+        )
+    whole = s["spectrum"]["valence"]
+    for left in s["leave_one_out"]:
+        change = abs(left["valence"] - whole) if left.get("valence") is not None else 0.0
+        better = left.get("chi_square") is not None and left["chi_square"] < 1.5 * s["spectrum"]["chi_square"]
+        if change > LARGE_CHANGE and better:
+            found.append(
+                f"{e}: without {left['left_out']} the fit is hardly worse, but the valence moves by {change:.2f}: "
+                "it rests on the choice of references."
+            )
+    return found
+
+
+_WARNINGS: Mapping[str, Callable[[Any], list[str]]] = {
+    "composition": composition_warnings,
+    "areal_density": areal_density_warnings,
+    "tomogram": tomogram_warnings,
+    "oxidation": oxidation_warnings,
+    "structure": structure_warnings,
+    JOINT: joint_warnings,
+}
+
+
+def warnings_of(results: "Results", branch: str) -> list[str]:
+    """Return the warnings of a branch, those of its alignment where that is all there is."""
+    record = results.record(branch)
+    if record is not None:
+        return _WARNINGS[branch](record)
+    if branch not in ("composition", "areal_density", "tomogram"):
+        return []
+    alignment = results.alignment(branch)
+    return [] if alignment is None else alignment_warnings(alignment)

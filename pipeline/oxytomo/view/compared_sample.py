@@ -1,0 +1,203 @@
+"""The numbers of a sample for a comparison; what is unfinished or foreign is one line."""
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oxytomo.arrays import Float64Array
+from oxytomo.config import Branch
+from oxytomo.errors import InputError, PipelineError, StoreError
+from oxytomo.io.plain_files import read_plain
+from oxytomo.results.errors import UNFIT
+from oxytomo.results.numbers import Number, branch_numbers, volume_um3
+from oxytomo.results.places import find_results
+from oxytomo.results.results import Results
+from oxytomo.view.compared import ComparedSample, Profile, formula_per_oxygen
+
+NEEDED: Mapping[Branch, tuple[str, ...]] = {
+    "composition": ("composition_measure", "shells"),
+    "oxidation": ("oxidation_summary", "oxidation_shells"),
+    "structure": ("structure_measure", "pores", "cracks"),
+}
+"""Tables that a comparison reads of each branch; the first says that the branch is finished."""
+
+
+@dataclass
+class _Collected:
+    """What has been read of a sample so far."""
+
+    numbers: dict[str, Number] = field(default_factory=dict)
+    settings: dict[Branch, Mapping[str, Any]] = field(default_factory=dict)
+    profiles: dict[str, Profile] = field(default_factory=dict)
+    rest: dict[str, Any] = field(default_factory=dict)
+    remarks: list[str] = field(default_factory=list)
+
+
+def can_be_compared(folder: Path) -> bool:
+    """Say whether a sample has, or has begun, a branch that a comparison reads."""
+    keys = find_results(folder)
+    return any(key in needed or key.startswith(f"{b}_") for b, needed in NEEDED.items() for key in keys)
+
+
+def compared_sample(folder: Path, *, name: str, group: str) -> ComparedSample:
+    """Return the numbers of a sample.
+
+    Raises
+    ------
+    InputError
+        There is nothing to compare in the folder, or a branch was begun and not finished.
+    StoreError
+        A table was written by another program, or is damaged.
+    """
+    results = Results.of_folder(folder, more=False)
+    results.files.check_all()
+    branches = _finished(results, folder)
+    found = _Collected()
+    for branch in branches:
+        try:
+            found.numbers |= branch_numbers(results.files, branch)
+            _READERS[branch](results, found)
+        except PipelineError:
+            raise
+        except UNFIT as error:
+            raise _foreign(results.files.paths[NEEDED[branch][0]], branch) from error
+    paths = results.files.paths
+    stores = [*results.stores().values()][-1:]
+    made_by = ", ".join(f"oxytomo {s.provenance.package_version}, {s.provenance.created}" for s in stores)
+    return ComparedSample(
+        name=name,
+        group=group,
+        folder=str(folder),
+        branches=branches,
+        numbers=found.numbers,
+        settings=found.settings,
+        profiles=found.profiles,
+        remarks=found.remarks,
+        made_by=made_by,
+        digests={
+            paths[key].name: hashlib.sha256(read_plain(paths[key])).hexdigest()
+            for branch in branches
+            for key in NEEDED[branch]
+        },
+        **found.rest,
+    )
+
+
+def _finished(results: Results, folder: Path) -> list[Branch]:
+    """Return the branches of which all tables are there; one that was only begun is refused."""
+    branches: list[Branch] = []
+    for branch, keys in NEEDED.items():
+        there = [key in results.files for key in keys]
+        begun = any(key.startswith(f"{branch}_") for key in results.files.paths)
+        if all(there):
+            branches.append(branch)
+        elif any(there) or begun:
+            raise InputError(
+                str(folder),
+                expected=f"finished results of the branch {branch}",
+                got=f"stores in stages/{branch}, and not all of its tables",
+                fix="run its configuration to the end (oxytomo run X.yaml), or leave this sample out",
+            )
+    if not branches:
+        raise InputError(
+            str(folder),
+            expected="a sample with results of composition, oxidation or structure",
+            got="none of phases.json, oxidation.json and structure.json in it"
+            if folder.is_dir()
+            else "no such folder",
+            fix="give folders <results>/<sample>, or run the sample first",
+        )
+    return branches
+
+
+def _composition(results: Results, found: _Collected) -> None:
+    content, shells = results.files.json("composition_measure") or {}, results.files.table("shells")
+    settings = {key: content.get(key) for key in ("threshold", "counted_voxel_nm", "voxel_nm")}
+    store = results.files.store("composition_reconstruct")
+    if store is not None:
+        elements = [str(element) for element in store.attributes["elements"]]
+        atoms = store.attributes.get("atoms") or [1.0] * len(elements)
+        wanted = store.provenance.settings
+        settings |= {
+            "elements": ", ".join(elements),
+            "formula": formula_per_oxygen(elements, atoms),
+            "reference": wanted.get("reference"),
+            "method": (wanted.get("solver") or {}).get("method"),
+        }
+    found.settings["composition"] = settings
+    found.profiles["tm_o_deviation"] = _profile(shells, "mean_deviation", "standard_error", 100.0)
+
+
+def _oxidation(results: Results, found: _Collected) -> None:
+    summary = (results.files.json("oxidation_summary") or {})["elements"]
+    shells: Any = results.files.table("oxidation_shells")
+    settings: dict[str, Any] = {}
+    for element, facts in summary.items():
+        own = shells[shells["element"] == element]
+        found.profiles[f"valence_{element}"] = _profile(own, "mean_valence", "standard_error", 1.0)
+        settings.setdefault("references", {})[element] = dict(facts["references"])
+        settings.setdefault("window_ev", {})[element] = list(facts["windows"]["window_ev"])
+        settings.setdefault("fractions_sum", {})[element] = facts.get("fractions_sum")
+        fit = results.files.store(f"oxidation_fit_{element}")
+        settings["pixel_nm"] = None if fit is None else float(fit.attributes["pixel_nm"])
+        if facts.get("structured_shells"):
+            found.remarks.append(f"the references do not explain some of the {element} spectra")
+    found.settings["oxidation"] = settings
+
+
+def _structure(results: Results, found: _Collected) -> None:
+    facts = results.files.json("structure_measure") or {}
+    pores, cracks = results.files.table("pores"), results.files.table("cracks")
+    segmented = results.files.store("structure_voids")
+    settings = None if segmented is None else dict(segmented.provenance.settings)
+    if settings is not None:
+        # Whether a mask was given is a difference; which file it is in is none.
+        settings["mask"] = "given" if settings.get("mask") else "none"
+    found.settings["structure"] = {
+        "voxel_nm": facts["voxel_nm"],
+        "smallest_aperture_nm": facts["calibration"]["smallest_aperture_nm"],
+        "blur_px": facts["calibration"]["blur_px"],
+        "segment": settings,
+    }
+    rows = facts["shells"]
+    if rows:
+        columns = {key: [row[key] for row in rows] for key in ("shell_outer", "shell_inner", "porosity")}
+        found.profiles["porosity"] = _profile(columns, "porosity", None, 100.0)
+    found.rest = {
+        "pores": _column(pores, "equivalent_diameter_nm"),
+        "cracks": (_column(cracks, "area_nm2"), _column(cracks, "angle_to_radius_deg")),
+        "volume_um3": volume_um3(facts),
+    }
+    if facts["cut_by_field_of_view"]:
+        found.remarks.append("a particle is cut by the field of view; structure is of the visible part")
+
+
+_READERS: Mapping[Branch, Callable[[Results, _Collected], None]] = {
+    "composition": _composition,
+    "oxidation": _oxidation,
+    "structure": _structure,
+}
+
+
+def _profile(columns: Any, value: str, error: str | None, scale: float) -> Profile:
+    """Return a quantity in shells; ``columns`` is a table, or a mapping of columns."""
+    found = scale * np.array(columns[value], np.float64)
+    errors = np.full(found.shape, np.nan) if error is None else scale * np.array(columns[error], np.float64)
+    return Profile(_column(columns, "shell_outer"), _column(columns, "shell_inner"), found, errors)
+
+
+def _column(columns: Any, name: str) -> Float64Array:
+    return np.array(columns.get(name, ()), np.float64)
+
+
+def _foreign(path: Path, branch: Branch) -> StoreError:
+    return StoreError(
+        str(path),
+        expected=f"the numbers of the branch {branch} as this version writes them",
+        got="a file of another program or of an older version",
+        fix="delete it and run the workflow again, or leave this sample out",
+    )

@@ -1,0 +1,68 @@
+"""The page that compares samples in groups, and its tables."""
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+
+from oxytomo.errors import InputError, PipelineError, StoreError
+from oxytomo.io.plain_files import printable
+from oxytomo.io.tables import write_csv, write_text
+from oxytomo.results.errors import UNFIT
+from oxytomo.view.compare import compare
+from oxytomo.view.compared_sample import compared_sample
+from oxytomo.view.comparison_part import comparison_part, comparison_tables
+from oxytomo.view.report import build_report, footer
+
+
+def write_comparison(groups: Mapping[str, Sequence[Path]], output: Path) -> list[Path]:
+    """Write a page that compares groups of samples, and its tables as CSV beside it; returns all files.
+
+    Parameters
+    ----------
+    groups : name of the group -> results folders of its samples
+    output : the page; the tables are named after it
+    """
+    folders = [folder.resolve() for members in groups.values() for folder in members]
+    twice = next((folder for folder in folders if folders.count(folder) > 1), None)
+    if twice is not None or len(folders) < 2:
+        raise InputError(
+            "comparison" if twice is None else str(twice),
+            expected="two samples or more, each once",
+            got="the same sample twice" if twice is not None else f"{len(folders)}",
+            fix="give the folders <results>/<sample> of different samples",
+        )
+    names = [folder.name for folder in folders]
+    samples = [
+        compared_sample(
+            folder,
+            name=folder.name if names.count(folder.resolve().name) == 1 else str(folder),
+            group=group,
+        )
+        for group, members in groups.items()
+        for folder in members
+    ]
+    try:
+        comparison = compare(samples)
+        part, tables = comparison_part(comparison), comparison_tables(comparison)
+    except UNFIT as error:
+        if isinstance(error, PipelineError):
+            raise
+        raise StoreError(
+            printable(f"comparison of {', '.join(sample.folder for sample in samples)}"),
+            expected="the numbers of samples as this version writes them",
+            got=f"something else ({type(error).__name__}: {printable(error)[:80]})",
+            fix="run these samples again, or leave one out; if this version has run them, please report this line",
+        ) from error
+    page = build_report(
+        title="Comparison of samples",
+        subtitle=", ".join(comparison.groups),
+        parts=[part],
+        provenance=[],
+        footer=footer(),
+        wide=True,
+    )
+    written = [output]
+    for end, columns in tables.items():
+        written.append(output.with_name(f"{output.stem}_{end}.csv"))
+        write_csv(written[-1], columns)
+    write_text(output, page)
+    return written

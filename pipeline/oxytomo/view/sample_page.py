@@ -1,0 +1,118 @@
+"""The report of a sample: one self-contained HTML page from whatever of its results is there."""
+
+from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from oxytomo.config import Branch
+from oxytomo.errors import InputError
+from oxytomo.io.atomic import complete_or_absent
+from oxytomo.results.errors import numbers_of
+from oxytomo.results.places import JOINT
+from oxytomo.results.results import Results
+from oxytomo.view.alignment_part import alignment_part
+from oxytomo.view.branches_part import branches_part
+from oxytomo.view.composition_part import composition_part
+from oxytomo.view.other_parts import areal_density_part, tomogram_part
+from oxytomo.view.oxidation_part import oxidation_part
+from oxytomo.view.report import Part, build_report, footer, record_of
+from oxytomo.view.structure_part import structure_part
+
+TITLES: Mapping[Branch, str] = {
+    "composition": "composition",
+    "areal_density": "areal density",
+    "tomogram": "tomogram",
+    "oxidation": "oxidation",
+    "structure": "structure",
+}
+_PARTS: Mapping[str, Callable[[Any], Part]] = {
+    "composition": composition_part,
+    "areal_density": areal_density_part,
+    "tomogram": tomogram_part,
+    "oxidation": oxidation_part,
+    "structure": structure_part,
+    JOINT: branches_part,
+}
+"""How a branch is shown."""
+
+
+def write_report(folder: Path, output: Path, *, figures: Path | None = None) -> None:
+    """Write the report of a sample from its results folder, with every branch that is there.
+
+    With ``figures`` its pictures are also written as PNG files below that folder, one folder per branch.
+    """
+    results = Results.of_folder(folder, more=False)
+    write_page(results, output, branches=tuple(TITLES), figures=figures)
+
+
+def write_page(
+    results: Results, output: Path, *, branches: Sequence[Branch], figures: Path | None = None
+) -> int:
+    """Build and write the page of a sample; returns its size in bytes.
+
+    Raises
+    ------
+    InputError
+        There is nothing of these branches.
+    StoreError
+        Something was changed since, or is not what this version writes.
+    """
+    results.files.check_all()
+    parts = {branch: part for branch in branches if (part := _part(results, branch)) is not None}
+    parts = {branch: parts[branch] for branch in TITLES if branch in parts}
+    if not parts:
+        raise _nothing(results, branches)
+    named: dict[str, Part] = {str(branch): part for branch, part in parts.items()}
+    together = _part(results, JOINT) if {"composition", "structure"} <= set(branches) else None
+    if together is not None:
+        named[JOINT] = together
+    if figures is not None:
+        _write_figures(named, figures)
+    page = build_report(
+        title=results.name,
+        subtitle=", ".join(TITLES[branch] for branch in parts).capitalize(),
+        parts=list(named.values()),
+        provenance=[
+            record_of(key.replace("_", " "), store.provenance, store.digest)
+            for key, store in results.stores().items()
+        ],
+        footer=footer(),
+    )
+    return _write_text(page, output)
+
+
+def _part(results: Results, branch: str) -> Part | None:
+    """Return what a branch contributes to the page, its alignment where that is all there is, None before that."""
+    record = results.record(branch)
+    with numbers_of(results.files.paths, branch):
+        if record is not None:
+            return _PARTS[branch](record)
+        alignment = None if branch in ("structure", JOINT) else results.alignment(branch)
+        return None if alignment is None else alignment_part(alignment)
+
+
+def _write_figures(parts: Mapping[str, Part], folder: Path) -> None:
+    """Write the pictures of the page as PNG files, one folder per branch."""
+    for name, part in parts.items():
+        for picture in (p for section in part.sections for p in section.pictures):
+            with complete_or_absent(folder / name / picture.file_name) as partial:
+                partial.write_bytes(picture.png)
+
+
+def _nothing(results: Results, branches: Sequence[Branch]) -> InputError:
+    where = results.folder
+    return InputError(
+        results.name if where is None else str(where),
+        expected="the results folder of a sample",
+        got=f"no results of {' or '.join(TITLES[branch] for branch in branches)} in it"
+        if where is None or where.is_dir()
+        else "nothing there",
+        fix="give the folder <results>/<sample>, or run the sample first",
+    )
+
+
+def _write_text(page: str, output: Path) -> int:
+    content = page.encode("utf-8")
+    with complete_or_absent(output) as partial:
+        partial.write_bytes(content)
+    return len(content)
