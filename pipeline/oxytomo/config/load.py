@@ -1,6 +1,7 @@
 """Read a configuration file; everything wrong with it is one line that names the place."""
 
 import math
+import os
 import reprlib
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -111,7 +112,7 @@ def load_config(path: Path) -> ProjectConfig:
 
 def results_below(project: ProjectConfig, folder: Path) -> ProjectConfig:
     """Return a project whose results folder, where it is relative, starts from the folder of its file."""
-    return project.model_copy(update={"results": folder / project.results})
+    return project.model_copy(update={"results": Path(os.path.normpath(folder / project.results))})
 
 
 def read_yaml(path: Path) -> dict[str, Any]:
