@@ -1,7 +1,6 @@
 """Reference pages of the site, made from the code: commands, settings, output files and their columns, the library."""
 
 import argparse
-import importlib.util
 import json
 import os
 import re
@@ -235,8 +234,6 @@ def outputs() -> str:
 
 def _arrays() -> Iterator[str]:
     """Yield the arrays of a result."""
-    if importlib.util.find_spec("oxytomo.results") is None:
-        return
     from oxytomo.results.arrays import ARRAY_TYPES, ELEMENT_ARRAYS
 
     yield "\n## Arrays\n\nNames are those of `oxytomo.open_results(folder).arrays`.\n\n"
@@ -250,8 +247,6 @@ def _arrays() -> Iterator[str]:
 
 def _columns() -> Iterator[str]:
     """Yield the columns of every table."""
-    if importlib.util.find_spec("oxytomo.results") is None:
-        return
     from oxytomo.results.columns import TABLE_TYPES
     from oxytomo.results.places import TABLE_KEYS
 

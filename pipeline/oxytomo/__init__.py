@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     )
     from oxytomo.library.stacks import normalize_stack, register_stack
     from oxytomo.library.structure import measure_voids, segment_voids
+    from oxytomo.results import open_results
 
     __version__: str
 
@@ -40,6 +41,7 @@ __all__ = [
     "measure_voids",
     "normalize",
     "normalize_stack",
+    "open_results",
     "project",
     "read_series",
     "read_spectrum",
@@ -68,6 +70,7 @@ _HOMES = {
     "library.simulation": ("simulate_particle", "simulate_stack", "simulate_tilt_series", "simulate_voids"),
     "library.stacks": ("normalize_stack", "register_stack"),
     "library.structure": ("measure_voids", "segment_voids"),
+    "results": ("open_results",),
 }
 _MODULE_OF = {name: f"oxytomo.{module}" for module, names in _HOMES.items() for name in names}
 

@@ -14,6 +14,7 @@ from oxytomo.composition.first_look import FIRST_ITERATIONS
 from oxytomo.config import Source, expand, load_config, parse_config, source_files
 from oxytomo.config.plan import (
     JOINT_STAGE,
+    JOINT_STORE,
     SHARED_OUT,
     STAGES,
     TO_VOLUME,
@@ -26,6 +27,7 @@ from oxytomo.config.plan import (
 from oxytomo.config.project import ProjectConfig
 from oxytomo.config.schema import default_yaml, schema
 from oxytomo.errors import ConfigError
+from oxytomo.results import places
 from oxytomo.run.costs import COSTS
 from oxytomo.run.needs import FIRST_LOOK
 from oxytomo.stages import registry
@@ -501,3 +503,21 @@ def test_a_stage_is_thin(repository: Path) -> None:
     }
     long = {path.stem for path in modules if len(path.read_text(encoding="utf-8").splitlines()) > 60}
     assert not long
+
+
+def test_the_places_of_results_are_those_that_stages_write() -> None:
+    """Every store and product of the registry has a place in ``results``, or is one that nobody looks at."""
+    rows = registry.STAGES.values()
+    stores = {(branch, row.store) for row in rows for branch in row.branches if row.store and not row.jobs}
+    read = {(branch, f"{name}.zarr") for branch, names in places.STORES.items() for name in names}
+    of_parts = {row.store for row in rows if row.part_of}
+    assert read <= stores
+    assert {name for _, name in stores - read} == of_parts - {row.store for row in rows if row.jobs} | {
+        "retrieve_phase.zarr"
+    }
+    folders = {row.short_name for row in rows if row.jobs and not row.part_of}
+    assert set(places.ELEMENT_STORES) == folders
+    tables = {
+        product for row in rows for product in row.products.values() if product.endswith((".csv", ".json"))
+    }
+    assert tables | {f"stages/{JOINT_STORE}"} == set((places.TABLES | places.MORE_TABLES).values())

@@ -5,6 +5,7 @@ import re
 import shutil
 import subprocess
 import sys
+import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
@@ -15,6 +16,8 @@ import pytest
 import oxytomo
 from oxytomo.config.plan import JOINT_PRODUCTS, PRODUCTS
 from oxytomo.config.schema import schema
+from oxytomo.results.columns import TABLE_TYPES
+from oxytomo.results.places import TABLE_KEYS
 from oxytomo.stages.registry import STAGES
 from oxytomo.view.compare import Comparison
 from oxytomo.view.comparison_part import comparison_tables
@@ -120,15 +123,21 @@ def test_files_of_the_repository_that_pages_name_exist() -> None:
     assert gone == {("pipeline/oxytomo/stages/structure/sharpen.py", "CONTRIBUTING.md")}  # that of the recipe
 
 
-def test_architecture_names_every_package() -> None:
-    folders = [
-        path.name
-        for path in (REPOSITORY / "pipeline" / "oxytomo").iterdir()
-        if (path / "__init__.py").exists()
-    ]
-    house = (REPOSITORY / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+def test_architecture_shows_the_layers_that_are_enforced() -> None:
+    project = tomllib.loads((REPOSITORY / "pyproject.toml").read_text(encoding="utf-8"))
+    contracts = {one["name"]: one for one in project["tool"]["importlinter"]["contracts"]}
+    floors: list[set[str]] = []
+    for layer in contracts["The layers of the house"]["layers"]:
+        names = {part.strip().partition(".")[0] for part in layer.split("|") if "registry" not in part}
+        if names not in floors:
+            floors.append(names)
     picture = (REPOSITORY / "docs" / "images" / "house.svg").read_text(encoding="utf-8")
-    assert [name for name in folders if f"`{name}`" not in house or f">{name}<" not in picture] == []
+    drawn: dict[str, set[str]] = {}
+    for height, name in re.findall(r'<rect x="[\d.]+" y="([\d.]+)".*/>\n<text [^>]*>(\w+)<', picture):
+        drawn.setdefault(height, set()).add(name)
+    assert list(drawn.values()) == floors
+    page = (REPOSITORY / "docs" / "explanation" / "architecture.md").read_text(encoding="utf-8")
+    assert {name for names in floors for name in names if f"`{name}`" not in page} == set()
 
 
 def test_every_store_is_on_its_page() -> None:
@@ -175,15 +184,13 @@ def test_every_name_of_the_library_is_on_its_page(site_reference: ModuleType) ->
 
 
 def test_every_column_of_every_table_is_on_its_page(site_reference: ModuleType) -> None:
-    columns = pytest.importorskip("oxytomo.results.columns")
-    places = pytest.importorskip("oxytomo.results.places")
     sections = dict(
         re.findall(r"^### (\S+\.csv)\n(.*?)(?=^#|\Z)", site_reference.outputs(), re.DOTALL | re.MULTILINE)
     )
     rows = {name: re.findall(r"^\| `(\w+)` \|", text, re.MULTILINE) for name, text in sections.items()}
     nothing = SimpleNamespace(quantities=(), samples=(), groups=(), means={}, contrasts=())
     compared = comparison_tables(cast(Comparison, nothing))
-    expected = {name: list(columns.TABLE_TYPES[key].columns) for name, key in places.TABLE_KEYS.items()}
+    expected = {name: list(TABLE_TYPES[key].columns) for name, key in TABLE_KEYS.items()}
     assert rows == expected | {f"comparison_{name}.csv": list(table) for name, table in compared.items()}
     products = [name for names in (*PRODUCTS.values(), JOINT_PRODUCTS) for name in names]
     assert {name for name in products if name.endswith(".csv")} == set(expected)

@@ -228,6 +228,24 @@ def test_the_report_of_snakemake_shows_the_tables(example: Path) -> None:
     assert all(name in page for name in tables)
 
 
+def test_each_rule_calls_its_own_stage(example: Path) -> None:
+    """Rules are made in a loop, and their commands are read when jobs start: a real run of two that fail on empty files."""
+    stores = ("tomogram/normalize/signal", "oxidation/normalize/Mn")
+    targets = [f"out dir/s-1/stages/{store}.zarr" for store in stores]
+    done = snakemake(
+        *targets, "--cores", "2", "--keep-going", "--configfile", str(example), cwd=example.parent
+    )
+    assert done.returncode == 1
+    said = {
+        path.stem: path.read_text(encoding="utf-8")
+        for path in (example.parent / "out dir" / "logs").rglob("*.log")
+    }
+    assert set(said) == {"normalize_signal", "normalize_Mn"}
+    assert f"s-1 normalize signal: version {STAGES['normalize'].version} " in said["normalize_signal"]
+    assert f"s-1 normalize Mn: version {STAGES['normalize_stack'].version} " in said["normalize_Mn"]
+    assert all("oxytomo: error: " in text and "raw/a.h5" in text for text in said.values())
+
+
 def test_another_workflow_uses_the_rules(example: Path) -> None:
     """As a module, whole and one rule with other threads, under names of its own."""
     house = REPOSITORY / "pipeline" / "oxytomo" / "workflow" / "Snakefile"

@@ -1,4 +1,4 @@
-"""The results of samples in one place: arrays, tables, numbers, warnings, definitions, provenance, images."""
+"""The results of samples, read in one place."""
 
 from oxytomo.results.numbers import Number as Number
 from oxytomo.results.opening import open_results as open_results

@@ -1,4 +1,4 @@
-"""Which arrays a sample has, and how each is read: from its stage stores, or from its exported images."""
+"""Which arrays a sample has, and how each is read: from stage stores or exported images."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING

@@ -209,7 +209,7 @@ def _labelled(
 def _space(
     dims: Sequence[str], shape: Sequence[int], steps_nm: Sequence[float], starts_nm: Sequence[float] = ()
 ) -> dict[str, Any]:
-    """Return where the centres of voxels lie along z, y and x, from the centre of the first voxel where no start is given."""
+    """Return where the centres of voxels lie along z, y and x; the first at 0 without a start."""
     sides = [(axis, size) for axis, size in zip(dims, shape, strict=True) if axis in SPACE]
     require_memory(8 * sum(size for _, size in sides))
     starts = starts_nm or [0.0] * len(sides)
@@ -220,7 +220,7 @@ def _space(
 
 
 def _others(store: Store, dims: Sequence[str], shape: Sequence[int]) -> dict[str, Any]:
-    """Return the names of elements, series and references along their axes, and the angles of tilts."""
+    """Return names of elements, series and references along their axes, and angles of tilts."""
     facts = store.attributes
     found: dict[str, Any] = {}
     for axis, key in (("element", "elements"), ("series", "series"), ("reference", "names")):

@@ -19,7 +19,8 @@ class Column:
 
     Attributes
     ----------
-    kind : ``number`` (float64, empty cells are NaN), ``count`` (int64), ``flag`` (True or False), ``text``, ``choice``
+    kind : ``number`` (float64, empty cells are NaN), ``count`` (int64), ``flag`` (True or False),
+        ``text`` or ``choice``
     unit, definition : ``"1"`` for a pure number; what exactly is in it
     choices : of the kind ``choice``
     """
@@ -32,7 +33,7 @@ class Column:
 
 @dataclass(frozen=True)
 class TableType:
-    """A table: the branch it belongs to, the columns without which it is refused, and all columns by name."""
+    """A table: its branch, the columns without which it is refused, and all columns by name."""
 
     branch: str
     needed: tuple[str, ...]

@@ -1,4 +1,4 @@
-"""What the quantities of a sample are, each said once: for numbers, tables, reports and comparisons."""
+"""What the quantities of a sample are, each defined once."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from oxytomo.config import Branch
 
 ENERGY_SCALE_EV = 0.1
-"""How well the energies of two stacks are taken to agree; counted into the error of a mean valence."""
+"""Assumed agreement of the energy scales of two stacks; part of the error of a mean valence."""
 
 CLASS_DEFINITIONS: Mapping[str, str] = {
     "target": "TM/O within the threshold of the reference",

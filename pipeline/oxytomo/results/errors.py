@@ -1,4 +1,4 @@
-"""One line for results that are not what this version writes, and for names that are not among them."""
+"""One line for results that this version did not write, and for names that do not exist."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager

@@ -1,4 +1,4 @@
-"""The files of a sample: each is checked to be what its stage wrote, opened once, and read as what it is."""
+"""The files of a sample: each is checked against its record and opened once."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ if TYPE_CHECKING:
 
 
 class Files:
-    """What lies in the folder of a sample, by the keys of :func:`oxytomo.results.places.find_results`.
+    """The files of a sample, by the keys of :func:`oxytomo.results.places.find_results`.
 
     Parameters
     ----------

@@ -39,7 +39,9 @@ class Fraction:
 
 
 def fractions_of(phases_json: Mapping[str, Any] | None) -> list[Fraction]:
-    """Return the class fractions in ``phases.json``, none before it is written; a fraction of null is left out.
+    """Return the class fractions in ``phases.json``, none before it is written.
+
+    A fraction of null is left out.
 
     Raises
     ------

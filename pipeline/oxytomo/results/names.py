@@ -1,4 +1,4 @@
-"""Names of classes, and numbers as text: the same words in warnings, reports, figures and tables."""
+"""Names of classes, and numbers as text."""
 
 from collections.abc import Mapping
 

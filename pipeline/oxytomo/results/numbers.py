@@ -53,7 +53,7 @@ class Number:
 
     @property
     def error(self) -> float:
-        """Return the standard deviation that the interval stands for: its wider side / 1.96; NaN without an interval."""
+        """Return the wider side of the interval / 1.96, as standard deviation; NaN without one."""
         if self.interval is None:
             return float("nan")
         return max(self.value - self.low, self.high - self.value, 0.0) / NORMAL_95

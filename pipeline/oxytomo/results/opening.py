@@ -22,7 +22,7 @@ def open_results(path: str | os.PathLike[str]) -> Results | ResultsFolder:
 
     Returns
     -------
-    results : :class:`Results` of one sample; of a folder of samples a mapping of their names to these
+    results : :class:`Results` of one sample, or a mapping of names to these for a folder of samples
 
     Raises
     ------
@@ -62,7 +62,7 @@ def holds_results(folder: Path) -> bool:
 
 
 def samples_below(folder: Path) -> list[Path]:
-    """Return the folders of samples in a folder, in the order of their names; links are left out."""
+    """Return the folders of samples in a folder, sorted by name; links are left out."""
     if not folder.is_dir():
         return []
     inside = (one for one in folder.iterdir() if not one.name.startswith(".") and not one.is_symlink())

@@ -68,7 +68,8 @@ class Composition:
     stripe_effect : relative change of the mean TM/O by the removal of stripes
     negative_rays : per element, rays with less than nothing of it, and rays with an amount beyond noise
     chi_square : (n_tilt, rows, columns) of the averaged rays, per degree of freedom
-    phases_json, shells, domains : content of ``phases.json``, and the tables ``composition_shells.csv`` and ``domains.csv``
+    phases_json, shells, domains : content of ``phases.json``, and the tables
+        ``composition_shells.csv`` and ``domains.csv``
     """
 
     voxel_nm: float

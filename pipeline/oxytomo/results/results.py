@@ -46,8 +46,9 @@ _READERS: Mapping[str, Callable[[Files], Any]] = {
 class Results:
     """The results of one sample: arrays, tables, numbers, warnings, definitions and provenance.
 
-    Nothing is read before it is asked for. What is read is checked: a file that was changed after its stage wrote it, or
-    that is not what this version writes, raises :class:`oxytomo.errors.StoreError` with one line.
+    Nothing is read before it is asked for. What is read is checked: a file that was changed after
+    its stage wrote it, or that is not what this version writes, raises
+    :class:`oxytomo.errors.StoreError` with one line.
 
     Parameters
     ----------
@@ -64,13 +65,11 @@ class Results:
 
     @classmethod
     def of_folder(cls, folder: Path, *, more: bool = True) -> "Results":
-        """Open the folder of a sample; ``more`` also the tables that its report is not made from."""
+        """Open the folder of a sample; ``more`` adds tables that the report does not use."""
         return cls(find_results(folder, more=more), folder=folder, name=folder.resolve().name)
 
-    # The branches, each as one record ------------------------------------------------------------------------------
-
     def record(self, branch: str) -> Any:
-        """Return the results of a branch (or ``branches``) as one record, None where they are not finished."""
+        """Return the results of a branch (or ``branches``) as one record, None if not finished."""
         if branch not in self._records:
             with numbers_of(self.files.paths, branch):
                 self._records[branch] = _READERS[branch](self.files)
@@ -121,17 +120,15 @@ class Results:
             if branch in begun or JSON_TABLES.get(branch, "") in self.files or f"{branch}_align" in self.files
         )
 
-    # What they hold, by name ---------------------------------------------------------------------------------------
-
     @cached_property
     def arrays(self) -> "Keyed[xr.DataArray]":
-        """Lazy arrays by ``<branch>/<name>``, with coordinates in nanometres, units and definitions."""
+        """Lazy arrays by ``<branch>/<name>``, with coordinates in nanometres."""
         with numbers_of(self.files.paths, "arrays"):
             return Keyed("arrays", array_readers(self))
 
     @cached_property
     def tables(self) -> "Keyed[pd.DataFrame]":
-        """Tables by ``<branch>/<name of the file>``, with typed columns; ``attrs`` hold units and definitions."""
+        """Tables by ``<branch>/<file name>``, typed; ``attrs`` hold units and definitions."""
 
         def reader(key: str) -> "Callable[[], pd.DataFrame]":
             return lambda: self.files.table(key)
@@ -170,7 +167,7 @@ class Results:
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """What a reader must know before any number: the warnings of the report; reads the volumes once."""
+        """The warnings of the report, to be read before any number; reads the volumes once."""
         from oxytomo.results.warnings import warnings_of
 
         found = []
@@ -197,15 +194,13 @@ class Results:
 
     @cached_property
     def provenance(self) -> Mapping[str, Provenance]:
-        """Where each stage store comes from: stage, version, settings, inputs with digests, time."""
+        """Stage, version, settings, inputs with digests and time of each stage store."""
         return {key: store.provenance for key, store in self.stores().items()}
 
     def stores(self) -> dict[str, Store]:
         """Return every stage store of the sample."""
         keys = [key for key, path in self.files.paths.items() if path.suffix == ".zarr"]
         return {key: store for key in keys if (store := self.files.store(key)) is not None}
-
-    # The exported images -------------------------------------------------------------------------------------------
 
     @cached_property
     def images(self) -> Keyed[OpenedImage]:

@@ -22,7 +22,7 @@ LARGEST_COUNT = 2**53
 def read_table(path: Path, kind: TableType) -> "pd.DataFrame":
     """Read a table; its ``attrs`` hold the units and definitions of the columns, and the file.
 
-    Columns that this version does not know are kept: as numbers where all their cells are, else as text.
+    Unknown columns are kept: as numbers where all cells are numbers, else as text.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""What a reader must know before any number, branch by branch; the report shows the same sentences."""
+"""Warnings of each branch, to be read before any number; the report shows them."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any

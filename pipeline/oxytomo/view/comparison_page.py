@@ -14,7 +14,7 @@ from oxytomo.view.report import build_report, footer
 
 
 def write_comparison(groups: Mapping[str, Sequence[Path]], output: Path) -> list[Path]:
-    """Write a page that compares groups of samples, and its tables as CSV beside it; returns all files.
+    """Write a page that compares groups of samples, with CSV tables; return all files.
 
     Parameters
     ----------

@@ -39,7 +39,7 @@ _PARTS: Mapping[str, Callable[[Any], Part]] = {
 def write_report(folder: Path, output: Path, *, figures: Path | None = None) -> None:
     """Write the report of a sample from its results folder, with every branch that is there.
 
-    With ``figures`` its pictures are also written as PNG files below that folder, one folder per branch.
+    With ``figures`` its pictures are also written as PNG files, one folder per branch.
     """
     results = Results.of_folder(folder, more=False)
     write_page(results, output, branches=tuple(TITLES), figures=figures)
@@ -82,7 +82,7 @@ def write_page(
 
 
 def _part(results: Results, branch: str) -> Part | None:
-    """Return what a branch contributes to the page, its alignment where that is all there is, None before that."""
+    """Return what a branch contributes to the page, at least its alignment; None before that."""
     record = results.record(branch)
     with numbers_of(results.files.paths, branch):
         if record is not None:

@@ -32,6 +32,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 shown = tilt_series_resolution(*pair, data.tilt_deg, voxel_nm=of.voxel_nm, object_share=share)
                 resolution = resolution_record(shown)
         found = measure_composition(of, settings.shells, settings.min_domain_voxels, allocate=allocate)
+        confidence = float(classified.attributes["confidence"])
         content = {
             "threshold": of.threshold,
             "voxel_nm": of.voxel_nm,
@@ -41,10 +42,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             "fractions": found.fractions,
             "readings": found.readings,
             "null": found.null,
-            "confident": {
-                "confidence": float(classified.attributes["confidence"]),
-                "fractions": found.confident,
-            },
+            "confident": {"confidence": confidence, "fractions": found.confident},
             "domains": found.connected,
             "resolution": resolution,
             "model": model or None,

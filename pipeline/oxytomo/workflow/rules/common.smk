@@ -149,26 +149,26 @@ def log_of(row, branch):
     return f"{LOGS}/{branch or JOINT_FOLDER}/{row.short_name}{job}.log"
 
 
-def command_of(stage, label, inputs, outputs):
-    """Return the shell command of a rule, from its label, inputs and outputs as Snakemake fills them in."""
+def stage_command(call):
+    """Return the shell command of a rule; ``call`` is the stage with its label, inputs and outputs."""
     return (
-        f"${{{{OXYTOMO_PYTHON:-python}}}} -P -m oxytomo stage {stage} --label '{label}'"
-        f" --in {inputs} --out {outputs}"
+        f"${{{{OXYTOMO_PYTHON:-python}}}} -P -m oxytomo stage {call}"
         " --spec {params.spec:q} --threads {threads} --log {log:q}"
     )
 
 
-def command_of_stage(row, branch):
-    """Return the shell command of the rule of a stage; raw files are named by its settings."""
-    label = f"{{wildcards.sample}} {row.short_name}" + (" {wildcards.job}" if row.jobs else "")
-    inputs = " ".join(f"{key}={{input.{key}:q}}" for key in row.inputs) if row.raw else "{params.inputs}"
-    outputs = " ".join(f"{key}={{output.{key}:q}}" for key in stage_outputs(row.name, branch))
-    return command_of(row.name, label, inputs, outputs)
+def call_of(row):
+    """Return a function that gives a stage with its label, inputs and outputs; raw files are named by its settings.
 
+    It takes inputs and outputs, so that Snakemake does not record what it gives: new words repeat nothing.
+    """
 
-def params_of(row, branch):
-    """Return what a stage runs again for when it changes: its version and settings, and the keys of its inputs."""
-    return {"spec": spec(row, branch)} if row.raw else {"inputs": keyed, "spec": spec(row, branch)}
+    def call(wildcards, input, output):
+        label = " ".join(filter(None, (wildcards.sample, row.short_name, job_of(wildcards))))
+        inputs = keyed((key, path) for key, path in input.items() if key != "raw")
+        return f"{row.name} --label {shlex.quote(label)} --in {inputs} --out {keyed(output.items())}"
+
+    return call
 
 
 def samples_pattern(row):
@@ -178,9 +178,9 @@ def samples_pattern(row):
     return "|".join(samples_of(PROJECT, row)) or "(?!)"
 
 
-def keyed(wildcards, input):
-    """Return named inputs as the command takes them, key=path."""
-    return " ".join(shlex.quote(f"{key}={path}") for key, path in input.items())
+def keyed(paths):
+    """Return named paths as the command takes them, key=path."""
+    return " ".join(shlex.quote(f"{key}={path}") for key, path in paths)
 
 
 def spec(row, branch):

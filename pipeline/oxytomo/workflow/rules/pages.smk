@@ -22,7 +22,9 @@ rule report:
         inputs=sample_folder,
         spec=report_spec,
     shell:
-        command_of("report", "{wildcards.sample} report", "{params.inputs}", "report={output.report:q}")
+        stage_command(
+            "report --label '{wildcards.sample} report' --in {params.inputs} --out report={output.report:q}"
+        )
 
 
 rule comparison:
@@ -47,4 +49,4 @@ rule comparison:
         results=shlex.quote(f"results={RESULTS or '.'}"),
         spec=stage_spec("comparison", comparison_settings(PROJECT)),
     shell:
-        command_of("comparison", "comparison", "{params.results}", "report={output.report:q}")
+        stage_command("comparison --label comparison --in {params.results} --out report={output.report:q}")

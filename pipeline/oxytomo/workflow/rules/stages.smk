@@ -1,4 +1,5 @@
 # One rule per stage and branch, by the rows of the registry; the series of a branch share one rule.
+# Snakemake reads the shell command when a job starts: it must not name what the loop changes.
 
 
 for row, branch in STAGE_RULES:
@@ -22,6 +23,7 @@ for row, branch in STAGE_RULES:
             mem_mb=memory(row, branch),
             runtime=minutes(row, branch),
         params:
-            **params_of(row, branch),
+            call=call_of(row),
+            spec=spec(row, branch),
         shell:
-            command_of_stage(row, branch)
+            stage_command("{params.call}")
