@@ -1,5 +1,9 @@
 """From a folder of files to a configuration: what is found, what is guessed, what is left open."""
 
+import contextlib
+import os
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
@@ -228,6 +232,64 @@ def test_answers_are_asked_for_and_read(tmp_path: Path) -> None:
     answers = ask(Answers(), gaps, line)
     assert answers == Answers(formula=ATOMS, pixel_nm=12.5, angles=(0.0, 0.5), sample_detector_mm=(1.0, 2.0))
     assert ask(Answers(), gaps, lambda _: "") == Answers()
+
+
+def test_on_a_terminal_it_asks_and_enter_leaves_a_gap(tmp_path: Path) -> None:
+    for name, energy in (("O_pre", 525), ("O_post", 540), ("Ni_pre", 846), ("Ni_post", 866)):
+        write_series(tmp_path / "data" / f"{name}.h5", energy)
+    for typed, expected in ((f"{FORMULA}\n", True), ("\n", False)):
+        output = tmp_path / f"{expected}.yaml"
+        command = [
+            sys.executable,
+            "-P",
+            "-m",
+            "oxytomo",
+            "init",
+            str(tmp_path / "data"),
+            "--output",
+            str(output),
+        ]
+        master, terminal = os.openpty()
+        child = subprocess.Popen(command, stdin=terminal, stdout=terminal, stderr=terminal)
+        os.close(terminal)
+        os.write(master, typed.encode())
+        shown = b""
+        with contextlib.suppress(OSError):  # the end of what a terminal shows
+            while block := os.read(master, 4096):
+                shown += block
+        assert child.wait(timeout=60) == 0, shown
+        os.close(master)
+        assert b"formula of the material" in shown
+        (sample,) = yaml.safe_load(output.read_text(encoding="utf-8"))["samples"].values()
+        assert ("formula" in sample["composition"]) == expected
+
+
+def test_a_stack_of_single_frames_lacks_its_table_of_energies(tmp_path: Path) -> None:
+    data = tmp_path / "data"
+    data.mkdir()
+    for energy in range(640, 652, 2):
+        tifffile.imwrite(data / f"Mn_{energy}.0_eV.tif", np.full((8, 9), energy, np.uint16))
+    found = propose(survey([data]), Answers(), folder=tmp_path)
+    assert "oxidation" in found.found[0]
+    gaps = {gap.key: gap.question for gap in found.gaps}
+    assert set(gaps) == {"energies", "references"}
+    assert "the names say 640 to 650 eV" in gaps["energies"]
+    (data / "energies.csv").write_text(
+        "energy_ev\n" + "\n".join(map(str, range(640, 652, 2))), encoding="utf-8"
+    )
+    again = propose(survey([data]), Answers(), folder=tmp_path)
+    assert {gap.key for gap in again.gaps} == {"references"}
+    assert "energies: data/energies.csv" in again.text
+
+
+def test_names_that_yaml_would_read_otherwise_are_quoted(tmp_path: Path) -> None:
+    data = tmp_path / "it's: a #1 [test]"
+    for name, energy in (("O_pre", 525), ("O_post", 540), ("Ni_pre", 846), ("Ni_post", 866)):
+        write_series(data / f"{name}.h5", energy)
+    found = init(data, tmp_path / "my.yaml", "--formula", FORMULA)
+    (sample,) = found["samples"].values()
+    assert sample["composition"]["edges"]["O"]["pre"] == f"{data.name}/O_pre.h5"
+    accepted(tmp_path / "my.yaml")
 
 
 @pytest.fixture(scope="module")

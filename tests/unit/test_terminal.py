@@ -231,6 +231,21 @@ def test_damaged_tables_are_no_answer_and_no_error(tmp_path: Path, content: str)
     assert said(tmp_path, content)[0] == "a: done"
 
 
+def test_valences_and_porosity_are_answers_too(tmp_path: Path) -> None:
+    mn = {"mean_valence": 3.2825, "standard_error": 0.0011, "valence_per_0_1_ev": -0.0584}
+    total = {"value": 0.05225, "ci95": [0.0452, 0.0587]}
+    (tmp_path / "a").mkdir()
+    for name, content in (
+        ("oxidation.json", {"elements": {"Mn": mn, "Ni": {"mean_valence": None}}}),
+        ("structure.json", {"porosity": {"total": total}, "pores": {"count": 33}, "cracks": {"count": 1}}),
+    ):
+        (tmp_path / "a" / name).write_text(json.dumps(content), encoding="utf-8")
+    assert said(tmp_path, "{}")[:2] == [
+        "a: mean valence of Mn 3.28 ± 0.0011 (standard error of the noise); an energy scale off by 0.1 eV moves it by 0.058",
+        "  porosity 5.2 % (4.5 to 5.9) (95 % interval), 33 pores, 1 crack",
+    ]
+
+
 # --- the plan
 
 

@@ -100,24 +100,32 @@ def _verdict(phases: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _oxidation(sample: Path) -> list[str]:
-    """Return the mean valence of each element."""
+    """Return the mean valence of each element with its error, and what an error of the energies adds."""
     elements = _read(sample / "oxidation.json").get("elements")
     lines = []
     for element, found in elements.items() if isinstance(elements, dict) else ():
-        mean = found.get("mean_valence") if isinstance(found, dict) else None
-        value = mean.get("value") if isinstance(mean, dict) else mean
-        if isinstance(value, int | float):
-            interval = mean.get("ci95") if isinstance(mean, dict) else None
-            spread = "" if not interval else f" ({interval[0]:.2f} to {interval[1]:.2f})"
-            lines.append(f"mean valence of {element} {value:.2f}{spread}")
+        try:
+            line = f"mean valence of {element} {float(found['mean_valence']):.2f}"
+            if found.get("standard_error") is not None:
+                line += f" ± {float(found['standard_error']):.2g} (standard error of the noise)"
+            if found.get("valence_per_0_1_ev") is not None:
+                line += f"; an energy scale off by 0.1 eV moves it by {abs(float(found['valence_per_0_1_ev'])):.2g}"
+        except (KeyError, TypeError, ValueError, AttributeError):
+            continue
+        lines.append(line)
     return lines
 
 
+def _counted(number: int, what: str) -> str:
+    return f"{number} {what if number != 1 else what[:-1]}"
+
+
 def _structure(sample: Path) -> list[str]:
-    """Return the porosity with its interval."""
-    porosity = _read(sample / "structure.json").get("porosity")
+    """Return the porosity with its interval, and how many pores and cracks there are."""
+    structure = _read(sample / "structure.json")
     try:
-        return [f"porosity {_share(porosity)}"] if isinstance(porosity, dict) else []
+        counts = [_counted(int(structure[what]["count"]), what) for what in ("pores", "cracks")]
+        return [f"porosity {_share(structure['porosity']['total'])} (95 % interval), {', '.join(counts)}"]
     except (KeyError, TypeError, ValueError, IndexError):
         return []
 

@@ -63,7 +63,11 @@ def describe(found: "Sequence[Cleanable]") -> list[str]:
         size = megabytes(sum(one.size_bytes for one in members))
         lines.append(f"  {stage:<22} {size:>10}  lost: {members[0].lost}")
     total = megabytes(sum(one.size_bytes for one in found))
-    return [*lines, f"in all {total}; reports, tables, images and meshes stay"]
+    return [
+        *lines,
+        f"in all {total}; reports, tables, images and meshes stay",
+        "without stages a report or comparison is not written again until a run has made them",
+    ]
 
 
 def megabytes(size: int) -> str:

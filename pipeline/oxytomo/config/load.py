@@ -1,6 +1,7 @@
 """Read a configuration file; everything wrong with it is one line that names the place."""
 
 import math
+import os
 import reprlib
 from collections.abc import Hashable, Mapping
 from pathlib import Path
@@ -115,7 +116,7 @@ def load_config(path: Path) -> ProjectConfig:
 
 def results_below(project: ProjectConfig, folder: Path) -> ProjectConfig:
     """Return a project whose relative results folder starts from the folder of its file."""
-    return project.model_copy(update={"results": folder / project.results})
+    return project.model_copy(update={"results": Path(os.path.normpath(folder / project.results))})
 
 
 def read_yaml(path: Path) -> dict[str, Any]:

@@ -243,12 +243,22 @@ def _tables(series: RawSeries, files: Sequence[FileFacts], n_series: int) -> Raw
             if part is not None:
                 said += f": rows {part[0]} to {part[1] - 1}, the only {n} in a row that go one way without repeats"
             return replace(series, angles=file.path, angles_range=part, guesses=(*series.guesses, said))
-    if not series.energy_ev and n >= LEAST_ENERGIES and not series.is_tilted:
+    by_names = [file.energy_ev[0] for file in series.files if file.energy_named]
+    if (
+        (not series.energy_ev or (by_names and series.is_stack))
+        and n >= LEAST_ENERGIES
+        and not series.is_tilted
+    ):
         for file in _nearest_first(tables, series, "energies"):
-            if len(file.energy_ev) == n:
+            if len(file.energy_ev) == n and _agree(file.energy_ev, by_names):
                 said = f"energies from {file.path.name}, as many rows as frames"
                 return replace(series, energies=file.path, guesses=(*series.guesses, said))
     return series
+
+
+def _agree(table: Sequence[float], names: Sequence[float]) -> bool:
+    """Say whether energies of a table are those of the names, frame by frame; where names say none, they agree."""
+    return not names or all(abs(a - b) <= 1.0 for a, b in zip(table, names, strict=False))
 
 
 def _nearest_first(tables: Iterable[FileFacts], series: RawSeries, role: str) -> list[FileFacts]:

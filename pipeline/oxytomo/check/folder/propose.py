@@ -169,6 +169,8 @@ def _branch(page: Page, sample: str, choice: Choice, answers: Answers) -> None:
                     stack=choice.route == "stacks", signal=choice.route == "elements")  # fmt: skip
     if choice.route == "edges":
         _material(page, answers, place)
+    elif answers.formula is not None and choice.route != "projections":
+        page.note(3, "The formula that was given is not used by this branch.")
     if choice.route == "elements":
         page.guess(
             3,
@@ -290,6 +292,10 @@ def _source(
         _angles(inner, page, series, answers, place)
     elif series.energies is not None:
         inner.put(0, f"energies: {quoted(page.path(series.energies))}")
+    elif not series.energy_ev or series.files[0].energy_named:
+        known = f" (the names say {spread(series.energy_ev)} eV)" if series.energy_ev else ""
+        question = f"a table with one energy per frame, {series.n_frame} of them{known}"
+        inner.gap(0, "energies", "energies.csv", question, place)
     if series.files[0].energy_named and not stack:
         inner.guess(0, "energy from the name of the file")
         inner.put(0, f"energy_ev: {series.energy_ev[0]:g}")
