@@ -202,7 +202,11 @@ def test_a_fault_of_the_program_keeps_its_traceback(fake_stage: Any, tmp_path: P
         ("clasify", SPEC, "one of normalize"),
         ("classify", "{", "expected JSON"),
         ("classify", '{"version": 999, "settings": {}}', "got version 999"),
-        ("classify", stage_spec("classify", {"threshold": 7}), "threshold: expected less than 1"),
+        (
+            "classify",
+            stage_spec("classify", {"threshold": 7}),
+            "threshold: expected a fraction between 0 and 1",
+        ),
         ("classify", stage_spec("classify", {"treshold": 0.1}), "did you mean 'threshold'"),
     ],
 )
@@ -324,7 +328,7 @@ def test_a_full_results_folder_is_refused() -> None:
         (["simulate", "x", "--tilts", "1"], "--tilts: expected 3 to 2000"),
         (["simulate", "x", "--elements", "Mn", "Ni"], "--elements: expected O and"),
         (["simulate", "x", "--elements", "O", "Fe"], "--elements"),
-        (["simulate", "x", "--effect", "stray=2"], "stray: expected less than 1, got 2"),
+        (["simulate", "x", "--effect", "stray=2"], "stray: expected a fraction between 0 and 1, got 2"),
         (["simulate", "x", "--effect", "strey=0.1"], "did you mean 'stray'?"),
         (["simulate", "x", "--effect", "stray.O=0.1"], "--effect: expected a name as in stray=0.015"),
         (["simulate", "x", "--effect", "post_edge=1.1"], "--effect: expected a name as in post_edge.O=1.1"),

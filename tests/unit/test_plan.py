@@ -157,7 +157,7 @@ def test_a_plan_stands_alone_or_takes_from_a_sample(tmp_path: Path) -> None:
         ({"energies_ev": {"O": [525, 540]}}, "plan.energies_ev: expected O and one or more metals"),
         ({"energies_ev": {"O": [525, 540], "Fe": [700, 710]}}, "plan.energies_ev"),
         ({"faults": {"x": {"post_edge": {"Fe": 2}}}}, "plan.faults.x: expected elements of the plan"),
-        ({"faults": {"x": {"stray": 2}}}, "plan.faults.x.stray: expected less than 1"),
+        ({"faults": {"x": {"stray": 2}}}, "plan.faults.x.stray: expected a fraction between 0 and 1"),
         ({"sample": "b"}, "plan.sample: expected a sample of this file, got 'b'"),
     ],
 )
