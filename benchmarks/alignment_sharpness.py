@@ -17,8 +17,9 @@ import scipy.ndimage
 
 from oxytomo.align.matching import misfit_of
 from oxytomo.align.resample import turned
-from oxytomo.align.series import AlignOptions, align_tilts, mean_of_series
+from oxytomo.align.series import mean_of_series
 from oxytomo.align.starts import background_free, centre_of_mass_shifts, vertical_shifts
+from oxytomo.align.tilts import AlignOptions, align_tilts
 from oxytomo.arrays import Float64Array, FloatArray
 from oxytomo.config import load_config
 from oxytomo.io.readers import read_tilt_series

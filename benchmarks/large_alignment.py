@@ -105,11 +105,11 @@ def align(arguments: argparse.Namespace) -> None:
         ("first", "second"),
         values,
         np.array([1.0, 0.6]),
-        tilt_deg,
-        np.arange(tilt_deg.size),
-        np.ones(2),
-        OPTIONS,
-        lambda _: lambda done, total: None,
+        tilt_deg=tilt_deg,
+        acquisition_order=np.arange(tilt_deg.size),
+        magnification=np.ones(2),
+        options=OPTIONS,
+        progress=lambda _: lambda done, total: None,
     )
     taken = time.perf_counter() - began
     error = np.stack([found.solution.dy_px, found.solution.dx_px], axis=-1) - truth

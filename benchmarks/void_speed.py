@@ -13,6 +13,7 @@ import resource
 import sys
 import time
 import warnings
+from types import SimpleNamespace
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -100,10 +101,17 @@ def table_rows(ps, runs):
     void, labels, radii, centres = balls(192, 300, np.random.default_rng(1))
     inside = np.ones(labels.shape, np.uint8)
     zone = grow(labels, inside > 0, 3)
-    depth = np.full(labels.shape, 50, np.float32)
+    voids = SimpleNamespace(
+        void=void,
+        instances=labels,
+        zone=zone,
+        particle=inside,
+        depth_px=np.full(labels.shape, 50, np.float32),
+        n_pores=len(radii),
+    )
 
     def ours():
-        return pore_table(void, labels, zone, inside, depth, n_pores=len(radii), voxel_nm=1.0)
+        return pore_table(voids, voxel_nm=1.0)
 
     def agreement(volume, surface, place):
         # The edge of the balls is a ramp of one voxel, which adds a little to the volume.

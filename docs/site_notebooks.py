@@ -10,7 +10,7 @@ from nbclient import NotebookClient
 from nbconvert import MarkdownExporter
 from traitlets.config import Config
 
-TIMEOUT_S = 300
+TIMEOUT_S = 1200
 """Longest time of one cell."""
 
 

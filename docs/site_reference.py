@@ -35,8 +35,9 @@ def settings() -> str:
         "# Settings\n\n",
         GENERATED,
         "A configuration is a YAML file. Only the paths of the raw files and, for a composition, the formula are needed.\n"
-        "`oxytomo schema` prints the schema that editors understand, `oxytomo schema --defaults` a file with every\n"
-        "default. Paths are relative to the configuration file.\n\n",
+        "`oxytomo schema` prints the schema that editors understand, `oxytomo schema --defaults` a file with the\n"
+        "defaults, and `oxytomo schema --expert` the settings that few users need. Paths are relative to the\n"
+        "configuration file.\n\n",
         "## The file\n\n",
         _properties(described),
     ]

@@ -111,7 +111,6 @@ def _composition(folder: Path) -> None:
             raw,
             pixel_nm=VOXEL_NM,
             systematic=0.0,
-            misfit_of_single_rays=0.0,
             skin_oxygen_px=0.0,
             noise=0.02,
         ),

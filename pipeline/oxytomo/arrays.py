@@ -1,7 +1,7 @@
-"""Array aliases and the small value types that pass between the rooms of the house.
+"""Array aliases and the small value types that the packages exchange.
 
-Axes are always ``(n_tilt, n_y, n_x)`` for projections and ``(n_z, n_y, n_x)`` for volumes; several energies or
-elements are a leading axis. The detector row is z. Labels: 0 is background.
+Axes are always ``(n_tilt, n_y, n_x)`` for projections and ``(n_z, n_y, n_x)`` for volumes; several
+energies or elements are a leading axis. The detector row is z. Labels: 0 is background.
 """
 
 from collections.abc import Mapping
@@ -21,8 +21,8 @@ NumberArray = NDArray[Any]
 """Numbers of any type: a column of a table."""
 
 
-class StoredArray(Protocol):
-    """An array in memory, or one on disk of which parts are read when asked for."""
+class Field(Protocol):
+    """An array in memory, or one on disk of which parts are read and written by slices."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -35,10 +35,14 @@ class StoredArray(Protocol):
     def __getitem__(self, key: Any, /) -> Any:
         """Read a part, as NumPy does."""
 
+    def __setitem__(self, key: Any, value: Any, /) -> None:
+        """Write a part; views raise :class:`TypeError`."""
+
 
 Quantity = Literal["counts", "transmission", "optical_density", "signal", "complex"]
-"""What the pixels of a raw series hold: detector counts that need a flat field, transmission, optical density,
-a signal that is proportional to the amount (X-ray fluorescence or EDS counts, HAADF), or complex transmission."""
+"""What the pixels of a raw series hold: detector counts that need a flat field, transmission,
+optical density, a signal that is proportional to the amount (X-ray fluorescence or EDS counts,
+HAADF), or complex transmission."""
 
 OUTSIDE, TARGET, OXYGEN_POOR, OXYGEN_RICH, UNDECIDED = 0, 1, 2, 3, 4
 """Labels of ``phases`` and ``phases_confident``."""
@@ -50,7 +54,8 @@ class TiltSeries:
 
     Attributes
     ----------
-    frames : (n_frame, n_y, n_x) array, in the unit that ``quantity`` names; of a large series one that reads frames by number
+    frames : (n_frame, n_y, n_x) array, in the unit that ``quantity`` names; of a large series one
+        that reads frames by number
     tilt_deg : (n_frame,) float64; acquisition order need not be angle order
     energy_ev : (n_frame,) float64, NaN where the file does not say
     pixel_nm : (n_frame,) float64, object-plane pixel size, NaN where the file does not say
@@ -58,13 +63,14 @@ class TiltSeries:
     flat, dark : (n, n_y, n_x) float32 or None
     exposure_s, ring_current_ma : (n_frame,) float64 or None
     flat_exposure_s, flat_ring_current_ma : (n_flat,) float64 or None
-    flat_position : (n_flat,) float64 or None, when each flat was taken, in units of the frame index (-1: before
-        the first frame, n_frame: after the last)
-    variance : (n_frame, n_y, n_x) float32 or None, variance of a signal, where the file format gives it
+    flat_position : (n_flat,) float64 or None, when each flat was taken, in units of the frame index
+        (-1: before the first frame, n_frame: after the last)
+    variance : (n_frame, n_y, n_x) float32 or None, variance of a signal, where the file format
+        gives it
     metadata : free text of the file worth keeping (sample, instrument, format)
     """
 
-    frames: StoredArray
+    frames: Field
     tilt_deg: Float64Array
     energy_ev: Float64Array
     pixel_nm: Float64Array

@@ -1,4 +1,4 @@
-"""The error tree: everything a user can mend is a :class:`PipelineError`, shown as one line with exit code 2."""
+"""The error tree: what a user can mend is a :class:`PipelineError`, one line, exit code 2."""
 
 import errno
 import os
@@ -35,7 +35,8 @@ SYSTEM_TROUBLE: dict[int, tuple[str, str]] = {
         "use a machine with more, raise the limit (ulimit -v), or close other programs",
     ),
 }
-"""What an operating system refuses that is no fault of the program: what was expected, and the likeliest remedy."""
+"""What an operating system refuses that is no fault of the program: what was expected, and the
+likeliest remedy."""
 
 
 LIMITS = tuple(number for number in SYSTEM_TROUBLE if number not in (errno.EROFS, errno.EACCES, errno.EPERM))
@@ -44,10 +45,12 @@ _NO_THREAD = "can't start new thread"
 
 
 def printable(text: str) -> str:
-    r"""Return ``text`` on one line, in characters that show; all others are written as escapes: ``\n``, ``\u202e``.
+    r"""Return ``text`` on one line, in characters that show.
 
-    Names in files and configurations from elsewhere may hold what steers a terminal, or turns the order of
-    what is read.
+    All others are written as escapes: ``\n``, ``\u202e``.
+
+    Names in files and configurations from elsewhere may hold what steers a terminal, or turns the
+    order of what is read.
     """
     if text.isprintable():
         return text
@@ -55,7 +58,7 @@ def printable(text: str) -> str:
 
 
 def shows(text: str) -> bool:
-    """Say whether every character of a text shows: nothing in it steers a terminal or turns the order of reading."""
+    """Say whether every character of a text shows: none steers a terminal or its direction."""
     return text.isprintable() or all(one.isprintable() or _is_space(one) for one in text)
 
 
@@ -155,7 +158,7 @@ class OutOfMemoryError(PipelineError, MemoryError):
 
 @contextmanager
 def errors_about(name: str) -> Iterator[None]:
-    """Put a name before what errors of the block are about: array functions do not know what they were given."""
+    """Put a name before what errors of a block are about: array functions do not know it."""
     try:
         yield
     except PipelineError as error:

@@ -1,7 +1,8 @@
-"""One natural order of files for patterns, folders and slices: numbers in names count by their value.
+"""One natural order of files for patterns, folders and slices: by value of their numbers.
 
-``frame_2`` comes before ``frame_10``, ``Mn_635.25`` before ``Mn_635.5``, ``tilt_-66`` before ``tilt_-3`` and
-``tilt_3``. Whether a mark is a sign, a decimal mark or only a separator is decided from all names together.
+``frame_2`` comes before ``frame_10``, ``Mn_635.25`` before ``Mn_635.5``, ``tilt_-66`` before
+``tilt_-3`` and ``tilt_3``. Whether a mark is a sign, a decimal mark or only a separator is decided
+from all names together.
 """
 
 import re
@@ -25,11 +26,13 @@ def natural_order(paths: Iterable[Path]) -> list[Path]:
 
     Rules, each of them for all names that are alike before the mark:
 
-    * ``-`` or ``+`` before a digit is a sign after ``_``, a blank and the like, and after a letter or digit where
-      others have no mark, or the other one, in its place (``a-5``, ``a5``). It is a separator where every name has
-      ``-`` before a whole number and these numbers count up from 0 or 1 (``scan_-001``, ``scan_-002``).
-    * ``.``, ``,`` and ``p`` between digits are decimal marks, unless digits behind them end in zeros although their
-      number differs (``1.9``, ``1.10``: two whole numbers), or a third group of digits follows (``2024.01.03``).
+    * ``-`` or ``+`` before a digit is a sign after ``_``, a blank and the like, and after a letter
+      or digit where others have no mark, or the other one, in its place (``a-5``, ``a5``). It is a
+      separator where every name has ``-`` before a whole number and these numbers count up from 0
+      or 1 (``scan_-001``, ``scan_-002``).
+    * ``.``, ``,`` and ``p`` between digits are decimal marks, unless digits behind them end in
+      zeros although their number differs (``1.9``, ``1.10``: two whole numbers), or a third group
+      of digits follows (``2024.01.03``).
     * ``1e-05`` and ``6.4e2`` are one number.
     """
     unsorted = list(paths)
@@ -51,7 +54,7 @@ def _matches(name: str) -> list[re.Match[str]]:
 
 
 def _before(name: str, match: re.Match[str]) -> str:
-    """Return what stands before the number of a match and its sign, with # for every number in it."""
+    """Return what precedes a match's number and sign, with # for every number in it."""
     return re.sub(r"[-+−]?[0-9]+(?:[.,p][0-9]+)?", "#", name[: match.start()])
 
 
@@ -80,7 +83,7 @@ def _is_sign(before: str, seen: set[str], numbers: list[str]) -> bool:
 
 
 def _decimals(names: list[str], found: list[list[re.Match[str]]]) -> dict[tuple[str, str], bool]:
-    """Say for what stands before a number and its mark whether the digits behind the mark are decimals."""
+    """Say whether digits behind a mark are decimals, from what precedes number and mark."""
     parts: dict[tuple[str, str], set[str]] = defaultdict(set)
     for name, matches in zip(names, found, strict=True):
         for match in matches:
@@ -121,7 +124,7 @@ def _key(
 
 
 def _third(name: str, match: re.Match[str]) -> bool:
-    """Say whether digits and a mark stand before a number: with its own mark it is no decimal number."""
+    """Say whether digits and a mark precede a number: then it is no decimal number."""
     start = match.start("whole")
     return (
         not match["sign"] and name[start - 1 : start] in (".", ",", "p") and name[: start - 1][-1:].isdigit()
@@ -129,5 +132,8 @@ def _third(name: str, match: re.Match[str]) -> bool:
 
 
 def _scientific(match: re.Match[str]) -> bool:
-    """A power has a sign (``1e-05``) or decimals before it (``6.4e2``); ``3e2`` is a word of letters and digits."""
+    """A power has a sign (``1e-05``) or decimals before it (``6.4e2``).
+
+    ``3e2`` is a word of letters and digits.
+    """
     return bool(match["part"]) or match["power"][0] in "-+"

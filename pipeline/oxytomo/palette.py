@@ -1,4 +1,7 @@
-"""Colours and names of channels and labels in exported images and viewers; chosen to differ for colour-blind eyes."""
+"""Colours and names of channels and labels in exported images and viewers.
+
+Chosen to differ for colour-blind eyes.
+"""
 
 import colorsys
 from collections.abc import Mapping
@@ -51,7 +54,9 @@ def element_color(element: str, position: int) -> str:
 
 
 def display_window(data: FloatArray, *, percent: float, from_zero: bool) -> tuple[float, float]:
-    """Return the range of values to show: percentiles of what is finite, so that single voxels do not set it.
+    """Return the range of values to show: percentiles of the finite ones.
+
+    Single voxels do not set it.
 
     Parameters
     ----------
@@ -68,7 +73,10 @@ def display_window(data: FloatArray, *, percent: float, from_zero: bool) -> tupl
 
 
 def instance_colors(count: int) -> dict[int, Rgba]:
-    """Return colours for labels 1 to ``count`` that differ between neighbours in number; 0 is transparent."""
+    """Return colours for labels 1 to ``count`` that differ between neighbours in number.
+
+    0 is transparent.
+    """
     colors: dict[int, Rgba] = {0: (0, 0, 0, 0)}
     for label in range(1, count + 1):
         hue = (label * 0.61803398875) % 1.0

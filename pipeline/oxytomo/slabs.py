@@ -1,45 +1,30 @@
-"""Volumes in slabs: what is local is computed some rows at a time, so that memory does not grow with the volume.
+"""Volumes in slabs: local work is done some rows at a time, so that memory stays bounded.
 
-A field is an array that need not be in memory: it has a shape, a type, and rows that are read and written by
-slices. An ordinary array is a field.
+A field is an array that need not be in memory: it has a shape, a type, and rows that are read and
+written by slices. An ordinary array is a field.
 """
 
 from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
 
+from oxytomo.arrays import Field as Field
 from oxytomo.arrays import IntArray
 
 SLAB_VOXELS = 24_000_000
 FEWEST_ROWS = 48
-"""A slab is so many rows thick at least: thinner ones would be mostly halo."""
+"""A slab has at least this number of rows: thinner slabs would be mostly halo."""
 ROW_STEP = 4
-"""Slabs begin at multiples of it, so that bins of so many rows never straddle two of them."""
+"""Slabs begin at multiples of this number of rows, so that bins never straddle two slabs."""
 SAMPLE_VOXELS = 20_000_000
-"""Medians are of so many voxels at most, on a grid over the whole volume."""
+"""Medians use at most this number of voxels, on a grid over the whole volume."""
 
 Box = tuple[slice, ...]
-
-
-class Field(Protocol):
-    """An array in memory or on disk; keys are slices."""
-
-    @property
-    def shape(self) -> tuple[int, ...]:
-        """Number of rows, columns …."""
-
-    @property
-    def dtype(self) -> Any:
-        """Type of the values."""
-
-    def __getitem__(self, key: Any) -> Any:
-        """Read."""
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        """Write."""
 
 
 Allocate = Callable[[tuple[int, ...], Any], Field]
@@ -48,7 +33,7 @@ Allocate = Callable[[tuple[int, ...], Any], Field]
 
 @dataclass(frozen=True)
 class Slab:
-    """Rows of a volume: ``rows`` of the whole, ``wide`` with a halo, and where ``rows`` are in ``wide``."""
+    """Rows of a volume: ``rows`` of the whole, ``wide`` with a halo, ``core`` in ``wide``."""
 
     rows: slice
     wide: slice
@@ -81,7 +66,10 @@ def fill(
     halo: int = 0,
     times_thinner: int = 1,
 ) -> None:
-    """Fill a field with a function of others that looks no farther than ``halo`` rows; in slabs as :func:`slabs`."""
+    """Fill a field with a function of others that looks no farther than ``halo`` rows.
+
+    In slabs as :func:`slabs`.
+    """
     for slab in slabs(target.shape, halo=halo, times_thinner=times_thinner):
         target[slab.rows] = function(*(read(source, slab.wide) for source in sources))[slab.core]
 
@@ -137,91 +125,120 @@ def on_grid(part: NDArray[Any], rows: slice, step: int) -> NDArray[Any]:
     return part[-rows.start % step :: step, ::step, ::step]
 
 
-class Window:
-    """A box of a field, as a field."""
+class View:
+    """A field that is read through a function; it cannot be written.
 
-    def __init__(self, field: Field, box: Box) -> None:
-        self.field, self.box = field, box
-        self.shape = tuple(s.stop - s.start for s in box)
-        self.dtype = field.dtype
+    Parameters
+    ----------
+    shape, dtype : of what is read
+    load : returns the part that a key selects
+    stored : type of the values in the file, where it is not ``dtype``
+    """
 
-    def _key(self, key: slice | Box) -> Box:
-        keys = key if isinstance(key, tuple) else (key,)
-        inner = [
-            slice(s.start, s.stop) if k == slice(None) else slice(s.start + k.start, s.start + k.stop)
-            for s, k in zip(self.box, (*keys, *([slice(None)] * (len(self.box) - len(keys)))), strict=True)
-        ]
-        return tuple(inner)
+    def __init__(
+        self, shape: tuple[int, ...], dtype: Any, load: Callable[[Any], Any], *, stored: Any = None
+    ) -> None:
+        self.shape, self.dtype, self.ndim = tuple(int(n) for n in shape), np.dtype(dtype), len(shape)
+        self.stored = self.dtype if stored is None else np.dtype(stored)
+        self._load = load
 
-    def __getitem__(self, key: slice | Box) -> NDArray[Any]:
-        return np.asarray(self.field[self._key(key)])
+    def __getitem__(self, key: Any) -> Any:
+        return self._load(key)
 
-    def __setitem__(self, key: slice | Box, value: Any) -> None:
-        self.field[self._key(key)] = value
+    def __setitem__(self, key: Any, value: Any) -> None:
+        msg = "a view cannot be written"
+        raise TypeError(msg)
+
+
+class Part:
+    """A part of a field, as a field; what is written to it is written to the field.
+
+    Parameters
+    ----------
+    field : the whole
+    place : for the first axes a number (the axis is dropped) or a slice with start and stop
+    """
+
+    def __init__(self, field: Field, place: tuple[int | slice, ...]) -> None:
+        sides = tuple(one.stop - one.start for one in place if isinstance(one, slice))
+        self.shape, self.dtype = (*sides, *field.shape[len(place) :]), field.dtype
+        self._field, self._place = field, place
+
+    def _key(self, key: Any) -> tuple[Any, ...]:
+        """Return the key of the whole field for a key of the part."""
+        keys = list(key) if isinstance(key, tuple) else [key]
+        whole: list[Any] = []
+        for one in self._place:
+            if isinstance(one, slice):
+                start, stop, _ = (keys.pop(0) if keys else slice(None)).indices(one.stop - one.start)
+                whole.append(slice(one.start + start, one.start + stop))
+            else:
+                whole.append(one)
+        return (*whole, *keys)
+
+    def __getitem__(self, key: Any) -> NDArray[Any]:
+        return np.asarray(self._field[self._key(key)])
+
+    def __setitem__(self, key: Any, value: Any) -> None:
+        self._field[self._key(key)] = value
 
 
 def window(field: Field, box: Box) -> Field:
     """Return a box of a field; what is written to it is written to the field."""
-    return field[box] if isinstance(field, np.ndarray) else Window(field, box)
-
-
-class Plane:
-    """One item along the first axis of a field, as a field."""
-
-    def __init__(self, field: Field, index: int) -> None:
-        self.field, self.index = field, index
-        self.shape, self.dtype = field.shape[1:], field.dtype
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        return np.asarray(self.field[(self.index, *(key if isinstance(key, tuple) else (key,)))])
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        self.field[(self.index, *(key if isinstance(key, tuple) else (key,)))] = value
+    return field[box] if isinstance(field, np.ndarray) else Part(field, box)
 
 
 def plane(field: Field, index: int) -> Field:
     """Return one item along the first axis; what is written to it is written to the field."""
-    return field[index] if isinstance(field, np.ndarray) else Plane(field, index)
+    return field[index] if isinstance(field, np.ndarray) else Part(field, (index,))
 
 
-class Reordered:
-    """A field with its items along the first axis in another order; it cannot be written."""
+def reordered(field: Field, order: IntArray) -> View:
+    """Return a field with its items along the first axis in another order."""
 
-    def __init__(self, field: Field, order: IntArray) -> None:
-        self.shape, self.dtype = (len(order), *field.shape[1:]), field.dtype
-        self._field, self._order = field, order
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
+    def load(key: Any) -> NDArray[Any]:
         first, *rest = key if isinstance(key, tuple) else (key,)
-        if np.ndim(self._order[first]) == 0:
-            return np.asarray(self._field[(int(self._order[first]), *rest)])
-        order = self._order[first]
-        runs = np.split(order, np.flatnonzero(np.diff(order) != 1) + 1)
-        parts = [self._field[(slice(int(r[0]), int(r[-1]) + 1), *rest)] for r in runs if len(r)]
-        return np.concatenate(parts) if parts else np.asarray(self._field[(slice(0, 0), *rest)])
+        if np.ndim(order[first]) == 0:
+            return np.asarray(field[(int(order[first]), *rest)])
+        chosen = order[first]
+        runs = np.split(chosen, np.flatnonzero(np.diff(chosen) != 1) + 1)
+        parts = [field[(slice(int(r[0]), int(r[-1]) + 1), *rest)] for r in runs if len(r)]
+        return np.concatenate(parts) if parts else np.asarray(field[(slice(0, 0), *rest)])
 
-    def __setitem__(self, key: Any, value: Any) -> None:
-        raise TypeError
+    return View((len(order), *field.shape[1:]), field.dtype, load)
 
 
-class Mapped:
-    """A field whose values are a function of those of others at the same place; it cannot be written."""
+def mapped(field: Field, function: Callable[..., NDArray[Any]], dtype: Any, *others: Field) -> View:
+    """Return a field whose values are a function of those of others at the same place."""
 
-    def __init__(
-        self, field: Field, function: Callable[..., NDArray[Any]], dtype: Any, *others: Field
-    ) -> None:
-        self.shape, self.dtype = field.shape, np.dtype(dtype)
-        self._fields, self._function = (field, *others), function
+    def load(key: Any) -> NDArray[Any]:
+        parts = (np.asarray(one[key]) for one in (field, *others))
+        return np.asarray(function(*parts), np.dtype(dtype))
 
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        return np.asarray(self._function(*(np.asarray(field[key]) for field in self._fields)), self.dtype)
+    return View(field.shape, dtype, load)
 
-    def __setitem__(self, key: Any, value: Any) -> None:
-        raise TypeError
+
+def read_ahead(field: Field) -> View:
+    """Return a field whose rows are kept for the next box: for boxes by growing first row."""
+    kept: tuple[slice, NDArray[Any]] = slice(0, 0), np.zeros((0,), np.uint8)
+
+    def load(box: Box) -> NDArray[Any]:
+        nonlocal kept
+        low, stop = box[0].start, min(box[0].stop, field.shape[0])
+        if low < kept[0].start or stop > kept[0].stop:
+            rows = slice(low, min(max(stop, low + FEWEST_ROWS), field.shape[0]))
+            kept = rows, read(field, rows)
+        inner = slice(low - kept[0].start, stop - kept[0].start)
+        return np.asarray(kept[1][(inner, *box[1:])])
+
+    return View(field.shape, field.dtype, load)
 
 
 def sampled(field: Field, mask: Field | None = None) -> NDArray[Any]:
-    """Return the values (where a mask is set), of a large volume on a grid (see :func:`sample_step`)."""
+    """Return the values (where a mask is set), on a grid in large volumes.
+
+    See :func:`sample_step`.
+    """
     step = sample_step(field.shape)
     found = []
     for slab in slabs(field.shape):
@@ -231,22 +248,28 @@ def sampled(field: Field, mask: Field | None = None) -> NDArray[Any]:
     return np.concatenate(found)
 
 
-class ReadAhead:
-    """A field whose rows are kept for the next box: for many boxes in the order of their first rows."""
-
-    def __init__(self, field: Field) -> None:
-        self._field, self._rows, self._part = field, slice(0, 0), np.zeros((0,), np.uint8)
-        self.shape, self.dtype = field.shape, field.dtype
-
-    def __getitem__(self, box: Box) -> NDArray[Any]:
-        low, stop = box[0].start, min(box[0].stop, self.shape[0])
-        if low < self._rows.start or stop > self._rows.stop:
-            self._rows = slice(low, min(max(stop, low + FEWEST_ROWS), self.shape[0]))
-            self._part = read(self._field, self._rows)
-        inner = slice(low - self._rows.start, stop - self._rows.start)
-        return self._part[(inner, *box[1:])]
-
-
 def in_memory(shape: tuple[int, ...], dtype: Any) -> Field:
     """Return zeros in memory."""
     return np.zeros(shape, dtype)
+
+
+_WORKSPACE: ContextVar[Allocate] = ContextVar("workspace", default=in_memory)
+
+
+@contextmanager
+def workspace(allocate: Allocate) -> Iterator[None]:
+    """Let :func:`new_field` take its fields from a function until the block ends.
+
+    Where values are kept does not change them. A thread that is started within the block begins
+    without a workspace, that is in memory.
+    """
+    before = _WORKSPACE.set(allocate)
+    try:
+        yield
+    finally:
+        _WORKSPACE.reset(before)
+
+
+def new_field(shape: tuple[int, ...], dtype: Any) -> Field:
+    """Return a field of zeros in the current :func:`workspace`, in memory where there is none."""
+    return _WORKSPACE.get()(shape, dtype)

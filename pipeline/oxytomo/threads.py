@@ -11,10 +11,12 @@ from typing import Any
 import numpy as np
 
 LAYERS = ("omp", "workqueue", "tbb")
-"""Numba itself takes TBB where it is installed; small kernels then cost up to 70 times more, and a fork may not return."""
+"""Numba itself takes TBB where it is installed; small kernels then cost up to 70 times more, and a
+fork may not return."""
 
 THREADS_PAY_NS = 100_000.0
-"""To wake the threads takes up to some 10 µs on an idle machine, much more on a busy one; less work is done by one."""
+"""To wake the threads takes up to some 10 µs on an idle machine, much more on a busy one; less work
+is done by one."""
 
 _ONE_AT_A_TIME = threading.RLock()
 
@@ -22,8 +24,9 @@ _ONE_AT_A_TIME = threading.RLock()
 def choose_threading_layer() -> None:
     """Let Numba take OpenMP, else its own workqueue, and TBB last, unless the user has chosen.
 
-    A choice is ``NUMBA_THREADING_LAYER`` or ``NUMBA_THREADING_LAYER_PRIORITY`` in the environment, a ``.numba_config.yaml``
-    in the folder, or a setting made in ``numba.config`` before. It holds for child processes, too.
+    A choice is ``NUMBA_THREADING_LAYER`` or ``NUMBA_THREADING_LAYER_PRIORITY`` in the environment,
+    a ``.numba_config.yaml`` in the folder, or a setting made in ``numba.config`` before. It holds
+    for child processes, too.
     """
     chosen = {"NUMBA_THREADING_LAYER", "NUMBA_THREADING_LAYER_PRIORITY"}.intersection(os.environ)
     if chosen or os.path.exists(".numba_config.yaml"):  # noqa: PTH110 - pathlib takes longer to load
@@ -38,17 +41,20 @@ def choose_threading_layer() -> None:
 
 
 def parallel_kernel(*, element_ns: float = 3.0, **options: Any) -> Callable[[Callable[..., Any]], Any]:
-    """Compile a loop with ``prange`` for several threads; calls with little work keep to the thread that made them.
+    """Compile a loop with ``prange`` for several threads.
+
+    Calls with little work keep to the thread that made them.
 
     Parameters
     ----------
-    element_ns : rough computing time per element of all array arguments, ns; 1 to 10 for streaming loops
+    element_ns : rough computing time per element of all array arguments, ns; 1 to 10 for streaming
+        loops
     options : further options of ``numba.njit``
 
     Notes
     -----
-    The work of a call is the number of elements of its arguments times ``element_ns``. Numba's workqueue ends the process
-    when two threads enter it at once: there calls wait for each other.
+    The work of a call is the number of elements of its arguments times ``element_ns``. Numba's
+    workqueue ends the process when two threads enter it at once: there calls wait for each other.
     """
 
     def compiled(function: Callable[..., Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Unit conversions at the boundaries: lengths in nm, energies in eV, angles in degrees, areal amounts in µm."""
+"""Unit conversions at the boundaries: nm, eV, degrees, and µm for areal amounts."""
 
 NM_PER = {
     "m": 1e9,
@@ -37,7 +37,7 @@ KEV_BELOW = 100.0
 
 
 def singular(unit: str) -> str:
-    """Return a unit in small letters, singular and American spelling: ``Microns`` and ``micrometres`` are known so."""
+    """Return a unit in small letters, singular, American spelling: ``Microns`` → ``micron``."""
     plain = unit.strip().lower().replace("metre", "meter")
     return plain[:-1] if len(plain) > 3 and plain.endswith("s") else plain
 

@@ -8,16 +8,9 @@ import pytest
 from oxytomo.align.axis_tilt import axis_tilt
 from oxytomo.align.frames import first_of_each_tilt, radiation_damage
 from oxytomo.align.matching import coarse_binning, frame_weights, misfit_ratio
-from oxytomo.align.series import (
-    Alignment,
-    AlignOptions,
-    Solution,
-    align_series,
-    align_tilts,
-    mean_of_series,
-    require_better,
-)
+from oxytomo.align.series import Alignment, Solution, align_series, mean_of_series, require_better
 from oxytomo.align.starts import walked_shifts
+from oxytomo.align.tilts import AlignOptions, align_tilts
 from oxytomo.arrays import Float64Array
 from oxytomo.cli.simulate import DENSITY_G_CM3, EDGES, FORMULA
 from oxytomo.errors import InputError
@@ -110,11 +103,11 @@ class Case:
             self.names,
             self.values,
             np.array([np.nanstd(v) / n for v, n in zip(self.values, self.noise, strict=True)]),
-            self.tilt_deg,
-            self.order,
-            self.magnification,
-            options,
-            lambda _: lambda done, total: None,
+            tilt_deg=self.tilt_deg,
+            acquisition_order=self.order,
+            magnification=self.magnification,
+            options=options,
+            progress=lambda _: lambda done, total: None,
         )
 
     def errors(self, solution: Solution) -> tuple[float, float, float]:

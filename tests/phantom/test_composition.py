@@ -36,7 +36,6 @@ from oxytomo.reconstruct.blocks import SLICES, projections_from_blocks, to_block
 from oxytomo.reconstruct.blur import blur, gaussian_taps
 from oxytomo.reconstruct.geometry import TiltGeometry
 from oxytomo.reconstruct.projector import forward
-from oxytomo.slabs import Allocate, in_memory
 
 TILTS = np.arange(-65.0, 66.0, 2.5)
 N = 48
@@ -266,33 +265,26 @@ def test_volumes_on_disk_give_the_same_composition(
     data = measurement(density, 1.1 * density, sigma_um=0.03 * 30 * PIXEL_UM, rng=rng)
     solver = replace(SOLVER, iterations=8, element_iterations=8)
 
-    def run(allocate: Allocate) -> tuple[Composition, np.ndarray]:
+    def run() -> tuple[Composition, np.ndarray]:
         def solve(data: ColumnDensities, start: Composition | None) -> Composition:
             return reconstruct_deviation(
-                data,
-                solver=solver,
-                reference_tm_o=None,
-                start=start,
-                with_metals=start is None,
-                allocate=allocate,
+                data, solver=solver, reference_tm_o=None, start=start, with_metals=start is None
             )
 
         found = solve(data, None)
         random = np.random.default_rng(5)
-        null = replicate(
-            uniform_composition(found, allocate), data, psf_px=0.8, solve=solve, rng=random, allocate=allocate
-        )
+        null = replicate(uniform_composition(found), data, psf_px=0.8, solve=solve, rng=random)
         one = np.asarray(null[:])
         return found, np.asarray(
-            deviation_sigma([null], found.deviation, found.particle, smoothing_px=2.0, allocate=allocate)[:]
+            deviation_sigma([null], found.deviation, found.particle, smoothing_px=2.0)[:]
         ) + np.nan_to_num(one)
 
-    whole, noise = run(in_memory)
+    whole, noise = run()
     monkeypatch.setattr("oxytomo.slabs.SLAB_VOXELS", 1)
     monkeypatch.setattr("oxytomo.slabs.FEWEST_ROWS", 12)
     monkeypatch.setattr("oxytomo.io.scratch.FIELD_BYTES", 0)
-    with scratch_fields(tmp_path / "x.zarr") as allocate:
-        parts, noise_of_parts = run(allocate)
+    with scratch_fields(tmp_path / "x.zarr"):
+        parts, noise_of_parts = run()
         for name in ("elements", "difference", "deviation", "particle", "total"):
             assert isinstance(getattr(parts, name), ScratchField)
             np.testing.assert_array_equal(getattr(parts, name)[:], getattr(whole, name), err_msg=name)

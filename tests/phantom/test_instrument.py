@@ -219,3 +219,22 @@ def test_judging_is_the_same_for_any_order_of_rays(rng):
     a, b = judged(Model(MATRIX), rays), judged(Model(MATRIX), other)
     assert a.deviance == pytest.approx(b.deviance)
     np.testing.assert_allclose(a.chi_square[order], b.chi_square)
+
+
+def test_a_misfit_is_shared_by_all_rays_or_their_own(rng):
+    clean = measured(rng)
+    noise = np.sqrt(np.median(clean.variance, axis=0))
+    # of no spectrum of the elements, three standard errors of an averaged ray
+    away = np.linalg.svd((MATRIX / noise[:, None]).T)[2][-1] * 3 * noise
+    signs = np.where(rng.random(len(clean)) < 0.5, -1.0, 1.0)[:, None]
+    nothing = Choice("none", "none", "none", (), ())
+    found = []
+    for sign in (1.0, signs):
+        rays = AveragedRays(clean.density + sign * away, clean.variance, clean.block, clean.grid)
+        _, tested = fit_of(rays, nothing)
+        found.append((tested.systematic["misfit"], tested.systematic["misfit_of_single_rays"]))
+    (shared, own), (less, local) = found
+    assert shared > 5 * less
+    assert local > 3 * own
+    # both hold the same size: 3 standard errors in 4 directions, 1.5 in each
+    assert shared == pytest.approx(local, rel=0.3)

@@ -210,7 +210,7 @@ def test_without_any_class_the_table_is_empty():
     depth = depth_below_surface(phases > 0, voxel_nm=VOXEL_NM)
     for empty in (np.zeros_like(phases), np.full_like(phases, UNDECIDED)):
         table = domain_table(find_domains(empty, depth), voxel_nm=VOXEL_NM, min_voxels=1)
-        assert {len(column) for column in table.values()} == {0}
+        assert len(table) == 0
 
 
 def test_domains_want_two_volumes():
@@ -347,7 +347,7 @@ def test_a_shell_table_by_hand():
     assert list(table["mean_deviation"]) == pytest.approx([0.2, 0.0])
     assert table["standard_deviation"][0] == pytest.approx(0.1)
     assert np.isnan(table["standard_error"]).all()  # not 0.1 / √3, as if voxels were independent
-    assert table["standard_error_from"] == ["none"] * 2
+    assert list(table["standard_error_from"]) == ["none"] * 2
     assert list(table["oxygen_poor"]) == pytest.approx([2 / 3, 0.0])
     assert list(table["target"]) == pytest.approx([1 / 3, 1.0])
     assert list(table["oxygen_rich"]) == [0.0, 0.0]
@@ -373,7 +373,7 @@ def test_replicates_give_the_standard_error_by_hand():
     )
     # The measured means are 0: the replicates are off by 0.5 and by 1.
     assert list(table["standard_error"]) == pytest.approx([math.hypot(scatter, 2.3 * 0.5), 2.3])
-    assert table["standard_error_from"] == ["replicates"] * 2
+    assert list(table["standard_error_from"]) == ["replicates"] * 2
 
 
 def test_replicates_know_that_neighbours_share_their_noise(rng):

@@ -7,8 +7,9 @@ from scipy.ndimage import gaussian_filter, rotate, shift
 from oxytomo.align.energies import register_energies
 from oxytomo.align.local import local_shift
 from oxytomo.align.register import coarse_shifts, smooth
-from oxytomo.align.series import AlignOptions, align_series
+from oxytomo.align.series import align_series
 from oxytomo.align.stack import NEGLIGIBLE_PX, SIGNIFICANT, StackShifts, register_stack
+from oxytomo.align.tilts import AlignOptions
 
 N, RADIUS, N_ENERGY = 64, 22.0, 48
 Y, X = np.mgrid[:N, :N] - (N - 1) / 2.0
@@ -262,11 +263,11 @@ def test_a_tilt_series_of_few_rows_is_aligned_along_them(n_rows: int, rng: np.ra
         ("pre", "post"),
         values,
         np.array([20.0, 40.0]),
-        tilt_deg,
-        np.arange(25),
-        np.ones(2),
-        options,
-        lambda _: lambda *__: None,
+        tilt_deg=tilt_deg,
+        acquisition_order=np.arange(25),
+        magnification=np.ones(2),
+        options=options,
+        progress=lambda _: lambda *__: None,
     ).solution
     assert not found.dy_px.any()
     # A translation of the object, a cos θ + b sin θ, and where the axis is cannot be told from shifts.

@@ -241,8 +241,8 @@ def test_slabs_and_the_whole_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPat
     monkeypatch.setattr("oxytomo.slabs.SLAB_VOXELS", 1)
     monkeypatch.setattr("oxytomo.slabs.FEWEST_ROWS", 12)
     monkeypatch.setattr("oxytomo.io.scratch.FIELD_BYTES", 0)
-    with scratch_fields(tmp_path / "voids.zarr") as allocate:
-        parts = segment_voids(volume, None, **CHOICES, allocate=allocate)
+    with scratch_fields(tmp_path / "voids.zarr"):
+        parts = segment_voids(volume, None, **CHOICES)
         # Bit by bit: every filter has the halo that it needs, and sums go row by row in either case.
         for name in TYPES:
             np.testing.assert_array_equal(getattr(parts, name)[0:SIZE], getattr(whole, name), err_msg=name)
@@ -258,14 +258,13 @@ def test_slabs_and_the_whole_agree(tmp_path: Path, monkeypatch: pytest.MonkeyPat
 
 
 def measured(voids: Voids) -> dict[str, object]:
-    fields = (voids.void, voids.instances, voids.zone, voids.particle, voids.depth_px)
-    void, instances, zone, particle, depth = fields
+    void, instances, zone = voids.void, voids.instances, voids.zone
+    particle, depth = voids.particle, voids.depth_px
     sheets = voids.sheets
-    ridges = (sheets.index, sheets.normal, sheets.sheet, sheets.area_px, sheets.aperture_px, sheets.inner)
     totals = particle_totals(particle)
     return {
-        "pores": pore_table(*fields, n_pores=voids.n_pores, voxel_nm=1.0),
-        "cracks": crack_table(*ridges, particle, depth, voxel_nm=1.0),
+        "pores": pore_table(voids, voxel_nm=1.0),
+        "cracks": crack_table(sheets, particle, depth, voxel_nm=1.0),
         "contacts": contacts(instances, 2),
         "totals": (totals.volume_px, totals.centre),
         "sums": void_totals(void, zone, particle, n_voids=voids.n_pores + sheets.count),

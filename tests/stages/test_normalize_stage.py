@@ -11,6 +11,7 @@ from oxytomo.io import scratch
 from oxytomo.io.readers import series as raw_series
 from oxytomo.io.readers.data_exchange import write_data_exchange
 from oxytomo.io.stores import read_store
+from oxytomo.slabs import View
 from oxytomo.stages.context import StageContext
 from oxytomo.stages.shared.normalize import run
 from oxytomo.stages.sources import read_request
@@ -68,9 +69,7 @@ def test_frames_of_a_large_series_are_read_one_at_a_time(
         if name == "files":
             monkeypatch.setattr(raw_series, "IN_MEMORY_BYTES", 0)
             monkeypatch.setattr(scratch, "FIELD_BYTES", 0)
-            assert isinstance(
-                raw_series.read_tilt_series(read_request(source)).frames, raw_series.FramesOnDisk
-            )
+            assert isinstance(raw_series.read_tilt_series(read_request(source)).frames, View)
         run({}, {"store": tmp_path / f"{name}.zarr"}, settings, context)
         digests.append(read_store(tmp_path / f"{name}.zarr").digest)
     assert digests[0] == digests[1]

@@ -14,8 +14,8 @@ from oxytomo.composition.deviation_problems import DeviationSolver
 from oxytomo.composition.deviation_steps import slabs_of
 from oxytomo.composition.noise import project, replicate_rng
 from oxytomo.config import parse_config
+from oxytomo.config.composition import CompositionConfig
 from oxytomo.config.plan import stage_jobs, stage_settings
-from oxytomo.config.project import CompositionConfig
 from oxytomo.errors import InputError
 from oxytomo.io.stores import NamedArray, Provenance, Store, read_store, write_store
 from oxytomo.reconstruct import total_variation

@@ -25,7 +25,7 @@ from oxytomo.config.plan import (
     stage_settings,
 )
 from oxytomo.config.project import ProjectConfig
-from oxytomo.config.schema import default_yaml, schema
+from oxytomo.config.schema import default_yaml, expert_yaml, schema
 from oxytomo.errors import ConfigError
 from oxytomo.results import places
 from oxytomo.run.costs import COSTS
@@ -404,6 +404,26 @@ def test_default_configuration_says_what_the_models_say() -> None:
         folder=Path("/data"),
     )
     assert spelled == bare
+
+
+def test_expert_settings_have_a_list_of_their_own() -> None:
+    normalize = yaml.safe_load(default_yaml())["samples"]["particle_a"]["composition"]["normalize"]
+    assert "flat_field" in normalize
+    assert "hot_pixel_sigma" not in normalize
+    listed = yaml.safe_load(expert_yaml())
+    assert listed["composition.normalize.hot_pixel_sigma"] == 8.0
+    # Of both ways to reconstruct, of the fits per element, and of all branches.
+    assert {
+        "composition.reconstruct.l1_weight",
+        "oxidation.fit.max_condition",
+        "structure.segment.false_cracks",
+        "tomogram.export.chunk",
+        "register_branches.placements",
+    } <= set(listed)
+    assert "composition.normalize.flat_field" not in listed
+    marked = schema()["$defs"]["ExportSettings"]["properties"]
+    assert marked["chunk"]["expert"] is True
+    assert "expert" not in marked["ngff"]
 
 
 def test_schema_names_its_dialect_and_accepts_plain_paths() -> None:

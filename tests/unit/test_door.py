@@ -305,7 +305,7 @@ def test_every_number_of_a_configuration_has_two_bounds() -> None:
 
 
 def test_patterns_look_at_a_bounded_number_of_files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("oxytomo.config.source.MOST_ENTRIES", 50)
+    monkeypatch.setattr("oxytomo.config.patterns.MOST_ENTRIES", 50)
     for i in range(60):
         (tmp_path / f"{i}.h5").touch()
     (tmp_path / "few").mkdir()

@@ -13,7 +13,7 @@ import xarray as xr
 import oxytomo as ox
 from oxytomo.config import TomogramReconstructSettings
 from oxytomo.errors import ConfigError, InputError, ShapeError
-from oxytomo.io.volumes.base import Rows
+from oxytomo.io.volumes.base import rows_of_file
 
 TILTS = np.linspace(-90, 90, 120, endpoint=False)
 
@@ -83,7 +83,7 @@ def test_total_variation_without_a_variance_takes_the_noise_of_the_projections(d
 
 
 def test_a_volume_that_stays_on_disk_is_taken(disc: np.ndarray) -> None:
-    rows = Rows(disc[None].shape, disc.dtype, lambda key: disc[None][key], Path("volume"))
+    rows = rows_of_file(disc[None].shape, disc.dtype, lambda key: disc[None][key], Path("volume"))
     np.testing.assert_array_equal(ox.project(rows, [30.0]), ox.project(disc[None], [30.0]))
 
 

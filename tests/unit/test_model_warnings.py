@@ -1,8 +1,10 @@
 """What a report says of a model that fails, of shared errors, and of a particle that is off as a whole."""
 
+import numpy as np
 import pytest
 
-from oxytomo.measure.systematic import systematic_error, widened
+from oxytomo.composition.model_choice import named_causes
+from oxytomo.measure.systematic import skin_oxygen_nm, systematic_error, widened
 from oxytomo.results.warnings import check_model, check_reference
 
 FITS = {"chi_square_per_dof": 1.2, "likely_causes": [], "systematic": {"misfit": 0.001}}
@@ -46,3 +48,32 @@ def test_an_interval_is_widened_on_the_side_to_which_a_shift_moves_it():
     # 0.3 down from noise and 0.4 from the shift: √(0.3² + 0.4²) = 0.5; nothing is added above
     assert widened((0.3, 0.7), 0.6, (0.6, 0.2)) == pytest.approx((0.1, 0.7))
     assert widened(None, 0.6, (0.6, 0.2)) is None
+
+
+def test_a_skin_is_a_warning_that_names_both_readings():
+    skin = {"carbon_nm": 1.9, "standard_error_nm": 0.1, "carbonate_nm": 10.0, "oxygen_nm": 8.7}
+    (line,) = check_model(FITS | {"skin": skin}, 0.05)
+    for word in ("1.9 ± 0.1 nm", "Li2CO3", "10 nm", "coat of carbon", "decompose.components"):
+        assert word in line
+    assert skin_oxygen_nm({"skin": skin}) == 8.7
+    assert skin_oxygen_nm(FITS) == skin_oxygen_nm(None) == 0
+
+
+def test_causes_are_terms_that_are_missed_by_much():
+    steps = [
+        {"term": "stray", "chi_square_per_dof_without": 60.0},
+        {"term": "carbon", "chi_square_per_dof_without": 1.3},
+    ]
+    record = FITS | {"steps": steps, "terms": {"stray": {"kind": "stray"}, "carbon": {"kind": "component"}}}
+    assert named_causes(record) == ["stray"]
+    assert named_causes(record | {"skin": {"oxygen_nm": 8.7}, "likely_causes": ["pvdf"]}) == [
+        "skin",
+        "stray",
+        "pvdf",
+    ]
+    assert named_causes({"chi_square_per_dof": None}) == []
+
+
+def test_a_misfit_of_single_rays_stays_where_the_reference_is_the_particles_own():
+    model = {"systematic": {"stray": 0.03, "misfit": 0.001, "misfit_of_single_rays": 0.02}}
+    assert systematic_error(model, own_reference=True) == pytest.approx(np.hypot(0.001, 0.02))

@@ -12,7 +12,7 @@ from oxytomo.export.ngff import Channel, Label
 from oxytomo.export.ome_zarr import write_image
 from oxytomo.export.pyramid import halve_by_mean, halve_by_mode, level_factors, level_shapes
 from oxytomo.palette import display_window, element_color
-from oxytomo.slabs import Mapped
+from oxytomo.slabs import mapped
 
 NGFF = pytest.mark.parametrize("ngff", ["0.5", "0.4"])
 COLORS = {0: (0, 0, 0, 0), 1: (10, 20, 30, 255), 2: (200, 100, 50, 255)}
@@ -340,8 +340,8 @@ def test_volumes_on_disk_are_exported_in_slabs(tmp_path):
     """A field of which only slices can be read gives the same image, for odd sides and several shards."""
     data = volume((37, 35, 21))
     label = label_image((37, 35, 21))
-    fields = Channel("O", Mapped(data, np.asarray, np.float32), "FF0000", (0, 1))
-    label_field = Label(label.name, Mapped(label.data, np.asarray, np.uint8), label.colors, label.names)
+    fields = Channel("O", mapped(data, np.asarray, np.float32), "FF0000", (0, 1))
+    label_field = Label(label.name, mapped(label.data, np.asarray, np.uint8), label.colors, label.names)
     write_image(tmp_path / "a", [Channel("O", data, "FF0000", (0, 1))], **options(labels=[label], threads=1))
     write_image(tmp_path / "b", [fields], **options(labels=[label_field]))
     whole, parts = (zarr.open_group(str(tmp_path / name), mode="r") for name in "ab")

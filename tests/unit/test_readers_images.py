@@ -13,6 +13,7 @@ import tifffile
 from oxytomo.errors import InputError
 from oxytomo.io.readers import ReadRequest, peek, read_tilt_series, series
 from oxytomo.io.readers.xradia import _energy_ev
+from oxytomo.slabs import View
 from tests.fuzz.targets import edf, exchange, mrc, nexus, tiff, xradia
 
 
@@ -187,7 +188,7 @@ def test_frames_one_at_a_time_are_those_of_the_whole(
     whole = read_tilt_series(asked).frames
     monkeypatch.setattr(series, "IN_MEMORY_BYTES", 0)
     frames = read_tilt_series(asked).frames
-    assert isinstance(frames, series.FramesOnDisk)
+    assert isinstance(frames, View)
     assert (frames.shape, frames.dtype) == (whole.shape, whole.dtype)
     np.testing.assert_array_equal([frames[number] for number in range(len(whole))], whole)
     assert frames[0].dtype.isnative

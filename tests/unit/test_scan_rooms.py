@@ -45,7 +45,6 @@ from oxytomo.phase.scan import PhaseScan, ScanOptions, ScanSeries, phase_scan
 from oxytomo.preprocess.stack_density import DensityOptions, mean_transmission, stack_air, stack_density
 from oxytomo.reconstruct.phase_volume import back_projected, require_angles, voxel_unit
 from oxytomo.segment.given_mask import given_particles
-from oxytomo.slabs import in_memory
 
 
 @pytest.fixture(scope="module")
@@ -402,9 +401,7 @@ def test_the_axis_is_found_without_opposite_frames() -> None:
 
 def test_frames_come_to_a_rotation_about_the_middle() -> None:
     tilt_deg = np.arange(0, 180, 6.0)
-    moved, text = on_rotation(
-        sinogram(25.0, tilt_deg), tilt_deg, ROTATION, allocate=in_memory, progress=quiet
-    )
+    moved, text = on_rotation(sinogram(25.0, tilt_deg), tilt_deg, ROTATION, progress=quiet)
     # Where the particle is in the volume is free: its middle moves on c + a cos θ + b sin θ.
     seen = np.asarray(moved[:]).sum(axis=1)
     middle = (seen * np.arange(48)).sum(axis=1) / seen.sum(axis=1)
@@ -434,13 +431,7 @@ def test_a_ball_comes_back_where_it_is() -> None:
     frames = sinogram(22.3, tilt_deg)
     frames[5, 0, 0] = np.nan
     volume = back_projected(
-        frames,
-        tilt_deg,
-        axis_column=22.3,
-        factor=np.float32(0.5),
-        threads=1,
-        allocate=in_memory,
-        on_iteration=lambda *_: None,
+        frames, tilt_deg, axis_column=22.3, factor=np.float32(0.5), threads=1, on_iteration=lambda *_: None
     )
     slice_ = np.asarray(volume[4:5])[0]
     y, x = np.indices(slice_.shape) - 23.5
@@ -457,7 +448,7 @@ def test_a_ball_comes_back_where_it_is() -> None:
 
 def test_a_drawn_mask_is_rounded() -> None:
     values = np.array([[[-1.0, 0.4, 0.6, 1.2, 300.0]]], np.float32)
-    mask = given_particles(values, in_memory)
+    mask = given_particles(values)
     np.testing.assert_array_equal(mask[:], [[[0, 0, 1, 1, 255]]])
     assert mask.dtype == np.uint8
 

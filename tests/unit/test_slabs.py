@@ -1,5 +1,6 @@
 """Slabs, fields on disk, and what is computed slab by slab, against the whole volume at once."""
 
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import cc3d
@@ -20,7 +21,17 @@ from oxytomo.segment.components import Components, filled_bodies
 from oxytomo.segment.distances import distance_inside
 from oxytomo.segment.particle import particle_mask
 from oxytomo.simulate.voids import photograph, photographed_rows, random_scene
-from oxytomo.slabs import Allocate, ReadAhead, fill, gather, on_grid, slabs, window
+from oxytomo.slabs import (
+    fill,
+    gather,
+    in_memory,
+    new_field,
+    on_grid,
+    read_ahead,
+    slabs,
+    window,
+    workspace,
+)
 
 
 @pytest.fixture
@@ -61,8 +72,8 @@ def test_fields_on_disk_read_and_write_as_arrays_do(tmp_path: Path, monkeypatch:
     index = np.argwhere(values > 0.1)
     box = (slice(5, 40), slice(3, 20), slice(0, 25))
 
-    def checked(allocate: Allocate) -> None:
-        field = allocate(values.shape, np.float32)
+    def checked() -> None:
+        field = new_field(values.shape, np.float32)
         assert isinstance(field, ScratchField)
         assert not field[0:45].any()
         part = window(field, box)
@@ -72,13 +83,13 @@ def test_fields_on_disk_read_and_write_as_arrays_do(tmp_path: Path, monkeypatch:
         np.testing.assert_array_equal(field[0:45], wanted)
         np.testing.assert_array_equal(part[1:9, 2:4], wanted[box][1:9, 2:4])
         np.testing.assert_array_equal(gather(field, index), wanted[tuple(index.T)])
-        ahead = ReadAhead(field)
+        ahead = read_ahead(field)
         for low in (0, 2, 3, 20, 1):
             one = (slice(low, low + 9), slice(1, 5), slice(2, 8))
             np.testing.assert_array_equal(ahead[one], wanted[one])
 
-    with scratch_fields(tmp_path / "store.zarr") as allocate:
-        checked(allocate)
+    with scratch_fields(tmp_path / "store.zarr"):
+        checked()
         # The room on the disk is free again when nobody needs a field.
         assert not [path for path in tmp_path.rglob("*") if path.is_file()]
     assert not list(tmp_path.iterdir())
@@ -229,7 +240,7 @@ def test_measures_of_classes_in_slabs_are_those_of_the_whole(
             replicate_fractions(replicates, particle, threshold=0.05),
             border_share(phases, OXYGEN_POOR),
             n_classified(phases),
-            domain_table(found, voxel_nm=7.0, min_voxels=3),
+            domain_table(found, voxel_nm=7.0, min_voxels=3).to_dict("list"),
             {name: (one.low.tolist(), one.high.tolist()) for name, one in found.items()},
         ]
         table = shell_table(deviation, phases, shells, replicates, n_shells=4, depth_nm=depth)
@@ -244,3 +255,22 @@ def test_measures_of_classes_in_slabs_are_those_of_the_whole(
     for name, column in whole[4].items():
         if name != "standard_error_from":
             np.testing.assert_allclose(sliced[4][name], column, rtol=1e-12, err_msg=name)
+
+
+def test_new_fields_are_where_the_workspace_keeps_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("oxytomo.io.scratch.FIELD_BYTES", 100)
+    assert isinstance(new_field((10, 10), np.float32), np.ndarray)
+    with scratch_fields(tmp_path / "store.zarr"):
+        large, small = new_field((10, 10), np.float32), new_field((5, 5), np.float32)
+        assert isinstance(large, ScratchField)
+        assert isinstance(small, np.ndarray)
+        assert not np.asarray(large[0:10]).any()
+        with workspace(in_memory):
+            assert isinstance(new_field((10, 10), np.float32), np.ndarray)
+        assert isinstance(new_field((10, 10), np.float32), ScratchField)
+        with ThreadPoolExecutor(1) as pool:
+            # A thread has no workspace: what it makes does not end with the block.
+            assert isinstance(pool.submit(new_field, (10, 10), np.float32).result(), np.ndarray)
+    assert isinstance(new_field((10, 10), np.float32), np.ndarray)

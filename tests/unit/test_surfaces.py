@@ -5,7 +5,7 @@ import pytest
 
 from oxytomo.measure.sheet_surfaces import RIM_SHARE, SheetSurface, sheet_surface
 from oxytomo.measure.surfaces import Surface, label_boxes, particle_body, pore_body
-from oxytomo.slabs import ReadAhead
+from oxytomo.slabs import read_ahead
 
 
 def ball(size: int, radius: float, centre: tuple[float, float, float]) -> np.ndarray:
@@ -20,7 +20,7 @@ def test_a_pore_encloses_its_void_volume(radius: float, below: float) -> None:
     void = ball(40, radius, centre)
     zone = (void > 0).astype(np.int32)
     low, high = label_boxes((void > 0.5).astype(np.int32), 1)
-    surface = pore_body(ReadAhead(void), ReadAhead(zone), low[0], high[0], 1)
+    surface = pore_body(read_ahead(void), read_ahead(zone), low[0], high[0], 1)
     assert surface is not None
     # Smoothing over 0.7 voxels draws the surface inwards by about 0.5 voxel² / radius.
     assert 1 - below < surface.volume / void.sum() < 1
@@ -46,9 +46,9 @@ def test_particles_that_touch_have_their_own_surface() -> None:
 
 def test_nothing_has_no_surface() -> None:
     nothing = np.zeros((8, 8, 8), np.float32)
-    zone = ReadAhead(np.zeros(nothing.shape, np.int32))
+    zone = read_ahead(np.zeros(nothing.shape, np.int32))
     low, high = np.full(3, 2), np.full(3, 5)
-    assert pore_body(ReadAhead(nothing), zone, low, high, 1) is None
+    assert pore_body(read_ahead(nothing), zone, low, high, 1) is None
 
 
 def test_a_body_in_pieces_is_the_same_body(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -59,7 +59,7 @@ def test_a_body_in_pieces_is_the_same_body(monkeypatch: pytest.MonkeyPatch) -> N
 
     def bodies() -> tuple[Surface | None, Surface | None]:
         return (
-            pore_body(ReadAhead(void), ReadAhead(zone), low[0], high[0], 1),
+            pore_body(read_ahead(void), read_ahead(zone), low[0], high[0], 1),
             particle_body(particle, depth, low[0], high[0], 1),
         )
 

@@ -1,5 +1,7 @@
 """Measures of pores, cracks and their network against bodies whose answers are known."""
 
+from types import SimpleNamespace
+
 import edt
 import numpy as np
 import pytest
@@ -22,6 +24,7 @@ from oxytomo.measure.topology import euler_sweep, tortuosity
 from oxytomo.measure.totals import particle_totals, void_totals
 from oxytomo.measure.void_numbers import cut_by_faces
 from oxytomo.segment.regions import contacts, grow, paint_sheets
+from oxytomo.segment.sheets import Sheets
 from oxytomo.segment.steps import dip_share
 
 
@@ -46,15 +49,15 @@ def table_of(void: np.ndarray, reach: int = 5) -> dict[str, np.ndarray]:
     instances = (void > 0.5).astype(np.int32)
     everywhere = np.ones(void.shape, bool)
     depth = np.full(void.shape, 20, np.float32)
-    return pore_table(
-        void,
-        instances,
-        grow(instances, everywhere, reach),
-        everywhere.astype(np.uint8),
-        depth,
+    voids = SimpleNamespace(
+        void=void,
+        instances=instances,
+        zone=grow(instances, everywhere, reach),
+        particle=everywhere.astype(np.uint8),
+        depth_px=depth,
         n_pores=1,
-        voxel_nm=10.0,
     )
+    return pore_table(voids, voxel_nm=10.0)
 
 
 @pytest.mark.parametrize("radius", [4.0, 6.0, 10.0])
@@ -184,15 +187,19 @@ def plane_rows(tilt: float, radius: float) -> tuple[np.ndarray, np.ndarray]:
     return index, np.concatenate([np.tile(n, (len(index), 1)), offset[:, None]], axis=1).astype(np.float32)
 
 
+def one_sheet(index: np.ndarray, normal: np.ndarray, area_px: np.ndarray, aperture_px: float) -> Sheets:
+    n = len(index)
+    ones = np.ones(n, np.int64), area_px, np.full(n, aperture_px, np.float32), np.ones(n, bool)
+    return Sheets(index, normal, *ones, 0.0, 0.0, 0.0, 0)
+
+
 @pytest.mark.parametrize("tilt", [0.0, 0.35, 0.7])
 def test_area_and_direction_of_a_crack(tilt: float) -> None:
     index, normal = plane_rows(tilt, 20.0)
-    n = len(index)
     area = (1 / np.abs(normal[:, :3]).max(axis=1)).astype(np.float32)
     particle = np.ones((81, 81, 81), np.uint8)
     depth = np.full(particle.shape, 10, np.float32)
-    args = (index, normal, np.ones(n, np.int64), area, np.full(n, 0.7, np.float32), np.ones(n, bool))
-    row = crack_table(*args, particle, depth, voxel_nm=10.0)
+    row = crack_table(one_sheet(index, normal, area, 0.7), particle, depth, voxel_nm=10.0)
     assert row["area_nm2"][0] / 100 == pytest.approx(np.pi * 400, rel=0.03)  # a pixelated circle
     assert row["aperture_nm"][0] == pytest.approx(7)
     assert row["volume_nm3"][0] / 1e3 == pytest.approx(0.7 * np.pi * 400, rel=0.03)
@@ -207,15 +214,8 @@ def test_a_tangential_crack_is_at_right_angles_to_the_radius() -> None:
     particle = np.zeros((121, 81, 81), np.uint8)
     particle[1:] = 1
     index[:, 0] += 60
-    args = (
-        index,
-        normal,
-        np.ones(n, np.int64),
-        np.ones(n, np.float32),
-        np.ones(n, np.float32),
-        np.ones(n, bool),
-    )
-    row = crack_table(*args, particle, np.full(particle.shape, 1.5, np.float32), voxel_nm=1.0)
+    depth = np.full(particle.shape, 1.5, np.float32)
+    row = crack_table(one_sheet(index, normal, np.ones(n, np.float32), 1.0), particle, depth, voxel_nm=1.0)
     assert row["angle_to_radius_deg"][0] > 80
     assert row["touches_surface"][0]
 

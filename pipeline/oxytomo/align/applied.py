@@ -11,12 +11,8 @@ from oxytomo.align.matching import TiltAlignment, misfit_of
 from oxytomo.align.parallel import frame_groups
 from oxytomo.align.resample import resample, turned, turned_shifts
 from oxytomo.align.series import (
-    TILT_SMOOTHING_PX,
     Alignment,
-    AlignOptions,
-    Progress,
     Solution,
-    TiltSolution,
     align_series,
     look,
     mean_of_series,
@@ -25,10 +21,11 @@ from oxytomo.align.series import (
 )
 from oxytomo.align.spectral_shifts import shifts_between_energies
 from oxytomo.align.starts import background_free
+from oxytomo.align.tilts import TILT_SMOOTHING_PX, AlignOptions, Progress, TiltSolution
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray
 from oxytomo.reconstruct.fbp import filtered_backprojection
 from oxytomo.reconstruct.geometry import TiltGeometry
-from oxytomo.slabs import Allocate, Field
+from oxytomo.slabs import Field, new_field
 
 MAX_PICTURES = 8
 """Frames shown in the report among those that are left out or look bad."""
@@ -124,11 +121,11 @@ def _found(
         inputs.names,
         inputs.values,
         inputs.signal_to_noise,
-        inputs.tilt_deg,
-        inputs.acquisition_order,
-        recorded,
-        options,
-        progress,
+        tilt_deg=inputs.tilt_deg,
+        acquisition_order=inputs.acquisition_order,
+        magnification=recorded,
+        options=options,
+        progress=progress,
     )
     if options.tilts and inputs.tilt_deg.size > 1:
         require_better(found.tilts.misfit_before, found.tilts.misfit_after, name)
@@ -169,7 +166,7 @@ def _judged(inputs: AlignInputs, given: Solution, progress: Progress) -> Alignme
 
 
 def resample_inputs(
-    judged: JudgedAlignment, allocate: Allocate, progress: Progress, *, by_spectra: bool, one_air: bool
+    judged: JudgedAlignment, progress: Progress, *, by_spectra: bool, one_air: bool
 ) -> tuple[JudgedAlignment, Resampled]:
     """Resample the raw pixels of the frames in use, once, with everything composed.
 
@@ -184,14 +181,14 @@ def resample_inputs(
     The alignment, moved where the spectra asked for it, and its frames
     """
     inputs, used = judged.inputs, judged.frames.used
-    value, variance = _resampled(inputs, judged.found.solution, used, allocate, progress)
+    value, variance = _resampled(inputs, judged.found.solution, used, progress)
     moved = shifts_between_energies(value, variance, progress("compare spectra")) if by_spectra else None
     if moved is None:
         return judged, Resampled(value, variance, "", _levelled(inputs, value, variance) if one_air else "")
     rms = np.sqrt(np.mean(np.sum(moved.shift_px**2, axis=2), axis=1))
     named = ", ".join(f"{name} {size:.3f}" for name, size in zip(inputs.names, rms, strict=True) if size > 0)
     solution = shifted(judged.found.solution, moved.shift_px, used)
-    value, variance = _resampled(inputs, solution, used, allocate, progress)
+    value, variance = _resampled(inputs, solution, used, progress)
     levelled = _levelled(inputs, value, variance) if one_air else ""
     moved_alignment = replace(judged, found=replace(judged.found, solution=solution))
     return moved_alignment, Resampled(value, variance, named, levelled)
@@ -210,10 +207,10 @@ def _levelled(inputs: AlignInputs, value: Field, variance: Field) -> str:
 
 
 def _resampled(
-    inputs: AlignInputs, solution: Solution, used: BoolArray, allocate: Allocate, progress: Progress
+    inputs: AlignInputs, solution: Solution, used: BoolArray, progress: Progress
 ) -> tuple[Field, Field]:
     shape = (len(inputs.names), int(used.sum()), *inputs.shape)
-    value, variance = allocate(shape, np.float32), allocate(shape, np.float32)
+    value, variance = new_field(shape, np.float32), new_field(shape, np.float32)
     report = progress("resample")
     for e in range(shape[0]):
         raw, noise = inputs.frames(e, used)

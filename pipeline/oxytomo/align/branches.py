@@ -13,7 +13,7 @@ from oxytomo.align.placing import Placement, placed_labels, placed_share, trim
 from oxytomo.align.rigid import RigidFit
 from oxytomo.arrays import FloatArray
 from oxytomo.segment.voids import CRACK, PORE
-from oxytomo.slabs import Allocate, Box, Field, Mapped, count_set, fill, read, slabs, window
+from oxytomo.slabs import Box, Field, count_set, fill, mapped, new_field, read, slabs, window
 
 INSIDE = 0.5
 MARGIN = 2
@@ -101,7 +101,7 @@ def placement_of(fit: RigidFit, moving: Solid, fixed: Solid, shape: tuple[int, .
 
 def compared_box(fixed: Solid, placement: Placement, particle: Field) -> Box:
     """Return the box of the fixed volume around its particle and around all particles of the moving volume."""
-    everything = box_of(Mapped(particle, lambda part: part > 0, np.bool_), True)
+    everything = box_of(mapped(particle, lambda part: part > 0, np.bool_), True)
     return _around(_wider(fixed.box, placement.shape), placement.reached(everything))
 
 
@@ -130,20 +130,18 @@ def _around(one: Box, other: Box) -> Box:
     return tuple(slice(min(a.start, b.start), max(a.stop, b.stop)) for a, b in zip(one, other, strict=True))
 
 
-def in_whole(part: Field, box: Box, shape: tuple[int, ...], allocate: Allocate) -> Field:
+def in_whole(part: Field, box: Box, shape: tuple[int, ...]) -> Field:
     """Return a field that is 0 outside a box."""
-    whole = allocate(shape, part.dtype)
+    whole = new_field(shape, part.dtype)
     fill(window(whole, box), np.asarray, part)
     return whole
 
 
-def placed_structure(
-    of: Segmented, placement: Placement, allocate: Allocate, *, compared: bool
-) -> dict[str, Field]:
+def placed_structure(of: Segmented, placement: Placement, *, compared: bool) -> dict[str, Field]:
     """Return the particle and the voids of the structure on the composition's grid, empty where nothing is compared."""
     shape = placement.shape
-    inside, instances = allocate(shape, np.uint8), allocate(shape, np.int32)
-    share = allocate(shape, np.float32)
+    inside, instances = new_field(shape, np.uint8), new_field(shape, np.int32)
+    share = new_field(shape, np.float32)
     if compared:
         particle, void, zone, n_rows = of.particle, of.void, of.zone, of.particle.shape[0]
 
@@ -165,9 +163,9 @@ def placed_structure(
 
     return {
         "particle": inside,
-        "voids": Mapped(instances, kinds, np.uint8),
+        "voids": mapped(instances, kinds, np.uint8),
         "instances": instances,
-        "void": Mapped(share, lambda part: part.clip(0, 1), np.float32),
+        "void": mapped(share, lambda part: part.clip(0, 1), np.float32),
     }
 
 
@@ -183,7 +181,7 @@ def registration_record(fit: RigidFit, particle: Field, placed: Field) -> dict[s
     turn = Rotation.from_matrix(fit.rotation.T[::-1, ::-1])
     vector = turn.as_rotvec(degrees=True)
     angle = float(np.linalg.norm(vector))
-    missed = Mapped(particle, lambda own, other: (own > 0) & (other == 0), np.bool_, placed)
+    missed = mapped(particle, lambda own, other: (own > 0) & (other == 0), np.bool_, placed)
     outside = count_set(missed) / count_set(particle)
     return {
         "structure_to_composition": {"matrix_zyx_nm": transform_of(fit)},

@@ -8,13 +8,13 @@ import numpy as np
 from oxytomo.align.energies import register_energies
 from oxytomo.align.register import fill_invalid
 from oxytomo.align.resample import resample
-from oxytomo.arrays import Float64Array, FloatArray, StoredArray
+from oxytomo.arrays import Field, Float64Array, FloatArray
 
 SMOOTHING_PX = 1.5
 """Gaussian smoothing before distances are compared."""
 
 
-def read_frames(series: StoredArray, part: slice | list[int]) -> FloatArray:
+def read_frames(series: Field, part: slice | list[int]) -> FloatArray:
     """Return some frames of a series, (n, n_y, n_x) float32, with gaps filled."""
     rows = range(part.start, part.stop) if isinstance(part, slice) else part
     return fill_invalid(np.stack([np.asarray(series[row]) for row in rows]))
@@ -33,7 +33,7 @@ class DistanceGrid:
     max_shift_px : largest shift searched; None: distances are not registered with each other
     """
 
-    series: Sequence[StoredArray]
+    series: Sequence[Field]
     scales: Sequence[float]
     look: Callable[[FloatArray, int], FloatArray]
     max_shift_px: float | None

@@ -15,7 +15,7 @@ from oxytomo.align.local import local_shift
 from oxytomo.align.parallel import frame_groups
 from oxytomo.align.register import coarse_shifts, fill_invalid, refine_shifts, similarity_steps, smooth
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray
-from oxytomo.slabs import Field, Reordered
+from oxytomo.slabs import Field, reordered
 
 BACKGROUND_PX = 20.0
 """Structure broader than this (Gaussian standard deviation) is background."""
@@ -191,8 +191,8 @@ def mirrored_tilts(
     if chosen.size < 3:
         return False
     there = register_energies(
-        Reordered(frames, chosen),
-        Reordered(reference, opposite[chosen]),
+        reordered(frames, chosen),
+        reordered(reference, opposite[chosen]),
         max_shift_px=max_shift_px,
         sigma_px=sigma_px,
         chemistry=False,

@@ -20,7 +20,7 @@ from oxytomo.align.frames import (
 )
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray
 from oxytomo.errors import InputError, ShapeError
-from oxytomo.slabs import Field, Reordered
+from oxytomo.slabs import Field, reordered
 
 SAME_TILT_DEG = 0.01
 NOISE_FRAMES, NOISE_PIXELS = 4, 16_000_000
@@ -58,7 +58,7 @@ def _frames_of(
 
 
 def _rows_of(frames: Field, rows: IntArray) -> Field:
-    return frames if np.array_equal(rows, np.arange(frames.shape[0])) else Reordered(frames, rows)
+    return frames if np.array_equal(rows, np.arange(frames.shape[0])) else reordered(frames, rows)
 
 
 @dataclass(frozen=True)
@@ -309,7 +309,7 @@ def _median_noise(variance: Field) -> float:
     chosen = np.unique(
         np.linspace(0, n - 1, min(n, max(NOISE_FRAMES, NOISE_PIXELS // (n_y * n_x)))).astype(int)
     )
-    frames = Reordered(variance, chosen)[:]
+    frames = reordered(variance, chosen)[:]
     known = frames[np.isfinite(frames)]
     return float(np.sqrt(np.median(known))) if known.size else 1.0
 

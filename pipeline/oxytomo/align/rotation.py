@@ -9,9 +9,10 @@ from oxytomo.align.binning import Binning
 from oxytomo.align.parallel import frame_groups
 from oxytomo.align.register import fill_invalid
 from oxytomo.align.resample import resample
-from oxytomo.align.series import AlignOptions, Progress, Solution, align_tilts, compose, mean_of_series
+from oxytomo.align.series import Solution, compose, mean_of_series
+from oxytomo.align.tilts import AlignOptions, Progress, align_tilts
 from oxytomo.arrays import Float64Array, IntArray
-from oxytomo.slabs import Allocate, Field
+from oxytomo.slabs import Field, new_field
 
 PAIRS = 32
 """At most so many pairs of opposite frames are compared for the axis."""
@@ -94,12 +95,7 @@ def _from_pairs(frames: Field, pairs: IntArray, max_shift_px: float) -> Rotation
 
 
 def on_rotation(
-    frames: Field,
-    tilt_deg: Float64Array,
-    options: RotationOptions,
-    *,
-    allocate: Allocate,
-    progress: Progress,
+    frames: Field, tilt_deg: Float64Array, options: RotationOptions, *, progress: Progress
 ) -> tuple[Field, str]:
     """Move frames onto a perfect rotation about the middle column.
 
@@ -108,7 +104,6 @@ def on_rotation(
     frames : (n_tilt, n_y, n_x) float32, NaN where invalid
     tilt_deg : (n_tilt,)
     options : the axis where it is given, and how far frames may lie off
-    allocate : makes the field that is returned
     progress : shows how far the alignment is
 
     Returns
@@ -134,12 +129,12 @@ def on_rotation(
         f"{found.applied_axis_tilt_deg:.2f} degrees; misfit {np.nanmedian(found.misfit_before):.4f} of the contrast before, "
         f"{np.nanmedian(found.misfit_after):.4f} after"
     )
-    return _moved(frames, place, allocate), text
+    return _moved(frames, place), text
 
 
-def _moved(frames: Field, place: Solution, allocate: Allocate) -> Field:
+def _moved(frames: Field, place: Solution) -> Field:
     """Resample the frames of one series in groups."""
-    moved = allocate(frames.shape, np.float32)
+    moved = new_field(frames.shape, np.float32)
     for group in frame_groups(frames.shape):
         clean = fill_invalid(np.asarray(frames[group]))
         part, _ = resample(

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from oxytomo.align.stack import StackShifts, register_stack, shifted_frame, variance_factor
-from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray, StoredArray
+from oxytomo.arrays import BoolArray, Field, Float64Array, FloatArray, IntArray
 from oxytomo.errors import InputError
 
 MANY_LOST = 0.05
@@ -30,8 +30,8 @@ class RecordedStack:
     """
 
     element: str
-    value: StoredArray
-    variance: StoredArray
+    value: Field
+    variance: Field
     energy_ev: Float64Array
     acquisition_index: IntArray
 
@@ -167,7 +167,7 @@ def move_frames(stack: RecordedStack, place: Placement, value: FloatArray, varia
         value[i], variance[i] = frame, noise
 
 
-def dead_frames(value: StoredArray) -> BoolArray:
+def dead_frames(value: Field) -> BoolArray:
     """Say which frames have no valid pixel: (n,) bool."""
     return np.array([not np.isfinite(np.asarray(value[i])).any() for i in range(value.shape[0])])
 

@@ -5,7 +5,7 @@ import json
 import sys
 from importlib.resources import files
 
-from oxytomo.config.schema import default_yaml, schema
+from oxytomo.config.schema import default_yaml, expert_yaml, schema
 from oxytomo.errors import ConfigError
 
 DESCRIPTION = """\
@@ -13,7 +13,8 @@ Print the JSON schema of the configuration. An editor that knows it completes an
 EXAMPLES = """\
 examples:
   oxytomo schema > schema.json
-  oxytomo schema --defaults > my.yaml   a commented configuration with every default, to start from
+  oxytomo schema --defaults > my.yaml   a commented configuration with the defaults, to start from
+  oxytomo schema --expert               the settings that few users need
   oxytomo schema --example              the names of the examples, one per branch and instrument
   oxytomo schema --example oxidation_bessy_u41 > my.yaml"""
 
@@ -22,7 +23,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of the command."""
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument(
-        "--defaults", action="store_true", help="print a commented configuration with every default instead"
+        "--defaults", action="store_true", help="print a commented configuration with the defaults instead"
+    )
+    choice.add_argument(
+        "--expert", action="store_true", help="list the expert settings, which --defaults leaves out, instead"
     )
     choice.add_argument(
         "--example",
@@ -37,6 +41,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Write what was asked for to standard output."""
     if arguments.example is not None:
         sys.stdout.write(example(arguments.example) if arguments.example else "\n".join(examples()) + "\n")
+    elif arguments.expert:
+        sys.stdout.write(expert_yaml())
     else:
         sys.stdout.write(default_yaml() if arguments.defaults else schema_text())
     return 0

@@ -28,7 +28,7 @@ from oxytomo.composition.model_choice import (
 )
 from oxytomo.composition.skin import Skin, asked_tilts, free_carbon, skin_around
 from oxytomo.preprocess.averaged_rays import AveragedRays, averaged_rays
-from oxytomo.slabs import Allocate, Field
+from oxytomo.slabs import Field, new_field
 from oxytomo.units import NM_PER_UM
 
 TILTS_AT_ONCE = 16
@@ -101,12 +101,7 @@ def amounts_from_signals(series: AlignedSeries, material: Material) -> Amounts:
 
 
 def amounts_from_edges(
-    series: AlignedSeries,
-    material: Material,
-    choice: Choice | None,
-    *,
-    allocate: Allocate,
-    progress: Callable[[int, int], None],
+    series: AlignedSeries, material: Material, choice: Choice | None, *, progress: Callable[[int, int], None]
 ) -> Amounts:
     """Return amounts from two energies per edge, with the terms of the model that the data ask for.
 
@@ -130,8 +125,8 @@ def amounts_from_edges(
     own = attenuation(elements)
     value, variance, n = series.value, series.variance, len(elements)
     rays = value.shape[1:]
-    areal = allocate((n, *rays), np.float32)
-    covariance = allocate((n * (n + 1) // 2, *rays), np.float32)
+    areal = new_field((n, *rays), np.float32)
+    covariance = new_field((n * (n + 1) // 2, *rays), np.float32)
     if choice is None:
         for tilts in _parts(rays[0]):
             areal[:, tilts], covariance[:, tilts] = decompose_differences(

@@ -8,12 +8,12 @@ import numpy as np
 from oxytomo.composition.noise import deviation_sigma
 from oxytomo.composition.replicates import SIGMA_SMOOTHING_PX
 from oxytomo.segment.classes import averaged_deviation
-from oxytomo.slabs import Allocate, Box, Field, fill, in_memory, plane, window
+from oxytomo.slabs import Box, Field, fill, new_field, plane, window
 
 
-def averaged(deviation: Field, particle: Field, width_px: float, allocate: Allocate = in_memory) -> Field:
+def averaged(deviation: Field, particle: Field, width_px: float) -> Field:
     """Average a deviation (n_z, n_y, n_x) over cubes of an edge within the particle; float32."""
-    mean = allocate(deviation.shape, np.float32)
+    mean = new_field(deviation.shape, np.float32)
     fill(
         mean,
         lambda value, inside: averaged_deviation(value, inside.astype(bool), width_px=width_px),
@@ -24,28 +24,20 @@ def averaged(deviation: Field, particle: Field, width_px: float, allocate: Alloc
     return mean
 
 
-def averaged_each(
-    deviations: Field, particle: Field, width_px: float, allocate: Allocate = in_memory
-) -> Field:
+def averaged_each(deviations: Field, particle: Field, width_px: float) -> Field:
     """Average every volume of a stack (n, n_z, n_y, n_x) as :func:`averaged`."""
-    stack = allocate(tuple(deviations.shape), np.float32)
+    stack = new_field(tuple(deviations.shape), np.float32)
     for k in range(deviations.shape[0]):
-        mean = averaged(plane(deviations, k), particle, width_px, allocate)
+        mean = averaged(plane(deviations, k), particle, width_px)
         fill(plane(stack, k), np.asarray, mean)
     return stack
 
 
-def averaged_sigma(
-    replicates: Field, deviation: Field, particle: Field, width_px: float, allocate: Allocate = in_memory
-) -> Field:
+def averaged_sigma(replicates: Field, deviation: Field, particle: Field, width_px: float) -> Field:
     """Return the standard error of an averaged deviation from replicates (n, n_z, n_y, n_x) averaged alike."""
-    stack = averaged_each(replicates, particle, width_px, allocate)
+    stack = averaged_each(replicates, particle, width_px)
     return deviation_sigma(
-        [plane(stack, k) for k in range(stack.shape[0])],
-        deviation,
-        particle,
-        smoothing_px=SIGMA_SMOOTHING_PX,
-        allocate=allocate,
+        [plane(stack, k) for k in range(stack.shape[0])], deviation, particle, smoothing_px=SIGMA_SMOOTHING_PX
     )
 
 

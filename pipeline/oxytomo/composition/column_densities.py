@@ -4,11 +4,11 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from oxytomo.arrays import Float64Array, FloatArray, StoredArray
+from oxytomo.arrays import Field, Float64Array, FloatArray
 from oxytomo.composition.decomposition import combine
 from oxytomo.errors import InputError
 from oxytomo.reconstruct.geometry import TiltGeometry
-from oxytomo.slabs import Allocate, Field, in_memory
+from oxytomo.slabs import new_field
 
 TILTS_AT_ONCE = 16
 """Tilts of all elements that are read together."""
@@ -27,8 +27,8 @@ class ColumnDensities:
     pixel_um : detector pixel
     """
 
-    areal: StoredArray
-    covariance: StoredArray
+    areal: Field
+    covariance: Field
     tilt_deg: Float64Array
     atoms: Float64Array
     pixel_um: float
@@ -60,14 +60,12 @@ class ColumnDensities:
         areal, covariance = (np.asarray(each[:, :, rows]) for each in (self.areal, self.covariance))
         return replace(self, areal=areal, covariance=covariance)
 
-    def sinogram(
-        self, coefficients: Float64Array, *, model_error_px: float = 0.0, allocate: Allocate = in_memory
-    ) -> tuple[Field, Field]:
+    def sinogram(self, coefficients: Float64Array, *, model_error_px: float = 0.0) -> tuple[Field, Field]:
         """Combine elements: line integrals in pixels (0 where invalid) and inverse variance (0 where invalid).
 
         ``model_error_px``, the error of a path length, is added in quadrature to the noise.
         """
-        values, weights = (allocate(self.areal.shape[1:], np.float32) for _ in range(2))
+        values, weights = (new_field(self.areal.shape[1:], np.float32) for _ in range(2))
         for tilts in self.parts:
             value, variance = combine(self.areal, self.covariance, coefficients, tilts)
             valid = np.isfinite(value) & np.isfinite(variance)
@@ -95,11 +93,11 @@ def halved_rays(values: Field, weights: Field) -> tuple[FloatArray, FloatArray]:
     return small, weight
 
 
-def ratio_of_sums(data: ColumnDensities, allocate: Allocate) -> float:
+def ratio_of_sums(data: ColumnDensities) -> float:
     """Mean TM/O of the whole particle, from the sums over all valid rays."""
     metal, oxygen = (
         sum(float(np.sum(values[part], dtype=np.float64)) for part in data.parts)
-        for values in (data.sinogram(which, allocate=allocate)[0] for which in (data.metal, data.oxygen))
+        for values in (data.sinogram(which)[0] for which in (data.metal, data.oxygen))
     )
     if oxygen <= 0:
         raise InputError(

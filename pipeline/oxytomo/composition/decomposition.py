@@ -10,7 +10,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import prange
 
-from oxytomo.arrays import Float64Array, FloatArray, IntArray, StoredArray
+from oxytomo.arrays import Field, Float64Array, FloatArray, IntArray
 from oxytomo.errors import ConfigError, InputError
 from oxytomo.threads import parallel_kernel
 
@@ -202,7 +202,7 @@ def scale_signals(
 
 
 def combine(
-    areal: StoredArray, covariance: StoredArray, coefficients: Float64Array, tilts: slice
+    areal: Field, covariance: Field, coefficients: Float64Array, tilts: slice
 ) -> tuple[FloatArray, FloatArray]:
     """Linear combination of the elements and its variance, for some tilts; reads only what it needs.
 

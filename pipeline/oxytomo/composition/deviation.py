@@ -35,7 +35,7 @@ from oxytomo.composition.progress import OnProgress, Progress
 from oxytomo.composition.result import Composition, mode_of
 from oxytomo.errors import InputError
 from oxytomo.segment.particle import particle_mask
-from oxytomo.slabs import Allocate, Field, fill, in_memory, plane, sampled
+from oxytomo.slabs import Field, fill, new_field, plane, sampled
 
 
 def reconstruct_deviation(
@@ -45,7 +45,6 @@ def reconstruct_deviation(
     reference_tm_o: float | None,
     start: Composition | None,
     with_metals: bool,
-    allocate: Allocate = in_memory,
     on_progress: OnProgress | None = None,
 ) -> Composition:
     """Reconstruct the composition with the deviation as the unknown, in memory set by the solver's slabs.
@@ -57,7 +56,6 @@ def reconstruct_deviation(
     reference_tm_o : TM/O of the reference relative to nominal; None: the particle's own mode
     start : a composition close to the result, to start the iterations from; its total and particle are taken over
     with_metals : reconstruct the single metals too (for display and the joint histogram)
-    allocate : makes the fields of the result and of what lies between
     on_progress : called with (iterations done, iterations in all)
     """
     n_metals = len(data.atoms) - 1 if with_metals else 0
@@ -67,15 +65,9 @@ def reconstruct_deviation(
         + iterations_of(solver, n_metals, again=reference_tm_o is None, with_total=start is None),
     )
     ground = prepare(
-        data,
-        solver=solver,
-        reference_tm_o=reference_tm_o,
-        start=start,
-        n_metals=n_metals,
-        allocate=allocate,
-        progress=progress,
+        data, solver=solver, reference_tm_o=reference_tm_o, start=start, n_metals=n_metals, progress=progress
     )
-    solutions = Solutions.empty(ground.support.shape, 1 + n_metals, allocate)
+    solutions = Solutions.empty(ground.support.shape, 1 + n_metals)
     found = [
         (
             solve_slab(data, ground, slab, solutions, solver=solver, start=start, progress=progress),
@@ -84,12 +76,12 @@ def reconstruct_deviation(
         for slab in ground.slabs
     ]
     record = chain_record(data, ground, solver, n_metals, found)
-    particle = particle_mask(solutions.total, allocate=allocate) if start is None else start.particle
+    particle = particle_mask(solutions.total) if start is None else start.particle
     if start is not None:
         solutions = replace(solutions, total=start.total)
     if reference_tm_o is None:
-        ground = refer_to_mode(data, ground, solver, solutions, particle, allocate)
-        first, difference = solutions.difference, allocate(particle.shape, np.float32)
+        ground = refer_to_mode(data, ground, solver, solutions, particle)
+        first, difference = solutions.difference, new_field(particle.shape, np.float32)
         again = [
             (
                 refine_slab(
@@ -101,7 +93,7 @@ def reconstruct_deviation(
         ]
         solutions = replace(solutions, difference=difference)
         record |= difference_record(data, ground, solver, again)
-    return composed(solutions, particle, ground.reference_tm_o, record, allocate)
+    return composed(solutions, particle, ground.reference_tm_o, record)
 
 
 def iterations_of(solver: DeviationSolver, n_metals: int, *, again: bool, with_total: bool = True) -> int:
@@ -127,30 +119,21 @@ def difference_record(
 
 
 def refer_to_mode(
-    data: ColumnDensities,
-    ground: Ground,
-    solver: DeviationSolver,
-    solutions: Solutions,
-    particle: Field,
-    allocate: Allocate,
+    data: ColumnDensities, ground: Ground, solver: DeviationSolver, solutions: Solutions, particle: Field
 ) -> Ground:
     """Return the ground of differences from the particle's own mode, which a first difference shows."""
     reference = ground.reference_tm_o
-    first = composed(solutions, particle, reference, {}, allocate)
+    first = composed(solutions, particle, reference, {})
     mode = mode_of(sampled(first.deviation, particle))
-    return refer_to(ground, data, solver, reference * (1 + mode), allocate)
+    return refer_to(ground, data, solver, reference * (1 + mode))
 
 
 def composed(
-    solutions: Solutions, particle: Field, reference_tm_o: float, record: dict[str, float], allocate: Allocate
+    solutions: Solutions, particle: Field, reference_tm_o: float, record: dict[str, float]
 ) -> Composition:
     """Return the composition that solutions of all slabs amount to."""
     deviation = deviation_of_difference(
-        solutions.difference,
-        plane(solutions.elements, 0),
-        particle,
-        reference_tm_o=reference_tm_o,
-        allocate=allocate,
+        solutions.difference, plane(solutions.elements, 0), particle, reference_tm_o=reference_tm_o
     )
     return Composition(
         solutions.elements,
@@ -164,19 +147,14 @@ def composed(
 
 
 def deviation_of_difference(
-    difference: Field,
-    oxygen: Field,
-    particle: Field,
-    *,
-    reference_tm_o: float,
-    allocate: Allocate = in_memory,
+    difference: Field, oxygen: Field, particle: Field, *, reference_tm_o: float
 ) -> Field:
     """Deviation ``(TM/O)/reference − 1 = (TM − reference · O) / (reference · O)``; NaN outside the particle.
 
     Oxygen below a fifth of its typical density in the particle is raised to that: at partly filled voxels of the surface the
     quotient of two small numbers would say nothing.
     """
-    deviation = allocate(difference.shape, np.float32)
+    deviation = new_field(difference.shape, np.float32)
     typical = sampled(oxygen, particle)
     floor = 0.2 * float(np.median(typical)) if typical.size else 1.0
     if floor <= 0:

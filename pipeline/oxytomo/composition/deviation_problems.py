@@ -9,7 +9,7 @@ from oxytomo.arrays import Float64Array
 from oxytomo.composition.column_densities import ColumnDensities
 from oxytomo.reconstruct.backends import TV_PER_NOISE
 from oxytomo.reconstruct.total_variation import Reached, gradient_noise, together
-from oxytomo.slabs import Allocate, Field
+from oxytomo.slabs import Field
 
 DIFFERENCE_TV_PER_NOISE = 0.8
 DIFFERENCE_L1_PER_NOISE = 0.1
@@ -64,9 +64,9 @@ class Problem:
         tv, l1 = (share * noise if given is None else given for given, share in (self.tv, self.l1))
         return tv, l1
 
-    def sinogram(self, data: ColumnDensities, allocate: Allocate) -> tuple[Field, Field]:
+    def sinogram(self, data: ColumnDensities) -> tuple[Field, Field]:
         """Return the line integrals in pixels and their inverse variance."""
-        return data.sinogram(self.coefficients, model_error_px=self.model_error_px, allocate=allocate)
+        return data.sinogram(self.coefficients, model_error_px=self.model_error_px)
 
 
 def chain(data: ColumnDensities, solver: DeviationSolver, n_metals: int) -> list[Problem]:
@@ -101,9 +101,9 @@ def difference_problem(data: ColumnDensities, solver: DeviationSolver, reference
     )
 
 
-def noise_of(data: ColumnDensities, problem: Problem, support: Field, allocate: Allocate) -> float:
+def noise_of(data: ColumnDensities, problem: Problem, support: Field) -> float:
     """Return the noise of the gradient of a problem."""
-    weights = problem.sinogram(data, allocate)[1]
+    weights = problem.sinogram(data)[1]
     return gradient_noise(weights, data.geometry, support)
 
 

@@ -34,7 +34,7 @@ from oxytomo.reconstruct.total_variation import (
     slice_bytes,
     solver_slabs,
 )
-from oxytomo.slabs import Allocate, Box, Field, fill, in_memory, plane, sampled
+from oxytomo.slabs import Box, Field, fill, in_memory, new_field, plane, sampled, workspace
 
 SUPPORT_MARGIN_PX = 3
 """Voxels by which the support is wider than the particle."""
@@ -89,12 +89,10 @@ class Solutions:
     first_row: int = 0
 
     @classmethod
-    def empty(
-        cls, shape: tuple[int, ...], n_elements: int, allocate: Allocate, first_row: int = 0
-    ) -> "Solutions":
+    def empty(cls, shape: tuple[int, ...], n_elements: int, first_row: int = 0) -> "Solutions":
         """Return zeros of (n_z, n_y, n_x)."""
-        total, difference = (allocate(shape, np.float32) for _ in range(2))
-        return cls(total, allocate((n_elements, *shape), np.float32), difference, first_row)
+        total, difference = (new_field(shape, np.float32) for _ in range(2))
+        return cls(total, new_field((n_elements, *shape), np.float32), difference, first_row)
 
 
 def prepare(
@@ -104,21 +102,20 @@ def prepare(
     reference_tm_o: float | None,
     start: Composition | None,
     n_metals: int,
-    allocate: Allocate,
     progress: Progress,
 ) -> Ground:
     """Find what all slabs share; parameters as of :func:`oxytomo.composition.deviation.reconstruct_deviation`."""
     problems = chain(data, solver, n_metals)[0 if start is None else 1 :]  # the total of a start stands
     record: dict[str, float] = {}
     if start is None:
-        total, record = first_look(data, solver, problems[0], allocate, progress)
+        total, record = first_look(data, solver, problems[0], progress)
     else:
         total = start.total
         progress.finish(FIRST_ITERATIONS)
-    support = _support(total, allocate)
-    reference = ratio_of_sums(data, allocate) if reference_tm_o is None else reference_tm_o
+    support = _support(total)
+    reference = ratio_of_sums(data) if reference_tm_o is None else reference_tm_o
     problems.append(difference_problem(data, solver, reference))
-    noise = {problem.name: noise_of(data, problem, support, allocate) for problem in problems}
+    noise = {problem.name: noise_of(data, problem, support) for problem in problems}
     # A replicate, which has a start, is one job: it is cut no further than memory asks for.
     box, slabs = slabs_of(data, support, solver.parts if start is None else 1)
     return Ground(support, total, noise, float(reference), record, box, slabs)
@@ -189,12 +186,10 @@ def refine_slab(
     return solves.reached
 
 
-def refer_to(
-    ground: Ground, data: ColumnDensities, solver: DeviationSolver, reference_tm_o: float, allocate: Allocate
-) -> Ground:
+def refer_to(ground: Ground, data: ColumnDensities, solver: DeviationSolver, reference_tm_o: float) -> Ground:
     """Return the ground of differences from another reference."""
     problem = difference_problem(data, solver, reference_tm_o)
-    noise = ground.noise | {problem.name: noise_of(data, problem, ground.support, allocate)}
+    noise = ground.noise | {problem.name: noise_of(data, problem, ground.support)}
     return replace(ground, noise=noise, reference_tm_o=reference_tm_o)
 
 
@@ -217,7 +212,8 @@ class _Solves:
     def solve(self, problem: Problem, start: FloatArray | None, into: Field, first_row: int) -> FloatArray:
         """Put the slab's own slices into a field; return the solution in the particle's box with the halo, as is the start."""
         share, noise = self._ground.share(self._slab), self._ground.noise[problem.name]
-        values, weights = problem.sinogram(self._rays, in_memory)
+        with workspace(in_memory):
+            values, weights = problem.sinogram(self._rays)
         tv_weight, l1_weight = problem.weights(noise)
         found = minimize(
             np.asarray(values),
@@ -246,7 +242,7 @@ class _Solves:
         return np.asarray(field[(self._slab[1], *self._ground.box)])
 
 
-def _support(total: Field, allocate: Allocate) -> Field:
+def _support(total: Field) -> Field:
     """Generous support: everything above a seventh of the solid's density, and three voxels around it."""
     solid = float(np.percentile(sampled(total), 99.5))
     if not solid > 0:
@@ -261,6 +257,6 @@ def _support(total: Field, allocate: Allocate) -> Field:
         blob = scipy.ndimage.gaussian_filter(density, 1.0) > 0.15 * solid
         return scipy.ndimage.binary_dilation(blob, iterations=SUPPORT_MARGIN_PX)
 
-    support = allocate(total.shape, bool)
+    support = new_field(total.shape, bool)
     fill(support, near, total, halo=SUPPORT_MARGIN_PX + 4)  # the Gaussian is cut at four standard deviations
     return support

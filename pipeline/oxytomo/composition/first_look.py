@@ -9,7 +9,7 @@ from oxytomo.composition.deviation_problems import DeviationSolver, Problem, rec
 from oxytomo.composition.progress import Progress
 from oxytomo.reconstruct.geometry import TiltGeometry
 from oxytomo.reconstruct.total_variation import CONVERGED, gradient_noise, total_variation
-from oxytomo.slabs import Allocate, Field, fill
+from oxytomo.slabs import Field, fill, new_field
 
 FIRST_ITERATIONS = 20
 """Iterations of the first look."""
@@ -19,22 +19,18 @@ COARSE_COLUMNS = 256
 
 
 def first_look(
-    data: ColumnDensities,
-    solver: DeviationSolver,
-    problem: Problem,
-    allocate: Allocate,
-    progress: Progress,
+    data: ColumnDensities, solver: DeviationSolver, problem: Problem, progress: Progress
 ) -> tuple[Field, dict[str, float]]:
     """Return a rough density in the whole field, of large ones with voxels twice as large, and how it was reached."""
     n_z, n = data.areal.shape[2:]
     look = replace(problem, name="first")
-    values, weights = look.sinogram(data, allocate)
+    values, weights = look.sinogram(data)
     coarse = n >= COARSE_COLUMNS
     if coarse:  # given weights are those of single voxels
         look = replace(look, tv=(None, look.tv[1]))
         values, weights = halved_rays(values, weights)
     geometry = TiltGeometry.square(data.tilt_deg, values.shape[-1])
-    everywhere = allocate((values.shape[1], geometry.n_y, geometry.n_x), bool)
+    everywhere = new_field((values.shape[1], geometry.n_y, geometry.n_x), bool)
     fill(everywhere, np.logical_not, everywhere)
     noise = gradient_noise(weights, geometry, everywhere)
     tv_weight, l1_weight = look.weights(noise)
@@ -49,19 +45,18 @@ def first_look(
         nonnegative=True,
         iterations=FIRST_ITERATIONS,
         tolerance=CONVERGED * noise,
-        allocate=allocate,
         on_iteration=lambda done, total: progress.step(FIRST_ITERATIONS * done / total),
     )
     progress.finish(FIRST_ITERATIONS)
     record = record_of([look], {"first": noise}, [({"first": found.reached}, 1)])
     if not coarse:
         return found.volume, record
-    return _doubled(found.volume, (n_z, n, n), allocate), record
+    return _doubled(found.volume, (n_z, n, n)), record
 
 
-def _doubled(volume: Field, shape: tuple[int, ...], allocate: Allocate) -> Field:
+def _doubled(volume: Field, shape: tuple[int, ...]) -> Field:
     """Return a volume with every voxel as eight; what was left over when they were made stays 0."""
-    doubled = allocate(shape, np.float32)
+    doubled = new_field(shape, np.float32)
     for z in range(2 * volume.shape[0]):
         rows = np.asarray(volume[z // 2]).repeat(2, axis=0).repeat(2, axis=1)
         doubled[z, : rows.shape[0], : rows.shape[1]] = rows

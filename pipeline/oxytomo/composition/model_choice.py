@@ -18,6 +18,8 @@ LEAST_ENERGY_GAP_EV = 1.0
 POOR_FIT = 3.0
 """χ² per degree of freedom from which the model is said to fail. Instruments with harmless faults (blur, angle errors,
 distortion) stay below 1.8 on simulated data; those whose faults matter begin at 6."""
+MATTERS = 0.5
+"""A term without which χ² per degree of freedom is larger by so much is named as a cause."""
 FEW_RAYS = 200
 """Fewer averaged rays than that choose no terms."""
 
@@ -49,7 +51,6 @@ class ChosenModel:
     fit, plain : of the chosen model, and of the elements alone
     steps : the terms in use, those missed most first, with χ² per degree of freedom without each
     systematic : by source, the standard deviation of a shift of TM/O of the whole particle, relative
-    local : the same of single averaged rays, where the misfit differs from ray to ray
     rays : number of averaged rays
     """
 
@@ -57,7 +58,6 @@ class ChosenModel:
     plain: Fit
     steps: list[dict[str, float | str]]
     systematic: dict[str, float]
-    local: float
     rays: int
 
     @property
@@ -131,18 +131,18 @@ def choose_model(
         values = np.array([0.05 if term.given is None else term.given for term in start])
         model = Model(attenuation, start, values, np.zeros((len(start), len(start))))
         empty = Fit(model, np.nan, np.full(1, np.nan), 1, np.zeros(attenuation.shape[0]))
-        return ChosenModel(empty, empty, [], {}, 0.0, len(rays))
+        return ChosenModel(empty, empty, [], {}, len(rays))
     plain, best, steps = chosen(attenuation, terms, forced, rays)
-    return ChosenModel(best, plain, steps, *systematic_errors(best, rays, metal), len(rays))
+    return ChosenModel(best, plain, steps, systematic_errors(best, rays, metal), len(rays))
 
 
-def systematic_errors(fit: Fit, rays: AveragedRays, metal: Float64Array) -> tuple[dict[str, float], float]:
-    """Return by source how far TM/O of the whole particle may be off, and how far that of single rays; relative.
+def systematic_errors(fit: Fit, rays: AveragedRays, metal: Float64Array) -> dict[str, float]:
+    """Return by source how far TM/O of the whole particle may be off, as relative standard deviations.
 
     Every global term is moved by its standard error. The misfit that the model leaves shows in as many directions of the
     energies as there are spare ones, and hides in those of the elements: what is hidden is taken to be as large, per
-    direction, as what shows. The mean residual of all rays shifts the whole particle; what differs from ray to ray is an
-    error of those rays alone.
+    direction, as what shows. The mean residual of all rays shifts the whole particle (``misfit``); what differs from ray to
+    ray (``misfit_of_single_rays``) may follow a rim or a side of the particle, and is taken to shift a class alike.
     """
     some = rays.some(2000)
     model = fit.model
@@ -159,7 +159,8 @@ def systematic_errors(fit: Fit, rays: AveragedRays, metal: Float64Array) -> tupl
     shared = fit.residual / np.sqrt(np.median(rays.variance, axis=0))
     of_all = float(np.nansum(shared**2)) / fit.dof
     found["misfit"] = float(np.sqrt(of_all) * noise)
-    return found, float(np.sqrt(max(0.0, fit.per_dof - 1 - of_all)) * noise)
+    found["misfit_of_single_rays"] = float(np.sqrt(max(0.0, fit.per_dof - 1 - of_all)) * noise)
+    return found
 
 
 def _tm_o(model: Model, rays: AveragedRays, metal: Float64Array) -> tuple[float, float]:
@@ -249,10 +250,30 @@ def model_record(tested: ChosenModel, series: Sequence[str], causes: Sequence[st
         "terms": terms,
         "steps": tested.steps,
         "systematic": tested.systematic,
-        "misfit_of_single_rays": tested.local,
         "likely_causes": list(causes),
         "fails": bool(fit.per_dof > POOR_FIT),
     }
+
+
+def named_causes(record: Mapping[str, Any]) -> list[str]:
+    """Name what a measurement differs in from the ideal one by so much that it matters, by its model's record.
+
+    Terms without which χ² per degree of freedom would be larger by :data:`MATTERS`, a skin, and, where the model fails,
+    the likely causes of the rest.
+    """
+    now = record.get("chi_square_per_dof")
+    if now is None:
+        return []
+    missed = [
+        str(step["term"])
+        for step in record.get("steps") or ()
+        if float(step["chi_square_per_dof_without"]) > now + MATTERS
+    ]
+    substances = [name for name in missed if record["terms"][name]["kind"] == "component"]
+    # A skin is told by its place: what else would explain part of it comes after it.
+    skin = ["skin"] if record.get("skin") else []
+    rest = [name for name in missed if name not in substances]
+    return [*substances, *skin, *rest, *(record.get("likely_causes") or ())]
 
 
 def _number(value: float) -> float | None:

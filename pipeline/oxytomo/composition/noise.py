@@ -19,7 +19,7 @@ from oxytomo.reconstruct.blocks import SLICES, projections_from_blocks, to_block
 from oxytomo.reconstruct.blur import blur, gaussian_taps
 from oxytomo.reconstruct.geometry import TiltGeometry
 from oxytomo.reconstruct.projector import forward
-from oxytomo.slabs import Allocate, Field, fill, in_memory, plane
+from oxytomo.slabs import Field, fill, new_field, plane
 
 SIGMA_SCALE = 2.3
 """By how much errors of the deviation exceed the departures of its replicates, in and around domains of simulated particles:
@@ -37,16 +37,14 @@ def replicate_rng(seed: int, kind: ReplicateKind, number: int) -> np.random.Gene
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAMS[kind], number)))
 
 
-def project(
-    volume: Field, tilt_deg: Float64Array, *, psf_px: float = 0.0, allocate: Allocate = in_memory
-) -> Field:
+def project(volume: Field, tilt_deg: Float64Array, *, psf_px: float = 0.0) -> Field:
     """Line integrals of a volume (n_z, n, n) on a detector of n columns: (n_tilt, n_z, n) float32, in pixels.
 
     ``psf_px`` is the standard deviation of the instrument's point spread, 0 for none.
     """
     n_z, taps = volume.shape[0], gaussian_taps(psf_px)
     geometry = TiltGeometry.square(tilt_deg, volume.shape[-1])
-    projections = allocate((geometry.n_tilt, n_z, geometry.n_columns), np.float32)
+    projections = new_field((geometry.n_tilt, n_z, geometry.n_columns), np.float32)
     for start in range(0, n_z, SLICES):
         stop, low = min(start + SLICES, n_z), max(0, start - taps.size)
         part = np.asarray(volume[low : min(stop + taps.size, n_z)])
@@ -84,14 +82,7 @@ def noise_factor(covariance: FloatArray) -> FloatArray:
     return factor
 
 
-def draw(
-    oxygen: Field,
-    metal: Field,
-    data: ColumnDensities,
-    *,
-    rng: np.random.Generator,
-    allocate: Allocate = in_memory,
-) -> ColumnDensities:
+def draw(oxygen: Field, metal: Field, data: ColumnDensities, *, rng: np.random.Generator) -> ColumnDensities:
     """Draw element sinograms around their expectation with the measurement's covariance, tilt by tilt.
 
     Parameters
@@ -100,7 +91,7 @@ def draw(
     data : the measurement, whose gaps and covariance the draw takes over
     """
     n = len(data.atoms)
-    areal = allocate((n, *oxygen.shape), np.float32)
+    areal = new_field((n, *oxygen.shape), np.float32)
     for tilts in data.parts:
         covariance, measured = np.asarray(data.covariance[:, tilts]), np.asarray(data.areal[:, tilts])
         expected = np.stack([np.asarray(oxygen[tilts])] + [np.asarray(metal[tilts])] * (n - 1))
@@ -114,16 +105,16 @@ def draw(
     return replace(data, areal=areal)
 
 
-def uniform_composition(composition: Composition, allocate: Allocate = in_memory) -> Composition:
+def uniform_composition(composition: Composition) -> Composition:
     """Build the same particle with TM = reference · O and the same total everywhere: the deviation is 0; oxygen only."""
     share = np.float32(2 / (1 + composition.reference_tm_o))
-    oxygen = allocate((1, *composition.total.shape), np.float32)
+    oxygen = new_field((1, *composition.total.shape), np.float32)
     fill(plane(oxygen, 0), lambda total: share * total, composition.total)
-    target = allocate(composition.total.shape, np.float32)
+    target = new_field(composition.total.shape, np.float32)
     fill(target, lambda inside: np.where(inside, np.float32(0), np.float32(np.nan)), composition.particle)
     return Composition(
         oxygen,
-        allocate(composition.total.shape, np.float32),
+        new_field(composition.total.shape, np.float32),
         target,
         composition.particle,
         composition.total,
@@ -133,11 +124,11 @@ def uniform_composition(composition: Composition, allocate: Allocate = in_memory
 
 
 def expected_sinograms(
-    composition: Composition, data: ColumnDensities, *, psf_px: float, allocate: Allocate = in_memory
+    composition: Composition, data: ColumnDensities, *, psf_px: float
 ) -> tuple[Field, Field]:
     """Project a composition: oxygen, and TM = reference · O + difference for every metal; (n_tilt, n_z, n_s) float32, µm."""
-    oxygen = project(plane(composition.elements, 0), data.tilt_deg, psf_px=psf_px, allocate=allocate)
-    metal = project(composition.difference, data.tilt_deg, psf_px=psf_px, allocate=allocate)
+    oxygen = project(plane(composition.elements, 0), data.tilt_deg, psf_px=psf_px)
+    metal = project(composition.difference, data.tilt_deg, psf_px=psf_px)
     pixel, ratio = np.float32(data.pixel_um), np.float32(composition.reference_tm_o)
     for tilts in data.parts:
         o, difference = np.asarray(oxygen[tilts]), np.asarray(metal[tilts])
@@ -152,23 +143,17 @@ def replicate(
     psf_px: float,
     solve: Callable[[ColumnDensities, Composition], Composition],
     rng: np.random.Generator,
-    allocate: Allocate = in_memory,
 ) -> Field:
     """Reconstruct one noisy copy of a composition by the same chain: its deviation (n_z, n_y, n_x), NaN outside.
 
     ``psf_px`` is the point spread that ``solve`` undoes; 0 where the composition is as blurred as the data.
     """
-    expected = expected_sinograms(composition, data, psf_px=psf_px, allocate=allocate)
-    return solve(draw(*expected, data, rng=rng, allocate=allocate), composition).deviation
+    expected = expected_sinograms(composition, data, psf_px=psf_px)
+    return solve(draw(*expected, data, rng=rng), composition).deviation
 
 
 def deviation_sigma(
-    replicates: Sequence[Field],
-    deviation: Field,
-    particle: Field,
-    *,
-    smoothing_px: float,
-    allocate: Allocate = in_memory,
+    replicates: Sequence[Field], deviation: Field, particle: Field, *, smoothing_px: float
 ) -> Field:
     """Standard error of the deviation from its replicates, bias included: (n_z, n_y, n_x) float32, NaN outside.
 
@@ -191,7 +176,7 @@ def deviation_sigma(
         found[known] = np.hypot(SIGMA_SCALE * np.sqrt(mean[known] / weight[known]), SIGMA_FLOOR)
         return found
 
-    sigma = allocate(deviation.shape, np.float32)
+    sigma = new_field(deviation.shape, np.float32)
     # SciPy cuts Gaussians at four standard deviations; sums are of double precision.
     halo = int(4 * smoothing_px + 0.5)
     fill(sigma, scatter, particle, deviation, *replicates, halo=halo, times_thinner=3)

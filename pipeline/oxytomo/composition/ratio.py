@@ -12,7 +12,7 @@ from oxytomo.composition.result import Composition, mode_of
 from oxytomo.reconstruct.backends import Algorithm, Backend, reconstruct
 from oxytomo.reconstruct.geometry import TiltGeometry
 from oxytomo.segment.particle import particle_mask
-from oxytomo.slabs import Allocate, Field, fill, in_memory, plane, sampled
+from oxytomo.slabs import Field, fill, new_field, plane, sampled
 
 GAUSSIAN_REACH = 4.0
 """Gaussians end after so many standard deviations."""
@@ -34,7 +34,6 @@ def reconstruct_ratio(
     solver: RatioSolver,
     reference_tm_o: float | None,
     threads: int,
-    allocate: Allocate = in_memory,
     on_progress: OnProgress | None = None,
 ) -> Composition:
     """Reconstruct every element with the same linear operator, smooth equally, and divide.
@@ -44,9 +43,9 @@ def reconstruct_ratio(
     """
     geometry = TiltGeometry.square(data.tilt_deg, data.areal.shape[-1])
     n = len(data.atoms)
-    elements = allocate((n, data.areal.shape[2], geometry.n_y, geometry.n_x), np.float32)
+    elements = new_field((n, data.areal.shape[2], geometry.n_y, geometry.n_x), np.float32)
     for k in range(n):
-        values, weights = data.sinogram(np.eye(n)[k], allocate=allocate)
+        values, weights = data.sinogram(np.eye(n)[k])
         volume = reconstruct(
             values,
             weights,
@@ -57,12 +56,11 @@ def reconstruct_ratio(
             nonnegative=False,
             tv_weight=None,
             threads=threads,
-            allocate=allocate,
         )
         _smooth(volume, plane(elements, k), solver.smoothing_px)
         if on_progress is not None:
             on_progress(k + 1, n)
-    return _divided(data, elements, reference_tm_o, allocate)
+    return _divided(data, elements, reference_tm_o)
 
 
 def _smooth(volume: Field, into: Field, width_px: float) -> None:
@@ -74,17 +72,15 @@ def _smooth(volume: Field, into: Field, width_px: float) -> None:
     fill(into, lambda part: scipy.ndimage.gaussian_filter(part, width_px), volume, halo=halo)
 
 
-def _divided(
-    data: ColumnDensities, elements: Field, reference_tm_o: float | None, allocate: Allocate
-) -> Composition:
+def _divided(data: ColumnDensities, elements: Field, reference_tm_o: float | None) -> Composition:
     """Divide TM by O, and refer the ratio to a reference or to its own mode."""
     oxygen, shape = plane(elements, 0), elements.shape[1:]
     each = [plane(elements, k) for k in range(elements.shape[0])]
-    metal, total, ratio, difference, deviation = (allocate(shape, np.float32) for _ in range(5))
+    metal, total, ratio, difference, deviation = (new_field(shape, np.float32) for _ in range(5))
     shares = data.metal.astype(np.float32)
     fill(metal, lambda *parts: np.tensordot(shares, np.stack(parts), axes=1), *each)
     fill(total, lambda m, o: 0.5 * (m + o), metal, oxygen)
-    particle = particle_mask(total, allocate=allocate)
+    particle = particle_mask(total)
 
     def quotient(m: FloatArray, o: FloatArray) -> FloatArray:
         with np.errstate(divide="ignore", invalid="ignore"):

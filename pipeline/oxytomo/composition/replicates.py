@@ -12,7 +12,7 @@ from oxytomo.composition.noise import replicate, replicate_rng, uniform_composit
 from oxytomo.composition.progress import OnProgress
 from oxytomo.composition.result import Composition
 from oxytomo.composition.solving import Solver, reconstruct_composition
-from oxytomo.slabs import Allocate, Field, fill, plane
+from oxytomo.slabs import Field, fill, new_field, plane
 
 SIGMA_SMOOTHING_PX = 2.0
 """Gaussian over which the scatter of replicates is averaged."""
@@ -58,12 +58,10 @@ class Chain:
     threads: int
 
 
-def fill_replicate(
-    target: Field, draw: Draw, chain: Chain, allocate: Allocate, on_progress: OnProgress
-) -> None:
+def fill_replicate(target: Field, draw: Draw, chain: Chain, on_progress: OnProgress) -> None:
     """Fill a field (n_z, n_y, n_x), float16, with the deviation of one replicate by the same chain."""
     own, solver = chain.composition, chain.solver
-    source = own if draw.kind == "noise" else uniform_composition(own, allocate)
+    source = own if draw.kind == "noise" else uniform_composition(own)
 
     def again(noisy: ColumnDensities, start: Composition) -> Composition:
         return reconstruct_composition(
@@ -73,7 +71,6 @@ def fill_replicate(
             start=start,
             with_metals=False,
             threads=chain.threads,
-            allocate=allocate,
             on_progress=on_progress,
         )
 
@@ -83,7 +80,6 @@ def fill_replicate(
         psf_px=solver.psf_px if isinstance(solver, DeviationSolver) else 0.0,
         solve=again,
         rng=replicate_rng(draw.seed, draw.kind, draw.number),
-        allocate=allocate,
     )
     # float16 ends at 65504; a deviation of 100 is as far from any threshold.
     fill(target, lambda part: np.clip(part, -100, 100).astype(np.float16), deviation)
@@ -93,7 +89,6 @@ def replicates_of(
     chain: Chain,
     counts: Mapping[ReplicateKind, int],
     stored: Mapping[str, Field],
-    allocate: Allocate,
     progress: Callable[[str], OnProgress],
     *,
     seed: int,
@@ -108,7 +103,7 @@ def replicates_of(
     seed : of the random numbers
     """
     shape = chain.composition.deviation.shape
-    found = {kind: allocate((count, *shape), np.float16) for kind, count in counts.items()}
+    found = {kind: new_field((count, *shape), np.float16) for kind, count in counts.items()}
     for draw in draws_of(replicates=counts["noise"], null_replicates=counts["null"], seed=seed):
         target = plane(found[draw.kind], draw.number - 1)
         if draw.key in stored:
@@ -116,5 +111,5 @@ def replicates_of(
         else:
             name = "noise replicate" if draw.kind == "noise" else "null run"
             on_progress = progress(f"{name} {draw.number} of {counts[draw.kind]}")
-            fill_replicate(target, draw, chain, allocate, on_progress)
+            fill_replicate(target, draw, chain, on_progress)
     return found

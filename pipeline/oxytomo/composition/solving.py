@@ -8,7 +8,6 @@ from oxytomo.composition.deviation_problems import DeviationSolver
 from oxytomo.composition.progress import OnProgress
 from oxytomo.composition.ratio import RatioSolver, reconstruct_ratio
 from oxytomo.composition.result import Composition
-from oxytomo.slabs import Allocate
 
 Solver = DeviationSolver | RatioSolver
 
@@ -26,7 +25,6 @@ def reconstruct_composition(
     start: Composition | None,
     with_metals: bool,
     threads: int,
-    allocate: Allocate,
     on_progress: OnProgress,
 ) -> Composition:
     """Reconstruct a composition; used for the sample and, with a start, for its noise replicates.
@@ -47,14 +45,8 @@ def reconstruct_composition(
             reference_tm_o=reference_tm_o,
             start=start,
             with_metals=with_metals,
-            allocate=allocate,
             on_progress=on_progress,
         )
     return reconstruct_ratio(
-        data,
-        solver=solver,
-        reference_tm_o=reference_tm_o,
-        threads=threads,
-        allocate=allocate,
-        on_progress=on_progress,
+        data, solver=solver, reference_tm_o=reference_tm_o, threads=threads, on_progress=on_progress
     )

@@ -1,34 +1,29 @@
 """Settings: one frozen model per stage, the configuration file, its schema and its plan."""
 
+from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, EdgePair, TomogramConfig
 from oxytomo.config.instrument import InstrumentSettings
 from oxytomo.config.load import config_error, load_config, parse_config, read_yaml, results_below
-from oxytomo.config.phase import ProjectionSource, ReconstructStructureSettings, RetrievePhaseSettings
-from oxytomo.config.project import (
-    ArealDensityConfig,
-    Branch,
-    CompositionConfig,
-    EdgePair,
+from oxytomo.config.oxidation import (
+    FitValenceSettings,
+    MeasureOxidationSettings,
+    NormalizeStackSettings,
     OxidationConfig,
-    ProjectConfig,
-    RegisterBranchesSettings,
-    SampleConfig,
-    TomogramConfig,
+    RegisterStackSettings,
 )
+from oxytomo.config.patterns import expand
+from oxytomo.config.phase import ProjectionSource, ReconstructStructureSettings, RetrievePhaseSettings
+from oxytomo.config.project import Branch, ProjectConfig, RegisterBranchesSettings, SampleConfig
 from oxytomo.config.settings import (
     AlignSettings,
     ClassifySettings,
     DecomposeSettings,
     DeviationSettings,
     ExportSettings,
-    FitValenceSettings,
-    MeasureOxidationSettings,
     MeasureSettings,
     ModelTermSettings,
     NormalizeSettings,
-    NormalizeStackSettings,
     RatioSettings,
     ReconstructSettings,
-    RegisterStackSettings,
     TomogramReconstructSettings,
     UncertaintySettings,
 )
@@ -40,7 +35,6 @@ from oxytomo.config.source import (
     Source,
     StackSource,
     VolumeSource,
-    expand,
     source_files,
 )
 from oxytomo.config.stage_settings import (

@@ -1,4 +1,4 @@
-"""What all settings models share: frozen, strict about unknown keys, one-line errors with a suggestion."""
+"""What all settings models share: frozen, no unknown keys, one-line errors with advice."""
 
 import dataclasses
 import difflib
@@ -20,10 +20,19 @@ _WINDOWS = re.compile(r"[A-Za-z]:[\\/]")
 _BRACKETED = re.compile(r"<[a-z][a-z0-9_]*>")
 
 
-def setting(default: Any, description: str, *, unit: str | None = None, **bounds: Any) -> Any:
-    """One field of a settings model with its default, description, unit and bounds."""
-    extra: dict[str, JsonValue] | None = {"unit": unit} if unit else None
-    return Field(default=default, description=description, json_schema_extra=extra, **bounds)
+def setting(
+    default: Any, description: str, *, unit: str | None = None, expert: bool = False, **bounds: Any
+) -> Any:
+    """One field of a settings model with its default, description, unit and bounds.
+
+    Parameters
+    ----------
+    expert : few users ever need it; the commented configuration with every default leaves it out
+    """
+    extra: dict[str, JsonValue] = {"unit": unit} if unit else {}
+    if expert:
+        extra["expert"] = True
+    return Field(default=default, description=description, json_schema_extra=extra or None, **bounds)
 
 
 def rejected(expected: str, got: str, fix: str, *, key: str | None = None) -> PydanticCustomError:
@@ -99,7 +108,7 @@ def below_configuration(path: str, info: ValidationInfo) -> str:
 
 
 def path_problem(path: str) -> str | None:
-    """Return what the workflow would take for something else in the path of a raw file, None for nothing.
+    """Return what the workflow would misread in the path of a raw file, None for nothing.
 
     Snakemake takes what is in braces for a wildcard, and replaces a word in angle brackets.
     """
@@ -130,7 +139,7 @@ def _require_short(path: str) -> None:
 
 
 def checked_name(name: str, *, key: str = "") -> str:
-    """Refuse a name that pages and tables cannot show as it is: a spreadsheet runs what begins with ``=``."""
+    """Refuse names that pages and tables cannot show: a spreadsheet runs a leading ``=``."""
     if not name[:1].isalnum() or len(name) > LONGEST_NAME or not shows(name):
         wanted = f"a name that begins with a letter or digit, of at most {LONGEST_NAME} characters that show"
         raise rejected(wanted, f"'{name}'", "rename it", key=key)

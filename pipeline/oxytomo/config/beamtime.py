@@ -28,7 +28,7 @@ FAULTS: dict[str, dict[str, Any]] = {
 
 
 class PlanSettings(Settings):
-    """What is planned: particle, pixels, tilts, photons and energies of a composition measurement."""
+    """What is planned: particle, pixels, tilts, photons and energies of a measurement."""
 
     sample: str | None = setting(
         None, "sample of this file whose formula, density, threshold and energies are meant; empty: the first"

@@ -1,4 +1,4 @@
-"""Symbols of the chemical elements, in the order of their atomic number, and formulas made of them."""
+"""Symbols of the chemical elements by atomic number, and formulas made of them."""
 
 import re
 from typing import Annotated, Any
@@ -49,7 +49,9 @@ EXAMPLE = "Li1.2Mn0.56Ni0.16Co0.08O2, or {Li: 1.2, Mn: 0.56, Ni: 0.16, Co: 0.08,
 
 
 def parse_formula(text: str) -> dict[str, float] | None:
-    """Return the atoms of a formula such as ``Li1.2Mn0.56O2`` or ``Li(Ni0.8Co0.2)O2``; None where it is none.
+    """Return the atoms of a formula such as ``Li1.2Mn0.56O2`` or ``Li(Ni0.8Co0.2)O2``.
+
+    None where it is none.
 
     An element that is named twice counts twice.
     """
@@ -102,3 +104,8 @@ Formula = Annotated[
     dict[str, float], BeforeValidator(written_formula, json_schema_input_type=str | dict[str, float])
 ]
 """Atoms per formula unit, as a mapping or as text."""
+
+
+def ordered(elements: Any) -> tuple[str, ...]:
+    """Return elements in the order of every store and image: O first, then by atomic number."""
+    return tuple(sorted(elements, key=lambda symbol: (symbol != "O", SYMBOLS.index(symbol))))

@@ -21,7 +21,8 @@ MOST_NODES = 2_000_000
 DEEPEST = 40
 LONGEST_TEXT = 5_000
 LONGEST_NUMBER = 100
-"""Characters: Python takes minutes for a number of a million digits, or of hours, minutes and seconds without end."""
+"""Characters: Python takes minutes for a number of a million digits, or of hours, minutes and
+seconds without end."""
 
 # libyaml is ten times faster; where it is missing, the same in Python.
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
@@ -62,7 +63,10 @@ def _refused(node: yaml.Node, problem: str) -> yaml.constructor.ConstructorError
 
 
 def _unfolded(node: yaml.Node, known: dict[int, tuple[float, float]]) -> tuple[float, float]:
-    """Return how many values are in a node, and how deep, with every alias written out; infinity for one in itself."""
+    """Return how many values are in a node, and how deep, with every alias written out.
+
+    Infinity for one in itself.
+    """
     if isinstance(node, yaml.ScalarNode):
         is_number = node.tag in _NUMBERS
         if len(node.value) > (LONGEST_NUMBER if is_number else LONGEST_TEXT):
@@ -111,7 +115,7 @@ def load_config(path: Path) -> ProjectConfig:
 
 
 def results_below(project: ProjectConfig, folder: Path) -> ProjectConfig:
-    """Return a project whose results folder, where it is relative, starts from the folder of its file."""
+    """Return a project whose relative results folder starts from the folder of its file."""
     return project.model_copy(update={"results": Path(os.path.normpath(folder / project.results))})
 
 
@@ -205,7 +209,10 @@ def config_error(error: ValidationError, data: Any, *, name: str) -> ConfigError
 
 
 def _fix_of(context: Mapping[str, str], where: str, data: Any) -> str:
-    """Return what to do about what a validator refuses; an unknown key may belong to another place."""
+    """Return what to do about what a validator refuses.
+
+    An unknown key may belong to another place.
+    """
     if not context["got"].startswith("the unknown key"):
         return context["fix"]
     advice = place_advice(context["key"], where.split(".") if where else [], data, ProjectConfig)

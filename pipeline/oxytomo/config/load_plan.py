@@ -1,4 +1,4 @@
-"""Read what is planned for a beam time, and fill in what it takes from a sample of the same file."""
+"""Read what is planned for a beam time, and fill in what comes from a sample."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -8,8 +8,9 @@ from pydantic import ValidationError
 
 from oxytomo.config.base import Settings, setting
 from oxytomo.config.beamtime import PlanSettings
+from oxytomo.config.composition import CompositionConfig
+from oxytomo.config.elements import ordered
 from oxytomo.config.load import config_error, parse_config, read_yaml
-from oxytomo.config.project import CompositionConfig, ordered
 from oxytomo.errors import ConfigError
 
 
@@ -25,7 +26,10 @@ class Plan(Settings):
 
 
 def load_plan(path: Path) -> Plan:
-    """Read the section ``plan`` of a file; samples beside it may lack their raw files, or be missing altogether."""
+    """Read the section ``plan`` of a file.
+
+    Samples beside it may lack their raw files, or be missing altogether.
+    """
     data = read_yaml(path)
     if not isinstance(data.get("plan"), dict):
         raise ConfigError(
@@ -119,7 +123,10 @@ def _filled(settings: PlanSettings, sample: CompositionConfig | None) -> Plan:
 
 
 def _recorded_energies(sample: CompositionConfig | None) -> dict[str, tuple[float, float]]:
-    """Return the energies that a sample's configuration gives; those in raw files are not looked up."""
+    """Return the energies that a sample's configuration gives.
+
+    Those in raw files are not looked up.
+    """
     found = {}
     for element, edge in ((sample.edges if sample else None) or {}).items():
         pair = edge.pre.energy_ev, edge.post.energy_ev

@@ -1,4 +1,4 @@
-"""From phase-contrast projections to a volume: the settings of phase retrieval and of its reconstruction."""
+"""From phase-contrast projections to a volume: settings of phase and reconstruction."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -37,21 +37,27 @@ class RetrievePhaseSettings(Settings):
         gt=0.0,
         le=1e6,
     )
-    low_weight: float = setting(1e-4, "ctf: Tikhonov weight at low frequency", ge=0.0, le=10.0)
-    high_weight: float = setting(0.1, "ctf: Tikhonov weight at high frequency", gt=0.0, le=10.0)
+    low_weight: float = setting(1e-4, "ctf: Tikhonov weight at low frequency", ge=0.0, le=10.0, expert=True)
+    high_weight: float = setting(0.1, "ctf: Tikhonov weight at high frequency", gt=0.0, le=10.0, expert=True)
     iterations: int = setting(
         12,
         "ctf: corrections beyond the linear model; 0: the plain method",
         unit="iterations",
         ge=0,
         le=500,
+        expert=True,
     )
     isolated: bool | None = setting(
         None, "the sample lies within the field of view; empty: judged from the frames"
     )
     register_distances: bool = setting(True, "register the distances with each other at every angle")
     max_shift_px: float = setting(
-        30.0, "largest shift between distances that is searched", unit="px", ge=1.0, le=500.0
+        30.0,
+        "largest shift between distances that is searched",
+        unit="px",
+        ge=1.0,
+        le=500.0,
+        expert=True,
     )
 
 
@@ -62,10 +68,20 @@ class ReconstructStructureSettings(Settings):
         False, "align the frames with each other first (jitter); takes the whole series into memory"
     )
     iterations: int = setting(
-        8, "largest number of projection-matching rounds of align_tilts", unit="rounds", ge=0, le=200
+        8,
+        "largest number of projection-matching rounds of align_tilts",
+        unit="rounds",
+        ge=0,
+        le=200,
+        expert=True,
     )
     max_shift_px: float = setting(
-        30.0, "largest distance of the rotation axis from the middle column", unit="px", ge=1.0, le=2000.0
+        30.0,
+        "largest distance of the rotation axis from the middle column",
+        unit="px",
+        ge=1.0,
+        le=2000.0,
+        expert=True,
     )
     axis_column: float | None = setting(
         None,

@@ -6,44 +6,13 @@ from pathlib import Path
 from typing import Any, overload
 
 from oxytomo.config.base import Settings
-from oxytomo.config.project import (
-    ArealDensityConfig,
-    Branch,
-    CompositionConfig,
-    OxidationConfig,
-    ProjectConfig,
-    SampleConfig,
-    TomogramConfig,
-)
-from oxytomo.config.quantities import BranchConfig, default_quantity, light_from_air
+from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
+from oxytomo.config.oxidation import OxidationConfig
+from oxytomo.config.project import Branch, ProjectConfig, SampleConfig
+from oxytomo.config.quantities import BranchConfig
 from oxytomo.config.source import ImageSource, Source, StackSource, source_files
-from oxytomo.config.stage_settings import (
-    AlignStage,
-    ClassifyStage,
-    ComparisonStage,
-    DecomposeStage,
-    DistanceStage,
-    ExportStage,
-    FitValenceStage,
-    MeasureOxidationStage,
-    MeasureStage,
-    MeasureVoidsStage,
-    NormalizeStackStage,
-    NormalizeStage,
-    ReadVolumeStage,
-    ReconstructPartStage,
-    ReconstructStage,
-    ReconstructStepStage,
-    ReconstructStructureStage,
-    ReconstructTomogramStage,
-    RegisterBranchesStage,
-    RegisterStackStage,
-    ReplicateStage,
-    ReportStage,
-    RetrievePhaseStage,
-    SegmentVoidsStage,
-    UncertaintyStage,
-)
+from oxytomo.config.stage_models import Job, stage_model
+from oxytomo.config.stage_settings import ComparisonStage, RegisterBranchesStage, ReportStage
 from oxytomo.config.structure import StructureConfig
 from oxytomo.stages import registry
 
@@ -60,19 +29,22 @@ STAGES: dict[Branch, tuple[str, ...]] = {
 """The stages of each branch in the order in which they run; ``report`` follows once per sample."""
 
 FOLDERS: dict[str, str] = {row.name: row.short_name for row in registry.STAGES.values() if row.jobs}
-"""Folder, below ``stages/<branch>/``, of the stages that write one store per series, element or part."""
+"""Folder, below ``stages/<branch>/``, of the stages that write one store per series, element or
+part."""
 
 SHARED_OUT: dict[str, tuple[str, ...]] = {
     whole: tuple(row.name for row in registry.STAGES.values() if row.part_of == whole)
     for whole in dict.fromkeys(row.part_of for row in registry.STAGES.values() if row.part_of)
 }
-"""The stages that come before one whose work is shared out to several jobs (``reconstruct.parts``)."""
+"""The stages that come before one whose work is shared out to several jobs
+(``reconstruct.parts``)."""
 
 TO_VOLUME: dict[str, tuple[str, ...]] = {
     route: tuple(row.name for row in registry.STAGES.values() if route in row.routes)
     for route in dict.fromkeys(route for row in registry.STAGES.values() for route in row.routes)
 }
-"""The stages that come first in the structure branch, by its way in; the last writes ``volume.zarr``."""
+"""The stages that come first in the structure branch, by its way in; the last writes
+``volume.zarr``."""
 
 PRODUCTS: dict[Branch, tuple[str, ...]] = {
     branch: tuple(
@@ -88,18 +60,21 @@ PRODUCTS: dict[Branch, tuple[str, ...]] = {
 JOINT_STAGE, JOINT_FOLDER = "register_branches", "branches"
 JOINT_STORE = f"{JOINT_FOLDER}/{registry.STAGES[JOINT_STAGE].store}"
 JOINT_PRODUCTS = tuple(registry.STAGES[JOINT_STAGE].products.values())
-"""The stage that needs two branches of a sample, its store below ``stages/``, and what it leaves in the folder."""
+"""The stage that needs two branches of a sample, its store below ``stages/``, and what it leaves in
+the folder."""
 
 COMPARISON_TABLES = registry.STAGES["comparison"].beside
 COMPARISON_PRODUCTS = (*registry.STAGES["comparison"].products.values(), *COMPARISON_TABLES)
-"""What a comparison of samples leaves in the results folder; its tables have no records of their own."""
+"""What a comparison of samples leaves in the results folder; its tables have no records of their
+own."""
 
 NEEDS_PACKAGE: dict[str, tuple[str, str, str]] = {
     row.name: (next(iter(row.products.values())), row.package, row.extra)
     for row in registry.STAGES.values()
     if row.package
 }
-"""Stages that are left out where an optional package is missing: product, package, extra that installs it."""
+"""Stages that are left out where an optional package is missing: product, package, extra that
+installs it."""
 
 
 def sample_branches(sample: SampleConfig) -> tuple[Branch, ...]:
@@ -132,7 +107,7 @@ def shared_stages(config: CompositionConfig, stage: str) -> tuple[str, ...]:
 
 
 def stage_jobs(config: BranchConfig, stage: str) -> tuple[str, ...]:
-    """Return the names of the jobs of a stage that has several: series, elements, or parts of a particle."""
+    """Return the names of a stage's jobs where it has several: series, elements, or parts."""
     jobs = registry.STAGES[stage].jobs
     if isinstance(config, CompositionConfig) and jobs == "parts":
         return tuple(str(part) for part in range(1, 1 + config.parts))
@@ -152,7 +127,7 @@ def left_out_stages(branch: Branch) -> tuple[str, ...]:
 
 
 def branch_products(branch: Branch) -> tuple[str, ...]:
-    """Return what a branch leaves in the folder of its sample with the packages that are installed."""
+    """Return what a branch leaves in its sample's folder, with the installed packages."""
     missing = [NEEDS_PACKAGE[stage][0] for stage in left_out_stages(branch)]
     return tuple(product for product in PRODUCTS[branch] if product not in missing)
 
@@ -165,7 +140,10 @@ def sample_products(sample: SampleConfig) -> tuple[str, ...]:
 
 
 def project_products(project: ProjectConfig) -> list[str]:
-    """Return everything that a project leaves in its results folder, relative to it; a run makes what is missing."""
+    """Return everything that a project leaves in its results folder, relative to it.
+
+    A run makes what is missing.
+    """
     products = [
         f"{name}/{product}" for name, sample in project.samples.items() for product in sample_products(sample)
     ]
@@ -179,7 +157,7 @@ def branch_sources(config: CompositionConfig | ArealDensityConfig | TomogramConf
 @overload
 def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]: ...
 def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]:
-    """Return the raw series of a branch by name, elements in their fixed order, ``pre`` before ``post``."""
+    """Return a branch's raw series by name: elements in fixed order, ``pre`` before ``post``."""
     if isinstance(config, OxidationConfig):
         return {element: config.stacks[element] for element in config.measured}
     if isinstance(config, StructureConfig):
@@ -202,7 +180,7 @@ def branch_series(config: BranchConfig) -> dict[str, Source]:
 
 
 def branch_stores(config: BranchConfig, branch: Branch) -> list[tuple[str, str | None, str]]:
-    """Return what a branch keeps: stage, series where there is one, store below ``stages/<branch>/``."""
+    """Return what a branch keeps: stage, series if any, store below ``stages/<branch>/``."""
     stores: list[tuple[str, str | None, str]] = []
     for stage in branch_stages(config, branch):
         if stage in FOLDERS:
@@ -213,7 +191,7 @@ def branch_stores(config: BranchConfig, branch: Branch) -> list[tuple[str, str |
 
 
 def branch_files(config: BranchConfig) -> dict[str, list[Path]]:
-    """Return every raw file of a branch by series, and the reference spectra by ``<element> references``."""
+    """Return a branch's raw files by series, and reference spectra by ``<element> references``."""
     files = {series: source_files(source) for series, source in branch_sources(config).items()}
     if isinstance(config, OxidationConfig):
         for element in config.measured:
@@ -245,7 +223,8 @@ def stage_settings(
 
     Parameters
     ----------
-    branch : the branch; None for ``register_branches`` and ``report``, which belong to the whole sample
+    branch : the branch; None for ``register_branches`` and ``report``, which belong to the whole
+        sample
     stage : name of the stage, which is the name of its module and its rule
     series : name of the job (series, element, part), for stages that write one store for each
     """
@@ -253,7 +232,9 @@ def stage_settings(
         return _plain(RegisterBranchesStage(**dict(project.samples[sample].register_branches or ())))
     if branch is None:
         return _plain(ReportStage(sample=sample, branches=sample_branches(project.samples[sample])))
-    return _plain(_stage_model(branch_config(project, sample, branch), sample, branch, stage, series))
+    config = branch_config(project, sample, branch)
+    sources = branch_sources(config)
+    return _plain(stage_model(stage, Job(config, sample, branch, sources, series)))
 
 
 def comparison_settings(project: ProjectConfig) -> dict[str, Any]:
@@ -261,136 +242,13 @@ def comparison_settings(project: ProjectConfig) -> dict[str, Any]:
     return _plain(ComparisonStage(groups=tuple(project.groups.items())))
 
 
-def _stage_model(config: Any, sample: str, branch: Branch, stage: str, job: str | None) -> Settings:
-    """Build the settings model of a stage from those of its branch."""
-    for build in (_of_frames, _of_composition, _of_stacks, _of_structure):
-        model = build(config, branch, stage, job)
-        if model is not None:
-            return model
-    return ExportStage(**dict(config.export), sample=sample)
-
-
-def _of_frames(config: Any, branch: Branch, stage: str, job: str | None) -> Settings | None:
-    """Build the model of a stage that works on frames, or on a plain volume made of them."""
-    match stage:
-        case "normalize":
-            name = str(job)
-            source = branch_series(config)[name]
-            quantity = default_quantity(config)
-            return NormalizeStage(
-                **dict(config.normalize),
-                series=name,
-                source=source,
-                default_quantity=quantity,
-                light_from_air=light_from_air(config),
-            )
-        case "align":
-            return AlignStage(**dict(config.align), branch=branch, series=tuple(branch_sources(config)))
-        case "decompose":
-            return DecomposeStage(
-                **dict(config.decompose),
-                kind="elements" if default_quantity(config) == "signal" else "edges",
-                series=tuple(branch_sources(config)),
-                elements=config.measured,
-                formula=config.formula,
-                density_g_cm3=config.density_g_cm3,
-            )
-        case "reconstruct_tomogram":
-            return ReconstructTomogramStage(**dict(config.reconstruct))
-    return None
-
-
-def _of_composition(config: Any, branch: Branch, stage: str, job: str | None) -> Settings | None:
-    """Build the model of a stage from amounts to numbers of a composition."""
-    match stage:
-        case "reconstruct":
-            return ReconstructStage(solver=config.reconstruct, reference=config.effective_reference)
-        case "reconstruct_prepare" | "reconstruct_join":
-            return ReconstructStepStage(solver=config.reconstruct, reference=config.effective_reference)
-        case "reconstruct_part" | "reconstruct_refine":
-            return ReconstructPartStage(
-                solver=config.reconstruct, reference=config.effective_reference, part=int(str(job))
-            )
-        case "replicate":
-            kind, number = str(job).split("_")
-            return ReplicateStage.model_validate(
-                {
-                    "kind": kind,
-                    "number": int(number),
-                    "seed": config.uncertainty.seed,
-                    "solver": config.reconstruct,
-                    "reference": config.effective_reference,
-                }
-            )
-        case "uncertainty":
-            return UncertaintyStage(
-                **dict(config.uncertainty), solver=config.reconstruct, reference=config.effective_reference
-            )
-        case "classify":
-            return ClassifyStage(**dict(config.classify), threshold=config.threshold)
-        case "measure":
-            return MeasureStage(**dict(config.measure))
-    return None
-
-
-def _of_stacks(config: Any, branch: Branch, stage: str, job: str | None) -> Settings | None:
-    """Build the model of a stage of the oxidation branch."""
-    match stage:
-        case "normalize_stack":
-            return NormalizeStackStage(
-                **dict(config.normalize), element=str(job), source=branch_sources(config)[str(job)]
-            )
-        case "register_stack":
-            return RegisterStackStage(**dict(config.align))
-        case "fit_valence":
-            element = str(job)
-            return FitValenceStage(
-                **dict(config.fit_of(element)), element=element, references=config.spectra_of(element)
-            )
-        case "measure_oxidation":
-            return MeasureOxidationStage(**dict(config.measure), elements=config.measured)
-    return None
-
-
-def _of_structure(config: Any, branch: Branch, stage: str, job: str | None) -> Settings | None:
-    """Build the model of a stage of the structure branch."""
-    match stage:
-        case "retrieve_phase":
-            return RetrievePhaseStage(
-                **dict(config.retrieve),
-                distances=_distances(config),
-                voxel_nm=config.voxel_nm,
-                formula=config.formula,
-                density_g_cm3=config.density_g_cm3,
-            )
-        case "reconstruct_structure":
-            return ReconstructStructureStage(**dict(config.reconstruct))
-        case "read_volume":
-            return ReadVolumeStage(source=config.volume, voxel_nm=config.voxel_nm)
-        case "segment_voids":
-            return SegmentVoidsStage(**dict(config.segment), mask=config.mask)
-        case "measure_voids":
-            segment = SegmentVoidsStage(**dict(config.segment), mask=config.mask)
-            return MeasureVoidsStage(**dict(config.measure), segment=segment)
-    return None
-
-
-def _distances(config: StructureConfig) -> dict[str, DistanceStage] | None:
-    """Return where each series of a phase-contrast scan was taken, None for phase maps."""
-    if config.projections is None:
-        return None
-    return {
-        name: DistanceStage(
-            sample_detector_mm=source.sample_detector_mm, source_sample_mm=source.source_sample_mm
-        )
-        for name, source in zip(branch_series(config), config.projections, strict=True)
-    }
-
-
 def _plain(settings: Settings) -> dict[str, Any]:
     return settings.model_dump(mode="json")
 
 
 def results_folder(project: ProjectConfig) -> Path:
-    """Return the absolute results folder; one of a configuration without a file starts from the working directory."""
+    """Return the absolute results folder.
+
+    One of a configuration without a file starts from the working directory.
+    """
     return Path.cwd() / project.results.expanduser()

@@ -1,4 +1,4 @@
-"""Ranges in which numbers can be true; what lies outside is a slip of the unit or the finger."""
+"""Ranges of plausible numbers; a number outside is a slip of the unit or a typing error."""
 
 PIXEL_NM = (0.01, 1e6)
 """Pixel and voxel edges, in nm: from below the atoms of an electron microscope to a millimetre."""

@@ -14,7 +14,6 @@ FrameNumber = Annotated[int, Field(ge=0, le=10**7)]
 Degrees = Annotated[float, Field(ge=-360.0, le=360.0)]
 Pixels = Annotated[int, Field(ge=-1, le=int(EDGE_PX))]
 Energy = Annotated[float, Field(ge=0.0, le=ENERGY_EV[1])]
-EnergyOffset = Annotated[float, Field(ge=-1e4, le=1e4)]
 
 
 class PristineReference(Settings):
@@ -45,10 +44,20 @@ class NormalizeSettings(Settings):
         "correct an illumination that moved between flats and frames, where the air around the sample shows it",
     )
     opaque_transmission: float = setting(
-        0.005, "rays with less transmission are marked invalid", unit="fraction", ge=0.0, lt=1.0
+        0.005,
+        "rays with less transmission are marked invalid",
+        unit="fraction",
+        ge=0.0,
+        lt=1.0,
+        expert=True,
     )
     hot_pixel_sigma: float = setting(
-        8.0, "pixels this far from their neighbourhood are marked invalid", unit="sigma", gt=0.0, le=1000.0
+        8.0,
+        "pixels this far from their neighbourhood are marked invalid",
+        unit="sigma",
+        gt=0.0,
+        le=1000.0,
+        expert=True,
     )
     stripe_removal: Literal["none", "sorting", "filtering", "fitting"] = setting(
         "none",
@@ -60,6 +69,7 @@ class NormalizeSettings(Settings):
         unit="counts",
         gt=0.0,
         le=COUNT,
+        expert=True,
     )
     air: tuple[Pixels, Pixels, Pixels, Pixels] | None = setting(
         None,
@@ -72,6 +82,7 @@ class NormalizeSettings(Settings):
         unit="OD",
         gt=0.0,
         le=10.0,
+        expert=True,
     )
 
 
@@ -96,7 +107,9 @@ class AlignSettings(Settings):
         "what happens to frames whose misfit is more than four times that of their neighbours; they are named",
     )
     max_shift_px: float = setting(30.0, "largest shift that is searched", unit="px", ge=1.0, le=500.0)
-    iterations: int = setting(8, "largest number of projection-matching rounds", unit="rounds", ge=0, le=200)
+    iterations: int = setting(
+        8, "largest number of projection-matching rounds", unit="rounds", ge=0, le=200, expert=True
+    )
     axis_column: float | None = setting(
         None, "detector column of the tilt axis; empty: found from the data", unit="px", ge=0.0, le=EDGE_PX
     )
@@ -138,11 +151,12 @@ def _named(value: Any) -> Any:
 ComponentName = Annotated[
     ComponentSettings, BeforeValidator(_named, json_schema_input_type=str | ComponentSettings)
 ]
-"""A known substance by its name (carbon, carbon_film, li2co3, pvdf), or a formula with a density."""
+"""A known substance by its name (carbon, carbon_film, li2co3, pvdf), or a formula with a
+density."""
 
 
 class ModelTermSettings(Settings):
-    """Terms of instrument and chemistry in the decomposition: chosen by the data, left out, or given."""
+    """Terms of instrument and chemistry in the decomposition: found, left out, or given."""
 
     stray: Literal["auto", "none"] | Annotated[float, Field(ge=0.0, le=0.2)] = setting(
         "auto", "share of the incident intensity that reaches the detector past the sample"
@@ -161,7 +175,6 @@ class DecomposeSettings(Settings):
     method: Literal["weighted", "subtraction"] = setting(
         "weighted", "weighted least squares over all energies, or plain post-minus-pre differences per edge"
     )
-    table: Literal["chantler"] = setting("chantler", "tabulated mass attenuation coefficients")
     instrument: Literal["auto", "none"] | ModelTermSettings = setting(
         "auto",
         "terms of instrument and chemistry that the spare energies can tell: those that the data ask for, none, or as given",
@@ -183,14 +196,23 @@ class DeviationSettings(Settings):
         ge=1,
         le=5000,
     )
-    tv_weight: float | None = setting(None, f"deviation: {_TV}", ge=0.0, le=WEIGHT)
+    tv_weight: float | None = setting(None, f"deviation: {_TV}", ge=0.0, le=WEIGHT, expert=True)
     l1_weight: float | None = setting(
-        None, "deviation: weight of the sparsity; empty: chosen from the noise", ge=0.0, le=WEIGHT
+        None,
+        "deviation: weight of the sparsity; empty: chosen from the noise",
+        ge=0.0,
+        le=WEIGHT,
+        expert=True,
     )
     element_iterations: int = setting(
-        60, "iterations for each element, at most", unit="iterations", ge=1, le=5000
+        60,
+        "iterations for each element, at most",
+        unit="iterations",
+        ge=1,
+        le=5000,
+        expert=True,
     )
-    element_tv_weight: float | None = setting(None, f"elements: {_TV}", ge=0.0, le=WEIGHT)
+    element_tv_weight: float | None = setting(None, f"elements: {_TV}", ge=0.0, le=WEIGHT, expert=True)
     psf_px: float = setting(
         0.8,
         "standard deviation of the instrument's point spread on the detector, part of the model; 0: leave it out",
@@ -230,7 +252,8 @@ ReconstructSettings = Annotated[
     Annotated[DeviationSettings | RatioSettings, Field(discriminator="method")],
     BeforeValidator(_default_method),
 ]
-"""How a composition is reconstructed; the key ``method`` chooses, ``deviation`` where it is left out."""
+"""How a composition is reconstructed; the key ``method`` chooses, ``deviation`` where it is left
+out."""
 
 
 class TomogramReconstructSettings(Settings):
@@ -239,7 +262,7 @@ class TomogramReconstructSettings(Settings):
     algorithm: Algorithm = setting("fbp", "filtered back-projection, SIRT, or total variation")
     iterations: int = setting(100, "iterations of sirt and tv", unit="iterations", ge=1, le=5000)
     nonnegative: bool = setting(True, "forbid negative values (sirt and tv)")
-    tv_weight: float | None = setting(None, _TV, ge=0.0, le=WEIGHT)
+    tv_weight: float | None = setting(None, _TV, ge=0.0, le=WEIGHT, expert=True)
     backend: Backend = setting("oxytomo", _BACKEND)
 
 
@@ -250,7 +273,7 @@ class UncertaintySettings(Settings):
     null_replicates: int = setting(
         1, "reconstructions of a uniform particle with the same noise", ge=0, le=200
     )
-    seed: int = setting(0, "seed of the random numbers", ge=0, lt=2**32)
+    seed: int = setting(0, "seed of the random numbers", ge=0, lt=2**32, expert=True)
 
 
 class ClassifySettings(Settings):
@@ -279,136 +302,6 @@ class MeasureSettings(Settings):
     min_domain_voxels: int = setting(8, "smaller domains are not listed", unit="voxels", ge=1, le=COUNT)
 
 
-class NormalizeStackSettings(Settings):
-    """From the raw frames of a stack to optical density, with variance."""
-
-    air: tuple[Pixels, Pixels, Pixels, Pixels] | None = setting(
-        None, "empty region as first row, last row, first column, last column; empty: found", unit="px"
-    )
-    air_rescale: bool = setting(
-        True, "take the light of each frame from the empty region; no: trust the flat frames"
-    )
-    opaque_transmission: float = setting(
-        0.005, "rays with less transmission are marked invalid", unit="fraction", ge=0.0, lt=1.0
-    )
-    hot_pixel_sigma: float = setting(
-        8.0, "pixels this far from their neighbourhood are marked invalid", unit="sigma", gt=0.0, le=1000.0
-    )
-    saturation_counts: float | None = setting(
-        None,
-        "counts from which the detector saturates; empty: the largest value of the data type",
-        unit="counts",
-        gt=0.0,
-        le=COUNT,
-    )
-    complex_sigma_od: float | None = setting(
-        None,
-        "complex images: standard deviation of the optical density without sample; empty: measured in the empty region",
-        unit="OD",
-        gt=0.0,
-        le=10.0,
-    )
-
-
-class RegisterStackSettings(Settings):
-    """Shifts of the frames of a stack."""
-
-    enabled: bool = setting(True, "register the frames with each other; no: they are registered already")
-    max_shift_px: float = setting(30.0, "largest shift that is searched", unit="px", ge=1.0, le=500.0)
-    min_field: float = setting(
-        0.5, "share of the frame that all energies must have in common", unit="fraction", gt=0.0, le=1.0
-    )
-
-
-EnergyWindow = tuple[Energy, Energy]
-
-
-class FitValenceSettings(Settings):
-    """Linear combination of reference spectra in every pixel."""
-
-    window_ev: EnergyWindow | None = setting(
-        None,
-        "energies of the fit; empty: those of Liu et al. for O, Mn, Co, Ni, around the edge otherwise",
-        unit="eV",
-    )
-    pre_edge_ev: EnergyWindow | None = setting(
-        None,
-        "energies below the edge, part of the fit of the background; empty: below the tabulated edge",
-        unit="eV",
-    )
-    post_edge_ev: EnergyWindow | None = setting(
-        None,
-        "energies above all white lines, where references are set to 1; empty: from the tabulated edges",
-        unit="eV",
-    )
-    fractions_sum: Literal["free", "one"] = setting(
-        "free",
-        "free: amounts in optical density, no normalisation of pixels; one: pixels divided by their edge jump",
-    )
-    background: Literal["none", "constant", "linear"] = setting(
-        "linear", "free background under each spectrum"
-    )
-    energy_offset_ev: EnergyOffset | Literal["fit"] = setting(
-        0.0, "number added to the energies of the stack, or 'fit': found against the references", unit="eV"
-    )
-    white_line_ev: float | None = setting(
-        None,
-        "known energy of the sample's strongest peak, to calibrate the energies of the stack",
-        unit="eV",
-        gt=0.0,
-        le=ENERGY_EV[1],
-    )
-    references_normalized: bool = setting(
-        False, "the references have a pre-edge of 0 and an edge jump of 1 already"
-    )
-    max_condition: float = setting(
-        100.0, "largest condition number of the references and the background together", gt=1.0, le=1e6
-    )
-    thick_od: float = setting(
-        2.5, "pixels above this optical density are marked too thick", unit="OD", gt=0.0, le=100.0
-    )
-    thin_sigma: float = setting(
-        5.0,
-        "pixels whose edge jump is less than this many of its standard errors are marked too thin",
-        unit="sigma",
-        gt=0.0,
-        le=1e6,
-    )
-    thin_share: float = setting(
-        0.1,
-        "pixels with less than this share of the thickest edge jump are marked too thin",
-        unit="fraction",
-        ge=0.0,
-        lt=1.0,
-    )
-
-    @model_validator(mode="after")
-    def _windows_rise(self) -> "FitValenceSettings":
-        """Require windows with two different ends, and one way to calibrate the energies."""
-        for name in ("window_ev", "pre_edge_ev", "post_edge_ev"):
-            window = getattr(self, name)
-            if window is not None and not window[0] < window[1]:
-                raise rejected("[low, high] with low < high", str(list(window)), "correct it", key=name)
-        if self.white_line_ev is not None and self.energy_offset_ev != 0.0:
-            raise rejected(
-                "one of 'white_line_ev' and 'energy_offset_ev'", "both", "remove one", key="white_line_ev"
-            )
-        return self
-
-
-class MeasureOxidationSettings(Settings):
-    """Shells, particles, profiles and models of oxygen loss."""
-
-    shells: int = setting(5, "number of shells of equal area from rim to centre", ge=1, le=100)
-    min_particle_pixels: int = setting(50, "smaller particles are left out", unit="px", ge=1, le=COUNT)
-    split_touching: bool = setting(True, "split agglomerates into particles at their necks (watershed)")
-    profile_bins: int = setting(20, "bins of the profiles", ge=4, le=200)
-    time_s: float | None = setting(
-        None, "duration of the oxygen loss, to turn D·t into D", unit="s", gt=0.0, le=1e10
-    )
-    clusters: int = setting(4, "number of k-means clusters of spectra", ge=2, le=8)
-
-
 def _as_text(value: Any) -> Any:
     """Accept ``0.5`` without quotes."""
     return str(value) if isinstance(value, float) else value
@@ -420,12 +313,21 @@ class ExportSettings(Settings):
     ngff: Annotated[Literal["0.5", "0.4"], BeforeValidator(_as_text)] = setting(
         "0.5", "version of the OME-Zarr format"
     )
-    chunk: int = setting(64, "edge of a chunk", unit="voxels", ge=8, le=1024)
+    chunk: int = setting(64, "edge of a chunk", unit="voxels", ge=8, le=1024, expert=True)
     shard: int = setting(
-        256, "edge of a shard (format 0.5), a multiple of chunk", unit="voxels", ge=8, le=4096
+        256,
+        "edge of a shard (format 0.5), a multiple of chunk",
+        unit="voxels",
+        ge=8,
+        le=4096,
+        expert=True,
     )
     levels: int | None = setting(
-        None, "resolution levels; empty: until the smallest fits in one chunk", ge=1, le=12
+        None,
+        "resolution levels; empty: until the smallest fits in one chunk",
+        ge=1,
+        le=12,
+        expert=True,
     )
 
     @model_validator(mode="after")

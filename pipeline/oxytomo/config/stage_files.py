@@ -1,7 +1,12 @@
-"""What each job of a stage reads and writes, by the rows of the registry; paths are below the folder of results."""
+"""What each job of a stage reads and writes, by the rows of the registry.
+
+Paths are below the folder of results.
+"""
 
 from pathlib import Path
 
+from oxytomo.config.composition import CompositionConfig
+from oxytomo.config.oxidation import OxidationConfig
 from oxytomo.config.plan import (
     JOINT_FOLDER,
     branch_config,
@@ -10,13 +15,15 @@ from oxytomo.config.plan import (
     branch_stores,
     reference_files,
 )
-from oxytomo.config.project import Branch, CompositionConfig, OxidationConfig, ProjectConfig
+from oxytomo.config.project import Branch, ProjectConfig
 from oxytomo.config.source import source_files
 from oxytomo.stages.registry import STAGES, STRUCTURE, Stage
 
 
 def stage_outputs(stage: str, branch: str | None) -> dict[str, str]:
-    """Return the outputs of a stage by key, below the folder of the sample; ``{job}`` stands for that of a job.
+    """Return the outputs of a stage by key, below the folder of the sample.
+
+    ``{job}`` stands for that of a job.
 
     Parameters
     ----------
@@ -32,7 +39,7 @@ def stage_outputs(stage: str, branch: str | None) -> dict[str, str]:
 def stage_inputs(
     project: ProjectConfig, sample: str, branch: Branch | None, stage: str, job: str = ""
 ) -> dict[str, str]:
-    """Return the stores, products and tables that a job of a stage is given by key, in the order of the registry.
+    """Return the stores, products and tables of a job by key, in the order of the registry.
 
     Parameters
     ----------
@@ -58,7 +65,10 @@ def stage_inputs(
 def _stores(
     project: ProjectConfig, sample: str, branch: Branch | None, key: str, name: str
 ) -> dict[str, str]:
-    """Return the stores of a branch with a name, or all of a folder; none where the branch does not have them."""
+    """Return the stores of a branch with a name, or all of a folder.
+
+    None where the branch does not have them.
+    """
     where, _, name = name.rpartition(":")
     of: Branch = where or branch  # type: ignore[assignment]
     kept = [store for _, _, store in branch_stores(branch_config(project, sample, of), of)]
@@ -74,7 +84,7 @@ def _stores(
 
 
 def _pristine(project: ProjectConfig, sample: str, stage: str) -> str | None:
-    """Return the sample that deviations refer to, for the stage that needs it: the first that solves for them."""
+    """Return the sample that deviations refer to, for the first stage that solves for them."""
     config = branch_config(project, sample, "composition")
     if not isinstance(config, CompositionConfig):
         return None
@@ -83,7 +93,7 @@ def _pristine(project: ProjectConfig, sample: str, stage: str) -> str | None:
 
 
 def raw_inputs(project: ProjectConfig, sample: str, branch: Branch, stage: str, job: str = "") -> list[Path]:
-    """Return the raw files that the settings of a stage name: none for a stage that starts from stores."""
+    """Return the raw files that a stage's settings name; none if it starts from stores."""
     config, row = branch_config(project, sample, branch), STAGES[stage]
     sources = branch_sources(config)
     if row.raw == "references" and isinstance(config, OxidationConfig):

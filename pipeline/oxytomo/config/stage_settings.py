@@ -1,12 +1,19 @@
 """What each stage is given: the user's settings for it, and the facts of the project that it needs.
 
-A stage receives exactly what its result depends on: a changed setting repeats only what depends on it.
+A stage receives exactly what its result depends on: a changed setting repeats only what depends on
+it.
 """
 
 from typing import Literal
 
 from oxytomo.arrays import Quantity, ReplicateKind
 from oxytomo.config.base import Settings, setting
+from oxytomo.config.oxidation import (
+    FitValenceSettings,
+    MeasureOxidationSettings,
+    NormalizeStackSettings,
+    RegisterStackSettings,
+)
 from oxytomo.config.phase import ReconstructStructureSettings, RetrievePhaseSettings
 from oxytomo.config.project import Branch, RegisterBranchesSettings
 from oxytomo.config.settings import (
@@ -15,14 +22,10 @@ from oxytomo.config.settings import (
     DecomposeSettings,
     DeviationSettings,
     ExportSettings,
-    FitValenceSettings,
-    MeasureOxidationSettings,
     MeasureSettings,
     NormalizeSettings,
-    NormalizeStackSettings,
     ReconstructSettings,
     Reference,
-    RegisterStackSettings,
     TomogramReconstructSettings,
     UncertaintySettings,
 )
@@ -74,7 +77,7 @@ class ReconstructStage(Settings):
 
 
 class ReconstructStepStage(Settings):
-    """Stages ``reconstruct_prepare`` and ``reconstruct_join`` of a particle that is shared out to several jobs."""
+    """Stages ``reconstruct_prepare`` and ``reconstruct_join`` of a particle in several jobs."""
 
     solver: DeviationSettings = setting(..., "how the composition is reconstructed")
     reference: Reference = setting(..., "what TM/O deviates from")

@@ -1,4 +1,4 @@
-"""The structure branch: phase-contrast projections, phase maps or a volume to pores, cracks and numbers."""
+"""The structure branch: projections, phase maps or a volume to pores, cracks, numbers."""
 
 from pydantic import field_validator, model_validator
 
@@ -41,9 +41,15 @@ class SegmentVoidsSettings(Settings):
         unit="cracks",
         gt=0.0,
         le=10.0,
+        expert=True,
     )
     false_discovery: float = setting(
-        0.01, "share of the cracks found that may be false", unit="fraction", gt=0.0, le=0.5
+        0.01,
+        "share of the cracks found that may be false",
+        unit="fraction",
+        gt=0.0,
+        le=0.5,
+        expert=True,
     )
     largest_share: float = setting(
         0.05,
@@ -51,6 +57,7 @@ class SegmentVoidsSettings(Settings):
         unit="fraction",
         ge=0.0,
         le=1.0,
+        expert=True,
     )
     separate: bool = setting(False, "divide particles that touch each other at their necks")
 
@@ -60,7 +67,7 @@ class MeasureVoidsSettings(Settings):
 
     shells: int = setting(5, "number of shells of equal volume from rim to centre", ge=1, le=100)
     replicates: int = setting(4, "segmentations with resampled noise, for the intervals", ge=0, le=200)
-    seed: int = setting(0, "seed of the random numbers", ge=0, lt=2**32)
+    seed: int = setting(0, "seed of the random numbers", ge=0, lt=2**32, expert=True)
 
 
 class StructureConfig(Settings):
@@ -128,7 +135,7 @@ class StructureConfig(Settings):
 
     @property
     def sources(self) -> dict[str, ImageSource]:
-        """The raw files by name: ``volume``, ``phase_maps`` or ``distance_1`` …, and ``mask`` where given."""
+        """Raw files by name: ``volume``, ``phase_maps`` or ``distance_1`` …, and ``mask``."""
         if self.projections is not None:
             found: dict[str, ImageSource] = {
                 f"distance_{number}": source for number, source in enumerate(self.projections, start=1)

@@ -1,4 +1,4 @@
-"""Errors of a configuration that say what was probably meant: percents, decimal commas, keys at another level."""
+"""Errors of a configuration that say what was meant: percents, decimal commas, levels."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -17,12 +17,15 @@ _NAME = "*"
 
 
 def number_advice(given: Any, *, bounds: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return what was expected and what to write for a number that was given in another way; None for no advice.
+    """Return what was expected and what to write for a number that was given in another way.
+
+    None for no advice.
 
     Parameters
     ----------
     given : what is in the file
-    bounds : bounds that the number is out of, as the validator names them (``lt``, ``le``); empty for what is no number
+    bounds : bounds that the number is out of, as the validator names them (``lt``, ``le``); empty
+        for what is no number
     """
     upper = bounds.get("lt", bounds.get("le"))
     if isinstance(given, int | float) and not isinstance(given, bool):
@@ -44,7 +47,9 @@ def number_advice(given: Any, *, bounds: Mapping[str, Any]) -> tuple[str, str] |
 
 
 def place_advice(key: str, location: Sequence[str], data: Any, model: type[BaseModel]) -> str | None:
-    """Return where a key belongs that is at a place which does not know it; None where no place does.
+    """Return where a key belongs that is at a place which does not know it.
+
+    None where no place does.
 
     Parameters
     ----------
@@ -152,7 +157,10 @@ def _at(data: Any, location: Sequence[str]) -> Any:
 
 
 def yaml_advice(line: str) -> tuple[str, str, str] | None:
-    """Return what was expected, found and what to do for a line that YAML refuses; None for no advice."""
+    """Return what was expected, found and what to do for a line that YAML refuses.
+
+    None for no advice.
+    """
     indentation = line[: len(line) - len(line.lstrip())]
     if "\t" in indentation:
         return "blanks before what is indented", "a tab", "replace each tab by two blanks"

@@ -12,7 +12,7 @@ from oxytomo.measure.sheet_surfaces import RIM_SHARE, sheet_surface
 from oxytomo.measure.surfaces import label_boxes, particle_body, pore_body
 from oxytomo.segment.sheets import local_aperture
 from oxytomo.segment.voids import Voids
-from oxytomo.slabs import ReadAhead, largest
+from oxytomo.slabs import largest, read_ahead
 
 PORE_COLUMNS = ("pore", "particle", "volume_nm3", "equivalent_diameter_nm", "sphericity", "network", "open")
 CRACK_COLUMNS = ("crack", "particle", "area_nm2", "volume_nm3", "angle_to_radius_deg", "network", "open")
@@ -85,7 +85,7 @@ def _particles(voids: Voids) -> Iterator[MeshPiece]:
 
 def _pores(voids: Voids, table: Columns, voxel_nm: float) -> Iterator[MeshPiece]:
     low, high = label_boxes(voids.instances, voids.n_pores)
-    void, zone = ReadAhead(voids.void), ReadAhead(voids.zone)
+    void, zone = read_ahead(voids.void), read_ahead(voids.zone)
     for row in range(voids.n_pores):
         volume = float(table["volume_nm3"][row]) / voxel_nm**3
         surface = pore_body(void, zone, low[row], high[row], row + 1) if volume > 0 else None

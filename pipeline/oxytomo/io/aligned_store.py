@@ -53,12 +53,21 @@ def normalized_series(stores: Mapping[str, Store]) -> list[NormalizedSeries]:
 
 
 def air_was_levelled(stores: Mapping[str, Store]) -> bool:
-    """Return whether every one of several series was levelled to its air; levels as recorded are a wish to keep them."""
-    return len(stores) > 1 and all(bool((np.asarray(s["air_level"]) != 1).any()) for s in stores.values())
+    """Return whether every one of several series was levelled to its air.
+
+    Levels as recorded are a wish to keep them.
+    """
+    return len(stores) > 1 and all(
+        "air_level" in one.names and bool((np.asarray(one["air_level"]) != 1).any())
+        for one in stores.values()
+    )
 
 
 def series_facts(stores: Mapping[str, Store], *, one_magnification: bool) -> SeriesFacts:
-    """Return what normalised stores say; with ``one_magnification`` recorded pixel sizes are not compared."""
+    """Return what normalised stores say.
+
+    With ``one_magnification`` recorded pixel sizes are not compared.
+    """
     pixel_nm = np.array([_pixel_nm(name, store) for name, store in stores.items()])
     common_nm = float(pixel_nm.mean())
     first = next(iter(stores.values()))
@@ -97,7 +106,7 @@ def write_aligned(
     facts: SeriesFacts,
     provenance: Provenance,
 ) -> None:
-    """Write the store of an alignment: resampled frames, shifts, misfits, pictures, and what it says of itself."""
+    """Write the store of an alignment: resampled frames, shifts, misfits, pictures, record."""
     inputs, tilts, solution, used = (
         judged.inputs,
         judged.found.tilts,

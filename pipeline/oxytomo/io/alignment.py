@@ -51,7 +51,7 @@ def write_alignment(path: Path, judged: JudgedAlignment, facts: SeriesFacts) -> 
 def write_shifts(
     path: Path, rows: ShiftRows, solution: Solution, left_out: Sequence[tuple[int, float, str]]
 ) -> None:
-    """Write the shifts of frames in use, and below those of each series the frames that were left out."""
+    """Write the shifts of used frames, and below them the frames left out of each series."""
     names, energies_ev, tilt_deg, frames, misfit = (
         rows.names,
         rows.energies_ev,
@@ -89,9 +89,10 @@ def write_shifts(
 def read_alignment(path: Path, inputs: AlignInputs, facts: SeriesFacts) -> Given:
     """Read shifts for the given series and tilts.
 
-    Rows are matched by energy and tilt, so that the table of another sample with the same scan will do. Columns beyond the
-    four of every ``alignment.csv`` may be missing: the magnification is then the recorded one and the axis is not tilted.
-    Shifts are 0 where a tilt is not kept: its rows say ``used`` 0 for any series.
+    Rows are matched by energy and tilt, so that the table of another sample with the same scan will
+    do. Columns beyond the four of every ``alignment.csv`` may be missing: the magnification is then
+    the recorded one and the axis is not tilted. Shifts are 0 where a tilt is not kept: its rows say
+    ``used`` 0 for any series.
     """
     names, tilt_deg, energies_ev, magnification = (
         inputs.names,
@@ -170,7 +171,10 @@ def require_table(path: Path) -> dict[str, list[str]]:
 
 
 def _numbers(path: Path, table: dict[str, list[str]], name: str, absent: float) -> Float64Array:
-    """A column as numbers; ``absent`` where the table has no such column, NaN where a cell is empty."""
+    """A column as numbers.
+
+    ``absent`` where the table has no such column, NaN where a cell is empty.
+    """
     length = len(next(iter(table.values())))
     try:
         return (

@@ -11,7 +11,10 @@ from oxytomo.io.stores import NamedArray, Provenance, Store, write_store
 
 
 def aligned_series(store: Store, *, in_memory: bool) -> AlignedSeries:
-    """Return the series of an aligned store as amounts are computed from them; read at once, or when asked for."""
+    """Return the series of an aligned store as amounts are computed from them.
+
+    Read at once, or when asked for.
+    """
     names = [str(name) for name in store.attributes["series"]]
     change = store.attributes.get("stripe_change", {})
     return AlignedSeries(
@@ -28,7 +31,7 @@ def aligned_series(store: Store, *, in_memory: bool) -> AlignedSeries:
 def write_amounts(
     path: Path, found: Amounts, aligned: Store, *, attributes: Mapping[str, Any], provenance: Provenance
 ) -> None:
-    """Write the amounts in every ray beside what they keep of the aligned store that they were made from."""
+    """Write the amounts in every ray, and what they keep of the aligned store."""
     rays = ("tilt", "y", "x")
     arrays = {
         "areal": NamedArray(found.areal, ("element", *rays), "micrometer"),

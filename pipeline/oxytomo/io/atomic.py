@@ -1,4 +1,4 @@
-"""Files and folders that appear complete or not at all: written under a hidden name, then renamed."""
+"""Files and folders that appear complete or not at all: hidden first, then renamed."""
 
 import os
 import re
@@ -12,9 +12,12 @@ from oxytomo.errors import SYSTEM_TROUBLE, StoreError
 
 @contextmanager
 def complete_or_absent(path: Path) -> Iterator[Path]:
-    """Give a hidden path beside ``path`` to write to; it is renamed to ``path`` when the block ends well.
+    """Give a hidden path beside ``path`` to write to.
 
-    An older file or folder is replaced. After a failure nothing is left behind, and the older one stays.
+    It is renamed to ``path`` when the block ends well.
+
+    An older file or folder is replaced. After a failure nothing is left behind, and the older one
+    stays.
 
     Raises
     ------
@@ -93,7 +96,10 @@ def glob_escape(name: str) -> str:
 
 
 def _is_alive(pid: int) -> bool:
-    """Say whether a process of this number runs on this machine; this process itself counts as gone."""
+    """Say whether a process of this number runs on this machine.
+
+    This process itself counts as gone.
+    """
     if pid == os.getpid():
         return False
     try:

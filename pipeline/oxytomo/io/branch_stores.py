@@ -27,7 +27,10 @@ def segmented(store: Store) -> Segmented:
 def placed_voids(
     stores: Mapping[str, Store], placed: Mapping[str, Field], box: Box, n_pores: int
 ) -> PlacedVoids:
-    """Return composition and voids in a box; ``stores`` are reconstruct, classify, uncertainty and voids by name."""
+    """Return composition and voids in a box.
+
+    ``stores`` are reconstruct, classify, uncertainty and voids by name.
+    """
     composition, classified = stores["reconstruct"], stores["classify"]
     null = window(classified.field("null_phases"), box) if classified.attributes["n_null"] else None
     return PlacedVoids(

@@ -1,7 +1,7 @@
-"""The files of the arrays of a stage store: that each is there, is what it declares, and is the one that was written.
+"""The files of a stage store's arrays: present, as declared, and as written.
 
-Every chunk ends with a checksum of its bytes. The seal of an array is a digest of these checksums, so that a changed value
-is noticed without unpacking anything.
+Every chunk ends with a checksum of its bytes. The seal of an array is a digest of these checksums,
+so that a changed value is noticed without unpacking anything.
 """
 
 import hashlib
@@ -32,8 +32,8 @@ def check_array(path: Path, name: str, layout: Mapping[str, Any]) -> str:
 
     Raises
     ------
-    StoreError
-        When a file is missing or is none of the array's, a chunk declares another size than it has, or the metadata of the
+    StoreError When a file is missing or is none of the array's, a chunk declares another size than
+        it has, or the metadata of the
         array are not those of this package.
     """
     folder = path / name

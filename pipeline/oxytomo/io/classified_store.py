@@ -8,20 +8,23 @@ import numpy as np
 from oxytomo.composition.averaging import AveragedRepeats, averaged
 from oxytomo.io.stores import Store
 from oxytomo.measure.composition import ClassifiedParticle, particle_box
-from oxytomo.slabs import Allocate, Field, Mapped, window
+from oxytomo.slabs import Field, mapped, window
 
 
 def classified_particle(
-    reconstructed: Store, classified: Store, uncertainty: Store | None, allocate: Allocate
+    reconstructed: Store, classified: Store, uncertainty: Store | None
 ) -> ClassifiedParticle:
-    """Return a classified particle in its box; slices are read when they are needed, replicates averaged as it was."""
+    """Return a classified particle in its box.
+
+    Slices are read when they are needed, replicates averaged as it was.
+    """
     box = particle_box(reconstructed.field("particle"))
-    particle = Mapped(window(reconstructed.field("particle"), box), np.asarray, np.bool_)
+    particle = mapped(window(reconstructed.field("particle"), box), np.asarray, np.bool_)
     voxel_nm = float(reconstructed.attributes["pixel_nm"])
     width_px = float(classified.attributes["voxel_nm"]) / voxel_nm
 
     def counted(deviation: Field) -> Field:
-        return deviation if width_px <= 1 else averaged(deviation, particle, width_px, allocate)
+        return deviation if width_px <= 1 else averaged(deviation, particle, width_px)
 
     replicates: Sequence[Field] = ()
     null: Sequence[Field] = ()
@@ -47,7 +50,7 @@ def classified_particle(
 
 
 def invalid_rays(decomposed: Store) -> dict[str, Any]:
-    """Return how many rays a decomposition could not solve, and the invalid pixels of every series."""
+    """Return the number of rays without a solution, and of invalid pixels per series."""
     attributes = decomposed.attributes
     return {
         "unsolved": attributes["unsolved_rays"],

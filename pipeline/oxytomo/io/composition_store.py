@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from oxytomo.arrays import FloatArray, StoredArray
+from oxytomo.arrays import Field, FloatArray
 from oxytomo.composition.column_densities import ColumnDensities
 from oxytomo.composition.result import Composition, mode_of
 from oxytomo.errors import StoreError
@@ -20,7 +20,7 @@ VOLUME = ("z", "y", "x")
 def column_densities(store: Store, *, in_memory_bytes: int = IN_MEMORY_BYTES) -> ColumnDensities:
     """Return the element sinograms of a decomposed store; larger ones than that stay on disk."""
 
-    def array(name: str) -> StoredArray:
+    def array(name: str) -> Field:
         stored = store.array(name)
         return store[name] if stored.nbytes <= in_memory_bytes else stored
 
@@ -48,7 +48,9 @@ def only_tilt(store: Store, name: str) -> FloatArray:
 
 
 def reference_of(reference: str, inputs: Mapping[str, Path]) -> float | None:
-    """Return the TM/O, relative to the formula, that deviations refer to; None for the particle's own mode.
+    """Return the TM/O, relative to the formula, that deviations refer to.
+
+    None for the particle's own mode.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What a run has left in a results folder: the hidden records of its products, and the list of them at its end."""
+"""What a run left in a results folder: records of its products, and their list."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,7 +6,8 @@ from pathlib import Path
 from oxytomo.io.plain_files import read_json_object, walk
 
 MARKER = "oxytomo.json"
-"""File in a results folder that names the raw files of each sample in it, and what runs have finished."""
+"""File in a results folder that names the raw files of each sample in it, and what runs have
+finished."""
 RECORD_END = ".record.json"
 
 
@@ -31,7 +32,10 @@ def finished_products(root: Path) -> Mapping[str, Sequence[str]]:
 
 
 def products_of(root: Path, sample: str) -> list[str]:
-    """Return the products of a sample that have a record, relative to the results folder; an empty name for those of all."""
+    """Return the products of a sample that have a record, relative to the results folder.
+
+    An empty name for those of all.
+    """
     folder = root / sample
     records = records_of(folder) if sample else records_in(folder)
     return sorted(

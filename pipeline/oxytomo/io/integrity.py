@@ -1,8 +1,9 @@
-"""Whether results are still what the stages wrote: digests of products beside them, and their check.
+"""Whether results are still what the stages wrote: digests of products, and their check.
 
-A stage store holds the digest of its values. Everything else (tables, pages, images, meshes) gets a hidden record
-``.<name>.record.json`` beside it, with the digest of its bytes and where it comes from; the record of a store
-holds the digest of its metadata. The file ``oxytomo.json`` of a results folder names what was there at the end of a run.
+A stage store holds the digest of its values. Everything else (tables, pages, images, meshes) gets a
+hidden record ``.<name>.record.json`` beside it, with the digest of its bytes and where it comes
+from; the record of a store holds the digest of its metadata. The file ``oxytomo.json`` of a results
+folder names what was there at the end of a run.
 """
 
 import json
@@ -44,8 +45,9 @@ _UNEXPECTED = (Exception,)
 class Finding:
     """What was found of one store, product or raw file.
 
-    ``state`` is ``intact``, ``altered``, ``damaged``, ``missing``, ``unrecorded`` (nothing says what it was) or, for
-    raw files, ``absent`` (they are elsewhere, which is no fault) or ``unchecked`` (they were not to be read).
+    ``state`` is ``intact``, ``altered``, ``damaged``, ``missing``, ``unrecorded`` (nothing says
+    what it was) or, for raw files, ``absent`` (they are elsewhere, which is no fault) or
+    ``unchecked`` (they were not to be read).
     """
 
     path: Path
@@ -60,7 +62,7 @@ class Finding:
 
 @dataclass
 class _Check:
-    """What a check of a results folder knows: the folder, whether to read raw files outside, and what it found of them."""
+    """What a check of a results folder knows: folder, whether to read raw files, findings."""
 
     root: Path
     inputs: bool
@@ -76,7 +78,10 @@ def record_output(path: Path, provenance: Provenance) -> None:
 
 
 def output_digest(path: Path) -> str:
-    """Return the digest of a product's bytes; for a stage store that of its metadata, as its values have their own."""
+    """Return the digest of a product's bytes.
+
+    For a stage store that of its metadata, as its values have their own.
+    """
     if store_record(path) is not None:
         return folder_digest(path, pattern="zarr.json")
     return result_digest(path) if path.is_dir() else file_digest(path, follow=False)
@@ -85,8 +90,9 @@ def output_digest(path: Path) -> str:
 def check_unaltered(path: Path) -> None:
     """Refuse a store or a table that is not what its stage wrote, before something is made from it.
 
-    The metadata of a store are compared with its record, its values by their seal; where an earlier version wrote neither,
-    by the digest of the values, for which all are read. A table without a record is taken as it is.
+    The metadata of a store are compared with its record, its values by their seal; where an earlier
+    version wrote neither, by the digest of the values, for which all are read. A table without a
+    record is taken as it is.
 
     Raises
     ------
@@ -284,7 +290,10 @@ def _verify_inputs(store: Path, check: _Check) -> Iterator[Finding]:
 
 
 def _digest_now(path: Path, check: _Check) -> str:
-    """Return the digest of an input that is a result; empty where it is damaged, which is said of itself."""
+    """Return the digest of an input that is a result.
+
+    Empty where it is damaged, which is said of itself.
+    """
     if path not in check.digests:
         try:
             check.digests[path] = input_digest(path)

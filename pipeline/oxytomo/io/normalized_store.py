@@ -7,13 +7,16 @@ import numpy as np
 from oxytomo.arrays import Float64Array
 from oxytomo.io.stores import NamedArray, Provenance, write_store
 from oxytomo.preprocess.tilt_series import Ordered
-from oxytomo.slabs import Reordered
+from oxytomo.slabs import reordered
 
 
 def write_normalized(
     path: Path, ordered: Ordered, *, unit: str, stripe_change: float, provenance: Provenance
 ) -> None:
-    """Write a normalised series; ``stripe_change`` is the relative change of its total by the removal of stripes."""
+    """Write a normalised series.
+
+    ``stripe_change`` is the relative change of its total by the removal of stripes.
+    """
     series, normalized, order = ordered.series, ordered.normalized, ordered.order
 
     def moved(shift_px: Float64Array | None) -> NamedArray:
@@ -23,7 +26,7 @@ def write_normalized(
     frames = ("tilt", "y", "x")
     arrays = {
         "value": NamedArray(ordered.value, frames, unit),
-        "variance": NamedArray(Reordered(normalized.variance, order), frames, f"{unit}^2"),
+        "variance": NamedArray(reordered(normalized.variance, order), frames, f"{unit}^2"),
         "tilt_deg": NamedArray(series.tilt_deg[order], ("tilt",), "degree"),
         "pixel_nm": NamedArray(series.pixel_nm[order], ("tilt",), "nanometer"),
         "energy_ev": NamedArray(series.energy_ev[order], ("tilt",), "electronvolt"),

@@ -11,7 +11,9 @@ from oxytomo.errors import InputError, MissingPackageError, PipelineError
 
 @contextmanager
 def any_error_of(package: str, path: Path) -> Iterator[None]:
-    """Turn whatever a package raises for a damaged file into one line; its own errors have no common base.
+    """Turn whatever a package raises for a damaged file into one line.
+
+    Its own errors have no common base.
 
     Memory that runs out is left to the caller.
     """

@@ -1,4 +1,4 @@
-"""Stores of a particle that is shared out to several jobs: what its parts share, the parts, and the whole put together."""
+"""Stores of a particle in several jobs: what parts share, the parts, and the whole."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -15,7 +15,7 @@ from oxytomo.io.composition_store import VOLUME as VOLUME
 from oxytomo.io.stores import NamedArray, Provenance, Store, read_store, write_store
 from oxytomo.reconstruct.total_variation import Reached
 from oxytomo.segment.particle import particle_mask
-from oxytomo.slabs import Allocate, Field, plane, slabs
+from oxytomo.slabs import Field, new_field, plane, slabs
 
 
 def ground_attributes(ground: Ground) -> dict[str, object]:
@@ -24,7 +24,7 @@ def ground_attributes(ground: Ground) -> dict[str, object]:
 
 
 def read_ground(inputs: Mapping[str, Path], data: ColumnDensities, solver: DeviationSolver) -> Ground:
-    """Return what parts share, from the stores ``prepare`` and, where the reference is the mode, ``join``."""
+    """Return what parts share, from ``prepare`` and, with the mode as reference, ``join``."""
     store = read_store(inputs["prepare"])
     support = store.field("support")
     box, cut = slabs_of(data, support, solver.parts)
@@ -83,11 +83,9 @@ def found_in(stores: list[Store]) -> FoundBySlab:
     ]
 
 
-def gathered_parts(
-    stores: list[Store], shape: tuple[int, ...], n_elements: int, allocate: Allocate
-) -> Solutions:
+def gathered_parts(stores: list[Store], shape: tuple[int, ...], n_elements: int) -> Solutions:
     """Put the solutions of parts together; of the elements the first so many."""
-    gathered = Solutions.empty(shape, n_elements, allocate)
+    gathered = Solutions.empty(shape, n_elements)
     for store in stores:
         _copy(store, store.field("total"), gathered.total)
         _copy(store, store.field("difference"), gathered.difference)
@@ -97,26 +95,26 @@ def gathered_parts(
 
 
 def composition_of_parts(
-    inputs: Mapping[str, Path], data: ColumnDensities, solver: DeviationSolver, allocate: Allocate
+    inputs: Mapping[str, Path], data: ColumnDensities, solver: DeviationSolver
 ) -> Composition:
     """Return the composition that all parts amount to."""
     n = len(data.atoms)
     first = read_ground({"prepare": inputs["prepare"]}, data, solver)
     stores = stores_of(inputs, "part", solver.parts)
-    gathered = gathered_parts(stores, first.support.shape, n, allocate)
+    gathered = gathered_parts(stores, first.support.shape, n)
     record = chain_record(data, first, solver, n - 1, found_in(stores))
     if "join" not in inputs:
-        particle = particle_mask(gathered.total, allocate=allocate)
-        return composed(gathered, particle, first.reference_tm_o, record, allocate)
+        particle = particle_mask(gathered.total)
+        return composed(gathered, particle, first.reference_tm_o, record)
     ground = read_ground(inputs, data, solver)
     refined = stores_of(inputs, "refine", solver.parts)
-    difference = allocate(first.support.shape, np.float32)
+    difference = new_field(first.support.shape, np.float32)
     for store in refined:
         _copy(store, store.field("difference"), difference)
     record |= difference_record(data, ground, solver, found_in(refined))
     gathered = replace(gathered, difference=difference)
     particle = read_store(inputs["join"]).field("particle")
-    return composed(gathered, particle, ground.reference_tm_o, record, allocate)
+    return composed(gathered, particle, ground.reference_tm_o, record)
 
 
 def _copy(store: Store, source: Field, target: Field) -> None:

@@ -1,4 +1,4 @@
-"""Files of results, which may come from elsewhere: plain files below a size, and JSON without traps."""
+"""Files of results, perhaps from elsewhere: plain files of limited size, JSON without traps."""
 
 import json
 import os
@@ -75,7 +75,7 @@ def not_plain(path: Path, got: str) -> StoreError:
 
 
 def read_plain(path: Path, most_bytes: int = MOST_TABLE_BYTES) -> bytes:
-    """Return the bytes of a plain file of at most so many."""
+    """Return the bytes of a plain file that is not too large."""
     with open_plain(path) as file:
         size = os.fstat(file.fileno()).st_size
         content = file.read(most_bytes + 1) if size <= most_bytes else b""
@@ -190,7 +190,7 @@ def walk(folder: Path, *, into: str = "") -> Iterator[os.DirEntry[str]]:
 
 
 def foreign_kind(entry: os.DirEntry[str]) -> str:
-    """Return what an entry of a folder is that no stage writes (a link, a pipe, a device), empty for files and folders."""
+    """Return what a folder's entry is that no stage writes (link, pipe, device), or nothing."""
     if entry.is_symlink():
         return "a link"
     if entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False):

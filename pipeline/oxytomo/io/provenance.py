@@ -1,4 +1,4 @@
-"""Where a result comes from: digests of inputs, the record of a store, the chain back to the raw files."""
+"""Where a result comes from: digests of inputs, records, the chain to the raw files."""
 
 import hashlib
 import os
@@ -25,7 +25,10 @@ _STORE_DEPTH, _MOST_INDENT = 2, 40
 
 
 def file_digest(path: Path, *, follow: bool = True) -> str:
-    """Return the SHA-256 of a file's bytes; ``follow`` also through links, where the path is the user's own word."""
+    """Return the SHA-256 of a file's bytes.
+
+    ``follow`` also through links, where the path is the user's own word.
+    """
     try:
         digest = hashlib.sha256()
         with open_plain(path, follow=follow) as file:
@@ -56,7 +59,10 @@ def folder_digest(path: Path, *, pattern: str = "*") -> str:
 
 
 def result_digest(path: Path) -> str:
-    """Return the digest of a folder of results as ``folder_digest``; links, pipes and devices in it are refused."""
+    """Return the digest of a folder of results as ``folder_digest``.
+
+    Links, pipes and devices in it are refused.
+    """
     for entry in walk(path):
         kind = foreign_kind(entry)
         if kind:
@@ -96,7 +102,7 @@ def make_provenance(
 
 
 def store_record(path: Path) -> dict[str, Any] | None:
-    """Return the root attribute ``oxytomo`` of a stage store (with its arrays), or None for anything else."""
+    """Return the root attribute ``oxytomo`` of a stage store with its arrays, else None."""
     record = raw_record(path)
     return record if record is not None and "arrays" in record else None
 
@@ -113,7 +119,8 @@ def raw_record(path: Path) -> dict[str, Any] | None:
         else:
             record = decode_json(read_json_object(older))[STORE_KEY] if older.is_file() else None
     except (OSError, ValueError, KeyError, TypeError):
-        return None  # not a result of this package; read_store says what is wrong with a damaged one
+        # Not a result of this package; read_store says what is wrong with a damaged one
+        return None
     return record if isinstance(record, dict) else None
 
 
@@ -140,7 +147,10 @@ def checked_record(path: Path) -> Provenance | None:
 
 
 def results_root(path: Path) -> Path:
-    """Return the folder of all samples that a result lies in; where there is none, the folder beside it."""
+    """Return the folder of all samples that a result lies in.
+
+    Where there is none, the folder beside it.
+    """
     place = Path(os.path.abspath(path))  # noqa: PTH100  - links are not followed
     for sample in place.parents:
         if is_sample(sample):
@@ -149,9 +159,12 @@ def results_root(path: Path) -> Path:
 
 
 def relocated(path: Path, root: Path) -> Path | None:
-    """Return where a recorded input is in a results folder, also after that was moved; None where it is elsewhere.
+    """Return where a recorded input is in a results folder, also after that was moved.
 
-    A store is known by its place ``<sample>/stages/<branch>/…zarr``. Raw files may lie below a folder of any name.
+    None where it is elsewhere.
+
+    A store is known by its place ``<sample>/stages/<branch>/…zarr``. Raw files may lie below a
+    folder of any name.
     """
     parts = path.parts
     for place in range(len(parts) - 1 - _STORE_DEPTH, 0, -1):
@@ -174,8 +187,9 @@ def provenance_chain(path: Path, *, verify: bool = True, outside: bool = False) 
 
     Returns
     -------
-    list of ``{"depth", "name", "path", "digest", "state"}``; ``state`` is ``"unchanged"``, ``"changed"`` or
-    ``"missing"``, ``"unchecked"`` for what was not read, and ``stage`` is added where the input is a result itself
+    list of ``{"depth", "name", "path", "digest", "state"}``; ``state`` is ``"unchanged"``,
+    ``"changed"`` or ``"missing"``, ``"unchecked"`` for what was not read, and ``stage`` is added
+    where the input is a result itself
     """
     root = results_root(path)
     found: list[dict[str, Any]] = []
@@ -227,7 +241,7 @@ def _link(
 
 
 def describe(path: Path, *, outside: bool = False) -> list[str]:
-    """Return lines that say what is in a raw file, a stage store or a result, and where it comes from."""
+    """Return lines on what is in a raw file, store or result, and where it comes from."""
     if not path.exists():
         raise InputError(
             printable(path), expected="a file or folder", got="nothing there", fix="correct the path"

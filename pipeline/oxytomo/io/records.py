@@ -1,4 +1,4 @@
-"""Records of where results come from: what a stage writes into a store or beside a product, and its check when it is read."""
+"""Records of where results come from, in stores and beside products, and their check."""
 
 import math
 import re
@@ -73,7 +73,9 @@ def decode_json(value: Any) -> Any:
 
 
 def checked_provenance(record: Any) -> Provenance:
-    """Return the provenance in a record that may come from elsewhere; raises ``ValueError`` and the like for none.
+    """Return the provenance in a record that may come from elsewhere.
+
+    Raises ``ValueError`` and the like for none.
 
     Paths of inputs hold no characters that no path has.
     """

@@ -1,4 +1,4 @@
-"""Large arrays on disk while a stage fills them, so that memory stays bounded whatever the size of a stack."""
+"""Large arrays on disk while a stage fills them, so that memory stays bounded."""
 
 import errno
 import io
@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 
 from oxytomo.arrays import FloatArray
 from oxytomo.io.atomic import remove_stale, unwritable
-from oxytomo.slabs import Allocate, Box, Field
+from oxytomo.slabs import Box, Field, workspace
 
 IN_MEMORY_BYTES = 512 * 2**20
 """Arrays up to this size stay in memory."""
@@ -26,7 +26,9 @@ FIELD_BYTES = 160 * 2**20
 
 @contextmanager
 def scratch_arrays(beside: Path, shapes: dict[str, tuple[int, ...]]) -> Iterator[dict[str, FloatArray]]:
-    """Give float32 arrays to fill; large ones are files in a hidden folder that goes when the block ends.
+    """Give float32 arrays to fill.
+
+    Large ones are files in a hidden folder that goes when the block ends.
 
     Parameters
     ----------
@@ -48,7 +50,8 @@ def _scratch_folder(beside: Path) -> Iterator[Path]:
     place = beside.with_name(f"{beside.stem}_scratch")
     folder = place.with_name(f".{place.name}.partial-{os.getpid()}")
     try:
-        # First: of its own folders a process takes any for one that an earlier run left behind.
+        # Clean up first: later, the folder of this process would look like one that an earlier run
+        # left.
         remove_stale(place)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -68,15 +71,17 @@ def _array(path: Path, shape: tuple[int, ...]) -> FloatArray:
     with path.open("wb") as file:
         file.truncate(n_bytes)
         if hasattr(os, "posix_fallocate"):  # not on macOS
-            # A map of a file that finds no room on the disk when it is written to would end the process.
+            # A map of a file that finds no space on the disk when it is written to would end the
+            # process.
             os.posix_fallocate(file.fileno(), 0, n_bytes)
     return np.memmap(path, np.float32, "r+", shape=shape)
 
 
 class ScratchField:
-    """An array in a file that is read and written by slices (steps of 1), so that only these are in memory.
+    """An array in a file that is read and written by slices of step 1.
 
-    Not through a map of the file: writing to one on a full disk ends the process, and what is mapped counts as memory.
+    Not through a map of the file: writing to one on a full disk ends the process, and what is
+    mapped counts as memory.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any) -> None:
@@ -84,7 +89,7 @@ class ScratchField:
         self.ndim = len(shape)
         with path.open("wb") as file:
             file.truncate(int(np.prod(shape)) * self.dtype.itemsize)
-        # Its room on the disk is free again as soon as nobody needs it.
+        # Its space on the disk is free again as soon as nobody needs it.
         weakref.finalize(self, path.unlink, missing_ok=True)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
@@ -139,7 +144,7 @@ class ScratchField:
         return (box[axis].stop - box[axis].start, *self.shape[axis + 1 :])
 
     def _runs(self, box: Box) -> Iterator[tuple[int, tuple[int, ...], Box | None]]:
-        """Give the pieces of a box that lie in one run: first byte, place in the box, and what of the run it is if not all."""
+        """Yield the pieces of a box in one run: first byte, place, and what of the run."""
         axis = self._axis(box)
         inner = (slice(None), *box[axis + 1 :])
         whole = all(
@@ -176,8 +181,8 @@ def _write(file: io.FileIO, start: int, values: Any) -> None:
 
 
 @contextmanager
-def scratch_fields(beside: Path) -> Iterator[Allocate]:
-    """Give a function that makes fields of zeros, in files where they are large, until the block ends.
+def scratch_fields(beside: Path) -> Iterator[None]:
+    """Keep new fields on disk if they are large, until the block ends.
 
     Parameters
     ----------
@@ -191,4 +196,5 @@ def scratch_fields(beside: Path) -> Iterator[Allocate]:
                 return np.zeros(shape, dtype)
             return ScratchField(folder / str(next(numbers)), shape, dtype)
 
-        yield allocate
+        with workspace(allocate):
+            yield

@@ -45,12 +45,13 @@ _INCIDENT, _TRANSMITTED, _FLUORESCENCE = (
 def read_spectrum(path: Path, *, group: str | None, energy_unit: str | None) -> Spectrum:
     """Read one spectrum; energies are sorted, and values at the same energy averaged.
 
-    Those of an Athena project are moved by its ``bkg_eshift``, the calibration that Athena keeps beside the data.
+    Those of an Athena project are moved by its ``bkg_eshift``, the calibration that Athena keeps
+    beside the data.
 
     Parameters
     ----------
-    path : EMSA/MAS (``.msa``), XDI, CSV or text with an energy column first and named or only one further column (or
-        columns ``i0`` and ``itrans`` or ``ifluor``), or an Athena project
+    path : EMSA/MAS (``.msa``), XDI, CSV or text with an energy column first and named or only one
+        further column (or columns ``i0`` and ``itrans`` or ``ifluor``), or an Athena project
     group : name of the group in an Athena project, or of the absorption column of a text file
     energy_unit : ``eV`` or ``keV``; None: as the file says, and otherwise numbers below 100 are keV
 
@@ -167,7 +168,7 @@ def _xdi_names(comments: Sequence[str]) -> dict[int, str]:
 def _absorption(
     table: Float64Array, names: dict[int, str], energy_at: int, wanted: str | None, path: Path
 ) -> Float64Array:
-    """Return the absorption: the wanted or a named column, what follows from intensities, or the only one left."""
+    """Return the absorption: the named column, from intensities, or the only one left."""
     if wanted is not None:
         chosen = next((index for index, name in names.items() if name == wanted.lower()), None)
         if chosen is None:
@@ -197,9 +198,12 @@ def _absorption(
 
 
 def _athena(text: str, group: str | None, path: Path) -> tuple[Float64Array, Float64Array, dict[str, str]]:
-    """Return one group of an Athena project: Perl lists ``@args``, ``@x`` and ``@y`` between ``[record]`` marks.
+    """Return one group of an Athena project: Perl lists between ``[record]`` marks.
 
-    The energies are those of ``@x``; the shift ``bkg_eshift`` that calibrates them is in the metadata.
+    Lists are ``@args``, ``@x`` and ``@y``.
+
+    The energies are those of ``@x``; the shift ``bkg_eshift`` that calibrates them is in the
+    metadata.
     """
     found: dict[str, tuple[Float64Array, Float64Array]] = {}
     moved: dict[str, float] = {}

@@ -1,7 +1,7 @@
 """Stage stores: plain zarr v3 groups that appear complete or not at all.
 
-A store is written to a hidden folder beside its target and renamed when complete. Its root attribute
-``oxytomo`` holds the provenance, the layout of the arrays and a digest of their content.
+A store is written to a hidden folder beside its target and renamed when complete. Its root
+attribute ``oxytomo`` holds the provenance, the layout of the arrays and a digest of their content.
 """
 
 import hashlib
@@ -30,13 +30,13 @@ from oxytomo.io.records import Provenance as Provenance
 from oxytomo.io.records import decode_json as decode_json
 from oxytomo.io.records import encode_json as encode_json
 from oxytomo.io.zarr_guard import V2
-from oxytomo.slabs import Field
+from oxytomo.slabs import Field, View
 
 CHUNK_BYTES = 4 * 2**20
 """Largest chunk before compression."""
 
 WRITTEN_CHUNKS = 64
-"""About so many chunks are in memory while an array is written."""
+"""About this number of chunks is in memory while an array is written."""
 
 SMALL_BYTES = 2**28
 _DAMAGE = (
@@ -101,7 +101,15 @@ class Store:
 
     def field(self, name: str) -> Field:
         """Return the array ``name`` as a field: slices of it are loaded when asked for."""
-        return _StoredField(self.path, name, self.array(name))
+        array = self.array(name)
+
+        def load(key: Any) -> NDArray[Any]:
+            try:
+                return np.asarray(array[key])
+            except _DAMAGE as error:
+                raise _undecodable(self.path, name, error) from error
+
+        return View(array.shape, array.dtype, load)
 
     def axes(self, name: str) -> tuple[str, ...]:
         """Return the names of the axes of an array."""
@@ -109,7 +117,10 @@ class Store:
 
     @property
     def sealed(self) -> bool:
-        """Say whether a changed value is noticed when the store is opened; earlier versions wrote no seals."""
+        """Say whether a changed value is noticed when the store is opened.
+
+        Earlier versions wrote no seals.
+        """
         return all(SEAL in layout for layout in self._layout.values())
 
     def shape(self, name: str) -> tuple[int, ...]:
@@ -125,25 +136,11 @@ class Store:
         return str(self._layout[name]["unit"])
 
 
-class _StoredField:
-    """An array of a store; it cannot be written."""
-
-    def __init__(self, path: Path, name: str, array: zarr.Array) -> None:
-        self._path, self._name, self._array = path, name, array
-        self.shape, self.dtype = array.shape, array.dtype
-
-    def __getitem__(self, key: Any) -> NDArray[Any]:
-        try:
-            return np.asarray(self._array[key])
-        except _DAMAGE as error:
-            raise _undecodable(self._path, self._name, error) from error
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        raise TypeError(self._name)
-
-
 def content_digest(arrays: Mapping[str, NamedArray]) -> str:
-    """Return the SHA-256 of names, shapes, types and values of arrays; memory order plays no part."""
+    """Return the SHA-256 of names, shapes, types and values of arrays.
+
+    Memory order plays no part.
+    """
     digest = hashlib.sha256()
     for name in sorted(arrays):
         data = arrays[name].data
@@ -156,7 +153,10 @@ def content_digest(arrays: Mapping[str, NamedArray]) -> str:
 
 
 def chunk_shape(shape: tuple[int, ...], item_bytes: int) -> tuple[int, ...]:
-    """Return chunks of whole (y, x) frames within ``CHUNK_BYTES``; larger frames are cut in rows."""
+    """Return chunks of whole (y, x) frames within ``CHUNK_BYTES``.
+
+    Larger frames are cut in rows.
+    """
     chunks = [1] * len(shape)
     room = max(1, CHUNK_BYTES // item_bytes)
     for axis in reversed(range(len(shape))):
@@ -168,7 +168,7 @@ def chunk_shape(shape: tuple[int, ...], item_bytes: int) -> tuple[int, ...]:
 
 
 def pieces(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Cut an array into boxes of whole chunks, about ``WRITTEN_CHUNKS`` each, in the order of memory."""
+    """Cut an array into boxes of whole chunks, ``WRITTEN_CHUNKS`` each, in memory order."""
     if not shape:
         yield ()
         return
@@ -208,7 +208,10 @@ def write_store(
 
 
 def read_store(path: Path) -> Store:
-    """Open a store; raises :class:`StoreError` when it is missing, incomplete or made by something else."""
+    """Open a store.
+
+    Raises :class:`StoreError` when it is missing, incomplete or made by something else.
+    """
     store = read_head(path)
     for name in store.names:
         layout = store._layout[name]
@@ -218,7 +221,10 @@ def read_store(path: Path) -> Store:
 
 
 def read_head(path: Path) -> Store:
-    """Read what a store says of itself, without a look at its arrays; raises :class:`StoreError` as ``read_store`` does."""
+    """Read what a store says of itself, without a look at its arrays.
+
+    Raises :class:`StoreError` as ``read_store`` does.
+    """
     root_file = path / "zarr.json"
     if not path.is_dir() or path.is_symlink() or not root_file.exists():
         raise StoreError(

@@ -3,9 +3,9 @@
 import csv
 import io
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -21,8 +21,19 @@ def write_text(path: Path, text: str) -> None:
         partial.write_text(text, encoding="utf-8", newline="\n")
 
 
-def write_csv(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
-    """Write named columns of equal length with a header line; numbers keep nine significant digits."""
+class Columns(Protocol):
+    """Named columns: a data frame, or a mapping of names to sequences."""
+
+    def items(self) -> Iterable[tuple[Any, Any]]:
+        """Return name and values of each column."""
+
+
+def write_csv(path: Path, table: Columns) -> None:
+    """Write named columns of equal length with a header line.
+
+    Numbers keep nine significant digits.
+    """
+    columns = {str(name): list(column) for name, column in table.items()}
     lengths = {len(column) for column in columns.values()}
     if len(lengths) > 1:
         raise StoreError(
@@ -58,7 +69,10 @@ def read_csv(path: Path) -> dict[str, list[str]]:
 
 
 def csv_rows(path: Path) -> list[list[str]]:
-    """Return the rows of a table that are not empty; raises :class:`StoreError` for what is no table, or too large."""
+    """Return the rows of a table that are not empty.
+
+    Raises :class:`StoreError` for what is no table, or too large.
+    """
     try:
         text = read_plain(path).decode("utf-8")
         return [row for row in csv.reader(io.StringIO(text, newline=""), strict=True) if row]
@@ -67,7 +81,10 @@ def csv_rows(path: Path) -> list[list[str]]:
 
 
 def write_json(path: Path, content: Mapping[str, Any]) -> None:
-    """Write a JSON file; numpy values become plain ones and numbers that are not finite ``null``."""
+    """Write a JSON file.
+
+    Numpy values become plain ones and numbers that are not finite ``null``.
+    """
     text = json.dumps(_null_for_nan(encode_json(content)), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
 

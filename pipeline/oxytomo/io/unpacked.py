@@ -39,7 +39,10 @@ def unpacked_bytes(packed: bytes | memoryview, compressor: str, most: int) -> in
 
 
 def _zstd_bytes(packed: bytes | memoryview, most: int) -> int:
-    """Return the size that the head of the first frame declares; more than ``most`` where it does not say."""
+    """Return the size that the head of the first frame declares.
+
+    More than ``most`` where it does not say.
+    """
     if packed[:4] != _ZSTD_MAGIC or len(packed) < 6:
         return 0
     flags = packed[4]

@@ -16,7 +16,9 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBL
 
 
 def refuse_links_below(folder: Path) -> None:
-    """Refuse a folder that is a link, or has a link, a pipe or a device anywhere in it; stores are replaced, not written into.
+    """Refuse a folder that is a link, or has a link, a pipe or a device anywhere in it.
+
+    Stores are replaced, not written into.
 
     Raises
     ------
@@ -34,7 +36,9 @@ def refuse_links_below(folder: Path) -> None:
 
 
 def make_folder(folder: Path) -> None:
-    """Make a folder and those above it; where the path is relative, each of its parts is opened without following links.
+    """Make a folder and those above it.
+
+    Where the path is relative, each of its parts is opened without following links.
 
     Raises
     ------
@@ -46,7 +50,9 @@ def make_folder(folder: Path) -> None:
 
 
 def open_log(path: Path) -> TextIO:
-    """Open a text file for writing, anew; neither its folders, where the path is relative, nor itself may be links.
+    """Open a text file for writing, anew.
+
+    Neither its folders, where the path is relative, nor itself may be links.
 
     Raises
     ------
@@ -71,7 +77,8 @@ def open_log(path: Path) -> TextIO:
 def _opened(folder: Path) -> Iterator[int]:
     """Give a descriptor of a folder, which is made where it is missing.
 
-    Absolute paths are the user's own; of relative ones, which are within the results, every part is opened by itself.
+    Absolute paths are the user's own; of relative ones, which are within the results, every part is
+    opened by itself.
     """
     parts: tuple[str, ...] = ()
     if folder.is_absolute() or ".." in folder.parts:

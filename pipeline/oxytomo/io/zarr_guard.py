@@ -1,6 +1,9 @@
-"""What a zarr folder from elsewhere may not do: run code, lead elsewhere, contradict itself, or unpack without end.
+"""What a zarr folder from elsewhere may not do.
 
-Everything is looked at before zarr opens the folder: its metadata are read as plain JSON, and only codecs of numbers pass.
+Run code, lead elsewhere, contradict itself, or unpack without end.
+
+Everything is looked at before zarr opens the folder: its metadata are read as plain JSON, and only
+codecs of numbers pass.
 """
 
 import math
@@ -89,18 +92,20 @@ class ArrayFacts:
 
 
 def check_zarr(folder: Path, *, links: bool = False, strict: bool = True) -> dict[str, ArrayFacts]:
-    """Look at all metadata of a zarr folder, and return what they say of each array by its path within.
+    """Read all metadata of a zarr folder, and return it per array by its path within.
 
     Parameters
     ----------
     folder : a group or an array, of format 2 or 3
-    links : links among the files are allowed; the caller looks at their targets, and at the declared size
-    strict : also refuse what this package does not write though it is harmless: numbers that are not finite
+    links : links among the files are allowed; the caller looks at their targets, and at the
+        declared size
+    strict : also refuse what this package does not write though it is harmless: numbers that are
+        not finite
 
     Raises
     ------
-    StoreError
-        Where it could run code, holds links, pipes or devices, is described twice, or declares what nothing explains.
+    StoreError Where it could run code, holds links, pipes or devices, is described twice, or
+        declares what nothing explains.
     """
     arrays: dict[str, ArrayFacts] = {}
     described: dict[str, str] = {}
@@ -178,7 +183,7 @@ def _arrays_in(folder: Path, place: str, name: str, found: Mapping[str, Any]) ->
 
 
 def _consolidated(place: str, name: str, found: Mapping[str, Any]) -> list[tuple[str, Mapping[str, Any]]]:
-    """Return copies of the metadata of other nodes, by the path of the file that they are a copy of."""
+    """Return copies of the metadata of other nodes, by the path of the file with the copy."""
     if name in V3:
         held = found.get("consolidated_metadata")
         copies = (held.get("metadata") if isinstance(held, dict) else held) or {}
@@ -288,7 +293,7 @@ def _item_bytes(text: str) -> int:
 
 
 class GuardedStore(LocalStore):
-    """A zarr folder of which only plain files are read, and no chunk unpacks to more than it declares.
+    """A zarr folder of which only plain files are read, and no chunk is larger than declared.
 
     Parameters
     ----------
@@ -327,7 +332,7 @@ class GuardedStore(LocalStore):
 
 
 def _chunks_of(content: memoryview, facts: ArrayFacts, *, whole: bool) -> Iterator[memoryview]:
-    """Yield the packed chunks in what was read of a file: all of a shard, or the one that was asked for."""
+    """Yield the packed chunks in what was read: all of a shard, or the one asked for."""
     if facts.shards is None:
         yield content
         return

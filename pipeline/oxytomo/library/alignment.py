@@ -8,13 +8,12 @@ import numpy as np
 
 from oxytomo.align.applied import JudgedAlignment, Resampled, align_inputs, resample_inputs
 from oxytomo.align.inputs import NormalizedSeries, common_tilts
-from oxytomo.align.series import AlignOptions
+from oxytomo.align.tilts import AlignOptions
 from oxytomo.arrays import Float64Array, FloatArray, IntArray
 from oxytomo.config import AlignSettings
 from oxytomo.errors import ConfigError, InputError
 from oxytomo.library.defaults import checked, silent
 from oxytomo.library.projections import Projections
-from oxytomo.slabs import in_memory
 
 DEFAULT = AlignSettings()
 EVERYTHING = 2**62
@@ -139,7 +138,6 @@ def align_series(
         judged,
         by_spectra=quantity == "optical_density" and settings.energies is not False,
         one_air=quantity == "optical_density" and _air_was_levelled(named),
-        allocate=in_memory,
         progress=_silent,
     )
     return _aligned(judged, resampled, named, quantity)

@@ -16,7 +16,6 @@ from oxytomo.config.elements import SYMBOLS
 from oxytomo.errors import ConfigError
 from oxytomo.library.alignment import Aligned
 from oxytomo.library.defaults import checked, silent
-from oxytomo.slabs import in_memory
 from oxytomo.units import NM_PER_UM
 
 DECOMPOSE = DecomposeSettings()
@@ -121,7 +120,7 @@ def decompose(
     if edges:
         plain = settings.model_dump(include={"instrument", "components"})
         choice = None if settings.method == "subtraction" else amounts.allowed_terms(**plain)
-        found = amounts.amounts_from_edges(series, material, choice, allocate=in_memory, progress=silent)
+        found = amounts.amounts_from_edges(series, material, choice, progress=silent)
     else:
         found = amounts.amounts_from_signals(series, material)
     return Decomposed(
@@ -217,7 +216,6 @@ def reconstruct_deviation(
         start=None,
         with_metals=True,
         threads=1,
-        allocate=in_memory,
         on_progress=silent,
     )
 

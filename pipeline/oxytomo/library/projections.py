@@ -18,7 +18,6 @@ from oxytomo.preprocess.tilt_series import (
     normalize_series,
     require_valid_pixels,
 )
-from oxytomo.slabs import in_memory
 
 NORMALIZE = NormalizeSettings()
 Region = tuple[int, int, int, int]
@@ -138,11 +137,7 @@ def normalize(
     meaning = Meaning(pixels, phase=pixels == "complex" and complex_part == "phase")
     require_plausible("series", [series.frames[i] for i in looked_at(series.n_frames)], pixels)
     normalized = normalize_series(
-        series,
-        meaning,
-        options_of(Normalization, settings, light_from_air=light_from_air),
-        name="series",
-        allocate=in_memory,
+        series, meaning, options_of(Normalization, settings, light_from_air=light_from_air), name="series"
     )
     require_valid_pixels(normalized, "series")
     order = np.argsort(series.tilt_deg, kind="stable")

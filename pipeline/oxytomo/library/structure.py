@@ -17,7 +17,7 @@ from oxytomo.measure.void_warnings import structure_warnings
 from oxytomo.segment.void_noise import noise_spread
 from oxytomo.segment.voids import Voids
 from oxytomo.segment.voids import segment_voids as found_voids
-from oxytomo.slabs import Field, in_memory
+from oxytomo.slabs import Field
 
 if TYPE_CHECKING:
     from pandas import DataFrame
@@ -185,7 +185,7 @@ def measure_voids(
         false_discovery=segment.false_discovery,
     )
     found = MeasuredVoids.of(voids, tables, spread, bridge_px=segment.bridge_px, voxel_nm=voxel_nm)
-    numbers = void_facts(found, shells=settings.shells, allocate=in_memory)
+    numbers = void_facts(found, shells=settings.shells)
     return VoidMeasures(
         table(tables.pores), table(tables.cracks), numbers, tuple(structure_warnings(numbers))
     )

@@ -1,17 +1,21 @@
-"""Where the voids of a particle lie to its oxygen-poor domains, from a structure on the grid of its composition."""
+"""Where voids lie to oxygen-poor domains: a structure on the grid of its composition."""
+
+from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.spatial.transform import Rotation
 
 from oxytomo.measure.chance import Against, against_chance, depth_levels
-from oxytomo.measure.shells import Column, depth_below_surface
+from oxytomo.measure.shells import depth_below_surface
+from oxytomo.measure.tables import table
 from oxytomo.measure.void_neighbourhoods import (
     DISTANCE_COLUMNS,
     NEIGHBOURHOOD_COLUMNS,
+    Neighbourhoods,
     distance_table,
     distances_nm,
     near_shares,
@@ -20,7 +24,10 @@ from oxytomo.measure.void_neighbourhoods import (
 )
 from oxytomo.segment.components import filled_bodies
 from oxytomo.segment.voids import CRACK, PORE
-from oxytomo.slabs import Allocate, Box, Field, Mapped
+from oxytomo.slabs import Box, Field, mapped
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CONFIDENCE = 0.95
 NEAR_VOXELS = 3
@@ -53,15 +60,18 @@ class PlacedVoids:
 
 @dataclass(frozen=True)
 class VoidsAndDomains:
-    """Numbers as plain values, the table of distances and that of neighbourhoods; empty where nothing is compared."""
+    """Numbers as plain values, the table of distances and that of neighbourhoods.
+
+    Empty where nothing is compared.
+    """
 
     numbers: dict[str, Any] = field(default_factory=dict)
-    distances: dict[str, Column] = field(default_factory=lambda: {name: [] for name in DISTANCE_COLUMNS})
-    beside: dict[str, Column] = field(default_factory=lambda: {name: [] for name in NEIGHBOURHOOD_COLUMNS})
+    distances: pd.DataFrame = field(default_factory=lambda: table(dict.fromkeys(DISTANCE_COLUMNS, ())))
+    beside: pd.DataFrame = field(default_factory=lambda: table(dict.fromkeys(NEIGHBOURHOOD_COLUMNS, ())))
 
 
 def compare_voids_and_domains(
-    of: PlacedVoids, *, near_nm: float | None, placements: int, seed: int, allocate: Allocate
+    of: PlacedVoids, *, near_nm: float | None, placements: int, seed: int
 ) -> VoidsAndDomains:
     """Compare the neighbourhood of voids with chance.
 
@@ -73,10 +83,10 @@ def compare_voids_and_domains(
     seed : of their random numbers
     """
     voxel_nm, placed = of.voxel_nm, of.placed
-    solid = Mapped(placed["particle"], lambda part: part > 0, np.bool_)
-    depth = depth_below_surface(filled_bodies(solid, allocate), voxel_nm=voxel_nm, allocate=allocate)
-    inside = Mapped(depth, lambda part, phase: (phase > 0) & np.isfinite(part), np.bool_, of.phases)
-    levels = depth_levels(depth, inside, voxel_nm=voxel_nm, allocate=allocate)
+    solid = mapped(placed["particle"], lambda part: part > 0, np.bool_)
+    depth = depth_below_surface(filled_bodies(solid), voxel_nm=voxel_nm)
+    inside = mapped(depth, lambda part, phase: (phase > 0) & np.isfinite(part), np.bool_, of.phases)
+    levels = depth_levels(depth, inside, voxel_nm=voxel_nm)
     near_nm = near_nm if near_nm is not None else NEAR_VOXELS * voxel_nm
     rng = np.random.default_rng(seed)
     chance: dict[str, Any] = {
@@ -84,29 +94,22 @@ def compare_voids_and_domains(
         "confidence": CONFIDENCE,
         "rng": rng,
     }
-    distances = distances_nm(
-        placed["voids"], depth, pore=PORE, crack=CRACK, voxel_nm=voxel_nm, allocate=allocate
-    )
-    table = distance_table(distances, of.phases, of.null_phases, levels, voxel_nm=voxel_nm, **chance)
+    distances = distances_nm(placed["voids"], depth, pore=PORE, crack=CRACK, voxel_nm=voxel_nm)
+    of_classes = distance_table(distances, of.phases, of.null_phases, levels, voxel_nm=voxel_nm, **chance)
     shares = near_shares(distances["void"], of.phases, of.null_phases, levels, near_nm=near_nm, **chance)
-    labels = neighbourhoods(
-        placed["instances"], inside, near_nm=near_nm, voxel_nm=voxel_nm, allocate=allocate
-    )
+    labels = neighbourhoods(placed["instances"], inside, near_nm=near_nm, voxel_nm=voxel_nm)
     beside = neighbourhood_table(
-        labels,
-        placed["instances"],
+        Neighbourhoods(labels, placed["instances"], of.n_voids, of.n_pores),
         of.deviation,
         of.replicates,
         of.phases,
         levels,
-        n_voids=of.n_voids,
-        n_pores=of.n_pores,
         voxel_nm=voxel_nm,
     )
     for axis, extent in zip("zyx", of.box, strict=True):
         centroid = f"centroid_{axis}_nm"
         beside[centroid] = np.asarray(beside[centroid]) + voxel_nm * extent.start
-    beside_any = Mapped(labels, lambda part: part > 0, np.bool_)
+    beside_any = mapped(labels, lambda part: part > 0, np.bool_)
     near = against_chance(of.deviation, beside_any, levels, **chance)
     numbers = {
         "near_nm": near_nm,
@@ -114,7 +117,7 @@ def compare_voids_and_domains(
         "near_share": {name: _plain(found) | {"null_run": null} for name, (found, null) in shares.items()},
         "near_mean_deviation": _plain(near),
     }
-    return VoidsAndDomains(numbers, table, beside)
+    return VoidsAndDomains(numbers, of_classes, beside)
 
 
 def _plain(found: Against) -> dict[str, Any]:

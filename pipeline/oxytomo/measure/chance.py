@@ -1,4 +1,4 @@
-"""Is it more than chance? Means over some voxels of a particle against what their depth and random placement give."""
+"""Is it more than chance? Means over voxels against depth and random placement."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -7,7 +7,17 @@ import numpy as np
 from numpy.typing import NDArray
 
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray
-from oxytomo.slabs import Allocate, Field, Mapped, fill, gather, in_memory, in_parts, largest, read, slabs
+from oxytomo.slabs import (
+    Field,
+    fill,
+    gather,
+    in_parts,
+    largest,
+    mapped,
+    new_field,
+    read,
+    slabs,
+)
 
 FEWEST = 30
 """Depths with fewer voxels are put together with the next ones."""
@@ -36,15 +46,16 @@ class Against:
     p_value: float
 
 
-def depth_levels(depth_nm: Field, inside: Field, *, voxel_nm: float, allocate: Allocate = in_memory) -> Any:
-    """Return a number for the depth of each voxel, −1 outside; levels are a voxel thick and hold ``FEWEST`` voxels at least.
+def depth_levels(depth_nm: Field, inside: Field, *, voxel_nm: float) -> Any:
+    """Return a number for the depth of each voxel, −1 outside.
+
+    Levels are a voxel thick and hold ``FEWEST`` voxels at least.
 
     Parameters
     ----------
     depth_nm : (n_z, n_y, n_x) field, finite inside
     inside : bool, the particle
     voxel_nm : edge of a voxel
-    allocate : makes the field that is returned, int32
     """
 
     def layers(depth: FloatArray) -> NDArray[np.int32]:
@@ -70,13 +81,13 @@ def depth_levels(depth_nm: Field, inside: Field, *, voxel_nm: float, allocate: A
         found[inner] = level[layers(depth[inner])]
         return found
 
-    levels = allocate(depth_nm.shape, np.int32)
+    levels = new_field(depth_nm.shape, np.int32)
     fill(levels, numbered, depth_nm, inside)
     return levels
 
 
 def level_means(values: Field, levels: Field) -> FloatArray:
-    """Return the mean of the finite values of each level, and NaN behind them for what is outside (−1)."""
+    """Return the mean of the finite values of each level, and NaN as the last for outside (−1)."""
     n_levels = largest(levels) + 1
     count, total = np.zeros(n_levels), np.zeros(n_levels)
     for part, level in in_parts(values, levels):
@@ -96,11 +107,13 @@ def against_chance(
     confidence: float,
     rng: np.random.Generator,
 ) -> Against:
-    """Compare a mean over voxels with voxels as deep, and with the same pattern turned about the particle's centre.
+    """Compare a mean over voxels with voxels as deep and with the pattern turned at random.
 
-    A turned pattern keeps its size and clustering, so that the interval knows that neighbouring voxels are no independent
-    witnesses; what it gains or loses by lying deeper is taken out with the mean of each depth. Voxels that are turned out of
-    the particle are left out.
+    The pattern is turned about the particle's centre.
+
+    A turned pattern keeps its size and clustering, so that the interval knows that neighbouring
+    voxels are no independent witnesses; what it gains or loses by lying deeper is taken out with
+    the mean of each depth. Voxels that are turned out of the particle are left out.
 
     Parameters
     ----------
@@ -112,8 +125,8 @@ def against_chance(
     rng : random numbers, for large sets
     """
     means = level_means(values, levels)
-    excess = Mapped(values, lambda part, level: part - means[level], np.float32, levels)
-    chosen = Mapped(member, lambda one, part: one & np.isfinite(part), np.bool_, excess)
+    excess = mapped(values, lambda part, level: part - means[level], np.float32, levels)
+    chosen = mapped(member, lambda one, part: one & np.isfinite(part), np.bool_, excess)
     count, total, wanted = 0, 0.0, 0.0
     for one, part, level in in_parts(chosen, values, levels):
         count += int(one.sum())
@@ -143,7 +156,7 @@ def _centre(levels: Field) -> Float64Array:
 
 
 def _some(chosen: Field, count: int, rng: np.random.Generator) -> IntArray:
-    """Return the places (n, 3) of all of ``count`` voxels that are chosen, or of as many at random as stand for them."""
+    """Return the places (n, 3) of the chosen voxels, or of a random sample of them."""
     number = rng.choice(count, MOST_VOXELS, replace=False) if count > MOST_VOXELS else np.arange(count)
     places, before = np.zeros((len(number), 3), np.int64), 0
     for slab in slabs(chosen.shape):
@@ -159,7 +172,10 @@ def _some(chosen: Field, count: int, rng: np.random.Generator) -> IntArray:
 def _turned_means(
     excess: Field, places: IntArray, centre: Float64Array, rotations: Float64Array
 ) -> Float64Array:
-    """Return the mean of ``excess`` over the places turned in each way; NaN where none stays in the particle."""
+    """Return the mean of ``excess`` over the places turned in each way.
+
+    NaN where none stays in the particle.
+    """
     means = np.full(len(rotations), np.nan)
     away, middle = (places - centre).astype(np.float32), centre.astype(np.float32)
     for start in range(0, len(rotations), TURNED_AT_ONCE):

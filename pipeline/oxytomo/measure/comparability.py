@@ -13,7 +13,8 @@ class Rule:
     ----------
     key, name : key of the setting, and its name in text
     tolerance : numbers may differ by this share of the largest
-    forbids : a difference makes the numbers mean different things, so that their differences are not stated
+    forbids : a difference makes the numbers mean different things, so that their differences are
+        not stated
     """
 
     key: str

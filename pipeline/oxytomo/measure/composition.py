@@ -1,8 +1,10 @@
 """What is measured of a classified particle: fractions with intervals, domains and shells."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -17,11 +19,14 @@ from oxytomo.measure.fractions import (
     scatter_interval,
 )
 from oxytomo.measure.resolution import ShellCorrelation
-from oxytomo.measure.shells import Column, depth_below_surface, shell_labels, shell_table
+from oxytomo.measure.shells import depth_below_surface, shell_labels, shell_table
 from oxytomo.measure.systematic import NORMAL, shifted_fractions, widened, without_skin
 from oxytomo.reconstruct.total_variation import bounding_box
 from oxytomo.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
-from oxytomo.slabs import Allocate, Box, Field, Mapped, count_set
+from oxytomo.slabs import Box, Field, count_set, mapped
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 
 @dataclass(frozen=True)
@@ -38,7 +43,8 @@ class ClassifiedParticle:
     voxel_nm : edge of a voxel
     threshold : deviation from which a voxel is oxygen-poor or oxygen-rich
     systematic : standard error of the deviation that all voxels share
-    skin_oxygen_px : thickness of the oxygen that a skin of carbonate would have, at the particle's density; 0 for none
+    skin_oxygen_px : thickness of the oxygen that a skin of carbonate would have, at the particle's
+        density; 0 for none
     noise : median standard error of the deviation by counting noise, None without replicates
     """
 
@@ -71,8 +77,8 @@ class CompositionMeasures:
     readings : share of each class by another reading of the data, by what is assumed
     """
 
-    domains: dict[str, Column]
-    shells: dict[str, Column]
+    domains: pd.DataFrame
+    shells: pd.DataFrame
     fractions: dict[str, dict[str, Any]]
     null: dict[str, Any]
     confident: dict[str, dict[str, float]]
@@ -81,9 +87,7 @@ class CompositionMeasures:
     readings: dict[str, dict[str, float]]
 
 
-def measure_composition(
-    of: ClassifiedParticle, n_shells: int, min_domain_voxels: int, *, allocate: Allocate
-) -> CompositionMeasures:
+def measure_composition(of: ClassifiedParticle, n_shells: int, min_domain_voxels: int) -> CompositionMeasures:
     """Measure a classified particle slab by slab.
 
     Parameters
@@ -101,17 +105,17 @@ def measure_composition(
         )
         for confidence, width in NORMAL.items()
     }
-    depth = depth_below_surface(of.particle, voxel_nm=of.voxel_nm, allocate=allocate)
+    depth = depth_below_surface(of.particle, voxel_nm=of.voxel_nm)
     shells = shell_table(
         of.deviation,
         of.phases,
-        shell_labels(depth, n_shells=n_shells, allocate=allocate),
+        shell_labels(depth, n_shells=n_shells),
         of.replicates,
         n_shells=n_shells,
         depth_nm=depth,
     )
     found = find_domains(of.phases, depth)
-    readings = _readings(of, depth, allocate)
+    readings = _readings(of, depth)
     return CompositionMeasures(
         domains=_domains(found, of, min_domain_voxels),
         shells=shells,
@@ -125,7 +129,7 @@ def measure_composition(
 
 
 def particle_box(particle: Field) -> Box:
-    """Return the smallest box with the particle and two voxels of what is around it, where there are any; z, y, x."""
+    """Return the box around the particle with up to two voxels of margin; z, y, x."""
     rows, columns, planes = bounding_box(particle)
     return tuple(
         slice(max(0, s.start - 2), min(n, s.stop + 2))
@@ -152,7 +156,7 @@ def solver_record(record: Mapping[str, Any]) -> dict[str, Any] | None:
     return {name: record[f"difference_{name}"] for name in names} if "difference_residual" in record else None
 
 
-def _domains(found: Mapping[str, Domains], of: ClassifiedParticle, min_voxels: int) -> dict[str, Column]:
+def _domains(found: Mapping[str, Domains], of: ClassifiedParticle, min_voxels: int) -> pd.DataFrame:
     """Return the table of domains, with places in the volume."""
     domains = domain_table(found, voxel_nm=of.voxel_nm, min_voxels=min_voxels)
     for axis, extent in zip("zyx", of.box, strict=True):
@@ -174,12 +178,12 @@ def _null(of: ClassifiedParticle) -> dict[str, Any]:
     }
 
 
-def _readings(of: ClassifiedParticle, depth_nm: Field, allocate: Allocate) -> dict[str, dict[str, float]]:
+def _readings(of: ClassifiedParticle, depth_nm: Field) -> dict[str, dict[str, float]]:
     """Return the shares of the classes if what may be a skin of carbonate is one."""
     if of.skin_oxygen_px == 0:
         return {}
-    depth_px = Mapped(depth_nm, lambda part: part / np.float32(of.voxel_nm), np.float32)
-    other = without_skin(of.deviation, depth_px, of.skin_oxygen_px, allocate)
+    depth_px = mapped(depth_nm, lambda part: part / np.float32(of.voxel_nm), np.float32)
+    other = without_skin(of.deviation, depth_px, of.skin_oxygen_px)
     found = replicate_fractions([other], of.particle, threshold=of.threshold)
     return {"carbonate_skin": {name: values[0] for name, values in found.items()}}
 

@@ -11,8 +11,11 @@ DEFINITIONS = {
     "voxels that leaves no trace; the factor covers the truth of 95 % of simulated acquisitions; then widened by what a shift "
     "of all deviations by the systematic errors does (error_budget); null with fewer than two replicates",
     "error_budget": "standard deviations of the deviation, relative: noise_and_reconstruction of a voxel (median); by fitted "
-    "term and for the misfit that the model leaves, a shift that all voxels share. Shifts are part of sigma, of "
+    "term, for the mean misfit that the model leaves, and for what differs from ray to ray, a shift of all voxels. "
+    "Shifts are part of sigma, of "
     "phases_confident and of the intervals of fractions",
+    "readings": "fractions by another reading of the data. carbonate_skin: the carbon that lies around the particle like a skin "
+    "is Li2CO3, and its oxygen is not counted; the intervals hold this reading too, and sigma its difference",
     "model": "of the decomposition, on rays averaged over 4 x 4 pixels without strong gradients: chi-square per degree of "
     "freedom (1 where the model explains the spectra down to noise), what was fitted and with which error, mean residual of "
     "each series",

@@ -1,8 +1,9 @@
-"""Means of groups of particles, differences between groups, and what can be said of them with so few particles.
+"""Means of groups of particles, their differences, and what so few particles can tell.
 
-The particle is the unit of replication: voxels and pixels of one particle say nothing of how particles of a group scatter. A
-number of one particle has an error from noise (a standard deviation), which its repetition on the *same* particle would show; it
-stands in for the scatter only where the scatter that was seen is smaller.
+The particle is the unit of replication: voxels and pixels of one particle say nothing of how
+particles of a group scatter. A number of one particle has an error from noise (a standard
+deviation), which its repetition on the *same* particle would show; it stands in for the scatter
+only where the scatter that was seen is smaller.
 """
 
 from collections.abc import Sequence
@@ -25,8 +26,8 @@ class GroupMean:
     ----------
     n : number of particles
     mean : unweighted mean over particles; NaN without any
-    interval : 95 %: of the mean of further particles of this kind (Student) for two or more; of this one particle, from noise
-        alone, for one; None where neither is known
+    interval : 95 %: of the mean of further particles of this kind (Student) for two or more; of
+        this one particle, from noise alone, for one; None where neither is known
     scatter : standard deviation between the particles; NaN for one
     """
 
@@ -46,7 +47,8 @@ class Difference:
     interval : its 95 % interval, None where nothing can be said
     test : which test the interval and ``p`` belong to
     statistic, freedom : of the test; freedom is infinite for noise alone
-    p : two-sided probability of such a difference without any true one; NaN where nothing can be said
+    p : two-sided probability of such a difference without any true one; NaN where nothing can be
+        said
     """
 
     value: float
@@ -86,9 +88,10 @@ def difference(
 ) -> Difference:
     """Return the difference between two groups and the test that their sizes allow.
 
-    Two or more in both: Welch's test (Welch 1947), which does not assume equal scatter. One against several: the test of a
-    single case (Sokal & Rohlf 1995; Crawford & Howell 1998), which assumes that both kinds scatter alike. One against one:
-    only their noise (normal); that is about these two particles, not about what they stand for.
+    Two or more in both: Welch's test (Welch 1947), which does not assume equal scatter. One against
+    several: the test of a single case (Sokal & Rohlf 1995; Crawford & Howell 1998), which assumes
+    that both kinds scatter alike. One against one: only their noise (normal); that is about these
+    two particles, not about what they stand for.
 
     Parameters
     ----------
@@ -118,7 +121,10 @@ def difference(
 
 
 def holm(p: Sequence[float]) -> Float64Array:
-    """Return probabilities corrected for the number of tests (Holm 1979); NaN does not count as a test."""
+    """Return probabilities corrected for the number of tests (Holm 1979).
+
+    NaN does not count as a test.
+    """
     given = np.asarray(p, np.float64)
     order = [i for i in np.argsort(given) if np.isfinite(given[i])]
     corrected = np.full(given.shape, np.nan)

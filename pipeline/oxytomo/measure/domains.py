@@ -1,8 +1,10 @@
 """Connected domains of each composition class: size, place, depth and interconnection."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, TypedDict
+from typing import TYPE_CHECKING, Any, TypedDict
 
 import numba
 import numpy as np
@@ -10,13 +12,17 @@ from numpy.typing import NDArray
 
 from oxytomo.arrays import Float64Array, IntArray
 from oxytomo.errors import ShapeError
-from oxytomo.measure.shells import Column
+from oxytomo.measure.tables import table
 from oxytomo.segment.classes import CLASS_LABELS
 from oxytomo.segment.components import FACES, Components
 from oxytomo.slabs import Field, read
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 SPANNING_SHARE = 0.9
-"""A domain spans the particle when it reaches over this share of the particle's length along z, y or x."""
+"""A domain spans the particle when it reaches over this share of the particle's length along z, y
+or x."""
 
 
 class Interconnection(TypedDict):
@@ -75,7 +81,7 @@ def find_domains(phases: Field, depth_nm: Field) -> dict[str, Domains]:
     return {name: _measured(_members(phases, label), depth_nm) for name, label in CLASS_LABELS.items()}
 
 
-def domain_table(domains: Mapping[str, Domains], *, voxel_nm: float, min_voxels: int) -> dict[str, Column]:
+def domain_table(domains: Mapping[str, Domains], *, voxel_nm: float, min_voxels: int) -> pd.DataFrame:
     """List the connected domains of each class, largest first within a class.
 
     Parameters
@@ -86,11 +92,12 @@ def domain_table(domains: Mapping[str, Domains], *, voxel_nm: float, min_voxels:
 
     Returns
     -------
-    table : columns ``domain`` (number), ``class``, ``n_voxels``, ``volume_nm3``,
-        ``equivalent_diameter_nm`` (of the sphere of the same volume), ``centroid_z_nm``,
-        ``centroid_y_nm``, ``centroid_x_nm`` (from the centre of the volume's first voxel), ``depth_nm``
-        and ``depth_min_nm`` (mean and smallest depth of its voxels' centres below the outer surface),
-        ``touches_surface`` (some voxel shares a face with the outside)
+    table : one row per domain: ``domain`` (number, int64), ``class`` (text), ``n_voxels`` (int64),
+        ``volume_nm3``, ``equivalent_diameter_nm`` (of the sphere of the same volume),
+        ``centroid_z_nm``, ``centroid_y_nm``, ``centroid_x_nm`` (from the centre of the volume's
+        first voxel), ``depth_nm`` and ``depth_min_nm`` (mean and smallest depth of its voxels'
+        centres below the outer surface; float64), ``touches_surface`` (some voxel shares a face
+        with the outside; bool)
     """
     listed = {name: found.listed(min_voxels) for name, found in domains.items()}
 
@@ -99,23 +106,27 @@ def domain_table(domains: Mapping[str, Domains], *, voxel_nm: float, min_voxels:
 
     n_voxels, centroids_nm = column("n_voxels"), column("centroid_px") * voxel_nm
     volume_nm3, depth_min_nm = n_voxels * float(voxel_nm) ** 3, column("depth_min_nm")
-    return {
-        "domain": np.arange(1, n_voxels.size + 1),
-        "class": [name for name, rows in listed.items() for _ in rows],
-        "n_voxels": n_voxels,
-        "volume_nm3": volume_nm3,
-        "equivalent_diameter_nm": np.cbrt(6.0 / np.pi * volume_nm3),
-        "centroid_z_nm": centroids_nm[:, 0],
-        "centroid_y_nm": centroids_nm[:, 1],
-        "centroid_x_nm": centroids_nm[:, 2],
-        "depth_nm": column("depth_sum_nm") / n_voxels,
-        "depth_min_nm": depth_min_nm,
-        "touches_surface": depth_min_nm < 0.75 * voxel_nm,
-    }
+    return table(
+        {
+            "domain": np.arange(1, n_voxels.size + 1),
+            "class": [name for name, rows in listed.items() for _ in rows],
+            "n_voxels": n_voxels,
+            "volume_nm3": volume_nm3,
+            "equivalent_diameter_nm": np.cbrt(6.0 / np.pi * volume_nm3),
+            "centroid_z_nm": centroids_nm[:, 0],
+            "centroid_y_nm": centroids_nm[:, 1],
+            "centroid_x_nm": centroids_nm[:, 2],
+            "depth_nm": column("depth_sum_nm") / n_voxels,
+            "depth_min_nm": depth_min_nm,
+            "touches_surface": depth_min_nm < 0.75 * voxel_nm,
+        }
+    )
 
 
 def domain_labels(phases: Field, *, min_voxels: int) -> NDArray[np.int32]:
-    """Return the number of each voxel's domain in :func:`domain_table`, int32; 0 outside and in smaller domains.
+    """Return the number of each voxel's domain in :func:`domain_table`, int32.
+
+    0 outside and in smaller domains.
 
     Parameters
     ----------
@@ -148,7 +159,8 @@ def interconnection(domains: Mapping[str, Domains], name: str, *, min_voxels: in
     -------
     n_domains : number of domains (6-connectivity)
     largest_share : voxels of the largest domain / voxels of the class; None for an empty class
-    spanning : the largest domain reaches over at least 90 % of the particle's length along z, y or x
+    spanning : the largest domain reaches over at least 90 % of the particle's length along z, y or
+        x
     """
     found = domains[name]
     if not found.n_voxels.size:
@@ -169,7 +181,7 @@ def _members(phases: Field, label: int) -> Components:
 
 
 def _largest_first(n_voxels: IntArray, min_voxels: int) -> IntArray:
-    """Return the places of sizes that are large enough, largest first, equal ones in their order."""
+    """Return the places of sizes that are large enough, by decreasing size; ties keep order."""
     listed = np.flatnonzero(n_voxels >= min_voxels)
     order: IntArray = listed[np.argsort(-n_voxels[listed], kind="stable")]
     return order
@@ -190,7 +202,7 @@ def _measured(found: Components, depth_nm: Field) -> Domains:
 
 @numba.njit(cache=True)
 def _add_up(labels, depth, first, size, place, low, high, depth_sum, depth_min):  # type: ignore[no-untyped-def]
-    """Add the voxels of some rows, the first of which is ``first``, to the numbers of their domains."""
+    """Add the voxels of some rows, beginning with ``first``, to the numbers of their domains."""
     n_z, n_y, n_x = labels.shape
     for z in range(n_z):
         for y in range(n_y):

@@ -1,4 +1,4 @@
-"""Class fractions of the solid particle, their intervals from noise replicates, and the joint histogram."""
+"""Fractions of classes, their intervals from noise replicates, and the joint histogram."""
 
 from collections.abc import Iterable, Mapping, Sequence
 
@@ -16,7 +16,8 @@ MISSED_VOXELS = 113
 """A ball of three voxels' radius: total variation can swallow one."""
 
 QUANTILES = {0.68: 0.56, 0.95: 1.42}
-"""See :func:`fraction_interval`; from 80 simulated acquisitions (3·10³ to 10⁵ photons, with and without a rim)."""
+"""See :func:`fraction_interval`; from 80 simulated acquisitions (3·10³ to 10⁵ photons, with and
+without a rim)."""
 
 
 def class_fractions(phases: Field, *, labels: Mapping[str, int]) -> dict[str, float]:
@@ -70,11 +71,12 @@ def fraction_interval(
 ) -> tuple[float, float] | None:
     """Return the interval of a class fraction, clipped to [0, 1].
 
-    Four things move a fraction: noise (s, the standard deviation of the replicates), what the reconstruction loses of
-    domains (b, :func:`replicate_bias`; a replicate of a regularised estimate shows its size, not its value), borders that lie
-    off by part of a voxel (a, ``BORDER_PX`` times the :func:`border_share`), and a small domain that leaves no trace (m,
-    ``MISSED_VOXELS`` over the voxels of all classes). The interval is
-    ``value ± QUANTILES[confidence] · sqrt(s² + b² + a² + m²)``.
+    Four things move a fraction: noise (s, the standard deviation of the replicates), what the
+    reconstruction loses of domains (b, :func:`replicate_bias`; a replicate of a regularised
+    estimate shows its size, not its value), borders that lie off by part of a voxel (a,
+    ``BORDER_PX`` times the :func:`border_share`), and a small domain that leaves no trace (m,
+    ``MISSED_VOXELS`` over the voxels of all classes). The interval is ``value ±
+    QUANTILES[confidence] · sqrt(s² + b² + a² + m²)``.
 
     Parameters
     ----------
@@ -89,9 +91,10 @@ def fraction_interval(
 
     Notes
     -----
-    ``QUANTILES`` are those of |value − truth| over the root, among simulated acquisitions of which the truth is known (split
-    conformal prediction: Lei et al., J. Am. Stat. Assoc. 113, 1094, 2018). The interval holds for particles like those;
-    ``benchmarks/uncertainty_calibration.py`` measures its coverage on others.
+    ``QUANTILES`` are those of |value − truth| over the root, among simulated acquisitions of which
+    the truth is known (split conformal prediction: Lei et al., J. Am. Stat. Assoc. 113, 1094,
+    2018). The interval holds for particles like those; ``benchmarks/uncertainty_calibration.py``
+    measures its coverage on others.
     """
     return interval_of_share(
         value,
@@ -105,7 +108,10 @@ def fraction_interval(
 def interval_of_share(
     value: float, replicate_values: Sequence[float], *, border: float, n_classified: int, confidence: float
 ) -> tuple[float, float] | None:
-    """Return the interval of :func:`fraction_interval` from the :func:`border_share` and the number of classified voxels."""
+    """Return the interval of :func:`fraction_interval` from :func:`border_share`.
+
+    The number of classified voxels is given.
+    """
     finite = [fraction for fraction in replicate_values if np.isfinite(fraction)]
     bias = replicate_bias(value, finite)
     if len(finite) < 2 or bias is None:
@@ -135,7 +141,10 @@ def _spread(replicate_values: Sequence[float], bias: float, border: float, n_cla
 
 
 def scatter_interval(values: Sequence[float], *, confidence: float) -> tuple[float, float] | None:
-    """Return where one run of several lies, mean ± t(n − 1) s with Student's t, clipped to [0, 1]; None for fewer than two."""
+    """Return where one run of several lies, mean ± t(n − 1) s with Student's t, clipped to [0, 1].
+
+    None for fewer than two.
+    """
     if len(values) < 2:
         return None
     mean, half = float(np.mean(values)), float(np.std(values, ddof=1))
@@ -144,7 +153,7 @@ def scatter_interval(values: Sequence[float], *, confidence: float) -> tuple[flo
 
 
 def border_share(phases: Field, label: int) -> float:
-    """Return faces between voxels of a class and other classified voxels / classified voxels: 1/voxel, so to say.
+    """Return faces of a class to other classified voxels / classified voxels, in 1/voxel.
 
     Times a shift of the border in voxels it is the change of the class's fraction.
 
@@ -173,8 +182,8 @@ def _faces(phases: LabelArray, label: int, axis: int) -> int:
 def replicate_bias(value: float, replicate_values: Sequence[float]) -> float | None:
     """Return mean of the replicates − value, how far noise and reconstruction shift a fraction.
 
-    A regularised estimate loses less than the measurement did, or more: the size counts, not the sign. None without
-    replicates.
+    A regularised estimate loses less than the measurement did, or more: the size counts, not the
+    sign. None without replicates.
     """
     finite = [fraction for fraction in replicate_values if np.isfinite(fraction)]
     return float(np.mean(finite)) - value if finite and np.isfinite(value) else None

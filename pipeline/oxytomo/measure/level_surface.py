@@ -8,15 +8,17 @@ from oxytomo.arrays import FloatArray
 TETRAHEDRA = np.array(
     [[0, first, 7 - last, 7] for first in (1, 2, 4) for last in (1, 2, 4) if first != last], np.int64
 )
-"""Six tetrahedra fill a cell (Kuhn 1960), each along one way from its first to its last corner; corner 4 i + 2 j + k."""
+"""Six tetrahedra fill a cell (Kuhn 1960), each along one way from its first to its last corner;
+corner 4 i + 2 j + k."""
 
 
 @numba.njit(cache=True)
 def level_surface(values: FloatArray, level: float, first: int) -> tuple[float, float]:
-    """Return area (in voxel faces) and enclosed volume (in voxels) of the surface where values cross the level.
+    """Return area (voxel faces) and enclosed volume (voxels) of a level surface.
 
-    Marching tetrahedra (Doi and Koide 1991): values are linear in each of six tetrahedra per cell of eight voxels. The volume
-    is a sum over triangles (divergence theorem), so the surface has to be closed: in the array, or over pieces that share a row.
+    Marching tetrahedra (Doi and Koide 1991): values are linear in each of six tetrahedra per cell
+    of eight voxels. The volume is a sum over triangles (divergence theorem), so the surface has to
+    be closed: in the array, or over pieces that share a row.
 
     Parameters
     ----------
@@ -32,7 +34,8 @@ def level_surface(values: FloatArray, level: float, first: int) -> tuple[float, 
         for y in range(values.shape[1] - 1):
             before = -1
             for x in range(values.shape[2]):
-                # How many of the four voxels of this column of cells are inside; a cell lies between two columns.
+                # How many of the four voxels of this column of cells are inside; a cell lies
+                # between two columns.
                 here = int(values[z, y, x] > level) + int(values[z, y + 1, x] > level)
                 here += int(values[z + 1, y, x] > level) + int(values[z + 1, y + 1, x] > level)
                 before, above = here, before + here
@@ -86,7 +89,10 @@ def _cross(a: FloatArray, b: FloatArray, c: FloatArray) -> tuple[float, float, f
 
 @numba.njit(cache=True)
 def blurred(values: FloatArray, weights: FloatArray) -> FloatArray:
-    """Return values convolved along all three axes with symmetric weights (middle first); nothing is beyond the edges."""
+    """Return values convolved along all three axes with symmetric weights (middle first).
+
+    Nothing is beyond the edges.
+    """
     n_z, n_y, n_x = values.shape
     reach = weights.size - 1
     first, second = np.zeros(values.shape, np.float32), np.zeros(values.shape, np.float32)

@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 from oxytomo.arrays import BoolArray, Float64Array, IntArray
 
 SHORTEST_CONTACT = 3
-"""Two voids touch where so many pairs of their voxels are within reach."""
+"""Two voids touch if at least this number of pairs of their voxels is within reach."""
 
 
 @dataclass(frozen=True)
@@ -49,12 +49,15 @@ def void_network(
 ) -> Network:
     """Join voids that touch.
 
-    A sheet is one node and so is a pore; a curve skeleton, which means nothing on sheets, is not used.
+    A sheet is one node and so is a pore; a curve skeleton, which means nothing on sheets, is not
+    used.
 
     Parameters
     ----------
-    pairs : (m, 3) labels from 1 on and at how many voxels they touch, from :func:`oxytomo.segment.regions.contacts`
-    volume, touches_surface, cut : (n,) of each void, pores first; cut are those that reach the edge of the volume (None: none)
+    pairs : (m, 3) labels from 1 on and at how many voxels they touch, from
+        :func:`oxytomo.segment.regions.contacts`
+    volume, touches_surface, cut : (n,) of each void, pores first; cut are those that reach the edge
+        of the volume (None: none)
     n_pores : number of pores
     """
     n = len(volume)

@@ -1,4 +1,4 @@
-"""Particles and agglomerates in a map, shells of equal area in each, and profiles against depth and thickness."""
+"""Particles and agglomerates in a map, shells of equal area, profiles by depth."""
 
 import cc3d
 import numpy as np
@@ -13,18 +13,21 @@ from oxytomo.measure.shells import depth_below_surface, shell_labels
 EDGES = 4
 """Neighbours that share an edge of a pixel."""
 NECK_DEPTH_PX = 1.5
-"""Two parts are two particles when the way between them is this much narrower than the lesser of them (half widths)."""
+"""Two parts are two particles when the way between them is this much narrower than the lesser of
+them (half widths)."""
 
 
 def agglomerates(mask: BoolArray, *, min_pixels: int) -> IntArray:
-    """Label the connected parts of a mask (4-connectivity) with at least ``min_pixels``, by decreasing size from 1."""
+    """Label the 4-connected parts of a mask with at least ``min_pixels``, largest first."""
     found = cc3d.dust(mask, threshold=min_pixels, connectivity=EDGES)
     labels = cc3d.connected_components(found, connectivity=EDGES)
     return _by_size(labels)
 
 
 def split_particles(labels: IntArray, *, min_pixels: int) -> IntArray:
-    """Split agglomerates at their necks by a watershed of the distance to the outside (scikit-image).
+    """Split agglomerates at their necks by a watershed of the distance to the outside.
+
+    The watershed is scikit-image's.
 
     Parameters
     ----------

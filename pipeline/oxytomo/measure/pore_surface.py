@@ -1,4 +1,4 @@
-"""Surface and sphericity of a pore from a mesh of its void fraction, in pieces where it is large."""
+"""Surface and sphericity of a pore from a mesh of its void fraction, in pieces if large."""
 
 from collections.abc import Iterator
 
@@ -7,7 +7,7 @@ from skimage.measure import marching_cubes
 
 from oxytomo.arrays import Float64Array, FloatArray, IntArray
 from oxytomo.measure.level_surface import blurred, level_surface
-from oxytomo.slabs import Box, ReadAhead
+from oxytomo.slabs import Box, Field
 
 SMOOTHING_PX = 0.7
 """Quiets the noise of the void fraction before its surface is drawn at one half."""
@@ -20,12 +20,12 @@ FEWEST_ROWS = 16
 
 
 def pore_surface(
-    void: ReadAhead, zone: ReadAhead, low: IntArray, high: IntArray, label: int, *, volume_px: float
+    void: Field, zone: Field, low: IntArray, high: IntArray, label: int, *, volume_px: float
 ) -> tuple[float, float]:
     """Return surface (in voxel faces) and sphericity, NaN for a pore without volume.
 
-    The mesh is drawn at half of the void fraction (in small pores at half of its largest value) and scaled to the pore's
-    volume, which blur does not change.
+    The mesh is drawn at half of the void fraction (in small pores at half of its largest value) and
+    scaled to the pore's volume, which blur does not change.
 
     Parameters
     ----------
@@ -45,9 +45,11 @@ def pore_surface(
 
 
 def pore_mesh(
-    void: ReadAhead, zone: ReadAhead, low: IntArray, high: IntArray, label: int
+    void: Field, zone: Field, low: IntArray, high: IntArray, label: int
 ) -> Iterator[tuple[Float64Array, IntArray]]:
-    """Give the mesh in pieces: vertices from the box's first voxel less one on, in voxels z y x, and triangles.
+    """Yield the mesh in pieces: vertices and triangles.
+
+    Vertices z y x in voxels, from one before the box's first voxel on.
 
     Parameters as in :func:`pore_surface`.
     """
@@ -56,10 +58,8 @@ def pore_mesh(
         yield vertices.astype(np.float64) + np.array([start, 0, 0]), faces.astype(np.int64)
 
 
-def _fields(
-    void: ReadAhead, zone: ReadAhead, box: Box, label: int
-) -> Iterator[tuple[int, FloatArray, float]]:
-    """Give pieces that the surface runs through: first row, smoothed void fraction, level of the surface."""
+def _fields(void: Field, zone: Field, box: Box, label: int) -> Iterator[tuple[int, FloatArray, float]]:
+    """Yield pieces with surface: first row, smoothed void fraction, level of the surface."""
     pieces = list(_pieces(box, void.shape))
     alone = _smoothed(void, zone, box, label, *pieces[0]) if len(pieces) == 1 else None
     largest = max(
@@ -88,7 +88,7 @@ def _pieces(box: Box, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
         yield start, min(start + thick + 1, n)
 
 
-def _smoothed(void: ReadAhead, zone: ReadAhead, box: Box, label: int, start: int, stop: int) -> FloatArray:
+def _smoothed(void: Field, zone: Field, box: Box, label: int, start: int, stop: int) -> FloatArray:
     """Return some rows of the pore's smoothed void fraction; row 0 is the one before the box."""
     n = min(box[0].stop, void.shape[0]) - box[0].start
     low, high = max(start - SMOOTHING_REACH, 0), min(stop + SMOOTHING_REACH, n + 2)

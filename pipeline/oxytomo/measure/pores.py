@@ -1,15 +1,23 @@
 """One row per pore: volume from the void fraction, shape, position."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numba
 import numpy as np
 from scipy.spatial import cKDTree
 
-from oxytomo.arrays import Float64Array, FloatArray, IntArray, LabelArray, NumberArray
+from oxytomo.arrays import Float64Array, FloatArray, IntArray, LabelArray
 from oxytomo.measure.pore_surface import pore_surface
+from oxytomo.measure.tables import table
 from oxytomo.measure.totals import Labels, void_totals
-from oxytomo.slabs import Field, ReadAhead, gather, largest, read, slabs
+from oxytomo.segment.voids import Voids
+from oxytomo.slabs import gather, largest, read, read_ahead, slabs
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FEWEST_VOXELS = 27
 """A pore of fewer voxels has no shape that could be measured."""
@@ -17,69 +25,60 @@ TOUCHES_PX = 1.5
 """A pore that comes so near to the skin is open."""
 
 
-def pore_table(
-    void: Field,
-    instances: Field,
-    zone: Field,
-    particle: Field,
-    depth_px: Field,
-    *,
-    n_pores: int,
-    voxel_nm: float,
-) -> dict[str, NumberArray]:
+def pore_table(voids: Voids, *, voxel_nm: float) -> pd.DataFrame:
     """Measure each pore.
 
     Parameters
     ----------
-    void : (n_z, n_y, n_x) float32, void fraction
-    instances, zone : int32, pores 1 … n_pores as voxels and with the surroundings blur spreads them to
-    particle : uint8, particle of each voxel
-    depth_px : float32, distance to the skin in voxels
-    n_pores : number of pores
+    voids : the segmentation, of which ``void``, ``instances``, ``zone``, ``particle``,
+        ``depth_px`` and ``n_pores`` are read
     voxel_nm : edge of a voxel
 
     Returns
     -------
-    table : columns, one entry per pore: ``pore``, ``particle``, ``volume_nm3`` (sum of the void fraction over the
-        pore's zone), ``equivalent_diameter_nm``, ``centroid_{z,y,x}_nm``, ``depth_nm`` (centroid to skin),
-        ``half_axis_{1,2,3}_nm`` (of the ellipsoid with the same second moments), ``surface_nm2`` and
-        ``sphericity`` (mesh of the void fraction at one half, scaled to the pore's volume; NaN below 27
-        voxels), ``nearest_neighbour_nm`` (between centroids), ``least_depth_nm``, ``touches_surface``
+    table : one row per pore: ``pore``, ``particle`` (int64), ``volume_nm3`` (sum of the void
+        fraction over the pore's zone), ``equivalent_diameter_nm``, ``centroid_{z,y,x}_nm``,
+        ``depth_nm`` (centroid to skin), ``half_axis_{1,2,3}_nm`` (of the ellipsoid with the same
+        second moments), ``surface_nm2`` and ``sphericity`` (mesh of the void fraction at one half,
+        scaled to the pore's volume; NaN below 27 voxels), ``nearest_neighbour_nm`` (between
+        centroids), ``least_depth_nm`` (float64), ``touches_surface`` (bool)
     """
-    found = _pore_sums(instances, depth_px, particle, n_pores)
-    sums = void_totals(void, zone, particle, n_voids=max(largest(zone), n_pores))
-    # In a slice volume per pixel of thickness is an area, and the equivalent diameter that of a circle.
-    volume = np.maximum(sums[:, 1 : n_pores + 1].sum(axis=0), 0.0)
+    found, n = _pore_sums(voids), voids.n_pores
+    flat = voids.void.shape[0] == 1
+    sums = void_totals(voids.void, voids.zone, voids.particle, n_voids=max(largest(voids.zone), n))
+    volume = np.maximum(sums[:, 1 : n + 1].sum(axis=0), 0.0)
     centroid = found.sums / found.count[:, None]
     axes = _half_axes(found, centroid)
-    surface, sphericity = np.full(n_pores, np.nan), np.full(n_pores, np.nan)
-    fraction, owner = ReadAhead(void), ReadAhead(zone)
-    for i in map(int, np.flatnonzero(found.count >= FEWEST_VOXELS) if void.shape[0] > 1 else ()):
+    surface, sphericity = np.full(n, np.nan), np.full(n, np.nan)
+    fraction, owner = read_ahead(voids.void), read_ahead(voids.zone)
+    for i in map(int, () if flat else np.flatnonzero(found.count >= FEWEST_VOXELS)):
         surface[i], sphericity[i] = pore_surface(
             fraction, owner, found.low[i], found.high[i], i + 1, volume_px=volume[i]
         )
-    centre = np.round(centroid).astype(int)
-    flat = void.shape[0] == 1
+    # In a slice the volume per pixel of thickness is an area, and the diameter that of a circle.
     diameter = np.sqrt(4 / np.pi * volume) if flat else np.cbrt(6 / np.pi * volume)
-    return {
-        "pore": np.arange(1, n_pores + 1),
-        "particle": found.owners.argmax(axis=1),
-        "volume_nm3": volume * voxel_nm**3,
-        "equivalent_diameter_nm": diameter * voxel_nm,
-        **{f"centroid_{axis}_nm": centroid[:, k] * voxel_nm for k, axis in enumerate("zyx")},
-        "depth_nm": gather(depth_px, centre).astype(np.float64) * voxel_nm,
-        **{f"half_axis_{k + 1}_nm": axes[:, k] * voxel_nm for k in range(3)},
-        "surface_nm2": surface * voxel_nm**2,
-        "sphericity": sphericity,
-        "nearest_neighbour_nm": nearest_neighbour(centroid) * voxel_nm,
-        "least_depth_nm": found.least_depth * voxel_nm,
-        "touches_surface": found.least_depth < TOUCHES_PX,
-    }
+    depth_px = gather(voids.depth_px, np.round(centroid).astype(int))
+    return table(
+        {
+            "pore": np.arange(1, n + 1),
+            "particle": found.owners.argmax(axis=1),
+            "volume_nm3": volume * voxel_nm**3,
+            "equivalent_diameter_nm": diameter * voxel_nm,
+            **{f"centroid_{axis}_nm": centroid[:, k] * voxel_nm for k, axis in enumerate("zyx")},
+            "depth_nm": depth_px.astype(np.float64) * voxel_nm,
+            **{f"half_axis_{k + 1}_nm": axes[:, k] * voxel_nm for k in range(3)},
+            "surface_nm2": surface * voxel_nm**2,
+            "sphericity": sphericity,
+            "nearest_neighbour_nm": nearest_neighbour(centroid) * voxel_nm,
+            "least_depth_nm": found.least_depth * voxel_nm,
+            "touches_surface": found.least_depth < TOUCHES_PX,
+        }
+    )
 
 
 @dataclass(frozen=True)
 class _PoreSums:
-    """Per pore: voxels, their places summed and multiplied, first and last ones, least depth, voxels by particle."""
+    """Sums per pore: voxels, places and their products, extent, least depth, owners."""
 
     count: IntArray
     sums: IntArray
@@ -90,7 +89,8 @@ class _PoreSums:
     owners: IntArray
 
 
-def _pore_sums(instances: Field, depth_px: Field, particle: Field, n: int) -> _PoreSums:
+def _pore_sums(voids: Voids) -> _PoreSums:
+    n = voids.n_pores
     found = _PoreSums(
         np.zeros(n, np.int64),
         np.zeros((n, 3), np.int64),
@@ -98,10 +98,10 @@ def _pore_sums(instances: Field, depth_px: Field, particle: Field, n: int) -> _P
         np.full((n, 3), np.iinfo(np.int64).max),
         np.full((n, 3), -1),
         np.full(n, np.inf, np.float32),
-        np.zeros((n, largest(particle) + 1), np.int64),
+        np.zeros((n, largest(voids.particle) + 1), np.int64),
     )
-    for slab in slabs(instances.shape):
-        parts = (read(field, slab.rows) for field in (instances, depth_px, particle))
+    for slab in slabs(voids.instances.shape):
+        parts = (read(field, slab.rows) for field in (voids.instances, voids.depth_px, voids.particle))
         _add_pores(*parts, slab.rows.start, *vars(found).values())
     return found
 
@@ -147,7 +147,7 @@ def nearest_neighbour(centroid: Float64Array) -> Float64Array:
 
 
 def _half_axes(found: _PoreSums, centroid: Float64Array) -> Float64Array:
-    """Return the half axes, largest first, of the ellipsoids with the second moments of the pores' voxels."""
+    """Return half axes, largest first, of the ellipsoids with the pores' second moments."""
     spread = found.products / found.count[:, None, None] - centroid[:, :, None] * centroid[:, None, :]
     moments = np.linalg.eigvalsh(spread + np.eye(3) / 12)[:, ::-1]
     axes: Float64Array = np.sqrt(5 * np.maximum(moments, 1 / 12))

@@ -1,4 +1,7 @@
-"""Resolution by Fourier shell correlation of two independent half volumes, in all directions and along one."""
+"""Resolution by Fourier shell correlation of two independent half volumes.
+
+In all directions, and along one.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -33,9 +36,10 @@ class ShellCorrelation:
     ----------
     frequency_per_nm : (n,) float64, centre of each shell
     correlation : (n,) float64, -1 to 1; NaN for a shell without samples
-    half_bit : (n,) float64, correlation that carries half a bit of information per sample in each shell
-    resolution_nm : full period at which the correlation first falls below the half-bit curve; twice the voxel where it never
-        does, infinite where it is below from the first shell on
+    half_bit : (n,) float64, correlation that carries half a bit of information per sample in each
+        shell
+    resolution_nm : full period at which the correlation first falls below the half-bit curve; twice
+        the voxel where it never does, infinite where it is below from the first shell on
     """
 
     frequency_per_nm: Float64Array
@@ -56,15 +60,17 @@ def fourier_shell_correlation(
 
     Parameters
     ----------
-    first, second : (n_z, n_y, n_x) float32, made from independent halves of the data; 0 far from the object
+    first, second : (n_z, n_y, n_x) float32, made from independent halves of the data; 0 far from
+        the object
     voxel_nm : voxel size
     direction : (z, y, x); only samples within ``half_angle_deg`` of this axis count; None for all
     half_angle_deg : opening of the cone
 
     References
     ----------
-    van Heel and Schatz, J. Struct. Biol. 151, 250 (2005), eq. 17 for the half-bit curve; the number of independent samples is
-    taken as that of the object's own extent, :data:`OBJECT_SHARE` of the volume.
+    van Heel and Schatz, J. Struct. Biol. 151, 250 (2005), eq. 17 for the half-bit curve; the number
+    of independent samples is taken as that of the object's own extent, :data:`OBJECT_SHARE` of the
+    volume.
     """
     if first.shape != second.shape:
         raise ShapeError(
@@ -84,10 +90,12 @@ def tilt_series_resolution(
     voxel_nm: float,
     object_share: float = OBJECT_SHARE,
 ) -> dict[str, ShellCorrelation]:
-    """Correlate half volumes of a tilt series in all directions, along the tilt axis, across the beam and along it.
+    """Correlate the half volumes of a tilt series in all directions and along three axes.
 
-    A projection holds the plane of Fourier space across its beam: detail along the beam in the middle of the tilt range is what a
-    limited range does not measure (the missing wedge).
+    Along the tilt axis, across the beam and along it.
+
+    A projection holds the plane of Fourier space across its beam: detail along the beam in the
+    middle of the tilt range is what a limited range does not measure (the missing wedge).
 
     Parameters
     ----------
@@ -127,7 +135,10 @@ def _correlate(
     half_angle_deg: float,
     object_share: float = OBJECT_SHARE,
 ) -> list[ShellCorrelation]:
-    """Correlate along several directions; sums over shells are taken plane by plane of Fourier space."""
+    """Correlate along several directions.
+
+    Sums over shells are taken plane by plane of Fourier space.
+    """
     n_z, n_y, n_x = first.shape
     window = _window(first.shape)
     a, b = (scipy.fft.rfftn(v * window, workers=-1) for v in (first, second))
@@ -152,13 +163,17 @@ def _correlate(
 
 
 def _judged(sums: Float64Array, n_shell: int, voxel_nm: float, object_share: float) -> ShellCorrelation:
-    """Correlation of each shell from its sums (cross, both powers, number of samples), and where it ends."""
+    """Correlation of each shell from its sums, and the frequency where it ends.
+
+    Sums: cross, both powers, number of samples.
+    """
     cross, first_power, second_power, count = sums
     power = first_power * second_power
     with np.errstate(invalid="ignore", divide="ignore"):
         correlation = np.where(power > 0, cross / np.sqrt(power), np.nan)
     frequency = np.arange(1, n_shell + 1) / (2 * n_shell * voxel_nm)
-    half_bit = _half_bit(count / 2 * object_share)  # halved: the other half of a real transform is the same
+    # Halved: the other half of a real transform is the same
+    half_bit = _half_bit(count / 2 * object_share)
     # Where a shell holds only a few independent samples the curve asks for a perfect correlation.
     margin = np.where(half_bit < FEW_SAMPLES, correlation - half_bit, np.nan)
     return ShellCorrelation(frequency, correlation, half_bit, _crossing(frequency, margin, voxel_nm))
@@ -185,7 +200,10 @@ def _crossing(frequency: Float64Array, margin: Float64Array, voxel_nm: float) ->
 
 
 def _window(shape: tuple[int, ...]) -> FloatArray:
-    """Taper that falls to 0 at every face, over TAPER_PX or an eighth of the volume, so that the faces do not correlate."""
+    """Taper that falls to 0 at every face, so that the faces do not correlate.
+
+    Over TAPER_PX or an eighth of the volume.
+    """
     window = np.ones(shape, np.float32)
     for axis, n in enumerate(shape):
         edge = max(2, min(n // 8, TAPER_PX))

@@ -1,19 +1,16 @@
-"""Errors that counting noise does not hold, from the record of a decomposition, and a standard error with them in it."""
+"""Errors that counting noise does not hold, from a decomposition, and σ with them in it."""
 
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from oxytomo.measure.shells import depth_below_surface
 from oxytomo.measure.systematic import (
-    local_error,
     skin_oxygen_nm,
     systematic_error,
     with_skin,
     with_systematic,
 )
-from oxytomo.slabs import Allocate, Field
+from oxytomo.slabs import Field
 
 
 def shared_errors(
@@ -29,26 +26,27 @@ def shared_errors(
 
     Returns
     -------
-    ``systematic``, of all voxels together, and ``misfit_of_single_rays``, relative; ``skin_oxygen_px``, voxels
+    ``systematic``, of all voxels together, relative; ``skin_oxygen_px``, voxels
     """
     return {
         "systematic": systematic_error(model, own_reference=own_reference),
-        "misfit_of_single_rays": local_error(model),
         "skin_oxygen_px": skin_oxygen_nm(model) / pixel_nm,
     }
 
 
-def with_shared_errors(sigma: Field, particle: Field, errors: Mapping[str, Any], allocate: Allocate) -> Field:
-    """Add the errors of :func:`shared_errors` to a standard error (n_z, n_y, n_x), in quadrature; float32.
+def with_shared_errors(sigma: Field, particle: Field, errors: Mapping[str, Any]) -> Field:
+    """Add the errors of :func:`shared_errors` to a standard error (n_z, n_y, n_x), in quadrature.
+
+    Float32.
 
     Parameters
     ----------
     sigma : standard error by counting noise
     particle : mask, for the depth of the skin
     """
-    error = float(np.hypot(errors["systematic"], errors["misfit_of_single_rays"]))
-    whole, skin_px = with_systematic(sigma, error, allocate), float(errors["skin_oxygen_px"])
+    whole = with_systematic(sigma, float(errors["systematic"]))
+    skin_px = float(errors["skin_oxygen_px"])
     if skin_px == 0:
         return whole
-    depth = depth_below_surface(particle, voxel_nm=1.0, allocate=allocate)
-    return with_skin(whole, depth, skin_px, allocate)
+    depth = depth_below_surface(particle, voxel_nm=1.0)
+    return with_skin(whole, depth, skin_px)

@@ -1,8 +1,9 @@
 """The middle surface of a crack as triangles, drawn through its ridge voxels.
 
-A crack thinner than a voxel has no inside whose surface could be drawn; what is known of it is a plane in each ridge voxel.
-The surface is where the mean of the heights above these planes, weighted by a Gaussian of the distance, is zero (implicit
-moving least squares: Kolluri 2005, after Hoppe et al. 1992, whose spanning tree turns the normals to one side).
+A crack thinner than a voxel has no inside whose surface could be drawn; what is known of it is a
+plane in each ridge voxel. The surface is where the mean of the heights above these planes, weighted
+by a Gaussian of the distance, is zero (implicit moving least squares: Kolluri 2005, after Hoppe et
+al. 1992, whose spanning tree turns the normals to one side).
 """
 
 from dataclasses import dataclass
@@ -18,7 +19,8 @@ from skimage.measure import marching_cubes
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray
 
 WIDTH_PX = 1.0
-"""Standard deviation of the weights; noise of the planes is averaged over about 4π WIDTH_PX² voxels."""
+"""Standard deviation of the weights; noise of the planes is averaged over about 4π WIDTH_PX²
+voxels."""
 REACH_PX = 3
 """Ridge voxels farther away have no weight."""
 NEIGHBOUR_PX = 2.0
@@ -57,11 +59,13 @@ def sheet_surface(
 
     Parameters
     ----------
-    index, normal, area_px, aperture_px : ridge voxels of the sheet, see :class:`oxytomo.segment.sheets.Sheets`
+    index, normal, area_px, aperture_px : ridge voxels of the sheet, see
+        :class:`oxytomo.segment.sheets.Sheets`
 
     Notes
     -----
-    Where sheets branch, or a sheet folds back within three voxels, heights above different planes mix and the surface has holes.
+    Where sheets branch, or a sheet folds back within three voxels, heights above different planes
+    mix and the surface has holes.
     """
     place = index + normal[:, :3] * normal[:, 3:]
     upward = _one_sided(place, normal[:, :3])
@@ -94,7 +98,7 @@ def _drawn(
     start: IntArray,
     end: IntArray,
 ) -> SheetSurface | None:
-    """Draw what lies between the voxels ``start`` and ``end``."""
+    """Draw the line between the voxels ``start`` and ``end``."""
     shape = tuple(int(n) for n in end - start + 1)
     weight, height, mean_aperture = _heights(place - start, normal, area, aperture, shape)
     plane = 2 * np.pi * WIDTH_PX**2 * np.exp(-(height**2) / (2 * WIDTH_PX**2))
@@ -117,7 +121,7 @@ def _drawn(
 
 
 def _one_sided(place: Float64Array, normal: FloatArray) -> FloatArray:
-    """Return the normals turned to one side of the sheet, along a tree that avoids its sharp bends."""
+    """Return normals turned to one side of the sheet, along a tree that avoids sharp bends."""
     n = len(place)
     pairs = cKDTree(place).query_pairs(NEIGHBOUR_PX, output_type="ndarray")
     cosine = np.einsum("ij,ij->i", normal[pairs[:, 0]], normal[pairs[:, 1]])
@@ -148,7 +152,7 @@ def _heights(
     aperture: FloatArray,
     shape: tuple[int, int, int],
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return the sum of the weights, and the weighted means of the heights above the planes and of the aperture."""
+    """Return the sum of weights, and weighted means of height above the planes and aperture."""
     weight = np.zeros(shape, np.float32)
     height = np.zeros(shape, np.float32)
     mean = np.zeros(shape, np.float32)
@@ -179,7 +183,7 @@ def _heights(
 
 
 def _whole_cells(known: BoolArray) -> BoolArray:
-    """Mark, at its last corner as marching cubes wants it, each cell all of whose eight corners are known."""
+    """Mark the cells whose eight corners are known, at the last corner (marching cubes)."""
     whole = known.copy()
     for axis in range(3):
         shifted = np.zeros_like(whole)

@@ -1,38 +1,43 @@
 """Depth below the particle's surface, and shells of equal volume from rim to centre."""
 
+from __future__ import annotations
+
 from collections.abc import Callable, Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import ndtr, stdtrit
 
 from oxytomo.arrays import AnyArray, BoolArray, Float64Array, FloatArray, IntArray, LabelArray
 from oxytomo.errors import InputError, ShapeError
+from oxytomo.measure.tables import table
 from oxytomo.segment.classes import CLASS_LABELS
 from oxytomo.segment.components import filled_bodies
 from oxytomo.segment.distances import distance_inside
-from oxytomo.slabs import Allocate, Field, fill, in_memory, in_parts
+from oxytomo.slabs import Field, fill, in_parts, new_field
 
-Column = list[str] | Float64Array | IntArray | BoolArray
+if TYPE_CHECKING:
+    import pandas as pd
+
 """One column of a table."""
 
 REPLICATE_SCALE = 2.3
-"""By how much errors of the deviation exceed the departures of its replicates, which scatter less than a regularised estimate
-does around the truth: that of the standard errors of voxels (``SIGMA_SCALE`` of ``oxytomo.composition.noise``)."""
+"""By how much errors of the deviation exceed the departures of its replicates, which scatter less
+than a regularised estimate does around the truth: that of the standard errors of voxels
+(``SIGMA_SCALE`` of ``oxytomo.composition.noise``)."""
 
 
-def depth_below_surface(particle: Any, *, voxel_nm: float, allocate: Allocate = in_memory) -> Any:
+def depth_below_surface(particle: Any, *, voxel_nm: float) -> Any:
     """Return the Euclidean distance of each voxel's centre to the outer surface of the particle.
 
-    The surface lies between a voxel of the particle and its neighbour outside, so that a voxel at the
-    surface has the depth of half a voxel. Closed voids make no inner surface. Where the particle is cut by
-    the edge of the volume, the edge is no surface.
+    The surface lies between a voxel of the particle and its neighbour outside, so that a voxel at
+    the surface has the depth of half a voxel. Closed voids make no inner surface. Where the
+    particle is cut by the edge of the volume, the edge is no surface.
 
     Parameters
     ----------
     particle : (n_z, n_y, n_x) field or (n_y, n_x) array, bool
     voxel_nm : edge of a voxel
-    allocate : makes the field that is returned and one that is needed on the way
 
     Returns
     -------
@@ -45,7 +50,7 @@ def depth_below_surface(particle: Any, *, voxel_nm: float, allocate: Allocate = 
     """
     if len(particle.shape) == 2:
         return depth_below_surface(particle[None], voxel_nm=voxel_nm)[0]
-    filled = filled_bodies(particle, allocate)
+    filled = filled_bodies(particle)
     if all(part.all() for (part,) in in_parts(filled)):
         raise InputError(
             "particle",
@@ -53,7 +58,7 @@ def depth_below_surface(particle: Any, *, voxel_nm: float, allocate: Allocate = 
             got="none that reaches the edge of the volume",
             fix="check the particle mask: the field of view must be wider than the particle",
         )
-    depth = allocate(particle.shape, np.float32)
+    depth = new_field(particle.shape, np.float32)
     distance_inside(filled, depth)
 
     def below(inside: BoolArray, distance_px: FloatArray) -> FloatArray:
@@ -63,18 +68,20 @@ def depth_below_surface(particle: Any, *, voxel_nm: float, allocate: Allocate = 
     return depth
 
 
-def shell_labels(depth_nm: Field, *, n_shells: int, allocate: Allocate = in_memory) -> Any:
-    """Divide the solid by depth into shells of equal volume (in 2-D area), 1 at the rim to n at the centre.
+def shell_labels(depth_nm: Field, *, n_shells: int) -> Any:
+    """Divide the solid by depth into shells of equal volume, from rim (1) to centre (n).
 
-    The limits are the depths whose share of the solid is nearest to 1/n, 2/n, …; voxels of the same depth
-    stay together, so a shell is as equal as one layer of voxels allows. In a particle of few voxels a
-    shell can be empty.
+    In two dimensions, of equal area.
+
+    The limits are the depths whose share of the solid is nearest to 1/n, 2/n, …; voxels of the same
+    depth stay together, so a shell is as equal as one layer of voxels allows. In a particle of few
+    voxels a shell can be empty.
 
     Parameters
     ----------
-    depth_nm : (n_z, n_y, n_x) or (n_y, n_x) field from :func:`depth_below_surface`, NaN outside the solid
+    depth_nm : (n_z, n_y, n_x) or (n_y, n_x) field from :func:`depth_below_surface`, NaN outside the
+        solid
     n_shells : number of shells, at most 255
-    allocate : makes the field that is returned
 
     Returns
     -------
@@ -90,7 +97,7 @@ def shell_labels(depth_nm: Field, *, n_shells: int, allocate: Allocate = in_memo
         found[solid] = shell_of_level[np.searchsorted(levels, depth[solid])]
         return found
 
-    shells = allocate(depth_nm.shape, np.uint8)
+    shells = new_field(depth_nm.shape, np.uint8)
     fill(shells, labels, depth_nm)
     return shells
 
@@ -113,13 +120,14 @@ def shell_table(
     *,
     n_shells: int,
     depth_nm: Field,
-) -> dict[str, Column]:
+) -> pd.DataFrame:
     """Measure deviation and class fractions of each shell, from rim to centre.
 
-    The standard error of a shell's mean comes from the noise replicates (:func:`replicate_errors`): they know
-    that the noise of neighbouring voxels is correlated, and what the reconstruction loses. Without at least two
-    of them it is not known (NaN), and the column ``standard_error_from`` says "none": s/√n of the voxels, as if they
-    were independent, would be far too small beside a regularised volume.
+    The standard error of a shell's mean comes from the noise replicates (:func:`replicate_errors`):
+    they know that the noise of neighbouring voxels is correlated, and what the reconstruction
+    loses. Without at least two of them it is not known (NaN), and the column
+    ``standard_error_from`` says "none": s/√n of the voxels, as if they were independent, would be
+    far too small beside a regularised volume.
 
     Parameters
     ----------
@@ -131,11 +139,12 @@ def shell_table(
 
     Returns
     -------
-    table : columns ``shell`` (1 at the rim), ``shell_outer`` and ``shell_inner`` (nominal share of the
-        solid's volume outside the shell's two limits, in percent: 0 to 20 for the first of five),
-        ``depth_mean_nm``, ``n_voxels`` (with a deviation), ``mean_deviation``, ``standard_error``,
-        ``standard_error_from``, ``standard_deviation`` (of the voxels) and the fraction of each class; NaN
-        in an empty shell
+    table : one row per shell: ``shell`` (1 at the rim, int64), ``shell_outer`` and ``shell_inner``
+        (nominal share of the solid's volume outside the shell's two limits, in percent: 0 to 20 for
+        the first of five), ``depth_mean_nm``, ``n_voxels`` (with a deviation, int64),
+        ``mean_deviation``, ``standard_error``, ``standard_error_from`` (text),
+        ``standard_deviation`` (of the voxels) and the fraction of each class (float64, NaN in an
+        empty shell)
     """
     if not deviation.shape == phases.shape == shells.shape == depth_nm.shape:
         raise ShapeError(
@@ -154,18 +163,20 @@ def shell_table(
     error = np.full(n_shells, np.nan)
     if replicates is not None and from_replicates:
         error = replicate_errors(replicates, shells, mean, n_shells=n_shells)
-    return {
-        "shell": number,
-        "shell_outer": 100.0 * (number - 1) / n_shells,
-        "shell_inner": 100.0 * number / n_shells,
-        "depth_mean_nm": _means(shells, n_shells, np.asarray, depth_nm)[1],
-        "n_voxels": n_voxels,
-        "mean_deviation": mean,
-        "standard_error": error,
-        "standard_error_from": ["replicates" if from_replicates else "none"] * n_shells,
-        "standard_deviation": deviation_sd,
-        **_fractions(phases, shells, n_shells),
-    }
+    return table(
+        {
+            "shell": number,
+            "shell_outer": 100.0 * (number - 1) / n_shells,
+            "shell_inner": 100.0 * number / n_shells,
+            "depth_mean_nm": _means(shells, n_shells, np.asarray, depth_nm)[1],
+            "n_voxels": n_voxels,
+            "mean_deviation": mean,
+            "standard_error": error,
+            "standard_error_from": ["replicates" if from_replicates else "none"] * n_shells,
+            "standard_deviation": deviation_sd,
+            **_fractions(phases, shells, n_shells),
+        }
+    )
 
 
 def replicate_errors(
@@ -173,10 +184,12 @@ def replicate_errors(
 ) -> Float64Array:
     """Return the standard error of each shell's mean deviation, ``2.3 sqrt((t s)² + b²)``.
 
-    ``s`` is the standard deviation of the mean over the replicates. From few of them it is not well known: ``t`` is the quantile
-    of Student's distribution for n − 1 degrees of freedom that covers as much as one standard deviation of the normal
-    distribution does (1.84 for two, 1.20 for four, 1 for many). ``b`` is the replicate bias, the mean over the replicates less
-    the measured mean: what the reconstruction does to a composition that is known. The factor is :data:`REPLICATE_SCALE`.
+    ``s`` is the standard deviation of the mean over the replicates. From few of them it is not well
+    known: ``t`` is the quantile of Student's distribution for n − 1 degrees of freedom that covers
+    as much as one standard deviation of the normal distribution does (1.84 for two, 1.20 for four,
+    1 for many). ``b`` is the replicate bias, the mean over the replicates less the measured mean:
+    what the reconstruction does to a composition that is known. The factor is
+    :data:`REPLICATE_SCALE`.
 
     Parameters
     ----------
@@ -202,7 +215,10 @@ def _single(values: AnyArray) -> FloatArray:
 def _means(
     shells: Field, n_shells: int, function: Callable[..., AnyArray], *fields: Field
 ) -> tuple[IntArray, Float64Array]:
-    """Return count and mean in each shell of a function of fields, where it is a number; the mean is NaN in an empty shell."""
+    """Return count and mean in each shell of a function of fields, where it is a number.
+
+    The mean is NaN in an empty shell.
+    """
     count, total = np.zeros(n_shells + 1, np.int64), np.zeros(n_shells + 1)
     for labels, *parts in in_parts(shells, *fields):
         values = function(*parts)
@@ -214,9 +230,9 @@ def _means(
     return count[1:], mean[1:]
 
 
-def _fractions(phases: Field, shells: Field, n_shells: int) -> dict[str, Column]:
+def _fractions(phases: Field, shells: Field, n_shells: int) -> dict[str, Float64Array]:
     """Return the fraction of each class among the classified voxels of each shell."""
-    found: dict[str, Column] = {}
+    found: dict[str, Float64Array] = {}
     for name, label in CLASS_LABELS.items():
 
         def member(part: LabelArray, label: int = label) -> FloatArray:

@@ -1,7 +1,9 @@
 """Porosity and its parts, shells, the central void: the headline numbers of a structure."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 from scipy.special import ndtri, stdtrit
@@ -10,16 +12,19 @@ from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray, Number
 from oxytomo.measure.totals import ParticleTotals
 from oxytomo.slabs import Field, read, slabs
 
+if TYPE_CHECKING:
+    import pandas as pd
+
 STEPS_PER_PX = 10
 DEEPEST_OUTSIDE_PX = 25
 """The smoothed skin leaves some voxels of a particle outside, never so far."""
 AS_FAR_AGAIN = 3.0
-"""The interval of a porosity reaches to so many times the change that the second bridging length makes. Balls of open
-foam, whose porosity is known, need 1.7 to 2.7 of them."""
+"""The interval of a porosity reaches to this multiple of the change that the second bridging length
+makes. Balls of open foam, whose porosity is known, need 1.7 to 2.7 of them."""
 CENTRAL_SHARE = 0.25
 CENTRAL_DIAMETER = 0.08
-"""The central void holds the centre or comes within a quarter of the particle's radius of it, and has at least
-8 % of the particle's diameter."""
+"""The central void holds the centre or comes within a quarter of the particle's radius of it, and
+has at least 8 % of the particle's diameter."""
 
 
 METHOD_SHARE: Mapping[str, float] = {
@@ -32,8 +37,9 @@ METHOD_SHARE: Mapping[str, float] = {
     "mean_aperture": 0.04,
     "open_fraction": 0.04,
 }
-"""What the method itself is off by besides noise, relative: about the rms error in twelve simulated particles of 96³ voxels
-(``benchmarks/void_intervals.py``, seeds 700–711, of the open share 900–905)."""
+"""Relative error of the method itself, without noise: about the rms error in twelve simulated
+particles of 96³ voxels (``benchmarks/void_intervals.py``, seeds 700–711, of the open share
+900–905)."""
 
 
 def porosity(
@@ -49,11 +55,11 @@ def porosity(
 
     Parameters
     ----------
-    sums : void fraction by particle and void, from :func:`oxytomo.measure.totals.void_totals`; what lies outside every
-        particle counts for each of them
+    sums : void fraction by particle and void, from :func:`oxytomo.measure.totals.void_totals`; what
+        lies outside every particle counts for each of them
     volume_px : voxels by particle, from :func:`oxytomo.measure.totals.particle_totals`
-    is_open, unknown : (n,) bool, per void: its network reaches the surface; it may do so beyond the edge of the volume
-        (None: no void is cut, and there is no entry ``unknown``)
+    is_open, unknown : (n,) bool, per void: its network reaches the surface; it may do so beyond the
+        edge of the volume (None: no void is cut, and there is no entry ``unknown``)
     n_pores : voids up to this number are pores, those after it cracks
     label : one particle, or None for all
     """
@@ -82,11 +88,14 @@ def interval(
     most: float,
     method_share: float = 0.0,
 ) -> tuple[float, float]:
-    """Return value ± t(n − 1) spread, reaching further to where the number was before noise; within 0 and ``most``.
+    """Return value ± t(n − 1) spread, reaching further to where the number was before noise.
 
-    ``method_share`` is the method's own standard error relative to the value (:data:`METHOD_SHARE`), added in quadrature.
-    As much noise again moves a number by ``bias``, so the noise that is in it has moved it by about as much (Cook and
-    Stefanski 1994). Counts need this most: every repetition may find the same false pore.
+    Within 0 and ``most``.
+
+    ``method_share`` is the method's own standard error relative to the value
+    (:data:`METHOD_SHARE`), added in quadrature. As much noise again moves a number by ``bias``, so
+    the noise that is in it has moved it by about as much (Cook and Stefanski 1994). Counts need
+    this most: every repetition may find the same false pore.
     """
     noise = float(stdtrit(replicates - 1, (1 + confidence) / 2)) * spread
     half = float(np.hypot(noise, ndtri((1 + confidence) / 2) * method_share * value))
@@ -94,13 +103,13 @@ def interval(
 
 
 def bridged_farther(parts: Mapping[str, float], volume_px: int, more_px: int) -> dict[str, float]:
-    """Return porosity and its parts where the skin takes in more: wide openings, which are open pores.
+    """Return porosity and its parts for a skin that takes in wide openings as open pores.
 
     Parameters
     ----------
     parts : from :func:`porosity`
     volume_px : volume inside the skin
-    more_px : what a skin bridged twice as far encloses besides; there is no solid in it
+    more_px : what a skin bridged twice as far encloses in addition; it holds no solid
     """
     more = {"total": more_px, "open": more_px, "pores": more_px}
     return {
@@ -112,9 +121,10 @@ def bridged_farther(parts: Mapping[str, float], volume_px: int, more_px: int) ->
 def widened(
     limits: tuple[float, float] | None, value: float, at_second: float, *, most: float
 ) -> tuple[float, float] | None:
-    """Return an interval that reaches besides to where the skin's own uncertainty puts the number.
+    """Return an interval widened to the value that the uncertainty of the skin allows.
 
-    What twice the bridging length changes is taken to come twice more from all still wider openings together.
+    What twice the bridging length changes is taken to come twice more from all still wider openings
+    together.
     """
     if limits is None:
         return None
@@ -178,23 +188,24 @@ def _grown(total: NumberArray, part: NumberArray) -> NumberArray:
 
 
 def central_void(
-    pores: Mapping[str, NumberArray], totals: ParticleTotals, label: int, *, voxel_nm: float
+    pores: pd.DataFrame, totals: ParticleTotals, label: int, *, voxel_nm: float
 ) -> dict[str, Any] | None:
-    """Return number, volume and off-centre distance of the central void of a particle, None without one."""
+    """Return number, volume and distance off centre of a particle's central void, or None."""
     centre = totals.centre[label] * voxel_nm
     diameter = float(np.cbrt(6 / np.pi * totals.volume_px[label])) * voxel_nm
+    column = {name: np.asarray(values) for name, values in pores.items()}
     offset = np.sqrt(
-        sum((pores[f"centroid_{axis}_nm"] - c) ** 2 for axis, c in zip("zyx", centre, strict=True))
+        sum((column[f"centroid_{axis}_nm"] - c) ** 2 for axis, c in zip("zyx", centre, strict=True))
     )
-    near = offset - pores["equivalent_diameter_nm"] / 2 < CENTRAL_SHARE * diameter / 2
-    big = pores["equivalent_diameter_nm"] >= CENTRAL_DIAMETER * diameter
-    candidates = np.flatnonzero(near & big & (pores["particle"] == label))
+    near = offset - column["equivalent_diameter_nm"] / 2 < CENTRAL_SHARE * diameter / 2
+    big = column["equivalent_diameter_nm"] >= CENTRAL_DIAMETER * diameter
+    candidates = np.flatnonzero(near & big & (column["particle"] == label))
     if not candidates.size:
         return None
-    best = candidates[np.argmax(pores["volume_nm3"][candidates])]
+    best = candidates[np.argmax(column["volume_nm3"][candidates])]
     return {
-        "pore": int(pores["pore"][best]),
-        "volume_nm3": float(pores["volume_nm3"][best]),
+        "pore": int(column["pore"][best]),
+        "volume_nm3": float(column["volume_nm3"][best]),
         "off_centre_nm": float(offset[best]),
     }
 

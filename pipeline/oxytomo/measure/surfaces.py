@@ -9,7 +9,7 @@ from skimage.measure import marching_cubes
 
 from oxytomo.arrays import Float64Array, IntArray
 from oxytomo.measure.pore_surface import pore_box, pore_mesh
-from oxytomo.slabs import Box, Field, ReadAhead, read, slabs
+from oxytomo.slabs import Box, Field, read, slabs
 
 FAR_PX = 3.0
 """Distances to the skin beyond this do not move the surface."""
@@ -21,8 +21,10 @@ class Surface:
 
     Attributes
     ----------
-    vertices : (n, 3) float64, z y x in voxels; whole numbers are voxel centres. Where two pieces meet vertices come twice
-    faces : (m, 3) int64, rows of ``vertices``; counterclockwise seen from outside once the axes are x y z
+    vertices : (n, 3) float64, z y x in voxels; whole numbers are voxel centres. Where two pieces
+        meet vertices come twice
+    faces : (m, 3) int64, rows of ``vertices``; counterclockwise seen from outside once the axes are
+        x y z
     """
 
     vertices: Float64Array
@@ -50,7 +52,10 @@ class Surface:
 
 
 def label_boxes(labels: Field, count: int) -> tuple[IntArray, IntArray]:
-    """Return the first and last voxels of the labels 1 … ``count``, (count, 3) each; first > last for an absent one."""
+    """Return the first and last voxels of the labels 1 … ``count``, (count, 3) each.
+
+    First > last for an absent one.
+    """
     low, high = np.full((count, 3), np.iinfo(np.int64).max), np.full((count, 3), -1)
     for slab in slabs(labels.shape):
         part = read(labels, slab.rows)
@@ -62,11 +67,13 @@ def label_boxes(labels: Field, count: int) -> tuple[IntArray, IntArray]:
     return low, high
 
 
-def pore_body(void: ReadAhead, zone: ReadAhead, low: IntArray, high: IntArray, label: int) -> Surface | None:
-    """Return where the smoothed void fraction of one pore is one half, or half of its peak where it stays below.
+def pore_body(void: Field, zone: Field, low: IntArray, high: IntArray, label: int) -> Surface | None:
+    """Return where the smoothed void fraction of a pore is one half.
 
-    Blur makes the surface of a small pore enclose less than the pore's volume: scale it to that. Parameters as in
-    :func:`oxytomo.measure.pore_surface.pore_surface`.
+    Or half of its peak, where it stays below one half.
+
+    Blur makes the surface of a small pore enclose less than the pore's volume: scale it to that.
+    Parameters as in :func:`oxytomo.measure.pore_surface.pore_surface`.
     """
     corner = np.array([s.start - 1 for s in pore_box(low, high)])
     return _joined((vertices + corner, faces) for vertices, faces in pore_mesh(void, zone, low, high, label))
@@ -75,7 +82,9 @@ def pore_body(void: ReadAhead, zone: ReadAhead, low: IntArray, high: IntArray, l
 def particle_body(
     particle: Field, depth_px: Field, low: IntArray, high: IntArray, label: int
 ) -> Surface | None:
-    """Return the skin of one particle, scaled to the volume of its voxels; it is flat where the volume ends.
+    """Return the skin of one particle, scaled to the volume of its voxels.
+
+    It is flat where the volume ends.
 
     Parameters
     ----------
@@ -94,7 +103,8 @@ def particle_body(
     for slab in slabs((n, *(s.stop - s.start for s in box[1:])), halo=1):
         depth, own = _depth_of(particle, depth_px, box, slab.wide, label)
         count += int(own[slab.core].sum())
-        # A row of air before the first and after the last; rows in between are shared with the next piece.
+        # A row of air before the first and after the last; rows in between are shared with the next
+        # piece.
         first, last = int(slab.rows.start == 0), int(slab.rows.stop == n)
         rows = depth[slab.core.start : slab.core.stop + 1]
         padded = np.pad(rows, ((first, last), (1, 1), (1, 1)), constant_values=-FAR_PX)

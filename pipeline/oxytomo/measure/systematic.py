@@ -1,4 +1,4 @@
-"""What counting noise does not hold: errors that all voxels of a particle share, in σ and in the fractions of classes."""
+"""Errors that all voxels share and counting noise does not show, in σ and in fractions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -7,14 +7,17 @@ import numpy as np
 
 from oxytomo.arrays import FloatArray
 from oxytomo.measure.fractions import replicate_fractions
-from oxytomo.slabs import Allocate, Field, Mapped, fill
+from oxytomo.slabs import Field, fill, mapped, new_field
 
 NORMAL = {0.68: 0.994, 0.95: 1.96}
 """Half widths of the central intervals of a normal distribution."""
 
 
+MISFITS = ("misfit", "misfit_of_single_rays")
+"""Sources that do not drop out where deviations refer to the particle's own mode."""
 SKIN_REACH_PX = 1.5
-"""The oxygen of a skin is found in the rim of the particle to this depth (standard deviation of a half Gaussian)."""
+"""The oxygen of a skin is found in the rim of the particle to this depth (standard deviation of a
+half Gaussian)."""
 
 
 def systematic_error(model: Mapping[str, Any] | None, *, own_reference: bool) -> float:
@@ -23,36 +26,36 @@ def systematic_error(model: Mapping[str, Any] | None, *, own_reference: bool) ->
     Parameters
     ----------
     model : record of the decomposition, with ``systematic`` by source
-    own_reference : deviations refer to the particle's own mode: a shift of all voxels drops out, and what the model leaves
-        unexplained remains
+    own_reference : deviations refer to the particle's own mode: a shift of all voxels drops out,
+        and what the model leaves unexplained remains
     """
     sources = dict((model or {}).get("systematic") or {})
     if own_reference:
-        sources = {name: value for name, value in sources.items() if name == "misfit"}
+        sources = {name: value for name, value in sources.items() if name in MISFITS}
     return float(np.sqrt(sum(float(value) ** 2 for value in sources.values())))
 
 
-def local_error(model: Mapping[str, Any] | None) -> float:
-    """Return the standard error of TM/O of a place, relative, by a misfit that differs from ray to ray: part of σ only."""
-    return float((model or {}).get("misfit_of_single_rays") or 0.0)
-
-
 def skin_oxygen_nm(model: Mapping[str, Any] | None) -> float:
-    """Return the thickness of the oxygen that a skin of carbonate would have, at the particle's density; 0 for none."""
+    """Return the thickness of oxygen in a carbonate skin, at the particle's density; 0: none."""
     return float(((model or {}).get("skin") or {}).get("oxygen_nm", 0.0))
 
 
-def with_systematic(sigma: Field, error: float, allocate: Allocate) -> Field:
-    """Add an error that all voxels share to a standard error, in quadrature; (n_z, n_y, n_x) float32."""
+def with_systematic(sigma: Field, error: float) -> Field:
+    """Add an error that all voxels share to a standard error, in quadrature.
+
+    (n_z, n_y, n_x) float32.
+    """
     if error == 0:
         return sigma
-    whole = allocate(sigma.shape, np.float32)
+    whole = new_field(sigma.shape, np.float32)
     fill(whole, lambda part: np.hypot(part, np.float32(error)), sigma)
     return whole
 
 
-def with_skin(sigma: Field, depth_px: Field, oxygen_px: float, allocate: Allocate) -> Field:
-    """Add the error by the oxygen of a skin that may be there (:func:`share_of_skin`), in quadrature; float32.
+def with_skin(sigma: Field, depth_px: Field, oxygen_px: float) -> Field:
+    """Add the error due to the oxygen of a possible skin, in quadrature; float32.
+
+    See :func:`share_of_skin`.
 
     Parameters
     ----------
@@ -62,18 +65,19 @@ def with_skin(sigma: Field, depth_px: Field, oxygen_px: float, allocate: Allocat
     """
     if oxygen_px == 0:
         return sigma
-    whole = allocate(sigma.shape, np.float32)
+    whole = new_field(sigma.shape, np.float32)
     fill(whole, lambda part, depth: np.hypot(part, share_of_skin(depth, oxygen_px)), sigma, depth_px)
     return whole
 
 
 def share_of_skin(depth_px: FloatArray, oxygen_px: float) -> FloatArray:
-    """Share of the oxygen of a voxel that belongs to a skin of the particle, at some depth below its surface.
+    """Share of a voxel's oxygen that belongs to a skin, by depth below the surface.
 
     Parameters
     ----------
     depth_px : depth below the surface, voxels
-    oxygen_px : thickness of the skin's oxygen at the particle's density, voxels; the skin is blurred into the rim
+    oxygen_px : thickness of the skin's oxygen at the particle's density, voxels; the skin is
+        blurred into the rim
     """
     steps = np.arange(0.5, 12)
     excess = oxygen_px * np.exp(-0.5 * (depth_px / SKIN_REACH_PX) ** 2)
@@ -82,9 +86,9 @@ def share_of_skin(depth_px: FloatArray, oxygen_px: float) -> FloatArray:
     return np.asarray(excess / (1 + excess), np.float32)
 
 
-def without_skin(deviation: Field, depth_px: Field, oxygen_px: float, allocate: Allocate) -> Field:
-    """Return the deviation if a skin's oxygen is there and is not counted: TM/O is larger by 1/(1 − share)."""
-    without = allocate(deviation.shape, np.float32)
+def without_skin(deviation: Field, depth_px: Field, oxygen_px: float) -> Field:
+    """Return the deviation if a skin's oxygen is not counted: TM/O is larger by 1/(1 − share)."""
+    without = new_field(deviation.shape, np.float32)
     fill(
         without,
         lambda value, depth: (1 + value) / (1 - share_of_skin(depth, oxygen_px)) - 1,
@@ -100,7 +104,7 @@ def shifted_fractions(
     """Return by class its fraction if all deviations were larger by ``shift``, and smaller."""
 
     def moved(by: float) -> Field:
-        return Mapped(deviation, lambda part: np.asarray(part, np.float32) + np.float32(by), np.float32)
+        return mapped(deviation, lambda part: np.asarray(part, np.float32) + np.float32(by), np.float32)
 
     found = replicate_fractions([moved(shift), moved(-shift)], particle, threshold=threshold)
     return {name: (values[0], values[1]) for name, values in found.items()}
@@ -109,13 +113,16 @@ def shifted_fractions(
 def widened(
     interval: Sequence[float] | None, value: float, shifted: Sequence[float]
 ) -> tuple[float, float] | None:
-    """Widen the interval of a fraction by what a shift of all deviations does to it, in quadrature on each side.
+    """Widen the interval of a fraction by the effect of a shift of all deviations.
+
+    The shift's effect is added in quadrature on each side.
 
     Parameters
     ----------
     interval : (low, high) from noise and method
     value : the fraction
-    shifted : the fraction with deviations shifted by the half width of the shift's interval, up and down
+    shifted : the fraction with deviations shifted by the half width of the shift's interval, up and
+        down
     """
     if interval is None:
         return None

@@ -14,9 +14,9 @@ AT_ONCE_ROWS = 64
 def thickest_part(values: FloatArray) -> float:
     """Return the largest median over squares of 5 × 5 pixels; NaN where no square is half known.
 
-    However much air is around the sample, it does not enter; a single pixel does not either. Noise of standard deviation s per
-    pixel raises it by about 0.25 s times the number of standard deviations that the best of all squares of the thickest place
-    stands out: at most s.
+    However much air is around the sample, it does not enter; a single pixel does not either. Noise
+    of standard deviation s per pixel raises it by about 0.25 s times the number of standard
+    deviations that the best of all squares of the thickest place stands out: at most s.
 
     Parameters
     ----------

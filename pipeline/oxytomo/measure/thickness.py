@@ -14,12 +14,14 @@ HALO_PX = 32
 def local_thickness(mask: BoolArray) -> FloatArray:
     """Return the local thickness in voxels (Hildebrand and Rüegsegger 1997), 0 outside the mask.
 
-    Balls are painted from the largest to the smallest distance to the background. One that holds no voxel which the ball of
-    a neighbour does not hold is skipped (the lookup tables of Rémy and Thiel 2002), and the rows of a ball leap over what is
-    painted, so that every voxel is written once. A ball ends between its last voxel centre and the nearest one outside, whose
-    squared distances are whole numbers and mostly neighbours: half is taken off the latter. That holds for round pores about a
-    voxel's centre (within 0.3 voxels from a radius of 4 on); balls between centres come out up to a voxel too small and plates
-    up to a voxel too thick: their aperture is measured from profiles.
+    Balls are painted from the largest to the smallest distance to the background. One that holds no
+    voxel which the ball of a neighbour does not hold is skipped (the lookup tables of Rémy and
+    Thiel 2002), and the rows of a ball leap over what is painted, so that every voxel is written
+    once. A ball ends between its last voxel centre and the nearest one outside, whose squared
+    distances are whole numbers and mostly neighbours: half is taken off the latter. That holds for
+    round pores about a voxel's centre (within 0.3 voxels from a radius of 4 on); balls between
+    centres come out up to a voxel too small and plates up to a voxel too thick: their aperture is
+    measured from profiles.
 
     Parameters
     ----------
@@ -40,7 +42,7 @@ def _painted(square: FloatArray) -> FloatArray:
 
 
 def thickness_quantiles(labels: Field, label: int, shares: tuple[float, ...]) -> tuple[float, ...] | None:
-    """Return quantiles of the local thickness over the voxels of a label, None where there are none.
+    """Return quantiles of the local thickness over the voxels of a label, None without any.
 
     Memory grows with the widest ball, not with the volume.
 
@@ -79,7 +81,8 @@ def _thickness_of(labels: Field, label: int, slab: Slab) -> FloatArray:
         mask = read(labels, slice(low, stop)) == label
         box = _box(mask)
         square = edt.edtsq(np.ascontiguousarray(mask[box]), black_border=False)
-        # Balls reach their radius into the slab, and are right where the background that ends them is there too.
+        # Balls reach their radius into the slab, and are right where the background that ends them
+        # is there too.
         if 2 * float(np.sqrt(square.max())) + 1 <= halo or (low == 0 and stop == n):
             break
         halo *= 2
@@ -100,10 +103,13 @@ def _box(mask: BoolArray) -> tuple[slice, ...]:
 
 @numba.njit(cache=True)
 def _containing(largest: int) -> IntArray:
-    """Return the least squared radius whose ball, one step away, holds a ball: (3 kinds of step, squared radius).
+    """Return the least squared radius of a ball one step away that holds a given ball.
 
-    The steps are along one, two and three axes. A ball holds the voxels nearer than its radius, ``d² < r²``; over those of a
-    ball at the origin the largest ``|p + v|²`` is ``|p|² + |v|² + 2 p·v``, and signs can be chosen alike.
+    Shape (3 kinds of step, squared radius).
+
+    The steps are along one, two and three axes. A ball holds the voxels nearer than its radius,
+    ``d² < r²``; over those of a ball at the origin the largest ``|p + v|²`` is ``|p|² + |v|² + 2
+    p·v``, and signs can be chosen alike.
     """
     tables = np.zeros((3, largest + 1), np.int64)
     reach = int(np.sqrt(largest)) + 1

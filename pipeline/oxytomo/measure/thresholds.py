@@ -1,8 +1,9 @@
-"""Classes, fractions and their intervals at many thresholds at once: every voxel is ranked among them once.
+"""Classes, fractions and intervals at many thresholds at once, from ranks of the voxels.
 
-The rank of a voxel is the number of thresholds that its deviation exceeds, with the deviation's sign. At threshold number k
-a voxel is oxygen-poor when its rank is above k and oxygen-rich when it is below −k, exactly as
-:func:`oxytomo.segment.classes.classify_deviation` says; so counts of ranks hold the fractions at all thresholds.
+The rank of a voxel is the number of thresholds that its deviation exceeds, with the deviation's
+sign. At threshold number k a voxel is oxygen-poor when its rank is above k and oxygen-rich when it
+is below −k, exactly as :func:`oxytomo.segment.classes.classify_deviation` says; so counts of ranks
+hold the fractions at all thresholds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -42,7 +43,8 @@ def threshold_ranks(deviation: FloatArray, particle: BoolArray, thresholds: Floa
     ----------
     deviation : (n_z, n_y, n_x) array of any float type
     particle : bool array of the same shape
-    thresholds : (n,) positive fractions, increasing, n < 32768; compared in single precision, as the classes are
+    thresholds : (n,) positive fractions, increasing, n < 32768; compared in single precision, as
+        the classes are
     """
     ranks: RankArray = np.full(deviation.shape, NO_RANK, np.int16)
     known = particle & ~np.isnan(deviation)
@@ -130,7 +132,10 @@ class ThresholdCounts:
     null: Sequence[RankCounts]
 
     def fractions(self, k: int, *, confidence: float) -> dict[str, Fraction]:
-        """Return each class's fraction with the interval of :func:`oxytomo.measure.fractions.fraction_interval`."""
+        """Return each class's fraction with its interval.
+
+        See :func:`oxytomo.measure.fractions.fraction_interval`.
+        """
         each = [replicate.fractions(k) for replicate in self.replicates]
         faces, total = self.faces.faces(k), self.own.total
         return {
@@ -158,7 +163,10 @@ class ThresholdCounts:
 
 
 def classes_at(ranks: RankArray, k: int, out: LabelArray) -> None:
-    """Write the classes at threshold number ``k`` into ``out``, uint8 of the shape of ``ranks``; both C-contiguous."""
+    """Write the classes at threshold number ``k`` into ``out``, uint8 of the shape of ``ranks``.
+
+    Both C-contiguous.
+    """
     _write_classes(ranks.reshape(-1), np.int16(k), out.reshape(-1))
 
 

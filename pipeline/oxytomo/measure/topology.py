@@ -4,7 +4,7 @@ import numba
 import numpy as np
 
 from oxytomo.arrays import BoolArray, IntArray
-from oxytomo.slabs import Allocate, Field, Slab, in_memory, read, slabs
+from oxytomo.slabs import Field, Slab, new_field, read, slabs
 from oxytomo.threads import parallel_kernel
 
 UNITS = 4096
@@ -14,29 +14,29 @@ FAR = np.iinfo(np.int32).max
 Ways = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 
 
-def tortuosity(
-    instances: Field, depth_px: Field, *, surface_px: float, deep_px: float, allocate: Allocate = in_memory
-) -> float:
-    """Return the mean of way to the surface through voids / straight way, over open voids deeper than ``deep_px``.
+def tortuosity(instances: Field, depth_px: Field, *, surface_px: float, deep_px: float) -> float:
+    """Return the mean ratio of the way to the surface through voids to the straight way.
 
-    Ways go through 26 neighbours; along voxels they are up to 8 % longer than straight ones in unlucky directions. NaN
-    without such voids.
+    Over open voids deeper than ``deep_px``.
+
+    Ways go through 26 neighbours; along voxels they are up to 8 % longer than straight ones in
+    unlucky directions. NaN without such voids.
 
     Parameters
     ----------
     instances : (n_z, n_y, n_x), above 0 in voids
     depth_px : distance to the skin
     surface_px, deep_px : the surface is what is less deep; what is deeper counts
-    allocate : makes fields
     """
-    way = allocate(instances.shape, np.int32)
+    way = new_field(instances.shape, np.int32)
     cuts = list(slabs(instances.shape, halo=1))
     for slab in cuts:
         void = read(instances, slab.rows) > 0
         way[slab.rows] = np.where(void & (read(depth_px, slab.rows) <= surface_px), 0, FAR).astype(np.int32)
     waiting, place, step = set(range(len(cuts))), 0, 1
     while waiting:
-        # Down through the slabs and up again, as long as a shorter way into one of them turns up in the next.
+        # Down through the slabs and up again, as long as a shorter way into one of them turns up in
+        # the next.
         if place in waiting:
             waiting.remove(place)
             waiting |= {p for p in _walk(instances, way, cuts, place) if 0 <= p < len(cuts)}
@@ -104,10 +104,13 @@ def _shorten(void: BoolArray, way: Ways) -> None:
 
 
 def euler_sweep(void: Field, zone: Field, levels: tuple[float, ...]) -> dict[str, int]:
-    """Return the Euler number of the voids (26-connected) for several thresholds of the void fraction.
+    """Return the Euler number of the voids (26-connected) for several thresholds.
 
-    Objects − tunnels + cavities (in a slice objects − holes): corners − edges + faces − voxels of the closed cubes that the
-    voxels are. It depends on the threshold more than on the sample: one value alone says nothing.
+    Thresholds are of the void fraction.
+
+    Objects − tunnels + cavities (in a slice objects − holes): corners − edges + faces − voxels of
+    the closed cubes that the voxels are. It depends on the threshold more than on the sample: one
+    value alone says nothing.
 
     Parameters
     ----------
@@ -121,7 +124,8 @@ def euler_sweep(void: Field, zone: Field, levels: tuple[float, ...]) -> dict[str
         low = max(slab.rows.start - 1, 0)
         fraction = read(void, slice(low, slab.rows.stop))
         fraction = np.where(read(zone, slice(low, slab.rows.stop)) > 0, fraction, np.float32(-np.inf))
-        # A corner belongs to the voxel after it; those before the first row and after the last are outside.
+        # A corner belongs to the voxel after it; those before the first row and after the last are
+        # outside.
         before, after = int(slab.rows.start == 0), int(slab.rows.stop == n)
         for level in levels:
             mask = np.pad(fraction > level, ((before, after), (1, 1), (1, 1)))
@@ -130,7 +134,10 @@ def euler_sweep(void: Field, zone: Field, levels: tuple[float, ...]) -> dict[str
 
 
 def _contributions() -> IntArray:
-    """Return corners − edges + faces − voxels by the eight voxels around a corner, those on its far side counted here."""
+    """Return corners − edges + faces − voxels for the eight voxels around a corner.
+
+    Those on its far side are counted here.
+    """
     found = np.zeros(256, np.int64)
     for case in range(256):
         around = np.array([case >> bit & 1 for bit in range(8)], bool).reshape(2, 2, 2)

@@ -18,7 +18,8 @@ class ParticleTotals:
     Attributes
     ----------
     volume_px : (n + 1,) int64, voxels; 0 for the outside
-    centre : (n + 1, 3) float64, centre of mass in voxels, z y x; NaN for the outside and an empty label
+    centre : (n + 1, 3) float64, centre of mass in voxels, z y x; NaN for the outside and an empty
+        label
     """
 
     volume_px: IntArray
@@ -51,7 +52,10 @@ def _add_particles(particle: LabelArray, first: int, volume: IntArray, sums: Int
 
 
 def void_totals(void: Field, zone: Field, particle: Field, *, n_voids: int) -> Float64Array:
-    """Return the sums of the void fraction by particle (0 outside) and void, (n_particles + 1, n_voids + 1)."""
+    """Return sums of the void fraction by particle (0: outside) and void.
+
+    Shape (n_particles + 1, n_voids + 1).
+    """
     sums = np.zeros((largest(particle) + 1, n_voids + 1))
     for slab in slabs(void.shape):
         _add_voids(read(void, slab.rows), read(zone, slab.rows), read(particle, slab.rows), sums)

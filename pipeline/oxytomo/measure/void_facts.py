@@ -1,7 +1,9 @@
 """The content of ``structure.json``, from what was segmented and measured."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -23,13 +25,16 @@ from oxytomo.measure.thickness import thickness_quantiles
 from oxytomo.measure.topology import euler_sweep, tortuosity
 from oxytomo.measure.totals import ParticleTotals, particle_totals, void_totals
 from oxytomo.measure.void_numbers import mean_aperture
-from oxytomo.measure.void_tables import CONTACT_PX, Table, VoidTables
+from oxytomo.measure.void_tables import CONTACT_PX, VoidTables
 from oxytomo.segment.bridging import SECOND
 from oxytomo.segment.regions import contacts
 from oxytomo.segment.sheets import local_aperture
 from oxytomo.segment.void_noise import NoiseSpread
 from oxytomo.segment.voids import PORE, Voids
-from oxytomo.slabs import Allocate, Mapped
+from oxytomo.slabs import mapped
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 CONFIDENCE = 0.95
 SURFACE_PX = 2.0
@@ -56,8 +61,8 @@ class MeasuredVoids:
     voids: Voids
     totals: ParticleTotals
     sums: Float64Array
-    pores: Table
-    cracks: Table
+    pores: pd.DataFrame
+    cracks: pd.DataFrame
     network: Network
     spread: NoiseSpread | None
     bridge_px: float
@@ -72,7 +77,7 @@ class MeasuredVoids:
         *,
         bridge_px: float,
         voxel_nm: float,
-    ) -> "MeasuredVoids":
+    ) -> MeasuredVoids:
         """Add up a segmentation whose pores and cracks are measured."""
         n_voids = voids.n_pores + voids.sheets.count
         return cls(
@@ -104,21 +109,20 @@ class MeasuredVoids:
         )
 
 
-def void_facts(found: MeasuredVoids, *, shells: int, allocate: Allocate) -> dict[str, Any]:
+def void_facts(found: MeasuredVoids, *, shells: int) -> dict[str, Any]:
     """Return the content of ``structure.json``.
 
     Parameters
     ----------
     found : the segmentation and what was measured of it
     shells : number of shells of equal volume
-    allocate : makes the fields that are needed on the way
     """
     voids = found.voids
     return {
         "voxel_nm": found.voxel_nm,
         "skin": _skin(found),
         **_headline(found),
-        "network": _network(voids, found.network, allocate),
+        "network": _network(voids, found.network),
         "shells": void_shells(
             voids.void,
             voids.zone,
@@ -245,7 +249,8 @@ def _pores(found: MeasuredVoids) -> dict[str, Any]:
 def _cracks(found: MeasuredVoids) -> dict[str, Any]:
     """Return numbers, areas and apertures of the cracks."""
     sheets, cracks, spread, voxel_nm = found.voids.sheets, found.cracks, found.spread, found.voxel_nm
-    weights, area = cracks["area_nm2"], float(cracks["area_nm2"].sum())
+    weights = cracks["area_nm2"].to_numpy()
+    area = float(weights.sum())
     p10, median, p90 = weighted_quantiles(cracks["aperture_nm"], weights, (0.1, 0.5, 0.9))
     mean = mean_aperture(sheets.aperture_px, sheets.area_px, sheets.inner) * voxel_nm
     known = ~cracks["open_unknown"]
@@ -279,15 +284,13 @@ def _particle(found: MeasuredVoids, label: int) -> dict[str, Any]:
         "porosity": parts,
         "pores": int((pores["particle"] == label).sum()),
         "cracks": int((cracks["particle"] == label).sum()),
-        "crack_area_nm2": float(cracks["area_nm2"][cracks["particle"] == label].sum()),
+        "crack_area_nm2": float(cracks.loc[cracks["particle"] == label, "area_nm2"].to_numpy().sum()),
         "central_void": central,
     }
 
 
-def _network(voids: Voids, network: Network, allocate: Allocate) -> dict[str, Any]:
-    tortuous = tortuosity(
-        voids.instances, voids.depth_px, surface_px=SURFACE_PX, deep_px=DEEP_PX, allocate=allocate
-    )
+def _network(voids: Voids, network: Network) -> dict[str, Any]:
+    tortuous = tortuosity(voids.instances, voids.depth_px, surface_px=SURFACE_PX, deep_px=DEEP_PX)
     return {
         "networks": network.count,
         "junctions": network.junctions,
@@ -326,7 +329,7 @@ def _thickness(voids: Voids, numbers: IntArray, voxel_nm: float) -> dict[str, fl
     """Return quantiles of the local thickness over the voxels of some pores."""
     label = np.zeros(voids.n_pores + voids.sheets.count + 1, np.uint8)
     label[numbers] = PORE
-    chosen = Mapped(voids.instances, lambda i: label[i], np.uint8)
+    chosen = mapped(voids.instances, lambda i: label[i], np.uint8)
     found = thickness_quantiles(chosen, PORE, (0.1, 0.5, 0.9))
     if found is None:
         return None

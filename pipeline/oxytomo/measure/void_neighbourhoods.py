@@ -1,6 +1,10 @@
 """Where composition classes lie to voids and surface, and the composition beside each void."""
 
+from __future__ import annotations
+
 from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 from numpy.typing import NDArray
@@ -8,10 +12,23 @@ from scipy.ndimage import distance_transform_edt
 
 from oxytomo.arrays import BoolArray, Float64Array
 from oxytomo.measure.chance import Against, against_chance, level_means
-from oxytomo.measure.shells import Column, replicate_errors
+from oxytomo.measure.shells import replicate_errors
+from oxytomo.measure.tables import table
 from oxytomo.segment.classes import CLASS_LABELS
 from oxytomo.segment.distances import distance_inside
-from oxytomo.slabs import Allocate, Field, Mapped, count_set, fill, in_memory, in_parts, read, slabs
+from oxytomo.slabs import (
+    Field,
+    count_set,
+    fill,
+    in_parts,
+    mapped,
+    new_field,
+    read,
+    slabs,
+)
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 FEATURES = ("pore", "crack", "void", "surface")
 
@@ -62,15 +79,11 @@ DEFINITIONS = {
 
 
 def distances_nm(
-    voids: Field,
-    depth_nm: Field,
-    *,
-    pore: int,
-    crack: int,
-    voxel_nm: float,
-    allocate: Allocate = in_memory,
+    voids: Field, depth_nm: Field, *, pore: int, crack: int, voxel_nm: float
 ) -> dict[str, Field]:
-    """Return the distance of each voxel to the nearest pore, crack, void and to the surface; NaN where there is none.
+    """Return the distance of each voxel to the nearest pore, crack, void and to the surface.
+
+    NaN where there is none.
 
     Parameters
     ----------
@@ -78,18 +91,17 @@ def distances_nm(
     depth_nm : depth below the surface
     pore, crack : labels in ``voids``
     voxel_nm : edge of a voxel
-    allocate : makes the fields of distances
     """
     kinds = {"pore": (pore,), "crack": (crack,), "void": (pore, crack)}
     found: dict[str, Field] = {}
     for name, labels in kinds.items():
-        away = Mapped(voids, lambda part, labels=labels: ~np.isin(part, labels), np.bool_)
+        away = mapped(voids, lambda part, labels=labels: ~np.isin(part, labels), np.bool_)
         if all(part.all() for (part,) in in_parts(away)):
-            found[name] = Mapped(voids, lambda part: np.full(part.shape, np.nan), np.float32)
+            found[name] = mapped(voids, lambda part: np.full(part.shape, np.nan), np.float32)
             continue
-        distance = allocate(voids.shape, np.float32)
+        distance = new_field(voids.shape, np.float32)
         distance_inside(away, distance)
-        found[name] = Mapped(distance, lambda part: part * np.float32(voxel_nm), np.float32)
+        found[name] = mapped(distance, lambda part: part * np.float32(voxel_nm), np.float32)
     return found | {"surface": depth_nm}
 
 
@@ -103,7 +115,7 @@ def distance_table(
     rotations: Float64Array,
     confidence: float,
     rng: np.random.Generator,
-) -> dict[str, Column]:
+) -> pd.DataFrame:
     """Compare the distance of each class to each feature with chance.
 
     Parameters
@@ -116,10 +128,11 @@ def distance_table(
 
     Returns
     -------
-    columns ``class``, ``feature``, ``volume_nm3``, ``mean_distance_nm``, ``expected_nm``, ``chance_low_nm``,
-    ``chance_high_nm``, ``p_value``, ``null_run_nm``
+    table : one row per class and feature: ``class``, ``feature`` (text), ``volume_nm3``,
+        ``mean_distance_nm``, ``expected_nm``, ``chance_low_nm``, ``chance_high_nm``, ``p_value``,
+        ``null_run_nm`` (float64)
     """
-    inside = Mapped(levels, lambda part: part >= 0, np.bool_)
+    inside = mapped(levels, lambda part: part >= 0, np.bool_)
     rows = []
     for name, label in CLASS_LABELS.items():
         member = _of_class(phases, label, levels)
@@ -133,9 +146,7 @@ def distance_table(
             rows.append(
                 (name, feature, volume, found.value, expected, found.low, found.high, found.p_value, null)
             )
-    return {
-        name: list(column) for name, column in zip(DISTANCE_COLUMNS, zip(*rows, strict=True), strict=True)
-    }
+    return table(dict(zip(DISTANCE_COLUMNS, zip(*rows, strict=True), strict=True)))
 
 
 def near_shares(
@@ -149,8 +160,11 @@ def near_shares(
     confidence: float,
     rng: np.random.Generator,
 ) -> dict[str, tuple[Against, float]]:
-    """Return the share of each class that is within ``near_nm`` of a void, against chance, and that of the null run."""
-    near = Mapped(
+    """Return the share of each class near a void, against chance, and that of the null run.
+
+    Near is within ``near_nm``.
+    """
+    near = mapped(
         void_distance_nm,
         lambda part: np.where(np.isfinite(part), part <= near_nm, np.nan),
         np.float32,
@@ -166,12 +180,10 @@ def near_shares(
 
 def _of_class(phases: Field, label: int, levels: Field) -> Field:
     """Return the voxels of the particle that are of a class."""
-    return Mapped(phases, lambda part, level: (part == label) & (level >= 0), np.bool_, levels)
+    return mapped(phases, lambda part, level: (part == label) & (level >= 0), np.bool_, levels)
 
 
-def neighbourhoods(
-    instances: Field, inside: Field, *, near_nm: float, voxel_nm: float, allocate: Allocate = in_memory
-) -> Field:
+def neighbourhoods(instances: Field, inside: Field, *, near_nm: float, voxel_nm: float) -> Field:
     """Return the void to whose neighbourhood each voxel belongs, 0 where to none; int32.
 
     Parameters
@@ -180,7 +192,6 @@ def neighbourhoods(
     inside : bool, the particle
     near_nm : how far a neighbourhood reaches
     voxel_nm : edge of a voxel
-    allocate : makes the field that is returned
     """
 
     def nearest(numbers: NDArray[np.int32], inner: BoolArray) -> NDArray[np.int32]:
@@ -190,85 +201,106 @@ def neighbourhoods(
         near = inner & (numbers == 0) & (distance * voxel_nm <= near_nm)
         return np.where(near, numbers[tuple(place)], 0).astype(np.int32)
 
-    labels = allocate(instances.shape, np.int32)
+    labels = new_field(instances.shape, np.int32)
     fill(labels, nearest, instances, inside, halo=int(near_nm / voxel_nm) + 1, times_thinner=2)
     return labels
 
 
+@dataclass(frozen=True)
+class Neighbourhoods:
+    """Voids and what is beside them, on one grid.
+
+    Attributes
+    ----------
+    labels : (n_z, n_y, n_x) int32 field, from :func:`neighbourhoods`
+    instances : numbers of the voids: pores 1 … n_pores, then cracks
+    n_voids, n_pores : how many voids there are, and how many of them are pores
+    """
+
+    labels: Field
+    instances: Field
+    n_voids: int
+    n_pores: int
+
+
 def neighbourhood_table(
-    labels: Field,
-    instances: Field,
+    near: Neighbourhoods,
     deviation: Field,
     replicates: Sequence[Field],
     phases: Field,
     levels: Field,
     *,
-    n_voids: int,
-    n_pores: int,
     voxel_nm: float,
-) -> dict[str, Column]:
+) -> pd.DataFrame:
     """Measure the composition beside each void.
 
     Parameters
     ----------
-    labels : from :func:`neighbourhoods`
-    instances : numbers of voids on the same grid: pores 1 … n_pores, then cracks
+    near : the voids and their neighbourhoods
     deviation : (n_z, n_y, n_x) field, NaN where unknown
     replicates : deviations of noise replicates, each (n_z, n_y, n_x)
     phases, levels : classes; from :func:`oxytomo.measure.chance.depth_levels`
-    n_voids, n_pores : how many voids there are, and how many of them are pores
     voxel_nm : edge of a voxel
 
     Returns
     -------
-    columns ``kind``, ``number`` (row of ``pores.csv`` or ``cracks.csv``), ``centroid_z_nm``, ``centroid_y_nm``,
-    ``centroid_x_nm`` (on the composition's grid, from the centre of its first voxel), ``n_voxels``, ``mean_deviation``,
-    ``standard_error`` (NaN without two replicates), ``expected_deviation`` and the fraction of each class; one row per void
+    table : one row per void: ``kind`` (text), ``number`` (row of ``pores.csv`` or ``cracks.csv``,
+        int64), ``centroid_z_nm``, ``centroid_y_nm``, ``centroid_x_nm`` (on the composition's grid,
+        from the centre of its first voxel), ``n_voxels`` (int64), ``mean_deviation``,
+        ``standard_error`` (NaN without two replicates), ``expected_deviation`` and the fraction of
+        each class (float64)
     """
-    means = level_means(deviation, levels)
-    summed = ("mean_deviation", "expected_deviation", *CLASS_LABELS)
-    totals = {name: np.zeros(n_voids + 1) for name in summed}
-    count, size, middle = np.zeros(n_voids + 1), np.zeros(n_voids + 1), np.zeros((3, n_voids + 1))
+    count, means = _means_beside(near, deviation, phases, levels)
+    centroid = _centroids(near.instances, near.n_voids)
+    error = np.full(near.n_voids, np.nan)
+    if len(replicates) >= 2:
+        known = mapped(near.labels, lambda own, v: np.where(np.isfinite(v), own, 0), np.int32, deviation)
+        error = replicate_errors(replicates, known, means["mean_deviation"], n_shells=near.n_voids)
+    number = np.arange(1, near.n_voids + 1)
+    is_pore = number <= near.n_pores
+    columns = {
+        "kind": np.where(is_pore, "pore", "crack"),
+        "number": np.where(is_pore, number, number - near.n_pores),
+        **{f"centroid_{name}_nm": centroid[axis] * voxel_nm for axis, name in enumerate("zyx")},
+        "n_voxels": count.astype(np.int64),
+        "standard_error": error,
+        **means,
+    }
+    return table({name: columns[name] for name in NEIGHBOURHOOD_COLUMNS})
 
-    def add(total: Float64Array, voids: NDArray[np.int32], values: NDArray[np.generic]) -> None:
-        total += np.bincount(voids, values, minlength=n_voids + 1)
 
-    for slab in slabs(labels.shape):
-        near, void, value, phase, level = (
-            read(field, slab.rows) for field in (labels, instances, deviation, phases, levels)
-        )
-        known = (near > 0) & np.isfinite(value)
-        own = near[known]
-        count += np.bincount(own, minlength=n_voids + 1)
-        add(totals["mean_deviation"], own, value[known])
-        add(totals["expected_deviation"], own, means[level[known]])
+def _means_beside(
+    near: Neighbourhoods, deviation: Field, phases: Field, levels: Field
+) -> tuple[Float64Array, dict[str, Float64Array]]:
+    """Return, per void, the voxels beside it, and means over them by column."""
+    expected, size = level_means(deviation, levels), near.n_voids + 1
+    totals = {name: np.zeros(size) for name in ("mean_deviation", "expected_deviation", *CLASS_LABELS)}
+    count = np.zeros(size)
+    for labels, value, phase, level in in_parts(near.labels, deviation, phases, levels):
+        known = (labels > 0) & np.isfinite(value)
+        own = labels[known]
+        count += np.bincount(own, minlength=size)
+        totals["mean_deviation"] += np.bincount(own, value[known], minlength=size)
+        totals["expected_deviation"] += np.bincount(own, expected[level[known]], minlength=size)
         for name, label in CLASS_LABELS.items():
-            add(totals[name], own, phase[known] == label)
+            totals[name] += np.bincount(own, phase[known] == label, minlength=size)
+    with np.errstate(invalid="ignore"):
+        return count[1:], {name: (total / count)[1:] for name, total in totals.items()}
+
+
+def _centroids(instances: Field, n_voids: int) -> Float64Array:
+    """Return the centroids of voids in voxels, (3, n_voids) z y x; NaN where there is no voxel."""
+    size, middle = np.zeros(n_voids + 1), np.zeros((3, n_voids + 1))
+    for slab in slabs(instances.shape):
+        void = read(instances, slab.rows)
         where = np.nonzero(void > 0)
         size += np.bincount(void[where], minlength=n_voids + 1)
         for axis, place in enumerate(where):
-            add(middle[axis], void[where], place + (slab.rows.start if axis == 0 else 0))
-    number = np.arange(1, n_voids + 1)
-    is_pore = number <= n_pores
-    columns: dict[str, Column] = {
-        "kind": ["pore" if one else "crack" for one in is_pore],
-        "number": np.where(is_pore, number, number - n_pores),
-    }
+            first = slab.rows.start if axis == 0 else 0
+            middle[axis] += np.bincount(void[where], place + first, minlength=n_voids + 1)
     with np.errstate(invalid="ignore"):
-        for axis, name in enumerate("zyx"):
-            columns[f"centroid_{name}_nm"] = (middle[axis] / size)[1:] * voxel_nm
-        columns["n_voxels"] = count[1:].astype(np.int64)
-        for name in summed:
-            columns[name] = (totals[name] / count)[1:]
-    own_known = Mapped(labels, lambda near, value: np.where(np.isfinite(value), near, 0), np.int32, deviation)
-    columns["standard_error"] = (
-        replicate_errors(
-            replicates, own_known, np.asarray(columns["mean_deviation"], np.float64), n_shells=n_voids
-        )
-        if len(replicates) >= 2
-        else np.full(n_voids, np.nan)
-    )
-    return {name: columns[name] for name in NEIGHBOURHOOD_COLUMNS}
+        centroid: Float64Array = (middle / size)[:, 1:]
+    return centroid
 
 
 def _mean(values: Field, where: Field) -> float:

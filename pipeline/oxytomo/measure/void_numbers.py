@@ -1,4 +1,4 @@
-"""The headline numbers of one search for voids, counted the same way in every repetition with noise."""
+"""The headline numbers of one search for voids, counted alike in every repetition."""
 
 import numpy as np
 from scipy.ndimage import minimum
@@ -13,7 +13,7 @@ Labels = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 
 
 def mean_aperture(aperture_px: FloatArray, area_px: FloatArray, inner: BoolArray) -> float:
-    """Return the area-weighted mean of the local aperture away from the rims of cracks, NaN without cracks."""
+    """Return the area-weighted mean local aperture inside the rims, NaN without cracks."""
     if not inner.any():
         return float("nan")
     return float(np.average(aperture_px[inner], weights=area_px[inner]))
@@ -38,7 +38,7 @@ def reaching_surface(
 
 
 def cut_by_faces(instances: Field, *, n_voids: int) -> BoolArray:
-    """Say which voids, pores first, have a voxel on a face of the volume: what of them is in it is not all of them."""
+    """Say which voids (pores first) touch a face of the volume and are cut by it."""
     cut = np.zeros(n_voids + 1, bool)
     for face in faces(instances):
         cut[np.unique(face)] = True
@@ -61,7 +61,8 @@ def void_sums(
     void : (n_z, n_y, n_x) float32, void fraction
     zone : int32, the void (1 …) whose volume each voxel may hold a part of
     pairs : contacts, see :func:`oxytomo.measure.networks.void_network`
-    touches, cut : (n,) bool, voids that reach the surface, and those that reach the edge of the volume, pores first
+    touches, cut : (n,) bool, voids that reach the surface, and those that reach the edge of the
+        volume, pores first
     n_pores : number of pores
     """
     n = len(touches)

@@ -1,11 +1,13 @@
 """Pores and cracks as tables, the network they form, and what is counted in noise trials."""
 
+from __future__ import annotations
+
 from dataclasses import dataclass
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from oxytomo.arrays import BoolArray, IntArray, NumberArray
+from oxytomo.arrays import BoolArray, IntArray
 from oxytomo.measure.cracks import crack_table
 from oxytomo.measure.networks import Network, void_network
 from oxytomo.measure.pores import pore_table
@@ -14,11 +16,11 @@ from oxytomo.segment.regions import contacts
 from oxytomo.segment.void_noise import Trial
 from oxytomo.segment.voids import Voids
 
-CONTACT_PX = 2
-"""Voids touch that come within so many voxels of each other."""
+if TYPE_CHECKING:
+    import pandas as pd
 
-Table = dict[str, NumberArray]
-"""Columns of equal length by name."""
+CONTACT_PX = 2
+"""Voids touch that come within this number of voxels of each other."""
 
 
 @dataclass(frozen=True)
@@ -30,8 +32,8 @@ class VoidTables:
     :func:`oxytomo.measure.cracks.crack_table`.
     """
 
-    pores: Table
-    cracks: Table
+    pores: pd.DataFrame
+    cracks: pd.DataFrame
     network: Network
 
 
@@ -43,27 +45,9 @@ def void_tables(voids: Voids, *, voxel_nm: float) -> VoidTables:
     voids : the segmentation
     voxel_nm : edge of a voxel
     """
-    pores = pore_table(
-        voids.void,
-        voids.instances,
-        voids.zone,
-        voids.particle,
-        voids.depth_px,
-        n_pores=voids.n_pores,
-        voxel_nm=voxel_nm,
-    )
     sheets = voids.sheets
-    cracks = crack_table(
-        sheets.index,
-        sheets.normal,
-        sheets.sheet,
-        sheets.area_px,
-        sheets.aperture_px,
-        sheets.inner,
-        voids.particle,
-        voids.depth_px,
-        voxel_nm=voxel_nm,
-    )
+    pores = pore_table(voids, voxel_nm=voxel_nm)
+    cracks = crack_table(sheets, voids.particle, voids.depth_px, voxel_nm=voxel_nm)
     if not voids.bounded:
         # Where the mask fills the volume the middle of the particle is not known either.
         cracks["angle_to_radius_deg"] = np.full(sheets.count, np.nan)
@@ -84,7 +68,7 @@ def void_tables(voids: Voids, *, voxel_nm: float) -> VoidTables:
     return VoidTables(pores, cracks, network)
 
 
-def written_columns(table: Table) -> dict[str, list[Any]]:
+def written_columns(table: pd.DataFrame) -> dict[str, list[Any]]:
     """Return the columns as they are written: ``open`` is True, False or unknown."""
     columns: dict[str, list[Any]] = {}
     for name, column in table.items():

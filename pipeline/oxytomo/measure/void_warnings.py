@@ -6,11 +6,12 @@ from typing import Any
 LOW_CONTRAST = 3.0
 LARGE_BIAS = 0.1
 MOVED, MOVED_PARTICLE = 0.05, 0.002
-"""The second bridging length matters from such a share of the porosity on, and of the particle's volume."""
+"""The second bridging length matters from such a share of the porosity on, and of the particle's
+volume."""
 
 
 def structure_warnings(facts: Mapping[str, Any]) -> list[str]:
-    """Return what is doubtful in the content of ``structure.json``, one sentence each, without a capital letter first."""
+    """Return the doubts about ``structure.json``, one sentence each, without initial capital."""
     found = [*_skin_warnings(facts), *_cut_warnings(facts)]
     calibration = facts["calibration"]
     contrast = calibration["contrast_to_noise"]

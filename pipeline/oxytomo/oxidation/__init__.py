@@ -1,1 +1,1 @@
-"""Spectra of a stack to valence: references, linear-combination fit, its residuals, profiles and their models."""
+"""From spectra of a stack to valence: references, fit, residuals, profiles and models."""

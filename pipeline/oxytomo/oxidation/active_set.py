@@ -1,7 +1,7 @@
 """The exact non-negative solution of single pixels, with errors that know the constraint.
 
-A pixel of K references has at most 2^K − 1 sets of references with positive amounts; the one that fulfils the
-Karush–Kuhn–Tucker conditions is the minimum.
+A pixel of K references has at most 2^K − 1 sets of references with positive amounts; the one that
+fulfils the Karush–Kuhn–Tucker conditions is the minimum.
 """
 
 import math
@@ -56,13 +56,17 @@ def _scratch(k, p):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _solve(matrix, vector, k, sum_to_one, found, covariance, pull, work):  # type: ignore[no-untyped-def]
-    """Find the amounts of one pixel, their covariance and the background; False where there is no solution.
+    """Find the amounts of one pixel, their covariance and the background.
 
-    ``pull`` is the part of the solution that comes from the sum rule alone; ``work`` is from :func:`_scratch`.
+    False where there is no solution.
+
+    ``pull`` is the part of the solution that comes from the sum rule alone; ``work`` is from
+    :func:`_scratch`.
     """
     p = vector.size
     b = p - k
-    # The background is free: it is eliminated first, which leaves a small problem in the references.
+    # The background is free: it is eliminated first, which leaves a small problem in the
+    # references.
     (block, inner), (reduced, rest), (_, _, lower), _ = work
     for i in range(b):
         for j in range(b):
@@ -95,7 +99,10 @@ def _solve(matrix, vector, k, sum_to_one, found, covariance, pull, work):  # typ
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _with_support(mask, matrix, vector, sum_to_one, a, covariance, pull, work):  # type: ignore[no-untyped-def]
-    """Solve for the references of one set, of either sign; returns whether it worked and the sum rule's multiplier."""
+    """Solve for the references of one set, of either sign.
+
+    Returns whether it worked and the sum rule's multiplier.
+    """
     k = vector.size
     part, inverse, lower = work[2]
     # References outside the set are held by a unit row and column: the block keeps its size.
@@ -130,7 +137,10 @@ def _with_support(mask, matrix, vector, sum_to_one, a, covariance, pull, work): 
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _best_support(matrix, vector, sum_to_one, found, covariance, pull, work):  # type: ignore[no-untyped-def]
-    """Try the sets of references, the full one first; stop at the one that fulfils the optimality conditions."""
+    """Try the sets of references, the full one first.
+
+    Stop at the one that fulfils the optimality conditions.
+    """
     k = vector.size
     a, own, own_pull = work[3]
     best, best_mask = np.inf if sum_to_one else 0.0, 0
@@ -187,7 +197,10 @@ def _cut_off_variance(limit):  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _errors(found, covariance, pull, valences, sum_to_one, sum_error, errors):  # type: ignore[no-untyped-def]
-    """Write amount error, valence, valence error, and one error per fraction; errors by the delta method."""
+    """Write amount error, valence, valence error, and one error per fraction.
+
+    Errors by the delta method.
+    """
     k = valences.size
     for i in range(3 + k):
         errors[i] = np.nan
@@ -221,7 +234,9 @@ def _errors(found, covariance, pull, valences, sum_to_one, sum_error, errors):  
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _invert(matrix, n, inverse, lower):  # type: ignore[no-untyped-def]
-    """Invert the leading n × n block of a symmetric positive matrix by Cholesky; False where it is singular.
+    """Invert the leading n × n block of a symmetric positive matrix by Cholesky.
+
+    False where it is singular.
 
     ``lower`` is scratch; only what is written here is read.
     """

@@ -28,7 +28,10 @@ BEYOND_L2_EV = 8.5
 
 @dataclass(frozen=True)
 class Windows:
-    """Energy windows in eV: below the edge, the fit, and above all white lines; ``edge`` is its name."""
+    """Energy windows in eV: below the edge, the fit, and above all white lines.
+
+    ``edge`` is its name.
+    """
 
     edge: str
     edge_ev: float
@@ -38,12 +41,15 @@ class Windows:
 
 
 def default_windows(element: str, energy_ev: Float64Array) -> Windows:
-    """Windows for a stack of an element: those of the paper for O, Mn, Co and Ni, from tabulated edges otherwise.
+    """Return the windows for a stack of an element.
+
+    Those of the paper for O, Mn, Co and Ni, otherwise from tabulated edges.
 
     Parameters
     ----------
     element : symbol
-    energy_ev : (n_energy,) energies of the stack; the edge is the K or L3 edge that lies between them
+    energy_ev : (n_energy,) energies of the stack; the edge is the K or L3 edge that lies between
+        them
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Principal components and k-means clusters of the spectra of a stack, to see what is in it before any model."""
+"""Principal components and k-means clusters of a stack's spectra, before any model."""
 
 from dataclasses import dataclass
 
@@ -8,7 +8,8 @@ from scipy.cluster.vq import kmeans2
 from oxytomo.arrays import BoolArray, Float64Array, IntArray
 
 SAMPLE_PIXELS = 20000
-"""Clusters are found on at most so many pixels, drawn at random; all pixels are then assigned."""
+"""Clusters are found on at most this number of pixels, drawn at random; all pixels are then
+assigned."""
 
 
 @dataclass(frozen=True)
@@ -17,10 +18,12 @@ class Exploration:
 
     Attributes
     ----------
-    variances : (n_component,) share of each principal component in the variance of the noise-weighted spectra
+    variances : (n_component,) share of each principal component in the variance of the
+        noise-weighted spectra
     n_significant : number of components above what white noise of this many spectra can reach
     components : (n_component, n_energy) unit vectors
-    cluster_spectra : (n_cluster, n_energy) mean spectra, divided by their own mean, by increasing mean energy
+    cluster_spectra : (n_cluster, n_energy) mean spectra, divided by their own mean, by increasing
+        mean energy
     cluster : (n_pixel,) cluster of each pixel, 1 to n_cluster; 0 where a spectrum is incomplete
     """
 
@@ -41,15 +44,15 @@ def explore(
 ) -> Exploration:
     """Find principal components and clusters.
 
-    The spectra are divided by the mean error of each energy, so that noise is white; a component counts as
-    significant when its eigenvalue lies above the Marchenko–Pastur edge (1 + √(n_energy / n_pixel))² of white noise.
-    Clusters are found in the scores of the significant components of spectra divided by their own mean: by shape,
-    not by thickness.
+    The spectra are divided by the mean error of each energy, so that noise is white; a component
+    counts as significant when its eigenvalue lies above the Marchenko–Pastur edge (1 + √(n_energy /
+    n_pixel))² of white noise. Clusters are found in the scores of the significant components of
+    spectra divided by their own mean: by shape, not by thickness.
 
     Parameters
     ----------
-    spectra : (n_energy, n_pixel) optical density, background taken off; NaN where invalid. Pixels that lack an energy
-        are left out; with fewer of them than clusters, nothing is found
+    spectra : (n_energy, n_pixel) optical density, background taken off; NaN where invalid. Pixels
+        that lack an energy are left out; with fewer of them than clusters, nothing is found
     errors : (n_energy,) mean standard error of a pixel at each energy
     """
     complete: BoolArray = np.asarray(np.isfinite(spectra).all(axis=0))

@@ -1,4 +1,4 @@
-"""Is the model right? Structured residuals of mean spectra, leaving references out, and the energy scale."""
+"""Is the model right? Residuals of mean spectra, fits without a reference, energy scale."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from oxytomo.arrays import Float64Array
 from oxytomo.oxidation.linear_combination import fit_valence
 
 STRUCTURED_SHARE, STRUCTURED_CHI_SQUARE = 0.02, 4.0
-"""Residuals of a mean spectrum are called structured when they exceed the noise so clearly (χ² over the degrees of
-freedom) and are so large a share of the spectrum (root mean square)."""
+"""Residuals of a mean spectrum are called structured when they exceed the noise so clearly (χ² over
+the degrees of freedom) and are so large a share of the spectrum (root mean square)."""
 
 SCAN_STEP_EV = 0.05
 
@@ -24,7 +24,8 @@ class SpectrumFit:
     valence, error : and its standard error from the noise of the spectrum
     model : (n_energy,) the fitted spectrum
     chi_square : χ² over the degrees of freedom
-    structured_share : root mean square of the residuals beyond their noise, over that of the spectrum without background
+    structured_share : root mean square of the residuals beyond their noise, over that of the
+        spectrum without background
     """
 
     fractions: Float64Array
@@ -52,7 +53,8 @@ def fit_spectrum(
     Parameters
     ----------
     spectrum, error : (n_energy,) optical density and its standard error, NaN where unknown
-    references, background, valences : as for :func:`oxytomo.oxidation.linear_combination.fit_valence`
+    references, background, valences : as for
+        :func:`oxytomo.oxidation.linear_combination.fit_valence`
     """
     shape = (-1, 1, 1)
     variance = np.where(np.isfinite(spectrum), error**2, np.inf)
@@ -65,7 +67,8 @@ def fit_spectrum(
         sum_to_one=False,
         sum_error=None,
     )
-    # A spectrum without the element has an amount of 0 and no fractions; one that could not be fitted has neither.
+    # A spectrum without the element has an amount of 0 and no fractions; one that could not be
+    # fitted has neither.
     amount = float(fit.amount[0, 0])
     amounts = fit.fractions[:, 0, 0] * amount if amount != 0 else np.zeros(valences.size)
     offsets = background @ fit.offsets[:, 0, 0]
@@ -91,7 +94,10 @@ def leave_one_out(
     background: Float64Array,
     valences: Float64Array,
 ) -> list[SpectrumFit | None]:
-    """Fit a mean spectrum without each reference in turn, to see what rests on it; None where only one would be left."""
+    """Fit a mean spectrum without each reference in turn, to see what rests on it.
+
+    None where only one would be left.
+    """
     fits: list[SpectrumFit | None] = []
     for out in range(valences.size):
         kept = np.arange(valences.size) != out
@@ -115,12 +121,14 @@ def best_energy_offset(
 
     Returns
     -------
-    offset, error : the error is NaN where the search ended at its limit, or no offset could be judged
+    offset, error : the error is NaN where the search ended at its limit, or no offset could be
+        judged
 
     Notes
     -----
-    The error is where χ² (scaled to 1 per degree of freedom at its minimum) rises by 1 for the fitted mean spectrum. A
-    shift of the scale and a change of valence look alike in part: the sensitivity is reported beside the valence.
+    The error is where χ² (scaled to 1 per degree of freedom at its minimum) rises by 1 for the
+    fitted mean spectrum. A shift of the scale and a change of valence look alike in part: the
+    sensitivity is reported beside the valence.
     """
     offsets = np.arange(-round(largest_ev / step_ev), round(largest_ev / step_ev) + 1) * step_ev
     values = np.array([chi_square_at(float(offset)) for offset in offsets])

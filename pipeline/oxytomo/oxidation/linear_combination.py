@@ -1,4 +1,4 @@
-"""Linear-combination fit of every pixel's spectrum by reference spectra, exact and with calibrated errors."""
+"""Linear combination of reference spectra in every pixel, exact, with calibrated errors."""
 
 from dataclasses import dataclass
 
@@ -18,14 +18,16 @@ class ValenceFit:
 
     Attributes
     ----------
-    fractions, fraction_errors : (n_reference, n_y, n_x) float32; fractions are not negative and add up to 1
-    amount, amount_error : (n_y, n_x) sum of the references' amounts: the edge jump in optical density where the sum is
-        free, 1 where it is fixed
+    fractions, fraction_errors : (n_reference, n_y, n_x) float32; fractions are not negative and add
+        up to 1
+    amount, amount_error : (n_y, n_x) sum of the references' amounts: the edge jump in optical
+        density where the sum is free, 1 where it is fixed
     valence, valence_error : (n_y, n_x), Σ fᵢ vᵢ / Σ fᵢ and its standard error
     offsets : (n_background, n_y, n_x) background at the middle of the window, and its slope per eV
     chi_square : (n_y, n_x) χ² over the degrees of freedom
     r_factor : (n_y, n_x) Σ r² / Σ (y − background)²
-    lag_correlation : (n_y, n_x) correlation of the residuals at neighbouring energies; 0 for pure noise
+    lag_correlation : (n_y, n_x) correlation of the residuals at neighbouring energies; 0 for pure
+        noise
     n_used : (n_y, n_x) number of valid energies
     """
 
@@ -43,7 +45,9 @@ class ValenceFit:
 
 
 def background_columns(energy_ev: Float64Array, *, background: str) -> Float64Array:
-    """Columns of the background on the energies of a fit: none, a constant, or a straight line in eV.
+    """Columns of the background at the energies of a fit.
+
+    None, a constant, or a straight line in eV.
 
     Parameters
     ----------
@@ -62,8 +66,9 @@ def background_columns(energy_ev: Float64Array, *, background: str) -> Float64Ar
 def condition_number(references: Float64Array, background: Float64Array) -> float:
     """Condition number of the fit: of all columns together, each scaled to length 1.
 
-    It says how many times larger the relative error of the fractions can be than that of the spectra; about 1 for
-    spectra that have nothing in common, infinite for spectra of which one is a combination of the others.
+    It says how many times larger the relative error of the fractions can be than that of the
+    spectra; about 1 for spectra that have nothing in common, infinite for spectra of which one is a
+    combination of the others.
 
     Parameters
     ----------
@@ -86,25 +91,26 @@ def fit_valence(
     sum_to_one: bool,
     sum_error: FloatArray | None,
 ) -> ValenceFit:
-    """Fit each pixel with non-negative amounts of the references plus a free background, weighted by the noise.
+    """Fit each pixel with non-negative amounts of references and a free background.
 
-    The minimum of Σ (y − Σ aᵢ μᵢ − background)² / variance over aᵢ ≥ 0 is found exactly by trying the sets of
-    references that can be positive (Lawson and Hanson, Solving Least Squares Problems, 1974, for the conditions).
-    Errors are those of the fit with the references of that set; an amount held at 0 keeps the variance of its normal
-    law cut off below 0, as a truth of 0 and a truth a little above it give the same fit. With a reference absent the
-    errors therefore lean to the safe side (docs/explanation/oxidation.md has the coverage measured).
+    The minimum of Σ (y − Σ aᵢ μᵢ − background)² / variance over aᵢ ≥ 0 is found exactly by trying
+    the sets of references that can be positive (Lawson and Hanson, Solving Least Squares Problems,
+    1974, for the conditions). Errors are those of the fit with the references of that set; an
+    amount held at 0 keeps the variance of its normal law cut off below 0, as a truth of 0 and a
+    truth a little above it give the same fit. With a reference absent the errors therefore lean to
+    the safe side (docs/explanation/oxidation.md has the coverage measured).
 
     Parameters
     ----------
-    value, variance : (n_energy, n_y, n_x) float32, optical density (or edge-normalised spectra where the sum is 1)
-        and its variance; NaN or inf where invalid. Energies may repeat and need no order, but neighbours are taken
-        as neighbours for ``lag_correlation``
+    value, variance : (n_energy, n_y, n_x) float32, optical density (or edge-normalised spectra
+        where the sum is 1) and its variance; NaN or inf where invalid. Energies may repeat and need
+        no order, but neighbours are taken as neighbours for ``lag_correlation``
     references : (n_energy, n_reference) float64, pre-edge 0 and edge jump 1
     background : (n_energy, n_background) float64 from :func:`background_columns`
     valences : (n_reference,)
     sum_to_one : force the amounts of every pixel to add up to 1
-    sum_error : (n_y, n_x) relative standard deviation of the edge jump that the spectra were divided by, with
-        ``sum_to_one`` only
+    sum_error : (n_y, n_x) relative standard deviation of the edge jump that the spectra were
+        divided by, with ``sum_to_one`` only
 
     Raises
     ------

@@ -1,8 +1,9 @@
-"""Does a profile of valence come from vacancy diffusion or from a reaction front? Fits of both to the same data.
+"""Vacancy diffusion or reaction front? Fits of both to a profile of valence.
 
-The particle is a sphere seen in projection: what is measured at a distance from its rim is the mean valence along the
-beam, through reacted rim and core alike. Particles that are no discs enter through the area outside a pixel: the pixel
-with a share s of the particle's area inside it sits at the radius R √s.
+The particle is a sphere seen in projection: what is measured at a distance from its rim is the mean
+valence along the beam, through reacted rim and core alike. Particles that are no discs enter
+through the area outside a pixel: the pixel with a share s of the particle's area inside it sits at
+the radius R √s.
 """
 
 from collections.abc import Callable
@@ -11,13 +12,14 @@ from dataclasses import dataclass
 import numpy as np
 from scipy.optimize import least_squares
 
-from oxytomo.arrays import Float64Array
+from oxytomo.arrays import BoolArray, Float64Array
 
 SHELLS = 400
 """Thin shells of the sphere whose chords make the projection."""
 SERIES_TERMS = 60
 SHORT_TIME = 0.01
-"""Below this D·t/R² the solution for a plane (complementary error function, curved surface) replaces the series."""
+"""Below this D·t/R² the solution for a plane (complementary error function, curved surface)
+replaces the series."""
 RADII_PER_BIN = 8
 MIN_POINTS = 5
 
@@ -32,8 +34,10 @@ class ModelFit:
     parameters, errors : by name: ``core_valence``, ``surface_valence`` and ``dt_nm2`` (D·t) or
         ``shell_nm``
     chi_square : not divided by anything
-    aic, bic : Akaike's (with its correction for few points) and the Bayesian information criterion; smaller is better
-    reduced_chi_square : χ² over the degrees of freedom; far above 1 the model is wrong, however it compares
+    aic, bic : Akaike's (with its correction for few points) and the Bayesian information criterion;
+        smaller is better
+    reduced_chi_square : χ² over the degrees of freedom; far above 1 the model is wrong, however it
+        compares
     profile : (n_bin,) fitted valence
     """
 
@@ -48,7 +52,9 @@ class ModelFit:
 
 
 def vacancy_concentration(radius: Float64Array, dt_over_r2: float) -> Float64Array:
-    """Concentration in a sphere whose surface is held at 1 from time 0 on (Crank, The Mathematics of Diffusion, 6.3).
+    """Concentration in a sphere whose surface is held at 1 from time 0 on.
+
+    Crank, The Mathematics of Diffusion, section 6.3.
 
     Parameters
     ----------
@@ -73,7 +79,7 @@ def vacancy_concentration(radius: Float64Array, dt_over_r2: float) -> Float64Arr
 
 
 def projected(local: Float64Array, edges: Float64Array, at: Float64Array) -> Float64Array:
-    """Mean along the beam, through a sphere of radius 1, of a quantity that is constant in each concentric shell.
+    """Mean along the beam through a unit sphere of concentric shells of constant value.
 
     Parameters
     ----------
@@ -93,69 +99,42 @@ def projected(local: Float64Array, edges: Float64Array, at: Float64Array) -> Flo
 def fit_oxygen_loss(
     valence: Float64Array, error: Float64Array, inside_share: Float64Array, *, radius_nm: float
 ) -> list[ModelFit]:
-    """Fit uniform valence, vacancy diffusion and core–shell to one profile, best (smallest BIC) first.
+    """Fit uniform valence, vacancy diffusion and core–shell to a profile, smallest BIC first.
 
     Parameters
     ----------
     valence, error : (n_bin,) mean valence of each bin and its standard error
-    inside_share : (n_bin + 1,) share of the particle's area inside each limit of the bins, decreasing; 1 is its surface
+    inside_share : (n_bin + 1,) share of the particle's area inside each limit of the bins,
+        decreasing; 1 is its surface
     radius_nm : radius of the disc of the particle's area
 
     Returns
     -------
-    fits with the number of parameters counted alike: uniform 1, the others 3. χ² is with the errors given; where no
-    model reaches 1 per degree of freedom, errors and differences of the criteria are scaled by the best model's
+    fits with the number of parameters counted alike: uniform 1, the others 3. χ² is with the errors
+    given; where no model reaches 1 per degree of freedom, errors and differences of the criteria
+    are scaled by the best model's
 
     Notes
     -----
-    Wrong for particles that are far from spherical along the beam, and where the rim is blurred by more than a bin.
+    Wrong for particles that are far from spherical along the beam, and where the rim is blurred by
+    more than a bin.
     """
     known = np.isfinite(valence) & np.isfinite(error) & (error > 0)
     if known.sum() < MIN_POINTS:
         return []
     y, s = valence[known], error[known]
-    outer, inner = np.sqrt(inside_share[:-1][known]), np.sqrt(inside_share[1:][known])
-    rays = np.minimum(
-        np.sqrt(np.linspace(inner**2, outer**2, 2 * RADII_PER_BIN + 1, axis=1)[:, 1::2]), 1 - 1e-6
-    )
-    edges = np.sin(np.linspace(0, np.pi / 2, SHELLS + 1))  # finer towards the surface
-
-    def seen(local: Float64Array) -> Float64Array:
-        """Return the mean over each bin's area."""
-        return projected(local, edges, rays.reshape(-1)).reshape(rays.shape).mean(axis=1)
-
-    middles = (edges[1:] + edges[:-1]) / 2
-
-    def diffusion(log_dt: float) -> Float64Array:
-        return seen(vacancy_concentration(middles, float(np.exp(log_dt))))
-
-    def core_shell(thickness: float) -> Float64Array:
-        front = 1 - thickness
-        # The share of each thin shell that lies outside the front, so that the front moves smoothly.
-        return seen(np.clip((edges[1:] - front) / np.diff(edges), 0, 1))
-
+    shapes = _shapes(np.sqrt(inside_share[:-1][known]), np.sqrt(inside_share[1:][known]))
     mean = float(np.sum(y / s**2) / np.sum(1 / s**2))
     flat_chi = float(np.sum(((y - mean) / s) ** 2))
     raw = [
-        _two_level(y, s, diffusion, np.log(np.geomspace(1e-4, 0.3, 15)), (np.log(1e-6), np.log(2.0))),
-        _two_level(y, s, core_shell, np.linspace(0.03, 0.8, 15), (1e-3, 0.999)),
+        _two_level(y, s, shapes[0], np.log(np.geomspace(1e-4, 0.3, 15)), (np.log(1e-6), np.log(2.0))),
+        _two_level(y, s, shapes[1], np.linspace(0.03, 0.8, 15), (1e-3, 0.999)),
     ]
     best = min(flat_chi / max(y.size - 1, 1), *(chi / max(y.size - 3, 1) for _, _, chi, _ in raw))
     scale = max(1.0, best)
-
-    def judged(
-        name: str, values: dict[str, float], errors: dict[str, float], chi: float, model: Float64Array
-    ) -> ModelFit:
-        profile = np.full(known.size, np.nan)
-        profile[known] = model
-        return _judged(name, values, errors, chi, y.size, scale, profile)
-
     flat_error = float(np.sqrt(scale / np.sum(1 / s**2)))
-    fits = [
-        judged(
-            "uniform", {"core_valence": mean}, {"core_valence": flat_error}, flat_chi, np.full_like(y, mean)
-        )
-    ]
+    flat = _Fitted({"core_valence": (mean, flat_error)}, flat_chi, np.full_like(y, mean))
+    fits = [_judged("uniform", flat, known, scale)]
     for (name, shape), (values, covariance, chi, model) in zip(
         (("diffusion", "dt_nm2"), ("core_shell", "shell_nm")), raw, strict=True
     ):
@@ -163,16 +142,39 @@ def fit_oxygen_loss(
         # Diffusion is fitted in ln(D t / R²), the shell in its thickness over R.
         size = float(np.exp(values[2])) * radius_nm**2 if name == "diffusion" else values[2] * radius_nm
         slope = size if name == "diffusion" else radius_nm
-        fits.append(
-            judged(
-                name,
-                {"core_valence": values[0], "surface_valence": values[1], shape: size},
-                {"core_valence": errors[0], "surface_valence": errors[1], shape: errors[2] * slope},
-                chi,
-                model,
-            )
-        )
+        levels = zip(("core_valence", "surface_valence"), values[:2], errors[:2], strict=True)
+        parameters = {key: (value, error) for key, value, error in levels}
+        parameters[shape] = (size, errors[2] * slope)
+        fits.append(_judged(name, _Fitted(parameters, chi, model), known, scale))
     return sorted(fits, key=lambda fit: fit.bic)
+
+
+def _shapes(
+    outer: Float64Array, inner: Float64Array
+) -> tuple[Callable[[float], Float64Array], Callable[[float], Float64Array]]:
+    """Return the two profiles from core (0) to surface (1), as the bins see them.
+
+    Diffusion depends on ln(D t / R²), the core–shell profile on its thickness over R.
+    """
+    rays = np.minimum(
+        np.sqrt(np.linspace(inner**2, outer**2, 2 * RADII_PER_BIN + 1, axis=1)[:, 1::2]), 1 - 1e-6
+    )
+    edges = np.sin(np.linspace(0, np.pi / 2, SHELLS + 1))  # finer towards the surface
+    middles = (edges[1:] + edges[:-1]) / 2
+
+    def seen(local: Float64Array) -> Float64Array:
+        """Return the mean over each bin's area."""
+        return projected(local, edges, rays.reshape(-1)).reshape(rays.shape).mean(axis=1)
+
+    def diffusion(log_dt: float) -> Float64Array:
+        return seen(vacancy_concentration(middles, float(np.exp(log_dt))))
+
+    def core_shell(thickness: float) -> Float64Array:
+        front = 1 - thickness
+        # The share of each thin shell that lies outside the front: the front moves smoothly.
+        return seen(np.clip((edges[1:] - front) / np.diff(edges), 0, 1))
+
+    return diffusion, core_shell
 
 
 def _two_level(
@@ -182,7 +184,9 @@ def _two_level(
     starts: Float64Array,
     limits: tuple[float, float],
 ) -> tuple[Float64Array, Float64Array, float, Float64Array]:
-    """Fit core + (surface − core) · shape(p): the levels are linear, the one shape parameter is scanned and refined.
+    """Fit core + (surface − core) · shape(p).
+
+    The levels are linear; the one shape parameter is scanned and refined.
 
     Returns
     -------
@@ -208,22 +212,25 @@ def _two_level(
     return np.array([*solved, p]), covariance, float(np.sum(((y - model) / s) ** 2)), model
 
 
-def _judged(
-    name: str,
-    parameters: dict[str, float],
-    errors: dict[str, float],
-    chi_square: float,
-    n: int,
-    scale: float,
-    profile: Float64Array,
-) -> ModelFit:
-    """Add the information criteria."""
-    k = len(parameters)
+@dataclass(frozen=True)
+class _Fitted:
+    """A fitted model: value and error of each parameter, χ², and the profile at the known bins."""
+
+    parameters: dict[str, tuple[float, float]]
+    chi_square: float
+    model: Float64Array
+
+
+def _judged(name: str, fitted: _Fitted, known: BoolArray, scale: float) -> ModelFit:
+    """Add the information criteria; ``scale`` divides χ² in them."""
+    k, n, chi_square = len(fitted.parameters), fitted.model.size, fitted.chi_square
     correction = 2 * k * (k + 1) / (n - k - 1) if n > k + 1 else float("inf")
+    profile = np.full(known.size, np.nan)
+    profile[known] = fitted.model
     return ModelFit(
         name,
-        {key: float(value) for key, value in parameters.items()},
-        {key: float(value) for key, value in errors.items()},
+        {key: float(value) for key, (value, _) in fitted.parameters.items()},
+        {key: float(error) for key, (_, error) in fitted.parameters.items()},
         chi_square,
         chi_square / scale + 2 * k + correction,
         chi_square / scale + k * float(np.log(n)),

@@ -1,8 +1,9 @@
 """The linear-combination fit of a block of pixels, compiled: weighted sums, solution, residuals.
 
-Each thread takes a tile of neighbouring pixels and walks the energies on the outside, so that all arithmetic is on
-contiguous memory; the normal matrices of the tile stay in cache. All pixels of a tile are solved side by side as if
-amounts could be negative; only those where one is go through the sets of references one by one.
+Each thread takes a tile of neighbouring pixels and walks the energies on the outside, so that all
+arithmetic is on contiguous memory; the normal matrices of the tile stay in cache. All pixels of a
+tile are solved side by side as if amounts could be negative; only those where one is go through the
+sets of references one by one.
 """
 
 import numpy as np
@@ -24,7 +25,8 @@ OUTPUTS = (
     "lag_product",
     "n_used",
 )
-"""What the kernel writes per pixel beside amounts, fraction errors and background, in this order."""
+"""What the kernel writes per pixel beside amounts, fraction errors and background, in this
+order."""
 
 
 @parallel_kernel(element_ns=10, nogil=True, error_model="numpy")
@@ -36,7 +38,8 @@ def fit_pixels(  # type: ignore[no-untyped-def]
     Parameters
     ----------
     value, variance : (n_energy, n_pixel) float32; NaN or inf where invalid
-    columns : (n_energy, n_reference + n_background) float64, references first, then columns of either sign
+    columns : (n_energy, n_reference + n_background) float64, references first, then columns of
+        either sign
     valences : (n_reference,) float64
     sum_to_one : whether the amounts of a pixel must add up to 1
     sum_error : (n_pixel,) float64, relative standard deviation of what the spectra were divided by
@@ -72,7 +75,7 @@ def fit_pixels(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _column_products(columns):  # type: ignore[no-untyped-def]
-    """Return the products of all pairs of columns, (n_energy, n_pair), upper triangle row by row."""
+    """Return products of all pairs of columns, (n_energy, n_pair), upper triangle by rows."""
     n_energy, p = columns.shape
     products = np.empty((n_energy, p * (p + 1) // 2))
     q = 0
@@ -92,7 +95,8 @@ def _tile(value, variance, first, n):  # type: ignore[no-untyped-def]
     for e in range(n_energy):
         ys, vs = value[e, first : first + n], variance[e, first : first + n]
         for t in range(n):
-            # A number minus itself is 0 unless it is infinite or NaN; no branch, so that this runs on vectors.
+            # A number minus itself is 0 unless it is infinite or NaN; no branch, so that this runs
+            # on vectors.
             y, v = ys[t], vs[t]
             good = (y - y == 0) & (v > 0) & (v < np.inf)
             level[e, t] = np.float64(y) if good else 0.0
@@ -132,7 +136,7 @@ def _weighted_sums(level, weight, columns, products):  # type: ignore[no-untyped
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _residual_sums(level, weight, columns, solution, k, first, n, out):  # type: ignore[no-untyped-def]
-    """Write χ², Σ residual², Σ (value − background)², and the sum of products of neighbouring weighted residuals."""
+    """Write χ², Σ residual², Σ (value − background)², and Σ of neighbouring residuals' products."""
     p = columns.shape[1]
     chi, squares, lag, previous = np.zeros(TILE), np.zeros(TILE), np.zeros(TILE), np.zeros(TILE)
     signal = np.zeros(TILE)
@@ -164,9 +168,12 @@ def _residual_sums(level, weight, columns, solution, k, first, n, out):  # type:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _solve_unconstrained(normal, right, valences, solution, errors):  # type: ignore[no-untyped-def]
-    """Solve all pixels of a tile at once as if amounts could be negative; right for those where none is.
+    """Solve all pixels of a tile at once as if amounts could be negative.
 
-    A Cholesky factor per pixel, all pixels side by side; the error of a quantity with gradient g is |L⁻¹ g|.
+    Right for those where none is.
+
+    A Cholesky factor per pixel, all pixels side by side; the error of a quantity with gradient g is
+    |L⁻¹ g|.
     """
     p, k = right.shape[0], valences.size
     lower, part, total = np.empty((p, p, TILE)), np.empty((p, TILE)), np.empty(TILE)

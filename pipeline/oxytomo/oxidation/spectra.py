@@ -1,4 +1,4 @@
-"""Reference spectra: normalisation, the grid of the stack, and what can be wrong with a set of them."""
+"""Reference spectra: normalisation, grid of the stack, and faults of a set of them."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,13 +11,16 @@ from oxytomo.errors import InputError
 from oxytomo.oxidation.edges import Window, inside
 
 LINEAR_PRE_EV, LINEAR_POST_EV = 30.0, 60.0
-"""A straight line is fitted below or above the edge where the energies there span at least this much."""
+"""A straight line is fitted below or above the edge where the energies there span at least this
+much."""
 
 MAX_WHITE_LINE = 30.0
-"""White lines this many times the edge jump do not exist: the continuum was taken off the spectrum before."""
+"""White lines this many times the edge jump do not exist: the continuum was taken off the spectrum
+before."""
 
 SHORT_POST_EV = 150.0
-"""Over less than this above the edge, a level or line follows the fine structure: normalised spectra are left alone."""
+"""Over less than this above the edge, a level or line follows the fine structure: normalised
+spectra are left alone."""
 NORMALIZED_PRE, NORMALIZED_POST = 0.03, 0.05
 """A spectrum within this of 0 below the edge, and of 1 above it on average, is normalised."""
 
@@ -26,7 +29,8 @@ ORDER_TOLERANCE_EV = 0.3
 SWAPPED_EV = 1.0
 """The same for references that the user brought to one scale."""
 CLEAR_STEP = 0.5
-"""Valences that differ by less can lie in either order: the chemical shift also depends on the bonds."""
+"""Valences that differ by less can lie in either order: the chemical shift also depends on the
+bonds."""
 
 MAX_GAP_EV = 2.0
 """Interpolation never bridges more than this within the fit window of a soft edge."""
@@ -46,9 +50,10 @@ def normalized_absorption(
 ) -> Float64Array:
     """Absorption with the pre-edge at 0 and the mean level above the edge at 1.
 
-    A constant is taken below and above the edge, or a straight line where the energies there span enough: the
-    pre-edge line is subtracted, the edge jump is the difference of both lines at the edge, and above the edge the
-    spectrum is flattened by the difference of the post-edge line from its value at the edge.
+    A constant is taken below and above the edge, or a straight line where the energies there span
+    enough: the pre-edge line is subtracted, the edge jump is the difference of both lines at the
+    edge, and above the edge the spectrum is flattened by the difference of the post-edge line from
+    its value at the edge.
 
     Parameters
     ----------
@@ -112,11 +117,11 @@ def normalization_span(spectrum: Spectrum, *, edge_ev: float, post_edge: Window)
 
 
 def is_normalized(spectrum: Spectrum, *, edge_ev: float, pre_edge: Window, post_edge: Window) -> bool:
-    """Say whether a spectrum has a pre-edge of 0 and a mean level of 1 above the white lines already.
+    """Say whether a spectrum is normalised: pre-edge 0, mean 1 above the white lines.
 
-    A column named ``norm`` or ``flat`` is normalised. Any other spectrum is when its mean below the edge is within
-    :data:`NORMALIZED_PRE` of 0 and that above it within :data:`NORMALIZED_POST` of 1; where it does not
-    reach either window this is not known.
+    A column named ``norm`` or ``flat`` is normalised. Any other spectrum is when its mean below the
+    edge is within :data:`NORMALIZED_PRE` of 0 and that above it within :data:`NORMALIZED_POST` of
+    1; where it does not reach either window this is not known.
     """
     if spectrum.metadata.get("normalized") == "yes":
         return True
@@ -157,7 +162,10 @@ def on_grid(
 
 
 def without_far_pre_edge(energy_ev: Float64Array, references: Sequence[Reference], fit: Window) -> np.ndarray:
-    """Say which energies all references cover; those inside the fit window must be covered and stay chosen."""
+    """Say which energies all references cover.
+
+    Those inside the fit window must be covered and stay chosen.
+    """
     first = max(reference.spectrum.energy_ev[0] for reference in references)
     last = min(reference.spectrum.energy_ev[-1] for reference in references)
     covered = (energy_ev >= first) & (energy_ev <= last)
@@ -167,12 +175,15 @@ def without_far_pre_edge(energy_ev: Float64Array, references: Sequence[Reference
 def check_valence_order(
     energy_ev: Float64Array, absorption: Float64Array, references: Sequence[Reference], *, declared: bool
 ) -> str | None:
-    """Refuse references whose spectra contradict the order of their valences; return a remark on a small contradiction.
+    """Refuse references whose spectra contradict the order of their valences.
 
-    The mean energy Σ E μ / Σ μ over the window rises with the valence of a transition metal (chemical shift). It is no
-    measure for a metal (valence 0), which has no white line: its spectrum is as high at the end of the window as near the
-    edge. There the contradiction is only remarked, and so it is, up to ``SWAPPED_EV``, where the user says that the
-    references are normalised: a different normalisation moves the mean energy too.
+    Return a remark on a small contradiction.
+
+    The mean energy Σ E μ / Σ μ over the window rises with the valence of a transition metal
+    (chemical shift). It is no measure for a metal (valence 0), which has no white line: its
+    spectrum is as high at the end of the window as near the edge. There the contradiction is only
+    remarked, and so it is, up to ``SWAPPED_EV``, where the user says that the references are
+    normalised: a different normalisation moves the mean energy too.
 
     Parameters
     ----------
@@ -183,8 +194,8 @@ def check_valence_order(
 
     Raises
     ------
-    InputError
-        When a spectrum lies more than ``ORDER_TOLERANCE_EV`` below that of a valence lower by ``CLEAR_STEP`` or more.
+    InputError When a spectrum lies more than ``ORDER_TOLERANCE_EV`` below that of a valence lower
+        by ``CLEAR_STEP`` or more.
     """
     centres = (energy_ev @ absorption) / absorption.sum(axis=0)
     remark = None

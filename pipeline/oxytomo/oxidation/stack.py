@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oxytomo.arrays import BoolArray, Float64Array, StoredArray
+from oxytomo.arrays import BoolArray, Field, Float64Array
 
 
 @dataclass(frozen=True)
@@ -21,8 +21,8 @@ class EnergyStack:
     rows_at_once : rows that the file keeps in one piece
     """
 
-    value: StoredArray
-    variance: StoredArray
+    value: Field
+    variance: Field
     energy_ev: Float64Array
     lost: BoolArray
     variance_factor: Float64Array

@@ -7,15 +7,17 @@ from oxytomo.arrays import FloatArray, LabelArray
 FITTED, THIN, THICK, OUT_OF_FIELD = 0, 1, 2, 3
 
 STATUS_NAMES = {FITTED: "fitted", THIN: "too thin", THICK: "too thick", OUT_OF_FIELD: "without data"}
-"""``too thin``: no edge jump above the noise, or far less than the thickest pixels; ``too thick``: the optical density
-reaches the limit, or light is missing at strongly absorbed energies; ``without data``: invalid at many energies."""
+"""``too thin``: no edge jump above the noise, or far less than the thickest pixels; ``too thick``:
+the optical density reaches the limit, or light is missing at strongly absorbed energies; ``without
+data``: invalid at many energies."""
 
 ENOUGH_ENERGIES = 0.8
 """Share of the energies of the fit that a pixel must have."""
 FEW_MISSING = 0.03
 """Up to this share (and one) of missing energies are zingers or hot pixels."""
 MISSING_IS_THICK = 0.5
-"""A pixel that lacks energies and reaches this share of the thick limit at others lacks them because it is opaque."""
+"""A pixel that lacks energies and reaches this share of the thick limit at others lacks them
+because it is opaque."""
 
 
 def pixel_status(

@@ -1,1 +1,1 @@
-"""From intensity behind the sample to the phase lag: propagation, one distance, several distances."""
+"""From intensity behind the sample to its phase, from one distance or several."""

@@ -1,4 +1,4 @@
-"""Checks of a scan: whether the particle is within the field of view, and whether the distances are right."""
+"""Checks of a scan: whether the field of view holds the particle, and the distances."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -63,7 +63,7 @@ def fit_distances(
     margin: int,
     workers: int,
 ) -> list[DistanceFit]:
-    """Try other values for each distance in turn, and for all together, and see which explains the holograms best.
+    """Try other distances, one at a time and all together, and see which fit best.
 
     Parameters
     ----------

@@ -1,7 +1,8 @@
 """Phase lag from several distances: contrast transfer functions (CTF), then what they leave out.
 
-To first order a sample changes the spectrum of the intensity by ``−2 B cos χ − 2 P sin χ``. Several distances fill each
-other's zeros. For a sample of one material, ``B = P / (δ/β)``, one unknown is left and low frequencies are known too.
+To first order a sample changes the spectrum of the intensity by ``−2 B cos χ − 2 P sin χ``. Several
+distances fill each other's zeros. For a sample of one material, ``B = P / (δ/β)``, one unknown is
+left and low frequencies are known too.
 """
 
 from collections.abc import Callable, Sequence
@@ -17,11 +18,13 @@ from oxytomo.phase.beam import border_level, relative_levels
 from oxytomo.phase.propagation import Frame, propagated_intensity, wave_spectrum
 
 TRANSITION = 0.2
-"""Width of the step from the low- to the high-frequency weight, as a share of the frequency where it lies."""
+"""Width of the step from the low- to the high-frequency weight, as a share of the frequency where
+it lies."""
 WORSE = 1.1
 """A frame whose misfit grows by this factor over its best is not taken further."""
 SETTLED = 2
-"""Levels of the distances are fitted after so many iterations, when the computed intensity is near."""
+"""Levels of the distances are fitted after this number of iterations, when the computed intensity
+is near."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -56,7 +59,8 @@ class Retrieved:
     ----------
     lag : (n, n_y, n_x) float32, phase lag in rad
     absorption : (n, n_y, n_x) float32, ``k ∫ β dl``, half the optical density
-    misfit : (n_distance, n) rms of measured − computed intensity, relative to the rms contrast of the measured one
+    misfit : (n_distance, n) rms of measured − computed intensity, relative to the rms contrast of
+        the measured one
     """
 
     lag: FloatArray
@@ -76,8 +80,9 @@ def transfer(
 ) -> Transfer:
     """Prepare the inversion for one set of distances.
 
-    The Tikhonov weight is ``low_weight`` below the first maximum of the longest distance's transfer function,
-    ``|f| = 1 / sqrt(2 λ z)``, and ``high_weight`` above, with a smooth step between (Cloetens et al. 1999).
+    The Tikhonov weight is ``low_weight`` below the first maximum of the longest distance's transfer
+    function, ``|f| = 1 / sqrt(2 λ z)``, and ``high_weight`` above, with a smooth step between
+    (Cloetens et al. 1999).
     """
     if delta_beta is None and len(set(distances_nm)) < 2:
         raise ConfigError(
@@ -105,16 +110,19 @@ def ctf(
 ) -> Retrieved:
     """Phase lag from holograms at several distances.
 
-    The first solution is the linear one. Each iteration then computes the full intensity of the present answer and solves
-    for what is missing, so that strong phases and edges are modelled to all orders. At low frequency, where the holograms say
-    little, the weight pulls towards the previous answer instead of zero, after two facts were imposed on it: matter delays and
-    absorbs (nothing is negative), and beyond the frame there is air (``isolated``). The answer itself is what the
-    data and the weights say; the facts are imposed on the starting point of the next iteration only, so that noise stays even.
-    For an isolated sample the beam's level in each frame is taken from its border, and how the distances differ is fitted.
+    The first solution is the linear one. Each iteration then computes the full intensity of the
+    present answer and solves for what is missing, so that strong phases and edges are modelled to
+    all orders. At low frequency, where the holograms say little, the weight pulls towards the
+    previous answer instead of zero, after two facts were imposed on it: matter delays and absorbs
+    (nothing is negative), and beyond the frame there is air (``isolated``). The answer itself is
+    what the data and the weights say; the facts are imposed on the starting point of the next
+    iteration only, so that noise stays even. For an isolated sample the beam's level in each frame
+    is taken from its border, and how the distances differ is fitted.
 
     Parameters
     ----------
-    intensities : (n_distance, n, n_y, n_x) float32, relative to the beam without sample, on one pixel grid; all finite
+    intensities : (n_distance, n, n_y, n_x) float32, relative to the beam without sample, on one
+        pixel grid; all finite
     setup : from :func:`transfer`
     isolated : the sample lies within the frame
     iterations : after the linear solution; 0: the plain contrast-transfer-function method
@@ -122,9 +130,10 @@ def ctf(
 
     References
     ----------
-    Cloetens et al., Appl. Phys. Lett. 75, 2912 (1999); Zabler et al., Rev. Sci. Instrum. 76, 073705 (2005); one material:
-    Turner et al., Opt. Express 12, 2960 (2004); beyond the linear model: Davidoiu et al., Opt. Express 19, 22809 (2011);
-    constraints: Huhn et al., Opt. Express 30, 32871 (2022).
+    Cloetens et al., Appl. Phys. Lett. 75, 2912 (1999); Zabler et al., Rev. Sci. Instrum. 76, 073705
+    (2005); one material: Turner et al., Opt. Express 12, 2960 (2004); beyond the linear model:
+    Davidoiu et al., Opt. Express 19, 22809 (2011); constraints: Huhn et al., Opt. Express 30, 32871
+    (2022).
     """
     frame = setup.frame
     level = border_level(intensities) if isolated else np.ones(intensities.shape[:2])
@@ -161,7 +170,10 @@ def _expanded(level: Float64Array) -> FloatArray:
 
 
 def _inverter(setup: Transfer, workers: int) -> Callable[[FloatArray, FloatArray], FloatArray]:
-    """Return a function of (state, residual contrast) that gives the least-squares answer (2, n, n_y, n_x): P and B."""
+    """Return a function of (state, residual contrast): the least-squares P and B.
+
+    The answer has the shape (2, n, n_y, n_x).
+    """
     cos, sin = np.cos(setup.half), np.sin(setup.half)
     low, high = setup.low, setup.high
     shape = setup.frame.padded

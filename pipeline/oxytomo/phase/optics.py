@@ -34,8 +34,8 @@ def wavelength_nm(energy_ev: float) -> float:
 def equivalent_distance(*, sample_detector_mm: float, source_sample_mm: float | None) -> Distance:
     """Parallel beam equivalent to a cone beam (Fresnel scaling theorem; Pogany et al. 1997).
 
-    ``M = (z1 + z2) / z1`` and ``z = z2 / M`` with z1 from source to sample and z2 from sample to detector. Without a source
-    distance the beam is parallel.
+    ``M = (z1 + z2) / z1`` and ``z = z2 / M`` with z1 from source to sample and z2 from sample to
+    detector. Without a source distance the beam is parallel.
     """
     if not sample_detector_mm > 0 or (source_sample_mm is not None and not source_sample_mm > 0):
         raise ConfigError(
@@ -51,22 +51,26 @@ def equivalent_distance(*, sample_detector_mm: float, source_sample_mm: float | 
 def refractive_index(
     formula: Mapping[str, float], *, density_g_cm3: float, energy_ev: float
 ) -> tuple[float, float]:
-    """Decrement δ and absorption index β of ``n = 1 − δ + iβ`` from tabulated scattering factors (xraydb, Chantler)."""
+    """Decrement δ and absorption index β of ``n = 1 − δ + iβ``, tabulated (xraydb, Chantler)."""
     text = "".join(f"{element}{amount:.6f}" for element, amount in formula.items())
     delta, beta, _ = xraydb.xray_delta_beta(text, density_g_cm3, energy_ev)
     return float(delta), float(beta)
 
 
 def diffraction_limit_nm(*, wavelength: float, distance_nm: float, width_nm: float) -> float:
-    """Finest detail that a hologram of this width holds: light diffracted by finer ones leaves the frame, ``λ z / width``."""
+    """Finest detail that a hologram of this width holds, ``λ z / width``.
+
+    Light diffracted by finer details leaves the frame.
+    """
     return wavelength * distance_nm / width_nm
 
 
 def cone_displacement_px(*, n_rows: int, n_columns: int, pixel_nm: float, source_sample_mm: float) -> float:
-    """Largest error of a voxel's place when a cone beam is reconstructed slice by slice as a parallel one, in pixels.
+    """Largest misplacement, in pixels, when a cone beam is reconstructed as a parallel one.
 
-    A point at depth y (at most half the field's width) is magnified by ``1 + y / z1`` more than the axis, so a point at the
-    corner of the field, at (h, s) from the optical axis, moves on the detector by ``hypot(h, s) · y / z1``.
+    A point at depth y (at most half the field's width) is magnified by ``1 + y / z1`` more than the
+    axis, so a point at the corner of the field, at (h, s) from the optical axis, moves on the
+    detector by ``hypot(h, s) · y / z1``.
     """
     corner = float(np.hypot(n_rows, n_columns)) / 2
     return corner * (n_columns / 2 * pixel_nm) / (source_sample_mm * 1e6)

@@ -38,7 +38,8 @@ def paganin(
 
     Notes
     -----
-    Wrong (too smooth) beyond the first zone of the transfer function, ``λ z |f|² ≳ ½``, and where other materials are.
+    Wrong (too smooth) beyond the first zone of the transfer function, ``λ z |f|² ≳ ½``, and where
+    other materials are.
 
     References
     ----------

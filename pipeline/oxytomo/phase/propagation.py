@@ -1,8 +1,9 @@
 """Free-space propagation of a wave behind a thin sample, and the frames it is computed on.
 
-Sign convention: ``n = 1 − δ + iβ`` and a wave ``exp(+ikz)``, so a sample leaves ``u = exp(−B − iP)`` with the amplitude's
-absorption ``B = k ∫ β dl`` (half the optical density) and the phase lag ``P = k ∫ δ dl``, positive for matter. Fresnel
-propagation over z multiplies the spectrum of u by ``exp(−iχ)``, ``χ = π λ z |f|²``.
+Sign convention: ``n = 1 − δ + iβ`` and a wave ``exp(+ikz)``, so a sample leaves ``u = exp(−B −
+iP)`` with the amplitude's absorption ``B = k ∫ β dl`` (half the optical density) and the phase lag
+``P = k ∫ δ dl``, positive for matter. Fresnel propagation over z multiplies the spectrum of u by
+``exp(−iχ)``, ``χ = π λ z |f|²``.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,8 @@ from numpy.typing import NDArray
 from oxytomo.arrays import Float64Array, FloatArray
 
 OVERSHOOT = 1.5
-"""Fringes reach λ z f beyond an edge; beyond this many times the first fringe's width they are padded for."""
+"""Fringes reach λ z f beyond an edge; beyond this many times the first fringe's width they are
+padded for."""
 
 
 @dataclass(frozen=True)
@@ -32,7 +34,7 @@ class Frame:
 
     @classmethod
     def around(cls, shape: tuple[int, int], *, margin_px: int) -> "Frame":
-        """Return the grid with at least ``margin_px`` and the same on either side, of a size that transforms fast."""
+        """Return the grid with at least ``margin_px`` on all sides and a fast size."""
         n_y, n_x = (_fast_length(n, n + 2 * margin_px) for n in shape)
         return cls(shape, (n_y, n_x))
 
@@ -69,7 +71,10 @@ def _fast_length(n: int, at_least: int) -> int:
 
 
 def margin_px(*, wavelength: float, longest_nm: float, pixel_nm: float, shape: tuple[int, int]) -> int:
-    """Padding that keeps fringes from wrapping round: some first fringes of ``sqrt(λ z)``, half a frame at most."""
+    """Padding that keeps fringes from wrapping round: some fringes, at most half a frame.
+
+    The first fringe has the width ``sqrt(λ z)``.
+    """
     reach = OVERSHOOT * 2 * np.sqrt(wavelength * longest_nm) / pixel_nm
     return int(np.clip(np.ceil(reach), 8, max(8, max(shape) // 2)))
 

@@ -6,7 +6,7 @@ from typing import Protocol
 
 import numpy as np
 
-from oxytomo.arrays import Float64Array, StoredArray
+from oxytomo.arrays import Field, Float64Array
 from oxytomo.errors import ConfigError, InputError, ShapeError
 from oxytomo.phase.optics import (
     Distance,
@@ -48,7 +48,7 @@ class ScanSeries:
 
     name: str
     digest: str
-    frames: StoredArray
+    frames: Field
     tilt_deg: Float64Array
     energy_ev: Float64Array
     pixel_nm: Float64Array

@@ -1,7 +1,7 @@
-"""Rays averaged over blocks of pixels, on which the model of the decomposition is tested and its global terms are fitted.
+"""Rays averaged over blocks of pixels: the model is tested and fitted on them.
 
-Single rays are too noisy to show a misfit of a percent. Blocks that a rim of the shadow crosses are left out: there the
-mean of the optical density is not the optical density of the mean.
+Single rays are too noisy to show a misfit of a percent. Blocks that a rim of the shadow crosses are
+left out: there the mean of the optical density is not the optical density of the mean.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -9,14 +9,15 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oxytomo.arrays import AnyArray, Float64Array, FloatArray, IntArray, StoredArray
+from oxytomo.arrays import AnyArray, Field, Float64Array, FloatArray, IntArray
 
 BLOCK_PX = 4
 """Edge of a block. Its mean has a quarter of a pixel's noise."""
 LEAST_DENSITY = 0.3
 """Mean optical density over the energies below which a block says nothing about the sample."""
 LARGEST_SPREAD = 0.12
-"""Standard deviation of the optical density within a block, noise taken off, above which a rim crosses it."""
+"""Standard deviation of the optical density within a block, noise taken off, above which a rim
+crosses it."""
 TILTS_AT_ONCE = 16
 MOST_RAYS = 20_000
 """More averaged rays than this add nothing to global terms: an even choice of tilts is taken."""
@@ -48,21 +49,20 @@ class AveragedRays:
         return image
 
     def some(self, most: int = MOST_RAYS) -> "AveragedRays":
-        """Return at most so many rays, those of evenly chosen ones."""
+        """Return at most this number of rays, chosen evenly."""
         if len(self) <= most:
             return self
         keep = np.linspace(0, len(self) - 1, most).astype(np.int64)
         return AveragedRays(self.density[keep], self.variance[keep], self.block[keep], self.grid)
 
 
-def averaged_rays(
-    density: StoredArray, variance: StoredArray, tilts: Iterable[int] | None = None
-) -> AveragedRays:
+def averaged_rays(density: Field, variance: Field, tilts: Iterable[int] | None = None) -> AveragedRays:
     """Average rays over blocks of 4 × 4 pixels, weighted by the inverse variance.
 
     Parameters
     ----------
-    density, variance : (n_energy, n_tilt, n_y, n_x) float32, NaN and inf where invalid; may lie on disk
+    density, variance : (n_energy, n_tilt, n_y, n_x) float32, NaN and inf where invalid; may lie on
+        disk
     tilts : indices of those to read; all where not given
     """
     n_tilt, n_y, n_x = density.shape[1:]
@@ -80,7 +80,7 @@ def averaged_rays(
 
 
 def _groups(tilts: Sequence[int]) -> Iterator[slice]:
-    """Cut increasing tilts into runs that are read together: those of a store are packed together."""
+    """Cut increasing tilts into runs that are read together, as a store packs them."""
     start = 0
     for i in range(1, len(tilts) + 1):
         if i == len(tilts) or tilts[i] != tilts[i - 1] + 1 or i - start == TILTS_AT_ONCE:
@@ -91,7 +91,7 @@ def _groups(tilts: Sequence[int]) -> Iterator[slice]:
 def _of_tilt(
     density: FloatArray, variance: FloatArray, rows: int, columns: int
 ) -> tuple[Float64Array, Float64Array, FloatArray]:
-    """Return mean and variance of every block (n_energy, rows, columns), and which blocks are fit for use."""
+    """Return mean and variance of blocks (n_energy, rows, columns), and which are usable."""
     n_energy = density.shape[0]
 
     def blocks(image: AnyArray) -> Float64Array:

@@ -1,8 +1,9 @@
-"""Complex transmission, as ptychography gives it → optical density, or phase without ramp and offset.
+"""Complex transmission (ptychography) to optical density, or to phase without ramp.
 
-Ptychography leaves three things open: the scale of the image (shared with the probe), a constant phase, and a phase ramp
-(shared with the positions of the beam). All three are taken from the empty region beside the sample, where the transmission
-is 1 (Guizar-Sicairos et al., Opt. Express 19, 21345 (2011)).
+Ptychography leaves three things open: the scale of the image (shared with the probe), a constant
+phase, and a phase ramp (shared with the positions of the beam). All three are taken from the empty
+region beside the sample, where the transmission is 1 (Guizar-Sicairos et al., Opt. Express 19,
+21345 (2011)).
 """
 
 import numpy as np
@@ -15,7 +16,8 @@ from oxytomo.preprocess.optical_density import pixel_noise
 
 LEAST_AIR_PX = 25
 RAMP_ROUNDS = 3
-"""Each round fits the plane that the last one left; the second changes it by less than its own error."""
+"""Each round fits the plane that the last one left; the second changes it by less than its own
+error."""
 
 
 def intensity(frame: np.ndarray) -> FloatArray:
@@ -25,7 +27,10 @@ def intensity(frame: np.ndarray) -> FloatArray:
 
 
 def air_of(frame: np.ndarray, *, name: str) -> BoolArray:
-    """Return the empty region (n_y, n_x) of one complex image; raises :class:`InputError` where there is none."""
+    """Return the empty region (n_y, n_x) of one complex image.
+
+    Raises :class:`InputError` where there is none.
+    """
     transmission = intensity(frame)
     usable = np.isfinite(transmission) & (transmission > 0)
     return empty_region(np.where(usable, transmission, np.nan).astype(np.float32), name=name)
@@ -39,16 +44,19 @@ def complex_density(
     Parameters
     ----------
     frame : (n_y, n_x) complex transmission, up to a factor
-    air : (n_y, n_x) bool, the empty region, whose median modulus is 1; None: the image is scaled already
-    sigma_od : standard deviation of the optical density without sample; None: measured in the empty region
+    air : (n_y, n_x) bool, the empty region, whose median modulus is 1; None: the image is scaled
+        already
+    sigma_od : standard deviation of the optical density without sample; None: measured in the empty
+        region
     opaque_transmission : pixels with less ``|T|²`` are invalid
 
     Notes
     -----
-    There are no counts to take a variance from. The error of the complex image is taken to be the same everywhere, of size
-    s per component: then ``σ(OD) = 2 s / |T|``, and s follows from the scatter of OD in the empty region (1.4826 times the
-    median absolute deviation), with all its artefacts of the reconstruction. Without an empty region and without
-    ``sigma_od`` it is the noise from pixel to pixel, which is too small where the resolution is coarser than a pixel.
+    There are no counts to take a variance from. The error of the complex image is taken to be the
+    same everywhere, of size s per component: then ``σ(OD) = 2 s / |T|``, and s follows from the
+    scatter of OD in the empty region (1.4826 times the median absolute deviation), with all its
+    artefacts of the reconstruction. Without an empty region and without ``sigma_od`` it is the
+    noise from pixel to pixel, which is too small where the resolution is coarser than a pixel.
     """
     modulus = np.abs(frame).astype(np.float32)
     finite = np.isfinite(modulus)
@@ -73,7 +81,9 @@ def complex_density(
 
 
 def complex_phase(frame: np.ndarray, *, air: BoolArray, sigma_od: float | None) -> FrameDensity:
-    """Return the phase of a complex image in radian, ``arg T`` without constant and ramp; zero in the empty region.
+    """Return the phase of a complex image in radian, ``arg T`` without constant and ramp.
+
+    Zero in the empty region.
 
     Parameters
     ----------
@@ -83,8 +93,9 @@ def complex_phase(frame: np.ndarray, *, air: BoolArray, sigma_od: float | None) 
 
     Notes
     -----
-    A phase is known up to whole turns. Pixels that lie a turn away from the empty region, and those around which the phase
-    turns once (residues), are invalid and counted as ``wrapped``; their own values would be plausible and wrong.
+    A phase is known up to whole turns. Pixels that lie a turn away from the empty region, and those
+    around which the phase turns once (residues), are invalid and counted as ``wrapped``; their own
+    values would be plausible and wrong.
     """
     modulus = np.abs(frame)
     finite = np.isfinite(modulus) & (modulus > 0)
@@ -110,8 +121,8 @@ def complex_phase(frame: np.ndarray, *, air: BoolArray, sigma_od: float | None) 
 def without_ramp(frame: np.ndarray, air: BoolArray) -> np.ndarray:
     """Return a complex image whose phase in the empty region is zero on average and has no slope.
 
-    The slope is first that of the mean product of neighbours, ``arg Σ T(x+1) T*(x)``, which no wrap disturbs, and then a plane
-    through the phase that is left.
+    The slope is first that of the mean product of neighbours, ``arg Σ T(x+1) T*(x)``, which no wrap
+    disturbs, and then a plane through the phase that is left.
 
     Parameters
     ----------
@@ -152,7 +163,7 @@ def _residues(phase: Float64Array) -> BoolArray:
 
 
 def _scatter(values: np.ndarray) -> float:
-    """Return the standard deviation of values from their median absolute deviation, not below 1e-6."""
+    """Return the standard deviation from the median absolute deviation, at least 1e-6."""
     if values.size == 0:
         return float("inf")
     return max(1.4826 * float(np.median(np.abs(values - np.median(values)))), 1e-6)

@@ -7,7 +7,9 @@ from oxytomo.errors import ConfigError
 
 
 def given_region(air: tuple[int, int, int, int], shape: tuple[int, int], *, name: str) -> BoolArray:
-    """Return the empty region (n_y, n_x) between first and last row and column; refuse one outside the frame.
+    """Return the empty region (n_y, n_x) between first and last row and column.
+
+    Refuse one outside the frame.
 
     Parameters
     ----------

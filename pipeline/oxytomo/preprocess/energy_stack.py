@@ -1,7 +1,7 @@
 """Frames of a stack through an absorption edge → optical density, one frame at a time.
 
-The light without sample comes from flat frames, from an empty region, or from both: flat frames take out the shape of
-the beam, the empty region what the source did between flat and frame.
+The light without sample comes from flat frames, from an empty region, or from both: flat frames
+take out the shape of the beam, the empty region what the source did between flat and frame.
 """
 
 from dataclasses import dataclass
@@ -39,8 +39,8 @@ def empty_region(mean_transmission: FloatArray, *, name: str) -> BoolArray:
 
     Parameters
     ----------
-    mean_transmission : (n_y, n_x) mean over the energies, of counts without dark or over their flat field; up to a
-        factor; NaN where invalid
+    mean_transmission : (n_y, n_x) mean over the energies, of counts without dark or over their flat
+        field; up to a factor; NaN where invalid
     name : how errors call the stack
 
     Raises
@@ -81,16 +81,18 @@ def frame_density(
     ----------
     raw : (n_y, n_x) counts
     dark : (n_y, n_x) mean dark frame, or None
-    flat : (n, n_y, n_x) flat frames of this energy, or None: the mean of the empty region is I0 everywhere
+    flat : (n, n_y, n_x) flat frames of this energy, or None: the mean of the empty region is I0
+        everywhere
     air : (n_y, n_x) bool, the empty region; None: trust the flat frames as they are
-    opaque_transmission : rays below it, or within three standard deviations of the dark level, are invalid
+    opaque_transmission : rays below it, or within three standard deviations of the dark level, are
+        invalid
     hot_pixel_sigma, saturation_counts : see :func:`oxytomo.preprocess.optical_density.hot_pixels`
 
     Notes
     -----
-    The variance is that of counting, with the mean of 3 × 3 pixels as the rate: taken from the pixel itself it would
-    be small where the counts happen to be high, and a weighted fit would lean to them. ``−ln N`` of N Poisson counts is
-    too high by 1/(2N) on average; that is taken off.
+    The variance is that of counting, with the mean of 3 × 3 pixels as the rate: taken from the
+    pixel itself it would be small where the counts happen to be high, and a weighted fit would lean
+    to them. ``−ln N`` of N Poisson counts is too high by 1/(2N) on average; that is taken off.
     """
     counts_raw = raw.astype(np.float32)
     finite = np.isfinite(counts_raw)
@@ -140,10 +142,10 @@ def frame_density(
 def ready_density(
     raw: np.ndarray, *, is_transmission: bool, air: BoolArray | None, opaque_transmission: float
 ) -> FrameDensity:
-    """Optical density of a frame of transmission, or of optical density already, with variance from its own noise.
+    """Optical density of a frame of transmission or optical density, with its own variance.
 
-    Transmission is taken to have Poisson-like noise, ``σ²(T) ∝ T``, of the strength that the pixel-to-pixel noise of
-    the frame shows; optical density the same noise everywhere.
+    Transmission is taken to have Poisson-like noise, ``σ²(T) ∝ T``, of the strength that the
+    pixel-to-pixel noise of the frame shows; optical density the same noise everywhere.
     """
     frame = raw.astype(np.float32)
     bad = ~np.isfinite(frame)

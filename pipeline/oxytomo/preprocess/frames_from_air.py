@@ -1,4 +1,7 @@
-"""Series of frames whose light comes from the empty region of each frame: scans without flat frames, complex images."""
+"""Series whose light comes from the empty region of each frame.
+
+Scans without flat frames, and complex images.
+"""
 
 from collections.abc import Callable
 
@@ -8,8 +11,9 @@ from oxytomo.arrays import BoolArray, TiltSeries
 from oxytomo.errors import InputError
 from oxytomo.preprocess.complex_images import air_of, complex_density, complex_phase, refuse_no_air
 from oxytomo.preprocess.energy_stack import FrameDensity, empty_region, frame_density
-from oxytomo.preprocess.optical_density import Normalized, mean_dark
-from oxytomo.slabs import Allocate, in_memory
+from oxytomo.preprocess.flat_field import mean_dark
+from oxytomo.preprocess.optical_density import Normalized
+from oxytomo.slabs import new_field
 
 
 def density_from_air(
@@ -20,11 +24,13 @@ def density_from_air(
     opaque_transmission: float,
     hot_pixel_sigma: float,
     saturation_counts: float,
-    allocate: Allocate = in_memory,
 ) -> Normalized:
-    """Convert counts to optical density, ``−ln((I − D)/I0)``, with the mean of the empty region of each frame as I0.
+    """Convert counts to optical density, ``−ln((I − D)/I0)``.
 
-    This is for beams that are alike in every pixel (a scanned beam), or for frames that the sample leaves nearly empty.
+    I0 is the mean of the empty region of each frame.
+
+    This is for beams that are alike in every pixel (a scanned beam), or for frames that the sample
+    leaves nearly empty.
 
     Parameters
     ----------
@@ -49,7 +55,7 @@ def density_from_air(
             saturation_counts=saturation_counts,
         )
 
-    return _of_frames(series, one, allocate)
+    return _of_frames(series, one)
 
 
 def density_of_complex(
@@ -61,7 +67,6 @@ def density_of_complex(
     air_rescale: bool,
     sigma_od: float | None,
     opaque_transmission: float,
-    allocate: Allocate = in_memory,
 ) -> Normalized:
     """Convert complex images to optical density, or to phase in radian.
 
@@ -71,7 +76,8 @@ def density_of_complex(
     name : how errors call the series
     phase : the phase instead of the optical density
     air : (n_y, n_x) bool, the empty region; None: found in each frame
-    air_rescale : take scale (and phase) from the empty region; False: images are scaled already (optical density only)
+    air_rescale : take scale (and phase) from the empty region; False: images are scaled already
+        (optical density only)
     sigma_od, opaque_transmission : see :func:`oxytomo.preprocess.complex_images.complex_density`
     """
     if phase and not air_rescale and air is None:
@@ -88,14 +94,12 @@ def density_of_complex(
             return complex_phase(raw, air=region, sigma_od=sigma_od)
         return complex_density(raw, air=region, sigma_od=sigma_od, opaque_transmission=opaque_transmission)
 
-    return _of_frames(series, one, allocate)
+    return _of_frames(series, one)
 
 
-def _of_frames(
-    series: TiltSeries, one: Callable[[np.ndarray], FrameDensity], allocate: Allocate
-) -> Normalized:
+def _of_frames(series: TiltSeries, one: Callable[[np.ndarray], FrameDensity]) -> Normalized:
     """Convert frame by frame; ``one`` makes a frame of a raw one."""
-    value, variance = (allocate(series.frames.shape, np.float32) for _ in range(2))
+    value, variance = (new_field(series.frames.shape, np.float32) for _ in range(2))
     invalid: dict[str, int] = {}
     light = np.empty(series.n_frames)
     for i in range(series.n_frames):

@@ -1,9 +1,10 @@
-"""Illumination that moved between flats and frames: found in the air around the sample, and corrected.
+"""Illumination that moved between flats and frames, found in the air and corrected.
 
-A condenser or mirror that drifts by a part of a pixel moves the pattern of the illumination. The flat field then no longer
-fits the frame: each frame keeps the difference ``L(r) − L(r − d)`` of the logarithm ``L`` of the flat and of its copy
-moved by ``d``. With a pattern of some percent that is as large as the signal that is sought. In the air nothing else
-changes, so ``d`` is fitted there, frame by frame, and the frame is compared with the moved flat.
+A condenser or mirror that drifts by a part of a pixel moves the pattern of the illumination. The
+flat field then no longer fits the frame: each frame keeps the difference ``L(r) − L(r − d)`` of the
+logarithm ``L`` of the flat and of its copy moved by ``d``. With a pattern of some percent that is
+as large as the signal that is sought. In the air nothing else changes, so ``d`` is fitted there,
+frame by frame, and the frame is compared with the moved flat.
 """
 
 from collections.abc import Callable
@@ -16,22 +17,26 @@ from oxytomo.arrays import BoolArray, Float64Array, FloatArray
 from oxytomo.slabs import Field
 
 PATTERN_SMOOTHING_PX = 0.6
-"""Gaussian that separates the pattern of the illumination from what belongs to single pixels of the detector."""
+"""Gaussian that separates the pattern of the illumination from what belongs to single pixels of the
+detector."""
 ROUNDS = 6
 SETTLED_PX = 2e-3
 LARGEST_SHIFT_PX = 10.0
 ROBUST = 4.0
-"""Pixels whose residual exceeds so many standard deviations do not count (a rim of the sample, a bad pixel)."""
+"""Pixels whose residual exceeds this number of standard deviations do not count (a rim of the
+sample, a bad pixel)."""
 BESIDE_SAMPLE_PX = 4
 """Air this close to the sample is left out."""
 LEAST_AIR = 200
 """Fewer pixels of air than that tell nothing."""
 AIR_MARGINS = (0.1, 0.05)
-"""Optical density above the lowest level up to which a pixel counts as air: first with, then without the pattern's
-own unevenness. A tighter limit would select the air by the very pattern that is to be measured."""
+"""Optical density above the lowest level up to which a pixel counts as air: first with, then
+without the pattern's own unevenness. A tighter limit would select the air by the very pattern that
+is to be measured."""
 SIGNIFICANT = 5.0
-"""A series is corrected if its shifts exceed so many times their errors, in the root mean square. Errors are of
-counting noise alone; three times them is reached by the structure of flats of few counts."""
+"""A series is corrected if its shifts exceed this multiple of their errors, in the root mean
+square. Errors are of counting noise alone; three times them is reached by the structure of flats of
+few counts."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +45,8 @@ class IlluminationShift:
 
     Attributes
     ----------
-    shift_px : (2,) float64, rows and columns; the pattern in the frame is that of the flat moved by it
+    shift_px : (2,) float64, rows and columns; the pattern in the frame is that of the flat moved by
+        it
     error_px : (2,) float64, standard errors; inf where the air tells nothing
     """
 
@@ -81,7 +87,7 @@ class IlluminationPattern:
         return moved
 
     def correction(self, shift_px: Float64Array) -> FloatArray:
-        """Return what turns an optical density against the flat into one against the moved flat, by addition."""
+        """Return what to add to an optical density when the flat has moved."""
         return (self.moved(shift_px) - self.log).astype(np.float32)
 
 
@@ -90,10 +96,12 @@ def illumination_shifts(
     variance: Field,
     pattern_of: Callable[[int], IlluminationPattern],
 ) -> list[IlluminationShift] | None:
-    """Find the shift of the illumination of every frame; None if the series shows none beyond its errors.
+    """Find the shift of the illumination of every frame.
 
-    A first linear step for every frame decides whether there is anything to correct, which keeps series without a
-    shift as they are.
+    None if the series shows none beyond its errors.
+
+    A first linear step for every frame decides whether there is anything to correct, which keeps
+    series without a shift as they are.
 
     Parameters
     ----------
@@ -102,7 +110,8 @@ def illumination_shifts(
     """
     frames = range(value.shape[0])
     first = [_fitted(value[i], variance[i], pattern_of(i), rounds=1, margins=AIR_MARGINS[:1]) for i in frames]
-    scaled = np.concatenate([one.shift_px / one.error_px for one in first])  # 0 where nothing is known
+    # 0 where nothing is known
+    scaled = np.concatenate([one.shift_px / one.error_px for one in first])
     if np.sqrt(np.mean(scaled**2)) < SIGNIFICANT:
         return None
     return [_fitted(value[i], variance[i], pattern_of(i), rounds=ROUNDS, margins=AIR_MARGINS) for i in frames]
@@ -128,7 +137,10 @@ def _fitted(
 
 
 def generous_air(density: FloatArray, margin: float) -> BoolArray:
-    """Return the pixels whose surroundings are at most ``margin`` above the lowest level and reach the frame's margin."""
+    """Return the pixels near the lowest level whose region reaches the frame's margin.
+
+    Their surroundings are at most ``margin`` above the lowest level.
+    """
     known = np.isfinite(density)
     filled = np.where(known, density, np.median(density[known]) if known.any() else 0).astype(np.float32)
     smooth = scipy.ndimage.uniform_filter(filled, 5, mode="nearest")
@@ -181,7 +193,7 @@ def illumination_shift(
 def _robust_step(
     design: Float64Array, residual: Float64Array, weights: Float64Array
 ) -> tuple[Float64Array, Float64Array]:
-    """Return the step of the shift and its standard errors by weighted least squares without outliers."""
+    """Return step and standard errors of the shift by least squares without outliers."""
     good = np.ones(residual.size, bool)
     for _ in range(3):
         weighted = design * np.where(good, weights, 0)[:, None]

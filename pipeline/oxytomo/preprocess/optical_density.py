@@ -1,8 +1,9 @@
 """Counts → transmission → optical density, with variance and validity.
 
-Every pixel keeps its value, its variance and the reason why it is not valid. Nothing is made plausible: an opaque ray, a
-hot or dead pixel or a zinger is NaN with infinite variance, and counted. Frames are worked on one at a time; what they become is
-put into fields, which need not be in memory.
+Every pixel keeps its value, its variance and the reason why it is not valid. Nothing is made
+plausible: an opaque ray, a hot or dead pixel or a zinger is NaN with infinite variance, and
+counted. Frames are worked on one at a time; what they become is put into fields, which need not be
+in memory.
 """
 
 from dataclasses import dataclass, field
@@ -11,13 +12,15 @@ from typing import Literal
 import numpy as np
 import scipy.ndimage
 
-from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray, StoredArray, TiltSeries
-from oxytomo.errors import InputError, ShapeError
+from oxytomo.arrays import BoolArray, Field, Float64Array, FloatArray, TiltSeries
+from oxytomo.errors import ShapeError
+from oxytomo.preprocess.flat_field import Flats, flats_in_time, mean_dark, relative_to_mean, require_light
 from oxytomo.preprocess.illumination import IlluminationPattern, illumination_shifts
-from oxytomo.slabs import Allocate, Field, in_memory
+from oxytomo.slabs import new_field
 
 SHARPEST = 0.1
-"""Share of the level by which the sample itself may stand out in a single pixel, where counting noise is smaller."""
+"""Share of the level by which the sample itself may stand out in a single pixel, where counting
+noise is smaller."""
 
 
 @dataclass
@@ -29,9 +32,11 @@ class Normalized:
     value : (n_frame, n_y, n_x) float32, optical density or signal, NaN where invalid
     variance : (n_frame, n_y, n_x) float32, of the value, inf where invalid
     invalid : number of invalid pixels by reason
-    air_level : (n_frame,) float64, transmission of the empty region before the rescale (1 where none was found)
-    illumination_shift_px, illumination_error_px : (n_frame, 2) float64, rows and columns: by how much the illumination
-        had moved against the flat field, which is corrected; None where it had not, or was not looked at
+    air_level : (n_frame,) float64, transmission of the empty region before the rescale (1 where
+        none was found)
+    illumination_shift_px, illumination_error_px : (n_frame, 2) float64, rows and columns: by how
+        much the illumination had moved against the flat field, which is corrected; None where it
+        had not, or was not looked at
     """
 
     value: Field
@@ -43,7 +48,7 @@ class Normalized:
 
 
 def normalization_lines(normalized: Normalized, n_pixels: int) -> list[str]:
-    """Return sentences about a normalised series: invalid pixels, air level, and an illumination that moved."""
+    """Return sentences on a normalised series: invalid pixels, air level, illumination."""
     counts = "".join(f", {count} {reason}" for reason, count in normalized.invalid.items()) or ", "
     level, shift = normalized.air_level, normalized.illumination_shift_px
     lines = [
@@ -56,78 +61,13 @@ def normalization_lines(normalized: Normalized, n_pixels: int) -> list[str]:
     return lines
 
 
-def mean_dark(dark: FloatArray | None, shape: tuple[int, int]) -> FloatArray:
-    """Average the dark frames, (n_y, n_x) float32; zero where none were taken."""
-    return (
-        np.zeros(shape, np.float32)
-        if dark is None
-        else dark.mean(axis=0, dtype=np.float64).astype(np.float32)
-    )
-
-
-@dataclass(frozen=True)
-class Flats:
-    """Flat field in time.
-
-    Attributes
-    ----------
-    means : (n_group, n_y, n_x) float32, counts above the dark level, of flats taken together
-    counts : (n_group,) how many there are of each
-    earlier, later : (n_frame,) the groups that a frame is compared with
-    share : (n_frame,) weight of the later one
-    """
-
-    means: FloatArray
-    counts: FloatArray
-    earlier: IntArray
-    later: IntArray
-    share: FloatArray
-
-    def of_frame(self, i: int) -> tuple[FloatArray, FloatArray]:
-        """Return the flat field of a frame and its variance in counts², (n_y, n_x) float32."""
-        a, b, share = self.earlier[i], self.later[i], self.share[i]
-        flat = self.means[a] if share == 0 else (1 - share) * self.means[a] + share * self.means[b]
-        per_flat = (1 - share) ** 2 / self.counts[a] + share**2 / self.counts[b]
-        return flat, np.maximum(flat, 1) * per_flat
-
-
-def flats_in_time(series: TiltSeries, dark: FloatArray, *, flat_field: str) -> Flats:
-    """Average the flats, all or those taken together, and say which of them belong to which frame."""
-    if series.flat is None:
-        raise InputError(
-            "flat field",
-            expected="frames without the sample",
-            got="none in the file",
-            fix="give them as `flat:`, or set `quantity:` if the data are normalised already",
-        )
-    exposure = _relative(series.flat_exposure_s) * _relative(series.flat_ring_current_ma)
-    flats = (series.flat - dark) / np.broadcast_to(exposure, (series.flat.shape[0],))[:, None, None].astype(
-        np.float32
-    )
-    n, n_frame = flats.shape[0], series.n_frames
-    first, never = np.zeros(n_frame, np.int64), np.zeros(n_frame, np.float32)
-    if flat_field == "mean" or n == 1 or series.flat_position is None:
-        mean = flats.mean(axis=0, dtype=np.float64).astype(np.float32)[None]
-        return Flats(mean, np.full(1, n, np.float32), first, first, never)
-    position = series.flat_position
-    frames = np.arange(n_frame, dtype=np.float64)
-    groups = np.unique(position)
-    means = np.stack([flats[position == g].mean(axis=0) for g in groups])
-    counts = np.array([(position == g).sum() for g in groups], np.float32)
-    if flat_field == "nearest" or groups.size == 1:
-        nearest = np.abs(frames[:, None] - groups).argmin(axis=1)
-        return Flats(means, counts, nearest, nearest, never)
-    right = np.clip(np.searchsorted(groups, frames), 1, groups.size - 1)
-    share = np.clip((frames - groups[right - 1]) / (groups[right] - groups[right - 1]), 0, 1)
-    return Flats(means, counts, right - 1, right, share.astype(np.float32))
-
-
 def hot_pixels(frames: np.ndarray, *, sigma: float, saturation: float) -> tuple[BoolArray, BoolArray]:
     """Find hot or dead pixels and zingers, and saturated pixels, in one frame or flat.
 
-    A pixel is marked when it lies more than ``sigma`` standard deviations of the counting noise, and more than
-    :data:`SHARPEST`, above the second largest or below the second smallest of its eight neighbours: it then belongs to
-    neither side of any edge, and a bad neighbour does not hide it.
+    A pixel is marked when it lies more than ``sigma`` standard deviations of the counting noise,
+    and more than :data:`SHARPEST`, above the second largest or below the second smallest of its
+    eight neighbours: it then belongs to neither side of any edge, and a bad neighbour does not hide
+    it.
     """
     frame = frames.astype(np.float32)
     saturated = frame >= saturation
@@ -153,7 +93,6 @@ def optical_density(
     saturation_counts: float,
     illumination: Literal["auto", "none"],
     air: BoolArray | None = None,
-    allocate: Allocate = in_memory,
 ) -> Normalized:
     """Convert counts to optical density, ``−ln((I − D)/(F − D))``, with variance.
 
@@ -162,36 +101,31 @@ def optical_density(
     series : counts with flat (and dark) frames
     flat_field : "mean", "nearest" or "interpolate" over the flats in time
     air_rescale : rescale each frame so that the air around the sample transmits 1
-    opaque_transmission : rays with a transmission below it, or below three standard deviations of the dark level, carry no
-        information and are invalid
+    opaque_transmission : rays with a transmission below it, or below three standard deviations of
+        the dark level, carry no information and are invalid
     hot_pixel_sigma : see :func:`hot_pixels`
     saturation_counts : counts from which a pixel is saturated
-    illumination : "auto" corrects an illumination that moved against the flat field, where the air shows it
-    air : (n_y, n_x) bool, the empty region, which ``air_rescale`` uses in all frames; None: found in each
-    allocate : makes the fields of value and variance
+    illumination : "auto" corrects an illumination that moved against the flat field, where the air
+        shows it
+    air : (n_y, n_x) bool, the empty region, which ``air_rescale`` uses in all frames; None: found
+        in each
 
     Notes
     -----
-    The variance is that of counting statistics: ``1/(I − D) + D/(I − D)² + var(F)/F²`` with I, D, F in counts.
+    The variance is that of counting statistics: ``1/(I − D) + D/(I − D)² + var(F)/F²`` with I, D, F
+    in counts.
     """
     n, n_y, n_x = series.frames.shape
     dark = mean_dark(series.dark, (n_y, n_x))
     flats = flats_in_time(series, dark, flat_field=flat_field)
-    if not np.isfinite(flats.means).all() or (flats.means <= 0).mean() > 0.5:
-        bad = int((~np.isfinite(flats.means) | (flats.means <= 0)).sum())
-        raise InputError(
-            "flat field",
-            expected="positive counts above the dark level",
-            got=f"{bad} of {flats.means.size} pixels are not finite or not above the dark level",
-            fix="give 'offset: 32768' where 16-bit counts were stored as signed numbers"
-            if (flats.means < 0).mean() > 0.5 and (series.flat is not None and series.flat.min() < 0)
-            else "check that flat and dark frames are not swapped or empty",
-        )
-    exposure = np.broadcast_to(_relative(series.exposure_s) * _relative(series.ring_current_ma), (n,))
+    require_light(flats, series)
+    exposure = np.broadcast_to(
+        relative_to_mean(series.exposure_s) * relative_to_mean(series.ring_current_ma), (n,)
+    )
     flat_bad = np.zeros((n_y, n_x), bool)
     for one in flats.means:
         flat_bad |= hot_pixels(one, sigma=4 * hot_pixel_sigma, saturation=np.inf)[0] | (one <= 0)
-    value, variance = (allocate((n, n_y, n_x), np.float32) for _ in range(2))
+    value, variance = (new_field((n, n_y, n_x), np.float32) for _ in range(2))
     invalid = dict.fromkeys(("hot_or_dead", "zinger", "saturated", "opaque", "not_finite"), 0)
     marked = np.zeros((n_y, n_x), np.int64)
     for i in range(n):
@@ -216,7 +150,8 @@ def optical_density(
         bad = ~finite | saturated | hot | opaque
         value[i] = np.where(bad, np.nan, -np.log(np.where(bad, 1, transmission)))
         variance[i] = np.where(bad, np.inf, relative)
-    # A pixel that is hot in most frames is so by itself; one that is hot in a few was hit by a stray photon.
+    # A pixel that is hot in most frames is so by itself; one that is hot in a few was hit by a
+    # stray photon.
     persistent = marked > n / 2
     invalid["hot_or_dead"], invalid["zinger"] = int(marked[persistent].sum()), int(marked[~persistent].sum())
     moved = _follow_illumination(value, variance, flats, flat_bad) if illumination == "auto" else None
@@ -233,7 +168,10 @@ def optical_density(
 def _follow_illumination(
     value: Field, variance: Field, flats: Flats, flat_bad: BoolArray
 ) -> tuple[Float64Array, Float64Array] | None:
-    """Correct the frames of a series whose illumination moved against its flats; return shifts and errors, (n_frame, 2)."""
+    """Correct the frames of a series whose illumination moved against its flats.
+
+    Return shifts and errors, (n_frame, 2).
+    """
     patterns = [IlluminationPattern(mean, flat_bad) for mean in flats.means]
     nearest = np.where(flats.share > 0.5, flats.later, flats.earlier)
     found = illumination_shifts(value, variance, lambda i: patterns[int(nearest[i])])
@@ -247,9 +185,10 @@ def _follow_illumination(
 def air_levels(value: Field) -> tuple[Float64Array, BoolArray]:
     """Optical density of the empty region of each frame, and whether one was found.
 
-    The air is what lies within the noise of the lowest level of the smoothed frame and reaches its margin. A frame has
-    none there if less than 2 % of its pixels do or if these are not level (to the noise, or 0.01); then the most frequent
-    level is taken if a tenth of the frame lies within 0.03 of it, and else none: the sample fills the frame.
+    The air consists of the pixels within the noise of the lowest level of the smoothed frame and
+    reaches its margin. A frame has none there if less than 2 % of its pixels do or if these are not
+    level (to the noise, or 0.01); then the most frequent level is taken if a tenth of the frame
+    lies within 0.03 of it, and else none: the sample fills the frame.
 
     Parameters
     ----------
@@ -273,7 +212,7 @@ def air_levels(value: Field) -> tuple[Float64Array, BoolArray]:
 
 
 def _levels_within(value: Field, air: BoolArray) -> tuple[Float64Array, BoolArray]:
-    """Optical density of a given empty region in each frame, and whether it has a valid pixel there."""
+    """Optical density of a given empty region in each frame, and whether it has valid pixels."""
     inside = [np.asarray(value[i])[air] for i in range(value.shape[0])]
     found = np.array([bool(np.isfinite(one).any()) for one in inside])
     level = [float(np.nanmedian(one)) if known else 0.0 for one, known in zip(inside, found, strict=True)]
@@ -281,14 +220,15 @@ def _levels_within(value: Field, air: BoolArray) -> tuple[Float64Array, BoolArra
 
 
 def air_region(frame: FloatArray) -> BoolArray | None:
-    """Pixels of one frame that see the empty region around the sample, None where the sample fills the frame.
+    """Pixels of a frame that see the empty region, None if the sample fills the frame.
 
     Parameters
     ----------
     frame : (n_y, n_x) float32 optical density up to a constant, NaN where invalid
     """
     filled = np.where(np.isfinite(frame), frame, np.nanmedian(frame) if np.isfinite(frame).any() else 0)
-    # Over 5 × 5 pixels the noise shrinks fivefold, so that sample and air separate without choosing dark outliers.
+    # Over 5 × 5 pixels the noise shrinks fivefold, so that sample and air separate without choosing
+    # dark outliers.
     smooth = scipy.ndimage.uniform_filter(filled.astype(np.float32), 5, mode="nearest")
     low = float(np.percentile(smooth, 5))
     noise = 1.4826 * float(np.median(np.abs(filled - smooth)))
@@ -312,14 +252,16 @@ def _reaching_margin(mask: BoolArray) -> BoolArray:
     return np.isin(labels, touching[touching > 0])
 
 
-def signal(series: TiltSeries, *, allocate: Allocate = in_memory) -> Normalized:
-    """Pass on a signal that is proportional to the amount (fluorescence or EDS counts, HAADF), with its variance.
+def signal(series: TiltSeries) -> Normalized:
+    """Pass on a signal proportional to the amount, with its variance.
 
-    A variance that comes with the series is used, averaged over 5 × 5 pixels. Whole numbers without negative values are taken
-    as counts (variance = max(counts, 1)); anything else gets the variance of its own pixel-to-pixel noise, estimated per frame
-    from the differences of neighbours.
+    Such as fluorescence or EDS counts, or HAADF.
+
+    A variance that comes with the series is used, averaged over 5 × 5 pixels. Whole numbers without
+    negative values are taken as counts (variance = max(counts, 1)); anything else gets the variance
+    of its own pixel-to-pixel noise, estimated per frame from the differences of neighbours.
     """
-    value, variance = (allocate(series.frames.shape, np.float32) for _ in range(2))
+    value, variance = (new_field(series.frames.shape, np.float32) for _ in range(2))
     counts = np.issubdtype(series.frames.dtype, np.integer) and all(
         int(series.frames[i].min()) >= 0 for i in range(series.n_frames)
     )
@@ -328,7 +270,8 @@ def signal(series: TiltSeries, *, allocate: Allocate = in_memory) -> Normalized:
         frame = series.frames[i].astype(np.float32)
         bad = ~np.isfinite(frame)
         frame[bad] = np.nan
-        # Neighbours share one rate: the local mean is a better variance than the pixel's own count of 0 or 1.
+        # Neighbours share one rate: the local mean is a better variance than the pixel's own count
+        # of 0 or 1.
         if counts or series.variance is not None:
             rate = frame if series.variance is None else series.variance[i]
             error = np.maximum(scipy.ndimage.uniform_filter(rate, 5), np.float32(0.5))
@@ -340,10 +283,13 @@ def signal(series: TiltSeries, *, allocate: Allocate = in_memory) -> Normalized:
 
 
 def density_of_transmission(
-    series: TiltSeries, *, is_transmission: bool, opaque_transmission: float, allocate: Allocate = in_memory
+    series: TiltSeries, *, is_transmission: bool, opaque_transmission: float
 ) -> Normalized:
-    """Optical density of data that are transmission, or optical density already; variance from the pixel noise."""
-    value, variance = (allocate(series.frames.shape, np.float32) for _ in range(2))
+    """Optical density of data that are transmission, or optical density already.
+
+    Variance from the pixel noise.
+    """
+    value, variance = (new_field(series.frames.shape, np.float32) for _ in range(2))
     invalid = dict.fromkeys(("not_finite", "opaque") if is_transmission else ("not_finite",), 0)
     for i in range(series.n_frames):
         frame = series.frames[i].astype(np.float32)
@@ -361,28 +307,17 @@ def density_of_transmission(
 
 
 def pixel_noise(frame: FloatArray) -> float:
-    """Standard deviation of white noise in a frame, from diagonal second differences (Immerkær's mask)."""
+    """Standard deviation of white noise in a frame, from diagonal second differences.
+
+    The mask is Immerkær's.
+    """
     filled = np.where(np.isfinite(frame), frame, 0)
     mask = np.array([[1, -2, 1], [-2, 4, -2], [1, -2, 1]], np.float32)
     second = scipy.ndimage.convolve(filled, mask)
     return max(float(1.4826 * np.median(np.abs(second)) / 6.0), 1e-6)
 
 
-def _relative(values: Float64Array | None) -> Float64Array:
-    """Values relative to 1; a missing record is 1 for all."""
-    if values is None:
-        return np.ones(1)
-    if not (np.isfinite(values).all() and (values > 0).all()):
-        raise InputError(
-            "exposure or ring current",
-            expected="positive numbers for every frame",
-            got=f"{int((~(values > 0)).sum())} that are not",
-            fix="remove the record from the file if it is not to be trusted",
-        )
-    return values
-
-
-def check_same_shape(name: str, frames: StoredArray, other: FloatArray | None) -> None:
+def check_same_shape(name: str, frames: Field, other: FloatArray | None) -> None:
     """Raise if flat or dark frames are of another size than the frames."""
     if other is not None and other.shape[1:] != frames.shape[1:]:
         raise ShapeError(

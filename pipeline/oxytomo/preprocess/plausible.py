@@ -13,7 +13,8 @@ VOXEL_TOLERANCE = 0.02
 LOOKED_AT = 5
 """Frames of each series that are read to see what values they have."""
 LARGEST_TRANSMISSION = 2.0
-"""Phase fringes and noise lift single pixels above 1, but not one in twenty above twice the light."""
+"""Phase fringes and noise lift single pixels above 1, but not one in twenty above twice the
+light."""
 LARGEST_DENSITY = 20.0
 """A ray of optical density 20 holds two photons in a thousand million."""
 _HIGH = 95.0
@@ -29,7 +30,7 @@ class Problem:
 
 
 def looked_at(n_frame: int) -> list[int]:
-    """Return the frames that are read to see what values they have: the first, the last and some between."""
+    """Return frames to be read for a look at their values: first, last, some between."""
     return np.unique(np.linspace(0, n_frame - 1, LOOKED_AT).round().astype(int)).tolist()
 
 
@@ -41,7 +42,7 @@ def require_plausible(place: str, frames: Sequence[AnyArray], quantity: str) -> 
 
 
 def quantity_problem(frames: Sequence[AnyArray], quantity: str) -> Problem | None:
-    """Return what is wrong with values that are said to be transmission or optical density, None where nothing is.
+    """Return what is wrong with transmissions or optical densities, None for nothing.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Spectrum images (EDS, EELS) → maps of one element: counts in a window of energies above a background.
+"""Spectrum images (EDS, EELS) to maps of an element: counts above a background.
 
 The windows are half-open, ``[low, high)``: a channel belongs to a window where its energy does.
 """
@@ -30,10 +30,12 @@ def window_map(
     spectra : (n_y, n_x, n_e) spectrum of every pixel
     energy_ev : (n_e,) energies of the channels in eV, increasing
     window_ev : the line or edge
-    background_ev : windows without lines: two around the line (``linear``), one below the edge (``power_law``)
-    law : ``none``; ``linear``: a straight line through the mean counts per channel of the two windows, for EDS;
-        ``power_law``: ``A E^−r`` for EELS, with r from the sum over the image (two halves of the window, Egerton, Electron
-        Energy-Loss Spectroscopy in the Electron Microscope, §4.4) and A from each pixel
+    background_ev : windows without lines: two around the line (``linear``), one below the edge
+        (``power_law``)
+    law : ``none``; ``linear``: a straight line through the mean counts per channel of the two
+        windows, for EDS; ``power_law``: ``A E^−r`` for EELS, with r from the sum over the image
+        (two halves of the window, Egerton, Electron Energy-Loss Spectroscopy in the Electron
+        Microscope, §4.4) and A from each pixel
     counts : the spectra are counts, whose variance is their number
 
     Returns
@@ -84,7 +86,7 @@ def _scales(
     background_ev: tuple[Window, ...],
     law: BackgroundLaw,
 ) -> list[tuple[Window, float]]:
-    """Return what each background window's counts are multiplied by to give the background below the line."""
+    """Return the factor of each background window for the background below the line."""
     if law == "power_law":
         (window,) = background_ev
         chosen = channels(energy_ev, window, "background_ev")
@@ -116,7 +118,7 @@ def _scales(
 
 
 def _exponent(spectra: np.ndarray, energy_ev: Float64Array, chosen: BoolArray) -> float:
-    """Return r of ``A E^−r`` from the two halves of a window, over all pixels: the r at which their ratio is that measured."""
+    """Return r of ``A E^−r`` from the ratio of the two halves of a window, over all pixels."""
     places = np.flatnonzero(chosen)
     low, high = places[: places.size // 2], places[places.size // 2 :]
     total = spectra.reshape(-1, spectra.shape[-1]).sum(axis=0, dtype=np.float64)

@@ -1,6 +1,9 @@
-"""Removal of stripes from sinograms (rings in slices) with the methods of the package Algotom; off unless asked for.
+"""Removal of stripes from sinograms (rings in slices) with the methods of the package Algotom.
 
-Any stripe filter also changes what is not a stripe, and ratios of elements with it. So the change is measured and kept.
+Off unless asked for.
+
+Any stripe filter also changes what is not a stripe, and ratios of elements with it. So the change
+is measured and kept.
 """
 
 from typing import Literal, get_args
@@ -9,7 +12,7 @@ import numpy as np
 
 from oxytomo.arrays import FloatArray
 from oxytomo.errors import ConfigError, MissingPackageError
-from oxytomo.slabs import Allocate, Field, in_memory
+from oxytomo.slabs import Field, new_field
 
 StripeMethod = Literal["sorting", "filtering", "fitting"]
 
@@ -18,15 +21,14 @@ ROWS = 16
 """Detector rows that are read and written together."""
 
 
-def without_stripes(
-    value: Field, *, method: StripeMethod, allocate: Allocate = in_memory
-) -> tuple[Field, float]:
+def without_stripes(value: Field, *, method: StripeMethod) -> tuple[Field, float]:
     """Remove stripes from every sinogram.
 
     Parameters
     ----------
     value : (n_tilt, n_y, n_x) float32 by ascending tilt, NaN where invalid; these pixels stay so
-    method : the method of Vo et al.: "sorting" (their algorithm 3), "filtering" (2) or "fitting" (1)
+    method : the method of Vo et al.: "sorting" (their algorithm 3), "filtering" (2) or "fitting"
+        (1)
 
     Returns
     -------
@@ -35,7 +37,8 @@ def without_stripes(
 
     References
     ----------
-    Vo, Atwood, Drakopoulos, Opt. Express 26, 28396 (2018); Vo et al., Opt. Express 29, 17849 (2021) for the package.
+    Vo, Atwood, Drakopoulos, Opt. Express 26, 28396 (2018); Vo et al., Opt. Express 29, 17849 (2021)
+    for the package.
     """
     if method not in get_args(StripeMethod):
         raise ConfigError(
@@ -58,7 +61,7 @@ def without_stripes(
         "filtering": removal.remove_stripe_based_filtering,
         "fitting": removal.remove_stripe_based_fitting,
     }[method]
-    cleaned = allocate(value.shape, np.float32)
+    cleaned = new_field(value.shape, np.float32)
     before, after = 0.0, 0.0
     for start in range(0, value.shape[1], ROWS):
         rows = np.array(value[:, start : start + ROWS])

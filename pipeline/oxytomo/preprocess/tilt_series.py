@@ -5,7 +5,7 @@ from typing import Literal
 
 import numpy as np
 
-from oxytomo.arrays import AnyArray, IntArray, Quantity, StoredArray, TiltSeries
+from oxytomo.arrays import AnyArray, Field, IntArray, Quantity, TiltSeries
 from oxytomo.errors import InputError
 from oxytomo.preprocess.empty_region import given_region
 from oxytomo.preprocess.frames_from_air import density_from_air, density_of_complex
@@ -15,7 +15,7 @@ from oxytomo.preprocess.optical_density import (
     optical_density,
     signal,
 )
-from oxytomo.slabs import Allocate, Field
+from oxytomo.slabs import View
 
 
 @dataclass(frozen=True)
@@ -24,7 +24,8 @@ class Normalization:
 
     Attributes
     ----------
-    air : first row, last row, first column, last column of the empty region; None: found in each frame
+    air : first row, last row, first column, last column of the empty region; None: found in each
+        frame
     light_from_air : counts without flat frames take their light from the empty region of each frame
     """
 
@@ -41,7 +42,7 @@ class Normalization:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What the pixels of a series hold, and whether of complex images the phase is taken, not the modulus."""
+    """What the pixels of a series hold, and whether phase, not modulus, is taken of them."""
 
     quantity: Quantity
     phase: bool
@@ -60,7 +61,7 @@ def meaning_of(
     default: Quantity,
     complex_part: Literal["modulus", "phase"] | None,
 ) -> Meaning:
-    """Return what a series holds: what the user says, else the file of normalised data, else what its branch expects.
+    """Return what a series holds: from the user, normalised data, or the branch's default.
 
     Parameters
     ----------
@@ -92,9 +93,7 @@ def meaning_of(
     return Meaning(quantity, phase=part == "phase")
 
 
-def normalize_series(
-    series: TiltSeries, meaning: Meaning, how: Normalization, *, name: str, allocate: Allocate
-) -> Normalized:
+def normalize_series(series: TiltSeries, meaning: Meaning, how: Normalization, *, name: str) -> Normalized:
     """Normalise a series frame by frame; the result is in acquisition order.
 
     Parameters
@@ -106,7 +105,7 @@ def normalize_series(
     """
     quantity = meaning.quantity
     if quantity == "signal":
-        return signal(series, allocate=allocate)
+        return signal(series)
     n_y, n_x = series.frames.shape[1:]
     air = None if how.air is None else given_region(how.air, (n_y, n_x), name=name)
     if quantity == "complex":
@@ -118,14 +117,10 @@ def normalize_series(
             air_rescale=how.air_rescale,
             sigma_od=how.complex_sigma_od,
             opaque_transmission=how.opaque_transmission,
-            allocate=allocate,
         )
     if quantity != "counts":
         return density_of_transmission(
-            series,
-            is_transmission=quantity == "transmission",
-            opaque_transmission=how.opaque_transmission,
-            allocate=allocate,
+            series, is_transmission=quantity == "transmission", opaque_transmission=how.opaque_transmission
         )
     saturation_counts = how.saturation_counts or _largest_count(series.frames)
     if series.flat is None and how.light_from_air:
@@ -136,7 +131,6 @@ def normalize_series(
             opaque_transmission=how.opaque_transmission,
             hot_pixel_sigma=how.hot_pixel_sigma,
             saturation_counts=saturation_counts,
-            allocate=allocate,
         )
     return optical_density(
         series,
@@ -147,7 +141,6 @@ def normalize_series(
         saturation_counts=saturation_counts,
         air=air,
         illumination=how.illumination,
-        allocate=allocate,
     )
 
 
@@ -169,7 +162,8 @@ class Ordered:
     Attributes
     ----------
     series, normalized : in acquisition order
-    value : (n_tilt, n_y, n_x) values in the order of the angles, without stripes where these were removed
+    value : (n_tilt, n_y, n_x) values in the order of the angles, without stripes where these were
+        removed
     order : (n_tilt,) frame of each angle
     """
 
@@ -179,27 +173,21 @@ class Ordered:
     order: IntArray
 
 
-class Turned:
-    """Frames with rows and columns swapped when they are asked for."""
-
-    def __init__(self, frames: StoredArray) -> None:
-        n, n_y, n_x = frames.shape
-        self.shape, self.dtype, self._frames = (n, n_x, n_y), frames.dtype, frames
-
-    def __getitem__(self, number: int) -> AnyArray:
-        return np.ascontiguousarray(np.asarray(self._frames[number]).T)
-
-
 def transposed(series: TiltSeries) -> TiltSeries:
     """Swap rows and columns of all frames, so that a horizontal tilt axis becomes vertical."""
+    n, n_y, n_x = series.frames.shape
+
+    def turned(number: int) -> AnyArray:
+        return np.ascontiguousarray(np.asarray(series.frames[number]).T)
+
     return replace(
         series,
-        frames=Turned(series.frames),
+        frames=View((n, n_x, n_y), series.frames.dtype, turned),
         flat=None if series.flat is None else np.ascontiguousarray(series.flat.swapaxes(1, 2)),
         dark=None if series.dark is None else np.ascontiguousarray(series.dark.swapaxes(1, 2)),
     )
 
 
-def _largest_count(frames: StoredArray) -> float:
+def _largest_count(frames: Field) -> float:
     """Return the largest value of an integer type, infinity for floats."""
     return float(np.iinfo(frames.dtype.name).max) if np.issubdtype(frames.dtype, np.integer) else np.inf

@@ -1,1 +1,1 @@
-"""Geometry, the projector pair, filtered back-projection, SIRT, total variation, and optional backends."""
+"""Geometry, projector pair, filtered back-projection, SIRT, total variation, other backends."""

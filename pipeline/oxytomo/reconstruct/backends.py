@@ -1,7 +1,8 @@
-"""One door to plain reconstructions: our own engine, or ASTRA or TomoPy where they are installed.
+"""Plain reconstructions by this package, or by ASTRA or TomoPy where they are installed.
 
-All return the same physical unit: the unit of the line integral per pixel. ASTRA and TomoPy normalise filtered
-back-projection by the number of angles as if they spanned 180°; the measured range is put back here.
+All return the same physical unit: the unit of the line integral per pixel. ASTRA and TomoPy
+normalise filtered back-projection by the number of angles as if they spanned 180°; the measured
+range is put back here.
 """
 
 from collections.abc import Callable
@@ -17,7 +18,7 @@ from oxytomo.reconstruct.geometry import TiltGeometry, tilt_weights_rad
 from oxytomo.reconstruct.sirt import sirt
 from oxytomo.reconstruct.tomopy_backend import tomopy_reconstruction
 from oxytomo.reconstruct.total_variation import CONVERGED, gradient_noise, total_variation
-from oxytomo.slabs import Allocate, Field, in_memory, slabs
+from oxytomo.slabs import Field, new_field, slabs
 
 Algorithm = Literal["fbp", "sirt", "tv"]
 Backend = Literal["oxytomo", "astra", "tomopy"]
@@ -27,7 +28,8 @@ SLAB_BYTES = 1e9
 """Memory of the sinograms and slices that are reconstructed together."""
 
 TV_PER_NOISE = 1.25
-"""Default TV weight of a density, in units of the gradient's noise (docs/explanation/composition.md shows the choice)."""
+"""Default TV weight of a density, in units of the gradient's noise (docs/explanation/composition.md
+shows the choice)."""
 
 
 def reconstruct(
@@ -41,21 +43,24 @@ def reconstruct(
     nonnegative: bool,
     tv_weight: float | None,
     threads: int,
-    allocate: Allocate = in_memory,
     on_iteration: OnIteration | None = None,
 ) -> Field:
-    """Reconstruct a volume from line integrals; of data and volume no more than a slab is in memory at a time.
+    """Reconstruct a volume from line integrals.
+
+    Of data and volume no more than a slab is in memory at a time.
 
     Parameters
     ----------
     projections : (n_tilt, n_z, n_s) float32, unit · pixel; 0 where not valid
-    weights : (n_tilt, n_z, n_s) float32, inverse variance, 0 where not valid (used by "tv" only, which needs them)
-    geometry : the scan; backends other than our own need the square geometry with the axis in the middle
+    weights : (n_tilt, n_z, n_s) float32, inverse variance, 0 where not valid (used by "tv" only,
+        which needs them)
+    geometry : the scan; backends other than our own need the square geometry with the axis in the
+        middle
     algorithm : "fbp", "sirt" or "tv"
     backend : "oxytomo", "astra" or "tomopy"
-    iterations, nonnegative, tv_weight : for the iterative algorithms; a tv_weight of None is chosen from the noise
+    iterations, nonnegative, tv_weight : for the iterative algorithms; a tv_weight of None is chosen
+        from the noise
     threads : threads for Fourier transforms and backends
-    allocate : makes the field that is returned
     on_iteration : called with what is done and what there is to do, iterations times slices
 
     Returns
@@ -71,7 +76,6 @@ def reconstruct(
             iterations=iterations,
             nonnegative=nonnegative,
             tv_weight=tv_weight,
-            allocate=allocate,
             on_iteration=on_iteration,
         )
     if backend != "oxytomo" and not _is_square(geometry):
@@ -79,36 +83,58 @@ def reconstruct(
             f"backend {backend} needs a square slice with the axis in its middle and the detector's"
         )
     n_tilt, n_z, _ = projections.shape
-    volume = allocate((n_z, geometry.n_y, geometry.n_x), np.float32)
+    volume = new_field((n_z, geometry.n_y, geometry.n_x), np.float32)
     step = _slices_at_once(n_tilt, geometry)
     rounds = iterations if algorithm == "sirt" and backend == "oxytomo" else 1
     report: OnIteration = on_iteration or (lambda done, total: None)
     for start in range(0, n_z, step):
         rows = slice(start, min(start + step, n_z))
-        part = np.ascontiguousarray(projections[:, rows], np.float32)
 
         def reached(done: int, total: int, rows: slice = rows) -> None:
             report(rounds * rows.start + done * (rows.stop - rows.start), rounds * n_z)
 
-        if backend == "astra":
-            volume[rows] = _astra(part, geometry, algorithm, iterations, nonnegative)
-        elif backend == "tomopy":
-            volume[rows] = tomopy_reconstruction(
-                part,
-                geometry,
-                algorithm=algorithm,
-                iterations=iterations,
-                nonnegative=nonnegative,
-                threads=threads,
-            )
-        elif algorithm == "fbp":
-            volume[rows] = filtered_backprojection(part, geometry)
-        else:
-            volume[rows] = sirt(
-                part, geometry, iterations=iterations, nonnegative=nonnegative, on_iteration=reached
-            )
+        volume[rows] = _slices(
+            np.ascontiguousarray(projections[:, rows], np.float32),
+            geometry,
+            algorithm=algorithm,
+            backend=backend,
+            iterations=iterations,
+            nonnegative=nonnegative,
+            threads=threads,
+            on_iteration=reached,
+        )
         report(rounds * rows.stop, rounds * n_z)
     return volume
+
+
+def _slices(
+    projections: FloatArray,
+    geometry: TiltGeometry,
+    *,
+    algorithm: Algorithm,
+    backend: Backend,
+    iterations: int,
+    nonnegative: bool,
+    threads: int,
+    on_iteration: OnIteration,
+) -> FloatArray:
+    """Reconstruct some slices by filtered back-projection or SIRT, in memory."""
+    if backend == "astra":
+        return _astra(projections, geometry, algorithm, iterations, nonnegative)
+    if backend == "tomopy":
+        return tomopy_reconstruction(
+            projections,
+            geometry,
+            algorithm=algorithm,
+            iterations=iterations,
+            nonnegative=nonnegative,
+            threads=threads,
+        )
+    if algorithm == "fbp":
+        return filtered_backprojection(projections, geometry)
+    return sirt(
+        projections, geometry, iterations=iterations, nonnegative=nonnegative, on_iteration=on_iteration
+    )
 
 
 def _is_square(geometry: TiltGeometry) -> bool:
@@ -133,7 +159,6 @@ def _total_variation(
     iterations: int,
     nonnegative: bool,
     tv_weight: float | None,
-    allocate: Allocate,
     on_iteration: OnIteration | None,
 ) -> Field:
     if backend != "oxytomo":
@@ -145,7 +170,7 @@ def _total_variation(
         )
     if weights is None:
         raise ValueError("total variation needs the weights of the projections")
-    support = allocate((projections.shape[1], geometry.n_y, geometry.n_x), np.bool_)
+    support = new_field((projections.shape[1], geometry.n_y, geometry.n_x), np.bool_)
     for slab in slabs(support.shape):
         support[slab.rows] = True
     noise = gradient_noise(weights, geometry, support)
@@ -160,7 +185,6 @@ def _total_variation(
         nonnegative=nonnegative,
         iterations=iterations,
         tolerance=CONVERGED * noise,
-        allocate=allocate,
         on_iteration=on_iteration,
     )
     return solved.volume

@@ -1,8 +1,9 @@
 """Blocks: how volumes and sinograms lie in memory while they are projected.
 
-All slices of a parallel-beam scan share one geometry, so the slice index is the innermost, contiguous axis: volumes are
-``(block, y, x, slice)`` and sinograms ``(block, tilt, s, slice)``. Lines of slices start at cache lines: a vector that lies
-across two costs as much as two (projections take 1.4 to 1.7 times as long).
+All slices of a parallel-beam scan share one geometry, so the slice index is the innermost,
+contiguous axis: volumes are ``(block, y, x, slice)`` and sinograms ``(block, tilt, s, slice)``.
+Lines of slices start at cache lines: a vector that lies across two costs as much as two
+(projections take 1.4 to 1.7 times as long).
 """
 
 from typing import Final
@@ -50,7 +51,9 @@ def slices_per_block(n_z: int) -> int:
 
 
 def to_blocks(array: FloatArray) -> FloatArray:
-    """Move the slice axis innermost: (n_z, a, b) → (block, a, b, slice), the last block padded with zeros.
+    """Move the slice axis innermost: (n_z, a, b) → (block, a, b, slice).
+
+    The last block is padded with zeros.
 
     Slices are spread evenly over as few blocks as hold them, so that little is padded.
     """
@@ -79,7 +82,9 @@ def projections_from_blocks(blocks: FloatArray, n_z: int) -> FloatArray:
 
 
 def extents(inside: FloatArray) -> IntArray:
-    """Where the lines of a mask (block, y, x, slice) are not 0: the first vector of LINE slices and the one after the last.
+    """First vector of LINE slices with a mask that is not 0, and the one after the last.
+
+    For each line of a mask (block, y, x, slice).
 
     Returns
     -------

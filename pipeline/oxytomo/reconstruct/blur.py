@@ -1,4 +1,4 @@
-"""Point spread of the instrument on sinogram blocks: a separable Gaussian over detector columns and rows."""
+"""Point spread of the instrument: a separable Gaussian over detector columns and rows."""
 
 import math
 
@@ -12,7 +12,10 @@ from oxytomo.threads import parallel_kernel
 
 
 def gaussian_taps(sigma_px: float) -> FloatArray:
-    """Half of a normalised Gaussian, taps[0] the middle, cut at three standard deviations; [1] for sigma 0."""
+    """Half of a normalised Gaussian, taps[0] the middle, cut at three standard deviations.
+
+    [1] for sigma 0.
+    """
     if sigma_px <= 0:
         return np.ones(1, np.float32)
     offsets = np.arange(math.ceil(3 * sigma_px) + 1)
@@ -24,9 +27,12 @@ def gaussian_taps(sigma_px: float) -> FloatArray:
 
 
 def blur(sinogram: FloatArray, taps: FloatArray, *, out: FloatArray | None = None) -> FloatArray:
-    """Blur sinogram blocks (block, tilt, s, slice) along s and along the slices; zero outside, so it is its own adjoint.
+    """Blur sinogram blocks (block, tilt, s, slice) along s and along the slices.
 
-    Writes to ``out``, which is not ``sinogram``, or to new blocks; without a blur the sinogram itself is returned.
+    Zero outside, so it is its own adjoint.
+
+    Writes to ``out``, which is not ``sinogram``, or to new blocks; without a blur the sinogram
+    itself is returned.
     """
     if taps.size == 1:
         return sinogram

@@ -1,8 +1,11 @@
-"""Proximal map of total variation and the L1 norm on blocks of slices, by projected gradients on its dual.
+"""Proximal map of total variation and L1 norm on blocks of slices.
 
-An iteration finds the image of the dual (:func:`oxytomo.reconstruct.lines.shrink_line`) and moves the dual along the image's
-differences (:func:`~oxytomo.reconstruct.lines.ascend_line`). Both are done in one sweep, the image one row ahead of the dual, so
-that the image never goes to memory; and only where lines of slices are inside.
+The dual problem is solved by projected gradients.
+
+An iteration finds the image of the dual (:func:`oxytomo.reconstruct.lines.shrink_line`) and moves
+the dual along the image's differences (:func:`~oxytomo.reconstruct.lines.ascend_line`). Both are
+done in one sweep, the image one row ahead of the dual, so that the image never goes to memory; and
+only where lines of slices are inside.
 
 Reference: Beck & Teboulle, IEEE Trans. Image Process. 18, 2419 (2009).
 """
@@ -25,7 +28,9 @@ _COMPILED: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy"}
 
 
 class Denoiser:
-    """Proximal maps of λ TV + μ L1 (+ x ≥ 0) inside a support; the dual of one is where the next starts.
+    """Proximal maps of λ TV + μ L1 (+ x ≥ 0) inside a support.
+
+    The dual of one is where the next starts.
 
     Parameters
     ----------
@@ -50,7 +55,10 @@ class Denoiser:
         nonnegative: bool,
         iterations: int,
     ) -> None:
-        """Write the proximal map of ``noisy`` into ``result``, which is 0 outside; both (block, y, x, slice) float32."""
+        """Write the proximal map of ``noisy`` into ``result``, which is 0 outside.
+
+        Both (block, y, x, slice) float32.
+        """
         l1, least = np.float32(l1_weight), np.float32(0 if nonnegative else -np.inf)
         image = (noisy, self._inside, self._extents, self._dual, l1, least)
         for _ in range(iterations if tv_weight > 0 else 0):
@@ -61,7 +69,10 @@ class Denoiser:
 
 @parallel_kernel(**_COMPILED)
 def _image_rows(noisy, inside, extents, dual, l1, least, every, rows):  # type: ignore[no-untyped-def]
-    """Image of the dual at each ``every``-th row: all rows into (block, y, …), or some into (row, block, …)."""
+    """Image of the dual at each ``every``-th row.
+
+    All rows go into (block, y, …), some rows into (row, block, …).
+    """
     n_block, n_y, n_x, n_k = noisy.shape
     n_row = (n_y + every - 1) // every
     image, out, mask = noisy.reshape(-1), rows.reshape(-1), inside.reshape(-1)
@@ -87,8 +98,9 @@ def _image_rows(noisy, inside, extents, dual, l1, least, every, rows):  # type: 
 def _sweep(noisy, inside, extents, dual, l1, least, step, limit, first_rows, rows):  # type: ignore[no-untyped-def]
     """One iteration: the image row by row, and the dual one row behind it.
 
-    Blocks are taken from the top down: what a block needs of the one above, its lowest slice of the image, is kept; what it
-    needs of the one below, the dual's last slice, is still that of the iteration before.
+    Blocks are taken from the top down: what a block needs of the one above, its lowest slice of the
+    image, is kept; what it needs of the one below, the dual's last slice, is still that of the
+    iteration before.
     """
     n_block, n_y, n_x, n_k = noisy.shape
     image, mask = noisy.reshape(-1), inside.reshape(-1)

@@ -10,7 +10,8 @@ from oxytomo.reconstruct.gridding import gridded_backprojection
 from oxytomo.reconstruct.projector import backproject_linear
 
 MANY_TILTS = 180
-"""From so many tilts gridding beats back-projection in speed, at equal or better accuracy (benchmarks/many_projections.py)."""
+"""From this number of tilts on, gridding beats back-projection in speed, at equal or better
+accuracy (benchmarks/many_projections.py)."""
 
 
 def padded_length(n_s: int) -> int:
@@ -21,8 +22,8 @@ def padded_length(n_s: int) -> int:
 def ramp_response(n_padded: int) -> FloatArray:
     """Frequency response of the band-limited ramp on ``n_padded`` samples (rfft order), unit pixel.
 
-    Built from its exact samples in space (Kak & Slaney 1988, eq. 61), which keeps the mean level right where a ramp
-    sampled in frequency would lose it.
+    Built from its exact samples in space (Kak & Slaney 1988, eq. 61), which keeps the mean level
+    right where a ramp sampled in frequency would lose it.
     """
     kernel = np.zeros(n_padded)
     offsets = np.minimum(np.arange(n_padded), n_padded - np.arange(n_padded))
@@ -33,12 +34,16 @@ def ramp_response(n_padded: int) -> FloatArray:
 
 
 def filter_projections(projections: FloatArray, weights_rad: np.ndarray) -> FloatArray:
-    """Ramp-filter each row and multiply by the tilt's weight; rows are zero-padded to twice their length."""
+    """Ramp-filter each row and multiply by the tilt's weight.
+
+    Rows are zero-padded to twice their length.
+    """
     n_s = projections.shape[-1]
     n_padded = padded_length(n_s)
     response = ramp_response(n_padded)
     filtered = np.empty(projections.shape, np.float32)
-    for t in range(projections.shape[0]):  # one tilt at a time bounds the memory of the padded spectrum
+    # One tilt at a time bounds the memory of the padded spectrum
+    for t in range(projections.shape[0]):
         spectrum = scipy.fft.rfft(projections[t], n_padded, axis=-1)
         spectrum *= response * np.float32(weights_rad[t])
         filtered[t] = scipy.fft.irfft(spectrum, n_padded, axis=-1)[:, :n_s]
@@ -59,8 +64,9 @@ def filtered_backprojection(projections: FloatArray, geometry: TiltGeometry) -> 
 
     Notes
     -----
-    Linear in the projections. Outside the measured tilt range nothing is invented: edges whose normal lies in the missing
-    wedge fade, and the volume carries the wedge's streaks. Many tilts are summed in Fourier space, few by back-projection.
+    Linear in the projections. Outside the measured tilt range nothing is invented: edges whose
+    normal lies in the missing wedge fade, and the volume carries the wedge's streaks. Many tilts
+    are summed in Fourier space, few by back-projection.
     """
     weights = tilt_weights_rad(geometry.tilt_deg)
     if geometry.n_tilt >= MANY_TILTS:

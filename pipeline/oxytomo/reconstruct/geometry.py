@@ -12,8 +12,9 @@ from oxytomo.errors import ShapeError
 class TiltGeometry:
     """Where each voxel column of a slice falls on the detector.
 
-    A voxel at (y, x) projects at detector column ``s = (x − centre_x) cosθ + (y − centre_y) sinθ + axis_column``.
-    The volume can be any rectangle around (or beside) the tilt axis, so cropping it costs nothing.
+    A voxel at (y, x) projects at detector column ``s = (x − centre_x) cosθ + (y − centre_y) sinθ +
+    axis_column``. The volume can be any rectangle around (or beside) the tilt axis, so cropping it
+    costs nothing.
 
     Attributes
     ----------
@@ -48,7 +49,7 @@ class TiltGeometry:
 
     @classmethod
     def square(cls, tilt_deg: Float64Array, n_columns: int) -> "TiltGeometry":
-        """Return the usual geometry: a square slice as wide as the detector, the axis in the middle of both."""
+        """Return the usual geometry: a square slice as wide as the detector, axis in the middle."""
         middle = (n_columns - 1) / 2
         return cls(np.asarray(tilt_deg, np.float64), n_columns, middle, n_columns, n_columns, middle, middle)
 
@@ -78,10 +79,13 @@ class TiltGeometry:
 
 
 def tilt_weights_rad(tilt_deg: Float64Array) -> Float64Array:
-    """Angle that each tilt stands for, in radians: half the gap to either neighbour, the outer ones a full gap's half twice.
+    """Angle that each tilt stands for, in radians.
 
-    The weights of a full half turn of equal steps add up to π, those of ±65° in 1° steps to 131° in radians, which keeps
-    filtered back-projection quantitative for any range and any unequal spacing.
+    Half the gap to either neighbour; the outermost tilts count the gap on their one side twice.
+
+    The weights of a full half turn of equal steps add up to π, those of ±65° in 1° steps to 131° in
+    radians, which keeps filtered back-projection quantitative for any range and any unequal
+    spacing.
     """
     if tilt_deg.size == 1:
         return np.array([np.pi])

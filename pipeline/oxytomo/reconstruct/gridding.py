@@ -1,7 +1,10 @@
-"""Filtered back-projection on the Fourier side: one non-uniform fast Fourier transform per pair of slices.
+"""Primal step of :mod:`oxytomo.reconstruct.denoising` on part of the line at ``at``.
 
-The spectrum of a projection is a line of the volume's spectrum (Fourier slice theorem). Summing all lines, ramp-filtered and
-weighted, with a type-1 non-uniform transform costs nearly nothing per tilt, where back-projection costs one update per voxel.
+It works on vectors first … stop − 1.
+
+The spectrum of a projection is a line of the volume's spectrum (Fourier slice theorem). Summing all
+lines, ramp-filtered and weighted, with a type-1 non-uniform transform costs nearly nothing per
+tilt, where back-projection costs one update per voxel.
 """
 
 import finufft
@@ -13,7 +16,8 @@ from oxytomo.arrays import Float64Array, FloatArray
 from oxytomo.reconstruct.geometry import TiltGeometry
 
 ACCURACY = 1e-4
-"""Relative accuracy of the transform: a hundred times below the error of interpolating on the detector."""
+"""Relative accuracy of the transform: a hundred times below the error of interpolating on the
+detector."""
 BATCH = 8
 """Transforms at a time; bounds the memory."""
 
@@ -27,7 +31,8 @@ def gridded_backprojection(
     ----------
     projections : (n_tilt, n_z, n_s) float32, line integrals in unit · pixel
     geometry : the scan
-    response : (n_padded // 2 + 1,) filter in the order of a real transform of ``n_padded`` samples, an even number
+    response : (n_padded // 2 + 1,) filter in the order of a real transform of ``n_padded`` samples,
+        an even number
     weights_rad : (n_tilt,) what each tilt counts
 
     Returns
@@ -36,15 +41,16 @@ def gridded_backprojection(
 
     References
     ----------
-    Fourier slice theorem with gridding: O'Sullivan, IEEE Trans. Med. Imaging 4, 200 (1985); the transform: Barnett, Magland &
-    af Klinteberg, SIAM J. Sci. Comput. 41, C479 (2019).
+    Fourier slice theorem with gridding: O'Sullivan, IEEE Trans. Med. Imaging 4, 200 (1985); the
+    transform: Barnett, Magland & af Klinteberg, SIAM J. Sci. Comput. 41, C479 (2019).
     """
     n_tilt, n_z, _ = projections.shape
     n_padded = 2 * (response.size - 1)
     frequency = scipy.fft.fftfreq(n_padded)
     theta = np.deg2rad(geometry.tilt_deg)
     k_y, k_x = (2 * np.pi * np.outer(part, frequency) for part in (np.sin(theta), np.cos(theta)))
-    # The transform counts voxels from n // 2; the axis is at `centre`; detector columns are counted from the axis.
+    # The transform counts voxels from n // 2; the axis is at `centre`; detector columns are counted
+    # from the axis.
     phase = k_y * (geometry.n_y // 2 - geometry.centre_y) + k_x * (geometry.n_x // 2 - geometry.centre_x)
     phase += 2 * np.pi * frequency * geometry.axis_column
     full = np.concatenate([response, response[-2:0:-1]])

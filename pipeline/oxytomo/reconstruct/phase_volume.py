@@ -8,7 +8,7 @@ from oxytomo.arrays import Float64Array
 from oxytomo.errors import InputError
 from oxytomo.reconstruct.backends import OnIteration, reconstruct
 from oxytomo.reconstruct.geometry import TiltGeometry
-from oxytomo.slabs import Allocate, Field, Mapped
+from oxytomo.slabs import Field, mapped
 from oxytomo.units import NM_PER_UM
 
 MIN_TILTS = 3
@@ -63,7 +63,6 @@ def back_projected(
     axis_column: float,
     factor: np.float32,
     threads: int,
-    allocate: Allocate,
     on_iteration: OnIteration,
 ) -> Field:
     """Reconstruct slices as wide as the frames by filtered back-projection, slab by slab.
@@ -74,7 +73,7 @@ def back_projected(
     tilt_deg : (n_tilt,)
     axis_column : detector column of the rotation axis; it lies in the middle of the slices
     factor : multiplies the result
-    threads, allocate, on_iteration : as for :func:`oxytomo.reconstruct.backends.reconstruct`
+    threads, on_iteration : as for :func:`oxytomo.reconstruct.backends.reconstruct`
 
     Returns
     -------
@@ -83,7 +82,7 @@ def back_projected(
     n_x = frames.shape[2]
     middle = (n_x - 1) / 2
     volume = reconstruct(
-        Mapped(frames, lambda part: np.nan_to_num(part, nan=0.0), np.float32),
+        mapped(frames, lambda part: np.nan_to_num(part, nan=0.0), np.float32),
         None,
         TiltGeometry(tilt_deg, n_x, axis_column, n_x, n_x, middle, middle),
         algorithm="fbp",
@@ -92,7 +91,6 @@ def back_projected(
         nonnegative=False,
         tv_weight=None,
         threads=threads,
-        allocate=allocate,
         on_iteration=on_iteration,
     )
-    return Mapped(volume, lambda part: factor * part, np.float32)
+    return mapped(volume, lambda part: factor * part, np.float32)

@@ -1,19 +1,21 @@
 """The projector pair: Joseph's line integrals and their exact adjoint, slice index innermost.
 
 Index and weight arithmetic is done once per (pixel, tilt) for all slices of a block
-(:mod:`oxytomo.reconstruct.blocks`), and the inner loop is a multiply-add over slices without gathers.
+(:mod:`oxytomo.reconstruct.blocks`), and the inner loop is a multiply-add over slices without
+gathers.
 
-Joseph's method (Joseph 1982, IEEE Trans. Med. Imaging 1, 192) interpolates linearly along the axis that the ray crosses
-more steeply. Seen from a pixel it is a triangle of half width ``c = max(|cosθ|, |sinθ|)`` around the pixel's detector
-position, with unit area: two detector columns at most. Forward projection gathers along rays and back-projection gathers
-over tilts with the same weights, so the two are adjoint to float precision, no output element is written by two threads,
-and the result does not depend on the number of threads.
+Joseph's method (Joseph 1982, IEEE Trans. Med. Imaging 1, 192) interpolates linearly along the axis
+that the ray crosses more steeply. Seen from a pixel it is a triangle of half width ``c =
+max(|cosθ|, |sinθ|)`` around the pixel's detector position, with unit area: two detector columns at
+most. Forward projection gathers along rays and back-projection gathers over tilts with the same
+weights, so the two are adjoint to float precision, no output element is written by two threads, and
+the result does not depend on the number of threads.
 """
 
 import numpy as np
 from numba import get_num_threads
 
-from oxytomo.arrays import BoolArray, FloatArray
+from oxytomo.arrays import BoolArray, Float64Array, FloatArray
 from oxytomo.errors import ShapeError
 from oxytomo.reconstruct.blocks import LINE, SLICES, empty_blocks
 from oxytomo.reconstruct.geometry import TiltGeometry
@@ -37,7 +39,8 @@ def forward(
     ----------
     volume : (block, n_y, n_x, slice) float32
     geometry : the scan
-    lines : (block, n_y, n_x) bool, which lines of slices are not 0; the work on the others is saved. None: all
+    lines : (block, n_y, n_x) bool, which lines of slices are not 0; the work on the others is
+        saved. None: all
     out : blocks of the result's shape to write to; new ones if None
 
     Returns
@@ -70,41 +73,44 @@ def adjoint(
     lines: BoolArray | None = None,
     out: FloatArray | None = None,
 ) -> FloatArray:
-    """Exact transpose of :func:`forward`: (block, n_tilt, n_columns, slice) → (block, n_y, n_x, slice).
+    """Exact transpose of :func:`forward`.
 
-    Lines of slices that ``lines`` (block, n_y, n_x) does not name are left 0. ``out`` as in :func:`forward`.
+    (block, n_tilt, n_columns, slice) → (block, n_y, n_x, slice).
+
+    Lines of slices that ``lines`` (block, n_y, n_x) does not name are left 0. ``out`` as in
+    :func:`forward`.
     """
     _check(sinogram, (geometry.n_tilt, geometry.n_columns), "sinogram")
     theta = np.deg2rad(geometry.tilt_deg)
-    cos, sin = np.cos(theta), np.sin(theta)
-    narrow = 1 / np.maximum(np.abs(cos), np.abs(sin))
-    return _backproject(sinogram, geometry, cos, sin, narrow, lines, out)
+    narrow = 1 / np.maximum(np.abs(np.cos(theta)), np.abs(np.sin(theta)))
+    return _backproject(sinogram, geometry, narrow, lines, out)
 
 
 def backproject_linear(sinogram: FloatArray, geometry: TiltGeometry) -> FloatArray:
-    """Back-projection with linear interpolation on the detector, as filtered back-projection wants it (not the adjoint)."""
+    """Back-projection with linear interpolation on the detector; not the adjoint.
+
+    Filtered back-projection needs this one.
+    """
     _check(sinogram, (geometry.n_tilt, geometry.n_columns), "sinogram")
-    theta = np.deg2rad(geometry.tilt_deg)
-    return _backproject(sinogram, geometry, np.cos(theta), np.sin(theta), np.ones(geometry.n_tilt))
+    return _backproject(sinogram, geometry, np.ones(geometry.n_tilt))
 
 
 def _backproject(
     sinogram: FloatArray,
     geometry: TiltGeometry,
-    cos: np.ndarray,
-    sin: np.ndarray,
-    narrow: np.ndarray,
+    narrow: Float64Array,
     lines: BoolArray | None = None,
     out: FloatArray | None = None,
 ) -> FloatArray:
     """Gather over tilts with triangles of half width 1 / ``narrow`` columns and unit area."""
     shape = (sinogram.shape[0], geometry.n_y, geometry.n_x, sinogram.shape[3])
     volume = empty_blocks(shape) if out is None else out
+    theta = np.deg2rad(geometry.tilt_deg)
     _GATHER[_compiled(sinogram)](
         np.ascontiguousarray(sinogram),
         _all_lines(sinogram.shape[0], geometry) if lines is None else lines,
-        cos,
-        sin,
+        np.cos(theta),
+        np.sin(theta),
         narrow,
         geometry.axis_column,
         geometry.centre_y,
@@ -124,9 +130,12 @@ def _compiled(blocks: FloatArray) -> int | None:
 
 
 def _tilt_groups(cos: np.ndarray, sin: np.ndarray, n_block: int) -> np.ndarray:
-    """First tilt of each group that is projected together, and the end: neighbours whose rays march along the same axis.
+    """First tilt of each group that is projected together, and the end of the last.
 
-    Smaller groups where there are many threads to keep busy. The grouping does not change the result.
+    The rays of a group advance along the same axis.
+
+    Smaller groups where there are many threads to keep busy. The grouping does not change the
+    result.
     """
     largest = min(GROUP, max(4, n_block * cos.size // (4 * get_num_threads())))
     turns = np.flatnonzero(np.diff(np.abs(cos) >= np.abs(sin))) + 1

@@ -1,7 +1,8 @@
 """The inner loops of the projector pair, compiled for one width of blocks or for any.
 
-A width that is known when the loops are compiled makes them 15 % to 20 % faster than one that is read from the array. See
-:mod:`oxytomo.reconstruct.projector` for the method and :mod:`oxytomo.reconstruct.blocks` for the layout.
+A width that is known when the loops are compiled makes them 15 % to 20 % faster than one that is
+read from the array. See :mod:`oxytomo.reconstruct.projector` for the method and
+:mod:`oxytomo.reconstruct.blocks` for the layout.
 """
 
 import math
@@ -15,11 +16,13 @@ from oxytomo.reconstruct.lines import add_lines
 from oxytomo.threads import parallel_kernel
 
 TILE: Final = 8
-"""Back-projection works on TILE × TILE pixels and four tilts at a time: their detector lines stay near."""
+"""Back-projection works on TILE × TILE pixels and four tilts at a time: their detector lines stay
+near."""
 GROUP: Final = 16
 STRIPE: Final = 8
 PIECE: Final = 8
-"""Forward projection lets up to GROUP tilts meet a piece of PIECE voxels of STRIPE lines while it is in the first cache."""
+"""Forward projection lets up to GROUP tilts meet a piece of PIECE voxels of STRIPE lines while it
+is in the first cache."""
 
 _PARALLEL: Final[dict[str, Any]] = {
     "element_ns": 10.0,
@@ -32,8 +35,9 @@ _PARALLEL: Final[dict[str, Any]] = {
 def forward_kernel(width: int | None) -> Callable[..., None]:
     """Compile the forward projection of blocks of ``width`` slices, or of any width (None).
 
-    The kernel takes (volume, lines, cos, sin, groups, axis_column, centre_y, centre_x, sinogram) and fills ``sinogram``.
-    Pieces without any line that ``lines`` (block, y, x) names are passed over.
+    The kernel takes (volume, lines, cos, sin, groups, axis_column, centre_y, centre_x, sinogram)
+    and fills ``sinogram``. Pieces without any line that ``lines`` (block, y, x) names are passed
+    over.
     """
 
     @parallel_kernel(**_PARALLEL)
@@ -56,7 +60,8 @@ def forward_kernel(width: int | None) -> Callable[..., None]:
             base = block * n_y * n_x * n_k
             sinogram[block, t0:t1] = np.float32(0)
             counted = np.zeros(n_across + 1, np.int64)
-            # A stripe of lines, a piece of them: voxels stay in the first cache while the tilts of a group meet them.
+            # A stripe of lines, a piece of them: voxels stay in the first cache while the tilts of
+            # a group meet them.
             for stripe in range(0, n_march, STRIPE):
                 stop = min(stripe + STRIPE, n_march)
                 middle = 0.5 * (stripe + stop - 1)
@@ -124,8 +129,8 @@ def forward_kernel(width: int | None) -> Callable[..., None]:
 def gather_kernel(width: int | None) -> Callable[..., None]:
     """Compile the back-projection of blocks of ``width`` slices, or of any width (None).
 
-    The kernel takes (sinogram, lines, cos, sin, narrow, axis_column, centre_y, centre_x, volume) and fills ``volume``: 0 where
-    ``lines`` (block, y, x) is not set.
+    The kernel takes (sinogram, lines, cos, sin, narrow, axis_column, centre_y, centre_x, volume)
+    and fills ``volume``: 0 where ``lines`` (block, y, x) is not set.
     """
 
     @parallel_kernel(**_PARALLEL)
@@ -156,7 +161,8 @@ def gather_kernel(width: int | None) -> Callable[..., None]:
             first = np.empty((4, TILE * TILE), np.float32)
             second = np.empty((4, TILE * TILE), np.float32)
             for t0 in range(0, n_tilt, 4):
-                # Where four tilts see the pixels, and with which weights; the last tilt stands in where there are fewer.
+                # Where four tilts see the pixels, and with which weights; the last tilt stands in
+                # where there are fewer.
                 for j in range(4):
                     t = min(t0 + j, n_tilt - 1)
                     c, d, w = cos[t], sin[t], narrow[t]
@@ -188,9 +194,10 @@ def gather_kernel(width: int | None) -> Callable[..., None]:
 
 @njit(nogil=True, cache=True)
 def _column_from(across, d_across, shift):  # type: ignore[no-untyped-def]
-    """First detector column whose ray lies at ``across`` or beyond in the direction of growing columns.
+    """First detector column whose ray lies at ``across`` or beyond, for growing columns.
 
-    Without re-association of sums, so that the end of one piece is exactly the beginning of the next.
+    Without re-association of sums, so that the end of one piece is exactly the beginning of the
+    next.
     """
     column = across * d_across + shift
     return math.ceil(column) if d_across > 0 else math.floor(column) + 1

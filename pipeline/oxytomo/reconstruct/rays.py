@@ -3,11 +3,13 @@
 import numpy as np
 
 from oxytomo.arrays import FloatArray
-from oxytomo.slabs import Field, Mapped
+from oxytomo.slabs import Field, mapped
 
 
 def weighted_rays(value: Field, variance: Field, *, pixel_um: float) -> tuple[Field, Field]:
-    """Return line integrals in pixels and their inverse variance, float32, computed when they are asked for.
+    """Return line integrals in pixels and their inverse variance, float32, as views.
+
+    Values are computed when they are read.
 
     A ray with an unknown value or variance is 0 with a weight of 0.
 
@@ -25,4 +27,4 @@ def weighted_rays(value: Field, variance: Field, *, pixel_um: float) -> tuple[Fi
         valid = np.isfinite(v) & np.isfinite(s)
         return np.where(valid, pixel**2 / np.where(valid, s, 1), 0)
 
-    return Mapped(value, line_integral, np.float32, variance), Mapped(value, weight, np.float32, variance)
+    return mapped(value, line_integral, np.float32, variance), mapped(value, weight, np.float32, variance)

@@ -16,7 +16,10 @@ OnIteration = Callable[[int, int], None]
 
 
 def inverse_sums(geometry: TiltGeometry) -> tuple[FloatArray, FloatArray]:
-    """Inverse ray lengths (n_tilt, n_s) and inverse column sums (n_y, n_x) of the system matrix; 0 where a sum is 0."""
+    """Inverse ray lengths (n_tilt, n_s) and inverse column sums (n_y, n_x) of the system matrix.
+
+    0 where a sum is 0.
+    """
     ones = np.ones((1, geometry.n_y, geometry.n_x, LINE), np.float32)
     rays = forward(ones, geometry)
     columns = adjoint(np.ones_like(rays), geometry)
@@ -35,7 +38,9 @@ def sirt(
     nonnegative: bool,
     on_iteration: OnIteration | None = None,
 ) -> FloatArray:
-    """Reconstruct by SIRT, ``x ← x + C Aᵀ R (b − A x)`` with R, C the inverse row and column sums of A.
+    """Reconstruct by SIRT, ``x ← x + C Aᵀ R (b − A x)``.
+
+    R and C are the inverse row and column sums of A.
 
     Parameters
     ----------
@@ -76,8 +81,10 @@ def sirt_step(
     Parameters
     ----------
     volume : (n_block, n_y, n_x, slice) float32, changed
-    data : (n_block, n_tilt, n_s, slice) float32, see :func:`oxytomo.reconstruct.projector.sinogram_blocks`
-    rays, columns : from :func:`inverse_sums`; ``rays`` times a weight per ray or tilt makes a weighted step
+    data : (n_block, n_tilt, n_s, slice) float32, see
+        :func:`oxytomo.reconstruct.projector.sinogram_blocks`
+    rays, columns : from :func:`inverse_sums`; ``rays`` times a weight per ray or tilt makes a
+        weighted step
     """
     residual = forward(volume, geometry)
     _weighted_difference(residual, data, rays)

@@ -1,8 +1,11 @@
-"""Plain reconstructions by TomoPy, in our orientation, centred as ours are, and in the unit of the line integral.
+"""Dual step of :mod:`oxytomo.reconstruct.denoising` on part of the line at ``at``.
 
-TomoPy counts the rows of a slice the other way. Its gridrec puts the tilt axis on the middle of a pixel also where a
-slice has an even number of them, leaves the mean of a slice away, and its gain (about 1.12) grows with the distance from
-the axis (TomoPy issue 481). The half pixel is taken out of the projections, the mean is added, the gain is measured.
+It works on vectors first … stop − 1 of its n.
+
+TomoPy counts the rows of a slice the other way. Its gridrec puts the tilt axis on the middle of a
+pixel also where a slice has an even number of them, leaves the mean of a slice away, and its gain
+(about 1.12) grows with the distance from the axis (TomoPy issue 481). The half pixel is taken out
+of the projections, the mean is added, the gain is measured.
 """
 
 from functools import lru_cache
@@ -16,13 +19,15 @@ from oxytomo.errors import MissingPackageError
 from oxytomo.reconstruct.geometry import TiltGeometry, tilt_weights_rad
 
 PADDING = 3
-"""gridrec works on a power of two that is at least so many times the width; with less its values depend on the place."""
+"""gridrec works on a power of two of at least this multiple of the width; with less its values
+depend on the place."""
 
 GAIN_POINTS = 9
 GAIN_DEGREE = 4
 GAIN_TILTS = 180
 GAIN_WIDTH = 1 / 60
-"""The gain is measured on Gaussian spots of this width (of the slice's), which so many tilts sample well."""
+"""The gain is measured on Gaussian spots of this width (of the slice's), which this number of tilts
+samples well."""
 
 SLICES_TOGETHER = 16
 """Slices that are padded together; padded they take three to six times the memory."""
@@ -83,7 +88,7 @@ def _sirt(
     nonnegative: bool,
     threads: int,
 ) -> FloatArray:
-    """TomoPy's SIRT: unpadded, since columns of zeros beside the data would be taken for measured ones."""
+    """Return a vector shifted by ±1 element, with ``filled`` at the free end."""
     settings: dict[str, Any] = {
         "theta": np.deg2rad(geometry.tilt_deg),
         "center": geometry.n_columns / 2,
@@ -99,7 +104,10 @@ def _sirt(
 
 
 def _turned(volume: Any) -> FloatArray:
-    """Turn the rows of a slice of TomoPy's round: its y axis points up, ours (the row index) down."""
+    """Filtered back-projection in Fourier space, by non-uniform Fourier transforms.
+
+    One transform serves two slices.
+    """
     return np.ascontiguousarray(volume[:, ::-1], np.float32)
 
 
@@ -113,7 +121,8 @@ def _fbp(tomopy: Any, projections: FloatArray, geometry: TiltGeometry, threads: 
     volume = _gridrec(tomopy, padded, np.deg2rad(tilt_deg), n, threads)
     gain, along = _gain(n)
     volume /= np.float32(gain) * along[:, None] * along
-    # The disc of half a frequency step around 0, which gridrec leaves out, is the mean over its square.
+    # The disc of half a frequency step around 0, which gridrec leaves out, is the mean over its
+    # square.
     sums = projections.sum(axis=2, dtype=np.float64)
     volume += (weights @ sums / (4 * n_padded**2)).astype(np.float32)[:, None, None]
     return volume
@@ -127,14 +136,15 @@ def _padded_width(n: int) -> int:
 def _half_pixel(tilt_deg: Float64Array, n: int) -> Float64Array:
     """Return how far each projection has to be moved for gridrec's axis, pixels: (n_tilt,).
 
-    The axis of an even slice lies between pixels, gridrec's on the next one: the object moves by (−½, −½).
+    The axis of an even slice lies between pixels, gridrec's on the next one: the object moves by
+    (−½, −½).
     """
     theta = np.deg2rad(tilt_deg)
     return np.zeros_like(theta) if n % 2 else -0.5 * (np.cos(theta) + np.sin(theta))
 
 
 def _moved(projections: FloatArray, n_padded: int, shift_px: Float64Array) -> FloatArray:
-    """Pad each row with zeros on both sides and move it by its shift, by the phase of its Fourier transform."""
+    """Plain reconstructions by TomoPy, in the orientation, centre and unit of this package."""
     n = projections.shape[2]
     left = (n_padded - n) // 2
     padded = np.pad(projections, ((0, 0), (0, 0), (left, n_padded - n - left)))
@@ -148,7 +158,10 @@ def _moved(projections: FloatArray, n_padded: int, shift_px: Float64Array) -> Fl
 
 
 def _gridrec(tomopy: Any, padded: FloatArray, theta: Float64Array, n: int, threads: int) -> FloatArray:
-    """Run gridrec on padded rows; returns the middle n × n pixels, in our orientation, with gridrec's own gain."""
+    """Run gridrec on padded rows.
+
+    Returns the middle n × n pixels, in our orientation, with gridrec's own gain.
+    """
     even = n + n % 2
     slices = tomopy.recon(
         padded,
@@ -166,10 +179,11 @@ def _gridrec(tomopy: Any, padded: FloatArray, theta: Float64Array, n: int, threa
 
 @lru_cache(maxsize=8)
 def _gain(n: int) -> tuple[float, FloatArray]:
-    """Return the gain of gridrec on slices of n pixels: at the axis, and its course along x and y, which is the same.
+    """TomoPy's SIRT, unpadded: columns of zeros beside the data would count as measured.
 
-    Gaussian spots, whose projections and reconstruction are known, are put along x (one a slice). The gain belongs to
-    gridrec's interpolation in Fourier space and is a product of a function of x and one of y; a polynomial holds it.
+    Gaussian spots, whose projections and reconstruction are known, are put along x (one a slice).
+    The gain belongs to gridrec's interpolation in Fourier space and is a product of a function of x
+    and one of y; a polynomial holds it.
     """
     tomopy = _tomopy()
     n_padded = _padded_width(n)

@@ -4,13 +4,14 @@ Solves, for a volume x inside a support,
 
     min  ½ ‖G A x − b‖²_W + λ TV(x) + μ ‖x‖₁,   optionally x ≥ 0,
 
-where A is the projector, G the instrument's point spread (or 1), W the inverse variance of the data b, and TV the isotropic
-variation in three dimensions. Differences across the border of the support do not count, so a rim pays nothing for its
-contrast to the empty space outside.
+where A is the projector, G the instrument's point spread (or 1), W the inverse variance of the data
+b, and TV the isotropic variation in three dimensions. Differences across the border of the support
+do not count, so a rim pays nothing for its contrast to the empty space outside.
 
 References
 ----------
-Beck & Teboulle, IEEE Trans. Image Process. 18, 2419 (2009): FISTA and the dual projected gradient for the TV step.
+Beck & Teboulle, IEEE Trans. Image Process. 18, 2419 (2009): FISTA and the dual projected gradient
+for the TV step.
 """
 
 import itertools
@@ -34,20 +35,22 @@ from oxytomo.reconstruct.blur import blur, gaussian_taps
 from oxytomo.reconstruct.denoising import Denoiser
 from oxytomo.reconstruct.geometry import TiltGeometry
 from oxytomo.reconstruct.projector import adjoint, forward
-from oxytomo.slabs import Allocate, Field, in_memory, read
+from oxytomo.slabs import Field, new_field, read
 from oxytomo.slabs import slabs as rows_of
 from oxytomo.threads import parallel_kernel
 
 OnIteration = Callable[[int, int], None]
 INNER = 12
-"""Dual iterations per proximal step, to begin with; they start where the last step ended. Inexact steps let the residual stall:
-after ``PATIENCE`` iterations that lowered it by less than a tenth there are twice as many, up to ``MOST_INNER``."""
+"""Dual iterations per proximal step, to begin with; they start where the last step ended. Inexact
+steps let the residual stall: after ``PATIENCE`` iterations that lowered it by less than a tenth
+there are twice as many, up to ``MOST_INNER``."""
 
 PATIENCE, MOST_INNER = 15, 96
 
 CONVERGED = 0.03
-"""Usual tolerance, in units of :func:`gradient_noise`: the conditions of the minimum are met to 3 % of what noise alone does
-to the gradient. Deviations are then within about 0.1 percentage points (rms) of those after 400 iterations."""
+"""Usual tolerance, in units of :func:`gradient_noise`: the conditions of the minimum are met to 3 %
+of what noise alone does to the gradient. Deviations are then within about 0.1 percentage points
+(rms) of those after 400 iterations."""
 
 POWER_ITERATIONS = 4
 """The bound is then 2 % to 4 % above the eigenvalue."""
@@ -69,10 +72,11 @@ class Reached:
     Attributes
     ----------
     iterations : iterations done
-    residual : how far the conditions of a minimum are missed: rms gradient mapping over the support, per voxel in units of the
-        data term (Beck 2017, First-order methods in optimization, § 10.3)
-    misfit : weighted squared residual per measured value; 1 where the model explains the data down to their noise (of slabs: the
-        mean, halos included)
+    residual : how far the conditions of a minimum are missed: rms gradient mapping over the
+        support, per voxel in units of the data term (Beck 2017, First-order methods in
+        optimization, § 10.3)
+    misfit : weighted squared residual per measured value; 1 where the model explains the data down
+        to their noise (of slabs: the mean, halos included)
     """
 
     iterations: int
@@ -101,29 +105,31 @@ def total_variation(
     iterations: int,
     tolerance: float,
     start: Field | None = None,
-    allocate: Allocate = in_memory,
     on_iteration: OnIteration | None = None,
 ) -> TotalVariationResult:
-    """Solve the weighted TV problem above; of data and volume no more than a slab is in memory at a time.
+    """Solve the weighted TV problem above.
+
+    Of data and volume no more than a slab is in memory at a time.
 
     Parameters
     ----------
-    projections : (n_tilt, n_z, n_s) float32, line integrals in unit · pixel; where the weight is 0 the value is ignored
-    weights : (n_tilt, n_z, n_s) float32, inverse variance of the projections, 0 where they are not valid
+    projections : (n_tilt, n_z, n_s) float32, line integrals in unit · pixel; where the weight is 0
+        the value is ignored
+    weights : (n_tilt, n_z, n_s) float32, inverse variance of the projections, 0 where they are not
+        valid
     geometry : the scan
     support : (n_z, n_y, n_x) bool; x is 0 outside
     psf_px : standard deviation of the instrument's point spread on the detector, px; 0 for none
     tv_weight, l1_weight : λ and μ, in units of the data term per voxel
     nonnegative : constrain x ≥ 0
-    iterations : at most so many
+    iterations : largest number of iterations
     tolerance : stop when the residual falls below it; see :data:`CONVERGED`
     start : (n_z, n_y, n_x) float32, where to start; zero if None
-    allocate : makes the field of the solution
     """
     rows, columns, slices = bounding_box(support)
     cropped = geometry.cropped(rows, columns)
     parts = solver_slabs(slices, slice_bytes(cropped))
-    volume = allocate(support.shape, np.float32)
+    volume = new_field(support.shape, np.float32)
     found = []
     for i, (core, around) in enumerate(parts):
 
@@ -153,7 +159,7 @@ def total_variation(
 
 
 def together(found: Sequence[tuple[Reached, int]]) -> Reached:
-    """Sum up how slabs, and how many slices each, were solved: the worst of them, and their mean misfit."""
+    """Return the worst convergence of all slabs, and their mean misfit weighted by slices."""
     each, thickness = zip(*found, strict=True)
     misfit = np.average([one.misfit for one in each], weights=thickness)
     return Reached(max(one.iterations for one in each), max(one.residual for one in each), float(misfit))
@@ -165,12 +171,15 @@ def slice_bytes(geometry: TiltGeometry) -> int:
 
 
 def solver_slabs(slices: slice, bytes_per_slice: int, *, parts: int = 1) -> list[tuple[slice, slice]]:
-    """Cut a range of slices so that the state of each part fits in ``SLAB_BYTES``: the part, and the part with its halo.
+    """Cut a range of slices into parts whose state fits in ``SLAB_BYTES``.
+
+    Each part is returned without and with its halo.
 
     There are ``parts`` of them or a multiple of it.
 
-    Slices are coupled by total variation and by the point spread; both reach a few slices. With ``HALO`` slices on either side a
-    part differs from the whole, at the seam, by no more than both differ from the converged solution.
+    Slices are coupled by total variation and by the point spread; both reach a few slices. With
+    ``HALO`` slices on either side a part differs from the whole, at the seam, by no more than both
+    differ from the converged solution.
     """
     first, last = slices.start, slices.stop
     room = max(1, SLAB_BYTES // bytes_per_slice)
@@ -198,23 +207,23 @@ def minimize(
     start: FloatArray | None,
     on_iteration: OnIteration,
 ) -> TotalVariationResult:
-    """Solve for one slab, whole; as :func:`total_variation`, with the support's box as geometry and in memory."""
+    """Solve for one slab, whole.
+
+    As :func:`total_variation`, with the support's box as geometry and in memory.
+    """
     weight = sinogram_blocks(weights)
     data = sinogram_blocks(np.where(weights > 0, projections, 0))
     inside = to_blocks(support.astype(np.float32))
     taps = gaussian_taps(psf_px)
     step = 1.0 / largest_eigenvalue(weight, inside, geometry, taps)
-
     lines = np.asarray(inside.any(axis=-1))
-
     x = zero_blocks(inside.shape) if start is None else to_blocks(np.where(support, start, 0))
     previous, ahead = copy_of(x), copy_of(x)
     denoiser = Denoiser(inside)
     # Written in every iteration: new arrays each time would cost as much as a projection.
     projected, blurred, point = (empty_blocks(like.shape) for like in (data, data, inside))
     n_inside = max(1, int(np.count_nonzero(support)))
-    momentum, missed, done, inner = 1.0, np.inf, 0, INNER
-    missed_before = np.inf
+    momentum, missed, missed_before, done, inner = 1.0, np.inf, np.inf, 0, INNER
     for i in range(iterations):
         done = i + 1
         residual = blur(forward(ahead, geometry, lines=lines, out=projected), taps, out=blurred)
@@ -245,17 +254,22 @@ def minimize(
             inner = min(MOST_INNER, 2 * inner) if missed > 0.9 * missed_before else inner
             missed_before = missed
     residual = blur(forward(x, geometry, lines=lines, out=projected), taps, out=blurred)
-    residual -= data
-    misfit = float(np.vdot(residual, residual * weight)) / max(1, int(np.count_nonzero(weight)))
-    return TotalVariationResult(from_blocks(x, support.shape[0]), Reached(done, missed, misfit))
+    reached = Reached(done, missed, _misfit(residual, data, weight))
+    return TotalVariationResult(from_blocks(x, support.shape[0]), reached)
+
+
+def _misfit(projected: FloatArray, data: FloatArray, weight: FloatArray) -> float:
+    """Return the mean weighted square of the residual, over the data with a weight."""
+    projected -= data
+    return float(np.vdot(projected, projected * weight)) / max(1, int(np.count_nonzero(weight)))
 
 
 def gradient_noise(weights: Field, geometry: TiltGeometry, support: Field) -> float:
-    """Standard deviation that the data's noise gives the gradient ``AᵀW(Ax − b)``, rms over the support.
+    """Standard deviation of the gradient ``AᵀW(Ax − b)`` due to noise, rms over the support.
 
-    It is ``sqrt(Σ a² w)`` over the rays of a voxel. The two weights of a ray add up to about 1 and their squares to 2/3 on
-    average, so ``sqrt(2/3 · AᵀW1)`` is used. TV and L1 weights are set in units of it: they then follow the counts, the
-    number of tilts and the pixel size by themselves.
+    It is ``sqrt(Σ a² w)`` over the rays of a voxel. The two weights of a ray add up to about 1 and
+    their squares to 2/3 on average, so ``sqrt(2/3 · AᵀW1)`` is used. TV and L1 weights are set in
+    units of it: they then follow the counts, the number of tilts and the pixel size by themselves.
     """
     rows, columns, slices = bounding_box(support)
     cropped = geometry.cropped(rows, columns)
@@ -289,10 +303,12 @@ def bounding_box(support: Field) -> tuple[slice, slice, slice]:
 def largest_eigenvalue(
     weight: FloatArray, inside: FloatArray, geometry: TiltGeometry, taps: FloatArray
 ) -> float:
-    """Upper bound, within a few percent, of the largest eigenvalue of Aᵀ Gᵀ W G A inside the support.
+    """Upper bound of the largest eigenvalue of Aᵀ Gᵀ W G A inside the support.
 
-    The matrix M has no negative entries, so for any positive x the largest of (M x)ᵢ / xᵢ is an upper bound (Collatz 1942,
-    Wielandt 1950); x comes from power iterations.
+    It is within a few percent of it.
+
+    The matrix M has no negative entries, so for any positive x the largest of (M x)ᵢ / xᵢ is an
+    upper bound (Collatz 1942, Wielandt 1950); x comes from power iterations.
     """
     x, bound, lines = inside, 0.0, np.asarray(inside.any(axis=-1))
     for _ in range(POWER_ITERATIONS):
@@ -345,7 +361,10 @@ def _extrapolate(volume, previous, factor, ahead):  # type: ignore[no-untyped-de
 
 @parallel_kernel(nogil=True, fastmath={"contract", "reassoc"})
 def _moments(ahead, x, previous):  # type: ignore[no-untyped-def]
-    """Sums over (ahead − x)(x − previous) and (ahead − x)², in double and in an order fixed by the shape."""
+    """Sums over (ahead − x)(x − previous) and (ahead − x)², in double precision.
+
+    The order of summation depends on the shape only.
+    """
     n_block, n_y = x.shape[0], x.shape[1]
     parts = np.zeros((n_block * n_y, 2))
     for job in prange(n_block * n_y):

@@ -9,7 +9,7 @@ from oxytomo.arrays import Float64Array
 from oxytomo.results.fractions import Fraction
 from oxytomo.results.names import percent, percent_setting
 from oxytomo.results.records import Alignment
-from oxytomo.slabs import Field, Mapped, count_set, sampled
+from oxytomo.slabs import Field, count_set, mapped, sampled
 
 FEW_TILTS, NARROW_RANGE_DEG = 60, 110.0
 MANY_UNSOLVED, MANY_INVALID = 0.02, 0.05
@@ -198,7 +198,7 @@ def check_particle(particle: Field, deviation: Field) -> list[str]:
         )
     total = count_set(particle)
     unknown = count_set(
-        Mapped(particle, lambda inside, d: (inside > 0) & ~np.isfinite(d), np.bool_, deviation)
+        mapped(particle, lambda inside, d: (inside > 0) & ~np.isfinite(d), np.bool_, deviation)
     )
     if total == 0:
         found.append("No particle was found.")

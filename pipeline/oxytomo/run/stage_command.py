@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def run_command(texts: Sequence[str]) -> int:
-    """Run ``oxytomo stage`` with the arguments after that name, as the command line does; returns the exit code."""
+    """Run ``oxytomo stage`` with the arguments after that name; returns the exit code."""
 
     def command() -> int:
         parser = argparse.ArgumentParser(prog="oxytomo stage", description=DESCRIPTION)

@@ -12,7 +12,8 @@ from oxytomo.segment.smoothing import gaussian
 from oxytomo.slabs import Field, Slab, on_grid, read, sample_step, slabs
 
 BODY, HALF, BLOB, PORE = 1, 2, 4, 8
-"""Bits of a voxel: in a body, above BODY_LEVEL in it, in a small round body, in the compact part of a body."""
+"""Bits of a voxel: in a body, above BODY_LEVEL in it, in a small round body, in the compact part of
+a body."""
 _SEED, CROSSED, _REST = 16, 32, 64
 
 BODY_SMOOTHING_PX = 1.0
@@ -24,23 +25,26 @@ CORE_PX = 2.6
 """A body that holds a ball of this radius is a pore even where a crack runs into it."""
 FLATNESS = 10.0
 SMALLEST_AREA_PX = 20.0
-"""A crack has an area of at least FLATNESS times its aperture squared, and of so many voxel faces."""
+"""A crack has an area of at least FLATNESS times its aperture squared, and of this number of voxel
+faces."""
 BLOB_PX, BLOB_FILL, BLOB_REACH_PX = (3, 10), 0.15, 5.0
-"""A blob: its extent, the share of the cube of that extent that it fills, and how far its flanks reach."""
+"""A blob: its extent, the share of the cube of that extent that it fills, and how far its flanks
+reach."""
 BESIDE_PX = 1.5
 FLANK_PX = 3.0
 """So far from a sheet's walls the blurred sheet itself is below every level of a body."""
 FAR_PX = 4.5
 REST_VOXELS, REST_FILL = 5, 0.15
-"""What is left of a body beside a sheet is a pore where it has so many voxels and fills so much of the cube of its extent or
-reaches FAR_PX far: flanks of a sheet that is thicker than its mean are flat and near."""
+"""What is left of a body beside a sheet is a pore where it has this number of voxels and fills this
+share of the cube of its extent or reaches FAR_PX far: flanks of a sheet that is thicker than its
+mean are flat and near."""
 
 
 def find_bodies(void: Field, depth_px: Field, bits: Field) -> float:
     """Find bodies by hysteresis and fill in their bits BODY and HALF.
 
-    Returns the upper level, which is above the noise and above everything that the sign-flipped image shows away
-    from voids.
+    Returns the upper level, which is above the noise and above everything that the sign-flipped
+    image shows away from voids.
     """
     level = _upper_level(void, depth_px)
     low = min(BODY_LEVEL, level)
@@ -84,7 +88,10 @@ def told_apart(bits: Field, sheets: Sheets) -> Sheets:
 
 
 def _find_beside(sheets: Sheets, bits: Field) -> None:
-    """Fill in the bit PORE of what a sheet runs into or past that is no part of the sheet, too narrow for the opening."""
+    """Set the bit PORE where a sheet meets or passes a body that does not belong to it.
+
+    For bodies too narrow for the opening.
+    """
     if not sheets.count:
         return
     reach = int(np.ceil(FAR_PX)) + 1
@@ -138,7 +145,7 @@ def _bodies(bits: Field) -> Components:
 
 
 def _find_blobs(pieces: Components, bits: Field) -> None:
-    """Fill in the bit BLOB of small round bodies, whose flanks together with noise look like small plates."""
+    """Set the bit BLOB of small round bodies: their flanks and noise look like small plates."""
     low, high, size = _extents(pieces)
     extent = (high - low).max(axis=1) + 1
     room = extent.astype(np.float64) ** (3 if bits.shape[0] > 1 else 2)
@@ -175,7 +182,7 @@ def _add_extents(labels: Labels, first: int, low: IntArray, high: IntArray, size
 
 
 def _surroundings(bits: Field, index: IntArray) -> tuple[BoolArray, BoolArray]:
-    """Say of ridge voxels whether they are in the core of a wide body, and whether a blob is near."""
+    """Say which ridge voxels are in the core of a wide body, and which are near a blob."""
     core, near = np.zeros(len(index), bool), np.zeros(len(index), bool)
     reach = max(opening_reach(CORE_PX), int(BLOB_REACH_PX) + 1)
     for slab in slabs(bits.shape, halo=reach):
@@ -191,9 +198,12 @@ def _surroundings(bits: Field, index: IntArray) -> tuple[BoolArray, BoolArray]:
 
 
 def _kept(sheets: Sheets, core: BoolArray, near: BoolArray) -> Sheets:
-    """Drop sheets that run inside compact bodies or beside blobs, and those too small, too thick or too thin for a crack.
+    """Drop sheets inside compact bodies or beside blobs, and those of no crack's size.
 
-    Too thin is an aperture below the smallest that can be claimed: side lobes of a large void after phase retrieval.
+    They are too small, too thick or too thin.
+
+    Too thin is an aperture below the smallest that can be claimed: side lobes of a large void after
+    phase retrieval.
     """
     n = sheets.count + 1
     area, beside, inside = (

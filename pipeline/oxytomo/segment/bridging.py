@@ -1,35 +1,48 @@
-"""How much more a skin encloses that bridges openings twice as wide: what the choice of the bridging length leaves open."""
+"""How much more a skin encloses that bridges openings twice as wide.
+
+It shows what the choice of the bridging length leaves open.
+"""
 
 import numpy as np
 
 from oxytomo.arrays import BoolArray, LabelArray
 from oxytomo.segment.components import filled_bodies
 from oxytomo.segment.distances import closed
-from oxytomo.slabs import Allocate, Box, Field, fill, in_parts, largest, on_grid, read, slabs, window
+from oxytomo.slabs import (
+    Box,
+    Field,
+    fill,
+    in_parts,
+    largest,
+    new_field,
+    on_grid,
+    read,
+    slabs,
+    window,
+)
 
 SECOND = 2.0
 """The second bridging length / the first."""
 COARSE_RADIUS = 4.0
-"""Bodies are compared on every second, third … voxel, as far as the first ball keeps this radius in such voxels."""
+"""Bodies are compared on every second, third … voxel, as far as the first ball keeps this radius in
+such voxels."""
 
 
-def second_bridging(
-    solid: Field, particle: Field, *, bridge_px: float, allocate: Allocate
-) -> tuple[int, ...]:
-    """Return what each particle encloses besides where it is closed with a ball of twice the radius, in voxels.
+def second_bridging(solid: Field, particle: Field, *, bridge_px: float) -> tuple[int, ...]:
+    """Return what each particle encloses more, in voxels, when closed with twice the radius.
 
-    Both skins are drawn on the same grid, so that its steps cancel in the difference. Other particles are left out.
+    Both skins are drawn on the same grid, so that its steps cancel in the difference. Other
+    particles are left out.
 
     Parameters
     ----------
     solid : (n_z, n_y, n_x) bool, the solid inside the particles
     particle : uint8, 1, 2 … inside each particle
     bridge_px : radius of the ball with which the particles were closed
-    allocate : makes fields
     """
     step = max(1, int(bridge_px / COARSE_RADIUS))
     shape = tuple(-(-n // step) for n in solid.shape)
-    own, labels = allocate(shape, np.bool_), allocate(shape, np.uint8)
+    own, labels = new_field(shape, np.bool_), new_field(shape, np.uint8)
     row = 0
     for slab in slabs(solid.shape):
         part = on_grid(read(solid, slab.rows), slab.rows, step)
@@ -39,12 +52,11 @@ def second_bridging(
         row = rows.stop
     voxels = step ** (3 if solid.shape[0] > 1 else 2)
     return tuple(
-        voxels * _more(own, labels, label, bridge_px / step, allocate)
-        for label in range(1, largest(particle) + 1)
+        voxels * _more(own, labels, label, bridge_px / step) for label in range(1, largest(particle) + 1)
     )
 
 
-def _more(solid: Field, particle: Field, label: int, radius_px: float, allocate: Allocate) -> int:
+def _more(solid: Field, particle: Field, label: int, radius_px: float) -> int:
     """Return the voxels that the ball of twice the radius adds to one particle."""
     box = _box(particle, label)
     if box is None:
@@ -52,13 +64,13 @@ def _more(solid: Field, particle: Field, label: int, radius_px: float, allocate:
     own, labels = window(solid, box), window(particle, box)
     bodies = []
     for radius in (radius_px, SECOND * radius_px):
-        body = allocate(tuple(s.stop - s.start for s in box), np.bool_)
+        body = new_field(tuple(s.stop - s.start for s in box), np.bool_)
 
         def bridged(inside: BoolArray, owner: LabelArray, radius: float = radius) -> BoolArray:
             return closed(inside & (owner == label), radius)
 
         fill(body, bridged, own, labels, halo=2 * int(np.ceil(radius)) + 3)
-        bodies.append(filled_bodies(body, allocate))
+        bodies.append(filled_bodies(body))
     return sum(
         int((far & ~near & ((owner == label) | (owner == 0))).sum())
         for near, far, owner in in_parts(*bodies, labels)
@@ -66,7 +78,7 @@ def _more(solid: Field, particle: Field, label: int, radius_px: float, allocate:
 
 
 def _box(particle: Field, label: int) -> Box | None:
-    """Return the box around a particle and one voxel of what is outside it, None without such voxels."""
+    """Return the box around a particle and one voxel of outside, None without such voxels."""
     found = [np.zeros(n, bool) for n in particle.shape]
     for slab in slabs(particle.shape):
         inside = read(particle, slab.rows) == label

@@ -28,13 +28,15 @@ CONFIDENT_LABELS = {**CLASS_LABELS, "undecided": UNDECIDED}
 def classify_deviation(deviation: FloatArray, particle: BoolArray, *, threshold: float) -> LabelArray:
     """Label each voxel by its deviation from the reference TM/O.
 
-    Oxygen-poor: deviation > +threshold (too much transition metal); oxygen-rich: deviation < −threshold;
-    target: everything between, both limits included. A voxel of the particle without a deviation (NaN)
-    belongs to no class and is labelled outside here; :func:`classify_confident` labels it undecided.
+    Oxygen-poor: deviation > +threshold (too much transition metal); oxygen-rich: deviation <
+    −threshold; target: everything between, both limits included. A voxel of the particle without a
+    deviation (NaN) belongs to no class and is labelled outside here; :func:`classify_confident`
+    labels it undecided.
 
     Parameters
     ----------
-    deviation : (..., n_z, n_y, n_x) or (..., n_y, n_x) array, (TM/O) / reference − 1; of any float type
+    deviation : (..., n_z, n_y, n_x) or (..., n_y, n_x) array, (TM/O) / reference − 1; of any float
+        type
     particle : bool array with the last axes of ``deviation``
     threshold : positive fraction, 0.05 for 5 %
 
@@ -55,10 +57,10 @@ def classify_confident(
 ) -> LabelArray:
     """Label each voxel whose class is certain in spite of its noise; the others are undecided.
 
-    With z(p) the quantile of the normal distribution, oxygen-poor needs deviation − z(c) σ > threshold,
-    oxygen-rich needs deviation + z(c) σ < −threshold, and target, which has two sides, needs
-    abs(deviation) + z((1 + c)/2) σ ≤ threshold. For Gaussian noise each side is then right with
-    probability c or more.
+    With z(p) the quantile of the normal distribution, oxygen-poor needs deviation − z(c) σ >
+    threshold, oxygen-rich needs deviation + z(c) σ < −threshold, and target, which has two sides,
+    needs abs(deviation) + z((1 + c)/2) σ ≤ threshold. For Gaussian noise each side is then right
+    with probability c or more.
 
     Parameters
     ----------
@@ -69,8 +71,8 @@ def classify_confident(
 
     Returns
     -------
-    phases_confident : uint8, like ``deviation``; a voxel of the particle without deviation or σ (NaN) is
-        UNDECIDED
+    phases_confident : uint8, like ``deviation``; a voxel of the particle without deviation or σ
+        (NaN) is UNDECIDED
     """
     _check_shapes(deviation, particle)
     _check_shapes(sigma, particle)
@@ -114,7 +116,7 @@ def averaged_deviation(deviation: FloatArray, particle: BoolArray, *, width_px: 
 
 
 def _box(width: float) -> FloatArray:
-    """Weights of a box of any width about a sample: whole samples, and parts of the two at its ends."""
+    """Weights of a box of any width around a sample: whole samples, and parts of the two ends."""
     reach = int(np.ceil((width - 1) / 2))
     taps = np.ones(2 * reach + 1, np.float32)
     taps[[0, -1]] = (width - (2 * reach - 1)) / 2
@@ -122,10 +124,11 @@ def _box(width: float) -> FloatArray:
 
 
 def lone_skin_voxels(phases: LabelArray, particle: BoolArray) -> BoolArray:
-    """Return the voxels at the particle's surface that share no face with another voxel of their class.
+    """Return voxels at the surface that share no face with another voxel of their class.
 
-    At the surface the densities of TM and O fall off over a voxel or two, and their quotient with them: a voxel that stands
-    alone there is what the division made of it. Faces at the edge of the array are not known and count for neither.
+    At the surface the densities of TM and O fall off over a voxel or two, and their quotient with
+    them: a voxel that stands alone there is what the division made of it. Faces at the edge of the
+    array are not known and count for neither.
 
     Parameters
     ----------

@@ -6,7 +6,7 @@ import numpy as np
 
 from oxytomo.arrays import UNDECIDED, BoolArray, FloatArray, LabelArray
 from oxytomo.segment.classes import classify_confident, classify_deviation, lone_skin_voxels
-from oxytomo.slabs import Allocate, Field, fill, plane, read, slabs
+from oxytomo.slabs import Field, fill, new_field, plane, read, slabs
 
 
 @dataclass(frozen=True)
@@ -35,7 +35,6 @@ def classify_volume(
     *,
     threshold: float,
     confidence: float,
-    allocate: Allocate,
 ) -> Classified:
     """Classify the voxels of a particle by their deviation.
 
@@ -58,7 +57,7 @@ def classify_volume(
         found[lone_skin_voxels(plain, inside)] = UNDECIDED
         return found
 
-    phases, confident, null_phases = (allocate(deviation.shape, np.uint8) for _ in range(3))
+    phases, confident, null_phases = (new_field(deviation.shape, np.uint8) for _ in range(3))
     fill(phases, labels, deviation, particle)
     fill(confident, certain, phases, deviation, particle, *(() if sigma is None else (sigma,)), halo=1)
     n_null = 0 if null is None else null.shape[0]

@@ -8,7 +8,7 @@ from scipy.sparse import coo_array
 from scipy.sparse.csgraph import connected_components
 
 from oxytomo.arrays import BoolArray, IntArray
-from oxytomo.slabs import Allocate, Field, in_memory, slabs
+from oxytomo.slabs import Field, new_field, slabs
 
 CORNERS = 26
 """Neighbours that share a face, an edge or a corner."""
@@ -21,14 +21,14 @@ Labels = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 class Components:
     """Connected components, numbered from 1 on in the order of their first voxels.
 
-    Labels of more than one slab are not kept: each pass over them labels the slabs again, and a table says which labels of
-    neighbouring slabs are one.
+    Labels of more than one slab are not kept: each pass over them labels the slabs again, and a
+    table says which labels of neighbouring slabs are one.
     """
 
     def __init__(
         self, mask: Callable[[slice], BoolArray], shape: tuple[int, ...], *, connectivity: int
     ) -> None:
-        """Label ``mask``, a function that returns the mask of some rows, and join what touches across slabs."""
+        """Label ``mask``, a function that returns the mask of some rows, and join across slabs."""
         self._mask, self._shape, self._connectivity = mask, shape, connectivity
         self._offset = [0]
         self._only: Labels | None = None
@@ -48,7 +48,8 @@ class Components:
         pairs = np.concatenate(joins)
         graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(total, total))
         _, member = connected_components(graph, directed=False)
-        # Of the labels that are one, the first is the lowest, so that bodies keep the order of their first voxels.
+        # Of the labels that are one, the first is the lowest, so that bodies keep the order of
+        # their first voxels.
         _, first, inverse = np.unique(member, return_index=True, return_inverse=True)
         rank = np.empty(len(first), np.int32)
         rank[np.argsort(first)] = np.arange(len(first), dtype=np.int32)
@@ -92,19 +93,20 @@ def _touching(last: IntArray, first: IntArray, connectivity: int) -> IntArray:
     return np.concatenate(found)
 
 
-def filled_bodies(solid: Field, allocate: Allocate = in_memory) -> Field:
-    """Return bodies with their closed voids filled: those that no path through faces leads out of, to the edge of the volume.
+def filled_bodies(solid: Field) -> Field:
+    """Return bodies with their closed voids filled.
 
-    Voids and cracks that open to the outside stay open: their walls are surface. The only slice of a two-dimensional image is
-    no way out for its voids.
+    A void is closed if no path through faces leads from it to the edge of the volume.
+
+    Voids and cracks that open to the outside stay open: their walls are surface. The only slice of
+    a two-dimensional image is no way out for its voids.
 
     Parameters
     ----------
     solid : (n_z, n_y, n_x) bool
-    allocate : makes the field that is returned
     """
     shape = solid.shape
-    filled = allocate(shape, np.bool_)
+    filled = new_field(shape, np.bool_)
     background = Components(lambda rows: ~solid[rows], shape, connectivity=FACES)
     outside = np.zeros(background.count + 1, bool)
     for rows, labels in background:

@@ -14,10 +14,12 @@ COLUMNS_VOXELS = 24_000_000
 
 
 def within(mask: BoolArray, square: float) -> BoolArray:
-    """Return what lies within a distance, given by its square, of a mask: distances along x, then over rows and planes.
+    """Return the voxels within a distance (given as its square) of a mask.
 
-    Exact, as squares of distances between voxels are whole numbers; several times faster than a distance transform where
-    the distance is short.
+    Distances are found along x, then over rows and planes.
+
+    Exact, as squares of distances between voxels are whole numbers; several times faster than a
+    distance transform where the distance is short.
     """
     limit = int(np.floor(square + 1e-6))
     near: BoolArray = near_squares(mask, limit) <= limit
@@ -25,7 +27,7 @@ def within(mask: BoolArray, square: float) -> BoolArray:
 
 
 def near_squares(mask: BoolArray, limit: int) -> "np.ndarray[tuple[int, ...], np.dtype[np.uint16]]":
-    """Return the square of the distance to a mask where it is at most ``limit`` (10 000 at most), more elsewhere."""
+    """Return the squared distance to a mask up to ``limit`` (at most 10 000), more elsewhere."""
     found: np.ndarray[tuple[int, ...], np.dtype[np.uint16]] = _squares(
         np.ascontiguousarray(mask), limit, math.isqrt(limit)
     )
@@ -104,7 +106,9 @@ def closed(mask: BoolArray, radius_px: float) -> BoolArray:
 
 
 def distance_inside(mask: Field, out: Field) -> None:
-    """Fill ``out`` with the distance to the outside of the mask, however far: first in rows, then across them.
+    """Fill ``out`` with the distance to the outside of the mask, whatever its size.
+
+    First within rows, then across them.
 
     The lower envelope of parabolas along each column (Felzenszwalb and Huttenlocher 2012).
     """
@@ -120,7 +124,7 @@ def distance_inside(mask: Field, out: Field) -> None:
 
 @parallel_kernel(element_ns=20)
 def _across(squares: FloatArray) -> FloatArray:
-    """Return the distance, from the squares of distances within rows (inf where a row has no outside)."""
+    """Return the distance from squared distances within rows (inf for rows without outside)."""
     n_z, n_y, n_x = squares.shape
     out = np.empty(squares.shape, np.float32)
     for y in numba.prange(n_y):
@@ -146,7 +150,10 @@ def _across(squares: FloatArray) -> FloatArray:
 def _envelope(
     column: Float64Array, place: "np.ndarray[tuple[int], np.dtype[np.int64]]", limit: Float64Array
 ) -> None:
-    """Fill in the parabolas of the lower envelope and the limits between them; place[0] is −1 where there are none."""
+    """Fill in the parabolas of the lower envelope and the limits between them.
+
+    Place[0] is −1 where there are none.
+    """
     k = -1
     place[0] = -1
     for z in range(column.size):

@@ -1,4 +1,4 @@
-"""The particle as a taut skin would enclose it: cracks that are open to the outside belong to it."""
+"""The particle inside a taut skin: cracks that are open to the outside belong to it."""
 
 from dataclasses import dataclass
 
@@ -15,16 +15,19 @@ from oxytomo.segment.components import FACES, Components, filled_bodies
 from oxytomo.segment.distances import closed, distance_inside, near_squares
 from oxytomo.segment.regions import grow
 from oxytomo.segment.smoothing import gaussian
-from oxytomo.slabs import Allocate, Box, Field, faces, fill, on_grid, read, slabs
+from oxytomo.slabs import Box, Field, faces, fill, new_field, on_grid, read, slabs
 
 SMOOTHING_PX = 1.0
 SMOOTHING_REACH = 4
 SEPARATION = 3.0
-"""Solid and air must differ by this many times the spread within them; one Gaussian cut in two reaches 2.65."""
+"""Solid and air must differ by this many times the spread within them; one Gaussian cut in two
+reaches 2.65."""
 RARE, DARKEST = 0.1, 0.1
-"""Where so small a share of the volume is dark, so many of the dark voxels tell the level of void."""
+"""Where so small a share of the volume is dark, so many of the dark voxels tell the level of
+void."""
 MOSTLY = 0.5
-"""Share of the volume's faces that is solid from which the contrast must be inverted, or the field too narrow."""
+"""Share of the volume's faces that is solid from which the contrast must be inverted, or the field
+too narrow."""
 SKIN_SMOOTHING_PX = 1.5
 SKIN_REACH = 6
 OUTSIDE_PX = 24.0
@@ -45,7 +48,8 @@ class Envelope:
     depth_px : float32, distance to the skin, positive inside; −24 and less are not told apart
     air_level, solid_level : grey values
     cut : particles that touch the edge of the volume
-    more_px : voxels that each particle would hold besides where openings twice as wide are bridged; none of a mask
+    more_px : voxels that each particle would hold besides where openings twice as wide are bridged;
+        none of a mask
     masked : they are the user's
     bounded : there is something outside the particles, so that there is a skin and a depth below it
     """
@@ -70,7 +74,6 @@ def find_envelope(
     separate: bool,
     particle: Field,
     depth_px: Field,
-    allocate: Allocate,
 ) -> Envelope:
     """Find the particles: solid at half of the contrast, closed with a ball, holes filled.
 
@@ -82,7 +85,6 @@ def find_envelope(
     smallest_share : particles smaller than this share of the largest are left out
     separate : divide touching particles at their necks
     particle, depth_px : to be filled, see :class:`Envelope`
-    allocate : makes fields
 
     Raises
     ------
@@ -94,11 +96,11 @@ def find_envelope(
     if mask is not None:
         air = _void_where_rare(smooth, air, solid_level)
     del smooth
-    solid = allocate(volume.shape, np.bool_)
+    solid = new_field(volume.shape, np.bool_)
     fill(solid, lambda v: _smoothed(v) > 0.5 * (air + solid_level), volume, halo=SMOOTHING_REACH)
     if mask is None:
         _check_faces(solid)
-        _find_particles(solid, particle, bridge_px, smallest_share, separate, allocate)
+        _find_particles(solid, particle, bridge_px, smallest_share, separate)
     else:
         fill(particle, lambda m: m, mask)
     found = False
@@ -113,8 +115,8 @@ def find_envelope(
             got="nothing but void",
             fix="check the mask, and that the solid is brighter than the air",
         )
-    bounded = _fill_depth(particle, depth_px, smooth=mask is None, allocate=allocate)
-    more = second_bridging(solid, particle, bridge_px=bridge_px, allocate=allocate) if mask is None else ()
+    bounded = _fill_depth(particle, depth_px, smooth=mask is None)
+    more = second_bridging(solid, particle, bridge_px=bridge_px) if mask is None else ()
     cut, masked = _touching(particle), mask is not None
     return Envelope(particle, solid, depth_px, air, solid_level, cut, more, masked, bounded)
 
@@ -133,11 +135,14 @@ def _smooth_sample(volume: Field) -> FloatArray:
     return np.concatenate(found)
 
 
-def _fill_depth(particle: Field, depth_px: Field, *, smooth: bool, allocate: Allocate) -> bool:
-    """Fill in the distance to the skin, positive inside, and say whether there is a skin; else it is inf everywhere."""
-    inside = allocate(particle.shape, np.bool_)
+def _fill_depth(particle: Field, depth_px: Field, *, smooth: bool) -> bool:
+    """Fill in the distance to the skin, positive inside, and say whether there is a skin.
+
+    Else it is inf everywhere.
+    """
+    inside = new_field(particle.shape, np.bool_)
     fill(inside, lambda p: p > 0, particle)
-    plain = allocate(particle.shape, np.float32)
+    plain = new_field(particle.shape, np.float32)
     distance_inside(inside, plain)
     if np.isinf(read(plain, slice(0, 1))).all():
         fill(depth_px, lambda p: p, plain)
@@ -161,7 +166,7 @@ def _fill_depth(particle: Field, depth_px: Field, *, smooth: bool, allocate: All
 
 
 def coarse_box(volume: Field, mask: Field | None, *, margin_px: int) -> Box:
-    """Return the box around everything solid (or the mask) with a margin, so that air is not computed."""
+    """Return the box around all solid (or the mask) with a margin, to save computing air."""
     if mask is not None:
         step = 1
         found: list[BoolArray] = [np.zeros(n, bool) for n in mask.shape]
@@ -243,20 +248,21 @@ def _check_faces(solid: Field) -> None:
 
 
 def _find_particles(
-    solid: Field, particle: Field, bridge_px: float, smallest_share: float, separate: bool, allocate: Allocate
+    solid: Field, particle: Field, bridge_px: float, smallest_share: float, separate: bool
 ) -> None:
     """Fill in the closed and filled particles, largest first."""
-    kept, bridged = allocate(solid.shape, np.bool_), allocate(solid.shape, np.bool_)
+    kept, bridged = new_field(solid.shape, np.bool_), new_field(solid.shape, np.bool_)
     pieces = Components(lambda rows: solid[rows], solid.shape, connectivity=FACES)
     sizes = pieces.sizes()
-    # Dust of noise must not be bridged to; true fragments within reach of a particle come back with it.
+    # Dust of noise must not be bridged to; true fragments within reach of a particle come back with
+    # it.
     large = sizes >= max(0.001 * sizes.max(), 8)
     for rows, labels in pieces:
         kept[rows] = large[labels]
     fill(bridged, lambda k: closed(k, bridge_px), kept, halo=2 * int(np.ceil(bridge_px)) + 3)
     del kept
-    whole = filled_bodies(bridged, allocate)
-    parts = allocate(solid.shape, np.int32)
+    whole = filled_bodies(bridged)
+    parts = new_field(solid.shape, np.int32)
     if separate:
         _divide(whole, parts)
     else:
@@ -282,7 +288,7 @@ def _ranks(parts: Field, smallest_share: float) -> LabelArray:
 
 
 def _divide(whole: Field, parts: Field) -> None:
-    """Divide at necks narrower than 0.7 of both bodies: watershed of the distance from its high plateaus."""
+    """Divide at necks narrower than 0.7 of both bodies, by a watershed of the distance."""
     step = int(np.ceil((float(np.prod(whole.shape)) / DIVIDED_VOXELS) ** (1 / 3)))
     coarse = np.concatenate([on_grid(read(whole, s.rows), s.rows, step) for s in slabs(whole.shape)])
     labels = _divided(coarse)
@@ -292,7 +298,8 @@ def _divide(whole: Field, parts: Field) -> None:
         for axis in (1, 2):
             near = np.take(near, np.arange(whole.shape[axis]) // step, axis)
         inside = read(whole, slab.wide)
-        # On a coarser grid what lies between the last voxel of it and the skin belongs to what is next to it.
+        # On a coarser grid what lies between the last voxel of it and the skin belongs to what is
+        # next to it.
         parts[slab.rows] = grow(np.where(inside, near, 0).astype(np.int32), inside, step - 1)[slab.core]
 
 

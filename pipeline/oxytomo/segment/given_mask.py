@@ -3,22 +3,21 @@
 import numpy as np
 
 from oxytomo.arrays import FloatArray, LabelArray
-from oxytomo.slabs import Allocate, Field, fill
+from oxytomo.slabs import Field, fill, new_field
 
 
-def given_particles(values: Field, allocate: Allocate) -> Field:
+def given_particles(values: Field) -> Field:
     """Return a mask of the user as labels: values are rounded, 0 and less is outside.
 
     Parameters
     ----------
     values : (n_z, n_y, n_x), numbers of particles up to 255
-    allocate : makes the field that is returned
 
     Returns
     -------
     (n_z, n_y, n_x) uint8
     """
-    mask = allocate(values.shape, np.uint8)
+    mask = new_field(values.shape, np.uint8)
     fill(mask, _labels, values)
     return mask
 

@@ -33,7 +33,7 @@ class Lookup:
     shape: tuple[int, ...]
 
     def rows_at(self, place: IntArray) -> IntArray:
-        """Return the rows of the ridge voxels at (n, 3) places inside the volume, −1 where there is none."""
+        """Return the rows of the ridge voxels at (n, 3) places of the volume, −1 for none."""
         found: IntArray = _rows_at(self.start, self.column, self.row, self.shape[1], place)
         return found
 
@@ -118,7 +118,8 @@ def _sheets(index, normal, start, column, row, n_z, n_y, cosine):  # type: ignor
                             dot += normal[i, k] * normal[j, k]
                             out_i += step * normal[i, k]
                             out_j += step * normal[j, k]
-                        # Normals have no sign: an offset along the one is that along the other times the dot.
+                        # Normals have no sign: an offset along the one is that along the other
+                        # times the dot.
                         out_i += normal[j, 3] * dot
                         out_j -= normal[i, 3] * dot
                         if abs(dot) >= cosine and max(abs(out_i), abs(out_j)) <= STEP_OUT:
@@ -139,11 +140,12 @@ def _sheets(index, normal, start, column, row, n_z, n_y, cosine):  # type: ignor
 def sums_around(
     index: IntArray, normal: FloatArray, sheet: IntArray, values: FloatArray, found: Lookup, reach: int
 ) -> FloatArray:
-    """Return the sums of values over the own sheet around each ridge voxel, as far as it lies in the voxel's plane.
+    """Return sums over the sheet around each ridge voxel, as far as it lies in its plane.
 
     Parameters
     ----------
-    index, normal, sheet : (n, 3), (n, 4) and (n,) of ridge voxels, see :func:`oxytomo.segment.plates.ridges`
+    index, normal, sheet : (n, 3), (n, 4) and (n,) of ridge voxels, see
+        :func:`oxytomo.segment.plates.ridges`
     values : (n, k) what is summed
     found : where they are
     reach : radius of the ball in voxels

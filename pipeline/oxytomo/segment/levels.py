@@ -19,14 +19,17 @@ from oxytomo.threads import parallel_kernel
 BIN_PX = ROW_STEP
 LEVEL_SMOOTHING_BINS = 4.0
 CLEAR_PX = 4.0
-"""The solid's level is taken this far from every void and from the skin, where blur does not reach."""
+"""The solid's level is taken this far from every void and from the skin, where blur does not
+reach."""
 REACH = 5
 RESOLVED_PX = 3.0
 FEWEST_VOXELS = 200
 RESOLVED_VOXELS = 5000
-"""A mean of so many voxels is known to 0.5 % of the contrast at a contrast-to-noise ratio of 3."""
+"""A mean over this number of voxels is known to 0.5 % of the contrast at a contrast-to-noise ratio
+of 3."""
 FEWEST_CORE = 30
-"""Where there is no air, so many voxels of resolved voids are enough: 0.06 of the contrast at a contrast-to-noise ratio of 3."""
+"""Where there is no air, this number of voxels in resolved voids is enough: 0.06 of the contrast at
+a contrast-to-noise ratio of 3."""
 DARK_PX, DARK_REACH = 1.0, 4
 MAD_TO_SIGMA = 1.4826
 EDGE_PX, EDGE_BINS = 6, 48
@@ -112,7 +115,10 @@ def _void_fraction(
 
 @dataclass(frozen=True)
 class _ClearBins:
-    """Sums and numbers of clear voxels in bins; where they are on the sampling grid, by slab, and their values."""
+    """Sums and numbers of clear voxels in bins.
+
+    Where they are on the sampling grid, by slab, and their values.
+    """
 
     sums: FloatArray
     weights: FloatArray
@@ -183,11 +189,12 @@ def _binned(values: FloatArray | BoolArray) -> FloatArray:
 
 
 def _void_level(volume: Field, voids: Field, envelope: Envelope) -> tuple[float, str]:
-    """Return the grey value of resolved voids, of the air around the particle where there are too few."""
+    """Return the grey value of resolved voids, or of the surrounding air if there are too few."""
     step = sample_step(volume.shape)
     total, count, air = 0.0, 0, []
     for slab in slabs(volume.shape, halo=REACH):
-        # Flanks of a void are part of it where there is little noise, but they do not show its grey value.
+        # Flanks of a void are part of it where there is little noise, but they do not show its grey
+        # value.
         dark = read(voids, slab.wide) & ~read(envelope.solid, slab.wide)
         grey, depth = read(volume, slab.rows), read(envelope.depth_px, slab.rows)
         cores = eroded(dark, RESOLVED_PX)[slab.core]
@@ -197,7 +204,8 @@ def _void_level(volume: Field, voids: Field, envelope: Envelope) -> tuple[float,
         around = (depth < -CLEAR_PX) & (depth > -5 * CLEAR_PX)
         air.append(on_grid(grey, slab.rows, step)[on_grid(around, slab.rows, step)])
     if count >= RESOLVED_VOXELS:
-        # The mean, as for the solid: fractions are summed, and dark fringes beside edges make grey values skew.
+        # The mean, as for the solid: fractions are summed, and dark fringes beside edges make grey
+        # values skew.
         return total / count, "resolved voids"
     sample = np.concatenate(air)
     if sample.size < FEWEST_VOXELS and envelope.bounded and not envelope.masked:
@@ -207,14 +215,15 @@ def _void_level(volume: Field, voids: Field, envelope: Envelope) -> tuple[float,
     sample = sample[sample < half] if envelope.masked else sample
     if sample.size >= FEWEST_VOXELS:
         return float(np.median(sample)), "air"
-    # Without air a few voxels of a void are better than the level between void and solid that Otsu's threshold gives.
+    # Without air a few voxels of a void are better than the level between void and solid that
+    # Otsu's threshold gives.
     if count >= FEWEST_CORE:
         return total / count, "resolved voids"
     return _darkest(volume), "darkest voxels"
 
 
 def _darkest(volume: Field) -> float:
-    """Return the level of the darkest voxels of a smoothed volume: of void where a void is wider than the blur."""
+    """Return the grey level of wide voids: that of the darkest voxels of a smoothed volume."""
     lowest = np.inf
     for slab in slabs(volume.shape, halo=DARK_REACH):
         lowest = min(lowest, float(gaussian(read(volume, slab.wide), DARK_PX)[slab.core].min()))
@@ -224,7 +233,8 @@ def _darkest(volume: Field) -> float:
 def edge_blur(volume: Field, envelope: Envelope, *, start_px: float) -> float:
     """Return the standard deviation of the blur from the mean grey value across the skin.
 
-    Where the skin is rough the blur comes out too large. ``start_px`` is returned where the edge cannot be fitted.
+    Where the skin is rough the blur comes out too large. ``start_px`` is returned where the edge
+    cannot be fitted.
     """
     count, total = np.zeros(EDGE_BINS), np.zeros(EDGE_BINS)
     for slab in slabs(volume.shape):

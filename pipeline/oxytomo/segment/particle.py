@@ -10,7 +10,7 @@ from skimage.filters import threshold_otsu
 from oxytomo.arrays import BoolArray, FloatArray
 from oxytomo.errors import InputError
 from oxytomo.segment.components import FACES, Components
-from oxytomo.slabs import Allocate, Field, fill, in_memory, read, sampled, slabs
+from oxytomo.slabs import Field, fill, new_field, read, sampled, slabs
 
 SMOOTHING_PX = 1.0
 """Standard deviation of the Gaussian that quiets the noise before the density is cut at a level."""
@@ -24,21 +24,21 @@ CORE_PX = 2
 OTSU_BINS = 256
 
 
-def particle_mask(density: Any, *, name: str = "particle", allocate: Allocate = in_memory) -> Any:
-    """Return the solid particle: voxels above half of the solid's typical density, the largest piece of them.
+def particle_mask(density: Any, *, name: str = "particle") -> Any:
+    """Return the solid particle: the largest body above half of the solid's typical density.
 
-    A blurred flat edge passes through half of the density exactly where the edge is, whatever the blur; a
-    surface of radius R blurred with a Gaussian of standard deviation σ is found σ²/R too far inside, so
-    that the volume of a sphere is too small by 3 σ²/R². Otsu's threshold only separates background and
-    solid coarsely; the typical density is the median inside the solid's edge. Noise is smoothed with a
-    kernel that has no second moment, 2 G − G ⊗ G, which moves neither flat nor curved edges to first
-    order. Voids stay holes of the mask.
+    A blurred flat edge passes through half of the density exactly where the edge is, whatever the
+    blur; a surface of radius R blurred with a Gaussian of standard deviation σ is found σ²/R too
+    far inside, so that the volume of a sphere is too small by 3 σ²/R². Otsu's threshold only
+    separates background and solid coarsely; the typical density is the median inside the solid's
+    edge. Noise is smoothed with a kernel that has no second moment, 2 G − G ⊗ G, which moves
+    neither flat nor curved edges to first order. Voids stay holes of the mask.
 
     Parameters
     ----------
-    density : (n_z, n_y, n_x) field or (n_y, n_x) array, zero in the background up to noise; NaN counts as zero
+    density : (n_z, n_y, n_x) field or (n_y, n_x) array, zero in the background up to noise; NaN
+        counts as zero
     name : what the density belongs to, for the error
-    allocate : makes the field that is returned and those that are needed on the way
 
     Returns
     -------
@@ -52,13 +52,14 @@ def particle_mask(density: Any, *, name: str = "particle", allocate: Allocate = 
 
     Notes
     -----
-    Wrong when background and solid do not separate: densities below half of the typical one, such as a
-    minor porous phase, are not solid, and a particle of less than about a thousandth of the volume can be
-    missed. The typical density of a volume of more than 20 million voxels is that of a grid over it.
+    Wrong when background and solid do not separate: densities below half of the typical one, such
+    as a minor porous phase, are not solid, and a particle of less than about a thousandth of the
+    volume can be missed. The typical density of a volume of more than 20 million voxels is that of
+    a grid over it.
     """
     if len(density.shape) == 2:
         return particle_mask(density[None], name=name)[0]
-    smooth = allocate(density.shape, np.float32)
+    smooth = new_field(density.shape, np.float32)
     fill(smooth, _smoothed, density, halo=SMOOTHING_REACH)
     extremes = [(part.min(), part.max()) for part in _positive(smooth)]
     low, high = min(least for least, _ in extremes), max(most for _, most in extremes)
@@ -66,10 +67,10 @@ def particle_mask(density: Any, *, name: str = "particle", allocate: Allocate = 
         raise _no_particle(name, "no positive density")
     if low == high:
         raise _no_particle(name, "the same density everywhere")
-    level = 0.5 * _typical_density(smooth, _otsu(smooth, low, high), allocate)
+    level = 0.5 * _typical_density(smooth, _otsu(smooth, low, high))
     pieces = Components(lambda rows: smooth[rows] > level, smooth.shape, connectivity=FACES)
     largest = int(np.argmax(pieces.sizes()))
-    particle, solid_everywhere = allocate(smooth.shape, np.bool_), True
+    particle, solid_everywhere = new_field(smooth.shape, np.bool_), True
     for rows, labels in pieces:
         inside = labels == largest
         particle[rows] = inside
@@ -102,14 +103,14 @@ def _otsu(smooth: Field, low: Any, high: Any) -> float:
     return float(threshold_otsu(hist=(counts, (edges[1:] + edges[:-1]) / 2)))
 
 
-def _typical_density(smooth: Field, threshold: float, allocate: Allocate) -> float:
-    """Return the median density above a threshold, without the edge where there is more than edge."""
+def _typical_density(smooth: Field, threshold: float) -> float:
+    """Return the median density above a threshold, without edge voxels if most voxels are edge."""
 
     def core(part: FloatArray) -> BoolArray:
         inside: BoolArray = binary_erosion(part > threshold, iterations=CORE_PX, border_value=1)
         return inside
 
-    mask = allocate(smooth.shape, np.bool_)
+    mask = new_field(smooth.shape, np.bool_)
     fill(mask, core, smooth, halo=CORE_PX)
     found = sampled(smooth, mask)
     if not found.size:

@@ -1,9 +1,9 @@
 """Voids as thin plates: curvature of the void fraction and its ridges.
 
-A plate of aperture a, blurred to a standard deviation s, has at its middle the second derivative
-−a / (√(2π) s³) along its normal and none along its plane (Hessian plate filters: Sato et al. 2000; ridges with
-sub-voxel offsets: Steger 1998). Everything here is symmetric under a change of sign of the image but for the
-argument ``sign``, so that the sign-flipped image is the null of the image.
+A plate of aperture a, blurred to a standard deviation s, has at its middle the second derivative −a
+/ (√(2π) s³) along its normal and none along its plane (Hessian plate filters: Sato et al. 2000;
+ridges with sub-voxel offsets: Steger 1998). Everything here is symmetric under a change of sign of
+the image but for the argument ``sign``, so that the sign-flipped image is the null of the image.
 """
 
 import math
@@ -147,8 +147,8 @@ def ridges(
 ) -> tuple[IntArray, FloatArray, FloatArray]:
     """Return the voxels where a plate's curvature is largest along the axis nearest to its normal.
 
-    A plane has exactly one such voxel in every column along that axis, so that its area is the sum of
-    1 / |largest component of the normal|.
+    A plane has exactly one such voxel in every column along that axis, so that its area is the sum
+    of 1 / |largest component of the normal|.
 
     Parameters
     ----------

@@ -14,7 +14,10 @@ DISC_PX = 2
 
 @numba.njit(cache=True, fastmath=True)
 def _sample(part, first, n_z, z, y, x):  # type: ignore[no-untyped-def]
-    """Trilinear value of a volume of n_z rows of which those from ``first`` on are there; the edge voxels repeat."""
+    """Trilinear value of a volume of n_z rows of which those from ``first`` on are there.
+
+    The edge voxels repeat.
+    """
     _, n_y, n_x = part.shape
     z, y, x = min(max(z, 0.0), n_z - 1.0), min(max(y, 0.0), n_y - 1.0), min(max(x, 0.0), n_x - 1.0)
     a, b, c = int(z), int(y), int(x)
@@ -31,13 +34,15 @@ def _sample(part, first, n_z, z, y, x):  # type: ignore[no-untyped-def]
 
 
 def profiles(fraction: Field, index: IntArray, normal: FloatArray, reach: int) -> FloatArray:
-    """Return the void fraction along the normal of each ridge voxel, averaged over a disc of radius 2.
+    """Return the void fraction along each ridge voxel's normal, averaged over a disc.
+
+    The radius of the disc is 2.
 
     Parameters
     ----------
     fraction : (n_z, n_y, n_x) float32
-    index, normal : ridge voxels, see :func:`oxytomo.segment.plates.ridges`; the middle of the profile is the ridge,
-        not the voxel's centre
+    index, normal : ridge voxels, see :func:`oxytomo.segment.plates.ridges`; the middle of the
+        profile is the ridge, not the voxel's centre
     reach : the profile goes from −reach to +reach in steps of one voxel
 
     Returns

@@ -16,7 +16,9 @@ Labels = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 def paint_sheets(
     shape: tuple[int, int, int], index: IntArray, normal: FloatArray, sheet: IntArray, half_px: FloatArray
 ) -> Labels:
-    """Return the voxels within ``half_px`` of the middle of each ridge voxel's plane, labelled with its sheet.
+    """Return the voxels near the plane of each ridge voxel, labelled with its sheet.
+
+    They lie within ``half_px`` of the plane.
 
     Parameters
     ----------
@@ -63,7 +65,10 @@ def _grow_once(old: Labels, new: Labels, room: BoolArray, wide: bool) -> None:
 
 
 def grow(labels: Labels, room: BoolArray, steps: int) -> Labels:
-    """Grow labels by about ``steps`` voxels into ``room``: faces and edges by turns, an octagonal distance."""
+    """Grow labels by about ``steps`` voxels into ``room``, in an octagonal distance.
+
+    Faces and edges take turns.
+    """
     old, new = labels.copy(), np.empty_like(labels)
     for step in range(steps):
         _grow_once(old, new, room, step % 2 == 0)
@@ -103,7 +108,7 @@ def _added(first: IntArray, second: IntArray) -> IntArray:
 
 @numba.njit(cache=True)
 def _contacts(labels: Labels, reach: int, low: int, high: int) -> IntArray:
-    """Return (smaller, larger) for each pair of voxels of which the smaller label's is in the rows low … high."""
+    """Return (smaller, larger) for pairs whose smaller label has voxels in rows low … high."""
     n_z, n_y, n_x = labels.shape
     pairs = np.empty((0, 2), np.int64)
     for fill in range(2):

@@ -14,14 +14,16 @@ from oxytomo.slabs import Field, Slab, read, sample_step, slabs
 SCALE_PX = 2.0
 """Standard deviation of the Gaussian before the second differences."""
 SKIN_PX = 2.5
-"""What is nearer to the skin, whose own error looks like a plate, only continues a sheet and has no mass."""
+"""What is nearer to the skin, whose own error looks like a plate, only continues a sheet and has no
+mass."""
 OUTER_PX = 0.5
 NULL_QUANTILE = 0.98
 CLEAR_PX = 6.0
 STRONG = 4.0
-"""The null is taken CLEAR_PX away from responses above so many medians of the null's ridges: walls and side lobes."""
+"""The null is taken CLEAR_PX away from responses above this multiple of the median of the null's
+ridges: walls and side lobes."""
 WEAK = 1.5
-"""The level is at least so many medians; the quantile of noise is about twice that."""
+"""The level is at least this multiple of the median; the quantile of noise is about twice that."""
 SMOOTHING_REACH, RIDGE_REACH = 8, 2
 SAMPLE_ROWS = 32
 FEWEST_NULL = 100
@@ -29,7 +31,10 @@ FEWEST_NULL = 100
 
 @dataclass(frozen=True)
 class Responses:
-    """Ridge voxels: ``index`` (n, 3), ``normal`` (n, 4), see :class:`oxytomo.segment.sheets.Sheets`, ``value`` (n,)."""
+    """Ridge voxels: ``index`` (n, 3), ``normal`` (n, 4), ``value`` (n,).
+
+    See :class:`oxytomo.segment.sheets.Sheets`.
+    """
 
     index: IntArray
     normal: FloatArray
@@ -76,7 +81,7 @@ def responses(void: Field, depth_px: Field) -> tuple[Responses, Responses, float
 
 
 def _plates(void: Field, depth_px: Field, slab: Slab) -> tuple[FloatArray, BoolArray, FloatArray, FloatArray]:
-    """Return the smoothed void fraction, what lies below the skin, and the strength of bright and of dark plates."""
+    """Return the smoothed void fraction, the depth mask, and bright and dark plate strength."""
     depth = read(depth_px, slab.wide)
     smooth: FloatArray = gaussian(read(void, slab.wide), SCALE_PX)
     return smooth, depth > SKIN_PX, *plate_strength(smooth, depth > OUTER_PX)
@@ -116,7 +121,10 @@ def _sampled(shape: tuple[int, ...]) -> Iterator[Slab]:
 
 
 def _upper_quantile(largest: FloatArray, n: int, share: float) -> float:
-    """Return a quantile of n values of which only the largest are given; 0 where it lies below them."""
+    """Return a quantile of n values of which only the largest are given.
+
+    0 where it lies below them.
+    """
     place = share * (n - 1) - (n - largest.size)
     if place < 0:
         return 0.0

@@ -1,8 +1,9 @@
 """Where sheets end: ridges beyond a crack's rim dropped, gaps beside thicker voids closed.
 
-The plate response is wider than a crack, so that its ridge runs on beyond the rim; beside a thicker void it is
-weaker than the thicker void's own, so that the ridge stops short of it. Both ends are set by the void fraction
-itself: a sheet is where the fraction is at least half of what it is in the sheet's inner part nearby.
+The plate response is wider than a crack, so that its ridge runs on beyond the rim; beside a thicker
+void it is weaker than the thicker void's own, so that the ridge stops short of it. Both ends are
+set by the void fraction itself: a sheet is where the fraction is at least half of what it is in the
+sheet's inner part nearby.
 """
 
 from collections.abc import Callable
@@ -21,16 +22,19 @@ INNER_PX, INNER_SHARE = 7, 0.9
 FEWEST_INNER = 20
 HALF = 0.5
 QUIET_PX = 3
-"""Values are averaged over so many voxels of a sheet before they are compared."""
+"""Values are averaged over this number of voxels of a sheet before they are compared."""
 RIM_COSINE = 0.97
-"""At the rim the normals turn around it; what turns away from the inner part so far is no part of the plane."""
+"""At the rim the normals turn around it; what turns away from the inner part so far is no part of
+the plane."""
 SKIN_FLANK_PX, SKIN_PARALLEL = 6.0, 0.5
-"""Nearer to the skin than this and with so large a cosine to its normal, a sheet runs along the skin."""
+"""Nearer to the skin than this and with so large a cosine to its normal, a sheet runs along the
+skin."""
 BESIDE_PX, MOSTLY = 4.0, 0.6
 CANDIDATES = 96
 """So many of the nearest inner voxels are tried."""
 GAP_PX = 9
-"""A sheet continues over at most so many voxels where the response has no ridge, as where a thicker one crosses it."""
+"""A sheet continues over at most this number of voxels where the response has no ridge, as where a
+thicker one crosses it."""
 AT_ONCE = 100_000
 
 Room = Callable[[IntArray], BoolArray]
@@ -65,7 +69,7 @@ def inner_part(ridges: Ridges, shape: tuple[int, ...]) -> BoolArray:
 
 
 def _inner_and_small(ridges: Ridges, shape: tuple[int, ...]) -> tuple[BoolArray, BoolArray]:
-    """Return which ridge voxels are inside their sheet, and which are of a sheet that has no inside."""
+    """Return which ridge voxels are inside their sheet, and which sheets have no inside."""
     whole = np.pi * INNER_PX**2 if shape[0] > 1 else 2 * INNER_PX
     inner: BoolArray = _sums(ridges, ridges.area_px[:, None], shape, INNER_PX)[:, 0] > INNER_SHARE * whole
     few = np.bincount(ridges.sheet[inner], minlength=int(ridges.sheet.max(initial=0)) + 1) < FEWEST_INNER
@@ -85,7 +89,7 @@ def _sums(ridges: Ridges, values: FloatArray, shape: tuple[int, ...], reach: int
 
 
 def fitted_rims(void: Field, ridges: Ridges, room: Room) -> Ridges:
-    """Drop ridges beyond the rim of a crack, and continue sheets where only the response is too weak.
+    """Drop ridges beyond the rim of a crack, and continue sheets where the response is weak.
 
     Parameters
     ----------
@@ -108,8 +112,9 @@ def fitted_rims(void: Field, ridges: Ridges, room: Room) -> Ridges:
 def without_flanks(ridges: Ridges, depth_px: Field) -> Ridges:
     """Drop sheets that are a flank of something else: of the skin, or of a larger sheet.
 
-    A sheet that runs along the skin and near to it cannot be told from an error of the skin, and a sheet too small to have
-    an inside that lies beside a larger one is the turn of that one's walls about its rim.
+    A sheet that runs along the skin and near to it cannot be told from an error of the skin, and a
+    sheet too small to have an inside that lies beside a larger one is the turn of that one's walls
+    about its rim.
     """
     if not ridges.index.size:
         return ridges
@@ -134,13 +139,16 @@ def without_flanks(ridges: Ridges, depth_px: Field) -> Ridges:
 
 
 def _height(void: Field, index: IntArray, normal: FloatArray) -> FloatArray:
-    """Return the void fraction at the middle of a sheet, averaged over a disc and three voxels across."""
+    """Return the void fraction in the middle of a sheet, averaged over a disc and three voxels."""
     height: FloatArray = profiles(void, index, normal, 1).mean(axis=1)
     return height
 
 
 def _nearest_inner(ridges: Ridges, inner: BoolArray) -> IntArray:
-    """Return the row of the nearest inner voxel in whose plane a voxel lies, itself for an inner one, −1 for none."""
+    """Return the row of the nearest inner voxel in whose plane a voxel lies.
+
+    An inner voxel returns itself; −1 stands for none.
+    """
     nearest = np.where(inner, np.arange(len(inner)), -1)
     own, rest = np.flatnonzero(inner), np.flatnonzero(~inner)
     if not own.size or not rest.size:
@@ -174,9 +182,12 @@ def _continued(
     direction: FloatArray,
     room: Room,
 ) -> Ridges:
-    """Add voxels in the plane of a sheet's rim, from the rows ``front`` on, while the void fraction stays high enough.
+    """Add voxels in the plane of a sheet's rim while the void fraction stays high enough.
 
-    The plane's ``direction`` is that of the inner part nearby: at the rim itself the normals turn around it.
+    Starts from the rows ``front`` on.
+
+    The plane's ``direction`` is that of the inner part nearby: at the rim itself the normals turn
+    around it.
     """
     for _ in range(GAP_PX):
         taken = lookup(ridges.index, void.shape)
@@ -199,7 +210,7 @@ def _continued(
 def _neighbours(
     ridges: Ridges, front: IntArray, direction: FloatArray, found: Lookup, room: Room
 ) -> tuple[IntArray, IntArray, FloatArray]:
-    """Return free neighbours through which the planes of ``front`` go: row they come from, voxel, plane there."""
+    """Return free neighbours in the planes of ``front``: their row of origin, voxel, plane."""
     shape = np.array(found.shape)
     normal, start = direction[front], ridges.index[front]
     # Where the middle plane is, from the voxel's own normal to the direction.

@@ -1,10 +1,11 @@
 """Cracks: plates in the void fraction that its own noise does not make.
 
-Ridges of the plate response are joined to sheets; the mass of a sheet is the sum of response above the level
-over its ridge. The same on the sign-flipped image, where there are no cracks, says what noise makes: its tail
-of masses is extrapolated to the wanted number of false sheets in the whole volume, and the share of
-false sheets among those found is held below a limit (cluster mass inference: Bullmore et al. 1999; sign-flipped
-image as null: VOIDS prototype of this project).
+Ridges of the plate response are joined to sheets; the mass of a sheet is the sum of response above
+the level over its ridge. The same on the sign-flipped image, where there are no cracks, says what
+noise makes: its tail of masses is extrapolated to the wanted number of false sheets in the whole
+volume, and the share of false sheets among those found is held below a limit (cluster mass
+inference: Bullmore et al., IEEE Trans. Med. Imaging 18, 32 (1999); null distribution from changed
+signs: Nichols and Holmes, Hum. Brain Mapp. 15, 1 (2002)).
 """
 
 from dataclasses import dataclass, replace
@@ -27,9 +28,9 @@ REACH_PX = 8
 BASELINE_PX = 6
 """From here on a profile shows what is beside the crack."""
 LOCAL_PX = 3
-"""A local aperture is a mean over so many voxels around."""
+"""A local aperture is a mean over the sheet within this radius."""
 UNEVEN = 4.0
-"""Both sides count unless they differ by so many median deviations."""
+"""Both sides count unless they differ by this multiple of the median deviation."""
 
 
 @dataclass(frozen=True)
@@ -43,7 +44,8 @@ class Sheets:
     sheet : (n,) int64, 1 … number of the sheet
     area_px : (n,) float32, area in voxel faces
     aperture_px : (n,) float32, local aperture in voxels; noisy, take means or medians over a sheet
-    inner : (n,) bool, away from the sheet's rim, where the aperture is not averaged with what lies beyond
+    inner : (n,) bool, away from the sheet's rim, where the aperture is not averaged with what lies
+        beyond
     response_level, mass_level : thresholds of response and mass
     smallest_aperture_px : aperture whose response reaches ``response_level``
     null_sheets : sheets in the sign-flipped image above the lower level, before the mass threshold
@@ -133,7 +135,10 @@ def find_sheets(
 
 
 def painted(sheets: Sheets, shape: tuple[int, ...], rows: slice, extra_px: float) -> Labels:
-    """Return some rows of a volume with the sheets in their mean aperture and ``extra_px`` on both sides."""
+    """Return rows of a volume with sheets as thick as their mean aperture and ``extra_px``.
+
+    The extra is on both sides.
+    """
     half = (sheets.mean_aperture_px[sheets.sheet] / 2 + extra_px).astype(np.float32)
     reach = int(np.ceil(half.max(initial=0) + 1))
     near = (sheets.index[:, 0] >= rows.start - reach) & (sheets.index[:, 0] < rows.stop + reach)
@@ -147,8 +152,9 @@ def mass_threshold(
 ) -> float:
     """Return the mass above which sheets count.
 
-    The largest masses of the null fall exponentially in mass^(2/3), as those of surfaces do whose size falls
-    exponentially with their edge; fitted, they give the expected number of false sheets above a mass.
+    The largest masses of the null fall exponentially in mass^(2/3), as those of surfaces do whose
+    size falls exponentially with their edge; fitted, they give the expected number of false sheets
+    above a mass.
 
     Parameters
     ----------
@@ -174,10 +180,12 @@ def mass_threshold(
 
 
 def apertures(void: Field, found: Ridges, *, blur_px: float) -> FloatArray:
-    """Return the local aperture: the void fraction summed across the sheet, which blur does not change.
+    """Return the local aperture: the void fraction summed across the sheet.
 
-    The level beside the sheet, a mean over REACH_PX voxels of it, is taken off. The sum ends about three standard
-    deviations of the blur outside the crack's walls.
+    Blur does not change it.
+
+    The level beside the sheet, a mean over REACH_PX voxels of it, is taken off. The sum ends about
+    three standard deviations of the blur outside the crack's walls.
     """
     across = profiles(void, found.index, found.normal, REACH_PX)
     offset = np.abs(np.arange(-REACH_PX, REACH_PX + 1))
@@ -192,13 +200,13 @@ def apertures(void: Field, found: Ridges, *, blur_px: float) -> FloatArray:
 
 
 def local_aperture(sheets: Sheets, shape: tuple[int, ...]) -> FloatArray:
-    """Return the aperture of each ridge voxel averaged over its sheet nearby: that of a single one is mostly noise."""
+    """Return the aperture averaged over the sheet nearby: that of one voxel is mostly noise."""
     ridges = Ridges(sheets.index, sheets.normal, sheets.sheet)
     return smoothed(sheets.aperture_px, ridges, shape, LOCAL_PX)
 
 
 def _beside(across: FloatArray, found: Ridges, shape: tuple[int, ...]) -> FloatArray:
-    """Return the void fraction beside a sheet, from the lower side where another void is on one of them."""
+    """Return the void fraction beside a sheet, of the lower side if the other is a void."""
     end = REACH_PX + 1 - BASELINE_PX
     sides = [
         smoothed(part.mean(axis=1), found, shape, REACH_PX) for part in (across[:, :end], across[:, -end:])
@@ -227,7 +235,7 @@ def _masses(
 
 
 def _without_walls(void: Field, found: Ridges) -> Ridges:
-    """Drop ridge voxels of voids too wide to be a crack here: void still fills the profile at its ends."""
+    """Drop ridge voxels in voids too wide for a crack: their profile is void at its ends too."""
     across = profiles(void, found.index, found.normal, REACH_PX)
     inner = across[:, REACH_PX - 3 : REACH_PX + 4].max(axis=1)
     ends = np.minimum(across[:, :3].mean(axis=1), across[:, -3:].mean(axis=1))

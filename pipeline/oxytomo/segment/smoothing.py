@@ -20,9 +20,10 @@ def gaussian(
     mode: Literal["nearest", "constant"] = "nearest",
     truncate: float = 4.0,
 ) -> FloatArray:
-    """Smooth as :func:`scipy.ndimage.gaussian_filter`, to the last bit, with as many threads as the job has.
+    """Smooth as :func:`scipy.ndimage.gaussian_filter`, bit by bit, in several threads.
 
-    Along each axis in turn; sums are of double precision and in SciPy's order, over vectors of neighbouring voxels.
+    Along each axis in turn; sums are of double precision and in SciPy's order, over vectors of
+    neighbouring voxels.
     """
     given = np.ascontiguousarray(values, np.float32)
     shape = (1,) * (3 - given.ndim) + given.shape
@@ -35,7 +36,10 @@ def gaussian(
 
 
 def _side_by_side(values: FloatArray, axis: int) -> list[FloatArray]:
-    """Return views (n, m, k) of a contiguous volume in which an axis is the second, and k voxels lie side by side."""
+    """Return views (n, m, k) of a contiguous volume along one axis.
+
+    The axis is the second; k voxels are contiguous.
+    """
     if axis < 2:
         return [np.moveaxis(values, axis, 1)]
     lines = values.reshape(-1, values.shape[2])

@@ -18,10 +18,11 @@ LEAST_DIP = 0.5
 def without_steps(void: Field, depth_px: Field, ridges: Ridges) -> Ridges:
     """Drop sheets that are a step from one grey value of solid to another.
 
-    A sheet of void stands out from the solid on both sides of it. Beside a step the void fraction falls to one side only: to
-    the other it stays where it is, but for the slow level of the solid. A sheet counts where the fall to its higher side is at
-    least LEAST_DIP of that to its lower one (between 0.2 and 0.4 for steps, 1 for cracks in one solid), so that a crack along an
-    interface stays where it is stronger than the step.
+    A sheet of void stands out from the solid on both sides of it. Beside a step the void fraction
+    falls to one side only: to the other it stays where it is, but for the slow level of the solid.
+    A sheet counts where the fall to its higher side is at least LEAST_DIP of that to its lower one
+    (between 0.2 and 0.4 for steps, 1 for cracks in one solid), so that a crack along an interface
+    stays where it is stronger than the step.
 
     Parameters
     ----------
@@ -41,10 +42,12 @@ def without_steps(void: Field, depth_px: Field, ridges: Ridges) -> Ridges:
 
 
 def dip_share(across: Float64Array) -> float:
-    """Return the fall from a sheet's middle to its higher side / that to its lower one; 0 where a side lies outside the skin.
+    """Return the fall from a sheet's middle to its higher side / that to its lower one.
 
-    ``across`` are profiles of a sheet, (n, 2 REACH_PX + 1), NaN outside the particle; their medians are compared, the lowest
-    place on each side standing for the side.
+    0 where a side lies outside the skin.
+
+    ``across`` are profiles of a sheet, (n, 2 REACH_PX + 1), NaN outside the particle; their medians
+    are compared, the lowest place on each side standing for the side.
     """
     enough: BoolArray = np.isfinite(across).mean(axis=0) >= FEWEST_SHARE
     place: IntArray = np.flatnonzero(enough)

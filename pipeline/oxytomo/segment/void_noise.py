@@ -1,4 +1,4 @@
-"""How far noise moves the numbers of pores and cracks: the search for voids again, with as much noise added."""
+"""How noise moves the numbers of pores and cracks: searches with as much noise added."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,13 +13,17 @@ from oxytomo.segment.voids import Voids, find_voids, label_voids
 from oxytomo.slabs import slabs
 
 BLOCK_PX = 160
-"""Larger particles are sampled in a block of this edge; noise is local, so that a sum's variance grows with volume."""
+"""Larger particles are sampled in a block of this edge; noise is local, so that a sum's variance
+grows with volume."""
 NEIGHBOUR_SIGMAS_PX = (0.0, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What one search found in the block that is sampled; names as in :class:`oxytomo.segment.voids.Voids`."""
+    """What one search found in the block that is sampled.
+
+    Names as in :class:`oxytomo.segment.voids.Voids`.
+    """
 
     void: FloatArray
     depth_px: FloatArray
@@ -31,7 +35,8 @@ class Trial:
 
 
 Numbers = Callable[[Trial], tuple[Mapping[str, float], Mapping[str, float]]]
-"""What is counted in a trial: sums over the voids (volumes, areas, numbers), and means and shares."""
+"""What is counted in a trial: sums over the voids (volumes, areas, numbers), and means and
+shares."""
 
 
 @dataclass(frozen=True)
@@ -41,7 +46,8 @@ class NoiseSpread:
     Attributes
     ----------
     replicates : number of replicates
-    spread, bias : of each number its standard deviation, and the mean of the replicates less the value without added noise
+    spread, bias : of each number its standard deviation, and the mean of the replicates less the
+        value without added noise
     share : part of the voids that was sampled
     """
 
@@ -60,7 +66,9 @@ def noise_spread(
     false_cracks: float,
     false_discovery: float,
 ) -> NoiseSpread | None:
-    """Search again with noise of the measured strength and correlation added; None without replicates.
+    """Search again with noise of the measured strength and correlation added.
+
+    None without replicates.
 
     The variance of a sum grows with the volume that is sampled, that of a mean falls with it.
 
@@ -112,7 +120,7 @@ def noise_spread(
 
 
 def _block(voids: Voids) -> tuple[tuple[slice, ...], float]:
-    """Return a box around the particles, or the block of it that holds the most voids for its volume."""
+    """Return a box around the particles, or the block of it with most voids per volume."""
     shape = voids.particle.shape
     inside, weight = ([np.zeros(n, np.int64) for n in shape] for _ in range(2))
     for slab in slabs(shape):
@@ -140,7 +148,7 @@ def _block(voids: Voids) -> tuple[tuple[slice, ...], float]:
 
 
 def _correlation(void: FloatArray, clear: BoolArray) -> float:
-    """Return the width of the Gaussian that gives white noise the measured correlation of neighbours along x."""
+    """Return the width of the Gaussian that gives white noise the measured correlation along x."""
     pair = clear[..., 1:] & clear[..., :-1]
     if pair.sum() < 1000:
         return 0.0

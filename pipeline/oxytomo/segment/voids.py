@@ -1,5 +1,6 @@
 """From a volume to its particles, pores and cracks."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -11,17 +12,17 @@ from oxytomo.errors import InputError
 from oxytomo.segment.bodies import BODY, CROSSED, HALF, find_bodies, told_apart
 from oxytomo.segment.bodies import PORE as PORE_BIT
 from oxytomo.segment.components import CORNERS, Components
-from oxytomo.segment.envelope import OUTSIDE_PX, coarse_box, find_envelope
-from oxytomo.segment.levels import calibrate, edge_blur
+from oxytomo.segment.envelope import OUTSIDE_PX, Envelope, coarse_box, find_envelope
+from oxytomo.segment.levels import Calibration, calibrate, edge_blur
 from oxytomo.segment.regions import grow
 from oxytomo.segment.sheets import Sheets, find_sheets, painted
-from oxytomo.slabs import Allocate, Field, Mapped, fill, in_memory, read, slabs, window
+from oxytomo.slabs import Field, fill, mapped, new_field, read, slabs, window
 
 PORE, CRACK = 1, 2
 """Labels of ``voids``."""
 
 ZONES = 2.5
-"""The void fraction is summed so many standard deviations of the blur around a void."""
+"""The void fraction is summed to this multiple of the blur (standard deviation) around a void."""
 REST_STEPS = 6
 """Voxels of a crossed body are at most about so far from a sheet or a pore."""
 MOSTLY_VOID = 0.97
@@ -77,7 +78,7 @@ class Voids:
 
 @dataclass(frozen=True)
 class Found:
-    """Pores and cracks in a void fraction: bits of :mod:`oxytomo.segment.bodies`, sheets, level of the pores."""
+    """Pores and cracks in a void fraction: bits of bodies, sheets, level of the pores."""
 
     bits: Field
     sheets: Sheets
@@ -94,18 +95,17 @@ def segment_voids(
     false_discovery: float,
     smallest_share: float,
     separate: bool,
-    allocate: Allocate = in_memory,
 ) -> Voids:
     """Segment a volume.
 
     Parameters
     ----------
-    volume : (n_z, n_y, n_x) float32, bright solid in dark air; NaN counts as air. A slice has n_z = 1
+    volume : (n_z, n_y, n_x) float32, bright solid in dark air; NaN counts as air. A slice has n_z =
+        1
     mask : the user's particles, 0 outside, or None
     blur_px : standard deviation of the blur, None to measure it at the skin
     bridge_px, smallest_share, separate : see :func:`oxytomo.segment.envelope.find_envelope`
     false_cracks, false_discovery : see :func:`oxytomo.segment.sheets.find_sheets`
-    allocate : makes the fields that are returned and those that are needed on the way
 
     Raises
     ------
@@ -114,13 +114,13 @@ def segment_voids(
 
     Notes
     -----
-    Voids thinner than the smallest claimable aperture, cracks wider than about ten voxels (they become pores)
-    and cracks that run along the skin nearer than 6 voxels to it are not found.
+    Voids thinner than the smallest claimable aperture, cracks wider than about ten voxels (they
+    become pores) and cracks that run along the skin nearer than 6 voxels to it are not found.
     """
     _check_mask(mask, volume.shape)
     whole_grey = _finite(volume)
     box = coarse_box(whole_grey, mask, margin_px=int(bridge_px) + 12)
-    whole = {name: allocate(volume.shape, dtype) for name, dtype in TYPES.items()}
+    whole = {name: new_field(volume.shape, dtype) for name, dtype in TYPES.items()}
     for slab in slabs(volume.shape):
         whole["depth_px"][slab.rows] = np.float32(-OUTSIDE_PX)
     part = {name: window(field, box) for name, field in whole.items()}
@@ -133,25 +133,11 @@ def segment_voids(
         separate=separate,
         particle=part["particle"],
         depth_px=part["depth_px"],
-        allocate=allocate,
     )
     blur = edge_blur(grey, envelope, start_px=1.0) if blur_px is None else blur_px
-    known = allocate(grey.shape, np.bool_)
-    fill(known, lambda p, s: (p > 0) & ~s, part["particle"], envelope.solid)
-    bits = allocate(grey.shape, np.uint8)
-    for _ in range(2):
-        calibration = calibrate(grey, envelope, known, part["void"], blur_px=blur)
-        found = find_voids(
-            part["void"],
-            part["depth_px"],
-            bits,
-            blur_px=blur,
-            false_cracks=false_cracks,
-            false_discovery=false_discovery,
-        )
-        for slab in slabs(grey.shape):
-            body = (bits[slab.rows] & BODY) > 0
-            known[slab.rows] = body | (painted(found.sheets, grey.shape, slab.rows, 0.5) > 0)
+    calibration, found = _calibrated_voids(
+        grey, envelope, part, blur_px=blur, false_cracks=false_cracks, false_discovery=false_discovery
+    )
     n_pores = label_voids(found, part["depth_px"], part["instances"], part["zone"], blur_px=blur)
     _check_solid(part["void"], part["zone"], part["particle"])
     fill(part["voids"], lambda i: _kinds(i, n_pores), part["instances"])
@@ -172,10 +158,45 @@ def segment_voids(
     )
 
 
+def _calibrated_voids(
+    grey: Field,
+    envelope: Envelope,
+    part: Mapping[str, Field],
+    *,
+    blur_px: float,
+    false_cracks: float,
+    false_discovery: float,
+) -> tuple[Calibration, Found]:
+    """Calibrate grey values and find voids twice: the second time without the voids of the first.
+
+    Fills ``part["void"]``.
+    """
+    known = new_field(grey.shape, np.bool_)
+    fill(known, lambda p, s: (p > 0) & ~s, part["particle"], envelope.solid)
+    bits = new_field(grey.shape, np.uint8)
+    for _ in range(2):
+        calibration = calibrate(grey, envelope, known, part["void"], blur_px=blur_px)
+        found = find_voids(
+            part["void"],
+            part["depth_px"],
+            bits,
+            blur_px=blur_px,
+            false_cracks=false_cracks,
+            false_discovery=false_discovery,
+        )
+        for slab in slabs(grey.shape):
+            body = (bits[slab.rows] & BODY) > 0
+            known[slab.rows] = body | (painted(found.sheets, grey.shape, slab.rows, 0.5) > 0)
+    return calibration, found
+
+
 def find_voids(
     void: Field, depth_px: Field, bits: Field, *, blur_px: float, false_cracks: float, false_discovery: float
 ) -> Found:
-    """Find pores and cracks in a void fraction; fills ``bits``, other parameters as in :func:`segment_voids`."""
+    """Find pores and cracks in a void fraction.
+
+    Fills ``bits``, other parameters as in :func:`segment_voids`.
+    """
     sheets = find_sheets(
         void, depth_px, blur_px=blur_px, false_cracks=false_cracks, false_discovery=false_discovery
     )
@@ -184,7 +205,10 @@ def find_voids(
 
 
 def label_voids(found: Found, depth_px: Field, instances: Field, zone: Field, *, blur_px: float) -> int:
-    """Fill in numbers of pores and sheets, where both are the pore's, and their zones; returns the number of pores."""
+    """Fill in numbers of pores and sheets, where both are the pore's, and their zones.
+
+    Returns the number of pores.
+    """
     bits, shape = found.bits, found.bits.shape
     pores = Components(lambda rows: (bits[rows] & PORE_BIT) > 0, shape, connectivity=CORNERS)
     for rows, labels in pores:
@@ -192,7 +216,8 @@ def label_voids(found: Found, depth_px: Field, instances: Field, zone: Field, *,
         crack = (sheet > 0) & (labels == 0) & (depth_px[rows] > 0)
         labels[crack] = sheet[crack] + pores.count
         zone[rows] = labels
-    # What else is more than half void in a body that a sheet crosses belongs to the sheet or the pore next to it.
+    # What else is more than half void in a body that a sheet crosses belongs to the sheet or the
+    # pore next to it.
     fill(
         instances,
         lambda i, b, d: grow(i, ((b & (HALF | CROSSED)) == (HALF | CROSSED)) & (d > 0), REST_STEPS),
@@ -248,4 +273,4 @@ def _finite(volume: Field) -> Field:
         values = np.asarray(values, np.float32)
         return np.where(np.isfinite(values), values, np.float32(lowest))
 
-    return Mapped(volume, filled, np.float32)
+    return mapped(volume, filled, np.float32)

@@ -1,4 +1,4 @@
-"""Simulated dual-energy acquisitions: one series of frames for each energy, and the truth behind them."""
+"""Simulated dual-energy acquisitions: a series of frames per energy, and the truth."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,24 +25,29 @@ class Acquisition:
 
     Attributes
     ----------
-    energies_ev : photon energy of each series by its name, for example ``{"O_pre": 525.0, "O_post": 540.0}``
+    energies_ev : photon energy of each series by its name, for example ``{"O_pre": 525.0, "O_post":
+        540.0}``
     tilt_deg : (n_frame,) tilt of each frame in acquisition order, degrees
     n_rows, n_cols : detector pixels
     pixel_nm : mean pixel size in the object plane
-    magnification_spread : the pixel sizes of the series run evenly from ``pixel_nm × (1 − spread)`` to
-        ``pixel_nm × (1 + spread)``, in the order of the series
+    magnification_spread : the pixel sizes of the series run evenly from ``pixel_nm × (1 − spread)``
+        to ``pixel_nm × (1 + spread)``, in the order of the series
     jitter_px : standard deviation of every frame's own shift, pixels, in each direction
-    drift_px : length of the steady drift from first to last frame, pixels, in a random direction per series
+    drift_px : length of the steady drift from first to last frame, pixels, in a random direction
+        per series
     axis_offset_px : column of the tilt axis less the middle of the detector, pixels
-    axis_tilt_deg : the tilt axis leans by this angle in the detector plane, towards +x for increasing row
-    psf_px : standard deviation of the Gaussian point-spread function of the intensity, pixels; 0 for none
+    axis_tilt_deg : the tilt axis leans by this angle in the detector plane, towards +x for
+        increasing row
+    psf_px : standard deviation of the Gaussian point-spread function of the intensity, pixels; 0
+        for none
     subsamples : rays per pixel edge; the transmission is their mean
     photons_per_pixel : mean counts of the beam without the sample
     dark_level : mean counts without beam
     beam_structure : standard deviation of the beam over the detector, relative
     i0_drift : standard deviation of each frame's beam intensity, relative
     hot_fraction : share of pixels that read a high value whatever falls on them
-    n_flat, n_dark : frames without sample, half of them before the series and half after, and without beam
+    n_flat, n_dark : frames without sample, half of them before the series and half after, and
+        without beam
     noise : False records the mean counts: no photon noise and no rounding
     truth_subsamples : points per voxel edge of the true volumes at surfaces
     """
@@ -81,11 +86,14 @@ class Truth:
     tilt_deg : (n_frame,) in acquisition order
     pixel_nm : voxel size of the volumes
     series_pixel_nm : (n_series,) pixel size of each series in the object plane
-    shift_px : (n_series, n_frame, 2) shift of each raw frame in its own pixels: content sits at (+dy, +dx)
+    shift_px : (n_series, n_frame, 2) shift of each raw frame in its own pixels: content sits at
+        (+dy, +dx)
     beam_intensity : (n_series, n_frame) relative intensity of the beam in each frame
     densities : (n_element, n_z, n_y, n_x) relative densities, means over voxels
-    deviation : (n_z, n_y, n_x) TM/O over the reference, minus 1; NaN where less than half of a voxel is solid
-    fractions : share of each voxel by class: solid, rim, void, pore, crack, oxygen_poor, oxygen_rich
+    deviation : (n_z, n_y, n_x) TM/O over the reference, minus 1; NaN where less than half of a
+        voxel is solid
+    fractions : share of each voxel by class: solid, rim, void, pore, crack, oxygen_poor,
+        oxygen_rich
     """
 
     elements: tuple[str, ...]
@@ -121,8 +129,8 @@ def simulate_acquisition(
 ) -> tuple[dict[str, TiltSeries], Truth]:
     """Record a tilt series of a phantom at each energy.
 
-    The rays are exact line integrals at the shifted and magnified detector positions, so no frame is
-    interpolated. Counts are ``Poisson(beam · PSF(mean exp(−OD)) + dark)``.
+    The rays are exact line integrals at the shifted and magnified detector positions, so no frame
+    is interpolated. Counts are ``Poisson(beam · PSF(mean exp(−OD)) + dark)``.
 
     Parameters
     ----------
@@ -138,7 +146,8 @@ def simulate_acquisition(
     truth : what they were made from
     """
     _check(acquisition)
-    # Before anything is drawn, and with random numbers of its own: the ideal frames stay what they are.
+    # Before anything is drawn, and with random numbers of its own: the ideal frames stay what they
+    # are.
     scan = real_scan(
         phantom, acquisition, instrument, formula=formula, density_g_cm3=density_g_cm3, rng=rng.spawn(1)[0]
     )
@@ -193,7 +202,7 @@ def _truth(
     shifts_px: Float64Array,
     intensity: Float64Array,
 ) -> Truth:
-    """Return what an acquisition was made from: the particle before any damage, and its neighbours."""
+    """Return what an acquisition shows: the particle before damage, and its neighbours."""
     acquisition, phantom = scan.acquisition, scan.phantom
     shape = (acquisition.n_rows, acquisition.n_cols, acquisition.n_cols)
     pixel_nm, subsamples = acquisition.pixel_nm, acquisition.truth_subsamples
@@ -231,7 +240,10 @@ def frame_shifts_px(
 
 
 def truth_arrays(truth: Truth) -> dict[str, np.ndarray]:
-    """All of a truth as named arrays, for one file; the shares of a class are ``fraction_<class>``."""
+    """All of a truth as named arrays, for one file.
+
+    The shares of a class are ``fraction_<class>``.
+    """
     arrays: dict[str, np.ndarray] = {
         "elements": np.array(truth.elements),
         "series": np.array(truth.series),
@@ -248,7 +260,7 @@ def truth_arrays(truth: Truth) -> dict[str, np.ndarray]:
 
 
 def _beam(acquisition: Acquisition, pattern: Float64Array, rng: np.random.Generator) -> FloatArray:
-    """Mean counts of one energy's beam: a smooth profile of its own times the detector's pattern."""
+    """Mean counts of one energy's beam: a smooth profile times the detector's pattern."""
     shape = pattern.shape
     smooth = gaussian_filter(rng.normal(size=shape), 0.15 * min(shape), mode="wrap")
     smooth = (smooth - smooth.mean()) / max(float(smooth.std()), 1e-12)
@@ -257,7 +269,7 @@ def _beam(acquisition: Acquisition, pattern: Float64Array, rng: np.random.Genera
 
 
 def _counts(mean: FloatArray, hot: BoolArray, acquisition: Acquisition, rng: np.random.Generator) -> AnyArray:
-    """Detector counts (n, n_rows, n_cols) for the beam's mean counts: integers, or float32 without noise."""
+    """Detector counts (n, n_rows, n_cols) for mean counts: integers, float32 without noise."""
     expected = mean + np.float32(acquisition.dark_level)
     expected[:, hot] = HOT_LEVEL * acquisition.photons_per_pixel + acquisition.dark_level
     if not acquisition.noise:

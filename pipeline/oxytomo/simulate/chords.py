@@ -1,8 +1,8 @@
 """Exact chord lengths through ellipsoids, and the share of each voxel that they fill.
 
-An ellipsoid is its centre and its shape matrix ``C = R diag(a², b², c²) Rᵀ`` in (z, y, x) order. In the
-direction ``n`` it reaches ``sqrt(nᵀ C n)`` from its centre, so its shadow on the detector is the ellipse with
-the shape matrix ``C`` restricted to (z, s).
+An ellipsoid is its centre and its shape matrix ``C = R diag(a², b², c²) Rᵀ`` in (z, y, x) order. In
+the direction ``n`` it reaches ``sqrt(nᵀ C n)`` from its centre, so its shadow on the detector is
+the ellipse with the shape matrix ``C`` restricted to (z, s).
 """
 
 import math
@@ -24,8 +24,10 @@ def add_chords(  # type: ignore[no-untyped-def]
     Parameters
     ----------
     tilt_rad : (n_tilt,) float64
-    lean_rad : float, the tilt axis leans by this angle in the detector plane, towards +s for increasing z
-    z_nm, s_nm : (n_tilt, n_z), (n_tilt, n_s) float64, ascending detector coordinates of each projection
+    lean_rad : float, the tilt axis leans by this angle in the detector plane, towards +s for
+        increasing z
+    z_nm, s_nm : (n_tilt, n_z), (n_tilt, n_s) float64, ascending detector coordinates of each
+        projection
     centres_nm : (n_ellipsoid, 3) float64
     shapes, inverses : (n_ellipsoid, 3, 3) float64, shape matrices in nm² and their inverses
     amounts : (n_ellipsoid, n_channel) float64
@@ -69,7 +71,8 @@ def add_chords(  # type: ignore[no-untyped-def]
 def add_fractions(pixel_nm, subsamples, centres_nm, shapes, inverses, amounts, out):  # type: ignore[no-untyped-def]
     """Add ``amount × filled share`` of every ellipsoid to each voxel of ``out``.
 
-    The share is counted on ``subsamples``³ points per voxel, only in voxels that the surface may cross.
+    The share is counted on ``subsamples``³ points per voxel, only in voxels that the surface may
+    cross.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Simulated stacks through an absorption edge: round particles with a known valence field, and raw frames of them."""
+"""Simulated stacks through an edge: round particles of known valence, and raw frames."""
 
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -15,10 +15,12 @@ from oxytomo.oxidation.oxygen_loss import projected, vacancy_concentration
 VALENCES: Final = (2.0, 3.0, 4.0)
 SHIFT_PER_VALENCE_EV: Final = 1.3
 EDGE_SPAN_EV: Final = {"Mn": (635.0, 665.0), "Co": (772.0, 805.0), "Ni": (848.0, 880.0)}
-"""Energies of the stacks of Liu et al. (2024); Co begins lower, so that there is something below its edge."""
+"""Energies of the stacks of Liu et al. (2024); Co begins lower, so that there is something below
+its edge."""
 _SHELLS = 300
 _BACKGROUND_OD = 0.25
-"""Optical density of everything else in the thickest place, over that of the white line; it falls as E⁻³."""
+"""Optical density of everything else in the thickest place, over that of the white line; it falls
+as E⁻³."""
 
 Law = Literal["uniform", "diffusion", "core_shell"]
 
@@ -30,11 +32,12 @@ class StackAcquisition:
     Attributes
     ----------
     element : Mn, Co or Ni
-    n_energies : number of energies; two thirds of them lie in the first half of the span, where L3 is
+    n_energies : number of energies; two thirds of them lie in the first half of the span, where L3
+        is
     n_rows, n_cols, pixel_nm : the frames
     n_particles : number of round particles beside each other, of decreasing size
-    law, law_parameter : how the valence changes towards the surface, with D·t/R² for ``diffusion`` and the thickness
-        of the shell over the radius for ``core_shell``
+    law, law_parameter : how the valence changes towards the surface, with D·t/R² for ``diffusion``
+        and the thickness of the shell over the radius for ``core_shell``
     core_valence, surface_valence : at the ends
     largest_od : optical density of the white line in the thickest place
     photons_per_pixel : mean counts without sample
@@ -90,9 +93,12 @@ class SimulatedStack:
 
 
 def model_references(element: str) -> dict[float, Spectrum]:
-    """Return L-edge spectra of valence 2, 3 and 4 that look like those of oxides: multiplets, steps, chemical shift.
+    """Return L-edge spectra of valence 2, 3 and 4 that look like those of oxides.
 
-    They are drawn, not measured: edge jump 1, white lines of 3 to 5, each valence 1.3 eV above the last.
+    Multiplets, steps, chemical shift.
+
+    They are drawn, not measured: edge jump 1, white lines of 3 to 5, each valence 1.3 eV above the
+    last.
     """
     low, high = EDGE_SPAN_EV[element]
     energy = np.arange(low - 5.0, high + 5.0, 0.1)
@@ -117,8 +123,9 @@ def model_references(element: str) -> dict[float, Spectrum]:
 def simulate_stack(acquisition: StackAcquisition, *, rng: np.random.Generator) -> SimulatedStack:
     """Record a stack of round particles; the same random state gives the same frames.
 
-    The optical density of a pixel is that of its central ray. Fractions of valence 2, 3 and 4 at a local valence v are
-    (1 − u)², 2u(1 − u), u² with u = (v − 2)/2: all three are present wherever v is between.
+    The optical density of a pixel is that of its central ray. Fractions of valence 2, 3 and 4 at a
+    local valence v are (1 − u)², 2u(1 − u), u² with u = (v − 2)/2: all three are present wherever v
+    is between.
     """
     _check(acquisition)
     a = acquisition
@@ -173,7 +180,10 @@ def local_valence(radius: Float64Array, acquisition: StackAcquisition) -> Float6
 
 
 def _particles(a: StackAcquisition) -> tuple[Float64Array, Float64Array, float]:
-    """Return thickness in pixels, fractions (3, n_rows, n_cols) along the beam, and the largest radius in pixels."""
+    """Return thickness, fractions (3, n_rows, n_cols) along the beam, and largest radius.
+
+    Lengths are in pixels.
+    """
     rows, columns = np.mgrid[: a.n_rows, : a.n_cols].astype(np.float64)
     thickness = np.zeros((a.n_rows, a.n_cols))
     fractions = np.zeros((3, a.n_rows, a.n_cols))

@@ -1,4 +1,4 @@
-"""Simulated phase-contrast scans: a particle's exit wave, propagated to each detector position, with its truth."""
+"""Simulated phase-contrast scans: exit wave, propagated to each detector, and truth."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,7 +25,8 @@ class HologramScan:
     tilt_deg : (n_frame,) the same for every distance, in acquisition order
     n_rows, n_cols : detector pixels
     pixel_nm : object-plane pixel size at the largest magnification
-    axis_offset_px : where the rotation axis lies, from the middle column, pixels of the first distance in the object plane
+    axis_offset_px : where the rotation axis lies, from the middle column, pixels of the first
+        distance in the object plane
     jitter_px : standard deviation of every frame's own shift, pixels, in each direction
     beam_drift : standard deviation of each frame's beam intensity, relative
     subsamples : points per pixel edge on which the wave is computed
@@ -74,8 +75,9 @@ def simulate_holograms(
 ) -> tuple[dict[str, TiltSeries], dict[str, np.ndarray]]:
     """Record a phantom at every distance.
 
-    The wave behind the (thin) sample is computed on a finer grid than the detector's, propagated there, and the intensity
-    averaged over the detector's pixels. Solid is the phantom's outline without void, pores and cracks, of one material.
+    The wave behind the (thin) sample is computed on a finer grid than the detector's, propagated
+    there, and the intensity averaged over the detector's pixels. Solid is the phantom's outline
+    without void, pores and cracks, of one material.
 
     Parameters
     ----------
@@ -87,9 +89,9 @@ def simulate_holograms(
     Returns
     -------
     series : ``distance_1`` … → raw series
-    truth : ``solid`` (z, y, x) share of solid of each voxel, ``phase_lag`` (n_frame, n_rows, n_cols) rad on the grid
-        of the largest magnification without shifts, ``shift_px`` (n_distance, n_frame, 2), ``delta``, ``beta``, and the
-        geometry
+    truth : ``solid`` (z, y, x) share of solid of each voxel, ``phase_lag`` (n_frame, n_rows,
+        n_cols) rad on the grid of the largest magnification without shifts, ``shift_px``
+        (n_distance, n_frame, 2), ``delta``, ``beta``, and the geometry
     """
     _check(scan)
     delta, beta = refractive_index(formula, density_g_cm3=density_g_cm3, energy_ev=scan.energy_ev)
@@ -119,7 +121,10 @@ def simulate_holograms(
 def holograms(
     phantom: Phantom, scan: HologramScan, index: int, *, delta: float, beta: float, shift_px: Float64Array
 ) -> FloatArray:
-    """Intensity at one distance relative to the beam, without noise: (n_frame, n_rows, n_cols) float32."""
+    """Intensity at one distance relative to the beam, without noise.
+
+    (n_frame, n_rows, n_cols) float32.
+    """
     distance, pixel_nm = scan.distances[index], scan.pixels_nm[index]
     wavelength = wavelength_nm(scan.energy_ev)
     shape = (scan.n_rows, scan.n_cols)
@@ -143,7 +148,10 @@ def holograms(
 
 
 def true_phase_lag(phantom: Phantom, scan: HologramScan, *, delta: float) -> FloatArray:
-    """Phase lag on the grid of the largest magnification, rad, averaged over pixels: (n_frame, n_rows, n_cols)."""
+    """Phase lag on the grid of the largest magnification, rad, averaged over pixels.
+
+    (n_frame, n_rows, n_cols).
+    """
     wavenumber = 2 * np.pi / wavelength_nm(scan.energy_ev)
     shape, none = (scan.n_rows, scan.n_cols), np.zeros(2)
     paths = [
@@ -183,7 +191,10 @@ def _recorded(
     pixel_nm: float,
     rng: np.random.Generator,
 ) -> TiltSeries:
-    """Counts, with flats and darks; a beam of one level, for structure in it cancels in the flat field."""
+    """Counts, with flats and darks.
+
+    A beam of one level, for structure in it cancels in the flat field.
+    """
     n_frame, shape = scan.tilt_deg.size, (scan.n_rows, scan.n_cols)
     level = scan.photons_per_pixel or 1e4
     dark = 10.0

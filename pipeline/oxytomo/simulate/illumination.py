@@ -28,7 +28,9 @@ def beam_structure(
 
 
 def moved(structure: Float64Array, shift_px: Float64Array) -> FloatArray:
-    """Relative intensity ``1 + structure(y − dy, x − dx)`` of each frame, exact for a periodic structure.
+    """Relative intensity ``1 + structure(y − dy, x − dx)`` of each frame.
+
+    Exact for a periodic structure.
 
     Parameters
     ----------

@@ -23,29 +23,38 @@ BINDER: Final = ({"C": 2.0, "H": 2.0, "F": 2.0}, 1.78)
 
 @dataclass(frozen=True, kw_only=True)
 class RealInstrument:
-    """Departures of the instrument and the sample from the ideal ones; 0 (or nothing) leaves one out.
+    """Departures of the instrument and the sample from the ideal ones.
+
+    0 (or nothing) leaves one out.
 
     Attributes
     ----------
     stray : stray light as a share of the beam, the same in flats and frames: ``T → (1 − f) T + f``
     stray_edges : share by element, for both energies of its edge, instead of ``stray``
     post_edge : factor on the cross-section of an element in its own image on the edge (white line)
-    rim_change : relative change of an element's cross-section in its own image on the edge, in the rim only
+    rim_change : relative change of an element's cross-section in its own image on the edge, in the
+        rim only
     rim_nm : depth of the rim for ``rim_change``, nm
     skin_nm : thickness of a skin of Li2CO3 around the particle, nm
-    carbon_clumps, clump_nm : number of carbon clumps that touch the particle, and their diameter, nm
-    film_nm, film_hole_nm : thickness of the carbon film below the particle and diameter of its holes, nm;
-        no holes for 0
+    carbon_clumps, clump_nm : number of carbon clumps that touch the particle, and their diameter,
+        nm
+    film_nm, film_hole_nm : thickness of the carbon film below the particle and diameter of its
+        holes, nm; no holes for 0
     binder_nm : a coat of PVDF around the particle (and its skin), between 0 and this thick, nm
-    beam_shift_px : shift of the illumination between flats and frames, rms in each direction, pixels
-    beam_contrast, beam_length_px : what moves: contrast (standard deviation) and size of its structure
+    beam_shift_px : shift of the illumination between flats and frames, rms in each direction,
+        pixels
+    beam_contrast, beam_length_px : what moves: contrast (standard deviation) and size of its
+        structure
     zone_nm : width of the outermost zone of the zone plate, nm, for a finite depth of field
     angle_rms_deg : error of each recorded tilt, rms, degrees
     distortion : relative displacement of the field's corners from the middle; the middle stays
     neighbours : number of smaller particles of the reference composition that touch the particle
-    oxygen_loss, shrinkage : share of the oxygen that is lost, and of the diameter, at the end of the scan
-    dose_order : ``tilt``: all energies at one tilt, then the next; ``series``: one energy after the other
-    psf_px : standard deviation of the point spread instead of the acquisition's, pixels; None to keep it
+    oxygen_loss, shrinkage : share of the oxygen that is lost, and of the diameter, at the end of
+        the scan
+    dose_order : ``tilt``: all energies at one tilt, then the next; ``series``: one energy after the
+        other
+    psf_px : standard deviation of the point spread instead of the acquisition's, pixels; None to
+        keep it
     energy_offset_ev : true energies less the recorded ones, eV
     """
 
@@ -75,7 +84,7 @@ class RealInstrument:
 
     @property
     def bends_rays(self) -> bool:
-        """Whether the rays need the general kernel: anything beside the particle, or rays that are not parallel."""
+        """Whether rays need the general kernel: things beside the particle, or a divergent beam."""
         amounts = (self.skin_nm, self.carbon_clumps, self.film_nm, self.binder_nm, self.zone_nm)
         losses = (self.distortion, self.oxygen_loss, self.shrinkage)
         return any((*amounts, *losses)) or any(self.rim_change.values())
@@ -85,7 +94,7 @@ class RealInstrument:
         return float(self.stray_edges.get(series.split("_")[0], self.stray))
 
     def check(self, phantom: Phantom, series: Iterable[str], tilt_deg: Float64Array) -> None:
-        """Refuse elements without an image on their edge, shares outside 0 to 1, and a film seen edge-on."""
+        """Refuse elements without an edge image, shares outside 0 to 1, and a film seen edge-on."""
         named = {**self.stray_edges, **self.post_edge, **self.rim_change}
         on_edge = {name.removesuffix("_post") for name in series if name.endswith("_post")}
         recorded = [name for name in phantom.elements if name in on_edge]
@@ -145,7 +154,7 @@ IDEAL: Final = RealInstrument(
 def substance_attenuation_per_um(
     formula: Mapping[str, float], density_g_cm3: float, energies_ev: Float64Array
 ) -> Float64Array:
-    """Linear attenuation ``μ(E) = ρ Σ_k w_k (μ/ρ)_k(E)`` of any substance, 1/µm (Chantler's tables).
+    """Linear attenuation ``μ(E) = ρ Σ_k w_k (μ/ρ)_k(E)`` of a substance, 1/µm (Chantler).
 
     Parameters
     ----------
@@ -182,7 +191,7 @@ def on_own_edge(
 
 
 def dose_shares(n_series: int, n_frame: int, order: DoseOrder) -> Float64Array:
-    """Share of the scan's dose that the sample has had at the middle of each frame, frames in acquisition order.
+    """Share of the dose received by the middle of each frame, in order of acquisition.
 
     Returns
     -------

@@ -1,6 +1,7 @@
 """Cathode particles: an ellipsoid with a rim, a void, cracks, pores and off-composition domains."""
 
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from typing import Final
 
 import numpy as np
@@ -36,8 +37,9 @@ def cathode_particle(
     """Make a particle whose TM/O departs from the formula in domains and in its rim.
 
     The inclusions touch neither each other nor the rim, so each lies in material of the reference
-    composition. An oxygen-poor domain has less oxygen, more transition metal, or both; an oxygen-rich one has
-    less transition metal; the rim has less oxygen. Every other element (Li) follows the solid.
+    composition. An oxygen-poor domain has less oxygen, more transition metal, or both; an
+    oxygen-rich one has less transition metal; the rim has less oxygen. Every other element (Li)
+    follows the solid.
 
     Parameters
     ----------
@@ -47,8 +49,8 @@ def cathode_particle(
     n_oxygen_poor, n_oxygen_rich, n_pores, n_cracks : numbers of inclusions
     rim_nm : thickness of the oxygen-poor rim; 0 for none
     void_radius_nm : radius of the central void; 0 for none
-    deviation : range of the size of (TM/O) / reference − 1 in the domains, for example (0.08, 0.25); the rim
-        has its middle
+    deviation : range of the size of (TM/O) / reference − 1 in the domains, for example (0.08,
+        0.25); the rim has its middle
 
     Returns
     -------
@@ -75,34 +77,58 @@ def cathode_particle(
         void_axes = void_radius_nm * rng.uniform(0.9, 1.1, 3)
         inclusions.append(_ellipsoid((0.0, 0.0, 0.0), void_axes, _random_rotation(rng), nothing, "void"))
 
-    def crack_axes() -> Float64Array:
-        wide = rng.uniform(*CRACK_RADIUS, 2)
-        return radius_nm * np.array([wide[0], wide[1], rng.uniform(*CRACK_THICKNESS)])
-
-    def domain_axes() -> Float64Array:
-        return radius_nm * rng.uniform(*DOMAIN_RADIUS) * rng.uniform(0.8, 1.2, 3)
-
-    def pore_axes() -> Float64Array:
-        return radius_nm * rng.uniform(*PORE_RADIUS) * rng.uniform(0.8, 1.2, 3)
-
-    def poor() -> dict[str, float]:
-        ratio = 1 + rng.uniform(*deviation)
-        share = rng.uniform(0.0, 1.0)
-        return {"O": ratio ** (share - 1) - 1} | dict.fromkeys(metals, ratio**share - 1)
-
-    def rich() -> dict[str, float]:
-        return dict.fromkeys(metals, -rng.uniform(*deviation))
-
+    draw = _Draw(rng, radius_nm, metals, deviation)
     plan: list[tuple[int, Kind, Callable[[], Float64Array], Callable[[], Mapping[str, float]]]] = [
-        (n_cracks, "crack", crack_axes, lambda: nothing),
-        (n_oxygen_poor, "oxygen_poor", domain_axes, poor),
-        (n_oxygen_rich, "oxygen_rich", domain_axes, rich),
-        (n_pores, "pore", pore_axes, lambda: nothing),
+        (n_cracks, "crack", draw.crack_axes, lambda: nothing),
+        (n_oxygen_poor, "oxygen_poor", draw.domain_axes, draw.poor),
+        (n_oxygen_rich, "oxygen_rich", draw.domain_axes, draw.rich),
+        (n_pores, "pore", draw.pore_axes, lambda: nothing),
     ]
     for number, kind, draw_axes, draw_amount in plan:
         for _ in range(number):
             inclusions.append(_placed(rng, core, inclusions, draw_axes, draw_amount(), kind))
     return Phantom((*ellipsoids, *inclusions), tuple(formula))
+
+
+@dataclass(frozen=True)
+class _Draw:
+    """Random semi-axes and amounts of inclusions.
+
+    Attributes
+    ----------
+    rng : random numbers
+    radius_nm : of the particle
+    metals : transition metals of its formula
+    deviation : range of the size of (TM/O) / reference − 1
+    """
+
+    rng: np.random.Generator
+    radius_nm: float
+    metals: Sequence[str]
+    deviation: tuple[float, float]
+
+    def crack_axes(self) -> Float64Array:
+        """Return the semi-axes of a crack, in nm."""
+        wide = self.rng.uniform(*CRACK_RADIUS, 2)
+        return self.radius_nm * np.array([wide[0], wide[1], self.rng.uniform(*CRACK_THICKNESS)])
+
+    def domain_axes(self) -> Float64Array:
+        """Return the semi-axes of a domain, in nm."""
+        return self.radius_nm * self.rng.uniform(*DOMAIN_RADIUS) * self.rng.uniform(0.8, 1.2, 3)
+
+    def pore_axes(self) -> Float64Array:
+        """Return the semi-axes of a pore, in nm."""
+        return self.radius_nm * self.rng.uniform(*PORE_RADIUS) * self.rng.uniform(0.8, 1.2, 3)
+
+    def poor(self) -> dict[str, float]:
+        """Return the amounts that an oxygen-poor domain has more than the particle."""
+        ratio = 1 + self.rng.uniform(*self.deviation)
+        share = self.rng.uniform(0.0, 1.0)
+        return {"O": ratio ** (share - 1) - 1} | dict.fromkeys(self.metals, ratio**share - 1)
+
+    def rich(self) -> dict[str, float]:
+        """Return the amounts that an oxygen-rich domain has more than the particle."""
+        return dict.fromkeys(self.metals, -self.rng.uniform(*self.deviation))
 
 
 def uniform_particle(
@@ -114,7 +140,7 @@ def uniform_particle(
     n_cracks: int,
     void_radius_nm: float,
 ) -> Phantom:
-    """Make a particle of the reference composition throughout: every deviation found in it is false.
+    """Make a particle of the reference composition: every deviation found in it is false.
 
     Parameters
     ----------
@@ -145,7 +171,7 @@ def particle_with_balls(
     diameter_nm: float,
     balls: Sequence[tuple[float, float]],
 ) -> Phantom:
-    """Make a round particle on target with balls of known size and deviation at random places, apart from each other.
+    """Make a round particle with balls of known size and deviation, apart from each other.
 
     Parameters
     ----------
@@ -163,7 +189,8 @@ def particle_with_balls(
     )
     placed: list[Ellipsoid] = []
     for size_nm, deviation in sorted(balls, reverse=True):
-        # Poor in oxygen: TM/O = 1 / (1 + a) of the amount a of oxygen; rich: TM/O = 1 + a of the metals.
+        # Poor in oxygen: TM/O = 1 / (1 + a) of the amount a of oxygen; rich: TM/O = 1 + a of the
+        # metals.
         amount = {"O": 1 / (1 + deviation) - 1} if deviation > 0 else dict.fromkeys(metals, deviation)
         kind: Kind = "oxygen_poor" if deviation > 0 else "oxygen_rich"
         axes = np.full(3, size_nm / 2)
@@ -172,7 +199,10 @@ def particle_with_balls(
 
 
 def apart(first: Ellipsoid, second: Ellipsoid) -> bool:
-    """Whether two ellipsoids surely do not touch: a plane lies between them. Near misses may be refused."""
+    """Whether two ellipsoids surely do not touch: a plane lies between them.
+
+    Near misses may be refused.
+    """
     gap = np.subtract(second.centre_nm, first.centre_nm)
     shapes = first.shape_matrix, second.shape_matrix
     weights = np.linspace(0.0, 1.0, 9)[:, None, None]

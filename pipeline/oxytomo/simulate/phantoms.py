@@ -1,7 +1,7 @@
 """Phantoms as sums of ellipsoids: exact line integrals, voxel means and the true deviation.
 
-The amounts of overlapping ellipsoids add up. A pore inside a uniform region is an ellipsoid that takes away
-exactly what is there.
+The amounts of overlapping ellipsoids add up. A pore inside a uniform region is an ellipsoid that
+takes away exactly what is there.
 """
 
 from collections.abc import Mapping
@@ -18,8 +18,8 @@ from oxytomo.simulate.chords import add_chords, add_fractions
 Kind = Literal[
     "particle", "core", "void", "pore", "crack", "oxygen_poor", "oxygen_rich", "neighbour", "outside"
 ]
-"""What an ellipsoid stands for. ``particle`` is the outline; ``core`` fills it up to the oxygen-poor rim;
-``neighbour`` is another particle; ``outside`` is no cathode material."""
+"""What an ellipsoid stands for. ``particle`` is the outline; ``core`` fills it up to the
+oxygen-poor rim; ``neighbour`` is another particle; ``outside`` is no cathode material."""
 
 TRANSITION_METALS: Final = frozenset((*range(21, 31), *range(39, 49), *range(71, 81)))
 """Atomic numbers."""
@@ -33,7 +33,8 @@ class Ellipsoid:
     ----------
     centre_nm : (z, y, x) from the middle of the volume
     semi_axes_nm : three half lengths
-    rotation : (3, 3) orthogonal matrix; its columns are the directions of the semi-axes in (z, y, x)
+    rotation : (3, 3) orthogonal matrix; its columns are the directions of the semi-axes in (z, y,
+        x)
     amount : what it adds to each element, relative to the reference density; elements left out stay
     kind : what it stands for
     """
@@ -67,7 +68,10 @@ class Ellipsoid:
 
     @property
     def shape_matrix(self) -> Float64Array:
-        """``R diag(a², b², c²) Rᵀ`` in nm²; the ellipsoid reaches ``sqrt(nᵀ C n)`` in the direction n."""
+        """``R diag(a², b², c²) Rᵀ`` in nm².
+
+        The ellipsoid reaches ``sqrt(nᵀ C n)`` in the direction n.
+        """
         rotation = np.asarray(self.rotation, np.float64)
         return (rotation * np.square(self.semi_axes_nm)) @ rotation.T
 
@@ -116,8 +120,8 @@ def line_integrals(
     ----------
     phantom : the object
     tilt_deg : (n_tilt,) degrees
-    z_nm, s_nm : (n_z,) and (n_s,), or (n_tilt, n_z) and (n_tilt, n_s); ascending detector positions in the
-        object plane, from the middle
+    z_nm, s_nm : (n_z,) and (n_s,), or (n_tilt, n_z) and (n_tilt, n_s); ascending detector positions
+        in the object plane, from the middle
 
     Returns
     -------
@@ -135,14 +139,15 @@ def projected(
     s_nm: Float64Array,
     axis_tilt_deg: float = 0.0,
 ) -> FloatArray:
-    """Line integrals of anything that the ellipsoids carry, for example the attenuation at one energy.
+    """Line integrals of what the ellipsoids carry, for example attenuation at one energy.
 
     Parameters
     ----------
     phantom : the object; its own amounts are not used
     amounts : (n_ellipsoid, n_channel) what each ellipsoid adds
     tilt_deg, z_nm, s_nm : as in :func:`line_integrals`
-    axis_tilt_deg : the tilt axis leans by this angle in the detector plane, towards +s for increasing z
+    axis_tilt_deg : the tilt axis leans by this angle in the detector plane, towards +s for
+        increasing z
 
     Returns
     -------
@@ -214,9 +219,10 @@ def class_fractions(
 def true_deviation(
     densities: FloatArray, solid: FloatArray, *, elements: tuple[str, ...], formula: Mapping[str, float]
 ) -> FloatArray:
-    """Deviation of TM/O from the reference composition, NaN where less than half of a voxel is solid.
+    """Deviation of TM/O from the reference, NaN where less than half of a voxel is solid.
 
-    ``deviation = TM / O − 1`` with ``TM = Σ c_k ρ_k / Σ c_k`` over the transition metals, all ρ relative.
+    ``deviation = TM / O − 1`` with ``TM = Σ c_k ρ_k / Σ c_k`` over the transition metals, all ρ
+    relative.
 
     Parameters
     ----------

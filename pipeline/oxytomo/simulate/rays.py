@@ -1,7 +1,8 @@
 """Line integrals along any straight rays, and the transmissions that real instruments record.
 
-The kernel of :mod:`oxytomo.simulate.chords` is for parallel rays on a rectangular grid. Here every ray has its own
-point, so that distorted fields, converging light and what lies in a rim or beside the particle are exact as well.
+The kernel of :mod:`oxytomo.simulate.chords` is for parallel rays on a rectangular grid. Here every
+ray has its own point, so that distorted fields, converging light and what lies in a rim or beside
+the particle are exact as well.
 """
 
 import math
@@ -36,7 +37,8 @@ class Matter:
     oxygen : (n_ellipsoid,) the share of it that is oxygen's, which damage takes away
     rim : (n_ellipsoid,) what each adds on top of that outside of ``core``
     core : where the rim ends; None without a rim
-    around, around_attenuation : what lies beside the particle, and (n,) what each of its ellipsoids adds
+    around, around_attenuation : what lies beside the particle, and (n,) what each of its ellipsoids
+        adds
     sheet, film : the film below the particle, and its attenuation
     """
 
@@ -60,7 +62,8 @@ class View:
     tilt_deg : (n_frame,) true tilts
     shift_px : (n_frame, 2) shift of the content, pixels (dy, dx)
     axis_tilt_deg : lean of the tilt axis
-    pixel_nm, n_rows, n_cols, subsamples, psf_px : as for :func:`oxytomo.simulate.acquisition.transmissions`
+    pixel_nm, n_rows, n_cols, subsamples, psf_px : as for
+        :func:`oxytomo.simulate.acquisition.transmissions`
     aperture : numerical aperture of the lens; 0 for parallel rays
     distortion : relative displacement of the field's corners
     oxygen_loss, shrinkage : (n_frame,) shares lost at each frame
@@ -100,7 +103,8 @@ def ray_integrals(
 
     Returns
     -------
-    whole, within : (n_ray, n_channel) float64, µm times the unit of the amounts: all of it, and what lies in the core
+    whole, within : (n_ray, n_channel) float64, µm times the unit of the amounts: all of it, and
+        what lies in the core
     """
     points = np.ascontiguousarray(points_nm, np.float64)
     if points.ndim != 2 or points.shape[1] != 3 or amounts.shape[0] != len(phantom.ellipsoids):
@@ -135,9 +139,10 @@ def ray_integrals(
 def real_transmissions(matter: Matter, view: View) -> FloatArray:
     """Transmission that each pixel of a real instrument sees, before stray light.
 
-    Each pixel sees the mean of ``exp(−OD)`` over its rays and over the directions of the light, blurred by the
-    point spread. A ray that converges on the focal plane through the tilt axis stands for light of that direction, so
-    what lies before and behind the plane is out of focus (geometrical optics, incoherent light).
+    Each pixel sees the mean of ``exp(−OD)`` over its rays and over the directions of the light,
+    blurred by the point spread. A ray that converges on the focal plane through the tilt axis
+    stands for light of that direction, so whatever is before or behind the plane is out of focus
+    (geometrical optics, incoherent light).
 
     Returns
     -------
@@ -159,15 +164,18 @@ def real_transmissions(matter: Matter, view: View) -> FloatArray:
 
 
 def numerical_aperture(zone_nm: float, energy_ev: float) -> float:
-    """Numerical aperture ``λ / (2 Δr)`` of a zone plate with an outermost zone of this width; 0 for none."""
+    """Numerical aperture ``λ / (2 Δr)`` of a zone plate with an outermost zone of this width.
+
+    0 for none.
+    """
     return HC_EV_NM / energy_ev / (2 * zone_nm) if zone_nm > 0 else 0.0
 
 
 def cone_directions(aperture: float) -> list[tuple[float, float]]:
     """Slopes of the rays, sideways and along the tilt axis, that stand for a filled cone of light.
 
-    Six on a circle and one in the middle; its radius is such that their mean square is that of a filled disc,
-    ``NA²/4`` in each direction.
+    Six on a circle and one in the middle; its radius is such that their mean square is that of a
+    filled disc, ``NA²/4`` in each direction.
     """
     if aperture <= 0:
         return [(0.0, 0.0)]
@@ -242,7 +250,10 @@ def _through_film(sheet: Sheet, per_um: float, points: Float64Array, direction: 
 
 @njit(cache=True, nogil=True, inline="always")
 def _crossing(inverse, r_z, r_y, r_x, d):  # type: ignore[no-untyped-def]
-    """Where a ray, r + t d, enters and leaves an ellipsoid around the origin; nothing: enters after it leaves."""
+    """Where a ray, r + t d, enters and leaves an ellipsoid around the origin.
+
+    Nothing: enters after it leaves.
+    """
     a = b = c = 0.0
     r = (r_z, r_y, r_x)
     for i in range(3):

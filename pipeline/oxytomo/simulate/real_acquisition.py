@@ -1,4 +1,4 @@
-"""What a real instrument does to one acquisition: the sample as it is, its transmissions, and the beam."""
+"""What a real instrument does to an acquisition: sample, transmissions, and beam."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -51,7 +51,8 @@ class RealScan:
     tilt_deg : (n_series, n_frame) true tilts
     dose : (n_series, n_frame) share of the dose that the sample has had
     around, film : what lies beside and below the particle
-    structure, beam_shift_px : what of the illumination moves, and (n_series, n_frame, 2) by how much
+    structure, beam_shift_px : what of the illumination moves, and (n_series, n_frame, 2) by how
+        much
     """
 
     instrument: RealInstrument
@@ -68,7 +69,10 @@ class RealScan:
     beam_shift_px: Float64Array
 
     def transmissions(self, series: int, *, shift_px: Float64Array, pixel_nm: float) -> FloatArray:
-        """What each pixel sees, as :func:`oxytomo.simulate.acquisition.transmissions`, with every effect but the beam's."""
+        """What each pixel sees, with every effect but the beam's.
+
+        As :func:`oxytomo.simulate.acquisition.transmissions`.
+        """
         one, name = self.acquisition, tuple(self.acquisition.energies_ev)[series]
         if self.instrument.bends_rays:
             clean = real_transmissions(self._matter(series), self._view(series, shift_px, pixel_nm))
@@ -89,7 +93,10 @@ class RealScan:
         return (1 - stray) * clean + stray if stray else clean
 
     def beams(self, series: int, beam: FloatArray) -> tuple[FloatArray, FloatArray]:
-        """Mean counts without sample in the flats, (n_y, n_x), and during each frame, (n_frame, n_y, n_x) or the same."""
+        """Mean counts without sample: in the flats (n_y, n_x), and during each frame.
+
+        The latter (n_frame, n_y, n_x) or the same.
+        """
         if not self.instrument.beam_shift_px:
             return beam, beam
         at_rest = moved(self.structure, np.zeros((1, 2)))[0]
@@ -153,7 +160,8 @@ def real_scan(
 
     Parameters
     ----------
-    phantom, acquisition, formula, density_g_cm3 : as for :func:`oxytomo.simulate.acquisition.simulate_acquisition`
+    phantom, acquisition, formula, density_g_cm3 : as for
+        :func:`oxytomo.simulate.acquisition.simulate_acquisition`
     instrument : the switches
     rng : random numbers of its own, so that a switch leaves those of the acquisition as they are
     """

@@ -1,4 +1,4 @@
-"""What lies beside the particle: a skin, binder, carbon clumps, a supporting film, other particles."""
+"""What lies beside the particle: skin, binder, carbon, a supporting film, particles."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -31,7 +31,8 @@ class Sheet:
     Attributes
     ----------
     y_nm : where it is along the beam at tilt 0
-    film_nm, hole_nm, hole_origin_nm : its thickness, the diameter of its holes, and (z, x) of one hole
+    film_nm, hole_nm, hole_origin_nm : its thickness, the diameter of its holes, and (z, x) of one
+        hole
     """
 
     y_nm: float
@@ -68,13 +69,13 @@ def outline_of(phantom: Phantom) -> Ellipsoid:
 
 
 def grown(outline: Ellipsoid, by_nm: float, amount: Mapping[str, float]) -> Ellipsoid:
-    """The outline with every semi-axis longer by so much (shorter where negative), with other amounts."""
+    """The outline with all semi-axes longer (negative: shorter), with other amounts."""
     axes = tuple(max(axis + by_nm, 1e-3) for axis in outline.semi_axes_nm)
     return Ellipsoid(outline.centre_nm, (axes[0], axes[1], axes[2]), outline.rotation, amount, "outside")
 
 
 def with_neighbours(phantom: Phantom, number: int, rng: np.random.Generator) -> Phantom:
-    """Add smaller balls of the reference composition that touch the particle, in the plane of the support."""
+    """Add smaller touching balls of the reference composition, in the plane of the support."""
     outline, added = outline_of(phantom), list[Ellipsoid]()
     radius = float(np.prod(outline.semi_axes_nm) ** (1 / 3))
     everything = dict.fromkeys(phantom.elements, 1.0)
@@ -88,9 +89,12 @@ def with_neighbours(phantom: Phantom, number: int, rng: np.random.Generator) -> 
 
 
 def surroundings(phantom: Phantom, instrument: RealInstrument, rng: np.random.Generator) -> Phantom:
-    """Skin, binder and clumps around the particle, as amounts of :data:`SUBSTANCES`; 1 is a substance's own density.
+    """Skin, binder and clumps around the particle, as amounts of :data:`SUBSTANCES`.
 
-    The binder is an ellipsoid that is larger and lies to one side: its thickness runs from 0 to ``binder_nm``.
+    1 is a substance's own density.
+
+    The binder is an ellipsoid that is larger and lies to one side: its thickness runs from 0 to
+    ``binder_nm``.
     """
     body, around = outline_of(phantom), list[Ellipsoid]()
     if instrument.skin_nm > 0:
@@ -130,7 +134,7 @@ def film_below(phantom: Phantom, instrument: RealInstrument, rng: np.random.Gene
 
 
 def _touching(body: Ellipsoid, others: Sequence[Ellipsoid], direction: Float64Array) -> Ellipsoid:
-    """Move a body in a direction from the first of the others, as near to it as it goes without overlap (bisection)."""
+    """Move a body towards the first of others until it almost touches (bisection)."""
     first, unit = others[0], direction / np.linalg.norm(direction)
 
     def at(distance_nm: float) -> Ellipsoid:

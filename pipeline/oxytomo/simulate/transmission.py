@@ -1,4 +1,4 @@
-"""Transmission of a phantom as an ideal instrument sees it: parallel rays on an undistorted grid."""
+"""Transmission of a phantom in an ideal instrument: parallel rays, undistorted grid."""
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -20,7 +20,7 @@ def transmissions(
     subsamples: int,
     axis_tilt_deg: float = 0.0,
 ) -> FloatArray:
-    """Transmission that each pixel sees: the mean over its rays, blurred by the point-spread function.
+    """Transmission of each pixel: mean over its rays, blurred by the point-spread function.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
 """Bodies with exactly known sizes: pores, cracks and the particle's skin, as shares of voxels.
 
-Objects enter as signed distances, so that a voxel holds the share that an interval of one voxel's length along
-the surface's normal holds. The volume of a crack is then its area times its aperture whatever its direction,
-and cracks thinner than a voxel are as exact as thick ones.
+Objects enter as signed distances, so that a voxel holds the share that an interval of one voxel's
+length along the surface's normal holds. The volume of a crack is then its area times its aperture
+whatever its direction, and cracks thinner than a voxel are as exact as thick ones.
 """
 
 from collections.abc import Sequence
@@ -29,7 +29,9 @@ class Pore:
 
 @dataclass(frozen=True)
 class Crack:
-    """A disc of constant aperture, bent with a radius of curvature 1/``bend`` about one in-plane axis.
+    """A disc of constant aperture, bent about one in-plane axis.
+
+    The radius of curvature is 1/``bend``.
 
     Attributes
     ----------
@@ -60,7 +62,10 @@ class Skin:
 
 
 def random_skin(radius_px: float, roughness: float, rng: np.random.Generator) -> Skin:
-    """Draw a skin with four waves of low order whose amplitudes add up to ``roughness`` of the radius."""
+    """Draw a skin with four waves of low order.
+
+    Their amplitudes add up to ``roughness`` of the radius.
+    """
     waves = []
     for _ in range(4):
         axis = random_direction(rng)
@@ -69,7 +74,10 @@ def random_skin(radius_px: float, roughness: float, rng: np.random.Generator) ->
 
 
 def skin_share(skin: Skin, shape: tuple[int, ...], rows: slice) -> FloatArray:
-    """Return the share of each voxel inside the skin, in some rows of a volume; the particle is in its middle."""
+    """Return the share of each voxel inside the skin, in some rows of a volume.
+
+    The particle is in its middle.
+    """
     middle = [(n - 1) / 2 for n in shape]
     z, y, x = grid(shape, rows, middle)
     r = np.sqrt(z * z + y * y + x * x)
@@ -110,7 +118,7 @@ def ellipsoid_share(pore: Pore, shape: tuple[int, ...]) -> tuple[FloatArray, tup
 
 
 def disc_share(crack: Crack, shape: tuple[int, ...], rows: slice) -> tuple[FloatArray, BoolArray]:
-    """Return the share of each voxel, and the voxels that the middle plane runs through, in some rows."""
+    """Return the share of each voxel and the voxels on the middle plane, in some rows."""
     z, y, x = grid(shape, rows, crack.centre_px)
     n = crack.normal.astype(np.float32)
     along, across = in_plane(crack.normal)

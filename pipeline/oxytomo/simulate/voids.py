@@ -1,4 +1,4 @@
-"""Particles with pores and cracks whose sizes are known exactly, as a microscope would show them."""
+"""Particles with pores and cracks of exactly known size, as a microscope shows them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -28,8 +28,10 @@ class VoidPhantom:
 
     Attributes
     ----------
-    envelope, void : (n_z, n_y, n_x) float32, share of each voxel inside the particle's skin and of the voids in it
-    crack_index : int16, 1 + index of the crack whose middle plane runs through the voxel, 0 elsewhere
+    envelope, void : (n_z, n_y, n_x) float32, share of each voxel inside the particle's skin and of
+        the voids in it
+    crack_index : int16, 1 + index of the crack whose middle plane runs through the voxel, 0
+        elsewhere
     pore_index : int16, 1 + index of the pore that holds the voxel's centre
     pores, cracks : the objects
     """
@@ -54,7 +56,8 @@ class Scene:
     Attributes
     ----------
     shape : of the volume; the particle is in its middle
-    skin, pores, cracks : what is in it; where pores and cracks reach out of the particle they end at its skin
+    skin, pores, cracks : what is in it; where pores and cracks reach out of the particle they end
+        at its skin
     """
 
     shape: tuple[int, int, int]
@@ -152,7 +155,9 @@ def random_scene(
     pore_radii_px: tuple[float, ...],
     rng: np.random.Generator,
 ) -> Scene:
-    """Compose a particle with one crack of each aperture, every other open to the outside, and pores that do not touch.
+    """Compose a particle with one crack of each aperture, and pores that do not touch.
+
+    Every other crack is open to the outside.
 
     Parameters
     ----------
@@ -197,7 +202,8 @@ def photograph(
     blur_px : standard deviation of the blur; the noise is not blurred
     contrast_to_noise : contrast of solid to air / standard deviation of the noise; inf for no noise
     shading : relative amplitude of a slow variation of the solid's level
-    structure : amplitude of rings about the z axis and of correlated noise, relative to the white noise
+    structure : amplitude of rings about the z axis and of correlated noise, relative to the white
+        noise
     rng : random numbers
     """
     grey: FloatArray = (phantom.envelope - phantom.void).astype(np.float32)
@@ -220,7 +226,7 @@ def photograph(
 def photographed_rows(
     scene: Scene, *, blur_px: float, contrast_to_noise: float, shading: float, rng: np.random.Generator
 ) -> Iterator[tuple[slice, FloatArray]]:
-    """Go through rows of the volume that :func:`photograph` makes of a scene without structured noise.
+    """Yield rows of the volume that :func:`photograph` makes, without structured noise.
 
     Memory is set by the rows, and the values are the same.
     """
@@ -263,7 +269,7 @@ def _rings(shape: tuple[int, ...], rng: np.random.Generator) -> FloatArray:
 def _random_crack(
     aperture: float, *, open_: bool, radius: float, middle: Float64Array, rng: np.random.Generator
 ) -> Crack:
-    """Return a crack that reaches the skin and contains a radius of the particle, or one inside it."""
+    """Return a crack along a radius of the particle that reaches the skin, or one inside."""
     outward = random_direction(rng)
     tangent = np.cross(outward, random_direction(rng))
     normal = tangent / np.linalg.norm(tangent)

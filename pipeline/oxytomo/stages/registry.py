@@ -1,7 +1,8 @@
-"""One row per stage: all that is declared of it. Raise the version when the numbers of a stage change.
+"""One row per stage: all that is declared of it.
 
-The rules of the workflow, the plan of a run, its costs and the groups of jobs on a cluster follow from these rows.
-The table is plain data, below everything else, so that ``oxytomo.config`` can plan with it.
+Raise the version when the numbers of a stage change. The rules of the workflow, the plan of a run,
+its costs and the groups of jobs on a cluster follow from these rows. The table is plain data, below
+everything else, so that ``oxytomo.config`` can plan with it.
 """
 
 import importlib
@@ -22,23 +23,27 @@ class Stage:
     ----------
     name, room, version : of the stage
     settings : name of its model in ``oxytomo.config``
+    cost : name of the function in ``oxytomo.run.costs``; None for that of its own name, empty where
+        its rule says what it needs
     branches : the branches that run it, its own first; none: the whole sample, or all samples
     routes : in the branch ``structure``, the ways in that need it; none: all
-    jobs : what it has a job for: each raw series or element, each part of a particle, each replicate
+    jobs : what it has a job for: series or elements, parts of a particle, replicates
     part_of : the stage whose work its jobs do, where that is shared out
     for_mode : needed only where the reference is the particle's own mode
     raw : raw files that its settings name: of its series or volume, references, a mask
-    inputs : by key, the stores below ``stages/<branch>/`` that it reads, without their ending: ``{job}`` is that of the same
-        job, a star all of a folder; ``structure:voids`` is one of another branch, ``pristine:reconstruct`` of another
-        sample, a name with an ending a product. What a sample does not have is left out
-    store : its store below ``stages/<branch>/``, one for each ``{job}``; empty where all that it writes are products
-    products : by key, what it leaves in the folder of the sample; in a branch that is not its own, beside its store
+    inputs : by key, the stores below ``stages/<branch>/`` that it reads, without their ending.
+        ``{job}`` is that of the same job, a star all of a folder. ``structure:voids`` is one of
+        another branch, ``pristine:reconstruct`` of another sample, a name with an ending a product.
+        What a sample does not have is left out
+    store : its store below ``stages/<branch>/``, one for each ``{job}``; empty where all that it
+        writes are products
+    products : by key, what it leaves in the folder of the sample; in a branch that is not its own,
+        beside its store
     beside : what it leaves without an output of its own
-    cost : name of the function in ``oxytomo.run.costs``, None for that of its own name, empty where its rule says what it
-        needs
     threads : how many it asks for; None: by its cost
     group : stages of one group, which take seconds, share a job on a cluster
-    package, extra : an optional package that it needs, and the extra that installs it; it is left out without
+    package, extra : an optional package that it needs, and the extra that installs it; without it
+        the stage is left out
     """
 
     name: str
@@ -71,7 +76,7 @@ class Stage:
 
     @property
     def short_name(self) -> str:
-        """How logs and messages name it: a stage with several jobs by the folder of their stores."""
+        """How logs and messages name it: by the folder of its stores where it has several jobs."""
         return self.store.split("/")[0] if self.jobs else self.name
 
 
@@ -186,5 +191,5 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in _ROWS}
 
 
 def stage_spec(stage: str, settings: dict[str, Any]) -> str:
-    """Return the JSON text that a stage is called with; it changes when the stage has to run again."""
+    """Return the JSON that a stage is called with; it changes when the stage has to run again."""
     return json.dumps({"version": STAGES[stage].version, "settings": settings}, sort_keys=True)

@@ -119,6 +119,15 @@ def _shares(result: Composition, fractions: list[Fraction], undecided: float | N
         )
         for fraction in fractions
     ]
+    skin = ((result.phases_json or {}).get("readings") or {}).get("carbonate_skin")
+    if skin:
+        quantities.append(
+            Quantity(
+                "fractions if the skin is carbonate",
+                ", ".join(f"{fraction.name} {percent(skin[fraction.key])}" for fraction in fractions),
+                "the oxygen of a skin of Li2CO3 with as much carbon as is found around the particle is not counted",
+            )
+        )
     if undecided is not None:
         quantities.append(
             Quantity(

@@ -125,7 +125,11 @@ def budget_bars(budget: Mapping[str, Any]) -> Figure:
     figure = new_figure(WIDTH, HEIGHT)
     axes = figure.add_subplot()
     known = {name: 100 * float(value) for name, value in budget.items() if value is not None}
-    names = {"noise_and_reconstruction": "noise and reconstruction", "misfit": "misfit of the model"}
+    names = {
+        "noise_and_reconstruction": "noise and reconstruction",
+        "misfit": "misfit of the model",
+        "misfit_of_single_rays": "misfit of single rays",
+    }
     labels = [names.get(name, named(name)) for name in known]
     axes.barh(np.arange(len(known)), list(known.values()), color=SAMPLE_COLOR)
     axes.set_yticks(np.arange(len(known)), labels)

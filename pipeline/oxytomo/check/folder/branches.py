@@ -12,7 +12,7 @@ from oxytomo.check.folder.look import FileFacts
 from oxytomo.check.folder.names import looks_like_projections, reference_of
 from oxytomo.config import Branch
 from oxytomo.config.elements import SYMBOLS, TRANSITION_METALS
-from oxytomo.config.project import MAX_REFERENCES
+from oxytomo.config.oxidation import MAX_REFERENCES
 from oxytomo.errors import PipelineError
 
 Route = Literal["edges", "elements", "source", "stacks", "projections", "volume"]

@@ -1,7 +1,7 @@
-"""ALS STXM scans: a text header ``.hdr`` with axes and energies, and text images ``.xim`` beside it.
+"""ALS STXM scans: a text header ``.hdr``, and text images ``.xim`` beside it.
 
-A stack (NEXAFS image scan) has one image per energy, ``_a000.xim`` and so on; an image scan has a single one, ``_a.xim``, and
-states its energy where it describes that image.
+A stack (NEXAFS image scan) has one image per energy, ``_a000.xim`` and so on; an image scan has a
+single one, ``_a.xim``, and states its energy where it describes that image.
 """
 
 import re
@@ -36,7 +36,7 @@ def recognises(path: Path) -> bool:
 
 @dataclass(frozen=True)
 class Scan:
-    """What a header says: positions (n_x,), (n_y,) in nm, energies (n,) in eV, and the file of each image."""
+    """What a header says: positions (n_x,), (n_y,) in nm, energies (n,) in eV, image files."""
 
     x_nm: Float64Array
     y_nm: Float64Array
@@ -45,7 +45,10 @@ class Scan:
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
-    """Describe the stack or the image of one header; rows and columns run along the axes Q and P."""
+    """Describe the stack or the image of one header.
+
+    Rows and columns run along the axes Q and P.
+    """
     scan = read_scan(path)
     missing = [image.name for image in scan.images if not image.is_file()]
     if missing:
@@ -60,7 +63,10 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
 
 
 def described(path: Path, scan: Scan, request: ReadRequest) -> RawFile:
-    """Return the images of a scan; a single image is one at normal incidence, a stack has no angles."""
+    """Return the images of a scan.
+
+    A single image is one at normal incidence, a stack has no angles.
+    """
     shape, n = (scan.y_nm.size, scan.x_nm.size), scan.energy_ev.size
 
     def load_one(index: int) -> AnyArray:
@@ -159,7 +165,10 @@ def _axis(text: str, name: str, unit: str, path: Path, *, least: int = 2) -> Flo
 
 
 def _axis_words(text: str, name: str) -> tuple[str, str]:
-    """Return the unit and the points of an axis as they are written: ``name = { …; Unit = "…"; … Points = (…) …``."""
+    """Return the unit and the points of an axis as they are written: ``name = { …; Unit = "…".
+
+    … Points = (…) …``.
+    """
     start = re.search(rf"\b{name}\s*=\s*\{{", text)
     unit = None if start is None else _UNIT.match(text, start.end())
     points = None if unit is None else _POINTS.search(text, unit.end())

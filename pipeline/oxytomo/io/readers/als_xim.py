@@ -1,4 +1,7 @@
-"""One text image ``.xim`` of an ALS STXM scan, with the header that is beside it: ``a_a003.xim`` belongs to ``a.hdr``."""
+"""One text image ``.xim`` of an ALS STXM scan, with its header beside it.
+
+``a_a003.xim`` belongs to ``a.hdr``.
+"""
 
 import re
 from dataclasses import replace
@@ -17,7 +20,10 @@ _IMAGE = re.compile(r"(?P<scan>.+)_a(?P<number>\d*)\.xim", re.IGNORECASE)
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file is called as an image of a scan is; a text of numbers has no other mark."""
+    """Say whether the file is called as an image of a scan is.
+
+    A text of numbers has no other mark.
+    """
     return _IMAGE.fullmatch(path.name) is not None
 
 

@@ -16,7 +16,7 @@ _DEGREES = {"", "deg", "degree", "degrees", "°"}
 _RADIANS = {"rad", "rads", "radian", "radians"}
 _MILLIRADIANS = {"mrad", "mrads", "milliradian", "milliradians"}
 _FEW, _SMALLEST_RAD, _LARGEST_RAD = 5, 0.5, 1.02 * 2 * np.pi
-"""Angles without a unit can be radians from so many on, over spans between these two."""
+"""Angles without a unit can be radians if there are at least FEW, with a span between these two."""
 
 
 @dataclass(frozen=True)
@@ -53,20 +53,25 @@ def to_degrees(values: Float64Array, unit: str, path: Path) -> Float64Array:
 
 
 def can_be_radians(values: Float64Array) -> bool:
-    """Say whether angles without a unit can be radians: several, within one turn, and no round steps of degrees."""
+    """Say whether angles without a unit can be radians.
+
+    Several, within one turn, and no round steps of degrees.
+    """
     known = values[np.isfinite(values)]
     if known.size < _FEW or not _SMALLEST_RAD <= np.ptp(known) <= _LARGEST_RAD:
         return False
     if np.unique(known).size < _FEW:
         return False
-    return not np.allclose(4 * known, np.round(4 * known), atol=1e-6)  # quarters of a degree, not radians
+    # Quarters of a degree, not radians
+    return not np.allclose(4 * known, np.round(4 * known), atol=1e-6)
 
 
 def read_angles(path: Path, *, unit: str = "") -> AngleTable:
     """Read tilt angles from a text file.
 
     The file has one angle in degrees per line, or a header line with a column such as ``tilt_deg``,
-    ``angle``, ``theta`` or ``theta_rad`` and perhaps ``energy_ev``. Lines that start with ``#`` are skipped.
+    ``angle``, ``theta`` or ``theta_rad`` and perhaps ``energy_ev``. Lines that start with ``#`` are
+    skipped.
 
     Parameters
     ----------

@@ -17,7 +17,10 @@ PIXEL_TOLERANCE = 0.01
 
 @dataclass(frozen=True, kw_only=True)
 class SpectrumRequest:
-    """Which counts of a spectrum image make a map; see :func:`oxytomo.preprocess.spectrum_image.window_map`."""
+    """Which counts of a spectrum image make a map.
+
+    See :func:`oxytomo.preprocess.spectrum_image.window_map`.
+    """
 
     window_ev: tuple[float, float]
     background_ev: tuple[tuple[float, float], ...] = ()
@@ -38,8 +41,10 @@ class ReadRequest:
     quantity : what the pixels hold
     offset : added to every raw value, flats and darks included
     dataset : path of the images inside an HDF5 file
-    flat_dataset, dark_dataset : paths of flats and darks: in the files ``flat`` and ``dark`` where these are given
-    angles_dataset, energy_dataset : paths of tilt angles and photon energies, one per frame or one for all
+    flat_dataset, dark_dataset : paths of flats and darks: in the files ``flat`` and ``dark`` where
+        these are given
+    angles_dataset, energy_dataset : paths of tilt angles and photon energies, one per frame or one
+        for all
     spectrum : what makes a map of a spectrum image
     """
 
@@ -93,7 +98,7 @@ class SeriesSummary:
 
 @dataclass(frozen=True)
 class FrameStack:
-    """Frames in a file: shape (n, n_y, n_x) and type are known, ``load`` reads them, ``load_one`` a single one."""
+    """Frames in a file: shape (n, n_y, n_x) and type; ``load`` reads all, ``load_one`` one."""
 
     shape: tuple[int, int, int]
     dtype: np.dtype[np.generic]
@@ -105,8 +110,9 @@ class FrameStack:
 class RawFile:
     """One raw file as its format describes it: one number per frame, None where it says nothing.
 
-    ``chosen`` are the indices of the frames among the ``n_stored`` images of a dataset that also holds flats and darks.
-    ``variance`` is that of the values of the frames, where the format knows it.
+    ``chosen`` are the indices of the frames among the ``n_stored`` images of a dataset that also
+    holds flats and darks. ``variance`` is that of the values of the frames, where the format knows
+    it.
     """
 
     path: Path
@@ -170,7 +176,7 @@ def checked_stack(
     load_one: Callable[[int], AnyArray] | None = None,
     complex_too: bool = False,
 ) -> FrameStack:
-    """Return a stack after a check that it is a series of grey frames, or of complex ones where the format has them."""
+    """Return a stack after a check that it is grey, or complex where the format allows it."""
     if len(shape) != 3 or min(shape) < 1:
         raise InputError(
             f"{path} [{name}]" if name else str(path),

@@ -17,18 +17,21 @@ _COMMENT = "#"
 
 
 def table_rows(path: Path, what: str, setting: str) -> list[list[str]]:
-    """Return the rows of a table as cells; decimal commas become points where nothing else can be meant.
+    """Return the rows of a table as cells.
+
+    Decimal commas become points where nothing else can be meant.
 
     Parameters
     ----------
-    path : text with columns between commas, semicolons, tabs or blanks; lines that start with ``#`` are skipped
+    path : text with columns between commas, semicolons, tabs or blanks; lines that start with ``#``
+        are skipped
     what : what the table holds, for errors
     setting : key of the configuration that names the table, for errors
 
     Raises
     ------
-    InputError
-        For what is no table, and for commas that can be decimal marks as well as they can separate two columns.
+    InputError For what is no table, and for commas that can be decimal marks as well as they can
+        separate two columns.
     """
     lines = text_lines(path, what, setting)
     header = None if _starts_with_number(lines[0]) else lines[0]
@@ -130,8 +133,9 @@ def _cells(lines: Sequence[str], separator: str | None, path: Path, what: str) -
 def _decimal_commas(header: str | None, body: Sequence[str], path: Path) -> bool:
     """Say whether the only comma of each line is a decimal mark, so that there is one column.
 
-    It is where a header names one column, some lines have no comma, digits behind a comma begin with a zero, or the
-    numbers rise or fall through the same whole number. It is not where a header names two.
+    It is where a header names one column, some lines have no comma, digits behind a comma begin
+    with a zero, or the numbers rise or fall through the same whole number. It is not where a header
+    names two.
 
     Raises
     ------
@@ -157,7 +161,7 @@ def _decimal_commas(header: str | None, body: Sequence[str], path: Path) -> bool
 
 
 def _refuse_odd_commas(header: str | None, body: Sequence[str], path: Path) -> None:
-    """Refuse rows with more cells than the header has names, and several whole numbers without names."""
+    """Refuse rows with more cells than the header, and several nameless integers."""
     first = body[0].split(",")
     if header is not None and len(first) > len(header.split(",")):
         raise _ambiguous(path, body[0])

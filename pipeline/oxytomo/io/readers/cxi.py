@@ -1,4 +1,6 @@
-"""CXI (Coherent X-ray Imaging data bank) with a reconstructed image: ``entry_1/image_1/data``, complex or real.
+"""CXI (Coherent X-ray Imaging data bank) with a reconstructed image.
+
+``entry_1/image_1/data``, complex or real.
 
 Numbers are in SI units: the energy of the photons in joule, lengths in metre.
 """
@@ -85,7 +87,10 @@ def _energy_ev(entry: h5py.Group, path: Path) -> Float64Array | None:
 def _pixel_nm(
     entry: h5py.Group, image: h5py.Group, shape: tuple[int, int, int], path: Path
 ) -> Float64Array | None:
-    """Return the pixel size of the image: stated, or its size over its number of pixels; never that of the detector."""
+    """Return the pixel size of the image: stated, or its size over its number of pixels.
+
+    Never that of the detector.
+    """
     x_nm, y_nm = (
         lengths_nm(dataset_at(image, f"{axis}_pixel_size"), path, unit_if_absent="m") for axis in "xy"
     )

@@ -1,4 +1,6 @@
-"""Data Exchange HDF5: ``exchange/data`` with ``data_white``, ``data_dark`` and ``theta``, or ``energy`` for a stack.
+"""Data Exchange HDF5: ``exchange/data``, with flats, darks, and angles or energies.
+
+Names: ``data_white``, ``data_dark`` and ``theta``, or ``energy`` for a stack.
 
 The standard has no place for some facts of the flats; :func:`write_data_exchange` adds
 ``exchange/data_white_position``, ``data_white_exposure_time`` and ``data_white_current``.
@@ -118,8 +120,8 @@ def write_data_exchange(path: Path, series: TiltSeries) -> None:
     Parameters
     ----------
     path : the file; it appears complete or not at all
-    series : frames, flats, darks and what is known of them; energies are written in eV, pixel sizes in nm,
-        angles in degrees
+    series : frames, flats, darks and what is known of them; energies are written in eV, pixel sizes
+        in nm, angles in degrees
     """
     with complete_or_absent(path) as partial, h5py.File(partial, "w") as file:
         file["implements"] = "exchange:measurement"
@@ -155,7 +157,7 @@ def write_energy_stack(
     dark: FloatArray | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a stack of images through an edge as Data Exchange HDF5 that the reader gives back unchanged.
+    """Write a stack through an edge as Data Exchange HDF5, which the reader gives back.
 
     Parameters
     ----------
@@ -191,7 +193,10 @@ def _exposure_s(file: h5py.File) -> Float64Array | None:
 
 
 def _pixel_nm(file: h5py.File, n_frame: int, request: ReadRequest, path: Path) -> Float64Array | None:
-    """Return the object-plane pixel size; a detector's own pixel is divided by the magnification."""
+    """Return the object-plane pixel size.
+
+    A detector's own pixel is divided by the magnification.
+    """
     if request.pixel_nm is not None:
         return None
     sizes: list[Float64Array | None] = []

@@ -1,6 +1,7 @@
-"""HDF5 of any layout: the user says which dataset holds the images, the flats, the angles, the energies.
+"""HDF5 of any layout: the user says which dataset holds images, flats, angles, energies.
 
-What is declared wins over what a recognised format says of the same thing; the rest is taken from the format.
+What is declared wins over what a recognised format says of the same thing; the rest is taken from
+the format.
 """
 
 import difflib
@@ -123,7 +124,7 @@ def _numbers(item: h5py.Dataset, path: Path) -> Float64Array:
 
 
 def _of_frames(values: Float64Array, raw: RawFile, what: str) -> Float64Array:
-    """Return one number per frame from one, one per frame, or one per stored image of which only some are frames."""
+    """Return one number per frame from one, one per frame, or one per stored image."""
     if raw.chosen is not None and values.size == raw.n_stored and values.size != raw.frames.shape[0]:
         return values[raw.chosen]
     found = per_frame(values, raw.frames.shape[0], what, raw.path)
@@ -132,7 +133,7 @@ def _of_frames(values: Float64Array, raw: RawFile, what: str) -> Float64Array:
 
 
 def declared_dataset(file: h5py.File, name: str, place: str, path: Path) -> h5py.Dataset:
-    """Return the dataset that the setting ``place`` names, or raise one line that lists what the file holds."""
+    """Return the dataset that a setting names, or raise one line with what the file holds."""
     refuse_broken_link(file, name, path)
     item = dataset_at(file, name)
     if item is None:
@@ -169,7 +170,7 @@ def image_stack(item: h5py.Dataset, path: Path) -> FrameStack:
 
 
 def contents(file: h5py.File, *, images: bool = True) -> str:
-    """Return the names, shapes and types of the datasets of a file in one line, the likeliest first."""
+    """Return names, shapes and types of a file's datasets in one line, likeliest first."""
     found = datasets(file)
     found.sort(key=lambda item: _likelihood(item, images), reverse=True)
     listed = [f"{_one_line(item.name.lstrip('/'))} {_described(item)}" for item in found[:MOST_NAMES]]
@@ -178,7 +179,7 @@ def contents(file: h5py.File, *, images: bool = True) -> str:
 
 
 def describe(path: Path) -> list[str]:
-    """Return lines about an HDF5 file of a layout that is not known, and how its images are declared."""
+    """Describe an HDF5 file of unknown layout, and how to declare its images."""
     with open_hdf5(path) as file:
         found = datasets(file)
         lines = [f"  {_one_line(item.name.lstrip('/'))}: {_described(item)}" for item in found[:MOST_LINES]]

@@ -1,6 +1,7 @@
 """EDF (ESRF data format), read with fabio: one frame or many per file.
 
-The headers have no agreed names or units for angles, energy and pixel size, so these come from the configuration.
+The headers have no agreed names or units for angles, energy and pixel size, so these come from the
+configuration.
 """
 
 import logging
@@ -20,7 +21,8 @@ NAME = "EDF"
 _MANY_DIMENSIONS = re.compile(rb"(?i)dim_\s*[+-]?\d[\d_]{1,20}")
 _SIZE = re.compile(rb"(?i)\b(?:edf_\w{1,20}size|size|dim_\d)\s*=\s*(\d{1,30})")
 _TITLES = ("title", "Title", "scan_title")
-logging.getLogger("fabio.edfimage").setLevel(logging.CRITICAL)  # what it would say, an InputError says
+# What it would say, an InputError says
+logging.getLogger("fabio.edfimage").setLevel(logging.CRITICAL)
 
 
 def recognises(path: Path) -> bool:
@@ -73,7 +75,10 @@ def _check_dimensions(path: Path) -> None:
 
 
 def _wrong_entry(content: mmap.mmap) -> bytes:
-    """Return the first such entry, empty where there is none; no match may outlive the mapped file."""
+    """Return the first such entry, empty where there is none.
+
+    No match may outlive the mapped file.
+    """
     many = _MANY_DIMENSIONS.search(content)
     if many:
         return bytes(many.group())

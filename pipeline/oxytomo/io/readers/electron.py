@@ -1,6 +1,9 @@
-"""Electron microscopy through RosettaSciIO: DigitalMicrograph, EMD, HyperSpy, Bruker BCF; images, stacks, spectrum images.
+"""Electron microscopy through RosettaSciIO: DigitalMicrograph, EMD, HyperSpy, Bruker BCF.
 
-The extra ``em`` installs the package. Only readers that parse data are called; none of them executes or unpickles anything.
+Images, stacks, spectrum images.
+
+The extra ``em`` installs the package. Only readers that parse data are called; none of them
+executes or unpickles anything.
 """
 
 import importlib
@@ -43,7 +46,7 @@ _MOST_SIGNALS = 200
 
 @dataclass(frozen=True)
 class Signal:
-    """One signal of a file: its title, its values (any number of dimensions, perhaps not read yet), and its axes in order."""
+    """One signal of a file: title, values (perhaps not read yet), and axes in their order."""
 
     title: str
     values: Any
@@ -95,7 +98,7 @@ def _item(group: h5py.Group, name: str) -> Any:
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
-    """Describe the images of one file, or the maps that the windows of ``request.spectrum`` make of a spectrum image."""
+    """Describe the images of a file, or the maps from the windows of a spectrum image."""
     signal = _chosen(_signals(path), request, path)
     energy, window = signal.energy_axis, request.spectrum
     if window is not None and energy is None:
@@ -197,7 +200,10 @@ def _said(window: SpectrumRequest) -> str:
 
 
 def _order(signal: Signal, energy: int | None) -> tuple[int, ...]:
-    """Return the axes in the order tilt (or frame), energy, y, x; rows and columns keep the order of the file."""
+    """Return the axes in the order tilt (or frame), energy, y, x.
+
+    Rows and columns keep the order of the file.
+    """
     plain = [i for i in range(len(signal.axes)) if i != energy]
     if energy is None:
         return tuple(plain)
@@ -222,13 +228,14 @@ def _signals(path: Path) -> list[Signal]:
     with any_error_of("RosettaSciIO", path):
         try:
             signals = reader(str(path), lazy=True)
-        except ValueError:  # small unchunked datasets among the metadata, which cannot be left for later
+        except ValueError:
+            # Small datasets without chunks among the metadata cannot be left for later.
             signals = reader(str(path), lazy=False)
         return _found(signals, path)
 
 
 def _found(signals: list[dict[str, Any]], path: Path) -> list[Signal]:
-    """Return the signals with numbers and as many axes as dimensions, each with a title of its own."""
+    """Return signals with numbers and as many axes as dimensions, each with its own title."""
     found: list[Signal] = []
     for one in signals[:_MOST_SIGNALS]:
         values, axes = one["data"], list(one["axes"])
@@ -265,7 +272,7 @@ def _numbered(title: str, number: int) -> str:
 
 
 def _chosen(signals: list[Signal], request: ReadRequest, path: Path) -> Signal:
-    """Return the signal that is asked for by its title, or the only one of the kind that is asked for."""
+    """Return the signal with the wanted title, or the only one of the wanted kind."""
     listed = ", ".join(f"'{one.title}' {tuple(map(int, one.values.shape))}" for one in signals[:12]) or "none"
     if request.dataset is not None:
         named = next((one for one in signals if one.title == request.dataset), None)

@@ -144,7 +144,9 @@ def _complex_as_said(raw: RawFile, request: ReadRequest) -> RawFile:
 
 
 def raw_files(paths: tuple[Path, ...], role: str) -> tuple[Format, list[Path]]:
-    """Return the format and the files behind paths: files in the given order, folders in natural order.
+    """Return the format and the files behind paths.
+
+    Files in the given order, folders in natural order.
 
     In a folder, files of no known format are passed over; a file that is named must have one.
     """
@@ -194,5 +196,5 @@ def raw_files(paths: tuple[Path, ...], role: str) -> tuple[Format, list[Path]]:
 
 
 def _known(path: Path) -> Format | None:
-    """Return the format of a file in a folder, None for one of no known format and for an empty one."""
+    """Return the format of a file in a folder, None for an unknown format or an empty file."""
     return None if path.stat().st_size == 0 else format_of(path)

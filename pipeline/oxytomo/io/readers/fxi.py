@@ -1,7 +1,10 @@
-"""NSLS-II FXI HDF5: tilt series ``img_tomo`` with ``angle``, XANES stacks ``img_xanes`` with ``X_eng`` in keV.
+"""NSLS-II FXI HDF5: tilt series ``img_tomo``, and XANES stacks ``img_xanes``.
 
-The files name their datasets and have no units: angles are in degrees, energies in keV, ``Pixel Size`` is a text such as
-``19.7nm``. ``img_xanes`` is written as transmission already, or as counts without dark level (``img_only``).
+With ``angle``, and ``X_eng`` in keV.
+
+The files name their datasets and have no units: angles are in degrees, energies in keV, ``Pixel
+Size`` is a text such as ``19.7nm``. ``img_xanes`` is written as transmission already, or as counts
+without dark level (``img_only``).
 """
 
 import re
@@ -24,7 +27,7 @@ LARGEST_TRANSMISSION = 10.0
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file has the datasets of a tilt series or of a XANES stack of this beamline."""
+    """Say whether the file has the datasets of a tilt series or XANES stack of this beamline."""
     if not is_hdf5(path):
         return False
     with open_hdf5(path) as file:
@@ -47,7 +50,8 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
         n_frame = frames.shape[0]
         quantity = _quantity(item)
         counts = quantity == "counts"
-        # The images of a stack have lost their dark level already; a tilt series is as the camera gave it.
+        # The images of a stack have lost their dark level already; a tilt series is as the camera
+        # gave it.
         raw = counts and not (name == "img_xanes" and item.dtype.kind == "f")
         angles = numbers(dataset_at(file, "angle"))
         tilt = None if angles is None or name == "img_xanes" else to_degrees(angles, "", path)

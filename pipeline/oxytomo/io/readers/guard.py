@@ -1,4 +1,4 @@
-"""What a file from elsewhere may not do: hang the HDF5 library, lead to other files, or declare more than it holds."""
+"""What a file from elsewhere may not do: hang the HDF5 library, lead away, or lie in size."""
 
 import atexit
 import math
@@ -21,7 +21,8 @@ from oxytomo.errors import InputError
 from oxytomo.io.readers.walk_hdf5 import HUGE_BYTES, TOO_LARGE, WALKED
 
 GUARD_CPU_S = 1.0
-"""The structure of an honest file is walked in milliseconds; a damaged one can keep the library busy for ever."""
+"""The structure of an honest file is walked in milliseconds; a damaged one can keep the library
+busy for ever."""
 GUARD_WALL_S = 60.0
 PROGRAM = Path(__file__).with_name("walk_hdf5.py")
 MOST_FILES = 1000
@@ -35,7 +36,9 @@ OUT_OF_MEMORY = -1
 
 
 def check_structure(path: Path) -> None:
-    """Let a process of its own, which may take a second of computing, walk an HDF5 file before this process opens it.
+    """Let a process of its own walk an HDF5 file before this process opens it.
+
+    It may take a second of computing.
 
     Raises
     ------
@@ -55,7 +58,10 @@ def check_structure(path: Path) -> None:
 
 @lru_cache(maxsize=4096)
 def _walk_guarded(path: str, _modified_ns: int, _size: int) -> str:
-    """Return how the library failed on a file, empty where it did not; a file is walked once per process."""
+    """Return how the library failed on a file, empty where it did not.
+
+    A file is walked once per process.
+    """
     with _WALKING:
         failed, fresh = _walker().walk(path)
         if failed and not fresh:  # an earlier file may have left the library in disorder
@@ -68,7 +74,9 @@ def _walk_guarded(path: str, _modified_ns: int, _size: int) -> str:
 
 
 class _Walker:
-    """A process that imports h5py only (``walk_hdf5.py``) and walks one file after the other, for this process.
+    """A process that walks HDF5 files one after the other for this process.
+
+    It imports h5py only (``walk_hdf5.py``).
 
     It is started as a new program, not forked: threads of this process cannot be in its way.
     """
@@ -94,7 +102,7 @@ class _Walker:
         )
 
     def walk(self, path: str) -> tuple[int, bool]:
-        """Walk a file: what ended the process (a signal's number, else 0), and whether it was its first file."""
+        """Walk a file: what ended the process (a signal, else 0), and whether it was its first."""
         fresh = self.walked == 0
         self.walked += 1
         answer = self._answer(os.fsencode(os.path.abspath(path)))  # noqa: PTH100 - links stay as they are
@@ -116,7 +124,10 @@ class _Walker:
         return b""
 
     def end(self, *, kill: bool = False) -> int:
-        """Let the process go; returns its exit code, the negative of the number of the signal that ended it."""
+        """Let the process go.
+
+        Returns its exit code, the negative of the number of the signal that ended it.
+        """
         self.ended = True
         if kill:
             self._process.kill()
@@ -137,7 +148,7 @@ _STARTED: list[_Walker] = []
 
 
 def _walker() -> _Walker:
-    """Return the walker of this process, a new one where there is none, or it has ended or walked many files."""
+    """Return this process's walker, a new one if there is none, it ended or walked many files."""
     if _STARTED:
         last = _STARTED[0]
         if last.owner == os.getpid() and not last.ended and last.walked < MOST_FILES:
@@ -158,7 +169,7 @@ def _end_walker() -> None:
 
 
 def check_links(file: h5py.File, path: Path, seen: set[Path]) -> None:
-    """Refuse links to files that are not beside or below this one, also in the files that it links to."""
+    """Refuse links to files not beside or below this one, also in the files it links to."""
     targets: set[str] = set()
 
     def collect(name: bytes, info: object) -> None:
@@ -195,10 +206,10 @@ def check_sources(item: h5py.Dataset) -> None:
 
 
 def linked_file(path: Path, target: str) -> Path | None:
-    """Return the file that a link or a virtual dataset in ``path`` leads to, None where it is not there.
+    """Return the file that a link or virtual dataset leads to, None if it is not there.
 
-    As the HDF5 library: beside the file as it was named, else beside the file that a link of the file system leads
-    to; of an absolute path that is not there any more, the name alone.
+    As the HDF5 library: beside the file as it was named, else beside the file that a link of the
+    file system leads to; of an absolute path that is not there any more, the name alone.
     """
     inside = Path(target)
     if inside.is_absolute():
@@ -210,10 +221,10 @@ def linked_file(path: Path, target: str) -> Path | None:
 
 
 def check_target(path: Path, target: str, name: str) -> None:
-    """Refuse a target outside the folder of the file, and one that the library would take from the working folder.
+    """Refuse a target outside the folder of the file, or taken from the working folder.
 
-    The library looks into the working folder before the folder that a link of the file system leads to, and where a
-    linked file is missing: what lies there by chance is not the file that is meant.
+    The library looks into the working folder before the folder that a link of the file system leads
+    to, and where a linked file is missing: what lies there by chance is not the file that is meant.
     """
     gone = Path(target).is_absolute() and not Path(target).exists()
     inside = Path(target).name if gone else target
@@ -234,10 +245,10 @@ def _only_here(path: Path, name: str, beside: Path, here: Path) -> InputError:
 
 
 def check_within(path: Path, target: str, name: str) -> None:
-    """Refuse a target of a link, a virtual dataset or a header that is not in the folder of its file or below.
+    """Refuse a target of a link, virtual dataset or header outside the folder of its file.
 
-    A link of the file system that the user put there is the user's word that its target, and what lies beside or below
-    the target, may be read.
+    A link of the file system that the user put there is the user's word that its target, and what
+    lies beside or below the target, may be read.
     """
     folders = {Path(os.path.normpath(path.parent.absolute())), path.resolve().parent}
     if not any(Path(os.path.normpath(folder / target)).is_relative_to(folder) for folder in folders):
@@ -261,7 +272,7 @@ def check_declared(path: Path, declared_bytes: int, stored_bytes: int, what: str
 
 
 def check_chunk(item: h5py.Dataset, path: Path) -> None:
-    """Refuse a packed chunk that is too large: to read any value of it, HDF5 unpacks all of it in memory."""
+    """Refuse a packed chunk that is too large: to read one value HDF5 unpacks all of it."""
     size = math.prod(item.chunks or ()) * item.dtype.itemsize
     if item.id.get_create_plist().get_nfilters() and size > MOST_CHUNK_BYTES:
         raise InputError(
@@ -273,7 +284,10 @@ def check_chunk(item: h5py.Dataset, path: Path) -> None:
 
 
 def read_text(path: Path, what: str) -> bytes:
-    """Return the bytes of a text file; devices, pipes and files that are no tables by their size are refused."""
+    """Return the bytes of a text file.
+
+    Devices, pipes and files that are no tables by their size are refused.
+    """
     if path.exists() and not path.is_file():
         raise InputError(str(path), expected=what, got="no plain file", fix="correct the path")
     if path.is_file() and path.stat().st_size > MOST_TEXT_BYTES:

@@ -49,7 +49,10 @@ def _being_written(path: Path, error: str) -> InputError:
 
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
-    """Open for reading; raises :class:`InputError` for a file that is cut short, damaged or leads to files elsewhere."""
+    """Open for reading.
+
+    Raises :class:`InputError` for a file that is cut short, damaged or leads to files elsewhere.
+    """
     check_structure(path)
     try:
         file = h5py.File(path, "r")
@@ -73,7 +76,7 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
 
 
 def dataset_at(group: h5py.Group, name: str) -> h5py.Dataset | None:
-    """Return the dataset ``name`` of a group, None where there is none or its link leads nowhere."""
+    """Return the dataset ``name`` of a group, None if missing or its link leads nowhere."""
     try:
         item = group.get(name)
     except (KeyError, OSError, RuntimeError, ValueError):
@@ -176,7 +179,10 @@ def first_of(group: h5py.Group, *names: str) -> h5py.Dataset | None:
 
 
 def check_stored(item: h5py.Dataset, path: Path) -> None:
-    """Compare the declared shape with what is stored; HDF5 itself fills what was never written with zeros."""
+    """Compare the declared shape with what is stored.
+
+    HDF5 itself fills what was never written with zeros.
+    """
     check_sources(item)
     check_filters(item, path)
     if item.is_virtual:

@@ -1,7 +1,7 @@
-"""ALBA MISTRAL HDF5: normalised tilt series in ``TomoNormalized``, energy stacks in ``SpecNormalized``.
+"""ALBA MISTRAL HDF5: tilt series ``TomoNormalized``, energy stacks ``SpecNormalized``.
 
-Images that the beamline has aligned (``spectroscopy_normalized_aligned``, ``FastAligned/tomo_aligned`` …) are taken where the
-file has them; ``dataset:`` chooses the others.
+Images that the beamline has aligned (``spectroscopy_normalized_aligned``,
+``FastAligned/tomo_aligned`` …) are taken where the file has them; ``dataset:`` chooses the others.
 """
 
 from pathlib import Path
@@ -52,7 +52,7 @@ def _place(file: h5py.File) -> tuple[str, str] | None:
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
-    """Describe the series of one file: transmission and pixel sizes in µm unless units say otherwise."""
+    """Describe the series of a file: transmission, pixel sizes in µm unless units say more."""
     with open_hdf5(path) as file:
         group_name, name = _place(file) or ("", "")
         group = file[group_name]

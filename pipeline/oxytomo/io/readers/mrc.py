@@ -1,4 +1,7 @@
-"""MRC tilt series, also old ones without a stamp; angles beside the file or in the extended header."""
+"""MRC tilt series, also old ones without a stamp.
+
+Angles beside the file or in the extended header.
+"""
 
 import warnings
 from pathlib import Path
@@ -48,7 +51,7 @@ def recognises(path: Path) -> bool:
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
-    """Describe one series: angles from ``.rawtlt`` or ``.tlt`` beside it, else from its extended header."""
+    """Describe one series: angles from ``.rawtlt`` or ``.tlt``, else from extended header."""
     _check_extended(path)
     with warnings.catch_warnings(record=True) as notes:
         warnings.simplefilter("always")
@@ -102,11 +105,12 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
 
 
 def _check_extended(path: Path) -> None:
-    """Refuse an extended header that does not fit the file, for which the library would ask for memory."""
+    """Refuse an extended header that does not fit the file: the library would fill memory."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES)
-    # As the library takes it: the order that the stamp says, the other where that gives no known mode.
+    # As the library takes it: the order that the stamp says, the other where that gives no known
+    # mode.
     orders: list[Literal["big", "little"]] = ["little", "big"]
     if head[_STAMP_AT] == b"\x11\x11":
         orders.reverse()
@@ -120,8 +124,9 @@ def _check_extended(path: Path) -> None:
 def _byte_type(path: Path, header: Any) -> np.dtype[Any]:
     """Return the type of values of one byte (mode 0), signed or unsigned.
 
-    The standard of 2014 has signed bytes; IMOD says in a word of its own which it writes, and earlier programs wrote
-    either. The smallest and largest value in the header, where there are any, must not contradict.
+    The standard of 2014 has signed bytes; IMOD says in a word of its own which it writes, and
+    earlier programs wrote either. The smallest and largest value in the header, where there are
+    any, must not contradict.
     """
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES)
@@ -169,7 +174,7 @@ def _angle_file(path: Path) -> Path | None:
 def _extended(
     extended: NDArray[Any], header: Any, n_frame: int
 ) -> tuple[Float64Array | None, Float64Array | None]:
-    """Return angles in degrees and pixel sizes in nm of an extended header by FEI, None where absent."""
+    """Return angles (degrees) and pixel sizes (nm) of an FEI extended header, None if absent."""
     names = extended.dtype.names or ()
     if "Alpha tilt" in names and extended.size >= n_frame:
         tilt = np.asarray(extended["Alpha tilt"][:n_frame], np.float64)

@@ -34,7 +34,10 @@ _ANGLE = re.compile(r"theta|rot|tilt|angle|phi", re.IGNORECASE)
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file has a group of the class NXentry; stacks of STXM have a module of their own."""
+    """Say whether the file has a group of the class NXentry.
+
+    Stacks of STXM have a module of their own.
+    """
     if not is_hdf5(path):
         return False
     with open_hdf5(path) as file:
@@ -42,9 +45,12 @@ def recognises(path: Path) -> bool:
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
-    """Describe the series of one file; frames are sorted by ``image_key``: 0 projection, 1 flat, 2 dark.
+    """Describe the series of one file.
 
-    Others (3: invalid) are dropped, and so are frames that ``image_key_control`` marks as alignment (−1).
+    Frames are sorted by ``image_key``: 0 projection, 1 flat, 2 dark.
+
+    Others (3: invalid) are dropped, and so are frames that ``image_key_control`` marks as alignment
+    (−1).
     """
     with open_hdf5(path) as file:
         entry, place, data = _image_data(file, request, path)
@@ -98,7 +104,10 @@ def definition(entry: h5py.Group) -> str:
 
 
 def follows_nxstxm(entry: h5py.Group) -> bool:
-    """Say whether an entry holds the scan of a STXM; older files name its type, but no definition."""
+    """Say whether an entry holds the scan of a STXM.
+
+    Older files name its type, but no definition.
+    """
     if definition(entry) == "NXstxm":
         return True
     try:
@@ -120,7 +129,10 @@ def children(group: h5py.Group, nx_class: str) -> Iterator[h5py.Group]:
 
 
 def entries_of(file: h5py.File) -> list[h5py.Group]:
-    """Return the entries of a file; a subentry that follows NXtomo (Diamond) speaks for the entry that it is in."""
+    """Return the entries of a file.
+
+    A subentry that follows NXtomo (Diamond) speaks for the entry that it is in.
+    """
     found: list[h5py.Group] = []
     for entry in children(file, "NXentry"):
         tomo = [one for one in children(entry, "NXsubentry") if definition(one) == "NXtomo"]
@@ -129,7 +141,10 @@ def entries_of(file: h5py.File) -> list[h5py.Group]:
 
 
 def _image_data(file: h5py.File, request: ReadRequest, path: Path) -> tuple[h5py.Group, str, h5py.Dataset]:
-    """Return entry, place and dataset of the frames; the place is in the file itself, not in a linked one."""
+    """Return entry, place and dataset of the frames.
+
+    The place is in the file itself, not in a linked one.
+    """
     entries = entries_of(file)
     if request.dataset is not None:
         refuse_broken_link(file, request.dataset, path)
@@ -187,7 +202,8 @@ def _image_key(entry: h5py.Group, holder: h5py.Group, data: h5py.Dataset, path: 
     key = numbers(item)
     control = numbers(dataset_at(item.parent, "image_key_control"))
     if key is not None and control is not None and control.size == key.size:
-        key = np.where(control < 0, _INVALID, key)  # taken after the scan to see whether the sample had moved
+        # Taken after the scan to see whether the sample had moved
+        key = np.where(control < 0, _INVALID, key)
     if key is None or key.size != data.shape[0]:
         raise InputError(
             str(path),
@@ -247,7 +263,7 @@ def _tilt_deg(
 
 
 def _angle_places(entry: h5py.Group, place: str) -> list[str]:
-    """Return where angles may be: sample, beside the frames, data groups (measured before demanded)."""
+    """Return where angles may be: sample, beside frames, data groups; measured ones first."""
     places = [f"{s.name}/{name}" for s in children(entry, "NXsample") for name in _SAMPLE_ANGLES]
     places.append(f"{place.rpartition('/')[0]}/rotation_angle")
     label = place.split("/")[-2]
@@ -284,7 +300,7 @@ def _energy_of(entry: h5py.Group, path: Path) -> Float64Array | None:
 
 
 def _pixel_nm(entry: h5py.Group, detector: h5py.Group, n_frame: int, path: Path) -> Float64Array | None:
-    """Return the object-plane pixel size: of the sample, else of the detector (magnified, if it says so)."""
+    """Return the object-plane pixel size: of the sample, else of the detector, magnified."""
     groups = [*children(entry, "NXsample"), detector]
     for name in ("magnified_pixel_size", "pixel_size"):
         for group in groups:

@@ -1,6 +1,9 @@
-"""NXstxm: stacks and images of scanning X-ray microscopes in NeXus HDF5, (n_energy, n_y, n_x) or (n_y, n_x).
+"""NXstxm: stacks and images of scanning X-ray microscopes in NeXus HDF5.
 
-Older ``.stxm`` files name no definition; a group with ``stxm_scan_type`` beside its ``data`` marks them.
+(n_energy, n_y, n_x) or (n_y, n_x).
+
+Older ``.stxm`` files name no definition; a group with ``stxm_scan_type`` beside its ``data`` marks
+them.
 """
 
 import re
@@ -42,14 +45,17 @@ def recognises(path: Path) -> bool:
 
 
 def _entry(file: h5py.File) -> h5py.Group | None:
-    """Return the first scan of a file: an entry by its class, or by its name in files without classes."""
+    """Return a file's first scan: an entry by its class, or by name in files without."""
     named = [file.get(name) for name in file if re.fullmatch(r"entry_?\d*", name)]
     entries = [*children(file, "NXentry"), *(one for one in named if isinstance(one, h5py.Group))]
     return next((entry for entry in entries if follows_nxstxm(entry)), None)
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
-    """Describe the stack of the first data group that has images; positions are in µm unless units say otherwise."""
+    """Describe the stack of the first data group that has images.
+
+    Positions are in µm unless units say otherwise.
+    """
     with open_hdf5(path) as file:
         entry = _entry(file)
         assert entry is not None
@@ -62,7 +68,8 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
         return RawFile(
             path=path,
             frames=frames,
-            tilt_deg=np.zeros(1) if n_frame == 1 else None,  # an image scan is one at normal incidence
+            # An image scan is one at normal incidence
+            tilt_deg=np.zeros(1) if n_frame == 1 else None,
             energy_ev=per_frame(energy, n_frame, "energy", path),
             pixel_nm=None if request.pixel_nm is not None else _pixel_nm(entry, holder, n_frame, path),
             quantity="counts",

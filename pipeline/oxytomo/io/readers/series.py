@@ -6,11 +6,12 @@ from typing import Any
 
 import numpy as np
 
-from oxytomo.arrays import AnyArray, Float64Array, FloatArray, Quantity, StoredArray, TiltSeries
+from oxytomo.arrays import AnyArray, Field, Float64Array, FloatArray, Quantity, TiltSeries
 from oxytomo.errors import InputError
 from oxytomo.io.readers.angles import read_angles
 from oxytomo.io.readers.base import FrameStack, RawFile, ReadRequest, SeriesSummary
 from oxytomo.io.readers.formats import library_errors, open_raw, raw_files
+from oxytomo.slabs import View
 
 IN_MEMORY_BYTES = 2**30
 """Frames of larger series are read one at a time, where the format can."""
@@ -19,27 +20,27 @@ ENERGY_TOLERANCE_EV = 1.0
 """Flats must be taken at the energy of the frames; monochromators repeat better than this."""
 
 
-class FramesOnDisk:
-    """Frames of one or several files, each read when it is asked for by its number."""
+def frames_on_disk(stacks: Sequence[FrameStack], paths: Sequence[Path], offset: float) -> View:
+    """Return the frames of one or several files, each read when it is asked for by its number."""
+    first = np.cumsum([0, *(stack.shape[0] for stack in stacks)])
+    shape, dtype = (int(first[-1]), *stacks[0].shape[1:]), _joint_dtype(stacks, offset)
 
-    def __init__(self, stacks: Sequence[FrameStack], paths: Sequence[Path], offset: float) -> None:
-        self._stacks, self._paths, self._offset = stacks, paths, offset
-        self._first = np.cumsum([0, *(stack.shape[0] for stack in stacks)])
-        self.shape = (int(self._first[-1]), *stacks[0].shape[1:])
-        self.dtype = _joint_dtype(stacks, offset)
-
-    def __getitem__(self, key: Any) -> AnyArray:
-        number = range(self.shape[0])[key]
-        which = int(np.searchsorted(self._first, number, side="right")) - 1
-        load_one = self._stacks[which].load_one
+    def load(key: Any) -> AnyArray:
+        number = range(shape[0])[key]
+        which = int(np.searchsorted(first, number, side="right")) - 1
+        load_one = stacks[which].load_one
         assert load_one is not None
-        with library_errors(self._paths[which]):
-            frame = load_one(number - int(self._first[which]))
-        return _moved(frame, self._offset).astype(self.dtype, copy=False)
+        with library_errors(paths[which]):
+            frame = load_one(number - int(first[which]))
+        return _moved(frame, offset).astype(dtype, copy=False)
+
+    return View(shape, dtype, load)
 
 
 def read_tilt_series(request: ReadRequest) -> TiltSeries:
-    """Read one raw series: frames in acquisition order, with what is known of each; large ones frame by frame, later.
+    """Read one raw series: frames in acquisition order, with what is known of each.
+
+    Large ones frame by frame, later.
 
     Raises
     ------
@@ -75,7 +76,10 @@ def read_tilt_series(request: ReadRequest) -> TiltSeries:
 
 
 def peek(request: ReadRequest) -> SeriesSummary:
-    """Return what is known of a series without reading its frames; angles are NaN where nothing says them."""
+    """Return what is known of a series without reading its frames.
+
+    Angles are NaN where nothing says them.
+    """
     name, files = _open_all(request.images, request, "images")
     flats, darks = _extra(request.flat, request, "flat frames"), _extra(request.dark, request, "dark frames")
     _check_flat_energy(_energies(files, request), flats)
@@ -83,7 +87,10 @@ def peek(request: ReadRequest) -> SeriesSummary:
 
 
 def read_flat(request: ReadRequest) -> FloatArray | None:
-    """Read only the flat frames of a series, (n_flat, n_y, n_x) float32; None where there are none."""
+    """Read only the flat frames of a series, (n_flat, n_y, n_x) float32.
+
+    None where there are none.
+    """
     files = _open_all(request.images, request, "images")[1]
     return _load_float(_flat_stacks(files, _extra(request.flat, request, "flat frames")), request)
 
@@ -91,13 +98,14 @@ def read_flat(request: ReadRequest) -> FloatArray | None:
 def read_some(
     request: ReadRequest, numbers: Sequence[int], counts: Sequence[int] | None = None
 ) -> list[AnyArray]:
-    """Read single frames of a series by their number, (n_y, n_x) each, as they will be used: with the offset added.
+    """Read single frames of a series by number, (n_y, n_x) each, with the offset added.
 
     Parameters
     ----------
     request : what to read
     numbers : numbers of the frames in the whole series
-    counts : number of frames of each file where it is known, so that only files that are needed are opened
+    counts : number of frames of each file where it is known, so that only files that are needed are
+        opened
     """
     raw_format, places = raw_files(request.images, "images")
     opened: dict[int, RawFile] = {}
@@ -210,7 +218,10 @@ def _known(wanted: float | None, values: Float64Array | None, n_frame: int) -> F
 def _joined(
     files: Sequence[RawFile], part: Callable[[RawFile], Float64Array | None], *, fill: bool = False
 ) -> Float64Array | None:
-    """Join what files say per frame; None where one of them does not say it, or NaN there with ``fill``."""
+    """Join what files say per frame.
+
+    None where one of them does not say it, or NaN there with ``fill``.
+    """
     parts = [part(file) for file in files]
     said = [one for one in parts if one is not None]
     if not said or (len(said) < len(parts) and not fill):
@@ -243,11 +254,11 @@ def _flat_position(files: list[RawFile]) -> Float64Array | None:
     return np.concatenate(positions) if positions and len(positions) == len(holders) else None
 
 
-def _frames(stacks: list[FrameStack], paths: list[Path], offset: float) -> StoredArray:
+def _frames(stacks: list[FrameStack], paths: list[Path], offset: float) -> Field:
     """Return the frames of stacks, in memory unless they are many and can be read one at a time."""
     large = sum(int(np.prod(stack.shape)) for stack in stacks) * _joint_dtype(stacks, offset).itemsize
     if large > IN_MEMORY_BYTES and all(stack.load_one is not None for stack in stacks):
-        return FramesOnDisk(stacks, paths, offset)
+        return frames_on_disk(stacks, paths, offset)
     return _load(stacks, paths, offset)
 
 

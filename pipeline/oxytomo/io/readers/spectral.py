@@ -1,4 +1,4 @@
-"""From raw files to one stack of images through an absorption edge: join, let the request win, check; frames on demand."""
+"""From raw files to one stack of images through an edge: join, check, read on demand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -70,9 +70,12 @@ class SpectralStack:
         raise IndexError(index)
 
     def flat(self, index: int) -> FloatArray | None:
-        """Read the flat frames that belong to one frame, (n, n_y, n_x) float32; None where there are none.
+        """Read the flat frames that belong to one frame, (n, n_y, n_x) float32.
 
-        They are those of the frame's own file or energy where each has its own, and all of them otherwise.
+        None where there are none.
+
+        They are those of the frame's own file or energy where each has its own, and all of them
+        otherwise.
         """
         stacks = self._flat_stacks()
         total = sum(stack.shape[0] for _, stack in stacks)
@@ -140,7 +143,10 @@ class SpectralStack:
 
 @lru_cache(maxsize=2)
 def _cached_flats(stack: SpectralStack) -> FloatArray:
-    """Average of all flats as a stack of one frame per flat's weight; read once for all energies."""
+    """Average of all flats as a stack of one frame per flat's weight.
+
+    Read once for all energies.
+    """
     stacks = stack._flat_stacks()
     count = sum(one.shape[0] for _, one in stacks)
     return np.stack([stack._nth_flat(stacks, i) for i in range(count)])
@@ -214,7 +220,7 @@ def _open_all(paths: tuple[Path, ...], request: ReadRequest, role: str) -> tuple
 
 
 def _check_frame_sizes(files: list[RawFile], flats: list[RawFile], darks: list[RawFile]) -> None:
-    """Require frames, flats and darks of one size, whether in files of their own or beside the images."""
+    """Require frames, flats and darks of one size, in one file or in several."""
     size = files[0].frames.shape[1:]
     stacks = [(file.path, "frames", file.frames) for file in (*files, *flats, *darks)]
     stacks += [(file.path, "flat frames", file.flat) for file in files if file.flat is not None]
@@ -230,7 +236,7 @@ def _check_frame_sizes(files: list[RawFile], flats: list[RawFile], darks: list[R
 
 
 def _check_pixel_sizes(files: list[RawFile], request: ReadRequest) -> None:
-    """Refuse complex images whose pixel size follows the wavelength: they do not lie on each other."""
+    """Refuse complex images whose pixel size follows the wavelength: they do not overlap."""
     sizes = _joined([file.pixel_nm for file in files])
     if files[0].quantity != "complex" or request.pixel_nm is not None or sizes is None:
         return
@@ -294,12 +300,15 @@ def _energies(files: list[RawFile], table: Path | None, unit: str | None, n: int
 
 
 def read_energies(path: Path, unit: str | None) -> Float64Array:
-    """Read one energy per line, in eV, or a column named ``energy``, ``energy_ev`` or ``energy_kev``.
+    """Read one energy per line, in eV, or from a named column.
+
+    Names: ``energy``, ``energy_ev`` or ``energy_kev``.
 
     Parameters
     ----------
     path : a text file; lines that start with ``#`` are skipped
-    unit : ``eV`` or ``keV``; None: as the column's name says, and otherwise numbers below 100 are keV
+    unit : ``eV`` or ``keV``; None: as the column's name says, and otherwise numbers below 100 are
+        keV
     """
     rows = table_rows(path, "a table of energies", "energies")
     body = rows if is_number(rows[0][0]) else rows[1:]

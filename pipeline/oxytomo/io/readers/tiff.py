@@ -25,9 +25,12 @@ def recognises(path: Path) -> bool:
 
 
 def _check_pages(path: Path, size: int) -> None:
-    """Follow the chain of pages to its end; a page that lies beyond the end of the file is an error.
+    """Follow the chain of pages to its end.
 
-    The library stops at such a page without an error, and the frames after it would be missing unseen.
+    A page that lies beyond the end of the file is an error.
+
+    The library stops at such a page without an error, and the frames after it would be missing
+    unseen.
     """
     with path.open("rb") as file:
         head = file.read(16)
@@ -61,8 +64,9 @@ def _check_pages(path: Path, size: int) -> None:
 def open_file(path: Path, request: ReadRequest) -> RawFile:
     """Describe the frames of one file; angles, energy and pixel size come from the request.
 
-    Frames may have been written at once or page by page, which the library shows as many series. All of them are frames
-    where they have one size and type; smaller copies of a page (thumbnails, pyramids) are passed over.
+    Frames may have been written at once or page by page, which the library shows as many series.
+    All of them are frames where they have one size and type; smaller copies of a page (thumbnails,
+    pyramids) are passed over.
     """
     size = path.stat().st_size
     _check_pages(path, size)
@@ -98,7 +102,9 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
 
 
 def full_series(tif: tifffile.TiffFile, path: Path) -> list[tifffile.TiffPageSeries]:
-    """Return the series of a file that are not smaller copies of others; all have frames of one size and type.
+    """Return the series of a file that are not smaller copies of others.
+
+    All have frames of one size and type.
 
     Raises
     ------
@@ -128,7 +134,10 @@ def _stack_shape(part: tifffile.TiffPageSeries) -> tuple[int, ...]:
 
 
 def _frame_shape(part: tifffile.TiffPageSeries) -> tuple[int, ...]:
-    """Return the size of one frame of a series; what is no stack of grey frames keeps all but its first axis."""
+    """Return the size of one frame of a series.
+
+    What is no stack of grey frames keeps all but its first axis.
+    """
     return _stack_shape(part)[1:]
 
 

@@ -1,4 +1,4 @@
-"""Walks the structure of HDF5 files in a process of its own, which a damaged file may end: a program, run by ``guard``.
+"""Walks HDF5 files in a process of its own, which a damaged file may end.
 
 ``python -I -S walk_hdf5.py SECONDS FOLDER…`` reads names of files (8 bytes of length, then the
 name) from standard input. It answers each with one byte when it has been walked: ``.``, or ``m``
@@ -64,7 +64,7 @@ def _limit_memory() -> None:
 
 
 def walk(path: str, h5py: Any) -> None:
-    """Touch what readers touch: links, types, chunk indices, attributes, and small datasets whole."""
+    """Touch what readers touch: links, types, chunk indices, attributes, small datasets."""
     with h5py.File(path, "r") as file:
         names: list[str] = []
 

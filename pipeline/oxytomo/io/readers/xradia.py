@@ -31,7 +31,8 @@ def recognises(path: Path) -> bool:
     if not head.startswith(_SIGNATURE):
         return False
     sizes = tuple(head[_SECTOR_SHIFTS])
-    if sizes not in _KNOWN_SHIFTS:  # the library would ask for memory for a whole sector of any size
+    # The library would ask for memory for a whole sector of any size
+    if sizes not in _KNOWN_SHIFTS:
         raise _damaged(path, f"sectors of 2^{int.from_bytes(bytes(sizes[:2]), 'little')} bytes")
     try:
         with olefile.OleFileIO(path) as ole:
@@ -41,7 +42,10 @@ def recognises(path: Path) -> bool:
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
-    """Describe the series of one file; the energy comes from the file name where the header has none."""
+    """Describe the series of one file.
+
+    The energy comes from the file name where the header has none.
+    """
     with olefile.OleFileIO(path) as ole:
         n_y, n_x = (_integer(ole, path, f"ImageInfo/Image{side}") for side in ("Height", "Width"))
         dtype = _pixel_type(ole, path, "ImageInfo/DataType")
@@ -95,7 +99,7 @@ def _stream(number: int) -> str:
 def _frames(
     ole: olefile.OleFileIO, path: Path, planned: int, shape: tuple[int, int], dtype: np.dtype[Any]
 ) -> tuple[int, tuple[int, int]]:
-    """Return number and size of the frames: those taken of an aborted scan, the one picture of a stitched mosaic.
+    """Return number and size of the frames taken, of an aborted scan or a stitched mosaic.
 
     Raises
     ------
@@ -138,7 +142,10 @@ def _numbers(ole: olefile.OleFileIO, name: str) -> Float64Array:
 
 
 def _per_frame(ole: olefile.OleFileIO, name: str, n_frame: int, path: Path) -> Float64Array | None:
-    """Return one number per frame; streams may be longer than the frames, one number stands for all."""
+    """Return one number per frame.
+
+    Streams may be longer than the frames, one number stands for all.
+    """
     values = _numbers(ole, name)
     if values.size == 0:
         return None
@@ -201,7 +208,7 @@ def _stack(
 
 
 def _energy_ev(values: Float64Array, n_frame: int) -> Float64Array | None:
-    """Return energies of the frames from a stream of numbers, or of records that begin with the energy."""
+    """Return energies of frames from a stream of numbers, or of records that begin with one."""
     candidates = [values[:n_frame]]
     if n_frame > 1 and (values.size - 1) % (n_frame - 1) == 0:
         candidates.append(values[:: max(1, (values.size - 1) // (n_frame - 1))])

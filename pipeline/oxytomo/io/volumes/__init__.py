@@ -18,7 +18,8 @@ from oxytomo.errors import InputError
 from oxytomo.file_order import natural_order
 from oxytomo.io.readers.formats import library_errors
 from oxytomo.io.volumes import base
-from oxytomo.io.volumes.base import Rows, Volume, VolumeRequest, as_volume
+from oxytomo.io.volumes.base import Volume, VolumeRequest, as_volume, rows_of_file
+from oxytomo.slabs import View
 
 __all__ = ["Volume", "VolumeRequest", "read_volume"]
 
@@ -66,7 +67,7 @@ def _bytes(rows: int, first: Volume) -> int:
     return 4 * rows * int(np.prod(first.values.shape[1:]))
 
 
-def _rows_of_files(paths: list[Path], lengths: list[int], first: Volume, request: VolumeRequest) -> Rows:
+def _rows_of_files(paths: list[Path], lengths: list[int], first: Volume, request: VolumeRequest) -> View:
     """Return a large volume whose slices are in many files, each read when it is needed."""
     starts = np.cumsum([0, *lengths])
 
@@ -82,7 +83,7 @@ def _rows_of_files(paths: list[Path], lengths: list[int], first: Volume, request
             at = stop
         return np.concatenate(pieces)[::step]
 
-    return Rows((int(starts[-1]), *first.values.shape[1:]), np.dtype(np.float32), part, paths[0])
+    return rows_of_file((int(starts[-1]), *first.values.shape[1:]), np.dtype(np.float32), part, paths[0])
 
 
 def _paths(images: tuple[Path, ...]) -> list[Path]:

@@ -10,7 +10,7 @@ import numpy as np
 from oxytomo.arrays import AnyArray, FloatArray
 from oxytomo.errors import InputError, MissingPackageError
 from oxytomo.io.readers.formats import library_errors
-from oxytomo.slabs import Field, slabs
+from oxytomo.slabs import Field, View, slabs
 
 SPACING_TOLERANCE = 0.01
 """Largest relative difference of the edges of a cubic voxel."""
@@ -26,7 +26,8 @@ class VolumeRequest:
     ----------
     images : one file or folder, or several files with one slice each in order
     dataset : path of the volume inside an HDF5 file
-    shape, dtype, header_bytes : of a raw file without header; ``dtype`` with its byte order, e.g. ``<u2``
+    shape, dtype, header_bytes : of a raw file without header; ``dtype`` with its byte order, e.g.
+        ``<u2``
     """
 
     images: tuple[Path, ...]
@@ -42,7 +43,8 @@ class Volume:
 
     Attributes
     ----------
-    values : (n_z, n_y, n_x) float32; a single image has n_z = 1. Rows of a large volume are read when they are needed
+    values : (n_z, n_y, n_x) float32; a single image has n_z = 1. Rows of a large volume are read
+        when they are needed
     format : name of the format
     voxel_nm : edge of a voxel, None where the file does not say it with a unit
     """
@@ -52,8 +54,10 @@ class Volume:
     voxel_nm: float | None = None
 
 
-class Rows:
-    """A volume in a file, of which parts are read as float32 when they are needed.
+def rows_of_file(
+    shape: tuple[int, ...], stored: "np.dtype[Any]", load: Callable[[Any], Any], path: Path
+) -> View:
+    """Return a volume in a file, of which parts are read as float32 when they are needed.
 
     Parameters
     ----------
@@ -62,33 +66,25 @@ class Rows:
     path : the file that errors name
     """
 
-    def __init__(
-        self, shape: tuple[int, ...], stored: np.dtype[Any], load: Callable[[Any], Any], path: Path
-    ) -> None:
-        self.shape, self.stored, self.dtype = tuple(int(n) for n in shape), stored, np.dtype(np.float32)
-        self.ndim = len(self.shape)
-        self._load, self._path = load, path
+    def part(key: Any) -> FloatArray:
+        with library_errors(path):
+            return np.array(load(key), np.float32)
 
-    @classmethod
-    def of_map(cls, values: "np.memmap[Any, Any]", path: Path) -> "Rows":
-        """Return the rows of a memory map, without holding on to what was read."""
-        stored, offset, shape, file = values.dtype, values.offset, values.shape, str(values.filename)
-        return cls(shape, stored, lambda key: np.memmap(file, stored, "r", offset, shape)[key], path)
-
-    def __getitem__(self, key: Any) -> FloatArray:
-        with library_errors(self._path):
-            return np.array(self._load(key), np.float32)
-
-    def __setitem__(self, key: Any, value: Any) -> None:
-        raise TypeError(str(self._path))
+    return View(shape, np.float32, part, stored=stored)
 
 
-def as_volume(values: AnyArray | Rows, path: Path) -> Field:
-    """Return grey values as (n_z, n_y, n_x) float32 after a check that they are a volume or an image.
+def rows_of_map(values: "np.memmap[Any, Any]", path: Path) -> View:
+    """Return the rows of a memory map, without holding on to what was read."""
+    stored, offset, shape, file = values.dtype, values.offset, values.shape, str(values.filename)
+    return rows_of_file(shape, stored, lambda key: np.memmap(file, stored, "r", offset, shape)[key], path)
+
+
+def as_volume(values: AnyArray | View, path: Path) -> Field:
+    """Return grey values as (n_z, n_y, n_x) float32, checked to be a volume or an image.
 
     Large ones that are rows of a file, or a memory map, stay on disk.
     """
-    dtype = values.stored if isinstance(values, Rows) else values.dtype
+    dtype = values.stored if isinstance(values, View) else values.dtype
     if values.ndim not in (2, 3) or 0 in values.shape or dtype.kind not in "biuf":
         raise InputError(
             str(path),
@@ -98,10 +94,10 @@ def as_volume(values: AnyArray | Rows, path: Path) -> Field:
         )
     large = values.ndim == 3 and int(np.prod(values.shape)) * 4 > MAPPED_BYTES
     result: Field
-    if large and isinstance(values, Rows):
+    if large and isinstance(values, View):
         result = values
     elif large and isinstance(values, np.memmap):
-        result = Rows.of_map(values, path)
+        result = rows_of_map(values, path)
     else:
         plain = np.ascontiguousarray(values[:], dtype=np.float32)
         result = plain[None] if plain.ndim == 2 else plain

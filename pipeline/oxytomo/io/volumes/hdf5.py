@@ -7,7 +7,7 @@ import h5py
 
 from oxytomo.errors import InputError
 from oxytomo.io.readers.hdf5 import check_stored, dataset_at, is_hdf5, open_hdf5
-from oxytomo.io.volumes.base import Rows, Volume, VolumeRequest, as_volume
+from oxytomo.io.volumes.base import Volume, VolumeRequest, as_volume, rows_of_file
 
 NAME = "HDF5"
 
@@ -30,7 +30,7 @@ def read(path: Path, request: VolumeRequest) -> Volume:
             )
         check_stored(item, path)
         name, place = item.name, Path(item.file.filename)
-        rows = Rows(item.shape, item.dtype, lambda key: _part(place, name, key), path)
+        rows = rows_of_file(item.shape, item.dtype, lambda key: _part(place, name, key), path)
     return Volume(values=as_volume(rows, path), format=NAME)
 
 

@@ -8,8 +8,9 @@ import numpy as np
 from oxytomo.arrays import AnyArray
 from oxytomo.errors import InputError
 from oxytomo.io.readers.guard import check_declared, check_within
-from oxytomo.io.volumes.base import Rows, Volume, VolumeRequest, as_volume
+from oxytomo.io.volumes.base import Volume, VolumeRequest, as_volume
 from oxytomo.io.volumes.packed import ZLIB, packed_rows
+from oxytomo.slabs import View
 
 NAME = "MetaImage"
 
@@ -55,7 +56,7 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
     wanted = math.prod(sizes) * dtype.itemsize
     check_declared(path, wanted, place.stat().st_size, "values")
     before = start if local else 0
-    values: AnyArray | Rows
+    values: AnyArray | View
     if header.get("CompressedData", "False").lower() == "true":
         values = packed_rows(place, before, ZLIB, sizes, dtype)
     else:

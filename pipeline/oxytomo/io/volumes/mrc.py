@@ -10,7 +10,7 @@ from oxytomo.arrays import AnyArray
 from oxytomo.errors import InputError
 from oxytomo.io.readers import mrc
 from oxytomo.io.readers.base import ReadRequest
-from oxytomo.io.volumes.base import Rows, Volume, VolumeRequest, as_volume, cubic_nm
+from oxytomo.io.volumes.base import Volume, VolumeRequest, as_volume, cubic_nm, rows_of_file
 
 NAME = "MRC"
 
@@ -47,5 +47,7 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
         return np.stack(pages) if pages else np.zeros((0, *frames.shape[1:]), frames.dtype)
 
     return Volume(
-        values=as_volume(Rows(frames.shape, frames.dtype, part, path), path), format=NAME, voxel_nm=voxel
+        values=as_volume(rows_of_file(frames.shape, frames.dtype, part, path), path),
+        format=NAME,
+        voxel_nm=voxel,
     )

@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 
 from oxytomo.io.readers.guard import check_declared
-from oxytomo.io.volumes.base import Rows, Volume, VolumeRequest, as_volume, cubic_nm, damaged, missing
+from oxytomo.io.volumes.base import Volume, VolumeRequest, as_volume, cubic_nm, damaged, missing, rows_of_file
+from oxytomo.slabs import View
 from oxytomo.units import is_length, to_nm
 
 NAME = "NIfTI"
@@ -16,7 +17,7 @@ _UNITS = {"meter": "m", "mm": "mm", "micron": "um"}
 
 
 def recognises(path: Path) -> bool:
-    """Say whether it is a NIfTI file: one of its magic words behind 344 bytes, or a gzip named .nii.gz."""
+    """Say whether it is a NIfTI file: its magic words after 344 bytes, or gzip and .nii.gz."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -35,7 +36,8 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
     except ImportError as error:
         raise missing("nibabel", NAME) from error
     try:
-        # The slices of a packed file come one after the other: its library would begin anew for each.
+        # The slices of a packed file come one after the other: its library would begin anew for
+        # each.
         image = nibabel.load(str(path), keep_file_open=not _plain(path))
         proxy = image.dataobj
         declared = math.prod(int(side) for side in proxy.shape) * max(8, proxy.dtype.itemsize)
@@ -55,7 +57,7 @@ def _plain(path: Path) -> bool:
         return file.read(2) != b"\x1f\x8b"
 
 
-def _rows(proxy: Any, path: Path) -> Rows:
+def _rows(proxy: Any, path: Path) -> View:
     """Return the array of a file as rows (z, y, x) that are read when they are needed."""
     n_axes = len(proxy.shape)
 
@@ -64,4 +66,4 @@ def _rows(proxy: Any, path: Path) -> Rows:
         every = (*keys, *([slice(None)] * (n_axes - len(keys))))
         return np.asarray(proxy[every[::-1]]).T
 
-    return Rows(proxy.shape[::-1], proxy.dtype, part, path)
+    return rows_of_file(proxy.shape[::-1], proxy.dtype, part, path)

@@ -9,8 +9,9 @@ import numpy as np
 from oxytomo.arrays import AnyArray
 from oxytomo.errors import InputError
 from oxytomo.io.readers.guard import check_declared, check_within
-from oxytomo.io.volumes.base import Rows, Volume, VolumeRequest, as_volume, cubic_nm, damaged, missing
+from oxytomo.io.volumes.base import Volume, VolumeRequest, as_volume, cubic_nm, damaged, missing
 from oxytomo.io.volumes.packed import GZIP, packed_rows
+from oxytomo.slabs import View
 from oxytomo.units import is_length, to_nm
 
 NAME = "NRRD"
@@ -74,8 +75,8 @@ def _all(header: dict[str, Any], path: Path) -> AnyArray:
     return values
 
 
-def _rows(header: dict[str, Any], path: Path) -> "np.memmap[Any, Any] | Rows | None":
-    """Return values of their file in parts, None where they are skipped to, or in other words than the usual."""
+def _rows(header: dict[str, Any], path: Path) -> "np.memmap[Any, Any] | View | None":
+    """Return values in parts, None where the header has a skip or unusual words."""
     beside = header.get("data file", header.get("datafile"))
     stored = _TYPES.get(str(header.get("type")))
     skips = [header.get(name) for name in ("line skip", "lineskip", "byte skip", "byteskip")]

@@ -11,7 +11,7 @@ from oxytomo.arrays import Float64Array
 from oxytomo.errors import InputError, StoreError
 from oxytomo.io.plain_files import parse_json, printable
 from oxytomo.io.readers.guard import check_declared, check_within, read_text
-from oxytomo.io.volumes.base import Rows, Volume, VolumeRequest, as_volume, cubic_nm
+from oxytomo.io.volumes.base import Volume, VolumeRequest, as_volume, cubic_nm, rows_of_file
 from oxytomo.io.zarr_guard import GuardedStore, check_zarr
 from oxytomo.units import is_length, to_nm
 
@@ -24,7 +24,10 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, request: VolumeRequest) -> Volume:
-    """Read the first resolution level of an image, or a plain array; ``dataset`` names one of several."""
+    """Read the first resolution level of an image, or a plain array.
+
+    ``dataset`` names one of several.
+    """
     root = _metadata(path)
     if root.get("node_type") == "array" or (path / ".zarray").is_file():
         return Volume(values=_volume(_open_array(path, path), (), path), format=NAME)
@@ -104,7 +107,7 @@ def _volume(array: Any, axes: tuple[dict[str, Any], ...], path: Path) -> Any:
         full = tuple(0 if i in drop else next(wanted, slice(None)) for i in range(array.ndim))
         return np.asarray(array[full])
 
-    return as_volume(Rows(kept, array.dtype, part, path), path)
+    return as_volume(rows_of_file(kept, array.dtype, part, path), path)
 
 
 def _check_links(array: Any, path: Path) -> None:
@@ -119,7 +122,7 @@ def _check_links(array: Any, path: Path) -> None:
 
 
 def _voxel_nm(described: dict[str, Any] | None, axes: tuple[dict[str, Any], ...], path: Path) -> float | None:
-    """Return the voxel of the first level: its scale times the one that holds for all levels, where there is one."""
+    """Return the voxel of the first level: its scale times that of all levels, if any."""
     if described is None:
         return None
     own = _scale(described["datasets"][0].get("coordinateTransformations"), len(axes), path)

@@ -1,4 +1,4 @@
-"""Values packed by zlib or gzip, unpacked some rows at a time: a packed volume never has to be in memory as a whole."""
+"""Values packed by zlib or gzip, unpacked some rows at a time to save memory."""
 
 import math
 import threading
@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from oxytomo.errors import InputError
-from oxytomo.io.volumes.base import Rows
+from oxytomo.io.volumes.base import rows_of_file
+from oxytomo.slabs import View
 
 ZLIB, GZIP = zlib.MAX_WBITS, zlib.MAX_WBITS | 16
 """Kinds of packing."""
@@ -19,15 +20,15 @@ _MEMBER = b"\x1f\x8b"
 """What each member of a gzip file begins with."""
 
 
-def packed_rows(path: Path, start: int, kind: int, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> Rows:
-    """Return values that are packed from a place in a file on as rows, after a check of their number.
+def packed_rows(path: Path, start: int, kind: int, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> View:
+    """Return values packed from a place in a file on, as rows, after a check of their number.
 
-    Rows are meant to be read in their order: whoever goes back begins at the first one.
+    Read rows in their order: to go back, unpacking starts again at the first row.
 
     Raises
     ------
-    InputError
-        Where there are more or fewer values than the shape says; zlib.error where the file is damaged.
+    InputError Where there are more or fewer values than the shape says; zlib.error where the file
+        is damaged.
     """
     wanted = math.prod(shape) * dtype.itemsize
     got = 0
@@ -59,11 +60,14 @@ def packed_rows(path: Path, start: int, kind: int, shape: tuple[int, ...], dtype
             last = wide, rows
         return rows[(slice(None, None, step), *keys[1:])]
 
-    return Rows(shape, dtype, load, path)
+    return rows_of_file(shape, dtype, load, path)
 
 
 def _unpacked(path: Path, start: int, kind: int) -> Iterator[bytes]:
-    """Yield unpacked bytes, a piece at a time; of gzip all members one after the other, but nothing else behind them."""
+    """Yield unpacked bytes, a piece at a time.
+
+    Of gzip all members one after the other, but nothing else behind them.
+    """
     with path.open("rb") as file:
         file.seek(start)
         unpacker = zlib.decompressobj(kind)

@@ -9,7 +9,7 @@ import tifffile
 from oxytomo.arrays import AnyArray
 from oxytomo.io.readers import tiff
 from oxytomo.io.readers.base import ReadRequest
-from oxytomo.io.volumes.base import Rows, Volume, VolumeRequest, as_volume
+from oxytomo.io.volumes.base import Volume, VolumeRequest, as_volume, rows_of_file
 
 NAME = "TIFF"
 
@@ -39,4 +39,4 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
         pages = [load_one(i)[tuple(rest)] for i in np.arange(frames.shape[0])[rows].tolist()]
         return np.stack(pages)
 
-    return Volume(values=as_volume(Rows(frames.shape, frames.dtype, part, path), path), format=NAME)
+    return Volume(values=as_volume(rows_of_file(frames.shape, frames.dtype, part, path), path), format=NAME)

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from oxytomo.align.applied import align_inputs, pictures_of, resample_inputs
 from oxytomo.align.inputs import common_tilts, single_tilt
-from oxytomo.align.series import AlignOptions
+from oxytomo.align.tilts import AlignOptions
 from oxytomo.config import AlignStage as Settings
 from oxytomo.io.aligned_store import air_was_levelled, normalized_series, series_facts, write_aligned
 from oxytomo.io.alignment import read_alignment, write_alignment
@@ -18,7 +18,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     """Estimate or load magnification and shifts, compose them, resample once, write."""
     named = {name: inputs[name] for name in settings.series}
     picture = outputs["table"].with_name("alignment_problem.png")
-    with shown_when_refused(picture, named), scratch_fields(outputs["store"]) as allocate:
+    with shown_when_refused(picture, named), scratch_fields(outputs["store"]):
         stores = {name: read_store(path) for name, path in named.items()}
         series = normalized_series(stores)
         excluded = settings.exclude_frames, settings.exclude_tilts_deg
@@ -48,9 +48,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         )
         for line in (*judged.warnings, judged.verdict):
             context.log(line)
-        judged, resampled = resample_inputs(
-            judged, allocate, context.progress, by_spectra=spectra, one_air=air
-        )
+        judged, resampled = resample_inputs(judged, context.progress, by_spectra=spectra, one_air=air)
         if resampled.moved:
             context.log(f"moved so that the spectra agree, px rms over the tilts: {resampled.moved}")
         if resampled.levelled:

@@ -11,7 +11,7 @@ from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store
 from oxytomo.measure.shared_errors import with_shared_errors
 from oxytomo.segment.classification import classify_volume, without_deviation
-from oxytomo.slabs import Mapped
+from oxytomo.slabs import mapped
 from oxytomo.stages.context import StageContext
 
 
@@ -22,18 +22,18 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     pixel_nm = float(reconstructed.attributes["pixel_nm"])
     width_px = (settings.voxel_nm or 0.0) / pixel_nm
     deviation = reconstructed.field("deviation")
-    particle = Mapped(reconstructed.field("particle"), lambda inside: inside.astype(bool), bool)
+    particle = mapped(reconstructed.field("particle"), lambda inside: inside.astype(bool), bool)
     sigma = None if uncertainty is None else uncertainty.field("deviation_sigma")
     null = None if uncertainty is None else uncertainty.field("null")
     limits = {"threshold": settings.threshold, "confidence": settings.confidence}
-    with scratch_fields(outputs["store"]) as allocate:
+    with scratch_fields(outputs["store"]):
         if width_px > 1:
-            deviation = averaged(deviation, particle, width_px, allocate)
+            deviation = averaged(deviation, particle, width_px)
         if width_px > 1 and uncertainty is not None:
-            null = averaged_each(uncertainty.field("null"), particle, width_px, allocate)
-            sigma = averaged_sigma(uncertainty.field("replicates"), deviation, particle, width_px, allocate)
-            sigma = with_shared_errors(sigma, particle, uncertainty.attributes, allocate)
-        found = classify_volume(deviation, particle, sigma, null, **limits, allocate=allocate)
+            null = averaged_each(uncertainty.field("null"), particle, width_px)
+            sigma = averaged_sigma(uncertainty.field("replicates"), deviation, particle, width_px)
+            sigma = with_shared_errors(sigma, particle, uncertainty.attributes)
+        found = classify_volume(deviation, particle, sigma, null, **limits)
         voxels, unknown = without_deviation(deviation, particle)
         context.log(f"{unknown} of {voxels} voxels of the particle have no deviation")
         write_store(
@@ -42,7 +42,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 "phases": NamedArray(found.phases, VOLUME, "1"),
                 "phases_confident": NamedArray(found.confident, VOLUME, "1"),
                 "null_phases": NamedArray(found.null_phases, VOLUME, "1"),
-                "particle": NamedArray(Mapped(particle, np.asarray, np.uint8), VOLUME, "1"),
+                "particle": NamedArray(mapped(particle, np.asarray, np.uint8), VOLUME, "1"),
             },
             provenance=context.provenance(inputs),
             attributes={

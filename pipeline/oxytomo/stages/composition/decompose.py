@@ -19,11 +19,11 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     series = aligned_series(aligned, in_memory=not edges)
     material = amounts.Material(settings.elements, settings.formula, settings.density_g_cm3)
     plain = settings.model_dump(include={"instrument", "components"})
-    with scratch_fields(outputs["store"]) as allocate:
+    with scratch_fields(outputs["store"]):
         if edges:
             choice = None if settings.method == "subtraction" else amounts.allowed_terms(**plain)
             progress = context.progress("decompose")
-            found = amounts.amounts_from_edges(series, material, choice, allocate=allocate, progress=progress)
+            found = amounts.amounts_from_edges(series, material, choice, progress=progress)
         else:
             found = amounts.amounts_from_signals(series, material)
         if found.record:

@@ -18,20 +18,19 @@ from oxytomo.stages.context import StageContext
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Measure slab by slab, write the tables."""
     reconstructed, classified = read_store(inputs["reconstruct"]), read_store(inputs["classify"])
-    uncertainty = read_store(inputs["uncertainty"]) if "uncertainty" in inputs else None
-    decomposed = read_store(inputs["decompose"]) if "decompose" in inputs else None
-    with scratch_fields(outputs["phases"]) as allocate:
-        of = classified_particle(reconstructed, classified, uncertainty, allocate)
+    given = {name: read_store(inputs[name]) for name in ("uncertainty", "decompose") if name in inputs}
+    uncertainty, decomposed = given.get("uncertainty"), given.get("decompose")
+    with scratch_fields(outputs["phases"]):
+        of = classified_particle(reconstructed, classified, uncertainty)
         resolution = None
         model = {} if decomposed is None else decomposed.attributes.get("model") or {}
         if decomposed is not None:
             data = column_densities(decomposed)
-            halves = half_volumes(data, of.particle, of.box)
-            if halves is not None:
+            if (halves := half_volumes(data, of.particle, of.box)) is not None:
                 pair, share = (halves.first, halves.second), halves.object_share
                 shown = tilt_series_resolution(*pair, data.tilt_deg, voxel_nm=of.voxel_nm, object_share=share)
                 resolution = resolution_record(shown)
-        found = measure_composition(of, settings.shells, settings.min_domain_voxels, allocate=allocate)
+        found = measure_composition(of, settings.shells, settings.min_domain_voxels)
         confidence = float(classified.attributes["confidence"])
         content = {
             "threshold": of.threshold,
@@ -53,7 +52,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             "replicates": len(of.replicates),
             "definitions": DEFINITIONS,
         }
-        write_csv(outputs["domains"], {name: list(column) for name, column in found.domains.items()})
-        write_csv(outputs["shells"], {name: list(column) for name, column in found.shells.items()})
+        write_csv(outputs["domains"], found.domains)
+        write_csv(outputs["shells"], found.shells)
         write_json(outputs["phases"], content)
     context.log(", ".join(f"{name} {100 * one['value']:.2f} %" for name, one in found.fractions.items()))

@@ -17,9 +17,9 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     """Reconstruct, or put together what other jobs have reconstructed, and write."""
     decomposed = read_store(inputs["decompose"])
     data, solver = column_densities(decomposed), solver_of(**settings.solver.model_dump())
-    with scratch_fields(outputs["store"]) as allocate:
+    with scratch_fields(outputs["store"]):
         if "prepare" in inputs and isinstance(solver, DeviationSolver):
-            result = composition_of_parts(inputs, data, solver, allocate)
+            result = composition_of_parts(inputs, data, solver)
         else:
             result = reconstruct_composition(
                 data,
@@ -28,7 +28,6 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 start=None,
                 with_metals=True,
                 threads=context.threads,
-                allocate=allocate,
                 on_progress=context.progress("reconstruct"),
             )
         context.log(

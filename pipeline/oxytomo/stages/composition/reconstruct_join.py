@@ -24,11 +24,11 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     data = column_densities(read_store(inputs["decompose"]))
     solver = DeviationSolver(**settings.solver.model_dump(exclude={"method"}))
     ground = read_ground(inputs, data, solver)
-    with scratch_fields(outputs["store"]) as allocate:
+    with scratch_fields(outputs["store"]):
         parts = stores_of(inputs, "part", solver.parts)
-        gathered = gathered_parts(parts, ground.support.shape, 1, allocate)
-        particle = particle_mask(gathered.total, allocate=allocate)
-        ground = refer_to_mode(data, ground, solver, gathered, particle, allocate)
+        gathered = gathered_parts(parts, ground.support.shape, 1)
+        particle = particle_mask(gathered.total)
+        ground = refer_to_mode(data, ground, solver, gathered, particle)
         context.log(f"reference TM/O {ground.reference_tm_o:.4f} of nominal")
         write_store(
             outputs["store"],

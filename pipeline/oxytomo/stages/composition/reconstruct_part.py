@@ -28,9 +28,9 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     share = sum(ground.share(slab) for slab in own)
     most = round(share * iterations_of(solver, n_metals, again=False))
     progress = Progress(context.progress(f"slices {rows.start} to {rows.stop - 1}"), most)
-    with scratch_fields(outputs["store"]) as allocate:
+    with scratch_fields(outputs["store"]):
         shape = (rows.stop - rows.start, *ground.support.shape[1:])
-        part = Solutions.empty(shape, 1 + n_metals, allocate, rows.start)
+        part = Solutions.empty(shape, 1 + n_metals, rows.start)
         found = [
             (
                 solve_slab(data, ground, slab, part, solver=solver, start=None, progress=progress),

@@ -17,14 +17,13 @@ from oxytomo.stages.context import StageContext
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Look, write."""
     data = column_densities(read_store(inputs["decompose"]))
-    with scratch_fields(outputs["store"]) as allocate:
+    with scratch_fields(outputs["store"]):
         ground = prepare(
             data,
             solver=DeviationSolver(**settings.solver.model_dump(exclude={"method"})),
             reference_tm_o=reference_of(settings.reference, inputs),
             start=None,
             n_metals=len(data.atoms) - 1,
-            allocate=allocate,
             progress=Progress(context.progress("first look"), FIRST_ITERATIONS),
         )
         rows = [(core.start, core.stop) for core, _ in ground.slabs]

@@ -17,6 +17,7 @@ from oxytomo.io.particle_parts import (
 )
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store
+from oxytomo.slabs import new_field
 from oxytomo.stages.context import StageContext
 
 
@@ -30,8 +31,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     share = sum(ground.share(slab) for slab in own)
     most = round(share * solver.iterations)
     progress = Progress(context.progress(f"slices {rows.start} to {rows.stop - 1}"), most)
-    with scratch_fields(outputs["store"]) as allocate:
-        difference = allocate((rows.stop - rows.start, *ground.support.shape[1:]), np.float32)
+    with scratch_fields(outputs["store"]):
+        difference = new_field((rows.stop - rows.start, *ground.support.shape[1:]), np.float32)
         found = [
             (
                 refine_slab(

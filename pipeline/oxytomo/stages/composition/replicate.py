@@ -10,6 +10,7 @@ from oxytomo.config import ReplicateStage as Settings
 from oxytomo.io.composition_store import VOLUME, column_densities, stored_composition
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store
+from oxytomo.slabs import new_field
 from oxytomo.stages.context import StageContext
 
 
@@ -23,9 +24,9 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         threads=context.threads,
     )
     draw = Draw(settings.kind, settings.number, settings.seed)
-    with scratch_fields(outputs["store"]) as allocate:
-        deviation = allocate(chain.composition.deviation.shape, np.float16)
-        fill_replicate(deviation, draw, chain, allocate, context.progress("replicate"))
+    with scratch_fields(outputs["store"]):
+        deviation = new_field(chain.composition.deviation.shape, np.float16)
+        fill_replicate(deviation, draw, chain, context.progress("replicate"))
         write_store(
             outputs["store"],
             {"deviation": NamedArray(deviation, VOLUME, "1")},

@@ -24,16 +24,16 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     own, solver = settings.reference == "mode", solver_of(**settings.solver.model_dump())
     chain = Chain(data, result, solver, own_reference=own, threads=context.threads)
     stored = {key: read_store(path).field("deviation") for key, path in inputs.items() if "_" in key}
-    with scratch_fields(outputs["store"]) as allocate:
+    with scratch_fields(outputs["store"]):
         counts: dict[ReplicateKind, int] = {"noise": settings.replicates, "null": settings.null_replicates}
-        found = replicates_of(chain, counts, stored, allocate, context.progress, seed=settings.seed)
+        found = replicates_of(chain, counts, stored, context.progress, seed=settings.seed)
         replicates = [plane(found["noise"], i) for i in range(settings.replicates)]
         sigma = deviation_sigma(
-            replicates, result.deviation, result.particle, smoothing_px=SIGMA_SMOOTHING_PX, allocate=allocate
+            replicates, result.deviation, result.particle, smoothing_px=SIGMA_SMOOTHING_PX
         )
         model, pixel_nm = decomposed.attributes.get("model"), reconstructed.attributes["pixel_nm"]
         errors = shared_errors(model, own_reference=own, pixel_nm=float(pixel_nm))
-        whole = with_shared_errors(sigma, result.particle, errors, allocate)
+        whole = with_shared_errors(sigma, result.particle, errors)
         of_noise = sampled(sigma, result.particle)
         write_store(
             outputs["store"],

@@ -10,7 +10,7 @@ from oxytomo.export.ome_zarr import write_image
 from oxytomo.export.record import provenance_attributes
 from oxytomo.io.stores import read_store
 from oxytomo.palette import GREY, display_window
-from oxytomo.slabs import Mapped, sampled
+from oxytomo.slabs import mapped, sampled
 from oxytomo.stages.context import StageContext
 
 INPUTS = ("reconstruct",)
@@ -19,7 +19,7 @@ INPUTS = ("reconstruct",)
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Read ``reconstruct``, write ``store`` with the axes z, y, x."""
     reconstructed = read_store(inputs["reconstruct"])
-    volume = Mapped(reconstructed.field("volume"), np.asarray, np.float32)
+    volume = mapped(reconstructed.field("volume"), np.asarray, np.float32)
     window = display_window(sampled(volume), percent=0.5, from_zero=False)
     unit = reconstructed.unit("volume")
     write_image(

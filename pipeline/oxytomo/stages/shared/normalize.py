@@ -14,7 +14,7 @@ from oxytomo.preprocess import tilt_series
 from oxytomo.preprocess.optical_density import check_same_shape, normalization_lines
 from oxytomo.preprocess.plausible import looked_at, require_plausible
 from oxytomo.preprocess.stripes import without_stripes
-from oxytomo.slabs import Field, Reordered
+from oxytomo.slabs import Field, reordered
 from oxytomo.stages.context import StageContext
 from oxytomo.stages.sources import normalization, read_request
 
@@ -40,16 +40,16 @@ def run(
         )
     frames = [series.frames[i] for i in looked_at(series.n_frames)]
     require_plausible(name, frames, meaning.quantity)
-    with scratch_fields(outputs["store"]) as allocate:
+    with scratch_fields(outputs["store"]):
         how = normalization(settings)
         with errors_about(f"{name} ({source.images[0]})"):
-            normalized = tilt_series.normalize_series(series, meaning, how, name=name, allocate=allocate)
+            normalized = tilt_series.normalize_series(series, meaning, how, name=name)
         tilt_series.require_valid_pixels(normalized, name)
         order = np.argsort(series.tilt_deg, kind="stable")
-        value: Field = Reordered(normalized.value, order)
+        value: Field = reordered(normalized.value, order)
         change = 0.0
         if settings.stripe_removal != "none":
-            value, change = without_stripes(value, method=settings.stripe_removal, allocate=allocate)
+            value, change = without_stripes(value, method=settings.stripe_removal)
             context.log(f"{name}: stripe removal changed the total by {100 * change:+.3f} %")
         for line in normalization_lines(normalized, int(np.prod(series.frames.shape))):
             context.log(f"{name}: {line}")

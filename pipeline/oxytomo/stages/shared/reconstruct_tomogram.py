@@ -20,7 +20,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     pixel_nm = float(aligned.attributes["pixel_nm"])
     tilt_deg = aligned["tilt_deg"]
     integrals, weights = weighted_rays(value, variance, pixel_um=pixel_nm / NM_PER_UM)
-    with scratch_fields(outputs["store"]) as allocate:
+    with scratch_fields(outputs["store"]):
         volume = reconstruct(
             integrals,
             weights,
@@ -31,7 +31,6 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             nonnegative=settings.nonnegative,
             tv_weight=settings.tv_weight,
             threads=context.threads,
-            allocate=allocate,
             on_iteration=context.progress(settings.algorithm),
         )
         unit = "signal/micrometer" if aligned.attributes["quantity"] == "signal" else "1/micrometer"

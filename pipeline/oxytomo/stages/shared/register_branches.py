@@ -25,14 +25,14 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     whole, same = branches.placement_of(fit, moving, fixed, particle.shape), fit.verdict == "same_particle"
     box = branches.compared_box(fixed, whole, structure.particle)
     found = VoidsAndDomains()
-    with scratch_fields(outputs["store"]) as allocate:
-        placed = branches.placed_structure(structure, whole.within(box), allocate, compared=same)
+    with scratch_fields(outputs["store"]):
+        placed = branches.placed_structure(structure, whole.within(box), compared=same)
         registration = branches.registration_record(fit, window(particle, box), placed["particle"])
         if same:
             both = placed_voids(stores, placed, box, structure.n_pores)
-            found = compare_voids_and_domains(both, **settings.model_dump(), allocate=allocate)
+            found = compare_voids_and_domains(both, **settings.model_dump())
         arrays = {
-            name: NamedArray(branches.in_whole(array, box, whole.shape, allocate), ("z", "y", "x"), "1")
+            name: NamedArray(branches.in_whole(array, box, whole.shape), ("z", "y", "x"), "1")
             for name, array in placed.items()
         }
         attributes = {

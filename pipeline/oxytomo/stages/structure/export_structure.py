@@ -18,18 +18,18 @@ from oxytomo.palette import (
     display_window,
     instance_colors,
 )
-from oxytomo.slabs import Mapped, largest, sampled
+from oxytomo.slabs import largest, mapped, sampled
 from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Read ``volume`` and ``voids``, write ``store`` with the axes z, y, x."""
     stored, segmented = read_store(inputs["volume"]), read_store(inputs["voids"])
-    volume = Mapped(stored.field("volume"), np.asarray, np.float32)
+    volume = mapped(stored.field("volume"), np.asarray, np.float32)
     instances = segmented.field("instances")
     n_voids = largest(instances)
     colors = instance_colors(n_voids)
-    particle = Mapped(segmented.field("particle"), lambda labels: labels > 0, np.uint8)
+    particle = mapped(segmented.field("particle"), lambda labels: labels > 0, np.uint8)
     names = {label: "outside" if label == 0 else f"void {label}" for label in colors}
     write_image(
         outputs["store"],

@@ -31,8 +31,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         false_discovery=segment.false_discovery,
     )
     found = MeasuredVoids.of(voids, tables, spread, bridge_px=segment.bridge_px, voxel_nm=voxel_nm)
-    with scratch_fields(outputs["structure"]) as allocate:
-        content = void_facts(found, shells=settings.shells, allocate=allocate)
+    with scratch_fields(outputs["structure"]):
+        content = void_facts(found, shells=settings.shells)
     write_csv(outputs["pores"], written_columns(tables.pores))
     write_csv(outputs["cracks"], written_columns(tables.cracks))
     write_json(outputs["structure"], content)

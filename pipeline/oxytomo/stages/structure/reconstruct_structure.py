@@ -25,11 +25,9 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         pixel_nm=float(facts["pixel_nm"]),
         wavelength_nm=wavelength_nm(float(facts["energy_ev"])),
     )
-    with scratch_fields(outputs["store"]) as allocate:
+    with scratch_fields(outputs["store"]):
         if settings.align_tilts:
-            frames, text = on_rotation(
-                frames, tilt_deg, options, allocate=allocate, progress=context.progress
-            )
+            frames, text = on_rotation(frames, tilt_deg, options, progress=context.progress)
             context.log(text)
             axis = RotationAxis.in_the_middle(frames.shape[2], "projection matching")
         else:
@@ -43,7 +41,6 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             axis_column=axis.column,
             factor=unit.factor,
             threads=context.threads,
-            allocate=allocate,
             on_iteration=context.progress("filtered back-projection"),
         )
         write_phase_volume(outputs["store"], volume, store, axis, unit.unit, context.provenance(inputs))

@@ -19,17 +19,16 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     """Read ``volume`` and the user's mask where there is one, segment, write ``store``."""
     stored, mask = read_store(inputs["volume"]), settings.mask
     files = {f"mask_{i}": path for i, path in enumerate(expand(mask.images) if mask else ())}
-    with scratch_fields(outputs["store"]) as allocate:
+    with scratch_fields(outputs["store"]):
         voids = segment_voids(
             stored.field("volume"),
-            given_particles(read_volume(volume_request(mask)).values, allocate) if mask else None,
+            given_particles(read_volume(volume_request(mask)).values) if mask else None,
             blur_px=settings.blur_px,
             bridge_px=settings.bridge_px,
             false_cracks=settings.false_cracks,
             false_discovery=settings.false_discovery,
             smallest_share=settings.largest_share,
             separate=settings.separate,
-            allocate=allocate,
         )
         for label in voids.cut:
             context.log(

@@ -1,0 +1,176 @@
+"""The branches that start from tilt series: composition, areal density, a plain tomogram."""
+
+from typing import Literal
+
+from pydantic import field_validator, model_validator
+
+from oxytomo.config.base import Settings, rejected, setting
+from oxytomo.config.elements import TRANSITION_METALS, Formula, checked_formula, known_elements, ordered
+from oxytomo.config.ranges import DENSITY_G_CM3
+from oxytomo.config.settings import (
+    AlignSettings,
+    ClassifySettings,
+    DecomposeSettings,
+    DeviationSettings,
+    ExportSettings,
+    MeasureSettings,
+    NormalizeSettings,
+    PristineReference,
+    ReconstructSettings,
+    Reference,
+    TomogramReconstructSettings,
+    UncertaintySettings,
+)
+from oxytomo.config.source import Source
+
+
+class EdgePair(Settings):
+    """The two energies of an absorption edge."""
+
+    pre: Source = setting(..., "tilt series below the edge")
+    post: Source = setting(..., "tilt series on or above the edge")
+
+
+def _formula_covers(formula: dict[str, float], elements: tuple[str, ...]) -> None:
+    """Every measured element must be in the formula."""
+    missing = [element for element in elements if element not in formula]
+    if missing:
+        raise rejected(
+            f"every measured element ({', '.join(elements)})",
+            f"no {', '.join(missing)} in {{{', '.join(formula)}}}",
+            f"add {', '.join(missing)} to the formula or leave out that edge",
+            key="formula",
+        )
+
+
+class CompositionConfig(Settings):
+    """Dual-energy tilt series (or element maps) to the TM/O deviation and its classes."""
+
+    edges: dict[str, EdgePair] | None = setting(
+        None, "per element the two energies of its edge; O and a transition metal"
+    )
+    elements: dict[str, Source] | None = setting(
+        None, "per element its tilt series of maps, instead of edges"
+    )
+    formula: Formula | None = setting(
+        None, "atoms per formula unit of the reference composition", unit="atoms"
+    )
+    density_g_cm3: float = setting(
+        4.2,
+        "mass density of the reference composition",
+        unit="g/cm³",
+        ge=DENSITY_G_CM3[0],
+        le=DENSITY_G_CM3[1],
+    )
+    threshold: float = setting(
+        0.05, "deviation from which a voxel is oxygen-poor or oxygen-rich", unit="fraction", gt=0.0, lt=1.0
+    )
+    reference: Literal["nominal", "mode"] | PristineReference | None = setting(
+        None,
+        "what TM/O deviates from: the formula (nominal), the particle's own most frequent value (mode) or another sample "
+        "({pristine: NAME}); empty: nominal for edges, mode for elements",
+    )
+    normalize: NormalizeSettings = setting(NormalizeSettings(), "counts to optical density")
+    align: AlignSettings = setting(AlignSettings(), "shifts, tilt axis, magnification")
+    decompose: DecomposeSettings = setting(DecomposeSettings(), "energies to elements")
+    reconstruct: ReconstructSettings = setting(DeviationSettings(), "projections to volumes")
+    uncertainty: UncertaintySettings = setting(UncertaintySettings(), "noise and null run")
+    classify: ClassifySettings = setting(ClassifySettings(), "deviation to classes")
+    measure: MeasureSettings = setting(MeasureSettings(), "fractions, domains, shells")
+    export: ExportSettings = setting(ExportSettings(), "OME-Zarr")
+
+    _symbols = field_validator("edges", "elements", mode="before")(
+        lambda value: known_elements(value, what="the edges")
+    )
+    _atoms = field_validator("formula")(checked_formula)
+
+    @model_validator(mode="after")
+    def _edges_or_elements(self) -> "CompositionConfig":
+        """Require exactly one of edges and elements, and a formula with oxygen and a metal."""
+        if (self.edges is None) == (self.elements is None):
+            got = "neither" if self.edges is None else "both"
+            raise rejected("exactly one of 'edges' and 'elements'", got, "keep the one that was measured")
+        kind = "edges" if self.edges is not None else "elements"
+        others = [e for e in self.measured if e != "O" and e not in TRANSITION_METALS]
+        # Element maps may hold any metal (Mg, Si, Al): TM then stands for all of them.
+        metals = [e for e in self.measured if e != "O" and (kind == "elements" or e not in others)]
+        if "O" not in self.measured or not metals:
+            got = ", ".join(self.measured) or "none"
+            wanted = (
+                "O and at least one other element"
+                if kind == "elements"
+                else "O and at least one transition metal"
+            )
+            raise rejected(wanted, got, "add the missing element", key=kind)
+        if others and kind == "edges":
+            raise rejected(
+                "O and transition metals only", ", ".join(others), f"remove {', '.join(others)}", key=kind
+            )
+        if self.formula is None and (self.edges is not None or self.reference == "nominal"):
+            fix = "add e.g. formula: {Li: 1.2, Mn: 0.56, Ni: 0.16, Co: 0.08, O: 2.0}"
+            raise rejected("the atoms of the reference composition", "nothing", fix, key="formula")
+        if self.formula is not None:
+            _formula_covers(self.formula, self.measured)
+        return self
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Measured elements: O first, then by atomic number."""
+        return ordered(self.edges if self.edges is not None else self.elements or ())
+
+    @property
+    def effective_reference(self) -> Reference:
+        """The chosen reference, or the default for the kind of data."""
+        if isinstance(self.reference, PristineReference):
+            return "pristine"
+        return self.reference or ("nominal" if self.edges is not None else "mode")
+
+    @property
+    def parts(self) -> int:
+        """Jobs that the reconstruction is shared out to."""
+        return self.reconstruct.parts if isinstance(self.reconstruct, DeviationSettings) else 1
+
+    @property
+    def pristine(self) -> str | None:
+        """The sample that is the reference, where it is one."""
+        return self.reference.pristine if isinstance(self.reference, PristineReference) else None
+
+
+class ArealDensityConfig(Settings):
+    """One angle, two energies per edge: maps of areal density."""
+
+    edges: dict[str, EdgePair] = setting(..., "per element the two energies of its edge", min_length=1)
+    formula: Formula = setting(..., "atoms per formula unit of the material", unit="atoms")
+    density_g_cm3: float = setting(
+        4.2, "mass density of the material", unit="g/cm³", ge=DENSITY_G_CM3[0], le=DENSITY_G_CM3[1]
+    )
+    normalize: NormalizeSettings = setting(NormalizeSettings(), "counts to optical density")
+    align: AlignSettings = setting(AlignSettings(), "shift and magnification between the energies")
+    decompose: DecomposeSettings = setting(DecomposeSettings(), "energies to elements")
+    export: ExportSettings = setting(ExportSettings(), "OME-Zarr")
+
+    _symbols = field_validator("edges", mode="before")(lambda value: known_elements(value, what="the edges"))
+    _atoms = field_validator("formula")(checked_formula)
+
+    @model_validator(mode="after")
+    def _covered(self) -> "ArealDensityConfig":
+        """Require a formula that covers the edges."""
+        _formula_covers(self.formula, self.measured)
+        return self
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Measured elements: O first, then by atomic number."""
+        return ordered(self.edges)
+
+
+class TomogramConfig(Settings):
+    """One tilt series to a plain volume."""
+
+    source: Source = setting(..., "the tilt series")
+    normalize: NormalizeSettings = setting(NormalizeSettings(), "counts to optical density")
+    align: AlignSettings = setting(AlignSettings(), "shifts and tilt axis")
+    reconstruct: TomogramReconstructSettings = setting(
+        TomogramReconstructSettings(), "projections to a volume"
+    )
+    export: ExportSettings = setting(ExportSettings(), "OME-Zarr")

@@ -1,0 +1,218 @@
+"""What each stage is given, built from the settings of its branch."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from oxytomo.config.base import Settings
+from oxytomo.config.project import Branch
+from oxytomo.config.quantities import default_quantity, light_from_air
+from oxytomo.config.source import Source
+from oxytomo.config.stage_settings import (
+    AlignStage,
+    ClassifyStage,
+    DecomposeStage,
+    DistanceStage,
+    ExportStage,
+    FitValenceStage,
+    MeasureOxidationStage,
+    MeasureStage,
+    MeasureVoidsStage,
+    NormalizeStackStage,
+    NormalizeStage,
+    ReadVolumeStage,
+    ReconstructPartStage,
+    ReconstructStage,
+    ReconstructStepStage,
+    ReconstructStructureStage,
+    ReconstructTomogramStage,
+    RegisterStackStage,
+    ReplicateStage,
+    RetrievePhaseStage,
+    SegmentVoidsStage,
+    UncertaintyStage,
+)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One job of a stage.
+
+    Attributes
+    ----------
+    config : settings of the branch
+    sample, branch : names
+    sources : raw series of the branch by name
+    series : name of the job (series, element, part), None for stages with a single one
+    """
+
+    config: Any
+    sample: str
+    branch: Branch
+    sources: Mapping[str, Any]
+    series: str | None
+
+    @property
+    def name(self) -> str:
+        """Name of the job, as text."""
+        return str(self.series)
+
+    @property
+    def solver(self) -> dict[str, Any]:
+        """Settings of the reconstruction of a composition, and its reference."""
+        return {"solver": self.config.reconstruct, "reference": self.config.effective_reference}
+
+
+def stage_model(stage: str, job: Job) -> Settings:
+    """Return the settings model of a job of a stage."""
+    return _BUILDERS.get(stage, _export)(job)
+
+
+def _normalize(job: Job) -> Settings:
+    return NormalizeStage(
+        **dict(job.config.normalize),
+        series=job.name,
+        source=job.sources[job.name],
+        default_quantity=default_quantity(job.config),
+        light_from_air=light_from_air(job.config),
+    )
+
+
+def _align(job: Job) -> Settings:
+    return AlignStage(**dict(job.config.align), branch=job.branch, series=tuple(job.sources))
+
+
+def _decompose(job: Job) -> Settings:
+    config = job.config
+    return DecomposeStage(
+        **dict(config.decompose),
+        kind="elements" if default_quantity(config) == "signal" else "edges",
+        series=tuple(job.sources),
+        elements=config.measured,
+        formula=config.formula,
+        density_g_cm3=config.density_g_cm3,
+    )
+
+
+def _reconstruct(job: Job) -> Settings:
+    return ReconstructStage(**job.solver)
+
+
+def _reconstruct_step(job: Job) -> Settings:
+    return ReconstructStepStage(**job.solver)
+
+
+def _reconstruct_part(job: Job) -> Settings:
+    return ReconstructPartStage(**job.solver, part=int(job.name))
+
+
+def _replicate(job: Job) -> Settings:
+    kind, number = job.name.split("_")
+    return ReplicateStage.model_validate(
+        {"kind": kind, "number": int(number), "seed": job.config.uncertainty.seed, **job.solver}
+    )
+
+
+def _uncertainty(job: Job) -> Settings:
+    return UncertaintyStage(**dict(job.config.uncertainty), **job.solver)
+
+
+def _classify(job: Job) -> Settings:
+    return ClassifyStage(**dict(job.config.classify), threshold=job.config.threshold)
+
+
+def _measure(job: Job) -> Settings:
+    return MeasureStage(**dict(job.config.measure))
+
+
+def _reconstruct_tomogram(job: Job) -> Settings:
+    return ReconstructTomogramStage(**dict(job.config.reconstruct))
+
+
+def _normalize_stack(job: Job) -> Settings:
+    return NormalizeStackStage(**dict(job.config.normalize), element=job.name, source=job.sources[job.name])
+
+
+def _register_stack(job: Job) -> Settings:
+    return RegisterStackStage(**dict(job.config.align))
+
+
+def _fit_valence(job: Job) -> Settings:
+    return FitValenceStage(
+        **dict(job.config.fit_of(job.name)), element=job.name, references=job.config.spectra_of(job.name)
+    )
+
+
+def _measure_oxidation(job: Job) -> Settings:
+    return MeasureOxidationStage(**dict(job.config.measure), elements=job.config.measured)
+
+
+def _retrieve_phase(job: Job) -> Settings:
+    config = job.config
+    return RetrievePhaseStage(
+        **dict(config.retrieve),
+        distances=_distances(job),
+        voxel_nm=config.voxel_nm,
+        formula=config.formula,
+        density_g_cm3=config.density_g_cm3,
+    )
+
+
+def _distances(job: Job) -> dict[str, DistanceStage] | None:
+    """Return where each series of a phase-contrast scan was taken, None for phase maps."""
+    if job.config.projections is None:
+        return None
+    names = [name for name, source in job.sources.items() if isinstance(source, Source)]
+    return {
+        name: DistanceStage(
+            sample_detector_mm=source.sample_detector_mm, source_sample_mm=source.source_sample_mm
+        )
+        for name, source in zip(names, job.config.projections, strict=True)
+    }
+
+
+def _reconstruct_structure(job: Job) -> Settings:
+    return ReconstructStructureStage(**dict(job.config.reconstruct))
+
+
+def _read_volume(job: Job) -> Settings:
+    return ReadVolumeStage(source=job.config.volume, voxel_nm=job.config.voxel_nm)
+
+
+def _segment_voids(job: Job) -> SegmentVoidsStage:
+    return SegmentVoidsStage(**dict(job.config.segment), mask=job.config.mask)
+
+
+def _measure_voids(job: Job) -> Settings:
+    return MeasureVoidsStage(**dict(job.config.measure), segment=_segment_voids(job))
+
+
+def _export(job: Job) -> Settings:
+    return ExportStage(**dict(job.config.export), sample=job.sample)
+
+
+_BUILDERS: Mapping[str, Callable[[Job], Settings]] = {
+    "normalize": _normalize,
+    "align": _align,
+    "decompose": _decompose,
+    "reconstruct": _reconstruct,
+    "reconstruct_prepare": _reconstruct_step,
+    "reconstruct_join": _reconstruct_step,
+    "reconstruct_part": _reconstruct_part,
+    "reconstruct_refine": _reconstruct_part,
+    "replicate": _replicate,
+    "uncertainty": _uncertainty,
+    "classify": _classify,
+    "measure": _measure,
+    "reconstruct_tomogram": _reconstruct_tomogram,
+    "normalize_stack": _normalize_stack,
+    "register_stack": _register_stack,
+    "fit_valence": _fit_valence,
+    "measure_oxidation": _measure_oxidation,
+    "retrieve_phase": _retrieve_phase,
+    "reconstruct_structure": _reconstruct_structure,
+    "read_volume": _read_volume,
+    "segment_voids": _segment_voids,
+    "measure_voids": _measure_voids,
+}
+"""The stages whose settings are not those of an export."""
