@@ -121,6 +121,19 @@ def test_a_nifti_file_read_in_parts_has_its_slope_and_intercept(
     np.testing.assert_array_equal(read(tmp_path / "v.nii").values[1:4], whole[1:4])
 
 
+def test_a_tilt_series_is_no_volume_unless_its_dataset_is_named(values: np.ndarray, tmp_path: Path) -> None:
+    """Projections stacked as slices would give porosities that mean nothing."""
+    with h5py.File(tmp_path / "v.h5", "w") as file:
+        file["exchange/data"] = values
+        file["exchange/theta"] = np.linspace(-60, 60, SHAPE[0])
+    with pytest.raises(InputError, match=r"got 5 images with an angle each \(exchange/theta\): a tilt series"):
+        read(tmp_path / "v.h5")
+    assert read(tmp_path / "v.h5", dataset="exchange/data").values.shape == SHAPE
+    with h5py.File(tmp_path / "v.h5", "a") as file:
+        file["exchange/theta"][:] = 0.0  # a volume keeps the table of its projections as zeros
+    assert read(tmp_path / "v.h5").values.shape == SHAPE
+
+
 def test_hdf5_named_or_largest(values: np.ndarray, tmp_path: Path) -> None:
     with h5py.File(tmp_path / "v.h5", "w") as file:
         file["entry/volume"] = values

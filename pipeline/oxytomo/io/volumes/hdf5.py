@@ -10,6 +10,8 @@ from oxytomo.io.readers.hdf5 import check_stored, dataset_at, is_hdf5, open_hdf5
 from oxytomo.io.volumes.base import Volume, VolumeRequest, as_volume, rows_of_file
 
 NAME = "HDF5"
+_ANGLES = ("theta", "rotation_angle", "angle", "angles")
+_FEWEST_TILTS = 3
 
 
 def recognises(path: Path) -> bool:
@@ -29,9 +31,31 @@ def read(path: Path, request: VolumeRequest) -> Volume:
                 fix="name the volume with 'dataset'",
             )
         check_stored(item, path)
+        if request.dataset is None:
+            _require_slices(file, item, path)
         name, place = item.name, Path(item.file.filename)
         rows = rows_of_file(item.shape, item.dtype, lambda key: _part(place, name, key), path)
     return Volume(values=as_volume(rows, path), format=NAME)
+
+
+def _require_slices(file: h5py.File, images: h5py.Dataset, path: Path) -> None:
+    """Refuse a tilt series: images with a table of as many different angles."""
+    tables: list[str] = []
+
+    def keep(name: str, item: Any) -> None:
+        if name.rpartition("/")[2].lower() in _ANGLES and isinstance(item, h5py.Dataset):
+            numeric = item.dtype.kind in "fiu" and item.shape == images.shape[:1]
+            if numeric and len(set(item[:].tolist())) >= _FEWEST_TILTS:
+                tables.append(name)
+
+    file.visititems(keep)
+    if tables:
+        raise InputError(
+            str(path),
+            expected="slices of a volume",
+            got=f"{images.shape[0]} images with an angle each ({tables[0]}): a tilt series",
+            fix=f"reconstruct it first (tomogram); slices all the same: 'dataset: {images.name.strip('/')}'",
+        )
 
 
 def _part(path: Path, name: str, key: Any) -> Any:
