@@ -156,6 +156,37 @@ def test_defaults_are_those_of_the_settings() -> None:
             ShapeError,
             r"mask: expected \(8, 8, 8\)",
         ),
+        (
+            lambda: ox.measure_voids(np.zeros((8, 8, 8)), voxel_nm=20.0),
+            ShapeError,
+            r"voids: expected the Voids of segment_voids, got an array of shape \(8, 8, 8\)",
+        ),
+        (lambda: ox.normalize("a.h5"), ShapeError, "series: expected the TiltSeries of read_series, got str"),
+        (
+            lambda: ox.align_series({"O_pre": np.zeros((3, 8, 8))}),
+            ShapeError,
+            "O_pre: expected the Projections of normalize, got an array",
+        ),
+        (
+            lambda: ox.decompose({}, formula={"O": 1}),
+            ShapeError,
+            "aligned: expected the Aligned of align_series, got dict",
+        ),
+        (
+            lambda: ox.reconstruct_deviation(None),
+            ShapeError,
+            "decomposed: expected the Decomposed of decompose, got NoneType",
+        ),
+        (
+            lambda: ox.register_stack(ox.simulate_stack("Ni", size=32, n_energies=20)),
+            ShapeError,
+            "images: expected the StackImages of normalize_stack, got SimulatedStack",
+        ),
+        (
+            lambda: ox.fit_valence(np.zeros((3, 8, 8)), {}),
+            ShapeError,
+            "registered: expected the RegisteredStack of register_stack, got an array",
+        ),
     ],
 )
 def test_what_does_not_fit_is_refused_in_one_line(call, kind: type, line: str) -> None:

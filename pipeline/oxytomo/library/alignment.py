@@ -12,7 +12,7 @@ from oxytomo.align.tilts import AlignOptions
 from oxytomo.arrays import Float64Array, FloatArray, IntArray
 from oxytomo.config import AlignSettings
 from oxytomo.errors import ConfigError, InputError
-from oxytomo.library.defaults import checked, silent
+from oxytomo.library.defaults import checked, require_made, silent
 from oxytomo.library.projections import Projections
 
 DEFAULT = AlignSettings()
@@ -131,7 +131,9 @@ def align_series(
         axis_tilt_deg=axis_tilt_deg,
         magnification=magnification,
     )
-    named = {"series": series} if isinstance(series, Projections) else dict(series)
+    named = dict(series) if isinstance(series, Mapping) else {"series": series}
+    for name, one in named.items():
+        require_made(one, Projections, name, "normalize")
     quantity = _one_quantity(named)
     judged = _judged(named, settings, energies=quantity != "signal")
     judged, resampled = resample_inputs(

@@ -15,7 +15,7 @@ from oxytomo.config import DecomposeSettings, DeviationSettings
 from oxytomo.config.elements import SYMBOLS
 from oxytomo.errors import ConfigError
 from oxytomo.library.alignment import Aligned
-from oxytomo.library.defaults import checked, silent
+from oxytomo.library.defaults import checked, require_made, silent
 from oxytomo.units import NM_PER_UM
 
 DECOMPOSE = DecomposeSettings()
@@ -91,6 +91,7 @@ def decompose(
     >>> found.elements, found.areal.shape
     (('O', 'Ni'), (2, 15, 32, 32))
     """
+    require_made(aligned, Aligned, "aligned", "align_series")
     settings = checked(
         DecomposeSettings, "decompose", method=method, instrument=instrument, components=components
     )
@@ -185,6 +186,7 @@ def reconstruct_deviation(
     >>> found.deviation.shape, bool(found.particle.any())
     ((32, 32, 32), True)
     """
+    require_made(decomposed, Decomposed, "decomposed", "decompose")
     settings = checked(
         DeviationSettings,
         "reconstruct_deviation",

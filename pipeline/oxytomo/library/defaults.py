@@ -131,6 +131,23 @@ def same_shape(values: ArrayLike, shape: tuple[int, ...], name: str, other: str)
     return np.asarray(array, np.float32)
 
 
+def require_made(value: Any, kind: type, name: str, maker: str) -> None:
+    """Refuse an argument that is not what another function of the library returns.
+
+    Parameters
+    ----------
+    value : the argument
+    kind : its type
+    name : how the error calls it
+    maker : the function that makes it
+    """
+    if not isinstance(value, kind):
+        got = f"an array of shape {value.shape}" if isinstance(value, np.ndarray) else type(value).__name__
+        raise ShapeError(
+            name, expected=f"the {kind.__name__} of {maker}", got=got, fix=f"give what {maker} returns"
+        )
+
+
 def table(columns: Mapping[str, Any]) -> Any:
     """Return columns as a pandas DataFrame."""
     from pandas import DataFrame

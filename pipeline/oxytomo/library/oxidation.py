@@ -6,7 +6,7 @@ from typing import Literal
 
 from oxytomo.arrays import FloatArray, LabelArray, Spectrum
 from oxytomo.config import FitValenceSettings
-from oxytomo.library.defaults import checked, options_of, silent
+from oxytomo.library.defaults import checked, options_of, require_made, silent
 from oxytomo.library.stacks import RegisteredStack
 from oxytomo.oxidation.fit_setup import FitOptions, fit_setup
 from oxytomo.oxidation.spectra import Reference
@@ -112,6 +112,7 @@ def fit_valence(
     >>> bool(abs(np.nanmedian(found.valence) - np.nanmedian(stack.valence)) < 0.05)
     True
     """
+    require_made(registered, RegisteredStack, "registered", "register_stack")
     settings = checked(
         FitValenceSettings,
         "fit_valence",

@@ -8,7 +8,7 @@ import numpy as np
 from oxytomo.arrays import Float64Array, FloatArray, IntArray, Quantity, TiltSeries
 from oxytomo.config import NormalizeSettings
 from oxytomo.errors import ConfigError
-from oxytomo.library.defaults import checked, options_of
+from oxytomo.library.defaults import checked, options_of, require_made
 from oxytomo.preprocess.optical_density import check_same_shape
 from oxytomo.preprocess.plausible import looked_at, require_plausible
 from oxytomo.preprocess.stripes import without_stripes
@@ -118,6 +118,7 @@ def normalize(
     >>> bool(np.isinf(projections.variance[np.isnan(projections.value)]).all())
     True
     """
+    require_made(series, TiltSeries, "series", "read_series")
     settings = checked(
         NormalizeSettings,
         "normalize",

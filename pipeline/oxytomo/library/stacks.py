@@ -10,7 +10,7 @@ from oxytomo.arrays import AnyArray, BoolArray, Float64Array, FloatArray, IntArr
 from oxytomo.config import NormalizeStackSettings, RegisterStackSettings
 from oxytomo.config.elements import SYMBOLS
 from oxytomo.errors import ConfigError
-from oxytomo.library.defaults import checked, options_of, silent
+from oxytomo.library.defaults import checked, options_of, require_made, silent
 from oxytomo.oxidation.edges import default_windows
 from oxytomo.preprocess.plausible import looked_at, require_plausible
 from oxytomo.preprocess.stack_density import DensityOptions, RawStack, stack_density
@@ -175,6 +175,7 @@ def register_stack(
     >>> registered.shift_px.shape, bool(registered.lost.any())
     ((20, 2), False)
     """
+    require_made(images, StackImages, "images", "normalize_stack")
     settings = checked(
         RegisterStackSettings,
         "register_stack",

@@ -10,7 +10,7 @@ from numpy.typing import ArrayLike
 
 from oxytomo.config import MeasureVoidsSettings, SegmentVoidsSettings
 from oxytomo.errors import ConfigError, ShapeError
-from oxytomo.library.defaults import checked, table, volume_of
+from oxytomo.library.defaults import checked, require_made, table, volume_of
 from oxytomo.measure.void_facts import MeasuredVoids, void_facts
 from oxytomo.measure.void_tables import trial_numbers, void_tables
 from oxytomo.measure.void_warnings import structure_warnings
@@ -163,6 +163,7 @@ def measure_voids(
     >>> len(diameter_nm), bool(abs(diameter_nm[0] - 200) < 10)
     (1, True)
     """
+    require_made(voids, Voids, "voids", "segment_voids")
     settings = checked(MeasureVoidsSettings, "measure_voids", shells=shells, replicates=replicates, seed=seed)
     segment = checked(
         SegmentVoidsSettings,
