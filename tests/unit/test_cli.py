@@ -13,6 +13,7 @@ import warnings
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from unittest.mock import Mock
 
 import h5py
 import numpy as np
@@ -371,6 +372,34 @@ def test_simulated_instruments_come_from_a_file_and_from_switches(tmp_path: Path
     raw = [(folder / "raw" / "O_K_post.h5") for folder in (tmp_path / "sim", again)]
     with h5py.File(raw[0]) as one, h5py.File(raw[1]) as other:
         np.testing.assert_array_equal(one["exchange/data"][:], other["exchange/data"][:])
+
+
+@pytest.mark.parametrize("kind", ["tilts", "xanes", "volume"])
+@pytest.mark.parametrize("name", ["raw/O_K_pre.h5", "config.yaml", "instrument.yaml", "truth.npz"])
+def test_simulate_writes_over_nothing_but_a_simulation(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str], kind: str, name: str
+) -> None:
+    """The raw file of a beam time can have the name that a simulated one gets."""
+    precious = tmp_path / name
+    precious.parent.mkdir(exist_ok=True)
+    precious.write_text("samples: {}", encoding="utf-8")
+    calls = ["simulate", str(tmp_path), "--kind", kind, "--size", "32"]
+    assert main(calls) == 2
+    assert f"got {name}, which simulate did not write" in capsys.readouterr().err
+    assert [path for path in tmp_path.rglob("*") if path.is_file()] == [precious]
+    assert precious.read_text(encoding="utf-8") == "samples: {}"
+
+
+def test_an_interrupted_simulation_can_be_made_again(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    calls = ["simulate", str(tmp_path), "--size", "16", "--tilts", "3", "--elements", "O", "Mn"]
+    with monkeypatch.context() as patched:
+        patched.setattr(np, "savez_compressed", Mock(side_effect=KeyboardInterrupt))
+        main(calls)
+    assert (tmp_path / "raw" / "O_K_pre.h5").is_file()
+    assert not (tmp_path / "truth.npz").exists()
+    assert main(calls) == 0
+    assert main(calls) == 0
+    assert (tmp_path / "truth.npz").is_file()
 
 
 def test_the_settings_of_an_instrument_are_those_of_the_simulation() -> None:

@@ -126,7 +126,9 @@ def test_a_tilt_series_is_no_volume_unless_its_dataset_is_named(values: np.ndarr
     with h5py.File(tmp_path / "v.h5", "w") as file:
         file["exchange/data"] = values
         file["exchange/theta"] = np.linspace(-60, 60, SHAPE[0])
-    with pytest.raises(InputError, match=r"got 5 images with an angle each \(exchange/theta\): a tilt series"):
+    with pytest.raises(
+        InputError, match=r"got 5 images with an angle each \(exchange/theta\): a tilt series"
+    ):
         read(tmp_path / "v.h5")
     assert read(tmp_path / "v.h5", dataset="exchange/data").values.shape == SHAPE
     with h5py.File(tmp_path / "v.h5", "a") as file:

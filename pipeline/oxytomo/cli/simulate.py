@@ -8,6 +8,7 @@ import numpy as np
 import yaml
 
 from oxytomo.arrays import TiltSeries
+from oxytomo.cli.simulate_folder import make_folder
 from oxytomo.cli.simulate_instrument import add_arguments as add_effects
 from oxytomo.cli.simulate_instrument import effects_help, instrument_settings, real_instrument
 from oxytomo.errors import ConfigError, StoreError
@@ -129,11 +130,10 @@ def run(arguments: argparse.Namespace) -> int:
         series, truth = _dual_energy(arguments, rng)
         name_of, text = raw_name, configuration(arguments.elements)
     try:
-        (folder / "raw").mkdir(parents=True, exist_ok=True)
+        make_folder(folder, text, ("raw",))
         for name, recorded in series.items():
             write_data_exchange(folder / "raw" / name_of(name), recorded)
         np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth)
-        (folder / "config.yaml").write_text(text, encoding="utf-8")
         if effects:
             used = instrument_settings(arguments).model_dump(mode="json", exclude_defaults=True)
             (folder / "instrument.yaml").write_text(yaml.safe_dump(used, sort_keys=False), encoding="utf-8")
@@ -203,7 +203,7 @@ def _structure(arguments: argparse.Namespace) -> int:
     config = {"structure": {"volume": "raw/volume.tif", "voxel_nm": arguments.pixel_nm}}
     text = yaml.safe_dump({"results": "results", "samples": {"particle": config}}, sort_keys=False)
     try:
-        (folder / "raw").mkdir(parents=True, exist_ok=True)
+        make_folder(folder, f"# Simulated volume; the truth is in truth.npz.\n{text}", ("raw",))
         path = folder / "raw" / "volume.tif"
         whole = tifffile.memmap(path, shape=scene.shape, dtype=np.float32, bigtiff=arguments.size > 1000)
         start = whole.offset
@@ -220,7 +220,6 @@ def _structure(arguments: argparse.Namespace) -> int:
             names = ("envelope", "void", "crack_index", "pore_index")
             truth |= {name: getattr(drawn, name) for name in names}
         np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth)
-        (folder / "config.yaml").write_text(text, encoding="utf-8")
     except OSError as error:
         raise StoreError(
             str(folder),

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
+from oxytomo.cli.simulate_folder import make_folder
 from oxytomo.errors import StoreError
 from oxytomo.simulate import demonstration as demo
 
@@ -22,8 +23,7 @@ def write_stacks(arguments: argparse.Namespace) -> int:
     rng = np.random.default_rng(arguments.seed)
     truth: dict[str, Any] = {}
     try:
-        for name in ("raw", "refs"):
-            (folder / name).mkdir(parents=True, exist_ok=True)
+        make_folder(folder, stack_configuration(elements), ("raw", "refs"))
         for element in elements:
             stack = simulate_stack(
                 demo.stack_acquisition(
@@ -59,7 +59,6 @@ def write_stacks(arguments: argparse.Namespace) -> int:
                 f"{element}_radius_nm": np.array(stack.radius_nm),
             }
         np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth)
-        (folder / "config.yaml").write_text(stack_configuration(elements), encoding="utf-8")
     except OSError as error:
         if isinstance(error, StoreError):
             raise

@@ -1,0 +1,49 @@
+"""The folder that ``oxytomo simulate`` writes into."""
+
+from pathlib import Path
+
+from oxytomo.errors import ConfigError
+
+FIRST_WORDS = "# Simulated"
+"""How a configuration begins that `oxytomo simulate` wrote."""
+
+
+def make_folder(folder: Path, configuration: str, subfolders: tuple[str, ...]) -> None:
+    """Make the folders of an acquisition, and write its configuration first.
+
+    An earlier simulation is replaced, also one that was interrupted: the configuration says whose
+    files these are.
+
+    Parameters
+    ----------
+    folder : the folder of the acquisition
+    configuration : text of its ``config.yaml``; begins with :data:`FIRST_WORDS`
+    subfolders : those that will hold files
+
+    Raises
+    ------
+    ConfigError
+        Where files of the same names lie that no simulation wrote. Nothing is touched then.
+    """
+    place = folder / "config.yaml"
+    names = [folder / name for name in ("config.yaml", "truth.npz", "instrument.yaml")]
+    inside = [path for name in subfolders if (folder / name).is_dir() for path in (folder / name).iterdir()]
+    there = [path for path in [*names, *inside] if path.exists() and not path.name.startswith(".")]
+    if there and not _is_ours(place):
+        raise ConfigError(
+            str(folder),
+            expected="a new folder, or that of an earlier simulation",
+            got=f"{min(there).relative_to(folder)}, which simulate did not write",
+            fix="choose another folder",
+        )
+    for name in subfolders:
+        (folder / name).mkdir(parents=True, exist_ok=True)
+    place.write_text(configuration, encoding="utf-8")
+
+
+def _is_ours(configuration: Path) -> bool:
+    """Return whether a configuration is one that simulate wrote."""
+    if not configuration.is_file():
+        return False
+    with configuration.open(encoding="utf-8", errors="replace") as file:
+        return file.read(len(FIRST_WORDS)) == FIRST_WORDS
