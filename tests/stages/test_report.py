@@ -1,6 +1,7 @@
 import base64
 import json
 import re
+import shutil
 from html.parser import HTMLParser
 
 import numpy as np
@@ -322,6 +323,23 @@ def test_page_is_self_contained_and_well_formed(composition_page):
 def test_a_sound_sample_has_no_warnings(composition_page):
     assert "No warnings" in composition_page
     assert "class fractions against the null run" in composition_page
+
+
+def test_what_is_missing_is_no_clean_bill(tmp_path):
+    """'No warnings. Checked: class fractions against the null run' would be false."""
+    write_composition(tmp_path / "a")
+    (tmp_path / "a" / "phases.json").unlink()
+    page = page_of(tmp_path / "a")
+    assert "No warnings" not in page
+    assert "phases.json is missing: fractions against the null run" in page
+    assert "The store of the alignment is missing" not in page
+    write_composition(tmp_path / "b")
+    for store in ("align", "uncertainty"):
+        shutil.rmtree(tmp_path / "b" / "stages" / "composition" / f"{store}.zarr")
+    page = page_of(tmp_path / "b")
+    assert "There is no σ of the voxels" in page
+    assert "The store of the alignment is missing: tilts and alignment were not tested" in page
+    assert "phases.json is missing" not in page
 
 
 def test_provenance_names_stage_settings_and_digests(composition_page):

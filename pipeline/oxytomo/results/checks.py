@@ -127,6 +127,19 @@ def check_alignment(alignment: Alignment) -> list[str]:
     return found
 
 
+def check_there(alignment: Alignment | None, measured: bool = True) -> list[str]:
+    """Warn of tests that cannot be made because what they look at is not there: cleaned, deleted or not made yet."""
+    found = []
+    if not measured:
+        found.append(
+            "phases.json is missing: fractions against the null run, the fit of the spectra and invalid rays "
+            "were not tested. A run makes it again."
+        )
+    if alignment is None:
+        found.append("The store of the alignment is missing: tilts and alignment were not tested.")
+    return found
+
+
 def check_invalid(alignment: Alignment | None, phases_json: Mapping[str, Any] | None) -> list[str]:
     """Warn of many rays without a composition and of series with many invalid pixels."""
     found = []

@@ -49,6 +49,7 @@ def composition_warnings(result: Composition) -> list[str]:
     inside = sampled(result.deviation, result.particle)
     median = float(np.nanmedian(inside)) if np.isfinite(inside).any() else 0.0
     found = [
+        *checks.check_there(result.alignment, measured=result.phases_json is not None),
         *check_reference(median, result.threshold),
         *check_model(content.get("model"), result.threshold),
         *checks.check_null(fractions),
@@ -61,6 +62,8 @@ def composition_warnings(result: Composition) -> list[str]:
         *checks.check_stripes(result.stripe_effect),
         *checks.check_amounts(result.negative_rays),
     ]
+    if result.sigma is None:
+        found.append("There is no σ of the voxels: noise against the threshold was not tested.")
     if result.alignment is not None:
         found += checks.check_tilts(result.alignment.tilt_deg)
         found += checks.check_alignment(result.alignment)
@@ -77,6 +80,7 @@ def areal_density_warnings(result: ArealDensity) -> list[str]:
             "common field of view."
         )
     found += checks.check_amounts(result.negative_rays)
+    found += checks.check_there(result.alignment)
     if result.alignment is not None:
         found += checks.check_alignment(result.alignment)
         found += checks.check_invalid(result.alignment, None)
@@ -86,7 +90,7 @@ def areal_density_warnings(result: ArealDensity) -> list[str]:
 def tomogram_warnings(result: Tomogram) -> list[str]:
     """Return the warnings of a plain volume."""
     if result.alignment is None:
-        return []
+        return checks.check_there(None)
     return [
         *checks.check_tilts(result.alignment.tilt_deg),
         *checks.check_alignment(result.alignment),

@@ -68,10 +68,11 @@ def _text(model: Mapping[str, Any]) -> Sequence[str]:
     kept = [name for name in steps if name in model["terms"]]
     if not kept:
         return ["The data ask for no term beside the elements."]
+    without = "it" if len(kept) == 1 else "any one of them"
     return [
         "The data ask for "
         + ", ".join(named(name) for name in kept)
-        + ". Without any one of them the spectra would fit worse by more than a fifth of what noise leaves."
+        + f". Without {without} the spectra would fit worse by more than a fifth of what noise leaves."
     ]
 
 
