@@ -6,6 +6,7 @@ import pytest
 from oxytomo.composition.model_choice import named_causes
 from oxytomo.measure.systematic import skin_oxygen_nm, systematic_error, widened
 from oxytomo.results.warnings import check_model, check_reference
+from oxytomo.view.model_part import _text
 
 FITS = {"chi_square_per_dof": 1.2, "likely_causes": [], "systematic": {"misfit": 0.001}}
 
@@ -57,6 +58,15 @@ def test_a_skin_is_a_warning_that_names_both_readings():
         assert word in line
     assert skin_oxygen_nm({"skin": skin}) == 8.7
     assert skin_oxygen_nm(FITS) == skin_oxygen_nm(None) == 0
+
+
+@pytest.mark.parametrize(
+    ("terms", "words"), [(("stray",), "Without it"), (("stray", "carbon"), "Without any one")]
+)
+def test_a_single_term_is_one(terms, words):
+    model = FITS | {"steps": [{"term": name} for name in terms], "terms": {name: {} for name in terms}}
+    (sentence,) = _text(model)
+    assert words in sentence
 
 
 def test_causes_are_terms_that_are_missed_by_much():

@@ -224,6 +224,10 @@ def test_the_threshold_of_the_results_gives_their_numbers(plugin_results: Path):
     from oxytomo.io.tables import read_json
 
     image = open_image(plugin_results / "composition.ome.zarr")
+    # A notebook shows this: 4000 characters of nested classes say nothing.
+    assert repr(image).startswith("composition image of ")
+    assert "tm_o_deviation" in repr(image)
+    assert len(repr(image)) < 200
     model = load_threshold_model(image)
     facts = read_json(plugin_results / "phases.json")
     for name, (value, interval) in model.counts.fractions(model.start, confidence=0.95).items():

@@ -16,7 +16,8 @@ a first look, from nothing to a report:
   oxytomo run demo/config.yaml     run everything; after a change, again: only what depends on it is repeated
   oxytomo inspect demo/raw/O_K_pre.h5
 
-your own data: copy a commented example from configs/, give the paths of your files, then check and run.
+your own data:
+  oxytomo init FOLDER              look at the raw files and write a configuration; then check and run it
 exit codes: 0 done; 2 something to correct, one line says what; 1 a fault of the program.
 """
 

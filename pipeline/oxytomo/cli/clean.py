@@ -66,7 +66,7 @@ def describe(found: "Sequence[Cleanable]") -> list[str]:
     return [
         *lines,
         f"in all {total}; reports, tables, images and meshes stay",
-        "without stages a report or comparison is not written again until a run has made them",
+        "without them a report or comparison that is written again lacks numbers and tests, or is refused, until a run",
     ]
 
 

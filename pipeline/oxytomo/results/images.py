@@ -139,6 +139,11 @@ class OpenedImage:
     channels: Sequence[ImageChannel]
     labels: Mapping[str, Levels]
 
+    def __repr__(self) -> str:
+        """Return one line: a notebook shows it."""
+        names = ", ".join([channel.name for channel in self.channels] + sorted(self.labels))
+        return f"{self.kind} image of {self.sample!r}, {self.path.name}: {names}"
+
     @property
     def grid(self) -> Levels:
         """Return the levels that stand for the grid of the image."""
