@@ -81,6 +81,16 @@ def test_a_uniform_illumination_tells_no_shift(rng):
     assert illumination_shifts(value, variance, lambda _i: flat) is None
 
 
+def test_a_film_with_holes_is_no_moving_illumination(rng):
+    wide, frames = pattern(rng, 0.06), []
+    for _ in range(8):  # the film is another one in every frame: it turns and drifts with the sample
+        holes = scipy.ndimage.gaussian_filter(rng.standard_normal((100, 120)), 8) > 0
+        frames.append(frame_of(rng, wide, (0, 0), ball() + np.where(holes, 0.0, 0.05)))
+    pattern_of_flat = IlluminationPattern(frames[0][0], np.zeros((100, 120), bool))
+    value, variance = (np.stack([f[k] for f in frames]) for k in (1, 2))
+    assert illumination_shifts(value, variance, lambda _i: pattern_of_flat) is None
+
+
 def test_errors_are_those_of_the_noise(rng):
     wide, sample = pattern(rng, 0.06), ball()
     found = []
