@@ -205,8 +205,8 @@ def _robust_step(
 ) -> tuple[Float64Array, Float64Array]:
     """Return step and standard errors of the shift by least squares without outliers.
 
-    Residuals of neighbouring pixels belong together where the air is not empty: a film with holes, a
-    fibre, a neighbour out of focus. The errors are the larger of those of independent pixels and
+    Residuals of neighbouring pixels belong together where the air is not empty: a film with holes,
+    a fibre, a neighbour out of focus. The errors are the larger of those of independent pixels and
     those of independent blocks of pixels (Liang and Zeger 1986).
     """
     good = np.ones(residual.size, bool)
@@ -218,8 +218,9 @@ def _robust_step(
         scaled = left * np.sqrt(weights)
         spread = max(1.0, 1.4826 * float(np.median(np.abs(scaled[good]))))
         good = np.abs(scaled) < ROBUST * spread
-    inverse = np.linalg.pinv(normal)
-    variance = np.maximum(np.diag(inverse) * spread**2, _of_blocks(weighted * left[:, None], inverse, blocks))
+    inverse = np.asarray(np.linalg.pinv(normal), np.float64)
+    scores = np.asarray(weighted * left[:, None], np.float64)
+    variance = np.maximum(np.diag(inverse) * spread**2, _of_blocks(scores, inverse, blocks))
     error = np.sqrt(np.maximum(variance[1:], 0))
     return np.asarray(found[1:], np.float64), np.where(error > 0, error, np.inf)
 
