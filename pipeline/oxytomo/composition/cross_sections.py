@@ -37,8 +37,9 @@ def check_formula(formula: Mapping[str, float]) -> None:
 
     Raises
     ------
-    ConfigError For an unknown element symbol, an amount that is not a finite number above zero, or
-        no oxygen.
+    ConfigError
+        For an unknown element symbol, an amount that is not a finite number above zero, or no
+        oxygen.
     """
     if not formula:
         raise ConfigError(
@@ -170,8 +171,9 @@ def edge_between(element: str, pre_ev: float, post_ev: float) -> str:
 
     Raises
     ------
-    InputError If the energies are swapped, or on the same side of every edge; names the energy of
-        the nearest edge.
+    InputError
+        If the energies are swapped, or on the same side of every edge; names the energy of the
+        nearest edge.
     """
     pair = f"{element} pre / post {pre_ev:g} / {post_ev:g} eV"
     energies = {name: edge_energy_ev(element, name) for name in _binding_energies_ev(element)}
