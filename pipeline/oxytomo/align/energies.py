@@ -28,8 +28,8 @@ SQUARES = 4
 SMALLEST_PX = 16
 ITERATIONS = 12
 EVERY, ASKED = 2, 8
-"""Only every second frame is used for magnification and bias, if at least this many are
-then used."""
+"""Only every second frame is used for magnification and bias, if at least this many are then
+used."""
 TILTS_PER_TERM, MOST_TERMS = 3, 4
 """The bias is a polynomial over the tilts: one term per this many frames used, and at most this
 many terms."""

@@ -17,8 +17,8 @@ from oxytomo.slabs import Field, new_field
 PAIRS = 32
 """Largest number of pairs of opposite frames that are compared for the axis."""
 AXIS_TILTS, AXIS_COLUMNS, AXIS_ITERATIONS = 180, 256, 12
-"""Without pairs: number of angles, of binned columns, and of iterations of the search for
-the axis."""
+"""Without pairs: number of angles, of binned columns, and of iterations of the search for the
+axis."""
 SMOOTHING_PX = 1.5
 AXIS_SPREAD_PX = 0.5
 """A warning is given when the pairs disagree by more than this (median absolute deviation)."""

@@ -15,8 +15,8 @@ FIRST_ITERATIONS = 20
 """Number of iterations of the first look."""
 
 COARSE_COLUMNS = 256
-"""With at least this many columns the first look is at half the resolution: an eighth of
-the work."""
+"""With at least this many columns the first look is at half the resolution: an eighth of the
+work."""
 
 
 def first_look(

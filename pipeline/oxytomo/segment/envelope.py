@@ -23,8 +23,8 @@ SEPARATION = 3.0
 """Solid and air must differ by this many times the spread within them; a single Gaussian cut in two
 reaches 2.65."""
 RARE, DARKEST = 0.1, 0.1
-"""If the dark share of the volume is this small, this many dark voxels determine the level
-of void."""
+"""If the dark share of the volume is this small, this many dark voxels determine the level of
+void."""
 MOSTLY = 0.5
 """Above this solid share of the volume's faces, the contrast must be inverted or the field too
 narrow."""
