@@ -102,7 +102,7 @@ class _Walker:
         )
 
     def walk(self, path: str) -> tuple[int, bool]:
-        """Walk a file; return the signal that ended the process, else 0, and if it was the first."""
+        """Walk a file: the signal that ended the process, else 0, and whether it was its first."""
         fresh = self.walked == 0
         self.walked += 1
         answer = self._answer(os.fsencode(os.path.abspath(path)))  # noqa: PTH100 - links stay as they are
