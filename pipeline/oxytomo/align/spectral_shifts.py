@@ -124,7 +124,7 @@ def shifts_between_energies(
 
 
 def _moved(shift: Float64Array, error: Float64Array) -> BoolArray:
-    """Say which energies are shifted by more than their errors."""
+    """Return which energies are shifted by more than their errors."""
     significant: BoolArray = np.sqrt(np.mean((shift / error) ** 2, axis=(1, 2))) > SIGNIFICANT
     return significant
 
@@ -225,7 +225,7 @@ def _gradient(frame: Float64Array) -> Float64Array:
 def _unusual(
     density: Float64Array, variance: FloatArray, known: BoolArray, moment: Float64Array
 ) -> BoolArray:
-    """Say which pixels have spectra unlike those of the moment, and two pixels around them."""
+    """Return which pixels have spectra unlike those of the moment, and two pixels around them."""
     n, n_y, n_x = density.shape
     rays, noise = (np.ascontiguousarray(a.reshape(n, -1).T, np.float64) for a in (density, variance))
     square = np.where(known, _squares(rays, noise, moment).reshape(n_y, n_x), 0)

@@ -289,7 +289,7 @@ def _table(fits: dict[int, LocalFit], n: int) -> tuple[Float64Array, Float64Arra
 
 
 def _certain(error: Float64Array) -> bool:
-    """Say whether the errors (2,) are small.
+    """Return whether the errors (2,) are small.
 
     A direction in which the frame is too narrow for a registration is ignored.
     """
@@ -300,7 +300,7 @@ def _certain(error: Float64Array) -> bool:
 def _plausible(
     shifts: Float64Array, error: Float64Array, alive: np.ndarray, max_shift_px: float
 ) -> BoolArray:
-    """Say which frames determine a shift that agrees with those taken before and after."""
+    """Return which frames determine a shift that agrees with those taken before and after."""
     known = np.array([_certain(one) for one in error], bool)
     known &= np.abs(shifts).max(axis=1) <= max_shift_px
     told = alive[known[alive]]

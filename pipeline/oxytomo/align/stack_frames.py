@@ -168,7 +168,7 @@ def move_frames(stack: RecordedStack, place: Placement, value: FloatArray, varia
 
 
 def dead_frames(value: Field) -> BoolArray:
-    """Say which frames have no valid pixel: (n,) bool."""
+    """Return which frames have no valid pixel: (n,) bool."""
     return np.array([not np.isfinite(np.asarray(value[i])).any() for i in range(value.shape[0])])
 
 

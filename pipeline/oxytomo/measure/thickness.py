@@ -131,7 +131,7 @@ def _containing(largest: int) -> IntArray:
 
 @numba.njit(cache=True)
 def _own_balls(square: FloatArray, tables: IntArray) -> BoolArray:
-    """Say which balls no neighbour's ball contains."""
+    """Return which balls no neighbour's ball contains."""
     n_z, n_y, n_x = square.shape
     keep = np.zeros(square.shape, np.bool_)
     for z in range(n_z):

@@ -175,7 +175,7 @@ def _electrolyte(known: np.ndarray, wetted: Wetted) -> BoolArray:
 
 
 def _nearer(known: np.ndarray, electrolyte: BoolArray) -> BoolArray:
-    """Say which voxels lie beside a dry void and not beside electrolyte."""
+    """Return which voxels lie beside a dry void and not beside electrolyte."""
     dry = (known != 1) & ~electrolyte
     cube = np.ones((3, 3, 3), bool)
     beside: BoolArray = binary_dilation(dry, cube) & ~binary_dilation(electrolyte, cube)
