@@ -1,8 +1,7 @@
 """oxytomo: from raw frames of a cathode particle to composition, oxidation and void maps.
 
-The public library: the names below take NumPy or xarray arrays and have the defaults of the
-settings of ``oxytomo run``. They are imported when they are first used, so that ``import oxytomo``
-stays fast.
+The public library: the names below take NumPy or xarray arrays and use the defaults of the settings
+of ``oxytomo run``. They are imported on first use, so that ``import oxytomo`` stays fast.
 """
 
 from typing import TYPE_CHECKING, Any
@@ -78,7 +77,7 @@ choose_threading_layer()
 
 
 def __getattr__(name: str) -> Any:
-    """Import a public name when it is first asked for."""
+    """Import a public name on first use."""
     if name == "__version__":
         value: Any = _version()
     elif name in _MODULE_OF:

@@ -22,7 +22,7 @@ NumberArray = NDArray[Any]
 
 
 class Field(Protocol):
-    """An array in memory, or one on disk of which parts are read and written by slices."""
+    """An array in memory, or one on disk that is read and written in parts by slices."""
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -40,9 +40,9 @@ class Field(Protocol):
 
 
 Quantity = Literal["counts", "transmission", "optical_density", "signal", "complex"]
-"""What the pixels of a raw series hold: detector counts that need a flat field, transmission,
-optical density, a signal that is proportional to the amount (X-ray fluorescence or EDS counts,
-HAADF), or complex transmission."""
+"""Quantity in the pixels of a raw series: detector counts that need a flat field, transmission,
+optical density, a signal proportional to the amount (X-ray fluorescence or EDS counts, HAADF), or
+complex transmission."""
 
 OUTSIDE, TARGET, OXYGEN_POOR, OXYGEN_RICH, UNDECIDED = 0, 1, 2, 3, 4
 """Labels of ``phases`` and ``phases_confident``."""
@@ -50,24 +50,24 @@ OUTSIDE, TARGET, OXYGEN_POOR, OXYGEN_RICH, UNDECIDED = 0, 1, 2, 3, 4
 
 @dataclass(frozen=True)
 class TiltSeries:
-    """One raw series as it was recorded: frames in acquisition order, with what is known of each.
+    """One raw series as recorded: frames in acquisition order, with the metadata of each frame.
 
     Attributes
     ----------
-    frames : (n_frame, n_y, n_x) array, in the unit that ``quantity`` names; of a large series one
-        that reads frames by number
-    tilt_deg : (n_frame,) float64; acquisition order need not be angle order
-    energy_ev : (n_frame,) float64, NaN where the file does not say
-    pixel_nm : (n_frame,) float64, object-plane pixel size, NaN where the file does not say
-    quantity : what the pixels hold
+    frames : (n_frame, n_y, n_x) array, in the unit of ``quantity``; a large series is read frame by
+        frame
+    tilt_deg : (n_frame,) float64, degrees; acquisition order need not be angle order
+    energy_ev : (n_frame,) float64, eV, NaN where the file does not give it
+    pixel_nm : (n_frame,) float64, object-plane pixel size, nm, NaN where the file does not give it
+    quantity : quantity in the pixels
     flat, dark : (n, n_y, n_x) float32 or None
     exposure_s, ring_current_ma : (n_frame,) float64 or None
     flat_exposure_s, flat_ring_current_ma : (n_flat,) float64 or None
-    flat_position : (n_flat,) float64 or None, when each flat was taken, in units of the frame index
-        (-1: before the first frame, n_frame: after the last)
-    variance : (n_frame, n_y, n_x) float32 or None, variance of a signal, where the file format
-        gives it
-    metadata : free text of the file worth keeping (sample, instrument, format)
+    flat_position : (n_flat,) float64 or None, time of each flat in units of the frame index (-1:
+        before the first frame, n_frame: after the last)
+    variance : (n_frame, n_y, n_x) float32 or None, variance of a signal, if the file format gives
+        it
+    metadata : free text from the file (sample, instrument, format)
     """
 
     frames: Field
@@ -97,9 +97,9 @@ class Spectrum:
 
     Attributes
     ----------
-    energy_ev : (n,) float64, increasing, every energy once
+    energy_ev : (n,) float64, eV, increasing, every energy once
     absorption : (n,) float64, in any unit
-    metadata : free text of the file worth keeping (format, title, formula)
+    metadata : free text from the file (format, title, formula)
     """
 
     energy_ev: Float64Array
@@ -108,7 +108,7 @@ class Spectrum:
 
 
 ReplicateKind = Literal["noise", "null"]
-"""What a replicate is drawn from: the result, or the same particle with every element on target."""
+"""Source of a replicate: the result, or the same particle at the reference composition."""
 
 
 @dataclass(frozen=True)
@@ -120,8 +120,8 @@ class ValenceMap:
     element : symbol
     valence, error : (n_y, n_x) float32, NaN where no valence was fitted
     edge_jump : (n_y, n_x) float32, optical density
-    pixel_nm : NaN where it is not known
-    shared_noise : error of a mean over many pixels, over that of independent pixels
+    pixel_nm : pixel size, nm; NaN where unknown
+    shared_noise : error of a mean over many pixels, relative to that of independent pixels
     """
 
     element: str
@@ -138,11 +138,11 @@ class ValenceMap:
 
     @property
     def step_nm(self) -> float:
-        """Pixel size, 1 where it is not known."""
+        """Pixel size, nm; 1 where unknown."""
         return self.pixel_nm if np.isfinite(self.pixel_nm) else 1.0
 
     def mean_error(self, chosen: BoolArray) -> float:
-        """Return the standard error of the mean valence of some pixels, NaN for none."""
+        """Return the standard error of the mean valence of some pixels, NaN without pixels."""
         n = int(chosen.sum())
         if not n:
             return float("nan")

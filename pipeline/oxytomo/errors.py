@@ -1,4 +1,4 @@
-"""The error tree: what a user can mend is a :class:`PipelineError`, one line, exit code 2."""
+"""Errors: those that a user can fix are a :class:`PipelineError`, one line, exit code 2."""
 
 import errno
 import os
@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 LONGEST_PART = 1000
-"""Characters of one part of a message; what is longer is cut in the middle."""
+"""Largest number of characters of one part of a message; longer parts are cut in the middle."""
 SYSTEM_TROUBLE: dict[int, tuple[str, str]] = {
     errno.ENOSPC: (
         "a folder with free space that may be written",
@@ -35,22 +35,22 @@ SYSTEM_TROUBLE: dict[int, tuple[str, str]] = {
         "use a machine with more, raise the limit (ulimit -v), or close other programs",
     ),
 }
-"""What an operating system refuses that is no fault of the program: what was expected, and the
-likeliest remedy."""
+"""Refusals of the operating system that are not the program's fault: what was expected, and the
+likeliest fix."""
 
 
 LIMITS = tuple(number for number in SYSTEM_TROUBLE if number not in (errno.EROFS, errno.EACCES, errno.EPERM))
-"""Of these, what is never the fault of the file that was at hand."""
+"""Those of them that are never the fault of the current file."""
 _NO_THREAD = "can't start new thread"
 
 
 def printable(text: str) -> str:
-    r"""Return ``text`` on one line, in characters that show.
+    r"""Return ``text`` on one line, in visible characters.
 
     All others are written as escapes: ``\n``, ``\u202e``.
 
-    Names in files and configurations from elsewhere may hold what steers a terminal, or turns the
-    order of what is read.
+    Names in files and configurations from elsewhere may contain characters that control a terminal
+    or change the reading direction.
     """
     if text.isprintable():
         return text
@@ -58,12 +58,12 @@ def printable(text: str) -> str:
 
 
 def shows(text: str) -> bool:
-    """Say whether every character of a text shows: none steers a terminal or its direction."""
+    """Return whether every character of a text is visible and none controls a terminal."""
     return text.isprintable() or all(one.isprintable() or _is_space(one) for one in text)
 
 
 def _shown(character: str) -> str:
-    """Return a space for a space of another width, and an escape for what does not show."""
+    """Return a space for a space of another width, and an escape for an invisible character."""
     return " " if _is_space(character) else character.encode("unicode_escape").decode("ascii")
 
 
@@ -72,14 +72,14 @@ def _is_space(character: str) -> bool:
 
 
 def _part(text: str) -> str:
-    """Return one part of a message: printable, and of a length that can be read."""
+    """Return one part of a message: printable, and of readable length."""
     if len(text) > LONGEST_PART:
         text = f"{text[: LONGEST_PART // 2]} … {text[-LONGEST_PART // 4 :]}"
     return printable(text)
 
 
 class PipelineError(Exception):
-    """Something the user can mend; printed as one line, never as a traceback.
+    """An error that the user can fix; printed as one line, never as a traceback.
 
     Parameters
     ----------
@@ -88,7 +88,7 @@ class PipelineError(Exception):
     expected, got : str
         What the program needed, and what it found.
     fix : str
-        The likeliest remedy, as an instruction.
+        The likeliest fix, as an instruction.
     """
 
     def __init__(self, name: str, *, expected: str, got: str, fix: str) -> None:
@@ -101,36 +101,36 @@ class ConfigError(PipelineError, ValueError):
 
 
 class InputError(PipelineError, ValueError):
-    """A raw file is missing, damaged or does not hold what its role needs."""
+    """A raw file is missing or damaged, or does not contain what it should."""
 
 
 class ShapeError(PipelineError, ValueError):
-    """Arrays that belong together do not fit each other."""
+    """Arrays that belong together do not match."""
 
 
 class StoreError(PipelineError, OSError):
-    """A result store or folder cannot be read or written, or was made by something else."""
+    """A result store or folder cannot be read or written, or was written by another program."""
 
     @classmethod
     def of(cls, error: OSError, name: str) -> "StoreError":
-        """Return the line for what the operating system refused, with its cause.
+        """Return the line for a refusal of the operating system, with its cause.
 
         Parameters
         ----------
-        error : what was raised
-        name : what the line is about where the error names no file
+        error : the exception
+        name : subject of the line if the error names no file
         """
         expected, fix = SYSTEM_TROUBLE.get(error.errno or 0, SYSTEM_TROUBLE[errno.ENOSPC])
         return cls(str(error.filename or name), expected=expected, got=error.strerror or str(error), fix=fix)
 
 
 def limit_reached(error: BaseException, name: str) -> StoreError | None:
-    """Return the line for an error that a limit of the system has caused, None for any other.
+    """Return the line for an error caused by a limit of the system, None for any other.
 
     Parameters
     ----------
-    error : what was raised
-    name : what was at hand, a file or a program
+    error : the exception
+    name : subject of the line, a file or a program
     """
     number = error.errno if isinstance(error, OSError) and not isinstance(error, PipelineError) else None
     if isinstance(error, RuntimeError) and _NO_THREAD in str(error):
@@ -139,15 +139,15 @@ def limit_reached(error: BaseException, name: str) -> StoreError | None:
 
 
 class MissingPackageError(PipelineError, ImportError):
-    """An optional package is needed for what was asked."""
+    """An optional package is needed for the requested result."""
 
 
 class OutOfMemoryError(PipelineError, MemoryError):
-    """There is less memory than the work takes."""
+    """The work needs more memory than is available."""
 
     @classmethod
     def of(cls, error: Exception) -> "OutOfMemoryError":
-        """Return the line for what Python or NumPy says."""
+        """Return the line for a message from Python or NumPy."""
         return cls(
             "memory",
             expected="enough of it for this work",
@@ -158,7 +158,7 @@ class OutOfMemoryError(PipelineError, MemoryError):
 
 @contextmanager
 def errors_about(name: str) -> Iterator[None]:
-    """Put a name before what errors of a block are about: array functions do not know it."""
+    """Put a name before the errors raised in a block, as array functions do not know it."""
     try:
         yield
     except PipelineError as error:

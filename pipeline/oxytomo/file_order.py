@@ -1,8 +1,8 @@
-"""One natural order of files for patterns, folders and slices: by value of their numbers.
+"""Natural order of files for patterns, folders and slices: by the value of their numbers.
 
 ``frame_2`` comes before ``frame_10``, ``Mn_635.25`` before ``Mn_635.5``, ``tilt_-66`` before
-``tilt_-3`` and ``tilt_3``. Whether a mark is a sign, a decimal mark or only a separator is decided
-from all names together.
+``tilt_-3`` and ``tilt_3``. All names together decide whether a mark is a sign, a decimal mark or
+only a separator.
 """
 
 import re
@@ -22,9 +22,9 @@ _Key = tuple[str, Decimal]
 
 
 def natural_order(paths: Iterable[Path]) -> list[Path]:
-    """Return paths sorted by the texts and numbers of their names, from the first to the last.
+    """Return paths sorted by the texts and numbers of their names.
 
-    Rules, each of them for all names that are alike before the mark:
+    Each rule applies to all names that are the same before the mark:
 
     * ``-`` or ``+`` before a digit is a sign after ``_``, a blank and the like, and after a letter
       or digit where others have no mark, or the other one, in its place (``a-5``, ``a5``). It is a
@@ -44,7 +44,7 @@ def natural_order(paths: Iterable[Path]) -> list[Path]:
 
 
 def _without_suffix(path: Path) -> str:
-    """Return a path without what follows its last point, unless that begins with a digit."""
+    """Return a path without the text after its last point, unless that starts with a digit."""
     suffix = path.suffix
     return str(path) if suffix[1:2].isdigit() else str(path)[: len(str(path)) - len(suffix)]
 
@@ -54,12 +54,12 @@ def _matches(name: str) -> list[re.Match[str]]:
 
 
 def _before(name: str, match: re.Match[str]) -> str:
-    """Return what precedes a match's number and sign, with # for every number in it."""
+    """Return the text before a match's number and sign, with # for every number in it."""
     return re.sub(r"[-+−]?[0-9]+(?:[.,p][0-9]+)?", "#", name[: match.start()])
 
 
 def _signs(names: list[str], found: list[list[re.Match[str]]]) -> dict[str, bool]:
-    """Say for what stands before a number whether the mark there is a sign."""
+    """Return, for each text before a number, whether the mark there is a sign."""
     marks: dict[str, set[str]] = defaultdict(set)
     counted: dict[str, list[str]] = defaultdict(list)
     for name, matches in zip(names, found, strict=True):
@@ -77,13 +77,13 @@ def _is_sign(before: str, seen: set[str], numbers: list[str]) -> bool:
         if values[0] in (0, 1) and values == list(range(values[0], values[0] + len(values))):
             return False
     last = before[-1:]
-    if last == "#":  # a number stands before it, as in a date
+    if last == "#":  # a number precedes it, as in a date
         return {"-", "+"} <= seen
     return len(seen) > 1 if last.isalpha() else True
 
 
 def _decimals(names: list[str], found: list[list[re.Match[str]]]) -> dict[tuple[str, str], bool]:
-    """Say whether digits behind a mark are decimals, from what precedes number and mark."""
+    """Return whether digits after a mark are decimals, from the text before number and mark."""
     parts: dict[tuple[str, str], set[str]] = defaultdict(set)
     for name, matches in zip(names, found, strict=True):
         for match in matches:
@@ -116,7 +116,7 @@ def _key(
             key.append((name[at:start], Decimal(f"{minus}{match['whole']}")))
             key.append((match["mark"], Decimal(match["part"])))
         at = match.end() if power or not match["power"] else match.start("power") - 1
-        if at < match.end():  # digits behind an e that is no power
+        if at < match.end():  # digits after an e that is not an exponent
             rest = name[at : match.end()]
             key.append((rest[:1], Decimal(rest[1:])))
             at = match.end()
@@ -124,7 +124,7 @@ def _key(
 
 
 def _third(name: str, match: re.Match[str]) -> bool:
-    """Say whether digits and a mark precede a number: then it is no decimal number."""
+    """Return whether digits and a mark precede a number: then it is not a decimal number."""
     start = match.start("whole")
     return (
         not match["sign"] and name[start - 1 : start] in (".", ",", "p") and name[: start - 1][-1:].isdigit()
@@ -132,7 +132,7 @@ def _third(name: str, match: re.Match[str]) -> bool:
 
 
 def _scientific(match: re.Match[str]) -> bool:
-    """A power has a sign (``1e-05``) or decimals before it (``6.4e2``).
+    """An exponent has a sign (``1e-05``) or decimals before it (``6.4e2``).
 
     ``3e2`` is a word of letters and digits.
     """

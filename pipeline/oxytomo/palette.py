@@ -1,6 +1,6 @@
 """Colours and names of channels and labels in exported images and viewers.
 
-Chosen to differ for colour-blind eyes.
+They are distinguishable for colour-blind eyes.
 """
 
 import colorsys
@@ -34,7 +34,7 @@ CONFIDENT_NAMES: Mapping[int, str] = {**PHASE_NAMES, UNDECIDED: "undecided"}
 PARTICLE_COLORS: Mapping[int, Rgba] = {0: (0, 0, 0, 0), 1: (200, 200, 200, 80)}
 PARTICLE_NAMES: Mapping[int, str] = {0: "outside", 1: "particle"}
 VOID_COLORS: Mapping[int, Rgba] = {0: (0, 0, 0, 0), 1: (0, 205, 220, 255), 2: (0, 100, 130, 255)}
-"""Cyan, as voids are drawn in the literature; cracks darker than pores."""
+"""Cyan, the usual colour of voids in the literature; cracks are darker than pores."""
 VOID_NAMES: Mapping[int, str] = {0: "outside", 1: "pore", 2: "crack"}
 
 EXCLUDED_COLORS: Mapping[int, Rgba] = {
@@ -43,7 +43,7 @@ EXCLUDED_COLORS: Mapping[int, Rgba] = {
     2: (213, 94, 0, 180),
     3: (0, 0, 0, 160),
 }
-"""Pixels of a valence map without a valence: too thin, too thick, without data."""
+"""Pixels without a valence in a map: too thin, too thick, without data."""
 
 DEVIATION_WINDOW = (-0.15, 0.15)
 
@@ -54,9 +54,9 @@ def element_color(element: str, position: int) -> str:
 
 
 def display_window(data: FloatArray, *, percent: float, from_zero: bool) -> tuple[float, float]:
-    """Return the range of values to show: percentiles of the finite ones.
+    """Return the range of values to show: percentiles of the finite values.
 
-    Single voxels do not set it.
+    Single voxels do not determine it.
 
     Parameters
     ----------
@@ -73,7 +73,7 @@ def display_window(data: FloatArray, *, percent: float, from_zero: bool) -> tupl
 
 
 def instance_colors(count: int) -> dict[int, Rgba]:
-    """Return colours for labels 1 to ``count`` that differ between neighbours in number.
+    """Return colours for labels 1 to ``count``; consecutive labels differ.
 
     0 is transparent.
     """

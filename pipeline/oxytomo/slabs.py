@@ -1,6 +1,6 @@
-"""Volumes in slabs: local work is done some rows at a time, so that memory stays bounded.
+"""Volumes in slabs: local operations process some rows at a time, so that memory is bounded.
 
-A field is an array that need not be in memory: it has a shape, a type, and rows that are read and
+A field is an array that need not be in memory: it has a shape and a type, and its rows are read and
 written by slices. An ordinary array is a field.
 """
 
@@ -20,7 +20,7 @@ SLAB_VOXELS = 24_000_000
 FEWEST_ROWS = 48
 """A slab has at least this number of rows: thinner slabs would be mostly halo."""
 ROW_STEP = 4
-"""Slabs begin at multiples of this number of rows, so that bins never straddle two slabs."""
+"""Slabs start at multiples of this number of rows, so that bins never span two slabs."""
 SAMPLE_VOXELS = 20_000_000
 """Medians use at most this number of voxels, on a grid over the whole volume."""
 
@@ -33,7 +33,7 @@ Allocate = Callable[[tuple[int, ...], Any], Field]
 
 @dataclass(frozen=True)
 class Slab:
-    """Rows of a volume: ``rows`` of the whole, ``wide`` with a halo, ``core`` in ``wide``."""
+    """Rows of a volume: ``rows`` of the whole, ``wide`` with a halo, ``core`` within ``wide``."""
 
     rows: slice
     wide: slice
@@ -41,9 +41,10 @@ class Slab:
 
 
 def slabs(shape: tuple[int, ...], *, halo: int = 0, times_thinner: int = 1) -> Iterator[Slab]:
-    """Cut a volume along its first axis; the halo ends at the volume's edge.
+    """Split a volume into slabs along its first axis; the halo ends at the volume's edge.
 
-    ``times_thinner`` is for what takes many times more memory than the volume and has a short halo.
+    ``times_thinner`` is for operations that need many times the memory of the volume and a short
+    halo.
     """
     n = shape[0]
     thick = max(FEWEST_ROWS, SLAB_VOXELS // max(int(np.prod(shape[1:])), 1)) // times_thinner
@@ -66,16 +67,16 @@ def fill(
     halo: int = 0,
     times_thinner: int = 1,
 ) -> None:
-    """Fill a field with a function of others that looks no farther than ``halo`` rows.
+    """Fill a field with a function of others that depends on at most ``halo`` rows around.
 
-    In slabs as :func:`slabs`.
+    The slabs are those of :func:`slabs`.
     """
     for slab in slabs(target.shape, halo=halo, times_thinner=times_thinner):
         target[slab.rows] = function(*(read(source, slab.wide) for source in sources))[slab.core]
 
 
 def in_parts(*fields: Field) -> Iterator[tuple[NDArray[Any], ...]]:
-    """Go through the same rows of several fields, slab by slab."""
+    """Iterate over the same rows of several fields, slab by slab."""
     for slab in slabs(fields[0].shape):
         yield tuple(read(field, slab.rows) for field in fields)
 
@@ -86,7 +87,7 @@ def count_set(mask: Field) -> int:
 
 
 def faces(field: Field) -> list[NDArray[Any]]:
-    """Return the six faces of a volume in parts, the four of a slice."""
+    """Return the six faces of a volume in parts; the four edges of a single slice."""
     sides: list[NDArray[Any]] = []
     for slab in slabs(field.shape):
         part = read(field, slab.rows)
@@ -114,25 +115,25 @@ def largest(field: Field) -> int:
 
 
 def sample_step(shape: tuple[int, ...]) -> int:
-    """Return every how many voxels along each axis a volume is sampled; 1 for a small one."""
+    """Return the sampling step in voxels along each axis; 1 for a small volume."""
     return int(np.ceil((float(np.prod(shape)) / SAMPLE_VOXELS) ** (1 / 3)))
 
 
 def on_grid(part: NDArray[Any], rows: slice, step: int) -> NDArray[Any]:
-    """Return every ``step``-th voxel of some rows of a volume, on one grid for the whole."""
+    """Return every ``step``-th voxel of some rows of a volume, on one grid for the whole volume."""
     if part.shape[0] == 0:
         return part
     return part[-rows.start % step :: step, ::step, ::step]
 
 
 class View:
-    """A field that is read through a function; it cannot be written.
+    """A read-only field that is read through a function.
 
     Parameters
     ----------
-    shape, dtype : of what is read
+    shape, dtype : of the values that are read
     load : returns the part that a key selects
-    stored : type of the values in the file, where it is not ``dtype``
+    stored : type of the values in the file, if it is not ``dtype``
     """
 
     def __init__(
@@ -151,12 +152,12 @@ class View:
 
 
 class Part:
-    """A part of a field, as a field; what is written to it is written to the field.
+    """A part of a field, as a field; writing to it writes to the field.
 
     Parameters
     ----------
     field : the whole
-    place : for the first axes a number (the axis is dropped) or a slice with start and stop
+    place : for the first axes, a number (the axis is dropped) or a slice with start and stop
     """
 
     def __init__(self, field: Field, place: tuple[int | slice, ...]) -> None:
@@ -184,12 +185,12 @@ class Part:
 
 
 def window(field: Field, box: Box) -> Field:
-    """Return a box of a field; what is written to it is written to the field."""
+    """Return a box of a field; writing to it writes to the field."""
     return field[box] if isinstance(field, np.ndarray) else Part(field, box)
 
 
 def plane(field: Field, index: int) -> Field:
-    """Return one item along the first axis; what is written to it is written to the field."""
+    """Return one item along the first axis; writing to it writes to the field."""
     return field[index] if isinstance(field, np.ndarray) else Part(field, (index,))
 
 
@@ -209,7 +210,7 @@ def reordered(field: Field, order: IntArray) -> View:
 
 
 def mapped(field: Field, function: Callable[..., NDArray[Any]], dtype: Any, *others: Field) -> View:
-    """Return a field whose values are a function of those of others at the same place."""
+    """Return a field whose values are a function of others at the same position."""
 
     def load(key: Any) -> NDArray[Any]:
         parts = (np.asarray(one[key]) for one in (field, *others))
@@ -219,7 +220,7 @@ def mapped(field: Field, function: Callable[..., NDArray[Any]], dtype: Any, *oth
 
 
 def read_ahead(field: Field) -> View:
-    """Return a field whose rows are kept for the next box: for boxes by growing first row."""
+    """Return a field that keeps its rows for the next box: for boxes by increasing first row."""
     kept: tuple[slice, NDArray[Any]] = slice(0, 0), np.zeros((0,), np.uint8)
 
     def load(box: Box) -> NDArray[Any]:
@@ -235,7 +236,7 @@ def read_ahead(field: Field) -> View:
 
 
 def sampled(field: Field, mask: Field | None = None) -> NDArray[Any]:
-    """Return the values (where a mask is set), on a grid in large volumes.
+    """Return the values (within a mask), on a grid for large volumes.
 
     See :func:`sample_step`.
     """
@@ -260,8 +261,8 @@ _WORKSPACE: ContextVar[Allocate] = ContextVar("workspace", default=in_memory)
 def workspace(allocate: Allocate) -> Iterator[None]:
     """Let :func:`new_field` take its fields from a function until the block ends.
 
-    Where values are kept does not change them. A thread that is started within the block begins
-    without a workspace, that is in memory.
+    The storage of the values does not change them. A thread started within the block has no
+    workspace at first, so its fields are in memory.
     """
     before = _WORKSPACE.set(allocate)
     try:
@@ -271,5 +272,5 @@ def workspace(allocate: Allocate) -> Iterator[None]:
 
 
 def new_field(shape: tuple[int, ...], dtype: Any) -> Field:
-    """Return a field of zeros in the current :func:`workspace`, in memory where there is none."""
+    """Return a field of zeros in the current :func:`workspace`, or in memory without one."""
     return _WORKSPACE.get()(shape, dtype)

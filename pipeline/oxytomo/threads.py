@@ -1,4 +1,4 @@
-"""Which threads compiled loops run in: the threading layer, and none at all for what is small."""
+"""Threads of compiled loops: the threading layer, and a single thread for small loops."""
 
 import os
 import sys
@@ -11,18 +11,18 @@ from typing import Any
 import numpy as np
 
 LAYERS = ("omp", "workqueue", "tbb")
-"""Numba itself takes TBB where it is installed; small kernels then cost up to 70 times more, and a
-fork may not return."""
+"""By default Numba prefers TBB where it is installed. Small kernels then take up to 70 times
+longer, and a fork may not return."""
 
 THREADS_PAY_NS = 100_000.0
-"""To wake the threads takes up to some 10 µs on an idle machine, much more on a busy one; less work
-is done by one."""
+"""Starting the threads takes some 10 µs on an idle machine, and much more on a busy one. Less work
+than this runs in one thread."""
 
 _ONE_AT_A_TIME = threading.RLock()
 
 
 def choose_threading_layer() -> None:
-    """Let Numba take OpenMP, else its own workqueue, and TBB last, unless the user has chosen.
+    """Let Numba use OpenMP, else its own workqueue, and TBB last, unless the user has chosen.
 
     A choice is ``NUMBA_THREADING_LAYER`` or ``NUMBA_THREADING_LAYER_PRIORITY`` in the environment,
     a ``.numba_config.yaml`` in the folder, or a setting made in ``numba.config`` before. It holds
@@ -43,7 +43,7 @@ def choose_threading_layer() -> None:
 def parallel_kernel(*, element_ns: float = 3.0, **options: Any) -> Callable[[Callable[..., Any]], Any]:
     """Compile a loop with ``prange`` for several threads.
 
-    Calls with little work keep to the thread that made them.
+    Calls with little work stay in the calling thread.
 
     Parameters
     ----------
@@ -54,7 +54,8 @@ def parallel_kernel(*, element_ns: float = 3.0, **options: Any) -> Callable[[Cal
     Notes
     -----
     The work of a call is the number of elements of its arguments times ``element_ns``. Numba's
-    workqueue ends the process when two threads enter it at once: there calls wait for each other.
+    workqueue ends the process when two threads enter it at once; with it, calls wait for each
+    other.
     """
 
     def compiled(function: Callable[..., Any]) -> Any:

@@ -1,4 +1,4 @@
-"""Unit conversions at the boundaries: nm, eV, degrees, and µm for areal amounts."""
+"""Unit conversions of inputs and outputs: nm, eV, degrees, and µm for areal amounts."""
 
 NM_PER = {
     "m": 1e9,
@@ -37,13 +37,13 @@ KEV_BELOW = 100.0
 
 
 def singular(unit: str) -> str:
-    """Return a unit in small letters, singular, American spelling: ``Microns`` → ``micron``."""
+    """Return a unit in lower case, singular, American spelling: ``Microns`` → ``micron``."""
     plain = unit.strip().lower().replace("metre", "meter")
     return plain[:-1] if len(plain) > 3 and plain.endswith("s") else plain
 
 
 def is_length(unit: str) -> bool:
-    """Say whether a unit of length is known."""
+    """Return whether a unit of length is known."""
     return singular(unit) in NM_PER and unit.strip() != "M"
 
 

@@ -14,7 +14,20 @@ POSITIONAL = 6
 TUPLE = 4
 COLUMNS_OF_PROSE = 100
 
-PROSE = ("config", "io", "measure", "oxidation", "phase", "preprocess", "reconstruct", "segment", "simulate")
+PROSE = (
+    "align",
+    "composition",
+    "config",
+    "io",
+    "measure",
+    "mechanics",
+    "oxidation",
+    "phase",
+    "preprocess",
+    "reconstruct",
+    "segment",
+    "simulate",
+)
 """Packages whose prose is within its limit, and so are the modules beside them."""
 
 COMPILED = ("njit", "parallel_kernel", "intrinsic")

@@ -1,4 +1,4 @@
-"""One alignment of all series, found or given, and the frames resampled by it once."""
+"""One alignment of all series, estimated or given, and the frames resampled with it once."""
 
 from dataclasses import dataclass, replace
 
@@ -28,7 +28,7 @@ from oxytomo.reconstruct.geometry import TiltGeometry
 from oxytomo.slabs import Field, new_field
 
 MAX_PICTURES = 8
-"""Frames shown in the report among those that are left out or look bad."""
+"""Number of frames shown in the report, of those that are left out or look bad."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +41,12 @@ class Given:
 
 @dataclass(frozen=True)
 class JudgedAlignment:
-    """An alignment, the frames that it uses, and what a user must know of both.
+    """An alignment, the frames that it uses, and what a user must know about both.
 
     Attributes
     ----------
     inputs : the series
-    found : the alignment
+    found : the alignment, estimated or given
     frames : what became of the frames
     warnings : sentences
     verdict : one sentence that says whether to trust the alignment
@@ -60,7 +60,7 @@ class JudgedAlignment:
 
     @property
     def of_used(self) -> Solution:
-        """The solution of the frames in use."""
+        """Solution for the frames in use."""
         solution, used = self.found.solution, self.frames.used
         return Solution(
             solution.dy_px[:, used], solution.dx_px[:, used], solution.magnification, solution.axis_tilt_deg
@@ -71,8 +71,9 @@ class JudgedAlignment:
 class Resampled:
     """Aligned frames, (n_series, n_used, n_y, n_x) float32.
 
-    ``moved`` says which series the spectra moved, and by how many px rms, ``levelled`` what was taken off as air, in
-    optical density rms; both empty where there was nothing.
+    ``moved`` names the series that were moved to make their spectra agree, with the shift in px
+    rms. ``levelled`` says how much air level was subtracted, as optical density rms. Both are empty
+    where nothing was done.
     """
 
     value: Field
@@ -91,7 +92,7 @@ def align_inputs(
     name: str,
     progress: Progress,
 ) -> JudgedAlignment:
-    """Find the alignment of all series, or take the one that is given, and judge its frames.
+    """Estimate the alignment of all series, or take a given one, and judge its frames.
 
     Parameters
     ----------
@@ -99,8 +100,8 @@ def align_inputs(
     recorded : (n_series,) recorded raw pixels per output pixel
     given : shifts from a table, None to estimate them
     options : what may move
-    exclude_misfits : leave out frames that do not fit the others
-    name : what an error is about
+    exclude_misfits : leave out frames that do not fit the other frames
+    name : subject of error messages
     """
     if given is None:
         found, kept = _found(inputs, recorded, options, name, progress), np.ones(inputs.tilt_deg.size, bool)
@@ -114,7 +115,7 @@ def align_inputs(
 def _found(
     inputs: AlignInputs, recorded: Float64Array, options: AlignOptions, name: str, progress: Progress
 ) -> Alignment:
-    """Find the alignment, and refuse one that makes things worse."""
+    """Estimate the alignment, and raise where it makes the misfit larger."""
     if inputs.tilt_deg.size > 1:
         require_structure(inputs.values[inputs.best], inputs.noise[inputs.best], inputs.acquisition_order)
     found = align_series(
@@ -133,7 +134,7 @@ def _found(
 
 
 def _judged(inputs: AlignInputs, given: Solution, progress: Progress) -> Alignment:
-    """Judge shifts that were loaded as if they had been estimated."""
+    """Judge a given table of shifts in the same way as an estimate."""
     best, n_tilt = inputs.best, inputs.tilt_deg.size
     own = look(inputs.values[best], float(given.magnification[best]))
     driver = mean_of_series([own], np.zeros((1, n_tilt, 2)), np.ones(1))
@@ -168,17 +169,18 @@ def _judged(inputs: AlignInputs, given: Solution, progress: Progress) -> Alignme
 def resample_inputs(
     judged: JudgedAlignment, progress: Progress, *, by_spectra: bool, one_air: bool
 ) -> tuple[JudgedAlignment, Resampled]:
-    """Resample the raw pixels of the frames in use, once, with everything composed.
+    """Resample the raw pixels of the frames in use, once, with all corrections composed.
 
     Parameters
     ----------
     judged : the alignment
-    by_spectra : move the energies so that their spectra agree, where these say so beyond their errors
-    one_air : bring the air that all energies see to 0, where it is not there within its error
+    by_spectra : move the energies until their spectra agree, where the shifts exceed their errors
+    one_air : set the air that all energies share to 0, where it differs from 0 by more than its
+        error
 
     Returns
     -------
-    The alignment, moved where the spectra asked for it, and its frames
+    The alignment, with these shifts where they were significant, and its frames
     """
     inputs, used = judged.inputs, judged.frames.used
     value, variance = _resampled(inputs, judged.found.solution, used, progress)
@@ -195,7 +197,7 @@ def resample_inputs(
 
 
 def _levelled(inputs: AlignInputs, value: Field, variance: Field) -> str:
-    """Take the air that all energies see off the frames; says how much that was."""
+    """Subtract the air level that all energies share; the text says how large it was."""
     levels = common_air_levels(value, variance)
     if levels is None:
         return ""
@@ -235,7 +237,7 @@ class Pictures:
     Attributes
     ----------
     row : (2, n_used, n_x) one detector row at all tilts, as recorded and aligned
-    slice : (2, n_x, n_x) float32, its slice
+    slice : (2, n_x, n_x) float32, the slice reconstructed from that row
     shown, numbers : (n_shown, n_y, n_x) frames that are left out or look bad, and their numbers
     """
 
@@ -246,7 +248,10 @@ class Pictures:
 
 
 def pictures_of(judged: JudgedAlignment) -> Pictures | None:
-    """Return one detector row at all tilts and its slice, before and after; None for a single tilt."""
+    """Return one detector row at all tilts and its slice, before and after.
+
+    None for a single tilt.
+    """
     inputs, tilts, used = judged.inputs, judged.found.tilts, judged.frames.used
     if inputs.tilt_deg.size == 1:
         return None

@@ -1,4 +1,4 @@
-"""Tilt axis of a series whose frames do not move: the column for which the data agree best with a volume."""
+"""Tilt axis of a series without jitter: the column at which the data agree best with a volume."""
 
 from collections.abc import Callable
 
@@ -13,9 +13,9 @@ from oxytomo.reconstruct.sirt import inverse_sums, sirt_step
 
 OnIteration = Callable[[int, int], None]
 LARGEST_STEP_DEG = 2.0
-"""Frames further apart are no pair."""
+"""Frames whose angles differ from 180° by more than this do not form a pair."""
 FINER = 8
-"""How many times more iterations the fine trials get."""
+"""Factor by which the fine trials have more iterations."""
 
 
 def find_axis(
@@ -28,14 +28,16 @@ def find_axis(
 ) -> tuple[float, Float64Array, Float64Array]:
     """Find the tilt axis by the misfit of short non-negative SIRT reconstructions about trial axes.
 
-    Works for any tilt range (no 180° pair is needed). Trial columns every 2 px, then finer around the best with more iterations
-    (a short reconstruction of a wedge prefers an axis that is off by a few tenths of a pixel), then a parabola.
+    The method works for any tilt range; it needs no 180° pair. Trial columns are 2 px apart at
+    first, then closer around the best one and with more iterations, because a short reconstruction
+    of a wedge prefers an axis that is off by a few tenths of a pixel. A parabola through the last
+    trials gives the result.
 
     Parameters
     ----------
     frames : (n_tilt, n_y, n_x) float32, air at 0; NaN where invalid
     tilt_deg : (n_tilt,) degrees
-    max_shift_px : trial axes lie so far from the middle column at most
+    max_shift_px : largest distance of a trial axis from the middle column
     iterations : SIRT iterations per trial
 
     Returns
@@ -80,10 +82,12 @@ def find_axis(
 
 
 def opposite_pairs(tilt_deg: Float64Array) -> IntArray:
-    """Indices of frames half a turn apart, (n_pair, 2): within a quarter of the usual step, or within one step if none are.
+    """Indices of frames half a turn apart, (n_pair, 2).
 
-    A scan over half a turn often leaves out its last frame; one step of the rotation moves a particle near the axis by
-    much less than a pixel.
+    Pairs match within a quarter of the usual step, or within one step where there are none.
+
+    A scan over half a turn often leaves out its last frame; one step of the rotation moves a
+    particle near the axis by much less than a pixel.
     """
     order = np.argsort(tilt_deg, kind="stable")
     ordered = tilt_deg[order]
@@ -103,18 +107,21 @@ def opposite_pairs(tilt_deg: Float64Array) -> IntArray:
 def axis_from_pairs(
     first: FloatArray, opposite: FloatArray, *, max_shift_px: float, sigma_px: float
 ) -> tuple[Float64Array, Float64Array]:
-    """Rotation axis from frames half a turn apart: one is the mirror image of the other about the axis.
+    """Rotation axis from frames half a turn apart.
+
+    One frame is the mirror image of the other about the axis.
 
     Parameters
     ----------
     first, opposite : (n_pair, n_y, n_x) float32; NaN where invalid
-    max_shift_px : the axis lies so far from the middle column at most
-    sigma_px : Gaussian smoothing before frames are compared
+    max_shift_px : largest distance of the axis from the middle column
+    sigma_px : Gaussian smoothing before the frames are compared
 
     Returns
     -------
     axis_column : (n_pair,) float64, detector column
-    residual : (n_pair,) rms misfit of the mirrored frame, in units of the frame's standard deviation
+    residual : (n_pair,) rms misfit of the mirrored frame, in units of the frame's standard
+        deviation
     """
     fixed, moving = smooth(first, sigma_px=sigma_px), smooth(opposite[..., ::-1], sigma_px=sigma_px)
     start = coarse_shifts(moving, fixed, max_shift_px=2 * max_shift_px)

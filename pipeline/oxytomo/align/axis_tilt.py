@@ -1,9 +1,10 @@
-"""Lean of the tilt axis in the detector plane, from consistency conditions that need no reconstruction.
+"""In-plane tilt of the rotation axis, from consistency conditions without a reconstruction.
 
-With a vertical axis, the sum of every detector row is the same at all tilts, and the first moment of every row follows
-``X cosθ + Y sinθ`` (the conditions of order 0 and 1 of Helgason and Ludwig, row by row). With M₀, M₁, M₂ the moments of row v,
-an axis that leans by φ adds ``φ ∂M₁/∂v`` to the sum and ``φ (∂M₂/∂v + v M₀)`` to the first moment: known patterns over rows and
-tilts, whose amount is fitted.
+With a vertical axis, the sum of every detector row is the same at all tilts, and the first moment
+of every row follows ``X cosθ + Y sinθ``. These are the Helgason-Ludwig conditions of order 0 and 1,
+row by row. Let M₀, M₁, M₂ be the moments of row v. An axis inclined by φ adds ``φ ∂M₁/∂v`` to the
+sum and ``φ (∂M₂/∂v + v M₀)`` to the first moment. These are known patterns over rows and tilts;
+their amplitude φ is fitted.
 """
 
 import numpy as np
@@ -13,7 +14,8 @@ from oxytomo.align.resample import turned, turned_shifts
 from oxytomo.arrays import Float64Array, FloatArray
 
 PASSES = 4
-"""The conditions are linear in the lean only when it is small: the frames are turned back and fitted again."""
+"""The conditions are linear in the angle only for small angles, so the frames are rotated back and
+fitted again."""
 SWEEPS = 40
 MIN_ROWS = 16
 SMOOTHING_ROWS = 1.5
@@ -22,21 +24,22 @@ SMOOTHING_ROWS = 1.5
 def axis_tilt(
     frames: FloatArray, tilt_deg: Float64Array, shifts: Float64Array, weights: Float64Array
 ) -> tuple[float, float]:
-    """Estimate by how much the tilt axis leans in the detector plane.
+    """Estimate the in-plane angle between the tilt axis and the detector columns.
 
-    Left and right of it the particle must leave air in every frame. Shifts of single frames are fitted beside the lean, so that
-    rough ones will do.
+    Every frame must show air to the left and right of the particle. The shifts of single frames are
+    fitted together with the angle, so rough shifts are good enough.
 
     Parameters
     ----------
     frames : (n_tilt, n_y, n_x) float32, air at 0, no NaN
     tilt_deg : (n_tilt,) degrees
     shifts : (n_tilt, 2) (dy, dx) that bring the axis to the middle column, px
-    weights : (n_tilt,) 1 for a good frame, 0 for one that must not count
+    weights : (n_tilt,) 1 for a good frame, 0 for a frame to leave out
 
     Returns
     -------
-    lean, standard error : degrees, towards +x for increasing row. The error is from the scatter between the frames.
+    angle, standard error : degrees, positive towards +x for increasing row. The error is from the
+        scatter between the frames.
 
     References
     ----------
@@ -47,7 +50,8 @@ def axis_tilt(
     good = weights > 0
     for _ in range(PASSES):
         moved = turned_shifts(shifts, -lean)
-        # Rows that left the field in some frame say nothing; a turn brings in the corners as well.
+        # Rows that leave the field in some frame carry no information; a rotation also brings in
+        # corners.
         margin = np.abs(moved[good, 0]).max() + abs(np.deg2rad(lean)) * n_x / 2
         rows = slice(int(np.ceil(margin)), n_y - int(np.ceil(margin)))
         if rows.stop - rows.start < MIN_ROWS:
@@ -58,7 +62,7 @@ def axis_tilt(
 
 
 def _fit(frames: FloatArray, theta: Float64Array) -> tuple[float, float]:
-    """One linear fit of the remaining lean and its standard error, degrees."""
+    """One linear fit of the remaining angle and its standard error, degrees."""
     sums, first, second = _row_moments(frames)
     constant = np.ones((theta.size, 1))
     waves = np.stack([np.cos(theta), np.sin(theta)], axis=1)
@@ -90,10 +94,13 @@ def _fit(frames: FloatArray, theta: Float64Array) -> tuple[float, float]:
 
 
 def _row_moments(frames: FloatArray) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Sum, first and second moment of every row about the middle column, smoothed over rows: (n_tilt, n_y) each."""
+    """Sum, first and second moment of every row about the middle column: (n_tilt, n_y) each.
+
+    They are smoothed over the rows.
+    """
     n_x = frames.shape[2]
     u = np.arange(n_x) - (n_x - 1) / 2
-    # Beyond the particle noise times distance would dominate.
+    # Outside the particle, noise times distance would dominate.
     profile = np.abs(frames.sum(axis=1, dtype=np.float64)).mean(axis=0)
     window = scipy.ndimage.binary_dilation(profile > 0.05 * profile.max(), iterations=6)
     stack = np.stack([window, window * u, window * u * u], axis=1).astype(np.float64)
@@ -102,7 +109,10 @@ def _row_moments(frames: FloatArray) -> tuple[Float64Array, Float64Array, Float6
 
 
 def _without(values: Float64Array, over_tilts: Float64Array, over_rows: Float64Array) -> Float64Array:
-    """Remove from (n_tilt, n_row) what ``over_tilts`` explains in every row and ``over_rows`` in every tilt."""
+    """Remove what ``over_tilts`` explains in every row and ``over_rows`` in every tilt.
+
+    The values are (n_tilt, n_row).
+    """
     q_tilts, q_rows = np.linalg.qr(over_tilts)[0], np.linalg.qr(over_rows)[0]
     rest = values.copy()
     for _ in range(SWEEPS):

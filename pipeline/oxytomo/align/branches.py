@@ -60,7 +60,10 @@ class Segmented:
 
 
 def composition_solid(particle: Field, densities: Sequence[Field], voxel_nm: float) -> Solid:
-    """Return the particle of a composition with the mean of its densities; a few rows of it are in memory."""
+    """Return the particle of a composition with the mean of its densities.
+
+    Only a few rows of it are in memory at a time.
+    """
 
     def rows(wanted: slice) -> FloatArray:
         density = np.mean([read(one, wanted) for one in densities], axis=0)
@@ -70,7 +73,7 @@ def composition_solid(particle: Field, densities: Sequence[Field], voxel_nm: flo
 
 
 def structure_solid(particle: Field, void: Field, voxel_nm: float) -> Solid:
-    """Return the largest particle of a segmentation; a few rows of it are in memory."""
+    """Return the largest particle of a segmentation; only a few rows are in memory at a time."""
     label = _largest_particle(particle)
 
     def rows(wanted: slice) -> FloatArray:
@@ -88,7 +91,7 @@ def _largest_particle(particle: Field) -> int:
 
 
 def placement_of(fit: RigidFit, moving: Solid, fixed: Solid, shape: tuple[int, ...]) -> Placement:
-    """Return how the moving volume lies on the grid of the fixed one, (n_z, n_y, n_x)."""
+    """Return the position of the moving volume on the fixed grid, (n_z, n_y, n_x)."""
     n_z, n_y, n_x = shape
     return Placement(
         fit.rotation,
@@ -100,13 +103,13 @@ def placement_of(fit: RigidFit, moving: Solid, fixed: Solid, shape: tuple[int, .
 
 
 def compared_box(fixed: Solid, placement: Placement, particle: Field) -> Box:
-    """Return the box of the fixed volume around its particle and around all particles of the moving volume."""
+    """Return the box of the fixed volume around its particle and the moving particles."""
     everything = box_of(mapped(particle, lambda part: part > 0, np.bool_), True)
     return _around(_wider(fixed.box, placement.shape), placement.reached(everything))
 
 
 def _wider(box: Box, shape: tuple[int, ...]) -> Box:
-    """Return a box with a margin around it, as far as there is one: a surface needs something outside."""
+    """Return a box with a margin around it, cropped to the volume: a surface needs surroundings."""
     return tuple(
         slice(max(one.start - MARGIN, 0), min(one.stop + MARGIN, n))
         for one, n in zip(box, shape, strict=True)
@@ -114,7 +117,7 @@ def _wider(box: Box, shape: tuple[int, ...]) -> Box:
 
 
 def box_of(labels: Field, label: int) -> tuple[slice, slice, slice]:
-    """Return the box that a label lies in."""
+    """Return the bounding box of a label."""
     seen = [np.zeros(n, bool) for n in labels.shape]
     for slab in slabs(labels.shape):
         inside = read(labels, slab.rows) == label
@@ -138,7 +141,10 @@ def in_whole(part: Field, box: Box, shape: tuple[int, ...]) -> Field:
 
 
 def placed_structure(of: Segmented, placement: Placement, *, compared: bool) -> dict[str, Field]:
-    """Return the particle and the voids of the structure on the composition's grid, empty where nothing is compared."""
+    """Return the particle and the voids of the structure on the composition's grid.
+
+    They are empty where nothing is compared.
+    """
     shape = placement.shape
     inside, instances = new_field(shape, np.uint8), new_field(shape, np.int32)
     share = new_field(shape, np.float32)
@@ -177,7 +183,7 @@ def transform_of(fit: RigidFit) -> list[list[float]]:
 
 
 def registration_record(fit: RigidFit, particle: Field, placed: Field) -> dict[str, Any]:
-    """Return a registration, and how sure it is, as plain values."""
+    """Return a registration and its uncertainty as plain values."""
     turn = Rotation.from_matrix(fit.rotation.T[::-1, ::-1])
     vector = turn.as_rotvec(degrees=True)
     angle = float(np.linalg.norm(vector))

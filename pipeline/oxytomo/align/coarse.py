@@ -10,13 +10,13 @@ from oxytomo.align.poses import Grid
 from oxytomo.arrays import Float64Array, FloatArray
 
 LARGEST_PX = 120
-"""A particle is binned to so many voxels at most."""
+"""A particle is binned to at most this many voxels."""
 MARGIN = 0.12
 """Air around the particle, as a share of its extent."""
 SMOOTHING = 0.6
-"""Standard deviation of the blur that both volumes are given, in voxels of the level."""
+"""Standard deviation of the blur applied to both volumes, in voxels of the level."""
 DENSEST = 1.5
-"""Densities above so many times the solid's median are cut off."""
+"""Densities are clipped at this multiple of the median of the solid."""
 
 
 @dataclass(frozen=True)
@@ -25,9 +25,10 @@ class Solid:
 
     Attributes
     ----------
-    rows : gives the density of some rows, (n, n_y, n_x) float32: above 0 in the solid, 0 in voids and outside
-    box : where the particle is, along z, y, x
-    voxel_nm : edge of a voxel
+    rows : gives the density of some rows, (n, n_y, n_x) float32: above 0 in the solid, 0 in voids
+        and outside
+    box : bounding box of the particle, along z, y, x
+    voxel_nm : edge of a voxel, nm
     """
 
     rows: Callable[[slice], FloatArray]
@@ -42,10 +43,10 @@ class Coarse:
     Attributes
     ----------
     values : (n_z, n_y, n_x) float32 with air around the particle
-    voxel_nm : edge of its voxels
+    voxel_nm : edge of its voxels, nm
     centre : (3,) index of the centre of mass
     centre_nm : (3,) the same, from the centre of the first voxel of the volume it comes from
-    extent_nm : longest side of the particle
+    extent_nm : longest side of the particle, nm
     """
 
     values: FloatArray
@@ -82,7 +83,10 @@ def coarse(solid: Solid) -> Coarse:
 
 
 def grid_at(volume: Coarse, voxel_nm: float) -> Grid:
-    """Return a particle with about this voxel size, blurred by the same length whatever its own voxels are."""
+    """Return a particle with about this voxel size.
+
+    It is blurred by the same length, whatever its own voxel size is.
+    """
     step = max(1, round(voxel_nm / volume.voxel_nm))
     counts = [-(-n // step) for n in volume.values.shape]
     values = binned(volume.values, (step,) * 3, counts)
@@ -92,7 +96,7 @@ def grid_at(volume: Coarse, voxel_nm: float) -> Grid:
 
 
 def binned(values: FloatArray, step: tuple[int, ...], counts: "list[int] | tuple[int, ...]") -> FloatArray:
-    """Return the mean of blocks; what is missing in the last ones is 0."""
+    """Return the means of blocks; the last blocks are padded with 0."""
     whole = np.zeros([n * s for n, s in zip(counts, step, strict=True)], np.float32)
     whole[tuple(slice(0, n) for n in values.shape)] = values
     blocks = whole.reshape(counts[0], step[0], counts[1], step[1], counts[2], step[2])

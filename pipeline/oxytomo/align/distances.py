@@ -22,14 +22,14 @@ def read_frames(series: Field, part: slice | list[int]) -> FloatArray:
 
 @dataclass(frozen=True)
 class DistanceGrid:
-    """How the series of several distances come to the grid of the largest magnification.
+    """Resampling of the series of several distances to the grid of the largest magnification.
 
     Attributes
     ----------
     series : per distance (n_tilt, n_y, n_x), all of one shape
     scales : finest pixel size over that of each series
-    look : gives comparable images of frames on the common grid, by the number of the series:
-        fringes differ from distance to distance, single-distance phase images do not
+    look : gives comparable images of frames on the common grid, for the number of a series. Fringes
+        differ from distance to distance, single-distance phase images do not.
     max_shift_px : largest shift searched; None: distances are not registered with each other
     """
 
@@ -63,7 +63,7 @@ class DistanceGrid:
         return np.stack([self._moved(raw[i], i, shifts[i]) for i in range(count)]), shifts
 
     def _moved(self, frames: FloatArray, index: int, shift_px: Float64Array) -> FloatArray:
-        """Return frames on the common grid; those that lie there already are left as they are."""
+        """Return frames on the common grid; those already on it are returned as they are."""
         if self.scales[index] == 1 and not shift_px.any():
             return frames
         moved, _ = resample(

@@ -1,9 +1,12 @@
-"""Registration of the energies of one tilt with each other: shift per frame, magnification per energy.
+"""Registration of the energies of one tilt with each other.
 
-One gain for the whole frame is the most precise model, and wrong where the chemistry is: a particle that is poor on one side
-and rich on the other then looks moved by pixels. Gains that are free in large squares (:mod:`oxytomo.align.local`) are not
-misled, but less precise. What the first finds more than the second changes slowly from tilt to tilt, whatever the frames
-do; it is smoothed over the tilts and taken off where it exceeds its own error.
+The result is a shift for every frame and a magnification for every energy.
+
+A model with one gain for the whole frame is the most precise one, but it is wrong where the
+chemistry varies: a particle that is poor on one side and rich on the other seems shifted by pixels.
+A model with free gains in large squares (:mod:`oxytomo.align.local`) is not misled, but less
+precise. The difference of the two shifts, the chemical bias, varies slowly from tilt to tilt even
+where the frames jitter. It is smoothed over the tilts and subtracted where it exceeds its error.
 """
 
 from collections.abc import Callable
@@ -20,29 +23,36 @@ from oxytomo.slabs import Field, reordered
 BACKGROUND_PX = 20.0
 """Structure broader than this (Gaussian standard deviation) is background."""
 SQUARES = 4
-"""Gains are free in squares of so many to the shorter side of the frame, of at least :data:`SMALLEST_PX`."""
+"""Number of squares of free gain along the shorter side of the frame; the squares have at least
+:data:`SMALLEST_PX`."""
 SMALLEST_PX = 16
 ITERATIONS = 12
 EVERY, ASKED = 2, 8
-"""Every second frame is asked for its magnification and for the bias, if there are at least so many to ask."""
+"""Only every second frame is used for magnification and bias, if at least this many are then
+used."""
 TILTS_PER_TERM, MOST_TERMS = 3, 4
-"""The bias is a polynomial over the tilts of one term for so many that were asked, and of at most so many."""
+"""The bias is a polynomial over the tilts: one term per this many frames used, and at most this
+many terms."""
 SIGNIFICANT = 3.0
-"""A bias is taken off where it exceeds so many standard errors at any tilt."""
+"""A bias is subtracted where it exceeds this many standard errors at any tilt."""
 MIRROR_GAIN = 0.7
-"""Frames that fit the opposite tilt with a misfit smaller by this factor have angles of the wrong sign."""
+"""Angles have the wrong sign if frames fit the opposite tilt with a misfit smaller by this
+factor."""
 
 
 @dataclass(frozen=True)
 class EnergyRegistration:
-    """How one energy sits on the reference energy.
+    """Position of one energy relative to the reference energy.
 
     Attributes
     ----------
-    shifts : (n_tilt, 2) float64 (dy, dx), px: content sits at +dy, +dx from where the reference has it
-    chemical_bias_px : (n_tilt, 2) shift that a change of contrast from place to place pretended, and that was taken off
-    residual : (n_tilt,) rms misfit in units of the reference image's standard deviation; 1 is no relation
-    magnification : relative magnification against the reference, median over the tilts; 1 is the same
+    shifts : (n_tilt, 2) float64 (dy, dx), px: content sits at +dy, +dx from its place in the
+        reference
+    chemical_bias_px : (n_tilt, 2) apparent shift from contrast that varies from place to place; it
+        was subtracted
+    residual : (n_tilt,) rms misfit in units of the reference image's standard deviation; 1 means no
+        relation
+    magnification : magnification relative to the reference, median over the tilts
     magnification_error : its standard error
     """
 
@@ -66,15 +76,17 @@ def register_energies(
 
     Parameters
     ----------
-    frames, reference : (n_tilt, n_y, n_x) float32 optical densities on one pixel size, NaN where invalid; read in groups
+    frames, reference : (n_tilt, n_y, n_x) float32 optical densities on one pixel size, NaN where
+        invalid; read in groups
     max_shift_px : largest shift searched
     sigma_px : Gaussian smoothing before registration
-    chemistry : the contrast may change from place to place, smoothly over the tilts; what that pretends is taken off
+    chemistry : the contrast may vary from place to place, smoothly over the tilts; the apparent
+        shift from it is subtracted
     on_frames : told how many frames are done
     """
     n_tilt = frames.shape[0]
     found = np.full((n_tilt, len(_COLUMNS)), np.nan)
-    # Magnification and bias are the same for all tilts, or change slowly: not every frame is asked.
+    # Magnification and bias are the same for all tilts, or vary slowly: not every frame is used.
     asked = np.arange(n_tilt) % (EVERY if n_tilt >= ASKED * EVERY else 1) == 0
     for group in frame_groups(frames.shape):
         found[group] = _registered(
@@ -113,16 +125,19 @@ def _registered(
     sigma_px: float,
     chemistry: bool,
 ) -> Float64Array:
-    """Return (n, 8): shift with one gain, shift with local gains and its error, residual, relative magnification less 1.
+    """Return (n, 8): two shifts, the error of the second, residual, relative magnification less 1.
 
-    Local gains and magnification are those of the frames that are asked for them, NaN of the others.
+    The first shift is with one gain, the second with local gains.
+
+    The shift with local gains and the magnification are NaN for frames that are not used for them.
     """
     weights = without_margin(np.isfinite(reference))
     seen = without_margin(np.isfinite(frames))
     frames, reference = fill_invalid(frames), fill_invalid(reference)
     moving, fixed = smooth(frames, sigma_px=sigma_px), smooth(reference, sigma_px=sigma_px)
     start = coarse_shifts(moving, fixed, max_shift_px=max_shift_px)
-    # A slow background that differs between the energies must not pull the shift, nor the rim of the detector.
+    # Neither a slow background that differs between energies nor the rim of the detector may bias
+    # the shift.
     sharp = moving - smooth(frames, sigma_px=BACKGROUND_PX)
     flat = fixed - smooth(reference, sigma_px=BACKGROUND_PX)
     shifts, residual = refine_shifts(sharp, flat, weights, start, iterations=30, free_gain=True)
@@ -139,10 +154,10 @@ def _registered(
 
 
 def _smooth_bias(away: Float64Array, error: Float64Array) -> Float64Array:
-    """Smooth (n_tilt,) differences over the tilts; 0 where they are within their errors.
+    """Smooth differences (n_tilt,) over the tilts; 0 where they are within their errors.
 
-    The errors are taken larger where the differences scatter more than they say. Single differences that are far off lose
-    weight (Huber).
+    The errors are enlarged where the scatter of the differences exceeds them. Outliers lose weight
+    (Huber).
     """
     known = np.isfinite(away) & np.isfinite(error) & (error > 0)
     if not known.any():
@@ -177,13 +192,15 @@ def mirrored_tilts(
     max_shift_px: float,
     sigma_px: float,
 ) -> bool:
-    """Whether frames fit the reference at the opposite tilt much better than at their own: angles of the wrong sign.
+    """Whether the angles have the wrong sign.
+
+    If so, frames fit the reference at the opposite tilt much better than at their own.
 
     Parameters
     ----------
     frames, reference, max_shift_px, sigma_px : as in :func:`register_energies`
     tilt_deg : (n_tilt,) degrees
-    residual : (n_tilt,) what the registration at their own tilts left
+    residual : (n_tilt,) residual of the registration at their own tilts
     """
     opposite = np.abs(tilt_deg[:, None] + tilt_deg[None, :]).argmin(axis=1)
     far = (np.abs(tilt_deg) > 15) & (np.abs(tilt_deg[opposite] + tilt_deg) < 1.0)

@@ -1,4 +1,4 @@
-"""Which frames an alignment uses, which look bad, and what a user must know of them."""
+"""Which frames an alignment uses, which look bad, and what a user must know about them."""
 
 from dataclasses import dataclass
 
@@ -13,14 +13,15 @@ from oxytomo.arrays import BoolArray, Float64Array
 from oxytomo.errors import InputError
 
 MAGNIFICATION_DOUBT = 0.02
-"""Estimated and recorded magnification may differ by so much for reasons of composition alone (a skin, clumps of carbon and a
-point spread fake up to 1.7 % on simulated particles); more is worth a warning."""
+"""Largest difference between estimated and recorded magnification that composition alone explains.
+On simulated particles a skin, clumps of carbon and a point spread mimic up to 1.7 %. A larger
+difference raises a warning."""
 DAMAGE_SIGMA = 3.0
 
 
 @dataclass(frozen=True)
 class Frames:
-    """What became of the frames: which are used, which are not and why, which look bad.
+    """What happened to the frames: which are used, which are left out and why, which look bad.
 
     Attributes
     ----------
@@ -35,7 +36,7 @@ class Frames:
 
 
 def judge_frames(inputs: AlignInputs, found: Alignment, kept: BoolArray, *, exclude_misfits: bool) -> Frames:
-    """Leave out copies and gross misfits, point at frames that look bad.
+    """Leave out copies and gross misfits, and mark frames that look bad.
 
     Parameters
     ----------
@@ -78,12 +79,12 @@ def judge_frames(inputs: AlignInputs, found: Alignment, kept: BoolArray, *, excl
 def alignment_warnings(
     inputs: AlignInputs, found: Alignment, frames: Frames, recorded: Float64Array, *, estimated: bool
 ) -> list[str]:
-    """Return what a user must know of the frames, as sentences.
+    """Return what a user must know about the frames, as sentences.
 
     Parameters
     ----------
     recorded : (n_series,) recorded raw pixels per output pixel
-    estimated : the magnification is the estimated one, not the recorded one
+    estimated : the magnification is estimated, not recorded
     """
     return [
         *_frames_left_out(inputs, frames),
@@ -165,7 +166,7 @@ def verdict_of(inputs: AlignInputs, found: Alignment, frames: Frames) -> str:
 
 
 def _numbered(inputs: AlignInputs, tilts: BoolArray) -> list[tuple[int, float]]:
-    """Return number and angle of some frames."""
+    """Return the numbers and angles of some frames as text."""
     return [(int(inputs.acquisition_order[t]), float(inputs.tilt_deg[t])) for t in np.flatnonzero(tilts)]
 
 

@@ -1,4 +1,4 @@
-"""Which frames of a series can be used: blank, copied, repeated and cut ones are found before anything is aligned."""
+"""Which frames of a series are usable: finds blank, copied, repeated and cut frames."""
 
 import hashlib
 from collections.abc import Iterator, Sequence
@@ -12,20 +12,23 @@ from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray
 from oxytomo.slabs import Field
 
 FEATURELESS = 2.0
-"""Below this ratio of a frame's smoothed contrast to its noise there is nothing to align."""
+"""Below this contrast-to-noise ratio of a smoothed frame there is nothing to align."""
 BLANK_CONTRAST, BLANK_VALID = 0.2, 0.3
-"""A frame is blank below this share of its neighbours' contrast, or below this share of valid pixels."""
+"""A frame is blank below this share of its neighbours' contrast, or below this share of valid
+pixels."""
 CUT_LEVEL = 0.1
-"""A frame is cut when its outermost columns at one side carry more than this share of the particle's level."""
+"""A frame is cut when its outermost columns at one side carry more than this share of the
+particle's level."""
 SAME_TILT_DEG = 1e-3
 HALF_LEVEL, NEARLY_ALL = 0.5, 0.9
-"""In half acquisition the sample's middle is near one side: its level there, and in how many of the frames."""
+"""Half acquisition: level of the sample's middle near one side, and share of the frames that show
+it."""
 FULL_TURN_DEG, FEW_FOR_TURN, FRAMES_LOOKED_AT, MARGIN_PX = 330.0, 20, 72, 3
 
 
 @dataclass(frozen=True)
 class Repeat:
-    """A tilt that was recorded more than once, and what changed meanwhile.
+    """A tilt that was recorded more than once, and what changed in between.
 
     Attributes
     ----------
@@ -42,7 +45,7 @@ class Repeat:
 
 
 def one_by_one(frames: Field) -> Iterator[FloatArray]:
-    """Go through the frames of a series, which is read in groups."""
+    """Iterate over the frames of a series, which are read in groups."""
     for group in frame_groups(frames.shape):
         yield from np.asarray(frames[group])
 
@@ -59,7 +62,7 @@ def spread(frames: Field) -> float:
 def first_of_each_tilt(
     tilt_deg: Float64Array, acquisition_order: IntArray
 ) -> tuple[IntArray, list[tuple[int, int]]]:
-    """Indices of the first recorded frame of each tilt, by angle, and the pairs (first, repeat) beside them.
+    """Indices of the first recorded frame of each tilt, by angle, and pairs (first, repeat).
 
     Parameters
     ----------
@@ -83,7 +86,9 @@ def radiation_damage(
     acquisition_order: IntArray,
     pairs: Sequence[tuple[int, int]],
 ) -> list[Repeat]:
-    """Compare repeated exposures of a tilt with the first: a specimen that loses mass under the beam shows here.
+    """Compare repeated exposures of a tilt with the first one.
+
+    A specimen that loses mass under the beam shows up here.
 
     Parameters
     ----------
@@ -103,7 +108,9 @@ def radiation_damage(
 
 
 def signal_to_noise(frames: Field, noise: float) -> Float64Array:
-    """Contrast of each frame over 5 × 5 pixels against its noise there: (n,); 0 without valid pixels.
+    """Contrast of each frame over 5 × 5 pixels against its noise there: (n,).
+
+    0 without valid pixels.
 
     Parameters
     ----------
@@ -121,12 +128,16 @@ def signal_to_noise(frames: Field, noise: float) -> Float64Array:
 
 
 def blank_and_copied(frames: Field) -> tuple[BoolArray, list[tuple[int, int]]]:
-    """Frames that show nothing of the sample, and frames that are there twice; the series is read once.
+    """Find frames that show nothing of the sample, and frames that occur twice.
+
+    The series is read only once.
 
     Returns
     -------
-    blank : (n,) frames without the sample or without light, judged against the other frames of the series
-    copies : pairs of frames that are identical in every valid pixel; noise never repeats, so one of them is a copy
+    blank : (n,) frames without sample or without light, compared with the other frames of the
+        series
+    copies : pairs of frames that are identical in every valid pixel; noise never repeats, so one of
+        the two is a copy
     """
     share, contrast = np.zeros((2, frames.shape[0]))
     seen: dict[bytes, int] = {}
@@ -160,10 +171,11 @@ def cut_frames(frames: FloatArray) -> BoolArray:
 
 
 def cut_side(frames: Field, tilt_deg: Float64Array) -> str | None:
-    """Side of the field at which a full turn shows the sample cut in nearly every frame, and never at the other.
+    """Side at which a full turn shows the sample cut in nearly every frame, and never at the other.
 
-    A sample that fits, or is too wide, reaches both sides in turn while it rotates. One that always reaches the same
-    side is rotated about an axis near that side: each frame shows one half of it (half acquisition).
+    A sample that fits the field, or is too wide for it, reaches both sides in turn during the
+    rotation. A sample that always reaches the same side rotates about an axis near that side, so
+    each frame shows one half of it (half acquisition).
 
     Parameters
     ----------
@@ -172,7 +184,7 @@ def cut_side(frames: Field, tilt_deg: Float64Array) -> str | None:
 
     Returns
     -------
-    side : "left", "right", or None where the scan is no full turn or the sample fits
+    side : "left", "right", or None where the scan is not a full turn or the sample fits
     """
     n, _, n_x = frames.shape
     if n < FEW_FOR_TURN or np.ptp(tilt_deg) < FULL_TURN_DEG or n_x < 4 * MARGIN_PX:

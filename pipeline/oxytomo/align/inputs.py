@@ -1,4 +1,4 @@
-"""What an alignment starts from: series of the same tilts, each tilt once, without frames that show nothing."""
+"""Input of an alignment: series of the same tilts, each tilt once, without blank frames."""
 
 import math
 from collections.abc import Sequence
@@ -24,9 +24,9 @@ from oxytomo.slabs import Field, reordered
 
 SAME_TILT_DEG = 0.01
 NOISE_FRAMES, NOISE_PIXELS = 4, 16_000_000
-"""The noise of a series is the median of so many pixels, or of so many frames."""
+"""Number of pixels, and of frames, whose median is the noise of a series."""
 ALIKE = 0.5
-"""Repeated exposures of one tilt correlate by more than this; where they do not, the angles are wrong."""
+"""Repeated exposures of one tilt correlate by more than this; otherwise the angles are wrong."""
 
 
 @dataclass(frozen=True)
@@ -35,8 +35,9 @@ class NormalizedSeries:
 
     Attributes
     ----------
-    name : of the series
-    value, variance : (n_frame, n_y, n_x) float32, NaN and inf where not valid; in memory or in a store
+    name : name of the series
+    value, variance : (n_frame, n_y, n_x) float32, NaN and inf where invalid; in memory or in a
+        store
     tilt_deg : (n_frame,) degrees
     acquisition_index : (n_frame,) number of each frame in its file
     """
@@ -51,7 +52,10 @@ class NormalizedSeries:
 def _frames_of(
     series: Sequence[NormalizedSeries], rows: Sequence[IntArray], in_memory_bytes: int
 ) -> list[Field]:
-    """Return the frames in use of each series: in memory where all are small, as they are asked for many times."""
+    """Return the frames in use of each series.
+
+    They are held in memory where all are small, because they are read many times.
+    """
     fields = [_rows_of(one.value, own) for one, own in zip(series, rows, strict=True)]
     small = sum(math.prod(one.shape) * one.dtype.itemsize for one in fields) <= in_memory_bytes
     return [np.asarray(one[:]) for one in fields] if small else fields
@@ -68,12 +72,12 @@ class AlignInputs:
     Attributes
     ----------
     series : as they were recorded
-    rows : per series the indices of its frames that are used, by ascending tilt
+    rows : per series the indices of the frames in use, by ascending tilt
     values : per series (n_tilt, n_y, n_x) float32, in memory or in the store
     noise : per series the median standard deviation of a pixel
     tilt_deg : (n_tilt,) ascending
-    acquisition_order : (n_tilt,) number of the frame in the first series' file
-    left_out : (frame number, tilt, reason) of every tilt that is not used
+    acquisition_order : (n_tilt,) number of the frame in the file of the first series
+    left_out : (frame number, tilt, reason) of every tilt that is left out
     copies : pairs of indices into ``tilt_deg`` whose frames are identical in some series
     repeats : per series what changed in repeated exposures
     averaged : each series is the mean of all its frames
@@ -103,16 +107,16 @@ class AlignInputs:
 
     @cached_property
     def signal_to_noise(self) -> Float64Array:
-        """Spread of all pixels of each series over its noise: (n_series,)."""
+        """Standard deviation of all pixels of each series over its noise: (n_series,)."""
         return np.array([spread(v) / n for v, n in zip(self.values, self.noise, strict=True)])
 
     @property
     def best(self) -> int:
-        """Index of the series with the largest signal to noise."""
+        """Index of the series with the largest signal-to-noise ratio."""
         return int(self.signal_to_noise.argmax())
 
     def frames(self, series: int, used: BoolArray) -> tuple[Field, Field]:
-        """Value and variance of the frames in use of one series, as they were recorded."""
+        """Value and variance of the frames in use of one series, as recorded."""
         one, rows = self.series[series], self.rows[series]
         if self.averaged:
             return _average(one)
@@ -126,14 +130,14 @@ def common_tilts(
     *,
     in_memory_bytes: int,
 ) -> AlignInputs:
-    """Keep the first exposure of each tilt, and leave out what the user or the frames themselves say.
+    """Keep the first exposure of each tilt, without the frames that are excluded or unusable.
 
     Parameters
     ----------
     series : of the same tilts
-    exclude_frames : numbers of frames, as in the file of the first series, that are not used
-    exclude_tilts_deg : tilts that are not used, degrees
-    in_memory_bytes : frames of no more than this in all are held in memory
+    exclude_frames : numbers of frames to leave out, as in the file of the first series
+    exclude_tilts_deg : tilts to leave out, degrees
+    in_memory_bytes : frames of at most this size in total are held in memory
     """
     names = [one.name for one in series]
     _require_one_size(series)
@@ -178,7 +182,7 @@ def common_tilts(
 
 
 def single_tilt(series: Sequence[NormalizedSeries]) -> AlignInputs:
-    """Average the frames of each series, which show one view, into one."""
+    """Average the frames of each series, which all show one view."""
     _require_one_size(series)
     means = [_average(one) for one in series]
     one = np.zeros(1, np.int64)
@@ -194,7 +198,7 @@ def single_tilt(series: Sequence[NormalizedSeries]) -> AlignInputs:
 
 
 def require_structure(series: Field, noise: float, frames: IntArray) -> None:
-    """Raise where the frames show nothing above their noise."""
+    """Raise where the frames show nothing above the noise."""
     ratio = signal_to_noise(series, noise)
     poor = ratio < FEATURELESS
     if poor.mean() > 0.5:
@@ -207,7 +211,7 @@ def require_structure(series: Field, noise: float, frames: IntArray) -> None:
 
 
 def require_whole_field(name: str, frames: Field, tilt_deg: Float64Array) -> None:
-    """Raise where each frame of a full turn shows one half of the sample only."""
+    """Raise where each frame of a full turn shows only one half of the sample."""
     side = cut_side(frames, tilt_deg)
     if side is not None:
         raise InputError(
@@ -220,7 +224,7 @@ def require_whole_field(name: str, frames: Field, tilt_deg: Float64Array) -> Non
 
 
 def frame_list(frames: Sequence[int] | IntArray, most: int = 8) -> str:
-    """Return frame numbers as text, the first of them only where they are many."""
+    """Return frame numbers as text, shortened where there are many."""
     shown = ", ".join(str(int(n)) for n in list(frames)[:most])
     return shown + (f" and {len(frames) - most} more" if len(frames) > most else "")
 
@@ -285,7 +289,7 @@ def _correlation(a: FloatArray, b: FloatArray) -> float:
 def _excluded(
     frames: Sequence[int], tilts_deg: Sequence[float], frame: IntArray, tilt_deg: Float64Array
 ) -> tuple[BoolArray, list[tuple[int, float, str]]]:
-    """Which tilts are kept after the user's lists, and those that are not with the reason."""
+    """Tilts that remain after the user's lists, and those that are left out with the reason."""
     drop = np.isin(frame, frames)
     for angle in tilts_deg:
         drop |= np.abs(tilt_deg - angle) < SAME_TILT_DEG
@@ -304,7 +308,7 @@ def _excluded(
 
 
 def _median_noise(variance: Field) -> float:
-    """Median standard deviation of the valid pixels, of a large series in some frames."""
+    """Median standard deviation of the valid pixels; of a large series, in some frames only."""
     n, n_y, n_x = variance.shape
     chosen = np.unique(
         np.linspace(0, n - 1, min(n, max(NOISE_FRAMES, NOISE_PIXELS // (n_y * n_x)))).astype(int)
@@ -315,7 +319,7 @@ def _median_noise(variance: Field) -> float:
 
 
 def _average(series: NormalizedSeries) -> tuple[FloatArray, FloatArray]:
-    """Mean of all frames of a series as one, with the variance of the mean: (1, n_y, n_x) each."""
+    """Mean of all frames of a series as one frame, and its variance: (1, n_y, n_x) each."""
     values, variances = series.value, series.variance
     count, total, noise = np.zeros((3, 1, *values.shape[1:]))
     for value, variance in zip(one_by_one(values), one_by_one(variances), strict=True):

@@ -1,8 +1,9 @@
-"""Registration of images whose contrast differs from place to place: only what no change of contrast explains counts.
+"""Registration of two images whose contrast differs from place to place.
 
-Between two energies the contrast of a sample changes with its chemistry, and a sample that is rich on one side and poor on
-the other looks like a moved one to any comparison with one gain. Here the gain is free in every square of a few pixels,
-also its slope, and so is a background: what is left to tell a shift are outlines and grains, the same at every energy.
+Between two energies the contrast of a sample changes with its chemistry. With one gain for the
+whole frame, a sample that is rich on one side and poor on the other looks as if it had moved. Here
+gain and background are free and linear in every square of a few pixels. The shift is then found
+from outlines and grains, which are the same at every energy.
 """
 
 from dataclasses import dataclass
@@ -14,17 +15,19 @@ from oxytomo.arrays import BoolArray, Float64Array, FloatArray
 from oxytomo.threads import parallel_kernel
 
 FEWEST_PX = 8
-"""Frames of fewer rows (or columns) tell no shift across them."""
+"""Frames of fewer rows (or columns) carry no information on the shift across them."""
 LOCAL = 6
 """Free numbers per square: gain and its slopes, background and its slopes."""
 MIN_PIXELS = 3 * LOCAL
-"""Squares with fewer valid pixels do not count."""
+"""Squares with fewer valid pixels are left out."""
 MOVES = 2
-"""What a frame can do: shift in y and x."""
+"""Components of the shift: y and x."""
 ROBUST = 2.0
-"""Squares whose misfit has more than this many times the usual variance lose weight in proportion."""
+"""The weight of a square falls in proportion when its misfit exceeds this many times the usual
+variance."""
 GAIN = 2.0
-"""Squares whose gain is more than this many times the ratio of both contrasts lose weight."""
+"""The weight of a square falls when its gain exceeds this many times the ratio of both
+contrasts."""
 SETTLED_PX = 1e-3
 
 
@@ -34,9 +37,10 @@ class LocalFit:
 
     Attributes
     ----------
-    shift_px : (2,) (dy, dx): content of the frame sits at +dy, +dx from where it is in the fixed image
-    error_px : (2,) standard errors from the scatter between the squares, which holds noise and misfit alike; inf
-        where nothing tells the shift
+    shift_px : (2,) (dy, dx): content of the frame sits at +dy, +dx from its place in the fixed
+        image
+    error_px : (2,) standard errors from the scatter between the squares, which includes noise and
+        misfit; inf where nothing determines the shift
     residual : rms misfit, in units of the frame's contrast
     """
 
@@ -54,20 +58,23 @@ def local_shift(
     iterations: int,
     tile_px: int,
 ) -> LocalFit:
-    """Shift of one frame by least squares with gain and background free and linear in every square.
+    """Shift of one frame by least squares, with gain and background free and linear in squares.
 
-    The model of the frame in a square with its middle at 0 is ``(a + b·r) fixed(r − d) + c + e·r`` with a, b, c and e
-    of the square's own and one d; they are eliminated square by square (variable projection; Golub and Pereyra, SIAM
-    J. Numer. Anal. 10, 413, 1973), and d found by Gauss–Newton steps. The error is that of independent squares (sandwich
-    estimate; White, Econometrica 50, 1, 1982), so that it grows where the model does not hold.
+    In a square with its middle at 0 the model of the frame is ``(a + b·r) fixed(r − d) + c + e·r``.
+    Each square has its own a, b, c and e; the shift d is common. The local parameters are
+    eliminated square by square (variable projection; Golub and Pereyra, SIAM J. Numer. Anal. 10,
+    413, 1973), and d is found by Gauss–Newton steps. The error is the sandwich estimate for
+    independent squares (White, Econometrica 50, 1, 1982), so it grows where the model does not
+    hold.
 
     Parameters
     ----------
     moving, fixed : (n_y, n_x) float32, smoothed, no NaN
     weights : (n_y, n_x) bool, pixels of ``moving`` that count
     start : (2,) first guess, px
-    iterations : at most so many steps
-    tile_px : edge of the squares: small ones follow the chemistry closely, large ones leave more to tell the shift from
+    iterations : largest number of steps
+    tile_px : edge of the squares, px: small squares follow the chemistry closely, large ones
+        determine the shift better
     """
     n_y, n_x = fixed.shape
     tile = min(tile_px, n_y), min(tile_px, n_x)
@@ -75,7 +82,7 @@ def local_shift(
     table = np.empty((n_tiles, MOVES + 1, MOVES + 1))
     counts, power, gains = np.empty(n_tiles), np.empty(n_tiles), np.empty(n_tiles)
     shift = np.array(start, np.float64)
-    # Frames of few rows, whose rows may have been repeated, tell no shift across them.
+    # Frames of few rows, which may be repeated rows, do not determine a shift across them.
     scale = 1e-4 * float(fixed.std())
     free = np.array([s.size >= FEWEST_PX and np.abs(s).max() > scale for s in _changes(fixed)])
     shift[~free] = 0
@@ -96,7 +103,7 @@ def local_shift(
 
 
 def _changes(image: FloatArray) -> tuple[FloatArray, FloatArray]:
-    """Return the differences from row to row, and from column to column, where there are enough of them."""
+    """Return the differences between rows, and between columns, where there are enough of them."""
     n_y, n_x = image.shape
     none = np.zeros(0, np.float32)
     return (
@@ -116,10 +123,14 @@ def _solved(normal: Float64Array, right: Float64Array, free: BoolArray) -> Float
 def _tile_weights(
     table: Float64Array, counts: Float64Array, gains: Float64Array, *, largest_gain: float
 ) -> Float64Array:
-    """Weight of each square: 1, less where the misfit is larger than where the shift is told from, or the gain too large.
+    """Weight of each square, at most 1.
 
-    A faint structure of the fixed image that a large gain blows up to that of the frame is not the same structure: between
-    two chemical states the fixed image, a mean over the energies, has hardly an edge, and the frame has one.
+    It is less where the misfit is larger than in the squares that determine the shift, or where the
+    gain is too large.
+
+    A large gain can blow up a faint structure of the fixed image to the contrast of the frame, but
+    it is not the same structure. Between two chemical states the fixed image, a mean over the
+    energies, has hardly an edge where the frame has one.
     """
     weight = np.minimum(1, largest_gain / np.maximum(np.abs(gains), 1e-30)) ** 2
     weight[counts < MIN_PIXELS] = 0
@@ -155,7 +166,7 @@ def _result(
 
 
 def _sandwich(normal: Float64Array, pulls: Float64Array, free: BoolArray) -> Float64Array:
-    """Standard errors of what is free, from the pulls (n_tile, n) of the single squares at the minimum."""
+    """Standard errors of the free parameters, from the pulls (n_tile, n) of the squares."""
     error = np.full(free.size, np.inf)
     part = normal[np.ix_(free, free)]
     if not (np.diag(part) > 0).all() or np.linalg.cond(part / np.sqrt(np.outer(*[np.diag(part)] * 2))) > 1e8:
@@ -169,7 +180,10 @@ def _sandwich(normal: Float64Array, pulls: Float64Array, free: BoolArray) -> Flo
 
 @njit(cache=True)
 def _cubic(f, w, d):  # type: ignore[no-untyped-def]
-    """Keys' cubic convolution of four samples for a fraction f in [0, 1) past the second, and its derivative."""
+    """Keys' cubic convolution of four samples and its derivative.
+
+    The point lies at a fraction f in [0, 1) past the second sample.
+    """
     for j in range(4):
         t = f + 1 - j
         a = abs(t)
@@ -204,7 +218,10 @@ def _solve(matrix, columns, n, m):  # type: ignore[no-untyped-def]
 
 @parallel_kernel(element_ns=10, nogil=True)
 def _tile_tables(moving, fixed, weights, dy, dx, tile_y, tile_x, table, counts, power, gains):  # type: ignore[no-untyped-def]
-    """Products of both moves and the frame in each square, less what the local gain and background explain."""
+    """Products of both derivatives and the frame in each square.
+
+    What the local gain and background explain is subtracted.
+    """
     n_y, n_x = fixed.shape
     n_ty, n_tx = -(-n_y // tile_y), -(-n_x // tile_x)
     iy, ix = int(np.floor(-dy)), int(np.floor(-dx))

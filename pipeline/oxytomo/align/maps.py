@@ -11,12 +11,12 @@ from oxytomo.arrays import FloatArray
 
 MAX_SHIFT_PX = 30.0
 NEGLIGIBLE_PX = 0.05
-"""Maps of one grid that lie less than this apart are left as they are."""
+"""Maps with the same pixel size whose shift is smaller than this are kept as they are."""
 
 
 @dataclass(frozen=True)
 class MapPlace:
-    """How maps come to the grid of others.
+    """Transform of maps to the grid of other maps.
 
     Attributes
     ----------
@@ -46,16 +46,16 @@ class MapPlace:
 def place_on(
     jump: FloatArray, fixed: FloatArray, *, pixel_nm: float, fixed_pixel_nm: float
 ) -> MapPlace | None:
-    """Find where maps lie on the grid of others, from pixel sizes and both edge jumps.
+    """Find where maps lie on the grid of other maps, from the pixel sizes and both edge jumps.
 
     Parameters
     ----------
-    jump, fixed : (n_y, n_x) float32 edge jumps of both, 0 where not known
+    jump, fixed : (n_y, n_x) float32 edge jumps of both, 0 where unknown
     pixel_nm, fixed_pixel_nm : pixel sizes; taken as equal where one is NaN
 
     Returns
     -------
-    the place, or None where both lie on one grid already
+    The place, or None where both are on one grid already
     """
     sizes_known = np.isfinite([fixed_pixel_nm, pixel_nm]).all()
     magnification = fixed_pixel_nm / pixel_nm if sizes_known else 1.0
@@ -76,5 +76,5 @@ def place_on(
 
 
 def placed(maps: Mapping[str, FloatArray], place: MapPlace | None) -> dict[str, FloatArray]:
-    """Return maps on another grid; as they are without a place."""
+    """Return maps on another grid; without a place they are returned as they are."""
     return {name: array if place is None else place.moved(array) for name, array in maps.items()}

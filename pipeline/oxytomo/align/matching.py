@@ -1,7 +1,7 @@
-"""Projection matching: each frame is compared with the re-projection of the reconstruction of all.
+"""Projection matching: each frame is compared with the re-projection of the reconstruction.
 
-Shifts are refined in turns with a non-negative SIRT reconstruction. A frame that fits badly loses its weight in the
-reconstruction, so that it does not pull the others.
+The shifts and a non-negative SIRT reconstruction are refined in turn. A frame that fits badly loses
+its weight in the reconstruction, so that it does not affect the other frames.
 """
 
 from collections.abc import Callable
@@ -21,18 +21,19 @@ from oxytomo.reconstruct.sirt import inverse_sums, sirt_step
 
 OnIteration = Callable[[int, int], None]
 SETTLED_PX = 0.02
-"""Matching ends when a round moves the frames by less, rms."""
+"""Matching ends when a round moves the frames by less than this, rms."""
 MISFIT_ITERATIONS = 20
-"""SIRT iterations behind every misfit that is compared with another."""
+"""Number of SIRT iterations before any two misfits are compared."""
 COARSE_COLUMNS = 160
-"""Frames are binned for a first alignment as long as they keep so many columns."""
+"""Frames are binned for a first alignment as long as they keep this many columns."""
 NEIGHBOURS = 15
-"""A frame's misfit is judged against the median of so many neighbours in angle."""
+"""A frame's misfit is compared with the median of this many neighbours in angle."""
 TRUSTED = 2.0
-"""Frames whose misfit is larger than that of their neighbours by this factor begin to lose weight."""
+"""A frame begins to lose weight when its misfit exceeds that of its neighbours by this factor."""
 
 UNAVOIDABLE = 0.0075
-"""Frames are never judged against less: the projector's own interpolation differs by as much between 0° and its neighbours."""
+"""Smallest misfit that frames are compared with: the projector's own interpolation causes such a
+difference between 0° and its neighbours."""
 
 
 @dataclass(frozen=True)
@@ -41,12 +42,16 @@ class TiltAlignment:
 
     Attributes
     ----------
-    shifts : (n_tilt, 2) float64 (dy, dx), px: content sits at +dy, +dx from where a perfect rotation about the middle column
-        would put it, in frames that are turned back by the lean of the tilt axis; the offset of the axis is part of dx
-    residual : (n_tilt,) float64, rms difference to the re-projection, relative to the frame's standard deviation
-    innovation : (n_tilt,) float64, the same after the difference that the neighbours in angle have in common is taken away:
-        what an unfinished reconstruction leaves is alike from tilt to tilt, what is wrong with a frame is not
-    precision_px : (2,) standard error (dy, dx) of a frame's shift, from two halves of the detector rows
+    shifts : (n_tilt, 2) float64 (dy, dx), px: content sits at +dy, +dx from its place in a perfect
+        rotation about the middle column. The frames are first rotated back by the in-plane tilt of
+        the axis. The offset of the axis is part of dx.
+    residual : (n_tilt,) float64, rms difference to the re-projection, relative to the frame's
+        standard deviation
+    innovation : (n_tilt,) float64, the same after the common difference of the neighbours in angle
+        is subtracted. The error of an unfinished reconstruction is alike from tilt to tilt; a fault
+        of one frame is not.
+    precision_px : (2,) standard error (dy, dx) of a frame's shift, from two halves of the detector
+        rows
     last_move_px : rms change of the shifts in the last round
     misfit : (rounds,) mean residual after each round
     """
@@ -85,10 +90,11 @@ def match_projections(
     frames : (n_tilt, n_y, n_x) float32, air at 0, the tilt axis vertical, NaN where invalid
     tilt_deg : (n_tilt,) degrees
     start : (n_tilt, 2) first guess (dy, dx), px
-    rounds : at most so many; stops when the shifts move by less than :data:`SETTLED_PX`
-    sirt_iterations : SIRT iterations per round, continued from the last round's volume
-    max_shift_px : shifts never go further than this from the start
-    sigma_px : smoothing before a frame is compared with its re-projection
+    rounds : largest number of rounds; matching stops when the shifts move by less than
+        :data:`SETTLED_PX`
+    sirt_iterations : SIRT iterations per round; each round continues from the last volume
+    max_shift_px : largest distance of the shifts from the start
+    sigma_px : Gaussian smoothing before a frame is compared with its re-projection
     """
     problem = _Problem(frames, tilt_deg)
     shifts = np.array(start, np.float64)
@@ -122,7 +128,10 @@ def match_projections(
 
 
 def coarse_binning(shape: tuple[int, int]) -> Binning:
-    """Return the squares over which frames (n_y, n_x) are averaged for a first alignment: :data:`COARSE_COLUMNS` are kept."""
+    """Return the binning of frames (n_y, n_x) for a first alignment.
+
+    At least :data:`COARSE_COLUMNS` columns are kept.
+    """
     factor = 1
     while shape[1] >= 2 * factor * COARSE_COLUMNS:
         factor *= 2
@@ -132,9 +141,10 @@ def coarse_binning(shape: tuple[int, int]) -> Binning:
 def misfit_of(
     frames: FloatArray, tilt_deg: Float64Array, shifts: Float64Array, *, sigma_px: float
 ) -> tuple[Float64Array, Float64Array]:
-    """Residual and innovation of each frame against the re-projection of a fresh reconstruction with given shifts.
+    """Residual and innovation of each frame for given shifts, from a fresh reconstruction.
 
-    Two sets of shifts can be compared with it: the same number of SIRT iterations from an empty volume stands behind both.
+    Two sets of shifts can be compared with it, because both start from an empty volume and use the
+    same number of SIRT iterations.
 
     Parameters
     ----------
@@ -155,7 +165,9 @@ def misfit_of(
 
 
 def innovations(moving: FloatArray, fixed: FloatArray, seen: BoolArray, shifts: Float64Array) -> Float64Array:
-    """Rms of each frame's difference to its re-projection less the median difference of its neighbours in angle.
+    """Rms difference of each frame to its re-projection, less that of its neighbours.
+
+    The median difference of the neighbours in angle is subtracted.
 
     Parameters
     ----------
@@ -180,9 +192,12 @@ def innovations(moving: FloatArray, fixed: FloatArray, seen: BoolArray, shifts: 
 
 
 def frame_weights(residual: Float64Array) -> Float64Array:
-    """Weight of each frame from its residual against that of its neighbours in angle: 1, falling to 0 for outliers.
+    """Weight of each frame from its residual against that of its neighbours in angle.
 
-    The weight is ``(TRUSTED · median / residual)²`` above TRUSTED times the median, and 0 above twice that.
+    It is 1, falling to 0 for outliers.
+
+    The weight is ``(TRUSTED · median / residual)²`` above TRUSTED times the median, and 0 above
+    twice that.
     """
     ratio = misfit_ratio(residual)
     weight = np.minimum(1.0, (TRUSTED / np.maximum(ratio, 1e-6)) ** 2)
@@ -190,7 +205,10 @@ def frame_weights(residual: Float64Array) -> Float64Array:
 
 
 def misfit_ratio(residual: Float64Array) -> Float64Array:
-    """Residual of each frame over the median of its neighbours; frames without a residual have an infinite one."""
+    """Residual of each frame over the median of its neighbours.
+
+    It is infinite for frames without a residual.
+    """
     known = np.where(np.isfinite(residual), residual, np.inf)
     median = scipy.ndimage.median_filter(known, size=min(NEIGHBOURS, known.size), mode="nearest")
     overall = float(np.median(known))
@@ -213,13 +231,16 @@ class _Problem:
         volume: FloatArray | None,
         iterations: int,
     ) -> tuple[FloatArray, FloatArray]:
-        """Continue the volume on the shifted frames; returns it and its projections (n_tilt, n_y, n_x)."""
+        """Continue the volume on the shifted frames.
+
+        Returns the volume and its projections (n_tilt, n_y, n_x).
+        """
         n_y, n_x = self.filled.shape[1:]
         data = sinogram_blocks(turned(self.filled, 0.0, shifts))
         if volume is None:
             volume = zero_blocks((data.shape[0], n_x, n_x, data.shape[3]))
         rays = (self.rays * weights[:, None]).astype(np.float32)
-        # Blocks do not know of each other: one after the other they need less memory beside the volume.
+        # Blocks are independent: in sequence they need less memory beside the volume.
         for block in (slice(i, i + 1) for i in range(len(data))):
             for _ in range(iterations):
                 sirt_step(volume[block], data[block], self.geometry, rays, self.columns, nonnegative=True)
@@ -230,7 +251,10 @@ class _Problem:
 def _precision(
     moving: FloatArray, fixed: FloatArray, seen: BoolArray, shifts: Float64Array, weights: Float64Array
 ) -> Float64Array:
-    """Standard error (dy, dx) of a frame's shift: half the difference between two sets of bands of detector rows."""
+    """Standard error (dy, dx) of a frame's shift.
+
+    It is half the difference between the shifts from two sets of bands of detector rows.
+    """
     bands = (np.arange(seen.shape[1]) // 8) % 2 == 0
     halves = [
         refine_shifts(moving, fixed, seen & rows[None, :, None], shifts, iterations=6, free_gain=False)[0]
@@ -256,7 +280,10 @@ def _where_seen(valid: BoolArray, shifts: Float64Array) -> BoolArray:
 def _large_misfits(
     moving: FloatArray, fixed: FloatArray, shifts: Float64Array, max_shift_px: float
 ) -> Float64Array:
-    """Whole-pixel corrections where a cross-correlation finds the frame more than 1.5 px from its re-projection."""
+    """Whole-pixel corrections where a cross-correlation finds a shift of more than 1.5 px.
+
+    The shift is that of the frame against its re-projection.
+    """
     extra = coarse_shifts(turned(moving, 0.0, shifts), fixed, max_shift_px=max_shift_px / 2)
     extra[np.abs(extra).max(axis=1) < 1.5] = 0
     return extra

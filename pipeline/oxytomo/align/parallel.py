@@ -1,4 +1,4 @@
-"""Frames of a series side by side: SciPy works on one at a time, and lets other threads run meanwhile."""
+"""Frames of a series in parallel: SciPy uses one thread per frame and releases the lock."""
 
 from collections.abc import Callable, Iterable, Iterator
 from concurrent.futures import ThreadPoolExecutor
@@ -11,11 +11,14 @@ from oxytomo.arrays import FloatArray
 
 Result = TypeVar("Result")
 GROUP_PIXELS = 16_000_000
-"""Frames are read and worked on in groups of so many pixels, or one frame for each thread."""
+"""Frames are processed in groups of this many pixels, or of one frame per thread."""
 
 
 def map_frames(function: Callable[..., Result], *stacks: Iterable[Any]) -> list[Result]:
-    """Apply a function to the frames of one or several stacks, as many at a time as Numba has threads; in order."""
+    """Apply a function to the frames of one or several stacks, in order.
+
+    As many run in parallel as Numba has threads.
+    """
     with ThreadPoolExecutor(get_num_threads()) as pool:
         return list(pool.map(function, *stacks))
 
@@ -23,7 +26,10 @@ def map_frames(function: Callable[..., Result], *stacks: Iterable[Any]) -> list[
 def stack_frames(
     function: Callable[..., FloatArray], first: FloatArray, *others: Iterable[Any]
 ) -> FloatArray:
-    """Apply a function that keeps the shape of a frame to all frames of a stack (beside others): (n, n_y, n_x) float32."""
+    """Apply a function that keeps the shape of a frame to all frames of a stack, in parallel.
+
+    Returns (n, n_y, n_x) float32.
+    """
     found = np.empty(first.shape, np.float32)
     with ThreadPoolExecutor(get_num_threads()) as pool:
         for index, frame in enumerate(pool.map(function, first, *others)):
@@ -32,7 +38,7 @@ def stack_frames(
 
 
 def frame_groups(shape: tuple[int, ...]) -> Iterator[slice]:
-    """Cut a series (n, n_y, n_x) into groups of frames: memory does not grow with their number."""
+    """Split a series (n, n_y, n_x) into groups of frames, so that memory does not grow with n."""
     size = max(get_num_threads(), GROUP_PIXELS // max(shape[1] * shape[2], 1))
     for start in range(0, shape[0], size):
         yield slice(start, min(start + size, shape[0]))

@@ -15,7 +15,9 @@ PIECE = 2_000_000
 
 @dataclass(frozen=True)
 class Placement:
-    """How the moving volume lies on the fixed grid; the inverse of :class:`oxytomo.align.rigid.RigidFit`'s transform.
+    """Position of the moving volume on the fixed grid.
+
+    The inverse of :class:`oxytomo.align.rigid.RigidFit`'s transform.
 
     Attributes
     ----------
@@ -32,7 +34,7 @@ class Placement:
 
     @property
     def division(self) -> int:
-        """Into how many parts along each edge a voxel is cut, so that none of its targets is missed."""
+        """Number of parts along each edge of a voxel, so that none of its targets is missed."""
         return int(np.ceil(2 * self.from_nm / self.onto_nm))
 
     @property
@@ -41,14 +43,17 @@ class Placement:
         return (self.from_nm / self.onto_nm / self.division) ** 3
 
     def within(self, box: Box) -> "Placement":
-        """Return the same for a box of the fixed volume."""
+        """Return the same position for a box of the fixed volume."""
         first = np.array([one.start for one in box])
         n_z, n_y, n_x = (one.stop - one.start for one in box)
         moved = self.translation_nm + self.rotation @ (first * self.onto_nm)
         return replace(self, translation_nm=moved, shape=(n_z, n_y, n_x))
 
     def reached(self, box: Box) -> Box:
-        """Return the box of the fixed volume that a box of the moving one lies in, with two voxels around it."""
+        """Return the box of the fixed volume that contains a box of the moving one.
+
+        It has a margin of two voxels.
+        """
         ends = np.array([(one.start - 0.5, one.stop - 0.5) for one in box])
         corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
         places = (corners * self.from_nm - self.translation_nm) @ self.rotation / self.onto_nm
@@ -59,7 +64,7 @@ class Placement:
         )
 
     def sources(self, n_rows: int) -> range:
-        """Return the rows of a moving volume of so many of which some voxel can lie in the fixed one."""
+        """Return the rows of a moving volume that can have voxels in the fixed volume."""
         ends = np.array([(-1.0, side) for side in self.shape]) * self.onto_nm
         corners = np.stack(np.meshgrid(*ends, indexing="ij"), axis=-1).reshape(-1, 3)
         rows = (corners @ self.rotation.T + self.translation_nm)[:, 0] / self.from_nm
@@ -67,7 +72,10 @@ class Placement:
         return range(min(max(low, 0), n_rows), max(min(high, n_rows), 0))
 
     def targets(self, index: IntArray) -> tuple[IntArray, IntArray]:
-        """Return, for the parts of voxels (n, 3), the row of their voxel and the flat index of their target."""
+        """Return the row of the voxel and the flat index of the target.
+
+        There is one of each for every part of the voxels (n, 3).
+        """
         n = self.division
         offsets = (np.indices((n, n, n)).reshape(3, -1).T + 0.5) / n - 0.5
         places = ((index[:, None] + offsets) * self.from_nm - self.translation_nm) @ self.rotation
@@ -78,11 +86,11 @@ class Placement:
 
 
 def placed_share(weight: Callable[[slice], FloatArray], rows: int, placement: Placement) -> FloatArray:
-    """Return which share of each voxel of the fixed volume something of the moving one fills.
+    """Return the share of each voxel of the fixed volume that something in the moving one fills.
 
     Parameters
     ----------
-    weight : gives the share of each voxel that it fills in some rows of the moving volume
+    weight : gives, for some rows of the moving volume, the share of each voxel that is filled
     rows : number of rows of the moving volume
     """
     total = np.zeros(int(np.prod(placement.shape)), np.float32)
@@ -97,7 +105,7 @@ def placed_share(weight: Callable[[slice], FloatArray], rows: int, placement: Pl
 def placed_labels(labels: Field, placement: Placement) -> NDArray[np.int32]:
     """Return the label that fills most of each voxel of the fixed volume, 0 where there is none.
 
-    A label that fills only a little of a voxel, such as a crack thinner than it, is there all the same.
+    A label that fills only a little of a voxel, such as a crack thinner than a voxel, still counts.
     """
     keys: list[Any] = []
     counts: list[Any] = []
@@ -122,7 +130,10 @@ def placed_labels(labels: Field, placement: Placement) -> NDArray[np.int32]:
 def _pieces(
     where: BoolArray, first_row: int, placement: Placement
 ) -> Iterator[tuple[IntArray, IntArray, IntArray]]:
-    """Yield some of the voxels at a time: their places (n, 3), and of their parts that have a target its row and the target."""
+    """Yield groups of voxels.
+
+    For each group: its places (n, 3), and the row and the target of every part that has a target.
+    """
     index = np.argwhere(where)
     at_once = max(1, PIECE // placement.division**3)
     for start in range(0, len(index), at_once):
@@ -131,14 +142,15 @@ def _pieces(
 
 
 def trim(labels: Field, share: Field, *, last: int) -> None:
-    """Take labels up to ``last`` away where the share is below half of the largest one that the label reaches.
+    """Remove labels up to ``last`` where the share is below half the largest share of that label.
 
-    Blur and voxels that are only touched make a body larger by a voxel; its wall is where the share is half.
+    Blur and partly filled voxels make a body larger by a voxel. Its wall is where the share is one
+    half.
 
     Parameters
     ----------
     labels, share : from :func:`placed_labels` (changed) and :func:`placed_share`
-    last : labels above it (cracks, which are thinner than a voxel) stay as they are
+    last : labels above it (cracks, which are thinner than a voxel) are kept as they are
     """
     reached = np.zeros(largest(labels) + 1, np.float32)
     for numbers, filled in in_parts(labels, share):

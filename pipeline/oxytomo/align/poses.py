@@ -1,7 +1,7 @@
 """How well two volumes match in a pose, and the best pose nearby.
 
-A pose takes places in the fixed volume to places in the moving one, both in nm (z, y, x) from the centre of its particle:
-``moving = rotation @ fixed + shift``.
+A pose takes places in the fixed volume to places in the moving one, both in nm (z, y, x) from the
+centre of its particle: ``moving = rotation @ fixed + shift``.
 """
 
 from dataclasses import dataclass
@@ -17,13 +17,16 @@ CHUNKS = 64
 STEPS = 40
 DAMPING = 1e-3
 SMALL_STEP = 1e-3
-"""A step of so many voxels is the last one."""
+"""The search ends when a step is smaller than this many voxels."""
 _PHI, _PSI = 2**0.5, 1.533751168755204288118041
 
 
 @dataclass(frozen=True)
 class Grid:
-    """A volume to sample: values with air around them, voxel size, and the index (z, y, x) of its particle's centre."""
+    """A volume to sample: values with air around them, voxel size, index of the particle's centre.
+
+    The index is in the order z, y, x.
+    """
 
     values: FloatArray
     voxel_nm: float
@@ -44,9 +47,10 @@ class Points:
     ----------
     places_nm : (n, 3) float32 z, y, x from the centre of the particle
     values : (n,) float32
-    ring : (n,) int32, which voxels are equally far from the centre
+    ring : (n,) int32, shell of equal distance from the centre that each voxel belongs to
     excess : (n,) float32, values less the mean of their ring, of unit norm
-    group : (n,) int32, part of the volume that each belongs to: cubes dealt out to ``n_groups``
+    group : (n,) int32, part of the volume that each voxel belongs to: cubes dealt out to
+        ``n_groups``
     """
 
     places_nm: FloatArray
@@ -56,14 +60,14 @@ class Points:
     group: NumberArray
 
     def sampled(self, count: int) -> "Points":
-        """Return so many of them, spread at random but always the same."""
+        """Return at most this many of the voxels, drawn at random with a fixed seed."""
         chosen = np.random.default_rng(0).permutation(len(self.values))[:count]
         return points_at(self.places_nm[chosen], self.values[chosen], self.ring[chosen], self.group[chosen])
 
 
 @dataclass(frozen=True)
 class Pose:
-    """A pose; ``correlation`` is that of the two volumes in it."""
+    """A pose; ``correlation`` is the correlation of the two volumes in it."""
 
     rotation: Float64Array
     shift_nm: Float64Array
@@ -82,7 +86,7 @@ def points_of(fixed: Grid, around: BoolArray, *, n_groups: int, cube_px: int) ->
     ----------
     fixed : the volume
     around : (n_z, n_y, n_x) bool, the particle and some air around it
-    n_groups, cube_px : cubes of this edge are dealt out to so many groups
+    n_groups, cube_px : number of groups, and edge of the cubes that are dealt out to them
     """
     index = np.argwhere(around)
     places = ((index - fixed.centre) * fixed.voxel_nm).astype(np.float32)
@@ -92,7 +96,7 @@ def points_of(fixed: Grid, around: BoolArray, *, n_groups: int, cube_px: int) ->
 
 
 def points_at(places_nm: FloatArray, values: FloatArray, ring: NumberArray, group: NumberArray) -> Points:
-    """Return points with what they hold beyond the mean of their ring."""
+    """Return points with their excess over the mean of their ring."""
     mean = np.bincount(ring, values) / np.maximum(np.bincount(ring), 1)
     excess = values - mean[ring]
     excess /= max(float(np.linalg.norm(excess)), 1e-12)
@@ -100,7 +104,9 @@ def points_at(places_nm: FloatArray, values: FloatArray, ring: NumberArray, grou
 
 
 def rotations_over_all(spacing_deg: float) -> Float64Array:
-    """Return rotation matrices (n, 3, 3) spread evenly over all rotations, about ``spacing_deg`` apart.
+    """Return rotation matrices (n, 3, 3) spread evenly over all rotations.
+
+    They are about ``spacing_deg`` apart.
 
     Super-Fibonacci spirals (Alexa, CVPR 2022).
     """
@@ -118,10 +124,11 @@ def rotations_over_all(spacing_deg: float) -> Float64Array:
 def excess_correlations(
     points: Points, moving: Grid, rotations: Float64Array, shifts_nm: Float64Array
 ) -> Float64Array:
-    """Return, for each pose, the correlation of what is not a function of the distance to the centre.
+    """Return, for each pose, the correlation without the part that depends on distance alone.
 
-    A sphere correlates with itself however it is turned; this is what is left when the mean of every ring about the centre
-    of the fixed particle is taken from both volumes (a partial correlation).
+    A sphere correlates with itself in every orientation. This partial correlation is what remains
+    when the mean of every ring about the centre of the fixed particle is subtracted from both
+    volumes.
 
     Parameters
     ----------
@@ -142,12 +149,13 @@ def excess_correlations(
 def refined(points: Points, moving: Grid, start: Pose, *, use: BoolArray | None = None) -> Pose:
     """Return the pose near ``start`` in which the volumes correlate best.
 
-    Levenberg–Marquardt steps in three rotations, three shifts, gain and offset: the least squares of values against gain
-    times moving volume plus offset have their minimum where the correlation has its maximum.
+    Levenberg–Marquardt steps in three rotations, three shifts, gain and offset. The least squares
+    of the values against gain times moving volume plus offset have their minimum where the
+    correlation has its maximum.
 
     Parameters
     ----------
-    use : (n,) bool, the points to compare at; None for all
+    use : (n,) bool, the points to compare; None for all
     """
     chosen = slice(None) if use is None else use
     places, values = points.places_nm[chosen], points.values[chosen]
@@ -171,7 +179,11 @@ def refined(points: Points, moving: Grid, start: Pose, *, use: BoolArray | None 
 def _sums(
     places: FloatArray, values: FloatArray, moving: Grid, rotation: Float64Array, shift: Float64Array
 ) -> Float64Array:
-    """Return the sums of products (9, 9) of: derivatives by rotation (3) and shift (3), moving value, 1, fixed value."""
+    """Return the sums of products (9, 9) for the normal equations.
+
+    The factors are the derivatives by rotation (3) and shift (3), the moving value, 1, and the
+    fixed value.
+    """
     parts = _products(
         places, values, moving.values, rotation, shift / moving.voxel_nm + moving.centre, moving.voxel_nm
     )

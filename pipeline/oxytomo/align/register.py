@@ -1,7 +1,7 @@
 """Sub-pixel registration of image pairs by least squares, with gain and offset free.
 
-A coarse shift comes from a plain cross-correlation of smoothed images (a phase correlation would lock on the detector's
-fixed pattern); Gauss–Newton steps refine it.
+A coarse shift comes from a plain cross-correlation of smoothed images; a phase correlation would
+lock onto the fixed pattern of the detector. Gauss–Newton steps refine the shift.
 """
 
 import numpy as np
@@ -14,13 +14,15 @@ from oxytomo.arrays import BoolArray, Float64Array, FloatArray
 from oxytomo.threads import parallel_kernel
 
 FEW = 6
-"""A side of fewer pixels is not tapered: nothing would be left."""
+"""Sides of fewer pixels are not tapered: too little of them would remain."""
 BAND_ROWS = 128
-"""Sums over the pixels of a frame are made of so many rows at a time."""
+"""Sums over the pixels of a frame are accumulated in groups of this many rows."""
 
 
 def fill_invalid(frames: FloatArray) -> FloatArray:
-    """Replace NaN by the mean of the valid neighbours, else by the nearest valid pixel, for looking at only.
+    """Replace NaN by the mean of the valid neighbours, else by the nearest valid pixel.
+
+    For registration and display only.
 
     Frames without NaN are returned as they are, not as a copy.
     """
@@ -40,7 +42,8 @@ def fill_invalid(frames: FloatArray) -> FloatArray:
         local = np.divide(mean, weight, out=zero, where=near & ~valid)
         hole = ~(near | valid)
         if hole.any():
-            # Within a larger hole (opaque rays) the nearest valid pixel stands in: its middle must not look like air.
+            # Within a larger hole (opaque rays) the nearest valid pixel is used: the middle of the
+            # hole must not look like air.
             nearest = scipy.ndimage.distance_transform_edt(
                 ~valid, return_distances=False, return_indices=True
             )
@@ -61,12 +64,14 @@ def smooth(frames: FloatArray, *, sigma_px: float) -> FloatArray:
 
 
 def coarse_shifts(moving: FloatArray, fixed: FloatArray, *, max_shift_px: float) -> Float64Array:
-    """Whole-pixel shift of each moving image against its fixed image, from their windowed cross-correlation.
+    """Whole-pixel shift of each moving image against its fixed image.
+
+    It is the maximum of their windowed cross-correlation.
 
     Parameters
     ----------
     moving, fixed : (n, n_y, n_x) float32, smoothed
-    max_shift_px : the search goes so far in each direction
+    max_shift_px : largest shift searched in each direction
 
     Returns
     -------
@@ -107,13 +112,14 @@ def refine_shifts(
     moving, fixed : (n, n_y, n_x) float32, smoothed
     weights : (n, n_y, n_x) bool, pixels of ``fixed`` that count
     start : (n, 2) first guess, px
-    iterations : at most so many steps
-    free_gain : fit gain and offset, or hold them at 1 and 0
+    iterations : largest number of steps
+    free_gain : fit gain and offset; otherwise they are 1 and 0
 
     Returns
     -------
     shifts : (n, 2) float64, (dy, dx) px
-    residual : (n,) float64, rms difference after registration, in units of the fixed image's standard deviation
+    residual : (n,) float64, rms difference after registration, in units of the fixed image's
+        standard deviation
     """
     shifts = np.array(start, np.float64)
     residual = np.zeros(len(moving))
@@ -126,8 +132,8 @@ def similarity_steps(
 ) -> tuple[Float64Array, Float64Array]:
     """One least-squares step of shift, rotation and magnification, with gain and offset free.
 
-    The model is ``fixed(r) = gain · moving(M r + d) + offset`` about the middle of the frame, with M a small rotation
-    ``(y, x) → (−x, y)`` times a magnification.
+    The model is ``fixed(r) = gain · moving(M r + d) + offset`` about the middle of the frame, with
+    M a small rotation ``(y, x) → (−x, y)`` times a magnification.
 
     Parameters
     ----------
@@ -137,8 +143,10 @@ def similarity_steps(
 
     Returns
     -------
-    steps : (n, 4) float64: change of dy and dx (px), rotation (rad), relative magnification; NaN where pixels are too few
-    errors : (n, 4) their standard errors from the scatter of the residual, pixels taken as independent
+    steps : (n, 4) float64: change of dy and dx (px), rotation (rad), relative magnification; NaN
+        where there are too few pixels
+    errors : (n, 4) their standard errors from the scatter of the residual; pixels count as
+        independent
     """
     n, n_y, n_x = moving.shape
     y, x = np.arange(n_y)[:, None] - (n_y - 1) / 2, np.arange(n_x)[None, :] - (n_x - 1) / 2
@@ -165,7 +173,7 @@ def similarity_steps(
             normal += basis.T @ basis
             right += basis.T @ target
             power += float(target @ target)
-        # The gain is near 1 after registration within a series and free between energies: fit it, then divide it out.
+        # The gain is near 1 within a series and free between energies: fit it, then divide it out.
         # Columns of unit length keep the normal equations well conditioned.
         length = np.maximum(np.sqrt(np.diag(normal)), 1e-30)
         inverse = np.linalg.pinv(normal / np.outer(length, length)) / np.outer(length, length)

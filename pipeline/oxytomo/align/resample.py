@@ -1,4 +1,4 @@
-"""One interpolation: magnification, shift and in-plane rotation composed into a single resampling of the raw pixels."""
+"""One resampling of the raw pixels by magnification, shift and in-plane rotation together."""
 
 import numpy as np
 import scipy.ndimage
@@ -23,27 +23,30 @@ def resample(
 ) -> tuple[FloatArray, FloatArray]:
     """Resample frames to the common grid by cubic convolution over 6 × 6 pixels.
 
-    The output pixel (y, x), measured from the middle of the frame, is read at ``R (y, x) · magnification + (dy, dx)`` in the
-    raw frame, also measured from its middle: content that sits at +dy, +dx in the raw frame moves to its place.
+    The output pixel (y, x), measured from the middle of the frame, is read at ``R (y, x) ·
+    magnification + (dy, dx)`` in the raw frame, also measured from its middle. Content at +dy, +dx
+    in the raw frame moves to its true place.
 
     Parameters
     ----------
     value, variance : (n_tilt, n_y, n_x) float32; NaN and inf where invalid
     dy_px, dx_px : (n_tilt,) shift of the content in the raw frame, raw pixels
     magnification : raw pixels per output pixel (output pixel size / raw pixel size)
-    rotation_deg : angle by which the tilt axis leans in the detector plane, towards +x for increasing row
+    rotation_deg : in-plane angle of the tilt axis, positive towards +x for increasing row
     shape : (n_y, n_x) of the output
 
     Returns
     -------
-    value, variance : (n_tilt, *shape) float32. NaN and inf where the kernel's inner 2 × 2 pixels or more than a tenth of its
-        weight is invalid or outside. The variance is that of the noise at low spatial frequency (Σ w v), which is what sums
-        over rays and voxels see; single output pixels are a little less noisy and correlated with their neighbours.
+    value, variance : (n_tilt, *shape) float32. NaN and inf where the kernel's inner 2 × 2 pixels or
+        more than a tenth of its weight is invalid or outside. The variance is that of the noise at
+        low spatial frequency (Σ w v), as sums over rays and voxels see it. Single output pixels are
+        a little less noisy and correlated with their neighbours.
 
     References
     ----------
-    Keys, IEEE Trans. Acoust. Speech Signal Process. 29, 1153 (1981), fourth-order kernel: exact for quadratic (in fact cubic)
-    images, so that a sub-pixel shift neither moves nor dims an edge that the detector resolves.
+    Keys, IEEE Trans. Acoust. Speech Signal Process. 29, 1153 (1981), fourth-order kernel. It is
+    exact for quadratic (in fact cubic) images, so a sub-pixel shift neither moves nor dims an edge
+    that the detector resolves.
     """
     out_value = np.empty((value.shape[0], *shape), np.float32)
     out_variance = np.empty_like(out_value)
@@ -63,13 +66,15 @@ def resample(
 
 
 def turned(frames: FloatArray, axis_tilt_deg: float, shifts: Float64Array) -> FloatArray:
-    """Turn frames back about their middle, then move their content back by its shift; cubic splines, for looking at only.
+    """Rotate frames back about their middle, then move their content back by its shift.
+
+    Interpolates with cubic splines; for registration and display only.
 
     Parameters
     ----------
     frames : (n, n_y, n_x) float32 without NaN
-    axis_tilt_deg : lean of the tilt axis, as in :func:`resample`
-    shifts : (n, 2) (dy, dx) in the turned frames, px
+    axis_tilt_deg : in-plane angle of the tilt axis, as ``rotation_deg`` in :func:`resample`
+    shifts : (n, 2) (dy, dx) in the rotated frames, px
     """
     matrix = _turn(axis_tilt_deg)
     middle = (np.array(frames.shape[1:]) - 1) / 2
@@ -88,7 +93,10 @@ def turned(frames: FloatArray, axis_tilt_deg: float, shifts: Float64Array) -> Fl
 
 
 def turned_shifts(shifts: Float64Array, angle_deg: float) -> Float64Array:
-    """Shifts (..., 2) of frames, seen in frames that are turned by ``angle_deg``, towards +x for increasing row."""
+    """Convert shifts (..., 2) of frames to frames that are rotated by ``angle_deg``.
+
+    The angle is positive towards +x for increasing row.
+    """
     moved: Float64Array = shifts @ _turn(angle_deg).T
     return moved
 
@@ -101,7 +109,10 @@ def _turn(angle_deg: float) -> Float64Array:
 
 @njit(cache=True)
 def _keys(distance, weights):  # type: ignore[no-untyped-def]
-    """Keys' fourth-order cubic convolution: weights of six samples for a point ``distance`` past the third."""
+    """Keys' fourth-order cubic convolution: weights of six samples.
+
+    The point lies ``distance`` past the third sample.
+    """
     for j in range(2 * LOBES):
         d = abs(j - (LOBES - 1) - distance)
         if d < 1:

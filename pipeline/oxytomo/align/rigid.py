@@ -21,20 +21,20 @@ from oxytomo.align.poses import (
 from oxytomo.arrays import Float64Array
 
 SEARCH_PX = 36
-"""All orientations are tried with the particle binned to about so many voxels."""
+"""All orientations are tried with the particle binned to about this many voxels."""
 SEARCH_POINTS = 3000
 SPACING_DEG = 12.0
 STARTS, FINALISTS = 16, 3
-"""So many starts of each handedness are refined at the first level, and so many to the last one."""
+"""Number of starts of each handedness that are refined at the first and at the last level."""
 SAME_DEG = 15.0
-"""Two poses are distinct when they are farther apart."""
+"""Two poses are distinct when they are further apart than this."""
 GROUPS, CUBE_PX = 8, 6
-"""The error is from leaving out one of so many groups of cubes of this edge at a time."""
+"""The error is from leaving out one of this many groups of cubes at a time; edge of the cubes."""
 AROUND = 0.08
 """Air around the particle that is compared, as a share of its extent."""
 SOLID = 0.3
 CLEAR = 1.0
-"""The best pose must stand out by so many standard deviations of random orientations from every other."""
+"""The best pose must exceed every other by this many standard deviations of random orientations."""
 CHANCE_EVERY = 20
 
 Verdict = Literal["same_particle", "mirrored", "unclear"]
@@ -42,22 +42,25 @@ Verdict = Literal["same_particle", "mirrored", "unclear"]
 
 @dataclass(frozen=True)
 class RigidFit:
-    """How two volumes lie to each other.
+    """Relative position of two volumes.
 
     Attributes
     ----------
-    verdict : ``same_particle``; ``mirrored``, where the mirror image stands out; ``unclear``, where nothing does: not the
-        same particle, or one whose shape and voids do not tell its orientations apart
-    rotation, translation_nm : ``place in moving = rotation @ place in fixed + translation_nm``, (3, 3) and (3,), places
-        z y x in nm from the centre of the first voxel of each volume; of the best pose that is no mirror image
+    verdict : ``same_particle``; ``mirrored``, where the mirror image stands out; ``unclear``, where
+        nothing stands out: the particles differ, or shape and voids do not determine the
+        orientation
+    rotation, translation_nm : ``place in moving = rotation @ place in fixed + translation_nm``, (3,
+        3) and (3,), places z y x in nm from the centre of the first voxel of each volume. They are
+        those of the best pose that is not a mirror image.
     correlation : of the densities in and around the particle, in that pose
-    likeness : partial correlation in that pose: the mean of every distance from the centre is taken out, as spheres correlate
-        in every orientation
+    likeness : partial correlation in that pose: the mean at every distance from the centre is
+        subtracted, because spheres correlate in every orientation
     second, mirror : largest likeness of another orientation, and of the mirror image
-    chance_sd : standard deviation of the inverse hyperbolic tangent of the likeness over random orientations
-    margin : by how many ``chance_sd`` the better of pose and mirror image stands out from everything else
-    rotation_error_deg, translation_error_nm : standard errors from leaving out parts of the volume in turn; the translation
-        is that of the particle's centre
+    chance_sd : standard deviation of the inverse hyperbolic tangent of the likeness over random
+        orientations
+    margin : by how many ``chance_sd`` the better of pose and mirror image exceeds all others
+    rotation_error_deg, translation_error_nm : standard errors from leaving out parts of the volume
+        in turn; the translation is that of the particle's centre
     centre_nm : (3,) centre of mass in the fixed volume
     compared_voxel_nm : resolution of the last level
     """
@@ -96,15 +99,16 @@ class _Found:
 def register_rigid(
     fixed: Solid, moving: Solid, *, progress: Callable[[int, int], None] | None = None
 ) -> RigidFit:
-    """Find the rotation and translation that take one volume of a particle to another.
+    """Find the rotation and translation from one volume of a particle to another.
 
-    Orientations spread evenly over all rotations are tried with both centres of mass on each other, for the moving volume and
-    for its mirror image (tilt angles of the wrong sign make one). The best distinct ones are refined to the largest
-    correlation of the densities in six parameters, at one resolution after another up to that of the coarser volume.
+    Orientations spread evenly over all rotations are tried with the centres of mass on each other,
+    for the moving volume and for its mirror image (tilt angles of the wrong sign give one). The
+    best distinct ones are refined to the largest correlation of the densities in six parameters, at
+    one resolution after another up to that of the coarser volume.
 
     Parameters
     ----------
-    fixed, moving : both volumes; memory is bounded whatever their size
+    fixed, moving : both volumes; memory is bounded for any size
     progress : called with (done, total)
     """
     own, other = coarse(fixed), coarse(moving)
@@ -187,7 +191,10 @@ def _search(level: _Level, side: int, turns: Float64Array) -> list[_Found]:
 
 
 def _finished(levels: list[_Level], side: int, candidates: list[_Found]) -> list[_Found]:
-    """Refine candidates level by level; returns what is still distinct at the last one, the best first."""
+    """Refine candidates level by level.
+
+    Returns the poses that are still distinct at the last level, the best first.
+    """
     poses = [found.pose for found in candidates]
     for level in levels:
         poses = [refined(level.points, level.moving[side], pose) for pose in poses]
@@ -213,7 +220,10 @@ def _chance_sd(level: _Level, turns: Float64Array) -> float:
 
 
 def _errors(level: _Level, pose: Pose) -> tuple[float, float]:
-    """Return standard errors of the rotation (degrees) and the shift (nm): delete-a-group jackknife."""
+    """Return standard errors of the rotation (degrees) and the shift (nm).
+
+    They are delete-a-group jackknife errors.
+    """
     parts = [
         refined(level.points, level.moving[0], pose, use=level.points.group != group)
         for group in range(GROUPS)

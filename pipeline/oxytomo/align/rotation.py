@@ -15,18 +15,18 @@ from oxytomo.arrays import Float64Array, IntArray
 from oxytomo.slabs import Field, new_field
 
 PAIRS = 32
-"""At most so many pairs of opposite frames are compared for the axis."""
+"""Largest number of pairs of opposite frames that are compared for the axis."""
 AXIS_TILTS, AXIS_COLUMNS, AXIS_ITERATIONS = 180, 256, 12
-"""Without pairs the axis is sought on so many angles, with frames binned to so many columns, in so
-many iterations."""
+"""Without pairs: number of angles, of binned columns, and of iterations of the search for the
+axis."""
 SMOOTHING_PX = 1.5
 AXIS_SPREAD_PX = 0.5
-"""Pairs that disagree by more (median absolute deviation) are reported."""
+"""A warning is given when the pairs disagree by more than this (median absolute deviation)."""
 
 
 @dataclass(frozen=True)
 class RotationAxis:
-    """The detector column of the rotation axis, how it was found, and what to say about it."""
+    """The detector column of the rotation axis, how it was found, and a text on it."""
 
     column: float
     how: str
@@ -50,14 +50,14 @@ class RotationOptions:
 def rotation_axis(
     frames: Field, tilt_deg: Float64Array, options: RotationOptions, progress: Progress
 ) -> RotationAxis:
-    """Find the column of the rotation axis: given, from opposite frames, or from what fits best.
+    """Find the column of the rotation axis: given, from opposite frames, or by the best fit.
 
     Parameters
     ----------
-    frames : (n_tilt, n_y, n_x) float32; a few are read
-    tilt_deg : (n_tilt,)
-    options : the given column, or how far from the middle it is sought
-    progress : shows how far the search is
+    frames : (n_tilt, n_y, n_x) float32; only some of them are read
+    tilt_deg : (n_tilt,) degrees
+    options : the given column, or the largest distance from the middle
+    progress : reports the progress of the search
     """
     if options.axis_column is not None:
         return RotationAxis(options.axis_column, "given")
@@ -79,7 +79,7 @@ def rotation_axis(
 
 
 def _spread(n: int, most: int) -> IntArray:
-    """Return at most so many numbers below n, spread over all."""
+    """Return at most this many numbers below n, spread evenly."""
     return np.unique(np.linspace(0, n - 1, min(n, most)).astype(np.int64))
 
 
@@ -102,9 +102,9 @@ def on_rotation(
     Parameters
     ----------
     frames : (n_tilt, n_y, n_x) float32, NaN where invalid
-    tilt_deg : (n_tilt,)
-    options : the axis where it is given, and how far frames may lie off
-    progress : shows how far the alignment is
+    tilt_deg : (n_tilt,) degrees
+    options : the axis where it is given, and the largest shift of a frame
+    progress : reports the progress of the alignment
 
     Returns
     -------

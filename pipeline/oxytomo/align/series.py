@@ -1,4 +1,7 @@
-"""Alignment of all series of a particle: energies with each other, tilts with each other, one solution for every raw frame."""
+"""Alignment of all series of a particle: one solution for every raw frame.
+
+Energies are aligned with each other, and tilts with each other.
+"""
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
@@ -19,25 +22,27 @@ from oxytomo.slabs import Field, mapped
 ENERGY_SMOOTHING_PX = 1.5
 """Gaussian smoothing before energies are compared: wider than the noise, narrower than the edge."""
 UNRELATED = 0.85
-"""Median residual of a registration from which two energies do not show the same object; 1 is no relation at all."""
+"""Above this median residual of a registration two energies do not show the same object; 1 means no
+relation."""
 WORSE = 1.02
-"""An alignment whose misfit exceeds that of the frames as recorded by this factor has failed."""
+"""An alignment has failed when its misfit exceeds that of the recorded frames by this factor."""
 DRIVER_PIXELS, DRIVER_VOXELS = 48_000_000, 192_000_000
-"""Tilts are aligned with each other on frames of so many pixels in all, of a volume of so many voxels; larger ones are binned."""
+"""Largest number of pixels in all frames, and of voxels in the volume, for the alignment of the
+tilts. Larger series are binned."""
 
 
 @dataclass(frozen=True)
 class Solution:
-    """Where the content of every raw frame sits.
+    """Position of the content of every raw frame.
 
-    The output pixel p, from the middle of the frame, is read at ``R(axis_tilt) p · magnification + (dy, dx)`` of the raw
-    frame, also from its middle.
+    The output pixel p, from the middle of the frame, is read at ``R(axis_tilt) p · magnification +
+    (dy, dx)`` of the raw frame, also from its middle.
 
     Attributes
     ----------
     dy_px, dx_px : (n_series, n_tilt) float64, raw pixels
     magnification : (n_series,) raw pixels per output pixel
-    axis_tilt_deg : lean of the tilt axis in the detector plane, towards +x for increasing row
+    axis_tilt_deg : in-plane angle of the tilt axis, degrees, positive towards +x for increasing row
     """
 
     dy_px: Float64Array
@@ -47,7 +52,7 @@ class Solution:
 
 
 def shifted(solution: Solution, shift_px: Float64Array, used: BoolArray) -> Solution:
-    """Return a solution whose aligned content sits where it belongs, if it now sits at +shift.
+    """Return the solution with a residual shift of the aligned content removed.
 
     Parameters
     ----------
@@ -63,15 +68,15 @@ def shifted(solution: Solution, shift_px: Float64Array, used: BoolArray) -> Solu
 
 @dataclass(frozen=True)
 class Alignment:
-    """Everything that :func:`align_series` finds.
+    """Result of :func:`align_series`.
 
     Attributes
     ----------
-    solution : where the content of every raw frame sits
+    solution : position of the content of every raw frame
     reference : index of the series that the others were registered to
     energies : registration of each series; None for the reference or where nothing was registered
     tilts : the alignment between the tilts
-    driver : what the tilts were aligned by
+    driver : the frames that the tilts were aligned by
     """
 
     solution: Solution
@@ -92,14 +97,17 @@ def align_series(
     options: AlignOptions,
     progress: Progress,
 ) -> Alignment:
-    """Find where the content of every raw frame sits.
+    """Find the position of the content of every raw frame.
 
     Parameters
     ----------
-    names : of the series
-    values : per series (n_tilt, n_y, n_x) float32, air at 0, NaN where invalid; read in groups of frames
-    signal_to_noise : (n_series,) contrast of a series over its noise: the best is the reference, and all have this weight
-    tilt_deg : (n_tilt,) ascending, the same for all; one angle means that only the energies are registered
+    names : names of the series
+    values : per series (n_tilt, n_y, n_x) float32, air at 0, NaN where invalid; read in groups of
+        frames
+    signal_to_noise : (n_series,) contrast of a series over its noise: the best series is the
+        reference, and each series has this weight
+    tilt_deg : (n_tilt,) degrees, ascending, the same for all; with one angle only the energies are
+        registered
     acquisition_order : (n_tilt,) when each frame was recorded
     magnification : (n_series,) recorded raw pixels per output pixel
     progress : gives a reporter for a named task
@@ -130,13 +138,16 @@ def align_series(
     tilts = align_tilts(driver, tilt_deg, acquisition_order, options, progress)
     solution = compose(energy_shifts, tilts.alignment.shifts, tilts.applied_axis_tilt_deg, magnification)
     if n_rows < FEWEST_PX:
-        # Repeated rows look the same wherever they sit.
+        # Repeated rows look the same at any vertical shift.
         solution = replace(solution, dy_px=np.zeros_like(solution.dy_px))
     return Alignment(solution, reference, registrations, tilts, driver)
 
 
 def _tall(frames: Field) -> Field:
-    """Repeat the first and last row of frames of fewer than :data:`FEWEST_PX` rows, about their middle."""
+    """Repeat the first and last row of frames of fewer than :data:`FEWEST_PX` rows.
+
+    The original rows stay in the middle.
+    """
     missing = -(-max(0, FEWEST_PX - frames.shape[1]) // 2)
     if missing == 0:
         return frames
@@ -145,7 +156,7 @@ def _tall(frames: Field) -> Field:
 
 
 def require_better(before: Float64Array, after: Float64Array, name: str) -> None:
-    """Raise where the aligned frames agree less with one volume than the frames as recorded do."""
+    """Raise where the aligned frames fit one volume worse than the recorded frames do."""
     was, is_ = float(np.nanmedian(before)), float(np.nanmedian(after))
     if is_ > WORSE * was:
         raise InputError(
@@ -159,13 +170,19 @@ def require_better(before: Float64Array, after: Float64Array, name: str) -> None
 def compose(
     energy_shifts: Float64Array, tilt_shifts: Float64Array, axis_tilt_deg: float, magnification: Float64Array
 ) -> Solution:
-    """Compose shifts between energies (n_series, n_tilt, 2), then between tilts (n_tilt, 2), with the lean and magnification."""
+    """Compose shifts between energies (n_series, n_tilt, 2), then between tilts (n_tilt, 2).
+
+    The axis tilt and the magnification are included.
+    """
     shifts = (energy_shifts + turned_shifts(tilt_shifts, axis_tilt_deg)) * magnification[:, None, None]
     return Solution(shifts[..., 0], shifts[..., 1], magnification, axis_tilt_deg)
 
 
 def look(frames: Field, magnification: float) -> Field:
-    """Bring frames to the common pixel size without shifts, to look at; the raw pixels themselves are resampled only once."""
+    """Bring frames to the common pixel size without shifts, for registration only.
+
+    The raw pixels themselves are resampled only once, later.
+    """
     if abs(magnification - 1) < 1e-6:
         return frames
 
@@ -185,13 +202,16 @@ def look(frames: Field, magnification: float) -> Field:
 
 
 def _looked_at(frames: Field, magnification: float) -> Field:
-    """Return :func:`look`, in memory where it is small enough: it is read more than once."""
+    """Return :func:`look`, in memory where it is small enough, because it is read repeatedly."""
     seen = look(frames, magnification)
     return np.asarray(seen[:]) if np.prod(frames.shape) <= DRIVER_PIXELS else seen
 
 
 def driver_binning(shape: tuple[int, ...]) -> int:
-    """Return by how much series (n_tilt, n_y, n_x) are binned to align their tilts: 1, 2, 4 …, so that memory has a bound."""
+    """Return the binning of series (n_tilt, n_y, n_x) for the alignment of their tilts.
+
+    It is 1, 2, 4 …, so that memory has a bound.
+    """
     n_tilt, n_y, n_x = shape
     factor = 1
     while n_tilt * n_y * n_x > factor**2 * DRIVER_PIXELS or n_y * n_x * n_x > factor**3 * DRIVER_VOXELS:
@@ -200,7 +220,10 @@ def driver_binning(shape: tuple[int, ...]) -> int:
 
 
 def mean_of_series(looks: Sequence[Field], shifts: Float64Array, weights: Float64Array) -> Driver:
-    """Mean of all series, each moved onto the reference series by (n_series, n_tilt, 2) px, weighed by its signal to noise."""
+    """Mean of all series on the reference series, weighted by signal-to-noise ratio.
+
+    Each series is first moved by (n_series, n_tilt, 2) px.
+    """
     n_tilt, n_y, n_x = looks[0].shape
     binning = Binning((n_y, n_x), driver_binning(looks[0].shape))
     frames = np.empty((n_tilt, *binning.shape), np.float32)
@@ -224,7 +247,10 @@ def _register_at(
     names: tuple[str, str],
     on_frames: Callable[[int], None],
 ) -> tuple[EnergyRegistration, float]:
-    """Register one energy at the recorded magnification, or at its own estimate; returns that too."""
+    """Register one energy at the recorded magnification, or at its own estimate.
+
+    Returns the magnification, too.
+    """
     registered = _register(
         _looked_at(frames, magnification), fixed, tilt_deg, options, names=names, on_frames=on_frames
     )
@@ -245,7 +271,7 @@ def _register(
     names: tuple[str, str],
     on_frames: Callable[[int], None],
 ) -> EnergyRegistration:
-    """Register one energy; raise where it shows another object or was recorded at other angles."""
+    """Register one energy; raise where it shows another object or has other angles."""
     window = {"max_shift_px": options.max_shift_px, "sigma_px": ENERGY_SMOOTHING_PX}
     registered = register_energies(frames, reference, **window, chemistry=True, on_frames=on_frames)
     (name, other), middle = names, float(np.nanmedian(registered.residual))

@@ -1,9 +1,10 @@
-"""A stack through an edge as a few images whose weights change with the energy, and shifts against that model.
+"""Shifts against a low-rank model of a stack: a few images whose weights change with energy.
 
-A stack of N chemical states and a background is of rank N + 1: every frame is a sum of the same few images. Frames are
-registered to that sum, so that their contrast may change from place to place as the chemistry makes it change. What the
-model cannot tell is a shift that follows the weights themselves: to first order it is the same as other images. Those few
-directions are taken from shifts that were found without the model (:mod:`oxytomo.align.local`), with their errors.
+A stack of N chemical states and a background has rank N + 1: every frame is a sum of the same few
+images. Frames are registered to that sum, so their contrast may change from place to place with the
+chemistry. A shift that follows the weights themselves is not determined by the model: to first
+order it looks like another image. Those few directions are taken from shifts that were found
+without the model (:mod:`oxytomo.align.local`), with their errors.
 """
 
 from collections.abc import Sequence
@@ -18,18 +19,21 @@ from oxytomo.arrays import BoolArray, Float64Array, FloatArray
 
 MOST_COMPONENTS = 4
 CLEAR = 3.0
-"""A component counts when its strength exceeds so many times the median of all."""
+"""A component counts when its singular value exceeds this many times the median of all."""
 FEWEST_FRAMES = 4.0
-"""A component that so few frames share (participation ratio) is a misfit of theirs, not a chemical state."""
+"""A component shared by at most this many frames (participation ratio) is a misfit of these frames,
+not a chemical state."""
 ROUNDS, SETTLED_PX = 6, 2e-3
 SAMPLED_PIXELS = 100_000
-"""The strengths are found on so many pixels."""
+"""Number of pixels that the strengths are found from."""
 CONTRADICTION = 9.0
-"""Squared distance, in standard errors, per direction, from which shifts and steps contradict each other."""
+"""Squared distance per direction, in standard errors, above which shifts and steps contradict each
+other."""
 COMMON_ERROR_PX = 0.04
-"""Shifts found without the model follow the spectra by so much (standard deviation over the frames; seen on phantoms)."""
+"""Standard deviation over the frames of the part of model-free shifts that follows the spectra,
+seen on phantoms."""
 BLOCK_PX = 8
-"""Errors are from the scatter between blocks of so many pixels, which are taken as independent."""
+"""Errors are from the scatter between blocks of this many pixels, which count as independent."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +60,14 @@ def model_shifts(
     start_error: Float64Array,
     order: np.ndarray,
 ) -> ModelShifts:
-    """Refine the shifts of all frames against their common model of few components, which is refined with them.
+    """Refine the shifts of all frames against their common model, together with the model.
 
     Parameters
     ----------
     frames : n of (n_y, n_x) float32, smoothed, no NaN
     weights : (n_y, n_x) bool, pixels that count
-    start, start_error : (n, 2) shifts found without the model, px, and standard errors; they decide what it leaves open
+    start, start_error : (n, 2) shifts found without the model, px, and standard errors; they
+        determine the directions that the model leaves free
     order : (n,) of the frames in time
     """
     shifts = start.copy()
@@ -83,7 +88,7 @@ def model_shifts(
 
 
 def moved_back(frame: FloatArray, shift: Float64Array) -> FloatArray:
-    """Move the content of a frame back by its shift (dy, dx); for looking at only."""
+    """Move the content of a frame back by its shift (dy, dx); for registration only."""
     moved: FloatArray = scipy.ndimage.shift(frame, -shift, order=3, mode="nearest")
     return moved
 
@@ -119,7 +124,10 @@ def _images(frames: Sequence[FloatArray], course: Float64Array, shifts: Float64A
 def _steps(
     frames: Sequence[FloatArray], images: Float64Array, weights: BoolArray, shifts: Float64Array
 ) -> tuple[Float64Array, Float64Array, Float64Array, Float64Array]:
-    """One step of every frame: change of the shift and its error (n, 2), residual (n,), strengths (n, n_component)."""
+    """One step of every frame: change of the shift and its error (n, 2), residual, strengths.
+
+    The residual is (n,), the strengths are (n, n_component).
+    """
     slopes = np.stack([_slopes(image) for image in images])[:, :, weights]
     columns = np.concatenate([images[:, weights], np.ones((1, int(weights.sum())))])
     basis, mixing = np.linalg.qr(columns.T)
@@ -146,7 +154,10 @@ def _steps(
 
 
 def _slopes(image: Float64Array) -> Float64Array:
-    """Return the derivatives along y and x, 0 along a side that is too short to tell a shift: (2, n_y, n_x)."""
+    """Return the derivatives along y and x: (2, n_y, n_x).
+
+    They are 0 along a side that is too short to determine a shift.
+    """
     return np.stack(
         [
             np.gradient(image, axis=i) if image.shape[i] >= FEWEST_PX else np.zeros_like(image)
@@ -167,16 +178,19 @@ def _open_directions(
     strength: Float64Array,
     order: np.ndarray,
 ) -> tuple[Float64Array, Float64Array]:
-    """Return what is to be added to the shifts along the directions that the model leaves open, and the error of that.
+    """Return the correction of the shifts along the directions that the model leaves free.
 
-    The directions are a shift of all, and shifts in proportion to the weight of a component over that of the strongest.
-    Two things tell them: shifts found without the model, and the steps from frame to frame, which have no reason to follow
-    the spectra where the sample moves by itself. Where both contradict each other the first counts alone.
+    Its error is returned, too.
+
+    These directions are a common shift, and shifts in proportion to the weight of a component over
+    that of the strongest. Two sources determine them: shifts found without the model, and the steps
+    from frame to frame, which do not follow the spectra where the sample moves by itself. Where the
+    two contradict each other, only the first counts.
 
     Parameters
     ----------
     shifts, start : (n, 2) against the model, and found without it
-    errors : of both
+    errors : standard errors of both, px
     strength : (n, n_component)
     order : (n,) in time
     """
@@ -207,7 +221,10 @@ def _open_directions(
 def _told(
     away: Float64Array, error: Float64Array, columns: Float64Array
 ) -> tuple[Float64Array, Float64Array]:
-    """Fit the columns to what is missing (n,); returns coefficients and their precision, less where it scatters more."""
+    """Fit the columns to what is missing (n,).
+
+    Returns coefficients and their precision, which is lower where the fit scatters more.
+    """
     known = np.isfinite(error) & (error > 0)
     weight = np.where(known, 1 / np.where(known, error, 1) ** 2, 0)
     target = np.where(known, away, 0)
@@ -223,7 +240,10 @@ def _told(
 def _from_steps(
     shifts: Float64Array, error: Float64Array, columns: Float64Array, n: int
 ) -> tuple[Float64Array, Float64Array]:
-    """Fit minus the columns' steps, and a steady drift, to the steps of the shifts in time; coefficients and precision."""
+    """Fit minus the columns' steps, and a steady drift, to the steps of the shifts in time.
+
+    Returns coefficients and precision.
+    """
     steps = np.diff(shifts)
     design = np.concatenate([np.diff(columns[:, 1:], axis=0), np.ones((n - 1, 1))], axis=1)
     noise = error[1:] ** 2 + error[:-1] ** 2
@@ -235,7 +255,8 @@ def _from_steps(
         normal = design.T @ (design * weight[:, None])
         b = -np.linalg.pinv(normal, rcond=1e-12, hermitian=True) @ (design.T @ (weight * steps))
         left = steps + design @ b
-        # The spread of the steps that makes the median of the scaled squares that of a normal law.
+        # Scale of the steps for which the median of the scaled squares is that of a normal
+        # distribution.
         spread = max(float(np.median(left**2)) / 0.4549 - float(np.median(noise)), 0.0)
         robust = np.minimum(1, 3 / np.maximum(np.abs(left) / np.sqrt(noise + spread), 1e-9))
     full = columns.shape[1]

@@ -1,19 +1,22 @@
-"""Shifts between the energies of a tilt series that do not depend on what the sample is made of.
+"""Shifts between the energies of a tilt series that do not depend on the composition.
 
-Two energies show different substances differently, so correlating their frames finds shifts where there are none: carbon
-beside an oxide is most of the contrast below the oxygen edge and nearly nothing above the nickel edge. Here the spectra of all
-energies together are the model. Where the frames lie on each other, the optical densities of a pixel are a spectrum of the
-sample, and these spectra fill only some directions of the space of energies: their second moment ``S``, from rays without
-strong gradients, says which. A frame that lies off by ``δ`` adds ``−g·δ`` to its energy alone (``g`` the gradient), and that is
-no spectrum of the sample. With Gaussian spectra of moment ``S`` and noise ``D``,
+Two energies show different substances with different contrast, so a correlation of their frames
+finds false shifts: carbon beside an oxide is most of the contrast below the oxygen edge and nearly
+nothing above the nickel edge. Here the spectra of all energies together are the model. Where the
+frames are aligned, the optical densities of a pixel are a spectrum of the sample. These spectra
+fill only some directions of the space of energies. Their second moment ``S``, from rays without
+strong gradients, says which. A frame shifted by ``δ`` adds ``−g·δ`` to its own energy alone (``g``
+the gradient), which is not a spectrum of the sample. With Gaussian spectra of moment ``S`` and
+noise ``D``,
 
 ``δ = (Gᵀ R G + P)⁻¹ Gᵀ R y``,  ``R = (S + D)⁻¹``,
 
-summed over the pixels of a tilt, is the generalised least-squares estimate (Aitken, Proc. R. Soc. Edinb. 55, 42, 1936);
-``P`` is a weak prior. The amount of the commonest spectrum is free in every pixel; composition that differs smoothly over
-the particle is free in every tilt. Pixels whose spectra are unlike those of the others (a clump of carbon on an oxide) are
-left out: their rims would look like shifts. A shift that all energies share is a change of the sample's position, which
-spectra do not tell: it is left as it was.
+summed over the pixels of a tilt, is the generalised least-squares estimate (Aitken, Proc. R. Soc.
+Edinb. 55, 42, 1936); ``P`` is a weak prior. The amount of the commonest spectrum is free in every
+pixel. Composition that varies smoothly over the particle is free in every tilt. Pixels whose
+spectra are unlike the others (a clump of carbon on an oxide) are left out, because their rims would
+look like shifts. A shift common to all energies is a change of the sample's position, which spectra
+do not determine; it is not changed.
 """
 
 from collections.abc import Callable
@@ -29,34 +32,36 @@ from oxytomo.preprocess.averaged_rays import AveragedRays, averaged_rays
 from oxytomo.slabs import Field
 
 LEAST_ENERGIES = 4
-"""Of fewer energies the spectra do not tell shifts from composition."""
+"""With fewer energies, spectra do not separate shifts from composition."""
 LEAST_RAYS = 200
 ROUNDS = 4
 SETTLED_PX = 0.01
-"""A step as short is the last: what it leaves is of second order in it."""
+"""The iteration ends after a step shorter than this: the rest is of second order in it."""
 RELINEARISED_PX = 0.1
-"""After a longer step the gradients are taken anew."""
+"""After a step longer than this the gradients are computed again."""
 PRIOR_PX = 0.5
-"""Standard deviation of the shifts that are expected to be left."""
+"""Standard deviation of the remaining shifts that is expected, the prior."""
 GRADIENT_SMOOTHING_PX = 1.0
 LEAST_GRADIENT = 0.005
-"""Pixels whose optical density changes by less per pixel tell nothing of a shift."""
+"""Pixels with a smaller gradient of the optical density (per pixel) do not determine a shift."""
 MOST_PIXELS = 12_000
-"""More pixels of a frame than that add nothing; an even choice is taken."""
+"""Largest number of pixels of a frame; more add nothing, so an even subset is taken."""
 USUAL_SHARE = 0.8
-"""Share of the averaged rays that the moment is taken from: those whose spectra are most alike."""
+"""Share of the averaged rays that enter the moment: those with the most similar spectra."""
 UNUSUAL = 6.0
-"""χ² per energy, averaged over 5 × 5 pixels, from which spectra are unlike the others."""
+"""χ² per energy, averaged over 5 × 5 pixels, above which spectra are unlike the others."""
 FREE = 1e4
 DIRECTIONS = 2
-"""Directions of the spectra beside the commonest whose amounts may also differ smoothly over the particle (a gradient
-from side to side, or from rim to centre): free in every tilt."""
+"""Directions of the spectra beside the commonest whose amounts may vary smoothly over the particle
+(from side to side, or from rim to centre). They are free in every tilt."""
 ERROR_FLOOR_PX = 0.005
-"""What blur, interpolation and the choice of the moment leave, on simulated series whose shifts are known."""
+"""Error that blur, interpolation and the choice of the moment leave, on simulated series whose
+shifts are known."""
 LOOKED_AT = 9
-"""Tilts that decide whether there is anything to correct."""
+"""Number of tilts that decide whether a correction is needed."""
 SIGNIFICANT = 3.0
-"""A series is moved if its shifts exceed so many times their errors, in the root mean square over the tilts."""
+"""A series is moved if the root mean square of its shifts over the tilts exceeds this many times
+their errors."""
 
 
 @dataclass(frozen=True)
@@ -65,8 +70,8 @@ class EnergyShifts:
 
     Attributes
     ----------
-    shift_px, error_px : (n_energy, 2) float64, rows and columns: content sits at +shift from where all energies have it;
-        errors hold the noise and the misfit of the spectra
+    shift_px, error_px : (n_energy, 2) float64, rows and columns: content sits at +shift from the
+        mean position of all energies; errors include the noise and the misfit of the spectra
     """
 
     shift_px: Float64Array
@@ -76,17 +81,20 @@ class EnergyShifts:
 def shifts_between_energies(
     value: Field, variance: Field, on_tilt: Callable[[int, int], None] | None = None
 ) -> EnergyShifts | None:
-    """Find the shifts that are left between the energies of an aligned series; None if there are none beyond their errors.
+    """Find the remaining shifts between the energies of an aligned series.
+
+    None if no shift exceeds its error.
 
     Parameters
     ----------
-    value, variance : (n_energy, n_tilt, n_y, n_x) float32, aligned optical densities, NaN and inf where invalid; they are
-        read tilt by tilt
+    value, variance : (n_energy, n_tilt, n_y, n_x) float32, aligned optical densities, NaN and inf
+        where invalid; they are read tilt by tilt
     on_tilt : told (tilts done, tilts in all)
 
     Returns
     -------
-    shifts of all tilts with arrays (n_energy, n_tilt, 2); zero for energies that show none beyond their errors
+    Shifts of all tilts with arrays (n_energy, n_tilt, 2); zero for energies without a significant
+    shift
     """
     n_energy, n_tilt = value.shape[:2]
     if n_energy < LEAST_ENERGIES:
@@ -116,16 +124,18 @@ def shifts_between_energies(
 
 
 def _moved(shift: Float64Array, error: Float64Array) -> BoolArray:
-    """Say which energies are off by more than their errors."""
+    """Return which energies are shifted by more than their errors."""
     significant: BoolArray = np.sqrt(np.mean((shift / error) ** 2, axis=(1, 2))) > SIGNIFICANT
     return significant
 
 
 def spectral_moment(rays: AveragedRays) -> Float64Array:
-    """Second moment of the usual spectra of a sample without their noise, (n_energy, n_energy); the commonest is free.
+    """Second moment of the usual spectra of a sample without noise, (n_energy, n_energy).
 
-    Spectra are relative to their mean over the energies: substances come in proportion to the thickness, so they differ
-    little where a rim is thin, while a shift shows most there.
+    The amount of the commonest spectrum is free.
+
+    Spectra are relative to their mean over the energies. Substances scale with the thickness, so
+    their spectra differ little where a rim is thin, while a shift has its largest effect there.
     """
     mean = rays.density.mean(axis=1, keepdims=True)
     spectra, noise = rays.density / mean, rays.variance / mean**2
@@ -143,11 +153,12 @@ def spectral_moment(rays: AveragedRays) -> Float64Array:
 
 
 def energy_shifts(density: FloatArray, variance: FloatArray, moment: Float64Array) -> EnergyShifts:
-    """Estimate by how far the frames of the energies of one tilt lie off each other.
+    """Estimate the shifts between the energies of one tilt.
 
     Parameters
     ----------
-    density, variance : (n_energy, n_y, n_x) float32, optical density on one grid, NaN and inf where invalid
+    density, variance : (n_energy, n_y, n_x) float32, optical density on one grid, NaN and inf where
+        invalid
     moment : of :func:`spectral_moment`
     """
     n = density.shape[0]
@@ -188,7 +199,7 @@ def energy_shifts(density: FloatArray, variance: FloatArray, moment: Float64Arra
                 for spline, move in zip(splines, shift, strict=True)
             ]
         )
-    # Of the departure from the mean: the common shift, which is not told, drops out.
+    # Deviations from the mean: the common shift, which is not determined, cancels.
     less_mean = np.kron(np.eye(n) - 1 / n, np.eye(2))
     covariance = less_mean @ np.linalg.inv(normal / scale + prior)[: 2 * n, : 2 * n] @ less_mean.T
     error = np.hypot(np.sqrt(np.diag(covariance)).reshape(n, 2), ERROR_FLOOR_PX)
@@ -196,7 +207,7 @@ def energy_shifts(density: FloatArray, variance: FloatArray, moment: Float64Arra
 
 
 def _smooth_shapes(shape: tuple[int, ...]) -> Float64Array:
-    """Return how composition that differs smoothly over the frame is laid out: (n_pixel, n_shape)."""
+    """Return the basis of a composition that varies smoothly over the frame: (n_pixel, n_shape)."""
     y, x = np.indices(shape).reshape(2, -1) / (0.5 * max(shape)) - 1
     return np.asarray(np.stack([np.ones_like(x), x, y, x * x + y * y], axis=1), np.float64)
 
@@ -214,11 +225,11 @@ def _gradient(frame: Float64Array) -> Float64Array:
 def _unusual(
     density: Float64Array, variance: FloatArray, known: BoolArray, moment: Float64Array
 ) -> BoolArray:
-    """Say which pixels have spectra unlike those of the moment, with two pixels around them."""
+    """Return which pixels have spectra unlike those of the moment, and two pixels around them."""
     n, n_y, n_x = density.shape
     rays, noise = (np.ascontiguousarray(a.reshape(n, -1).T, np.float64) for a in (density, variance))
     square = np.where(known, _squares(rays, noise, moment).reshape(n_y, n_x), 0)
-    # One wild pixel must not take its neighbours with it.
+    # A single outlier must not exclude its neighbours.
     smooth = scipy.ndimage.uniform_filter(np.minimum(square, 40 * n), 5)
     unlike: BoolArray = scipy.ndimage.binary_dilation(smooth > UNUSUAL * n, iterations=2)
     return unlike
@@ -233,7 +244,10 @@ def _squares(density: Float64Array, variance: Float64Array, moment: Float64Array
 
 @njit(cache=True, nogil=True)
 def _factor(moment, scale, noise, lower):  # type: ignore[no-untyped-def]
-    """Lower Cholesky factor of S + D of one ray, S in proportion to the square of its optical density."""
+    """Lower Cholesky factor of S + D of one ray.
+
+    S is in proportion to the square of the optical density of the ray.
+    """
     n = noise.size
     for i in range(n):
         for j in range(i + 1):
@@ -268,7 +282,7 @@ def _mahalanobis(density, variance, moment, found):  # type: ignore[no-untyped-d
 
 @njit(cache=True, nogil=True)
 def _invert(lower, whitened, inverse):  # type: ignore[no-untyped-def]
-    """Return the inverse of L Lᵀ in ``inverse``; ``whitened`` is for work."""
+    """Return the inverse of L Lᵀ in ``inverse``; ``whitened`` is work space."""
     n = lower.shape[0]
     for a in range(n):
         for i in range(n):
@@ -288,8 +302,9 @@ def _invert(lower, whitened, inverse):  # type: ignore[no-untyped-def]
 def _accumulate(density, variance, slopes, shapes, vectors, moment, normal, right):  # type: ignore[no-untyped-def]
     """Add XᵀRX and XᵀRy of all rays; return the sum of yᵀRy.
 
-    The columns X of a ray: minus the gradient of one energy, (n_ray, n_energy, 2); and every shape (n_ray, n_shape) with
-    every vector (n_vector, n_energy), times the optical density of the ray.
+    The columns X of a ray are minus the gradient of one energy, (n_ray, n_energy, 2), and the
+    product of every shape (n_ray, n_shape), every vector (n_vector, n_energy) and the optical
+    density of the ray.
     """
     n_ray, n = density.shape
     n_shape, n_vector = shapes.shape[1], vectors.shape[0]

@@ -1,4 +1,4 @@
-"""Registration of the frames of a stack through an edge: one sub-pixel shift per energy, whatever the contrast does."""
+"""Registration of the frames of a stack through an edge: one sub-pixel shift per energy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -16,27 +16,28 @@ SIGMA_PX = 1.0
 """Gaussian smoothing before registration."""
 ITERATIONS = 10
 TILE_PX = 8
-"""The first registration leaves the gain free in squares of so many pixels."""
+"""The first registration leaves the gain free in squares of this many pixels."""
 LARGEST_SIDE_PX = 1024
-"""Larger frames are binned for the registration, which bounds its memory."""
+"""Frames with more pixels are binned for the registration, which bounds its memory."""
 CLEAR_CONTRAST = 0.2
-"""A frame with this share of the highest contrast has structure enough to be registered."""
+"""A frame with this share of the highest contrast has enough structure for registration."""
 OUTLIER_PX = 1.0
-"""A shift this far (and five robust standard deviations) from the median of its neighbours is an outlier."""
+"""A shift is an outlier this far (and five robust standard deviations) from the median of its
+neighbours."""
 UNCERTAIN_PX = 0.5
-"""A shift of a larger standard error tells nothing; the frames taken before and after do."""
+"""A shift with a larger standard error is replaced from the frames taken before and after."""
 UNRELATED = 0.7
-"""A frame of clear contrast whose misfit to the model exceeds this share of it shows something else."""
+"""A frame of clear contrast whose misfit exceeds this share of it shows something else."""
 FEW_FRAMES = 4
 SIGNIFICANT = 4.0
-"""A frame is moved when its shift exceeds so many of its standard errors, in y or in x: of the hundred numbers of a stack one
-exceeds three by chance in every fourth."""
+"""A frame is moved when its shift exceeds this many standard errors in y or x. Of the hundred
+shifts of a stack, one exceeds three standard errors by chance in every fourth stack."""
 DRIFT_SHARE = 0.1
 """The sample drifts when more than this share of the frames has moved."""
 NEGLIGIBLE_PX = 0.05
-"""Smaller shifts are not undone: they change less than the interpolation does."""
+"""Smaller shifts are not corrected: they change less than the interpolation does."""
 WHOLE = 0.05
-"""A frame that lacks this share of its pixels more than most do cannot be compared with the model."""
+"""A frame that misses this share of its pixels more than most cannot be compared with the model."""
 
 
 @dataclass(frozen=True)
@@ -45,14 +46,17 @@ class StackShifts:
 
     Attributes
     ----------
-    shift_px : (n_energy, 2) float64 (dy, dx): content sits at +dy, +dx from where the frame ``reference`` has it
-    error_px : (n_energy, 2) standard errors, with that of the frame ``reference``; inf where the frame does not tell
-    residual : (n_energy,) rms misfit to the model of the stack, in units of the frame's standard deviation; NaN where there
-        is none
-    replaced : (n_energy,) bool, where the frame does not tell its shift, and the frames taken before and after do
-    lost : (n_energy,) bool, those of ``replaced`` that have clear contrast or must show the sample: they show something
-        else, sit further away than was searched, or are empty
-    reference : index of the frame that does not move
+    shift_px : (n_energy, 2) float64 (dy, dx): content sits at +dy, +dx from its place in the frame
+        ``reference``
+    error_px : (n_energy, 2) standard errors, including that of the frame ``reference``; inf where
+        the frame does not determine its shift
+    residual : (n_energy,) rms misfit to the model of the stack, in units of the frame's standard
+        deviation; NaN where there is none
+    replaced : (n_energy,) bool, frames that do not determine their shift; it is interpolated from
+        the frames taken before and after
+    lost : (n_energy,) bool, those of ``replaced`` that have clear contrast or must show the sample:
+        they show something else, lie beyond the search range, or are empty
+    reference : index of the frame that is not moved
     """
 
     shift_px: Float64Array
@@ -64,16 +68,17 @@ class StackShifts:
 
     @classmethod
     def still(cls, n: int) -> "StackShifts":
-        """Of n frames that are not registered."""
+        """Result for n frames without registration."""
         no = np.zeros(n, bool)
         return cls(np.zeros((n, 2)), np.zeros((n, 2)), np.full(n, np.nan), no, no, 0)
 
     def applied_px(self) -> Float64Array:
-        """Return the shifts to undo, (n_energy, 2): those beyond their own error, 0 for the rest.
+        """Return the shifts to correct, (n_energy, 2): significant ones, and 0 for the others.
 
-        A frame is moved when its shift exceeds :data:`SIGNIFICANT` standard errors in y or x. Where more than
-        :data:`DRIFT_SHARE` of the frames are, the sample drifts, and every frame is moved. Where none is by as much as
-        :data:`NEGLIGIBLE_PX` no frame is: interpolation would only correlate its noise.
+        A frame is moved when its shift exceeds :data:`SIGNIFICANT` standard errors in y or x. Where
+        more than :data:`DRIFT_SHARE` of the frames do, the sample drifts, and every frame is moved.
+        Where no shift reaches :data:`NEGLIGIBLE_PX`, no frame is moved, because interpolation would
+        only correlate the noise.
         """
         away = (np.abs(self.shift_px) > SIGNIFICANT * self.error_px).any(axis=1) & ~self.replaced
         if not np.abs(self.shift_px[away]).max(initial=0.0) >= NEGLIGIBLE_PX:
@@ -91,19 +96,22 @@ def register_stack(
     max_shift_px: float,
     progress: Callable[[int, int], None],
 ) -> StackShifts:
-    """Find the shift of each frame, blind to what the chemistry does to its contrast.
+    """Find the shift of each frame, independent of what the chemistry does to its contrast.
 
-    First each frame is registered to the mean of all with gain and background free in every square of a few pixels
-    (:func:`oxytomo.align.local.local_shift`): outlines and grains count, contrast does not. Then all frames are registered
-    to a common model of a few images whose weights change with the energy (:func:`oxytomo.align.spectral_model.model_shifts`),
-    which is much more precise, and blind to a shift that follows the weights; of those the first step decides.
-    A frame that does not tell its shift, as it has no contrast, gets that of the frames taken before and after.
+    First each frame is registered to the mean of all frames, with gain and background free in every
+    square of a few pixels (:func:`oxytomo.align.local.local_shift`). Outlines and grains count,
+    contrast does not. Then all frames are registered to a common model of a few images whose
+    weights change with the energy (:func:`oxytomo.align.spectral_model.model_shifts`). This is much
+    more precise, but does not see a shift that follows the weights; there the first step decides. A
+    frame without contrast does not determine its shift. It gets the shift interpolated from the
+    frames taken before and after.
 
     Parameters
     ----------
     frame : gives the frame of an index, (n_y, n_x) float32 optical density, NaN where invalid
     order : (n_energy,) indices in the order of acquisition
-    shows_sample : (n_energy,) bool, frames above the edge, where the sample cannot be without contrast
+    shows_sample : (n_energy,) bool, frames above the edge, where the sample cannot be without
+        contrast
     max_shift_px : largest shift searched
     progress : told how many of all registrations are done
     """
@@ -113,7 +121,8 @@ def register_stack(
     shifts, error, residual = _blind(looks, order, alive, progress)
     known = _plausible(shifts, error, alive, looks.search_px)
     shifts = _from_neighbours(shifts, known, order)
-    # A frame that the first step cannot place may fit the model; one that it places elsewhere is not like the others.
+    # A frame that the first step cannot place may fit the model. A frame that it places elsewhere
+    # is unlike the others.
     chosen = np.flatnonzero((known | (~looks.dead & (error > UNCERTAIN_PX).any(axis=1))) & ~looks.torn)
     error[~known] = np.inf
     clear = looks.contrast > CLEAR_CONTRAST * looks.contrast[looks.reference]
@@ -132,7 +141,7 @@ def register_stack(
     error = np.where(known[:, None], np.hypot(error, error[reference]), np.inf)
     error[reference] = 0.0
     if frame(0).shape[0] < FEWEST_PX:
-        # The rows were repeated: they look the same wherever they sit.
+        # The rows were repeated: they look the same at any vertical shift.
         shifts[:, 0], error[:, 0] = 0, np.where(np.arange(n) == reference, 0, np.inf)
     lost: BoolArray = ~known & (shows_sample | looks.dead | clear)
     return StackShifts(shifts * looks.binning, error * looks.binning, residual, ~known, lost, reference)
@@ -140,13 +149,14 @@ def register_stack(
 
 @dataclass(frozen=True)
 class _Looks:
-    """Frames as they are registered: binned by ``binning`` and smoothed.
+    """Frames for the registration: binned by ``binning`` and smoothed.
 
     Attributes
     ----------
-    images, seen : n of (n_y, n_x): float32 without NaN, and bool, the pixels of each frame that count
+    images, seen : n of (n_y, n_x): float32 without NaN, and bool, the pixels of each frame that
+        count
     weights : (n_y, n_x) bool, pixels that count where a frame is whole
-    dead, torn : (n,) bool, frames without a valid pixel, and frames that lack many
+    dead, torn : (n,) bool, frames without a valid pixel, and frames that miss many pixels
     contrast : (n,) standard deviation
     reference : the frame of highest contrast
     search_px : largest shift searched
@@ -192,11 +202,14 @@ def _looks(frame: Callable[[int], FloatArray], n: int, max_shift_px: float) -> _
 def _blind(
     looks: _Looks, order: np.ndarray, alive: np.ndarray, progress: Callable[[int, int], None]
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Register with gains that are free from place to place, to the reference frame and then to the mean of all.
+    """Register with gains that are free from place to place.
+
+    The target is first the reference frame, then the mean of all frames.
 
     Returns
     -------
-    shifts, errors (n, 2) and residuals (n,); the error is infinite, and the residual NaN, for dead frames
+    Shifts, errors (n, 2) and residuals (n,); for dead frames the error is infinite and the residual
+    NaN
     """
     n = order.size
     fits = _tracked(
@@ -233,8 +246,8 @@ def _tracked(
 ) -> dict[int, LocalFit]:
     """Register frames to the reference frame, from it outwards in time.
 
-    The first guess is from a cross-correlation with the reference frame or with the frame before, whose contrast is more
-    alike; where they differ, what fits better counts.
+    The first guess is from a cross-correlation with the reference frame, or with the frame before
+    it, whose contrast is more similar. Where the two differ, the better fit counts.
     """
     at = int(np.flatnonzero(alive == reference)[0])
     fits: dict[int, LocalFit] = {}
@@ -276,7 +289,10 @@ def _table(fits: dict[int, LocalFit], n: int) -> tuple[Float64Array, Float64Arra
 
 
 def _certain(error: Float64Array) -> bool:
-    """Say whether the errors (2,) are small; a direction in which the frame is too narrow to tell does not count."""
+    """Return whether the errors (2,) are small.
+
+    A direction in which the frame is too narrow for a registration is ignored.
+    """
     told = error[np.isfinite(error)]
     return bool(told.size and (told < UNCERTAIN_PX).all())
 
@@ -284,7 +300,7 @@ def _certain(error: Float64Array) -> bool:
 def _plausible(
     shifts: Float64Array, error: Float64Array, alive: np.ndarray, max_shift_px: float
 ) -> BoolArray:
-    """Say which frames tell their shift, and tell one that fits those taken before and after."""
+    """Return which frames determine a shift that agrees with those taken before and after."""
     known = np.array([_certain(one) for one in error], bool)
     known &= np.abs(shifts).max(axis=1) <= max_shift_px
     told = alive[known[alive]]
@@ -297,7 +313,10 @@ def _plausible(
 
 
 def _from_neighbours(shifts: Float64Array, known: BoolArray, order: np.ndarray) -> Float64Array:
-    """Interpolate in time the shifts of frames that do not tell theirs; at either end the last known one is held."""
+    """Interpolate in time the shifts of frames that do not determine their own.
+
+    At either end the last known shift is held.
+    """
     filled = shifts.copy()
     when = np.flatnonzero(known[order])
     if when.size:
@@ -318,7 +337,8 @@ def shifted_frame(
 
     Returns
     -------
-    value, variance : the same shapes; the variance is that of sums over many pixels, see :func:`variance_factor`
+    value, variance : same shapes; the variance is that of sums over many pixels, see
+        :func:`variance_factor`
     """
     moved, noise = resample(
         value[None],
@@ -333,9 +353,12 @@ def shifted_frame(
 
 
 def variance_factor(shift_px: Float64Array) -> float:
-    """Variance of single pixels after the interpolation over that before it: the kernel's Σ w², 1 for whole pixels.
+    """Variance of single pixels after the interpolation over that before it.
 
-    What a single pixel loses in noise its neighbours share with it: sums over many pixels keep their variance.
+    It is the sum of the squared kernel weights, Σ w²; 1 for whole pixels.
+
+    The noise that a single pixel loses is shared with its neighbours, so sums over many pixels keep
+    their variance.
     """
     size = 15
     point = np.zeros((1, size, size), np.float32)
@@ -353,7 +376,7 @@ def variance_factor(shift_px: Float64Array) -> float:
 
 
 def _binned(frame: FloatArray, factor: int) -> FloatArray:
-    """Return the means of factor × factor pixels; a rest at the margin is left out."""
+    """Return the means of factor × factor pixels; remaining pixels at the margin are left out."""
     if factor == 1:
         return frame
     n_y, n_x = (size // factor for size in frame.shape)
@@ -363,7 +386,7 @@ def _binned(frame: FloatArray, factor: int) -> FloatArray:
 
 
 def _weights(shape: tuple[int, ...], max_shift_px: float) -> BoolArray:
-    """Return where pixels count: not at the margin, which a shift brings in from outside."""
+    """Return where pixels count: not at the margin, where a shift moves pixels in from outside."""
     weights = np.zeros(shape, bool)
     edges = [min(max(2, int(max_shift_px)), size // 8) for size in shape]
     weights[edges[0] : shape[0] - edges[0], edges[1] : shape[1] - edges[1]] = True

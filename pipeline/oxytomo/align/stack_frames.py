@@ -10,11 +10,11 @@ from oxytomo.arrays import BoolArray, Field, Float64Array, FloatArray, IntArray
 from oxytomo.errors import InputError
 
 MANY_LOST = 0.05
-"""More frames than this share (and two) that cannot be registered are no accident."""
+"""More than this share (and two) of frames that cannot be registered are not an accident."""
 MOST_DEAD = 0.5
-"""A stack of which more frames than this share are dead is refused."""
+"""A stack with a larger share of dead frames is refused."""
 NAMED = 10
-"""At most so many energies are listed in a message."""
+"""Largest number of energies in a message."""
 
 
 @dataclass(frozen=True)
@@ -25,8 +25,8 @@ class RecordedStack:
     ----------
     element : symbol
     value, variance : (n_energy, n_y, n_x) float32, NaN and inf where invalid; read frame by frame
-    energy_ev : (n_energy,)
-    acquisition_index : (n_energy,) place of each frame in the order in which they were taken
+    energy_ev : (n_energy,) eV
+    acquisition_index : (n_energy,) position of each frame in the order of acquisition
     """
 
     element: str
@@ -43,7 +43,7 @@ class RecordedStack:
 
     @property
     def order(self) -> IntArray:
-        """Frames in the order in which they were taken."""
+        """Frames in the order of acquisition."""
         return np.argsort(self.acquisition_index, kind="stable")
 
 
@@ -58,15 +58,15 @@ class StackOptions:
 
 @dataclass(frozen=True)
 class Placement:
-    """Where the frames of a stack lie and which of them are left out.
+    """Positions of the frames of a stack, and which of them are left out.
 
     Attributes
     ----------
-    found : shifts as they were found
-    applied_px : (n_energy, 2) dy, dx that are undone, 0 where they do not exceed their error
+    found : shifts as estimated
+    applied_px : (n_energy, 2) dy, dx that are corrected, 0 where they do not exceed their error
     variance_factor : (n_energy,) variance of single pixels over that before the interpolation
     dead : (n_energy,) bool, without a valid pixel
-    lost : (n_energy,) bool, left out: dead, or without a place
+    lost : (n_energy,) bool, left out: dead, or without a position
     common_field : share of the frame that every moved frame covers
     """
 
@@ -83,7 +83,7 @@ class Placement:
         return bool(np.any(self.applied_px))
 
     def described(self) -> str:
-        """Return in words how far the frames lie off and how many are left out."""
+        """Return in words how large the shifts are and how many frames are left out."""
         return (
             f"shifts up to {np.abs(self.found.shift_px).max(initial=0.0):.2f} px"
             + ("" if self.moved else ", none beyond its own error: frames left as they are")
@@ -91,7 +91,7 @@ class Placement:
         )
 
     def remarks(self, energy_ev: Float64Array) -> list[str]:
-        """Return what a user should know of single frames."""
+        """Return what a user should know about single frames."""
         found, dead = self.found, self.dead
         held = found.replaced & ~found.lost & ~dead
         groups = (
@@ -119,13 +119,13 @@ def place_frames(
     edge_ev: float | None,
     progress: Callable[[int, int], None],
 ) -> Placement:
-    """Find where the frames lie; refuse a stack most of which is dead, or that drifted too far.
+    """Find the positions of the frames; refuse a stack that is mostly dead or drifted too far.
 
     Parameters
     ----------
     stack : normalised
     options : whether and how far frames are moved
-    edge_ev : the sample shows above it; None: frames are not registered
+    edge_ev : the sample shows above this energy, eV; None: frames are not registered
     progress : told how many registrations of all are done
     """
     n, *frame = stack.shape
@@ -154,8 +154,8 @@ def move_frames(stack: RecordedStack, place: Placement, value: FloatArray, varia
     Parameters
     ----------
     stack : normalised
-    place : where its frames lie
-    value, variance : (n_energy, n_y, n_x) float32, are filled
+    place : positions of its frames
+    value, variance : (n_energy, n_y, n_x) float32, overwritten
     """
     for i in range(stack.shape[0]):
         frame, noise = np.asarray(stack.value[i]), np.asarray(stack.variance[i])
@@ -168,7 +168,7 @@ def move_frames(stack: RecordedStack, place: Placement, value: FloatArray, varia
 
 
 def dead_frames(value: Field) -> BoolArray:
-    """Say which frames have no valid pixel: (n,) bool."""
+    """Return which frames have no valid pixel: (n,) bool."""
     return np.array([not np.isfinite(np.asarray(value[i])).any() for i in range(value.shape[0])])
 
 
@@ -179,7 +179,7 @@ def common_field(shift_px: Float64Array, shape: tuple[int, int]) -> float:
 
 
 def _check_dead(stack: RecordedStack, dead: BoolArray) -> None:
-    """Refuse a stack most of whose frames have no valid pixel."""
+    """Refuse a stack in which most frames have no valid pixel."""
     if dead.sum() > MOST_DEAD * dead.size:
         raise InputError(
             f"stack of {stack.element}",
@@ -190,7 +190,7 @@ def _check_dead(stack: RecordedStack, dead: BoolArray) -> None:
 
 
 def _check_lost(stack: RecordedStack, lost: BoolArray, options: StackOptions) -> None:
-    """Refuse a stack of which several frames cannot be placed; a single one is left out."""
+    """Refuse a stack in which several frames cannot be registered; a single one is left out."""
     n_lost = int(lost.sum())
     if n_lost > max(2, MANY_LOST * lost.size):
         first = stack.order[lost[stack.order]][0]
@@ -205,7 +205,7 @@ def _check_lost(stack: RecordedStack, lost: BoolArray, options: StackOptions) ->
 
 
 def _check_field(stack: RecordedStack, shifts: Float64Array, field: float, options: StackOptions) -> None:
-    """Refuse a stack whose frames share too little of the field."""
+    """Refuse a stack whose frames have too little of the field in common."""
     if field < options.min_field:
         worst = int(np.abs(shifts).max(axis=1).argmax())
         raise InputError(

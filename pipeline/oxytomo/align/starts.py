@@ -1,8 +1,9 @@
 """First guesses of the shifts between the tilts of a series, without a reconstruction.
 
-Vertical: the optical density summed along a row does not depend on the tilt (mass conservation), so row profiles of all tilts
-coincide. Horizontal: the centre of mass moves on ``a cosθ + b sinθ + axis``. Where the particle leaves the field neither
-holds; then neighbouring tilts are compared instead, from the first frame outwards in the order of the acquisition.
+Vertical: the optical density summed along a row does not depend on the tilt (conservation of mass),
+so the row profiles of all tilts coincide. Horizontal: the centre of mass follows ``a cosθ + b sinθ
++ axis``. Where the particle leaves the field neither holds. Then neighbouring tilts are compared,
+from the first frame outwards in the order of acquisition.
 """
 
 import numpy as np
@@ -12,18 +13,24 @@ from oxytomo.align.register import coarse_shifts, fill_invalid, smooth
 from oxytomo.arrays import Float64Array, FloatArray, IntArray
 
 AXIS_PRIOR = 0.1
-"""Standard deviation of the particle's distance from the tilt axis along the detector at 0°, as a share of its width."""
+"""Standard deviation of the particle's distance from the tilt axis along the detector at 0°, as a
+share of its width."""
 
 
 def background_free(frames: FloatArray) -> FloatArray:
-    """Fill invalid pixels and subtract each frame's air level, the median of its two outermost columns at either side."""
+    """Fill invalid pixels and subtract each frame's air level.
+
+    The level is the median of the two outermost columns at either side.
+    """
     filled = fill_invalid(frames)
     border = np.concatenate([filled[:, :, :2], filled[:, :, -2:]], axis=2)
     return filled - np.median(border, axis=(1, 2))[:, None, None].astype(np.float32)
 
 
 def vertical_shifts(frames: FloatArray, *, max_shift_px: float, rounds: int) -> Float64Array:
-    """Vertical shift of each frame from its row profile, against the mean profile of all: (n_tilt,) px, mean 0.
+    """Vertical shift of each frame from its row profile: (n_tilt,) px, mean 0.
+
+    The profile is compared with the mean profile of all frames.
 
     Parameters
     ----------
@@ -38,7 +45,7 @@ def vertical_shifts(frames: FloatArray, *, max_shift_px: float, rounds: int) -> 
     shifts = np.zeros(n_tilt)
     for round_ in range(rounds):
         moved = np.stack([np.interp(rows + s, rows, p) for s, p in zip(shifts, profiles, strict=True)])
-        # The first rounds compare with the median, which a few bad frames cannot pull.
+        # The first rounds compare with the median, which a few bad frames do not affect.
         mean = np.median(moved, axis=0)
         reach = int(max_shift_px) if round_ == 0 else 2
         candidates = np.arange(-reach, reach + 1, dtype=np.float64)
@@ -55,10 +62,13 @@ def vertical_shifts(frames: FloatArray, *, max_shift_px: float, rounds: int) -> 
 
 
 def centre_of_mass_shifts(frames: FloatArray, tilt_deg: Float64Array) -> Float64Array:
-    """Horizontal shift of each frame from its centre of mass, after a robust fit of ``a cosθ + b sinθ + c``: (n_tilt,) px.
+    """Horizontal shift of each frame from its centre of mass: (n_tilt,) px.
 
-    The constant c is the offset of the tilt axis from the middle column; it is part of the shift. Over a narrow range of tilts
-    with large jitter c cannot be told from a: a prior that the particle sits near the axis then decides.
+    It comes from a robust fit of ``a cosθ + b sinθ + c``.
+
+    The constant c is the offset of the tilt axis from the middle column; it is part of the shift.
+    For a narrow tilt range with large jitter, c and a cannot be separated. A prior that the
+    particle lies near the axis then decides.
     """
     columns = np.arange(frames.shape[2]) - (frames.shape[2] - 1) / 2
     profiles = frames.sum(axis=1, dtype=np.float64)
@@ -85,11 +95,14 @@ def centre_of_mass_shifts(frames: FloatArray, tilt_deg: Float64Array) -> Float64
 def walked_shifts(
     frames: FloatArray, tilt_deg: Float64Array, acquisition_order: IntArray, *, max_shift_px: float
 ) -> Float64Array:
-    """Shift of each frame against its nearest neighbour in angle that was recorded before it, summed up.
+    """Sum of the shifts of each frame against its nearest neighbour in angle.
 
-    A series that starts at 0° and walks outwards is followed outwards; one that sweeps from end to end is followed along. The
-    steps are whole pixels. The sum follows the particle's own path, so it serves where the centre of mass fails: when
-    something else enters the field or the particle leaves it.
+    The neighbour is the nearest one that was recorded before it.
+
+    A series that starts at 0° and proceeds outwards is followed outwards. A series that runs from
+    end to end is followed along. The steps are whole pixels. The sum follows the particle's own
+    path, so it works where the centre of mass fails: when something else enters the field or the
+    particle leaves it.
 
     Parameters
     ----------
@@ -100,7 +113,8 @@ def walked_shifts(
 
     Returns
     -------
-    (n_tilt, 2) float64 (dy, dx), px; the particle's path about the axis is taken as a point on the axis
+    (n_tilt, 2) float64 (dy, dx), px; the particle's path about the axis is treated as a point on
+    the axis
     """
     order = np.argsort(acquisition_order, kind="stable")
     smoothed = smooth(frames, sigma_px=2.0)
@@ -126,7 +140,7 @@ def _profile_cost(profile: Float64Array, mean: Float64Array, rows: Float64Array,
 def _parabola_step(
     profile: Float64Array, mean: Float64Array, rows: Float64Array, shift: float, step: float
 ) -> float:
-    """Move towards the minimum of the parabola through three costs, by one step at most."""
+    """Move by at most one step towards the minimum of the parabola through three costs."""
     low, mid, high = (_profile_cost(profile, mean, rows, shift + d) for d in (-step, 0.0, step))
     bend = low - 2 * mid + high
     if bend <= 0:

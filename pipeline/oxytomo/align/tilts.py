@@ -1,4 +1,4 @@
-"""Alignment of the tilts of one series with each other: first guesses, axis and lean, matching."""
+"""Alignment of the tilts of one series: first guesses, axis and its in-plane tilt, matching."""
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
@@ -18,11 +18,13 @@ TILT_SMOOTHING_PX = 1.0
 """Gaussian smoothing before tilts are compared: wider than the noise, narrower than the edge."""
 SIRT_ITERATIONS = 20
 FINE_ROUNDS = 2
-"""Rounds of projection matching in full after those with binned frames."""
+"""Rounds of projection matching at full resolution after those with binned frames."""
 LEAN_SIGMA, MIN_LEAN_DEG = 3.0, 0.02
-"""A lean of the tilt axis is corrected when it exceeds so many standard errors and so many degrees."""
+"""The in-plane tilt of the axis is corrected when it exceeds this many standard errors and this
+many degrees."""
 MANY_CUT = 0.2
-"""The lean needs a particle within the field: it is not estimated when more than this share of the frames is cut."""
+"""The axis tilt is not estimated when more than this share of the frames is cut: it needs a
+particle within the field."""
 
 Progress = Callable[[str], Callable[[int, int], None]]
 
@@ -42,15 +44,16 @@ class AlignOptions:
 
 @dataclass(frozen=True)
 class TiltSolution:
-    """How the tilts of a series sit, and what the alignment says of itself.
+    """Positions of the tilts of a series, and how well the alignment fits.
 
     Attributes
     ----------
-    alignment : shifts, in frames turned back by ``applied_axis_tilt_deg``
-    applied_axis_tilt_deg : lean of the tilt axis that is corrected
-    axis_tilt_deg, axis_tilt_error_deg : its estimate, corrected or not, and standard error; NaN where it was not estimated
-    misfit_before, misfit_after : (n_tilt,) residual of the frames as recorded (about the best axis) and aligned, each against
-        a fresh reconstruction; NaN for a single tilt
+    alignment : shifts, in frames rotated back by ``applied_axis_tilt_deg``
+    applied_axis_tilt_deg : in-plane tilt of the axis that is corrected, degrees
+    axis_tilt_deg, axis_tilt_error_deg : its estimate, corrected or not, and standard error; NaN
+        where it was not estimated
+    misfit_before, misfit_after : (n_tilt,) residual of the frames as recorded (about the best axis)
+        and aligned, each against a fresh reconstruction; NaN for a single tilt
     start : name of the first guess that was refined
     starts : median misfit of every first guess
     """
@@ -67,12 +70,14 @@ class TiltSolution:
 
 @dataclass(frozen=True)
 class Driver:
-    """What the tilts are aligned by: the mean of all series on the reference series, not yet moved between the tilts.
+    """Frames that the tilts are aligned by: the mean of all series on the reference series.
+
+    They are not yet moved between the tilts.
 
     Attributes
     ----------
     frames : (n_tilt, m_y, m_x) float32
-    binning : how they were
+    binning : binning of these frames
     """
 
     frames: FloatArray
@@ -86,11 +91,13 @@ def align_tilts(
     options: AlignOptions,
     progress: Progress,
 ) -> TiltSolution:
-    """Shifts between the tilts, the axis and its lean, with the misfit before and after; in pixels that are not binned.
+    """Shifts between the tilts, the axis and its in-plane tilt, misfit before and after.
+
+    All are in pixels that are not binned.
 
     Parameters
     ----------
-    driver : what the tilts are aligned by; the other parameters as in :func:`align_series`
+    driver : the frames that the tilts are aligned by; other parameters as in :func:`align_series`
     """
     binning = driver.binning
     binned_options = replace(
@@ -125,7 +132,10 @@ def _align_driver(
     progress: Progress,
     still: Float64Array,
 ) -> TiltSolution:
-    """Align frames (n_tilt, n_y, n_x), all in their own pixels; ``still`` (dy, dx) is where a frame that is not moved is."""
+    """Align frames (n_tilt, n_y, n_x), all in their own pixels.
+
+    ``still`` (dy, dx) is the shift of a frame that is not moved.
+    """
     n_tilt = tilt_deg.size
     if n_tilt == 1:
         unknown = np.full(1, np.nan)
@@ -148,7 +158,7 @@ def _align_driver(
     lean, estimate, error = _lean(clean, tilt_deg, guesses[best], options)
     start = turned_shifts(guesses[best], -lean)
     frames = clean if lean == 0 else turned(clean, lean, np.zeros((n_tilt, 2)))
-    del clean, small  # of the size of the series
+    del clean, small  # as large as the series
     if options.tilts and options.iterations:
         found = _matched(frames, tilt_deg, start, options, progress)
     else:
@@ -168,7 +178,10 @@ def _matched(
     options: AlignOptions,
     progress: Progress,
 ) -> TiltAlignment:
-    """Match projections, of large frames first binned; a few rounds in full then refine what the binned frames found."""
+    """Match projections; large frames are binned first.
+
+    A few rounds at full resolution then refine the result of the binned frames.
+    """
     rounds, binning = options.iterations, coarse_binning(frames.shape[1:])
 
     def match(which: FloatArray, begin: Float64Array, rounds: int, bin_px: int, label: str) -> TiltAlignment:
@@ -198,7 +211,10 @@ def _first_guesses(
     axis_offset: float | None,
     still_dy: float,
 ) -> dict[str, Float64Array]:
-    """Shifts as recorded, from the centre of mass, and from neighbour to neighbour; dy about that of a frame not moved."""
+    """Shifts as recorded, from the centre of mass, and from neighbour to neighbour.
+
+    The dy are relative to that of a frame that is not moved.
+    """
     mass = np.zeros((tilt_deg.size, 2))
     mass[:, 0] = vertical_shifts(clean, max_shift_px=max_shift_px, rounds=4)
     mass[:, 1] = centre_of_mass_shifts(turned(clean, 0.0, mass), tilt_deg)
@@ -216,7 +232,7 @@ def _first_guesses(
 def _axis_offset(
     clean: FloatArray, tilt_deg: Float64Array, options: AlignOptions, progress: Progress
 ) -> float:
-    """Column of the tilt axis less the middle column, for frames that do not move."""
+    """Offset of the tilt axis from the middle column, for frames that do not move."""
     column, _, _ = find_axis(
         clean,
         tilt_deg,
@@ -230,7 +246,10 @@ def _axis_offset(
 def _lean(
     clean: FloatArray, tilt_deg: Float64Array, shifts: Float64Array, options: AlignOptions
 ) -> tuple[float, float, float]:
-    """Lean of the tilt axis to correct, and the estimate behind it with its standard error; degrees."""
+    """In-plane tilt of the axis to correct, its estimate, and the standard error.
+
+    All are in degrees.
+    """
     if options.axis_tilt_deg is not None:
         return options.axis_tilt_deg, np.nan, np.nan
     if cut_frames(clean).mean() > MANY_CUT or tilt_deg.size < 10:

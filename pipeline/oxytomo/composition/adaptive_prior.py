@@ -1,9 +1,11 @@
-"""Priors of what varies from ray to ray, learned from the neighbourhood of each ray.
+"""Priors for amounts that vary from ray to ray, learned from the neighbourhood of each ray.
 
-Carbon, a skin or a near-edge structure that follows the valence is there in some rays and not in others. Solved for freely in
-every ray they cost noise everywhere; held to one width for all rays they are underestimated where they are. Their first, free
-estimate is therefore averaged over the neighbourhood: its mean becomes the mean of the prior, its scatter beyond the noise
-the width (the adaptive filter of Lee, IEEE Trans. Pattern Anal. Mach. Intell. 2, 165, 1980, as an empirical Bayes prior).
+Carbon, a skin or a near-edge structure that follows the valence is present in some rays only. A
+free solution in every ray adds noise everywhere; one prior width for all rays underestimates the
+amounts where they are present. Therefore the first, free estimate is averaged over the
+neighbourhood. Its mean becomes the mean of the prior, and its scatter beyond the noise becomes the
+width. This is the adaptive filter of Lee (IEEE Trans. Pattern Anal. Mach. Intell. 2, 165, 1980),
+used as an empirical Bayes prior.
 """
 
 import numpy as np
@@ -12,9 +14,10 @@ import scipy.ndimage
 from oxytomo.arrays import Float64Array, FloatArray
 
 NEIGHBOURHOOD_PX = {"component": 2.0, "spread": 3.0}
-"""Gaussian over whose extent an amount is taken to be alike: clumps have edges, near-edge structure changes slowly."""
+"""Gaussian neighbourhood in which an amount counts as uniform: clumps have edges, near-edge
+structure varies slowly."""
 FREE = 30.0
-"""The first estimate has priors so many times wider than those found from averaged rays."""
+"""Factor by which the priors of the first estimate are wider than those from averaged rays."""
 
 
 def adapted(
@@ -41,7 +44,7 @@ def adapted(
     # Variance of that mean: the Gaussian holds 4πσ² pixels.
     of_mean = 1 / (total * 4 * np.pi * neighbourhood_px**2)
     excess = np.maximum(smooth(weight * (value - mean) ** 2) / total - 1 / total, 0)
-    # The mean itself is drawn towards none by the prior for all rays.
+    # The prior for all rays draws the mean itself towards 0.
     kept = scale**2 / (scale**2 + of_mean)
     width = excess + kept * of_mean
     return (kept * mean).astype(np.float32), (1 / np.maximum(width, 1e-12)).astype(np.float32)

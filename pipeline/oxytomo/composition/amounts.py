@@ -1,4 +1,7 @@
-"""Amounts of the elements in every ray, from aligned optical densities or element signals, and what they say of themselves."""
+"""Amounts of the elements in every ray, from aligned optical densities or element signals.
+
+Checks of the amounts are included.
+"""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -33,19 +36,19 @@ from oxytomo.units import NM_PER_UM
 
 TILTS_AT_ONCE = 16
 ANYTHING = Choice("auto", "auto", "auto", (), (KNOWN["carbon"], KNOWN["pvdf"]))
-"""Terms among which the causes of a misfit are sought, whether they are allowed or not."""
+"""Terms that are tried as causes of a misfit, whether they are allowed in the model or not."""
 
 
 @dataclass(frozen=True)
 class AlignedSeries:
-    """What amounts are computed from.
+    """Input of the amounts.
 
     Attributes
     ----------
     names : series in the order of the arrays: ``<El>_pre``, ``<El>_post`` or ``<El>``
     value, variance : (n_series, n_tilt, n_y, n_x) optical density or signal
     energies_ev : (n_series,) NaN for signals
-    pixel_nm : edge of a pixel
+    pixel_nm : edge of a pixel, nm
     tilt_deg : (n_tilt,) degrees
     stripe_change : (n_series,) relative change of the total by the removal of stripes
     """
@@ -61,7 +64,10 @@ class AlignedSeries:
 
 @dataclass(frozen=True)
 class Material:
-    """The elements that are solved for, O first, and the compound: atoms per formula unit, mass density in g/cm³."""
+    """The elements that are solved for, O first, and the reference compound.
+
+    The compound has atoms per formula unit and a mass density in g/cm³.
+    """
 
     elements: Sequence[str]
     formula: Mapping[str, float] | None
@@ -70,7 +76,7 @@ class Material:
 
 @dataclass(frozen=True)
 class Amounts:
-    """Amounts in every ray, and what the decomposition says of itself.
+    """Amounts in every ray, and diagnostics of the decomposition.
 
     Attributes
     ----------
@@ -79,7 +85,8 @@ class Amounts:
     atoms : (n_element,) atoms per formula unit
     matrix : (n_series, n_element) attenuation per µm
     record : the chosen model as plain values, empty where none was chosen
-    chi_square : (n_tilt, m_y, m_x) χ² per degree of freedom of averaged rays, None where it is not known
+    chi_square : (n_tilt, m_y, m_x) χ² per degree of freedom of averaged rays, None where it is not
+        known
     """
 
     areal: Field
@@ -91,7 +98,7 @@ class Amounts:
 
 
 def amounts_from_signals(series: AlignedSeries, material: Material) -> Amounts:
-    """Return amounts from element signals; without a formula the metals weigh what they signal."""
+    """Return amounts from element signals; without a formula the signals weight the metals."""
     pixel_um = series.pixel_nm / NM_PER_UM
     value, variance = np.asarray(series.value[:]), np.asarray(series.variance[:])
     areal, covariance, totals = scale_signals(value, variance, pixel_um=pixel_um)
@@ -103,12 +110,13 @@ def amounts_from_signals(series: AlignedSeries, material: Material) -> Amounts:
 def amounts_from_edges(
     series: AlignedSeries, material: Material, choice: Choice | None, *, progress: Callable[[int, int], None]
 ) -> Amounts:
-    """Return amounts from two energies per edge, with the terms of the model that the data ask for.
+    """Return amounts from two energies per edge, with the model terms that the data require.
 
     Parameters
     ----------
-    series, material : the optical densities, and what is solved for
-    choice : terms that the model may have; None subtracts the image below each edge from that above it
+    series, material : the optical densities, and the elements that are solved for
+    choice : terms that the model may have; None subtracts the image below each edge from the one
+        above it
     """
     formula = dict(material.formula or {})
     check_formula(formula)
@@ -151,12 +159,14 @@ def amounts_from_edges(
 def allowed_terms(
     instrument: str | Mapping[str, Any], components: str | Sequence[Mapping[str, Any]]
 ) -> Choice:
-    """Return what may be in the model.
+    """Return the terms that the model may have.
 
     Parameters
     ----------
-    instrument : ``auto``, ``none``, or the choice for ``stray``, ``near_edge`` and ``near_edge_spread``
-    components : ``auto``, or the arguments of :func:`component` for each substance beside the particle
+    instrument : ``auto``, ``none``, or the choice for ``stray``, ``near_edge`` and
+        ``near_edge_spread``
+    components : ``auto``, or the arguments of :func:`component` for each substance beside the
+        particle
     """
     off = instrument == "none"
     terms = {} if isinstance(instrument, str) else instrument
@@ -175,14 +185,17 @@ def allowed_terms(
 
 
 def unsolved_rays(found: Amounts) -> int:
-    """Count the rays whose amounts are not known."""
+    """Count the rays whose amounts are unknown."""
     return sum(
         int((~np.isfinite(found.areal[:, tilts]).all(axis=0)).sum()) for tilts in _parts(found.areal.shape[1])
     )
 
 
 def negative_rays(found: Amounts, elements: Sequence[str]) -> dict[str, list[int]]:
-    """Return, per element, how many rays have less than nothing of it, and how many have an amount beyond noise."""
+    """Return, per element, the number of rays with a negative amount and with a significant one.
+
+    Both are judged against the noise.
+    """
     counts = np.zeros((2, len(elements)), np.int64)
     for tilts in _parts(found.areal.shape[1]):
         counts += negative_share(np.asarray(found.areal[:, tilts]), np.asarray(found.covariance[:, tilts]))
@@ -190,7 +203,10 @@ def negative_rays(found: Amounts, elements: Sequence[str]) -> dict[str, list[int
 
 
 def stripe_effect(series: AlignedSeries, found: Amounts) -> float:
-    """Return the relative change of the mean TM/O by the removal of stripes, from the change of each series' total."""
+    """Return the relative change of the mean TM/O by the removal of stripes.
+
+    It follows from the change of each series' total.
+    """
     change = series.stripe_change
     if not change.any() or found.atoms.size < 2:
         return 0.0
@@ -203,7 +219,7 @@ def stripe_effect(series: AlignedSeries, found: Amounts) -> float:
 
 
 def _parts(n_tilt: int) -> list[slice]:
-    """Tilts of all series that are worked on together."""
+    """Number of tilts of all series that are processed together."""
     return [slice(t, min(t + TILTS_AT_ONCE, n_tilt)) for t in range(0, n_tilt, TILTS_AT_ONCE)]
 
 
@@ -229,7 +245,7 @@ def _solve(
 def _skin(
     series: AlignedSeries, model: Model, areal: Field, metal: Float64Array, energies: Float64Array
 ) -> Skin | None:
-    """Look for carbon that lies around the particle like a skin."""
+    """Look for carbon in a skin around the particle."""
     n_tilt = areal.shape[1]
     asked = asked_tilts(n_tilt)
     found = [
@@ -238,7 +254,7 @@ def _skin(
         )
         for t in asked
     ]
-    # Half of it by oxygen, half by the metals, as the background of light elements.
+    # Half of it goes with oxygen, half with the metals, as for the background of light elements.
     share = 0.5 * metal + 0.5 * np.eye(metal.size)[0]
     total = np.stack([np.tensordot(share, np.asarray(areal[:, t]), 1) for t in range(n_tilt)])
     carbon, variance, of_blur = (np.concatenate([one[k] for one in found]) for k in range(3))
@@ -254,7 +270,7 @@ def _skin(
 
 
 def _looked_up(energies_ev: Float64Array, elements: list[str], pairs: list[tuple[int, int]]) -> Float64Array:
-    """Energies at which tables are looked up, moved off the tabulated steps."""
+    """Energies for the look-up in the tables, moved away from the tabulated steps."""
     looked_up = energies_ev.copy()
     for element, (pre, post) in zip(elements, pairs, strict=True):
         looked_up[[pre, post]] = table_energies_ev(element, float(energies_ev[pre]), float(energies_ev[post]))
@@ -268,7 +284,7 @@ def _metal(atoms: Float64Array) -> Float64Array:
 
 
 def _chi_square(tested: ChosenModel, averaged: AveragedRays) -> FloatArray | None:
-    """Return χ² per degree of freedom of every averaged ray, where it lies."""
+    """Return χ² per degree of freedom of every averaged ray, at its place in the frame."""
     if tested.fit.chi_square.size != len(averaged):
         return None
     return averaged.on_grid(tested.fit.chi_square / tested.fit.dof)

@@ -1,4 +1,7 @@
-"""Deviations averaged over cubes within the particle, as they are classified where voxels are smaller than what is resolved."""
+"""Deviations averaged over cubes within the particle.
+
+They are classified in this form where voxels are smaller than the resolution.
+"""
 
 from collections.abc import Callable, Sequence
 from typing import Any
@@ -34,7 +37,10 @@ def averaged_each(deviations: Field, particle: Field, width_px: float) -> Field:
 
 
 def averaged_sigma(replicates: Field, deviation: Field, particle: Field, width_px: float) -> Field:
-    """Return the standard error of an averaged deviation from replicates (n, n_z, n_y, n_x) averaged alike."""
+    """Return the standard error of an averaged deviation.
+
+    The replicates (n, n_z, n_y, n_x) are averaged in the same way.
+    """
     stack = averaged_each(replicates, particle, width_px)
     return deviation_sigma(
         [plane(stack, k) for k in range(stack.shape[0])], deviation, particle, smoothing_px=SIGMA_SMOOTHING_PX
@@ -42,7 +48,7 @@ def averaged_sigma(replicates: Field, deviation: Field, particle: Field, width_p
 
 
 class AveragedRepeats(Sequence[Field]):
-    """Deviations of noise replicates in the particle's box, each averaged when it is asked for."""
+    """Deviations of noise replicates in the particle's box, each averaged on access."""
 
     def __init__(self, stack: Field, box: Box, averaged_in_particle: Callable[[Field], Field]) -> None:
         self._stack, self._box, self._averaged = stack, box, averaged_in_particle

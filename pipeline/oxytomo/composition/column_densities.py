@@ -1,4 +1,4 @@
-"""Element sinograms of one particle, and what is computed from them ray by ray."""
+"""Element sinograms of one particle, and quantities computed from them ray by ray."""
 
 from dataclasses import dataclass, replace
 
@@ -11,7 +11,7 @@ from oxytomo.reconstruct.geometry import TiltGeometry
 from oxytomo.slabs import new_field
 
 TILTS_AT_ONCE = 16
-"""Tilts of all elements that are read together."""
+"""Number of tilts of all elements that are read together."""
 
 
 @dataclass(frozen=True)
@@ -20,11 +20,12 @@ class ColumnDensities:
 
     Attributes
     ----------
-    areal : (n_element, n_tilt, n_z, n_s) float32, µm of reference density, NaN where not known; oxygen first
-    covariance : (n_pair, n_tilt, n_z, n_s) float32, µm², inf where not known; both may lie on disk
+    areal : (n_element, n_tilt, n_z, n_s) float32, µm of reference density, NaN where unknown;
+        oxygen first
+    covariance : (n_pair, n_tilt, n_z, n_s) float32, µm², inf where unknown; both may be on disk
     tilt_deg : (n_tilt,) degrees
-    atoms : (n_element,) atoms per formula unit; those of the metals weigh them in TM
-    pixel_um : detector pixel
+    atoms : (n_element,) atoms per formula unit; those of the metals are their weights in TM
+    pixel_um : detector pixel, µm
     """
 
     areal: Field
@@ -35,12 +36,12 @@ class ColumnDensities:
 
     @property
     def oxygen(self) -> Float64Array:
-        """Coefficients that pick oxygen."""
+        """Coefficients that select oxygen."""
         return np.eye(len(self.atoms))[0]
 
     @property
     def metal(self) -> Float64Array:
-        """Coefficients of TM."""
+        """Coefficients of TM: atoms of each metal as a share of all metals."""
         metals = np.concatenate([[0.0], self.atoms[1:]])
         return metals / metals.sum()
 
@@ -51,7 +52,7 @@ class ColumnDensities:
 
     @property
     def parts(self) -> list[slice]:
-        """Tilts in the portions that are read together."""
+        """Tilts in the groups that are read together."""
         starts = range(0, self.tilt_deg.size, TILTS_AT_ONCE)
         return [slice(start, min(start + TILTS_AT_ONCE, self.tilt_deg.size)) for start in starts]
 
@@ -61,7 +62,7 @@ class ColumnDensities:
         return replace(self, areal=areal, covariance=covariance)
 
     def sinogram(self, coefficients: Float64Array, *, model_error_px: float = 0.0) -> tuple[Field, Field]:
-        """Combine elements: line integrals in pixels (0 where invalid) and inverse variance (0 where invalid).
+        """Combine elements: line integrals in pixels and inverse variance, both 0 where invalid.
 
         ``model_error_px``, the error of a path length, is added in quadrature to the noise.
         """
@@ -76,11 +77,14 @@ class ColumnDensities:
 
 
 def halved_rays(values: Field, weights: Field) -> tuple[FloatArray, FloatArray]:
-    """Average rays over 2 × 2 pixels, by weight: line integrals in pixels twice as large, and their inverse variance.
+    """Average rays over 2 × 2 pixels, weighted by inverse variance.
+
+    Returns line integrals, in pixels twice as large, and their inverse variance.
 
     Parameters
     ----------
-    values, weights : (n_tilt, n_z, n_s) from :meth:`ColumnDensities.sinogram`; a row or column left over is dropped
+    values, weights : (n_tilt, n_z, n_s) from :meth:`ColumnDensities.sinogram`; an odd last row or
+        column is dropped
     """
     n_tilt, n_z, n_s = values.shape[0], values.shape[1] // 2, values.shape[2] // 2
     small, weight = (np.zeros((n_tilt, n_z, n_s), np.float32) for _ in range(2))

@@ -1,7 +1,7 @@
-"""What a ray can meet beside the particle: substances with a spectrum, which are not part of the oxide.
+"""Substances in the beam beside the particle: they have a spectrum, but are no part of the oxide.
 
-A component is solved for in every ray together with the elements, so that its absorption is not taken for theirs. Its own
-oxygen does not count as oxygen of the particle.
+A component is solved for in every ray together with the elements, so that its absorption is not
+attributed to them. Its own oxygen does not count as oxygen of the particle.
 """
 
 from collections.abc import Mapping
@@ -23,9 +23,9 @@ class Component:
 
     Attributes
     ----------
-    name : what it is called in results
+    name : its name in results
     formula : atoms per formula unit
-    density_g_cm3 : density for which its amount is a path length in µm
+    density_g_cm3 : density at which its amount is a path length in µm
     """
 
     name: str
@@ -33,7 +33,7 @@ class Component:
     density_g_cm3: float
 
     def attenuation_per_um(self, energies_ev: Float64Array) -> Float64Array:
-        """Return the linear attenuation at its density, (n_energy,) float64, 1/µm (Chantler's tables)."""
+        """Return the linear attenuation at its density, (n_energy,) float64, 1/µm (Chantler)."""
         masses = {symbol: atoms * float(xraydb.atomic_mass(symbol)) for symbol, atoms in self.formula.items()}
         total = sum(masses.values())
         per_mass = sum(
@@ -49,11 +49,12 @@ KNOWN: Final = {
     "li2co3": Component("li2co3", {"Li": 2.0, "C": 1.0, "O": 3.0}, 2.11),
     "pvdf": Component("pvdf", {"C": 2.0, "H": 2.0, "F": 2.0}, 1.78),
 }
-"""Components that can be named without a formula. Densities: carbon black, evaporated film, crystals, polymer."""
+"""Components that can be named without a formula. Densities: carbon black, evaporated film,
+crystals, polymer."""
 
 
 def component(name: str, formula: Mapping[str, float] | None, density_g_cm3: float | None) -> Component:
-    """Return a component by its name, or made of a formula and a density.
+    """Return a component by name, or from a formula and a density.
 
     Raises
     ------

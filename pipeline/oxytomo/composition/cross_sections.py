@@ -1,12 +1,13 @@
-"""Attenuation of each element in the reference composition, and the absorption edges between two energies.
+"""Attenuation of the elements of the reference composition, and edges between two energies.
 
-The cross-sections are the total attenuation (photoelectric absorption and scattering) of Chantler's tables,
-as xraydb holds them: what a transmission image loses. The tables are those of free atoms: they have a step at
-each edge and no white line, so on the edge a measured attenuation can be larger.
+The cross-sections are the total attenuation (photoelectric absorption and scattering) of Chantler's
+tables, as xraydb provides them. This is the loss in a transmission image. The tables are those of
+free atoms: they have a step at each edge but no white line, so a measured attenuation on the edge
+can be larger.
 
-The position of an edge is taken where the tabulated attenuation itself steps up. That is a few eV from the
-tabulated binding energies (in parentheses): O K 531.9 (543.1), Mn L3 640.0 (638.7), Fe L3 707.8 (706.8),
-Co L3 778.4 (778.1), Ni L3 854.3 (852.7), Ni K 8332.8 eV (8333.0).
+The position of an edge is the energy at which the tabulated attenuation steps up. It is a few eV
+from the tabulated binding energies (in parentheses): O K 531.9 (543.1), Mn L3 640.0 (638.7), Fe L3
+707.8 (706.8), Co L3 778.4 (778.1), Ni L3 854.3 (852.7), Ni K 8332.8 eV (8333.0).
 """
 
 from collections.abc import Mapping, Sequence
@@ -20,14 +21,15 @@ from oxytomo.errors import ConfigError, InputError
 
 UM_PER_CM: Final = 1e4
 ENERGY_RANGE_EV: Final = (100.0, 400_000.0)
-"""Where Chantler's tables are used."""
+"""Energy range in which Chantler's tables are used."""
 STEP_SEARCH_EV: Final = 15.0
-"""The step is looked for this far from the tabulated binding energy, at most half way to the next edge."""
+"""The step is searched this far from the tabulated binding energy, at most half way to the next
+edge."""
 EDGE_TOLERANCE_EV: Final = 5.0
-"""An image this far below the tabulated step still counts as on the edge: white lines (O K near 530 eV, Ni L3
-near 853 eV) and the energy scale of a beamline are off by that much."""
+"""An image at most this far below the tabulated step still counts as on the edge: white lines (O K
+near 530 eV, Ni L3 near 853 eV) and the energy scale of a beamline differ by that much."""
 STEP_CLEARANCE_EV: Final = 3.0
-"""The tabulated steps are spread over this much to either side."""
+"""The tabulated steps extend this far to either side."""
 
 
 def check_formula(formula: Mapping[str, float]) -> None:
@@ -36,7 +38,8 @@ def check_formula(formula: Mapping[str, float]) -> None:
     Raises
     ------
     ConfigError
-        For an unknown element symbol, an amount that is not a finite number above zero, or no oxygen.
+        For an unknown element symbol, an amount that is not a finite number above zero, or no
+        oxygen.
     """
     if not formula:
         raise ConfigError(
@@ -77,17 +80,17 @@ def mass_fractions(formula: Mapping[str, float]) -> dict[str, float]:
 def attenuation_per_um(
     formula: Mapping[str, float], *, density_g_cm3: float, energies_ev: Float64Array, elements: Sequence[str]
 ) -> Float64Array:
-    """Linear attenuation of each element at the density it has in the reference composition.
+    """Linear attenuation of each element at its density in the reference composition.
 
-    ``mu_k(E) = density · w_k · (mu/rho)_k(E)`` with the mass fraction ``w_k``. The attenuation of the
-    reference composition itself is the sum over all its elements.
+    ``mu_k(E) = density · w_k · (mu/rho)_k(E)`` with the mass fraction ``w_k``. The attenuation of
+    the reference composition itself is the sum over all its elements.
 
     Parameters
     ----------
     formula : atoms per formula unit of the reference composition, for example ``{"Ni": 1, "O": 1}``
     density_g_cm3 : density of the reference composition, g/cm³
     energies_ev : (n_energy,) float64, eV, between 100 eV and 400 keV
-    elements : which elements of the formula, in the order of the result
+    elements : elements of the formula, in the order of the result
 
     Returns
     -------
@@ -127,7 +130,7 @@ def attenuation_per_um(
 
 
 def edge_energy_ev(element: str, edge: str) -> float:
-    """Energy of an edge in eV: where the tabulated attenuation of the element steps up.
+    """Energy of an edge in eV: the tabulated attenuation of the element steps up there.
 
     Parameters
     ----------
@@ -147,7 +150,8 @@ def edge_energy_ev(element: str, edge: str) -> float:
     reach = min([STEP_SEARCH_EV, *gaps])
     grid = np.arange(energy - reach, energy + reach, 0.1)
     rise = np.diff(np.log(np.asarray(xraydb.mu_chantler(element, grid), np.float64)))
-    # The middle of the steep range, not one interval of it: the tables are smooth there over about 1 eV.
+    # The middle of the steep range, not of one interval: the tables are smooth there over about 1
+    # eV.
     first = last = int(rise.argmax())
     while first > 0 and rise[first - 1] >= rise.max() / 2:
         first -= 1
@@ -157,15 +161,19 @@ def edge_energy_ev(element: str, edge: str) -> float:
 
 
 def edge_between(element: str, pre_ev: float, post_ev: float) -> str:
-    """Name the edge between two energies: ``"K"`` for O at 525/540 eV, ``"L3"`` for Ni at 846/866 eV.
+    """Name the edge between two energies.
 
-    If several lie between them (L3 and L2), it is the lowest: the step begins there. The energy on the edge
-    may be up to ``EDGE_TOLERANCE_EV`` below the tabulated step; the other must be below it.
+    It is ``"K"`` for O at 525/540 eV, ``"L3"`` for Ni at 846/866 eV.
+
+    If several edges lie between them (L3 and L2), it is the lowest one, where the step begins. The
+    energy on the edge may be up to ``EDGE_TOLERANCE_EV`` below the tabulated step; the other energy
+    must be below the step.
 
     Raises
     ------
     InputError
-        If the energies are swapped, or on the same side of every edge; names the energy of the nearest edge.
+        If the energies are swapped, or on the same side of every edge; names the energy of the
+        nearest edge.
     """
     pair = f"{element} pre / post {pre_ev:g} / {post_ev:g} eV"
     energies = {name: edge_energy_ev(element, name) for name in _binding_energies_ev(element)}
@@ -194,11 +202,11 @@ def edge_between(element: str, pre_ev: float, post_ev: float) -> str:
 
 
 def table_energies_ev(element: str, pre_ev: float, post_ev: float) -> tuple[float, float]:
-    """Energies at which to look up an edge's two images in the tables, in eV.
+    """Energies at which an edge's two images are looked up in the tables, in eV.
 
-    They are the energies themselves unless one lies so close to the tabulated step (on a white line) that the
-    tables would show no step, or half of it, between the two: then it is moved to ``STEP_CLEARANCE_EV`` from
-    the step, on its own side.
+    They are the energies themselves, unless one lies so close to the tabulated step (on a white
+    line) that the tables would show no step, or half of it, between the two. That energy is moved
+    to ``STEP_CLEARANCE_EV`` from the step, on its own side.
     """
     step = edge_energy_ev(element, edge_between(element, pre_ev, post_ev))
     return min(pre_ev, step - STEP_CLEARANCE_EV), max(post_ev, step + STEP_CLEARANCE_EV)

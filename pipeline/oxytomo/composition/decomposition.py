@@ -1,7 +1,8 @@
-"""Optical densities at several energies → areal densities of the elements, with covariance.
+"""Areal densities of the elements from optical densities at several energies, with covariance.
 
-Per detector pixel ``OD_e = Σ_k μ_ek m_k`` is solved by weighted least squares over all energies together. The attenuation of
-every element changes between the two energies of every edge, so plain differences are biased; the joint solve is not.
+Per detector pixel, ``OD_e = Σ_k μ_ek m_k`` is solved by weighted least squares over all energies
+together. The attenuation of every element changes between the two energies of every edge. Plain
+differences are therefore biased; the joint solution is not.
 """
 
 import itertools
@@ -15,7 +16,7 @@ from oxytomo.errors import ConfigError, InputError
 from oxytomo.threads import parallel_kernel
 
 BEYOND_NOISE = 4.0
-"""Standard errors from which an amount is taken to differ from zero, or to be negative."""
+"""An amount differs from zero, or is negative, beyond this many standard errors."""
 
 
 def pair_index(n_elements: int) -> list[tuple[int, int]]:
@@ -26,8 +27,9 @@ def pair_index(n_elements: int) -> list[tuple[int, int]]:
 def tie_background(attenuation: Float64Array, background: Float64Array, atoms: Float64Array) -> Float64Array:
     """Add the attenuation of unmeasured elements (Li) to that of the measured ones.
 
-    An unmeasured element follows the solid: half of it goes with oxygen (the first element), half with the metals in
-    proportion to their atoms, so that a particle on target is exact and a departure of either side changes it by half.
+    Half of the unmeasured attenuation is assigned to oxygen (the first element), half to the metals
+    in proportion to their atoms. A particle of the reference composition is then exact, and a
+    deviation of oxygen or metal changes the unmeasured part by half.
 
     Parameters
     ----------
@@ -58,7 +60,8 @@ def decompose_weighted(
     Returns
     -------
     areal : (n_element, …) float32, µm of reference density; NaN where too few energies are valid
-    covariance : (n_pair, …) float32, µm²; upper triangle in the order of :func:`pair_index`, inf where not solved
+    covariance : (n_pair, …) float32, µm²; upper triangle in the order of :func:`pair_index`, inf
+        where not solved
     """
     check_independent(attenuation)
     nothing = np.zeros((attenuation.shape[0], 0))
@@ -68,7 +71,10 @@ def decompose_weighted(
 
 
 def check_independent(attenuation: Float64Array) -> None:
-    """Raise if the energies cannot tell the elements apart; attenuation (n_energy, n_element), 1/µm."""
+    """Raise if the energies cannot separate the elements.
+
+    The attenuation is (n_energy, n_element), 1/µm.
+    """
     n_energy, n_element = attenuation.shape
     if np.linalg.matrix_rank(attenuation) < n_element:
         raise ConfigError(
@@ -86,9 +92,10 @@ class Solved:
     Attributes
     ----------
     areal : (n_element, …) float32, µm of reference density; NaN where too few energies are valid
-    extra, extra_variance : (n_extra, …) float32, amounts of what has a prior, and their variance
-    covariance : (n_pair, …) float32, µm², of the elements, the uncertainty of the extra amounts included
-    chi_square : (…) float32, prior included; energies less elements are its degrees of freedom
+    extra, extra_variance : (n_extra, …) float32, amounts that have a prior, and their variance
+    covariance : (n_pair, …) float32, µm², of the elements; it includes the uncertainty of the extra
+        amounts
+    chi_square : (…) float32, prior included; the degrees of freedom are energies minus elements
     """
 
     areal: FloatArray
@@ -106,12 +113,14 @@ def decompose_with_priors(
     prior_mean: FloatArray,
     prior_precision: FloatArray,
 ) -> Solved:
-    """Solve for the elements, which are free, together with amounts that have a Gaussian prior in every ray.
+    """Solve for free element amounts together with amounts that have a Gaussian prior.
+
+    Both are solved for in every ray.
 
     Parameters
     ----------
-    density, variance, attenuation : as of :func:`decompose_weighted`
-    extra : (n_energy, n_extra) float64, 1/µm, spectra of what has a prior
+    density, variance, attenuation : as in :func:`decompose_weighted`
+    extra : (n_energy, n_extra) float64, 1/µm, spectra of the amounts that have a prior
     prior_mean, prior_precision : (n_extra, …) float32, µm and µm⁻²
     """
     n_energy, n = attenuation.shape[0], attenuation.shape[1] + extra.shape[1]
@@ -145,10 +154,12 @@ def decompose_with_priors(
 def decompose_differences(
     density: FloatArray, variance: FloatArray, attenuation: Float64Array, *, pairs: list[tuple[int, int]]
 ) -> tuple[FloatArray, FloatArray]:
-    """Plain post-minus-pre subtraction, each divided by the element's own step: the usual way, for comparison.
+    """Subtract pre-edge from post-edge images and divide by each element's own step.
 
-    It ignores that the other elements' attenuation changes between the two energies, which biases it (METHODS: 17.7 % of the
-    metals of a Li-rich layered oxide). ``pairs`` holds the (pre, post) energy index of each element.
+    This is the common two-energy method, kept for comparison.
+
+    It neglects that the attenuation of the other elements changes between the two energies, which
+    biases the result. ``pairs`` holds the (pre, post) energy index of each element.
     """
     n_element = len(pairs)
     areal = np.empty((n_element, *density.shape[1:]), np.float32)
@@ -164,10 +175,13 @@ def decompose_differences(
 def scale_signals(
     value: FloatArray, variance: FloatArray, *, pixel_um: float
 ) -> tuple[FloatArray, FloatArray, Float64Array]:
-    """Bring element signals (EDS or fluorescence counts) to relative densities of about 1 inside the particle.
+    """Scale element signals (EDS or fluorescence counts) to relative densities of about 1.
 
-    Every element is divided by its own mean over the particle and multiplied by the mean thickness of a ball with the
-    particle's shadow. The scale of an element drops out of a deviation that refers to the particle's own mode.
+    They are about 1 inside the particle.
+
+    Every element is divided by its own mean over the particle and multiplied by the mean thickness
+    of a ball with the particle's shadow. The scale of an element cancels in a deviation that refers
+    to the particle's own mode.
 
     Parameters
     ----------
@@ -204,7 +218,9 @@ def scale_signals(
 def combine(
     areal: Field, covariance: Field, coefficients: Float64Array, tilts: slice
 ) -> tuple[FloatArray, FloatArray]:
-    """Linear combination of the elements and its variance, for some tilts; reads only what it needs.
+    """Linear combination of the elements and its variance, for some tilts.
+
+    Only the data needed are read.
 
     Parameters
     ----------
@@ -223,7 +239,7 @@ def combine(
         factor = coefficients[i] * coefficients[j] * (1 if i == j else 2)
         if factor != 0:
             pair = np.asarray(covariance[row, tilts])
-            # inf where not solved, in all pairs: it must not meet an inf of the other sign
+            # inf where not solved, in all pairs: an inf of the other sign would make NaN
             variance += np.where(np.isfinite(pair), np.float32(factor) * pair, np.float32(np.inf))
     variance[~(np.isfinite(value) & (variance > 0))] = np.inf
     return value, variance
@@ -311,10 +327,12 @@ def _solve(density, variance, attenuation, prior_mean, prior_precision, areal, c
 
 
 def negative_share(areal: FloatArray, covariance: FloatArray) -> tuple[IntArray, IntArray]:
-    """Count, per element, rays whose amount is negative, and rays whose amount differs from zero, beyond noise.
+    """Count, per element, the rays with a negative amount, and with an amount other than zero.
 
-    No amount of matter is negative. Where many are, the energies are not what they are said to be: one measured twice,
-    two swapped, or two that are not registered.
+    Both are counted where they exceed the noise.
+
+    No amount of matter is negative. Where many amounts are negative, the energies are not the
+    stated ones: one was measured twice, two were swapped, or two are not registered.
 
     Parameters
     ----------

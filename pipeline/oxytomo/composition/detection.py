@@ -1,4 +1,4 @@
-"""What photon noise allows: the least deviation that a domain of a given size must have, and the dose of a scan."""
+"""Photon-noise limits: smallest detectable deviation of a domain, and the dose of a scan."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ JOULE_PER_EV: Final = 1.602176634e-19
 CUBIC_UM_TO_KG: Final = 1e-15
 """1 µm³ at 1 g/cm³, in kg."""
 FINE: Final = 4
-"""Points per pixel edge at which the chords through a domain are averaged."""
+"""Points per pixel edge over which the chords through a domain are averaged."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -26,10 +26,11 @@ class Exposure:
 
     Attributes
     ----------
-    attenuation : (n_energy, n_element) 1/µm, oxygen first, unmeasured elements tied to the measured ones
+    attenuation : (n_energy, n_element) 1/µm, oxygen first; unmeasured elements are added to the
+        measured ones
     atoms : (n_element,) atoms per formula unit
     particle_nm, pixel_nm, psf_px : diameter, pixel size, and standard deviation of the point spread
-    photons, n_tilt : counts per pixel and frame without sample, and frames per energy
+    photons, n_tilt : counts per pixel and frame without sample, and number of frames per energy
     """
 
     attenuation: Float64Array
@@ -48,7 +49,7 @@ def element_attenuation(
     energies_ev: Float64Array,
     elements: tuple[str, ...],
 ) -> Float64Array:
-    """Attenuation of the measured elements, with that of the others tied to them, (n_energy, n_element), 1/µm."""
+    """Attenuation including unmeasured elements: (n_energy, n_element), 1/µm."""
     rest = tuple(name for name in formula if name not in elements)
     measured = attenuation_per_um(
         formula, density_g_cm3=density_g_cm3, energies_ev=energies_ev, elements=elements
@@ -60,9 +61,10 @@ def element_attenuation(
 
 
 def difference_variance(exposure: Exposure, length_um: Float64Array) -> Float64Array:
-    """Variance of ``m_TM − m_O`` of one ray through so much of the reference composition, µm².
+    """Variance of ``m_TM − m_O`` of one ray through a length of the reference composition, µm².
 
-    Counting noise alone: ``σ²(OD) = exp(OD) / N``, carried through the weighted least squares of all energies.
+    Only counting noise is included: ``σ²(OD) = exp(OD) / N``, propagated through the weighted least
+    squares of all energies.
 
     Parameters
     ----------
@@ -92,8 +94,9 @@ def difference_variance(exposure: Exposure, length_um: Float64Array) -> Float64A
 def domain_sigma(exposure: Exposure, diameter_nm: float) -> float:
     """Standard deviation of the TM/O deviation of one round domain at the centre of the particle.
 
-    It is that of the best estimate there can be, ``1 / σ² = n_tilt Σ (A v)² / var(s)`` over the pixels of the domain's
-    shadow: everything but the domain's deviation is taken as known. No reconstruction reaches it.
+    It is the error of the best possible estimate, ``1 / σ² = n_tilt Σ (A v)² / var(s)`` over the
+    pixels of the domain's shadow: everything but the domain's deviation is known. No reconstruction
+    reaches this limit (Cramér–Rao bound).
 
     Parameters
     ----------
@@ -119,10 +122,11 @@ def domain_sigma(exposure: Exposure, diameter_nm: float) -> float:
 def surface_dose_mgy(
     exposure: Exposure, *, energies_ev: Float64Array, density_g_cm3: float, efficiency: float
 ) -> float:
-    """Dose of the whole scan at the surface that faces the beam, megagray.
+    """Dose of the whole scan at the surface that faces the beam, MGy.
 
-    ``D = Σ_e n_tilt N / (η a²) · E · μ / ρ``, N counts per pixel of area a², η the share of the photons that are counted.
-    It takes every photon that is attenuated as absorbed, which holds for soft X-rays.
+    ``D = Σ_e n_tilt N / (η a²) · E · μ / ρ``, with N counts per pixel of area a² and η the share of
+    the photons that is counted. All attenuated photons count as absorbed, which holds for soft
+    X-rays.
     """
     per_um = exposure.attenuation.sum(axis=1)
     per_area = exposure.n_tilt * exposure.photons / efficiency / (exposure.pixel_nm / NM_PER_UM) ** 2

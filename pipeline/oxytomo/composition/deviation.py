@@ -1,11 +1,12 @@
-"""Elements → deviation of TM/O from a reference composition.
+"""Deviation of TM/O from a reference composition, from element sinograms.
 
-``TM = Σ c_k ρ_k / Σ c_k`` over the metals and ``deviation = (TM / O) / reference − 1``, with relative densities: the nominal
-composition has TM/O = 1.
+``TM = Σ c_k ρ_k / Σ c_k`` over the metals and ``deviation = (TM / O) / reference − 1``, with
+relative densities: the nominal composition has TM/O = 1.
 
-The default method reconstructs the deviation itself. ``TM − reference · O`` has zero projections wherever the composition is on
-target, so its sinogram holds only the departures: the shape of the particle, its voids and their wedge artefacts are gone from
-the unknown. A sparse, piecewise constant difference is reconstructed from it and divided by the oxygen density.
+The default method reconstructs the deviation itself. ``TM − reference · O`` has zero projections
+wherever the composition equals the reference, so its sinogram holds only the deviations. The shape
+of the particle, its voids and their wedge artefacts drop out of the unknown. A sparse, piecewise
+constant difference is reconstructed from it and divided by the oxygen density.
 """
 
 from dataclasses import replace
@@ -47,15 +48,18 @@ def reconstruct_deviation(
     with_metals: bool,
     on_progress: OnProgress | None = None,
 ) -> Composition:
-    """Reconstruct the composition with the deviation as the unknown, in memory set by the solver's slabs.
+    """Reconstruct the composition with the deviation as the unknown.
+
+    Memory is limited by the solver's slabs.
 
     Parameters
     ----------
     data : element sinograms
     solver : settings
     reference_tm_o : TM/O of the reference relative to nominal; None: the particle's own mode
-    start : a composition close to the result, to start the iterations from; its total and particle are taken over
-    with_metals : reconstruct the single metals too (for display and the joint histogram)
+    start : a composition close to the result, from which the iterations start; its total and its
+        particle are kept
+    with_metals : also reconstruct the single metals (for display and the joint histogram)
     on_progress : called with (iterations done, iterations in all)
     """
     n_metals = len(data.atoms) - 1 if with_metals else 0
@@ -97,7 +101,7 @@ def reconstruct_deviation(
 
 
 def iterations_of(solver: DeviationSolver, n_metals: int, *, again: bool, with_total: bool = True) -> int:
-    """Return how many iterations the slabs take at most, with the difference once or twice."""
+    """Return the largest number of iterations of the slabs, with one or two differences."""
     densities = 1 + n_metals + (1 if with_total else 0)
     return densities * solver.element_iterations + (2 if again else 1) * solver.iterations
 
@@ -105,7 +109,7 @@ def iterations_of(solver: DeviationSolver, n_metals: int, *, again: bool, with_t
 def chain_record(
     data: ColumnDensities, ground: Ground, solver: DeviationSolver, n_metals: int, found: FoundBySlab
 ) -> dict[str, float]:
-    """Return how the first look, the densities and the difference were reached."""
+    """Return how the first look, the densities and the difference were obtained."""
     solved = [problem for problem in chain(data, solver, n_metals) if problem.name in found[0][0]]
     densities = record_of(solved, ground.noise, found)
     return ground.record | densities | difference_record(data, ground, solver, found)
@@ -114,14 +118,14 @@ def chain_record(
 def difference_record(
     data: ColumnDensities, ground: Ground, solver: DeviationSolver, found: FoundBySlab
 ) -> dict[str, float]:
-    """Return how the difference was reached."""
+    """Return how the difference was obtained."""
     return record_of([difference_problem(data, solver, ground.reference_tm_o)], ground.noise, found)
 
 
 def refer_to_mode(
     data: ColumnDensities, ground: Ground, solver: DeviationSolver, solutions: Solutions, particle: Field
 ) -> Ground:
-    """Return the ground of differences from the particle's own mode, which a first difference shows."""
+    """Return the shared input with the particle's own mode as reference."""
     reference = ground.reference_tm_o
     first = composed(solutions, particle, reference, {})
     mode = mode_of(sampled(first.deviation, particle))
@@ -131,7 +135,7 @@ def refer_to_mode(
 def composed(
     solutions: Solutions, particle: Field, reference_tm_o: float, record: dict[str, float]
 ) -> Composition:
-    """Return the composition that solutions of all slabs amount to."""
+    """Return the composition made of the solutions of all slabs."""
     deviation = deviation_of_difference(
         solutions.difference, plane(solutions.elements, 0), particle, reference_tm_o=reference_tm_o
     )
@@ -149,10 +153,12 @@ def composed(
 def deviation_of_difference(
     difference: Field, oxygen: Field, particle: Field, *, reference_tm_o: float
 ) -> Field:
-    """Deviation ``(TM/O)/reference − 1 = (TM − reference · O) / (reference · O)``; NaN outside the particle.
+    """Deviation ``(TM/O)/reference − 1 = (TM − reference · O) / (reference · O)``.
 
-    Oxygen below a fifth of its typical density in the particle is raised to that: at partly filled voxels of the surface the
-    quotient of two small numbers would say nothing.
+    NaN outside the particle.
+
+    Oxygen below a fifth of its typical density in the particle is raised to that value. At partly
+    filled surface voxels the quotient of two small numbers would be meaningless.
     """
     deviation = new_field(difference.shape, np.float32)
     typical = sampled(oxygen, particle)

@@ -1,4 +1,4 @@
-"""The problems that the deviation method solves: densities, and the difference from the reference."""
+"""Problems of the deviation method: densities, and the difference from the reference."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,12 +16,13 @@ DIFFERENCE_L1_PER_NOISE = 0.1
 """Default weights of the deviation reconstruction, in units of the gradient's noise."""
 
 MODEL_ERROR_PX = 0.15
-"""How well a grid of voxels can represent the path length of a ray, pixels: added in quadrature to the noise of the densities.
-Without it bright data are fitted to a precision that the model does not have, which slows convergence and gains nothing."""
+"""Error of the path length of a ray on a voxel grid, pixels; it is added in quadrature to the noise
+of the densities. Without it bright data are fitted more precisely than the model allows, which
+slows convergence and gains nothing."""
 
 
 FoundBySlab = Sequence[tuple[dict[str, Reached], int]]
-"""Per slab how each of its problems was solved, and its thickness."""
+"""Per slab: how each of its problems was solved, and its thickness."""
 
 
 @dataclass(frozen=True)
@@ -44,11 +45,11 @@ class Problem:
     Attributes
     ----------
     name : total, oxygen, metal_1 … or difference
-    coefficients : of the elements
+    coefficients : coefficients of the elements
     model_error_px : see :data:`MODEL_ERROR_PX`
-    tv, l1 : weights, either given or (where None) so many times the gradient's noise
-    nonnegative : a density, not a difference
-    iterations : at most so many
+    tv, l1 : weights, either given or (where None) this multiple of the gradient's noise
+    nonnegative : true for a density, false for a difference
+    iterations : largest number of iterations
     """
 
     name: str
@@ -70,7 +71,7 @@ class Problem:
 
 
 def chain(data: ColumnDensities, solver: DeviationSolver, n_metals: int) -> list[Problem]:
-    """Return the densities that are solved for in every slab: the total, oxygen, and metals where wanted."""
+    """Return the densities that every slab solves for: total, oxygen, and metals if wanted."""
     unit = np.eye(len(data.atoms))
     named = {"total": 0.5 * (data.oxygen + data.metal), "oxygen": data.oxygen}
     named |= {f"metal_{k}": unit[k] for k in range(1, 1 + n_metals)}
@@ -108,7 +109,10 @@ def noise_of(data: ColumnDensities, problem: Problem, support: Field) -> float:
 
 
 def record_of(problems: Sequence[Problem], noise: dict[str, float], found: FoundBySlab) -> dict[str, float]:
-    """Return weights, iterations, residual (in units of the noise) and misfit of each problem that was solved in slabs."""
+    """Return weights, iterations, residual and misfit of each problem solved in slabs.
+
+    The residual is in units of the noise.
+    """
     record: dict[str, float] = {}
     for problem in problems:
         name = problem.name

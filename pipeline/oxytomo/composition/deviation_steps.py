@@ -1,7 +1,8 @@
-"""Steps of the deviation method: what its solves share, and the chain of solves of one slab of slices.
+"""Steps of the deviation method: shared input of its solves, and the solves of one slab of slices.
 
-Once support, noise and reference are known, slabs with their halo are solved independently of each other: one after the other
-in one job, or each in a job of its own. Both call these functions, so the numbers are the same.
+Once support, noise and reference are known, slabs with their halo are independent of each other.
+They are solved in sequence in one job, or each in a job of its own. Both call these functions, so
+the numbers are the same.
 """
 
 from collections.abc import Sequence
@@ -37,22 +38,22 @@ from oxytomo.reconstruct.total_variation import (
 from oxytomo.slabs import Box, Field, fill, in_memory, new_field, plane, sampled, workspace
 
 SUPPORT_MARGIN_PX = 3
-"""Voxels by which the support is wider than the particle."""
+"""Number of voxels by which the support is wider than the particle."""
 
 
 @dataclass(frozen=True)
 class Ground:
-    """What all slabs of a particle share.
+    """Input that all slabs of a particle share.
 
     Attributes
     ----------
     support : (n_z, n_y, n_x) bool
-    total : (n_z, n_y, n_x) float32, where the total density is started from
-    noise : by problem, the noise of its gradient
+    total : (n_z, n_y, n_x) float32, start of the total density
+    noise : noise of the gradient, by problem
     reference_tm_o : TM/O that the difference refers to
-    record : how the first look was reached
+    record : how the first look was obtained
     box : rows and columns (y, x) of the support
-    slabs : slices that are solved together, and these with their halo
+    slabs : slices that are solved together, without and with their halo
     """
 
     support: Field
@@ -64,18 +65,20 @@ class Ground:
     slabs: Sequence[tuple[slice, slice]]
 
     def share(self, slab: tuple[slice, slice]) -> float:
-        """Return how much of the particle a slab is."""
+        """Return the share of the particle in a slab."""
         return thickness(slab) / sum(thickness(one) for one in self.slabs)
 
     def of_part(self, part: int, parts: int) -> Sequence[tuple[slice, slice]]:
-        """Return the slabs of one of the parts, from 1; there are as many in each."""
+        """Return the slabs of one part, counted from 1; all parts have the same number."""
         count = len(self.slabs) // parts
         return self.slabs[(part - 1) * count : part * count]
 
 
 @dataclass(frozen=True)
 class Solutions:
-    """Fields that slabs put their solutions into: those of a whole particle, or of a part from ``first_row``.
+    """Fields for the solutions of slabs.
+
+    They cover a whole particle, or a part from ``first_row``.
 
     Attributes
     ----------
@@ -104,8 +107,12 @@ def prepare(
     n_metals: int,
     progress: Progress,
 ) -> Ground:
-    """Find what all slabs share; parameters as of :func:`oxytomo.composition.deviation.reconstruct_deviation`."""
-    problems = chain(data, solver, n_metals)[0 if start is None else 1 :]  # the total of a start stands
+    """Find the input that all slabs share.
+
+    Parameters as in :func:`oxytomo.composition.deviation.reconstruct_deviation`.
+    """
+    # The total of a start is kept
+    problems = chain(data, solver, n_metals)[0 if start is None else 1 :]
     record: dict[str, float] = {}
     if start is None:
         total, record = first_look(data, solver, problems[0], progress)
@@ -116,13 +123,13 @@ def prepare(
     reference = ratio_of_sums(data) if reference_tm_o is None else reference_tm_o
     problems.append(difference_problem(data, solver, reference))
     noise = {problem.name: noise_of(data, problem, support) for problem in problems}
-    # A replicate, which has a start, is one job: it is cut no further than memory asks for.
+    # A replicate, which has a start, is one job: it is divided only as far as memory requires.
     box, slabs = slabs_of(data, support, solver.parts if start is None else 1)
     return Ground(support, total, noise, float(reference), record, box, slabs)
 
 
 def slabs_of(data: ColumnDensities, support: Field, parts: int) -> tuple[Box, list[tuple[slice, slice]]]:
-    """Return the box of the particle (y, x) and the slabs in which it is solved: slices, and slices with halo."""
+    """Return the box of the particle (y, x) and the slabs: slices without and with halo."""
     rows, columns, slices = bounding_box(support)
     if slices.stop - slices.start < parts * HALO and parts > 1:
         raise InputError(
@@ -150,9 +157,12 @@ def solve_slab(
     start: Composition | None,
     progress: Progress,
 ) -> dict[str, Reached]:
-    """Solve for total, elements and difference in one slab; with no other start, elements start from its total.
+    """Solve for total, elements and difference in one slab.
 
-    With a start its total stands: it says where the particle is and where elements begin, and both are known then.
+    Without another start, the elements start from its total.
+
+    With a start, its total is kept, because it only defines the particle and the start of the
+    elements, and both are known then.
     """
     solves = _Solves(data, ground, slab, solver.psf_px, progress)
     first, *others = chain(data, solver, into.elements.shape[0] - 1)
@@ -179,7 +189,7 @@ def refine_slab(
     difference: Field,
     progress: Progress,
 ) -> dict[str, Reached]:
-    """Solve once more for the difference from the ground's reference in one slab, starting from an earlier one."""
+    """Solve again for the difference in one slab, with another reference."""
     solves = _Solves(data, ground, slab, solver.psf_px, progress)
     problem = difference_problem(data, solver, ground.reference_tm_o)
     solves.solve(problem, solves.cut(difference), into, first_row)
@@ -187,7 +197,7 @@ def refine_slab(
 
 
 def refer_to(ground: Ground, data: ColumnDensities, solver: DeviationSolver, reference_tm_o: float) -> Ground:
-    """Return the ground of differences from another reference."""
+    """Return the shared input with another reference."""
     problem = difference_problem(data, solver, reference_tm_o)
     noise = ground.noise | {problem.name: noise_of(data, problem, ground.support)}
     return replace(ground, noise=noise, reference_tm_o=reference_tm_o)
@@ -210,7 +220,10 @@ class _Solves:
         self.reached: dict[str, Reached] = {}
 
     def solve(self, problem: Problem, start: FloatArray | None, into: Field, first_row: int) -> FloatArray:
-        """Put the slab's own slices into a field; return the solution in the particle's box with the halo, as is the start."""
+        """Write the slab's own slices into a field.
+
+        Returns the solution in the particle's box with the halo, in the form of a start.
+        """
         share, noise = self._ground.share(self._slab), self._ground.noise[problem.name]
         with workspace(in_memory):
             values, weights = problem.sinogram(self._rays)
@@ -243,7 +256,7 @@ class _Solves:
 
 
 def _support(total: Field) -> Field:
-    """Generous support: everything above a seventh of the solid's density, and three voxels around it."""
+    """Generous support: voxels above a seventh of the solid's density, dilated by three voxels."""
     solid = float(np.percentile(sampled(total), 99.5))
     if not solid > 0:
         raise InputError(
@@ -258,5 +271,6 @@ def _support(total: Field) -> Field:
         return scipy.ndimage.binary_dilation(blob, iterations=SUPPORT_MARGIN_PX)
 
     support = new_field(total.shape, bool)
-    fill(support, near, total, halo=SUPPORT_MARGIN_PX + 4)  # the Gaussian is cut at four standard deviations
+    # The Gaussian is truncated at four standard deviations
+    fill(support, near, total, halo=SUPPORT_MARGIN_PX + 4)
     return support

@@ -1,4 +1,4 @@
-"""A first look at the whole field, which only finds the box that holds the particle."""
+"""A first look at the whole field, which only finds the box around the particle."""
 
 from dataclasses import replace
 
@@ -12,21 +12,25 @@ from oxytomo.reconstruct.total_variation import CONVERGED, gradient_noise, total
 from oxytomo.slabs import Field, fill, new_field
 
 FIRST_ITERATIONS = 20
-"""Iterations of the first look."""
+"""Number of iterations of the first look."""
 
 COARSE_COLUMNS = 256
-"""From so many columns on the first look is at half the resolution: an eighth of the work."""
+"""With at least this many columns the first look is at half the resolution: an eighth of the
+work."""
 
 
 def first_look(
     data: ColumnDensities, solver: DeviationSolver, problem: Problem, progress: Progress
 ) -> tuple[Field, dict[str, float]]:
-    """Return a rough density in the whole field, of large ones with voxels twice as large, and how it was reached."""
+    """Return a rough density in the whole field, and how it was obtained.
+
+    Large fields have voxels twice as large.
+    """
     n_z, n = data.areal.shape[2:]
     look = replace(problem, name="first")
     values, weights = look.sinogram(data)
     coarse = n >= COARSE_COLUMNS
-    if coarse:  # given weights are those of single voxels
+    if coarse:  # given weights are for single voxels
         look = replace(look, tv=(None, look.tv[1]))
         values, weights = halved_rays(values, weights)
     geometry = TiltGeometry.square(data.tilt_deg, values.shape[-1])
@@ -55,7 +59,7 @@ def first_look(
 
 
 def _doubled(volume: Field, shape: tuple[int, ...]) -> Field:
-    """Return a volume with every voxel as eight; what was left over when they were made stays 0."""
+    """Return a volume with every voxel repeated as eight; the remainder stays 0."""
     doubled = new_field(shape, np.float32)
     for z in range(2 * volume.shape[0]):
         rows = np.asarray(volume[z // 2]).repeat(2, axis=0).repeat(2, axis=1)

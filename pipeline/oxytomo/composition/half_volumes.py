@@ -1,4 +1,4 @@
-"""Half volumes of the odd and of the even tilts, from which the resolution is measured."""
+"""Half volumes from the odd and from the even tilts, for the measurement of the resolution."""
 
 from dataclasses import dataclass, replace
 
@@ -13,14 +13,17 @@ from oxytomo.reconstruct.total_variation import bounding_box
 from oxytomo.slabs import Box, Field
 
 CORRELATED_VOXELS = 64_000_000
-"""Half volumes of so many voxels at most are correlated."""
+"""Largest number of voxels of the half volumes that are correlated."""
 CORRELATED_MARGIN = 10
-"""Voxels around the particle's box within which its soft mask falls to 0."""
+"""Width around the particle's box over which its soft mask falls to 0, voxels."""
 
 
 @dataclass(frozen=True)
 class HalfVolumes:
-    """Mean density of two halves of the tilts under a soft mask, (n_z, n_y, n_x) float32, and the particle's share of it."""
+    """Mean density of two halves of the tilts under a soft mask, (n_z, n_y, n_x) float32.
+
+    The particle's share of the mask is included.
+    """
 
     first: FloatArray
     second: FloatArray
@@ -30,13 +33,14 @@ class HalfVolumes:
 def half_volumes(data: ColumnDensities, particle: Field, box: Box) -> HalfVolumes | None:
     """Reconstruct the mean density from every other tilt; None for fewer than four tilts.
 
-    The half volumes are those of the particle's box, of large ones the slices around the middle: they are transformed whole.
+    The half volumes cover the particle's box. Of a large box they cover only slices around the
+    middle, because they are Fourier transformed as a whole.
 
     Parameters
     ----------
     data : element sinograms
     particle : mask of the particle in its box
-    box : where that box is in the volume
+    box : position of the particle's box in the volume
     """
     if data.tilt_deg.size < 4:
         return None
@@ -67,7 +71,7 @@ def half_volumes(data: ColumnDensities, particle: Field, box: Box) -> HalfVolume
 
 
 def _mean_density(data: ColumnDensities, rows: slice) -> FloatArray:
-    """Return the line integrals of the mean density of TM and O in some rows, (n_tilt, n_z, n_s)."""
+    """Return line integrals of the mean density of TM and O in some rows, (n_tilt, n_z, n_s)."""
     found = np.empty((data.tilt_deg.size, _size(rows), data.areal.shape[3]), np.float32)
     for tilts in data.parts:
         areal, covariance = (np.asarray(each[:, tilts, rows]) for each in (data.areal, data.covariance))
@@ -77,7 +81,7 @@ def _mean_density(data: ColumnDensities, rows: slice) -> FloatArray:
 
 
 def _middle(span: slice, most: int) -> slice:
-    """Return the middle of a range, so many at most."""
+    """Return the middle of a range, of at most this length."""
     cut = max(0, _size(span) - most)
     return slice(span.start + cut // 2, span.stop - (cut - cut // 2))
 

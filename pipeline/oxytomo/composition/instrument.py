@@ -1,16 +1,17 @@
-"""Terms of the instrument and the sample that the spare energies of a measurement can tell, found from averaged rays.
+"""Terms of the instrument and the sample that spare energies determine, from averaged rays.
 
-A measurement at more energies than elements is over-determined: what the elements cannot explain tells how the
-measurement differs from the model. The model of a ray is
+A measurement at more energies than elements is over-determined. The part that the elements cannot
+explain shows how the measurement differs from the model. The model of a ray is
 
 ``−ln[(T_e − f)/(1 − f)] = Σ_k (μ_ek + w_k·δ_ek·s_ek) m_k + Σ_c μ_ec n_c``
 
-with stray light ``f`` (a share of the incident intensity that reaches the detector past the sample), a factor ``1 + w_k``
-on the step of an element at its own post-edge energy (tables hold no near-edge structure), a spread of that factor over the
-sample (valence changes it), and substances beside the particle (carbon). Amounts of elements are free in every ray; spreads and
-substances are random effects with a Gaussian prior, whose widths are found with the other terms by maximum marginal
-likelihood (restricted maximum likelihood; Patterson & Thompson, Biometrika 58, 545, 1971). A term without use gets a width or a
-value near zero and is left out.
+with stray light ``f`` (a share of the incident intensity that reaches the detector past the
+sample), a factor ``1 + w_k`` on the step of an element at its own post-edge energy (tables have no
+near-edge structure), a spread of that factor over the sample (it depends on the valence), and
+substances beside the particle (carbon). Amounts of elements are free in every ray. Spreads and
+substances are random effects with a Gaussian prior, whose widths are found with the other terms by
+restricted maximum likelihood (Patterson & Thompson, Biometrika 58, 545, 1971). A term that is not
+needed gets a width or a value near zero and is left out.
 """
 
 from collections.abc import Sequence
@@ -29,11 +30,14 @@ STRAY_LIMIT = 0.2
 FACTOR_LIMITS = (-0.6, 4.0)
 WIDTH_LIMITS = (1e-4, 3.0)
 PRIORS = {"stray": 0.05, "near_edge": 0.7}
-"""Widths of the Gaussian priors of the global terms: some percent of stray light, white lines of some ten percent."""
+"""Widths of the Gaussian priors of the global terms: a few percent of stray light, white lines of
+some ten percent."""
 UNITS = {"stray": 0.01, "near_edge": 0.1, "spread": 1.0, "component": 1.0}
 HEAVY_TAIL = 10.0
-"""A ray whose χ² exceeds the median by more than this factor counts less (the logarithm of a Student distribution): a few
-rays with something else in them, or nearly opaque ones, do not decide."""
+"""A ray whose χ² exceeds the median by more than this factor counts less (the logarithm of a
+Student distribution). A few rays with something else in them, or nearly opaque ones, then do not
+dominate.
+"""
 
 
 @dataclass(frozen=True)
@@ -44,9 +48,10 @@ class Term:
     ----------
     name : "stray", "stray_O", "near_edge_O", "near_edge_spread_O", "carbon" …
     kind : "stray", "near_edge" (global), "spread" or "component" (random effects)
-    column : (n_energy,) change of the attenuation per unit of the term, 1/µm; of stray light 1 for the energies that have it
+    column : (n_energy,) change of the attenuation per unit of the term, 1/µm; for stray light, 1 at
+        the energies that have it
     element : index of the element that a near-edge term belongs to
-    given : a value that is not fitted; a term with one is always in the model
+    given : a value that is not fitted; a term with a given value is always in the model
     """
 
     name: str
@@ -70,7 +75,8 @@ class Model:
     attenuation : (n_energy, n_element) float64, 1/µm, as tabulated
     terms : in the order of ``values``
     values : (n_term,) float64: stray fraction, w of a near-edge factor, width of a random effect
-    covariance : (n_term, n_term) float64 of the values (widths: of their logarithm), misfit included
+    covariance : (n_term, n_term) float64 of the values (widths: of their logarithm), misfit
+        included
     """
 
     attenuation: Float64Array
@@ -122,14 +128,17 @@ class Model:
         ).reshape(len(self.random_terms), *thickness_um.shape)
 
     def thickness_um(self, mean_density: Float64Array) -> Float64Array:
-        """Rough path length in the reference composition from the mean optical density of all energies."""
+        """Rough path length in the reference composition from the mean optical density."""
         typical = float(self.attenuation.sum(axis=1).mean())
         return np.maximum(mean_density / typical, 0.02)
 
     def corrected(
         self, density: NDArray[Any], variance: NDArray[Any], energy_axis: int
     ) -> tuple[NDArray[Any], NDArray[Any]]:
-        """Take the stray light off: optical density and variance, NaN and inf where nothing else is left."""
+        """Subtract the stray light: optical density and variance.
+
+        They are NaN and inf where no transmission remains.
+        """
         shape = [1] * density.ndim
         shape[energy_axis] = -1
         return without_stray_light(density, variance, self.stray.reshape(shape))
@@ -138,11 +147,12 @@ class Model:
 def without_stray_light(
     density: NDArray[Any], variance: NDArray[Any], stray: Float64Array | float
 ) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Take a stray fraction off optical densities: ``T → (T − f)/(1 − f)``.
+    """Subtract a stray fraction from optical densities: ``T → (T − f)/(1 − f)``.
 
     Returns
     -------
-    density, variance : of the shape and type given; NaN and inf where the transmission is at most the stray fraction
+    density, variance : same shape and type as given; NaN and inf where the transmission is at most
+        the stray fraction
     """
     if not np.any(stray):
         return density, variance
@@ -164,7 +174,8 @@ class Fit:
     deviance : mean over the rays of −2 ln (marginal likelihood), with heavy tails, up to a constant
     chi_square : (n_ray,) float64, of every ray
     dof : degrees of freedom of a ray
-    residual : (n_energy,) mean optical density measured minus modelled, with every random effect at its best value
+    residual : (n_energy,) mean of measured minus modelled optical density, with every random effect
+        at its best value
     """
 
     model: Model
@@ -180,9 +191,9 @@ class Fit:
 
 
 def judged(model: Model, rays: AveragedRays, tail: float | None = None) -> Fit:
-    """Return how well a model describes rays, with its values as they are.
+    """Return how well a model with its present values describes rays.
 
-    ``tail`` is the χ² from which rays count less; from the median of this fit where it is not given.
+    ``tail`` is the χ² above which rays count less; by default it comes from the median of this fit.
     """
     n_energy, n_element = model.attenuation.shape
     density, variance = model.corrected(rays.density, rays.variance, 1)
@@ -211,12 +222,12 @@ def judged(model: Model, rays: AveragedRays, tail: float | None = None) -> Fit:
 
 
 def tail_of(chi_square: Float64Array) -> float:
-    """Return the χ² from which rays count less."""
+    """Return the χ² above which rays count less."""
     return HEAVY_TAIL * max(1.0, float(np.median(chi_square)))
 
 
 def fitted(model: Model, rays: AveragedRays, tail: float | None = None) -> Fit:
-    """Find the values of a model's terms by maximum marginal likelihood, starting from those it has."""
+    """Fit the values of a model's terms by maximum marginal likelihood."""
     if tail is None:
         tail = tail_of(judged(model, rays).chi_square)
 
@@ -235,7 +246,7 @@ def fitted(model: Model, rays: AveragedRays, tail: float | None = None) -> Fit:
         )
         return judged(with_values(free), rays, tail).deviance + prior / len(rays)
 
-    # In units in which a step of 1 matters alike for all of them.
+    # In units in which a step of 1 has a similar effect for all of them.
     unit = np.array([UNITS[term.kind] for term in model.terms])
     best = scipy.optimize.minimize(
         lambda scaled: cost(scaled * unit),
@@ -250,24 +261,24 @@ def fitted(model: Model, rays: AveragedRays, tail: float | None = None) -> Fit:
 
 
 def first_value(term: Term) -> float:
-    """Return the value that a fit of a term begins with."""
+    """Return the start value of a term's fit."""
     if term.given is not None:
         return term.given
     return {"stray": 2e-3, "near_edge": 1e-2, "spread": 1e-2, "component": 1e-2}[term.kind]
 
 
 def to_free(terms: Sequence[Term], values: Float64Array) -> Float64Array:
-    """Return what is fitted of values: widths as their logarithms."""
+    """Return the fitted parameters of values: widths as their logarithms."""
     return np.array([np.log(v) if t.random else v for t, v in zip(terms, values, strict=True)])
 
 
 def to_values(terms: Sequence[Term], free: Float64Array) -> Float64Array:
-    """Return the values of what is fitted."""
+    """Return the values of fitted parameters."""
     return np.array([np.exp(v) if t.random else v for t, v in zip(terms, free, strict=True)])
 
 
 def bounds_of(term: Term) -> tuple[float, float]:
-    """Return the limits of what is fitted of a term."""
+    """Return the limits of the fitted parameters of a term."""
     if term.given is not None:
         return term.given, term.given
     if term.kind == "stray":
@@ -278,7 +289,10 @@ def bounds_of(term: Term) -> tuple[float, float]:
 
 @njit(cache=True, nogil=True)
 def _deviances(density, variance, matrix, n_free, scale, found, residual):  # type: ignore[no-untyped-def]
-    """Deviance of every ray: χ² and the logarithm of the determinant; columns from ``n_free`` on have a prior of width 1."""
+    """Deviance of every ray: χ² and the logarithm of the determinant.
+
+    Columns from ``n_free`` on have a prior of width 1.
+    """
     n_ray, n_energy = density.shape
     n = matrix.shape[1]
     normal, right = np.zeros((n, n)), np.zeros(n)

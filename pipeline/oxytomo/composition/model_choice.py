@@ -1,4 +1,4 @@
-"""Which terms a measurement can tell, which of them its data ask for, and what they leave uncertain in TM/O."""
+"""Choice of the model terms that a measurement determines, and the systematic error of TM/O."""
 
 from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -16,23 +16,24 @@ from oxytomo.preprocess.averaged_rays import AveragedRays
 
 LEAST_ENERGY_GAP_EV = 1.0
 POOR_FIT = 3.0
-"""χ² per degree of freedom from which the model is said to fail. Instruments with harmless faults (blur, angle errors,
-distortion) stay below 1.8 on simulated data; those whose faults matter begin at 6."""
+"""The model fails above this χ² per degree of freedom. Instruments with harmless faults (blur,
+angle errors, distortion) stay below 1.8 on simulated data; instruments with relevant faults start
+at 6."""
 MATTERS = 0.5
-"""A term without which χ² per degree of freedom is larger by so much is named as a cause."""
+"""A term counts as a cause if χ² per degree of freedom is larger by this much without it."""
 FEW_RAYS = 200
-"""Fewer averaged rays than that choose no terms."""
+"""With fewer averaged rays no terms are chosen."""
 
 
 @dataclass(frozen=True)
 class Choice:
-    """What may be in the model.
+    """Terms that may be in the model.
 
     Attributes
     ----------
     stray, near_edge, spread : "auto", "none" or (stray, near_edge) given values
     components : substances that are always in the model
-    optional : substances that the data may ask for
+    optional : substances that are added if the data require them
     """
 
     stray: float | str
@@ -44,13 +45,13 @@ class Choice:
 
 @dataclass(frozen=True)
 class ChosenModel:
-    """The model that was chosen, and how the data judge it.
+    """The chosen model, and how well it fits the data.
 
     Attributes
     ----------
     fit, plain : of the chosen model, and of the elements alone
-    steps : the terms in use, those missed most first, with χ² per degree of freedom without each
-    systematic : by source, the standard deviation of a shift of TM/O of the whole particle, relative
+    steps : the terms in use, the most important first, with χ² per degree of freedom without each
+    systematic : by source, the relative standard deviation of a shift of TM/O of the whole particle
     rays : number of averaged rays
     """
 
@@ -73,16 +74,18 @@ def candidates(
     pairs: Sequence[tuple[int, int]],
     choice: Choice,
 ) -> tuple[list[Term], set[str]]:
-    """Return the terms that may be in the model, and the names of those that are in it whatever the data say.
+    """Return the terms that may be in the model, and the names of those that always are.
 
-    The near-edge factor of an element can be told only if the element is seen at another energy above its edge: that of
-    the last edge cannot.
+    The latter do not depend on the data.
+
+    The near-edge factor of an element is determined only if the element is measured at another
+    energy above its edge. That of the last edge is not.
 
     Parameters
     ----------
     elements : symbols
     energies_ev : (n_energy,) eV
-    own : (n_energy, n_element), 1/µm, attenuation of the elements by themselves
+    own : (n_energy, n_element), 1/µm, attenuation of the elements without the unmeasured ones
     pairs : indices of the pre- and the post-edge energy of every element
     """
     terms: list[Term] = []
@@ -117,12 +120,12 @@ def choose_model(
     rays: AveragedRays,
     metal: Float64Array,
 ) -> ChosenModel:
-    """Choose and fit the terms that the data ask for, and say what they leave uncertain.
+    """Choose and fit the terms that the data require, and estimate the systematic error.
 
     Parameters
     ----------
     attenuation : (n_energy, n_element), 1/µm
-    terms, forced : of :func:`candidates`
+    terms, forced : from :func:`candidates`
     rays : averaged rays
     metal : (n_element,) weights of the elements in TM; oxygen is the first element
     """
@@ -137,12 +140,14 @@ def choose_model(
 
 
 def systematic_errors(fit: Fit, rays: AveragedRays, metal: Float64Array) -> dict[str, float]:
-    """Return by source how far TM/O of the whole particle may be off, as relative standard deviations.
+    """Return the systematic error of TM/O by source, as relative standard deviation.
 
-    Every global term is moved by its standard error. The misfit that the model leaves shows in as many directions of the
-    energies as there are spare ones, and hides in those of the elements: what is hidden is taken to be as large, per
-    direction, as what shows. The mean residual of all rays shifts the whole particle (``misfit``); what differs from ray to
-    ray (``misfit_of_single_rays``) may follow a rim or a side of the particle, and is taken to shift a class alike.
+    Every global term is moved by its standard error. The misfit of the model is visible in as many
+    directions of the energies as there are spare ones, and hidden in those of the elements. The
+    hidden part is assumed to be as large, per direction, as the visible part. The mean residual of
+    all rays shifts the whole particle (``misfit``). The part that differs from ray to ray
+    (``misfit_of_single_rays``) may follow a rim or a side of the particle, and is assumed to shift
+    a class by as much.
     """
     some = rays.some(2000)
     model = fit.model
@@ -189,7 +194,7 @@ def decompose_with_model(
     ----------
     density, variance : (n_energy, n_y, n_x) float32, as recorded; NaN and inf where invalid
     model : with its values
-    adapt : learn the priors of what varies from the neighbourhood of every ray
+    adapt : learn the priors of amounts that vary from ray to ray from the neighbourhood of each ray
     """
     value, error = model.corrected(density, variance, 0)
     extra = model.columns
@@ -211,9 +216,9 @@ def decompose_with_model(
 
 
 def likely_causes(terms: Sequence[Term], tested: ChosenModel, rays: AveragedRays) -> list[str]:
-    """Name the terms that would explain most of the misfit that the model leaves, those that help most first.
+    """Name the terms that would explain most of the misfit, the most effective first.
 
-    Only where the model fails; terms that are in it already are not named.
+    Only where the model fails; terms that are in the model already are not named.
     """
     if not tested.fit.per_dof > POOR_FIT:
         return []
@@ -230,7 +235,7 @@ def likely_causes(terms: Sequence[Term], tested: ChosenModel, rays: AveragedRays
 
 
 def model_record(tested: ChosenModel, series: Sequence[str], causes: Sequence[str]) -> dict[str, Any]:
-    """Return what a result says of its model: how well it fits, which terms are in it and why."""
+    """Return the record of a model: how well it fits, which terms it has and why."""
     model, fit = tested.model, tested.fit
     errors = np.sqrt(np.maximum(np.diag(model.covariance), 0)) if model.terms else np.zeros(0)
     terms = {}
@@ -256,10 +261,10 @@ def model_record(tested: ChosenModel, series: Sequence[str], causes: Sequence[st
 
 
 def named_causes(record: Mapping[str, Any]) -> list[str]:
-    """Name what a measurement differs in from the ideal one by so much that it matters, by its model's record.
+    """Name the relevant differences of a measurement from the ideal one, from its model's record.
 
-    Terms without which χ² per degree of freedom would be larger by :data:`MATTERS`, a skin, and, where the model fails,
-    the likely causes of the rest.
+    These are the terms without which χ² per degree of freedom would be larger by :data:`MATTERS`, a
+    skin, and, where the model fails, the likely causes of the remaining misfit.
     """
     now = record.get("chi_square_per_dof")
     if now is None:
@@ -270,7 +275,7 @@ def named_causes(record: Mapping[str, Any]) -> list[str]:
         if float(step["chi_square_per_dof_without"]) > now + MATTERS
     ]
     substances = [name for name in missed if record["terms"][name]["kind"] == "component"]
-    # A skin is told by its place: what else would explain part of it comes after it.
+    # A skin is identified by its place: other terms that explain part of it come after it.
     skin = ["skin"] if record.get("skin") else []
     rest = [name for name in missed if name not in substances]
     return [*substances, *skin, *rest, *(record.get("likely_causes") or ())]
@@ -289,7 +294,7 @@ CAUSES = {
 
 
 def named(term: str) -> str:
-    """Say what a term is, for people."""
+    """Describe a term in words."""
     if term.startswith("near_edge_spread_"):
         return CAUSES["near_edge_spread"].format(element=term.removeprefix("near_edge_spread_"))
     if term.startswith("stray_"):
@@ -300,7 +305,7 @@ def named(term: str) -> str:
 
 
 def describe(record: Mapping[str, Any]) -> str:
-    """Say in one line how well the model fits and what is in it."""
+    """Say in one line how well the model fits and which terms it has."""
     if record["chi_square_per_dof"] is None:
         return "the model could not be tested: no spare energies, or too few rays without a rim"
     before, after = record["chi_square_per_dof_of_elements_alone"], record["chi_square_per_dof"]

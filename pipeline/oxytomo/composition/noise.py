@@ -1,8 +1,10 @@
-"""How much of a deviation is noise: replicates of the measurement, and the null run on a uniform particle.
+"""Noise of a deviation: replicates of the measurement, and the null run on a uniform particle.
 
-A replicate draws new element sinograms from the reconstructed composition, with the covariance of the measurement, and
-reconstructs them by the same chain. Their scatter is the noise of the deviation; what they miss of the composition they were
-drawn from is its bias (thin domains shrink). The null run is a replicate of the same particle with every element on target.
+A replicate draws new element sinograms from the reconstructed composition, with the covariance of
+the measurement, and reconstructs them in the same way. The scatter of the replicates is the noise
+of the deviation. Their mean difference from the composition that they were drawn from is its bias
+(thin domains shrink). The null run is a replicate of the same particle with every element at the
+reference composition.
 """
 
 from collections.abc import Callable, Sequence
@@ -22,23 +24,27 @@ from oxytomo.reconstruct.projector import forward
 from oxytomo.slabs import Field, fill, new_field, plane
 
 SIGMA_SCALE = 2.3
-"""By how much errors of the deviation exceed the departures of its replicates, in and around domains of simulated particles:
-chosen so that 68 % of those voxels lie within one standard error (``benchmarks/uncertainty_calibration.py``)."""
+"""Factor between the errors of the deviation and the scatter of its replicates, in and around
+domains of simulated particles. It is chosen so that 68 % of those voxels lie within one standard
+error (``benchmarks/uncertainty_calibration.py``)."""
 
 STREAMS: dict[ReplicateKind, int] = {"noise": 0, "null": 1}
-"""Branch of the tree of seeds that each kind of replicate takes its random numbers from."""
+"""Branch of the seed sequence from which each kind of replicate takes its random numbers."""
 
 SIGMA_FLOOR = 0.01
-"""Least standard error of a deviation."""
+"""Smallest standard error of a deviation."""
 
 
 def replicate_rng(seed: int, kind: ReplicateKind, number: int) -> np.random.Generator:
-    """Return the random numbers of one replicate, independent of those of all others and of how many there are."""
+    """Return the random numbers of one replicate.
+
+    They do not depend on other replicates or on their number.
+    """
     return np.random.default_rng(np.random.SeedSequence(seed, spawn_key=(STREAMS[kind], number)))
 
 
 def project(volume: Field, tilt_deg: Float64Array, *, psf_px: float = 0.0) -> Field:
-    """Line integrals of a volume (n_z, n, n) on a detector of n columns: (n_tilt, n_z, n) float32, in pixels.
+    """Line integrals of a volume (n_z, n, n) on n columns: (n_tilt, n_z, n) float32, in pixels.
 
     ``psf_px`` is the standard deviation of the instrument's point spread, 0 for none.
     """
@@ -58,11 +64,11 @@ def noise_factor(covariance: FloatArray) -> FloatArray:
 
     Parameters
     ----------
-    covariance : (n_pair, …) float32, upper triangle row by row; inf where not known
+    covariance : (n_pair, …) float32, upper triangle row by row; inf where unknown
 
     Returns
     -------
-    (n_pair, …) float32: entry (i, j) of the upper triangle holds L[j, i]; 0 where not known
+    (n_pair, …) float32: entry (i, j) of the upper triangle holds L[j, i]; 0 where unknown
     """
     n = int((np.sqrt(8 * covariance.shape[0] + 1) - 1) / 2)
     index = {pair: row for row, pair in enumerate(pair_index(n))}
@@ -83,12 +89,14 @@ def noise_factor(covariance: FloatArray) -> FloatArray:
 
 
 def draw(oxygen: Field, metal: Field, data: ColumnDensities, *, rng: np.random.Generator) -> ColumnDensities:
-    """Draw element sinograms around their expectation with the measurement's covariance, tilt by tilt.
+    """Draw element sinograms around their expectation with the measurement's covariance.
+
+    The draw proceeds tilt by tilt.
 
     Parameters
     ----------
     oxygen, metal : (n_tilt, n_z, n_s) float32, µm: expectation for oxygen, and for every metal
-    data : the measurement, whose gaps and covariance the draw takes over
+    data : the measurement; the draw has the same gaps and covariance
     """
     n = len(data.atoms)
     areal = new_field((n, *oxygen.shape), np.float32)
@@ -106,7 +114,10 @@ def draw(oxygen: Field, metal: Field, data: ColumnDensities, *, rng: np.random.G
 
 
 def uniform_composition(composition: Composition) -> Composition:
-    """Build the same particle with TM = reference · O and the same total everywhere: the deviation is 0; oxygen only."""
+    """Build the same particle with deviation 0: TM = reference · O, with the same total.
+
+    Returns the oxygen only.
+    """
     share = np.float32(2 / (1 + composition.reference_tm_o))
     oxygen = new_field((1, *composition.total.shape), np.float32)
     fill(plane(oxygen, 0), lambda total: share * total, composition.total)
@@ -126,7 +137,10 @@ def uniform_composition(composition: Composition) -> Composition:
 def expected_sinograms(
     composition: Composition, data: ColumnDensities, *, psf_px: float
 ) -> tuple[Field, Field]:
-    """Project a composition: oxygen, and TM = reference · O + difference for every metal; (n_tilt, n_z, n_s) float32, µm."""
+    """Project a composition: oxygen, and TM = reference · O + difference for every metal.
+
+    (n_tilt, n_z, n_s) float32, µm.
+    """
     oxygen = project(plane(composition.elements, 0), data.tilt_deg, psf_px=psf_px)
     metal = project(composition.difference, data.tilt_deg, psf_px=psf_px)
     pixel, ratio = np.float32(data.pixel_um), np.float32(composition.reference_tm_o)
@@ -144,9 +158,10 @@ def replicate(
     solve: Callable[[ColumnDensities, Composition], Composition],
     rng: np.random.Generator,
 ) -> Field:
-    """Reconstruct one noisy copy of a composition by the same chain: its deviation (n_z, n_y, n_x), NaN outside.
+    """Reconstruct one noisy copy of a composition: its deviation (n_z, n_y, n_x), NaN outside.
 
-    ``psf_px`` is the point spread that ``solve`` undoes; 0 where the composition is as blurred as the data.
+    ``psf_px`` is the point spread that ``solve`` deconvolves; 0 where the composition is as blurred
+    as the data.
     """
     expected = expected_sinograms(composition, data, psf_px=psf_px)
     return solve(draw(*expected, data, rng=rng), composition).deviation
@@ -155,12 +170,15 @@ def replicate(
 def deviation_sigma(
     replicates: Sequence[Field], deviation: Field, particle: Field, *, smoothing_px: float
 ) -> Field:
-    """Standard error of the deviation from its replicates, bias included: (n_z, n_y, n_x) float32, NaN outside.
+    """Standard error of the deviation from its replicates, bias included.
 
-    The mean square departure of the replicates from the deviation they were drawn from is averaged over a Gaussian
-    neighbourhood inside the particle, because a handful of replicates says little about a single voxel. Replicates of a
-    regularised estimate scatter less than that estimate does around the truth: their root mean square is scaled by
-    ``SIGMA_SCALE``, above a floor of ``SIGMA_FLOOR``.
+    (n_z, n_y, n_x) float32, NaN outside.
+
+    The mean square difference between the replicates and the deviation that they were drawn from is
+    averaged over a Gaussian neighbourhood inside the particle, because a few replicates say little
+    about a single voxel. Replicates of a regularised estimate scatter less than that estimate does
+    around the truth. Their root mean square is therefore scaled by ``SIGMA_SCALE``, with
+    ``SIGMA_FLOOR`` as the lower limit.
     """
 
     def scatter(inside: BoolArray, center: FloatArray, *each: FloatArray) -> FloatArray:
@@ -177,7 +195,7 @@ def deviation_sigma(
         return found
 
     sigma = new_field(deviation.shape, np.float32)
-    # SciPy cuts Gaussians at four standard deviations; sums are of double precision.
+    # SciPy truncates Gaussians at four standard deviations; sums are in double precision.
     halo = int(4 * smoothing_px + 0.5)
     fill(sigma, scatter, particle, deviation, *replicates, halo=halo, times_thinner=3)
     return sigma

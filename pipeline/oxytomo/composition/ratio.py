@@ -1,4 +1,4 @@
-"""The plain way: every element reconstructed with the same linear operator, and divided."""
+"""The ratio method: every element reconstructed with the same linear operator, then divided."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ from oxytomo.segment.particle import particle_mask
 from oxytomo.slabs import Field, fill, new_field, plane, sampled
 
 GAUSSIAN_REACH = 4.0
-"""Gaussians end after so many standard deviations."""
+"""Gaussians are truncated at this many standard deviations."""
 
 
 @dataclass(frozen=True)
@@ -38,8 +38,9 @@ def reconstruct_ratio(
 ) -> Composition:
     """Reconstruct every element with the same linear operator, smooth equally, and divide.
 
-    With "fbp" (and SIRT without positivity) the operator is linear, so a constant ratio stays exactly constant whatever the
-    missing wedge does; noise is much larger than in :func:`reconstruct_deviation`.
+    With "fbp" (and SIRT without positivity) the operator is linear, so a constant ratio stays
+    exactly constant for any missing wedge. The noise is much larger than with
+    :func:`reconstruct_deviation`.
     """
     geometry = TiltGeometry.square(data.tilt_deg, data.areal.shape[-1])
     n = len(data.atoms)
@@ -73,7 +74,7 @@ def _smooth(volume: Field, into: Field, width_px: float) -> None:
 
 
 def _divided(data: ColumnDensities, elements: Field, reference_tm_o: float | None) -> Composition:
-    """Divide TM by O, and refer the ratio to a reference or to its own mode."""
+    """Divide TM by O, relative to a reference or to the particle's own mode."""
     oxygen, shape = plane(elements, 0), elements.shape[1:]
     each = [plane(elements, k) for k in range(elements.shape[0])]
     metal, total, ratio, difference, deviation = (new_field(shape, np.float32) for _ in range(5))

@@ -1,4 +1,7 @@
-"""Noise replicates of a composition, and null runs on a uniform particle, by the chain that made the result."""
+"""Noise replicates of a composition, and null runs on a uniform particle.
+
+Both are reconstructed in the same way as the result.
+"""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -20,7 +23,10 @@ SIGMA_SMOOTHING_PX = 2.0
 
 @dataclass(frozen=True)
 class Draw:
-    """One replicate: of the result with new noise, or of a uniform particle (null run); its number from 1, and the seed."""
+    """One replicate: of the result with new noise, or of a uniform particle (null run).
+
+    It has a number, from 1, and the seed.
+    """
 
     kind: ReplicateKind
     number: int
@@ -33,21 +39,21 @@ class Draw:
 
 
 def draws_of(*, replicates: int, null_replicates: int, seed: int) -> list[Draw]:
-    """Return the replicates and null runs that a result is given."""
+    """Return the replicates and null runs of a result."""
     counts: dict[ReplicateKind, int] = {"noise": replicates, "null": null_replicates}
     return [Draw(kind, number, seed) for kind, count in counts.items() for number in range(1, 1 + count)]
 
 
 @dataclass(frozen=True)
 class Chain:
-    """How a result was made from its sinograms.
+    """How a result was reconstructed from its sinograms.
 
     Attributes
     ----------
     data : element sinograms
     composition : the result
     solver : how it was reconstructed
-    own_reference : deviations refer to the particle's own mode, which every replicate finds anew
+    own_reference : deviations refer to the particle's own mode, which every replicate finds again
     threads : for the solver
     """
 
@@ -59,7 +65,7 @@ class Chain:
 
 
 def fill_replicate(target: Field, draw: Draw, chain: Chain, on_progress: OnProgress) -> None:
-    """Fill a field (n_z, n_y, n_x), float16, with the deviation of one replicate by the same chain."""
+    """Fill a field (n_z, n_y, n_x), float16, with the deviation of one replicate."""
     own, solver = chain.composition, chain.solver
     source = own if draw.kind == "noise" else uniform_composition(own)
 
@@ -81,7 +87,7 @@ def fill_replicate(target: Field, draw: Draw, chain: Chain, on_progress: OnProgr
         solve=again,
         rng=replicate_rng(draw.seed, draw.kind, draw.number),
     )
-    # float16 ends at 65504; a deviation of 100 is as far from any threshold.
+    # The range of float16 ends at 65504; a deviation of 100 is far beyond any threshold.
     fill(target, lambda part: np.clip(part, -100, 100).astype(np.float16), deviation)
 
 
@@ -93,14 +99,16 @@ def replicates_of(
     *,
     seed: int,
 ) -> dict[ReplicateKind, Field]:
-    """Return the deviations of all replicates and null runs of a result, (n, n_z, n_y, n_x) float16 by kind.
+    """Return the deviations of all replicates and null runs of a result, by kind.
+
+    Each is (n, n_z, n_y, n_x) float16.
 
     Parameters
     ----------
-    counts : how many of each kind
-    stored : those that other jobs have solved, by :attr:`Draw.key`
+    counts : number of each kind
+    stored : replicates that other jobs have solved, by :attr:`Draw.key`
     progress : gives a function of ``(done, total)`` for a name
-    seed : of the random numbers
+    seed : seed of the random numbers
     """
     shape = chain.composition.deviation.shape
     found = {kind: new_field((count, *shape), np.float16) for kind, count in counts.items()}

@@ -20,7 +20,7 @@ class Composition:
     particle : (n_z, n_y, n_x) bool, solid
     total : (n_z, n_y, n_x) float32, mean of TM and O
     reference_tm_o : the TM/O, relative to the nominal composition, that the deviation refers to
-    record : how the solution was reached (weights, iterations, misfits)
+    record : how the solution was obtained (weights, iterations, misfits)
     """
 
     elements: Field
@@ -33,7 +33,10 @@ class Composition:
 
 
 def mode_of(values: FloatArray) -> float:
-    """Most frequent value, from a histogram of a fiftieth of the inner range, refined by the median around it."""
+    """Most frequent value, from a histogram, refined by the median around it.
+
+    The bins are a fiftieth of the inner range wide.
+    """
     finite = values[np.isfinite(values)]
     if finite.size == 0:
         return 0.0

@@ -1,14 +1,16 @@
-"""A skin of carbon around the particle: told by its place.
+"""A carbon skin around the particle, identified by its position.
 
-A skin of carbonate has the spectrum of carbon and oxygen: its oxygen cannot be told from that of the particle, and it lies
-where the particle has its rim. Its carbon can be told, and where the carbon lies: the path of a ray through a thin shell around
-the outline is known but for the shell's thickness ``t``,
+A carbonate skin has the spectrum of carbon and oxygen. Its oxygen cannot be separated from that of
+the particle, and it lies at the rim of the particle. Its carbon can be measured, and so can the
+position of the carbon. The path of a ray through a thin shell around the outline is known except
+for the shell's thickness ``t``,
 
 ``n_C = t s + b p + c``
 
-with ``s`` the path through a shell of one voxel, ``p`` the path through the particle (what is wrong with the elements follows
-it) and ``c`` a film. If all of that carbon is carbonate, Li2CO3, its oxygen follows; if it is a coat of carbon, there is none.
-The spectra do not say which, so that the oxygen is an uncertainty of the rim.
+with ``s`` the path through a shell of one voxel, ``p`` the path through the particle (errors of the
+elements follow it) and ``c`` a film. If all of that carbon is carbonate, Li2CO3, its oxygen
+follows; if it is a carbon coating, it has no oxygen. The spectra do not distinguish the two, so
+this oxygen is an uncertainty of the rim.
 """
 
 from collections.abc import Mapping, Sequence
@@ -29,12 +31,12 @@ from oxytomo.reconstruct.geometry import TiltGeometry
 from oxytomo.segment.particle import particle_mask
 
 COLUMNS = 128
-"""Frames are averaged over squares until they have no more columns: a skin is told from many rays."""
+"""Frames are binned until they have at most this many columns: a skin is seen in many rays."""
 ASKED_TILTS = 24
 LEAST_TILTS = 6
 SHELL_BLUR_PX, GRADIENT_PX = 0.7, 0.7
 ROBUST = 2.5
-"""Rays so many standard deviations off lose weight: a clump is no skin."""
+"""Rays that deviate by more standard deviations lose weight: a clump is not a skin."""
 SIGNIFICANT = 5.0
 LEAST_CARBON_NM = 0.5
 """Thinner skins are not reported: their oxygen changes no class."""
@@ -42,7 +44,7 @@ LEAST_CARBON_NM = 0.5
 
 @dataclass(frozen=True)
 class Skin:
-    """Carbon that lies around the particle like a skin.
+    """Carbon that forms a skin around the particle.
 
     Attributes
     ----------
@@ -54,16 +56,20 @@ class Skin:
 
     @property
     def is_there(self) -> bool:
-        """Whether it is beyond its error, and thick enough to matter."""
+        """Whether it exceeds its error and is thick enough to matter."""
         return self.carbon_nm > max(SIGNIFICANT * self.error_nm, LEAST_CARBON_NM)
 
     @property
     def carbonate_nm(self) -> float:
-        """Thickness of a skin of Li2CO3 with as much carbon."""
+        """Thickness of a skin of Li2CO3 with as much carbon, nm."""
         return self.carbon_nm * _mass_of("carbon", "C") / _mass_of("li2co3", "C")
 
     def record(self, formula: Mapping[str, float], density_g_cm3: float) -> dict[str, float]:
-        """Return what a result says of it; ``oxygen_nm`` is the oxygen of a carbonate at the particle's density of it."""
+        """Return the record of the skin.
+
+        ``oxygen_nm`` is the oxygen of a carbonate skin, as thickness at the particle's oxygen
+        density.
+        """
         masses = {s: n * float(xraydb.atomic_mass(s)) for s, n in formula.items()}
         own = density_g_cm3 * masses["O"] / sum(masses.values())
         return {
@@ -89,18 +95,20 @@ def asked_tilts(n_tilt: int) -> list[int]:
 def free_carbon(
     density: FloatArray, variance: FloatArray, model: Model, energies_ev: Float64Array
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Solve the rays of some tilts with carbon free in every ray, in place of the substances of a model.
+    """Solve the rays of some tilts with free carbon in every ray, instead of a model's substances.
 
     Parameters
     ----------
-    density, variance : (n_energy, n_asked, n_z, n_s) float32, as recorded; NaN and inf where invalid
-    energies_ev : (n_energy,) at which tables are looked up
+    density, variance : (n_energy, n_asked, n_z, n_s) float32, as recorded; NaN and inf where
+        invalid
+    energies_ev : (n_energy,) eV, for the look-up in the tables
 
     Returns
     -------
     carbon_um, variance : (n_asked, n_z, n_s) float32
-    of_blur : (n_asked, n_z, n_s) float32, carbon that a blur of one pixel's variance pretends: the logarithm of a mean
-        transmission is not the mean of the logarithms, and differs by ``−½|∇OD|²``, of every energy its own
+    of_blur : (n_asked, n_z, n_s) float32, apparent carbon from a blur of one pixel's variance. The
+        logarithm of a mean transmission is not the mean of the logarithms; it differs by
+        ``−½|∇OD|²`` at each energy.
     """
     value, error = model.corrected(density, variance, 0)
     spreads = [k for k, term in enumerate(model.random_terms) if term.kind == "spread"]
@@ -129,15 +137,15 @@ def skin_around(
     *,
     pixel_um: float,
 ) -> Skin | None:
-    """Find how much carbon lies around the particle like a skin; None where that cannot be told.
+    """Find how much carbon forms a skin around the particle; None where this is not determined.
 
     Parameters
     ----------
-    total_um : (n_tilt, n_z, n_s) float32, path through the particle, NaN where not known
-    tilt_deg : (n_tilt,)
+    total_um : (n_tilt, n_z, n_s) float32, path through the particle, NaN where unknown
+    tilt_deg : (n_tilt,) degrees
     carbon_um, variance, of_blur : (n_asked, n_z, n_s) float32, of :func:`free_carbon`
-    asked : indices of their tilts
-    pixel_um : edge of a pixel
+    asked : indices of the tilts of the carbon
+    pixel_um : edge of a pixel, µm
     """
     if len(asked) < LEAST_TILTS:
         return None
@@ -170,8 +178,8 @@ def skin_around(
     values = np.array([one for one in found if one is not None])
     if len(values) < LEAST_TILTS:
         return None
-    # A skin is all around: clumps make the quarters of the outline differ. The errors of a median are 1.25 times those of
-    # a mean; neighbouring tilts see the same faults: half of them count.
+    # A skin is on all sides: with clumps the quarters of the outline differ. The error of a median
+    # is 1.25 times that of a mean. Neighbouring tilts have the same faults, so half of them count.
     quarters = np.median(values, axis=0)
     middle = float(np.median(quarters))
     of_tilts = 1.25 * _scatter(np.median(values, axis=1)) / np.sqrt(len(values) / 2)
@@ -180,12 +188,12 @@ def skin_around(
 
 
 def _scatter(values: Float64Array) -> float:
-    """Standard deviation from the median of the absolute departures."""
+    """Standard deviation from the median absolute deviation."""
     return 1.4826 * float(np.median(np.abs(values - np.median(values))))
 
 
 def _binned(stack: FloatArray, factor: int) -> FloatArray:
-    """Average frames (n, n_y, n_x) over squares; rows and columns left over are dropped."""
+    """Bin frames (n, n_y, n_x) over squares; remaining rows and columns are dropped."""
     if factor == 1:
         return np.asarray(stack, np.float32)
     n, rows, columns = stack.shape[0], stack.shape[1] // factor, stack.shape[2] // factor
@@ -202,10 +210,12 @@ def _shrunk(mask: BoolArray) -> BoolArray:
 
 
 def _thickness(carbon: FloatArray, weight: FloatArray, shapes: FloatArray) -> Float64Array | None:
-    """Thickness of the skin in the quarters of one frame, voxels, by robust weighted least squares; None for too few rays.
+    """Thickness of the skin in the quarters of one frame, voxels, by robust weighted least squares.
 
-    ``shapes`` (n, n_z, n_s) are what carbon may be made of: the path through the shell first, which is cut into quarters
-    about its middle.
+    None if there are too few rays.
+
+    ``shapes`` (n, n_z, n_s) are the possible distributions of the carbon. The first is the path
+    through the shell, which is divided into quarters about its middle.
     """
     near = scipy.ndimage.binary_dilation(shapes[0] > 0.05, iterations=2) & (weight > 0)
     if np.count_nonzero(near) < 100:

@@ -1,4 +1,4 @@
-"""A composition from its sinograms by the method that is asked for."""
+"""Reconstruction of a composition from its sinograms by the chosen method."""
 
 from typing import Any
 
@@ -33,8 +33,9 @@ def reconstruct_composition(
     ----------
     data : element sinograms
     solver : method and its settings
-    reference_tm_o : TM/O, relative to the formula, that deviations refer to; None for the particle's own mode
-    start : a composition near the one sought, which the deviation method starts from
+    reference_tm_o : TM/O relative to the formula that deviations refer to; None for the particle's
+        own mode
+    start : a composition close to the result, from which the deviation method starts
     with_metals : reconstruct every metal, not only oxygen and the metals together
     threads : for the backends of the ratio method
     """

@@ -1,4 +1,4 @@
-"""Which terms a measurement asks for: added one after the other, dropped where they are not missed."""
+"""Stepwise choice of model terms: terms are added in turn, and dropped if they are not needed."""
 
 from collections.abc import Collection, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -26,35 +26,36 @@ from oxytomo.composition.instrument import (
 from oxytomo.preprocess.averaged_rays import AveragedRays
 
 LEAST_GAIN = 0.2
-"""A term is taken up if it lowers the mean deviance of an averaged ray by at least this share of the misfit that is left
-(χ² per degree of freedom, at least 1), and is dropped again if leaving it out costs less."""
+"""A term is added if it lowers the mean deviance of an averaged ray by at least this share of the
+remaining misfit (χ² per degree of freedom, at least 1). It is dropped again if leaving it out costs
+less."""
 RAYS_FOR_CHOICE = 800
 DOUBTFUL = 1.15
-"""χ² per degree of freedom from which stray light of single edges is tried."""
+"""Above this χ² per degree of freedom, stray light of single edges is tried."""
 FAR_MORE = 5.0
 CLEAN = 1.3
-"""χ² per degree of freedom below which one way to choose terms is enough."""
+"""Below this χ² per degree of freedom, one sequence of choice is enough."""
 RAYS_FOR_FIT = 6_000
 REFITTED = 2
-"""Terms that help most, with the others as they are, are tried with all others fitted again."""
+"""Number of most effective terms, at fixed values of the others, that are tried with a full fit."""
 
 
 def chosen(
     attenuation: Float64Array, candidates: Sequence[Term], forced: Collection[str], rays: AveragedRays
 ) -> tuple[Fit, Fit, list[dict[str, float | str]]]:
-    """Choose the terms that the data ask for, one after the other, and fit them.
+    """Choose the terms that the data require, one after the other, and fit them.
 
     Parameters
     ----------
     attenuation : (n_energy, n_element), tabulated
-    candidates : terms that may be taken up, with those that are forced
-    forced : names of terms that are in the model whatever the data say
+    candidates : terms that may be added, including the forced ones
+    forced : names of terms that are always in the model
     rays : averaged rays
 
     Returns
     -------
-    plain, best : the fit without any term that was not forced, and the chosen one with its covariance
-    steps : per term χ² per degree of freedom without it, the one that is missed most first
+    plain, best : the fit with the forced terms alone, and the chosen fit with its covariance
+    steps : per term χ² per degree of freedom without it, the most important first
     """
     few = rays.some(RAYS_FOR_CHOICE)
     plain = judged(Model(attenuation), rays)
@@ -63,7 +64,8 @@ def chosen(
         found = list(pool.map(grown, _starts(candidates, forced, plain)))
     best = min(found, key=lambda one: _cost(one[0], few))
     if best[0].per_dof > DOUBTFUL:
-        # Stray light of every edge by itself can mimic much else: it has to explain far more than the rest does.
+        # Stray light of each edge separately can mimic many other terms: it must explain far more
+        # than they do.
         other = grown(_edge_by_edge(candidates, forced))
         if _cost(other[0], few) < _cost(best[0], few) - FAR_MORE * LEAST_GAIN * best[0].per_dof:
             best = other
@@ -73,16 +75,16 @@ def chosen(
 
 
 def _cost(fit: Fit, rays: AveragedRays) -> float:
-    """Return what a model is judged by: its deviance, and a price for every term."""
+    """Return the criterion for a model: its deviance, plus a penalty for every term."""
     return judged(fit.model, rays, HEAVY_TAIL * fit.dof).deviance + LEAST_GAIN * len(fit.model.terms)
 
 
 def _starts(candidates: Sequence[Term], forced: Collection[str], plain: Fit) -> list[list[Term]]:
-    """Return the models that the choice begins with.
+    """Return the models from which the choice starts.
 
-    Nothing but what is forced, to which one term after the other is added; and, where the elements alone do not nearly
-    fit, everything that is the same for all rays, from which is dropped what is of no use: adding alone can lead into a
-    wrong explanation of a large misfit.
+    One has only the forced terms, to which terms are added in turn. If the elements alone fit
+    badly, the other has all terms that are the same for all rays, from which useless ones are
+    dropped. Adding terms alone can lead to a wrong explanation of a large misfit.
     """
     always = [term for term in candidates if term.name in forced]
     if plain.per_dof < CLEAN:
@@ -96,7 +98,7 @@ def _starts(candidates: Sequence[Term], forced: Collection[str], plain: Fit) -> 
 
 
 def _edge_by_edge(candidates: Sequence[Term], forced: Collection[str]) -> list[Term]:
-    """Return the terms that are the same for all rays, with stray light of every edge by itself."""
+    """Return the terms that are the same for all rays, with stray light of each edge separately."""
     return [
         term for term in candidates if term.name in forced or (term.kind != "spread" and term.name != "stray")
     ]
@@ -109,7 +111,10 @@ def _grown(
     rays: AveragedRays,
     first: Sequence[Term],
 ) -> tuple[Fit, list[dict[str, float | str]]]:
-    """Fit the terms to begin with, drop what is not missed, take up what helps; the spread within the sample comes last."""
+    """Fit the first terms, drop unnecessary ones, add useful ones.
+
+    The spread within the sample is tried last.
+    """
     fit = fitted(Model(attenuation, tuple(first), np.array([first_value(term) for term in first])), rays)
     fit = _pruned(fitted(fit.model, rays), rays, keep=set(forced))
     edge_by_edge = any(term.kind == "stray" and term.name != "stray" for term in first)
@@ -119,7 +124,7 @@ def _grown(
         if term.name not in _names(fit.model)
         and (term.kind != "stray" or (term.name == "stray") != edge_by_edge)
     ]
-    # What varies within the sample can mimic what does not: it comes last.
+    # Terms that vary within the sample can mimic uniform ones: they come last.
     for group in ([t for t in left if t.kind != "spread"], [t for t in left if t.kind == "spread"]):
         fit, _steps = _taken_up(fit, group, rays)
     fit = _pruned(fit, rays, keep=set(forced))
@@ -131,7 +136,7 @@ def _names(model: Model) -> set[str]:
 
 
 def _worth(fit: Fit, rays: AveragedRays) -> list[dict[str, float | str]]:
-    """Say of every term what χ² per degree of freedom would be without it, the one that is missed most first."""
+    """Return χ² per degree of freedom without each term, the most important term first."""
     tail = tail_of(fit.chi_square)
     without: dict[str, float] = {
         name: fitted(_without(fit.model, name), rays, tail).per_dof for name in _names(fit.model)
@@ -145,7 +150,7 @@ def _worth(fit: Fit, rays: AveragedRays) -> list[dict[str, float | str]]:
 def _taken_up(
     fit: Fit, terms: Sequence[Term], rays: AveragedRays
 ) -> tuple[Fit, list[dict[str, float | str]]]:
-    """Take up terms as long as one of them lowers the misfit, the one that helps most first."""
+    """Add terms as long as one of them lowers the misfit, the most effective first."""
     left = list(terms)
     steps: list[dict[str, float | str]] = []
     while left:
@@ -164,7 +169,7 @@ def _taken_up(
 
 
 def _with_one_more(model: Model, term: Term, rays: AveragedRays, tail: float) -> Fit:
-    """Return the best fit with one more term, the others as they are."""
+    """Return the best fit with one more term, at fixed values of the others."""
     wider = extended(model, term)
     free = to_free(wider.terms, wider.values)
 
@@ -179,7 +184,7 @@ def _with_one_more(model: Model, term: Term, rays: AveragedRays, tail: float) ->
 
 
 def extended(model: Model, term: Term) -> Model:
-    """Return a model with one more term, at the value that a fit begins with."""
+    """Return a model with one more term, at its start value."""
     return replace(model, terms=(*model.terms, term), values=np.append(model.values, first_value(term)))
 
 
@@ -189,12 +194,13 @@ def _without(model: Model, name: str) -> Model:
 
 
 def _pruned(fit: Fit, rays: AveragedRays, *, keep: set[str]) -> Fit:
-    """Drop terms that are not missed, one after the other: the one whose value is least beside its error first."""
+    """Drop unnecessary terms in turn, the one with the smallest value over its error first."""
     tried: set[str] = set()
     while True:
         model = _with_covariance(fit, rays)
         errors = np.sqrt(np.maximum(np.diag(model.covariance), 1e-30))
-        # The width of a random effect is fitted as its logarithm, which has no zero to compare with: it is tried last.
+        # The width of a random effect is fitted as its logarithm, which has no zero to compare
+        # with: it is tried last.
         size = {
             term.name: np.inf if term.random else abs(value) / error
             for term, value, error in zip(model.terms, model.values, errors, strict=True)
@@ -212,7 +218,7 @@ def _pruned(fit: Fit, rays: AveragedRays, *, keep: set[str]) -> Fit:
 
 
 def _with_covariance(fit: Fit, rays: AveragedRays) -> Model:
-    """Covariance of the values from the curvature of the deviance, scaled by the misfit that is left."""
+    """Covariance of the values from the curvature of the deviance, scaled by the misfit."""
     model, n = fit.model, len(fit.model.terms)
     if not n:
         return model

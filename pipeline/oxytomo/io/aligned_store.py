@@ -1,4 +1,4 @@
-"""Normalised stores as an alignment takes them, and the store of aligned series."""
+"""Normalised stores as input of an alignment, and the store of aligned series."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -17,14 +17,14 @@ from oxytomo.io.stores import NamedArray, Provenance, Store, write_store
 
 @dataclass(frozen=True)
 class SeriesFacts:
-    """What normalised stores say of their series.
+    """Facts of the series in normalised stores.
 
     Attributes
     ----------
-    energies_ev : (n_series,) NaN where not known
-    pixel_nm : mean pixel size, that of the aligned frames
+    energies_ev : (n_series,) eV, NaN where unknown
+    pixel_nm : mean pixel size, nm, that of the aligned frames
     magnification : (n_series,) recorded raw pixels per output pixel
-    attributes : what the aligned store takes over
+    attributes : attributes that the aligned store takes over
     """
 
     energies_ev: Float64Array
@@ -34,12 +34,12 @@ class SeriesFacts:
 
     @property
     def quantity(self) -> str:
-        """What the pixels hold: ``optical_density`` or ``signal``."""
+        """Quantity in the pixels: ``optical_density`` or ``signal``."""
         return str(self.attributes["quantity"])
 
 
 def normalized_series(stores: Mapping[str, Store]) -> list[NormalizedSeries]:
-    """Return the series of normalised stores by name; frames are read when they are asked for."""
+    """Return the series of normalised stores by name; frames are read on access."""
     return [
         NormalizedSeries(
             name,
@@ -53,9 +53,9 @@ def normalized_series(stores: Mapping[str, Store]) -> list[NormalizedSeries]:
 
 
 def air_was_levelled(stores: Mapping[str, Store]) -> bool:
-    """Return whether every one of several series was levelled to its air.
+    """Return whether each of several series was set to its own air level.
 
-    Levels as recorded are a wish to keep them.
+    If the levels are kept as recorded, the answer is no.
     """
     return len(stores) > 1 and all(
         "air_level" in one.names and bool((np.asarray(one["air_level"]) != 1).any())
@@ -64,9 +64,9 @@ def air_was_levelled(stores: Mapping[str, Store]) -> bool:
 
 
 def series_facts(stores: Mapping[str, Store], *, one_magnification: bool) -> SeriesFacts:
-    """Return what normalised stores say.
+    """Return the facts of normalised stores.
 
-    With ``one_magnification`` recorded pixel sizes are not compared.
+    With ``one_magnification`` the recorded pixel sizes are not compared.
     """
     pixel_nm = np.array([_pixel_nm(name, store) for name, store in stores.items()])
     common_nm = float(pixel_nm.mean())
@@ -152,7 +152,7 @@ def _pictures(pictures: Pictures | None, unit: str) -> dict[str, NamedArray]:
 
 
 def _quality(judged: JudgedAlignment) -> dict[str, Any]:
-    """Return what an alignment says of itself, as plain values."""
+    """Return the record of an alignment as plain values."""
     inputs, found, frames, tilts = judged.inputs, judged.found, judged.frames, judged.found.tilts
     registered = [
         (name, one)

@@ -1,4 +1,4 @@
-"""``alignment.csv``: the shifts of every raw frame, written, edited by hand, and read back."""
+"""``alignment.csv``: the shifts of every raw frame, to write, edit by hand, and read back."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +20,12 @@ COLUMNS = ("energy_ev", "tilt_deg", "dy_px", "dx_px")
 
 @dataclass(frozen=True)
 class ShiftRows:
-    """What the rows of a table of shifts are of.
+    """Meaning of the rows of a table of shifts.
 
     Attributes
     ----------
-    names, energies_ev : (n_series,)
-    tilt_deg, frames, misfit : (n_tilt,) of the frames in use
+    names, energies_ev : (n_series,) names and energies (eV)
+    tilt_deg, frames, misfit : (n_tilt,) tilts, numbers and misfits of the frames in use
     """
 
     names: Sequence[str]
@@ -89,10 +89,10 @@ def write_shifts(
 def read_alignment(path: Path, inputs: AlignInputs, facts: SeriesFacts) -> Given:
     """Read shifts for the given series and tilts.
 
-    Rows are matched by energy and tilt, so that the table of another sample with the same scan will
-    do. Columns beyond the four of every ``alignment.csv`` may be missing: the magnification is then
-    the recorded one and the axis is not tilted. Shifts are 0 where a tilt is not kept: its rows say
-    ``used`` 0 for any series.
+    Rows are matched by energy and tilt, so the table of another sample with the same scan can be
+    used. Columns beyond the four required ones may be missing: the magnification is then the
+    recorded one and the axis is not tilted. Shifts are 0 for tilts that are left out: their rows
+    have ``used`` 0 for any series.
     """
     names, tilt_deg, energies_ev, magnification = (
         inputs.names,
@@ -150,7 +150,7 @@ def read_alignment(path: Path, inputs: AlignInputs, facts: SeriesFacts) -> Given
 
 
 def require_table(path: Path) -> dict[str, list[str]]:
-    """Return the columns of a table of shifts as text; raises where it is none."""
+    """Return the columns of a table of shifts as text; raise if it is not such a table."""
     if not path.is_file():
         raise InputError(
             "align.shifts",
@@ -173,7 +173,7 @@ def require_table(path: Path) -> dict[str, list[str]]:
 def _numbers(path: Path, table: dict[str, list[str]], name: str, absent: float) -> Float64Array:
     """A column as numbers.
 
-    ``absent`` where the table has no such column, NaN where a cell is empty.
+    ``absent`` if the table has no such column, NaN for an empty cell.
     """
     length = len(next(iter(table.values())))
     try:

@@ -1,4 +1,4 @@
-"""Aligned stores as amounts are computed from them, and the store of amounts in every ray."""
+"""Aligned stores as input of the amounts, and the store of amounts in every ray."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -11,9 +11,9 @@ from oxytomo.io.stores import NamedArray, Provenance, Store, write_store
 
 
 def aligned_series(store: Store, *, in_memory: bool) -> AlignedSeries:
-    """Return the series of an aligned store as amounts are computed from them.
+    """Return the series of an aligned store for the computation of amounts.
 
-    Read at once, or when asked for.
+    They are read at once, or on access.
     """
     names = [str(name) for name in store.attributes["series"]]
     change = store.attributes.get("stripe_change", {})
@@ -31,7 +31,7 @@ def aligned_series(store: Store, *, in_memory: bool) -> AlignedSeries:
 def write_amounts(
     path: Path, found: Amounts, aligned: Store, *, attributes: Mapping[str, Any], provenance: Provenance
 ) -> None:
-    """Write the amounts in every ray, and what they keep of the aligned store."""
+    """Write the amounts in every ray, and the parts of the aligned store that are kept."""
     rays = ("tilt", "y", "x")
     arrays = {
         "areal": NamedArray(found.areal, ("element", *rays), "micrometer"),

@@ -1,4 +1,4 @@
-"""Files and folders that appear complete or not at all: hidden first, then renamed."""
+"""Files and folders that appear complete or not at all: written hidden, then renamed."""
 
 import os
 import re
@@ -14,10 +14,10 @@ from oxytomo.errors import SYSTEM_TROUBLE, StoreError
 def complete_or_absent(path: Path) -> Iterator[Path]:
     """Give a hidden path beside ``path`` to write to.
 
-    It is renamed to ``path`` when the block ends well.
+    It is renamed to ``path`` if the block ends without an error.
 
     An older file or folder is replaced. After a failure nothing is left behind, and the older one
-    stays.
+    is kept.
 
     Raises
     ------
@@ -43,12 +43,12 @@ def complete_or_absent(path: Path) -> Iterator[Path]:
 
 
 def record_file(path: Path) -> Path:
-    """Return where the record of an output is: a hidden file beside it."""
+    """Return the path of the record of an output: a hidden file beside it."""
     return path.with_name(f".{path.name}.record.json")
 
 
 def remove(path: Path) -> None:
-    """Remove a file or a folder with all it holds; nothing there is no error."""
+    """Remove a file, or a folder with its content; a missing one is no error."""
     if path.is_dir() and not path.is_symlink():
         shutil.rmtree(path, ignore_errors=True)
     else:
@@ -64,7 +64,7 @@ def unwritable(path: Path, error: OSError) -> StoreError:
 
 
 def remove_stale(path: Path) -> None:
-    """Remove the partial and replaced copies of ``path`` that killed processes left behind."""
+    """Remove the partial and replaced copies of ``path`` left behind by killed processes."""
     for left_over in path.parent.glob(f".{glob_escape(path.name)}.*-*"):
         match = re.fullmatch(re.escape(f".{path.name}.") + r"(partial|replaced)-(\d+)", left_over.name)
         if match is None or _is_alive(int(match.group(2))):
@@ -76,7 +76,7 @@ def remove_stale(path: Path) -> None:
 
 
 def replace_folder(new: Path, path: Path) -> None:
-    """Rename the folder ``new`` to ``path``; what was there goes, or comes back on failure."""
+    """Rename the folder ``new`` to ``path``; an older one is removed, or restored on failure."""
     if not path.exists():
         new.rename(path)
         return
@@ -91,14 +91,14 @@ def replace_folder(new: Path, path: Path) -> None:
 
 
 def glob_escape(name: str) -> str:
-    """Return ``name`` with the characters that mean something in a glob pattern in brackets."""
+    """Return ``name`` with the special characters of glob patterns in brackets."""
     return re.sub(r"([*?[])", r"[\1]", name)
 
 
 def _is_alive(pid: int) -> bool:
-    """Say whether a process of this number runs on this machine.
+    """Return whether a process of this number runs on this machine.
 
-    This process itself counts as gone.
+    The present process counts as ended.
     """
     if pid == os.getpid():
         return False

@@ -1,4 +1,4 @@
-"""Stores of composition and structure as the comparison of a particle's branches takes them."""
+"""Stores of composition and structure, for the comparison of a particle's branches."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ def solid_of_composition(store: Store) -> Solid:
 
 
 def segmented(store: Store) -> Segmented:
-    """Return a segmented structure; its slices are read when they are needed."""
+    """Return a segmented structure; its slices are read on access."""
     particle, void, zone, instances = map(store.field, ("particle", "void", "zone", "instances"))
     n_pores, voxel_nm = int(store.attributes["n_pores"]), float(store.attributes["voxel_nm"])
     return Segmented(particle, void, zone, instances, n_pores, voxel_nm)

@@ -1,7 +1,7 @@
-"""The files of a stage store's arrays: present, as declared, and as written.
+"""Checks of the chunk files of a store's arrays: present, as declared, and unchanged.
 
 Every chunk ends with a checksum of its bytes. The seal of an array is a digest of these checksums,
-so that a changed value is noticed without unpacking anything.
+so a changed value is noticed without unpacking anything.
 """
 
 import hashlib
@@ -22,19 +22,19 @@ _FILTERS = ("bytes", "blosc", "crc32c")
 
 
 def check_array(path: Path, name: str, layout: Mapping[str, Any]) -> str:
-    """Return the seal of an array after a look at all its files.
+    """Check all files of an array and return its seal.
 
     Parameters
     ----------
-    path : the store
-    name : of the array
-    layout : what the store says of it: ``shape`` and ``dtype``
+    path : path of the store
+    name : name of the array
+    layout : entry of the array in the store: ``shape`` and ``dtype``
 
     Raises
     ------
-    StoreError When a file is missing or is none of the array's, a chunk declares another size than
-        it has, or the metadata of the
-        array are not those of this package.
+    StoreError
+        When a file is missing or is none of the array's, a chunk declares another size than it has,
+        or the metadata of the array are not those of this package.
     """
     folder = path / name
     try:
@@ -61,7 +61,7 @@ def seal_of(path: Path, name: str) -> str:
 def _seal(path: Path, name: str, facts: ArrayFacts) -> str:
     counts = tuple(-(-side // chunk) for side, chunk in zip(facts.shape, facts.chunks, strict=True))
     files = sum(1 for _ in _chunk_files(path, name))
-    if files != math.prod(counts):  # counted first, as what is declared may have no end
+    if files != math.prod(counts):  # counted first, as the declared number may be enormous
         raise _incomplete(
             path,
             name,
@@ -83,7 +83,7 @@ def _seal(path: Path, name: str, facts: ArrayFacts) -> str:
 
 
 def _chunk_files(path: Path, name: str) -> Iterator[str]:
-    """Yield the files of the chunks of an array; refuses links, pipes and devices."""
+    """Yield the files of the chunks of an array; refuse links, pipes and devices."""
     for entry in walk(path / name):
         kind = foreign_kind(entry)
         if kind or entry.name in V2:

@@ -16,7 +16,7 @@ def classified_particle(
 ) -> ClassifiedParticle:
     """Return a classified particle in its box.
 
-    Slices are read when they are needed, replicates averaged as it was.
+    Slices are read on access; replicates are averaged in the same way as the deviation.
     """
     box = particle_box(reconstructed.field("particle"))
     particle = mapped(window(reconstructed.field("particle"), box), np.asarray, np.bool_)

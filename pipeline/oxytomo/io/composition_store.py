@@ -1,4 +1,4 @@
-"""Stores of the composition branch as the numerical functions take them."""
+"""Stores of the composition branch as input of the numerical functions."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -18,7 +18,7 @@ VOLUME = ("z", "y", "x")
 
 
 def column_densities(store: Store, *, in_memory_bytes: int = IN_MEMORY_BYTES) -> ColumnDensities:
-    """Return the element sinograms of a decomposed store; larger ones than that stay on disk."""
+    """Return the element sinograms of a decomposed store; large ones stay on disk."""
 
     def array(name: str) -> Field:
         stored = store.array(name)
@@ -48,14 +48,14 @@ def only_tilt(store: Store, name: str) -> FloatArray:
 
 
 def reference_of(reference: str, inputs: Mapping[str, Path]) -> float | None:
-    """Return the TM/O, relative to the formula, that deviations refer to.
+    """Return the TM/O that deviations refer to, relative to the formula.
 
-    None for the particle's own mode.
+    It is None for the particle's own mode.
 
     Parameters
     ----------
     reference : ``mode``, ``nominal`` or ``pristine``
-    inputs : with the store of another sample, ``pristine``, where that is the reference
+    inputs : stores, including that of another sample, ``pristine``, if that is the reference
     """
     if reference == "mode":
         return None
@@ -67,7 +67,7 @@ def reference_of(reference: str, inputs: Mapping[str, Path]) -> float | None:
 
 
 def stored_composition(store: Store) -> Composition:
-    """Return a reconstructed composition of which slices are read when they are needed."""
+    """Return a reconstructed composition whose slices are read on access."""
     return Composition(
         elements=store.field("elements"),
         difference=store.field("difference"),
@@ -81,7 +81,7 @@ def stored_composition(store: Store) -> Composition:
 def write_composition(
     path: Path, result: Composition, decomposed: Store, *, method: str, provenance: Provenance
 ) -> None:
-    """Write a composition beside what it keeps of the store that it was made from."""
+    """Write a composition with the parts that it keeps of the store it was made from."""
     tilt_deg = decomposed["tilt_deg"]
     write_store(
         path,

@@ -1,4 +1,4 @@
-"""What a run left in a results folder: records of its products, and their list."""
+"""Content of a results folder after a run: records of its products, and their list."""
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -6,19 +6,18 @@ from pathlib import Path
 from oxytomo.io.plain_files import read_json_object, walk
 
 MARKER = "oxytomo.json"
-"""File in a results folder that names the raw files of each sample in it, and what runs have
-finished."""
+"""File in a results folder that lists the raw files of each sample and the finished products."""
 RECORD_END = ".record.json"
 
 
 def is_sample(folder: Path) -> bool:
-    """Say whether a folder holds the results of one sample."""
+    """Return whether a folder holds the results of one sample."""
     stages = folder / "stages"
     return stages.is_dir() and not stages.is_symlink() and not (stages / "stages").is_dir()
 
 
 def finished_products(root: Path) -> Mapping[str, Sequence[str]]:
-    """Return what runs have left in a results folder, by sample; empty where nothing says so."""
+    """Return the finished products in a results folder, by sample; empty without a list."""
     try:
         finished = read_json_object(root / MARKER).get("finished", {})
         return {
@@ -34,7 +33,7 @@ def finished_products(root: Path) -> Mapping[str, Sequence[str]]:
 def products_of(root: Path, sample: str) -> list[str]:
     """Return the products of a sample that have a record, relative to the results folder.
 
-    An empty name for those of all.
+    With an empty name, those of all samples together.
     """
     folder = root / sample
     records = records_of(folder) if sample else records_in(folder)
@@ -44,13 +43,13 @@ def products_of(root: Path, sample: str) -> list[str]:
 
 
 def records_of(sample: Path) -> list[Path]:
-    """Return the records of the outputs of a sample; images and meshes hold none."""
+    """Return the records of the outputs of a sample; images and meshes contain none."""
     below = walk(sample / "stages", into=".zarr") if (sample / "stages").is_dir() else ()
     return [*records_in(sample), *sorted(Path(e.path) for e in below if _is_record(e.name))]
 
 
 def records_in(folder: Path) -> list[Path]:
-    """Return the records of outputs right in a folder."""
+    """Return the records of outputs directly in a folder."""
     return sorted(path for path in folder.iterdir() if _is_record(path.name))
 
 
@@ -59,5 +58,5 @@ def _is_record(name: str) -> bool:
 
 
 def product_of(record: Path) -> Path:
-    """Return the output that a record is of."""
+    """Return the output that a record belongs to."""
     return record.with_name(record.name[1:].removesuffix(RECORD_END))

@@ -1,9 +1,9 @@
-"""Whether results are still what the stages wrote: digests of products, and their check.
+"""Check whether results are unchanged: digests of products, and their comparison.
 
-A stage store holds the digest of its values. Everything else (tables, pages, images, meshes) gets a
-hidden record ``.<name>.record.json`` beside it, with the digest of its bytes and where it comes
-from; the record of a store holds the digest of its metadata. The file ``oxytomo.json`` of a results
-folder names what was there at the end of a run.
+A stage store holds the digest of its values. Every other product (table, page, image, mesh) has a
+hidden record ``.<name>.record.json`` beside it, with the digest of its bytes and its origin; the
+record of a store holds the digest of its metadata. The file ``oxytomo.json`` of a results folder
+lists the products at the end of a run.
 """
 
 import json
@@ -38,16 +38,16 @@ from oxytomo.io.stores import (
 
 _NO_DATA = ("/dev", "/proc", "/sys")
 _UNEXPECTED = (Exception,)
-"""A damaged store can make the libraries raise anything; the check goes on with the next."""
+"""Errors from damaged stores, which may be of any kind; the check continues with the next one."""
 
 
 @dataclass(frozen=True)
 class Finding:
-    """What was found of one store, product or raw file.
+    """Result of the check of one store, product or raw file.
 
-    ``state`` is ``intact``, ``altered``, ``damaged``, ``missing``, ``unrecorded`` (nothing says
-    what it was) or, for raw files, ``absent`` (they are elsewhere, which is no fault) or
-    ``unchecked`` (they were not to be read).
+    ``state`` is ``intact``, ``altered``, ``damaged``, ``missing``, ``unrecorded`` (there is no
+    record of it) or, for raw files, ``absent`` (they are stored elsewhere, which is not an error)
+    or ``unchecked`` (they were not to be read).
     """
 
     path: Path
@@ -56,13 +56,13 @@ class Finding:
 
     @property
     def bad(self) -> bool:
-        """Say whether the results cannot be relied on."""
+        """Return whether the results are unreliable."""
         return self.state in ("altered", "damaged", "missing")
 
 
 @dataclass
 class _Check:
-    """What a check of a results folder knows: folder, whether to read raw files, findings."""
+    """State of a check of a results folder: folder, whether to read raw files, findings."""
 
     root: Path
     inputs: bool
@@ -80,7 +80,7 @@ def record_output(path: Path, provenance: Provenance) -> None:
 def output_digest(path: Path) -> str:
     """Return the digest of a product's bytes.
 
-    For a stage store that of its metadata, as its values have their own.
+    For a stage store it is that of its metadata, as its values have their own.
     """
     if store_record(path) is not None:
         return folder_digest(path, pattern="zarr.json")
@@ -88,16 +88,16 @@ def output_digest(path: Path) -> str:
 
 
 def check_unaltered(path: Path) -> None:
-    """Refuse a store or a table that is not what its stage wrote, before something is made from it.
+    """Refuse a store or table that differs from what its stage wrote, before it is used.
 
-    The metadata of a store are compared with its record, its values by their seal; where an earlier
-    version wrote neither, by the digest of the values, for which all are read. A table without a
-    record is taken as it is.
+    The metadata of a store are compared with its record, its values by their seal. If an earlier
+    version wrote neither, all values are read and compared by their digest. A table without a
+    record is accepted.
 
     Raises
     ------
     StoreError
-        When it was changed.
+        If it was changed.
     """
     recorded = _recorded_digest(path)
     if recorded is not None and recorded != output_digest(path):
@@ -120,7 +120,7 @@ def check_unaltered(path: Path) -> None:
 
 
 def digest_of_values(store: Store) -> str:
-    """Return the digest of the values of a store, all of which are read for it."""
+    """Return the digest of the values of a store; all of them are read."""
     return content_digest(
         {name: NamedArray(store.field(name), store.axes(name), store.unit(name)) for name in store.names}
     )
@@ -131,13 +131,13 @@ def verify(folder: Path, *, inputs: bool = False) -> list[Finding]:
 
     Parameters
     ----------
-    folder : of all samples, or of one
+    folder : results of all samples, or of one
     inputs : also read the raw files behind the results, where they are outside the folder
 
     Raises
     ------
     StoreError
-        Where the folder holds no results.
+        If the folder holds no results.
     """
     alone = is_sample(folder)
     samples = [folder] if alone else _samples_below(folder)
@@ -171,14 +171,14 @@ def _samples_below(folder: Path) -> list[Path]:
 
 
 def _links_beside(folder: Path) -> Iterator[Finding]:
-    """Name samples that are links: a run refuses them, and what they lead to is not looked at."""
+    """Name samples that are links: a run refuses them, and their targets are not examined."""
     for path in sorted(folder.iterdir()):
         if path.is_symlink():
             yield Finding(path, "damaged", "a link, which no run makes; not followed")
 
 
 def _verify_sample(sample: Path, check: _Check) -> list[Finding]:
-    """Check the products, then the stores; collects the raw files."""
+    """Check the products, then the stores; collect the raw files."""
     try:
         foreign = {Path(entry.path): kind for entry in walk(sample) if (kind := foreign_kind(entry))}
     except (StoreError, OSError) as error:
@@ -215,7 +215,7 @@ def _unrecorded(sample: Path) -> list[Path]:
 def _verify_products(
     records: Sequence[Path], check: _Check, foreign: Mapping[Path, str] | None = None
 ) -> list[Finding]:
-    """Check products by their records, and the raw files that they alone were made from."""
+    """Check products by their records, and the raw files that only they were made from."""
     found = []
     for record in records:
         if product_of(record) not in (foreign or {}) and record not in (foreign or {}):
@@ -272,11 +272,11 @@ def _strange_files(path: Path, store: Store) -> list[str]:
 
 
 def _verify_inputs(store: Path, check: _Check) -> Iterator[Finding]:
-    """Compare what a store was made from with what is there now."""
+    """Compare the recorded inputs of a store with the present ones."""
     try:
         provenance = checked_record(store)
     except PipelineError:
-        return  # the store itself is damaged, which has been said
+        return  # the store itself is damaged, which is reported already
     for item in () if provenance is None else provenance.inputs.values():
         recorded, digest = Path(item["path"]), item["digest"]
         path = relocated(recorded, check.root)
@@ -292,7 +292,7 @@ def _verify_inputs(store: Path, check: _Check) -> Iterator[Finding]:
 def _digest_now(path: Path, check: _Check) -> str:
     """Return the digest of an input that is a result.
 
-    Empty where it is damaged, which is said of itself.
+    It is empty if the input is damaged, which is reported for the input itself.
     """
     if path not in check.digests:
         try:
@@ -303,7 +303,7 @@ def _digest_now(path: Path, check: _Check) -> str:
 
 
 def _verify_raw(path: Path, inside: Path | None, digest: str, check: _Check) -> Finding:
-    """Check a raw file; one outside of the results only where that was asked for."""
+    """Check a raw file; one outside of the results only if requested."""
     if inside is None and not check.inputs:
         return Finding(path, "unchecked", "a raw file outside of the results")
     try:
@@ -318,7 +318,7 @@ def _verify_raw(path: Path, inside: Path | None, digest: str, check: _Check) -> 
 
 
 def _recorded_digest(path: Path) -> str | None:
-    """Return the digest in the record of an output, None where there is none that can be read."""
+    """Return the digest in the record of an output, None without a readable record."""
     try:
         digest: Any = read_json_object(record_file(path)).get("digest")
     except OSError:

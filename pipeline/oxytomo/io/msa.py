@@ -13,7 +13,7 @@ _FIRST_LINE = re.compile(r"\s*#FORMAT\s*:\s*EMSA/MAS", re.IGNORECASE)
 
 
 def is_msa(text: str) -> bool:
-    """Say whether a text begins as EMSA/MAS does."""
+    """Return whether a text starts as EMSA/MAS does."""
     return _FIRST_LINE.match(text) is not None
 
 
@@ -23,9 +23,9 @@ def read_msa(path: Path) -> tuple[Float64Array, Float64Array, dict[str, str], st
     Raises
     ------
     MissingPackageError
-        RosettaSciIO is not installed.
+        If RosettaSciIO is not installed.
     InputError
-        For a file that holds no single spectrum.
+        If the file does not hold a single spectrum.
     """
     optional_package("rsciio", what=f"{path} (msa)", extra="em")
     from rsciio.msa import file_reader

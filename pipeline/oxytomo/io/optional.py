@@ -1,4 +1,4 @@
-"""Packages that only some results need, imported when they are asked for."""
+"""Packages that only some results need, imported on demand."""
 
 import importlib
 from collections.abc import Iterator
@@ -11,11 +11,11 @@ from oxytomo.errors import InputError, MissingPackageError, PipelineError
 
 @contextmanager
 def any_error_of(package: str, path: Path) -> Iterator[None]:
-    """Turn whatever a package raises for a damaged file into one line.
+    """Convert any exception of a package for a damaged file to one line.
 
-    Its own errors have no common base.
+    The package's own errors have no common base class.
 
-    Memory that runs out is left to the caller.
+    Memory errors are left to the caller.
     """
     try:
         yield
@@ -37,13 +37,13 @@ def optional_package(package: str, *, what: str, extra: str) -> Any:
     Parameters
     ----------
     package : its name
-    what : what needs it, for the message
+    what : the feature that needs it, for the message
     extra : the extra of this distribution that installs it
 
     Raises
     ------
     MissingPackageError
-        It is not installed.
+        If it is not installed.
     """
     try:
         return importlib.import_module(package)

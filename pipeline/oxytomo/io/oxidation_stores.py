@@ -1,4 +1,4 @@
-"""Stacks of the oxidation branch and their fits, from stores and to stores."""
+"""Stacks of the oxidation branch and their fits: reading and writing of stores."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -64,7 +64,7 @@ def write_density(
 
 
 def recorded_stack(store: Store) -> RecordedStack:
-    """Return a normalised stack; its frames are read when they are needed."""
+    """Return a normalised stack; its frames are read on access."""
     return RecordedStack(
         element=str(store.attributes["element"]),
         value=store.field("value"),
@@ -107,7 +107,7 @@ def registered_facts(normalized: Store, place: Placement, *, max_shift_px: float
 
 
 def registered_stack(store: Store) -> EnergyStack:
-    """Return a registered stack; its frames are read when they are needed."""
+    """Return a registered stack; its frames are read on access."""
     return EnergyStack(
         value=store.field("value"),
         variance=store.field("variance"),
@@ -161,7 +161,7 @@ def write_valence_maps(
 
 
 def fitted_element(store: Store, stack: EnergyStack) -> FittedElement:
-    """Return the fit of one element; ``stack`` is what was fitted."""
+    """Return the fit of one element; ``stack`` is the stack that was fitted."""
     facts = store.attributes
     found = ValenceMap(
         element=str(facts["element"]),

@@ -1,4 +1,4 @@
-"""Stores of a particle in several jobs: what parts share, the parts, and the whole."""
+"""Stores of a particle that is solved in several jobs: shared input, parts, and the whole."""
 
 from collections.abc import Mapping
 from dataclasses import asdict, replace
@@ -19,12 +19,12 @@ from oxytomo.slabs import Field, new_field, plane, slabs
 
 
 def ground_attributes(ground: Ground) -> dict[str, object]:
-    """Return the numbers that parts share."""
+    """Return the numbers that all parts share."""
     return {"noise": ground.noise, "reference_tm_o": ground.reference_tm_o, "record": ground.record}
 
 
 def read_ground(inputs: Mapping[str, Path], data: ColumnDensities, solver: DeviationSolver) -> Ground:
-    """Return what parts share, from ``prepare`` and, with the mode as reference, ``join``."""
+    """Return the shared input, from ``prepare`` and, with the mode as reference, ``join``."""
     store = read_store(inputs["prepare"])
     support = store.field("support")
     box, cut = slabs_of(data, support, solver.parts)
@@ -56,7 +56,7 @@ def write_part(
     found: FoundBySlab,
     provenance: Provenance,
 ) -> None:
-    """Write the slices of a part and how they were reached."""
+    """Write the slices of a part and their convergence."""
     reached = [
         {"thickness": thickness, "problems": {name: asdict(one) for name, one in each.items()}}
         for each, thickness in found
@@ -75,7 +75,7 @@ def stores_of(inputs: Mapping[str, Path], name: str, parts: int) -> list[Store]:
 
 
 def found_in(stores: list[Store]) -> FoundBySlab:
-    """Return how the slabs of all parts were reached."""
+    """Return the convergence of the slabs of all parts."""
     return [
         ({name: Reached(**one) for name, one in slab["problems"].items()}, int(slab["thickness"]))
         for store in stores
@@ -84,7 +84,7 @@ def found_in(stores: list[Store]) -> FoundBySlab:
 
 
 def gathered_parts(stores: list[Store], shape: tuple[int, ...], n_elements: int) -> Solutions:
-    """Put the solutions of parts together; of the elements the first so many."""
+    """Join the solutions of parts; of the elements only the first ones, as many as given."""
     gathered = Solutions.empty(shape, n_elements)
     for store in stores:
         _copy(store, store.field("total"), gathered.total)
@@ -97,7 +97,7 @@ def gathered_parts(stores: list[Store], shape: tuple[int, ...], n_elements: int)
 def composition_of_parts(
     inputs: Mapping[str, Path], data: ColumnDensities, solver: DeviationSolver
 ) -> Composition:
-    """Return the composition that all parts amount to."""
+    """Return the composition made of all parts."""
     n = len(data.atoms)
     first = read_ground({"prepare": inputs["prepare"]}, data, solver)
     stores = stores_of(inputs, "part", solver.parts)
@@ -118,7 +118,7 @@ def composition_of_parts(
 
 
 def _copy(store: Store, source: Field, target: Field) -> None:
-    """Copy the slices of a part to where they belong."""
+    """Copy the slices of a part to their position in the whole."""
     first = int(store.attributes["first_row"])
     for slab in slabs(source.shape):
         target[first + slab.rows.start : first + slab.rows.stop] = source[slab.rows]

@@ -13,7 +13,7 @@ from oxytomo.slabs import Field
 
 
 def scan_series(name: str, store: Store) -> ScanSeries:
-    """Return a normalised series; its frames are read when they are needed."""
+    """Return a normalised series; its frames are read on access."""
     facts = {key: store[key] for key in ("tilt_deg", "energy_ev", "pixel_nm")}
     return ScanSeries(name, store.digest, store.field("value"), **facts)
 

@@ -1,4 +1,4 @@
-"""Files of results, perhaps from elsewhere: plain files of limited size, JSON without traps."""
+"""Safe reading of result files, perhaps from elsewhere: plain files of limited size, plain JSON."""
 
 import json
 import os
@@ -19,7 +19,7 @@ _REMEDY = "delete it and run the workflow again, or ask for the results once mor
 
 
 def what_it_is(mode: int) -> str:
-    """Return a word for the kind of a file by its mode."""
+    """Return a word for the type of a file by its mode."""
     kinds = (
         (stat.S_ISREG, "a file"),
         (stat.S_ISDIR, "a folder"),
@@ -31,7 +31,7 @@ def what_it_is(mode: int) -> str:
 
 
 def printable(text: object) -> str:
-    """Return text in one line without characters that steer a terminal or turn its direction."""
+    """Return text on one line without characters that control a terminal or its direction."""
     return "".join(
         c
         if c.isprintable() and unicodedata.category(c) != "Cf"
@@ -41,17 +41,17 @@ def printable(text: object) -> str:
 
 
 def open_plain(path: Path, *, follow: bool = False) -> BinaryIO:
-    """Open a plain file for reading, and nothing else: a pipe or a device is not waited for.
+    """Open a plain file for reading, and nothing else; pipes and devices are not waited for.
 
     Parameters
     ----------
     path : the file
-    follow : also through links, where the path is the user's own word
+    follow : follow links, for paths that the user gave directly
 
     Raises
     ------
     StoreError
-        For a link, a pipe, a device, a folder, or what cannot be opened.
+        For a link, a pipe, a device, a folder, or a path that cannot be opened.
     """
     flags = os.O_RDONLY | os.O_NONBLOCK | os.O_CLOEXEC | (0 if follow else os.O_NOFOLLOW)
     try:
@@ -70,7 +70,7 @@ def open_plain(path: Path, *, follow: bool = False) -> BinaryIO:
 
 
 def not_plain(path: Path, got: str) -> StoreError:
-    """Return the error for something in a results folder that is no plain file."""
+    """Return the error for an entry of a results folder that is not a plain file."""
     return StoreError(printable(path), expected="a plain file", got=got, fix=_REMEDY)
 
 
@@ -88,7 +88,7 @@ def read_plain(path: Path, most_bytes: int = MOST_TABLE_BYTES) -> bytes:
 
 
 def parse_json(content: bytes | str, *, strict: bool = True) -> Any:
-    """Return what JSON says.
+    """Parse JSON.
 
     Parameters
     ----------
@@ -98,7 +98,7 @@ def parse_json(content: bytes | str, *, strict: bool = True) -> Any:
     Raises
     ------
     ValueError
-        For what is no JSON, a key given twice, nesting deeper than ``DEEPEST_JSON``.
+        If it is not JSON, has a key twice, or is nested deeper than ``DEEPEST_JSON``.
     """
 
     def once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
@@ -145,7 +145,7 @@ def read_json_object(
     Raises
     ------
     StoreError
-        For what is no plain file, too large, or no JSON object.
+        If it is not a plain file, too large, or not a JSON object.
     """
     try:
         found = parse_json(read_plain(path, most_bytes), strict=strict)
@@ -159,17 +159,17 @@ def read_json_object(
 
 
 def walk(folder: Path, *, into: str = "") -> Iterator[os.DirEntry[str]]:
-    """Yield everything below a folder, each folder before what is in it; links are not followed.
+    """Yield everything below a folder, each folder before its content; links are not followed.
 
     Parameters
     ----------
-    folder : where to begin
-    into : folders whose names end so are given, and not entered; empty to enter all
+    folder : folder to start from
+    into : name endings of folders that are yielded but not entered; empty to enter all
 
     Raises
     ------
     StoreError
-        Where folders are nested deeper than ``DEEPEST_FOLDERS``.
+        If folders are nested deeper than ``DEEPEST_FOLDERS``.
     """
     todo = [(str(folder), 0)]
     while todo:
@@ -190,7 +190,7 @@ def walk(folder: Path, *, into: str = "") -> Iterator[os.DirEntry[str]]:
 
 
 def foreign_kind(entry: os.DirEntry[str]) -> str:
-    """Return what a folder's entry is that no stage writes (link, pipe, device), or nothing."""
+    """Return the type of an entry that no stage writes (link, pipe, device), or nothing."""
     if entry.is_symlink():
         return "a link"
     if entry.is_file(follow_symlinks=False) or entry.is_dir(follow_symlinks=False):
@@ -199,12 +199,12 @@ def foreign_kind(entry: os.DirEntry[str]) -> str:
 
 
 def check_no_links(folder: Path, path: Path) -> None:
-    """Refuse a path below a folder that leads through a link.
+    """Refuse a path below a folder that passes through a link.
 
     Raises
     ------
     StoreError
-        When a part of ``path`` below ``folder`` is a link.
+        If a part of ``path`` below ``folder`` is a link.
     """
     place = folder
     for part in path.relative_to(folder).parts:

@@ -1,4 +1,4 @@
-"""Where a result comes from: digests of inputs, records, the chain to the raw files."""
+"""Origin of results: digests of inputs, records, the chain to the raw files."""
 
 import hashlib
 import os
@@ -19,15 +19,15 @@ from oxytomo.io.stores import read_head, read_store
 _BLOCK_BYTES = 2**20
 _TIME_STAMP = ".snakemake_timestamp"
 MOST_FILES = 2 * 10**6
-"""A folder with more is taken for a mistake."""
+"""A folder with more entries is taken for a mistake."""
 _STORE_DEPTH, _MOST_INDENT = 2, 40
-"""Stores are at least so deep below ``stages``."""
+"""Smallest depth of stores below ``stages``."""
 
 
 def file_digest(path: Path, *, follow: bool = True) -> str:
     """Return the SHA-256 of a file's bytes.
 
-    ``follow`` also through links, where the path is the user's own word.
+    With ``follow`` also through links, for paths that the user gave directly.
     """
     try:
         digest = hashlib.sha256()
@@ -45,7 +45,7 @@ def file_digest(path: Path, *, follow: bool = True) -> str:
 def folder_digest(path: Path, *, pattern: str = "*") -> str:
     """Return the SHA-256 of the names and digests of the files below a folder, sorted by name.
 
-    The time stamps that Snakemake leaves in folders play no part.
+    The time stamps that Snakemake leaves in folders are ignored.
     """
     digest = hashlib.sha256()
     files = (file for file in path.rglob(pattern) if file.is_file() and file.name != _TIME_STAMP)
@@ -76,7 +76,7 @@ def result_digest(path: Path) -> str:
 
 
 def input_digest(path: Path) -> str:
-    """Return the digest of an input; a store brings that of its content."""
+    """Return the digest of an input; a store has that of its content."""
     if store_record(path) is not None:
         return read_head(path).digest
     return folder_digest(path) if path.is_dir() else file_digest(path)
@@ -102,13 +102,13 @@ def make_provenance(
 
 
 def store_record(path: Path) -> dict[str, Any] | None:
-    """Return the root attribute ``oxytomo`` of a stage store with its arrays, else None."""
+    """Return the root attribute ``oxytomo`` of a stage store with its arrays, or None."""
     record = raw_record(path)
     return record if record is not None and "arrays" in record else None
 
 
 def raw_record(path: Path) -> dict[str, Any] | None:
-    """Return the record within a store or an image, or beside another product, as it is written."""
+    """Return the record in a store or an image, or beside another product, as written."""
     root, beside = path / "zarr.json", record_file(path)
     older = path / ".zattrs"  # an image of format 0.4
     try:
@@ -119,18 +119,18 @@ def raw_record(path: Path) -> dict[str, Any] | None:
         else:
             record = decode_json(read_json_object(older))[STORE_KEY] if older.is_file() else None
     except (OSError, ValueError, KeyError, TypeError):
-        # Not a result of this package; read_store says what is wrong with a damaged one
+        # Not a result of this package; read_store describes the fault of a damaged one
         return None
     return record if isinstance(record, dict) else None
 
 
 def checked_record(path: Path) -> Provenance | None:
-    """Return where a result comes from; None for what is no result.
+    """Return the origin of a result; None if the path is not a result.
 
     Raises
     ------
     StoreError
-        When its record lacks entries, or they are of other types.
+        If its record lacks entries, or has entries of other types.
     """
     record = raw_record(path)
     if record is None:
@@ -147,9 +147,9 @@ def checked_record(path: Path) -> Provenance | None:
 
 
 def results_root(path: Path) -> Path:
-    """Return the folder of all samples that a result lies in.
+    """Return the folder of all samples that contains a result.
 
-    Where there is none, the folder beside it.
+    Without one, the folder beside it.
     """
     place = Path(os.path.abspath(path))  # noqa: PTH100  - links are not followed
     for sample in place.parents:
@@ -159,11 +159,11 @@ def results_root(path: Path) -> Path:
 
 
 def relocated(path: Path, root: Path) -> Path | None:
-    """Return where a recorded input is in a results folder, also after that was moved.
+    """Return the path of a recorded input in a results folder, also after that was moved.
 
-    None where it is elsewhere.
+    None if the input is elsewhere.
 
-    A store is known by its place ``<sample>/stages/<branch>/…zarr``. Raw files may lie below a
+    A store is identified by its place ``<sample>/stages/<branch>/…zarr``. Raw files may be in a
     folder of any name.
     """
     parts = path.parts
@@ -177,7 +177,7 @@ def relocated(path: Path, root: Path) -> Path | None:
 
 
 def provenance_chain(path: Path, *, verify: bool = True, outside: bool = False) -> list[dict[str, Any]]:
-    """Return what went into a store or result, nearest first, back to the raw files.
+    """Return the inputs of a store or result, nearest first, back to the raw files.
 
     Parameters
     ----------
@@ -187,9 +187,9 @@ def provenance_chain(path: Path, *, verify: bool = True, outside: bool = False) 
 
     Returns
     -------
-    list of ``{"depth", "name", "path", "digest", "state"}``; ``state`` is ``"unchanged"``,
-    ``"changed"`` or ``"missing"``, ``"unchecked"`` for what was not read, and ``stage`` is added
-    where the input is a result itself
+    List of ``{"depth", "name", "path", "digest", "state"}``. ``state`` is ``"unchanged"``,
+    ``"changed"`` or ``"missing"``, or ``"unchecked"`` for files that were not read. ``stage`` is
+    added if the input is itself a result
     """
     root = results_root(path)
     found: list[dict[str, Any]] = []
@@ -220,7 +220,7 @@ def _inputs(path: Path) -> list[tuple[str, Path, str]]:
 def _link(
     recorded: Path, inside: Path | None, digest: str, *, verify: bool, outside: bool
 ) -> tuple[dict[str, Any], Path | None]:
-    """Return what is known of an input, and where to go on."""
+    """Return the facts of an input, and where to continue."""
     source = inside or (recorded if outside else None)
     link: dict[str, Any] = {"path": str(inside or recorded), "digest": digest, "state": "unchecked"}
     if source is None:
@@ -241,7 +241,7 @@ def _link(
 
 
 def describe(path: Path, *, outside: bool = False) -> list[str]:
-    """Return lines on what is in a raw file, store or result, and where it comes from."""
+    """Return lines on the content of a raw file, store or result, and on its origin."""
     if not path.exists():
         raise InputError(
             printable(path), expected="a file or folder", got="nothing there", fix="correct the path"
@@ -264,7 +264,7 @@ def describe(path: Path, *, outside: bool = False) -> list[str]:
 
 
 def describe_chain(path: Path, *, outside: bool = False) -> list[str]:
-    """Return a line for each input of a result, and for theirs, back to the raw files."""
+    """Return a line for each input of a result, and for their inputs, back to the raw files."""
     lines = []
     for link in provenance_chain(path, outside=outside):
         stage = f"stage {link['stage']}, " if "stage" in link else ""

@@ -1,4 +1,4 @@
-"""Records of where results come from, in stores and beside products, and their check."""
+"""Records of the origin of results, in stores and beside products, and their check."""
 
 import math
 import re
@@ -12,15 +12,15 @@ import numpy as np
 STORE_KEY = "oxytomo"
 """Root attribute of a store or an image that holds its record."""
 SEAL = "chunks"
-"""Key of the seal in what a store says of an array."""
+"""Key of the seal in the layout of an array."""
 NAME = r"\w[\w.-]*"
-"""What an array may be called."""
+"""Allowed names of an array."""
 MOST_VERSION, LONGEST_PATH = 10**6, 4096
 
 
 @dataclass(frozen=True)
 class Provenance:
-    """Where the content of a store comes from.
+    """Origin of the content of a store.
 
     Attributes
     ----------
@@ -75,9 +75,9 @@ def decode_json(value: Any) -> Any:
 def checked_provenance(record: Any) -> Provenance:
     """Return the provenance in a record that may come from elsewhere.
 
-    Raises ``ValueError`` and the like for none.
+    Raises ``ValueError`` and the like for an invalid record.
 
-    Paths of inputs hold no characters that no path has.
+    Paths of inputs contain only characters that are valid in a path.
     """
     inputs = {str(key): _checked_input(item) for key, item in dict(record["inputs"]).items()}
     version = record["version"]
@@ -101,7 +101,7 @@ def _checked_input(item: Any) -> dict[str, str]:
 
 
 def checked_layout(name: str, item: Any) -> dict[str, Any]:
-    """Return what a store says of an array, once it is what this package writes."""
+    """Return the layout of an array after a check that it is one of this package."""
     axes, shape = item["axes"], item["shape"]
     plain = isinstance(axes, list) and isinstance(shape, list) and len(axes) == len(shape)
     if not plain or not re.fullmatch(NAME, name) or any(type(side) is not int or side < 0 for side in shape):
@@ -115,7 +115,7 @@ def checked_layout(name: str, item: Any) -> dict[str, Any]:
 
 
 def text_of(value: Any) -> str:
-    """Return a value that is text; raises ``TypeError`` for any other."""
+    """Return a value if it is text; raise ``TypeError`` otherwise."""
     if not isinstance(value, str):
         raise TypeError(f"{value!r:.20} is no text")
     return value

@@ -10,7 +10,7 @@ from oxytomo.oxidation.spectra import Reference
 
 
 class SpectrumFile(Protocol):
-    """Where a spectrum is, and what it is called."""
+    """File of a spectrum, and its name."""
 
     @property
     def file(self) -> str:
@@ -22,19 +22,19 @@ class SpectrumFile(Protocol):
 
     @property
     def label(self) -> str:
-        """Name in tables and pictures."""
+        """Name in tables and figures."""
 
     @property
     def energy_unit(self) -> str | None:
-        """Unit of the energies, None where the file says it."""
+        """Unit of the energies, None if the file gives it."""
 
     @property
     def energy_shift_ev(self) -> float:
-        """Number added to the energies."""
+        """Offset added to the energies, eV."""
 
 
 def read_references(sources: Iterable[tuple[float, SpectrumFile]]) -> list[Reference]:
-    """Read reference spectra, each with its valence, in the order given."""
+    """Read reference spectra, each with its valence, in the given order."""
     references = []
     for valence, source in sources:
         spectrum = read_spectrum(Path(source.file), group=source.group, energy_unit=source.energy_unit)

@@ -28,12 +28,12 @@ FIELD_BYTES = 160 * 2**20
 def scratch_arrays(beside: Path, shapes: dict[str, tuple[int, ...]]) -> Iterator[dict[str, FloatArray]]:
     """Give float32 arrays to fill.
 
-    Large ones are files in a hidden folder that goes when the block ends.
+    Large ones are files in a hidden folder that is removed when the block ends.
 
     Parameters
     ----------
     beside : the store that will be written; the hidden folder is next to it
-    shapes : per name the shape
+    shapes : shape of each array, by name
     """
     with _scratch_folder(beside) as folder:
         try:
@@ -46,12 +46,12 @@ def scratch_arrays(beside: Path, shapes: dict[str, tuple[int, ...]]) -> Iterator
 
 @contextmanager
 def _scratch_folder(beside: Path) -> Iterator[Path]:
-    """Give a hidden folder next to a store that goes when the block ends."""
+    """Give a hidden folder next to a store; it is removed when the block ends."""
     place = beside.with_name(f"{beside.stem}_scratch")
     folder = place.with_name(f".{place.name}.partial-{os.getpid()}")
     try:
-        # Clean up first: later, the folder of this process would look like one that an earlier run
-        # left.
+        # Clean up first: later, the folder of this process would look like one left by an earlier
+        # run.
         remove_stale(place)
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -71,8 +71,7 @@ def _array(path: Path, shape: tuple[int, ...]) -> FloatArray:
     with path.open("wb") as file:
         file.truncate(n_bytes)
         if hasattr(os, "posix_fallocate"):  # not on macOS
-            # A map of a file that finds no space on the disk when it is written to would end the
-            # process.
+            # A memory map of a file ends the process if it is written to on a full disk.
             os.posix_fallocate(file.fileno(), 0, n_bytes)
     return np.memmap(path, np.float32, "r+", shape=shape)
 
@@ -80,8 +79,8 @@ def _array(path: Path, shape: tuple[int, ...]) -> FloatArray:
 class ScratchField:
     """An array in a file that is read and written by slices of step 1.
 
-    Not through a map of the file: writing to one on a full disk ends the process, and what is
-    mapped counts as memory.
+    It does not use a memory map: writing to one on a full disk ends the process, and mapped pages
+    count as memory.
     """
 
     def __init__(self, path: Path, shape: tuple[int, ...], dtype: Any) -> None:
@@ -89,7 +88,7 @@ class ScratchField:
         self.ndim = len(shape)
         with path.open("wb") as file:
             file.truncate(int(np.prod(shape)) * self.dtype.itemsize)
-        # Its space on the disk is free again as soon as nobody needs it.
+        # Its disk space is free again as soon as nothing uses it.
         weakref.finalize(self, path.unlink, missing_ok=True)
 
     def __getitem__(self, key: Any) -> NDArray[Any]:
@@ -135,7 +134,7 @@ class ScratchField:
         return tuple(box), tuple(kept)
 
     def _axis(self, box: Box) -> int:
-        """Return the axis along which a box is read in one piece, with all of the axes after it."""
+        """Return the axis from which on a box is contiguous in the file."""
         cut = [axis for axis, one in enumerate(box) if one != slice(0, self.shape[axis])]
         return min(max(cut, default=0), max(self.ndim - 2, 0))
 
@@ -144,7 +143,7 @@ class ScratchField:
         return (box[axis].stop - box[axis].start, *self.shape[axis + 1 :])
 
     def _runs(self, box: Box) -> Iterator[tuple[int, tuple[int, ...], Box | None]]:
-        """Yield the pieces of a box in one run: first byte, place, and what of the run."""
+        """Yield the contiguous pieces of a box: first byte, position, and part of the piece."""
         axis = self._axis(box)
         inner = (slice(None), *box[axis + 1 :])
         whole = all(

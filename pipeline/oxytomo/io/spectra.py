@@ -34,7 +34,7 @@ _ABSORPTION_NAMES = (
     "tey",
 )
 _NORMALIZED_NAMES = ("norm", "flat")
-"""Columns of spectra that are normalised; they are the first of those above."""
+"""Columns of normalised spectra; they are the first of those above."""
 _INCIDENT, _TRANSMITTED, _FLUORESCENCE = (
     ("i0", "io"),
     ("itrans", "i1", "it"),
@@ -43,22 +43,22 @@ _INCIDENT, _TRANSMITTED, _FLUORESCENCE = (
 
 
 def read_spectrum(path: Path, *, group: str | None, energy_unit: str | None) -> Spectrum:
-    """Read one spectrum; energies are sorted, and values at the same energy averaged.
+    """Read one spectrum; energies are sorted, and values at the same energy are averaged.
 
-    Those of an Athena project are moved by its ``bkg_eshift``, the calibration that Athena keeps
-    beside the data.
+    Energies of an Athena project are shifted by its ``bkg_eshift``, the calibration that Athena
+    stores beside the data.
 
     Parameters
     ----------
     path : EMSA/MAS (``.msa``), XDI, CSV or text with an energy column first and named or only one
         further column (or columns ``i0`` and ``itrans`` or ``ifluor``), or an Athena project
     group : name of the group in an Athena project, or of the absorption column of a text file
-    energy_unit : ``eV`` or ``keV``; None: as the file says, and otherwise numbers below 100 are keV
+    energy_unit : ``eV`` or ``keV``; None: from the file, and otherwise numbers below 100 are keV
 
     Raises
     ------
     InputError
-        When the file is not a spectrum; always one line.
+        If the file is not a spectrum; always one line.
     """
     text = _text(path)
     if is_msa(text):
@@ -168,7 +168,7 @@ def _xdi_names(comments: Sequence[str]) -> dict[int, str]:
 def _absorption(
     table: Float64Array, names: dict[int, str], energy_at: int, wanted: str | None, path: Path
 ) -> Float64Array:
-    """Return the absorption: the named column, from intensities, or the only one left."""
+    """Return the absorption: the named column, from intensities, or the only column left."""
     if wanted is not None:
         chosen = next((index for index, name in names.items() if name == wanted.lower()), None)
         if chosen is None:
@@ -202,8 +202,7 @@ def _athena(text: str, group: str | None, path: Path) -> tuple[Float64Array, Flo
 
     Lists are ``@args``, ``@x`` and ``@y``.
 
-    The energies are those of ``@x``; the shift ``bkg_eshift`` that calibrates them is in the
-    metadata.
+    The energies are those of ``@x``; the calibrating shift ``bkg_eshift`` is in the metadata.
     """
     found: dict[str, tuple[Float64Array, Float64Array]] = {}
     moved: dict[str, float] = {}

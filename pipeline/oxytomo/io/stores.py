@@ -51,7 +51,7 @@ _DAMAGE = (
     AttributeError,
     ArithmeticError,
 )
-"""What zarr, its codecs and the JSON reader raise for missing or damaged files."""
+"""Exceptions of zarr, its codecs and the JSON reader for missing or damaged files."""
 
 
 @dataclass(frozen=True)
@@ -65,7 +65,7 @@ class NamedArray:
 
 @dataclass(frozen=True)
 class Store:
-    """A complete store on disk; arrays are loaded when asked for."""
+    """A complete store on disk; arrays are loaded on access."""
 
     path: Path
     names: tuple[str, ...]
@@ -100,7 +100,7 @@ class Store:
             raise limit or _damaged(self.path, got) from error
 
     def field(self, name: str) -> Field:
-        """Return the array ``name`` as a field: slices of it are loaded when asked for."""
+        """Return the array ``name`` as a field: slices of it are loaded on access."""
         array = self.array(name)
 
         def load(key: Any) -> NDArray[Any]:
@@ -117,7 +117,7 @@ class Store:
 
     @property
     def sealed(self) -> bool:
-        """Say whether a changed value is noticed when the store is opened.
+        """Return whether a changed value is noticed when the store is opened.
 
         Earlier versions wrote no seals.
         """
@@ -139,7 +139,7 @@ class Store:
 def content_digest(arrays: Mapping[str, NamedArray]) -> str:
     """Return the SHA-256 of names, shapes, types and values of arrays.
 
-    Memory order plays no part.
+    The memory order is ignored.
     """
     digest = hashlib.sha256()
     for name in sorted(arrays):
@@ -168,7 +168,7 @@ def chunk_shape(shape: tuple[int, ...], item_bytes: int) -> tuple[int, ...]:
 
 
 def pieces(shape: tuple[int, ...], chunks: tuple[int, ...]) -> Iterator[tuple[slice, ...]]:
-    """Cut an array into boxes of whole chunks, ``WRITTEN_CHUNKS`` each, in memory order."""
+    """Divide an array into boxes of whole chunks, ``WRITTEN_CHUNKS`` each, in memory order."""
     if not shape:
         yield ()
         return
@@ -188,13 +188,13 @@ def write_store(
     Parameters
     ----------
     path : the folder of the store
-    arrays : numeric or boolean arrays; their axes' names must fit their dimensions
-    provenance, attributes : kept as root attributes ``oxytomo`` and ``attributes``
+    arrays : numeric or boolean arrays; the names of their axes must fit their dimensions
+    provenance, attributes : stored as root attributes ``oxytomo`` and ``attributes``
 
     Raises
     ------
     StoreError
-        When the folder cannot be written; nothing is left behind and an older store stays.
+        If the folder cannot be written; nothing is left behind and an older store is kept.
     """
     for name, array in arrays.items():
         _check_array(path, name, array)
@@ -210,7 +210,7 @@ def write_store(
 def read_store(path: Path) -> Store:
     """Open a store.
 
-    Raises :class:`StoreError` when it is missing, incomplete or made by something else.
+    Raises :class:`StoreError` if it is missing, incomplete or from another program.
     """
     store = read_head(path)
     for name in store.names:
@@ -221,9 +221,9 @@ def read_store(path: Path) -> Store:
 
 
 def read_head(path: Path) -> Store:
-    """Read what a store says of itself, without a look at its arrays.
+    """Read the metadata of a store, without a check of its arrays.
 
-    Raises :class:`StoreError` as ``read_store`` does.
+    Raises :class:`StoreError` in the same cases as ``read_store``.
     """
     root_file = path / "zarr.json"
     if not path.is_dir() or path.is_symlink() or not root_file.exists():
@@ -255,7 +255,7 @@ def read_head(path: Path) -> Store:
 
 
 def require_memory(n_bytes: int) -> None:
-    """Refuse an array that does not fit into the memory that is free."""
+    """Refuse an array that does not fit into the free memory."""
     if n_bytes > SMALL_BYTES and n_bytes > psutil.virtual_memory().available:
         raise MemoryError(f"{n_bytes / 1e9:.1f} GB for one array")
 
@@ -338,7 +338,7 @@ def _undecodable(path: Path, name: str, error: Exception) -> StoreError:
 
 
 class AlteredStoreError(StoreError):
-    """A store is whole, and holds other values or metadata than its stage wrote."""
+    """A store is complete, but has other values or metadata than its stage wrote."""
 
 
 def _altered(path: Path, name: str) -> StoreError:

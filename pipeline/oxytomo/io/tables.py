@@ -71,7 +71,7 @@ def read_csv(path: Path) -> dict[str, list[str]]:
 def csv_rows(path: Path) -> list[list[str]]:
     """Return the rows of a table that are not empty.
 
-    Raises :class:`StoreError` for what is no table, or too large.
+    Raises :class:`StoreError` if the file is not a table, or too large.
     """
     try:
         text = read_plain(path).decode("utf-8")
@@ -104,7 +104,7 @@ def _cell(value: Any) -> Any:
 
 
 def _null_for_nan(value: Any) -> Any:
-    """Replace the encoding of numbers that are not finite by ``None``, which every reader knows."""
+    """Replace encoded non-finite numbers by ``None``, which every JSON reader accepts."""
     if isinstance(value, dict):
         if set(value) == {"float"} and value["float"] in ("nan", "inf", "-inf"):
             return None

@@ -1,4 +1,4 @@
-"""How much a packed chunk unpacks to, before it is unpacked."""
+"""Size of a packed chunk after unpacking, determined before it is unpacked."""
 
 import bz2
 import lzma
@@ -9,9 +9,9 @@ _BLOSC_HEAD, _ZSTD_MAGIC = 16, b"\x28\xb5\x2f\xfd"
 
 
 def unpacked_bytes(packed: bytes | memoryview, compressor: str, most: int) -> int:
-    """Return how many bytes a packed chunk unpacks to; counting ends above ``most``.
+    """Return the number of bytes that a packed chunk unpacks to; counting stops above ``most``.
 
-    Where the header says the size, that is believed, as the libraries believe it too.
+    A size in the header is trusted, as the libraries do, too.
     """
     if compressor == "blosc":
         return int.from_bytes(packed[4:8], "little") if len(packed) >= _BLOSC_HEAD else 0
@@ -34,14 +34,14 @@ def unpacked_bytes(packed: bytes | memoryview, compressor: str, most: int) -> in
             size += len(unpacker.decompress(rest, most + 1 - size))
             rest = unpacker.unused_data if unpacker.eof and compressor != "zlib" else b""
     except (zlib.error, OSError, lzma.LZMAError, EOFError, ValueError):
-        pass  # damaged: the codec says so
+        pass  # damaged: the codec reports it
     return size
 
 
 def _zstd_bytes(packed: bytes | memoryview, most: int) -> int:
-    """Return the size that the head of the first frame declares.
+    """Return the size declared in the header of the first frame.
 
-    More than ``most`` where it does not say.
+    Returns more than ``most`` if it is not declared.
     """
     if packed[:4] != _ZSTD_MAGIC or len(packed) < 6:
         return 0

@@ -34,7 +34,7 @@ def write_voids(path: Path, voids: Voids, *, voxel_nm: float, provenance: Proven
 
 
 def read_voids(store: Store) -> Voids:
-    """Return the segmentation in a store; its volumes are read when they are needed."""
+    """Return the segmentation in a store; its volumes are read on access."""
     facts = {k: v for k, v in store.attributes.items() if k not in ("voxel_nm", "sheets")}
     facts["cut"], facts["more_px"] = tuple(facts["cut"]), tuple(facts["more_px"])
     ridges: dict[str, Any] = {name: store[f"sheet_{name}"] for name in _SHEETS}

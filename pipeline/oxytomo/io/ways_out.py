@@ -1,4 +1,4 @@
-"""Links in a results folder that lead elsewhere: nothing is written through one."""
+"""Protection against links in a results folder: nothing is written through one."""
 
 import errno
 import os
@@ -16,14 +16,14 @@ _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBL
 
 
 def refuse_links_below(folder: Path) -> None:
-    """Refuse a folder that is a link, or has a link, a pipe or a device anywhere in it.
+    """Refuse a folder that is a link, or contains a link, a pipe or a device.
 
     Stores are replaced, not written into.
 
     Raises
     ------
     StoreError
-        For the first that is found.
+        For the first one found.
     """
     if folder.is_symlink():
         raise a_way_out(folder)
@@ -38,26 +38,26 @@ def refuse_links_below(folder: Path) -> None:
 def make_folder(folder: Path) -> None:
     """Make a folder and those above it.
 
-    Where the path is relative, each of its parts is opened without following links.
+    In a relative path, each part is opened without following links.
 
     Raises
     ------
     StoreError
-        Where a part is a link or no folder.
+        If a part is a link or not a folder.
     """
     with _opened(folder):
         pass
 
 
 def open_log(path: Path) -> TextIO:
-    """Open a text file for writing, anew.
+    """Open a new text file for writing.
 
-    Neither its folders, where the path is relative, nor itself may be links.
+    Neither the file nor, in a relative path, its folders may be links.
 
     Raises
     ------
     StoreError
-        Where one of them is a link, or no folder or plain file.
+        If one of them is a link, or not a folder or plain file.
     """
     with _opened(path.parent) as folder:
         try:
@@ -75,10 +75,10 @@ def open_log(path: Path) -> TextIO:
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[int]:
-    """Give a descriptor of a folder, which is made where it is missing.
+    """Give a descriptor of a folder, which is created if it is missing.
 
-    Absolute paths are the user's own; of relative ones, which are within the results, every part is
-    opened by itself.
+    Absolute paths are chosen by the user. In relative paths, which are within the results, every
+    part is opened separately.
     """
     parts: tuple[str, ...] = ()
     if folder.is_absolute() or ".." in folder.parts:
@@ -108,7 +108,7 @@ def _open_part(here: int, part: str, path: Path) -> int:
 
 
 def a_way_out(path: Path, kind: str = "a link") -> StoreError:
-    """Return the error for something that a run would write through."""
+    """Return the error for a link that a run would write through."""
     return StoreError(
         printable(path),
         expected="a folder or file within the results folder",

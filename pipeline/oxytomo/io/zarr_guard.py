@@ -1,9 +1,9 @@
-"""What a zarr folder from elsewhere may not do.
+"""Protection against zarr folders from elsewhere.
 
-Run code, lead elsewhere, contradict itself, or unpack without end.
+Such a folder must not run code, link elsewhere, contradict itself, or unpack without limit.
 
-Everything is looked at before zarr opens the folder: its metadata are read as plain JSON, and only
-codecs of numbers pass.
+All metadata are read as plain JSON and checked before zarr opens the folder. Only codecs of numbers
+are accepted.
 """
 
 import math
@@ -49,7 +49,7 @@ V3, V2 = ("zarr.json",), (".zarray", ".zgroup", ".zattrs", ".zmetadata")
 MOST_CHUNK_BYTES = 2**30
 MOST_IN_SHARD = 2**20
 MOST_RATIO = 10**5
-"""An honest volume is not packed better than this as a whole, even where most of it is air."""
+"""A valid volume is not compressed more than this as a whole, even if most of it is air."""
 SMALL_BYTES = 2**30
 _INDEX_ITEM_BYTES, _INDEX_SUM_BYTES = 16, 4
 _EMPTY = 2**64 - 1
@@ -57,13 +57,13 @@ _EMPTY = 2**64 - 1
 
 @dataclass(frozen=True)
 class ArrayFacts:
-    """What the metadata of an array say.
+    """Layout of an array from its metadata.
 
     Attributes
     ----------
-    shape, chunks : sizes; ``chunks`` of what is compressed by itself
-    shards : sizes of what is one file, None where each chunk is a file
-    item_bytes : of one value
+    shape, chunks : sizes; ``chunks`` are the units of compression
+    shards : sizes of one file, None if each chunk is a file
+    item_bytes : size of one value
     compressor : name of the codec that packs a chunk, empty for none
     """
 
@@ -92,20 +92,19 @@ class ArrayFacts:
 
 
 def check_zarr(folder: Path, *, links: bool = False, strict: bool = True) -> dict[str, ArrayFacts]:
-    """Read all metadata of a zarr folder, and return it per array by its path within.
+    """Check all metadata of a zarr folder, and return the layout of each array by its path.
 
     Parameters
     ----------
     folder : a group or an array, of format 2 or 3
-    links : links among the files are allowed; the caller looks at their targets, and at the
-        declared size
-    strict : also refuse what this package does not write though it is harmless: numbers that are
-        not finite
+    links : links among the files are allowed; the caller checks their targets and the declared size
+    strict : also refuse harmless metadata that this package does not write: non-finite numbers
 
     Raises
     ------
-    StoreError Where it could run code, holds links, pipes or devices, is described twice, or
-        declares what nothing explains.
+    StoreError
+        If it could run code, contains links, pipes or devices, is described twice, or declares
+        sizes that no compression explains.
     """
     arrays: dict[str, ArrayFacts] = {}
     described: dict[str, str] = {}
@@ -136,7 +135,7 @@ def check_zarr(folder: Path, *, links: bool = False, strict: bool = True) -> dic
 
 
 def array_facts(folder: Path, metadata: Mapping[str, Any]) -> ArrayFacts:
-    """Return what the metadata of an array say, after a check of its codecs and sizes."""
+    """Return the layout of an array from its metadata, after a check of codecs and sizes."""
     try:
         facts = _facts_3(metadata) if metadata.get("zarr_format") == 3 else _facts_2(metadata)
         sizes = (*facts.shape, *facts.chunks, *(facts.shards or ()))
@@ -152,7 +151,7 @@ def array_facts(folder: Path, metadata: Mapping[str, Any]) -> ArrayFacts:
 
 
 def refused(folder: Path, got: str) -> StoreError:
-    """Return the error for a zarr folder that is not opened."""
+    """Return the error for a zarr folder that is refused."""
     return StoreError(
         printable(folder),
         expected="a zarr folder of plain numbers",
@@ -177,7 +176,7 @@ def _metadata(folder: Path, path: Path, *, strict: bool, links: bool) -> dict[st
 
 
 def _arrays_in(folder: Path, place: str, name: str, found: Mapping[str, Any]) -> dict[str, ArrayFacts]:
-    """Return the facts of an array by its place, nothing for a group."""
+    """Return the layout of an array by its path, nothing for a group."""
     is_array = name == ".zarray" or (name in V3 and found.get("node_type") == "array")
     return {place: array_facts(folder, found)} if is_array else {}
 
@@ -202,7 +201,7 @@ def _consolidated(place: str, name: str, found: Mapping[str, Any]) -> list[tuple
 def _check_consolidated(
     folder: Path, copies: Sequence[tuple[str, Mapping[str, Any]]], *, strict: bool, links: bool
 ) -> None:
-    """Refuse copies of metadata that say something else than the metadata themselves."""
+    """Refuse copies of metadata that differ from the metadata themselves."""
     for name, copy in copies:
         path = Path(os.path.normpath(folder / name))
         if not path.is_relative_to(folder) or path.name not in V3 + V2 or not path.is_file():
@@ -213,7 +212,7 @@ def _check_consolidated(
 
 
 def _plain(metadata: Mapping[str, Any]) -> dict[str, Any]:
-    """Return metadata without the copies that they hold, and without what is empty."""
+    """Return metadata without the copies in them, and without empty entries."""
     return {
         key: value
         for key, value in metadata.items()
@@ -293,7 +292,7 @@ def _item_bytes(text: str) -> int:
 
 
 class GuardedStore(LocalStore):
-    """A zarr folder of which only plain files are read, and no chunk is larger than declared.
+    """A zarr folder from which only plain files are read, with no chunk larger than declared.
 
     Parameters
     ----------
@@ -312,7 +311,7 @@ class GuardedStore(LocalStore):
         return type(self)(self.root, read_only=read_only, arrays=self._arrays)
 
     async def get(self, key: str, prototype: Any = None, byte_range: Any = None) -> Any:
-        """Return the bytes of a key after a look at what they unpack to."""
+        """Return the bytes of a key after a check of their unpacked size."""
         found = await super().get(key, prototype, byte_range)
         name = key.rsplit("/", 1)[-1]
         facts = None if found is None or name in V3 + V2 else self._facts(key)
@@ -332,7 +331,7 @@ class GuardedStore(LocalStore):
 
 
 def _chunks_of(content: memoryview, facts: ArrayFacts, *, whole: bool) -> Iterator[memoryview]:
-    """Yield the packed chunks in what was read: all of a shard, or the one asked for."""
+    """Yield the packed chunks in the bytes read: all of a shard, or the requested one."""
     if facts.shards is None:
         yield content
         return

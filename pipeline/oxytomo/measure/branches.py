@@ -1,4 +1,4 @@
-"""Where voids lie to oxygen-poor domains: a structure on the grid of its composition."""
+"""Position of voids relative to oxygen-poor domains: a structure on the grid of its composition."""
 
 from __future__ import annotations
 
@@ -39,12 +39,12 @@ class PlacedVoids:
 
     Attributes
     ----------
-    box : of the composition's volume, z, y, x
+    box : box in the composition's volume, z, y, x
     placed : ``particle``, ``voids`` (kinds) and ``instances`` (numbers) of the structure
-    deviation, replicates : of the composition
-    phases, null_phases : its classes, and those of the null run where there is one
-    n_voids, n_pores : numbers of voids; the pores come first
-    voxel_nm : edge of a voxel
+    deviation, replicates : deviation of the composition and of its noise replicates
+    phases, null_phases : its classes, and those of the null run if there is one
+    n_voids, n_pores : number of voids and of pores; the pores come first
+    voxel_nm : edge of a voxel, nm
     """
 
     box: Box
@@ -78,9 +78,9 @@ def compare_voids_and_domains(
     Parameters
     ----------
     of : composition and voids
-    near_nm : what is near a void; None for three voxels
-    placements : random placements that chance is estimated from
-    seed : of their random numbers
+    near_nm : largest distance that is near a void, nm; None for three voxels
+    placements : number of random placements for the comparison with chance
+    seed : seed of their random numbers
     """
     voxel_nm, placed = of.voxel_nm, of.placed
     solid = mapped(placed["particle"], lambda part: part > 0, np.bool_)

@@ -1,4 +1,4 @@
-"""Is it more than chance? Means over voxels against depth and random placement."""
+"""Significance against chance: means over voxels compared by depth and with random placement."""
 
 from dataclasses import dataclass
 from typing import Any
@@ -20,11 +20,11 @@ from oxytomo.slabs import (
 )
 
 FEWEST = 30
-"""Depths with fewer voxels are put together with the next ones."""
+"""Depth levels with fewer voxels are merged with the next ones."""
 MOST_VOXELS = 20_000
-"""So many voxels, chosen at random, stand for a larger set in the random placements."""
+"""Larger sets are represented by this many random voxels in the random placements."""
 TURNED_AT_ONCE = 50
-"""Random placements whose values are looked up together."""
+"""Number of random placements whose values are looked up together."""
 
 
 @dataclass(frozen=True)
@@ -34,8 +34,8 @@ class Against:
     Attributes
     ----------
     value : mean over the voxels
-    expected : mean of all voxels of the particle that are as deep
-    low, high : where random placements lie, with the wanted confidence; NaN without placements
+    expected : mean of all voxels of the particle at the same depth
+    low, high : interval of the random placements at the given confidence; NaN without placements
     p_value : share of the placements that are at least as far from ``expected``
     """
 
@@ -47,15 +47,15 @@ class Against:
 
 
 def depth_levels(depth_nm: Field, inside: Field, *, voxel_nm: float) -> Any:
-    """Return a number for the depth of each voxel, −1 outside.
+    """Return the depth level of each voxel, −1 outside.
 
-    Levels are a voxel thick and hold ``FEWEST`` voxels at least.
+    Levels are one voxel thick and hold at least ``FEWEST`` voxels.
 
     Parameters
     ----------
     depth_nm : (n_z, n_y, n_x) field, finite inside
     inside : bool, the particle
-    voxel_nm : edge of a voxel
+    voxel_nm : edge of a voxel, nm
     """
 
     def layers(depth: FloatArray) -> NDArray[np.int32]:
@@ -107,21 +107,21 @@ def against_chance(
     confidence: float,
     rng: np.random.Generator,
 ) -> Against:
-    """Compare a mean over voxels with voxels as deep and with the pattern turned at random.
+    """Compare a mean over voxels with voxels of the same depth and with random rotations.
 
-    The pattern is turned about the particle's centre.
+    The pattern is rotated about the particle's centre.
 
-    A turned pattern keeps its size and clustering, so that the interval knows that neighbouring
-    voxels are no independent witnesses; what it gains or loses by lying deeper is taken out with
-    the mean of each depth. Voxels that are turned out of the particle are left out.
+    A rotated pattern keeps its size and clustering, so the interval takes into account that
+    neighbouring voxels are not independent. The effect of a different depth is removed with the
+    mean of each depth level. Voxels that are rotated out of the particle are left out.
 
     Parameters
     ----------
     values : (n_z, n_y, n_x) field, NaN where unknown
-    member : bool, the voxels
+    member : bool, the voxels of the pattern
     levels : from :func:`depth_levels`
     rotations : (n, 3, 3) random rotations
-    confidence : of the interval
+    confidence : confidence of the interval
     rng : random numbers, for large sets
     """
     means = level_means(values, levels)
@@ -145,7 +145,7 @@ def against_chance(
 
 
 def _centre(levels: Field) -> Float64Array:
-    """Return the index of the centre of what is inside."""
+    """Return the index of the centre of the particle."""
     along = [np.zeros(side, np.int64) for side in levels.shape]
     for slab in slabs(levels.shape):
         inside = read(levels, slab.rows) >= 0
@@ -156,7 +156,7 @@ def _centre(levels: Field) -> Float64Array:
 
 
 def _some(chosen: Field, count: int, rng: np.random.Generator) -> IntArray:
-    """Return the places (n, 3) of the chosen voxels, or of a random sample of them."""
+    """Return the positions (n, 3) of the chosen voxels, or of a random sample of them."""
     number = rng.choice(count, MOST_VOXELS, replace=False) if count > MOST_VOXELS else np.arange(count)
     places, before = np.zeros((len(number), 3), np.int64), 0
     for slab in slabs(chosen.shape):
@@ -172,9 +172,9 @@ def _some(chosen: Field, count: int, rng: np.random.Generator) -> IntArray:
 def _turned_means(
     excess: Field, places: IntArray, centre: Float64Array, rotations: Float64Array
 ) -> Float64Array:
-    """Return the mean of ``excess`` over the places turned in each way.
+    """Return the mean of ``excess`` over the positions, for each rotation.
 
-    NaN where none stays in the particle.
+    NaN where no position stays in the particle.
     """
     means = np.full(len(rotations), np.nan)
     away, middle = (places - centre).astype(np.float32), centre.astype(np.float32)

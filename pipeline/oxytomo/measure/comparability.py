@@ -1,4 +1,4 @@
-"""Whether numbers of several samples may be compared at all: which settings differ between them."""
+"""Whether numbers of several samples are comparable: which settings differ between them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -12,9 +12,9 @@ class Rule:
     Attributes
     ----------
     key, name : key of the setting, and its name in text
-    tolerance : numbers may differ by this share of the largest
-    forbids : a difference makes the numbers mean different things, so that their differences are
-        not stated
+    tolerance : numbers may differ by this share of the largest one
+    forbids : a difference changes the meaning of the numbers, so that their differences are not
+        reported
     """
 
     key: str
@@ -37,7 +37,7 @@ def disagreements(settings: Mapping[str, Mapping[str, Any]], rules: Sequence[Rul
     Parameters
     ----------
     settings : sample -> key -> value; a setting that a sample does not have is not compared
-    rules : what to compare
+    rules : settings to compare
     """
     found = []
     for rule in rules:

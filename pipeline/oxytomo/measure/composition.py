@@ -1,4 +1,4 @@
-"""What is measured of a classified particle: fractions with intervals, domains and shells."""
+"""Measurements of a classified particle: fractions with intervals, domains and shells."""
 
 from __future__ import annotations
 
@@ -31,21 +31,21 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class ClassifiedParticle:
-    """A particle in its box, classified.
+    """A classified particle in its box.
 
     Attributes
     ----------
-    box : where the box is in the volume, z, y, x
+    box : position of the box in the volume, z, y, x
     particle : (n_z, n_y, n_x) bool
-    deviation : float32, as it was classified
-    phases, confident : uint8 classes by the deviation alone, and where the noise leaves no doubt
+    deviation : float32, as classified
+    phases, confident : uint8, classes by the deviation alone, and where they exceed the noise
     replicates, null : deviations of noise replicates and of null runs
-    voxel_nm : edge of a voxel
-    threshold : deviation from which a voxel is oxygen-poor or oxygen-rich
+    voxel_nm : edge of a voxel, nm
+    threshold : deviation above which a voxel is oxygen-poor or oxygen-rich
     systematic : standard error of the deviation that all voxels share
-    skin_oxygen_px : thickness of the oxygen that a skin of carbonate would have, at the particle's
-        density; 0 for none
-    noise : median standard error of the deviation by counting noise, None without replicates
+    skin_oxygen_px : thickness, at the particle's density, of the oxygen in a possible carbonate
+        skin, voxels; 0 for none
+    noise : median standard error of the deviation from counting noise, None without replicates
     """
 
     box: Box
@@ -70,11 +70,11 @@ class CompositionMeasures:
     ----------
     domains, shells : columns by name
     fractions : share of each class with intervals
-    null : the same of the null runs
-    confident : share of each class where the noise leaves no doubt
-    connected : how the domains of each class hang together
-    volume_nm3 : volume of the particle
-    readings : share of each class by another reading of the data, by what is assumed
+    null : the same for the null runs
+    confident : share of each class that exceeds the noise
+    connected : connectivity of the domains of each class
+    volume_nm3 : volume of the particle, nm³
+    readings : share of each class under other assumptions, by assumption
     """
 
     domains: pd.DataFrame
@@ -94,7 +94,7 @@ def measure_composition(of: ClassifiedParticle, n_shells: int, min_domain_voxels
     ----------
     of : the particle
     n_shells : number of shells of equal volume
-    min_domain_voxels : domains of fewer voxels are not in the table
+    min_domain_voxels : smaller domains are not in the table
     """
     fractions = class_fractions(of.phases, labels=CLASS_LABELS)
     of_replicates = replicate_fractions(of.replicates, of.particle, threshold=of.threshold)
@@ -151,13 +151,13 @@ def resolution_record(curves: Mapping[str, ShellCorrelation]) -> dict[str, Any]:
 
 
 def solver_record(record: Mapping[str, Any]) -> dict[str, Any] | None:
-    """Say how the deviation was reached; None for methods that do not iterate."""
+    """Describe how the deviation was obtained; None for methods that do not iterate."""
     names = ("iterations", "misfit", "residual")
     return {name: record[f"difference_{name}"] for name in names} if "difference_residual" in record else None
 
 
 def _domains(found: Mapping[str, Domains], of: ClassifiedParticle, min_voxels: int) -> pd.DataFrame:
-    """Return the table of domains, with places in the volume."""
+    """Return the table of domains, with positions in the volume."""
     domains = domain_table(found, voxel_nm=of.voxel_nm, min_voxels=min_voxels)
     for axis, extent in zip("zyx", of.box, strict=True):
         centroid = f"centroid_{axis}_nm"
@@ -166,7 +166,7 @@ def _domains(found: Mapping[str, Domains], of: ClassifiedParticle, min_voxels: i
 
 
 def _null(of: ClassifiedParticle) -> dict[str, Any]:
-    """Return the fractions of the null runs: their mean, and the interval that they scatter in."""
+    """Return the fractions of the null runs: their mean and interval."""
     found = replicate_fractions(of.null, of.particle, threshold=of.threshold)
     mean = {name: float(np.mean(found[name])) if len(of.null) else float("nan") for name in CLASS_LABELS}
     return {
@@ -179,7 +179,7 @@ def _null(of: ClassifiedParticle) -> dict[str, Any]:
 
 
 def _readings(of: ClassifiedParticle, depth_nm: Field) -> dict[str, dict[str, float]]:
-    """Return the shares of the classes if what may be a skin of carbonate is one."""
+    """Return the class fractions if the possible carbonate skin is real."""
     if of.skin_oxygen_px == 0:
         return {}
     depth_px = mapped(depth_nm, lambda part: part / np.float32(of.voxel_nm), np.float32)

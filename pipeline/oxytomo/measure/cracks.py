@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 REACHES_PX = 2.0
-"""A crack whose middle surface comes so near to the skin is open: the plate filter ends there."""
+"""A crack is open if its middle surface is this close to the skin: the plate filter ends there."""
 TRIM = 0.05
 
 
@@ -27,10 +27,10 @@ def crack_table(sheets: Sheets, particle: Field, depth_px: Field, *, voxel_nm: f
 
     Parameters
     ----------
-    sheets : surfaces of the cracks
-    particle : (n_z, n_y, n_x) uint8, particle of each voxel
-    depth_px : float32, distance to the skin
-    voxel_nm : edge of a voxel
+    sheets : middle surfaces of the cracks
+    particle : (n_z, n_y, n_x) uint8, number of the particle of each voxel
+    depth_px : float32, depth below the skin, voxels
+    voxel_nm : edge of a voxel, nm
 
     Returns
     -------
@@ -90,7 +90,7 @@ def _rows_of_each(sheets: Sheets) -> Iterator[IntArray]:
 
 
 def weighted_quantiles(values: NumberArray, weights: NumberArray, shares: tuple[float, ...]) -> NumberArray:
-    """Return the values below which these shares of the weight lie; NaN without values."""
+    """Return weighted quantiles at these shares; NaN without values."""
     if not len(values):
         return np.full(len(shares), np.nan)
     values, weights = np.asarray(values), np.asarray(weights)

@@ -1,4 +1,4 @@
-"""What the reported quantities mean, in one sentence each; written into ``phases.json``."""
+"""Definitions of the reported quantities, one sentence each; written into ``phases.json``."""
 
 DEFINITIONS = {
     "fractions": "voxels of a class / voxels of the solid particle that have a deviation",

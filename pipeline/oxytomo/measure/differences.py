@@ -1,9 +1,9 @@
-"""Means of groups of particles, their differences, and what so few particles can tell.
+"""Means of groups of particles, their differences, and the statistical tests for them.
 
-The particle is the unit of replication: voxels and pixels of one particle say nothing of how
-particles of a group scatter. A number of one particle has an error from noise (a standard
-deviation), which its repetition on the *same* particle would show; it stands in for the scatter
-only where the scatter that was seen is smaller.
+The particle is the unit of replication: voxels and pixels of one particle carry no information on
+the scatter between particles of a group. A number of one particle has an error from noise (a
+standard deviation), as repeated measurements of the *same* particle would show it. It replaces the
+scatter only where the observed scatter is smaller.
 """
 
 from collections.abc import Sequence
@@ -25,9 +25,9 @@ class GroupMean:
     Attributes
     ----------
     n : number of particles
-    mean : unweighted mean over particles; NaN without any
-    interval : 95 %: of the mean of further particles of this kind (Student) for two or more; of
-        this one particle, from noise alone, for one; None where neither is known
+    mean : unweighted mean over particles; NaN without particles
+    interval : 95 %. For two or more particles, of the mean of further particles of this kind
+        (Student); for one particle, of this particle from noise alone; None where neither is known
     scatter : standard deviation between the particles; NaN for one
     """
 
@@ -44,11 +44,10 @@ class Difference:
     Attributes
     ----------
     value : difference of the means
-    interval : its 95 % interval, None where nothing can be said
-    test : which test the interval and ``p`` belong to
-    statistic, freedom : of the test; freedom is infinite for noise alone
-    p : two-sided probability of such a difference without any true one; NaN where nothing can be
-        said
+    interval : its 95 % interval, None where it is unknown
+    test : name of the test that the interval and ``p`` belong to
+    statistic, freedom : statistic and degrees of freedom of the test; infinite for noise alone
+    p : two-sided probability of a difference this large without a true one; NaN where unknown
     """
 
     value: float
@@ -88,10 +87,10 @@ def difference(
 ) -> Difference:
     """Return the difference between two groups and the test that their sizes allow.
 
-    Two or more in both: Welch's test (Welch 1947), which does not assume equal scatter. One against
-    several: the test of a single case (Sokal & Rohlf 1995; Crawford & Howell 1998), which assumes
-    that both kinds scatter alike. One against one: only their noise (normal); that is about these
-    two particles, not about what they stand for.
+    Two or more in both groups: Welch's test (Welch 1947), which does not assume equal scatter. One
+    against several: the test of a single case (Sokal & Rohlf 1995; Crawford & Howell 1998), which
+    assumes equal scatter of both kinds. One against one: their noise alone (normal distribution).
+    This holds for these two particles, not for the groups that they belong to.
 
     Parameters
     ----------
@@ -109,7 +108,7 @@ def difference(
     elif a.size == 1 or b.size == 1:
         (several, noise, alone) = (b, noise_b, noise_a) if a.size == 1 else (a, noise_a, noise_b)
         variance = _variance(several, noise) * (1 + 1 / several.size)
-        # A particle that is noisier than those of the group scatters more than they do.
+        # A particle with more noise than those of the group has a larger scatter.
         variance += max(0.0, _noise_variance(alone) - _noise_variance(noise))
         freedom, test = several.size - 1.0, "one against a group"
     else:
@@ -159,7 +158,7 @@ def _noise_variance(noise: Float64Array) -> float:
 
 
 def _known(values: Sequence[float], errors: Sequence[float]) -> tuple[Float64Array, Float64Array]:
-    """Return values that are numbers, with their errors."""
+    """Return the finite values with their errors."""
     found, noise = np.asarray(values, np.float64), np.asarray(errors, np.float64)
     finite = np.isfinite(found)
     return found[finite], noise[finite]

@@ -1,4 +1,4 @@
-"""Connected domains of each composition class: size, place, depth and interconnection."""
+"""Connected domains of each composition class: size, position, depth and connectivity."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     import pandas as pd
 
 SPANNING_SHARE = 0.9
-"""A domain spans the particle when it reaches over this share of the particle's length along z, y
-or x."""
+"""A domain spans the particle if it extends over this share of the particle's length along z, y or
+x."""
 
 
 class Interconnection(TypedDict):
@@ -42,7 +42,8 @@ class Domains:
     n_voxels : (n,) int64
     centroid_px : (n, 3) float64, z y x
     low, high : (n, 3) int64, first and last plane of each along z, y and x
-    depth_sum_nm, depth_min_nm : (n,) float64, sum and least of the depths of its voxels' centres
+    depth_sum_nm, depth_min_nm : (n,) float64, sum and minimum of the depths of its voxel centres,
+        nm
     """
 
     n_voxels: IntArray
@@ -87,7 +88,7 @@ def domain_table(domains: Mapping[str, Domains], *, voxel_nm: float, min_voxels:
     Parameters
     ----------
     domains : from :func:`find_domains`
-    voxel_nm : edge of a voxel
+    voxel_nm : edge of a voxel, nm
     min_voxels : smaller domains are not listed
 
     Returns
@@ -147,11 +148,11 @@ def domain_labels(phases: Field, *, min_voxels: int) -> NDArray[np.int32]:
 
 
 def interconnection(domains: Mapping[str, Domains], name: str, *, min_voxels: int) -> Interconnection:
-    """Say whether a class is one network or many islands.
+    """Return whether a class is one network or many separate domains.
 
     Parameters
     ----------
-    domains : of all classes, from :func:`find_domains`
+    domains : domains of all classes, from :func:`find_domains`
     name : the class
     min_voxels : smaller domains are not counted in ``n_domains``
 
@@ -181,7 +182,7 @@ def _members(phases: Field, label: int) -> Components:
 
 
 def _largest_first(n_voxels: IntArray, min_voxels: int) -> IntArray:
-    """Return the places of sizes that are large enough, by decreasing size; ties keep order."""
+    """Return the indices of large enough sizes, by decreasing size; ties keep their order."""
     listed = np.flatnonzero(n_voxels >= min_voxels)
     order: IntArray = listed[np.argsort(-n_voxels[listed], kind="stable")]
     return order
@@ -202,7 +203,7 @@ def _measured(found: Components, depth_nm: Field) -> Domains:
 
 @numba.njit(cache=True)
 def _add_up(labels, depth, first, size, place, low, high, depth_sum, depth_min):  # type: ignore[no-untyped-def]
-    """Add the voxels of some rows, beginning with ``first``, to the numbers of their domains."""
+    """Add the voxels of some rows, from ``first`` on, to the numbers of their domains."""
     n_z, n_y, n_x = labels.shape
     for z in range(n_z):
         for y in range(n_y):

@@ -10,14 +10,14 @@ from oxytomo.segment.classes import CLASS_LABELS, classify_deviation
 from oxytomo.slabs import Field, in_parts, read, slabs
 
 BORDER_PX = 0.1
-"""Shift of the classes' borders that :func:`fraction_interval` counts with, voxels."""
+"""Error of the class borders that :func:`fraction_interval` assumes, voxels."""
 
 MISSED_VOXELS = 113
-"""A ball of three voxels' radius: total variation can swallow one."""
+"""A ball with a radius of three voxels: total variation can remove one."""
 
 QUANTILES = {0.68: 0.56, 0.95: 1.42}
-"""See :func:`fraction_interval`; from 80 simulated acquisitions (3·10³ to 10⁵ photons, with and
-without a rim)."""
+"""Quantiles of :func:`fraction_interval`, from 80 simulated acquisitions (3·10³ to 10⁵ photons,
+with and without a rim)."""
 
 
 def class_fractions(phases: Field, *, labels: Mapping[str, int]) -> dict[str, float]:
@@ -25,14 +25,14 @@ def class_fractions(phases: Field, *, labels: Mapping[str, int]) -> dict[str, fl
 
     Parameters
     ----------
-    phases : labels, of any shape; those that are not named do not count
+    phases : labels, of any shape; labels without a name do not count
     labels : name -> label
     """
     return _shares((part for (part,) in in_parts(phases)), labels)
 
 
 def _shares(parts: Iterable[LabelArray], labels: Mapping[str, int]) -> dict[str, float]:
-    """Return the share of each label among those named, over all parts of a volume."""
+    """Return the share of each label among the named ones, over all parts of a volume."""
     counts = dict.fromkeys(labels, 0)
     for part in parts:
         for name, label in labels.items():
@@ -50,7 +50,7 @@ def replicate_fractions(
     ----------
     deviations : n fields (n_z, n_y, n_x) of any float type, a deviation per replicate
     particle : (n_z, n_y, n_x) field of bool
-    threshold : positive fraction
+    threshold : threshold of the deviation, positive
 
     Returns
     -------
@@ -71,18 +71,18 @@ def fraction_interval(
 ) -> tuple[float, float] | None:
     """Return the interval of a class fraction, clipped to [0, 1].
 
-    Four things move a fraction: noise (s, the standard deviation of the replicates), what the
-    reconstruction loses of domains (b, :func:`replicate_bias`; a replicate of a regularised
-    estimate shows its size, not its value), borders that lie off by part of a voxel (a,
-    ``BORDER_PX`` times the :func:`border_share`), and a small domain that leaves no trace (m,
-    ``MISSED_VOXELS`` over the voxels of all classes). The interval is ``value ±
-    QUANTILES[confidence] · sqrt(s² + b² + a² + m²)``.
+    Four errors contribute to a fraction: noise (s, the standard deviation of the replicates); the
+    loss of domains in the reconstruction (b, :func:`replicate_bias`; a replicate of a regularised
+    estimate shows its size, not its sign); a shift of borders by part of a voxel (a, ``BORDER_PX``
+    times the :func:`border_share`); and a small domain that leaves no trace (m, ``MISSED_VOXELS``
+    over the voxels of all classes). The interval is ``value ± QUANTILES[confidence] · sqrt(s² + b²
+    + a² + m²)``.
 
     Parameters
     ----------
     value : the fraction from the measured data
     replicate_values : the same fraction from replicates
-    phases, label : the labels that the fraction was counted from, and that of its class
+    phases, label : labels that the fraction was counted from, and the label of its class
     confidence : 0.68 or 0.95
 
     Returns
@@ -91,10 +91,10 @@ def fraction_interval(
 
     Notes
     -----
-    ``QUANTILES`` are those of |value − truth| over the root, among simulated acquisitions of which
-    the truth is known (split conformal prediction: Lei et al., J. Am. Stat. Assoc. 113, 1094,
-    2018). The interval holds for particles like those; ``benchmarks/uncertainty_calibration.py``
-    measures its coverage on others.
+    ``QUANTILES`` are quantiles of |value − truth| over the square root, among simulated
+    acquisitions with known truth (split conformal prediction: Lei et al., J. Am. Stat. Assoc. 113,
+    1094, 2018). The interval holds for particles like these;
+    ``benchmarks/uncertainty_calibration.py`` measures its coverage on others.
     """
     return interval_of_share(
         value,
@@ -141,7 +141,7 @@ def _spread(replicate_values: Sequence[float], bias: float, border: float, n_cla
 
 
 def scatter_interval(values: Sequence[float], *, confidence: float) -> tuple[float, float] | None:
-    """Return where one run of several lies, mean ± t(n − 1) s with Student's t, clipped to [0, 1].
+    """Return the interval of one further run: mean ± t(n − 1) s (Student), clipped to [0, 1].
 
     None for fewer than two.
     """
@@ -153,14 +153,14 @@ def scatter_interval(values: Sequence[float], *, confidence: float) -> tuple[flo
 
 
 def border_share(phases: Field, label: int) -> float:
-    """Return faces of a class to other classified voxels / classified voxels, in 1/voxel.
+    """Return the number of faces of a class to other classes per classified voxel, 1/voxel.
 
-    Times a shift of the border in voxels it is the change of the class's fraction.
+    Multiplied by a shift of the border in voxels, it is the change of the class's fraction.
 
     Parameters
     ----------
-    phases : (n_z, n_y, n_x) or (n_y, n_x) labels; faces towards what is not classified do not count
-    label : of the class
+    phases : (n_z, n_y, n_x) or (n_y, n_x) labels; faces towards unclassified voxels do not count
+    label : label of the class
     """
     faces = total = 0
     for slab in slabs(phases.shape):
@@ -180,10 +180,10 @@ def _faces(phases: LabelArray, label: int, axis: int) -> int:
 
 
 def replicate_bias(value: float, replicate_values: Sequence[float]) -> float | None:
-    """Return mean of the replicates − value, how far noise and reconstruction shift a fraction.
+    """Return mean of the replicates − value: the shift of a fraction by noise and reconstruction.
 
-    A regularised estimate loses less than the measurement did, or more: the size counts, not the
-    sign. None without replicates.
+    A regularised estimate may lose less than the measurement did, or more, so only the size counts,
+    not the sign. None without replicates.
     """
     finite = [fraction for fraction in replicate_values if np.isfinite(fraction)]
     return float(np.mean(finite)) - value if finite and np.isfinite(value) else None

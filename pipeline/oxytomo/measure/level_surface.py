@@ -17,14 +17,14 @@ def level_surface(values: FloatArray, level: float, first: int) -> tuple[float, 
     """Return area (voxel faces) and enclosed volume (voxels) of a level surface.
 
     Marching tetrahedra (Doi and Koide 1991): values are linear in each of six tetrahedra per cell
-    of eight voxels. The volume is a sum over triangles (divergence theorem), so the surface has to
-    be closed: in the array, or over pieces that share a row.
+    of eight voxels. The volume is a sum over triangles (divergence theorem), so the surface must be
+    closed within the array, or over pieces that share a row.
 
     Parameters
     ----------
     values : (n_z, n_y, n_x) float32; above the level is inside
-    level : between their least and largest value
-    first : row of the whole that row 0 of a piece is
+    level : level, between the smallest and the largest value
+    first : row of the whole volume that row 0 of a piece corresponds to
     """
     area, volume = 0.0, 0.0
     corner = np.empty(8)
@@ -34,7 +34,7 @@ def level_surface(values: FloatArray, level: float, first: int) -> tuple[float, 
         for y in range(values.shape[1] - 1):
             before = -1
             for x in range(values.shape[2]):
-                # How many of the four voxels of this column of cells are inside; a cell lies
+                # Number of the four voxels of this column of cells that are inside; a cell lies
                 # between two columns.
                 here = int(values[z, y, x] > level) + int(values[z, y + 1, x] > level)
                 here += int(values[z + 1, y, x] > level) + int(values[z + 1, y + 1, x] > level)
@@ -54,7 +54,7 @@ def level_surface(values: FloatArray, level: float, first: int) -> tuple[float, 
                             n_out += 1
                     if n_in == 0 or n_out == 0:
                         continue
-                    # A triangle, or the four corners of a plane figure one after the other.
+                    # A triangle, or the four corners of a plane quadrilateral in order.
                     n = 0
                     for a in range(n_in):
                         for b in range(n_out):
@@ -81,7 +81,7 @@ def level_surface(values: FloatArray, level: float, first: int) -> tuple[float, 
 
 @numba.njit(cache=True, inline="always")
 def _cross(a: FloatArray, b: FloatArray, c: FloatArray) -> tuple[float, float, float]:
-    """Return the normal of a triangle, as long as twice its area."""
+    """Return the normal of a triangle, with twice its area as length."""
     pz, py, px = b[0] - a[0], b[1] - a[1], b[2] - a[2]
     qz, qy, qx = c[0] - a[0], c[1] - a[1], c[2] - a[2]
     return py * qx - px * qy, px * qz - pz * qx, pz * qy - py * qz
@@ -91,7 +91,7 @@ def _cross(a: FloatArray, b: FloatArray, c: FloatArray) -> tuple[float, float, f
 def blurred(values: FloatArray, weights: FloatArray) -> FloatArray:
     """Return values convolved along all three axes with symmetric weights (middle first).
 
-    Nothing is beyond the edges.
+    Beyond the edges all values are zero.
     """
     n_z, n_y, n_x = values.shape
     reach = weights.size - 1

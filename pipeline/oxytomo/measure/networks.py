@@ -1,4 +1,4 @@
-"""How pores and cracks hang together: a graph of sheets and bodies."""
+"""Connectivity of pores and cracks: a graph of sheets and bodies."""
 
 from dataclasses import dataclass
 
@@ -9,7 +9,7 @@ from scipy.sparse.csgraph import connected_components
 from oxytomo.arrays import BoolArray, Float64Array, IntArray
 
 SHORTEST_CONTACT = 3
-"""Two voids touch if at least this number of pairs of their voxels is within reach."""
+"""Two voids touch if at least this many pairs of their voxels are within reach."""
 
 
 @dataclass(frozen=True)
@@ -18,12 +18,12 @@ class Network:
 
     Attributes
     ----------
-    network : (n,) int64, 1 … for each void, numbered by falling volume
-    open : (n,) bool, the network of a void reaches the surface
-    unknown : (n,) bool, it does not, but is cut by the edge of the volume, beyond which it may
-    n_contacts : (n,) int64, other voids that touch a void
-    junctions : contacts of two cracks
-    largest_share : volume of the largest network / volume of all; NaN without voids
+    network : (n,) int64, number of the network of each void, from 1 by decreasing volume
+    open : (n,) bool, the network of the void reaches the surface
+    unknown : (n,) bool, it does not, but is cut by the edge of the volume and may do so beyond it
+    n_contacts : (n,) int64, number of other voids that touch a void
+    junctions : number of contacts between two cracks
+    largest_share : volume of the largest network over the volume of all; NaN without voids
     """
 
     network: IntArray
@@ -49,15 +49,15 @@ def void_network(
 ) -> Network:
     """Join voids that touch.
 
-    A sheet is one node and so is a pore; a curve skeleton, which means nothing on sheets, is not
-    used.
+    Each sheet and each pore is one node. A curve skeleton is not used, because it has no meaning on
+    sheets.
 
     Parameters
     ----------
-    pairs : (m, 3) labels from 1 on and at how many voxels they touch, from
+    pairs : (m, 3) two labels, from 1, and the number of voxels at which they touch, from
         :func:`oxytomo.segment.regions.contacts`
-    volume, touches_surface, cut : (n,) of each void, pores first; cut are those that reach the edge
-        of the volume (None: none)
+    volume, touches_surface, cut : (n,) of each void, pores first; cut voids reach the edge of the
+        volume (None: none)
     n_pores : number of pores
     """
     n = len(volume)

@@ -13,8 +13,8 @@ from oxytomo.measure.shells import depth_below_surface, shell_labels
 EDGES = 4
 """Neighbours that share an edge of a pixel."""
 NECK_DEPTH_PX = 1.5
-"""Two parts are two particles when the way between them is this much narrower than the lesser of
-them (half widths)."""
+"""Two parts are separate particles if the neck between them is this much narrower than the smaller
+part (half widths)."""
 
 
 def agglomerates(mask: BoolArray, *, min_pixels: int) -> IntArray:
@@ -32,7 +32,7 @@ def split_particles(labels: IntArray, *, min_pixels: int) -> IntArray:
     Parameters
     ----------
     labels : (n_y, n_x) agglomerates
-    min_pixels : smaller parts stay with what they touch
+    min_pixels : smaller parts are merged with the part that they touch
     """
     distance = distance_transform_edt(labels > 0)
     seeds = skimage.measure.label(h_maxima(distance, NECK_DEPTH_PX))
@@ -54,7 +54,7 @@ def particle_shells(
     -------
     shells : (n_y, n_x) uint8, 1 at the rim to n at the centre, 0 outside
     depth_nm : distance to the outer edge, NaN outside
-    inside_share : share of its agglomerate's area that lies deeper than a pixel, NaN outside
+    inside_share : share of the agglomerate's area that is deeper than a pixel, NaN outside
     """
     shells = np.zeros(labels.shape, np.uint8)
     depth = np.full(labels.shape, np.nan, np.float32)
@@ -75,12 +75,12 @@ def particle_shells(
 def binned_means(
     value: FloatArray, error: FloatArray, by: FloatArray, edges: Float64Array
 ) -> tuple[Float64Array, Float64Array, IntArray]:
-    """Mean of a map in bins of another, with the standard error that independent pixel errors give.
+    """Mean of a map in bins of another, with its standard error for independent pixel errors.
 
     Parameters
     ----------
     value, error : any shape, NaN where unknown
-    by : the same shape, NaN where it does not count
+    by : same shape, NaN where a pixel does not count
     edges : (n + 1,) increasing limits
 
     Returns

@@ -10,7 +10,7 @@ from oxytomo.measure.level_surface import blurred, level_surface
 from oxytomo.slabs import Box, Field
 
 SMOOTHING_PX = 0.7
-"""Quiets the noise of the void fraction before its surface is drawn at one half."""
+"""Gaussian that reduces the noise of the void fraction before its surface at one half is drawn."""
 SMOOTHING_REACH = 3
 _BELL = np.exp(-((np.arange(SMOOTHING_REACH + 1) / SMOOTHING_PX) ** 2) / 2)
 WEIGHTS = (_BELL / (2 * _BELL.sum() - _BELL[0])).astype(np.float32)
@@ -24,15 +24,15 @@ def pore_surface(
 ) -> tuple[float, float]:
     """Return surface (in voxel faces) and sphericity, NaN for a pore without volume.
 
-    The mesh is drawn at half of the void fraction (in small pores at half of its largest value) and
-    scaled to the pore's volume, which blur does not change.
+    The mesh is the level surface at half of the void fraction (in small pores, at half of its
+    largest value), scaled to the pore's volume, which blur does not change.
 
     Parameters
     ----------
-    void, zone : void fraction, and the pore each voxel belongs to
+    void, zone : void fraction, and number of the pore of each voxel
     low, high : (3,) first and last voxels of the pore
-    label : of the pore
-    volume_px : its volume
+    label : number of the pore
+    volume_px : volume of the pore, voxels
     """
     area, enclosed = 0.0, 0.0
     for start, smooth, level in _fields(void, zone, pore_box(low, high), label):
@@ -49,7 +49,7 @@ def pore_mesh(
 ) -> Iterator[tuple[Float64Array, IntArray]]:
     """Yield the mesh in pieces: vertices and triangles.
 
-    Vertices z y x in voxels, from one before the box's first voxel on.
+    Vertices are z y x in voxels, from one voxel before the box's first one.
 
     Parameters as in :func:`pore_surface`.
     """
@@ -59,7 +59,7 @@ def pore_mesh(
 
 
 def _fields(void: Field, zone: Field, box: Box, label: int) -> Iterator[tuple[int, FloatArray, float]]:
-    """Yield pieces with surface: first row, smoothed void fraction, level of the surface."""
+    """Yield pieces that contain surface: first row, smoothed void fraction, level."""
     pieces = list(_pieces(box, void.shape))
     alone = _smoothed(void, zone, box, label, *pieces[0]) if len(pieces) == 1 else None
     largest = max(
@@ -73,14 +73,14 @@ def _fields(void: Field, zone: Field, box: Box, label: int) -> Iterator[tuple[in
 
 
 def pore_box(low: IntArray, high: IntArray) -> Box:
-    """Return the box in which a pore's surface lies."""
+    """Return the box that contains a pore's surface."""
     return tuple(
         slice(max(0, int(a) - MARGIN_PX), int(b) + MARGIN_PX + 1) for a, b in zip(low, high, strict=True)
     )
 
 
 def _pieces(box: Box, shape: tuple[int, ...]) -> Iterator[tuple[int, int]]:
-    """Cut the box with a voxel of nothing around it into rows that share one with the next."""
+    """Divide the box and a margin of one empty voxel into rows that share one row with the next."""
     n = min(box[0].stop, shape[0]) - box[0].start + 2
     area = int(np.prod([s.stop - s.start + 2 for s in box[1:]]))
     thick = max(FEWEST_ROWS, PIECE_VOXELS // area)

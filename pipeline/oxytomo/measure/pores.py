@@ -20,9 +20,9 @@ if TYPE_CHECKING:
     import pandas as pd
 
 FEWEST_VOXELS = 27
-"""A pore of fewer voxels has no shape that could be measured."""
+"""Pores of fewer voxels have no measurable shape."""
 TOUCHES_PX = 1.5
-"""A pore that comes so near to the skin is open."""
+"""A pore is open if it is this close to the skin."""
 
 
 def pore_table(voids: Voids, *, voxel_nm: float) -> pd.DataFrame:
@@ -30,9 +30,9 @@ def pore_table(voids: Voids, *, voxel_nm: float) -> pd.DataFrame:
 
     Parameters
     ----------
-    voids : the segmentation, of which ``void``, ``instances``, ``zone``, ``particle``,
-        ``depth_px`` and ``n_pores`` are read
-    voxel_nm : edge of a voxel
+    voids : the segmentation; ``void``, ``instances``, ``zone``, ``particle``, ``depth_px`` and
+        ``n_pores`` are read
+    voxel_nm : edge of a voxel, nm
 
     Returns
     -------
@@ -55,7 +55,7 @@ def pore_table(voids: Voids, *, voxel_nm: float) -> pd.DataFrame:
         surface[i], sphericity[i] = pore_surface(
             fraction, owner, found.low[i], found.high[i], i + 1, volume_px=volume[i]
         )
-    # In a slice the volume per pixel of thickness is an area, and the diameter that of a circle.
+    # In a slice the volume per pixel of thickness is an area; the diameter is that of a circle.
     diameter = np.sqrt(4 / np.pi * volume) if flat else np.cbrt(6 / np.pi * volume)
     depth_px = gather(voids.depth_px, np.round(centroid).astype(int))
     return table(

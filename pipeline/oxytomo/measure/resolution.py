@@ -16,16 +16,16 @@ Direction = tuple[float, float, float]
 """(z, y, x)"""
 
 HALF_ANGLE_DEG = 25.0
-"""Usual opening of the cone about a direction."""
+"""Default half angle of the cone about a direction."""
 
 TAPER_PX = 12
-"""Voxels at most over which half volumes fade at their faces."""
+"""Largest width over which half volumes are tapered at their faces, voxels."""
 
 OBJECT_SHARE = 1 / 8
-"""Usual share of the volume that is the object's own extent: half of it in each direction."""
+"""Default share of the volume in the object's own extent: half of it in each direction."""
 
 FEW_SAMPLES = 0.8
-"""Shells whose half-bit value exceeds this are not judged."""
+"""Shells whose half-bit value exceeds this are not evaluated."""
 
 
 @dataclass(frozen=True)
@@ -39,7 +39,7 @@ class ShellCorrelation:
     half_bit : (n,) float64, correlation that carries half a bit of information per sample in each
         shell
     resolution_nm : full period at which the correlation first falls below the half-bit curve; twice
-        the voxel where it never does, infinite where it is below from the first shell on
+        the voxel size if it never does, infinite if it is below from the first shell on
     """
 
     frequency_per_nm: Float64Array
@@ -60,17 +60,16 @@ def fourier_shell_correlation(
 
     Parameters
     ----------
-    first, second : (n_z, n_y, n_x) float32, made from independent halves of the data; 0 far from
-        the object
-    voxel_nm : voxel size
+    first, second : (n_z, n_y, n_x) float32, from independent halves of the data; 0 far from the
+        object
+    voxel_nm : voxel size, nm
     direction : (z, y, x); only samples within ``half_angle_deg`` of this axis count; None for all
-    half_angle_deg : opening of the cone
+    half_angle_deg : half angle of the cone, degrees
 
     References
     ----------
-    van Heel and Schatz, J. Struct. Biol. 151, 250 (2005), eq. 17 for the half-bit curve; the number
-    of independent samples is taken as that of the object's own extent, :data:`OBJECT_SHARE` of the
-    volume.
+    van Heel and Schatz, J. Struct. Biol. 151, 250 (2005), eq. 17 for the half-bit curve. The number
+    of independent samples is that of the object's own extent, :data:`OBJECT_SHARE` of the volume.
     """
     if first.shape != second.shape:
         raise ShapeError(
@@ -92,16 +91,16 @@ def tilt_series_resolution(
 ) -> dict[str, ShellCorrelation]:
     """Correlate the half volumes of a tilt series in all directions and along three axes.
 
-    Along the tilt axis, across the beam and along it.
+    The axes are the tilt axis, across the beam, and along the beam.
 
-    A projection holds the plane of Fourier space across its beam: detail along the beam in the
-    middle of the tilt range is what a limited range does not measure (the missing wedge).
+    A projection holds the plane of Fourier space perpendicular to its beam. A limited tilt range
+    does not measure detail along the beam at the middle of the range (the missing wedge).
 
     Parameters
     ----------
     first, second : (n_z, n_y, n_x) float32, of the odd and of the even tilts, z along the tilt axis
-    tilt_deg : (n_tilt,) all tilts
-    object_share : extent of the object / volume, which says how many samples are independent
+    tilt_deg : (n_tilt,) all tilts, degrees
+    object_share : extent of the object over the volume; it gives the number of independent samples
 
     Returns
     -------
@@ -165,7 +164,7 @@ def _correlate(
 def _judged(sums: Float64Array, n_shell: int, voxel_nm: float, object_share: float) -> ShellCorrelation:
     """Correlation of each shell from its sums, and the frequency where it ends.
 
-    Sums: cross, both powers, number of samples.
+    Sums: cross term, both powers, number of samples.
     """
     cross, first_power, second_power, count = sums
     power = first_power * second_power
@@ -174,7 +173,7 @@ def _judged(sums: Float64Array, n_shell: int, voxel_nm: float, object_share: flo
     frequency = np.arange(1, n_shell + 1) / (2 * n_shell * voxel_nm)
     # Halved: the other half of a real transform is the same
     half_bit = _half_bit(count / 2 * object_share)
-    # Where a shell holds only a few independent samples the curve asks for a perfect correlation.
+    # Where a shell has only a few independent samples, the curve would need a perfect correlation.
     margin = np.where(half_bit < FEW_SAMPLES, correlation - half_bit, np.nan)
     return ShellCorrelation(frequency, correlation, half_bit, _crossing(frequency, margin, voxel_nm))
 
@@ -185,7 +184,7 @@ def _half_bit(n_independent: Float64Array) -> Float64Array:
 
 
 def _crossing(frequency: Float64Array, margin: Float64Array, voxel_nm: float) -> float:
-    """Period at which the margin first turns negative, between two shells by interpolation."""
+    """Period at which the margin first turns negative, interpolated between two shells."""
     known = np.flatnonzero(np.isfinite(margin))
     if not known.size:
         return float("inf")
@@ -202,7 +201,7 @@ def _crossing(frequency: Float64Array, margin: Float64Array, voxel_nm: float) ->
 def _window(shape: tuple[int, ...]) -> FloatArray:
     """Taper that falls to 0 at every face, so that the faces do not correlate.
 
-    Over TAPER_PX or an eighth of the volume.
+    Its width is TAPER_PX, or an eighth of the volume if that is less.
     """
     window = np.ones(shape, np.float32)
     for axis, n in enumerate(shape):

@@ -1,4 +1,4 @@
-"""Errors that counting noise does not hold, from a decomposition, and σ with them in it."""
+"""Errors beyond counting noise, from a decomposition, and σ including them."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -16,17 +16,17 @@ from oxytomo.slabs import Field
 def shared_errors(
     model: Mapping[str, Any] | None, *, own_reference: bool, pixel_nm: float
 ) -> dict[str, float]:
-    """Return what a decomposition says of errors of TM/O beside counting noise.
+    """Return the errors of TM/O beside counting noise, from the record of a decomposition.
 
     Parameters
     ----------
-    model : its record
+    model : record of the decomposition
     own_reference : deviations refer to the particle's own mode
-    pixel_nm : edge of a voxel
+    pixel_nm : edge of a voxel, nm
 
     Returns
     -------
-    ``systematic``, of all voxels together, relative; ``skin_oxygen_px``, voxels
+    ``systematic``, common to all voxels, relative; ``skin_oxygen_px``, voxels
     """
     return {
         "systematic": systematic_error(model, own_reference=own_reference),
@@ -37,11 +37,11 @@ def shared_errors(
 def with_shared_errors(sigma: Field, particle: Field, errors: Mapping[str, Any]) -> Field:
     """Add the errors of :func:`shared_errors` to a standard error (n_z, n_y, n_x), in quadrature.
 
-    Float32.
+    Returns float32.
 
     Parameters
     ----------
-    sigma : standard error by counting noise
+    sigma : standard error from counting noise
     particle : mask, for the depth of the skin
     """
     whole = with_systematic(sigma, float(errors["systematic"]))

@@ -1,9 +1,9 @@
-"""The middle surface of a crack as triangles, drawn through its ridge voxels.
+"""The middle surface of a crack as triangles, from its ridge voxels.
 
-A crack thinner than a voxel has no inside whose surface could be drawn; what is known of it is a
-plane in each ridge voxel. The surface is where the mean of the heights above these planes, weighted
-by a Gaussian of the distance, is zero (implicit moving least squares: Kolluri 2005, after Hoppe et
-al. 1992, whose spanning tree turns the normals to one side).
+A crack thinner than a voxel has no interior whose surface could be drawn. Each ridge voxel gives a
+plane instead. The surface is where the mean height above these planes, with Gaussian weights of the
+distance, is zero (implicit moving least squares: Kolluri 2005, after Hoppe et al. 1992, whose
+spanning tree orients the normals to one side).
 """
 
 from dataclasses import dataclass
@@ -19,29 +19,29 @@ from skimage.measure import marching_cubes
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray
 
 WIDTH_PX = 1.0
-"""Standard deviation of the weights; noise of the planes is averaged over about 4π WIDTH_PX²
+"""Standard deviation of the weights; the noise of the planes is averaged over about 4π WIDTH_PX²
 voxels."""
 REACH_PX = 3
-"""Ridge voxels farther away have no weight."""
+"""Ridge voxels further away have no weight."""
 NEIGHBOUR_PX = 2.0
-"""Ridge voxels of one sheet nearer than this have the same side up."""
+"""Ridge voxels of one sheet that are nearer than this have the same orientation."""
 LEAST_SHARE = 0.15
-"""Where less of a whole plane's weight is, nothing is drawn."""
+"""Where the weight is a smaller share of that of a whole plane, nothing is drawn."""
 BLOCK_PX = 96
-"""A sheet is drawn in blocks of this edge."""
+"""A sheet is processed in blocks of this edge."""
 
 RIM_SHARE = 0.5
-"""Half of a whole plane's weight: there is the rim of a plane that ends."""
+"""Half the weight of a whole plane: the rim of a plane is there."""
 
 
 @dataclass(frozen=True)
 class SheetSurface:
-    """Triangles in the middle of one sheet.
+    """Triangles of the middle surface of one sheet.
 
     Attributes
     ----------
     vertices : (n, 3) float64, z y x in voxels; whole numbers are voxel centres
-    faces : (m, 3) int64, rows of ``vertices``; where two blocks meet, vertices come twice
+    faces : (m, 3) int64, rows of ``vertices``; where two blocks meet, vertices are duplicated
     aperture_px : (n,) float32, local aperture
     share : (n,) float32, weight at the vertex / that of a whole plane; the sheet ends at RIM_SHARE
     """
@@ -65,7 +65,7 @@ def sheet_surface(
     Notes
     -----
     Where sheets branch, or a sheet folds back within three voxels, heights above different planes
-    mix and the surface has holes.
+    are averaged and the surface has holes.
     """
     place = index + normal[:, :3] * normal[:, 3:]
     upward = _one_sided(place, normal[:, :3])
@@ -109,7 +109,7 @@ def _drawn(
         return None
     try:
         vertices, faces, _, _ = marching_cubes(height, 0.0, mask=cells, allow_degenerate=False)
-    except RuntimeError:  # no cell holds a zero
+    except RuntimeError:  # no cell contains a zero
         return None
     at = vertices.T
     return SheetSurface(
@@ -121,7 +121,7 @@ def _drawn(
 
 
 def _one_sided(place: Float64Array, normal: FloatArray) -> FloatArray:
-    """Return normals turned to one side of the sheet, along a tree that avoids sharp bends."""
+    """Return normals oriented to one side of the sheet, along a tree that avoids sharp bends."""
     n = len(place)
     pairs = cKDTree(place).query_pairs(NEIGHBOUR_PX, output_type="ndarray")
     cosine = np.einsum("ij,ij->i", normal[pairs[:, 0]], normal[pairs[:, 1]])
@@ -152,7 +152,7 @@ def _heights(
     aperture: FloatArray,
     shape: tuple[int, int, int],
 ) -> tuple[FloatArray, FloatArray, FloatArray]:
-    """Return the sum of weights, and weighted means of height above the planes and aperture."""
+    """Return the sum of weights, and the weighted means of height and aperture."""
     weight = np.zeros(shape, np.float32)
     height = np.zeros(shape, np.float32)
     mean = np.zeros(shape, np.float32)

@@ -22,22 +22,22 @@ if TYPE_CHECKING:
 """One column of a table."""
 
 REPLICATE_SCALE = 2.3
-"""By how much errors of the deviation exceed the departures of its replicates, which scatter less
-than a regularised estimate does around the truth: that of the standard errors of voxels
+"""Factor between the errors of the deviation and the scatter of its replicates, which scatter less
+than a regularised estimate does around the truth. It is that of the standard errors of voxels
 (``SIGMA_SCALE`` of ``oxytomo.composition.noise``)."""
 
 
 def depth_below_surface(particle: Any, *, voxel_nm: float) -> Any:
     """Return the Euclidean distance of each voxel's centre to the outer surface of the particle.
 
-    The surface lies between a voxel of the particle and its neighbour outside, so that a voxel at
-    the surface has the depth of half a voxel. Closed voids make no inner surface. Where the
-    particle is cut by the edge of the volume, the edge is no surface.
+    The surface lies between a voxel of the particle and its neighbour outside, so a voxel at the
+    surface has a depth of half a voxel. Closed voids have no inner surface. Where the particle is
+    cut by the edge of the volume, the edge is not a surface.
 
     Parameters
     ----------
     particle : (n_z, n_y, n_x) field or (n_y, n_x) array, bool
-    voxel_nm : edge of a voxel
+    voxel_nm : edge of a voxel, nm
 
     Returns
     -------
@@ -71,11 +71,11 @@ def depth_below_surface(particle: Any, *, voxel_nm: float) -> Any:
 def shell_labels(depth_nm: Field, *, n_shells: int) -> Any:
     """Divide the solid by depth into shells of equal volume, from rim (1) to centre (n).
 
-    In two dimensions, of equal area.
+    In two dimensions the shells have equal area.
 
-    The limits are the depths whose share of the solid is nearest to 1/n, 2/n, …; voxels of the same
-    depth stay together, so a shell is as equal as one layer of voxels allows. In a particle of few
-    voxels a shell can be empty.
+    The limits are the depths whose share of the solid is nearest to 1/n, 2/n, … Voxels of the same
+    depth stay together, so the shells are as equal as one layer of voxels allows. In a particle of
+    few voxels a shell can be empty.
 
     Parameters
     ----------
@@ -103,7 +103,7 @@ def shell_labels(depth_nm: Field, *, n_shells: int) -> Any:
 
 
 def _levels(depth_nm: Field) -> tuple[FloatArray, IntArray]:
-    """Return the depths that there are, and how often."""
+    """Return the distinct depths and the number of voxels of each."""
     levels, counts = np.zeros(0, np.float32), np.zeros(0, np.int64)
     for (depth,) in in_parts(depth_nm):
         found, times = np.unique(depth[~np.isnan(depth)], return_counts=True)
@@ -123,11 +123,11 @@ def shell_table(
 ) -> pd.DataFrame:
     """Measure deviation and class fractions of each shell, from rim to centre.
 
-    The standard error of a shell's mean comes from the noise replicates (:func:`replicate_errors`):
-    they know that the noise of neighbouring voxels is correlated, and what the reconstruction
-    loses. Without at least two of them it is not known (NaN), and the column
+    The standard error of a shell's mean comes from the noise replicates (:func:`replicate_errors`).
+    They include the correlation of the noise of neighbouring voxels, and the loss in the
+    reconstruction. With fewer than two replicates it is unknown (NaN), and the column
     ``standard_error_from`` says "none": s/√n of the voxels, as if they were independent, would be
-    far too small beside a regularised volume.
+    far too small for a regularised volume.
 
     Parameters
     ----------
@@ -184,11 +184,11 @@ def replicate_errors(
 ) -> Float64Array:
     """Return the standard error of each shell's mean deviation, ``2.3 sqrt((t s)² + b²)``.
 
-    ``s`` is the standard deviation of the mean over the replicates. From few of them it is not well
-    known: ``t`` is the quantile of Student's distribution for n − 1 degrees of freedom that covers
-    as much as one standard deviation of the normal distribution does (1.84 for two, 1.20 for four,
-    1 for many). ``b`` is the replicate bias, the mean over the replicates less the measured mean:
-    what the reconstruction does to a composition that is known. The factor is
+    ``s`` is the standard deviation of the mean over the replicates. From few replicates it is
+    poorly known: ``t`` is the quantile of Student's distribution for n − 1 degrees of freedom with
+    the same coverage as one standard deviation of the normal distribution (1.84 for two, 1.20 for
+    four, 1 for many). ``b`` is the replicate bias, the mean over the replicates minus the measured
+    mean: the effect of the reconstruction on a known composition. The factor is
     :data:`REPLICATE_SCALE`.
 
     Parameters
@@ -215,7 +215,7 @@ def _single(values: AnyArray) -> FloatArray:
 def _means(
     shells: Field, n_shells: int, function: Callable[..., AnyArray], *fields: Field
 ) -> tuple[IntArray, Float64Array]:
-    """Return count and mean in each shell of a function of fields, where it is a number.
+    """Return the count and the mean, in each shell, of the finite values of a function of fields.
 
     The mean is NaN in an empty shell.
     """

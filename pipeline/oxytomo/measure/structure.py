@@ -1,4 +1,4 @@
-"""Porosity and its parts, shells, the central void: the headline numbers of a structure."""
+"""Porosity and its parts, shells, the central void: the main numbers of a structure."""
 
 from __future__ import annotations
 
@@ -17,13 +17,13 @@ if TYPE_CHECKING:
 
 STEPS_PER_PX = 10
 DEEPEST_OUTSIDE_PX = 25
-"""The smoothed skin leaves some voxels of a particle outside, never so far."""
+"""Largest distance of voxels of a particle outside its smoothed skin."""
 AS_FAR_AGAIN = 3.0
-"""The interval of a porosity reaches to this multiple of the change that the second bridging length
-makes. Balls of open foam, whose porosity is known, need 1.7 to 2.7 of them."""
+"""Factor on the change by the second bridging length in the interval of a porosity. Balls of open
+foam with known porosity need 1.7 to 2.7."""
 CENTRAL_SHARE = 0.25
 CENTRAL_DIAMETER = 0.08
-"""The central void holds the centre or comes within a quarter of the particle's radius of it, and
+"""The central void contains the centre, or is within a quarter of the particle's radius of it, and
 has at least 8 % of the particle's diameter."""
 
 
@@ -38,8 +38,7 @@ METHOD_SHARE: Mapping[str, float] = {
     "open_fraction": 0.04,
 }
 """Relative error of the method itself, without noise: about the rms error in twelve simulated
-particles of 96³ voxels (``benchmarks/void_intervals.py``, seeds 700–711, of the open share
-900–905)."""
+particles of 96³ voxels (``benchmarks/void_intervals.py``, seeds 700–711; open share: 900–905)."""
 
 
 def porosity(
@@ -55,12 +54,12 @@ def porosity(
 
     Parameters
     ----------
-    sums : void fraction by particle and void, from :func:`oxytomo.measure.totals.void_totals`; what
-        lies outside every particle counts for each of them
+    sums : void fraction by particle and void, from :func:`oxytomo.measure.totals.void_totals`;
+        voids outside every particle count for each of them
     volume_px : voxels by particle, from :func:`oxytomo.measure.totals.particle_totals`
     is_open, unknown : (n,) bool, per void: its network reaches the surface; it may do so beyond the
-        edge of the volume (None: no void is cut, and there is no entry ``unknown``)
-    n_pores : voids up to this number are pores, those after it cracks
+        edge of the volume (None: no void is cut, and the result has no ``unknown``)
+    n_pores : voids up to this number are pores, later ones cracks
     label : one particle, or None for all
     """
     own = sums.sum(axis=0) if label is None else sums[label] + sums[0]
@@ -88,14 +87,14 @@ def interval(
     most: float,
     method_share: float = 0.0,
 ) -> tuple[float, float]:
-    """Return value ± t(n − 1) spread, reaching further to where the number was before noise.
+    """Return value ± t(n − 1) spread, extended towards the value without noise.
 
-    Within 0 and ``most``.
+    It is clipped to 0 … ``most``.
 
     ``method_share`` is the method's own standard error relative to the value
-    (:data:`METHOD_SHARE`), added in quadrature. As much noise again moves a number by ``bias``, so
-    the noise that is in it has moved it by about as much (Cook and Stefanski 1994). Counts need
-    this most: every repetition may find the same false pore.
+    (:data:`METHOD_SHARE`), added in quadrature. The same amount of noise again shifts a number by
+    ``bias``, so the noise already in it has shifted it by about as much (Cook and Stefanski 1994).
+    Counts need this most, because every repetition may find the same false pore.
     """
     noise = float(stdtrit(replicates - 1, (1 + confidence) / 2)) * spread
     half = float(np.hypot(noise, ndtri((1 + confidence) / 2) * method_share * value))
@@ -103,13 +102,13 @@ def interval(
 
 
 def bridged_farther(parts: Mapping[str, float], volume_px: int, more_px: int) -> dict[str, float]:
-    """Return porosity and its parts for a skin that takes in wide openings as open pores.
+    """Return porosity and its parts for a skin that includes wide openings as open pores.
 
     Parameters
     ----------
     parts : from :func:`porosity`
     volume_px : volume inside the skin
-    more_px : what a skin bridged twice as far encloses in addition; it holds no solid
+    more_px : additional volume inside a skin that is bridged twice as far; it holds no solid
     """
     more = {"total": more_px, "open": more_px, "pores": more_px}
     return {
@@ -121,10 +120,10 @@ def bridged_farther(parts: Mapping[str, float], volume_px: int, more_px: int) ->
 def widened(
     limits: tuple[float, float] | None, value: float, at_second: float, *, most: float
 ) -> tuple[float, float] | None:
-    """Return an interval widened to the value that the uncertainty of the skin allows.
+    """Return an interval that includes the value allowed by the uncertainty of the skin.
 
-    What twice the bridging length changes is taken to come twice more from all still wider openings
-    together.
+    All still wider openings together are assumed to change twice as much as doubling the bridging
+    length does.
     """
     if limits is None:
         return None
@@ -175,7 +174,7 @@ def void_shells(
 
 
 def _sums_at(place: IntArray, values: FloatArray, size: int) -> Float64Array:
-    # Of nothing bincount counts instead of summing.
+    # Without values bincount counts instead of summing.
     return np.bincount(place, values, minlength=size).astype(np.float64)
 
 
@@ -190,7 +189,7 @@ def _grown(total: NumberArray, part: NumberArray) -> NumberArray:
 def central_void(
     pores: pd.DataFrame, totals: ParticleTotals, label: int, *, voxel_nm: float
 ) -> dict[str, Any] | None:
-    """Return number, volume and distance off centre of a particle's central void, or None."""
+    """Return number, volume and distance from the centre of a particle's central void, or None."""
     centre = totals.centre[label] * voxel_nm
     diameter = float(np.cbrt(6 / np.pi * totals.volume_px[label])) * voxel_nm
     column = {name: np.asarray(values) for name, values in pores.items()}
@@ -239,4 +238,4 @@ DEFINITIONS = {
     "local_thickness": "diameter of the largest ball inside the pores that covers a voxel; quantiles over their voxels",
     "central_void": "largest pore within a quarter of the radius of the particle's centre",
 }
-"""What the numbers of ``structure.json`` mean, in one sentence each."""
+"""Definitions of the numbers of ``structure.json``, one sentence each."""

@@ -12,7 +12,7 @@ from oxytomo.measure.pore_surface import pore_box, pore_mesh
 from oxytomo.slabs import Box, Field, read, slabs
 
 FAR_PX = 3.0
-"""Distances to the skin beyond this do not move the surface."""
+"""Larger distances to the skin are clipped: they do not move the surface."""
 
 
 @dataclass(frozen=True)
@@ -22,9 +22,8 @@ class Surface:
     Attributes
     ----------
     vertices : (n, 3) float64, z y x in voxels; whole numbers are voxel centres. Where two pieces
-        meet vertices come twice
-    faces : (m, 3) int64, rows of ``vertices``; counterclockwise seen from outside once the axes are
-        x y z
+        meet, vertices are duplicated
+    faces : (m, 3) int64, rows of ``vertices``; counterclockwise seen from outside in the axes x y z
     """
 
     vertices: Float64Array
@@ -41,7 +40,7 @@ class Surface:
     def volume(self) -> float:
         """Enclosed volume in voxels."""
         corners = (self.vertices - self.vertices.mean(axis=0))[self.faces]
-        # Turning z y x into x y z mirrors, so the sign is that of the stored order reversed.
+        # The order z y x is a mirror image of x y z, so the sign of the stored order is reversed.
         return -float(np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))) / 6
 
     def scaled_to(self, volume: float) -> "Surface":
@@ -54,7 +53,7 @@ class Surface:
 def label_boxes(labels: Field, count: int) -> tuple[IntArray, IntArray]:
     """Return the first and last voxels of the labels 1 … ``count``, (count, 3) each.
 
-    First > last for an absent one.
+    First > last for a missing label.
     """
     low, high = np.full((count, 3), np.iinfo(np.int64).max), np.full((count, 3), -1)
     for slab in slabs(labels.shape):
@@ -68,12 +67,12 @@ def label_boxes(labels: Field, count: int) -> tuple[IntArray, IntArray]:
 
 
 def pore_body(void: Field, zone: Field, low: IntArray, high: IntArray, label: int) -> Surface | None:
-    """Return where the smoothed void fraction of a pore is one half.
+    """Return the surface at one half of the smoothed void fraction of a pore.
 
-    Or half of its peak, where it stays below one half.
+    Where the fraction stays below one half, it is at half of the peak.
 
-    Blur makes the surface of a small pore enclose less than the pore's volume: scale it to that.
-    Parameters as in :func:`oxytomo.measure.pore_surface.pore_surface`.
+    The surface of a small pore encloses less than the pore's volume because of blur; scale it to
+    that volume. Parameters as in :func:`oxytomo.measure.pore_surface.pore_surface`.
     """
     corner = np.array([s.start - 1 for s in pore_box(low, high)])
     return _joined((vertices + corner, faces) for vertices, faces in pore_mesh(void, zone, low, high, label))
@@ -103,8 +102,8 @@ def particle_body(
     for slab in slabs((n, *(s.stop - s.start for s in box[1:])), halo=1):
         depth, own = _depth_of(particle, depth_px, box, slab.wide, label)
         count += int(own[slab.core].sum())
-        # A row of air before the first and after the last; rows in between are shared with the next
-        # piece.
+        # A row of air before the first and after the last row; pieces share a row with the next
+        # one.
         first, last = int(slab.rows.start == 0), int(slab.rows.stop == n)
         rows = depth[slab.core.start : slab.core.stop + 1]
         padded = np.pad(rows, ((first, last), (1, 1), (1, 1)), constant_values=-FAR_PX)
@@ -119,16 +118,16 @@ def particle_body(
 def _depth_of(
     particle: Field, depth_px: Field, box: Box, rows: slice, label: int
 ) -> tuple[Float64Array, Float64Array]:
-    """Return the distance to the skin of one particle in rows of its box, and where it is."""
+    """Return the distance to the skin of one particle in rows of its box, and its mask."""
     part = (slice(box[0].start + rows.start, box[0].start + rows.stop), *box[1:])
     labels = np.asarray(particle[part])
     depth = np.clip(np.asarray(depth_px[part]), -FAR_PX, FAR_PX)
-    # A neighbour that touches is outside.
+    # A touching neighbour counts as outside.
     return np.where((labels != 0) & (labels != label), -np.abs(depth), depth), labels == label
 
 
 def _joined(pieces: Iterable[tuple[Float64Array, IntArray]]) -> Surface | None:
-    """Return the pieces of a mesh as one, None without any or where they enclose nothing."""
+    """Join the pieces of a mesh; None without pieces or if they enclose no volume."""
     parts = list(pieces)
     if not parts:
         return None

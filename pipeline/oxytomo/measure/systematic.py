@@ -1,4 +1,4 @@
-"""Errors that all voxels share and counting noise does not show, in σ and in fractions."""
+"""Errors common to all voxels and not part of counting noise, in σ and in fractions."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -14,20 +14,20 @@ NORMAL = {0.68: 0.994, 0.95: 1.96}
 
 
 MISFITS = ("misfit", "misfit_of_single_rays")
-"""Sources that do not drop out where deviations refer to the particle's own mode."""
+"""Sources that do not cancel where deviations refer to the particle's own mode."""
 SKIN_REACH_PX = 1.5
-"""The oxygen of a skin is found in the rim of the particle to this depth (standard deviation of a
+"""The oxygen of a skin appears in the rim of the particle to this depth (standard deviation of a
 half Gaussian)."""
 
 
 def systematic_error(model: Mapping[str, Any] | None, *, own_reference: bool) -> float:
-    """Return the standard deviation of a shift of TM/O that all voxels share, relative.
+    """Return the relative standard deviation of a shift of TM/O common to all voxels.
 
     Parameters
     ----------
     model : record of the decomposition, with ``systematic`` by source
-    own_reference : deviations refer to the particle's own mode: a shift of all voxels drops out,
-        and what the model leaves unexplained remains
+    own_reference : deviations refer to the particle's own mode: a common shift cancels, and only
+        the part that the model leaves unexplained remains
     """
     sources = dict((model or {}).get("systematic") or {})
     if own_reference:
@@ -36,12 +36,12 @@ def systematic_error(model: Mapping[str, Any] | None, *, own_reference: bool) ->
 
 
 def skin_oxygen_nm(model: Mapping[str, Any] | None) -> float:
-    """Return the thickness of oxygen in a carbonate skin, at the particle's density; 0: none."""
+    """Return the thickness of oxygen in a carbonate skin, at the particle's density; 0: no skin."""
     return float(((model or {}).get("skin") or {}).get("oxygen_nm", 0.0))
 
 
 def with_systematic(sigma: Field, error: float) -> Field:
-    """Add an error that all voxels share to a standard error, in quadrature.
+    """Add an error common to all voxels to a standard error, in quadrature.
 
     (n_z, n_y, n_x) float32.
     """
@@ -81,13 +81,13 @@ def share_of_skin(depth_px: FloatArray, oxygen_px: float) -> FloatArray:
     """
     steps = np.arange(0.5, 12)
     excess = oxygen_px * np.exp(-0.5 * (depth_px / SKIN_REACH_PX) ** 2)
-    # The skin lies at the surface: as much of it is blurred out of the particle as into it.
+    # The skin lies at the surface: half of it is blurred out of the particle, half into it.
     excess = excess / (2 * np.exp(-0.5 * (steps / SKIN_REACH_PX) ** 2).sum())
     return np.asarray(excess / (1 + excess), np.float32)
 
 
 def without_skin(deviation: Field, depth_px: Field, oxygen_px: float) -> Field:
-    """Return the deviation if a skin's oxygen is not counted: TM/O is larger by 1/(1 − share)."""
+    """Return the deviation without a skin's oxygen: TM/O is larger by 1/(1 − share)."""
     without = new_field(deviation.shape, np.float32)
     fill(
         without,
@@ -101,7 +101,7 @@ def without_skin(deviation: Field, depth_px: Field, oxygen_px: float) -> Field:
 def shifted_fractions(
     deviation: Field, particle: Field, *, threshold: float, shift: float
 ) -> dict[str, tuple[float, float]]:
-    """Return by class its fraction if all deviations were larger by ``shift``, and smaller."""
+    """Return the fraction of each class for deviations larger, and smaller, by ``shift``."""
 
     def moved(by: float) -> Field:
         return mapped(deviation, lambda part: np.asarray(part, np.float32) + np.float32(by), np.float32)
@@ -121,8 +121,8 @@ def widened(
     ----------
     interval : (low, high) from noise and method
     value : the fraction
-    shifted : the fraction with deviations shifted by the half width of the shift's interval, up and
-        down
+    shifted : the fraction with deviations shifted up and down by the half width of the shift's
+        interval
     """
     if interval is None:
         return None

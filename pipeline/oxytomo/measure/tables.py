@@ -1,4 +1,4 @@
-"""Tables of measurements as data frames; pandas is loaded when the first one is made."""
+"""Tables of measurements as data frames; pandas is imported with the first one."""
 
 from __future__ import annotations
 

@@ -12,11 +12,13 @@ AT_ONCE_ROWS = 64
 
 
 def thickest_part(values: FloatArray) -> float:
-    """Return the largest median over squares of 5 × 5 pixels; NaN where no square is half known.
+    """Return the largest median over squares of 5 × 5 pixels.
 
-    However much air is around the sample, it does not enter; a single pixel does not either. Noise
-    of standard deviation s per pixel raises it by about 0.25 s times the number of standard
-    deviations that the best of all squares of the thickest place stands out: at most s.
+    NaN where fewer than half of the pixels are known in every square.
+
+    Neither the amount of air around the sample nor a single pixel affects it. Noise with standard
+    deviation s per pixel raises it by about 0.25 s times the number of standard deviations of the
+    best of all squares in the thickest part: at most s.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Local thickness: the diameter of the largest ball inside the pores that covers a voxel."""
+"""Local thickness: the diameter of the largest ball inside the pores that contains a voxel."""
 
 import edt
 import numba
@@ -8,19 +8,19 @@ from oxytomo.arrays import BoolArray, FloatArray, IntArray
 from oxytomo.slabs import Field, Slab, read, slabs
 
 HALO_PX = 32
-"""Rows beside a slab at first; as many as it takes for the widest ball in it."""
+"""Initial number of rows beside a slab; it is increased to fit the widest ball in the slab."""
 
 
 def local_thickness(mask: BoolArray) -> FloatArray:
     """Return the local thickness in voxels (Hildebrand and Rüegsegger 1997), 0 outside the mask.
 
-    Balls are painted from the largest to the smallest distance to the background. One that holds no
-    voxel which the ball of a neighbour does not hold is skipped (the lookup tables of Rémy and
-    Thiel 2002), and the rows of a ball leap over what is painted, so that every voxel is written
-    once. A ball ends between its last voxel centre and the nearest one outside, whose squared
-    distances are whole numbers and mostly neighbours: half is taken off the latter. That holds for
-    round pores about a voxel's centre (within 0.3 voxels from a radius of 4 on); balls between
-    centres come out up to a voxel too small and plates up to a voxel too thick: their aperture is
+    Balls are painted from the largest to the smallest distance to the background. A ball is skipped
+    if a neighbour's ball contains all of its voxels (the lookup tables of Rémy and Thiel 2002). The
+    rows of a ball skip painted voxels, so every voxel is written once. A ball ends between its last
+    voxel centre and the nearest one outside. The squared distances of both are whole numbers and
+    mostly neighbours, so one half is subtracted from the latter. This holds for round pores about a
+    voxel centre (within 0.3 voxels from a radius of 4 on). Balls between voxel centres come out up
+    to a voxel too small, and plates up to a voxel too thick; the aperture of plates is therefore
     measured from profiles.
 
     Parameters
@@ -42,14 +42,14 @@ def _painted(square: FloatArray) -> FloatArray:
 
 
 def thickness_quantiles(labels: Field, label: int, shares: tuple[float, ...]) -> tuple[float, ...] | None:
-    """Return quantiles of the local thickness over the voxels of a label, None without any.
+    """Return quantiles of the local thickness over the voxels of a label, None without voxels.
 
     Memory grows with the widest ball, not with the volume.
 
     Parameters
     ----------
     labels : (n_z, n_y, n_x)
-    label : what is measured
+    label : label to measure
     shares : between 0 and 1
     """
     counts = np.zeros(1, np.int64)
@@ -74,15 +74,15 @@ def thickness_quantiles(labels: Field, label: int, shares: tuple[float, ...]) ->
 
 
 def _thickness_of(labels: Field, label: int, slab: Slab) -> FloatArray:
-    """Return the local thickness in the voxels of a slab that have the label."""
+    """Return the local thickness of the labelled voxels of a slab."""
     n, halo = labels.shape[0], HALO_PX
     while True:
         low, stop = max(0, slab.rows.start - halo), min(slab.rows.stop + halo, n)
         mask = read(labels, slice(low, stop)) == label
         box = _box(mask)
         square = edt.edtsq(np.ascontiguousarray(mask[box]), black_border=False)
-        # Balls reach their radius into the slab, and are right where the background that ends them
-        # is there too.
+        # Balls extend by their radius into the slab, and are correct if the background that limits
+        # them is included, too.
         if 2 * float(np.sqrt(square.max())) + 1 <= halo or (low == 0 and stop == n):
             break
         halo *= 2
@@ -93,7 +93,7 @@ def _thickness_of(labels: Field, label: int, slab: Slab) -> FloatArray:
 
 
 def _box(mask: BoolArray) -> tuple[slice, ...]:
-    """Return the box around what is marked, with a margin of one voxel."""
+    """Return the bounding box of a mask, with a margin of one voxel."""
     found = []
     for axis, n in enumerate(mask.shape):
         places = np.flatnonzero(mask.any(axis=tuple(a for a in range(3) if a != axis)))
@@ -103,13 +103,13 @@ def _box(mask: BoolArray) -> tuple[slice, ...]:
 
 @numba.njit(cache=True)
 def _containing(largest: int) -> IntArray:
-    """Return the least squared radius of a ball one step away that holds a given ball.
+    """Return the smallest squared radius of a ball one step away that contains a given ball.
 
     Shape (3 kinds of step, squared radius).
 
-    The steps are along one, two and three axes. A ball holds the voxels nearer than its radius,
-    ``d² < r²``; over those of a ball at the origin the largest ``|p + v|²`` is ``|p|² + |v|² + 2
-    p·v``, and signs can be chosen alike.
+    The steps are along one, two and three axes. A ball contains the voxels nearer than its radius,
+    ``d² < r²``. Over the voxels of a ball at the origin, the largest ``|p + v|²`` is ``|p|² + |v|²
+    + 2 p·v``, as the signs can be chosen alike.
     """
     tables = np.zeros((3, largest + 1), np.int64)
     reach = int(np.sqrt(largest)) + 1
@@ -131,7 +131,7 @@ def _containing(largest: int) -> IntArray:
 
 @numba.njit(cache=True)
 def _own_balls(square: FloatArray, tables: IntArray) -> BoolArray:
-    """Say which balls no neighbour's ball contains."""
+    """Return which balls no neighbour's ball contains."""
     n_z, n_y, n_x = square.shape
     keep = np.zeros(square.shape, np.bool_)
     for z in range(n_z):
@@ -158,10 +158,10 @@ def _own_balls(square: FloatArray, tables: IntArray) -> BoolArray:
 
 @numba.njit(cache=True)
 def _paint(square: FloatArray, order: IntArray) -> FloatArray:
-    """Paint balls in this order; where two overlap the first stays."""
+    """Paint balls in this order; where two overlap the first one stays."""
     n_z, n_y, n_x = square.shape
     out = np.zeros(square.shape, np.float32)
-    # For each voxel the first one of its row from there on that is not painted.
+    # For each voxel, the first unpainted voxel of its row from there on.
     free = np.empty((n_z, n_y, n_x + 1), np.uint16)
     for z in range(n_z):
         for y in range(n_y):

@@ -1,9 +1,9 @@
 """Classes, fractions and intervals at many thresholds at once, from ranks of the voxels.
 
-The rank of a voxel is the number of thresholds that its deviation exceeds, with the deviation's
-sign. At threshold number k a voxel is oxygen-poor when its rank is above k and oxygen-rich when it
-is below −k, exactly as :func:`oxytomo.segment.classes.classify_deviation` says; so counts of ranks
-hold the fractions at all thresholds.
+The rank of a voxel is the number of thresholds that its deviation exceeds, with the sign of the
+deviation. At threshold number k a voxel is oxygen-poor if its rank is above k, and oxygen-rich if
+it is below −k, exactly as in :func:`oxytomo.segment.classes.classify_deviation`. Counts of ranks
+therefore hold the fractions at all thresholds.
 """
 
 from collections.abc import Mapping, Sequence
@@ -33,7 +33,7 @@ NO_RANK = np.int16(-32768)
 RankArray = NDArray[np.int16]
 
 Fraction = tuple[float, tuple[float, float] | None]
-"""A fraction and its interval, None where it is not known."""
+"""A fraction and its interval, None where unknown."""
 
 
 def threshold_ranks(deviation: FloatArray, particle: BoolArray, thresholds: Float64Array) -> RankArray:
@@ -116,12 +116,12 @@ class FaceCounts:
 
 @dataclass(frozen=True)
 class ThresholdCounts:
-    """What is needed to say the fractions of a sample at any of the thresholds.
+    """Counts for the fractions of a sample at any of the thresholds.
 
     Attributes
     ----------
     thresholds : (n,) fractions
-    own, faces : of the measured deviation
+    own, faces : counts of the measured deviation
     replicates, null : one entry per noise replicate and null run
     """
 
@@ -153,7 +153,7 @@ class ThresholdCounts:
         }
 
     def null_fractions(self, k: int, *, confidence: float) -> Mapping[str, Fraction]:
-        """Return the mean of the null runs and where one of them lies; empty without null runs."""
+        """Return mean and interval of the null runs; empty without null runs."""
         each = [run.fractions(k) for run in self.null]
         values = {name: [fractions[name] for fractions in each] for name in CLASS_LABELS if each}
         return {
@@ -165,7 +165,7 @@ class ThresholdCounts:
 def classes_at(ranks: RankArray, k: int, out: LabelArray) -> None:
     """Write the classes at threshold number ``k`` into ``out``, uint8 of the shape of ``ranks``.
 
-    Both C-contiguous.
+    Both are C-contiguous.
     """
     _write_classes(ranks.reshape(-1), np.int16(k), out.reshape(-1))
 

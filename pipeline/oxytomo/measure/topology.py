@@ -1,4 +1,4 @@
-"""Ways through voids to the surface, and Euler numbers."""
+"""Tortuosity of voids to the surface, and Euler numbers."""
 
 import numba
 import numpy as np
@@ -8,25 +8,25 @@ from oxytomo.slabs import Field, Slab, new_field, read, slabs
 from oxytomo.threads import parallel_kernel
 
 UNITS = 4096
-"""Ways are whole numbers of so small parts of a voxel: sums of them are the same in any order."""
+"""Path lengths are whole numbers of this part of a voxel: their sums are the same in any order."""
 FAR = np.iinfo(np.int32).max
 
 Ways = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 
 
 def tortuosity(instances: Field, depth_px: Field, *, surface_px: float, deep_px: float) -> float:
-    """Return the mean ratio of the way to the surface through voids to the straight way.
+    """Return the mean tortuosity: path to the surface through voids over the straight distance.
 
-    Over open voids deeper than ``deep_px``.
+    The mean is over open voids deeper than ``deep_px``.
 
-    Ways go through 26 neighbours; along voxels they are up to 8 % longer than straight ones in
-    unlucky directions. NaN without such voids.
+    Paths use 26 neighbours; along voxels they are up to 8 % longer than straight lines in
+    unfavourable directions. NaN without such voids.
 
     Parameters
     ----------
     instances : (n_z, n_y, n_x), above 0 in voids
     depth_px : distance to the skin
-    surface_px, deep_px : the surface is what is less deep; what is deeper counts
+    surface_px, deep_px : depth below which a voxel is at the surface, and above which it counts
     """
     way = new_field(instances.shape, np.int32)
     cuts = list(slabs(instances.shape, halo=1))
@@ -35,8 +35,7 @@ def tortuosity(instances: Field, depth_px: Field, *, surface_px: float, deep_px:
         way[slab.rows] = np.where(void & (read(depth_px, slab.rows) <= surface_px), 0, FAR).astype(np.int32)
     waiting, place, step = set(range(len(cuts))), 0, 1
     while waiting:
-        # Down through the slabs and up again, as long as a shorter way into one of them turns up in
-        # the next.
+        # Down through the slabs and up again, until no slab finds a shorter path in the next one.
         if place in waiting:
             waiting.remove(place)
             waiting |= {p for p in _walk(instances, way, cuts, place) if 0 <= p < len(cuts)}
@@ -52,7 +51,7 @@ def tortuosity(instances: Field, depth_px: Field, *, surface_px: float, deep_px:
 
 
 def _walk(instances: Field, way: Field, cuts: list[Slab], place: int) -> set[int]:
-    """Shorten the ways in one slab; returns the neighbours at whose side they became shorter."""
+    """Shorten the paths in one slab; returns the sides on which neighbours got shorter paths."""
     slab = cuts[place]
     before = read(way, slab.wide)
     after = before.copy()
@@ -64,7 +63,7 @@ def _walk(instances: Field, way: Field, cuts: list[Slab], place: int) -> set[int
 
 @numba.njit(cache=True)
 def _shorten(void: BoolArray, way: Ways) -> None:
-    """Fill in the shortest ways from every voxel that has one."""
+    """Fill in the shortest paths from every voxel that has one."""
     n_z, n_y, n_x = void.shape
     lengths = np.zeros(4, np.int32)
     for k in range(1, 4):
@@ -106,16 +105,16 @@ def _shorten(void: BoolArray, way: Ways) -> None:
 def euler_sweep(void: Field, zone: Field, levels: tuple[float, ...]) -> dict[str, int]:
     """Return the Euler number of the voids (26-connected) for several thresholds.
 
-    Thresholds are of the void fraction.
+    Thresholds apply to the void fraction.
 
-    Objects − tunnels + cavities (in a slice objects − holes): corners − edges + faces − voxels of
-    the closed cubes that the voxels are. It depends on the threshold more than on the sample: one
-    value alone says nothing.
+    Objects − tunnels + cavities (in a slice, objects − holes), from corners − edges + faces −
+    voxels of the closed cubes of the voxels. It depends on the threshold more than on the sample,
+    so a single value is not meaningful.
 
     Parameters
     ----------
     void : (n_z, n_y, n_x) float32, void fraction
-    zone : where voids are, above 0
+    zone : above 0 where voids are
     levels : thresholds
     """
     numbers = dict.fromkeys(levels, 0)
@@ -124,7 +123,7 @@ def euler_sweep(void: Field, zone: Field, levels: tuple[float, ...]) -> dict[str
         low = max(slab.rows.start - 1, 0)
         fraction = read(void, slice(low, slab.rows.stop))
         fraction = np.where(read(zone, slice(low, slab.rows.stop)) > 0, fraction, np.float32(-np.inf))
-        # A corner belongs to the voxel after it; those before the first row and after the last are
+        # A corner belongs to the voxel after it; rows before the first and after the last are
         # outside.
         before, after = int(slab.rows.start == 0), int(slab.rows.stop == n)
         for level in levels:

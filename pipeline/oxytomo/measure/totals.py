@@ -13,7 +13,7 @@ Labels = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 
 @dataclass(frozen=True)
 class ParticleTotals:
-    """Size and place of each particle; entry 0 is the outside.
+    """Size and centre of each particle; entry 0 is the outside.
 
     Attributes
     ----------

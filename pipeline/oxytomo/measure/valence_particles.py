@@ -26,7 +26,7 @@ Rows = list[dict[str, Any]]
 
 @dataclass(frozen=True)
 class ParticleOptions:
-    """What counts as a particle and how it is cut up; see the settings of the same names."""
+    """Criteria for particles and shells; see the settings of the same names."""
 
     min_particle_pixels: int
     split_touching: bool
@@ -36,14 +36,14 @@ class ParticleOptions:
 
 @dataclass(frozen=True)
 class ParticleMap:
-    """Where particles are and how deep each pixel lies in them.
+    """Positions of particles and the depth of each pixel in them.
 
     Attributes
     ----------
     clumps, parts : (n_y, n_x) int64, agglomerates and particles by decreasing size from 1
     shells : (n_y, n_x) uint8, 1 at the rim to n at the centre, 0 outside
     depth_nm : (n_y, n_x) float32, distance to the outer edge, NaN outside
-    inside_share : (n_y, n_x) float32, share of its agglomerate's area that lies deeper, NaN outside
+    inside_share : (n_y, n_x) float32, share of the agglomerate's area that is deeper, NaN outside
     """
 
     clumps: IntArray
@@ -85,15 +85,15 @@ def find_particles(
 
     Parameters
     ----------
-    solid : (n_y, n_x) pixels with enough of the element, also those that are too thick to fit
-    options : what counts
-    element : how errors name it
-    step_nm : edge of a pixel
+    solid : (n_y, n_x) pixels with enough of the element, including those too thick for a fit
+    options : criteria for particles and shells
+    element : subject of error messages
+    step_nm : edge of a pixel, nm
 
     Raises
     ------
     InputError
-        When nothing is large enough to be a particle.
+        When no object is large enough for a particle.
     """
     least = options.min_particle_pixels
     clumps = agglomerates(solid, min_pixels=least)
@@ -151,7 +151,7 @@ def particle_rows(found: ValenceMap, particles: ParticleMap) -> Rows:
 def _particle_row(
     found: ValenceMap, particles: ParticleMap, kind: str, inside: BoolArray, label: int
 ) -> dict[str, Any]:
-    """Return size, place and valence of the pixels of one particle."""
+    """Return size, position and valence of the pixels of one particle."""
     known = inside & found.known
     values, weights = found.valence[known], found.edge_jump[known]
     y, x = np.nonzero(inside)
@@ -174,7 +174,7 @@ def _particle_row(
 
 
 def profile_rows(found: ValenceMap, particles: ParticleMap, *, bins: int) -> Rows:
-    """Return valence against the distance from the edge, the edge jump, and the area outside.
+    """Return the valence by distance from the edge, the edge jump, and the area outside.
 
     The first two are left out where fewer pixels than bins are known.
     """
@@ -208,7 +208,7 @@ def _profile(found: ValenceMap, axis: str, by: FloatArray, edges: Float64Array) 
 
 
 def largest_profile(found: ValenceMap, particles: ParticleMap, *, bins: int) -> AreaProfile | None:
-    """Return the profile of the largest agglomerate, None where it has too few pixels."""
+    """Return the profile of the largest agglomerate, None if it has too few pixels."""
     largest = particles.clumps == 1
     if int((largest & found.known).sum()) < MIN_MODEL_PIXELS:
         return None

@@ -1,4 +1,4 @@
-"""The content of ``structure.json``, from what was segmented and measured."""
+"""Content of ``structure.json``, from the segmentation and its measurements."""
 
 from __future__ import annotations
 
@@ -45,17 +45,17 @@ EULER_LEVELS = (0.2, 0.3, 0.4, 0.5, 0.6)
 
 @dataclass(frozen=True)
 class MeasuredVoids:
-    """A segmentation and what was measured of it.
+    """A segmentation and its measurements.
 
     Attributes
     ----------
     voids : the segmentation
     totals, sums : particles, and void fractions by particle and void
     pores, cracks : tables, with the columns ``cut``, ``open`` and ``open_unknown``
-    network : who touches whom
-    spread : what noise does, None without replicates
+    network : connectivity of the voids
+    spread : effect of noise, None without replicates
     bridge_px : radius of the ball that closed the particles
-    voxel_nm : edge of a voxel
+    voxel_nm : edge of a voxel, nm
     """
 
     voids: Voids
@@ -78,7 +78,7 @@ class MeasuredVoids:
         bridge_px: float,
         voxel_nm: float,
     ) -> MeasuredVoids:
-        """Add up a segmentation whose pores and cracks are measured."""
+        """Sum up a segmentation whose pores and cracks are measured."""
         n_voids = voids.n_pores + voids.sheets.count
         return cls(
             voids=voids,
@@ -114,7 +114,7 @@ def void_facts(found: MeasuredVoids, *, shells: int) -> dict[str, Any]:
 
     Parameters
     ----------
-    found : the segmentation and what was measured of it
+    found : the segmentation and its measurements
     shells : number of shells of equal volume
     """
     voids = found.voids
@@ -147,7 +147,7 @@ def void_facts(found: MeasuredVoids, *, shells: int) -> dict[str, Any]:
 
 
 def _skin(found: MeasuredVoids) -> dict[str, Any]:
-    """Return the source of the skin, and what bridging openings twice as wide changes."""
+    """Return the source of the skin, and the change with twice the bridging length."""
     voids, voxel_nm = found.voids, found.voxel_nm
     if not voids.more_px:
         source = "mask" if voids.bounded else "no skin in the volume"
@@ -190,7 +190,7 @@ def _headline(found: MeasuredVoids) -> dict[str, Any]:
 def _part(
     found: MeasuredVoids, name: str, parts: dict[str, float], second: dict[str, float]
 ) -> dict[str, Any]:
-    """Return one part of the porosity with its interval, which holds the second bridging length."""
+    """Return one part of the porosity with its interval, including the second bridging length."""
     if name == "open" and not found.voids.bounded:
         return {"value": None, "ci95": None}
     value = parts[name]
@@ -200,17 +200,16 @@ def _part(
 
 
 def _open_share(found: MeasuredVoids, parts: dict[str, float]) -> float | None:
-    """Return the open share of the voids that are known to be open or closed, None without any."""
+    """Return the open share of the voids whose state is known, None without such voids."""
     known = parts["open"] + parts["closed"]
     return parts["open"] / known if found.voids.bounded and known > 0 else None
 
 
 def _open_shares(found: MeasuredVoids) -> list[float]:
-    """Return the open shares where contacts and skin are a voxel nearer and a voxel farther.
+    """Return the open shares for contacts and skin one voxel nearer and one voxel further away.
 
-    Whether a void is open depends on gaps hardly wider than a voxel; noise alone does not tell how
-    much that matters.
-    Voids of which it is unknown count once as closed and once as open.
+    Whether a void is open depends on gaps hardly wider than a voxel; noise alone does not show how
+    much this matters. Voids of unknown state count once as closed and once as open.
     """
     voids, pores, cracks, voxel_nm = found.voids, found.pores, found.cracks, found.voxel_nm
     volume = np.maximum(found.sums.sum(axis=0)[1:], 0)
@@ -231,7 +230,7 @@ def _open_shares(found: MeasuredVoids) -> list[float]:
 
 
 def _pores(found: MeasuredVoids) -> dict[str, Any]:
-    """Return numbers and sizes of the pores; what the faces of the volume cut has no size."""
+    """Return numbers and sizes of the pores; pores cut by the faces of the volume have no size."""
     voids, voxel_nm = found.voids, found.voxel_nm
     whole = {name: column[~found.pores["cut"]] for name, column in found.pores.items()}
     return {
@@ -304,7 +303,7 @@ def _network(voids: Voids, network: Network) -> dict[str, Any]:
 def _interval(
     spread: NoiseSpread | None, name: str, value: float | None, *, unit: float = 1.0, most: float = np.inf
 ) -> dict[str, Any]:
-    """Return the interval of a number and what as much noise again adds to it, in its ``unit``."""
+    """Return the interval of a number and its noise bias, in ``unit``."""
     if spread is None or value is None or not np.isfinite(spread.spread[name]):
         return {"ci95": None}
     error, bias = spread.spread[name] * unit, spread.bias[name] * unit

@@ -1,4 +1,4 @@
-"""Where composition classes lie to voids and surface, and the composition beside each void."""
+"""Positions of composition classes relative to voids and surface, and composition near voids."""
 
 from __future__ import annotations
 
@@ -83,14 +83,14 @@ def distances_nm(
 ) -> dict[str, Field]:
     """Return the distance of each voxel to the nearest pore, crack, void and to the surface.
 
-    NaN where there is none.
+    NaN where there is no such feature.
 
     Parameters
     ----------
     voids : (n_z, n_y, n_x) labels
-    depth_nm : depth below the surface
+    depth_nm : depth below the surface, nm
     pore, crack : labels in ``voids``
-    voxel_nm : edge of a voxel
+    voxel_nm : edge of a voxel, nm
     """
     kinds = {"pore": (pore,), "crack": (crack,), "void": (pore, crack)}
     found: dict[str, Field] = {}
@@ -123,7 +123,7 @@ def distance_table(
     distances : from :func:`distances_nm`
     phases, null_phases : (n_z, n_y, n_x) classes, and those of the null run or None
     levels : from :func:`oxytomo.measure.chance.depth_levels`
-    voxel_nm : edge of a voxel
+    voxel_nm : edge of a voxel, nm
     rotations, confidence, rng : see :func:`oxytomo.measure.chance.against_chance`
 
     Returns
@@ -160,9 +160,9 @@ def near_shares(
     confidence: float,
     rng: np.random.Generator,
 ) -> dict[str, tuple[Against, float]]:
-    """Return the share of each class near a void, against chance, and that of the null run.
+    """Return the share of each class near a void, compared with chance, and in the null run.
 
-    Near is within ``near_nm``.
+    Near means within ``near_nm``.
     """
     near = mapped(
         void_distance_nm,
@@ -179,19 +179,19 @@ def near_shares(
 
 
 def _of_class(phases: Field, label: int, levels: Field) -> Field:
-    """Return the voxels of the particle that are of a class."""
+    """Return the voxels of the particle that belong to a class."""
     return mapped(phases, lambda part, level: (part == label) & (level >= 0), np.bool_, levels)
 
 
 def neighbourhoods(instances: Field, inside: Field, *, near_nm: float, voxel_nm: float) -> Field:
-    """Return the void to whose neighbourhood each voxel belongs, 0 where to none; int32.
+    """Return the number of the void in whose neighbourhood each voxel lies, 0 for none; int32.
 
     Parameters
     ----------
     instances : (n_z, n_y, n_x) numbers of voids, 0 elsewhere
     inside : bool, the particle
-    near_nm : how far a neighbourhood reaches
-    voxel_nm : edge of a voxel
+    near_nm : radius of a neighbourhood, nm
+    voxel_nm : edge of a voxel, nm
     """
 
     def nearest(numbers: NDArray[np.int32], inner: BoolArray) -> NDArray[np.int32]:
@@ -208,13 +208,13 @@ def neighbourhoods(instances: Field, inside: Field, *, near_nm: float, voxel_nm:
 
 @dataclass(frozen=True)
 class Neighbourhoods:
-    """Voids and what is beside them, on one grid.
+    """Voids and their neighbourhoods, on one grid.
 
     Attributes
     ----------
     labels : (n_z, n_y, n_x) int32 field, from :func:`neighbourhoods`
     instances : numbers of the voids: pores 1 … n_pores, then cracks
-    n_voids, n_pores : how many voids there are, and how many of them are pores
+    n_voids, n_pores : number of voids, and of pores among them
     """
 
     labels: Field
@@ -240,7 +240,7 @@ def neighbourhood_table(
     deviation : (n_z, n_y, n_x) field, NaN where unknown
     replicates : deviations of noise replicates, each (n_z, n_y, n_x)
     phases, levels : classes; from :func:`oxytomo.measure.chance.depth_levels`
-    voxel_nm : edge of a voxel
+    voxel_nm : edge of a voxel, nm
 
     Returns
     -------
@@ -272,7 +272,7 @@ def neighbourhood_table(
 def _means_beside(
     near: Neighbourhoods, deviation: Field, phases: Field, levels: Field
 ) -> tuple[Float64Array, dict[str, Float64Array]]:
-    """Return, per void, the voxels beside it, and means over them by column."""
+    """Return, per void, the number of voxels near it, and means over them by column."""
     expected, size = level_means(deviation, levels), near.n_voids + 1
     totals = {name: np.zeros(size) for name in ("mean_deviation", "expected_deviation", *CLASS_LABELS)}
     count = np.zeros(size)
@@ -289,7 +289,7 @@ def _means_beside(
 
 
 def _centroids(instances: Field, n_voids: int) -> Float64Array:
-    """Return the centroids of voids in voxels, (3, n_voids) z y x; NaN where there is no voxel."""
+    """Return the centroids of voids in voxels, (3, n_voids) z y x; NaN for voids without voxels."""
     size, middle = np.zeros(n_voids + 1), np.zeros((3, n_voids + 1))
     for slab in slabs(instances.shape):
         void = read(instances, slab.rows)
@@ -304,7 +304,7 @@ def _centroids(instances: Field, n_voids: int) -> Float64Array:
 
 
 def _mean(values: Field, where: Field) -> float:
-    """Return the mean of the finite values where a mask is set; NaN where there are none."""
+    """Return the mean of the finite values within a mask; NaN without values."""
     count, total = 0, 0.0
     for part, inside in in_parts(values, where):
         chosen = part[inside]

@@ -1,4 +1,4 @@
-"""The headline numbers of one search for voids, counted alike in every repetition."""
+"""The main numbers of one search for voids, counted in the same way in every repetition."""
 
 import numpy as np
 from scipy.ndimage import minimum
@@ -22,7 +22,7 @@ def mean_aperture(aperture_px: FloatArray, area_px: FloatArray, inner: BoolArray
 def reaching_surface(
     instances: Labels, depth_px: FloatArray, index: IntArray, sheet: IntArray, *, n_pores: int
 ) -> BoolArray:
-    """Say which voids, pores first, come near enough to the skin to be open.
+    """Return which voids, pores first, are close enough to the skin to be open.
 
     Parameters
     ----------
@@ -38,7 +38,7 @@ def reaching_surface(
 
 
 def cut_by_faces(instances: Field, *, n_voids: int) -> BoolArray:
-    """Say which voids (pores first) touch a face of the volume and are cut by it."""
+    """Return which voids (pores first) touch a face of the volume and are cut by it."""
     cut = np.zeros(n_voids + 1, bool)
     for face in faces(instances):
         cut[np.unique(face)] = True
@@ -59,7 +59,7 @@ def void_sums(
     Parameters
     ----------
     void : (n_z, n_y, n_x) float32, void fraction
-    zone : int32, the void (1 …) whose volume each voxel may hold a part of
+    zone : int32, number of the void (from 1) that each voxel may hold a part of
     pairs : contacts, see :func:`oxytomo.measure.networks.void_network`
     touches, cut : (n,) bool, voids that reach the surface, and those that reach the edge of the
         volume, pores first

@@ -1,4 +1,4 @@
-"""Pores and cracks as tables, the network they form, and what is counted in noise trials."""
+"""Pores and cracks as tables, their network, and the numbers counted in noise trials."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
 CONTACT_PX = 2
-"""Voids touch that come within this number of voxels of each other."""
+"""Voids touch if they are within this number of voxels of each other."""
 
 
 @dataclass(frozen=True)
@@ -38,18 +38,18 @@ class VoidTables:
 
 
 def void_tables(voids: Voids, *, voxel_nm: float) -> VoidTables:
-    """Measure each pore and crack, and which of them hang together.
+    """Measure each pore and crack, and their connectivity.
 
     Parameters
     ----------
     voids : the segmentation
-    voxel_nm : edge of a voxel
+    voxel_nm : edge of a voxel, nm
     """
     sheets = voids.sheets
     pores = pore_table(voids, voxel_nm=voxel_nm)
     cracks = crack_table(sheets, voids.particle, voids.depth_px, voxel_nm=voxel_nm)
     if not voids.bounded:
-        # Where the mask fills the volume the middle of the particle is not known either.
+        # Where the mask fills the volume, the middle of the particle is unknown, too.
         cracks["angle_to_radius_deg"] = np.full(sheets.count, np.nan)
     cut = cut_by_faces(voids.instances, n_voids=voids.n_pores + sheets.count)
     network = void_network(
@@ -69,7 +69,7 @@ def void_tables(voids: Voids, *, voxel_nm: float) -> VoidTables:
 
 
 def written_columns(table: pd.DataFrame) -> dict[str, list[Any]]:
-    """Return the columns as they are written: ``open`` is True, False or unknown."""
+    """Return the columns as written: ``open`` is True, False or unknown."""
     columns: dict[str, list[Any]] = {}
     for name, column in table.items():
         if name == "open":
@@ -82,11 +82,11 @@ def written_columns(table: pd.DataFrame) -> dict[str, list[Any]]:
 
 
 def trial_numbers(voids: Voids, network: Network, trial: Trial) -> tuple[dict[str, float], dict[str, float]]:
-    """Return the headline numbers of one repetition of the search: sums, and means and shares.
+    """Return the main numbers of one repetition of the search: sums, means and shares.
 
     Parameters
     ----------
-    voids, network : of the whole volume; what a trial cuts off may go on to the surface in it
+    voids, network : of the whole volume; voids cut by the trial block may reach the surface in it
     trial : one search in a block of the volume
     """
     sheets = trial.sheets
@@ -106,7 +106,7 @@ def trial_numbers(voids: Voids, network: Network, trial: Trial) -> tuple[dict[st
 
 
 def _leaving(voids: Voids, marked: BoolArray, trial: Trial) -> IntArray:
-    """Return the voids of a trial that continue beyond its block in marked voids."""
+    """Return the voids of a trial that continue in marked voids beyond its block."""
     on_edge = np.concatenate([[False], marked])[voids.instances[trial.box]]
     inner = tuple(slice(1 if n > 1 else 0, n - 1 if n > 1 else n) for n in on_edge.shape)
     on_edge[inner] = False

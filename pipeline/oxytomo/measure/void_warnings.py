@@ -1,4 +1,4 @@
-"""What a reader of the numbers of pores and cracks must know first, as sentences."""
+"""Warnings that a reader of the numbers of pores and cracks needs, as sentences."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -6,8 +6,8 @@ from typing import Any
 LOW_CONTRAST = 3.0
 LARGE_BIAS = 0.1
 MOVED, MOVED_PARTICLE = 0.05, 0.002
-"""The second bridging length matters from such a share of the porosity on, and of the particle's
-volume."""
+"""Above these shares, of the porosity and of the particle's volume, the second bridging length
+matters."""
 
 
 def structure_warnings(facts: Mapping[str, Any]) -> list[str]:

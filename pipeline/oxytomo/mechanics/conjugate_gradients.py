@@ -12,7 +12,10 @@ from oxytomo.threads import parallel_kernel
 
 @dataclass(frozen=True)
 class Solved:
-    """What conjugate gradients found: the solution, the number of iterations and the residual relative to the right side."""
+    """Result of conjugate gradients: the solution, the number of iterations and the residual.
+
+    The residual is relative to the norm of the right-hand side.
+    """
 
     solution: FloatArray
     iterations: int
@@ -28,16 +31,19 @@ def conjugate_gradients(
     tolerance: float,
     most_iterations: int,
 ) -> Solved:
-    """Solve a symmetric, positive semi-definite system (Hestenes and Stiefel 1952) whose right side lies in its range.
+    """Solve a symmetric, positive semi-definite system by preconditioned conjugate gradients.
+
+    The right-hand side must lie in the range of the matrix (Hestenes and Stiefel, J. Res. Natl.
+    Bur. Stand. 49, 409, 1952).
 
     Parameters
     ----------
     apply : writes the product of the matrix with its first argument into the second
-    precondition : the same for an approximate inverse
-    right : float32 array of any shape
+    precondition : writes the product of an approximate inverse in the same way
+    right : float32 array of any shape, the right-hand side
     start : first guess, or None for zero
-    tolerance : residual relative to the right side at which to end
-    most_iterations : after which to end in any case
+    tolerance : residual relative to the right-hand side at which the iteration ends
+    most_iterations : largest number of iterations
     """
     residual = right.copy()
     solution = np.zeros_like(right) if start is None else start.astype(np.float32, copy=True)
@@ -67,7 +73,8 @@ def inner(one: FloatArray, other: FloatArray) -> float:
     return float(_inner(one.reshape(-1), other.reshape(-1)))
 
 
-# The loops take flat views: Numba 0.68 loses what a parallel loop writes to ``array.ravel()`` of an argument.
+# The loops take flat views: Numba 0.68 loses what a parallel loop writes to ``array.ravel()`` of an
+# argument.
 @parallel_kernel(element_ns=1, fastmath=True)
 def _inner(a: FloatArray, b: FloatArray) -> float:
     total = 0.0
@@ -78,7 +85,7 @@ def _inner(a: FloatArray, b: FloatArray) -> float:
 
 @parallel_kernel(element_ns=1, fastmath=True)
 def _turn(conditioned: FloatArray, share: float, direction: FloatArray) -> None:
-    """Make ``direction`` the preconditioned residual plus a share of itself."""
+    """Set ``direction`` to the preconditioned residual plus a multiple of itself."""
     for i in numba.prange(direction.size):
         direction[i] = conditioned[i] + share * direction[i]
 

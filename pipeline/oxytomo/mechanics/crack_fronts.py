@@ -1,4 +1,4 @@
-"""How hard the load pulls at the front of each crack: the stress intensity factor from the opening behind the front."""
+"""Stress intensity factor along the fronts of cracks, from the opening behind the front."""
 
 from dataclasses import dataclass
 
@@ -13,29 +13,31 @@ from oxytomo.mechanics.elasticity import Deformed, Elastic
 from oxytomo.mechanics.solid import Solid
 
 NORMAL_REACH = 4.0
-"""Radius of the piece of a crack whose plane is its normal, voxels."""
+"""Radius of the patch of a crack that the normal is fitted to, voxels."""
 GAUGE = 2.0
-"""Distance from the middle of a crack at which the displacement of its faces is read, voxels."""
+"""Distance from the middle plane of a crack at which the face displacement is read, voxels."""
 BEHIND = (1.0, 5.0)
 """Distances behind the front between which the opening is fitted, voxels."""
 BESIDE = 1.6
-"""Half width of the strip behind a place of the front whose openings belong to it, voxels."""
+"""Half width of the strip of openings behind a point of the front, voxels."""
 ONE_SIDED = 0.3
-"""At an end of a crack the centre of its neighbourhood lies this far to one side, in units of the
+"""At the end of a crack the centre of its neighbourhood is this far to one side, in units of the
 reach (0.42 for half a disc)."""
 AHEAD = (2.0, 3.5)
-"""Places ahead of a front that have to be solid, voxels; else the crack ends in a void or at the surface."""
+"""Distances ahead of a front that must be solid, voxels; otherwise the crack ends in a void or at
+the surface."""
 FEWEST = 6
 SMALLEST_RADIUS = 4.0
-"""Radius of a crack, voxels, below which a correction for the thickness of the cut makes no sense."""
+"""Smallest radius of a crack, voxels, for which the thickness of the cut can be corrected."""
 SLOT = 0.75
-"""A flat spheroid of half thickness c and radius a opens by 1 + 0.75 c / a times what a crack does (from Eshelby 1957)."""
+"""A flat spheroid of half thickness c and radius a opens by a factor 1 + 0.75 c / a more than a
+crack (from Eshelby, Proc. R. Soc. A 241, 376, 1957)."""
 SOLID_SHARE = 0.9
 
 
 @dataclass(frozen=True)
 class Sheets:
-    """Voxels of all cracks, with what is known of each.
+    """Voxels of all cracks and their properties.
 
     Attributes
     ----------
@@ -57,7 +59,7 @@ def crack_sheets(cracks: BoolArray, solid: Solid, deformed: Deformed) -> Sheets:
     Parameters
     ----------
     cracks : (n_z, n_y, n_x) bool of the padded grid, the voxels that were cut
-    solid, deformed : the particle and its state
+    solid, deformed : the particle and its deformed state
     """
     number = cc3d.connected_components(cracks, connectivity=26)
     place = np.argwhere(cracks).astype(np.float64)
@@ -79,7 +81,10 @@ def _normals(place: Float64Array, crack: IntArray) -> Float64Array:
 
 
 def _openings(place: Float64Array, normal: Float64Array, solid: Solid, deformed: Deformed) -> Float64Array:
-    """Return the relative displacement of the two faces, less what the solid between the two places stretches."""
+    """Return the relative displacement of the two faces.
+
+    The stretch of the solid between the two places is subtracted.
+    """
     faces = []
     for side in (1.0, -1.0):
         at = place + side * GAUGE * normal
@@ -92,7 +97,10 @@ def _openings(place: Float64Array, normal: Float64Array, solid: Solid, deformed:
 
 
 def _displacement(field: FloatArray, at: Float64Array) -> Float64Array:
-    """Return the displacement (z, y, x) at places given in cells; a face lies half a voxel before its cell."""
+    """Return the displacement (z, y, x) at places given in cells.
+
+    A face lies half a voxel before its cell.
+    """
     parts = []
     for component, axis in ((2, 0), (1, 1), (0, 2)):
         place = at.copy()
@@ -113,12 +121,14 @@ def _normal_strain(strain: FloatArray, at: Float64Array, normal: Float64Array) -
 def crack_fronts(sheets: Sheets, solid: Solid, elastic: Elastic) -> pd.DataFrame:
     """Return K_I along the fronts of the cracks.
 
-    Behind a front the opening is w = 8 (1 − ν²) K_I / E · √(d / 2π) (Irwin 1957), so w² is straight in the distance d. The line
-    is fitted with a curvature, and its zero is the front: a front between two voxels is found, too. Closed faces have K_I = 0.
+    Behind a front the opening is w = 8 (1 − ν²) K_I / E · √(d / 2π) (Irwin 1957), so w² is linear
+    in the distance d. A line with a curvature is fitted. The zero of the fit is the front, so a
+    front between two voxels is found, too. Closed faces have K_I = 0.
 
     Returns
     -------
-    DataFrame with a row per voxel of a front: ``crack``, ``z``, ``y``, ``x`` (voxels of the padded grid), ``k_mpa_sqrt_m``.
+    DataFrame with one row per voxel of a front: ``crack``, ``z``, ``y``, ``x`` (voxels of the
+    padded grid), ``k_mpa_sqrt_m``.
     """
     rows = []
     tree = KDTree(sheets.place) if len(sheets.place) else None
@@ -136,7 +146,7 @@ def crack_fronts(sheets: Sheets, solid: Solid, elastic: Elastic) -> pd.DataFrame
 
 
 def _outward(sheets: Sheets, i: int, own: IntArray) -> Float64Array | None:
-    """Return the direction in the plane of a crack that leads out of it, None in its middle."""
+    """Return the in-plane direction that points out of a crack, None in its middle."""
     step = sheets.place[own] - sheets.place[i]
     close = (step**2).sum(1) <= NORMAL_REACH**2
     mean = step[close].mean(0)
@@ -153,7 +163,7 @@ def _ends_in_solid(place: Float64Array, away: Float64Array, share: FloatArray) -
 def _intensity(
     sheets: Sheets, i: int, own: IntArray, away: Float64Array, elastic: Elastic, voxel_um: float
 ) -> float:
-    """Return K_I at one place of a front, MPa √m; NaN where too few openings are known."""
+    """Return K_I at one point of a front, MPa √m; NaN where too few openings are known."""
     step = sheets.place[own] - sheets.place[i]
     behind = -(step @ away)
     beside = np.abs(step @ np.cross(away, sheets.normal[i]))
@@ -171,10 +181,11 @@ def _intensity(
 
 
 def _slot(steep: float, bend: float, beyond: float, half_thickness: float) -> float:
-    """Return by how much the cut, a slot of one voxel or more, raises K_I above that of a crack.
+    """Return the factor by which a cut of one voxel or more raises K_I above that of a crack.
 
-    Behind the front of a round crack w² falls as d (1 − d / 2a), so the curvature tells the radius a. The front of the
-    cut lies ``beyond`` the last voxel's edge, where no solid can carry shear, and K_I grows with the root of the radius.
+    Behind the front of a round crack w² falls as d (1 − d / 2a), so the curvature gives the radius
+    a. The front of the cut lies ``beyond`` the edge of the last voxel, where no solid carries
+    shear, and K_I grows with the square root of the radius.
     """
     radius = max(-steep / (2 * bend), SMALLEST_RADIUS) if bend < 0 < steep else np.inf
     return float((1 + SLOT * half_thickness / radius) * np.sqrt(1 + max(beyond, 0.0) / radius))

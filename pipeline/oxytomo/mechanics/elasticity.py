@@ -1,4 +1,4 @@
-"""Stress of a particle whose parts want to swell differently: linear elasticity on the voxels of the measurement."""
+"""Stress of a particle with a given stress-free strain: linear elasticity on its voxels."""
 
 from dataclasses import dataclass
 
@@ -45,7 +45,8 @@ class Deformed:
     ----------
     displacement : (3, n_z, n_y, n_x) float32 on faces, along x, y, z; voxels
     strain : (6, n_z, n_y, n_x) float32 in cells: xx, yy, zz, xy, xz, yz
-    stress_mpa : (6, n_z, n_y, n_x) float32 of the solid in each cell, MPa; 0 where there is none
+    stress_mpa : (6, n_z, n_y, n_x) float32 of the solid in each cell, MPa; 0 where there is no
+        solid
     iterations, residual : of the solver
     """
 
@@ -67,18 +68,20 @@ def deform(
 ) -> Deformed:
     """Return the stress of a free particle with a given stress-free strain.
 
-    Solves ∇·σ = 0 with σ = φ C : (ε − ε₀ 1), φ the share of solid and free surfaces, small strains, by conjugate gradients on
-    a staggered grid. The preconditioner is the inverse of the same operator for a grid full of solid, which the discrete Fourier
-    transform diagonalises (Moulinec and Suquet 1998; Willot 2015): the number of iterations hardly depends on the size.
+    Solves ∇·σ = 0 with σ = φ C : (ε − ε₀ 1), with φ the share of solid, free surfaces and small
+    strains, by conjugate gradients on a staggered grid. The preconditioner is the inverse of the
+    same operator for a grid full of solid, which the discrete Fourier transform diagonalises
+    (Moulinec and Suquet 1998; Willot 2015). The number of iterations hardly depends on the size.
 
     Parameters
     ----------
     solid : the particle
-    eigenstrain : (n_z, n_y, n_x) float32, linear strain of each voxel if it were free (one third of the volume strain)
+    eigenstrain : (n_z, n_y, n_x) float32, stress-free linear strain of each voxel (one third of the
+        volume strain)
     elastic : elastic constants
-    tolerance : residual force relative to the driving force at which to end
-    most_iterations : after which to end in any case
-    threads : of the Fourier transform
+    tolerance : residual force relative to the driving force at which the iteration ends
+    most_iterations : largest number of iterations
+    threads : number of threads of the Fourier transform
     """
     lam, mu = elastic.lame_gpa
     lame = np.array((lam, mu), np.float32)
@@ -105,7 +108,10 @@ def deform(
 
 
 def stress_of(strain: FloatArray, eigenstrain: FloatArray, share: FloatArray, elastic: Elastic) -> FloatArray:
-    """Return Hooke's stress, MPa, of a strain and a stress-free strain: (6, n_z, n_y, n_x), 0 where there is no solid."""
+    """Return Hooke's stress of a strain and a stress-free strain: (6, n_z, n_y, n_x), MPa.
+
+    It is 0 where there is no solid.
+    """
     lam, mu = elastic.lame_gpa
     stress: FloatArray = strain * np.float32(2e3 * mu)
     pressure = np.float32(1e3 * lam) * strain[:3].sum(0) - np.float32(1e3 * (3 * lam + 2 * mu)) * eigenstrain
@@ -115,7 +121,7 @@ def stress_of(strain: FloatArray, eigenstrain: FloatArray, share: FloatArray, el
 
 
 class _Green:
-    """The inverse of the stiffness of a grid full of solid, restricted to the faces of the particle."""
+    """Inverse stiffness of a grid full of solid, restricted to the faces of the particle."""
 
     def __init__(
         self, shape: tuple[int, ...], lam: float, mu: float, active: FloatArray, threads: int

@@ -1,4 +1,4 @@
-"""Scalars of a stress tensor: principal, von Mises, hydrostatic, and the hoop about a centre."""
+"""Scalars of a stress tensor: principal, von Mises, hydrostatic, and hoop stress."""
 
 import numpy as np
 
@@ -6,7 +6,10 @@ from oxytomo.arrays import BoolArray, Float64Array, FloatArray
 
 
 def hydrostatic(stress: FloatArray) -> FloatArray:
-    """Return the mean of the three normal stresses; tension is positive. ``stress`` is (6, …): xx, yy, zz, xy, xz, yz."""
+    """Return the hydrostatic stress, the mean of the three normal stresses; tension is positive.
+
+    ``stress`` is (6, …): xx, yy, zz, xy, xz, yz.
+    """
     mean: FloatArray = stress[:3].mean(0)
     return mean
 
@@ -19,9 +22,10 @@ def von_mises(stress: FloatArray) -> FloatArray:
 
 
 def first_principal(stress: FloatArray, where: BoolArray) -> FloatArray:
-    """Return the largest principal stress, the pull that opens cracks; 0 where ``where`` is false.
+    """Return the largest principal stress, which opens cracks; 0 where ``where`` is false.
 
-    Closed formula for the eigenvalues of a symmetric 3 × 3 matrix (Smith 1961).
+    Closed formula for the eigenvalues of a symmetric 3 × 3 matrix (Smith, Commun. ACM 4, 168,
+    1961).
     """
     mean = hydrostatic(stress)
     second = ((stress[:3] - mean) ** 2).sum(0) / 6 + (stress[3:] ** 2).sum(0) / 3
@@ -35,7 +39,10 @@ def first_principal(stress: FloatArray, where: BoolArray) -> FloatArray:
 
 
 def hoop(stress: FloatArray, centre: tuple[float, float, float] | Float64Array) -> FloatArray:
-    """Return the mean stress across the direction from a centre: of the two directions along a sphere about it.
+    """Return the mean hoop stress about a centre.
+
+    It is the mean of the normal stresses in the two directions tangential to a sphere about the
+    centre.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Closed solutions of elasticity, diffusion and fracture that the solvers are held against."""
+"""Closed solutions of elasticity, diffusion and fracture that the solvers are tested against."""
 
 import numpy as np
 from scipy.integrate import quad
@@ -11,10 +11,10 @@ from oxytomo.mechanics.elasticity import Elastic
 def hollow_sphere_hoop_mpa(
     radius_um: Float64Array, *, inner_um: float, outer_um: float, eigenstrain_at_rim: float, elastic: Elastic
 ) -> Float64Array:
-    """Return the hoop stress of a hollow sphere whose stress-free strain grows with the square of the radius, MPa.
+    """Return the hoop stress of a hollow sphere whose stress-free strain grows as r², MPa.
 
-    Timoshenko and Goodier, Theory of Elasticity, § 152, with the strain in place of the thermal one:
-    ε₀(r) = ``eigenstrain_at_rim`` · (r / R)².
+    Timoshenko and Goodier, Theory of Elasticity, § 152, with the stress-free strain in place of the
+    thermal strain: ε₀(r) = ``eigenstrain_at_rim`` · (r / R)².
     """
 
     def integral(low: float, high: float) -> float:
@@ -40,7 +40,7 @@ def sphere_filling(radius: Float64Array, time: float, *, terms: int = 200) -> Fl
     ----------
     radius : r / R
     time : D t / R²
-    terms : of the series
+    terms : number of terms of the series
 
     Returns
     -------

@@ -1,7 +1,8 @@
-"""Lithium in the particle: diffusion on the voxels of the measurement, fed through the wetted surface.
+"""Diffusion of lithium on the voxels of a particle, fed through the wetted surface.
 
-φ ∂x/∂t = ∇·(φ D ∇x) + a j: φ is the share of solid, a the wetted surface per volume and j the flux through it, no flux through
-any other surface. x counts lithium as a share of what the formula holds.
+φ ∂x/∂t = ∇·(φ D ∇x) + a j: φ is the share of solid, a the wetted surface per volume and j the flux
+through it. There is no flux through any other surface. x is the amount of lithium relative to that
+of the full formula unit.
 """
 
 from dataclasses import dataclass
@@ -20,19 +21,20 @@ from oxytomo.threads import parallel_kernel
 
 SURFACE_SIGMA_VOXELS = 0.7
 REACH_VOXELS = 2
-"""Solid this near to electrolyte is wetted: a surface is smeared over two voxels."""
+"""Solid within this distance of electrolyte is wetted: a surface is spread over two voxels."""
 Wetted = Literal["skin", "open", "all"]
 
 
 @dataclass(frozen=True)
 class Conductance:
-    """What flows between neighbouring voxels, per difference of x and voxel edge.
+    """Conductance between neighbouring voxels: flow per difference of x and voxel edge.
 
     Attributes
     ----------
-    faces : (3, n_z, n_y, n_x) float32: harmonic mean of φ D of the two cells of a face, along x, y, z, in units of ``scale``
+    faces : (3, n_z, n_y, n_x) float32: harmonic mean of φ D of the two cells of a face, along x, y,
+        z, in units of ``scale``
     share : (n_z, n_y, n_x) float32, share of solid
-    scale : diffusivity that the shares are given in, µm² s⁻¹
+    scale : diffusivity that the conductances are relative to, µm² s⁻¹
     """
 
     faces: FloatArray
@@ -41,7 +43,7 @@ class Conductance:
 
 
 def conductance(solid: Solid, diffusivity_um2_s: float | FloatArray) -> Conductance:
-    """Return the conductance of a particle of one diffusivity, or of one per voxel."""
+    """Return the conductance of a particle with one diffusivity, or with one per voxel."""
     if isinstance(diffusivity_um2_s, float | int):
         scale, relative = float(diffusivity_um2_s), solid.share
     else:
@@ -96,9 +98,12 @@ def solve_diffusion(
     most_iterations: int,
     threads: int,
 ) -> Solved:
-    """Solve (mass + conductance) x = right, all per voxel and in units of the scale of the conductance.
+    """Solve (mass + conductance) x = right, all per voxel.
 
-    The preconditioner is the inverse for a grid full of solid, which the discrete Fourier transform diagonalises.
+    The unit is the scale of the conductance.
+
+    The preconditioner is the inverse for a grid full of solid, which the discrete Fourier transform
+    diagonalises.
     """
     n_z, n_y, n_x = flow.share.shape
     laplace = sum(
@@ -139,7 +144,8 @@ def wetted_area(solid: Solid, labels: np.ndarray, wetted: Wetted) -> FloatArray:
     ----------
     solid : the particle
     labels : (n_z, n_y, n_x) of the original volume: 0 outside, 1 solid, 2 void, 3 crack
-    wetted : ``skin``: the outside only; ``open``: voids and cracks that are open to it, too; ``all``: every surface
+    wetted : ``skin``: only the outer surface; ``open``: also voids and cracks that are open to it;
+        ``all``: every surface
     """
     inside = solid.inside
     known = np.zeros(solid.share.shape, np.uint8)
@@ -169,7 +175,7 @@ def _electrolyte(known: np.ndarray, wetted: Wetted) -> BoolArray:
 
 
 def _nearer(known: np.ndarray, electrolyte: BoolArray) -> BoolArray:
-    """Say which voxels lie beside a dry void and not beside electrolyte."""
+    """Return which voxels lie beside a dry void and not beside electrolyte."""
     dry = (known != 1) & ~electrolyte
     cube = np.ones((3, 3, 3), bool)
     beside: BoolArray = binary_dilation(dry, cube) & ~binary_dilation(electrolyte, cube)
@@ -178,11 +184,11 @@ def _nearer(known: np.ndarray, electrolyte: BoolArray) -> BoolArray:
 
 @dataclass(frozen=True)
 class SteadyShape:
-    """The lithium profile that a constant current settles into when the diffusivity is constant.
+    """The steady lithium profile under a constant current and a constant diffusivity.
 
     Attributes
     ----------
-    excess : (n_z, n_y, n_x) float32: x minus its mean, for a rate of the mean of D / (1 µm)² per second; µm² (x D / ẋ)
+    excess : (n_z, n_y, n_x) float32: x minus its mean, as x D / ẋ in µm²
     iterations, residual : of the solver
     unreached_share : share of the solid that no wetted surface feeds
     """
@@ -198,8 +204,9 @@ def steady_shape(
 ) -> SteadyShape:
     """Return the shape of the lithium profile after the first transient, t > R²/10 D.
 
-    D ∇²x = ẋ with a flux through the wetted surface that is everywhere the same and fills the particle at the rate ẋ
-    (Crank 1975, § 6.3.2). The excess over the mean is linear in ẋ/D, so one solution serves every rate and diffusivity.
+    D ∇²x = ẋ, with a flux that is the same everywhere on the wetted surface and fills the particle
+    at the rate ẋ (Crank 1975, § 6.3.2). The excess over the mean is linear in ẋ/D, so one solution
+    serves every rate and diffusivity.
     """
     flow = conductance(solid, 1.0)
     total = float(solid.share.sum(dtype=np.float64))
@@ -232,14 +239,14 @@ def step(
     tolerance: float,
     threads: int,
 ) -> Solved:
-    """Advance lithium by one implicit step of time at constant current; returns the new x.
+    """Advance lithium by one implicit time step at constant current; returns the new x.
 
     Parameters
     ----------
     flow : conductance of the particle
-    x : (n_z, n_y, n_x) float32, share of lithium
+    x : (n_z, n_y, n_x) float32, lithium content, 0 to 1
     area : wetted surface, see :func:`wetted_area`
-    rate_per_s : growth of the mean of x per second; a C-rate divided by 3600 s
+    rate_per_s : growth of the mean of x per second; a C-rate divided by 3600
     time_s : length of the step
     voxel_um : edge of a voxel, µm
     """

@@ -1,4 +1,4 @@
-"""What a cathode material does when lithium moves: named presets with their sources, and what follows from them."""
+"""Constants of cathode materials with their sources, and quantities derived from them."""
 
 from dataclasses import dataclass
 
@@ -12,9 +12,9 @@ class Material:
     Attributes
     ----------
     elastic : Young's modulus, GPa, and Poisson's ratio
-    volume_strain : ΔV/V when x, the share of lithium, goes from 0 to 1
-    diffusivity_um2_s : of lithium, µm² s⁻¹ (10⁻¹² m² s⁻¹)
-    source : where the numbers come from
+    volume_strain : ΔV/V when x, the lithium content, goes from 0 to 1
+    diffusivity_um2_s : diffusivity of lithium, µm² s⁻¹ (10⁻¹² m² s⁻¹)
+    source : literature that the numbers come from
     """
 
     elastic: Elastic
@@ -45,14 +45,17 @@ PRESETS = {
 
 
 def sustained(radius_um: float, rate_per_s: float, diffusivity_um2_s: float) -> float:
-    """Return A = R² ẋ / 6 D; above 1 the surface would be full or empty before the current reaches the middle."""
+    """Return A = R² ẋ / 6 D.
+
+    Above 1 the surface is full or empty before lithium reaches the middle.
+    """
     return radius_um**2 * rate_per_s / (6 * diffusivity_um2_s)
 
 
 def amplitude_mpa(material: Material, radius_um: float, rate_per_s: float) -> float:
-    """Return [E ε / (1 − ν)] · ẋ R² / D, MPa: what the shape factor of a particle is multiplied by.
+    """Return [E ε / (1 − ν)] · ẋ R² / D, MPa: the stress scale that multiplies the shape factor.
 
-    ε is the linear strain for a full change of lithium.
+    ε is the linear strain when x goes from 0 to 1.
     """
     elastic = material.elastic
     pull = 1e3 * elastic.youngs_gpa * material.linear_strain / (1 - elastic.poisson)

@@ -1,4 +1,4 @@
-"""The particle as mechanics sees it: the share of solid in each voxel, with cracks cut through."""
+"""The solid of a particle for mechanics: share of solid in each voxel, with cracks cut through."""
 
 from dataclasses import dataclass
 
@@ -11,11 +11,11 @@ from oxytomo.arrays import BoolArray, FloatArray, LabelArray
 SOLID, VOID, CRACK = 1, 2, 3
 """Labels of the input; 0 is outside."""
 LEAST_SHARE = 0.02
-"""A voxel with less solid counts as empty: its stiffness would only slow the solver down."""
+"""A voxel with a smaller share of solid counts as empty: it would only slow the solver."""
 MARGIN_VOXELS = 2
 """Empty voxels around the particle; the discrete Fourier transform of the solver is periodic."""
 FEWEST_BRIDGE_VOXELS = 4
-"""A wall thinner than this is not resolved: its stress depends on the mesh."""
+"""Thinner walls are not resolved: their stress depends on the mesh."""
 
 
 @dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Solid:
     voxel_um : edge of a voxel, µm
     offset : (3,) first voxel of the original volume in the padded one
     shape : (3,) of the original volume
-    left_out_share : share of the solid in fragments that touch nothing, which are left out
+    left_out_share : share of the solid in loose fragments, which are left out
     """
 
     share: FloatArray
@@ -39,7 +39,7 @@ class Solid:
 
     @property
     def inside(self) -> tuple[slice, slice, slice]:
-        """Where the original volume lies in the padded one."""
+        """Position of the original volume in the padded one."""
         z, y, x = (slice(start, start + size) for start, size in zip(self.offset, self.shape, strict=True))
         return z, y, x
 
@@ -52,14 +52,16 @@ class Solid:
 def solid_of_labels(labels: LabelArray, *, voxel_um: float, void_share: FloatArray | None) -> Solid:
     """Return the solid of a labelled particle.
 
-    Cracks are cut: their voxels carry no load and no flux whatever their aperture, since a thin crack that only softens
-    its voxels opens far too little. Loose fragments, which share no face with the largest piece of solid, are left out.
+    Cracks are cut: their voxels carry no load and no flux, whatever their aperture. A thin crack
+    whose voxels are only softened opens far too little. Loose fragments, which share no face with
+    the largest piece of solid, are left out.
 
     Parameters
     ----------
     labels : (n_z, n_y, n_x) uint8: 0 outside, 1 solid, 2 void, 3 crack
     voxel_um : edge of a voxel, µm
-    void_share : (n_z, n_y, n_x) float32, share of void in each voxel (partial volumes), or None for whole voxels
+    void_share : (n_z, n_y, n_x) float32, share of void in each voxel (partial volumes), or None for
+        whole voxels
     """
     share = np.isin(labels, (SOLID, VOID)).astype(np.float32)
     share *= (labels == SOLID) if void_share is None else 1.0 - np.clip(void_share, 0.0, 1.0)
@@ -84,7 +86,7 @@ def _largest_piece(solid: BoolArray) -> BoolArray:
 
 
 def _padded(share: FloatArray) -> tuple[FloatArray, tuple[int, int, int]]:
-    """Put a volume into one with an empty margin and a shape that transforms fast."""
+    """Put a volume into one with an empty margin, of a size that suits the Fourier transform."""
     grown = [next_fast_len(size + 2 * MARGIN_VOXELS, real=True) for size in share.shape]
     padded = np.zeros(grown, np.float32)
     before = (MARGIN_VOXELS, MARGIN_VOXELS, MARGIN_VOXELS)

@@ -1,8 +1,9 @@
 """The staggered grid: displacements on faces, normal stress in cells, shear stress on edges.
 
-Component c of the displacement (0 along x, 1 along y, 2 along z) of face ``i`` lies between cells ``i - 1`` and ``i``. The share
-of solid scales the stiffness of a cell; an edge has the harmonic mean of its four cells, 0 where one of them is empty, which
-makes every surface free of traction. Lengths are in voxels: forces come out per voxel edge, and displacements in voxels.
+Component c of the displacement (0 along x, 1 along y, 2 along z) of face ``i`` lies between cells
+``i - 1`` and ``i``. The share of solid scales the stiffness of a cell. An edge has the harmonic
+mean of its four cells, and 0 where one of them is empty, so every surface is free of traction.
+Lengths are in voxels: forces are per voxel edge, and displacements in voxels.
 """
 
 import numba
@@ -48,7 +49,10 @@ def _edge_shares(share: FloatArray, edges: FloatArray) -> None:
 def apply_stiffness(
     u: FloatArray, out: FloatArray, share: FloatArray, edges: FloatArray, lame: FloatArray
 ) -> None:
-    """Write the forces that a displacement needs into ``out``; both (3, n_z, n_y, n_x), ``lame`` is (λ, µ)."""
+    """Write the forces of a displacement into ``out``.
+
+    Both are (3, n_z, n_y, n_x); ``lame`` is (λ, µ).
+    """
     n_z, n_y, n_x = share.shape
     lam, mu = lame[0], lame[1]
     stiff = lam + 2 * mu
@@ -117,7 +121,7 @@ def apply_stiffness(
 
 @parallel_kernel(element_ns=3, fastmath=True)
 def mark_active(share: FloatArray, active: FloatArray) -> None:
-    """Write 1 into ``active``, (3, n_z, n_y, n_x), for faces that border on solid, 0 for the others."""
+    """Write 1 into ``active``, (3, n_z, n_y, n_x), for faces next to solid, 0 for the others."""
     n_z, n_y, n_x = share.shape
     for k in numba.prange(1, n_z - 1):
         for j in range(1, n_y - 1):
@@ -143,9 +147,11 @@ def eigenstrain_forces(eigenstrain: FloatArray, share: FloatArray, out: FloatArr
 
 @parallel_kernel(element_ns=5, fastmath=True)
 def cell_strain(u: FloatArray, edges: FloatArray, share: FloatArray, strain: FloatArray) -> None:
-    """Write the strain in cells that hold solid into ``strain``, (6, n_z, n_y, n_x): xx, yy, zz, xy, xz, yz.
+    """Write the strain in cells that hold solid into ``strain``, (6, n_z, n_y, n_x).
 
-    Shear is the mean of the four edges of a cell, of those that lie in solid only.
+    The order is xx, yy, zz, xy, xz, yz.
+
+    Shear is the mean over those of the four edges of a cell that lie in solid.
     """
     n_z, n_y, n_x = share.shape
     for k in numba.prange(1, n_z - 1):

@@ -1,6 +1,6 @@
-"""The exact non-negative solution of single pixels, with errors that know the constraint.
+"""Exact non-negative solution of single pixels, with errors that respect the constraint.
 
-A pixel of K references has at most 2^K − 1 sets of references with positive amounts; the one that
+A pixel with K references has at most 2^K − 1 sets of references with positive amounts. The set that
 fulfils the Karush–Kuhn–Tucker conditions is the minimum.
 """
 
@@ -46,7 +46,7 @@ def solve_constrained(  # type: ignore[no-untyped-def]
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _scratch(k, p):  # type: ignore[no-untyped-def]
-    """Return the small arrays that every pixel of a tile uses again."""
+    """Return the small work arrays that are reused for every pixel of a tile."""
     background = np.empty((p - k, p - k)), np.empty((p - k, p - k))
     reduced = np.empty((k, k)), np.empty(k)
     solved = np.empty((k, k)), np.empty((k, k)), np.empty((p, p))
@@ -58,10 +58,9 @@ def _scratch(k, p):  # type: ignore[no-untyped-def]
 def _solve(matrix, vector, k, sum_to_one, found, covariance, pull, work):  # type: ignore[no-untyped-def]
     """Find the amounts of one pixel, their covariance and the background.
 
-    False where there is no solution.
+    Returns False if there is no solution.
 
-    ``pull`` is the part of the solution that comes from the sum rule alone; ``work`` is from
-    :func:`_scratch`.
+    ``pull`` is the part of the solution from the sum rule alone; ``work`` is from :func:`_scratch`.
     """
     p = vector.size
     b = p - k
@@ -101,7 +100,7 @@ def _solve(matrix, vector, k, sum_to_one, found, covariance, pull, work):  # typ
 def _with_support(mask, matrix, vector, sum_to_one, a, covariance, pull, work):  # type: ignore[no-untyped-def]
     """Solve for the references of one set, of either sign.
 
-    Returns whether it worked and the sum rule's multiplier.
+    Returns success and the multiplier of the sum rule.
     """
     k = vector.size
     part, inverse, lower = work[2]
@@ -139,7 +138,7 @@ def _with_support(mask, matrix, vector, sum_to_one, a, covariance, pull, work): 
 def _best_support(matrix, vector, sum_to_one, found, covariance, pull, work):  # type: ignore[no-untyped-def]
     """Try the sets of references, the full one first.
 
-    Stop at the one that fulfils the optimality conditions.
+    Stops at the set that fulfils the optimality conditions.
     """
     k = vector.size
     a, own, own_pull = work[3]
@@ -178,7 +177,7 @@ def _best_support(matrix, vector, sum_to_one, found, covariance, pull, work):  #
             continue
         solved, _ = _with_support(best_mask | 1 << j, matrix, vector, sum_to_one, a, own, own_pull, work)
         if solved and own[j, j] > 0:
-            # What a reference at 0 may still hold: the variance of its normal law cut off below 0.
+            # Variance left for a reference at 0: that of its normal distribution truncated below 0.
             held = _cut_off_variance(max(-a[j], 0.0) / np.sqrt(own[j, j])) / own[j, j]
             for i in range(k):
                 for m in range(k):
@@ -188,7 +187,7 @@ def _best_support(matrix, vector, sum_to_one, found, covariance, pull, work):  #
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _cut_off_variance(limit):  # type: ignore[no-untyped-def]
-    """Variance of a standard normal law that is cut off below ``limit`` >= 0."""
+    """Variance of a standard normal distribution truncated below ``limit`` >= 0."""
     if limit > 6.0:
         return 1.0 / (limit * limit)
     hazard = math.exp(-0.5 * limit * limit) / (math.sqrt(0.5 * math.pi) * math.erfc(limit / math.sqrt(2.0)))
@@ -199,7 +198,7 @@ def _cut_off_variance(limit):  # type: ignore[no-untyped-def]
 def _errors(found, covariance, pull, valences, sum_to_one, sum_error, errors):  # type: ignore[no-untyped-def]
     """Write amount error, valence, valence error, and one error per fraction.
 
-    Errors by the delta method.
+    Errors are from the delta method.
     """
     k = valences.size
     for i in range(3 + k):
@@ -236,9 +235,9 @@ def _errors(found, covariance, pull, valences, sum_to_one, sum_error, errors):  
 def _invert(matrix, n, inverse, lower):  # type: ignore[no-untyped-def]
     """Invert the leading n × n block of a symmetric positive matrix by Cholesky.
 
-    False where it is singular.
+    Returns False if it is singular.
 
-    ``lower`` is scratch; only what is written here is read.
+    ``lower`` is work space; only the parts written here are read.
     """
     for i in range(n):
         for j in range(i):

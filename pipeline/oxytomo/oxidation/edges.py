@@ -16,21 +16,21 @@ _PAPER_WINDOWS: dict[str, Window] = {
     "Co": (775.0, 782.0),
     "Ni": (850.0, 860.0),
 }
-"""Windows of Liu et al., Nat. Nanotechnol. (2024), in eV."""
+"""Energy windows of Liu et al., Nat. Nanotechnol. (2024), in eV."""
 
 _ONSET_EV = {"O": 528.0}
-"""Where absorption begins, for edges that begin far below the tabulated energy of the free atom."""
+"""Start of the absorption, for edges that start far below the tabulated free-atom energy."""
 
 
 BEYOND_L2_EV = 8.5
-"""Above the L2 edge by this much its white lines have ended, also those of high valences."""
+"""The white lines end this far above the L2 edge, also those of high valences."""
 
 
 @dataclass(frozen=True)
 class Windows:
     """Energy windows in eV: below the edge, the fit, and above all white lines.
 
-    ``edge`` is its name.
+    ``edge`` is the name of the edge.
     """
 
     edge: str
@@ -43,13 +43,12 @@ class Windows:
 def default_windows(element: str, energy_ev: Float64Array) -> Windows:
     """Return the windows for a stack of an element.
 
-    Those of the paper for O, Mn, Co and Ni, otherwise from tabulated edges.
+    They are those of the literature for O, Mn, Co and Ni, otherwise from tabulated edges.
 
     Parameters
     ----------
     element : symbol
-    energy_ev : (n_energy,) energies of the stack; the edge is the K or L3 edge that lies between
-        them
+    energy_ev : (n_energy,) energies of the stack, eV; the edge is the K or L3 edge between them
 
     Raises
     ------
@@ -89,7 +88,7 @@ def default_windows(element: str, energy_ev: Float64Array) -> Windows:
 
 
 def inside(energy_ev: Float64Array, *windows: Window) -> np.ndarray:
-    """Say for each energy whether it lies in one of the windows (limits included)."""
+    """Return for each energy whether it lies in one of the windows (limits included)."""
     chosen = np.zeros(np.shape(energy_ev), bool)
     for low, high in windows:
         chosen |= (energy_ev >= low - 1e-6) & (energy_ev <= high + 1e-6)

@@ -1,4 +1,4 @@
-"""The energy scale of a stack: its white line, and its offset from that of the references."""
+"""Energy scale of a stack: its white line, and its offset from the scale of the references."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -15,16 +15,16 @@ from oxytomo.oxidation.stack import EnergyStack
 
 LARGEST_OFFSET_EV = 2.0
 SUSPECT_OFFSET_EV, SUSPECT_CHI_SQUARE = 0.15, 2.0
-"""An offset of the energies larger than this, at which χ² is so many times smaller, is remarked."""
+"""A remark is made for an offset larger than this at which χ² is smaller by this factor."""
 
 
 @dataclass(frozen=True)
 class EnergyScale:
-    """How the energies of a stack lie to those of its references.
+    """Energies of a stack relative to those of its references.
 
     Attributes
     ----------
-    offset_ev, error_ev : number to add to the energies, and its standard error, NaN where given
+    offset_ev, error_ev : offset to add to the energies, eV, and its standard error, NaN where given
     white_line_ev : highest point of the sample's mean spectrum, as recorded
     remarks : what a reader should know
     """
@@ -37,7 +37,7 @@ class EnergyScale:
 
 @dataclass(frozen=True)
 class ScaleOptions:
-    """What the user says of the energies; see the settings of the same names."""
+    """Information on the energies from the user; see the settings of the same names."""
 
     element: str
     background: str
@@ -52,7 +52,7 @@ def energy_scale(
     curves: Sequence[Float64Array],
     options: ScaleOptions,
 ) -> EnergyScale:
-    """Find or take the offset of the energies; remark on one that the references contradict.
+    """Fit or take the offset of the energies; add a remark if the references contradict it.
 
     Parameters
     ----------
@@ -60,12 +60,12 @@ def energy_scale(
     windows : on the same energies
     references : reference spectra
     curves : normalised absorption of each on its own energies
-    options : the offset in eV or ``fit``; the energy of the white line takes its place
+    options : the offset in eV or ``fit``; the energy of the white line is an alternative
 
     Raises
     ------
     InputError
-        When it is to be found and no offset within ``LARGEST_OFFSET_EV`` is best.
+        When the offset is fitted and no offset within ``LARGEST_OFFSET_EV`` is best.
     """
     energy_ev = stack.energy_ev
     spectrum, error = sample_spectrum(stack, windows)
@@ -109,8 +109,8 @@ def _doubts(element: str, chi: ChiSquare, offset: float, best: float) -> tuple[s
 def sample_spectrum(stack: EnergyStack, windows: Windows) -> tuple[Float64Array, Float64Array]:
     """Return the mean spectrum of the sample and its standard error, from one pass over the stack.
 
-    The sample is where the absorption rises from below the edge to the fit window by at least a
-    third of what it does in the strongest pixels.
+    The sample is where the absorption rises, from below the edge to the fit window, by at least a
+    third of the rise in the strongest pixels.
 
     Returns
     -------

@@ -14,13 +14,13 @@ assigned."""
 
 @dataclass(frozen=True)
 class Exploration:
-    """What the spectra say without references.
+    """Result of the exploration without references.
 
     Attributes
     ----------
     variances : (n_component,) share of each principal component in the variance of the
         noise-weighted spectra
-    n_significant : number of components above what white noise of this many spectra can reach
+    n_significant : number of components above the level of white noise for this many spectra
     components : (n_component, n_energy) unit vectors
     cluster_spectra : (n_cluster, n_energy) mean spectra, divided by their own mean, by increasing
         mean energy
@@ -44,15 +44,15 @@ def explore(
 ) -> Exploration:
     """Find principal components and clusters.
 
-    The spectra are divided by the mean error of each energy, so that noise is white; a component
-    counts as significant when its eigenvalue lies above the Marchenko–Pastur edge (1 + √(n_energy /
-    n_pixel))² of white noise. Clusters are found in the scores of the significant components of
+    The spectra are divided by the mean error of each energy, so that the noise is white. A
+    component is significant if its eigenvalue exceeds the Marchenko–Pastur edge (1 + √(n_energy /
+    n_pixel))² of white noise. Clusters are found in the scores of the significant components, from
     spectra divided by their own mean: by shape, not by thickness.
 
     Parameters
     ----------
-    spectra : (n_energy, n_pixel) optical density, background taken off; NaN where invalid. Pixels
-        that lack an energy are left out; with fewer of them than clusters, nothing is found
+    spectra : (n_energy, n_pixel) optical density, background subtracted; NaN where invalid. Pixels
+        with a missing energy are left out; with fewer pixels than clusters, nothing is found
     errors : (n_energy,) mean standard error of a pixel at each energy
     """
     complete: BoolArray = np.asarray(np.isfinite(spectra).all(axis=0))

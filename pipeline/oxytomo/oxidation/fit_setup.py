@@ -1,4 +1,4 @@
-"""What a fit needs besides the stack: windows, energies and references on one scale."""
+"""Input of a fit beside the stack: windows, energies and references on one scale."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
@@ -25,9 +25,9 @@ from oxytomo.oxidation.spectra import (
 from oxytomo.oxidation.stack import EnergyStack
 
 SPARE_ENERGIES = 2
-"""A fit needs at least this many energies more than it has unknowns."""
+"""A fit needs at least this many more energies than unknowns."""
 LARGEST_GAP = 4.0
-"""Gaps in the fit window above this many median steps (and 0.5 eV) are remarked."""
+"""A remark is made for gaps in the fit window above this many median steps (and 0.5 eV)."""
 
 TRANSITION_METALS = frozenset((*range(21, 31), *range(39, 49), *range(72, 81)))
 """Atomic numbers of groups 3 to 12, without La and Lu."""
@@ -54,7 +54,7 @@ class FitSetup:
     energy_ev : (n_energy,) calibrated energies of the fit
     used, below, above : (n_stack,) bool: energies of the fit, below the edge, above the white lines
     references, background : (n_energy, n) on the energies of the fit
-    all_references : (n_stack, n_reference) on all energies, NaN where a reference does not reach
+    all_references : (n_stack, n_reference) on all energies, NaN outside the range of a reference
     valences, names : of the references
     facts : windows, offset, condition number, for the record
     remarks : what a reader should know
@@ -85,7 +85,7 @@ def fit_setup(stack: EnergyStack, references: Sequence[Reference], options: FitO
     Raises
     ------
     InputError
-        For what cannot be fitted.
+        When a fit is impossible.
     """
     windows = chosen_windows(stack.energy_ev, options)
     curves = [_curve(reference, windows, options) for reference in references]
@@ -101,7 +101,7 @@ def fit_setup(stack: EnergyStack, references: Sequence[Reference], options: FitO
 
 @dataclass(frozen=True)
 class _Energies:
-    """Energies of a stack, and which of them lie in which window."""
+    """Energies of a stack, and which of them are in which window."""
 
     ev: Float64Array
     windows: Windows
@@ -117,7 +117,7 @@ def prepared_references(
 
     Parameters
     ----------
-    energy : (n_stack,) increasing, on the scale of the references
+    energy : (n_stack,) eV, increasing, on the scale of the references
     references : by increasing valence
     options : how spectra are fitted
     """
@@ -170,7 +170,7 @@ def prepared_references(
 
 
 def _record(where: _Energies, condition: float) -> dict[str, Any]:
-    """Return what is kept of the set-up for the record."""
+    """Return the part of the set-up that goes into the record."""
     return {
         "edge": where.windows.edge,
         "window_ev": list(where.windows.fit),
@@ -184,7 +184,7 @@ def _record(where: _Energies, condition: float) -> dict[str, Any]:
 def _checked_condition(
     grid: Float64Array, background: Float64Array, references: Sequence[Reference], options: FitOptions
 ) -> float:
-    """Return the condition number of a fit; refuse references that cannot be told apart."""
+    """Return the condition number of a fit; refuse references that are not distinguishable."""
     condition = condition_number(grid, background)
     if not condition <= options.max_condition:
         raise InputError(
@@ -197,7 +197,7 @@ def _checked_condition(
 
 
 def _check_energies(where: _Energies, n_references: int, options: FitOptions) -> None:
-    """Refuse stacks with too few energies in a window that is needed."""
+    """Refuse stacks with too few energies in a required window."""
     energy, windows = where.ev, where.windows
     unknowns = n_references + {"none": 0, "constant": 1, "linear": 2}[options.background]
     if where.in_window.sum() < unknowns + SPARE_ENERGIES:
@@ -217,7 +217,7 @@ def _check_energies(where: _Energies, n_references: int, options: FitOptions) ->
 
 
 def chosen_windows(energy_ev: Float64Array, options: FitOptions) -> Windows:
-    """Return the default windows of an element with those that the user gives in their place."""
+    """Return the default windows of an element, replaced by those that the user gives."""
     found = default_windows(options.element, energy_ev)
     return Windows(
         found.edge,
@@ -229,7 +229,7 @@ def chosen_windows(energy_ev: Float64Array, options: FitOptions) -> Windows:
 
 
 def _taken_as_is(reference: Reference, windows: Windows) -> bool:
-    """Say whether a reference is normalised and too short to be normalised better."""
+    """Return whether a reference is normalised and too short for a better normalisation."""
     spectrum = reference.spectrum
     span = normalization_span(spectrum, edge_ev=windows.edge_ev, post_edge=windows.post_edge)
     return span < SHORT_POST_EV and is_normalized(
@@ -255,7 +255,7 @@ def _called(reference: Reference, element: str) -> str:
 
 
 def _energy_remarks(where: _Energies, options: FitOptions) -> list[str]:
-    """Say where the stack has wide gaps in the window of the fit, and nothing below the edge."""
+    """Report wide gaps of the stack in the fit window, and missing energies below the edge."""
     found, element = [], options.element
     energies = np.unique(where.ev[where.in_window])
     steps = np.diff(energies)
@@ -279,7 +279,7 @@ def _order_remarks(
     references: Sequence[Reference],
     options: FitOptions,
 ) -> list[str]:
-    """Say which references of a transition metal lie in another order than their valences."""
+    """Report references of a transition metal whose order differs from that of the valences."""
     if int(xraydb.atomic_number(options.element)) not in TRANSITION_METALS:
         return []
     window = inside(where.ev[used], where.windows.fit)
@@ -292,7 +292,7 @@ def _order_remarks(
 def _normalization_remarks(
     windows: Windows, references: Sequence[Reference], options: FitOptions
 ) -> list[str]:
-    """Say which references are normalised over a range that is short for their edge."""
+    """Report references that are normalised over a range too short for their edge."""
     if options.references_normalized or windows.post_edge[1] - windows.post_edge[0] < SHORT_POST_EV:
         return []
     spans = {

@@ -1,4 +1,4 @@
-"""Is the model right? Residuals of mean spectra, fits without a reference, energy scale."""
+"""Tests of the model: residuals of mean spectra, fits without a reference, energy scale."""
 
 from dataclasses import dataclass
 
@@ -8,8 +8,8 @@ from oxytomo.arrays import Float64Array
 from oxytomo.oxidation.linear_combination import fit_valence
 
 STRUCTURED_SHARE, STRUCTURED_CHI_SQUARE = 0.02, 4.0
-"""Residuals of a mean spectrum are called structured when they exceed the noise so clearly (χ² over
-the degrees of freedom) and are so large a share of the spectrum (root mean square)."""
+"""Residuals of a mean spectrum are structured if both exceed these limits: χ² over the degrees of
+freedom, and the root mean square as a share of the spectrum."""
 
 SCAN_STEP_EV = 0.05
 
@@ -21,7 +21,7 @@ class SpectrumFit:
     Attributes
     ----------
     fractions : (n_reference,)
-    valence, error : and its standard error from the noise of the spectrum
+    valence, error : mean valence and its standard error from the noise of the spectrum
     model : (n_energy,) the fitted spectrum
     chi_square : χ² over the degrees of freedom
     structured_share : root mean square of the residuals beyond their noise, over that of the
@@ -37,7 +37,7 @@ class SpectrumFit:
 
     @property
     def is_structured(self) -> bool:
-        """Whether the references leave something of the spectrum unexplained."""
+        """Whether the residuals of the spectrum are structured."""
         return self.structured_share > STRUCTURED_SHARE and self.chi_square > STRUCTURED_CHI_SQUARE
 
 
@@ -67,8 +67,8 @@ def fit_spectrum(
         sum_to_one=False,
         sum_error=None,
     )
-    # A spectrum without the element has an amount of 0 and no fractions; one that could not be
-    # fitted has neither.
+    # A spectrum without the element has an amount of 0 and no fractions; a spectrum that could not
+    # be fitted has neither.
     amount = float(fit.amount[0, 0])
     amounts = fit.fractions[:, 0, 0] * amount if amount != 0 else np.zeros(valences.size)
     offsets = background @ fit.offsets[:, 0, 0]
@@ -94,9 +94,9 @@ def leave_one_out(
     background: Float64Array,
     valences: Float64Array,
 ) -> list[SpectrumFit | None]:
-    """Fit a mean spectrum without each reference in turn, to see what rests on it.
+    """Fit a mean spectrum without each reference in turn, to see what depends on it.
 
-    None where only one would be left.
+    None if only one reference would remain.
     """
     fits: list[SpectrumFit | None] = []
     for out in range(valences.size):
@@ -111,24 +111,23 @@ def leave_one_out(
 def best_energy_offset(
     chi_square_at: "ChiSquare", *, largest_ev: float, step_ev: float = SCAN_STEP_EV
 ) -> tuple[float, float]:
-    """Offset of the energies at which the references fit best, and its standard error.
+    """Return the energy offset at which the references fit best, and its standard error.
 
     Parameters
     ----------
     chi_square_at : χ² over its degrees of freedom, for an offset in eV
-    largest_ev : the search goes so far in each direction
-    step_ev : of the scan; a parabola through the best three refines it
+    largest_ev : largest offset searched in each direction, eV
+    step_ev : step of the scan, eV; a parabola through the best three points refines the result
 
     Returns
     -------
-    offset, error : the error is NaN where the search ended at its limit, or no offset could be
-        judged
+    offset, error : eV; the error is NaN where the search ended at its limit or failed
 
     Notes
     -----
-    The error is where χ² (scaled to 1 per degree of freedom at its minimum) rises by 1 for the
-    fitted mean spectrum. A shift of the scale and a change of valence look alike in part: the
-    sensitivity is reported beside the valence.
+    The error is the offset at which χ² of the fitted mean spectrum (scaled to 1 per degree of
+    freedom at its minimum) rises by 1. A shift of the scale and a change of valence look partly
+    alike, so the sensitivity is reported with the valence.
     """
     offsets = np.arange(-round(largest_ev / step_ev), round(largest_ev / step_ev) + 1) * step_ev
     values = np.array([chi_square_at(float(offset)) for offset in offsets])
@@ -146,7 +145,7 @@ def best_energy_offset(
 
 
 class ChiSquare:
-    """χ² of a mean spectrum against its references moved by an offset."""
+    """χ² of a mean spectrum against its references shifted by an offset."""
 
     def __init__(
         self,

@@ -9,7 +9,7 @@ from oxytomo.errors import InputError
 from oxytomo.oxidation.pixel_fit import OUTPUTS, fit_pixels
 
 MAX_REFERENCES = 5
-"""All sets of references are tried, 2^n − 1 of them."""
+"""Largest number of references: all 2^n − 1 sets of them are tried."""
 
 
 @dataclass(frozen=True)
@@ -45,9 +45,9 @@ class ValenceFit:
 
 
 def background_columns(energy_ev: Float64Array, *, background: str) -> Float64Array:
-    """Columns of the background at the energies of a fit.
+    """Return the columns of the background at the energies of a fit.
 
-    None, a constant, or a straight line in eV.
+    The background is absent, constant, or a straight line in eV.
 
     Parameters
     ----------
@@ -64,11 +64,11 @@ def background_columns(energy_ev: Float64Array, *, background: str) -> Float64Ar
 
 
 def condition_number(references: Float64Array, background: Float64Array) -> float:
-    """Condition number of the fit: of all columns together, each scaled to length 1.
+    """Return the condition number of the fit, of all columns together, each scaled to length 1.
 
-    It says how many times larger the relative error of the fractions can be than that of the
-    spectra; about 1 for spectra that have nothing in common, infinite for spectra of which one is a
-    combination of the others.
+    It is the largest factor from the relative error of the spectra to that of the fractions. It is
+    about 1 for spectra with nothing in common, and infinite if one spectrum is a combination of the
+    others.
 
     Parameters
     ----------
@@ -94,23 +94,23 @@ def fit_valence(
     """Fit each pixel with non-negative amounts of references and a free background.
 
     The minimum of Σ (y − Σ aᵢ μᵢ − background)² / variance over aᵢ ≥ 0 is found exactly by trying
-    the sets of references that can be positive (Lawson and Hanson, Solving Least Squares Problems,
-    1974, for the conditions). Errors are those of the fit with the references of that set; an
-    amount held at 0 keeps the variance of its normal law cut off below 0, as a truth of 0 and a
-    truth a little above it give the same fit. With a reference absent the errors therefore lean to
-    the safe side (docs/explanation/oxidation.md has the coverage measured).
+    the sets of references that can be positive (for the conditions: Lawson and Hanson, Solving
+    Least Squares Problems, 1974). Errors are those of the fit with the references of that set. An
+    amount at 0 keeps the variance of its normal distribution truncated below 0, because true
+    amounts of 0 and slightly above 0 give the same fit. If a reference is absent, the errors are
+    therefore conservative (docs/explanation/oxidation.md has the measured coverage).
 
     Parameters
     ----------
-    value, variance : (n_energy, n_y, n_x) float32, optical density (or edge-normalised spectra
-        where the sum is 1) and its variance; NaN or inf where invalid. Energies may repeat and need
-        no order, but neighbours are taken as neighbours for ``lag_correlation``
+    value, variance : (n_energy, n_y, n_x) float32, optical density (or edge-normalised spectra if
+        the sum is 1) and its variance; NaN or inf where invalid. Energies may repeat and need no
+        order, but consecutive ones count as neighbours for ``lag_correlation``
     references : (n_energy, n_reference) float64, pre-edge 0 and edge jump 1
     background : (n_energy, n_background) float64 from :func:`background_columns`
     valences : (n_reference,)
     sum_to_one : force the amounts of every pixel to add up to 1
     sum_error : (n_y, n_x) relative standard deviation of the edge jump that the spectra were
-        divided by, with ``sum_to_one`` only
+        divided by; only with ``sum_to_one``
 
     Raises
     ------

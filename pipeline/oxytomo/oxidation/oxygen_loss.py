@@ -1,9 +1,8 @@
-"""Vacancy diffusion or reaction front? Fits of both to a profile of valence.
+"""Vacancy diffusion or reaction front: fits of both to a profile of valence.
 
-The particle is a sphere seen in projection: what is measured at a distance from its rim is the mean
-valence along the beam, through reacted rim and core alike. Particles that are no discs enter
-through the area outside a pixel: the pixel with a share s of the particle's area inside it sits at
-the radius R √s.
+The particle is a sphere seen in projection. The valence measured at a distance from its rim is the
+mean along the beam, through reacted rim and core. Particles that are not discs are described by the
+area outside a pixel: a pixel with a share s of the particle's area inside it is at the radius R √s.
 """
 
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from scipy.optimize import least_squares
 from oxytomo.arrays import BoolArray, Float64Array
 
 SHELLS = 400
-"""Thin shells of the sphere whose chords make the projection."""
+"""Number of thin shells of the sphere whose chords form the projection."""
 SERIES_TERMS = 60
 SHORT_TIME = 0.01
 """Below this D·t/R² the solution for a plane (complementary error function, curved surface)
@@ -33,11 +32,11 @@ class ModelFit:
     name : ``diffusion``, ``core_shell`` or ``uniform``
     parameters, errors : by name: ``core_valence``, ``surface_valence`` and ``dt_nm2`` (D·t) or
         ``shell_nm``
-    chi_square : not divided by anything
+    chi_square : χ², not divided by the degrees of freedom
     aic, bic : Akaike's (with its correction for few points) and the Bayesian information criterion;
         smaller is better
-    reduced_chi_square : χ² over the degrees of freedom; far above 1 the model is wrong, however it
-        compares
+    reduced_chi_square : χ² over the degrees of freedom; if it is far above 1 the model is wrong,
+        however it compares with others
     profile : (n_bin,) fitted valence
     """
 
@@ -52,7 +51,7 @@ class ModelFit:
 
 
 def vacancy_concentration(radius: Float64Array, dt_over_r2: float) -> Float64Array:
-    """Concentration in a sphere whose surface is held at 1 from time 0 on.
+    """Concentration in a sphere whose surface is held at 1 from time 0.
 
     Crank, The Mathematics of Diffusion, section 6.3.
 
@@ -110,14 +109,14 @@ def fit_oxygen_loss(
 
     Returns
     -------
-    fits with the number of parameters counted alike: uniform 1, the others 3. χ² is with the errors
-    given; where no model reaches 1 per degree of freedom, errors and differences of the criteria
-    are scaled by the best model's
+    Fits in which the parameters are counted in the same way: uniform 1, the others 3. χ² uses the
+    given errors. If no model reaches 1 per degree of freedom, errors and differences of the
+    criteria are scaled by the best model's value
 
     Notes
     -----
-    Wrong for particles that are far from spherical along the beam, and where the rim is blurred by
-    more than a bin.
+    The result is wrong for particles that are far from spherical along the beam, and for a rim
+    blurred by more than a bin.
     """
     known = np.isfinite(valence) & np.isfinite(error) & (error > 0)
     if known.sum() < MIN_POINTS:
@@ -152,7 +151,7 @@ def fit_oxygen_loss(
 def _shapes(
     outer: Float64Array, inner: Float64Array
 ) -> tuple[Callable[[float], Float64Array], Callable[[float], Float64Array]]:
-    """Return the two profiles from core (0) to surface (1), as the bins see them.
+    """Return both profiles from core (0) to surface (1), averaged over the bins.
 
     Diffusion depends on ln(D t / R²), the core–shell profile on its thickness over R.
     """
@@ -171,7 +170,7 @@ def _shapes(
 
     def core_shell(thickness: float) -> Float64Array:
         front = 1 - thickness
-        # The share of each thin shell that lies outside the front: the front moves smoothly.
+        # The share of each thin shell outside the front: the front moves smoothly.
         return seen(np.clip((edges[1:] - front) / np.diff(edges), 0, 1))
 
     return diffusion, core_shell

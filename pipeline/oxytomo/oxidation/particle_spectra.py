@@ -13,15 +13,15 @@ from oxytomo.oxidation.stack import EnergyStack
 from oxytomo.oxidation.status import FITTED, THICK
 
 SENSITIVITY_EV = 0.1
-"""The valence is given for a change of the energies by so much."""
+"""The sensitivity of the valence is given for this shift of the energies."""
 EXPLORED_PIXELS = 50_000
-"""Principal components and clusters are sought among at most so many pixels."""
+"""Principal components and clusters are found from at most this number of pixels."""
 COMPONENTS = 8
 
 
 @dataclass(frozen=True)
 class FittedElement:
-    """What was fitted of one element.
+    """Result of the fit of one element.
 
     Attributes
     ----------
@@ -30,7 +30,7 @@ class FittedElement:
     chi_square, r_factor : (n_y, n_x) float32
     used : (n_stack,) bool, energies of the fit
     references, background : (n_energy, n) on the energies of the fit
-    all_references : (n_stack, n_reference), NaN where a reference does not reach
+    all_references : (n_stack, n_reference), NaN outside the range of a reference
     valences : (n_reference,)
     facts : windows, names of the references, energy scale and remarks of the fit
     """
@@ -48,7 +48,7 @@ class FittedElement:
 
     @property
     def solid(self) -> BoolArray:
-        """Pixels of the element, also those that are too thick to be fitted."""
+        """Pixels of the element, including those that are too thick for a fit."""
         return (self.status == FITTED) | (self.status == THICK)
 
     @property
@@ -75,7 +75,7 @@ class ParticleSpectra:
     ----------
     shells, shell_errors : (n_shell, n_stack) float64, optical density and its standard error
     shell_fits : one per shell, None for a shell without pixels
-    whole, whole_error : (n_stack,) of all pixels of particles
+    whole, whole_error : (n_stack,) mean over all pixels of particles
     whole_fit : its fit
     """
 
@@ -88,7 +88,7 @@ class ParticleSpectra:
 
     @property
     def structured_shells(self) -> list[int]:
-        """Shells, from 1, in whose spectra the references leave something unexplained."""
+        """Shells, from 1, whose mean spectra have structured residuals."""
         fits = enumerate(self.shell_fits, start=1)
         return [i for i, fit in fits if fit is not None and fit.is_structured]
 
@@ -153,7 +153,7 @@ def particle_spectra(
 
 
 def with_spectra(rows: Sequence[Mapping[str, Any]], spectra: ParticleSpectra) -> list[dict[str, Any]]:
-    """Add to a row per shell what the fit of its mean spectrum says; NaN without one."""
+    """Add the fit of its mean spectrum to the row of each shell; NaN without a fit."""
     nothing = {name: float("nan") for name in ("spectrum_valence", "spectrum_error", "structured_residual")}
     return [
         {**row, **(nothing if fit is None else dict(zip(nothing, _numbers(fit), strict=True)))}
@@ -167,14 +167,14 @@ def _numbers(fit: SpectrumFit) -> tuple[float, float, float]:
 
 @dataclass(frozen=True)
 class Explored:
-    """What the spectra of particles say without references.
+    """Clusters and components of the spectra of particles, without references.
 
     Attributes
     ----------
     cluster : (n_y, n_x) uint8, 0 outside
     spectra : (n_cluster, n_stack) mean spectra over their own mean, NaN at lost frames
     variances : (n_component,) share of each principal component
-    n_significant : components above white noise
+    n_significant : number of components above white noise
     """
 
     cluster: LabelArray
@@ -186,7 +186,7 @@ class Explored:
 def explore_particles(
     stack: EnergyStack, element: FittedElement, particles: NumberArray, *, n_clusters: int
 ) -> Explored:
-    """Find clusters and components among pixels of particles, without background."""
+    """Find clusters and components among pixels of particles, background subtracted."""
     rng = np.random.default_rng(0)
     places = np.flatnonzero((particles > 0) & element.map.known)
     if places.size > EXPLORED_PIXELS:
@@ -222,7 +222,7 @@ def left_out(element: FittedElement, spectra: ParticleSpectra) -> list[SpectrumF
 
 
 def valence_per_energy(element: FittedElement, spectra: ParticleSpectra) -> float:
-    """Return the change of the mean valence when the energies move by ``SENSITIVITY_EV``."""
+    """Return the change of the mean valence for a shift of the energies by ``SENSITIVITY_EV``."""
     used, energy = element.used, element.energy_ev
     order = np.argsort(energy, kind="stable")
     curves = []

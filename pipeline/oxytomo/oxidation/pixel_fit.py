@@ -1,8 +1,8 @@
 """The linear-combination fit of a block of pixels, compiled: weighted sums, solution, residuals.
 
-Each thread takes a tile of neighbouring pixels and walks the energies on the outside, so that all
-arithmetic is on contiguous memory; the normal matrices of the tile stay in cache. All pixels of a
-tile are solved side by side as if amounts could be negative; only those where one is go through the
+Each thread takes a tile of neighbouring pixels, with the loop over the energies outside, so that
+all arithmetic is on contiguous memory; the normal matrices of the tile stay in cache. All pixels of
+a tile are solved together without the constraint. Only pixels with a negative amount go through the
 sets of references one by one.
 """
 
@@ -13,7 +13,7 @@ from oxytomo.oxidation.active_set import solve_constrained
 from oxytomo.threads import parallel_kernel
 
 TILE = 128
-"""Pixels that one thread takes at once."""
+"""Number of pixels that one thread processes together."""
 
 OUTPUTS = (
     "amount_error",
@@ -25,8 +25,7 @@ OUTPUTS = (
     "lag_product",
     "n_used",
 )
-"""What the kernel writes per pixel beside amounts, fraction errors and background, in this
-order."""
+"""Output of the kernel per pixel beside amounts, fraction errors and background, in this order."""
 
 
 @parallel_kernel(element_ns=10, nogil=True, error_model="numpy")
@@ -95,8 +94,8 @@ def _tile(value, variance, first, n):  # type: ignore[no-untyped-def]
     for e in range(n_energy):
         ys, vs = value[e, first : first + n], variance[e, first : first + n]
         for t in range(n):
-            # A number minus itself is 0 unless it is infinite or NaN; no branch, so that this runs
-            # on vectors.
+            # A number minus itself is 0 unless it is infinite or NaN; without a branch this
+            # vectorises.
             y, v = ys[t], vs[t]
             good = (y - y == 0) & (v > 0) & (v < np.inf)
             level[e, t] = np.float64(y) if good else 0.0
@@ -168,9 +167,9 @@ def _residual_sums(level, weight, columns, solution, k, first, n, out):  # type:
 
 @njit(cache=True, nogil=True, error_model="numpy")
 def _solve_unconstrained(normal, right, valences, solution, errors):  # type: ignore[no-untyped-def]
-    """Solve all pixels of a tile at once as if amounts could be negative.
+    """Solve all pixels of a tile together without the constraint.
 
-    Right for those where none is.
+    The result is right for pixels without a negative amount.
 
     A Cholesky factor per pixel, all pixels side by side; the error of a quantity with gradient g is
     |L⁻¹ g|.

@@ -1,4 +1,4 @@
-"""Reference spectra: normalisation, grid of the stack, and faults of a set of them."""
+"""Reference spectra: normalisation, resampling to the stack's energies, and checks of a set."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -11,29 +11,28 @@ from oxytomo.errors import InputError
 from oxytomo.oxidation.edges import Window, inside
 
 LINEAR_PRE_EV, LINEAR_POST_EV = 30.0, 60.0
-"""A straight line is fitted below or above the edge where the energies there span at least this
-much."""
+"""A straight line is fitted below or above the edge if the energies there span at least this."""
 
 MAX_WHITE_LINE = 30.0
-"""White lines this many times the edge jump do not exist: the continuum was taken off the spectrum
-before."""
+"""White lines of this many times the edge jump do not exist: the continuum was already subtracted
+from the spectrum."""
 
 SHORT_POST_EV = 150.0
-"""Over less than this above the edge, a level or line follows the fine structure: normalised
-spectra are left alone."""
+"""Over a shorter range above the edge, a level or line would follow the fine structure: normalised
+spectra are not changed."""
 NORMALIZED_PRE, NORMALIZED_POST = 0.03, 0.05
-"""A spectrum within this of 0 below the edge, and of 1 above it on average, is normalised."""
+"""A spectrum is normalised if it is within this of 0 below the edge and of a mean of 1 above."""
 
 ORDER_TOLERANCE_EV = 0.3
-"""Mean energies of references that contradict their valences by more than this cannot be chance."""
+"""A larger contradiction between mean energies of references and their valences is no accident."""
 SWAPPED_EV = 1.0
-"""The same for references that the user brought to one scale."""
+"""The same for references that the user normalised."""
 CLEAR_STEP = 0.5
-"""Valences that differ by less can lie in either order: the chemical shift also depends on the
+"""Valences that differ by less may be in either order: the chemical shift also depends on the
 bonds."""
 
 MAX_GAP_EV = 2.0
-"""Interpolation never bridges more than this within the fit window of a soft edge."""
+"""Largest gap that interpolation bridges within the fit window of a soft edge."""
 
 
 @dataclass(frozen=True)
@@ -50,17 +49,17 @@ def normalized_absorption(
 ) -> Float64Array:
     """Absorption with the pre-edge at 0 and the mean level above the edge at 1.
 
-    A constant is taken below and above the edge, or a straight line where the energies there span
-    enough: the pre-edge line is subtracted, the edge jump is the difference of both lines at the
-    edge, and above the edge the spectrum is flattened by the difference of the post-edge line from
-    its value at the edge.
+    Below and above the edge a constant is fitted, or a straight line if the energies there span
+    enough. The pre-edge line is subtracted. The edge jump is the difference of both lines at the
+    edge. Above the edge the spectrum is flattened by the difference of the post-edge line from its
+    value at the edge.
 
     Parameters
     ----------
-    spectrum : of the whole edge
-    edge_ev : energy of the edge
+    spectrum : spectrum of the whole edge
+    edge_ev : energy of the edge, eV
     pre_edge, post_edge : windows in eV
-    name : how errors call it
+    name : subject of error messages
 
     Returns
     -------
@@ -111,17 +110,17 @@ def normalized_absorption(
 
 
 def normalization_span(spectrum: Spectrum, *, edge_ev: float, post_edge: Window) -> float:
-    """Return how many eV the spectrum holds of the window above the edge; 0 where it holds none."""
+    """Return the range of the spectrum within the window above the edge, eV; 0 if there is none."""
     high = spectrum.energy_ev[inside(spectrum.energy_ev, (max(post_edge[0], edge_ev), post_edge[1]))]
     return float(np.ptp(high)) if high.size else 0.0
 
 
 def is_normalized(spectrum: Spectrum, *, edge_ev: float, pre_edge: Window, post_edge: Window) -> bool:
-    """Say whether a spectrum is normalised: pre-edge 0, mean 1 above the white lines.
+    """Return whether a spectrum is normalised: pre-edge 0, mean 1 above the white lines.
 
-    A column named ``norm`` or ``flat`` is normalised. Any other spectrum is when its mean below the
-    edge is within :data:`NORMALIZED_PRE` of 0 and that above it within :data:`NORMALIZED_POST` of
-    1; where it does not reach either window this is not known.
+    A column named ``norm`` or ``flat`` is normalised. Any other spectrum is normalised if its mean
+    below the edge is within :data:`NORMALIZED_PRE` of 0 and its mean above within
+    :data:`NORMALIZED_POST` of 1. If it does not reach either window, this is unknown.
     """
     if spectrum.metadata.get("normalized") == "yes":
         return True
@@ -162,9 +161,9 @@ def on_grid(
 
 
 def without_far_pre_edge(energy_ev: Float64Array, references: Sequence[Reference], fit: Window) -> np.ndarray:
-    """Say which energies all references cover.
+    """Return which energies all references cover.
 
-    Those inside the fit window must be covered and stay chosen.
+    Energies inside the fit window must be covered and stay selected.
     """
     first = max(reference.spectrum.energy_ev[0] for reference in references)
     last = min(reference.spectrum.energy_ev[-1] for reference in references)
@@ -177,25 +176,26 @@ def check_valence_order(
 ) -> str | None:
     """Refuse references whose spectra contradict the order of their valences.
 
-    Return a remark on a small contradiction.
+    Returns a remark on a small contradiction.
 
     The mean energy Σ E μ / Σ μ over the window rises with the valence of a transition metal
-    (chemical shift). It is no measure for a metal (valence 0), which has no white line: its
-    spectrum is as high at the end of the window as near the edge. There the contradiction is only
-    remarked, and so it is, up to ``SWAPPED_EV``, where the user says that the references are
-    normalised: a different normalisation moves the mean energy too.
+    (chemical shift). It is not a measure for a metal (valence 0), which has no white line: its
+    spectrum is as high at the end of the window as near the edge. A contradiction with a metal only
+    leads to a remark. So does one of up to ``SWAPPED_EV`` if the user states that the references
+    are normalised, because a different normalisation also shifts the mean energy.
 
     Parameters
     ----------
     energy_ev : (n_energy,) energies inside the fit window
     absorption : (n_energy, n_reference) normalised references there
     references : in the same order
-    declared : the user says that they are normalised
+    declared : the user states that they are normalised
 
     Raises
     ------
-    InputError When a spectrum lies more than ``ORDER_TOLERANCE_EV`` below that of a valence lower
-        by ``CLEAR_STEP`` or more.
+    InputError
+        When a spectrum lies more than ``ORDER_TOLERANCE_EV`` below that of a valence lower by
+        ``CLEAR_STEP`` or more.
     """
     centres = (energy_ev @ absorption) / absorption.sum(axis=0)
     remark = None

@@ -1,4 +1,4 @@
-"""A registered stack of one element, of which parts are read when they are needed."""
+"""A registered stack of one element, read in parts as needed."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ class EnergyStack:
     energy_ev : (n_energy,) float64, increasing, as recorded
     lost : (n_energy,) bool, frames that are left out
     variance_factor : (n_energy,) variance of single pixels over that before the interpolation
-    pixel_nm : NaN where it is not known
+    pixel_nm : pixel size, nm; NaN where unknown
     rows_at_once : rows that the file keeps in one piece
     """
 
@@ -31,7 +31,7 @@ class EnergyStack:
 
     @property
     def shared_noise(self) -> float:
-        """What the error of a mean over many pixels exceeds that of independent pixels by.
+        """Factor from the error of a mean over independent pixels to that over real pixels.
 
         Interpolation shares noise among neighbours: means over many pixels keep the noise of the
         raw ones, although each pixel has less.

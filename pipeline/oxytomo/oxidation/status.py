@@ -14,10 +14,9 @@ data``: invalid at many energies."""
 ENOUGH_ENERGIES = 0.8
 """Share of the energies of the fit that a pixel must have."""
 FEW_MISSING = 0.03
-"""Up to this share (and one) of missing energies are zingers or hot pixels."""
+"""Up to this share (and one) of missing energies counts as zingers or hot pixels."""
 MISSING_IS_THICK = 0.5
-"""A pixel that lacks energies and reaches this share of the thick limit at others lacks them
-because it is opaque."""
+"""A pixel with missing energies is opaque if it reaches this share of the thick limit at others."""
 
 
 def pixel_status(
@@ -31,7 +30,7 @@ def pixel_status(
     thin_sigma: float,
     thin_share: float,
 ) -> LabelArray:
-    """Judge each pixel.
+    """Classify each pixel.
 
     Parameters
     ----------

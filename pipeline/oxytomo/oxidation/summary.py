@@ -1,4 +1,4 @@
-"""The numbers of one element and what is to be said of them: its part of ``oxidation.json``."""
+"""The numbers of one element and remarks on them: its part of ``oxidation.json``."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -22,8 +22,8 @@ CM2_PER_NM2 = 1e-14
 def loss_models(profile: AreaProfile | None, *, step_nm: float, thin_share: float) -> list[ModelFit]:
     """Fit models of oxygen loss to the profile of one agglomerate; none without a profile.
 
-    Pixels of less than ``thin_share`` of the thickest place are not in the map: the surface of the
-    sphere lies beyond its edge, where the chord 2 R √(1 − r²) has that share of the diameter.
+    Pixels below ``thin_share`` of the thickest part are not in the map. The surface of the sphere
+    is outside the edge of the map, where the chord 2 R √(1 − r²) has that share of the diameter.
 
     Parameters
     ----------
@@ -54,9 +54,9 @@ def oxidation_summary(
     element : what was fitted
     inside : (n_y, n_x) bool, pixels of particles with a valence
     spectra : mean spectra of the particles
-    models : of the profile of the largest one
-    n_significant : principal components above noise
-    time_s : how long the reaction took, None where it is not known
+    models : models of the profile of the largest particle
+    n_significant : number of principal components above noise
+    time_s : duration of the reaction, s; None where unknown
     """
     facts, names, n = element.facts, element.names, int(inside.sum())
     valence = element.map.valence[inside]
@@ -101,7 +101,7 @@ def plain_fit(fit: SpectrumFit, names: Sequence[str]) -> dict[str, Any]:
 
 
 def plain_model(model: ModelFit, time_s: float | None) -> dict[str, Any]:
-    """Return a model as plain numbers, with D in cm²/s where the time is known."""
+    """Return a model as plain numbers, with D in cm²/s if the time is known."""
     plain: dict[str, Any] = {
         "name": model.name,
         "parameters": dict(model.parameters),

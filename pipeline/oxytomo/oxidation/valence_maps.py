@@ -13,12 +13,12 @@ from oxytomo.oxidation.stack import EnergyStack
 from oxytomo.oxidation.status import STATUS_NAMES, pixel_status
 
 BLOCK_BYTES = 256 * 2**20
-"""Rows are fitted in blocks of about this size: value and variance of all energies."""
+"""Size of the blocks of rows that are fitted together: value and variance of all energies."""
 
 
 @dataclass(frozen=True)
 class MapOptions:
-    """What pixels are divided by, and which of them count; see the settings of the same names."""
+    """Divisor of the pixels, and which of them count; see the settings of the same names."""
 
     element: str
     fractions_sum: str
@@ -34,9 +34,9 @@ class ValenceMaps:
     Attributes
     ----------
     fit : maps (…, n_y, n_x) with scaled errors; the valence is NaN where it does not count
-    largest_od : (n_y, n_x) float32, of the energies of the fit, −inf where none is valid
+    largest_od : (n_y, n_x) float32, at the energies of the fit, −inf where none is valid
     status : (n_y, n_x) uint8, see :data:`oxytomo.oxidation.status.STATUS_NAMES`
-    error_scale : what the errors were multiplied by
+    error_scale : factor that the errors were multiplied by
     """
 
     fit: ValenceFit
@@ -69,13 +69,13 @@ def valence_maps(
     *,
     progress: Callable[[int, int], None],
 ) -> ValenceMaps:
-    """Fit every pixel, judge it, and scale the errors by what the references leave unexplained.
+    """Fit every pixel, classify it, and scale the errors by the misfit of the references.
 
     Parameters
     ----------
     stack : registered
     setup : energies, references and background of the fit
-    options : whether pixels are divided by their edge jump, and the limits of what counts
+    options : whether pixels are divided by their edge jump, and the limits for valid pixels
     progress : told how many rows are done
 
     Raises
@@ -89,7 +89,7 @@ def valence_maps(
         fit.amount_error,
         od,
         fit.n_used,
-        # Frames that no pixel has do not count as missing.
+        # Frames that are missing in all pixels do not count as missing.
         n_energies=int(np.max(fit.n_used)),
         thick_od=options.thick_od,
         thin_sigma=options.thin_sigma,
@@ -111,11 +111,11 @@ def valence_maps(
 
 
 def error_scale(chi_square: FloatArray, *, freedom: int) -> float:
-    """Return what errors are multiplied by: the root of the median χ² over that of a perfect fit.
+    """Return the factor for the errors: the root of the median χ² over that of a perfect fit.
 
-    It grows where the references leave more than noise, and corrects a variance that was not known
-    well (averaged flats, optical density without counts). The median of χ² with n degrees of
-    freedom is n (1 − 2/(9n))³ (Wilson and Hilferty, PNAS 17, 684 (1931)).
+    It grows if the references leave more than noise, and corrects a poorly known variance (averaged
+    flats, optical density without counts). The median of χ² with n degrees of freedom is n (1 −
+    2/(9n))³ (Wilson and Hilferty, PNAS 17, 684 (1931)).
 
     Parameters
     ----------
@@ -162,7 +162,7 @@ def _fit_blocks(
 
 
 def _fit(setup: FitSetup, value: FloatArray, variance: FloatArray, error: FloatArray | None) -> ValenceFit:
-    """Fit a block; with the relative error of what it was divided by, fractions add up to 1."""
+    """Fit a block; with the relative error of the divisor, fractions add up to 1."""
     return fit_valence(
         value,
         variance,
@@ -189,14 +189,14 @@ def _fit_by_jump(
 def edge_jump(stack: EnergyStack, setup: FitSetup, part: slice) -> tuple[FloatArray, FloatArray]:
     """Return the edge jump of each pixel of some rows.
 
-    It is the mean above all white lines minus what was there below the edge. What absorbs below the
-    edge falls as E⁻³ (Victoreen's law) to the energies above: a line through the few energies below
-    a soft edge would be blown up by noise.
+    It is the mean above all white lines minus the absorption from below the edge. The latter falls
+    as E⁻³ (Victoreen's law) towards higher energies; a line through the few energies below a soft
+    edge would amplify the noise.
 
     Returns
     -------
     jump : (n, n_x) float32, optical density
-    error : (n, n_x) float32, its standard error over it; 0 where there is no jump
+    error : (n, n_x) float32, its standard error relative to it; 0 where there is no jump
     """
     levels, noises = [], []
     for chosen in (setup.below, setup.above):
@@ -216,6 +216,6 @@ def edge_jump(stack: EnergyStack, setup: FitSetup, part: slice) -> tuple[FloatAr
 
 
 def block_rows(rows_at_once: int, pixels_per_row: int) -> int:
-    """Return how many rows to read at once: whole pieces of the file where these fit."""
+    """Return how many rows to read at once: whole chunks of the file if these fit."""
     wanted = max(1, BLOCK_BYTES // (8 * pixels_per_row))
     return int(max(1, wanted // rows_at_once) * rows_at_once if wanted >= rows_at_once else wanted)

@@ -10,7 +10,7 @@ from oxytomo.phase.ctf import ctf, transfer
 from oxytomo.phase.propagation import Frame
 
 BORDER = 3
-"""Width of the border that is looked at, pixels."""
+"""Width of the border that is examined, pixels."""
 TRIED = (0.7, 0.8, 0.9, 1.0, 1.1, 1.25, 1.43)
 """Distances that are tried, relative to the stated one."""
 TRIAL_ITERATIONS = 4
@@ -18,7 +18,7 @@ TRIAL_ITERATIONS = 4
 
 @dataclass(frozen=True)
 class DistanceFit:
-    """How well a changed distance would explain the holograms.
+    """Improvement of the fit of the holograms at another distance.
 
     Attributes
     ----------
@@ -63,7 +63,7 @@ def fit_distances(
     margin: int,
     workers: int,
 ) -> list[DistanceFit]:
-    """Try other distances, one at a time and all together, and see which fit best.
+    """Try other distances, one at a time and all together, and find which fit best.
 
     Parameters
     ----------

@@ -1,8 +1,8 @@
-"""Phase lag from several distances: contrast transfer functions (CTF), then what they leave out.
+"""Phase lag from several distances: contrast transfer functions (CTF), then nonlinear terms.
 
 To first order a sample changes the spectrum of the intensity by ``−2 B cos χ − 2 P sin χ``. Several
-distances fill each other's zeros. For a sample of one material, ``B = P / (δ/β)``, one unknown is
-left and low frequencies are known too.
+distances fill each other's zeros. For a sample of one material, ``B = P / (δ/β)``, only one unknown
+is left, and low frequencies are determined, too.
 """
 
 from collections.abc import Callable, Sequence
@@ -18,24 +18,23 @@ from oxytomo.phase.beam import border_level, relative_levels
 from oxytomo.phase.propagation import Frame, propagated_intensity, wave_spectrum
 
 TRANSITION = 0.2
-"""Width of the step from the low- to the high-frequency weight, as a share of the frequency where
-it lies."""
+"""Width of the step between the low- and the high-frequency weight, relative to its frequency."""
 WORSE = 1.1
-"""A frame whose misfit grows by this factor over its best is not taken further."""
+"""A frame whose misfit exceeds its best by this factor is not iterated further."""
 SETTLED = 2
 """Levels of the distances are fitted after this number of iterations, when the computed intensity
-is near."""
+is close to the measured one."""
 
 
 @dataclass(frozen=True, eq=False)
 class Transfer:
-    """Everything about a set of distances that does not depend on the frames.
+    """Quantities of a set of distances that do not depend on the frames.
 
     Attributes
     ----------
     frame : padded grid
     chi : (n_distance, n_y, n_x) ``π λ z |f|²`` on the grid, complex-transform order
-    low, high : (n_y, n_x // 2 + 1) Tikhonov weights towards the previous answer and towards zero
+    low, high : (n_y, n_x // 2 + 1) Tikhonov weights towards the previous solution and towards zero
     beta_delta : β/δ; None: absorption and phase are independent
     """
 
@@ -53,14 +52,14 @@ class Transfer:
 
 @dataclass(frozen=True, eq=False)
 class Retrieved:
-    """Answer for some frames.
+    """Solution for some frames.
 
     Attributes
     ----------
     lag : (n, n_y, n_x) float32, phase lag in rad
     absorption : (n, n_y, n_x) float32, ``k ∫ β dl``, half the optical density
     misfit : (n_distance, n) rms of measured − computed intensity, relative to the rms contrast of
-        the measured one
+        the measured intensity
     """
 
     lag: FloatArray
@@ -111,13 +110,14 @@ def ctf(
     """Phase lag from holograms at several distances.
 
     The first solution is the linear one. Each iteration then computes the full intensity of the
-    present answer and solves for what is missing, so that strong phases and edges are modelled to
-    all orders. At low frequency, where the holograms say little, the weight pulls towards the
-    previous answer instead of zero, after two facts were imposed on it: matter delays and absorbs
-    (nothing is negative), and beyond the frame there is air (``isolated``). The answer itself is
-    what the data and the weights say; the facts are imposed on the starting point of the next
-    iteration only, so that noise stays even. For an isolated sample the beam's level in each frame
-    is taken from its border, and how the distances differ is fitted.
+    present solution and solves for the difference, so that strong phases and edges are modelled to
+    all orders. At low frequency, where the holograms carry little information, the weight pulls
+    towards the previous solution instead of zero. Two constraints are imposed on that previous
+    solution: matter delays and absorbs (nothing is negative), and there is air beyond the frame
+    (``isolated``). The solution itself follows from the data and the weights; the constraints act
+    on the starting point of the next iteration only, so that the noise stays uniform. For an
+    isolated sample the beam's level in each frame is taken from its border, and the differences
+    between the distances are fitted.
 
     Parameters
     ----------
@@ -125,7 +125,7 @@ def ctf(
         pixel grid; all finite
     setup : from :func:`transfer`
     isolated : the sample lies within the frame
-    iterations : after the linear solution; 0: the plain contrast-transfer-function method
+    iterations : number after the linear solution; 0: the plain contrast-transfer-function method
     workers : threads
 
     References
@@ -172,7 +172,7 @@ def _expanded(level: Float64Array) -> FloatArray:
 def _inverter(setup: Transfer, workers: int) -> Callable[[FloatArray, FloatArray], FloatArray]:
     """Return a function of (state, residual contrast): the least-squares P and B.
 
-    The answer has the shape (2, n, n_y, n_x).
+    The result has the shape (2, n, n_y, n_x).
     """
     cos, sin = np.cos(setup.half), np.sin(setup.half)
     low, high = setup.low, setup.high
@@ -210,14 +210,14 @@ def _inverter(setup: Transfer, workers: int) -> Callable[[FloatArray, FloatArray
 
 
 def _constrained(solved: FloatArray, setup: Transfer) -> FloatArray:
-    """Nothing negative, and air beyond the frame."""
+    """Impose the constraints: nothing negative, and air beyond the frame."""
     state = np.zeros_like(solved)
     np.maximum(setup.frame.crop(solved), 0, out=setup.frame.crop(state))
     return state
 
 
 def _computed(state: FloatArray, setup: Transfer, workers: int) -> FloatArray:
-    """Full intensity of an answer within the frames, (n_distance, n, n_y, n_x) float32."""
+    """Full intensity of a solution within the frames, (n_distance, n, n_y, n_x) float32."""
     spectrum = wave_spectrum(*state, workers=workers)
     return np.stack(
         [setup.frame.crop(propagated_intensity(spectrum, chi, workers=workers)) for chi in setup.chi]

@@ -1,4 +1,4 @@
-"""Wavelength, refractive index, and the parallel beam that a cone beam is equivalent to."""
+"""Wavelength, refractive index, and the parallel beam equivalent to a cone beam."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -14,7 +14,7 @@ HC_EV_NM = 1239.841984
 
 @dataclass(frozen=True)
 class Distance:
-    """One detector position, as the equivalent parallel beam sees it.
+    """One detector position in the equivalent parallel beam.
 
     Attributes
     ----------
@@ -58,7 +58,7 @@ def refractive_index(
 
 
 def diffraction_limit_nm(*, wavelength: float, distance_nm: float, width_nm: float) -> float:
-    """Finest detail that a hologram of this width holds, ``λ z / width``.
+    """Finest detail that a hologram of this width contains, ``λ z / width``.
 
     Light diffracted by finer details leaves the frame.
     """
@@ -66,7 +66,7 @@ def diffraction_limit_nm(*, wavelength: float, distance_nm: float, width_nm: flo
 
 
 def cone_displacement_px(*, n_rows: int, n_columns: int, pixel_nm: float, source_sample_mm: float) -> float:
-    """Largest misplacement, in pixels, when a cone beam is reconstructed as a parallel one.
+    """Largest displacement, in pixels, when a cone beam is reconstructed as a parallel one.
 
     A point at depth y (at most half the field's width) is magnified by ``1 + y / z1`` more than the
     axis, so a point at the corner of the field, at (h, s) from the optical axis, moves on the

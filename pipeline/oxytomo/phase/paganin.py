@@ -7,7 +7,7 @@ from oxytomo.arrays import FloatArray
 from oxytomo.phase.propagation import Frame
 
 SMALLEST = 1e-4
-"""Filtered transmission below this is not trusted to have a logarithm."""
+"""Lower limit of the filtered transmission before the logarithm is taken."""
 
 
 def paganin(
@@ -38,8 +38,8 @@ def paganin(
 
     Notes
     -----
-    Wrong (too smooth) beyond the first zone of the transfer function, ``λ z |f|² ≳ ½``, and where
-    other materials are.
+    The result is too smooth beyond the first zone of the transfer function, ``λ z |f|² ≳ ½``, and
+    wrong where there are other materials.
 
     References
     ----------

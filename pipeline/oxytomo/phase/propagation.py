@@ -1,6 +1,6 @@
-"""Free-space propagation of a wave behind a thin sample, and the frames it is computed on.
+"""Free-space propagation of a wave behind a thin sample, and the grid of the computation.
 
-Sign convention: ``n = 1 − δ + iβ`` and a wave ``exp(+ikz)``, so a sample leaves ``u = exp(−B −
+Sign convention: ``n = 1 − δ + iβ`` and a wave ``exp(+ikz)``. A sample then leaves ``u = exp(−B −
 iP)`` with the amplitude's absorption ``B = k ∫ β dl`` (half the optical density) and the phase lag
 ``P = k ∫ δ dl``, positive for matter. Fresnel propagation over z multiplies the spectrum of u by
 ``exp(−iχ)``, ``χ = π λ z |f|²``.
@@ -15,8 +15,8 @@ from numpy.typing import NDArray
 from oxytomo.arrays import Float64Array, FloatArray
 
 OVERSHOOT = 1.5
-"""Fringes reach λ z f beyond an edge; beyond this many times the first fringe's width they are
-padded for."""
+"""Fringes reach λ z f beyond an edge; the padding is this many times the width of the first
+fringe."""
 
 
 @dataclass(frozen=True)
@@ -63,7 +63,7 @@ class Frame:
 
 
 def _fast_length(n: int, at_least: int) -> int:
-    """Length that transforms fast and differs from n by an even number."""
+    """Length with a fast transform that differs from n by an even number."""
     length = int(scipy.fft.next_fast_len(at_least, real=True))
     while (length - n) % 2:
         length = int(scipy.fft.next_fast_len(length + 1, real=True))
@@ -71,7 +71,7 @@ def _fast_length(n: int, at_least: int) -> int:
 
 
 def margin_px(*, wavelength: float, longest_nm: float, pixel_nm: float, shape: tuple[int, int]) -> int:
-    """Padding that keeps fringes from wrapping round: some fringes, at most half a frame.
+    """Padding against wrap-around of fringes: some fringe widths, at most half a frame.
 
     The first fringe has the width ``sqrt(λ z)``.
     """

@@ -1,4 +1,4 @@
-"""The phase lag of every frame of a scan, in blocks, and what the reader of it must know."""
+"""The phase lag of every frame of a scan, in blocks, and warnings for its reader."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -15,21 +15,21 @@ from oxytomo.phase.propagation import Frame
 from oxytomo.phase.scan import PhaseScan
 
 BLOCK_BYTES = 3e8
-"""Memory of one block of frames with all that is computed from it."""
+"""Memory of one block of frames with all arrays computed from it."""
 COPIES = 12
-"""Arrays of a padded frame that are alive at a time, for each distance."""
+"""Number of arrays of a padded frame in memory at a time, for each distance."""
 LOOK_DELTA_BETA = 200.0
-"""δ/β of the images that distances are registered by, where the sample's is not known: they only
-have to look alike."""
+"""δ/β of the images for the registration of distances, if that of the sample is unknown: the images
+only need to look alike."""
 CUT = 0.5
-"""A border level above this share of the particle's says that the particle leaves the frame;
-fringes alone reach 0.35."""
+"""Above this border level relative to the particle's, the particle leaves the frame; fringes alone
+reach 0.35."""
 COARSE = 1.5
-"""A diffraction limit above so many pixels is reported."""
+"""A diffraction limit above this many pixels is reported."""
 CHECK_FRAMES, CHECK_SIZE = 2, 256
 """Number of frames, and their size after binning, on which distances are checked."""
 CHECK_GAIN = 1.1
-"""Another distance must fit so much better before it is reported."""
+"""Another distance is reported if it fits better by this factor."""
 
 Registered = Callable[[slice | list[int]], tuple[FloatArray, Float64Array]]
 """Gives some frames of all distances on one grid, (n_distance, n, n_y, n_x) optical density, and
@@ -60,10 +60,10 @@ class PhaseMaps:
 
     Attributes
     ----------
-    value : (n_tilt, n_y, n_x) float32, radian, or optical density where nothing is retrieved
-    shift_px : (n_distance, n_tilt, 2) dy, dx of each frame that was corrected
-    misfit : (n_distance, n_tilt) of each hologram to the answer, NaN where none is computed
-    warnings : what the reader of the result must know
+    value : (n_tilt, n_y, n_x) float32, radian, or optical density where no phase is retrieved
+    shift_px : (n_distance, n_tilt, 2) dy, dx that were corrected in each frame
+    misfit : (n_distance, n_tilt) misfit of each hologram to the solution, NaN if not computed
+    warnings : sentences for the reader of the result
     """
 
     value: FloatArray
@@ -109,12 +109,12 @@ def single_distance(scan: PhaseScan, density: FloatArray, index: int) -> FloatAr
 
 
 def first_look(scan: PhaseScan, density: FloatArray) -> FloatArray:
-    """Return phase images of some frames of the finest pixels in which matter is positive."""
+    """Return phase images of some frames with the finest pixels, positive for matter."""
     return single_distance(scan, density, scan.reference) * scan.sign
 
 
 def leaves_frame(images: FloatArray) -> Cut:
-    """Say where the particle leaves the field of view.
+    """Return where the particle leaves the field of view.
 
     Parameters
     ----------
@@ -142,9 +142,9 @@ def retrieve(
     scan : facts of the scan
     registered : gives frames of all distances on one grid
     value : (n_tilt, n_y, n_x) float32, is filled with the phase lag
-    options : how
+    options : method and weights of the retrieval
     cut : where the particle leaves the frame
-    without_background : takes the air level off frames that are taken as they are
+    without_background : subtracts the air level from frames without phase retrieval
     workers : threads
     progress : told how many frames of all are done
     """
@@ -174,7 +174,7 @@ def retrieve(
 
 
 def _one_distance(scan: PhaseScan, density: FloatArray, *, isolated: bool) -> FloatArray:
-    """Phase lag (or density) of a block; the level of the border of an isolated sample is 0."""
+    """Phase lag (or density) of a block; the border level of an isolated sample is 0."""
     level = np.log(border_level(np.exp(-density[0]))) if isolated and scan.method == "paganin" else 0.0
     return single_distance(scan, density[0] + np.reshape(level, (-1, 1, 1)).astype(np.float32), 0)
 
@@ -192,7 +192,7 @@ def _transfer(scan: PhaseScan, options: RetrievalOptions) -> Transfer:
 
 
 def scan_warnings(scan: PhaseScan, cut: Cut, options: RetrievalOptions) -> list[str]:
-    """Return what geometry and field of view of a scan do to its result."""
+    """Return the effects of geometry and field of view of a scan on its result."""
     found = []
     if cut.columns:
         found.append(
@@ -224,7 +224,7 @@ def scan_warnings(scan: PhaseScan, cut: Cut, options: RetrievalOptions) -> list[
 def distance_warnings(
     scan: PhaseScan, density: FloatArray, options: RetrievalOptions, *, isolated: bool, workers: int
 ) -> list[str]:
-    """Say which stated distance does not explain the holograms.
+    """Return which stated distance does not fit the holograms.
 
     Parameters
     ----------

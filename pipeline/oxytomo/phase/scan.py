@@ -1,4 +1,4 @@
-"""The geometry, energy and pixel size that all series of a phase-contrast scan share."""
+"""Geometry, energy and pixel size common to all series of a phase-contrast scan."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,32 +18,32 @@ from oxytomo.phase.optics import (
 from oxytomo.phase.propagation import margin_px
 
 PIXEL_TOLERANCE = 0.02
-"""Relative difference of recorded and expected pixel sizes that is taken for a mistake."""
+"""A larger relative difference of recorded and expected pixel sizes is a mistake."""
 ANGLE_TOLERANCE_DEG = 0.01
 
 
 class Place(Protocol):
-    """Where a series was taken."""
+    """Position at which a series was taken."""
 
     @property
     def sample_detector_mm(self) -> float | None:
-        """Distance from sample to detector."""
+        """Distance from sample to detector, mm."""
 
     @property
     def source_sample_mm(self) -> float | None:
-        """Distance from source to sample, None for a parallel beam."""
+        """Distance from source to sample, mm; None for a parallel beam."""
 
 
 @dataclass(frozen=True)
 class ScanSeries:
-    """One series of a scan as it was normalised.
+    """One normalised series of a scan.
 
     Attributes
     ----------
-    name : of the series
-    digest : of its content; copies have the same
-    frames : (n_tilt, n_y, n_x) optical density or phase, read when asked for
-    tilt_deg, energy_ev, pixel_nm : (n_tilt,); NaN where the file does not say
+    name : name of the series
+    digest : digest of its content; copies have the same one
+    frames : (n_tilt, n_y, n_x) optical density or phase, read on access
+    tilt_deg, energy_ev, pixel_nm : (n_tilt,); NaN where the file does not give them
     """
 
     name: str
@@ -56,7 +56,7 @@ class ScanSeries:
 
 @dataclass(frozen=True)
 class ScanOptions:
-    """What the user says of a scan; see the settings of the same names."""
+    """Information on a scan from the user; see the settings of the same names."""
 
     method: str | None
     voxel_nm: float
@@ -67,7 +67,7 @@ class ScanOptions:
 
 @dataclass(frozen=True)
 class PhaseScan:
-    """The facts of a scan.
+    """Facts of a scan.
 
     Attributes
     ----------
@@ -75,15 +75,15 @@ class PhaseScan:
     method : none, paganin, ctf, or given (phase maps)
     quantity : what the maps hold: phase_lag or optical_density
     sign : −1 where given phase maps are negative for matter
-    tilt_deg : (n_tilt,)
+    tilt_deg : (n_tilt,) degrees
     shape : (n_y, n_x) of the frames
-    pixel_nm : of the common grid, the finest
-    energy_ev : NaN where it is not needed and not known
+    pixel_nm : pixel size of the common grid, the finest one, nm
+    energy_ev : photon energy, eV; NaN where it is not needed and unknown
     distances : equivalent parallel beams; empty without distances
-    source_sample_mm : of the finest pixels, None for a parallel beam
+    source_sample_mm : distance of the series with the finest pixels, mm; None for a parallel beam
     scales : common pixel size over that of each series
-    delta_beta : δ/β, None: not known
-    margin_px : padding
+    delta_beta : δ/β, None: unknown
+    margin_px : padding, pixels
     """
 
     names: tuple[str, ...]
@@ -123,25 +123,25 @@ class PhaseScan:
 
     @property
     def distances_nm(self) -> list[float]:
-        """Effective distance of each series."""
+        """Effective distance of each series, nm."""
         return [one.effective_nm for one in self.distances]
 
     @property
     def uses_propagation(self) -> bool:
-        """Whether the phase follows from fringes; else the frames are taken as they are."""
+        """Whether the phase is retrieved from fringes; otherwise frames are used as they are."""
         return self.method in ("paganin", "ctf")
 
 
 def phase_scan(
     series: Sequence[ScanSeries], places: Sequence[Place] | None, options: ScanOptions
 ) -> PhaseScan:
-    """Check that the series belong together and return what they say.
+    """Check that the series belong together and return the facts of the scan.
 
     Parameters
     ----------
     series : in the order of the store
-    places : where each was taken; None for phase maps that are retrieved already
-    options : what the user says
+    places : position of each series; None for phase maps that are already retrieved
+    options : information from the user
 
     Raises
     ------
@@ -189,7 +189,7 @@ def _margin(
 def _needed_delta_beta(
     options: ScanOptions, name: str, method: str, energy_ev: float, n_distance: int
 ) -> float | None:
-    """Return δ/β where it is known; refuse a method that needs it, or the energy, without."""
+    """Return δ/β where known; refuse a method that needs it, or the energy, without it."""
     if method in ("paganin", "ctf") and not np.isfinite(energy_ev):
         raise InputError(
             name,
@@ -255,7 +255,7 @@ def _check_common(series: Sequence[ScanSeries]) -> None:
 
 
 def expected_pixels_nm(places: Sequence[Place], voxel_nm: float) -> tuple[float, ...]:
-    """Object-plane pixel size of each series of a scan whose finest pixels are the voxels."""
+    """Object-plane pixel size of each series of a scan whose finest pixels are the voxels, nm."""
     distances = _equivalent(places)
     return tuple(voxel_nm / scale for scale in _scales(distances)) or (voxel_nm,) * len(places)
 
@@ -287,7 +287,7 @@ def check_pixel(name: str, recorded: Float64Array, expected_nm: float) -> None:
 
 
 def _energy(series: Sequence[ScanSeries]) -> float:
-    """Energy that all series share, NaN where none says it."""
+    """Energy common to all series, NaN where none is given."""
     known = [(one.name, e) for one in series for e in one.energy_ev if np.isfinite(e)]
     if not known:
         return float("nan")
@@ -303,7 +303,7 @@ def _energy(series: Sequence[ScanSeries]) -> float:
 
 
 def _delta_beta(options: ScanOptions, energy_ev: float) -> float | None:
-    """δ/β as given, or of the given material."""
+    """Return δ/β as given, or of the given material."""
     if options.delta_beta is not None:
         return options.delta_beta
     if options.formula is None or options.density_g_cm3 is None or not np.isfinite(energy_ev):
@@ -313,7 +313,7 @@ def _delta_beta(options: ScanOptions, energy_ev: float) -> float | None:
 
 
 def _sign(series: ScanSeries) -> int:
-    """Sign of given phase maps: matter delays hard X-rays, so its side is the positive one."""
+    """Sign of given phase maps: matter delays hard X-rays, so its phase lag is positive."""
     frame = np.asarray(series.frames[0])
     border = np.concatenate([frame[:, :2], frame[:, -2:]], axis=1)
     return 1 if np.nanmean(frame) >= np.nanmedian(border) else -1

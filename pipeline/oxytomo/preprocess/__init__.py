@@ -1,1 +1,1 @@
-"""Counts → transmission → optical density, with variance and validity."""
+"""Counts to transmission to optical density, with variance and validity."""

@@ -1,7 +1,7 @@
-"""Rays averaged over blocks of pixels: the model is tested and fitted on them.
+"""Rays averaged over blocks of pixels, for the fit and the test of the model.
 
-Single rays are too noisy to show a misfit of a percent. Blocks that a rim of the shadow crosses are
-left out: there the mean of the optical density is not the optical density of the mean.
+Single rays are too noisy to show a misfit of a percent. Blocks that contain a rim of the shadow are
+left out, because there the mean of the optical density is not the optical density of the mean.
 """
 
 from collections.abc import Iterable, Iterator, Sequence
@@ -12,15 +12,17 @@ import numpy as np
 from oxytomo.arrays import AnyArray, Field, Float64Array, FloatArray, IntArray
 
 BLOCK_PX = 4
-"""Edge of a block. Its mean has a quarter of a pixel's noise."""
+"""Edge of a block, pixels. Its mean has a quarter of a pixel's noise."""
 LEAST_DENSITY = 0.3
-"""Mean optical density over the energies below which a block says nothing about the sample."""
+"""Blocks with a smaller mean optical density over the energies carry no information on the
+sample."""
 LARGEST_SPREAD = 0.12
-"""Standard deviation of the optical density within a block, noise taken off, above which a rim
-crosses it."""
+"""A block contains a rim if the standard deviation of its optical density, noise subtracted,
+exceeds this."""
 TILTS_AT_ONCE = 16
 MOST_RAYS = 20_000
-"""More averaged rays than this add nothing to global terms: an even choice of tilts is taken."""
+"""Largest number of averaged rays: more add nothing to global terms, so an even subset of tilts is
+taken."""
 
 
 @dataclass(frozen=True)
@@ -43,13 +45,13 @@ class AveragedRays:
         return int(self.density.shape[0])
 
     def on_grid(self, values: Float64Array) -> FloatArray:
-        """Put one value per ray where its block is: (tilt, row, column) float32, NaN elsewhere."""
+        """Put one value per ray at its block: (tilt, row, column) float32, NaN elsewhere."""
         image = np.full(self.grid, np.nan, np.float32)
         image[tuple(self.block.T)] = values
         return image
 
     def some(self, most: int = MOST_RAYS) -> "AveragedRays":
-        """Return at most this number of rays, chosen evenly."""
+        """Return at most this number of rays, evenly spread."""
         if len(self) <= most:
             return self
         keep = np.linspace(0, len(self) - 1, most).astype(np.int64)
@@ -63,7 +65,7 @@ def averaged_rays(density: Field, variance: Field, tilts: Iterable[int] | None =
     ----------
     density, variance : (n_energy, n_tilt, n_y, n_x) float32, NaN and inf where invalid; may lie on
         disk
-    tilts : indices of those to read; all where not given
+    tilts : indices of the tilts to read; all if not given
     """
     n_tilt, n_y, n_x = density.shape[1:]
     rows, columns = n_y // BLOCK_PX, n_x // BLOCK_PX
@@ -80,7 +82,7 @@ def averaged_rays(density: Field, variance: Field, tilts: Iterable[int] | None =
 
 
 def _groups(tilts: Sequence[int]) -> Iterator[slice]:
-    """Cut increasing tilts into runs that are read together, as a store packs them."""
+    """Split increasing tilts into runs that are read together, as they are chunked in the store."""
     start = 0
     for i in range(1, len(tilts) + 1):
         if i == len(tilts) or tilts[i] != tilts[i - 1] + 1 or i - start == TILTS_AT_ONCE:

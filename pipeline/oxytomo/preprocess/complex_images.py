@@ -1,9 +1,9 @@
 """Complex transmission (ptychography) to optical density, or to phase without ramp.
 
-Ptychography leaves three things open: the scale of the image (shared with the probe), a constant
-phase, and a phase ramp (shared with the positions of the beam). All three are taken from the empty
-region beside the sample, where the transmission is 1 (Guizar-Sicairos et al., Opt. Express 19,
-21345 (2011)).
+Ptychography does not determine three quantities: the scale of the image (shared with the probe), a
+constant phase, and a phase ramp (shared with the positions of the beam). All three are taken from
+the empty region beside the sample, where the transmission is 1 (Guizar-Sicairos et al., Opt.
+Express 19, 21345 (2011)).
 """
 
 import numpy as np
@@ -16,12 +16,11 @@ from oxytomo.preprocess.optical_density import pixel_noise
 
 LEAST_AIR_PX = 25
 RAMP_ROUNDS = 3
-"""Each round fits the plane that the last one left; the second changes it by less than its own
-error."""
+"""Each round fits the remaining plane; the second round changes it by less than its error."""
 
 
 def intensity(frame: np.ndarray) -> FloatArray:
-    """Return the transmission of intensity, ``|T|²``, of complex images of any shape, float32."""
+    """Return the intensity transmission, ``|T|²``, of complex images of any shape, float32."""
     modulus: FloatArray = np.abs(frame).astype(np.float32)
     return modulus * modulus
 
@@ -44,19 +43,19 @@ def complex_density(
     Parameters
     ----------
     frame : (n_y, n_x) complex transmission, up to a factor
-    air : (n_y, n_x) bool, the empty region, whose median modulus is 1; None: the image is scaled
-        already
+    air : (n_y, n_x) bool, the empty region, whose median modulus is set to 1; None: the image is
+        already scaled
     sigma_od : standard deviation of the optical density without sample; None: measured in the empty
         region
     opaque_transmission : pixels with less ``|T|²`` are invalid
 
     Notes
     -----
-    There are no counts to take a variance from. The error of the complex image is taken to be the
-    same everywhere, of size s per component: then ``σ(OD) = 2 s / |T|``, and s follows from the
-    scatter of OD in the empty region (1.4826 times the median absolute deviation), with all its
-    artefacts of the reconstruction. Without an empty region and without ``sigma_od`` it is the
-    noise from pixel to pixel, which is too small where the resolution is coarser than a pixel.
+    There are no counts for a variance. The error of the complex image is assumed to be uniform, of
+    size s per component. Then ``σ(OD) = 2 s / |T|``, and s follows from the scatter of OD in the
+    empty region (1.4826 times the median absolute deviation), including all artefacts of the
+    reconstruction. Without an empty region and without ``sigma_od`` it is the pixel-to-pixel noise,
+    which is too small if the resolution is coarser than a pixel.
     """
     modulus = np.abs(frame).astype(np.float32)
     finite = np.isfinite(modulus)
@@ -83,18 +82,18 @@ def complex_density(
 def complex_phase(frame: np.ndarray, *, air: BoolArray, sigma_od: float | None) -> FrameDensity:
     """Return the phase of a complex image in radian, ``arg T`` without constant and ramp.
 
-    Zero in the empty region.
+    It is zero in the empty region.
 
     Parameters
     ----------
-    frame : (n_y, n_x) complex transmission; the sign of the phase stays that of the image
+    frame : (n_y, n_x) complex transmission; the sign of the phase is that of the image
     air : (n_y, n_x) bool, the empty region
     sigma_od : as in :func:`complex_density`; the phase has half that standard deviation
 
     Notes
     -----
-    A phase is known up to whole turns. Pixels that lie a turn away from the empty region, and those
-    around which the phase turns once (residues), are invalid and counted as ``wrapped``; their own
+    A phase is known up to whole turns. Pixels a whole turn away from the empty region, and pixels
+    around which the phase winds once (residues), are invalid and counted as ``wrapped``; their own
     values would be plausible and wrong.
     """
     modulus = np.abs(frame)
@@ -119,10 +118,10 @@ def complex_phase(frame: np.ndarray, *, air: BoolArray, sigma_od: float | None) 
 
 
 def without_ramp(frame: np.ndarray, air: BoolArray) -> np.ndarray:
-    """Return a complex image whose phase in the empty region is zero on average and has no slope.
+    """Return a complex image whose phase in the empty region has mean zero and no slope.
 
-    The slope is first that of the mean product of neighbours, ``arg Σ T(x+1) T*(x)``, which no wrap
-    disturbs, and then a plane through the phase that is left.
+    The slope is first that of the mean product of neighbours, ``arg Σ T(x+1) T*(x)``, which phase
+    wraps do not affect, and then that of a plane through the remaining phase.
 
     Parameters
     ----------
@@ -148,7 +147,7 @@ def _step(later: np.ndarray, earlier: np.ndarray, both: BoolArray) -> float:
 
 
 def _residues(phase: Float64Array) -> BoolArray:
-    """Return the pixels at the corners of the squares around which the phase turns."""
+    """Return the pixels at the corners of the squares around which the phase winds."""
     corners = [phase[:-1, :-1], phase[:-1, 1:], phase[1:, 1:], phase[1:, :-1]]
     turn = sum(
         np.angle(np.exp(1j * (after - before)))
@@ -170,7 +169,7 @@ def _scatter(values: np.ndarray) -> float:
 
 
 def _invalid(shape: tuple[int, ...]) -> FrameDensity:
-    """Return a frame that has no empty region to refer to."""
+    """Raise for a frame without an empty region."""
     return FrameDensity(
         np.full(shape, np.nan, np.float32),
         np.full(shape, np.inf, np.float32),
@@ -180,7 +179,7 @@ def _invalid(shape: tuple[int, ...]) -> FrameDensity:
 
 
 def refuse_no_air(name: str) -> InputError:
-    """Return the error for a complex image whose scale nothing gives."""
+    """Return the error for a complex image of unknown scale."""
     return InputError(
         name,
         expected="an empty region beside the sample: complex images have no scale and no phase of their own",

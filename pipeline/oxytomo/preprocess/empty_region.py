@@ -9,13 +9,13 @@ from oxytomo.errors import ConfigError
 def given_region(air: tuple[int, int, int, int], shape: tuple[int, int], *, name: str) -> BoolArray:
     """Return the empty region (n_y, n_x) between first and last row and column.
 
-    Refuse one outside the frame.
+    A region outside the frame is refused.
 
     Parameters
     ----------
-    air : first row, last row, first column, last column, all part of the region
+    air : first row, last row, first column, last column, all inclusive
     shape : (n_y, n_x) of the frames
-    name : how the error calls the series
+    name : subject of error messages
     """
     y0, y1, x0, x1 = air
     if not (0 <= y0 <= y1 < shape[0] and 0 <= x0 <= x1 < shape[1]):

@@ -1,7 +1,8 @@
-"""Frames of a stack through an absorption edge → optical density, one frame at a time.
+"""Frames of a stack through an absorption edge to optical density, one frame at a time.
 
-The light without sample comes from flat frames, from an empty region, or from both: flat frames
-take out the shape of the beam, the empty region what the source did between flat and frame.
+The intensity without sample comes from flat frames, from an empty region, or from both. Flat frames
+correct the shape of the beam, the empty region corrects changes of the source between flat and
+frame.
 """
 
 from dataclasses import dataclass
@@ -14,7 +15,7 @@ from oxytomo.errors import InputError
 from oxytomo.preprocess.optical_density import air_region, hot_pixels, pixel_noise
 
 AIR_MARGIN_PX = 2
-"""The empty region shrinks by this much, so that a drifting sample does not enter it."""
+"""The empty region is eroded by this much, so that a drifting sample does not enter it."""
 
 
 @dataclass(frozen=True)
@@ -25,7 +26,7 @@ class FrameDensity:
     ----------
     value, variance : (n_y, n_x) float32, NaN and inf where invalid
     invalid : number of invalid pixels by reason
-    light : counts per pixel in the empty region (transmission there, for transmission)
+    light : counts per pixel in the empty region (transmission there, for transmission data)
     """
 
     value: FloatArray
@@ -39,9 +40,9 @@ def empty_region(mean_transmission: FloatArray, *, name: str) -> BoolArray:
 
     Parameters
     ----------
-    mean_transmission : (n_y, n_x) mean over the energies, of counts without dark or over their flat
-        field; up to a factor; NaN where invalid
-    name : how errors call the stack
+    mean_transmission : (n_y, n_x) mean over the energies, of dark-corrected counts or of counts
+        over the flat field; up to a factor; NaN where invalid
+    name : subject of error messages
 
     Raises
     ------
@@ -81,18 +82,17 @@ def frame_density(
     ----------
     raw : (n_y, n_x) counts
     dark : (n_y, n_x) mean dark frame, or None
-    flat : (n, n_y, n_x) flat frames of this energy, or None: the mean of the empty region is I0
-        everywhere
-    air : (n_y, n_x) bool, the empty region; None: trust the flat frames as they are
+    flat : (n, n_y, n_x) flat frames of this energy, or None: I0 is the mean of the empty region
+    air : (n_y, n_x) bool, the empty region; None: use the flat frames without correction
     opaque_transmission : rays below it, or within three standard deviations of the dark level, are
         invalid
     hot_pixel_sigma, saturation_counts : see :func:`oxytomo.preprocess.optical_density.hot_pixels`
 
     Notes
     -----
-    The variance is that of counting, with the mean of 3 × 3 pixels as the rate: taken from the
-    pixel itself it would be small where the counts happen to be high, and a weighted fit would lean
-    to them. ``−ln N`` of N Poisson counts is too high by 1/(2N) on average; that is taken off.
+    The variance is that of counting, with the mean of 3 × 3 pixels as the rate. From the pixel
+    itself it would be too small where the counts happen to be high, and a weighted fit would be
+    biased. The mean of ``−ln N`` of Poisson counts N is too high by 1/(2N); this is subtracted.
     """
     counts_raw = raw.astype(np.float32)
     finite = np.isfinite(counts_raw)
@@ -144,8 +144,8 @@ def ready_density(
 ) -> FrameDensity:
     """Optical density of a frame of transmission or optical density, with its own variance.
 
-    Transmission is taken to have Poisson-like noise, ``σ²(T) ∝ T``, of the strength that the
-    pixel-to-pixel noise of the frame shows; optical density the same noise everywhere.
+    Transmission is assumed to have Poisson-like noise, ``σ²(T) ∝ T``, scaled to the pixel-to-pixel
+    noise of the frame; optical density is assumed to have uniform noise.
     """
     frame = raw.astype(np.float32)
     bad = ~np.isfinite(frame)
@@ -176,7 +176,7 @@ def ready_density(
 
 
 def _all_invalid(shape: tuple[int, ...]) -> FrameDensity:
-    """Return a frame without light."""
+    """Raise for a frame without light."""
     return FrameDensity(
         np.full(shape, np.nan, np.float32),
         np.full(shape, np.inf, np.float32),

@@ -1,4 +1,4 @@
-"""Flat and dark frames: their means, and which flats belong to which frame."""
+"""Flat and dark frames: their means, and the assignment of flats to frames."""
 
 from dataclasses import dataclass
 
@@ -19,14 +19,14 @@ def mean_dark(dark: FloatArray | None, shape: tuple[int, int]) -> FloatArray:
 
 @dataclass(frozen=True)
 class Flats:
-    """Flat field in time.
+    """Flat field as a function of time.
 
     Attributes
     ----------
     means : (n_group, n_y, n_x) float32, counts above the dark level, of flats taken together
-    counts : (n_group,) how many there are of each
-    earlier, later : (n_frame,) the groups that a frame is compared with
-    share : (n_frame,) weight of the later one
+    counts : (n_group,) number of flats in each group
+    earlier, later : (n_frame,) groups before and after each frame
+    share : (n_frame,) weight of the later group
     """
 
     means: FloatArray
@@ -44,7 +44,7 @@ class Flats:
 
 
 def flats_in_time(series: TiltSeries, dark: FloatArray, *, flat_field: str) -> Flats:
-    """Average the flats, all or in groups, and say which group belongs to which frame."""
+    """Average the flats, all or in groups, and assign groups to frames."""
     if series.flat is None:
         raise InputError(
             "flat field",
@@ -75,7 +75,7 @@ def flats_in_time(series: TiltSeries, dark: FloatArray, *, flat_field: str) -> F
 
 
 def require_light(flats: Flats, series: TiltSeries) -> None:
-    """Refuse flats of which more than half of the pixels are not above the dark level."""
+    """Refuse flats in which more than half of the pixels are not above the dark level."""
     if np.isfinite(flats.means).all() and (flats.means <= 0).mean() <= 0.5:
         return
     bad = int((~np.isfinite(flats.means) | (flats.means <= 0)).sum())

@@ -1,6 +1,6 @@
-"""Series whose light comes from the empty region of each frame.
+"""Series whose incident intensity comes from the empty region of each frame.
 
-Scans without flat frames, and complex images.
+These are scans without flat frames, and complex images.
 """
 
 from collections.abc import Callable
@@ -29,13 +29,13 @@ def density_from_air(
 
     I0 is the mean of the empty region of each frame.
 
-    This is for beams that are alike in every pixel (a scanned beam), or for frames that the sample
-    leaves nearly empty.
+    This is for beams that are uniform over the frame (a scanned beam), or for frames that are
+    mostly empty.
 
     Parameters
     ----------
     series : counts, (n_frame, n_y, n_x)
-    name : how errors call the series
+    name : subject of error messages
     air : (n_y, n_x) bool, the empty region; None: found in each frame
     opaque_transmission, hot_pixel_sigma, saturation_counts : see
         :func:`oxytomo.preprocess.energy_stack.frame_density`
@@ -73,10 +73,10 @@ def density_of_complex(
     Parameters
     ----------
     series : complex transmission, (n_frame, n_y, n_x)
-    name : how errors call the series
-    phase : the phase instead of the optical density
+    name : subject of error messages
+    phase : return the phase instead of the optical density
     air : (n_y, n_x) bool, the empty region; None: found in each frame
-    air_rescale : take scale (and phase) from the empty region; False: images are scaled already
+    air_rescale : take scale (and phase) from the empty region; False: the images are already scaled
         (optical density only)
     sigma_od, opaque_transmission : see :func:`oxytomo.preprocess.complex_images.complex_density`
     """
@@ -98,7 +98,7 @@ def density_of_complex(
 
 
 def _of_frames(series: TiltSeries, one: Callable[[np.ndarray], FrameDensity]) -> Normalized:
-    """Convert frame by frame; ``one`` makes a frame of a raw one."""
+    """Convert frame by frame; ``one`` converts a raw frame."""
     value, variance = (new_field(series.frames.shape, np.float32) for _ in range(2))
     invalid: dict[str, int] = {}
     light = np.empty(series.n_frames)

@@ -1,10 +1,10 @@
-"""Illumination that moved between flats and frames, found in the air and corrected.
+"""Shift of the illumination between flats and frames, found in the air and corrected.
 
-A condenser or mirror that drifts by a part of a pixel moves the pattern of the illumination. The
-flat field then no longer fits the frame: each frame keeps the difference ``L(r) − L(r − d)`` of the
-logarithm ``L`` of the flat and of its copy moved by ``d``. With a pattern of some percent that is
-as large as the signal that is sought. In the air nothing else changes, so ``d`` is fitted there,
-frame by frame, and the frame is compared with the moved flat.
+A condenser or mirror that drifts by part of a pixel shifts the pattern of the illumination. The
+flat field then no longer matches the frame: each frame keeps the difference ``L(r) − L(r − d)`` of
+the logarithm ``L`` of the flat and its copy shifted by ``d``. With a pattern of a few percent this
+is as large as the signal of interest. In the air nothing else changes, so ``d`` is fitted there,
+frame by frame, and the frame is divided by the shifted flat.
 """
 
 from collections.abc import Callable
@@ -17,27 +17,26 @@ from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray
 from oxytomo.slabs import Field
 
 PATTERN_SMOOTHING_PX = 0.6
-"""Gaussian that separates the pattern of the illumination from what belongs to single pixels of the
-detector."""
+"""Gaussian that separates the pattern of the illumination from that of single detector pixels."""
 ROUNDS = 6
 SETTLED_PX = 2e-3
 LARGEST_SHIFT_PX = 10.0
 ROBUST = 4.0
-"""Pixels whose residual exceeds this number of standard deviations do not count (a rim of the
-sample, a bad pixel)."""
+"""Pixels with a larger residual, in standard deviations, are left out (a rim of the sample, a bad
+pixel)."""
 BESIDE_SAMPLE_PX = 4
-"""Air this close to the sample is left out."""
+"""Air closer to the sample than this is left out."""
 LEAST_AIR = 200
-"""Fewer pixels of air than that tell nothing."""
+"""With fewer pixels of air the shift is not determined."""
 AIR_MARGINS = (0.1, 0.05)
-"""Optical density above the lowest level up to which a pixel counts as air: first with, then
-without the pattern's own unevenness. A tighter limit would select the air by the very pattern that
-is to be measured."""
+"""A pixel counts as air up to this optical density above the lowest level: first including, then
+without the pattern's own variation. A tighter limit would select the air by the pattern that is to
+be measured."""
 BLOCK_PX = 16
 """Edge of the blocks of air that count as independent."""
 SIGNIFICANT = 5.0
-"""A series is corrected if its shifts exceed this multiple of their errors, in the root mean
-square. Three times them is reached by the structure of flats of few counts."""
+"""A series is corrected if the root mean square of its shifts exceeds this multiple of their
+errors. The structure of flats with few counts reaches three times them."""
 
 
 @dataclass(frozen=True)
@@ -47,8 +46,8 @@ class IlluminationShift:
     Attributes
     ----------
     shift_px : (2,) float64, rows and columns; the pattern in the frame is that of the flat moved by
-        it
-    error_px : (2,) float64, standard errors; inf where the air tells nothing
+        this shift
+    error_px : (2,) float64, standard errors; inf where the air does not determine the shift
     """
 
     shift_px: Float64Array
@@ -59,12 +58,12 @@ UNKNOWN = IlluminationShift(np.zeros(2), np.full(2, np.inf))
 
 
 class IlluminationPattern:
-    """Logarithm of a flat field, smoothed, which can be moved.
+    """Smoothed logarithm of a flat field that can be shifted.
 
     Parameters
     ----------
     flat : (n_y, n_x) float32, counts above the dark level
-    bad : (n_y, n_x) bool, pixels of the flat that are not to be trusted
+    bad : (n_y, n_x) bool, unreliable pixels of the flat
     """
 
     def __init__(self, flat: FloatArray, bad: BoolArray) -> None:
@@ -81,14 +80,14 @@ class IlluminationPattern:
         self._spline = scipy.ndimage.spline_filter(self.log, order=3, mode="nearest")
 
     def moved(self, shift_px: Float64Array) -> Float64Array:
-        """Return the pattern moved by (rows, columns), by cubic splines."""
+        """Return the pattern shifted by (rows, columns), by cubic splines."""
         moved: Float64Array = scipy.ndimage.shift(
             self._spline, shift_px, order=3, mode="nearest", prefilter=False
         )
         return moved
 
     def correction(self, shift_px: Float64Array) -> FloatArray:
-        """Return what to add to an optical density when the flat has moved."""
+        """Return the correction of an optical density for a shifted flat."""
         return (self.moved(shift_px) - self.log).astype(np.float32)
 
 
@@ -99,10 +98,10 @@ def illumination_shifts(
 ) -> list[IlluminationShift] | None:
     """Find the shift of the illumination of every frame.
 
-    None if the series shows none beyond its errors.
+    None if no shift of the series exceeds its errors.
 
-    A first linear step for every frame decides whether there is anything to correct, which keeps
-    series without a shift as they are.
+    A first linear step for every frame decides whether a correction is needed; series without a
+    shift are not changed.
 
     Parameters
     ----------
@@ -111,7 +110,7 @@ def illumination_shifts(
     """
     frames = range(value.shape[0])
     first = [_fitted(value[i], variance[i], pattern_of(i), rounds=1, margins=AIR_MARGINS[:1]) for i in frames]
-    # 0 where nothing is known
+    # 0 where unknown
     scaled = np.concatenate([one.shift_px / one.error_px for one in first])
     if np.sqrt(np.mean(scaled**2)) < SIGNIFICANT:
         return None
@@ -126,7 +125,7 @@ def _fitted(
     rounds: int,
     margins: tuple[float, ...],
 ) -> IlluminationShift:
-    """Fit one frame, each time on the air that the frame shows without the shift found before."""
+    """Fit one frame; the air is selected again after each correction."""
     density, found = np.asarray(value), UNKNOWN
     for margin in margins:
         corrected = density + pattern.correction(found.shift_px) if found.shift_px.any() else density
@@ -169,8 +168,8 @@ def illumination_shift(
     variance : (n_y, n_x) float32, of it
     air : (n_y, n_x) bool, pixels that see no sample
     pattern : of the flat field
-    rounds : steps at most; of one step the result is linear in the shift
-    start : (2,) shift in pixels to begin with
+    rounds : largest number of steps; with one step the result is linear in the shift
+    start : (2,) start of the shift, pixels
     """
     use = air & np.isfinite(density) & np.isfinite(variance) & (variance > 0)
     if np.count_nonzero(use) < LEAST_AIR:
@@ -205,7 +204,7 @@ def _robust_step(
 ) -> tuple[Float64Array, Float64Array]:
     """Return step and standard errors of the shift by least squares without outliers.
 
-    Residuals of neighbouring pixels belong together where the air is not empty: a film with holes,
+    Residuals of neighbouring pixels are correlated where the air is not empty: a film with holes,
     a fibre, a neighbour out of focus. The errors are the larger of those of independent pixels and
     those of independent blocks of pixels (Liang and Zeger 1986).
     """

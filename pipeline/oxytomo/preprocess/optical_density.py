@@ -1,9 +1,9 @@
-"""Counts → transmission → optical density, with variance and validity.
+"""Counts to transmission to optical density, with variance and validity.
 
-Every pixel keeps its value, its variance and the reason why it is not valid. Nothing is made
-plausible: an opaque ray, a hot or dead pixel or a zinger is NaN with infinite variance, and
-counted. Frames are worked on one at a time; what they become is put into fields, which need not be
-in memory.
+Every pixel keeps its value, its variance and the reason if it is invalid. Invalid pixels are not
+filled with plausible values: an opaque ray, a hot or dead pixel or a zinger is NaN with infinite
+variance, and counted. Frames are processed one at a time; the results are written to fields, which
+need not be in memory.
 """
 
 from dataclasses import dataclass, field
@@ -19,8 +19,8 @@ from oxytomo.preprocess.illumination import IlluminationPattern, illumination_sh
 from oxytomo.slabs import new_field
 
 SHARPEST = 0.1
-"""Share of the level by which the sample itself may stand out in a single pixel, where counting
-noise is smaller."""
+"""Share of the level by which the sample itself may stand out in a single pixel, for small counting
+noise."""
 
 
 @dataclass
@@ -34,9 +34,9 @@ class Normalized:
     invalid : number of invalid pixels by reason
     air_level : (n_frame,) float64, transmission of the empty region before the rescale (1 where
         none was found)
-    illumination_shift_px, illumination_error_px : (n_frame, 2) float64, rows and columns: by how
-        much the illumination had moved against the flat field, which is corrected; None where it
-        had not, or was not looked at
+    illumination_shift_px, illumination_error_px : (n_frame, 2) float64, rows and columns, shift of
+        the illumination against the flat field, which is corrected; None if there was no shift, or
+        it was not fitted
     """
 
     value: Field
@@ -64,10 +64,9 @@ def normalization_lines(normalized: Normalized, n_pixels: int) -> list[str]:
 def hot_pixels(frames: np.ndarray, *, sigma: float, saturation: float) -> tuple[BoolArray, BoolArray]:
     """Find hot or dead pixels and zingers, and saturated pixels, in one frame or flat.
 
-    A pixel is marked when it lies more than ``sigma`` standard deviations of the counting noise,
-    and more than :data:`SHARPEST`, above the second largest or below the second smallest of its
-    eight neighbours: it then belongs to neither side of any edge, and a bad neighbour does not hide
-    it.
+    A pixel is marked if it lies more than ``sigma`` standard deviations of the counting noise, and
+    more than :data:`SHARPEST`, above the second largest or below the second smallest of its eight
+    neighbours. It then belongs to neither side of any edge, and a bad neighbour does not hide it.
     """
     frame = frames.astype(np.float32)
     saturated = frame >= saturation
@@ -104,11 +103,11 @@ def optical_density(
     opaque_transmission : rays with a transmission below it, or below three standard deviations of
         the dark level, carry no information and are invalid
     hot_pixel_sigma : see :func:`hot_pixels`
-    saturation_counts : counts from which a pixel is saturated
-    illumination : "auto" corrects an illumination that moved against the flat field, where the air
-        shows it
+    saturation_counts : a pixel with at least this many counts is saturated
+    illumination : "auto" corrects a shift of the illumination against the flat field, if the air
+        shows one
     air : (n_y, n_x) bool, the empty region, which ``air_rescale`` uses in all frames; None: found
-        in each
+        in each frame
 
     Notes
     -----
@@ -150,8 +149,8 @@ def optical_density(
         bad = ~finite | saturated | hot | opaque
         value[i] = np.where(bad, np.nan, -np.log(np.where(bad, 1, transmission)))
         variance[i] = np.where(bad, np.inf, relative)
-    # A pixel that is hot in most frames is so by itself; one that is hot in a few was hit by a
-    # stray photon.
+    # A pixel that is hot in most frames is defective; one that is hot in a few was hit by a stray
+    # photon.
     persistent = marked > n / 2
     invalid["hot_or_dead"], invalid["zinger"] = int(marked[persistent].sum()), int(marked[~persistent].sum())
     moved = _follow_illumination(value, variance, flats, flat_bad) if illumination == "auto" else None
@@ -168,9 +167,9 @@ def optical_density(
 def _follow_illumination(
     value: Field, variance: Field, flats: Flats, flat_bad: BoolArray
 ) -> tuple[Float64Array, Float64Array] | None:
-    """Correct the frames of a series whose illumination moved against its flats.
+    """Correct the frames of a series for a shift of the illumination against its flats.
 
-    Return shifts and errors, (n_frame, 2).
+    Returns shifts and errors, (n_frame, 2).
     """
     patterns = [IlluminationPattern(mean, flat_bad) for mean in flats.means]
     nearest = np.where(flats.share > 0.5, flats.later, flats.earlier)
@@ -185,10 +184,10 @@ def _follow_illumination(
 def air_levels(value: Field) -> tuple[Float64Array, BoolArray]:
     """Optical density of the empty region of each frame, and whether one was found.
 
-    The air consists of the pixels within the noise of the lowest level of the smoothed frame and
-    reaches its margin. A frame has none there if less than 2 % of its pixels do or if these are not
-    level (to the noise, or 0.01); then the most frequent level is taken if a tenth of the frame
-    lies within 0.03 of it, and else none: the sample fills the frame.
+    The air consists of the pixels within the noise of the lowest level of the smoothed frame,
+    connected to its margin. A frame has no such air if fewer than 2 % of its pixels belong to it or
+    if they are not level (to the noise, or 0.01). Then the most frequent level is taken if a tenth
+    of the frame lies within 0.03 of it. Otherwise there is no air: the sample fills the frame.
 
     Parameters
     ----------
@@ -199,7 +198,7 @@ def air_levels(value: Field) -> tuple[Float64Array, BoolArray]:
     level : (n_frame,) float64, dimensionless
     found : (n_frame,) bool
     """
-    # The outermost 3 % often hold the edge of a slit or of the detector.
+    # The outermost 3 % often contain the edge of a slit or of the detector.
     trim_y, trim_x = (round(0.03 * size) for size in value.shape[1:])
     n, n_y, n_x = value.shape
     level, found = np.zeros(n), np.zeros(n, bool)
@@ -220,22 +219,23 @@ def _levels_within(value: Field, air: BoolArray) -> tuple[Float64Array, BoolArra
 
 
 def air_region(frame: FloatArray) -> BoolArray | None:
-    """Pixels of a frame that see the empty region, None if the sample fills the frame.
+    """Pixels of a frame in the empty region, None if the sample fills the frame.
 
     Parameters
     ----------
     frame : (n_y, n_x) float32 optical density up to a constant, NaN where invalid
     """
     filled = np.where(np.isfinite(frame), frame, np.nanmedian(frame) if np.isfinite(frame).any() else 0)
-    # Over 5 × 5 pixels the noise shrinks fivefold, so that sample and air separate without choosing
-    # dark outliers.
+    # Over 5 × 5 pixels the noise is five times smaller, so that sample and air separate without a
+    # selection of dark outliers.
     smooth = scipy.ndimage.uniform_filter(filled.astype(np.float32), 5, mode="nearest")
     low = float(np.percentile(smooth, 5))
     noise = 1.4826 * float(np.median(np.abs(filled - smooth)))
     region = _reaching_margin(smooth < low + 3 * noise / 5)
     level_enough = region.any() and float(np.std(smooth[region])) < max(2 * noise / 5, 0.01)
     if not (level_enough and region.mean() >= 0.02):
-        # An uneven background has no lowest level: its most frequent one will do if it is wide.
+        # An uneven background has no lowest level: its most frequent level is used if it is wide
+        # enough.
         width = max(2 * noise / 5, 0.01)
         counts, edges = np.histogram(smooth, np.arange(smooth.min(), smooth.max() + 2 * width, width))
         peak = edges[int(np.convolve(counts, np.ones(3), mode="same").argmax())] + width / 2
@@ -255,11 +255,11 @@ def _reaching_margin(mask: BoolArray) -> BoolArray:
 def signal(series: TiltSeries) -> Normalized:
     """Pass on a signal proportional to the amount, with its variance.
 
-    Such as fluorescence or EDS counts, or HAADF.
+    Examples are fluorescence or EDS counts, and HAADF.
 
-    A variance that comes with the series is used, averaged over 5 × 5 pixels. Whole numbers without
-    negative values are taken as counts (variance = max(counts, 1)); anything else gets the variance
-    of its own pixel-to-pixel noise, estimated per frame from the differences of neighbours.
+    A variance that comes with the series is used, averaged over 5 × 5 pixels. Integers without
+    negative values count as counts (variance = max(counts, 1)). Other values get the variance of
+    their own pixel-to-pixel noise, estimated per frame from the differences of neighbours.
     """
     value, variance = (new_field(series.frames.shape, np.float32) for _ in range(2))
     counts = np.issubdtype(series.frames.dtype, np.integer) and all(
@@ -287,7 +287,7 @@ def density_of_transmission(
 ) -> Normalized:
     """Optical density of data that are transmission, or optical density already.
 
-    Variance from the pixel noise.
+    The variance is estimated from the pixel noise.
     """
     value, variance = (new_field(series.frames.shape, np.float32) for _ in range(2))
     invalid = dict.fromkeys(("not_finite", "opaque") if is_transmission else ("not_finite",), 0)

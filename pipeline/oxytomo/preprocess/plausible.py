@@ -1,4 +1,4 @@
-"""Values that a stated quantity cannot have."""
+"""Checks for values that a stated quantity cannot have."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -9,20 +9,20 @@ from oxytomo.arrays import AnyArray
 from oxytomo.errors import InputError
 
 VOXEL_TOLERANCE = 0.02
-"""Relative difference of the given and the recorded voxel size from which a warning is due."""
+"""A warning is given for a larger relative difference of the given and the recorded voxel size."""
 LOOKED_AT = 5
-"""Frames of each series that are read to see what values they have."""
+"""Number of frames of each series whose values are checked."""
 LARGEST_TRANSMISSION = 2.0
 """Phase fringes and noise lift single pixels above 1, but not one in twenty above twice the
-light."""
+incident intensity."""
 LARGEST_DENSITY = 20.0
-"""A ray of optical density 20 holds two photons in a thousand million."""
+"""A ray of optical density 20 has two photons in a thousand million."""
 _HIGH = 95.0
 
 
 @dataclass(frozen=True)
 class Problem:
-    """What was expected of values, what came, and what to do."""
+    """Expected values, actual values, and the fix."""
 
     expected: str
     got: str
@@ -30,7 +30,7 @@ class Problem:
 
 
 def looked_at(n_frame: int) -> list[int]:
-    """Return frames to be read for a look at their values: first, last, some between."""
+    """Return frames for a check of their values: first, last, some in between."""
     return np.unique(np.linspace(0, n_frame - 1, LOOKED_AT).round().astype(int)).tolist()
 
 
@@ -42,11 +42,11 @@ def require_plausible(place: str, frames: Sequence[AnyArray], quantity: str) -> 
 
 
 def quantity_problem(frames: Sequence[AnyArray], quantity: str) -> Problem | None:
-    """Return what is wrong with transmissions or optical densities, None for nothing.
+    """Return what is wrong with transmissions or optical densities, None if nothing is.
 
     Parameters
     ----------
-    frames : some frames of a series, any shape; not finite values are passed over
+    frames : some frames of a series, any shape; values that are not finite are ignored
     quantity : "counts", "transmission", "optical_density" or "signal"
     """
     if quantity not in ("transmission", "optical_density"):

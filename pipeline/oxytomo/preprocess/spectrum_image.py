@@ -1,4 +1,4 @@
-"""Spectrum images (EDS, EELS) to maps of an element: counts above a background.
+"""Maps of an element from spectrum images (EDS, EELS): counts above a background.
 
 The windows are half-open, ``[low, high)``: a channel belongs to a window where its energy does.
 """
@@ -36,17 +36,17 @@ def window_map(
         windows, for EDS; ``power_law``: ``A E^−r`` for EELS, with r from the sum over the image
         (two halves of the window, Egerton, Electron Energy-Loss Spectroscopy in the Electron
         Microscope, §4.4) and A from each pixel
-    counts : the spectra are counts, whose variance is their number
+    counts : the spectra are counts, whose variance equals their number
 
     Returns
     -------
     map : (n_y, n_x) float32, negative where the background is larger
-    variance : (n_y, n_x) float32; None where the spectra are no counts
+    variance : (n_y, n_x) float32; None if the spectra are not counts
 
     Raises
     ------
     InputError
-        Where a window holds no channel, or a power law does not fall.
+        If a window contains no channel, or a power law does not fall.
     """
     inside = channels(energy_ev, window_ev, "window_ev")
     gross = spectra[..., inside].sum(axis=-1, dtype=np.float64)

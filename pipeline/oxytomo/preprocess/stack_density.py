@@ -1,4 +1,4 @@
-"""A whole raw stack through an edge → optical density, frame by frame, sorted by energy."""
+"""A raw stack through an edge to optical density, frame by frame, sorted by energy."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -33,7 +33,7 @@ class RawStack(Protocol):
 
     @property
     def quantity(self) -> Quantity:
-        """What the pixels hold."""
+        """Quantity in the pixels."""
 
     @property
     def n_flat(self) -> int:
@@ -51,7 +51,7 @@ class RawStack(Protocol):
 
 @dataclass(frozen=True)
 class DensityOptions:
-    """How counts become optical density; see the settings of the same names."""
+    """Conversion of counts to optical density; see the settings of the same names."""
 
     element: str
     air: tuple[int, int, int, int] | None
@@ -64,7 +64,7 @@ class DensityOptions:
 
 @dataclass(frozen=True)
 class StackDensity:
-    """What was found on the way from a raw stack to optical density.
+    """Facts of the conversion of a raw stack to optical density.
 
     Attributes
     ----------
@@ -72,7 +72,7 @@ class StackDensity:
     light : (n_energy,) counts per pixel in the empty region, by increasing energy
     air : (n_y, n_x) bool, the empty region; None where flat frames are trusted
     invalid : number of invalid pixels by reason
-    n_pixels : of all frames
+    n_pixels : number of pixels of all frames
     """
 
     order: IntArray
@@ -103,8 +103,8 @@ def stack_density(
     Parameters
     ----------
     stack : raw, in any order
-    options : how
-    value, variance : (n_energy, n_y, n_x) float32, are filled; NaN and inf where invalid
+    options : settings of the conversion
+    value, variance : (n_energy, n_y, n_x) float32, overwritten; NaN and inf where invalid
     progress : told how many frames of all are done
 
     Raises
@@ -136,7 +136,7 @@ def stack_density(
 
 
 def stack_air(stack: RawStack, dark: FloatArray | None, options: DensityOptions) -> BoolArray | None:
-    """Return the empty region, given or found; none where flat frames are trusted."""
+    """Return the empty region, given or found; None where flat frames are trusted."""
     if options.air is not None:
         return given_region(options.air, stack.shape[1:], name=options.element)
     if stack.quantity == "counts" and stack.n_flat == 0 and not options.air_rescale:
@@ -154,8 +154,8 @@ def stack_air(stack: RawStack, dark: FloatArray | None, options: DensityOptions)
 def mean_transmission(stack: RawStack, dark: FloatArray | None) -> FloatArray:
     """Return the mean of all frames over their flat field, each divided by its own median.
 
-    Each frame counts alike, whatever the light of the source was; (n_y, n_x) float32, NaN where no
-    frame is valid.
+    Each frame has the same weight, whatever the intensity of the source was; (n_y, n_x) float32,
+    NaN where no frame is valid.
     """
     total, valid = np.zeros(stack.shape[1:]), np.zeros(stack.shape[1:])
     for index in range(stack.shape[0]):

@@ -1,9 +1,9 @@
 """Removal of stripes from sinograms (rings in slices) with the methods of the package Algotom.
 
-Off unless asked for.
+It is off by default.
 
-Any stripe filter also changes what is not a stripe, and ratios of elements with it. So the change
-is measured and kept.
+Any stripe filter also changes real structure, and with it the ratios of elements. The change is
+therefore measured and recorded.
 """
 
 from typing import Literal, get_args
@@ -26,13 +26,13 @@ def without_stripes(value: Field, *, method: StripeMethod) -> tuple[Field, float
 
     Parameters
     ----------
-    value : (n_tilt, n_y, n_x) float32 by ascending tilt, NaN where invalid; these pixels stay so
+    value : (n_tilt, n_y, n_x) float32 by ascending tilt, NaN where invalid; these pixels stay NaN
     method : the method of Vo et al.: "sorting" (their algorithm 3), "filtering" (2) or "fitting"
         (1)
 
     Returns
     -------
-    value : without stripes
+    value : series without stripes
     change : relative change of the total of the series
 
     References

@@ -1,4 +1,4 @@
-"""One raw tilt series to optical density or signal, whatever its pixels hold."""
+"""Conversion of one raw tilt series to optical density or signal, for any quantity."""
 
 from dataclasses import dataclass, replace
 from typing import Literal
@@ -20,13 +20,13 @@ from oxytomo.slabs import View
 
 @dataclass(frozen=True)
 class Normalization:
-    """How a series is normalised; see the settings of the same names.
+    """Settings of the normalisation; see the settings of the same names.
 
     Attributes
     ----------
     air : first row, last row, first column, last column of the empty region; None: found in each
         frame
-    light_from_air : counts without flat frames take their light from the empty region of each frame
+    light_from_air : counts without flat frames are normalised by the empty region of each frame
     """
 
     flat_field: Literal["mean", "nearest", "interpolate"]
@@ -42,7 +42,7 @@ class Normalization:
 
 @dataclass(frozen=True)
 class Meaning:
-    """What the pixels of a series hold, and whether phase, not modulus, is taken of them."""
+    """Quantity in the pixels of a series, and whether the phase of complex images is used."""
 
     quantity: Quantity
     phase: bool
@@ -61,14 +61,14 @@ def meaning_of(
     default: Quantity,
     complex_part: Literal["modulus", "phase"] | None,
 ) -> Meaning:
-    """Return what a series holds: from the user, normalised data, or the branch's default.
+    """Return the quantity of a series: from the user, normalised data, or the branch's default.
 
     Parameters
     ----------
-    name : of the series, which says what is expected of complex images
-    given : what the user says
-    default : what the branch expects
-    complex_part : what the user takes of complex images
+    name : name of the series, for error messages about complex images
+    given : quantity that the user gives
+    default : default of the branch
+    complex_part : part of complex images that the user asks for
     """
     quantity = default
     if given is not None:
@@ -99,9 +99,9 @@ def normalize_series(series: TiltSeries, meaning: Meaning, how: Normalization, *
     Parameters
     ----------
     series : as it was recorded
-    meaning : what its pixels hold
-    how : the settings
-    name : how errors call the series
+    meaning : quantity in its pixels
+    how : settings of the normalisation
+    name : subject of error messages
     """
     quantity = meaning.quantity
     if quantity == "signal":
@@ -162,7 +162,7 @@ class Ordered:
     Attributes
     ----------
     series, normalized : in acquisition order
-    value : (n_tilt, n_y, n_x) values in the order of the angles, without stripes where these were
+    value : (n_tilt, n_y, n_x) values in the order of the angles, without stripes if these were
         removed
     order : (n_tilt,) frame of each angle
     """
@@ -174,7 +174,7 @@ class Ordered:
 
 
 def transposed(series: TiltSeries) -> TiltSeries:
-    """Swap rows and columns of all frames, so that a horizontal tilt axis becomes vertical."""
+    """Swap rows and columns of all frames: a horizontal tilt axis becomes vertical."""
     n, n_y, n_x = series.frames.shape
 
     def turned(number: int) -> AnyArray:

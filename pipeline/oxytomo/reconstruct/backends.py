@@ -1,8 +1,8 @@
-"""Plain reconstructions by this package, or by ASTRA or TomoPy where they are installed.
+"""Reconstructions by this package, or by ASTRA or TomoPy where they are installed.
 
-All return the same physical unit: the unit of the line integral per pixel. ASTRA and TomoPy
-normalise filtered back-projection by the number of angles as if they spanned 180°; the measured
-range is put back here.
+All return the same physical unit, that of the line integral per pixel. ASTRA and TomoPy normalise
+filtered back-projection by the number of angles as if they spanned 180°; here the result is scaled
+to the measured range.
 """
 
 from collections.abc import Callable
@@ -47,21 +47,21 @@ def reconstruct(
 ) -> Field:
     """Reconstruct a volume from line integrals.
 
-    Of data and volume no more than a slab is in memory at a time.
+    At most one slab of data and volume is in memory at a time.
 
     Parameters
     ----------
-    projections : (n_tilt, n_z, n_s) float32, unit · pixel; 0 where not valid
-    weights : (n_tilt, n_z, n_s) float32, inverse variance, 0 where not valid (used by "tv" only,
+    projections : (n_tilt, n_z, n_s) float32, unit · pixel; 0 where invalid
+    weights : (n_tilt, n_z, n_s) float32, inverse variance, 0 where invalid (used by "tv" only,
         which needs them)
-    geometry : the scan; backends other than our own need the square geometry with the axis in the
+    geometry : the scan; backends other than "oxytomo" need the square geometry with the axis in the
         middle
     algorithm : "fbp", "sirt" or "tv"
     backend : "oxytomo", "astra" or "tomopy"
     iterations, nonnegative, tv_weight : for the iterative algorithms; a tv_weight of None is chosen
         from the noise
     threads : threads for Fourier transforms and backends
-    on_iteration : called with what is done and what there is to do, iterations times slices
+    on_iteration : called with the work done and the total work, in iterations times slices
 
     Returns
     -------
@@ -138,14 +138,14 @@ def _slices(
 
 
 def _is_square(geometry: TiltGeometry) -> bool:
-    """Say whether a slice is as wide as the detector, with the axis in the middle of both."""
+    """Return whether a slice is as wide as the detector, with the axis in the middle of both."""
     n = geometry.n_columns
     centres = (geometry.axis_column, geometry.centre_y, geometry.centre_x)
     return geometry.n_y == geometry.n_x == n and set(centres) == {(n - 1) / 2}
 
 
 def _slices_at_once(n_tilt: int, geometry: TiltGeometry) -> int:
-    """Slices per slab: whole blocks of the projector where they fit in the memory set aside."""
+    """Slices per slab: whole blocks of the projector if they fit in ``SLAB_BYTES``."""
     room = int(SLAB_BYTES / (4 * (2 * geometry.n_y * geometry.n_x + 3 * n_tilt * geometry.n_columns)))
     return max(1, room // SLICES * SLICES or room)
 

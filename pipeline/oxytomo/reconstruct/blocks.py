@@ -1,8 +1,8 @@
-"""Blocks: how volumes and sinograms lie in memory while they are projected.
+"""Blocks: memory layout of volumes and sinograms during projection.
 
 All slices of a parallel-beam scan share one geometry, so the slice index is the innermost,
 contiguous axis: volumes are ``(block, y, x, slice)`` and sinograms ``(block, tilt, s, slice)``.
-Lines of slices start at cache lines: a vector that lies across two costs as much as two
+Lines of slices start at cache lines. A vector across two cache lines costs as much as two
 (projections take 1.4 to 1.7 times as long).
 """
 
@@ -16,14 +16,14 @@ from oxytomo.reconstruct.lines import WIDTH
 from oxytomo.threads import parallel_kernel
 
 SLICES: Final = 128
-"""Slices per block, at most: 512 bytes of float32, eight cache lines."""
+"""Largest number of slices per block: 512 bytes of float32, eight cache lines."""
 LINE: Final = WIDTH
-"""The slices of a block are a multiple of a cache line's."""
+"""The number of slices of a block is a multiple of a cache line."""
 _BYTES: Final = 64
 
 
 def empty_blocks(shape: tuple[int, ...]) -> FloatArray:
-    """Return an array of float32 that starts at a cache line, its values not set."""
+    """Return an uninitialised array of float32 that starts at a cache line."""
     size = 4 * int(np.prod(shape))
     room = np.empty(size + _BYTES, np.uint8)
     first = -room.ctypes.data % _BYTES
@@ -45,7 +45,7 @@ def copy_of(blocks: FloatArray) -> FloatArray:
 
 
 def slices_per_block(n_z: int) -> int:
-    """Width of the blocks that ``n_z`` slices are kept in."""
+    """Width of the blocks for ``n_z`` slices."""
     fewest = max(1, -(-n_z // SLICES))
     return LINE * max(1, -(-n_z // (fewest * LINE)))
 
@@ -55,7 +55,7 @@ def to_blocks(array: FloatArray) -> FloatArray:
 
     The last block is padded with zeros.
 
-    Slices are spread evenly over as few blocks as hold them, so that little is padded.
+    Slices are spread evenly over the smallest number of blocks, so that the padding is small.
     """
     n_z, n_a, n_b = array.shape
     n_k = slices_per_block(n_z)
@@ -82,9 +82,9 @@ def projections_from_blocks(blocks: FloatArray, n_z: int) -> FloatArray:
 
 
 def extents(inside: FloatArray) -> IntArray:
-    """First vector of LINE slices with a mask that is not 0, and the one after the last.
+    """First non-zero vector of LINE slices of a mask, and the one after the last.
 
-    For each line of a mask (block, y, x, slice).
+    They are given for each line of a mask (block, y, x, slice).
 
     Returns
     -------

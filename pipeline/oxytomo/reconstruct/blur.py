@@ -12,9 +12,9 @@ from oxytomo.threads import parallel_kernel
 
 
 def gaussian_taps(sigma_px: float) -> FloatArray:
-    """Half of a normalised Gaussian, taps[0] the middle, cut at three standard deviations.
+    """Half of a normalised Gaussian from the middle on, truncated at three standard deviations.
 
-    [1] for sigma 0.
+    It is [1] for sigma 0.
     """
     if sigma_px <= 0:
         return np.ones(1, np.float32)
@@ -29,9 +29,9 @@ def gaussian_taps(sigma_px: float) -> FloatArray:
 def blur(sinogram: FloatArray, taps: FloatArray, *, out: FloatArray | None = None) -> FloatArray:
     """Blur sinogram blocks (block, tilt, s, slice) along s and along the slices.
 
-    Zero outside, so it is its own adjoint.
+    The sinogram is zero outside, so the blur is its own adjoint.
 
-    Writes to ``out``, which is not ``sinogram``, or to new blocks; without a blur the sinogram
+    Writes to ``out``, which must not be ``sinogram``, or to new blocks; without a blur the sinogram
     itself is returned.
     """
     if taps.size == 1:
@@ -52,7 +52,7 @@ def _blur(sinogram, taps, result):  # type: ignore[no-untyped-def]
         padded = np.zeros(n_k + 2 * reach, np.float32)
         along = np.zeros(
             n_s * n_k, np.float32
-        )  # blurred along the slices, one tilt: it stays in the second cache
+        )  # blurred along the slices, one tilt: it stays in the second-level cache
         for s in range(n_s):
             if block > 0:
                 padded[:reach] = sinogram[block - 1, t, s, n_k - reach :]

@@ -2,10 +2,10 @@
 
 The dual problem is solved by projected gradients.
 
-An iteration finds the image of the dual (:func:`oxytomo.reconstruct.lines.shrink_line`) and moves
-the dual along the image's differences (:func:`~oxytomo.reconstruct.lines.ascend_line`). Both are
-done in one sweep, the image one row ahead of the dual, so that the image never goes to memory; and
-only where lines of slices are inside.
+Each iteration computes the image of the dual (:func:`oxytomo.reconstruct.lines.shrink_line`) and
+moves the dual along the differences of the image (:func:`~oxytomo.reconstruct.lines.ascend_line`).
+Both are done in one sweep, with the image one row ahead of the dual, so that the image is never
+written to memory. Only lines of slices inside the support are processed.
 
 Reference: Beck & Teboulle, IEEE Trans. Image Process. 18, 2419 (2009).
 """
@@ -21,7 +21,7 @@ from oxytomo.reconstruct.lines import ascend_line, shrink_line
 from oxytomo.threads import parallel_kernel
 
 ROWS: Final = 16
-"""Rows that one thread sweeps; the image of the first row of each is found before."""
+"""Rows that one thread sweeps; the image of the first row of each is computed before."""
 _STEP: Final = np.float32(1.0 / 12.0)
 """1 / ‖D‖² in three dimensions."""
 _COMPILED: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy"}
@@ -30,7 +30,7 @@ _COMPILED: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy"}
 class Denoiser:
     """Proximal maps of λ TV + μ L1 (+ x ≥ 0) inside a support.
 
-    The dual of one is where the next starts.
+    The dual of one call is the start of the next.
 
     Parameters
     ----------
@@ -57,7 +57,7 @@ class Denoiser:
     ) -> None:
         """Write the proximal map of ``noisy`` into ``result``, which is 0 outside.
 
-        Both (block, y, x, slice) float32.
+        Both are (block, y, x, slice) float32.
         """
         l1, least = np.float32(l1_weight), np.float32(0 if nonnegative else -np.inf)
         image = (noisy, self._inside, self._extents, self._dual, l1, least)
@@ -98,9 +98,8 @@ def _image_rows(noisy, inside, extents, dual, l1, least, every, rows):  # type: 
 def _sweep(noisy, inside, extents, dual, l1, least, step, limit, first_rows, rows):  # type: ignore[no-untyped-def]
     """One iteration: the image row by row, and the dual one row behind it.
 
-    Blocks are taken from the top down: what a block needs of the one above, its lowest slice of the
-    image, is kept; what it needs of the one below, the dual's last slice, is still that of the
-    iteration before.
+    Blocks are processed from the top down. The lowest image slice of the block above is kept; the
+    last dual slice of the block below is still that of the previous iteration.
     """
     n_block, n_y, n_x, n_k = noisy.shape
     image, mask = noisy.reshape(-1), inside.reshape(-1)

@@ -10,20 +10,20 @@ from oxytomo.reconstruct.gridding import gridded_backprojection
 from oxytomo.reconstruct.projector import backproject_linear
 
 MANY_TILTS = 180
-"""From this number of tilts on, gridding beats back-projection in speed, at equal or better
-accuracy (benchmarks/many_projections.py)."""
+"""From this number of tilts, gridding is faster than back-projection, at equal or better accuracy
+(benchmarks/many_projections.py)."""
 
 
 def padded_length(n_s: int) -> int:
-    """Even length to which rows are zero-padded: at least twice their own."""
+    """Even length to which rows are zero-padded: at least twice their own length."""
     return 2 * int(scipy.fft.next_fast_len(n_s, real=True))
 
 
 def ramp_response(n_padded: int) -> FloatArray:
     """Frequency response of the band-limited ramp on ``n_padded`` samples (rfft order), unit pixel.
 
-    Built from its exact samples in space (Kak & Slaney 1988, eq. 61), which keeps the mean level
-    right where a ramp sampled in frequency would lose it.
+    It is the transform of the exact samples in space (Kak & Slaney 1988, eq. 61). These keep the
+    mean level correct, which a ramp sampled in frequency does not.
     """
     kernel = np.zeros(n_padded)
     offsets = np.minimum(np.arange(n_padded), n_padded - np.arange(n_padded))
@@ -64,9 +64,9 @@ def filtered_backprojection(projections: FloatArray, geometry: TiltGeometry) -> 
 
     Notes
     -----
-    Linear in the projections. Outside the measured tilt range nothing is invented: edges whose
-    normal lies in the missing wedge fade, and the volume carries the wedge's streaks. Many tilts
-    are summed in Fourier space, few by back-projection.
+    The method is linear in the projections. Nothing is extrapolated outside the measured tilt
+    range: edges whose normal lies in the missing wedge fade, and the volume has the streaks of the
+    wedge. Many tilts are summed in Fourier space, few by back-projection.
     """
     weights = tilt_weights_rad(geometry.tilt_deg)
     if geometry.n_tilt >= MANY_TILTS:

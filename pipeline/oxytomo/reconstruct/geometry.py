@@ -10,11 +10,11 @@ from oxytomo.errors import ShapeError
 
 @dataclass(frozen=True)
 class TiltGeometry:
-    """Where each voxel column of a slice falls on the detector.
+    """Projection of the voxel columns of a slice onto the detector.
 
-    A voxel at (y, x) projects at detector column ``s = (x − centre_x) cosθ + (y − centre_y) sinθ +
-    axis_column``. The volume can be any rectangle around (or beside) the tilt axis, so cropping it
-    costs nothing.
+    A voxel at (y, x) projects to the detector column ``s = (x − centre_x) cosθ + (y − centre_y)
+    sinθ + axis_column``. The volume can be any rectangle around (or beside) the tilt axis, so
+    cropping costs nothing.
 
     Attributes
     ----------
@@ -79,13 +79,12 @@ class TiltGeometry:
 
 
 def tilt_weights_rad(tilt_deg: Float64Array) -> Float64Array:
-    """Angle that each tilt stands for, in radians.
+    """Angle that each tilt represents, in radians.
 
-    Half the gap to either neighbour; the outermost tilts count the gap on their one side twice.
+    It is half the gap to both neighbours; the outermost tilts count their only gap twice.
 
-    The weights of a full half turn of equal steps add up to π, those of ±65° in 1° steps to 131° in
-    radians, which keeps filtered back-projection quantitative for any range and any unequal
-    spacing.
+    The weights of a half turn in equal steps add up to π, those of ±65° in 1° steps to 131° in
+    radians. This keeps filtered back-projection quantitative for any range and unequal spacing.
     """
     if tilt_deg.size == 1:
         return np.array([np.pi])

@@ -1,10 +1,8 @@
-"""Primal step of :mod:`oxytomo.reconstruct.denoising` on part of the line at ``at``.
+"""Filtered back-projection in Fourier space, by non-uniform Fourier transforms.
 
-It works on vectors first … stop − 1.
-
-The spectrum of a projection is a line of the volume's spectrum (Fourier slice theorem). Summing all
-lines, ramp-filtered and weighted, with a type-1 non-uniform transform costs nearly nothing per
-tilt, where back-projection costs one update per voxel.
+The spectrum of a projection is a line of the volume's spectrum (Fourier slice theorem). All lines,
+ramp-filtered and weighted, are summed with a type-1 non-uniform transform. This costs almost
+nothing per tilt, while back-projection costs one update per voxel and tilt.
 """
 
 import finufft
@@ -16,16 +14,15 @@ from oxytomo.arrays import Float64Array, FloatArray
 from oxytomo.reconstruct.geometry import TiltGeometry
 
 ACCURACY = 1e-4
-"""Relative accuracy of the transform: a hundred times below the error of interpolating on the
-detector."""
+"""Relative accuracy of the transform: a hundred times better than interpolation on the detector."""
 BATCH = 8
-"""Transforms at a time; bounds the memory."""
+"""Number of simultaneous transforms; it limits the memory."""
 
 
 def gridded_backprojection(
     projections: FloatArray, geometry: TiltGeometry, *, response: FloatArray, weights_rad: Float64Array
 ) -> FloatArray:
-    """Filter and back-project without interpolating on the detector.
+    """Filter and back-project without interpolation on the detector.
 
     Parameters
     ----------
@@ -33,7 +30,7 @@ def gridded_backprojection(
     geometry : the scan
     response : (n_padded // 2 + 1,) filter in the order of a real transform of ``n_padded`` samples,
         an even number
-    weights_rad : (n_tilt,) what each tilt counts
+    weights_rad : (n_tilt,) angle that each tilt represents, rad
 
     Returns
     -------

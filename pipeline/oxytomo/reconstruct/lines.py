@@ -1,8 +1,8 @@
-"""Which arithmetic on lines the kernels use: emitted vector code, or plain loops where it fails.
+"""Choice of the arithmetic on lines: emitted vector code, or plain loops where that fails.
 
-The choice is made once, when this module is imported, by a probe that compiles the emitted code and
-compares its numbers with those of the plain loops. It depends on the installed compiler only, not
-on settings or variables of the environment: all processes of a run make the same one.
+The choice is made once, at import, by a probe that compiles the emitted code and compares its
+numbers with those of the plain loops. It depends only on the installed compiler, not on settings or
+environment variables, so all processes of a run make the same choice.
 """
 
 import importlib
@@ -18,7 +18,7 @@ _LOGGER = logging.getLogger(__name__)
 
 
 def chosen(name: str) -> ModuleType:
-    """Return the module of line functions of that name where it works, else the plain loops."""
+    """Return the module of line functions of that name if it works, else the plain loops."""
     try:
         lines = importlib.import_module(name)
         trouble = "" if np.array_equal(_probed(lines), _probed(plain_lines)) else "other numbers"
@@ -31,8 +31,8 @@ def chosen(name: str) -> ModuleType:
 
 
 def _probed(lines: ModuleType) -> np.ndarray:
-    # Whole numbers and halves: nothing is rounded but the last square root and quotient, which
-    # are defined to the last bit.
+    # Whole numbers and halves: only the last square root and quotient are rounded, and both are
+    # defined to the last bit.
     both = np.arange(16 * WIDTH, dtype=np.float32).reshape(2, -1) % 7 - 2
     lines.probe(both[0], both[1])
     return both

@@ -1,4 +1,4 @@
-"""From phase maps at all angles to a volume, with any rotation axis, and its unit."""
+"""Volume from phase maps at all angles, for any position of the rotation axis, and its unit."""
 
 from dataclasses import dataclass
 
@@ -15,7 +15,7 @@ MIN_TILTS = 3
 
 
 def require_angles(name: str, tilt_deg: Float64Array) -> None:
-    """Refuse a scan of so few angles that it makes no volume."""
+    """A scan with fewer angles is refused."""
     if tilt_deg.size < MIN_TILTS:
         raise InputError(
             name,
@@ -27,11 +27,11 @@ def require_angles(name: str, tilt_deg: Float64Array) -> None:
 
 @dataclass(frozen=True)
 class VoxelUnit:
-    """What voxels hold.
+    """Unit of the voxels.
 
     Attributes
     ----------
-    factor : from a line integral per pixel to the unit
+    factor : factor from a line integral per pixel to the unit
     unit : ``1``, ``radian/micrometer`` or ``1/micrometer``
     """
 
@@ -40,15 +40,15 @@ class VoxelUnit:
 
 
 def voxel_unit(quantity: str, *, pixel_nm: float, wavelength_nm: float) -> VoxelUnit:
-    """Return how line integrals per pixel become δ, rad/µm or 1/µm.
+    """Return the conversion from line integrals per pixel to δ, rad/µm or 1/µm.
 
-    A phase lag is ``2π/λ ∫ δ dl``: per pixel of size p it is divided by ``2π p/λ``.
+    A phase lag is ``2π/λ ∫ δ dl``: for pixels of size p it is divided by ``2π p/λ``.
 
     Parameters
     ----------
     quantity : ``phase_lag`` or ``optical_density``
-    pixel_nm : edge of a pixel and of a voxel
-    wavelength_nm : of the photons, NaN where it is not known: the phase stays one
+    pixel_nm : edge of a pixel and of a voxel, nm
+    wavelength_nm : wavelength of the photons, nm; if it is NaN (unknown) the result stays a phase
     """
     if quantity == "phase_lag" and np.isfinite(wavelength_nm):
         return VoxelUnit(np.float32(wavelength_nm / (2 * np.pi * pixel_nm)), "1")
@@ -70,14 +70,14 @@ def back_projected(
     Parameters
     ----------
     frames : (n_tilt, n_z, n_x) float32, line integrals per pixel; NaN counts as 0
-    tilt_deg : (n_tilt,)
+    tilt_deg : (n_tilt,) degrees
     axis_column : detector column of the rotation axis; it lies in the middle of the slices
     factor : multiplies the result
-    threads, on_iteration : as for :func:`oxytomo.reconstruct.backends.reconstruct`
+    threads, on_iteration : as in :func:`oxytomo.reconstruct.backends.reconstruct`
 
     Returns
     -------
-    (n_z, n_x, n_x) float32, computed as it is read
+    (n_z, n_x, n_x) float32, computed on access
     """
     n_x = frames.shape[2]
     middle = (n_x - 1) / 2

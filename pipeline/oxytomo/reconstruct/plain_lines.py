@@ -1,7 +1,7 @@
 """Arithmetic on lines of slices, as plain loops for other compiled functions.
 
-The reference for :mod:`oxytomo.reconstruct.vector_lines`, and what the kernels use where that does
-not compile. Arrays are one-dimensional, contiguous float32; offsets count their elements.
+It is the reference for :mod:`oxytomo.reconstruct.vector_lines`, and the kernels use it where that
+does not compile. Arrays are one-dimensional, contiguous float32; offsets count their elements.
 """
 
 from typing import Final
@@ -17,8 +17,8 @@ WIDTH: Final = 16
 def add_lines(out, to, source, offsets, weights, n):  # type: ignore[no-untyped-def]
     """``out[to : to + n] += Σⱼ weights[j] · source[offsets[j] : offsets[j] + n]``.
 
-    ``offsets`` and ``weights`` are tuples of the same even length. Terms are added in two chains:
-    those of odd j to what was there, those of even j apart.
+    ``offsets`` and ``weights`` are tuples of the same even length. Terms are summed in two chains:
+    those of odd j are added to ``out``, those of even j are summed separately.
     """
     for k in range(n):
         total, apart = out[to + k], np.float32(0)
@@ -38,9 +38,9 @@ def shrink_line(  # type: ignore[no-untyped-def]
     """Primal step of :mod:`oxytomo.reconstruct.denoising` on part of the line at ``at``.
 
     ``out = inside · S(noisy + (dz − dz₋) + (dy − dy₋) + (dx − dx₋))`` on vectors first … stop − 1,
-    with S the soft threshold by ``l1``, not below ``least``. ``up`` and ``left`` are where the
-    neighbouring lines of dy and dx start, counted as ``has_up`` and ``has_left`` (1 or 0) say;
-    ``below`` is the value of dz under the line's first.
+    where S is the soft threshold by ``l1``, not below ``least``. ``up`` and ``left`` are the starts
+    of the neighbouring lines of dy and dx; ``has_up`` and ``has_left`` (1 or 0) say whether they
+    count. ``below`` is the value of dz under the first value of the line.
     """
     for k in range(first * WIDTH, stop * WIDTH):
         before = dz[at + k - 1] if k > 0 else below
@@ -78,9 +78,9 @@ def ascend_line(  # type: ignore[no-untyped-def]
     """Dual step of :mod:`oxytomo.reconstruct.denoising` on part of the line at ``at``.
 
     On vectors first … stop − 1 of its n, the dual moves along the differences of ``values`` (lines
-    at ``here``, ``down`` and ``right``) and is projected on the ball of radius ``limit``;
-    differences count where both ends are ``inside``. ``above`` and ``mask_above`` belong to the
-    value over the line's last.
+    at ``here``, ``down`` and ``right``) and is projected on the ball of radius ``limit``.
+    Differences count where both ends are ``inside``. ``above`` and ``mask_above`` belong to the
+    value over the last one of the line.
     """
     for k in range(first * WIDTH, stop * WIDTH):
         own, own_mask = values[here + k], inside[at + k]

@@ -1,15 +1,14 @@
-"""The projector pair: Joseph's line integrals and their exact adjoint, slice index innermost.
+"""Projector pair: Joseph's line integrals and their exact adjoint, slice index innermost.
 
 Index and weight arithmetic is done once per (pixel, tilt) for all slices of a block
-(:mod:`oxytomo.reconstruct.blocks`), and the inner loop is a multiply-add over slices without
-gathers.
+(:mod:`oxytomo.reconstruct.blocks`). The inner loop is a multiply-add over slices without gathers.
 
 Joseph's method (Joseph 1982, IEEE Trans. Med. Imaging 1, 192) interpolates linearly along the axis
-that the ray crosses more steeply. Seen from a pixel it is a triangle of half width ``c =
-max(|cosθ|, |sinθ|)`` around the pixel's detector position, with unit area: two detector columns at
-most. Forward projection gathers along rays and back-projection gathers over tilts with the same
-weights, so the two are adjoint to float precision, no output element is written by two threads, and
-the result does not depend on the number of threads.
+that the ray crosses more steeply. Seen from a pixel, the weight is a triangle of half width ``c =
+max(|cosθ|, |sinθ|)`` around the pixel's detector position, with unit area, so it covers at most two
+detector columns. Forward projection gathers along rays, and back-projection gathers over tilts with
+the same weights. The two are therefore adjoint to float precision, no output element is written by
+two threads, and the result does not depend on the number of threads.
 """
 
 import numpy as np
@@ -23,7 +22,7 @@ from oxytomo.reconstruct.projector_kernels import GROUP, forward_kernel, gather_
 
 _PROJECT = {SLICES: forward_kernel(SLICES), None: forward_kernel(None)}
 _GATHER = {SLICES: gather_kernel(SLICES), None: gather_kernel(None)}
-"""The kernels compiled for full blocks and for any; numba compiles those that are called."""
+"""Kernels compiled for full blocks and for any width; numba compiles only those that are called."""
 
 
 def forward(
@@ -39,8 +38,8 @@ def forward(
     ----------
     volume : (block, n_y, n_x, slice) float32
     geometry : the scan
-    lines : (block, n_y, n_x) bool, which lines of slices are not 0; the work on the others is
-        saved. None: all
+    lines : (block, n_y, n_x) bool, lines of slices that are not 0; the others are skipped. None:
+        all lines
     out : blocks of the result's shape to write to; new ones if None
 
     Returns
@@ -77,7 +76,7 @@ def adjoint(
 
     (block, n_tilt, n_columns, slice) → (block, n_y, n_x, slice).
 
-    Lines of slices that ``lines`` (block, n_y, n_x) does not name are left 0. ``out`` as in
+    Lines of slices that ``lines`` (block, n_y, n_x) does not mark stay 0. ``out`` as in
     :func:`forward`.
     """
     _check(sinogram, (geometry.n_tilt, geometry.n_columns), "sinogram")
@@ -89,7 +88,7 @@ def adjoint(
 def backproject_linear(sinogram: FloatArray, geometry: TiltGeometry) -> FloatArray:
     """Back-projection with linear interpolation on the detector; not the adjoint.
 
-    Filtered back-projection needs this one.
+    It is used for filtered back-projection.
     """
     _check(sinogram, (geometry.n_tilt, geometry.n_columns), "sinogram")
     return _backproject(sinogram, geometry, np.ones(geometry.n_tilt))
@@ -125,7 +124,7 @@ def _all_lines(n_block: int, geometry: TiltGeometry) -> BoolArray:
 
 
 def _compiled(blocks: FloatArray) -> int | None:
-    """Which kernel these blocks are for."""
+    """Kernel for these blocks."""
     return SLICES if blocks.shape[3] == SLICES else None
 
 
@@ -134,8 +133,7 @@ def _tilt_groups(cos: np.ndarray, sin: np.ndarray, n_block: int) -> np.ndarray:
 
     The rays of a group advance along the same axis.
 
-    Smaller groups where there are many threads to keep busy. The grouping does not change the
-    result.
+    Groups are smaller if there are many threads. The grouping does not change the result.
     """
     largest = min(GROUP, max(4, n_block * cos.size // (4 * get_num_threads())))
     turns = np.flatnonzero(np.diff(np.abs(cos) >= np.abs(sin))) + 1

@@ -1,8 +1,8 @@
 """The inner loops of the projector pair, compiled for one width of blocks or for any.
 
-A width that is known when the loops are compiled makes them 15 % to 20 % faster than one that is
-read from the array. See :mod:`oxytomo.reconstruct.projector` for the method and
-:mod:`oxytomo.reconstruct.blocks` for the layout.
+A width known at compile time makes the loops 15 % to 20 % faster than one read from the array. See
+:mod:`oxytomo.reconstruct.projector` for the method and :mod:`oxytomo.reconstruct.blocks` for the
+layout.
 """
 
 import math
@@ -16,13 +16,13 @@ from oxytomo.reconstruct.lines import add_lines
 from oxytomo.threads import parallel_kernel
 
 TILE: Final = 8
-"""Back-projection works on TILE × TILE pixels and four tilts at a time: their detector lines stay
-near."""
+"""Back-projection processes TILE × TILE pixels and four tilts at a time: their detector lines stay
+in cache."""
 GROUP: Final = 16
 STRIPE: Final = 8
 PIECE: Final = 8
-"""Forward projection lets up to GROUP tilts meet a piece of PIECE voxels of STRIPE lines while it
-is in the first cache."""
+"""Forward projection applies up to GROUP tilts to a piece of PIECE voxels of STRIPE lines while it
+is in the first-level cache."""
 
 _PARALLEL: Final[dict[str, Any]] = {
     "element_ns": 10.0,
@@ -36,8 +36,7 @@ def forward_kernel(width: int | None) -> Callable[..., None]:
     """Compile the forward projection of blocks of ``width`` slices, or of any width (None).
 
     The kernel takes (volume, lines, cos, sin, groups, axis_column, centre_y, centre_x, sinogram)
-    and fills ``sinogram``. Pieces without any line that ``lines`` (block, y, x) names are passed
-    over.
+    and fills ``sinogram``. Pieces without any line marked in ``lines`` (block, y, x) are skipped.
     """
 
     @parallel_kernel(**_PARALLEL)
@@ -60,8 +59,8 @@ def forward_kernel(width: int | None) -> Callable[..., None]:
             base = block * n_y * n_x * n_k
             sinogram[block, t0:t1] = np.float32(0)
             counted = np.zeros(n_across + 1, np.int64)
-            # A stripe of lines, a piece of them: voxels stay in the first cache while the tilts of
-            # a group meet them.
+            # A piece of a stripe of lines: its voxels stay in the first-level cache for all tilts
+            # of a group.
             for stripe in range(0, n_march, STRIPE):
                 stop = min(stripe + STRIPE, n_march)
                 middle = 0.5 * (stripe + stop - 1)
@@ -71,7 +70,7 @@ def forward_kernel(width: int | None) -> Callable[..., None]:
                         some = some or (lines[block, m, a] if steep else lines[block, a, m])
                     counted[a + 1] = counted[a] + (1 if some else 0)
                 for piece in range(-STRIPE, n_across + STRIPE, PIECE):
-                    # Rays move sideways by no more than they advance: half a stripe either way.
+                    # Rays move sideways by at most their advance: half a stripe to either side.
                     least, most = piece - STRIPE // 2, piece + PIECE + STRIPE // 2
                     if counted[min(max(most + 1, 0), n_across)] == counted[max(0, min(least - 1, n_across))]:
                         continue
@@ -130,7 +129,7 @@ def gather_kernel(width: int | None) -> Callable[..., None]:
     """Compile the back-projection of blocks of ``width`` slices, or of any width (None).
 
     The kernel takes (sinogram, lines, cos, sin, narrow, axis_column, centre_y, centre_x, volume)
-    and fills ``volume``: 0 where ``lines`` (block, y, x) is not set.
+    and fills ``volume``, with 0 where ``lines`` (block, y, x) is not set.
     """
 
     @parallel_kernel(**_PARALLEL)
@@ -161,8 +160,8 @@ def gather_kernel(width: int | None) -> Callable[..., None]:
             first = np.empty((4, TILE * TILE), np.float32)
             second = np.empty((4, TILE * TILE), np.float32)
             for t0 in range(0, n_tilt, 4):
-                # Where four tilts see the pixels, and with which weights; the last tilt stands in
-                # where there are fewer.
+                # Positions and weights of the pixels in four tilts; with fewer tilts the last one
+                # is repeated.
                 for j in range(4):
                     t = min(t0 + j, n_tilt - 1)
                     c, d, w = cos[t], sin[t], narrow[t]
@@ -196,8 +195,7 @@ def gather_kernel(width: int | None) -> Callable[..., None]:
 def _column_from(across, d_across, shift):  # type: ignore[no-untyped-def]
     """First detector column whose ray lies at ``across`` or beyond, for growing columns.
 
-    Without re-association of sums, so that the end of one piece is exactly the beginning of the
-    next.
+    Sums are not re-associated, so that the end of one piece is exactly the start of the next.
     """
     column = across * d_across + shift
     return math.ceil(column) if d_across > 0 else math.floor(column) + 1

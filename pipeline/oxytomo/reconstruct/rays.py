@@ -9,13 +9,13 @@ from oxytomo.slabs import Field, mapped
 def weighted_rays(value: Field, variance: Field, *, pixel_um: float) -> tuple[Field, Field]:
     """Return line integrals in pixels and their inverse variance, float32, as views.
 
-    Values are computed when they are read.
+    Values are computed on access.
 
-    A ray with an unknown value or variance is 0 with a weight of 0.
+    A ray with an unknown value or variance is 0 with weight 0.
 
     Parameters
     ----------
-    value, variance : (n_tilt, n_y, n_x) of a series, per µm of path once divided by the pixel
+    value, variance : (n_tilt, n_y, n_x) of a series, per µm of path after division by the pixel
     pixel_um : edge of a pixel, µm
     """
     pixel = np.float32(pixel_um)

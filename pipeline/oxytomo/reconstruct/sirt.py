@@ -106,7 +106,7 @@ def _weighted_difference(projected, data, rays):  # type: ignore[no-untyped-def]
 
 @parallel_kernel(nogil=True)
 def _add_weighted(volume, update, columns, nonnegative):  # type: ignore[no-untyped-def]
-    """``volume += columns · update``, clipped at 0 where asked for: one pass over memory."""
+    """``volume += columns · update``, clipped at 0 if requested: one pass over memory."""
     n_block, n_y, n_x, n_slice = volume.shape
     floor = np.float32(0.0) if nonnegative else np.float32(-np.inf)
     for job in prange(n_block * n_y):

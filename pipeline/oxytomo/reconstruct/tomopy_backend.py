@@ -1,11 +1,9 @@
-"""Dual step of :mod:`oxytomo.reconstruct.denoising` on part of the line at ``at``.
+"""Reconstructions by TomoPy, in the orientation, centre and unit of this package.
 
-It works on vectors first … stop − 1 of its n.
-
-TomoPy counts the rows of a slice the other way. Its gridrec puts the tilt axis on the middle of a
-pixel also where a slice has an even number of them, leaves the mean of a slice away, and its gain
-(about 1.12) grows with the distance from the axis (TomoPy issue 481). The half pixel is taken out
-of the projections, the mean is added, the gain is measured.
+TomoPy counts the rows of a slice in the opposite direction. Its gridrec puts the tilt axis on the
+middle of a pixel, also for slices with an even number of pixels. It loses the mean of a slice, and
+its gain (about 1.12) grows with the distance from the axis (TomoPy issue 481). Here the half pixel
+is corrected in the projections, the mean is added, and the gain is measured and divided out.
 """
 
 from functools import lru_cache
@@ -19,18 +17,18 @@ from oxytomo.errors import MissingPackageError
 from oxytomo.reconstruct.geometry import TiltGeometry, tilt_weights_rad
 
 PADDING = 3
-"""gridrec works on a power of two of at least this multiple of the width; with less its values
-depend on the place."""
+"""gridrec works on a power of two of at least this multiple of the width; with less, its values
+depend on the position."""
 
 GAIN_POINTS = 9
 GAIN_DEGREE = 4
 GAIN_TILTS = 180
 GAIN_WIDTH = 1 / 60
-"""The gain is measured on Gaussian spots of this width (of the slice's), which this number of tilts
-samples well."""
+"""The gain is measured on Gaussian spots of this width (relative to the slice), which this number
+of tilts samples well."""
 
 SLICES_TOGETHER = 16
-"""Slices that are padded together; padded they take three to six times the memory."""
+"""Number of slices padded together; padding takes three to six times their memory."""
 
 
 def tomopy_reconstruction(
@@ -47,7 +45,7 @@ def tomopy_reconstruction(
     Parameters
     ----------
     projections : (n_tilt, n_z, n_s) float32, unit · pixel
-    geometry : the scan; has to be the square geometry with the axis in the middle
+    geometry : the scan; must be the square geometry with the axis in the middle
     algorithm : "fbp" or "sirt"
     iterations, nonnegative : for SIRT; negative values are set to 0 after each iteration
     threads : threads of TomoPy
@@ -88,7 +86,7 @@ def _sirt(
     nonnegative: bool,
     threads: int,
 ) -> FloatArray:
-    """Return a vector shifted by ±1 element, with ``filled`` at the free end."""
+    """TomoPy's SIRT, unpadded: columns of zeros beside the data would count as measured."""
     settings: dict[str, Any] = {
         "theta": np.deg2rad(geometry.tilt_deg),
         "center": geometry.n_columns / 2,
@@ -104,9 +102,9 @@ def _sirt(
 
 
 def _turned(volume: Any) -> FloatArray:
-    """Filtered back-projection in Fourier space, by non-uniform Fourier transforms.
+    """Turn a slice of TomoPy's upside down: its y axis points up, ours (row index) down.
 
-    One transform serves two slices.
+    The result is contiguous float32.
     """
     return np.ascontiguousarray(volume[:, ::-1], np.float32)
 
@@ -115,13 +113,13 @@ def _fbp(tomopy: Any, projections: FloatArray, geometry: TiltGeometry, threads: 
     n, tilt_deg = geometry.n_columns, geometry.tilt_deg
     n_padded = _padded_width(n)
     weights = tilt_weights_rad(tilt_deg)
-    # gridrec takes equal steps over a half turn for granted.
+    # gridrec assumes equal steps over a half turn.
     scaled = projections * (weights / np.pi * weights.size).astype(np.float32)[:, None, None]
     padded = _moved(scaled, n_padded, _half_pixel(tilt_deg, n)[:, None])
     volume = _gridrec(tomopy, padded, np.deg2rad(tilt_deg), n, threads)
     gain, along = _gain(n)
     volume /= np.float32(gain) * along[:, None] * along
-    # The disc of half a frequency step around 0, which gridrec leaves out, is the mean over its
+    # gridrec leaves out the disc of half a frequency step around 0, which is the mean over its
     # square.
     sums = projections.sum(axis=2, dtype=np.float64)
     volume += (weights @ sums / (4 * n_padded**2)).astype(np.float32)[:, None, None]
@@ -134,17 +132,17 @@ def _padded_width(n: int) -> int:
 
 
 def _half_pixel(tilt_deg: Float64Array, n: int) -> Float64Array:
-    """Return how far each projection has to be moved for gridrec's axis, pixels: (n_tilt,).
+    """Return the shift of each projection to gridrec's axis, pixels: (n_tilt,).
 
-    The axis of an even slice lies between pixels, gridrec's on the next one: the object moves by
-    (−½, −½).
+    The axis of an even slice lies between pixels, gridrec's axis on the next one: the object is
+    moved by (−½, −½).
     """
     theta = np.deg2rad(tilt_deg)
     return np.zeros_like(theta) if n % 2 else -0.5 * (np.cos(theta) + np.sin(theta))
 
 
 def _moved(projections: FloatArray, n_padded: int, shift_px: Float64Array) -> FloatArray:
-    """Plain reconstructions by TomoPy, in the orientation, centre and unit of this package."""
+    """Pad each row with zeros on both sides and shift it, by a phase in Fourier space."""
     n = projections.shape[2]
     left = (n_padded - n) // 2
     padded = np.pad(projections, ((0, 0), (0, 0), (left, n_padded - n - left)))
@@ -179,11 +177,11 @@ def _gridrec(tomopy: Any, padded: FloatArray, theta: Float64Array, n: int, threa
 
 @lru_cache(maxsize=8)
 def _gain(n: int) -> tuple[float, FloatArray]:
-    """TomoPy's SIRT, unpadded: columns of zeros beside the data would count as measured.
+    """Return the gain of gridrec on slices of n pixels: at the axis, and along x or y.
 
-    Gaussian spots, whose projections and reconstruction are known, are put along x (one a slice).
-    The gain belongs to gridrec's interpolation in Fourier space and is a product of a function of x
-    and one of y; a polynomial holds it.
+    Gaussian spots, whose projections and reconstruction are known, are placed along x (one per
+    slice). The gain comes from gridrec's interpolation in Fourier space and is a product of a
+    function of x and one of y; each is described by a polynomial.
     """
     tomopy = _tomopy()
     n_padded = _padded_width(n)

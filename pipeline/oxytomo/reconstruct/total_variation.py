@@ -5,8 +5,8 @@ Solves, for a volume x inside a support,
     min  ½ ‖G A x − b‖²_W + λ TV(x) + μ ‖x‖₁,   optionally x ≥ 0,
 
 where A is the projector, G the instrument's point spread (or 1), W the inverse variance of the data
-b, and TV the isotropic variation in three dimensions. Differences across the border of the support
-do not count, so a rim pays nothing for its contrast to the empty space outside.
+b, and TV the isotropic total variation in three dimensions. Differences across the border of the
+support are left out, so there is no penalty on the contrast of the rim to the outside.
 
 References
 ----------
@@ -41,42 +41,41 @@ from oxytomo.threads import parallel_kernel
 
 OnIteration = Callable[[int, int], None]
 INNER = 12
-"""Dual iterations per proximal step, to begin with; they start where the last step ended. Inexact
-steps let the residual stall: after ``PATIENCE`` iterations that lowered it by less than a tenth
-there are twice as many, up to ``MOST_INNER``."""
+"""Initial number of dual iterations per proximal step; they start from the end of the last step.
+Inexact steps let the residual stall: after ``PATIENCE`` iterations that reduce it by less than a
+tenth, the number doubles, up to ``MOST_INNER``."""
 
 PATIENCE, MOST_INNER = 15, 96
 
 CONVERGED = 0.03
-"""Usual tolerance, in units of :func:`gradient_noise`: the conditions of the minimum are met to 3 %
-of what noise alone does to the gradient. Deviations are then within about 0.1 percentage points
+"""Default tolerance, in units of :func:`gradient_noise`: the conditions of the minimum are met to 3
+% of the effect of noise on the gradient. Deviations are then within about 0.1 percentage points
 (rms) of those after 400 iterations."""
 
 POWER_ITERATIONS = 4
 """The bound is then 2 % to 4 % above the eigenvalue."""
 
 SLAB_BYTES = 2**30
-"""Memory that the state of a solve may take; larger volumes are solved slab by slab."""
+"""Memory for the state of a solve; larger volumes are solved slab by slab."""
 
 STATE_BYTES = 9 * 4
-"""State per voxel: three iterates, the gradient, three duals, the support, and one spare."""
+"""Arrays per voxel: three iterates, the gradient, three duals, the support, and one spare."""
 
 HALO = 8
-"""Slices solved on either side of a slab and dropped."""
+"""Slices solved on either side of a slab and then dropped."""
 
 
 @dataclass(frozen=True)
 class Reached:
-    """How a solution was reached.
+    """Convergence of a solution.
 
     Attributes
     ----------
-    iterations : iterations done
-    residual : how far the conditions of a minimum are missed: rms gradient mapping over the
-        support, per voxel in units of the data term (Beck 2017, First-order methods in
-        optimization, § 10.3)
-    misfit : weighted squared residual per measured value; 1 where the model explains the data down
-        to their noise (of slabs: the mean, halos included)
+    iterations : number of iterations done
+    residual : rms gradient mapping over the support, per voxel in units of the data term; it is 0
+        at a minimum (Beck 2017, First-order methods in optimization, § 10.3)
+    misfit : weighted squared residual per measured value; 1 if the model explains the data to
+        within their noise (of slabs: the mean, halos included)
     """
 
     iterations: int
@@ -86,7 +85,7 @@ class Reached:
 
 @dataclass(frozen=True)
 class TotalVariationResult:
-    """A solution, (n_z, n_y, n_x) float32 and 0 outside the support, and how it was reached."""
+    """A solution, (n_z, n_y, n_x) float32 and 0 outside the support, and its convergence."""
 
     volume: Field
     reached: Reached
@@ -109,22 +108,21 @@ def total_variation(
 ) -> TotalVariationResult:
     """Solve the weighted TV problem above.
 
-    Of data and volume no more than a slab is in memory at a time.
+    At most one slab of data and volume is in memory at a time.
 
     Parameters
     ----------
-    projections : (n_tilt, n_z, n_s) float32, line integrals in unit · pixel; where the weight is 0
-        the value is ignored
-    weights : (n_tilt, n_z, n_s) float32, inverse variance of the projections, 0 where they are not
-        valid
+    projections : (n_tilt, n_z, n_s) float32, line integrals in unit · pixel; values with weight 0
+        are ignored
+    weights : (n_tilt, n_z, n_s) float32, inverse variance of the projections, 0 where invalid
     geometry : the scan
     support : (n_z, n_y, n_x) bool; x is 0 outside
     psf_px : standard deviation of the instrument's point spread on the detector, px; 0 for none
     tv_weight, l1_weight : λ and μ, in units of the data term per voxel
     nonnegative : constrain x ≥ 0
     iterations : largest number of iterations
-    tolerance : stop when the residual falls below it; see :data:`CONVERGED`
-    start : (n_z, n_y, n_x) float32, where to start; zero if None
+    tolerance : the iteration ends when the residual falls below it; see :data:`CONVERGED`
+    start : (n_z, n_y, n_x) float32, start of the iteration; zero if None
     """
     rows, columns, slices = bounding_box(support)
     cropped = geometry.cropped(rows, columns)
@@ -171,14 +169,14 @@ def slice_bytes(geometry: TiltGeometry) -> int:
 
 
 def solver_slabs(slices: slice, bytes_per_slice: int, *, parts: int = 1) -> list[tuple[slice, slice]]:
-    """Cut a range of slices into parts whose state fits in ``SLAB_BYTES``.
+    """Divide a range of slices into parts whose state fits in ``SLAB_BYTES``.
 
     Each part is returned without and with its halo.
 
-    There are ``parts`` of them or a multiple of it.
+    The number of parts is ``parts`` or a multiple of it.
 
     Slices are coupled by total variation and by the point spread; both reach a few slices. With
-    ``HALO`` slices on either side a part differs from the whole, at the seam, by no more than both
+    ``HALO`` slices on either side, a part differs from the whole, at the seam, by no more than both
     differ from the converged solution.
     """
     first, last = slices.start, slices.stop
@@ -207,7 +205,7 @@ def minimize(
     start: FloatArray | None,
     on_iteration: OnIteration,
 ) -> TotalVariationResult:
-    """Solve for one slab, whole.
+    """Solve one slab as a whole.
 
     As :func:`total_variation`, with the support's box as geometry and in memory.
     """
@@ -220,7 +218,7 @@ def minimize(
     x = zero_blocks(inside.shape) if start is None else to_blocks(np.where(support, start, 0))
     previous, ahead = copy_of(x), copy_of(x)
     denoiser = Denoiser(inside)
-    # Written in every iteration: new arrays each time would cost as much as a projection.
+    # Overwritten in every iteration: new arrays each time would cost as much as a projection.
     projected, blurred, point = (empty_blocks(like.shape) for like in (data, data, inside))
     n_inside = max(1, int(np.count_nonzero(support)))
     momentum, missed, missed_before, done, inner = 1.0, np.inf, np.inf, 0, INNER
@@ -243,7 +241,7 @@ def minimize(
         uphill, distance = _moments(ahead, x, previous)
         missed = float(np.sqrt(distance / n_inside)) / step
         faster = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
-        if uphill > 0:  # the momentum points against the descent: start it again
+        if uphill > 0:  # the momentum points against the descent: restart it
             faster, momentum = 1.0, 1.0
         _extrapolate(x, previous, np.float32((momentum - 1) / faster), ahead)
         momentum = faster
@@ -268,8 +266,8 @@ def gradient_noise(weights: Field, geometry: TiltGeometry, support: Field) -> fl
     """Standard deviation of the gradient ``AᵀW(Ax − b)`` due to noise, rms over the support.
 
     It is ``sqrt(Σ a² w)`` over the rays of a voxel. The two weights of a ray add up to about 1 and
-    their squares to 2/3 on average, so ``sqrt(2/3 · AᵀW1)`` is used. TV and L1 weights are set in
-    units of it: they then follow the counts, the number of tilts and the pixel size by themselves.
+    their squares to 2/3 on average, so ``sqrt(2/3 · AᵀW1)`` is used. TV and L1 weights are in units
+    of it, so they scale with the counts, the number of tilts and the pixel size.
     """
     rows, columns, slices = bounding_box(support)
     cropped = geometry.cropped(rows, columns)

@@ -1,18 +1,19 @@
-"""An island: arithmetic on lines of slices, written as vector instructions.
+"""Arithmetic on lines of slices, emitted as vector instructions.
 
 Every inner loop of the projectors and of the total-variation step runs over the slices of a block,
-a multiple of :data:`WIDTH` float32 values. From a Python loop the compiler makes code that asks at
-every line whether arrays overlap and how long the line is; for the short lines here that costs as
-much as the sums. These functions emit the vector operations themselves (LLVM's vector types, which
-fit every processor), without such questions: **the caller answers for the offsets**.
+a multiple of :data:`WIDTH` float32 values. For a Python loop the compiler generates code that
+checks at every line whether arrays overlap and how long the line is; for these short lines the
+checks cost as much as the sums. The functions here emit the vector operations themselves (LLVM's
+vector types, which fit every processor), without such checks: **the caller is responsible for valid
+offsets**.
 
-They are for other compiled functions. Arrays are one-dimensional, contiguous float32; offsets count
-their elements.
+They are for use in other compiled functions. Arrays are one-dimensional, contiguous float32;
+offsets count their elements.
 
-This is the only code of the package that depends on Numba's and llvmlite's compiler interface.
+This is the only code of the package that depends on the compiler interface of Numba and llvmlite.
 :mod:`oxytomo.reconstruct.plain_lines` has the same functions in plain Python, and
-:mod:`oxytomo.reconstruct.lines` takes those where this module does not compile. To leave the
-island, delete this module and let ``lines`` take the plain functions; the kernels stay as they are.
+:mod:`oxytomo.reconstruct.lines` uses those where this module does not compile. To drop this module,
+delete it and let ``lines`` use the plain functions; the kernels stay as they are.
 """
 
 from collections.abc import Callable, Sequence
@@ -41,7 +42,7 @@ class _Emit:
         self._types, self._arguments = signature.args, arguments
 
     def at(self, array: int, offset: Any) -> Any:
-        """Return a pointer to an element of an array, both arguments by number or value."""
+        """Return a pointer to an element of an array, both given as argument number or value."""
         data = self._context.make_array(self._types[array])(
             self._context, self.b, self._arguments[array]
         ).data
@@ -58,19 +59,19 @@ class _Emit:
         self.b.store(vector, self.b.bitcast(self.b.gep(pointer, [k]), _VECTOR.as_pointer())).align = 4
 
     def spread(self, value: Any) -> Any:
-        """Return a vector of one value, given as such or as the number of an argument."""
+        """Return a vector of one value, given as a value or as the number of an argument."""
         one = self._arguments[value] if isinstance(value, int) else value
         first = self.b.insert_element(_ANY, one, _INDEX(0))
         return self.b.shuffle_vector(first, _ANY, ir.Constant(ir.VectorType(_INDEX, WIDTH), [0] * WIDTH))
 
     def shifted(self, vector: Any, by: int, filled: Any) -> Any:
-        """Return the gain of gridrec on slices of n pixels: at the axis, and along x or y."""
+        """Return a vector shifted by ±1 element, with ``filled`` at the free end."""
         taken = [min(max(k + by, 0), WIDTH - 1) for k in range(WIDTH)]
         moved = self.b.shuffle_vector(vector, _ANY, ir.Constant(ir.VectorType(_INDEX, WIDTH), taken))
         return self.b.insert_element(moved, filled, _INDEX(WIDTH - 1 if by > 0 else 0))
 
     def call(self, name: str, *vectors: Any) -> Any:
-        """Return LLVM's intrinsic function of vectors, as ``fma`` or ``sqrt``."""
+        """Return LLVM's intrinsic function of vectors, such as ``fma`` or ``sqrt``."""
         kind = ir.FunctionType(_VECTOR, [_VECTOR] * len(vectors))
         function = cgutils.get_or_insert_function(self.b.module, kind, f"llvm.{name}.v{WIDTH}f32")
         return self.b.call(function, vectors)
@@ -85,10 +86,10 @@ class _Emit:
 def add_lines(typing, out, to, source, offsets, weights, n):  # type: ignore[no-untyped-def]
     """``out[to : to + n] += Σⱼ weights[j] · source[offsets[j] : offsets[j] + n]``.
 
-    N a multiple of WIDTH.
+    Here n is a multiple of WIDTH.
 
-    ``offsets`` and ``weights`` are tuples of the same even length. Terms are added in two chains:
-    those of odd j to what was there, those of even j apart.
+    ``offsets`` and ``weights`` are tuples of the same even length. Terms are summed in two chains:
+    those of odd j are added to ``out``, those of even j are summed separately.
     """
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
@@ -118,12 +119,12 @@ def add_lines(typing, out, to, source, offsets, weights, n):  # type: ignore[no-
 def shrink_line(  # type: ignore[no-untyped-def]
     typing, out, to, noisy, inside, dz, dy, dx, at, up, left, below, has_up, has_left, first, stop, l1, least
 ):
-    """Turn a slice of TomoPy's upside down: its y axis points up, ours (row index) down.
+    """Primal step of :mod:`oxytomo.reconstruct.denoising` on part of the line at ``at``.
 
-    ``out = inside · S(noisy + (dz − dz₋) + (dy − dy₋) + (dx − dx₋))``, S the soft threshold by
-    ``l1``, not below ``least``. ``up`` and ``left`` are where the neighbouring lines of dy and dx
-    start, counted as ``has_up`` and ``has_left`` (1 or 0) say; ``below`` is the value of dz under
-    the line's first.
+    On vectors first … stop − 1, ``out = inside · S(noisy + (dz − dz₋) + (dy − dy₋) + (dx − dx₋))``,
+    where S is the soft threshold by ``l1``, not below ``least``. ``up`` and ``left`` are the starts
+    of the neighbouring lines of dy and dx; ``has_up`` and ``has_left`` (1 or 0) say whether they
+    count. ``below`` is the value of dz under the first value of the line.
     """
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]
@@ -186,11 +187,12 @@ def ascend_line(  # type: ignore[no-untyped-def]
     step,
     limit,
 ):
-    """Pad each row with zeros on both sides and shift it, by a phase in Fourier space.
+    """Dual step of :mod:`oxytomo.reconstruct.denoising` on part of the line at ``at``.
 
-    The dual moves along the differences of ``values`` (lines at ``here``, ``down`` and ``right``)
-    and is projected on the ball of radius ``limit``; differences count where both ends are
-    ``inside``. ``above`` and ``mask_above`` belong to the value over the line's last.
+    On vectors first … stop − 1 of its n, the dual moves along the differences of ``values`` (lines
+    at ``here``, ``down`` and ``right``) and is projected on the ball of radius ``limit``.
+    Differences count where both ends are ``inside``. ``above`` and ``mask_above`` belong to the
+    value over the last one of the line.
     """
 
     def generate(context, builder, signature, arguments):  # type: ignore[no-untyped-def]

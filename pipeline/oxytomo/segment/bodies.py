@@ -1,4 +1,4 @@
-"""Voids wide enough to be seen without a model, and which of them are pores rather than cracks."""
+"""Voids wide enough to be seen without a model, and the choice between pores and cracks."""
 
 import numba
 import numpy as np
@@ -22,29 +22,27 @@ BODY_LEVEL = 0.4
 NOISE_MARGIN = 6.0
 QUIET = 0.25
 CORE_PX = 2.6
-"""A body that holds a ball of this radius is a pore even where a crack runs into it."""
+"""A body that contains a ball of this radius is a pore, even where a crack runs into it."""
 FLATNESS = 10.0
 SMALLEST_AREA_PX = 20.0
-"""A crack has an area of at least FLATNESS times its aperture squared, and of this number of voxel
-faces."""
+"""Smallest area of a crack: FLATNESS times its aperture squared, and this number of voxel faces."""
 BLOB_PX, BLOB_FILL, BLOB_REACH_PX = (3, 10), 0.15, 5.0
-"""A blob: its extent, the share of the cube of that extent that it fills, and how far its flanks
-reach."""
+"""A blob: its extent, the share of the cube of that extent that it fills, and the reach of its
+flanks."""
 BESIDE_PX = 1.5
 FLANK_PX = 3.0
-"""So far from a sheet's walls the blurred sheet itself is below every level of a body."""
+"""At this distance from a sheet's walls the blurred sheet itself is below every body level."""
 FAR_PX = 4.5
 REST_VOXELS, REST_FILL = 5, 0.15
-"""What is left of a body beside a sheet is a pore where it has this number of voxels and fills this
-share of the cube of its extent or reaches FAR_PX far: flanks of a sheet that is thicker than its
-mean are flat and near."""
+"""The rest of a body beside a sheet is a pore if it has this number of voxels, and fills this share
+of the cube of its extent or reaches at least FAR_PX: flanks of a sheet thicker than its mean are
+flat and near."""
 
 
 def find_bodies(void: Field, depth_px: Field, bits: Field) -> float:
-    """Find bodies by hysteresis and fill in their bits BODY and HALF.
+    """Find bodies by hysteresis and set their bits BODY and HALF.
 
-    Returns the upper level, which is above the noise and above everything that the sign-flipped
-    image shows away from voids.
+    Returns the upper level. It is above the noise and above the sign-flipped image away from voids.
     """
     level = _upper_level(void, depth_px)
     low = min(BODY_LEVEL, level)
@@ -67,7 +65,7 @@ def find_bodies(void: Field, depth_px: Field, bits: Field) -> float:
 
 
 def told_apart(bits: Field, sheets: Sheets) -> Sheets:
-    """Fill in the bits BLOB and PORE, and return the sheets that are no part of a body."""
+    """Set the bits BLOB and PORE, and return the sheets that are not part of a body."""
     pieces = _bodies(bits)
     _find_blobs(pieces, bits)
     sheets = _kept(sheets, *_surroundings(bits, sheets.index))
@@ -90,7 +88,7 @@ def told_apart(bits: Field, sheets: Sheets) -> Sheets:
 def _find_beside(sheets: Sheets, bits: Field) -> None:
     """Set the bit PORE where a sheet meets or passes a body that does not belong to it.
 
-    For bodies too narrow for the opening.
+    This is for bodies too narrow for the opening.
     """
     if not sheets.count:
         return
@@ -125,7 +123,7 @@ def _smoothed(void: FloatArray) -> FloatArray:
 
 
 def _upper_level(void: Field, depth_px: Field) -> float:
-    """Return the smoothed void fraction from which a body counts; 1 where nothing is quiet."""
+    """Return the smoothed void fraction above which a body counts; 1 without a clear region."""
     step = sample_step(void.shape)
     sample, lowest = [], np.inf
     for slab in slabs(void.shape, halo=SMOOTHING_REACH):
@@ -182,7 +180,7 @@ def _add_extents(labels: Labels, first: int, low: IntArray, high: IntArray, size
 
 
 def _surroundings(bits: Field, index: IntArray) -> tuple[BoolArray, BoolArray]:
-    """Say which ridge voxels are in the core of a wide body, and which are near a blob."""
+    """Return which ridge voxels are in the core of a wide body, and which are near a blob."""
     core, near = np.zeros(len(index), bool), np.zeros(len(index), bool)
     reach = max(opening_reach(CORE_PX), int(BLOB_REACH_PX) + 1)
     for slab in slabs(bits.shape, halo=reach):
@@ -198,12 +196,12 @@ def _surroundings(bits: Field, index: IntArray) -> tuple[BoolArray, BoolArray]:
 
 
 def _kept(sheets: Sheets, core: BoolArray, near: BoolArray) -> Sheets:
-    """Drop sheets inside compact bodies or beside blobs, and those of no crack's size.
+    """Drop sheets inside compact bodies or beside blobs, and sheets without the size of a crack.
 
-    They are too small, too thick or too thin.
+    The latter are too small, too thick or too thin.
 
-    Too thin is an aperture below the smallest that can be claimed: side lobes of a large void after
-    phase retrieval.
+    Too thin means an aperture below the smallest one that can be claimed, such as side lobes of a
+    large void after phase retrieval.
     """
     n = sheets.count + 1
     area, beside, inside = (

@@ -1,6 +1,6 @@
-"""How much more a skin encloses that bridges openings twice as wide.
+"""Additional volume inside a skin that bridges openings twice as wide.
 
-It shows what the choice of the bridging length leaves open.
+It shows the effect of the choice of the bridging length.
 """
 
 import numpy as np
@@ -22,16 +22,16 @@ from oxytomo.slabs import (
 )
 
 SECOND = 2.0
-"""The second bridging length / the first."""
+"""Ratio of the second bridging length to the first."""
 COARSE_RADIUS = 4.0
-"""Bodies are compared on every second, third … voxel, as far as the first ball keeps this radius in
+"""Bodies are compared on every second, third … voxel, as long as the first ball has this radius in
 such voxels."""
 
 
 def second_bridging(solid: Field, particle: Field, *, bridge_px: float) -> tuple[int, ...]:
-    """Return what each particle encloses more, in voxels, when closed with twice the radius.
+    """Return the additional volume of each particle, in voxels, closed with twice the radius.
 
-    Both skins are drawn on the same grid, so that its steps cancel in the difference. Other
+    Both skins are computed on the same grid, so that its steps cancel in the difference. Other
     particles are left out.
 
     Parameters
@@ -78,7 +78,7 @@ def _more(solid: Field, particle: Field, label: int, radius_px: float) -> int:
 
 
 def _box(particle: Field, label: int) -> Box | None:
-    """Return the box around a particle and one voxel of outside, None without such voxels."""
+    """Return the box around a particle and one voxel outside, None without such voxels."""
     found = [np.zeros(n, bool) for n in particle.shape]
     for slab in slabs(particle.shape):
         inside = read(particle, slab.rows) == label

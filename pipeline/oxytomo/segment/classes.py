@@ -59,7 +59,7 @@ def classify_confident(
 
     With z(p) the quantile of the normal distribution, oxygen-poor needs deviation − z(c) σ >
     threshold, oxygen-rich needs deviation + z(c) σ < −threshold, and target, which has two sides,
-    needs abs(deviation) + z((1 + c)/2) σ ≤ threshold. For Gaussian noise each side is then right
+    needs abs(deviation) + z((1 + c)/2) σ ≤ threshold. For Gaussian noise each class is then right
     with probability c or more.
 
     Parameters
@@ -86,13 +86,13 @@ def classify_confident(
 
 
 def averaged_deviation(deviation: FloatArray, particle: BoolArray, *, width_px: float) -> FloatArray:
-    """Average the deviation over the part of a cube that lies in the particle, around every voxel.
+    """Average the deviation over a cube around every voxel, within the particle.
 
     Parameters
     ----------
     deviation : (n_z, n_y, n_x) array of any float type, NaN where unknown
     particle : bool array of the same shape
-    width_px : edge of the cube in voxels, not necessarily whole; up to 1 changes nothing
+    width_px : edge of the cube in voxels, may be fractional; up to 1 changes nothing
 
     Returns
     -------
@@ -126,9 +126,9 @@ def _box(width: float) -> FloatArray:
 def lone_skin_voxels(phases: LabelArray, particle: BoolArray) -> BoolArray:
     """Return voxels at the surface that share no face with another voxel of their class.
 
-    At the surface the densities of TM and O fall off over a voxel or two, and their quotient with
-    them: a voxel that stands alone there is what the division made of it. Faces at the edge of the
-    array are not known and count for neither.
+    At the surface the densities of TM and O fall off over a voxel or two, and their quotient is
+    unreliable: an isolated voxel there is an artefact of the division. Faces at the edge of the
+    array are unknown and are ignored.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Classes of a whole volume, plain, certain, and of the null run, slab by slab."""
+"""Classes of a whole volume slab by slab: all voxels, certain voxels, and the null run."""
 
 from dataclasses import dataclass
 
@@ -16,7 +16,7 @@ class Classified:
     Attributes
     ----------
     phases : by the deviation alone
-    confident : where the noise leaves no doubt, else undecided
+    confident : where the class is certain in spite of the noise, else undecided
     null_phases : of the first null run, 0 where there is none
     n_null : number of null runs
     """
@@ -43,9 +43,9 @@ def classify_volume(
     deviation : (n_z, n_y, n_x) float32, NaN where not known
     particle : (n_z, n_y, n_x) bool
     sigma : its standard error; None leaves every voxel undecided
-    null : (n, n_z, n_y, n_x) deviations of null runs; the first stands for all as an image
-    threshold : deviation from which a voxel is oxygen-poor or oxygen-rich
-    confidence : probability that a certain voxel is of its class
+    null : (n, n_z, n_y, n_x) deviations of null runs; the first one is kept as an image
+    threshold : deviation above which a voxel is oxygen-poor or oxygen-rich
+    confidence : probability that a certain voxel belongs to its class
     """
 
     def labels(value: FloatArray, inside: BoolArray) -> LabelArray:
@@ -67,7 +67,7 @@ def classify_volume(
 
 
 def without_deviation(deviation: Field, particle: Field) -> tuple[int, int]:
-    """Count the voxels of the particle, and those of them that have no deviation."""
+    """Count the voxels of the particle, and those among them without a deviation."""
     voxels = unknown = 0
     for slab in slabs(deviation.shape):
         inside = read(particle, slab.rows)

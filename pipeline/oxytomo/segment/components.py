@@ -1,4 +1,4 @@
-"""Connected components of masks that are labelled slab by slab, and filled bodies."""
+"""Connected components of masks, labelled slab by slab, and filled bodies."""
 
 from collections.abc import Callable, Iterator
 
@@ -19,10 +19,10 @@ Labels = np.ndarray[tuple[int, ...], np.dtype[np.int32]]
 
 
 class Components:
-    """Connected components, numbered from 1 on in the order of their first voxels.
+    """Connected components, numbered from 1 in the order of their first voxels.
 
-    Labels of more than one slab are not kept: each pass over them labels the slabs again, and a
-    table says which labels of neighbouring slabs are one.
+    Labels of more than one slab are not stored: each pass labels the slabs again, and a table says
+    which labels of neighbouring slabs are the same.
     """
 
     def __init__(
@@ -48,7 +48,7 @@ class Components:
         pairs = np.concatenate(joins)
         graph = coo_array((np.ones(len(pairs), np.int8), (pairs[:, 0], pairs[:, 1])), shape=(total, total))
         _, member = connected_components(graph, directed=False)
-        # Of the labels that are one, the first is the lowest, so that bodies keep the order of
+        # Of labels that are the same the first is the lowest, so that bodies keep the order of
         # their first voxels.
         _, first, inverse = np.unique(member, return_index=True, return_inverse=True)
         rank = np.empty(len(first), np.int32)
@@ -63,7 +63,7 @@ class Components:
         return labels
 
     def __iter__(self) -> Iterator[tuple[slice, Labels]]:
-        """Go through rows and their labels."""
+        """Iterate over rows and their labels."""
         for slab, offset in zip(slabs(self._shape), self._offset, strict=False):
             labels = self._slab(slab.rows) if self._only is None else self._only
             table = self._table[offset : offset + int(labels.max(initial=0)) + 1].copy()
@@ -98,8 +98,8 @@ def filled_bodies(solid: Field) -> Field:
 
     A void is closed if no path through faces leads from it to the edge of the volume.
 
-    Voids and cracks that open to the outside stay open: their walls are surface. The only slice of
-    a two-dimensional image is no way out for its voids.
+    Voids and cracks that are open to the outside stay open: their walls are surface. The single
+    slice of a two-dimensional image does not open its voids.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""Euclidean distances: near ones slab by slab, far ones through the whole volume."""
+"""Euclidean distances: short ones slab by slab, long ones through the whole volume."""
 
 import math
 
@@ -18,8 +18,8 @@ def within(mask: BoolArray, square: float) -> BoolArray:
 
     Distances are found along x, then over rows and planes.
 
-    Exact, as squares of distances between voxels are whole numbers; several times faster than a
-    distance transform where the distance is short.
+    The result is exact, as squares of distances between voxels are whole numbers. For short
+    distances this is several times faster than a distance transform.
     """
     limit = int(np.floor(square + 1e-6))
     near: BoolArray = near_squares(mask, limit) <= limit
@@ -73,28 +73,28 @@ def _squares(mask, limit, reach):  # type: ignore[no-untyped-def]
 
 
 def away_from(mask: BoolArray, distance_px: float) -> BoolArray:
-    """Return what is farther than a distance from a mask."""
+    """Return the voxels further than a distance from a mask."""
     return ~within(mask, distance_px**2)
 
 
 def eroded(mask: BoolArray, radius_px: float) -> BoolArray:
-    """Return what is farther than a distance from everything outside a mask."""
+    """Return the voxels further than a distance from everything outside a mask."""
     return ~within(~mask, radius_px**2)
 
 
 def opened(mask: BoolArray, radius_px: float) -> BoolArray:
-    """Open with a ball; looks :func:`opening_reach` voxels far."""
+    """Open with a ball; depends on voxels up to :func:`opening_reach` away."""
     core = eroded(mask, radius_px) if mask.any() else mask
     return within(core, (radius_px + 0.5) ** 2) & mask if core.any() else core
 
 
 def opening_reach(radius_px: float) -> int:
-    """Return how far an opening looks."""
+    """Return the distance of voxels that an opening depends on."""
     return 2 * int(np.ceil(radius_px)) + 3
 
 
 def closed(mask: BoolArray, radius_px: float) -> BoolArray:
-    """Close with a ball: everything that no ball of this radius outside can reach."""
+    """Close with a ball: all voxels that no ball of this radius outside can reach."""
     pad = int(radius_px) + 2
     flat = mask.shape[0] == 1
     wide = np.pad(mask, [(0, 0) if flat else (pad, pad), (pad, pad), (pad, pad)])
@@ -106,11 +106,11 @@ def closed(mask: BoolArray, radius_px: float) -> BoolArray:
 
 
 def distance_inside(mask: Field, out: Field) -> None:
-    """Fill ``out`` with the distance to the outside of the mask, whatever its size.
+    """Fill ``out`` with the distance to the outside of the mask, at any range.
 
-    First within rows, then across them.
+    It is computed first within rows, then across them.
 
-    The lower envelope of parabolas along each column (Felzenszwalb and Huttenlocher 2012).
+    It is the lower envelope of parabolas along each column (Felzenszwalb and Huttenlocher 2012).
     """
     for slab in slabs(mask.shape):
         part = read(mask, slab.rows)

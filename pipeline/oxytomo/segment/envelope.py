@@ -1,4 +1,4 @@
-"""The particle inside a taut skin: cracks that are open to the outside belong to it."""
+"""The particle inside a taut skin, including cracks that are open to the outside."""
 
 from dataclasses import dataclass
 
@@ -20,18 +20,18 @@ from oxytomo.slabs import Box, Field, faces, fill, new_field, on_grid, read, sla
 SMOOTHING_PX = 1.0
 SMOOTHING_REACH = 4
 SEPARATION = 3.0
-"""Solid and air must differ by this many times the spread within them; one Gaussian cut in two
+"""Solid and air must differ by this many times the spread within them; a single Gaussian cut in two
 reaches 2.65."""
 RARE, DARKEST = 0.1, 0.1
-"""Where so small a share of the volume is dark, so many of the dark voxels tell the level of
+"""If the dark share of the volume is this small, this many dark voxels determine the level of
 void."""
 MOSTLY = 0.5
-"""Share of the volume's faces that is solid from which the contrast must be inverted, or the field
-too narrow."""
+"""Above this solid share of the volume's faces, the contrast must be inverted or the field too
+narrow."""
 SKIN_SMOOTHING_PX = 1.5
 SKIN_REACH = 6
 OUTSIDE_PX = 24.0
-"""Farther outside the skin the distance to it is not told apart."""
+"""Larger distances outside the skin are clipped."""
 LEVEL_VOXELS = 2e6
 DIVIDED_VOXELS = 6e7
 """Larger volumes are divided at the necks of particles on every second, third … voxel."""
@@ -39,19 +39,20 @@ DIVIDED_VOXELS = 6e7
 
 @dataclass(frozen=True)
 class Envelope:
-    """Where the particles are.
+    """The particles and their skin.
 
     Attributes
     ----------
     particle : (n_z, n_y, n_x) uint8, 1, 2 … inside each particle, largest first, 0 outside
     solid : bool, solid at half of the contrast
-    depth_px : float32, distance to the skin, positive inside; −24 and less are not told apart
+    depth_px : float32, distance to the skin, positive inside; clipped at −24
     air_level, solid_level : grey values
     cut : particles that touch the edge of the volume
-    more_px : voxels that each particle would hold besides where openings twice as wide are bridged;
-        none of a mask
-    masked : they are the user's
-    bounded : there is something outside the particles, so that there is a skin and a depth below it
+    more_px : additional voxels of each particle if openings twice as wide are bridged; none of a
+        given mask
+    masked : the particles are given by the user
+    bounded : there is background outside the particles, so that there is a skin and a depth below
+        it
     """
 
     particle: Field
@@ -80,16 +81,16 @@ def find_envelope(
     Parameters
     ----------
     volume : (n_z, n_y, n_x) float32, bright solid in dark air
-    mask : the user's particles instead, 0 outside
-    bridge_px : radius of the ball; a mouth of a crack up to twice as wide is bridged
+    mask : particles given by the user, 0 outside; None to find them
+    bridge_px : radius of the ball; mouths of cracks up to twice as wide are bridged
     smallest_share : particles smaller than this share of the largest are left out
     separate : divide touching particles at their necks
-    particle, depth_px : to be filled, see :class:`Envelope`
+    particle, depth_px : overwritten, see :class:`Envelope`
 
     Raises
     ------
     InputError
-        No particle, inverted contrast, or nothing but void.
+        If there is no particle, the contrast is inverted, or everything is void.
     """
     smooth = _smooth_sample(volume)
     air, solid_level = _levels(smooth)
@@ -136,9 +137,9 @@ def _smooth_sample(volume: Field) -> FloatArray:
 
 
 def _fill_depth(particle: Field, depth_px: Field, *, smooth: bool) -> bool:
-    """Fill in the distance to the skin, positive inside, and say whether there is a skin.
+    """Compute the distance to the skin, positive inside, and return whether there is a skin.
 
-    Else it is inf everywhere.
+    Without a skin the distance is inf everywhere.
     """
     inside = new_field(particle.shape, np.bool_)
     fill(inside, lambda p: p > 0, particle)
@@ -166,7 +167,7 @@ def _fill_depth(particle: Field, depth_px: Field, *, smooth: bool) -> bool:
 
 
 def coarse_box(volume: Field, mask: Field | None, *, margin_px: int) -> Box:
-    """Return the box around all solid (or the mask) with a margin, to save computing air."""
+    """Return the box around all solid (or the mask) with a margin, to leave out air."""
     if mask is not None:
         step = 1
         found: list[BoolArray] = [np.zeros(n, bool) for n in mask.shape]
@@ -191,7 +192,7 @@ def coarse_box(volume: Field, mask: Field | None, *, margin_px: int) -> Box:
 
 
 def _binned_mean(volume: Field, step: int) -> FloatArray:
-    """Return the mean over cubes of ``step`` voxels; what is left over at the ends is cut."""
+    """Return the mean over cubes of ``step`` voxels; the remainder at the ends is cropped."""
     n_z, n_y, n_x = (n - n % step for n in volume.shape)
     found = []
     for slab in slabs((n_z, n_y, n_x)):
@@ -204,7 +205,7 @@ def _binned_mean(volume: Field, step: int) -> FloatArray:
 
 
 def _levels(smooth: FloatArray) -> tuple[float, float]:
-    """Return the grey values of air and solid; refuses a volume of one kind."""
+    """Return the grey values of air and solid; refuse a volume of one kind."""
     step = max(1, round((smooth.size / LEVEL_VOXELS) ** (1 / 3)))
     sample = smooth[:: min(step, smooth.shape[0]), ::step, ::step]
     sample = sample[np.isfinite(sample)]
@@ -223,9 +224,9 @@ def _levels(smooth: FloatArray) -> tuple[float, float]:
 
 
 def _void_where_rare(smooth: FloatArray, air: float, solid_level: float) -> float:
-    """Return the grey value of air, of the darkest voxels where a mask leaves hardly any.
+    """Return the grey value of air, from the darkest voxels if a mask leaves hardly any air.
 
-    The median of a few dark voxels is that of the blurred walls of voids.
+    The median of a few dark voxels would be that of the blurred walls of voids.
     """
     dark = smooth[smooth < 0.5 * (air + solid_level)]
     if not dark.size or dark.size > RARE * smooth.size:
@@ -254,8 +255,8 @@ def _find_particles(
     kept, bridged = new_field(solid.shape, np.bool_), new_field(solid.shape, np.bool_)
     pieces = Components(lambda rows: solid[rows], solid.shape, connectivity=FACES)
     sizes = pieces.sizes()
-    # Dust of noise must not be bridged to; true fragments within reach of a particle come back with
-    # it.
+    # Specks of noise must not be bridged to; true fragments within reach of a particle are added
+    # again.
     large = sizes >= max(0.001 * sizes.max(), 8)
     for rows, labels in pieces:
         kept[rows] = large[labels]
@@ -273,7 +274,7 @@ def _find_particles(
 
 
 def _ranks(parts: Field, smallest_share: float) -> LabelArray:
-    """Return the number of each part by size, 0 for those that are left out."""
+    """Return the number of each part by size, 0 for parts that are left out."""
     counts = np.zeros(1, np.int64)
     for slab in slabs(parts.shape):
         found = np.bincount(read(parts, slab.rows).ravel(), minlength=counts.size)
@@ -298,8 +299,8 @@ def _divide(whole: Field, parts: Field) -> None:
         for axis in (1, 2):
             near = np.take(near, np.arange(whole.shape[axis]) // step, axis)
         inside = read(whole, slab.wide)
-        # On a coarser grid what lies between the last voxel of it and the skin belongs to what is
-        # next to it.
+        # On a coarser grid, voxels between its last voxel and the skin belong to their nearest
+        # label.
         parts[slab.rows] = grow(np.where(inside, near, 0).astype(np.int32), inside, step - 1)[slab.core]
 
 

@@ -1,4 +1,4 @@
-"""Particles that the user drew."""
+"""Particles given by the user as a mask."""
 
 import numpy as np
 
@@ -7,7 +7,7 @@ from oxytomo.slabs import Field, fill, new_field
 
 
 def given_particles(values: Field) -> Field:
-    """Return a mask of the user as labels: values are rounded, 0 and less is outside.
+    """Return a mask of the user as labels: values are rounded; 0 and less is outside.
 
     Parameters
     ----------

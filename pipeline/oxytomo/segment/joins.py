@@ -1,4 +1,4 @@
-"""Ridge voxels and their neighbours: who is next to whom, sheets of them, and sums over sheets."""
+"""Ridge voxels and their neighbours: sheets of ridge voxels, and sums over sheets."""
 
 from dataclasses import dataclass
 
@@ -12,12 +12,12 @@ STEP_OUT = 0.8
 """Largest distance in voxels of a ridge from the plane of its neighbour on the same sheet."""
 
 SAME_PLANE_COSINE, SAME_PLANE_PX = 0.9, 1.5
-"""What lies in the plane of a ridge voxel: about its direction and its place."""
+"""Region in the plane of a ridge voxel: limits along its direction and its position."""
 
 
 @dataclass(frozen=True)
 class Lookup:
-    """Where ridge voxels are, without an array of the volume's size.
+    """Index of ridge voxels, without an array of the volume's size.
 
     Attributes
     ----------
@@ -33,7 +33,7 @@ class Lookup:
     shape: tuple[int, ...]
 
     def rows_at(self, place: IntArray) -> IntArray:
-        """Return the rows of the ridge voxels at (n, 3) places of the volume, −1 for none."""
+        """Return the rows of the ridge voxels at positions (n, 3) of the volume, −1 for none."""
         found: IntArray = _rows_at(self.start, self.column, self.row, self.shape[1], place)
         return found
 
@@ -85,7 +85,7 @@ def sheets_of_ridges(index: IntArray, normal: FloatArray, found: Lookup, cosine:
     Parameters
     ----------
     index, normal : from :func:`oxytomo.segment.plates.ridges`
-    found : where they are
+    found : index of the ridge voxels
     cosine : smallest |n · n'| of neighbours on one sheet
 
     Returns
@@ -118,8 +118,8 @@ def _sheets(index, normal, start, column, row, n_z, n_y, cosine):  # type: ignor
                             dot += normal[i, k] * normal[j, k]
                             out_i += step * normal[i, k]
                             out_j += step * normal[j, k]
-                        # Normals have no sign: an offset along the one is that along the other
-                        # times the dot.
+                        # Normals have no sign: an offset along one is that along the other times
+                        # the dot product.
                         out_i += normal[j, 3] * dot
                         out_j -= normal[i, 3] * dot
                         if abs(dot) >= cosine and max(abs(out_i), abs(out_j)) <= STEP_OUT:
@@ -140,14 +140,14 @@ def _sheets(index, normal, start, column, row, n_z, n_y, cosine):  # type: ignor
 def sums_around(
     index: IntArray, normal: FloatArray, sheet: IntArray, values: FloatArray, found: Lookup, reach: int
 ) -> FloatArray:
-    """Return sums over the sheet around each ridge voxel, as far as it lies in its plane.
+    """Return sums over the sheet around each ridge voxel, within its plane.
 
     Parameters
     ----------
     index, normal, sheet : (n, 3), (n, 4) and (n,) of ridge voxels, see
         :func:`oxytomo.segment.plates.ridges`
-    values : (n, k) what is summed
-    found : where they are
+    values : (n, k) values to sum
+    found : index of the ridge voxels
     reach : radius of the ball in voxels
 
     Returns

@@ -1,4 +1,4 @@
-"""Grey values to void fractions: the solid's local level, the void's level, noise and blur."""
+"""Void fractions from grey values: local level of the solid, level of void, noise and blur."""
 
 import math
 import warnings
@@ -19,32 +19,31 @@ from oxytomo.threads import parallel_kernel
 BIN_PX = ROW_STEP
 LEVEL_SMOOTHING_BINS = 4.0
 CLEAR_PX = 4.0
-"""The solid's level is taken this far from every void and from the skin, where blur does not
-reach."""
+"""The solid's level is measured this far from every void and from the skin, beyond the blur."""
 REACH = 5
 RESOLVED_PX = 3.0
 FEWEST_VOXELS = 200
 RESOLVED_VOXELS = 5000
-"""A mean over this number of voxels is known to 0.5 % of the contrast at a contrast-to-noise ratio
-of 3."""
+"""A mean over this number of voxels has an error of 0.5 % of the contrast at a contrast-to-noise
+ratio of 3."""
 FEWEST_CORE = 30
-"""Where there is no air, this number of voxels in resolved voids is enough: 0.06 of the contrast at
-a contrast-to-noise ratio of 3."""
+"""Without air, this number of voxels in resolved voids is enough: an error of 0.06 of the contrast
+at a contrast-to-noise ratio of 3."""
 DARK_PX, DARK_REACH = 1.0, 4
 MAD_TO_SIGMA = 1.4826
 EDGE_PX, EDGE_BINS = 6, 48
 EDGE_SHARE = 0.5
-"""A skin across which less of the contrast is seen is the edge of a mask, not of a particle."""
+"""A skin with less of the contrast across it is the edge of a mask, not of a particle."""
 
 
 @dataclass(frozen=True)
 class Calibration:
-    """How grey values became void fractions.
+    """Calibration from grey values to void fractions.
 
     Attributes
     ----------
     noise : standard deviation of the void fraction in the solid
-    void_level, solid_level : grey values; the solid's is a mean of its local levels
+    void_level, solid_level : grey values; that of the solid is a mean of its local levels
     void_level_from : "resolved voids", "air" or, where a mask leaves no air, "darkest voxels"
     """
 
@@ -55,14 +54,15 @@ class Calibration:
 
 
 def calibrate(volume: Field, envelope: Envelope, voids: Field, void: Field, *, blur_px: float) -> Calibration:
-    """Fill in the void fraction: what the blurred skin encloses less what is solid.
+    """Compute the void fraction: the blurred inside of the skin minus the solid.
 
     Parameters
     ----------
     volume : (n_z, n_y, n_x) grey values
     envelope : where the particles are
-    voids : what is known to be void so far; the solid's level is taken away from it
-    void : filled with the void fraction inside the skin, 0 outside; noise makes it leave [0, 1]
+    voids : voids known so far; the solid's level is measured away from them
+    void : overwritten with the void fraction inside the skin, 0 outside; noise makes it leave [0,
+        1]
     blur_px : standard deviation of the blur
     """
     bins = _clear_bins(volume, envelope, voids, away_px=CLEAR_PX, depth_px=CLEAR_PX)
@@ -98,7 +98,7 @@ def calibrate(volume: Field, envelope: Envelope, voids: Field, void: Field, *, b
 def _void_fraction(
     grey: FloatArray, level: FloatArray, depth_px: FloatArray, void_level: float, floor: float, blur_px: float
 ) -> FloatArray:
-    """Return the share of the skin's inside at each voxel, blurred, less the share of solid."""
+    """Return the blurred inside of the skin minus the share of solid, at each voxel."""
     out = np.zeros(grey.shape, np.float32)
     n_z, n_y, n_x = grey.shape
     width = max(blur_px, 0.3) * math.sqrt(2.0)
@@ -117,7 +117,7 @@ def _void_fraction(
 class _ClearBins:
     """Sums and numbers of clear voxels in bins.
 
-    Where they are on the sampling grid, by slab, and their values.
+    It has the clear voxels on the sampling grid, by slab, and their values.
     """
 
     sums: FloatArray
@@ -147,7 +147,7 @@ def _clear_bins(
 
 
 class _LocalLevel:
-    """The mean of the clear voxels around each voxel, a Gaussian of 16 voxels wide."""
+    """The mean of the clear voxels around each voxel, over a Gaussian of 16 voxels."""
 
     def __init__(self, sums: FloatArray, weights: FloatArray, shape: tuple[int, ...]) -> None:
         def smoothed(values: FloatArray, sigma: float) -> FloatArray:
@@ -156,7 +156,7 @@ class _LocalLevel:
 
         near, far = LEVEL_SMOOTHING_BINS, 4 * LEVEL_SMOOTHING_BINS
         overall = float(sums.sum(dtype=np.float64) / max(weights.sum(dtype=np.float64), 1))
-        # Far from every clear voxel the level of a wider surrounding takes over.
+        # Far from every clear voxel the level of a wider neighbourhood is used.
         total = smoothed(sums, near) + 1e-3 * smoothed(sums, far) + 1e-9 * overall
         weight = smoothed(weights, near) + 1e-3 * smoothed(weights, far) + 1e-9
         self._coarse, self._shape = (total / weight).astype(np.float32), shape
@@ -193,8 +193,7 @@ def _void_level(volume: Field, voids: Field, envelope: Envelope) -> tuple[float,
     step = sample_step(volume.shape)
     total, count, air = 0.0, 0, []
     for slab in slabs(volume.shape, halo=REACH):
-        # Flanks of a void are part of it where there is little noise, but they do not show its grey
-        # value.
+        # Flanks of a void belong to it at low noise, but they do not have its grey value.
         dark = read(voids, slab.wide) & ~read(envelope.solid, slab.wide)
         grey, depth = read(volume, slab.rows), read(envelope.depth_px, slab.rows)
         cores = eroded(dark, RESOLVED_PX)[slab.core]
@@ -204,19 +203,18 @@ def _void_level(volume: Field, voids: Field, envelope: Envelope) -> tuple[float,
         around = (depth < -CLEAR_PX) & (depth > -5 * CLEAR_PX)
         air.append(on_grid(grey, slab.rows, step)[on_grid(around, slab.rows, step)])
     if count >= RESOLVED_VOXELS:
-        # The mean, as for the solid: fractions are summed, and dark fringes beside edges make grey
-        # values skew.
+        # The mean, as for the solid: fractions are summed, and dark fringes beside edges make the
+        # distribution of grey values skewed.
         return total / count, "resolved voids"
     sample = np.concatenate(air)
     if sample.size < FEWEST_VOXELS and envelope.bounded and not envelope.masked:
         return envelope.air_level, "air"
-    # What a mask leaves out may be solid.
+    # Regions outside the mask may be solid.
     half = 0.5 * (envelope.air_level + envelope.solid_level)
     sample = sample[sample < half] if envelope.masked else sample
     if sample.size >= FEWEST_VOXELS:
         return float(np.median(sample)), "air"
-    # Without air a few voxels of a void are better than the level between void and solid that
-    # Otsu's threshold gives.
+    # Without air, a few voxels of a void are better than Otsu's threshold between void and solid.
     if count >= FEWEST_CORE:
         return total / count, "resolved voids"
     return _darkest(volume), "darkest voxels"
@@ -233,8 +231,8 @@ def _darkest(volume: Field) -> float:
 def edge_blur(volume: Field, envelope: Envelope, *, start_px: float) -> float:
     """Return the standard deviation of the blur from the mean grey value across the skin.
 
-    Where the skin is rough the blur comes out too large. ``start_px`` is returned where the edge
-    cannot be fitted.
+    For a rough skin the blur comes out too large. ``start_px`` is returned if the edge cannot be
+    fitted.
     """
     count, total = np.zeros(EDGE_BINS), np.zeros(EDGE_BINS)
     for slab in slabs(volume.shape):
@@ -257,7 +255,7 @@ def edge_blur(volume: Field, envelope: Envelope, *, start_px: float) -> float:
     except (RuntimeError, ValueError, OptimizeWarning):
         return start_px
     if found[1] - found[0] < EDGE_SHARE * (envelope.solid_level - envelope.air_level):
-        return start_px  # the edge of a mask that goes through solid shows no blur
+        return start_px  # the edge of a mask that cuts through solid shows no blur
     return float(np.clip(abs(found[3]), 0.3, 4.0))
 
 

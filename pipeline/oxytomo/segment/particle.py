@@ -13,13 +13,13 @@ from oxytomo.segment.components import FACES, Components
 from oxytomo.slabs import Field, fill, new_field, read, sampled, slabs
 
 SMOOTHING_PX = 1.0
-"""Standard deviation of the Gaussian that quiets the noise before the density is cut at a level."""
+"""Gaussian that reduces the noise before the threshold of the density, voxels."""
 
 SMOOTHING_REACH = 8
-"""So many rows the smoothing looks far: twice four standard deviations."""
+"""Reach of the smoothing in rows: twice four standard deviations."""
 
 CORE_PX = 2
-"""The typical density of the solid is taken this far inside its edge, where blur does not reach."""
+"""The typical density of the solid is measured this far inside its edge, beyond the blur."""
 
 OTSU_BINS = 256
 
@@ -27,18 +27,19 @@ OTSU_BINS = 256
 def particle_mask(density: Any, *, name: str = "particle") -> Any:
     """Return the solid particle: the largest body above half of the solid's typical density.
 
-    A blurred flat edge passes through half of the density exactly where the edge is, whatever the
-    blur; a surface of radius R blurred with a Gaussian of standard deviation σ is found σ²/R too
-    far inside, so that the volume of a sphere is too small by 3 σ²/R². Otsu's threshold only
-    separates background and solid coarsely; the typical density is the median inside the solid's
-    edge. Noise is smoothed with a kernel that has no second moment, 2 G − G ⊗ G, which moves
+    A blurred flat edge passes through half of the density exactly at the edge, for any blur. A
+    surface of radius R blurred by a Gaussian of standard deviation σ is found σ²/R too far inside,
+    so the volume of a sphere is too small by 3 σ²/R². Otsu's threshold only separates background
+    and solid coarsely; the typical density is the median inside the solid's edge. Noise is smoothed
+    with a kernel without second moment, 2 G − G ⊗ G, which moves neither flat nor curved edges to
+    first order. Voids stay holes of the mask.
     neither flat nor curved edges to first order. Voids stay holes of the mask.
 
     Parameters
     ----------
     density : (n_z, n_y, n_x) field or (n_y, n_x) array, zero in the background up to noise; NaN
         counts as zero
-    name : what the density belongs to, for the error
+    name : subject of error messages
 
     Returns
     -------
@@ -48,14 +49,14 @@ def particle_mask(density: Any, *, name: str = "particle") -> Any:
     Raises
     ------
     InputError
-        When nothing stands out of the background, or when there is no background.
+        If nothing exceeds the background, or if there is no background.
 
     Notes
     -----
-    Wrong when background and solid do not separate: densities below half of the typical one, such
-    as a minor porous phase, are not solid, and a particle of less than about a thousandth of the
-    volume can be missed. The typical density of a volume of more than 20 million voxels is that of
-    a grid over it.
+    The result is wrong if background and solid do not separate. Densities below half of the typical
+    one, such as a minor porous phase, do not count as solid, and a particle of less than about a
+    thousandth of the volume can be missed. In a volume of more than 20 million voxels, the typical
+    density is that of a grid over it.
     """
     if len(density.shape) == 2:
         return particle_mask(density[None], name=name)[0]
@@ -81,7 +82,7 @@ def particle_mask(density: Any, *, name: str = "particle") -> Any:
 
 
 def _smoothed(density: FloatArray) -> FloatArray:
-    """Smooth with 2 G − G ⊗ G; what is no number is zero."""
+    """Smooth with 2 G − G ⊗ G; NaN counts as zero."""
     known = np.nan_to_num(density.astype(np.float32), nan=0.0, posinf=0.0, neginf=0.0)
     once: FloatArray = gaussian_filter(known, SMOOTHING_PX, mode="nearest")
     smooth: FloatArray = 2 * once - gaussian_filter(once, SMOOTHING_PX, mode="nearest")
@@ -89,7 +90,7 @@ def _smoothed(density: FloatArray) -> FloatArray:
 
 
 def _positive(smooth: Field) -> Iterator[FloatArray]:
-    """Go through a density that is nowhere below zero, slab by slab."""
+    """Iterate over a density, clipped at zero, slab by slab."""
     for slab in slabs(smooth.shape):
         yield np.maximum(read(smooth, slab.rows), 0.0)
 

@@ -1,9 +1,9 @@
 """Voids as thin plates: curvature of the void fraction and its ridges.
 
 A plate of aperture a, blurred to a standard deviation s, has at its middle the second derivative −a
-/ (√(2π) s³) along its normal and none along its plane (Hessian plate filters: Sato et al. 2000;
-ridges with sub-voxel offsets: Steger 1998). Everything here is symmetric under a change of sign of
-the image but for the argument ``sign``, so that the sign-flipped image is the null of the image.
+/ (√(2π) s³) along its normal and zero along its plane (Hessian plate filters: Sato et al. 2000;
+ridges with sub-voxel offsets: Steger 1998). All functions are symmetric under a change of sign of
+the image except for the argument ``sign``, so the sign-flipped image is the null of the image.
 """
 
 import math
@@ -18,7 +18,7 @@ ROUND = 0.6
 """Largest ratio of the second curvature to the first: 0 for a plate, 1 for a rod and a ball."""
 
 OFF_RIDGE = 1.2
-"""Largest distance to the ridge in voxels; the wall of a wide void is farther from any ridge."""
+"""Largest distance to the ridge in voxels; the wall of a wide void is further from any ridge."""
 
 
 @numba.njit(cache=True, fastmath=True, inline="always")
@@ -57,7 +57,7 @@ def _eigenvalues(zz, yy, xx, zy, zx, yx):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, fastmath=True, inline="always")
 def _strength(low, middle, high, sign):  # type: ignore[no-untyped-def]
-    """Curvature of a plate of the wanted sign, 0 where there is none."""
+    """Curvature of a plate of the given sign, 0 if there is none."""
     value = -low if sign > 0 else high
     other = high if sign > 0 else -low
     if value > other and abs(middle) < ROUND * value:
@@ -67,7 +67,7 @@ def _strength(low, middle, high, sign):  # type: ignore[no-untyped-def]
 
 @parallel_kernel(element_ns=100, fastmath=True)
 def plate_strength(smooth: FloatArray, inside: BoolArray) -> tuple[FloatArray, FloatArray]:
-    """Return the curvature of bright and of dark plates, 0 where a voxel is no plate.
+    """Return the curvature of bright and of dark plates, 0 where a voxel is not in a plate.
 
     Parameters
     ----------
@@ -114,7 +114,7 @@ def _normal(zz, yy, xx, zy, zx, yx, value):  # type: ignore[no-untyped-def]
 
 @numba.njit(cache=True, fastmath=True)
 def _ridge_at(smooth, strength, z, y, x, sign, out):  # type: ignore[no-untyped-def]
-    """Fill normal and offset of a ridge voxel; says whether it is one."""
+    """Compute normal and offset of a ridge voxel; return whether it is one."""
     n_z, n_y, n_x = smooth.shape
     zz, yy, xx, zy, zx, yx = _hessian(smooth, z, y, x)
     value = -sign * strength[z, y, x]
@@ -145,7 +145,9 @@ def _ridge_at(smooth, strength, z, y, x, sign, out):  # type: ignore[no-untyped-
 def ridges(
     smooth: FloatArray, strength: FloatArray, level: float, sign: int, low: int, high: int
 ) -> tuple[IntArray, FloatArray, FloatArray]:
-    """Return the voxels where a plate's curvature is largest along the axis nearest to its normal.
+    """Return the voxels at which a plate's curvature has its maximum along the main axis.
+
+    The main axis is the one nearest to the plate's normal.
 
     A plane has exactly one such voxel in every column along that axis, so that its area is the sum
     of 1 / |largest component of the normal|.
@@ -155,7 +157,7 @@ def ridges(
     smooth, strength : from :func:`plate_strength`
     level : lowest curvature
     sign : 1 for bright plates, −1 for dark ones
-    low, high : rows that are searched, those before and after are a halo
+    low, high : rows that are searched; those before and after are a halo
 
     Returns
     -------

@@ -14,9 +14,9 @@ DISC_PX = 2
 
 @numba.njit(cache=True, fastmath=True)
 def _sample(part, first, n_z, z, y, x):  # type: ignore[no-untyped-def]
-    """Trilinear value of a volume of n_z rows of which those from ``first`` on are there.
+    """Trilinear interpolation in a volume of n_z rows, of which those from ``first`` on are given.
 
-    The edge voxels repeat.
+    The edge voxels are repeated.
     """
     _, n_y, n_x = part.shape
     z, y, x = min(max(z, 0.0), n_z - 1.0), min(max(y, 0.0), n_y - 1.0), min(max(x, 0.0), n_x - 1.0)
@@ -36,7 +36,7 @@ def _sample(part, first, n_z, z, y, x):  # type: ignore[no-untyped-def]
 def profiles(fraction: Field, index: IntArray, normal: FloatArray, reach: int) -> FloatArray:
     """Return the void fraction along each ridge voxel's normal, averaged over a disc.
 
-    The radius of the disc is 2.
+    The disc has a radius of 2 voxels.
 
     Parameters
     ----------

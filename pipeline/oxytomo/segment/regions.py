@@ -24,7 +24,8 @@ def paint_sheets(
     ----------
     shape : of the volume
     index, normal, sheet : as in :class:`oxytomo.segment.sheets.Sheets`
-    half_px : (n,) float32, half of what each ridge voxel paints; its own voxel is always painted
+    half_px : (n,) float32, half the painted thickness of each ridge voxel; its own voxel is always
+        painted
     """
     out = np.zeros(shape, np.int32)
     best = np.full(shape, np.float32(1e9))
@@ -65,9 +66,9 @@ def _grow_once(old: Labels, new: Labels, room: BoolArray, wide: bool) -> None:
 
 
 def grow(labels: Labels, room: BoolArray, steps: int) -> Labels:
-    """Grow labels by about ``steps`` voxels into ``room``, in an octagonal distance.
+    """Grow labels by about ``steps`` voxels within the mask ``room``, in an octagonal distance.
 
-    Faces and edges take turns.
+    Steps over faces alternate with steps over faces and edges.
     """
     old, new = labels.copy(), np.empty_like(labels)
     for step in range(steps):
@@ -86,7 +87,7 @@ def contacts(labels: Field, reach: int) -> IntArray:
 
     Returns
     -------
-    (m, 3) int64 : smaller label, larger label, at how many pairs of voxels
+    (m, 3) int64 : smaller label, larger label, number of pairs of voxels
     """
     found = np.zeros((0, 3), np.int64)
     for slab in slabs(labels.shape, halo=reach):

@@ -14,14 +14,14 @@ from oxytomo.slabs import Field, Slab, read, sample_step, slabs
 SCALE_PX = 2.0
 """Standard deviation of the Gaussian before the second differences."""
 SKIN_PX = 2.5
-"""What is nearer to the skin, whose own error looks like a plate, only continues a sheet and has no
-mass."""
+"""Voxels nearer to the skin only continue a sheet and have no mass, because an error of the skin
+looks like a plate."""
 OUTER_PX = 0.5
 NULL_QUANTILE = 0.98
 CLEAR_PX = 6.0
 STRONG = 4.0
 """The null is taken CLEAR_PX away from responses above this multiple of the median of the null's
-ridges: walls and side lobes."""
+ridges, such as walls and side lobes."""
 WEAK = 1.5
 """The level is at least this multiple of the median; the quantile of noise is about twice that."""
 SMOOTHING_REACH, RIDGE_REACH = 8, 2
@@ -41,13 +41,13 @@ class Responses:
     value: FloatArray
 
     def above(self, level: float) -> "Responses":
-        """Return those above a level."""
+        """Return the ridge voxels above a level."""
         keep = self.value > level
         return Responses(self.index[keep], self.normal[keep], self.value[keep])
 
 
 def responses(void: Field, depth_px: Field) -> tuple[Responses, Responses, float, float]:
-    """Find ridges above the level that most of the null's do not reach.
+    """Find ridges above a level that most of the null's ridges do not reach.
 
     Parameters
     ----------
@@ -56,7 +56,7 @@ def responses(void: Field, depth_px: Field) -> tuple[Responses, Responses, float
 
     Returns
     -------
-    bright, null : ridges of the image, and of the sign-flipped image away from everything strong
+    bright, null : ridges of the image, and of the sign-flipped image away from strong responses
     level : curvature that a share NULL_QUANTILE of the null does not reach
     share : part of the volume that the null was taken from
     """
@@ -99,7 +99,7 @@ def _joined(parts: list[Responses]) -> Responses:
 
 
 def _typical(void: Field, depth_px: Field) -> float:
-    """Return the median response of the null; of a large volume on some of its rows."""
+    """Return the median response of the null; for a large volume, from some of its rows."""
     values = []
     for slab in _sampled(void.shape):
         smooth, inside, _, flipped = _plates(void, depth_px, slab)
@@ -109,7 +109,7 @@ def _typical(void: Field, depth_px: Field) -> float:
 
 
 def _sampled(shape: tuple[int, ...]) -> Iterator[Slab]:
-    """Return all slabs of a small volume, thin ones spread over a large one."""
+    """Return all slabs of a small volume, or thin ones spread over a large one."""
     halo, step = SMOOTHING_REACH + RIDGE_REACH, sample_step(shape)
     if step == 1:
         yield from slabs(shape, halo=halo)
@@ -123,7 +123,7 @@ def _sampled(shape: tuple[int, ...]) -> Iterator[Slab]:
 def _upper_quantile(largest: FloatArray, n: int, share: float) -> float:
     """Return a quantile of n values of which only the largest are given.
 
-    0 where it lies below them.
+    0 if it is below them.
     """
     place = share * (n - 1) - (n - largest.size)
     if place < 0:

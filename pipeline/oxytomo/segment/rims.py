@@ -1,9 +1,9 @@
-"""Where sheets end: ridges beyond a crack's rim dropped, gaps beside thicker voids closed.
+"""Ends of sheets: ridges beyond a crack's rim are dropped, gaps beside thicker voids are closed.
 
-The plate response is wider than a crack, so that its ridge runs on beyond the rim; beside a thicker
-void it is weaker than the thicker void's own, so that the ridge stops short of it. Both ends are
-set by the void fraction itself: a sheet is where the fraction is at least half of what it is in the
-sheet's inner part nearby.
+The plate response is wider than a crack, so its ridge continues beyond the rim. Beside a thicker
+void it is weaker than the response of that void, so the ridge stops too early. Both ends are set by
+the void fraction itself: a sheet extends as far as the fraction is at least half of its value in
+the sheet's inner part nearby.
 """
 
 from collections.abc import Callable
@@ -18,27 +18,27 @@ from oxytomo.segment.profiles import profiles
 from oxytomo.slabs import Field, gather
 
 INNER_PX, INNER_SHARE = 7, 0.9
-"""A ridge voxel is inside its sheet with so much of a disc of this radius around it."""
+"""A ridge voxel is inside its sheet if its sheet fills this share of a disc of this radius."""
 FEWEST_INNER = 20
 HALF = 0.5
 QUIET_PX = 3
 """Values are averaged over this number of voxels of a sheet before they are compared."""
 RIM_COSINE = 0.97
-"""At the rim the normals turn around it; what turns away from the inner part so far is no part of
-the plane."""
+"""At the rim the normals rotate around it; voxels whose normal differs this much from that of the
+inner part do not belong to the plane."""
 SKIN_FLANK_PX, SKIN_PARALLEL = 6.0, 0.5
-"""Nearer to the skin than this and with so large a cosine to its normal, a sheet runs along the
-skin."""
+"""A sheet runs along the skin if it is nearer than this, with a larger cosine to the skin's
+normal."""
 BESIDE_PX, MOSTLY = 4.0, 0.6
 CANDIDATES = 96
-"""So many of the nearest inner voxels are tried."""
+"""Number of nearest inner voxels that are tried."""
 GAP_PX = 9
-"""A sheet continues over at most this number of voxels where the response has no ridge, as where a
-thicker one crosses it."""
+"""A sheet continues over at most this number of voxels without a ridge in the response, for example
+where a thicker one crosses it."""
 AT_ONCE = 100_000
 
 Room = Callable[[IntArray], BoolArray]
-"""Says of voxels, (n, 3) z y x, whether a sheet may be there."""
+"""Returns for voxels, (n, 3) z y x, whether a sheet may be there."""
 
 
 @dataclass(frozen=True)
@@ -56,13 +56,13 @@ class Ridges:
         return area
 
     def only(self, keep: BoolArray) -> "Ridges":
-        """Return these ridge voxels; sheets are numbered again from 1 on."""
+        """Return a selection of ridge voxels; sheets are numbered again from 1."""
         renumbered = np.unique(self.sheet[keep], return_inverse=True)[1] + 1
         return Ridges(self.index[keep], self.normal[keep], renumbered)
 
 
 def inner_part(ridges: Ridges, shape: tuple[int, ...]) -> BoolArray:
-    """Say which ridge voxels have their sheet around them; all, on a sheet too small for that."""
+    """Return which ridge voxels are surrounded by their sheet; all, if it is too small."""
     inner, small = _inner_and_small(ridges, shape)
     result: BoolArray = inner | small
     return result
@@ -95,7 +95,7 @@ def fitted_rims(void: Field, ridges: Ridges, room: Room) -> Ridges:
     ----------
     void : (n_z, n_y, n_x) float32, void fraction
     ridges : the sheets found
-    room : where a sheet may be
+    room : mask function for voxels that a sheet may occupy
     """
     if not ridges.index.size:
         return ridges
@@ -112,9 +112,9 @@ def fitted_rims(void: Field, ridges: Ridges, room: Room) -> Ridges:
 def without_flanks(ridges: Ridges, depth_px: Field) -> Ridges:
     """Drop sheets that are a flank of something else: of the skin, or of a larger sheet.
 
-    A sheet that runs along the skin and near to it cannot be told from an error of the skin, and a
-    sheet too small to have an inside that lies beside a larger one is the turn of that one's walls
-    about its rim.
+    A sheet along and near the skin cannot be distinguished from an error of the skin. A sheet too
+    small to have an inner part, beside a larger one, is where the walls of the larger one bend
+    around its rim.
     """
     if not ridges.index.size:
         return ridges
@@ -147,7 +147,7 @@ def _height(void: Field, index: IntArray, normal: FloatArray) -> FloatArray:
 def _nearest_inner(ridges: Ridges, inner: BoolArray) -> IntArray:
     """Return the row of the nearest inner voxel in whose plane a voxel lies.
 
-    An inner voxel returns itself; −1 stands for none.
+    An inner voxel returns itself; −1 means none.
     """
     nearest = np.where(inner, np.arange(len(inner)), -1)
     own, rest = np.flatnonzero(inner), np.flatnonzero(~inner)
@@ -184,10 +184,10 @@ def _continued(
 ) -> Ridges:
     """Add voxels in the plane of a sheet's rim while the void fraction stays high enough.
 
-    Starts from the rows ``front`` on.
+    It starts from the rows ``front``.
 
-    The plane's ``direction`` is that of the inner part nearby: at the rim itself the normals turn
-    around it.
+    The plane's ``direction`` is that of the inner part nearby, because at the rim itself the
+    normals rotate around it.
     """
     for _ in range(GAP_PX):
         taken = lookup(ridges.index, void.shape)
@@ -213,7 +213,7 @@ def _neighbours(
     """Return free neighbours in the planes of ``front``: their row of origin, voxel, plane."""
     shape = np.array(found.shape)
     normal, start = direction[front], ridges.index[front]
-    # Where the middle plane is, from the voxel's own normal to the direction.
+    # Position of the middle plane, from the voxel's own normal to the direction.
     own = ridges.normal[front]
     middle = own[:, 3] * np.einsum("ij,ij->i", own[:, :3], normal)
     axis = np.abs(normal).argmax(axis=1)

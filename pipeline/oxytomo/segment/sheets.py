@@ -1,9 +1,9 @@
-"""Cracks: plates in the void fraction that its own noise does not make.
+"""Cracks: plates in the void fraction that noise does not explain.
 
-Ridges of the plate response are joined to sheets; the mass of a sheet is the sum of response above
-the level over its ridge. The same on the sign-flipped image, where there are no cracks, says what
-noise makes: its tail of masses is extrapolated to the wanted number of false sheets in the whole
-volume, and the share of false sheets among those found is held below a limit (cluster mass
+Ridges of the plate response are joined to sheets. The mass of a sheet is the sum of the response
+above the level over its ridge. The same on the sign-flipped image, which has no cracks, gives the
+effect of noise: the tail of its masses is extrapolated to the accepted number of false sheets in
+the whole volume, and the share of false sheets among those found is limited (cluster mass
 inference: Bullmore et al., IEEE Trans. Med. Imaging 18, 32 (1999); null distribution from changed
 signs: Nichols and Holmes, Hum. Brain Mapp. 15, 1 (2002)).
 """
@@ -23,14 +23,14 @@ from oxytomo.slabs import Field, gather
 
 SAME_SHEET_COSINE = 0.9
 TAIL = 40
-"""Largest sheets of the null that its tail is fitted to."""
+"""Number of largest null sheets that the tail is fitted to."""
 REACH_PX = 8
 BASELINE_PX = 6
-"""From here on a profile shows what is beside the crack."""
+"""Beyond this distance a profile shows the surroundings of the crack."""
 LOCAL_PX = 3
 """A local aperture is a mean over the sheet within this radius."""
 UNEVEN = 4.0
-"""Both sides count unless they differ by this multiple of the median deviation."""
+"""Both sides count unless they differ by more than this multiple of the median deviation."""
 
 
 @dataclass(frozen=True)
@@ -41,11 +41,10 @@ class Sheets:
     ----------
     index : (n, 3) int64, voxel z y x
     normal : (n, 4) float32, unit normal z y x and distance of the middle plane along it in voxels
-    sheet : (n,) int64, 1 … number of the sheet
+    sheet : (n,) int64, number of the sheet, from 1
     area_px : (n,) float32, area in voxel faces
     aperture_px : (n,) float32, local aperture in voxels; noisy, take means or medians over a sheet
-    inner : (n,) bool, away from the sheet's rim, where the aperture is not averaged with what lies
-        beyond
+    inner : (n,) bool, away from the sheet's rim, where the aperture is averaged over the sheet only
     response_level, mass_level : thresholds of response and mass
     smallest_aperture_px : aperture whose response reaches ``response_level``
     null_sheets : sheets in the sign-flipped image above the lower level, before the mass threshold
@@ -69,7 +68,7 @@ class Sheets:
 
     @property
     def mean_aperture_px(self) -> FloatArray:
-        """Area-weighted mean aperture of each sheet, by its number; entry 0 is no sheet."""
+        """Area-weighted mean aperture of each sheet, by its number; entry 0 is for no sheet."""
         area = np.bincount(self.sheet, self.area_px, minlength=self.count + 1)
         volume = np.bincount(self.sheet, self.area_px * self.aperture_px, minlength=self.count + 1)
         mean: FloatArray = np.maximum(volume / np.maximum(area, 1e-6), 0).astype(np.float32)
@@ -105,8 +104,8 @@ def find_sheets(
     void : (n_z, n_y, n_x) float32, void fraction
     depth_px : distance to the skin, positive inside
     blur_px : standard deviation of the blur
-    false_cracks : sheets that noise may make in the whole volume, on average
-    false_discovery : share of the sheets found that may be false
+    false_cracks : mean number of sheets from noise that is accepted in the whole volume
+    false_discovery : accepted share of false sheets among those found
     """
     bright, null, level, share = responses(void, depth_px)
     null_mass = _masses(void.shape, null.index, null.normal, null.value, level)[1]
@@ -135,9 +134,9 @@ def find_sheets(
 
 
 def painted(sheets: Sheets, shape: tuple[int, ...], rows: slice, extra_px: float) -> Labels:
-    """Return rows of a volume with sheets as thick as their mean aperture and ``extra_px``.
+    """Return rows of a volume with sheets as thick as their mean aperture plus ``extra_px``.
 
-    The extra is on both sides.
+    The extra is added on both sides.
     """
     half = (sheets.mean_aperture_px[sheets.sheet] / 2 + extra_px).astype(np.float32)
     reach = int(np.ceil(half.max(initial=0) + 1))
@@ -152,14 +151,14 @@ def mass_threshold(
 ) -> float:
     """Return the mass above which sheets count.
 
-    The largest masses of the null fall exponentially in mass^(2/3), as those of surfaces do whose
-    size falls exponentially with their edge; fitted, they give the expected number of false sheets
+    The largest masses of the null fall exponentially with mass^(2/3), as for surfaces whose number
+    falls exponentially with their edge length. The fit gives the expected number of false sheets
     above a mass.
 
     Parameters
     ----------
     mass, null_mass : masses of the sheets found, and of those of the null
-    scale : volume that is searched / volume that the null was taken from
+    scale : volume that is searched over the volume that the null was taken from
     false_cracks, false_discovery : limits on the number and on the share of false sheets
     """
     if not null_mass.size:
@@ -184,7 +183,7 @@ def apertures(void: Field, found: Ridges, *, blur_px: float) -> FloatArray:
 
     Blur does not change it.
 
-    The level beside the sheet, a mean over REACH_PX voxels of it, is taken off. The sum ends about
+    The level beside the sheet, a mean over REACH_PX voxels of it, is subtracted. The sum ends about
     three standard deviations of the blur outside the crack's walls.
     """
     across = profiles(void, found.index, found.normal, REACH_PX)
@@ -206,7 +205,7 @@ def local_aperture(sheets: Sheets, shape: tuple[int, ...]) -> FloatArray:
 
 
 def _beside(across: FloatArray, found: Ridges, shape: tuple[int, ...]) -> FloatArray:
-    """Return the void fraction beside a sheet, of the lower side if the other is a void."""
+    """Return the void fraction beside a sheet; only of the lower side if the other is a void."""
     end = REACH_PX + 1 - BASELINE_PX
     sides = [
         smoothed(part.mean(axis=1), found, shape, REACH_PX) for part in (across[:, :end], across[:, -end:])
@@ -235,7 +234,7 @@ def _masses(
 
 
 def _without_walls(void: Field, found: Ridges) -> Ridges:
-    """Drop ridge voxels in voids too wide for a crack: their profile is void at its ends too."""
+    """Drop ridge voxels in voids too wide for a crack: the ends of their profile are void, too."""
     across = profiles(void, found.index, found.normal, REACH_PX)
     inner = across[:, REACH_PX - 3 : REACH_PX + 4].max(axis=1)
     ends = np.minimum(across[:, :3].mean(axis=1), across[:, -3:].mean(axis=1))

@@ -10,7 +10,7 @@ from oxytomo.arrays import Float64Array, FloatArray
 from oxytomo.threads import parallel_kernel
 
 LINES = 32
-"""Lines along the last axis that are smoothed side by side."""
+"""Number of lines along the last axis that are smoothed together."""
 
 
 def gaussian(
@@ -20,10 +20,10 @@ def gaussian(
     mode: Literal["nearest", "constant"] = "nearest",
     truncate: float = 4.0,
 ) -> FloatArray:
-    """Smooth as :func:`scipy.ndimage.gaussian_filter`, bit by bit, in several threads.
+    """Smooth exactly as :func:`scipy.ndimage.gaussian_filter`, in several threads.
 
-    Along each axis in turn; sums are of double precision and in SciPy's order, over vectors of
-    neighbouring voxels.
+    The axes are processed in turn. Sums are in double precision and in SciPy's order, over vectors
+    of neighbouring voxels.
     """
     given = np.ascontiguousarray(values, np.float32)
     shape = (1,) * (3 - given.ndim) + given.shape
@@ -31,7 +31,7 @@ def gaussian(
     for axis in range(3 - given.ndim, 3):
         for lines, out in zip(_side_by_side(source, axis), _side_by_side(smooth, axis), strict=True):
             _smooth_lines(lines, out, _taps(sigma_px, truncate), mode == "nearest")
-        source = smooth  # lines are copied before they are written
+        source = smooth  # lines are copied before they are overwritten
     return smooth.reshape(values.shape)
 
 
@@ -64,7 +64,7 @@ def _smooth_lines(lines, out, taps, edge):  # type: ignore[no-untyped-def]
     reach = taps.size - 1
     for i in prange(n):
         total = np.empty(n_x, np.float64)
-        # A copy: lines a power of two apart would push each other out of the cache.
+        # A copy: lines a power of two apart would evict each other from the cache.
         near = np.zeros((m + 2 * reach, n_x), np.float32)
         for k in range(m + 2 * reach):
             place = min(max(k - reach, 0), m - 1)

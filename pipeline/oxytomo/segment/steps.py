@@ -1,4 +1,4 @@
-"""Interfaces between two solids told from cracks by the void fraction across them."""
+"""Interfaces between two solids, distinguished from cracks by the void fraction across them."""
 
 import numpy as np
 
@@ -11,18 +11,18 @@ REACH_PX = 8
 SKIN_PX = 2.0
 """Beyond this depth a profile shows the skin."""
 FEWEST_SHARE = 0.2
-"""A place of the profile counts where so large a share of the sheet shows it."""
+"""A point of the profile counts if this share of the sheet has it."""
 LEAST_DIP = 0.5
 
 
 def without_steps(void: Field, depth_px: Field, ridges: Ridges) -> Ridges:
     """Drop sheets that are a step from one grey value of solid to another.
 
-    A sheet of void stands out from the solid on both sides of it. Beside a step the void fraction
-    falls to one side only: to the other it stays where it is, but for the slow level of the solid.
-    A sheet counts where the fall to its higher side is at least LEAST_DIP of that to its lower one
-    (between 0.2 and 0.4 for steps, 1 for cracks in one solid), so that a crack along an interface
-    stays where it is stronger than the step.
+    A sheet of void stands out from the solid on both sides. At a step the void fraction falls to
+    one side only; on the other side it is constant, except for the slow variation of the solid's
+    level. A sheet counts if the fall to its higher side is at least LEAST_DIP of that to its lower
+    side (0.2 to 0.4 for steps, 1 for cracks in one solid). A crack along an interface is therefore
+    kept if it is stronger than the step.
 
     Parameters
     ----------
@@ -42,12 +42,12 @@ def without_steps(void: Field, depth_px: Field, ridges: Ridges) -> Ridges:
 
 
 def dip_share(across: Float64Array) -> float:
-    """Return the fall from a sheet's middle to its higher side / that to its lower one.
+    """Return the fall from a sheet's middle to its higher side over that to its lower side.
 
-    0 where a side lies outside the skin.
+    It is 0 if a side lies outside the skin.
 
-    ``across`` are profiles of a sheet, (n, 2 REACH_PX + 1), NaN outside the particle; their medians
-    are compared, the lowest place on each side standing for the side.
+    ``across`` are profiles of a sheet, (n, 2 REACH_PX + 1), NaN outside the particle. Their medians
+    are compared, with the lowest point on each side.
     """
     enough: BoolArray = np.isfinite(across).mean(axis=0) >= FEWEST_SHARE
     place: IntArray = np.flatnonzero(enough)

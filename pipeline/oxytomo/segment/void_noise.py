@@ -1,4 +1,4 @@
-"""How noise moves the numbers of pores and cracks: searches with as much noise added."""
+"""Effect of noise on the numbers of pores and cracks: searches with as much noise added again."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -13,14 +13,14 @@ from oxytomo.segment.voids import Voids, find_voids, label_voids
 from oxytomo.slabs import slabs
 
 BLOCK_PX = 160
-"""Larger particles are sampled in a block of this edge; noise is local, so that a sum's variance
-grows with volume."""
+"""Larger particles are sampled in a block of this edge; noise is local, so the variance of a sum
+grows with the volume."""
 NEIGHBOUR_SIGMAS_PX = (0.0, 0.4, 0.5, 0.6, 0.8, 1.0, 1.5)
 
 
 @dataclass(frozen=True)
 class Trial:
-    """What one search found in the block that is sampled.
+    """Result of one search in the sampled block.
 
     Names as in :class:`oxytomo.segment.voids.Voids`.
     """
@@ -35,20 +35,19 @@ class Trial:
 
 
 Numbers = Callable[[Trial], tuple[Mapping[str, float], Mapping[str, float]]]
-"""What is counted in a trial: sums over the voids (volumes, areas, numbers), and means and
-shares."""
+"""Numbers of a trial: sums over the voids (volumes, areas, numbers), and means and shares."""
 
 
 @dataclass(frozen=True)
 class NoiseSpread:
-    """Standard deviations that noise gives, from replicates of the search.
+    """Standard deviations due to noise, from replicates of the search.
 
     Attributes
     ----------
     replicates : number of replicates
-    spread, bias : of each number its standard deviation, and the mean of the replicates less the
-        value without added noise
-    share : part of the voids that was sampled
+    spread, bias : standard deviation of each number, and mean of the replicates minus the value
+        without added noise
+    share : share of the voids that was sampled
     """
 
     replicates: int
@@ -70,13 +69,13 @@ def noise_spread(
 
     None without replicates.
 
-    The variance of a sum grows with the volume that is sampled, that of a mean falls with it.
+    The variance of a sum grows with the sampled volume; that of a mean falls with it.
 
     Parameters
     ----------
     voids : the segmentation
-    numbers : what is counted
-    replicates : how often
+    numbers : function that counts the numbers of a trial
+    replicates : number of repetitions
     rng : random numbers
     false_cracks, false_discovery : as in the segmentation
     """
@@ -140,7 +139,7 @@ def _block(voids: Voids) -> tuple[tuple[slice, ...], float]:
             high = low + BLOCK_PX
         box.append(slice(low, high))
     found = tuple(box)
-    # What is summed are voids, so their share of the zone is what scales the variance.
+    # The sums are over voids, so their share of the zone scales the variance.
     whole = int(weight[0].sum())
     part = int((voids.zone[found] > 0).sum())
     share = part / whole if whole else float((voids.particle[found] > 0).sum() / inside[0].sum())

@@ -1,4 +1,4 @@
-"""From a volume to its particles, pores and cracks."""
+"""Particles, pores and cracks of a volume."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -22,9 +22,9 @@ PORE, CRACK = 1, 2
 """Labels of ``voids``."""
 
 ZONES = 2.5
-"""The void fraction is summed to this multiple of the blur (standard deviation) around a void."""
+"""The void fraction is summed up to this multiple of the blur (standard deviation) from a void."""
 REST_STEPS = 6
-"""Voxels of a crossed body are at most about so far from a sheet or a pore."""
+"""Largest distance of voxels of a crossed body from a sheet or a pore, about."""
 MOSTLY_VOID = 0.97
 TYPES = {
     "particle": np.uint8,
@@ -48,11 +48,11 @@ class Voids:
     voids : uint8, PORE or CRACK
     instances : int32, pores 1 … n_pores, then the sheets of ``sheets`` from n_pores + 1 on
     zone : int32, like ``instances``, grown to where blur spreads a void's volume
-    depth_px : float32, distance to the skin, positive inside; −24 and less are not told apart
+    depth_px : float32, distance to the skin, positive inside; clipped at −24
     n_pores : number of pores
     sheets : crack surfaces
     calibration facts : noise, blur_px, void_level, solid_level, void_level_from
-    pore_level : smoothed void fraction from which a pore counts
+    pore_level : smoothed void fraction above which a pore counts
     cut : particles that touch the edge of the volume
     more_px, bounded : see :class:`oxytomo.segment.envelope.Envelope`
     """
@@ -102,7 +102,7 @@ def segment_voids(
     ----------
     volume : (n_z, n_y, n_x) float32, bright solid in dark air; NaN counts as air. A slice has n_z =
         1
-    mask : the user's particles, 0 outside, or None
+    mask : particles given by the user, 0 outside, or None
     blur_px : standard deviation of the blur, None to measure it at the skin
     bridge_px, smallest_share, separate : see :func:`oxytomo.segment.envelope.find_envelope`
     false_cracks, false_discovery : see :func:`oxytomo.segment.sheets.find_sheets`
@@ -110,12 +110,12 @@ def segment_voids(
     Raises
     ------
     InputError
-        No particle, inverted contrast, nothing but void.
+        If there is no particle, the contrast is inverted, or everything is void.
 
     Notes
     -----
-    Voids thinner than the smallest claimable aperture, cracks wider than about ten voxels (they
-    become pores) and cracks that run along the skin nearer than 6 voxels to it are not found.
+    Not found are voids thinner than the smallest claimable aperture, and cracks that run along the
+    skin nearer than 6 voxels to it. Cracks wider than about ten voxels become pores.
     """
     _check_mask(mask, volume.shape)
     whole_grey = _finite(volume)
@@ -167,7 +167,7 @@ def _calibrated_voids(
     false_cracks: float,
     false_discovery: float,
 ) -> tuple[Calibration, Found]:
-    """Calibrate grey values and find voids twice: the second time without the voids of the first.
+    """Calibrate grey values and find voids twice, the second time with the first voids known.
 
     Fills ``part["void"]``.
     """
@@ -205,7 +205,7 @@ def find_voids(
 
 
 def label_voids(found: Found, depth_px: Field, instances: Field, zone: Field, *, blur_px: float) -> int:
-    """Fill in numbers of pores and sheets, where both are the pore's, and their zones.
+    """Write numbers of pores and sheets (a pore where both are) and their zones.
 
     Returns the number of pores.
     """
@@ -216,8 +216,8 @@ def label_voids(found: Found, depth_px: Field, instances: Field, zone: Field, *,
         crack = (sheet > 0) & (labels == 0) & (depth_px[rows] > 0)
         labels[crack] = sheet[crack] + pores.count
         zone[rows] = labels
-    # What else is more than half void in a body that a sheet crosses belongs to the sheet or the
-    # pore next to it.
+    # Other voxels with more than half void, in a body that a sheet crosses, belong to the nearest
+    # sheet or pore.
     fill(
         instances,
         lambda i, b, d: grow(i, ((b & (HALF | CROSSED)) == (HALF | CROSSED)) & (d > 0), REST_STEPS),
@@ -236,7 +236,7 @@ def _kinds(instances: NDArray[np.int32], n_pores: int) -> NDArray[np.uint8]:
 
 
 def _check_solid(void: Field, zone: Field, particle: Field) -> None:
-    """Refuse a particle that is nothing but void."""
+    """Refuse a particle that consists of void only."""
     total, volume = 0.0, 0
     for slab in slabs(void.shape):
         inside = read(particle, slab.rows) > 0
@@ -263,7 +263,7 @@ def _check_mask(mask: Field | None, shape: tuple[int, ...]) -> None:
 
 
 def _finite(volume: Field) -> Field:
-    """Return a volume as float32 in which what is no number has the lowest value there is."""
+    """Return a volume as float32 with NaN replaced by the lowest value."""
     lowest = np.inf
     for slab in slabs(volume.shape):
         values = np.asarray(volume[slab.rows])

@@ -14,7 +14,7 @@ from oxytomo.simulate.phantoms import Phantom, class_fractions, true_deviation, 
 from oxytomo.simulate.real_acquisition import RealScan, real_scan
 
 HOT_LEVEL: Final = 3.0
-"""A hot pixel reads this many times the flat field's counts, whatever falls on it."""
+"""A hot pixel reads this many times the flat field's counts, for any illumination."""
 PIXEL_PATTERN: Final = 0.2
 """The detector's own pixel-to-pixel pattern, as a share of the beam's structure."""
 
@@ -33,11 +33,11 @@ class Acquisition:
     magnification_spread : the pixel sizes of the series run evenly from ``pixel_nm × (1 − spread)``
         to ``pixel_nm × (1 + spread)``, in the order of the series
     jitter_px : standard deviation of every frame's own shift, pixels, in each direction
-    drift_px : length of the steady drift from first to last frame, pixels, in a random direction
-        per series
+    drift_px : length of the steady drift from the first to the last frame, pixels, in a random
+        direction per series
     axis_offset_px : column of the tilt axis less the middle of the detector, pixels
-    axis_tilt_deg : the tilt axis leans by this angle in the detector plane, towards +x for
-        increasing row
+    axis_tilt_deg : in-plane tilt of the rotation axis, degrees, positive towards +x for increasing
+        row
     psf_px : standard deviation of the Gaussian point-spread function of the intensity, pixels; 0
         for none
     subsamples : rays per pixel edge; the transmission is their mean
@@ -45,7 +45,7 @@ class Acquisition:
     dark_level : mean counts without beam
     beam_structure : standard deviation of the beam over the detector, relative
     i0_drift : standard deviation of each frame's beam intensity, relative
-    hot_fraction : share of pixels that read a high value whatever falls on them
+    hot_fraction : share of pixels that read a high value for any illumination
     n_flat, n_dark : frames without sample, half of them before the series and half after, and
         without beam
     noise : False records the mean counts: no photon noise and no rounding
@@ -77,14 +77,14 @@ class Acquisition:
 
 @dataclass(frozen=True, eq=False)
 class Truth:
-    """What a simulated acquisition was made from.
+    """True input of a simulated acquisition.
 
     Attributes
     ----------
     elements : order of the element axis of ``densities``
     series, energies_ev : (n_series,) names and energies
-    tilt_deg : (n_frame,) in acquisition order
-    pixel_nm : voxel size of the volumes
+    tilt_deg : (n_frame,) degrees, in acquisition order
+    pixel_nm : voxel size of the volumes, nm
     series_pixel_nm : (n_series,) pixel size of each series in the object plane
     shift_px : (n_series, n_frame, 2) shift of each raw frame in its own pixels: content sits at
         (+dy, +dx)
@@ -110,7 +110,7 @@ class Truth:
 
 
 def outward_tilts_deg(limit_deg: float, step_deg: float) -> Float64Array:
-    """Tilts in the order of a series that starts at 0 and walks out to one end, then to the other.
+    """Tilts in the order of a series that starts at 0 and proceeds to one end, then to the other.
 
     ``outward_tilts_deg(2, 1)`` is 0, 1, 2, −1, −2.
     """
@@ -143,11 +143,10 @@ def simulate_acquisition(
     Returns
     -------
     series : by the names of ``acquisition.energies_ev``, in acquisition order
-    truth : what they were made from
+    truth : true input of the simulation
     """
     _check(acquisition)
-    # Before anything is drawn, and with random numbers of its own: the ideal frames stay what they
-    # are.
+    # Drawn first, with separate random numbers: the ideal frames do not change.
     scan = real_scan(
         phantom, acquisition, instrument, formula=formula, density_g_cm3=density_g_cm3, rng=rng.spawn(1)[0]
     )
@@ -179,7 +178,7 @@ def simulate_acquisition(
 def _recorded(
     acquisition: Acquisition, name: str, pixel_nm: float, frames: AnyArray, flat: AnyArray, dark: AnyArray
 ) -> TiltSeries:
-    """Return one series as its file would hold it: recorded tilts and energy, not the true ones."""
+    """Return one series as in a file: with recorded tilts and energy, not the true ones."""
     n_frame = len(frames)
     before = (np.arange(acquisition.n_flat) < acquisition.n_flat / 2).astype(np.float64)
     return TiltSeries(
@@ -202,7 +201,7 @@ def _truth(
     shifts_px: Float64Array,
     intensity: Float64Array,
 ) -> Truth:
-    """Return what an acquisition shows: the particle before damage, and its neighbours."""
+    """Return the object of an acquisition: the particle before damage, and its neighbours."""
     acquisition, phantom = scan.acquisition, scan.phantom
     shape = (acquisition.n_rows, acquisition.n_cols, acquisition.n_cols)
     pixel_nm, subsamples = acquisition.pixel_nm, acquisition.truth_subsamples
@@ -240,7 +239,7 @@ def frame_shifts_px(
 
 
 def truth_arrays(truth: Truth) -> dict[str, np.ndarray]:
-    """All of a truth as named arrays, for one file.
+    """Return all of a truth as named arrays, for one file.
 
     The shares of a class are ``fraction_<class>``.
     """

@@ -24,8 +24,7 @@ def add_chords(  # type: ignore[no-untyped-def]
     Parameters
     ----------
     tilt_rad : (n_tilt,) float64
-    lean_rad : float, the tilt axis leans by this angle in the detector plane, towards +s for
-        increasing z
+    lean_rad : float, in-plane tilt of the rotation axis, towards +s for increasing z
     z_nm, s_nm : (n_tilt, n_z), (n_tilt, n_s) float64, ascending detector coordinates of each
         projection
     centres_nm : (n_ellipsoid, 3) float64

@@ -1,4 +1,4 @@
-"""What ``oxytomo simulate`` and the library record: a Li-rich layered oxide at four edges."""
+"""Input of ``oxytomo simulate`` and of the library: a Li-rich layered oxide at four edges."""
 
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Final
@@ -20,20 +20,20 @@ EDGES: Final = {
     "Co": ("L", 772.0, 788.0),
     "Ni": ("L", 846.0, 866.0),
 }
-"""Edge and the energies below and on it, in eV."""
+"""Edges with the energies below and on each, eV."""
 TILT_LIMIT_DEG: Final = 65.0
 SIZE, TILTS, PHOTONS, PIXEL_NM, JITTER_PX, ENERGIES = 96, 66, 20000.0, 12.0, 1.0, 100
 """Detector pixels in each direction, tilts, counts without sample, pixel, shifts, energies."""
 APERTURES_PX: Final = (0.75, 1.0, 2.0, 3.0)
 PORE_RADII_PX: Final = (2.0, 3.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 BLUR_PX, CONTRAST_TO_NOISE, SHADING = 1.0, 5.0, 0.05
-"""Of the volume with pores and cracks."""
+"""The same for the volume with pores and cracks."""
 DIFFUSION_DT_OVER_R2, SHELL_OVER_RADIUS = 0.01, 0.15
 LARGEST_OD: Final = {"Mn": 1.5, "Co": 0.6, "Ni": 0.9}
 
 
 def tilt_order_deg(n_tilts: int) -> Float64Array:
-    """Return the tilts as microscopes record them: from near 0 out to one end, then to the other.
+    """Return the tilts in the usual order: from near 0 to one end, then to the other.
 
     Parameters
     ----------
@@ -50,13 +50,13 @@ def tilt_order_deg(n_tilts: int) -> Float64Array:
 def particle(
     rng: np.random.Generator, *, diameter_nm: float, uniform: bool, formula: Mapping[str, float] = FORMULA
 ) -> "Phantom":
-    """Return the particle, with domains or of one composition.
+    """Return the particle, with domains or with uniform composition.
 
     Parameters
     ----------
     rng : random numbers
     diameter_nm : mean diameter
-    uniform : one composition throughout
+    uniform : the composition is the same throughout
     formula : atoms per formula unit
     """
     from oxytomo.simulate.particles import cathode_particle, uniform_particle
@@ -101,7 +101,7 @@ def acquisition(
     size : detector pixels in each direction
     n_tilts : tilts between ±65°
     photons : counts per pixel without sample
-    pixel_nm : pixel in the object plane
+    pixel_nm : pixel size in the object plane
     jitter_px : standard deviation of the shift of each frame
     """
     from oxytomo.simulate.acquisition import Acquisition
@@ -147,11 +147,11 @@ def stack_acquisition(
     Parameters
     ----------
     element : Mn, Co or Ni
-    law : how the valence falls towards the surface
+    law : law of the valence towards the surface
     size : detector pixels in each direction
     n_energies : number of energies
     photons : counts per pixel without sample
-    pixel_nm : pixel in the object plane
+    pixel_nm : pixel size in the object plane
     jitter_px : three times the standard deviation of a frame's step, pixels
     """
     from oxytomo.simulate.energy_stack import StackAcquisition

@@ -15,36 +15,35 @@ from oxytomo.oxidation.oxygen_loss import projected, vacancy_concentration
 VALENCES: Final = (2.0, 3.0, 4.0)
 SHIFT_PER_VALENCE_EV: Final = 1.3
 EDGE_SPAN_EV: Final = {"Mn": (635.0, 665.0), "Co": (772.0, 805.0), "Ni": (848.0, 880.0)}
-"""Energies of the stacks of Liu et al. (2024); Co begins lower, so that there is something below
-its edge."""
+"""Energies of the stacks of Liu et al. (2024); for Co the range starts lower, to include energies
+below its edge."""
 _SHELLS = 300
 _BACKGROUND_OD = 0.25
-"""Optical density of everything else in the thickest place, over that of the white line; it falls
-as E⁻³."""
+"""Background optical density of the thickest part over that of the white line; it falls as E⁻³."""
 
 Law = Literal["uniform", "diffusion", "core_shell"]
 
 
 @dataclass(frozen=True, eq=False)
 class StackAcquisition:
-    """How a stack is recorded, and of what.
+    """Sample and acquisition of a stack.
 
     Attributes
     ----------
     element : Mn, Co or Ni
-    n_energies : number of energies; two thirds of them lie in the first half of the span, where L3
-        is
+    n_energies : number of energies; two thirds of them are in the first half of the range, around
+        L3
     n_rows, n_cols, pixel_nm : the frames
-    n_particles : number of round particles beside each other, of decreasing size
-    law, law_parameter : how the valence changes towards the surface, with D·t/R² for ``diffusion``
-        and the thickness of the shell over the radius for ``core_shell``
-    core_valence, surface_valence : at the ends
-    largest_od : optical density of the white line in the thickest place
+    n_particles : number of round particles side by side, of decreasing size
+    law, law_parameter : profile of the valence towards the surface; the parameter is D·t/R² for
+        ``diffusion`` and the shell thickness over the radius for ``core_shell``
+    core_valence, surface_valence : valences of core and surface
+    largest_od : optical density of the white line in the thickest part
     photons_per_pixel : mean counts without sample
     drift_px : standard deviation of the steps of the frames' random walk
     i0_drift : standard deviation of each frame's beam intensity, relative
     dark_level : mean counts without beam
-    n_flat : flat frames per energy; 0: none, I0 is in the empty region only
+    n_flat : flat frames per energy; 0: none, I0 is known from the empty region only
     """
 
     element: str
@@ -77,8 +76,8 @@ class SimulatedStack:
     energy_ev : (n_energy,) increasing
     references : by valence
     valence, edge_jump : (n_rows, n_cols) truth; NaN and 0 outside the particles
-    shift_px : (n_energy, 2) content of the frame sits at (+dy, +dx)
-    radius_nm : of the largest particle
+    shift_px : (n_energy, 2) px; content of the frame sits at (+dy, +dx)
+    radius_nm : radius of the largest particle
     """
 
     frames: AnyArray
@@ -93,12 +92,12 @@ class SimulatedStack:
 
 
 def model_references(element: str) -> dict[float, Spectrum]:
-    """Return L-edge spectra of valence 2, 3 and 4 that look like those of oxides.
+    """Return synthetic L-edge spectra of valence 2, 3 and 4 that resemble those of oxides.
 
-    Multiplets, steps, chemical shift.
+    They have multiplets, steps and a chemical shift.
 
-    They are drawn, not measured: edge jump 1, white lines of 3 to 5, each valence 1.3 eV above the
-    last.
+    They are not measured: edge jump 1, white lines of 3 to 5, each valence 1.3 eV above the
+    previous one.
     """
     low, high = EDGE_SPAN_EV[element]
     energy = np.arange(low - 5.0, high + 5.0, 0.1)
@@ -123,9 +122,9 @@ def model_references(element: str) -> dict[float, Spectrum]:
 def simulate_stack(acquisition: StackAcquisition, *, rng: np.random.Generator) -> SimulatedStack:
     """Record a stack of round particles; the same random state gives the same frames.
 
-    The optical density of a pixel is that of its central ray. Fractions of valence 2, 3 and 4 at a
-    local valence v are (1 − u)², 2u(1 − u), u² with u = (v − 2)/2: all three are present wherever v
-    is between.
+    The optical density of a pixel is that of its central ray. The fractions of valence 2, 3 and 4
+    at a local valence v are (1 − u)², 2u(1 − u), u² with u = (v − 2)/2, so all three are present
+    for 2 < v < 4.
     """
     _check(acquisition)
     a = acquisition
@@ -168,7 +167,7 @@ def simulate_stack(acquisition: StackAcquisition, *, rng: np.random.Generator) -
 
 
 def local_valence(radius: Float64Array, acquisition: StackAcquisition) -> Float64Array:
-    """Return the valence at a distance from a particle's centre, over its radius."""
+    """Return the valence at a distance from a particle's centre, relative to its radius."""
     a = acquisition
     if a.law == "diffusion":
         share = vacancy_concentration(radius, a.law_parameter)
@@ -203,7 +202,7 @@ def _particles(a: StackAcquisition) -> tuple[Float64Array, Float64Array, float]:
 
 
 def _energies(low: float, high: float, n: int) -> Float64Array:
-    """Return increasing energies, two thirds of them in the first half of the span, where L3 is."""
+    """Return increasing energies, two thirds of them in the first half of the range, around L3."""
     middle = (low + high) / 2
     n_fine = (2 * n) // 3
     fine = np.linspace(low, middle, n_fine, endpoint=False)
@@ -215,7 +214,7 @@ def _step(x: Float64Array) -> Float64Array:
 
 
 def _beam(a: StackAcquisition, rng: np.random.Generator) -> Float64Array:
-    """Return the mean counts without sample; uneven only where flats can take that out."""
+    """Return the mean counts without sample; uneven only if flats can correct that."""
     shape = (a.n_rows, a.n_cols)
     if not a.n_flat:
         return np.full(shape, a.photons_per_pixel)
@@ -224,7 +223,7 @@ def _beam(a: StackAcquisition, rng: np.random.Generator) -> Float64Array:
 
 
 def _check(a: StackAcquisition) -> None:
-    """Refuse what makes no stack."""
+    """Refuse settings that do not make a stack."""
     wrong = [] if a.element in EDGE_SPAN_EV else [f"element {a.element}"]
     wrong += [] if a.n_energies >= 20 else ["n_energies"]
     wrong += [] if min(a.n_rows, a.n_cols // max(a.n_particles, 1)) >= 16 else ["size"]

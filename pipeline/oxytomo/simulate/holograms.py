@@ -19,13 +19,13 @@ class HologramScan:
 
     Attributes
     ----------
-    energy_ev : photon energy
-    source_sample_mm : from source to sample at each distance; None for a parallel beam
-    sample_detector_mm : from sample to detector at each distance
-    tilt_deg : (n_frame,) the same for every distance, in acquisition order
+    energy_ev : photon energy, eV
+    source_sample_mm : distance from source to sample for each series, mm; None for a parallel beam
+    sample_detector_mm : distance from sample to detector for each series, mm
+    tilt_deg : (n_frame,) degrees, the same for every distance, in acquisition order
     n_rows, n_cols : detector pixels
     pixel_nm : object-plane pixel size at the largest magnification
-    axis_offset_px : where the rotation axis lies, from the middle column, pixels of the first
+    axis_offset_px : offset of the rotation axis from the middle column, pixels of the first
         distance in the object plane
     jitter_px : standard deviation of every frame's own shift, pixels, in each direction
     beam_drift : standard deviation of each frame's beam intensity, relative
@@ -75,9 +75,9 @@ def simulate_holograms(
 ) -> tuple[dict[str, TiltSeries], dict[str, np.ndarray]]:
     """Record a phantom at every distance.
 
-    The wave behind the (thin) sample is computed on a finer grid than the detector's, propagated
-    there, and the intensity averaged over the detector's pixels. Solid is the phantom's outline
-    without void, pores and cracks, of one material.
+    The wave behind the (thin) sample is computed and propagated on a finer grid than the
+    detector's, and the intensity is averaged over the detector's pixels. The solid is the phantom's
+    outline without void, pores and cracks, and of one material.
 
     Parameters
     ----------
@@ -191,9 +191,9 @@ def _recorded(
     pixel_nm: float,
     rng: np.random.Generator,
 ) -> TiltSeries:
-    """Counts, with flats and darks.
+    """Return counts, with flats and darks.
 
-    A beam of one level, for structure in it cancels in the flat field.
+    The beam is uniform, because structure in it cancels in the flat field.
     """
     n_frame, shape = scan.tilt_deg.size, (scan.n_rows, scan.n_cols)
     level = scan.photons_per_pixel or 1e4

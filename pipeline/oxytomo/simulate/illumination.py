@@ -9,7 +9,7 @@ from oxytomo.arrays import Float64Array, FloatArray
 def beam_structure(
     shape: tuple[int, int], *, contrast: float, length_px: float, rng: np.random.Generator
 ) -> Float64Array:
-    """Random structure of the beam: Gaussian noise, smoothed; it is periodic over the field.
+    """Random structure of the beam: smoothed Gaussian noise, periodic over the field.
 
     Parameters
     ----------
@@ -30,7 +30,7 @@ def beam_structure(
 def moved(structure: Float64Array, shift_px: Float64Array) -> FloatArray:
     """Relative intensity ``1 + structure(y − dy, x − dx)`` of each frame.
 
-    Exact for a periodic structure.
+    The result is exact for a periodic structure.
 
     Parameters
     ----------

@@ -1,4 +1,4 @@
-"""What real instruments and samples do beyond the ideal acquisition, each as a switch."""
+"""Effects of real instruments and samples beyond the ideal acquisition, each as a switch."""
 
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
@@ -18,20 +18,20 @@ CARBON: Final = ({"C": 1.0}, 1.0)
 FILM: Final = ({"C": 1.0}, 2.0)
 CARBONATE: Final = ({"Li": 2.0, "C": 1.0, "O": 3.0}, 2.11)
 BINDER: Final = ({"C": 2.0, "H": 2.0, "F": 2.0}, 1.78)
-"""Formula and density (g/cm³) of carbon black with its pores, a carbon film, Li2CO3 and PVDF."""
+"""Formula and density (g/cm³) of porous carbon black, a carbon film, Li2CO3 and PVDF."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class RealInstrument:
-    """Departures of the instrument and the sample from the ideal ones.
+    """Differences of the instrument and the sample from the ideal ones.
 
-    0 (or nothing) leaves one out.
+    0 (or nothing) switches an effect off.
 
     Attributes
     ----------
     stray : stray light as a share of the beam, the same in flats and frames: ``T → (1 − f) T + f``
     stray_edges : share by element, for both energies of its edge, instead of ``stray``
-    post_edge : factor on the cross-section of an element in its own image on the edge (white line)
+    post_edge : factor on the cross-section of an element in its image on the edge (white line)
     rim_change : relative change of an element's cross-section in its own image on the edge, in the
         rim only
     rim_nm : depth of the rim for ``rim_change``, nm
@@ -40,22 +40,23 @@ class RealInstrument:
         nm
     film_nm, film_hole_nm : thickness of the carbon film below the particle and diameter of its
         holes, nm; no holes for 0
-    binder_nm : a coat of PVDF around the particle (and its skin), between 0 and this thick, nm
+    binder_nm : largest thickness of a PVDF coat around the particle (and its skin), which starts at
+        0, nm
     beam_shift_px : shift of the illumination between flats and frames, rms in each direction,
         pixels
-    beam_contrast, beam_length_px : what moves: contrast (standard deviation) and size of its
+    beam_contrast, beam_length_px : contrast (standard deviation) and length scale of the moving
         structure
     zone_nm : width of the outermost zone of the zone plate, nm, for a finite depth of field
     angle_rms_deg : error of each recorded tilt, rms, degrees
-    distortion : relative displacement of the field's corners from the middle; the middle stays
+    distortion : relative displacement of the field's corners; the middle stays
     neighbours : number of smaller particles of the reference composition that touch the particle
-    oxygen_loss, shrinkage : share of the oxygen that is lost, and of the diameter, at the end of
+    oxygen_loss, shrinkage : share of the oxygen, and of the diameter, that is lost at the end of
         the scan
-    dose_order : ``tilt``: all energies at one tilt, then the next; ``series``: one energy after the
-        other
-    psf_px : standard deviation of the point spread instead of the acquisition's, pixels; None to
-        keep it
-    energy_offset_ev : true energies less the recorded ones, eV
+    dose_order : ``tilt``: all energies at one tilt, then the next tilt; ``series``: one energy
+        after the other
+    psf_px : standard deviation of the point spread in place of the acquisition's, pixels; None to
+        keep that
+    energy_offset_ev : true energies minus recorded ones, eV
     """
 
     stray: float
@@ -84,7 +85,7 @@ class RealInstrument:
 
     @property
     def bends_rays(self) -> bool:
-        """Whether rays need the general kernel: things beside the particle, or a divergent beam."""
+        """Whether rays need the general kernel: surroundings, or a divergent beam."""
         amounts = (self.skin_nm, self.carbon_clumps, self.film_nm, self.binder_nm, self.zone_nm)
         losses = (self.distortion, self.oxygen_loss, self.shrinkage)
         return any((*amounts, *losses)) or any(self.rim_change.values())
@@ -148,7 +149,7 @@ IDEAL: Final = RealInstrument(
     psf_px=None,
     energy_offset_ev=0.0,
 )
-"""The instrument and the sample as assumed."""
+"""The instrument and the sample assumed in the evaluation."""
 
 
 def substance_attenuation_per_um(
@@ -177,7 +178,7 @@ def substance_attenuation_per_um(
 def on_own_edge(
     series: tuple[str, ...], elements: tuple[str, ...], values: Mapping[str, float]
 ) -> Float64Array:
-    """Place a value per element at the element's own image on the edge, zero elsewhere.
+    """Place a value per element at the element's image on the edge, zero elsewhere.
 
     Returns
     -------

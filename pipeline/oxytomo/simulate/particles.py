@@ -34,7 +34,7 @@ def cathode_particle(
     void_radius_nm: float,
     deviation: tuple[float, float],
 ) -> Phantom:
-    """Make a particle whose TM/O departs from the formula in domains and in its rim.
+    """Make a particle with deviations of TM/O from the formula in domains and in its rim.
 
     The inclusions touch neither each other nor the rim, so each lies in material of the reference
     composition. An oxygen-poor domain has less oxygen, more transition metal, or both; an
@@ -49,8 +49,8 @@ def cathode_particle(
     n_oxygen_poor, n_oxygen_rich, n_pores, n_cracks : numbers of inclusions
     rim_nm : thickness of the oxygen-poor rim; 0 for none
     void_radius_nm : radius of the central void; 0 for none
-    deviation : range of the size of (TM/O) / reference − 1 in the domains, for example (0.08,
-        0.25); the rim has its middle
+    deviation : range of the magnitude of (TM/O) / reference − 1 in the domains, for example (0.08,
+        0.25); the rim has the middle of the range
 
     Returns
     -------
@@ -97,9 +97,9 @@ class _Draw:
     Attributes
     ----------
     rng : random numbers
-    radius_nm : of the particle
+    radius_nm : radius of the particle, nm
     metals : transition metals of its formula
-    deviation : range of the size of (TM/O) / reference − 1
+    deviation : range of the magnitude of (TM/O) / reference − 1
     """
 
     rng: np.random.Generator
@@ -121,13 +121,13 @@ class _Draw:
         return self.radius_nm * self.rng.uniform(*PORE_RADIUS) * self.rng.uniform(0.8, 1.2, 3)
 
     def poor(self) -> dict[str, float]:
-        """Return the amounts that an oxygen-poor domain has more than the particle."""
+        """Return the difference in amounts between an oxygen-poor domain and the particle."""
         ratio = 1 + self.rng.uniform(*self.deviation)
         share = self.rng.uniform(0.0, 1.0)
         return {"O": ratio ** (share - 1) - 1} | dict.fromkeys(self.metals, ratio**share - 1)
 
     def rich(self) -> dict[str, float]:
-        """Return the amounts that an oxygen-rich domain has more than the particle."""
+        """Return the difference in amounts between an oxygen-rich domain and the particle."""
         return dict.fromkeys(self.metals, -self.rng.uniform(*self.deviation))
 
 
@@ -171,16 +171,16 @@ def particle_with_balls(
     diameter_nm: float,
     balls: Sequence[tuple[float, float]],
 ) -> Phantom:
-    """Make a round particle with balls of known size and deviation, apart from each other.
+    """Make a round particle with separate balls of known size and deviation.
 
     Parameters
     ----------
     rng, formula, diameter_nm : as in :func:`cathode_particle`
-    balls : (diameter in nm, deviation) of each; the largest find their place first
+    balls : (diameter in nm, deviation) of each; the largest ones are placed first
 
     Returns
     -------
-    Phantom; after the outline come the balls in the order of their places
+    Phantom; after the outline, the balls in the order of placement
     """
     check_formula(formula)
     metals, radius_nm = _metals(formula), diameter_nm / 2
@@ -189,8 +189,8 @@ def particle_with_balls(
     )
     placed: list[Ellipsoid] = []
     for size_nm, deviation in sorted(balls, reverse=True):
-        # Poor in oxygen: TM/O = 1 / (1 + a) of the amount a of oxygen; rich: TM/O = 1 + a of the
-        # metals.
+        # Oxygen-poor: TM/O = 1 / (1 + a) with the amount a of oxygen; oxygen-rich: TM/O = 1 + a of
+        # the metals.
         amount = {"O": 1 / (1 + deviation) - 1} if deviation > 0 else dict.fromkeys(metals, deviation)
         kind: Kind = "oxygen_poor" if deviation > 0 else "oxygen_rich"
         axes = np.full(3, size_nm / 2)
@@ -199,7 +199,7 @@ def particle_with_balls(
 
 
 def apart(first: Ellipsoid, second: Ellipsoid) -> bool:
-    """Whether two ellipsoids surely do not touch: a plane lies between them.
+    """Return whether two ellipsoids surely do not touch: a plane separates them.
 
     Near misses may be refused.
     """
@@ -214,7 +214,7 @@ def apart(first: Ellipsoid, second: Ellipsoid) -> bool:
 
 
 def inside(inner: Ellipsoid, outer: Ellipsoid) -> bool:
-    """Whether one ellipsoid surely lies within another. Some near the surface are refused."""
+    """Return whether one ellipsoid surely lies within another; near misses may be refused."""
     to_unit = (np.asarray(outer.rotation) / np.asarray(outer.semi_axes_nm)).T
     centre = to_unit @ np.subtract(inner.centre_nm, outer.centre_nm)
     longest = np.linalg.eigvalsh(to_unit @ inner.shape_matrix @ to_unit.T)[-1]

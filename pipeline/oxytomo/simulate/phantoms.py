@@ -1,7 +1,7 @@
 """Phantoms as sums of ellipsoids: exact line integrals, voxel means and the true deviation.
 
 The amounts of overlapping ellipsoids add up. A pore inside a uniform region is an ellipsoid that
-takes away exactly what is there.
+subtracts exactly the amount there.
 """
 
 from collections.abc import Mapping
@@ -27,7 +27,7 @@ TRANSITION_METALS: Final = frozenset((*range(21, 31), *range(39, 49), *range(71,
 
 @dataclass(frozen=True, eq=False)
 class Ellipsoid:
-    """One ellipsoid and what it adds.
+    """One ellipsoid and the amounts that it adds.
 
     Attributes
     ----------
@@ -35,8 +35,9 @@ class Ellipsoid:
     semi_axes_nm : three half lengths
     rotation : (3, 3) orthogonal matrix; its columns are the directions of the semi-axes in (z, y,
         x)
-    amount : what it adds to each element, relative to the reference density; elements left out stay
-    kind : what it stands for
+    amount : amount added to each element, relative to the reference density; other elements are
+        unchanged
+    kind : meaning of the ellipsoid
     """
 
     centre_nm: tuple[float, float, float]
@@ -100,7 +101,7 @@ class Phantom:
 
     @property
     def amounts(self) -> Float64Array:
-        """What each ellipsoid adds, (n_ellipsoid, n_element)."""
+        """Amounts that each ellipsoid adds, (n_ellipsoid, n_element)."""
         rows = [[e.amount.get(name, 0.0) for name in self.elements] for e in self.ellipsoids]
         return np.asarray(rows, np.float64).reshape(len(self.ellipsoids), len(self.elements))
 
@@ -139,15 +140,15 @@ def projected(
     s_nm: Float64Array,
     axis_tilt_deg: float = 0.0,
 ) -> FloatArray:
-    """Line integrals of what the ellipsoids carry, for example attenuation at one energy.
+    """Line integrals of given amounts of the ellipsoids, for example attenuation at one energy.
 
     Parameters
     ----------
     phantom : the object; its own amounts are not used
-    amounts : (n_ellipsoid, n_channel) what each ellipsoid adds
+    amounts : (n_ellipsoid, n_channel) amount that each ellipsoid adds
     tilt_deg, z_nm, s_nm : as in :func:`line_integrals`
-    axis_tilt_deg : the tilt axis leans by this angle in the detector plane, towards +s for
-        increasing z
+    axis_tilt_deg : in-plane tilt of the rotation axis, degrees, positive towards +s for increasing
+        z
 
     Returns
     -------
@@ -176,7 +177,7 @@ def voxel_means(
     Parameters
     ----------
     phantom : the object
-    pixel_nm : voxel size
+    pixel_nm : voxel size, nm
     shape : (n_z, n_y, n_x); the volume's middle, index (n − 1)/2, is the phantom's origin
     subsamples : points per voxel edge at surfaces
 
@@ -246,7 +247,7 @@ def true_deviation(
 
 
 def is_transition_metal(symbol: str) -> bool:
-    """Whether an element counts into TM."""
+    """Return whether an element counts in TM."""
     return int(xraydb.atomic_number(symbol)) in TRANSITION_METALS
 
 

@@ -1,8 +1,8 @@
-"""Line integrals along any straight rays, and the transmissions that real instruments record.
+"""Line integrals along any straight rays, and transmissions recorded by real instruments.
 
 The kernel of :mod:`oxytomo.simulate.chords` is for parallel rays on a rectangular grid. Here every
-ray has its own point, so that distorted fields, converging light and what lies in a rim or beside
-the particle are exact as well.
+ray has its own point, so distorted fields, converging light, the rim and objects beside the
+particle are exact as well.
 """
 
 import math
@@ -23,22 +23,22 @@ from oxytomo.units import NM_PER_UM
 HC_EV_NM: Final = 1239.841984
 """Planck's constant times the speed of light."""
 CONE_DIRECTIONS: Final = 7
-"""Rays through the focus that stand for the light that a zone plate collects."""
+"""Number of rays through the focus that represent the light collected by a zone plate."""
 
 
 @dataclass(frozen=True, eq=False)
 class Matter:
-    """What attenuates at one energy, 1/µm.
+    """Attenuating objects at one energy, 1/µm.
 
     Attributes
     ----------
     phantom : the particle
-    attenuation : (n_ellipsoid,) what each of its ellipsoids adds
-    oxygen : (n_ellipsoid,) the share of it that is oxygen's, which damage takes away
-    rim : (n_ellipsoid,) what each adds on top of that outside of ``core``
-    core : where the rim ends; None without a rim
-    around, around_attenuation : what lies beside the particle, and (n,) what each of its ellipsoids
-        adds
+    attenuation : (n_ellipsoid,) attenuation that each of its ellipsoids adds
+    oxygen : (n_ellipsoid,) part of it due to oxygen, which damage removes
+    rim : (n_ellipsoid,) additional attenuation of each outside of ``core``
+    core : region inside the rim; None without a rim
+    around, around_attenuation : objects beside the particle, and (n,) attenuation that each of
+        their ellipsoids adds
     sheet, film : the film below the particle, and its attenuation
     """
 
@@ -55,14 +55,14 @@ class Matter:
 
 @dataclass(frozen=True, eq=False)
 class View:
-    """How one series of frames sees the sample.
+    """Geometry and state of the sample for one series of frames.
 
     Attributes
     ----------
     tilt_deg : (n_frame,) true tilts
     shift_px : (n_frame, 2) shift of the content, pixels (dy, dx)
-    axis_tilt_deg : lean of the tilt axis
-    pixel_nm, n_rows, n_cols, subsamples, psf_px : as for
+    axis_tilt_deg : in-plane tilt of the rotation axis, degrees
+    pixel_nm, n_rows, n_cols, subsamples, psf_px : as in
         :func:`oxytomo.simulate.acquisition.transmissions`
     aperture : numerical aperture of the lens; 0 for parallel rays
     distortion : relative displacement of the field's corners
@@ -91,20 +91,20 @@ def ray_integrals(
     direction: Float64Array,
     core: Ellipsoid | None,
 ) -> tuple[Float64Array, Float64Array]:
-    """Exact line integrals of what the ellipsoids carry, along parallel rays through given points.
+    """Exact line integrals of given amounts along parallel rays through given points.
 
     Parameters
     ----------
     phantom : the object; its own amounts are not used
     amounts : (n_ellipsoid, n_channel)
     points_nm : (n_ray, 3) a point (z, y, x) of each ray
-    direction : (3,) of all rays, (z, y, x)
-    core : the part of the object whose share is given separately; None for none
+    direction : (3,) direction of all rays, (z, y, x)
+    core : part of the object whose share is returned separately; None for none
 
     Returns
     -------
-    whole, within : (n_ray, n_channel) float64, µm times the unit of the amounts: all of it, and
-        what lies in the core
+    whole, within : (n_ray, n_channel) float64, µm times the unit of the amounts: of the whole
+        object, and of the part within the core
     """
     points = np.ascontiguousarray(points_nm, np.float64)
     if points.ndim != 2 or points.shape[1] != 3 or amounts.shape[0] != len(phantom.ellipsoids):
@@ -137,12 +137,12 @@ def ray_integrals(
 
 
 def real_transmissions(matter: Matter, view: View) -> FloatArray:
-    """Transmission that each pixel of a real instrument sees, before stray light.
+    """Transmission of each pixel in a real instrument, before stray light.
 
-    Each pixel sees the mean of ``exp(−OD)`` over its rays and over the directions of the light,
-    blurred by the point spread. A ray that converges on the focal plane through the tilt axis
-    stands for light of that direction, so whatever is before or behind the plane is out of focus
-    (geometrical optics, incoherent light).
+    Each pixel records the mean of ``exp(−OD)`` over its rays and over the directions of the light,
+    blurred by the point spread. Rays of each direction converge on the focal plane through the tilt
+    axis, so objects before or behind the plane are out of focus (geometrical optics, incoherent
+    light).
 
     Returns
     -------
@@ -166,16 +166,16 @@ def real_transmissions(matter: Matter, view: View) -> FloatArray:
 def numerical_aperture(zone_nm: float, energy_ev: float) -> float:
     """Numerical aperture ``λ / (2 Δr)`` of a zone plate with an outermost zone of this width.
 
-    0 for none.
+    It is 0 without a zone plate.
     """
     return HC_EV_NM / energy_ev / (2 * zone_nm) if zone_nm > 0 else 0.0
 
 
 def cone_directions(aperture: float) -> list[tuple[float, float]]:
-    """Slopes of the rays, sideways and along the tilt axis, that stand for a filled cone of light.
+    """Slopes of the rays, sideways and along the tilt axis, that represent a filled cone of light.
 
-    Six on a circle and one in the middle; its radius is such that their mean square is that of a
-    filled disc, ``NA²/4`` in each direction.
+    Six are on a circle and one in the middle. The radius is such that their mean square is that of
+    a filled disc, ``NA²/4`` in each direction.
     """
     if aperture <= 0:
         return [(0.0, 0.0)]
@@ -216,7 +216,7 @@ def _optical_density(
     points = positions_nm[1][:, None] * across
     points[:, 0] += positions_nm[0]
     size = 1 - view.shrinkage[frame]
-    # A smaller particle of the same mass: lengths by `size`, densities by size⁻³.
+    # A smaller particle of the same mass: lengths scale by `size`, densities by size⁻³.
     whole, within = ray_integrals(
         matter.phantom,
         np.stack([matter.attenuation, matter.oxygen, matter.rim], axis=1),
@@ -242,7 +242,7 @@ def _optical_density(
 
 
 def _through_film(sheet: Sheet, per_um: float, points: Float64Array, direction: Float64Array) -> Float64Array:
-    """Optical density of the film: its thickness where the ray meets it, over the ray's slope."""
+    """Optical density of the film: its thickness at the ray, over the ray's slope."""
     step = (sheet.y_nm - points[:, 1]) / direction[1]
     film_nm = sheet.thickness_nm(points[:, 0] + step * direction[0], points[:, 2] + step * direction[2])
     return np.asarray(film_nm * per_um / NM_PER_UM / abs(direction[1]), np.float64)
@@ -250,9 +250,9 @@ def _through_film(sheet: Sheet, per_um: float, points: Float64Array, direction: 
 
 @njit(cache=True, nogil=True, inline="always")
 def _crossing(inverse, r_z, r_y, r_x, d):  # type: ignore[no-untyped-def]
-    """Where a ray, r + t d, enters and leaves an ellipsoid around the origin.
+    """Distances at which a ray, r + t d, enters and leaves an ellipsoid around the origin.
 
-    Nothing: enters after it leaves.
+    Without intersection, it enters after it leaves.
     """
     a = b = c = 0.0
     r = (r_z, r_y, r_x)

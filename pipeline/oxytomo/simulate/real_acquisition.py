@@ -1,4 +1,4 @@
-"""What a real instrument does to an acquisition: sample, transmissions, and beam."""
+"""Effects of a real instrument on an acquisition: sample, transmissions, and beam."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
@@ -38,7 +38,7 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, eq=False)
 class RealScan:
-    """An instrument at work on one particle.
+    """A real instrument and one particle.
 
     Attributes
     ----------
@@ -46,13 +46,13 @@ class RealScan:
     phantom : the particle, with its neighbours
     acquisition : how it is recorded, with the instrument's point spread
     attenuation : (n_series, n_element) of the particle's elements, 1/µm
-    rim_attenuation : (n_series, n_element) what is added to it in the rim
-    energies_ev : (n_series,) true energies
-    tilt_deg : (n_series, n_frame) true tilts
-    dose : (n_series, n_frame) share of the dose that the sample has had
-    around, film : what lies beside and below the particle
-    structure, beam_shift_px : what of the illumination moves, and (n_series, n_frame, 2) by how
-        much
+    rim_attenuation : (n_series, n_element) attenuation added in the rim
+    energies_ev : (n_series,) true energies, eV
+    tilt_deg : (n_series, n_frame) true tilts, degrees
+    dose : (n_series, n_frame) share of the dose that the sample has received
+    around, film : objects beside and below the particle
+    structure, beam_shift_px : moving structure of the illumination, and its shift (n_series,
+        n_frame, 2)
     """
 
     instrument: RealInstrument
@@ -69,9 +69,9 @@ class RealScan:
     beam_shift_px: Float64Array
 
     def transmissions(self, series: int, *, shift_px: Float64Array, pixel_nm: float) -> FloatArray:
-        """What each pixel sees, with every effect but the beam's.
+        """Transmission of each pixel with every effect except those of the beam.
 
-        As :func:`oxytomo.simulate.acquisition.transmissions`.
+        As in :func:`oxytomo.simulate.acquisition.transmissions`.
         """
         one, name = self.acquisition, tuple(self.acquisition.energies_ev)[series]
         if self.instrument.bends_rays:
@@ -95,7 +95,7 @@ class RealScan:
     def beams(self, series: int, beam: FloatArray) -> tuple[FloatArray, FloatArray]:
         """Mean counts without sample: in the flats (n_y, n_x), and during each frame.
 
-        The latter (n_frame, n_y, n_x) or the same.
+        The latter is (n_frame, n_y, n_x), or the same as in the flats.
         """
         if not self.instrument.beam_shift_px:
             return beam, beam
@@ -110,7 +110,7 @@ class RealScan:
             for formula, density in (CARBON, CARBONATE, FILM, BINDER)
         )
         oxygen = np.array([float(name == "O") for name in self.phantom.elements])
-        # The rim is that of the particle, not that of its neighbours.
+        # Only the particle has a rim, not its neighbours.
         particle = 1 - self.phantom.selected("neighbour")
         return Matter(
             phantom=self.phantom,
@@ -163,13 +163,13 @@ def real_scan(
     phantom, acquisition, formula, density_g_cm3 : as for
         :func:`oxytomo.simulate.acquisition.simulate_acquisition`
     instrument : the switches
-    rng : random numbers of its own, so that a switch leaves those of the acquisition as they are
+    rng : separate random numbers, so that a switch does not change those of the acquisition
     """
     tilts = np.asarray(acquisition.tilt_deg, np.float64)
     series = tuple(acquisition.energies_ev)
     instrument.check(phantom, series, tilts)
     energies = np.array([*acquisition.energies_ev.values()], np.float64) + instrument.energy_offset_ev
-    # Each effect draws from its own stream: switching one on leaves the others as they are.
+    # Each effect draws from its own stream: switching one on does not change the others.
     tilting, shaking, placing, coating, lighting, laying = rng.spawn(6)
     whole = with_neighbours(phantom, instrument.neighbours, placing) if instrument.neighbours else phantom
     table = attenuation_per_um(

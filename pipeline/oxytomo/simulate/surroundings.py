@@ -1,4 +1,4 @@
-"""What lies beside the particle: skin, binder, carbon, a supporting film, particles."""
+"""Objects beside the particle: skin, binder, carbon, a supporting film, particles."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -13,7 +13,7 @@ from oxytomo.simulate.particles import apart
 from oxytomo.simulate.phantoms import Ellipsoid, Phantom
 
 SUBSTANCES: Final = ("carbon", "carbonate", "binder")
-"""What the ellipsoids of the surroundings are made of, in the order of their amounts."""
+"""Substances of the surroundings, in the order of their amounts."""
 NEIGHBOUR_RADIUS: Final = (0.25, 0.4)
 """Radius of a neighbour as a share of the particle's."""
 HOLE_PITCH: Final = 1.6
@@ -30,7 +30,7 @@ class Sheet:
 
     Attributes
     ----------
-    y_nm : where it is along the beam at tilt 0
+    y_nm : position along the beam at tilt 0
     film_nm, hole_nm, hole_origin_nm : its thickness, the diameter of its holes, and (z, x) of one
         hole
     """
@@ -91,9 +91,9 @@ def with_neighbours(phantom: Phantom, number: int, rng: np.random.Generator) -> 
 def surroundings(phantom: Phantom, instrument: RealInstrument, rng: np.random.Generator) -> Phantom:
     """Skin, binder and clumps around the particle, as amounts of :data:`SUBSTANCES`.
 
-    1 is a substance's own density.
+    An amount of 1 is a substance's own density.
 
-    The binder is an ellipsoid that is larger and lies to one side: its thickness runs from 0 to
+    The binder is a larger ellipsoid with an offset to one side: its thickness runs from 0 to
     ``binder_nm``.
     """
     body, around = outline_of(phantom), list[Ellipsoid]()
@@ -119,7 +119,7 @@ def surroundings(phantom: Phantom, instrument: RealInstrument, rng: np.random.Ge
 
 
 def film_below(phantom: Phantom, instrument: RealInstrument, rng: np.random.Generator) -> Sheet | None:
-    """The film below the particle; None where there is none."""
+    """The film below the particle; None without one."""
     if not instrument.film_nm:
         return None
     outline = outline_of(phantom)

@@ -25,14 +25,15 @@ def transmissions(
     Parameters
     ----------
     phantom : the object
-    attenuation_per_um : (n_ellipsoid,) what each ellipsoid adds to the linear attenuation, 1/µm
+    attenuation_per_um : (n_ellipsoid,) linear attenuation that each ellipsoid adds, 1/µm
     tilt_deg : (n_frame,) degrees
     shift_px : (n_frame, 2) shift of the content, pixels (dy, dx)
-    pixel_nm : pixel size in the object plane
+    pixel_nm : pixel size in the object plane, nm
     n_rows, n_cols : detector pixels; the tilt axis is at column (n_cols − 1)/2
     psf_px : standard deviation of the Gaussian point-spread function, pixels
     subsamples : rays per pixel edge
-    axis_tilt_deg : lean of the tilt axis, towards +x for increasing row
+    axis_tilt_deg : in-plane tilt of the rotation axis, degrees, positive towards +x for increasing
+        row
 
     Returns
     -------

@@ -1,8 +1,8 @@
-"""Bodies with exactly known sizes: pores, cracks and the particle's skin, as shares of voxels.
+"""Bodies of exactly known size: pores, cracks and the particle's skin, as shares of voxels.
 
-Objects enter as signed distances, so that a voxel holds the share that an interval of one voxel's
-length along the surface's normal holds. The volume of a crack is then its area times its aperture
-whatever its direction, and cracks thinner than a voxel are as exact as thick ones.
+Objects are given as signed distances. The share of a voxel is the share of an interval of one
+voxel's length along the surface's normal. The volume of a crack is then its area times its aperture
+in every direction, and cracks thinner than a voxel are as exact as thick ones.
 """
 
 from collections.abc import Sequence
@@ -35,8 +35,8 @@ class Crack:
 
     Attributes
     ----------
-    centre_px, normal : of the disc
-    radius_px, aperture_px : of the disc
+    centre_px, normal : centre and normal of the disc
+    radius_px, aperture_px : radius and aperture of the disc
     bend : curvature in 1/voxel
     """
 
@@ -49,7 +49,7 @@ class Crack:
 
 @dataclass(frozen=True)
 class Skin:
-    """A sphere whose surface waves.
+    """A sphere with a wavy surface.
 
     Attributes
     ----------
@@ -76,7 +76,7 @@ def random_skin(radius_px: float, roughness: float, rng: np.random.Generator) ->
 def skin_share(skin: Skin, shape: tuple[int, ...], rows: slice) -> FloatArray:
     """Return the share of each voxel inside the skin, in some rows of a volume.
 
-    The particle is in its middle.
+    The particle is in the middle of the volume.
     """
     middle = [(n - 1) / 2 for n in shape]
     z, y, x = grid(shape, rows, middle)
@@ -91,7 +91,7 @@ def skin_share(skin: Skin, shape: tuple[int, ...], rows: slice) -> FloatArray:
 
 
 def grid(shape: tuple[int, ...], rows: slice, centre: Sequence[float] | Float64Array) -> list[FloatArray]:
-    """Return the places of some rows of voxels relative to a centre, z y x, to be broadcast."""
+    """Return the positions of some rows of voxels relative to a centre, z y x, for broadcasting."""
     places = [np.arange(rows.start, rows.stop), *(np.arange(n) for n in shape[1:])]
     axes = [p.astype(np.float32) - np.float32(c) for p, c in zip(places, centre, strict=True)]
     return list(np.meshgrid(*axes, indexing="ij", sparse=True))

@@ -1,4 +1,4 @@
-"""Particles with pores and cracks of exactly known size, as a microscope shows them."""
+"""Particles with pores and cracks of exactly known size, as a microscope images them."""
 
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -24,15 +24,15 @@ from oxytomo.slabs import slabs
 
 @dataclass(frozen=True)
 class VoidPhantom:
-    """What is in the volume, exactly.
+    """Exact content of a volume.
 
     Attributes
     ----------
     envelope, void : (n_z, n_y, n_x) float32, share of each voxel inside the particle's skin and of
         the voids in it
-    crack_index : int16, 1 + index of the crack whose middle plane runs through the voxel, 0
+    crack_index : int16, 1 + index of the crack whose middle plane passes through the voxel, 0
         elsewhere
-    pore_index : int16, 1 + index of the pore that holds the voxel's centre
+    pore_index : int16, 1 + index of the pore that contains the voxel's centre
     pores, cracks : the objects
     """
 
@@ -51,13 +51,13 @@ class VoidPhantom:
 
 @dataclass(frozen=True)
 class Scene:
-    """What a volume holds, before it is drawn.
+    """Content of a volume before it is drawn.
 
     Attributes
     ----------
-    shape : of the volume; the particle is in its middle
-    skin, pores, cracks : what is in it; where pores and cracks reach out of the particle they end
-        at its skin
+    shape : shape of the volume; the particle is in its middle
+    skin, pores, cracks : objects in it; pores and cracks that extend beyond the particle end at its
+        skin
     """
 
     shape: tuple[int, int, int]
@@ -87,13 +87,13 @@ class Scene:
 
 
 def turned(scene: Scene, rotation: Float64Array, *, scale: float, size: int) -> Scene:
-    """Return the same particle turned about its centre, as a volume with other voxels shows it.
+    """Return the same particle rotated about its centre, on voxels of another size.
 
     Parameters
     ----------
-    scene : its cracks are flat: the direction in which one bends does not turn with it
-    rotation : (3, 3), of places z y x from the middle
-    scale : voxel size of the scene / voxel size of the result
+    scene : its cracks must be flat, because the direction of a bend is not rotated
+    rotation : (3, 3), for positions z y x from the middle
+    scale : voxel size of the scene over that of the result
     size : edge of the result in voxels
     """
     old, new = (np.array(scene.shape) - 1) / 2, np.full(3, (size - 1) / 2)
@@ -130,7 +130,7 @@ def draw(
     ----------
     shape, pores, cracks : see :class:`Scene`
     radius_px : mean radius of the particle
-    roughness : largest relative departure of its surface from a sphere, in waves of low order
+    roughness : largest relative deviation of its surface from a sphere, in waves of low order
     rng : random numbers for the surface
     """
     return Scene(shape, random_skin(radius_px, roughness, rng), pores, cracks).rows(slice(0, shape[0]))
@@ -162,8 +162,8 @@ def random_scene(
     Parameters
     ----------
     size : edge of the volume in voxels
-    apertures_px : of the cracks
-    pore_radii_px : of the pores, radii of spheres of the same volume
+    apertures_px : apertures of the cracks
+    pore_radii_px : radii of spheres with the volumes of the pores
     rng : random numbers
     """
     radius, middle = 0.41 * size, np.full(3, (size - 1) / 2)
@@ -198,9 +198,10 @@ def photograph(
 
     Parameters
     ----------
-    phantom : what is there
+    phantom : exact content of the volume
     blur_px : standard deviation of the blur; the noise is not blurred
-    contrast_to_noise : contrast of solid to air / standard deviation of the noise; inf for no noise
+    contrast_to_noise : contrast of solid to air over the standard deviation of the noise; inf for
+        no noise
     shading : relative amplitude of a slow variation of the solid's level
     structure : amplitude of rings about the z axis and of correlated noise, relative to the white
         noise
@@ -228,7 +229,7 @@ def photographed_rows(
 ) -> Iterator[tuple[slice, FloatArray]]:
     """Yield rows of the volume that :func:`photograph` makes, without structured noise.
 
-    Memory is set by the rows, and the values are the same.
+    Memory is limited by the rows, and the values are the same.
     """
     shade = _shade(scene.shape, shading, rng)
     for slab in slabs(scene.shape, halo=int(4 * blur_px + 0.5)):
@@ -280,7 +281,7 @@ def _random_crack(
 
 
 def _is_free(centre: Float64Array, reach: float, pores: list[Pore], cracks: list[Crack]) -> bool:
-    """Say whether a ball keeps 8 voxels away from every pore and crack."""
+    """Return whether a ball keeps a distance of 8 voxels from every pore and crack."""
     gap = 8.0
     for pore in pores:
         if np.linalg.norm(centre - pore.centre_px) < reach + pore.half_axes_px.max() + gap:

@@ -1,4 +1,4 @@
-"""Readers of raw tilt series: one module per format, found by content.
+"""Readers of raw tilt series: one module per format, recognised by content.
 
 A new format is one new module with three names: ``NAME``, ``recognises(path) -> bool`` and
 ``open_file(path, request) -> RawFile``.

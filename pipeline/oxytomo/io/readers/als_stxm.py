@@ -25,18 +25,18 @@ _REGIONS = r"Regions\s*=\s*\(\s*(\d+)"
 _UNIT = re.compile(r'\s*Name\s*=\s*"[^"]*";\s*Unit\s*=\s*"([^"]*)"')
 _POINTS = re.compile(r"Points\s*=\s*\(([^()]*)\)")
 _MOST_HEADER_BYTES = 2**20
-"""An honest header holds a line of numbers for each axis, and a few lines for each energy."""
+"""A valid header has a line of numbers for each axis, and a few lines for each energy."""
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file starts as the header of a scan."""
+    """Return whether the file starts with the header of a scan."""
     with path.open("rb") as file:
         return file.read(200).lstrip().startswith(_SIGNATURE)
 
 
 @dataclass(frozen=True)
 class Scan:
-    """What a header says: positions (n_x,), (n_y,) in nm, energies (n,) in eV, image files."""
+    """Content of a header: positions (n_x,), (n_y,) in nm, energies (n,) in eV, image files."""
 
     x_nm: Float64Array
     y_nm: Float64Array
@@ -47,7 +47,7 @@ class Scan:
 def open_file(path: Path, request: ReadRequest) -> RawFile:
     """Describe the stack or the image of one header.
 
-    Rows and columns run along the axes Q and P.
+    Rows and columns are along the axes Q and P.
     """
     scan = read_scan(path)
     missing = [image.name for image in scan.images if not image.is_file()]
@@ -65,7 +65,7 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
 def described(path: Path, scan: Scan, request: ReadRequest) -> RawFile:
     """Return the images of a scan.
 
-    A single image is one at normal incidence, a stack has no angles.
+    A single image is at normal incidence; a stack has no angles.
     """
     shape, n = (scan.y_nm.size, scan.x_nm.size), scan.energy_ev.size
 
@@ -93,7 +93,7 @@ def read_scan(path: Path) -> Scan:
     Raises
     ------
     InputError
-        For a header of something else than images, of several regions, or without an energy.
+        For a header of something other than images, of several regions, or without an energy.
     """
     text = _header(path)
     regions = re.search(_REGIONS, text)
@@ -147,7 +147,7 @@ def _header(path: Path) -> str:
 
 
 def _axis(text: str, name: str, unit: str, path: Path, *, least: int = 2) -> Float64Array:
-    """Return the points of one axis in nm or eV; the list begins with its own length."""
+    """Return the points of one axis in nm or eV; the list starts with its own length."""
     try:
         unit_in_file, values = _axis_words(text, name)
         points = np.array([float(point) for point in values.split(",")])
@@ -165,9 +165,9 @@ def _axis(text: str, name: str, unit: str, path: Path, *, least: int = 2) -> Flo
 
 
 def _axis_words(text: str, name: str) -> tuple[str, str]:
-    """Return the unit and the points of an axis as they are written: ``name = { …; Unit = "…".
+    """Return the unit and the points of an axis as written.
 
-    … Points = (…) …``.
+    The axis is ``name = { …; Unit = "…"; … Points = (…) …``.
     """
     start = re.search(rf"\b{name}\s*=\s*\{{", text)
     unit = None if start is None else _UNIT.match(text, start.end())

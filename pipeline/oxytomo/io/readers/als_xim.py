@@ -14,15 +14,15 @@ from oxytomo.io.readers.base import RawFile, ReadRequest
 
 NAME = "ALS STXM image"
 LAST = True
-"""In a folder the headers speak for their images."""
+"""In a folder the headers represent their images."""
 
 _IMAGE = re.compile(r"(?P<scan>.+)_a(?P<number>\d*)\.xim", re.IGNORECASE)
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file is called as an image of a scan is.
+    """Return whether the file has the name of an image of a scan.
 
-    A text of numbers has no other mark.
+    A text file of numbers has no other mark.
     """
     return _IMAGE.fullmatch(path.name) is not None
 

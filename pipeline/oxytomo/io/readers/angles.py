@@ -16,12 +16,12 @@ _DEGREES = {"", "deg", "degree", "degrees", "°"}
 _RADIANS = {"rad", "rads", "radian", "radians"}
 _MILLIRADIANS = {"mrad", "mrads", "milliradian", "milliradians"}
 _FEW, _SMALLEST_RAD, _LARGEST_RAD = 5, 0.5, 1.02 * 2 * np.pi
-"""Angles without a unit can be radians if there are at least FEW, with a span between these two."""
+"""Angles without a unit may be radians if there are at least FEW, with a span between these two."""
 
 
 @dataclass(frozen=True)
 class AngleTable:
-    """Tilt angles in degrees, and photon energies in eV where the table has them; one per frame."""
+    """Tilt angles in degrees, and photon energies in eV if the table has them; one per frame."""
 
     tilt_deg: Float64Array
     energy_ev: Float64Array | None
@@ -33,7 +33,7 @@ def to_degrees(values: Float64Array, unit: str, path: Path) -> Float64Array:
     Raises
     ------
     InputError
-        For an unknown unit, and for angles without a unit that can be radians.
+        For an unknown unit, and for angles without a unit that may be radians.
     """
     plain = unit.strip().lower()
     if plain in _RADIANS:
@@ -53,9 +53,9 @@ def to_degrees(values: Float64Array, unit: str, path: Path) -> Float64Array:
 
 
 def can_be_radians(values: Float64Array) -> bool:
-    """Say whether angles without a unit can be radians.
+    """Return whether angles without a unit may be radians.
 
-    Several, within one turn, and no round steps of degrees.
+    They may if there are several, within one turn, and not in round steps of degrees.
     """
     known = values[np.isfinite(values)]
     if known.size < _FEW or not _SMALLEST_RAD <= np.ptp(known) <= _LARGEST_RAD:
@@ -70,13 +70,13 @@ def read_angles(path: Path, *, unit: str = "") -> AngleTable:
     """Read tilt angles from a text file.
 
     The file has one angle in degrees per line, or a header line with a column such as ``tilt_deg``,
-    ``angle``, ``theta`` or ``theta_rad`` and perhaps ``energy_ev``. Lines that start with ``#`` are
-    skipped.
+    ``angle``, ``theta`` or ``theta_rad``, and optionally ``energy_ev``. Lines that start with ``#``
+    are skipped.
 
     Parameters
     ----------
     path : the table
-    unit : unit of angles whose column does not name one, where the format says it
+    unit : unit of angles whose column does not give one, if the format defines it
 
     Returns
     -------

@@ -1,4 +1,4 @@
-"""What every reader takes and returns."""
+"""Input and output of every reader."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +12,12 @@ from oxytomo.arrays import AnyArray, Float64Array, IntArray, Quantity
 from oxytomo.errors import InputError
 
 PIXEL_TOLERANCE = 0.01
-"""Largest relative difference of the two pixel sizes of square pixels."""
+"""Largest relative difference between the two edges of square pixels."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class SpectrumRequest:
-    """Which counts of a spectrum image make a map.
+    """Energy windows that make a map of a spectrum image.
 
     See :func:`oxytomo.preprocess.spectrum_image.window_map`.
     """
@@ -29,7 +29,7 @@ class SpectrumRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class ReadRequest:
-    """What to read as one tilt series; values given here win over the file's.
+    """Files to read as one tilt series; values given here override those of the file.
 
     Attributes
     ----------
@@ -38,14 +38,14 @@ class ReadRequest:
     angles_range : rows of the table to use, first and one past the last
     flat, dark : files or folders of flat and dark frames
     energy_ev, pixel_nm : photon energy in eV, object-plane pixel size in nm
-    quantity : what the pixels hold
+    quantity : quantity in the pixels
     offset : added to every raw value, flats and darks included
     dataset : path of the images inside an HDF5 file
-    flat_dataset, dark_dataset : paths of flats and darks: in the files ``flat`` and ``dark`` where
+    flat_dataset, dark_dataset : paths of flats and darks, in the files ``flat`` and ``dark`` if
         these are given
     angles_dataset, energy_dataset : paths of tilt angles and photon energies, one per frame or one
         for all
-    spectrum : what makes a map of a spectrum image
+    spectrum : energy windows for a map of a spectrum image
     """
 
     images: tuple[Path, ...]
@@ -67,19 +67,19 @@ class ReadRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class SeriesSummary:
-    """What is known of a series before its frames are read.
+    """Facts of a series before its frames are read.
 
     Attributes
     ----------
     format : name of the raw format
     shape : (n_frame, n_y, n_x)
     dtype : type of the stored pixels
-    tilt_deg, energy_ev, pixel_nm : (n_frame,) float64, NaN where nothing says
-    quantity : what the pixels hold
+    tilt_deg, energy_ev, pixel_nm : (n_frame,) float64, NaN where unknown
+    quantity : quantity in the pixels
     n_flat, n_dark : number of flat and dark frames
     metadata : free text worth showing
     files : name and number of frames of each file, in the order of the frames
-    remarks : what a user should know of the files
+    remarks : sentences that a user should read about the files
     """
 
     format: str
@@ -108,11 +108,10 @@ class FrameStack:
 
 @dataclass(frozen=True, kw_only=True)
 class RawFile:
-    """One raw file as its format describes it: one number per frame, None where it says nothing.
+    """One raw file as its format describes it: one number per frame, None where unknown.
 
     ``chosen`` are the indices of the frames among the ``n_stored`` images of a dataset that also
-    holds flats and darks. ``variance`` is that of the values of the frames, where the format knows
-    it.
+    holds flats and darks. ``variance`` is that of the values of the frames, if the format has it.
     """
 
     path: Path
@@ -176,7 +175,7 @@ def checked_stack(
     load_one: Callable[[int], AnyArray] | None = None,
     complex_too: bool = False,
 ) -> FrameStack:
-    """Return a stack after a check that it is grey, or complex where the format allows it."""
+    """Return a stack after a check that it is grey, or complex if the format allows it."""
     if len(shape) != 3 or min(shape) < 1:
         raise InputError(
             f"{path} [{name}]" if name else str(path),

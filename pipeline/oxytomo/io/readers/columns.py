@@ -19,7 +19,7 @@ _COMMENT = "#"
 def table_rows(path: Path, what: str, setting: str) -> list[list[str]]:
     """Return the rows of a table as cells.
 
-    Decimal commas become points where nothing else can be meant.
+    Decimal commas are converted to points if there is no other meaning.
 
     Parameters
     ----------
@@ -30,8 +30,9 @@ def table_rows(path: Path, what: str, setting: str) -> list[list[str]]:
 
     Raises
     ------
-    InputError For what is no table, and for commas that can be decimal marks as well as they can
-        separate two columns.
+    InputError
+        If the file is not a table, or if commas may be decimal marks as well as separators of two
+        columns.
     """
     lines = text_lines(path, what, setting)
     header = None if _starts_with_number(lines[0]) else lines[0]
@@ -48,7 +49,7 @@ def table_rows(path: Path, what: str, setting: str) -> list[list[str]]:
 
 
 def text_lines(path: Path, what: str, setting: str) -> list[str]:
-    """Return the lines of a text file without empty ones and comments; at least one."""
+    """Return the lines of a text file without empty lines and comments; at least one."""
     try:
         lines = read_text(path, what).decode("utf-8-sig").splitlines()
     except FileNotFoundError as error:
@@ -65,7 +66,7 @@ def text_lines(path: Path, what: str, setting: str) -> list[str]:
 
 
 def is_number(text: str) -> bool:
-    """Say whether a cell is a number."""
+    """Return whether a cell is a number."""
     try:
         float(text)
     except ValueError:
@@ -87,34 +88,34 @@ def column_numbers(path: Path, rows: Sequence[Sequence[str]], column: int) -> Fl
 
 
 def _starts_with_number(line: str) -> bool:
-    """Say whether a line begins with a number, whatever the mark behind it."""
+    """Return whether a line starts with a number, whatever mark follows it."""
     first = re.split(r"[;\t\s]", line, maxsplit=1)[0].strip('"')
     return is_number(first.split(",")[0]) or _COMMA_NUMBER.fullmatch(first) is not None
 
 
 def column_separator(row: str) -> str | None:
-    """Return what separates the columns of a row of numbers, None for blanks."""
+    """Return the separator of the columns of a row of numbers, None for blanks."""
     for mark in ";\t":
         if mark in row:
             return mark
     words = row.split()
-    # Blanks between numbers with decimal commas; a comma and a blank is a comma that separates.
+    # Blanks between numbers with decimal commas; a comma with a blank is a separator.
     apart = len(words) > 1 and all(_COMMA_NUMBER.fullmatch(word) or is_number(word) for word in words)
     return "," if "," in row and not apart else None
 
 
 def with_point(cell: str) -> str:
-    """Return a number with a decimal comma with a point, anything else as it is."""
+    """Return a number with its decimal comma replaced by a point; other text is unchanged."""
     return cell.replace(",", ".") if _COMMA_NUMBER.fullmatch(cell) else cell
 
 
 def _separator(header: str | None, body: Sequence[str]) -> str | None:
-    """Return what separates columns, None for blanks."""
+    """Return the separator of columns, None for blanks."""
     for mark in ";\t":
         if header is not None and mark in header:
             return mark
     found = column_separator(body[0]) if body else None
-    # Without a comma in the first row there may be some in others, or in the header.
+    # If the first row has no comma, others or the header may have some.
     any_comma = any("," in line for line in body) or (header is not None and "," in header)
     return "," if found is None and any_comma and body and len(body[0].split()) == 1 else found
 
@@ -131,16 +132,16 @@ def _cells(lines: Sequence[str], separator: str | None, path: Path, what: str) -
 
 
 def _decimal_commas(header: str | None, body: Sequence[str], path: Path) -> bool:
-    """Say whether the only comma of each line is a decimal mark, so that there is one column.
+    """Return whether the only comma of each line is a decimal mark, so that there is one column.
 
-    It is where a header names one column, some lines have no comma, digits behind a comma begin
-    with a zero, or the numbers rise or fall through the same whole number. It is not where a header
-    names two.
+    It is if a header names one column, some lines have no comma, digits after a comma start with a
+    zero, or the numbers rise or fall through the same whole number. It is not if a header names two
+    columns.
 
     Raises
     ------
     InputError
-        Where both can be meant.
+        If both meanings are possible.
     """
     with_comma = [line for line in body if _COMMA_NUMBER.fullmatch(line)]
     if not with_comma or any(_WHOLE.fullmatch(line) is None for line in body if line not in set(with_comma)):

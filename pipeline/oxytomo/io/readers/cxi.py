@@ -25,7 +25,7 @@ LARGEST_JOULE = 1e-10
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file has a reconstructed image; diffraction patterns alone are no images."""
+    """Return whether the file has a reconstructed image; diffraction patterns do not count."""
     if not is_hdf5(path):
         return False
     with open_hdf5(path) as file:
@@ -33,7 +33,7 @@ def recognises(path: Path) -> bool:
 
 
 def _images(file: h5py.File) -> Iterator[tuple[h5py.Group, h5py.Group]]:
-    """Yield entries and their images, the last result first where one is marked as such."""
+    """Yield entries and their images, the last result first if one is marked as such."""
     for entry_name in sorted(name for name in file if re.fullmatch(r"entry_\d+", name)):
         entry = _group(file, entry_name)
         names = [] if entry is None else [name for name in entry if re.fullmatch(r"image_(\d+|latest)", name)]
@@ -47,7 +47,7 @@ def _group(parent: h5py.Group, name: str) -> h5py.Group | None:
     try:
         item = parent.get(name)
     except (KeyError, OSError, RuntimeError, ValueError):
-        return None  # a link that leads nowhere
+        return None  # a link without target
     return item if isinstance(item, h5py.Group) else None
 
 
@@ -89,7 +89,7 @@ def _pixel_nm(
 ) -> Float64Array | None:
     """Return the pixel size of the image: stated, or its size over its number of pixels.
 
-    Never that of the detector.
+    It is never that of the detector.
     """
     x_nm, y_nm = (
         lengths_nm(dataset_at(image, f"{axis}_pixel_size"), path, unit_if_absent="m") for axis in "xy"

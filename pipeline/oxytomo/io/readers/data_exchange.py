@@ -55,7 +55,7 @@ _UNITS: dict[Quantity, str] = {
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file has ``exchange/data``."""
+    """Return whether the file has ``exchange/data``."""
     if not is_hdf5(path):
         return False
     with open_hdf5(path) as file:
@@ -115,13 +115,13 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
 
 
 def write_data_exchange(path: Path, series: TiltSeries) -> None:
-    """Write a raw series as Data Exchange HDF5 that the reader gives back unchanged.
+    """Write a raw series as Data Exchange HDF5 that the reader returns unchanged.
 
     Parameters
     ----------
     path : the file; it appears complete or not at all
-    series : frames, flats, darks and what is known of them; energies are written in eV, pixel sizes
-        in nm, angles in degrees
+    series : frames, flats, darks and their metadata; energies are written in eV, pixel sizes in nm,
+        angles in degrees
     """
     with complete_or_absent(path) as partial, h5py.File(partial, "w") as file:
         file["implements"] = "exchange:measurement"
@@ -157,13 +157,13 @@ def write_energy_stack(
     dark: FloatArray | None = None,
     metadata: Mapping[str, str] | None = None,
 ) -> None:
-    """Write a stack through an edge as Data Exchange HDF5, which the reader gives back.
+    """Write a stack through an edge as Data Exchange HDF5 that the reader returns unchanged.
 
     Parameters
     ----------
     path : the file; it appears complete or not at all
     frames : (n_energy, n_y, n_x)
-    energy_ev : (n_energy,)
+    energy_ev : (n_energy,) eV
     flat, dark : (n, n_y, n_x): one flat per energy, or any number for all
     """
     with complete_or_absent(path) as partial, h5py.File(partial, "w") as file:
@@ -214,7 +214,7 @@ def _pixel_nm(file: h5py.File, n_frame: int, request: ReadRequest, path: Path) -
 
 
 def _single(values: Float64Array) -> Float64Array | float | None:
-    """Return one number where all are equal, None where all are unknown."""
+    """Return one number if all are equal, None if all are unknown."""
     if np.isnan(values).all():
         return None
     return float(values[0]) if (values == values[0]).all() else values

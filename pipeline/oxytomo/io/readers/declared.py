@@ -1,7 +1,6 @@
-"""HDF5 of any layout: the user says which dataset holds images, flats, angles, energies.
+"""HDF5 of any layout: the user names the datasets of images, flats, angles and energies.
 
-What is declared wins over what a recognised format says of the same thing; the rest is taken from
-the format.
+Declared datasets override those that a recognised format finds; the rest is taken from the format.
 """
 
 import difflib
@@ -30,7 +29,7 @@ from oxytomo.io.readers.hdf5 import (
 
 NAME = "HDF5"
 LAST = True
-"""Asked only after every other format."""
+"""Tried only after every other format."""
 
 MOST_NAMES = 12
 MOST_LINES = 60
@@ -39,7 +38,7 @@ _PLACES = ("dataset", "flat_dataset", "dark_dataset", "angles_dataset", "energy_
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file is HDF5 at all."""
+    """Return whether the file is HDF5 at all."""
     return is_hdf5(path)
 
 
@@ -58,12 +57,12 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
 
 
 def check_declared_places(path: Path, request: ReadRequest) -> None:
-    """Refuse names of datasets that the file does not have, before a format looks for them.
+    """Refuse names of datasets that the file does not have, before a format uses them.
 
     Raises
     ------
     InputError
-        With the datasets that the file holds; also for names in a file that is no HDF5.
+        With the datasets in the file; also for names in a file that is not HDF5.
     """
     in_own_files = {f"{role}_dataset" for role in ("flat", "dark") if getattr(request, role)}
     wanted = {
@@ -86,7 +85,7 @@ def check_declared_places(path: Path, request: ReadRequest) -> None:
 
 
 def with_declared(raw: RawFile, request: ReadRequest) -> RawFile:
-    """Return what a format found in a file, with what the user declares in its place."""
+    """Return the content that a format found, with declared datasets in place of its own."""
     path = raw.path
     if all(getattr(request, place) is None for place in _PLACES[1:]):
         return raw
@@ -96,7 +95,7 @@ def with_declared(raw: RawFile, request: ReadRequest) -> RawFile:
             name = getattr(request, f"{role}_dataset")
             if name is not None and not getattr(request, role):
                 changes[role] = image_stack(declared_dataset(file, name, f"{role}_dataset", path), path)
-        if "flat" in changes:  # what the format says of the flats does not belong to these
+        if "flat" in changes:  # the format's facts of the flats do not belong to these
             changes |= {"flat_exposure_s": None, "flat_ring_current_ma": None, "flat_position": None}
         if request.angles_dataset is not None:
             item = declared_dataset(file, request.angles_dataset, "angles_dataset", path)
@@ -133,7 +132,7 @@ def _of_frames(values: Float64Array, raw: RawFile, what: str) -> Float64Array:
 
 
 def declared_dataset(file: h5py.File, name: str, place: str, path: Path) -> h5py.Dataset:
-    """Return the dataset that a setting names, or raise one line with what the file holds."""
+    """Return the dataset that a setting names, or raise one line with the content of the file."""
     refuse_broken_link(file, name, path)
     item = dataset_at(file, name)
     if item is None:
@@ -205,7 +204,7 @@ def datasets(file: h5py.File) -> list[h5py.Dataset]:
         try:
             item = file[name] if not isinstance(file.get(name, getlink=True), h5py.ExternalLink) else None
         except (KeyError, OSError, RuntimeError, ValueError, TypeError):
-            continue  # a link that leads nowhere, or a type that HDF5 cannot read
+            continue  # a link without target, or a type that HDF5 cannot read
         if isinstance(item, h5py.Dataset):
             found.append(item)
     return found
@@ -230,7 +229,7 @@ def _described(item: h5py.Dataset) -> str:
 
 
 def _closest(file: h5py.File, name: str) -> str | None:
-    """Return the dataset whose name is most like one that is not there."""
+    """Return the dataset whose name is most similar to a missing one."""
     known = {item.name.lstrip("/"): item for item in datasets(file)}
     wanted = name.strip("/")
     same = [full for full in known if full.rpartition("/")[2].lower() == wanted.rpartition("/")[2].lower()]
@@ -239,5 +238,5 @@ def _closest(file: h5py.File, name: str) -> str | None:
 
 
 def _one_line(name: str) -> str:
-    """Return a name from a file without what would break a line."""
+    """Return a name from a file without characters that would break a line."""
     return "".join(sign if sign.isprintable() else "?" for sign in name)[:120]

@@ -1,7 +1,7 @@
 """EDF (ESRF data format), read with fabio: one frame or many per file.
 
-The headers have no agreed names or units for angles, energy and pixel size, so these come from the
-configuration.
+The headers have no standard names or units for angles, energy and pixel size, so these come from
+the configuration.
 """
 
 import logging
@@ -21,12 +21,12 @@ NAME = "EDF"
 _MANY_DIMENSIONS = re.compile(rb"(?i)dim_\s*[+-]?\d[\d_]{1,20}")
 _SIZE = re.compile(rb"(?i)\b(?:edf_\w{1,20}size|size|dim_\d)\s*=\s*(\d{1,30})")
 _TITLES = ("title", "Title", "scan_title")
-# What it would say, an InputError says
+# Its message is given in an InputError
 logging.getLogger("fabio.edfimage").setLevel(logging.CRITICAL)
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file starts with an EDF header."""
+    """Return whether the file starts with an EDF header."""
     with path.open("rb") as file:
         head = file.read(4096)
     return head.lstrip(b"\r\n\t ").startswith(b"{") and b"Dim_1" in head and b"DataType" in head
@@ -61,7 +61,7 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
 def _check_dimensions(path: Path) -> None:
     """Refuse a header of more than nine dimensions or with blocks larger than the file.
 
-    fabio counts up to any number that it finds there, and asks for the memory of any block.
+    fabio trusts any such number, and allocates memory for any block.
     """
     with path.open("rb") as file, mmap.mmap(file.fileno(), 0, access=mmap.ACCESS_READ) as content:
         wrong = _wrong_entry(content)
@@ -75,7 +75,7 @@ def _check_dimensions(path: Path) -> None:
 
 
 def _wrong_entry(content: mmap.mmap) -> bytes:
-    """Return the first such entry, empty where there is none.
+    """Return the first such entry, empty without one.
 
     No match may outlive the mapped file.
     """
@@ -87,16 +87,16 @@ def _wrong_entry(content: mmap.mmap) -> bytes:
 
 
 def _opened(path: Path) -> Any:
-    import fabio  # a tenth of a second that only these files are worth
+    import fabio  # takes a tenth of a second, only for these files
 
     try:
         return fabio.open(str(path))
-    except OSError as error:  # fabio wants its whole first frame
+    except OSError as error:  # fabio needs its whole first frame
         raise truncated(path, "a complete first frame", f"{path.stat().st_size} bytes") from error
     except Exception as error:
         if type(error) is not Exception:
             raise
-        # fabio has no class of its own for a header that leads outside the file.
+        # fabio has no error class for a header that points outside the file.
         raise truncated(path, "a header within the file", " ".join(str(error).split())) from error
 
 

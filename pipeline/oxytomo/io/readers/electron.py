@@ -1,6 +1,6 @@
 """Electron microscopy through RosettaSciIO: DigitalMicrograph, EMD, HyperSpy, Bruker BCF.
 
-Images, stacks, spectrum images.
+It reads images, stacks and spectrum images.
 
 The extra ``em`` installs the package. Only readers that parse data are called; none of them
 executes or unpickles anything.
@@ -34,7 +34,7 @@ from oxytomo.units import to_ev, to_nm
 
 NAME = "electron microscopy"
 OWN_NAMES = True
-"""``dataset`` names a signal by its title, no place in an HDF5 file."""
+"""``dataset`` is the title of a signal, not a path in an HDF5 file."""
 
 _PACKAGE_OF = {"dm": "digitalmicrograph", "bcf": "bruker", "hspy": "hspy", "emd": "emd"}
 _BCF = b"AAMVHFSS"
@@ -46,7 +46,7 @@ _MOST_SIGNALS = 200
 
 @dataclass(frozen=True)
 class Signal:
-    """One signal of a file: title, values (perhaps not read yet), and axes in their order."""
+    """One signal of a file: title, values (may be unread), and axes in their order."""
 
     title: str
     values: Any
@@ -54,13 +54,13 @@ class Signal:
 
     @property
     def energy_axis(self) -> int | None:
-        """The axis of energies, by its unit."""
+        """The energy axis, recognised by its unit."""
         units = [str(axis.get("units") or "").strip().lower() for axis in self.axes]
         return next((i for i, unit in enumerate(units) if unit in _ENERGY_UNITS), None)
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file is one of these formats."""
+    """Return whether the file is one of these formats."""
     return _kind(path) is not None
 
 
@@ -80,7 +80,7 @@ def _kind(path: Path) -> str | None:
 
 
 def _is_emd(file: h5py.File) -> bool:
-    """Say whether the file is Velox's or follows the EMD of the NCEM."""
+    """Return whether the file is an EMD of Velox or of the NCEM."""
     if isinstance(file.get("Data"), h5py.Group) and {"Version", "Experiments", "Operations"} & set(file):
         return True
     return "version_major" in file.attrs and any(
@@ -94,7 +94,7 @@ def _item(group: h5py.Group, name: str) -> Any:
     try:
         return group.get(name)
     except (KeyError, OSError, RuntimeError, ValueError):
-        return None  # a link that leads nowhere
+        return None  # a link without target
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
@@ -145,12 +145,12 @@ def _images(path: Path, signal: Signal, energy: int | None, request: ReadRequest
 
 def _maps(path: Path, signal: Signal, energy: int, window: SpectrumRequest, request: ReadRequest) -> RawFile:
     """Describe the map of one line, or one map per tilt."""
-    order = _order(signal, energy)  # perhaps a tilt, then energy, y, x
+    order = _order(signal, energy)  # optional tilt, then energy, y, x
     energy_ev, title = _energies(signal.axes[energy]), signal.title
     n = int(signal.values.shape[order[0]]) if len(order) == 4 else 1
     n_y, n_x = (int(signal.values.shape[i]) for i in order[-2:])
     counts = np.dtype(signal.values.dtype).kind in "iu"
-    window_map(  # the windows are judged before the spectra are read
+    window_map(  # the windows are checked before the spectra are read
         ((np.abs(energy_ev) + 1) ** -2.0)[None, None],
         energy_ev,
         window_ev=window.window_ev,
@@ -219,7 +219,7 @@ def _loaded(path: Path, title: str, order: tuple[int, ...]) -> AnyArray:
 
 
 def _signals(path: Path) -> list[Signal]:
-    """Return what is in a file; values are read when they are asked for."""
+    """Return the content of a file; values are read on access."""
     kind = str(_kind(path))
     optional_package("rsciio", what=f"{path} ({path.suffix.lstrip('.') or kind})", extra="em")
     reader = importlib.import_module(f"rsciio.{_PACKAGE_OF[kind]}").file_reader
@@ -229,7 +229,7 @@ def _signals(path: Path) -> list[Signal]:
         try:
             signals = reader(str(path), lazy=True)
         except ValueError:
-            # Small datasets without chunks among the metadata cannot be left for later.
+            # Small datasets without chunks among the metadata cannot be read later.
             signals = reader(str(path), lazy=False)
         return _found(signals, path)
 
@@ -272,7 +272,7 @@ def _numbered(title: str, number: int) -> str:
 
 
 def _chosen(signals: list[Signal], request: ReadRequest, path: Path) -> Signal:
-    """Return the signal with the wanted title, or the only one of the wanted kind."""
+    """Return the signal with the given title, or the only one of the required kind."""
     listed = ", ".join(f"'{one.title}' {tuple(map(int, one.values.shape))}" for one in signals[:12]) or "none"
     if request.dataset is not None:
         named = next((one for one in signals if one.title == request.dataset), None)
@@ -318,13 +318,13 @@ def _energies(axis: dict[str, Any]) -> Float64Array:
 
 
 def _angles(axis: dict[str, Any], path: Path) -> Float64Array | None:
-    """Return the tilts of an axis in degrees, None where it is no axis of angles."""
+    """Return the tilts of an axis in degrees, None if it is not an axis of angles."""
     unit = str(axis.get("units") or "").strip().lower()
     return to_degrees(_points(axis), unit, path) if unit in _ANGLE_UNITS else None
 
 
 def _pixel_nm(signal: Signal, order: tuple[int, ...], n: int, path: Path) -> Float64Array | None:
-    """Return the pixel size, None where an axis has no unit of length."""
+    """Return the pixel size, None if an axis has no unit of length."""
     sizes: list[Float64Array | None] = []
     for axis in (signal.axes[i] for i in order[-2:]):
         unit, scale = str(axis.get("units") or "").strip(), abs(float(axis.get("scale") or 0.0))

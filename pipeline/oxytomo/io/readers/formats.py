@@ -1,4 +1,4 @@
-"""Which format a file has, and the raw files behind a path."""
+"""Recognition of file formats, and the raw files behind a path."""
 
 import importlib
 import pkgutil
@@ -31,7 +31,7 @@ LIBRARY_ERRORS = (
     zlib.error,
     tifffile.TiffFileError,
 )
-"""What the libraries behind the formats raise for damaged files."""
+"""Exceptions that the libraries behind the formats raise for damaged files."""
 
 
 @dataclass(frozen=True)
@@ -43,8 +43,8 @@ class Format:
     open_file: Callable[[Path, ReadRequest], RawFile]
     last: bool = False
     own_names: bool = False
-    """``dataset`` is no place in an HDF5 file."""
-    """Asked after all others, and in a folder only where no other format was found."""
+    """``dataset`` is not a path in an HDF5 file."""
+    """Tried after all others, and in a folder only if no other format was found."""
 
 
 @cache
@@ -69,7 +69,7 @@ def formats() -> tuple[Format, ...]:
 
 @contextmanager
 def library_errors(path: Path) -> Iterator[None]:
-    """Turn what a library raises for a damaged file into one :class:`InputError`."""
+    """Convert an exception of a library for a damaged file to one :class:`InputError`."""
     try:
         yield
     except PipelineError:
@@ -95,7 +95,7 @@ def library_errors(path: Path) -> Iterator[None]:
 
 
 def format_of(path: Path) -> Format | None:
-    """Return the format of a file, found by its content."""
+    """Return the format of a file, recognised by its content."""
     with library_errors(path):
         if path.stat().st_size == 0:
             raise InputError(
@@ -108,7 +108,7 @@ def format_of(path: Path) -> Format | None:
 
 
 def open_raw(raw_format: Format, path: Path, request: ReadRequest) -> RawFile:
-    """Describe one raw file as its format and what is declared say."""
+    """Describe one raw file by its format and the declared datasets."""
     from oxytomo.io.readers.declared import check_declared_places, with_declared
 
     with library_errors(path):
@@ -126,7 +126,7 @@ def open_raw(raw_format: Format, path: Path, request: ReadRequest) -> RawFile:
 
 
 def _complex_as_said(raw: RawFile, request: ReadRequest) -> RawFile:
-    """Mark complex images as such; refuse them, or real ones, where the request says otherwise."""
+    """Mark complex images as such; refuse images that contradict the request."""
     is_complex = raw.frames.dtype.kind == "c"
     wanted = request.quantity or ("complex" if is_complex else "counts")
     if is_complex != (wanted == "complex"):
@@ -146,9 +146,9 @@ def _complex_as_said(raw: RawFile, request: ReadRequest) -> RawFile:
 def raw_files(paths: tuple[Path, ...], role: str) -> tuple[Format, list[Path]]:
     """Return the format and the files behind paths.
 
-    Files in the given order, folders in natural order.
+    Files are in the given order, folders in natural order.
 
-    In a folder, files of no known format are passed over; a file that is named must have one.
+    In a folder, files of unknown format are skipped; a file given by name must have a format.
     """
     found: list[tuple[Format, Path]] = []
     for path in paths:

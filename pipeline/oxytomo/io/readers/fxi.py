@@ -2,9 +2,9 @@
 
 With ``angle``, and ``X_eng`` in keV.
 
-The files name their datasets and have no units: angles are in degrees, energies in keV, ``Pixel
-Size`` is a text such as ``19.7nm``. ``img_xanes`` is written as transmission already, or as counts
-without dark level (``img_only``).
+The files have fixed dataset names and no units: angles are in degrees, energies in keV, ``Pixel
+Size`` is a text such as ``19.7nm``. ``img_xanes`` holds transmission, or counts without dark level
+(``img_only``).
 """
 
 import re
@@ -27,7 +27,7 @@ LARGEST_TRANSMISSION = 10.0
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file has the datasets of a tilt series or XANES stack of this beamline."""
+    """Return whether the file has a tilt series or XANES stack of this beamline."""
     if not is_hdf5(path):
         return False
     with open_hdf5(path) as file:
@@ -50,8 +50,8 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
         n_frame = frames.shape[0]
         quantity = _quantity(item)
         counts = quantity == "counts"
-        # The images of a stack have lost their dark level already; a tilt series is as the camera
-        # gave it.
+        # The dark level is already subtracted from the images of a stack; a tilt series is as
+        # recorded.
         raw = counts and not (name == "img_xanes" and item.dtype.kind == "f")
         angles = numbers(dataset_at(file, "angle"))
         tilt = None if angles is None or name == "img_xanes" else to_degrees(angles, "", path)
@@ -71,7 +71,7 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
 
 
 def _quantity(item: h5py.Dataset) -> Quantity:
-    """Return what the images hold: whole numbers are counts, other numbers by their size."""
+    """Return the quantity of the images: whole numbers are counts, others depend on their size."""
     if item.dtype.kind in "iu" or item.ndim != 3:
         return "counts"
     middle = np.asarray(item[item.shape[0] // 2], np.float64)
@@ -79,7 +79,7 @@ def _quantity(item: h5py.Dataset) -> Quantity:
 
 
 def _beside(file: h5py.File, name: str, path: Path) -> FrameStack | None:
-    """Return the single frames, or their mean where only that is kept."""
+    """Return the single frames, or their mean if only that is stored."""
     for place in (name, f"{name}_avg"):
         item = dataset_at(file, place)
         if item is not None and item.size and item.ndim in (2, 3):

@@ -1,4 +1,4 @@
-"""What a file from elsewhere may not do: hang the HDF5 library, lead away, or lie in size."""
+"""Protection against files from elsewhere that hang the HDF5 library, link away, or fake sizes."""
 
 import atexit
 import math
@@ -21,29 +21,29 @@ from oxytomo.errors import InputError
 from oxytomo.io.readers.walk_hdf5 import HUGE_BYTES, TOO_LARGE, WALKED
 
 GUARD_CPU_S = 1.0
-"""The structure of an honest file is walked in milliseconds; a damaged one can keep the library
-busy for ever."""
+"""The structure of a valid file is walked in milliseconds; a damaged one can keep the library busy
+for ever."""
 GUARD_WALL_S = 60.0
 PROGRAM = Path(__file__).with_name("walk_hdf5.py")
 MOST_FILES = 1000
-"""Files that one process walks: what the library loses of its memory stays small."""
+"""Number of files that one process walks, which limits the memory that the library leaks."""
 MOST_CHUNK_BYTES = 2**30
-"""Largest chunk, as it unpacks, that a reader takes."""
+"""Largest unpacked chunk that a reader accepts."""
 LARGEST_RATIO = 1100
-"""Deflate makes nothing more than 1032 times smaller."""
+"""Deflate compresses by a factor of at most 1032."""
 MOST_TEXT_BYTES = 64 * 2**20
 OUT_OF_MEMORY = -1
 
 
 def check_structure(path: Path) -> None:
-    """Let a process of its own walk an HDF5 file before this process opens it.
+    """Let a separate process walk an HDF5 file before this process opens it.
 
-    It may take a second of computing.
+    It may take a second of CPU time.
 
     Raises
     ------
     InputError
-        When the library hangs or crashes on it.
+        If the library hangs or crashes on it.
     """
     state = path.stat()
     how = _walk_guarded(str(path), state.st_mtime_ns, state.st_size)
@@ -58,7 +58,7 @@ def check_structure(path: Path) -> None:
 
 @lru_cache(maxsize=4096)
 def _walk_guarded(path: str, _modified_ns: int, _size: int) -> str:
-    """Return how the library failed on a file, empty where it did not.
+    """Return how the library failed on a file, empty if it did not.
 
     A file is walked once per process.
     """
@@ -74,11 +74,11 @@ def _walk_guarded(path: str, _modified_ns: int, _size: int) -> str:
 
 
 class _Walker:
-    """A process that walks HDF5 files one after the other for this process.
+    """A process that walks HDF5 files in sequence for this process.
 
     It imports h5py only (``walk_hdf5.py``).
 
-    It is started as a new program, not forked: threads of this process cannot be in its way.
+    It is started as a new program, not forked, so threads of this process do not interfere.
     """
 
     def __init__(self) -> None:
@@ -102,7 +102,7 @@ class _Walker:
         )
 
     def walk(self, path: str) -> tuple[int, bool]:
-        """Walk a file: what ended the process (a signal, else 0), and whether it was its first."""
+        """Walk a file: the signal that ended the process, else 0, and whether it was its first."""
         fresh = self.walked == 0
         self.walked += 1
         answer = self._answer(os.fsencode(os.path.abspath(path)))  # noqa: PTH100 - links stay as they are
@@ -111,7 +111,7 @@ class _Walker:
         return OUT_OF_MEMORY if answer == TOO_LARGE else 0, fresh
 
     def _answer(self, name: bytes) -> bytes:
-        """Send a name and wait; a file system that is too slow is no fault of the file."""
+        """Send a name and wait; a slow file system is not the fault of the file."""
         to, back = cast(IO[bytes], self._process.stdin), cast(IO[bytes], self._process.stdout)
         with suppress(BrokenPipeError), selectors.DefaultSelector() as selector:
             to.write(len(name).to_bytes(8, "big") + name)
@@ -124,7 +124,7 @@ class _Walker:
         return b""
 
     def end(self, *, kill: bool = False) -> int:
-        """Let the process go.
+        """Let the process end.
 
         Returns its exit code, the negative of the number of the signal that ended it.
         """
@@ -148,7 +148,7 @@ _STARTED: list[_Walker] = []
 
 
 def _walker() -> _Walker:
-    """Return this process's walker, a new one if there is none, it ended or walked many files."""
+    """Return this process's walker; a new one if there is none, it ended or walked many files."""
     if _STARTED:
         last = _STARTED[0]
         if last.owner == os.getpid() and not last.ended and last.walked < MOST_FILES:
@@ -163,7 +163,7 @@ def _walker() -> _Walker:
 
 @atexit.register
 def _end_walker() -> None:
-    """End the walker with this process; one that was inherited belongs to another."""
+    """End the walker with this process; an inherited walker belongs to another process."""
     if _STARTED and _STARTED[0].owner == os.getpid() and not _STARTED[0].ended:
         _STARTED[0].end()
 
@@ -206,10 +206,10 @@ def check_sources(item: h5py.Dataset) -> None:
 
 
 def linked_file(path: Path, target: str) -> Path | None:
-    """Return the file that a link or virtual dataset leads to, None if it is not there.
+    """Return the file that a link or virtual dataset points to, None if it is missing.
 
-    As the HDF5 library: beside the file as it was named, else beside the file that a link of the
-    file system leads to; of an absolute path that is not there any more, the name alone.
+    As in the HDF5 library: beside the file as it was named, else beside the file behind a symbolic
+    link. For an absolute path that no longer exists, only the name is used.
     """
     inside = Path(target)
     if inside.is_absolute():
@@ -221,10 +221,10 @@ def linked_file(path: Path, target: str) -> Path | None:
 
 
 def check_target(path: Path, target: str, name: str) -> None:
-    """Refuse a target outside the folder of the file, or taken from the working folder.
+    """Refuse a target outside the folder of the file, or found in the working folder.
 
-    The library looks into the working folder before the folder that a link of the file system leads
-    to, and where a linked file is missing: what lies there by chance is not the file that is meant.
+    The library searches the working folder before the folder behind a symbolic link, and also if a
+    linked file is missing. A file that happens to be there is not the intended one.
     """
     gone = Path(target).is_absolute() and not Path(target).exists()
     inside = Path(target).name if gone else target
@@ -247,8 +247,8 @@ def _only_here(path: Path, name: str, beside: Path, here: Path) -> InputError:
 def check_within(path: Path, target: str, name: str) -> None:
     """Refuse a target of a link, virtual dataset or header outside the folder of its file.
 
-    A link of the file system that the user put there is the user's word that its target, and what
-    lies beside or below the target, may be read.
+    If the user placed a symbolic link there, its target and the files beside or below the target
+    may be read.
     """
     folders = {Path(os.path.normpath(path.parent.absolute())), path.resolve().parent}
     if not any(Path(os.path.normpath(folder / target)).is_relative_to(folder) for folder in folders):
@@ -261,7 +261,7 @@ def check_within(path: Path, target: str, name: str) -> None:
 
 
 def check_declared(path: Path, declared_bytes: int, stored_bytes: int, what: str) -> None:
-    """Refuse a declared size that no compression explains, before memory is asked for."""
+    """Refuse a declared size that no compression explains, before memory is allocated."""
     if declared_bytes > max(HUGE_BYTES, LARGEST_RATIO * stored_bytes):
         raise InputError(
             str(path),
@@ -272,7 +272,7 @@ def check_declared(path: Path, declared_bytes: int, stored_bytes: int, what: str
 
 
 def check_chunk(item: h5py.Dataset, path: Path) -> None:
-    """Refuse a packed chunk that is too large: to read one value HDF5 unpacks all of it."""
+    """Refuse a packed chunk that is too large: HDF5 unpacks all of it to read one value."""
     size = math.prod(item.chunks or ()) * item.dtype.itemsize
     if item.id.get_create_plist().get_nfilters() and size > MOST_CHUNK_BYTES:
         raise InputError(
@@ -286,7 +286,7 @@ def check_chunk(item: h5py.Dataset, path: Path) -> None:
 def read_text(path: Path, what: str) -> bytes:
     """Return the bytes of a text file.
 
-    Devices, pipes and files that are no tables by their size are refused.
+    Devices, pipes and files too large for a table are refused.
     """
     if path.exists() and not path.is_file():
         raise InputError(str(path), expected=what, got="no plain file", fix="correct the path")

@@ -23,12 +23,12 @@ from oxytomo.io.readers.guard import (
 from oxytomo.units import KEV_BELOW, to_ev, to_nm
 
 _BEING_WRITTEN = ("unable to lock file", "already open for write", "consistency flags")
-"""What the library says where another program has, or had, the file open for writing."""
+"""Message of the library if another program has, or had, the file open for writing."""
 SIGNATURE = b"\x89HDF\r\n\x1a\n"
 
 
 def is_hdf5(path: Path) -> bool:
-    """Say whether a file starts as HDF5 does."""
+    """Return whether a file starts as HDF5 does."""
     with path.open("rb") as file:
         return file.read(len(SIGNATURE)) == SIGNATURE
 
@@ -51,7 +51,7 @@ def _being_written(path: Path, error: str) -> InputError:
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
     """Open for reading.
 
-    Raises :class:`InputError` for a file that is cut short, damaged or leads to files elsewhere.
+    Raises :class:`InputError` for a file that is truncated, damaged or links to files elsewhere.
     """
     check_structure(path)
     try:
@@ -76,11 +76,11 @@ def open_hdf5(path: Path) -> Iterator[h5py.File]:
 
 
 def dataset_at(group: h5py.Group, name: str) -> h5py.Dataset | None:
-    """Return the dataset ``name`` of a group, None if missing or its link leads nowhere."""
+    """Return the dataset ``name`` of a group, None if it is missing or a link without target."""
     try:
         item = group.get(name)
     except (KeyError, OSError, RuntimeError, ValueError):
-        return None  # h5py's ways to say that a link leads nowhere
+        return None  # exceptions of h5py for a link without target
     if not isinstance(item, h5py.Dataset):
         return None
     check_sources(item)
@@ -88,14 +88,14 @@ def dataset_at(group: h5py.Group, name: str) -> h5py.Dataset | None:
 
 
 def refuse_broken_link(group: h5py.Group, name: str, path: Path) -> None:
-    """Raise :class:`InputError` where ``name`` is a link to a file that is not there."""
+    """Raise :class:`InputError` if ``name`` is a link to a missing file."""
     target = broken_target(group, name, path)
     if target is not None:
         raise missing_file(path, f"{group.name.rstrip('/')}/{name}", target)
 
 
 def broken_target(group: h5py.Group, name: str, path: Path) -> Path | None:
-    """Return the file that an external link points to when it is not there, or None."""
+    """Return the file of an external link if it is missing, or None."""
     parent, _, last = name.rpartition("/")
     holder = group.get(parent) if parent else group
     link = holder.get(last, getlink=True, default=None) if isinstance(holder, h5py.Group) else None
@@ -105,7 +105,7 @@ def broken_target(group: h5py.Group, name: str, path: Path) -> Path | None:
 
 
 def missing_file(path: Path, name: str, target: Path) -> InputError:
-    """Return the error for a link to a file that is not there."""
+    """Return the error for a link to a missing file."""
     return InputError(
         f"{path} [{name}]",
         expected=f"the linked file {target}",
@@ -151,7 +151,7 @@ def energies_ev(item: h5py.Dataset | None, path: Path) -> Float64Array | None:
 
 
 def lengths_nm(item: h5py.Dataset | None, path: Path, *, unit_if_absent: str) -> Float64Array | None:
-    """Return lengths in nm, None where the unit is neither in the file nor known for the format."""
+    """Return lengths in nm, None if the unit is neither in the file nor known for the format."""
     values = numbers(item)
     if values is None or item is None:
         return None
@@ -174,14 +174,14 @@ def _factor(convert: Callable[[float, str], float], unit: str, what: str, path: 
 
 
 def first_of(group: h5py.Group, *names: str) -> h5py.Dataset | None:
-    """Return the first dataset of several names that is there."""
+    """Return the first existing dataset of several names."""
     return next((item for name in names if (item := dataset_at(group, name)) is not None), None)
 
 
 def check_stored(item: h5py.Dataset, path: Path) -> None:
-    """Compare the declared shape with what is stored.
+    """Compare the declared shape with the stored data.
 
-    HDF5 itself fills what was never written with zeros.
+    HDF5 itself fills data that were never written with zeros.
     """
     check_sources(item)
     check_filters(item, path)
@@ -228,8 +228,8 @@ def frame_stack(
     Parameters
     ----------
     item : (n, n_y, n_x) dataset
-    path : the file that was asked for
-    frames : indices of the frames to use in increasing order, all where None
+    path : the file that was requested
+    frames : indices of the frames to use in increasing order; None for all
     averaged : take (n_y, n_x) for one frame, as averaged flats and darks are stored
     """
     name, shape = item.name, item.shape

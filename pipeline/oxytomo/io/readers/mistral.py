@@ -1,7 +1,7 @@
 """ALBA MISTRAL HDF5: tilt series ``TomoNormalized``, energy stacks ``SpecNormalized``.
 
-Images that the beamline has aligned (``spectroscopy_normalized_aligned``,
-``FastAligned/tomo_aligned`` …) are taken where the file has them; ``dataset:`` chooses the others.
+Images aligned at the beamline (``spectroscopy_normalized_aligned``, ``FastAligned/tomo_aligned`` …)
+are used if the file has them; ``dataset:`` selects others.
 """
 
 from pathlib import Path
@@ -33,7 +33,7 @@ _DATA_OF_GROUP = {
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file has one of the groups with its images."""
+    """Return whether the file has one of the groups with its images."""
     if not is_hdf5(path):
         return False
     with open_hdf5(path) as file:
@@ -52,7 +52,7 @@ def _place(file: h5py.File) -> tuple[str, str] | None:
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:
-    """Describe the series of a file: transmission, pixel sizes in µm unless units say more."""
+    """Describe the series of a file: transmission, pixel sizes in µm unless units differ."""
     with open_hdf5(path) as file:
         group_name, name = _place(file) or ("", "")
         group = file[group_name]

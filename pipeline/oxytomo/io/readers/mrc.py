@@ -1,6 +1,6 @@
-"""MRC tilt series, also old ones without a stamp.
+"""MRC tilt series, also old ones without a machine stamp.
 
-Angles beside the file or in the extended header.
+Angles are beside the file or in the extended header.
 """
 
 import warnings
@@ -28,15 +28,15 @@ _OLD_FEI_RECORD = np.dtype((np.float32, 32))
 _OLD_FEI_TILT, _OLD_FEI_PIXEL_M = 0, 11
 _NM_PER_ANGSTROM, _NM_PER_M = 0.1, 1e9
 _PLACEHOLDER_ANGSTROM = 1.0
-"""Programs write a voxel of exactly 1 Å where they do not know it."""
+"""Voxel size of exactly 1 Å, which programs write if they do not know it."""
 _IMOD_STAMP, _SIGNED_BYTES = 1146047817, 1
-"""Word 39 of files by IMOD, and the bit of word 40 that says that bytes are signed."""
+"""Word 39 in files by IMOD, and the bit of word 40 for signed bytes."""
 _IMOD_AT, _FLAGS_AT, _VERSION_AT = slice(152, 156), slice(156, 160), slice(108, 112)
 _LARGEST_SIGNED, _VERSION_2014 = 127, 20140
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the first words are sizes, mode and axes of an MRC file, in either byte order."""
+    """Return whether the file starts as MRC (sizes, mode, axes), in either byte order."""
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES)
     if len(head) < _HEADER_BYTES:
@@ -105,12 +105,11 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
 
 
 def _check_extended(path: Path) -> None:
-    """Refuse an extended header that does not fit the file: the library would fill memory."""
+    """Refuse an extended header that does not fit the file: the library would exhaust memory."""
     size = path.stat().st_size
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES)
-    # As the library takes it: the order that the stamp says, the other where that gives no known
-    # mode.
+    # As in the library: the order of the stamp, or the other one if that gives no known mode.
     orders: list[Literal["big", "little"]] = ["little", "big"]
     if head[_STAMP_AT] == b"\x11\x11":
         orders.reverse()
@@ -124,9 +123,8 @@ def _check_extended(path: Path) -> None:
 def _byte_type(path: Path, header: Any) -> np.dtype[Any]:
     """Return the type of values of one byte (mode 0), signed or unsigned.
 
-    The standard of 2014 has signed bytes; IMOD says in a word of its own which it writes, and
-    earlier programs wrote either. The smallest and largest value in the header, where there are
-    any, must not contradict.
+    The standard of 2014 has signed bytes. IMOD writes a word that says which, and earlier programs
+    wrote either. The minimum and maximum in the header, if any, must agree with the type.
     """
     with path.open("rb") as file:
         head = file.read(_HEADER_BYTES)

@@ -34,9 +34,9 @@ _ANGLE = re.compile(r"theta|rot|tilt|angle|phi", re.IGNORECASE)
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file has a group of the class NXentry.
+    """Return whether the file has a group of the class NXentry.
 
-    Stacks of STXM have a module of their own.
+    Stacks of STXM are read by a separate module.
     """
     if not is_hdf5(path):
         return False
@@ -49,7 +49,7 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
 
     Frames are sorted by ``image_key``: 0 projection, 1 flat, 2 dark.
 
-    Others (3: invalid) are dropped, and so are frames that ``image_key_control`` marks as alignment
+    Others (3: invalid) are dropped, as are frames that ``image_key_control`` marks as alignment
     (−1).
     """
     with open_hdf5(path) as file:
@@ -99,14 +99,14 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
 
 
 def definition(entry: h5py.Group) -> str:
-    """Return the application definition that an entry follows, empty where it names none."""
+    """Return the application definition of an entry, empty without one."""
     return text(dataset_at(entry, "definition"))
 
 
 def follows_nxstxm(entry: h5py.Group) -> bool:
-    """Say whether an entry holds the scan of a STXM.
+    """Return whether an entry holds a STXM scan.
 
-    Older files name its type, but no definition.
+    Older files give its type, but no definition.
     """
     if definition(entry) == "NXstxm":
         return True
@@ -118,12 +118,12 @@ def follows_nxstxm(entry: h5py.Group) -> bool:
 
 
 def children(group: h5py.Group, nx_class: str) -> Iterator[h5py.Group]:
-    """Yield the subgroups of a NeXus class; links that lead nowhere are no groups."""
+    """Yield the subgroups of a NeXus class; links without target are skipped."""
     for name in group:
         try:
             item = group.get(name)
         except (KeyError, OSError, RuntimeError, ValueError):
-            continue  # h5py's ways to say that a link leads nowhere
+            continue  # exceptions of h5py for a link without target
         if isinstance(item, h5py.Group) and text(item.attrs.get("NX_class")) == nx_class:
             yield item
 
@@ -131,7 +131,7 @@ def children(group: h5py.Group, nx_class: str) -> Iterator[h5py.Group]:
 def entries_of(file: h5py.File) -> list[h5py.Group]:
     """Return the entries of a file.
 
-    A subentry that follows NXtomo (Diamond) speaks for the entry that it is in.
+    A subentry with NXtomo (Diamond) represents the entry that contains it.
     """
     found: list[h5py.Group] = []
     for entry in children(file, "NXentry"):
@@ -141,9 +141,9 @@ def entries_of(file: h5py.File) -> list[h5py.Group]:
 
 
 def _image_data(file: h5py.File, request: ReadRequest, path: Path) -> tuple[h5py.Group, str, h5py.Dataset]:
-    """Return entry, place and dataset of the frames.
+    """Return entry, path and dataset of the frames.
 
-    The place is in the file itself, not in a linked one.
+    The path is in the file itself, not in a linked one.
     """
     entries = entries_of(file)
     if request.dataset is not None:
@@ -177,7 +177,7 @@ def _image_data(file: h5py.File, request: ReadRequest, path: Path) -> tuple[h5py
 
 
 def _candidates(entries: list[h5py.Group]) -> Iterator[tuple[h5py.Group, str]]:
-    """Yield where frames may be: detectors first, then what a data group names as its signal."""
+    """Yield possible datasets of frames: detectors first, then the signal of data groups."""
     for entry in entries:
         for instrument in children(entry, "NXinstrument"):
             for detector in children(instrument, "NXdetector"):
@@ -189,7 +189,7 @@ def _candidates(entries: list[h5py.Group]) -> Iterator[tuple[h5py.Group, str]]:
 
 
 def _image_key(entry: h5py.Group, holder: h5py.Group, data: h5py.Dataset, path: Path) -> IntArray:
-    """Return the role of each frame; projections where the file does not say."""
+    """Return the role of each frame; projections if the file does not give it."""
     item = dataset_at(holder, "image_key")
     if item is None:
         places = (
@@ -202,7 +202,7 @@ def _image_key(entry: h5py.Group, holder: h5py.Group, data: h5py.Dataset, path: 
     key = numbers(item)
     control = numbers(dataset_at(item.parent, "image_key_control"))
     if key is not None and control is not None and control.size == key.size:
-        # Taken after the scan to see whether the sample had moved
+        # Taken after the scan to check whether the sample had moved
         key = np.where(control < 0, _INVALID, key)
     if key is None or key.size != data.shape[0]:
         raise InputError(
@@ -219,7 +219,7 @@ def _stack(data: h5py.Dataset, chosen: np.ndarray, path: Path) -> FrameStack | N
 
 
 def _refuse_half_field(entry: h5py.Group, place: str, path: Path) -> None:
-    """Refuse a scan whose frames show one side of the axis only, the other half a turn later."""
+    """Refuse a scan with one side of the axis first and the other half a turn later."""
     detectors = [
         *(d.name for i in children(entry, "NXinstrument") for d in children(i, "NXdetector")),
         place.rpartition("/")[0],
@@ -235,7 +235,7 @@ def _refuse_half_field(entry: h5py.Group, place: str, path: Path) -> None:
 
 
 def _flat_position(key: IntArray) -> Float64Array:
-    """Return when each flat was taken, in units of the index of the projections."""
+    """Return the time of each flat, in units of the index of the projections."""
     before = np.cumsum(key == _PROJECTION)[key == _FLAT].astype(np.float64)
     total = float((key == _PROJECTION).sum())
     return np.where(before == 0, -1.0, np.where(before == total, total, before - 0.5))
@@ -244,7 +244,7 @@ def _flat_position(key: IntArray) -> Float64Array:
 def _tilt_deg(
     entry: h5py.Group, place: str, key: IntArray, request: ReadRequest, path: Path
 ) -> Float64Array | None:
-    """Return the angles of the projections, None where the file has none."""
+    """Return the angles of the projections, None if the file has none."""
     if request.angles is not None:
         return None
     broken: list[tuple[str, Path]] = []
@@ -263,7 +263,7 @@ def _tilt_deg(
 
 
 def _angle_places(entry: h5py.Group, place: str) -> list[str]:
-    """Return where angles may be: sample, beside frames, data groups; measured ones first."""
+    """Return possible places of angles: sample, beside frames, data groups; measured ones first."""
     places = [f"{s.name}/{name}" for s in children(entry, "NXsample") for name in _SAMPLE_ANGLES]
     places.append(f"{place.rpartition('/')[0]}/rotation_angle")
     label = place.split("/")[-2]
@@ -300,7 +300,7 @@ def _energy_of(entry: h5py.Group, path: Path) -> Float64Array | None:
 
 
 def _pixel_nm(entry: h5py.Group, detector: h5py.Group, n_frame: int, path: Path) -> Float64Array | None:
-    """Return the object-plane pixel size: of the sample, else of the detector, magnified."""
+    """Return the object-plane pixel size: of the sample, or detector pixel over magnification."""
     groups = [*children(entry, "NXsample"), detector]
     for name in ("magnified_pixel_size", "pixel_size"):
         for group in groups:

@@ -1,9 +1,9 @@
 """NXstxm: stacks and images of scanning X-ray microscopes in NeXus HDF5.
 
-(n_energy, n_y, n_x) or (n_y, n_x).
+The shape is (n_energy, n_y, n_x) or (n_y, n_x).
 
-Older ``.stxm`` files name no definition; a group with ``stxm_scan_type`` beside its ``data`` marks
-them.
+Older ``.stxm`` files name no definition; they have a group with ``stxm_scan_type`` beside its
+``data``.
 """
 
 import re
@@ -32,12 +32,12 @@ from oxytomo.io.readers.nexus import children, follows_nxstxm
 NAME = "NXstxm HDF5"
 
 _NO_IMAGES = ("line", "point", "focus")
-"""Words in the type of a scan whose data are no images of the sample."""
+"""Words in the type of a scan whose data are not images of the sample."""
 _ENERGIES = ("energy", "photon_energy")
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file has an entry that follows NXstxm."""
+    """Return whether the file has an NXstxm entry."""
     if not is_hdf5(path):
         return False
     with open_hdf5(path) as file:
@@ -54,7 +54,7 @@ def _entry(file: h5py.File) -> h5py.Group | None:
 def open_file(path: Path, request: ReadRequest) -> RawFile:
     """Describe the stack of the first data group that has images.
 
-    Positions are in µm unless units say otherwise.
+    Positions are in µm unless units differ.
     """
     with open_hdf5(path) as file:
         entry = _entry(file)
@@ -105,7 +105,7 @@ def _images(
 
 
 def _item(group: h5py.Group, name: str) -> object:
-    """Return what is at a name, None where a link leads nowhere."""
+    """Return the object at a name, None for a link without target."""
     try:
         return group.get(name)
     except (KeyError, OSError, RuntimeError, ValueError):

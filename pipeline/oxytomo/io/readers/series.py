@@ -1,4 +1,4 @@
-"""From raw files to one tilt series: join, let the request win, check, load."""
+"""One tilt series from raw files: join them, apply the request, check, load."""
 
 from collections.abc import Callable, Sequence
 from pathlib import Path
@@ -14,14 +14,14 @@ from oxytomo.io.readers.formats import library_errors, open_raw, raw_files
 from oxytomo.slabs import View
 
 IN_MEMORY_BYTES = 2**30
-"""Frames of larger series are read one at a time, where the format can."""
+"""Larger series are read frame by frame, if the format allows it."""
 
 ENERGY_TOLERANCE_EV = 1.0
-"""Flats must be taken at the energy of the frames; monochromators repeat better than this."""
+"""Largest energy difference of flats and frames; monochromators repeat better than this."""
 
 
 def frames_on_disk(stacks: Sequence[FrameStack], paths: Sequence[Path], offset: float) -> View:
-    """Return the frames of one or several files, each read when it is asked for by its number."""
+    """Return the frames of one or several files, each read by its number on access."""
     first = np.cumsum([0, *(stack.shape[0] for stack in stacks)])
     shape, dtype = (int(first[-1]), *stacks[0].shape[1:]), _joint_dtype(stacks, offset)
 
@@ -38,14 +38,14 @@ def frames_on_disk(stacks: Sequence[FrameStack], paths: Sequence[Path], offset: 
 
 
 def read_tilt_series(request: ReadRequest) -> TiltSeries:
-    """Read one raw series: frames in acquisition order, with what is known of each.
+    """Read one raw series: frames in acquisition order, with their metadata.
 
-    Large ones frame by frame, later.
+    Large series are read later, frame by frame.
 
     Raises
     ------
     InputError
-        For every way in which the files cannot be what was asked for; always one line.
+        If the files do not give the requested series; always one line.
     """
     name, files = _open_all(request.images, request, "images")
     flats, darks = _extra(request.flat, request, "flat frames"), _extra(request.dark, request, "dark frames")
@@ -76,9 +76,9 @@ def read_tilt_series(request: ReadRequest) -> TiltSeries:
 
 
 def peek(request: ReadRequest) -> SeriesSummary:
-    """Return what is known of a series without reading its frames.
+    """Return the facts of a series without reading its frames.
 
-    Angles are NaN where nothing says them.
+    Angles are NaN where unknown.
     """
     name, files = _open_all(request.images, request, "images")
     flats, darks = _extra(request.flat, request, "flat frames"), _extra(request.dark, request, "dark frames")
@@ -89,7 +89,7 @@ def peek(request: ReadRequest) -> SeriesSummary:
 def read_flat(request: ReadRequest) -> FloatArray | None:
     """Read only the flat frames of a series, (n_flat, n_y, n_x) float32.
 
-    None where there are none.
+    None if there are none.
     """
     files = _open_all(request.images, request, "images")[1]
     return _load_float(_flat_stacks(files, _extra(request.flat, request, "flat frames")), request)
@@ -104,8 +104,7 @@ def read_some(
     ----------
     request : what to read
     numbers : numbers of the frames in the whole series
-    counts : number of frames of each file where it is known, so that only files that are needed are
-        opened
+    counts : number of frames of each file if known, so that only the needed files are opened
     """
     raw_format, places = raw_files(request.images, "images")
     opened: dict[int, RawFile] = {}
@@ -175,7 +174,7 @@ def _summary(
 
 
 def _tilts(files: list[RawFile], request: ReadRequest) -> Float64Array:
-    """Return one angle per frame, NaN where nothing says them."""
+    """Return one angle per frame, NaN where unknown."""
     n_frame = sum(file.frames.shape[0] for file in files)
     if isinstance(request.angles, tuple):
         start, step = request.angles
@@ -187,7 +186,7 @@ def _tilts(files: list[RawFile], request: ReadRequest) -> Float64Array:
         parts = [np.full(f.frames.shape[0], np.nan) if f.tilt_deg is None else f.tilt_deg for f in files]
         tilts, source = np.concatenate(parts), files[0].path
         if tilts.size == 1 and np.isnan(tilts[0]):
-            tilts = np.zeros(1)  # one projection is the tilt that all else refers to
+            tilts = np.zeros(1)  # a single projection defines tilt 0
     if tilts.size != n_frame:
         raise InputError(
             str(source),
@@ -218,9 +217,9 @@ def _known(wanted: float | None, values: Float64Array | None, n_frame: int) -> F
 def _joined(
     files: Sequence[RawFile], part: Callable[[RawFile], Float64Array | None], *, fill: bool = False
 ) -> Float64Array | None:
-    """Join what files say per frame.
+    """Join values per frame from all files.
 
-    None where one of them does not say it, or NaN there with ``fill``.
+    None if one of the files does not have them, or NaN there with ``fill``.
     """
     parts = [part(file) for file in files]
     said = [one for one in parts if one is not None]
@@ -247,7 +246,7 @@ def _dark_stacks(files: list[RawFile], darks: list[RawFile]) -> list[tuple[Path,
 
 
 def _flat_position(files: list[RawFile]) -> Float64Array | None:
-    """Join when the flats were taken, counted in frames of the whole series."""
+    """Join the times of the flats, counted in frames of the whole series."""
     starts = np.cumsum([0, *(file.frames.shape[0] for file in files)])
     holders = [(file, start) for file, start in zip(files, starts, strict=False) if file.flat is not None]
     positions = [file.flat_position + start for file, start in holders if file.flat_position is not None]

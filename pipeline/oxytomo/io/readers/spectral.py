@@ -1,4 +1,4 @@
-"""From raw files to one stack of images through an edge: join, check, read on demand."""
+"""One stack of images through an edge from raw files: join, check, read on demand."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
@@ -28,9 +28,9 @@ class SpectralStack:
     shape : (n_energy, n_y, n_x)
     dtype : type of the stored pixels
     energy_ev : (n_energy,) float64, in any order, perhaps repeated
-    pixel_nm : object-plane pixel size, NaN where nothing says it
-    quantity : what the pixels hold
-    metadata : free text of the file worth keeping
+    pixel_nm : object-plane pixel size, nm, NaN where unknown
+    quantity : quantity in the pixels
+    metadata : free text from the file
     """
 
     format: str
@@ -72,9 +72,9 @@ class SpectralStack:
     def flat(self, index: int) -> FloatArray | None:
         """Read the flat frames that belong to one frame, (n, n_y, n_x) float32.
 
-        None where there are none.
+        None if there are none.
 
-        They are those of the frame's own file or energy where each has its own, and all of them
+        They are those of the frame's own file or energy if each has its own, and all of them
         otherwise.
         """
         stacks = self._flat_stacks()
@@ -102,7 +102,7 @@ class SpectralStack:
         return self._all_flats()
 
     def dark(self) -> FloatArray | None:
-        """Read and average all dark frames, (n_y, n_x) float32; None where there are none."""
+        """Read and average all dark frames, (n_y, n_x) float32; None if there are none."""
         stacks = [(file.path, file.frames) for file in self._darks] or [
             (file.path, file.dark) for file in self._files if file.dark is not None
         ]
@@ -143,9 +143,9 @@ class SpectralStack:
 
 @lru_cache(maxsize=2)
 def _cached_flats(stack: SpectralStack) -> FloatArray:
-    """Average of all flats as a stack of one frame per flat's weight.
+    """Average all flats to a stack of one frame.
 
-    Read once for all energies.
+    They are read once for all energies.
     """
     stacks = stack._flat_stacks()
     count = sum(one.shape[0] for _, one in stacks)
@@ -155,18 +155,18 @@ def _cached_flats(stack: SpectralStack) -> FloatArray:
 def read_spectral_stack(
     request: ReadRequest, *, energies: Path | None, energy_unit: str | None
 ) -> SpectralStack:
-    """Describe one raw stack; frames are read when asked for.
+    """Describe one raw stack; frames are read on access.
 
     Parameters
     ----------
-    request : files of images, flats and darks; values given here win over the file's
+    request : files of images, flats and darks; values given here override those of the file
     energies : table with one energy per frame, in the order of the frames
-    energy_unit : ``eV`` or ``keV``, where neither the file nor the size of the numbers says
+    energy_unit : ``eV`` or ``keV``, if neither the file nor the size of the numbers shows it
 
     Raises
     ------
     InputError
-        For every way in which the files cannot be what was asked for; always one line.
+        If the files do not give the requested stack; always one line.
     """
     name, files = _open_all(request.images, request, "images")
     flats, darks = (
@@ -236,7 +236,7 @@ def _check_frame_sizes(files: list[RawFile], flats: list[RawFile], darks: list[R
 
 
 def _check_pixel_sizes(files: list[RawFile], request: ReadRequest) -> None:
-    """Refuse complex images whose pixel size follows the wavelength: they do not overlap."""
+    """Refuse complex images whose pixel size depends on the wavelength: they do not overlap."""
     sizes = _joined([file.pixel_nm for file in files])
     if files[0].quantity != "complex" or request.pixel_nm is not None or sizes is None:
         return
@@ -307,8 +307,7 @@ def read_energies(path: Path, unit: str | None) -> Float64Array:
     Parameters
     ----------
     path : a text file; lines that start with ``#`` are skipped
-    unit : ``eV`` or ``keV``; None: as the column's name says, and otherwise numbers below 100 are
-        keV
+    unit : ``eV`` or ``keV``; None: from the column's name, and otherwise numbers below 100 are keV
     """
     rows = table_rows(path, "a table of energies", "energies")
     body = rows if is_number(rows[0][0]) else rows[1:]

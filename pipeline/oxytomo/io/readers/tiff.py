@@ -15,11 +15,11 @@ NAME = "TIFF"
 
 _SIGNATURES = (b"II*\x00", b"MM\x00*", b"II+\x00", b"MM\x00+")
 _LARGEST_RATIO = 1100
-"""No lossless compression of TIFF makes a frame more than about a thousand times smaller."""
+"""No lossless compression of TIFF shrinks a frame by more than a factor of about a thousand."""
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file starts as TIFF or BigTIFF does."""
+    """Return whether the file starts as TIFF or BigTIFF does."""
     with path.open("rb") as file:
         return file.read(4) in _SIGNATURES
 
@@ -27,10 +27,10 @@ def recognises(path: Path) -> bool:
 def _check_pages(path: Path, size: int) -> None:
     """Follow the chain of pages to its end.
 
-    A page that lies beyond the end of the file is an error.
+    A page beyond the end of the file is an error.
 
-    The library stops at such a page without an error, and the frames after it would be missing
-    unseen.
+    The library stops at such a page without an error, and the frames after it would be lost
+    silently.
     """
     with path.open("rb") as file:
         head = file.read(16)
@@ -52,7 +52,7 @@ def _check_pages(path: Path, size: int) -> None:
             if len(count) < count_bytes or len(following) < offset_bytes:
                 raise truncated(path, f"page {len(seen)} at byte {offset}", f"{size} bytes")
             (offset,) = struct.unpack(f"{order}{offset_format}", following)
-        if offset:  # seen before: the library would go round for ever
+        if offset:  # visited before: the library would loop for ever
             raise InputError(
                 str(path),
                 expected="a chain of pages that ends",
@@ -64,9 +64,9 @@ def _check_pages(path: Path, size: int) -> None:
 def open_file(path: Path, request: ReadRequest) -> RawFile:
     """Describe the frames of one file; angles, energy and pixel size come from the request.
 
-    Frames may have been written at once or page by page, which the library shows as many series.
-    All of them are frames where they have one size and type; smaller copies of a page (thumbnails,
-    pyramids) are passed over.
+    Frames may have been written together or page by page; the library shows the latter as many
+    series. All of them are frames if they have one size and type. Smaller copies of a page
+    (thumbnails, pyramids) are skipped.
     """
     size = path.stat().st_size
     _check_pages(path, size)
@@ -109,7 +109,7 @@ def full_series(tif: tifffile.TiffFile, path: Path) -> list[tifffile.TiffPageSer
     Raises
     ------
     InputError
-        Where they have not.
+        If they do not.
     """
     parts = [one for one in tif.series if not one.keyframe.is_reduced] or list(tif.series[:1])
     kinds = {(_frame_shape(part), part.dtype.str): part for part in parts}
@@ -136,7 +136,7 @@ def _stack_shape(part: tifffile.TiffPageSeries) -> tuple[int, ...]:
 def _frame_shape(part: tifffile.TiffPageSeries) -> tuple[int, ...]:
     """Return the size of one frame of a series.
 
-    What is no stack of grey frames keeps all but its first axis.
+    For anything but a stack of grey frames, it is all axes except the first.
     """
     return _stack_shape(part)[1:]
 

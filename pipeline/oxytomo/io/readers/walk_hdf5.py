@@ -1,9 +1,8 @@
-"""Walks HDF5 files in a process of its own, which a damaged file may end.
+"""Walk HDF5 files in a separate process, which a damaged file may end.
 
 ``python -I -S walk_hdf5.py SECONDS FOLDER…`` reads names of files (8 bytes of length, then the
-name) from standard input. It answers each with one byte when it has been walked: ``.``, or ``m``
-when a small dataset claims more memory than an honest one can. It imports nothing but h5py, from
-the folders it is given.
+name) from standard input. After each walk it answers with one byte: ``.``, or ``m`` if a small
+dataset claims more memory than a valid one can. It imports only h5py, from the given folders.
 """
 
 import math
@@ -17,16 +16,16 @@ from typing import Any
 
 WALKED = b"."
 TOO_LARGE = b"m"
-"""A small dataset needed more memory than the walk has: its sizes are damaged."""
+"""A small dataset needed more memory than the walk may use: its sizes are damaged."""
 MOST_OBJECTS = 3000
 SMALL_ELEMENTS = 10**5
 HUGE_BYTES = 2**30
 WALKED_CHUNK_BYTES = 64 * 2**20
-"""Largest chunk, as it unpacks, that the walk reads a value of."""
+"""Largest unpacked chunk of which the walk reads a value."""
 
 
 def main() -> None:
-    """Walk one file after the other until there is no more input."""
+    """Walk one file after the other until the input ends."""
     seconds = float(sys.argv[1])
     sys.path.extend(sys.argv[2:])
     import h5py
@@ -35,7 +34,7 @@ def main() -> None:
         import hdf5plugin  # noqa: F401 - filters of compressed files, where they are installed
     _limit_memory()
     signal.signal(signal.SIGPROF, signal.SIG_DFL)
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with the process that it works for
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # it ends with the process that it serves
     source, answers = sys.stdin.buffer, sys.stdout.buffer
     while len(head := source.read(8)) == 8:
         name = source.read(int.from_bytes(head, "big"))
@@ -45,7 +44,7 @@ def main() -> None:
             walk(os.fsdecode(name), h5py)
         except MemoryError:
             answer = TOO_LARGE
-        except Exception:  # the reader meets it again, and says what it is
+        except Exception:  # the reader meets it again and reports it
             pass
         signal.setitimer(signal.ITIMER_PROF, 0)
         answers.write(answer)
@@ -53,7 +52,7 @@ def main() -> None:
 
 
 def _limit_memory() -> None:
-    """Allow a gigabyte more than the libraries take, and no core file."""
+    """Limit the memory to a gigabyte more than the libraries need, and disable core files."""
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     with suppress(OSError, ValueError):
         pages = int(Path("/proc/self/statm").read_text(encoding="ascii").split()[0])
@@ -64,7 +63,7 @@ def _limit_memory() -> None:
 
 
 def walk(path: str, h5py: Any) -> None:
-    """Touch what readers touch: links, types, chunk indices, attributes, small datasets."""
+    """Visit all that readers use: links, types, chunk indices, attributes, small datasets."""
     with h5py.File(path, "r") as file:
         names: list[str] = []
 
@@ -79,7 +78,7 @@ def walk(path: str, h5py: Any) -> None:
             except MemoryError:
                 raise
             except Exception as error:
-                if "allocat" in str(error):  # so the library says it: "memory allocation failed"
+                if "allocat" in str(error):  # the library's message: "memory allocation failed"
                     raise MemoryError from error
 
 
@@ -97,7 +96,7 @@ def _touch(file: Any, name: str, h5py: Any) -> None:
     if item.chunks is not None:
         item.id.get_num_chunks()
         if math.prod(item.chunks) * item.dtype.itemsize > WALKED_CHUNK_BYTES:
-            return  # an honest one would take longer than a walk may
+            return  # a valid one would take longer than a walk may
     if item.size is not None and item.size <= SMALL_ELEMENTS:
         _ = item[()]
     elif item.shape:

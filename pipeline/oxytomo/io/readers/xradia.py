@@ -17,7 +17,7 @@ _SIGNATURE = b"\xd0\xcf\x11\xe0\xa1\xb1\x1a\xe1"
 _HEAD_BYTES = 36
 _SECTOR_SHIFTS = slice(30, 34)
 _KNOWN_SHIFTS = ((9, 0, 6, 0), (12, 0, 6, 0))
-"""Powers of two of the sectors of both versions of the format, and of the mini sectors."""
+"""Powers of two of the sector sizes of both versions of the format, and of the mini sectors."""
 _PIXEL_TYPES: dict[int, np.dtype[Any]] = {5: np.dtype("<u2"), 10: np.dtype("<f4")}
 _ENERGY_IN_NAME = re.compile(r"(\d+(?:\.\d+)?)_?eV", re.IGNORECASE)
 _FRAMES_PER_FOLDER = 100
@@ -25,13 +25,13 @@ _NM_PER_UM = 1e3
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file is an OLE container with ``ImageInfo``."""
+    """Return whether the file is an OLE container with ``ImageInfo``."""
     with path.open("rb") as file:
         head = file.read(_HEAD_BYTES)
     if not head.startswith(_SIGNATURE):
         return False
     sizes = tuple(head[_SECTOR_SHIFTS])
-    # The library would ask for memory for a whole sector of any size
+    # The library would allocate memory for a whole sector of any size
     if sizes not in _KNOWN_SHIFTS:
         raise _damaged(path, f"sectors of 2^{int.from_bytes(bytes(sizes[:2]), 'little')} bytes")
     try:
@@ -44,7 +44,7 @@ def recognises(path: Path) -> bool:
 def open_file(path: Path, request: ReadRequest) -> RawFile:
     """Describe the series of one file.
 
-    The energy comes from the file name where the header has none.
+    The energy comes from the file name if the header has none.
     """
     with olefile.OleFileIO(path) as ole:
         n_y, n_x = (_integer(ole, path, f"ImageInfo/Image{side}") for side in ("Height", "Width"))
@@ -104,7 +104,7 @@ def _frames(
     Raises
     ------
     InputError
-        For a mosaic of single tiles, and where ``ImagesTaken`` says that there are none.
+        For a mosaic of single tiles, and if ``ImagesTaken`` is 0.
     """
     rows, columns = (
         _optional(ole, f"ImageInfo/Mosiac{name}") for name in ("Rows", "Columns")
@@ -120,10 +120,10 @@ def _frames(
                 fix="stitch it in the instrument's software, and give the stitched image",
             )
         whole = (shape[0] * max(rows, 1), shape[1] * max(columns, 1))
-        # As wide as all tiles together, or with its own size in the header.
+        # As wide as all tiles together, or with a size of its own in the header.
         return 1, whole if stored >= whole[0] * whole[1] * dtype.itemsize else shape
     taken = _optional(ole, "ImageInfo/ImagesTaken")
-    # Programs that write the format themselves leave zero or the number of a template there.
+    # Other programs that write the format leave zero or the number of a template there.
     return (taken if 0 < taken < planned and not ole.exists(_stream(taken)) else planned), shape
 
 
@@ -144,7 +144,7 @@ def _numbers(ole: olefile.OleFileIO, name: str) -> Float64Array:
 def _per_frame(ole: olefile.OleFileIO, name: str, n_frame: int, path: Path) -> Float64Array | None:
     """Return one number per frame.
 
-    Streams may be longer than the frames, one number stands for all.
+    Streams may be longer than the number of frames; a single number holds for all frames.
     """
     values = _numbers(ole, name)
     if values.size == 0:
@@ -208,7 +208,7 @@ def _stack(
 
 
 def _energy_ev(values: Float64Array, n_frame: int) -> Float64Array | None:
-    """Return energies of frames from a stream of numbers, or of records that begin with one."""
+    """Return energies of frames from a stream of numbers, or of records that start with one."""
     candidates = [values[:n_frame]]
     if n_frame > 1 and (values.size - 1) % (n_frame - 1) == 0:
         candidates.append(values[:: max(1, (values.size - 1) // (n_frame - 1))])
@@ -221,7 +221,7 @@ def _energy_ev(values: Float64Array, n_frame: int) -> Float64Array | None:
 
 
 def _positive(values: Float64Array | None) -> Float64Array | None:
-    """Return ``values``, or None where the instrument left zeros because it does not know."""
+    """Return ``values``, or None if the instrument wrote zeros for unknown."""
     return values if values is not None and values.size and (values > 0).all() else None
 
 

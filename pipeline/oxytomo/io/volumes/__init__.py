@@ -1,4 +1,4 @@
-"""Readers of reconstructed volumes: one module per format, found by content.
+"""Readers of reconstructed volumes: one module per format, recognised by content.
 
 A new format is one new module with three names: ``NAME``, ``recognises(path) -> bool`` and
 ``read(path, request) -> Volume``.
@@ -38,7 +38,7 @@ def read_volume(request: VolumeRequest) -> Volume:
     Raises
     ------
     InputError
-        When nothing is there, the format is unknown, or the slices do not fit each other; one line.
+        If nothing is there, the format is unknown, or the slices do not match; one line.
     """
     paths = _paths(request.images)
     if len(paths) == 1:
@@ -68,7 +68,7 @@ def _bytes(rows: int, first: Volume) -> int:
 
 
 def _rows_of_files(paths: list[Path], lengths: list[int], first: Volume, request: VolumeRequest) -> View:
-    """Return a large volume whose slices are in many files, each read when it is needed."""
+    """Return a large volume whose slices are in many files, each read on access."""
     starts = np.cumsum([0, *lengths])
 
     def part(key: Any) -> FloatArray:
@@ -87,7 +87,7 @@ def _rows_of_files(paths: list[Path], lengths: list[int], first: Volume, request
 
 
 def _paths(images: tuple[Path, ...]) -> list[Path]:
-    """Return the files behind paths; a folder that is no zarr group stands for the files in it."""
+    """Return the files behind paths; a folder that is not a zarr group is replaced by its files."""
     found: list[Path] = []
     for path in images:
         if not path.exists():
@@ -132,7 +132,7 @@ def _read(path: Path, request: VolumeRequest) -> Volume:
 
 
 def _read_raw(path: Path, request: VolumeRequest) -> Volume:
-    """Read a file of nothing but values behind ``header_bytes``."""
+    """Read a file of plain values after ``header_bytes``."""
     shape, dtype = request.shape or (), np.dtype(request.dtype)
     declared = request.header_bytes + int(np.prod(shape)) * dtype.itemsize
     size = path.stat().st_size if path.is_file() else 0

@@ -1,4 +1,4 @@
-"""What every volume reader takes and returns."""
+"""Input and output of every volume reader."""
 
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -15,19 +15,19 @@ from oxytomo.slabs import Field, View, slabs
 SPACING_TOLERANCE = 0.01
 """Largest relative difference of the edges of a cubic voxel."""
 MAPPED_BYTES = 256 * 2**20
-"""Larger volumes of plain files stay on disk."""
+"""Larger volumes in plain files stay on disk."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class VolumeRequest:
-    """What to read as one volume.
+    """Files to read as one volume.
 
     Attributes
     ----------
     images : one file or folder, or several files with one slice each in order
     dataset : path of the volume inside an HDF5 file
-    shape, dtype, header_bytes : of a raw file without header; ``dtype`` with its byte order, e.g.
-        ``<u2``
+    shape, dtype, header_bytes : layout of a raw file without header; ``dtype`` with its byte order,
+        e.g. ``<u2``
     """
 
     images: tuple[Path, ...]
@@ -39,14 +39,14 @@ class VolumeRequest:
 
 @dataclass(frozen=True, kw_only=True)
 class Volume:
-    """A volume as its file holds it.
+    """A volume as stored in its file.
 
     Attributes
     ----------
-    values : (n_z, n_y, n_x) float32; a single image has n_z = 1. Rows of a large volume are read
-        when they are needed
+    values : (n_z, n_y, n_x) float32; a single image has n_z = 1. Rows of a large volume are read on
+        access
     format : name of the format
-    voxel_nm : edge of a voxel, None where the file does not say it with a unit
+    voxel_nm : edge of a voxel, nm; None if the file does not give it with a unit
     """
 
     values: Field
@@ -57,13 +57,13 @@ class Volume:
 def rows_of_file(
     shape: tuple[int, ...], stored: "np.dtype[Any]", load: Callable[[Any], Any], path: Path
 ) -> View:
-    """Return a volume in a file, of which parts are read as float32 when they are needed.
+    """Return a volume in a file, of which parts are read as float32 on access.
 
     Parameters
     ----------
     shape, stored : size and type of what is stored
-    load : gives a part, by a key of slices
-    path : the file that errors name
+    load : returns a part, by a key of slices
+    path : subject of error messages
     """
 
     def part(key: Any) -> FloatArray:
@@ -74,7 +74,7 @@ def rows_of_file(
 
 
 def rows_of_map(values: "np.memmap[Any, Any]", path: Path) -> View:
-    """Return the rows of a memory map, without holding on to what was read."""
+    """Return the rows of a memory map without keeping the mapped pages."""
     stored, offset, shape, file = values.dtype, values.offset, values.shape, str(values.filename)
     return rows_of_file(shape, stored, lambda key: np.memmap(file, stored, "r", offset, shape)[key], path)
 

@@ -15,12 +15,12 @@ _FEWEST_TILTS = 3
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file starts as HDF5 does."""
+    """Return whether the file starts as HDF5 does."""
     return path.is_file() and is_hdf5(path)
 
 
 def read(path: Path, request: VolumeRequest) -> Volume:
-    """Read the named dataset, or the largest of two or three dimensions where none is named."""
+    """Read the named dataset, or without a name the largest of two or three dimensions."""
     with open_hdf5(path) as file:
         item = dataset_at(file, request.dataset) if request.dataset else _largest(file)
         if item is None:

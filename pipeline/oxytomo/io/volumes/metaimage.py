@@ -29,7 +29,7 @@ _LONGEST_HEADER = 65536
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file starts as MetaImage does."""
+    """Return whether the file starts as MetaImage does."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -76,7 +76,7 @@ def _check_length(path: Path, wanted: int, got: int) -> None:
 
 
 def _header(path: Path) -> tuple[dict[str, str], int]:
-    """Return the entries of the header, and where it ends."""
+    """Return the entries of the header, and the position of its end."""
     with path.open("rb") as file:
         beginning = file.read(_LONGEST_HEADER)
     entries: dict[str, str] = {}

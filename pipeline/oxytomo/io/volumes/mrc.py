@@ -18,7 +18,7 @@ _NM_PER_ANGSTROM, _PLACEHOLDER_ANGSTROM = 0.1, 1.0
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the first words are sizes, mode and axes of an MRC file."""
+    """Return whether the first words are sizes, mode and axes of an MRC file."""
     return path.is_file() and mrc.recognises(path)
 
 

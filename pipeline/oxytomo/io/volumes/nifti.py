@@ -17,7 +17,7 @@ _UNITS = {"meter": "m", "mm": "mm", "micron": "um"}
 
 
 def recognises(path: Path) -> bool:
-    """Say whether it is a NIfTI file: its magic words after 344 bytes, or gzip and .nii.gz."""
+    """Return whether it is a NIfTI file: its magic words after 344 bytes, or gzip and .nii.gz."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -36,8 +36,8 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
     except ImportError as error:
         raise missing("nibabel", NAME) from error
     try:
-        # The slices of a packed file come one after the other: its library would begin anew for
-        # each.
+        # The slices of a packed file are read in order: for single slices the library would start
+        # again each time.
         image = nibabel.load(str(path), keep_file_open=not _plain(path))
         proxy = image.dataobj
         declared = math.prod(int(side) for side in proxy.shape) * max(8, proxy.dtype.itemsize)
@@ -52,13 +52,13 @@ def read(path: Path, _request: VolumeRequest) -> Volume:
 
 
 def _plain(path: Path) -> bool:
-    """Say whether a file is not packed: its slices are where they are wanted."""
+    """Return whether a file is not packed, so that single slices can be read."""
     with path.open("rb") as file:
         return file.read(2) != b"\x1f\x8b"
 
 
 def _rows(proxy: Any, path: Path) -> View:
-    """Return the array of a file as rows (z, y, x) that are read when they are needed."""
+    """Return the array of a file as rows (z, y, x) that are read on access."""
     n_axes = len(proxy.shape)
 
     def part(key: Any) -> Any:

@@ -37,7 +37,7 @@ _GZIP = ("gzip", "gz")
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file starts as NRRD does."""
+    """Return whether the file starts as NRRD does."""
     if not path.is_file():
         return False
     with path.open("rb") as file:
@@ -45,7 +45,7 @@ def recognises(path: Path) -> bool:
 
 
 def read(path: Path, _request: VolumeRequest) -> Volume:
-    """Read a file; the voxel size is known where the header has directions and units of length."""
+    """Read a file; the voxel size is known if the header has directions and units of length."""
     try:
         import nrrd
     except ImportError as error:
@@ -76,7 +76,7 @@ def _all(header: dict[str, Any], path: Path) -> AnyArray:
 
 
 def _rows(header: dict[str, Any], path: Path) -> "np.memmap[Any, Any] | View | None":
-    """Return values in parts, None where the header has a skip or unusual words."""
+    """Return values in parts, None if the header has a skip or unusual words."""
     beside = header.get("data file", header.get("datafile"))
     stored = _TYPES.get(str(header.get("type")))
     skips = [header.get(name) for name in ("line skip", "lineskip", "byte skip", "byteskip")]

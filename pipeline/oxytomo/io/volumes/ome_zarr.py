@@ -19,7 +19,7 @@ NAME = "OME-Zarr"
 
 
 def recognises(path: Path) -> bool:
-    """Say whether it is a folder that zarr wrote."""
+    """Return whether the path is a zarr folder."""
     return path.is_dir() and any((path / name).is_file() for name in ("zarr.json", ".zgroup", ".zarray"))
 
 
@@ -46,7 +46,7 @@ def read(path: Path, request: VolumeRequest) -> Volume:
 
 
 def _metadata(folder: Path) -> dict[str, Any]:
-    """Return what the metadata of a group or an array say, of either format."""
+    """Return the metadata of a group or an array, of either format."""
     name = next((one for one in ("zarr.json", ".zarray", ".zgroup") if (folder / one).is_file()), "zarr.json")
     return _json(folder / name)
 
@@ -74,7 +74,7 @@ def _arrays_below(path: Path) -> list[str]:
 
 
 def _open_array(path: Path, folder: Path) -> Any:
-    """Open an array after a look at its metadata: nothing of it is decoded before."""
+    """Open an array after a check of its metadata; nothing is decoded before."""
     try:
         arrays = check_zarr(folder, links=True, strict=False)
     except StoreError as error:
@@ -97,7 +97,7 @@ def _axes(described: dict[str, Any]) -> tuple[dict[str, Any], ...]:
 
 
 def _volume(array: Any, axes: tuple[dict[str, Any], ...], path: Path) -> Any:
-    """Return the array after dropping axes that are no lengths and have one entry."""
+    """Return the array without axes that are not lengths and have one entry."""
     _check_links(array, path)
     drop = {i for i, axis in enumerate(axes) if axis["name"] not in "zyx" and array.shape[i] == 1}
     kept = tuple(n for i, n in enumerate(array.shape) if i not in drop)
@@ -111,7 +111,7 @@ def _volume(array: Any, axes: tuple[dict[str, Any], ...], path: Path) -> Any:
 
 
 def _check_links(array: Any, path: Path) -> None:
-    """Refuse links that lead elsewhere, and sizes that no compression explains."""
+    """Refuse links to files elsewhere, and sizes that no compression explains."""
     folder = Path(array.store.root)
     stored = 0
     for file in folder.rglob("*"):
@@ -143,7 +143,7 @@ def _voxel_nm(described: dict[str, Any] | None, axes: tuple[dict[str, Any], ...]
 
 
 def _scale(transforms: Any, n_axes: int, path: Path) -> Float64Array | None:
-    """Return the product of the scales in a list of transformations, None where there is none."""
+    """Return the product of the scales in a list of transformations, None without a scale."""
     scales = [
         entry["scale"] for entry in transforms or () if entry.get("type") == "scale" and "scale" in entry
     ]

@@ -14,21 +14,21 @@ from oxytomo.io.volumes.base import rows_of_file
 from oxytomo.slabs import View
 
 ZLIB, GZIP = zlib.MAX_WBITS, zlib.MAX_WBITS | 16
-"""Kinds of packing."""
+"""Types of compression."""
 _PIECE = 2**20
 _MEMBER = b"\x1f\x8b"
-"""What each member of a gzip file begins with."""
+"""First bytes of each member of a gzip file."""
 
 
 def packed_rows(path: Path, start: int, kind: int, shape: tuple[int, ...], dtype: "np.dtype[Any]") -> View:
-    """Return values packed from a place in a file on, as rows, after a check of their number.
+    """Return packed values, from a position in a file, as rows, after a check of their number.
 
-    Read rows in their order: to go back, unpacking starts again at the first row.
+    Read rows in order: going back restarts the unpacking at the first row.
 
     Raises
     ------
-    InputError Where there are more or fewer values than the shape says; zlib.error where the file
-        is damaged.
+    InputError
+        If there are more or fewer values than the shape says; zlib.error if the file is damaged.
     """
     wanted = math.prod(shape) * dtype.itemsize
     got = 0
@@ -54,7 +54,7 @@ def packed_rows(path: Path, start: int, kind: int, shape: tuple[int, ...], dtype
         first, stop, step = keys[0].indices(shape[0])
         wide = slice(first, max(stop, first))
         kept, rows = last
-        if kept != wide:  # else other columns of the same rows
+        if kept != wide:  # otherwise other columns of the same rows
             data = stream.read(first * per_row, (wide.stop - first) * per_row)
             rows = np.frombuffer(data, dtype).reshape(-1, *shape[1:])
             last = wide, rows
@@ -66,7 +66,7 @@ def packed_rows(path: Path, start: int, kind: int, shape: tuple[int, ...], dtype
 def _unpacked(path: Path, start: int, kind: int) -> Iterator[bytes]:
     """Yield unpacked bytes, a piece at a time.
 
-    Of gzip all members one after the other, but nothing else behind them.
+    All members of a gzip file are read in sequence, and nothing after them.
     """
     with path.open("rb") as file:
         file.seek(start)
@@ -87,7 +87,7 @@ def _unpacked(path: Path, start: int, kind: int) -> Iterator[bytes]:
 
 
 class _Stream:
-    """Unpacked bytes at any place; the last piece and the place behind it are kept."""
+    """Unpacked bytes at any position; the last piece and the position after it are kept."""
 
     def __init__(self, path: Path, start: int, kind: int) -> None:
         self._source = path, start, kind

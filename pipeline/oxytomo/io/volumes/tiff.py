@@ -15,12 +15,12 @@ NAME = "TIFF"
 
 
 def recognises(path: Path) -> bool:
-    """Say whether the file starts as TIFF does."""
+    """Return whether the file starts as TIFF does."""
     return path.is_file() and tiff.recognises(path)
 
 
 def read(path: Path, _request: VolumeRequest) -> Volume:
-    """Read the slices of a file; what a TIFF says of its resolution is not trusted."""
+    """Read the slices of a file; the resolution stated in a TIFF is not used."""
     frames = tiff.open_file(path, ReadRequest(images=(path,))).frames
     with tifffile.TiffFile(path) as file:
         parts = tiff.full_series(file, path)
