@@ -106,7 +106,8 @@ def _references(
 ) -> tuple[tuple[float, Path], ...]:
     """Return a reference spectrum per valence of an element, from the folder with most of them.
 
-    The result is empty with fewer than two valences."""
+    The result is empty with fewer than two valences.
+    """
     folders: dict[Path, dict[float, Path]] = defaultdict(dict)
     for spectrum in spectra:
         known = reference_of(spectrum.path)
