@@ -15,11 +15,14 @@ from oxytomo.view.napari_plugin.results import find_samples
 WIDGETS = ("Threshold", "Objects", "Profile", "Provenance")
 WINDOW, DOCK_WIDTH = (1500, 950), 430
 SETTLED_S, LONGEST_S = 0.5, 60.0
-"""A screenshot is taken when the window has been drawn for so long and the widgets have read their data."""
+"""A screenshot is taken when the window has been drawn for so long and the widgets have read their
+data."""
 
 
 def view(path: Path, *, screenshot: Path | None) -> list[str]:
-    """Open results in napari with all widgets; returns when the window is closed, or the screenshot is written.
+    """Open results in napari with all widgets.
+
+    Returns when the window is closed, or the screenshot is written.
 
     Returns
     -------

@@ -26,7 +26,8 @@ INFO = "oxytomo"
 """Key of a layer's metadata: what it shows and where it comes from (see :func:`_info`)."""
 
 COARSEST_SIDE = 256
-"""Coarser levels are not handed on: in 3D napari shows the coarsest, and this many voxels can be turned smoothly."""
+"""Coarser levels are not handed on: in 3D napari shows the coarsest, and this many voxels can be
+turned smoothly."""
 
 LABEL_COLORS: Mapping[str, Mapping[int, Rgba]] = {
     "phases": PHASE_COLORS,
@@ -43,7 +44,8 @@ LABEL_NAMES = {
     "excluded": "excluded pixels",
 }
 DETAIL = "_fraction_"
-"""Maps of which only the oxidation image itself, opened alone, shows all: the fraction of each reference."""
+"""Maps of which only the oxidation image itself, opened alone, shows all: the fraction of each
+reference."""
 
 SHOWN_LABELS = ("phases", "voids")
 LABEL_OPACITY = 0.75
@@ -51,7 +53,10 @@ KIND_NAMES = {kind: kind.replace("_", " ") for kind in KINDS}
 
 
 def sample_layers(samples: Sequence[Sample]) -> list[LayerTuple]:
-    """Return the layers of samples: all images at the bottom, all labels above; one sample is visible at first."""
+    """Return the layers of samples: all images at the bottom, all labels above.
+
+    One sample is visible at first.
+    """
     layers = [
         layer
         for number, sample in enumerate(samples)
@@ -67,7 +72,10 @@ def sample_layers(samples: Sequence[Sample]) -> list[LayerTuple]:
 
 
 def grid_note(samples: Sequence[Sample]) -> str:
-    """Return lines about branches of a sample beside each other and their grids; empty where each has one branch."""
+    """Return lines about branches of a sample beside each other and their grids.
+
+    Empty where each has one branch.
+    """
     notes = []
     for sample in samples:
         if len(sample.images) > 1:
@@ -212,10 +220,13 @@ def _median_sigma(image: OpenedImage) -> float:
 
 
 def _placed(levels: Levels, beam: tuple[float, float] | None) -> dict[str, Any]:
-    """Return data, multiscale, scale, translation and units; a map beside volumes gets the axis along the beam.
+    """Return data, multiscale, scale, translation and units.
 
-    A map is a projection: detector row z, detector column x (at tilt 0), and through everything along y. So it
-    becomes one voxel deep, and that voxel reaches over ``beam``, the range of y of the volumes.
+    A map beside volumes gets the axis along the beam.
+
+    A map is a projection: detector row z, detector column x (at tilt 0), and through everything
+    along y. So it becomes one voxel deep, and that voxel reaches over ``beam``, the range of y of
+    the volumes.
     """
     arrays, scale, place = list(shown_levels(levels.arrays)), levels.scale_nm, levels.translate_nm
     axes: tuple[str, ...] = ("z", "y", "x") if len(scale) == 3 or beam else ("y", "x")

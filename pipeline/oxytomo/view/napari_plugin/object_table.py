@@ -20,13 +20,17 @@ LARGEST_VOXELS = 256**3
 """Objects are sought and drawn on the finest level that has no more voxels than this."""
 
 COLUMNS = ("kind", "number", "class", "size_nm", "volume_nm3", "depth_nm", "touches_surface")
-"""Columns of the table. ``size_nm``: equivalent diameter of a domain or pore, extent of a crack. ``depth_nm``: mean depth, of a
-crack that of its shallowest voxel. ``class`` of a void: open or closed."""
+"""Columns of the table. ``size_nm``: equivalent diameter of a domain or pore, extent of a crack.
+``depth_nm``: mean depth, of a crack that of its shallowest voxel. ``class`` of a void: open or
+closed."""
 
 
 @dataclass(frozen=True)
 class ObjectRow:
-    """One object: ``kind`` is ``domain``, ``pore`` or ``crack``; ``label`` its number among the voxels of its source."""
+    """One object: ``kind`` is ``domain``, ``pore`` or ``crack``.
+
+    ``label`` its number among the voxels of its source.
+    """
 
     kind: str
     number: int
@@ -78,7 +82,8 @@ class LabelSource:
     ----------
     labels : (n_z, n_y, n_x) numbers of objects
     scale_nm, translate_nm : voxel size, and centre of the first voxel
-    boxes : per number its corners, (n + 1, 6): first voxel and one past the last along z, y, x; zeros where there is none
+    boxes : per number its corners, (n + 1, 6): first voxel and one past the last along z, y, x;
+        zeros where there is none
     """
 
     labels: LabelArray
@@ -114,7 +119,10 @@ class Objects:
     missing: Sequence[str]
 
     def at(self, place_nm: Sequence[float], shown: BoolArray) -> int | None:
-        """Return the row of the shown object at a place; a void goes before the domain around it."""
+        """Return the row of the shown object at a place.
+
+        A void goes before the domain around it.
+        """
         return self._first(np.asarray(place_nm, float)[None], shown)
 
     def along(self, place_nm: Sequence[float], direction: Sequence[float], shown: BoolArray) -> int | None:
@@ -256,7 +264,10 @@ def _chosen(levels: Levels) -> Levels:
 def _domain_source(
     image: OpenedImage, rows: Sequence[ObjectRow], files: Files
 ) -> tuple[LabelSource, list[str]]:
-    """Number the domains again as the table does; the smallest listed one says what was left out."""
+    """Number the domains again as the table does.
+
+    The smallest listed one says what was left out.
+    """
     levels = _chosen(image.labels["phases"])
     coarse = levels.arrays[0].shape != image.labels["phases"].arrays[0].shape
     smallest = int(_table(files, "domains")["n_voxels"].min())

@@ -33,7 +33,8 @@ def provenance_links(path: Path, *, verify: bool) -> list[Link]:
     Parameters
     ----------
     path : an exported image or stage store
-    verify : compare every file with its hash; reads all raw files, wherever the results say that they are
+    verify : compare every file with its hash; reads all raw files, wherever the results say that
+        they are
     """
     return [
         Link(

@@ -73,7 +73,10 @@ def simulated_particle() -> list[LayerTuple]:
 
 
 def simulated_results() -> list[LayerTuple]:
-    """Return the results of a small simulated measurement; the first time they are computed and open when ready."""
+    """Return the results of a small simulated measurement.
+
+    The first time they are computed and open when ready.
+    """
     import napari
     from napari.qt.threading import create_worker
     from napari.utils.notifications import show_error, show_info
@@ -98,7 +101,10 @@ def cache_folder() -> Path:
 
 
 def compute_results(folder: Path) -> Path:
-    """Simulate a measurement and a phase-contrast volume, run the workflow; returns the sample's folder."""
+    """Simulate a measurement and a phase-contrast volume, run the workflow.
+
+    Returns the sample's folder.
+    """
     for command in COMMANDS:
         _oxytomo(*(part.format(folder=folder) for part in command))
     config = folder / "config.yaml"

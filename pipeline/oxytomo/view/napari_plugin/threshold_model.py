@@ -60,7 +60,9 @@ class ThresholdModel:
 
 
 def load_threshold_model(image: OpenedImage) -> ThresholdModel:
-    """Read deviation, particle, noise replicates and null runs of a composition; takes seconds for 256³ voxels.
+    """Read deviation, particle, noise replicates and null runs of a composition.
+
+    Takes seconds for 256³ voxels.
 
     Raises
     ------

@@ -11,7 +11,10 @@ from oxytomo.view.napari_plugin.layers import INFO
 
 
 class SampleWidget(QWidget):
-    """A widget about one sample of those whose layers are open; ``use_sample`` is called when another is chosen."""
+    """A widget about one sample of those whose layers are open.
+
+    ``use_sample`` is called when another is chosen.
+    """
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()

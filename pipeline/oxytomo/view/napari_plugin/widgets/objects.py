@@ -1,4 +1,7 @@
-"""Widget: table of domains, pores and cracks; a selected row is centred and outlined, a click selects its row."""
+"""Widget: table of domains, pores and cracks.
+
+A selected row is centred and outlined, a click selects its row.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -203,7 +206,8 @@ class ObjectsWidget(SampleWidget):
     def _drawing(self, key: str) -> Any:
         """Return the layer for outlines on the grid of a source, empty when it is made.
 
-        It is as large as the grid: changing voxels is several times faster than changing the size and place of a layer.
+        It is as large as the grid: changing voxels is several times faster than changing the size
+        and place of a layer.
         """
         assert self.objects is not None
         source = self.objects.sources[key]
@@ -226,7 +230,10 @@ class ObjectsWidget(SampleWidget):
         return layer
 
     def _clicked(self, _viewer: Any, event: Any) -> Iterator[None]:
-        """Select the row of the object under a click while the table is seen; a drag is left to the camera."""
+        """Select the row of the object under a click while the table is seen.
+
+        A drag is left to the camera.
+        """
         yield
         moved = False
         while event.type == "mouse_move":

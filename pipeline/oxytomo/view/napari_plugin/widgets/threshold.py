@@ -141,7 +141,10 @@ class ThresholdWidget(SampleWidget):
             self.table.setItem(number, column, item)
 
     def _layer(self) -> Any:
-        """Return the layer of live classes, made anew when it is not there; the exported classes are hidden then."""
+        """Return the layer of live classes, made anew when it is not there.
+
+        The exported classes are hidden then.
+        """
         for layer in self.viewer.layers:
             if layer.data is self.classes:
                 return layer
