@@ -14,7 +14,25 @@ POSITIONAL = 6
 TUPLE = 4
 COLUMNS_OF_PROSE = 100
 
-PROSE = ("config", "io", "measure", "oxidation", "phase", "preprocess", "reconstruct", "segment", "simulate")
+PROSE = (
+    "check",
+    "cli",
+    "config",
+    "export",
+    "io",
+    "library",
+    "measure",
+    "oxidation",
+    "phase",
+    "preprocess",
+    "reconstruct",
+    "results",
+    "run",
+    "segment",
+    "simulate",
+    "stages",
+    "view",
+)
 """Packages whose prose is within its limit, and so are the modules beside them."""
 
 COMPILED = ("njit", "parallel_kernel", "intrinsic")

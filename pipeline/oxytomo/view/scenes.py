@@ -111,7 +111,7 @@ def label_surface(inside: BoolArray, *, voxel_nm: float) -> Any | None:
 
 
 def triangles(mesh: Any) -> tuple[NumberArray, IntArray, IntArray]:
-    """Return the points of a mesh, its polygons as triangles, and the cell that each triangle belongs to.
+    """Return the points of a mesh, its polygons as triangles, and the cell of each triangle.
 
     Degenerate cells (points and lines), which remain after cleaning a mesh, come before the
     polygons and are not triangles.

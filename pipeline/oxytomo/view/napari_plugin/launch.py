@@ -83,7 +83,7 @@ def check_packages() -> None:
 
 
 def check_display(environ: Mapping[str, str], platform: str) -> None:
-    """Say what to do where there is no screen: Qt would end the program without a word that helps."""
+    """Raise a helpful error without a display; Qt would end the program without explanation."""
     if not platform.startswith("linux") or environ.get("WAYLAND_DISPLAY"):
         return
     display = environ.get("DISPLAY", "")

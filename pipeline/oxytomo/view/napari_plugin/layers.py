@@ -1,4 +1,4 @@
-"""Results as napari layers: names, places in nanometre, colours, ranges, and what is visible at first."""
+"""Results as napari layers: names, positions in nm, colours, ranges, initial visibility."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -90,7 +90,7 @@ def mixes_maps_and_volumes(samples: Sequence[Sample]) -> bool:
 
 
 def deviation_limit(threshold: float, sigma: float) -> float:
-    """Return where the colours of the deviation end: three thresholds, or three σ where noise is larger.
+    """Return the limit of the colours of the deviation: three thresholds, or 3σ if larger.
 
     Parameters
     ----------
@@ -210,7 +210,7 @@ def _display(image: OpenedImage, channel: ImageChannel) -> dict[str, Any]:
 
 
 def _median_sigma(image: OpenedImage) -> float:
-    """Return the median σ of the deviation on the coarsest level (a mean of fine ones: within a voxel's scatter)."""
+    """Return the median σ of the deviation on the coarsest level, an average of the finer ones."""
     for channel in image.channels:
         if channel.name == "tm_o_deviation_sigma":
             sigma = np.asarray(channel.levels.arrays[-1])
@@ -246,7 +246,7 @@ def _placed(levels: Levels, beam: tuple[float, float] | None) -> dict[str, Any]:
 
 
 def shown_levels(arrays: Sequence[Any]) -> Sequence[Any]:
-    """Return the levels up to the first whose sides are at most :data:`COARSEST_SIDE` (one, for a small volume)."""
+    """Return the levels up to the first with all sides at most :data:`COARSEST_SIDE`."""
     for count, array in enumerate(arrays, start=1):
         if max(array.shape) <= COARSEST_SIDE:
             return arrays[:count]

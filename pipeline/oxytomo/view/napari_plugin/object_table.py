@@ -106,7 +106,7 @@ class LabelSource:
         return tuple(slice(low, high) for low, high in zip(*self.boxes[label].reshape(2, 3), strict=True))
 
     def outline(self, label: int, box: tuple[slice, ...]) -> LabelArray:
-        """Return 1 where a voxel of an object shares a face with another or with the outside of its box, else 0."""
+        """Return 1 for voxels of an object that share a face with other voxels, else 0."""
         return _outline(self.labels[box], label)
 
 
@@ -145,7 +145,7 @@ class Objects:
         return self._first(start + np.arange(-reach, reach, step)[:, None] * unit, shown)
 
     def _first(self, points_nm: Float64Array, shown: BoolArray) -> int | None:
-        """Return the row of the first shown object on points, a void before a domain at the same one."""
+        """Return the row of the first displayed object at the points; voids before domains."""
         best: tuple[int, int] | None = None
         for key in ("voids", "domains"):
             if key not in self.sources:
@@ -166,7 +166,7 @@ class Objects:
 
 
 def centre_of(row: ObjectRow, source: LabelSource | None) -> Float64Array:
-    """Return the centroid of an object, or where it is hollow or bent the nearest of its voxels in the centroid's plane.
+    """Return the centroid of an object, or its nearest voxel in the plane of the centroid.
 
     Parameters
     ----------
@@ -251,7 +251,7 @@ def label_source(levels: Levels) -> LabelSource:
 
 
 def _chosen(levels: Levels) -> Levels:
-    """Return the levels from the finest on that has at most :data:`LARGEST_VOXELS`, placed as they are."""
+    """Return the levels from the finest with at most :data:`LARGEST_VOXELS` on."""
     first = next((i for i, a in enumerate(levels.arrays) if a.size <= LARGEST_VOXELS), len(levels.arrays) - 1)
     full, chosen = np.asarray(levels.arrays[0].shape), np.asarray(levels.arrays[first].shape)
     # A coarser voxel spans f fine ones; its centre lies (f − 1)/2 of them further.

@@ -1,4 +1,4 @@
-"""Profiles along a line through layers and over the shells of the tables, with units, as a plot and as a table."""
+"""Profiles along a line through layers and over shells, as plots and tables with units."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -42,7 +42,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Profile:
-    """A plot's worth of numbers: positions, series of one quantity, and the words for the axes with their units."""
+    """Data of a plot: positions, series of one quantity, and axis labels with units."""
 
     title: str
     along: str

@@ -1,4 +1,4 @@
-"""Where a layer comes from, as rows of a tree: result, stages, raw files, each with its hash and state."""
+"""Provenance of a layer as a tree: result, stages, raw files, each with hash and state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass

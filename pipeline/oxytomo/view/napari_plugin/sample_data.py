@@ -1,4 +1,4 @@
-"""Sample data of the plugin: the truth of a simulated particle, and results of a simulated measurement."""
+"""Sample data of the plugin: a simulated particle, and results of a simulated measurement."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ COMMANDS = (
 
 
 def simulated_particle() -> list[LayerTuple]:
-    """Return the exact composition of a simulated particle: densities, deviation and classes without noise."""
+    """Return the exact composition of a simulated particle: densities, deviation and classes."""
     phantom = cathode_particle(
         rng=np.random.default_rng(1),
         formula=FORMULA,

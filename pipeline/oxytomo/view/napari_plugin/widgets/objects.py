@@ -152,7 +152,7 @@ class ObjectsWidget(SampleWidget):
         self.say("\n".join(self.objects.missing))
 
     def select_row(self, row: int, *, centre: bool = True) -> None:
-        """Select the object number ``row`` of :attr:`objects` in the table, which outlines and centres it."""
+        """Select object ``row`` of :attr:`objects` in the table, which outlines and centres it."""
         self.centres = centre
         index = self.proxy.mapFromSource(self.proxy.sourceModel().index(row, 0))
         self.table.setCurrentIndex(index)
