@@ -173,7 +173,7 @@ def job_seconds(checked: ProjectCheck) -> dict[str, float]:
 def _dry_run(
     arguments: argparse.Namespace, project: ProjectConfig, folder: Path, checked: ProjectCheck
 ) -> int:
-    """Print what would run and why, as planned by Snakemake; write nothing to the results folder."""
+    """Print the plan of Snakemake, with reasons, without writing to the results folder."""
     with tempfile.TemporaryDirectory() as empty:
         command = snakemake_arguments(
             write_configuration(project, Path(empty)),

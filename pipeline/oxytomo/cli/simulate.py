@@ -84,11 +84,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="standard deviation of the random shift of each frame in pixels (default: %(default)g)",
     )
     add("--seed", type=int, default=0, help="seed of the random numbers (default: %(default)s)")
-    add(
-        "--uniform",
-        action="store_true",
-        help="simulate a particle of uniform composition, without domains and rim",
-    )
+    add("--uniform", action="store_true", help="uniform composition, without domains and rim")
     add(
         "--energies",
         type=int,
@@ -100,8 +96,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--law",
         choices=("diffusion", "core_shell"),
         default="diffusion",
-        help="profile of the valence of a xanes particle, which decreases towards the surface "
-        "(default: %(default)s)",
+        help="decrease of the valence towards the surface of a xanes particle (default: %(default)s)",
     )
 
 

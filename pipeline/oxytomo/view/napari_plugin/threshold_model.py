@@ -53,7 +53,7 @@ class ThresholdModel:
         classes_at(self.ranks, k, out)
 
     def rows(self, k: int) -> list[tuple[str, str, str]]:
-        """Return per class its key, and its fractions in result and null run, as text in percent."""
+        """Return per class its key, and its fraction in result and null run, as text."""
         own = self.counts.fractions(k, confidence=CONFIDENCE)
         null = self.counts.null_fractions(k, confidence=CONFIDENCE)
         return [(name, _words(*own[name]), _words(*null[name]) if name in null else "—") for name in own]
