@@ -301,6 +301,15 @@ def test_a_single_projection_needs_no_angle_in_areal_density(
     assert checked(tmp_path, areal_density={"edges": {"Ni": edges["Ni"]}, "formula": FORMULA}).problems == ()
 
 
+def test_an_angle_that_is_no_number_is_named_with_its_frame(tmp_path: Path, rng: np.random.Generator) -> None:
+    """'None in the file' would send the user to a table of angles that is there."""
+    tilts = TILTS.copy()
+    tilts[[3, 7]] = np.nan
+    write(tmp_path / "a.h5", rng, tilt_deg=tilts)
+    (problem,) = checked(tmp_path, tomogram={"source": "a.h5"}).problems
+    assert f"got 2 of {TILTS.size} that are no number, first that of frame 3" in str(problem)
+
+
 def test_tilts_of_a_few_degrees_are_a_warning(tmp_path: Path, rng: np.random.Generator) -> None:
     write(tmp_path / "a.h5", rng, tilt_deg=np.deg2rad(TILTS))  # written with the unit deg
     (warning,) = checked(tmp_path, tomogram={"source": "a.h5"}).warnings

@@ -182,6 +182,28 @@ def test_mistakes_are_named_in_one_line(data: dict[str, Any], parts: list[str]) 
     assert [part for part in parts if part not in message] == []
 
 
+@pytest.mark.parametrize(
+    ("written", "got"),
+    [
+        ("42", "the number 42"),
+        ("012", "the number 10"),  # octal in YAML
+        ("1_000", "the number 1000"),
+        ("2024-01-31", "the date 2024-01-31"),
+        ("yes", "the word True"),
+    ],
+)
+def test_a_sample_name_that_yaml_takes_for_a_number_wants_quotes(
+    tmp_path: Path, written: str, got: str
+) -> None:
+    """'Rename it' would be wrong: 2024-01-31 has only the characters that a name may have."""
+    text = "samples:\n  {}: {{tomogram: {{source: a.h5}}}}\n"
+    (tmp_path / "bare.yaml").write_text(text.format(written), encoding="utf-8")
+    with pytest.raises(ConfigError, match=f"got {got}, as YAML reads it.*put it in quotes"):
+        load_config(tmp_path / "bare.yaml")
+    (tmp_path / "quoted.yaml").write_text(text.format(f"'{written}'"), encoding="utf-8")
+    assert list(load_config(tmp_path / "quoted.yaml").samples) == [written]
+
+
 def test_several_mistakes_are_counted() -> None:
     assert "(1 more after this one)" in refused(project(composition(threshold=2, density_g_cm3=-1)))
 

@@ -22,11 +22,13 @@ def check_tilts(facts: Mapping[str, SeriesFacts]) -> None:
     reference = _distinct(np.sort(np.asarray(first.tilt_deg, np.float64)))
     for fact in facts.values():
         tilts = np.sort(np.asarray(fact.tilt_deg, np.float64))
-        if not np.isfinite(tilts).all():
+        lost = np.flatnonzero(~np.isfinite(np.asarray(fact.tilt_deg, np.float64)))
+        if lost.size:
+            some = f"{lost.size} of {tilts.size} that are no number, first that of frame {lost[0]}"
             raise InputError(
                 fact.place,
                 expected="a tilt angle for every frame",
-                got="none in the file",
+                got="none in the file" if lost.size == tilts.size else some,
                 fix="give 'angles:'",
             )
         if tilts.size < MIN_TILTS:

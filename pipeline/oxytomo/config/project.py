@@ -2,6 +2,7 @@
 
 import re
 from collections import Counter
+from datetime import date
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -100,6 +101,11 @@ class ProjectConfig(Settings):
     def _names(cls, value: Any) -> Any:
         """Check sample names, which become folder names."""
         for name in value if isinstance(value, dict) else ():
+            if isinstance(name, bool | int | float | date):
+                # YAML reads 012 as 10 and yes as True: what was written is lost.
+                kind = "date" if isinstance(name, date) else "number"
+                got = f"the {'word' if isinstance(name, bool) else kind} {name}, as YAML reads it"
+                raise rejected("a sample name as text", got, "put it in quotes", key=str(name))
             if not isinstance(name, str) or not _SAMPLE_NAME.fullmatch(name):
                 # Programs would read a name that begins with "-" as an option.
                 wanted = "a sample name of letters, digits, '_' and '-' that begins with a letter or digit"

@@ -291,15 +291,18 @@ def _describe_raw(path: Path) -> list[str]:
         f"{path}: {summary.format}",
         f"  {n_frame} frames of {n_y} × {n_x} pixels, {summary.dtype}, {summary.quantity}",
         f"  {summary.n_flat} flats, {summary.n_dark} darks",
-        f"  tilt {_range(summary.tilt_deg)}°",
-        f"  energy {_range(summary.energy_ev)} eV",
-        f"  pixel {_range(summary.pixel_nm)} nm",
+        f"  tilt {_range(summary.tilt_deg, '°')}",
+        f"  energy {_range(summary.energy_ev, ' eV')}",
+        f"  pixel {_range(summary.pixel_nm, ' nm')}",
         *(f"  {key}: {value}" for key, value in summary.metadata.items()),
     ]
 
 
-def _range(values: Any) -> str:
-    low, high = min(values), max(values)
-    if low != low:
-        return "not in the file:"
-    return f"{low:g}" if low == high else f"{low:g} to {high:g}"
+def _range(values: Any, unit: str) -> str:
+    """Return the range of values of frames, and how many frames have none."""
+    known = sorted(float(value) for value in values if value == value)
+    if not known:
+        return "not in the file"
+    text = f"{known[0]:g}" if known[0] == known[-1] else f"{known[0]:g} to {known[-1]:g}"
+    lost = len(values) - len(known)
+    return text + unit + (f", none for {lost} of {len(values)} frames" if lost else "")

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 import scipy.ndimage
 
-from oxytomo.arrays import BoolArray, Float64Array, FloatArray
+from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray
 from oxytomo.slabs import Field
 
 PATTERN_SMOOTHING_PX = 0.6
@@ -33,10 +33,11 @@ AIR_MARGINS = (0.1, 0.05)
 """Optical density above the lowest level up to which a pixel counts as air: first with, then
 without the pattern's own unevenness. A tighter limit would select the air by the very pattern that
 is to be measured."""
+BLOCK_PX = 16
+"""Edge of the blocks of air that count as independent."""
 SIGNIFICANT = 5.0
 """A series is corrected if its shifts exceed this multiple of their errors, in the root mean
-square. Errors are of counting noise alone; three times them is reached by the structure of flats of
-few counts."""
+square. Three times them is reached by the structure of flats of few counts."""
 
 
 @dataclass(frozen=True)
@@ -175,6 +176,7 @@ def illumination_shift(
     if np.count_nonzero(use) < LEAST_AIR:
         return UNKNOWN
     values, weights = density[use].astype(np.float64), 1 / variance[use].astype(np.float64)
+    blocks = _blocks(use)
     shift, error = start.astype(np.float64), np.full(2, np.inf)
     for _ in range(rounds):
         still = not shift.any()
@@ -183,24 +185,51 @@ def illumination_shift(
         # In air: level + L(r) − L(r − d); a further step δ of d adds δ · grad L(r − d).
         design = np.column_stack([np.ones(values.size), slopes[0][use], slopes[1][use]])
         residual = values - (pattern.log - moved)[use]
-        step, error = _robust_step(design, residual, weights)
+        step, error = _robust_step(design, residual, weights, blocks)
         shift = np.clip(shift + step, -LARGEST_SHIFT_PX, LARGEST_SHIFT_PX)
         if np.abs(step).max() < SETTLED_PX:
             break
     return IlluminationShift(shift, error)
 
 
+def _blocks(use: BoolArray) -> IntArray:
+    """Return the number of the block of ``BLOCK_PX``² pixels that each pixel in use lies in."""
+    rows, columns = np.nonzero(use)
+    number = rows // BLOCK_PX * (use.shape[1] // BLOCK_PX + 1) + columns // BLOCK_PX
+    blocks: IntArray = np.unique(number, return_inverse=True)[1].astype(np.int64)
+    return blocks
+
+
 def _robust_step(
-    design: Float64Array, residual: Float64Array, weights: Float64Array
+    design: Float64Array, residual: Float64Array, weights: Float64Array, blocks: IntArray
 ) -> tuple[Float64Array, Float64Array]:
-    """Return step and standard errors of the shift by least squares without outliers."""
+    """Return step and standard errors of the shift by least squares without outliers.
+
+    Residuals of neighbouring pixels belong together where the air is not empty: a film with holes, a
+    fibre, a neighbour out of focus. The errors are the larger of those of independent pixels and
+    those of independent blocks of pixels (Liang and Zeger 1986).
+    """
     good = np.ones(residual.size, bool)
     for _ in range(3):
         weighted = design * np.where(good, weights, 0)[:, None]
         normal = weighted.T @ design
         found = np.linalg.lstsq(normal, weighted.T @ residual, rcond=None)[0]
-        scaled = (residual - design @ found) * np.sqrt(weights)
+        left = residual - design @ found
+        scaled = left * np.sqrt(weights)
         spread = max(1.0, 1.4826 * float(np.median(np.abs(scaled[good]))))
         good = np.abs(scaled) < ROBUST * spread
-    error = np.sqrt(np.maximum(np.diag(np.linalg.pinv(normal))[1:], 0)) * spread
+    inverse = np.linalg.pinv(normal)
+    variance = np.maximum(np.diag(inverse) * spread**2, _of_blocks(weighted * left[:, None], inverse, blocks))
+    error = np.sqrt(np.maximum(variance[1:], 0))
     return np.asarray(found[1:], np.float64), np.where(error > 0, error, np.inf)
+
+
+def _of_blocks(scores: Float64Array, inverse: Float64Array, blocks: IntArray) -> Float64Array:
+    """Return the variance of each parameter if blocks of pixels are independent, not pixels."""
+    n_block, n_parameter = int(blocks.max()) + 1, scores.shape[1]
+    if n_block <= n_parameter:
+        return np.full(n_parameter, np.inf)
+    sums = np.column_stack([np.bincount(blocks, one, n_block) for one in scores.T])
+    moved = sums @ inverse
+    variance: Float64Array = (moved**2).sum(0) * n_block / (n_block - n_parameter)
+    return variance

@@ -86,7 +86,7 @@ _PROJECTED = ("projections", "phase_maps")
 
 # fmt: off
 _ROWS = (
-    Stage("normalize", "shared", version=5, settings="NormalizeStage",
+    Stage("normalize", "shared", version=6, settings="NormalizeStage",
           branches=("composition", "areal_density", "tomogram", "structure"), routes=_PROJECTED,
           jobs="series", raw="source", store="normalize/{job}.zarr", group="prepare"),
     Stage("align", "composition", version=8, settings="AlignStage",
