@@ -65,7 +65,7 @@ def _chi_square(decomposed: Store | None) -> FloatArray | None:
 
 
 def read_areal_density(files: Files) -> ArealDensity | None:
-    """Return the results of the areal-density branch, None where there are none."""
+    """Return the results of the areal-density branch, None if there are none."""
     decomposed = files.store("areal_density_decompose")
     if decomposed is None:
         return None
@@ -86,7 +86,7 @@ def read_areal_density(files: Files) -> ArealDensity | None:
 
 
 def read_tomogram(files: Files) -> Tomogram | None:
-    """Return the results of the tomogram branch, None where there are none."""
+    """Return the results of the tomogram branch, None if there are none."""
     reconstructed = files.store("tomogram_reconstruct")
     if reconstructed is None:
         return None

@@ -130,7 +130,7 @@ class Structure:
     volume : (n_z, n_y, n_x) grey values, a field
     voids, particle : labels, fields of the same shape
     facts : content of ``structure.json``
-    pores, cracks : tables ``pores.csv`` and ``cracks.csv``, None where there is none
+    pores, cracks : tables ``pores.csv`` and ``cracks.csv``, None if missing
     """
 
     voxel_nm: float

@@ -52,7 +52,7 @@ class Results:
     Parameters
     ----------
     paths : stores and tables by key, see :func:`oxytomo.results.places.find_results`
-    folder : of the sample, None where stores were given one by one
+    folder : folder of the sample, None if stores were given one by one
     name : of the sample
     """
 

@@ -30,7 +30,7 @@ class Choice:
     ----------
     branch, route : the branch, and which way into it
     entries : its series by their place below the route: ``Mn.pre``, ``Mn``, ``1``
-    volume : the file of a volume in a format of its own
+    volume : the file of a volume in a volume format
     spectra : per element reference spectra by valence
     guesses : conclusions as text
     """
@@ -266,7 +266,7 @@ def _alone(series: RawSeries, wanted: Branch | None) -> Choice:
 
 
 def _is_volume(series: RawSeries, wanted: Branch | None) -> tuple[bool, tuple[str, ...]]:
-    """Say whether frames are slices of a volume, and why that is thought."""
+    """Return whether frames are slices of a volume, and the reason."""
     if series.is_tilted or wanted == "tomogram":
         return False, ()
     n, size = series.n_frame, max(series.frame)

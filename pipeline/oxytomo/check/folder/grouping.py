@@ -20,7 +20,7 @@ LEAST_TILTS = 3
 class RawSeries:
     """One raw series: its files in order, with the flats, darks and tables that belong to it.
 
-    ``guesses`` say in words what was concluded from names, numbers of frames or energies.
+    ``guesses`` are conclusions from names, numbers of frames or energies, as text.
     """
 
     files: tuple[FileFacts, ...]
@@ -107,7 +107,7 @@ def group(files: Sequence[FileFacts], folder: Path) -> Survey:
     """Return files as samples with their series.
 
     Single-frame files belong to one series if their names differ only in numbers.
-    Words that are left in the names tell samples apart; where each of these would have a single
+    The remaining words in the names identify samples; where each of these would have a single
     series of several that complete each other (pre and post, elements, distances), they are one
     sample.
     """
@@ -258,7 +258,7 @@ def _tables(series: RawSeries, files: Sequence[FileFacts], n_series: int) -> Raw
 
 
 def _agree(table: Sequence[float], names: Sequence[float]) -> bool:
-    """Say whether energies of a table are those of the names, frame by frame.
+    """Return True if the energies of a table match those of the names, frame by frame.
 
     Missing metadata count as agreement.
     """

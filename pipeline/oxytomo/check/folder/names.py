@@ -173,7 +173,7 @@ def sample_name(words: str, folder: Path, top: Path) -> str:
     Parameters
     ----------
     words : words of the names of files
-    folder : where these files are
+    folder : folder of these files
     top : the folder that the user named
     """
     name, place, above = words, folder.resolve(), top.resolve()
@@ -181,7 +181,7 @@ def sample_name(words: str, folder: Path, top: Path) -> str:
         if place.name.lower() not in _GENERIC | _FLAT | _DARK:
             name = place.name
         place = place.parent
-    if not name:  # the folder itself is called raw or the like: the one above it, else its own name
+    if not name:  # the folder is called raw or similar: use its parent, or its own name
         name = above.parent.name if above.name.lower() in ("raw", "data") else above.name
     clean = _NOT_IN_A_NAME.sub("_", name).strip("_-")[:100]
     return clean if clean and clean not in ("logs", "benchmarks") else "sample"

@@ -63,7 +63,7 @@ def view(path: Path, *, screenshot: Path | None) -> list[str]:
 
 
 def check_packages() -> None:
-    """Say what to install where napari or a Qt binding is missing."""
+    """Raise an error with instructions if napari or a Qt binding is missing."""
     bindings = ("PyQt6", "PySide6", "PyQt5", "PySide2")
     missing = [
         name
@@ -98,7 +98,7 @@ def check_display(environ: Mapping[str, str], platform: str) -> None:
 
 
 def _answers(display: str) -> bool:
-    """Say whether an X server accepts connections."""
+    """Return True if an X server accepts connections."""
     host, _, number = display.rpartition(":")
     number = number.split(".")[0]
     if not number.isdigit():

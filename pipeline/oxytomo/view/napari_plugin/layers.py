@@ -23,7 +23,7 @@ LayerTuple = tuple[Any, dict[str, Any], str]
 """Data, arguments and type of a layer, as napari's readers return them."""
 
 INFO = "oxytomo"
-"""Key of a layer's metadata: what it shows and where it comes from (see :func:`_info`)."""
+"""Key of the metadata of a layer: content and provenance (see :func:`_info`)."""
 
 COARSEST_SIDE = 256
 """Coarser levels are not handed on: in 3D napari shows the coarsest, and this many voxels can be
@@ -74,7 +74,7 @@ def sample_layers(samples: Sequence[Sample]) -> list[LayerTuple]:
 def grid_note(samples: Sequence[Sample]) -> str:
     """Return lines about branches of a sample beside each other and their grids.
 
-    Empty where each has one branch.
+    Empty if each has one branch.
     """
     notes = []
     for sample in samples:
@@ -85,7 +85,7 @@ def grid_note(samples: Sequence[Sample]) -> str:
 
 
 def mixes_maps_and_volumes(samples: Sequence[Sample]) -> bool:
-    """Say whether 2-D maps lie beside volumes; then z and x are shown, the axes of the detector."""
+    """Return True for 2-D maps next to volumes; then z and x, the detector axes, are shown."""
     return len({len(image.grid.scale_nm) for sample in samples for image in sample.images}) > 1
 
 
@@ -95,7 +95,7 @@ def deviation_limit(threshold: float, sigma: float) -> float:
     Parameters
     ----------
     threshold : of the classes, a fraction
-    sigma : median σ of the deviation; NaN where it is not known
+    sigma : median σ of the deviation; NaN if unknown
     """
     return 3 * max(threshold, sigma if np.isfinite(sigma) else 0.0)
 

@@ -65,7 +65,7 @@ class Filter:
     depth_nm: tuple[float, float] = (0.0, np.inf)
 
     def accepts(self, row: ObjectRow) -> bool:
-        """Say whether a row is shown."""
+        """Return True if a row is shown."""
         return (
             (not self.kinds or row.kind in self.kinds)
             and (not self.classes or row.class_name in self.classes)
@@ -83,7 +83,7 @@ class LabelSource:
     labels : (n_z, n_y, n_x) numbers of objects
     scale_nm, translate_nm : voxel size, and centre of the first voxel
     boxes : per number its corners, (n + 1, 6): first voxel and one past the last along z, y, x;
-        zeros where there is none
+        zeros if there is none
     """
 
     labels: LabelArray
@@ -112,7 +112,7 @@ class LabelSource:
 
 @dataclass(frozen=True)
 class Objects:
-    """All rows of a sample, the voxels they belong to by source, and what is missing."""
+    """All rows of a sample, their voxels by source, and missing tables."""
 
     rows: Sequence[ObjectRow]
     sources: Mapping[str, LabelSource]
@@ -254,7 +254,7 @@ def _chosen(levels: Levels) -> Levels:
     """Return the levels from the finest with at most :data:`LARGEST_VOXELS` on."""
     first = next((i for i, a in enumerate(levels.arrays) if a.size <= LARGEST_VOXELS), len(levels.arrays) - 1)
     full, chosen = np.asarray(levels.arrays[0].shape), np.asarray(levels.arrays[first].shape)
-    # A coarser voxel spans f fine ones; its centre lies (f − 1)/2 of them further.
+    # A coarser voxel spans f fine voxels; its centre is shifted by (f − 1)/2 fine voxels.
     spans = 2.0 ** np.round(np.log2(full / chosen))
     scale = np.asarray(levels.scale_nm) * spans
     place = np.asarray(levels.translate_nm) + (spans - 1) / 2 * np.asarray(levels.scale_nm)
@@ -287,7 +287,7 @@ def _domain_source(
 
 
 def _table(files: Files, key: str) -> Any:
-    """Return a table; raises where there is none."""
+    """Return a table; raise an error if it is missing."""
     found = files.table(key)
     if found is None:
         raise InputError(

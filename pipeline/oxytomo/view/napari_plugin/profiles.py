@@ -53,7 +53,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Place:
-    """An array at several resolutions (finest first) and where it lies, in nm."""
+    """An array at several resolutions (finest first) and its position in nm."""
 
     arrays: Sequence[Any]
     scale_nm: Sequence[float]

@@ -1,4 +1,4 @@
-"""What a path holds that can be shown: one image, a sample, a folder of samples.
+"""Displayable results at a path: one image, a sample, or a folder of samples.
 
 And what is not finished.
 """
@@ -23,7 +23,7 @@ class Sample:
 
 
 def find_samples(path: Path) -> list[Sample]:
-    """Open what is at a path: an image, a sample's folder or a file in it, or a folder of samples.
+    """Open an image, the folder of a sample or a file in it, or a folder of samples.
 
     Raises
     ------
@@ -53,7 +53,7 @@ def find_samples(path: Path) -> list[Sample]:
 
 
 def is_ours(path: Path) -> bool:
-    """Say quickly whether there is something of this package at a path.
+    """Return True if a path contains results of this package.
 
     Reads at most a few small files.
     """

@@ -94,7 +94,7 @@ def simulated_results() -> list[LayerTuple]:
 
 
 def cache_folder() -> Path:
-    """Return where computed samples are kept: the user's cache."""
+    """Return the folder of computed samples in the cache of the user."""
     from platformdirs import user_cache_path
 
     return user_cache_path("oxytomo") / "napari-sample"
@@ -118,7 +118,7 @@ def compute_results(folder: Path) -> Path:
 
 
 def _oxytomo(*arguments: str) -> None:
-    """Run a command of this package in a process of its own."""
+    """Run a command of this package in a separate process."""
     done = subprocess.run(
         [sys.executable, "-m", "oxytomo", *arguments], capture_output=True, text=True, check=False
     )

@@ -84,7 +84,7 @@ class ObjectsProxy(QSortFilterProxyModel):
         self.setSortRole(Qt.ItemDataRole.UserRole)
 
     def filterAcceptsRow(self, row: int, parent: QModelIndex) -> bool:  # noqa: N802 - Qt's name
-        """Say whether a row is shown."""
+        """Return True if a row is shown."""
         source = self.sourceModel()
         return isinstance(source, ObjectsModel) and self.wanted.accepts(source.objects.rows[row])
 
