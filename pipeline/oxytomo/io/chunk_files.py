@@ -32,9 +32,9 @@ def check_array(path: Path, name: str, layout: Mapping[str, Any]) -> str:
 
     Raises
     ------
-    StoreError When a file is missing or is none of the array's, a chunk declares another size than
-        it has, or the metadata of the
-        array are not those of this package.
+    StoreError
+        When a file is missing or is none of the array's, a chunk declares another size than it has,
+        or the metadata of the array are not those of this package.
     """
     folder = path / name
     try:

@@ -104,8 +104,9 @@ def check_zarr(folder: Path, *, links: bool = False, strict: bool = True) -> dic
 
     Raises
     ------
-    StoreError Where it could run code, holds links, pipes or devices, is described twice, or
-        declares what nothing explains.
+    StoreError
+        Where it could run code, holds links, pipes or devices, is described twice, or declares what
+        nothing explains.
     """
     arrays: dict[str, ArrayFacts] = {}
     described: dict[str, str] = {}

@@ -102,8 +102,10 @@ def align_series(
 
     Raises
     ------
-    InputError For series of different tilts, fewer than three tilts, frames without structure or
-        without a pixel size, or if the alignment increases the misfit of the frames. ShapeError
+    InputError
+        For series of different tilts, fewer than three tilts, frames without structure or without
+        a pixel size, or if the alignment increases the misfit of the frames.
+    ShapeError
         For frames of different size.
     ConfigError
         For a setting out of range.

@@ -74,8 +74,8 @@ def fbp(
 ) -> FloatArray:
     """Reconstruct by filtered back-projection with the ramp filter.
 
-    The result is quantitative: each tilt is weighted by its angular interval. Kak and
-    Slaney, Principles of Computerized Tomographic Imaging (1988), chapter 3.
+    The result is quantitative for any tilt range: each tilt is weighted by its angular interval.
+    Kak and Slaney, Principles of Computerized Tomographic Imaging (1988), chapter 3.
 
     Parameters
     ----------

@@ -194,8 +194,9 @@ def check_valence_order(
 
     Raises
     ------
-    InputError When a spectrum lies more than ``ORDER_TOLERANCE_EV`` below that of a valence lower
-        by ``CLEAR_STEP`` or more.
+    InputError
+        When a spectrum lies more than ``ORDER_TOLERANCE_EV`` below that of a valence lower by
+        ``CLEAR_STEP`` or more.
     """
     centres = (energy_ev @ absorption) / absorption.sum(axis=0)
     remark = None

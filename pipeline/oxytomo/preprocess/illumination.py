@@ -205,8 +205,8 @@ def _robust_step(
 ) -> tuple[Float64Array, Float64Array]:
     """Return step and standard errors of the shift by least squares without outliers.
 
-    Residuals of neighbouring pixels belong together where the air is not empty: a film with holes, a
-    fibre, a neighbour out of focus. The errors are the larger of those of independent pixels and
+    Residuals of neighbouring pixels belong together where the air is not empty: a film with holes,
+    a fibre, a neighbour out of focus. The errors are the larger of those of independent pixels and
     those of independent blocks of pixels (Liang and Zeger 1986).
     """
     good = np.ones(residual.size, bool)

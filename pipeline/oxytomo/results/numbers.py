@@ -71,8 +71,9 @@ def branch_numbers(files: Files, branch: str) -> dict[str, Number]:
 
     Raises
     ------
-    KeyError, TypeError, ValueError, IndexError If its tables have the format of another version;
-        see :func:`oxytomo.results.errors.numbers_of`.
+    KeyError, TypeError, ValueError, IndexError
+        If its tables have the format of another version; see
+        :func:`oxytomo.results.errors.numbers_of`.
     """
     content = files.json(JSON_TABLES[branch])
     if content is None:

@@ -30,8 +30,9 @@ def table_rows(path: Path, what: str, setting: str) -> list[list[str]]:
 
     Raises
     ------
-    InputError For what is no table, and for commas that can be decimal marks as well as they can
-        separate two columns.
+    InputError
+        For what is no table, and for commas that can be decimal marks as well as they can separate
+        two columns.
     """
     lines = text_lines(path, what, setting)
     header = None if _starts_with_number(lines[0]) else lines[0]

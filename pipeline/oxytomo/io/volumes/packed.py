@@ -27,8 +27,9 @@ def packed_rows(path: Path, start: int, kind: int, shape: tuple[int, ...], dtype
 
     Raises
     ------
-    InputError Where there are more or fewer values than the shape says; zlib.error where the file
-        is damaged.
+    InputError
+        Where there are more or fewer values than the shape says; zlib.error where the file is
+        damaged.
     """
     wanted = math.prod(shape) * dtype.itemsize
     got = 0

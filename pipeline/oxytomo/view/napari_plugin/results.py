@@ -27,8 +27,9 @@ def find_samples(path: Path) -> list[Sample]:
 
     Raises
     ------
-    InputError When there is nothing to show; the message says whether results are unfinished or of
-        another program.
+    InputError
+        When there is nothing to show; the message says whether results are unfinished or of another
+        program.
     """
     folder = path.parent if path.is_file() and path.name in FILES_OF_A_SAMPLE else path
     if image_record(folder) is not None or _is_zarr(folder):
