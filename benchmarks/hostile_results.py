@@ -29,6 +29,8 @@ from pathlib import Path
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1]))
 
+import dask
+
 from oxytomo.cli import main as oxytomo
 from oxytomo.errors import PipelineError
 from tests.fuzz.hostile import Hostile, hostile_results, record_everything
@@ -131,6 +133,7 @@ def guarded(call: Callable[[], int]) -> tuple[str, str, str]:
         os.close(reading)
         ended, out, err = "fault", io.StringIO(), io.StringIO()
         signal.alarm(HANG_WALL_S)
+        dask.config.set(scheduler="synchronous")  # threads of the pool are not in a forked process
         resource.setrlimit(resource.RLIMIT_CPU, (HANG_CPU_S, HANG_CPU_S))
         used = int(Path("/proc/self/statm").read_text().split()[0]) * resource.getpagesize()
         resource.setrlimit(resource.RLIMIT_AS, (used + MORE_BYTES,) * 2)

@@ -1,1 +1,1 @@
-"""What is wrong with files and settings, before anything runs."""
+"""Checks of files and settings before a run."""

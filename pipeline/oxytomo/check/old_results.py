@@ -1,4 +1,4 @@
-"""Results that lie where an earlier version put them: relative to the working directory, not to the configuration."""
+"""Find results of an earlier version, which wrote them relative to the working directory."""
 
 import os
 from pathlib import Path
@@ -10,12 +10,12 @@ from oxytomo.io.plain_files import read_json_object
 
 
 def old_results(project: ProjectConfig, configuration: Path) -> list[str]:
-    """Return a warning where results of the same raw files lie below the working directory, and none where they belong.
+    """Return a warning if the working directory, not the configured folder, has the results.
 
     Parameters
     ----------
     project : the configuration
-    configuration : its file
+    configuration : path of the configuration file
     """
     folder = results_folder(project)
     before = Path.cwd() / os.path.relpath(folder, configuration.resolve().parent)

@@ -1,4 +1,4 @@
-"""What raw files cannot be: absent, dated ahead of the clock, with frames or units that no microscope has."""
+"""Plausibility checks of raw files: existence, date, frame size, units."""
 
 import time
 from collections.abc import Sequence
@@ -9,15 +9,15 @@ from oxytomo.config.ranges import DESCRIPTIONS, ENERGY_EV, FRAME_PX, PIXEL_NM, i
 from oxytomo.errors import InputError
 
 CLOCKS_DIFFER_S = 2.0
-"""Clocks of a file server and of the computer differ by less, and a stage takes longer."""
+"""Tolerance for the clock difference between file server and computer; stages take longer."""
 
 
 def require_files(place: str, paths: Sequence[Path]) -> None:
-    """Refuse raw files that are not there, or newer than anything made from them would be.
+    """Refuse raw files that are missing or have a date in the future.
 
     Parameters
     ----------
-    place : where they are in the configuration
+    place : their place in the configuration
     paths : the files
     """
     for path in paths:
@@ -37,13 +37,13 @@ def require_files(place: str, paths: Sequence[Path]) -> None:
 
 
 def require_plausible(place: str, frame: tuple[int, ...] | None, pixel_nm: float, energy_ev: float) -> None:
-    """Refuse what the header of a series says where it cannot be true.
+    """Refuse implausible values in the header of a series.
 
     Parameters
     ----------
-    place : where the series is in the configuration
+    place : place of the series in the configuration
     frame : (n_y, n_x) of a frame of a tilt series, None for other frames
-    pixel_nm, energy_ev : NaN where they are not known
+    pixel_nm, energy_ev : NaN if unknown
     """
     if frame is not None and not all(FRAME_PX[0] <= size <= FRAME_PX[1] for size in frame):
         raise InputError(
@@ -67,7 +67,7 @@ def require_plausible(place: str, frame: tuple[int, ...] | None, pixel_nm: float
 
 
 def _date(seconds: float) -> str:
-    """Return a time as a date, where the calendar goes so far."""
+    """Return a time as a date, if the calendar includes it."""
     try:
         return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
     except (ValueError, OverflowError, OSError):

@@ -1,4 +1,4 @@
-"""What can be wrong with a project before any work is done: raw files, angles, energies, folder."""
+"""Check a project before a run: raw files, angles, energies, results folder."""
 
 import importlib.util
 from collections.abc import Callable, Collection, Iterator, Mapping
@@ -67,7 +67,7 @@ _PACKAGE_OF_BACKEND = {"astra": "astra", "tomopy": "tomopy"}
 
 @dataclass(frozen=True)
 class BranchCheck:
-    """What was found in one branch."""
+    """Results of the check of one branch."""
 
     sample: str
     branch: Branch
@@ -77,7 +77,7 @@ class BranchCheck:
 
 @dataclass(frozen=True)
 class ProjectCheck:
-    """What was found in a project: problems stop a run, warnings do not."""
+    """Results of the check of a project: problems stop a run, warnings do not."""
 
     problems: tuple[PipelineError, ...]
     warnings: tuple[str, ...]
@@ -87,13 +87,13 @@ class ProjectCheck:
 def check_project(
     project: ProjectConfig, *, read_flats: bool, only: Collection[str] | None = None
 ) -> ProjectCheck:
-    """Check everything that can be checked without running a stage.
+    """Check a project without running a stage.
 
     Parameters
     ----------
     project : the configuration
-    read_flats : also read the flat frames and look for pixels without light
-    only : the stages that will run, for which there must be room on the disk; None for all
+    read_flats : also read the flat frames and search for pixels without light
+    only : stages that will run, for the check of the disk space; None for all
     """
     problems: list[PipelineError] = []
     warnings: list[str] = []
@@ -113,7 +113,7 @@ def check_project(
 
 
 def require_valid(project: ProjectConfig, only: Collection[str] | None = None) -> tuple[str, ...]:
-    """Raise the first problem of a project; returns the warnings. Flat frames are left to ``normalize``."""
+    """Raise the first problem of a project, or return the warnings. Flat frames are not read."""
     checked = check_project(project, read_flats=False, only=only)
     for problem in checked.problems:
         raise problem
@@ -123,7 +123,7 @@ def require_valid(project: ProjectConfig, only: Collection[str] | None = None) -
 def _check_branch(
     project: ProjectConfig, sample: str, branch: Branch, *, read_flats: bool
 ) -> tuple[BranchCheck, list[PipelineError], list[str]]:
-    """Check one branch: each series for itself, then all together."""
+    """Check one branch: each series first, then all series together."""
     config = branch_config(project, sample, branch)
     if isinstance(config, OxidationConfig):
         return _check_stacks(config, sample)
@@ -180,7 +180,7 @@ def _check_branch(
 
 
 def _needs(config: BranchConfig, branch: Branch, facts: Mapping[str, SeriesFacts]) -> dict[str, Needs]:
-    """Return the needs of the stages of a branch, empty where a series could not be looked at."""
+    """Return the needs of the stages of a branch; empty if a series could not be read."""
     if isinstance(config, StructureConfig) and config.volume is not None:
         if not all(path.exists() for path in source_files(config.volume)):
             return {}
@@ -193,7 +193,7 @@ def _needs(config: BranchConfig, branch: Branch, facts: Mapping[str, SeriesFacts
 
 
 def _check_stacks(config: OxidationConfig, sample: str) -> tuple[BranchCheck, list[PipelineError], list[str]]:
-    """Check the stacks of a branch with their energies, and the reference spectra against them."""
+    """Check the stacks of a branch, their energies and the reference spectra."""
     from oxytomo.check.stack import check_references, facts_of_stack, stack_facts, stack_remarks
 
     problems: list[PipelineError] = []
@@ -213,7 +213,7 @@ def _check_stacks(config: OxidationConfig, sample: str) -> tuple[BranchCheck, li
 
 
 def _check_volume(place: str, source: ImageSource) -> None:
-    """Refuse a volume whose files are not there."""
+    """Refuse a volume whose files are missing."""
     require_files(place, source_files(source))
 
 
@@ -225,13 +225,13 @@ def _look_at_volume(
     config: StructureConfig,
     warnings: list[str],
 ) -> None:
-    """Open a volume or mask and keep what it says under its name."""
+    """Open a volume or mask and store its facts under its name."""
     if isinstance(source, VolumeSource):
         found[name] = volume_facts(place, source, config.voxel_nm, warnings)
 
 
 def _place(config: BranchConfig, branch: str, series: str) -> str:
-    """Return where a series is in the configuration."""
+    """Return the place of a series in the configuration."""
     if isinstance(config, TomogramConfig):
         return f"{branch}.source"
     if isinstance(config, StructureConfig):
@@ -241,7 +241,7 @@ def _place(config: BranchConfig, branch: str, series: str) -> str:
 
 
 def _series_facts(place: str, source: Source, config: BranchConfig, warnings: list[str]) -> SeriesFacts:
-    """Read the header of one series and some of its frames, and check it for itself; adds what is worth a warning."""
+    """Read the header and some frames of one series, check them, and add warnings."""
     from oxytomo.io.readers import peek, read_some
     from oxytomo.stages.sources import read_request
 
@@ -279,13 +279,13 @@ def _series_facts(place: str, source: Source, config: BranchConfig, warnings: li
 
 
 def _single(values: Float64Array, config: BranchConfig) -> float:
-    """Return the mean over all frames, NaN where it is unknown for one of them; a hologram needs it for one only."""
+    """Return the mean over all frames, NaN if one is unknown; holograms need one known value."""
     known = values[np.isfinite(values)] if isinstance(config, StructureConfig) else values
     return float(known.mean()) if known.size else float("nan")
 
 
 def _check_flats(facts: SeriesFacts, source: Source) -> list[str]:
-    """Refuse flats that are missing or mostly without light; returns a warning for a few bad pixels."""
+    """Refuse flats that are missing or mostly dark; return a warning for a few bad pixels."""
     from oxytomo.io.readers import read_flat
     from oxytomo.stages.sources import read_request
 
@@ -314,7 +314,7 @@ def _check_flats(facts: SeriesFacts, source: Source) -> list[str]:
 
 
 def _fix_of_flats(mean: Float64Array, facts: SeriesFacts) -> str:
-    """Return what to do about flats without light; unsigned counts that were stored as signed are negative."""
+    """Return advice for flats without light; unsigned counts read as signed are negative."""
     if facts.values is not None and facts.values[0] < 0 and (mean < 0).mean() > 0.5:
         return "give 'offset: 32768' where 16-bit counts were stored as signed numbers, or replace the flat frames"
     return "replace the flat frames, or crop the detector region without light"
@@ -337,7 +337,7 @@ def _check_backend(config: BranchConfig, place: str) -> None:
 def _check_packages_and_tables(
     config: CompositionConfig | ArealDensityConfig | TomogramConfig | StructureConfig, place: str
 ) -> None:
-    """Refuse a table of shifts that cannot be read, and stripe removal without its package."""
+    """Refuse an unreadable table of shifts, and stripe removal without its package."""
     if not isinstance(config, StructureConfig) and config.align.shifts is not None:
         from oxytomo.io.alignment import require_table
 
@@ -352,7 +352,7 @@ def _check_packages_and_tables(
 
 
 def _left_out(branch: Branch, place: str) -> list[str]:
-    """Return a line for each product that needs a package which is not installed."""
+    """Return a line for each product whose package is not installed."""
     needed = [NEEDS_PACKAGE[stage] for stage in left_out_stages(branch)]
     return [
         f"{place}: no {product} without the package {package}: pip install 'oxytomo[{extra}]', and run again"
@@ -363,7 +363,7 @@ def _left_out(branch: Branch, place: str) -> list[str]:
 def _edge_problems(
     config: CompositionConfig | ArealDensityConfig, facts: Mapping[str, SeriesFacts]
 ) -> Iterator[PipelineError]:
-    """Yield what is wrong with energies and formula."""
+    """Yield the problems of energies and formula."""
     from oxytomo.composition.cross_sections import attenuation_per_um, edge_between
 
     unknown = [fact.place for fact in facts.values() if not np.isfinite(fact.energy_ev)]
@@ -390,7 +390,7 @@ def _edge_problems(
 
 
 def _caught(check: Callable[[], Any]) -> list[PipelineError]:
-    """Return what a check raises."""
+    """Return the error that a check raises."""
     try:
         check()
     except PipelineError as error:

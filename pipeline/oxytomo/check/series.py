@@ -1,4 +1,4 @@
-"""What can be wrong with one raw series, and with several of one branch, before any work is done."""
+"""Check one raw series, and several series of one branch, before a run."""
 
 import hashlib
 import os
@@ -17,11 +17,11 @@ from oxytomo.config.plan import branch_config, branch_sources, sample_branches
 from oxytomo.errors import InputError, PipelineError
 from oxytomo.preprocess.plausible import require_plausible
 
-if TYPE_CHECKING:  # the command line does not load what reads files
+if TYPE_CHECKING:  # the command line does not import the readers
     from oxytomo.io.readers.base import ReadRequest, SeriesSummary
 
 SILENT_FORMATS = ("TIFF", "EDF")
-"""Formats whose files say neither energy nor pixel size nor angles."""
+"""Formats whose files contain neither energy nor pixel size nor angles."""
 _MOST_FILES = 4
 ENERGY_TOLERANCE_EV, ENERGY_TOLERANCE = 1.0, 1e-3
 PIXEL_TOLERANCE = 0.01
@@ -30,21 +30,21 @@ ANGLE_TOLERANCE_DEG = 0.01
 
 @dataclass(frozen=True)
 class SeriesFacts:
-    """What the header of one raw series says, and some of its frames.
+    """Facts of one raw series from its header and some of its frames.
 
     Attributes
     ----------
-    place : where it is in the configuration, e.g. ``samples.a.composition.edges.Mn.pre``
+    place : place in the configuration, e.g. ``samples.a.composition.edges.Mn.pre``
     shape : (n_frame, n_y, n_x)
     tilt_deg : (n_frame,) degrees, in acquisition order
-    energy_ev, pixel_nm : NaN where neither file nor configuration says
-    quantity : what the pixels hold
+    energy_ev, pixel_nm : NaN if neither file nor configuration contains them
+    quantity : quantity of the pixels
     n_flat, n_dark : number of flat and dark frames
     energy_range_ev : lowest and highest energy of a stack, None for a tilt series
-    ends : first and last frame: its file, its angle or energy
-    values : smallest and largest value in the frames that were looked at, None where none was
-    n_looked : number of these frames
-    prints : digest of each of these frames, empty where they hold one value only
+    ends : first and last frame: file, angle or energy
+    values : smallest and largest value in the frames that were read, None if none was
+    n_looked : number of frames that were read
+    prints : digest of each of these frames, empty for constant frames
     """
 
     place: str
@@ -96,13 +96,13 @@ def _counted(number: int, what: str) -> str:
 
 
 def ends_of(files: Sequence[tuple[str, int]], values: Float64Array, unit: str) -> tuple[str, str] | None:
-    """Return first and last frame as text: the file where there are several, and the angle or energy.
+    """Return first and last frame as text: the file, if there are several, and angle or energy.
 
     Parameters
     ----------
     files : name and number of frames of each file
-    values : (n_frame,) angles or energies in the order of the frames, NaN where unknown
-    unit : what follows the number
+    values : (n_frame,) angles or energies in the order of the frames, NaN if unknown
+    unit : text after the number
     """
     if not files or values.size == 0:
         return None
@@ -114,7 +114,7 @@ def ends_of(files: Sequence[tuple[str, int]], values: Float64Array, unit: str) -
 
 
 def files_of_one_energy(summary: "SeriesSummary") -> str:
-    """Return what to do where frames of several energies are given as one series: its files with their energies."""
+    """Return advice for a series with several energies: its files with their energies."""
     listed, at = [], 0
     for name, count in summary.files:
         energies = summary.energy_ev[at : at + count]
@@ -129,7 +129,7 @@ def files_of_one_energy(summary: "SeriesSummary") -> str:
 
 
 def with_values(facts: SeriesFacts, frames: Sequence[AnyArray]) -> SeriesFacts:
-    """Return facts with what some frames say: values and digests.
+    """Return the facts, completed with values and digests of some frames.
 
     Raises
     ------
@@ -154,7 +154,7 @@ def _digest(frame: AnyArray) -> str:
 
 
 def copied_series(facts: Mapping[str, SeriesFacts]) -> Iterator[PipelineError]:
-    """Yield pairs of series with the same frames: noise never repeats itself, so one is a copy of the other."""
+    """Yield pairs of series with identical frames; noise differs, so one is a copy of the other."""
     for one, other in combinations(facts.values(), 2):
         if one.prints and one.prints == other.prints and one.shape == other.shape:
             yield InputError(
@@ -166,11 +166,11 @@ def copied_series(facts: Mapping[str, SeriesFacts]) -> Iterator[PipelineError]:
 
 
 def shared_files(sources: Mapping[str, ImageSource]) -> Iterator[PipelineError]:
-    """Yield series of one branch that are read from the same files, and flats or darks that are other frames.
+    """Yield series with the same files, and flats or darks that are files of other frames.
 
     Parameters
     ----------
-    sources : sources by their place in the configuration
+    sources : sources by place in the configuration
     """
     seen: dict[tuple[object, ...], str] = {}
     for place, source in sources.items():
@@ -205,13 +205,13 @@ def _roles(place: str, source: Source) -> Iterator[PipelineError]:
 
 
 def source_key(source: ImageSource) -> tuple[object, ...]:
-    """Return what tells two sources apart: the files behind links of the file system, and what is read of them."""
+    """Return the identity of a source: its files, with links resolved, and the part it reads."""
     files = tuple(os.path.realpath(path) for path in expand(source.images))
     return files, source.dataset, getattr(source, "angles_range", None), getattr(source, "spectrum", None)
 
 
 def shared_between_samples(project: ProjectConfig) -> list[str]:
-    """Return a line for each series of a sample that is read from the same files as that of another."""
+    """Return a line for each series that has the same files as a series of another sample."""
     seen: dict[tuple[object, ...], str] = {}
     lines = []
     for sample, settings in project.samples.items():
@@ -229,7 +229,7 @@ def shared_between_samples(project: ProjectConfig) -> list[str]:
 
 
 def overridden(place: str, request: "ReadRequest", used: "SeriesSummary") -> list[str]:
-    """Return a line for each value of the configuration that differs from what the files say."""
+    """Return a line for each value of the configuration that differs from the files."""
     from oxytomo.io.readers import peek
 
     given = (request.energy_ev, request.pixel_nm, request.angles)
@@ -238,7 +238,7 @@ def overridden(place: str, request: "ReadRequest", used: "SeriesSummary") -> lis
     plain = replace(request, energy_ev=None, pixel_nm=None, quantity=None, angles=None, angles_range=None)
     with suppress(PipelineError):
         return list(_differences(place, request, peek(plain), used))
-    return []  # what the files say cannot be read without the configuration's help
+    return []  # these files cannot be read without values of the configuration
 
 
 def _differences(
@@ -252,7 +252,8 @@ def _differences(
         if wanted is not None and known.size and np.abs(known - wanted).max() > far:
             yield f"{place}: {name} {wanted:g} {unit} is used; the file says {known.mean():g} {unit}"
     ours, theirs = used.tilt_deg, said.tilt_deg
-    if request.angles is not None and np.abs(theirs - ours).max() > ANGLE_TOLERANCE_DEG:  # NaN where unknown
+    # NaN where unknown
+    if request.angles is not None and np.abs(theirs - ours).max() > ANGLE_TOLERANCE_DEG:
         yield (
             f"{place}: the angles given ({ours[0]:g}° for the first frame, {ours[-1]:g}° for the last) are used; "
             f"the file says {theirs[0]:g}° and {theirs[-1]:g}°"
@@ -260,7 +261,7 @@ def _differences(
 
 
 def missing_pixels(facts: SeriesFacts) -> list[PipelineError]:
-    """Return the problem of a series without a pixel size, which every volume and map needs."""
+    """Return the error for a series without a pixel size, which every volume and map needs."""
     if np.isfinite(facts.pixel_nm):
         return []
     return [
@@ -274,5 +275,5 @@ def missing_pixels(facts: SeriesFacts) -> list[PipelineError]:
 
 
 def missing_file(place: str, path: Path) -> InputError:
-    """Return the error for a file that is not there."""
+    """Return the error for a missing file."""
     return InputError(place, expected="an existing file", got=str(path), fix="correct the path")

@@ -1,4 +1,4 @@
-"""What can be wrong with a stack and its reference spectra before any work is done."""
+"""Check a stack and its reference spectra before a run."""
 
 from contextlib import suppress
 
@@ -24,7 +24,7 @@ from oxytomo.stages.sources import open_stack
 
 
 def stack_facts(place: str, config: OxidationConfig, element: str) -> SpectralStack:
-    """Open the stack of an element, and look whether a given empty region lies in it; its frames are not read."""
+    """Open the stack of an element and check the given empty region; its frames are not read."""
     source = config.stacks[element]
     require_files(place, source_files(source))
     stack = open_stack(source)
@@ -35,7 +35,7 @@ def stack_facts(place: str, config: OxidationConfig, element: str) -> SpectralSt
 
 
 def facts_of_stack(place: str, stack: SpectralStack) -> SeriesFacts:
-    """Return what a stack and some of its frames say; refuses values that the stated quantity cannot have."""
+    """Return facts of a stack and some frames; refuse values that its quantity cannot have."""
     energy = stack.energy_ev
     facts = SeriesFacts(
         place=place,
@@ -53,7 +53,7 @@ def facts_of_stack(place: str, stack: SpectralStack) -> SeriesFacts:
 
 
 def stack_remarks(place: str, source: StackSource, stack: SpectralStack) -> list[str]:
-    """Return what a user should know of a stack: values that differ from the file's, and a missing pixel size."""
+    """Return warnings about a stack: values that differ from the file, a missing pixel size."""
     remarks = []
     if not np.isfinite(stack.pixel_nm):
         remarks.append(f"{place}: the pixel size is not known; images get 1 nm per pixel: give 'pixel_nm:'")
@@ -76,12 +76,12 @@ def stack_remarks(place: str, source: StackSource, stack: SpectralStack) -> list
 
 
 def check_references(place: str, config: OxidationConfig, element: str, stack: SpectralStack) -> list[str]:
-    """Read the references and put them on the energies of the stack; returns remarks.
+    """Read the references, interpolate them to the energies of the stack, and return remarks.
 
     Raises
     ------
     PipelineError
-        For references that are missing, too short, alike or swapped, and for energies that span no edge.
+        If references are missing, too short, identical or swapped, or the energies contain no edge.
     """
     require_files(place, reference_files(config, element))
     settings = FitValenceStage(

@@ -1,4 +1,4 @@
-"""What can be wrong with a phase-contrast scan before any work is done."""
+"""Check a phase-contrast scan before a run."""
 
 from collections.abc import Iterator, Mapping
 
@@ -11,7 +11,7 @@ from oxytomo.preprocess.plausible import VOXEL_TOLERANCE, looked_at
 
 
 def volume_facts(place: str, source: VolumeSource, voxel_nm: float, warnings: list[str]) -> SeriesFacts:
-    """Open a volume as the stage that reads it will, and look at some slices; adds what is worth a warning."""
+    """Open a volume in the same way as its stage, check some slices, and add warnings."""
     from oxytomo.io.volumes import read_volume
     from oxytomo.stages.sources import volume_request
 
@@ -35,7 +35,7 @@ def volume_facts(place: str, source: VolumeSource, voxel_nm: float, warnings: li
 
 
 def mask_problems(facts: Mapping[str, SeriesFacts]) -> Iterator[PipelineError]:
-    """Yield a mask that has another size than its volume."""
+    """Yield an error for a mask with another shape than its volume."""
     volume, mask = facts.get("volume"), facts.get("mask")
     if volume is not None and mask is not None and volume.shape != mask.shape:
         yield InputError(
@@ -47,7 +47,7 @@ def mask_problems(facts: Mapping[str, SeriesFacts]) -> Iterator[PipelineError]:
 
 
 def scan_problems(config: StructureConfig, facts: Mapping[str, SeriesFacts]) -> Iterator[PipelineError]:
-    """Yield what contradicts voxel size, distances and energy."""
+    """Yield contradictions between voxel size, distances and energy."""
     from oxytomo.phase.scan import check_pixel, expected_pixels_nm
 
     places = config.projections or ()

@@ -1,4 +1,4 @@
-"""What can be wrong with the tilts of one series, and with those of several of one branch."""
+"""Check the tilts of one series, and of several series of one branch."""
 
 from collections.abc import Mapping
 
@@ -13,11 +13,11 @@ SAME_ANGLE_DEG = 1e-4
 ONE_TILT_DEG = 1.0
 NARROW_DEG = 10.0
 MANY_REPEATED = 0.2
-"""With a larger share of repeated angles the angle table is wrong."""
+"""If a larger fraction of the angles is repeated, the angle table is wrong."""
 
 
 def check_tilts(facts: Mapping[str, SeriesFacts]) -> None:
-    """Refuse series that have too few tilts, a tilt twice, or other tilts than the first series."""
+    """Refuse series with too few tilts, repeated tilts, or other tilts than the first series."""
     first = next(iter(facts.values()))
     reference = _distinct(np.sort(np.asarray(first.tilt_deg, np.float64)))
     for fact in facts.values():
@@ -57,7 +57,7 @@ def check_tilts(facts: Mapping[str, SeriesFacts]) -> None:
 
 
 def _distinct(tilts: Float64Array) -> Float64Array:
-    """Return sorted angles, each once."""
+    """Return the distinct angles, sorted."""
     return tilts[np.append(True, ~(np.diff(tilts) < SAME_ANGLE_DEG))]
 
 
@@ -68,7 +68,7 @@ def _some(tilts: AnyArray) -> str:
 
 
 def repeated_tilts(facts: Mapping[str, SeriesFacts], place: str) -> list[str]:
-    """Say what happens to repeated exposures."""
+    """Return a remark about repeated exposures."""
     repeated: list[float] = []
     for fact in facts.values():
         tilts = np.sort(fact.tilt_deg)
@@ -87,7 +87,7 @@ def _tilt_range(tilts: AnyArray) -> str:
 
 
 def few_tilts(facts: Mapping[str, SeriesFacts], place: str) -> list[str]:
-    """Return a warning where a volume will be poor."""
+    """Return a warning if the tilts allow only a poor volume."""
     n_tilts = min(len(fact.tilt_deg) for fact in facts.values())
     if MIN_TILTS <= n_tilts < FEW_TILTS:
         return [f"{place}: only {n_tilts} tilts; expect strong artefacts in the volume"]
@@ -95,7 +95,7 @@ def few_tilts(facts: Mapping[str, SeriesFacts], place: str) -> list[str]:
 
 
 def one_tilt(fact: SeriesFacts) -> None:
-    """Refuse frames of several tilts, or of unknown ones, whose average would be taken for one projection."""
+    """Refuse to average frames of different or unknown tilts into one projection."""
     tilts = np.asarray(fact.tilt_deg, np.float64)
     if not np.isfinite(tilts).all():
         raise InputError(
@@ -114,7 +114,7 @@ def one_tilt(fact: SeriesFacts) -> None:
 
 
 def narrow_tilts(facts: Mapping[str, SeriesFacts], place: str) -> list[str]:
-    """Return a warning where all tilts lie within a few degrees: they may be radians."""
+    """Return a warning if all tilts are within a few degrees: they may be in radians."""
     tilts = np.concatenate([np.asarray(fact.tilt_deg) for fact in facts.values()])
     if not np.isfinite(tilts).all() or np.ptp(tilts) >= NARROW_DEG:
         return []

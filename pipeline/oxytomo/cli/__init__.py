@@ -1,6 +1,6 @@
 """The ``oxytomo`` command."""
 
-# Next to nothing is imported here: Ctrl-C counts from the first line of `main` on.
+# Few modules are imported here, so that Ctrl-C works from the first line of `main` on.
 import sys
 
 TYPE_CHECKING = False
@@ -8,41 +8,44 @@ if TYPE_CHECKING:
     import argparse
     from collections.abc import Sequence
 
-_DESCRIPTION = "From raw tilt series of a particle to maps of its composition, tables and a report."
+_DESCRIPTION = (
+    "Maps of the composition of battery-cathode particles from raw X-ray tilt series, "
+    "with tables and a report."
+)
 _EPILOG = """\
-a first look, from nothing to a report:
+a first example, with simulated data:
   oxytomo simulate demo            write a simulated acquisition and its configuration to demo/
-  oxytomo check demo/config.yaml   what is in the raw files, what would run, how long it takes
-  oxytomo run demo/config.yaml     run everything; after a change, again: only what depends on it is repeated
+  oxytomo check demo/config.yaml   check the raw files, list the stages and their run time
+  oxytomo run demo/config.yaml     run all stages; after a change, only what depends on it runs again
   oxytomo inspect demo/raw/O_K_pre.h5
 
 your own data:
   oxytomo init FOLDER              look at the raw files and write a configuration; then check and run it
-exit codes: 0 done; 2 something to correct, one line says what; 1 a fault of the program.
+exit codes: 0 success; 2 an error that you can correct, explained in one line; 1 a fault of the program.
 """
 
 _COMMANDS = {
     "run": "run the workflow on a configuration",
-    "align": "align the series of a configuration, say how well it went, and stop",
-    "check": "validate a configuration and its raw files; say what would run and what it needs",
-    "init": "look at a folder of raw files and write a commented configuration for them",
-    "inspect": "show what is in a raw file or a result, and where it comes from",
-    "plan": "say before a beam time what a measurement can tell, and what faults would do",
-    "simulate": "write a simulated acquisition with its truth and a configuration",
-    "view": "open results in napari: everything layered, scaled, coloured",
-    "report": "write the report of results again; several folders give a comparison",
-    "render": "draw a sample in three dimensions: pictures, model, page to turn, movie",
-    "verify": "recompute the digests of results and name what was altered, cut short or is missing",
-    "clean": "list intermediate results with their sizes, and delete them where that is asked for",
+    "align": "align the series of a configuration, report the quality, and stop",
+    "check": "validate a configuration and its raw files; list the stages and what they need",
+    "init": "write a commented configuration for a folder of raw files",
+    "inspect": "show the content and the provenance of a raw file or a result",
+    "plan": "estimate before a beam time what a measurement can detect, and the effect of faults",
+    "simulate": "write a simulated acquisition with its ground truth and a configuration",
+    "view": "open results in napari, scaled and coloured",
+    "report": "write the report of a sample again, or compare several samples",
+    "render": "draw a sample in 3D: pictures, model, interactive page, movie",
+    "verify": "check the digests of results; list changed, truncated and missing files",
+    "clean": "list intermediate results with their sizes, and delete them on request",
     "completion": "print a script that completes commands and options in a shell",
     "schema": "print the JSON schema of the configuration",
-    "stage": "run one stage (what the workflow calls)",
+    "stage": "run one stage (called by the workflow)",
 }
-"""Each command is the module of the same name beside this one."""
+"""Each command is the module of the same name in this package."""
 
 
 def build_parser() -> "argparse.ArgumentParser":
-    """Return the parser of the command line with every command."""
+    """Return the parser of the command line with all commands."""
     import argparse
     import importlib
 
@@ -71,9 +74,10 @@ def build_parser() -> "argparse.ArgumentParser":
 
 
 def main(argv: "Sequence[str] | None" = None) -> int:
-    """Run the command line; returns the exit code.
+    """Run the command line and return the exit code.
 
-    What a user can correct is one line on standard error and exit code 2; anything else keeps its traceback.
+    An error that the user can correct is one line on standard error with exit code 2. Any other
+    error keeps its traceback.
     """
     try:
         from oxytomo.run.boundary import guarded
@@ -90,7 +94,7 @@ def _run(argv: "Sequence[str] | None") -> int:
     from oxytomo.run.caches import prepare_caches
     from oxytomo.run.limits import require_to_start
 
-    if argv is None:  # the program itself, not a test or another program that calls it
+    if argv is None:  # called as a program, not by a test or another program
         sys.excepthook = show_traceback
         require_to_start()
         prepare_caches()

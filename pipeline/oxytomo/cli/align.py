@@ -1,4 +1,4 @@
-"""``oxytomo align``: align the series of a configuration, and nothing after that."""
+"""``oxytomo align``: align the series of a configuration and stop."""
 
 import argparse
 import sys
@@ -9,26 +9,27 @@ from oxytomo.config import load_config
 from oxytomo.config.plan import results_folder, sample_branches
 
 DESCRIPTION = """\
-Normalise and align the series of a configuration, say how well it went, and stop before anything is reconstructed.
+Normalise and align the series of a configuration, report the quality of the alignment, and stop before
+the reconstruction.
 A later `oxytomo run` of the same configuration continues from there."""
 EXAMPLES = """\
 examples:
   oxytomo align my.yaml
-  oxytomo report results/particle     the curves, sinograms and frames of the alignment as a page
+  oxytomo report results/particle     a page with curves, sinograms and frames of the alignment
 
-to correct by hand: copy results/particle/alignment.csv, edit dy_px, dx_px or used, and give it as
+to correct the alignment by hand: copy results/particle/alignment.csv, edit dy_px, dx_px or used, and give it as
   align: {shifts: my_alignment.csv}"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of the command."""
-    parser.add_argument("config", type=Path, metavar="X.yaml", help="the configuration")
-    parser.add_argument("--cores", type=int, default=None, help="cores to use; default: all")
+    parser.add_argument("config", type=Path, metavar="X.yaml", help="configuration file")
+    parser.add_argument("--cores", type=int, default=None, help="number of cores to use; default: all")
     parser.set_defaults(profile=None, dry_run=False)
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run the workflow up to the alignment; returns the exit code."""
+    """Run the workflow up to the alignment and return the exit code."""
     check_cores(arguments)
     project = load_config(arguments.config)
     folder = results_folder(project)

@@ -1,4 +1,4 @@
-"""The last lines of a run: what was found, how certain it is, and where to look; and what a dry run would do."""
+"""The last lines of a run: main results, their certainty, the page to open; plan of a dry run."""
 
 import re
 from collections import Counter
@@ -23,7 +23,7 @@ _MOST_SAMPLES = 20
 
 
 def answer_lines(project: ProjectConfig, folder: Path) -> list[str]:
-    """Return what was found in each sample, a verdict, warnings, and the page to open."""
+    """Return the results of each sample, a verdict, warnings, and the page to open."""
     lines: list[str] = []
     for sample in list(project.samples)[:_MOST_SAMPLES]:
         found = [*_composition(folder / sample), *_oxidation(folder / sample), *_structure(folder / sample)]
@@ -44,7 +44,7 @@ def answer_lines(project: ProjectConfig, folder: Path) -> list[str]:
 
 
 def _read(path: Path) -> Mapping[str, Any]:
-    """Return what a table of a run says, empty where it is not there or damaged."""
+    """Return the content of a table of a run, empty if it is missing or damaged."""
     try:
         return read_json_object(path) if path.is_file() else {}
     except (OSError, ValueError):
@@ -52,7 +52,7 @@ def _read(path: Path) -> Mapping[str, Any]:
 
 
 def _composition(sample: Path) -> list[str]:
-    """Return the shares of the classes with their intervals, and what of them is certain."""
+    """Return the class fractions with their intervals, and the certain part of each."""
     phases = _read(sample / "phases.json")
     try:
         shares = [
@@ -69,14 +69,14 @@ def _composition(sample: Path) -> list[str]:
 
 
 def _share(fraction: Mapping[str, Any]) -> str:
-    """Return a share in percent with its interval."""
+    """Return a fraction in percent with its interval."""
     value = f"{100 * float(fraction['value']):.1f} %"
     interval = fraction.get("ci95")
     return value if interval is None else f"{value} ({100 * interval[0]:.1f} to {100 * interval[1]:.1f})"
 
 
 def _verdict(phases: Mapping[str, Any]) -> Iterator[str]:
-    """Yield which classes are more than noise makes, what is undecided, and whether the model fails."""
+    """Yield the classes above noise, the undecided fraction, and whether the model fails."""
     null = (phases.get("null") or {}).get("fractions") or {}
     certain: list[str] = []
     doubtful: list[str] = []
@@ -100,7 +100,7 @@ def _verdict(phases: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _oxidation(sample: Path) -> list[str]:
-    """Return the mean valence of each element with its error, and what an error of the energies adds."""
+    """Return the mean valence of each element with its error, and the error from the energies."""
     elements = _read(sample / "oxidation.json").get("elements")
     lines = []
     for element, found in elements.items() if isinstance(elements, dict) else ():
@@ -121,7 +121,7 @@ def _counted(number: int, what: str) -> str:
 
 
 def _structure(sample: Path) -> list[str]:
-    """Return the porosity with its interval, and how many pores and cracks there are."""
+    """Return the porosity with its interval, and the numbers of pores and cracks."""
     structure = _read(sample / "structure.json")
     try:
         counts = [_counted(int(structure[what]["count"]), what) for what in ("pores", "cracks")]
@@ -131,7 +131,7 @@ def _structure(sample: Path) -> list[str]:
 
 
 def _warnings(report: Path) -> int:
-    """Return how many warnings the first lines of a report announce."""
+    """Return the number of warnings in the first lines of a report."""
     try:
         with open_plain(report) as file:
             found = _WARNINGS.search(file.read(_LOOKED_AT_BYTES))
@@ -143,12 +143,12 @@ def _warnings(report: Path) -> int:
 def describe_plan(
     planned: Sequence[Mapping[str, str]], checked: "ProjectCheck", folder: Path, cores: int
 ) -> list[str]:
-    """Return in at most five lines what a run would do and why.
+    """Return what a run would do and why, in at most five lines.
 
     Parameters
     ----------
-    planned : jobs as Snakemake plans them: rule, sample, reason
-    checked : what the check of the project says of its needs
+    planned : jobs planned by Snakemake: rule, sample, reason
+    checked : result of the check of the project, with its needs
     folder : the results folder
     cores : number of cores
     """
@@ -176,7 +176,7 @@ def describe_plan(
 
 
 def _reasons(jobs: Sequence[Mapping[str, str]]) -> str:
-    """Return the reasons of the jobs that begin by themselves, the most frequent first, in plain words."""
+    """Return the reasons of the jobs that start first, the most frequent first, in plain words."""
     first = [
         job for job in jobs if not job["reason"].startswith("Input files updated by another job")
     ] or jobs
@@ -192,7 +192,7 @@ def _reasons(jobs: Sequence[Mapping[str, str]]) -> str:
 
 
 def _in_words(reason: str) -> str:
-    """Return a reason of Snakemake in the words of this program."""
+    """Return a reason given by Snakemake in the terms of this program."""
     for mark, words in (
         ("Missing output files", "not there yet"),
         ("Params have changed", "settings or version have changed"),

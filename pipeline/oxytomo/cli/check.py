@@ -1,4 +1,4 @@
-"""``oxytomo check``: validate a configuration and its raw files, and say what would run."""
+"""``oxytomo check``: validate a configuration and its raw files, and list the stages."""
 
 import argparse
 import sys
@@ -15,7 +15,7 @@ from oxytomo.run.results_folder import check_writable
 
 DESCRIPTION = """\
 Validate a configuration and its raw files: tilt angles, energies, flat frames, formula, results folder.
-Says what would run and how much memory, disk and time each stage needs. Nothing is computed."""
+The command lists the stages that would run, with their memory, disk space and time. It computes nothing."""
 EXAMPLES = """\
 examples:
   oxytomo check my.yaml && oxytomo run my.yaml"""
@@ -23,11 +23,11 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of the command."""
-    parser.add_argument("config", type=Path, metavar="X.yaml", help="the configuration")
+    parser.add_argument("config", type=Path, metavar="X.yaml", help="configuration file")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check and report; returns 0, or 2 with one line for each problem."""
+    """Check and report; return 0, or 2 with one line for each problem."""
     project = load_config(arguments.config)
     checked = check_project(project, read_flats=True)
     for branch in checked.branches:

@@ -1,4 +1,4 @@
-"""``oxytomo clean``: list the intermediate results with their sizes, and delete them where that is asked for."""
+"""``oxytomo clean``: list intermediate results with their sizes; delete them on request."""
 
 import argparse
 import sys
@@ -12,9 +12,9 @@ if TYPE_CHECKING:
     from oxytomo.run.cleaning import Cleanable
 
 DESCRIPTION = """\
-List the intermediate results (stages) of a results folder with their sizes, and what is lost with them. They are
-deleted with --yes, or after a question on a terminal. Reports, tables, images and meshes stay, and so do raw files:
-a later run makes a stage again where a changed setting needs it."""
+List the intermediate results (stages) of a results folder with their sizes, and what you lose if you delete
+them. They are deleted with --yes, or after a question on a terminal. Reports, tables, images, meshes and raw
+files are kept. A later run repeats a deleted stage if a changed setting needs it."""
 EXAMPLES = """\
 examples:
   oxytomo clean results                        list, and ask on a terminal
@@ -24,16 +24,16 @@ examples:
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of the command."""
     parser.add_argument(
-        "folder", type=Path, metavar="RESULTS", help="a results folder, or that of one sample"
+        "folder", type=Path, metavar="RESULTS", help="results folder, or folder of one sample"
     )
     parser.add_argument(
         "--stage", nargs="+", default=(), metavar="NAME", help="only these stages; default: all"
     )
-    parser.add_argument("--yes", action="store_true", help="delete without a question")
+    parser.add_argument("--yes", action="store_true", help="delete without asking")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List, ask and delete; returns the exit code."""
+    """List, ask and delete; return the exit code."""
     from oxytomo.run.cleaning import delete, find_cleanable
 
     root, found = find_cleanable(arguments.folder, arguments.stage)
@@ -50,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def describe(found: "Sequence[Cleanable]") -> list[str]:
-    """Return a line for each stage of each sample, with its size and what is lost, and one for all."""
+    """Return a line for each stage of each sample, with its size and what is lost, and a total."""
     sizes: dict[tuple[str, str], list[Cleanable]] = defaultdict(list)
     for one in found:
         sizes[one.sample, one.stage].append(one)
@@ -71,12 +71,12 @@ def describe(found: "Sequence[Cleanable]") -> list[str]:
 
 
 def megabytes(size: int) -> str:
-    """Return a size as people read it."""
+    """Return a size with a suitable unit."""
     return f"{size / 1e9:.1f} GB" if size >= 1e9 else f"{size / 1e6:.1f} MB"
 
 
 def _agreed(number: int) -> bool:
-    """Ask on a terminal; elsewhere nothing is agreed to."""
+    """Ask on a terminal; without a terminal the answer is no."""
     if not (sys.stdin.isatty() and sys.stdout.isatty()):
         return False
     sys.stdout.write(f"delete {number} stores? [y/N] ")

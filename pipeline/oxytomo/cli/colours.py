@@ -1,4 +1,4 @@
-"""Colours on a terminal, and only there."""
+"""Coloured text on terminals."""
 
 import os
 from typing import TextIO
@@ -7,14 +7,14 @@ GREEN, YELLOW, RED, BOLD = "32", "33", "31", "1"
 
 
 def has_colours(stream: TextIO) -> bool:
-    """Say whether a stream is a terminal that shows colours, and nobody asks for none (``NO_COLOR``)."""
+    """Return True if a stream is a terminal with colours and ``NO_COLOR`` is not set."""
     return stream.isatty() and not os.environ.get("NO_COLOR") and os.environ.get("TERM") != "dumb"
 
 
 def in_colour(text: str, colour: str, stream: TextIO) -> str:
-    """Return what a text looks like on a stream.
+    """Return a text, coloured if the stream is a terminal.
 
-    On a terminal the marks are written at once, as everything that steers a terminal is shown as an escape later on.
+    The colour codes are written directly, because all other control characters are escaped later.
     """
     raw = getattr(stream, "write_raw", None)
     if raw is None or not has_colours(stream):

@@ -1,4 +1,4 @@
-"""``oxytomo completion``: a script that lets a shell complete commands and options, made from the parser itself."""
+"""``oxytomo completion``: scripts for shell completion, generated from the parser."""
 
 import argparse
 import sys
@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 DESCRIPTION = """\
-Print a script that completes commands, options and their choices in a shell; files where an option takes one."""
+Print a script for shell completion of commands, options, their choices and file names."""
 EXAMPLES = """\
 examples:
   oxytomo completion bash > ~/.local/share/bash-completion/completions/oxytomo
@@ -18,7 +18,7 @@ SHELLS = ("bash", "zsh", "fish")
 
 @dataclass(frozen=True)
 class Words:
-    """What can follow one command: its options, and for some of these the words they take."""
+    """Words that can follow a command: its options, and the choices of these options."""
 
     name: str
     purpose: str
@@ -29,7 +29,7 @@ class Words:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of the command."""
-    parser.add_argument("shell", choices=SHELLS, help="the shell that the script is for")
+    parser.add_argument("shell", choices=SHELLS, help="shell")
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -69,7 +69,7 @@ def _words(name: str, purpose: str, command: argparse.ArgumentParser) -> Words:
 
 
 def _plain(text: str) -> str:
-    """Return a help text in one short line without what shells would read."""
+    """Return a help text as one short line without special characters of shells."""
     line = " ".join(text.split("%(")[0].split())
     for sign in "'\"`$\\:[]();":
         line = line.replace(sign, " ")

@@ -1,4 +1,4 @@
-"""What to say at the end of a run that failed: what a user can correct, and which samples are done."""
+"""Messages at the end of a failed run: errors to correct, and samples that are complete."""
 
 import errno
 import os
@@ -17,11 +17,11 @@ _NEARLY_FULL_BYTES = 2**20
 
 
 def explain_failure(end: WorkflowEnd, project: ProjectConfig, folder: Path, started: float) -> int:
-    """Repeat at the end what a user can correct, and which samples are done; returns 2 for that, 1 for a fault.
+    """List errors to correct and complete samples; return 2, or 1 for a fault of the program.
 
     Parameters
     ----------
-    end : how Snakemake ended
+    end : result of Snakemake
     project, folder : the configuration and its results folder
     started : when the run began, in seconds since 1970
     """
@@ -43,7 +43,7 @@ def explain_failure(end: WorkflowEnd, project: ProjectConfig, folder: Path, star
 
 
 def _errors_of_stages(project: ProjectConfig, folder: Path, started: float) -> Iterator[str]:
-    """Yield the errors that logs written since a time end with, each with its sample where there are several."""
+    """Yield the last errors of logs since a time, with the sample if there are several."""
     for sample in (*project.samples, ""):
         logs = sorted(folder.glob(f"logs/{sample}/**/*.log" if sample else "logs/*.log"))
         for log in logs:
@@ -55,7 +55,7 @@ def _errors_of_stages(project: ProjectConfig, folder: Path, started: float) -> I
 
 
 def _errors_of_system(end: WorkflowEnd, folder: Path) -> Iterator[str]:
-    """Yield what no stage could say: a full disk, a limit of the system."""
+    """Yield causes that no stage could report: a full disk, a limit of the system."""
     if end.mend is not None:
         yield f"{ERROR_PREFIX}{end.mend}"
         return
@@ -70,7 +70,7 @@ def _errors_of_system(end: WorkflowEnd, folder: Path) -> Iterator[str]:
 
 
 def _say_what_is_done(project: ProjectConfig, folder: Path, started: float) -> None:
-    """Name the samples with and without a report, where there are several."""
+    """Name the samples with and without a report, if there are several."""
     if len(project.samples) < 2:
         return
     reports = {sample: folder / sample / "report.html" for sample in project.samples}
@@ -84,7 +84,7 @@ def _say_what_is_done(project: ProjectConfig, folder: Path, started: float) -> N
 
 
 def is_newer(path: Path, started: float) -> bool:
-    """Say whether a file was written since a time in seconds."""
+    """Return True if a file was written after a time in seconds."""
     return path.stat().st_mtime >= started - 1
 
 

@@ -1,4 +1,4 @@
-"""``oxytomo init``: from a folder of raw files to a commented configuration."""
+"""``oxytomo init``: write a commented configuration for a folder of raw files."""
 
 import argparse
 import sys
@@ -10,9 +10,9 @@ from typing import Any
 from oxytomo.errors import ConfigError, InputError, StoreError
 
 DESCRIPTION = """\
-Look at every file of a folder, group them by sample, energy, edge and distance, find flats, darks, tables of angles
-and reference spectra, and write a commented configuration. Each guess is stated in it as a comment. On a terminal
-it asks for what the files do not say (Enter leaves a gap); elsewhere it never waits, and leaves the gaps."""
+Read every file of a folder, group the files by sample, energy, edge and distance, find flats, darks, tables of
+angles and reference spectra, and write a commented configuration. Comments mark each guess. On a terminal the
+command asks for missing values (Enter leaves a gap). Without a terminal it never waits, and leaves the gaps."""
 EXAMPLES = """\
 examples:
   oxytomo init data --formula Li1.2Mn0.56Ni0.16Co0.08O2
@@ -32,11 +32,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=None,
         metavar="my.yaml",
-        help="file to write; default: the sample's name",
+        help="file to write; default: name of the sample",
     )
     add("--formula", default=None, help="formula of the material, such as Li1.2Mn0.56Ni0.16Co0.08O2")
     add("--density-g-cm3", type=float, default=None, help="mass density of the material in g/cm³")
-    add("--pixel-nm", type=float, default=None, help="pixel (or voxel) size in nm, where files do not say it")
+    add(
+        "--pixel-nm",
+        type=float,
+        default=None,
+        help="pixel (or voxel) size in nm, if the files do not contain it",
+    )
     add(
         "--angles",
         type=float,
@@ -49,22 +54,29 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--branch",
         choices=BRANCHES,
         default=None,
-        help="what a series without angles is: projections, or a volume",
+        help="branch of a series without angles: tomogram for projections, structure for a volume",
     )
-    add("--sample-detector-mm", type=float, nargs="+", default=(), metavar="MM", help="of each distance")
+    add(
+        "--sample-detector-mm",
+        type=float,
+        nargs="+",
+        default=(),
+        metavar="MM",
+        help="distance from sample to detector, one value per distance",
+    )
     add(
         "--source-sample-mm",
         type=float,
         nargs="+",
         default=(),
         metavar="MM",
-        help="of each distance, cone beam",
+        help="cone beam: distance from focus to sample, one value per distance",
     )
-    add("--no-questions", action="store_true", help="ask nothing on a terminal either")
+    add("--no-questions", action="store_true", help="never ask, not even on a terminal")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Look, ask, propose and write; returns the exit code."""
+    """Read the files, ask, and write the configuration; return the exit code."""
     from oxytomo.check.folder.propose import Answers, describe_proposal, propose, survey
 
     answers = Answers(
@@ -96,13 +108,13 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def ask(answers: Any, gaps: list[str], line: Callable[[str], str]) -> Any:
-    """Return answers with those to the gaps that a line answers; what is empty or no answer stays open.
+    """Return the answers, completed by asking for the gaps; gaps without an answer remain.
 
     Parameters
     ----------
-    answers : what is known
+    answers : known settings
     gaps : keys of the settings that are missing
-    line : shows a question and returns one line, empty for no answer
+    line : function that shows a question and returns one line, empty without an answer
     """
     if "formula" in gaps:
         answers = replace(
@@ -131,14 +143,14 @@ def ask(answers: Any, gaps: list[str], line: Callable[[str], str]) -> Any:
 
 
 def _from_terminal(question: str) -> str:
-    """Ask on the terminal; the end of input is no answer."""
+    """Ask on the terminal; end of input means no answer."""
     sys.stdout.write(question)
     sys.stdout.flush()
     return sys.stdin.readline()
 
 
 def _asked(line: Callable[[str], str], question: str, read: Callable[[str], Any]) -> Any:
-    """Ask until an answer can be read, at most three times; None for no answer."""
+    """Ask until the answer is valid, at most three times; None without an answer."""
     for _ in range(3):
         text = line(question).strip()
         if not text:

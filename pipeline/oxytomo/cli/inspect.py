@@ -1,4 +1,4 @@
-"""``oxytomo inspect``: what is in a raw file or a result, and where it comes from."""
+"""``oxytomo inspect``: content and provenance of a raw file or a result."""
 
 import argparse
 import json
@@ -13,9 +13,9 @@ from oxytomo.io.finished import is_sample
 from oxytomo.io.plain_files import open_plain, printable, read_json_object, walk
 
 DESCRIPTION = """\
-Show what is in a raw file (shape, angles, energy, pixel size), a folder of raw files (one row each), a stage
-store, an OME-Zarr image, a table, or a whole folder of results, and where it comes from: stage, settings, and
-the chain of inputs back to the raw files, each with whether it is still what it was."""
+Show the content of a raw file (shape, angles, energy, pixel size), a folder of raw files (one row each), a
+stage store, an OME-Zarr image, a table, or a results folder. For results the command also shows the stage, the
+settings, and all inputs back to the raw files, and whether any of these has changed."""
 EXAMPLES = """\
 examples:
   oxytomo inspect data/O_K_pre.h5
@@ -27,11 +27,11 @@ examples:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of the command."""
-    parser.add_argument("path", type=Path, metavar="PATH", help="a file or folder")
+    parser.add_argument("path", type=Path, metavar="PATH", help="file or folder")
     parser.add_argument(
         "--inputs",
         action="store_true",
-        help="also read the raw files that a result names outside of its folder, to say whether they are unchanged",
+        help="also read raw files outside the results folder, to check that they are unchanged",
     )
 
 
@@ -43,7 +43,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def describe_path(path: Path, *, outside: bool = False) -> list[str]:
-    """Return lines about a file or a folder; ``outside`` reads raw files that are not in the folder of results."""
+    """Return lines about a file or a folder; ``outside`` also reads raw files elsewhere."""
     from oxytomo.io.provenance import describe, describe_chain, raw_record, record_file
     from oxytomo.results.images import describe_image
 
@@ -75,7 +75,7 @@ def describe_path(path: Path, *, outside: bool = False) -> list[str]:
 
 
 def _is_plain(folder: Path) -> bool:
-    """Say whether a folder holds files, and is not itself a store or an image."""
+    """Return True if a folder contains files and is not itself a store or an image."""
     return not any((folder / name).exists() for name in ("zarr.json", ".zgroup", ".zarray", ".zattrs"))
 
 
@@ -108,7 +108,7 @@ def _describe_numbers(folder: Path) -> list[str]:
 
 
 def _describe_table(path: Path) -> list[str]:
-    """Return lines about a table; of one of ours, units and definitions of its columns."""
+    """Return lines about a table, with units and definitions of known columns."""
     from oxytomo.io.tables import csv_rows
     from oxytomo.results.places import TABLE_KEYS
     from oxytomo.results.tables import TABLE_TYPES, read_table
@@ -126,7 +126,7 @@ def _describe_table(path: Path) -> list[str]:
 
 
 def _describe_arrays(path: Path) -> list[str]:
-    """Return lines about a file of named arrays, such as the truth of a simulation; only their headers are read."""
+    """Return lines about a file of named arrays (NPZ); only their headers are read."""
     from numpy.lib import format as npy
 
     lines = [f"{path}: arrays"]
@@ -152,7 +152,7 @@ def _describe_arrays(path: Path) -> list[str]:
 
 
 def _read_json(path: Path) -> dict[str, Any]:
-    """Return the mapping in a JSON file."""
+    """Return the mapping of a JSON file."""
     try:
         return read_json_object(path)
     except StoreError as error:

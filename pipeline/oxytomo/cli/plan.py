@@ -1,4 +1,4 @@
-"""``oxytomo plan``: what a measurement can tell, before the beam time."""
+"""``oxytomo plan``: what a measurement can detect, estimated before the beam time."""
 
 import argparse
 import json
@@ -17,10 +17,10 @@ if TYPE_CHECKING:
     from oxytomo.run.planning import Found
 
 DESCRIPTION = """\
-Say before a beam time what a measurement of the composition can tell: the smallest domain and deviation, the dose, and what
-each fault of the instrument or the sample would do. Small particles are simulated and go through the same chain as measured
-data. The section 'plan' of the file says what is planned; formula, density, threshold and energies may come from a sample of
-the same file. Writes plan.json, plan.png and plan.html."""
+Estimate before a beam time what a measurement of the composition can detect: the smallest domain and deviation,
+the dose, and the effect of each fault of the instrument or the sample. Small particles are simulated and processed
+in the same way as measured data. The section 'plan' of the file describes the measurement. Formula, density,
+threshold and energies may come from a sample of the same file. The command writes plan.json, plan.png and plan.html."""
 EXAMPLES = """\
 examples:
   oxytomo plan beamtime.yaml
@@ -38,17 +38,19 @@ a whole file:
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of the command."""
-    parser.add_argument("config", type=Path, metavar="X.yaml", help="a file with a section 'plan'")
+    parser.add_argument(
+        "config", type=Path, metavar="X.yaml", help="configuration file with a section 'plan'"
+    )
     parser.add_argument(
         "--output", type=Path, default=Path("plan"), metavar="DIR", help="folder to write to (default: plan)"
     )
     parser.add_argument(
-        "--cores", type=int, default=None, help="simulations side by side; default: all cores"
+        "--cores", type=int, default=None, help="number of simulations at the same time; default: all cores"
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Simulate, write, print the answers; returns the exit code."""
+    """Simulate, write and print the answers; return the exit code."""
     from oxytomo.cli.run import available_cores
 
     if arguments.cores is not None and arguments.cores < 1:
@@ -105,7 +107,7 @@ def _table(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _writable(folder: Path) -> None:
-    """Make the folder before anything is computed."""
+    """Create the folder before any computation."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
     except OSError as error:
@@ -124,7 +126,7 @@ def _write(folder: Path, facts: Mapping[str, Any], html: str, png: bytes) -> Non
 
 
 def _finite(value: Any) -> Any:
-    """Replace what is not a number, which JSON does not know, by null."""
+    """Replace NaN, which JSON does not have, by null."""
     if isinstance(value, Mapping):
         return {key: _finite(one) for key, one in value.items()}
     if isinstance(value, list | tuple):

@@ -1,4 +1,4 @@
-"""``oxytomo render``: pictures, models and movies of a sample."""
+"""``oxytomo render``: 3D pictures, models and movies of a sample."""
 
 import argparse
 import sys
@@ -8,8 +8,8 @@ from oxytomo.cli.report import sample_folders
 from oxytomo.errors import ConfigError
 
 DESCRIPTION = """\
-Draw a sample in three dimensions, without a display: the particle with a translucent skin and its classes, pores and cracks; the
-same with an octant taken away; a model (glTF, 1 unit = 1 µm); a page to turn with the mouse (one HTML file, also offline)."""
+Draw a sample in 3D, without a display: the particle with a translucent surface and its classes, pores and cracks;
+the same with one octant cut away; a model (glTF, 1 unit = 1 µm); an interactive page (one HTML file, works offline)."""
 EXAMPLES = """\
 examples:
   oxytomo render results/particle
@@ -26,22 +26,24 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=None,
         metavar="DIR",
-        help="where the files go; default: RESULT_DIR/renders",
+        help="output folder; default: RESULT_DIR/renders",
     )
     parser.add_argument(
         "--size",
         type=int,
         default=1500,
         metavar="PIXELS",
-        help="width of the pictures, 200 to 8000; default: 1500",
+        help="width of the pictures in pixels, 200 to 8000; default: 1500",
     )
     parser.add_argument(
-        "--movie", action="store_true", help="also a turning movie (GIF), which takes about half a minute"
+        "--movie",
+        action="store_true",
+        help="also write a movie of a full turn (GIF), which takes about half a minute",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Render every sample and say where the files are."""
+    """Render every sample and print the paths of the files."""
     if not 200 <= arguments.size <= 8000:
         raise ConfigError("--size", expected="200 to 8000", got=str(arguments.size), fix="leave it out: 1500")
     from oxytomo.view.render_sample import write_renders

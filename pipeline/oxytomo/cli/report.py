@@ -1,4 +1,4 @@
-"""``oxytomo report``: write the report of results again, or compare samples."""
+"""``oxytomo report``: write the report of a sample again, or compare samples."""
 
 import argparse
 import sys
@@ -10,13 +10,14 @@ from oxytomo.errors import ConfigError, InputError
 from oxytomo.io.finished import is_sample
 
 DESCRIPTION = """\
-Write the report of a sample again from its results. Several samples, or a results folder that holds several,
-also give a page that compares them, with tables as CSV beside it. Samples of one kind (a state of charge, a rate) go into a
-group: only several particles of a kind tell a difference between kinds from the scatter between particles."""
+Write the report of a sample again from its results. For several samples, or a results folder with several, the
+command also writes a page that compares them, and its tables as CSV. Put samples of one kind (a state of charge,
+a rate) into a group: only several particles of each kind can show that a difference exceeds the scatter between
+particles."""
 EXAMPLES = """\
 examples:
   oxytomo report results/particle
-  oxytomo report results/particle --figures pictures        every picture as a PNG file, too
+  oxytomo report results/particle --figures pictures        also write every figure as PNG
   oxytomo report results/pristine results/cycled --output comparison.html
   oxytomo report --group pristine results/a results/b --group cycled results/c results/d"""
 
@@ -36,22 +37,26 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=[],
         metavar=("NAME", "RESULT_DIR"),
-        help="samples of one kind; once per kind",
+        help="name and samples of one group; repeat for each group",
     )
     parser.add_argument(
-        "--output", type=Path, default=None, metavar="FILE", help="the comparison; default: comparison.html"
+        "--output",
+        type=Path,
+        default=None,
+        metavar="FILE",
+        help="file of the comparison; default: comparison.html",
     )
     parser.add_argument(
         "--figures",
         type=Path,
         default=None,
         metavar="DIR",
-        help="also write the pictures as PNG below DIR/<sample>",
+        help="also write the figures as PNG to DIR/<sample>",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write one report per sample and, for several, a comparison."""
+    """Write one report per sample and, for several samples, a comparison."""
     alone = [sample for folder in arguments.folders for sample in sample_folders(folder)]
     groups = _groups(arguments.group)
     samples = [*alone, *(sample for members in groups.values() for sample in members)]
@@ -75,7 +80,10 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _compare(alone: Sequence[Path], groups: dict[str, list[Path]], output: Path | None) -> None:
-    """Write the comparison of samples, each without a group standing for itself, and say where it is."""
+    """Write the comparison of samples and print its path.
+
+    A sample without a group is its own group.
+    """
     from oxytomo.io.provenance import record_file
     from oxytomo.view.compared_sample import can_be_compared
     from oxytomo.view.comparison_page import write_comparison
@@ -107,7 +115,7 @@ def _compare(alone: Sequence[Path], groups: dict[str, list[Path]], output: Path 
 
 
 def _record(paths: Sequence[Path], stage: str, settings: dict[str, Any]) -> None:
-    """Write anew what the hidden records of pages say, which have just been written again."""
+    """Update the hidden records of pages that have just been written again."""
     from oxytomo.io.integrity import record_output
     from oxytomo.io.provenance import make_provenance
     from oxytomo.stages.registry import STAGES
@@ -132,7 +140,7 @@ def _groups(given: Sequence[Sequence[str]]) -> dict[str, list[Path]]:
 
 
 def sample_folders(folder: Path) -> list[Path]:
-    """Return the folder itself if it is a sample's, or those of all samples below it; links are not followed."""
+    """Return the folder of a sample, or the folders of all samples in a folder, without links."""
     if is_sample(folder):
         return [folder]
     below = sorted(path.parent for path in folder.glob("*/stages") if is_sample(path.parent))

@@ -27,28 +27,28 @@ from oxytomo.stages.context import SHOW
 from oxytomo.stages.progress import format_duration
 
 DESCRIPTION = """\
-Run the workflow on a configuration. What is complete and unchanged is not repeated: after a changed setting
-only the stages that depend on it run, and after an interruption the same command continues."""
+Run the workflow on a configuration. Complete and unchanged results are not repeated: after a changed setting only
+the stages that depend on it run again. After an interruption the same command continues the run."""
 EXAMPLES = """\
 examples:
   oxytomo run configs/demo.yaml
   oxytomo run my.yaml --cores 8
-  oxytomo run my.yaml --dry-run                 only say what would run
+  oxytomo run my.yaml --dry-run                 list what would run
   oxytomo run my.yaml --profile slurm           on a cluster, see docs/how-to/cluster.md"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of the command."""
-    parser.add_argument("config", type=Path, metavar="X.yaml", help="the configuration")
-    parser.add_argument("--cores", type=int, default=None, help="cores to use; default: all")
+    parser.add_argument("config", type=Path, metavar="X.yaml", help="configuration file")
+    parser.add_argument("--cores", type=int, default=None, help="number of cores to use; default: all")
     parser.add_argument(
         "--profile",
         type=Path,
         default=None,
         metavar="DIR",
-        help="a folder with a Snakemake profile, or the name of one that comes along: local, slurm",
+        help="folder with a Snakemake profile, or the name of an included one: local, slurm",
     )
-    parser.add_argument("--dry-run", action="store_true", help="say what would run, and why, and stop")
+    parser.add_argument("--dry-run", action="store_true", help="list what would run, and why, and stop")
     how = parser.add_mutually_exclusive_group()
     how.add_argument(
         "-q",
@@ -56,7 +56,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="show",
         action="store_const",
         const="none",
-        help="only errors, warnings and the answer",
+        help="show only errors, warnings and the main results",
     )
     how.add_argument(
         "-v",
@@ -64,13 +64,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         dest="show",
         action="store_const",
         const="all",
-        help="also what the stages say, which is in their logs in any case",
+        help="also show the output of the stages, which is always in their logs",
     )
     parser.set_defaults(show="lines")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check the configuration and run the whole workflow on it; returns the exit code."""
+    """Check the configuration and run the whole workflow; return the exit code."""
     check_cores(arguments)
     project = load_config(arguments.config)
     folder = results_folder(project)
@@ -79,7 +79,8 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(f"nothing to do: everything in {folder} is there and up to date\n")
         _say_answer(project, folder)
         return 0
-    # Named files, as the rule that gathers them would keep Snakemake waiting for a second after the last of them.
+    # The files are named, because a rule that collects them would make Snakemake wait another
+    # second at the end.
     code = run_workflow(
         arguments, project, folder, [*project_products(project), *lost_stores(folder, project)]
     )
@@ -105,14 +106,14 @@ def run_workflow(
     targets: Sequence[str] = (),
     stages: Collection[str] | None = None,
 ) -> int:
-    """Check the inputs and run Snakemake; returns the exit code.
+    """Check the inputs and run Snakemake; return the exit code.
 
     Parameters
     ----------
     arguments : with ``config``, ``cores``, ``profile`` and ``dry_run``
     project, folder : the configuration and its results folder
-    targets : what to make, relative to the folder; everything where it is empty
-    stages : the stages behind the targets, for which there must be room on the disk; None for all
+    targets : files to make, relative to the folder; empty for all
+    stages : stages that make the targets, for the check of the disk space; None for all
     """
     here = arguments.profile is None
     cores = arguments.cores or available_cores()
@@ -138,7 +139,8 @@ def run_workflow(
                 profile=profile,
                 cores=cores if here else arguments.cores,
             )
-            # Here the stages speak for themselves; on a cluster only Snakemake sees them all.
+            # Locally the stages report their own progress; on a cluster only Snakemake knows all
+            # jobs.
             quiet = ("all",) if here else ("host", "reason", "rules")
             show = getattr(arguments, "show", "all")
             lines = "" if show == "none" or not here else "colour" if has_colours(sys.stderr) else "plain"
@@ -160,7 +162,7 @@ def available_cores() -> int:
 
 
 def job_seconds(checked: ProjectCheck) -> dict[str, float]:
-    """Return the core seconds that a job of each stage is expected to take, the mean over samples."""
+    """Return the expected core seconds of a job of each stage, averaged over samples."""
     needs: dict[str, list[float]] = {}
     for branch in checked.branches:
         for stage, need in branch.needs.items():
@@ -171,7 +173,7 @@ def job_seconds(checked: ProjectCheck) -> dict[str, float]:
 def _dry_run(
     arguments: argparse.Namespace, project: ProjectConfig, folder: Path, checked: ProjectCheck
 ) -> int:
-    """Let Snakemake plan, and say in a few lines what would run and why; nothing is written into the results folder."""
+    """Print the plan of Snakemake, with reasons, without writing to the results folder."""
     with tempfile.TemporaryDirectory() as empty:
         command = snakemake_arguments(
             write_configuration(project, Path(empty)),
@@ -194,6 +196,6 @@ def _dry_run(
 
 
 def _say_answer(project: ProjectConfig, folder: Path) -> None:
-    """Say what was found, and where to look."""
+    """Print the main results and the page to open."""
     for line in answer_lines(project, folder):
         sys.stdout.write(f"{line}\n")

@@ -9,7 +9,8 @@ from oxytomo.config.schema import default_yaml, expert_yaml, schema
 from oxytomo.errors import ConfigError
 
 DESCRIPTION = """\
-Print the JSON schema of the configuration. An editor that knows it completes and checks as you type."""
+Print the JSON schema of the configuration. An editor that loads it completes and checks your configuration
+as you type."""
 EXAMPLES = """\
 examples:
   oxytomo schema > schema.json
@@ -23,22 +24,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of the command."""
     choice = parser.add_mutually_exclusive_group()
     choice.add_argument(
-        "--defaults", action="store_true", help="print a commented configuration with the defaults instead"
+        "--defaults", action="store_true", help="print a commented configuration with all defaults"
     )
     choice.add_argument(
-        "--expert", action="store_true", help="list the expert settings, which --defaults leaves out, instead"
+        "--expert", action="store_true", help="list the expert settings, which --defaults omits"
     )
     choice.add_argument(
         "--example",
         nargs="?",
         const="",
         metavar="NAME",
-        help="print a commented example instead; without a name: the names of all examples",
+        help="print a commented example; without NAME: list the examples",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Write what was asked for to standard output."""
+    """Write the requested text to standard output."""
     if arguments.example is not None:
         sys.stdout.write(example(arguments.example) if arguments.example else "\n".join(examples()) + "\n")
     elif arguments.expert:
@@ -49,7 +50,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def examples() -> list[str]:
-    """Return the names of the configurations that come with the package."""
+    """Return the names of the example configurations in the package."""
     found = (path.name for path in (files("oxytomo") / "configs").iterdir())
     names = (name.removesuffix(".yaml") for name in found if name.endswith(".yaml"))
     return sorted(name for name in names if name != "default")

@@ -1,4 +1,4 @@
-"""``oxytomo simulate``: write a simulated acquisition with its truth and a configuration."""
+"""``oxytomo simulate``: write a simulated acquisition, its ground truth and a configuration."""
 
 import argparse
 import sys
@@ -16,16 +16,17 @@ from oxytomo.simulate import demonstration as demo
 from oxytomo.simulate.demonstration import DENSITY_G_CM3, EDGES, FORMULA, TILT_LIMIT_DEG
 
 DESCRIPTION = """\
-Write a simulated acquisition of a cathode particle: raw files in the Data Exchange format, the truth
-(truth.npz), and a configuration that is ready to run. The kind 'tilts' is a dual-energy tilt series (truth: densities,
-deviation, shifts); 'xanes' is a stack of images through the edge of each element (truth: valence, edge jump, shifts);
-'holotomography' holograms at four distances (truth: volume and shifts);
-'volume' a phase-contrast volume with pores and cracks (truth: voids and their sizes)."""
+Write a simulated acquisition of a cathode particle: raw files in the Data Exchange format, the ground truth
+(truth.npz), and a configuration that is ready to run. The kinds and their ground truth:
+'tilts': dual-energy tilt series (densities, deviation, shifts);
+'xanes': stack of images through the edge of each element (valence, edge jump, shifts);
+'holotomography': holograms at four distances (volume, shifts);
+'volume': phase-contrast volume with pores and cracks (voids and their sizes)."""
 EXAMPLES = f"""\
 examples:
   oxytomo simulate demo
   oxytomo simulate holo --kind holotomography --size 128 --tilts 180 --pixel-nm 80
-  oxytomo simulate null --uniform               a particle without deviation: everything found in it is false
+  oxytomo simulate null --uniform               a particle without deviation: every domain found in it is false
   oxytomo simulate xanes --kind xanes --elements Mn Ni --size 128
   oxytomo simulate voids --kind volume          a volume with pores and cracks, for the structure branch
   oxytomo simulate quick --size 48 --tilts 33 --photons 1e5 --elements O Ni
@@ -34,26 +35,26 @@ examples:
 {effects_help()}"""
 
 LARGEST_TRUTH = 320
-"""Up to this edge the truth of a volume holds where every void is, not only the sizes."""
+"""Up to this edge the ground truth of a volume includes the label of every voxel."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of the command."""
     add = parser.add_argument
-    add("folder", type=Path, metavar="OUT_DIR", help="folder for raw/, truth.npz and config.yaml")
+    add("folder", type=Path, metavar="OUT_DIR", help="output folder for raw/, truth.npz and config.yaml")
     add(
         "--kind",
         choices=("tilts", "xanes", "holotomography", "volume"),
         default="tilts",
-        help="dual-energy tilt series, stacks through edges, holograms at four distances, or a phase-contrast volume of a "
-        "particle with pores and cracks (default: %(default)s)",
+        help="dual-energy tilt series, stacks through edges, holograms at four distances, or a "
+        "phase-contrast volume of a particle with pores and cracks (default: %(default)s)",
     )
     add(
         "--elements",
         nargs="+",
         default=None,
         metavar="EL",
-        help="edges to record, of O Mn Co Ni (of Mn Co Ni for xanes); default: all",
+        help="edges to record: O, Mn, Co, Ni (for xanes: Mn, Co, Ni); default: all",
     )
     add(
         "--size", type=int, default=demo.SIZE, help="detector pixels in each direction (default: %(default)s)"
@@ -68,37 +69,40 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--photons",
         type=float,
         default=demo.PHOTONS,
-        help="counts per pixel without sample (default: %(default)g)",
+        help="counts per pixel without a sample (default: %(default)g)",
     )
     add("--pixel-nm", type=float, default=demo.PIXEL_NM, help="pixel size in nm (default: %(default)g)")
     add(
         "--diameter-nm",
         type=float,
         default=None,
-        help="diameter of the particle in nm; default: 0.7 of the field",
+        help="diameter of the particle in nm; default: 0.7 of the field of view",
     )
     add(
         "--jitter-px",
         type=float,
         default=demo.JITTER_PX,
-        help="random shift of each frame in pixels (default: %(default)g)",
+        help="standard deviation of the random shift of each frame in pixels (default: %(default)g)",
     )
     add("--seed", type=int, default=0, help="seed of the random numbers (default: %(default)s)")
-    add("--uniform", action="store_true", help="a particle of one composition, without domains and rim")
+    add("--uniform", action="store_true", help="uniform composition, without domains and rim")
     add(
-        "--energies", type=int, default=demo.ENERGIES, help="energies of a xanes stack (default: %(default)s)"
+        "--energies",
+        type=int,
+        default=demo.ENERGIES,
+        help="number of energies of a xanes stack (default: %(default)s)",
     )
     add_effects(parser)
     add(
         "--law",
         choices=("diffusion", "core_shell"),
         default="diffusion",
-        help="how the valence of a xanes particle falls towards its surface (default: %(default)s)",
+        help="decrease of the valence towards the surface of a xanes particle (default: %(default)s)",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Simulate and write; returns the exit code."""
+    """Simulate and write; return the exit code."""
     effects = arguments.effect or arguments.instrument
     if effects and arguments.kind != "tilts":
         raise ConfigError(
@@ -180,7 +184,7 @@ def _dual_energy(
 
 
 def _structure(arguments: argparse.Namespace) -> int:
-    """Write a volume with pores and cracks, its truth and a configuration."""
+    """Write a volume with pores and cracks, its ground truth and a configuration."""
     import tifffile
 
     from oxytomo.simulate.voids import photographed_rows, random_scene
@@ -209,7 +213,7 @@ def _structure(arguments: argparse.Namespace) -> int:
         start = whole.offset
         del whole
         for part, values in rows:
-            # Opened for each part: what is mapped would count as memory.
+            # The file is opened for each part, because mapped pages would count as memory.
             np.memmap(path, np.float32, "r+", offset=start, shape=scene.shape)[part] = values
         truth = {
             "crack_aperture_px": np.array([crack.aperture_px for crack in scene.cracks]),
@@ -250,7 +254,7 @@ def configuration(elements: list[str]) -> str:
 
 
 def _check(arguments: argparse.Namespace) -> None:
-    """Refuse sizes and numbers that make no acquisition."""
+    """Refuse sizes and numbers that give no valid acquisition."""
     unknown = [element for element in arguments.elements if element not in EDGES]
     if unknown or "O" not in arguments.elements or len(set(arguments.elements)) < 2:
         raise ConfigError(

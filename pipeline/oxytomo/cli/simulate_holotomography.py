@@ -1,4 +1,4 @@
-"""What ``oxytomo simulate --kind holotomography`` writes: holograms of a particle, their truth, a configuration."""
+"""``oxytomo simulate --kind holotomography``: holograms, ground truth and configuration."""
 
 import argparse
 from pathlib import Path
@@ -16,13 +16,13 @@ from oxytomo.units import NM_PER
 ENERGY_EV = 17050.0
 SOURCE_DETECTOR_MM = 1200.0
 DISTANCE_RATIOS = (1.0, 1.04, 1.21, 1.52)
-"""Focus to sample at the four distances of a nano-holotomography scan over the first; the detector stays where it is."""
+"""Focus-to-sample distances of a nano-holotomography scan relative to the first."""
 
 
 def simulate(
     arguments: argparse.Namespace, formula: dict[str, float], density_g_cm3: float, rng: np.random.Generator
 ) -> tuple[dict[str, TiltSeries], dict[str, np.ndarray]]:
-    """Return the raw series by name and the truth."""
+    """Return the raw series by name and the ground truth."""
     diameter_nm = arguments.diameter_nm or 0.6 * arguments.size * arguments.pixel_nm
     phantom = uniform_particle(
         rng=rng,
@@ -53,7 +53,7 @@ def simulate(
 
 
 def source_sample_mm(arguments: argparse.Namespace) -> tuple[float, ...]:
-    """Distances from the focus at which light diffracted by one pixel just stays in the frame, ``λ z = width · pixel``."""
+    """Distances from the focus at which light diffracted by one pixel stays in the frame."""
     first = arguments.size * arguments.pixel_nm**2 / wavelength_nm(ENERGY_EV) / NM_PER["mm"]
     return tuple(round(first * ratio, 4) for ratio in DISTANCE_RATIOS)
 

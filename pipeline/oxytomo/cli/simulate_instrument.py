@@ -1,4 +1,4 @@
-"""Real instruments for ``oxytomo simulate``: switches from a file and from ``--effect``."""
+"""Effects of real instruments for ``oxytomo simulate``, from a file or ``--effect``."""
 
 import argparse
 from pathlib import Path
@@ -25,7 +25,7 @@ _BY_ELEMENT = ("stray_edges", "post_edge", "rim_change")
 
 
 def effects_help() -> str:
-    """Return the list of all switches with their units, for ``--help``."""
+    """Return the list of all effects with their units, for ``--help``."""
     lines = []
     for name, field in InstrumentSettings.model_fields.items():
         extra = field.json_schema_extra
@@ -41,15 +41,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         action="append",
         default=[],
         metavar="NAME=VALUE",
-        help="an effect of a real instrument or sample, for example stray=0.015 or post_edge.O=1.1; may be repeated",
+        help="effect of a real instrument or sample, for example stray=0.015 or post_edge.O=1.1; may "
+        "be repeated",
     )
     parser.add_argument(
-        "--instrument", type=Path, default=None, metavar="FILE.yaml", help="such effects from a file"
+        "--instrument", type=Path, default=None, metavar="FILE.yaml", help="file with such effects"
     )
 
 
 def instrument_settings(arguments: argparse.Namespace) -> InstrumentSettings:
-    """Return the switches; those of ``--effect`` win over the file's."""
+    """Return the effects; ``--effect`` overrides the file."""
     values: dict[str, Any] = read_yaml(arguments.instrument) if arguments.instrument else {}
     for text in arguments.effect:
         name, equals, value = text.partition("=")
@@ -83,7 +84,7 @@ def instrument_settings(arguments: argparse.Namespace) -> InstrumentSettings:
 
 
 def real_instrument(settings: InstrumentSettings) -> "RealInstrument":
-    """Return what the simulation takes."""
+    """Return the effects in the form that the simulation needs."""
     from oxytomo.simulate.instrument import RealInstrument
 
     return RealInstrument(**dict(settings))

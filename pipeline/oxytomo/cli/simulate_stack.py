@@ -1,4 +1,4 @@
-"""The kind ``xanes`` of ``oxytomo simulate``: stacks through edges, references, truth, and a configuration."""
+"""``oxytomo simulate --kind xanes``: stacks, references, ground truth and configuration."""
 
 import argparse
 import sys
@@ -14,7 +14,7 @@ from oxytomo.simulate import demonstration as demo
 
 
 def write_stacks(arguments: argparse.Namespace) -> int:
-    """Simulate and write; returns the exit code."""
+    """Simulate and write; return the exit code."""
     from oxytomo.io.readers.data_exchange import write_energy_stack
     from oxytomo.simulate.energy_stack import EDGE_SPAN_EV, simulate_stack
 

@@ -1,4 +1,4 @@
-"""``oxytomo stage``: run one stage on given inputs; the workflow's rules call this command."""
+"""``oxytomo stage``: run one stage on given inputs; the rules of the workflow call it."""
 
 from oxytomo.run.stage_command import DESCRIPTION, EXAMPLES, add_arguments, run
 

@@ -1,4 +1,4 @@
-"""``oxytomo verify``: whether results are still what the stages wrote."""
+"""``oxytomo verify``: check that results are unchanged since the stages wrote them."""
 
 import argparse
 import shlex
@@ -7,30 +7,30 @@ from collections import Counter
 from pathlib import Path
 
 DESCRIPTION = """\
-Recompute the digests of every stage store, table, image and page in a folder of results, and name what was altered, cut
-short or is missing. Exit code 2 where something is. Raw files outside of the folder are read with --inputs only, as their
-paths are what the results say; without it they are listed."""
+Recompute the digests of all stage stores, tables, images and pages in a results folder, and list those that were
+changed, truncated or are missing. The exit code is 2 if there are any. Raw files outside the folder are read only
+with --inputs, because their paths come from the results; otherwise they are listed."""
 EXAMPLES = """\
 examples:
   oxytomo verify results
-  oxytomo verify results --inputs         the raw files, too
+  oxytomo verify results --inputs         also check the raw files
   oxytomo verify results/particle"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of the command."""
     parser.add_argument(
-        "folder", type=Path, metavar="RESULT_DIR", help="a folder of results, or of one sample"
+        "folder", type=Path, metavar="RESULT_DIR", help="results folder, or folder of one sample"
     )
     parser.add_argument(
         "--inputs",
         action="store_true",
-        help="also read the raw files that the results name, wherever they are",
+        help="also read the raw files that the results name, in any folder",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Check, say what is wrong; returns 0, or 2 where something is."""
+    """Check and print what is wrong; return 0, or 2 if anything is."""
     from oxytomo.io.integrity import verify
     from oxytomo.io.plain_files import printable
 

@@ -1,12 +1,12 @@
-"""``oxytomo view``: results in napari."""
+"""``oxytomo view``: open results in napari."""
 
 import argparse
 import sys
 from pathlib import Path
 
 DESCRIPTION = """\
-Open the results of a sample in napari: every branch in its place in nanometres, in fixed colours, with widgets for the
-threshold, the objects, profiles and provenance. Needs napari: pip install 'oxytomo[view]'."""
+Open the results of a sample in napari: all branches in a common coordinate system in nanometres and in fixed
+colours, with widgets for the threshold, objects, profiles and provenance. Needs napari: pip install 'oxytomo[view]'."""
 EXAMPLES = """\
 examples:
   oxytomo view results/particle
@@ -28,12 +28,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=None,
         metavar="FILE.png",
-        help="write a picture of the window and end",
+        help="save a picture of the window and exit",
     )
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Open the window; returns when it is closed."""
+    """Open the window; return when it is closed."""
     from oxytomo.view.napari_plugin.launch import view
 
     for remark in view(arguments.path, screenshot=arguments.screenshot):

@@ -1,4 +1,4 @@
-"""Settings: one frozen model per stage, the configuration file, its schema and its plan."""
+"""Settings of all stages, the configuration file, its schema and the plan of a run."""
 
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, EdgePair, TomogramConfig
 from oxytomo.config.instrument import InstrumentSettings

@@ -1,4 +1,4 @@
-"""What all settings models share: frozen, no unknown keys, one-line errors with advice."""
+"""Base of all settings models: frozen, no unknown keys, one-line errors with advice."""
 
 import dataclasses
 import difflib
@@ -27,7 +27,7 @@ def setting(
 
     Parameters
     ----------
-    expert : few users ever need it; the commented configuration with every default leaves it out
+    expert : True for a setting that few users need; the commented default configuration omits it
     """
     extra: dict[str, JsonValue] = {"unit": unit} if unit else {}
     if expert:
@@ -36,19 +36,19 @@ def setting(
 
 
 def rejected(expected: str, got: str, fix: str, *, key: str | None = None) -> PydanticCustomError:
-    """Return the error a validator raises; ``key`` names the entry below the model that is wrong.
+    """Return the error of a validator; ``key`` names the wrong entry of the model.
 
     Parameters
     ----------
     expected, got, fix : the three parts of a :class:`oxytomo.errors.ConfigError`
-    key : dotted name below the place where the validator sits, or None for that place itself
+    key : dotted name relative to the model of the validator, or None for the model itself
     """
     context = {"expected": expected, "got": got, "fix": fix, "key": key or ""}
     return PydanticCustomError("rejected", "expected {expected}, got {got}", context)
 
 
 def closest(name: str, known: Iterable[str]) -> str | None:
-    """Return the known name that ``name`` was probably meant to be, or None."""
+    """Return the known name that is closest to ``name``, or None."""
     by_lower = {candidate.lower(): candidate for candidate in known}
     matches = difflib.get_close_matches(name.lower(), list(by_lower), n=1, cutoff=0.6)
     return by_lower[matches[0]] if matches else None
@@ -65,14 +65,14 @@ class Settings(BaseModel):
     )
 
     def options(self, kind: type[_Options]) -> _Options:
-        """Return a data class of numerical code, each field from the setting of the same name."""
+        """Return a data class for numerical code; each field is the setting of the same name."""
         names = (field.name for field in dataclasses.fields(kind))  # type: ignore[arg-type]
         return kind(**{name: getattr(self, name) for name in names})
 
     @model_validator(mode="before")
     @classmethod
     def _keys_are_known(cls, data: Any) -> Any:
-        """Refuse an unknown key and suggest the one that was probably meant."""
+        """Refuse an unknown key and suggest the closest known one."""
         if not isinstance(data, dict):
             return data
         for key, value in data.items():
@@ -93,7 +93,7 @@ class Settings(BaseModel):
 
 
 def below_configuration(path: str, info: ValidationInfo) -> str:
-    """Return ``path`` below the folder of the configuration file where the validation knows it."""
+    """Return ``path`` relative to the folder of the configuration file, if this is known."""
     folder = (info.context or {}).get("folder")
     if os.name != "nt" and _WINDOWS.match(path):
         fix = "write it as this computer names it, e.g. /mnt/c/Users/... for C:\\Users\\... (Windows Subsystem for Linux)"
@@ -108,9 +108,9 @@ def below_configuration(path: str, info: ValidationInfo) -> str:
 
 
 def path_problem(path: str) -> str | None:
-    """Return what the workflow would misread in the path of a raw file, None for nothing.
+    """Return characters in the path of a raw file that Snakemake would misread, or None.
 
-    Snakemake takes what is in braces for a wildcard, and replaces a word in angle brackets.
+    Snakemake treats text in braces as a wildcard, and replaces words in angle brackets.
     """
     if "{" in path or "}" in path:
         return "braces"
@@ -118,7 +118,7 @@ def path_problem(path: str) -> str | None:
 
 
 def checked_path(path: str) -> str:
-    """Return a path with the home folder written out; refuse what can be no path."""
+    """Return a path with the home folder expanded; refuse an invalid path."""
     try:
         expanded = str(Path(path).expanduser())
     except RuntimeError:
@@ -131,7 +131,7 @@ def checked_path(path: str) -> str:
 
 
 def _require_short(path: str) -> None:
-    """Refuse a path that no file system takes."""
+    """Refuse a path that no file system accepts."""
     longest = max((len(part.encode(errors="replace")) for part in path.split("/")), default=0)
     if longest > LONGEST_FILE_NAME or len(path.encode(errors="replace")) > LONGEST_PATH:
         wanted = f"a path of at most {LONGEST_PATH} bytes with names of at most {LONGEST_FILE_NAME}"
@@ -139,7 +139,7 @@ def _require_short(path: str) -> None:
 
 
 def checked_name(name: str, *, key: str = "") -> str:
-    """Refuse names that pages and tables cannot show: a spreadsheet runs a leading ``=``."""
+    """Refuse names that pages or tables cannot show, such as a leading ``=`` (a formula)."""
     if not name[:1].isalnum() or len(name) > LONGEST_NAME or not shows(name):
         wanted = f"a name that begins with a letter or digit, of at most {LONGEST_NAME} characters that show"
         raise rejected(wanted, f"'{name}'", "rename it", key=key)

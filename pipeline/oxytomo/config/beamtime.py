@@ -1,4 +1,4 @@
-"""What is planned for a beam time: settings of ``oxytomo plan``."""
+"""Settings of ``oxytomo plan``: the measurement planned for a beam time."""
 
 from typing import Annotated, Any
 
@@ -24,50 +24,56 @@ FAULTS: dict[str, dict[str, Any]] = {
     "5 % of the oxygen lost during the scan": {"oxygen_loss": 0.05},
     "point spread of 1.6 px": {"psf_px": 1.6},
 }
-"""What is tried where nothing is named."""
+"""Effects that are simulated if the plan names none."""
 
 
 class PlanSettings(Settings):
-    """What is planned: particle, pixels, tilts, photons and energies of a measurement."""
+    """A planned measurement: particle, pixels, tilts, photons and energies."""
 
     sample: str | None = setting(
-        None, "sample of this file whose formula, density, threshold and energies are meant; empty: the first"
+        None, "sample of this file that gives the formula, density, threshold and energies; empty: the first"
     )
     particle_nm: float = setting(..., "diameter of the particle", unit="nm", gt=0, le=1e6)
     pixel_nm: float = setting(..., "pixel size in the object plane", unit="nm", gt=0, le=1e5)
     photons_per_pixel: float = setting(
-        ..., "counts per pixel, frame and energy without sample", unit="counts", ge=1, le=1e9
+        ..., "counts per pixel, frame and energy without a sample", unit="counts", ge=1, le=1e9
     )
-    tilts: int = setting(131, "tilts per energy", ge=5, le=2000)
-    tilt_limit_deg: float = setting(65.0, "largest tilt to either side", unit="deg", ge=10, le=90)
+    tilts: int = setting(131, "number of tilts at each energy", ge=5, le=2000)
+    tilt_limit_deg: float = setting(65.0, "largest tilt angle on either side", unit="deg", ge=10, le=90)
     psf_px: float = setting(
         0.8, "standard deviation of the instrument's point spread on the detector", unit="px", ge=0, le=5
     )
     efficiency: float = setting(
         1.0,
-        "share of the photons behind the sample that are counted (for the dose)",
+        "fraction of the transmitted photons that the detector counts (for the dose)",
         unit="fraction",
         gt=0,
         le=1,
     )
     energies_ev: dict[str, tuple[Energy, Energy]] = setting(
-        {}, "per element the energies below and on its edge; empty: those of the sample's series", unit="eV"
+        {},
+        "for each element, the energies below and on its edge; empty: those of the sample's series",
+        unit="eV",
     )
     formula: Formula | None = setting(
         None, "atoms per formula unit of the expected composition; empty: the sample's", unit="atoms"
     )
     density_g_cm3: float | None = setting(
-        None, "its mass density; empty: the sample's", unit="g/cm³", gt=0.0, le=25.0
+        None, "mass density of the expected composition; empty: the sample's", unit="g/cm³", gt=0.0, le=25.0
     )
     threshold: float | None = setting(
-        None, "deviation that is to be told; empty: the sample's", unit="fraction", gt=0.0, lt=0.5
+        None,
+        "TM/O deviation that the measurement has to detect; empty: the sample's threshold",
+        unit="fraction",
+        gt=0.0,
+        lt=0.5,
     )
     faults: dict[str, InstrumentSettings] = setting(
         {name: InstrumentSettings(**switches) for name, switches in FAULTS.items()},
-        "effects of the instrument and the sample that are tried, by a name of yours",
+        "effects of the instrument and the sample to simulate, each under a name of your choice",
     )
-    seeds: int = setting(2, "simulated particles per answer", ge=1, le=20)
-    minutes: float = setting(3.0, "time for the simulations", unit="min", gt=0, le=600)
+    seeds: int = setting(2, "number of simulated particles for each answer", ge=1, le=20)
+    minutes: float = setting(3.0, "time limit for the simulations", unit="min", gt=0, le=600)
 
     _symbols = field_validator("energies_ev", mode="before")(
         lambda value: known_elements(value, what="the energies")

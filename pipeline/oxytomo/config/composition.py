@@ -1,4 +1,4 @@
-"""The branches that start from tilt series: composition, areal density, a plain tomogram."""
+"""Settings of the branches that use tilt series: composition, areal density, tomogram."""
 
 from typing import Literal
 
@@ -32,7 +32,7 @@ class EdgePair(Settings):
 
 
 def _formula_covers(formula: dict[str, float], elements: tuple[str, ...]) -> None:
-    """Every measured element must be in the formula."""
+    """Require that the formula contains every measured element."""
     missing = [element for element in elements if element not in formula]
     if missing:
         raise rejected(
@@ -44,13 +44,15 @@ def _formula_covers(formula: dict[str, float], elements: tuple[str, ...]) -> Non
 
 
 class CompositionConfig(Settings):
-    """Dual-energy tilt series (or element maps) to the TM/O deviation and its classes."""
+    """TM/O deviation and its classes from dual-energy tilt series or element maps."""
 
     edges: dict[str, EdgePair] | None = setting(
-        None, "per element the two energies of its edge; O and a transition metal"
+        None,
+        "for each element, the tilt series at the two energies of its edge; O and at least one "
+        "transition metal",
     )
     elements: dict[str, Source] | None = setting(
-        None, "per element its tilt series of maps, instead of edges"
+        None, "for each element, a tilt series of element maps; replaces edges"
     )
     formula: Formula | None = setting(
         None, "atoms per formula unit of the reference composition", unit="atoms"
@@ -63,20 +65,27 @@ class CompositionConfig(Settings):
         le=DENSITY_G_CM3[1],
     )
     threshold: float = setting(
-        0.05, "deviation from which a voxel is oxygen-poor or oxygen-rich", unit="fraction", gt=0.0, lt=1.0
+        0.05,
+        "TM/O deviation above which a voxel is called oxygen-poor or oxygen-rich",
+        unit="fraction",
+        gt=0.0,
+        lt=1.0,
     )
     reference: Literal["nominal", "mode"] | PristineReference | None = setting(
         None,
-        "what TM/O deviates from: the formula (nominal), the particle's own most frequent value (mode) or another sample "
-        "({pristine: NAME}); empty: nominal for edges, mode for elements",
+        "reference for the TM/O deviation: the formula (nominal), the most frequent value of the "
+        "particle (mode) or another sample ({pristine: NAME}); empty: nominal for edges, mode for "
+        "elements",
     )
-    normalize: NormalizeSettings = setting(NormalizeSettings(), "counts to optical density")
-    align: AlignSettings = setting(AlignSettings(), "shifts, tilt axis, magnification")
-    decompose: DecomposeSettings = setting(DecomposeSettings(), "energies to elements")
-    reconstruct: ReconstructSettings = setting(DeviationSettings(), "projections to volumes")
-    uncertainty: UncertaintySettings = setting(UncertaintySettings(), "noise and null run")
-    classify: ClassifySettings = setting(ClassifySettings(), "deviation to classes")
-    measure: MeasureSettings = setting(MeasureSettings(), "fractions, domains, shells")
+    normalize: NormalizeSettings = setting(NormalizeSettings(), "conversion of counts to optical density")
+    align: AlignSettings = setting(AlignSettings(), "alignment: shifts, tilt axis, magnification")
+    decompose: DecomposeSettings = setting(DecomposeSettings(), "decomposition of the energies into elements")
+    reconstruct: ReconstructSettings = setting(
+        DeviationSettings(), "reconstruction of volumes from projections"
+    )
+    uncertainty: UncertaintySettings = setting(UncertaintySettings(), "noise replicates and null run")
+    classify: ClassifySettings = setting(ClassifySettings(), "classes from the TM/O deviation")
+    measure: MeasureSettings = setting(MeasureSettings(), "measurement of fractions, domains and shells")
     export: ExportSettings = setting(ExportSettings(), "OME-Zarr")
 
     _symbols = field_validator("edges", "elements", mode="before")(
@@ -92,7 +101,7 @@ class CompositionConfig(Settings):
             raise rejected("exactly one of 'edges' and 'elements'", got, "keep the one that was measured")
         kind = "edges" if self.edges is not None else "elements"
         others = [e for e in self.measured if e != "O" and e not in TRANSITION_METALS]
-        # Element maps may hold any metal (Mg, Si, Al): TM then stands for all of them.
+        # Element maps may show any metal (Mg, Si, Al). TM then means all of them.
         metals = [e for e in self.measured if e != "O" and (kind == "elements" or e not in others)]
         if "O" not in self.measured or not metals:
             got = ", ".join(self.measured) or "none"
@@ -120,33 +129,35 @@ class CompositionConfig(Settings):
 
     @property
     def effective_reference(self) -> Reference:
-        """The chosen reference, or the default for the kind of data."""
+        """Reference of the deviation: the chosen one, or the default for this kind of data."""
         if isinstance(self.reference, PristineReference):
             return "pristine"
         return self.reference or ("nominal" if self.edges is not None else "mode")
 
     @property
     def parts(self) -> int:
-        """Jobs that the reconstruction is shared out to."""
+        """Number of jobs of the reconstruction."""
         return self.reconstruct.parts if isinstance(self.reconstruct, DeviationSettings) else 1
 
     @property
     def pristine(self) -> str | None:
-        """The sample that is the reference, where it is one."""
+        """Name of the reference sample, if the reference is a sample."""
         return self.reference.pristine if isinstance(self.reference, PristineReference) else None
 
 
 class ArealDensityConfig(Settings):
-    """One angle, two energies per edge: maps of areal density."""
+    """Maps of areal density from images at one angle and two energies per edge."""
 
-    edges: dict[str, EdgePair] = setting(..., "per element the two energies of its edge", min_length=1)
+    edges: dict[str, EdgePair] = setting(
+        ..., "for each element, the images at the two energies of its edge", min_length=1
+    )
     formula: Formula = setting(..., "atoms per formula unit of the material", unit="atoms")
     density_g_cm3: float = setting(
         4.2, "mass density of the material", unit="g/cm³", ge=DENSITY_G_CM3[0], le=DENSITY_G_CM3[1]
     )
-    normalize: NormalizeSettings = setting(NormalizeSettings(), "counts to optical density")
-    align: AlignSettings = setting(AlignSettings(), "shift and magnification between the energies")
-    decompose: DecomposeSettings = setting(DecomposeSettings(), "energies to elements")
+    normalize: NormalizeSettings = setting(NormalizeSettings(), "conversion of counts to optical density")
+    align: AlignSettings = setting(AlignSettings(), "alignment: shift and magnification between the energies")
+    decompose: DecomposeSettings = setting(DecomposeSettings(), "decomposition of the energies into elements")
     export: ExportSettings = setting(ExportSettings(), "OME-Zarr")
 
     _symbols = field_validator("edges", mode="before")(lambda value: known_elements(value, what="the edges"))
@@ -154,7 +165,7 @@ class ArealDensityConfig(Settings):
 
     @model_validator(mode="after")
     def _covered(self) -> "ArealDensityConfig":
-        """Require a formula that covers the edges."""
+        """Require a formula that contains the elements of all edges."""
         _formula_covers(self.formula, self.measured)
         return self
 
@@ -165,12 +176,12 @@ class ArealDensityConfig(Settings):
 
 
 class TomogramConfig(Settings):
-    """One tilt series to a plain volume."""
+    """A volume from one tilt series."""
 
     source: Source = setting(..., "the tilt series")
-    normalize: NormalizeSettings = setting(NormalizeSettings(), "counts to optical density")
-    align: AlignSettings = setting(AlignSettings(), "shifts and tilt axis")
+    normalize: NormalizeSettings = setting(NormalizeSettings(), "conversion of counts to optical density")
+    align: AlignSettings = setting(AlignSettings(), "alignment: shifts and tilt axis")
     reconstruct: TomogramReconstructSettings = setting(
-        TomogramReconstructSettings(), "projections to a volume"
+        TomogramReconstructSettings(), "reconstruction of a volume from projections"
     )
     export: ExportSettings = setting(ExportSettings(), "OME-Zarr")

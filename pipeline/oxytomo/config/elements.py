@@ -1,4 +1,4 @@
-"""Symbols of the chemical elements by atomic number, and formulas made of them."""
+"""Symbols of the chemical elements by atomic number, and chemical formulas."""
 
 import re
 from typing import Annotated, Any
@@ -23,7 +23,7 @@ TRANSITION_METALS: frozenset[str] = frozenset(
 
 
 def known_elements(value: Any, *, what: str) -> Any:
-    """Refuse keys that are no element symbols."""
+    """Refuse keys that are not element symbols."""
     for symbol in value if isinstance(value, dict) else ():
         if symbol not in SYMBOLS:
             guess = closest(str(symbol), SYMBOLS)
@@ -33,7 +33,7 @@ def known_elements(value: Any, *, what: str) -> Any:
 
 
 def checked_formula(formula: dict[str, float] | None) -> dict[str, float] | None:
-    """Atoms per formula unit must be positive."""
+    """Require positive numbers of atoms per formula unit."""
     known_elements(formula, what="the formula")
     for symbol, atoms in (formula or {}).items():
         if not ATOMS[0] <= atoms <= ATOMS[1]:
@@ -51,9 +51,9 @@ EXAMPLE = "Li1.2Mn0.56Ni0.16Co0.08O2, or {Li: 1.2, Mn: 0.56, Ni: 0.16, Co: 0.08,
 def parse_formula(text: str) -> dict[str, float] | None:
     """Return the atoms of a formula such as ``Li1.2Mn0.56O2`` or ``Li(Ni0.8Co0.2)O2``.
 
-    None where it is none.
+    None if the text is not a formula.
 
-    An element that is named twice counts twice.
+    The atoms of an element that occurs twice are added.
     """
     plain = "".join(text.translate(_SUBSCRIPTS).split())
     pieces = _PIECE.findall(plain)
@@ -63,7 +63,7 @@ def parse_formula(text: str) -> dict[str, float] | None:
     last: dict[str, float] = {}
     for symbol, number in pieces:
         if number and not last:
-            return None  # a number that follows nothing, or another number
+            return None  # a number without an element before it
         if number or symbol == ")":
             factor = float(number.replace(",", ".")) if number else 1.0
             if symbol and len(levels) == 1:
@@ -88,7 +88,7 @@ def parse_formula(text: str) -> dict[str, float] | None:
 
 
 def written_formula(value: Any) -> Any:
-    """Return the atoms where a formula is given as text; anything else as it is."""
+    """Return the atoms of a formula given as text; return other values unchanged."""
     if isinstance(value, list | tuple | bool | int | float):
         raise rejected("a formula", repr(value), f"write {EXAMPLE}")
     if not isinstance(value, str):

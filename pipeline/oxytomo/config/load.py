@@ -1,4 +1,4 @@
-"""Read a configuration file; everything wrong with it is one line that names the place."""
+"""Read a configuration file; each error is one line with the place in the file."""
 
 import math
 import os
@@ -17,14 +17,13 @@ from oxytomo.errors import ConfigError
 
 MOST_BYTES = 64 * 2**20
 MOST_NODES = 2_000_000
-"""A configuration of ten thousand samples has fewer values."""
+"""Limit on the number of values; a configuration of ten thousand samples has fewer."""
 DEEPEST = 40
 LONGEST_TEXT = 5_000
 LONGEST_NUMBER = 100
-"""Characters: Python takes minutes for a number of a million digits, or of hours, minutes and
-seconds without end."""
+"""Longest accepted number, in characters: Python needs minutes to read a million digits."""
 
-# libyaml is ten times faster; where it is missing, the same in Python.
+# libyaml is ten times faster. Without it the parser of PyYAML does the same.
 _SafeLoader: Any = getattr(yaml, "CSafeLoader", yaml.SafeLoader)
 _NUMBERS = ("tag:yaml.org,2002:int", "tag:yaml.org,2002:float")
 _TOO_DEEP = f"more than {DEEPEST} levels of nesting"
@@ -33,10 +32,10 @@ _TEXT.maxstring = _TEXT.maxother = _TEXT.maxlong = 80
 
 
 class _UniqueKeyLoader(_SafeLoader):
-    """YAML's safe loader that refuses a key given twice, and aliases that unfold without end."""
+    """Safe YAML loader that refuses repeated keys and aliases that expand without limit."""
 
     def get_single_node(self) -> yaml.Node | None:
-        """Return the root after a look at how large it is with every alias written out."""
+        """Return the root after checking its size with all aliases expanded."""
         node: yaml.Node | None = super().get_single_node()
         if node is not None:
             count, depth = _unfolded(node, {})
@@ -47,7 +46,7 @@ class _UniqueKeyLoader(_SafeLoader):
         return node
 
     def construct_mapping(self, node: yaml.MappingNode, deep: bool = False) -> dict[Hashable, Any]:
-        """Build a mapping whose keys differ."""
+        """Build a mapping; refuse repeated keys."""
         seen: set[Any] = set()
         for key_node, _ in node.value:
             key = key_node.value
@@ -63,9 +62,9 @@ def _refused(node: yaml.Node, problem: str) -> yaml.constructor.ConstructorError
 
 
 def _unfolded(node: yaml.Node, known: dict[int, tuple[float, float]]) -> tuple[float, float]:
-    """Return how many values are in a node, and how deep, with every alias written out.
+    """Return the number of values in a node and their depth, with all aliases expanded.
 
-    Infinity for one in itself.
+    Both are infinite for a node that contains itself.
     """
     if isinstance(node, yaml.ScalarNode):
         is_number = node.tag in _NUMBERS
@@ -88,7 +87,7 @@ def _unfolded(node: yaml.Node, known: dict[int, tuple[float, float]]) -> tuple[f
 
 
 def _refuse_deep_nesting(text: str) -> None:
-    """Look at the brackets and indentations alone, as the loader calls itself at every level."""
+    """Check the nesting of brackets and indentation first, because the loader is recursive."""
     depth = 0
     for event in yaml.parse(text, Loader=_SafeLoader):
         if isinstance(event, yaml.CollectionStartEvent):
@@ -103,7 +102,7 @@ def _refuse_deep_nesting(text: str) -> None:
 def load_config(path: Path) -> ProjectConfig:
     """Read and validate a configuration file.
 
-    Paths, that of the results too, are resolved relative to the file.
+    All paths, including the results folder, are relative to the file.
 
     Raises
     ------
@@ -115,7 +114,7 @@ def load_config(path: Path) -> ProjectConfig:
 
 
 def results_below(project: ProjectConfig, folder: Path) -> ProjectConfig:
-    """Return a project whose relative results folder starts from the folder of its file."""
+    """Return a project with its results folder resolved relative to the file."""
     return project.model_copy(update={"results": Path(os.path.normpath(folder / project.results))})
 
 
@@ -170,13 +169,13 @@ def read_yaml(path: Path) -> dict[str, Any]:
 
 
 def parse_config(data: Mapping[str, Any], *, folder: Path, name: str = "the configuration") -> ProjectConfig:
-    """Validate a configuration that is already a mapping.
+    """Validate a configuration given as a mapping.
 
     Parameters
     ----------
-    data : the configuration as YAML gives it
+    data : the configuration as loaded from YAML
     folder : folder that relative paths of raw files start from
-    name : how to call the configuration in errors
+    name : name of the configuration in error messages
     """
     try:
         return ProjectConfig.model_validate(dict(data), context={"folder": folder})
@@ -185,7 +184,7 @@ def parse_config(data: Mapping[str, Any], *, folder: Path, name: str = "the conf
 
 
 def config_error(error: ValidationError, data: Any, *, name: str) -> ConfigError:
-    """Turn a validation error into one line about its most telling problem."""
+    """Convert a validation error to one line about its most informative problem."""
     problems = error.errors(include_url=False)
     first = next((problem for problem in problems if problem["type"] == "rejected"), problems[0])
     context = first.get("ctx", {})
@@ -209,9 +208,9 @@ def config_error(error: ValidationError, data: Any, *, name: str) -> ConfigError
 
 
 def _fix_of(context: Mapping[str, str], where: str, data: Any) -> str:
-    """Return what to do about what a validator refuses.
+    """Return advice for a value that a validator refuses.
 
-    An unknown key may belong to another place.
+    An unknown key may belong somewhere else in the file.
     """
     if not context["got"].startswith("the unknown key"):
         return context["fix"]
@@ -222,7 +221,7 @@ def _fix_of(context: Mapping[str, str], where: str, data: Any) -> str:
 
 
 def _place(location: tuple[int | str, ...], data: Any, *, missing: bool) -> str:
-    """Return the dotted place of a problem, without the names of alternatives that are no keys."""
+    """Return the dotted place of a problem, without names of alternatives that are not keys."""
     parts: list[str] = []
     current = data
     for index, part in enumerate(location):

@@ -1,4 +1,4 @@
-"""Read what is planned for a beam time, and fill in what comes from a sample."""
+"""Read the plan of a beam time, and complete it with values of a sample."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -15,7 +15,7 @@ from oxytomo.errors import ConfigError
 
 
 class Plan(Settings):
-    """A plan with everything that it takes from a sample filled in."""
+    """A plan that is complete: missing values are taken from a sample."""
 
     settings: PlanSettings = setting(..., "as they were given")
     elements: tuple[str, ...] = setting(..., "O first")
@@ -28,7 +28,7 @@ class Plan(Settings):
 def load_plan(path: Path) -> Plan:
     """Read the section ``plan`` of a file.
 
-    Samples beside it may lack their raw files, or be missing altogether.
+    The file needs no samples, and the raw files of its samples need not exist.
     """
     data = read_yaml(path)
     if not isinstance(data.get("plan"), dict):
@@ -73,7 +73,7 @@ def _sample(data: Mapping[str, Any], settings: PlanSettings, path: Path) -> Comp
 
 
 def _filled(settings: PlanSettings, sample: CompositionConfig | None) -> Plan:
-    """Take from the sample what the plan leaves out; refuse what neither says."""
+    """Take missing values of the plan from the sample; refuse if both lack a value."""
     formula = settings.formula or (sample.formula if sample else None)
     energies = settings.energies_ev or _recorded_energies(sample)
     for name, value, example in (
@@ -123,9 +123,9 @@ def _filled(settings: PlanSettings, sample: CompositionConfig | None) -> Plan:
 
 
 def _recorded_energies(sample: CompositionConfig | None) -> dict[str, tuple[float, float]]:
-    """Return the energies that a sample's configuration gives.
+    """Return the energies given in the configuration of a sample.
 
-    Those in raw files are not looked up.
+    Energies in raw files are not read.
     """
     found = {}
     for element, edge in ((sample.edges if sample else None) or {}).items():

@@ -1,4 +1,4 @@
-"""The oxidation branch: stacks of images through absorption edges to valence maps."""
+"""Settings of the oxidation branch: valence maps from image stacks through absorption edges."""
 
 import math
 import re
@@ -16,17 +16,20 @@ EnergyOffset = Annotated[float, Field(ge=-1e4, le=1e4)]
 
 
 class NormalizeStackSettings(Settings):
-    """From the raw frames of a stack to optical density, with variance."""
+    """Conversion of the raw frames of a stack to optical density, with variance."""
 
     air: tuple[Pixels, Pixels, Pixels, Pixels] | None = setting(
-        None, "empty region as first row, last row, first column, last column; empty: found", unit="px"
+        None,
+        "region without sample as first row, last row, first column, last column; empty: found automatically",
+        unit="px",
     )
     air_rescale: bool = setting(
-        True, "take the light of each frame from the empty region; no: trust the flat frames"
+        True,
+        "take the incident intensity of each frame from the region without sample; no: use the flat frames",
     )
     opaque_transmission: float = setting(
         0.005,
-        "rays with less transmission are marked invalid",
+        "rays with a lower transmission are marked invalid",
         unit="fraction",
         ge=0.0,
         lt=1.0,
@@ -34,7 +37,7 @@ class NormalizeStackSettings(Settings):
     )
     hot_pixel_sigma: float = setting(
         8.0,
-        "pixels this far from their neighbourhood are marked invalid",
+        "pixels that differ by more than this from their neighbours are marked invalid",
         unit="sigma",
         gt=0.0,
         le=1000.0,
@@ -42,7 +45,7 @@ class NormalizeStackSettings(Settings):
     )
     saturation_counts: float | None = setting(
         None,
-        "counts from which the detector saturates; empty: the largest value of the data type",
+        "counts at which the detector saturates; empty: the largest value of the data type",
         unit="counts",
         gt=0.0,
         le=COUNT,
@@ -50,7 +53,8 @@ class NormalizeStackSettings(Settings):
     )
     complex_sigma_od: float | None = setting(
         None,
-        "complex images: standard deviation of the optical density without sample; empty: measured in the empty region",
+        "complex images: standard deviation of the optical density where there is no sample; empty: "
+        "measured in the region without sample",
         unit="OD",
         gt=0.0,
         le=10.0,
@@ -59,13 +63,13 @@ class NormalizeStackSettings(Settings):
 
 
 class RegisterStackSettings(Settings):
-    """Shifts of the frames of a stack."""
+    """Registration of the frames of a stack."""
 
-    enabled: bool = setting(True, "register the frames with each other; no: they are registered already")
-    max_shift_px: float = setting(30.0, "largest shift that is searched", unit="px", ge=1.0, le=500.0)
+    enabled: bool = setting(True, "register the frames to each other; no: they are already registered")
+    max_shift_px: float = setting(30.0, "largest shift to search for", unit="px", ge=1.0, le=500.0)
     min_field: float = setting(
         0.5,
-        "share of the frame that all energies must have in common",
+        "fraction of the frame that all energies must have in common",
         unit="fraction",
         gt=0.0,
         le=1.0,
@@ -77,56 +81,61 @@ EnergyWindow = tuple[Energy, Energy]
 
 
 class FitValenceSettings(Settings):
-    """Linear combination of reference spectra in every pixel."""
+    """Linear combination fit of reference spectra in every pixel."""
 
     window_ev: EnergyWindow | None = setting(
         None,
-        "energies of the fit; empty: those of Liu et al. for O, Mn, Co, Ni, around the edge otherwise",
+        "energy range of the fit; empty: the ranges of Liu et al. for O, Mn, Co and Ni, around the "
+        "edge for other elements",
         unit="eV",
     )
     pre_edge_ev: EnergyWindow | None = setting(
         None,
-        "energies below the edge, part of the fit of the background; empty: below the tabulated edge",
+        "energy range below the edge, used to fit the background; empty: below the tabulated edge",
         unit="eV",
     )
     post_edge_ev: EnergyWindow | None = setting(
         None,
-        "energies above all white lines, where references are set to 1; empty: from the tabulated edges",
+        "energy range above all white lines, where the references are scaled to 1; empty: from the "
+        "tabulated edges",
         unit="eV",
     )
     fractions_sum: Literal["free", "one"] = setting(
         "free",
-        "free: amounts in optical density, no normalisation of pixels; one: pixels divided by their edge jump",
+        "free: fit amounts in optical density, without normalising the pixels; one: divide each "
+        "pixel by its edge jump first",
     )
     background: Literal["none", "constant", "linear"] = setting(
-        "linear", "free background under each spectrum"
+        "linear", "background that is fitted with each spectrum"
     )
     energy_offset_ev: EnergyOffset | Literal["fit"] = setting(
-        0.0, "number added to the energies of the stack, or 'fit': found against the references", unit="eV"
+        0.0,
+        "energy to add to the energies of the stack; fit: find it by comparison with the references",
+        unit="eV",
     )
     white_line_ev: float | None = setting(
         None,
-        "known energy of the sample's strongest peak, to calibrate the energies of the stack",
+        "known energy of the strongest peak of the sample; calibrates the energies of the stack",
         unit="eV",
         gt=0.0,
         le=ENERGY_EV[1],
     )
     references_normalized: bool = setting(
-        False, "the references have a pre-edge of 0 and an edge jump of 1 already"
+        False, "the references already have a pre-edge of 0 and an edge jump of 1"
     )
     max_condition: float = setting(
         100.0,
-        "largest condition number of the references and the background together",
+        "largest accepted condition number of the references together with the background",
         gt=1.0,
         le=1e6,
         expert=True,
     )
     thick_od: float = setting(
-        2.5, "pixels above this optical density are marked too thick", unit="OD", gt=0.0, le=100.0
+        2.5, "pixels with a higher optical density are marked too thick", unit="OD", gt=0.0, le=100.0
     )
     thin_sigma: float = setting(
         5.0,
-        "pixels whose edge jump is less than this many of its standard errors are marked too thin",
+        "pixels whose edge jump is smaller than this many standard errors are marked too thin",
         unit="sigma",
         gt=0.0,
         le=1e6,
@@ -134,7 +143,7 @@ class FitValenceSettings(Settings):
     )
     thin_share: float = setting(
         0.1,
-        "pixels with less than this share of the thickest edge jump are marked too thin",
+        "pixels with less than this fraction of the largest edge jump are marked too thin",
         unit="fraction",
         ge=0.0,
         lt=1.0,
@@ -143,7 +152,7 @@ class FitValenceSettings(Settings):
 
     @model_validator(mode="after")
     def _windows_rise(self) -> "FitValenceSettings":
-        """Require windows with two different ends, and one way to calibrate the energies."""
+        """Require windows of finite width, and at most one calibration of the energies."""
         for name in ("window_ev", "pre_edge_ev", "post_edge_ev"):
             window = getattr(self, name)
             if window is not None and not window[0] < window[1]:
@@ -156,23 +165,27 @@ class FitValenceSettings(Settings):
 
 
 class MeasureOxidationSettings(Settings):
-    """Shells, particles, profiles and models of oxygen loss."""
+    """Measurement of shells, particles, profiles, and models of oxygen loss."""
 
     shells: int = setting(5, "number of shells of equal area from rim to centre", ge=1, le=100)
-    min_particle_pixels: int = setting(50, "smaller particles are left out", unit="px", ge=1, le=COUNT)
-    split_touching: bool = setting(True, "split agglomerates into particles at their necks (watershed)")
-    profile_bins: int = setting(20, "bins of the profiles", ge=4, le=200, expert=True)
-    time_s: float | None = setting(
-        None, "duration of the oxygen loss, to turn D·t into D", unit="s", gt=0.0, le=1e10
+    min_particle_pixels: int = setting(
+        50, "particles smaller than this are left out", unit="px", ge=1, le=COUNT
     )
-    clusters: int = setting(4, "number of k-means clusters of spectra", ge=2, le=8, expert=True)
+    split_touching: bool = setting(
+        True, "split agglomerates into particles at the necks between them (watershed)"
+    )
+    profile_bins: int = setting(20, "number of bins of the profiles", ge=4, le=200, expert=True)
+    time_s: float | None = setting(
+        None, "duration of the oxygen loss; gives D from D·t", unit="s", gt=0.0, le=1e10
+    )
+    clusters: int = setting(4, "number of clusters of spectra (k-means)", ge=2, le=8, expert=True)
 
 
 MAX_REFERENCES = 5
 
 
 def _listed(spectra: Any) -> Any:
-    """Accept one spectrum in place of a list."""
+    """Accept one spectrum instead of a list."""
     return spectra if isinstance(spectra, list | tuple) else (spectra,)
 
 
@@ -184,18 +197,25 @@ Spectra = Annotated[
 
 
 class OxidationConfig(Settings):
-    """Stacks through absorption edges and reference spectra to valence maps."""
+    """Valence maps from stacks through absorption edges and reference spectra."""
 
-    stacks: dict[str, StackSource] = setting(..., "per element its stack of images", min_length=1)
+    stacks: dict[str, StackSource] = setting(
+        ..., "for each element, the stack of images through its edge", min_length=1
+    )
     references: dict[str, dict[str, Spectra]] = setting(
-        ..., "per element its reference spectra by valence; several of one valence as a list"
+        ...,
+        "for each element, the reference spectra by valence; give several spectra of one valence as a list",
     )
-    normalize: NormalizeStackSettings = setting(NormalizeStackSettings(), "counts to optical density")
-    align: RegisterStackSettings = setting(RegisterStackSettings(), "shifts of the frames")
+    normalize: NormalizeStackSettings = setting(
+        NormalizeStackSettings(), "conversion of counts to optical density"
+    )
+    align: RegisterStackSettings = setting(RegisterStackSettings(), "registration of the frames")
     fit: dict[str, FitValenceSettings] | FitValenceSettings = setting(
-        FitValenceSettings(), "the fit of every pixel; or per element, as Mn: {...}"
+        FitValenceSettings(), "fit of the spectrum of each pixel; settings for single elements as Mn: {...}"
     )
-    measure: MeasureOxidationSettings = setting(MeasureOxidationSettings(), "shells, particles, models")
+    measure: MeasureOxidationSettings = setting(
+        MeasureOxidationSettings(), "measurement of shells and particles, models of oxygen loss"
+    )
     export: ExportSettings = setting(ExportSettings(), "OME-Zarr")
 
     _symbols = field_validator("stacks", mode="before")(
@@ -219,14 +239,14 @@ class OxidationConfig(Settings):
     @field_validator("fit", mode="before")
     @classmethod
     def _of_all_or_each(cls, value: Any) -> Any:
-        """Tell settings for all elements from settings per element by their keys."""
+        """Distinguish settings for all elements from settings per element by their keys."""
         if isinstance(value, dict) and value and all(key in SYMBOLS for key in value):
             return {key: FitValenceSettings.model_validate(one) for key, one in value.items()}
         return FitValenceSettings.model_validate(value) if isinstance(value, dict) else value
 
     @model_validator(mode="after")
     def _references_for_every_stack(self) -> "OxidationConfig":
-        """Require two to five spectra of two valences per element; fits of measured elements."""
+        """Require two to five spectra with at least two valences for each measured element."""
         for element in self.measured:
             given = self.references.get(element) or {}
             count = sum(len(spectra) for spectra in given.values())
@@ -252,11 +272,11 @@ class OxidationConfig(Settings):
         return ordered(self.stacks)
 
     def fit_of(self, element: str) -> FitValenceSettings:
-        """Return the settings of the fit of one element."""
+        """Return the fit settings of one element."""
         return self.fit.get(element, FitValenceSettings()) if isinstance(self.fit, dict) else self.fit
 
     def spectra_of(self, element: str) -> tuple[tuple[float, ReferenceSource], ...]:
-        """Return the references of one element with their valences, by increasing valence."""
+        """Return the references of one element and their valences, sorted by valence."""
         pairs = [
             (_valence(text, element), spectrum)
             for text, spectra in self.references[element].items()
@@ -266,7 +286,7 @@ class OxidationConfig(Settings):
 
 
 def _valence(text: str, element: str) -> float:
-    """Return the valence that a key names; a sign may follow the number, as in ``3+``."""
+    """Return the valence of a key; the number may have a sign after it, as in ``3+``."""
     cleaned = text.strip().replace("−", "-")
     if re.fullmatch(r"\d+(\.\d+)?[+-]", cleaned):
         cleaned = cleaned[-1] + cleaned[:-1]

@@ -1,4 +1,4 @@
-"""Files that a pattern stands for, in natural order."""
+"""Files that match a pattern, in natural order."""
 
 import fnmatch
 import glob
@@ -13,12 +13,11 @@ from oxytomo.file_order import natural_order
 
 MOST_ENTRIES = 100_000
 DEEPEST_FOLDER = 60
-"""How many files and folders a pattern is compared with, and how deep they are: then it is that of
-a whole disk."""
+"""Limits on the number of files and folders that are searched for a pattern, and on their depth."""
 
 
 class _Folders:
-    """The folders that a pattern looks into, up to a number of files and folders in them."""
+    """Search of folders for a pattern, with a limit on the number of files and folders."""
 
     def __init__(self, pattern: str) -> None:
         self.pattern, self.seen = pattern, 0
@@ -44,7 +43,7 @@ class _Folders:
                 yield from self.matches(entry.path, rest, depth + 1)
 
     def _entries(self, folder: str, depth: int) -> list[os.DirEntry[str]]:
-        """Return what is in a folder."""
+        """Return the entries of a folder."""
         found: list[os.DirEntry[str]] = []
         with suppress(OSError), os.scandir(folder or ".") as entries:
             for entry in entries:
@@ -63,7 +62,7 @@ class _Folders:
 def _matches(pattern: str) -> list[Path]:
     """Return the paths that match an absolute or relative pattern, in natural order.
 
-    Hidden ones only if it asks for them.
+    Hidden files match only if a part of the pattern starts with a dot.
     """
     parts = Path(pattern).parts
     anchor = Path(pattern).anchor
@@ -79,14 +78,14 @@ def _matches(pattern: str) -> list[Path]:
 
 
 def _shown(path: Path, parts: tuple[str, ...]) -> bool:
-    """Whether a path is not hidden, or hidden in a way that the pattern's parts ask for."""
+    """True if a path is not hidden, or if the pattern asks for hidden files."""
     asked = {part for part in parts if part.startswith(".")}
     hidden = {part for part in path.parts if part.startswith(".") and part not in (".", "..")}
     return hidden <= asked or any(glob.has_magic(part) for part in asked)
 
 
 def expand(patterns: tuple[str, ...] | None) -> list[Path]:
-    """Return the paths that match, in natural order; one without a match is returned as it is."""
+    """Return the matching paths in natural order; a path without a match is returned unchanged."""
     found: list[Path] = []
     for pattern in patterns or ():
         if not glob.has_magic(pattern) or Path(pattern).exists():

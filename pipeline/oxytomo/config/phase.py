@@ -1,4 +1,4 @@
-"""From phase-contrast projections to a volume: settings of phase and reconstruction."""
+"""Settings of phase retrieval and of the reconstruction of phase-contrast projections."""
 
 from collections.abc import Sequence
 from typing import Any, Literal
@@ -19,41 +19,46 @@ class ProjectionSource(Source):
         None, "distance from sample to detector", unit="mm", gt=0.0, le=1e6
     )
     source_sample_mm: float | None = setting(
-        None, "cone beam: distance from the source (focus) to the sample", unit="mm", gt=0.0, le=1e6
+        None, "cone beam: distance from the focus (source) to the sample", unit="mm", gt=0.0, le=1e6
     )
 
 
 class RetrievePhaseSettings(Settings):
-    """From intensities at one or several distances to the phase lag at every angle."""
+    """Phase retrieval: phase shift at every angle from intensities at one or several distances."""
 
     method: PhaseMethod | None = setting(
         None,
-        "none (absorption), paganin (one distance, one material) or ctf; empty: none where no distance is given, paganin for "
-        "one distance, ctf for several",
+        "none (absorption), paganin (one distance, one material) or ctf; empty: none without a "
+        "distance, paganin for one distance, ctf for several",
     )
     delta_beta: float | None = setting(
         None,
-        "ratio δ/β of a sample of one material; empty: from formula and density, and without these independent of each other",
+        "ratio δ/β of a sample made of one material; empty: computed from formula and density; "
+        "without these, δ and β are independent",
         gt=0.0,
         le=1e6,
     )
-    low_weight: float = setting(1e-4, "ctf: Tikhonov weight at low frequency", ge=0.0, le=10.0, expert=True)
-    high_weight: float = setting(0.1, "ctf: Tikhonov weight at high frequency", gt=0.0, le=10.0, expert=True)
+    low_weight: float = setting(
+        1e-4, "ctf: Tikhonov regularisation at low spatial frequencies", ge=0.0, le=10.0, expert=True
+    )
+    high_weight: float = setting(
+        0.1, "ctf: Tikhonov regularisation at high spatial frequencies", gt=0.0, le=10.0, expert=True
+    )
     iterations: int = setting(
         12,
-        "ctf: corrections beyond the linear model; 0: the plain method",
+        "ctf: number of nonlinear corrections; 0: linear model only",
         unit="iterations",
         ge=0,
         le=500,
         expert=True,
     )
     isolated: bool | None = setting(
-        None, "the sample lies within the field of view; empty: judged from the frames"
+        None, "the sample is completely inside the field of view; empty: decided from the frames"
     )
-    register_distances: bool = setting(True, "register the distances with each other at every angle")
+    register_distances: bool = setting(True, "register the distances to each other at every angle")
     max_shift_px: float = setting(
         30.0,
-        "largest shift between distances that is searched",
+        "largest shift between distances to search for",
         unit="px",
         ge=1.0,
         le=500.0,
@@ -62,14 +67,14 @@ class RetrievePhaseSettings(Settings):
 
 
 class ReconstructStructureSettings(Settings):
-    """From phase maps to a volume."""
+    """Reconstruction of a volume from phase maps."""
 
     align_tilts: bool = setting(
-        False, "align the frames with each other first (jitter); takes the whole series into memory"
+        False, "align the frames with each other first (jitter); this loads the whole series into memory"
     )
     iterations: int = setting(
         8,
-        "largest number of projection-matching rounds of align_tilts",
+        "largest number of rounds of projection matching for align_tilts",
         unit="rounds",
         ge=0,
         le=200,
@@ -77,7 +82,7 @@ class ReconstructStructureSettings(Settings):
     )
     max_shift_px: float = setting(
         30.0,
-        "largest distance of the rotation axis from the middle column",
+        "largest distance of the rotation axis from the middle column to search",
         unit="px",
         ge=1.0,
         le=2000.0,
@@ -93,7 +98,7 @@ class ReconstructStructureSettings(Settings):
 
 
 def projections_problem(projections: Sequence[ProjectionSource]) -> PydanticCustomError | None:
-    """Return what is wrong with the distances of a scan: missing, mixed or given twice."""
+    """Return the problem with the distances of a scan: missing, mixed or repeated."""
     files: list[Any] = [source.images for source in projections]
     places: list[Any] = [(source.sample_detector_mm, source.source_sample_mm) for source in projections]
     for number, (detector, source) in enumerate(places, start=1):

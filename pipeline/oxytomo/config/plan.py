@@ -1,4 +1,4 @@
-"""What follows from a configuration: which series each branch has, and what each stage is given."""
+"""Plan of a run: the series of each branch, and the input settings of each stage."""
 
 import importlib.util
 from collections.abc import Mapping
@@ -26,25 +26,22 @@ STAGES: dict[Branch, tuple[str, ...]] = {
     )
     for branch in BRANCHES
 }
-"""The stages of each branch in the order in which they run; ``report`` follows once per sample."""
+"""The stages of each branch in order; ``report`` follows once per sample."""
 
 FOLDERS: dict[str, str] = {row.name: row.short_name for row in registry.STAGES.values() if row.jobs}
-"""Folder, below ``stages/<branch>/``, of the stages that write one store per series, element or
-part."""
+"""Folder below ``stages/<branch>/`` of stages with one store per series, element or part."""
 
 SHARED_OUT: dict[str, tuple[str, ...]] = {
     whole: tuple(row.name for row in registry.STAGES.values() if row.part_of == whole)
     for whole in dict.fromkeys(row.part_of for row in registry.STAGES.values() if row.part_of)
 }
-"""The stages that come before one whose work is shared out to several jobs
-(``reconstruct.parts``)."""
+"""The stages that divide the work of another stage among several jobs (``reconstruct.parts``)."""
 
 TO_VOLUME: dict[str, tuple[str, ...]] = {
     route: tuple(row.name for row in registry.STAGES.values() if route in row.routes)
     for route in dict.fromkeys(route for row in registry.STAGES.values() for route in row.routes)
 }
-"""The stages that come first in the structure branch, by its way in; the last writes
-``volume.zarr``."""
+"""The first stages of the structure branch by kind of input; the last writes ``volume.zarr``."""
 
 PRODUCTS: dict[Branch, tuple[str, ...]] = {
     branch: tuple(
@@ -55,26 +52,23 @@ PRODUCTS: dict[Branch, tuple[str, ...]] = {
     )
     for branch in BRANCHES
 }
-"""What each branch leaves in the folder of its sample, beside ``report.html``."""
+"""Products of each branch in the folder of its sample, in addition to ``report.html``."""
 
 JOINT_STAGE, JOINT_FOLDER = "register_branches", "branches"
 JOINT_STORE = f"{JOINT_FOLDER}/{registry.STAGES[JOINT_STAGE].store}"
 JOINT_PRODUCTS = tuple(registry.STAGES[JOINT_STAGE].products.values())
-"""The stage that needs two branches of a sample, its store below ``stages/``, and what it leaves in
-the folder."""
+"""The stage that needs two branches of a sample, its store below ``stages/``, its products."""
 
 COMPARISON_TABLES = registry.STAGES["comparison"].beside
 COMPARISON_PRODUCTS = (*registry.STAGES["comparison"].products.values(), *COMPARISON_TABLES)
-"""What a comparison of samples leaves in the results folder; its tables have no records of their
-own."""
+"""Products of a comparison of samples in the results folder; its tables have no own records."""
 
 NEEDS_PACKAGE: dict[str, tuple[str, str, str]] = {
     row.name: (next(iter(row.products.values())), row.package, row.extra)
     for row in registry.STAGES.values()
     if row.package
 }
-"""Stages that are left out where an optional package is missing: product, package, extra that
-installs it."""
+"""Stages that need an optional package: product, package, and the extra that installs it."""
 
 
 def sample_branches(sample: SampleConfig) -> tuple[Branch, ...]:
@@ -99,7 +93,7 @@ def branch_stages(config: BranchConfig, branch: Branch) -> tuple[str, ...]:
 
 
 def shared_stages(config: CompositionConfig, stage: str) -> tuple[str, ...]:
-    """Return the stages whose jobs do the work of a stage that is shared out."""
+    """Return the stages whose jobs do the work of a stage that is divided into parts."""
     before = SHARED_OUT.get(stage, ())
     if config.effective_reference != "mode":
         before = tuple(one for one in before if not registry.STAGES[one].for_mode)
@@ -107,7 +101,7 @@ def shared_stages(config: CompositionConfig, stage: str) -> tuple[str, ...]:
 
 
 def stage_jobs(config: BranchConfig, stage: str) -> tuple[str, ...]:
-    """Return the names of a stage's jobs where it has several: series, elements, or parts."""
+    """Return the names of the jobs of a stage: series, elements, or parts."""
     jobs = registry.STAGES[stage].jobs
     if isinstance(config, CompositionConfig) and jobs == "parts":
         return tuple(str(part) for part in range(1, 1 + config.parts))
@@ -127,22 +121,22 @@ def left_out_stages(branch: Branch) -> tuple[str, ...]:
 
 
 def branch_products(branch: Branch) -> tuple[str, ...]:
-    """Return what a branch leaves in its sample's folder, with the installed packages."""
+    """Return the products of a branch in the folder of its sample, with the installed packages."""
     missing = [NEEDS_PACKAGE[stage][0] for stage in left_out_stages(branch)]
     return tuple(product for product in PRODUCTS[branch] if product not in missing)
 
 
 def sample_products(sample: SampleConfig) -> tuple[str, ...]:
-    """Return what a sample leaves in its folder, the report last."""
+    """Return the products of a sample, the report last."""
     products = [product for branch in sample_branches(sample) for product in branch_products(branch)]
     joint = JOINT_PRODUCTS if sample.register_branches is not None else ()
     return (*products, *joint, "report.html")
 
 
 def project_products(project: ProjectConfig) -> list[str]:
-    """Return everything that a project leaves in its results folder, relative to it.
+    """Return all products of a project, relative to its results folder.
 
-    A run makes what is missing.
+    A run makes the missing ones.
     """
     products = [
         f"{name}/{product}" for name, sample in project.samples.items() for product in sample_products(sample)
@@ -157,7 +151,7 @@ def branch_sources(config: CompositionConfig | ArealDensityConfig | TomogramConf
 @overload
 def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]: ...
 def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]:
-    """Return a branch's raw series by name: elements in fixed order, ``pre`` before ``post``."""
+    """Return the raw series of a branch by name: elements in fixed order, ``pre`` first."""
     if isinstance(config, OxidationConfig):
         return {element: config.stacks[element] for element in config.measured}
     if isinstance(config, StructureConfig):
@@ -175,12 +169,12 @@ def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]:
 
 
 def branch_series(config: BranchConfig) -> dict[str, Source]:
-    """Return the sources of a branch that are series of frames, each of which is normalised."""
+    """Return the sources of a branch that are series of frames to be normalised."""
     return {name: source for name, source in branch_sources(config).items() if isinstance(source, Source)}
 
 
 def branch_stores(config: BranchConfig, branch: Branch) -> list[tuple[str, str | None, str]]:
-    """Return what a branch keeps: stage, series if any, store below ``stages/<branch>/``."""
+    """Return the stores of a branch: stage, series if any, store below ``stages/<branch>/``."""
     stores: list[tuple[str, str | None, str]] = []
     for stage in branch_stages(config, branch):
         if stage in FOLDERS:
@@ -191,7 +185,7 @@ def branch_stores(config: BranchConfig, branch: Branch) -> list[tuple[str, str |
 
 
 def branch_files(config: BranchConfig) -> dict[str, list[Path]]:
-    """Return a branch's raw files by series, and reference spectra by ``<element> references``."""
+    """Return the raw files of a branch by series, and its reference spectra by element."""
     files = {series: source_files(source) for series, source in branch_sources(config).items()}
     if isinstance(config, OxidationConfig):
         for element in config.measured:
@@ -219,14 +213,13 @@ def raw_files(project: ProjectConfig) -> dict[str, dict[str, list[str]]]:
 def stage_settings(
     project: ProjectConfig, sample: str, branch: Branch | None, stage: str, series: str | None = None
 ) -> dict[str, Any]:
-    """Return exactly what one stage of one branch is given, ready for JSON.
+    """Return the complete input settings of one stage of one branch as JSON types.
 
     Parameters
     ----------
-    branch : the branch; None for ``register_branches`` and ``report``, which belong to the whole
-        sample
-    stage : name of the stage, which is the name of its module and its rule
-    series : name of the job (series, element, part), for stages that write one store for each
+    branch : the branch; None for ``register_branches`` and ``report``, which need the whole sample
+    stage : name of the stage (also of its module and its rule)
+    series : name of the job (series, element, part), for stages with one store per job
     """
     if branch is None and stage == JOINT_STAGE:
         return _plain(RegisterBranchesStage(**dict(project.samples[sample].register_branches or ())))
@@ -238,7 +231,7 @@ def stage_settings(
 
 
 def comparison_settings(project: ProjectConfig) -> dict[str, Any]:
-    """Return what the stage ``comparison`` is given, ready for JSON."""
+    """Return the input settings of the stage ``comparison`` as JSON types."""
     return _plain(ComparisonStage(groups=tuple(project.groups.items())))
 
 
@@ -249,6 +242,6 @@ def _plain(settings: Settings) -> dict[str, Any]:
 def results_folder(project: ProjectConfig) -> Path:
     """Return the absolute results folder.
 
-    One of a configuration without a file starts from the working directory.
+    Without a configuration file it is relative to the working directory.
     """
     return Path.cwd() / project.results.expanduser()

@@ -1,4 +1,4 @@
-"""The configuration of a project: samples, their branches, their raw series."""
+"""Configuration of a project: samples, their branches and their raw series."""
 
 import re
 from collections import Counter
@@ -19,7 +19,7 @@ _SAMPLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 LONGEST_SAMPLE_NAME = 100
 _RESERVED = ("logs", "benchmarks")
 COMPARED_BRANCHES: tuple[Branch, ...] = ("composition", "oxidation", "structure")
-"""Branches whose numbers a comparison of samples holds."""
+"""Branches that a comparison of samples includes."""
 
 
 class RegisterBranchesSettings(Settings):
@@ -27,19 +27,23 @@ class RegisterBranchesSettings(Settings):
 
     near_nm: float | None = setting(
         None,
-        "how far the neighbourhood of a void reaches; empty: three voxels of the composition",
+        "width of the neighbourhood around a void; empty: three voxels of the composition",
         unit="nm",
         gt=0.0,
         le=1e9,
     )
     placements: int = setting(
-        200, "random placements that say what chance gives", ge=20, le=10_000, expert=True
+        200,
+        "number of random placements, which show what chance alone gives",
+        ge=20,
+        le=10_000,
+        expert=True,
     )
     seed: int = setting(0, "seed of the random numbers", ge=0, lt=2**32, expert=True)
 
 
 def _switched_on(value: Any) -> Any:
-    """Accept true for the defaults and false for off."""
+    """Accept true (with the defaults) and false (off)."""
     return {True: {}, False: None}[value] if isinstance(value, bool) else value
 
 
@@ -54,9 +58,7 @@ class SampleConfig(Settings):
     register_branches: Annotated[
         RegisterBranchesSettings | None,
         BeforeValidator(_switched_on, json_schema_input_type=bool | RegisterBranchesSettings | None),
-    ] = setting(
-        None, "true where composition and structure show the same particle: compare voids and domains"
-    )
+    ] = setting(None, "true if composition and structure show the same particle: compare voids with domains")
 
     @model_validator(mode="before")
     @classmethod
@@ -71,7 +73,7 @@ class SampleConfig(Settings):
 
     @model_validator(mode="after")
     def _both_branches(self) -> "SampleConfig":
-        """Registered branches must be there."""
+        """Require the branches that are to be registered."""
         missing = [name for name in ("composition", "structure") if getattr(self, name) is None]
         if self.register_branches is not None and missing:
             got = f"no {' and no '.join(missing)}"
@@ -83,19 +85,21 @@ class SampleConfig(Settings):
 class ProjectConfig(Settings):
     """A whole configuration file."""
 
-    results: Path = setting(Path("results"), "output folder, relative to this file")
+    results: Path = setting(Path("results"), "folder for the results, relative to this file")
     samples: dict[str, SampleConfig] = setting(
         ..., "the samples by name: letters, digits, '_' and '-'", min_length=1
     )
     groups: dict[str, tuple[str, ...]] = setting(
-        {}, "samples to compare, by the name of their group (a state of charge, a rate); empty: no comparison"
+        {},
+        "groups of samples to compare, by name (for example a state of charge or a rate); "
+        "empty: no comparison",
     )
-    plan: PlanSettings | None = setting(None, "a beam time to plan with `oxytomo plan`; nothing else uses it")
+    plan: PlanSettings | None = setting(None, "planned beam time, for `oxytomo plan` only")
 
     @field_validator("samples", mode="before")
     @classmethod
     def _names(cls, value: Any) -> Any:
-        """Sample names become folder names."""
+        """Check sample names, which become folder names."""
         for name in value if isinstance(value, dict) else ():
             if isinstance(name, bool | int | float | date):
                 # YAML reads 012 as 10 and yes as True: what was written is lost.
@@ -103,7 +107,7 @@ class ProjectConfig(Settings):
                 got = f"the {'word' if isinstance(name, bool) else kind} {name}, as YAML reads it"
                 raise rejected("a sample name as text", got, "put it in quotes", key=str(name))
             if not isinstance(name, str) or not _SAMPLE_NAME.fullmatch(name):
-                # A name that begins with "-" would be an option to the programs that are given it.
+                # Programs would read a name that begins with "-" as an option.
                 wanted = "a sample name of letters, digits, '_' and '-' that begins with a letter or digit"
                 raise rejected(wanted, f"'{name}'", "rename it", key=str(name))
             if len(name) > LONGEST_SAMPLE_NAME:
@@ -118,7 +122,7 @@ class ProjectConfig(Settings):
     @field_validator("groups")
     @classmethod
     def _group_names(cls, value: dict[str, tuple[str, ...]]) -> dict[str, tuple[str, ...]]:
-        """Names of groups are shown in pages and tables."""
+        """Check the names of groups, which are shown in pages and tables."""
         for name in value:
             checked_name(name, key=name)
         return value
@@ -126,14 +130,14 @@ class ProjectConfig(Settings):
     @field_validator("results")
     @classmethod
     def _folder(cls, value: Path) -> Path:
-        """Resolve the home folder, and refuse what is no path."""
+        """Expand the home folder; refuse an invalid path."""
         return Path(checked_path(str(value)))
 
     @model_validator(mode="after")
     def _groups_of_samples(self) -> "ProjectConfig":
-        """Require groups of known samples with something to compare, at least two in all.
+        """Require groups of known samples, at least two samples in total, with results to compare.
 
-        Each sample is in one group.
+        Each sample may be in one group only.
         """
         grouped = Counter(name for names in self.groups.values() for name in names)
         for group, names in self.groups.items():
@@ -155,7 +159,7 @@ class ProjectConfig(Settings):
 
     @model_validator(mode="after")
     def _pristine_samples(self) -> "ProjectConfig":
-        """Require of a reference sample a composition of the same elements and no reference."""
+        """Require that a reference sample has the same elements and no reference sample itself."""
         for name, sample in self.samples.items():
             if sample.composition is None or sample.composition.pristine is None:
                 continue

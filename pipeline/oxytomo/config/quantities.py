@@ -1,4 +1,4 @@
-"""Defaults of what pixels hold and where the light comes from, if nothing says it."""
+"""Defaults for the quantity of the pixels and for the incident intensity."""
 
 from oxytomo.arrays import Quantity
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
@@ -9,19 +9,18 @@ BranchConfig = CompositionConfig | ArealDensityConfig | TomogramConfig | Oxidati
 
 
 def default_quantity(config: BranchConfig) -> Quantity:
-    """Return what the pixels of a branch hold by default: element and phase maps are signals."""
+    """Return the default quantity of the pixels of a branch; element and phase maps are signals."""
     if isinstance(config, StructureConfig):
         return "signal" if config.phase_maps is not None else "counts"
     return "signal" if isinstance(config, CompositionConfig) and config.elements is not None else "counts"
 
 
 def light_from_air(config: BranchConfig) -> bool:
-    """Return whether counts without flat frames take their light from the empty region.
+    """Return True if the incident intensity comes from the empty region of each frame.
 
-    The empty region of each frame.
+    This applies to counts without flat frames.
 
-    A single image of a scanned beam has no other; tilt series do so only where the user gives the
-    region.
+    A single image of a scanned beam has no other source; tilt series need a region from the user.
     """
     if isinstance(config, OxidationConfig):
         return config.normalize.air_rescale

@@ -1,4 +1,4 @@
-"""Ranges of plausible numbers; a number outside is a slip of the unit or a typing error."""
+"""Ranges of plausible values; a value outside has a wrong unit or a typing error."""
 
 PIXEL_NM = (0.01, 1e6)
 """Pixel and voxel edges, in nm: from below the atoms of an electron microscope to a millimetre."""
@@ -12,10 +12,10 @@ ATOMS = (1e-6, 1000.0)
 """Atoms per formula unit."""
 
 COUNT = 10**12
-"""More than any detector counts, and than any volume has voxels."""
+"""Upper limit of counts and of numbers of voxels, above any detector or volume."""
 WEIGHT = 1e12
 EDGE_PX = 1e6
-"""More than any detector has columns."""
+"""Upper limit of the width of a detector."""
 
 DESCRIPTIONS: dict[str, str] = {
     "pixel_nm": "a pixel size of 0.01 nm to 1 mm (1000000 nm)",
@@ -23,9 +23,9 @@ DESCRIPTIONS: dict[str, str] = {
     "density_g_cm3": "a density of 0.1 to 25 g/cm³",
     "energy_ev": "a photon energy of 10 to 1000000 eV",
 }
-"""How errors name a range, by the name of the setting."""
+"""Names of the ranges in error messages, by the name of the setting."""
 
 
 def is_plausible(value: float, within: tuple[float, float]) -> bool:
-    """Say whether a number lies within a range; NaN, which stands for unknown, does."""
+    """Return True if a number is within a range; NaN (unknown) is accepted."""
     return value != value or within[0] <= value <= within[1]

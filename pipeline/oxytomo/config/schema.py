@@ -1,4 +1,4 @@
-"""The JSON schema of the configuration and a commented file with every default, both generated."""
+"""Generate the JSON schema of the configuration and a commented file with every default."""
 
 from pathlib import Path
 from typing import Any, get_args
@@ -34,7 +34,7 @@ def schema() -> dict[str, Any]:
 
 
 def default_yaml() -> str:
-    """Return a configuration file with the defaults, but of expert settings, and descriptions."""
+    """Return a configuration file with all defaults and descriptions, without expert settings."""
     edges = {
         element: EdgePair(
             pre=Source(images=(f"data/{element}_pre.h5",)), post=Source(images=(f"data/{element}_post.h5",))
@@ -47,7 +47,7 @@ def default_yaml() -> str:
 
 
 def expert_yaml() -> str:
-    """Return every expert setting of all branches, with its default and its description."""
+    """Return the expert settings of all branches with defaults and descriptions."""
     found: list[str] = []
     for branch, field in SampleConfig.model_fields.items():
         found += _expert_lines(field, branch)
@@ -67,7 +67,7 @@ def _expert_lines(field: FieldInfo, path: str) -> list[str]:
 
 
 def _models(annotation: Any) -> list[type[BaseModel]]:
-    """Return the models in a type, of unions, annotated types and collections as well."""
+    """Return the models in a type, including unions, annotated types and collections."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         return [annotation]
     return [model for part in get_args(annotation) for model in _models(part)]
@@ -78,7 +78,7 @@ def _extra(field: FieldInfo) -> dict[str, Any]:
 
 
 def _lines(model: BaseModel, depth: int) -> list[str]:
-    """Return one model as YAML lines, without expert settings and alternatives not chosen."""
+    """Return one model as YAML lines, without expert settings and unused alternatives."""
     lines: list[str] = []
     for name, field in type(model).model_fields.items():
         if _extra(field).get("expert"):
@@ -100,7 +100,7 @@ def _lines(model: BaseModel, depth: int) -> list[str]:
 
 
 def _line(depth: int, name: str, comment: str = "", *, value: str = "") -> str:
-    """Return ``name: value  # comment`` at a depth."""
+    """Return ``name: value  # comment`` with the indentation of a depth."""
     return f"{'  ' * depth}{name}:" + (f" {value}" if value else "") + comment
 
 

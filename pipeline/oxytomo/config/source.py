@@ -1,4 +1,4 @@
-"""Where one raw series comes from."""
+"""Files of a raw series, and metadata that they do not contain."""
 
 from pathlib import Path
 from typing import Annotated, Any, Literal
@@ -58,20 +58,20 @@ Angles = Annotated[
 
 
 class ImageSource(Settings):
-    """Files that hold images: a path, or a mapping where the files do not say everything.
+    """Files with images: a path, or a mapping if metadata are missing in the files.
 
-    Paths may contain ``*`` and ``?``. A plain string stands for ``images``.
+    Paths may contain ``*`` and ``?``. A string is short for ``images``.
     """
 
     images: tuple[str, ...] = setting(..., "file, folder, pattern, or a list of them", min_length=1)
     dataset: str | None = setting(
-        None, "path of the images inside an HDF5 file, where it is not found by itself"
+        None, "path of the images inside an HDF5 file, if it is not found automatically"
     )
 
     @model_validator(mode="before")
     @classmethod
     def _plain_path(cls, data: Any) -> Any:
-        """Accept a plain path in place of the mapping."""
+        """Accept a path instead of the mapping."""
         if isinstance(data, str | Path):
             return {"images": (str(data),)}
         if not isinstance(data, dict | ImageSource):
@@ -81,7 +81,7 @@ class ImageSource(Settings):
     @field_validator("images", "flat", "dark", mode="before", check_fields=False)
     @classmethod
     def _one_or_many(cls, value: Any) -> Any:
-        """Accept one path in place of a list."""
+        """Accept one path instead of a list."""
         return (str(value),) if isinstance(value, str | Path) else value
 
     @field_validator("images", "flat", "dark", mode="after", check_fields=False)
@@ -100,7 +100,7 @@ class ImageSource(Settings):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Describe the plain path as well as the mapping."""
+        """Describe both the path and the mapping."""
         mapping = handler.resolve_ref_schema(handler(core_schema))
         for name in {"images", "flat", "dark"} & set(mapping["properties"]):
             described = {"description": mapping["properties"][name].get("description", "")}
@@ -118,15 +118,17 @@ class VolumeSource(ImageSource):
     """A reconstructed volume or a mask; a raw file without header needs ``shape`` and ``dtype``."""
 
     shape: tuple[Size, ...] | None = setting(
-        None, "size of a raw file without header, slowest axis first (z, y, x)", unit="voxels"
+        None, "shape of a raw file without header, slowest axis first (z, y, x)", unit="voxels"
     )
-    dtype: RawDtype | None = setting(None, "type of the values of a raw file without header")
+    dtype: RawDtype | None = setting(None, "data type of a raw file without header")
     byte_order: Literal["little", "big"] = setting("little", "byte order of a raw file without header")
-    header_bytes: int = setting(0, "bytes before the values of a raw file", unit="bytes", ge=0, le=COUNT)
+    header_bytes: int = setting(
+        0, "number of bytes before the first value of a raw file", unit="bytes", ge=0, le=COUNT
+    )
 
     @model_validator(mode="after")
     def _shape_and_type_together(self) -> "VolumeSource":
-        """A raw file needs both, every other file neither."""
+        """Require both for a raw file, and neither for any other file."""
         if (self.shape is None) != (self.dtype is None):
             missing, given = ("dtype", "shape") if self.dtype is None else ("shape", "dtype")
             raise rejected(f"'{missing}' beside '{given}'", "none", "a raw file needs both", key=missing)
@@ -136,29 +138,29 @@ class VolumeSource(ImageSource):
 
 
 class RawFrames(ImageSource):
-    """Raw frames with what the files may not say of them."""
+    """Raw frames, with metadata that may be missing in the files."""
 
-    flat: tuple[str, ...] | None = setting(None, "flat (empty) frames, where they are in files of their own")
-    dark: tuple[str, ...] | None = setting(None, "dark frames, where they are in files of their own")
+    flat: tuple[str, ...] | None = setting(None, "flat (empty) frames, if they are in separate files")
+    dark: tuple[str, ...] | None = setting(None, "dark frames, if they are in separate files")
     pixel_nm: float | None = setting(
         None,
-        "object-plane pixel size, where the file does not say",
+        "pixel size in the object plane, if the file does not contain it",
         unit="nm",
         ge=PIXEL_NM[0],
         le=PIXEL_NM[1],
     )
-    quantity: Quantity | None = setting(None, "what the pixels hold, where the file does not say")
+    quantity: Quantity | None = setting(None, "quantity of the pixels, if the file does not contain it")
     offset: float = setting(
-        0.0, "number added to every pixel before anything else", unit="pixel value", ge=-COUNT, le=COUNT
+        0.0, "number that is added to every pixel first", unit="pixel value", ge=-COUNT, le=COUNT
     )
     flat_dataset: str | None = setting(
-        None, "path of the flat frames inside the HDF5 file, or inside those of 'flat'"
+        None, "path of the flat frames inside the HDF5 file, or inside the files of 'flat'"
     )
     dark_dataset: str | None = setting(
-        None, "path of the dark frames inside the HDF5 file, or inside those of 'dark'"
+        None, "path of the dark frames inside the HDF5 file, or inside the files of 'dark'"
     )
     energy_dataset: str | None = setting(
-        None, "path of the photon energies inside the HDF5 file, one per frame or one for all"
+        None, "path of the photon energies inside the HDF5 file: one per frame, or one for all"
     )
 
 
@@ -166,23 +168,23 @@ LineEnergy = Annotated[float, Field(ge=0.0, le=ENERGY_EV[1])]
 
 
 class SpectrumSettings(Settings):
-    """Which counts of a spectrum image (EDS, EELS) make the map of an element."""
+    """Energy window of a spectrum image (EDS, EELS) that gives the map of an element."""
 
     window_ev: tuple[LineEnergy, LineEnergy] = setting(
-        ..., "energies of the line or edge, [low, high)", unit="eV"
+        ..., "energy range of the line or edge, [low, high)", unit="eV"
     )
     background_ev: tuple[tuple[LineEnergy, LineEnergy], ...] = setting(
         (),
-        "energies without lines: two windows around the line for linear, one below the edge for power_law",
+        "energy ranges of the background: two around the line for linear, one below the edge for power_law",
         unit="eV",
     )
     background: Literal["none", "linear", "power_law"] | None = setting(
-        None, "law of the background; empty: none, power_law or linear for none, one or two windows"
+        None, "background model; empty: none without a window, power_law for one window, linear for two"
     )
 
     @model_validator(mode="after")
     def _windows_fit_the_law(self) -> "SpectrumSettings":
-        """Require rising windows, and as many for the background as its law takes."""
+        """Require increasing windows, and as many background windows as the model needs."""
         for name, window in (
             ("window_ev", self.window_ev),
             *(("background_ev", w) for w in self.background_ev),
@@ -201,29 +203,30 @@ class SpectrumSettings(Settings):
 
     @property
     def law(self) -> Literal["none", "linear", "power_law"]:
-        """The law of the background, from the number of windows where none is given."""
+        """Background model; by default it follows from the number of windows."""
         laws: tuple[Literal["none", "power_law", "linear"], ...] = ("none", "power_law", "linear")
         return self.background or laws[min(len(self.background_ev), 2)]
 
 
 class Source(RawFrames):
-    """One raw tilt series: a path, or a mapping where the file does not say everything."""
+    """One raw tilt series: a path, or a mapping if metadata are missing in the file."""
 
     angles: Angles | None = setting(None, "file with one tilt angle per frame, or {start, step}", unit="deg")
     angles_range: tuple[Frame, Frame] | None = setting(None, "use the angles [first, last) of the angle file")
     energy_ev: float | None = setting(
-        None, "photon energy, where the file does not say", unit="eV", ge=ENERGY_EV[0], le=ENERGY_EV[1]
+        None, "photon energy, if the file does not contain it", unit="eV", ge=ENERGY_EV[0], le=ENERGY_EV[1]
     )
     tilt_axis: Literal["vertical", "horizontal"] = setting(
-        "vertical", "direction of the tilt axis in the frames as stored; horizontal frames are transposed"
+        "vertical", "direction of the tilt axis in the stored frames; horizontal: the frames are transposed"
     )
     spectrum: SpectrumSettings | None = setting(
         None,
-        "spectrum images of electron microscopes: the window of energies that makes the map of this element",
+        "spectrum images (EDS, EELS): the energy window that gives the map of this element",
     )
     complex_part: Literal["modulus", "phase"] | None = setting(
         None,
-        "complex images: optical density from the modulus, or the phase; empty: the phase for phase maps, else the modulus",
+        "complex images: use the optical density from the modulus, or the phase; empty: phase for "
+        "phase maps, otherwise modulus",
     )
     angles_dataset: str | None = setting(
         None, "path of the tilt angles inside the HDF5 file, one per frame", unit="deg"
@@ -239,14 +242,14 @@ class Source(RawFrames):
 
     @model_validator(mode="after")
     def _one_place_each(self) -> "Source":
-        """Refuse angles, and energies, that are given twice."""
+        """Refuse angles or energies that are given twice."""
         _only_one(self, "angles", "angles_dataset")
         _only_one(self, "energy_ev", "energy_dataset")
         return self
 
     @model_validator(mode="after")
     def _range_needs_a_file(self) -> "Source":
-        """``angles_range`` cuts an angle file, in order."""
+        """Require an angle file and increasing limits for ``angles_range``."""
         if self.angles_range is not None:
             first, last = self.angles_range
             if not isinstance(self.angles, str):
@@ -266,9 +269,10 @@ class Source(RawFrames):
 class StackSource(RawFrames):
     """One raw stack of images through an absorption edge."""
 
-    energies: str | None = setting(None, "table with one energy per frame, where the file does not say")
+    energies: str | None = setting(None, "table with one energy per frame, if the file does not contain them")
     energy_unit: Literal["eV", "keV"] | None = setting(
-        None, "unit of the energies; empty: as the file says, and otherwise numbers below 100 are keV"
+        None,
+        "unit of the energies; empty: the unit given in the file; without one, numbers below 100 are keV",
     )
 
     @field_validator("energies", mode="after")
@@ -285,21 +289,23 @@ class StackSource(RawFrames):
 
 
 def _only_one(source: Settings, table: str, dataset: str) -> None:
-    """Refuse a number that is given and named in the file."""
+    """Refuse a value that is given both directly and as a path in the file."""
     if getattr(source, table) is not None and getattr(source, dataset) is not None:
         raise rejected(f"one of '{table}' and '{dataset}'", "both", "remove one", key=dataset)
 
 
 class ReferenceSource(Settings):
-    """One reference spectrum: a path, or a mapping where the file holds several."""
+    """One reference spectrum: a path, or a mapping if the file contains several."""
 
-    file: str = setting(..., "XDI, CSV, two columns of text, or an Athena project")
-    group: str | None = setting(None, "group of an Athena project, or name of the absorption column")
-    name: str | None = setting(None, "name in tables and pictures; empty: the group or the file's name")
-    energy_unit: Literal["eV", "keV"] | None = setting(None, "unit of the energies; empty: as for stacks")
+    file: str = setting(..., "file of the spectrum: XDI, CSV, text with two columns, or an Athena project")
+    group: str | None = setting(None, "name of the group in an Athena project, or of the absorption column")
+    name: str | None = setting(None, "name in tables and figures; empty: name of the group or file")
+    energy_unit: Literal["eV", "keV"] | None = setting(
+        None, "unit of the energies; empty: same rule as for stacks"
+    )
     energy_shift_ev: float = setting(
         0.0,
-        "number added to its energies, to bring it to the scale of the others",
+        "energy to add, which brings the spectrum to the energy scale of the others",
         unit="eV",
         ge=-50.0,
         le=50.0,
@@ -308,13 +314,13 @@ class ReferenceSource(Settings):
     @model_validator(mode="before")
     @classmethod
     def _plain_path(cls, data: Any) -> Any:
-        """Accept a plain path in place of the mapping."""
+        """Accept a path instead of the mapping."""
         return {"file": str(data)} if isinstance(data, str | Path) else data
 
     @field_validator("name")
     @classmethod
     def _shown(cls, value: str | None) -> str | None:
-        """Names are shown in pages and tables."""
+        """Check the name, which is shown in pages and tables."""
         return None if value is None else checked_name(value)
 
     @field_validator("file", mode="after")
@@ -329,18 +335,18 @@ class ReferenceSource(Settings):
     def __get_pydantic_json_schema__(
         cls, core_schema: CoreSchema, handler: GetJsonSchemaHandler
     ) -> JsonSchemaValue:
-        """Describe the plain path as well as the mapping."""
+        """Describe both the path and the mapping."""
         mapping = handler.resolve_ref_schema(handler(core_schema))
         return {"title": cls.__name__, "description": cls.__doc__, "anyOf": [{"type": "string"}, mapping]}
 
     @property
     def label(self) -> str:
-        """Name in tables and pictures."""
+        """Name in tables and figures."""
         return self.name or self.group or Path(self.file).stem
 
 
 def source_files(source: ImageSource) -> list[Path]:
-    """Return every file or folder that a series, a stack or a volume is read from."""
+    """Return all files and folders of a series, a stack or a volume."""
     if not isinstance(source, RawFrames):
         return expand(source.images)
     table = getattr(source, "angles", None) or getattr(source, "energies", None)

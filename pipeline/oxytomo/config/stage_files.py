@@ -1,6 +1,6 @@
-"""What each job of a stage reads and writes, by the rows of the registry.
+"""Inputs and outputs of each job of a stage, from the registry.
 
-Paths are below the folder of results.
+Paths are relative to the results folder.
 """
 
 from pathlib import Path
@@ -21,13 +21,13 @@ from oxytomo.stages.registry import STAGES, STRUCTURE, Stage
 
 
 def stage_outputs(stage: str, branch: str | None) -> dict[str, str]:
-    """Return the outputs of a stage by key, below the folder of the sample.
+    """Return the outputs of a stage by key, relative to the folder of the sample.
 
-    ``{job}`` stands for that of a job.
+    ``{job}`` is replaced by the name of the job.
 
     Parameters
     ----------
-    branch : the branch; None for what belongs to the whole sample
+    branch : the branch; None for a stage of the whole sample
     """
     row = STAGES[stage]
     stages = f"stages/{branch or JOINT_FOLDER}"
@@ -65,9 +65,9 @@ def stage_inputs(
 def _stores(
     project: ProjectConfig, sample: str, branch: Branch | None, key: str, name: str
 ) -> dict[str, str]:
-    """Return the stores of a branch with a name, or all of a folder.
+    """Return the stores of a branch with a name, or all stores of a folder.
 
-    None where the branch does not have them.
+    None if the branch does not have them.
     """
     where, _, name = name.rpartition(":")
     of: Branch = where or branch  # type: ignore[assignment]
@@ -84,7 +84,7 @@ def _stores(
 
 
 def _pristine(project: ProjectConfig, sample: str, stage: str) -> str | None:
-    """Return the sample that deviations refer to, for the first stage that solves for them."""
+    """Return the reference sample, for the first stage that solves for deviations."""
     config = branch_config(project, sample, "composition")
     if not isinstance(config, CompositionConfig):
         return None
@@ -93,7 +93,7 @@ def _pristine(project: ProjectConfig, sample: str, stage: str) -> str | None:
 
 
 def raw_inputs(project: ProjectConfig, sample: str, branch: Branch, stage: str, job: str = "") -> list[Path]:
-    """Return the raw files that a stage's settings name; none if it starts from stores."""
+    """Return the raw files in the settings of a stage; none if its inputs are stores."""
     config, row = branch_config(project, sample, branch), STAGES[stage]
     sources = branch_sources(config)
     if row.raw == "references" and isinstance(config, OxidationConfig):
@@ -106,7 +106,7 @@ def raw_inputs(project: ProjectConfig, sample: str, branch: Branch, stage: str, 
 
 
 def samples_of(project: ProjectConfig, stage: Stage) -> list[str]:
-    """Return the samples with a branch that runs a stage, by the branches and routes of its row."""
+    """Return the samples with a branch that runs a stage, from its entry in the registry."""
     names = []
     for name, sample in project.samples.items():
         structure = sample.structure

@@ -1,4 +1,4 @@
-"""What each stage is given, built from the settings of its branch."""
+"""Build the input settings of each stage from the settings of its branch."""
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
@@ -54,7 +54,7 @@ class Job:
 
     @property
     def name(self) -> str:
-        """Name of the job, as text."""
+        """Name of the job as text."""
         return str(self.series)
 
     @property
@@ -159,7 +159,7 @@ def _retrieve_phase(job: Job) -> Settings:
 
 
 def _distances(job: Job) -> dict[str, DistanceStage] | None:
-    """Return where each series of a phase-contrast scan was taken, None for phase maps."""
+    """Return the distances of each series of a phase-contrast scan, None for phase maps."""
     if job.config.projections is None:
         return None
     names = [name for name, source in job.sources.items() if isinstance(source, Source)]
@@ -215,4 +215,4 @@ _BUILDERS: Mapping[str, Callable[[Job], Settings]] = {
     "segment_voids": _segment_voids,
     "measure_voids": _measure_voids,
 }
-"""The stages whose settings are not those of an export."""
+"""All stages except exports."""

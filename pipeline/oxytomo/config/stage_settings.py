@@ -1,7 +1,7 @@
-"""What each stage is given: the user's settings for it, and the facts of the project that it needs.
+"""Input settings of each stage: the user's settings and the project data it needs.
 
-A stage receives exactly what its result depends on: a changed setting repeats only what depends on
-it.
+A stage receives only what its result depends on. After a changed setting only the stages that
+depend on it run again.
 """
 
 from typing import Literal
@@ -37,12 +37,12 @@ class NormalizeStage(NormalizeSettings):
     """Stage ``normalize``, one raw series."""
 
     series: str = setting(..., "name of the series: Mn_pre, O, signal …")
-    source: Source = setting(..., "where the series comes from; paths are absolute")
+    source: Source = setting(..., "files of the series; paths are absolute")
     default_quantity: Quantity = setting(
-        ..., "what the pixels hold where neither the source nor the file says"
+        ..., "quantity of the pixels if neither the source nor the file gives it"
     )
     light_from_air: bool = setting(
-        False, "counts without flat frames take their light from the empty region of each frame"
+        False, "counts without flat frames: take the incident intensity from the empty region of each frame"
     )
 
 
@@ -72,19 +72,19 @@ class DecomposeStage(DecomposeSettings):
 class ReconstructStage(Settings):
     """Stage ``reconstruct`` of the composition branch."""
 
-    solver: ReconstructSettings = setting(..., "how the composition is reconstructed")
-    reference: Reference = setting(..., "what TM/O deviates from")
+    solver: ReconstructSettings = setting(..., "method and settings of the reconstruction")
+    reference: Reference = setting(..., "reference for the TM/O deviation")
 
 
 class ReconstructStepStage(Settings):
-    """Stages ``reconstruct_prepare`` and ``reconstruct_join`` of a particle in several jobs."""
+    """Stages ``reconstruct_prepare`` and ``reconstruct_join``, for a particle in several jobs."""
 
-    solver: DeviationSettings = setting(..., "how the composition is reconstructed")
-    reference: Reference = setting(..., "what TM/O deviates from")
+    solver: DeviationSettings = setting(..., "method and settings of the reconstruction")
+    reference: Reference = setting(..., "reference for the TM/O deviation")
 
 
 class ReconstructPartStage(ReconstructStepStage):
-    """Stages ``reconstruct_part`` and ``reconstruct_refine``, one part."""
+    """Stages ``reconstruct_part`` and ``reconstruct_refine``, for one part."""
 
     part: int = setting(..., "number of the part, from 1", ge=1)
 
@@ -94,10 +94,10 @@ class ReconstructTomogramStage(TomogramReconstructSettings):
 
 
 class UncertaintyStage(UncertaintySettings):
-    """Stage ``uncertainty``: repeats the reconstruction with resampled noise."""
+    """Stage ``uncertainty``, which repeats the reconstruction with resampled noise."""
 
-    solver: ReconstructSettings = setting(..., "how the composition is reconstructed")
-    reference: Reference = setting(..., "what TM/O deviates from")
+    solver: ReconstructSettings = setting(..., "method and settings of the reconstruction")
+    reference: Reference = setting(..., "reference for the TM/O deviation")
 
 
 class ReplicateStage(Settings):
@@ -106,15 +106,19 @@ class ReplicateStage(Settings):
     kind: ReplicateKind = setting(..., "replicate of the result, or of a uniform particle")
     number: int = setting(..., "number of the replicate, from 1", ge=1)
     seed: int = setting(..., "seed of the random numbers", ge=0)
-    solver: ReconstructSettings = setting(..., "how the composition is reconstructed")
-    reference: Reference = setting(..., "what TM/O deviates from")
+    solver: ReconstructSettings = setting(..., "method and settings of the reconstruction")
+    reference: Reference = setting(..., "reference for the TM/O deviation")
 
 
 class ClassifyStage(ClassifySettings):
     """Stage ``classify``."""
 
     threshold: float = setting(
-        ..., "deviation from which a voxel is oxygen-poor or oxygen-rich", unit="fraction", gt=0.0, lt=1.0
+        ...,
+        "TM/O deviation above which a voxel is called oxygen-poor or oxygen-rich",
+        unit="fraction",
+        gt=0.0,
+        lt=1.0,
     )
 
 
@@ -126,7 +130,7 @@ class NormalizeStackStage(NormalizeStackSettings):
     """Stage ``normalize_stack``, the raw stack of one element."""
 
     element: str = setting(..., "the element")
-    source: StackSource = setting(..., "where the stack comes from; paths are absolute")
+    source: StackSource = setting(..., "files of the stack; paths are absolute")
 
 
 class RegisterStackStage(RegisterStackSettings):
@@ -149,7 +153,7 @@ class MeasureOxidationStage(MeasureOxidationSettings):
 
 
 class DistanceStage(Settings):
-    """Where one series of a phase-contrast scan was taken."""
+    """Distances of one series of a phase-contrast scan."""
 
     sample_detector_mm: float | None = setting(..., "distance from sample to detector", unit="mm")
     source_sample_mm: float | None = setting(..., "distance from source to sample; None: parallel", unit="mm")
@@ -173,20 +177,20 @@ class ReconstructStructureStage(ReconstructStructureSettings):
 class ReadVolumeStage(Settings):
     """Stage ``read_volume``."""
 
-    source: VolumeSource = setting(..., "where the volume comes from; paths are absolute")
-    voxel_nm: float = setting(..., "edge of a voxel", unit="nm", gt=0.0)
+    source: VolumeSource = setting(..., "files of the volume; paths are absolute")
+    voxel_nm: float = setting(..., "voxel size", unit="nm", gt=0.0)
 
 
 class SegmentVoidsStage(SegmentVoidsSettings):
     """Stage ``segment_voids``."""
 
-    mask: VolumeSource | None = setting(..., "a particle of the user's own; paths are absolute")
+    mask: VolumeSource | None = setting(..., "the user's mask of the particles; paths are absolute")
 
 
 class MeasureVoidsStage(MeasureVoidsSettings):
-    """Stage ``measure_voids``; repeats the segmentation with resampled noise."""
+    """Stage ``measure_voids``, which repeats the segmentation with resampled noise."""
 
-    segment: SegmentVoidsStage = setting(..., "how the voids were segmented")
+    segment: SegmentVoidsStage = setting(..., "settings of the segmentation of the voids")
 
 
 class ExportStage(ExportSettings):

@@ -1,4 +1,4 @@
-"""The structure branch: projections, phase maps or a volume to pores, cracks, numbers."""
+"""Settings of the structure branch: pores and cracks from projections, phase maps or a volume."""
 
 from pydantic import field_validator, model_validator
 
@@ -15,29 +15,30 @@ from oxytomo.config.settings import ExportSettings, NormalizeSettings
 from oxytomo.config.source import ImageSource, Source, VolumeSource
 
 ROUTES = ("projections", "phase_maps", "volume")
-"""The three ways into the branch; a configuration has exactly one."""
+"""The three kinds of input of the branch; a configuration has exactly one."""
 
 
 class SegmentVoidsSettings(Settings):
-    """From grey values to the particle, its pores and its cracks."""
+    """Segmentation of the particle, its pores and its cracks from grey values."""
 
     blur_px: float | None = setting(
         None,
-        "standard deviation of the volume's blur; empty: measured at the particle's edge",
+        "standard deviation of the blur of the volume; empty: measured at the edge of the particle",
         unit="voxels",
         gt=0.0,
         le=5.0,
     )
     bridge_px: float = setting(
         8.0,
-        "radius of the ball that closes cracks which are open to the outside; half the widest mouth",
+        "radius of the ball that closes cracks open to the outside: half the width of the widest "
+        "crack opening",
         unit="voxels",
         ge=1.0,
         le=100.0,
     )
     false_cracks: float = setting(
         0.02,
-        "cracks that noise alone may make in the whole volume, on average",
+        "mean number of false cracks in the whole volume that noise alone may cause",
         unit="cracks",
         gt=0.0,
         le=10.0,
@@ -45,7 +46,7 @@ class SegmentVoidsSettings(Settings):
     )
     false_discovery: float = setting(
         0.01,
-        "share of the cracks found that may be false",
+        "fraction of the detected cracks that may be false",
         unit="fraction",
         gt=0.0,
         le=0.5,
@@ -53,54 +54,60 @@ class SegmentVoidsSettings(Settings):
     )
     largest_share: float = setting(
         0.05,
-        "particles smaller than this share of the largest one are left out",
+        "particles smaller than this fraction of the largest one are left out",
         unit="fraction",
         ge=0.0,
         le=1.0,
         expert=True,
     )
-    separate: bool = setting(False, "divide particles that touch each other at their necks")
+    separate: bool = setting(False, "split particles that touch each other, at the necks between them")
 
 
 class MeasureVoidsSettings(Settings):
-    """From pores and cracks to tables."""
+    """Measurement of pores and cracks."""
 
     shells: int = setting(5, "number of shells of equal volume from rim to centre", ge=1, le=100)
-    replicates: int = setting(4, "segmentations with resampled noise, for the intervals", ge=0, le=200)
+    replicates: int = setting(
+        4, "number of segmentations with resampled noise, for the confidence intervals", ge=0, le=200
+    )
     seed: int = setting(0, "seed of the random numbers", ge=0, lt=2**32, expert=True)
 
 
 class StructureConfig(Settings):
-    """Phase-contrast projections, phase maps or a volume to pores, cracks and their numbers."""
+    """Pores and cracks from phase-contrast projections, phase maps or a volume."""
 
     projections: tuple[ProjectionSource, ...] | None = setting(
         None, "projections of the phase-contrast scan, one entry per distance", min_length=1
     )
     phase_maps: Source | None = setting(None, "one phase map per angle, already retrieved")
-    volume: VolumeSource | None = setting(None, "a reconstructed volume, or one slice")
-    voxel_nm: float = setting(..., "edge of a voxel", unit="nm", ge=PIXEL_NM[0], le=PIXEL_NM[1])
+    volume: VolumeSource | None = setting(None, "reconstructed volume, or one slice")
+    voxel_nm: float = setting(..., "voxel size", unit="nm", ge=PIXEL_NM[0], le=PIXEL_NM[1])
     mask: VolumeSource | None = setting(
-        None, "particle of your own: 0 outside, 1, 2 … inside; empty: found from the volume"
+        None, "your own mask of the particles: 0 outside, 1, 2 … inside; empty: segmented from the volume"
     )
     formula: Formula | None = setting(
-        None, "projections: atoms per formula unit of a sample of one material, for its δ/β", unit="atoms"
+        None, "projections: atoms per formula unit of a sample made of one material, for δ/β", unit="atoms"
     )
     density_g_cm3: float | None = setting(
         None,
-        "projections: mass density of the sample, for its δ/β",
+        "projections: mass density of the sample, for δ/β",
         unit="g/cm³",
         ge=DENSITY_G_CM3[0],
         le=DENSITY_G_CM3[1],
     )
     normalize: NormalizeSettings = setting(
-        NormalizeSettings(air_rescale=False), "projections: counts to transmission"
+        NormalizeSettings(air_rescale=False), "projections: conversion of counts to transmission"
     )
-    retrieve: RetrievePhaseSettings = setting(RetrievePhaseSettings(), "projections: intensity to phase")
+    retrieve: RetrievePhaseSettings = setting(RetrievePhaseSettings(), "projections: phase retrieval")
     reconstruct: ReconstructStructureSettings = setting(
-        ReconstructStructureSettings(), "projections and phase maps: rotation axis, volume"
+        ReconstructStructureSettings(), "projections and phase maps: rotation axis and reconstruction"
     )
-    segment: SegmentVoidsSettings = setting(SegmentVoidsSettings(), "particle, pores, cracks")
-    measure: MeasureVoidsSettings = setting(MeasureVoidsSettings(), "tables and intervals")
+    segment: SegmentVoidsSettings = setting(
+        SegmentVoidsSettings(), "segmentation of particles, pores and cracks"
+    )
+    measure: MeasureVoidsSettings = setting(
+        MeasureVoidsSettings(), "measurement of pores and cracks, with confidence intervals"
+    )
     export: ExportSettings = setting(ExportSettings(), "OME-Zarr")
 
     _atoms = field_validator("formula")(checked_formula)
@@ -119,7 +126,7 @@ class StructureConfig(Settings):
 
     @model_validator(mode="after")
     def _distances(self) -> "StructureConfig":
-        """Refuse distances that are missing or given twice, and half of a material."""
+        """Refuse missing or repeated distances, and a formula without a density or the reverse."""
         problem = projections_problem(self.projections or ())
         if problem is not None:
             raise problem
@@ -130,7 +137,7 @@ class StructureConfig(Settings):
 
     @property
     def route(self) -> str:
-        """Which of the three ways in is used."""
+        """Kind of input: projections, phase maps or volume."""
         return next(route for route in ROUTES if getattr(self, route) is not None)
 
     @property

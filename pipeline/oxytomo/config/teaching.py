@@ -1,4 +1,4 @@
-"""Errors of a configuration that say what was meant: percents, decimal commas, levels."""
+"""Advice for common errors in a configuration: percent, decimal comma, wrong level."""
 
 import re
 from collections.abc import Iterator, Mapping, Sequence
@@ -13,19 +13,19 @@ _BY_ELEMENT = ("edges", "elements", "stacks", "references")
 _DEEPEST = 6
 _MOST_PLACES = 3
 _NAME = "*"
-"""Stands for a name that the user chooses: of a sample, an element."""
+"""Placeholder for a name that the user chooses, such as a sample or an element."""
 
 
 def number_advice(given: Any, *, bounds: Mapping[str, Any]) -> tuple[str, str] | None:
-    """Return what was expected and what to write for a number that was given in another way.
+    """Return the expected form of a number that is written in another form, and the fix.
 
-    None for no advice.
+    None without advice.
 
     Parameters
     ----------
-    given : what is in the file
-    bounds : bounds that the number is out of, as the validator names them (``lt``, ``le``); empty
-        for what is no number
+    given : value in the file
+    bounds : violated bounds by the names of the validator (``lt``, ``le``); empty if the value is
+        not a number
     """
     upper = bounds.get("lt", bounds.get("le"))
     if isinstance(given, int | float) and not isinstance(given, bool):
@@ -47,15 +47,15 @@ def number_advice(given: Any, *, bounds: Mapping[str, Any]) -> tuple[str, str] |
 
 
 def place_advice(key: str, location: Sequence[str], data: Any, model: type[BaseModel]) -> str | None:
-    """Return where a key belongs that is at a place which does not know it.
+    """Return the right place of a key that is at a wrong place.
 
-    None where no place does.
+    None if no place has this key.
 
     Parameters
     ----------
     key : the unknown key
-    location : where it is, without itself
-    data : the whole configuration as YAML gives it
+    location : place of the key, without the key
+    data : the whole configuration as loaded from YAML
     model : the model of the whole configuration
     """
     if key in SYMBOLS:
@@ -79,13 +79,13 @@ def place_advice(key: str, location: Sequence[str], data: Any, model: type[BaseM
 
 
 def _shown(place: Sequence[str], location: Sequence[str]) -> str:
-    """Return a place as it is written, with the names of the location."""
+    """Return a place as written in the file, with the names of the location."""
     named = [location[at] if part == _NAME and at < len(location) else part for at, part in enumerate(place)]
     return "'" + ".".join("NAME" if part == _NAME else part for part in named) + ":'"
 
 
 def _places(model: type[BaseModel], key: str, depth: int = 0) -> Iterator[tuple[str, ...]]:
-    """Yield the places below a model that know a key."""
+    """Yield the places below a model that have a key."""
     if key in model.model_fields:
         yield ()
     if depth > _DEEPEST:
@@ -97,7 +97,7 @@ def _places(model: type[BaseModel], key: str, depth: int = 0) -> Iterator[tuple[
 
 
 def _models(annotation: Any, named: bool = False) -> Iterator[tuple[type[BaseModel], bool]]:
-    """Yield the models in an annotation, each with whether it is a value of a mapping."""
+    """Yield the models in an annotation, and for each whether it is a value of a mapping."""
     if isinstance(annotation, type) and issubclass(annotation, BaseModel):
         yield annotation, named
     arguments = get_args(annotation)
@@ -109,7 +109,7 @@ def _models(annotation: Any, named: bool = False) -> Iterator[tuple[type[BaseMod
 
 
 def _model_at(model: type[BaseModel], location: Sequence[str]) -> type[BaseModel] | None:
-    """Return the model that a place is of."""
+    """Return the model at a place."""
     if not location:
         return model
     field = model.model_fields.get(location[0])
@@ -126,7 +126,7 @@ def _same(place: Sequence[str], location: Sequence[str]) -> bool:
 
 
 def _shared(place: Sequence[str], location: Sequence[str]) -> int:
-    """Return how many first parts of two places agree."""
+    """Return the number of leading parts that two places have in common."""
     count = 0
     for part, other in zip(place, location, strict=False):
         if part not in (other, _NAME):
@@ -136,7 +136,7 @@ def _shared(place: Sequence[str], location: Sequence[str]) -> int:
 
 
 def _is_there(place: Sequence[str], location: Sequence[str], data: Any) -> int:
-    """Return how many parts of a place the configuration has, with the names of the location."""
+    """Return the number of parts of a place that exist in the configuration."""
     here, count = data, 0
     for at, part in enumerate(place):
         if not isinstance(here, dict):
@@ -157,9 +157,9 @@ def _at(data: Any, location: Sequence[str]) -> Any:
 
 
 def yaml_advice(line: str) -> tuple[str, str, str] | None:
-    """Return what was expected, found and what to do for a line that YAML refuses.
+    """Return expected and found text and the fix for a line that YAML refuses.
 
-    None for no advice.
+    None without advice.
     """
     indentation = line[: len(line) - len(line.lstrip())]
     if "\t" in indentation:

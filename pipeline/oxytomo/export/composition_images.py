@@ -24,7 +24,7 @@ from oxytomo.slabs import Field, plane, sampled
 def composition_channels(
     elements: Sequence[str], densities: Field, deviation: Field, sigma: Field
 ) -> list[Channel]:
-    """Return a channel per element, hidden at first, the deviation, and its standard error.
+    """Return one channel per element (initially hidden), the deviation, and its standard error.
 
     Parameters
     ----------
@@ -63,12 +63,13 @@ def composition_labels(phases: Field, confident: Field, particle: Field) -> list
 def areal_channels(
     elements: Sequence[str], areal: FloatArray, variance: FloatArray, densities: Mapping[str, FloatArray]
 ) -> list[Channel]:
-    """Return a channel ``<El>`` per element, then ``<El>_sigma`` and the optical densities, both hidden at first.
+    """Return channels ``<El>``, and initially hidden ``<El>_sigma`` and optical densities.
 
     Parameters
     ----------
     elements : names
-    areal, variance : (n_element, n_y, n_x) µm of the reference density, and its variance (inf where not known)
+    areal, variance : (n_element, n_y, n_x) µm of the reference density, and its variance (inf if
+        unknown)
     densities : (n_y, n_x) aligned optical density by series
     """
     sigma = np.sqrt(np.where(np.isfinite(variance), variance, np.nan)).astype(np.float32)

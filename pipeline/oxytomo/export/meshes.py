@@ -1,4 +1,4 @@
-"""Triangle meshes as VTP (with numbers on points and cells) and STL (shape only), in nanometres."""
+"""Write triangle meshes in nm as VTP (with point and cell data) and STL (shape only)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -12,19 +12,19 @@ from oxytomo.io.optional import optional_package
 
 UNIT = "nm"
 SAME_POINT_PX = 1e-3
-"""Vertices nearer than this are one."""
+"""Vertices closer than this are merged."""
 
 
 @dataclass(frozen=True)
 class MeshPiece:
-    """One body or sheet of a mesh.
+    """One closed surface or sheet of a mesh.
 
     Attributes
     ----------
     vertices : (n, 3) float64, z y x in voxels
     faces : (m, 3) int64, rows of ``vertices``
-    on_points : numbers of each vertex
-    on_cells : numbers of the whole piece, written to each of its triangles
+    on_points : values at each vertex
+    on_cells : values of the whole piece, written to each of its triangles
     """
 
     vertices: Float64Array
@@ -36,15 +36,15 @@ class MeshPiece:
 def write_mesh(
     path: Path, pieces: Sequence[MeshPiece], *, voxel_nm: float, ends: tuple[str, float] | None
 ) -> dict[str, Any]:
-    """Write ``path``.vtp and ``path``.stl and return their number of pieces and triangles, area and volume.
+    """Write ``path``.vtp and ``path``.stl; return numbers of pieces and triangles, area, volume.
 
     Parameters
     ----------
     path : without suffix
     pieces : at least one
     voxel_nm : edge of a voxel; the voxel [0, 0, 0] has its centre at the origin, points are x y z
-    ends : numbers of the vertices where the mesh is cut off, and the value at the cut, for sheets; None for bodies, which
-        have a volume
+    ends : for sheets, the point data that limits the mesh, and its value at the limit; None for
+        closed surfaces, which have a volume
 
     Raises
     ------
@@ -73,6 +73,6 @@ def write_mesh(
 
 
 def _volume(mesh: Any) -> float:
-    """Return the enclosed volume; VTK's own is an approximation that is off by up to a tenth of a percent."""
+    """Return the enclosed volume; the approximation of VTK is wrong by up to 0.1 %."""
     corners = (mesh.points - mesh.points.mean(axis=0)).astype(np.float64)[mesh.regular_faces]
     return float(np.einsum("ij,ij->", corners[:, 0], np.cross(corners[:, 1], corners[:, 2]))) / 6

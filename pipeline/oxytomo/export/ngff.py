@@ -18,7 +18,7 @@ class Channel:
     data : (n_z, n_y, n_x) or (n_y, n_x) float32 array or field; NaN where there is no value
     color : six hexadecimal digits
     window : lowest and highest value shown
-    active : whether viewers show it at first
+    active : whether viewers show it initially
     """
 
     name: str
@@ -55,11 +55,11 @@ def image_metadata(
     ngff: str,
     ranges: Sequence[tuple[float, float]],
 ) -> dict[str, Any]:
-    """Return the root attributes of an image: levels with their places, channels with names and colours.
+    """Return the root attributes of an image: levels with positions, channels with colours.
 
     Parameters
     ----------
-    factors : per level and spatial axis, voxels of the finest level that one voxel spans
+    factors : per level and spatial axis, size of a voxel in voxels of the finest level
     ranges : per channel, the smallest and largest value
     """
     depth = channels[0].data.shape[0] if "z" in axes else 1
@@ -92,7 +92,7 @@ def image_metadata(
 def label_metadata(
     label: Label, *, axes: tuple[str, ...], voxel_nm: float, factors: Sequence[tuple[int, ...]], ngff: str
 ) -> dict[str, Any]:
-    """Return the root attributes of a label image: levels with their places, colours and names."""
+    """Return the root attributes of a label image: levels with positions, colours and names."""
     described: dict[str, Any] = {
         "colors": [
             {"label-value": value, "rgba": list(color)} for value, color in sorted(label.colors.items())
@@ -122,10 +122,10 @@ def multiscales(
     ngff: str,
     method: str,
 ) -> list[dict[str, Any]]:
-    """Return the resolution levels, each with its voxel size and the place of its first voxel in nanometre.
+    """Return the resolution levels with voxel size and position of the first voxel in nanometres.
 
-    The centre of the first voxel of the finest level is the origin. A voxel that spans ``f`` fine voxels has
-    its centre ``(f − 1)/2`` fine voxels further.
+    The centre of the first voxel of the finest level is the origin. A voxel that spans ``f`` fine
+    voxels has its centre ``(f − 1)/2`` fine voxels further.
     """
     lead = [1.0] * (len(axes) - len(factors[0]))
     datasets = [

@@ -1,4 +1,4 @@
-"""Write OME-Zarr images, formats 0.5 (zarr v3, sharded) and 0.4 (zarr v2), with labels and levels."""
+"""Write OME-Zarr images with labels and levels: formats 0.5 (zarr v3, sharded) and 0.4."""
 
 import itertools
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -22,9 +22,9 @@ from oxytomo.slabs import Field, slabs
 Region = tuple[slice, ...]
 
 STRIP_BYTES = 2**29
-"""Of the volume about so much is read at a time; a strip is at least a shard high and wide."""
+"""Bytes of the volume that are read at a time; a strip is at least one shard high and wide."""
 WORK_BYTES = 2**30
-"""Pieces of coarser levels that are worked on at the same time hold about so much."""
+"""Bytes of the parts of coarser levels that are processed at the same time."""
 
 
 def write_image(
@@ -42,10 +42,11 @@ def write_image(
     attributes: Mapping[str, Any],
     threads: int,
 ) -> None:
-    """Write an image with its labels; it appears complete or not at all, replacing an older one.
+    """Write an image with its labels, completely or not at all; it replaces an older one.
 
-    Volumes are read in slabs of a shard's height, and every coarser level is made from the one before it on disk, a shard at a
-    time, so that memory is set by the shards and the threads. No two threads write to one shard.
+    Volumes are read in slabs of the height of a shard. Every coarser level is computed from the
+    previous level on disk, one shard at a time, so that the memory depends only on shards and
+    threads. No two threads write to one shard.
 
     Parameters
     ----------
@@ -57,16 +58,16 @@ def write_image(
     labels : label images on the same grid
     ngff : ``0.5`` or ``0.4``
     chunk, shard : edges in voxels; ``shard`` is for 0.5 only and a multiple of ``chunk``
-    levels : resolution levels, or None for as many as it takes until the largest side fits in one chunk
+    levels : number of resolution levels; None: until the largest side fits in one chunk
     attributes : further root attributes; provenance has the key ``oxytomo``
-    threads : shards that are written at the same time
+    threads : number of shards that are written at the same time
 
     Raises
     ------
     ShapeError
-        When axes, channels and labels do not fit each other.
+        If axes, channels and labels do not match.
     StoreError
-        When the folder cannot be written; nothing is left behind and an older image stays.
+        If the folder cannot be written; an older image is then kept unchanged.
     """
     spatial = tuple(axis for axis in axes if axis != "c")
     shape = _checked_shape(path.name, channels, labels, axes, spatial)
@@ -101,7 +102,7 @@ def write_image(
 
 
 class _Layout:
-    """How arrays of one format lie on disk."""
+    """Storage layout of the arrays of one format."""
 
     def __init__(self, ngff: str, chunk: int, shard: int) -> None:
         self.zarr_format = 2 if ngff == "0.4" else 3
@@ -126,7 +127,7 @@ class _Layout:
             encoding = {"name": "v2", "separator": "/"}
             return group.create_array(str(level), **common, chunk_key_encoding=encoding)
         shards = tuple(
-            # A whole number of chunks, no more than it takes to hold the array.
+            # An integer number of chunks, as few as the array needs.
             cut * min(max(self.shard // self.chunk, 1), -(-side // cut)) if axis != "c" else 1
             for axis, side, cut in zip(axes, shape, chunks, strict=True)
         )
@@ -165,7 +166,7 @@ def _write_levels(
 
 
 def _strip(data: Field, block: tuple[int, ...]) -> tuple[int, int]:
-    """Return rows and columns that are read together: a block high, and as many blocks wide as STRIP_BYTES hold."""
+    """Return the size of a strip: one block high, and as many blocks wide as STRIP_BYTES allow."""
     column = block[0] * int(np.prod(data.shape[2:])) * data.dtype.itemsize
     return block[0], max(STRIP_BYTES // max(column, 1) // block[1], 1) * block[1]
 
@@ -192,7 +193,7 @@ def _copy_strip(data: Field, strip: Region, target: Any, lead: tuple[int, ...], 
 
 
 def _block(array: Any, lead: tuple[int, ...]) -> tuple[int, ...]:
-    """Return the shape of what is written at once: a shard, or a chunk where there are none."""
+    """Return the shape that is written at once: a shard, or a chunk without shards."""
     return tuple((array.shards or array.chunks)[len(lead) :])
 
 
@@ -214,7 +215,7 @@ def _regions(shape: tuple[int, ...], block: tuple[int, ...]) -> Iterator[tuple[s
 
 
 def _value_range(data: Field) -> tuple[float, float]:
-    """Return the smallest and largest finite value, (0, 1) where there is none."""
+    """Return the smallest and largest finite value, (0, 1) if there is none."""
     lowest, highest = np.inf, -np.inf
     for slab in slabs(data.shape):
         part = np.asarray(data[slab.rows])

@@ -1,4 +1,4 @@
-"""Resolution levels: images are averaged, labels take the most frequent value, two voxels at a time."""
+"""Resolution levels by factors of two: mean for images, most frequent value for labels."""
 
 import itertools
 from collections.abc import Iterator
@@ -10,7 +10,7 @@ from numpy.typing import NDArray
 from oxytomo.arrays import FloatArray
 
 SLAB = 16
-"""Coarse planes that are computed at once."""
+"""Number of coarse planes that are computed at once."""
 
 
 def level_shapes(shape: tuple[int, ...], *, levels: int | None, largest_side: int) -> list[tuple[int, ...]]:
@@ -19,12 +19,13 @@ def level_shapes(shape: tuple[int, ...], *, levels: int | None, largest_side: in
     Parameters
     ----------
     shape : (n_z, n_y, n_x) or (n_y, n_x)
-    levels : number of levels, or None for as many as it takes until the largest side is small enough
+    levels : number of levels; None: until the largest side is small enough
     largest_side : the size in voxels that is small enough
 
     Notes
     -----
-    Sides are halved and rounded up; a side of one voxel stays. There is no level below a single voxel.
+    Sides are halved and rounded up; a side of one voxel is kept. The coarsest level is a single
+    voxel.
     """
     shapes = [tuple(shape)]
     while len(shapes) < levels if levels is not None else max(shapes[-1]) > largest_side:
@@ -47,7 +48,7 @@ def level_factors(shapes: list[tuple[int, ...]]) -> list[tuple[int, ...]]:
 
 
 def halve_by_mean(image: FloatArray) -> FloatArray:
-    """Average blocks of two voxels along every axis; NaN does not count.
+    """Average blocks of two voxels along every axis; NaN is ignored.
 
     Parameters
     ----------
@@ -55,8 +56,8 @@ def halve_by_mean(image: FloatArray) -> FloatArray:
 
     Returns
     -------
-    Every side halved and rounded up, float32. A block at an odd end averages the voxels it has; a block
-    without any number is NaN.
+    Every side halved and rounded up, float32. A block at an odd end averages the voxels it has; a
+    block without any number is NaN.
     """
 
     def mean(corners: NDArray[Any]) -> NDArray[Any]:
@@ -78,8 +79,8 @@ def halve_by_mode(labels: NDArray[Any]) -> NDArray[Any]:
 
     Returns
     -------
-    Every side halved and rounded up, same type. In a tie the largest label wins, so that thin layers
-    of a rare class do not vanish in favour of the background.
+    Every side halved and rounded up, same type. In a tie the largest label wins, so that thin
+    layers of a rare class do not vanish in favour of the background.
     """
 
     def mode(corners: NDArray[Any]) -> NDArray[Any]:
@@ -95,11 +96,12 @@ def halve_by_mode(labels: NDArray[Any]) -> NDArray[Any]:
 
 
 def _halve(array: NDArray[Any], reduce: Any) -> NDArray[Any]:
-    """Apply ``reduce`` to the (2^ndim, …) corners of every block, a slab of planes at a time."""
+    """Apply ``reduce`` to the (2^ndim, …) voxels of every block, one slab of planes at a time."""
     result = np.empty(tuple(-(-side // 2) for side in array.shape), array.dtype)
     for first in range(0, result.shape[0], SLAB):
         planes = array[2 * first : 2 * (first + SLAB)]
-        # Repeating the last voxel of an odd side changes neither the mean nor the mode of its block.
+        # Repeating the last voxel of an odd side changes neither the mean nor the mode of its
+        # block.
         planes = np.pad(planes, [(0, side % 2) for side in planes.shape], mode="edge")
         result[first : first + SLAB] = reduce(np.stack(list(_corners(planes))))
     return result

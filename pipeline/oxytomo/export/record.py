@@ -8,5 +8,5 @@ from oxytomo.io.stores import STORE_KEY, Provenance, encode_json
 
 
 def provenance_attributes(provenance: Provenance, **facts: Any) -> Mapping[str, Any]:
-    """Return the root attribute ``oxytomo``: stage, version, settings, inputs and facts of the image."""
+    """Return the root attribute ``oxytomo``: stage, version, settings, inputs and image facts."""
     return {STORE_KEY: encode_json({**dataclasses.asdict(provenance), **facts})}

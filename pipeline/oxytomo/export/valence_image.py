@@ -32,9 +32,9 @@ class ValenceImage:
     channels : per element ``<El>`` (valence) and ``<El>_residual`` (root mean square residual over
         that of the spectrum); then per element ``<El>_standard_error``, ``<El>_edge_jump`` and a
         fraction of each reference
-    labels : particles, and why pixels have no valence
-    shifts_px : dy, dx by which each element was moved
-    pixel_nm : of the first element, NaN where it is not known
+    labels : particles, and the reason for pixels without a valence
+    shifts_px : dy, dx of each element
+    pixel_nm : pixel size of the first element, NaN if unknown
     """
 
     channels: list[Channel]
@@ -44,16 +44,16 @@ class ValenceImage:
 
     @property
     def pixel_shown_nm(self) -> float:
-        """Pixel size of the image: 1 nm where it is not known."""
+        """Pixel size of the image; 1 nm if unknown."""
         return self.pixel_nm if np.isfinite(self.pixel_nm) else UNKNOWN_PIXEL_NM
 
 
 def valence_image(fits: Mapping[str, Store], agglomerates: NumberArray) -> ValenceImage:
-    """Bring the maps of all elements to one grid.
+    """Resample the maps of all elements to one grid.
 
     Parameters
     ----------
-    fits : stores of the fits by element, the first of them with the grid of the image
+    fits : stores of the fits by element; the first has the grid of the image
     agglomerates : (n_y, n_x) of the first element, 0 outside
     """
     first, *_ = fits.values()
@@ -83,7 +83,7 @@ def valence_image(fits: Mapping[str, Store], agglomerates: NumberArray) -> Valen
 
 
 SOURCES = ("valence", "valence_error", "amount", "r_factor", "fractions")
-"""Arrays of a fit that are shown."""
+"""Displayed arrays of a fit."""
 
 
 def shown_maps(fit: Mapping[str, FloatArray], names: Sequence[str]) -> dict[str, FloatArray]:
@@ -110,7 +110,7 @@ def shown_maps(fit: Mapping[str, FloatArray], names: Sequence[str]) -> dict[str,
 
 
 def _channels(maps: Mapping[str, Mapping[str, FloatArray]]) -> list[Channel]:
-    """Return valences and residuals of all elements first, then what else there is of each."""
+    """Return valences and residuals of all elements first, then their other maps."""
     channels, more = [], []
     for index, (element, own) in enumerate(maps.items()):
         channels += [

@@ -29,12 +29,12 @@ Columns = Mapping[str, Sequence[str]]
 def void_meshes(
     voids: Voids, pores: Columns, cracks: Columns, *, voxel_nm: float
 ) -> dict[str, list[MeshPiece]]:
-    """Return the meshes of a segmentation by kind; a slice has none.
+    """Return the meshes of a segmentation by kind; none for a single slice.
 
     Parameters
     ----------
     voids : the segmentation
-    pores, cracks : the tables of :mod:`oxytomo.measure.void_tables` as they were written
+    pores, cracks : the written tables of :mod:`oxytomo.measure.void_tables`
     voxel_nm : edge of a voxel
     """
     if voids.particle.shape[0] == 1:
@@ -53,10 +53,10 @@ def write_meshes(
 
     Parameters
     ----------
-    folder : is made
+    folder : output folder, which is created
     found : pieces by kind
     voxel_nm : edge of a voxel
-    record : where they come from
+    record : provenance
     """
     folder.mkdir()
     facts: dict[str, Any] = {}

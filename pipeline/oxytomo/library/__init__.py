@@ -1,6 +1,6 @@
 """The functions behind ``import oxytomo``: one per step, with the defaults of the settings.
 
-Each takes arrays, calls the numerical room that the stage of the same step calls, and gives a named
-result. Nothing is written to disk, and everything is in memory: ``oxytomo run`` is the way for data
-that are larger.
+Each function takes arrays, calls the same numerical code as the stage of this step, and returns a
+named result. Nothing is written to disk, and all data are in memory. Use ``oxytomo run`` for larger
+data.
 """

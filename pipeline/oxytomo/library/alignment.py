@@ -1,4 +1,4 @@
-"""All series of a particle on one pixel grid with one tilt axis."""
+"""Alignment of all series of a particle to one pixel grid and one tilt axis."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,7 +17,7 @@ from oxytomo.library.projections import Projections
 
 DEFAULT = AlignSettings()
 EVERYTHING = 2**62
-"""Frames of so many bytes are held in memory: all."""
+"""Limit of the frames in memory: none."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -28,18 +28,18 @@ class Aligned:
     ----------
     value : (n_series, n_tilt, n_y, n_x) float32, optical density or signal; NaN where invalid
     variance : (n_series, n_tilt, n_y, n_x) float32; inf where invalid
-    tilt_deg : (n_tilt,) of the frames in use, ascending, degrees
+    tilt_deg : (n_tilt,) tilt angles of the frames in use, ascending, degrees
     series : names, in the order of the first axis
-    energies_ev : (n_series,) photon energies, eV; NaN where unknown
-    pixel_nm : pixel of all frames, nm
+    energies_ev : (n_series,) photon energies, eV; NaN if unknown
+    pixel_nm : pixel size of all frames, nm
     quantity : "optical_density" or "signal"
     dy_px, dx_px : (n_series, n_tilt) shifts of the raw frames, raw pixels
     magnification : (n_series,) raw pixels per pixel of the result
     axis_tilt_deg : angle of the tilt axis in the detector plane, degrees
     frame : (n_tilt,) number of the frame in the first raw series
-    warnings : what to know of the frames, as sentences
-    remarks : series that were moved so that the spectra agree, and air that was taken off
-    verdict : one sentence that says whether to trust the alignment
+    warnings : warnings about the frames, as sentences
+    remarks : series that were shifted to make the spectra agree, and subtracted air levels
+    verdict : one sentence on whether to trust the alignment
     """
 
     value: FloatArray
@@ -78,22 +78,23 @@ def align_series(
     Tilts are aligned by projection matching (Dengler, Ultramicroscopy 30, 337, 1989; Gürsoy et al.,
     Sci. Rep. 7, 11818, 2017) from the best of several starts; energies by registration of frames of
     the same tilt. All shifts, scales and the turn of the axis are composed before the one
-    resampling. Air that is not at an optical density of 0 at all energies is taken off.
+    resampling. A nonzero optical density of the air is subtracted.
 
     Parameters
     ----------
     series : normalised series by name, such as ``Mn_pre``, of the same tilts; or a single one
     tilts : align the tilts with each other
-    energies : register the energies; None: yes for optical density, no for signals taken at once
+    energies : register the energies; None: yes for optical density, no for simultaneous signals
     exclude_frames : numbers of frames to leave out, in the order of acquisition of the first series
     exclude_tilts_deg : tilts to leave out, degrees
-    bad_frames : "exclude" leaves out frames that fit the others much worse than their neighbours
-        do; "keep" does not
-    max_shift_px : largest shift that is searched, px
+    bad_frames : "exclude" leaves out frames with a much larger misfit than their neighbours; "keep"
+        keeps them
+    max_shift_px : largest shift to search for, px
     iterations : largest number of matching rounds
     axis_px : detector column of the tilt axis, px; None: found from the data
     axis_tilt_deg : angle of the axis in the detector plane, degrees; None: found from the data
-    magnification : scale by the "recorded" pixel sizes, by an "estimated" scale on top, or "none"
+    magnification : scale by the "recorded" pixel sizes, also by an "estimated" correction, or
+        "none"
 
     Returns
     -------
@@ -103,7 +104,7 @@ def align_series(
     ------
     InputError
         For series of different tilts, fewer than three tilts, frames without structure or without
-        a pixel size, and an alignment that makes the frames fit worse.
+        a pixel size, or if the alignment increases the misfit of the frames.
     ShapeError
         For frames of different size.
     ConfigError
@@ -146,12 +147,12 @@ def align_series(
 
 
 def _air_was_levelled(series: Mapping[str, Projections]) -> bool:
-    """Return whether every one of several series was levelled to its air."""
+    """Return True if there are several series, and the air level of each was corrected."""
     return len(series) > 1 and all(bool((one.air_level != 1).any()) for one in series.values())
 
 
 def _judged(series: Mapping[str, Projections], settings: AlignSettings, *, energies: bool) -> JudgedAlignment:
-    """Find the alignment and judge its frames; ``energies`` stands for None."""
+    """Find the alignment and evaluate its frames; ``energies`` replaces None."""
     pixel_nm = np.array([_pixel_nm(name, one) for name, one in series.items()])
     recorded = np.ones(len(series)) if settings.magnification == "none" else pixel_nm.mean() / pixel_nm
     inputs = common_tilts(
@@ -188,7 +189,7 @@ def _aligned(
     series: Mapping[str, Projections],
     quantity: Literal["optical_density", "signal"],
 ) -> Aligned:
-    """Name the parts of an alignment."""
+    """Return the alignment as a named result."""
     inputs, solution, used = judged.inputs, judged.of_used, judged.frames.used
     scale = solution.magnification[:, None]
     return Aligned(
@@ -211,7 +212,7 @@ def _aligned(
 
 
 def _remarks(resampled: Resampled) -> tuple[str, ...]:
-    """Say what was done to the frames beside moving them onto one grid."""
+    """Return remarks on changes of the frames other than resampling."""
     done = {
         "moved so that the spectra agree, px rms over the tilts": resampled.moved,
         "air that all energies see, taken off, optical density rms": resampled.levelled,
@@ -243,5 +244,5 @@ def _pixel_nm(name: str, series: Projections) -> float:
 
 
 def _silent(label: str) -> Callable[[int, int], None]:
-    """Return a report of progress that is not shown."""
+    """Return a progress function that shows nothing."""
     return silent

@@ -1,4 +1,4 @@
-"""From aligned series to amounts of the elements, and to the deviation of their ratio."""
+"""Decomposition of aligned series into elements, and the deviation of their ratio."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -29,14 +29,14 @@ class Decomposed:
     Attributes
     ----------
     areal : (n_element, n_tilt, n_y, n_x) float32, path length in the reference compound, µm; NaN
-        where it could not be solved
-    covariance : (n_pair, n_tilt, n_y, n_x) float32, µm², upper triangle row by row; inf where not
-        solved
+        without a solution
+    covariance : (n_pair, n_tilt, n_y, n_x) float32, µm², upper triangle row by row; inf without a
+        solution
     elements : oxygen first, then by atomic number
     atoms : (n_element,) atoms per formula unit
     tilt_deg : (n_tilt,) degrees
-    pixel_nm : detector pixel, nm
-    model : terms of instrument and chemistry that the data asked for, χ² with and without them
+    pixel_nm : detector pixel size, nm
+    model : fitted terms of instrument and chemistry, χ² with and without them
     """
 
     areal: FloatArray
@@ -60,8 +60,9 @@ def decompose(
     """Solve every ray for the amounts of the elements by weighted least squares over all energies.
 
     Attenuation follows the tables of Chantler (J. Phys. Chem. Ref. Data 29, 597, 2000); elements of
-    the formula that have no edge in the data follow the others. With more energies than elements
-    the data test the model, and ask for its terms: stray light, near-edge factors, a carbon film.
+    the formula without an edge in the data are proportional to the others. With more energies than
+    elements the data test the model, and determine its terms: stray light, near-edge factors, a
+    carbon film.
 
     Parameters
     ----------
@@ -70,7 +71,7 @@ def decompose(
     density_g_cm3 : mass density of the compound, g/cm³; needed for optical density
     method : "weighted", or "subtraction" of the image below each edge from that on it
     instrument : "auto", "none", or a choice for ``stray``, ``near_edge`` and ``near_edge_spread``
-    components : substances beside the particle: "auto", or names and formulas; () for none
+    components : other substances in the beam: "auto", or names and formulas; () for none
 
     Returns
     -------
@@ -149,20 +150,20 @@ def reconstruct_deviation(
     """Reconstruct ``(TM/O)/reference − 1`` itself, with total variation and sparsity.
 
     ``TM − reference · O`` has zero projections where the composition is on target: the shape of the
-    particle and the artefacts of the missing wedge are gone from the unknown. A sparse, piecewise
-    constant difference is reconstructed from it and divided by the density of oxygen. TM is the
-    mean relative density of the transition metals, weighted by their atoms.
+    particle and most artefacts of the missing wedge are then absent from the unknown. A sparse,
+    piecewise constant difference is reconstructed from it and divided by the density of oxygen. TM
+    is the mean relative density of the transition metals, weighted by their atoms.
 
     Parameters
     ----------
     decomposed : amounts in every ray, of oxygen and at least one metal
     reference : "nominal" (the formula), "mode" (the particle's own most frequent ratio), or the
         TM/O of the reference over that of the formula
-    iterations : iterations for the deviation, at most
+    iterations : largest number of iterations for the deviation
     tv_weight, l1_weight : weights of total variation and sparsity; None: chosen from the noise
-    element_iterations : iterations for each element, at most
+    element_iterations : largest number of iterations for each element
     element_tv_weight : weight of the total variation of the elements; None: from the noise
-    psf_px : standard deviation of the instrument's point spread, px; 0 leaves it out
+    psf_px : standard deviation of the point spread function, px; 0: not included
 
     Returns
     -------
@@ -223,7 +224,7 @@ def reconstruct_deviation(
 
 
 def _reference(reference: str | float) -> float | None:
-    """Return the TM/O that deviations refer to; None for the particle's own mode."""
+    """Return the reference TM/O of the deviations; None for the mode of the particle."""
     if reference == "mode":
         return None
     value = 1.0 if reference == "nominal" else reference
@@ -238,7 +239,7 @@ def _reference(reference: str | float) -> float | None:
 
 
 def _elements(series: Sequence[str], *, edges: bool) -> list[str]:
-    """Return the elements that series are of, oxygen first, then by atomic number."""
+    """Return the elements of the series, oxygen first, then by atomic number."""
     wanted = "series <El>_pre and <El>_post of each element" if edges else "one series <El> of each element"
     sides = ("_pre", "_post") if edges else ("",)
     names = {name.removesuffix("_pre").removesuffix("_post") if edges else name for name in series}
@@ -258,7 +259,7 @@ def _elements(series: Sequence[str], *, edges: bool) -> list[str]:
 def _formula(
     formula: Mapping[str, float] | None, elements: Sequence[str], *, needed: bool
 ) -> dict[str, float] | None:
-    """Return the formula after a check that the elements are in it."""
+    """Return the formula after checking that it contains the elements."""
     if formula is None and not needed:
         return None
     missing = [element for element in elements if element not in (formula or {})]

@@ -1,4 +1,4 @@
-"""Checks that the public functions share, with the settings models of the stages."""
+"""Checks of the public functions with the settings models of the stages."""
 
 from collections.abc import Mapping
 from dataclasses import fields
@@ -17,13 +17,13 @@ Options = TypeVar("Options")
 
 
 def checked(model: type[Model], function: str, **values: Any) -> Model:
-    """Return settings after the checks of their model.
+    """Return settings after checking them with their model.
 
     Parameters
     ----------
     model : the settings model of the stage
-    function : name of the public function, which the error names
-    values : by the names of the settings
+    function : name of the public function for the error
+    values : values by names of the settings
 
     Raises
     ------
@@ -37,25 +37,25 @@ def checked(model: type[Model], function: str, **values: Any) -> Model:
 
 
 def options_of(kind: type[Options], settings: BaseModel, **more: Any) -> Options:
-    """Return a data class of a numerical room, its fields from the settings of the same names.
+    """Return a data class for numerical code; its fields are the settings of the same names.
 
     Parameters
     ----------
     kind : the data class
     settings : a settings model
-    more : fields that are no settings
+    more : further fields, which are not settings
     """
     names = [one.name for one in fields(kind)]  # type: ignore[arg-type]
     return kind(**{name: more[name] if name in more else getattr(settings, name) for name in names})
 
 
 def projections_of(values: ArrayLike, name: str = "projections") -> tuple[FloatArray, bool]:
-    """Return projections as (n_tilt, n_z, n_x) float32, and whether they were of one slice.
+    """Return projections as (n_tilt, n_z, n_x) float32, and True if they are of one slice.
 
     Parameters
     ----------
     values : (n_tilt, n_z, n_x) or (n_tilt, n_x), NumPy or xarray
-    name : what the error calls them
+    name : their name in the error
     """
     array = np.asarray(values)
     if array.ndim not in (2, 3) or 0 in array.shape or array.dtype.kind not in "biuf":
@@ -70,12 +70,12 @@ def projections_of(values: ArrayLike, name: str = "projections") -> tuple[FloatA
 
 
 def volume_of(values: Any, name: str = "volume") -> tuple[FloatArray, bool]:
-    """Return a volume as (n_z, n_y, n_x) float32, and whether it was one slice.
+    """Return a volume as (n_z, n_y, n_x) float32, and True if it was one slice.
 
     Parameters
     ----------
     values : (n_z, n_y, n_x) or (n_y, n_x), NumPy or xarray, or the field of a large file
-    name : what the error calls it
+    name : its name in the error
     """
     on_disk = hasattr(values, "shape") and not hasattr(values, "__array__")
     array = np.asarray(values[:] if on_disk else values)
@@ -97,7 +97,7 @@ def per_tilt(values: ArrayLike, n_tilt: int, name: str, unit: str) -> Float64Arr
     ----------
     values : (n_tilt,)
     n_tilt : number of projections
-    name, unit : how the error calls them
+    name, unit : their name and unit in the error
     """
     array = np.asarray(values, np.float64)
     if array.shape != (n_tilt,) or not np.isfinite(array).all():
@@ -112,13 +112,13 @@ def per_tilt(values: ArrayLike, n_tilt: int, name: str, unit: str) -> Float64Arr
 
 
 def same_shape(values: ArrayLike, shape: tuple[int, ...], name: str, other: str) -> FloatArray:
-    """Return an array as float32 after a check that it fits another.
+    """Return an array as float32 after checking that its shape matches another array.
 
     Parameters
     ----------
     values : array
     shape : shape of the other
-    name, other : how the error calls the two
+    name, other : names of the two in the error
     """
     array = np.asarray(values)
     if array.shape != shape:
@@ -156,4 +156,4 @@ def table(columns: Mapping[str, Any]) -> Any:
 
 
 def silent(done: int, total: int) -> None:
-    """Show no progress: what a public function tells the room that it calls."""
+    """Progress function of the public functions, which shows nothing."""

@@ -1,4 +1,4 @@
-"""From a registered stack to maps of valence."""
+"""Valence maps from a registered stack."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -25,15 +25,15 @@ class Valences:
     Attributes
     ----------
     element : symbol
-    valence, valence_error : (n_y, n_x) float32 and its standard error; NaN where it does not count
-    fractions, fraction_errors : (n_reference, n_y, n_x) float32, adding up to 1
+    valence, valence_error : (n_y, n_x) float32 and its standard error; NaN for excluded pixels
+    fractions, fraction_errors : (n_reference, n_y, n_x) float32; the sum of fractions is 1
     edge_jump, edge_jump_error : (n_y, n_x) float32, optical density
-    chi_square : (n_y, n_x) float32, over the degrees of freedom
+    chi_square : (n_y, n_x) float32, per degree of freedom
     status : (n_y, n_x) uint8: 0 fitted, 1 too thin, 2 too thick, 3 without data
-    energy_offset_ev : number that was added to the energies of the stack, eV
-    condition_number : of the references and the background together
+    energy_offset_ev : offset that was added to the energies of the stack, eV
+    condition_number : condition number of the references together with the background
     pixel_nm : pixel in the object plane, nm
-    warnings : what to know of energies and references, as sentences
+    warnings : warnings about energies and references, as sentences
     """
 
     element: str
@@ -76,20 +76,20 @@ def fit_valence(
 
     Parameters
     ----------
-    registered : of :func:`register_stack`
+    registered : result of :func:`register_stack`
     references : two to five spectra by valence
-    window_ev : energies of the fit, eV; None: the default of the element
+    window_ev : energy range of the fit, eV; None: the default of the element
     pre_edge_ev, post_edge_ev : energies below the edge, and above all white lines, eV; None: from
         the tabulated edges
     fractions_sum : "free" fits amounts in optical density; "one" divides pixels by their edge jump
     background : "none", "constant" or "linear" background under each spectrum
     energy_offset_ev : number added to the energies of the stack, eV, or "fit"
-    white_line_ev : known energy of the sample's strongest peak, eV, to calibrate the energies
+    white_line_ev : known energy of the strongest peak of the sample, eV, for energy calibration
     references_normalized : the references have a pre-edge of 0 and an edge jump of 1 already
     max_condition : largest condition number of references and background together
-    thick_od : pixels above this optical density do not count
-    thin_sigma, thin_share : pixels whose edge jump is less than so many of its standard errors, or
-        than this share of the thickest, do not count
+    thick_od : pixels above this optical density are excluded
+    thin_sigma, thin_share : pixels whose edge jump is smaller than this many standard errors, or
+        than this fraction of the largest edge jump, are excluded
 
     Returns
     -------
@@ -99,7 +99,7 @@ def fit_valence(
     ------
     InputError
         For references that cannot be told apart, too few energies in the window, and a stack
-        without a pixel that counts.
+        without a usable pixel.
     ConfigError
         For a setting out of range.
 
@@ -152,7 +152,7 @@ def fit_valence(
 
 
 def _energy_stack(registered: RegisteredStack) -> EnergyStack:
-    """Return a registered stack as the fit takes it."""
+    """Return a registered stack in the form that the fit needs."""
     return EnergyStack(
         value=registered.value,
         variance=registered.variance,

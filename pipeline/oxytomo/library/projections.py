@@ -1,4 +1,4 @@
-"""Raw tilt series to optical density or signal, sorted by tilt."""
+"""Conversion of raw tilt series to optical density or signal, sorted by tilt."""
 
 from dataclasses import dataclass, field
 from typing import Literal, get_args
@@ -33,8 +33,8 @@ class Projections:
     value : (n_tilt, n_y, n_x) float32, optical density or signal; NaN where invalid
     variance : (n_tilt, n_y, n_x) float32, of the value; inf where invalid
     tilt_deg : (n_tilt,) ascending, degrees
-    energy_ev, pixel_nm : (n_tilt,) photon energy, eV, and pixel in the object plane, nm; NaN where
-        unknown
+    energy_ev, pixel_nm : (n_tilt,) photon energy, eV, and pixel size in the object plane, nm; NaN
+        if unknown
     acquisition_index : (n_tilt,) number of the frame in the raw series
     quantity : "optical_density" or "signal"
     invalid : number of invalid pixels by reason
@@ -70,28 +70,29 @@ def normalize(
 ) -> Projections:
     """Convert a raw series to optical density, ``−ln((I − D)/(F − D))``, with its variance.
 
-    Nothing is made plausible: opaque rays, hot and dead pixels and stray photons are NaN with
-    infinite variance, and counted. The variance is that of counting statistics.
+    Invalid values are not replaced: opaque rays, hot and dead pixels and stray photons are NaN with
+    infinite variance, and they are counted. The variance is that of counting statistics.
 
     Parameters
     ----------
-    series : raw frames with their flat and dark frames, of :func:`read_series`
-    quantity : what the pixels hold; None: as the series says. Transmission and optical density need
-        no flats; a signal is passed on with its variance
-    flat_field : flats that divide a frame: "mean" of all, "nearest" or "interpolate" in time
-    air_rescale : rescale each frame so that the empty region around the sample transmits 1
-    illumination : "auto" corrects an illumination that moved between flats and frames, where the
-        air around the sample shows it; "none" does not
-    opaque_transmission : rays with less transmission are invalid
-    hot_pixel_sigma : pixels so many standard deviations from their neighbours are invalid
+    series : raw frames with their flat and dark frames, from :func:`read_series`
+    quantity : quantity of the pixels; None: as given in the series. Transmission and optical
+        density need no flats; a signal is kept, with its variance
+    flat_field : flat field of a frame: "mean" of all flats, "nearest" or "interpolate" in time
+    air_rescale : rescale each frame so that the transmission of the empty region is 1
+    illumination : "auto" corrects a shift of the illumination between flats and frames, if the air
+        around the sample shows one; "none" does not
+    opaque_transmission : rays with a lower transmission are invalid
+    hot_pixel_sigma : pixels that differ by more standard deviations from their neighbours are
+        invalid
     stripe_removal : "sorting", "filtering" or "fitting" remove stripes from the sinograms (Vo et
         al., Opt. Express 26, 28396, 2018; needs the package algotom)
-    saturation_counts : counts from which the detector saturates; None: the largest of its type
+    saturation_counts : counts at which the detector saturates; None: the largest of its type
     air : empty region as first row, last row, first and last column; None: found in each frame
     complex_sigma_od : complex images: standard deviation of the optical density; None: measured in
         the empty region
     complex_part : complex images: "modulus" for absorption or "phase"
-    light_from_air : counts without flats take their light from the empty region of each frame
+    light_from_air : without flats, take the incident intensity from the empty region of each frame
 
     Returns
     -------
@@ -101,7 +102,7 @@ def normalize(
     ------
     InputError
         For counts without flat frames, flats that are not above the dark level, frames without an
-        empty region where one is needed, and a series without a valid pixel.
+        empty region if one is needed, and a series without a valid pixel.
     ShapeError
         For flat or dark frames of another size.
     ConfigError
@@ -160,7 +161,7 @@ def normalize(
 
 
 def _known_quantity(quantity: Quantity) -> Quantity:
-    """Refuse a word that is no quantity."""
+    """Refuse an unknown quantity."""
     if quantity not in get_args(Quantity):
         raise ConfigError(
             "quantity",

@@ -1,4 +1,4 @@
-"""Tilt series, stacks, volumes and spectra from files, whose format is found by content."""
+"""Read tilt series, stacks, volumes and spectra from files; the format is detected."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -37,7 +37,7 @@ def read_series(
     dataset: str | None = None,
     tilt_axis: Literal["vertical", "horizontal"] = "vertical",
 ) -> TiltSeries:
-    """Read one raw tilt series; what is given here wins over what the files say.
+    """Read one raw tilt series; values given here override those in the files.
 
     Parameters
     ----------
@@ -45,15 +45,14 @@ def read_series(
         in order
     angles : a table with one angle per frame, or the angles themselves, (n_frame,) degrees; None:
         those in the files
-    flat, dark : files of flat and dark frames, where they are not in the images' file
+    flat, dark : files of flat and dark frames, if they are not in the file of the images
     energy_ev : photon energy, eV
-    pixel_nm : pixel in the object plane, nm
+    pixel_nm : pixel size in the object plane, nm
     quantity : "counts", "transmission", "optical_density", "signal" or "complex"; None: as the
         files say
     offset : number added to every raw value, flats and darks included
     dataset : path of the images inside an HDF5 file
-    tilt_axis : direction of the tilt axis on the detector; "horizontal" frames are turned, rows
-        become columns
+    tilt_axis : direction of the tilt axis on the detector; "horizontal" frames are transposed
 
     Returns
     -------
@@ -84,7 +83,7 @@ def read_series(
     table = angles is None or isinstance(angles, str | PathLike)
     request = ReadRequest(
         images=_paths(images),
-        # Angles given as numbers take the place of those in the files, which may have none.
+        # Angles given as numbers replace those in the files, which may have none.
         angles=(Path(str(angles)) if angles is not None else None) if table else (0.0, 0.0),
         flat=_paths(flat),
         dark=_paths(dark),
@@ -114,14 +113,14 @@ def read_stack(
     quantity: Quantity | None = None,
     dataset: str | None = None,
 ) -> SpectralStack:
-    r"""Describe a raw stack of images through an absorption edge, whose frames are read on demand.
+    r"""Open a raw stack of images through an absorption edge; frames are read on demand.
 
     Parameters
     ----------
     images : one file, a folder or a pattern, or files in order
     energies : table with one energy per frame; None: those in the files
-    flat, dark : files of flat and dark frames, where they are not in the images' file
-    pixel_nm : pixel in the object plane, nm
+    flat, dark : files of flat and dark frames, if they are not in the file of the images
+    pixel_nm : pixel size in the object plane, nm
     quantity : "counts", "transmission", "optical_density" or "complex"; None: as the files say
     dataset : path of the images inside an HDF5 file
 
@@ -169,8 +168,8 @@ def read_volume(images: Files, *, dataset: str | None = None) -> Volume:
 
     Returns
     -------
-    Volume with ``values`` (n_z, n_y, n_x) float32, ``voxel_nm`` (None where the file does not say)
-    and ``format``
+    Volume with ``values`` (n_z, n_y, n_x) float32, ``voxel_nm`` (None if the file does not contain
+    it) and ``format``
 
     Raises
     ------
@@ -228,6 +227,6 @@ def read_spectrum(
 
 
 def _paths(images: Files) -> tuple[Path, ...]:
-    """Return the files that a path, a pattern or a list stands for."""
+    """Return the files of a path, a pattern or a list."""
     given = [images] if isinstance(images, str | PathLike) else images
     return tuple(expand(tuple(str(one) for one in given)))

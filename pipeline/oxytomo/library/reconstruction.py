@@ -19,7 +19,7 @@ from oxytomo.units import NM_PER_UM
 
 DEFAULT = Settings()
 PIXEL = float(NM_PER_UM)
-"""A pixel of 1 µm: line integrals are then in pixels."""
+"""With a pixel of 1 µm, line integrals are in pixels."""
 FEWEST_ROWS = 3
 LEAST_NOISE = 1e-6
 
@@ -74,8 +74,8 @@ def fbp(
 ) -> FloatArray:
     """Reconstruct by filtered back-projection with the ramp filter.
 
-    Quantitative for any tilt range: each tilt is weighted by the angle that it stands for. Kak and
-    Slaney, Principles of Computerized Tomographic Imaging (1988), chapter 3.
+    The result is quantitative for any tilt range: each tilt is weighted by its angular interval.
+    Kak and Slaney, Principles of Computerized Tomographic Imaging (1988), chapter 3.
 
     Parameters
     ----------
@@ -84,7 +84,7 @@ def fbp(
     tilt_deg : (n_tilt,) degrees
     axis_px : detector column of the tilt axis, px; None: the middle, (n_x − 1)/2. The axis is in
         the middle of the volume
-    pixel_nm : edge of a pixel, nm; the volume is then per µm, and per pixel without it
+    pixel_nm : pixel size, nm; the volume is per µm with it, and per pixel without it
     backend : "oxytomo", or "astra" or "tomopy" where these packages are installed
 
     Returns
@@ -95,7 +95,7 @@ def fbp(
     Raises
     ------
     ShapeError
-        For arrays that do not fit each other.
+        For arrays with inconsistent shapes.
     ConfigError
         For settings out of range, or an ``axis_px`` with a backend that needs the middle.
     MissingPackageError
@@ -182,7 +182,7 @@ def tv(
     nonnegative: bool = DEFAULT.nonnegative,
     tv_weight: float | None = DEFAULT.tv_weight,
 ) -> FloatArray:
-    """Reconstruct with total variation: the most constant volume that the noise allows.
+    """Reconstruct with total-variation regularisation, whose weight follows from the noise.
 
     The minimum of ``½ Σ w (A x − b)² + λ Σ |∇x|`` with w the inverse variance of the projections.
     Rudin, Osher and Fatemi, Physica D 60, 259 (1992); Sidky and Pan, Phys. Med. Biol. 53, 4777
@@ -191,9 +191,9 @@ def tv(
     Parameters
     ----------
     projections, tilt_deg, axis_px, pixel_nm : as in :func:`fbp`
-    variance : like ``projections``, of their values; inf or NaN where invalid. None: estimated from
+    variance : like ``projections``, of their values; inf or NaN if invalid. None: estimated from
         the pixel-to-pixel noise of each projection, the same for all its pixels
-    iterations : number of iterations, at most
+    iterations : largest number of iterations
     nonnegative : forbid negative values
     tv_weight : the weight λ; None: chosen from the noise
 
@@ -239,7 +239,8 @@ def tv(
 def _noise(projection: FloatArray) -> float:
     """Return the standard deviation of the pixels of one projection, from their neighbours.
 
-    Few rows have neighbours along the columns only: √6 is what second differences multiply by.
+    With few rows only neighbours along the columns are used; √6 is the noise gain of second
+    differences.
     """
     if projection.shape[0] >= FEWEST_ROWS:
         return pixel_noise(projection)
@@ -258,7 +259,7 @@ def _reconstructed(
     function: str,
     **values: Any,
 ) -> FloatArray:
-    """Check, scale to pixels, reconstruct."""
+    """Check the input, scale it to pixels, and reconstruct."""
     settings = checked(Settings, function, **values)
     line_integral, single = projections_of(projections)
     tilts = per_tilt(tilt_deg, line_integral.shape[0], "tilt_deg", "degrees")
@@ -288,7 +289,7 @@ def _reconstructed(
 
 
 def _geometry(tilt_deg: Any, n_columns: int, axis_px: float | None, backend: str) -> TiltGeometry:
-    """Return a square slice with the axis in its middle, wherever it is on the detector."""
+    """Return a square slice with the axis in its centre, for any axis position on the detector."""
     geometry = TiltGeometry.square(tilt_deg, n_columns)
     middle = geometry.axis_column
     if axis_px is None or axis_px == middle:

@@ -1,4 +1,4 @@
-"""Simulated acquisitions with their truth: what ``oxytomo simulate`` writes, as arrays."""
+"""Simulated acquisitions with their ground truth, as arrays; see ``oxytomo simulate``."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ from oxytomo.simulate.voids import VoidPhantom, photographed_rows, random_scene
 
 @dataclass(frozen=True, eq=False)
 class SimulatedTilts:
-    """A dual-energy tilt series and what it was made from.
+    """A simulated dual-energy tilt series with its ground truth.
 
     Attributes
     ----------
@@ -36,7 +36,7 @@ class SimulatedTilts:
 
 @dataclass(frozen=True, eq=False)
 class SimulatedVoids:
-    """A phase-contrast volume with pores and cracks and what it was made from.
+    """A simulated phase-contrast volume with pores and cracks, with its ground truth.
 
     Attributes
     ----------
@@ -60,7 +60,7 @@ def simulate_particle(
     Parameters
     ----------
     diameter_nm : mean diameter, nm
-    uniform : one composition throughout, as for a null run: every deviation found in it is false
+    uniform : uniform composition, as in a null run, in which every detected deviation is false
     formula : atoms per formula unit of the reference composition
     seed : seed of the random numbers, or a generator
 
@@ -72,7 +72,7 @@ def simulate_particle(
     Raises
     ------
     ConfigError
-        For a formula or a size that makes no particle.
+        For an invalid formula or size.
 
     Examples
     --------
@@ -101,21 +101,21 @@ def simulate_tilt_series(
     density_g_cm3: float = demo.DENSITY_G_CM3,
     seed: int | np.random.Generator = 0,
 ) -> SimulatedTilts:
-    """Record a particle below and on an edge of each element, at tilts between ±65°.
+    """Simulate images of a particle below and on an edge of each element, at tilts up to ±65°.
 
     Line integrals are exact, counts are ``Poisson(beam · PSF(exp(−OD)) + dark)``. The same seed
     gives the frames that ``oxytomo simulate`` writes.
 
     Parameters
     ----------
-    particle : of :func:`simulate_particle`; None: one that fills 0.7 of the field
+    particle : result of :func:`simulate_particle`; None: a particle of 0.7 of the field of view
     elements : of O, Mn, Co and Ni; each gives two series
     size : detector pixels in each direction
     n_tilts : number of tilts
-    photons : counts per pixel without sample
-    pixel_nm : pixel in the object plane, nm
+    photons : counts per pixel without a sample
+    pixel_nm : pixel size in the object plane, nm
     jitter_px : standard deviation of the shift of each frame, px
-    uniform : without ``particle``: one of one composition throughout
+    uniform : without ``particle``: simulate a uniform composition
     formula : atoms per formula unit of the reference composition
     density_g_cm3 : its mass density, g/cm³
     seed : seed of the random numbers, or a generator
@@ -127,7 +127,7 @@ def simulate_tilt_series(
     Raises
     ------
     ConfigError
-        For elements without an edge here, or sizes and counts that make no acquisition.
+        For elements without a tabulated edge, or invalid sizes and counts.
 
     Examples
     --------
@@ -173,7 +173,7 @@ def simulate_stack(
     jitter_px: float = demo.JITTER_PX,
     seed: int | np.random.Generator = 0,
 ) -> SimulatedStack:
-    """Record a round particle at energies through an edge; its valence falls towards the surface.
+    """Simulate a round particle at energies through an edge; valence decreases to the surface.
 
     Parameters
     ----------
@@ -181,9 +181,9 @@ def simulate_stack(
     law : "diffusion" (Crank, The Mathematics of Diffusion, 1975, eq. 6.18), "core_shell" or
         "uniform"
     size : detector pixels in each direction
-    n_energies : number of energies, 20 at least
-    photons : counts per pixel without sample
-    pixel_nm : pixel in the object plane, nm
+    n_energies : number of energies, at least 20
+    photons : counts per pixel without a sample
+    pixel_nm : pixel size in the object plane, nm
     jitter_px : strength of the drift; each frame moves by 0.3 of it, px rms
     seed : seed of the random numbers, or a generator
 
@@ -195,7 +195,7 @@ def simulate_stack(
     Raises
     ------
     ConfigError
-        For what makes no stack.
+        For invalid arguments.
 
     Examples
     --------
@@ -231,11 +231,11 @@ def simulate_voids(
     Parameters
     ----------
     size : edge of the volume, voxels
-    apertures_px : of the cracks, voxels; every other crack is open to the outside
+    apertures_px : apertures of the cracks, voxels; every second crack is open to the outside
     pore_radii_px : radii of spheres of the same volume, voxels
     blur_px : standard deviation of the blur, voxels
-    contrast_to_noise : contrast of solid to air over the standard deviation of the noise
-    shading : relative amplitude of a slow variation of the solid's level
+    contrast_to_noise : contrast of solid to air divided by the standard deviation of the noise
+    shading : relative amplitude of a slow variation of the grey level of the solid
     seed : seed of the random numbers, or a generator
 
     Returns

@@ -1,4 +1,4 @@
-"""From a raw stack through an absorption edge to optical density on one grid."""
+"""Conversion of a raw stack through an absorption edge to registered optical density."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -22,15 +22,15 @@ REGISTER = RegisterStackSettings()
 
 @dataclass(frozen=True, eq=False)
 class StackImages:
-    """Frames of one element through its edge, by increasing energy.
+    """Frames through the edge of one element, by increasing energy.
 
     Attributes
     ----------
     element : symbol
-    value, variance : (n_energy, n_y, n_x) float32, optical density; NaN and inf where invalid
+    value, variance : (n_energy, n_y, n_x) float32, optical density; NaN and inf if invalid
     energy_ev : (n_energy,) as recorded, eV
     acquisition_index : (n_energy,) number of each frame in the raw stack
-    pixel_nm : pixel in the object plane, nm; NaN where unknown
+    pixel_nm : pixel size in the object plane, nm; NaN if unknown
     invalid : number of invalid pixels by reason
     """
 
@@ -50,11 +50,12 @@ class RegisteredStack:
     Attributes
     ----------
     element, value, variance, energy_ev, pixel_nm : see :class:`StackImages`
-    shift_px : (n_energy, 2) shifts found, rows and columns, px
-    applied_px : (n_energy, 2) shifts undone, px; 0 where they do not exceed their error
-    lost : (n_energy,) frames that are left out
-    variance_factor : (n_energy,) variance of single pixels over that before the interpolation
-    warnings : what to know of single frames, as sentences
+    shift_px : (n_energy, 2) measured shifts, rows and columns, px
+    applied_px : (n_energy, 2) corrected shifts, px; 0 if not larger than their error
+    lost : (n_energy,) True for frames that are left out
+    variance_factor : (n_energy,) ratio of the variance of single pixels after and before
+        interpolation
+    warnings : warnings about single frames, as sentences
     """
 
     element: str
@@ -84,13 +85,15 @@ def normalize_stack(
 
     Parameters
     ----------
-    stack : of :func:`read_stack` or :func:`simulate_stack`
-    element : symbol of the element whose edge it is
+    stack : result of :func:`read_stack` or :func:`simulate_stack`
+    element : symbol of the element of the edge
     air : empty region as first row, last row, first and last column; None: found
-    air_rescale : take the light of each frame from the empty region; False trusts the flat frames
-    opaque_transmission : rays with less transmission are invalid
-    hot_pixel_sigma : pixels so many standard deviations from their neighbours are invalid
-    saturation_counts : counts from which the detector saturates; None: the largest of its type
+    air_rescale : take the incident intensity from the empty region of each frame; False uses the
+        flats
+    opaque_transmission : rays with a lower transmission are invalid
+    hot_pixel_sigma : pixels that differ by more standard deviations from their neighbours are
+        invalid
+    saturation_counts : counts at which the detector saturates; None: the largest of its type
     complex_sigma_od : complex images: standard deviation of the optical density; None: measured
 
     Returns
@@ -100,9 +103,9 @@ def normalize_stack(
     Raises
     ------
     InputError
-        For frames without an empty region where one is needed, and a stack without a valid pixel.
+        For frames without an empty region if one is needed, and a stack without a valid pixel.
     ConfigError
-        For an unknown element, a setting out of range, or no light to divide by.
+        For an unknown element, a setting out of range, or missing incident intensity.
 
     Examples
     --------
@@ -144,17 +147,17 @@ def register_stack(
     max_shift_px: float = REGISTER.max_shift_px,
     min_field: float = REGISTER.min_field,
 ) -> RegisteredStack:
-    """Move the frames of a stack onto one grid.
+    """Register the frames of a stack to one grid.
 
-    Shifts are found between frames of like contrast and around the edge, with their errors; frames
-    whose shift is within its error stay as they are.
+    Shifts and their errors are measured between frames of similar contrast and across the edge.
+    Frames with a shift smaller than its error are not changed.
 
     Parameters
     ----------
-    images : of :func:`normalize_stack`
-    enabled : False takes the frames as registered
-    max_shift_px : largest shift that is searched, px
-    min_field : share of the frame that all energies must have in common
+    images : result of :func:`normalize_stack`
+    enabled : False: the frames are already registered
+    max_shift_px : largest shift to search for, px
+    min_field : fraction of the frame that all energies must have in common
 
     Returns
     -------
@@ -163,7 +166,7 @@ def register_stack(
     Raises
     ------
     InputError
-        For a stack most of whose frames are dead, cannot be registered, or left the field.
+        If most frames of the stack are dead, cannot be registered, or are outside the field.
     ConfigError
         For a setting out of range.
 
@@ -233,7 +236,7 @@ class _Recorded:
 
 
 def _symbol(element: str) -> str:
-    """Refuse what is no element."""
+    """Refuse an unknown element."""
     if element not in SYMBOLS:
         raise ConfigError("element", expected="an element symbol", got=repr(element), fix="write Mn, Ni, O")
     return element

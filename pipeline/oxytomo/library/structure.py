@@ -36,7 +36,7 @@ class VoidMeasures:
     cracks : one row per crack; apertures in nm, areas in nm²
     numbers : the content of ``structure.json``: porosity, pores, cracks, network, shells,
         particles, calibration, with 95 % intervals (``ci95``) and definitions
-    warnings : what to know before the numbers, as sentences
+    warnings : warnings, as sentences
     """
 
     pores: "DataFrame"
@@ -58,8 +58,8 @@ def segment_voids(
 ) -> Voids:
     """Find the particles of a volume, their pores and their cracks.
 
-    Cracks are ridges of a plate filter over several widths, kept where noise alone would make less
-    than the number that is allowed (Benjamini and Hochberg, J. R. Stat. Soc. B 57, 289, 1995).
+    Cracks are ridges of a plate filter at several widths. They are kept if noise alone would give
+    fewer than the allowed number (Benjamini and Hochberg, J. R. Stat. Soc. B 57, 289, 1995).
     Apertures follow from the missing grey value across a crack, so that cracks thinner than a voxel
     are measured too.
 
@@ -67,13 +67,14 @@ def segment_voids(
     ----------
     volume : (n_z, n_y, n_x) array, bright solid in dark air; NaN counts as air. A slice may be
         (n_y, n_x)
-    mask : particles of your own, 0 outside and 1, 2 … inside; None: found from the volume
-    blur_px : standard deviation of the blur, voxels; None: measured at the particle's edge
-    bridge_px : radius of the ball that closes cracks which are open to the outside, voxels
-    false_cracks : cracks that noise alone may make in the whole volume, on average
-    false_discovery : share of the cracks found that may be false
-    largest_share : particles smaller than this share of the largest one are left out
-    separate : divide particles that touch at their necks
+    mask : your own mask of the particles, 0 outside and 1, 2 … inside; None: segmented from the
+        volume
+    blur_px : standard deviation of the blur, voxels; None: measured at the edge of the particle
+    bridge_px : radius of the ball that closes cracks open to the outside, voxels
+    false_cracks : mean number of false cracks in the whole volume that noise alone may cause
+    false_discovery : fraction of the detected cracks that may be false
+    largest_share : particles smaller than this fraction of the largest one are left out
+    separate : split particles that touch each other, at the necks between them
 
     Returns
     -------
@@ -83,9 +84,9 @@ def segment_voids(
     Raises
     ------
     InputError
-        For a volume without a particle, with inverted contrast, or of nothing but void.
+        For a volume without a particle, with inverted contrast, or with only void.
     ShapeError
-        For a mask that does not fit the volume.
+        For a mask with another shape than the volume.
     ConfigError
         For a setting out of range.
 
@@ -131,17 +132,17 @@ def measure_voids(
     false_cracks: float = SEGMENT.false_cracks,
     false_discovery: float = SEGMENT.false_discovery,
 ) -> VoidMeasures:
-    """Measure pores, cracks and the network they form, with intervals from repeated noise.
+    """Measure pores, cracks and their network, with intervals from resampled noise.
 
-    Volumes are sums of the void fraction; apertures are area-weighted. For the intervals the search
-    is repeated on the volume that was found with noise drawn anew.
+    Volumes are sums of the void fraction; apertures are area-weighted. For the intervals the
+    segmentation is repeated on the segmented volume with resampled noise.
 
     Parameters
     ----------
-    voids : of :func:`segment_voids`
-    voxel_nm : edge of a voxel, nm
+    voids : result of :func:`segment_voids`
+    voxel_nm : voxel size, nm
     shells : number of shells of equal volume from rim to centre
-    replicates : segmentations with noise drawn anew, for the intervals; 0 for none
+    replicates : number of segmentations with resampled noise, for the intervals; 0 for none
     seed : seed of the random numbers
     bridge_px, false_cracks, false_discovery : as given to :func:`segment_voids`
 
@@ -152,7 +153,7 @@ def measure_voids(
     Raises
     ------
     ConfigError
-        For a setting out of range, or a voxel that has no size.
+        For a setting out of range, or an invalid voxel size.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""The results of samples, read in one place."""
+"""Read the results of samples."""
 
 from oxytomo.results.numbers import Number as Number
 from oxytomo.results.opening import open_results as open_results

@@ -1,4 +1,4 @@
-"""Which arrays a sample has, and how each is read: from stage stores or exported images."""
+"""Arrays of a sample and their readers, from stage stores or exported images."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
@@ -16,11 +16,11 @@ if TYPE_CHECKING:
 
 Readers = dict[str, "Callable[[], xr.DataArray]"]
 _CHANNELS: Mapping[str, str] = {"tm_o_deviation": "deviation", "tm_o_deviation_sigma": "deviation_sigma"}
-"""Names of channels of an image that differ from those of the arrays."""
+"""Names of image channels that differ from the names of the arrays."""
 
 
 def array_readers(results: "Results") -> Readers:
-    """Return how each array of a sample is read, by ``<branch>/<name>``."""
+    """Return the reader of each array of a sample, by ``<branch>/<name>``."""
     found: Readers = {
         key: _from_store(results, key, kind)
         for key, kind in ARRAY_TYPES.items()
@@ -45,7 +45,7 @@ def _from_store(results: "Results", key: str, kind: ArrayType) -> "Callable[[], 
     def read() -> "xr.DataArray":
         branch, _, name = key.partition("/")
         store = results.files.store(kind.store)
-        assert store is not None  # only what is there has a reader
+        assert store is not None  # only existing stores have a reader
         with numbers_of(results.files.paths, branch):
             found = stored_array(store, kind, name)
             return found.isel(tilt=0, drop=True) if branch == "areal_density" else found
@@ -56,7 +56,7 @@ def _from_store(results: "Results", key: str, kind: ArrayType) -> "Callable[[], 
 def _sigma(results: "Results") -> "xr.DataArray":
     """Return the standard deviation of the areal density, on the grid of its maps."""
     maps, record = results.arrays["areal_density/areal_density"], results.areal_density
-    assert record is not None  # its store is there
+    assert record is not None  # its store exists
     found = maps.copy(data=np.asarray(record.sigma))
     found.name = "areal_density_sigma"
     found.attrs["definition"] = "standard deviation of the areal density, from counting statistics"

@@ -25,9 +25,9 @@ class ArrayType:
 
     Attributes
     ----------
-    store, array : where it is among the stage stores
-    definition : what exactly is in it
-    classes : names of the labels, empty for what is no label image, or one of numbers of objects
+    store, array : its stage store and the array in it
+    definition : exact definition of its values
+    classes : names of the labels; empty for other images and for images of object numbers
     """
 
     store: str
@@ -99,7 +99,7 @@ ARRAY_TYPES: Mapping[str, ArrayType] = {
     ),
     "branches/void_fraction": ArrayType("branches_register", "void", "share of the voxel that is void"),
 }
-"""By ``<branch>/<name>``; what is made of a store that is not there is left out."""
+"""Arrays by ``<branch>/<name>``; arrays of missing stores are left out."""
 
 ELEMENT_ARRAYS: Mapping[str, tuple[str, str]] = {
     "valence": ("valence", "sum of fraction × valence of the references; NaN where there is none"),
@@ -113,7 +113,7 @@ ELEMENT_ARRAYS: Mapping[str, tuple[str, str]] = {
 
 
 class _Source:
-    """What Dask reads blocks from: a stored field, with the attributes that Dask asks for."""
+    """A stored field with the attributes that Dask needs to read blocks."""
 
     def __init__(self, field: Any) -> None:
         self._field = field
@@ -125,12 +125,12 @@ class _Source:
 
 
 def stored_array(store: Store, kind: ArrayType, name: str) -> "xr.DataArray":
-    """Return an array of a stage store; nothing of it is read.
+    """Return an array of a stage store without reading it.
 
     Parameters
     ----------
-    store, kind : where it is
-    name : of the result
+    store, kind : the store and the description of the array
+    name : name of the result
     """
     array = store.array(kind.array)
     dims = store.axes(kind.array)
@@ -151,7 +151,7 @@ def stored_array(store: Store, kind: ArrayType, name: str) -> "xr.DataArray":
 
 
 def image_array(levels: Levels, *, name: str, kind: ArrayType, unit: str, path: Path) -> "xr.DataArray":
-    """Return the finest level of an exported image; nothing of it is read."""
+    """Return the finest level of an exported image without reading it."""
     finest = levels.arrays[0]
     dims = SPACE[-len(finest.shape) :]
     token = hashlib.sha256(f"{path}:{name}:{path.stat().st_mtime_ns}".encode()).hexdigest()[:16]
@@ -168,7 +168,7 @@ def image_array(levels: Levels, *, name: str, kind: ArrayType, unit: str, path: 
 
 
 def _lazy(field: Any, chunks: Sequence[int], name: str) -> Any:
-    """Return a field as a Dask array of its stored chunks."""
+    """Return a field as a Dask array with its stored chunks."""
     import dask.array as da
 
     source = _Source(field)
@@ -197,7 +197,7 @@ def _labelled(
     for axis in SPACE:
         if axis in found.coords:
             found.coords[axis].attrs["units"] = "nanometer"
-    if "z" not in dims:  # an image on the detector, whose rows are slices of a volume
+    if "z" not in dims:  # a detector image, whose rows are slices of a volume
         for axis, side in (("y", "detector row"), ("x", "detector column")):
             if axis in found.coords:
                 found.coords[axis].attrs["long_name"] = side
@@ -209,7 +209,7 @@ def _labelled(
 def _space(
     dims: Sequence[str], shape: Sequence[int], steps_nm: Sequence[float], starts_nm: Sequence[float] = ()
 ) -> dict[str, Any]:
-    """Return where the centres of voxels lie along z, y and x; the first at 0 without a start."""
+    """Return the voxel centres along z, y and x; the first is at 0 without a start."""
     sides = [(axis, size) for axis, size in zip(dims, shape, strict=True) if axis in SPACE]
     require_memory(8 * sum(size for _, size in sides))
     starts = starts_nm or [0.0] * len(sides)
@@ -220,7 +220,7 @@ def _space(
 
 
 def _others(store: Store, dims: Sequence[str], shape: Sequence[int]) -> dict[str, Any]:
-    """Return names of elements, series and references along their axes, and angles of tilts."""
+    """Return the coordinates: names of elements, series and references, and tilt angles."""
     facts = store.attributes
     found: dict[str, Any] = {}
     for axis, key in (("element", "elements"), ("series", "series"), ("reference", "names")):
@@ -232,7 +232,7 @@ def _others(store: Store, dims: Sequence[str], shape: Sequence[int]) -> dict[str
 
 
 def _classes(kind: ArrayType, facts: Mapping[str, Any]) -> Names:
-    """Return the names of labels; those of the pixels of a valence map are in the store."""
+    """Return the names of labels; for the pixels of a valence map they are in the store."""
     if kind.array == "status":
         return {int(label): str(name) for label, name in facts["status"].items()}
     return kind.classes

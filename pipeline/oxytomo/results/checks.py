@@ -1,4 +1,4 @@
-"""What a reader of a report must know before any number: each check returns warnings as sentences."""
+"""Checks of results for the report; each check returns its warnings as sentences."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -20,7 +20,7 @@ LARGE_SOLVER_RESIDUAL, LARGE_MISFIT = 0.1, 2.0
 
 
 def check_null(fractions: Sequence[Fraction]) -> list[str]:
-    """Compare each class that departs from the target with what noise alone makes of a uniform particle."""
+    """Compare the class fractions with those that noise alone gives in a uniform particle."""
     departures = [fraction for fraction in fractions if fraction.key in ("oxygen_poor", "oxygen_rich")]
     if departures and all(fraction.null is None for fraction in departures):
         return ["There is no null run, so it is not known how much of each class noise alone would make."]
@@ -45,7 +45,7 @@ def check_null(fractions: Sequence[Fraction]) -> list[str]:
 
 
 def check_bias(fractions: Sequence[Fraction], phases_json: Mapping[str, Any] | None) -> list[str]:
-    """Warn where another dose of noise moves a fraction far, and where there are no replicates at all."""
+    """Warn if additional noise changes a fraction strongly, and if there are no replicates."""
     found = []
     if phases_json is not None and "replicates" in phases_json and phases_json["replicates"] < 2:
         found.append("With fewer than two noise replicates there are no 95 % intervals.")
@@ -61,7 +61,7 @@ def check_bias(fractions: Sequence[Fraction], phases_json: Mapping[str, Any] | N
 
 
 def check_solver(phases_json: Mapping[str, Any] | None) -> list[str]:
-    """Warn of a deviation that was not iterated to the end, and of data that no deviation explains."""
+    """Warn of a deviation that did not converge, and of data that no deviation explains."""
     solver = (phases_json or {}).get("solver") or {}
     found = []
     if solver.get("residual", 0) > LARGE_SOLVER_RESIDUAL:
@@ -96,13 +96,13 @@ def check_tilts(tilt_deg: Float64Array) -> list[str]:
 
 
 def check_alignment(alignment: Alignment) -> list[str]:
-    """Warn of shifts at the limit of the search, of bad frames, of residuals and of an alignment that has not settled."""
+    """Warn of shifts at the search limit, bad frames, residuals and missing convergence."""
     found = [str(warning) for warning in alignment.quality.get("warnings") or ()]
     limit = alignment.max_shift_px
     shifts = np.stack([alignment.dy_px, alignment.dx_px])
     largest = 0.0
     if shifts.size:
-        # The tilt axis' offset is common to all frames and no shift between them.
+        # The offset of the tilt axis is common to all frames, not a shift between them.
         between_tilts = np.abs(shifts - np.median(shifts, axis=(1, 2), keepdims=True)).max()
         between_energies = np.ptp(shifts, axis=1).max()
         largest = float(max(between_tilts, between_energies))
@@ -161,14 +161,14 @@ def check_invalid(alignment: Alignment | None, phases_json: Mapping[str, Any] | 
 
 
 def check_stripes(effect: float) -> list[str]:
-    """Say what the removal of stripes did to the composition."""
+    """Report the effect of stripe removal on the composition."""
     if effect == 0:
         return []
     return [f"Stripes were removed from the sinograms, which changed the mean TM/O by {100 * effect:+.2f} %."]
 
 
 def check_amounts(negative_rays: Mapping[str, Sequence[int]]) -> list[str]:
-    """Warn of elements with negative amounts, which no matter has."""
+    """Warn of elements with negative amounts, which are unphysical."""
     return [
         f"{element} has a negative amount in {percent(negative / different)} of the rays where its amount is beyond noise: the "
         "energies may be swapped, one of them measured twice, or badly registered."
@@ -178,7 +178,7 @@ def check_amounts(negative_rays: Mapping[str, Sequence[int]]) -> list[str]:
 
 
 def check_noise(deviation_sigma: Field | None, particle: Field, threshold: float) -> list[str]:
-    """Warn where noise per voxel exceeds the threshold of the classes."""
+    """Warn if the noise per voxel exceeds the threshold of the classes."""
     if deviation_sigma is None:
         return []
     inside = sampled(deviation_sigma, particle)
@@ -196,7 +196,7 @@ def check_noise(deviation_sigma: Field | None, particle: Field, threshold: float
 
 
 def check_particle(particle: Field, deviation: Field) -> list[str]:
-    """Warn of a particle that is cut by the edge of the volume and of voxels without a deviation."""
+    """Warn if the edge of the volume cuts the particle, and of voxels without a deviation."""
     found = []
     cut = [
         f"{end} {name}"
@@ -221,7 +221,7 @@ def check_particle(particle: Field, deviation: Field) -> list[str]:
 
 
 def check_undecided(share: float | None) -> list[str]:
-    """Warn where noise leaves most of the particle undecided."""
+    """Warn if most of the particle is undecided because of noise."""
     if share is None or share <= 0.5:
         return []
     return [f"Noise leaves {percent(share)} of the particle's volume undecided."]

@@ -1,4 +1,4 @@
-"""The tables of a sample: which columns each has, their types, units and definitions."""
+"""Columns of the tables of a sample: types, units and definitions."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -21,8 +21,8 @@ class Column:
     ----------
     kind : ``number`` (float64, empty cells are NaN), ``count`` (int64), ``flag`` (True or False),
         ``text`` or ``choice``
-    unit, definition : ``"1"`` for a pure number; what exactly is in it
-    choices : of the kind ``choice``
+    unit, definition : unit (``"1"`` for a pure number), and exact definition of the values
+    choices : allowed values of the kind ``choice``
     """
 
     kind: Kind
@@ -33,7 +33,7 @@ class Column:
 
 @dataclass(frozen=True)
 class TableType:
-    """A table: its branch, the columns without which it is refused, and all columns by name."""
+    """A table: its branch, its required columns, and all columns by name."""
 
     branch: str
     needed: tuple[str, ...]
@@ -290,4 +290,4 @@ TABLE_TYPES: Mapping[str, TableType] = {
         },
     ),
 }
-"""By key of the table in :data:`oxytomo.results.places.TABLES`."""
+"""Tables by key in :data:`oxytomo.results.places.TABLES`."""

@@ -1,4 +1,4 @@
-"""What the quantities of a sample are, each defined once."""
+"""Definitions of the quantities of a sample."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -31,14 +31,14 @@ COLUMN_DEFINITIONS: Mapping[str, str] = {
 
 @dataclass(frozen=True)
 class Quantity:
-    """A number that a sample can have, with its interval.
+    """A quantity of a sample, with its interval.
 
     Attributes
     ----------
     key : its name among the numbers
     branch : branch it comes from
     name, unit : in text
-    definition : what exactly was computed
+    definition : exact definition
     """
 
     key: str

@@ -1,4 +1,4 @@
-"""One line for results that this version did not write, and for names that do not exist."""
+"""One-line errors for results of other versions and for unknown names."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -8,7 +8,7 @@ from oxytomo.errors import PipelineError, StoreError
 from oxytomo.io.plain_files import printable
 
 UNFIT = (LookupError, TypeError, ValueError, AttributeError, ArithmeticError, RuntimeError, StopIteration)
-"""What code raises that meets other numbers than it was written for."""
+"""Exceptions of code that reads data of an unexpected form."""
 
 
 class NoSuchResultError(PipelineError, KeyError):
@@ -20,12 +20,12 @@ class NoSuchResultError(PipelineError, KeyError):
 
 @contextmanager
 def numbers_of(paths: Mapping[str, Path], branch: str) -> Iterator[None]:
-    """Turn what the numbers of a branch lack, or hold in another form, into one line.
+    """Convert errors about missing or unexpected values of a branch to one line.
 
     Raises
     ------
     StoreError
-        Names the files of the branch in which it must be.
+        It names the files of the branch that may contain the problem.
     """
     try:
         yield
@@ -43,7 +43,7 @@ def numbers_of(paths: Mapping[str, Path], branch: str) -> Iterator[None]:
 
 
 def no_such(name: object, what: str, known: Sequence[str]) -> NoSuchResultError:
-    """Return the error for a name that is not there."""
+    """Return the error for an unknown name."""
     return NoSuchResultError(
         printable(name)[:80],
         expected=f"one of the {what} of this sample: {printable(', '.join(known)) or 'there are none'}",

@@ -1,4 +1,4 @@
-"""The files of a sample: each is checked against its record and opened once."""
+"""Files of a sample; each is checked against its record and opened once."""
 
 from collections.abc import Mapping
 from pathlib import Path
@@ -37,20 +37,20 @@ class Files:
             self._checked.add(key)
 
     def check_all(self) -> None:
-        """Refuse the sample where any of its files or stores was changed."""
+        """Refuse the sample if any of its files or stores was changed."""
         for key in self.paths:
             self.check(key)
 
     def store(self, key: str) -> Store | None:
-        """Return a stage store, None where there is none."""
+        """Return a stage store, None if it is missing."""
         return self._once(key, read_store)
 
     def json(self, key: str) -> dict[str, Any] | None:
-        """Return the content of a JSON table, None where there is none."""
+        """Return the content of a JSON table, None if it is missing."""
         return self._once(key, lambda path: read_json_object(path, MOST_TABLE_BYTES))
 
     def table(self, key: str) -> "pd.DataFrame | None":
-        """Return a table, None where there is none."""
+        """Return a table, None if it is missing."""
         return self._once(key, lambda path: read_table(path, TABLE_TYPES[key]))
 
     def _once(self, key: str, read: Any) -> Any:

@@ -1,4 +1,4 @@
-"""Class fractions in ``phases.json``, with what noise alone makes of them."""
+"""Class fractions in ``phases.json``, with those that noise alone gives."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -10,15 +10,15 @@ from oxytomo.results.names import CLASS_KEYS, CLASS_NAMES
 
 @dataclass(frozen=True)
 class Fraction:
-    """A class fraction with its 95 % interval and what noise alone gives.
+    """A class fraction with its 95 % interval and the fraction that noise alone gives.
 
     Attributes
     ----------
     key : ``target``, ``oxygen_poor``, ``oxygen_rich`` or ``undecided``
     value : fraction of the particle's volume
-    interval : (low, high), or None where unknown
+    interval : (low, high), or None if unknown
     null : the fraction of a uniform particle, or None without a null run
-    confident : the fraction that is certain in spite of noise, or None
+    confident : fraction that is certain despite the noise, or None
     """
 
     key: str
@@ -39,14 +39,14 @@ class Fraction:
 
 
 def fractions_of(phases_json: Mapping[str, Any] | None) -> list[Fraction]:
-    """Return the class fractions in ``phases.json``, none before it is written.
+    """Return the class fractions in ``phases.json``; empty if the file does not exist.
 
-    A fraction of null is left out.
+    Fractions that are null are left out.
 
     Raises
     ------
     KeyError, TypeError, ValueError
-        It holds no fractions.
+        If the file contains no fractions.
     """
     if phases_json is None:
         return []
@@ -72,7 +72,7 @@ def fractions_of(phases_json: Mapping[str, Any] | None) -> list[Fraction]:
 
 
 def undecided_of(phases_json: Mapping[str, Any] | None) -> float | None:
-    """Return the fraction that noise leaves undecided, None where it is not known."""
+    """Return the fraction that is undecided because of noise, None if unknown."""
     confident = ((phases_json or {}).get("confident") or {}).get("fractions") or {}
     value = (confident.get("undecided") or {}).get("value")
     return None if value is None else float(value)

@@ -1,4 +1,4 @@
-"""Exported OME-Zarr images of this package, opened without loading them."""
+"""Open exported OME-Zarr images of this package without loading them."""
 
 import math
 import re
@@ -18,23 +18,23 @@ from oxytomo.io.stores import STORE_KEY, decode_json
 from oxytomo.io.zarr_guard import GuardedStore, check_zarr
 
 KINDS = ("composition", "areal_density", "tomogram", "oxidation", "structure")
-"""Branches in the order in which their images are layered, the first at the bottom."""
+"""Branches in the order of their image layers, from bottom to top."""
 
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, ArithmeticError)
 
 
 class LazyArray:
-    """An array on disk, or a part of it, that is read when NumPy asks for its values.
+    """An array on disk, or a part of it, that is read when NumPy needs its values.
 
-    Cutting out parts reads nothing, so a viewer may take a tile of a volume first and a slice of the tile then. Zarr is read
-    without a graph of tasks in between, which costs more than the slice itself in volumes of many chunks. What was read last is
-    kept: napari asks for each slice twice.
+    Indexing reads nothing, so a viewer can select a tile of a volume and then a slice of the tile.
+    Zarr is read directly, because a task graph costs more than a slice in volumes of many chunks.
+    The last part is kept in memory, because napari requests each slice twice.
 
     Parameters
     ----------
     array : zarr array
     cut : an index or a slice with start and stop for each axis of ``array``
-    last : the part that was read last, shared by all parts of an array
+    last : the part that was last read, shared by all parts of an array
     """
 
     def __init__(self, array: Any, cut: tuple[int | slice, ...], last: dict[str, Any] | None = None) -> None:
@@ -47,7 +47,7 @@ class LazyArray:
 
     @classmethod
     def whole(cls, array: Any, channel: int | None) -> "LazyArray":
-        """Return an array, or one channel of it where the first axis is channels."""
+        """Return an array, or one of its channels if the first axis is channels."""
         lead = () if channel is None else (channel,)
         return cls(array, (*lead, *(slice(0, side) for side in array.shape[len(lead) :])))
 
@@ -91,12 +91,12 @@ class LazyArray:
 
 @dataclass(frozen=True)
 class Levels:
-    """An array at several resolutions, finest first, read when asked for.
+    """An array at several resolutions, finest first, read on demand.
 
     Attributes
     ----------
     arrays : with the axes (z, y, x) or (y, x)
-    scale_nm, translate_nm : voxel size of the finest level and the place of the centre of its first voxel
+    scale_nm, translate_nm : voxel size of the finest level and position of its first voxel centre
     """
 
     arrays: Sequence[Any]
@@ -105,14 +105,14 @@ class Levels:
 
     @property
     def extent_nm(self) -> tuple[tuple[float, float], ...]:
-        """Return where the outer faces of the first and the last voxel lie along each axis."""
+        """Return the outer faces of the first and the last voxel along each axis."""
         sides = zip(self.arrays[0].shape, self.scale_nm, self.translate_nm, strict=True)
         return tuple((start - step / 2, start + (size - 0.5) * step) for size, step, start in sides)
 
 
 @dataclass(frozen=True)
 class ImageChannel:
-    """One channel: its levels, the colour (six hexadecimal digits) and range it is shown with, its unit."""
+    """One channel: its levels, colour (six hexadecimal digits), displayed range and unit."""
 
     name: str
     levels: Levels
@@ -146,12 +146,12 @@ class OpenedImage:
 
     @property
     def grid(self) -> Levels:
-        """Return the levels that stand for the grid of the image."""
+        """Return the levels that define the grid of the image."""
         return self.channels[0].levels
 
 
 def image_record(path: Path) -> dict[str, Any] | None:
-    """Return what this package wrote into an exported image, None for anything else."""
+    """Return the record of an exported image, None for images of other programs."""
     try:
         attributes = _attributes(path)
         record = decode_json(attributes[STORE_KEY])
@@ -161,14 +161,14 @@ def image_record(path: Path) -> dict[str, Any] | None:
 
 
 def open_image(path: Path) -> OpenedImage:
-    """Open an exported image; no voxel is read.
+    """Open an exported image without reading voxels.
 
     Raises
     ------
     InputError
-        When there is nothing, or something of another program.
+        If there is no image, or an image of another program.
     StoreError
-        When levels or labels are missing or damaged.
+        If levels or labels are missing or damaged.
     """
     record = image_record(path)
     if record is None:
@@ -211,12 +211,12 @@ def open_image(path: Path) -> OpenedImage:
 
 
 def describe_image(path: Path) -> list[str]:
-    """Return lines about the axes, levels, channels and labels of an OME-Zarr image, none for anything else.
+    """Return lines about axes, levels, channels and labels of an OME-Zarr image, else none.
 
     Raises
     ------
     StoreError
-        Its metadata are damaged.
+        If its metadata are damaged.
     """
     if not any((path / name).is_file() for name in ("zarr.json", ".zattrs")):
         return []
@@ -252,7 +252,7 @@ def _damaged_image(path: Path, error: Exception) -> StoreError:
 
 
 def _check_grids(axes: Sequence[str], channels: Sequence[ImageChannel], labels: Mapping[str, Levels]) -> None:
-    """Raise ``ValueError`` where channels and labels are not on one grid of maps or volumes, with levels that get coarser."""
+    """Raise ``ValueError`` unless channels and labels share one grid with ever coarser levels."""
     if not channels or [axis for axis in axes if axis != "c"] not in (["z", "y", "x"], ["y", "x"]):
         raise ValueError("axes")
     grid = channels[0].levels
@@ -297,7 +297,7 @@ def _ome(attributes: Mapping[str, Any]) -> Mapping[str, Any]:
 
 
 def _levels(group: Any, scales: Mapping[str, Any], *, channel: int | None) -> Levels:
-    """Return all levels, of one channel where the first axis is channels."""
+    """Return all levels, or those of one channel if the first axis is channels."""
     arrays = [LazyArray.whole(group[level["path"]], channel) for level in scales["datasets"]]
     finest = {item["type"]: item for item in scales["datasets"][0]["coordinateTransformations"]}
     scale = [float(value) for value in finest["scale"]["scale"]]

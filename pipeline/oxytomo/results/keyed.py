@@ -1,4 +1,4 @@
-"""Named results that are read when asked for."""
+"""Named results that are read on demand."""
 
 from collections.abc import Callable, Iterator, Mapping
 from functools import partial
@@ -14,14 +14,14 @@ def _itself(item: Item) -> Item:
 
 
 class Keyed(Mapping[str, Item], Generic[Item]):
-    """A mapping of ``<branch>/<name>`` to results; a name that only one branch has is enough.
+    """A mapping of ``<branch>/<name>`` to results; a unique name needs no branch.
 
-    Nothing is read before it is asked for, and nothing twice.
+    Each result is read on first use, and only once.
 
     Parameters
     ----------
-    what : what these are, in the plural
-    readers : key -> function that reads it
+    what : kind of the results, in the plural
+    readers : key -> function that reads the result
     """
 
     def __init__(self, what: str, readers: Mapping[str, Callable[[], Item]]) -> None:

@@ -1,4 +1,4 @@
-"""Names of classes, and numbers as text."""
+"""Names of classes, and text for numbers."""
 
 from collections.abc import Mapping
 
@@ -18,7 +18,7 @@ CLASS_KEYS: Mapping[str, int] = {
     "oxygen_rich": OXYGEN_RICH,
     "undecided": UNDECIDED,
 }
-"""Keys of fractions in ``phases.json`` and the label each stands for."""
+"""Keys of fractions in ``phases.json`` and their labels."""
 
 
 def percent(fraction: float) -> str:

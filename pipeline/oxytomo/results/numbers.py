@@ -20,19 +20,19 @@ if TYPE_CHECKING:
     import pandas as pd
 
 NORMAL_95 = 1.959964
-"""Reach of a 95 % interval in standard deviations of a normal distribution."""
+"""Half width of a 95 % interval in standard deviations of a normal distribution."""
 
 
 @dataclass(frozen=True)
 class Number:
-    """A number in its unit, with the interval that holds the truth in 95 % of cases.
+    """A number with its unit and its 95 % confidence interval.
 
     Attributes
     ----------
-    value : NaN where it is not known
-    low, high : limits of the interval, NaN where it is not known
-    unit : in text, empty for a pure number
-    definition : what exactly was computed, and what the interval holds
+    value : NaN if unknown
+    low, high : limits of the interval, NaN if unknown
+    unit : unit as text, empty for a pure number
+    definition : exact definition of the number and of its interval
 
     Examples
     --------
@@ -53,7 +53,7 @@ class Number:
 
     @property
     def error(self) -> float:
-        """Return the wider side of the interval / 1.96, as standard deviation; NaN without one."""
+        """Return the wider side of the interval / 1.96 as standard deviation; NaN without one."""
         if self.interval is None:
             return float("nan")
         return max(self.value - self.low, self.high - self.value, 0.0) / NORMAL_95
@@ -67,12 +67,13 @@ class Number:
 
 
 def branch_numbers(files: Files, branch: str) -> dict[str, Number]:
-    """Return the numbers of a branch by name, none before they are measured.
+    """Return the numbers of a branch by name; empty if they are not measured yet.
 
     Raises
     ------
     KeyError, TypeError, ValueError, IndexError
-        Its tables are not what this version writes; see :func:`oxytomo.results.errors.numbers_of`.
+        If its tables have the format of another version; see
+        :func:`oxytomo.results.errors.numbers_of`.
     """
     content = files.json(JSON_TABLES[branch])
     if content is None:
@@ -112,12 +113,12 @@ def structure_numbers(facts: Mapping[str, Any]) -> dict[str, Number]:
 
 
 def volume_um3(facts: Mapping[str, Any]) -> float:
-    """Return the volume inside the skin, NaN where it is 0."""
+    """Return the volume inside the particle surface, NaN if it is 0."""
     return float(facts["particle_volume_nm3"]) / 1e9 or float("nan")
 
 
 def oxidation_numbers(summary: Mapping[str, Any], shells: "pd.DataFrame") -> dict[str, Number]:
-    """Return mean valences and their steps from rim to centre."""
+    """Return mean valences and their differences between rim and centre."""
     found = {}
     for element, facts in summary.items():
         mean, step = valence_quantities([element])
@@ -132,12 +133,12 @@ def oxidation_numbers(summary: Mapping[str, Any], shells: "pd.DataFrame") -> dic
 
 
 def float_of(value: Any) -> float:
-    """Return a number of a JSON file, where null stands for none."""
+    """Return a number of a JSON file; NaN for null."""
     return float("nan") if value is None else float(value)
 
 
 def _stored(quantity: Quantity, entry: Mapping[str, Any], scale: float) -> Number:
-    """Return a stored number with its interval; null is not a number."""
+    """Return a stored number with its interval; NaN for null."""
     limits = entry.get("ci95")
     low, high = (np.nan, np.nan) if not limits or None in limits else map(float, limits)
     value = scale * float_of(entry["value"])

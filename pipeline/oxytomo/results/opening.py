@@ -1,4 +1,4 @@
-"""Open what a path holds: the results of a sample, or a folder of samples."""
+"""Open the results of a sample, or of a folder of samples."""
 
 import os
 from pathlib import Path
@@ -10,7 +10,7 @@ from oxytomo.results.places import STORES, TABLES
 from oxytomo.results.results import Results, ResultsFolder
 
 FILES_OF_A_SAMPLE = (*(name for name in TABLES.values() if "/" not in name), "report.html")
-"""Files of a sample's folder that stand for the sample."""
+"""Files in the folder of a sample that can be given instead of the folder."""
 
 
 def open_results(path: str | os.PathLike[str]) -> Results | ResultsFolder:
@@ -27,9 +27,9 @@ def open_results(path: str | os.PathLike[str]) -> Results | ResultsFolder:
     Raises
     ------
     InputError
-        There are no results at the path.
+        If there are no results at the path.
     StoreError
-        One of its files is a link, which would be of other results.
+        If one of the files is a link, which may lead to other results.
 
     Examples
     --------
@@ -53,7 +53,7 @@ def open_results(path: str | os.PathLike[str]) -> Results | ResultsFolder:
 
 
 def holds_results(folder: Path) -> bool:
-    """Say quickly whether a folder holds results of one sample, finished or not."""
+    """Return True if a folder contains results of one sample, finished or not."""
     return folder.is_dir() and (
         any((folder / "stages" / branch).is_dir() for branch in STORES)
         or any(os.path.lexists(folder / name) for name in TABLES.values())
@@ -62,7 +62,7 @@ def holds_results(folder: Path) -> bool:
 
 
 def samples_below(folder: Path) -> list[Path]:
-    """Return the folders of samples in a folder, sorted by name; links are left out."""
+    """Return the folders of samples in a folder, sorted by name, without links."""
     if not folder.is_dir():
         return []
     inside = (one for one in folder.iterdir() if not one.name.startswith(".") and not one.is_symlink())

@@ -1,4 +1,4 @@
-"""Results as a small piece of HTML for notebooks; every text from a file is escaped."""
+"""HTML summary of results for notebooks; all text from files is escaped."""
 
 from collections.abc import Callable, Iterable, Mapping
 from html import escape
@@ -11,12 +11,12 @@ if TYPE_CHECKING:
     from oxytomo.results.results import Results, ResultsFolder
 
 MOST_VOXELS = 256**3
-"""The warnings of larger volumes are not worked out for a page: that reads all of them."""
+"""Warnings of larger volumes are not computed, because this reads the whole volumes."""
 LONGEST_LIST = 40
 
 
 def results_page(results: "Results") -> str:
-    """Return what a sample holds: numbers with intervals, warnings, arrays, tables."""
+    """Return the content of a sample: numbers with intervals, warnings, arrays, tables."""
     branches = ", ".join(results.branches).replace("_", " ") or "nothing finished"
     parts = [
         f"<h4>{_text(results.name)}</h4><p>Results of oxytomo: {_text(branches)}</p>",
@@ -46,7 +46,7 @@ def _text(text: object) -> str:
 
 
 def _part(title: str, content: Callable[[], str]) -> str:
-    """Return a part of the page; what is wrong with the results becomes its content."""
+    """Return a part of the page; errors in the results are shown instead of its content."""
     try:
         inside = content()
     except PipelineError as error:

@@ -1,4 +1,4 @@
-"""Which results a sample's folder holds: stage stores, tables, exported images."""
+"""Paths of the results in the folder of a sample: stage stores, tables, exported images."""
 
 import os
 from collections.abc import Mapping
@@ -16,7 +16,7 @@ STORES: Mapping[Branch, tuple[str, ...]] = {
     "structure": ("volume", "voids"),
 }
 ELEMENT_STORES = ("normalize", "register", "fit")
-"""Folders, below that of a branch, with one store per series or element."""
+"""Folders below the folder of a branch with one store per series or element."""
 TABLES: Mapping[str, str] = {
     "composition_measure": "phases.json",
     "shells": "composition_shells.csv",
@@ -32,7 +32,7 @@ TABLES: Mapping[str, str] = {
     "void_neighbourhoods": "void_neighbourhoods.csv",
     "branches_register": f"stages/{JOINT_STORE}",
 }
-"""What the report of a sample is made from, beside its stage stores."""
+"""Inputs of the report of a sample, in addition to its stage stores."""
 MORE_TABLES: Mapping[str, str] = {
     "alignment": "alignment.csv",
     "oxidation_particles": "oxidation_particles.csv",
@@ -43,7 +43,7 @@ TABLE_KEYS: Mapping[str, str] = {
 }
 """Key of each CSV table by the name of its file."""
 JOINT = "branches"
-"""Key of what composition and structure of one particle say together."""
+"""Key of the comparison of composition and structure of one particle."""
 
 JSON_TABLES: Mapping[str, str] = {
     "composition": "composition_measure",
@@ -55,17 +55,17 @@ JSON_TABLES: Mapping[str, str] = {
 
 
 def find_results(folder: Path, *, more: bool = False) -> dict[str, Path]:
-    """Return what is in the folder of a sample: stores as ``<branch>_<store>``, and tables.
+    """Return the results in the folder of a sample: stores as ``<branch>_<store>``, and tables.
 
     Parameters
     ----------
-    folder : of the sample
-    more : also the tables that the report does not read
+    folder : folder of the sample
+    more : include the tables that the report does not read
 
     Raises
     ------
     StoreError
-        When one of them is a link, or behind one: it would be of other results.
+        If one of them is a link, or in a linked folder, because it may belong to other results.
     """
     found = {}
     for branch, names in STORES.items():

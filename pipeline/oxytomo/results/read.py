@@ -1,4 +1,4 @@
-"""Read the results of each branch: stage stores and tables, whichever of them are there."""
+"""Read the results of each branch from the existing stage stores and tables."""
 
 from typing import TYPE_CHECKING, Any
 
@@ -58,14 +58,14 @@ def read_composition(files: Files) -> Composition | None:
 
 
 def _chi_square(decomposed: Store | None) -> FloatArray | None:
-    """Return the map of the model's test, where there is one."""
+    """Return the map of the model test, if there is one."""
     if decomposed is None or "chi_square" not in decomposed.names:
         return None
     return decomposed["chi_square"]
 
 
 def read_areal_density(files: Files) -> ArealDensity | None:
-    """Return the results of the areal-density branch, None where there are none."""
+    """Return the results of the areal-density branch, None if there are none."""
     decomposed = files.store("areal_density_decompose")
     if decomposed is None:
         return None
@@ -86,7 +86,7 @@ def read_areal_density(files: Files) -> ArealDensity | None:
 
 
 def read_tomogram(files: Files) -> Tomogram | None:
-    """Return the results of the tomogram branch, None where there are none."""
+    """Return the results of the tomogram branch, None if there are none."""
     reconstructed = files.store("tomogram_reconstruct")
     if reconstructed is None:
         return None
@@ -117,7 +117,7 @@ def read_structure(files: Files) -> Structure | None:
 
 
 def read_joint(files: Files) -> Joint | None:
-    """Return composition and structure registered to each other, None where they are not."""
+    """Return the registered composition and structure, None without a registration."""
     placed, composition = files.store("branches_register"), files.store("composition_reconstruct")
     facts = files.json("branches")
     if placed is None or composition is None or facts is None:
@@ -165,7 +165,7 @@ def read_alignment(files: Files, branch: str) -> Alignment | None:
 
 
 def _table(files: Files, key: str) -> "pd.DataFrame":
-    """Return a table, one without rows where there is none."""
+    """Return a table; without rows if it is missing."""
     found = files.table(key)
     return empty_table(TABLE_TYPES[key]) if found is None else found
 

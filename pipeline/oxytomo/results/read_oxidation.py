@@ -45,7 +45,7 @@ def read_oxidation(files: Files) -> Oxidation | None:
 
 
 def _profile(table: "pd.DataFrame", element: str, axis: str) -> dict[str, Float64Array] | None:
-    """Return one profile of ``oxidation_profiles.csv`` as arrays, None where there is none."""
+    """Return one profile of ``oxidation_profiles.csv`` as arrays, None if it is missing."""
     own = table[(table["element"] == element) & (table["axis"] == axis)]
     names = {"low": "low", "high": "high", "mean": "mean_valence", "error": "standard_error"}
     return {key: own[name].to_numpy() for key, name in names.items()} if len(own) else None

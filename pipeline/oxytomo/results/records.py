@@ -1,4 +1,4 @@
-"""The results of each branch as one record: its numbers, arrays and tables, missing ones None."""
+"""The results of each branch as one record of numbers, arrays and tables (None if missing)."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -13,17 +13,17 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class Alignment:
-    """Corrected shifts and what the alignment says of itself.
+    """Corrected shifts and quality of the alignment.
 
     Attributes
     ----------
     tilt_deg : (n_tilt,) tilt angles
     dy_px, dx_px : (n_series, n_tilt) shifts in pixels of the common grid
-    residual, residual_as_recorded : (n_tilt,) rms difference to the re-projection over the frame's standard deviation, after
-        and before the alignment, or None
+    residual, residual_as_recorded : (n_tilt,) rms difference to the re-projection over the frame's
+        standard deviation, after and before the alignment, or None
     frames : (n_tilt,) number of each frame in the order of acquisition
     rows : (2, n_tilt, n_x) one detector row at all tilts, as recorded and aligned, or None
-    slices : (2, n, n) the slice that each of these rows gives, or None
+    slices : (2, n, n) reconstructed slice of each of these rows, or None
     shown, shown_numbers : frames that are left out or look bad, and their numbers
     series : names
     pixel_nm : common pixel size
@@ -66,7 +66,8 @@ class Composition:
     sigma, null : standard deviation of the deviation; deviation of one null run
     phases, confident : labels of the same shape
     stripe_effect : relative change of the mean TM/O by the removal of stripes
-    negative_rays : per element, rays with less than nothing of it, and rays with an amount beyond noise
+    negative_rays : per element, number of rays with a negative amount, and of rays with an amount
+        above noise
     chi_square : (n_tilt, rows, columns) of the averaged rays, per degree of freedom
     phases_json, shells, domains : content of ``phases.json``, and the tables
         ``composition_shells.csv`` and ``domains.csv``
@@ -102,9 +103,11 @@ class ArealDensity:
     ----------
     pixel_nm : pixel size
     elements : names
-    maps, sigma : (n_element, n_y, n_x) areal density and its standard deviation in µm, NaN without data
+    maps, sigma : (n_element, n_y, n_x) areal density and its standard deviation in µm, NaN without
+        data
     series, optical_density : names, and (n_series, n_y, n_x) aligned optical densities, or None
-    negative_rays : per element, pixels with less than nothing of it, and pixels with an amount beyond noise
+    negative_rays : per element, number of pixels with a negative amount, and of pixels with an
+        amount above noise
     """
 
     pixel_nm: float
@@ -127,7 +130,7 @@ class Structure:
     volume : (n_z, n_y, n_x) grey values, a field
     voids, particle : labels, fields of the same shape
     facts : content of ``structure.json``
-    pores, cracks : tables ``pores.csv`` and ``cracks.csv``, None where there is none
+    pores, cracks : tables ``pores.csv`` and ``cracks.csv``, None if missing
     """
 
     voxel_nm: float
@@ -148,7 +151,7 @@ class Joint:
     voxel_nm : voxel size of the composition
     deviation : (n_z, n_y, n_x) TM/O deviation, NaN outside the particle
     particle : not 0 inside, of the same shape; fields, as the voids
-    voids : labels of the same shape, empty where nothing is compared
+    voids : labels of the same shape, empty without a comparison
     facts : content of ``branches.json``
     distances, neighbourhoods : tables ``voids_and_domains.csv`` and ``void_neighbourhoods.csv``
     """
@@ -186,15 +189,15 @@ class ElementValence:
 
     Attributes
     ----------
-    element, pixel_nm : which, and the pixel size (NaN where unknown)
-    valence, error, residual : (n_y, n_x) maps, NaN where there is no valence
-    status, status_names : (n_y, n_x) labels of why a pixel has none
+    element, pixel_nm : symbol, and pixel size (NaN if unknown)
+    valence, error, residual : (n_y, n_x) maps, NaN for pixels without a valence
+    status, status_names : (n_y, n_x) labels with the reason for a missing valence, and their names
     energy_ev : (n_energy,) of the stack, calibrated
     shell_spectra, shell_errors, shell_models : (n_shell, n_energy); models NaN outside the fit
     shell_jumps : (n_shell,) mean edge jump
     shell_outer, shell_inner : (n_shell,) share of the area outside the limits, percent
     shell_valence, shell_error, spectrum_valence, shell_pixels : (n_shell,)
-    window_ev : of the fit
+    window_ev : energy range of the fit
     profiles : by axis: low, high, mean, error
     models : as in ``oxidation.json``
     clusters, cluster_spectra : (n_y, n_x) labels, (n_cluster, n_energy)

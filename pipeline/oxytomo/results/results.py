@@ -46,14 +46,13 @@ _READERS: Mapping[str, Callable[[Files], Any]] = {
 class Results:
     """The results of one sample: arrays, tables, numbers, warnings, definitions and provenance.
 
-    Nothing is read before it is asked for. What is read is checked: a file that was changed after
-    its stage wrote it, or that is not what this version writes, raises
-    :class:`oxytomo.errors.StoreError` with one line.
+    Data are read on first use and checked: a file that was changed after its stage wrote it, or
+    that has the format of another version, raises :class:`oxytomo.errors.StoreError` with one line.
 
     Parameters
     ----------
     paths : stores and tables by key, see :func:`oxytomo.results.places.find_results`
-    folder : of the sample, None where stores were given one by one
+    folder : folder of the sample, None if stores were given one by one
     name : of the sample
     """
 
@@ -65,7 +64,7 @@ class Results:
 
     @classmethod
     def of_folder(cls, folder: Path, *, more: bool = True) -> "Results":
-        """Open the folder of a sample; ``more`` adds tables that the report does not use."""
+        """Open the folder of a sample; ``more`` includes tables that the report does not use."""
         return cls(find_results(folder, more=more), folder=folder, name=folder.resolve().name)
 
     def record(self, branch: str) -> Any:
@@ -106,13 +105,13 @@ class Results:
         return self.record(JOINT)
 
     def alignment(self, branch: str) -> Alignment | None:
-        """Return the alignment of a branch, None where there is none."""
+        """Return the alignment of a branch, None if there is none."""
         with numbers_of(self.files.paths, branch):
             return read.read_alignment(self.files, branch)
 
     @property
     def branches(self) -> tuple[Branch, ...]:
-        """The branches of which there is anything."""
+        """The branches with any results."""
         begun = {key.split("/")[0] for key in (*self.tables, *self.arrays)}
         return tuple(
             branch
@@ -153,7 +152,7 @@ class Results:
 
     @cached_property
     def _quantities(self) -> list[Quantity]:
-        """The quantities that the sample has, by the tables that are there."""
+        """The quantities of the sample, from its existing tables."""
         with numbers_of(self.files.paths, "oxidation"):
             elements = list((self.files.json("oxidation_summary") or {"elements": ()})["elements"])
         known = (*COMPOSITION, *valence_quantities(elements), *STRUCTURE)
@@ -167,7 +166,7 @@ class Results:
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """The warnings of the report, to be read before any number; reads the volumes once."""
+        """The warnings of the report, which apply to all numbers; reads the volumes once."""
         from oxytomo.results.warnings import warnings_of
 
         found = []
@@ -179,7 +178,7 @@ class Results:
 
     @cached_property
     def definitions(self) -> Keyed[str]:
-        """What each array, number and quantity is, in one sentence, by ``<branch>/<name>``."""
+        """One-sentence definitions of arrays, numbers and quantities, by ``<branch>/<name>``."""
         from oxytomo.results.arrays import ARRAY_TYPES
 
         found: dict[str, str] = {}
@@ -217,7 +216,7 @@ class Results:
 
     @property
     def unfinished(self) -> list[str]:
-        """Branches that were begun and have no exported image."""
+        """Unfinished branches, without an exported image."""
         folder = self.folder
         if folder is None:
             return []
@@ -234,7 +233,7 @@ class Results:
 
 
 class ResultsFolder(Mapping[str, Results]):
-    """The samples in a folder of results, by name; each is opened when asked for."""
+    """The samples in a results folder by name; each is opened on first use."""
 
     def __init__(self, folder: Path, samples: Mapping[str, Path]) -> None:
         self.folder, self._samples = folder, dict(samples)

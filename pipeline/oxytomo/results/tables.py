@@ -1,4 +1,4 @@
-"""Tables of results as DataFrames whose columns have the types they are written with."""
+"""Tables of results as DataFrames with the original types of the columns."""
 
 import math
 from collections.abc import Sequence
@@ -22,12 +22,12 @@ LARGEST_COUNT = 2**53
 def read_table(path: Path, kind: TableType) -> "pd.DataFrame":
     """Read a table; its ``attrs`` hold the units and definitions of the columns, and the file.
 
-    Unknown columns are kept: as numbers where all cells are numbers, else as text.
+    Unknown columns are kept, as numbers if all cells are numbers, otherwise as text.
 
     Raises
     ------
     StoreError
-        For what is no table, lacks a column, or has a cell of another type.
+        If the file is not a table, lacks a column, or has a cell of another type.
     """
     import pandas as pd
 
@@ -54,7 +54,7 @@ def empty_table(kind: TableType) -> "pd.DataFrame":
 
 
 def _typed(path: Path, name: str, kind: TableType, cells: Sequence[str]) -> Any:
-    """Return the cells of a column as what it holds."""
+    """Return the cells of a column with its type."""
     column = kind.columns.get(name)
     try:
         return _as(column, cells) if column is not None else _guessed(cells)
@@ -84,7 +84,7 @@ def _as(column: Column, cells: Sequence[str]) -> Any:
 
 def number_in(cell: str) -> float:
     """Return the number in a cell, NaN for an empty one."""
-    if "_" in cell:  # Python reads 1_000 as a number; no program writes it
+    if "_" in cell:  # Python reads 1_000 as a number, but no program writes it
         raise ValueError(f"{cell[:40]!r}")
     return float(cell) if cell else float("nan")
 

@@ -1,4 +1,4 @@
-"""Warnings of each branch, to be read before any number; the report shows them."""
+"""Warnings of each branch, which the report shows first."""
 
 from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any
@@ -34,11 +34,11 @@ REMEDIES = {
     "carbon": "name the substance in decompose.components",
 }
 LARGE_SYSTEMATIC = 0.3
-"""Share of the threshold above which a systematic error is a warning."""
+"""A systematic error above this fraction of the threshold gives a warning."""
 MANY_THICK = 0.1
 LARGE_CHI_SQUARE = 2.0
 LARGE_CHANGE = 0.1
-"""A valence that moves by more than this without one reference rests on it."""
+"""A valence depends on one reference if it changes by more than this without it."""
 MUCH_OUTSIDE = 0.05
 
 
@@ -88,7 +88,7 @@ def areal_density_warnings(result: ArealDensity) -> list[str]:
 
 
 def tomogram_warnings(result: Tomogram) -> list[str]:
-    """Return the warnings of a plain volume."""
+    """Return the warnings of a tomogram."""
     if result.alignment is None:
         return checks.check_there(None)
     return [
@@ -128,7 +128,7 @@ def joint_warnings(result: Joint) -> list[str]:
 
 
 def check_model(model: Mapping[str, Any] | None, threshold: float) -> list[str]:
-    """Warn of spectra that the model does not explain, with the likely cause and what would mend it."""
+    """Warn of spectra that the model does not explain, with likely cause and fix."""
     if not model or model.get("chi_square_per_dof") is None:
         return []
     found = []
@@ -159,7 +159,7 @@ def check_model(model: Mapping[str, Any] | None, threshold: float) -> list[str]:
 
 
 def check_reference(median_deviation: float, threshold: float) -> list[str]:
-    """Warn first of a particle that is off the reference as a whole."""
+    """Warn first of a particle that deviates from the reference as a whole."""
     if not abs(median_deviation) > threshold:
         return []
     side = "more" if median_deviation > 0 else "less"
@@ -233,7 +233,7 @@ _WARNINGS: Mapping[str, Callable[[Any], list[str]]] = {
 
 
 def warnings_of(results: "Results", branch: str) -> list[str]:
-    """Return the warnings of a branch, those of its alignment where that is all there is."""
+    """Return the warnings of a branch, or of its alignment if there is nothing else."""
     record = results.record(branch)
     if record is not None:
         return _WARNINGS[branch](record)

@@ -1,1 +1,1 @@
-"""How a run is carried out: lock, claim, progress, needs, the server of stages."""
+"""Execution of a run: lock, results folder, progress, needs, server of stages."""

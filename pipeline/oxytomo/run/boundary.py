@@ -1,7 +1,7 @@
-"""The edge of the program: what is written is printable, what a user can mend is one line with exit code 2.
+"""Output and errors of the program: printable text, one line for each user error.
 
-Names in files and configurations come from elsewhere. Here, and in :class:`oxytomo.errors.PipelineError`, every
-character that would steer a terminal is written as an escape.
+A user error gives exit code 2. Names in files and configurations are not trusted: here, and in
+:class:`oxytomo.errors.PipelineError`, every control character is written as an escape.
 """
 
 import io
@@ -26,14 +26,17 @@ from oxytomo.errors import (
 )
 
 ERROR_PREFIX = "oxytomo: error: "
-"""Starts the line of a user's error, on standard error and at the end of a log."""
+"""Start of the line of a user error, on standard error and at the end of a log."""
 INTERRUPTED = 130
 _LINE_ENDS = ("\n", "\t")
 _NO_MEMORY = ("cannot allocate memory", "failed to map segment", "out of memory")
 
 
 class PrintableStream:
-    """A text stream that writes what does not show as escapes; all else is that of the stream behind it."""
+    """A text stream that writes unprintable characters as escapes.
+
+    Otherwise the original stream.
+    """
 
     def __init__(self, stream: TextIO) -> None:
         self._stream = stream
@@ -43,13 +46,13 @@ class PrintableStream:
         return getattr(self._stream, name)
 
     def write(self, text: str) -> int:
-        """Write text; only line ends and tabs of what does not show pass as they are."""
+        """Write text; of the unprintable characters only line ends and tabs are kept."""
         if not text.isprintable():
             text = "".join(one if one in _LINE_ENDS else printable(one) for one in text)
         return self.write_raw(text)
 
     def write_raw(self, text: str) -> int:
-        """Write text as it is: what the program itself has to say to a terminal."""
+        """Write text unchanged, for control characters of the program itself."""
         with self._noted():
             self._stream.write(text)
         return len(text)
@@ -60,13 +63,13 @@ class PrintableStream:
             self.write(line)
 
     def flush(self) -> None:
-        """Hand everything on."""
+        """Flush the stream."""
         with self._noted():
             self._stream.flush()
 
     @contextmanager
     def _noted(self) -> Iterator[None]:
-        """Remember that the stream took no more, so that it is not taken for trouble with a file."""
+        """Remember that the stream failed, so that the error is not attributed to another file."""
         try:
             yield
         except OSError as error:
@@ -76,7 +79,7 @@ class PrintableStream:
 
 @contextmanager
 def printable_output() -> Iterator[tuple[PrintableStream, PrintableStream]]:
-    """Make standard output and standard error printable for the time of the block."""
+    """Make standard output and standard error printable within the block."""
     before = sys.stdout, sys.stderr
     for stream in before:
         if isinstance(stream, io.TextIOWrapper):
@@ -90,7 +93,7 @@ def printable_output() -> Iterator[tuple[PrintableStream, PrintableStream]]:
 
 
 def open_standard_files() -> bool:
-    """Open what is closed of the standard files to nowhere, so that no file of ours takes its place.
+    """Open closed standard streams to the null device, so that no other file gets their number.
 
     Returns
     -------
@@ -102,15 +105,15 @@ def open_standard_files() -> bool:
             os.fstat(number)
         except OSError:
             was_open &= name != "stdout"
-            os.open(os.devnull, os.O_RDWR)  # takes the lowest number that is free: this one
+            os.open(os.devnull, os.O_RDWR)  # uses the lowest free number, which is this one
             setattr(sys, name, os.fdopen(number, "r" if name == "stdin" else "w", closefd=False))
     return was_open
 
 
 def guarded(command: Callable[[], int]) -> int:
-    """Run a command; returns its exit code, after one line for what a user can mend.
+    """Run a command and return its exit code; print one line for a user error.
 
-    Anything else keeps its traceback.
+    Any other error keeps its traceback.
     """
     was_open = open_standard_files()
     with printable_output() as (out, error), _stoppable() as stopped:
@@ -123,7 +126,7 @@ def guarded(command: Callable[[], int]) -> int:
             if isinstance(reason, KeyboardInterrupt) or stopped():
                 return _said("oxytomo: stopped; run the same command again to continue", INTERRUPTED)
             if isinstance(reason, BrokenPipeError) and reason in (out.failed, error.failed):
-                _to_nowhere()  # the reader of a pipe (head, less) has left; there is nobody to tell
+                _to_nowhere()  # the reader of the pipe (head, less) has closed it
                 return 0
             about_output = isinstance(reason, SystemExit) or reason is out.failed
             said = _not_written(out) if about_output else user_error(reason)
@@ -134,19 +137,19 @@ def guarded(command: Callable[[], int]) -> int:
 
 
 def _not_written(out: PrintableStream) -> PipelineError | None:
-    """Return the line for what standard output did not take, None where it took everything."""
+    """Return the error line for text that standard output did not accept, or None."""
     with suppress(OSError):
         out.flush()
     return None if out.failed is None else _no_output(out.failed.strerror or str(out.failed))
 
 
 def user_error(reason: BaseException, name: str = "oxytomo") -> PipelineError | None:
-    """Return the line for an exception that a user can mend, None for a fault of the program.
+    """Return the line for a user error, None for a fault of the program.
 
     Parameters
     ----------
-    reason : what was raised
-    name : what the line is about where the exception does not say it
+    reason : the exception
+    name : subject of the line, if the exception has none
     """
     if isinstance(reason, PipelineError):
         return reason
@@ -164,7 +167,7 @@ def user_error(reason: BaseException, name: str = "oxytomo") -> PipelineError | 
 
 
 def require_folder() -> None:
-    """Refuse a working directory that is no longer there."""
+    """Refuse a working directory that no longer exists."""
     try:
         Path.cwd()
     except OSError as error:
@@ -186,7 +189,7 @@ def _no_output(got: str) -> StoreError:
 
 
 def _said(line: str, code: int) -> int:
-    """Write a line to standard error where that still works, and let nothing of standard output spoil the end."""
+    """Write a line to standard error, if possible, and ignore errors of standard output."""
     with suppress(OSError, ValueError):
         sys.stderr.write(line + "\n")
         sys.stderr.flush()
@@ -195,7 +198,7 @@ def _said(line: str, code: int) -> int:
 
 
 def _to_nowhere() -> None:
-    """Flush standard output; what it does not take is dropped, else Python complains at the end."""
+    """Flush standard output; drop text it does not accept, otherwise Python reports it at exit."""
     for stream in (sys.stdout, sys.stderr):
         try:
             stream.flush()
@@ -208,7 +211,7 @@ def _to_nowhere() -> None:
 
 @contextmanager
 def _stoppable() -> Iterator[Callable[[], bool]]:
-    """Remember that Ctrl-C was pressed: libraries that are being imported turn it into errors of their own."""
+    """Remember that Ctrl-C was pressed, because imports of libraries may hide it in own errors."""
     pressed: list[int] = []
 
     def stop(number: int, _frame: FrameType | None) -> None:
@@ -216,7 +219,7 @@ def _stoppable() -> Iterator[Callable[[], bool]]:
         raise KeyboardInterrupt
 
     def again(unraisable: Any) -> None:
-        """Raise again what was lost, as in a function that Python calls when it collects garbage."""
+        """Raise the interrupt again if it was lost, for example during garbage collection."""
         if issubclass(unraisable.exc_type, KeyboardInterrupt):
             os.kill(os.getpid(), signal.SIGINT)
         else:
@@ -238,6 +241,6 @@ def _stoppable() -> Iterator[Callable[[], bool]]:
 
 
 def show_traceback(kind: type[BaseException], error: BaseException, where: Any) -> None:
-    """Write a traceback, a fault of the program, in characters that show."""
+    """Write the traceback of a fault of the program in printable characters."""
     with printable_output() as (_, stream), suppress(OSError):
         stream.writelines(traceback.format_exception(kind, error, where))

@@ -1,7 +1,6 @@
-"""Where libraries keep what they have compiled, where the home folder cannot hold it.
+"""Folders for compiled code of libraries if the home folder is not writable.
 
-Caches of compiled code are run when they are read: they must lie where nobody else can write, and never in a folder
-that may come from elsewhere.
+Cached code is executed, so the caches must be in a folder where nobody else can write.
 """
 
 import os
@@ -10,11 +9,11 @@ import tempfile
 from pathlib import Path
 
 _NOT_FROM_A_FILE = ("NUMBA_CACHE_DIR", "NUMBA_CACHE_LOCATOR_CLASSES")
-"""Numba takes these from a file in the working directory, unless the environment says something."""
+"""Numba reads these from a file in the working directory if the environment does not set them."""
 
 
 def prepare_caches() -> None:
-    """Set the variables that send caches of libraries to a place that can be written and trusted."""
+    """Set the variables that move caches of libraries to a writable, trusted folder."""
     for name in _NOT_FROM_A_FILE:
         os.environ.setdefault(name, "")
     home = Path(os.environ.get("XDG_CACHE_HOME") or _home() / ".cache")
@@ -27,9 +26,9 @@ def prepare_caches() -> None:
 
 
 def private_folder() -> Path:
-    """Return a folder for temporary files that belongs to this user and that nobody else can write.
+    """Return a folder for temporary files that only this user can write.
 
-    The same every time, so that what was compiled is found again; a new one where something else has its name.
+    It is the same every time, so that compiled code is found again, or new if the name is in use.
     """
     folder = Path(tempfile.gettempdir()) / f"oxytomo-{os.getuid()}"
     try:
@@ -43,7 +42,7 @@ def private_folder() -> Path:
 
 
 def _home() -> Path:
-    """Return the home folder; a folder that is not there for a user without one."""
+    """Return the home folder; for a user without one, a folder that does not exist."""
     try:
         return Path.home()
     except RuntimeError:
@@ -51,7 +50,7 @@ def _home() -> Path:
 
 
 def _is_writable(folder: Path) -> bool:
-    """Say whether a folder can be written, or made."""
+    """Return True if a folder is writable or can be created."""
     while not folder.exists():
         if folder == folder.parent:
             return False

@@ -1,6 +1,7 @@
-"""The stages of a composition one after the other in this process, for small simulated particles.
+"""Run the stages of the composition branch in this process, for small simulated particles.
 
-``oxytomo run`` is the way for measured data: it resumes, shares out and checks. Here nothing is kept but the stores.
+Use ``oxytomo run`` for measured data: it resumes, distributes jobs and checks. Here only the stores
+are kept.
 """
 
 import io
@@ -21,14 +22,14 @@ CHAIN = ("align", "decompose", "reconstruct", "uncertainty", "classify", "measur
 def run_composition(
     project: ProjectConfig, sample: str, folder: Path, *, threads: int, stages: Sequence[str] = CHAIN
 ) -> dict[str, str]:
-    """Run the composition branch of one sample into a folder; returns what each stage had to say.
+    """Run the composition branch of one sample in a folder; return the log of each stage.
 
     Parameters
     ----------
     project, sample : the configuration and the sample's name
     folder : existing folder for the stores (``<stage>.zarr``) and the tables
     threads : threads a stage may use
-    stages : how far to go, of :data:`CHAIN`
+    stages : stages to run, from :data:`CHAIN`
     """
     series = {name: folder / f"normalize_{name}.zarr" for name in _series(project, sample)}
     said = {}
@@ -49,7 +50,7 @@ def _series(project: ProjectConfig, sample: str) -> list[str]:
 
 
 def _wanted(stage: str, series: dict[str, Path], folder: Path) -> Iterator[tuple[str, Path]]:
-    """Yield what a stage reads by the names of its inputs, of the stores that are there."""
+    """Yield the inputs of a stage by name, from the existing stores."""
     for key, name in STAGES[stage].inputs.items():
         if name == "normalize/*":
             yield from series.items()

@@ -1,4 +1,4 @@
-"""Delete intermediate results: stage stores with their records, and what killed processes left behind."""
+"""Delete intermediate results: stage stores with their records, and files of killed processes."""
 
 import re
 from collections.abc import Collection, Iterable, Sequence
@@ -15,7 +15,7 @@ from oxytomo.run.results_folder import forget_products
 
 _LEFT_OVER = re.compile(r"\..+\.(partial|replaced)-\d+")
 LEFT_OVER = "left over"
-"""Name of what killed processes left behind, beside those of stages."""
+"""Name for the files of killed processes, used like the name of a stage."""
 LOST = {
     "normalize": "the optical densities; a changed setting begins with the raw files again",
     "normalize_stack": "the optical densities; a changed setting begins with the raw files again",
@@ -33,13 +33,13 @@ LOST = {
     "register_branches": "the structure on the grid of the composition",
     LEFT_OVER: "nothing",
 }
-"""What is lost with the store of each stage; of the others, time: a run makes it again where something needs it."""
+"""What is lost with the store of each stage; other stores cost only the time to make them again."""
 _TIME_ONLY = "time: it is made again where a changed setting needs it"
 
 
 @dataclass(frozen=True)
 class Cleanable:
-    """Something that may be deleted: its place, the stage that made it, its size."""
+    """A store or file that may be deleted: its path, its stage, its size."""
 
     path: Path
     sample: str
@@ -48,22 +48,22 @@ class Cleanable:
 
     @property
     def lost(self) -> str:
-        """What is lost with it, in words."""
+        """What is lost if it is deleted, as text."""
         return LOST.get(self.stage, _TIME_ONLY)
 
 
 def find_cleanable(folder: Path, stages: Collection[str] = ()) -> tuple[Path, list[Cleanable]]:
-    """Return the results folder and what may be deleted in it.
+    """Return the results folder and the files in it that may be deleted.
 
     Parameters
     ----------
     folder : a results folder, or that of one sample
-    stages : only these; all where it is empty
+    stages : only these stages; empty for all
 
     Raises
     ------
     InputError, StoreError
-        Where this is no folder of results, where links lead out of it, and for a stage that it does not hold.
+        If this is not a results folder, if links lead out of it, or if it does not contain a stage.
     """
     root, samples = _samples(folder)
     found: list[Cleanable] = []
@@ -80,12 +80,12 @@ def find_cleanable(folder: Path, stages: Collection[str] = ()) -> tuple[Path, li
 
 
 def delete(root: Path, chosen: Sequence[Cleanable]) -> int:
-    """Delete stores with their records while no run is at work; returns how many bytes that frees.
+    """Delete stores with their records while no run is active; return the number of freed bytes.
 
     Parameters
     ----------
     root : the results folder
-    chosen : what :func:`find_cleanable` has found
+    chosen : result of :func:`find_cleanable`
     """
     freed = 0
     with run_lock(root):
@@ -106,7 +106,7 @@ def delete(root: Path, chosen: Sequence[Cleanable]) -> int:
 
 
 def _samples(folder: Path) -> tuple[Path, list[Path]]:
-    """Return the results folder and the samples meant by a folder; neither is a link."""
+    """Return the results folder and the samples of a folder; links are refused."""
     if folder.is_symlink() or not folder.is_dir():
         got = "a link" if folder.is_symlink() else "no folder"
         raise InputError(printable(folder), expected="a folder of results", got=got, fix="correct the path")
@@ -122,7 +122,7 @@ def _samples(folder: Path) -> tuple[Path, list[Path]]:
 
 
 def _below(sample: Path) -> Iterable[Cleanable]:
-    """Yield the stores of a sample and what was left behind."""
+    """Yield the stores of a sample and the files of killed processes."""
     for entry in walk(sample / "stages", into=".zarr"):
         path = Path(entry.path)
         if _LEFT_OVER.fullmatch(entry.name):
@@ -135,7 +135,7 @@ def _below(sample: Path) -> Iterable[Cleanable]:
 
 
 def _size(path: Path) -> int:
-    """Return the bytes of a file or of all files below a folder; links count as themselves."""
+    """Return the bytes of a file or of all files in a folder; links are not followed."""
     own = path.lstat().st_size
     if path.is_symlink() or not path.is_dir():
         return own

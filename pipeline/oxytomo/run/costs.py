@@ -1,7 +1,8 @@
-"""What each stage takes: memory, new files and core seconds, from the size of its data.
+"""Costs of each stage from the size of its data: memory, new files, core seconds.
 
-The numbers are fits to the largest resident memory that stages wrote into their logs (96³ with 66 tilts up to
-512³ and 8 × 131 × 128 × 160); ``tests/workflow`` holds them against new runs. See docs/how-to/cluster.md.
+The numbers are fits to the peak resident memory in the logs of stages (96³ with 66
+tilts up to 512³ and 8 × 131 × 128 × 160); ``tests/workflow`` compares them with new runs. See
+docs/how-to/cluster.md.
 """
 
 from collections.abc import Callable, Mapping
@@ -11,29 +12,29 @@ from oxytomo.stages.registry import STAGES
 
 MB = 1e6
 STARTUP_S = 5.0
-"""Starting Python and compiled code, for each stage."""
+"""Memory of Python and compiled code, for each stage."""
 UPDATES_PER_S = 2.5e9
-"""Ray–voxel updates of the projector in a second on one core, a cautious figure."""
+"""Ray–voxel updates of the projector per second on one core, a conservative value."""
 STACK_BYTES_PER_S = 1e7
-"""Bytes of a stack (float32) that all stages together take in a second on one core, a cautious figure."""
+"""Bytes of a stack (float32) that all stages process per second on one core, conservative."""
 FIELD_MB = 168.0
-"""Fields beyond this size are files while voids are sought and measured."""
+"""Larger fields are kept in files during the segmentation and measurement of voids."""
 RAW_MB = 1074.0
-"""Raw series beyond this size are read frame by frame, where the format can."""
+"""Larger raw series are read frame by frame, if the format allows this."""
 CLASSES_MB = 110.0
-"""Volumes beyond this size are classified slab by slab."""
+"""Larger volumes are classified slab by slab."""
 STACK_MB = 1500.0
-"""Stacks of any size need no more than this besides a few frames."""
+"""Stacks of any size need at most this, plus a few frames."""
 DRIVER_MB, DRIVER_VOLUME_MB = 192.0, 768.0
-"""Tilts are aligned with each other on frames, and a volume, of no more than this: larger ones are binned."""
+"""Largest size of frames and volume for the alignment of tilts; larger ones are binned."""
 SOLVED_MB, REPEATED_MB = 2350.0, 3000.0
-"""Solving, and solving replicates, takes no more than this (or slabs of few slices, where these are large)."""
+"""Largest memory of a solver or replicate (or of slabs of few slices, if these are large)."""
 FRAME_GROUP_MB = 64.0
-"""Frames of large series are worked on in groups of this size."""
+"""Frames of large series are processed in groups of this size."""
 PART_HALO = 8
-"""Slices that a part of a volume is wider than itself, on either side."""
+"""Width of the halo of a part of a volume, in slices on each side."""
 REPORT_BASE_MB: Mapping[str, float] = {"composition": 130, "oxidation": 50}
-"""What the figures of a branch need in the report."""
+"""Memory for the figures of a branch in the report."""
 
 
 @dataclass(frozen=True)
@@ -46,10 +47,10 @@ class Sizes:
     n_series : number of series
     volume, area : the volume, and one slice of it
     elements, repeats : measured elements; noise replicates and null runs
-    passes : how often every ray of one volume is projected, by stage
+    passes : number of projections of every ray of one volume, by stage
     projections : rays of one volume times voxels along them
-    rows, parts : slices of the volume; jobs that they are shared out to
-    total_variation : a tomogram is reconstructed with total variation
+    rows, parts : slices of the volume; number of jobs for these slices
+    total_variation : True if a tomogram is reconstructed with total variation
     """
 
     series: float = 0.0
@@ -67,7 +68,7 @@ class Sizes:
 
     @property
     def part(self) -> float:
-        """Slices of a part with its halo, of those of the volume."""
+        """Number of slices of a part with its halo."""
         return min(1.0, 1.0 / self.parts + 2.0 * PART_HALO / self.rows)
 
     @property
@@ -85,12 +86,12 @@ Cost = tuple[float, float, float]
 
 
 def _field(megabytes: float) -> float:
-    """Return the memory of a field: none where it is a file."""
+    """Return the memory of a field; zero if it is kept in a file."""
     return megabytes if megabytes <= FIELD_MB else 0.0
 
 
 def _stack(memory_base: float, factor: float, disk: float) -> Callable[[Sizes], Cost]:
-    """Return the cost of a stage that takes a stack in blocks."""
+    """Return the cost of a stage that processes a stack in blocks."""
 
     def cost(size: Sizes) -> Cost:
         memory = memory_base + min(factor * size.series, STACK_MB) + 20 * size.stack_frame
@@ -100,7 +101,7 @@ def _stack(memory_base: float, factor: float, disk: float) -> Callable[[Sizes], 
 
 
 def normalize(size: Sizes) -> Cost:
-    """Return the cost of normalising a series: large ones stay in files, raw ones up to a gigabyte in memory."""
+    """Return the cost of normalising a series; large series are not loaded completely."""
     memory = 125 + 5 * size.series if size.series <= FIELD_MB else 500 + min(size.series, RAW_MB)
     return memory, 2 * size.series, 2 + size.series / 10
 
@@ -109,7 +110,7 @@ def align(size: Sizes) -> Cost:
     """Return the cost of an alignment."""
     total = size.n_series * size.series
     seconds = STARTUP_S + 2 + total / 3 + size.pass_seconds("align")
-    if size.volume == 0:  # areal density: of the tilts one is used
+    if size.volume == 0:  # areal density: one tilt only
         return 270 + total + 15 * size.n_series * size.stack_frame, 2 * total, seconds
     fewer, frames, volume = aligned_size(size)
     seconds += (1 / fewer - 1) * size.pass_seconds("align")
@@ -118,7 +119,7 @@ def align(size: Sizes) -> Cost:
 
 
 def aligned_size(size: Sizes) -> tuple[float, float, float]:
-    """Return how often fewer rays times voxels are left where tilts are aligned, and the frames and the volume there in MB."""
+    """Return the reduction of rays × voxels by binning for the alignment, and sizes in MB."""
     factor = 1.0
     while size.series > factor**2 * DRIVER_MB or size.volume > factor**3 * DRIVER_VOLUME_MB:
         factor *= 2
@@ -126,30 +127,30 @@ def aligned_size(size: Sizes) -> tuple[float, float, float]:
 
 
 def decompose(size: Sizes) -> Cost:
-    """Return the cost of amounts in every ray."""
+    """Return the cost of the decomposition of every ray."""
     used = size.stack_frame / size.series if size.volume == 0 else 1.0
     memory = 257 + min(1.17 * used * (2 * size.n_series * size.series + size.sinograms), 800)
     return memory, size.sinograms, STARTUP_S + size.n_series * size.series / 40
 
 
 def _in_fields(size: Sizes, in_memory: float, bound: float = SOLVED_MB) -> float:
-    """Return the memory of a stage whose fields are files where volumes are large: no more than the solver's slab and buffers."""
+    """Return the memory of a stage with large fields in files: slab and buffers of a solver."""
     return in_memory if size.volume <= FIELD_MB else min(in_memory, max(bound, 900 + 360 * size.area))
 
 
 def _solved(size: Sizes, fields: float, bound: float = SOLVED_MB) -> float:
-    """Return the memory of solves."""
+    """Return the memory of the solver."""
     return _in_fields(size, 240 + size.sinograms + fields * size.volume, bound)
 
 
 def _slab(size: Sizes) -> float:
-    """Return a slab of the volume: 24 million voxels, 48 rows at least."""
+    """Return the size of a slab of the volume: 24 million voxels, at least 48 rows."""
     return min(size.volume, max(96.0, 48 * size.area))
 
 
 def reconstruct(size: Sizes) -> Cost:
-    """Return the cost of a composition, or of putting it together from its parts."""
-    if size.parts > 1:  # its jobs have solved it: they are put together
+    """Return the cost of reconstructing a composition, or of joining its parts."""
+    if size.parts > 1:  # other jobs have solved the parts, which are joined here
         memory = _in_fields(size, 165 + (size.elements + 11) * size.volume)
         return memory, (size.elements + 3) * size.volume, STARTUP_S
     return (
@@ -169,7 +170,7 @@ def reconstruct_part(size: Sizes) -> Cost:
 
 
 def reconstruct_refine(size: Sizes) -> Cost:
-    """Return the cost of one part, once more."""
+    """Return the cost of solving one part again."""
     return (
         _in_fields(size, 240 + size.part * (1.5 * size.sinograms + 21 * size.volume)),
         size.volume / size.parts,
@@ -178,7 +179,7 @@ def reconstruct_refine(size: Sizes) -> Cost:
 
 
 def uncertainty(size: Sizes) -> Cost:
-    """Return the cost of all replicates, or of their scatter where other jobs have solved them."""
+    """Return the cost of all replicates, or of their scatter only if other jobs solve them."""
     if size.parts > 1:
         memory = _in_fields(size, 157 + (18 + 0.5 * size.repeats) * size.volume)
         return memory, (1 + size.repeats / 2) * size.volume, STARTUP_S
@@ -190,7 +191,10 @@ def uncertainty(size: Sizes) -> Cost:
 
 
 def segment_voids(size: Sizes) -> Cost:
-    """Return the cost of slabs of 48 rows with their halo, in several copies; whole fields as long as these are no files."""
+    """Return the cost of several copies of slabs of 48 rows with their halo.
+
+    Whole fields count as long as they are not kept in files.
+    """
     slabs = min(810 * size.area, 8 * size.volume)
     fields = 8 * _field(size.volume) + 6 * _field(size.volume / 4)
     return 300 + slabs + fields, 3 * size.volume, 2 * STARTUP_S + 0.73 * size.volume
@@ -220,12 +224,12 @@ def reconstruct_structure(size: Sizes) -> Cost:
 
 
 def _slices_at_once(size: Sizes) -> float:
-    """Return the memory of slices and sinograms that are reconstructed together."""
+    """Return the memory of slices and sinograms that are reconstructed at the same time."""
     return min(2 * size.volume + 3 * size.series, 1000.0)
 
 
 def reconstruct_tomogram(size: Sizes) -> Cost:
-    """Return the cost of a plain volume."""
+    """Return the cost of a reconstructed volume."""
     at_once = (
         min(2 * size.series + 14 * size.volume, 1550.0) if size.total_variation else _slices_at_once(size)
     )
@@ -233,18 +237,18 @@ def reconstruct_tomogram(size: Sizes) -> Cost:
 
 
 def register_branches(size: Sizes) -> Cost:
-    """Return the cost of fields of the particle's box while these are in memory, and slabs of it."""
+    """Return the cost of fields in the bounding box of the particle, and of slabs of it."""
     memory = 440 + 10 * _field(size.volume) + min(8.5 * size.volume, 450) + min(2.5 * size.volume, 800)
     return memory, 2.5 * size.volume, 30 + 0.6 * size.volume
 
 
 def reconstruct_prepare(size: Sizes) -> Cost:
-    """Return the cost of a first look in the whole field."""
+    """Return the cost of a first reconstruction of the whole field."""
     return _solved(size, 21), 1.25 * size.volume, STARTUP_S + size.pass_seconds("reconstruct_prepare")
 
 
 def reconstruct_join(size: Sizes) -> Cost:
-    """Return the cost of putting parts together and finding the mode."""
+    """Return the cost of joining parts and finding the mode."""
     return _solved(size, 16), 1.25 * size.volume, STARTUP_S + size.volume / 10
 
 
@@ -260,7 +264,10 @@ def classify(size: Sizes) -> Cost:
 
 
 def measure(size: Sizes) -> Cost:
-    """Return the cost of measuring; half volumes are bounded: by the particle's box, and absolutely."""
+    """Return the cost of measuring classes, domains and shells.
+
+    Half volumes have a limit: the bounding box of the particle, and a fixed size.
+    """
     memory = 226 + min(34 * size.volume, 200 + 2.6 * min(size.volume, 700.0))
     return memory, 0.1, STARTUP_S + size.volume / 5
 
@@ -307,17 +314,17 @@ def export_structure(size: Sizes) -> Cost:
 
 
 def export_meshes(size: Sizes) -> Cost:
-    """Return the cost of triangles: those of the skin grow with the area."""
+    """Return the cost of meshes; the number of surface triangles grows with the area."""
     return 330 + 10 * size.volume ** (2 / 3), size.volume / 2, STARTUP_S + size.volume / 5
 
 
 COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
     row.name: globals()[row.cost or row.name] for row in STAGES.values() if row.cost != ""
 }
-"""Cost of one job of each stage. Times are cautious and an order of magnitude."""
+"""Cost of one job of each stage. Times are conservative, order-of-magnitude estimates."""
 
 
 def report_memory_mb(branches: Mapping[str, Sizes]) -> float:
-    """Return the memory of the report over several branches."""
+    """Return the memory of a report with several branches."""
     figures = sum(REPORT_BASE_MB.get(branch, 20.0) for branch in branches)
     return 110 + figures + sum(min(4 * size.volume, 4.2 * _slab(size)) for size in branches.values())

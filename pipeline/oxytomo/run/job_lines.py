@@ -1,4 +1,4 @@
-"""One line per stage while a run is at work: which of how many, what, how long it took, what time is left over all."""
+"""Progress of a run, one line per finished job: number, name, duration, time left."""
 
 import logging
 import time
@@ -8,18 +8,18 @@ from typing import Any
 from oxytomo.stages.progress import format_duration
 
 _TOLD_FROM = 0.02
-"""Share of the work that has to be done before anything is said of the time left."""
+"""Fraction of the work that must be done before the time left is shown."""
 _ENDS = ("sample", "branch")
 
 
 class JobLines:
-    """Turns what Snakemake reports of its jobs into lines.
+    """Convert job reports of Snakemake to lines.
 
     Parameters
     ----------
-    write : writes one line
-    weights : core seconds that one job of a stage is expected to take; one second for those that are not known
-    clock : seconds that only increase
+    write : function that writes one line
+    weights : expected core seconds of one job of each stage; one second for unknown stages
+    clock : monotonic clock in seconds
     """
 
     def __init__(
@@ -37,7 +37,7 @@ class JobLines:
         self.planned: list[dict[str, Any]] = []
 
     def __call__(self, record: logging.LogRecord) -> None:
-        """Take one report."""
+        """Process one report."""
         event = getattr(getattr(record, "event", None), "value", "")
         if event == "run_info":
             stats = {

@@ -1,4 +1,7 @@
-"""Limits of the system under which a run cannot work; libraries die of them in ways that do not say so."""
+"""Check system limits that are too small for a run.
+
+Libraries would crash without a clear message.
+"""
 
 import os
 import resource
@@ -9,17 +12,17 @@ from oxytomo.errors import StoreError
 LEAST_OPEN_FILES = 64
 LEAST_TO_START = 10**9
 LEAST_ADDRESS_SPACE = 2 * 10**9
-"""Bytes: the libraries alone map more than half of it."""
+"""Smallest limit of address space in bytes; the libraries alone map more than half of it."""
 LEAST_FILE_SIZE = 10**7
 ENOUGH = 100
-"""Times as much as is needed: then it is not worth the time to count what is used of it."""
+"""If the limit exceeds the need by this factor, the current use is not counted."""
 PROCESSES = 12
 PROCESSES_A_CORE = 6
-"""Snakemake, the server of stages, and the threads of libraries in each of them."""
+"""Threads of Snakemake and the server of stages, including those of libraries."""
 
 
 def require_to_start() -> None:
-    """Refuse a limit of memory that the libraries of every command do not start with."""
+    """Refuse a memory limit that is too small to load the libraries."""
     _require(resource.RLIMIT_AS, LEAST_TO_START, "bytes of memory", "ulimit -v")
 
 
@@ -28,7 +31,7 @@ def require_limits(cores: int) -> None:
 
     Parameters
     ----------
-    cores : cores that the run will use
+    cores : number of cores of the run
     """
     _require(resource.RLIMIT_NOFILE, LEAST_OPEN_FILES, "open files", "ulimit -n")
     _require(resource.RLIMIT_AS, LEAST_ADDRESS_SPACE, "bytes of memory", "ulimit -v")
@@ -53,7 +56,7 @@ def _require(which: int, least: int, what: str, command: str, used: Callable[[],
 
 
 def _threads_of_user() -> int:
-    """Return the number of threads that this user runs, which is what the system counts."""
+    """Return the number of threads of this user, which the limit of the system counts."""
     import psutil
 
     own = os.getuid()

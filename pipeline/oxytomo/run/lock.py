@@ -1,8 +1,8 @@
 """One run at a time in a results folder.
 
-The lock is one of the operating system (``flock``), which ends with the process that holds it, however it ends, also on
-another node of a network file system. Where a file system has no such locks, the file says who is at work: host, process
-and when that process started, so that a number used again is not taken for the run.
+The lock is an operating-system lock (``flock``). It ends with its process, also on another node of
+a network file system. On a file system without locks the file identifies the owner by host, process
+number and start time, so that a reused process number is not mistaken for the run.
 """
 
 import errno
@@ -27,7 +27,7 @@ _SAME_START_S = 2.0
 
 @dataclass(frozen=True)
 class Owner:
-    """Who took a lock last: ``started`` is when the process began, in seconds since 1970."""
+    """Owner of a lock; ``started`` is the start time of its process, in seconds since 1970."""
 
     host: str
     process: int
@@ -39,7 +39,7 @@ class Owner:
         return cls(socket.gethostname(), process, psutil.Process(process).create_time())
 
     def is_gone(self) -> bool:
-        """Say whether it is sure that this process has ended: on this machine, no process of this number and start."""
+        """Return True if this process has certainly ended: no such process on this machine."""
         if self.host != socket.gethostname():
             return False
         try:
@@ -48,7 +48,7 @@ class Owner:
             return True
 
     def is_process(self, process: int) -> bool:
-        """Say whether this is a process of this machine."""
+        """Return True if this is a process of this machine."""
         return self.process == process and self.host == socket.gethostname()
 
 
@@ -63,19 +63,22 @@ def run_lock(folder: Path) -> Iterator[int]:
     Raises
     ------
     StoreError
-        If another run is at work in the folder.
+        If another run is active in the folder.
     """
     descriptor = take_lock(folder)
     try:
         yield descriptor
-        # A run that ended by itself leaves no owner: only one that was killed does.
+        # Only a killed run leaves an owner in the file.
         os.ftruncate(descriptor, 0)
     finally:
         os.close(descriptor)
 
 
 def take_lock(folder: Path) -> int:
-    """Take the lock of a results folder; it is held until the descriptor is closed or the process ends."""
+    """Take the lock of a results folder.
+
+    It is held until the descriptor is closed or the process ends.
+    """
     path = folder / LOCK_FILE
     try:
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o644)
@@ -92,12 +95,12 @@ def take_lock(folder: Path) -> int:
 
 
 def join_run(folder: Path) -> int | None:
-    """Take the lock for this process, unless the process that started it holds it already (then None).
+    """Take the lock for this process; return None if the parent process already holds it.
 
     Raises
     ------
     StoreError
-        If a run other than the parent of this process is at work in the folder.
+        If a run other than the parent of this process is active in the folder.
     """
     owner = _owner(folder / LOCK_FILE)
     if owner is not None and owner.is_process(os.getppid()):
@@ -107,14 +110,14 @@ def join_run(folder: Path) -> int | None:
 
 
 def _lock(descriptor: int, path: Path) -> None:
-    """Take the lock or say who holds it."""
+    """Take the lock, or raise an error that names its owner."""
     try:
         fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
     except OSError as error:
         owner = _owner(path)
         if error.errno in _BUSY:
             raise _at_work(path, owner, "wait until it has finished, or stop it") from error
-        # A file system without locks: what the file says has to do.
+        # The file system has no locks: use the owner in the file.
         if owner is not None and not owner.is_gone():
             raise _at_work(
                 path, owner, f"wait until it has finished; if it was killed, delete {path}"
@@ -137,7 +140,7 @@ def _at_work(path: Path, owner: Owner | None, fix: str) -> StoreError:
 
 
 def _owner(path: Path) -> Owner | None:
-    """Return who took the lock last and did not end by itself."""
+    """Return the owner in the file, if a run was killed."""
     try:
         said = json.loads(path.read_text(encoding="utf-8"))
         return Owner(str(said["host"]), int(said["process"]), float(said["started"]))

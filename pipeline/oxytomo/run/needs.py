@@ -1,4 +1,4 @@
-"""How much memory, disk and time the stages of a branch will take, before they run."""
+"""Estimates of memory, disk space and time of the stages of a branch, before they run."""
 
 import shutil
 from collections.abc import Collection, Mapping, Sequence
@@ -21,7 +21,7 @@ from oxytomo.run.costs import COSTS, MB, Sizes
 
 FLOAT_BYTES = 4
 FIRST_LOOK = 20
-"""Iterations of the first look in the whole field."""
+"""Iterations of the first reconstruction of the whole field."""
 
 Shapes = Mapping[str, tuple[int, int, int]]
 """Per series of a branch (n_frame, n_y, n_x); per volume (n_z, n_y, n_x)."""
@@ -29,9 +29,9 @@ Shapes = Mapping[str, tuple[int, int, int]]
 
 @dataclass(frozen=True)
 class Needs:
-    """What a stage or a branch takes: largest memory of a job, new files, core seconds.
+    """Needs of a stage or a branch: largest memory of a job, new files, core seconds.
 
-    ``jobs`` is the number of jobs of a stage; disk and time are those of all of them.
+    ``jobs`` is the number of jobs of a stage; disk and time are totals of all jobs.
     """
 
     memory_bytes: float
@@ -40,7 +40,7 @@ class Needs:
     jobs: int = 1
 
     def describe(self, cores: int) -> str:
-        """Return one line for people."""
+        """Return one readable line."""
         minutes = self.core_seconds / cores / 60
         time = f"{minutes:.0f} min" if minutes >= 2 else "2 min or less"
         return (
@@ -50,7 +50,7 @@ class Needs:
 
 
 def stage_needs(config: BranchConfig, branch: Branch, shapes: Shapes) -> dict[str, Needs]:
-    """Estimate the needs of every stage of a branch from the shapes of its data, in the order of the stages."""
+    """Estimate the needs of every stage of a branch, in order, from the shapes of its data."""
     sizes = branch_sizes(config, shapes)
     needs = {}
     for stage in branch_stages(config, branch):
@@ -60,7 +60,7 @@ def stage_needs(config: BranchConfig, branch: Branch, shapes: Shapes) -> dict[st
 
 
 def joint_needs(composition: BranchConfig, shapes: Shapes) -> Needs:
-    """Estimate the needs of the stage that registers the structure to a composition, whose shapes are given."""
+    """Estimate the needs of registering the structure to a composition of given shapes."""
     return _needs(JOINT_STAGE, branch_sizes(composition, shapes), 1)
 
 
@@ -70,7 +70,7 @@ def _needs(stage: str, sizes: Sizes, jobs: int) -> Needs:
 
 
 def total_needs(stages: Mapping[str, Needs], only: Collection[str] | None = None) -> Needs:
-    """Return the needs of a whole branch, or of ``only`` some stages, from those of its stages."""
+    """Return the total needs of a branch, or of ``only`` some of its stages."""
     needs = [need for stage, need in stages.items() if only is None or stage in only]
     return Needs(
         max((need.memory_bytes for need in needs), default=0.0),
@@ -80,7 +80,7 @@ def total_needs(stages: Mapping[str, Needs], only: Collection[str] | None = None
 
 
 def branch_sizes(config: BranchConfig, shapes: Shapes) -> Sizes:
-    """Return the sizes that the costs of the stages of a branch follow from."""
+    """Return the data sizes that determine the costs of the stages of a branch."""
     frames, rows, columns = (max(shape[axis] for shape in shapes.values()) for axis in range(3))
     deep = columns
     if isinstance(config, StructureConfig) and config.volume is not None:
@@ -106,7 +106,7 @@ def branch_sizes(config: BranchConfig, shapes: Shapes) -> Sizes:
 
 
 def _passes(config: BranchConfig) -> dict[str, float]:
-    """Return how often every ray of one volume is projected, forward or back, by stage."""
+    """Return the number of forward and back projections of every ray of one volume, by stage."""
     if isinstance(config, OxidationConfig | ArealDensityConfig):
         return {}
     if isinstance(config, StructureConfig):
@@ -131,7 +131,7 @@ def _passes(config: BranchConfig) -> dict[str, float]:
 
 
 def _shared_passes(whole: Mapping[str, float], deviation: float, repeats: int) -> dict[str, float]:
-    """Return the passes of the jobs of a particle that is shared out, those of parts as if each were the whole."""
+    """Return the passes of the jobs of a divided particle, for parts as if each were the whole."""
     return {
         "reconstruct_prepare": 2.0 * FIRST_LOOK,
         "reconstruct_part": whole["reconstruct"],
@@ -141,7 +141,7 @@ def _shared_passes(whole: Mapping[str, float], deviation: float, repeats: int) -
 
 
 def check_disk(folder: Path, needs: Sequence[Needs]) -> None:
-    """Refuse a results folder whose file system has too little space left."""
+    """Refuse a results folder with too little free disk space."""
     existing = next(parent for parent in (folder, *folder.parents) if parent.is_dir())
     free = shutil.disk_usage(existing).free
     wanted = sum(need.disk_bytes for need in needs)
@@ -155,5 +155,5 @@ def check_disk(folder: Path, needs: Sequence[Needs]) -> None:
 
 
 def in_bytes(count: float) -> str:
-    """Return a size as people read it: ``1.2 MB``, ``3.4 GB``."""
+    """Return a size with a suitable unit: ``1.2 MB``, ``3.4 GB``."""
     return f"{count / 1e9:.1f} GB" if count >= 1e9 else f"{count / 1e6:.1f} MB"

@@ -1,4 +1,4 @@
-"""The answers of ``oxytomo plan`` as plain values: noise limits, simulated domains, faults, assumptions."""
+"""The answers of ``oxytomo plan`` as plain values: noise limits, domains, faults, assumptions."""
 
 from collections.abc import Sequence
 from dataclasses import replace
@@ -23,18 +23,18 @@ from oxytomo.run.planning import (
 from oxytomo.units import NM_PER_UM
 
 SIGMAS: Final = 3.0
-"""A deviation of so many standard deviations is taken as told."""
+"""A deviation of this many standard deviations counts as detected."""
 LIMIT_PX: Final = (2.0, 3.0, 4.0, 6.0, 8.0, 12.0, 16.0, 24.0, 32.0)
-"""Diameters of the domains in the table of noise limits, pixels."""
+"""Diameters of the domains in the table of noise limits, in pixels."""
 FEWEST_COUNTS: Final = 100.0
-"""With fewer the noise is no longer that of the model: behind the particle a few percent of them arrive."""
+"""With fewer photons the noise model fails: only a few percent of them pass the particle."""
 OPAQUE_TRANSMISSION: Final = 0.005
 THICK: Final = 4.0
-"""From this optical density on, 1 % of stray light is half of what arrives."""
+"""From this optical density, 1 % of stray light is half of the detected light."""
 HARMLESS, SEVERE = 0.01, 0.10
-"""False share of the target material below and from which a fault is called harmless and severe."""
+"""Misclassified fractions of the target material: below, a fault is harmless; above, severe."""
 LOST: Final = 0.75
-"""A fault that leaves less than this share of the domains that are found without it hides domains."""
+"""A fault hides domains if fewer than this fraction of the domains is still found."""
 
 ASSUMPTIONS: Final = (
     "The particle is a round ball of one composition and density, with round domains; without pores, cracks and rim.",
@@ -49,12 +49,12 @@ ASSUMPTIONS: Final = (
 
 
 def plan_facts(plan: Plan, found: Sequence[Found], left: Sequence[Task]) -> dict[str, Any]:
-    """Return everything that a plan answers, ready for JSON.
+    """Return all answers of a plan as JSON types.
 
     Parameters
     ----------
-    plan : what was asked
-    found, left : the simulations that were made, and those there was no time for
+    plan : the planned measurement
+    found, left : simulations that were made, and those that did not fit into the time limit
     """
     scale = simulated_scale(plan)
     energies = _energies(plan)
@@ -108,7 +108,7 @@ def _energies(plan: Plan) -> list[dict[str, Any]]:
 
 
 def _limits(plan: Plan) -> list[dict[str, float]]:
-    """Per diameter: the least deviation of a domain, and the photons and dose with which the threshold is told."""
+    """Per diameter: smallest detectable deviation; photons and dose that detect the threshold."""
     settings = plan.settings
     exposure = exposure_of(plan, settings.photons_per_pixel)
     rows = []
@@ -130,7 +130,7 @@ def _limits(plan: Plan) -> list[dict[str, float]]:
 
 
 def dose_mgy(plan: Plan, photons: float) -> float:
-    """Return the dose of the whole scan with so many counts per pixel and frame, MGy."""
+    """Return the dose of the whole scan in MGy, for a number of counts per pixel and frame."""
     exposure = replace(exposure_of(plan, photons), photons=photons)
     energies = np.array([energy for pair in plan.energies_ev.values() for energy in pair])
     return surface_dose_mgy(
@@ -142,7 +142,7 @@ def dose_mgy(plan: Plan, photons: float) -> float:
 
 
 def _domains(plan: Plan, found: Sequence[Found]) -> list[dict[str, Any]]:
-    """Per deviation: how many of the simulated domains of each size were found."""
+    """Per deviation: the number of simulated domains of each size that were found."""
     rows = []
     for share in DEVIATIONS:
         those = [one for one in found if one.task.question == "domains" and _is(one, share * plan.threshold)]
@@ -155,7 +155,7 @@ def _domains(plan: Plan, found: Sequence[Found]) -> list[dict[str, Any]]:
 
 
 def _photons(plan: Plan, found: Sequence[Found]) -> list[dict[str, Any]]:
-    """The same with fewer and with more photons, for domains of one deviation."""
+    """The same for domains of one deviation, with fewer and with more photons."""
     deviation = FAULT_DEVIATION * plan.threshold
     rows = []
     for share in sorted((1.0, *DOSES)):
@@ -188,7 +188,7 @@ def _sizes(found: Sequence[Found]) -> dict[str, Any]:
 
 
 def _faults(plan: Plan, found: Sequence[Found], clean: Sequence[Found]) -> list[dict[str, Any]]:
-    """What each fault makes of a particle with domains, the particle without a fault first."""
+    """Effect of each fault on a particle with domains; the particle without a fault comes first."""
     same = [one for one in clean if one.task.seed == 0]
     rows = [_fault("none", one, None) for one in same[:1]]
     without = same[0] if same else None
@@ -220,7 +220,7 @@ def _fault(name: str, one: Found, without: Found | None) -> dict[str, Any]:
 
 
 def _warnings(energies: Sequence[dict[str, Any]]) -> list[str]:
-    """What is wrong with a plan whatever the simulations say."""
+    """Problems of a plan that do not depend on the simulations."""
     opaque = [one["series"] for one in energies if one["transmission"] < OPAQUE_TRANSMISSION]
     thick = [
         one["series"] for one in energies if one["optical_density"] >= THICK and one["series"] not in opaque

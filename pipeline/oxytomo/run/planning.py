@@ -1,4 +1,4 @@
-"""Small simulated particles through the chain, to answer before a beam time what a measurement can tell."""
+"""Process small simulated particles to estimate what a planned measurement can detect."""
 
 import multiprocessing
 import os
@@ -26,21 +26,21 @@ if TYPE_CHECKING:
     from oxytomo.simulate.phantoms import Phantom
 
 SIMULATED_PX: Final = 40
-"""A particle that spans more pixels is simulated in larger ones, with as many photons per area."""
+"""A particle of more pixels is simulated with larger pixels and the same photons per area."""
 SIMULATED_TILTS: Final = 45
-"""More tilts are simulated as fewer, with as many photons in all."""
+"""More tilts are simulated as fewer tilts with the same total number of photons."""
 FIELD: Final = 1.3
-"""Width of the simulated field in diameters of the particle."""
+"""Width of the simulated field of view, in diameters of the particle."""
 BALLS_PX: Final = (3.0, 4.5, 6.5, 9.0, 12.0)
-"""Diameters of the domains whose detection is tried, in simulated pixels; one poor and one rich of each."""
+"""Diameters of the simulated domains, in simulated pixels; one oxygen-poor, one rich of each."""
 DEVIATIONS: Final = (1.6, 2.0, 4.0)
-"""Deviations that are tried, in thresholds."""
+"""Simulated deviations, in units of the threshold."""
 FAULT_DEVIATION: Final = 2.0
-"""Deviation of the domains in the particles with a fault, in thresholds."""
+"""Deviation of the domains in particles with a fault, in units of the threshold."""
 DOSES: Final = (0.1, 10.0)
-"""Photons that are tried besides the planned ones, relative to them."""
+"""Further numbers of photons, relative to the planned number."""
 BLURRED_PX: Final = 3
-"""Target material nearer to a domain is not counted as false: it is blurred."""
+"""Target material closer to a domain is not counted as misclassified, because of the blur."""
 OXYGEN_POOR: Final = 2
 OXYGEN_RICH: Final = 3
 
@@ -51,8 +51,8 @@ class Task:
 
     Attributes
     ----------
-    question : what it answers: ``domains``, ``dose`` or ``fault``
-    name : the deviation, share of the photons or fault that is tried, as text
+    question : purpose: ``domains``, ``dose`` or ``fault``
+    name : the simulated deviation, relative number of photons, or fault, as text
     deviation : of the domains
     photons : counts per planned pixel and frame
     seed : of the random numbers
@@ -69,16 +69,17 @@ class Task:
 
 @dataclass(frozen=True)
 class Found:
-    """What the chain made of one simulated particle.
+    """Result of one simulated particle.
 
     Attributes
     ----------
     task : the particle
     balls : (diameter in nm, deviation, share of its voxels in the right class) of each domain
-    false, false_certain : shares of the target material, away from the domains, that are in another class, and in
-        another class for certain; all but blur and noise in it is the fault's
-    seconds : time that it took
-    error : why there is nothing; empty where there is
+    false, false_certain : fractions of the target material, away from the domains, in another
+        class, and with certainty in another class; apart from blur and noise these are due to the
+        fault
+    seconds : duration
+    error : reason for a missing result; empty otherwise
     """
 
     task: Task
@@ -91,7 +92,7 @@ class Found:
 
 @dataclass(frozen=True)
 class Scale:
-    """How much coarser the simulation is than the plan: pixels, and photons per frame for the tilts left out."""
+    """Ratios of the simulation to the plan: pixel size, and photons per frame for omitted tilts."""
 
     pixel: float
     tilts: int
@@ -99,7 +100,7 @@ class Scale:
 
 
 def simulated_scale(plan: Plan) -> Scale:
-    """Return how a plan is simulated so that it takes seconds: as many photons per area of the particle in all."""
+    """Return the scale of a simulation that takes seconds, with the same photons per area."""
     settings = plan.settings
     pixel = max(1.0, settings.particle_nm / settings.pixel_nm / SIMULATED_PX)
     tilts = min(settings.tilts, SIMULATED_TILTS)
@@ -107,13 +108,13 @@ def simulated_scale(plan: Plan) -> Scale:
 
 
 def check_plan(plan: Plan) -> None:
-    """Refuse energies that do not lie on both sides of their edge."""
+    """Refuse energies that are not on both sides of their edge."""
     for element, (pre, post) in plan.energies_ev.items():
         edge_between(element, pre, post)
 
 
 def exposure_of(plan: Plan, photons: float) -> Exposure:
-    """Return the plan as the noise propagation takes it."""
+    """Return the plan in the form that the noise propagation needs."""
     settings = plan.settings
     energies = np.array([energy for pair in plan.energies_ev.values() for energy in pair])
     return Exposure(
@@ -130,11 +131,11 @@ def exposure_of(plan: Plan, photons: float) -> Exposure:
 
 
 def tasks_of(plan: Plan) -> list[Task]:
-    """Return what is simulated, the most telling first: time may end before the list does."""
+    """Return the simulations, the most informative first, because of the time limit."""
     settings, ideal = plan.settings, InstrumentSettings()
     photons, rounds = settings.photons_per_pixel, range(settings.seeds)
     fault = FAULT_DEVIATION * plan.threshold
-    # The particle without a fault first: all others are compared with it.
+    # The particle without a fault comes first: all others are compared with it.
     order = sorted(DEVIATIONS, key=lambda one: one != FAULT_DEVIATION)
     tried = [
         Task("domains", f"{100 * d * plan.threshold:.3g} %", d * plan.threshold, photons, 0, ideal)
@@ -150,19 +151,20 @@ def tasks_of(plan: Plan) -> list[Task]:
 def simulate_plan(
     plan: Plan, *, cores: int, on_progress: Callable[[int, int, Found], None]
 ) -> tuple[list[Found], list[Task]]:
-    """Run the simulations side by side until they are done or the time is over.
+    """Run the simulations in parallel until they are done or the time limit is reached.
 
     Returns
     -------
-    found : what was simulated
-    left : what there was no time for
+    found : results of the simulations
+    left : simulations that did not fit into the time limit
     """
     tasks = tasks_of(plan)
     until = time.monotonic() + 60 * plan.settings.minutes
     found: list[Found] = []
     waiting = list(tasks)
     variables = dict.fromkeys(("NUMBA_NUM_THREADS", "OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS"), "1")
-    context = multiprocessing.get_context("spawn")  # so that the threads of this process stay out of it
+    # So that the threads of this process stay out of it
+    context = multiprocessing.get_context("spawn")
     before = {name: os.environ.get(name) for name in variables}
     os.environ.update(variables)
     try:
@@ -196,7 +198,7 @@ def simulate_plan(
 
 
 def simulate_task(plan: Plan, task: Task) -> Found:
-    """Simulate one particle, run the chain on it in a temporary folder, and look at what came out."""
+    """Simulate one particle, process it in a temporary folder, and evaluate the result."""
     started = time.monotonic()
     folder = Path(tempfile.mkdtemp(prefix="oxytomo_plan_"))
     try:
@@ -249,13 +251,13 @@ def _result(
 def _scores(
     phantom: "Phantom", voxel_nm: float, labels: "LabelArray", certain: "LabelArray", target: "BoolArray"
 ) -> tuple[tuple[tuple[float, float, float], ...], float, float]:
-    """Return each ball's share of voxels in its class, and the shares of the target material in another."""
+    """Return the correct fraction of each domain, and the misclassified target fractions."""
     grid = np.meshgrid(*((np.arange(n) - (n - 1) / 2) * voxel_nm for n in labels.shape), indexing="ij")
     balls, away = [], target.copy()
     for ball in phantom.ellipsoids[1:]:
         squared = sum((axis - centre) ** 2 for axis, centre in zip(grid, ball.centre_nm, strict=True))
         radius = ball.semi_axes_nm[0]
-        # The core of a small one has no voxel of its own: the nearest stands for it.
+        # The core of a small domain contains no voxel centre: use the nearest voxel.
         inside = squared <= max(radius, 0.87 * voxel_nm) ** 2
         wanted = OXYGEN_POOR if ball.kind == "oxygen_poor" else OXYGEN_RICH
         deviation = (
@@ -307,10 +309,10 @@ def _width(plan: Plan, scale: Scale) -> int:
 
 
 def scaled_fault(fault: InstrumentSettings, plan: Plan) -> InstrumentSettings:
-    """Return a fault as it is simulated: lengths in pixels of the simulation, errors of single frames for fewer frames.
+    """Return a fault scaled to the simulation: lengths in its pixels, errors for fewer frames.
 
-    What differs from frame to frame averages out over the planned tilts; over fewer ones as much of it is left if each
-    is smaller by the root of their share.
+    Errors of single frames average out over the planned tilts. To give the same mean error with
+    fewer tilts, each error is smaller by the square root of the ratio of the numbers of tilts.
     """
     scale = simulated_scale(plan)
     fewer = (scale.tilts / plan.settings.tilts) ** 0.5
@@ -324,7 +326,7 @@ def scaled_fault(fault: InstrumentSettings, plan: Plan) -> InstrumentSettings:
 
 
 def _configuration(plan: Plan, scale: Scale) -> Mapping[str, Any]:
-    """Return the project that a simulated particle is: frames in place, so nothing is aligned."""
+    """Return the project of a simulated particle; its frames are aligned already."""
     edges = {name: {side: f"{name}_{side}.h5" for side in ("pre", "post")} for name in plan.elements}
     composition = {
         "edges": edges,
@@ -345,7 +347,7 @@ def _configuration(plan: Plan, scale: Scale) -> Mapping[str, Any]:
 
 
 def shares_found(found: Sequence[Found]) -> dict[float, tuple[int, int]]:
-    """Return, by diameter in nm, how many of the domains have at least half of their voxels in the right class."""
+    """Return, by diameter in nm, how many domains have half of their voxels right."""
     shares: dict[float, list[float]] = {}
     for one in found:
         for diameter_nm, _, share in one.balls:
@@ -354,7 +356,10 @@ def shares_found(found: Sequence[Found]) -> dict[float, tuple[int, int]]:
 
 
 def smallest_found(found: Sequence[Found]) -> float | None:
-    """Return the smallest diameter from which on at least half of the domains were found; None for none."""
+    """Return the smallest diameter above which at least half of the domains were found.
+
+    None if there is no such diameter.
+    """
     smallest = None
     for size, (seen, tried) in sorted(shares_found(found).items(), reverse=True):
         if seen < tried / 2:

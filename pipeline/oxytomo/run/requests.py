@@ -1,4 +1,4 @@
-"""What a job asks of a computer or a cluster: memory, minutes, threads, from the size of its data."""
+"""Resources that a job requests, from the size of its data: memory, minutes, threads."""
 
 import logging
 from dataclasses import dataclass, field
@@ -12,24 +12,27 @@ from oxytomo.run.costs import MB, Sizes, report_memory_mb
 from oxytomo.run.needs import Needs, Shapes, branch_sizes, joint_needs, stage_needs
 
 MEMORY_MARGIN = 1.5
-"""Measured peaks lie within 0.7 and 1.5 of the estimates (docs/how-to/cluster.md)."""
+"""Measured peaks are 0.7 to 1.5 times the estimates (docs/how-to/cluster.md)."""
 WORKFLOW_MB = 300.0
-"""On a cluster Snakemake itself runs twice within a job, to start the stage."""
+"""Memory of Snakemake, which on a cluster runs twice within a job to start the stage."""
 TIME_MARGIN = 4.0
-"""Times are an order of magnitude; a node may be slower than the one they are from."""
+"""Times are order-of-magnitude estimates, and nodes differ in speed."""
 LEAST_MINUTES = 5
 SECONDS_A_THREAD = 5.0
-"""A thread more for so many core seconds: below, starting it costs more than it saves."""
+"""One more thread per this many core seconds; for less work a thread is not worth its start."""
 MANY_THREADS = 16
 SIDE_BY_SIDE = ("normalize", "measure", "export_composition")
-"""Stages that the workflow has others to run beside: a small one leaves them the second thread."""
+"""Stages that run at the same time as others; if small, they leave the second thread to these."""
 UNKNOWN = Needs(memory_bytes=4e9, disk_bytes=1e9, core_seconds=600.0)
-"""Where the raw files cannot be read yet; the stage says what is wrong with them."""
+"""Default for raw files that cannot be read yet; the stage reports the problem."""
 
 
 @dataclass
 class Requests:
-    """The needs of the jobs of a project; headers of raw files are read once per branch, when first asked for."""
+    """Needs of the jobs of a project.
+
+    Headers of raw files are read once per branch, on first use.
+    """
 
     project: ProjectConfig
     _shapes: dict[tuple[str, Branch], Shapes | None] = field(default_factory=dict)
@@ -46,12 +49,12 @@ class Requests:
         return Needs(found.memory_bytes, found.disk_bytes / found.jobs, found.core_seconds / found.jobs)
 
     def shapes(self, sample: str, branch: Branch) -> Shapes | None:
-        """Return the shapes of the data of a branch, None where a file cannot be read."""
+        """Return the shapes of the data of a branch, None if a file cannot be read."""
         key = (sample, branch)
         if key not in self._shapes:
             from oxytomo.stages.sources import branch_shapes
 
-            # Libraries complain about damaged files; the stage that reads them says what is wrong.
+            # Libraries warn of damaged files; the stage that reads them reports the problem.
             logging.getLogger("tifffile").setLevel(logging.CRITICAL)
             try:
                 self._shapes[key] = branch_shapes(branch_config(self.project, sample, branch))
@@ -60,22 +63,25 @@ class Requests:
         return self._shapes[key]
 
     def memory_mb(self, sample: str, branch: Branch, stage: str, attempt: int) -> int:
-        """Return the memory to ask for: more than estimated, and twice as much at every further attempt."""
+        """Return the memory to request, with a margin; it is doubled at every further attempt."""
         return _raised(self.needs(sample, branch, stage).memory_bytes / MB, attempt)
 
     def minutes(self, sample: str, branch: Branch, stage: str, attempt: int) -> int:
-        """Return the time to ask for as if one core did it all; twice as much at every further attempt."""
+        """Return the time to request, for one core.
+
+        It is doubled at every further attempt.
+        """
         seconds = self.needs(sample, branch, stage).core_seconds
         return (LEAST_MINUTES + ceil(TIME_MARGIN * seconds / 60)) * 2 ** (attempt - 1)
 
     def threads(self, sample: str, branch: Branch, stage: str) -> int:
-        """Return a number of threads that the work is worth."""
+        """Return the number of threads that suits the amount of work."""
         seconds = self.needs(sample, branch, stage).core_seconds
         least = 1 if stage in SIDE_BY_SIDE else 2
         return max(least, min(MANY_THREADS, int(seconds / SECONDS_A_THREAD)))
 
     def report_memory_mb(self, sample: str, attempt: int) -> int:
-        """Return the memory to ask for the report of a sample."""
+        """Return the memory to request for the report of a sample."""
         sizes: dict[str, Sizes] = {}
         for branch in sample_branches(self.project.samples[sample]):
             shapes = self.shapes(sample, branch)

@@ -1,4 +1,4 @@
-"""The results folder: that it may be written, and was made from the same raw files."""
+"""Checks of the results folder: write access, and the same raw files."""
 
 import json
 import os
@@ -29,7 +29,7 @@ RawFiles = Mapping[str, Mapping[str, list[str]]]
 
 
 def check_writable(folder: Path) -> None:
-    """Make the folder and write a first byte, so that trouble shows before any work is done."""
+    """Create the folder and write a first byte, so that errors appear before the run."""
     probe = folder / f".oxytomo-write-test-{os.getpid()}"
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -51,7 +51,7 @@ def check_same_sources(folder: Path, project: ProjectConfig) -> RawFiles:
 
     Returns
     -------
-    What the marker has to say from now on: the samples already there and those of ``project``.
+    New content of the marker: the samples in the folder and those of ``project``.
     """
     recorded = _read_marker(folder / MARKER)
     wanted = raw_files(project)
@@ -72,9 +72,9 @@ def check_same_sources(folder: Path, project: ProjectConfig) -> RawFiles:
 
 
 def check_no_way_out(folder: Path, project: ProjectConfig) -> None:
-    """Refuse a results folder with links in it that lead elsewhere, which a run would write through.
+    """Refuse a results folder with links that lead out of it, because a run would follow them.
 
-    A product that is a link is replaced. Stages look again at every folder that they write to.
+    A product that is a link is replaced. Stages check every folder again before they write to it.
     """
     for sample in project.samples:
         if (folder / sample).is_symlink():
@@ -93,7 +93,7 @@ def claim(folder: Path, project: ProjectConfig) -> None:
 
 
 def note_finished(folder: Path, project: ProjectConfig) -> None:
-    """Record what there is of each sample at the end of a run, so that a product that is deleted later is missed."""
+    """Record the products of each sample at the end of a run, to detect later deletions."""
     finished = {name: list(products) for name, products in finished_products(folder).items()}
     finished |= {sample: products_of(folder, sample) for sample in project.samples}
     finished[""] = products_of(folder, "")
@@ -103,7 +103,7 @@ def note_finished(folder: Path, project: ProjectConfig) -> None:
 
 
 def forget_products(folder: Path, names: Collection[str]) -> None:
-    """Take products that the user has deleted out of the record of what runs have made."""
+    """Remove products that the user has deleted from the record of products."""
     finished = {
         sample: [one for one in products if one not in names]
         for sample, products in finished_products(folder).items()
@@ -120,17 +120,18 @@ def _write_marker(folder: Path, content: Mapping[str, object]) -> None:
 
 
 def _write_new(path: Path, content: bytes) -> None:
-    """Write a file that must not be there yet, not even as a link."""
+    """Write a file that must not exist yet, not even as a link."""
     descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_NOFOLLOW | os.O_CLOEXEC, 0o666)
     with os.fdopen(descriptor, "wb") as file:
         file.write(content)
 
 
 def outdated_stores(folder: Path, project: ProjectConfig) -> list[str]:
-    """Return the stage stores whose own record names other settings or another version than the project.
+    """Return the stage stores whose record has other settings or another version.
 
-    Snakemake knows from its records what to repeat; this also finds what it cannot know, because the results
-    were copied here or were last made by another call of it. Paths are relative to ``folder``.
+    Snakemake decides from its own records what to repeat. This function also finds stores that
+    Snakemake cannot know, because the results were copied or made by another call. Paths are
+    relative to ``folder``.
     """
     outdated = []
     for sample, settings in project.samples.items():
@@ -165,10 +166,9 @@ def sample_stores(project: ProjectConfig) -> list[str]:
 
 
 def lost_stores(folder: Path, project: ProjectConfig) -> list[str]:
-    """Return the stage stores that are gone while their records are there: deleted because they were damaged.
+    """Return the stage stores that are missing while their records exist: damaged, so deleted.
 
-    Stores that went with their records were deleted for their space; they are made again only where
-    something needs them.
+    Stores that were deleted together with their records are made again only if a stage needs them.
     """
     return [
         store
@@ -178,9 +178,9 @@ def lost_stores(folder: Path, project: ProjectConfig) -> list[str]:
 
 
 def to_make_again(folder: Path, project: ProjectConfig) -> list[str]:
-    """Return what a run has to make again though it is there: outdated stores, and products that lost their record.
+    """Return existing files that a run must repeat: outdated stores, products without a record.
 
-    Without its record nothing says what a product was made from, or whether it was altered since.
+    Without a record neither the inputs of a product nor later changes can be known.
     """
     unrecorded = [
         product
@@ -193,7 +193,7 @@ def to_make_again(folder: Path, project: ProjectConfig) -> list[str]:
 
 
 def _recorded(store: Path) -> tuple[int, dict[str, object]] | None:
-    """Return version and settings that a store was made with, None where there is no readable record."""
+    """Return the version and settings of a store, None without a readable record."""
     try:
         record = read_json_object(store / "zarr.json")["attributes"]["oxytomo"]
         return int(record["version"]), dict(record["settings"])
@@ -202,7 +202,7 @@ def _recorded(store: Path) -> tuple[int, dict[str, object]] | None:
 
 
 def _read_marker(path: Path) -> dict[str, dict[str, list[str]]]:
-    """Return the recorded raw files, empty where there is no marker."""
+    """Return the recorded raw files, empty without a marker."""
     if not os.path.lexists(path):
         return {}
     try:

@@ -1,4 +1,7 @@
-"""Hands a stage over to the server of stages (``stage_server``) where there is one; imports next to nothing."""
+"""Pass a stage to the server of stages (``stage_server``), if there is one.
+
+This module imports very little.
+"""
 
 import json
 import os
@@ -19,12 +22,12 @@ _KILLED = 137
 
 
 def in_no_folder(name: str) -> str:
-    """Return the address of a socket that is no file, so that nothing is left of it (Linux: abstract)."""
+    """Return the address of an abstract socket (Linux), which leaves no file."""
     return f"\0{name}"
 
 
 def run_in_server(arguments: Sequence[str]) -> int | None:
-    """Let the server run a command and wait for it.
+    """Let the server run a command, and wait until it ends.
 
     Parameters
     ----------
@@ -32,7 +35,8 @@ def run_in_server(arguments: Sequence[str]) -> int | None:
 
     Returns
     -------
-    The exit code, 137 where the process was killed; None where no server took the command, which nobody has run then.
+    The exit code; 137 if the process was killed; None if there was no server and the command did
+    not run.
     """
     address = os.environ.get(ADDRESS)
     if address is None:
@@ -53,7 +57,7 @@ def run_in_server(arguments: Sequence[str]) -> int | None:
             begun = False
         if not begun:
             return None
-        # The stage ends with this process: the closed connection tells its process, whatever has ended this one.
+        # The stage ends with this process, because its process sees the closed connection.
         signal.signal(signal.SIGINT, signal.SIG_DFL)
         try:
             code = connection.recv(1)
@@ -66,7 +70,7 @@ def run_in_server(arguments: Sequence[str]) -> int | None:
 
 
 def _say_killed(arguments: Sequence[str]) -> None:
-    """Say what has become of a stage that could not say it itself, here and at the end of its log."""
+    """Report the end of a stage that could not report it itself, here and in its log."""
     options = dict(pairwise(arguments))
     said = (
         f"oxytomo: error: {options.get('--label', arguments[1])}: expected the stage to end by itself, got its process "

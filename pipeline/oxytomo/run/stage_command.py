@@ -1,4 +1,4 @@
-"""What ``oxytomo stage`` does: check inputs and settings, call the stage, record its outputs."""
+"""The command ``oxytomo stage``: check inputs and settings, call the stage, record outputs."""
 
 import argparse
 import json
@@ -46,12 +46,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--spec", required=True, metavar="JSON", help='{"version": …, "settings": {…}}')
     parser.add_argument("--threads", type=int, default=1)
-    parser.add_argument("--label", default="", metavar="TEXT", help="how messages name this run")
+    parser.add_argument("--label", default="", metavar="TEXT", help="name of this run in messages")
     parser.add_argument("--log", type=Path, default=None, metavar="FILE")
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """Run a stage; returns the exit code."""
+    """Run a stage and return the exit code."""
     log_file: TextIO | None = None
     with ExitStack() as stack:
         try:
@@ -71,7 +71,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def run_command(texts: Sequence[str]) -> int:
-    """Run ``oxytomo stage`` with the arguments after that name; returns the exit code."""
+    """Run ``oxytomo stage`` with its arguments and return the exit code."""
 
     def command() -> int:
         parser = argparse.ArgumentParser(prog="oxytomo stage", description=DESCRIPTION)
@@ -92,7 +92,8 @@ def _run_stage(arguments: argparse.Namespace, log_file: TextIO | None) -> None:
     inputs = {key: path.absolute() for key, path in parse_keyed(arguments.inputs, default_key=None).items()}
     outputs = parse_keyed(arguments.outputs, default_key="store")
     threads = max(1, arguments.threads)
-    if "numba" not in sys.modules:  # else it has read them, and the server of stages has limited the threads
+    # Else it has read them, and the server of stages has limited the threads
+    if "numba" not in sys.modules:
         os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
     spec = _parsed_spec(stage, arguments.spec)
     module = STAGES[stage].load()
@@ -128,7 +129,10 @@ def _run_stage(arguments: argparse.Namespace, log_file: TextIO | None) -> None:
 
 
 def _check_inputs(inputs: dict[str, Path]) -> None:
-    """Refuse results that were changed after their stage wrote them; a folder of results is checked by what reads it."""
+    """Refuse inputs that were changed after their stage wrote them.
+
+    The readers check a whole results folder.
+    """
     from oxytomo.io.integrity import check_unaltered
     from oxytomo.io.provenance import record_file, store_record
 
@@ -138,11 +142,11 @@ def _check_inputs(inputs: dict[str, Path]) -> None:
 
 
 def _record_outputs(inputs: dict[str, Path], outputs: dict[str, Path], context: StageContext) -> None:
-    """Write beside every output what it is and where it comes from, for ``oxytomo verify`` and ``inspect``."""
+    """Write a provenance record for every output, for ``oxytomo verify`` and ``inspect``."""
     from oxytomo.io.integrity import record_output
     from oxytomo.io.provenance import store_record
 
-    # The report reads a whole folder of results; each of them has a record of its own.
+    # The report reads a whole results folder, in which each result has its own record.
     sources = {name: path for name, path in inputs.items() if path.is_file() or store_record(path)}
     provenance = context.provenance(sources)
     for path in filter(Path.exists, outputs.values()):
@@ -150,7 +154,7 @@ def _record_outputs(inputs: dict[str, Path], outputs: dict[str, Path], context: 
 
 
 def _parsed_spec(stage: str, text: str) -> dict[str, Any]:
-    """Return the settings in a spec after checking that it is meant for this version."""
+    """Return the settings of a spec after checking its version."""
     try:
         spec = json.loads(text)
         version, settings = spec["version"], dict(spec["settings"])
@@ -168,7 +172,10 @@ def _parsed_spec(stage: str, text: str) -> dict[str, Any]:
 
 
 def parse_keyed(texts: Sequence[str], *, default_key: str | None) -> dict[str, Path]:
-    """Return ``key=path`` arguments as a mapping; a plain path gets ``default_key`` where there is one."""
+    """Return ``key=path`` arguments as a mapping.
+
+    A path without a key gets ``default_key``, if there is one.
+    """
     paths: dict[str, Path] = {}
     for text in texts:
         key, separator, path = text.partition("=")
@@ -185,11 +192,9 @@ def parse_keyed(texts: Sequence[str], *, default_key: str | None) -> dict[str, P
 
 
 def peak_memory_mb() -> float:
-    """Return the largest memory this process has held, in MB."""
+    """Return the peak memory of this process, in MB."""
     status = Path("/proc/self/status")
-    if (
-        status.is_file()
-    ):  # what getrusage says there begins with the memory of the program that started this one
+    if status.is_file():  # getrusage would include the memory of the parent program
         found = re.search(r"VmHWM:\s*(\d+) kB", status.read_text(encoding="ascii", errors="replace"))
         if found:
             return int(found.group(1)) * 1024 / 1e6
@@ -198,13 +203,16 @@ def peak_memory_mb() -> float:
 
 
 def _close(log_file: TextIO) -> None:
-    """Close a log; what a full disk did not take of it has been said already."""
+    """Close a log; errors of a full disk have been reported already."""
     with suppress(OSError):
         log_file.close()
 
 
 def _write_everywhere(text: str, log_file: TextIO | None) -> None:
-    """Write to standard error and to the log where there is one; a full disk must not hide the message."""
+    """Write to standard error and to the log, if there is one.
+
+    A full disk must not hide the message.
+    """
     sys.stderr.write(text)
     sys.stderr.flush()
     if log_file is not None:

@@ -1,8 +1,8 @@
-"""A process that has every stage loaded and forks one process per stage: a run on one computer starts Python once.
+"""Server that loads all stages and forks one process per stage, so that Python starts once.
 
-Loading Python, libraries and stages takes about a second, sixteen times in a small run. The workflow's rules call
-``oxytomo stage`` as ever; where ``oxytomo run`` has started a server, that command hands itself over and waits.
-Without a server, or when it has died, the command runs the stage itself.
+Loading Python, libraries and stages takes about a second, sixteen times in a small run. The rules
+call ``oxytomo stage``, which passes the stage to the server of ``oxytomo run`` and waits. Without a
+server the command runs the stage itself.
 """
 
 import atexit
@@ -37,7 +37,9 @@ _ENDED_BY_CLIENT = 137
 
 @dataclass(frozen=True)
 class StageServer:
-    """How to reach a server: variables for the environment of the workflow; a descriptor that it has to inherit.
+    """Connection to a server: environment variables for the workflow.
+
+    The workflow inherits the descriptor.
 
     The server lives as long as a process that holds the descriptor.
     """
@@ -48,12 +50,12 @@ class StageServer:
 
 @contextmanager
 def stage_server(cores: int, *, wanted: bool = True) -> Iterator[StageServer]:
-    """Start a server for the time of the block, where the system can do so safely (Linux) and one is wanted.
+    """Start a server for the duration of the block, on Linux and if wanted.
 
     Parameters
     ----------
-    cores : the largest number of threads that a stage will ask for
-    wanted : without it nothing is started, and stages run by themselves
+    cores : largest number of threads of a stage
+    wanted : False starts no server, so that stages run by themselves
     """
     if not wanted or not sys.platform.startswith("linux"):
         yield StageServer({}, ())
@@ -62,14 +64,14 @@ def stage_server(cores: int, *, wanted: bool = True) -> Iterator[StageServer]:
     reading, writing = os.pipe()
     with os.fdopen(reading, "rb") as lifeline, os.fdopen(writing, "wb"):
         with socket.socket(socket.AF_UNIX) as listener:
-            # Clients can connect from now on, and wait until all is loaded.
+            # Clients can connect from here, and wait until everything is loaded.
             listener.bind(in_no_folder(address))
             listener.listen(_WAITING_CLIENTS)
             server = subprocess.Popen(
                 [sys.executable, "-P", "-m", "oxytomo.run.stage_server", str(listener.fileno())],
                 stdin=lifeline,
                 pass_fds=(listener.fileno(),),
-                # OpenBLAS would start its threads at once: they are set for each stage, after the fork.
+                # OpenBLAS would start its threads now; they are set for each stage after the fork.
                 env=os.environ | dict.fromkeys(THREAD_VARIABLES, str(cores)) | {"OPENBLAS_NUM_THREADS": "1"},
                 start_new_session=True,
             )
@@ -83,13 +85,13 @@ def stage_server(cores: int, *, wanted: bool = True) -> Iterator[StageServer]:
 def main() -> None:
     """Load every stage, then fork a process for each connection until the run has ended.
 
-    A process with threads must not fork (a library's lock may be held, or its threads waited for): should something that
-    was loaded have started one, the server ends, and the stages run by themselves.
+    A process with threads must not fork, because locks of libraries may be held. If a library has
+    started a thread, the server ends, and the stages run by themselves.
     """
     with socket.socket(fileno=int(sys.argv[1])) as listener, selectors.DefaultSelector() as selector:
         try:
             _load()
-        except Exception:  # the stages, which then run by themselves, say what is wrong
+        except Exception:  # the stages then run by themselves and report the problem
             return
         if len(list(Path("/proc/self/task").iterdir())) > 1:
             return
@@ -101,7 +103,7 @@ def main() -> None:
             with (
                 connection,
                 suppress(OSError),
-            ):  # without room for a process the stage runs in that of the client
+            ):  # if no process can start, the stage runs in the client
                 if _user_of(connection) == os.getuid() and os.fork() == 0:
                     selector.close()
                     listener.close()
@@ -109,7 +111,7 @@ def main() -> None:
 
 
 def _user_of(connection: socket.socket) -> int:
-    """Return the user behind a connection: others can see the address, too."""
+    """Return the user of a connection, because other users can see the address."""
     _, user, _ = _CREDENTIALS.unpack(
         connection.getsockopt(socket.SOL_SOCKET, socket.SO_PEERCRED, _CREDENTIALS.size)
     )
@@ -117,22 +119,26 @@ def _user_of(connection: socket.socket) -> int:
 
 
 def _load() -> None:
-    """Import every stage and set the compiler up, which loads compiled code too; no thread is started."""
+    """Import every stage and set up the compiler, which also loads compiled code.
+
+    No thread is started.
+    """
     from numba import njit
 
     for stage in STAGES.values():
         stage.load()
     njit(lambda number: number)(1)
     gc.collect()
-    gc.freeze()  # the collector would touch, and so copy, every page that the processes share
+    gc.freeze()  # the garbage collector would copy the memory pages that the processes share
 
 
 def _serve(connection: socket.socket) -> None:
-    """Run one command in this process, which ends with it, or with the client."""
+    """Run one command in this process, which ends with the command or the client."""
     code = 1
     try:
         signal.signal(signal.SIGCHLD, signal.SIG_DFL)
-        with suppress(OSError, ValueError):  # a client that is gone before it has said what it wants
+        # A client may end before it has sent its request.
+        with suppress(OSError, ValueError):
             arguments = _take_over(connection)
             _end_with_client(connection)
             code = _run(arguments)
@@ -143,14 +149,14 @@ def _serve(connection: socket.socket) -> None:
 
 
 def _take_over(connection: socket.socket) -> list[str]:
-    """Become the process that the client would have been: its folder, environment, output and threads."""
+    """Take over the folder, environment, output and number of threads of the client."""
     head, (out, error), _, _ = socket.recv_fds(connection, LENGTH.size, 2, socket.MSG_WAITALL)
     with connection.makefile("rb") as stream:
         request = json.loads(stream.read(*LENGTH.unpack(head.ljust(LENGTH.size, b"\0"))))
     connection.sendall(BEGUN)
     os.dup2(out, sys.stdout.fileno())
     os.dup2(error, sys.stderr.fileno())
-    # The streams of the server may be files that can be wound back, and what they lead to now a pipe, or the reverse.
+    # The server's streams may be seekable files while the client's are pipes, or the reverse.
     sys.stdout, sys.stderr = (_opened_again(stream) for stream in (sys.stdout, sys.stderr))
     with Path(os.devnull).open("rb") as nothing:
         os.dup2(nothing.fileno(), _LIFELINE)
@@ -163,26 +169,29 @@ def _take_over(connection: socket.socket) -> list[str]:
 
 
 def _opened_again(stream: TextIO) -> TextIO:
-    """Return a stream to where the file descriptor of another leads now."""
+    """Return a new stream for the current file descriptor of another stream."""
     return os.fdopen(
         stream.fileno(), "w", buffering=1, encoding=stream.encoding, errors=stream.errors, closefd=False
     )
 
 
 def _limit_threads(threads: int) -> None:
-    """Limit the libraries, which have read the environment already, to a number of threads."""
+    """Limit the number of threads of the libraries, which have read the environment already."""
     from numba import config, set_num_threads
     from threadpoolctl import threadpool_limits
 
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, str(threads)))
-    # The compiler reads it again, and refuses another number than it knows once threads run.
+    # Numba reads it again, and refuses a change once threads run.
     os.environ["NUMBA_NUM_THREADS"] = str(config.NUMBA_NUM_THREADS)
     set_num_threads(min(threads, config.NUMBA_NUM_THREADS))
     threadpool_limits(threads)
 
 
 def _end_with_client(connection: socket.socket, *, on: bool = True) -> None:
-    """Let the system end this process as soon as the client hangs up; no Python has to run for that."""
+    """Let the system end this process when the client disconnects.
+
+    This works even if Python is busy.
+    """
     flags = fcntl.fcntl(connection, fcntl.F_GETFL)
     if not on:
         fcntl.fcntl(connection, fcntl.F_SETFL, flags & ~os.O_ASYNC)
@@ -192,7 +201,7 @@ def _end_with_client(connection: socket.socket, *, on: bool = True) -> None:
     fcntl.fcntl(connection, fcntl.F_SETFL, flags | os.O_ASYNC)
     with suppress(BlockingIOError):
         if not connection.recv(1, socket.MSG_PEEK | socket.MSG_DONTWAIT):
-            os._exit(_ENDED_BY_CLIENT)  # gone before
+            os._exit(_ENDED_BY_CLIENT)  # the client has ended already
 
 
 def _run(arguments: list[str]) -> int:

@@ -1,7 +1,8 @@
-"""Whether anything changed since a run ended well: said without Snakemake, in a moment.
+"""Fast check, without Snakemake, of whether anything changed since the last complete run.
 
-At the end of a run the configuration, the versions of the stages, and size and time of every raw file and product are
-noted. Where all of these are the same, there is nothing to do. Where anything differs, Snakemake decides.
+At the end of a run the configuration, the versions of the stages, and size and time of every raw
+file and product are noted. If all of these are the same, there is nothing to do. If anything
+differs, Snakemake decides.
 """
 
 import hashlib
@@ -19,19 +20,19 @@ from oxytomo.run.results_folder import lost_stores, sample_stores, to_make_again
 from oxytomo.stages.registry import STAGES
 
 NOTE = ".oxytomo.unchanged.json"
-"""File in a results folder: what there was at the end of the last run that ended well."""
+"""File in a results folder: its state at the end of the last successful run."""
 
 
 def note_unchanged(folder: Path, project: ProjectConfig) -> None:
-    """Note what there is at the end of a run of everything."""
+    """Record the state at the end of a complete run."""
     with complete_or_absent(folder / NOTE) as partial:
         partial.write_text(json.dumps(_state(folder, project)) + "\n", encoding="utf-8")
 
 
 def is_unchanged(folder: Path, project: ProjectConfig) -> bool:
-    """Say whether everything that a run would make is there and nothing that it depends on has changed.
+    """Return True if all products exist and nothing that they depend on has changed.
 
-    Stage stores that were deleted with their records are not missed, as a run would not make them again either.
+    Stage stores that were deleted with their records may be missing; a run would not repeat them.
     """
     try:
         noted = read_json_object(folder / NOTE)
@@ -52,7 +53,7 @@ def _all_there(products: dict[str, Any]) -> bool:
 
 
 def _state(folder: Path, project: ProjectConfig) -> dict[str, Any]:
-    """Return what a run depends on and what it makes, as JSON types."""
+    """Return the inputs and the products of a run, as JSON types."""
     settings = project.model_dump(mode="json", exclude={"results", "plan"})
     versions = {name: stage.version for name, stage in STAGES.items()}
     text = json.dumps([settings, versions, __version__, sorted(project_products(project))], sort_keys=True)
@@ -73,7 +74,7 @@ def _state(folder: Path, project: ProjectConfig) -> dict[str, Any]:
 
 
 def _files(paths: set[str]) -> set[str]:
-    """Return the files behind paths: those that a pattern matches, those in a folder."""
+    """Return the files of paths: matches of patterns, and files in folders."""
     found: set[str] = set()
     for path in expand(tuple(sorted(paths))):
         inside = [entry for entry in path.iterdir() if entry.is_file()] if path.is_dir() else [path]
@@ -82,7 +83,10 @@ def _files(paths: set[str]) -> set[str]:
 
 
 def _mark(path: Path) -> list[int] | None:
-    """Return size and time of a file, of a folder its own time and that of its metadata; None where it is not there."""
+    """Return size and time of a file, or the times of a folder and its metadata.
+
+    None if it is missing.
+    """
     try:
         state = path.stat()
         if not path.is_dir():
@@ -94,6 +98,6 @@ def _mark(path: Path) -> list[int] | None:
 
 
 def _store_mark(store: Path) -> list[int] | None:
-    """Return the mark of a store with its record; None for one that was deleted with its record."""
+    """Return the state of a store and its record; None if both were deleted."""
     own, record = _mark(store), _mark(record_file(store))
     return None if own is None and record is None else [*(own or [0]), *(record or [0])]

@@ -1,4 +1,4 @@
-"""How a run calls Snakemake: its arguments, the configuration it reads, its process, and what it said of a failure."""
+"""Call of Snakemake: arguments, configuration, process, reported errors."""
 
 import json
 import os
@@ -17,20 +17,20 @@ from oxytomo.io.atomic import complete_or_absent
 
 WORKFLOW = Path(__file__).resolve().parents[1] / "workflow"
 CONFIGURATION = ".oxytomo.config.json"
-"""File in a results folder: the configuration of the last run, checked, with absolute paths."""
+"""File in a results folder: the checked configuration of the last run, with absolute paths."""
 _PATIENCE_S = 10.0
 
 
 @dataclass(frozen=True)
 class WorkflowEnd:
-    """How Snakemake ended.
+    """Result of Snakemake.
 
     Attributes
     ----------
-    code : its exit code, negative where a signal ended it
-    mend : one line about what the user can mend, or None
-    errors : what Snakemake reported as errors, one line each
-    planned : the jobs that it began, or in a dry run would begin: rule, sample, reason
+    code : its exit code, negative if a signal ended it
+    mend : one line about an error that the user can correct, or None
+    errors : errors reported by Snakemake, one line each
+    planned : the jobs that it started, or would start in a dry run: rule, sample, reason
     """
 
     code: int
@@ -40,7 +40,7 @@ class WorkflowEnd:
 
 
 def write_configuration(project: ProjectConfig, folder: Path) -> Path:
-    """Write the checked configuration for Snakemake, which would run templates in one that it is given; returns its path."""
+    """Write the checked configuration without templates for Snakemake; return its path."""
     path = folder / CONFIGURATION
     content = project.model_dump(mode="json", exclude_unset=True) | {"results": "."}
     with complete_or_absent(path) as partial:
@@ -57,30 +57,32 @@ def snakemake_arguments(
     profile: Path | None = None,
     cores: int | None = None,
 ) -> list[str]:
-    """Return the arguments of Snakemake; its records live in the results folder and travel with the results.
+    """Return the arguments of Snakemake.
+
+    Its records are in the results folder and are copied with the results.
 
     Parameters
     ----------
-    configuration : what :func:`write_configuration` has written
+    configuration : path returned by :func:`write_configuration`
     directory : the results folder
-    targets, forced : files to make, and files to make again, relative to ``directory``; without targets everything
+    targets, forced : files to make, and files to repeat, relative to ``directory``; no targets: all
     profile : folder of a Snakemake profile
-    cores : None where the profile says it
+    cores : number of cores; None if the profile sets it
     """
     arguments = ["--snakefile", str(WORKFLOW / "Snakefile"), "--configfile", str(configuration)]
     arguments += ["--directory", str(directory), "--rerun-incomplete", "--nolock", "--nocolor"]
-    # The version of a stage says when its code changes numbers; a rule in new words repeats nothing.
+    # The version of a stage marks changed numbers; a changed rule alone repeats nothing.
     arguments += ["--rerun-triggers", "mtime", "input", "params"]
-    # What is wrong with one sample does not stop the others.
+    # An error in one sample does not stop the others.
     arguments += ["--keep-going"]
-    # Else a profile beside the configuration would be used, whoever put it there: it may name a workflow of its own.
+    # Otherwise Snakemake would use a profile next to the configuration, which may run any workflow.
     arguments += ["--workflow-profile", "none"]
     if forced:
         arguments += ["--forcerun", *map(_as_path, forced)]
     if profile is not None:
         arguments += ["--profile", str(profile)]
     else:
-        # The order of some tens of jobs is not worth the half second that an integer program for it takes.
+        # For tens of jobs the integer-program scheduler costs half a second and gains nothing.
         arguments += ["--scheduler", "greedy"]
     if cores is not None:
         arguments += ["--cores", str(cores)]
@@ -88,12 +90,12 @@ def snakemake_arguments(
 
 
 def _as_path(name: str) -> str:
-    """Return a relative path that is never taken for an option or a rule."""
+    """Return a relative path that Snakemake cannot read as an option or a rule."""
     return f"./{name}"
 
 
 def profile_folder(path: Path) -> Path:
-    """Return a profile folder: one that is there, or one of this name that comes with the package."""
+    """Return a profile folder: an existing one, or the included one of this name."""
     shipped = WORKFLOW / "profiles"
     for folder in (path, shipped / path):
         if (folder / "config.yaml").is_file():
@@ -113,16 +115,16 @@ def call_snakemake(
     lines: str = "",
     weights: Mapping[str, float] | None = None,
 ) -> WorkflowEnd:
-    """Run Snakemake in a process group of its own; stopping this command stops the whole group.
+    """Run Snakemake in its own process group; stopping this command stops the whole group.
 
     Parameters
     ----------
-    arguments : what :func:`snakemake_arguments` returns, and more
-    environment : variables beside those of this process
-    inherited : file descriptors that it keeps open as long as it runs
-    silent : show nothing of what it writes
-    lines : ``plain`` or ``colour`` for a line on each job that ends; empty for none
-    weights : core seconds that a job of each stage is expected to take, for the time that is left
+    arguments : result of :func:`snakemake_arguments`, and further arguments
+    environment : variables in addition to those of this process
+    inherited : file descriptors that Snakemake keeps open
+    silent : hide the output of Snakemake
+    lines : ``plain`` or ``colour`` for a line per finished job; empty for none
+    weights : expected core seconds of a job of each stage, for the time left
     """
     request = {"arguments": list(arguments), "lines": lines, "weights": dict(weights or {})}
     with tempfile.TemporaryFile() as said:
@@ -157,7 +159,7 @@ def _interrupt(_number: int, _frame: object) -> None:
 
 
 def _stop(child: subprocess.Popen[bytes]) -> None:
-    """Ask a process group to end, and end it if it does not; who asks again does not wait."""
+    """Ask a process group to end, and kill it if it does not; a second request kills it at once."""
     for number in (signal.SIGINT, signal.SIGTERM, signal.SIGKILL):
         with suppress(ProcessLookupError):
             os.killpg(child.pid, number)

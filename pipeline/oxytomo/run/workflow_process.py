@@ -1,7 +1,7 @@
-"""The process that runs Snakemake for ``oxytomo run``: it ends quietly when stopped, and says what it was told in the end.
+"""The process that runs Snakemake for ``oxytomo run`` and reports its errors.
 
-Arguments come over standard input, as a command line holds only some megabytes of names. What Snakemake reports as
-errors is collected for the caller, also where it shows nothing of it.
+Arguments come through standard input, because the length of a command line is limited. Errors of
+Snakemake are collected for the caller, even if its output is hidden.
 """
 
 import json
@@ -21,7 +21,7 @@ _MOST_PLANNED = 20_000
 
 
 def main() -> int:
-    """Run Snakemake with the arguments from standard input; returns its exit code."""
+    """Run Snakemake with the arguments from standard input and return its exit code."""
     errors: list[str] = []
     end: dict[str, Any] = {"errors": errors, "mend": None}
     code, answer = 1, int(sys.argv[1])
@@ -53,10 +53,10 @@ def main() -> int:
 
 
 def _line_writer(kind: str) -> "Callable[[str], None]":
-    """Return what writes a line on a job: nothing, plain text, or with its number in colour."""
+    """Return the function that writes a line per job: none, plain text, or coloured."""
 
     def write(line: str) -> None:
-        with suppress(OSError):  # somebody who reads no longer does not stop a run
+        with suppress(OSError):  # a closed output does not stop a run
             number, _, rest = line.partition(" ")
             if kind == "colour":
                 raw = getattr(sys.stderr, "write_raw", sys.stderr.write)
@@ -70,7 +70,7 @@ def _line_writer(kind: str) -> "Callable[[str], None]":
 
 
 def _snakemake(arguments: list[str], errors: list[str], lines: "JobLines") -> int:
-    """Call Snakemake's own command; collects its errors, and what it says of its jobs."""
+    """Call the command of Snakemake; collect its errors and job reports."""
     import logging
 
     from snakemake.cli import main as snakemake

@@ -1,1 +1,4 @@
-"""One thin module per workflow rule: read → call → write → record."""
+"""The stages of the workflow.
+
+Each reads its inputs, calls numerical code, and writes its outputs.
+"""

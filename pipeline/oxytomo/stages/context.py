@@ -1,4 +1,4 @@
-"""What a stage is given besides its inputs, outputs and settings: threads, provenance, log and progress."""
+"""Context of a run of a stage: threads, provenance, log and progress."""
 
 import os
 import sys
@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any, TextIO
 from oxytomo.stages.progress import progress_reporter
 
 SHOW = "OXYTOMO_SHOW"
-"""Environment variable: how much stages say on standard error, of ``all``, ``lines`` (only progress on a terminal), ``none``."""
+"""Environment variable for the output of stages: ``all``, ``lines`` (only progress), ``none``."""
 
 if TYPE_CHECKING:
     from oxytomo.io.stores import Provenance
@@ -19,15 +19,15 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True)
 class StageContext:
-    """Surroundings of one run of a stage.
+    """Context of one run of a stage.
 
     Attributes
     ----------
     stage, version : name and version of the stage
-    threads : number of threads it may use
+    threads : number of threads of the stage
     settings_json : its settings as plain JSON types
     log_file : open log of this run, or None
-    label : how messages name this run
+    label : name of this run in messages
     """
 
     stage: str
@@ -38,7 +38,7 @@ class StageContext:
     label: str = ""
 
     def provenance(self, inputs: Mapping[str, Path]) -> "Provenance":
-        """Return where the result comes from: stage, settings and the digests of the inputs."""
+        """Return the provenance of the result: stage, settings and digests of the inputs."""
         from oxytomo.io.provenance import make_provenance
 
         return make_provenance(
@@ -46,20 +46,20 @@ class StageContext:
         )
 
     def log(self, message: str) -> None:
-        """Write one line to the log with the time, and to standard error unless the run shows a line per stage only."""
+        """Write one line with the time to the log, and to standard error if output is ``all``."""
         if os.environ.get(SHOW, "all") == "all":
             sys.stderr.write(f"{self.label or self.stage}: {message}\n")
             sys.stderr.flush()
         self.note(message)
 
     def note(self, message: str) -> None:
-        """Write one line with the time to the log alone."""
+        """Write one line with the time only to the log."""
         if self.log_file is not None:
             self.log_file.write(f"{datetime.now():%Y-%m-%d %H:%M:%S} {self.label or self.stage}: {message}\n")
             self.log_file.flush()
 
     def progress(self, label: str) -> Callable[[int, int], None]:
-        """Return a function of ``(done, total)`` that shows percent and time left on standard error."""
+        """Return a function of ``(done, total)`` that shows progress on standard error."""
         name = self.label or self.stage
         shown = os.environ.get(SHOW, "all")
         if shown == "none" or (shown == "lines" and not sys.stderr.isatty()):

@@ -1,4 +1,4 @@
-"""How far a long computation is: percent and time left, at most every two seconds."""
+"""Progress of a long computation: percent and time left, at most every two seconds."""
 
 import math
 import time
@@ -11,7 +11,7 @@ FILE_EVERY_S = 30.0
 
 
 def format_duration(seconds: float) -> str:
-    """Return a duration as people read it: ``8 s``, ``3 min 20 s``, ``2 h 05 min``."""
+    """Return a duration as text: ``8 s``, ``3 min 20 s``, ``2 h 05 min``."""
     whole = max(0, round(seconds))
     if whole < 60:
         return f"{whole} s"
@@ -25,13 +25,13 @@ def progress_reporter(
 ) -> Callable[[int, int], None]:
     """Return a function of ``(done, total)`` that writes percent and time left.
 
-    Nothing is shown in the first seconds. On a terminal one line is updated; in a file there are few lines.
+    Nothing is shown in the first seconds. On a terminal one line is updated; a file gets few lines.
 
     Parameters
     ----------
-    label : what is being done
-    stream : where to write, usually standard error
-    clock : seconds that only increase
+    label : name of the computation
+    stream : output, usually standard error
+    clock : monotonic clock in seconds
     """
     started = clock()
     on_terminal = stream.isatty()
@@ -46,7 +46,7 @@ def progress_reporter(
         if elapsed - shown[0] < every and not (finished and shown[0] >= 0):
             return
         shown[0] = math.inf if finished else elapsed
-        # The first steps hold the compilation of kernels: nothing is said of the time before 2 % are done.
+        # The first steps include the compilation of kernels, so the time is shown only after 2 %.
         left = (
             ""
             if finished or 50 * done < total

@@ -1,4 +1,4 @@
-"""One row per stage: all that is declared of it.
+"""Table of the stages, one row per stage.
 
 Raise the version when the numbers of a stage change. The rules of the workflow, the plan of a run,
 its costs and the groups of jobs on a cluster follow from these rows. The table is plain data, below
@@ -23,27 +23,28 @@ class Stage:
     ----------
     name, room, version : of the stage
     settings : name of its model in ``oxytomo.config``
-    cost : name of the function in ``oxytomo.run.costs``; None for that of its own name, empty where
-        its rule says what it needs
-    branches : the branches that run it, its own first; none: the whole sample, or all samples
-    routes : in the branch ``structure``, the ways in that need it; none: all
-    jobs : what it has a job for: series or elements, parts of a particle, replicates
-    part_of : the stage whose work its jobs do, where that is shared out
-    for_mode : needed only where the reference is the particle's own mode
-    raw : raw files that its settings name: of its series or volume, references, a mask
-    inputs : by key, the stores below ``stages/<branch>/`` that it reads, without their ending.
-        ``{job}`` is that of the same job, a star all of a folder. ``structure:voids`` is one of
-        another branch, ``pristine:reconstruct`` of another sample, a name with an ending a product.
-        What a sample does not have is left out
-    store : its store below ``stages/<branch>/``, one for each ``{job}``; empty where all that it
-        writes are products
-    products : by key, what it leaves in the folder of the sample; in a branch that is not its own,
-        beside its store
-    beside : what it leaves without an output of its own
-    threads : how many it asks for; None: by its cost
-    group : stages of one group, which take seconds, share a job on a cluster
-    package, extra : an optional package that it needs, and the extra that installs it; without it
-        the stage is left out
+    cost : name of the function in ``oxytomo.run.costs``; None for the name of the stage, empty if
+        its rule sets the resources
+    branches : branches that run the stage, its main branch first; empty: the whole sample, or all
+        samples
+    routes : in the branch ``structure``, the kinds of input that need it; empty: all
+    jobs : unit of a job: series or elements, parts of a particle, replicates
+    part_of : the stage whose work its jobs do, if that is divided into parts
+    for_mode : needed only if the reference is the mode of the particle
+    raw : raw files in its settings: series or volume, references, a mask
+    inputs : by key, the stores below ``stages/<branch>/`` that it reads, without suffix. ``{job}``
+        is the store of the same job, a star all stores of a folder. ``structure:voids`` is in
+        another branch, ``pristine:reconstruct`` in another sample; a name with a suffix is a
+        product. Missing inputs are left out
+    store : its store below ``stages/<branch>/``, one for each ``{job}``; empty if it writes only
+        products
+    products : by key, its products in the folder of the sample; in a branch other than its main
+        branch, next to its store
+    beside : further files that it writes
+    threads : number of threads; None: from its cost
+    group : short stages of one group share a job on a cluster
+    package, extra : an optional package that it needs, and the extra that installs it; the stage is
+        left out without the package
     """
 
     name: str
@@ -76,7 +77,7 @@ class Stage:
 
     @property
     def short_name(self) -> str:
-        """How logs and messages name it: by the folder of its stores where it has several jobs."""
+        """Name in logs and messages; for several jobs, the folder of the stores."""
         return self.store.split("/")[0] if self.jobs else self.name
 
 
@@ -191,5 +192,5 @@ STAGES: dict[str, Stage] = {stage.name: stage for stage in _ROWS}
 
 
 def stage_spec(stage: str, settings: dict[str, Any]) -> str:
-    """Return the JSON that a stage is called with; it changes when the stage has to run again."""
+    """Return the JSON input of a stage; the stage runs again if it changes."""
     return json.dumps({"version": STAGES[stage].version, "settings": settings}, sort_keys=True)

@@ -1,4 +1,4 @@
-"""From a configured source to what the readers are asked for."""
+"""Convert a configured source to a request for the readers."""
 
 from dataclasses import fields
 from pathlib import Path
@@ -25,12 +25,12 @@ from oxytomo.preprocess.tilt_series import Normalization
 
 
 def normalization(settings: NormalizeStage) -> Normalization:
-    """Return how a series is normalised, without the descriptions of the settings."""
+    """Return the normalisation options of a series, without descriptions."""
     return Normalization(**{one.name: getattr(settings, one.name) for one in fields(Normalization)})
 
 
 def read_request(source: Source) -> ReadRequest:
-    """Return the request for the readers that a configured source stands for."""
+    """Return the request for the readers for a configured source."""
     angles = source.angles
     return ReadRequest(
         images=tuple(expand(source.images)),
@@ -60,7 +60,7 @@ def read_request(source: Source) -> ReadRequest:
 
 
 def open_stack(source: StackSource) -> SpectralStack:
-    """Return the raw stack that a configured source stands for; its frames are read when asked for."""
+    """Return the raw stack of a configured source; its frames are read on demand."""
     request = ReadRequest(
         images=tuple(expand(source.images)),
         flat=tuple(expand(source.flat)),
@@ -78,7 +78,7 @@ def open_stack(source: StackSource) -> SpectralStack:
 
 
 def volume_request(source: VolumeSource) -> VolumeRequest:
-    """Return the request for the volume readers that a configured source stands for."""
+    """Return the request for the volume readers for a configured source."""
     return VolumeRequest(
         images=tuple(expand(source.images)),
         dataset=source.dataset,
@@ -89,7 +89,7 @@ def volume_request(source: VolumeSource) -> VolumeRequest:
 
 
 def branch_shapes(config: BranchConfig) -> dict[str, tuple[int, int, int]]:
-    """Return per series of a branch (n_frame, n_y, n_x) from the headers, and (n_z, n_y, n_x) of a volume."""
+    """Return (n_frame, n_y, n_x) per series of a branch, and (n_z, n_y, n_x) of a volume."""
     if isinstance(config, StructureConfig) and config.volume is not None:
         return {"volume": volume_shape(config.volume)}
     shapes = {}
@@ -104,8 +104,8 @@ def branch_shapes(config: BranchConfig) -> dict[str, tuple[int, int, int]]:
 def volume_shape(source: VolumeSource) -> tuple[int, int, int]:
     """Return (n_z, n_y, n_x) of a volume without reading it.
 
-    What does not say it in a header of raw frames (OME-Zarr, NRRD, NIfTI, a dataset without axes) is taken for a
-    cube of as many four-byte values as its files have bytes.
+    If the header is not one of raw frames (OME-Zarr, NRRD, NIfTI, a dataset without axes), the
+    volume is assumed to be a cube of four-byte values with the size of its files.
     """
     if source.shape is not None:
         n_z, n_y, n_x = (1, *source.shape)[-3:]

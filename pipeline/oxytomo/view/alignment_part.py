@@ -11,7 +11,7 @@ from oxytomo.view.style import percent
 
 
 def alignment_part(alignment: Alignment) -> Part:
-    """Return a report of its own about an alignment, for a look before anything is reconstructed."""
+    """Return a separate report of an alignment, to check it before the reconstruction."""
     verdict = alignment.quality.get("verdict")
     checked = ("number and range of tilts", "alignment residuals and limits", "invalid pixels")
     warnings, summary = alignment_warnings(alignment), [verdict] if verdict else []
@@ -124,7 +124,7 @@ def _quantities(alignment: Alignment) -> list[Quantity]:
 
 
 def _shift_table(alignment: Alignment) -> Table | None:
-    """Return the shifts themselves where there is one tilt and a curve would be a point."""
+    """Return the shifts as numbers if there is only one tilt."""
     if alignment.tilt_deg.size != 1:
         return None
     rows = [
@@ -135,7 +135,7 @@ def _shift_table(alignment: Alignment) -> Table | None:
 
 
 def _invalid_table(alignment: Alignment) -> Table | None:
-    """Return how many pixels of each series were invalid, and why."""
+    """Return the number of invalid pixels of each series by reason."""
     reasons = list(dict.fromkeys(reason for counts in alignment.invalid.values() for reason in counts))
     if not reasons:
         return None

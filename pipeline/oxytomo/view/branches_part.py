@@ -1,4 +1,4 @@
-"""The part of a report about voids and composition of the same particle."""
+"""Section of a report about voids and composition of the same particle."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -29,7 +29,7 @@ _FEATURES = {"pore": "pores", "crack": "cracks", "void": "voids", "surface": "su
 
 
 def branches_part(result: Joint) -> Part:
-    """Return everything a report says of voids beside composition domains."""
+    """Return the section about voids and composition domains."""
     facts = result.facts
     checked = ("same particle", "mirror image", "overlap of the branches")
     method = Section("How the branches were registered", quantities=_registration(facts))
@@ -49,7 +49,7 @@ def branches_part(result: Joint) -> Part:
 
 @house_style
 def deviation_with_voids(result: Joint) -> Figure:
-    """Show cuts of the deviation with outlines of pores and cracks."""
+    """Show slices of the deviation with outlines of pores and cracks."""
     deviation, voids = (
         centre_cuts(array, result.particle, voxel_nm=result.voxel_nm)
         for array in (result.deviation, result.voids)
@@ -77,7 +77,8 @@ def deviation_with_voids(result: Joint) -> Figure:
 def _registration(facts: Mapping[str, Any]) -> list[Quantity]:
     definitions, quality = facts["definitions"], facts["quality"]
     turn, shift = facts["rotation"], facts["translation"]
-    error = definitions.get("registration_error", "standard error")  # older results have no definition of it
+    # Older results do not define it
+    error = definitions.get("registration_error", "standard error")
     z, y, x = shift["nm_zyx"]
     found = [
         Quantity("verdict", facts["verdict"].replace("_", " "), facts["meaning"]),

@@ -1,4 +1,4 @@
-"""Compare the numbers of samples in groups: means, differences with their significance, and what forbids a comparison."""
+"""Compare groups of samples: means, significance of differences, invalid comparisons."""
 
 import itertools
 from collections.abc import Mapping, Sequence
@@ -20,11 +20,11 @@ class Contrast:
 
     Attributes
     ----------
-    quantity : what is compared
+    quantity : compared quantity
     first, second : groups; the difference is second − first
-    n : particles of each that have this number
-    found : difference and test
-    p_holm : probability corrected for all tests of the branch; NaN where nothing was tested
+    n : number of particles with this quantity in each group
+    found : difference and result of the test
+    p_holm : p-value, corrected for all tests of the branch; NaN without a test
     """
 
     quantity: Quantity
@@ -36,12 +36,12 @@ class Contrast:
 
     @property
     def significant(self) -> bool:
-        """Whether the corrected probability is below 5 %."""
+        """True if the corrected p-value is below 5 %."""
         return self.p_holm < LEVEL
 
     @property
     def says(self) -> str:
-        """What can be said of it, in words."""
+        """Conclusion as text."""
         if self.found.test == "none":
             lacking = [group for group, n in zip((self.first, self.second), self.n, strict=True) if n == 0]
             why = f"no number in {' and '.join(lacking)}" if lacking else "its noise is not known"
@@ -58,17 +58,18 @@ class Contrast:
 
 @dataclass(frozen=True)
 class Comparison:
-    """Samples, their groups and what was found.
+    """Samples, their groups and the differences.
 
     Attributes
     ----------
     samples : in order of their groups
     groups : names, in the order given
-    quantities : those that any sample has
+    quantities : quantities of any sample
     means : (key of the quantity, group) -> mean
-    contrasts : differences of all pairs of groups, without those of refused branches
-    refused, flagged : per branch the settings that forbid stating differences, and those that may explain them
-    missing : per branch the samples that do not have it, where others do
+    contrasts : differences of all pairs of groups, except for refused branches
+    refused, flagged : per branch, the settings that make a comparison invalid, and those that may
+        cause differences
+    missing : per branch, the samples that do not have it although others do
     """
 
     samples: Sequence[ComparedSample]
@@ -90,12 +91,12 @@ class Comparison:
 
     @property
     def branches(self) -> list[Branch]:
-        """Branches that any sample has."""
+        """Branches of any sample."""
         return list(dict.fromkeys(quantity.branch for quantity in self.quantities))
 
 
 def compare(samples: Sequence[ComparedSample]) -> Comparison:
-    """Compare samples; their groups come in the order of their first samples."""
+    """Compare samples; groups are in the order of their first samples."""
     groups = list(dict.fromkeys(sample.group for sample in samples))
     elements = [
         key.removeprefix("valence_step_") for key in _keys(samples) if key.startswith("valence_step_")
@@ -127,7 +128,7 @@ def compare(samples: Sequence[ComparedSample]) -> Comparison:
 def _contrasts(
     samples: Sequence[ComparedSample], groups: Sequence[str], quantities: Sequence[Quantity]
 ) -> list[Contrast]:
-    """Return the differences of all pairs of groups with probabilities corrected for their number."""
+    """Return the differences of all pairs of groups with p-values corrected for their number."""
     found = []
     for quantity in quantities:
         for first, second in itertools.combinations(groups, 2):
@@ -139,7 +140,7 @@ def _contrasts(
 
 
 def _numbers(samples: Sequence[ComparedSample], group: str, key: str) -> tuple[list[float], list[float]]:
-    """Return the numbers of a group and their errors from noise."""
+    """Return the values of a group and their errors from noise."""
     absent = Number(float("nan"))
     numbers = [sample.numbers.get(key, absent) for sample in samples if sample.group == group]
     return [number.value for number in numbers], [number.error for number in numbers]

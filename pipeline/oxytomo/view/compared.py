@@ -1,4 +1,4 @@
-"""What a comparison of samples is made of: the quantities that are compared and the numbers of each sample."""
+"""Data of a comparison of samples: compared quantities, and the numbers of each sample."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -19,7 +19,7 @@ class Profile:
     Attributes
     ----------
     outer, inner : limits of each shell, percent of the volume (area) outside
-    value, error : in each shell; errors from noise, NaN where unknown
+    value, error : in each shell; errors from noise, NaN if unknown
     """
 
     outer: Float64Array
@@ -34,17 +34,17 @@ class ComparedSample:
 
     Attributes
     ----------
-    name, group, folder : its name, its group, where it lies
-    branches : what it has
+    name, group, folder : name, group and folder of the sample
+    branches : its branches
     numbers : key of the quantity -> number
-    settings : per branch the settings that have to agree
+    settings : per branch, the settings that must agree
     profiles : key (``tm_o_deviation``, ``valence_Mn``, ``porosity``) -> shells
     pores : equivalent diameters in nm; None without structure
     cracks : area in nm² and angle to the radius in degrees of each crack
-    volume_um3 : volume inside the skin, for densities
-    remarks : what a reader must know
-    made_by : version of the package that made it, and when
-    digests : name of each table that was read -> its SHA-256
+    volume_um3 : volume inside the particle surface, for densities
+    remarks : important remarks for the reader
+    made_by : version of the package, and date
+    digests : SHA-256 of each table, by name
     """
 
     name: str
@@ -85,11 +85,11 @@ RULES: Mapping[Branch, tuple[Rule, ...]] = {
         Rule("blur_px", "blur in voxels", tolerance=0.25),
     ),
 }
-"""What has to agree between samples. Where a difference forbids it, values are shown and no difference is stated."""
+"""Settings that must agree between samples. Otherwise values are shown without differences."""
 
 
 def formula_per_oxygen(elements: Sequence[str], atoms: Sequence[float]) -> dict[str, float]:
-    """Return atoms per oxygen, rounded to what a formula is given with."""
+    """Return atoms per oxygen, rounded to the precision of formulas."""
     by_element = dict(zip(elements, atoms, strict=True))
     oxygen = by_element.get("O", 1.0)
     return {

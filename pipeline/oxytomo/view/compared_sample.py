@@ -1,4 +1,4 @@
-"""The numbers of a sample for a comparison; what is unfinished or foreign is one line."""
+"""Numbers of a sample for a comparison; unfinished or foreign results give a one-line error."""
 
 import hashlib
 from collections.abc import Callable, Mapping
@@ -23,12 +23,12 @@ NEEDED: Mapping[Branch, tuple[str, ...]] = {
     "oxidation": ("oxidation_summary", "oxidation_shells"),
     "structure": ("structure_measure", "pores", "cracks"),
 }
-"""Tables that a comparison reads of each branch; the first says that the branch is finished."""
+"""Tables of each branch for a comparison; the first exists only if the branch is finished."""
 
 
 @dataclass
 class _Collected:
-    """What has been read of a sample so far."""
+    """Data of a sample that have been read so far."""
 
     numbers: dict[str, Number] = field(default_factory=dict)
     settings: dict[Branch, Mapping[str, Any]] = field(default_factory=dict)
@@ -38,7 +38,7 @@ class _Collected:
 
 
 def can_be_compared(folder: Path) -> bool:
-    """Say whether a sample has, or has begun, a branch that a comparison reads."""
+    """Return True if a sample has a branch for comparison, finished or not."""
     keys = find_results(folder)
     return any(key in needed or key.startswith(f"{b}_") for b, needed in NEEDED.items() for key in keys)
 
@@ -49,9 +49,9 @@ def compared_sample(folder: Path, *, name: str, group: str) -> ComparedSample:
     Raises
     ------
     InputError
-        There is nothing to compare in the folder, or a branch was begun and not finished.
+        If the folder has nothing to compare, or an unfinished branch.
     StoreError
-        A table was written by another program, or is damaged.
+        If a table was written by another program, or is damaged.
     """
     results = Results.of_folder(folder, more=False)
     results.files.check_all()
@@ -88,7 +88,7 @@ def compared_sample(folder: Path, *, name: str, group: str) -> ComparedSample:
 
 
 def _finished(results: Results, folder: Path) -> list[Branch]:
-    """Return the branches of which all tables are there; one that was only begun is refused."""
+    """Return the branches with all tables; an unfinished branch is refused."""
     branches: list[Branch] = []
     for branch, keys in NEEDED.items():
         there = [key in results.files for key in keys]
@@ -155,7 +155,7 @@ def _structure(results: Results, found: _Collected) -> None:
     segmented = results.files.store("structure_voids")
     settings = None if segmented is None else dict(segmented.provenance.settings)
     if settings is not None:
-        # Whether a mask was given is a difference; which file it is in is none.
+        # The use of a mask is a difference; the file of the mask is not.
         settings["mask"] = "given" if settings.get("mask") else "none"
     found.settings["structure"] = {
         "voxel_nm": facts["voxel_nm"],

@@ -1,4 +1,4 @@
-"""Figures of a comparison: numbers per group, profiles from rim to centre, pore sizes, crack orientation."""
+"""Figures of a comparison: group means, profiles, pore sizes, crack orientation."""
 
 from collections.abc import Callable, Sequence
 
@@ -16,17 +16,17 @@ WIDTH_IN, PANEL_IN = 9.4, 2.7
 PANELS = 4
 ANGLES = np.linspace(0.0, 90.0, 10)
 SPREAD = 0.22
-"""Half the width over which the particles of a group lie side by side."""
+"""Half the width of the row of particles of a group."""
 
 
 @house_style
 def number_panels(comparison: Comparison, quantities: Sequence[Quantity]) -> Figure:
-    """Show each particle with its interval from noise, and each group's mean with its 95 % interval.
+    """Show each particle with its noise interval, and each group mean with its 95 % interval.
 
     Parameters
     ----------
     comparison : the samples and their means
-    quantities : one panel each
+    quantities : quantities, one panel each
     """
     rows = -(-len(quantities) // PANELS)
     columns = min(PANELS, len(quantities))
@@ -48,7 +48,7 @@ def number_panels(comparison: Comparison, quantities: Sequence[Quantity]) -> Fig
 
 
 def _group(axes: Axes, comparison: Comparison, quantity: Quantity, group: str, place: int) -> None:
-    """Draw the particles of one group, and their mean where there are several."""
+    """Draw the particles of one group, and their mean if there are several."""
     color, marker = _look(place)
     numbers = [s.numbers[quantity.key] for s in comparison.members(group) if quantity.key in s.numbers]
     numbers = [number for number in numbers if np.isfinite(number.value)]
@@ -109,7 +109,7 @@ def profile_panels(comparison: Comparison, profiles: Sequence[tuple[str, str]]) 
 
 @house_style
 def pore_and_crack_figure(comparison: Comparison) -> Figure:
-    """Show pores larger than a diameter per volume, and the orientation of crack area, one line per particle."""
+    """Show cumulative pore density and orientation of crack area, one line per particle."""
     figure = new_figure(WIDTH_IN, 3.4)
     left, right = figure.subplots(1, 2)
     _each(comparison, left, _pore_steps)

@@ -1,4 +1,4 @@
-"""The page of a comparison: warnings, what can be said, figures and tables, and the columns of its CSV files."""
+"""Page of a comparison: warnings, conclusions, figures and tables, columns of CSV files."""
 
 import math
 from collections.abc import Mapping, Sequence
@@ -38,7 +38,7 @@ DOTS = (
 
 
 def comparison_part(comparison: Comparison) -> Part:
-    """Return everything the page of a comparison says."""
+    """Return the content of the page of a comparison."""
     sections = [_samples(comparison)]
     sections += [_section(comparison, branch) for branch in comparison.branches]
     sections.append(_provenance(comparison))
@@ -46,7 +46,7 @@ def comparison_part(comparison: Comparison) -> Part:
 
 
 def comparison_tables(comparison: Comparison) -> dict[str, Mapping[str, Sequence[Any]]]:
-    """Return the columns of the CSV files by the end of their names."""
+    """Return the columns of the CSV files by their suffix."""
     values = [
         (s.name, s.group, q.branch, q.key, q.unit, n.value, *(n.interval or (math.nan, math.nan)))
         for q in comparison.quantities
@@ -294,7 +294,7 @@ def _sample_table(comparison: Comparison, quantities: Sequence[Compared]) -> Tab
 
 
 def _points(quantity: Compared) -> str:
-    """Return the unit of a difference: that of two percentages is percentage points."""
+    """Return the unit of a difference; percentage points for percentages."""
     return "points" if quantity.unit == "%" else quantity.unit
 
 
@@ -309,7 +309,7 @@ def _interval(interval: tuple[float, float] | None, quantity: Compared) -> str:
 
 
 def _plain(value: float) -> str:
-    """Return a number with about three significant digits and a true minus."""
+    """Return a number with about three significant digits and a minus sign (−)."""
     size = abs(value)
     decimals = 0 if size >= 100 else 1 if size >= 10 else 2 if size >= 1 else 3
     return f"{value:.{decimals}f}".replace("-", "−")

@@ -1,4 +1,4 @@
-"""The part of a report about a composition: warnings, summary, pictures, numbers."""
+"""Section of a report about a composition: warnings, summary, figures, numbers."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -54,7 +54,7 @@ METHODS = {
 
 
 def composition_part(result: Composition) -> Part:
-    """Return everything a report says of a composition."""
+    """Return the section about a composition."""
     fractions = fractions_of(result.phases_json)
     undecided = undecided_of(result.phases_json)
     content = result.phases_json or {}
@@ -107,7 +107,7 @@ def _classes(result: Composition, fractions: list[Fraction], undecided: float | 
 
 
 def _shares(result: Composition, fractions: list[Fraction], undecided: float | None) -> list[Quantity]:
-    """Return the fractions of the classes, and of what noise leaves undecided."""
+    """Return the fractions of the classes, and the undecided fraction."""
     threshold = percent_setting(result.threshold)
     quantities = [
         Quantity(
@@ -140,7 +140,7 @@ def _shares(result: Composition, fractions: list[Fraction], undecided: float | N
 
 
 def _spread(result: Composition, inside: FloatArray) -> list[Quantity]:
-    """Return numbers of the deviation, its noise and its resolution; ``inside`` are the voxels of the particle."""
+    """Return deviation, noise and resolution; ``inside`` are the voxels of the particle."""
     quantities = []
     finite = inside[np.isfinite(inside)]
     if finite.size:
@@ -215,7 +215,7 @@ def _class_pictures(result: Composition, fractions: list[Fraction], inside: Floa
 
 
 def resolution_text(curve: Mapping[str, Any]) -> str:
-    """Return the resolution of a curve as text; JSON holds null for none at all."""
+    """Return the resolution of a curve as text; null in JSON means no resolution."""
     value = curve["resolution_nm"]
     return "none" if value is None or not np.isfinite(value) else f"{value:.3g} nm"
 

@@ -19,7 +19,7 @@ def interval_text(fraction: Fraction) -> str:
 
 
 def shell_table_of(result: Composition) -> Table | None:
-    """Return the shells from rim to centre, None where they were not measured."""
+    """Return the shells from rim to centre, None if they were not measured."""
     shells = result.shells
     if shells is None or not len(shells):
         return None
@@ -70,7 +70,7 @@ def _names() -> list[str]:
 
 
 def domain_tables_of(result: Composition) -> list[Table]:
-    """Return how connected each class is, and the largest domains."""
+    """Return the connectivity of each class, and the largest domains."""
     tables = []
     connected = (result.phases_json or {}).get("domains") or {}
     rows = []

@@ -1,4 +1,4 @@
-"""Figures of numbers: histograms, bars, profiles, alignment."""
+"""Plots: histograms, bars, profiles, alignment."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -32,13 +32,13 @@ BINS = 121
 
 @house_style
 def deviation_histogram(deviation: FloatArray, null: FloatArray | None, *, threshold: float) -> Figure:
-    """Show how the TM/O deviation is distributed, with that of a uniform particle under the same noise.
+    """Show the distribution of the TM/O deviation, and that of a uniform particle.
 
     Parameters
     ----------
-    deviation : deviations of the particle's voxels, any shape; NaN does not count
-    null : the same of the null run, or None
-    threshold : where the classes begin
+    deviation : deviations of the voxels of the particle, any shape; NaN is ignored
+    null : deviations of the null run (same noise), or None
+    threshold : threshold of the classes
     """
     figure = new_figure(HALF_WIDTH, HEIGHT)
     axes = figure.add_subplot()
@@ -82,7 +82,7 @@ DIRECTIONS = {
 
 @house_style
 def resolution_curves(resolution: Mapping[str, Mapping[str, Any]]) -> Figure:
-    """Show the Fourier shell correlation of the half volumes in all directions and along three.
+    """Show the Fourier shell correlation of the half volumes, total and along three axes.
 
     Parameters
     ----------
@@ -110,7 +110,7 @@ def resolution_curves(resolution: Mapping[str, Mapping[str, Any]]) -> Figure:
 
 @house_style
 def fraction_bars(fractions: Sequence[Fraction]) -> Figure:
-    """Show class fractions with their 95 % intervals, and the null run beside them."""
+    """Show class fractions with their 95 % intervals, and the null run."""
     figure = new_figure(HALF_WIDTH, HEIGHT)
     axes = figure.add_subplot()
     for place, fraction in enumerate(fractions):
@@ -195,13 +195,13 @@ def shell_profile(table: Any) -> Figure:
 
 @house_style
 def joint_histogram(tm: FloatArray, oxygen: FloatArray, *, reference_tm_o: float, threshold: float) -> Figure:
-    """Show how the relative densities of the transition metals and of oxygen go together.
+    """Show the relative density of transition metals against that of oxygen.
 
     Parameters
     ----------
     tm, oxygen : (n,) relative densities of the particle's voxels
     reference_tm_o : TM/O of the reference composition, relative to nominal
-    threshold : where the classes begin
+    threshold : threshold of the classes
     """
     figure = new_figure(HALF_WIDTH, HEIGHT)
     axes = figure.add_subplot()
@@ -233,7 +233,7 @@ def joint_histogram(tm: FloatArray, oxygen: FloatArray, *, reference_tm_o: float
 def alignment_curves(
     tilt_deg: Float64Array, dy_px: Float64Array, dx_px: Float64Array, names: Sequence[str]
 ) -> Figure:
-    """Show the shifts that were corrected, against tilt, one curve per series.
+    """Show the corrected shifts against tilt, one curve per series.
 
     Parameters
     ----------
@@ -265,13 +265,14 @@ def alignment_curves(
 def residual_curves(
     tilt_deg: Float64Array, after: Float64Array, before: Float64Array | None, *, bad: BoolArray
 ) -> Figure:
-    """Show the misfit of each frame against tilt, as recorded and aligned; crosses mark frames that look bad.
+    """Show the misfit of each frame against tilt, before and after alignment, with bad frames.
 
     Parameters
     ----------
     tilt_deg : (n_tilt,) tilt angles
-    after, before : (n_tilt,) misfit relative to the frame's standard deviation; ``before`` may be None
-    bad : (n_tilt,) frames to mark
+    after, before : (n_tilt,) misfit relative to the frame's standard deviation; ``before`` may be
+        None
+    bad : (n_tilt,) frames to mark with crosses
     """
     figure = new_figure(2 * HALF_WIDTH, 2.4)
     axes = figure.subplots()
@@ -291,7 +292,7 @@ def residual_curves(
 
 
 def _density_limits(values: FloatArray) -> tuple[float, float]:
-    """Return limits in tenths that hold nearly all densities."""
+    """Return limits in steps of 0.1 that contain nearly all densities."""
     if values.size == 0:
         return 0.0, 1.0
     low, high = (float(value) for value in np.percentile(values, [0.2, 99.8]))

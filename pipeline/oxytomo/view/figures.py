@@ -1,4 +1,4 @@
-"""Every figure of the reports; see ``slices`` for images and ``curves`` for numbers."""
+"""All figures of the reports; see ``slices`` for images and ``curves`` for plots."""
 
 from oxytomo.view.curves import (
     alignment_curves,

@@ -1,4 +1,4 @@
-"""The part of a report about the model of the decomposition: how well the spectra fit, what was fitted, what stays uncertain."""
+"""Section of a report about the decomposition model: misfit, fitted terms, uncertainty."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -17,7 +17,7 @@ WIDTH, HEIGHT = 4.7, 3.4
 def model_section(
     model: Mapping[str, Any] | None, budget: Mapping[str, Any] | None, chi_square: FloatArray | None
 ) -> Section | None:
-    """Return what a report says of the model; None where it was not tested."""
+    """Return the section about the model; None if it was not tested."""
     if not model or model.get("chi_square_per_dof") is None:
         return None
     before, after = model["chi_square_per_dof_of_elements_alone"], model["chi_square_per_dof"]
@@ -122,7 +122,7 @@ def residual_bars(model: Mapping[str, Any]) -> Figure:
 
 @house_style
 def budget_bars(budget: Mapping[str, Any]) -> Figure:
-    """One bar per source of error, percent of TM/O."""
+    """One bar per source of error, in percent of TM/O."""
     figure = new_figure(WIDTH, HEIGHT)
     axes = figure.add_subplot()
     known = {name: 100 * float(value) for name, value in budget.items() if value is not None}
@@ -141,7 +141,7 @@ def budget_bars(budget: Mapping[str, Any]) -> Figure:
 
 @house_style
 def chi_square_map(chi_square: FloatArray) -> Figure:
-    """χ² per degree of freedom over the detector, mean over the tilts."""
+    """χ² per degree of freedom on the detector, averaged over the tilts."""
     figure = new_figure(WIDTH, HEIGHT)
     axes = figure.add_subplot()
     known = np.isfinite(chi_square)

@@ -1,4 +1,4 @@
-"""The parts of a report about maps of areal density and about plain tomograms."""
+"""Sections of a report about maps of areal density and about tomograms."""
 
 import numpy as np
 
@@ -19,7 +19,7 @@ ALGORITHMS = {"fbp": "filtered back-projection", "sirt": "SIRT", "tv": "total va
 
 
 def areal_density_part(result: ArealDensity) -> Part:
-    """Return everything a report says of maps of areal density."""
+    """Return the section about maps of areal density."""
     quantities, sentences = [], []
     for name, areal, sigma in zip(result.elements, result.maps, result.sigma, strict=True):
         thick = thickest_part(areal)
@@ -73,7 +73,7 @@ def areal_density_part(result: ArealDensity) -> Part:
 
 
 def tomogram_part(result: Tomogram) -> Part:
-    """Return everything a report says of a plain volume."""
+    """Return the section about a tomogram."""
     label = UNIT_NAMES.get(result.unit, result.unit)
     shape = " × ".join(str(side) for side in result.volume.shape)
     values = sampled(result.volume)

@@ -1,4 +1,4 @@
-"""Figures of the oxidation branch: valence maps, spectra of shells with fits, shells, profiles with models, clusters."""
+"""Figures of the oxidation branch: valence maps, spectra, shells, profiles, clusters."""
 
 from collections.abc import Sequence
 from typing import Any
@@ -33,7 +33,7 @@ MODEL_NAMES = {"diffusion": "vacancy diffusion", "core_shell": "core–shell", "
 
 @house_style
 def valence_maps(elements: Sequence[ElementValence]) -> Figure:
-    """Show the valence of each element in valence units, its standard error, residual, and what was left out."""
+    """Show valence, standard error, residual and excluded pixels of each element."""
     rows = len(elements)
     ratio = elements[0].valence.shape[0] / elements[0].valence.shape[1]
     figure = new_figure(WIDTH_IN, rows * float(np.clip(0.24 * WIDTH_IN * ratio + 0.95, 2.0, 4.5)))
@@ -91,7 +91,7 @@ def _status_panel(axes: Any, one: ElementValence) -> None:
 
 @house_style
 def shell_spectra(one: ElementValence) -> Figure:
-    """Show the mean spectra of the shells, their fits within the window, and the residuals in units of the edge jump."""
+    """Show mean spectra of the shells, their fits, and residuals in units of the edge jump."""
     figure = new_figure(HALF_WIDTH, 4.4)
     top, bottom = figure.subplots(2, 1, sharex=True, height_ratios=(2.4, 1))
     step = 0.0
@@ -143,7 +143,7 @@ def _shell_color(number: int, n: int) -> Any:
 
 @house_style
 def valence_shells(elements: Sequence[ElementValence]) -> Figure:
-    """Show the mean valence of each shell from rim to centre with its standard error, one panel per element."""
+    """Show the mean valence of each shell with its standard error, one panel per element."""
     columns = min(2, len(elements))
     rows = -(-len(elements) // columns)
     figure = new_figure(HALF_WIDTH * columns, HEIGHT * rows * (0.85 if rows > 1 else 1))
@@ -230,7 +230,7 @@ def oxygen_loss_models(one: ElementValence) -> Figure:
 
 @house_style
 def cluster_figure(one: ElementValence) -> Figure:
-    """Show the k-means clusters of the spectra by shape: map and mean spectra."""
+    """Show the k-means clusters of spectra: map and mean spectra."""
     figure = new_figure(WIDTH_IN, 3.2)
     left, right = figure.subplots(1, 2, width_ratios=(1, 1.6))
     n = len(one.cluster_spectra)

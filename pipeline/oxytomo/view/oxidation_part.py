@@ -1,4 +1,4 @@
-"""The part of a report about oxidation states: warnings, summary, maps, spectra, shells, models."""
+"""Section of a report about oxidation states: warnings, summary, maps, shells, models."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -29,11 +29,11 @@ CHECKED = (
 )
 DECISIVE_BIC = 10.0
 NO_MODEL_CHI_SQUARE = 10.0
-"""Profiles that the best model misses by so much of their noise (reduced χ²) are explained by none of them."""
+"""If the reduced χ² of the best model exceeds this, no model explains the profile."""
 
 
 def oxidation_part(result: Oxidation) -> Part:
-    """Return everything a report says of the oxidation states."""
+    """Return the section about oxidation states."""
     elements = result.elements
     sections = [_maps(elements), _shells(elements), _profiles(elements), _judgement(elements)]
     return Part(
@@ -274,13 +274,13 @@ def _float(value: Any) -> float:
 
 
 def _number(value: Any, decimals: int = 3) -> str:
-    """Return a number with fixed decimals, ``unknown`` where there is none."""
+    """Return a number with fixed decimals, ``unknown`` if there is none."""
     number = _float(value)
     return f"{number:.{decimals}f}".replace("-", "−") if np.isfinite(number) else "unknown"
 
 
 def _pm(value: Any, error: Any) -> str:
-    """Return a value with its error, both to the error's second digit."""
+    """Return a value with its error, both rounded to the second digit of the error."""
     number, spread = _float(value), _float(error)
     if not np.isfinite(number):
         return "unknown"

@@ -1,4 +1,4 @@
-"""The page of a plan for a beam time: what can be told, for what dose, and what faults would do."""
+"""Page of a plan for a beam time: detection limits, dose and effects of faults."""
 
 from collections.abc import Mapping
 from typing import Any
@@ -12,13 +12,13 @@ from oxytomo.view.style import NULL_COLOR, SAMPLE_COLOR, SERIES_COLORS, SOFT_INK
 
 WIDTH_IN = 9.4
 LEAST_LIMIT = 2e-3
-"""Noise limits below are of no interest."""
+"""Smallest noise limit that is shown."""
 LEAST_SHOWN = 1e-4
-"""A share of nothing is drawn as this on the logarithmic axis."""
+"""Value for a fraction of zero on the logarithmic axis."""
 
 
 def plan_page(facts: Mapping[str, Any], *, title: str, footer: str) -> tuple[str, bytes]:
-    """Return the page as HTML and its picture as PNG."""
+    """Return the page as HTML and its figure as PNG."""
     picture = Picture(
         "What can be told",
         plan_figure(facts),
@@ -69,7 +69,7 @@ def summary(facts: Mapping[str, Any]) -> list[str]:
 
 
 def simulation_text(facts: Mapping[str, Any]) -> list[str]:
-    """Return how the simulations differ from the plan, and which of them are missing."""
+    """Return differences between simulations and plan, and missing simulations."""
     made = facts["simulated"]
     text = [
         f"Simulated with pixels of {made['pixel_nm']:.3g} nm and {made['tilts']} tilts, with as many photons in all as planned. "
@@ -85,7 +85,7 @@ def simulation_text(facts: Mapping[str, Any]) -> list[str]:
 
 @house_style
 def plan_figure(facts: Mapping[str, Any]) -> Figure:
-    """Draw the noise limit with the simulated domains, and the false share by fault."""
+    """Draw the noise limit with the simulated domains, and the misclassified fraction by fault."""
     figure = new_figure(WIDTH_IN, 3.9)
     left, right = figure.subplots(1, 2, width_ratios=[1, 1.1])
     limit = facts["noise_limit"]

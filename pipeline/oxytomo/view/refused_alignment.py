@@ -1,4 +1,4 @@
-"""A picture of the frames when an alignment is refused: people see at once what no sentence says."""
+"""Picture of the frames for a refused alignment, to show the problem at a glance."""
 
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
@@ -15,7 +15,7 @@ PER_SERIES, SERIES = 4, 3
 
 @contextmanager
 def shown_when_refused(path: Path, stores: Mapping[str, Path]) -> Iterator[None]:
-    """Write some frames of the normalised series to ``path`` when the alignment is refused, and name the picture in the error."""
+    """Write a picture of frames to ``path`` if the alignment is refused; add it to the error."""
     path.unlink(missing_ok=True)
     try:
         yield
@@ -33,7 +33,7 @@ def shown_when_refused(path: Path, stores: Mapping[str, Path]) -> Iterator[None]
 
 
 def _write(path: Path, stores: Mapping[str, Path], subject: str) -> None:
-    """Write four frames of the series that is named, of the first and of the last one."""
+    """Write four frames each of the named, the first and the last series."""
     series = list(stores)
     names = list(dict.fromkeys([*(n for n in series if n in subject), series[0], series[-1]]))
     frames, titles = [], []
@@ -46,7 +46,7 @@ def _write(path: Path, stores: Mapping[str, Path], subject: str) -> None:
             titles.append(f"{name}, frame {number} ({tilt:g}°)")
     if len({frame.shape for frame in frames}) > 1:
         frames = [frame for frame in frames if frame.shape == frames[0].shape]
-    from oxytomo.view.figures import thumbnails, to_png  # only where there is something to show
+    from oxytomo.view.figures import thumbnails, to_png  # only if there is something to show
 
     with complete_or_absent(path) as partial:
         partial.write_bytes(to_png(thumbnails(np.stack(frames), titles)))

@@ -1,4 +1,4 @@
-"""Renders of a sample: pictures, models, pages to turn, movies (``oxytomo render``)."""
+"""Renders of a sample: pictures, models, interactive pages, movies (``oxytomo render``)."""
 
 import re
 import subprocess
@@ -27,7 +27,7 @@ from oxytomo.view.void_figures import CRACK_COLOR, PORE_COLOR
 
 MOST_MESH_BYTES, MOST_RATIO = 2**31, 1000
 MOST_VOXELS = 320
-"""Along an edge: a larger volume is drawn from every second, third … voxel."""
+"""Largest edge in voxels; larger volumes are drawn from every second, third … voxel."""
 SOLID_COLOR = "#d9d4c8"
 PORE_NUMBERS = {
     "pore": "pore",
@@ -44,21 +44,21 @@ CRACK_NUMBERS = {
 
 
 def write_renders(folder: Path, out: Path, *, movie: bool, size_px: int) -> list[Path]:
-    """Render what a sample has and return the files: per scene two pictures, a model, a page, and a movie where wanted.
+    """Render a sample and return the files: two pictures, a model, a page, and a movie per scene.
 
     Parameters
     ----------
     folder : results folder of the sample
-    out : where the files go
-    movie : also write a turning movie, which takes longest
+    out : output folder
+    movie : also write a movie of a full turn, which is the slowest part
     size_px : width of the pictures
 
     Raises
     ------
     MissingPackageError
-        PyVista or Plotly is not installed.
+        If PyVista or Plotly is not installed.
     InputError
-        The sample has neither classes nor voids.
+        If the sample has neither classes nor voids.
     """
     for package in ("pyvista", "plotly"):
         optional_package(package, what="oxytomo render", extra="view")
@@ -87,12 +87,12 @@ def write_renders(folder: Path, out: Path, *, movie: bool, size_px: int) -> list
 
 
 def require_drawing() -> None:
-    """Refuse a machine on which VTK cannot draw; tried in another process, since VTK may end the one that tries.
+    """Refuse a machine on which VTK cannot draw. The test runs in another process: VTK may crash.
 
     Raises
     ------
     InputError
-        There is neither EGL nor OSMesa.
+        If there is neither EGL nor OSMesa.
     """
     drawn = (
         "import pyvista; p = pyvista.Plotter(off_screen=True); p.add_mesh(pyvista.Sphere()); p.screenshot()"
@@ -166,7 +166,7 @@ def _structure(folder: Path, store: Store) -> Scene:
 
 
 def _labels(store: Store, name: str) -> tuple[LabelArray, float]:
-    """Return labels of at most so many voxels along an edge, and the edge of a voxel in nm."""
+    """Return labels with a limited number of voxels per edge, and their voxel size in nm."""
     array = store.field(name)
     if len(array.shape) != 3 or array.dtype.kind not in "iub" or 0 in array.shape:
         raise ValueError(f"{name} of shape {array.shape} and type {array.dtype}")
@@ -190,7 +190,7 @@ def _meshes(folder: Path) -> Mapping[str, Any]:
 
 
 def _mesh(pv: Any, path: Path) -> Any:
-    """Read a mesh; VTK believes the sizes that the head of a file declares, so they are compared with its size first."""
+    """Read a mesh after comparing sizes in its header with the file size, as VTK does not check."""
     content = read_plain(path, MOST_MESH_BYTES)
     head = content[: content.find(b"<AppendedData") if b"<AppendedData" in content else len(content)]
     declared = [int(number) for number in re.findall(rb'Number(?:Of[A-Za-z]+)="(\d{1,18})', head)]
@@ -207,7 +207,7 @@ def _mesh(pv: Any, path: Path) -> Any:
         raise damaged
     corners = np.asarray(pv.convert_array(mesh.GetPolys().GetConnectivityArray()), np.int64)
     if corners.size == 0 or corners.min() < 0 or corners.max() >= mesh.n_points:
-        raise damaged  # VTK would read beyond the points when it draws
+        raise damaged  # VTK would read beyond the points while drawing
     return mesh
 
 

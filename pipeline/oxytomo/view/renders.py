@@ -18,12 +18,12 @@ from oxytomo.view.style import INK, PAPER, SOFT_INK, format_length, house_style,
 
 MOVIE_PX = 500
 WIDTH_IN = 5.0
-"""Width of pictures on paper: 300 dots per inch at 1500 pixels."""
+"""Width of printed pictures: 1500 pixels are 300 dots per inch."""
 FRAMES, FRAME_MS, MOVIE_COLORS = 60, 70, 256
 STRIP_IN = 0.36
-"""Height of the strip with scale bar and legend under a picture."""
+"""Height of the strip with scale bar and legend below a picture."""
 VIEW = (1.0, 1.15, -0.62)
-"""From the middle to the camera, x y z: the octant that a cut-away takes faces it; detector rows run down, as in the frames."""
+"""Direction from the centre to the camera, x y z, towards the removed octant; rows point down."""
 MARGIN = 1.04
 GLTF_UNIT_NM = 1000.0
 
@@ -33,9 +33,10 @@ def write_picture(scene: Scene, path: Path, *, cut: bool, size_px: int) -> None:
 
     Parameters
     ----------
-    scene : what is seen
+    scene : the scene
     path : the file
-    cut : take away the octant towards the camera and show the labels on its faces, instead of a translucent skin
+    cut : remove the octant towards the camera and show the labels on its faces, instead of a
+        translucent surface
     size_px : width
     """
     with _plotter(size_px) as plotter:
@@ -47,7 +48,7 @@ def write_picture(scene: Scene, path: Path, *, cut: bool, size_px: int) -> None:
 
 
 def write_movie(scene: Scene, path: Path) -> None:
-    """Write a turn of the translucent particle about the tilt axis as an animated GIF."""
+    """Write a full turn of the translucent particle about the tilt axis as an animated GIF."""
     strip = _strip(scene, MOVIE_PX, cut=False)
     with _plotter(MOVIE_PX) as plotter:
         _draw_whole(plotter, scene)
@@ -55,7 +56,7 @@ def write_movie(scene: Scene, path: Path) -> None:
             Image.fromarray(np.concatenate([_shot(plotter, scene, 360.0 * number / FRAMES), strip]))
             for number in range(FRAMES)
         ]
-    # One palette for all frames, from some of them: colours must not flicker.
+    # One palette from some frames is used for all frames, so that colours do not flicker.
     some = Image.fromarray(np.concatenate([np.asarray(frame) for frame in frames[:: max(1, FRAMES // 6)]]))
     palette = some.quantize(MOVIE_COLORS, kmeans=2, dither=Image.Dither.NONE)
     reduced = [frame.quantize(palette=palette, dither=Image.Dither.NONE) for frame in frames]
@@ -66,7 +67,7 @@ def write_movie(scene: Scene, path: Path) -> None:
 
 
 def write_gltf(scene: Scene, path: Path) -> None:
-    """Write the bodies as glTF with everything inside one file; its unit of length stands for 1 µm."""
+    """Write the bodies as a single glTF file; its unit of length is 1 µm."""
     with _plotter(MOVIE_PX, axes=False) as plotter:
         for body in (scene.skin, *scene.bodies):
             scaled = body.mesh.scale(1 / GLTF_UNIT_NM)
@@ -80,7 +81,7 @@ def write_gltf(scene: Scene, path: Path) -> None:
 @contextmanager
 def _plotter(size_px: int, *, axes: bool = True) -> Iterator[Any]:
     pv = optional_package("pyvista", what="oxytomo render", extra="view")
-    # Without a display VTK tries one, says so, and then draws without.
+    # Without a display VTK tries to open one, prints a warning, and then draws off-screen.
     logger = optional_package("vtkmodules.vtkCommonCore", what="oxytomo render", extra="view").vtkLogger
     logger.SetStderrVerbosity(logger.VERBOSITY_ERROR)
     plotter = pv.Plotter(off_screen=True, window_size=(size_px, size_px), lighting="light kit")
@@ -106,7 +107,7 @@ def _draw_cut(plotter: Any, scene: Scene) -> None:
     _add(plotter, Body(scene.skin.name, scene.skin.color, _clipped(scene.skin.mesh, scene, taken=False)))
     for face in section_faces(scene):
         plotter.add_mesh(face, scalars="rgb", rgb=True, ambient=0.75, diffuse=0.3, specular=0.0)
-    # What reaches out of the faces is seen in the part that was taken away.
+    # Bodies that extend beyond the faces are visible in the removed part.
     for body in scene.bodies:
         inside = _clipped(body.mesh, scene, taken=True)
         if inside.n_cells:
@@ -114,7 +115,7 @@ def _draw_cut(plotter: Any, scene: Scene) -> None:
 
 
 def _clipped(mesh: Any, scene: Scene, *, taken: bool) -> Any:
-    """Return the part of a mesh in the octant that is taken away, or the rest."""
+    """Return the part of a mesh in the removed octant, or the rest."""
     x, y, z = (mesh.points - scene.cut_nm).T
     whole = mesh.copy()
     whole.clear_data()
@@ -138,7 +139,7 @@ def _add(plotter: Any, body: Body) -> None:
 
 
 def _shot(plotter: Any, scene: Scene, turn_deg: float) -> NumberArray:
-    """Return the image from a direction; half its height is ``MARGIN`` times the reach of the particle."""
+    """Return the image from a direction; half its height is ``MARGIN`` × the particle radius."""
     turn = np.deg2rad(turn_deg)
     x, y, z = VIEW
     direction = np.array(
@@ -156,7 +157,7 @@ def _shot(plotter: Any, scene: Scene, turn_deg: float) -> NumberArray:
 
 @house_style
 def _strip(scene: Scene, width_px: int, *, cut: bool) -> NumberArray:
-    """Return an image with the scale bar, which parallel projection makes exact, and the legend."""
+    """Return an image with legend and scale bar, which is exact in parallel projection."""
     shown = (
         [
             (scene.names[label], color)

@@ -1,4 +1,4 @@
-"""One self-contained HTML page: warnings, summary, pictures, numbers with definitions, provenance."""
+"""Self-contained HTML page: warnings, summary, figures, numbers, definitions, provenance."""
 
 import base64
 import json
@@ -23,10 +23,10 @@ class Quantity:
 
     Attributes
     ----------
-    name, value : what it is, and its value with unit as text
-    definition : what exactly was computed
-    interval : 95 % interval as text, empty where there is none
-    null : the same quantity of the null run as text, empty where there is none
+    name, value : name, and value with unit as text
+    definition : exact definition
+    interval : 95 % interval as text, empty if there is none
+    null : the same quantity of the null run as text, empty if there is none
     """
 
     name: str
@@ -38,7 +38,7 @@ class Quantity:
 
 @dataclass(frozen=True)
 class Picture:
-    """One figure with title and caption; a wide one takes the whole width of the page."""
+    """One figure with title and caption; a wide figure has the full width of the page."""
 
     title: str
     figure: Figure
@@ -57,13 +57,13 @@ class Picture:
 
     @property
     def file_name(self) -> str:
-        """Name of a file for the figure, from its title."""
+        """File name of the figure, from its title."""
         return re.sub(r"[^a-z0-9]+", "_", self.title.lower()).strip("_") + ".png"
 
 
 @dataclass(frozen=True)
 class Table:
-    """A table of texts; ``numeric`` names the columns that hold numbers, ``hints`` defines columns by their names."""
+    """A table of texts; ``numeric`` lists number columns, ``hints`` defines columns by name."""
 
     title: str
     columns: Sequence[str]
@@ -75,7 +75,7 @@ class Table:
 
 @dataclass(frozen=True)
 class Section:
-    """One part of the page."""
+    """One section of the page."""
 
     title: str
     text: Sequence[str] = ()
@@ -85,12 +85,12 @@ class Section:
 
     @property
     def has_intervals(self) -> bool:
-        """Whether any quantity has an interval."""
+        """True if any quantity has an interval."""
         return any(quantity.interval for quantity in self.quantities)
 
     @property
     def has_null(self) -> bool:
-        """Whether any quantity has a value of the null run."""
+        """True if any quantity has a value of the null run."""
         return any(quantity.null for quantity in self.quantities)
 
 
@@ -110,15 +110,15 @@ class Record:
 
 @dataclass(frozen=True)
 class Part:
-    """What one branch of a sample contributes to the page.
+    """The content of the page for one branch of a sample.
 
     Attributes
     ----------
-    name : name of the branch in text
-    warnings : what a reader must know before any number
-    checked : what was looked at for warnings
+    name : name of the branch as text
+    warnings : warnings, which are shown before any number
+    checked : checks that were made for the warnings
     summary : sentences with the main numbers
-    sections : numbers, pictures, tables
+    sections : numbers, figures, tables
     """
 
     name: str
@@ -156,16 +156,16 @@ def build_report(
     footer: str,
     wide: bool = False,
 ) -> str:
-    """Return a page as HTML without any reference to another file or to the network.
+    """Return a page as HTML without references to other files or the network.
 
     Parameters
     ----------
     title, subtitle : heading of the page
-    parts : one per branch; their warnings and summaries come together at the top. With several, warnings and
-        headings say which branch they belong to
+    parts : one per branch; all warnings and summaries are at the top. With several parts, warnings
+        and headings include the branch
     provenance : one record per store
     footer : last line of the page
-    wide : for wide tables
+    wide : use a wide layout for wide tables
     """
 
     def prefix(part: Part, text: str) -> str:

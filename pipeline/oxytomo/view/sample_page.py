@@ -1,4 +1,4 @@
-"""The report of a sample: one self-contained HTML page from whatever of its results is there."""
+"""Report of a sample: one self-contained HTML page from its available results."""
 
 from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
@@ -33,13 +33,13 @@ _PARTS: Mapping[str, Callable[[Any], Part]] = {
     "structure": structure_part,
     JOINT: branches_part,
 }
-"""How a branch is shown."""
+"""Functions that show each branch."""
 
 
 def write_report(folder: Path, output: Path, *, figures: Path | None = None) -> None:
-    """Write the report of a sample from its results folder, with every branch that is there.
+    """Write the report of a sample from its results folder, with all available branches.
 
-    With ``figures`` its pictures are also written as PNG files, one folder per branch.
+    With ``figures`` the figures are also written as PNG files, one folder per branch.
     """
     results = Results.of_folder(folder, more=False)
     write_page(results, output, branches=tuple(TITLES), figures=figures)
@@ -53,9 +53,9 @@ def write_page(
     Raises
     ------
     InputError
-        There is nothing of these branches.
+        If there are no results of these branches.
     StoreError
-        Something was changed since, or is not what this version writes.
+        If results were changed, or have the format of another version.
     """
     results.files.check_all()
     parts = {branch: part for branch in branches if (part := _part(results, branch)) is not None}
@@ -82,7 +82,7 @@ def write_page(
 
 
 def _part(results: Results, branch: str) -> Part | None:
-    """Return what a branch contributes to the page, at least its alignment; None before that."""
+    """Return the section of a branch, or only its alignment; None before the alignment."""
     record = results.record(branch)
     with numbers_of(results.files.paths, branch):
         if record is not None:
@@ -92,7 +92,7 @@ def _part(results: Results, branch: str) -> Part | None:
 
 
 def _write_figures(parts: Mapping[str, Part], folder: Path) -> None:
-    """Write the pictures of the page as PNG files, one folder per branch."""
+    """Write the figures of the page as PNG files, one folder per branch."""
     for name, part in parts.items():
         for picture in (p for section in part.sections for p in section.pictures):
             with complete_or_absent(folder / name / picture.file_name) as partial:

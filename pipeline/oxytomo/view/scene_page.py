@@ -1,4 +1,4 @@
-"""A scene to turn with the mouse: one HTML file with everything in it (Plotly), also without a network."""
+"""Interactive page of a scene: one self-contained HTML file (Plotly) that works offline."""
 
 import html
 from typing import Any
@@ -10,7 +10,7 @@ from oxytomo.view.scenes import Body, Scene, triangles
 from oxytomo.view.style import INK, PAPER, SOFT_INK
 
 MOST_TRIANGLES = 40_000
-"""Of each body; larger meshes are simplified, so that the file stays small and turns smoothly."""
+"""Largest number of triangles of a body; larger meshes are simplified for speed."""
 EYE, SIZE = (1.0, 1.15, -0.62), 1.35
 BUTTONS = ("toImage", "zoom3d", "pan3d", "orbitRotation", "resetCameraDefault3d")
 _PAGE = """\
@@ -45,7 +45,7 @@ def scene_page(scene: Scene, *, sample: str) -> str:
 
     Parameters
     ----------
-    scene : what is seen
+    scene : the scene
     sample : name of the sample, for the heading
     """
     graph = optional_package("plotly.graph_objects", what="oxytomo render", extra="view")
@@ -95,7 +95,7 @@ def scene_page(scene: Scene, *, sample: str) -> str:
 
 
 def _trace(graph: Any, body: Body) -> Any:
-    """Return one body; what lies under the pointer is named with its numbers."""
+    """Return one body; the pointer shows its name and numbers."""
     vertices, faces, of_face = triangles(body.mesh)
     numbers, text = None, None if body.opacity < 1 else f"{body.name}<extra></extra>"
     if body.about:

@@ -1,4 +1,4 @@
-"""What is seen in a render: bodies with colours in nanometres, and the section through them."""
+"""Scenes of renders: coloured bodies in nanometres, and a section through them."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,10 +11,10 @@ from oxytomo.arrays import BoolArray, Float64Array, IntArray, LabelArray, Number
 from oxytomo.io.optional import optional_package
 
 SMOOTHING_PX = 0.6
-"""Blur of a body's voxels before its surface is drawn; bodies of a voxel or two vanish."""
+"""Blur of the voxels of a body before its surface is drawn; very small bodies disappear."""
 TAUBIN_STEPS, TAUBIN_BAND = 30, 0.05
 SECTION_ZOOM, SECTION_BLUR_PX = 5, 0.9
-"""The faces of a cut have so many points per voxel; their borders are rounded as the surfaces are, by about a voxel."""
+"""Points per voxel on the faces of a cut, which are smoothed by about a voxel."""
 SKIN_OPACITY = 0.22
 
 
@@ -24,11 +24,11 @@ class Body:
 
     Attributes
     ----------
-    name : in the legend
+    name : name in the legend
     color : hexadecimal
     mesh : PyVista mesh; x y z in nm, the voxel [0, 0, 0] at the origin
     opacity : 1 for solid
-    about : per cell numbers to show for a body under the pointer: name with unit -> cell array of the mesh
+    about : numbers to show for a body under the pointer: name with unit -> cell array of the mesh
     """
 
     name: str
@@ -40,14 +40,14 @@ class Body:
 
 @dataclass(frozen=True)
 class Scene:
-    """Bodies and the labels that a cut shows.
+    """Bodies, and the labels that a cut shows.
 
     Attributes
     ----------
-    name, title : of the files, and in text
+    name, title : name of the files, and title as text
     skin : the particle's outer surface
-    bodies : what is inside
-    labels : (n_z, n_y, n_x) labels, 0 outside; the faces of the cut-away show them
+    bodies : bodies inside the surface
+    labels : (n_z, n_y, n_x) labels, 0 outside, shown on the faces of the cut-away
     colors : label -> hexadecimal colour
     names : label -> name
     voxel_nm : edge of a voxel of ``labels``
@@ -64,25 +64,26 @@ class Scene:
 
     @property
     def centre_nm(self) -> Float64Array:
-        """Middle of the particle, x y z in nm."""
+        """Centre of the particle, x y z in nm."""
         low, high = np.array(self.skin.mesh.bounds).reshape(3, 2).T
         return (low + high) / 2
 
     @property
     def cut_nm(self) -> Float64Array:
-        """Corner of the octant that a cut-away takes: the voxel centre next to the middle, x y z in nm."""
+        """Corner of the removed octant: the voxel centre next to the centre, x y z in nm."""
         return np.round(self.centre_nm / self.voxel_nm) * self.voxel_nm
 
     @property
     def reach_nm(self) -> float:
-        """Radius of the ball about the middle that holds the particle."""
+        """Radius of the sphere about the centre that contains the particle."""
         return float(np.linalg.norm(self.skin.mesh.points - self.centre_nm, axis=1).max())
 
 
 def label_surface(inside: BoolArray, *, voxel_nm: float) -> Any | None:
-    """Return the smoothed surface of voxels as a PyVista mesh in nm, None where there is none.
+    """Return the smoothed surface of voxels as a PyVista mesh in nm, None if there is none.
 
-    Marching cubes at one half of the blurred voxels, then Taubin's smoothing, which keeps the volume.
+    Marching cubes at a level of 0.5 of the blurred voxels, then Taubin smoothing, which keeps the
+    volume.
 
     Parameters
     ----------
@@ -110,9 +111,10 @@ def label_surface(inside: BoolArray, *, voxel_nm: float) -> Any | None:
 
 
 def triangles(mesh: Any) -> tuple[NumberArray, IntArray, IntArray]:
-    """Return the points of a mesh, its polygons as triangles, and the cell that each triangle belongs to.
+    """Return the points of a mesh, its polygons as triangles, and the cell of each triangle.
 
-    Degenerate cells (points and lines), which cleaning a mesh leaves behind, come before the polygons and are no triangles.
+    Degenerate cells (points and lines), which remain after cleaning a mesh, come before the
+    polygons and are not triangles.
     """
     pv = optional_package("pyvista", what="oxytomo render", extra="view")
     polygons = mesh.GetPolys()
@@ -132,10 +134,10 @@ def triangles(mesh: Any) -> tuple[NumberArray, IntArray, IntArray]:
 
 
 def section_faces(scene: Scene) -> list[Any]:
-    """Return the three faces of the cut-away as meshes with a colour (``rgb``) per cell.
+    """Return the three faces of the cut-away as meshes with one colour (``rgb``) per cell.
 
-    The octant of high x, high y and low z is taken away. Labels are interpolated, so that the faces meet the smooth surfaces;
-    nothing is drawn outside the particle.
+    The octant of high x, high y and low z is removed. Labels are interpolated, so that the faces
+    match the smooth surfaces. Nothing is drawn outside the particle.
     """
     pv = optional_package("pyvista", what="oxytomo render", extra="view")
     middle = np.round(scene.cut_nm[::-1] / scene.voxel_nm).astype(int)
@@ -166,7 +168,7 @@ def section_faces(scene: Scene) -> list[Any]:
 
 
 def _finer(labels: LabelArray) -> LabelArray:
-    """Return labels on a finer grid: at each point the label whose interpolated and blurred share is largest."""
+    """Return labels on a finer grid: the label with the largest interpolated, blurred fraction."""
     values = np.unique(labels)
     shape = tuple((side - 1) * SECTION_ZOOM + 1 for side in labels.shape)
     factors = [new / old for new, old in zip(shape, labels.shape, strict=True)]

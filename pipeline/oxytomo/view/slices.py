@@ -1,4 +1,4 @@
-"""Figures of images: cuts through volumes, maps, a sinogram."""
+"""Images: slices through volumes, maps, sinograms."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -28,12 +28,12 @@ from oxytomo.view.style import (
 MARGIN_PX = 4
 WIDTH_IN = 9.4
 _DIRECTIONS = ((0, "x", "y"), (1, "x", "z"), (2, "y", "z"))
-"""Cut axis, and the names of the axes across and down."""
+"""Axis of the slice, and names of the horizontal and vertical axes."""
 
 
 @dataclass(frozen=True)
 class Cut:
-    """One plane of a volume: the image, the names of its axes, and where it was cut."""
+    """One slice of a volume: the image, the names of its axes, and its position."""
 
     image: NDArray[Any]
     across: str
@@ -42,12 +42,12 @@ class Cut:
 
 
 def centre_cuts(volume: Field, particle: Field | None, *, voxel_nm: float) -> list[Cut]:
-    """Cut a volume in three directions through the centre of the particle, cropped to the particle.
+    """Return three orthogonal slices through the centre of the particle, cropped to it.
 
     Parameters
     ----------
     volume : (n_z, n_y, n_x) array or field
-    particle : the same shape, not 0 inside, or None for the centre of the volume and no cropping
+    particle : nonzero inside, of the same shape; None: centre of the volume without cropping
     voxel_nm : voxel size
     """
     box, centre = [], []
@@ -65,7 +65,10 @@ def centre_cuts(volume: Field, particle: Field | None, *, voxel_nm: float) -> li
 
 
 def _profiles(shape: tuple[int, ...], particle: Field | None) -> list[NDArray[Any]]:
-    """Count the particle's voxels in every plane along z, y and x; all alike where there is no particle."""
+    """Count the voxels of the particle in every plane along z, y and x.
+
+    Equal without a particle.
+    """
     along_z, plane = np.zeros(shape[0], np.int64), np.zeros(shape[1:], np.int64)
     if particle is not None:
         for slab in slabs(shape):
@@ -77,21 +80,21 @@ def _profiles(shape: tuple[int, ...], particle: Field | None) -> list[NDArray[An
 
 
 def cut_row(figure: Figure, cuts: Sequence[Cut], rows: int = 1, row: int = 0) -> list[Any]:
-    """Return axes for a row of cuts, as wide as their images."""
+    """Return axes for a row of slices, with the widths of their images."""
     ratios = [cut.image.shape[1] for cut in cuts]
     grid = figure.add_gridspec(rows, len(cuts), width_ratios=ratios)
     return [figure.add_subplot(grid[row, column]) for column in range(len(cuts))]
 
 
 def row_height(cuts: Sequence[Cut]) -> float:
-    """Return the height in inches of a row of cuts that fills the width."""
+    """Return the height in inches of a row of slices that fills the width."""
     width = sum(cut.image.shape[1] for cut in cuts)
     tallest = max(cut.image.shape[0] for cut in cuts)
     return float(np.clip((WIDTH_IN - 1.6) * tallest / width + 0.75, 2.0, 6.0))
 
 
 def show_cut(axes: Any, cut: Cut, *, pixel_nm: float, **options: Any) -> Any:
-    """Show a cut with its title, its axes and a scale bar."""
+    """Show a slice with its title, its axes and a scale bar."""
     shown = axes.imshow(cut.image, **options)
     plain_image_axes(axes, across=cut.across, down=cut.down)
     if cut.title:
@@ -110,16 +113,16 @@ def slice_figure(
     colors: str,
     label: str,
 ) -> Figure:
-    """Show a volume in three directions through the centre of the particle.
+    """Show three orthogonal slices of a volume through the centre of the particle.
 
     Parameters
     ----------
     volume : (n_z, n_y, n_x) array or field; NaN is shown in grey
-    particle : not 0 inside, of the same shape, or None
+    particle : nonzero inside, of the same shape, or None
     voxel_nm : voxel size
     window : lowest and highest value shown
     colors : name of a colour map
-    label : quantity and unit, beside the colour bar
+    label : quantity and unit for the colour bar
     """
     cuts = centre_cuts(volume, particle, voxel_nm=voxel_nm)
     figure = new_figure(WIDTH_IN, row_height(cuts))
@@ -134,12 +137,12 @@ def slice_figure(
 
 @house_style
 def class_slices(phases: Field, particle: Field | None, *, voxel_nm: float) -> Figure:
-    """Show a label image of classes in three directions through the centre of the particle.
+    """Show three orthogonal slices of classes through the centre of the particle.
 
     Parameters
     ----------
     phases : (n_z, n_y, n_x) labels 0 to 4
-    particle : not 0 inside, of the same shape; None: where there is a class
+    particle : nonzero inside, of the same shape; None: all voxels with a class
     voxel_nm : voxel size
     """
     cuts = centre_cuts(phases, phases if particle is None else particle, voxel_nm=voxel_nm)
@@ -159,7 +162,7 @@ def class_slices(phases: Field, particle: Field | None, *, voxel_nm: float) -> F
 
 
 def tomogram_slices(volume: Field, *, voxel_nm: float, label: str) -> Figure:
-    """Show a plain volume in three directions through its centre, in grey.
+    """Show three orthogonal slices through the centre of a volume, in grey.
 
     Parameters
     ----------
@@ -177,7 +180,7 @@ def tomogram_slices(volume: Field, *, voxel_nm: float, label: str) -> Figure:
 def areal_density_maps(
     maps: FloatArray, names: Sequence[str], *, pixel_nm: float, label: str, colors: str = SEQUENTIAL
 ) -> Figure:
-    """Show maps of one angle beside each other, each with its own colour bar.
+    """Show maps of one angle side by side, each with its own colour bar.
 
     Parameters
     ----------
@@ -207,7 +210,7 @@ def areal_density_maps(
 def before_and_after(
     rows: FloatArray, slices: FloatArray, tilt_deg: Float64Array, *, pixel_nm: float
 ) -> Figure:
-    """Show one detector row at all tilts and its slice, as recorded (above) and aligned (below), in common grey levels.
+    """Show the sinogram and slice of one detector row, as recorded (above) and aligned (below).
 
     Parameters
     ----------
@@ -272,7 +275,7 @@ def thumbnails(frames: FloatArray, titles: Sequence[str]) -> Figure:
 
 
 def _edges(centres: Float64Array) -> Float64Array:
-    """Return the limits between sorted values, the outer ones as far away as their neighbours."""
+    """Return the limits between sorted values; the outer limits are extrapolated."""
     if centres.size < 2:
         return np.array([centres[0] - 0.5, centres[0] + 0.5])
     middles = (centres[1:] + centres[:-1]) / 2
@@ -280,7 +283,7 @@ def _edges(centres: Float64Array) -> Float64Array:
 
 
 def robust_range(image: NDArray[Any]) -> tuple[float, float]:
-    """Return the range that holds 99 % of the finite values."""
+    """Return the range that contains 99 % of the finite values."""
     finite = image[np.isfinite(image)]
     if finite.size == 0:
         return 0.0, 1.0

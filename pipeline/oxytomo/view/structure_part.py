@@ -1,4 +1,4 @@
-"""The part of a report about pores and cracks."""
+"""Section of a report about pores and cracks."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -21,11 +21,11 @@ _PARTS = {
     "pores": ("porosity of pores", "porosity"),
     "cracks": ("porosity of cracks", "porosity"),
 }
-"""Names of the parts of the porosity and the definitions they follow."""
+"""Names and definitions of the parts of the porosity."""
 
 
 def structure_part(result: Structure) -> Part:
-    """Return everything a report says of pores and cracks."""
+    """Return the section about pores and cracks."""
     facts = result.facts
     pictures = [
         Picture(
@@ -74,7 +74,7 @@ def _share(value: float | None) -> str:
 
 
 def _bounded(facts: Mapping[str, Any]) -> bool:
-    """Say whether the volume holds a skin."""
+    """Return True if the volume contains the particle surface."""
     return (facts.get("skin") or {}).get("from") != "no skin in the volume"
 
 
@@ -110,7 +110,7 @@ def _quantities(facts: Mapping[str, Any]) -> list[Quantity]:
 
 
 def _voids(facts: Mapping[str, Any]) -> list[Quantity]:
-    """Return counts and sizes of pores and cracks."""
+    """Return numbers and sizes of pores and cracks."""
     definitions, pores, cracks = facts["definitions"], facts["pores"], facts["cracks"]
     area, aperture = cracks["area_nm2"], cracks.get("mean_aperture_nm", {})
     limits = area.get("ci95")
@@ -241,7 +241,7 @@ def _summary(facts: Mapping[str, Any]) -> list[str]:
 
 
 def _counted(entry: Mapping[str, Any], name: str) -> str:
-    """Return a number of things with its interval where that is wider than the number."""
+    """Return a count with its interval, if the interval has a width."""
     count, limits = entry["count"], entry.get("count_ci95")
     text = f"{count} {name}{'' if count == 1 else 's'}"
     return text if not limits or limits[0] == limits[1] else f"{text} ({limits[0]:.0f} to {limits[1]:.0f})"

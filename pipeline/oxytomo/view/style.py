@@ -1,4 +1,4 @@
-"""What all figures share: colours, fonts, scale bars, and how they become PNG."""
+"""Common style of all figures: colours, fonts, scale bars, PNG output."""
 
 import io
 from collections.abc import Mapping
@@ -18,7 +18,7 @@ from oxytomo.results.names import percent as percent
 from oxytomo.results.names import percent_setting as percent_setting
 
 INK, SOFT_INK, PAPER, EMPTY = "#1f2328", "#6b7280", "#ffffff", "#b9bcc1"
-"""Text and axes; secondary text; background; where an image has no value."""
+"""Colours of text and axes, secondary text, background, and missing values."""
 
 SAMPLE_COLOR, NULL_COLOR = "#1f4e79", "#d9822b"
 SERIES_COLORS = ("#0072B2", "#E69F00", "#009E73", "#CC79A7", "#56B4E9", "#D55E00", "#7a7a00", "#000000")
@@ -58,11 +58,11 @@ house_style = matplotlib.rc_context(
         "image.interpolation": "nearest",
     }
 )
-"""Decorator of every function that draws: settings for that figure alone."""
+"""Decorator of drawing functions: settings for one figure only."""
 
 
 def new_figure(width: float, height: float) -> Figure:
-    """Return an empty figure of a size in inches, without any global state."""
+    """Return an empty figure of a size in inches, without global state."""
     figure = Figure(figsize=(width, height), layout="constrained", facecolor=PAPER)
     FigureCanvasAgg(figure)
     return figure
@@ -82,28 +82,28 @@ def color_map(name: str) -> Any:
 
 
 def class_color_map() -> Any:
-    """Return the colour map of label images, to be shown from −0.5 to 4.5."""
+    """Return the colour map of label images, for values from −0.5 to 4.5."""
     return ListedColormap([CLASS_COLORS[value] for value in sorted(CLASS_COLORS)])
 
 
 def scale_bar_length_nm(width_nm: float) -> float:
-    """Return a round length (1, 2 or 5 times a power of ten) near a fifth of the width of an image."""
+    """Return a round length (1, 2 or 5 × 10ⁿ) near one fifth of the width of an image."""
     goal = width_nm / 5
     power = 10.0 ** np.floor(np.log10(goal))
     return float(max(step * power for step in (1, 2, 5) if step * power <= goal * 1.001))
 
 
 def format_length(length_nm: float) -> str:
-    """Return a length in the unit that suits it."""
+    """Return a length with a suitable unit."""
     return f"{length_nm / 1000:g} µm" if length_nm >= 1000 else f"{length_nm:g} nm"
 
 
 def add_scale_bar(axes: Any, shape: tuple[int, ...], *, pixel_nm: float) -> None:
-    """Draw a scale bar with its length below the lower left corner of an image.
+    """Draw a scale bar with its length below the lower-left corner of an image.
 
     Parameters
     ----------
-    axes : axes that show an image with one data unit per pixel, its first row on top
+    axes : axes with an image of one data unit per pixel, first row at the top
     shape : (n_rows, n_columns)
     pixel_nm : pixel size
     """
@@ -125,7 +125,7 @@ def add_scale_bar(axes: Any, shape: tuple[int, ...], *, pixel_nm: float) -> None
 
 
 def plain_image_axes(axes: Any, *, across: str, down: str) -> None:
-    """Take ticks and frame from an image and name the directions of its axes."""
+    """Remove ticks and frame from an image and label its axes."""
     axes.set_xticks([])
     axes.set_yticks([])
     for spine in axes.spines.values():

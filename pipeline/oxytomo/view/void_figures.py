@@ -19,7 +19,7 @@ WIDTH_IN = 9.4
 
 @house_style
 def void_slices(volume: Field, particle: Field, voids: Field, *, voxel_nm: float) -> Figure:
-    """Show cuts as measured above, and with particle, pores and cracks drawn over them below.
+    """Show slices as measured (above), and with particle, pores and cracks (below).
 
     Parameters
     ----------
@@ -51,13 +51,13 @@ def size_figure(
     apertures: Mapping[str, Sequence[float]] | None,
     smallest_aperture_nm: float | None,
 ) -> Figure:
-    """Show how pores are distributed by diameter and the area of cracks by local aperture.
+    """Show the distributions of pore diameter and of crack area by local aperture.
 
     Parameters
     ----------
     pores : table ``pores.csv``, or None
     apertures : ``edges_nm`` and ``area_nm2`` of the bins, None without cracks
-    smallest_aperture_nm : drawn as a dashed line
+    smallest_aperture_nm : smallest detectable aperture, drawn as a dashed line
     """
     figure = new_figure(HALF_WIDTH, HEIGHT)
     left, right = figure.subplots(1, 2)
@@ -83,7 +83,7 @@ def size_figure(
 
 @house_style
 def orientation_figure(cracks: Any) -> Figure:
-    """Show the area of cracks by their angle to the radius, from radial (0°) to along the skin (90°).
+    """Show the crack area by angle to the radius, from radial (0°) to tangential (90°).
 
     Parameters
     ----------
@@ -105,7 +105,7 @@ def orientation_figure(cracks: Any) -> Figure:
 
 @house_style
 def void_shell_figure(shells: Sequence[Mapping[str, Any]]) -> Figure:
-    """Show the porosity of pores and cracks in each shell, rim to the left."""
+    """Show the porosity of pores and cracks in each shell, with the rim on the left."""
     figure = new_figure(HALF_WIDTH, HEIGHT)
     axes = figure.add_subplot()
     place = [(row["shell_outer"] + row["shell_inner"]) / 2 for row in shells]

@@ -1,1 +1,1 @@
-"""From a folder of raw files to a configuration: look at each file, group, find the branch, write it down."""
+"""Write a configuration for a folder of raw files: read, group, find the branches."""

@@ -1,4 +1,4 @@
-"""Which branches the series of a sample make: pairs of an edge, element maps, stacks, distances, volumes."""
+"""Branches of a sample from its series: edges, element maps, stacks, distances, volumes."""
 
 from collections import defaultdict
 from collections.abc import Sequence
@@ -17,7 +17,7 @@ from oxytomo.errors import PipelineError
 
 Route = Literal["edges", "elements", "source", "stacks", "projections", "volume"]
 _LIKELY = ("O", "Ti", "V", "Cr", "Mn", "Fe", "Co", "Ni", "Cu", "Zn")
-"""Elements that are looked for by their edges where no name says them."""
+"""Elements that are identified by their edges if the names do not give them."""
 _WIDEST_PAIR = 0.06
 """Two energies of an edge differ by less, in parts of the energy."""
 
@@ -30,9 +30,9 @@ class Choice:
     ----------
     branch, route : the branch, and which way into it
     entries : its series by their place below the route: ``Mn.pre``, ``Mn``, ``1``
-    volume : the file of a volume in a format of its own
+    volume : the file of a volume in a volume format
     spectra : per element reference spectra by valence
-    guesses : what was concluded, in words
+    guesses : conclusions as text
     """
 
     branch: Branch
@@ -46,13 +46,13 @@ class Choice:
 def choose(
     series: Sequence[RawSeries], spectra: Sequence[FileFacts], wanted: Branch | None
 ) -> tuple[list[Choice], list[RawSeries]]:
-    """Return the branches that the series of one sample make, and the series that have a place in none.
+    """Return the branches for the series of one sample, and the series without a branch.
 
     Parameters
     ----------
     series : the series of one sample
     spectra : reference spectra in the same folders
-    wanted : the branch that the user says a series without tilts or energies belongs to
+    wanted : branch of a series without tilts or energies, given by the user
     """
     stacks = [one for one in series if one.is_stack]
     left = [one for one in series if not one.is_stack]
@@ -104,7 +104,10 @@ def _oxidation(stacks: Sequence[RawSeries], spectra: Sequence[FileFacts]) -> lis
 def _references(
     element: str, stack: RawSeries, spectra: Sequence[FileFacts]
 ) -> tuple[tuple[float, Path], ...]:
-    """Return a reference spectrum for each valence of an element, all from the folder that has most; empty below two."""
+    """Return a reference spectrum per valence of an element, from the folder with most of them.
+
+    The result is empty with fewer than two valences.
+    """
     folders: dict[Path, dict[float, Path]] = defaultdict(dict)
     for spectrum in spectra:
         known = reference_of(spectrum.path)
@@ -117,7 +120,7 @@ def _references(
 
 
 def _projections(series: list[RawSeries]) -> tuple[list[Choice], list[RawSeries]]:
-    """Return the branch of a scan at several distances: named so, or alike in all but the pixel size."""
+    """Return the branch of a scan at several distances, by names or by different pixel sizes."""
     chosen = [
         one
         for one in series
@@ -142,7 +145,7 @@ def _projections(series: list[RawSeries]) -> tuple[list[Choice], list[RawSeries]
 
 
 def _pairs(series: list[RawSeries]) -> tuple[list[Choice], list[RawSeries]]:
-    """Return the branches of pairs below and on an edge: composition of tilt series, areal density of one angle."""
+    """Return the branches of edge pairs: composition (tilt series), areal density (one angle)."""
     pairs: dict[str, tuple[RawSeries, RawSeries]] = {}
     guesses: list[str] = []
     named: dict[str, list[RawSeries]] = defaultdict(list)
@@ -198,7 +201,7 @@ def _edges(pairs: dict[str, tuple[RawSeries, RawSeries]]) -> tuple[tuple[str, Ra
 
 
 def _pair(element: str, members: list[RawSeries], guesses: list[str]) -> tuple[RawSeries, RawSeries] | None:
-    """Return the two series of an edge: by their names, else the closest energies with an edge between them."""
+    """Return the two series of an edge, by name or by the closest energies around the edge."""
     by_side = {side: [one for one in members if one.hints.side == side] for side in ("pre", "post")}
     if len(by_side["pre"]) == len(by_side["post"]) == 1:
         guesses.append(
@@ -218,7 +221,7 @@ def _pair(element: str, members: list[RawSeries], guesses: list[str]) -> tuple[R
 
 
 def _element_between(low: RawSeries, high: RawSeries) -> str | None:
-    """Return the only likely element with an edge between two energies that are close to each other."""
+    """Return the only likely element with an edge between two close energies."""
     first, last = low.energy_ev[-1], high.energy_ev[0]
     if not first < last < first * (1 + _WIDEST_PAIR) or len(low.energy_ev) > 1 or len(high.energy_ev) > 1:
         return None
@@ -227,7 +230,7 @@ def _element_between(low: RawSeries, high: RawSeries) -> str | None:
 
 
 def _edge(element: str, low_ev: float, high_ev: float) -> bool:
-    """Say whether an edge of an element lies between two energies."""
+    """Return True if an edge of an element is between two energies."""
     from oxytomo.composition.cross_sections import edge_between
 
     try:
@@ -238,7 +241,7 @@ def _edge(element: str, low_ev: float, high_ev: float) -> bool:
 
 
 def _elements(series: list[RawSeries]) -> tuple[list[Choice], list[RawSeries]]:
-    """Return the branch of element maps: tilt series without energies whose names are elements, one of them oxygen."""
+    """Return the branch of element maps: tilt series named by elements, including oxygen."""
     chosen: dict[str, RawSeries] = {}
     for one in series:
         if one.is_tilted and one.hints.element is not None and not one.energy_ev and one.hints.side is None:
@@ -253,7 +256,7 @@ def _elements(series: list[RawSeries]) -> tuple[list[Choice], list[RawSeries]]:
 
 
 def _alone(series: RawSeries, wanted: Branch | None) -> Choice:
-    """Return the branch of a single series: a tomogram where it has tilts, else what its frames look like."""
+    """Return the branch of a single series: tomogram if it has tilts, else by its frames."""
     as_volume, said = _is_volume(series, wanted)
     if as_volume:
         return Choice(branch="structure", route="volume", entries=(("volume", series),), guesses=said)
@@ -263,7 +266,7 @@ def _alone(series: RawSeries, wanted: Branch | None) -> Choice:
 
 
 def _is_volume(series: RawSeries, wanted: Branch | None) -> tuple[bool, tuple[str, ...]]:
-    """Say whether frames are slices of a volume, and why that is thought."""
+    """Return whether frames are slices of a volume, and the reason."""
     if series.is_tilted or wanted == "tomogram":
         return False, ()
     n, size = series.n_frame, max(series.frame)

@@ -1,4 +1,4 @@
-"""Files that belong together: frames of one series, series of one sample, and the flats, darks and tables of each."""
+"""Group files: frames of one series, series of one sample, their flats, darks and tables."""
 
 import re
 from collections import defaultdict
@@ -20,7 +20,7 @@ LEAST_TILTS = 3
 class RawSeries:
     """One raw series: its files in order, with the flats, darks and tables that belong to it.
 
-    ``guesses`` say in words what was concluded from names, numbers of frames or energies.
+    ``guesses`` are conclusions from names, numbers of frames or energies, as text.
     """
 
     files: tuple[FileFacts, ...]
@@ -50,17 +50,17 @@ class RawSeries:
 
     @property
     def energy_ev(self) -> tuple[float, ...]:
-        """Energies that differ, in increasing order; empty where a file does not say."""
+        """Distinct energies in increasing order; empty if a file has none."""
         return _distinct(self.files, "energy_ev", SAME_EV)
 
     @property
     def tilt_deg(self) -> tuple[float, ...]:
-        """Tilts that differ, in increasing order; empty where a file does not say."""
+        """Distinct tilts in increasing order; empty if a file has none."""
         return _distinct(self.files, "tilt_deg", 1e-3)
 
     @property
     def energy_range_ev(self) -> tuple[float, float]:
-        """Smallest and largest energy; NaN where a file does not say."""
+        """Smallest and largest energy; NaN if a file has none."""
         energies = [energy for file in self.files for energy in file.energy_ev]
         return (min(energies), max(energies)) if energies else (float("nan"), float("nan"))
 
@@ -94,7 +94,7 @@ class RawSeries:
 
 @dataclass(frozen=True, kw_only=True)
 class Survey:
-    """What is in a folder: the series of each sample, reference spectra, volumes, and what no role was found for."""
+    """Content of a folder: series of each sample, reference spectra, volumes, other files."""
 
     samples: dict[str, tuple[RawSeries, ...]]
     folder: Path
@@ -106,9 +106,10 @@ class Survey:
 def group(files: Sequence[FileFacts], folder: Path) -> Survey:
     """Return files as samples with their series.
 
-    Frames in files of their own belong to one series where their names differ in numbers only. Words that are left in
-    the names tell samples apart; where each of these would have a single series of several that complete each other
-    (pre and post, elements, distances), they are one sample.
+    Single-frame files belong to one series if their names differ only in numbers.
+    The remaining words in the names identify samples; where each of these would have a single
+    series of several that complete each other (pre and post, elements, distances), they are one
+    sample.
     """
     series = [one for run in _runs(files) for one in _by_energy(run)]
     named = [_tables(_flats(one, files, len(series)), files, len(series)) for one in series]
@@ -138,7 +139,7 @@ def _distinct(files: Iterable[FileFacts], name: str, apart: float) -> tuple[floa
 
 
 def _runs(files: Sequence[FileFacts]) -> list[list[FileFacts]]:
-    """Return the image files of each run: single frames whose names differ in numbers, any other file for itself."""
+    """Return the image files of each run: frames whose names differ in numbers, or one file."""
     runs: dict[tuple[object, ...], list[FileFacts]] = defaultdict(list)
     for file in files:
         if file.role != "images" or file.shape is None:
@@ -161,7 +162,7 @@ def _runs(files: Sequence[FileFacts]) -> list[list[FileFacts]]:
 
 
 def _by_energy(files: list[FileFacts]) -> list[RawSeries]:
-    """Return one series of a run, or one per energy where it is no stack through an edge."""
+    """Return one series of a run, or one per energy if it is not a stack through an edge."""
     whole = RawSeries(files=tuple(files), hints=_common(files))
     energies = whole.energy_ev
     if len(energies) < 2 or whole.is_stack or len(files) == 1:
@@ -183,7 +184,7 @@ def _common(files: Sequence[FileFacts]) -> NameHints:
 
 
 def _flats(series: RawSeries, files: Sequence[FileFacts], n_series: int) -> RawSeries:
-    """Return a series with the flats and darks in files of their own: of its frame size, energy and names."""
+    """Return a series with its separate flats and darks, by frame size, energy and name."""
     found: dict[str, tuple[Path, ...]] = {}
     guesses = list(series.guesses)
     for role in ("flat", "dark"):
@@ -218,7 +219,7 @@ def _same_energy(file: FileFacts, series: RawSeries) -> bool:
 
 
 def _akin(file: FileFacts, series: RawSeries) -> bool:
-    """Say whether the words of two names agree, numbers apart, and what they say of element, side and distance."""
+    """Return True if two names agree in their words, element, side of the edge and distance."""
     mine = [word for word in series.hints.rest if not word.isdigit()]
     its = [word for word in file.hints.rest if not word.isdigit()]
     agree = all(
@@ -257,7 +258,10 @@ def _tables(series: RawSeries, files: Sequence[FileFacts], n_series: int) -> Raw
 
 
 def _agree(table: Sequence[float], names: Sequence[float]) -> bool:
-    """Say whether energies of a table are those of the names, frame by frame; where names say none, they agree."""
+    """Return True if the energies of a table match those of the names, frame by frame.
+
+    Missing metadata count as agreement.
+    """
     return not names or all(abs(a - b) <= 1.0 for a, b in zip(table, names, strict=False))
 
 
@@ -270,7 +274,7 @@ def _nearest_first(tables: Iterable[FileFacts], series: RawSeries, role: str) ->
 
 
 def _rows_that_fit(tilts: Sequence[float], n: int) -> tuple[int, int] | None:
-    """Return the rows [first, last) of a table that n frames go with: all, or the only run of n that go one way."""
+    """Return the rows [first, last) of a table for n frames: all, or the one monotonic run of n."""
     if len(tilts) == n:
         return 0, n
     if len(tilts) < n or n < LEAST_TILTS:
@@ -313,12 +317,12 @@ def _samples(series: list[RawSeries], folder: Path) -> dict[str, tuple[RawSeries
 
 
 def _place(series: RawSeries, folder: Path) -> Path:
-    """Return the folder that tells samples apart: folders of one series, element or distance do not."""
+    """Return the folder of a sample, not of one series, element or distance."""
     place = series.files[0].path.parent
     return place if place.is_relative_to(folder) else folder
 
 
 def _complete_each_other(series: Sequence[RawSeries]) -> bool:
-    """Say whether series differ in what their names say of element, side or distance."""
+    """Return True if series differ in element, side of the edge or distance in their names."""
     said = [(one.hints.element, one.hints.side, one.hints.distance) for one in series]
     return len(set(said)) == len(said) and all(any(part is not None for part in one) for one in said)

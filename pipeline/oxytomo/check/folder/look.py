@@ -49,16 +49,16 @@ class FileFacts:
 
     Attributes
     ----------
-    path, role : where it is, what it is for
+    path, role : path and use of the file
     format : name of the format
     shape : (n_frame, n_y, n_x) of images and flats, None for tables
-    dtype, quantity : type of the pixels, and what they hold
+    dtype, quantity : data type and quantity of the pixels
     n_flat, n_dark : flats and darks in the file
-    tilt_deg, energy_ev : one number per frame (or row of a table); empty where nothing says
-    pixel_nm : pixel size, None where nothing says
-    energy_named : its energy is that of its name, as the file says none
-    hints : what its name says
-    remark : what else a user should know: its header, why it cannot be read
+    tilt_deg, energy_ev : one number per frame (or row of a table); empty if unknown
+    pixel_nm : pixel size, None if unknown
+    energy_named : True if the energy comes from the name, because the file has none
+    hints : metadata in its name
+    remark : further information: its header, or why it cannot be read
     """
 
     path: Path
@@ -78,7 +78,10 @@ class FileFacts:
 
 
 def look_at(folders: Sequence[Path]) -> list[FileFacts]:
-    """Return what each file below folders is, in natural order; hidden files and folders of results are passed over."""
+    """Return the facts of each file below folders, in natural order.
+
+    Hidden files and folders of results are passed over.
+    """
     found = [_facts(path) for path in files_below(folders)]
     return _without_parts([one for one in found if one is not None])
 
@@ -127,7 +130,7 @@ def _walk(folder: Path, found: list[Path], depth: int) -> None:
 
 
 def _facts(path: Path) -> FileFacts | None:
-    """Return what one file is; None for an empty one."""
+    """Return the facts of one file; None for an empty file."""
     hints = read_name(path)
     try:
         if path.is_dir() or path.stat().st_size > 0:
@@ -182,7 +185,7 @@ def _raw(path: Path, hints: NameHints) -> FileFacts | None:
 
 
 def _known(values: Iterable[float]) -> tuple[float, ...]:
-    """Return numbers, empty where one of them is not known."""
+    """Return numbers; empty if one is unknown."""
     numbers = tuple(float(value) for value in values)
     return () if any(number != number for number in numbers) else numbers
 
@@ -233,7 +236,7 @@ def _energies_or_spectrum(path: Path, hints: NameHints) -> FileFacts | None:
 
 
 def _without_parts(found: list[FileFacts]) -> list[FileFacts]:
-    """Return the files with those marked that another one speaks for: images of a header, targets of links."""
+    """Mark the files that another file represents: images of a header, targets of links."""
     headers = {one.path.with_suffix("").resolve(): one.path.name for one in found if one.format == _HDR}
     linked = {target: one.path.name for one in found if "HDF5" in one.format for target in _targets(one.path)}
     beside = {one.path.with_suffix(""): one.path.name for one in found if one.format == "MRC"}

@@ -1,4 +1,4 @@
-"""What the names of files say: element, side of an edge, energy, distance, flat or dark, and which sample."""
+"""Metadata in file names: element, side of the edge, energy, distance, flat or dark, sample."""
 
 import re
 from dataclasses import dataclass
@@ -45,7 +45,7 @@ _NOT_IN_A_NAME = re.compile(r"[^A-Za-z0-9_-]+")
 
 @dataclass(frozen=True, kw_only=True)
 class NameHints:
-    """What a name says; None or empty where it says nothing.
+    """Metadata in a name; None or empty if absent.
 
     ``rest`` are the words left over: those of the sample, with numbers.
     """
@@ -66,7 +66,7 @@ class NameHints:
 
 
 def read_name(path: Path) -> NameHints:
-    """Return what the name of a file says, and that of its folder where that is called flats or darks."""
+    """Return the metadata in the name of a file, and in that of a folder of flats or darks."""
     stem = path.name if path.is_dir() else path.stem
     energy = _ENERGY.search(stem)
     plain = _COUNTER.sub(" ", _ENERGY.sub(" ", stem))
@@ -110,16 +110,19 @@ def read_name(path: Path) -> NameHints:
 
 
 def looks_like_projections(hints: NameHints) -> bool | None:
-    """Say whether the words of a name are those of projections, False for those of slices, None for neither."""
+    """Return True for a name of projections, False for a name of slices, None for neither."""
     if hints.words & _SLICES:
         return False
     return True if hints.words & _PROJECTIONS else None
 
 
 def reference_of(path: Path) -> tuple[str, float] | None:
-    """Return element and valence of a reference spectrum from its name: ``Mn_2``, ``Ni3+``, or an oxide, ``Mn2O3``.
+    """Return element and valence of a reference spectrum from its name.
 
-    In an oxide oxygen is −2 and what has one valence only has that; the metal that is left takes what is missing.
+        Examples are ``Mn_2``, ``Ni3+``, or an oxide, ``Mn2O3``.
+
+    In an oxide oxygen is −2 and what has one valence only has that; the metal that is left takes
+    what is missing.
     """
     words = [word for word in re.split(r"[_\s.]+", path.stem) if word]
     if len(words) >= 2 and words[0] in SYMBOLS and words[1].isdigit() and int(words[1]) <= 8:
@@ -165,12 +168,12 @@ def _oxide(word: str) -> tuple[str, float] | None:
 
 
 def sample_name(words: str, folder: Path, top: Path) -> str:
-    """Return a name for a sample: the words of its files, else the folder, past folders called raw or data.
+    """Return a name for a sample, from its files or its folder (except raw or data).
 
     Parameters
     ----------
     words : words of the names of files
-    folder : where these files are
+    folder : folder of these files
     top : the folder that the user named
     """
     name, place, above = words, folder.resolve(), top.resolve()
@@ -178,14 +181,14 @@ def sample_name(words: str, folder: Path, top: Path) -> str:
         if place.name.lower() not in _GENERIC | _FLAT | _DARK:
             name = place.name
         place = place.parent
-    if not name:  # the folder itself is called raw or the like: the one above it, else its own name
+    if not name:  # the folder is called raw or similar: use its parent, or its own name
         name = above.parent.name if above.name.lower() in ("raw", "data") else above.name
     clean = _NOT_IN_A_NAME.sub("_", name).strip("_-")[:100]
     return clean if clean and clean not in ("logs", "benchmarks") else "sample"
 
 
 def _element(words: list[str]) -> str | None:
-    """Return the element that a name is about: O or a transition metal before others, two letters before one."""
+    """Return the element in a name; O and transition metals, and two letters, have priority."""
     found = [word for word in words if word in SYMBOLS]
     found += [
         match.group(1) for word in words if (match := _JOINED.fullmatch(word)) and match.group(1) in SYMBOLS

@@ -1,4 +1,4 @@
-"""A commented YAML text, line by line: what is known, what is guessed and why, what has to be filled in."""
+"""Commented YAML text, line by line: known values, guesses with reasons, gaps."""
 
 import os
 import re
@@ -18,7 +18,7 @@ _NUMBER = re.compile(r"[-+.]?[0-9][0-9_.eE+-]*|0[xo][0-9a-fA-F]+|[.](inf|nan)", 
 
 @dataclass(frozen=True)
 class Gap:
-    """What the files do not say: the setting, where it is, what to ask, and its line in the text."""
+    """A missing value: the setting, its place, the question, and its line in the text."""
 
     key: str
     place: str
@@ -48,24 +48,24 @@ class Page:
         )  # fmt: skip
 
     def guess(self, level: int, text: str) -> None:
-        """Add what was concluded, as a comment."""
+        """Add a conclusion as a comment."""
         self.guesses.append(text)
         self.note(level, f"guess: {text}")
 
     def gap(self, level: int, key: str, example: str, question: str, place: str) -> None:
-        """Add a setting that has to be filled in, as a comment: what it is, then the line to uncomment."""
+        """Add a missing setting as comments: its description, then the line to uncomment."""
         self.note(level, f"FILL IN: {question}")
         self.put(level, f"# {key}: {example}")
         self.gaps.append(Gap(key, place, question, len(self.lines)))
 
     def path(self, path: Path) -> str:
-        """Return a path as it is written: relative to the folder of the file where it lies below it."""
+        """Return a path as text, relative to the folder of the file if it is below it."""
         full = Path(os.path.abspath(path))  # noqa: PTH100  - links are not followed
         here = Path(os.path.abspath(self.folder))  # noqa: PTH100
         return str(full.relative_to(here)) if full.is_relative_to(here) else str(full)
 
     def paths(self, paths: Sequence[Path]) -> str:
-        """Return several paths as a pattern that means exactly these in this order, else as a list."""
+        """Return paths as a pattern if it matches exactly these in this order, else as a list."""
         if len(paths) == 1:
             return quoted(self.path(paths[0]))
         pattern = _pattern(paths)
@@ -80,7 +80,7 @@ class Page:
 
 
 def quoted(text: str) -> str:
-    """Return a text as a YAML scalar, in quotes where it needs them."""
+    """Return a text as a YAML scalar, with quotes if needed."""
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS and not _NUMBER.fullmatch(text):
         return text
     return "'" + text.replace("'", "''") + "'"

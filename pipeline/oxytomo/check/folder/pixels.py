@@ -1,4 +1,4 @@
-"""What the pixels of a series hold where neither the file nor its name says it: judged from a frame."""
+"""Quantity of the pixels, judged from a frame if neither the file nor its name gives it."""
 
 from dataclasses import dataclass
 
@@ -17,7 +17,7 @@ _BRIGHT, _OPEN = 1.5, (0.7, 1.3)
 
 @dataclass(frozen=True)
 class Pixels:
-    """Quantity and offset that are proposed, with the reason; None where nothing is."""
+    """Proposed quantity and offset with the reason; None without a proposal."""
 
     quantity: Quantity | None = None
     offset: float = 0.0
@@ -25,10 +25,11 @@ class Pixels:
 
 
 def judge(series: RawSeries) -> Pixels:
-    """Return what the pixels of a series without flat frames are taken for.
+    """Return the assumed quantity of a series without flat frames.
 
-    Signed whole numbers of an electron microscope (MRC) that begin near −32768 are counts less 32768. Fractions whose
-    empty region is near 0 are optical densities, near 1 transmissions. Nothing is said of unsigned whole numbers.
+    Signed whole numbers of an electron microscope (MRC) that begin near −32768 are counts less
+    32768. Fractions whose empty region is near 0 are optical densities, near 1 transmissions.
+    Nothing is said of unsigned whole numbers.
     """
     first = series.files[0]
     if series.n_flat or series.flat or first.quantity in ("transmission", "optical_density", "complex"):
@@ -47,7 +48,7 @@ def judge(series: RawSeries) -> Pixels:
 
 
 def _of_fractions(frame: AnyArray) -> Pixels:
-    """Return what floating-point numbers are, from their empty region: the part that covers most."""
+    """Return the quantity of floating-point values from the largest, empty part of a frame."""
     known = frame[np.isfinite(frame)].astype(np.float64)
     if known.size == 0:
         return Pixels()

@@ -1,4 +1,4 @@
-"""The proposal for a folder: a commented configuration, with what it guesses and what is left to fill in."""
+"""Proposal for a folder: a commented configuration, its guesses and its gaps."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -18,7 +18,7 @@ _MOST_LISTED = 20
 
 @dataclass(frozen=True, kw_only=True)
 class Answers:
-    """What the user says and files do not; None or empty where nothing is said."""
+    """Values from the user that are missing in the files; None or empty if not given."""
 
     formula: dict[str, float] | None = None
     density_g_cm3: float | None = None
@@ -31,7 +31,7 @@ class Answers:
 
 @dataclass(frozen=True, kw_only=True)
 class Proposal:
-    """A configuration as text, its gaps and guesses, and what was found, in words."""
+    """A configuration as text, its gaps and guesses, and a summary of the files."""
 
     text: str
     gaps: tuple[Gap, ...]
@@ -40,7 +40,7 @@ class Proposal:
 
 
 def survey(folders: Sequence[Path]) -> Survey:
-    """Look at folders and group what is in them.
+    """Read folders and group their files.
 
     Raises
     ------
@@ -61,12 +61,12 @@ def survey(folders: Sequence[Path]) -> Survey:
 
 
 def propose(found: Survey, answers: Answers, *, folder: Path) -> Proposal:
-    """Return a configuration for what was found.
+    """Return a configuration for the files.
 
     Parameters
     ----------
     found : series, spectra and volumes
-    answers : what the user says
+    answers : values from the user
     folder : the folder that the configuration will be in, which its paths start from
     """
     page = Page(folder)
@@ -280,7 +280,7 @@ def _source(
     page: Page, level: int, key: str, series: RawSeries, answers: Answers, place: str, *,
     stack: bool = False, signal: bool = False, entry: bool = False, pixel: bool = True,
 ) -> None:  # fmt: skip
-    """Write one series: a path where its files say everything, else a mapping."""
+    """Write one series: a path if its files contain everything, else a mapping."""
     inner = Page(page.folder)
     inner.put(0, f"images: {page.paths(series.paths)}")
     for guess in series.guesses:
@@ -318,7 +318,7 @@ def _source(
 
 
 def _angles(inner: Page, page: Page, series: RawSeries, answers: Answers, place: str) -> None:
-    """Write where the tilt angles come from, unless the files say them."""
+    """Write the source of the tilt angles, unless the files contain them."""
     if series.angles is not None:
         inner.put(0, f"angles: {quoted(page.path(series.angles))}")
         if series.angles_range is not None:
@@ -333,7 +333,7 @@ def _angles(inner: Page, page: Page, series: RawSeries, answers: Answers, place:
 
 
 def _pixels(inner: Page, series: RawSeries, place: str, *, signal: bool, stack: bool) -> None:
-    """Write what the pixels hold, where it is not clear."""
+    """Write the quantity of the pixels, if it is not clear."""
     first = series.files[0]
     found = judge(series)
     if signal:
@@ -369,7 +369,7 @@ def _pixels(inner: Page, series: RawSeries, place: str, *, signal: bool, stack: 
 
 
 def describe_proposal(proposal: Proposal, output: Path) -> list[str]:
-    """Return what was found, guessed and left open, as lines for a terminal."""
+    """Return findings, guesses and gaps as lines for a terminal."""
     lines = [f"found: {line}" for line in proposal.found]
     lines += [f"guess: {guess}" for guess in dict.fromkeys(proposal.guesses)]
     lines += [f"fill in: line {gap.line}: {gap.key}: {gap.question}" for gap in proposal.gaps]

@@ -1,4 +1,4 @@
-"""Stage ``align``: all series of a branch → one pixel grid, one tilt axis, resampled once."""
+"""Stage ``align``: bring all series of a branch to one pixel grid and one tilt axis."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from oxytomo.view.refused_alignment import shown_when_refused
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Estimate or load magnification and shifts, compose them, resample once, write."""
+    """Estimate or load magnification and shifts, combine them, resample once, and write."""
     named = {name: inputs[name] for name in settings.series}
     picture = outputs["table"].with_name("alignment_problem.png")
     with shown_when_refused(picture, named), scratch_fields(outputs["store"]):

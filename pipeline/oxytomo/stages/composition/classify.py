@@ -1,4 +1,4 @@
-"""Stage ``classify``: deviation → composition classes, plain, certain, and of the null run."""
+"""Stage ``classify``: composition classes from the deviation, with confidence and null run."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Classify, write. Without noise replicates every voxel of ``phases_confident`` is undecided."""
+    """Classify and write. Without noise replicates every confident class is undecided."""
     reconstructed = read_store(inputs["reconstruct"])
     uncertainty = read_store(inputs["uncertainty"]) if "uncertainty" in inputs else None
     pixel_nm = float(reconstructed.attributes["pixel_nm"])

@@ -1,4 +1,4 @@
-"""Stage ``decompose``: aligned optical densities (or element signals) → areal densities with covariance."""
+"""Stage ``decompose``: areal densities with covariance from aligned optical densities."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Solve every detector pixel for the elements, write."""
+    """Solve every detector pixel for the elements and write. Element signals are also accepted."""
     aligned, edges = read_store(inputs["align"]), settings.kind == "edges"
     series = aligned_series(aligned, in_memory=not edges)
     material = amounts.Material(settings.elements, settings.formula, settings.density_g_cm3)

@@ -1,4 +1,4 @@
-"""Stage ``export_areal_density``: maps of areal density with standard deviations, and optical densities."""
+"""Stage ``export_areal_density``: maps of areal density, their errors, optical densities."""
 
 from pathlib import Path
 
@@ -18,8 +18,8 @@ INPUTS = ("decompose", "align")
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Read ``decompose`` and ``align``, write ``store``.
 
-    Channels: ``<El>`` and then ``<El>_sigma``, areal densities in µm of the reference density, and the
-    aligned optical density of each series under the name of the series.
+    Channels: ``<El>`` and then ``<El>_sigma``, areal densities in µm of the reference density, and
+    the aligned optical density of each series under the name of the series.
     """
     decomposed, aligned = read_store(inputs["decompose"]), read_store(inputs["align"])
     elements = [str(element) for element in decomposed.attributes["elements"]]

@@ -1,4 +1,4 @@
-"""Stage ``export_composition``: element densities, deviation, classes and particle as one OME-Zarr image."""
+"""Stage ``export_composition``: densities, deviation and classes as an OME-Zarr image."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""Stage ``measure``: classes and deviation → fractions with intervals, domains, shells."""
+"""Stage ``measure``: fractions with intervals, domains and shells from classes and deviation."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Measure slab by slab, write the tables."""
+    """Measure slab by slab and write the tables."""
     reconstructed, classified = read_store(inputs["reconstruct"]), read_store(inputs["classify"])
     given = {name: read_store(inputs[name]) for name in ("uncertainty", "decompose") if name in inputs}
     uncertainty, decomposed = given.get("uncertainty"), given.get("decompose")

@@ -1,4 +1,4 @@
-"""Stage ``reconstruct``: element sinograms → densities, deviation and particle."""
+"""Stage ``reconstruct``: densities, deviation and particle from element sinograms."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Reconstruct, or put together what other jobs have reconstructed, and write."""
+    """Reconstruct, or join the parts that other jobs have reconstructed, and write."""
     decomposed = read_store(inputs["decompose"])
     data, solver = column_densities(decomposed), solver_of(**settings.solver.model_dump())
     with scratch_fields(outputs["store"]):

@@ -1,4 +1,4 @@
-"""Stage ``reconstruct_join``: the parts of a particle give its solid and the most frequent TM/O, the new reference."""
+"""Stage ``reconstruct_join``: join the parts of a particle; find its most frequent TM/O."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Put the parts together, find the mode, write."""
+    """Join the parts, find the mode of TM/O, which is the new reference, and write."""
     data = column_densities(read_store(inputs["decompose"]))
     solver = DeviationSolver(**settings.solver.model_dump(exclude={"method"}))
     ground = read_ground(inputs, data, solver)

@@ -1,4 +1,4 @@
-"""Stage ``reconstruct_part``: densities and difference in some slices of a particle."""
+"""Stage ``reconstruct_part``: densities and difference in a part of the slices."""
 
 from pathlib import Path
 
@@ -20,7 +20,7 @@ from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Solve the slabs of this part, write."""
+    """Solve the slabs of this part and write."""
     data = column_densities(read_store(inputs["decompose"]), in_memory_bytes=0)
     solver, n_metals = DeviationSolver(**settings.solver.model_dump(exclude={"method"})), len(data.atoms) - 1
     ground = read_ground(inputs, data, solver)

@@ -1,4 +1,4 @@
-"""Stage ``reconstruct_prepare``: what the parts of a particle share: a first look, its support, noise and reference."""
+"""Stage ``reconstruct_prepare``: common data of all parts: support, noise and reference."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Look, write."""
+    """Make a first reconstruction of the whole field and write."""
     data = column_densities(read_store(inputs["decompose"]))
     with scratch_fields(outputs["store"]):
         ground = prepare(

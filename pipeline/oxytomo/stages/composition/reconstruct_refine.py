@@ -1,4 +1,4 @@
-"""Stage ``reconstruct_refine``: the difference from the particle's own mode in some slices."""
+"""Stage ``reconstruct_refine``: difference from the mode of the particle in some slices."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Solve the slabs of this part once more, write."""
+    """Solve the slabs of this part again and write."""
     data = column_densities(read_store(inputs["decompose"]), in_memory_bytes=0)
     solver = DeviationSolver(**settings.solver.model_dump(exclude={"method"}))
     ground = read_ground(inputs, data, solver)

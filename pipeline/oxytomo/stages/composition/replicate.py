@@ -15,7 +15,7 @@ from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Draw, reconstruct, write."""
+    """Draw noise, reconstruct and write."""
     chain = Chain(
         column_densities(read_store(inputs["decompose"])),
         stored_composition(read_store(inputs["reconstruct"])),

@@ -1,4 +1,4 @@
-"""Stage ``uncertainty``: noise replicates of the result, and the null run on a uniform particle."""
+"""Stage ``uncertainty``: noise replicates of the result, and null run of a uniform particle."""
 
 from pathlib import Path
 
@@ -18,7 +18,7 @@ from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Draw replicates and reconstruct them, or read those of other jobs, and write their scatter."""
+    """Reconstruct replicates, or read those of other jobs, and write their scatter."""
     decomposed, reconstructed = read_store(inputs["decompose"]), read_store(inputs["reconstruct"])
     data, result = column_densities(decomposed), stored_composition(reconstructed)
     own, solver = settings.reference == "mode", solver_of(**settings.solver.model_dump())

@@ -1,4 +1,4 @@
-"""Stage ``fit_valence``: the registered stack of one element → valence of every pixel."""
+"""Stage ``fit_valence``: valence of every pixel from the registered stack of one element."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Read ``register``, write ``store``; the reference spectra are named by the settings."""
+    """Read ``register`` and the reference spectra of the settings, write ``store``."""
     stack, options = registered_stack(read_store(inputs["register"])), settings.options(MapOptions)
     setup = fit_setup(stack, read_references(settings.references), settings.options(FitOptions))
     for remark in setup.remarks:

@@ -1,4 +1,4 @@
-"""Stage ``measure_oxidation``: valence maps → shells, particles, profiles and models."""
+"""Stage ``measure_oxidation``: shells, particles, profiles and models from valence maps."""
 
 from pathlib import Path
 from typing import Any
@@ -15,7 +15,7 @@ from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Read ``fit_<El>`` and ``register_<El>`` per element; write tables, summary and ``store``."""
+    """Read ``fit_<El>`` and ``register_<El>``; write tables, summary and ``store``."""
     arrays: dict[str, NamedArray] = {}
     rows: dict[str, list[dict[str, Any]]] = {"shells": [], "particles": [], "profiles": []}
     summary: dict[str, Any] = {}

@@ -1,4 +1,4 @@
-"""Stage ``normalize_stack``: the raw stack of one element → optical density by energy."""
+"""Stage ``normalize_stack``: optical density from the raw stack of one element."""
 
 from pathlib import Path
 
@@ -15,7 +15,7 @@ from oxytomo.stages.sources import open_stack
 def run(
     _inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext
 ) -> None:
-    """Read frame by frame, normalise, write; the settings name the raw files."""
+    """Read the raw files of the settings frame by frame, normalise and write."""
     raw = {f"raw_{i}": path for i, path in enumerate(source_files(settings.source))}
     stack, element = open_stack(settings.source), settings.element
     require_plausible(element, [stack.frame(i) for i in looked_at(stack.shape[0])], stack.quantity)

@@ -1,4 +1,4 @@
-"""Stage ``register_stack``: the frames of one element's stack on one grid."""
+"""Stage ``register_stack``: register the frames of the stack of one element."""
 
 from pathlib import Path
 

@@ -1,1 +1,1 @@
-"""Stages that every branch shares."""
+"""Stages that several branches share."""

@@ -9,11 +9,11 @@ from oxytomo.view.comparison_page import write_comparison
 
 INPUTS = ("results",)
 TABLES = ("values", "groups", "differences", "shells")
-"""Ends of the names of the CSV files beside the page."""
+"""Suffixes of the CSV files of the page."""
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Read the samples below the folder ``results``, write ``report`` and its tables beside it."""
+    """Read the samples in the folder ``results``, write ``report`` and its tables."""
     results = inputs["results"]
     groups = {group: [results / name for name in names] for group, names in settings.groups}
     write_comparison(groups, outputs["report"])
@@ -21,6 +21,6 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
 
 
 def more_outputs(outputs: Mapping[str, Path]) -> dict[str, Path]:
-    """Return the tables that are written beside the page, by name."""
+    """Return the tables of the page, by name."""
     page = outputs["report"]
     return {name: page.with_name(f"{page.stem}_{name}.csv") for name in TABLES}

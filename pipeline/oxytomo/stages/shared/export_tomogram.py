@@ -1,4 +1,4 @@
-"""Stage ``export_tomogram``: a plain volume as OME-Zarr."""
+"""Stage ``export_tomogram``: write a volume as OME-Zarr."""
 
 from pathlib import Path
 

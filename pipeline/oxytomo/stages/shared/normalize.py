@@ -1,4 +1,4 @@
-"""Stage ``normalize``: one raw series → optical density (or signal) with variance, sorted by tilt angle."""
+"""Stage ``normalize``: optical density (or signal) with variance from one raw series."""
 
 from pathlib import Path
 
@@ -22,7 +22,7 @@ from oxytomo.stages.sources import normalization, read_request
 def run(
     _inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext
 ) -> None:
-    """Read, normalise, sort by angle, write; the raw files are named by the settings, not by ``inputs``."""
+    """Read the raw files of the settings, normalise, sort by tilt angle, and write."""
     source, name = settings.source, settings.series
     raw = {f"raw_{i}": path for i, path in enumerate(source_files(source))}
     series = read_tilt_series(read_request(source))

@@ -1,4 +1,4 @@
-"""Stage ``reconstruct_tomogram``: one aligned series → a volume in 1/µm (or signal per µm)."""
+"""Stage ``reconstruct_tomogram``: volume in 1/µm (or signal per µm) from an aligned series."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from oxytomo.units import NM_PER_UM
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Reconstruct slab by slab, write."""
+    """Reconstruct slab by slab and write."""
     aligned = read_store(inputs["align"])
     value, variance = (plane(aligned.field(name), 0) for name in ("value", "variance"))
     pixel_nm = float(aligned.attributes["pixel_nm"])

@@ -1,4 +1,4 @@
-"""Stage ``register_branches``: composition and structure of one particle → where voids lie to oxygen-poor domains."""
+"""Stage ``register_branches``: positions of voids relative to domains of one particle."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Register ``voids`` to ``reconstruct``, compare with ``classify`` and ``uncertainty``, write store and tables."""
+    """Register ``voids`` to ``reconstruct``, compare with the classes, write store and tables."""
     stores = {name: read_store(path) for name, path in inputs.items()}
     particle = stores["reconstruct"].field("particle")
     fixed, structure = solid_of_composition(stores["reconstruct"]), segmented(stores["voids"])

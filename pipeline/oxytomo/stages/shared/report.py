@@ -1,4 +1,4 @@
-"""Stage ``report``: one self-contained HTML page per sample from whatever of its results is there."""
+"""Stage ``report``: one self-contained HTML page per sample from its available results."""
 
 from pathlib import Path
 
@@ -12,7 +12,7 @@ INPUTS = ("results",)
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Read what is below the folder ``results`` (or single stores by their keys), write ``report``."""
+    """Read the results in the folder ``results`` (or single stores by key), write ``report``."""
     paths = dict(inputs)
     folder = paths.pop("results", None)
     if folder is not None:

@@ -13,7 +13,7 @@ from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Read ``voids``, ``pores`` and ``cracks``, write the folder ``meshes``."""
+    """Read ``voids``, ``pores`` and ``cracks``; write the folder ``meshes``."""
     store = read_store(inputs["voids"])
     voids, voxel_nm = read_voids(store), float(store.attributes["voxel_nm"])
     found = void_meshes(voids, read_csv(inputs["pores"]), read_csv(inputs["cracks"]), voxel_nm=voxel_nm)

@@ -1,4 +1,4 @@
-"""Stage ``measure_voids``: pores, cracks and their network → tables, with intervals from noise."""
+"""Stage ``measure_voids``: tables of pores, cracks and their network, with intervals."""
 
 from functools import partial
 from pathlib import Path

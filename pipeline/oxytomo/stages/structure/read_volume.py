@@ -1,4 +1,4 @@
-"""Stage ``read_volume``: a reconstructed volume in any format → float32 with its voxel size."""
+"""Stage ``read_volume``: convert a reconstructed volume to float32 with its voxel size."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from oxytomo.stages.sources import volume_request
 def run(
     _inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext
 ) -> None:
-    """Read, write; the raw files are named by the settings, not by ``inputs``."""
+    """Read the raw files of the settings and write."""
     raw = {f"raw_{i}": path for i, path in enumerate(expand(settings.source.images))}
     volume = read_volume(volume_request(settings.source))
     recorded = volume.voxel_nm

@@ -1,4 +1,4 @@
-"""Stage ``reconstruct_structure``: phase maps at all angles → a volume."""
+"""Stage ``reconstruct_structure``: volume from phase maps at all angles."""
 
 from pathlib import Path
 
@@ -14,7 +14,7 @@ from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Find the axis, reconstruct slab by slab, write."""
+    """Find the rotation axis, reconstruct slab by slab, and write."""
     store = read_store(inputs["retrieve_phase"])
     facts, tilt_deg, frames = store.attributes, store["tilt_deg"], store.field("value")
     require_angles(str(store.path), tilt_deg)

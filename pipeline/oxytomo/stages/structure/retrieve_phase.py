@@ -1,4 +1,4 @@
-"""Stage ``retrieve_phase``: transmissions at one or several distances → one phase map per angle."""
+"""Stage ``retrieve_phase``: one phase map per angle from one or several distances."""
 
 from functools import partial
 from pathlib import Path
@@ -22,7 +22,7 @@ from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Read in blocks of frames, register, retrieve, write."""
+    """Read blocks of frames, register them, retrieve the phase, and write."""
     series = [scan_series(name, read_store(inputs[name])) for name in settings.distances or inputs]
     places = None if settings.distances is None else list(settings.distances.values())
     scan = phase_scan(series, places, settings.options(ScanOptions))

@@ -1,4 +1,4 @@
-"""Stage ``segment_voids``: a volume → particles, void fraction, pores, cracks."""
+"""Stage ``segment_voids``: particles, void fraction, pores and cracks from a volume."""
 
 from pathlib import Path
 
@@ -16,7 +16,7 @@ from oxytomo.stages.sources import volume_request
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Read ``volume`` and the user's mask where there is one, segment, write ``store``."""
+    """Read ``volume`` and the user's mask, if any, segment, and write ``store``."""
     stored, mask = read_store(inputs["volume"]), settings.mask
     files = {f"mask_{i}": path for i, path in enumerate(expand(mask.images) if mask else ())}
     with scratch_fields(outputs["store"]):

@@ -10,7 +10,7 @@ from oxytomo.view.napari_plugin.results import Sample
 
 
 def arrange(viewer: Any, samples: Sequence[Sample]) -> None:
-    """Turn the scale bar on, show the detector's axes where maps lie beside volumes, say what is not as expected."""
+    """Show the scale bar, and the detector axes for maps next to volumes; report problems."""
     overlays = viewer.canvas.overlays
     overlays.scale_bar.visible = True
     overlays.scale_bar.colored = False

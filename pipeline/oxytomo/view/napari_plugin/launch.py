@@ -15,11 +15,14 @@ from oxytomo.view.napari_plugin.results import find_samples
 WIDGETS = ("Threshold", "Objects", "Profile", "Provenance")
 WINDOW, DOCK_WIDTH = (1500, 950), 430
 SETTLED_S, LONGEST_S = 0.5, 60.0
-"""A screenshot is taken when the window has been drawn for so long and the widgets have read their data."""
+"""A screenshot is taken when the window has been drawn for so long and the widgets have read their
+data."""
 
 
 def view(path: Path, *, screenshot: Path | None) -> list[str]:
-    """Open results in napari with all widgets; returns when the window is closed, or the screenshot is written.
+    """Open results in napari with all widgets.
+
+    Returns when the window is closed, or the screenshot is written.
 
     Returns
     -------
@@ -60,7 +63,7 @@ def view(path: Path, *, screenshot: Path | None) -> list[str]:
 
 
 def check_packages() -> None:
-    """Say what to install where napari or a Qt binding is missing."""
+    """Raise an error with instructions if napari or a Qt binding is missing."""
     bindings = ("PyQt6", "PySide6", "PyQt5", "PySide2")
     missing = [
         name
@@ -80,7 +83,7 @@ def check_packages() -> None:
 
 
 def check_display(environ: Mapping[str, str], platform: str) -> None:
-    """Say what to do where there is no screen: Qt would end the program without a word that helps."""
+    """Raise a helpful error without a display; Qt would end the program without explanation."""
     if not platform.startswith("linux") or environ.get("WAYLAND_DISPLAY"):
         return
     display = environ.get("DISPLAY", "")
@@ -95,7 +98,7 @@ def check_display(environ: Mapping[str, str], platform: str) -> None:
 
 
 def _answers(display: str) -> bool:
-    """Say whether an X server accepts connections."""
+    """Return True if an X server accepts connections."""
     host, _, number = display.rpartition(":")
     number = number.split(".")[0]
     if not number.isdigit():

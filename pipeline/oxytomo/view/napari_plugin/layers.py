@@ -1,4 +1,4 @@
-"""Results as napari layers: names, places in nanometre, colours, ranges, and what is visible at first."""
+"""Results as napari layers: names, positions in nm, colours, ranges, initial visibility."""
 
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -23,10 +23,11 @@ LayerTuple = tuple[Any, dict[str, Any], str]
 """Data, arguments and type of a layer, as napari's readers return them."""
 
 INFO = "oxytomo"
-"""Key of a layer's metadata: what it shows and where it comes from (see :func:`_info`)."""
+"""Key of the metadata of a layer: content and provenance (see :func:`_info`)."""
 
 COARSEST_SIDE = 256
-"""Coarser levels are not handed on: in 3D napari shows the coarsest, and this many voxels can be turned smoothly."""
+"""Coarser levels are not handed on: in 3D napari shows the coarsest, and this many voxels can be
+turned smoothly."""
 
 LABEL_COLORS: Mapping[str, Mapping[int, Rgba]] = {
     "phases": PHASE_COLORS,
@@ -43,7 +44,8 @@ LABEL_NAMES = {
     "excluded": "excluded pixels",
 }
 DETAIL = "_fraction_"
-"""Maps of which only the oxidation image itself, opened alone, shows all: the fraction of each reference."""
+"""Maps of which only the oxidation image itself, opened alone, shows all: the fraction of each
+reference."""
 
 SHOWN_LABELS = ("phases", "voids")
 LABEL_OPACITY = 0.75
@@ -51,7 +53,10 @@ KIND_NAMES = {kind: kind.replace("_", " ") for kind in KINDS}
 
 
 def sample_layers(samples: Sequence[Sample]) -> list[LayerTuple]:
-    """Return the layers of samples: all images at the bottom, all labels above; one sample is visible at first."""
+    """Return the layers of samples: all images at the bottom, all labels above.
+
+    One sample is visible at first.
+    """
     layers = [
         layer
         for number, sample in enumerate(samples)
@@ -67,7 +72,10 @@ def sample_layers(samples: Sequence[Sample]) -> list[LayerTuple]:
 
 
 def grid_note(samples: Sequence[Sample]) -> str:
-    """Return lines about branches of a sample beside each other and their grids; empty where each has one branch."""
+    """Return lines about branches of a sample beside each other and their grids.
+
+    Empty if each has one branch.
+    """
     notes = []
     for sample in samples:
         if len(sample.images) > 1:
@@ -77,17 +85,17 @@ def grid_note(samples: Sequence[Sample]) -> str:
 
 
 def mixes_maps_and_volumes(samples: Sequence[Sample]) -> bool:
-    """Say whether 2-D maps lie beside volumes; then z and x are shown, the axes of the detector."""
+    """Return True for 2-D maps next to volumes; then z and x, the detector axes, are shown."""
     return len({len(image.grid.scale_nm) for sample in samples for image in sample.images}) > 1
 
 
 def deviation_limit(threshold: float, sigma: float) -> float:
-    """Return where the colours of the deviation end: three thresholds, or three σ where noise is larger.
+    """Return the limit of the colours of the deviation: three thresholds, or 3σ if larger.
 
     Parameters
     ----------
     threshold : of the classes, a fraction
-    sigma : median σ of the deviation; NaN where it is not known
+    sigma : median σ of the deviation; NaN if unknown
     """
     return 3 * max(threshold, sigma if np.isfinite(sigma) else 0.0)
 
@@ -202,7 +210,7 @@ def _display(image: OpenedImage, channel: ImageChannel) -> dict[str, Any]:
 
 
 def _median_sigma(image: OpenedImage) -> float:
-    """Return the median σ of the deviation on the coarsest level (a mean of fine ones: within a voxel's scatter)."""
+    """Return the median σ of the deviation on the coarsest level, an average of the finer ones."""
     for channel in image.channels:
         if channel.name == "tm_o_deviation_sigma":
             sigma = np.asarray(channel.levels.arrays[-1])
@@ -212,10 +220,13 @@ def _median_sigma(image: OpenedImage) -> float:
 
 
 def _placed(levels: Levels, beam: tuple[float, float] | None) -> dict[str, Any]:
-    """Return data, multiscale, scale, translation and units; a map beside volumes gets the axis along the beam.
+    """Return data, multiscale, scale, translation and units.
 
-    A map is a projection: detector row z, detector column x (at tilt 0), and through everything along y. So it
-    becomes one voxel deep, and that voxel reaches over ``beam``, the range of y of the volumes.
+    A map beside volumes gets the axis along the beam.
+
+    A map is a projection: detector row z, detector column x (at tilt 0), and through everything
+    along y. So it becomes one voxel deep, and that voxel reaches over ``beam``, the range of y of
+    the volumes.
     """
     arrays, scale, place = list(shown_levels(levels.arrays)), levels.scale_nm, levels.translate_nm
     axes: tuple[str, ...] = ("z", "y", "x") if len(scale) == 3 or beam else ("y", "x")
@@ -235,7 +246,7 @@ def _placed(levels: Levels, beam: tuple[float, float] | None) -> dict[str, Any]:
 
 
 def shown_levels(arrays: Sequence[Any]) -> Sequence[Any]:
-    """Return the levels up to the first whose sides are at most :data:`COARSEST_SIDE` (one, for a small volume)."""
+    """Return the levels up to the first with all sides at most :data:`COARSEST_SIDE`."""
     for count, array in enumerate(arrays, start=1):
         if max(array.shape) <= COARSEST_SIDE:
             return arrays[:count]

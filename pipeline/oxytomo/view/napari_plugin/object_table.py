@@ -20,13 +20,17 @@ LARGEST_VOXELS = 256**3
 """Objects are sought and drawn on the finest level that has no more voxels than this."""
 
 COLUMNS = ("kind", "number", "class", "size_nm", "volume_nm3", "depth_nm", "touches_surface")
-"""Columns of the table. ``size_nm``: equivalent diameter of a domain or pore, extent of a crack. ``depth_nm``: mean depth, of a
-crack that of its shallowest voxel. ``class`` of a void: open or closed."""
+"""Columns of the table. ``size_nm``: equivalent diameter of a domain or pore, extent of a crack.
+``depth_nm``: mean depth, of a crack that of its shallowest voxel. ``class`` of a void: open or
+closed."""
 
 
 @dataclass(frozen=True)
 class ObjectRow:
-    """One object: ``kind`` is ``domain``, ``pore`` or ``crack``; ``label`` its number among the voxels of its source."""
+    """One object: ``kind`` is ``domain``, ``pore`` or ``crack``.
+
+    ``label`` its number among the voxels of its source.
+    """
 
     kind: str
     number: int
@@ -61,7 +65,7 @@ class Filter:
     depth_nm: tuple[float, float] = (0.0, np.inf)
 
     def accepts(self, row: ObjectRow) -> bool:
-        """Say whether a row is shown."""
+        """Return True if a row is shown."""
         return (
             (not self.kinds or row.kind in self.kinds)
             and (not self.classes or row.class_name in self.classes)
@@ -78,7 +82,8 @@ class LabelSource:
     ----------
     labels : (n_z, n_y, n_x) numbers of objects
     scale_nm, translate_nm : voxel size, and centre of the first voxel
-    boxes : per number its corners, (n + 1, 6): first voxel and one past the last along z, y, x; zeros where there is none
+    boxes : per number its corners, (n + 1, 6): first voxel and one past the last along z, y, x;
+        zeros if there is none
     """
 
     labels: LabelArray
@@ -101,20 +106,23 @@ class LabelSource:
         return tuple(slice(low, high) for low, high in zip(*self.boxes[label].reshape(2, 3), strict=True))
 
     def outline(self, label: int, box: tuple[slice, ...]) -> LabelArray:
-        """Return 1 where a voxel of an object shares a face with another or with the outside of its box, else 0."""
+        """Return 1 for voxels of an object that share a face with other voxels, else 0."""
         return _outline(self.labels[box], label)
 
 
 @dataclass(frozen=True)
 class Objects:
-    """All rows of a sample, the voxels they belong to by source, and what is missing."""
+    """All rows of a sample, their voxels by source, and missing tables."""
 
     rows: Sequence[ObjectRow]
     sources: Mapping[str, LabelSource]
     missing: Sequence[str]
 
     def at(self, place_nm: Sequence[float], shown: BoolArray) -> int | None:
-        """Return the row of the shown object at a place; a void goes before the domain around it."""
+        """Return the row of the shown object at a place.
+
+        A void goes before the domain around it.
+        """
         return self._first(np.asarray(place_nm, float)[None], shown)
 
     def along(self, place_nm: Sequence[float], direction: Sequence[float], shown: BoolArray) -> int | None:
@@ -137,7 +145,7 @@ class Objects:
         return self._first(start + np.arange(-reach, reach, step)[:, None] * unit, shown)
 
     def _first(self, points_nm: Float64Array, shown: BoolArray) -> int | None:
-        """Return the row of the first shown object on points, a void before a domain at the same one."""
+        """Return the row of the first displayed object at the points; voids before domains."""
         best: tuple[int, int] | None = None
         for key in ("voids", "domains"):
             if key not in self.sources:
@@ -158,7 +166,7 @@ class Objects:
 
 
 def centre_of(row: ObjectRow, source: LabelSource | None) -> Float64Array:
-    """Return the centroid of an object, or where it is hollow or bent the nearest of its voxels in the centroid's plane.
+    """Return the centroid of an object, or its nearest voxel in the plane of the centroid.
 
     Parameters
     ----------
@@ -243,10 +251,10 @@ def label_source(levels: Levels) -> LabelSource:
 
 
 def _chosen(levels: Levels) -> Levels:
-    """Return the levels from the finest on that has at most :data:`LARGEST_VOXELS`, placed as they are."""
+    """Return the levels from the finest with at most :data:`LARGEST_VOXELS` on."""
     first = next((i for i, a in enumerate(levels.arrays) if a.size <= LARGEST_VOXELS), len(levels.arrays) - 1)
     full, chosen = np.asarray(levels.arrays[0].shape), np.asarray(levels.arrays[first].shape)
-    # A coarser voxel spans f fine ones; its centre lies (f − 1)/2 of them further.
+    # A coarser voxel spans f fine voxels; its centre is shifted by (f − 1)/2 fine voxels.
     spans = 2.0 ** np.round(np.log2(full / chosen))
     scale = np.asarray(levels.scale_nm) * spans
     place = np.asarray(levels.translate_nm) + (spans - 1) / 2 * np.asarray(levels.scale_nm)
@@ -256,7 +264,10 @@ def _chosen(levels: Levels) -> Levels:
 def _domain_source(
     image: OpenedImage, rows: Sequence[ObjectRow], files: Files
 ) -> tuple[LabelSource, list[str]]:
-    """Number the domains again as the table does; the smallest listed one says what was left out."""
+    """Number the domains again as the table does.
+
+    The smallest listed one says what was left out.
+    """
     levels = _chosen(image.labels["phases"])
     coarse = levels.arrays[0].shape != image.labels["phases"].arrays[0].shape
     smallest = int(_table(files, "domains")["n_voxels"].min())
@@ -276,7 +287,7 @@ def _domain_source(
 
 
 def _table(files: Files, key: str) -> Any:
-    """Return a table; raises where there is none."""
+    """Return a table; raise an error if it is missing."""
     found = files.table(key)
     if found is None:
         raise InputError(

@@ -1,4 +1,4 @@
-"""Profiles along a line through layers and over the shells of the tables, with units, as a plot and as a table."""
+"""Profiles along a line through layers and over shells, as plots and tables with units."""
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
@@ -21,14 +21,18 @@ from oxytomo.results.results import Results
 from oxytomo.view.style import SERIES_COLORS, SERIES_MARKERS, house_style
 
 LARGEST_BOX = 2**25
-"""Voxels that a line may cut through (its box) on one level; a longer one is read on a coarser level."""
+"""Voxels that a line may cut through (its box) on one level; a longer one is read on a coarser
+level."""
 
 SHELL_AXIS = "share of the volume outside, rim to centre (%)"
 
 
 @dataclass(frozen=True)
 class Series:
-    """Values over the positions of a profile; ``errors`` are standard errors or standard deviations, as ``errors_are`` says."""
+    """Values over the positions of a profile.
+
+    ``errors`` are standard errors or standard deviations, as ``errors_are`` says.
+    """
 
     name: str
     values: Float64Array
@@ -38,7 +42,7 @@ class Series:
 
 @dataclass(frozen=True)
 class Profile:
-    """A plot's worth of numbers: positions, series of one quantity, and the words for the axes with their units."""
+    """Data of a plot: positions, series of one quantity, and axis labels with units."""
 
     title: str
     along: str
@@ -49,7 +53,7 @@ class Profile:
 
 @dataclass(frozen=True)
 class Place:
-    """An array at several resolutions (finest first) and where it lies, in nm."""
+    """An array at several resolutions (finest first) and its position in nm."""
 
     arrays: Sequence[Any]
     scale_nm: Sequence[float]
@@ -78,9 +82,12 @@ def line_positions(points_nm: Float64Array, step_nm: float) -> tuple[Float64Arra
 
 
 def sample_line(place: Place, points_nm: Float64Array) -> Float64Array:
-    """Return the values at points, linear between voxels; NaN outside, and next to voxels without a value.
+    """Return the values at points, linear between voxels.
 
-    Only the box around the line is read, on the finest level on which it has at most :data:`LARGEST_BOX` voxels.
+    NaN outside, and next to voxels without a value.
+
+    Only the box around the line is read, on the finest level on which it has at most
+    :data:`LARGEST_BOX` voxels.
     """
     full = np.asarray(place.arrays[0].shape)
     for number, array in enumerate(place.arrays):

@@ -1,4 +1,4 @@
-"""Where a layer comes from, as rows of a tree: result, stages, raw files, each with its hash and state."""
+"""Provenance of a layer as a tree: result, stages, raw files, each with hash and state."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
@@ -33,7 +33,8 @@ def provenance_links(path: Path, *, verify: bool) -> list[Link]:
     Parameters
     ----------
     path : an exported image or stage store
-    verify : compare every file with its hash; reads all raw files, wherever the results say that they are
+    verify : compare every file with its hash; reads all raw files, wherever the results say that
+        they are
     """
     return [
         Link(

@@ -32,7 +32,7 @@ def _as_list(path: Paths) -> list[str]:
 
 
 def _current_viewer() -> Any:
-    """Return napari's current viewer; None where layers are read without a window."""
+    """Return the current napari viewer; None if layers are read without a window."""
     import napari
 
     return napari.current_viewer()

@@ -1,4 +1,7 @@
-"""What a path holds that can be shown: one image, a sample, a folder of samples; and what is not finished."""
+"""Displayable results at a path: one image, a sample, or a folder of samples.
+
+And what is not finished.
+"""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -20,12 +23,13 @@ class Sample:
 
 
 def find_samples(path: Path) -> list[Sample]:
-    """Open what is at a path: an image, a sample's folder or a file in it, or a folder of samples.
+    """Open an image, the folder of a sample or a file in it, or a folder of samples.
 
     Raises
     ------
     InputError
-        When there is nothing to show; the message says whether results are unfinished or of another program.
+        When there is nothing to show; the message says whether results are unfinished or of another
+        program.
     """
     folder = path.parent if path.is_file() and path.name in FILES_OF_A_SAMPLE else path
     if image_record(folder) is not None or _is_zarr(folder):
@@ -50,7 +54,10 @@ def find_samples(path: Path) -> list[Sample]:
 
 
 def is_ours(path: Path) -> bool:
-    """Say quickly whether there is something of this package at a path; reads at most a few small files."""
+    """Return True if a path contains results of this package.
+
+    Reads at most a few small files.
+    """
     if path.is_file():
         return path.name in FILES_OF_A_SAMPLE and holds_results(path.parent)
     return image_record(path) is not None or holds_results(path) or bool(samples_below(path))

@@ -1,4 +1,4 @@
-"""Sample data of the plugin: the truth of a simulated particle, and results of a simulated measurement."""
+"""Sample data of the plugin: a simulated particle, and results of a simulated measurement."""
 
 import subprocess
 import sys
@@ -26,7 +26,7 @@ COMMANDS = (
 
 
 def simulated_particle() -> list[LayerTuple]:
-    """Return the exact composition of a simulated particle: densities, deviation and classes without noise."""
+    """Return the exact composition of a simulated particle: densities, deviation and classes."""
     phantom = cathode_particle(
         rng=np.random.default_rng(1),
         formula=FORMULA,
@@ -73,7 +73,10 @@ def simulated_particle() -> list[LayerTuple]:
 
 
 def simulated_results() -> list[LayerTuple]:
-    """Return the results of a small simulated measurement; the first time they are computed and open when ready."""
+    """Return the results of a small simulated measurement.
+
+    The first time they are computed and open when ready.
+    """
     import napari
     from napari.qt.threading import create_worker
     from napari.utils.notifications import show_error, show_info
@@ -91,14 +94,17 @@ def simulated_results() -> list[LayerTuple]:
 
 
 def cache_folder() -> Path:
-    """Return where computed samples are kept: the user's cache."""
+    """Return the folder of computed samples in the cache of the user."""
     from platformdirs import user_cache_path
 
     return user_cache_path("oxytomo") / "napari-sample"
 
 
 def compute_results(folder: Path) -> Path:
-    """Simulate a measurement and a phase-contrast volume, run the workflow; returns the sample's folder."""
+    """Simulate a measurement and a phase-contrast volume, run the workflow.
+
+    Returns the sample's folder.
+    """
     for command in COMMANDS:
         _oxytomo(*(part.format(folder=folder) for part in command))
     config = folder / "config.yaml"
@@ -112,7 +118,7 @@ def compute_results(folder: Path) -> Path:
 
 
 def _oxytomo(*arguments: str) -> None:
-    """Run a command of this package in a process of its own."""
+    """Run a command of this package in a separate process."""
     done = subprocess.run(
         [sys.executable, "-m", "oxytomo", *arguments], capture_output=True, text=True, check=False
     )

@@ -1,4 +1,4 @@
-"""What the threshold widget shows, from the stores of a sample: classes, fractions with intervals, null run."""
+"""Data of the threshold widget: classes, fractions with intervals, null run."""
 
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -53,14 +53,16 @@ class ThresholdModel:
         classes_at(self.ranks, k, out)
 
     def rows(self, k: int) -> list[tuple[str, str, str]]:
-        """Return per class its key, its fraction with interval, and that of the null run, as text in percent."""
+        """Return per class its key, and its fraction in result and null run, as text."""
         own = self.counts.fractions(k, confidence=CONFIDENCE)
         null = self.counts.null_fractions(k, confidence=CONFIDENCE)
         return [(name, _words(*own[name]), _words(*null[name]) if name in null else "—") for name in own]
 
 
 def load_threshold_model(image: OpenedImage) -> ThresholdModel:
-    """Read deviation, particle, noise replicates and null runs of a composition; takes seconds for 256³ voxels.
+    """Read deviation, particle, noise replicates and null runs of a composition.
+
+    Takes seconds for 256³ voxels.
 
     Raises
     ------
@@ -105,7 +107,7 @@ def load_threshold_model(image: OpenedImage) -> ThresholdModel:
 
 
 def threshold_choices(configured: float) -> tuple[Float64Array, int]:
-    """Return the thresholds to choose from, and the number of the one that the results were made with."""
+    """Return the available thresholds, and the index of the threshold of the results."""
     grid = np.linspace(STEP, HIGHEST, round(HIGHEST / STEP))
     nearest = int(np.argmin(np.abs(grid - configured)))
     if abs(grid[nearest] - configured) < 1e-9:

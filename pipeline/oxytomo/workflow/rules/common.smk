@@ -1,4 +1,4 @@
-# What the rules share: the project, the folders, and small functions that name inputs and settings.
+# Common parts of the rules: project, folders, and small functions for inputs and settings.
 import shlex
 import sys
 from pathlib import Path
@@ -30,16 +30,16 @@ from oxytomo.stages.registry import STAGES, STRUCTURE, stage_spec
 
 ANY_SAMPLE = "[A-Za-z0-9][A-Za-z0-9_-]*"
 ANY_BRANCH = "{branch}"
-"""Stands for the branch in the rule of a stage that several branches share."""
+"""Placeholder for the branch in the rule of a stage that several branches share."""
 
 
 def load_project():
-    """Return the project that the configuration describes, with one line for anything wrong with it."""
+    """Return the project of the configuration, or exit with a one-line error."""
     if not workflow.configfiles:
         raise WorkflowError("no configuration: give one with --configfile X.yaml")
     path = Path(workflow.configfiles[-1]).resolve()
     try:
-        if path.name == CONFIGURATION:  # `oxytomo run` has read and checked that one, and works in the results folder
+        if path.name == CONFIGURATION:  # `oxytomo run` has checked it already
             return parse_config(config, folder=path.parent, name=path.name)
         read_yaml(path)
         return results_below(parse_config(config, folder=path.parent, name=path.name), path.parent)
@@ -48,7 +48,7 @@ def load_project():
 
 
 def claim_results():
-    """Refuse a results folder that another run is at work in, or that was made from other raw files."""
+    """Refuse a results folder with another active run, or made from other raw files."""
     try:
         join_run(PROJECT.results)  # held until this process ends
         claim(PROJECT.results, PROJECT)
@@ -67,7 +67,7 @@ REQUESTS = Requests(PROJECT)
 WITH_CONDA = DeploymentMethod.CONDA in workflow.deployment_settings.deployment_method
 
 if not WITH_CONDA:
-    # The stages run in the Python that runs the workflow; with --sdm conda in the environment named oxytomo.
+    # The stages run in the Python of the workflow; with --sdm conda, in the environment oxytomo.
     shell.prefix(f"export OXYTOMO_PYTHON={shlex.quote(sys.executable)}; ")
 
 
@@ -78,12 +78,12 @@ wildcard_constraints:
 
 
 def environment(wildcards):
-    """Return the name of the conda environment that environment.yml makes, None without --sdm conda."""
+    """Return the name of the conda environment of environment.yml, None without --sdm conda."""
     return "oxytomo" if WITH_CONDA else None
 
 
 def rules_of_stages():
-    """Return stage and branch of every rule: the series of all branches share one, what belongs to the whole sample has none."""
+    """Return stage and branch of every rule; a rule of several branches or a whole sample has none."""
     rules = []
     for row in STAGES.values():
         if row.jobs and len(row.branches) > 1:
@@ -99,7 +99,7 @@ STAGE_RULES = rules_of_stages()
 
 
 def rule_name(row, branch):
-    """Return the name of a rule: that of its stage, with the branch where it is not the stage's own."""
+    """Return the name of a rule: its stage, and the branch if it is not the main branch."""
     return row.name if branch in (None, ANY_BRANCH, *row.branches[:1]) else f"{row.name}_{branch}"
 
 
@@ -109,17 +109,17 @@ def of_branch(branch, wildcards):
 
 
 def job_of(wildcards):
-    """Return the series, element, part or replicate of a job, empty where its stage has only one."""
+    """Return the series, element, part or replicate of a job, empty if its stage has only one."""
     return wildcards.get("job", "")
 
 
 def below_results(path):
-    """Return where something is that is named from the folder of results; a table of the user's own is where it is."""
+    """Return the path of a file in the results folder; a table of the user keeps its own path."""
     return path if Path(path).is_absolute() else f"{RESULTS}{path}"
 
 
 def inputs_of(row, branch):
-    """Return a function that gives the inputs of a job by key, and as ``raw`` the files that its settings name."""
+    """Return a function for the inputs of a job by key, with the raw files as ``raw``."""
 
     def files(wildcards):
         job = PROJECT, wildcards.sample, of_branch(branch, wildcards), row.name, job_of(wildcards)
@@ -150,7 +150,7 @@ def log_of(row, branch):
 
 
 def stage_command(call):
-    """Return the shell command of a rule; ``call`` is the stage with its label, inputs and outputs."""
+    """Return the shell command of a rule; ``call`` is stage, label, inputs and outputs."""
     return (
         f"${{{{OXYTOMO_PYTHON:-python}}}} -P -m oxytomo stage {call}"
         " --spec {params.spec:q} --threads {threads} --log {log:q}"
@@ -158,9 +158,9 @@ def stage_command(call):
 
 
 def call_of(row):
-    """Return a function that gives a stage with its label, inputs and outputs; raw files are named by its settings.
+    """Return a function for a stage with its label, inputs and outputs, without raw files.
 
-    It takes inputs and outputs, so that Snakemake does not record what it gives: new words repeat nothing.
+    It takes inputs and outputs, so that Snakemake does not record its result: a new text repeats nothing.
     """
 
     def call(wildcards, input, output):
@@ -172,19 +172,19 @@ def call_of(row):
 
 
 def samples_pattern(row):
-    """Return a pattern of the samples of a stage, those with its own way to a volume where there are several."""
+    """Return a pattern of the samples of a stage, for structure by kind of input."""
     if row.branches != (STRUCTURE,) or not row.routes:
         return ANY_SAMPLE
     return "|".join(samples_of(PROJECT, row)) or "(?!)"
 
 
 def keyed(paths):
-    """Return named paths as the command takes them, key=path."""
+    """Return named paths as command arguments, key=path."""
     return " ".join(shlex.quote(f"{key}={path}") for key, path in paths)
 
 
 def spec(row, branch):
-    """Return a function that gives the version and the settings of a job as JSON."""
+    """Return a function for the version and the settings of a job as JSON."""
 
     def settings(wildcards):
         job = job_of(wildcards) or None
@@ -195,7 +195,7 @@ def spec(row, branch):
 
 
 def memory(row, branch):
-    """Return a function that gives the memory in MB to ask for, from the size of the data, more at every attempt."""
+    """Return a function for the memory to request in MB; it increases at every attempt."""
 
     def mem_mb(wildcards, attempt):
         of = of_branch(branch, wildcards) or "composition"
@@ -205,7 +205,7 @@ def memory(row, branch):
 
 
 def minutes(row, branch):
-    """Return a function that gives the time in minutes to ask for, more at every attempt."""
+    """Return a function for the time to request in minutes; it increases at every attempt."""
 
     def runtime(wildcards, attempt):
         of = of_branch(branch, wildcards) or "composition"
@@ -215,7 +215,7 @@ def minutes(row, branch):
 
 
 def worth(row, branch):
-    """Return the number of threads that a rule asks for, or a function that gives what the work is worth."""
+    """Return the number of threads of a rule, or a function that depends on the amount of work."""
 
     def threads(wildcards):
         return REQUESTS.threads(wildcards.sample, of_branch(branch, wildcards), row.name)
@@ -224,12 +224,12 @@ def worth(row, branch):
 
 
 def report_memory(wildcards, attempt):
-    """Return the memory in MB to ask for the report of a sample."""
+    """Return the memory to request for the report of a sample, in MB."""
     return REQUESTS.report_memory_mb(wildcards.sample, attempt)
 
 
 def sample_results(wildcards):
-    """Return everything that the report of a sample reads: the products and the stage stores of its branches."""
+    """Return the inputs of the report of a sample: products and stage stores of its branches."""
     folder = f"{RESULTS}{wildcards.sample}"
     results = []
     for branch in sample_branches(PROJECT.samples[wildcards.sample]):
@@ -242,13 +242,13 @@ def sample_results(wildcards):
 
 
 def compared_results(wildcards):
-    """Return the products of every sample that is compared."""
+    """Return the products of all compared samples."""
     names = [name for members in PROJECT.groups.values() for name in members]
     return [f"{RESULTS}{name}/{p}" for name in names for b in sample_branches(PROJECT.samples[name]) for p in branch_products(b)]
 
 
 def sample_folder(wildcards):
-    """Return the folder of a sample as the command takes it."""
+    """Return the folder of a sample as a command argument."""
     return shlex.quote(f"results={RESULTS}{wildcards.sample}")
 
 

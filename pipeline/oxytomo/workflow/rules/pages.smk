@@ -1,4 +1,4 @@
-# The pages: one per sample from the products and stores of its branches, and one that compares the samples of the groups.
+# Pages: one report per sample, and one comparison of the groups of samples.
 
 
 rule report:

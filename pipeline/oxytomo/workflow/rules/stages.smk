@@ -1,5 +1,5 @@
-# One rule per stage and branch, by the rows of the registry; the series of a branch share one rule.
-# Snakemake reads the shell command when a job starts: it must not name what the loop changes.
+# One rule per stage and branch, from the registry; the series of a branch share one rule.
+# Snakemake reads the shell command when a job starts, so it must not use variables of the loop.
 
 
 for row, branch in STAGE_RULES:

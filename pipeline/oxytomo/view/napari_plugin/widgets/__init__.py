@@ -1,1 +1,1 @@
-"""The widgets of the napari plugin; their logic lies beside this folder and knows no window."""
+"""The widgets of the napari plugin; their logic is in the parent package, without Qt."""

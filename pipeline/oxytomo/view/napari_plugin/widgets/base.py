@@ -11,7 +11,10 @@ from oxytomo.view.napari_plugin.layers import INFO
 
 
 class SampleWidget(QWidget):
-    """A widget about one sample of those whose layers are open; ``use_sample`` is called when another is chosen."""
+    """A widget about one sample of those whose layers are open.
+
+    ``use_sample`` is called when another is chosen.
+    """
 
     def __init__(self, napari_viewer: Any) -> None:
         super().__init__()
@@ -50,18 +53,18 @@ class SampleWidget(QWidget):
         self.message.setVisible(bool(text))
 
     def use_sample(self) -> None:
-        """Read what the widget shows of the chosen sample."""
+        """Read the data of the selected sample for the widget."""
         raise NotImplementedError
 
     def change_sample(self) -> None:
-        """Call :meth:`use_sample`; what is wrong with the results becomes a message."""
+        """Call :meth:`use_sample`; errors in the results are shown as a message."""
         try:
             self.use_sample()
         except PipelineError as error:
             self.say(str(error))
 
     def _list_samples(self, _event: Any = None) -> None:
-        """Bring the list of samples in step with the layers; the choice stays where it can."""
+        """Update the list of samples from the layers; keep the selection if possible."""
         found = {}
         for layer in self.viewer.layers:
             info = layer.metadata.get(INFO)

@@ -1,4 +1,7 @@
-"""Widget: table of domains, pores and cracks; a selected row is centred and outlined, a click selects its row."""
+"""Widget: table of domains, pores and cracks.
+
+A selected row is centred and outlined, a click selects its row.
+"""
 
 from collections.abc import Iterator
 from typing import Any
@@ -81,7 +84,7 @@ class ObjectsProxy(QSortFilterProxyModel):
         self.setSortRole(Qt.ItemDataRole.UserRole)
 
     def filterAcceptsRow(self, row: int, parent: QModelIndex) -> bool:  # noqa: N802 - Qt's name
-        """Say whether a row is shown."""
+        """Return True if a row is shown."""
         source = self.sourceModel()
         return isinstance(source, ObjectsModel) and self.wanted.accepts(source.objects.rows[row])
 
@@ -149,7 +152,7 @@ class ObjectsWidget(SampleWidget):
         self.say("\n".join(self.objects.missing))
 
     def select_row(self, row: int, *, centre: bool = True) -> None:
-        """Select the object number ``row`` of :attr:`objects` in the table, which outlines and centres it."""
+        """Select object ``row`` of :attr:`objects` in the table, which outlines and centres it."""
         self.centres = centre
         index = self.proxy.mapFromSource(self.proxy.sourceModel().index(row, 0))
         self.table.setCurrentIndex(index)
@@ -203,7 +206,8 @@ class ObjectsWidget(SampleWidget):
     def _drawing(self, key: str) -> Any:
         """Return the layer for outlines on the grid of a source, empty when it is made.
 
-        It is as large as the grid: changing voxels is several times faster than changing the size and place of a layer.
+        It is as large as the grid: changing voxels is several times faster than changing the size
+        and place of a layer.
         """
         assert self.objects is not None
         source = self.objects.sources[key]
@@ -226,7 +230,10 @@ class ObjectsWidget(SampleWidget):
         return layer
 
     def _clicked(self, _viewer: Any, event: Any) -> Iterator[None]:
-        """Select the row of the object under a click while the table is seen; a drag is left to the camera."""
+        """Select the row of the object under a click while the table is seen.
+
+        A drag is left to the camera.
+        """
         yield
         moved = False
         while event.type == "mouse_move":

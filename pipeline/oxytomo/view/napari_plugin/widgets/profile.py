@@ -99,7 +99,7 @@ class ProfileWidget(SampleWidget):
         self.what.setCurrentText(LINE)
 
     def plot(self) -> None:
-        """Plot what is chosen; what is missing becomes a message."""
+        """Plot the selection; missing data are shown as a message."""
         self.figure.clear()
         self.profile = None
         self.layer.setEnabled(self.what.currentText() == LINE)

@@ -105,7 +105,7 @@ class ThresholdWidget(SampleWidget):
         self.show_threshold(model.start)
 
     def busy(self) -> bool:
-        """Say whether data are still being read."""
+        """Return True while data are being read."""
         return self.worker is not None and self.worker.is_running
 
     def show_threshold(self, k: int) -> None:
@@ -141,7 +141,10 @@ class ThresholdWidget(SampleWidget):
             self.table.setItem(number, column, item)
 
     def _layer(self) -> Any:
-        """Return the layer of live classes, made anew when it is not there; the exported classes are hidden then."""
+        """Return the layer of live classes; create it if it is missing.
+
+        The exported classes are hidden then.
+        """
         for layer in self.viewer.layers:
             if layer.data is self.classes:
                 return layer
