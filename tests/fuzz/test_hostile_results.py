@@ -7,6 +7,8 @@ import pytest
 from benchmarks.hostile_results import made_up, try_one
 from tests.fuzz.hostile import Hostile, hostile_results
 
+pytestmark = pytest.mark.slow
+
 READ = ("verify", "inspect", "view")
 KINDS = list(hostile_results())
 NEEDED = (

@@ -148,6 +148,7 @@ def test_strong_jitter_and_magnification_are_undone(
     assert found.tilts.alignment.precision_px.max() < 0.1
 
 
+@pytest.mark.slow
 def test_large_series_are_aligned_in_groups_and_on_binned_frames(monkeypatch: pytest.MonkeyPatch) -> None:
     """Memory has a bound: groups change nothing, binned frames keep the errors within the same figures."""
     case = Case(

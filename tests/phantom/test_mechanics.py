@@ -58,6 +58,7 @@ def swollen(solid: Solid) -> Deformed:
     return deform(solid, eigenstrain, ELASTIC, tolerance=1e-5, most_iterations=200, threads=1)
 
 
+@pytest.mark.slow
 def test_a_hollow_sphere_has_timoshenkos_hoop_stress() -> None:
     solid = sphere(64, void_px=7.5)
     found = swollen(solid)

@@ -115,6 +115,7 @@ def test_sirt_converges_to_the_disc() -> None:
     assert volume.min() >= 0
 
 
+@pytest.mark.slow
 def test_tv_recovers_a_disc_from_a_wedge_where_fbp_cannot() -> None:
     projections, geometry = disc_projections(WEDGE), TiltGeometry.square(WEDGE, N)
     weights = np.ones_like(projections)

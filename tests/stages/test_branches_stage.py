@@ -150,6 +150,7 @@ def test_the_transform_brings_the_voids_to_their_place(sample: tuple[Path, dict[
     assert facts["quality"]["outside"] < 0.05
 
 
+@pytest.mark.slow
 def test_slabs_and_files_change_no_number(
     sample: tuple[Path, dict[str, Path], Scene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

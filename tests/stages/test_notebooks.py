@@ -22,6 +22,7 @@ def test_a_notebook_is_short_and_holds_no_output(name: str) -> None:
             assert "import re" not in cell.source
 
 
+@pytest.mark.slow
 def test_a_tilt_series_becomes_three_volumes() -> None:
     run_notebook(
         "tilt_series_to_volume",
@@ -32,6 +33,7 @@ def test_a_tilt_series_becomes_three_volumes() -> None:
     )
 
 
+@pytest.mark.slow
 def test_a_valence_map_is_near_the_truth() -> None:
     run_notebook(
         "valence_map",
@@ -40,6 +42,7 @@ def test_a_valence_map_is_near_the_truth() -> None:
     )
 
 
+@pytest.mark.slow
 def test_the_voids_that_were_made_are_found() -> None:
     run_notebook(
         "voids",

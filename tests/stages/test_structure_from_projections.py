@@ -115,6 +115,7 @@ def test_delta_and_axis_come_back(scan: Path, normalized: Path, tmp_path: Path) 
     assert given["volume"][core].mean() / delta == pytest.approx(1, abs=0.03)
 
 
+@pytest.mark.slow
 def test_blocks_do_not_change_the_answer(
     scan: Path, normalized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

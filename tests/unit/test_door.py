@@ -81,6 +81,7 @@ def test_no_name_reaches_snakemake_as_an_option_or_a_rule(tmp_path: Path) -> Non
     assert not found.dryrun
 
 
+@pytest.mark.slow
 def test_a_profile_beside_the_configuration_is_not_used(tmp_path: Path) -> None:
     """Snakemake would take options from profiles/default, a workflow among them."""
     (tmp_path / "profiles" / "default").mkdir(parents=True)

@@ -20,6 +20,7 @@ def module_of(name: str) -> ModuleType:
     return importlib.import_module(getattr(oxytomo, name).__module__)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("name", FUNCTIONS)
 def test_the_example_of_a_public_function_runs(name: str) -> None:
     function = getattr(oxytomo, name)

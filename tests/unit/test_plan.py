@@ -249,6 +249,7 @@ def quick(tmp_path: Path, **changes: Any) -> Plan:
     )
 
 
+@pytest.mark.slow
 def test_one_simulation_finds_large_domains_and_a_fault_fakes_others(tmp_path: Path) -> None:
     plan = quick(tmp_path)
     clean, *_ = [task for task in tasks_of(plan) if task.question == "domains" and task.deviation > 0.15]

@@ -317,6 +317,7 @@ def ni_edge(valence: int) -> np.ndarray:
     return mu + (edge + 12 < NI_ENERGY) * wave * np.sin(0.9 * k + valence) * np.exp(-k / 12)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("last_ev", [8430.0, 8500.0, 8799.0])
 @pytest.mark.parametrize("scaled", [False, True])
 def test_a_mixture_of_a_metal_and_its_oxide(tmp_path: Path, last_ev: float, scaled: bool) -> None:

@@ -404,6 +404,7 @@ def test_every_accepted_sample_name_is_a_plain_folder_name(name: str) -> None:
     assert not name.startswith(".")
 
 
+@pytest.mark.slow
 def test_paths_of_raw_files_reach_the_shell_as_they_are(tmp_path: Path) -> None:
     name = "a'; touch ran; $(touch ran) `touch ran`.h5"
     with exchange(tmp_path / name) as file:

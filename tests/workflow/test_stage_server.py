@@ -102,6 +102,7 @@ def test_a_stage_makes_the_store_it_would_alone(server: StageServer, tmp_path: P
     assert "1 threads" in (tmp_path / "served.log").read_text(encoding="utf-8")
 
 
+@pytest.mark.slow
 def test_a_stage_ends_with_the_command_that_asked_for_it(server: StageServer, tmp_path: Path) -> None:
     with blocked(server, tmp_path) as (client, stage):
         client.kill()
@@ -109,6 +110,7 @@ def test_a_stage_ends_with_the_command_that_asked_for_it(server: StageServer, tm
         assert process(server).is_running()
 
 
+@pytest.mark.slow
 def test_a_stage_that_is_killed_is_said_to_be_killed(server: StageServer, tmp_path: Path) -> None:
     with blocked(server, tmp_path) as (client, stage):
         stage.kill()
@@ -132,6 +134,7 @@ def test_without_its_server_a_stage_runs_by_itself(server: StageServer, tmp_path
     assert said.stderr.startswith("oxytomo: error: stage: expected one of normalize,")
 
 
+@pytest.mark.slow
 def test_the_server_ends_with_a_run_that_is_killed() -> None:
     code = (
         "import sys, time\nfrom oxytomo.run.stage_server import stage_server\n"
