@@ -18,10 +18,10 @@ demo: $(VENV)/.installed demo/raw/.simulated
 	$(BIN)/oxytomo run configs/demo.yaml
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile
+	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder
 
 test-fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -n auto --maxprocesses=4 --dist loadfile -m "not slow and not gui and not data"
+	$(BIN)/python -m pytest -q -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder -m "not slow and not gui and not data"
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

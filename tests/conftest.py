@@ -35,3 +35,8 @@ def shared_data() -> Path:
 def rng() -> np.random.Generator:
     """Random numbers that are the same in every run."""
     return np.random.default_rng(20240817)
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take minutes: at the end, one process would wait for the other."""
+    items.sort(key=lambda item: item.path.parent.name != "workflow")
