@@ -38,5 +38,6 @@ def rng() -> np.random.Generator:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take minutes: at the end, one process would wait for the other."""
-    items.sort(key=lambda item: item.path.parent.name != "workflow")
+    """Begin with tests that fork, in processes that are still small, then with those that take minutes."""
+    first = {"fuzz": 0, "workflow": 1}
+    items.sort(key=lambda item: first.get(item.path.parent.name, 2))
