@@ -37,6 +37,7 @@ from oxytomo.config import (
     Branch,
     CompositionConfig,
     ImageSource,
+    MechanicsConfig,
     OxidationConfig,
     ProjectConfig,
     Source,
@@ -127,6 +128,8 @@ def _check_branch(
     config = branch_config(project, sample, branch)
     if isinstance(config, OxidationConfig):
         return _check_stacks(config, sample)
+    if isinstance(config, MechanicsConfig):
+        return _check_mechanics(project, sample, config, look=read_flats)
     problems: list[PipelineError] = []
     warnings: list[str] = []
     facts: dict[str, SeriesFacts] = {}
@@ -177,6 +180,17 @@ def _check_branch(
         needs[JOINT_STAGE] = joint_needs(config, shapes)
     problems += mask_problems(volumes)
     return BranchCheck(sample, branch, facts | volumes, needs), problems, warnings
+
+
+def _check_mechanics(
+    project: ProjectConfig, sample: str, config: MechanicsConfig, *, look: bool
+) -> tuple[BranchCheck, list[PipelineError], list[str]]:
+    """Check labels, tables and currents of the branch mechanics."""
+    from oxytomo.check.mechanics import mechanics_needs, mechanics_problems
+
+    problems = list(mechanics_problems(config, f"samples.{sample}.mechanics", look=look))
+    needs = {} if problems else mechanics_needs(config, project.samples[sample].structure)
+    return BranchCheck(sample, "mechanics", {}, needs), problems, []
 
 
 def _needs(config: BranchConfig, branch: Branch, facts: Mapping[str, SeriesFacts]) -> dict[str, Needs]:
