@@ -44,11 +44,11 @@ def ideal_sphere(tau: float, *, void_share: float = VOID_SHARE) -> IdealStress:
     r = np.linspace(max(void_share, 1e-3), 1.0, POINTS)
     if np.isinf(tau):
         u = (r**2 / 2 + void_share**3 / r) / (3 * (1 - void_share**3))
-        u -= 3 * np.trapezoid(u * r**2, r) / (1 - void_share**3)
+        u -= (np.diff(r**3) * (u[1:] + u[:-1]) / 2).sum() / (r[-1] ** 3 - r[0] ** 3)
     else:
         u = sphere_filling(r, tau) / 3 - tau
     a = void_share
-    steps = np.diff(r) * (u[1:] * r[1:] ** 2 + u[:-1] * r[:-1] ** 2) / 2
+    steps = np.diff(r**3) * (u[1:] + u[:-1]) / 6  # ∫ u r² dr
     part = np.concatenate([[u[0] * (r[0] ** 3 - a**3) / 3], u[0] * (r[0] ** 3 - a**3) / 3 + np.cumsum(steps)])
     whole = part[-1]
     hoop = (2 * r**3 + a**3) / ((1 - a**3) * r**3) * whole + part / r**3 - u
