@@ -4,9 +4,20 @@ from collections.abc import Iterator
 from pathlib import Path
 
 from oxytomo.check.plausible import require_files
-from oxytomo.config import MechanicsConfig, StructureConfig, source_files
+from oxytomo.config import MechanicsConfig, ProjectConfig, StructureConfig, source_files
 from oxytomo.errors import InputError, PipelineError
 from oxytomo.run.needs import Needs, stage_needs, structure_shape
+
+
+def check_mechanics(
+    project: ProjectConfig, sample: str, config: MechanicsConfig, *, look: bool
+) -> tuple[list[PipelineError], dict[str, Needs]]:
+    """Return the problems of the branch and the needs of its stages.
+
+    With ``look`` the labels are read, too.
+    """
+    problems = list(mechanics_problems(config, f"samples.{sample}.mechanics", look=look))
+    return problems, {} if problems else mechanics_needs(config, project.samples[sample].structure)
 
 
 def mechanics_problems(config: MechanicsConfig, place: str, *, look: bool) -> Iterator[PipelineError]:

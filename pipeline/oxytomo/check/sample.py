@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from oxytomo.arrays import Float64Array
+from oxytomo.check.mechanics import check_mechanics
 from oxytomo.check.plausible import require_files, require_plausible
 from oxytomo.check.series import (
     ENERGY_TOLERANCE,
@@ -18,6 +19,7 @@ from oxytomo.check.series import (
     copied_series,
     ends_of,
     files_of_one_energy,
+    fix_of_flats,
     missing_pixels,
     overridden,
     shared_between_samples,
@@ -129,7 +131,8 @@ def _check_branch(
     if isinstance(config, OxidationConfig):
         return _check_stacks(config, sample)
     if isinstance(config, MechanicsConfig):
-        return _check_mechanics(project, sample, config, look=read_flats)
+        wrong, needs = check_mechanics(project, sample, config, look=read_flats)
+        return BranchCheck(sample, branch, {}, needs), wrong, []
     problems: list[PipelineError] = []
     warnings: list[str] = []
     facts: dict[str, SeriesFacts] = {}
@@ -180,17 +183,6 @@ def _check_branch(
         needs[JOINT_STAGE] = joint_needs(config, shapes)
     problems += mask_problems(volumes)
     return BranchCheck(sample, branch, facts | volumes, needs), problems, warnings
-
-
-def _check_mechanics(
-    project: ProjectConfig, sample: str, config: MechanicsConfig, *, look: bool
-) -> tuple[BranchCheck, list[PipelineError], list[str]]:
-    """Check labels, tables and currents of the branch mechanics."""
-    from oxytomo.check.mechanics import mechanics_needs, mechanics_problems
-
-    problems = list(mechanics_problems(config, f"samples.{sample}.mechanics", look=look))
-    needs = {} if problems else mechanics_needs(config, project.samples[sample].structure)
-    return BranchCheck(sample, "mechanics", {}, needs), problems, []
 
 
 def _needs(config: BranchConfig, branch: Branch, facts: Mapping[str, SeriesFacts]) -> dict[str, Needs]:
@@ -322,16 +314,9 @@ def _check_flats(facts: SeriesFacts, source: Source) -> list[str]:
             f"{facts.place}: flat frames",
             expected="counts above zero in nearly every pixel",
             got=what,
-            fix=_fix_of_flats(mean, facts),
+            fix=fix_of_flats(mean, facts),
         )
     return [f"{facts.place}: flat frames have {what}; these pixels are invalid"] if share > 0 else []
-
-
-def _fix_of_flats(mean: Float64Array, facts: SeriesFacts) -> str:
-    """Return advice for flats without light; unsigned counts read as signed are negative."""
-    if facts.values is not None and facts.values[0] < 0 and (mean < 0).mean() > 0.5:
-        return "give 'offset: 32768' where 16-bit counts were stored as signed numbers, or replace the flat frames"
-    return "replace the flat frames, or crop the detector region without light"
 
 
 def _check_backend(config: BranchConfig, place: str) -> None:

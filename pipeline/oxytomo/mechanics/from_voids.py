@@ -1,15 +1,16 @@
 """Parts of a particle from its segmentation, and from segmentations of noisier volumes."""
 
 from collections.abc import Iterator
-from dataclasses import replace
+from dataclasses import dataclass
 
 import numpy as np
 from scipy.ndimage import find_objects, gaussian_filter
 
-from oxytomo.arrays import AnyArray, FloatArray
+from oxytomo.arrays import BoolArray, FloatArray
 from oxytomo.errors import InputError
 from oxytomo.mechanics.geometry import Parts, check_labels, six_connected
 from oxytomo.mechanics.solid import CRACK, SOLID, VOID
+from oxytomo.segment.regions import Labels
 from oxytomo.segment.void_noise import noise_correlation
 from oxytomo.segment.voids import Voids, find_voids, label_voids
 
@@ -42,7 +43,7 @@ def box_of_particle(voids: Voids, *, wanted: int | None) -> tuple[int, tuple[sli
             got=f"particle {label}, which it cuts",
             fix=fix + "; the cut would count as a free surface",
         )
-    return label, find_objects(labels == label)[0]
+    return label, find_objects((labels == label).astype(np.uint8))[0]
 
 
 def parts_of_voids(voids: Voids, *, wanted: int | None, voxel_um: float) -> Parts:
@@ -52,30 +53,31 @@ def parts_of_voids(voids: Voids, *, wanted: int | None, voxel_um: float) -> Part
     outer surface; elsewhere a void fraction is noise.
     """
     label, box = box_of_particle(voids, wanted=wanted)
-    parts = _parts(voids, label, box, voids.instances[box], voids.zone[box], voids.n_pores, voxel_um)
+    found = _Found(voids.void[box], voids.instances[box], voids.zone[box], voids.n_pores)
+    parts = _parts(voids, label, box, found, voxel_um)
     check_labels(parts.labels)
     return parts
 
 
-def _parts(
-    voids: Voids,
-    label: int,
-    box: tuple[slice, ...],
-    instances: AnyArray,
-    zone: AnyArray,
-    n_pores: int,
-    voxel_um: float,
-    void: FloatArray | None = None,
-) -> Parts:
+@dataclass(frozen=True)
+class _Found:
+    """Voids in the box of a particle: void fraction, numbers, zones, and the number of pores."""
+
+    void: FloatArray
+    instances: Labels
+    zone: Labels
+    n_pores: int
+
+
+def _parts(voids: Voids, label: int, box: tuple[slice, ...], found: _Found, voxel_um: float) -> Parts:
     inside = voids.particle[box] == label
-    if void is None:
-        void = voids.void[box]
-    share = np.clip(void, 0.0, 1.0).astype(np.float32)
-    pore_zone = (zone > 0) & (zone <= n_pores)
+    share = np.clip(found.void, 0.0, 1.0).astype(np.float32)
+    pore_zone = (found.zone > 0) & (found.zone <= found.n_pores)
     share[~(pore_zone | (voids.depth_px[box] < SKIN_BLURS * voids.blur_px))] = 0.0
-    pores = np.where(inside & (instances <= n_pores), instances, 0).astype(np.int32)
+    pores = np.where(inside & (found.instances <= found.n_pores), found.instances, 0).astype(np.int32)
     labels = np.where(pores > 0, VOID, np.where(inside, SOLID, 0)).astype(np.uint8)
-    labels[six_connected(inside & (instances > n_pores), void.astype(np.float32)) & inside] = CRACK
+    cracks: BoolArray = inside & (found.instances > found.n_pores)
+    labels[six_connected(cracks, found.void.astype(np.float32)) & inside] = CRACK
     z, y, x = (one.start for one in box)
     return Parts(labels, share, pores * (labels == VOID), voxel_um, (z, y, x))
 
@@ -120,7 +122,6 @@ def noisy_parts(
             false_cracks=false_cracks,
             false_discovery=false_discovery,
         )
-        instances, zone = np.zeros(void.shape, np.int32), np.zeros(void.shape, np.int32)
+        instances, zone = (np.zeros(void.shape, np.int32) for _ in range(2))
         n_pores = label_voids(found, depth, instances, zone, blur_px=voids.blur_px)
-        one = _parts(voids, label, box, instances, zone, n_pores, parts.voxel_um, values)
-        yield replace(one, start=parts.start)
+        yield _parts(voids, label, box, _Found(values, instances, zone, n_pores), parts.voxel_um)

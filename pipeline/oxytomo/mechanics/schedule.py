@@ -1,4 +1,4 @@
-"""Currents and depths: times, dimensionless times, amplitudes, and what the material can sustain."""
+"""Currents and depths: times, amplitudes, and what the material can sustain."""
 
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass

@@ -13,6 +13,7 @@ from oxytomo.mechanics.crack_fronts import crack_fronts, crack_sheets
 from oxytomo.mechanics.elasticity import Deformed, strain_of
 from oxytomo.mechanics.geometry import Parts, beside_voids
 from oxytomo.mechanics.ideal import ideal_sphere
+from oxytomo.mechanics.lithiation import Currents
 from oxytomo.mechanics.materials import Material, literature_range, sustained
 from oxytomo.mechanics.schedule import rate_per_s
 from oxytomo.mechanics.solid import CRACK, FEWEST_BRIDGE_VOXELS, Solid
@@ -233,6 +234,27 @@ def rates(
         }
         for one in c_rates
     ]
+
+
+def mechanics_facts(shown: Shown, currents: Currents, found: Mapping[str, Any]) -> dict[str, Any]:
+    """Return geometry, material, currents, the shown state and its stress."""
+    radius_um, value = shown.parts.radius_um, found["first_principal_p95_mpa"]
+    given = rates(currents.material, currents.c_rates, currents.lithium, radius_um)
+    value = value if np.isfinite(value) else found["solid_first_principal_p95_mpa"]
+    material = material_facts(
+        currents.material, value, largest_a=max(one["a"] for one in given), in_time=currents.in_time
+    )
+    return {
+        "voxel_nm": 1e3 * shown.parts.voxel_um,
+        "radius_nm": 1e3 * radius_um,
+        "direction": currents.direction,
+        "in_time": currents.in_time,
+        "lithium": list(currents.lithium),
+        "material": material,
+        "rates": given,
+        "shown": dict(shown.state),
+        "stress": dict(found),
+    }
 
 
 def bridge_facts(table: pd.DataFrame, parts: Parts) -> dict[str, Any]:
