@@ -316,5 +316,22 @@ def test_voids_of_a_structure_have_the_stress_of_the_true_voids(
     assert errors["replicates"] == 2
     assert 0 < errors["noise"] < 0.3
     # 10 % is the aim at this contrast to noise; the true voids are whole voxels, which are some % low.
-    print(one, other, errors, found["stress"], known["stress"])
     assert one == pytest.approx(other, rel=0.15)
+
+
+def test_the_idealised_particle_is_written_with_its_closed_solution(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    from oxytomo.cli import main
+    from oxytomo.config import load_config
+
+    assert main(["simulate", str(tmp_path / "ideal"), "--kind", "stress", "--size", "48"]) == 0
+    assert "needs --size" in capsys.readouterr().out  # pores of 0.6 voxels
+    made = load_config(tmp_path / "ideal" / "config.yaml")
+    assert not check_project(made, read_flats=True).problems
+    curves = pd.read_csv(tmp_path / "ideal" / "ideal_stress.csv").set_index(["c_rate", "depth"])
+    assert curves.loc[(10.0, 0.5), "hoop_mpa"] == pytest.approx(
+        100 * curves.loc[(0.1, 0.5), "hoop_mpa"], rel=1e-6
+    )
+    # Finite elements of this particle gave 70 MPa for the void alone at 10 C.
+    assert curves.loc[(10.0, 0.2), "hoop_mpa"] == pytest.approx(70, rel=0.05)
