@@ -280,7 +280,7 @@ def grey_particle(rng: np.random.Generator) -> tuple[np.ndarray, np.ndarray]:
     grid = np.arange(n) - n / 2 + 0.5
     z, y, x = np.meshgrid(grid, grid, grid, indexing="ij")
     true = (z * z + y * y + x * x < 26**2).astype(np.uint8)
-    for centre, radius in (((0, 0, 0), 6.5), ((0, 13, 0), 4.5), ((-12, 0, 8), 4.0)):
+    for centre, radius in (((0, 0, 0), 6.5), ((0, 15, 0), 4.5), ((-12, 0, 8), 4.0)):
         away = (z - centre[0]) ** 2 + (y - centre[1]) ** 2 + (x - centre[2]) ** 2
         true[away < radius**2] = 2
     grey = gaussian_filter((true == 1).astype(np.float32), 0.8)
