@@ -25,6 +25,7 @@ PROSE = (
     "phase",
     "preprocess",
     "reconstruct",
+    "scattering",
     "segment",
     "simulate",
 )
