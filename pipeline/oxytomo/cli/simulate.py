@@ -21,7 +21,8 @@ Write a simulated acquisition of a cathode particle: raw files in the Data Excha
 'tilts': dual-energy tilt series (densities, deviation, shifts);
 'xanes': stack of images through the edge of each element (valence, edge jump, shifts);
 'holotomography': holograms at four distances (volume, shifts);
-'volume': phase-contrast volume with pores and cracks (voids and their sizes)."""
+'volume': phase-contrast volume with pores and cracks (voids and their sizes);
+'scattering': two maps of resonant inelastic scattering (feature, yields, emission offset)."""
 EXAMPLES = f"""\
 examples:
   oxytomo simulate demo
@@ -29,6 +30,7 @@ examples:
   oxytomo simulate null --uniform               a particle without deviation: every domain found in it is false
   oxytomo simulate xanes --kind xanes --elements Mn Ni --size 128
   oxytomo simulate voids --kind volume          a volume with pores and cracks, for the structure branch
+  oxytomo simulate rixs --kind scattering       maps over excitation and emission energy, before and after
   oxytomo simulate quick --size 48 --tilts 33 --photons 1e5 --elements O Ni
   oxytomo simulate real --effect stray=0.015 --effect post_edge.O=1.05
 
@@ -44,10 +46,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("folder", type=Path, metavar="OUT_DIR", help="output folder for raw/, truth.npz and config.yaml")
     add(
         "--kind",
-        choices=("tilts", "xanes", "holotomography", "volume"),
+        choices=("tilts", "xanes", "holotomography", "volume", "scattering"),
         default="tilts",
-        help="dual-energy tilt series, stacks through edges, holograms at four distances, or a "
-        "phase-contrast volume of a particle with pores and cracks (default: %(default)s)",
+        help="dual-energy tilt series, stacks through edges, holograms at four distances, a "
+        "phase-contrast volume of a particle with pores and cracks, or maps of resonant inelastic "
+        "scattering (default: %(default)s)",
     )
     add(
         "--elements",
@@ -115,6 +118,10 @@ def run(arguments: argparse.Namespace) -> int:
         from oxytomo.cli.simulate_stack import write_stacks
 
         return write_stacks(arguments)
+    if arguments.kind == "scattering":
+        from oxytomo.cli.simulate_scattering import write_maps
+
+        return write_maps(arguments)
     arguments.elements = arguments.elements or list(EDGES)
     _check(arguments)
     if arguments.kind == "volume":

@@ -13,6 +13,7 @@ from oxytomo.config.oxidation import (
 from oxytomo.config.patterns import expand
 from oxytomo.config.phase import ProjectionSource, ReconstructStructureSettings, RetrievePhaseSettings
 from oxytomo.config.project import Branch, ProjectConfig, RegisterBranchesSettings, SampleConfig
+from oxytomo.config.scattering import MapSource, ScatteringConfig
 from oxytomo.config.settings import (
     AlignSettings,
     ClassifySettings,
@@ -39,6 +40,7 @@ from oxytomo.config.source import (
 )
 from oxytomo.config.stage_settings import (
     AlignStage,
+    CalibrateMapStage,
     ClassifyStage,
     ComparisonStage,
     DecomposeStage,
@@ -46,8 +48,10 @@ from oxytomo.config.stage_settings import (
     ExportStage,
     FitValenceStage,
     MeasureOxidationStage,
+    MeasureScatteringStage,
     MeasureStage,
     MeasureVoidsStage,
+    NormalizeMapStage,
     NormalizeStackStage,
     NormalizeStage,
     ReadVolumeStage,
@@ -72,6 +76,7 @@ __all__ = [
     "AngleRamp",
     "ArealDensityConfig",
     "Branch",
+    "CalibrateMapStage",
     "ClassifySettings",
     "ClassifyStage",
     "ComparisonStage",
@@ -87,13 +92,16 @@ __all__ = [
     "FitValenceStage",
     "ImageSource",
     "InstrumentSettings",
+    "MapSource",
     "MeasureOxidationSettings",
     "MeasureOxidationStage",
+    "MeasureScatteringStage",
     "MeasureSettings",
     "MeasureStage",
     "MeasureVoidsSettings",
     "MeasureVoidsStage",
     "ModelTermSettings",
+    "NormalizeMapStage",
     "NormalizeSettings",
     "NormalizeStackSettings",
     "NormalizeStackStage",
@@ -121,6 +129,7 @@ __all__ = [
     "RetrievePhaseSettings",
     "RetrievePhaseStage",
     "SampleConfig",
+    "ScatteringConfig",
     "SegmentVoidsSettings",
     "SegmentVoidsStage",
     "Source",

@@ -3,9 +3,17 @@
 from oxytomo.arrays import Quantity
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
 from oxytomo.config.oxidation import OxidationConfig
+from oxytomo.config.scattering import ScatteringConfig
 from oxytomo.config.structure import StructureConfig
 
-BranchConfig = CompositionConfig | ArealDensityConfig | TomogramConfig | OxidationConfig | StructureConfig
+BranchConfig = (
+    CompositionConfig
+    | ArealDensityConfig
+    | TomogramConfig
+    | OxidationConfig
+    | StructureConfig
+    | ScatteringConfig
+)
 
 
 def default_quantity(config: BranchConfig) -> Quantity:
@@ -22,6 +30,8 @@ def light_from_air(config: BranchConfig) -> bool:
 
     A single image of a scanned beam has no other source; tilt series need a region from the user.
     """
+    if isinstance(config, ScatteringConfig):
+        return False
     if isinstance(config, OxidationConfig):
         return config.normalize.air_rescale
     return isinstance(config, ArealDensityConfig) or config.normalize.air is not None

@@ -10,6 +10,7 @@ from oxytomo.config import (
     CompositionConfig,
     DeviationSettings,
     OxidationConfig,
+    ScatteringConfig,
     StructureConfig,
     TomogramConfig,
 )
@@ -85,7 +86,7 @@ def branch_sizes(config: BranchConfig, shapes: Shapes) -> Sizes:
     deep = columns
     if isinstance(config, StructureConfig) and config.volume is not None:
         frames, (rows, deep, columns) = 0, shapes["volume"]
-    flat = isinstance(config, OxidationConfig | ArealDensityConfig)
+    flat = isinstance(config, OxidationConfig | ArealDensityConfig | ScatteringConfig)
     voxels = 0 if flat else rows * deep * columns
     return Sizes(
         series=max(n * y * x for n, y, x in shapes.values()) * FLOAT_BYTES / MB if frames else 0.0,
@@ -107,7 +108,7 @@ def branch_sizes(config: BranchConfig, shapes: Shapes) -> Sizes:
 
 def _passes(config: BranchConfig) -> dict[str, float]:
     """Return the number of forward and back projections of every ray of one volume, by stage."""
-    if isinstance(config, OxidationConfig | ArealDensityConfig):
+    if isinstance(config, OxidationConfig | ArealDensityConfig | ScatteringConfig):
         return {}
     if isinstance(config, StructureConfig):
         rounds = config.reconstruct.iterations if config.reconstruct.align_tilts else 0

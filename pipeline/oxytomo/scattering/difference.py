@@ -1,6 +1,7 @@
 """Difference of two maps: of every point, and of one feature, with a permutation test."""
 
 from dataclasses import dataclass, replace
+from itertools import pairwise
 
 import numpy as np
 
@@ -177,7 +178,7 @@ def _overlaps(of: Float64Array, on: Float64Array) -> Float64Array:
     """Return the share of each bin of one scale in each bin of another, (n_of, n_on)."""
     edges = bin_edges(on)
     widths = np.diff(bin_edges(of))
-    columns = [overlap(of, (low, high)) / widths for low, high in zip(edges[:-1], edges[1:], strict=True)]
+    columns = [overlap(of, (low, high)) / widths for low, high in pairwise(edges)]
     return np.stack(columns, axis=1)
 
 

@@ -60,11 +60,12 @@ class ElasticLine:
 def find_elastic_line(one: EmissionMap, *, search_ev: float, linear: bool, name: str) -> ElasticLine:
     """Find the elastic line of a map.
 
-    A first guess comes from the median over all excitations at equal energy loss, in which
+    A first guess comes from the middle half of all excitations at equal energy loss, in which
     fluorescence at a fixed emission energy does not remain. Then one normal line, with an amplitude
     and a straight background for each excitation, is fitted to all of them together by weighted
-    least squares. Excitations with other emission at the line do not fit and are left out. The error of the offset is the larger one of counting
-    statistics and of the scatter of single excitations.
+    least squares. Excitations with other emission at the line do not fit and are left out. The
+    error of the offset is the larger one of counting statistics and of the scatter of single
+    excitations.
 
     Parameters
     ----------

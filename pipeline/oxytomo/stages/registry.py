@@ -82,6 +82,7 @@ class Stage:
 
 
 _COMPOSITION, _OXIDATION, _STRUCTURE = ("composition",), ("oxidation",), (STRUCTURE,)
+_SCATTERING = ("scattering",)
 _PROJECTED = ("projections", "phase_maps")
 
 # fmt: off
@@ -173,6 +174,20 @@ _ROWS = (
     Stage("export_meshes", "structure", version=2, settings="ExportStage", branches=_STRUCTURE,
           inputs={"voids": "voids", "pores": "pores.csv", "cracks": "cracks.csv"},
           products={"meshes": "meshes"}, threads=1, package="pyvista", extra="view"),
+    Stage("normalize_map", "scattering", version=1, settings="NormalizeMapStage", branches=_SCATTERING,
+          jobs="series", raw="source", store="normalize/{job}.zarr", group="scattering"),
+    Stage("calibrate_map", "scattering", version=1, settings="CalibrateMapStage", branches=_SCATTERING,
+          jobs="series", inputs={"normalize": "normalize/{job}"}, store="calibrate/{job}.zarr",
+          group="scattering"),
+    Stage("measure_scattering", "scattering", version=1, settings="MeasureScatteringStage",
+          branches=_SCATTERING, raw="references", inputs={"calibrate_*": "calibrate/*"},
+          store="measure.zarr",
+          products={"yields": "scattering_yields.csv", "cuts": "scattering_cuts.csv",
+                    "valences": "scattering_valences.csv", "summary": "scattering.json"},
+          threads=1, group="scattering"),
+    Stage("export_scattering", "scattering", version=1, settings="ExportStage", branches=_SCATTERING,
+          inputs={"calibrate_*": "calibrate/*", "measure": "measure"},
+          products={"store": "scattering.ome.zarr"}, threads=1, group="scattering"),
     Stage("register_branches", "shared", version=3, settings="RegisterBranchesStage",
           inputs={"reconstruct": "composition:reconstruct", "uncertainty": "composition:uncertainty",
                   "classify": "composition:classify", "voids": "structure:voids"},
