@@ -21,6 +21,7 @@ from oxytomo.results.records import (
     Structure,
     Tomogram,
 )
+from oxytomo.results.scattering_warnings import scattering_warnings
 from oxytomo.slabs import sampled
 
 if TYPE_CHECKING:
@@ -228,6 +229,7 @@ _WARNINGS: Mapping[str, Callable[[Any], list[str]]] = {
     "tomogram": tomogram_warnings,
     "oxidation": oxidation_warnings,
     "structure": structure_warnings,
+    "scattering": scattering_warnings,
     JOINT: joint_warnings,
 }
 

@@ -130,9 +130,9 @@ def emission_cut(one: EmissionMap, excitation_ev: float, *, width_ev: float) -> 
 def scatter_error(value: Float64Array) -> Float64Array:
     """Return the noise of a spectrum without counts, from the scatter of neighbouring points.
 
-    It is 1.4826 times the median absolute difference of a point from the mean of its two
-    neighbours, over √1.5, and the same for all points. Structure as narrow as the step is counted
-    as noise.
+    It is 1.4826 times the median absolute difference of a point from the cubic through its four
+    neighbours, over √(35/18), and the same for all points. Structure as narrow as the step is
+    counted as noise.
 
     Parameters
     ----------
@@ -143,10 +143,11 @@ def scatter_error(value: Float64Array) -> Float64Array:
     (n,) float64
     """
     known = value[np.isfinite(value)]
-    if known.size < 5:
+    if known.size < 7:
         return np.full(value.size, np.nan)
-    apart = known[1:-1] - (known[2:] + known[:-2]) / 2
-    spread = 1.4826 * float(np.median(np.abs(apart - np.median(apart)))) / np.sqrt(1.5)
+    near, far = known[1:-3] + known[3:-1], known[:-4] + known[4:]
+    apart = known[2:-2] - (4 * near - far) / 6
+    spread = 1.4826 * float(np.median(np.abs(apart - np.median(apart)))) / np.sqrt(35 / 18)
     return np.where(np.isfinite(value), spread, np.nan)
 
 

@@ -31,7 +31,8 @@ class MapAcquisition:
     photons : mean photons of the band for each excitation above the edge
     resolution_ev : full width at half maximum of the emission, also of the elastic line
     offset_ev : recorded emission energy − true one
-    feature : strength of the feature relative to the band above the edge, at its maximum
+    feature : strength of the feature relative to the band above the edge, at its maximum; it takes
+        the place of emission of the band, so that the absorption is unchanged
     oxidised : fraction of oxidised oxygen in the absorption of the bulk
     oxidised_surface : the same in the electron yield
     background : photons of the whole row that do not depend on energies, relative to the band
@@ -145,9 +146,9 @@ def simulate_map(acquisition: MapAcquisition, *, rng: np.random.Generator) -> Si
     sigma = a.resolution_ev / FWHM
     flux = 1.0 - 0.18 * np.exp(-((excitation - 532.5) ** 2) / (2 * 2.0**2)) + 0.004 * (excitation - 540.0)
     band = sum(share * _line(true_edges, centre, np.hypot(width, sigma)) for centre, width, share in BAND)
-    rows = np.outer(emits, np.asarray(band))
     at, width = FEATURE_EXCITATION
     resonance = a.feature * np.exp(-((excitation - at) ** 2) / (2 * width**2))
+    rows = np.outer(np.maximum(emits - resonance, 0.0), np.asarray(band))
     centre, own = FEATURE_EMISSION
     feature = np.outer(resonance, _line(true_edges, centre, np.hypot(own, sigma)))
     elastic = np.stack([ELASTIC_SHARE * _line(true_edges, ev, sigma) for ev in excitation])
