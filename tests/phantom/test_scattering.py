@@ -9,14 +9,9 @@ from scipy.special import erf
 from oxytomo.errors import InputError
 from oxytomo.oxidation.fit_setup import FitOptions
 from oxytomo.oxidation.spectra import Reference
-from oxytomo.scattering.difference import (
-    Calibrated,
-    FeatureOptions,
-    feature_change,
-    map_difference,
-    scale_factor,
-)
+from oxytomo.scattering.difference import feature_change, map_difference, scale_factor
 from oxytomo.scattering.elastic import FWHM, elastic_light, find_elastic_line
+from oxytomo.scattering.feature import Calibrated, FeatureOptions
 from oxytomo.scattering.maps import EmissionMap, emission_map
 from oxytomo.scattering.self_absorption import slab_of, without_self_absorption
 from oxytomo.scattering.valences import yield_valence

@@ -8,8 +8,9 @@ import numpy as np
 
 from oxytomo.io.records import Provenance
 from oxytomo.io.stores import NamedArray, Store, write_store
-from oxytomo.scattering.difference import Calibrated, MapDifference
+from oxytomo.scattering.difference import MapDifference
 from oxytomo.scattering.elastic import ElasticLight, ElasticLine
+from oxytomo.scattering.feature import Calibrated
 from oxytomo.scattering.maps import EmissionMap
 from oxytomo.scattering.summary import BesideColumn, MeasuredMap
 

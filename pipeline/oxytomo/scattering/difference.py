@@ -7,35 +7,21 @@ import numpy as np
 
 from oxytomo.arrays import BoolArray, Float64Array
 from oxytomo.errors import InputError
-from oxytomo.scattering.maps import (
-    LEAST_VARIANCE,
-    EmissionMap,
-    Window,
-    bin_edges,
-    overlap,
-    require_window,
-    window_sum,
+from oxytomo.scattering.chance import change_elsewhere, permutation_p_value
+from oxytomo.scattering.feature import (
+    Calibrated,
+    Common,
+    FeatureOptions,
+    FeatureSums,
+    common_ranges,
+    feature_sums,
 )
+from oxytomo.scattering.maps import EmissionMap, bin_edges, overlap
 
 SAME_ENERGY_EV = 0.02
 """Excitations that differ by no more than this are the same."""
-NEAR_ELASTIC = 1.2
-"""Emission within this many full widths of the elastic line does not count as the rest."""
-LEAST_TILE = 50.0
-"""Places elsewhere in the map are compared if they have at least this many photons."""
 SHIFT_EV = 0.05
 """Shift of the emission scale for the derivative of a change."""
-
-
-@dataclass(frozen=True)
-class FeatureOptions:
-    """The feature and how two maps are compared; see the settings of the same names."""
-
-    excitation_ev: Window
-    emission_ev: Window
-    scale: str
-    permutations: int
-    level: float
 
 
 @dataclass(frozen=True)
@@ -85,64 +71,6 @@ class FeatureChange:
     photons: tuple[float, float]
     elsewhere: float
     elsewhere_n: int
-
-
-@dataclass(frozen=True)
-class Calibrated:
-    """A map on its calibrated emission scale.
-
-    Attributes
-    ----------
-    map : the map
-    fwhm_ev : full width of the elastic line, NaN where unknown
-    scale_error_ev : standard error of the emission scale, eV
-    """
-
-    map: EmissionMap
-    fwhm_ev: float
-    scale_error_ev: float
-
-
-@dataclass(frozen=True)
-class _Sums:
-    """Photons of the feature and the rest by excitation, and how excitations are weighted."""
-
-    feature: Float64Array
-    feature_variance: Float64Array
-    rest: Float64Array
-    rest_variance: Float64Array
-    in_window: Float64Array
-    in_rest: Float64Array
-    flux: Float64Array
-
-    def feature_rate(self, photons: Float64Array | None = None) -> Float64Array:
-        """Return the feature per flux, summed over excitations; also for permuted photons."""
-        return _total(self.feature if photons is None else photons, self.in_window / self.flux)
-
-    def rest_rate(self, photons: Float64Array | None = None) -> Float64Array:
-        """Return the rest per flux, summed over excitations."""
-        return _total(self.rest if photons is None else photons, self.in_rest / self.flux)
-
-    def relative_error(self, *, of_rest: bool, flux_error: float) -> float:
-        """Return the relative standard error of the feature over the rest."""
-        parts = [_relative(self.feature, self.feature_variance, self.in_window / self.flux, flux_error)]
-        if of_rest:
-            parts.append(_relative(self.rest, self.rest_variance, self.in_rest / self.flux, flux_error))
-        return float(np.sqrt(sum(part**2 for part in parts)))
-
-
-def _total(photons: Float64Array, weights: Float64Array) -> Float64Array:
-    used = weights > 0
-    return np.asarray(photons[..., used] @ weights[used])
-
-
-def _relative(
-    photons: Float64Array, variance: Float64Array, weights: Float64Array, flux_error: float
-) -> float:
-    used = weights > 0
-    total = float(photons[used] @ weights[used])
-    squares = variance[used] @ weights[used] ** 2 + flux_error**2 * ((photons * weights)[used] ** 2).sum()
-    return float(np.sqrt(squares)) / abs(total) if total else float("inf")
 
 
 def map_difference(first: EmissionMap, second: EmissionMap, *, factor: float) -> MapDifference:
@@ -222,7 +150,7 @@ def feature_change(
     InputError
         If a map does not cover the windows, or the feature has no photons.
     """
-    sums = [_sums(one, options, _common(first.map, second.map)) for one in (first, second)]
+    sums = [feature_sums(one, options, common_ranges(first.map, second.map)) for one in (first, second)]
     of_rest = options.scale == "rest"
     values = [_ratio(one, of_rest) for one in sums]
     if not min(values) > 0:
@@ -241,13 +169,13 @@ def feature_change(
     calibration = float(
         np.hypot(
             *(
-                _per_ev(one, options, _common(first.map, second.map)) * one.scale_error_ev
+                _per_ev(one, options, common_ranges(first.map, second.map)) * one.scale_error_ev
                 for one in (first, second)
             )
         )
     )
-    p_value = _p_value(sums, float(np.log(ratio)), calibration, options, rng)
-    elsewhere, n = _elsewhere(first, second, options, sums)
+    p_value = permutation_p_value(sums, float(np.log(ratio)), calibration, options, rng)
+    elsewhere, n = change_elsewhere(first, second, options, sums)
     return FeatureChange(
         first=values[0],
         second=values[1],
@@ -267,92 +195,19 @@ def scale_factor(first: Calibrated, second: Calibrated, options: FeatureOptions)
     """Return the factor on the second map that gives both the same rest; 1 for ``flux``."""
     if options.scale == "flux":
         return 1.0
-    sums = [_sums(one, options, _common(first.map, second.map)) for one in (first, second)]
+    sums = [feature_sums(one, options, common_ranges(first.map, second.map)) for one in (first, second)]
     return float(sums[0].rest_rate() / sums[1].rest_rate())
 
 
-def _ratio(sums: _Sums, of_rest: bool) -> float:
+def _ratio(sums: FeatureSums, of_rest: bool) -> float:
     return float(sums.feature_rate() / sums.rest_rate()) if of_rest else float(sums.feature_rate())
 
 
-def _photons(sums: _Sums) -> float:
+def _photons(sums: FeatureSums) -> float:
     return float(sums.feature[sums.in_window > 0].sum())
 
 
-@dataclass(frozen=True)
-class _Common:
-    """Ranges that both maps cover, eV."""
-
-    excitation: Window
-    emission: Window
-
-
-def _common(first: EmissionMap, second: EmissionMap) -> _Common:
-    ranges = []
-    for axis in ("excitation_ev", "emission_ev"):
-        edges = [bin_edges(getattr(one, axis)) for one in (first, second)]
-        low, high = max(e[0] for e in edges), min(e[-1] for e in edges)
-        if not low < high:
-            raise InputError(
-                "maps to compare",
-                expected="maps of common energies",
-                got=f"no common {axis.removesuffix('_ev')} energies",
-                fix="compare maps of one edge, or check their energies",
-            )
-        ranges.append((float(low), float(high)))
-    return _Common(*ranges)
-
-
-def _sums(one: Calibrated, options: FeatureOptions, common: _Common) -> _Sums:
-    """Sum the photons of the feature and of the rest by excitation."""
-    source = one.map
-    require_window(
-        source.excitation_ev, options.excitation_ev, name="feature.excitation_ev", what="excitation"
-    )
-    require_window(source.emission_ev, options.emission_ev, name="feature.emission_ev", what="emission")
-    feature, feature_variance = window_sum(source, options.emission_ev)
-    in_window = overlap(source.excitation_ev, options.excitation_ev)
-    in_range = overlap(source.excitation_ev, common.excitation)
-    rest, rest_variance = window_sum(
-        source, common.emission, left_out=near_elastic(one) | _feature_bins(source, options)
-    )
-    unknown = ~np.isfinite(feature)
-    if (unknown & (in_window > 0)).any():
-        raise InputError(
-            "feature",
-            expected="valid points in all of its windows",
-            got=f"{int((unknown & (in_window > 0)).sum())} excitations with invalid points",
-            fix="choose other windows, or repair the map",
-        )
-    lost = ~np.isfinite(rest)
-    return _Sums(
-        feature=np.where(unknown, 0.0, feature),
-        feature_variance=np.where(unknown, 0.0, feature_variance),
-        rest=np.where(lost, 0.0, rest),
-        rest_variance=np.where(lost, 0.0, rest_variance),
-        in_window=np.where(unknown, 0.0, in_window),
-        in_rest=np.where(lost, 0.0, in_range),
-        flux=np.where(np.isfinite(source.flux), source.flux, 1.0),
-    )
-
-
-def near_elastic(one: Calibrated) -> BoolArray:
-    """Return the bins of a map near its elastic line; none if its width is unknown."""
-    source = one.map
-    if not np.isfinite(one.fwhm_ev):
-        return np.zeros(source.photons.shape, bool)
-    away = np.abs(source.emission_ev[None, :] - source.excitation_ev[:, None])
-    return np.asarray(away <= NEAR_ELASTIC * one.fwhm_ev)
-
-
-def _feature_bins(source: EmissionMap, options: FeatureOptions) -> BoolArray:
-    """Return the bins of which any part is in the feature."""
-    rows = overlap(source.excitation_ev, options.excitation_ev) > 0
-    columns = overlap(source.emission_ev, options.emission_ev) > 0
-    return np.asarray(rows[:, None] & columns[None, :])
-
-
-def _per_ev(one: Calibrated, options: FeatureOptions, common: _Common) -> float:
+def _per_ev(one: Calibrated, options: FeatureOptions, common: Common) -> float:
     """Return the relative change of the feature per eV of the emission scale."""
     logs = []
     edges = bin_edges(one.map.emission_ev)
@@ -363,89 +218,5 @@ def _per_ev(one: Calibrated, options: FeatureOptions, common: _Common) -> float:
     for shift in (-step, step):
         low, high = (limit + shift for limit in options.emission_ev)
         moved = replace(options, emission_ev=(low, high))
-        logs.append(np.log(max(_ratio(_sums(one, moved, common), options.scale == "rest"), 1e-300)))
+        logs.append(np.log(max(_ratio(feature_sums(one, moved, common), options.scale == "rest"), 1e-300)))
     return float(abs(logs[1] - logs[0]) / (2 * step))
-
-
-def _p_value(
-    sums: list[_Sums],
-    observed: float,
-    calibration: float,
-    options: FeatureOptions,
-    rng: np.random.Generator,
-) -> float:
-    """Return the share of random redistributions of the photons with a change as large."""
-    first, second = sums
-    if first.flux.size != second.flux.size or np.abs(first.in_window - second.in_window).max() > 1e-6:
-        return float("nan")
-    of_rest = options.scale == "rest"
-    amounts = [float(one.rest_rate()) if of_rest else 1.0 for one in sums]
-    shares = second.flux * amounts[1] / (second.flux * amounts[1] + first.flux * amounts[0])
-    n = options.permutations
-    used = (first.in_window > 0) & (second.in_window > 0)
-    feature = _redistributed(first.feature, second.feature, shares, used, n, rng)
-    logs = np.log(np.maximum(second.feature_rate(feature), 1e-300))
-    logs -= np.log(np.maximum(first.feature_rate(first.feature + second.feature - feature), 1e-300))
-    if of_rest:
-        used = (first.in_rest > 0) & (second.in_rest > 0)
-        rest = _redistributed(first.rest, second.rest, shares, used, n, rng)
-        logs -= np.log(second.rest_rate(rest)) - np.log(first.rest_rate(first.rest + second.rest - rest))
-    logs += rng.normal(scale=calibration, size=n) if calibration > 0 else 0.0
-    larger = int((np.abs(logs) >= abs(observed)).sum())
-    return (1 + larger) / (1 + n)
-
-
-def _redistributed(
-    first: Float64Array,
-    second: Float64Array,
-    shares: Float64Array,
-    used: BoolArray,
-    n: int,
-    rng: np.random.Generator,
-) -> Float64Array:
-    """Return the photons of the second map in random redistributions, (n, n_excitation)."""
-    found = np.broadcast_to(second, (n, second.size)).copy()
-    together = np.rint(np.maximum(first + second, 0)).astype(np.int64)[used]
-    found[:, used] = rng.binomial(together, shares[used], size=(n, int(used.sum())))
-    # Shares of bins are no whole photons: what rounding took away is shared like the photons.
-    found[:, used] += ((first + second)[used] - together) * shares[used]
-    return found
-
-
-def _elsewhere(
-    first: Calibrated, second: Calibrated, options: FeatureOptions, sums: list[_Sums]
-) -> tuple[float, int]:
-    """Return the root mean square of the change over its error at other places, and their number."""
-    common = _common(first.map, second.map)
-    widths = [high - low for low, high in (options.excitation_ev, options.emission_ev)]
-    scale = float(sums[1].rest_rate() / sums[0].rest_rate()) if options.scale == "rest" else 1.0
-    amounts = []
-    for one in (first, second):
-        photons, flux = one.map.photons, one.map.flux[:, None]
-        hidden = near_elastic(one) | _feature_bins(one.map, options) | ~np.isfinite(photons)
-        rows = _tiles(one.map.excitation_ev, common.excitation, widths[0])
-        columns = _tiles(one.map.emission_ev, common.emission, widths[1])
-        whole = rows @ (~hidden).astype(float) @ columns.T
-        full = rows.sum(axis=1)[:, None] * columns.sum(axis=1)[None, :]
-        counted = np.where(hidden, 0.0, photons)
-        rate = rows @ np.nan_to_num(counted / flux) @ columns.T
-        spread = rows**2 @ np.nan_to_num(np.abs(counted) / flux**2) @ (columns.T**2)
-        amounts.append((rate, np.maximum(spread, 0), whole > full * (1 - 1e-9), rows @ counted @ columns.T))
-    (rate_a, spread_a, whole_a, n_a), (rate_b, spread_b, whole_b, n_b) = amounts
-    used = whole_a & whole_b & (np.minimum(n_a, n_b) >= LEAST_TILE) & (rate_a > 0) & (rate_b > 0)
-    if not used.any():
-        return float("nan"), 0
-    logs = np.log(rate_b[used] / rate_a[used] / scale)
-    errors = np.sqrt(
-        np.maximum(spread_a[used], LEAST_VARIANCE * 1e-12) / rate_a[used] ** 2
-        + spread_b[used] / rate_b[used] ** 2
-    )
-    return float(np.sqrt(np.mean((logs / errors) ** 2))), int(used.sum())
-
-
-def _tiles(centre: Float64Array, span: Window, width: float) -> Float64Array:
-    """Return the overlap of each bin with windows side by side, as shares, (n_window, n)."""
-    lows = np.arange(span[0], span[1] - width + 1e-9, width)
-    widths = np.diff(bin_edges(centre))
-    found = [overlap(centre, (low, low + width)) / widths for low in lows]
-    return np.array(found) if found else np.zeros((0, centre.size))

@@ -9,15 +9,14 @@ import numpy as np
 from oxytomo.arrays import Float64Array
 from oxytomo.oxidation.edges import default_windows, inside
 from oxytomo.scattering.difference import (
-    Calibrated,
     FeatureChange,
-    FeatureOptions,
     MapDifference,
     feature_change,
     map_difference,
     scale_factor,
 )
 from oxytomo.scattering.elastic import ElasticLight
+from oxytomo.scattering.feature import Calibrated, FeatureOptions
 from oxytomo.scattering.maps import Window
 from oxytomo.scattering.self_absorption import Corrected, slab_of, without_self_absorption
 from oxytomo.scattering.valences import BULK, YieldValence

@@ -15,7 +15,7 @@ from oxytomo.io.tables import write_json
 from oxytomo.oxidation.fit_setup import FitOptions
 from oxytomo.scattering import summary as scattering
 from oxytomo.scattering.definitions import SCATTERING_DEFINITIONS
-from oxytomo.scattering.difference import FeatureOptions
+from oxytomo.scattering.feature import FeatureOptions
 from oxytomo.scattering.valences import yield_valence
 from oxytomo.stages.context import StageContext
 
