@@ -141,7 +141,7 @@ def test_scans_are_added(tmp_path: Path) -> None:
     assert found.flux == pytest.approx(2 * np.arange(1.0, 6.0))
     with h5py.File(second, "r+") as file:
         file["entry/rixs/incident_energy"][0] = 527.5
-    with pytest.raises(InputError, match="excitation energies of a.h5"):
+    with pytest.raises(InputError, match=r"excitation energies of a\.h5"):
         read_map(MapRequest((first, second)))
 
 
