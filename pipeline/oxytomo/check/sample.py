@@ -127,12 +127,7 @@ def _check_branch(
     """Check one branch: each series first, then all series together."""
     config = branch_config(project, sample, branch)
     if isinstance(config, OxidationConfig | ScatteringConfig):
-        from oxytomo.check.scattering import check_maps
-        from oxytomo.check.stack import check_stacks
-
-        look = check_stacks if isinstance(config, OxidationConfig) else check_maps
-        found, wrong, remarks = look(config, sample)  # type: ignore[arg-type]
-        return BranchCheck(sample, branch, found, _needs(config, branch, found)), wrong, remarks
+        return _check_spectral(config, sample, branch)
     problems: list[PipelineError] = []
     warnings: list[str] = []
     facts: dict[str, SeriesFacts] = {}
@@ -197,6 +192,20 @@ def _needs(config: BranchConfig, branch: Branch, facts: Mapping[str, SeriesFacts
     stacks = isinstance(config, OxidationConfig | ScatteringConfig)
     series = branch_sources(config) if stacks else branch_series(config)
     return stage_needs(config, branch, shapes) if shapes and len(shapes) == len(series) else {}
+
+
+def _check_spectral(
+    config: OxidationConfig | ScatteringConfig, sample: str, branch: Branch
+) -> tuple[BranchCheck, list[PipelineError], list[str]]:
+    """Check the stacks or the maps of a branch."""
+    from oxytomo.check.scattering import check_maps
+    from oxytomo.check.stack import check_stacks
+
+    if isinstance(config, OxidationConfig):
+        facts, problems, warnings = check_stacks(config, sample)
+    else:
+        facts, problems, warnings = check_maps(config, sample)
+    return BranchCheck(sample, branch, facts, _needs(config, branch, facts)), problems, warnings
 
 
 def _check_volume(place: str, source: ImageSource) -> None:

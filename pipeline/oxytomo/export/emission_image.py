@@ -57,7 +57,7 @@ def emission_image(maps: Mapping[str, Store], measured: Store) -> EmissionImage:
         highs.append(max(float(edge[-1]) for edge in edges))
         steps.append(min(float(np.diff(edge).min()) for edge in edges))
     step = max(min(steps), *((high - low) / MOST_PIXELS for low, high in zip(lows, highs, strict=True)))
-    grid = [
+    grid: list[Float64Array] = [
         low + step * (np.arange(int(np.ceil((high - low) / step - 1e-6))) + 0.5)
         for low, high in zip(lows, highs, strict=True)
     ]

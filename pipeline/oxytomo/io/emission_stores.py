@@ -8,11 +8,10 @@ import numpy as np
 
 from oxytomo.io.records import Provenance
 from oxytomo.io.stores import NamedArray, Store, write_store
-from oxytomo.scattering.difference import MapDifference
 from oxytomo.scattering.elastic import ElasticLight, ElasticLine
 from oxytomo.scattering.feature import Calibrated
 from oxytomo.scattering.maps import EmissionMap
-from oxytomo.scattering.summary import BesideColumn, MeasuredMap
+from oxytomo.scattering.summary import BesideColumn, ComparedPair, MeasuredMap
 
 _PLANE, _ROW = ("excitation", "emission"), ("excitation",)
 
@@ -65,13 +64,45 @@ def stored_columns(store: Store) -> list[BesideColumn]:
     ]
 
 
+def given_facts(offset_ev: float) -> dict[str, Any]:
+    """Return the facts of a map whose emission offset the user gives."""
+    unknown = float("nan")
+    return {
+        "elastic": False,
+        "emission_offset_ev": offset_ev,
+        "emission_offset_error_ev": unknown,
+        "emission_slope": 0.0,
+        "emission_slope_error": unknown,
+        "fwhm_ev": unknown,
+        "fwhm_error_ev": unknown,
+        "elastic_excitations": 0,
+        "scale_error_ev": 0.0,
+    }
+
+
+def line_facts(line: ElasticLine) -> dict[str, Any]:
+    """Return the facts of a map whose elastic line was found."""
+    return {
+        "elastic": True,
+        "emission_offset_ev": line.offset_ev,
+        "emission_offset_error_ev": line.offset_error_ev,
+        "emission_slope": line.slope,
+        "emission_slope_error": line.slope_error,
+        "fwhm_ev": line.fwhm_ev,
+        "fwhm_error_ev": line.fwhm_error_ev,
+        "elastic_excitations": int(line.rows.sum()),
+        "scale_error_ev": line.offset_error_ev,
+    }
+
+
 def write_calibrated(
     path: Path,
     raw: Store,
     one: EmissionMap,
+    provenance: Provenance,
+    *,
     line: ElasticLine | None,
     light: ElasticLight | None,
-    provenance: Provenance,
     facts: Mapping[str, Any],
 ) -> None:
     """Write a map on its calibrated emission scale, with the photons of its elastic line."""
@@ -107,13 +138,12 @@ def measured_map(name: str, store: Store) -> MeasuredMap:
     )
 
 
-def difference_arrays(
-    pairs: Mapping[tuple[str, str], tuple[MapDifference, EmissionMap]],
-) -> dict[str, NamedArray]:
+def difference_arrays(pairs: Sequence[ComparedPair]) -> dict[str, NamedArray]:
     """Return the arrays of the differences, on the grids of the first maps."""
     arrays: dict[str, NamedArray] = {}
-    for (first, second), (found, one) in pairs.items():
-        key = f"{first}-{second}"
+    for pair in pairs:
+        found, one = pair.difference, pair.first.calibrated.map
+        key = f"{pair.first.name}-{pair.second.name}"
         axes = (f"{key}.excitation", f"{key}.emission")
         arrays |= {
             f"{key}.difference": NamedArray(found.value, axes, "1"),

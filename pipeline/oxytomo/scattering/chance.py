@@ -65,7 +65,7 @@ def _redistributed(
 def change_elsewhere(
     first: Calibrated, second: Calibrated, options: FeatureOptions, sums: list[FeatureSums]
 ) -> tuple[float, int]:
-    """Return the root mean square of the change over its error at other places, and their number."""
+    """Return the root mean square of change / error at other places, and their number."""
     common = common_ranges(first.map, second.map)
     widths = [high - low for low, high in (options.excitation_ev, options.emission_ev)]
     scale = float(sums[1].rest_rate() / sums[0].rest_rate()) if options.scale == "rest" else 1.0

@@ -150,7 +150,8 @@ def feature_change(
     InputError
         If a map does not cover the windows, or the feature has no photons.
     """
-    sums = [feature_sums(one, options, common_ranges(first.map, second.map)) for one in (first, second)]
+    common = common_ranges(first.map, second.map)
+    sums = [feature_sums(one, options, common) for one in (first, second)]
     of_rest = options.scale == "rest"
     values = [_ratio(one, of_rest) for one in sums]
     if not min(values) > 0:
@@ -165,15 +166,9 @@ def feature_change(
         one.relative_error(of_rest=of_rest, flux_error=calibrated.map.flux_error)
         for one, calibrated in zip(sums, (first, second), strict=True)
     ]
-    counting = float(np.hypot(*errors))
-    calibration = float(
-        np.hypot(
-            *(
-                _per_ev(one, options, common_ranges(first.map, second.map)) * one.scale_error_ev
-                for one in (first, second)
-            )
-        )
-    )
+    counting = float(np.hypot(errors[0], errors[1]))
+    moves = [_per_ev(one, options, common) * one.scale_error_ev for one in (first, second)]
+    calibration = float(np.hypot(moves[0], moves[1]))
     p_value = permutation_p_value(sums, float(np.log(ratio)), calibration, options, rng)
     elsewhere, n = change_elsewhere(first, second, options, sums)
     return FeatureChange(

@@ -204,7 +204,7 @@ def _fitted(
     one: EmissionMap, rows: BoolArray, start: Float64Array, middle: float, *, linear: bool
 ) -> Float64Array:
     """Return offset, width and slope fitted to some rows; their windows follow the start."""
-    chosen = [(at, found) for at in np.flatnonzero(rows) if (found := _row(one, at, start, middle))]
+    chosen = [(at, found) for at in np.flatnonzero(rows).tolist() if (found := _row(one, at, start, middle))]
 
     def residual(free: Float64Array) -> Float64Array:
         full = np.array([free[0], free[1], free[2] if linear else 0.0])
@@ -231,7 +231,7 @@ def _good_rows(
     """
     good = np.zeros(rows.size, bool)
     total, weight = 0.0, 0.0
-    for at in np.flatnonzero(rows):
+    for at in np.flatnonzero(rows).tolist():
         found = _row(one, at, parameters, middle)
         if found is None:
             continue
@@ -249,7 +249,7 @@ def _with_errors(
 ) -> tuple[Float64Array, Float64Array]:
     """Return the parameters of the last fit and their standard errors."""
     best = _fitted(one, rows, start, middle, linear=linear)
-    chosen = [(at, found) for at in np.flatnonzero(rows) if (found := _row(one, at, best, middle))]
+    chosen = [(at, found) for at in np.flatnonzero(rows).tolist() if (found := _row(one, at, best, middle))]
     n = 3 if linear else 2
 
     def residual(free: Float64Array) -> Float64Array:
@@ -280,16 +280,17 @@ def _scatter(
     middle: float,
 ) -> float:
     """Return the standard error of the offset from the scatter of single rows."""
-    moved, weights = [], []
+    moved: list[float] = []
+    weights: list[float] = []
     for at, found in chosen:
         centre = _centre(one, at, best, middle)
         rest, *_ = _solved(*found, centre, best[1])
         ahead, *_ = _solved(*found, centre + 1e-3, best[1])
         slope = (ahead - rest) / 1e-3
-        weight = float(slope @ slope)
-        if weight > 0:
-            moved.append(-float(slope @ rest) / weight)
-            weights.append(weight)
+        own = float(slope @ slope)
+        if own > 0:
+            moved.append(-float(slope @ rest) / own)
+            weights.append(own)
     if len(moved) < LEAST_ROWS:
         return 0.0
     places, weight = np.array(moved), np.array(weights)
@@ -328,11 +329,11 @@ def elastic_light(one: EmissionMap, line: ElasticLine) -> ElasticLight:
     n = one.excitation_ev.size
     strength, error = np.full(n, np.nan), np.full(n, np.nan)
     good, _ = _good_rows(one, np.isfinite(one.flux), parameters, line.middle_ev)
-    for at in np.flatnonzero(good):
+    for at in np.flatnonzero(good).tolist():
         found = _row(one, at, parameters, line.middle_ev)
         if found is not None:
-            centre = _centre(one, at, parameters, line.middle_ev)
-            _, height, own = _solved(*found, centre, parameters[1])
+            place = _centre(one, at, parameters, line.middle_ev)
+            _, height, own = _solved(*found, place, parameters[1])
             strength[at], error[at] = height / one.flux[at], own / one.flux[at]
     known = np.isfinite(strength)
     if known.any():

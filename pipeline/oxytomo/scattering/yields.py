@@ -56,8 +56,8 @@ def fluorescence_yield(
     """Return the photons in an emission window per mean incident flux.
 
     ``Y(E) = Σ_j w_j (N(E, j) − L(E, j)) / φ(E)`` with the share w of each bin in the window, the
-    elastic line L and the relative flux φ. ``σ² = (Σ_j w_j² N(E, j) + (σ_L Σ_j w_j L(E, j))²) / φ² +
-    (Y · flux_error)²`` with the relative error σ_L of the strength of the line.
+    elastic line L and the relative flux φ. With the relative error σ_L of the strength of the line,
+    ``σ² = (Σ_j w_j² N(E, j) + (σ_L Σ_j w_j L(E, j))²) / φ² + (Y · flux_error)²``.
 
     Parameters
     ----------

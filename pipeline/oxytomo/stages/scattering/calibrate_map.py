@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from oxytomo.config import CalibrateMapStage as Settings
-from oxytomo.io.emission_stores import stored_map, write_calibrated
+from oxytomo.io.emission_stores import given_facts, line_facts, stored_map, write_calibrated
 from oxytomo.io.stores import read_store
 from oxytomo.scattering.elastic import elastic_light, find_elastic_line
 from oxytomo.stages.context import StageContext
@@ -15,36 +15,20 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     one = stored_map(raw)
     if settings.emission_offset_ev is not None:
         moved = one.moved(one.emission_ev + settings.emission_offset_ev)
-        facts = {
-            "elastic": False,
-            "emission_offset_ev": -settings.emission_offset_ev,
-            "emission_offset_error_ev": float("nan"),
-            "emission_slope": 0.0,
-            "emission_slope_error": float("nan"),
-            "fwhm_ev": float("nan"),
-            "fwhm_error_ev": float("nan"),
-            "elastic_excitations": 0,
-            "scale_error_ev": 0.0,
-        }
-        write_calibrated(outputs["store"], raw, moved, None, None, context.provenance(inputs), facts)
+        facts = given_facts(-settings.emission_offset_ev)
+        write_calibrated(
+            outputs["store"], raw, moved, context.provenance(inputs), line=None, light=None, facts=facts
+        )
         context.log(f"emission scale moved by {settings.emission_offset_ev:+.3f} eV, as given")
         return
     linear = settings.scale == "linear"
     line = find_elastic_line(one, search_ev=settings.search_ev, linear=linear, name=settings.name)
     light = elastic_light(one, line)
-    facts = {
-        "elastic": True,
-        "emission_offset_ev": line.offset_ev,
-        "emission_offset_error_ev": line.offset_error_ev,
-        "emission_slope": line.slope,
-        "emission_slope_error": line.slope_error,
-        "fwhm_ev": line.fwhm_ev,
-        "fwhm_error_ev": line.fwhm_error_ev,
-        "elastic_excitations": int(line.rows.sum()),
-        "scale_error_ev": line.offset_error_ev,
-    }
+    facts = line_facts(line)
     moved = one.moved(line.calibrated(one.emission_ev))
-    write_calibrated(outputs["store"], raw, moved, line, light, context.provenance(inputs), facts)
+    write_calibrated(
+        outputs["store"], raw, moved, context.provenance(inputs), line=line, light=light, facts=facts
+    )
     context.log(
         f"elastic line {line.offset_ev:+.3f} ± {line.offset_error_ev:.3f} eV from the excitation energies, "
         f"{line.fwhm_ev:.2f} ± {line.fwhm_error_ev:.2f} eV wide, in {line.rows.sum()} excitations"
