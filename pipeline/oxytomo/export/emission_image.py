@@ -58,7 +58,7 @@ def emission_image(maps: Mapping[str, Store], measured: Store) -> EmissionImage:
         steps.append(min(float(np.diff(edge).min()) for edge in edges))
     step = max(min(steps), *((high - low) / MOST_PIXELS for low, high in zip(lows, highs, strict=True)))
     grid: list[Float64Array] = [
-        low + step * (np.arange(int(np.ceil((high - low) / step - 1e-6))) + 0.5)
+        np.asarray(low + step * (np.arange(int(np.ceil((high - low) / step - 1e-6))) + 0.5), np.float64)
         for low, high in zip(lows, highs, strict=True)
     ]
 

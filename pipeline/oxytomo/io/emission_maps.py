@@ -256,7 +256,7 @@ def _axis(
         return read_energies(given, request.energy_unit)
     if given is not None:
         at = 0 if (name == "excitation") == (request.excitation_along != "columns") else 1
-        return given[0] + given[1] * np.arange(shape[at])
+        return np.asarray(given[0] + given[1] * np.arange(shape[at]), np.float64)
     if own is None:
         raise InputError(
             str(path),

@@ -2,6 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -80,7 +81,7 @@ def measure_maps(
     for name, one in maps.items():
         found = map_yields(one, options.yields[one.element], options.slab)
         own, fit = references.get(one.element, ()), options.fit[one.element]
-        fits = fitted_valences(found, lambda each, r=own, o=fit: yield_valence(each, r, o)) if own else []
+        fits = fitted_valences(found, partial(yield_valence, references=own, options=fit)) if own else []
         yields += yield_rows(one, found)
         cuts += cut_rows(one, found)
         valences += [valence_row(one, *each) for each in fits]
