@@ -48,9 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kind",
         choices=("tilts", "xanes", "holotomography", "volume", "scattering"),
         default="tilts",
-        help="dual-energy tilt series, stacks through edges, holograms at four distances, a "
-        "phase-contrast volume of a particle with pores and cracks, or maps of resonant inelastic "
-        "scattering (default: %(default)s)",
+        help="tilt series, stacks through edges, holograms, a phase-contrast volume with pores and "
+        "cracks, or maps of resonant inelastic scattering (default: %(default)s)",
     )
     add(
         "--elements",
