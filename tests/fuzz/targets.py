@@ -407,8 +407,9 @@ def emission_map_file(path: Path) -> None:
 
 def emission_table(path: Path) -> None:
     """Write a small map as text."""
-    rows = [[0, *range(520, 527)], *([528 + i, *range(i, i + 7)] for i in range(6))]
-    path.write_text("\n".join(",".join(f"{cell:.0f}" for cell in row) for row in rows), encoding="utf-8")
+    rows = ["excitation,520.5,521.5,522.5,523.5,524.5,525.5"]
+    rows += [f"{528.25 + i}," + ",".join(str(i + j) for j in range(6)) for i in range(6)]
+    path.write_text("\n".join(rows), encoding="utf-8")
 
 
 _HDF5 = {

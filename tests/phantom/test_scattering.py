@@ -253,6 +253,17 @@ def test_an_error_of_the_emission_scale_widens_the_error_of_a_change() -> None:
     assert abs(unsure.sigma) < abs(sure.sigma)
 
 
+def test_excitations_that_are_read_back_are_the_same() -> None:
+    """Energies that differ by some meV have a permutation test, other energies have none."""
+    first, second = (simulate_map(PLAIN, rng=np.random.default_rng(i)) for i in (1, 2))
+    shaken = second.excitation_ev + np.random.default_rng(0).uniform(-0.004, 0.004, second.excitation_ev.size)
+    for energies, tested in ((shaken, True), (second.excitation_ev + 0.1, False)):
+        pair = calibrated(first), calibrated(replace(second, excitation_ev=energies))
+        found = feature_change(*pair, FEATURE, rng=np.random.default_rng(0))
+        assert np.isfinite(found.p_value) == tested
+        assert found.detected == (tested and found.p_value <= FEATURE.level)
+
+
 def test_difference_of_maps_on_other_grids() -> None:
     """Two maps of one sample on shifted emission bins differ by noise alone, and photons are kept."""
     first = simulate_map(replace(PLAIN, photons=1e4), rng=np.random.default_rng(1))

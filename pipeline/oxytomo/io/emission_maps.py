@@ -190,8 +190,8 @@ def _open(path: Path, request: MapRequest) -> Plain:
     if not path.is_file():
         raise InputError(str(path), expected="a file", got="no such file", fix="correct the path")
     if is_hdf5(path):
-        found = read_hdf5_map(path, request)
-        return Plain(**found)
+        with library_errors(path):
+            return Plain(**read_hdf5_map(path, request))
     if request.dataset or request.excitation_dataset or request.emission_dataset or request.flux_dataset:
         raise InputError(
             str(path),

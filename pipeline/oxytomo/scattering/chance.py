@@ -13,6 +13,9 @@ from oxytomo.scattering.feature import (
 )
 from oxytomo.scattering.maps import LEAST_VARIANCE, Window, bin_edges, overlap
 
+SAME_WEIGHT_EV = 0.05
+"""Excitations are the same if their widths in the window differ by no more than this: energies that
+are read back differ by some meV."""
 LEAST_TILE = 50.0
 """Places elsewhere in the map are compared if they have at least this many photons."""
 
@@ -26,7 +29,10 @@ def permutation_p_value(
 ) -> float:
     """Return the share of random redistributions of the photons with a change as large."""
     first, second = sums
-    if first.flux.size != second.flux.size or np.abs(first.in_window - second.in_window).max() > 1e-6:
+    if (
+        first.flux.size != second.flux.size
+        or np.abs(first.in_window - second.in_window).max() > SAME_WEIGHT_EV
+    ):
         return float("nan")
     of_rest = options.scale == "rest"
     amounts = [float(one.rest_rate()) if of_rest else 1.0 for one in sums]
