@@ -43,6 +43,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             "null": found.null,
             "confident": {"confidence": confidence, "fractions": found.confident},
             "domains": found.connected,
+            "association": found.association,
             "resolution": resolution,
             "model": model or None,
             "error_budget": {"noise_and_reconstruction": of.noise, **(model.get("systematic") or {})},
