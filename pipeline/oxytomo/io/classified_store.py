@@ -8,7 +8,7 @@ import numpy as np
 from oxytomo.composition.averaging import AveragedRepeats, averaged
 from oxytomo.io.stores import Store
 from oxytomo.measure.composition import ClassifiedParticle, particle_box
-from oxytomo.slabs import Box, Field, mapped, plane, window
+from oxytomo.slabs import Field, mapped, window
 
 
 def classified_particle(
@@ -46,17 +46,7 @@ def classified_particle(
         systematic=error["systematic"] if replicates else 0.0,
         skin_oxygen_px=error["skin_oxygen_px"] if replicates else 0.0,
         noise=error["noise"] if replicates else None,
-        elements=_elements(reconstructed, box),
     )
-
-
-def _elements(reconstructed: Store, box: Box) -> dict[str, Field]:
-    """Return the density of each element in a box; empty if they were not reconstructed."""
-    names = reconstructed.attributes.get("elements") or ()
-    if "elements" not in reconstructed.names:
-        return {}
-    densities = reconstructed.field("elements")
-    return {str(name): window(plane(densities, k), box) for k, name in enumerate(names)}
 
 
 def invalid_rays(decomposed: Store) -> dict[str, Any]:

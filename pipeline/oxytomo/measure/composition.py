@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from oxytomo.measure.association import elemental_association
 from oxytomo.measure.domains import (
     Domains,
     domain_table,
@@ -58,7 +57,6 @@ class ClassifiedParticle:
     skin_oxygen_px : thickness, at the particle's density, of the oxygen in a possible carbonate
         skin, voxels; 0 for none
     noise : median standard error of the deviation from counting noise, None without replicates
-    elements : relative density of each element in the box; empty if not reconstructed
     """
 
     box: Box
@@ -73,7 +71,6 @@ class ClassifiedParticle:
     systematic: float
     skin_oxygen_px: float
     noise: float | None
-    elements: Mapping[str, Field] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -89,8 +86,7 @@ class CompositionMeasures:
     connected : connectivity of the domains of each class
     volume_nm3 : volume of the particle, nm³
     readings : share of each class under other assumptions, by assumption
-    association : metal per oxygen in each class, from
-        :func:`oxytomo.measure.association.elemental_association`; None without densities
+    layers : labels of the shells in the box, 1 at the rim, 0 outside
     """
 
     domains: pd.DataFrame
@@ -101,7 +97,7 @@ class CompositionMeasures:
     connected: dict[str, Any]
     volume_nm3: float
     readings: dict[str, dict[str, float]]
-    association: dict[str, Any] | None
+    layers: Field
 
 
 def measure_composition(of: ClassifiedParticle, n_shells: int, min_domain_voxels: int) -> CompositionMeasures:
@@ -143,7 +139,7 @@ def measure_composition(of: ClassifiedParticle, n_shells: int, min_domain_voxels
         connected={name: interconnection(found, name, min_voxels=min_domain_voxels) for name in found},
         volume_nm3=count_set(of.particle) * of.voxel_nm**3,
         readings=readings,
-        association=elemental_association(of.elements, of.phases, layers, n_shells=n_shells),
+        layers=layers,
     )
 
 
