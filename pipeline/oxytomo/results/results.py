@@ -166,14 +166,18 @@ class Results:
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """The warnings of the report, which apply to all numbers; reads the volumes once."""
+        """The warnings of the report, which apply to all numbers; reads the volumes once.
+
+        Each has a ``severity``: ``remark``, ``caution`` or ``severe``.
+        """
+        from oxytomo.results.severity import prefixed
         from oxytomo.results.warnings import warnings_of
 
         found = []
         for branch in (*STORES, JOINT):
             with numbers_of(self.files.paths, branch):
                 own = warnings_of(self, branch)
-            found += [f"{branch.replace('_', ' ')}: {warning}" for warning in own]
+            found += [prefixed(f"{branch.replace('_', ' ')}: ", warning) for warning in own]
         return tuple(found)
 
     @cached_property

@@ -1,10 +1,16 @@
 """Fractions and tables of a composition: shells from rim to centre, domains of each class."""
 
+import math
+from typing import TYPE_CHECKING
+
 from oxytomo.results.definitions import CLASS_DEFINITIONS, COLUMN_DEFINITIONS
 from oxytomo.results.fractions import Fraction
 from oxytomo.results.names import CLASS_NAMES, percent
 from oxytomo.results.records import Composition
 from oxytomo.view.report import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LISTED_DOMAINS = 12
 
@@ -98,6 +104,7 @@ def domain_tables_of(result: Composition) -> list[Table]:
     if domains is None or not len(domains):
         return tables
     departing = [row for row, name in enumerate(domains["class"]) if name != "target"]
+    measured = "mean_deviation" in domains  # tables of older versions have no mean
     departing.sort(key=lambda row: -float(domains["volume_nm3"][row]))
     listed = [
         [
@@ -105,6 +112,7 @@ def domain_tables_of(result: Composition) -> list[Table]:
             f"{domains['volume_nm3'][row] / 1e9:.3g}",
             f"{domains['equivalent_diameter_nm'][row]:.0f}",
             f"{domains['depth_nm'][row]:.0f}",
+            *([_mean(domains, row)] if measured else []),
             ", ".join(f"{domains[f'centroid_{axis}_nm'][row]:.0f}" for axis in "zyx"),
         ]
         for row in departing[:LISTED_DOMAINS]
@@ -115,6 +123,7 @@ def domain_tables_of(result: Composition) -> list[Table]:
             "volume (µm³)",
             "equivalent diameter (nm)",
             "depth (nm)",
+            *(["mean deviation ± standard error"] if measured else []),
             "centroid z, y, x (nm)",
         )
         note = (
@@ -122,5 +131,16 @@ def domain_tables_of(result: Composition) -> list[Table]:
             "distance of its "
             "voxels to the outer surface. Diameter: that of the sphere of the same volume."
         )
-        tables.append(Table("Largest domains", headings, listed, frozenset({1, 2, 3, 4}), note))
+        hints = {
+            "mean deviation ± standard error": f"{COLUMN_DEFINITIONS['mean_deviation']} over the domain; "
+            f"{COLUMN_DEFINITIONS['standard_error']}"
+        }
+        numeric = frozenset(range(1, len(headings)))
+        tables.append(Table("Largest domains", headings, listed, numeric, note, hints))
     return tables
+
+
+def _mean(domains: "pd.DataFrame", row: int) -> str:
+    """Return the mean deviation of a domain with its error, if the error is known."""
+    mean, error = float(domains["mean_deviation"][row]), float(domains["mean_deviation_error"][row])
+    return percent(mean) if math.isnan(error) else f"{percent(mean)} ± {percent(error)}"

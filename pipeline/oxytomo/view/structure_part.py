@@ -15,8 +15,8 @@ from oxytomo.view.void_figures import orientation_figure, size_figure, void_shel
 ROWS = 12
 _PARTS = {
     "total": ("porosity", "porosity"),
-    "closed": ("closed porosity", "open"),
-    "open": ("open porosity", "open"),
+    "closed": ("closed porosity", "closed_porosity"),
+    "open": ("open porosity", "open_porosity"),
     "unknown": ("porosity of voids that may be open or closed", "unknown"),
     "pores": ("porosity of pores", "porosity"),
     "cracks": ("porosity of cracks", "porosity"),
@@ -95,7 +95,8 @@ def _quantities(facts: Mapping[str, Any]) -> list[Quantity]:
     for key, (name, about) in _PARTS.items():
         entry = facts["porosity"].get(key, {"value": 0.0})
         if key != "unknown" or entry["value"]:
-            found.append(Quantity(name, _share(entry["value"]), definitions[about], _interval(entry)))
+            text = definitions.get(about) or definitions["open"]
+            found.append(Quantity(name, _share(entry["value"]), text, _interval(entry)))
     second = (facts.get("skin") or {}).get("second_bridging")
     if second is not None:
         about = definitions["second_bridging"]
