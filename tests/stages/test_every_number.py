@@ -283,9 +283,10 @@ def test_every_number_of_a_comparison_by_hand(tmp_path: Path) -> None:
             mean, scatter = sum(each) / 2, abs(each[1] - each[0]) / math.sqrt(2)
             reach = student.ppf(0.975, 1) * max(scatter, noise) / math.sqrt(2)
             row = {"group": group, "quantity": quantity, **head, "n": 2, "mean": mean}
-            means.append(
-                row | {"low_95": mean - reach, "high_95": mean + reach, "standard_deviation": scatter}
-            )
+            # On the logit scale: of shares, odds m / (100 − m) times or over the same factor.
+            odds, factor = mean / (100 - mean), math.exp(reach / (mean * (1 - mean / 100)))
+            low, high = (100 * o / (1 + o) for o in (odds / factor, odds * factor))
+            means.append(row | {"low_95": low, "high_95": high, "standard_deviation": scatter})
     differences = []
     for quantity, by_group in numbers.items():
         (a, b) = by_group["x"], by_group["y"]
@@ -295,6 +296,7 @@ def test_every_number_of_a_comparison_by_hand(tmp_path: Path) -> None:
         p, reach = 2 * student.sf(abs(value) / error, freedom), student.ppf(0.975, freedom) * error
         row = {"quantity": quantity, **head, "first": "x", "second": "y", "n_first": 2, "n_second": 2}
         row |= {"second_minus_first": value, "low_95": value - reach, "high_95": value + reach}
+        assert abs(value) + reach < 100, "the limits of a difference of shares are not reached"
         row |= {"test": "Welch", "statistic": value / error, "degrees_of_freedom": freedom, "p": p}
         # Holm: three tests; the smallest of the probabilities is taken three times.
         differences.append(row | {"p_holm": min(1.0, 3 * p), "says": "no difference found"})
