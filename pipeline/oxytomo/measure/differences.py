@@ -58,9 +58,7 @@ class Difference:
     p: float = float("nan")
 
 
-def group_mean(
-    values: Sequence[float], errors: Sequence[float], *, whole: float | None = None
-) -> GroupMean:
+def group_mean(values: Sequence[float], errors: Sequence[float], *, whole: float | None = None) -> GroupMean:
     """Return the mean of a group with its interval.
 
     The interval of a share is symmetric on the logit scale, ``logit(m) ± t s / (m (1 − m))`` (Agresti,

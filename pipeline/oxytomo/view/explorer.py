@@ -72,8 +72,23 @@ def composition_explorer(result: Composition) -> Explorer | None:
     shape = next(iter(layers.values())).values.shape
     coarse = f", averaged over {step} × {step} × {step} voxels" if step > 1 else ""
     note = f"A copy of the volumes{coarse}; voxels of {step * result.voxel_nm:.4g} nm."
-    start = (shape[0] // 2, shape[1] // 2, shape[2] // 2)
-    return Explorer(text, shape, start, {key: layer.name for key, layer in layers.items()}, note)
+    return Explorer(
+        text,
+        shape,
+        _start(layers["deviation"].values),
+        {key: layer.name for key, layer in layers.items()},
+        note,
+    )
+
+
+def _start(deviation: NDArray[np.uint8]) -> tuple[int, int, int]:
+    """Return the voxel to begin with: the middle of the plane with most departure, along each axis."""
+    far = np.where(deviation == UNKNOWN, 0, np.abs(deviation.astype(np.float64) - 128))
+    far[far < 64] = 0
+    place = [int(far.sum(axis=tuple(a for a in range(3) if a != axis)).argmax()) for axis in range(3)]
+    if not far.any():
+        place = [side // 2 for side in deviation.shape]
+    return place[0], place[1], place[2]
 
 
 def _box(particle: Field) -> tuple[slice, slice, slice] | None:

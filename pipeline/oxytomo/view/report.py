@@ -62,9 +62,9 @@ class Picture:
         return base64.b64encode(self.png).decode("ascii")
 
     @property
-    def file_name(self) -> str:
-        """File name of the figure, from its title."""
-        return re.sub(r"[^a-z0-9]+", "_", self.title.lower()).strip("_") + ".png"
+    def file_stem(self) -> str:
+        """File name of the figure without its ending, from its title."""
+        return re.sub(r"[^a-z0-9]+", "_", self.title.lower()).strip("_")
 
 
 @dataclass(frozen=True)

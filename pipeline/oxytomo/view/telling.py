@@ -103,10 +103,12 @@ def telling_figure(deviation: Field, phases: Field, *, voxel_nm: float, threshol
     return figure
 
 
-def draw_solid(axes: Any, phases: Field, *, voxel_nm: float, legend: bool = True) -> None:
+def draw_solid(
+    axes: Any, phases: Field, *, voxel_nm: float, legend: bool = True, size_px: int = SIZE_PX
+) -> None:
     """Draw the classes in 3D into axes, with a scale bar and a legend."""
     bodies = [(label, CLASS_COLORS[label]) for label in (OXYGEN_POOR, OXYGEN_RICH)]
-    drawn = solid_view(phases, bodies, skin=CLASS_COLORS[TARGET], size_px=SIZE_PX)
+    drawn = solid_view(phases, bodies, skin=CLASS_COLORS[TARGET], size_px=size_px)
     axes.set_axis_off()
     if drawn is None:
         return

@@ -60,7 +60,7 @@ for (const root of document.querySelectorAll(".explorer")) {
         image.data[i + 1] = color[1];
         image.data[i + 2] = color[2];
         const cross = (column === at[across]) !== (row === at[down]);
-        image.data[i + 3] = cross ? 150 : 255;
+        image.data[i + 3] = cross ? 195 : 255;
       }
     context.putImageData(image, 0, 0);
   };
