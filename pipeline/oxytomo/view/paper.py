@@ -10,6 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
+from oxytomo.arrays import OXYGEN_POOR, OXYGEN_RICH
 from oxytomo.errors import ConfigError, InputError
 from oxytomo.io.atomic import complete_or_absent
 from oxytomo.results.fractions import fractions_of
@@ -215,7 +216,8 @@ def _narrow(figure: Figure) -> Figure:
 @house_style
 def _solid(phases: Field, voxel_nm: float) -> Figure:
     figure = new_figure(COLUMN_IN, COLUMN_IN)
-    draw_solid(figure.add_subplot(), phases, voxel_nm=voxel_nm, size_px=2 * SIZE_PX)
+    draw_solid(figure.add_subplot(), phases, voxel_nm=voxel_nm, legend=False, size_px=2 * SIZE_PX)
+    class_legend(figure, (OXYGEN_POOR, OXYGEN_RICH))
     return figure
 
 

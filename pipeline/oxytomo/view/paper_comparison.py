@@ -153,7 +153,7 @@ def valence_states(groups: Mapping[str, Sequence[Any]]) -> Figure:
         bar.outline.set_visible(False)
         profile = figure.add_subplot(grid[row, n])
         for place, (group, members) in enumerate(groups.items()):
-            _profile(profile, [m for m in members], element, group, place)
+            _profile(profile, members, element, group, place)
         profile.set_ylabel(f"{element} valence")
         profile.set_xlim(0, 100)
         if row == len(elements) - 1:
