@@ -53,7 +53,7 @@ def test_a_slice_that_is_none_is_one_line(text):
 def test_unknown_panels_and_slices_outside_are_one_line(sample, tmp_path):
     with pytest.raises(ConfigError, match="one of 3d, deviation, null, sigma, classes, certain, density-O"):
         write_panels(sample, tmp_path, panels=["deviations"], at=None)
-    with pytest.raises(ConfigError, match="z from 0 to 0.23 µm, got 7 µm"):
+    with pytest.raises(ConfigError, match=r"z from 0 to 0\.23 µm, got 7 µm"):
         write_panels(sample, tmp_path, panels=["deviation"], at=slice_at("z=7"))
     assert not list(tmp_path.iterdir())
 

@@ -151,7 +151,9 @@ def test_slices_are_moved_with_the_keyboard(report: Path, browser: Browser) -> N
     """Three cuts, whose pictures and numbers follow the sliders and the choice of the layer."""
     browser.open(report, width=WIDTH)
     shown = "!document.querySelector('.explorer .interactive').hidden"
-    assert browser.value(f"new Promise(done => {{const w = () => {shown} ? done(true) : setTimeout(w, 20); w()}})")
+    assert browser.value(
+        f"new Promise(done => {{const w = () => {shown} ? done(true) : setTimeout(w, 20); w()}})"
+    )
     cut = '.explorer canvas[data-axis="z"]'
     reading = "document.querySelector('.explorer .reading').textContent"
     place = "document.querySelector('.explorer output[data-place=z]').textContent"
@@ -159,7 +161,9 @@ def test_slices_are_moved_with_the_keyboard(report: Path, browser: Browser) -> N
     assert np.unique(before.reshape(-1, 3), axis=0).shape[0] > 20
     browser.value("document.querySelector('.explorer [data-slider=z]').focus()")
     for kind in ("rawKeyDown", "keyUp"):
-        browser.call("Input.dispatchKeyEvent", type=kind, key="ArrowRight", code="ArrowRight", windowsVirtualKeyCode=39)
+        browser.call(
+            "Input.dispatchKeyEvent", type=kind, key="ArrowRight", code="ArrowRight", windowsVirtualKeyCode=39
+        )
     # Voxels of 10 nm: the next slice is 0.01 µm further.
     assert float(browser.value(place)) == pytest.approx(float(at) + 0.01, abs=0.001)
     assert browser.value(reading) != said

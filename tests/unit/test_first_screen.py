@@ -1,5 +1,7 @@
 """The first screen of a report: the light, the sentence, and the pictures, against cases with a known answer."""
 
+import pickle
+
 import numpy as np
 import pytest
 
@@ -33,6 +35,8 @@ def test_the_light_is_that_of_the_most_serious_warning():
 def test_a_text_before_a_warning_keeps_its_severity():
     assert severity_of(prefixed("composition: ", severe("no particle"))) == "severe"
     assert severity_of("plain") == "caution"
+    again = pickle.loads(pickle.dumps(remark("a")))
+    assert (str(again), severity_of(again)) == ("a", "remark")
 
 
 def test_the_sentence_claims_only_what_is_more_than_noise():

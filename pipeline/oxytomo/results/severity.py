@@ -25,6 +25,10 @@ class Warned(str):
         made.severity = severity
         return made
 
+    def __getnewargs__(self) -> tuple[str, Severity]:  # type: ignore[override]
+        """Keep the severity in copies and pickles."""
+        return str(self), self.severity
+
 
 def severe(text: str) -> Warned:
     """Return a warning of numbers that cannot be used."""

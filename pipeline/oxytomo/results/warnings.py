@@ -132,7 +132,7 @@ def check_model(model: Mapping[str, Any] | None, threshold: float) -> list[str]:
     """Warn of spectra that the model does not explain, with likely cause and fix."""
     if not model or model.get("chi_square_per_dof") is None:
         return []
-    found = []
+    found: list[str] = []
     chi, causes = float(model["chi_square_per_dof"]), list(model.get("likely_causes") or ())
     if chi > POOR_FIT:
         cause = " or ".join(named(name) for name in causes[:2]) or (

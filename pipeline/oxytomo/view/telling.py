@@ -1,5 +1,7 @@
 """The picture of the first screen: the classes in 3D, and the slice that shows most of them."""
 
+from collections.abc import Mapping
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -8,41 +10,44 @@ from matplotlib.patches import Patch
 
 from oxytomo.arrays import OXYGEN_POOR, OXYGEN_RICH, TARGET
 from oxytomo.slabs import Field, in_parts, read, slabs
-from oxytomo.view.slices import MARGIN_PX, PERCENT, WIDTH_IN, Cut, show_cut
+from oxytomo.view.slices import MARGIN_PX, PERCENT, WIDTH_IN, Cut, robust_range, show_cut
 from oxytomo.view.solid_view import solid_view
 from oxytomo.view.style import (
     CLASS_COLORS,
     CLASS_NAMES,
     DIVERGING,
+    GREYS,
     INK,
     add_scale_bar,
     color_map,
     house_style,
     new_figure,
 )
+from oxytomo.view.void_figures import CRACK_COLOR, PORE_COLOR
 
 SIZE_PX = 320
+SOLID_COLOR = "#d9d4c8"
 HEIGHT_IN = 4.3
 _AXES = (("x", "y"), ("x", "z"), ("y", "z"))
 
 
-def telling_slice(phases: Field) -> tuple[int, int]:
-    """Return axis and index of the slice with most of both departing classes.
+def telling_slice(phases: Field, shown: tuple[int, int] = (OXYGEN_POOR, OXYGEN_RICH)) -> tuple[int, int]:
+    """Return axis and index of the slice with most of two labels, those of the departing classes.
 
-    A slice counts the square root of its oxygen-poor and of its oxygen-rich voxels, so that one
-    with both is better than one with twice as much of one. Without any, it is the middle slice
-    along z.
+    A slice counts the square root of its voxels of each label, so that one with both is better than
+    one with twice as much of one. Without any, it is the middle slice along z.
 
     Parameters
     ----------
     phases : (n_z, n_y, n_x) labels
+    shown : the two labels
     """
     counts = [np.zeros((2, side)) for side in phases.shape]
     first = np.zeros(phases.shape[0], np.int64)
     for slab in slabs(phases.shape):
         part = read(phases, slab.rows)
         first[slab.rows] = (part > 0).sum(axis=(1, 2))
-        for k, label in enumerate((OXYGEN_POOR, OXYGEN_RICH)):
+        for k, label in enumerate(shown):
             own = part == label
             counts[0][k, slab.rows] = own.sum(axis=(1, 2))
             counts[1][k] += own.sum(axis=(0, 2))
@@ -103,21 +108,61 @@ def telling_figure(deviation: Field, phases: Field, *, voxel_nm: float, threshol
     return figure
 
 
+@house_style
+def telling_voids(volume: Field, labels: Field, *, voxel_nm: float) -> Figure:
+    """Show pores and cracks in 3D, and the grey values in the slice with most of them.
+
+    Parameters
+    ----------
+    volume : (n_z, n_y, n_x) grey values
+    labels : 0 outside, 1 solid, 2 pore, 3 crack
+    voxel_nm : voxel size
+    """
+    axis, index = telling_slice(labels, (2, 3))
+    cut = cut_at(volume, labels, axis=axis, index=index, voxel_nm=voxel_nm)
+    figure = new_figure(WIDTH_IN, HEIGHT_IN)
+    left, right = figure.subplots(1, 2)
+    look = Look({2: PORE_COLOR, 3: CRACK_COLOR}, {2: "pores", 3: "cracks"}, SOLID_COLOR)
+    draw_solid(left, labels, voxel_nm=voxel_nm, look=look)
+    left.set_title("pores and cracks in 3D; the solid is translucent", loc="left", fontsize=9)
+    low, high = robust_range(cut.image)
+    show_cut(right, cut, pixel_nm=voxel_nm, cmap=color_map(GREYS), vmin=low, vmax=high)
+    return figure
+
+
+@dataclass(frozen=True)
+class Look:
+    """Colours and names of the bodies of a 3D view, and the colour of the outline."""
+
+    colors: Mapping[int, str]
+    names: Mapping[int, str]
+    skin: str
+
+
+CLASSES = Look(
+    {label: CLASS_COLORS[label] for label in (OXYGEN_POOR, OXYGEN_RICH)}, CLASS_NAMES, CLASS_COLORS[TARGET]
+)
+
+
 def draw_solid(
-    axes: Any, phases: Field, *, voxel_nm: float, legend: bool = True, size_px: int = SIZE_PX
+    axes: Any,
+    labels: Field,
+    *,
+    voxel_nm: float,
+    look: Look = CLASSES,
+    legend: bool = True,
+    size_px: int = SIZE_PX,
 ) -> None:
-    """Draw the classes in 3D into axes, with a scale bar and a legend."""
-    bodies = [(label, CLASS_COLORS[label]) for label in (OXYGEN_POOR, OXYGEN_RICH)]
-    drawn = solid_view(phases, bodies, skin=CLASS_COLORS[TARGET], size_px=size_px)
+    """Draw bodies in 3D into axes, with a scale bar and a legend."""
+    drawn = solid_view(labels, list(look.colors.items()), skin=look.skin, size_px=size_px)
     axes.set_axis_off()
     if drawn is None:
         return
     axes.imshow(drawn.image, interpolation="bilinear")
-    pixel_nm = drawn.pixel_voxels * voxel_nm
-    add_scale_bar(axes, drawn.image.shape[:2], pixel_nm=pixel_nm)
+    add_scale_bar(axes, drawn.image.shape[:2], pixel_nm=drawn.pixel_voxels * voxel_nm)
     if legend:
-        shown = [label for label in (OXYGEN_POOR, OXYGEN_RICH) if _has(phases, label)]
-        handles = [Patch(facecolor=CLASS_COLORS[k], label=CLASS_NAMES[k]) for k in shown]
+        shown = [label for label in look.colors if _has(labels, label)]
+        handles = [Patch(facecolor=look.colors[k], label=look.names[k]) for k in shown]
         if handles:
             axes.legend(handles=handles, loc="lower right", bbox_to_anchor=(1.0, -0.08), ncols=2)
 
