@@ -1,6 +1,7 @@
 """Figures for a paper: chosen panels and slices, fonts that are in the file, figures over states of charge."""
 
 import re
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -10,7 +11,7 @@ from test_report import write_composition
 from oxytomo.cli import main
 from oxytomo.errors import ConfigError
 from oxytomo.view.paper import slice_at, write_panels
-from oxytomo.view.paper_comparison import write_state_figures
+from oxytomo.view.paper_comparison import valence_states, write_state_figures
 from oxytomo.view.telling import cut_at
 
 
@@ -72,3 +73,35 @@ def test_states_of_charge_stand_side_by_side(sample, tmp_path):
         assert image.size[0] == pytest.approx(7.2 * 300, abs=1)
         assert np.asarray(image.convert("L")).std() > 20
     assert write_state_figures({"alone": [sample]}, tmp_path / "none") == []
+
+
+def oxidation_of(valence: float, elements: tuple[str, ...] = ("Mn", "Ni")) -> SimpleNamespace:
+    """Return what the figure reads of oxidation states: maps, and a step of 0.4 from rim to centre."""
+    outer = np.arange(0.0, 100.0, 20.0)
+    own = [
+        SimpleNamespace(
+            element=name,
+            pixel_nm=10.0,
+            valence=np.where(np.hypot(*(np.indices((20, 24)) - 10)) < 9, valence, np.nan),
+            shell_outer=outer,
+            shell_inner=outer + 20,
+            shell_valence=valence + np.linspace(-0.4, 0.0, 5),
+            shell_error=np.full(5, 0.02),
+        )
+        for name in elements
+    ]
+    return SimpleNamespace(elements=own)
+
+
+def test_valence_over_states_shows_maps_and_profiles():
+    states = {"pristine": [oxidation_of(3.9)], "4.8 V": [oxidation_of(3.2, ("Mn",)), oxidation_of(3.3)]}
+    figure = valence_states(states)
+    images = [axes for axes in figure.axes if axes.images and axes.get_ylabel().startswith("y")]
+    assert len(images) == 3, "Mn of both states, Ni of the first particles only"
+    limits = {axes.images[0].get_clim() for axes in images[:2]}
+    assert len(limits) == 1, "one scale for all states of an element"
+    profiles = [
+        axes for axes in figure.axes if axes.get_ylabel() in ("Mn valence", "Ni valence") and axes.lines
+    ]
+    drawn = [line.get_ydata() for line in profiles[0].lines if len(line.get_ydata()) == 5]
+    assert {round(float(values[0]), 2) for values in drawn} >= {3.5, 2.8, 2.9}

@@ -82,16 +82,16 @@ def metals_of_classes(
     Returns
     -------
     association : by class and metal: ``value``, ``standard_error``, and ``shells``, a list of such
-        pairs from rim to centre; None for fewer than 27 voxels, and errors are None where a class is
-        in fewer than four blocks. None without metals or target
+        pairs from rim to centre; None for fewer than 27 voxels, and errors are None where a class
+        is in fewer than four blocks. None without metals or target
     """
     if len(names) < 2 or names[0] != "O":
         return None
     normal, n = _normal_equations(data, oxygen, regions), regions.n_shells
     if normal.voxels[:, :n].sum() < FEW_VOXELS:
         return None
-    # Regions are the shells of each class, and the rest. The target keeps its shells in both fits: what
-    # depends on depth alone, such as the blur of the rim, must not look like a metal.
+    # Regions are the shells of each class, and the rest. The target keeps its shells in both fits:
+    # what depends on depth alone, such as the blur of the rim, must not look like a metal.
     shells = np.eye(len(CLASSES) * n + 1)
     added = np.kron(np.eye(len(CLASSES) - 1), np.ones((n, 1)))
     added = np.vstack([np.zeros((n, len(CLASSES) - 1)), added, np.zeros(len(CLASSES) - 1)])

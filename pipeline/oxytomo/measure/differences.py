@@ -61,9 +61,9 @@ class Difference:
 def group_mean(values: Sequence[float], errors: Sequence[float], *, whole: float | None = None) -> GroupMean:
     """Return the mean of a group with its interval.
 
-    The interval of a share is symmetric on the logit scale, ``logit(m) ± t s / (m (1 − m))`` (Agresti,
-    Categorical Data Analysis, 2013, 3.1.6). So it stays between none and all, and is the usual ``m ±
-    t s`` where s is small.
+    The interval of a share is symmetric on the logit scale, ``logit(m) ± t s / (m (1 − m))``
+    (Agresti, Categorical Data Analysis, 2013, 3.1.6). So it stays between none and all, and is the
+    usual ``m ± t s`` where s is small.
 
     Parameters
     ----------

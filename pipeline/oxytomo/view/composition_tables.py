@@ -100,9 +100,15 @@ def domain_tables_of(result: Composition) -> list[Table]:
         )
         columns = ("class", "domains", "share of the largest", "spanning")
         tables.append(Table("Interconnection", columns, rows, frozenset({1, 2}), note))
+    largest = _largest_domains(result)
+    return tables if largest is None else [*tables, largest]
+
+
+def _largest_domains(result: Composition) -> Table | None:
+    """Return the largest domains of the departing classes, None without any."""
     domains = result.domains
     if domains is None or not len(domains):
-        return tables
+        return None
     departing = [row for row, name in enumerate(domains["class"]) if name != "target"]
     measured = "mean_deviation" in domains  # tables of older versions have no mean
     departing.sort(key=lambda row: -float(domains["volume_nm3"][row]))
@@ -117,27 +123,26 @@ def domain_tables_of(result: Composition) -> list[Table]:
         ]
         for row in departing[:LISTED_DOMAINS]
     ]
-    if listed:
-        headings = (
-            "class",
-            "volume (µm³)",
-            "equivalent diameter (nm)",
-            "depth (nm)",
-            *(["mean deviation ± standard error"] if measured else []),
-            "centroid z, y, x (nm)",
-        )
-        note = (
-            f"The largest {len(listed)} of {len(departing)}; all are in domains.csv. Depth: mean "
-            "distance of its "
-            "voxels to the outer surface. Diameter: that of the sphere of the same volume."
-        )
-        hints = {
-            "mean deviation ± standard error": f"{COLUMN_DEFINITIONS['mean_deviation']} over the domain; "
-            f"{COLUMN_DEFINITIONS['standard_error']}"
-        }
-        numeric = frozenset(range(1, len(headings)))
-        tables.append(Table("Largest domains", headings, listed, numeric, note, hints))
-    return tables
+    if not listed:
+        return None
+    headings = (
+        "class",
+        "volume (µm³)",
+        "equivalent diameter (nm)",
+        "depth (nm)",
+        *(["mean deviation ± standard error"] if measured else []),
+        "centroid z, y, x (nm)",
+    )
+    note = (
+        f"The largest {len(listed)} of {len(departing)}; all are in domains.csv. Depth: mean "
+        "distance of its voxels to the outer surface. Diameter: that of the sphere of the same "
+        "volume. The error of a mean does not say whether a domain exists: compare with what is certain."
+    )
+    hints = {
+        "mean deviation ± standard error": f"{COLUMN_DEFINITIONS['mean_deviation']} over the domain; "
+        f"{COLUMN_DEFINITIONS['standard_error']}"
+    }
+    return Table("Largest domains", headings, listed, frozenset(range(1, len(headings))), note, hints)
 
 
 def _mean(domains: "pd.DataFrame", row: int) -> str:
