@@ -56,6 +56,18 @@ def phases_json(**changes):
         "domains": {"oxygen_rich": {"n_domains": 17, "largest_share": 0.4321, "spanning": True}},
         "invalid_rays": {"unsolved": 10, "n_rays": 10_000, "by_series": {}},
         "replicates": 4,
+        "association": {
+            "oxygen_rich": {
+                "Mn": {
+                    "value": -0.2012,
+                    "standard_error": 0.0312,
+                    "shells": [
+                        {"value": None, "standard_error": None},
+                        {"value": -0.18, "standard_error": None},
+                    ],
+                }
+            }
+        },
     }
     return content | changes
 
@@ -184,9 +196,11 @@ def write_composition(folder, shape=(24, 30, 30), *, null=True, tables=True):
             "2,50,100,-0.0123,0.0019,4322,0.8,0.05,0.15\n"
         )
         (folder / "domains.csv").write_text(
-            "class,volume_nm3,equivalent_diameter_nm,centroid_z_nm,centroid_y_nm,centroid_x_nm,depth_nm\n"
-            "target,9e8,1197.9,120,150,150,300\n"
-            "oxygen_rich,1.25e8,620.35,111,222,333,44.4\n"
+            "class,volume_nm3,equivalent_diameter_nm,centroid_z_nm,centroid_y_nm,centroid_x_nm,depth_nm,"
+            "mean_deviation,mean_deviation_error\n"
+            "target,9e8,1197.9,120,150,150,300,0.001,0.0005\n"
+            "oxygen_rich,1.25e8,620.35,111,222,333,44.4,-0.1234,0.0112\n"
+            "oxygen_poor,1e8,576,1011,2022,3033,144.4,0.0987,\n"
         )
 
 
@@ -282,7 +296,13 @@ def test_every_number_has_a_definition_beside_it(composition_page):
 
 
 def test_tables_show_shells_domains_and_interconnection(composition_page):
-    for text in ("6.5 % ± 0.21 %", "−1.2 % ± 0.19 %", "4321", "620", "111, 222, 333", "17", "43.2 %"):
+    for text in (
+        *("6.5 % ± 0.21 %", "−1.2 % ± 0.19 %", "4321", "620", "111, 222, 333", "17", "43.2 %"),
+        # Mean deviations of domains; without replicates there is no error.
+        *("−12.3 % ± 1.1 %", "9.9 %"),
+        # Metals of the classes: the whole class, a shell, and one without an error.
+        *("−20.1 % ± 3.1 %", "−18.0 %", "50–100 %"),
+    ):
         assert f">{text}<" in composition_page
 
 

@@ -189,6 +189,11 @@ def test_contents_lead_to_every_section(report: Path, browser: Browser) -> None:
         "[...document.querySelectorAll('.contents a')].every(a => document.querySelectorAll(a.getAttribute('href')).length === 1)"
     )
     assert browser.value("document.querySelectorAll('.contents a').length") >= 5
+    # Tables are as wide as the page, and the cells of numbers are cells, not cards.
+    assert browser.value(
+        "[...document.querySelectorAll('.scroll')].every(e => e.scrollWidth <= e.clientWidth)"
+    )
+    assert browser.value("getComputedStyle(document.querySelector('td.number')).borderLeftWidth") == "0px"
     # Verdict, numbers and picture are on the first screen of a laptop.
     assert browser.value("document.querySelector('.verdict').getBoundingClientRect().bottom") < 300
     assert browser.value("document.querySelector('.numbers').getBoundingClientRect().bottom") < 450

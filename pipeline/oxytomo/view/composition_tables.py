@@ -128,7 +128,7 @@ def _largest_domains(result: Composition) -> Table | None:
     headings = (
         "class",
         "volume (µm³)",
-        "equivalent diameter (nm)",
+        "diameter (nm)",
         "depth (nm)",
         *(["mean deviation ± standard error"] if measured else []),
         "centroid z, y, x (nm)",
