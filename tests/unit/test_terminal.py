@@ -4,6 +4,7 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -59,13 +60,35 @@ def test_lines_count_and_say_the_time_left_over_all() -> None:
         )
         now[0] += 5.0
         say(record("job_finished", job_id=number))
-    # 10 of 100 expected core seconds took 5 s: 45 s for the other 90; then 10 s for 20: 40 s for 80
+    # Expected are 11, 11 and 81 s, one second of each for its start; a fifth of the sum, 20.6 s, is
+    # believed to be done at the expected pace: (5 + 20.6) / (11 + 20.6) · 92 s, (10 + 20.6) / (22 + 20.6) · 81 s.
     assert lines == [
-        "[1/3] p normalize O_pre: 5 s, about 45 s left in all",
-        "[2/3] p normalize O_post: 5 s, about 40 s left in all",
+        "[1/3] p normalize O_pre: 5 s, about 1 min 15 s left in all",
+        "[2/3] p normalize O_post: 5 s, about 58 s left in all",
         "[3/3] p align: 5 s",
     ]
     assert [job["rule"] for job in say.planned] == ["normalize", "normalize", "align"]
+
+
+def test_the_time_left_is_sensible_from_the_first_job_on() -> None:
+    """Short first jobs, of which the first loads what the others find loaded, are no measure of the rest."""
+    expected = {"normalize": 0.1, "align": 20.0, "reconstruct": 25.0, "report": 2.0}
+    stats = {"normalize": 8, "align": 1, "reconstruct": 1, "report": 1}
+    jobs = [rule for rule, count in stats.items() for _ in range(count)]
+    took = [6.0, *[1.0] * 7, 18.0, 30.0, 4.0]
+    now, lines = [100.0], []
+    say = JobLines(lines.append, expected, clock=lambda: now[0])
+    now[0] += 3.0  # Snakemake plans
+    say(record("run_info", stats=stats | {"all": 1, "total": 12}))
+    for number, (rule, seconds) in enumerate(zip(jobs, took, strict=True)):
+        say(record("job_info", jobid=number, rule_name=rule, wildcards={}, reason=""))
+        now[0] += seconds
+        say(record("job_finished", job_id=number))
+    left = [re.search(r"about (?:(\d+) min )?(\d+) s left", line) for line in lines[:-1]]
+    told = [60 * int(found[1] or 0) + int(found[2]) for found in left if found]
+    true = [sum(took[done:]) for done in range(2, len(took))]  # silent up to 2 % of the work
+    assert len(told) == len(true)
+    assert all(0.6 * real - 2 < said < 1.5 * real + 2 for said, real in zip(told, true, strict=True)), told
 
 
 def test_reports_of_other_kinds_are_passed_over() -> None:
