@@ -34,6 +34,7 @@ _COMMANDS = {
     "simulate": "write a simulated acquisition with its ground truth and a configuration",
     "view": "open results in napari, scaled and coloured",
     "report": "write the report of a sample again, or compare several samples",
+    "collect": "write one table of many samples: numbers, intervals, warnings",
     "render": "draw a sample in 3D: pictures, model, interactive page, movie",
     "verify": "check the digests of results; list changed, truncated and missing files",
     "clean": "list intermediate results with their sizes, and delete them on request",
