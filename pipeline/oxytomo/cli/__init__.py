@@ -29,6 +29,7 @@ _COMMANDS = {
     "align": "align the series of a configuration, report the quality, and stop",
     "check": "validate a configuration and its raw files; list the stages and what they need",
     "init": "write a commented configuration for a folder of raw files",
+    "watch": "take a quick look at each scan of a beam time as it completes",
     "inspect": "show the content and the provenance of a raw file or a result",
     "plan": "estimate before a beam time what a measurement can detect, and the effect of faults",
     "simulate": "write a simulated acquisition with its ground truth and a configuration",
