@@ -66,6 +66,7 @@ def collect(paths: PathLike | Sequence[PathLike], *, warnings: bool = True) -> "
     --------
     >>> import json, tempfile
     >>> from pathlib import Path
+    >>> from oxytomo import collect
     >>> results = Path(tempfile.mkdtemp())
     >>> for name, poor in (("charged", 0.12), ("pristine", 0.02)):
     ...     shares = {"target": 0.9 - poor, "oxygen_poor": poor, "oxygen_rich": 0.1}
