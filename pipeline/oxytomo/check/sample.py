@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from oxytomo.arrays import Float64Array
-from oxytomo.check.plausible import require_files, require_plausible
+from oxytomo.check.plausible import require_files, require_plausible, shadowed_flats
 from oxytomo.check.series import (
     ENERGY_TOLERANCE,
     ENERGY_TOLERANCE_EV,
@@ -309,7 +309,10 @@ def _check_flats(facts: SeriesFacts, source: Source) -> list[str]:
             got=what,
             fix=_fix_of_flats(mean, facts),
         )
-    return [f"{facts.place}: flat frames have {what}; these pixels are invalid"] if share > 0 else []
+    said = [f"{facts.place}: flat frames have {what}; these pixels are invalid"] if share > 0 else []
+    numbers = ", ".join(map(str, shadowed_flats(flat)))
+    more = f"{facts.place}: flat frame {numbers} of {len(flat)} differs from the others in places (a shadow?)"
+    return [*said, f"{more}; leave it out"] if numbers else said
 
 
 def _fix_of_flats(mean: Float64Array, facts: SeriesFacts) -> str:

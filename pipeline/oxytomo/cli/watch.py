@@ -37,13 +37,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of the command."""
     add = parser.add_argument
     add("folder", type=Path, metavar="FOLDER", help="folder that the scans are written to")
-    add("--output", type=Path, default=Path("watch"), metavar="DIR", help="folder to write (default: %(default)s)")
-    add("--pattern", default="*", metavar="GLOB", help="names of the files of scans, with their tables and flats")
+    add(
+        "--output",
+        type=Path,
+        default=Path("watch"),
+        metavar="DIR",
+        help="folder to write (default: %(default)s)",
+    )
+    add(
+        "--pattern",
+        default="*",
+        metavar="GLOB",
+        help="names of the files of scans, with their tables and flats",
+    )
     add("--files", type=int, default=1, metavar="N", help="number of files of a complete scan at least")
     add("--formula", default=None, help="formula of the material, such as Li1.2Mn0.56Ni0.16Co0.08O2")
     add("--density-g-cm3", type=float, default=None, help="mass density of the material in g/cm³")
     add("--pixel-nm", type=float, default=None, help="pixel size in nm, if the files do not contain it")
-    add("--settle", type=float, default=10.0, metavar="S", help="seconds without a change (default: %(default)g)")
+    add(
+        "--settle",
+        type=float,
+        default=10.0,
+        metavar="S",
+        help="seconds without a change (default: %(default)g)",
+    )
     add("--cores", type=int, default=None, help="number of cores to use; default: all")
     how = parser.add_mutually_exclusive_group()
     how.add_argument("--once", action="store_true", help="stop after the scans that are complete now")
@@ -93,7 +110,9 @@ def _check(arguments: argparse.Namespace) -> None:
         if not low <= value < 1e5:
             raise ConfigError(name, expected=f"{low:g} or more", got=f"{value:g}", fix="correct it")
     if arguments.cores is not None and arguments.cores < 1:
-        raise ConfigError("--cores", expected="1 or more", got=str(arguments.cores), fix="leave it out: all cores")
+        raise ConfigError(
+            "--cores", expected="1 or more", got=str(arguments.cores), fix="leave it out: all cores"
+        )
 
 
 def _watch(watched: "Watched", notes: "Notes", arguments: argparse.Namespace) -> "list[Scan]":
@@ -201,7 +220,10 @@ def _numbers(sample: Path) -> str:
     from oxytomo.results import Results
 
     results = Results.of_folder(sample)
-    first = [f"{key.partition('/')[2].replace('_', ' ')} {results.numbers[key]}" for key in list(results.numbers)[:4]]
+    first = [
+        f"{key.partition('/')[2].replace('_', ' ')} {results.numbers[key]}"
+        for key in list(results.numbers)[:4]
+    ]
     return f"{', '.join(first) or 'done'}; {sample / 'report.html'}"
 
 

@@ -40,7 +40,9 @@ def binning_of(frame: tuple[int, int]) -> int:
     return max(1, math.ceil(max(frame) / LARGEST_PX))
 
 
-def write_quick_look(project: ProjectConfig, sample: str, folder: Path, results: Path) -> dict[str, Any] | None:
+def write_quick_look(
+    project: ProjectConfig, sample: str, folder: Path, results: Path
+) -> dict[str, Any] | None:
     """Write the binned raw files of a sample and return its configuration for the quick look.
 
     Parameters

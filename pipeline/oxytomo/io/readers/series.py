@@ -189,6 +189,7 @@ def _summary(
         metadata={"format": name, "file": files[0].path.name, **files[0].metadata},
         files=tuple((file.path.name, file.frames.shape[0]) for file in files),
         remarks=tuple(f"{file.path.name}: {remark}" for file in files for remark in file.remarks),
+        stated=files[0].quantity,
     )
 
 
