@@ -11,7 +11,9 @@ from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import tifffile
 import yaml
 
 from oxytomo.check.sample import ProjectCheck
@@ -23,6 +25,7 @@ from oxytomo.config import ProjectConfig, load_config
 from oxytomo.config.plan import project_products, results_folder
 from oxytomo.io.atomic import record_file
 from oxytomo.run.boundary import PrintableStream
+from oxytomo.run.forecast import forecast
 from oxytomo.run.job_lines import JobLines
 from oxytomo.run.results_folder import claim, note_finished
 from oxytomo.run.unchanged import NOTE, is_unchanged, note_unchanged
@@ -173,6 +176,45 @@ def test_nothing_to_do_is_said_without_any_work(finished: Path, capsys: pytest.C
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("nothing to do: ")
     assert said[-1].strip() == f"report {finished / 'results' / 'a' / 'report.html'}"
+
+
+def no_snakemake(*_: object, **__: object) -> None:
+    raise AssertionError("Snakemake was asked")
+
+
+def test_a_dry_run_of_new_or_finished_samples_starts_no_snakemake(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Snakemake alone takes seconds to start."""
+    monkeypatch.setattr("oxytomo.cli.run.call_snakemake", no_snakemake)
+    assert main(["run", str(finished / "my.yaml"), "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"nothing to do: everything in {finished / 'results'} is there and up to date"
+    ]
+    (tmp_path / "new").mkdir()
+    tifffile.imwrite(tmp_path / "new" / "volume.tif", np.ones((8, 8, 8), np.float32))
+    write(tmp_path / "new", 20.0)
+    assert main(["run", str(tmp_path / "new" / "my.yaml"), "--dry-run", "--cores", "1"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"would run \d jobs for 1 sample \(a\)", said[0])  # meshes need a package
+    assert "read_volume" in said[1]
+    assert said[2].startswith("why: not there yet")
+    assert not (tmp_path / "new" / "results").exists()
+
+
+def test_a_dry_run_asks_snakemake_about_begun_samples_only(finished: Path) -> None:
+    content = yaml.safe_load((finished / "my.yaml").read_text(encoding="utf-8"))
+    content["samples"]["b"] = content["samples"]["a"]
+    content["groups"] = {"one": ["a"], "two": ["b"]}
+    (finished / "my.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    project = load_config(finished / "my.yaml")
+    known = forecast(project, results_folder(project))
+    assert known.new == {"b"}
+    assert {target.split("/")[0] for target in known.targets} == {"a"}
+    assert {job["sample"] for job in known.jobs} == {"b", ""}
+    assert [job["rule"] for job in known.jobs][-1] == "comparison"
+    both = [{"rule": "report", "sample": name, "reason": ""} for name in ("a", "b")]
+    assert known.with_planned(both) == [both[0], *known.jobs]
 
 
 def test_every_change_is_noticed(finished: Path) -> None:
