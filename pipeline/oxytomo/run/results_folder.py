@@ -22,7 +22,6 @@ from oxytomo.errors import StoreError
 from oxytomo.io.atomic import record_file
 from oxytomo.io.finished import MARKER, finished_products, products_of
 from oxytomo.io.plain_files import read_json_object
-from oxytomo.io.provenance import input_digest, raw_record
 from oxytomo.io.ways_out import a_way_out, refuse_links_below
 from oxytomo.stages.registry import STAGES
 
@@ -77,6 +76,8 @@ def check_same_sources(folder: Path, project: ProjectConfig) -> RawFiles:
 
 def _only_moved(sample: Path, series: str, before: list[str], now: list[str]) -> bool:
     """Return True if the files of a series have the content of those it was made from."""
+    from oxytomo.io.provenance import raw_record
+
     if len(before) != len(now):
         return False
     known: dict[str, str] = {}
@@ -98,6 +99,8 @@ def _only_moved(sample: Path, series: str, before: list[str], now: list[str]) ->
 @lru_cache(maxsize=1024)
 def _digest_of(path: str, _changed: int) -> str:
     """Return the digest of a raw file; read once, unless it changes."""
+    from oxytomo.io.provenance import input_digest
+
     return input_digest(Path(path))
 
 

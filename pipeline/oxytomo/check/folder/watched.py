@@ -8,7 +8,7 @@ from pathlib import Path
 
 from oxytomo.check.folder.branches import choose
 from oxytomo.check.folder.grouping import RawSeries, Survey, group
-from oxytomo.check.folder.look import FileFacts, files_below, look_at
+from oxytomo.check.folder.look import FileFacts, files_below, look_at, without_parts
 from oxytomo.check.folder.names import read_name
 from oxytomo.check.folder.propose import Answers, propose
 
@@ -60,6 +60,7 @@ class Watched:
     clock: Callable[[], float] = time.monotonic
     _marks: dict[Path, tuple[Mark, float]] = field(default_factory=dict)
     _facts: dict[Path, tuple[Mark, FileFacts]] = field(default_factory=dict)
+    _grouped: tuple[list[FileFacts], Survey] | None = None
 
     def look(self) -> tuple[Survey, list[Scan]]:
         """Look once; return what has settled, grouped, and the scans of it."""
@@ -80,7 +81,9 @@ class Watched:
                 moving.append(path)
             else:
                 settled.append(facts)
-        found = group(settled, self.folder)
+        if self._grouped is None or self._grouped[0] != settled:
+            self._grouped = settled, group(without_parts(settled), self.folder)
+        found = self._grouped[1]
         return found, [self._scan(found, name, moving) for name in found.samples]
 
     def _files(self) -> Iterator[Path]:
