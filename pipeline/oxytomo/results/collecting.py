@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -96,7 +97,8 @@ def collect(paths: PathLike | Sequence[PathLike], *, warnings: bool = True) -> "
             got=rows[0]["problem"] if rows else "no folder",
             fix="give <results>/<sample> or <results>",
         )
-    order = [name for branch in JSON_TABLES for name in definitions if name.startswith(f"{branch}_")]
+    known = [name for branch in JSON_TABLES for name in definitions if name.startswith(f"{branch}_")]
+    order = dict.fromkeys([*known, *definitions])
     table = pd.DataFrame(rows, columns=[*FIRST, *order])
     table["n_warnings"] = pd.to_numeric(table["n_warnings"], errors="coerce")
     table.attrs["definitions"] = definitions
@@ -166,7 +168,8 @@ def sample_row(results: Results, *, warnings: bool) -> tuple[dict[str, Any], dic
 
 def _add(row: dict[str, Any], definitions: dict[str, str], key: str, number: Number) -> None:
     """Add a number and the ends of its interval to a row."""
-    column = key.replace("/", "_") + UNITS.get(number.unit, "")
+    unit = UNITS.get(number.unit, "_" + re.sub(r"\W+", "_", number.unit))
+    column = key.replace("/", "_") + unit
     row[column] = number.value
     definitions[column] = number.definition
     if number.interval is not None or number.definition.partition("interval")[1]:
