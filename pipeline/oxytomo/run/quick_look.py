@@ -18,14 +18,14 @@ from oxytomo.io.readers.data_exchange import write_data_exchange
 from oxytomo.preprocess.binning import bin_frames
 from oxytomo.stages.sources import read_request
 
-LARGEST_PX = 96
+LARGEST_PX = 64
 """The longer side of a binned frame at most."""
-MOST_TILTS = 90
+MOST_TILTS = 60
 """Of more tilts every second, third … is taken."""
 QUICK: Mapping[str, Mapping[str, Any]] = {
     "composition": {
         "align": {"iterations": 3},
-        "reconstruct": {"iterations": 60, "element_iterations": 20},
+        "reconstruct": {"iterations": 40, "element_iterations": 20},
         "uncertainty": {"replicates": 0, "null_replicates": 0},
     },
     "tomogram": {"align": {"iterations": 3}, "reconstruct": {"algorithm": "fbp"}},
