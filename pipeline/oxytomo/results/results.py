@@ -196,9 +196,9 @@ class Results:
         return Keyed.of("definitions", found)
 
     @cached_property
-    def provenance(self) -> Mapping[str, Provenance]:
+    def provenance(self) -> Keyed[Provenance]:
         """Stage, version, settings, inputs with digests and time of each stage store."""
-        return {key: store.provenance for key, store in self.stores().items()}
+        return Keyed.of("provenance", {key: store.provenance for key, store in self.stores().items()})
 
     def stores(self) -> dict[str, Store]:
         """Return every stage store of the sample."""
