@@ -4,7 +4,6 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -35,7 +34,8 @@ def script(name: str) -> str:
     text = (TUTORIALS / f"{name}.md").read_text(encoding="utf-8")
     blocks = BLOCK.findall(text)
     return "\n".join(
-        code if kind == "bash" else f"python - <<'END_OF_BLOCK'\n{code}END_OF_BLOCK\n" for kind, code in blocks
+        code if kind == "bash" else f"python - <<'END_OF_BLOCK'\n{code}END_OF_BLOCK\n"
+        for kind, code in blocks
     )
 
 
@@ -60,7 +60,7 @@ def follow(name: str, desk: Path) -> str:
 
 
 @pytest.fixture(scope="module")
-def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
+def desk(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder in which `oxytomo` and `python` are those of the tests."""
     folder = tmp_path_factory.mktemp("desk")
     (folder / "bin").mkdir()
@@ -68,7 +68,7 @@ def desk(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Path]:
         path = folder / "bin" / name
         path.write_text(f'#!/bin/sh\nexec "{sys.executable}" {command} "$@"\n', encoding="utf-8")
         path.chmod(0o755)
-    yield folder
+    return folder
 
 
 @pytest.fixture(scope="module")

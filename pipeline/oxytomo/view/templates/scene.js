@@ -146,12 +146,13 @@ function compose() {
     const body = names.indexOf(data.labels.names[label]);
     colors[label] = body >= 0 && state.hidden.has(body) ? rgb(data.labels.plain) : rgb(color);
   }
+  const voxel = data.labels.voxel; // a body that touches the skin lies below it
   for (let at = 0, k = 0; at < kind.length; at++, k += 4) {
     let c = [255, 255, 255], light = 1;
     if (kind[at] === SLICE) c = colors[cell[at]] || c;
     else if (kind[at]) { c = data.bodies[kind[at] - 1].rgb; light = shade[at]; }
     let alpha = 0, s = 0;
-    if (skinDepth[at] > depth[at]) {
+    if (skinDepth[at] > depth[at] - (kind[at] === SLICE ? 0 : voxel)) {
       const edge = 1 - skinFacing[at];
       alpha = Math.min(1, state.opacity * (1 + 2 * edge * edge)); s = skinShade[at];
     }
