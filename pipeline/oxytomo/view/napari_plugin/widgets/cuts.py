@@ -9,6 +9,7 @@ from qtpy.QtCore import QPointF, QRectF, Qt
 from qtpy.QtGui import QColor, QImage, QPainter, QPen
 from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QVBoxLayout, QWidget
 
+from oxytomo.arrays import Float64Array
 from oxytomo.results.images import Levels
 from oxytomo.view.napari_plugin.cuts import AXES, Volume, cut, shown_axes
 from oxytomo.view.napari_plugin.layers import COARSEST_SIDE, DEVIATION_PARTS, INFO, diverging_colors
@@ -156,7 +157,7 @@ class CutsWidget(QWidget):
         for view in self.views:
             view.show_picture(cut(self.volume, view.across, self.place, self.colors))
 
-    def go(self, place_nm: Sequence[float]) -> None:
+    def go(self, place_nm: Float64Array) -> None:
         """Move the viewer to a place; the cuts follow its sliders."""
         first = self.viewer.dims.ndim - 3
         self.viewer.dims.set_point(range(first, first + 3), tuple(map(float, place_nm)))
