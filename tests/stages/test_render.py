@@ -4,6 +4,7 @@ import base64
 import itertools
 import json
 import sys
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -18,7 +19,8 @@ from oxytomo.export.meshes import MeshPiece, write_mesh
 from oxytomo.io.stores import NamedArray, Provenance, read_store, write_store
 from oxytomo.view import render_sample as render
 from oxytomo.view import renders
-from oxytomo.view.scenes import label_surface, triangles
+from oxytomo.view.scene_page import scene_page
+from oxytomo.view.scenes import Body, Scene, label_surface, triangles
 
 pytestmark = pytest.mark.filterwarnings(
     "ignore::DeprecationWarning", "ignore::pyvista.PyVistaDeprecationWarning"
@@ -218,6 +220,23 @@ def test_classes_are_toggled_and_cut_in_the_page(drawn: Path, tmp_path: Path) ->
         width = np.flatnonzero(row[: whole.shape[0] - 130].any(axis=0))
         reach = browser.value("data.reach")
         assert (width[-1] - width[0] + 1) * bar[2] == pytest.approx(2 * reach, rel=0.15)
+
+
+def test_a_sample_may_be_called_anything() -> None:
+    inside = np.zeros((6, 6, 6), bool)
+    inside[1:5, 1:5, 1:5] = True
+    skin = Body("particle", "#ede6d6", label_surface(inside, voxel_nm=VOXEL_NM), 0.2)
+    labels = inside.astype(np.uint8)
+    scene = Scene("composition", "classes", skin, [], labels, {1: "#ede6d6"}, {1: "target"}, VOXEL_NM)
+    page = scene_page(scene, sample='@script@ "</script><b>')
+    assert page.count("</script>") == 2, "its own two"
+    assert "<b>" not in page
+    content = json.loads(page.split('id="data">')[1].split("</script>")[0])
+    assert content["name"].startswith('@script@ "</script><b>')
+    points = np.frombuffer(zlib.decompress(base64.b64decode(content["bodies"][0]["points"])), "<u2")
+    places = points.reshape(-1, 3) * content["bodies"][0]["step"] + content["bodies"][0]["low"]
+    # 16 bits over 40 nm are steps of less than a picometre.
+    assert np.allclose(places, triangles(skin.mesh)[0], atol=1e-3)
 
 
 def test_polygons_become_triangles_of_their_cells() -> None:

@@ -3,6 +3,7 @@
 import base64
 import html
 import json
+import re
 import zlib
 from importlib.resources import files
 from typing import Any
@@ -52,9 +53,8 @@ def scene_page(scene: Scene, *, sample: str) -> str:
         "data": json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
         "script": (templates / "scene.js").read_text(encoding="utf-8"),
     }
-    for name, text in parts.items():
-        page = page.replace(f"@{name}@", text)
-    return page
+    # In one pass: what is put in is not looked at again, whatever a sample is called.
+    return re.sub("@(" + "|".join(parts) + ")@", lambda found: parts[found[1]], page)
 
 
 def _angles(direction: tuple[float, float, float]) -> list[float]:
