@@ -315,7 +315,7 @@ def test_oxytomo_view_writes_a_picture_of_the_window(display, plugin_results: Pa
     picture = tmp_path / "window.png"
     command = [sys.executable, "-m", "oxytomo", "view", str(plugin_results), "--screenshot", str(picture)]
     done = subprocess.run(
-        command, env=os.environ | display, capture_output=True, text=True, timeout=120, check=False
+        command, env=os.environ | display, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     assert picture.stat().st_size < 200_000
