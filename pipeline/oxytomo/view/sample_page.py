@@ -78,8 +78,17 @@ def write_page(
             for key, store in results.stores().items()
         ],
         footer=footer(),
+        links=_scenes(results.folder, output),
     )
     return _write_text(page, output)
+
+
+def _scenes(folder: Path | None, output: Path) -> list[tuple[str, str]]:
+    """Return links to the pages to turn, if they were rendered and lie where the page can name them."""
+    if folder is None or output.parent.resolve() != folder.resolve():
+        return []
+    found = ((name, f"renders/{name}.html") for name in ("composition", "structure"))
+    return [(f"turn the {name} in 3D", address) for name, address in found if (folder / address).is_file()]
 
 
 def _part(results: Results, branch: str) -> Part | None:
