@@ -3,6 +3,7 @@
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, EdgePair, TomogramConfig
 from oxytomo.config.instrument import InstrumentSettings
 from oxytomo.config.load import config_error, load_config, parse_config, read_yaml, results_below
+from oxytomo.config.mechanics import MaterialSettings, MechanicsConfig, MechanicsSettings
 from oxytomo.config.oxidation import (
     FitValenceSettings,
     MeasureOxidationSettings,
@@ -47,9 +48,11 @@ from oxytomo.config.stage_settings import (
     DistanceStage,
     ExportStage,
     FitValenceStage,
+    LithiateStage,
     MeasureOxidationStage,
     MeasureScatteringStage,
     MeasureStage,
+    MeasureStressStage,
     MeasureVoidsStage,
     NormalizeMapStage,
     NormalizeStackStage,
@@ -66,6 +69,7 @@ from oxytomo.config.stage_settings import (
     ReportStage,
     RetrievePhaseStage,
     SegmentVoidsStage,
+    SolveStressStage,
     UncertaintyStage,
 )
 from oxytomo.config.structure import MeasureVoidsSettings, SegmentVoidsSettings, StructureConfig
@@ -92,14 +96,19 @@ __all__ = [
     "FitValenceStage",
     "ImageSource",
     "InstrumentSettings",
+    "LithiateStage",
     "MapSource",
+    "MaterialSettings",
     "MeasureOxidationSettings",
     "MeasureOxidationStage",
     "MeasureScatteringStage",
     "MeasureSettings",
     "MeasureStage",
+    "MeasureStressStage",
     "MeasureVoidsSettings",
     "MeasureVoidsStage",
+    "MechanicsConfig",
+    "MechanicsSettings",
     "ModelTermSettings",
     "NormalizeMapStage",
     "NormalizeSettings",
@@ -132,6 +141,7 @@ __all__ = [
     "ScatteringConfig",
     "SegmentVoidsSettings",
     "SegmentVoidsStage",
+    "SolveStressStage",
     "Source",
     "StackSource",
     "StructureConfig",

@@ -2,6 +2,7 @@
 
 from oxytomo.arrays import Quantity
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
+from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
 from oxytomo.config.scattering import ScatteringConfig
 from oxytomo.config.structure import StructureConfig
@@ -12,6 +13,7 @@ BranchConfig = (
     | TomogramConfig
     | OxidationConfig
     | StructureConfig
+    | MechanicsConfig
     | ScatteringConfig
 )
 
@@ -34,4 +36,6 @@ def light_from_air(config: BranchConfig) -> bool:
         return False
     if isinstance(config, OxidationConfig):
         return config.normalize.air_rescale
+    if isinstance(config, MechanicsConfig):
+        return False
     return isinstance(config, ArealDensityConfig) or config.normalize.air is not None

@@ -17,9 +17,11 @@ from oxytomo.config.stage_settings import (
     ElementMapsStage,
     ExportStage,
     FitValenceStage,
+    LithiateStage,
     MeasureOxidationStage,
     MeasureScatteringStage,
     MeasureStage,
+    MeasureStressStage,
     MeasureVoidsStage,
     NormalizeMapStage,
     NormalizeStackStage,
@@ -34,6 +36,7 @@ from oxytomo.config.stage_settings import (
     ReplicateStage,
     RetrievePhaseStage,
     SegmentVoidsStage,
+    SolveStressStage,
     UncertaintyStage,
 )
 
@@ -48,6 +51,7 @@ class Job:
     sample, branch : names
     sources : raw series of the branch by name
     series : name of the job (series, element, part), None for stages with a single one
+    structure : settings of the structure branch of the sample, if it has one
     """
 
     config: Any
@@ -55,6 +59,7 @@ class Job:
     branch: Branch
     sources: Mapping[str, Any]
     series: str | None
+    structure: Any = None
 
     @property
     def name(self) -> str:
@@ -191,6 +196,23 @@ def _measure_voids(job: Job) -> Settings:
     return MeasureVoidsStage(**dict(job.config.measure), segment=_segment_voids(job))
 
 
+def _lithiate(job: Job) -> Settings:
+    config = job.config
+    voids = None
+    if config.labels is None and config.replicates:
+        voids = SegmentVoidsStage(**dict(job.structure.segment), mask=job.structure.mask)
+    own = {name: getattr(config, name) for name in LithiateStage.model_fields if name != "segment"}
+    return LithiateStage(**own, segment=voids)
+
+
+def _solve_stress(job: Job) -> Settings:
+    return SolveStressStage(**{name: getattr(job.config, name) for name in SolveStressStage.model_fields})
+
+
+def _measure_stress(job: Job) -> Settings:
+    return MeasureStressStage(**{name: getattr(job.config, name) for name in MeasureStressStage.model_fields})
+
+
 def _normalize_map(job: Job) -> Settings:
     return NormalizeMapStage(element=job.config.element_of(job.name), source=job.sources[job.name])
 
@@ -244,6 +266,9 @@ _BUILDERS: Mapping[str, Callable[[Job], Settings]] = {
     "read_volume": _read_volume,
     "segment_voids": _segment_voids,
     "measure_voids": _measure_voids,
+    "lithiate": _lithiate,
+    "solve_stress": _solve_stress,
+    "measure_stress": _measure_stress,
     "normalize_map": _normalize_map,
     "calibrate_map": _calibrate_map,
     "measure_scattering": _measure_scattering,

@@ -4,27 +4,30 @@ from collections.abc import Mapping
 
 from oxytomo.measure.definitions import OXIDATION_DEFINITIONS
 from oxytomo.measure.void_neighbourhoods import DEFINITIONS as NEAR
-from oxytomo.results.column_types import Column as Column
-from oxytomo.results.column_types import TableType as TableType
-from oxytomo.results.column_types import count, number
 from oxytomo.results.definitions import CLASS_DEFINITIONS, COLUMN_DEFINITIONS
+from oxytomo.results.mechanics_columns import MECHANICS_TABLES
 from oxytomo.results.scattering_columns import SCATTERING_COLUMNS
+from oxytomo.results.table_types import Column as Column
+from oxytomo.results.table_types import TableType as TableType
+from oxytomo.results.table_types import count as _count
+from oxytomo.results.table_types import number as _number
 
 OPEN = ("True", "False", "unknown")
 CLASSES = tuple(CLASS_DEFINITIONS)
 
+
 _OXIDATION = OXIDATION_DEFINITIONS
 _HINT = COLUMN_DEFINITIONS
 _CENTROIDS = {
-    f"centroid_{axis}_nm": number("nanometer", f"{axis} of the centroid, from the centre of the first voxel")
+    f"centroid_{axis}_nm": _number("nanometer", f"{axis} of the centroid, from the centre of the first voxel")
     for axis in "zyx"
 }
 _VOID_ENDS = {
-    "least_depth_nm": number("nanometer", "smallest distance to the skin"),
+    "least_depth_nm": _number("nanometer", "smallest distance to the skin"),
     "touches_surface": Column("flag", definition="reaches the skin"),
-    "network": count("number of its network of pores and cracks"),
+    "network": _count("number of its network of pores and cracks"),
     "open": Column("choice", definition=_HINT["open"], choices=OPEN),
-    "contacts": count("voids that it touches"),
+    "contacts": _count("voids that it touches"),
 }
 
 TABLE_TYPES: Mapping[str, TableType] = {
@@ -38,17 +41,17 @@ TABLE_TYPES: Mapping[str, TableType] = {
             "standard_error",
         ),
         {
-            "shell": count("number from the rim"),
-            "shell_outer": number("percent", "share of the volume outside its outer limit"),
-            "shell_inner": number("percent", "share of the volume outside its inner limit"),
-            "depth_mean_nm": number("nanometer", "mean depth of its voxels"),
-            "n_voxels": count(_HINT["n_voxels"]),
-            "mean_deviation": number("1", _HINT["mean_deviation"]),
-            "standard_error": number("1", _HINT["standard_error"]),
+            "shell": _count("number from the rim"),
+            "shell_outer": _number("percent", "share of the volume outside its outer limit"),
+            "shell_inner": _number("percent", "share of the volume outside its inner limit"),
+            "depth_mean_nm": _number("nanometer", "mean depth of its voxels"),
+            "n_voxels": _count(_HINT["n_voxels"]),
+            "mean_deviation": _number("1", _HINT["mean_deviation"]),
+            "standard_error": _number("1", _HINT["standard_error"]),
             "standard_error_from": Column("text", definition="replicates, or none"),
-            "standard_deviation": number("1", "of the deviations of its voxels"),
+            "standard_deviation": _number("1", "of the deviations of its voxels"),
             **{
-                key: number("1", f"voxels with {text} / voxels of the shell")
+                key: _number("1", f"voxels with {text} / voxels of the shell")
                 for key, text in CLASS_DEFINITIONS.items()
             },
         },
@@ -65,15 +68,17 @@ TABLE_TYPES: Mapping[str, TableType] = {
             "depth_nm",
         ),
         {
-            "domain": count("number"),
+            "domain": _count("number"),
             "class": Column("choice", definition="class of its voxels", choices=CLASSES),
-            "n_voxels": count("voxels that are connected through faces"),
-            "volume_nm3": number("nanometer^3"),
-            "equivalent_diameter_nm": number("nanometer", "of the sphere of the same volume"),
+            "n_voxels": _count("voxels that are connected through faces"),
+            "volume_nm3": _number("nanometer^3"),
+            "equivalent_diameter_nm": _number("nanometer", "of the sphere of the same volume"),
             **_CENTROIDS,
-            "depth_nm": number("nanometer", "mean distance of its voxels to the outer surface"),
-            "depth_min_nm": number("nanometer", "smallest of these distances"),
+            "depth_nm": _number("nanometer", "mean distance of its voxels to the outer surface"),
+            "depth_min_nm": _number("nanometer", "smallest of these distances"),
             "touches_surface": Column("flag", definition="a voxel shares a face with the outside"),
+            "mean_deviation": _number("1", "mean of (TM/O) / reference − 1 over the domain"),
+            "mean_deviation_error": _number("1", _HINT["standard_error"]),
         },
     ),
     "alignment": TableType(
@@ -85,16 +90,16 @@ TABLE_TYPES: Mapping[str, TableType] = {
             "dx_px",
         ),
         {
-            "energy_ev": number("electronvolt", "photon energy of the series"),
-            "tilt_deg": number("degree"),
-            "dy_px": number("pixel", "shift of the raw frame that was corrected, along its rows"),
-            "dx_px": number("pixel", "the same along its columns"),
+            "energy_ev": _number("electronvolt", "photon energy of the series"),
+            "tilt_deg": _number("degree"),
+            "dy_px": _number("pixel", "shift of the raw frame that was corrected, along its rows"),
+            "dx_px": _number("pixel", "the same along its columns"),
             "series": Column("text"),
-            "frame": count("number in the order of acquisition"),
-            "magnification": number("1", "raw pixels per pixel of the common grid"),
-            "axis_tilt_deg": number("degree", "lean of the tilt axis in the detector"),
-            "misfit": number("1", "difference to the re-projection / standard deviation"),
-            "used": count("0 for a frame that was left out"),
+            "frame": _count("number in the order of acquisition"),
+            "magnification": _number("1", "raw pixels per pixel of the common grid"),
+            "axis_tilt_deg": _number("degree", "lean of the tilt axis in the detector"),
+            "misfit": _number("1", "difference to the re-projection / standard deviation"),
+            "used": _count("0 for a frame that was left out"),
             "note": Column("text", definition="why it was left out"),
         },
     ),
@@ -109,15 +114,15 @@ TABLE_TYPES: Mapping[str, TableType] = {
         ),
         {
             "element": Column("text"),
-            "shell_inner": number("percent", "share of the area outside its inner limit"),
-            "shell_outer": number("percent", "share of the area outside its outer limit"),
-            "mean_valence": number("1", _OXIDATION["mean_valence"]),
-            "standard_error": number("1", _OXIDATION["standard_error"]),
-            "n_pixels": count("of the shell that have a valence"),
-            "standard_deviation": number("1", _OXIDATION["standard_deviation"]),
-            "spectrum_valence": number("1", _OXIDATION["spectrum_valence"]),
-            "spectrum_error": number("1", "standard error of that fit"),
-            "structured_residual": number("1", _OXIDATION["structured_residual"]),
+            "shell_inner": _number("percent", "share of the area outside its inner limit"),
+            "shell_outer": _number("percent", "share of the area outside its outer limit"),
+            "mean_valence": _number("1", _OXIDATION["mean_valence"]),
+            "standard_error": _number("1", _OXIDATION["standard_error"]),
+            "n_pixels": _count("of the shell that have a valence"),
+            "standard_deviation": _number("1", _OXIDATION["standard_deviation"]),
+            "spectrum_valence": _number("1", _OXIDATION["spectrum_valence"]),
+            "spectrum_error": _number("1", "standard error of that fit"),
+            "structured_residual": _number("1", _OXIDATION["structured_residual"]),
         },
     ),
     "oxidation_profiles": TableType(
@@ -133,11 +138,11 @@ TABLE_TYPES: Mapping[str, TableType] = {
         {
             "element": Column("text"),
             "axis": Column("text", definition="what the steps are in: depth_nm, edge_jump, area_outside"),
-            "low": number("1", "lower limit of the step"),
-            "high": number("1", "upper limit of the step"),
-            "mean_valence": number("1", _OXIDATION["mean_valence"]),
-            "standard_error": number("1", _OXIDATION["standard_error"]),
-            "n_pixels": count("of the step that have a valence"),
+            "low": _number("1", "lower limit of the step"),
+            "high": _number("1", "upper limit of the step"),
+            "mean_valence": _number("1", _OXIDATION["mean_valence"]),
+            "standard_error": _number("1", _OXIDATION["standard_error"]),
+            "n_pixels": _count("of the step that have a valence"),
         },
     ),
     "oxidation_particles": TableType(
@@ -152,17 +157,17 @@ TABLE_TYPES: Mapping[str, TableType] = {
         {
             "element": Column("text"),
             "kind": Column("text", definition="agglomerate, or particle in one"),
-            "label": count("number"),
-            "agglomerate": count("number of the agglomerate that it is in"),
-            "n_pixels": count("that have a valence"),
-            "equivalent_diameter_nm": number("nanometer", "of the circle of the same area"),
+            "label": _count("number"),
+            "agglomerate": _count("number of the agglomerate that it is in"),
+            "n_pixels": _count("that have a valence"),
+            "equivalent_diameter_nm": _number("nanometer", "of the circle of the same area"),
             "centroid_y_nm": _CENTROIDS["centroid_y_nm"],
             "centroid_x_nm": _CENTROIDS["centroid_x_nm"],
-            "mean_valence": number("1", _OXIDATION["mean_valence"]),
-            "standard_error": number("1", _OXIDATION["standard_error"]),
-            "standard_deviation": number("1", _OXIDATION["standard_deviation"]),
-            "weighted_valence": number("1", _OXIDATION["weighted_valence"]),
-            "mean_edge_jump": number("1", _OXIDATION["edge_jump"]),
+            "mean_valence": _number("1", _OXIDATION["mean_valence"]),
+            "standard_error": _number("1", _OXIDATION["standard_error"]),
+            "standard_deviation": _number("1", _OXIDATION["standard_deviation"]),
+            "weighted_valence": _number("1", _OXIDATION["weighted_valence"]),
+            "mean_edge_jump": _number("1", _OXIDATION["edge_jump"]),
         },
     ),
     "pores": TableType(
@@ -172,19 +177,19 @@ TABLE_TYPES: Mapping[str, TableType] = {
             "equivalent_diameter_nm",
         ),
         {
-            "pore": count("number; label in the void instances"),
-            "particle": count("number of the particle"),
-            "volume_nm3": number("nanometer^3", _HINT["volume_nm3"]),
-            "equivalent_diameter_nm": number("nanometer", _HINT["equivalent_diameter_nm"]),
+            "pore": _count("number; label in the void instances"),
+            "particle": _count("number of the particle"),
+            "volume_nm3": _number("nanometer^3", _HINT["volume_nm3"]),
+            "equivalent_diameter_nm": _number("nanometer", _HINT["equivalent_diameter_nm"]),
             **_CENTROIDS,
-            "depth_nm": number("nanometer", _HINT["depth_nm"]),
+            "depth_nm": _number("nanometer", _HINT["depth_nm"]),
             **{
-                f"half_axis_{k}_nm": number("nanometer", "of the ellipsoid of equal moments")
+                f"half_axis_{k}_nm": _number("nanometer", "of the ellipsoid of equal moments")
                 for k in (1, 2, 3)
             },
-            "surface_nm2": number("nanometer^2", "of the void fraction at one half"),
-            "sphericity": number("1", _HINT["sphericity"]),
-            "nearest_neighbour_nm": number("nanometer", "between centroids"),
+            "surface_nm2": _number("nanometer^2", "of the void fraction at one half"),
+            "sphericity": _number("1", _HINT["sphericity"]),
+            "nearest_neighbour_nm": _number("nanometer", "between centroids"),
             **_VOID_ENDS,
         },
     ),
@@ -192,17 +197,17 @@ TABLE_TYPES: Mapping[str, TableType] = {
         "structure",
         ("crack",),
         {
-            "crack": count("number; label in the void instances less the number of pores"),
-            "particle": count("number of the particle"),
-            "area_nm2": number("nanometer^2", _HINT["area_nm2"]),
-            "aperture_nm": number("nanometer", _HINT["aperture_nm"]),
-            "aperture_p10_nm": number("nanometer", "10th percentile by area"),
-            "aperture_p90_nm": number("nanometer", "90th percentile by area"),
-            "volume_nm3": number("nanometer^3", "area × mean aperture"),
-            "extent_nm": number("nanometer", _HINT["extent_nm"]),
+            "crack": _count("number; label in the void instances less the number of pores"),
+            "particle": _count("number of the particle"),
+            "area_nm2": _number("nanometer^2", _HINT["area_nm2"]),
+            "aperture_nm": _number("nanometer", _HINT["aperture_nm"]),
+            "aperture_p10_nm": _number("nanometer", "10th percentile by area"),
+            "aperture_p90_nm": _number("nanometer", "90th percentile by area"),
+            "volume_nm3": _number("nanometer^3", "area × mean aperture"),
+            "extent_nm": _number("nanometer", _HINT["extent_nm"]),
             **_CENTROIDS,
-            "angle_to_radius_deg": number("degree", _HINT["angle_to_radius_deg"]),
-            "greatest_depth_nm": number("nanometer", "largest distance to the skin"),
+            "angle_to_radius_deg": _number("degree", _HINT["angle_to_radius_deg"]),
+            "greatest_depth_nm": _number("nanometer", "largest distance to the skin"),
             **_VOID_ENDS,
         },
     ),
@@ -221,13 +226,13 @@ TABLE_TYPES: Mapping[str, TableType] = {
         {
             "class": Column("choice", definition="class of the composition", choices=CLASSES),
             "feature": Column("choice", choices=("pore", "crack", "void", "surface")),
-            "volume_nm3": number("nanometer^3", "of the class"),
-            "mean_distance_nm": number("nanometer", NEAR["mean_distance_nm"]),
-            "expected_nm": number("nanometer", NEAR["expected"]),
-            "chance_low_nm": number("nanometer", NEAR["chance95"]),
-            "chance_high_nm": number("nanometer", NEAR["chance95"]),
-            "p_value": number("1", NEAR["p_value"]),
-            "null_run_nm": number("nanometer", NEAR["null_run"]),
+            "volume_nm3": _number("nanometer^3", "of the class"),
+            "mean_distance_nm": _number("nanometer", NEAR["mean_distance_nm"]),
+            "expected_nm": _number("nanometer", NEAR["expected"]),
+            "chance_low_nm": _number("nanometer", NEAR["chance95"]),
+            "chance_high_nm": _number("nanometer", NEAR["chance95"]),
+            "p_value": _number("1", NEAR["p_value"]),
+            "null_run_nm": _number("nanometer", NEAR["null_run"]),
         },
     ),
     "void_neighbourhoods": TableType(
@@ -242,18 +247,19 @@ TABLE_TYPES: Mapping[str, TableType] = {
         ),
         {
             "kind": Column("choice", choices=("pore", "crack")),
-            "number": count("in pores.csv or cracks.csv"),
+            "number": _count("in pores.csv or cracks.csv"),
             **_CENTROIDS,
-            "n_voxels": count(NEAR["neighbourhood"]),
-            "mean_deviation": number("1", _HINT["mean_deviation"]),
-            "standard_error": number("1", NEAR["standard_error"]),
-            "expected_deviation": number("1", NEAR["expected_deviation"]),
+            "n_voxels": _count(NEAR["neighbourhood"]),
+            "mean_deviation": _number("1", _HINT["mean_deviation"]),
+            "standard_error": _number("1", NEAR["standard_error"]),
+            "expected_deviation": _number("1", NEAR["expected_deviation"]),
             **{
-                key: number("1", f"voxels with {text} / voxels beside the void")
+                key: _number("1", f"voxels with {text} / voxels beside the void")
                 for key, text in CLASS_DEFINITIONS.items()
             },
         },
     ),
+    **MECHANICS_TABLES,
     **SCATTERING_COLUMNS,
 }
 """Tables by key in :data:`oxytomo.results.places.TABLES`."""

@@ -14,6 +14,7 @@ STORES: Mapping[Branch, tuple[str, ...]] = {
     "tomogram": ("align", "reconstruct"),
     "oxidation": ("measure",),
     "structure": ("volume", "voids"),
+    "mechanics": ("lithiate", "solve_stress"),
     "scattering": ("measure",),
 }
 ELEMENT_STORES = ("normalize", "register", "fit", "calibrate")
@@ -32,6 +33,11 @@ TABLES: Mapping[str, str] = {
     "scattering_valences": "scattering_valences.csv",
     "pores": "pores.csv",
     "cracks": "cracks.csv",
+    "mechanics_measure": "mechanics.json",
+    "stress_voids": "stress_at_voids.csv",
+    "crack_fronts": "crack_fronts.csv",
+    "stress_shells": "stress_shells.csv",
+    "stress_time": "stress_time.csv",
     "branches": "branches.json",
     "void_distances": "voids_and_domains.csv",
     "void_neighbourhoods": "void_neighbourhoods.csv",
@@ -54,6 +60,7 @@ JSON_TABLES: Mapping[str, str] = {
     "composition": "composition_measure",
     "oxidation": "oxidation_summary",
     "structure": "structure_measure",
+    "mechanics": "mechanics_measure",
     "scattering": "scattering_summary",
     JOINT: "branches",
 }

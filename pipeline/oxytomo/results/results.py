@@ -11,7 +11,7 @@ from oxytomo.io.stores import Store
 from oxytomo.results import read
 from oxytomo.results.all_arrays import array_readers
 from oxytomo.results.columns import TABLE_TYPES
-from oxytomo.results.definitions import COMPOSITION, STRUCTURE, Quantity, valence_quantities
+from oxytomo.results.definitions import COMPOSITION, MECHANICS, STRUCTURE, Quantity, valence_quantities
 from oxytomo.results.errors import no_such, numbers_of
 from oxytomo.results.files import Files
 from oxytomo.results.images import KINDS, OpenedImage, image_record, open_image
@@ -25,6 +25,7 @@ from oxytomo.results.records import (
     ArealDensity,
     Composition,
     Joint,
+    Mechanics,
     Oxidation,
     Scattering,
     Structure,
@@ -42,6 +43,7 @@ _READERS: Mapping[str, Callable[[Files], Any]] = {
     "tomogram": read.read_tomogram,
     "oxidation": read_oxidation,
     "structure": read.read_structure,
+    "mechanics": read.read_mechanics,
     "scattering": read_scattering,
     JOINT: read.read_joint,
 }
@@ -102,6 +104,11 @@ class Results:
     def structure(self) -> Structure | None:
         """The structure branch."""
         return self.record("structure")
+
+    @property
+    def mechanics(self) -> Mechanics | None:
+        """The mechanics branch."""
+        return self.record("mechanics")
 
     @property
     def scattering(self) -> Scattering | None:
@@ -166,7 +173,7 @@ class Results:
             elements = list((self.files.json("oxidation_summary") or {"elements": ()})["elements"])
         with numbers_of(self.files.paths, "scattering"):
             scattering = scattering_quantities(self.files.json("scattering_summary") or {})
-        known = (*COMPOSITION, *valence_quantities(elements), *STRUCTURE, *scattering)
+        known = (*COMPOSITION, *valence_quantities(elements), *STRUCTURE, *MECHANICS, *scattering)
         return [one for one in known if JSON_TABLES[one.branch] in self.files]
 
     def _numbers_of(self, branch: str) -> Mapping[str, Number]:
@@ -177,14 +184,18 @@ class Results:
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """The warnings of the report, which apply to all numbers; reads the volumes once."""
+        """The warnings of the report, which apply to all numbers; reads the volumes once.
+
+        Each has a ``severity``: ``remark``, ``caution`` or ``severe``.
+        """
+        from oxytomo.results.severity import prefixed
         from oxytomo.results.warnings import warnings_of
 
         found = []
         for branch in (*STORES, JOINT):
             with numbers_of(self.files.paths, branch):
                 own = warnings_of(self, branch)
-            found += [f"{branch.replace('_', ' ')}: {warning}" for warning in own]
+            found += [prefixed(f"{branch.replace('_', ' ')}: ", warning) for warning in own]
         return tuple(found)
 
     @cached_property
@@ -203,9 +214,9 @@ class Results:
         return Keyed.of("definitions", found)
 
     @cached_property
-    def provenance(self) -> Mapping[str, Provenance]:
+    def provenance(self) -> Keyed[Provenance]:
         """Stage, version, settings, inputs with digests and time of each stage store."""
-        return {key: store.provenance for key, store in self.stores().items()}
+        return Keyed.of("provenance", {key: store.provenance for key, store in self.stores().items()})
 
     def stores(self) -> dict[str, Store]:
         """Return every stage store of the sample."""

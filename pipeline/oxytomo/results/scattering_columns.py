@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from oxytomo.results.column_types import Column, TableType, count, number
+from oxytomo.results.table_types import Column, TableType, count, number
 from oxytomo.scattering.definitions import SCATTERING_DEFINITIONS as SAID
 
 _MAP = {"map": Column("text", definition="name of the map"), "element": Column("text")}

@@ -8,6 +8,7 @@ import numpy as np
 from oxytomo.config import (
     AngleRamp,
     MapSource,
+    MechanicsConfig,
     NormalizeStage,
     Source,
     StackSource,
@@ -129,6 +130,8 @@ def branch_shapes(config: BranchConfig) -> dict[str, tuple[int, int, int]]:
     """Return (n_frame, n_y, n_x) per series of a branch, and (n_z, n_y, n_x) of a volume."""
     if isinstance(config, StructureConfig) and config.volume is not None:
         return {"volume": volume_shape(config.volume)}
+    if isinstance(config, MechanicsConfig):
+        return {} if config.labels is None else {"labels": volume_shape(config.labels)}
     shapes = {}
     for name, source in branch_sources(config).items():
         if isinstance(source, MapSource):

@@ -1,4 +1,4 @@
-"""Types of tables and their columns."""
+"""Types of tables and of their columns."""
 
 from collections.abc import Mapping
 from dataclasses import dataclass
