@@ -133,8 +133,8 @@ def test_report(made: tuple[Path, Path, dict[str, Any]], tmp_path: Path) -> None
     text = (tmp_path / "report.html").read_text(encoding="utf-8")
     assert "From O_before to O_after the feature" in text
     assert "iPFY" in text
-    names = {path.name for path in (tmp_path / "figures" / "scattering").iterdir()}
-    wanted = {"emission_maps.png", "o_yields.png", "o_emission_cuts.png", "difference_o_after_o_before.png"}
+    names = {path.stem for path in (tmp_path / "figures" / "scattering").glob("*.png")}
+    wanted = {"emission_maps", "o_yields", "o_emission_cuts", "difference_o_after_o_before"}
     assert names == wanted
 
 
