@@ -1,0 +1,382 @@
+"""Diffusivity from the galvanostatic intermittent titration technique (GITT).
+
+Weppner & Huggins, J. Electrochem. Soc. 124, 1569 (1977), and a fit of the sphere model.
+"""
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from oxytomo.arrays import BoolArray, Float64Array
+from oxytomo.electrochemistry.charge import FARADAY
+from oxytomo.electrochemistry.sphere import Pulse, SphereFit, fit_sphere
+from oxytomo.electrochemistry.steps import Titration
+from oxytomo.errors import InputError
+
+BINS = 120
+"""Points of a pulse, and of a rest, that the fits take: means in bins of equal ratio of times."""
+EARLIER = 5
+"""Number of earlier pulses whose relaxation goes on in the fit."""
+BEFORE = 10
+"""Points that are taken from the end of the rest before a pulse."""
+END_SHARE = 0.05
+"""Share of a rest at its end whose mean is the potential at rest."""
+UNRESTED = 0.05
+"""Share of the change of potential that may be left at the end of a rest."""
+DECAY = 1 / (np.sqrt(2) - 1)
+"""What is left of a decay with 1/√t, the slowest one, over its change in the second half."""
+LONG_PULSE = 0.01
+"""D τ / R² from which on eq. 2 is low by 17 % or more."""
+POOR_FIT = 0.03
+"""Share of the diffusion part of the potential that the residual of the fit may have."""
+COARSE = 0.02
+"""Share of the pulse that may pass between the last record at rest and the first with current."""
+UNCERTAIN = 0.35
+"""Standard error of ln D from which on D is not determined (95 % within a factor of two)."""
+
+
+@dataclass(frozen=True)
+class Electrode:
+    """What turns charge and potential into lithium content and diffusivity.
+
+    Attributes
+    ----------
+    radius_m : of the spheres: 3 / (density · specific surface), or as given
+    radius_error : its standard error over itself
+    mass_g : mass of active material
+    molar_mass_g : of a formula unit
+    lithium_start : lithium per formula unit at the first record
+    skip_s : time after each switching of the current that is left out: double layers charge
+    """
+
+    radius_m: float
+    radius_error: float
+    mass_g: float
+    molar_mass_g: float
+    lithium_start: float
+    skip_s: float
+
+
+@dataclass(frozen=True)
+class Titrated:
+    """One pulse and its rest: what was read from it and the diffusivities.
+
+    Attributes
+    ----------
+    start_s, pulse_s, rest_s : start and length of the pulse, length of the rest after it
+    current_a : mean current; positive on charge
+    lithium_before, lithium_after : lithium per formula unit
+    voltage_before_v, voltage_after_v : at the end of the rests
+    steady_v, transient_v, ohmic_v : ΔE_s, ΔE_τ without the ohmic part, ohmic part
+    slope_v_per_sqrt_s : dE/d√t at the start of the pulse
+    d_slope_m2_s, d_steady_m2_s, d_sphere_m2_s : from eq. 1, eq. 2, and the sphere model
+    slope_log_error, steady_log_error, sphere_log_error : standard errors of their logarithms
+    tau_d_r2 : D τ / R² of the sphere model
+    rest_left : share of the change of potential that is left at the end of the rest
+    flags : remarks; empty if nothing is wrong
+    """
+
+    start_s: float
+    pulse_s: float
+    rest_s: float
+    current_a: float
+    lithium_before: float
+    lithium_after: float
+    voltage_before_v: float
+    voltage_after_v: float
+    steady_v: float
+    transient_v: float
+    ohmic_v: float
+    slope_v_per_sqrt_s: float
+    d_slope_m2_s: float
+    slope_log_error: float
+    d_steady_m2_s: float
+    steady_log_error: float
+    d_sphere_m2_s: float
+    sphere_log_error: float
+    tau_d_r2: float
+    rest_left: float
+    flags: tuple[str, ...]
+
+    @property
+    def lithium(self) -> float:
+        """Lithium per formula unit in the middle of the pulse."""
+        return (self.lithium_before + self.lithium_after) / 2
+
+    @property
+    def determined(self) -> bool:
+        """True if the sphere model gives D: it fits, and its error is below a factor of two."""
+        bad = {"poor fit", "not determined", "wrong sign"} & set(self.flags)
+        return not bad and np.isfinite(self.d_sphere_m2_s)
+
+
+@dataclass(frozen=True)
+class Records:
+    """Records of a cycler.
+
+    Attributes
+    ----------
+    time_s, voltage_v, current_a : (n,) time that never falls, potential of the working electrode,
+        current, positive on charge
+    """
+
+    time_s: Float64Array
+    voltage_v: Float64Array
+    current_a: Float64Array
+
+    def times(self, one: Titration) -> tuple[float, float]:
+        """Return start and length of a pulse; it starts at the last record of the rest before it."""
+        start = float(self.time_s[one.pulse[0] - 1])
+        return start, float(self.time_s[one.pulse[1] - 1]) - start
+
+    def charge(self, one: Titration) -> float:
+        """Return the charge of a pulse in coulomb."""
+        return float(np.mean(self.current_a[slice(*one.pulse)])) * self.times(one)[1]
+
+
+@dataclass(frozen=True)
+class _Curve:
+    """Points of one titration for the fits, 0 at the start of the pulse, and numbers read from it.
+
+    Attributes
+    ----------
+    time_s, voltage_v, flowing : points of the rest before, the pulse and the rest after
+    length_s, rest_s : of the pulse and of the rest after it
+    before_v, after_v : potentials at the end of the rests
+    noise_v : standard deviation of a record about its neighbours
+    left_v : estimate of what is left of the relaxation, from the second half of the rest
+    """
+
+    time_s: Float64Array
+    voltage_v: Float64Array
+    flowing: BoolArray
+    length_s: float
+    rest_s: float
+    before_v: float
+    after_v: float
+    noise_v: float
+    left_v: float
+
+
+def lithium_content(records: Records, electrode: Electrode) -> Float64Array:
+    """Return the lithium per formula unit at each record, x₀ − (M / m F) ∫ I dt.
+
+    The current of a record has flowed since the one before it.
+
+    Raises
+    ------
+    InputError
+        If it leaves the range from 0 to one above the start by more than 0.05.
+    """
+    charge = np.concatenate([[0.0], np.cumsum(np.diff(records.time_s) * records.current_a[1:])])
+    content = electrode.lithium_start - charge * electrode.molar_mass_g / (electrode.mass_g * FARADAY)
+    low, high = float(content.min()), float(content.max())
+    if low < -0.05 or high > electrode.lithium_start + 1.05:
+        raise InputError(
+            "lithium content",
+            expected=f"0 to {electrode.lithium_start + 1:g} per formula unit",
+            got=f"{low:.3g} to {high:.3g}, from the current, the mass and {electrode.lithium_start:g} at the start",
+            fix="check the mass, the formula, the unit of the current and its sign (positive on charge)",
+        )
+    return np.asarray(content, np.float64)
+
+
+def analyse(records: Records, titrations: Sequence[Titration], electrode: Electrode) -> list[Titrated]:
+    """Return the diffusivities of all titrations of a file.
+
+    Eq. 1: D = (4/π) (V/S)² [ΔE_s / (τ dE/d√t)]², eq. 2: D = (4/πτ) (V/S)² (ΔE_s / ΔE_τ)², with
+    V/S = R/3 the volume of the particles over their surface (m V_M / M S in the literature), and
+    the fit of the sphere model to pulse and rest.
+
+    Parameters
+    ----------
+    records : of the whole file
+    titrations : from :func:`oxytomo.electrochemistry.steps.find_titrations`
+    electrode : the working electrode
+
+    Raises
+    ------
+    InputError
+        If the lithium content is impossible, or the potential falls during charge.
+    """
+    content = lithium_content(records, electrode)
+    found = []
+    for place, one in enumerate(titrations):
+        start, length = records.times(one)
+        pulses = [Pulse(0.0, length, 1.0)]
+        for other in titrations[max(place - EARLIER, 0) : place]:
+            begin, lasted = records.times(other)
+            pulses.append(Pulse(begin - start, lasted, records.charge(other) / records.charge(one)))
+        curve = _curve(records, one, electrode.skip_s)
+        fit = fit_sphere(curve.time_s, curve.voltage_v, curve.flowing, pulses)
+        found.append(_titrated(records, one, content, curve, fit, electrode))
+    wrong = sum("wrong sign" in one.flags for one in found)
+    if wrong > len(found) / 2:
+        raise InputError(
+            "current",
+            expected="a potential that rises where the current is positive (charge)",
+            got=f"one that falls in {wrong} of {len(found)} pulses",
+            fix="change the sign of the current, or check that the potential is that of the cathode",
+        )
+    return found
+
+
+def _curve(records: Records, one: Titration, skip_s: float) -> _Curve:
+    """Return the points of a titration, averaged in bins of time."""
+    start, length = records.times(one)
+    time, voltage = records.time_s - start, records.voltage_v
+    before = slice(max(one.before[0], one.before[1] - max(BEFORE, (one.before[1] - one.before[0]) // 20)), one.before[1])
+    head = _binned(np.linspace(0, 1, before.stop - before.start), time[before], voltage[before], BEFORE)
+    parts = [(*head, False)]
+    for (first, last), begin, flows in ((one.pulse, 0.0, True), (one.after, length, False)):
+        since = time[first:last] - begin
+        late = since >= max(skip_s, 1e-9)
+        at = np.log(since[late])
+        parts.append((*_binned(at, time[first:last][late], voltage[first:last][late], BINS), flows))
+    rest_time, rest = time[slice(*one.after)] - length, voltage[slice(*one.after)]
+    lasted = float(rest_time[-1])
+    after_v, half_v = (_mean_near(rest_time, rest, share * lasted, lasted) for share in (1.0, 0.5))
+    tail = rest[2 * rest.size // 3 :]
+    return _Curve(
+        time_s=np.concatenate([part[0] for part in parts]),
+        voltage_v=np.concatenate([part[1] for part in parts]),
+        flowing=np.concatenate([np.full(part[0].size, part[2]) for part in parts]),
+        length_s=length,
+        rest_s=lasted,
+        before_v=float(voltage[before].mean()),
+        after_v=after_v,
+        noise_v=float(np.std(np.diff(tail))) / np.sqrt(2) if tail.size > 2 else 0.0,
+        left_v=float(DECAY * (after_v - half_v)),
+    )
+
+
+def _mean_near(time: Float64Array, values: Float64Array, end: float, length: float) -> float:
+    """Return the mean over the share of a rest that ends at a time."""
+    near = (time <= end) & (time >= end - END_SHARE * length)
+    return float(values[near].mean() if near.any() else np.interp(end, time, values))
+
+
+def _binned(
+    at: Float64Array, time: Float64Array, voltage: Float64Array, bins: int
+) -> tuple[Float64Array, Float64Array]:
+    """Return means of time and voltage in bins of equal width in ``at``; few points as they are."""
+    if at.size <= bins:
+        return time, voltage
+    span = float(at[-1] - at[0]) or 1.0
+    number = np.minimum(((at - at[0]) / span * bins).astype(int), bins - 1)
+    counts = np.bincount(number, minlength=bins)
+    kept = counts > 0
+    means = [np.bincount(number, weights=one, minlength=bins)[kept] / counts[kept] for one in (time, voltage)]
+    return means[0], means[1]
+
+
+def _titrated(
+    records: Records,
+    one: Titration,
+    content: Float64Array,
+    curve: _Curve,
+    fit: SphereFit | None,
+    electrode: Electrode,
+) -> Titrated:
+    """Return the numbers of one titration."""
+    first, slope, end = _pulse_curve(curve)
+    steady, transient = curve.after_v - curve.before_v, end[0] - first[0]
+    radius, of_radius = electrode.radius_m, 2 * electrode.radius_error
+    of_steady = np.sqrt(2) * curve.noise_v / max(abs(steady), 1e-12)
+    by_slope = _weppner_huggins(radius, curve.length_s, steady / (np.sqrt(curve.length_s) * slope[0]))
+    by_transient = _weppner_huggins(radius, curve.length_s, steady / transient)
+    sphere, left, tau_d_r2 = float("nan"), abs(curve.left_v / steady) if steady else 1.0, float("nan")
+    sphere_error = float("nan")
+    if fit is not None:
+        sphere = fit.d_over_r2_per_s * radius**2
+        sphere_error = float(np.hypot(fit.log_error, of_radius))
+        tau_d_r2 = fit.d_over_r2_per_s * curve.length_s
+        if not fit.bound and fit.equilibrium_v:
+            left = abs(fit.rest_left_v / fit.equilibrium_v)
+    current = float(np.mean(records.current_a[slice(*one.pulse)]))
+    return Titrated(
+        start_s=records.times(one)[0],
+        pulse_s=curve.length_s,
+        rest_s=curve.rest_s,
+        current_a=current,
+        lithium_before=float(content[one.pulse[0] - 1]),
+        lithium_after=float(content[one.pulse[1] - 1]),
+        voltage_before_v=curve.before_v,
+        voltage_after_v=curve.after_v,
+        steady_v=steady,
+        transient_v=transient,
+        ohmic_v=first[0] - curve.before_v,
+        slope_v_per_sqrt_s=slope[0],
+        d_slope_m2_s=by_slope,
+        slope_log_error=float(np.sqrt(4 * of_steady**2 + 4 * (slope[1] / slope[0]) ** 2 + of_radius**2)),
+        d_steady_m2_s=by_transient,
+        steady_log_error=float(
+            np.sqrt(4 * of_steady**2 + 4 * (first[1] ** 2 + end[1] ** 2) / transient**2 + of_radius**2)
+        ),
+        d_sphere_m2_s=sphere,
+        sphere_log_error=sphere_error,
+        tau_d_r2=tau_d_r2,
+        rest_left=left,
+        flags=_flags(records, one, curve, fit, steady=steady, left=left, current=current),
+    )
+
+
+def _weppner_huggins(radius_m: float, length_s: float, ratio: float) -> float:
+    """Return (4/πτ) (R/3)² (ΔE_s / ΔE_τ)²."""
+    return float(4 / (np.pi * length_s) * (radius_m / 3) ** 2 * ratio**2)
+
+
+def _pulse_curve(curve: _Curve) -> tuple[tuple[float, float], tuple[float, float], tuple[float, float]]:
+    """Fit a + b √t + c t to the pulse.
+
+    The term in √t is planar diffusion, that in t the curvature of the sphere and what is left of
+    the relaxation before it.
+
+    Returns
+    -------
+    a, b and the potential at the end, each with its standard error
+    """
+    time, voltage = curve.time_s[curve.flowing], curve.voltage_v[curve.flowing]
+    share = time / curve.length_s
+    matrix = np.stack([np.ones_like(share), np.sqrt(share), share], axis=1)
+    found = np.linalg.lstsq(matrix, voltage, rcond=None)[0]
+    scatter = float(np.sum((matrix @ found - voltage) ** 2)) / max(time.size - 3, 1)
+    covariance = np.linalg.pinv(matrix.T @ matrix) * scatter
+    errors = np.sqrt(np.maximum(np.diag(covariance), 0))
+    root = np.sqrt(curve.length_s)
+    at_end = np.ones(3)
+    end = float(found.sum()), float(np.sqrt(max(at_end @ covariance @ at_end, 0)))
+    return (float(found[0]), float(errors[0])), (float(found[1] / root), float(errors[1] / root)), end
+
+
+def _flags(
+    records: Records,
+    one: Titration,
+    curve: _Curve,
+    fit: SphereFit | None,
+    *,
+    steady: float,
+    left: float,
+    current: float,
+) -> tuple[str, ...]:
+    """Return remarks on a titration."""
+    found = []
+    by_rest = abs(curve.left_v) > max(UNRESTED * abs(steady), 4 * DECAY * curve.noise_v)
+    if left > UNRESTED or by_rest:
+        found.append("unrested")
+    if steady * current <= 0:
+        found.append("wrong sign")
+    gap = float(records.time_s[one.pulse[0]] - records.time_s[one.pulse[0] - 1])
+    if gap > COARSE * curve.length_s:
+        found.append("coarse records")
+    if fit is None:
+        return (*found, "not determined")
+    if fit.d_over_r2_per_s * curve.length_s > LONG_PULSE:
+        found.append("long pulse")
+    part = float(np.ptp(fit.model_v - fit.ohmic_v * curve.flowing))
+    if fit.rms_v > max(POOR_FIT * part, 3 * curve.noise_v):
+        found.append("poor fit")
+    if fit.bound or not fit.log_error < UNCERTAIN or fit.equilibrium_v * current <= 0:
+        found.append("not determined")
+    return tuple(found)
