@@ -35,6 +35,7 @@ _COMMANDS = {
     "view": "open results in napari, scaled and coloured",
     "report": "write the report of a sample again, or compare several samples",
     "render": "draw a sample in 3D: pictures, model, interactive page, movie",
+    "gitt": "diffusivity of lithium from the file of a battery cycler (GITT)",
     "verify": "check the digests of results; list changed, truncated and missing files",
     "clean": "list intermediate results with their sizes, and delete them on request",
     "completion": "print a script that completes commands and options in a shell",

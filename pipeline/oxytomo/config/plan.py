@@ -60,8 +60,9 @@ JOINT_PRODUCTS = tuple(registry.STAGES[JOINT_STAGE].products.values())
 """The stage that needs two branches of a sample, its store below ``stages/``, its products."""
 
 COMPARISON_TABLES = registry.STAGES["comparison"].beside
-COMPARISON_PRODUCTS = (*registry.STAGES["comparison"].products.values(), *COMPARISON_TABLES)
-"""Products of a comparison of samples in the results folder; its tables have no own records."""
+CHARGE_BALANCE = "charge_balance.csv"
+"""Tables of a comparison of samples in the results folder, without own records, and the one of a
+project with a charge balance."""
 
 NEEDS_PACKAGE: dict[str, tuple[str, str, str]] = {
     row.name: (next(iter(row.products.values())), row.package, row.extra)
@@ -141,7 +142,15 @@ def project_products(project: ProjectConfig) -> list[str]:
     products = [
         f"{name}/{product}" for name, sample in project.samples.items() for product in sample_products(sample)
     ]
-    return products + (list(COMPARISON_PRODUCTS) if project.groups else [])
+    page = list(registry.STAGES["comparison"].products.values()) if project.groups else []
+    return [*products, *page, *comparison_tables(project)]
+
+
+def comparison_tables(project: ProjectConfig) -> tuple[str, ...]:
+    """Return the tables of the comparison of a project, in its results folder."""
+    if not project.groups:
+        return ()
+    return COMPARISON_TABLES + ((CHARGE_BALANCE,) if project.charge_balance is not None else ())
 
 
 @overload
@@ -232,7 +241,8 @@ def stage_settings(
 
 def comparison_settings(project: ProjectConfig) -> dict[str, Any]:
     """Return the input settings of the stage ``comparison`` as JSON types."""
-    return _plain(ComparisonStage(groups=tuple(project.groups.items())))
+    groups = tuple(project.groups.items())
+    return _plain(ComparisonStage(groups=groups, charge_balance=project.charge_balance))
 
 
 def _plain(settings: Settings) -> dict[str, Any]:

@@ -8,6 +8,7 @@ from typing import Literal
 
 from oxytomo.arrays import Quantity, ReplicateKind
 from oxytomo.config.base import Settings, setting
+from oxytomo.config.charge_balance import ChargeBalanceSettings
 from oxytomo.config.oxidation import (
     FitValenceSettings,
     MeasureOxidationSettings,
@@ -215,4 +216,7 @@ class ComparisonStage(Settings):
 
     groups: tuple[tuple[str, tuple[str, ...]], ...] = setting(
         ..., "groups in the order of the configuration: name, samples"
+    )
+    charge_balance: ChargeBalanceSettings | None = setting(
+        None, "charge balance of groups that are states of charge; empty: none"
     )

@@ -213,7 +213,7 @@ def balance(material: Material, states: Sequence[State]) -> list[Row]:
     """
     rows: list[Row] = []
     for place, state in enumerate(states):
-        rows += _valences(material, state)
+        rows += valence_rows(material, state)
         rows += _capacities(material, states, place)
         rows += _oxygen(material, states[0], state)
         if state.discharged and place:
@@ -245,7 +245,8 @@ def _row(state: State, element: str, quantity: str, found: Estimate) -> Row:
     return Row(state.name, element, quantity, UNITS[quantity], found.value, found.interval)
 
 
-def _valences(material: Material, state: State) -> list[Row]:
+def valence_rows(material: Material, state: State) -> list[Row]:
+    """Return the valences of a state: of each measured element, and the mean of the metals."""
     measured = [element for element in material.atoms if element in state.valences]
     rows = [_row(state, element, "valence", state.valences[element]) for element in measured]
     return [*rows, _row(state, METALS, "valence", mean_valence(material, state))]
@@ -254,7 +255,11 @@ def _valences(material: Material, state: State) -> list[Row]:
 def _capacities(material: Material, states: Sequence[State], place: int) -> list[Row]:
     """Return capacities since the first state and since the one before, of elements and metals."""
     state, first, before = states[place], states[0], states[max(place - 1, 0)]
-    of_one = {e: capacity(1.0, material.atoms[e], material.molar_mass) for e in state.valences if e in material.atoms}
+    of_one = {
+        e: capacity(1.0, material.atoms[e], material.molar_mass)
+        for e in state.valences
+        if e in material.atoms
+    }
     rows = []
     wanted = [("capacity", first), ("capacity_step", before)]
     if state.discharged and place:
@@ -262,7 +267,9 @@ def _capacities(material: Material, states: Sequence[State], place: int) -> list
     for quantity, since in wanted:
         for element in (*[e for e in of_one if e != OXYGEN], METALS, *[e for e in of_one if e == OXYGEN]):
             parts = [e for e in of_one if e != OXYGEN] if element == METALS else [element]
-            terms = [(sign * of_one[e], one.valences[e]) for e in parts for sign, one in ((1, state), (-1, since))]
+            terms = [
+                (sign * of_one[e], one.valences[e]) for e in parts for sign, one in ((1, state), (-1, since))
+            ]
             # A state minus itself is 0 without an error.
             found = Estimate(0.0) if since is state else combined(terms)
             rows.append(_row(state, element, quantity, found))
@@ -289,7 +296,10 @@ def oxygen_loss(material: Material, first: State, state: State) -> Estimate:
         return Estimate(0.0) if first is state else Estimate(float("nan"), float("nan"))
     terms = [(-n, z) for n, z in _charges(material, state)] + _charges(material, first)
     if OXYGEN in state.valences and OXYGEN in first.valences:
-        terms += [(material.atoms[OXYGEN], first.valences[OXYGEN]), (-material.atoms[OXYGEN], state.valences[OXYGEN])]
+        terms += [
+            (material.atoms[OXYGEN], first.valences[OXYGEN]),
+            (-material.atoms[OXYGEN], state.valences[OXYGEN]),
+        ]
     return combined([(1.0, Estimate(one - other)), *terms]).times(-1 / OXIDE)
 
 
@@ -331,9 +341,7 @@ def _lattices(material: Material, first: State, state: State) -> list[Row]:
 
     middle = numbers(valence.value, lost.value)
     # A higher valence goes with a smaller loss: both ends of the intervals in step.
-    ends = [
-        numbers(mean, loss) for mean, loss in zip(valence.interval, reversed(lost.interval), strict=True)
-    ]
+    ends = [numbers(mean, loss) for mean, loss in zip(valence.interval, reversed(lost.interval), strict=True)]
     return [
         Row(
             state.name,

@@ -73,8 +73,11 @@ class Titrated:
     d_slope_m2_s, d_steady_m2_s, d_sphere_m2_s : from eq. 1, eq. 2, and the sphere model
     slope_log_error, steady_log_error, sphere_log_error : standard errors of their logarithms
     tau_d_r2 : D τ / R² of the sphere model
-    rest_left : share of the change of potential that is left at the end of the rest
+    rest_left : share of the change of potential that is left at the end of the rest: from the fit,
+        or, where D is not determined, from the second half of the rest
     flags : remarks; empty if nothing is wrong
+    points : (3, n) time from the start of the pulse, potential, and that of the sphere model; NaN
+        if it could not be fitted
     """
 
     start_s: float
@@ -98,6 +101,7 @@ class Titrated:
     tau_d_r2: float
     rest_left: float
     flags: tuple[str, ...]
+    points: Float64Array
 
     @property
     def lithium(self) -> float:
@@ -126,7 +130,10 @@ class Records:
     current_a: Float64Array
 
     def times(self, one: Titration) -> tuple[float, float]:
-        """Return start and length of a pulse; it starts at the last record of the rest before it."""
+        """Return start and length of a pulse.
+
+        It starts at the last record of the rest before it.
+        """
         start = float(self.time_s[one.pulse[0] - 1])
         return start, float(self.time_s[one.pulse[1] - 1]) - start
 
@@ -226,7 +233,9 @@ def _curve(records: Records, one: Titration, skip_s: float) -> _Curve:
     """Return the points of a titration, averaged in bins of time."""
     start, length = records.times(one)
     time, voltage = records.time_s - start, records.voltage_v
-    before = slice(max(one.before[0], one.before[1] - max(BEFORE, (one.before[1] - one.before[0]) // 20)), one.before[1])
+    before = slice(
+        max(one.before[0], one.before[1] - max(BEFORE, (one.before[1] - one.before[0]) // 20)), one.before[1]
+    )
     head = _binned(np.linspace(0, 1, before.stop - before.start), time[before], voltage[before], BEFORE)
     parts = [(*head, False)]
     for (first, last), begin, flows in ((one.pulse, 0.0, True), (one.after, length, False)):
@@ -286,13 +295,13 @@ def _titrated(
     of_steady = np.sqrt(2) * curve.noise_v / max(abs(steady), 1e-12)
     by_slope = _weppner_huggins(radius, curve.length_s, steady / (np.sqrt(curve.length_s) * slope[0]))
     by_transient = _weppner_huggins(radius, curve.length_s, steady / transient)
-    sphere, left, tau_d_r2 = float("nan"), abs(curve.left_v / steady) if steady else 1.0, float("nan")
-    sphere_error = float("nan")
+    sphere = sphere_error = tau_d_r2 = float("nan")
+    left = abs(curve.left_v / steady) if steady else float("inf")
     if fit is not None:
         sphere = fit.d_over_r2_per_s * radius**2
         sphere_error = float(np.hypot(fit.log_error, of_radius))
         tau_d_r2 = fit.d_over_r2_per_s * curve.length_s
-        if not fit.bound and fit.equilibrium_v:
+        if _is_determined(fit) and fit.equilibrium_v:
             left = abs(fit.rest_left_v / fit.equilibrium_v)
     current = float(np.mean(records.current_a[slice(*one.pulse)]))
     return Titrated(
@@ -319,6 +328,13 @@ def _titrated(
         tau_d_r2=tau_d_r2,
         rest_left=left,
         flags=_flags(records, one, curve, fit, steady=steady, left=left, current=current),
+        points=np.stack(
+            [
+                curve.time_s,
+                curve.voltage_v,
+                np.full_like(curve.time_s, np.nan) if fit is None else fit.model_v,
+            ]
+        ),
     )
 
 
@@ -345,9 +361,13 @@ def _pulse_curve(curve: _Curve) -> tuple[tuple[float, float], tuple[float, float
     covariance = np.linalg.pinv(matrix.T @ matrix) * scatter
     errors = np.sqrt(np.maximum(np.diag(covariance), 0))
     root = np.sqrt(curve.length_s)
-    at_end = np.ones(3)
-    end = float(found.sum()), float(np.sqrt(max(at_end @ covariance @ at_end, 0)))
+    end = float(found.sum()), float(np.sqrt(max(float(covariance.sum()), 0.0)))
     return (float(found[0]), float(errors[0])), (float(found[1] / root), float(errors[1] / root)), end
+
+
+def _is_determined(fit: SphereFit) -> bool:
+    """Return whether the data limit D on both sides."""
+    return not fit.bound and fit.log_error < UNCERTAIN
 
 
 def _flags(
@@ -362,8 +382,7 @@ def _flags(
 ) -> tuple[str, ...]:
     """Return remarks on a titration."""
     found = []
-    by_rest = abs(curve.left_v) > max(UNRESTED * abs(steady), 4 * DECAY * curve.noise_v)
-    if left > UNRESTED or by_rest:
+    if left > UNRESTED:
         found.append("unrested")
     if steady * current <= 0:
         found.append("wrong sign")
@@ -377,6 +396,6 @@ def _flags(
     part = float(np.ptp(fit.model_v - fit.ohmic_v * curve.flowing))
     if fit.rms_v > max(POOR_FIT * part, 3 * curve.noise_v):
         found.append("poor fit")
-    if fit.bound or not fit.log_error < UNCERTAIN or fit.equilibrium_v * current <= 0:
+    if not _is_determined(fit) or fit.equilibrium_v * current <= 0:
         found.append("not determined")
     return tuple(found)

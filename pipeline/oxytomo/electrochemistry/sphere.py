@@ -14,7 +14,7 @@ SHORT_TIME = 0.05
 """Below this D t / R² the solution without a centre is exact to exp(−1/0.05) = 2·10⁻⁹."""
 ROOTS = 12
 LOWEST, HIGHEST = 1e-7, 3.0
-"""Limits of D τ / R² in the fit. Above, the surface is in a steady state from the first point on."""
+"""Limits of D τ / R² in the fit. Above, the surface is steady from the first point on."""
 STARTS = 50
 LEAST_POINTS = 8
 LOG_STEP = 0.1

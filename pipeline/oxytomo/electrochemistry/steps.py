@@ -2,10 +2,11 @@
 
 from collections import Counter
 from dataclasses import dataclass
+from itertools import pairwise
 
 import numpy as np
 
-from oxytomo.arrays import Float64Array
+from oxytomo.arrays import Float64Array, IntArray
 from oxytomo.errors import InputError
 
 REST_SHARE = 0.02
@@ -103,12 +104,12 @@ def find_titrations(time_s: Float64Array, current_a: Float64Array) -> FoundSteps
     return FoundSteps(found, dict(left_out))
 
 
-def _runs(state: np.ndarray) -> list[tuple[int, int]]:  # type: ignore[type-arg]
-    """Return the ranges of equal state; runs of the switching are left out, their neighbours joined."""
+def _runs(state: IntArray) -> list[tuple[int, int]]:
+    """Return the ranges of equal state without those of the switching, whose neighbours are joined."""
     edges = np.flatnonzero(np.diff(state)) + 1
     limits = [0, *edges.tolist(), state.size]
     kept: list[tuple[int, int]] = []
-    for first, last in zip(limits[:-1], limits[1:], strict=True):
+    for first, last in pairwise(limits):
         if last - first <= SWITCHING:
             continue
         if kept and state[kept[-1][0]] == state[first]:

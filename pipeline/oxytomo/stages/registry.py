@@ -182,7 +182,7 @@ _ROWS = (
           threads=4),
     Stage("report", "shared", version=8, settings="ReportStage", cost="",
           products={"report": "report.html"}, threads=2),
-    Stage("comparison", "shared", version=1, settings="ComparisonStage", cost="",
+    Stage("comparison", "shared", version=2, settings="ComparisonStage", cost="",
           products={"report": "comparison.html"},
           beside=("comparison_values.csv", "comparison_groups.csv", "comparison_differences.csv", "comparison_shells.csv"),
           threads=1),
