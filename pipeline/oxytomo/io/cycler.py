@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from oxytomo.arrays import Float64Array
-from oxytomo.electrochemistry.gitt import Records
+from oxytomo.electrochemistry.curves import Records
 from oxytomo.errors import InputError
 from oxytomo.io.optional import any_error_of, optional_package
 from oxytomo.io.readers.guard import read_text
@@ -157,8 +157,8 @@ def _biologic(path: Path) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Read an ``.mpr`` file; the current from the charge if the file has no current."""
     _require_size(path)
     package = optional_package("galvani", what=f"BioLogic file {path.name}", extra=EXTRA)
-    with any_error_of("galvani", path):
-        data = package.BioLogic.MPRfile(str(path)).data
+    with any_error_of("galvani", path), path.open("rb") as file:
+        data = package.BioLogic.MPRfile(file).data
         columns: dict[str, Any] = {str(name): data[name] for name in data.dtype.names or ()}
     time = _first(columns, ("time/s",))
     potential = _first(columns, ("Ewe/V", "<Ewe>/V"))

@@ -7,7 +7,8 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from oxytomo.arrays import Float64Array
-from oxytomo.electrochemistry.gitt import Records, Titrated
+from oxytomo.electrochemistry.curves import Records
+from oxytomo.electrochemistry.gitt import Titrated
 from oxytomo.view.style import SERIES_COLORS, house_style, new_figure
 
 MOST_POINTS = 4000
@@ -22,7 +23,8 @@ METHODS = (
 def gitt_figure(records: Records, found: Sequence[Titrated]) -> Figure:
     """Draw the potential over time, the pulse of median misfit with its fit, and D over lithium."""
     figure = new_figure(9.4, 6.4)
-    top, (left, right) = figure.add_subplot(2, 1, 1), (figure.add_subplot(2, 2, n) for n in (3, 4))
+    grid = figure.add_gridspec(2, 2)
+    top, left, right = (figure.add_subplot(place) for place in (grid[0, :], grid[1, 0], grid[1, 1]))
     step = max(1, records.time_s.size // MOST_POINTS)
     top.plot(records.time_s[::step] / 3600, records.voltage_v[::step], color=SERIES_COLORS[0], lw=0.8)
     top.set_xlabel("time (h)")
@@ -60,6 +62,10 @@ def _diffusivities(axes: Axes, found: Sequence[Titrated]) -> None:
             )
         axes.plot([], [], marker=marker, color=color, ls="", ms=5, label=label)
     axes.set_yscale("log")
+    shown = np.array([getattr(one, key) for one in found for key, *_ in METHODS])
+    shown = shown[np.isfinite(shown) & (shown > 0)]
+    if shown.size:
+        axes.set_ylim(float(shown.min()) / 4, float(shown.max()) * 4)
     axes.set_xlabel("lithium per formula unit")
     axes.set_ylabel("D (m²/s)")
     axes.set_title("filled: no remark; open: flagged")
