@@ -53,7 +53,7 @@ class Curve:
     time_s, voltage_v, flowing : points of the rest before, the pulse and the rest after
     length_s, rest_s : of the pulse and of the rest after it
     before_v, after_v : potentials at the end of the rests
-    noise_v : standard deviation of a record about its neighbours
+    noise_v : standard deviation of the noise: of the second half of pulse or rest, the smaller one
     left_v : estimate of what is left of the relaxation, from the second half of the rest
     """
 
@@ -85,7 +85,7 @@ def curve_of(records: Records, one: Titration, skip_s: float) -> Curve:
     rest_time, rest = time[slice(*one.after)] - length, voltage[slice(*one.after)]
     lasted = float(rest_time[-1])
     after_v, half_v = (_mean_near(rest_time, rest, share * lasted, lasted) for share in (1.0, 0.5))
-    tail = rest[2 * rest.size // 3 :]
+    pulse = voltage[slice(*one.pulse)]
     return Curve(
         time_s=np.concatenate([part[0] for part in parts]),
         voltage_v=np.concatenate([part[1] for part in parts]),
@@ -94,9 +94,19 @@ def curve_of(records: Records, one: Titration, skip_s: float) -> Curve:
         rest_s=lasted,
         before_v=float(voltage[before].mean()),
         after_v=after_v,
-        noise_v=float(np.std(np.diff(tail))) / np.sqrt(2) if tail.size > 2 else 0.0,
+        noise_v=min(_noise(pulse[pulse.size // 2 :]), _noise(rest[rest.size // 2 :])),
         left_v=float(DECAY * (after_v - half_v)),
     )
+
+
+def _noise(values: Float64Array) -> float:
+    """Return the standard deviation of noise on a smooth curve, from its second differences.
+
+    Those of independent noise have √6 times its standard deviation. Sparse records of a curve give
+    too much.
+    """
+    bends = np.diff(values, n=2)
+    return float(np.sqrt(np.mean(bends**2) / 6)) if bends.size else float("inf")
 
 
 def _mean_near(time: Float64Array, values: Float64Array, end: float, length: float) -> float:

@@ -6,6 +6,7 @@ Tables of text (CSV, ``.mpt`` of EC-Lab), BioLogic ``.mpr`` by galvani and Newar
 
 import csv
 import re
+import warnings
 from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any
@@ -197,7 +198,8 @@ def _neware(path: Path) -> tuple[Float64Array, Float64Array, Float64Array]:
     _require_size(path)
     package = optional_package("NewareNDA", what=f"Neware file {path.name}", extra=EXTRA)
     read: Callable[..., Any] = package.read
-    with any_error_of("NewareNDA", path):
+    with any_error_of("NewareNDA", path), warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # what the package will have to change is not the user's affair
         table = read(str(path), log_level="ERROR")
         names = ("Time", "Voltage", "Current(mA)", "Step")
         step_time, potential, current, step = (np.asarray(table[name], np.float64) for name in names)
