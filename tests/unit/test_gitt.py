@@ -117,10 +117,33 @@ def test_steps_without_rests_are_refused() -> None:
     time = np.linspace(0, 1000, 500)
     with pytest.raises(InputError, match="1 without a rest before and after it"):
         find_titrations(time, np.full(500, 1e-3))
-    with pytest.raises(InputError, match="no current"):
+    with pytest.raises(InputError, match="0 records with a current"):
         find_titrations(time, np.zeros(500))
     with pytest.raises(InputError, match="never falls"):
         find_titrations(np.r_[time, time], np.zeros(1000))
+
+
+def test_long_rests_and_spikes_hide_no_pulse() -> None:
+    """Pulses are 1 % of the records, one record is a spike, and rests have a current of 0.1 %."""
+    current = np.full(3000, 1e-6)
+    current[1500:1530], current[10] = 1e-3, 5.0
+    found = find_titrations(np.arange(3000.0), current)
+    assert [one.pulse for one in found.titrations] == [(1500, 1530)]
+
+
+def test_too_long_a_time_after_switching_is_refused() -> None:
+    time, voltage, current, _ = cell(0.01, rest=30.0, pulses=1)
+    steps = find_titrations(time, current)
+    with pytest.raises(InputError, match="leave out less"):
+        analyse(
+            Records(time, voltage, current), steps.titrations, Electrode(RADIUS_M, 0, 5e-3, 85.2, 1.2, 599.0)
+        )
+
+
+def test_a_potential_that_does_not_move_gives_nothing() -> None:
+    time, _, current, _ = cell(0.01, rest=30.0, pulses=1)
+    with pytest.raises(InputError, match="does not in 1 of 1 pulses"):
+        analysed(time, np.full_like(time, 3.8), current)
 
 
 def test_steps_of_other_kinds_are_counted() -> None:

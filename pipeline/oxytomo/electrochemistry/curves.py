@@ -6,11 +6,14 @@ import numpy as np
 
 from oxytomo.arrays import BoolArray, Float64Array
 from oxytomo.electrochemistry.steps import Titration
+from oxytomo.errors import InputError
 
 BINS = 120
 """Points of a pulse, and of a rest, that the fits take: means in bins of equal ratio of times."""
 BEFORE = 10
 """Points that are taken from the end of the rest before a pulse."""
+LEAST_POINTS = 4
+"""Least number of records of a pulse, and of a rest, after the switching."""
 END_SHARE = 0.05
 """Share of a rest at its end whose mean is the potential at rest."""
 DECAY = 1 / (np.sqrt(2) - 1)
@@ -69,7 +72,13 @@ class Curve:
 
 
 def curve_of(records: Records, one: Titration, skip_s: float) -> Curve:
-    """Return the points of a titration, averaged in bins of time."""
+    """Return the points of a titration, averaged in bins of time.
+
+    Raises
+    ------
+    InputError
+        If too few records are left without the time after each switching.
+    """
     start, length = records.times(one)
     time, voltage = records.time_s - start, records.voltage_v
     before = slice(
@@ -82,6 +91,13 @@ def curve_of(records: Records, one: Titration, skip_s: float) -> Curve:
         late = since >= max(skip_s, 1e-9)
         at = np.log(since[late])
         parts.append((*_binned(at, time[first:last][late], voltage[first:last][late], BINS), flows))
+    if parts[1][0].size < LEAST_POINTS or parts[2][0].size < LEAST_POINTS:
+        raise InputError(
+            "skip_s",
+            expected=f"a time that leaves {LEAST_POINTS} records of each pulse and rest",
+            got=f"{skip_s:g} s, with a pulse of {length:g} s",
+            fix="leave out less",
+        )
     rest_time, rest = time[slice(*one.after)] - length, voltage[slice(*one.after)]
     lasted = float(rest_time[-1])
     after_v, half_v = (_mean_near(rest_time, rest, share * lasted, lasted) for share in (1.0, 0.5))

@@ -165,7 +165,7 @@ def analyse(records: Records, titrations: Sequence[Titration], electrode: Electr
         raise InputError(
             "current",
             expected="a potential that rises where the current is positive (charge)",
-            got=f"one that falls in {wrong} of {len(found)} pulses",
+            got=f"one that does not in {wrong} of {len(found)} pulses",
             fix="change the sign of the current, or check that the potential is that of the cathode",
         )
     return found
@@ -184,8 +184,8 @@ def _titrated(
     steady, transient = curve.after_v - curve.before_v, end[0] - first[0]
     radius, of_radius = electrode.radius_m, 2 * electrode.radius_error
     of_steady = np.sqrt(2) * curve.noise_v / max(abs(steady), 1e-12)
-    by_slope = _weppner_huggins(radius, curve.length_s, steady / (np.sqrt(curve.length_s) * slope[0]))
-    by_transient = _weppner_huggins(radius, curve.length_s, steady / transient)
+    by_slope = _weppner_huggins(radius, curve.length_s, _over(steady, np.sqrt(curve.length_s) * slope[0]))
+    by_transient = _weppner_huggins(radius, curve.length_s, _over(steady, transient))
     sphere = sphere_error = tau_d_r2 = float("nan")
     left = abs(curve.left_v / steady) if steady else float("inf")
     if fit is not None:
@@ -209,10 +209,10 @@ def _titrated(
         ohmic_v=first[0] - curve.before_v,
         slope_v_per_sqrt_s=slope[0],
         d_slope_m2_s=by_slope,
-        slope_log_error=float(np.sqrt(4 * of_steady**2 + 4 * (slope[1] / slope[0]) ** 2 + of_radius**2)),
+        slope_log_error=float(np.sqrt(4 * of_steady**2 + 4 * _over(slope[1], slope[0]) ** 2 + of_radius**2)),
         d_steady_m2_s=by_transient,
         steady_log_error=float(
-            np.sqrt(4 * of_steady**2 + 4 * (first[1] ** 2 + end[1] ** 2) / transient**2 + of_radius**2)
+            np.sqrt(4 * of_steady**2 + 4 * _over(np.hypot(first[1], end[1]), transient) ** 2 + of_radius**2)
         ),
         d_sphere_m2_s=sphere,
         sphere_log_error=sphere_error,
@@ -227,6 +227,11 @@ def _titrated(
             ]
         ),
     )
+
+
+def _over(above: float, below: float) -> float:
+    """Return a ratio; NaN over 0."""
+    return float(above / below) if below else float("nan")
 
 
 def _weppner_huggins(radius_m: float, length_s: float, ratio: float) -> float:

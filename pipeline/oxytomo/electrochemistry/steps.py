@@ -9,12 +9,13 @@ import numpy as np
 from oxytomo.arrays import Float64Array, IntArray
 from oxytomo.errors import InputError
 
-REST_SHARE = 0.02
-"""A current below this share of the largest usual one (95th percentile) is a rest."""
+REST_SHARE = 0.005
+"""A current below this share of the largest one is a rest."""
 STEADY = 0.05
 """The current of a pulse may vary by this share from its 5th to its 95th percentile."""
 LEAST_RECORDS = 8
-"""A pulse and each rest need this many records; fewer cannot show a curve."""
+"""A pulse and each rest need this many records; fewer cannot show a curve. So many records have the
+largest current: fewer are spikes."""
 SWITCHING = 2
 """Runs of so few records are the switching of the current, not a step."""
 
@@ -68,15 +69,16 @@ def find_titrations(time_s: Float64Array, current_a: Float64Array) -> FoundSteps
             got=f"{time_s[int(falls.argmax()) + 1]:g} s after {time_s[int(falls.argmax())]:g} s",
             fix="export the total time, not the time of each step",
         )
-    usual = float(np.percentile(np.abs(current_a), 95)) if current_a.size else 0.0
-    if usual == 0:
+    sizes = np.sort(np.abs(current_a))
+    largest = float(sizes[-LEAST_RECORDS]) if sizes.size >= LEAST_RECORDS else 0.0
+    if largest == 0:
         raise InputError(
             "current",
             expected="pulses of current with rests between them",
-            got="no current in at least 95 % of the records",
+            got=f"{int((sizes > 0).sum())} records with a current",
             fix="check the column of the current",
         )
-    state = np.where(np.abs(current_a) < REST_SHARE * usual, 0, np.sign(current_a)).astype(int)
+    state = np.where(np.abs(current_a) < REST_SHARE * largest, 0, np.sign(current_a)).astype(int)
     runs = _runs(state)
     found, left_out = [], Counter[str]()
     for place, (first, last) in enumerate(runs):
@@ -84,11 +86,14 @@ def find_titrations(time_s: Float64Array, current_a: Float64Array) -> FoundSteps
             continue
         neighbours = [runs[i] for i in (place - 1, place + 1) if 0 <= i < len(runs)]
         resting = len(neighbours) == 2 and all(state[start] == 0 for start, _ in neighbours)
+        lengths = [time_s[end - 1] - time_s[start] for start, end in (*neighbours, (first, last))]
         low, middle, high = np.percentile(np.abs(current_a[first:last]), [5, 50, 95])
         if not resting:
             left_out["without a rest before and after it"] += 1
         elif high - low > STEADY * middle:
             left_out["the current is not constant"] += 1
+        elif min(lengths) <= 0:
+            left_out["a pulse or a rest without a length"] += 1
         elif min(end - start for start, end in (*neighbours, (first, last))) < LEAST_RECORDS:
             left_out[f"fewer than {LEAST_RECORDS} records in the pulse or in a rest"] += 1
         else:

@@ -5,6 +5,7 @@ from pathlib import Path
 
 from oxytomo.config import ComparisonStage as Settings
 from oxytomo.config.plan import CHARGE_BALANCE
+from oxytomo.io.atomic import record_file
 from oxytomo.stages.context import StageContext
 from oxytomo.view.comparison_page import write_comparison
 
@@ -17,6 +18,10 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     """Read the samples in the folder ``results``, write ``report`` and its tables."""
     results = inputs["results"]
     groups = {group: [results / name for name in names] for group, names in settings.groups}
+    balance = outputs["report"].with_name(CHARGE_BALANCE)
+    if settings.charge_balance is None:  # that of an earlier configuration
+        for path in (balance, record_file(balance)):
+            path.unlink(missing_ok=True)
     write_comparison(groups, outputs["report"], settings.charge_balance)
     context.log(f"{len(groups)} groups, {sum(map(len, groups.values()))} samples")
 
