@@ -25,6 +25,8 @@ POOR_FIT = 0.03
 """Share of the diffusion part of the potential that the residual of the fit may have."""
 COARSE = 0.02
 """Share of the pulse that may pass between the last record at rest and the first with current."""
+RESOLUTION_V = 1e-7
+"""Below the resolution of any cycler: the potential did not change."""
 UNCERTAIN = 0.35
 """Standard error of ln D from which on D is not determined (95 % within a factor of two)."""
 
@@ -258,7 +260,7 @@ def _flags(
     found = []
     if left > UNRESTED:
         found.append("unrested")
-    if steady * current <= 0:
+    if steady * np.sign(current) < RESOLUTION_V:
         found.append("wrong sign")
     gap = float(records.time_s[one.pulse[0]] - records.time_s[one.pulse[0] - 1])
     if gap > COARSE * curve.length_s:
