@@ -163,7 +163,7 @@ class ProjectConfig(Settings):
 
     @model_validator(mode="after")
     def _states_of_charge(self) -> "ProjectConfig":
-        """Require two groups as states, and stacks of all metals of the formula in their samples."""
+        """Require two groups as states, and stacks of all metals of the formula."""
         if self.charge_balance is None:
             return self
         states = self.charge_balance.states or dict.fromkeys(self.groups)

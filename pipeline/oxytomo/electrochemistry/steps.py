@@ -110,7 +110,7 @@ def find_titrations(time_s: Float64Array, current_a: Float64Array) -> FoundSteps
 
 
 def _runs(state: IntArray) -> list[tuple[int, int]]:
-    """Return the ranges of equal state without those of the switching, whose neighbours are joined."""
+    """Return the ranges of equal state; those of the switching join their neighbours."""
     edges = np.flatnonzero(np.diff(state)) + 1
     limits = [0, *edges.tolist(), state.size]
     kept: list[tuple[int, int]] = []

@@ -7,7 +7,7 @@ Tables of text (CSV, ``.mpt`` of EC-Lab), BioLogic ``.mpr`` by galvani and Newar
 import csv
 import re
 import warnings
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -96,7 +96,7 @@ def _table(path: Path) -> tuple[Float64Array, Float64Array, Float64Array]:
         lines = content.decode("latin-1").splitlines()
     start, separator, columns = _header(path, lines)
     found: dict[str, list[float]] = {name: [] for name in COLUMNS}
-    for number, row in enumerate(csv.reader(lines[start + 1 :], delimiter=separator), start=start + 2):
+    for number, row in enumerate(_rows(path, lines[start + 1 :], separator), start=start + 2):
         if not any(cell.strip() for cell in row):
             continue
         for name, (place, factor) in columns.items():
@@ -104,6 +104,16 @@ def _table(path: Path) -> tuple[Float64Array, Float64Array, Float64Array]:
             found[name].append(_number(path, cell, separator, number) * factor)
     time, potential, current = (np.array(values, np.float64) for values in found.values())
     return time, potential, current
+
+
+def _rows(path: Path, lines: Sequence[str], separator: str) -> Iterator[list[str]]:
+    """Yield the cells of each line."""
+    try:
+        yield from csv.reader(lines, delimiter=separator)
+    except csv.Error as error:
+        raise InputError(
+            str(path), expected="rows of cells", got=str(error), fix="correct the file"
+        ) from error
 
 
 def _number(path: Path, cell: str, separator: str, line: int) -> float:
@@ -130,7 +140,7 @@ def _header(path: Path, lines: Sequence[str]) -> tuple[int, str, dict[str, tuple
     best: dict[str, tuple[int, float]] = {}
     for number, line in enumerate(lines[:HEADER_LINES]):
         for separator in "\t;,":
-            cells = next(csv.reader([line], delimiter=separator), [])
+            cells = next(_rows(path, [line], separator), [])
             found = {role: place for role in COLUMNS if (place := _column(cells, role)) is not None}
             if len(found) == len(COLUMNS):
                 return number, separator, found
@@ -199,7 +209,7 @@ def _neware(path: Path) -> tuple[Float64Array, Float64Array, Float64Array]:
     package = optional_package("NewareNDA", what=f"Neware file {path.name}", extra=EXTRA)
     read: Callable[..., Any] = package.read
     with any_error_of("NewareNDA", path), warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # what the package will have to change is not the user's affair
+        warnings.simplefilter("ignore")  # deprecations inside the package
         table = read(str(path), log_level="ERROR")
         names = ("Time", "Voltage", "Current(mA)", "Step")
         step_time, potential, current, step = (np.asarray(table[name], np.float64) for name in names)
