@@ -3,6 +3,7 @@
 import csv
 import struct
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -11,7 +12,7 @@ from gitt_cell import OHMIC_V, PULSE_S, RADIUS_M, STEADY_V, cell, surface_by_she
 
 from oxytomo.cli import main
 from oxytomo.electrochemistry.curves import Records
-from oxytomo.electrochemistry.gitt import Electrode, Titrated, analyse
+from oxytomo.electrochemistry.gitt import Electrode, Titrated, analyse, over_lithium
 from oxytomo.electrochemistry.sphere import Pulse, surface_content, surface_rise
 from oxytomo.electrochemistry.steps import find_titrations
 from oxytomo.errors import InputError, MissingPackageError
@@ -95,6 +96,17 @@ def test_lithium_goes_in_and_out() -> None:
     assert one.d_sphere_m2_s == pytest.approx(d, rel=0.05)
     with pytest.raises(InputError, match="rises where the current is positive"):
         analysed(time, voltage, -current)
+
+
+def test_each_lithium_content_is_there_once() -> None:
+    """A charge and a discharge at the same contents: the mean of ln D, weighted by the errors."""
+    time, voltage, current, _ = cell(0.01, rest=30.0, pulses=2)
+    first, second = analysed(time, voltage, current)
+    other = replace(first, d_sphere_m2_s=4 * first.d_sphere_m2_s)
+    lithium, d, error = over_lithium([first, second, other])
+    np.testing.assert_allclose(lithium, [second.lithium, first.lithium])
+    assert d[1] == pytest.approx(2 * first.d_sphere_m2_s)
+    assert error[1] == pytest.approx(first.sphere_log_error / 2**0.5)
 
 
 def test_error_of_the_radius_counts_twice() -> None:

@@ -163,6 +163,9 @@ def _require(name: str, value: float | None, *, above: float) -> None:
 
 def _write(arguments: argparse.Namespace, records: Any, found: Sequence["Titrated"]) -> list[Path]:
     """Write both tables and the figure; return their paths."""
+    import numpy as np
+
+    from oxytomo.electrochemistry.gitt import over_lithium
     from oxytomo.io.atomic import complete_or_absent
     from oxytomo.io.tables import write_csv
     from oxytomo.view.gitt_figure import gitt_figure
@@ -170,7 +173,7 @@ def _write(arguments: argparse.Namespace, records: Any, found: Sequence["Titrate
 
     stem = arguments.output / arguments.file.stem
     paths = [stem.with_name(f"{stem.name}{end}") for end in ("_gitt.csv", "_diffusivity.csv", "_gitt.png")]
-    columns: dict[str, list[Any]] = {name: [getattr(one, name) for one in found] for name in COLUMNS}
+    columns: dict[str, Any] = {name: [getattr(one, name) for one in found] for name in COLUMNS}
     write_csv(paths[0], columns | {"flags": ["; ".join(one.flags) for one in found]})
     kept = _kept(found, arguments.direction)
     if not kept:
@@ -180,26 +183,21 @@ def _write(arguments: argparse.Namespace, records: Any, found: Sequence["Titrate
             got=f"none of {len(found)} steps ({_counted(found)}); {paths[0]} is written",
             fix="record the pulses more densely, rest longer, or leave out double layers with --skip-s",
         )
-    write_csv(
-        paths[1],
-        {
-            "lithium_content": [one.lithium for one in kept],
-            "diffusivity_m2_s": [one.d_sphere_m2_s for one in kept],
-            "error_m2_s": [one.d_sphere_m2_s * one.sphere_log_error for one in kept],
-            "low_95_m2_s": [one.d_sphere_m2_s * math.exp(-1.96 * one.sphere_log_error) for one in kept],
-            "high_95_m2_s": [one.d_sphere_m2_s * math.exp(1.96 * one.sphere_log_error) for one in kept],
-        },
-    )
+    lithium, diffusivity, log_error = over_lithium(kept)
+    columns = {"lithium_content": lithium, "diffusivity_m2_s": diffusivity}
+    columns["error_m2_s"] = diffusivity * log_error
+    columns |= {"low_95_m2_s": diffusivity * np.exp(-1.96 * log_error)}
+    columns |= {"high_95_m2_s": diffusivity * np.exp(1.96 * log_error)}
+    write_csv(paths[1], columns)
     with complete_or_absent(paths[2]) as partial:
         partial.write_bytes(to_png(gitt_figure(records, found)))
     return paths
 
 
 def _kept(found: Sequence["Titrated"], direction: str) -> list["Titrated"]:
-    """Return the steps for mechanics, by lithium content."""
+    """Return the steps for mechanics."""
     sign = {"both": 0, "charge": 1, "discharge": -1}[direction]
-    kept = [one for one in found if one.determined and (sign == 0 or one.current_a * sign > 0)]
-    return sorted(kept, key=lambda one: one.lithium)
+    return [one for one in found if one.determined and (sign == 0 or one.current_a * sign > 0)]
 
 
 def _counted(found: Sequence["Titrated"]) -> str:

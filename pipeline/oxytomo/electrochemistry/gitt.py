@@ -15,6 +15,8 @@ from oxytomo.electrochemistry.sphere import Pulse, SphereFit, fit_sphere
 from oxytomo.electrochemistry.steps import Titration
 from oxytomo.errors import InputError
 
+SAME_LITHIUM = 1e-4
+"""Pulses closer than this in lithium per formula unit are at the same content."""
 EARLIER = 5
 """Number of earlier pulses whose relaxation goes on in the fit."""
 UNRESTED = 0.05
@@ -229,6 +231,30 @@ def _titrated(
             ]
         ),
     )
+
+
+def over_lithium(found: Sequence[Titrated]) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Return the diffusivity of the sphere model by growing lithium content, each content once.
+
+    Pulses at the same content (a charge and a discharge) are averaged in ln D, weighted by their
+    errors.
+
+    Parameters
+    ----------
+    found : steps whose diffusivity is determined, at least one
+
+    Returns
+    -------
+    lithium content, diffusivity in m² s⁻¹, standard error of its logarithm, each (n,)
+    """
+    ordered = sorted(found, key=lambda one: one.lithium)
+    lithium = np.array([one.lithium for one in ordered])
+    logs = np.log([one.d_sphere_m2_s for one in ordered])
+    weights = 1 / np.maximum([one.sphere_log_error for one in ordered], 1e-6) ** 2
+    number = np.concatenate([[0], np.cumsum(np.diff(lithium) > SAME_LITHIUM)])
+    total = np.bincount(number, weights=weights)
+    means = [np.bincount(number, weights=weights * values) / total for values in (lithium, logs)]
+    return means[0], np.exp(means[1]), 1 / np.sqrt(total)
 
 
 def _over(above: float, below: float) -> float:
