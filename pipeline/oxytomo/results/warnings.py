@@ -21,6 +21,7 @@ from oxytomo.results.records import (
     Structure,
     Tomogram,
 )
+from oxytomo.results.severity import severe
 from oxytomo.slabs import sampled
 
 if TYPE_CHECKING:
@@ -131,7 +132,7 @@ def check_model(model: Mapping[str, Any] | None, threshold: float) -> list[str]:
     """Warn of spectra that the model does not explain, with likely cause and fix."""
     if not model or model.get("chi_square_per_dof") is None:
         return []
-    found = []
+    found: list[str] = []
     chi, causes = float(model["chi_square_per_dof"]), list(model.get("likely_causes") or ())
     if chi > POOR_FIT:
         cause = " or ".join(named(name) for name in causes[:2]) or (
@@ -139,8 +140,10 @@ def check_model(model: Mapping[str, Any] | None, threshold: float) -> list[str]:
         )
         remedies = "; ".join(dict.fromkeys(_remedy(name) for name in causes[:2]))
         found.append(
-            f"The spectra do not fit the model: χ² per degree of freedom is {chi:.1f} where 1 is noise. Likely cause: {cause}."
-            + (f" What would help: {remedies}." if remedies else "")
+            severe(
+                f"The spectra do not fit the model: χ² per degree of freedom is {chi:.1f} where 1 is noise. "
+                f"Likely cause: {cause}." + (f" What would help: {remedies}." if remedies else "")
+            )
         )
     if skin := model.get("skin"):
         found.append(
@@ -164,9 +167,11 @@ def check_reference(median_deviation: float, threshold: float) -> list[str]:
         return []
     side = "more" if median_deviation > 0 else "less"
     return [
-        f"Half of the particle has at least {percent(abs(median_deviation))} {side} metal per oxygen than the formula. "
-        "A wrong formula, density or cross-section is more likely than such a particle: check the formula, and compare "
-        "with reference: mode, which shows only how uneven the particle is."
+        severe(
+            f"Half of the particle has at least {percent(abs(median_deviation))} {side} metal per oxygen than the formula. "
+            "A wrong formula, density or cross-section is more likely than such a particle: check the formula, and compare "
+            "with reference: mode, which shows only how uneven the particle is."
+        )
     ]
 
 
