@@ -11,7 +11,7 @@ import xraydb
 
 from oxytomo.cli import main
 from oxytomo.cli.report import _balance, _compare
-from oxytomo.config import ChargeBalanceSettings, parse_config
+from oxytomo.config import ChargeBalanceSettings, ComparisonStage, parse_config
 from oxytomo.config.plan import comparison_settings, project_products
 from oxytomo.electrochemistry.charge import (
     Material,
@@ -29,6 +29,7 @@ from oxytomo.electrochemistry.estimates import Estimate, combined, group_estimat
 from oxytomo.errors import ConfigError
 from oxytomo.io.tables import write_csv, write_json
 from oxytomo.measure.differences import difference
+from oxytomo.stages.registry import stage_spec
 from oxytomo.stages.shared.comparison import more_outputs
 from oxytomo.view.comparison_page import write_comparison
 
@@ -283,7 +284,18 @@ def test_configuration_adds_the_table() -> None:
     project = parse_config(configuration(), folder=Path("/data"), name="x.yaml")
     assert project_products(project)[-1] == "charge_balance.csv"
     assert comparison_settings(project)["charge_balance"]["formula"]["Mn"] == 0.56
-    json.dumps(comparison_settings(project))
+
+
+def test_states_keep_their_order_on_the_way_to_the_stage() -> None:
+    """The settings of a stage are JSON with sorted keys; \"cycled\" sorts before \"pristine\"."""
+    states = {"pristine": {}, "cycled": {"lithium": 1.1, "discharged": True}}
+    for given in ({"states": states}, {}):
+        project = parse_config(configuration(**given), folder=Path("/data"), name="x.yaml")
+        sent = json.loads(stage_spec("comparison", comparison_settings(project)))["settings"]
+        received = ComparisonStage.model_validate(sent).balance
+        assert received is not None
+        assert list(received.states) == ["pristine", "cycled"]
+        assert received.states["cycled"].discharged is bool(given)
 
 
 @pytest.mark.parametrize(

@@ -91,13 +91,11 @@ def run(arguments: argparse.Namespace) -> int:
             got="none",
             fix="give <results>/<sample>, or --group NAME RESULT_DIR …",
         )
-<<<<<<< HEAD
     balance = _balance(arguments.formula)
     if balance is not None and len(samples) < 2:
         raise ConfigError(
             "--formula", expected="two groups or more", got="one sample", fix="add --group NAME RESULT_DIR …"
         )
-=======
     if arguments.figures is None and (arguments.panel or arguments.slice):
         raise ConfigError(
             "--panel and --slice",
@@ -107,7 +105,6 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.panel or arguments.slice:
         return _panels(samples, arguments)
->>>>>>> 7c7c49d4e8562988c791cdf961f11819e65d49eb
     from oxytomo.view.sample_page import write_report
 
     for sample in samples:
@@ -116,10 +113,7 @@ def run(arguments: argparse.Namespace) -> int:
         _record([sample / "report.html"], "report", {"sample": sample.resolve().name})
         sys.stdout.write(f"{sample / 'report.html'}\n")
     if len(samples) > 1:
-<<<<<<< HEAD
         _compare(alone, groups, arguments.output, balance)
-=======
-        _compare(alone, groups, arguments.output)
         if arguments.figures is not None:
             from oxytomo.view.paper_comparison import write_state_figures
 
@@ -142,7 +136,6 @@ def _panels(samples: Sequence[Path], arguments: argparse.Namespace) -> int:
         out = arguments.figures / sample.resolve().name
         for path in write_panels(sample, out, panels=wanted, at=at):
             sys.stdout.write(f"{path}\n")
->>>>>>> 7c7c49d4e8562988c791cdf961f11819e65d49eb
     return 0
 
 

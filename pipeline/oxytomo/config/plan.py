@@ -242,7 +242,9 @@ def stage_settings(
 def comparison_settings(project: ProjectConfig) -> dict[str, Any]:
     """Return the input settings of the stage ``comparison`` as JSON types."""
     groups = tuple(project.groups.items())
-    return _plain(ComparisonStage(groups=groups, charge_balance=project.charge_balance))
+    balance = project.charge_balance
+    states = () if balance is None else tuple(balance.states or project.groups)
+    return _plain(ComparisonStage(groups=groups, charge_balance=balance, states=states))
 
 
 def _plain(settings: Settings) -> dict[str, Any]:

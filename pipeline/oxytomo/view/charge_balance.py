@@ -7,6 +7,7 @@ import numpy as np
 import xraydb
 
 from oxytomo.config import ChargeBalanceSettings
+from oxytomo.config.elements import SYMBOLS
 from oxytomo.electrochemistry.charge import (
     OXYGEN,
     Material,
@@ -66,7 +67,9 @@ def balance_of(comparison: Comparison, settings: ChargeBalanceSettings) -> Charg
             fix="give each state as a group, e.g. --group charged results/a",
         )
     _require_elements(comparison, settings, names)
-    atoms = settings.formula
+    order = {"Li": -1, "O": len(SYMBOLS)}
+    elements = sorted(settings.formula, key=lambda e: order.get(e, SYMBOLS.index(e)))
+    atoms = {element: settings.formula[element] for element in elements}
     masses = {element: float(xraydb.atomic_mass(element)) for element in atoms}
     material = Material(atoms, masses, settings.fixed_valences)
     oxygen = [OXYGEN] if all(_has(s, OXYGEN) for n in names for s in comparison.members(n)) else []

@@ -22,7 +22,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     if settings.charge_balance is None:  # that of an earlier configuration
         for path in (balance, record_file(balance)):
             path.unlink(missing_ok=True)
-    write_comparison(groups, outputs["report"], settings.charge_balance)
+    write_comparison(groups, outputs["report"], settings.balance)
     context.log(f"{len(groups)} groups, {sum(map(len, groups.values()))} samples")
 
 
