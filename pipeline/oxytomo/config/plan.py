@@ -142,8 +142,13 @@ def project_products(project: ProjectConfig) -> list[str]:
     products = [
         f"{name}/{product}" for name, sample in project.samples.items() for product in sample_products(sample)
     ]
-    page = list(registry.STAGES["comparison"].products.values()) if project.groups else []
-    return [*products, *page, *comparison_tables(project)]
+    return [*products, *comparison_products(project)]
+
+
+def comparison_products(project: ProjectConfig) -> tuple[str, ...]:
+    """Return page and tables of the comparison of a project, in its results folder."""
+    page = tuple(registry.STAGES["comparison"].products.values()) if project.groups else ()
+    return (*page, *comparison_tables(project))
 
 
 def comparison_tables(project: ProjectConfig) -> tuple[str, ...]:
