@@ -17,6 +17,7 @@ from oxytomo.electrochemistry.sphere import Pulse, surface_content, surface_rise
 from oxytomo.electrochemistry.steps import find_titrations
 from oxytomo.errors import InputError, MissingPackageError
 from oxytomo.io.cycler import read_cycler, total_time
+from oxytomo.io.mechanics_stores import read_curve
 
 ELECTRODE = Electrode(
     radius_m=RADIUS_M, radius_error=0.0, mass_g=5e-3, molar_mass_g=85.197, lithium_start=1.2, skip_s=0.0
@@ -185,6 +186,10 @@ def test_command_writes_tables_and_figure(tmp_path: Path, capsys: pytest.Capture
     lithium = [float(row["lithium_content"]) for row in rows]
     assert lithium == sorted(lithium)
     assert len(lithium) == 3
+    # The branch mechanics takes the table as it is.
+    table = tmp_path / "out" / "cell_diffusivity.csv"
+    curve = read_curve(str(table), "diffusivity_m2_s", lithium=(lithium[0], lithium[-1]))
+    assert curve.mean == pytest.approx(d, rel=0.05)
     for row in rows:
         assert float(row["diffusivity_m2_s"]) == pytest.approx(d, rel=0.05)
         assert float(row["low_95_m2_s"]) < float(row["diffusivity_m2_s"]) < float(row["high_95_m2_s"])
