@@ -99,6 +99,19 @@ def phases_by_hand() -> dict[str, Any]:
         "/voxels_without_deviation": 1,
         "/replicates": 2,
         "/model": None,
+        "/damage": None,
+        "/whole_particle/off_target": False,
+        "/whole_particle/median_deviation": 0.0,
+        "/whole_particle/most_frequent_deviation": 0.0,
+        # One Ni for two O; the reference has 0.98 of that.
+        "/whole_particle/tm_per_o_of_formula": 0.5,
+        "/whole_particle/tm_per_o": pytest.approx(0.49),
+        "/whole_particle/formula": None,
+        "/whole_particle/density_g_cm3": None,
+        "/whole_particle/relative_density": None,
+        "/whole_particle/metal_per_oxygen": None,
+        "/whole_particle/likely_cause": None,
+        "/whole_particle/fractions_against_own_mode": None,
         "/error_budget/noise_and_reconstruction": 0.01,
     }
     for name, (voxels, faces, each) in known.items():

@@ -5,10 +5,19 @@ from typing import Any
 
 import numpy as np
 
+from oxytomo.arrays import IntArray
 from oxytomo.composition.averaging import AveragedRepeats, averaged
+from oxytomo.composition.result import mode_of
 from oxytomo.io.stores import Store
 from oxytomo.measure.composition import ClassifiedParticle, particle_box
-from oxytomo.slabs import Field, mapped, window
+from oxytomo.measure.whole import (
+    likely_cause,
+    metals_per_oxygen,
+    own_mode_fractions,
+    relative_density,
+    whole_particle,
+)
+from oxytomo.slabs import Field, mapped, sampled, window
 
 
 def classified_particle(
@@ -57,3 +66,52 @@ def invalid_rays(decomposed: Store) -> dict[str, Any]:
         "n_rays": attributes["n_rays"],
         "by_series": attributes["invalid"],
     }
+
+
+def order_of_frames(decomposed: Store) -> tuple[IntArray | None, int]:
+    """Return when the frame of each tilt was recorded, None where unknown, and the number of series."""
+    frame = np.asarray(decomposed["frame"], np.int64) if "frame" in decomposed.names else None
+    return frame, len(decomposed.attributes.get("invalid") or ())
+
+
+def whole_record(reconstructed: Store, decomposed: Store | None, of: ClassifiedParticle) -> dict[str, Any]:
+    """Return how far the particle as a whole is from the reference, with formula and likely cause.
+
+    The cause and the fractions against the particle's own mode are there where it is off.
+    """
+    attributes = reconstructed.attributes
+    given = attributes if decomposed is None else decomposed.attributes
+    elements, atoms = given.get("elements") or [], given.get("atoms") or []
+    inside = sampled(of.deviation, of.particle)
+    found = whole_particle(
+        inside,
+        mode_of(inside),
+        threshold=of.threshold,
+        reference_tm_o=float(attributes["reference_tm_o"]),
+        per_oxygen=sum(atoms[1:]) / atoms[0] if len(atoms) > 1 else float("nan"),
+    )
+    box = (slice(None), *of.box)
+    per_oxygen, dense = np.zeros(0), None
+    if "elements" in reconstructed.names and len(atoms) > 1:
+        per_oxygen = metals_per_oxygen(window(reconstructed.field("elements"), box), of.particle)
+    if "total" in reconstructed.names:
+        dense = relative_density(window(reconstructed.field("total"), of.box), of.particle)
+    found |= {
+        "formula": given.get("formula"),
+        "density_g_cm3": given.get("density_g_cm3"),
+        "relative_density": dense,
+        "metal_per_oxygen": dict(zip(elements[1:], per_oxygen.tolist(), strict=True))
+        if per_oxygen.size
+        else None,
+        "likely_cause": None,
+        "fractions_against_own_mode": None,
+    }
+    if found["off_target"]:
+        if per_oxygen.size:
+            found["likely_cause"] = likely_cause(
+                elements[1:], atoms[1:], per_oxygen, threshold=of.threshold, model=given.get("model") or {}
+            )
+        found["fractions_against_own_mode"] = own_mode_fractions(
+            of.deviation, of.particle, threshold=of.threshold, mode=found["most_frequent_deviation"]
+        )
+    return found

@@ -3,6 +3,16 @@
 DEFINITIONS = {
     "fractions": "voxels of a class / voxels of the solid particle that have a deviation",
     "counted_voxel_nm": "edge of the cube over which the deviation was averaged, within the particle, before classes were drawn",
+    "whole_particle": "median and most frequent deviation of the particle's voxels; off_target: the median is beyond the "
+    "threshold although the formula is the reference, so that a wrong formula or cross-section is likely",
+    "tm_per_o": "metal atoms per oxygen atom that the most frequent deviation means; tm_per_o_of_formula: of the formula",
+    "relative_density": "median density of the voxels / that of the formula at the stated mass density, both elements alike; "
+    "pores below the resolution make it smaller",
+    "metal_per_oxygen": "amount of each metal per oxygen in the whole particle / that of the formula",
+    "fractions_against_own_mode": "fractions of classes with the particle's most frequent TM/O as reference; only where "
+    "the whole particle is off",
+    "likely_cause": "spectra: the model of the spectra fails; metal:X: the particle has another share of metal X than the "
+    "formula; oxygen: all metals depart alike from oxygen",
     "target": "abs((TM/O) / reference - 1) is at most the threshold",
     "oxygen_poor": "(TM/O) / reference - 1 is above the threshold",
     "oxygen_rich": "(TM/O) / reference - 1 is below minus the threshold",
@@ -16,6 +26,10 @@ DEFINITIONS = {
     "phases_confident and of the intervals of fractions",
     "readings": "fractions by another reading of the data. carbonate_skin: the carbon that lies around the particle like a skin "
     "is Li2CO3, and its oxygen is not counted; the intervals hold this reading too, and sigma its difference",
+    "damage": "change of total metal over total oxygen (tm_o) and of the spread of the mass along the tilt axis (size) from the "
+    "first frame of a series to the last, relative, beside a term of the path length; both sums are the same in every frame of "
+    "an undamaged particle; found: beyond four standard errors; by_frame: the sums themselves, in the order of acquisition",
+    "told_from_path_length": "the path length explains at most 0.8 of the variance of the order of acquisition",
     "model": "of the decomposition, on rays averaged over 4 x 4 pixels without strong gradients: chi-square per degree of "
     "freedom (1 where the model explains the spectra down to noise), what was fitted and with which error, mean residual of "
     "each series",

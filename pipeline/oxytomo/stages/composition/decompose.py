@@ -40,6 +40,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             attributes={
                 "elements": list(settings.elements),
                 "kind": settings.kind,
+                "formula": settings.formula,
+                "density_g_cm3": settings.density_g_cm3,
                 "unsolved_rays": unsolved,
                 "negative_rays": negative,
                 "n_rays": n_rays,
