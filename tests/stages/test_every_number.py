@@ -57,6 +57,10 @@ def with_solver(inputs: dict[str, Path], tmp_path: Path) -> dict[str, Path]:
     made = read_store(inputs["reconstruct"])
     record = {"difference_iterations": 150, "difference_residual": 0.04, "difference_misfit": 1.02}
     arrays = {name: NamedArray(made[name], ("z", "y", "x"), "1") for name in made.names}
+    # Twice as much Ni per O as the formula has, at 0.9 of the stated density.
+    dense = np.stack([np.where(made["particle"], amount, 7.0) for amount in (0.6, 1.2)]).astype(np.float32)
+    arrays["elements"] = NamedArray(dense, ("element", "z", "y", "x"), "1")
+    arrays["total"] = NamedArray(dense.mean(axis=0), ("z", "y", "x"), "1")
     path = store(
         tmp_path / "solved.zarr", arrays, {"pixel_nm": PIXEL_NM, "reference_tm_o": 0.98, "solver": record}
     )
@@ -108,8 +112,8 @@ def phases_by_hand() -> dict[str, Any]:
         "/whole_particle/tm_per_o": pytest.approx(0.49),
         "/whole_particle/formula": None,
         "/whole_particle/density_g_cm3": None,
-        "/whole_particle/relative_density": None,
-        "/whole_particle/metal_per_oxygen": None,
+        "/whole_particle/relative_density": pytest.approx(0.9),
+        "/whole_particle/metal_per_oxygen/Ni": pytest.approx(2.0),
         "/whole_particle/likely_cause": None,
         "/whole_particle/fractions_against_own_mode": None,
         "/error_budget/noise_and_reconstruction": 0.01,

@@ -22,14 +22,17 @@ from oxytomo.composition.decomposition import combine
 
 SHADOW, MARGIN_PX = 0.1, 2
 """A ray is in the shadow above this share of the frame's thickest rays; a margin is added."""
+FAR_WORSE = 100.0
+"""A ray with this many times the median variance (several energies lost) is replaced."""
 FEWEST_FRAMES = 12
 BLOCKS = 12
 """Number of groups of successive frames whose means are compared: errors of neighbouring tilts
 resemble each other."""
 SIGNIFICANT = 4.0
 """A trend counts beyond this many standard errors (nine degrees of freedom: 3 in 1000)."""
-SAME = 0.8
-"""Largest share of the order of acquisition that the path length may explain."""
+SAME, UNEVEN = 0.8, 0.05
+"""Largest share of the order of acquisition that the path length may explain, where it varies by
+more than the other share."""
 
 
 @dataclass(frozen=True)
@@ -40,7 +43,8 @@ class FrameSums:
     ----------
     tm_o, tm_o_error : total metal over total oxygen, relative to the formula
     size, size_error : standard deviation of the mass along the tilt axis, pixels
-    path : mean path length in the shadow, pixels
+    path : mean path length for its mass and size, relative: it depends on the tilt, not on a loss
+        of mass or on shrinkage
     """
 
     tm_o: Float64Array
@@ -77,22 +81,46 @@ def frame_sums(data: ColumnDensities) -> FrameSums:
         both, noise = combine(data.areal, data.covariance, total, tilts)
         _, apart = combine(data.areal, data.covariance, data.metal - ratio * data.oxygen, tilts)
         for place, t in enumerate(range(tilts.start, tilts.stop)):
-            inside = _shadow(both[place]) & np.isfinite(noise[place]) & np.isfinite(apart[place])
-            if inside.sum() < 16:
+            good = _good(noise[place]) & _good(apart[place])
+            whole, m, o = (_filled(one[place], good) for one in (both, metal, oxygen))
+            inside = _shadow(whole)
+            if (inside & good).sum() < max(16, 0.5 * inside.sum()):
                 continue
-            sums = [float(one[place][inside].sum(dtype=np.float64)) for one in (metal, oxygen)]
-            found[:2, t] = sums[0] / sums[1], np.sqrt(apart[place][inside].sum(dtype=np.float64)) / sums[1]
-            found[2:4, t] = _spread(both[place], noise[place], inside)
-            found[4, t] = float(both[place][inside].mean(dtype=np.float64)) / data.pixel_um
+            sums = [float(one[inside].sum(dtype=np.float64)) for one in (m, o)]
+            spread = float(np.where(inside & good, apart[place], 0).sum(dtype=np.float64))
+            found[:2, t] = sums[0] / sums[1], np.sqrt(spread) / sums[1]
+            found[2:4, t] = _spread(whole, np.where(good, noise[place], 0), inside)
+            found[4, t] = _compactness(whole[inside]) * found[2, t] ** 2
     return FrameSums(*found)
+
+
+def _compactness(path: FloatArray) -> float:
+    """Return the mean path weighted by itself, over the mass: 1/pixels²."""
+    length = path.astype(np.float64)
+    return float((length**2).sum() / length.sum() ** 2)
+
+
+def _good(variance: FloatArray) -> BoolArray:
+    """Return the rays that are solved about as well as the others."""
+    known = np.isfinite(variance)
+    if not known.any():
+        return known
+    return np.asarray(known & (variance < FAR_WORSE * np.median(variance[known])))
+
+
+def _filled(image: FloatArray, good: BoolArray) -> FloatArray:
+    """Replace the other rays by the mean of the good ones around them: sums stay comparable."""
+    weight = scipy.ndimage.gaussian_filter(good.astype(np.float32), 1.0)
+    around = scipy.ndimage.gaussian_filter(np.where(good, image, 0), 1.0) / np.maximum(weight, 1e-6)
+    return np.where(good, image, around).astype(np.float32)
 
 
 def _shadow(path: FloatArray) -> BoolArray:
     """Return the rays through the particle, with a margin."""
-    filled = scipy.ndimage.gaussian_filter(np.where(np.isfinite(path), path, 0), 1.0)
+    filled = scipy.ndimage.gaussian_filter(path, 1.0)
     level = SHADOW * float(np.percentile(filled, 98))
     grown = scipy.ndimage.binary_dilation(filled > level, iterations=MARGIN_PX)
-    return np.asarray(grown & np.isfinite(path))
+    return np.asarray(grown)
 
 
 def _spread(path: FloatArray, variance: FloatArray, inside: BoolArray) -> tuple[float, float]:
@@ -114,11 +142,13 @@ def separable(order: IntArray, path: Float64Array) -> bool:
     Parameters
     ----------
     order : (n_tilt,) when each frame was recorded
-    path : (n_tilt,) mean path length
+    path : (n_tilt,) mean path length, relative
     """
     known = np.isfinite(path)
-    if known.sum() < FEWEST_FRAMES or np.ptp(order[known]) == 0 or np.ptp(path[known]) == 0:
-        return bool(known.sum() >= FEWEST_FRAMES and np.ptp(order[known]) > 0)
+    if known.sum() < FEWEST_FRAMES or np.ptp(order[known]) == 0:
+        return False
+    if np.ptp(path[known]) <= UNEVEN * path[known].mean():
+        return True
     return bool(np.corrcoef(order[known], path[known])[0, 1] ** 2 <= SAME)
 
 

@@ -17,7 +17,7 @@ from oxytomo.measure.whole import (
     relative_density,
     whole_particle,
 )
-from oxytomo.slabs import Field, mapped, sampled, window
+from oxytomo.slabs import Field, mapped, plane, sampled, window
 
 
 def classified_particle(
@@ -90,10 +90,11 @@ def whole_record(reconstructed: Store, decomposed: Store | None, of: ClassifiedP
         reference_tm_o=float(attributes["reference_tm_o"]),
         per_oxygen=sum(atoms[1:]) / atoms[0] if len(atoms) > 1 else float("nan"),
     )
-    box = (slice(None), *of.box)
     per_oxygen, dense = np.zeros(0), None
     if "elements" in reconstructed.names and len(atoms) > 1:
-        per_oxygen = metals_per_oxygen(window(reconstructed.field("elements"), box), of.particle)
+        each = reconstructed.field("elements")
+        inside_box = [window(plane(each, k), of.box) for k in range(len(atoms))]
+        per_oxygen = metals_per_oxygen(inside_box, of.particle)
     if "total" in reconstructed.names:
         dense = relative_density(window(reconstructed.field("total"), of.box), of.particle)
     found |= {

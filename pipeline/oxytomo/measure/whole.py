@@ -11,7 +11,7 @@ import numpy as np
 
 from oxytomo.arrays import Float64Array, FloatArray
 from oxytomo.measure.fractions import replicate_fractions
-from oxytomo.slabs import Field, count_set, in_parts, mapped, plane, sampled
+from oxytomo.slabs import Field, count_set, in_parts, mapped, sampled
 
 MOST_OF_IT = 0.7
 """A single metal is the cause if it makes up this share of the departure, and no other one departs
@@ -54,19 +54,19 @@ def own_mode_fractions(
     return {name: values[0] for name, values in found.items()}
 
 
-def metals_per_oxygen(elements: Field, particle: Field) -> Float64Array:
+def metals_per_oxygen(elements: Sequence[Field], particle: Field) -> Float64Array:
     """Return the amount of each metal per oxygen, relative to the formula: (n_element − 1,).
 
     Parameters
     ----------
-    elements : (n_element, n_z, n_y, n_x) relative density, oxygen first
+    elements : per element (n_z, n_y, n_x) relative density, oxygen first
     particle : (n_z, n_y, n_x) mask
     """
-    total = np.zeros(elements.shape[0])
-    for k in range(total.size):
+    total = np.zeros(len(elements))
+    for k, one in enumerate(elements):
         total[k] = sum(
             float(np.sum(part, where=inside > 0, dtype=np.float64))
-            for part, inside in in_parts(plane(elements, k), particle)
+            for part, inside in in_parts(one, particle)
         )
     with np.errstate(divide="ignore", invalid="ignore"):
         return np.asarray(total[1:] / total[0], np.float64)
