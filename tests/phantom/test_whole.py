@@ -61,7 +61,10 @@ def test_metals_per_oxygen_and_density_are_sums_over_the_particle(lithium_rich):
     [
         ([0.8, 0.8, 0.8], {}, "oxygen"),
         ([0.99, 2.0, 1.01], {}, "metal:Co"),
-        ([1.2, 0.7, 1.0], {}, "oxygen"),
+        ([1.2, 0.7, 1.0], {}, "metals"),
+        # Measured on a particle of Li1.2 Mn0.56 Ni0.16 Co0.08 O2, for half as much Co and more Ni in the formula.
+        ([0.94, 0.38, 0.80], {}, "metals"),
+        ([0.81, 0.74, 0.80], {}, "oxygen"),
         ([0.8, 0.8, 0.8], {"fails": True}, "spectra"),
     ],
 )

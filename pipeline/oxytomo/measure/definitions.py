@@ -12,7 +12,7 @@ DEFINITIONS = {
     "fractions_against_own_mode": "fractions of classes with the particle's most frequent TM/O as reference; only where "
     "the whole particle is off",
     "likely_cause": "spectra: the model of the spectra fails; metal:X: the particle has another share of metal X than the "
-    "formula; oxygen: all metals depart alike from oxygen",
+    "formula; metals: several metals do; oxygen: all metals depart alike from oxygen",
     "target": "abs((TM/O) / reference - 1) is at most the threshold",
     "oxygen_poor": "(TM/O) / reference - 1 is above the threshold",
     "oxygen_rich": "(TM/O) / reference - 1 is below minus the threshold",

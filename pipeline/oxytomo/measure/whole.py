@@ -90,8 +90,8 @@ def likely_cause(
     """Return the likely cause of a particle that is off as a whole.
 
     Returns ``spectra`` where the model fails, ``metal:<El>`` where a single metal makes up most of
-    it, and ``oxygen`` where all metals depart alike from oxygen: a formula with another metal to
-    oxygen ratio, or a cross-section of oxygen.
+    it, ``metals`` where several depart differently, and ``oxygen`` where all depart alike from
+    oxygen: a formula with another metal to oxygen ratio, or a cross-section of oxygen.
 
     Parameters
     ----------
@@ -108,4 +108,7 @@ def likely_cause(
     alone = others.size > 0 and bool((np.abs(others) < threshold).all())
     if alone and share.sum() != 0 and share[largest] / share.sum() > MOST_OF_IT:
         return f"metal:{metals[largest]}"
-    return "oxygen"
+    weights = np.asarray(atoms, np.float64) / np.sum(atoms)
+    mean = float(weights @ off)
+    uneven = float(np.sqrt(weights @ (off - mean) ** 2))
+    return "metals" if uneven > threshold else "oxygen"

@@ -40,6 +40,9 @@ def check_reference(whole: Mapping[str, Any] | None, median_deviation: float, th
         )
     if cause:
         text += f"Likely cause: {_cause_of_whole(str(cause))}. "
+    if each := whole.get("metal_per_oxygen"):
+        shown = ", ".join(f"{metal} {value:.2f}" for metal, value in each.items())
+        text += f"Per oxygen, relative to the formula: {shown}. "
     text += "Check the formula, and compare with reference: mode, which shows only how uneven the particle is"
     if own:
         shares = ", ".join(
@@ -68,6 +71,8 @@ def _cause_of_whole(cause: str) -> str:
     if cause.startswith("metal:"):
         metal = cause.removeprefix("metal:")
         return f"the share of {metal} in the formula, or the near-edge absorption of {metal}; the other metals agree with it"
+    if cause == "metals":
+        return "the shares of the metals in the formula"
     return "the oxygen or the lithium of the formula, or the absorption of oxygen; all metals depart alike"
 
 
