@@ -50,7 +50,14 @@ def test_the_warning_of_a_whole_particle_names_numbers_cause_and_the_other_readi
         "fractions_against_own_mode": {"target": 0.97, "oxygen_poor": 0.01, "oxygen_rich": 0.02},
     }
     (line,) = check_reference(whole, -0.2, 0.05)
-    for part in ("20.0 % less", "0.500", "0.400", "lithium", "Mn 0.81, Ni 0.80", "1.0 % oxygen-poor, 2.0 % oxygen-rich"):
+    for part in (
+        "20.0 % less",
+        "0.500",
+        "0.400",
+        "lithium",
+        "Mn 0.81, Ni 0.80",
+        "1.0 % oxygen-poor, 2.0 % oxygen-rich",
+    ):
         assert part in line
     assert "share of Co" in check_reference(whole | {"likely_cause": "metal:Co"}, -0.2, 0.05)[0]
     assert "do not fit" in check_reference(whole | {"likely_cause": "spectra"}, -0.2, 0.05)[0]

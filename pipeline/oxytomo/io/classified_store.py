@@ -10,6 +10,7 @@ from oxytomo.composition.averaging import AveragedRepeats, averaged
 from oxytomo.composition.result import mode_of
 from oxytomo.io.stores import Store
 from oxytomo.measure.composition import ClassifiedParticle, particle_box
+from oxytomo.measure.wedge import missing_wedge
 from oxytomo.measure.whole import (
     likely_cause,
     metals_per_oxygen,
@@ -18,6 +19,9 @@ from oxytomo.measure.whole import (
     whole_particle,
 )
 from oxytomo.slabs import Field, mapped, plane, sampled, window
+
+MANY = 361
+"""Number of tilts that stand for a range: gaps within it do not count."""
 
 
 def classified_particle(
@@ -42,6 +46,7 @@ def classified_particle(
             AveragedRepeats(uncertainty.field(name), box, counted) for name in ("replicates", "null")
         )
     error = {} if uncertainty is None else uncertainty.attributes
+    limits = reconstructed.attributes.get("tilt_range_deg")
     return ClassifiedParticle(
         box=box,
         particle=particle,
@@ -55,6 +60,7 @@ def classified_particle(
         systematic=error["systematic"] if replicates else 0.0,
         skin_oxygen_px=error["skin_oxygen_px"] if replicates else 0.0,
         noise=error["noise"] if replicates else None,
+        wedge=None if limits is None else missing_wedge(np.linspace(*limits, MANY)),
     )
 
 

@@ -19,13 +19,18 @@ DEFINITIONS = {
     "ci95": "value ± 1.42 sqrt(s^2 + b^2 + a^2 + m^2), clipped to [0, 1]: s the standard deviation of the fraction over the "
     "noise replicates, b the replicate_bias, a the change when the borders of the class move by 0.1 voxel, m a domain of 113 "
     "voxels that leaves no trace; the factor covers the truth of 95 % of simulated acquisitions; then widened by what a shift "
-    "of all deviations by the systematic errors does (error_budget); null with fewer than two replicates",
+    "of all deviations by the systematic errors does (error_budget), and by the other readings; null with fewer than two "
+    "replicates",
     "error_budget": "standard deviations of the deviation, relative: noise_and_reconstruction of a voxel (median); by fitted "
     "term, for the mean misfit that the model leaves, and for what differs from ray to ray, a shift of all voxels. "
     "Shifts are part of sigma, of "
     "phases_confident and of the intervals of fractions",
     "readings": "fractions by another reading of the data. carbonate_skin: the carbon that lies around the particle like a skin "
-    "is Li2CO3, and its oxygen is not counted; the intervals hold this reading too, and sigma its difference",
+    "is Li2CO3, and its oxygen is not counted; the intervals hold this reading too, and sigma its difference. "
+    "rim_in_the_wedge_like_elsewhere: where the normal of the surface lies in the missing wedge, each layer of the rim is as "
+    "where the normal is measured. borders_at_half_height: the borders of classes are sharp, and lie at half of the deviation "
+    "beside them. outline_further_out and _in: the outline lies 0.15 voxel further out or in. These three add to the intervals "
+    "in quadrature",
     "damage": "change of total metal over total oxygen (tm_o) and of the spread of the mass along the tilt axis (size) from the "
     "first frame of a series to the last, relative, beside a term of the path length; both sums are the same in every frame of "
     "an undamaged particle; found: beyond four standard errors; by_frame: the sums themselves, in the order of acquisition",
