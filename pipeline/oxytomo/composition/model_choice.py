@@ -170,7 +170,8 @@ def _relevant(
         model, name = fit.model, str(step["term"])
         place = [term.name for term in model.terms].index(name)
         # The spread of a factor would take over its mean.
-        varies = name.replace("near_edge_", "near_edge_spread_") in {term.name for term in model.terms}
+        spread = name.replace("near_edge_", "near_edge_spread_")
+        varies = spread != name and spread in {term.name for term in model.terms}
         if model.terms[place].random or name in forced or varies:
             continue
         less = fitted(without_term(model, name), some)
