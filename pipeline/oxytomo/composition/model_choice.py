@@ -85,6 +85,7 @@ def candidates(
     own: Float64Array,
     pairs: Sequence[tuple[int, int]],
     choice: Choice,
+    recorded_ev: Float64Array | None = None,
 ) -> tuple[list[Term], set[str]]:
     """Return the terms that may be in the model, and the names of those that always are.
 
@@ -99,7 +100,10 @@ def candidates(
     energies_ev : (n_energy,) eV
     own : (n_energy, n_element), 1/µm, attenuation of the elements without the unmeasured ones
     pairs : indices of the pre- and the post-edge energy of every element
+    recorded_ev : (n_energy,) eV, for measured spectra, where ``energies_ev`` are moved for the
+        tables
     """
+    recorded_ev = energies_ev if recorded_ev is None else recorded_ev
     terms: list[Term] = []
     spare = own.shape[0] - own.shape[1]
     if choice.stray != "none":
@@ -120,7 +124,8 @@ def candidates(
         if choice.spread == "auto" and tells and spare > 1:
             terms.append(Term(f"near_edge_spread_{element}", "spread", column, k))
     for one in (*choice.components, *choice.optional):
-        terms.append(Term(one.name, "component", one.attenuation_per_um(energies_ev)))
+        at_ev = energies_ev if one.spectrum is None else recorded_ev
+        terms.append(Term(one.name, "component", one.attenuation_per_um(at_ev)))
     names = {one.name for one in choice.components}
     return terms, names | {term.name for term in terms if term.given is not None}
 

@@ -60,7 +60,9 @@ def classified_particle(
         systematic=error["systematic"] if replicates else 0.0,
         skin_oxygen_px=error["skin_oxygen_px"] if replicates else 0.0,
         noise=error["noise"] if replicates else None,
-        wedge=None if limits is None else missing_wedge(np.linspace(*limits, MANY)),
+        wedge=None
+        if limits is None
+        else missing_wedge(np.linspace(float(limits[0]), float(limits[1]), MANY)),
     )
 
 
