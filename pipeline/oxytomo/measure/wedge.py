@@ -115,7 +115,8 @@ def half_height_fractions(deviation: Field, particle: Field, *, threshold: float
 
     Blur moves the border of a strong, sharp domain outwards, because the threshold is less than half
     of its deviation, and that of a weak domain inwards. Where the deviation changes gradually, the
-    threshold is right. The height is the largest deviation of that sign within two voxels.
+    threshold is right. The height is the largest deviation of that sign within two voxels. Voxels at
+    the surface of the particle stay as they are: the border there is that of the particle.
 
     Parameters
     ----------
@@ -128,10 +129,12 @@ def half_height_fractions(deviation: Field, particle: Field, *, threshold: float
         wide = np.asarray(read(deviation, slab.wide), np.float32)
         inside = read(particle, slab.wide).astype(bool) & np.isfinite(wide)
         wide = np.where(inside, wide, 0)
+        below = scipy.ndimage.binary_erosion(inside)
         counts[names.index("target")] += np.count_nonzero(inside[slab.core])
         for name, sign in (("oxygen_poor", 1), ("oxygen_rich", -1)):
             height = _highest(np.maximum(sign * wide, 0))
-            own = (inside & (height > threshold) & (sign * wide > 0.5 * height))[slab.core]
+            border = np.where(below, 0.5 * np.maximum(height, threshold), threshold)
+            own = (inside & (height > threshold) & (sign * wide > border))[slab.core]
             counts[names.index(name)] += np.count_nonzero(own)
             counts[names.index("target")] -= np.count_nonzero(own)
     return _shares(counts)
