@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 import scipy.ndimage
+from scipy.special import stdtrit
 
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray
 from oxytomo.composition.column_densities import ColumnDensities
@@ -156,7 +157,8 @@ def trend(values: Float64Array, noise: Float64Array, order: IntArray, path: Floa
     """Fit the relative change of a sum from the first frame to the last.
 
     ``value = a + b · order + c · path`` is fitted to the means of successive frames. The standard
-    error is the larger one of that from the scatter around the fit and that from counting noise.
+    error is the larger one of that from the scatter around the fit and that from counting noise,
+    times Student's factor for the few groups.
 
     Parameters
     ----------
@@ -182,7 +184,8 @@ def trend(values: Float64Array, noise: Float64Array, order: IntArray, path: Floa
     left = measured - design @ found
     scatter = float(left @ left) / (len(groups) - design.shape[1])
     counted = float(np.mean([(noise[by_order][g] ** 2).sum() / g.size**2 for g in groups])) / level**2
-    error = np.sqrt(max(scatter, counted) * inverse[1, 1])
+    few = float(stdtrit(len(groups) - design.shape[1], 0.975)) / 1.96
+    error = few * np.sqrt(max(scatter, counted) * inverse[1, 1])
     return Trend(float(found[1]), float(error))
 
 

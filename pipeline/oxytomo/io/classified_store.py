@@ -90,20 +90,23 @@ def whole_record(reconstructed: Store, decomposed: Store | None, of: ClassifiedP
     attributes = reconstructed.attributes
     given = attributes if decomposed is None else decomposed.attributes
     elements, atoms = given.get("elements") or [], given.get("atoms") or []
+    # Element signals have no scale of their own: only their formula is known, if any.
+    signals = given.get("kind") == "elements"
+    known = len(atoms) > 1 and not (signals and given.get("formula") is None)
     inside = sampled(of.deviation, of.particle)
     found = whole_particle(
         inside,
         mode_of(inside),
         threshold=of.threshold,
         reference_tm_o=float(attributes["reference_tm_o"]),
-        per_oxygen=sum(atoms[1:]) / atoms[0] if len(atoms) > 1 else float("nan"),
+        per_oxygen=sum(atoms[1:]) / atoms[0] if known else float("nan"),
     )
     per_oxygen, dense = np.zeros(0), None
     if "elements" in reconstructed.names and len(atoms) > 1:
         each = reconstructed.field("elements")
         inside_box = [window(plane(each, k), of.box) for k in range(len(atoms))]
         per_oxygen = metals_per_oxygen(inside_box, of.particle)
-    if "total" in reconstructed.names:
+    if "total" in reconstructed.names and not signals:
         dense = relative_density(window(reconstructed.field("total"), of.box), of.particle)
     found |= {
         "formula": given.get("formula"),
