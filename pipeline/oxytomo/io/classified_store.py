@@ -77,7 +77,7 @@ def invalid_rays(decomposed: Store) -> dict[str, Any]:
 
 
 def order_of_frames(decomposed: Store) -> tuple[IntArray | None, int]:
-    """Return when the frame of each tilt was recorded, None where unknown, and the number of series."""
+    """Return the order of the frames, None where unknown, and the number of series."""
     frame = np.asarray(decomposed["frame"], np.int64) if "frame" in decomposed.names else None
     return frame, len(decomposed.attributes.get("invalid") or ())
 

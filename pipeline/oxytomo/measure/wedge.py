@@ -1,4 +1,4 @@
-"""What the missing wedge, the outline and the resolution leave uncertain in the class fractions.
+"""What missing wedge, outline and resolution leave uncertain in the fractions of classes.
 
 A limited tilt range does not measure detail along the directions of the missing wedge. A thin shell
 whose normal lies there is lost, or blurred into the particle. The rim where the normal is measured
@@ -22,8 +22,8 @@ LEAST_GAP_DEG = 10.0
 STEEP = 0.5
 """A normal with a smaller part across the tilt axis is measured: detail along the axis is."""
 OUTLINE_PX = 0.15
-"""Error of the outline, voxels: the volume of simulated particles of 16 voxels' radius is 2 to 2.5 %
-too small, 0.11 to 0.13 voxel."""
+"""Error of the outline, voxels: the volume of simulated particles of 16 voxels' radius is 2 to
+2.5 % too small, 0.11 to 0.13 voxel."""
 
 
 @dataclass(frozen=True)
@@ -76,7 +76,7 @@ class RimCounts:
 
 
 def rim_counts(phases: Field, depth_px: Field, unseen: Field) -> RimCounts:
-    """Count the classes in layers of one voxel below the surface, where its normal is seen or not."""
+    """Count the classes in layers of one voxel, where the normal of the surface is seen or not."""
     labels = list(CLASS_LABELS.values())
     layers, total = np.zeros((REACH_PX, 2, len(labels))), np.zeros(len(labels))
     for phase, depth, hidden in in_parts(phases, depth_px, unseen):
@@ -113,10 +113,11 @@ def outline_moved(counts: RimCounts) -> list[dict[str, float]]:
 def half_height_fractions(deviation: Field, particle: Field, *, threshold: float) -> dict[str, float]:
     """Return the fractions with the borders of classes at half of the height beside them.
 
-    Blur moves the border of a strong, sharp domain outwards, because the threshold is less than half
-    of its deviation, and that of a weak domain inwards. Where the deviation changes gradually, the
-    threshold is right. The height is the largest deviation of that sign within two voxels. Voxels at
-    the surface of the particle stay as they are: the border there is that of the particle.
+    Blur moves the border of a strong, sharp domain outwards, because the threshold is less than
+    half of its deviation, and that of a weak domain inwards. Where the deviation changes gradually,
+    the threshold is right. The height is the largest deviation of that sign within two voxels.
+    Voxels at the surface of the particle stay as they are: the border there is that of the
+    particle.
 
     Parameters
     ----------
