@@ -362,3 +362,28 @@ def test_a_loss_of_oxygen_during_the_scan_is_in_the_numbers(inputs, tmp_path):
     assert found["change"] == pytest.approx(0.105, abs=4 * found["standard_error"])
     assert content["damage"]["by_frame"]["frame"] == list(range(n_tilt))
     assert content["damage"]["series"] == 1
+
+
+def test_a_wrong_formula_is_in_the_numbers_with_its_cause(inputs, tmp_path):
+    made = read_store(inputs["reconstruct"])
+    inside = np.asarray(made["particle"]) > 0
+    # Twice as much Ni per O as the formula has, at 0.9 of the stated density; the bar and the box are 20 % off that.
+    deviation = np.where(inside, (1 + np.nan_to_num(made["deviation"])) * 2 - 1, np.nan).astype(np.float32)
+    dense = np.stack([np.where(inside, amount, 7.0) for amount in (0.6, 1.2)]).astype(np.float32)
+    arrays = {
+        "deviation": NamedArray(deviation, VOLUME, "1"),
+        "particle": NamedArray(inside, VOLUME, "1"),
+        "elements": NamedArray(dense, ("element", *VOLUME), "1"),
+        "total": NamedArray(dense.mean(axis=0), VOLUME, "1"),
+    }
+    path = store(tmp_path / "off.zarr", arrays, {"pixel_nm": PIXEL_NM, "reference_tm_o": 1.0})
+    outputs = run_both(inputs | {"reconstruct": path}, tmp_path)
+    whole = json.loads(outputs["phases"].read_text(encoding="utf-8"))["whole_particle"]
+    assert whole["off_target"]
+    assert whole["median_deviation"] == pytest.approx(1.0)
+    assert whole["tm_per_o"] == pytest.approx(1.0)  # the formula: one Ni for two O
+    assert whole["relative_density"] == pytest.approx(0.9)
+    assert whole["metal_per_oxygen"] == {"Ni": pytest.approx(2.0)}
+    assert whole["likely_cause"] == "oxygen"  # of a single metal, the metal or the oxygen
+    own = whole["fractions_against_own_mode"]
+    assert own == pytest.approx({"target": 840 / 960, "oxygen_poor": 24 / 960, "oxygen_rich": 96 / 960})

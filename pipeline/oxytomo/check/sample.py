@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from oxytomo.arrays import Float64Array
-from oxytomo.check.plausible import require_files, require_plausible
+from oxytomo.check.plausible import require_files, require_plausible, shadowed_flats
 from oxytomo.check.series import (
     ENERGY_TOLERANCE,
     ENERGY_TOLERANCE_EV,
@@ -242,12 +242,12 @@ def _place(config: BranchConfig, branch: str, series: str) -> str:
 
 def _series_facts(place: str, source: Source, config: BranchConfig, warnings: list[str]) -> SeriesFacts:
     """Read the header and some frames of one series, check them, and add warnings."""
-    from oxytomo.io.readers import peek, read_some
+    from oxytomo.io.readers import look
     from oxytomo.stages.sources import read_request
 
     require_files(place, source_files(source))
     request = read_request(source)
-    summary = peek(request)
+    summary, frames = look(request)
     require_plausible(
         place, summary.shape[1:], _single(summary.pixel_nm, config), _single(summary.energy_ev, config)
     )
@@ -274,8 +274,7 @@ def _series_facts(place: str, source: Source, config: BranchConfig, warnings: li
             got=f"{energies.min():g} to {energies.max():g} eV",
             fix=files_of_one_energy(summary),
         )
-    counts = [count for _, count in summary.files]
-    return with_values(facts, read_some(request, looked_at(summary.shape[0]), counts))
+    return with_values(facts, frames(looked_at(summary.shape[0])))
 
 
 def _single(values: Float64Array, config: BranchConfig) -> float:
@@ -310,7 +309,10 @@ def _check_flats(facts: SeriesFacts, source: Source) -> list[str]:
             got=what,
             fix=_fix_of_flats(mean, facts),
         )
-    return [f"{facts.place}: flat frames have {what}; these pixels are invalid"] if share > 0 else []
+    said = [f"{facts.place}: flat frames have {what}; these pixels are invalid"] if share > 0 else []
+    numbers = ", ".join(map(str, shadowed_flats(flat)))
+    more = f"{facts.place}: flat frame {numbers} of {len(flat)} differs from the others in places (a shadow?)"
+    return [*said, f"{more}; leave it out"] if numbers else said
 
 
 def _fix_of_flats(mean: Float64Array, facts: SeriesFacts) -> str:

@@ -48,6 +48,14 @@ DEFINITIONS = {
     "domains": "sets of voxels of one class that are connected through faces (6-connectivity)",
     "n_domains": "number of domains of at least min_domain_voxels voxels",
     "largest_share": "voxels of the largest domain / voxels of the class",
+    "mean_deviation": "mean of the deviation over the voxels of a domain or shell",
+    "mean_deviation_error": "standard error of a domain's mean_deviation, as standard_error of a shell; a shift that all voxels "
+    "share (error_budget) is not in it, and not a number with fewer than two replicates",
+    "association": "which metal makes a class: metal per oxygen in the voxels of the class, divided by the same in the target "
+    "class, - 1; fitted to the measured rays with the oxygen of each class as its shape; for the whole class and for its part in "
+    "each shell, both relative to the target of all depths; null for fewer than 27 voxels. standard_error: sqrt((2 j)^2 + (0.1 "
+    "value)^2), j a delete-one jackknife over eight blocks of slices, 0.1 for the borders of the class, which move all metals "
+    "alike; null where the class is in fewer than four blocks",
     "spanning": "the largest domain reaches over at least 90 % of the particle's length along z, y or x",
     "shells": "shells of equal volume by Euclidean distance to the outer surface, from rim to centre; closed "
     "voids make no surface; shell_outer and shell_inner are the nominal share of the volume outside each "

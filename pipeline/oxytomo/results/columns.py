@@ -109,6 +109,8 @@ TABLE_TYPES: Mapping[str, TableType] = {
             "depth_nm": _number("nanometer", "mean distance of its voxels to the outer surface"),
             "depth_min_nm": _number("nanometer", "smallest of these distances"),
             "touches_surface": Column("flag", definition="a voxel shares a face with the outside"),
+            "mean_deviation": _number("1", "mean of (TM/O) / reference − 1 over the domain"),
+            "mean_deviation_error": _number("1", _HINT["standard_error"]),
         },
     ),
     "alignment": TableType(

@@ -166,14 +166,18 @@ class Results:
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """The warnings of the report, which apply to all numbers; reads the volumes once."""
+        """The warnings of the report, which apply to all numbers; reads the volumes once.
+
+        Each has a ``severity``: ``remark``, ``caution`` or ``severe``.
+        """
+        from oxytomo.results.severity import prefixed
         from oxytomo.results.warnings import warnings_of
 
         found = []
         for branch in (*STORES, JOINT):
             with numbers_of(self.files.paths, branch):
                 own = warnings_of(self, branch)
-            found += [f"{branch.replace('_', ' ')}: {warning}" for warning in own]
+            found += [prefixed(f"{branch.replace('_', ' ')}: ", warning) for warning in own]
         return tuple(found)
 
     @cached_property
@@ -192,9 +196,9 @@ class Results:
         return Keyed.of("definitions", found)
 
     @cached_property
-    def provenance(self) -> Mapping[str, Provenance]:
+    def provenance(self) -> Keyed[Provenance]:
         """Stage, version, settings, inputs with digests and time of each stage store."""
-        return {key: store.provenance for key, store in self.stores().items()}
+        return Keyed.of("provenance", {key: store.provenance for key, store in self.stores().items()})
 
     def stores(self) -> dict[str, Store]:
         """Return every stage store of the sample."""

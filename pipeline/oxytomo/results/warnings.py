@@ -21,6 +21,7 @@ from oxytomo.results.records import (
     Structure,
     Tomogram,
 )
+from oxytomo.results.severity import severe
 from oxytomo.results.whole_checks import check_damage, check_density, check_reference
 from oxytomo.slabs import sampled
 
@@ -134,7 +135,7 @@ def check_model(model: Mapping[str, Any] | None, threshold: float) -> list[str]:
     """Warn of spectra that the model does not explain, with likely cause and fix."""
     if not model or model.get("chi_square_per_dof") is None:
         return []
-    found = []
+    found: list[str] = []
     chi, causes = float(model["chi_square_per_dof"]), list(model.get("likely_causes") or ())
     if chi > POOR_FIT:
         cause = " or ".join(named(name) for name in causes[:2]) or (
@@ -142,8 +143,10 @@ def check_model(model: Mapping[str, Any] | None, threshold: float) -> list[str]:
         )
         remedies = "; ".join(dict.fromkeys(_remedy(name) for name in causes[:2]))
         found.append(
-            f"The spectra do not fit the model: χ² per degree of freedom is {chi:.1f} where 1 is noise. Likely cause: {cause}."
-            + (f" What would help: {remedies}." if remedies else "")
+            severe(
+                f"The spectra do not fit the model: χ² per degree of freedom is {chi:.1f} where 1 is noise. "
+                f"Likely cause: {cause}." + (f" What would help: {remedies}." if remedies else "")
+            )
         )
     if skin := model.get("skin"):
         found.append(

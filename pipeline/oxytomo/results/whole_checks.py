@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from oxytomo.results.names import percent
+from oxytomo.results.severity import severe
 
 LEAST_DENSE, MOST_DENSE = 0.5, 1.2
 """Range of the density over the stated one: secondary particles are porous by up to a third."""
@@ -50,7 +51,7 @@ def check_reference(whole: Mapping[str, Any] | None, median_deviation: float, th
             for key, name in (("oxygen_poor", "oxygen-poor"), ("oxygen_rich", "oxygen-rich"))
         )
         text += f": {shares}"
-    return [text + "."]
+    return [severe(text + ".")]
 
 
 def check_density(whole: Mapping[str, Any] | None) -> list[str]:
