@@ -31,6 +31,8 @@ BLOCKS = 12
 resemble each other."""
 SIGNIFICANT = 4.0
 """A trend counts beyond this many standard errors (nine degrees of freedom: 3 in 1000)."""
+LEAST_CHANGE = 0.003
+"""Smaller changes are not reported: they change no class, and blur may leave as much."""
 SAME, UNEVEN = 0.8, 0.05
 """Largest share of the order of acquisition that the path length may explain, where it varies by
 more than the other share."""
@@ -65,7 +67,7 @@ class Trend:
     @property
     def found(self) -> bool:
         """Whether the change exceeds its error by far."""
-        return bool(abs(self.change) > SIGNIFICANT * self.standard_error)
+        return bool(abs(self.change) > max(SIGNIFICANT * self.standard_error, LEAST_CHANGE))
 
 
 def frame_sums(data: ColumnDensities) -> FrameSums:
@@ -156,7 +158,8 @@ def separable(order: IntArray, path: Float64Array) -> bool:
 def trend(values: Float64Array, noise: Float64Array, order: IntArray, path: Float64Array) -> Trend | None:
     """Fit the relative change of a sum from the first frame to the last.
 
-    ``value = a + b · order + c · path`` is fitted to the means of successive frames. The standard
+    ``value = a + b · order + c · path`` is fitted to the means of successive frames, without the
+    last term where the path length is nearly the same in all of them. The standard
     error is the larger one of that from the scatter around the fit and that from counting noise,
     times Student's factor for the few groups.
 
@@ -176,7 +179,10 @@ def trend(values: Float64Array, noise: Float64Array, order: IntArray, path: Floa
         return np.array([of[group].mean() for group in groups])
 
     length = path[by_order] / path[by_order].mean() - 1
-    design = np.column_stack([np.ones(len(groups)), means(place), means(length)])
+    columns = [np.ones(len(groups)), means(place)]
+    if np.ptp(length) > UNEVEN:
+        columns.append(means(length))
+    design = np.column_stack(columns)
     level = values[by_order].mean()
     measured = means(values[by_order]) / level
     found, *_rest = np.linalg.lstsq(design, measured, rcond=None)
