@@ -343,6 +343,21 @@ def test_page_is_self_contained_and_well_formed(composition_page):
     assert parser.open == []
 
 
+def test_rendered_scenes_are_linked_from_the_page_beside_them(tmp_path):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    write_composition(folder)
+    (folder / "renders").mkdir()
+    (folder / "renders" / "composition.html").write_text("<!doctype html>")
+    write_report(folder, folder / "report.html")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert 'href="renders/composition.html"' in page
+    assert "renders/structure.html" not in page, "not rendered"
+    # From another place the address would lead nowhere.
+    write_report(folder, tmp_path / "elsewhere.html")
+    assert "renders/" not in (tmp_path / "elsewhere.html").read_text(encoding="utf-8")
+
+
 def test_a_sound_sample_has_no_warnings(composition_page):
     assert "No warnings" in composition_page
     assert "class fractions against the null run" in composition_page

@@ -170,8 +170,9 @@ def build_report(
     provenance: Sequence[Record],
     footer: str,
     wide: bool = False,
+    links: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """Return a page as HTML without references to other files or the network.
+    """Return a page as HTML that loads no other file and nothing from the network.
 
     Parameters
     ----------
@@ -181,6 +182,7 @@ def build_report(
     provenance : one record per store
     footer : last line of the page
     wide : use a wide layout for wide tables
+    links : text and address of files beside the page
     """
 
     def prefix(part: Part, text: str) -> str:
@@ -215,6 +217,7 @@ def build_report(
             "provenance": provenance,
             "footer": footer,
             "wide": wide,
+            "links": links,
         }
     )
 
