@@ -17,7 +17,8 @@ particles."""
 EXAMPLES = """\
 examples:
   oxytomo report results/particle
-  oxytomo report results/particle --figures pictures        also write every figure as PNG
+  oxytomo report results/particle --figures pictures        also write every figure
+  oxytomo report results/particle --figures pictures --panel deviation classes --slice z=0.52
   oxytomo report results/pristine results/cycled --output comparison.html
   oxytomo report --group pristine results/a results/b --group cycled results/c results/d"""
 
@@ -51,7 +52,22 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         type=Path,
         default=None,
         metavar="DIR",
-        help="also write the figures as PNG to DIR/<sample>",
+        help="also write the figures to DIR/<sample> as PNG (300 dpi), PDF and SVG; of several samples also figures over their "
+        "groups to DIR",
+    )
+    parser.add_argument(
+        "--panel",
+        nargs="+",
+        default=None,
+        metavar="NAME",
+        help="with --figures: only these panels, as wide as a column: 3d, deviation, null, sigma, classes, certain, density-O …, "
+        "fractions, histogram, shells, or all",
+    )
+    parser.add_argument(
+        "--slice",
+        default=None,
+        metavar="AXIS=UM",
+        help="slice of the panels, such as z=0.52 (µm); default: the slice with most of both classes",
     )
 
 
@@ -67,6 +83,15 @@ def run(arguments: argparse.Namespace) -> int:
             got="none",
             fix="give <results>/<sample>, or --group NAME RESULT_DIR …",
         )
+    if arguments.figures is None and (arguments.panel or arguments.slice):
+        raise ConfigError(
+            "--panel and --slice",
+            expected="--figures DIR with them",
+            got="none",
+            fix="add --figures pictures",
+        )
+    if arguments.panel or arguments.slice:
+        return _panels(samples, arguments)
     from oxytomo.view.sample_page import write_report
 
     for sample in samples:
@@ -76,6 +101,28 @@ def run(arguments: argparse.Namespace) -> int:
         sys.stdout.write(f"{sample / 'report.html'}\n")
     if len(samples) > 1:
         _compare(alone, groups, arguments.output)
+        if arguments.figures is not None:
+            from oxytomo.view.paper_comparison import write_state_figures
+
+            names = [sample.resolve().name for sample in alone]
+            own = {
+                name if names.count(name) == 1 else str(s): [s] for name, s in zip(names, alone, strict=True)
+            }
+            for path in write_state_figures(groups | own, arguments.figures):
+                sys.stdout.write(f"{path}\n")
+    return 0
+
+
+def _panels(samples: Sequence[Path], arguments: argparse.Namespace) -> int:
+    """Write only panels of samples and print their paths."""
+    from oxytomo.view.paper import slice_at, write_panels
+
+    at = None if arguments.slice is None else slice_at(arguments.slice)
+    wanted = [] if arguments.panel in (None, ["all"]) else arguments.panel
+    for sample in samples:
+        out = arguments.figures / sample.resolve().name
+        for path in write_panels(sample, out, panels=wanted, at=at):
+            sys.stdout.write(f"{path}\n")
     return 0
 
 

@@ -7,6 +7,7 @@ from typing import Any, overload
 
 from oxytomo.config.base import Settings
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
+from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
 from oxytomo.config.project import Branch, ProjectConfig, SampleConfig
 from oxytomo.config.quantities import BranchConfig
@@ -16,7 +17,14 @@ from oxytomo.config.stage_settings import ComparisonStage, RegisterBranchesStage
 from oxytomo.config.structure import StructureConfig
 from oxytomo.stages import registry
 
-BRANCHES: tuple[Branch, ...] = ("composition", "areal_density", "tomogram", "oxidation", "structure")
+BRANCHES: tuple[Branch, ...] = (
+    "composition",
+    "areal_density",
+    "tomogram",
+    "oxidation",
+    "structure",
+    "mechanics",
+)
 
 STAGES: dict[Branch, tuple[str, ...]] = {
     branch: tuple(
@@ -154,7 +162,7 @@ def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]:
     """Return the raw series of a branch by name: elements in fixed order, ``pre`` first."""
     if isinstance(config, OxidationConfig):
         return {element: config.stacks[element] for element in config.measured}
-    if isinstance(config, StructureConfig):
+    if isinstance(config, StructureConfig | MechanicsConfig):
         return config.sources
     if isinstance(config, TomogramConfig):
         return {"signal": config.source}
@@ -190,6 +198,8 @@ def branch_files(config: BranchConfig) -> dict[str, list[Path]]:
     if isinstance(config, OxidationConfig):
         for element in config.measured:
             files[f"{element} references"] = reference_files(config, element)
+    if isinstance(config, MechanicsConfig):
+        files |= {name: [Path(path)] for name, path in config.material.tables.items()}
     return files
 
 
@@ -227,7 +237,8 @@ def stage_settings(
         return _plain(ReportStage(sample=sample, branches=sample_branches(project.samples[sample])))
     config = branch_config(project, sample, branch)
     sources = branch_sources(config)
-    return _plain(stage_model(stage, Job(config, sample, branch, sources, series)))
+    structure = project.samples[sample].structure
+    return _plain(stage_model(stage, Job(config, sample, branch, sources, series, structure)))
 
 
 def comparison_settings(project: ProjectConfig) -> dict[str, Any]:

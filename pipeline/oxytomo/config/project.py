@@ -11,10 +11,11 @@ from pydantic import BeforeValidator, field_validator, model_validator
 from oxytomo.config.base import Settings, checked_name, checked_path, closest, rejected, setting
 from oxytomo.config.beamtime import PlanSettings
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
+from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
 from oxytomo.config.structure import StructureConfig
 
-Branch = Literal["composition", "areal_density", "tomogram", "oxidation", "structure"]
+Branch = Literal["composition", "areal_density", "tomogram", "oxidation", "structure", "mechanics"]
 _SAMPLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 LONGEST_SAMPLE_NAME = 100
 _RESERVED = ("logs", "benchmarks")
@@ -55,6 +56,7 @@ class SampleConfig(Settings):
     tomogram: TomogramConfig | None = setting(None, TomogramConfig.__doc__ or "")
     oxidation: OxidationConfig | None = setting(None, OxidationConfig.__doc__ or "")
     structure: StructureConfig | None = setting(None, StructureConfig.__doc__ or "")
+    mechanics: MechanicsConfig | None = setting(None, MechanicsConfig.__doc__ or "")
     register_branches: Annotated[
         RegisterBranchesSettings | None,
         BeforeValidator(_switched_on, json_schema_input_type=bool | RegisterBranchesSettings | None),
@@ -70,6 +72,18 @@ class SampleConfig(Settings):
             if len(known) == len(data):
                 raise rejected(f"at least one of {', '.join(branches)}", "none", "add a branch")
         return data
+
+    @model_validator(mode="after")
+    def _voids_for_mechanics(self) -> "SampleConfig":
+        """Require a structure, or labels, for the branch mechanics."""
+        if self.mechanics is not None and self.mechanics.labels is None and self.structure is None:
+            raise rejected(
+                "a structure branch of the same sample, or labels",
+                "neither",
+                "add structure:, or give labels: and voxel_nm: under mechanics",
+                key="mechanics",
+            )
+        return self
 
     @model_validator(mode="after")
     def _both_branches(self) -> "SampleConfig":

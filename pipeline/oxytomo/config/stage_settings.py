@@ -8,6 +8,7 @@ from typing import Literal
 
 from oxytomo.arrays import Quantity, ReplicateKind
 from oxytomo.config.base import Settings, setting
+from oxytomo.config.mechanics import MechanicsSettings
 from oxytomo.config.oxidation import (
     FitValenceSettings,
     MeasureOxidationSettings,
@@ -191,6 +192,33 @@ class MeasureVoidsStage(MeasureVoidsSettings):
     """Stage ``measure_voids``, which repeats the segmentation with resampled noise."""
 
     segment: SegmentVoidsStage = setting(..., "settings of the segmentation of the voids")
+
+
+class LithiateStage(MechanicsSettings):
+    """Stage ``lithiate``: the particle, its wetted surface and its lithium."""
+
+    labels: VolumeSource | None = setting(..., "labels of the particle; paths are absolute")
+    voxel_nm: float | None = setting(..., "voxel size of labels", unit="nm")
+    particle: int | None = setting(..., "number of the particle; empty: the largest")
+    max_voxels: float = setting(..., "larger particles are averaged", unit="voxels")
+    replicates: int = setting(..., "segmentations with more noise")
+    seed: int = setting(..., "seed of the random numbers")
+    tolerance: float = setting(..., "relative residual of the solver")
+    most_iterations: int = setting(..., "largest number of iterations")
+    segment: SegmentVoidsStage | None = setting(..., "settings of the segmentation of the voids")
+
+
+class SolveStressStage(MechanicsSettings):
+    """Stage ``solve_stress``: stress of each lithium profile, and of variants of the particle."""
+
+    tolerance: float = setting(..., "relative residual of the solver")
+    most_iterations: int = setting(..., "largest number of iterations")
+
+
+class MeasureStressStage(MechanicsSettings):
+    """Stage ``measure_stress``: tables."""
+
+    shells: int = setting(..., "number of shells of equal volume from rim to centre", ge=1)
 
 
 class ExportStage(ExportSettings):

@@ -6,7 +6,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from oxytomo.arrays import Float64Array, FloatArray
+from oxytomo.arrays import Brief, Float64Array, FloatArray
 from oxytomo.composition import amounts
 from oxytomo.composition.column_densities import ColumnDensities
 from oxytomo.composition.result import Composition
@@ -22,8 +22,8 @@ DECOMPOSE = DecomposeSettings()
 DEVIATION = DeviationSettings()
 
 
-@dataclass(frozen=True, eq=False)
-class Decomposed:
+@dataclass(frozen=True, eq=False, repr=False)
+class Decomposed(Brief):
     """Amounts of the elements in every ray.
 
     Attributes

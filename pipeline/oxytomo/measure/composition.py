@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from oxytomo.measure.domains import Domains, domain_table, find_domains, interconnection
+from oxytomo.measure.domains import (
+    Domains,
+    domain_table,
+    find_domains,
+    interconnection,
+    number_domains,
+)
 from oxytomo.measure.fractions import (
     border_share,
     class_fractions,
@@ -19,11 +25,16 @@ from oxytomo.measure.fractions import (
     scatter_interval,
 )
 from oxytomo.measure.resolution import ShellCorrelation
-from oxytomo.measure.shells import depth_below_surface, shell_labels, shell_table
+from oxytomo.measure.shells import (
+    depth_below_surface,
+    mean_deviations,
+    shell_labels,
+    shell_table,
+)
 from oxytomo.measure.systematic import NORMAL, shifted_fractions, widened, without_skin
 from oxytomo.reconstruct.total_variation import bounding_box
 from oxytomo.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
-from oxytomo.slabs import Box, Field, count_set, mapped
+from oxytomo.slabs import Box, Field, count_set, mapped, new_field
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -75,6 +86,7 @@ class CompositionMeasures:
     connected : connectivity of the domains of each class
     volume_nm3 : volume of the particle, nm³
     readings : share of each class under other assumptions, by assumption
+    layers : labels of the shells in the box, 1 at the rim, 0 outside
     """
 
     domains: pd.DataFrame
@@ -85,6 +97,7 @@ class CompositionMeasures:
     connected: dict[str, Any]
     volume_nm3: float
     readings: dict[str, dict[str, float]]
+    layers: Field
 
 
 def measure_composition(of: ClassifiedParticle, n_shells: int, min_domain_voxels: int) -> CompositionMeasures:
@@ -106,10 +119,11 @@ def measure_composition(of: ClassifiedParticle, n_shells: int, min_domain_voxels
         for confidence, width in NORMAL.items()
     }
     depth = depth_below_surface(of.particle, voxel_nm=of.voxel_nm)
+    layers = shell_labels(depth, n_shells=n_shells)
     shells = shell_table(
         of.deviation,
         of.phases,
-        shell_labels(depth, n_shells=n_shells),
+        layers,
         of.replicates,
         n_shells=n_shells,
         depth_nm=depth,
@@ -125,6 +139,7 @@ def measure_composition(of: ClassifiedParticle, n_shells: int, min_domain_voxels
         connected={name: interconnection(found, name, min_voxels=min_domain_voxels) for name in found},
         volume_nm3=count_set(of.particle) * of.voxel_nm**3,
         readings=readings,
+        layers=layers,
     )
 
 
@@ -157,8 +172,12 @@ def solver_record(record: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _domains(found: Mapping[str, Domains], of: ClassifiedParticle, min_voxels: int) -> pd.DataFrame:
-    """Return the table of domains, with positions in the volume."""
+    """Return the table of domains, with positions in the volume and their mean deviations."""
     domains = domain_table(found, voxel_nm=of.voxel_nm, min_voxels=min_voxels)
+    numbers = new_field(of.phases.shape, np.int32)
+    number_domains(of.phases, numbers, min_voxels=min_voxels)
+    mean, error = mean_deviations(of.deviation, numbers, of.replicates, n=len(domains))
+    domains["mean_deviation"], domains["mean_deviation_error"] = mean, error
     for axis, extent in zip("zyx", of.box, strict=True):
         centroid = f"centroid_{axis}_nm"
         domains[centroid] = np.asarray(domains[centroid]) + extent.start * of.voxel_nm

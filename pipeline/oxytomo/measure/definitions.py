@@ -29,6 +29,14 @@ DEFINITIONS = {
     "domains": "sets of voxels of one class that are connected through faces (6-connectivity)",
     "n_domains": "number of domains of at least min_domain_voxels voxels",
     "largest_share": "voxels of the largest domain / voxels of the class",
+    "mean_deviation": "mean of the deviation over the voxels of a domain or shell",
+    "mean_deviation_error": "standard error of a domain's mean_deviation, as standard_error of a shell; a shift that all voxels "
+    "share (error_budget) is not in it, and not a number with fewer than two replicates",
+    "association": "which metal makes a class: metal per oxygen in the voxels of the class, divided by the same in the target "
+    "class, - 1; fitted to the measured rays with the oxygen of each class as its shape; for the whole class and for its part in "
+    "each shell, both relative to the target of all depths; null for fewer than 27 voxels. standard_error: sqrt((2 j)^2 + (0.1 "
+    "value)^2), j a delete-one jackknife over eight blocks of slices, 0.1 for the borders of the class, which move all metals "
+    "alike; null where the class is in fewer than four blocks",
     "spanning": "the largest domain reaches over at least 90 % of the particle's length along z, y or x",
     "shells": "shells of equal volume by Euclidean distance to the outer surface, from rim to centre; closed "
     "voids make no surface; shell_outer and shell_inner are the nominal share of the volume outside each "
@@ -65,4 +73,32 @@ OXIDATION_DEFINITIONS = {
     "sphere: dt_nm2 is D times t of vacancy diffusion, shell_nm the thickness of a reacted shell; smaller bic explains "
     "the profile better",
     "edge_jump": "optical density by which the spectrum rises through the edge: proportional to the element's amount",
+}
+
+MECHANICS_DEFINITIONS = {
+    "stress": "linear elasticity of a free particle, isotropic, small strains; lithium makes it swell; tension is positive",
+    "amplitude_mpa": "E e / (1 - nu) times x' R^2 / D: e is the linear strain when the lithium content goes from 0 to 1, x' "
+    "its growth per second, R the radius of a sphere with the volume of the particle; stress is this times the shape factor",
+    "shape_factor": "stress / amplitude: only the geometry and Poisson's ratio enter",
+    "beside_voids": "voxels of full solid one to two voxels off the surface of a pore; nearer voxels are up to a quarter low",
+    "first_principal": "largest principal stress, which opens cracks",
+    "von_mises": "equivalent stress of von Mises",
+    "hydrostatic": "mean of the three normal stresses",
+    "hoop": "mean of the two normal stresses along a sphere about the centre of the particle",
+    "raised_by_voids": "95th percentile of the first principal stress beside the pores / the same at these places in the solid "
+    "without voids and cracks",
+    "geometry_error": "relative change of the 95th percentile of the first principal stress beside the pores: with voxels twice "
+    "as large (half_resolution), and over voids that were found again in noisier volumes (noise: standard deviation, "
+    "noise_bias: mean change)",
+    "range": "factor by which stress changes over the range of a constant in the literature; a scale that all stresses share",
+    "other_wetted": "relative change if lithium enters at other surfaces: skin, the outer surface; open, also voids and cracks "
+    "open to it; all, every surface",
+    "a": "R^2 x' / 6 D / range of the lithium content: above 1 a dry sphere cannot sustain the current",
+    "sustained": "all lithium contents are within 0 and 1; otherwise the stress is that of a current that flows on",
+    "k_mpa_sqrt_m": "stress intensity factor K_I along the front of a crack, from its opening behind the front; 0 where the "
+    "faces close",
+    "k_over_kc": "K_I / K_Ic; it says how far a front is from the fracture toughness, not that it grows",
+    "bridge": "solid between a pore and the nearest other pore or crack; below four voxels its stress is not resolved",
+    "ideal": "sphere with the volume of the particle and a central void of R / 16, by closed solutions",
+    "without_voids": "the same outer surface filled with solid, in its steady state",
 }

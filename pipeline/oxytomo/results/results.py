@@ -11,7 +11,7 @@ from oxytomo.io.stores import Store
 from oxytomo.results import read
 from oxytomo.results.all_arrays import array_readers
 from oxytomo.results.columns import TABLE_TYPES
-from oxytomo.results.definitions import COMPOSITION, STRUCTURE, Quantity, valence_quantities
+from oxytomo.results.definitions import COMPOSITION, MECHANICS, STRUCTURE, Quantity, valence_quantities
 from oxytomo.results.errors import no_such, numbers_of
 from oxytomo.results.files import Files
 from oxytomo.results.images import KINDS, OpenedImage, image_record, open_image
@@ -24,6 +24,7 @@ from oxytomo.results.records import (
     ArealDensity,
     Composition,
     Joint,
+    Mechanics,
     Oxidation,
     Structure,
     Tomogram,
@@ -39,6 +40,7 @@ _READERS: Mapping[str, Callable[[Files], Any]] = {
     "tomogram": read.read_tomogram,
     "oxidation": read_oxidation,
     "structure": read.read_structure,
+    "mechanics": read.read_mechanics,
     JOINT: read.read_joint,
 }
 
@@ -100,6 +102,11 @@ class Results:
         return self.record("structure")
 
     @property
+    def mechanics(self) -> Mechanics | None:
+        """The mechanics branch."""
+        return self.record("mechanics")
+
+    @property
     def joint(self) -> Joint | None:
         """Composition and structure of the particle, registered to each other."""
         return self.record(JOINT)
@@ -155,7 +162,7 @@ class Results:
         """The quantities of the sample, from its existing tables."""
         with numbers_of(self.files.paths, "oxidation"):
             elements = list((self.files.json("oxidation_summary") or {"elements": ()})["elements"])
-        known = (*COMPOSITION, *valence_quantities(elements), *STRUCTURE)
+        known = (*COMPOSITION, *valence_quantities(elements), *STRUCTURE, *MECHANICS)
         return [one for one in known if JSON_TABLES[one.branch] in self.files]
 
     def _numbers_of(self, branch: str) -> Mapping[str, Number]:
@@ -166,14 +173,18 @@ class Results:
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """The warnings of the report, which apply to all numbers; reads the volumes once."""
+        """The warnings of the report, which apply to all numbers; reads the volumes once.
+
+        Each has a ``severity``: ``remark``, ``caution`` or ``severe``.
+        """
+        from oxytomo.results.severity import prefixed
         from oxytomo.results.warnings import warnings_of
 
         found = []
         for branch in (*STORES, JOINT):
             with numbers_of(self.files.paths, branch):
                 own = warnings_of(self, branch)
-            found += [f"{branch.replace('_', ' ')}: {warning}" for warning in own]
+            found += [prefixed(f"{branch.replace('_', ' ')}: ", warning) for warning in own]
         return tuple(found)
 
     @cached_property
@@ -192,9 +203,9 @@ class Results:
         return Keyed.of("definitions", found)
 
     @cached_property
-    def provenance(self) -> Mapping[str, Provenance]:
+    def provenance(self) -> Keyed[Provenance]:
         """Stage, version, settings, inputs with digests and time of each stage store."""
-        return {key: store.provenance for key, store in self.stores().items()}
+        return Keyed.of("provenance", {key: store.provenance for key, store in self.stores().items()})
 
     def stores(self) -> dict[str, Store]:
         """Return every stage store of the sample."""

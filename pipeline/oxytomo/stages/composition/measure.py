@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from oxytomo.composition.association import Regions, metals_of_classes
 from oxytomo.composition.half_volumes import half_volumes
 from oxytomo.config import MeasureStage as Settings
 from oxytomo.io.classified_store import classified_particle, invalid_rays
@@ -12,6 +13,7 @@ from oxytomo.io.tables import write_csv, write_json
 from oxytomo.measure.composition import measure_composition, resolution_record, solver_record
 from oxytomo.measure.definitions import DEFINITIONS
 from oxytomo.measure.resolution import tilt_series_resolution
+from oxytomo.slabs import plane
 from oxytomo.stages.context import StageContext
 
 
@@ -31,6 +33,11 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 shown = tilt_series_resolution(*pair, data.tilt_deg, voxel_nm=of.voxel_nm, object_share=share)
                 resolution = resolution_record(shown)
         found = measure_composition(of, settings.shells, settings.min_domain_voxels)
+        association = None
+        if decomposed is not None and "elements" in reconstructed.names:
+            names, oxygen = list(decomposed.attributes["elements"]), plane(reconstructed.field("elements"), 0)
+            regions = Regions(of.box, of.phases, found.layers, settings.shells)
+            association = metals_of_classes(data, names, oxygen, regions)
         confidence = float(classified.attributes["confidence"])
         content = {
             "threshold": of.threshold,
@@ -43,6 +50,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             "null": found.null,
             "confident": {"confidence": confidence, "fractions": found.confident},
             "domains": found.connected,
+            "association": association,
             "resolution": resolution,
             "model": model or None,
             "error_budget": {"noise_and_reconstruction": of.noise, **(model.get("systematic") or {})},
