@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from oxytomo.arrays import Float64Array
+from oxytomo.check.mechanics import check_mechanics
 from oxytomo.check.plausible import require_files, require_plausible, shadowed_flats
 from oxytomo.check.series import (
     ENERGY_TOLERANCE,
@@ -18,6 +19,7 @@ from oxytomo.check.series import (
     copied_series,
     ends_of,
     files_of_one_energy,
+    fix_of_flats,
     missing_pixels,
     overridden,
     shared_between_samples,
@@ -37,6 +39,7 @@ from oxytomo.config import (
     Branch,
     CompositionConfig,
     ImageSource,
+    MechanicsConfig,
     OxidationConfig,
     ProjectConfig,
     Source,
@@ -127,6 +130,9 @@ def _check_branch(
     config = branch_config(project, sample, branch)
     if isinstance(config, OxidationConfig):
         return _check_stacks(config, sample)
+    if isinstance(config, MechanicsConfig):
+        wrong, needs = check_mechanics(project, sample, config, look=read_flats)
+        return BranchCheck(sample, branch, {}, needs), wrong, []
     problems: list[PipelineError] = []
     warnings: list[str] = []
     facts: dict[str, SeriesFacts] = {}
@@ -307,19 +313,12 @@ def _check_flats(facts: SeriesFacts, source: Source) -> list[str]:
             f"{facts.place}: flat frames",
             expected="counts above zero in nearly every pixel",
             got=what,
-            fix=_fix_of_flats(mean, facts),
+            fix=fix_of_flats(mean, facts),
         )
     said = [f"{facts.place}: flat frames have {what}; these pixels are invalid"] if share > 0 else []
     numbers = ", ".join(map(str, shadowed_flats(flat)))
     more = f"{facts.place}: flat frame {numbers} of {len(flat)} differs from the others in places (a shadow?)"
     return [*said, f"{more}; leave it out"] if numbers else said
-
-
-def _fix_of_flats(mean: Float64Array, facts: SeriesFacts) -> str:
-    """Return advice for flats without light; unsigned counts read as signed are negative."""
-    if facts.values is not None and facts.values[0] < 0 and (mean < 0).mean() > 0.5:
-        return "give 'offset: 32768' where 16-bit counts were stored as signed numbers, or replace the flat frames"
-    return "replace the flat frames, or crop the detector region without light"
 
 
 def _check_backend(config: BranchConfig, place: str) -> None:

@@ -281,3 +281,10 @@ def missing_pixels(facts: SeriesFacts) -> list[PipelineError]:
 def missing_file(place: str, path: Path) -> InputError:
     """Return the error for a missing file."""
     return InputError(place, expected="an existing file", got=str(path), fix="correct the path")
+
+
+def fix_of_flats(mean: Float64Array, facts: SeriesFacts) -> str:
+    """Return advice for flats without light; unsigned counts read as signed are negative."""
+    if facts.values is not None and facts.values[0] < 0 and (mean < 0).mean() > 0.5:
+        return "give 'offset: 32768' where 16-bit counts were stored as signed numbers, or replace the flat frames"
+    return "replace the flat frames, or crop the detector region without light"

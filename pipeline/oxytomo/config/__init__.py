@@ -1,8 +1,10 @@
 """Settings of all stages, the configuration file, its schema and the plan of a run."""
 
+from oxytomo.config.charge_balance import ChargeBalanceSettings, ChargeStateSettings
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, EdgePair, TomogramConfig
 from oxytomo.config.instrument import InstrumentSettings
 from oxytomo.config.load import config_error, load_config, parse_config, read_yaml, results_below
+from oxytomo.config.mechanics import MaterialSettings, MechanicsConfig, MechanicsSettings
 from oxytomo.config.oxidation import (
     FitValenceSettings,
     MeasureOxidationSettings,
@@ -45,8 +47,10 @@ from oxytomo.config.stage_settings import (
     DistanceStage,
     ExportStage,
     FitValenceStage,
+    LithiateStage,
     MeasureOxidationStage,
     MeasureStage,
+    MeasureStressStage,
     MeasureVoidsStage,
     NormalizeStackStage,
     NormalizeStage,
@@ -62,6 +66,7 @@ from oxytomo.config.stage_settings import (
     ReportStage,
     RetrievePhaseStage,
     SegmentVoidsStage,
+    SolveStressStage,
     UncertaintyStage,
 )
 from oxytomo.config.structure import MeasureVoidsSettings, SegmentVoidsSettings, StructureConfig
@@ -72,6 +77,8 @@ __all__ = [
     "AngleRamp",
     "ArealDensityConfig",
     "Branch",
+    "ChargeBalanceSettings",
+    "ChargeStateSettings",
     "ClassifySettings",
     "ClassifyStage",
     "ComparisonStage",
@@ -87,12 +94,17 @@ __all__ = [
     "FitValenceStage",
     "ImageSource",
     "InstrumentSettings",
+    "LithiateStage",
+    "MaterialSettings",
     "MeasureOxidationSettings",
     "MeasureOxidationStage",
     "MeasureSettings",
     "MeasureStage",
+    "MeasureStressStage",
     "MeasureVoidsSettings",
     "MeasureVoidsStage",
+    "MechanicsConfig",
+    "MechanicsSettings",
     "ModelTermSettings",
     "NormalizeSettings",
     "NormalizeStackSettings",
@@ -123,6 +135,7 @@ __all__ = [
     "SampleConfig",
     "SegmentVoidsSettings",
     "SegmentVoidsStage",
+    "SolveStressStage",
     "Source",
     "StackSource",
     "StructureConfig",

@@ -2,10 +2,18 @@
 
 from oxytomo.arrays import Quantity
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
+from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
 from oxytomo.config.structure import StructureConfig
 
-BranchConfig = CompositionConfig | ArealDensityConfig | TomogramConfig | OxidationConfig | StructureConfig
+BranchConfig = (
+    CompositionConfig
+    | ArealDensityConfig
+    | TomogramConfig
+    | OxidationConfig
+    | StructureConfig
+    | MechanicsConfig
+)
 
 
 def default_quantity(config: BranchConfig) -> Quantity:
@@ -24,4 +32,6 @@ def light_from_air(config: BranchConfig) -> bool:
     """
     if isinstance(config, OxidationConfig):
         return config.normalize.air_rescale
+    if isinstance(config, MechanicsConfig):
+        return False
     return isinstance(config, ArealDensityConfig) or config.normalize.air is not None

@@ -6,6 +6,7 @@ Paths are relative to the results folder.
 from pathlib import Path
 
 from oxytomo.config.composition import CompositionConfig
+from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
 from oxytomo.config.plan import (
     JOINT_FOLDER,
@@ -18,7 +19,7 @@ from oxytomo.config.plan import (
 from oxytomo.config.project import Branch, ProjectConfig
 from oxytomo.config.settings import DecomposeSettings
 from oxytomo.config.source import source_files
-from oxytomo.stages.registry import STAGES, STRUCTURE, Stage
+from oxytomo.stages.registry import MECHANICS, STAGES, STRUCTURE, Stage
 
 
 def stage_outputs(stage: str, branch: str | None) -> dict[str, str]:
@@ -80,6 +81,8 @@ def _stores(
     """
     where, _, name = name.rpartition(":")
     of: Branch = where or branch  # type: ignore[assignment]
+    if branch == MECHANICS and where and branch_config(project, sample, branch).sources:  # type: ignore[union-attr]
+        return {}  # labels are given: the structure is not read
     kept = [store for _, _, store in branch_stores(branch_config(project, sample, of), of)]
     folder = name.removesuffix("*")
     if folder == name:
@@ -109,6 +112,9 @@ def raw_inputs(project: ProjectConfig, sample: str, branch: Branch, stage: str, 
         return reference_files(config, job)
     if row.raw == "mask":
         return source_files(sources["mask"]) if "mask" in sources else []
+    if row.raw == "labels" and isinstance(config, MechanicsConfig):
+        labels = source_files(sources["labels"]) if sources else []
+        return labels + [Path(path) for path in config.material.tables.values()]
     if row.raw == "source":
         return source_files(sources[job if row.jobs else "volume"])
     return []

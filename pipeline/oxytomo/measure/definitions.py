@@ -94,3 +94,31 @@ OXIDATION_DEFINITIONS = {
     "the profile better",
     "edge_jump": "optical density by which the spectrum rises through the edge: proportional to the element's amount",
 }
+
+MECHANICS_DEFINITIONS = {
+    "stress": "linear elasticity of a free particle, isotropic, small strains; lithium makes it swell; tension is positive",
+    "amplitude_mpa": "E e / (1 - nu) times x' R^2 / D: e is the linear strain when the lithium content goes from 0 to 1, x' "
+    "its growth per second, R the radius of a sphere with the volume of the particle; stress is this times the shape factor",
+    "shape_factor": "stress / amplitude: only the geometry and Poisson's ratio enter",
+    "beside_voids": "voxels of full solid one to two voxels off the surface of a pore; nearer voxels are up to a quarter low",
+    "first_principal": "largest principal stress, which opens cracks",
+    "von_mises": "equivalent stress of von Mises",
+    "hydrostatic": "mean of the three normal stresses",
+    "hoop": "mean of the two normal stresses along a sphere about the centre of the particle",
+    "raised_by_voids": "95th percentile of the first principal stress beside the pores / the same at these places in the solid "
+    "without voids and cracks",
+    "geometry_error": "relative change of the 95th percentile of the first principal stress beside the pores: with voxels twice "
+    "as large (half_resolution), and over voids that were found again in noisier volumes (noise: standard deviation, "
+    "noise_bias: mean change)",
+    "range": "factor by which stress changes over the range of a constant in the literature; a scale that all stresses share",
+    "other_wetted": "relative change if lithium enters at other surfaces: skin, the outer surface; open, also voids and cracks "
+    "open to it; all, every surface",
+    "a": "R^2 x' / 6 D / range of the lithium content: above 1 a dry sphere cannot sustain the current",
+    "sustained": "all lithium contents are within 0 and 1; otherwise the stress is that of a current that flows on",
+    "k_mpa_sqrt_m": "stress intensity factor K_I along the front of a crack, from its opening behind the front; 0 where the "
+    "faces close",
+    "k_over_kc": "K_I / K_Ic; it says how far a front is from the fracture toughness, not that it grows",
+    "bridge": "solid between a pore and the nearest other pore or crack; below four voxels its stress is not resolved",
+    "ideal": "sphere with the volume of the particle and a central void of R / 16, by closed solutions",
+    "without_voids": "the same outer surface filled with solid, in its steady state",
+}

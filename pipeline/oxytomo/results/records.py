@@ -143,6 +143,34 @@ class Structure(Brief):
 
 
 @dataclass(frozen=True, repr=False)
+class Mechanics(Brief):
+    """Results of the mechanics branch.
+
+    Attributes
+    ----------
+    voxel_nm : voxel size of the solver
+    labels : (n_z, n_y, n_x) 0 outside, 1 solid, 2 void, 3 crack, cropped to the particle; a field
+    amplitude_mpa : stress is this times the shape factors
+    stress, without_voids : by name, fields of the same shape, in units of the amplitude; the latter
+        is empty in time steps
+    facts : content of ``mechanics.json``
+    voids, fronts, shells, times : tables ``stress_at_voids.csv``, ``crack_fronts.csv``,
+        ``stress_shells.csv`` and ``stress_time.csv``
+    """
+
+    voxel_nm: float
+    labels: Field
+    amplitude_mpa: float
+    stress: Mapping[str, Field]
+    without_voids: Mapping[str, Field]
+    facts: Mapping[str, Any]
+    voids: "pd.DataFrame"
+    fronts: "pd.DataFrame"
+    shells: "pd.DataFrame"
+    times: "pd.DataFrame"
+
+
+@dataclass(frozen=True, repr=False)
 class Joint(Brief):
     """Composition and structure of one particle, registered to each other.
 

@@ -11,7 +11,7 @@ from oxytomo.io.stores import Store
 from oxytomo.results import read
 from oxytomo.results.all_arrays import array_readers
 from oxytomo.results.columns import TABLE_TYPES
-from oxytomo.results.definitions import COMPOSITION, STRUCTURE, Quantity, valence_quantities
+from oxytomo.results.definitions import COMPOSITION, MECHANICS, STRUCTURE, Quantity, valence_quantities
 from oxytomo.results.errors import no_such, numbers_of
 from oxytomo.results.files import Files
 from oxytomo.results.images import KINDS, OpenedImage, image_record, open_image
@@ -24,6 +24,7 @@ from oxytomo.results.records import (
     ArealDensity,
     Composition,
     Joint,
+    Mechanics,
     Oxidation,
     Structure,
     Tomogram,
@@ -39,6 +40,7 @@ _READERS: Mapping[str, Callable[[Files], Any]] = {
     "tomogram": read.read_tomogram,
     "oxidation": read_oxidation,
     "structure": read.read_structure,
+    "mechanics": read.read_mechanics,
     JOINT: read.read_joint,
 }
 
@@ -100,6 +102,11 @@ class Results:
         return self.record("structure")
 
     @property
+    def mechanics(self) -> Mechanics | None:
+        """The mechanics branch."""
+        return self.record("mechanics")
+
+    @property
     def joint(self) -> Joint | None:
         """Composition and structure of the particle, registered to each other."""
         return self.record(JOINT)
@@ -155,7 +162,7 @@ class Results:
         """The quantities of the sample, from its existing tables."""
         with numbers_of(self.files.paths, "oxidation"):
             elements = list((self.files.json("oxidation_summary") or {"elements": ()})["elements"])
-        known = (*COMPOSITION, *valence_quantities(elements), *STRUCTURE)
+        known = (*COMPOSITION, *valence_quantities(elements), *STRUCTURE, *MECHANICS)
         return [one for one in known if JSON_TABLES[one.branch] in self.files]
 
     def _numbers_of(self, branch: str) -> Mapping[str, Number]:

@@ -17,6 +17,7 @@ from oxytomo.results.records import (
     Composition,
     ElementValence,
     Joint,
+    Mechanics,
     Oxidation,
     Structure,
     Tomogram,
@@ -40,6 +41,8 @@ LARGE_SYSTEMATIC = 0.3
 MANY_THICK = 0.1
 LARGE_CHI_SQUARE = 2.0
 LARGE_CHANGE = 0.1
+LARGE_RESIDUAL = 1e-3
+"""Residual of the stress solver above which its numbers are in doubt."""
 """A valence depends on one reference if it changes by more than this without it."""
 MUCH_OUTSIDE = 0.05
 
@@ -216,12 +219,22 @@ def _of_element(one: ElementValence) -> list[str]:
     return found
 
 
+def mechanics_warnings(result: Mechanics) -> list[str]:
+    """Return the warnings of the mechanics branch, as sentences."""
+    found = [f"{str(one)[:1].upper()}{str(one)[1:]}." for one in result.facts["warnings"]]
+    worst = max((one["residual"] for one in result.facts["solver"]["stress"]), default=0.0)
+    if worst > LARGE_RESIDUAL:
+        found.append(f"The stress solver stopped at a residual of {worst:.1e}: numbers may be off.")
+    return found
+
+
 _WARNINGS: Mapping[str, Callable[[Any], list[str]]] = {
     "composition": composition_warnings,
     "areal_density": areal_density_warnings,
     "tomogram": tomogram_warnings,
     "oxidation": oxidation_warnings,
     "structure": structure_warnings,
+    "mechanics": mechanics_warnings,
     JOINT: joint_warnings,
 }
 

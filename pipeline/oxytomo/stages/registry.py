@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Literal
 
-STRUCTURE = "structure"
+STRUCTURE, MECHANICS = "structure", "mechanics"
 
 
 @dataclass(frozen=True)
@@ -31,7 +31,7 @@ class Stage:
     jobs : unit of a job: series or elements, parts of a particle, replicates
     part_of : the stage whose work its jobs do, if that is divided into parts
     for_mode : needed only if the reference is the mode of the particle
-    raw : raw files in its settings: series or volume, references, a mask
+    raw : raw files in its settings: series or volume, references, a mask, labels
     inputs : by key, the stores below ``stages/<branch>/`` that it reads, without suffix. ``{job}``
         is the store of the same job, a star all stores of a folder. ``structure:voids`` is in
         another branch, ``pristine:reconstruct`` in another sample; a name with a suffix is a
@@ -57,7 +57,7 @@ class Stage:
     jobs: Literal["", "series", "parts", "replicates"] = ""
     part_of: str = ""
     for_mode: bool = False
-    raw: Literal["", "source", "references", "mask"] = ""
+    raw: Literal["", "source", "references", "mask", "labels"] = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
     store: str = ""
     products: Mapping[str, str] = field(default_factory=dict)
@@ -82,6 +82,7 @@ class Stage:
 
 
 _COMPOSITION, _OXIDATION, _STRUCTURE = ("composition",), ("oxidation",), (STRUCTURE,)
+_MECHANICS = (MECHANICS,)
 _PROJECTED = ("projections", "phase_maps")
 
 # fmt: off
@@ -173,6 +174,17 @@ _ROWS = (
     Stage("export_meshes", "structure", version=2, settings="ExportStage", branches=_STRUCTURE,
           inputs={"voids": "voids", "pores": "pores.csv", "cracks": "cracks.csv"},
           products={"meshes": "meshes"}, threads=1, package="pyvista", extra="view"),
+    Stage("lithiate", "mechanics", version=1, settings="LithiateStage", branches=_MECHANICS, raw="labels",
+          inputs={"voids": "structure:voids"}, store="lithiate.zarr"),
+    Stage("solve_stress", "mechanics", version=1, settings="SolveStressStage", branches=_MECHANICS,
+          inputs={"lithiate": "lithiate"}, store="solve_stress.zarr"),
+    Stage("measure_stress", "mechanics", version=1, settings="MeasureStressStage", branches=_MECHANICS,
+          inputs={"lithiate": "lithiate", "solve_stress": "solve_stress"},
+          products={"voids": "stress_at_voids.csv", "fronts": "crack_fronts.csv",
+                    "shells": "stress_shells.csv", "time": "stress_time.csv", "summary": "mechanics.json"}),
+    Stage("export_mechanics", "mechanics", version=1, settings="ExportStage", branches=_MECHANICS,
+          inputs={"lithiate": "lithiate", "solve_stress": "solve_stress"},
+          products={"store": "mechanics.ome.zarr"}),
     Stage("register_branches", "shared", version=3, settings="RegisterBranchesStage",
           inputs={"reconstruct": "composition:reconstruct", "uncertainty": "composition:uncertainty",
                   "classify": "composition:classify", "voids": "structure:voids"},

@@ -43,6 +43,15 @@ LABEL_NAMES = {
     "voids": "pores and cracks",
     "void_instances": "single voids",
     "excluded": "excluded pixels",
+    "parts": "solid, voids and cracks",
+}
+STRESS_NAMES = {
+    "lithium": "lithium content",
+    "first_principal": "first principal stress (MPa)",
+    "von_mises": "von Mises stress (MPa)",
+    "hydrostatic": "hydrostatic stress (MPa)",
+    "hoop": "hoop stress (MPa)",
+    "shape_factor": "shape factor of the first principal stress",
 }
 DETAIL = "_fraction_"
 """Maps of which only the oxidation image itself, opened alone, shows all: the fraction of each
@@ -241,6 +250,8 @@ def channel_name(kind: str, channel: str) -> str:
     if kind == "composition":
         names = {"tm_o_deviation": "TM/O deviation", "tm_o_deviation_sigma": "TM/O deviation σ"}
         return names.get(channel, channel)
+    if kind == "mechanics":
+        return STRESS_NAMES.get(channel, channel.replace("_", " "))
     if kind in ("structure", "tomogram"):
         return f"{KIND_NAMES[kind]} {channel}"
     element, _, quantity = channel.partition("_")
@@ -260,6 +271,9 @@ def _display(image: OpenedImage, channel: ImageChannel) -> dict[str, Any]:
     limits = {"contrast_limits": channel.window}
     if image.kind in ("composition", "areal_density") and channel.color != "FFFFFF":
         return {"colormap": f"#{channel.color}", "blending": "additive", **limits}
+    if image.kind == "mechanics" and channel.window[0] == -channel.window[1]:
+        colors = {"colors": diverging_colors(), "name": "stress"}
+        return {"colormap": colors, "blending": "translucent", **limits}
     volume = image.kind in ("structure", "tomogram")
     return {"colormap": "gray" if volume else SEQUENTIAL, "blending": "translucent", **limits}
 
