@@ -17,7 +17,7 @@ TUTORIALS = REPOSITORY / "docs" / "tutorials"
 FIRST = "my-first-particle"
 SAID = {
     FIRST: ("oxygen-poor", "95 % interval"),
-    "from-beam-time-to-figure": ("no errors", "written: figure.png"),
+    "from-beam-time-to-figure": ("ready to run", "written: figure.png"),
     "is-this-5-percent-real": ("null run", "oxygen_poor"),
     "pores-and-cracks": ("porosity", "smallest aperture"),
     "valence-maps": ("valence of Mn", "truth"),
