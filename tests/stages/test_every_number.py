@@ -100,15 +100,40 @@ def phases_by_hand() -> dict[str, Any]:
         "/replicates": 2,
         "/model": None,
         "/association": None,
+        "/damage": None,
+        "/whole_particle/off_target": False,
+        "/whole_particle/median_deviation": 0.0,
+        "/whole_particle/most_frequent_deviation": 0.0,
+        # One Ni for two O; the reference has 0.98 of that.
+        "/whole_particle/tm_per_o_of_formula": 0.5,
+        "/whole_particle/tm_per_o": pytest.approx(0.49),
+        "/whole_particle/formula": None,
+        "/whole_particle/density_g_cm3": None,
+        "/whole_particle/relative_density": None,
+        "/whole_particle/metal_per_oxygen": None,
+        "/whole_particle/likely_cause": None,
+        "/whole_particle/fractions_against_own_mode": None,
         "/error_budget/noise_and_reconstruction": 0.01,
     }
+    surface = {name: int(((layers() == 1) & (classes() == name)).sum()) for name in known}
     for name, (voxels, faces, each) in known.items():
         value = voxels / n
+        # The outline 0.15 voxel further out or in; borders are sharp, and no tilt range is known.
+        further, nearer = (
+            (voxels + step * surface[name]) / (n + step * sum(surface.values())) for step in (0.15, -0.15)
+        )
+        found[f"/readings/outline_further_out/{name}"] = pytest.approx(further)
+        found[f"/readings/outline_further_in/{name}"] = pytest.approx(nearer)
+        found[f"/readings/borders_at_half_height/{name}"] = pytest.approx(value)
+        below, above = (max(sign * (one - value) for one in (further, nearer)) for sign in (-1, 1))
         scatter, bias = abs(each[0] - each[1]) / n / math.sqrt(2), (each[0] + each[1]) / 2 / n - value
         root = math.sqrt(scatter**2 + bias**2 + (0.1 * faces / n) ** 2 + (113 / n) ** 2)
         for level, factor in (("ci95", 1.42), ("ci68", 0.56)):
-            low_high = [max(0.0, value - factor * root), min(1.0, value + factor * root)]
-            found[f"/fractions/{name}/{level}"] = pytest.approx(low_high)
+            low, high = max(0.0, value - factor * root), min(1.0, value + factor * root)
+            low_high = [value - math.hypot(value - low, below), value + math.hypot(high - value, above)]
+            found[f"/fractions/{name}/{level}"] = pytest.approx(
+                [max(0.0, low_high[0]), min(1.0, low_high[1])]
+            )
         found[f"/fractions/{name}/value"] = pytest.approx(value)
         found[f"/fractions/{name}/replicate_bias"] = pytest.approx(bias, abs=1e-12)
     # One voxel of the null run's 960 is oxygen-poor.

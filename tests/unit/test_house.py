@@ -18,6 +18,7 @@ PROSE = (
     "align",
     "composition",
     "config",
+    "electrochemistry",
     "io",
     "measure",
     "mechanics",

@@ -313,3 +313,23 @@ def test_wrong_arguments_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
     with contextlib.suppress(SystemExit):
         main(["watch", "--help"])
     assert "oxytomo watch" in capsys.readouterr().out.partition("example")[2]
+
+
+@pytest.mark.slow
+def test_a_simulated_scan_is_looked_at_and_run_for_real(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """From frames to a page, by the real stages; a killed and repeated watch does it once."""
+    simulate = ["simulate", str(tmp_path / "scan"), "--size", "24", "--tilts", "21", "--photons", "1e5"]
+    assert main([*simulate, "--elements", "O", "Ni"]) == 0
+    raw, out = tmp_path / "beamtime", tmp_path / "out"
+    shutil.copytree(tmp_path / "scan" / "raw", raw / "p1")
+    call = ["watch", str(raw), "--output", str(out), "--once", "--settle", "0.1", "--cores", "1"]
+    call += ["--formula", "Li1.2Mn0.56Ni0.16Co0.08O2"]
+    assert main(call) == 0
+    said = capsys.readouterr().out
+    assert "p1: target " in said, said
+    assert "(" not in said.partition("p1: target ")[2].partition(";")[0]  # no intervals
+    assert (out / "quick" / "p1" / "report.html").is_file()
+    assert main(call) == 0
+    assert "quick look" not in capsys.readouterr().out

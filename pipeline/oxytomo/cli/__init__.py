@@ -37,6 +37,7 @@ _COMMANDS = {
     "report": "write the report of a sample again, or compare several samples",
     "collect": "write one table of many samples: numbers, intervals, warnings",
     "render": "draw a sample in 3D: pictures, model, interactive page, movie",
+    "gitt": "diffusivity of lithium from the file of a battery cycler (GITT)",
     "verify": "check the digests of results; list changed, truncated and missing files",
     "clean": "list intermediate results with their sizes, and delete them on request",
     "completion": "print a script that completes commands and options in a shell",

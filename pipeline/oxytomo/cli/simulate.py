@@ -48,9 +48,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--kind",
         choices=("tilts", "xanes", "holotomography", "volume", "stress"),
         default="tilts",
-        help="dual-energy tilt series, stacks through edges, holograms at four distances, or a "
-        "phase-contrast volume of a particle with pores and cracks, or the idealised particle of stress "
-        "calculations (default: %(default)s)",
+        help="dual-energy tilt series, stacks through edges, holograms, a phase-contrast volume, or the idealised "
+        "particle of stress calculations; see above (default: %(default)s)",
     )
     add(
         "--elements",

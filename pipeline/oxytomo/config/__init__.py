@@ -1,5 +1,6 @@
 """Settings of all stages, the configuration file, its schema and the plan of a run."""
 
+from oxytomo.config.charge_balance import ChargeBalanceSettings, ChargeStateSettings
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, EdgePair, TomogramConfig
 from oxytomo.config.instrument import InstrumentSettings
 from oxytomo.config.load import config_error, load_config, parse_config, read_yaml, results_below
@@ -76,6 +77,8 @@ __all__ = [
     "AngleRamp",
     "ArealDensityConfig",
     "Branch",
+    "ChargeBalanceSettings",
+    "ChargeStateSettings",
     "ClassifySettings",
     "ClassifyStage",
     "ComparisonStage",

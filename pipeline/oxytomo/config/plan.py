@@ -68,8 +68,9 @@ JOINT_PRODUCTS = tuple(registry.STAGES[JOINT_STAGE].products.values())
 """The stage that needs two branches of a sample, its store below ``stages/``, its products."""
 
 COMPARISON_TABLES = registry.STAGES["comparison"].beside
-COMPARISON_PRODUCTS = (*registry.STAGES["comparison"].products.values(), *COMPARISON_TABLES)
-"""Products of a comparison of samples in the results folder; its tables have no own records."""
+CHARGE_BALANCE = "charge_balance.csv"
+"""Tables of a comparison of samples in the results folder, without own records, and the one of a
+project with a charge balance."""
 
 NEEDS_PACKAGE: dict[str, tuple[str, str, str]] = {
     row.name: (next(iter(row.products.values())), row.package, row.extra)
@@ -149,7 +150,20 @@ def project_products(project: ProjectConfig) -> list[str]:
     products = [
         f"{name}/{product}" for name, sample in project.samples.items() for product in sample_products(sample)
     ]
-    return products + (list(COMPARISON_PRODUCTS) if project.groups else [])
+    return [*products, *comparison_products(project)]
+
+
+def comparison_products(project: ProjectConfig) -> tuple[str, ...]:
+    """Return page and tables of the comparison of a project, in its results folder."""
+    page = tuple(registry.STAGES["comparison"].products.values()) if project.groups else ()
+    return (*page, *comparison_tables(project))
+
+
+def comparison_tables(project: ProjectConfig) -> tuple[str, ...]:
+    """Return the tables of the comparison of a project, in its results folder."""
+    if not project.groups:
+        return ()
+    return COMPARISON_TABLES + ((CHARGE_BALANCE,) if project.charge_balance is not None else ())
 
 
 @overload
@@ -243,7 +257,10 @@ def stage_settings(
 
 def comparison_settings(project: ProjectConfig) -> dict[str, Any]:
     """Return the input settings of the stage ``comparison`` as JSON types."""
-    return _plain(ComparisonStage(groups=tuple(project.groups.items())))
+    groups = tuple(project.groups.items())
+    balance = project.charge_balance
+    states = () if balance is None else tuple(balance.states or project.groups)
+    return _plain(ComparisonStage(groups=groups, charge_balance=balance, states=states))
 
 
 def _plain(settings: Settings) -> dict[str, Any]:

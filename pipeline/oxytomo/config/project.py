@@ -10,6 +10,7 @@ from pydantic import BeforeValidator, field_validator, model_validator
 
 from oxytomo.config.base import Settings, checked_name, checked_path, closest, rejected, setting
 from oxytomo.config.beamtime import PlanSettings
+from oxytomo.config.charge_balance import ChargeBalanceSettings
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
 from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
@@ -108,6 +109,9 @@ class ProjectConfig(Settings):
         "groups of samples to compare, by name (for example a state of charge or a rate); "
         "empty: no comparison",
     )
+    charge_balance: ChargeBalanceSettings | None = setting(
+        None, "charge balance of groups that are states of charge, from their valences; empty: none"
+    )
     plan: PlanSettings | None = setting(None, "planned beam time, for `oxytomo plan` only")
 
     @field_validator("samples", mode="before")
@@ -169,6 +173,29 @@ class ProjectConfig(Settings):
                     raise rejected("each sample once", f"'{name}' twice", "keep it in one group", key=key)
         if grouped.total() == 1:
             raise rejected("two samples or more", "one", "add a sample to compare with", key="groups")
+        return self
+
+    @model_validator(mode="after")
+    def _states_of_charge(self) -> "ProjectConfig":
+        """Require two groups as states, and stacks of all metals of the formula."""
+        if self.charge_balance is None:
+            return self
+        states = self.charge_balance.states or dict.fromkeys(self.groups)
+        unknown = [state for state in states if state not in self.groups]
+        if unknown or len(states) < 2:
+            guess = closest(unknown[0], self.groups) if unknown else None
+            fix = f"did you mean '{guess}'?" if guess else "give the samples of each state in 'groups'"
+            got = f"'{unknown[0]}'" if unknown else f"{len(states)}"
+            raise rejected("two or more groups of this file", got, fix, key="charge_balance.states")
+        for name in (name for state in states for name in self.groups[state]):
+            oxidation = self.samples[name].oxidation
+            measured = () if oxidation is None else oxidation.measured
+            missing = [e for e in self.charge_balance.to_measure if e not in measured]
+            if missing:
+                got = f"no stack of {', '.join(missing)} in '{name}'"
+                fix = "add it to 'oxidation', or name a valence that does not change in 'fixed_valences'"
+                wanted = "a valence of every cation of the formula"
+                raise rejected(wanted, got, fix, key="charge_balance.formula")
         return self
 
     @model_validator(mode="after")

@@ -17,6 +17,7 @@ from oxytomo.config.plan import (
     reference_files,
 )
 from oxytomo.config.project import Branch, ProjectConfig
+from oxytomo.config.settings import DecomposeSettings
 from oxytomo.config.source import source_files
 from oxytomo.stages.registry import MECHANICS, STAGES, STRUCTURE, Stage
 
@@ -60,7 +61,15 @@ def stage_inputs(
     if stage == "align" and branch is not None:
         shifts = branch_config(project, sample, branch).align.shifts  # type: ignore[union-attr]
         found |= {} if shifts is None else {"shifts": shifts}
+    if stage == "decompose" and branch is not None:
+        found |= spectra_of(branch_config(project, sample, branch).decompose)  # type: ignore[union-attr]
     return found
+
+
+def spectra_of(settings: DecomposeSettings) -> dict[str, str]:
+    """Return the files of measured spectra of substances, by key and number in the list."""
+    named = () if isinstance(settings.components, str) else settings.components
+    return {f"spectrum_{k}": one.spectrum for k, one in enumerate(named) if one.spectrum is not None}
 
 
 def _stores(

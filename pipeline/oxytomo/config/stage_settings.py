@@ -8,6 +8,7 @@ from typing import Literal
 
 from oxytomo.arrays import Quantity, ReplicateKind
 from oxytomo.config.base import Settings, setting
+from oxytomo.config.charge_balance import ChargeBalanceSettings, ChargeStateSettings
 from oxytomo.config.mechanics import MechanicsSettings
 from oxytomo.config.oxidation import (
     FitValenceSettings,
@@ -244,3 +245,18 @@ class ComparisonStage(Settings):
     groups: tuple[tuple[str, tuple[str, ...]], ...] = setting(
         ..., "groups in the order of the configuration: name, samples"
     )
+    charge_balance: ChargeBalanceSettings | None = setting(
+        None, "charge balance of groups that are states of charge; empty: none"
+    )
+    states: tuple[str, ...] = setting(
+        (), "states of the charge balance in order: keys of a mapping lose theirs on the way here"
+    )
+
+    @property
+    def balance(self) -> ChargeBalanceSettings | None:
+        """The charge balance with its states in order; None without one."""
+        if self.charge_balance is None:
+            return None
+        known = self.charge_balance.states
+        states = {name: known.get(name, ChargeStateSettings()) for name in self.states}
+        return self.charge_balance.model_copy(update={"states": states})

@@ -32,12 +32,28 @@ from oxytomo.measure.shells import (
     shell_table,
 )
 from oxytomo.measure.systematic import NORMAL, shifted_fractions, widened, without_skin
+from oxytomo.measure.wedge import (
+    Wedge,
+    half_height_fractions,
+    outline_moved,
+    rim_counts,
+    rim_like_the_seen,
+    unseen_normals,
+)
 from oxytomo.reconstruct.total_variation import bounding_box
 from oxytomo.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
 from oxytomo.slabs import Box, Field, count_set, mapped, new_field
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+SOURCES = (
+    ("outline_further_out", "outline_further_in"),
+    ("borders_at_half_height",),
+    ("rim_in_the_wedge_like_elsewhere",),
+)
+"""Readings that are independent sources of error of a fraction: they add in quadrature."""
 
 
 @dataclass(frozen=True)
@@ -57,6 +73,7 @@ class ClassifiedParticle:
     skin_oxygen_px : thickness, at the particle's density, of the oxygen in a possible carbonate
         skin, voxels; 0 for none
     noise : median standard error of the deviation from counting noise, None without replicates
+    wedge : directions that no projection holds, None for (nearly) a half turn
     """
 
     box: Box
@@ -71,6 +88,7 @@ class ClassifiedParticle:
     systematic: float
     skin_oxygen_px: float
     noise: float | None
+    wedge: Wedge | None
 
 
 @dataclass(frozen=True)
@@ -198,13 +216,29 @@ def _null(of: ClassifiedParticle) -> dict[str, Any]:
 
 
 def _readings(of: ClassifiedParticle, depth_nm: Field) -> dict[str, dict[str, float]]:
-    """Return the class fractions if the possible carbonate skin is real."""
-    if of.skin_oxygen_px == 0:
+    """Return the class fractions under other assumptions, by assumption."""
+    if not of.replicates:
         return {}
     depth_px = mapped(depth_nm, lambda part: part / np.float32(of.voxel_nm), np.float32)
-    other = without_skin(of.deviation, depth_px, of.skin_oxygen_px)
-    found = replicate_fractions([other], of.particle, threshold=of.threshold)
-    return {"carbonate_skin": {name: values[0] for name, values in found.items()}}
+    hidden: Field = (
+        mapped(of.particle, lambda part: np.zeros(part.shape, bool), bool)
+        if of.wedge is None
+        else unseen_normals(of.particle, of.wedge)
+    )
+    counts = rim_counts(of.phases, depth_px, hidden)
+    further, nearer = outline_moved(counts)
+    found = {
+        "outline_further_out": further,
+        "outline_further_in": nearer,
+        "borders_at_half_height": half_height_fractions(of.deviation, of.particle, threshold=of.threshold),
+    }
+    if of.wedge is not None:
+        found["rim_in_the_wedge_like_elsewhere"] = rim_like_the_seen(counts)
+    if of.skin_oxygen_px:
+        other = without_skin(of.deviation, depth_px, of.skin_oxygen_px)
+        shares = replicate_fractions([other], of.particle, threshold=of.threshold)
+        found["carbonate_skin"] = {name: values[0] for name, values in shares.items()}
+    return found
 
 
 def _with_interval(
@@ -217,13 +251,16 @@ def _with_interval(
     entries, total = {}, n_classified(phases)
     for name, value in values.items():
         each, border = replicate_values[name], border_share(phases, CLASS_LABELS[name])
-        low_high = {
-            f"ci{percent}": widened(
-                interval_of_share(value, each, border=border, n_classified=total, confidence=percent / 100),
-                value,
-                [*shifted[percent / 100][name], *(one[name] for one in readings.values())],
+        low_high = {}
+        for percent in (95, 68):
+            interval = interval_of_share(
+                value, each, border=border, n_classified=total, confidence=percent / 100
             )
-            for percent in (95, 68)
-        }
+            skin = [readings[key][name] for key in ("carbonate_skin",) if key in readings]
+            sources = [[*shifted[percent / 100][name], *skin]]
+            sources += [[readings[key][name] for key in group if key in readings] for group in SOURCES]
+            for source in sources:
+                interval = widened(interval, value, source)
+            low_high[f"ci{percent}"] = interval
         entries[name] = {"value": value, **low_high, "replicate_bias": replicate_bias(value, each)}
     return entries

@@ -21,7 +21,14 @@ from oxytomo.results.results import Results
 if TYPE_CHECKING:
     import pandas as pd
 
-UNITS: Mapping[str, str] = {"%": "_percent", "nm": "_nm", "1/µm³": "_per_um3", "1/µm": "_per_um", "": ""}
+UNITS: Mapping[str, str] = {
+    "%": "_percent",
+    "nm": "_nm",
+    "MPa": "_mpa",
+    "1/µm³": "_per_um3",
+    "1/µm": "_per_um",
+    "": "",
+}
 """How a unit is written at the end of the name of a column."""
 FIRST = (
     "sample",

@@ -23,6 +23,7 @@ from oxytomo.results.records import (
     Tomogram,
 )
 from oxytomo.results.severity import severe
+from oxytomo.results.whole_checks import check_damage, check_density, check_reference
 from oxytomo.slabs import sampled
 
 if TYPE_CHECKING:
@@ -54,8 +55,10 @@ def composition_warnings(result: Composition) -> list[str]:
     median = float(np.nanmedian(inside)) if np.isfinite(inside).any() else 0.0
     found = [
         *checks.check_there(result.alignment, measured=result.phases_json is not None),
-        *check_reference(median, result.threshold),
+        *check_reference(content.get("whole_particle"), median, result.threshold),
+        *check_density(content.get("whole_particle")),
         *check_model(content.get("model"), result.threshold),
+        *check_damage(content.get("damage"), result.threshold),
         *checks.check_null(fractions),
         *checks.check_noise(result.sigma, result.particle, result.threshold),
         *checks.check_bias(fractions, result.phases_json),
@@ -162,20 +165,6 @@ def check_model(model: Mapping[str, Any] | None, threshold: float) -> list[str]:
             f"{percent(threshold)}: see the error budget."
         )
     return found
-
-
-def check_reference(median_deviation: float, threshold: float) -> list[str]:
-    """Warn first of a particle that deviates from the reference as a whole."""
-    if not abs(median_deviation) > threshold:
-        return []
-    side = "more" if median_deviation > 0 else "less"
-    return [
-        severe(
-            f"Half of the particle has at least {percent(abs(median_deviation))} {side} metal per oxygen than the formula. "
-            "A wrong formula, density or cross-section is more likely than such a particle: check the formula, and compare "
-            "with reference: mode, which shows only how uneven the particle is."
-        )
-    ]
 
 
 def _remedy(name: str) -> str:

@@ -11,11 +11,11 @@ from pathlib import Path
 
 from oxytomo.config import ProjectConfig
 from oxytomo.config.plan import (
-    COMPARISON_PRODUCTS,
     FOLDERS,
     JOINT_STAGE,
     branch_config,
     branch_stages,
+    comparison_products,
     sample_branches,
     sample_products,
     stage_jobs,
@@ -66,7 +66,7 @@ def forecast(project: ProjectConfig, folder: Path) -> Forecast:
     if project.groups and new & compared:
         jobs.append({"rule": "comparison", "sample": "", "reason": REASON})
     elif project.groups:
-        targets += COMPARISON_PRODUCTS
+        targets += comparison_products(project)
     return Forecast(tuple(jobs), new, tuple(targets))
 
 

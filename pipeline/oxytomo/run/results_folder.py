@@ -8,6 +8,7 @@ from pathlib import Path
 
 from oxytomo.config import ProjectConfig
 from oxytomo.config.plan import (
+    CHARGE_BALANCE,
     COMPARISON_TABLES,
     JOINT_STAGE,
     JOINT_STORE,
@@ -218,7 +219,7 @@ def to_make_again(folder: Path, project: ProjectConfig) -> list[str]:
     unrecorded = [
         product
         for product in project_products(project)
-        if product not in COMPARISON_TABLES
+        if product not in (*COMPARISON_TABLES, CHARGE_BALANCE)
         and (folder / product).exists()
         and not record_file(folder / product).is_file()
     ]

@@ -9,8 +9,8 @@ from oxytomo.view.report import Table
 
 NOTE = (
     "Metal per oxygen relative to the target class. Negative: the metal is short. Fitted to the measured rays; the ± is a "
-    "standard error. Part of it moves all metals of a class alike, so two metals can differ by less than it. Depth: share of "
-    "the volume from the rim. –: too few voxels."
+    "standard error, and without it the class is in too few places for one. Part of the error moves all metals of a class "
+    "alike: the difference of two metals is known better than each. Depth: share of the volume from the rim. –: too few voxels."
 )
 
 

@@ -20,8 +20,9 @@ from oxytomo.view.style import CLASS_COLORS, CLASS_NAMES, DIVERGING, EMPTY, SEQU
 
 MOST_BYTES = 2_000_000
 """Largest size of the copy in the page."""
-EDGES = (128, 96, 80, 64, 48, 32, 24)
+EDGES = (96, 80, 64, 48, 32, 24)
 """Largest edge in voxels; the first whose copy is small enough is taken."""
+ROWS_AT_ONCE = 64
 UNKNOWN = 0
 """Value of a voxel without a number, or outside the particle."""
 
@@ -138,26 +139,25 @@ def _coarse(
     function: Callable[[FloatArray, NDArray[np.bool_]], FloatArray],
 ) -> FloatArray:
     """Return blocks of step³ voxels as one value each, NaN outside the particle."""
-    n_z = box[0].stop - box[0].start
-    found = []
-    for start in range(0, n_z, step):
-        rows = slice(box[0].start + start, min(box[0].start + start + step, box[0].stop))
+    n_z, found = box[0].stop - box[0].start, []
+    at_once = step * max(1, ROWS_AT_ONCE // step)
+    for start in range(0, n_z, at_once):
+        rows = slice(box[0].start + start, min(box[0].start + start + at_once, box[0].stop))
         values = np.asarray(volume[rows, box[1], box[2]], np.float32)
         inside = np.asarray(particle[rows, box[1], box[2]]) > 0
         inside &= np.isfinite(values)
-        padded = [(0, step - values.shape[0]), *((0, -side % step) for side in values.shape[1:])]
+        padded = [(0, -side % step) for side in values.shape]
         values, inside = np.pad(values, padded), np.pad(inside, padded)
-        rows_n, columns_n = values.shape[1] // step, values.shape[2] // step
-        blocks = (1, step, rows_n, step, columns_n, step)
-        order = (0, 2, 4, 1, 3, 5)
-        shape = (rows_n, columns_n, step**3)
+        n = [side // step for side in values.shape]
+        blocks, order = (n[0], step, n[1], step, n[2], step), (0, 2, 4, 1, 3, 5)
+        shape = (*n, step**3)
         found.append(
             function(
                 values.reshape(blocks).transpose(order).reshape(shape),
                 inside.reshape(blocks).transpose(order).reshape(shape),
             )
         )
-    return np.stack(found)
+    return np.concatenate(found)
 
 
 def _mean(values: FloatArray, inside: NDArray[np.bool_]) -> FloatArray:
