@@ -18,6 +18,7 @@ PROSE = (
     "align",
     "composition",
     "config",
+    "electrochemistry",
     "io",
     "measure",
     "mechanics",
@@ -25,6 +26,7 @@ PROSE = (
     "phase",
     "preprocess",
     "reconstruct",
+    "scattering",
     "segment",
     "simulate",
 )

@@ -232,13 +232,17 @@ def overridden(place: str, request: "ReadRequest", used: "SeriesSummary") -> lis
     """Return a line for each value of the configuration that differs from the files."""
     from oxytomo.io.readers import peek
 
+    remarks = []
+    if request.quantity is not None and used.stated not in (None, request.quantity):
+        said = str(used.stated).replace("_", " ")
+        remarks.append(f"{place}: quantity {request.quantity} is used; the file says {said}")
     given = (request.energy_ev, request.pixel_nm, request.angles)
     if all(value is None for value in given) or used.format in SILENT_FORMATS:
-        return []
+        return remarks
     plain = replace(request, energy_ev=None, pixel_nm=None, quantity=None, angles=None, angles_range=None)
     with suppress(PipelineError):
-        return list(_differences(place, request, peek(plain), used))
-    return []  # these files cannot be read without values of the configuration
+        remarks += _differences(place, request, peek(plain), used)
+    return remarks  # without the others: these files cannot be read without values of the configuration
 
 
 def _differences(

@@ -1,5 +1,6 @@
 """Settings of all stages, the configuration file, its schema and the plan of a run."""
 
+from oxytomo.config.charge_balance import ChargeBalanceSettings, ChargeStateSettings
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, EdgePair, TomogramConfig
 from oxytomo.config.instrument import InstrumentSettings
 from oxytomo.config.load import config_error, load_config, parse_config, read_yaml, results_below
@@ -14,6 +15,7 @@ from oxytomo.config.oxidation import (
 from oxytomo.config.patterns import expand
 from oxytomo.config.phase import ProjectionSource, ReconstructStructureSettings, RetrievePhaseSettings
 from oxytomo.config.project import Branch, ProjectConfig, RegisterBranchesSettings, SampleConfig
+from oxytomo.config.scattering import MapSource, ScatteringConfig
 from oxytomo.config.settings import (
     AlignSettings,
     ClassifySettings,
@@ -40,6 +42,7 @@ from oxytomo.config.source import (
 )
 from oxytomo.config.stage_settings import (
     AlignStage,
+    CalibrateMapStage,
     ClassifyStage,
     ComparisonStage,
     DecomposeStage,
@@ -48,9 +51,11 @@ from oxytomo.config.stage_settings import (
     FitValenceStage,
     LithiateStage,
     MeasureOxidationStage,
+    MeasureScatteringStage,
     MeasureStage,
     MeasureStressStage,
     MeasureVoidsStage,
+    NormalizeMapStage,
     NormalizeStackStage,
     NormalizeStage,
     ReadVolumeStage,
@@ -76,6 +81,9 @@ __all__ = [
     "AngleRamp",
     "ArealDensityConfig",
     "Branch",
+    "CalibrateMapStage",
+    "ChargeBalanceSettings",
+    "ChargeStateSettings",
     "ClassifySettings",
     "ClassifyStage",
     "ComparisonStage",
@@ -92,9 +100,11 @@ __all__ = [
     "ImageSource",
     "InstrumentSettings",
     "LithiateStage",
+    "MapSource",
     "MaterialSettings",
     "MeasureOxidationSettings",
     "MeasureOxidationStage",
+    "MeasureScatteringStage",
     "MeasureSettings",
     "MeasureStage",
     "MeasureStressStage",
@@ -103,6 +113,7 @@ __all__ = [
     "MechanicsConfig",
     "MechanicsSettings",
     "ModelTermSettings",
+    "NormalizeMapStage",
     "NormalizeSettings",
     "NormalizeStackSettings",
     "NormalizeStackStage",
@@ -130,6 +141,7 @@ __all__ = [
     "RetrievePhaseSettings",
     "RetrievePhaseStage",
     "SampleConfig",
+    "ScatteringConfig",
     "SegmentVoidsSettings",
     "SegmentVoidsStage",
     "SolveStressStage",

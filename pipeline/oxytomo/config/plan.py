@@ -11,6 +11,7 @@ from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
 from oxytomo.config.project import Branch, ProjectConfig, SampleConfig
 from oxytomo.config.quantities import BranchConfig
+from oxytomo.config.scattering import ScatteringConfig
 from oxytomo.config.source import ImageSource, Source, StackSource, source_files
 from oxytomo.config.stage_models import Job, stage_model
 from oxytomo.config.stage_settings import ComparisonStage, RegisterBranchesStage, ReportStage
@@ -24,6 +25,7 @@ BRANCHES: tuple[Branch, ...] = (
     "oxidation",
     "structure",
     "mechanics",
+    "scattering",
 )
 
 STAGES: dict[Branch, tuple[str, ...]] = {
@@ -68,8 +70,9 @@ JOINT_PRODUCTS = tuple(registry.STAGES[JOINT_STAGE].products.values())
 """The stage that needs two branches of a sample, its store below ``stages/``, its products."""
 
 COMPARISON_TABLES = registry.STAGES["comparison"].beside
-COMPARISON_PRODUCTS = (*registry.STAGES["comparison"].products.values(), *COMPARISON_TABLES)
-"""Products of a comparison of samples in the results folder; its tables have no own records."""
+CHARGE_BALANCE = "charge_balance.csv"
+"""Tables of a comparison of samples in the results folder, without own records, and the one of a
+project with a charge balance."""
 
 NEEDS_PACKAGE: dict[str, tuple[str, str, str]] = {
     row.name: (next(iter(row.products.values())), row.package, row.extra)
@@ -149,7 +152,20 @@ def project_products(project: ProjectConfig) -> list[str]:
     products = [
         f"{name}/{product}" for name, sample in project.samples.items() for product in sample_products(sample)
     ]
-    return products + (list(COMPARISON_PRODUCTS) if project.groups else [])
+    return [*products, *comparison_products(project)]
+
+
+def comparison_products(project: ProjectConfig) -> tuple[str, ...]:
+    """Return page and tables of the comparison of a project, in its results folder."""
+    page = tuple(registry.STAGES["comparison"].products.values()) if project.groups else ()
+    return (*page, *comparison_tables(project))
+
+
+def comparison_tables(project: ProjectConfig) -> tuple[str, ...]:
+    """Return the tables of the comparison of a project, in its results folder."""
+    if not project.groups:
+        return ()
+    return COMPARISON_TABLES + ((CHARGE_BALANCE,) if project.charge_balance is not None else ())
 
 
 @overload
@@ -164,6 +180,8 @@ def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]:
         return {element: config.stacks[element] for element in config.measured}
     if isinstance(config, StructureConfig | MechanicsConfig):
         return config.sources
+    if isinstance(config, ScatteringConfig):
+        return {name: config.maps[name] for name in config.names}
     if isinstance(config, TomogramConfig):
         return {"signal": config.source}
     if isinstance(config, CompositionConfig) and config.elements is not None:
@@ -195,15 +213,17 @@ def branch_stores(config: BranchConfig, branch: Branch) -> list[tuple[str, str |
 def branch_files(config: BranchConfig) -> dict[str, list[Path]]:
     """Return the raw files of a branch by series, and its reference spectra by element."""
     files = {series: source_files(source) for series, source in branch_sources(config).items()}
-    if isinstance(config, OxidationConfig):
+    if isinstance(config, OxidationConfig | ScatteringConfig):
         for element in config.measured:
+            if not config.references.get(element):
+                continue
             files[f"{element} references"] = reference_files(config, element)
     if isinstance(config, MechanicsConfig):
         files |= {name: [Path(path)] for name, path in config.material.tables.items()}
     return files
 
 
-def reference_files(config: OxidationConfig, element: str) -> list[Path]:
+def reference_files(config: OxidationConfig | ScatteringConfig, element: str) -> list[Path]:
     """Return the files of the reference spectra of one element."""
     return list(dict.fromkeys(Path(reference.file) for _, reference in config.spectra_of(element)))
 
@@ -243,7 +263,10 @@ def stage_settings(
 
 def comparison_settings(project: ProjectConfig) -> dict[str, Any]:
     """Return the input settings of the stage ``comparison`` as JSON types."""
-    return _plain(ComparisonStage(groups=tuple(project.groups.items())))
+    groups = tuple(project.groups.items())
+    balance = project.charge_balance
+    states = () if balance is None else tuple(balance.states or project.groups)
+    return _plain(ComparisonStage(groups=groups, charge_balance=balance, states=states))
 
 
 def _plain(settings: Settings) -> dict[str, Any]:

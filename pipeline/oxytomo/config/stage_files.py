@@ -17,6 +17,8 @@ from oxytomo.config.plan import (
     reference_files,
 )
 from oxytomo.config.project import Branch, ProjectConfig
+from oxytomo.config.scattering import ScatteringConfig
+from oxytomo.config.settings import DecomposeSettings
 from oxytomo.config.source import source_files
 from oxytomo.stages.registry import MECHANICS, STAGES, STRUCTURE, Stage
 
@@ -60,7 +62,15 @@ def stage_inputs(
     if stage == "align" and branch is not None:
         shifts = branch_config(project, sample, branch).align.shifts  # type: ignore[union-attr]
         found |= {} if shifts is None else {"shifts": shifts}
+    if stage == "decompose" and branch is not None:
+        found |= spectra_of(branch_config(project, sample, branch).decompose)  # type: ignore[union-attr]
     return found
+
+
+def spectra_of(settings: DecomposeSettings) -> dict[str, str]:
+    """Return the files of measured spectra of substances, by key and number in the list."""
+    named = () if isinstance(settings.components, str) else settings.components
+    return {f"spectrum_{k}": one.spectrum for k, one in enumerate(named) if one.spectrum is not None}
 
 
 def _stores(
@@ -101,6 +111,8 @@ def raw_inputs(project: ProjectConfig, sample: str, branch: Branch, stage: str, 
     sources = branch_sources(config)
     if row.raw == "references" and isinstance(config, OxidationConfig):
         return reference_files(config, job)
+    if row.raw == "references" and isinstance(config, ScatteringConfig):
+        return [file for element in config.measured for file in reference_files(config, element)]
     if row.raw == "mask":
         return source_files(sources["mask"]) if "mask" in sources else []
     if row.raw == "labels" and isinstance(config, MechanicsConfig):

@@ -8,6 +8,7 @@ from typing import Literal
 
 from oxytomo.arrays import Quantity, ReplicateKind
 from oxytomo.config.base import Settings, setting
+from oxytomo.config.charge_balance import ChargeBalanceSettings, ChargeStateSettings
 from oxytomo.config.mechanics import MechanicsSettings
 from oxytomo.config.oxidation import (
     FitValenceSettings,
@@ -17,6 +18,13 @@ from oxytomo.config.oxidation import (
 )
 from oxytomo.config.phase import ReconstructStructureSettings, RetrievePhaseSettings
 from oxytomo.config.project import Branch, RegisterBranchesSettings
+from oxytomo.config.scattering import (
+    CalibrateMapSettings,
+    FeatureSettings,
+    MapSource,
+    SelfAbsorptionSettings,
+    YieldSettings,
+)
 from oxytomo.config.settings import (
     AlignSettings,
     ClassifySettings,
@@ -221,6 +229,41 @@ class MeasureStressStage(MechanicsSettings):
     shells: int = setting(..., "number of shells of equal volume from rim to centre", ge=1)
 
 
+class NormalizeMapStage(Settings):
+    """Stage ``normalize_map``, one raw map."""
+
+    element: str = setting(..., "the element")
+    source: MapSource = setting(..., "files of the map; paths are absolute")
+
+
+class CalibrateMapStage(CalibrateMapSettings):
+    """Stage ``calibrate_map``, one map."""
+
+    name: str = setting(..., "name of the map")
+    emission_offset_ev: float | None = setting(
+        ..., "energy to add to the emission energies; None: found with the elastic line", unit="eV"
+    )
+
+
+class ElementMapsStage(YieldSettings):
+    """Settings of the maps of one element in ``measure_scattering``."""
+
+    references: tuple[tuple[float, ReferenceSource], ...] = setting(
+        ..., "valence and source of each reference, by increasing valence; paths are absolute"
+    )
+
+
+class MeasureScatteringStage(Settings):
+    """Stage ``measure_scattering``, all maps."""
+
+    maps: tuple[str, ...] = setting(..., "names of the maps: O first, then by atomic number")
+    pairs: tuple[tuple[str, str], ...] = setting(..., "pairs of maps to compare")
+    elements: dict[str, ElementMapsStage] = setting(..., "windows and references by element")
+    feature: FeatureSettings = setting(..., "the feature of O that is compared")
+    self_absorption: SelfAbsorptionSettings | None = setting(..., "correction of the partial yield")
+    fit: FitValenceSettings = setting(..., "fit of the yields")
+
+
 class ExportStage(ExportSettings):
     """The stages ``export_<branch>``."""
 
@@ -244,3 +287,18 @@ class ComparisonStage(Settings):
     groups: tuple[tuple[str, tuple[str, ...]], ...] = setting(
         ..., "groups in the order of the configuration: name, samples"
     )
+    charge_balance: ChargeBalanceSettings | None = setting(
+        None, "charge balance of groups that are states of charge; empty: none"
+    )
+    states: tuple[str, ...] = setting(
+        (), "states of the charge balance in order: keys of a mapping lose theirs on the way here"
+    )
+
+    @property
+    def balance(self) -> ChargeBalanceSettings | None:
+        """The charge balance with its states in order; None without one."""
+        if self.charge_balance is None:
+            return None
+        known = self.charge_balance.states
+        states = {name: known.get(name, ChargeStateSettings()) for name in self.states}
+        return self.charge_balance.model_copy(update={"states": states})

@@ -6,6 +6,7 @@ from oxytomo.measure.definitions import OXIDATION_DEFINITIONS
 from oxytomo.measure.void_neighbourhoods import DEFINITIONS as NEAR
 from oxytomo.results.definitions import CLASS_DEFINITIONS, COLUMN_DEFINITIONS
 from oxytomo.results.mechanics_columns import MECHANICS_TABLES
+from oxytomo.results.scattering_columns import SCATTERING_COLUMNS
 from oxytomo.results.table_types import Column as Column
 from oxytomo.results.table_types import TableType as TableType
 from oxytomo.results.table_types import count as _count
@@ -76,6 +77,8 @@ TABLE_TYPES: Mapping[str, TableType] = {
             "depth_nm": _number("nanometer", "mean distance of its voxels to the outer surface"),
             "depth_min_nm": _number("nanometer", "smallest of these distances"),
             "touches_surface": Column("flag", definition="a voxel shares a face with the outside"),
+            "mean_deviation": _number("1", "mean of (TM/O) / reference − 1 over the domain"),
+            "mean_deviation_error": _number("1", _HINT["standard_error"]),
         },
     ),
     "alignment": TableType(
@@ -257,5 +260,6 @@ TABLE_TYPES: Mapping[str, TableType] = {
         },
     ),
     **MECHANICS_TABLES,
+    **SCATTERING_COLUMNS,
 }
 """Tables by key in :data:`oxytomo.results.places.TABLES`."""

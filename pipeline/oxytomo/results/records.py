@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from oxytomo.arrays import Float64Array, FloatArray, LabelArray
+from oxytomo.arrays import Brief, Float64Array, FloatArray, LabelArray
 from oxytomo.slabs import Field
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
-class Alignment:
+@dataclass(frozen=True, repr=False)
+class Alignment(Brief):
     """Corrected shifts and quality of the alignment.
 
     Attributes
@@ -51,8 +51,8 @@ class Alignment:
     n_pixels: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Composition:
+@dataclass(frozen=True, repr=False)
+class Composition(Brief):
     """Results of the composition branch.
 
     Attributes
@@ -95,8 +95,8 @@ class Composition:
     alignment: Alignment | None = None
 
 
-@dataclass(frozen=True)
-class ArealDensity:
+@dataclass(frozen=True, repr=False)
+class ArealDensity(Brief):
     """Results of the areal-density branch.
 
     Attributes
@@ -120,8 +120,8 @@ class ArealDensity:
     alignment: Alignment | None = None
 
 
-@dataclass(frozen=True)
-class Structure:
+@dataclass(frozen=True, repr=False)
+class Structure(Brief):
     """Results of the structure branch.
 
     Attributes
@@ -142,8 +142,8 @@ class Structure:
     cracks: "pd.DataFrame | None"
 
 
-@dataclass(frozen=True)
-class Mechanics:
+@dataclass(frozen=True, repr=False)
+class Mechanics(Brief):
     """Results of the mechanics branch.
 
     Attributes
@@ -170,8 +170,8 @@ class Mechanics:
     times: "pd.DataFrame"
 
 
-@dataclass(frozen=True)
-class Joint:
+@dataclass(frozen=True, repr=False)
+class Joint(Brief):
     """Composition and structure of one particle, registered to each other.
 
     Attributes
@@ -193,8 +193,8 @@ class Joint:
     neighbourhoods: "pd.DataFrame"
 
 
-@dataclass(frozen=True)
-class Tomogram:
+@dataclass(frozen=True, repr=False)
+class Tomogram(Brief):
     """Results of the tomogram branch.
 
     Attributes
@@ -211,8 +211,8 @@ class Tomogram:
     alignment: Alignment | None = None
 
 
-@dataclass(frozen=True)
-class ElementValence:
+@dataclass(frozen=True, repr=False)
+class ElementValence(Brief):
     """Oxidation state of one element.
 
     Attributes
@@ -264,8 +264,50 @@ class ElementValence:
     summary: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Oxidation:
+@dataclass(frozen=True, repr=False)
+class Oxidation(Brief):
     """Results of the oxidation branch, one entry per element."""
 
     elements: Sequence[ElementValence]
+
+
+@dataclass(frozen=True)
+class ScatteringMap:
+    """A map of the scattering branch on its calibrated emission scale.
+
+    Attributes
+    ----------
+    name, element : of the map
+    excitation_ev, emission_ev : (n,) eV
+    intensity : (n_excitation, n_emission) photons per mean incident flux
+    facts : the map's entry in ``scattering.json``
+    """
+
+    name: str
+    element: str
+    excitation_ev: Float64Array
+    emission_ev: Float64Array
+    intensity: Float64Array
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ScatteringPair:
+    """Two compared maps: ``facts`` in ``scattering.json``, the difference and its error."""
+
+    facts: Mapping[str, Any]
+    excitation_ev: Float64Array
+    emission_ev: Float64Array
+    difference: Float64Array
+    error: Float64Array
+
+
+@dataclass(frozen=True)
+class Scattering:
+    """Results of the scattering branch: maps, pairs, and tables of yields, cuts and valences."""
+
+    maps: Sequence[ScatteringMap]
+    pairs: Sequence[ScatteringPair]
+    yields: "pd.DataFrame"
+    cuts: "pd.DataFrame"
+    valences: "pd.DataFrame"

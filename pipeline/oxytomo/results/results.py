@@ -19,6 +19,7 @@ from oxytomo.results.keyed import Keyed
 from oxytomo.results.numbers import Number, branch_numbers
 from oxytomo.results.places import JOINT, JSON_TABLES, STORES, find_results
 from oxytomo.results.read_oxidation import read_oxidation
+from oxytomo.results.read_scattering import read_scattering
 from oxytomo.results.records import (
     Alignment,
     ArealDensity,
@@ -26,9 +27,11 @@ from oxytomo.results.records import (
     Joint,
     Mechanics,
     Oxidation,
+    Scattering,
     Structure,
     Tomogram,
 )
+from oxytomo.results.scattering_numbers import scattering_quantities
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +44,7 @@ _READERS: Mapping[str, Callable[[Files], Any]] = {
     "oxidation": read_oxidation,
     "structure": read.read_structure,
     "mechanics": read.read_mechanics,
+    "scattering": read_scattering,
     JOINT: read.read_joint,
 }
 
@@ -107,6 +111,11 @@ class Results:
         return self.record("mechanics")
 
     @property
+    def scattering(self) -> Scattering | None:
+        """The scattering branch."""
+        return self.record("scattering")
+
+    @property
     def joint(self) -> Joint | None:
         """Composition and structure of the particle, registered to each other."""
         return self.record(JOINT)
@@ -162,7 +171,9 @@ class Results:
         """The quantities of the sample, from its existing tables."""
         with numbers_of(self.files.paths, "oxidation"):
             elements = list((self.files.json("oxidation_summary") or {"elements": ()})["elements"])
-        known = (*COMPOSITION, *valence_quantities(elements), *STRUCTURE, *MECHANICS)
+        with numbers_of(self.files.paths, "scattering"):
+            scattering = scattering_quantities(self.files.json("scattering_summary") or {})
+        known = (*COMPOSITION, *valence_quantities(elements), *STRUCTURE, *MECHANICS, *scattering)
         return [one for one in known if JSON_TABLES[one.branch] in self.files]
 
     def _numbers_of(self, branch: str) -> Mapping[str, Number]:
@@ -173,14 +184,18 @@ class Results:
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """The warnings of the report, which apply to all numbers; reads the volumes once."""
+        """The warnings of the report, which apply to all numbers; reads the volumes once.
+
+        Each has a ``severity``: ``remark``, ``caution`` or ``severe``.
+        """
+        from oxytomo.results.severity import prefixed
         from oxytomo.results.warnings import warnings_of
 
         found = []
         for branch in (*STORES, JOINT):
             with numbers_of(self.files.paths, branch):
                 own = warnings_of(self, branch)
-            found += [f"{branch.replace('_', ' ')}: {warning}" for warning in own]
+            found += [prefixed(f"{branch.replace('_', ' ')}: ", warning) for warning in own]
         return tuple(found)
 
     @cached_property
@@ -199,9 +214,9 @@ class Results:
         return Keyed.of("definitions", found)
 
     @cached_property
-    def provenance(self) -> Mapping[str, Provenance]:
+    def provenance(self) -> Keyed[Provenance]:
         """Stage, version, settings, inputs with digests and time of each stage store."""
-        return {key: store.provenance for key, store in self.stores().items()}
+        return Keyed.of("provenance", {key: store.provenance for key, store in self.stores().items()})
 
     def stores(self) -> dict[str, Store]:
         """Return every stage store of the sample."""

@@ -83,6 +83,7 @@ class Stage:
 
 _COMPOSITION, _OXIDATION, _STRUCTURE = ("composition",), ("oxidation",), (STRUCTURE,)
 _MECHANICS = (MECHANICS,)
+_SCATTERING = ("scattering",)
 _PROJECTED = ("projections", "phase_maps")
 
 # fmt: off
@@ -93,7 +94,7 @@ _ROWS = (
     Stage("align", "composition", version=8, settings="AlignStage",
           branches=("composition", "areal_density", "tomogram"), inputs={"*": "normalize/*"},
           store="align.zarr", products={"table": "alignment.csv"}, group="prepare"),
-    Stage("decompose", "composition", version=4, settings="DecomposeStage",
+    Stage("decompose", "composition", version=5, settings="DecomposeStage",
           branches=("composition", "areal_density"), inputs={"align": "align"}, store="decompose.zarr",
           group="prepare"),
     Stage("reconstruct_prepare", "composition", version=2, settings="ReconstructStepStage",
@@ -126,7 +127,7 @@ _ROWS = (
     Stage("classify", "composition", version=6, settings="ClassifyStage", branches=_COMPOSITION,
           inputs={"reconstruct": "reconstruct", "uncertainty": "uncertainty"}, store="classify.zarr",
           group="finish"),
-    Stage("measure", "composition", version=8, settings="MeasureStage", branches=_COMPOSITION,
+    Stage("measure", "composition", version=10, settings="MeasureStage", branches=_COMPOSITION,
           inputs={"decompose": "decompose", "reconstruct": "reconstruct", "uncertainty": "uncertainty",
                   "classify": "classify"},
           products={"phases": "phases.json", "domains": "domains.csv", "shells": "composition_shells.csv"},
@@ -185,6 +186,20 @@ _ROWS = (
     Stage("export_mechanics", "mechanics", version=1, settings="ExportStage", branches=_MECHANICS,
           inputs={"lithiate": "lithiate", "solve_stress": "solve_stress"},
           products={"store": "mechanics.ome.zarr"}),
+    Stage("normalize_map", "scattering", version=1, settings="NormalizeMapStage", branches=_SCATTERING,
+          jobs="series", raw="source", store="normalize/{job}.zarr", group="scattering"),
+    Stage("calibrate_map", "scattering", version=1, settings="CalibrateMapStage", branches=_SCATTERING,
+          jobs="series", inputs={"normalize": "normalize/{job}"}, store="calibrate/{job}.zarr",
+          group="scattering"),
+    Stage("measure_scattering", "scattering", version=1, settings="MeasureScatteringStage",
+          branches=_SCATTERING, raw="references", inputs={"calibrate_*": "calibrate/*"},
+          store="measure.zarr",
+          products={"yields": "scattering_yields.csv", "cuts": "scattering_cuts.csv",
+                    "valences": "scattering_valences.csv", "summary": "scattering.json"},
+          threads=1, group="scattering"),
+    Stage("export_scattering", "scattering", version=1, settings="ExportStage", branches=_SCATTERING,
+          inputs={"calibrate_*": "calibrate/*", "measure": "measure"},
+          products={"store": "scattering.ome.zarr"}, threads=1, group="scattering"),
     Stage("register_branches", "shared", version=3, settings="RegisterBranchesStage",
           inputs={"reconstruct": "composition:reconstruct", "uncertainty": "composition:uncertainty",
                   "classify": "composition:classify", "voids": "structure:voids"},
@@ -192,9 +207,9 @@ _ROWS = (
           products={"branches": "branches.json", "distances": "voids_and_domains.csv",
                     "neighbourhoods": "void_neighbourhoods.csv"},
           threads=4),
-    Stage("report", "shared", version=8, settings="ReportStage", cost="",
+    Stage("report", "shared", version=10, settings="ReportStage", cost="",
           products={"report": "report.html"}, threads=2),
-    Stage("comparison", "shared", version=1, settings="ComparisonStage", cost="",
+    Stage("comparison", "shared", version=2, settings="ComparisonStage", cost="",
           products={"report": "comparison.html"},
           beside=("comparison_values.csv", "comparison_groups.csv", "comparison_differences.csv", "comparison_shells.csv"),
           threads=1),

@@ -8,18 +8,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oxytomo.errors import InputError
-from oxytomo.results.images import OpenedImage, image_record, open_image
+from oxytomo.results.images import Levels, OpenedImage, image_record, open_image
 from oxytomo.results.opening import FILES_OF_A_SAMPLE, holds_results, samples_below
 from oxytomo.results.results import Results
+from oxytomo.view.napari_plugin.overlays import Registered, null_run, registered_voids
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The images of one sample, the first at the bottom, and its branches that are not finished."""
+    """One sample.
+
+    Attributes
+    ----------
+    name : of the sample
+    images : its images, the first at the bottom
+    unfinished : its branches that are not finished
+    null : deviation in a uniform particle, on the grid of the composition
+    registered : voids on the grid of the composition, if both branches show the same particle
+    """
 
     name: str
     images: Sequence[OpenedImage]
     unfinished: Sequence[str]
+    null: Levels | None = None
+    registered: Registered | None = None
 
 
 def find_samples(path: Path) -> list[Sample]:
@@ -36,7 +48,8 @@ def find_samples(path: Path) -> list[Sample]:
         image = open_image(folder)
         return [Sample(image.sample, [image], [])]
     folders = [folder] if holds_results(folder) else samples_below(folder)
-    samples = [_sample(Results.of_folder(one)) for one in folders]
+    # Maps over energies are no images of the sample: opened alone only
+    samples = [_in_space(_sample(Results.of_folder(one))) for one in folders]
     shown = [sample for sample in samples if sample.images]
     if shown:
         return shown
@@ -51,6 +64,12 @@ def find_samples(path: Path) -> list[Sample]:
         if unfinished
         else "give <results>/<sample>, or one of its folders *.ome.zarr",
     )
+
+
+def _in_space(sample: Sample) -> Sample:
+    """Return a sample without images whose axes are energies."""
+    images = [image for image in sample.images if image.kind != "scattering"]
+    return Sample(sample.name, images, sample.unfinished)
 
 
 def is_ours(path: Path) -> bool:
@@ -68,4 +87,11 @@ def _is_zarr(folder: Path) -> bool:
 
 
 def _sample(results: Results) -> Sample:
-    return Sample(results.name, list(results.images.values()), results.unfinished)
+    images, files = list(results.images.values()), results.files
+    return Sample(
+        results.name,
+        images,
+        results.unfinished,
+        null=null_run(files, images),
+        registered=registered_voids(files, images),
+    )
