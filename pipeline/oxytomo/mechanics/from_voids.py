@@ -14,6 +14,9 @@ from oxytomo.segment.regions import Labels
 from oxytomo.segment.void_noise import noise_correlation
 from oxytomo.segment.voids import Voids, find_voids, label_voids
 
+HALF = 0.5
+"""Void fraction at the surface of a pore; the segmentation reaches further into the blur."""
+
 
 def box_of_particle(voids: Voids, *, wanted: int | None) -> tuple[int, tuple[slice, ...]]:
     """Return the label of a particle and its box; the largest particle if none is wanted.
@@ -67,7 +70,8 @@ class _Found:
 
 def _parts(voids: Voids, label: int, box: tuple[slice, ...], found: _Found, voxel_um: float) -> Parts:
     inside = voids.particle[box] == label
-    pores = np.where(inside & (found.instances <= found.n_pores), found.instances, 0).astype(np.int32)
+    own = inside & (found.instances <= found.n_pores) & (found.void >= HALF)  # the surface of a pore
+    pores = np.where(own, found.instances, 0).astype(np.int32)
     labels = np.where(pores > 0, VOID, np.where(inside, SOLID, 0)).astype(np.uint8)
     cracks: BoolArray = inside & (found.instances > found.n_pores)
     labels[six_connected(cracks, found.void.astype(np.float32)) & inside] = CRACK
