@@ -70,7 +70,7 @@ class _Found:
 
 def _parts(voids: Voids, label: int, box: tuple[slice, ...], found: _Found, voxel_um: float) -> Parts:
     inside = voids.particle[box] == label
-    own = inside & (found.instances <= found.n_pores) & (found.void >= HALF)  # the surface of a pore
+    own = inside & (found.instances <= found.n_pores) & (found.void >= HALF)
     pores = np.where(own, found.instances, 0).astype(np.int32)
     labels = np.where(pores > 0, VOID, np.where(inside, SOLID, 0)).astype(np.uint8)
     cracks: BoolArray = inside & (found.instances > found.n_pores)
