@@ -26,6 +26,7 @@ PROSE = (
     "phase",
     "preprocess",
     "reconstruct",
+    "scattering",
     "segment",
     "simulate",
 )

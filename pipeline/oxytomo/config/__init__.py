@@ -15,6 +15,7 @@ from oxytomo.config.oxidation import (
 from oxytomo.config.patterns import expand
 from oxytomo.config.phase import ProjectionSource, ReconstructStructureSettings, RetrievePhaseSettings
 from oxytomo.config.project import Branch, ProjectConfig, RegisterBranchesSettings, SampleConfig
+from oxytomo.config.scattering import MapSource, ScatteringConfig
 from oxytomo.config.settings import (
     AlignSettings,
     ClassifySettings,
@@ -41,6 +42,7 @@ from oxytomo.config.source import (
 )
 from oxytomo.config.stage_settings import (
     AlignStage,
+    CalibrateMapStage,
     ClassifyStage,
     ComparisonStage,
     DecomposeStage,
@@ -49,9 +51,11 @@ from oxytomo.config.stage_settings import (
     FitValenceStage,
     LithiateStage,
     MeasureOxidationStage,
+    MeasureScatteringStage,
     MeasureStage,
     MeasureStressStage,
     MeasureVoidsStage,
+    NormalizeMapStage,
     NormalizeStackStage,
     NormalizeStage,
     ReadVolumeStage,
@@ -77,6 +81,7 @@ __all__ = [
     "AngleRamp",
     "ArealDensityConfig",
     "Branch",
+    "CalibrateMapStage",
     "ChargeBalanceSettings",
     "ChargeStateSettings",
     "ClassifySettings",
@@ -95,9 +100,11 @@ __all__ = [
     "ImageSource",
     "InstrumentSettings",
     "LithiateStage",
+    "MapSource",
     "MaterialSettings",
     "MeasureOxidationSettings",
     "MeasureOxidationStage",
+    "MeasureScatteringStage",
     "MeasureSettings",
     "MeasureStage",
     "MeasureStressStage",
@@ -106,6 +113,7 @@ __all__ = [
     "MechanicsConfig",
     "MechanicsSettings",
     "ModelTermSettings",
+    "NormalizeMapStage",
     "NormalizeSettings",
     "NormalizeStackSettings",
     "NormalizeStackStage",
@@ -133,6 +141,7 @@ __all__ = [
     "RetrievePhaseSettings",
     "RetrievePhaseStage",
     "SampleConfig",
+    "ScatteringConfig",
     "SegmentVoidsSettings",
     "SegmentVoidsStage",
     "SolveStressStage",

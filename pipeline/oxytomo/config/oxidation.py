@@ -224,7 +224,7 @@ class OxidationConfig(Settings):
 
     @field_validator("references", mode="before")
     @classmethod
-    def _valences_as_text(cls, value: Any) -> Any:
+    def references_as_text(cls, value: Any) -> Any:
         """Accept valences without quotes."""
         known_elements(value, what="the references")
         if not isinstance(value, dict):
@@ -250,7 +250,7 @@ class OxidationConfig(Settings):
         for element in self.measured:
             given = self.references.get(element) or {}
             count = sum(len(spectra) for spectra in given.values())
-            valences = {_valence(text, element) for text in given}
+            valences = {valence_of(text, element) for text in given}
             if len(valences) < 2 or count > MAX_REFERENCES:
                 raise rejected(
                     f"2 to {MAX_REFERENCES} reference spectra of at least two valences",
@@ -278,14 +278,14 @@ class OxidationConfig(Settings):
     def spectra_of(self, element: str) -> tuple[tuple[float, ReferenceSource], ...]:
         """Return the references of one element and their valences, sorted by valence."""
         pairs = [
-            (_valence(text, element), spectrum)
+            (valence_of(text, element), spectrum)
             for text, spectra in self.references[element].items()
             for spectrum in spectra
         ]
         return tuple(sorted(pairs, key=lambda pair: pair[0]))
 
 
-def _valence(text: str, element: str) -> float:
+def valence_of(text: str, element: str) -> float:
     """Return the valence of a key; the number may have a sign after it, as in ``3+``."""
     cleaned = text.strip().replace("−", "-")
     if re.fullmatch(r"\d+(\.\d+)?[+-]", cleaned):

@@ -4,6 +4,7 @@ from oxytomo.arrays import Quantity
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
 from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
+from oxytomo.config.scattering import ScatteringConfig
 from oxytomo.config.structure import StructureConfig
 
 BranchConfig = (
@@ -13,6 +14,7 @@ BranchConfig = (
     | OxidationConfig
     | StructureConfig
     | MechanicsConfig
+    | ScatteringConfig
 )
 
 
@@ -30,6 +32,8 @@ def light_from_air(config: BranchConfig) -> bool:
 
     A single image of a scanned beam has no other source; tilt series need a region from the user.
     """
+    if isinstance(config, ScatteringConfig):
+        return False
     if isinstance(config, OxidationConfig):
         return config.normalize.air_rescale
     if isinstance(config, MechanicsConfig):

@@ -32,6 +32,12 @@ def array_readers(results: "Results") -> Readers:
             for name, (array, definition) in ELEMENT_ARRAYS.items():
                 place = f"oxidation/{element}_{name}"
                 found[place] = _from_store(results, place, ArrayType(key, array, f"{element}: {definition}"))
+        elif key.startswith("scattering_calibrate_"):
+            name = key.removeprefix("scattering_calibrate_")
+            said = "photons per mean incident flux in each bin"
+            found[f"scattering/{name}"] = _from_store(
+                results, f"scattering/{name}", ArrayType(key, "intensity", said)
+            )
     if "areal_density/areal_density" in found:
         found["areal_density/areal_density_sigma"] = lambda: _sigma(results)
     stored = {key.partition("/")[0] for key in found}

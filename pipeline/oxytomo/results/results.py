@@ -19,6 +19,7 @@ from oxytomo.results.keyed import Keyed
 from oxytomo.results.numbers import Number, branch_numbers
 from oxytomo.results.places import JOINT, JSON_TABLES, STORES, find_results
 from oxytomo.results.read_oxidation import read_oxidation
+from oxytomo.results.read_scattering import read_scattering
 from oxytomo.results.records import (
     Alignment,
     ArealDensity,
@@ -26,9 +27,11 @@ from oxytomo.results.records import (
     Joint,
     Mechanics,
     Oxidation,
+    Scattering,
     Structure,
     Tomogram,
 )
+from oxytomo.results.scattering_numbers import scattering_quantities
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -41,6 +44,7 @@ _READERS: Mapping[str, Callable[[Files], Any]] = {
     "oxidation": read_oxidation,
     "structure": read.read_structure,
     "mechanics": read.read_mechanics,
+    "scattering": read_scattering,
     JOINT: read.read_joint,
 }
 
@@ -107,6 +111,11 @@ class Results:
         return self.record("mechanics")
 
     @property
+    def scattering(self) -> Scattering | None:
+        """The scattering branch."""
+        return self.record("scattering")
+
+    @property
     def joint(self) -> Joint | None:
         """Composition and structure of the particle, registered to each other."""
         return self.record(JOINT)
@@ -162,7 +171,9 @@ class Results:
         """The quantities of the sample, from its existing tables."""
         with numbers_of(self.files.paths, "oxidation"):
             elements = list((self.files.json("oxidation_summary") or {"elements": ()})["elements"])
-        known = (*COMPOSITION, *valence_quantities(elements), *STRUCTURE, *MECHANICS)
+        with numbers_of(self.files.paths, "scattering"):
+            scattering = scattering_quantities(self.files.json("scattering_summary") or {})
+        known = (*COMPOSITION, *valence_quantities(elements), *STRUCTURE, *MECHANICS, *scattering)
         return [one for one in known if JSON_TABLES[one.branch] in self.files]
 
     def _numbers_of(self, branch: str) -> Mapping[str, Number]:
