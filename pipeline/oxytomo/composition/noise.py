@@ -102,7 +102,7 @@ def draw(oxygen: Field, metal: Field, data: ColumnDensities, *, rng: np.random.G
     areal = new_field((n, *oxygen.shape), np.float32)
     for tilts in data.parts:
         covariance, measured = np.asarray(data.covariance[:, tilts]), np.asarray(data.areal[:, tilts])
-        expected = np.stack([np.asarray(oxygen[tilts])] + [np.asarray(metal[tilts])] * (n - 1))
+        expected = data.expected(np.asarray(oxygen[tilts]), np.asarray(metal[tilts]))
         for t in range(expected.shape[1]):
             factor = noise_factor(covariance[:, t])
             white = rng.standard_normal((n, *oxygen.shape[1:]), dtype=np.float32)
