@@ -136,9 +136,7 @@ def component_spectra(
     )
 
 
-def _windows(
-    energy_ev: Float64Array, references: Sequence[Reference], options: SpectraOptions
-) -> Windows:
+def _windows(energy_ev: Float64Array, references: Sequence[Reference], options: SpectraOptions) -> Windows:
     """Return the windows of the edge between all energies, those of the references included."""
     everything = np.concatenate([energy_ev, *(one.spectrum.energy_ev for one in references)])
     found = default_windows(options.element, everything)
@@ -156,12 +154,14 @@ def _at(
 ) -> Float64Array:
     """Return a normalised reference at some energies; it is 0 below its first energy there."""
     spectrum, name = reference.spectrum, _called(reference, options)
-    window = {"edge_ev": windows.edge_ev, "pre_edge": windows.pre_edge, "post_edge": windows.post_edge}
-    short = normalization_span(spectrum, edge_ev=windows.edge_ev, post_edge=windows.post_edge) < SHORT_POST_EV
-    if options.references_normalized or (short and is_normalized(spectrum, **window)):
+    edge, pre, post = windows.edge_ev, windows.pre_edge, windows.post_edge
+    short = normalization_span(spectrum, edge_ev=edge, post_edge=post) < SHORT_POST_EV
+    if options.references_normalized or (
+        short and is_normalized(spectrum, edge_ev=edge, pre_edge=pre, post_edge=post)
+    ):
         curve = spectrum.absorption
     else:
-        curve = normalized_absorption(spectrum, **window, name=name)
+        curve = normalized_absorption(spectrum, edge_ev=edge, pre_edge=pre, post_edge=post, name=name)
     # Far below the edge a normalised spectrum is 0, so it need not reach these energies.
     needed = (energy_ev >= spectrum.energy_ev[0]) | (energy_ev > windows.pre_edge[1])
     found = np.zeros(energy_ev.size)

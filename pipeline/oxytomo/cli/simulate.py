@@ -19,6 +19,7 @@ DESCRIPTION = """\
 Write a simulated acquisition of a cathode particle: raw files in the Data Exchange format, the ground truth
 (truth.npz), and a configuration that is ready to run. The kinds and their ground truth:
 'tilts': dual-energy tilt series (densities, deviation, shifts);
+'chemical-state': tilt series at many energies of an edge (valence, shifts);
 'xanes': stack of images through the edge of each element (valence, edge jump, shifts);
 'holotomography': holograms at four distances (volume, shifts);
 'volume': phase-contrast volume with pores and cracks (voids and their sizes)."""
@@ -44,9 +45,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("folder", type=Path, metavar="OUT_DIR", help="output folder for raw/, truth.npz and config.yaml")
     add(
         "--kind",
-        choices=("tilts", "xanes", "holotomography", "volume"),
+        choices=("tilts", "chemical-state", "xanes", "holotomography", "volume"),
         default="tilts",
-        help="dual-energy tilt series, stacks through edges, holograms at four distances, or a "
+        help="dual-energy tilt series, tilt series at many energies, stacks through edges, holograms at four distances, or a "
         "phase-contrast volume of a particle with pores and cracks (default: %(default)s)",
     )
     add(
@@ -54,7 +55,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=None,
         metavar="EL",
-        help="edges to record: O, Mn, Co, Ni (for xanes: Mn, Co, Ni); default: all",
+        help="edges to record: O, Mn, Co, Ni (for xanes: Mn, Co, Ni; for chemical-state one of them, "
+        "default Ni); default: all",
     )
     add(
         "--size", type=int, default=demo.SIZE, help="detector pixels in each direction (default: %(default)s)"
@@ -89,8 +91,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--energies",
         type=int,
-        default=demo.ENERGIES,
-        help="number of energies of a xanes stack (default: %(default)s)",
+        default=None,
+        help=f"number of energies of a xanes stack (default: {demo.ENERGIES}) or of tilt series of "
+        f"chemical-state (default: {demo.STATE_ENERGIES})",
     )
     add_effects(parser)
     add(
@@ -114,7 +117,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.kind == "xanes":
         from oxytomo.cli.simulate_stack import write_stacks
 
+        arguments.energies = arguments.energies or demo.ENERGIES
         return write_stacks(arguments)
+    if arguments.kind == "chemical-state":
+        from oxytomo.cli.simulate_states import write_states
+
+        arguments.energies = arguments.energies or demo.STATE_ENERGIES
+        check_sizes(arguments)
+        return write_states(arguments)
     arguments.elements = arguments.elements or list(EDGES)
     _check(arguments)
     if arguments.kind == "volume":
@@ -263,6 +273,11 @@ def _check(arguments: argparse.Namespace) -> None:
             got=" ".join(arguments.elements),
             fix="give e.g. --elements O Mn Ni",
         )
+    check_sizes(arguments)
+
+
+def check_sizes(arguments: argparse.Namespace) -> None:
+    """Refuse sizes and numbers out of range."""
     limits = {
         "--size": (arguments.size, 16, 4096),
         "--tilts": (arguments.tilts, 3, 2000),

@@ -1,5 +1,6 @@
 """Settings of all stages, the configuration file, its schema and the plan of a run."""
 
+from oxytomo.config.chemical_state import ChemicalStateConfig
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, EdgePair, TomogramConfig
 from oxytomo.config.instrument import InstrumentSettings
 from oxytomo.config.load import config_error, load_config, parse_config, read_yaml, results_below
@@ -42,17 +43,20 @@ from oxytomo.config.stage_settings import (
     ClassifyStage,
     ComparisonStage,
     DecomposeStage,
+    DecomposeStatesStage,
     DistanceStage,
     ExportStage,
     FitValenceStage,
     MeasureOxidationStage,
     MeasureStage,
+    MeasureStatesStage,
     MeasureVoidsStage,
     NormalizeStackStage,
     NormalizeStage,
     ReadVolumeStage,
     ReconstructPartStage,
     ReconstructStage,
+    ReconstructStatesStage,
     ReconstructStepStage,
     ReconstructStructureStage,
     ReconstructTomogramStage,
@@ -63,6 +67,7 @@ from oxytomo.config.stage_settings import (
     RetrievePhaseStage,
     SegmentVoidsStage,
     UncertaintyStage,
+    UncertaintyStatesStage,
 )
 from oxytomo.config.structure import MeasureVoidsSettings, SegmentVoidsSettings, StructureConfig
 
@@ -72,12 +77,14 @@ __all__ = [
     "AngleRamp",
     "ArealDensityConfig",
     "Branch",
+    "ChemicalStateConfig",
     "ClassifySettings",
     "ClassifyStage",
     "ComparisonStage",
     "CompositionConfig",
     "DecomposeSettings",
     "DecomposeStage",
+    "DecomposeStatesStage",
     "DeviationSettings",
     "DistanceStage",
     "EdgePair",
@@ -91,6 +98,7 @@ __all__ = [
     "MeasureOxidationStage",
     "MeasureSettings",
     "MeasureStage",
+    "MeasureStatesStage",
     "MeasureVoidsSettings",
     "MeasureVoidsStage",
     "ModelTermSettings",
@@ -107,6 +115,7 @@ __all__ = [
     "ReconstructPartStage",
     "ReconstructSettings",
     "ReconstructStage",
+    "ReconstructStatesStage",
     "ReconstructStepStage",
     "ReconstructStructureSettings",
     "ReconstructStructureStage",
@@ -130,6 +139,7 @@ __all__ = [
     "TomogramReconstructSettings",
     "UncertaintySettings",
     "UncertaintyStage",
+    "UncertaintyStatesStage",
     "VolumeSource",
     "config_error",
     "expand",

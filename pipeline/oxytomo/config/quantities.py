@@ -1,11 +1,19 @@
 """Defaults for the quantity of the pixels and for the incident intensity."""
 
 from oxytomo.arrays import Quantity
+from oxytomo.config.chemical_state import ChemicalStateConfig
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
 from oxytomo.config.oxidation import OxidationConfig
 from oxytomo.config.structure import StructureConfig
 
-BranchConfig = CompositionConfig | ArealDensityConfig | TomogramConfig | OxidationConfig | StructureConfig
+BranchConfig = (
+    CompositionConfig
+    | ArealDensityConfig
+    | TomogramConfig
+    | ChemicalStateConfig
+    | OxidationConfig
+    | StructureConfig
+)
 
 
 def default_quantity(config: BranchConfig) -> Quantity:

@@ -5,6 +5,7 @@ Paths are relative to the results folder.
 
 from pathlib import Path
 
+from oxytomo.config.chemical_state import ChemicalStateConfig
 from oxytomo.config.composition import CompositionConfig
 from oxytomo.config.oxidation import OxidationConfig
 from oxytomo.config.plan import (
@@ -96,7 +97,7 @@ def raw_inputs(project: ProjectConfig, sample: str, branch: Branch, stage: str, 
     """Return the raw files in the settings of a stage; none if its inputs are stores."""
     config, row = branch_config(project, sample, branch), STAGES[stage]
     sources = branch_sources(config)
-    if row.raw == "references" and isinstance(config, OxidationConfig):
+    if row.raw == "references" and isinstance(config, OxidationConfig | ChemicalStateConfig):
         return reference_files(config, job)
     if row.raw == "mask":
         return source_files(sources["mask"]) if "mask" in sources else []
