@@ -11,6 +11,7 @@ from oxytomo.results.definitions import (
     ENERGY_SCALE_EV,
     STRUCTURE,
     Quantity,
+    state_quantities,
     valence_quantities,
 )
 from oxytomo.results.files import Files
@@ -82,6 +83,8 @@ def branch_numbers(files: Files, branch: str) -> dict[str, Number]:
         return composition_numbers(content)
     if branch == "structure":
         return structure_numbers(content)
+    if branch == "chemical_state":
+        return state_numbers(content["elements"])
     shells = files.table("oxidation_shells")
     return {} if shells is None else oxidation_numbers(content["elements"], shells)
 
@@ -90,6 +93,18 @@ def composition_numbers(content: Mapping[str, Any]) -> dict[str, Number]:
     """Return the class fractions in ``phases.json``."""
     fractions = content["fractions"]
     return {one.key: _stored(one, fractions[one.key], 100.0) for one in COMPOSITION}
+
+
+def state_numbers(summary: Mapping[str, Any]) -> dict[str, Number]:
+    """Return mean valences and shares of the classes in ``chemical_state.json``."""
+    found = {}
+    for element, facts in summary.items():
+        mean, *shares = state_quantities([element])
+        entry = {"value": facts["mean_valence"], "ci95": facts["ci95"]}
+        found[mean.key] = _stored(mean, entry, 1.0)
+        for one in shares:
+            found[one.key] = _stored(one, facts["fractions"][one.key.partition("_")[0]], 100.0)
+    return found
 
 
 def structure_numbers(facts: Mapping[str, Any]) -> dict[str, Number]:

@@ -12,15 +12,19 @@ STORES: Mapping[Branch, tuple[str, ...]] = {
     "composition": ("align", "decompose", "reconstruct", "uncertainty", "classify"),
     "areal_density": ("align", "decompose"),
     "tomogram": ("align", "reconstruct"),
+    "chemical_state": ("align", "measure"),
     "oxidation": ("measure",),
     "structure": ("volume", "voids"),
 }
-ELEMENT_STORES = ("normalize", "register", "fit")
+ELEMENT_STORES = ("normalize", "register", "fit", "decompose", "reconstruct", "uncertainty")
 """Folders below the folder of a branch with one store per series or element."""
 TABLES: Mapping[str, str] = {
     "composition_measure": "phases.json",
     "shells": "composition_shells.csv",
     "domains": "domains.csv",
+    "chemical_state_summary": "chemical_state.json",
+    "chemical_state_shells": "chemical_state_shells.csv",
+    "chemical_state_domains": "chemical_state_domains.csv",
     "oxidation_summary": "oxidation.json",
     "oxidation_shells": "oxidation_shells.csv",
     "oxidation_profiles": "oxidation_profiles.csv",
@@ -47,6 +51,7 @@ JOINT = "branches"
 
 JSON_TABLES: Mapping[str, str] = {
     "composition": "composition_measure",
+    "chemical_state": "chemical_state_summary",
     "oxidation": "oxidation_summary",
     "structure": "structure_measure",
     JOINT: "branches",

@@ -16,12 +16,14 @@ from oxytomo.view.composition_part import composition_part
 from oxytomo.view.other_parts import areal_density_part, tomogram_part
 from oxytomo.view.oxidation_part import oxidation_part
 from oxytomo.view.report import Part, build_report, footer, record_of
+from oxytomo.view.states_part import chemical_state_part
 from oxytomo.view.structure_part import structure_part
 
 TITLES: Mapping[Branch, str] = {
     "composition": "composition",
     "areal_density": "areal density",
     "tomogram": "tomogram",
+    "chemical_state": "chemical state",
     "oxidation": "oxidation",
     "structure": "structure",
 }
@@ -29,6 +31,7 @@ _PARTS: Mapping[str, Callable[[Any], Part]] = {
     "composition": composition_part,
     "areal_density": areal_density_part,
     "tomogram": tomogram_part,
+    "chemical_state": chemical_state_part,
     "oxidation": oxidation_part,
     "structure": structure_part,
     JOINT: branches_part,
