@@ -26,6 +26,9 @@ WRONG_SCALE_EV, WRONG_SCALE_GAIN, WRONG_SCALE_MISFIT = 0.3, 4.0, 0.01
 better by this factor in χ², and the misfit without it exceeds this share of the optical density."""
 
 
+ENERGY_STEP_EV = 0.1
+
+
 @dataclass(frozen=True)
 class StateSeries:
     """Aligned optical densities of one element.
@@ -105,6 +108,7 @@ def decompose_states(
     record = {
         **scale,
         **_fit_record(rays, matrix),
+        "valence_per_0_1_ev": _valence_per_0_1_ev(series, references, options, rays, spectra),
         "condition_number": spectra.condition,
         "background": "free" if spectra.free else "tied",
         "jump_per_um": float(jump),
@@ -150,6 +154,32 @@ def _fit_record(rays: AveragedRays, matrix: Float64Array) -> dict[str, Any]:
         "residual_by_energy": (left.mean(axis=0) / rays.density.mean()).tolist(),
         "averaged_rays": len(rays),
     }
+
+
+def _valence_per_0_1_ev(
+    series: StateSeries,
+    references: Sequence[Reference],
+    options: SpectraOptions,
+    rays: AveragedRays,
+    spectra: ComponentSpectra,
+) -> float | None:
+    """Return the change of the mean valence of the averaged rays if the energies move up by 0.1 eV.
+
+    None where this cannot be found: without rays, or at the end of a reference.
+    """
+    if len(rays) < LEAST_RAYS:
+        return None
+    means = []
+    for step in (0.0, ENERGY_STEP_EV):
+        try:
+            moved = component_spectra(spectra.energy_ev + step, references, options)
+        except InputError:
+            return None
+        areal = _of_rays(rays, moved.matrix(moved.jump_per_um or 1.0)).areal[: moved.valences.size]
+        sums = np.nansum(areal, axis=1, dtype=np.float64)
+        means.append(float(moved.valences @ sums / sums.sum()) if sums.sum() > 0 else float("nan"))
+    change = means[1] - means[0]
+    return change if np.isfinite(change) else None
 
 
 def _energy_scale(

@@ -44,6 +44,7 @@ DEFINITIONS: Mapping[str, str] = {
     "noise": "median standard error of the valence of a voxel",
     "chi_square_per_dof": "of the decomposition, on rays averaged over 4 x 4 pixels: 1 where the spectra explain the data "
     "down to noise",
+    "valence_per_0_1_ev": "change of the mean valence when the energies of the series move up by 0.1 eV",
     "condition_number": "largest factor from the relative error of the spectra to that of the fractions",
     "best_energy_offset_ev": "offset of the energies with the smallest chi-square",
 }

@@ -1,5 +1,7 @@
 """Channels and labels of the image of chemical states."""
 
+import numpy as np
+
 from oxytomo.export.ngff import Channel, Label
 from oxytomo.io.stores import Store
 from oxytomo.palette import (
@@ -11,7 +13,7 @@ from oxytomo.palette import (
     display_window,
     element_color,
 )
-from oxytomo.slabs import plane, sampled
+from oxytomo.slabs import mapped, plane, sampled
 
 CLASSES = {0: "outside", 1: "reference", 2: "high", 3: "low"}
 CONFIDENT = {**CLASSES, 4: "undecided"}
@@ -43,8 +45,9 @@ def state_channels(element: str, position: int, reconstructed: Store, uncertaint
 
 def state_labels(element: str, reconstructed: Store, measured: Store) -> list[Label]:
     """Return classes, certain classes and the particle of one element."""
+    particle = mapped(reconstructed.field("particle"), np.asarray, np.uint8)
     return [
         Label(f"{element}_classes", measured.field(f"{element}_classes"), PHASE_COLORS, CLASSES),
         Label(f"{element}_confident", measured.field(f"{element}_confident"), CONFIDENT_COLORS, CONFIDENT),
-        Label(f"{element}_particle", reconstructed.field("particle"), PARTICLE_COLORS, PARTICLE_NAMES),
+        Label(f"{element}_particle", particle, PARTICLE_COLORS, PARTICLE_NAMES),
     ]

@@ -90,8 +90,8 @@ VALENCE_STEP = (
 
 
 STATE = (
-    "mean over the voxels of the particle; interval from noise replicates, without the energy scale "
-    "and the references"
+    "mean over the voxels of the particle; the interval holds noise and an uncertainty of the energy scale of "
+    f"{ENERGY_SCALE_EV:g} eV (standard deviation), which is nearly all of it"
 )
 
 

@@ -100,8 +100,9 @@ def state_numbers(summary: Mapping[str, Any]) -> dict[str, Number]:
     found = {}
     for element, facts in summary.items():
         mean, *shares = state_quantities([element])
-        entry = {"value": facts["mean_valence"], "ci95": facts["ci95"]}
-        found[mean.key] = _stored(mean, entry, 1.0)
+        of_energy = float_of(facts["model"]["valence_per_0_1_ev"]) / 0.1 * ENERGY_SCALE_EV
+        error = float(np.hypot(float_of(facts["standard_error"]), of_energy))
+        found[mean.key] = _normal(mean, float_of(facts["mean_valence"]), error)
         for one in shares:
             found[one.key] = _stored(one, facts["fractions"][one.key.partition("_")[0]], 100.0)
     return found

@@ -39,11 +39,14 @@ def _sentence(one: ElementState) -> str:
         return f"{one.element}: the valence was reconstructed, but not measured yet."
     s, high, low = one.summary, one.summary["fractions"]["high"], one.summary["fractions"]["low"]
     text = (
-        f"{one.element}: mean valence {_pm(s['mean_valence'], s['standard_error'])} over the voxels of the particle "
+        f"{one.element}: mean valence {_pm(s['mean_valence'], s['standard_error'])} (noise alone) over the voxels "
         f"(standard deviation {s['standard_deviation']:.2f}; noise of a voxel "
         f"{'unknown' if s['noise'] is None else format(s['noise'], '.3f')}). {percent(high['value'])} of the volume lie more "
         f"than {s['threshold']:g} above the reference of {s['reference_valence']:.2f}, {percent(low['value'])} below it."
     )
+    per = s["model"]["valence_per_0_1_ev"]
+    if per is not None:
+        text += f" If the energies were wrong by 0.1 eV, the mean would move by {abs(per):.3f}."
     return text.replace("-", "−")
 
 
@@ -130,8 +133,13 @@ def _quantities(one: ElementState) -> list[Quantity]:
         shown = "" if not limits else f"{percent(limits[0])} to {percent(limits[1])}"
         nothing = "" if of_null is None or of_null != of_null else percent(of_null)
         found.append(Quantity(f"{e}, {name}", percent(entry["value"]), DEFINITIONS[name], shown, nothing))
-    fit = model["chi_square_per_dof"]
+    fit, per = model["chi_square_per_dof"], model["valence_per_0_1_ev"]
     found += [
+        Quantity(
+            f"{e}, per 0.1 eV",
+            "unknown" if per is None else f"{per:+.3f}".replace("-", "−"),
+            DEFINITIONS["valence_per_0_1_ev"],
+        ),
         Quantity(
             f"{e}, χ² per degree of freedom",
             "not tested" if fit is None else f"{fit:.2f}",
