@@ -130,6 +130,17 @@ class FitValenceSettings(Settings):
         le=1e6,
         expert=True,
     )
+    white_line_half_width_ev: float = setting(
+        1.5,
+        "position of the white line: energies within this of the highest point are fitted",
+        unit="eV",
+        gt=0.0,
+        le=100.0,
+        expert=True,
+    )
+    white_line_order: int = setting(
+        4, "position of the white line: order of the polynomial", ge=2, le=4, expert=True
+    )
     thick_od: float = setting(
         2.5, "pixels with a higher optical density are marked too thick", unit="OD", gt=0.0, le=100.0
     )

@@ -129,6 +129,12 @@ ELEMENT_ARRAYS: Mapping[str, tuple[str, str]] = {
     "fractions": ("fractions", "fraction of each reference in the spectrum of the pixel"),
     "edge_jump": ("amount", "optical density by which the spectrum rises through the edge"),
     "chi_square": ("chi_square", "of the fit, per degree of freedom"),
+    "white_line": (
+        "white_line_position_ev",
+        "energy of the white line, from a polynomial around its maximum",
+    ),
+    "white_line_error": ("white_line_error_ev", "standard error of that energy from photon noise"),
+    "edge_energy": ("white_line_edge_ev", "energy of the rising side at half of the edge step"),
     "status": ("status", "whether the pixel has a valence, and why not"),
 }
 """Arrays of the store ``fit`` of an element: name -> array and definition."""
