@@ -161,6 +161,8 @@ def fuzz(target: Target, seed: int, count: int, keep: Path) -> tuple[int, list[s
                     else:
                         failures.append(kept(target, keep, index, content, said[1]))
             process.join()
+            if index < first:
+                raise RuntimeError(f"{target.name}: its honest file cannot be read (see above)")
             if index < count:
                 number = -(process.exitcode or 0)
                 why = "hang" if number == signal.SIGALRM else f"ended by signal {number}"

@@ -146,6 +146,17 @@ def exchange_chunked(path: Path) -> None:
         file["implements"] = "exchange"
 
 
+def slices_chunked(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file.create_dataset("volume", data=FRAMES, chunks=(2, 6, 10), compression="gzip", shuffle=True)
+
+
+def slices_among_others(path: Path) -> None:
+    with h5py.File(path, "w") as file:
+        file["recon/data"] = FRAMES.astype(np.float32)
+        file["recon/mask"], file["recon/voxel_size"] = FRAMES[0] > 0, [5.0]
+
+
 def exchange_plugin(path: Path) -> None:
     import hdf5plugin
 
@@ -386,7 +397,7 @@ _HDF5 = {
     "hdf5_declared": (declared, own_layout),
     "hdf5_fxi": (series, fxi_tomo),
     "hdf5_cxi": (series, cxi),
-    "hdf5_volume": (volume, exchange_chunked, mistral),
+    "hdf5_volume": (volume, slices_chunked, slices_among_others),
 }
 _OTHERS: tuple[Target, ...] = (
     Target("xradia", ".txrm", (xradia,), series),

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 from numba import njit, prange
 
+from oxytomo.align.keys import keys_weights
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray
 from oxytomo.threads import parallel_kernel
 
@@ -179,26 +180,6 @@ def _sandwich(normal: Float64Array, pulls: Float64Array, free: BoolArray) -> Flo
 
 
 @njit(cache=True)
-def _cubic(f, w, d):  # type: ignore[no-untyped-def]
-    """Keys' cubic convolution of four samples and its derivative.
-
-    The point lies at a fraction f in [0, 1) past the second sample.
-    """
-    for j in range(4):
-        t = f + 1 - j
-        a = abs(t)
-        sign = 1.0 if t >= 0 else -1.0
-        if a < 1:
-            w[j] = 1.5 * a**3 - 2.5 * a**2 + 1
-            d[j] = sign * (4.5 * a**2 - 5 * a)
-        elif a < 2:
-            w[j] = -0.5 * a**3 + 2.5 * a**2 - 4 * a + 2
-            d[j] = sign * (-1.5 * a**2 + 5 * a - 4)
-        else:
-            w[j], d[j] = 0.0, 0.0
-
-
-@njit(cache=True)
 def _solve(matrix, columns, n, m):  # type: ignore[no-untyped-def]
     """Solve for m columns in place by Cholesky's method; the matrix (n, n) is overwritten."""
     for j in range(n):
@@ -230,8 +211,8 @@ def _tile_tables(moving, fixed, weights, dy, dx, tile_y, tile_x, table, counts, 
         y1, x1 = min(y0 + tile_y, n_y), min(x0 + tile_x, n_x)
         my, mx = (y0 + y1 - 1) / 2, (x0 + x1 - 1) / 2
         wy, wx, sy, sx = np.empty(4), np.empty(4), np.empty(4), np.empty(4)
-        _cubic(-dy - iy, wy, sy)
-        _cubic(-dx - ix, wx, sx)
+        keys_weights(-dy - iy, wy, sy)
+        keys_weights(-dx - ix, wx, sx)
         size = (y1 - y0) * (x1 - x0)
         kept = np.empty((size, 6))  # y, x, fixed, its slopes, frame
         count, mean, square = 0, 0.0, 0.0

@@ -7,8 +7,9 @@ lock onto the fixed pattern of the detector. Gauss–Newton steps refine the shi
 import numpy as np
 import scipy.fft
 import scipy.ndimage
-from numba import njit, prange
+from numba import prange
 
+from oxytomo.align.keys import keys_weights
 from oxytomo.align.parallel import map_frames, stack_frames
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray
 from oxytomo.threads import parallel_kernel
@@ -195,23 +196,6 @@ def _taper(n: int) -> Float64Array:
     return np.sin(np.pi / 2 * np.minimum(ramp, 1)) ** 2
 
 
-@njit(cache=True)
-def _keys(f, w, d):  # type: ignore[no-untyped-def]
-    """Keys' cubic convolution weights and their derivatives for a fraction f in [0, 1)."""
-    for j in range(4):
-        t = f + 1 - j
-        a = abs(t)
-        sign = 1.0 if t >= 0 else -1.0
-        if a < 1:
-            w[j] = 1.5 * a**3 - 2.5 * a**2 + 1
-            d[j] = sign * (4.5 * a**2 - 5 * a)
-        elif a < 2:
-            w[j] = -0.5 * a**3 + 2.5 * a**2 - 4 * a + 2
-            d[j] = sign * (-1.5 * a**2 + 5 * a - 4)
-        else:
-            w[j], d[j] = 0.0, 0.0
-
-
 @parallel_kernel(element_ns=1000, nogil=True)
 def _gauss_newton(moving, fixed, weights, shifts, residual, iterations, free_gain):  # type: ignore[no-untyped-def]
     n, n_y, n_x = moving.shape
@@ -222,8 +206,8 @@ def _gauss_newton(moving, fixed, weights, shifts, residual, iterations, free_gai
             normal, right = np.zeros((4, 4)), np.zeros(4)
             total, squares, sums, count = 0.0, 0.0, 0.0, 0
             iy, ix = int(np.floor(shifts[i, 0])), int(np.floor(shifts[i, 1]))
-            _keys(shifts[i, 0] - iy, wy, dy_)
-            _keys(shifts[i, 1] - ix, wx, dx_)
+            keys_weights(shifts[i, 0] - iy, wy, dy_)
+            keys_weights(shifts[i, 1] - ix, wx, dx_)
             for y in range(max(0, 1 - iy), min(n_y, n_y - 2 - iy)):
                 for x in range(max(0, 1 - ix), min(n_x, n_x - 2 - ix)):
                     if not weights[i, y, x]:
