@@ -236,3 +236,25 @@ def test_reference_that_does_not_reach_the_energies() -> None:
     options = replace(OPTIONS, references_normalized=True)
     with pytest.raises(InputError, match="a spectrum that covers the fit"):
         component_spectra(state_energies_ev("Ni", 12), [replace(one, spectrum=short), other], options)
+
+
+def test_three_references() -> None:
+    """A reference of another valence in between: the valence holds, and a component that is absent stays small."""
+    series, truth = measured(seed=9, size=28, tilts=31, energies=12)
+    middle = np.mean([one.spectrum.absorption for one in references()], axis=0)
+    energy = references()[0].spectrum.energy_ev
+    # Another spectrum of valence 3: its white line lies between those of the other two
+    other = middle + 1.5 * np.exp(-0.5 * ((energy - 855.3) / 0.5) ** 2)
+    low, high = references()
+    three = [low, Reference("Ni_3", 3.0, Spectrum(energy, other)), high]
+    options = replace(OPTIONS, references_normalized=True)
+    found = decompose_states(series, three, options, energy_offset_ev=0.0, progress=lambda *_: None)
+    data = replace(columns(found, truth, 0.0), atoms=np.ones(3), valences=found.spectra.valences)
+    state = reconstruct_state(data, solver=SOLVER, reference=None)
+    inside = np.asarray(state.result.particle) & np.isfinite(truth.valence)
+    error = (np.asarray(state.valence[:]) - truth.valence)[inside]
+    assert np.sqrt(np.mean(error**2)) < 0.05
+    assert abs(error.mean()) < 0.01
+    absent = np.asarray(state.components[1])[inside]
+    # Densities are not negative, so noise leaves some of it.
+    assert absent.mean() < 0.1
