@@ -130,9 +130,10 @@ class FitValenceSettings(Settings):
         le=1e6,
         expert=True,
     )
-    white_line_half_width_ev: float = setting(
-        1.5,
-        "position of the white line: energies within this of the highest point are fitted",
+    white_line_half_width_ev: float | None = setting(
+        None,
+        "position of the white line: energies within this of the highest point are fitted; empty: "
+        "1.5 eV, or three steps of the energies if these are wider",
         unit="eV",
         gt=0.0,
         le=100.0,

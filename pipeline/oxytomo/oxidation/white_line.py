@@ -126,12 +126,6 @@ def white_line(
     return WhiteLine(*maps, status=status.reshape(shape))
 
 
-def largest_spacing_ev(energy_ev: Float64Array, search: Window) -> float:
-    """Return the largest step of the energies in a window, infinity with fewer than two."""
-    own = np.sort(energy_ev[inside(energy_ev, search)])
-    return float(np.diff(own).max()) if own.size > 1 else float("inf")
-
-
 def _maximum(
     y: Float64Array, weight: Float64Array, offset_ev: Float64Array, order: int
 ) -> tuple[Float64Array, Float64Array, Float64Array]:

@@ -5,7 +5,8 @@ from typing import Any
 
 import numpy as np
 
-from oxytomo.arrays import FloatArray
+from oxytomo.arrays import Float64Array, FloatArray
+from oxytomo.oxidation.edges import Window, inside
 from oxytomo.oxidation.fit_setup import FitSetup
 from oxytomo.oxidation.stack import EnergyStack
 from oxytomo.oxidation.valence_maps import block_rows
@@ -15,13 +16,13 @@ from oxytomo.oxidation.white_line import (
     STATUS_NAMES,
     TOO_THICK,
     WhiteLine,
-    largest_spacing_ev,
     white_line,
 )
 
 NAMES = ("position_ev", "error_ev", "edge_ev", "edge_error_ev", "status")
 """Maps that are kept."""
 MANY_THICK = 0.1
+USUAL_HALF_WIDTH_EV, STEPS = 1.5, 3
 
 
 @dataclass(frozen=True)
@@ -29,7 +30,7 @@ class WhiteLineOptions:
     """How white lines are found; see the settings of the same names."""
 
     element: str
-    white_line_half_width_ev: float
+    white_line_half_width_ev: float | None
     white_line_order: int
     thick_od: float
     thin_sigma: float
@@ -53,31 +54,42 @@ def white_line_maps(
     remarks : what a reader should know
     """
     energy = np.asarray(setup.facts["stack_energy_ev"], np.float64)
+    half_width = options.white_line_half_width_ev or usual_half_width_ev(energy, _window(setup))
     _, n_y, n_x = stack.value.shape
     rows = block_rows(stack.rows_at_once, 2 * energy.size * n_x)
     maps: dict[str, FloatArray] = {}
     for top in range(0, n_y, rows):
         part = slice(top, min(top + rows, n_y))
-        found = _of_rows(stack, setup, options, energy, part)
+        found = _of_rows(stack, setup, options, part, half_width)
         for name in NAMES:
             array = getattr(found, name)
             maps.setdefault(name, np.empty((n_y, n_x), array.dtype))[part] = array
-    summary = _summary(maps)
-    return maps, summary, _remarks(energy, setup, options, summary)
+    summary = {**_summary(maps), "half_width_ev": half_width}
+    return maps, summary, _remarks(options, summary)
+
+
+def usual_half_width_ev(energy_ev: Float64Array, window: Window) -> float:
+    """Return 1.5 eV, or three usual steps of the energies in a window if these are wider."""
+    steps = np.diff(np.unique(energy_ev[inside(energy_ev, window)]))
+    return max(USUAL_HALF_WIDTH_EV, STEPS * float(np.median(steps))) if steps.size else USUAL_HALF_WIDTH_EV
+
+
+def _window(setup: FitSetup) -> Window:
+    low, high = setup.facts["window_ev"]
+    return float(low), float(high)
 
 
 def _of_rows(
-    stack: EnergyStack, setup: FitSetup, options: WhiteLineOptions, energy: np.ndarray, part: slice
+    stack: EnergyStack, setup: FitSetup, options: WhiteLineOptions, part: slice, half_width_ev: float
 ) -> WhiteLine:
-    low, high = setup.facts["window_ev"]
     return white_line(
         np.asarray(stack.value[:, part]),
         np.asarray(stack.variance[:, part]),
-        energy,
-        search=(float(low), float(high)),
+        np.asarray(setup.facts["stack_energy_ev"], np.float64),
+        search=_window(setup),
         pre_edge=tuple(setup.facts["pre_edge_ev"]),
         post_edge=tuple(setup.facts["post_edge_ev"]),
-        half_width_ev=options.white_line_half_width_ev,
+        half_width_ev=half_width_ev,
         order=options.white_line_order,
         weak_sigma=options.thin_sigma,
         thick_od=options.thick_od,
@@ -99,21 +111,10 @@ def _summary(maps: dict[str, FloatArray]) -> dict[str, Any]:
     }
 
 
-def _remarks(
-    energy: np.ndarray, setup: FitSetup, options: WhiteLineOptions, summary: dict[str, Any]
-) -> list[str]:
-    """Report thick pixels, positions outside the range, and energies too far apart."""
+def _remarks(options: WhiteLineOptions, summary: dict[str, Any]) -> list[str]:
+    """Report thick pixels, and positions outside the range."""
     found, counts = [], summary["pixels"]
-    low, high = setup.facts["window_ev"]
-    spacing = largest_spacing_ev(energy, (float(low), float(high)))
-    seen = counts[STATUS_NAMES[FOUND]]
-    if spacing * (options.white_line_order + 1) > 2 * options.white_line_half_width_ev:
-        found.append(
-            f"{options.element}: the energies are up to {spacing:.2g} eV apart, too far for the position of the white line "
-            f"within {options.white_line_half_width_ev:g} eV of its maximum; widen 'white_line_half_width_ev' or lower "
-            "'white_line_order'."
-        )
-    thick = counts[STATUS_NAMES[TOO_THICK]]
+    seen, thick = counts[STATUS_NAMES[FOUND]], counts[STATUS_NAMES[TOO_THICK]]
     if thick > MANY_THICK * max(seen + thick, 1):
         found.append(
             f"{options.element}: {thick} pixels are too thick for the position of the white line: stray light and other orders "
