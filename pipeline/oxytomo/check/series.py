@@ -132,7 +132,7 @@ def files_of_one_energy(summary: "SeriesSummary") -> str:
 def of_energy(
     summary: "SeriesSummary", energy_ev: float | None, place: str
 ) -> tuple["SeriesSummary", IntArray]:
-    """Return the facts of the frames of one energy, and their numbers; of all frames without one."""
+    """Return the facts of the frames of one energy, and their numbers; without one, of all."""
     numbers: IntArray = np.arange(summary.shape[0])
     if energy_ev is None:
         return summary, numbers

@@ -52,7 +52,7 @@ def _same_energies(facts: Mapping[str, SeriesFacts]) -> Iterator[PipelineError]:
 
 
 def _check_spectra(config: ChemicalStateConfig, element: str, energies: list[float], place: str) -> None:
-    """Raise if references are missing, too short or swapped, or the energies do not separate them."""
+    """Raise if references are missing, too short, swapped or not separated by the energies."""
     require_files(f"{place}.references.{element}", reference_files(config, element))
     settings = DecomposeStatesStage(
         **dict(config.decompose),

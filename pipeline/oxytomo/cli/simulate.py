@@ -55,8 +55,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=None,
         metavar="EL",
-        help="edges to record: O, Mn, Co, Ni (for xanes: Mn, Co, Ni; for chemical-state one of them, "
-        "default Ni); default: all",
+        help="edges: O, Mn, Co, Ni (xanes: not O; chemical-state: one, default Ni); default: all",
     )
     add(
         "--size", type=int, default=demo.SIZE, help="detector pixels in each direction (default: %(default)s)"
@@ -92,8 +91,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--energies",
         type=int,
         default=None,
-        help=f"number of energies of a xanes stack (default: {demo.ENERGIES}) or of tilt series of "
-        f"chemical-state (default: {demo.STATE_ENERGIES})",
+        help=f"energies of xanes (default: {demo.ENERGIES}) or chemical-state (default: {demo.STATE_ENERGIES})",
     )
     add_effects(parser)
     add(

@@ -3,6 +3,7 @@
 import argparse
 import sys
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import yaml
@@ -11,10 +12,46 @@ from oxytomo.cli.simulate_folder import make_folder
 from oxytomo.errors import ConfigError, StoreError
 from oxytomo.simulate import demonstration as demo
 
+if TYPE_CHECKING:
+    from oxytomo.arrays import Spectrum, TiltSeries
+    from oxytomo.simulate.states import StateTruth
+
 
 def write_states(arguments: argparse.Namespace) -> int:
     """Simulate and write; return the exit code."""
     from oxytomo.io.readers.data_exchange import write_data_exchange
+
+    element, series, truth, references = _simulated(arguments)
+    names = list(series)
+    folder: Path = arguments.folder
+    try:
+        make_folder(folder, state_configuration(element, names), ("raw", "refs"))
+        for name, recorded in series.items():
+            write_data_exchange(folder / "raw" / f"{name}.h5", recorded)
+        for valence, spectrum in references.items():
+            rows = zip(spectrum.energy_ev, spectrum.absorption, strict=True)
+            lines = ["energy_ev,absorption", *(f"{ev:.2f},{mu:.6g}" for ev, mu in rows)]
+            path = folder / "refs" / f"{element}_{valence:g}.csv"
+            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+        np.savez_compressed(folder / "truth.npz", allow_pickle=False, **vars(truth))
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(
+            str(folder),
+            expected="a folder that may be written",
+            got=error.strerror or str(error),
+            fix="choose another",
+        ) from error
+    sys.stdout.write(f"{len(series)} tilt series in {folder / 'raw'}, truth in {folder / 'truth.npz'}\n")
+    sys.stdout.write(f"next: oxytomo run {folder / 'config.yaml'}\n")
+    return 0
+
+
+def _simulated(
+    arguments: argparse.Namespace,
+) -> "tuple[str, dict[str, TiltSeries], StateTruth, dict[float, Spectrum]]":
+    """Return the element, the raw series by name, the truth, and the references by valence."""
     from oxytomo.simulate.acquisition import Acquisition
     from oxytomo.simulate.energy_stack import EDGE_SPAN_EV
     from oxytomo.simulate.states import (
@@ -71,29 +108,7 @@ def write_states(arguments: argparse.Namespace) -> int:
         diameter_nm=diameter_nm,
         rng=rng,
     )
-    folder: Path = arguments.folder
-    try:
-        make_folder(folder, state_configuration(element, names), ("raw", "refs"))
-        for name, recorded in series.items():
-            write_data_exchange(folder / "raw" / f"{name}.h5", recorded)
-        for valence, spectrum in references.items():
-            rows = zip(spectrum.energy_ev, spectrum.absorption, strict=True)
-            lines = ["energy_ev,absorption", *(f"{ev:.2f},{mu:.6g}" for ev, mu in rows)]
-            path = folder / "refs" / f"{element}_{valence:g}.csv"
-            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
-        np.savez_compressed(folder / "truth.npz", allow_pickle=False, **vars(truth))
-    except OSError as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(
-            str(folder),
-            expected="a folder that may be written",
-            got=error.strerror or str(error),
-            fix="choose another",
-        ) from error
-    sys.stdout.write(f"{len(series)} tilt series in {folder / 'raw'}, truth in {folder / 'truth.npz'}\n")
-    sys.stdout.write(f"next: oxytomo run {folder / 'config.yaml'}\n")
-    return 0
+    return element, series, truth, references
 
 
 def state_configuration(element: str, names: list[str]) -> str:

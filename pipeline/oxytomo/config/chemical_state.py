@@ -1,4 +1,4 @@
-"""Settings of the chemical-state branch: valence in three dimensions from tilt series at many energies."""
+"""Settings of the chemical-state branch: valence in three dimensions from many energies."""
 
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal

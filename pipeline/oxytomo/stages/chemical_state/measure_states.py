@@ -17,7 +17,7 @@ from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Read ``decompose_<El>``, ``reconstruct_<El>`` and ``uncertainty_<El>``; write tables and labels."""
+    """Read ``decompose_<El>``, ``reconstruct_<El>``, ``uncertainty_<El>``; write the numbers."""
     arrays: dict[str, NamedArray] = {}
     summary: dict[str, Any] = {}
     tables: dict[str, list[pd.DataFrame]] = {"shells": [], "domains": []}
