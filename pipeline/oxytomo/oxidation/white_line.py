@@ -122,8 +122,8 @@ def white_line(
     position[~good], error[~good] = np.nan, np.nan
     edge, edge_error = _half_step(y, weight, energy_ev, highest, levels)
     edge[~good], edge_error[~good] = np.nan, np.nan
-    maps = (one.reshape(shape).astype(np.float32) for one in (position, error, height, edge, edge_error))
-    return WhiteLine(*maps, status=status.reshape(shape))
+    maps = [one.reshape(shape).astype(np.float32) for one in (position, error, height, edge, edge_error)]
+    return WhiteLine(maps[0], maps[1], maps[2], maps[3], maps[4], status.reshape(shape))
 
 
 def _maximum(
