@@ -41,9 +41,12 @@ import scipy.ndimage
 
 from oxytomo.cli.simulate import configuration, raw_name
 from oxytomo.composition.cross_sections import attenuation_per_um, table_energies_ev
+from oxytomo.composition.damage import damage_record
 from oxytomo.composition.decomposition import tie_background
 from oxytomo.composition.model_choice import named_causes
 from oxytomo.config import InstrumentSettings, parse_config
+from oxytomo.io.classified_store import order_of_frames
+from oxytomo.io.composition_store import column_densities
 from oxytomo.io.readers.data_exchange import write_data_exchange
 from oxytomo.io.stores import read_store
 from oxytomo.run.chain import CHAIN, run_composition
@@ -101,6 +104,7 @@ CAUSES: dict[str, set[str]] = {
     "beam_0.5": {"illumination"},
     "beam_2": {"illumination"},
     "oxygen_loss": {"damage"},
+    "shrinkage": {"damage"},
     "psf": {"point spread"},
     "mixture": {"illumination", "stray", "near_edge_O", "near_edge_Mn", "carbon", "near_edge_spread_O"},
 }
@@ -250,7 +254,10 @@ def causes_named(folder: Path, said: dict[str, str]) -> list[str]:
     found = named_causes(read_store(folder / "decompose.zarr").attributes["model"])
     if any("the illumination moved by" in text for text in said.values()):
         found.insert(0, "illumination")
-    if "radiation damage" in said["align"]:
+    decomposed = read_store(folder / "decompose.zarr")
+    damage = damage_record(column_densities(decomposed), *order_of_frames(decomposed)) or {}
+    changed = any((damage.get(name) or {}).get("found") for name in ("tm_o", "size"))
+    if changed or "radiation damage" in said["align"]:
         found.insert(0, "damage")
     return found
 

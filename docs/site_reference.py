@@ -203,6 +203,19 @@ COMPARISON: Mapping[str, Mapping[str, str]] = {
 }
 """What the columns of the tables of a comparison are."""
 
+CHARGE_BALANCE: Mapping[str, str] = {
+    "state": "state of charge: a group",
+    "element": "element; `metals` for all cations besides lithium, empty for the formula unit",
+    "quantity": "key of the quantity (see below)",
+    "unit": "its unit",
+    "value": "the number",
+    "low_95": "lower end of its 95 % interval",
+    "high_95": "upper end",
+    "n_particles": "particles of the state",
+    "refused": "why there are only valences; empty if nothing is wrong",
+}
+"""What the columns of the charge balance of a comparison are."""
+
 
 def outputs() -> str:
     """Return the files of a result with their columns and definitions."""
@@ -226,7 +239,9 @@ def outputs() -> str:
     ]
     parts += _arrays()
     parts += _columns()
-    parts.append("\n## Numbers\n\nEach JSON file holds these sentences under `definitions`.\n")
+    parts.append(
+        "\n## Numbers\n\nEach JSON file holds these sentences under `definitions`; those of the charge balance are on its page.\n"
+    )
     for name, definitions in _definitions().items():
         parts.append(f"\n### {name}\n\n| number | what it means |\n|---|---|\n")
         parts += [f"| `{key}` | {_one_line(text)} |\n" for key, text in definitions.items()]
@@ -263,6 +278,8 @@ def _columns() -> Iterator[str]:
     for name, columns in COMPARISON.items():
         yield f"\n### comparison_{name}.csv\n\n| column | what it is |\n|---|---|\n"
         yield from (f"| `{column}` | {_one_line(text)} |\n" for column, text in columns.items())
+    yield "\n### charge_balance.csv\n\n| column | what it is |\n|---|---|\n"
+    yield from (f"| `{column}` | {_one_line(text)} |\n" for column, text in CHARGE_BALANCE.items())
 
 
 UNITS = {
@@ -281,6 +298,7 @@ UNITS = {
 def _definitions() -> Mapping[str, Mapping[str, str]]:
     """Return the definitions of each JSON file."""
     from oxytomo.chemical_state import measures
+    from oxytomo.electrochemistry import charge
     from oxytomo.measure import definitions, structure, void_neighbourhoods
 
     return {
@@ -289,6 +307,7 @@ def _definitions() -> Mapping[str, Mapping[str, str]]:
         "oxidation.json": definitions.OXIDATION_DEFINITIONS,
         "structure.json": structure.DEFINITIONS,
         "branches.json": void_neighbourhoods.DEFINITIONS,
+        "charge balance": charge.DEFINITIONS,
     }
 
 

@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     )
     from oxytomo.library.stacks import normalize_stack, register_stack
     from oxytomo.library.structure import measure_voids, segment_voids
-    from oxytomo.results import open_results
+    from oxytomo.results import collect, open_results
 
     __version__: str
 
@@ -34,6 +34,7 @@ __all__ = [
     "TiltSeries",
     "__version__",
     "align_series",
+    "collect",
     "decompose",
     "fbp",
     "fit_valence",
@@ -69,7 +70,7 @@ _HOMES = {
     "library.simulation": ("simulate_particle", "simulate_stack", "simulate_tilt_series", "simulate_voids"),
     "library.stacks": ("normalize_stack", "register_stack"),
     "library.structure": ("measure_voids", "segment_voids"),
-    "results": ("open_results",),
+    "results": ("collect", "open_results"),
 }
 _MODULE_OF = {name: f"oxytomo.{module}" for module, names in _HOMES.items() for name in names}
 

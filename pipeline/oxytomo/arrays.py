@@ -5,7 +5,7 @@ energies or elements are a leading axis. The detector row is z. Labels: 0 is bac
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from typing import Any, Literal, Protocol
 
 import numpy as np
@@ -48,8 +48,32 @@ OUTSIDE, TARGET, OXYGEN_POOR, OXYGEN_RICH, UNDECIDED = 0, 1, 2, 3, 4
 """Labels of ``phases`` and ``phases_confident``."""
 
 
-@dataclass(frozen=True)
-class TiltSeries:
+_LONGEST = 60
+"""Characters of a value in the text of a data class."""
+
+
+class Brief:
+    """A data class whose text names its fields, and of arrays and tables only their shape."""
+
+    def __repr__(self) -> str:
+        said = (f"{one.name}={_brief(getattr(self, one.name))}" for one in fields(self))  # type: ignore[arg-type]
+        return f"{type(self).__name__}({', '.join(said)})"
+
+
+def _brief(value: Any) -> str:
+    """Return a value as short text."""
+    shape = getattr(value, "shape", None)
+    if isinstance(shape, tuple) and shape:
+        size = " × ".join(map(str, shape))
+        return f"<{size} {getattr(value, 'dtype', type(value).__name__)}>"
+    if isinstance(value, Mapping | list | tuple | set) and len(repr(value)) > _LONGEST:
+        return f"<{len(value)} entries>"
+    text = repr(value)
+    return text if len(text) <= _LONGEST else f"{text[:_LONGEST]} …"
+
+
+@dataclass(frozen=True, repr=False)
+class TiltSeries(Brief):
     """One raw series as recorded: frames in acquisition order, with the metadata of each frame.
 
     Attributes

@@ -8,8 +8,6 @@ from contextlib import nullcontext
 from functools import wraps
 from typing import Any
 
-import numpy as np
-
 LAYERS = ("omp", "workqueue", "tbb")
 """By default Numba prefers TBB where it is installed. Small kernels then take up to 70 times
 longer, and a fork may not return."""
@@ -59,6 +57,7 @@ def parallel_kernel(*, element_ns: float = 3.0, **options: Any) -> Callable[[Cal
     """
 
     def compiled(function: Callable[..., Any]) -> Any:
+        import numpy as np  # not above: the command line alone needs no NumPy
         from numba import get_num_threads, njit, set_num_threads, threading_layer
 
         kernel = njit(parallel=True, cache=True, **options)(function)

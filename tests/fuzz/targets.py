@@ -20,6 +20,7 @@ import zarr
 from oxytomo.arrays import TiltSeries
 from oxytomo.config import load_config
 from oxytomo.errors import InputError
+from oxytomo.io.cycler import read_cycler
 from oxytomo.io.readers import ReadRequest, peek, read_angles, read_tilt_series
 from oxytomo.io.readers.base import SpectrumRequest
 from oxytomo.io.readers.data_exchange import write_data_exchange
@@ -370,6 +371,17 @@ def energy_table_commas(path: Path) -> None:
     path.write_text("energy;i0\n" + "".join(f"{640 + i},25;{i},5\n" for i in range(6)))
 
 
+def cycler_table(path: Path) -> None:
+    rows = [f"{10 * i},{3.8 + 0.01 * (i % 7)},{0.1 * (i // 10 % 2)}" for i in range(60)]
+    path.write_text("\n".join(["time/s,Ewe/V,I/mA", *rows]) + "\n", encoding="utf-8")
+
+
+def cycler_table_commas(path: Path) -> None:
+    rows = [f"{i}\t{3800 + i % 7}\t0,{i // 10 % 2}" for i in range(60)]
+    head = ["EC-Lab ASCII FILE", "Nb header lines : 4", "", "Time (min)\t<Ewe>/mV\t<I>/mA"]
+    path.write_text("\n".join([*head, *rows]) + "\n", encoding="latin-1")
+
+
 def energy_table(path: Path) -> None:
     path.write_text("energy_ev,counts\n" + "".join(f"{640 + i},{i}\n" for i in range(6)))
 
@@ -426,6 +438,7 @@ _OTHERS: tuple[Target, ...] = (
     ),
     Target("angles", ".txt", (angle_table, angle_table_commas), read_angles),
     Target("energies", ".csv", (energy_table, energy_table_commas), lambda path: read_energies(path, None)),
+    Target("cycler", ".csv", (cycler_table, cycler_table_commas), read_cycler),
     Target("yaml", ".yaml", (example("demo.yaml"), example("stem_eds_elements.yaml"), anchors), load_config),
 )
 TARGETS: dict[str, Target] = {

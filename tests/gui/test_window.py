@@ -73,17 +73,112 @@ def test_classes_have_their_colours_and_maps_fill_the_beam(viewer):
         assert color_at(viewer, (200.0, y_nm, 200.0)).max() > 60, "a projection is seen at every y"
 
 
-def test_in_three_dimensions_something_is_drawn(viewer):
-    only(viewer, "classes", "pores and cracks")
+def in_3d(viewer: Any) -> np.ndarray:
+    """Return the canvas in 3D, as whole numbers."""
     viewer.dims.ndisplay = 3
     viewer.reset_view()
     settle()
-    picture = viewer.screenshot(canvas_only=True, flash=False)[..., :3]
+    return viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
+
+
+def in_slices(viewer: Any) -> None:
     viewer.dims.ndisplay = 2
     viewer.dims.order = (1, 0, 2)
     viewer.reset_view()
     settle()
-    assert (picture.max(axis=-1) > 100).mean() > 0.05
+
+
+def test_in_three_dimensions_both_classes_are_seen_inside_the_particle(viewer):
+    only(viewer, "TM/O deviation", "classes")
+    picture = in_3d(viewer)
+    seen = {layer.name for layer in viewer.layers if layer.visible}
+    assert seen == {"oxygen-poor (surface)", "oxygen-rich (surface)", "particle (surface)"}
+    red, _, blue = np.moveaxis(picture, -1, 0)
+    lit = picture.max(axis=-1) > 25
+    assert lit.mean() > 0.05, "the skin"
+    # Both cubes are 5 of the 40 voxels wide, deep in the ball: target would hide them.
+    assert (red - blue > 60).sum() > 200
+    assert ((blue - red > 15) & (picture.max(axis=-1) > 60)).sum() > 200
+    in_slices(viewer)
+    assert {layer.name for layer in viewer.layers if layer.visible} == {"TM/O deviation", "classes"}
+
+
+def test_in_three_dimensions_the_deviation_shows_both_signs_and_nothing_outside(viewer):
+    only(viewer)
+    in_3d(viewer)
+    deviation = viewer.layers["TM/O deviation"]
+    deviation.visible = True
+    deviation.colorbar.visible = False
+    viewer.canvas.overlays.scale_bar.visible = False
+    settle()
+    picture = viewer.screenshot(canvas_only=True, flash=False)[..., :3].astype(int)
+    red, _, blue = np.moveaxis(picture, -1, 0)
+    assert (red - blue > 40).sum() > 100, "too much metal is red"
+    assert (blue - red > 40).sum() > 100, "too little is blue: a maximum would hide it"
+    # Three cubes of 5 voxels in a ball of 32: what has no value, and what is on target, is not drawn.
+    assert (np.abs(red - blue) > 40).mean() < 0.2
+    viewer.canvas.overlays.scale_bar.visible = True
+    deviation.colorbar.visible = True
+    in_slices(viewer)
+    assert deviation.colormap.colors[128, 3] == 1.0, "white again, not transparent"
+
+
+def test_the_pointer_reads_deviation_class_and_depth(viewer):
+    from types import SimpleNamespace
+
+    def read(place: tuple[float, ...], direction: Any = None) -> str:
+        event = SimpleNamespace(position=place, view_direction=direction)
+        for callback in viewer.mouse_move_callbacks:
+            if type(getattr(callback, "__self__", None)).__name__ == "Pointer":
+                callback(viewer, event)
+        return viewer.canvas.overlays.text.text
+
+    viewer.layers.selection.active = viewer.layers["TM/O deviation"]
+    said = read(nm(POOR))
+    assert "+20.0 % ± " in said
+    assert "oxygen-poor (certain)" in said
+    assert "not registered" in said, "the note stays"
+    assert "depth" not in read((0.0, 0.0, 0.0)), "outside the particle"
+    only(viewer, "TM/O deviation")
+    in_3d(viewer)
+    ray = read((nm(POOR)[0], 0.0, nm(POOR)[2]), np.array([0.0, 1.0, 0.0]))
+    assert "oxygen-poor" in ray, "seen through the target before it"
+    in_slices(viewer)
+    assert "depth" not in viewer.canvas.overlays.text.text
+
+
+def test_cuts_are_linked_with_each_other_and_the_sliders(viewer):
+    from qtpy.QtCore import QPoint, Qt
+    from qtpy.QtTest import QTest
+
+    dock, widget = viewer.window.add_plugin_dock_widget("oxytomo", "Cuts")
+    dock.raise_()
+    only(viewer, "TM/O deviation")
+    widget.layer.setCurrentText("TM/O deviation")
+    look_at(viewer, nm(POOR))
+    settle()
+    across_y = widget.views[0]
+    assert across_y.pixels.shape == (40, 40, 3)
+    red, _, blue = across_y.pixels[POOR[0], POOR[2]].astype(int)
+    assert red > blue + 60, "the cut goes through the red cube"
+    box = across_y.frame()
+    x = box.left() + (RICH[2] + 0.5) / 40 * box.width()
+    y = box.top() + (RICH[0] + 0.5) / 40 * box.height()
+    QTest.mouseClick(across_y, Qt.MouseButton.LeftButton, pos=QPoint(round(x), round(y)))
+    settle()
+    assert viewer.dims.point == pytest.approx((nm(RICH)[0], nm(POOR)[1], nm(RICH)[2]), abs=FINE_NM)
+    across_z = widget.views[1].pixels[RICH[1], RICH[2]].astype(int)
+    assert across_z[2] > across_z[0] + 60, "the other cut shows the blue cube now"
+
+
+def test_docks_share_tabs_and_the_window_keeps_its_size(viewer):
+    window = viewer.window._qt_window
+    before = window.width(), window.height()
+    names = ("Threshold", "Cuts", "Objects", "Profile", "Provenance")
+    docks = [viewer.window.add_plugin_dock_widget("oxytomo", name)[0] for name in names]
+    settle()
+    assert set(docks[1:]) <= set(window.tabifiedDockWidgets(docks[0]))
+    assert (window.width(), window.height()) == before
 
 
 def test_threshold_widget_changes_classes_and_numbers(viewer):
@@ -220,7 +315,7 @@ def test_oxytomo_view_writes_a_picture_of_the_window(display, plugin_results: Pa
     picture = tmp_path / "window.png"
     command = [sys.executable, "-m", "oxytomo", "view", str(plugin_results), "--screenshot", str(picture)]
     done = subprocess.run(
-        command, env=os.environ | display, capture_output=True, text=True, timeout=120, check=False
+        command, env=os.environ | display, capture_output=True, text=True, timeout=300, check=False
     )
     assert done.returncode == 0, done.stderr
     assert picture.stat().st_size < 200_000

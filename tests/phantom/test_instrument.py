@@ -1,13 +1,24 @@
 """Terms of instrument and sample: found where they are, not found where they are not."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from oxytomo.arrays import Spectrum
 from oxytomo.composition.adaptive_prior import adapted
+from oxytomo.composition.amounts import allowed_terms
 from oxytomo.composition.components import KNOWN, component
 from oxytomo.composition.cross_sections import attenuation_per_um
 from oxytomo.composition.decomposition import decompose_weighted, decompose_with_priors, tie_background
-from oxytomo.composition.instrument import Model, Term, judged, without_stray_light
+from oxytomo.composition.instrument import (
+    Model,
+    Term,
+    bounds_of,
+    judged,
+    within_rays,
+    without_stray_light,
+)
 from oxytomo.composition.model_choice import (
     Choice,
     candidates,
@@ -17,6 +28,7 @@ from oxytomo.composition.model_choice import (
     model_record,
 )
 from oxytomo.errors import ConfigError
+from oxytomo.io.spectra import read_spectrum
 from oxytomo.preprocess.averaged_rays import AveragedRays, averaged_rays
 
 ELEMENTS = ["O", "Mn", "Co", "Ni"]
@@ -238,3 +250,65 @@ def test_a_misfit_is_shared_by_all_rays_or_their_own(rng):
     assert local > 3 * own
     # both hold the same size: 3 standard errors in 4 directions, 1.5 in each
     assert shared == pytest.approx(local, rel=0.3)
+
+
+def test_a_trace_of_stray_light_that_matters_nowhere_is_not_reported(rng):
+    # 0.05 %: found at many times its error, but χ² and TM/O are the same without it.
+    _terms, tested = fit_of(measured(rng, stray=0.0005))
+    assert values(tested) == {}
+    assert tested.steps == []
+    # Forced, it is kept.
+    forced = Choice(0.0005, "auto", "auto", (), (KNOWN["carbon"],))
+    assert values(fit_of(measured(rng, stray=0.0005), forced)[1]) == {"stray": 0.0005}
+
+
+def test_stray_light_cannot_exceed_what_the_darkest_ray_transmits(rng):
+    rays = measured(rng)
+    terms, _ = candidates(ELEMENTS, ENERGIES, OWN, PAIRS, AUTO)
+    limits = {t.name: t.most for t in within_rays(terms, rays) if t.kind == "stray"}
+    darkest = np.exp(-rays.density).min(axis=0)
+    # Three errors of at most 1 % above it.
+    assert darkest[:2].min() <= limits["stray_O"] <= 1.04 * darkest[:2].min()
+    assert limits["stray"] <= min(limits.values()) * 1.001
+    assert bounds_of(replace(terms[0], most=0.003)) == (0.0, 0.003)
+
+
+def test_a_factor_far_below_the_tables_is_not_fitted_and_one_at_its_limit_is_marked(rng):
+    rays = measured(rng, oxygen=-0.5)
+    _terms, tested = fit_of(rays, Choice("none", "auto", "none", (), ()))
+    assert values(tested)["near_edge_O"] == pytest.approx(-0.3)
+    record = model_record(tested, [f"{e}_{k}" for e in ELEMENTS for k in ("pre", "post")], [])
+    assert record["terms"]["near_edge_O"]["at_limit"]
+    assert record["fails"]
+    _terms, tested = fit_of(measured(rng, oxygen=0.1))
+    record = model_record(tested, [f"{e}_{k}" for e in ELEMENTS for k in ("pre", "post")], [])
+    assert not record["terms"]["near_edge_O"]["at_limit"]
+
+
+def test_a_measured_spectrum_of_a_substance_takes_its_absorption_off(rng, tmp_path):
+    # A binder whose formula nobody knows: its spectrum was measured, in arbitrary units.
+    energy = np.arange(500.0, 900.0, 2.0)
+    binder = 3e3 * component("binder", {"C": 3, "F": 2, "S": 1}, 1.5).attenuation_per_um(energy)
+    path = tmp_path / "binder.txt"
+    np.savetxt(path, np.column_stack([energy, binder]), header="energy mu")
+    measured_one = read_spectrum(path, group=None, energy_unit=None)
+    named = {"name": "binder", "formula": None, "density_g_cm3": None, "spectrum": str(path)}
+    choice = allowed_terms("none", [named], {"binder": measured_one})
+    rays = measured(rng)
+    there = 0.3 * rng.random(len(rays))
+    density = rays.density + there[:, None] * component(
+        "x", {"C": 3, "F": 2, "S": 1}, 1.5
+    ).attenuation_per_um(ENERGIES)
+    moved = ENERGIES - 1.0  # the tables are looked up elsewhere; the spectrum is not
+    terms, forced = candidates(ELEMENTS, moved, OWN, PAIRS, choice, ENERGIES)
+    tested = choose_model(
+        MATRIX, terms, forced, AveragedRays(density, rays.variance, rays.block, rays.grid), METAL
+    )
+    assert set(values(tested)) == {"binder"}
+    assert tested.plain.per_dof > 5
+    assert tested.fit.per_dof < 1.1
+    too_short = Spectrum(energy[energy < 700], binder[energy < 700])
+    with pytest.raises(ConfigError, match="reaches from 525 to 866 eV"):
+        component("binder", None, None, too_short).attenuation_per_um(ENERGIES)
+    with pytest.raises(ConfigError, match="above 0"):
+        component("binder", None, None, Spectrum(energy, binder - 1e4)).attenuation_per_um(ENERGIES)

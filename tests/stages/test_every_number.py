@@ -99,15 +99,41 @@ def phases_by_hand() -> dict[str, Any]:
         "/voxels_without_deviation": 1,
         "/replicates": 2,
         "/model": None,
+        "/association": None,
+        "/damage": None,
+        "/whole_particle/off_target": False,
+        "/whole_particle/median_deviation": 0.0,
+        "/whole_particle/most_frequent_deviation": 0.0,
+        # One Ni for two O; the reference has 0.98 of that.
+        "/whole_particle/tm_per_o_of_formula": 0.5,
+        "/whole_particle/tm_per_o": pytest.approx(0.49),
+        "/whole_particle/formula": None,
+        "/whole_particle/density_g_cm3": None,
+        "/whole_particle/relative_density": None,
+        "/whole_particle/metal_per_oxygen": None,
+        "/whole_particle/likely_cause": None,
+        "/whole_particle/fractions_against_own_mode": None,
         "/error_budget/noise_and_reconstruction": 0.01,
     }
+    surface = {name: int(((layers() == 1) & (classes() == name)).sum()) for name in known}
     for name, (voxels, faces, each) in known.items():
         value = voxels / n
+        # The outline 0.15 voxel further out or in; borders are sharp, and no tilt range is known.
+        further, nearer = (
+            (voxels + step * surface[name]) / (n + step * sum(surface.values())) for step in (0.15, -0.15)
+        )
+        found[f"/readings/outline_further_out/{name}"] = pytest.approx(further)
+        found[f"/readings/outline_further_in/{name}"] = pytest.approx(nearer)
+        found[f"/readings/borders_at_half_height/{name}"] = pytest.approx(value)
+        below, above = (max(sign * (one - value) for one in (further, nearer)) for sign in (-1, 1))
         scatter, bias = abs(each[0] - each[1]) / n / math.sqrt(2), (each[0] + each[1]) / 2 / n - value
         root = math.sqrt(scatter**2 + bias**2 + (0.1 * faces / n) ** 2 + (113 / n) ** 2)
         for level, factor in (("ci95", 1.42), ("ci68", 0.56)):
-            low_high = [max(0.0, value - factor * root), min(1.0, value + factor * root)]
-            found[f"/fractions/{name}/{level}"] = pytest.approx(low_high)
+            low, high = max(0.0, value - factor * root), min(1.0, value + factor * root)
+            low_high = [value - math.hypot(value - low, below), value + math.hypot(high - value, above)]
+            found[f"/fractions/{name}/{level}"] = pytest.approx(
+                [max(0.0, low_high[0]), min(1.0, low_high[1])]
+            )
         found[f"/fractions/{name}/value"] = pytest.approx(value)
         found[f"/fractions/{name}/replicate_bias"] = pytest.approx(bias, abs=1e-12)
     # One voxel of the null run's 960 is oxygen-poor.
@@ -163,6 +189,9 @@ def check_domains(table: list[dict[str, str]]) -> None:
     sizes = [8 * 7 * 12 - 24 - 1, 8 * 2 * 12, 24, 96]
     assert [int(m.sum()) for m in members] == sizes
     assert len(table) == 4
+    one_of_two = student.ppf(0.5 + math.erf(1 / math.sqrt(2)) / 2, 1)
+    # The oxygen-poor box is on target in one of two replicates: s = 0.2/√2, and the mean of both is 0.1 short.
+    errors = {"oxygen_poor": 2.3 * math.hypot(one_of_two * 0.2 / math.sqrt(2), 0.1)}
     for number, (found, own, size) in enumerate(zip(table, members, sizes, strict=True), start=1):
         name = str(kind[own][0])
         by_hand = {
@@ -173,9 +202,13 @@ def check_domains(table: list[dict[str, str]]) -> None:
             **{f"centroid_{axis}_nm": 10 * index[k][own].mean() for k, axis in enumerate("zyx")},
             "depth_nm": depth[own].mean(),
             "depth_min_nm": depth[own].min(),
+            "mean_deviation": {"oxygen_poor": 0.2, "oxygen_rich": -0.2}.get(name, 0.0),
         }
         words = {"class": name, "touches_surface": str(name != "oxygen_poor")}
-        assert set(found) == {*by_hand, *words}
+        assert set(found) == {*by_hand, *words, "mean_deviation_error"}
+        # Replicates are stored as float16: 0.2 is known to 2.5e-4 of it, which is all of the error of the bar.
+        error = pytest.approx(errors.get(name, 0.0), rel=1e-3, abs=2.3 * 5e-5)
+        assert float(found["mean_deviation_error"]) == error
         assert {key: found[key] for key in words} == words
         for key, value in by_hand.items():
             assert float(found[key]) == pytest.approx(value, rel=1e-6), key  # nine digits of float32 depths
@@ -275,9 +308,10 @@ def test_every_number_of_a_comparison_by_hand(tmp_path: Path) -> None:
             mean, scatter = sum(each) / 2, abs(each[1] - each[0]) / math.sqrt(2)
             reach = student.ppf(0.975, 1) * max(scatter, noise) / math.sqrt(2)
             row = {"group": group, "quantity": quantity, **head, "n": 2, "mean": mean}
-            means.append(
-                row | {"low_95": mean - reach, "high_95": mean + reach, "standard_deviation": scatter}
-            )
+            # On the logit scale: of shares, odds m / (100 − m) times or over the same factor.
+            odds, factor = mean / (100 - mean), math.exp(reach / (mean * (1 - mean / 100)))
+            low, high = (100 * o / (1 + o) for o in (odds / factor, odds * factor))
+            means.append(row | {"low_95": low, "high_95": high, "standard_deviation": scatter})
     differences = []
     for quantity, by_group in numbers.items():
         (a, b) = by_group["x"], by_group["y"]
@@ -287,6 +321,7 @@ def test_every_number_of_a_comparison_by_hand(tmp_path: Path) -> None:
         p, reach = 2 * student.sf(abs(value) / error, freedom), student.ppf(0.975, freedom) * error
         row = {"quantity": quantity, **head, "first": "x", "second": "y", "n_first": 2, "n_second": 2}
         row |= {"second_minus_first": value, "low_95": value - reach, "high_95": value + reach}
+        assert abs(value) + reach < 100, "the limits of a difference of shares are not reached"
         row |= {"test": "Welch", "statistic": value / error, "degrees_of_freedom": freedom, "p": p}
         # Holm: three tests; the smallest of the probabilities is taken three times.
         differences.append(row | {"p_holm": min(1.0, 3 * p), "says": "no difference found"})

@@ -56,6 +56,18 @@ def phases_json(**changes):
         "domains": {"oxygen_rich": {"n_domains": 17, "largest_share": 0.4321, "spanning": True}},
         "invalid_rays": {"unsolved": 10, "n_rays": 10_000, "by_series": {}},
         "replicates": 4,
+        "association": {
+            "oxygen_rich": {
+                "Mn": {
+                    "value": -0.2012,
+                    "standard_error": 0.0312,
+                    "shells": [
+                        {"value": None, "standard_error": None},
+                        {"value": -0.18, "standard_error": None},
+                    ],
+                }
+            }
+        },
     }
     return content | changes
 
@@ -184,9 +196,11 @@ def write_composition(folder, shape=(24, 30, 30), *, null=True, tables=True):
             "2,50,100,-0.0123,0.0019,4322,0.8,0.05,0.15\n"
         )
         (folder / "domains.csv").write_text(
-            "class,volume_nm3,equivalent_diameter_nm,centroid_z_nm,centroid_y_nm,centroid_x_nm,depth_nm\n"
-            "target,9e8,1197.9,120,150,150,300\n"
-            "oxygen_rich,1.25e8,620.35,111,222,333,44.4\n"
+            "class,volume_nm3,equivalent_diameter_nm,centroid_z_nm,centroid_y_nm,centroid_x_nm,depth_nm,"
+            "mean_deviation,mean_deviation_error\n"
+            "target,9e8,1197.9,120,150,150,300,0.001,0.0005\n"
+            "oxygen_rich,1.25e8,620.35,111,222,333,44.4,-0.1234,0.0112\n"
+            "oxygen_poor,1e8,576,1011,2022,3033,144.4,0.0987,\n"
         )
 
 
@@ -247,7 +261,7 @@ class Balance(HTMLParser):
         self.open = []
 
     def handle_starttag(self, tag, attrs):
-        if tag not in ("meta", "img", "br"):
+        if tag not in ("meta", "img", "br", "input"):
             self.open.append(tag)
 
     def handle_endtag(self, tag):
@@ -268,7 +282,7 @@ def test_fractions_with_interval_and_null_stand_in_the_summary(composition_page)
         "71.2 % is target (95 % interval 70.1 to 72.3 %; null run 97.8 %)",
         "18.3 % is oxygen-poor (95 % interval 17.2 to 19.5 %; null run 1.1 %)",
         "10.4 % is oxygen-rich (95 % interval 9.9 to 11.0 %; null run 1.1 %)",
-        "Noise leaves 25.9 % undecided",
+        "For 25.9 % of the volume the noise is too large to decide.",
         "10 nm",
     ):
         assert text in summary
@@ -282,7 +296,13 @@ def test_every_number_has_a_definition_beside_it(composition_page):
 
 
 def test_tables_show_shells_domains_and_interconnection(composition_page):
-    for text in ("6.5 % ± 0.21 %", "−1.2 % ± 0.19 %", "4321", "620", "111, 222, 333", "17", "43.2 %"):
+    for text in (
+        *("6.5 % ± 0.21 %", "−1.2 % ± 0.19 %", "4321", "620", "111, 222, 333", "17", "43.2 %"),
+        # Mean deviations of domains; without replicates there is no error.
+        *("−12.3 % ± 1.1 %", "9.9 %"),
+        # Metals of the classes: the whole class, a shell, and one without an error.
+        *("−20.1 % ± 3.1 %", "−18.0 %", "50–100 %"),
+    ):
         assert f">{text}<" in composition_page
 
 
@@ -290,6 +310,7 @@ def test_every_picture_is_there_and_not_blank(composition_page, tmp_path):
     from matplotlib.image import imread
 
     assert titles(composition_page) == [
+        "Classes in 3D and the most telling slice",
         "Class fractions",
         "Distribution of the deviation",
         "TM/O deviation",
@@ -311,13 +332,30 @@ def test_every_picture_is_there_and_not_blank(composition_page, tmp_path):
 
 
 def test_page_is_self_contained_and_well_formed(composition_page):
-    without_pictures = re.sub(r"base64,[^\"]+", "", composition_page)
-    assert not re.search(r"https?://|//[a-z]+\.|<script|<link|@import|url\(", without_pictures)
+    without_pictures = re.sub(r"base64,[^\"]+|\"png\":\"[^\"]+", "", composition_page)
+    assert not re.search(
+        r"https?://|//[a-z]+\.|<script[^>]* src|<link|@import|url\(|fetch\(|XMLHttp", without_pictures
+    )
     assert "prefers-color-scheme: dark" in composition_page
     assert "@media print" in composition_page
     parser = Balance()
     parser.feed(without_pictures)
     assert parser.open == []
+
+
+def test_rendered_scenes_are_linked_from_the_page_beside_them(tmp_path):
+    folder = tmp_path / "a"
+    folder.mkdir()
+    write_composition(folder)
+    (folder / "renders").mkdir()
+    (folder / "renders" / "composition.html").write_text("<!doctype html>")
+    write_report(folder, folder / "report.html")
+    page = (folder / "report.html").read_text(encoding="utf-8")
+    assert 'href="renders/composition.html"' in page
+    assert "renders/structure.html" not in page, "not rendered"
+    # From another place the address would lead nowhere.
+    write_report(folder, tmp_path / "elsewhere.html")
+    assert "renders/" not in (tmp_path / "elsewhere.html").read_text(encoding="utf-8")
 
 
 def test_a_sound_sample_has_no_warnings(composition_page):
@@ -360,16 +398,19 @@ def test_warnings_come_first_and_name_the_numbers(tmp_path):
     loud = {**NULL, "oxygen_rich": {"value": 0.1011, "ci95": None}, "oxygen_poor": {"value": 0.11}}
     content = phases_json(
         null={"runs": 1, "fractions": loud},
-        invalid_rays={"unsolved": 777, "n_rays": 10_000},
+        invalid_rays={"unsolved": 1077, "n_rays": 10_000},
     )
     (folder / "phases.json").write_text(json.dumps(content))
     page = page_of(folder)
-    assert page.index('id="warnings"') < page.index('id="summary"') < page.index("<img")
+    # The light and the number of warnings stand before the first number and the first picture.
+    assert page.index("Read this first: 3 warnings") < page.index('class="verdict"') < page.index("<img")
+    assert page.index('id="warnings"') < page.index('id="summary"')
+    assert 'class="light amber"' in page
     for text in (
-        "The oxygen-rich fraction (10.4 %) cannot be told from noise",
-        "gives 10.1 %",
+        "The oxygen-rich fraction (10.4 %) is no larger than in the null run (10.1 %): do not interpret it.",
         "More than half of the oxygen-poor fraction (18.3 %) may be noise",
-        "7.8 % of the rays carry no composition",
+        "10.8 % of pixels could not be used (dead, too dark or outside the field).",
+        "18.3 % is oxygen-poor, more than noise can make; oxygen-rich regions are no more than noise can make.",
     ):
         assert text in page
 
@@ -601,7 +642,7 @@ def test_many_invalid_pixels_are_named_with_their_reason():
         ),
         None,
     )
-    assert found == ["20.0 % of the pixels of O are invalid, most of them opaque."]
+    assert found == ["20.0 % of the pixels of O could not be used, most of them: opaque."]
 
 
 def test_a_particle_at_the_edge_is_warned_of():
@@ -627,7 +668,7 @@ def test_noise_above_the_threshold_and_undecided_particles_are_warned_of():
     loud, quiet = (np.full((3, 3, 3), value, np.float32) for value in (0.08, 0.02))
     assert "median 8.0 %" in checks.check_noise(loud, particle, 0.05)[0]
     assert checks.check_noise(quiet, particle, 0.05) == []
-    assert checks.check_undecided(0.61) == ["Noise leaves 61.0 % of the particle's volume undecided."]
+    assert checks.check_undecided(0.61) == ["For 61.0 % of the volume the noise is too large to decide."]
     assert checks.check_undecided(0.2) == []
 
 

@@ -145,3 +145,55 @@ def test_page_prints_in_black_on_white_with_every_column(
     assert near(summary, "#000000").mean() > 0.005
     # 718 px is a page of 210 mm with margins of 10 mm.
     assert browser.value("document.documentElement.scrollWidth") == 718
+
+
+def test_slices_are_moved_with_the_keyboard(report: Path, browser: Browser) -> None:
+    """Three cuts, whose pictures and numbers follow the sliders and the choice of the layer."""
+    browser.open(report, width=WIDTH)
+    shown = "!document.querySelector('.explorer .interactive').hidden"
+    assert browser.value(
+        f"new Promise(done => {{const w = () => {shown} ? done(true) : setTimeout(w, 20); w()}})"
+    )
+    cut = '.explorer canvas[data-axis="z"]'
+    reading = "document.querySelector('.explorer .reading').textContent"
+    place = "document.querySelector('.explorer output[data-place=z]').textContent"
+    before, said, at = browser.picture(cut), browser.value(reading), browser.value(place)
+    assert np.unique(before.reshape(-1, 3), axis=0).shape[0] > 20
+    browser.value("document.querySelector('.explorer [data-slider=z]').focus()")
+    for kind in ("rawKeyDown", "keyUp"):
+        browser.call(
+            "Input.dispatchKeyEvent", type=kind, key="ArrowRight", code="ArrowRight", windowsVirtualKeyCode=39
+        )
+    # Voxels of 10 nm: the next slice is 0.01 µm further.
+    assert float(browser.value(place)) == pytest.approx(float(at) + 0.01, abs=0.001)
+    assert browser.value(reading) != said
+    assert not np.array_equal(browser.picture(cut), before)
+    for name in ("deviation", "σ", "null run", "classes"):
+        assert name in browser.value(reading)
+    browser.value("document.querySelector('.explorer input[value=classes]').click()")
+    colors = browser.picture(cut)
+    assert near(colors, CLASS_COLORS[1]).mean() > 0.1
+
+
+def test_slices_do_not_print_and_their_pictures_do(report: Path, browser: Browser) -> None:
+    browser.open(report, width=718)
+    browser.call("Emulation.setEmulatedMedia", media="print")
+    assert browser.value("document.querySelector('.explorer').offsetHeight") == 0
+    still = """document.querySelector('img[alt="TM/O deviation"]').offsetHeight"""
+    assert browser.value(still) > 200
+
+
+def test_contents_lead_to_every_section(report: Path, browser: Browser) -> None:
+    browser.open(report, width=WIDTH)
+    assert browser.value(
+        "[...document.querySelectorAll('.contents a')].every(a => document.querySelectorAll(a.getAttribute('href')).length === 1)"
+    )
+    assert browser.value("document.querySelectorAll('.contents a').length") >= 5
+    # Tables are as wide as the page, and the cells of numbers are cells, not cards.
+    assert browser.value(
+        "[...document.querySelectorAll('.scroll')].every(e => e.scrollWidth <= e.clientWidth)"
+    )
+    assert browser.value("getComputedStyle(document.querySelector('td.number')).borderLeftWidth") == "0px"
+    # Verdict, numbers and picture are on the first screen of a laptop.
+    assert browser.value("document.querySelector('.verdict').getBoundingClientRect().bottom") < 300
+    assert browser.value("document.querySelector('.numbers').getBoundingClientRect().bottom") < 450

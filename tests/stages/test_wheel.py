@@ -23,6 +23,8 @@ NEEDED = (
     "workflow/profiles/slurm/config.yaml",
     "view/templates/report.html.j2",
     "view/templates/page.css",
+    "view/templates/scene.html",
+    "view/templates/scene.js",
     "view/napari_plugin/napari.yaml",
     "library/reconstruction.py",
 )

@@ -85,6 +85,18 @@ def test_command_line_is_light() -> None:
     assert done.stdout.strip() == "[]"
 
 
+def test_the_list_of_commands_loads_none_of_them() -> None:
+    """Half a second of imports before the first line of help, or of a typing mistake, is felt."""
+    code = (
+        "import sys; from oxytomo.cli import main\n"
+        "try: main(['--help'])\n"
+        "except SystemExit: pass\n"
+        "print(sorted({'numpy', 'pydantic', 'yaml', 'oxytomo.config', 'oxytomo.cli.run'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout.splitlines()[-1] == "[]"
+
+
 def test_module_is_the_same_as_the_command() -> None:
     done = subprocess.run(
         [sys.executable, "-m", "oxytomo", "--version"], capture_output=True, text=True, check=True

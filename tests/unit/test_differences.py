@@ -91,3 +91,31 @@ def test_settings_that_differ_are_named_with_their_samples() -> None:
     assert only.samples == {"0.05": ["a", "c"], "0.1": ["b"]}
     settings["b"]["voxel_nm"] = 12.0
     assert [one.rule.key for one in disagreements(settings, rules)] == ["threshold", "voxel_nm"]
+
+
+def test_intervals_of_shares_stay_between_nothing_and_everything():
+    """Two particles of 99.0 and 99.8 %: Student's 12.7 standard errors would reach to 104.5 %."""
+    found = group_mean([99.0, 99.8], [0.1, 0.1], whole=100.0)
+    assert found.interval is not None
+    low, high = found.interval
+    assert 0 < low < 99.4 < high < 100
+    plain = group_mean([99.0, 99.8], [0.1, 0.1])
+    assert plain.interval is not None
+    assert plain.interval[1] > 100
+    # By hand: se = 0.4 points; odds 99.4/0.6 times or over exp(12.706 · 0.4 / (99.4 · 0.006)).
+    factor = np.exp(12.7062 * 0.4 / (99.4 * 0.006))
+    odds = [99.4 / 0.6 / factor, 99.4 / 0.6 * factor]
+    np.testing.assert_allclose(found.interval, [100 * o / (1 + o) for o in odds], rtol=1e-4)
+
+
+def test_narrow_intervals_of_shares_are_the_usual_ones():
+    share = group_mean([50.0, 50.02], [0.01, 0.01], whole=100.0)
+    plain = group_mean([50.0, 50.02], [0.01, 0.01])
+    np.testing.assert_allclose(share.interval, plain.interval, atol=1e-4)
+
+
+def test_a_share_of_nothing_in_every_particle_has_no_negative_limit():
+    found = group_mean([0.0, 0.0], [0.5, 0.5], whole=100.0)
+    assert found.interval is not None
+    assert found.interval[0] == 0.0
+    assert 0 < found.interval[1] < 100

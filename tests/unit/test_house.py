@@ -19,6 +19,7 @@ PROSE = (
     "chemical_state",
     "composition",
     "config",
+    "electrochemistry",
     "io",
     "measure",
     "mechanics",

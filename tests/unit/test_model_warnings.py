@@ -5,7 +5,8 @@ import pytest
 
 from oxytomo.composition.model_choice import named_causes
 from oxytomo.measure.systematic import skin_oxygen_nm, systematic_error, widened
-from oxytomo.results.warnings import check_model, check_reference
+from oxytomo.results.warnings import check_model
+from oxytomo.results.whole_checks import check_damage, check_density, check_reference
 from oxytomo.view.model_part import _text
 
 FITS = {"chi_square_per_dof": 1.2, "likely_causes": [], "systematic": {"misfit": 0.001}}
@@ -32,10 +33,63 @@ def test_shared_errors_beside_the_threshold_are_a_warning():
 
 @pytest.mark.parametrize(("median", "word"), [(0.06, "more"), (-0.06, "less")])
 def test_a_particle_that_is_off_as_a_whole_is_a_warning(median, word):
-    (line,) = check_reference(median, 0.05)
+    (line,) = check_reference(None, median, 0.05)
     assert f"{word} metal" in line
     assert "reference: mode" in line
-    assert check_reference(0.04, 0.05) == []
+    assert check_reference(None, 0.04, 0.05) == []
+
+
+def test_the_warning_of_a_whole_particle_names_numbers_cause_and_the_other_reading():
+    whole = {
+        "off_target": True,
+        "median_deviation": -0.2,
+        "tm_per_o_of_formula": 0.5,
+        "tm_per_o": 0.4,
+        "likely_cause": "oxygen",
+        "metal_per_oxygen": {"Mn": 0.81, "Ni": 0.8},
+        "fractions_against_own_mode": {"target": 0.97, "oxygen_poor": 0.01, "oxygen_rich": 0.02},
+    }
+    (line,) = check_reference(whole, -0.2, 0.05)
+    for part in (
+        "20.0 % less",
+        "0.500",
+        "0.400",
+        "lithium",
+        "Mn 0.81, Ni 0.80",
+        "1.0 % oxygen-poor, 2.0 % oxygen-rich",
+    ):
+        assert part in line
+    assert "share of Co" in check_reference(whole | {"likely_cause": "metal:Co"}, -0.2, 0.05)[0]
+    assert "do not fit" in check_reference(whole | {"likely_cause": "spectra"}, -0.2, 0.05)[0]
+    # The record is the judge: against another sample, a particle may be off.
+    assert check_reference(whole | {"off_target": False}, -0.2, 0.05) == []
+
+
+def test_a_density_that_pores_do_not_explain_is_a_warning():
+    assert "1.35 times" in check_density({"relative_density": 1.35})[0]
+    assert "0.30 times" in check_density({"relative_density": 0.3})[0]
+    assert check_density({"relative_density": 0.8}) == check_density(None) == []
+
+
+DAMAGE = {
+    "told_from_path_length": True,
+    "series": 8,
+    "tm_o": {"change": 0.06, "standard_error": 0.01, "found": True},
+    "size": {"change": -0.02, "standard_error": 0.001, "found": True},
+}
+
+
+def test_damage_is_a_warning_and_so_is_a_scan_that_cannot_tell():
+    composition, size = check_damage(DAMAGE, 0.05)
+    assert "rises by 6.0 % ± 1.0 %" in composition
+    assert "cannot be told from composition" in composition
+    assert "shrinks by 2.0 % ± 0.10 %" in size
+    assert "cannot be told" in check_damage(DAMAGE | {"told_from_path_length": False}, 0.05)[0]
+    vague = {"change": 0.02, "standard_error": 0.03, "found": False}
+    (line,) = check_damage(DAMAGE | {"tm_o": vague, "size": None}, 0.05)
+    assert "± 3.0 %" in line
+    sharp = {"change": 0.002, "standard_error": 0.003, "found": False}
+    assert check_damage(DAMAGE | {"tm_o": sharp, "size": sharp}, 0.05) == check_damage(None, 0.05) == []
 
 
 def test_shared_errors_add_in_squares_and_shifts_drop_out_of_an_own_reference():

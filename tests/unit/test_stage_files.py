@@ -11,6 +11,7 @@ from oxytomo.config import parse_config
 from oxytomo.config.plan import branch_config, branch_stores, project_products, stage_jobs
 from oxytomo.config.project import Branch, ProjectConfig
 from oxytomo.config.stage_files import raw_inputs, stage_inputs, stage_outputs
+from oxytomo.errors import ConfigError
 from oxytomo.stages.registry import STAGES
 
 EDGES = {element: {"pre": f"{element}1.h5", "post": f"{element}2.h5"} for element in ("O", "Mn")}
@@ -40,6 +41,18 @@ def test_a_particle_in_one_job() -> None:
     }
     # Neither replicates nor parts of other jobs.
     assert list(stage_inputs(one, "a", "composition", "uncertainty")) == ["decompose", "reconstruct"]
+
+
+def test_measured_spectra_of_substances_are_inputs_of_the_decomposition() -> None:
+    named = ["carbon", {"name": "my binder", "spectrum": "binder.txt"}]
+    one = project(a={"composition": COMPOSITION | {"decompose": {"components": named}}})
+    assert stage_inputs(one, "a", "composition", "decompose") == {
+        "align": stores("align")[0],
+        "spectrum_1": "/data/binder.txt",
+    }
+    both = {"name": "binder", "spectrum": "binder.txt", "formula": {"C": 1}, "density_g_cm3": 1.5}
+    with pytest.raises(ConfigError, match="a formula with a density, or a spectrum"):
+        project(a={"composition": COMPOSITION | {"decompose": {"components": [both]}}})
 
 
 @pytest.mark.parametrize(("reference", "again"), [("mode", True), ("nominal", False)])

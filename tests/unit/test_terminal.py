@@ -4,13 +4,16 @@ import io
 import json
 import logging
 import os
+import re
 import subprocess
 import sys
 from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
+import numpy as np
 import pytest
+import tifffile
 import yaml
 
 from oxytomo.check.sample import ProjectCheck
@@ -22,6 +25,7 @@ from oxytomo.config import ProjectConfig, load_config
 from oxytomo.config.plan import project_products, results_folder
 from oxytomo.io.atomic import record_file
 from oxytomo.run.boundary import PrintableStream
+from oxytomo.run.forecast import forecast
 from oxytomo.run.job_lines import JobLines
 from oxytomo.run.results_folder import claim, note_finished
 from oxytomo.run.unchanged import NOTE, is_unchanged, note_unchanged
@@ -59,13 +63,35 @@ def test_lines_count_and_say_the_time_left_over_all() -> None:
         )
         now[0] += 5.0
         say(record("job_finished", job_id=number))
-    # 10 of 100 expected core seconds took 5 s: 45 s for the other 90; then 10 s for 20: 40 s for 80
+    # Expected are 11, 11 and 81 s, one second of each for its start; a fifth of the sum, 20.6 s, is
+    # believed to be done at the expected pace: (5 + 20.6) / (11 + 20.6) · 92 s, (10 + 20.6) / (22 + 20.6) · 81 s.
     assert lines == [
-        "[1/3] p normalize O_pre: 5 s, about 45 s left in all",
-        "[2/3] p normalize O_post: 5 s, about 40 s left in all",
+        "[1/3] p normalize O_pre: 5 s, about 1 min 15 s left in all",
+        "[2/3] p normalize O_post: 5 s, about 58 s left in all",
         "[3/3] p align: 5 s",
     ]
     assert [job["rule"] for job in say.planned] == ["normalize", "normalize", "align"]
+
+
+def test_the_time_left_is_sensible_from_the_first_job_on() -> None:
+    """Short first jobs, of which the first loads what the others find loaded, are no measure of the rest."""
+    expected = {"normalize": 0.1, "align": 20.0, "reconstruct": 25.0, "report": 2.0}
+    stats = {"normalize": 8, "align": 1, "reconstruct": 1, "report": 1}
+    jobs = [rule for rule, count in stats.items() for _ in range(count)]
+    took = [6.0, *[1.0] * 7, 18.0, 30.0, 4.0]
+    now, lines = [100.0], []
+    say = JobLines(lines.append, expected, clock=lambda: now[0])
+    now[0] += 3.0  # Snakemake plans
+    say(record("run_info", stats=stats | {"all": 1, "total": 12}))
+    for number, (rule, seconds) in enumerate(zip(jobs, took, strict=True)):
+        say(record("job_info", jobid=number, rule_name=rule, wildcards={}, reason=""))
+        now[0] += seconds
+        say(record("job_finished", job_id=number))
+    left = [re.search(r"about (?:(\d+) min )?(\d+) s left", line) for line in lines[:-1]]
+    told = [60 * int(found[1] or 0) + int(found[2]) for found in left if found]
+    true = [sum(took[done:]) for done in range(2, len(took))]  # silent up to 2 % of the work
+    assert len(told) == len(true)
+    assert all(0.6 * real - 2 < said < 1.5 * real + 2 for said, real in zip(told, true, strict=True)), told
 
 
 def test_reports_of_other_kinds_are_passed_over() -> None:
@@ -150,6 +176,45 @@ def test_nothing_to_do_is_said_without_any_work(finished: Path, capsys: pytest.C
     said = capsys.readouterr().out.splitlines()
     assert said[0].startswith("nothing to do: ")
     assert said[-1].strip() == f"report {finished / 'results' / 'a' / 'report.html'}"
+
+
+def no_snakemake(*_: object, **__: object) -> None:
+    raise AssertionError("Snakemake was asked")
+
+
+def test_a_dry_run_of_new_or_finished_samples_starts_no_snakemake(
+    finished: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Snakemake alone takes seconds to start."""
+    monkeypatch.setattr("oxytomo.cli.run.call_snakemake", no_snakemake)
+    assert main(["run", str(finished / "my.yaml"), "--dry-run"]) == 0
+    assert capsys.readouterr().out.splitlines() == [
+        f"nothing to do: everything in {finished / 'results'} is there and up to date"
+    ]
+    (tmp_path / "new").mkdir()
+    tifffile.imwrite(tmp_path / "new" / "volume.tif", np.ones((8, 8, 8), np.float32))
+    write(tmp_path / "new", 20.0)
+    assert main(["run", str(tmp_path / "new" / "my.yaml"), "--dry-run", "--cores", "1"]) == 0
+    said = capsys.readouterr().out.splitlines()
+    assert re.fullmatch(r"would run \d jobs for 1 sample \(a\)", said[0])  # meshes need a package
+    assert "read_volume" in said[1]
+    assert said[2].startswith("why: not there yet")
+    assert not (tmp_path / "new" / "results").exists()
+
+
+def test_a_dry_run_asks_snakemake_about_begun_samples_only(finished: Path) -> None:
+    content = yaml.safe_load((finished / "my.yaml").read_text(encoding="utf-8"))
+    content["samples"]["b"] = content["samples"]["a"]
+    content["groups"] = {"one": ["a"], "two": ["b"]}
+    (finished / "my.yaml").write_text(yaml.safe_dump(content), encoding="utf-8")
+    project = load_config(finished / "my.yaml")
+    known = forecast(project, results_folder(project))
+    assert known.new == {"b"}
+    assert {target.split("/")[0] for target in known.targets} == {"a"}
+    assert {job["sample"] for job in known.jobs} == {"b", ""}
+    assert [job["rule"] for job in known.jobs][-1] == "comparison"
+    both = [{"rule": "report", "sample": name, "reason": ""} for name in ("a", "b")]
+    assert known.with_planned(both) == [both[0], *known.jobs]
 
 
 def test_every_change_is_noticed(finished: Path) -> None:

@@ -6,14 +6,16 @@ import shutil
 import subprocess
 import sys
 import time
+from collections import Counter
 from pathlib import Path
 
 import pytest
 import yaml
 
 from oxytomo.config import load_config
-from oxytomo.config.plan import project_products, raw_files
+from oxytomo.config.plan import project_products, raw_files, results_folder
 from oxytomo.io.atomic import record_file
+from oxytomo.run.forecast import forecast
 from oxytomo.run.results_folder import sample_stores
 from oxytomo.stages.registry import STAGES
 
@@ -46,6 +48,19 @@ def planned(output: str) -> dict[str, int]:
     return {row[0]: int(row[1]) for row in rows if len(row) == 2 and row[1].isdigit()}
 
 
+def of_stages(jobs: dict[str, int]) -> dict[str, int]:
+    """Return the jobs without the rule that only collects products."""
+    return {rule: count for rule, count in jobs.items() if rule not in ("all", "everything")}
+
+
+def foreseen(path: Path) -> dict[str, int]:
+    """Return the jobs per rule that a dry run names without asking Snakemake."""
+    project = load_config(path)
+    known = forecast(project, results_folder(project))
+    assert (known.targets, known.new) == ((), set(project.samples))
+    return dict(Counter(job["rule"] for job in known.jobs))
+
+
 @pytest.fixture
 def example(tmp_path: Path) -> Path:
     """A configuration with four branches in one sample, and its empty raw files."""
@@ -76,6 +91,7 @@ def test_groups_of_samples_give_a_comparison(example: Path) -> None:
     done = snakemake("--dry-run", "--configfile", str(example), cwd=example.parent)
     assert done.returncode == 0, done.stderr + done.stdout
     assert planned(done.stdout + done.stderr)["comparison"] == 1
+    assert foreseen(example) == of_stages(planned(done.stdout + done.stderr))
     assert "out dir/comparison_differences.csv" in done.stdout + done.stderr
 
 
@@ -134,6 +150,7 @@ def test_every_example_is_planned(name: str, tmp_path: Path) -> None:
     )
     read = ("normalize", "normalize_stack", "read_volume")
     assert sum(jobs.get(rule, 0) for rule in read) == series
+    assert foreseen(path) == of_stages(jobs)
     assert not (tmp_path / "results").exists()
 
 
@@ -152,6 +169,7 @@ def test_all_branches_of_a_sample_are_planned(example: Path) -> None:
     once |= {"measure_oxidation", "export_oxidation"}
     expected |= dict.fromkeys(("normalize_stack", "register_stack", "fit_valence"), 2)
     assert planned(done.stdout + done.stderr) == expected | dict.fromkeys(once, 1)
+    assert foreseen(example) == of_stages(expected | dict.fromkeys(once, 1))
 
 
 def test_a_pristine_sample_is_reconstructed_first(example: Path) -> None:

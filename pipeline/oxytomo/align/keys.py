@@ -1,4 +1,7 @@
-"""Weights of cubic convolution, Keys, IEEE Trans. Acoust. Speech Signal Process. 29, 1153 (1981)."""
+"""Weights of cubic convolution.
+
+Keys, IEEE Trans. Acoust. Speech Signal Process. 29, 1153 (1981).
+"""
 
 from numba import njit
 

@@ -5,11 +5,19 @@ from collections.abc import Sequence
 from datetime import datetime
 from pathlib import Path
 
+import numpy as np
+
+from oxytomo.arrays import FloatArray
 from oxytomo.config.ranges import DESCRIPTIONS, ENERGY_EV, FRAME_PX, PIXEL_NM, is_plausible
 from oxytomo.errors import InputError
 
 CLOCKS_DIFFER_S = 2.0
 """Tolerance for the clock difference between file server and computer; stages take longer."""
+SHADOW = 0.05
+"""A local change of a flat frame against the others that photon noise and drift do not make."""
+SHADOW_SIGMA = 8.0
+SHADOW_BLOCK_PX = 8
+LEAST_FLATS = 3
 
 
 def require_files(place: str, paths: Sequence[Path]) -> None:
@@ -72,3 +80,26 @@ def _date(seconds: float) -> str:
         return f"{datetime.fromtimestamp(seconds):%Y-%m-%d %H:%M:%S}"
     except (ValueError, OverflowError, OSError):
         return f"{seconds:g} s after 1970"
+
+
+def shadowed_flats(flat: FloatArray) -> list[int]:
+    """Return the numbers of flat frames with a shadow, from 1: they differ from the others locally.
+
+    Parameters
+    ----------
+    flat : (n_flat, n_y, n_x); fewer than three frames cannot tell which one is right
+    """
+    size = min(SHADOW_BLOCK_PX, *flat.shape[1:])
+    if len(flat) < LEAST_FLATS:
+        return []
+    rows, columns = (length // size for length in flat.shape[1:])
+    cut = np.asarray(flat[:, : rows * size, : columns * size], np.float64)
+    blocks = cut.reshape(len(flat), rows, size, columns, size).mean(axis=(2, 4)).reshape(len(flat), -1)
+    blocks = blocks[:, (np.isfinite(blocks) & (blocks > 0)).all(axis=0)]
+    if blocks.size == 0:
+        return []
+    ratio = blocks / np.median(blocks, axis=0)
+    ratio /= np.median(ratio, axis=1, keepdims=True)  # the beam decays
+    noise = 1.4826 * float(np.median(np.abs(ratio - 1.0)))
+    far = np.abs(ratio - 1.0).max(axis=1) > max(SHADOW, SHADOW_SIGMA * noise)
+    return [int(one) + 1 for one in np.flatnonzero(far)] if 0 < far.sum() <= len(flat) / 3 else []

@@ -10,8 +10,9 @@ from typing import Any
 import numpy as np
 
 from oxytomo.arrays import Float64Array
+from oxytomo.check.mechanics import check_mechanics
 from oxytomo.check.places import place_of
-from oxytomo.check.plausible import require_files, require_plausible
+from oxytomo.check.plausible import require_files, require_plausible, shadowed_flats
 from oxytomo.check.series import (
     ENERGY_TOLERANCE,
     ENERGY_TOLERANCE_EV,
@@ -19,6 +20,7 @@ from oxytomo.check.series import (
     copied_series,
     ends_of,
     files_of_one_energy,
+    fix_of_flats,
     missing_pixels,
     of_energy,
     overridden,
@@ -41,6 +43,7 @@ from oxytomo.config import (
     ChemicalStateConfig,
     CompositionConfig,
     ImageSource,
+    MechanicsConfig,
     OxidationConfig,
     ProjectConfig,
     Source,
@@ -131,6 +134,9 @@ def _check_branch(
     config = branch_config(project, sample, branch)
     if isinstance(config, OxidationConfig):
         return _check_stacks(config, sample)
+    if isinstance(config, MechanicsConfig):
+        wrong, needs = check_mechanics(project, sample, config, look=read_flats)
+        return BranchCheck(sample, branch, {}, needs), wrong, []
     problems: list[PipelineError] = []
     warnings: list[str] = []
     facts: dict[str, SeriesFacts] = {}
@@ -238,12 +244,12 @@ def _look_at_volume(
 
 def _series_facts(place: str, source: Source, config: BranchConfig, warnings: list[str]) -> SeriesFacts:
     """Read the header and some frames of one series, check them, and add warnings."""
-    from oxytomo.io.readers import peek, read_some
+    from oxytomo.io.readers import look
     from oxytomo.stages.sources import read_request
 
     require_files(place, source_files(source))
     request = read_request(source)
-    whole = peek(request)
+    whole, frames = look(request)
     summary, own = of_energy(whole, source.only_energy_ev, place)
     require_plausible(
         place, summary.shape[1:], _single(summary.pixel_nm, config), _single(summary.energy_ev, config)
@@ -271,9 +277,7 @@ def _series_facts(place: str, source: Source, config: BranchConfig, warnings: li
             got=f"{energies.min():g} to {energies.max():g} eV",
             fix=files_of_one_energy(summary),
         )
-    counts = [count for _, count in summary.files]
-    looked = [int(own[number]) for number in looked_at(summary.shape[0])]
-    return with_values(facts, read_some(request, looked, counts))
+    return with_values(facts, frames([int(own[number]) for number in looked_at(summary.shape[0])]))
 
 
 def _single(values: Float64Array, config: BranchConfig) -> float:
@@ -306,16 +310,12 @@ def _check_flats(facts: SeriesFacts, source: Source) -> list[str]:
             f"{facts.place}: flat frames",
             expected="counts above zero in nearly every pixel",
             got=what,
-            fix=_fix_of_flats(mean, facts),
+            fix=fix_of_flats(mean, facts),
         )
-    return [f"{facts.place}: flat frames have {what}; these pixels are invalid"] if share > 0 else []
-
-
-def _fix_of_flats(mean: Float64Array, facts: SeriesFacts) -> str:
-    """Return advice for flats without light; unsigned counts read as signed are negative."""
-    if facts.values is not None and facts.values[0] < 0 and (mean < 0).mean() > 0.5:
-        return "give 'offset: 32768' where 16-bit counts were stored as signed numbers, or replace the flat frames"
-    return "replace the flat frames, or crop the detector region without light"
+    said = [f"{facts.place}: flat frames have {what}; these pixels are invalid"] if share > 0 else []
+    numbers = ", ".join(map(str, shadowed_flats(flat)))
+    more = f"{facts.place}: flat frame {numbers} of {len(flat)} differs from the others in places (a shadow?)"
+    return [*said, f"{more}; leave it out"] if numbers else said
 
 
 def _check_backend(config: BranchConfig, place: str) -> None:

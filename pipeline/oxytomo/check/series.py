@@ -263,13 +263,17 @@ def overridden(place: str, request: "ReadRequest", used: "SeriesSummary") -> lis
     """Return a line for each value of the configuration that differs from the files."""
     from oxytomo.io.readers import peek
 
+    remarks = []
+    if request.quantity is not None and used.stated not in (None, request.quantity):
+        said = str(used.stated).replace("_", " ")
+        remarks.append(f"{place}: quantity {request.quantity} is used; the file says {said}")
     given = (request.energy_ev, request.pixel_nm, request.angles)
     if all(value is None for value in given) or used.format in SILENT_FORMATS:
-        return []
+        return remarks
     plain = replace(request, energy_ev=None, pixel_nm=None, quantity=None, angles=None, angles_range=None)
     with suppress(PipelineError):
-        return list(_differences(place, request, peek(plain), used))
-    return []  # these files cannot be read without values of the configuration
+        remarks += _differences(place, request, peek(plain), used)
+    return remarks  # without the others: these files cannot be read without values of the configuration
 
 
 def _differences(
@@ -308,3 +312,10 @@ def missing_pixels(facts: SeriesFacts) -> list[PipelineError]:
 def missing_file(place: str, path: Path) -> InputError:
     """Return the error for a missing file."""
     return InputError(place, expected="an existing file", got=str(path), fix="correct the path")
+
+
+def fix_of_flats(mean: Float64Array, facts: SeriesFacts) -> str:
+    """Return advice for flats without light; unsigned counts read as signed are negative."""
+    if facts.values is not None and facts.values[0] < 0 and (mean < 0).mean() > 0.5:
+        return "give 'offset: 32768' where 16-bit counts were stored as signed numbers, or replace the flat frames"
+    return "replace the flat frames, or crop the detector region without light"

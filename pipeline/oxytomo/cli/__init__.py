@@ -29,12 +29,15 @@ _COMMANDS = {
     "align": "align the series of a configuration, report the quality, and stop",
     "check": "validate a configuration and its raw files; list the stages and what they need",
     "init": "write a commented configuration for a folder of raw files",
+    "watch": "take a quick look at each scan of a beam time as it completes",
     "inspect": "show the content and the provenance of a raw file or a result",
     "plan": "estimate before a beam time what a measurement can detect, and the effect of faults",
     "simulate": "write a simulated acquisition with its ground truth and a configuration",
     "view": "open results in napari, scaled and coloured",
     "report": "write the report of a sample again, or compare several samples",
+    "collect": "write one table of many samples: numbers, intervals, warnings",
     "render": "draw a sample in 3D: pictures, model, interactive page, movie",
+    "gitt": "diffusivity of lithium from the file of a battery cycler (GITT)",
     "verify": "check the digests of results; list changed, truncated and missing files",
     "clean": "list intermediate results with their sizes, and delete them on request",
     "completion": "print a script that completes commands and options in a shell",
@@ -44,8 +47,14 @@ _COMMANDS = {
 """Each command is the module of the same name in this package."""
 
 
-def build_parser() -> "argparse.ArgumentParser":
-    """Return the parser of the command line with all commands."""
+def build_parser(only: str | None = None) -> "argparse.ArgumentParser":
+    """Return the parser of the command line.
+
+    Parameters
+    ----------
+    only : the one command whose options are needed, the others get a name and a purpose alone; None
+        for the options of all, empty for those of none
+    """
     import argparse
     import importlib
 
@@ -60,6 +69,9 @@ def build_parser() -> "argparse.ArgumentParser":
     parser.add_argument("--version", action="version", version=f"oxytomo {oxytomo.__version__}")
     commands = parser.add_subparsers(dest="command", metavar="COMMAND", required=True)
     for name, purpose in _COMMANDS.items():
+        if only is not None and name != only:
+            commands.add_parser(name, help=purpose)
+            continue
         module = importlib.import_module(f"oxytomo.cli.{name}")
         command = commands.add_parser(
             name,
@@ -98,6 +110,9 @@ def _run(argv: "Sequence[str] | None") -> int:
         sys.excepthook = show_traceback
         require_to_start()
         prepare_caches()
-    arguments = build_parser().parse_args(argv)
+    words = sys.argv[1:] if argv is None else argv
+    # Only the module of the command is loaded: all of them together take most of a second.
+    command = next((word for word in words if not word.startswith("-")), "")
+    arguments = build_parser(command).parse_args(words)
     require_folder()
     return int(arguments.function(arguments))

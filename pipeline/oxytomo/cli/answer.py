@@ -3,12 +3,13 @@
 import re
 from collections import Counter
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from oxytomo.config import ProjectConfig
-from oxytomo.errors import printable
-from oxytomo.io.plain_files import open_plain, read_json_object
+from oxytomo.errors import PipelineError, printable
+from oxytomo.io.plain_files import open_plain
 from oxytomo.run.needs import total_needs
 
 if TYPE_CHECKING:
@@ -26,7 +27,8 @@ def answer_lines(project: ProjectConfig, folder: Path) -> list[str]:
     """Return the results of each sample, a verdict, warnings, and the page to open."""
     lines: list[str] = []
     for sample in list(project.samples)[:_MOST_SAMPLES]:
-        found = [*_composition(folder / sample), *_oxidation(folder / sample), *_structure(folder / sample)]
+        tables = _tables(folder / sample)
+        found = [*_composition(tables), *_oxidation(tables), *_structure(tables)]
         lines.append(f"{sample}: {found[0] if found else 'done'}")
         lines += [f"  {line}" for line in found[1:]]
         report = folder / sample / "report.html"
@@ -43,17 +45,21 @@ def answer_lines(project: ProjectConfig, folder: Path) -> list[str]:
     return [printable(line) for line in lines]
 
 
-def _read(path: Path) -> Mapping[str, Any]:
-    """Return the content of a table of a run, empty if it is missing or damaged."""
-    try:
-        return read_json_object(path) if path.is_file() else {}
-    except (OSError, ValueError):
-        return {}
+def _tables(sample: Path) -> Mapping[str, Mapping[str, Any]]:
+    """Return the JSON tables of a sample by branch; those that are missing or damaged are empty."""
+    from oxytomo.results import Results
+    from oxytomo.results.places import JSON_TABLES
+
+    found: dict[str, Mapping[str, Any]] = {}
+    for branch, key in JSON_TABLES.items():
+        with suppress(PipelineError, OSError):
+            found[branch] = Results.of_folder(sample).files.json(key) or {}
+    return found
 
 
-def _composition(sample: Path) -> list[str]:
+def _composition(tables: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the class fractions with their intervals, and the certain part of each."""
-    phases = _read(sample / "phases.json")
+    phases = tables.get("composition", {})
     try:
         shares = [
             f"{name} {_share(phases['fractions'][key])}"
@@ -99,9 +105,9 @@ def _verdict(phases: Mapping[str, Any]) -> Iterator[str]:
         yield "the model does not describe the measurement: see the report before you use these numbers"
 
 
-def _oxidation(sample: Path) -> list[str]:
+def _oxidation(tables: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the mean valence of each element with its error, and the error from the energies."""
-    elements = _read(sample / "oxidation.json").get("elements")
+    elements = tables.get("oxidation", {}).get("elements")
     lines = []
     for element, found in elements.items() if isinstance(elements, dict) else ():
         try:
@@ -120,9 +126,9 @@ def _counted(number: int, what: str) -> str:
     return f"{number} {what if number != 1 else what[:-1]}"
 
 
-def _structure(sample: Path) -> list[str]:
+def _structure(tables: Mapping[str, Mapping[str, Any]]) -> list[str]:
     """Return the porosity with its interval, and the numbers of pores and cracks."""
-    structure = _read(sample / "structure.json")
+    structure = tables.get("structure", {})
     try:
         counts = [_counted(int(structure[what]["count"]), what) for what in ("pores", "cracks")]
         return [f"porosity {_share(structure['porosity']['total'])} (95 % interval), {', '.join(counts)}"]

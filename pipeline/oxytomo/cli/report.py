@@ -6,6 +6,9 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from oxytomo.config import ChargeBalanceSettings, config_error
 from oxytomo.errors import ConfigError, InputError
 from oxytomo.io.finished import is_sample
 
@@ -17,9 +20,11 @@ particles."""
 EXAMPLES = """\
 examples:
   oxytomo report results/particle
-  oxytomo report results/particle --figures pictures        also write every figure as PNG
+  oxytomo report results/particle --figures pictures        also write every figure
+  oxytomo report results/particle --figures pictures --panel deviation classes --slice z=0.52
   oxytomo report results/pristine results/cycled --output comparison.html
-  oxytomo report --group pristine results/a results/b --group cycled results/c results/d"""
+  oxytomo report --group pristine results/a results/b --group cycled results/c results/d
+  oxytomo report --group pristine results/a --group charged results/b --formula Li1.2Mn0.56Ni0.16Co0.08O2"""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -47,11 +52,30 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="file of the comparison; default: comparison.html",
     )
     parser.add_argument(
+        "--formula",
+        help="formula unit of the first group: adds the charge balance of the groups as states of charge",
+    )
+    parser.add_argument(
         "--figures",
         type=Path,
         default=None,
         metavar="DIR",
-        help="also write the figures as PNG to DIR/<sample>",
+        help="also write the figures to DIR/<sample> as PNG (300 dpi), PDF and SVG; of several samples also figures over their "
+        "groups to DIR",
+    )
+    parser.add_argument(
+        "--panel",
+        nargs="+",
+        default=None,
+        metavar="NAME",
+        help="with --figures: only these panels, as wide as a column: 3d, deviation, null, sigma, classes, certain, density-O …, "
+        "fractions, histogram, shells, or all",
+    )
+    parser.add_argument(
+        "--slice",
+        default=None,
+        metavar="AXIS=UM",
+        help="slice of the panels, such as z=0.52 (µm); default: the slice with most of both classes",
     )
 
 
@@ -67,6 +91,20 @@ def run(arguments: argparse.Namespace) -> int:
             got="none",
             fix="give <results>/<sample>, or --group NAME RESULT_DIR …",
         )
+    balance = _balance(arguments.formula)
+    if balance is not None and len(samples) < 2:
+        raise ConfigError(
+            "--formula", expected="two groups or more", got="one sample", fix="add --group NAME RESULT_DIR …"
+        )
+    if arguments.figures is None and (arguments.panel or arguments.slice):
+        raise ConfigError(
+            "--panel and --slice",
+            expected="--figures DIR with them",
+            got="none",
+            fix="add --figures pictures",
+        )
+    if arguments.panel or arguments.slice:
+        return _panels(samples, arguments)
     from oxytomo.view.sample_page import write_report
 
     for sample in samples:
@@ -75,11 +113,48 @@ def run(arguments: argparse.Namespace) -> int:
         _record([sample / "report.html"], "report", {"sample": sample.resolve().name})
         sys.stdout.write(f"{sample / 'report.html'}\n")
     if len(samples) > 1:
-        _compare(alone, groups, arguments.output)
+        _compare(alone, groups, arguments.output, balance)
+        if arguments.figures is not None:
+            from oxytomo.view.paper_comparison import write_state_figures
+
+            names = [sample.resolve().name for sample in alone]
+            own = {
+                name if names.count(name) == 1 else str(s): [s] for name, s in zip(names, alone, strict=True)
+            }
+            for path in write_state_figures(groups | own, arguments.figures):
+                sys.stdout.write(f"{path}\n")
     return 0
 
 
-def _compare(alone: Sequence[Path], groups: dict[str, list[Path]], output: Path | None) -> None:
+def _panels(samples: Sequence[Path], arguments: argparse.Namespace) -> int:
+    """Write only panels of samples and print their paths."""
+    from oxytomo.view.paper import slice_at, write_panels
+
+    at = None if arguments.slice is None else slice_at(arguments.slice)
+    wanted = [] if arguments.panel in (None, ["all"]) else arguments.panel
+    for sample in samples:
+        out = arguments.figures / sample.resolve().name
+        for path in write_panels(sample, out, panels=wanted, at=at):
+            sys.stdout.write(f"{path}\n")
+    return 0
+
+
+def _balance(formula: str | None) -> ChargeBalanceSettings | None:
+    """Return the charge balance of a formula; the configuration can say more of the states."""
+    if formula is None:
+        return None
+    try:
+        return ChargeBalanceSettings.model_validate({"formula": formula})
+    except ValidationError as error:
+        raise config_error(error, {"formula": formula}, name="--formula") from None
+
+
+def _compare(
+    alone: Sequence[Path],
+    groups: dict[str, list[Path]],
+    output: Path | None,
+    charge_balance: ChargeBalanceSettings | None = None,
+) -> None:
     """Write the comparison of samples and print its path.
 
     A sample without a group is its own group.
@@ -107,7 +182,7 @@ def _compare(alone: Sequence[Path], groups: dict[str, list[Path]], output: Path 
             f"--group {taken}", expected="another name", got="that of a sample", fix="rename the group"
         )
     everything = groups | own
-    written = write_comparison(everything, output or Path("comparison.html"))
+    written = write_comparison(everything, output or Path("comparison.html"), charge_balance)
     names_of = {name: [sample.resolve().name for sample in members] for name, members in everything.items()}
     _record([path for path in written if record_file(path).is_file()], "comparison", {"groups": names_of})
     for path in written:

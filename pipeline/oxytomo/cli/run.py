@@ -5,7 +5,7 @@ import os
 import sys
 import tempfile
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
 from oxytomo.check.old_results import old_results
@@ -17,12 +17,19 @@ from oxytomo.config import ProjectConfig, load_config
 from oxytomo.config.plan import project_products, results_folder
 from oxytomo.errors import ConfigError
 from oxytomo.run.boundary import ERROR_PREFIX
+from oxytomo.run.forecast import forecast
 from oxytomo.run.limits import require_limits
 from oxytomo.run.lock import run_lock
 from oxytomo.run.results_folder import check_writable, claim, lost_stores, note_finished, to_make_again
 from oxytomo.run.stage_server import stage_server
 from oxytomo.run.unchanged import is_unchanged, note_unchanged
-from oxytomo.run.workflow import call_snakemake, profile_folder, snakemake_arguments, write_configuration
+from oxytomo.run.workflow import (
+    WorkflowEnd,
+    call_snakemake,
+    profile_folder,
+    snakemake_arguments,
+    write_configuration,
+)
 from oxytomo.stages.context import SHOW
 from oxytomo.stages.progress import format_duration
 
@@ -75,9 +82,11 @@ def run(arguments: argparse.Namespace) -> int:
     project = load_config(arguments.config)
     folder = results_folder(project)
     started = time.time()
-    if not arguments.dry_run and arguments.profile is None and is_unchanged(folder, project):
+    detailed = arguments.dry_run and arguments.show == "all"
+    if not detailed and arguments.profile is None and is_unchanged(folder, project):
         sys.stdout.write(f"nothing to do: everything in {folder} is there and up to date\n")
-        _say_answer(project, folder)
+        if not arguments.dry_run:
+            _say_answer(project, folder)
         return 0
     # The files are named, because a rule that collects them would make Snakemake wait another
     # second at the end.
@@ -149,6 +158,7 @@ def run_workflow(
                 environment=server.environment | ({SHOW: show} if here else {}),
                 lines=lines,
                 weights=job_seconds(checked),
+                cores=cores,
                 inherited=(*server.descriptors, lock),
             )
             if end.code == 0:
@@ -173,21 +183,40 @@ def job_seconds(checked: ProjectCheck) -> dict[str, float]:
 def _dry_run(
     arguments: argparse.Namespace, project: ProjectConfig, folder: Path, checked: ProjectCheck
 ) -> int:
-    """Print the plan of Snakemake, with reasons, without writing to the results folder."""
+    """Print what would run, and why, without writing to the results folder."""
+    verbose = arguments.show == "all"
+    known = forecast(project, folder)
+    planned: Sequence[Mapping[str, str]] = known.jobs
+    if verbose or known.targets:
+        targets = () if verbose or not known.new else known.targets
+        end = _ask_snakemake(arguments, project, folder, targets)
+        if end.code != 0:
+            return _say_why_no_plan(end)
+        planned = known.with_planned(end.planned)
+    cores = arguments.cores or available_cores()
+    sys.stdout.write("\n".join(describe_plan(planned, checked, folder, cores)) + "\n")
+    return 0
+
+
+def _ask_snakemake(
+    arguments: argparse.Namespace, project: ProjectConfig, folder: Path, targets: Sequence[str]
+) -> WorkflowEnd:
+    """Return the plan of Snakemake for some files, all if empty; print its output if asked to."""
     with tempfile.TemporaryDirectory() as empty:
         command = snakemake_arguments(
             write_configuration(project, Path(empty)),
             folder if folder.is_dir() else Path(empty),
+            targets=targets,
             forced=to_make_again(folder, project),
             cores=arguments.cores or available_cores(),
         )
         verbose = arguments.show == "all"
         quiet = "host" if verbose else "all"
-        end = call_snakemake([*command, "--dry-run", "--quiet", quiet], environment={}, silent=not verbose)
-    if end.code == 0:
-        cores = arguments.cores or available_cores()
-        sys.stdout.write("\n".join(describe_plan(end.planned, checked, folder, cores)) + "\n")
-        return 0
+        return call_snakemake([*command, "--dry-run", "--quiet", quiet], environment={}, silent=not verbose)
+
+
+def _say_why_no_plan(end: WorkflowEnd) -> int:
+    """Print the errors of Snakemake and return the exit code."""
     if end.mend is not None:
         sys.stderr.write(f"{ERROR_PREFIX}{end.mend}\n")
     for line in dict.fromkeys(end.errors):

@@ -22,7 +22,8 @@ Write a simulated acquisition of a cathode particle: raw files in the Data Excha
 'chemical-state': tilt series at many energies of an edge (valence, shifts);
 'xanes': stack of images through the edge of each element (valence, edge jump, shifts);
 'holotomography': holograms at four distances (volume, shifts);
-'volume': phase-contrast volume with pores and cracks (voids and their sizes)."""
+'volume': phase-contrast volume with pores and cracks (voids and their sizes);
+'stress': labels of a sphere with a central void and pores (hoop and von Mises stress at the void)."""
 EXAMPLES = f"""\
 examples:
   oxytomo simulate demo
@@ -30,6 +31,7 @@ examples:
   oxytomo simulate null --uniform               a particle without deviation: every domain found in it is false
   oxytomo simulate xanes --kind xanes --elements Mn Ni --size 128
   oxytomo simulate voids --kind volume          a volume with pores and cracks, for the structure branch
+  oxytomo simulate ideal --kind stress          a sphere with voids, for the branch mechanics
   oxytomo simulate quick --size 48 --tilts 33 --photons 1e5 --elements O Ni
   oxytomo simulate real --effect stray=0.015 --effect post_edge.O=1.05
 
@@ -45,10 +47,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("folder", type=Path, metavar="OUT_DIR", help="output folder for raw/, truth.npz and config.yaml")
     add(
         "--kind",
-        choices=("tilts", "chemical-state", "xanes", "holotomography", "volume"),
+        choices=("tilts", "chemical-state", "xanes", "holotomography", "volume", "stress"),
         default="tilts",
-        help="dual-energy tilt series, tilt series at many energies, stacks through edges, holograms at four distances, or a "
-        "phase-contrast volume of a particle with pores and cracks (default: %(default)s)",
+        help="dual-energy tilt series, tilt series at many energies, stacks through edges, holograms, a volume, or the "
+        "idealised particle of stress calculations; see above (default: %(default)s)",
     )
     add(
         "--elements",
@@ -125,6 +127,10 @@ def run(arguments: argparse.Namespace) -> int:
         return write_states(arguments)
     arguments.elements = arguments.elements or list(EDGES)
     _check(arguments)
+    if arguments.kind == "stress":
+        from oxytomo.cli.simulate_stress import write_stress
+
+        return write_stress(arguments)
     if arguments.kind == "volume":
         return _structure(arguments)
     from oxytomo.cli import simulate_holotomography as holotomography

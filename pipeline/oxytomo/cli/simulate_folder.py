@@ -1,11 +1,14 @@
 """The folder that ``oxytomo simulate`` writes into."""
 
+import hashlib
 from pathlib import Path
 
 from oxytomo.errors import ConfigError
 
 FIRST_WORDS = "# Simulated"
 """How a configuration begins that `oxytomo simulate` wrote."""
+RECORD = ".oxytomo.simulated"
+"""File beside it with the digest of the configuration as it was written."""
 
 
 def make_folder(folder: Path, configuration: str, subfolders: tuple[str, ...]) -> None:
@@ -23,7 +26,8 @@ def make_folder(folder: Path, configuration: str, subfolders: tuple[str, ...]) -
     Raises
     ------
     ConfigError
-        Where files of the same names lie that no simulation wrote. Nothing is touched then.
+        Where files of the same names lie that no simulation wrote, or a configuration that was
+        edited. Nothing is touched then.
     """
     place = folder / "config.yaml"
     names = [folder / name for name in ("config.yaml", "truth.npz", "instrument.yaml")]
@@ -36,9 +40,30 @@ def make_folder(folder: Path, configuration: str, subfolders: tuple[str, ...]) -
             got=f"{min(there).relative_to(folder)}, which simulate did not write",
             fix="choose another folder",
         )
+    if place.is_file() and _is_edited(place, configuration):
+        raise ConfigError(
+            str(place),
+            expected="the configuration as simulate wrote it",
+            got="one that was edited",
+            fix="choose another folder, or delete or rename this file",
+        )
     for name in subfolders:
         (folder / name).mkdir(parents=True, exist_ok=True)
+    (folder / RECORD).write_text(f"{_digest(configuration.encode())}\n", encoding="utf-8")
     place.write_text(configuration, encoding="utf-8")
+
+
+def _digest(content: bytes) -> str:
+    return hashlib.sha256(content).hexdigest()
+
+
+def _is_edited(place: Path, new: str) -> bool:
+    """Return whether a configuration differs from what was written; old ones have no record."""
+    record = place.parent / RECORD
+    there = _digest(place.read_bytes())
+    if not record.is_file() or there == _digest(new.encode()):
+        return False
+    return record.read_text(encoding="utf-8", errors="replace").strip() != there
 
 
 def _is_ours(configuration: Path) -> bool:

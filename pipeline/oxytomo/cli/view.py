@@ -6,7 +6,7 @@ from pathlib import Path
 
 DESCRIPTION = """\
 Open the results of a sample in napari: all branches in a common coordinate system in nanometres and in fixed
-colours, with widgets for the threshold, objects, profiles and provenance. Needs napari: pip install 'oxytomo[view]'."""
+colours, with widgets for the threshold, cuts, objects, profiles and provenance. Needs napari: pip install 'oxytomo[view]'."""
 EXAMPLES = """\
 examples:
   oxytomo view results/particle

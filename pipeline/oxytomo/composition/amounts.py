@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from oxytomo.arrays import Float64Array, FloatArray
+from oxytomo.arrays import Float64Array, FloatArray, Spectrum
 from oxytomo.composition.components import KNOWN, component
 from oxytomo.composition.cross_sections import attenuation_per_um, check_formula, table_energies_ev
 from oxytomo.composition.decomposition import (
@@ -143,7 +143,7 @@ def amounts_from_edges(
         return Amounts(areal, covariance, atoms, own)
     matrix = tie_background(own, attenuation([e for e in formula if e not in elements]).sum(axis=1), atoms)
     check_independent(matrix)
-    terms, forced = candidates(elements, energies, own, pairs, choice)
+    terms, forced = candidates(elements, energies, own, pairs, choice, series.energies_ev)
     averaged = averaged_rays(value, variance)
     tested = choose_model(matrix, terms, forced, averaged, _metal(atoms))
     everything, _ = candidates(elements, energies, own, pairs, ANYTHING)
@@ -157,7 +157,9 @@ def amounts_from_edges(
 
 
 def allowed_terms(
-    instrument: str | Mapping[str, Any], components: str | Sequence[Mapping[str, Any]]
+    instrument: str | Mapping[str, Any],
+    components: str | Sequence[Mapping[str, Any]],
+    spectra: Mapping[str, Spectrum],
 ) -> Choice:
     """Return the terms that the model may have.
 
@@ -167,6 +169,7 @@ def allowed_terms(
         ``near_edge_spread``
     components : ``auto``, or the arguments of :func:`component` for each substance beside the
         particle
+    spectra : measured spectra of the substances that give a file, by name
     """
     off = instrument == "none"
     terms = {} if isinstance(instrument, str) else instrument
@@ -179,7 +182,7 @@ def allowed_terms(
         stray=stray,
         near_edge=near_edge,
         spread=spread,
-        components=tuple(component(**one) for one in named),
+        components=tuple(component(**{**one, "spectrum": spectra.get(one["name"])}) for one in named),
         optional=optional,
     )
 

@@ -11,7 +11,7 @@ from typing import Final
 import numpy as np
 import xraydb
 
-from oxytomo.arrays import Float64Array
+from oxytomo.arrays import Float64Array, Spectrum
 from oxytomo.errors import ConfigError
 
 UM_PER_CM: Final = 1e4
@@ -26,14 +26,23 @@ class Component:
     name : its name in results
     formula : atoms per formula unit
     density_g_cm3 : density at which its amount is a path length in µm
+    spectrum : measured absorption; its amount is the path length of carbon that absorbs as much,
+        on average over the energies
     """
 
     name: str
     formula: Mapping[str, float]
     density_g_cm3: float
+    spectrum: Spectrum | None = None
 
     def attenuation_per_um(self, energies_ev: Float64Array) -> Float64Array:
-        """Return the linear attenuation at its density, (n_energy,) float64, 1/µm (Chantler)."""
+        """Return the linear attenuation at its density, (n_energy,) float64, 1/µm.
+
+        It is that of the tables (Chantler), or that of the measured spectrum.
+        """
+        if self.spectrum is not None:
+            measured = _measured(self.name, self.spectrum, energies_ev)
+            return measured * float(KNOWN["carbon"].attenuation_per_um(energies_ev).mean() / measured.mean())
         masses = {symbol: atoms * float(xraydb.atomic_mass(symbol)) for symbol, atoms in self.formula.items()}
         total = sum(masses.values())
         per_mass = sum(
@@ -53,14 +62,42 @@ KNOWN: Final = {
 crystals, polymer."""
 
 
-def component(name: str, formula: Mapping[str, float] | None, density_g_cm3: float | None) -> Component:
-    """Return a component by name, or from a formula and a density.
+def _measured(name: str, spectrum: Spectrum, energies_ev: Float64Array) -> Float64Array:
+    """Return a measured absorption at some energies; raises where it was not measured there."""
+    outside = (energies_ev < spectrum.energy_ev.min()) | (energies_ev > spectrum.energy_ev.max())
+    if outside.any():
+        raise ConfigError(
+            f"components.{name}.spectrum",
+            expected=f"a spectrum that reaches from {energies_ev.min():g} to {energies_ev.max():g} eV",
+            got=f"one from {spectrum.energy_ev.min():g} to {spectrum.energy_ev.max():g} eV",
+            fix="give a spectrum over all energies of the series, joined from several if need be",
+        )
+    found = np.interp(energies_ev, spectrum.energy_ev, spectrum.absorption)
+    if not (found.mean() > 0 and (found >= 0).all()):
+        raise ConfigError(
+            f"components.{name}.spectrum",
+            expected="an absorption above 0 at the energies of the series",
+            got=f"{found.min():.3g} to {found.max():.3g}",
+            fix="give the absorption itself, not a normalised or a background-free one",
+        )
+    return np.asarray(found, np.float64)
+
+
+def component(
+    name: str,
+    formula: Mapping[str, float] | None,
+    density_g_cm3: float | None,
+    spectrum: Spectrum | None = None,
+) -> Component:
+    """Return a component by name, from a formula and a density, or from a measured spectrum.
 
     Raises
     ------
     ConfigError
         For an unknown name without a formula, or an unknown element.
     """
+    if spectrum is not None:
+        return Component(name, {}, 1.0, spectrum)
     if formula is None:
         if name.lower() not in KNOWN:
             raise ConfigError(

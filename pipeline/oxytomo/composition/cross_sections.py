@@ -11,6 +11,7 @@ from the tabulated binding energies (in parentheses): O K 531.9 (543.1), Mn L3 6
 """
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Final
 
 import numpy as np
@@ -129,6 +130,7 @@ def attenuation_per_um(
     return result
 
 
+@lru_cache(maxsize=256)
 def edge_energy_ev(element: str, edge: str) -> float:
     """Energy of an edge in eV: the tabulated attenuation of the element steps up there.
 
@@ -219,8 +221,9 @@ def _is_element(symbol: str) -> bool:
         return False
 
 
-def _binding_energies_ev(element: str) -> dict[str, float]:
-    """Tabulated edges of an element inside the energy range, by name."""
+@lru_cache(maxsize=128)
+def _binding_energies_ev(element: str) -> Mapping[str, float]:
+    """Tabulated edges of an element inside the energy range, by name; looked up once."""
     if not _is_element(element):
         raise ConfigError("element", expected="a symbol", got=repr(element), fix="write symbols as Li, Mn, O")
     edges = {name: float(edge.energy) for name, edge in xraydb.xray_edges(element).items()}

@@ -26,9 +26,15 @@ from numpy.typing import NDArray
 from oxytomo.arrays import Float64Array
 from oxytomo.preprocess.averaged_rays import AveragedRays
 
-STRAY_LIMIT = 0.2
-FACTOR_LIMITS = (-0.6, 4.0)
+STRAY_LIMIT = 0.1
+"""Stray light of full-field microscopes is a few percent; no ray can transmit less than it."""
+FACTOR_LIMITS = (-0.3, 4.0)
+"""Limits of a near-edge factor minus 1. Tables of the step of light elements are uncertain by 10 to
+30 % (Chantler, J. Phys. Chem. Ref. Data 29, 597, 2000). White lines exceed the tabulated step up to
+several times; nothing absorbs much less than it."""
 WIDTH_LIMITS = (1e-4, 3.0)
+AT_LIMIT = 0.01
+"""A value this close to a limit, as a share of its range, is not a measurement."""
 PRIORS = {"stray": 0.05, "near_edge": 0.7}
 """Widths of the Gaussian priors of the global terms: a few percent of stray light, white lines of
 some ten percent."""
@@ -52,6 +58,7 @@ class Term:
         the energies that have it
     element : index of the element that a near-edge term belongs to
     given : a value that is not fitted; a term with a given value is always in the model
+    most : largest value that the rays allow; None: the usual limit
     """
 
     name: str
@@ -59,6 +66,7 @@ class Term:
     column: Float64Array
     element: int | None = None
     given: float | None = None
+    most: float | None = None
 
     @property
     def random(self) -> bool:
@@ -282,9 +290,34 @@ def bounds_of(term: Term) -> tuple[float, float]:
     if term.given is not None:
         return term.given, term.given
     if term.kind == "stray":
-        return 0.0, STRAY_LIMIT
+        return 0.0, STRAY_LIMIT if term.most is None else min(STRAY_LIMIT, term.most)
     low, high = FACTOR_LIMITS if term.kind == "near_edge" else np.log(WIDTH_LIMITS)
     return float(low), float(high)
+
+
+def at_limit(term: Term, value: float) -> bool:
+    """Return whether a fitted value of a global term lies at a limit of its range, other than 0."""
+    if term.random or term.given is not None:
+        return False
+    low, high = bounds_of(term)
+    close = AT_LIMIT * (high - low)
+    return value > high - close or (low < 0 and value < low + close)
+
+
+def within_rays(terms: Sequence[Term], rays: AveragedRays) -> list[Term]:
+    """Return the terms with stray light limited to what the darkest ray transmits.
+
+    Three standard errors of the noise are allowed: a ray that transmits less than the stray light
+    is impossible.
+    """
+    transmission = np.exp(-rays.density) * (1 + 3 * np.sqrt(rays.variance))
+    darkest = transmission.min(axis=0) if len(rays) else np.ones(rays.density.shape[1])
+    return [
+        replace(term, most=float(darkest[term.column > 0].min()))
+        if term.kind == "stray" and term.given is None
+        else term
+        for term in terms
+    ]
 
 
 @njit(cache=True, nogil=True)

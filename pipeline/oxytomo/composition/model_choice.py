@@ -10,8 +10,17 @@ from oxytomo.arrays import Float64Array, FloatArray
 from oxytomo.composition.adaptive_prior import FREE, NEIGHBOURHOOD_PX, adapted
 from oxytomo.composition.components import Component
 from oxytomo.composition.decomposition import Solved, decompose_with_priors
-from oxytomo.composition.instrument import Fit, Model, Term, fitted, judged, tail_of
-from oxytomo.composition.term_choice import chosen, extended
+from oxytomo.composition.instrument import (
+    Fit,
+    Model,
+    Term,
+    at_limit,
+    fitted,
+    judged,
+    tail_of,
+    within_rays,
+)
+from oxytomo.composition.term_choice import chosen, completed, extended, without_term
 from oxytomo.preprocess.averaged_rays import AveragedRays
 
 LEAST_ENERGY_GAP_EV = 1.0
@@ -21,6 +30,9 @@ angle errors, distortion) stay below 1.8 on simulated data; instruments with rel
 at 6."""
 MATTERS = 0.5
 """A term counts as a cause if χ² per degree of freedom is larger by this much without it."""
+RELEVANT_FIT, RELEVANT_TM_O = 0.2, 0.005
+"""Stray light and near-edge factors below both are not reported: clean simulated data, with their
+blur, mimic 0.2 % of stray light, which is 0.1 of χ² and 0.1 % of TM/O."""
 FEW_RAYS = 200
 """With fewer averaged rays no terms are chosen."""
 
@@ -73,6 +85,7 @@ def candidates(
     own: Float64Array,
     pairs: Sequence[tuple[int, int]],
     choice: Choice,
+    recorded_ev: Float64Array | None = None,
 ) -> tuple[list[Term], set[str]]:
     """Return the terms that may be in the model, and the names of those that always are.
 
@@ -87,7 +100,10 @@ def candidates(
     energies_ev : (n_energy,) eV
     own : (n_energy, n_element), 1/µm, attenuation of the elements without the unmeasured ones
     pairs : indices of the pre- and the post-edge energy of every element
+    recorded_ev : (n_energy,) eV, for measured spectra, where ``energies_ev`` are moved for the
+        tables
     """
+    recorded_ev = energies_ev if recorded_ev is None else recorded_ev
     terms: list[Term] = []
     spare = own.shape[0] - own.shape[1]
     if choice.stray != "none":
@@ -108,7 +124,8 @@ def candidates(
         if choice.spread == "auto" and tells and spare > 1:
             terms.append(Term(f"near_edge_spread_{element}", "spread", column, k))
     for one in (*choice.components, *choice.optional):
-        terms.append(Term(one.name, "component", one.attenuation_per_um(energies_ev)))
+        at_ev = energies_ev if one.spectrum is None else recorded_ev
+        terms.append(Term(one.name, "component", one.attenuation_per_um(at_ev)))
     names = {one.name for one in choice.components}
     return terms, names | {term.name for term in terms if term.given is not None}
 
@@ -135,8 +152,43 @@ def choose_model(
         model = Model(attenuation, start, values, np.zeros((len(start), len(start))))
         empty = Fit(model, np.nan, np.full(1, np.nan), 1, np.zeros(attenuation.shape[0]))
         return ChosenModel(empty, empty, [], {}, len(rays))
-    plain, best, steps = chosen(attenuation, terms, forced, rays)
+    plain, best, steps = chosen(attenuation, within_rays(terms, rays), forced, rays)
+    best, steps = _relevant(best, steps, set(forced), rays, metal)
     return ChosenModel(best, plain, steps, systematic_errors(best, rays, metal), len(rays))
+
+
+def _relevant(
+    fit: Fit,
+    steps: Sequence[dict[str, float | str]],
+    forced: set[str],
+    rays: AveragedRays,
+    metal: Float64Array,
+) -> tuple[Fit, list[dict[str, float | str]]]:
+    """Leave out global terms that are not significant, or change neither the fit nor TM/O.
+
+    Blur makes clean data look like a trace of stray light. A term stays if it exceeds three of its
+    errors and matters: χ² per degree of freedom would be larger by :data:`RELEVANT_FIT` without it,
+    or TM/O would change by :data:`RELEVANT_TM_O`.
+    """
+    some, kept = rays.some(2000), list(steps)
+    for step in reversed(steps):
+        model, name = fit.model, str(step["term"])
+        place = [term.name for term in model.terms].index(name)
+        # The spread of a factor would take over its mean.
+        spread = name.replace("near_edge_", "near_edge_spread_")
+        varies = spread != name and spread in {term.name for term in model.terms}
+        if model.terms[place].random or name in forced or varies:
+            continue
+        less = fitted(without_term(model, name), some)
+        error = np.sqrt(max(float(model.covariance[place, place]), 0.0))
+        change = _tm_o(less.model, some, metal)[0] / _tm_o(model, some, metal)[0] - 1
+        worse = less.per_dof - judged(model, some).per_dof
+        matters = worse > RELEVANT_FIT or abs(change) > RELEVANT_TM_O
+        if abs(float(model.values[place])) > 3 * error and matters:
+            continue
+        fit = completed(less.model, rays)
+        kept.remove(step)
+    return fit, kept
 
 
 def systematic_errors(fit: Fit, rays: AveragedRays, metal: Float64Array) -> dict[str, float]:
@@ -242,7 +294,12 @@ def model_record(tested: ChosenModel, series: Sequence[str], causes: Sequence[st
     for term, value, error in zip(model.terms, model.values, errors, strict=True):
         shown = 1 + value if term.kind == "near_edge" else value
         scaled = value * error if term.random else error  # widths are fitted as logarithms
-        terms[term.name] = {"kind": term.kind, "value": float(shown), "standard_error": float(scaled)}
+        terms[term.name] = {
+            "kind": term.kind,
+            "value": float(shown),
+            "standard_error": float(scaled),
+            "at_limit": at_limit(term, float(value)),
+        }
     return {
         "chi_square_per_dof": _number(fit.per_dof),
         "chi_square_per_dof_of_elements_alone": _number(tested.plain.per_dof),

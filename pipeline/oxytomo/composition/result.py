@@ -4,12 +4,12 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from oxytomo.arrays import FloatArray
+from oxytomo.arrays import Brief, FloatArray
 from oxytomo.slabs import Field
 
 
-@dataclass(frozen=True)
-class Composition:
+@dataclass(frozen=True, repr=False)
+class Composition(Brief):
     """Reconstructed composition of one particle; the volumes are fields, large ones on disk.
 
     Attributes

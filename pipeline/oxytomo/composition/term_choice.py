@@ -69,9 +69,13 @@ def chosen(
         other = grown(_edge_by_edge(candidates, forced))
         if _cost(other[0], few) < _cost(best[0], few) - FAR_MORE * LEAST_GAIN * best[0].per_dof:
             best = other
+    return plain, completed(best[0].model, rays), best[1]
+
+
+def completed(model: Model, rays: AveragedRays) -> Fit:
+    """Fit a chosen model to many rays, with its covariance, and judge it on all rays."""
     many = rays.some(RAYS_FOR_FIT)
-    final = fitted(best[0].model, many)
-    return plain, judged(_with_covariance(final, many), rays), best[1]
+    return judged(_with_covariance(fitted(model, many), many), rays)
 
 
 def _cost(fit: Fit, rays: AveragedRays) -> float:
@@ -139,7 +143,7 @@ def _worth(fit: Fit, rays: AveragedRays) -> list[dict[str, float | str]]:
     """Return χ² per degree of freedom without each term, the most important term first."""
     tail = tail_of(fit.chi_square)
     without: dict[str, float] = {
-        name: fitted(_without(fit.model, name), rays, tail).per_dof for name in _names(fit.model)
+        name: fitted(without_term(fit.model, name), rays, tail).per_dof for name in _names(fit.model)
     }
     return [
         {"term": name, "chi_square_per_dof_without": without[name]}
@@ -188,7 +192,8 @@ def extended(model: Model, term: Term) -> Model:
     return replace(model, terms=(*model.terms, term), values=np.append(model.values, first_value(term)))
 
 
-def _without(model: Model, name: str) -> Model:
+def without_term(model: Model, name: str) -> Model:
+    """Return a model without one of its terms, at the values of the others."""
     keep = [k for k, term in enumerate(model.terms) if term.name != name]
     return replace(model, terms=tuple(model.terms[k] for k in keep), values=model.values[keep])
 
@@ -210,7 +215,7 @@ def _pruned(fit: Fit, rays: AveragedRays, *, keep: set[str]) -> Fit:
             return fit
         name = min(size, key=lambda each: size[each])
         limit, tail = LEAST_GAIN * max(1.0, fit.per_dof), tail_of(fit.chi_square)
-        less = fitted(_without(fit.model, name), rays, tail)
+        less = fitted(without_term(fit.model, name), rays, tail)
         if less.deviance - judged(fit.model, rays, tail).deviance < limit:
             fit, tried = less, set()
         else:

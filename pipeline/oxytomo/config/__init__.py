@@ -1,9 +1,11 @@
 """Settings of all stages, the configuration file, its schema and the plan of a run."""
 
+from oxytomo.config.charge_balance import ChargeBalanceSettings, ChargeStateSettings
 from oxytomo.config.chemical_state import ChemicalStateConfig
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, EdgePair, TomogramConfig
 from oxytomo.config.instrument import InstrumentSettings
 from oxytomo.config.load import config_error, load_config, parse_config, read_yaml, results_below
+from oxytomo.config.mechanics import MaterialSettings, MechanicsConfig, MechanicsSettings
 from oxytomo.config.oxidation import (
     FitValenceSettings,
     MeasureOxidationSettings,
@@ -47,9 +49,11 @@ from oxytomo.config.stage_settings import (
     DistanceStage,
     ExportStage,
     FitValenceStage,
+    LithiateStage,
     MeasureOxidationStage,
     MeasureStage,
     MeasureStatesStage,
+    MeasureStressStage,
     MeasureVoidsStage,
     NormalizeStackStage,
     NormalizeStage,
@@ -66,6 +70,7 @@ from oxytomo.config.stage_settings import (
     ReportStage,
     RetrievePhaseStage,
     SegmentVoidsStage,
+    SolveStressStage,
     UncertaintyStage,
     UncertaintyStatesStage,
 )
@@ -77,6 +82,8 @@ __all__ = [
     "AngleRamp",
     "ArealDensityConfig",
     "Branch",
+    "ChargeBalanceSettings",
+    "ChargeStateSettings",
     "ChemicalStateConfig",
     "ClassifySettings",
     "ClassifyStage",
@@ -94,13 +101,18 @@ __all__ = [
     "FitValenceStage",
     "ImageSource",
     "InstrumentSettings",
+    "LithiateStage",
+    "MaterialSettings",
     "MeasureOxidationSettings",
     "MeasureOxidationStage",
     "MeasureSettings",
     "MeasureStage",
     "MeasureStatesStage",
+    "MeasureStressStage",
     "MeasureVoidsSettings",
     "MeasureVoidsStage",
+    "MechanicsConfig",
+    "MechanicsSettings",
     "ModelTermSettings",
     "NormalizeSettings",
     "NormalizeStackSettings",
@@ -132,6 +144,7 @@ __all__ = [
     "SampleConfig",
     "SegmentVoidsSettings",
     "SegmentVoidsStage",
+    "SolveStressStage",
     "Source",
     "StackSource",
     "StructureConfig",

@@ -8,6 +8,7 @@ from typing import Any, overload
 from oxytomo.config.base import Settings
 from oxytomo.config.chemical_state import ChemicalStateConfig
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
+from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
 from oxytomo.config.project import Branch, ProjectConfig, SampleConfig
 from oxytomo.config.quantities import BranchConfig
@@ -24,6 +25,7 @@ BRANCHES: tuple[Branch, ...] = (
     "chemical_state",
     "oxidation",
     "structure",
+    "mechanics",
 )
 
 STAGES: dict[Branch, tuple[str, ...]] = {
@@ -68,8 +70,9 @@ JOINT_PRODUCTS = tuple(registry.STAGES[JOINT_STAGE].products.values())
 """The stage that needs two branches of a sample, its store below ``stages/``, its products."""
 
 COMPARISON_TABLES = registry.STAGES["comparison"].beside
-COMPARISON_PRODUCTS = (*registry.STAGES["comparison"].products.values(), *COMPARISON_TABLES)
-"""Products of a comparison of samples in the results folder; its tables have no own records."""
+CHARGE_BALANCE = "charge_balance.csv"
+"""Tables of a comparison of samples in the results folder, without own records, and the one of a
+project with a charge balance."""
 
 NEEDS_PACKAGE: dict[str, tuple[str, str, str]] = {
     row.name: (next(iter(row.products.values())), row.package, row.extra)
@@ -151,7 +154,20 @@ def project_products(project: ProjectConfig) -> list[str]:
     products = [
         f"{name}/{product}" for name, sample in project.samples.items() for product in sample_products(sample)
     ]
-    return products + (list(COMPARISON_PRODUCTS) if project.groups else [])
+    return [*products, *comparison_products(project)]
+
+
+def comparison_products(project: ProjectConfig) -> tuple[str, ...]:
+    """Return page and tables of the comparison of a project, in its results folder."""
+    page = tuple(registry.STAGES["comparison"].products.values()) if project.groups else ()
+    return (*page, *comparison_tables(project))
+
+
+def comparison_tables(project: ProjectConfig) -> tuple[str, ...]:
+    """Return the tables of the comparison of a project, in its results folder."""
+    if not project.groups:
+        return ()
+    return COMPARISON_TABLES + ((CHARGE_BALANCE,) if project.charge_balance is not None else ())
 
 
 @overload
@@ -166,7 +182,7 @@ def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]:
     """Return the raw series of a branch by name: elements in fixed order, ``pre`` first."""
     if isinstance(config, OxidationConfig):
         return {element: config.stacks[element] for element in config.measured}
-    if isinstance(config, StructureConfig | ChemicalStateConfig):
+    if isinstance(config, StructureConfig | ChemicalStateConfig | MechanicsConfig):
         return config.sources
     if isinstance(config, TomogramConfig):
         return {"signal": config.source}
@@ -202,6 +218,8 @@ def branch_files(config: BranchConfig) -> dict[str, list[Path]]:
     if isinstance(config, OxidationConfig | ChemicalStateConfig):
         for element in config.measured:
             files[f"{element} references"] = reference_files(config, element)
+    if isinstance(config, MechanicsConfig):
+        files |= {name: [Path(path)] for name, path in config.material.tables.items()}
     return files
 
 
@@ -239,12 +257,16 @@ def stage_settings(
         return _plain(ReportStage(sample=sample, branches=sample_branches(project.samples[sample])))
     config = branch_config(project, sample, branch)
     sources = branch_sources(config)
-    return _plain(stage_model(stage, Job(config, sample, branch, sources, series)))
+    structure = project.samples[sample].structure
+    return _plain(stage_model(stage, Job(config, sample, branch, sources, series, structure)))
 
 
 def comparison_settings(project: ProjectConfig) -> dict[str, Any]:
     """Return the input settings of the stage ``comparison`` as JSON types."""
-    return _plain(ComparisonStage(groups=tuple(project.groups.items())))
+    groups = tuple(project.groups.items())
+    balance = project.charge_balance
+    states = () if balance is None else tuple(balance.states or project.groups)
+    return _plain(ComparisonStage(groups=groups, charge_balance=balance, states=states))
 
 
 def _plain(settings: Settings) -> dict[str, Any]:

@@ -10,12 +10,16 @@ from pydantic import BeforeValidator, field_validator, model_validator
 
 from oxytomo.config.base import Settings, checked_name, checked_path, closest, rejected, setting
 from oxytomo.config.beamtime import PlanSettings
+from oxytomo.config.charge_balance import ChargeBalanceSettings
 from oxytomo.config.chemical_state import ChemicalStateConfig
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
+from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
 from oxytomo.config.structure import StructureConfig
 
-Branch = Literal["composition", "areal_density", "tomogram", "chemical_state", "oxidation", "structure"]
+Branch = Literal[
+    "composition", "areal_density", "tomogram", "chemical_state", "oxidation", "structure", "mechanics"
+]
 _SAMPLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 LONGEST_SAMPLE_NAME = 100
 _RESERVED = ("logs", "benchmarks")
@@ -57,6 +61,7 @@ class SampleConfig(Settings):
     chemical_state: ChemicalStateConfig | None = setting(None, ChemicalStateConfig.__doc__ or "")
     oxidation: OxidationConfig | None = setting(None, OxidationConfig.__doc__ or "")
     structure: StructureConfig | None = setting(None, StructureConfig.__doc__ or "")
+    mechanics: MechanicsConfig | None = setting(None, MechanicsConfig.__doc__ or "")
     register_branches: Annotated[
         RegisterBranchesSettings | None,
         BeforeValidator(_switched_on, json_schema_input_type=bool | RegisterBranchesSettings | None),
@@ -72,6 +77,18 @@ class SampleConfig(Settings):
             if len(known) == len(data):
                 raise rejected(f"at least one of {', '.join(branches)}", "none", "add a branch")
         return data
+
+    @model_validator(mode="after")
+    def _voids_for_mechanics(self) -> "SampleConfig":
+        """Require a structure, or labels, for the branch mechanics."""
+        if self.mechanics is not None and self.mechanics.labels is None and self.structure is None:
+            raise rejected(
+                "a structure branch of the same sample, or labels",
+                "neither",
+                "add structure:, or give labels: and voxel_nm: under mechanics",
+                key="mechanics",
+            )
+        return self
 
     @model_validator(mode="after")
     def _both_branches(self) -> "SampleConfig":
@@ -95,6 +112,9 @@ class ProjectConfig(Settings):
         {},
         "groups of samples to compare, by name (for example a state of charge or a rate); "
         "empty: no comparison",
+    )
+    charge_balance: ChargeBalanceSettings | None = setting(
+        None, "charge balance of groups that are states of charge, from their valences; empty: none"
     )
     plan: PlanSettings | None = setting(None, "planned beam time, for `oxytomo plan` only")
 
@@ -157,6 +177,29 @@ class ProjectConfig(Settings):
                     raise rejected("each sample once", f"'{name}' twice", "keep it in one group", key=key)
         if grouped.total() == 1:
             raise rejected("two samples or more", "one", "add a sample to compare with", key="groups")
+        return self
+
+    @model_validator(mode="after")
+    def _states_of_charge(self) -> "ProjectConfig":
+        """Require two groups as states, and stacks of all metals of the formula."""
+        if self.charge_balance is None:
+            return self
+        states = self.charge_balance.states or dict.fromkeys(self.groups)
+        unknown = [state for state in states if state not in self.groups]
+        if unknown or len(states) < 2:
+            guess = closest(unknown[0], self.groups) if unknown else None
+            fix = f"did you mean '{guess}'?" if guess else "give the samples of each state in 'groups'"
+            got = f"'{unknown[0]}'" if unknown else f"{len(states)}"
+            raise rejected("two or more groups of this file", got, fix, key="charge_balance.states")
+        for name in (name for state in states for name in self.groups[state]):
+            oxidation = self.samples[name].oxidation
+            measured = () if oxidation is None else oxidation.measured
+            missing = [e for e in self.charge_balance.to_measure if e not in measured]
+            if missing:
+                got = f"no stack of {', '.join(missing)} in '{name}'"
+                fix = "add it to 'oxidation', or name a valence that does not change in 'fixed_valences'"
+                wanted = "a valence of every cation of the formula"
+                raise rejected(wanted, got, fix, key="charge_balance.formula")
         return self
 
     @model_validator(mode="after")

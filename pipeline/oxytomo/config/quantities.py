@@ -3,6 +3,7 @@
 from oxytomo.arrays import Quantity
 from oxytomo.config.chemical_state import ChemicalStateConfig
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
+from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
 from oxytomo.config.structure import StructureConfig
 
@@ -13,6 +14,7 @@ BranchConfig = (
     | ChemicalStateConfig
     | OxidationConfig
     | StructureConfig
+    | MechanicsConfig
 )
 
 
@@ -32,4 +34,6 @@ def light_from_air(config: BranchConfig) -> bool:
     """
     if isinstance(config, OxidationConfig):
         return config.normalize.air_rescale
+    if isinstance(config, MechanicsConfig):
+        return False
     return isinstance(config, ArealDensityConfig) or config.normalize.air is not None

@@ -1,6 +1,6 @@
 """The settings a user can choose, one frozen model per stage."""
 
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Literal, Self
 
 from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
 
@@ -152,6 +152,29 @@ class ComponentSettings(Settings):
     density_g_cm3: float | None = setting(
         None, "mass density; empty for a known substance", unit="g/cm³", ge=0.01, le=25.0
     )
+    spectrum: str | None = setting(
+        None,
+        "file with a measured absorption spectrum of the substance (energy, absorption) instead of a "
+        "formula; relative to this file",
+    )
+
+    @field_validator("spectrum")
+    @classmethod
+    def _below_the_configuration(cls, value: str | None, info: ValidationInfo) -> str | None:
+        """Resolve the path relative to the folder of the configuration file."""
+        return None if value is None else below_configuration(value, info)
+
+    @model_validator(mode="after")
+    def _one_source(self) -> Self:
+        """Refuse a formula beside a measured spectrum."""
+        if self.spectrum is not None and (self.formula or self.density_g_cm3):
+            raise rejected(
+                "a formula with a density, or a spectrum",
+                f"both for {self.name}",
+                "remove one of them",
+                key="spectrum",
+            )
+        return self
 
 
 def _named(value: Any) -> Any:

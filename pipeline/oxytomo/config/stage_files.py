@@ -7,6 +7,7 @@ from pathlib import Path
 
 from oxytomo.config.chemical_state import ChemicalStateConfig
 from oxytomo.config.composition import CompositionConfig
+from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
 from oxytomo.config.plan import (
     JOINT_FOLDER,
@@ -17,8 +18,9 @@ from oxytomo.config.plan import (
     reference_files,
 )
 from oxytomo.config.project import Branch, ProjectConfig
+from oxytomo.config.settings import DecomposeSettings
 from oxytomo.config.source import source_files
-from oxytomo.stages.registry import STAGES, STRUCTURE, Stage
+from oxytomo.stages.registry import MECHANICS, STAGES, STRUCTURE, Stage
 
 
 def stage_outputs(stage: str, branch: str | None) -> dict[str, str]:
@@ -60,7 +62,15 @@ def stage_inputs(
     if stage == "align" and branch is not None:
         shifts = branch_config(project, sample, branch).align.shifts  # type: ignore[union-attr]
         found |= {} if shifts is None else {"shifts": shifts}
+    if stage == "decompose" and branch is not None:
+        found |= spectra_of(branch_config(project, sample, branch).decompose)  # type: ignore[union-attr]
     return found
+
+
+def spectra_of(settings: DecomposeSettings) -> dict[str, str]:
+    """Return the files of measured spectra of substances, by key and number in the list."""
+    named = () if isinstance(settings.components, str) else settings.components
+    return {f"spectrum_{k}": one.spectrum for k, one in enumerate(named) if one.spectrum is not None}
 
 
 def _stores(
@@ -72,6 +82,8 @@ def _stores(
     """
     where, _, name = name.rpartition(":")
     of: Branch = where or branch  # type: ignore[assignment]
+    if branch == MECHANICS and where and branch_config(project, sample, branch).sources:  # type: ignore[union-attr]
+        return {}  # labels are given: the structure is not read
     kept = [store for _, _, store in branch_stores(branch_config(project, sample, of), of)]
     folder = name.removesuffix("*")
     if folder == name:
@@ -101,6 +113,9 @@ def raw_inputs(project: ProjectConfig, sample: str, branch: Branch, stage: str, 
         return reference_files(config, job)
     if row.raw == "mask":
         return source_files(sources["mask"]) if "mask" in sources else []
+    if row.raw == "labels" and isinstance(config, MechanicsConfig):
+        labels = source_files(sources["labels"]) if sources else []
+        return labels + [Path(path) for path in config.material.tables.values()]
     if row.raw == "source":
         return source_files(sources[job if row.jobs else "volume"])
     return []

@@ -16,9 +16,11 @@ from oxytomo.config.stage_settings import (
     DistanceStage,
     ExportStage,
     FitValenceStage,
+    LithiateStage,
     MeasureOxidationStage,
     MeasureStage,
     MeasureStatesStage,
+    MeasureStressStage,
     MeasureVoidsStage,
     NormalizeStackStage,
     NormalizeStage,
@@ -33,6 +35,7 @@ from oxytomo.config.stage_settings import (
     ReplicateStage,
     RetrievePhaseStage,
     SegmentVoidsStage,
+    SolveStressStage,
     UncertaintyStage,
     UncertaintyStatesStage,
 )
@@ -48,6 +51,7 @@ class Job:
     sample, branch : names
     sources : raw series of the branch by name
     series : name of the job (series, element, part), None for stages with a single one
+    structure : settings of the structure branch of the sample, if it has one
     """
 
     config: Any
@@ -55,6 +59,7 @@ class Job:
     branch: Branch
     sources: Mapping[str, Any]
     series: str | None
+    structure: Any = None
 
     @property
     def name(self) -> str:
@@ -215,6 +220,23 @@ def _measure_voids(job: Job) -> Settings:
     return MeasureVoidsStage(**dict(job.config.measure), segment=_segment_voids(job))
 
 
+def _lithiate(job: Job) -> Settings:
+    config = job.config
+    voids = None
+    if config.labels is None and config.replicates:
+        voids = SegmentVoidsStage(**dict(job.structure.segment), mask=job.structure.mask)
+    own = {name: getattr(config, name) for name in LithiateStage.model_fields if name != "segment"}
+    return LithiateStage(**own, segment=voids)
+
+
+def _solve_stress(job: Job) -> Settings:
+    return SolveStressStage(**{name: getattr(job.config, name) for name in SolveStressStage.model_fields})
+
+
+def _measure_stress(job: Job) -> Settings:
+    return MeasureStressStage(**{name: getattr(job.config, name) for name in MeasureStressStage.model_fields})
+
+
 def _export(job: Job) -> Settings:
     return ExportStage(**dict(job.config.export), sample=job.sample)
 
@@ -246,5 +268,8 @@ _BUILDERS: Mapping[str, Callable[[Job], Settings]] = {
     "read_volume": _read_volume,
     "segment_voids": _segment_voids,
     "measure_voids": _measure_voids,
+    "lithiate": _lithiate,
+    "solve_stress": _solve_stress,
+    "measure_stress": _measure_stress,
 }
 """All stages except exports."""

@@ -8,11 +8,13 @@ from typing import Literal
 
 from oxytomo.arrays import Quantity, ReplicateKind
 from oxytomo.config.base import Settings, setting
+from oxytomo.config.charge_balance import ChargeBalanceSettings, ChargeStateSettings
 from oxytomo.config.chemical_state import (
     DecomposeStatesSettings,
     MeasureStatesSettings,
     ReconstructStatesSettings,
 )
+from oxytomo.config.mechanics import MechanicsSettings
 from oxytomo.config.oxidation import (
     FitValenceSettings,
     MeasureOxidationSettings,
@@ -229,6 +231,33 @@ class MeasureVoidsStage(MeasureVoidsSettings):
     segment: SegmentVoidsStage = setting(..., "settings of the segmentation of the voids")
 
 
+class LithiateStage(MechanicsSettings):
+    """Stage ``lithiate``: the particle, its wetted surface and its lithium."""
+
+    labels: VolumeSource | None = setting(..., "labels of the particle; paths are absolute")
+    voxel_nm: float | None = setting(..., "voxel size of labels", unit="nm")
+    particle: int | None = setting(..., "number of the particle; empty: the largest")
+    max_voxels: float = setting(..., "larger particles are averaged", unit="voxels")
+    replicates: int = setting(..., "segmentations with more noise")
+    seed: int = setting(..., "seed of the random numbers")
+    tolerance: float = setting(..., "relative residual of the solver")
+    most_iterations: int = setting(..., "largest number of iterations")
+    segment: SegmentVoidsStage | None = setting(..., "settings of the segmentation of the voids")
+
+
+class SolveStressStage(MechanicsSettings):
+    """Stage ``solve_stress``: stress of each lithium profile, and of variants of the particle."""
+
+    tolerance: float = setting(..., "relative residual of the solver")
+    most_iterations: int = setting(..., "largest number of iterations")
+
+
+class MeasureStressStage(MechanicsSettings):
+    """Stage ``measure_stress``: tables."""
+
+    shells: int = setting(..., "number of shells of equal volume from rim to centre", ge=1)
+
+
 class ExportStage(ExportSettings):
     """The stages ``export_<branch>``."""
 
@@ -252,3 +281,18 @@ class ComparisonStage(Settings):
     groups: tuple[tuple[str, tuple[str, ...]], ...] = setting(
         ..., "groups in the order of the configuration: name, samples"
     )
+    charge_balance: ChargeBalanceSettings | None = setting(
+        None, "charge balance of groups that are states of charge; empty: none"
+    )
+    states: tuple[str, ...] = setting(
+        (), "states of the charge balance in order: keys of a mapping lose theirs on the way here"
+    )
+
+    @property
+    def balance(self) -> ChargeBalanceSettings | None:
+        """The charge balance with its states in order; None without one."""
+        if self.charge_balance is None:
+            return None
+        known = self.charge_balance.states
+        states = {name: known.get(name, ChargeStateSettings()) for name in self.states}
+        return self.charge_balance.model_copy(update={"states": states})

@@ -38,6 +38,8 @@ def write_amounts(
         "covariance": NamedArray(found.covariance, ("pair", *rays), "micrometer^2"),
         "tilt_deg": NamedArray(aligned["tilt_deg"], ("tilt",), "degree"),
     }
+    if "frame" in aligned.names:
+        arrays["frame"] = NamedArray(np.asarray(aligned["frame"]), ("tilt",), "1")
     if found.chi_square is not None:
         arrays["chi_square"] = NamedArray(found.chi_square, rays, "1")
     write_store(

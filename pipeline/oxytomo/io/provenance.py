@@ -289,12 +289,14 @@ def _describe_raw(path: Path) -> list[str]:
     n_frame, n_y, n_x = summary.shape
     return [
         f"{path}: {summary.format}",
-        f"  {n_frame} frames of {n_y} × {n_x} pixels, {summary.dtype}, {summary.quantity}",
-        f"  {summary.n_flat} flats, {summary.n_dark} darks",
+        f"  {n_frame} frame{'s' if n_frame != 1 else ''} of {n_y} × {n_x} pixels, {summary.dtype}, {summary.quantity}",
+        f"  {summary.n_flat} flat{'s' if summary.n_flat != 1 else ''}, "
+        f"{summary.n_dark} dark{'s' if summary.n_dark != 1 else ''}",
         f"  tilt {_range(summary.tilt_deg, '°')}",
         f"  energy {_range(summary.energy_ev, ' eV')}",
         f"  pixel {_range(summary.pixel_nm, ' nm')}",
         *(f"  {key}: {value}" for key, value in summary.metadata.items()),
+        *(f"  remark: {remark}" for remark in summary.remarks),
     ]
 
 

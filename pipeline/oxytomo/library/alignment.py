@@ -9,7 +9,7 @@ import numpy as np
 from oxytomo.align.applied import JudgedAlignment, Resampled, align_inputs, resample_inputs
 from oxytomo.align.inputs import NormalizedSeries, common_tilts
 from oxytomo.align.tilts import AlignOptions
-from oxytomo.arrays import Float64Array, FloatArray, IntArray
+from oxytomo.arrays import Brief, Float64Array, FloatArray, IntArray
 from oxytomo.config import AlignSettings
 from oxytomo.errors import ConfigError, InputError
 from oxytomo.library.defaults import checked, require_made, silent
@@ -20,8 +20,8 @@ EVERYTHING = 2**62
 """Limit of the frames in memory: none."""
 
 
-@dataclass(frozen=True, eq=False)
-class Aligned:
+@dataclass(frozen=True, eq=False, repr=False)
+class Aligned(Brief):
     """Series on one pixel grid, the tilt axis vertical and in the middle of the columns.
 
     Attributes

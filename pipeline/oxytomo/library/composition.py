@@ -2,11 +2,12 @@
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
-from oxytomo.arrays import Float64Array, FloatArray
+from oxytomo.arrays import Brief, Float64Array, FloatArray
 from oxytomo.composition import amounts
 from oxytomo.composition.column_densities import ColumnDensities
 from oxytomo.composition.result import Composition
@@ -14,6 +15,7 @@ from oxytomo.composition.solving import reconstruct_composition, solver_of
 from oxytomo.config import DecomposeSettings, DeviationSettings
 from oxytomo.config.elements import SYMBOLS
 from oxytomo.errors import ConfigError
+from oxytomo.io.spectra import read_spectrum
 from oxytomo.library.alignment import Aligned
 from oxytomo.library.defaults import checked, require_made, silent
 from oxytomo.units import NM_PER_UM
@@ -22,8 +24,8 @@ DECOMPOSE = DecomposeSettings()
 DEVIATION = DeviationSettings()
 
 
-@dataclass(frozen=True, eq=False)
-class Decomposed:
+@dataclass(frozen=True, eq=False, repr=False)
+class Decomposed(Brief):
     """Amounts of the elements in every ray.
 
     Attributes
@@ -121,7 +123,14 @@ def decompose(
     material = amounts.Material(elements, atoms, density_g_cm3 or 1.0)
     if edges:
         plain = settings.model_dump(include={"instrument", "components"})
-        choice = None if settings.method == "subtraction" else amounts.allowed_terms(**plain)
+        named = () if isinstance(settings.components, str) else settings.components
+        spectra = {
+            one.name: read_spectrum(Path(one.spectrum), group=None, energy_unit=None)
+            for one in named
+            if one.spectrum is not None
+        }
+        subtract = settings.method == "subtraction"
+        choice = None if subtract else amounts.allowed_terms(**plain, spectra=spectra)
         found = amounts.amounts_from_edges(series, material, choice, progress=silent)
     else:
         found = amounts.amounts_from_signals(series, material)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Literal
 
-from oxytomo.arrays import FloatArray, LabelArray, Spectrum
+from oxytomo.arrays import Brief, FloatArray, LabelArray, Spectrum
 from oxytomo.config import FitValenceSettings
 from oxytomo.library.defaults import checked, options_of, require_made, silent
 from oxytomo.library.stacks import RegisteredStack
@@ -18,8 +18,8 @@ Window = tuple[float, float]
 """Lowest and highest energy, eV."""
 
 
-@dataclass(frozen=True, eq=False)
-class Valences:
+@dataclass(frozen=True, eq=False, repr=False)
+class Valences(Brief):
     """The fit of every pixel.
 
     Attributes

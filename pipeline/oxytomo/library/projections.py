@@ -5,7 +5,7 @@ from typing import Literal, get_args
 
 import numpy as np
 
-from oxytomo.arrays import Float64Array, FloatArray, IntArray, Quantity, TiltSeries
+from oxytomo.arrays import Brief, Float64Array, FloatArray, IntArray, Quantity, TiltSeries
 from oxytomo.config import NormalizeSettings
 from oxytomo.errors import ConfigError
 from oxytomo.library.defaults import checked, options_of, require_made
@@ -24,8 +24,8 @@ Region = tuple[int, int, int, int]
 """First row, last row, first column, last column."""
 
 
-@dataclass(frozen=True, eq=False)
-class Projections:
+@dataclass(frozen=True, eq=False, repr=False)
+class Projections(Brief):
     """One normalised series, sorted by tilt.
 
     Attributes

@@ -11,7 +11,7 @@ from numpy.typing import ArrayLike
 
 from oxytomo.arrays import Quantity, Spectrum, TiltSeries
 from oxytomo.config import expand
-from oxytomo.errors import ConfigError
+from oxytomo.errors import ConfigError, printable
 from oxytomo.io.readers import ReadRequest, read_tilt_series
 from oxytomo.io.readers.spectral import SpectralStack, read_spectral_stack
 from oxytomo.io.spectra import read_spectrum as spectrum_of_file
@@ -154,7 +154,7 @@ def read_stack(
         quantity=quantity,
         dataset=dataset,
     )
-    table = None if energies is None else Path(energies)
+    table = None if energies is None else _path(energies)
     return read_spectral_stack(request, energies=table, energy_unit=None)
 
 
@@ -223,10 +223,25 @@ def read_spectrum(
     """
     if energy_unit not in (None, "eV", "keV"):
         raise ConfigError("energy_unit", expected="eV or keV", got=repr(energy_unit), fix="correct it")
-    return spectrum_of_file(Path(path), group=group, energy_unit=energy_unit)
+    return spectrum_of_file(_path(path), group=group, energy_unit=energy_unit)
 
 
 def _paths(images: Files) -> tuple[Path, ...]:
     """Return the files of a path, a pattern or a list."""
-    given = [images] if isinstance(images, str | PathLike) else images
+    given: object = [images] if isinstance(images, str | PathLike) else images
+    if not isinstance(given, Sequence) or not all(isinstance(one, str | PathLike) for one in given):
+        raise _no_path(given, "a path, a pattern, or a list of paths")
     return tuple(expand(tuple(str(one) for one in given)))
+
+
+def _path(one: object) -> Path:
+    """Return a path that the user gave."""
+    if not isinstance(one, str | PathLike):
+        raise _no_path(one, "a path")
+    return Path(one)
+
+
+def _no_path(given: object, expected: str) -> ConfigError:
+    return ConfigError(
+        "files", expected=expected, got=printable(repr(given))[:60], fix="give e.g. 'data/tilts.h5'"
+    )

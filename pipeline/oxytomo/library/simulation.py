@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from oxytomo.arrays import FloatArray, TiltSeries
+from oxytomo.arrays import Brief, FloatArray, TiltSeries
 from oxytomo.errors import ConfigError
 from oxytomo.simulate import demonstration as demo
 from oxytomo.simulate.acquisition import Truth, simulate_acquisition
@@ -16,8 +16,8 @@ from oxytomo.simulate.phantoms import Phantom
 from oxytomo.simulate.voids import VoidPhantom, photographed_rows, random_scene
 
 
-@dataclass(frozen=True, eq=False)
-class SimulatedTilts:
+@dataclass(frozen=True, eq=False, repr=False)
+class SimulatedTilts(Brief):
     """A simulated dual-energy tilt series with its ground truth.
 
     Attributes
@@ -34,8 +34,8 @@ class SimulatedTilts:
     density_g_cm3: float
 
 
-@dataclass(frozen=True, eq=False)
-class SimulatedVoids:
+@dataclass(frozen=True, eq=False, repr=False)
+class SimulatedVoids(Brief):
     """A simulated phase-contrast volume with pores and cracks, with its ground truth.
 
     Attributes

@@ -6,7 +6,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from oxytomo.align.stack_frames import RecordedStack, StackOptions, move_frames, place_frames
-from oxytomo.arrays import AnyArray, BoolArray, Float64Array, FloatArray, IntArray, Quantity
+from oxytomo.arrays import AnyArray, BoolArray, Brief, Float64Array, FloatArray, IntArray, Quantity
 from oxytomo.config import NormalizeStackSettings, RegisterStackSettings
 from oxytomo.config.elements import SYMBOLS
 from oxytomo.errors import ConfigError
@@ -20,8 +20,8 @@ NORMALIZE = NormalizeStackSettings()
 REGISTER = RegisterStackSettings()
 
 
-@dataclass(frozen=True, eq=False)
-class StackImages:
+@dataclass(frozen=True, eq=False, repr=False)
+class StackImages(Brief):
     """Frames through the edge of one element, by increasing energy.
 
     Attributes
@@ -43,8 +43,8 @@ class StackImages:
     invalid: Mapping[str, int]
 
 
-@dataclass(frozen=True, eq=False)
-class RegisteredStack:
+@dataclass(frozen=True, eq=False, repr=False)
+class RegisteredStack(Brief):
     """Frames of one element on one grid.
 
     Attributes

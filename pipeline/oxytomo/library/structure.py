@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from oxytomo.arrays import Brief
 from oxytomo.config import MeasureVoidsSettings, SegmentVoidsSettings
 from oxytomo.errors import ConfigError, ShapeError
 from oxytomo.library.defaults import checked, require_made, table, volume_of
@@ -26,8 +27,8 @@ SEGMENT = SegmentVoidsSettings()
 MEASURE = MeasureVoidsSettings()
 
 
-@dataclass(frozen=True, eq=False)
-class VoidMeasures:
+@dataclass(frozen=True, eq=False, repr=False)
+class VoidMeasures(Brief):
     """Pores and cracks in numbers.
 
     Attributes

@@ -8,7 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from oxytomo.measure.domains import Domains, domain_table, find_domains, interconnection
+from oxytomo.measure.domains import (
+    Domains,
+    domain_table,
+    find_domains,
+    interconnection,
+    number_domains,
+)
 from oxytomo.measure.fractions import (
     border_share,
     class_fractions,
@@ -19,14 +25,35 @@ from oxytomo.measure.fractions import (
     scatter_interval,
 )
 from oxytomo.measure.resolution import ShellCorrelation
-from oxytomo.measure.shells import depth_below_surface, shell_labels, shell_table
+from oxytomo.measure.shells import (
+    depth_below_surface,
+    mean_deviations,
+    shell_labels,
+    shell_table,
+)
 from oxytomo.measure.systematic import NORMAL, shifted_fractions, widened, without_skin
+from oxytomo.measure.wedge import (
+    Wedge,
+    half_height_fractions,
+    outline_moved,
+    rim_counts,
+    rim_like_the_seen,
+    unseen_normals,
+)
 from oxytomo.reconstruct.total_variation import bounding_box
 from oxytomo.segment.classes import CLASS_LABELS, CONFIDENT_LABELS
-from oxytomo.slabs import Box, Field, count_set, mapped
+from oxytomo.slabs import Box, Field, count_set, mapped, new_field
 
 if TYPE_CHECKING:
     import pandas as pd
+
+
+SOURCES = (
+    ("outline_further_out", "outline_further_in"),
+    ("borders_at_half_height",),
+    ("rim_in_the_wedge_like_elsewhere",),
+)
+"""Readings that are independent sources of error of a fraction: they add in quadrature."""
 
 
 @dataclass(frozen=True)
@@ -46,6 +73,7 @@ class ClassifiedParticle:
     skin_oxygen_px : thickness, at the particle's density, of the oxygen in a possible carbonate
         skin, voxels; 0 for none
     noise : median standard error of the deviation from counting noise, None without replicates
+    wedge : directions that no projection holds, None for (nearly) a half turn
     """
 
     box: Box
@@ -60,6 +88,7 @@ class ClassifiedParticle:
     systematic: float
     skin_oxygen_px: float
     noise: float | None
+    wedge: Wedge | None
 
 
 @dataclass(frozen=True)
@@ -75,6 +104,7 @@ class CompositionMeasures:
     connected : connectivity of the domains of each class
     volume_nm3 : volume of the particle, nm³
     readings : share of each class under other assumptions, by assumption
+    layers : labels of the shells in the box, 1 at the rim, 0 outside
     """
 
     domains: pd.DataFrame
@@ -85,6 +115,7 @@ class CompositionMeasures:
     connected: dict[str, Any]
     volume_nm3: float
     readings: dict[str, dict[str, float]]
+    layers: Field
 
 
 def measure_composition(of: ClassifiedParticle, n_shells: int, min_domain_voxels: int) -> CompositionMeasures:
@@ -106,10 +137,11 @@ def measure_composition(of: ClassifiedParticle, n_shells: int, min_domain_voxels
         for confidence, width in NORMAL.items()
     }
     depth = depth_below_surface(of.particle, voxel_nm=of.voxel_nm)
+    layers = shell_labels(depth, n_shells=n_shells)
     shells = shell_table(
         of.deviation,
         of.phases,
-        shell_labels(depth, n_shells=n_shells),
+        layers,
         of.replicates,
         n_shells=n_shells,
         depth_nm=depth,
@@ -125,6 +157,7 @@ def measure_composition(of: ClassifiedParticle, n_shells: int, min_domain_voxels
         connected={name: interconnection(found, name, min_voxels=min_domain_voxels) for name in found},
         volume_nm3=count_set(of.particle) * of.voxel_nm**3,
         readings=readings,
+        layers=layers,
     )
 
 
@@ -157,8 +190,12 @@ def solver_record(record: Mapping[str, Any]) -> dict[str, Any] | None:
 
 
 def _domains(found: Mapping[str, Domains], of: ClassifiedParticle, min_voxels: int) -> pd.DataFrame:
-    """Return the table of domains, with positions in the volume."""
+    """Return the table of domains, with positions in the volume and their mean deviations."""
     domains = domain_table(found, voxel_nm=of.voxel_nm, min_voxels=min_voxels)
+    numbers = new_field(of.phases.shape, np.int32)
+    number_domains(of.phases, numbers, min_voxels=min_voxels)
+    mean, error = mean_deviations(of.deviation, numbers, of.replicates, n=len(domains))
+    domains["mean_deviation"], domains["mean_deviation_error"] = mean, error
     for axis, extent in zip("zyx", of.box, strict=True):
         centroid = f"centroid_{axis}_nm"
         domains[centroid] = np.asarray(domains[centroid]) + extent.start * of.voxel_nm
@@ -179,13 +216,29 @@ def _null(of: ClassifiedParticle) -> dict[str, Any]:
 
 
 def _readings(of: ClassifiedParticle, depth_nm: Field) -> dict[str, dict[str, float]]:
-    """Return the class fractions if the possible carbonate skin is real."""
-    if of.skin_oxygen_px == 0:
+    """Return the class fractions under other assumptions, by assumption."""
+    if not of.replicates:
         return {}
     depth_px = mapped(depth_nm, lambda part: part / np.float32(of.voxel_nm), np.float32)
-    other = without_skin(of.deviation, depth_px, of.skin_oxygen_px)
-    found = replicate_fractions([other], of.particle, threshold=of.threshold)
-    return {"carbonate_skin": {name: values[0] for name, values in found.items()}}
+    hidden: Field = (
+        mapped(of.particle, lambda part: np.zeros(part.shape, bool), bool)
+        if of.wedge is None
+        else unseen_normals(of.particle, of.wedge)
+    )
+    counts = rim_counts(of.phases, depth_px, hidden)
+    further, nearer = outline_moved(counts)
+    found = {
+        "outline_further_out": further,
+        "outline_further_in": nearer,
+        "borders_at_half_height": half_height_fractions(of.deviation, of.particle, threshold=of.threshold),
+    }
+    if of.wedge is not None:
+        found["rim_in_the_wedge_like_elsewhere"] = rim_like_the_seen(counts)
+    if of.skin_oxygen_px:
+        other = without_skin(of.deviation, depth_px, of.skin_oxygen_px)
+        shares = replicate_fractions([other], of.particle, threshold=of.threshold)
+        found["carbonate_skin"] = {name: values[0] for name, values in shares.items()}
+    return found
 
 
 def _with_interval(
@@ -198,13 +251,16 @@ def _with_interval(
     entries, total = {}, n_classified(phases)
     for name, value in values.items():
         each, border = replicate_values[name], border_share(phases, CLASS_LABELS[name])
-        low_high = {
-            f"ci{percent}": widened(
-                interval_of_share(value, each, border=border, n_classified=total, confidence=percent / 100),
-                value,
-                [*shifted[percent / 100][name], *(one[name] for one in readings.values())],
+        low_high = {}
+        for percent in (95, 68):
+            interval = interval_of_share(
+                value, each, border=border, n_classified=total, confidence=percent / 100
             )
-            for percent in (95, 68)
-        }
+            skin = [readings[key][name] for key in ("carbonate_skin",) if key in readings]
+            sources = [[*shifted[percent / 100][name], *skin]]
+            sources += [[readings[key][name] for key in group if key in readings] for group in SOURCES]
+            for source in sources:
+                interval = widened(interval, value, source)
+            low_high[f"ci{percent}"] = interval
         entries[name] = {"value": value, **low_high, "replicate_bias": replicate_bias(value, each)}
     return entries

@@ -3,19 +3,39 @@
 DEFINITIONS = {
     "fractions": "voxels of a class / voxels of the solid particle that have a deviation",
     "counted_voxel_nm": "edge of the cube over which the deviation was averaged, within the particle, before classes were drawn",
+    "whole_particle": "median and most frequent deviation of the particle's voxels; off_target: the median is beyond the "
+    "threshold although the formula is the reference, so that a wrong formula or cross-section is likely",
+    "tm_per_o": "metal atoms per oxygen atom that the most frequent deviation means; tm_per_o_of_formula: of the formula",
+    "relative_density": "median density of the voxels / that of the formula at the stated mass density, both elements alike; "
+    "pores below the resolution make it smaller",
+    "metal_per_oxygen": "amount of each metal per oxygen in the whole particle / that of the formula",
+    "fractions_against_own_mode": "fractions of classes with the particle's most frequent TM/O as reference; only where "
+    "the whole particle is off",
+    "likely_cause": "spectra: the model of the spectra fails; metal:X: the particle has another share of metal X than the "
+    "formula; metals: several metals do; oxygen: all metals depart alike from oxygen",
     "target": "abs((TM/O) / reference - 1) is at most the threshold",
     "oxygen_poor": "(TM/O) / reference - 1 is above the threshold",
     "oxygen_rich": "(TM/O) / reference - 1 is below minus the threshold",
     "ci95": "value ± 1.42 sqrt(s^2 + b^2 + a^2 + m^2), clipped to [0, 1]: s the standard deviation of the fraction over the "
     "noise replicates, b the replicate_bias, a the change when the borders of the class move by 0.1 voxel, m a domain of 113 "
     "voxels that leaves no trace; the factor covers the truth of 95 % of simulated acquisitions; then widened by what a shift "
-    "of all deviations by the systematic errors does (error_budget); null with fewer than two replicates",
+    "of all deviations by the systematic errors does (error_budget), and by the other readings; null with fewer than two "
+    "replicates",
     "error_budget": "standard deviations of the deviation, relative: noise_and_reconstruction of a voxel (median); by fitted "
     "term, for the mean misfit that the model leaves, and for what differs from ray to ray, a shift of all voxels. "
     "Shifts are part of sigma, of "
     "phases_confident and of the intervals of fractions",
     "readings": "fractions by another reading of the data. carbonate_skin: the carbon that lies around the particle like a skin "
-    "is Li2CO3, and its oxygen is not counted; the intervals hold this reading too, and sigma its difference",
+    "is Li2CO3, and its oxygen is not counted; the intervals hold this reading too, and sigma its difference. "
+    "rim_in_the_wedge_like_elsewhere: where the normal of the surface lies in the missing wedge, each layer of the rim is as "
+    "where the normal is measured. borders_at_half_height: the borders of classes are sharp, and lie at half of the deviation "
+    "beside them. outline_further_out and _in: the outline lies 0.15 voxel further out or in. These three add to the intervals "
+    "in quadrature",
+    "damage": "change of total metal over total oxygen (tm_o) and of the spread of the mass along the tilt axis (size) from the "
+    "first frame of a series to the last, relative, beside a term of the path length; both sums are the same in every frame of "
+    "an undamaged particle; found: beyond four standard errors and 0.003; by_frame: the sums themselves, in the order of "
+    "acquisition",
+    "told_from_path_length": "the path length explains at most 0.8 of the variance of the order of acquisition",
     "model": "of the decomposition, on rays averaged over 4 x 4 pixels without strong gradients: chi-square per degree of "
     "freedom (1 where the model explains the spectra down to noise), what was fitted and with which error, mean residual of "
     "each series",
@@ -29,6 +49,14 @@ DEFINITIONS = {
     "domains": "sets of voxels of one class that are connected through faces (6-connectivity)",
     "n_domains": "number of domains of at least min_domain_voxels voxels",
     "largest_share": "voxels of the largest domain / voxels of the class",
+    "mean_deviation": "mean of the deviation over the voxels of a domain or shell",
+    "mean_deviation_error": "standard error of a domain's mean_deviation, as standard_error of a shell; a shift that all voxels "
+    "share (error_budget) is not in it, and not a number with fewer than two replicates",
+    "association": "which metal makes a class: metal per oxygen in the voxels of the class, divided by the same in the target "
+    "class, - 1; fitted to the measured rays with the oxygen of each class as its shape; for the whole class and for its part in "
+    "each shell, both relative to the target of all depths; null for fewer than 27 voxels. standard_error: sqrt((2 j)^2 + (0.1 "
+    "value)^2), j a delete-one jackknife over eight blocks of slices, 0.1 for the borders of the class, which move all metals "
+    "alike; null where the class is in fewer than four blocks",
     "spanning": "the largest domain reaches over at least 90 % of the particle's length along z, y or x",
     "shells": "shells of equal volume by Euclidean distance to the outer surface, from rim to centre; closed "
     "voids make no surface; shell_outer and shell_inner are the nominal share of the volume outside each "
@@ -65,4 +93,32 @@ OXIDATION_DEFINITIONS = {
     "sphere: dt_nm2 is D times t of vacancy diffusion, shell_nm the thickness of a reacted shell; smaller bic explains "
     "the profile better",
     "edge_jump": "optical density by which the spectrum rises through the edge: proportional to the element's amount",
+}
+
+MECHANICS_DEFINITIONS = {
+    "stress": "linear elasticity of a free particle, isotropic, small strains; lithium makes it swell; tension is positive",
+    "amplitude_mpa": "E e / (1 - nu) times x' R^2 / D: e is the linear strain when the lithium content goes from 0 to 1, x' "
+    "its growth per second, R the radius of a sphere with the volume of the particle; stress is this times the shape factor",
+    "shape_factor": "stress / amplitude: only the geometry and Poisson's ratio enter",
+    "beside_voids": "voxels of full solid one to two voxels off the surface of a pore; nearer voxels are up to a quarter low",
+    "first_principal": "largest principal stress, which opens cracks",
+    "von_mises": "equivalent stress of von Mises",
+    "hydrostatic": "mean of the three normal stresses",
+    "hoop": "mean of the two normal stresses along a sphere about the centre of the particle",
+    "raised_by_voids": "95th percentile of the first principal stress beside the pores / the same at these places in the solid "
+    "without voids and cracks",
+    "geometry_error": "relative change of the 95th percentile of the first principal stress beside the pores: with voxels twice "
+    "as large (half_resolution), and over voids that were found again in noisier volumes (noise: standard deviation, "
+    "noise_bias: mean change)",
+    "range": "factor by which stress changes over the range of a constant in the literature; a scale that all stresses share",
+    "other_wetted": "relative change if lithium enters at other surfaces: skin, the outer surface; open, also voids and cracks "
+    "open to it; all, every surface",
+    "a": "R^2 x' / 6 D / range of the lithium content: above 1 a dry sphere cannot sustain the current",
+    "sustained": "all lithium contents are within 0 and 1; otherwise the stress is that of a current that flows on",
+    "k_mpa_sqrt_m": "stress intensity factor K_I along the front of a crack, from its opening behind the front; 0 where the "
+    "faces close",
+    "k_over_kc": "K_I / K_Ic; it says how far a front is from the fracture toughness, not that it grows",
+    "bridge": "solid between a pore and the nearest other pore or crack; below four voxels its stress is not resolved",
+    "ideal": "sphere with the volume of the particle and a central void of R / 16, by closed solutions",
+    "without_voids": "the same outer surface filled with solid, in its steady state",
 }

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from scipy.special import ndtr, ndtri, stdtr, stdtrit
+from scipy.special import expit, ndtr, ndtri, stdtr, stdtrit
 
 from oxytomo.arrays import Float64Array
 
@@ -58,13 +58,19 @@ class Difference:
     p: float = float("nan")
 
 
-def group_mean(values: Sequence[float], errors: Sequence[float]) -> GroupMean:
+def group_mean(values: Sequence[float], errors: Sequence[float], *, whole: float | None = None) -> GroupMean:
     """Return the mean of a group with its interval.
+
+    The interval of a share is symmetric on the logit scale, ``logit(m) ± t s / (m (1 − m))``
+    (Agresti, Categorical Data Analysis, 2013, 3.1.6). So it stays between none and all, and is the
+    usual ``m ± t s`` where s is small.
 
     Parameters
     ----------
     values : one number per particle
     errors : standard deviation of each from noise; NaN where unknown
+    whole : for shares, the value of a share that is everything (1, or 100 for percent); None for
+        numbers without limits
     """
     found, noise = _known(values, errors)
     if found.size == 0:
@@ -72,11 +78,22 @@ def group_mean(values: Sequence[float], errors: Sequence[float]) -> GroupMean:
     mean = float(found.mean())
     if found.size == 1:
         reach = float(ndtri(0.975) * noise[0])
-        interval = None if np.isnan(reach) else (mean - reach, mean + reach)
+        interval = None if np.isnan(reach) else _around(mean, reach, whole)
         return GroupMean(1, mean, interval, float("nan"))
     variance = _variance(found, noise)
     reach = float(stdtrit(found.size - 1, 0.975) * np.sqrt(variance / found.size))
-    return GroupMean(int(found.size), mean, (mean - reach, mean + reach), float(found.std(ddof=1)))
+    return GroupMean(int(found.size), mean, _around(mean, reach, whole), float(found.std(ddof=1)))
+
+
+def _around(mean: float, reach: float, whole: float | None) -> tuple[float, float]:
+    """Return the limits at a distance around a mean; those of a share stay between 0 and all."""
+    if whole is None:
+        return mean - reach, mean + reach
+    share, part = mean / whole, reach / whole
+    if not 0 < share < 1:  # no logit: nothing or everything in every particle
+        return max(0.0, mean - reach), min(whole, mean + reach)
+    middle, half = np.log(share / (1 - share)), part / (share * (1 - share))
+    return whole * float(expit(middle - half)), whole * float(expit(middle + half))
 
 
 def difference(

@@ -135,6 +135,19 @@ def domain_labels(phases: Field, *, min_voxels: int) -> NDArray[np.int32]:
     min_voxels : smaller domains are not numbered
     """
     numbers: NDArray[np.int32] = np.zeros(phases.shape, np.int32)
+    number_domains(phases, numbers, min_voxels=min_voxels)
+    return numbers
+
+
+def number_domains(phases: Field, numbers: Field, *, min_voxels: int) -> None:
+    """Write the number of each voxel's domain (:func:`domain_labels`) into a field of zeros.
+
+    Parameters
+    ----------
+    phases : (n_z, n_y, n_x) labels
+    numbers : int32 field of the same shape, from :func:`oxytomo.slabs.new_field`
+    min_voxels : smaller domains are not numbered
+    """
     before = 0
     for label in CLASS_LABELS.values():
         found = _members(phases, label)
@@ -142,9 +155,8 @@ def domain_labels(phases: Field, *, min_voxels: int) -> NDArray[np.int32]:
         number = np.zeros(found.count + 1, np.int32)
         number[listed + 1] = before + 1 + np.arange(listed.size)
         for rows, labels in found:
-            numbers[rows] += number[labels]
+            numbers[rows] = read(numbers, rows) + number[labels]
         before += listed.size
-    return numbers
 
 
 def interconnection(domains: Mapping[str, Domains], name: str, *, min_voxels: int) -> Interconnection:

@@ -208,6 +208,29 @@ def replicate_errors(
     return error
 
 
+def mean_deviations(
+    deviation: Field, labels: Field, replicates: Sequence[Field], *, n: int
+) -> tuple[Float64Array, Float64Array]:
+    """Return the mean deviation of each labelled set of voxels, and its standard error.
+
+    Parameters
+    ----------
+    deviation : field of any shape, NaN where unknown
+    labels : 1 to n in the sets, 0 elsewhere, of the same shape
+    replicates : deviations of noise replicates of the same shape
+    n : number of sets
+
+    Returns
+    -------
+    mean : (n,) float64, NaN for a set without a known deviation
+    standard_error : (n,) float64 from :func:`replicate_errors`; NaN with fewer than two replicates
+    """
+    mean = _means(labels, n, np.asarray, deviation)[1]
+    if len(replicates) < 2:
+        return mean, np.full(n, np.nan)
+    return mean, replicate_errors(replicates, labels, mean, n_shells=n)
+
+
 def _single(values: AnyArray) -> FloatArray:
     return values.astype(np.float32)
 

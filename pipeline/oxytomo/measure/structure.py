@@ -214,6 +214,10 @@ DEFINITIONS = {
     "skin": "closing of the solid with a ball, holes filled: cracks that are open to the outside belong to it, openings wider "
     "than twice the bridging length do not",
     "second_bridging": "the same with a ball of twice the radius: what it encloses besides is taken for open pores",
+    "open_porosity": "volume of the voids whose network of pores and cracks reaches the skin of the particle: electrolyte can "
+    "get into them / volume inside the skin",
+    "closed_porosity": "volume of the voids whose network ends inside the particle: no way leads to the skin / volume inside the "
+    "skin",
     "open": "voids whose network reaches the skin; closed: those of which neither skin nor edge of the volume is reached; null "
     "where the volume holds no skin",
     "unknown": "voids whose network the edge of the volume cuts and that do not reach the skin inside it",

@@ -107,6 +107,13 @@ def deform(
     return Deformed(found.solution, strain, stress, found.iterations, found.residual)
 
 
+def strain_of(displacement: FloatArray, share: FloatArray) -> FloatArray:
+    """Return the strain of a displacement in voxels, (6, n_z, n_y, n_x): xx, yy, zz, xy, xz, yz."""
+    strain = np.zeros((6, *share.shape), np.float32)
+    cell_strain(displacement, edge_shares(share), share, strain)
+    return strain
+
+
 def stress_of(strain: FloatArray, eigenstrain: FloatArray, share: FloatArray, elastic: Elastic) -> FloatArray:
     """Return Hooke's stress of a strain and a stress-free strain: (6, n_z, n_y, n_x), MPa.
 

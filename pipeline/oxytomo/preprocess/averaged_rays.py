@@ -8,8 +8,9 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
 import numpy as np
+from numba import njit
 
-from oxytomo.arrays import AnyArray, Field, Float64Array, FloatArray, IntArray
+from oxytomo.arrays import BoolArray, Field, Float64Array, FloatArray, IntArray
 
 BLOCK_PX = 4
 """Edge of a block, pixels. Its mean has a quarter of a pixel's noise."""
@@ -92,20 +93,47 @@ def _groups(tilts: Sequence[int]) -> Iterator[slice]:
 
 def _of_tilt(
     density: FloatArray, variance: FloatArray, rows: int, columns: int
-) -> tuple[Float64Array, Float64Array, FloatArray]:
+) -> tuple[Float64Array, Float64Array, BoolArray]:
     """Return mean and variance of blocks (n_energy, rows, columns), and which are usable."""
     n_energy = density.shape[0]
-
-    def blocks(image: AnyArray) -> Float64Array:
-        cut = image[..., : rows * BLOCK_PX, : columns * BLOCK_PX].astype(np.float64)
-        return cut.reshape(*image.shape[:-2], rows, BLOCK_PX, columns, BLOCK_PX)
-
-    valid = np.asarray((np.isfinite(density) & np.isfinite(variance) & (variance > 0)).all(axis=0))
-    weight = blocks(np.where(valid, 1 / np.where(valid, variance, 1), 0))
-    value = blocks(np.where(valid, density, 0))
-    total = np.maximum(weight.sum(axis=(2, 4)), 1e-30)
-    mean = (weight * value).sum(axis=(2, 4)) / total
-    spread = value.var(axis=(2, 4)) - blocks(np.where(valid, variance, 0)).mean(axis=(2, 4))
-    whole = blocks(valid).all(axis=(1, 3))
+    mean, error = (np.zeros((n_energy, rows, columns)) for _ in range(2))
+    spread, whole = np.zeros((n_energy, rows, columns)), np.zeros((rows, columns), bool)
+    _averaged(density, variance, mean, error, spread, whole)
     fit = whole & (mean.mean(axis=0) > LEAST_DENSITY) & (spread.max(axis=0) < LARGEST_SPREAD**2)
-    return mean.reshape(n_energy, rows, columns), 1 / total, fit
+    return mean, error, fit
+
+
+@njit(cache=True, nogil=True)
+def _averaged(density, variance, mean, error, spread, whole):  # type: ignore[no-untyped-def]
+    """Weighted mean, its variance, and the variance beyond noise, of every whole block."""
+    n_energy, rows, columns = mean.shape
+    n = BLOCK_PX * BLOCK_PX
+    for row in range(rows):
+        for column in range(columns):
+            top, left = row * BLOCK_PX, column * BLOCK_PX
+            complete = True
+            for e in range(n_energy):
+                for y in range(top, top + BLOCK_PX):
+                    for x in range(left, left + BLOCK_PX):
+                        d, v = density[e, y, x], variance[e, y, x]
+                        if not (np.isfinite(d) and np.isfinite(v) and v > 0):
+                            complete = False
+            whole[row, column] = complete
+            if not complete:
+                continue
+            for e in range(n_energy):
+                weights = weighted = plain = noise = 0.0
+                for y in range(top, top + BLOCK_PX):
+                    for x in range(left, left + BLOCK_PX):
+                        d, v = np.float64(density[e, y, x]), np.float64(variance[e, y, x])
+                        weights += 1.0 / v
+                        weighted += d / v
+                        plain += d
+                        noise += v
+                scatter = 0.0
+                for y in range(top, top + BLOCK_PX):
+                    for x in range(left, left + BLOCK_PX):
+                        scatter += (np.float64(density[e, y, x]) - plain / n) ** 2
+                mean[e, row, column] = weighted / weights
+                error[e, row, column] = 1.0 / weights
+                spread[e, row, column] = (scatter - noise) / n

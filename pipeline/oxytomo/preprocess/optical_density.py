@@ -51,8 +51,9 @@ def normalization_lines(normalized: Normalized, n_pixels: int) -> list[str]:
     """Return sentences on a normalised series: invalid pixels, air level, illumination."""
     counts = "".join(f", {count} {reason}" for reason, count in normalized.invalid.items()) or ", "
     level, shift = normalized.air_level, normalized.illumination_shift_px
+    n_frame = normalized.value.shape[0]
     lines = [
-        f"{normalized.value.shape[0]} frames{counts} of {n_pixels} pixels; "
+        f"{n_frame} frame{'s' if n_frame != 1 else ''}{counts} of {n_pixels} pixels; "
         f"air level {level.min():.3f} to {level.max():.3f}"
     ]
     if shift is not None:

@@ -9,10 +9,14 @@ from oxytomo.arrays import Float64Array
 from oxytomo.results.fractions import Fraction
 from oxytomo.results.names import percent, percent_setting
 from oxytomo.results.records import Alignment
+from oxytomo.results.severity import remark, severe
 from oxytomo.slabs import Field, count_set, mapped, sampled
 
 FEW_TILTS, NARROW_RANGE_DEG = 60, 110.0
 MANY_UNSOLVED, MANY_INVALID = 0.02, 0.05
+HARMFUL_UNSOLVED = 0.1
+"""A share of pixels without a composition above this is a reason for care, below it a remark. Pixels
+that one energy does not see lie at the edge of the field, where there is no particle."""
 LARGE_RESIDUAL, UNSETTLED_PX = 0.2, 0.1
 LARGE_BIAS, LARGE_BIAS_SHARE = 0.02, 0.25
 MANY_NEGATIVE, FEW_NEGATIVE = 0.1, 20
@@ -23,7 +27,7 @@ def check_null(fractions: Sequence[Fraction]) -> list[str]:
     """Compare the class fractions with those that noise alone gives in a uniform particle."""
     departures = [fraction for fraction in fractions if fraction.key in ("oxygen_poor", "oxygen_rich")]
     if departures and all(fraction.null is None for fraction in departures):
-        return ["There is no null run, so it is not known how much of each class noise alone would make."]
+        return ["There is no null run: nobody knows how much of each class noise alone would make."]
     found = []
     for fraction in departures:
         null = fraction.null
@@ -32,14 +36,13 @@ def check_null(fractions: Sequence[Fraction]) -> list[str]:
         low = fraction.interval[0] if fraction.interval else fraction.value
         if null >= low:
             found.append(
-                f"The {fraction.name} fraction ({percent(fraction.value)}) cannot be told from "
-                "noise: a uniform "
-                f"particle with the same noise gives {percent(null)}."
+                f"The {fraction.name} fraction ({percent(fraction.value)}) is no larger than in the null run "
+                f"({percent(null)}): do not interpret it."
             )
         elif null > fraction.value / 2:
             found.append(
                 f"More than half of the {fraction.name} fraction ({percent(fraction.value)}) may be noise: "
-                f"a uniform particle with the same noise gives {percent(null)}."
+                f"in the null run, a uniform particle, it is {percent(null)}."
             )
     return found
 
@@ -66,7 +69,7 @@ def check_solver(phases_json: Mapping[str, Any] | None) -> list[str]:
     found = []
     if solver.get("residual", 0) > LARGE_SOLVER_RESIDUAL:
         found.append(
-            f"The deviation was not iterated to the end: after {solver['iterations']} iterations the residual is "
+            f"The reconstruction stopped too early: after {solver['iterations']} iterations the residual is "
             f"{solver['residual']:.2f} of the noise (wanted: 0.03). Raise reconstruct.iterations."
         )
     if solver.get("misfit", 0) > LARGE_MISFIT:
@@ -83,14 +86,12 @@ def check_tilts(tilt_deg: Float64Array) -> list[str]:
     span = float(tilt_deg.max() - tilt_deg.min()) if tilt_deg.size else 0.0
     if tilt_deg.size < FEW_TILTS:
         found.append(
-            f"There are only {tilt_deg.size} tilts; below about {FEW_TILTS}, streaks make the "
-            "volume unreliable."
+            f"There are only {tilt_deg.size} tilts. Below about {FEW_TILTS}, streaks can look like domains."
         )
     if span < NARROW_RANGE_DEG:
         found.append(
-            f"The tilts span only {span:.0f}°; the missing wedge of {180 - span:.0f}° elongates "
-            "and hides structure "
-            "along the beam."
+            f"The tilts span only {span:.0f}°. In the missing wedge of {180 - span:.0f}° nothing was measured: "
+            "along the beam, domains look longer or are hidden."
         )
     return found
 
@@ -116,8 +117,10 @@ def check_alignment(alignment: Alignment) -> list[str]:
         mean = float(np.nanmean(residual))
         if mean > LARGE_RESIDUAL:
             found.append(
-                f"Frames differ from the re-projection by {percent(mean)} of their contrast on average: "
-                "the tilts are not well aligned."
+                severe(
+                    f"The tilts are not well aligned: frames differ from the re-projected particle by {percent(mean)} of "
+                    "their contrast on average."
+                )
             )
     move = alignment.quality.get("last_move_px")
     if isinstance(move, int | float) and np.isfinite(move) and move > UNSETTLED_PX:
@@ -146,17 +149,18 @@ def check_invalid(alignment: Alignment | None, phases_json: Mapping[str, Any] | 
     rays = (phases_json or {}).get("invalid_rays") or {}
     unsolved, n_rays = rays.get("unsolved"), rays.get("n_rays")
     if unsolved and n_rays and unsolved / n_rays > MANY_UNSOLVED:
-        found.append(
-            f"{percent(unsolved / n_rays)} of the rays carry no composition (invalid or opaque "
-            "pixels, or outside "
-            "the field of view of one energy) and were left out."
+        text = (
+            f"{percent(unsolved / n_rays)} of pixels could not be used (dead, too dark or outside the field)."
         )
+        found.append(text if unsolved / n_rays > HARMFUL_UNSOLVED else remark(text))
     for series, reasons in (alignment.invalid if alignment else {}).items():
         total = alignment.n_pixels.get(series, 0) if alignment else 0
         worst = max(reasons, key=lambda reason: reasons[reason], default=None)
         share = sum(reasons.values()) / total if total else 0.0
         if worst is not None and share > MANY_INVALID:
-            found.append(f"{percent(share)} of the pixels of {series} are invalid, most of them {worst}.")
+            found.append(
+                f"{percent(share)} of the pixels of {series} could not be used, most of them: {worst}."
+            )
     return found
 
 
@@ -164,14 +168,16 @@ def check_stripes(effect: float) -> list[str]:
     """Report the effect of stripe removal on the composition."""
     if effect == 0:
         return []
-    return [f"Stripes were removed from the sinograms, which changed the mean TM/O by {100 * effect:+.2f} %."]
+    return [remark(f"Removing stripes from the sinograms changed the mean TM/O by {100 * effect:+.2f} %.")]
 
 
 def check_amounts(negative_rays: Mapping[str, Sequence[int]]) -> list[str]:
     """Warn of elements with negative amounts, which are unphysical."""
     return [
-        f"{element} has a negative amount in {percent(negative / different)} of the rays where its amount is beyond noise: the "
-        "energies may be swapped, one of them measured twice, or badly registered."
+        severe(
+            f"{element} has a negative amount in {percent(negative / different)} of the pixels where noise does not explain it: "
+            "the energies may be swapped, one of them measured twice, or badly registered."
+        )
         for element, (negative, different) in negative_rays.items()
         if negative > MANY_NEGATIVE * different and negative >= FEW_NEGATIVE
     ]
@@ -189,9 +195,10 @@ def check_noise(deviation_sigma: Field | None, particle: Field, threshold: float
     if median <= threshold:
         return []
     return [
-        f"The standard deviation of a voxel's TM/O deviation (median {percent(median)}) exceeds "
-        "the threshold of "
-        f"{percent_setting(threshold)}: single voxels cannot be classified."
+        severe(
+            f"The noise of a voxel (median {percent(median)} of TM/O) exceeds the threshold of "
+            f"{percent_setting(threshold)}: single voxels cannot be classified."
+        )
     ]
 
 
@@ -214,7 +221,7 @@ def check_particle(particle: Field, deviation: Field) -> list[str]:
         mapped(particle, lambda inside, d: (inside > 0) & ~np.isfinite(d), np.bool_, deviation)
     )
     if total == 0:
-        found.append("No particle was found.")
+        found.append(severe("No particle was found."))
     elif unknown > 0.01 * total:
         found.append(f"{percent(unknown / total)} of the particle's voxels have no TM/O deviation.")
     return found
@@ -224,4 +231,4 @@ def check_undecided(share: float | None) -> list[str]:
     """Warn if most of the particle is undecided because of noise."""
     if share is None or share <= 0.5:
         return []
-    return [f"Noise leaves {percent(share)} of the particle's volume undecided."]
+    return [f"For {percent(share)} of the volume the noise is too large to decide."]

@@ -1,51 +1,18 @@
 """Columns of the tables of a sample: types, units and definitions."""
 
 from collections.abc import Mapping
-from dataclasses import dataclass
-from typing import Literal
 
 from oxytomo.measure.definitions import OXIDATION_DEFINITIONS
 from oxytomo.measure.void_neighbourhoods import DEFINITIONS as NEAR
 from oxytomo.results.definitions import CLASS_DEFINITIONS, COLUMN_DEFINITIONS
+from oxytomo.results.mechanics_columns import MECHANICS_TABLES
+from oxytomo.results.table_types import Column as Column
+from oxytomo.results.table_types import TableType as TableType
+from oxytomo.results.table_types import count as _count
+from oxytomo.results.table_types import number as _number
 
-Kind = Literal["number", "count", "flag", "text", "choice"]
 OPEN = ("True", "False", "unknown")
 CLASSES = tuple(CLASS_DEFINITIONS)
-
-
-@dataclass(frozen=True)
-class Column:
-    """One column of a table.
-
-    Attributes
-    ----------
-    kind : ``number`` (float64, empty cells are NaN), ``count`` (int64), ``flag`` (True or False),
-        ``text`` or ``choice``
-    unit, definition : unit (``"1"`` for a pure number), and exact definition of the values
-    choices : allowed values of the kind ``choice``
-    """
-
-    kind: Kind
-    unit: str = "1"
-    definition: str = ""
-    choices: tuple[str, ...] = ()
-
-
-@dataclass(frozen=True)
-class TableType:
-    """A table: its branch, its required columns, and all columns by name."""
-
-    branch: str
-    needed: tuple[str, ...]
-    columns: Mapping[str, Column]
-
-
-def _number(unit: str = "1", definition: str = "") -> Column:
-    return Column("number", unit, definition)
-
-
-def _count(definition: str) -> Column:
-    return Column("count", "1", definition)
 
 
 _OXIDATION = OXIDATION_DEFINITIONS
@@ -115,6 +82,8 @@ TABLE_TYPES: Mapping[str, TableType] = {
             "depth_nm": _number("nanometer", "mean distance of its voxels to the outer surface"),
             "depth_min_nm": _number("nanometer", "smallest of these distances"),
             "touches_surface": Column("flag", definition="a voxel shares a face with the outside"),
+            "mean_deviation": _number("1", "mean of (TM/O) / reference − 1 over the domain"),
+            "mean_deviation_error": _number("1", _HINT["standard_error"]),
         },
     ),
     "alignment": TableType(
@@ -328,5 +297,6 @@ TABLE_TYPES: Mapping[str, TableType] = {
             },
         },
     ),
+    **MECHANICS_TABLES,
 }
 """Tables by key in :data:`oxytomo.results.places.TABLES`."""

@@ -4,6 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from oxytomo.config import Branch
+from oxytomo.measure.definitions import MECHANICS_DEFINITIONS
 
 ENERGY_SCALE_EV = 0.1
 """Assumed agreement of the energy scales of two stacks; part of the error of a mean valence."""
@@ -77,6 +78,20 @@ STRUCTURE = tuple(
             "nm",
             "area-weighted mean of the local aperture, without rims",
         ),
+    )
+)
+MECHANICS = tuple(
+    Quantity(key, "mechanics", name, unit, definition)
+    for key, name, unit, definition in (
+        (
+            "stress_beside_voids",
+            "first principal stress beside the pores",
+            "MPa",
+            "95th percentile one to two voxels off the pores, at the largest current and the last depth; interval from noise "
+            "replicates of the voids and the change at half the resolution; the constants of the material are not in it",
+        ),
+        ("raised_by_voids", "stress raised by the voids", "", MECHANICS_DEFINITIONS["raised_by_voids"]),
+        ("k_over_kc", "K_I / K_Ic, 95th percentile", "", MECHANICS_DEFINITIONS["k_over_kc"]),
     )
 )
 VALENCE = (

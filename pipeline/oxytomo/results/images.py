@@ -17,7 +17,7 @@ from oxytomo.io.provenance import store_record
 from oxytomo.io.stores import STORE_KEY, decode_json
 from oxytomo.io.zarr_guard import GuardedStore, check_zarr
 
-KINDS = ("composition", "areal_density", "tomogram", "chemical_state", "oxidation", "structure")
+KINDS = ("composition", "areal_density", "tomogram", "chemical_state", "oxidation", "structure", "mechanics")
 """Branches in the order of their image layers, from bottom to top."""
 
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, ArithmeticError)

@@ -9,6 +9,7 @@ import numpy as np
 from oxytomo.results.definitions import (
     COMPOSITION,
     ENERGY_SCALE_EV,
+    MECHANICS,
     STRUCTURE,
     Quantity,
     state_quantities,
@@ -85,6 +86,8 @@ def branch_numbers(files: Files, branch: str) -> dict[str, Number]:
         return structure_numbers(content)
     if branch == "chemical_state":
         return state_numbers(content["elements"])
+    if branch == "mechanics":
+        return mechanics_numbers(content)
     shells = files.table("oxidation_shells")
     return {} if shells is None else oxidation_numbers(content["elements"], shells)
 
@@ -126,6 +129,30 @@ def structure_numbers(facts: Mapping[str, Any]) -> dict[str, Number]:
         "mean_aperture": (network.get("mean_aperture_nm") or {"value": None}, 1.0),
     }
     return {one.key: _stored(one, *entries[one.key]) for one in STRUCTURE}
+
+
+def mechanics_numbers(facts: Mapping[str, Any]) -> dict[str, Number]:
+    """Return the numbers of stress in ``mechanics.json``."""
+    stress, cracks = facts["stress"], facts["cracks"]
+    value = float_of(stress["first_principal_p95_mpa"])
+    beside, raised, fronts = MECHANICS
+    error = abs(value) * stress_error(stress["geometry_error"])
+    return {
+        beside.key: _normal(beside, value, error),
+        raised.key: Number(float_of(stress["raised_by_voids"]), definition=raised.definition),
+        fronts.key: Number(float_of(cracks["k_over_kc_p95"]), definition=fronts.definition),
+    }
+
+
+def stress_error(errors: Mapping[str, Any]) -> float:
+    """Return the relative standard error of the stress beside the pores from the geometry.
+
+    It adds the change at half the resolution, noise and the bias of noise in squares. Without
+    replicates it is the change at half the resolution alone; NaN if that is unknown.
+    """
+    half = float_of(errors["half_resolution"])
+    noise = [errors[name] or 0.0 for name in ("noise", "noise_bias")]
+    return float(np.sqrt(half**2 + sum(one**2 for one in noise)))
 
 
 def volume_um3(facts: Mapping[str, Any]) -> float:

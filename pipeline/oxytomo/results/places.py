@@ -15,6 +15,7 @@ STORES: Mapping[Branch, tuple[str, ...]] = {
     "chemical_state": ("align", "measure"),
     "oxidation": ("measure",),
     "structure": ("volume", "voids"),
+    "mechanics": ("lithiate", "solve_stress"),
 }
 ELEMENT_STORES = ("normalize", "register", "fit", "decompose", "reconstruct", "uncertainty")
 """Folders below the folder of a branch with one store per series or element."""
@@ -31,6 +32,11 @@ TABLES: Mapping[str, str] = {
     "structure_measure": "structure.json",
     "pores": "pores.csv",
     "cracks": "cracks.csv",
+    "mechanics_measure": "mechanics.json",
+    "stress_voids": "stress_at_voids.csv",
+    "crack_fronts": "crack_fronts.csv",
+    "stress_shells": "stress_shells.csv",
+    "stress_time": "stress_time.csv",
     "branches": "branches.json",
     "void_distances": "voids_and_domains.csv",
     "void_neighbourhoods": "void_neighbourhoods.csv",
@@ -54,6 +60,7 @@ JSON_TABLES: Mapping[str, str] = {
     "chemical_state": "chemical_state_summary",
     "oxidation": "oxidation_summary",
     "structure": "structure_measure",
+    "mechanics": "mechanics_measure",
     JOINT: "branches",
 }
 """The JSON table of each branch, which is written last."""

@@ -7,10 +7,19 @@ import numpy as np
 from oxytomo.arrays import FloatArray
 from oxytomo.config import CompositionConfig
 from oxytomo.io.stores import Store
+from oxytomo.mechanics.solving import NAMES
 from oxytomo.results.columns import TABLE_TYPES
 from oxytomo.results.files import Files
 from oxytomo.results.fractions import fractions_of
-from oxytomo.results.records import Alignment, ArealDensity, Composition, Joint, Structure, Tomogram
+from oxytomo.results.records import (
+    Alignment,
+    ArealDensity,
+    Composition,
+    Joint,
+    Mechanics,
+    Structure,
+    Tomogram,
+)
 from oxytomo.results.tables import empty_table
 from oxytomo.slabs import plane
 
@@ -113,6 +122,30 @@ def read_structure(files: Files) -> Structure | None:
         facts=facts,
         pores=files.table("pores"),
         cracks=files.table("cracks"),
+    )
+
+
+def read_mechanics(files: Files) -> Mechanics | None:
+    """Return the results of the mechanics branch, None before its stress is measured."""
+    lithium, solved = files.store("mechanics_lithiate"), files.store("mechanics_solve_stress")
+    facts = files.json("mechanics_measure")
+    if lithium is None or solved is None or facts is None:
+        return None
+
+    def scalars(before: str) -> dict[str, Any]:
+        return {name: solved.field(f"{before}{name}") for name in NAMES if f"{before}{name}" in solved.names}
+
+    return Mechanics(
+        voxel_nm=float(facts["voxel_nm"]),
+        labels=lithium.field("labels"),
+        amplitude_mpa=float(facts["shown"]["amplitude_mpa"]),
+        stress=scalars(""),
+        without_voids=scalars("filled_"),
+        facts=facts,
+        voids=_table(files, "stress_voids"),
+        fronts=_table(files, "crack_fronts"),
+        shells=_table(files, "stress_shells"),
+        times=_table(files, "stress_time"),
     )
 
 

@@ -4,15 +4,15 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from oxytomo.arrays import Float64Array, FloatArray, LabelArray
+from oxytomo.arrays import Brief, Float64Array, FloatArray, LabelArray
 from oxytomo.slabs import Field
 
 if TYPE_CHECKING:
     import pandas as pd
 
 
-@dataclass(frozen=True)
-class Alignment:
+@dataclass(frozen=True, repr=False)
+class Alignment(Brief):
     """Corrected shifts and quality of the alignment.
 
     Attributes
@@ -51,8 +51,8 @@ class Alignment:
     n_pixels: Mapping[str, int] = field(default_factory=dict)
 
 
-@dataclass(frozen=True)
-class Composition:
+@dataclass(frozen=True, repr=False)
+class Composition(Brief):
     """Results of the composition branch.
 
     Attributes
@@ -95,8 +95,8 @@ class Composition:
     alignment: Alignment | None = None
 
 
-@dataclass(frozen=True)
-class ArealDensity:
+@dataclass(frozen=True, repr=False)
+class ArealDensity(Brief):
     """Results of the areal-density branch.
 
     Attributes
@@ -120,8 +120,8 @@ class ArealDensity:
     alignment: Alignment | None = None
 
 
-@dataclass(frozen=True)
-class Structure:
+@dataclass(frozen=True, repr=False)
+class Structure(Brief):
     """Results of the structure branch.
 
     Attributes
@@ -142,8 +142,36 @@ class Structure:
     cracks: "pd.DataFrame | None"
 
 
-@dataclass(frozen=True)
-class Joint:
+@dataclass(frozen=True, repr=False)
+class Mechanics(Brief):
+    """Results of the mechanics branch.
+
+    Attributes
+    ----------
+    voxel_nm : voxel size of the solver
+    labels : (n_z, n_y, n_x) 0 outside, 1 solid, 2 void, 3 crack, cropped to the particle; a field
+    amplitude_mpa : stress is this times the shape factors
+    stress, without_voids : by name, fields of the same shape, in units of the amplitude; the latter
+        is empty in time steps
+    facts : content of ``mechanics.json``
+    voids, fronts, shells, times : tables ``stress_at_voids.csv``, ``crack_fronts.csv``,
+        ``stress_shells.csv`` and ``stress_time.csv``
+    """
+
+    voxel_nm: float
+    labels: Field
+    amplitude_mpa: float
+    stress: Mapping[str, Field]
+    without_voids: Mapping[str, Field]
+    facts: Mapping[str, Any]
+    voids: "pd.DataFrame"
+    fronts: "pd.DataFrame"
+    shells: "pd.DataFrame"
+    times: "pd.DataFrame"
+
+
+@dataclass(frozen=True, repr=False)
+class Joint(Brief):
     """Composition and structure of one particle, registered to each other.
 
     Attributes
@@ -165,8 +193,8 @@ class Joint:
     neighbourhoods: "pd.DataFrame"
 
 
-@dataclass(frozen=True)
-class Tomogram:
+@dataclass(frozen=True, repr=False)
+class Tomogram(Brief):
     """Results of the tomogram branch.
 
     Attributes
@@ -183,8 +211,8 @@ class Tomogram:
     alignment: Alignment | None = None
 
 
-@dataclass(frozen=True)
-class ElementState:
+@dataclass(frozen=True, repr=False)
+class ElementState(Brief):
     """Chemical state of one element in three dimensions; volumes are fields (n_z, n_y, n_x).
 
     Attributes
@@ -210,16 +238,16 @@ class ElementState:
     shells: "pd.DataFrame | None" = None
 
 
-@dataclass(frozen=True)
-class ChemicalStates:
+@dataclass(frozen=True, repr=False)
+class ChemicalStates(Brief):
     """Results of the chemical-state branch, one record per element."""
 
     elements: Sequence[ElementState]
     alignment: Alignment | None = None
 
 
-@dataclass(frozen=True)
-class ElementValence:
+@dataclass(frozen=True, repr=False)
+class ElementValence(Brief):
     """Oxidation state of one element.
 
     Attributes
@@ -271,8 +299,8 @@ class ElementValence:
     summary: Mapping[str, Any]
 
 
-@dataclass(frozen=True)
-class Oxidation:
+@dataclass(frozen=True, repr=False)
+class Oxidation(Brief):
     """Results of the oxidation branch, one entry per element."""
 
     elements: Sequence[ElementValence]

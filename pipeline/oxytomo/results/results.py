@@ -11,7 +11,14 @@ from oxytomo.io.stores import Store
 from oxytomo.results import read
 from oxytomo.results.all_arrays import array_readers
 from oxytomo.results.columns import TABLE_TYPES
-from oxytomo.results.definitions import COMPOSITION, STRUCTURE, Quantity, state_quantities, valence_quantities
+from oxytomo.results.definitions import (
+    COMPOSITION,
+    MECHANICS,
+    STRUCTURE,
+    Quantity,
+    state_quantities,
+    valence_quantities,
+)
 from oxytomo.results.errors import no_such, numbers_of
 from oxytomo.results.files import Files
 from oxytomo.results.images import KINDS, OpenedImage, image_record, open_image
@@ -26,6 +33,7 @@ from oxytomo.results.records import (
     ChemicalStates,
     Composition,
     Joint,
+    Mechanics,
     Oxidation,
     Structure,
     Tomogram,
@@ -42,6 +50,7 @@ _READERS: Mapping[str, Callable[[Files], Any]] = {
     "chemical_state": read_chemical_state,
     "oxidation": read_oxidation,
     "structure": read.read_structure,
+    "mechanics": read.read_mechanics,
     JOINT: read.read_joint,
 }
 
@@ -108,6 +117,11 @@ class Results:
         return self.record("structure")
 
     @property
+    def mechanics(self) -> Mechanics | None:
+        """The mechanics branch."""
+        return self.record("mechanics")
+
+    @property
     def joint(self) -> Joint | None:
         """Composition and structure of the particle, registered to each other."""
         return self.record(JOINT)
@@ -165,7 +179,8 @@ class Results:
             elements = list((self.files.json("oxidation_summary") or {"elements": ()})["elements"])
         with numbers_of(self.files.paths, "chemical_state"):
             states = list((self.files.json("chemical_state_summary") or {"elements": ()})["elements"])
-        known = (*COMPOSITION, *state_quantities(states), *valence_quantities(elements), *STRUCTURE)
+        own = (*COMPOSITION, *state_quantities(states), *valence_quantities(elements))
+        known = (*own, *STRUCTURE, *MECHANICS)
         return [one for one in known if JSON_TABLES[one.branch] in self.files]
 
     def _numbers_of(self, branch: str) -> Mapping[str, Number]:
@@ -176,14 +191,18 @@ class Results:
 
     @cached_property
     def warnings(self) -> tuple[str, ...]:
-        """The warnings of the report, which apply to all numbers; reads the volumes once."""
+        """The warnings of the report, which apply to all numbers; reads the volumes once.
+
+        Each has a ``severity``: ``remark``, ``caution`` or ``severe``.
+        """
+        from oxytomo.results.severity import prefixed
         from oxytomo.results.warnings import warnings_of
 
         found = []
         for branch in (*STORES, JOINT):
             with numbers_of(self.files.paths, branch):
                 own = warnings_of(self, branch)
-            found += [f"{branch.replace('_', ' ')}: {warning}" for warning in own]
+            found += [prefixed(f"{branch.replace('_', ' ')}: ", warning) for warning in own]
         return tuple(found)
 
     @cached_property
@@ -202,9 +221,9 @@ class Results:
         return Keyed.of("definitions", found)
 
     @cached_property
-    def provenance(self) -> Mapping[str, Provenance]:
+    def provenance(self) -> Keyed[Provenance]:
         """Stage, version, settings, inputs with digests and time of each stage store."""
-        return {key: store.provenance for key, store in self.stores().items()}
+        return Keyed.of("provenance", {key: store.provenance for key, store in self.stores().items()})
 
     def stores(self) -> dict[str, Store]:
         """Return every stage store of the sample."""

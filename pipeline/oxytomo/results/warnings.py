@@ -18,10 +18,13 @@ from oxytomo.results.records import (
     Composition,
     ElementValence,
     Joint,
+    Mechanics,
     Oxidation,
     Structure,
     Tomogram,
 )
+from oxytomo.results.severity import severe
+from oxytomo.results.whole_checks import check_damage, check_density, check_reference
 from oxytomo.slabs import sampled
 
 if TYPE_CHECKING:
@@ -40,6 +43,8 @@ MANY_THICK = 0.1
 LARGE_CHI_SQUARE = 2.0
 LARGE_CHANGE = 0.1
 POOR_STATE_FIT, ENERGY_DOUBT_EV = 2.0, 0.2
+LARGE_RESIDUAL = 1e-3
+"""Residual of the stress solver above which its numbers are in doubt."""
 """A valence depends on one reference if it changes by more than this without it."""
 MUCH_OUTSIDE = 0.05
 
@@ -52,8 +57,10 @@ def composition_warnings(result: Composition) -> list[str]:
     median = float(np.nanmedian(inside)) if np.isfinite(inside).any() else 0.0
     found = [
         *checks.check_there(result.alignment, measured=result.phases_json is not None),
-        *check_reference(median, result.threshold),
+        *check_reference(content.get("whole_particle"), median, result.threshold),
+        *check_density(content.get("whole_particle")),
         *check_model(content.get("model"), result.threshold),
+        *check_damage(content.get("damage"), result.threshold),
         *checks.check_null(fractions),
         *checks.check_noise(result.sigma, result.particle, result.threshold),
         *checks.check_bias(fractions, result.phases_json),
@@ -174,7 +181,7 @@ def check_model(model: Mapping[str, Any] | None, threshold: float) -> list[str]:
     """Warn of spectra that the model does not explain, with likely cause and fix."""
     if not model or model.get("chi_square_per_dof") is None:
         return []
-    found = []
+    found: list[str] = []
     chi, causes = float(model["chi_square_per_dof"]), list(model.get("likely_causes") or ())
     if chi > POOR_FIT:
         cause = " or ".join(named(name) for name in causes[:2]) or (
@@ -182,8 +189,10 @@ def check_model(model: Mapping[str, Any] | None, threshold: float) -> list[str]:
         )
         remedies = "; ".join(dict.fromkeys(_remedy(name) for name in causes[:2]))
         found.append(
-            f"The spectra do not fit the model: χ² per degree of freedom is {chi:.1f} where 1 is noise. Likely cause: {cause}."
-            + (f" What would help: {remedies}." if remedies else "")
+            severe(
+                f"The spectra do not fit the model: χ² per degree of freedom is {chi:.1f} where 1 is noise. "
+                f"Likely cause: {cause}." + (f" What would help: {remedies}." if remedies else "")
+            )
         )
     if skin := model.get("skin"):
         found.append(
@@ -199,18 +208,6 @@ def check_model(model: Mapping[str, Any] | None, threshold: float) -> list[str]:
             f"{percent(threshold)}: see the error budget."
         )
     return found
-
-
-def check_reference(median_deviation: float, threshold: float) -> list[str]:
-    """Warn first of a particle that deviates from the reference as a whole."""
-    if not abs(median_deviation) > threshold:
-        return []
-    side = "more" if median_deviation > 0 else "less"
-    return [
-        f"Half of the particle has at least {percent(abs(median_deviation))} {side} metal per oxygen than the formula. "
-        "A wrong formula, density or cross-section is more likely than such a particle: check the formula, and compare "
-        "with reference: mode, which shows only how uneven the particle is."
-    ]
 
 
 def _remedy(name: str) -> str:
@@ -265,6 +262,15 @@ def _of_element(one: ElementValence) -> list[str]:
     return found
 
 
+def mechanics_warnings(result: Mechanics) -> list[str]:
+    """Return the warnings of the mechanics branch, as sentences."""
+    found = [f"{str(one)[:1].upper()}{str(one)[1:]}." for one in result.facts["warnings"]]
+    worst = max((one["residual"] for one in result.facts["solver"]["stress"]), default=0.0)
+    if worst > LARGE_RESIDUAL:
+        found.append(f"The stress solver stopped at a residual of {worst:.1e}: numbers may be off.")
+    return found
+
+
 _WARNINGS: Mapping[str, Callable[[Any], list[str]]] = {
     "composition": composition_warnings,
     "areal_density": areal_density_warnings,
@@ -272,6 +278,7 @@ _WARNINGS: Mapping[str, Callable[[Any], list[str]]] = {
     "chemical_state": chemical_state_warnings,
     "oxidation": oxidation_warnings,
     "structure": structure_warnings,
+    "mechanics": mechanics_warnings,
     JOINT: joint_warnings,
 }
 

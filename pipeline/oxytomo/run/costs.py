@@ -53,6 +53,7 @@ class Sizes:
     projections : rays of one volume times voxels along them
     rows, parts : slices of the volume; number of jobs for these slices
     total_variation : True if a tomogram is reconstructed with total variation
+    solved : the largest volume on which stress is solved, in MB
     """
 
     series: float = 0.0
@@ -67,6 +68,7 @@ class Sizes:
     rows: int = 1
     parts: int = 1
     total_variation: bool = False
+    solved: float = 0.0
 
     @property
     def part(self) -> float:
@@ -344,6 +346,26 @@ def export_structure(size: Sizes) -> Cost:
 def export_meshes(size: Sizes) -> Cost:
     """Return the cost of meshes; the number of surface triangles grows with the area."""
     return 330 + 10 * size.volume ** (2 / 3), size.volume / 2, STARTUP_S + size.volume / 5
+
+
+def lithiate(size: Sizes) -> Cost:
+    """Return the cost of the lithium of a particle on at most ``solved`` MB of voxels."""
+    return 300 + 4 * size.volume + 22 * size.solved, 8 * size.solved, 20 + 1.5 * size.solved
+
+
+def solve_stress(size: Sizes) -> Cost:
+    """Return the cost of the stress of some profiles and variants."""
+    return 300 + 40 * size.solved, 13 * size.solved, 30 + 12 * size.solved
+
+
+def measure_stress(size: Sizes) -> Cost:
+    """Return the cost of the tables of stress."""
+    return 300 + 32 * size.solved, 0.5, 20 + size.solved / 2
+
+
+def export_mechanics(size: Sizes) -> Cost:
+    """Return the cost of the image of stress."""
+    return 150 + 12 * size.solved, 5 * size.solved, 10 + size.solved / 4
 
 
 COSTS: Mapping[str, Callable[[Sizes], Cost]] = {

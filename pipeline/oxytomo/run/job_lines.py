@@ -9,6 +9,11 @@ from oxytomo.stages.progress import format_duration
 
 _TOLD_FROM = 0.02
 """Fraction of the work that must be done before the time left is shown."""
+_TRUSTED = 0.2
+"""Fraction of the work for which the estimates of `check` are believed before the clock is. The
+first jobs are short and load what the others find loaded; alone they would promise hours."""
+_LEAST_S = 1.0
+"""Seconds that any job takes, to start and to write."""
 _ENDS = ("sample", "branch")
 
 
@@ -19,6 +24,7 @@ class JobLines:
     ----------
     write : function that writes one line
     weights : expected core seconds of one job of each stage; one second for unknown stages
+    cores : number of cores of the run
     clock : monotonic clock in seconds
     """
 
@@ -27,10 +33,11 @@ class JobLines:
         write: Callable[[str], None],
         weights: Mapping[str, float],
         *,
+        cores: int = 1,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._write, self._weights, self._clock = write, weights, clock
-        self._began = clock()
+        self._cores, self._began = max(1, cores), clock()
         self._jobs: dict[int, tuple[str, str, float]] = {}
         self._total, self._done = 0, 0
         self._all, self._finished = 0.0, 0.0
@@ -46,6 +53,7 @@ class JobLines:
                 if rule not in ("total", "all")
             }
             self._total = sum(stats.values())
+            self._began = self._clock()
             self._all = sum(count * self._weight(rule) for rule, count in stats.items())
         elif event == "job_info":
             self._begin(record)
@@ -53,7 +61,14 @@ class JobLines:
             self._end(int(getattr(record, "job_id", -1)))
 
     def _weight(self, rule: str) -> float:
-        return max(0.1, float(self._weights.get(rule, 1.0)))
+        """Return the expected core seconds of a job."""
+        return _LEAST_S + max(0.0, float(self._weights.get(rule, 0.0)))
+
+    def _left(self, now: float) -> float:
+        """Return the seconds left: the estimate of the rest at the pace so far."""
+        trusted = _TRUSTED * self._all / self._cores
+        pace = (now - self._began + trusted) / (self._finished / self._cores + trusted)
+        return pace * (self._all - self._finished) / self._cores
 
     def _begin(self, record: logging.LogRecord) -> None:
         rule, wildcards = str(getattr(record, "rule_name", "")), dict(getattr(record, "wildcards", {}) or {})
@@ -74,7 +89,6 @@ class JobLines:
         self._done += 1
         self._finished += self._weight(rule)
         left = ""
-        remaining = self._all - self._finished
-        if self._done < self._total and self._finished >= _TOLD_FROM * self._all and remaining > 0:
-            left = f", about {format_duration((now - self._began) * remaining / self._finished)} left in all"
+        if self._done < self._total and _TOLD_FROM * self._all <= self._finished < self._all:
+            left = f", about {format_duration(self._left(now))} left in all"
         self._write(f"[{self._done}/{self._total}] {label}: {format_duration(now - began)}{left}")

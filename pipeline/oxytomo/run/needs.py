@@ -10,6 +10,7 @@ from oxytomo.config import (
     ChemicalStateConfig,
     CompositionConfig,
     DeviationSettings,
+    MechanicsConfig,
     OxidationConfig,
     StructureConfig,
     TomogramConfig,
@@ -86,6 +87,8 @@ def branch_sizes(config: BranchConfig, shapes: Shapes) -> Sizes:
     deep = columns
     if isinstance(config, StructureConfig) and config.volume is not None:
         frames, (rows, deep, columns) = 0, shapes["volume"]
+    if isinstance(config, MechanicsConfig):
+        frames, (rows, deep, columns) = 0, next(iter(shapes.values()))
     flat = isinstance(config, OxidationConfig | ArealDensityConfig)
     voxels = 0 if flat else rows * deep * columns
     return Sizes(
@@ -102,6 +105,9 @@ def branch_sizes(config: BranchConfig, shapes: Shapes) -> Sizes:
         rows=rows,
         parts=config.parts if isinstance(config, CompositionConfig) else 1,
         projections=float(frames * voxels),
+        solved=min(voxels, config.max_voxels) * FLOAT_BYTES / MB
+        if isinstance(config, MechanicsConfig)
+        else 0.0,
         total_variation=isinstance(config, TomogramConfig) and config.reconstruct.algorithm == "tv",
     )
 
@@ -113,9 +119,17 @@ def _solved_for(config: BranchConfig) -> int:
     return len(config.measured) if isinstance(config, CompositionConfig | ArealDensityConfig) else 0
 
 
+def structure_shape(shapes: Shapes) -> tuple[int, int, int]:
+    """Return the shape of the volume of a structure branch from the shapes of its data."""
+    if "volume" in shapes:
+        return shapes["volume"]
+    rows, columns = (max(shape[axis] for shape in shapes.values()) for axis in (1, 2))
+    return rows, columns, columns
+
+
 def _passes(config: BranchConfig) -> dict[str, float]:
     """Return the number of forward and back projections of every ray of one volume, by stage."""
-    if isinstance(config, OxidationConfig | ArealDensityConfig):
+    if isinstance(config, OxidationConfig | ArealDensityConfig | MechanicsConfig):
         return {}
     if isinstance(config, StructureConfig):
         rounds = config.reconstruct.iterations if config.reconstruct.align_tilts else 0

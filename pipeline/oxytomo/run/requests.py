@@ -9,7 +9,7 @@ from oxytomo.config.plan import JOINT_STAGE, branch_config, sample_branches
 from oxytomo.config.project import Branch
 from oxytomo.errors import PipelineError
 from oxytomo.run.costs import MB, Sizes, report_memory_mb
-from oxytomo.run.needs import Needs, Shapes, branch_sizes, joint_needs, stage_needs
+from oxytomo.run.needs import Needs, Shapes, branch_sizes, joint_needs, stage_needs, structure_shape
 
 MEMORY_MARGIN = 1.5
 """Measured peaks are 0.7 to 1.5 times the estimates (docs/how-to/cluster.md)."""
@@ -57,10 +57,17 @@ class Requests:
             # Libraries warn of damaged files; the stage that reads them reports the problem.
             logging.getLogger("tifffile").setLevel(logging.CRITICAL)
             try:
-                self._shapes[key] = branch_shapes(branch_config(self.project, sample, branch))
+                self._shapes[key] = branch_shapes(branch_config(self.project, sample, branch)) or (
+                    self._of_structure(sample)
+                )
             except PipelineError:
                 self._shapes[key] = None
         return self._shapes[key]
+
+    def _of_structure(self, sample: str) -> Shapes | None:
+        """Return the shape of the volume of the structure branch, which mechanics reads."""
+        shapes = self.shapes(sample, "structure")
+        return None if not shapes else {"labels": structure_shape(shapes)}
 
     def memory_mb(self, sample: str, branch: Branch, stage: str, attempt: int) -> int:
         """Return the memory to request, with a margin; it is doubled at every further attempt."""

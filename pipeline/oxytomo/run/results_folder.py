@@ -3,10 +3,12 @@
 import json
 import os
 from collections.abc import Collection, Mapping
+from functools import lru_cache
 from pathlib import Path
 
 from oxytomo.config import ProjectConfig
 from oxytomo.config.plan import (
+    CHARGE_BALANCE,
     COMPARISON_TABLES,
     JOINT_STAGE,
     JOINT_STORE,
@@ -49,6 +51,8 @@ def check_writable(folder: Path) -> None:
 def check_same_sources(folder: Path, project: ProjectConfig) -> RawFiles:
     """Refuse a results folder that holds a sample of the same name made from other raw files.
 
+    Files that were moved or renamed are the same: their digests are in the records of the stores.
+
     Returns
     -------
     New content of the marker: the samples in the folder and those of ``project``.
@@ -60,7 +64,7 @@ def check_same_sources(folder: Path, project: ProjectConfig) -> RawFiles:
             continue
         for name, paths in series.items():
             before = recorded.get(sample, {}).get(name, paths)
-            if before != paths:
+            if before != paths and not _only_moved(folder / sample, name, before, paths):
                 raise StoreError(
                     str(folder / sample),
                     expected=f"{name} made from {', '.join(paths[:1])}",
@@ -69,6 +73,36 @@ def check_same_sources(folder: Path, project: ProjectConfig) -> RawFiles:
                 )
     kept = {name: series for name, series in recorded.items() if (folder / name).exists()}
     return kept | {name: {**kept.get(name, {}), **series} for name, series in wanted.items()}
+
+
+def _only_moved(sample: Path, series: str, before: list[str], now: list[str]) -> bool:
+    """Return True if the files of a series have the content of those it was made from."""
+    from oxytomo.io.provenance import raw_record
+
+    if len(before) != len(now):
+        return False
+    known: dict[str, str] = {}
+    stores = (sample / "stages" / series.split("/")[0]).rglob("zarr.json")
+    for record in (raw_record(store.parent) for store in stores if store.parent.suffix == ".zarr"):
+        inputs = (record or {}).get("inputs")
+        for one in inputs.values() if isinstance(inputs, dict) else ():
+            if isinstance(one, dict) and {"path", "digest"} <= one.keys():
+                known[str(one["path"])] = str(one["digest"])
+    try:
+        return all(
+            old == new or (old in known and known[old] == _digest_of(new, Path(new).stat().st_mtime_ns))
+            for old, new in zip(before, now, strict=True)
+        )
+    except (OSError, ValueError):
+        return False
+
+
+@lru_cache(maxsize=1024)
+def _digest_of(path: str, _changed: int) -> str:
+    """Return the digest of a raw file; read once, unless it changes."""
+    from oxytomo.io.provenance import input_digest
+
+    return input_digest(Path(path))
 
 
 def check_no_way_out(folder: Path, project: ProjectConfig) -> None:
@@ -185,7 +219,7 @@ def to_make_again(folder: Path, project: ProjectConfig) -> list[str]:
     unrecorded = [
         product
         for product in project_products(project)
-        if product not in COMPARISON_TABLES
+        if product not in (*COMPARISON_TABLES, CHARGE_BALANCE)
         and (folder / product).exists()
         and not record_file(folder / product).is_file()
     ]

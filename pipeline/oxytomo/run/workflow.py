@@ -114,6 +114,7 @@ def call_snakemake(
     silent: bool = False,
     lines: str = "",
     weights: Mapping[str, float] | None = None,
+    cores: int = 1,
 ) -> WorkflowEnd:
     """Run Snakemake in its own process group; stopping this command stops the whole group.
 
@@ -124,9 +125,14 @@ def call_snakemake(
     inherited : file descriptors that Snakemake keeps open
     silent : hide the output of Snakemake
     lines : ``plain`` or ``colour`` for a line per finished job; empty for none
-    weights : expected core seconds of a job of each stage, for the time left
+    weights, cores : expected core seconds of a job of each stage, and cores, for the time left
     """
-    request = {"arguments": list(arguments), "lines": lines, "weights": dict(weights or {})}
+    request = {
+        "arguments": list(arguments),
+        "lines": lines,
+        "weights": dict(weights or {}),
+        "cores": cores,
+    }
     with tempfile.TemporaryFile() as said:
         child = subprocess.Popen(
             [sys.executable, "-P", "-m", "oxytomo.run.workflow_process", str(said.fileno())],

@@ -35,7 +35,11 @@ def main() -> int:
             os.dup2(nothing.fileno(), 0)
         with printable_output():
             try:
-                lines = JobLines(_line_writer(request.get("lines", "")), request.get("weights", {}))
+                lines = JobLines(
+                    _line_writer(request.get("lines", "")),
+                    request.get("weights", {}),
+                    cores=request.get("cores", 1),
+                )
                 code = _snakemake(request["arguments"], errors, lines)
                 end["planned"] = lines.planned[:_MOST_PLANNED]
             except KeyboardInterrupt:

@@ -84,7 +84,7 @@ def noise_spread(
     box, share = _block(voids)
     void, depth = (np.ascontiguousarray(field[box]) for field in (voids.void, voids.depth_px))
     clear: BoolArray = (depth > 4) & (voids.zone[box] == 0)
-    sigma_px = _correlation(void, clear)
+    sigma_px = noise_correlation(void, clear)
 
     def searched(values: FloatArray) -> tuple[Mapping[str, float], Mapping[str, float]]:
         found = find_voids(
@@ -146,7 +146,7 @@ def _block(voids: Voids) -> tuple[tuple[slice, ...], float]:
     return found, max(share, 1e-3)
 
 
-def _correlation(void: FloatArray, clear: BoolArray) -> float:
+def noise_correlation(void: FloatArray, clear: BoolArray) -> float:
     """Return the width of the Gaussian that gives white noise the measured correlation along x."""
     pair = clear[..., 1:] & clear[..., :-1]
     if pair.sum() < 1000:

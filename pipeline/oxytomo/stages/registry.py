@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Literal
 
-STRUCTURE = "structure"
+STRUCTURE, MECHANICS = "structure", "mechanics"
 
 
 @dataclass(frozen=True)
@@ -32,7 +32,7 @@ class Stage:
         series, parts of a particle, replicates
     part_of : the stage whose work its jobs do, if that is divided into parts
     for_mode : needed only if the reference is the mode of the particle
-    raw : raw files in its settings: series or volume, references, a mask
+    raw : raw files in its settings: series or volume, references, a mask, labels
     inputs : by key, the stores below ``stages/<branch>/`` that it reads, without suffix. ``{job}``
         is the store of the same job, a star all stores of a folder. ``structure:voids`` is in
         another branch, ``pristine:reconstruct`` in another sample; a name with a suffix is a
@@ -58,7 +58,7 @@ class Stage:
     jobs: Literal["", "series", "elements", "parts", "replicates"] = ""
     part_of: str = ""
     for_mode: bool = False
-    raw: Literal["", "source", "references", "mask"] = ""
+    raw: Literal["", "source", "references", "mask", "labels"] = ""
     inputs: Mapping[str, str] = field(default_factory=dict)
     store: str = ""
     products: Mapping[str, str] = field(default_factory=dict)
@@ -84,6 +84,7 @@ class Stage:
 
 _COMPOSITION, _OXIDATION, _STRUCTURE = ("composition",), ("oxidation",), (STRUCTURE,)
 _STATES = ("chemical_state",)
+_MECHANICS = (MECHANICS,)
 _PROJECTED = ("projections", "phase_maps")
 
 # fmt: off
@@ -94,7 +95,7 @@ _ROWS = (
     Stage("align", "composition", version=8, settings="AlignStage",
           branches=("composition", "areal_density", "tomogram", "chemical_state"), inputs={"*": "normalize/*"},
           store="align.zarr", products={"table": "alignment.csv"}, group="prepare"),
-    Stage("decompose", "composition", version=4, settings="DecomposeStage",
+    Stage("decompose", "composition", version=5, settings="DecomposeStage",
           branches=("composition", "areal_density"), inputs={"align": "align"}, store="decompose.zarr",
           group="prepare"),
     Stage("reconstruct_prepare", "composition", version=2, settings="ReconstructStepStage",
@@ -127,7 +128,7 @@ _ROWS = (
     Stage("classify", "composition", version=6, settings="ClassifyStage", branches=_COMPOSITION,
           inputs={"reconstruct": "reconstruct", "uncertainty": "uncertainty"}, store="classify.zarr",
           group="finish"),
-    Stage("measure", "composition", version=8, settings="MeasureStage", branches=_COMPOSITION,
+    Stage("measure", "composition", version=10, settings="MeasureStage", branches=_COMPOSITION,
           inputs={"decompose": "decompose", "reconstruct": "reconstruct", "uncertainty": "uncertainty",
                   "classify": "classify"},
           products={"phases": "phases.json", "domains": "domains.csv", "shells": "composition_shells.csv"},
@@ -195,6 +196,17 @@ _ROWS = (
     Stage("export_meshes", "structure", version=2, settings="ExportStage", branches=_STRUCTURE,
           inputs={"voids": "voids", "pores": "pores.csv", "cracks": "cracks.csv"},
           products={"meshes": "meshes"}, threads=1, package="pyvista", extra="view"),
+    Stage("lithiate", "mechanics", version=1, settings="LithiateStage", branches=_MECHANICS, raw="labels",
+          inputs={"voids": "structure:voids"}, store="lithiate.zarr"),
+    Stage("solve_stress", "mechanics", version=1, settings="SolveStressStage", branches=_MECHANICS,
+          inputs={"lithiate": "lithiate"}, store="solve_stress.zarr"),
+    Stage("measure_stress", "mechanics", version=1, settings="MeasureStressStage", branches=_MECHANICS,
+          inputs={"lithiate": "lithiate", "solve_stress": "solve_stress"},
+          products={"voids": "stress_at_voids.csv", "fronts": "crack_fronts.csv",
+                    "shells": "stress_shells.csv", "time": "stress_time.csv", "summary": "mechanics.json"}),
+    Stage("export_mechanics", "mechanics", version=1, settings="ExportStage", branches=_MECHANICS,
+          inputs={"lithiate": "lithiate", "solve_stress": "solve_stress"},
+          products={"store": "mechanics.ome.zarr"}),
     Stage("register_branches", "shared", version=3, settings="RegisterBranchesStage",
           inputs={"reconstruct": "composition:reconstruct", "uncertainty": "composition:uncertainty",
                   "classify": "composition:classify", "voids": "structure:voids"},
@@ -202,9 +214,9 @@ _ROWS = (
           products={"branches": "branches.json", "distances": "voids_and_domains.csv",
                     "neighbourhoods": "void_neighbourhoods.csv"},
           threads=4),
-    Stage("report", "shared", version=8, settings="ReportStage", cost="",
+    Stage("report", "shared", version=10, settings="ReportStage", cost="",
           products={"report": "report.html"}, threads=2),
-    Stage("comparison", "shared", version=1, settings="ComparisonStage", cost="",
+    Stage("comparison", "shared", version=2, settings="ComparisonStage", cost="",
           products={"report": "comparison.html"},
           beside=("comparison_values.csv", "comparison_groups.csv", "comparison_differences.csv", "comparison_shells.csv"),
           threads=1),

@@ -7,6 +7,7 @@ import numpy as np
 
 from oxytomo.config import (
     AngleRamp,
+    MechanicsConfig,
     NormalizeStage,
     Source,
     StackSource,
@@ -92,6 +93,8 @@ def branch_shapes(config: BranchConfig) -> dict[str, tuple[int, int, int]]:
     """Return (n_frame, n_y, n_x) per series of a branch, and (n_z, n_y, n_x) of a volume."""
     if isinstance(config, StructureConfig) and config.volume is not None:
         return {"volume": volume_shape(config.volume)}
+    if isinstance(config, MechanicsConfig):
+        return {} if config.labels is None else {"labels": volume_shape(config.labels)}
     shapes = {}
     for name, source in branch_sources(config).items():
         if isinstance(source, StackSource):

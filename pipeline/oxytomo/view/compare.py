@@ -12,6 +12,8 @@ from oxytomo.results.numbers import Number
 from oxytomo.view.compared import RULES, ComparedSample
 
 LEVEL = 0.05
+WHOLE = 100.0
+"""All of a share, in the unit of the numbers."""
 
 
 @dataclass(frozen=True)
@@ -115,7 +117,11 @@ def compare(samples: Sequence[ComparedSample]) -> Comparison:
         refused[branch] = [one for one in differing if one.rule.forbids]
         flagged[branch] = [one for one in differing if not one.rule.forbids]
         missing[branch] = [s.name for s in samples if branch not in s.branches]
-    means = {(q.key, g): group_mean(*_numbers(samples, g, q.key)) for q in quantities for g in groups}
+    means = {
+        (q.key, g): group_mean(*_numbers(samples, g, q.key), whole=WHOLE if q.unit == "%" else None)
+        for q in quantities
+        for g in groups
+    }
     contrasts = [
         contrast
         for branch in branches
@@ -134,9 +140,20 @@ def _contrasts(
         for first, second in itertools.combinations(groups, 2):
             one, other = _numbers(samples, first, quantity.key), _numbers(samples, second, quantity.key)
             n = tuple(sum(value == value for value in values) for values, _ in (one, other))
-            found.append(Contrast(quantity, first, second, (n[0], n[1]), difference(*one, *other)))
+            found.append(Contrast(quantity, first, second, (n[0], n[1]), _difference(quantity, one, other)))
     corrected = holm([contrast.found.p for contrast in found])
     return [replace(contrast, p_holm=float(p)) for contrast, p in zip(found, corrected, strict=True)]
+
+
+def _difference(
+    quantity: Quantity, one: tuple[list[float], list[float]], other: tuple[list[float], list[float]]
+) -> Difference:
+    """Return the difference of two groups; that of two shares is between minus all and all."""
+    found = difference(*one, *other)
+    if quantity.unit != "%" or found.interval is None:
+        return found
+    low, high = found.interval
+    return replace(found, interval=(max(-WHOLE, low), min(WHOLE, high)))
 
 
 def _numbers(samples: Sequence[ComparedSample], group: str, key: str) -> tuple[list[float], list[float]]:

@@ -43,6 +43,7 @@ class ComparedSample:
     cracks : area in nm² and angle to the radius in degrees of each crack
     volume_um3 : volume inside the particle surface, for densities
     remarks : important remarks for the reader
+    unexplained : elements whose spectra the references do not explain in most shells
     made_by : version of the package, and date
     digests : SHA-256 of each table, by name
     """
@@ -58,6 +59,7 @@ class ComparedSample:
     cracks: tuple[Float64Array, Float64Array] | None = None
     volume_um3: float = float("nan")
     remarks: Sequence[str] = ()
+    unexplained: Sequence[str] = ()
     made_by: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
 

@@ -35,6 +35,7 @@ class _Collected:
     profiles: dict[str, Profile] = field(default_factory=dict)
     rest: dict[str, Any] = field(default_factory=dict)
     remarks: list[str] = field(default_factory=list)
+    unexplained: list[str] = field(default_factory=list)
 
 
 def can_be_compared(folder: Path) -> bool:
@@ -77,6 +78,7 @@ def compared_sample(folder: Path, *, name: str, group: str) -> ComparedSample:
         settings=found.settings,
         profiles=found.profiles,
         remarks=found.remarks,
+        unexplained=found.unexplained,
         made_by=made_by,
         digests={
             paths[key].name: hashlib.sha256(read_plain(paths[key])).hexdigest()
@@ -146,6 +148,8 @@ def _oxidation(results: Results, found: _Collected) -> None:
         settings["pixel_nm"] = None if fit is None else float(fit.attributes["pixel_nm"])
         if facts.get("structured_shells"):
             found.remarks.append(f"the references do not explain some of the {element} spectra")
+        if 2 * len(facts.get("structured_shells") or ()) > len(own):
+            found.unexplained.append(element)
     found.settings["oxidation"] = settings
 
 

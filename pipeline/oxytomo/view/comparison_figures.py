@@ -9,7 +9,7 @@ from matplotlib.lines import Line2D
 
 from oxytomo.arrays import Float64Array
 from oxytomo.results.definitions import Quantity
-from oxytomo.view.compare import Comparison
+from oxytomo.view.compare import WHOLE, Comparison
 from oxytomo.view.style import INK, SERIES_COLORS, SERIES_MARKERS, house_style, new_figure
 
 WIDTH_IN, PANEL_IN = 9.4, 2.7
@@ -39,6 +39,9 @@ def number_panels(comparison: Comparison, quantities: Sequence[Quantity]) -> Fig
         axes.set_xticks(range(len(comparison.groups)), _ticks(comparison.groups))
         axes.set_xlim(-0.6, len(comparison.groups) - 0.4)
         axes.margins(y=0.12)
+        if quantity.unit == "%":
+            low, high = axes.get_ylim()
+            axes.set_ylim(max(0.0, low), min(WHOLE, high))
         axes.grid(visible=True, axis="y")
         axes.set_axisbelow(True)
         axes.tick_params(axis="x", length=0)

@@ -3,23 +3,31 @@
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from oxytomo.config import ChargeBalanceSettings
+from oxytomo.config.plan import CHARGE_BALANCE
 from oxytomo.errors import InputError, PipelineError, StoreError
 from oxytomo.io.plain_files import printable
 from oxytomo.io.tables import write_csv, write_text
 from oxytomo.results.errors import UNFIT
+from oxytomo.view.charge_balance import balance_of
+from oxytomo.view.charge_balance_part import balance_columns, with_balance
 from oxytomo.view.compare import compare
 from oxytomo.view.compared_sample import compared_sample
 from oxytomo.view.comparison_part import comparison_part, comparison_tables
 from oxytomo.view.report import build_report, footer
 
 
-def write_comparison(groups: Mapping[str, Sequence[Path]], output: Path) -> list[Path]:
+def write_comparison(
+    groups: Mapping[str, Sequence[Path]], output: Path, charge_balance: ChargeBalanceSettings | None = None
+) -> list[Path]:
     """Write a page that compares groups of samples, with CSV tables; return all files.
 
     Parameters
     ----------
     groups : name of the group -> results folders of its samples
     output : the page; the tables are named after it
+    charge_balance : formula and states of a charge balance, which gets ``charge_balance.csv`` beside
+        the page; None: without
     """
     folders = [folder.resolve() for members in groups.values() for folder in members]
     twice = next((folder for folder in folders if folders.count(folder) > 1), None)
@@ -43,6 +51,7 @@ def write_comparison(groups: Mapping[str, Sequence[Path]], output: Path) -> list
     try:
         comparison = compare(samples)
         part, tables = comparison_part(comparison), comparison_tables(comparison)
+        balanced = None if charge_balance is None else balance_of(comparison, charge_balance)
     except UNFIT as error:
         if isinstance(error, PipelineError):
             raise
@@ -52,6 +61,8 @@ def write_comparison(groups: Mapping[str, Sequence[Path]], output: Path) -> list
             got=f"something else ({type(error).__name__}: {printable(error)[:80]})",
             fix="run these samples again, or leave one out; if this version has run them, please report this line",
         ) from error
+    if balanced is not None:
+        part = with_balance(part, balanced)
     page = build_report(
         title="Comparison of samples",
         subtitle=", ".join(comparison.groups),
@@ -64,5 +75,8 @@ def write_comparison(groups: Mapping[str, Sequence[Path]], output: Path) -> list
     for end, columns in tables.items():
         written.append(output.with_name(f"{output.stem}_{end}.csv"))
         write_csv(written[-1], columns)
+    if balanced is not None:
+        written.append(output.with_name(CHARGE_BALANCE))
+        write_csv(written[-1], balance_columns(balanced))
     write_text(output, page)
     return written

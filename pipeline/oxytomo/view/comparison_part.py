@@ -33,7 +33,7 @@ TESTS = (
 )
 DOTS = (
     "Points: particles, with 95 % intervals from noise. Line and band: mean of the group and the 95 % interval of that mean "
-    "(Student, over particles); no band with one particle."
+    "(Student, over particles; of shares on the logit scale, so it stays between 0 and 100 %); no band with one particle."
 )
 
 

@@ -12,6 +12,8 @@ from oxytomo.results.records import Composition
 from oxytomo.results.warnings import composition_warnings
 from oxytomo.slabs import count_set, plane, sampled
 from oxytomo.view.alignment_part import alignment_section
+from oxytomo.view.association_table import association_tables_of
+from oxytomo.view.composition_maps import maps_section, telling_picture
 from oxytomo.view.composition_tables import (
     domain_tables_of,
     interval_text,
@@ -25,10 +27,12 @@ from oxytomo.view.curves import (
     resolution_curves,
     shell_profile,
 )
+from oxytomo.view.explorer import composition_explorer
+from oxytomo.view.front import composition_front
 from oxytomo.view.model_part import model_section
 from oxytomo.view.report import Part, Picture, Quantity, Section
 from oxytomo.view.slices import class_slices, robust_range, slice_figure
-from oxytomo.view.style import DIVERGING, SEQUENTIAL, percent, percent_setting
+from oxytomo.view.style import SEQUENTIAL, percent, percent_setting
 
 CHECKED = (
     "particle against the reference as a whole",
@@ -42,8 +46,8 @@ CHECKED = (
     "particle within the volume",
 )
 RESOLUTION = (
-    "full period where the Fourier shell correlation of odd and even tilts (mean density of TM and O, filtered "
-    "back-projection) falls below half a bit per sample"
+    "smallest detail that two independent halves of the data agree on: full period where the Fourier shell correlation of "
+    "odd and even tilts crosses the half-bit curve"
 )
 METHODS = {
     "deviation": "The difference of the transition metals and oxygen was reconstructed as one "
@@ -58,13 +62,22 @@ def composition_part(result: Composition) -> Part:
     fractions = fractions_of(result.phases_json)
     undecided = undecided_of(result.phases_json)
     content = result.phases_json or {}
-    sections = [_classes(result, fractions, undecided), _where(result)]
+    sections = [_classes(result, fractions, undecided), maps_section(result), _where(result)]
     model = model_section(content.get("model"), content.get("error_budget"), result.chi_square)
     sections += [*([] if model is None else [model]), _volumes(result)]
     if result.alignment is not None:
         sections.append(alignment_section(result.alignment))
     summary = _summary(result, fractions, undecided)
-    return Part("composition", composition_warnings(result), CHECKED, summary, sections)
+    front = composition_front(fractions, undecided, result.threshold, telling_picture(result))
+    return Part(
+        "composition",
+        composition_warnings(result),
+        CHECKED,
+        summary,
+        sections,
+        front,
+        composition_explorer(result),
+    )
 
 
 def _summary(result: Composition, fractions: list[Fraction], undecided: float | None) -> list[str]:
@@ -90,12 +103,12 @@ def _summary(result: Composition, fractions: list[Fraction], undecided: float | 
         confidence = (result.phases_json or {}).get("confident", {}).get("confidence")
         sure = "" if confidence is None else f" with {percent_setting(confidence)} confidence"
         decided = [
-            f"{percent(fraction.confident)} {fraction.name}"
+            f"{percent(fraction.confident)} is {fraction.name}"
             for fraction in fractions
             if fraction.confident is not None
         ]
-        certain = f"; certain{sure} are {', '.join(decided)}" if decided else ""
-        sentences.append(f"Noise leaves {percent(undecided)} undecided{certain}.")
+        rest = f" For the rest it is small enough: {', '.join(decided)}{sure}." if decided else ""
+        sentences.append(f"For {percent(undecided)} of the volume the noise is too large to decide.{rest}")
     return sentences
 
 
@@ -199,7 +212,8 @@ def _class_pictures(result: Composition, fractions: list[Fraction], inside: Floa
         Picture(
             "Distribution of the deviation",
             deviation_histogram(inside, null, threshold=result.threshold),
-            f"Filled: the sample. Line: the null run. Dashed: the threshold of {threshold}.",
+            f"Filled: the sample. Line: the null run. Dashed: the threshold of {threshold}. The axis of the shares is "
+            "logarithmic. Where the line is as high as the filled curve, noise alone explains it.",
         )
     )
     if resolution:
@@ -207,8 +221,9 @@ def _class_pictures(result: Composition, fractions: list[Fraction], inside: Floa
             Picture(
                 "Fourier shell correlation",
                 resolution_curves(resolution),
-                "Of the mean density, odd against even tilts, in cones of 25°. Detail is measured where a curve is above "
-                "the half-bit line; regularisation of the deviation can only be coarser than that.",
+                "How far two independent halves of the data (odd and even tilts) agree on detail of each size, in cones of "
+                "25°. Detail is measured where a curve is above the half-bit line; the deviation, which is regularised, "
+                "can only be coarser.",
             )
         )
     return pictures
@@ -221,23 +236,7 @@ def resolution_text(curve: Mapping[str, Any]) -> str:
 
 
 def _where(result: Composition) -> Section:
-    window = 3 * result.threshold
-    pictures = [
-        Picture(
-            "TM/O deviation",
-            slice_figure(
-                result.deviation,
-                result.particle,
-                voxel_nm=result.voxel_nm,
-                window=(-window, window),
-                colors=DIVERGING,
-                label="TM/O deviation",
-            ),
-            "Cuts through the centre of the particle. Red: oxygen-poor side, blue: oxygen-rich "
-            "side, grey: outside.",
-            wide=True,
-        )
-    ]
+    pictures = []
     for title, labels, caption in (
         ("Classes", result.phases, "Every voxel of the particle by its most likely side of the threshold."),
         (
@@ -259,7 +258,8 @@ def _where(result: Composition) -> Section:
                 "bars up: standard error from the noise replicates.",
             )
         )
-    tables = [table for table in (shell_table_of(result), *domain_tables_of(result)) if table is not None]
+    found = (shell_table_of(result), *domain_tables_of(result), *association_tables_of(result))
+    tables = [table for table in found if table is not None]
     return Section("Where the classes are", pictures=pictures, tables=tables)
 
 

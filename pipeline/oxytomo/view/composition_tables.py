@@ -1,10 +1,16 @@
 """Fractions and tables of a composition: shells from rim to centre, domains of each class."""
 
+import math
+from typing import TYPE_CHECKING
+
 from oxytomo.results.definitions import CLASS_DEFINITIONS, COLUMN_DEFINITIONS
 from oxytomo.results.fractions import Fraction
 from oxytomo.results.names import CLASS_NAMES, percent
 from oxytomo.results.records import Composition
 from oxytomo.view.report import Table
+
+if TYPE_CHECKING:
+    import pandas as pd
 
 LISTED_DOMAINS = 12
 
@@ -94,10 +100,17 @@ def domain_tables_of(result: Composition) -> list[Table]:
         )
         columns = ("class", "domains", "share of the largest", "spanning")
         tables.append(Table("Interconnection", columns, rows, frozenset({1, 2}), note))
+    largest = _largest_domains(result)
+    return tables if largest is None else [*tables, largest]
+
+
+def _largest_domains(result: Composition) -> Table | None:
+    """Return the largest domains of the departing classes, None without any."""
     domains = result.domains
     if domains is None or not len(domains):
-        return tables
+        return None
     departing = [row for row, name in enumerate(domains["class"]) if name != "target"]
+    measured = "mean_deviation" in domains  # tables of older versions have no mean
     departing.sort(key=lambda row: -float(domains["volume_nm3"][row]))
     listed = [
         [
@@ -105,22 +118,34 @@ def domain_tables_of(result: Composition) -> list[Table]:
             f"{domains['volume_nm3'][row] / 1e9:.3g}",
             f"{domains['equivalent_diameter_nm'][row]:.0f}",
             f"{domains['depth_nm'][row]:.0f}",
+            *([_mean(domains, row)] if measured else []),
             ", ".join(f"{domains[f'centroid_{axis}_nm'][row]:.0f}" for axis in "zyx"),
         ]
         for row in departing[:LISTED_DOMAINS]
     ]
-    if listed:
-        headings = (
-            "class",
-            "volume (µm³)",
-            "equivalent diameter (nm)",
-            "depth (nm)",
-            "centroid z, y, x (nm)",
-        )
-        note = (
-            f"The largest {len(listed)} of {len(departing)}; all are in domains.csv. Depth: mean "
-            "distance of its "
-            "voxels to the outer surface. Diameter: that of the sphere of the same volume."
-        )
-        tables.append(Table("Largest domains", headings, listed, frozenset({1, 2, 3, 4}), note))
-    return tables
+    if not listed:
+        return None
+    headings = (
+        "class",
+        "volume (µm³)",
+        "diameter (nm)",
+        "depth (nm)",
+        *(["mean deviation ± standard error"] if measured else []),
+        "centroid z, y, x (nm)",
+    )
+    note = (
+        f"The largest {len(listed)} of {len(departing)}; all are in domains.csv. Depth: mean "
+        "distance of its voxels to the outer surface. Diameter: that of the sphere of the same "
+        "volume. The error of a mean does not say whether a domain exists: compare with what is certain."
+    )
+    hints = {
+        "mean deviation ± standard error": f"{COLUMN_DEFINITIONS['mean_deviation']} over the domain; "
+        f"{COLUMN_DEFINITIONS['standard_error']}"
+    }
+    return Table("Largest domains", headings, listed, frozenset(range(1, len(headings))), note, hints)
+
+
+def _mean(domains: "pd.DataFrame", row: int) -> str:
+    """Return the mean deviation of a domain with its error, if the error is known."""
+    mean, error = float(domains["mean_deviation"][row]), float(domains["mean_deviation_error"][row])
+    return percent(mean) if math.isnan(error) else f"{percent(mean)} ± {percent(error)}"

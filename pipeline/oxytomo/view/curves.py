@@ -34,6 +34,9 @@ BINS = 121
 def deviation_histogram(deviation: FloatArray, null: FloatArray | None, *, threshold: float) -> Figure:
     """Show the distribution of the TM/O deviation, and that of a uniform particle.
 
+    The axis of the shares is logarithmic: what is found lies in the tails, below the peak of the
+    voxels on target.
+
     Parameters
     ----------
     deviation : deviations of the voxels of the particle, any shape; NaN is ignored
@@ -43,7 +46,8 @@ def deviation_histogram(deviation: FloatArray, null: FloatArray | None, *, thres
     figure = new_figure(HALF_WIDTH, HEIGHT)
     axes = figure.add_subplot()
     finite = deviation[np.isfinite(deviation)]
-    reach = max(3 * threshold, float(np.percentile(np.abs(finite), 99)) if finite.size else 0.0)
+    reach = max(3 * threshold, float(np.percentile(np.abs(finite), 99.9)) if finite.size else 0.0)
+    fewest = 50.0
     edges = np.linspace(-reach, reach, BINS + 1)
     for values, color, name, fill in (
         (finite, SAMPLE_COLOR, "sample", True),
@@ -54,16 +58,17 @@ def deviation_histogram(deviation: FloatArray, null: FloatArray | None, *, thres
         known = values[np.isfinite(values)]
         if known.size == 0:
             continue
-        share = 100 * np.histogram(known, edges)[0] / known.size
-        axes.stairs(
-            share, 100 * edges, fill=fill, color=color, alpha=0.55 if fill else 1.0, label=name, lw=1.5
-        )
+        # Beyond the axis, voxels count in the outermost bins; one voxel alone is still on the axis.
+        share = 100 * np.histogram(np.clip(known, -reach, reach), edges)[0] / known.size
+        fewest = min(fewest, 50 / known.size)
+        look = {"fill": True, "alpha": 0.55} if fill else {"baseline": None}
+        axes.stairs(np.maximum(share, 1e-9), 100 * edges, color=color, label=name, lw=1.5, **look)
     for side in (-1, 1):
         axes.axvline(100 * side * threshold, color=INK, lw=0.9, ls=(0, (4, 3)))
-    top = axes.get_ylim()[1]
-    axes.set_ylim(0, top * 1.22)
-    axes.text(-100 * reach, top * 1.2, "oxygen-rich", color="#3f6788", va="top", ha="left", fontsize=8.5)
-    axes.text(100 * reach, top * 1.2, "oxygen-poor", color="#b2282e", va="top", ha="right", fontsize=8.5)
+    axes.set_yscale("log")
+    axes.set_ylim(fewest, 300)
+    axes.text(-100 * reach, 220, "oxygen-rich", color="#3f6788", va="top", ha="left", fontsize=8.5)
+    axes.text(100 * reach, 220, "oxygen-poor", color="#b2282e", va="top", ha="right", fontsize=8.5)
     axes.set_xlim(-100 * reach, 100 * reach)
     axes.set_xlabel("TM/O deviation from the reference (%)")
     axes.set_ylabel(f"share of voxels per {200 * reach / BINS:.2g} % bin (%)")

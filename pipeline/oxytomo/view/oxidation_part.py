@@ -8,6 +8,7 @@ import numpy as np
 from oxytomo.measure.definitions import OXIDATION_DEFINITIONS
 from oxytomo.results.records import ElementValence, Oxidation
 from oxytomo.results.warnings import oxidation_warnings
+from oxytomo.view.front import oxidation_front
 from oxytomo.view.oxidation_figures import (
     MODEL_NAMES,
     cluster_figure,
@@ -36,9 +37,8 @@ def oxidation_part(result: Oxidation) -> Part:
     """Return the section about oxidation states."""
     elements = result.elements
     sections = [_maps(elements), _shells(elements), _profiles(elements), _judgement(elements)]
-    return Part(
-        "oxidation", oxidation_warnings(result), CHECKED, [_sentence(one) for one in elements], sections
-    )
+    sentences, front = [_sentence(one) for one in elements], oxidation_front(result, None)
+    return Part("oxidation", oxidation_warnings(result), CHECKED, sentences, sections, front)
 
 
 def _sentence(one: ElementValence) -> str:

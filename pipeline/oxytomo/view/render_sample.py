@@ -56,12 +56,11 @@ def write_renders(folder: Path, out: Path, *, movie: bool, size_px: int) -> list
     Raises
     ------
     MissingPackageError
-        If PyVista or Plotly is not installed.
+        If PyVista is not installed.
     InputError
         If the sample has neither classes nor voids.
     """
-    for package in ("pyvista", "plotly"):
-        optional_package(package, what="oxytomo render", extra="view")
+    optional_package("pyvista", what="oxytomo render", extra="view")
     require_drawing()
     written: list[Path] = []
     check_no_links(folder, out) if out.is_relative_to(folder) else None

@@ -7,14 +7,20 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from functools import cached_property
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import jinja2
 from matplotlib.figure import Figure
 
 from oxytomo import __version__
 from oxytomo.io.stores import Provenance, encode_json
+from oxytomo.results.severity import prefixed, severity_of
+from oxytomo.view.light import traffic_light
 from oxytomo.view.style import to_png
+
+if TYPE_CHECKING:
+    from oxytomo.view.explorer import Explorer
+    from oxytomo.view.front import Front
 
 
 @dataclass(frozen=True)
@@ -56,9 +62,9 @@ class Picture:
         return base64.b64encode(self.png).decode("ascii")
 
     @property
-    def file_name(self) -> str:
-        """File name of the figure, from its title."""
-        return re.sub(r"[^a-z0-9]+", "_", self.title.lower()).strip("_") + ".png"
+    def file_stem(self) -> str:
+        """File name of the figure without its ending, from its title."""
+        return re.sub(r"[^a-z0-9]+", "_", self.title.lower()).strip("_")
 
 
 @dataclass(frozen=True)
@@ -82,6 +88,11 @@ class Section:
     quantities: Sequence[Quantity] = ()
     pictures: Sequence[Picture] = ()
     tables: Sequence[Table] = ()
+
+    @property
+    def anchor(self) -> str:
+        """Name of the section in links."""
+        return re.sub(r"[^a-z0-9]+", "-", self.title.lower()).strip("-") or "section"
 
     @property
     def has_intervals(self) -> bool:
@@ -119,6 +130,8 @@ class Part:
     checked : checks that were made for the warnings
     summary : sentences with the main numbers
     sections : numbers, figures, tables
+    front : the first screen, or None
+    explorer : a small copy of the volumes for slices in the page, or None
     """
 
     name: str
@@ -126,6 +139,8 @@ class Part:
     checked: Sequence[str] = ()
     summary: Sequence[str] = ()
     sections: Sequence[Section] = ()
+    front: "Front | None" = None
+    explorer: "Explorer | None" = None
 
 
 def record_of(name: str, provenance: Provenance, digest: str) -> Record:
@@ -155,8 +170,9 @@ def build_report(
     provenance: Sequence[Record],
     footer: str,
     wide: bool = False,
+    links: Sequence[tuple[str, str]] = (),
 ) -> str:
-    """Return a page as HTML without references to other files or the network.
+    """Return a page as HTML that loads no other file and nothing from the network.
 
     Parameters
     ----------
@@ -166,17 +182,27 @@ def build_report(
     provenance : one record per store
     footer : last line of the page
     wide : use a wide layout for wide tables
+    links : text and address of files beside the page
     """
 
     def prefix(part: Part, text: str) -> str:
         named = len(parts) > 1 and not text.lower().startswith(part.name)
-        return f"{part.name.capitalize()}: {text}" if named else text
+        return prefixed(f"{part.name.capitalize()}: ", text) if named else text
 
+    warnings = [prefix(part, warning) for part in parts for warning in part.warnings]
+    several = sum(part.front is not None for part in parts) > 1
     return _render(
         {
             "title": title,
             "subtitle": subtitle,
-            "warnings": [prefix(part, warning) for part in parts for warning in part.warnings],
+            "warnings": [one for one in warnings if severity_of(one) != "remark"],
+            "remarks": [one for one in warnings if severity_of(one) == "remark"],
+            "severity_of": severity_of,
+            "light": traffic_light(warnings),
+            "fronts": [
+                (part.name.capitalize() if several else "", part.front) for part in parts if part.front
+            ],
+            "explorers": [part.explorer for part in parts if part.explorer],
             "checked": list(dict.fromkeys(check for part in parts for check in part.checked)),
             "summary": [
                 (part.name.capitalize() if len(parts) > 1 else "", part.summary)
@@ -191,6 +217,7 @@ def build_report(
             "provenance": provenance,
             "footer": footer,
             "wide": wide,
+            "links": links,
         }
     )
 

@@ -15,8 +15,10 @@ from oxytomo.view.branches_part import branches_part
 from oxytomo.view.composition_part import composition_part
 from oxytomo.view.other_parts import areal_density_part, tomogram_part
 from oxytomo.view.oxidation_part import oxidation_part
+from oxytomo.view.paper import save_figure
 from oxytomo.view.report import Part, build_report, footer, record_of
 from oxytomo.view.states_part import chemical_state_part
+from oxytomo.view.stress_part import stress_part
 from oxytomo.view.structure_part import structure_part
 
 TITLES: Mapping[Branch, str] = {
@@ -26,6 +28,7 @@ TITLES: Mapping[Branch, str] = {
     "chemical_state": "chemical state",
     "oxidation": "oxidation",
     "structure": "structure",
+    "mechanics": "stress",
 }
 _PARTS: Mapping[str, Callable[[Any], Part]] = {
     "composition": composition_part,
@@ -34,6 +37,7 @@ _PARTS: Mapping[str, Callable[[Any], Part]] = {
     "chemical_state": chemical_state_part,
     "oxidation": oxidation_part,
     "structure": structure_part,
+    "mechanics": stress_part,
     JOINT: branches_part,
 }
 """Functions that show each branch."""
@@ -42,7 +46,7 @@ _PARTS: Mapping[str, Callable[[Any], Part]] = {
 def write_report(folder: Path, output: Path, *, figures: Path | None = None) -> None:
     """Write the report of a sample from its results folder, with all available branches.
 
-    With ``figures`` the figures are also written as PNG files, one folder per branch.
+    With ``figures`` the figures are also written as PNG, PDF and SVG, one folder per branch.
     """
     results = Results.of_folder(folder, more=False)
     write_page(results, output, branches=tuple(TITLES), figures=figures)
@@ -80,8 +84,17 @@ def write_page(
             for key, store in results.stores().items()
         ],
         footer=footer(),
+        links=_scenes(results.folder, output),
     )
     return _write_text(page, output)
+
+
+def _scenes(folder: Path | None, output: Path) -> list[tuple[str, str]]:
+    """Return links to the pages to turn, if they were rendered and lie where the page can name them."""
+    if folder is None or output.parent.resolve() != folder.resolve():
+        return []
+    found = ((name, f"renders/{name}.html") for name in ("composition", "structure"))
+    return [(f"turn the {name} in 3D", address) for name, address in found if (folder / address).is_file()]
 
 
 def _part(results: Results, branch: str) -> Part | None:
@@ -90,16 +103,16 @@ def _part(results: Results, branch: str) -> Part | None:
     with numbers_of(results.files.paths, branch):
         if record is not None:
             return _PARTS[branch](record)
-        alignment = None if branch in ("structure", JOINT) else results.alignment(branch)
+        alignment = None if branch in ("structure", "mechanics", JOINT) else results.alignment(branch)
         return None if alignment is None else alignment_part(alignment)
 
 
 def _write_figures(parts: Mapping[str, Part], folder: Path) -> None:
-    """Write the figures of the page as PNG files, one folder per branch."""
+    """Write the figures of the page as PNG, PDF and SVG, one folder per branch."""
     for name, part in parts.items():
-        for picture in (p for section in part.sections for p in section.pictures):
-            with complete_or_absent(folder / name / picture.file_name) as partial:
-                partial.write_bytes(picture.png)
+        first = [part.front.picture] if part.front is not None and part.front.picture is not None else []
+        for picture in (*first, *(p for section in part.sections for p in section.pictures)):
+            save_figure(picture.figure, folder / name / picture.file_stem)
 
 
 def _nothing(results: Results, branches: Sequence[Branch]) -> InputError:

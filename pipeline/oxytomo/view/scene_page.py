@@ -1,42 +1,29 @@
-"""Interactive page of a scene: one self-contained HTML file (Plotly) that works offline."""
+"""Interactive page of a scene: one HTML file that needs neither a network nor a graphics card."""
 
+import base64
 import html
+import json
+import re
+import zlib
+from importlib.resources import files
 from typing import Any
 
 import numpy as np
 
+from oxytomo.arrays import NumberArray
 from oxytomo.io.optional import optional_package
+from oxytomo.view.renders import VIEW
 from oxytomo.view.scenes import Body, Scene, triangles
-from oxytomo.view.style import INK, PAPER, SOFT_INK
+from oxytomo.view.style import PAPER
 
 MOST_TRIANGLES = 40_000
 """Largest number of triangles of a body; larger meshes are simplified for speed."""
-EYE, SIZE = (1.0, 1.15, -0.62), 1.35
-BUTTONS = ("toImage", "zoom3d", "pan3d", "orbitRotation", "resetCameraDefault3d")
-_PAGE = """\
-<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<title>{title}</title>
-<style>
-html, body {{ margin: 0; height: 100%; background: {paper}; color: {ink}; font: 15px/1.4 system-ui, sans-serif; }}
-body {{ display: flex; flex-direction: column; }}
-header {{ padding: .6rem 1rem 0; }}
-h1 {{ font-size: 1.15rem; margin: 0; }}
-p {{ margin: .15rem 0; color: {soft}; font-size: .88rem; }}
-main {{ flex: 1; min-height: 0; }}
-</style>
-</head>
-<body>
-<header><h1>{title}</h1><p>{help}</p></header>
-<main>{scene}</main>
-</body>
-</html>
-"""
+MOST_SLICE_VOXELS = 160
+"""Largest edge, in voxels, of the labels that the slice plane shows; larger volumes are thinned."""
 _HELP = (
-    "Drag to turn, scroll to come closer, right-drag to move. Click a name to hide it: without the particle's skin, what lies "
-    "under the pointer shows its numbers. Lengths are in nanometres; z is the tilt axis and runs down, as detector rows do."
+    "Drag to turn, scroll to come closer, drag with the right button to move; or use the arrow keys, + and −. "
+    "Point at something inside to read what it is. z is the tilt axis and runs down, as detector rows do. "
+    "The projection is parallel, so the scale bar holds everywhere."
 )
 
 
@@ -48,83 +35,74 @@ def scene_page(scene: Scene, *, sample: str) -> str:
     scene : the scene
     sample : name of the sample, for the heading
     """
-    graph = optional_package("plotly.graph_objects", what="oxytomo render", extra="view")
-    traces = [_trace(graph, body) for body in (*scene.bodies, scene.skin)]
-    axis = {
-        "backgroundcolor": PAPER,
-        "gridcolor": "#e5e7eb",
-        "zerolinecolor": "#e5e7eb",
-        "color": SOFT_INK,
-        "showspikes": False,
+    content = {
+        "name": f"{sample}_{scene.name}",
+        "centre": scene.centre_nm.tolist(),
+        "reach": scene.reach_nm,
+        "view": _angles(VIEW),
+        "opacity": scene.skin.opacity,
+        "bodies": [_packed_body(body) for body in (*scene.bodies, scene.skin)],
+        "labels": _packed_labels(scene),
     }
-    figure = graph.Figure(traces)
-    limits = np.array(scene.skin.mesh.bounds).reshape(3, 2)
-    extent = np.ptp(limits, axis=1)
-    limits += 0.03 * extent.max() * np.array([-1, 1])
-    axes = {
-        f"{name}axis": {**axis, "title": {"text": f"{name} (nm)"}, "range": list(ends)}
-        for name, ends in zip("xyz", limits, strict=True)
+    templates = files("oxytomo.view") / "templates"
+    page = (templates / "scene.html").read_text(encoding="utf-8")
+    parts = {
+        "title": html.escape(f"{sample}: {scene.title}"),
+        "help": html.escape(_HELP),
+        # "<" would let a name of a sample end the script
+        "data": json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),
+        "script": (templates / "scene.js").read_text(encoding="utf-8"),
     }
-    figure.update_layout(
-        scene={
-            **axes,
-            "aspectmode": "manual",
-            "aspectratio": dict(zip("xyz", SIZE * extent / extent.max(), strict=True)),
-            "dragmode": "orbit",
-            "camera": {
-                "eye": dict(zip("xyz", (1.25 * one for one in EYE), strict=True)),
-                "up": {"x": 0, "y": 0, "z": -1},
-                "projection": {"type": "orthographic"},
-            },
-        },
-        margin={"l": 0, "r": 0, "t": 0, "b": 0},
-        legend={"x": 0.01, "y": 0.99, "bgcolor": "rgba(255,255,255,0.7)"},
-        paper_bgcolor=PAPER,
-        font={"color": INK},
-        template="none",
-    )
-    drawn = figure.to_html(
-        full_html=False,
-        include_plotlyjs=True,
-        default_height="100%",
-        div_id="scene",
-        config={"displaylogo": False, "responsive": True, "modeBarButtons": [BUTTONS]},
-    )
-    title = html.escape(f"{sample}: {scene.title}")
-    return _PAGE.format(title=title, paper=PAPER, ink=INK, soft=SOFT_INK, help=_HELP, scene=drawn)
+    # In one pass: what is put in is not looked at again, whatever a sample is called.
+    return re.sub("@(" + "|".join(parts) + ")@", lambda found: parts[found[1]], page)
 
 
-def _trace(graph: Any, body: Body) -> Any:
-    """Return one body; the pointer shows its name and numbers."""
+def _angles(direction: tuple[float, float, float]) -> list[float]:
+    """Return azimuth and elevation of a direction towards the viewer, in radian; z runs down."""
+    x, y, z = np.asarray(direction) / np.linalg.norm(direction)
+    return [float(np.arctan2(y, x)), float(np.arcsin(-z))]
+
+
+def _packed_body(body: Body) -> dict[str, Any]:
+    """Return one body: points in 16 bits over their range, faces, and the numbers of its parts."""
     vertices, faces, of_face = triangles(body.mesh)
-    numbers, text = None, None if body.opacity < 1 else f"{body.name}<extra></extra>"
-    if body.about:
-        of_point = np.zeros(len(vertices), np.int64)
-        of_point[faces] = of_face[:, None]
-        columns = [np.asarray(body.mesh.cell_data[key], np.float32)[of_point] for key in body.about.values()]
-        lines = [f"{label}: %{{customdata[{place}]:.4~g}}" for place, label in enumerate(body.about)]
-        numbers, text = np.stack(columns, 1), "<br>".join([f"<b>{body.name}</b>", *lines]) + "<extra></extra>"
-    elif len(faces) > MOST_TRIANGLES:
+    if not body.about and len(faces) > MOST_TRIANGLES:
         pv = optional_package("pyvista", what="oxytomo render", extra="view")
         whole = pv.PolyData.from_regular_faces(vertices, faces)
-        vertices, faces, _ = triangles(whole.decimate(1 - MOST_TRIANGLES / len(faces)))
-    x, y, z = np.round(vertices, 2).astype(np.float32).T
-    faces = faces.astype(np.int32)
-    return graph.Mesh3d(
-        x=x,
-        y=y,
-        z=z,
-        i=faces[:, 0],
-        j=faces[:, 1],
-        k=faces[:, 2],
-        color=body.color,
-        opacity=body.opacity,
-        name=body.name,
-        showlegend=True,
-        customdata=numbers,
-        hovertemplate=text,
-        hoverinfo="skip" if body.opacity < 1 else None,
-        flatshading=False,
-        lighting={"ambient": 0.55, "diffuse": 0.7, "specular": 0.1, "roughness": 0.8},
-        lightposition={"x": 2000, "y": 2500, "z": -3000},
-    )
+        vertices, faces, of_face = triangles(whole.decimate(1 - MOST_TRIANGLES / len(faces)))
+    low = vertices.min(axis=0)
+    step = np.maximum(np.ptp(vertices, axis=0), 1e-6) / 65535
+    packed: dict[str, Any] = {
+        "name": body.name,
+        "color": body.color,
+        "low": low.tolist(),
+        "step": step.tolist(),
+        "points": _text(np.rint((vertices - low) / step).astype("<u2")),
+        "faces": _text(faces.astype("<u4")),
+    }
+    if body.about:
+        columns = [np.asarray(body.mesh.cell_data[key], np.float64)[of_face] for key in body.about.values()]
+        rows, cells = np.unique(np.stack(columns, axis=1), axis=0, return_inverse=True)
+        packed["cells"] = _text(cells.astype("<u4"))
+        known = [[one if np.isfinite(one) else None for one in row] for row in rows.tolist()]
+        packed["about"] = {"names": list(body.about), "rows": known}
+    return packed
+
+
+def _packed_labels(scene: Scene) -> dict[str, Any]:
+    """Return the labels that the slice plane shows, with their colours and names."""
+    step = -(-max(scene.labels.shape) // MOST_SLICE_VOXELS)
+    labels = np.ascontiguousarray(scene.labels[::step, ::step, ::step], dtype=np.uint8)
+    return {
+        "shape": labels.shape,
+        "voxel": step * scene.voxel_nm,
+        "data": _text(labels),
+        "colors": dict(scene.colors),
+        "names": dict(scene.names),
+        "plain": next(iter(scene.colors.values()), PAPER),
+    }
+
+
+def _text(array: NumberArray) -> str:
+    """Return an array as deflated bytes in base 64."""
+    return base64.b64encode(zlib.compress(array.tobytes(), 9)).decode("ascii")

@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
+from matplotlib.ticker import FuncFormatter
 from numpy.typing import NDArray
 
 from oxytomo.arrays import Float64Array, FloatArray
@@ -29,6 +30,20 @@ MARGIN_PX = 4
 WIDTH_IN = 9.4
 _DIRECTIONS = ((0, "x", "y"), (1, "x", "z"), (2, "y", "z"))
 """Axis of the slice, and names of the horizontal and vertical axes."""
+
+
+PERCENT = FuncFormatter(lambda value, _: f"{100 * value:.3g} %".replace("-", "−"))
+"""Ticks of a colour bar in percent, like the text."""
+
+
+@dataclass(frozen=True)
+class MapRow:
+    """One row of cuts: a volume, what it shows, its lowest and highest value, its colours."""
+
+    volume: Field
+    label: str
+    window: tuple[float, float]
+    colors: str
 
 
 @dataclass(frozen=True)
@@ -165,6 +180,32 @@ def class_slices(
     ]
     if handles:
         figure.legend(handles=handles, loc="outside lower center", ncols=len(handles))
+    return figure
+
+
+@house_style
+def map_rows(rows: Sequence[MapRow], particle: Field, *, voxel_nm: float) -> Figure:
+    """Show several volumes in the same three slices, one row each, with bars in percent.
+
+    Parameters
+    ----------
+    rows : the volumes, (n_z, n_y, n_x) fractions; NaN is shown in grey
+    particle : nonzero inside, of the same shape
+    voxel_nm : voxel size
+    """
+    all_cuts = [centre_cuts(row.volume, particle, voxel_nm=voxel_nm) for row in rows]
+    figure = new_figure(WIDTH_IN, len(rows) * row_height(all_cuts[0]))
+    ratios = [cut.image.shape[1] for cut in all_cuts[0]]
+    grid = figure.add_gridspec(len(rows), len(ratios), width_ratios=ratios)
+    for number, (row, cuts) in enumerate(zip(rows, all_cuts, strict=True)):
+        panels = [figure.add_subplot(grid[number, column]) for column in range(len(cuts))]
+        low, high = row.window
+        for axes, cut in zip(panels, cuts, strict=True):
+            shown = show_cut(axes, cut, pixel_nm=voxel_nm, cmap=color_map(row.colors), vmin=low, vmax=high)
+        extend = "both" if low < 0 else "max"
+        bar = figure.colorbar(shown, ax=panels, shrink=0.85, pad=0.015, extend=extend, format=PERCENT)
+        bar.set_label(row.label)
+        bar.outline.set_visible(False)
     return figure
 
 

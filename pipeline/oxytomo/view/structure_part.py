@@ -5,18 +5,22 @@ from typing import Any
 
 import numpy as np
 
+from oxytomo.arrays import LabelArray
 from oxytomo.results.definitions import COLUMN_DEFINITIONS
 from oxytomo.results.records import Structure
 from oxytomo.results.warnings import structure_warnings
+from oxytomo.slabs import mapped
+from oxytomo.view.front import structure_front
 from oxytomo.view.report import Part, Picture, Quantity, Section, Table
 from oxytomo.view.style import percent
+from oxytomo.view.telling import telling_voids
 from oxytomo.view.void_figures import orientation_figure, size_figure, void_shell_figure, void_slices
 
 ROWS = 12
 _PARTS = {
     "total": ("porosity", "porosity"),
-    "closed": ("closed porosity", "open"),
-    "open": ("open porosity", "open"),
+    "closed": ("closed porosity", "closed_porosity"),
+    "open": ("open porosity", "open_porosity"),
     "unknown": ("porosity of voids that may be open or closed", "unknown"),
     "pores": ("porosity of pores", "porosity"),
     "cracks": ("porosity of cracks", "porosity"),
@@ -62,7 +66,23 @@ def structure_part(result: Structure) -> Part:
         Section("How it was measured", text=_method(facts, definitions)),
     ]
     checked = ("field of view", "width of openings", "contrast and noise", "smallest aperture", "noise bias")
-    return Part("structure", structure_warnings(result), checked, _summary(facts), sections)
+    warnings, front = structure_warnings(result), structure_front(facts, _telling(result))
+    return Part("structure", warnings, checked, _summary(facts), sections, front)
+
+
+def _telling(result: Structure) -> Picture:
+    """Return the picture of the first screen."""
+
+    def label(particle: LabelArray, voids: LabelArray) -> LabelArray:
+        return np.where(particle > 0, np.where(voids > 0, voids + 1, 1), 0).astype(np.uint8)
+
+    labels = mapped(result.particle, label, np.uint8, result.voids)
+    return Picture(
+        "Pores and cracks in 3D and the most telling slice",
+        telling_voids(result.volume, labels, voxel_nm=result.voxel_nm),
+        "Left: pores and cracks in the particle. Right: the slice with most of both.",
+        wide=True,
+    )
 
 
 def _length(value: Any) -> str:
@@ -95,7 +115,8 @@ def _quantities(facts: Mapping[str, Any]) -> list[Quantity]:
     for key, (name, about) in _PARTS.items():
         entry = facts["porosity"].get(key, {"value": 0.0})
         if key != "unknown" or entry["value"]:
-            found.append(Quantity(name, _share(entry["value"]), definitions[about], _interval(entry)))
+            text = definitions.get(about) or definitions["open"]
+            found.append(Quantity(name, _share(entry["value"]), text, _interval(entry)))
     second = (facts.get("skin") or {}).get("second_bridging")
     if second is not None:
         about = definitions["second_bridging"]

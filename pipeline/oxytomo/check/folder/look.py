@@ -83,7 +83,7 @@ def look_at(folders: Sequence[Path]) -> list[FileFacts]:
     Hidden files and folders of results are passed over.
     """
     found = [_facts(path) for path in files_below(folders)]
-    return _without_parts([one for one in found if one is not None])
+    return without_parts([one for one in found if one is not None])
 
 
 def files_below(folders: Sequence[Path]) -> list[Path]:
@@ -235,7 +235,7 @@ def _energies_or_spectrum(path: Path, hints: NameHints) -> FileFacts | None:
     return FileFacts(path=path, role="energies", format="table", energy_ev=energy, hints=hints)
 
 
-def _without_parts(found: list[FileFacts]) -> list[FileFacts]:
+def without_parts(found: list[FileFacts]) -> list[FileFacts]:
     """Mark the files that another file represents: images of a header, targets of links."""
     headers = {one.path.with_suffix("").resolve(): one.path.name for one in found if one.format == _HDR}
     linked = {target: one.path.name for one in found if "HDF5" in one.format for target in _targets(one.path)}

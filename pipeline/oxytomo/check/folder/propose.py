@@ -134,7 +134,7 @@ def _summary(choice: Choice) -> str:
     """Return a branch in one line."""
     keys = list(dict.fromkeys(key.partition(".")[0] for key, _ in choice.entries))
     series = choice.entries[0][1] if choice.entries else None
-    frames = "" if series is None else f", {series.n_frame} frames of {series.frame[0]} × {series.frame[1]}"
+    frames = "" if series is None else f", {_frames(series)} of {series.frame[0]} × {series.frame[1]}"
     tilts = "" if series is None or len(series.tilt_deg) < 2 else f", {spread(series.tilt_deg)}°"
     what = {
         "edges": f"pairs below and on the edges of {', '.join(keys)}",
@@ -145,6 +145,10 @@ def _summary(choice: Choice) -> str:
         "source": "one tilt series",
     }[choice.route]
     return f"{choice.branch} from {what}{frames}{tilts}"
+
+
+def _frames(series: RawSeries) -> str:
+    return f"{series.n_frame} frame{'s' if series.n_frame != 1 else ''}"
 
 
 def _branch(page: Page, sample: str, choice: Choice, answers: Answers) -> None:
@@ -328,7 +332,7 @@ def _angles(inner: Page, page: Page, series: RawSeries, answers: Answers, place:
             inner.put(0, f"angles: {{start: {answers.angles[0]:g}, step: {answers.angles[1]:g}}}")
             return
         step = 180.0 / max(1, series.n_frame - 1)
-        question = f"the tilt angles of {series.n_frame} frames: a table, or start and step (here: 180°, both ends included)"
+        question = f"the tilt angles of {_frames(series)}: a table, or start and step (here: 180°, both ends included)"
         inner.gap(0, "angles", f"{{start: 0, step: {step:.6g}}}", question, place)
 
 

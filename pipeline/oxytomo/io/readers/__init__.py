@@ -6,7 +6,7 @@ A new format is one new module with three names: ``NAME``, ``recognises(path) ->
 
 from oxytomo.io.readers.angles import AngleTable, read_angles
 from oxytomo.io.readers.base import FrameStack, RawFile, ReadRequest, SeriesSummary
-from oxytomo.io.readers.series import peek, read_flat, read_some, read_tilt_series
+from oxytomo.io.readers.series import look, peek, read_flat, read_some, read_tilt_series
 
 __all__ = [
     "AngleTable",
@@ -14,6 +14,7 @@ __all__ = [
     "RawFile",
     "ReadRequest",
     "SeriesSummary",
+    "look",
     "peek",
     "read_angles",
     "read_flat",

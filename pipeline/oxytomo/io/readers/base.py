@@ -76,6 +76,7 @@ class SeriesSummary:
     dtype : type of the stored pixels
     tilt_deg, energy_ev, pixel_nm : (n_frame,) float64, NaN where unknown
     quantity : quantity in the pixels
+    stated : quantity that the file gives, None if it gives none
     n_flat, n_dark : number of flat and dark frames
     metadata : free text worth showing
     files : name and number of frames of each file, in the order of the frames
@@ -94,6 +95,7 @@ class SeriesSummary:
     metadata: Mapping[str, str]
     files: tuple[tuple[str, int], ...] = ()
     remarks: tuple[str, ...] = ()
+    stated: Quantity | None = None
 
 
 @dataclass(frozen=True)

@@ -92,6 +92,7 @@ def open_file(path: Path, request: ReadRequest) -> RawFile:
             flat_position=position,
             chosen=used,
             n_stored=key.size,
+            remarks=_left_out(key),
             metadata=words(
                 entry, sample="sample/name", title="title", instrument="instrument/name", start="start_time"
             ),
@@ -212,6 +213,14 @@ def _image_key(entry: h5py.Group, holder: h5py.Group, data: h5py.Dataset, path: 
             fix="correct image_key in the file",
         )
     return key.astype(np.int64)
+
+
+def _left_out(key: IntArray) -> tuple[str, ...]:
+    """Return a remark on frames that are no projection, flat or dark; empty without any."""
+    lost = int((~np.isin(key, (_PROJECTION, _FLAT, _DARK))).sum())
+    frames = "frame was" if lost == 1 else "frames were"
+    said = f"{lost} of {key.size} {frames} left out: marked as invalid or as alignment frames (image_key)"
+    return (said,) if lost else ()
 
 
 def _stack(data: h5py.Dataset, chosen: np.ndarray, path: Path) -> FrameStack | None:

@@ -1,6 +1,7 @@
 """One tilt series from raw files: join them, apply the request, check, load."""
 
 from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -80,10 +81,21 @@ def peek(request: ReadRequest) -> SeriesSummary:
 
     Angles are NaN where unknown.
     """
+    return look(request)[0]
+
+
+def look(request: ReadRequest) -> tuple[SeriesSummary, Callable[[Sequence[int]], list[AnyArray]]]:
+    """Return the facts of a series, and a function that reads single frames of it by number.
+
+    Each file is opened once for both. The function is as :func:`read_some`.
+    """
     name, files = _open_all(request.images, request, "images")
     flats, darks = _extra(request.flat, request, "flat frames"), _extra(request.dark, request, "dark frames")
     _check_flat_energy(_energies(files, request), flats)
-    return _summary(name, files, flats, darks, request)
+    counts = [file.frames.shape[0] for file in files]
+    return _summary(name, files, flats, darks, request), partial(
+        _some, files.__getitem__, counts, offset=request.offset
+    )
 
 
 def read_flat(request: ReadRequest) -> FloatArray | None:
@@ -116,14 +128,21 @@ def read_some(
 
     if counts is None or len(counts) != len(places):
         counts = [file(which).frames.shape[0] for which in range(len(places))]
+    return _some(file, counts, numbers, offset=request.offset)
+
+
+def _some(
+    file: Callable[[int], RawFile], counts: Sequence[int], numbers: Sequence[int], *, offset: float
+) -> list[AnyArray]:
+    """Read single frames of a series; ``file`` returns one of its files by number."""
     firsts = np.cumsum([0, *counts])
     frames = []
     for number in numbers:
         which = int(np.searchsorted(firsts, number, side="right")) - 1
         stack, inside = file(which).frames, number - int(firsts[which])
-        with library_errors(places[which]):
+        with library_errors(file(which).path):
             frame = stack.load()[inside] if stack.load_one is None else stack.load_one(inside)
-        frames.append(_moved(frame, request.offset))
+        frames.append(_moved(frame, offset))
     return frames
 
 
@@ -170,6 +189,7 @@ def _summary(
         metadata={"format": name, "file": files[0].path.name, **files[0].metadata},
         files=tuple((file.path.name, file.frames.shape[0]) for file in files),
         remarks=tuple(f"{file.path.name}: {remark}" for file in files for remark in file.remarks),
+        stated=files[0].quantity,
     )
 
 

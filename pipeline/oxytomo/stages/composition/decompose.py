@@ -9,6 +9,7 @@ from oxytomo.composition.model_choice import describe
 from oxytomo.config import DecomposeStage as Settings
 from oxytomo.io.amounts_store import aligned_series, write_amounts
 from oxytomo.io.scratch import scratch_fields
+from oxytomo.io.spectra import read_spectrum
 from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext
 
@@ -21,7 +22,14 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     plain = settings.model_dump(include={"instrument", "components"})
     with scratch_fields(outputs["store"]):
         if edges:
-            choice = None if settings.method == "subtraction" else amounts.allowed_terms(**plain)
+            named = () if isinstance(settings.components, str) else settings.components
+            spectra = {
+                one.name: read_spectrum(inputs[f"spectrum_{k}"], group=None, energy_unit=None)
+                for k, one in enumerate(named)
+                if one.spectrum is not None
+            }
+            subtract = settings.method == "subtraction"
+            choice = None if subtract else amounts.allowed_terms(**plain, spectra=spectra)
             progress = context.progress("decompose")
             found = amounts.amounts_from_edges(series, material, choice, progress=progress)
         else:
@@ -40,6 +48,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             attributes={
                 "elements": list(settings.elements),
                 "kind": settings.kind,
+                "formula": settings.formula,
+                "density_g_cm3": settings.density_g_cm3,
                 "unsolved_rays": unsolved,
                 "negative_rays": negative,
                 "n_rays": n_rays,

@@ -12,7 +12,7 @@ from typing import Any
 from oxytomo.errors import InputError, MissingPackageError, StoreError
 from oxytomo.view.napari_plugin.results import find_samples
 
-WIDGETS = ("Threshold", "Objects", "Profile", "Provenance")
+WIDGETS = ("Threshold", "Cuts", "Objects", "Profile", "Provenance")
 WINDOW, DOCK_WIDTH = (1500, 950), 430
 SETTLED_S, LONGEST_S = 0.5, 60.0
 """A screenshot is taken when the window has been drawn for so long and the widgets have read their

@@ -16,6 +16,7 @@ from oxytomo.palette import (
     Rgba,
 )
 from oxytomo.results.images import KINDS, ImageChannel, Levels, OpenedImage
+from oxytomo.view.napari_plugin.overlays import Drawn, Registered
 from oxytomo.view.napari_plugin.results import Sample
 from oxytomo.view.style import DIVERGING, SEQUENTIAL
 
@@ -42,13 +43,27 @@ LABEL_NAMES = {
     "voids": "pores and cracks",
     "void_instances": "single voids",
     "excluded": "excluded pixels",
+    "parts": "solid, voids and cracks",
+}
+STRESS_NAMES = {
+    "lithium": "lithium content",
+    "first_principal": "first principal stress (MPa)",
+    "von_mises": "von Mises stress (MPa)",
+    "hydrostatic": "hydrostatic stress (MPa)",
+    "hoop": "hoop stress (MPa)",
+    "shape_factor": "shape factor of the first principal stress",
 }
 DETAIL = "_fraction_"
 """Maps of which only the oxidation image itself, opened alone, shows all: the fraction of each
 reference."""
 
 SHOWN_LABELS = ("phases", "voids")
+VOID_LABELS, OWN_GRID = ("voids", "void_instances"), " (own grid, not registered)"
 LABEL_OPACITY = 0.75
+DEVIATION_PARTS = ("tm_o_deviation", "null_run")
+DEVIATION_COLORS = "TM/O deviation"
+MOST_OPAQUE = 0.3
+"""Opacity of a voxel of the deviation at the end of its colours, in 3D."""
 KIND_NAMES = {kind: kind.replace("_", " ") for kind in KINDS}
 
 
@@ -79,7 +94,9 @@ def grid_note(samples: Sequence[Sample]) -> str:
     notes = []
     for sample in samples:
         if len(sample.images) > 1:
-            notes.append(f"{sample.name}: branches are not registered to each other")
+            branches = "voids are drawn where the registration puts them; other branches are not registered"
+            alone = "branches are not registered to each other"
+            notes.append(f"{sample.name}: {branches if sample.registered else alone}")
             notes += [f"{KIND_NAMES[image.kind]}: {_grid_words(image.grid)}" for image in sample.images]
     return "\n".join(notes)
 
@@ -105,6 +122,15 @@ def diverging_colors() -> np.ndarray:
     return np.asarray(matplotlib.colormaps[DIVERGING](np.linspace(0, 1, 257)), dtype=np.float32)
 
 
+def see_through_colors() -> np.ndarray:
+    """Return the colours of the deviation for 3D: as opaque as the deviation is large, none at 0."""
+    colors = diverging_colors()
+    away = np.abs(np.linspace(-1.0, 1.0, len(colors)))
+    # On target there is nothing to see; a third of the range (the threshold) begins to show.
+    colors[:, 3] = MOST_OPAQUE * np.clip((away - 1 / 3) * 1.5, 0.0, 1.0)
+    return colors
+
+
 def label_colors(colors: Mapping[int, Rgba]) -> dict[int | None, tuple[float, ...]]:
     """Return colours in 0 to 1 by label; labels that are not listed are transparent."""
     scaled: dict[int | None, tuple[float, ...]] = {None: (0.0, 0.0, 0.0, 0.0)}
@@ -117,16 +143,50 @@ def _layers_of(sample: Sample, *, prefix: str, shown: bool) -> list[LayerTuple]:
     volumes = [image.grid.extent_nm for image in sample.images if len(image.grid.scale_nm) == 3]
     beam = (min(e[1][0] for e in volumes), max(e[1][1] for e in volumes)) if volumes else None
     covered = any(image.kind == "composition" for image in sample.images)
-    images, labels = [], []
+    images: list[LayerTuple] = []
+    labels: list[LayerTuple] = []
     for image in sample.images:
         for channel in image.channels:
             if beam is not None and DETAIL in channel.name and image.kind == "oxidation":
                 continue
             visible = shown and _channel_visible(image, channel.name, covered=covered, alone=beam is None)
             images.append(_image_layer(image, channel, beam, prefix=prefix, visible=visible))
+        moved = image.kind == "structure" and sample.registered is not None
         for name, levels in image.labels.items():
-            labels.append(_label_layer(image, name, levels, beam, prefix=prefix, shown=shown))
+            own = OWN_GRID if moved and name in VOID_LABELS else ""
+            labels.append(
+                _label_layer(image, name, levels, beam, prefix=prefix, shown=shown and not own, suffix=own)
+            )
+        if image.kind == "composition":
+            images += _null_layer(image, sample.null, prefix=prefix)
+            labels += _registered_layers(image, sample.registered, prefix=prefix, shown=shown)
     return [*images, *labels]
+
+
+def _null_layer(image: OpenedImage, null: Levels | None, *, prefix: str) -> list[LayerTuple]:
+    """Return the null run as a hidden layer in the colours of the deviation."""
+    if null is None:
+        return []
+    arguments = {
+        "name": f"{prefix}null run (noise alone)",
+        "visible": False,
+        **_deviation_display(image),
+        **_placed(null, None),
+        "metadata": {INFO: _info(image, "null_run", "1")},
+    }
+    return [(_drawn(arguments.pop("data")), arguments, "image")]
+
+
+def _registered_layers(
+    image: OpenedImage, registered: Registered | None, *, prefix: str, shown: bool
+) -> list[LayerTuple]:
+    """Return the voids of the structure on the grid of the composition."""
+    if registered is None:
+        return []
+    return [
+        _label_layer(image, name, levels, None, prefix=prefix, shown=shown)
+        for name, levels in (("voids", registered.voids), ("void_instances", registered.instances))
+    ]
 
 
 def _channel_visible(image: OpenedImage, name: str, *, covered: bool, alone: bool) -> bool:
@@ -154,7 +214,12 @@ def _image_layer(
         "metadata": {INFO: _info(image, channel.name, channel.unit)},
     }
     data = arguments.pop("data")
-    return data, arguments, "image"
+    return (_drawn(data) if channel.name == "tm_o_deviation" else data), arguments, "image"
+
+
+def _drawn(data: Any) -> Any:
+    """Return the levels of a deviation as they are drawn."""
+    return [Drawn(level) for level in data] if isinstance(data, list) else Drawn(data)
 
 
 def _label_layer(
@@ -165,9 +230,10 @@ def _label_layer(
     *,
     prefix: str,
     shown: bool,
+    suffix: str = "",
 ) -> LayerTuple:
     arguments = {
-        "name": prefix + LABEL_NAMES.get(name, f"{name} ({KIND_NAMES[image.kind]})"),
+        "name": prefix + LABEL_NAMES.get(name, f"{name} ({KIND_NAMES[image.kind]})") + suffix,
         "visible": shown and name in SHOWN_LABELS,
         "opacity": LABEL_OPACITY,
         **_placed(levels, beam),
@@ -184,6 +250,8 @@ def channel_name(kind: str, channel: str) -> str:
     if kind == "composition":
         names = {"tm_o_deviation": "TM/O deviation", "tm_o_deviation_sigma": "TM/O deviation σ"}
         return names.get(channel, channel)
+    if kind == "mechanics":
+        return STRESS_NAMES.get(channel, channel.replace("_", " "))
     if kind in ("structure", "tomogram"):
         return f"{KIND_NAMES[kind]} {channel}"
     element, _, quantity = channel.partition("_")
@@ -199,14 +267,27 @@ def channel_name(kind: str, channel: str) -> str:
 def _display(image: OpenedImage, channel: ImageChannel) -> dict[str, Any]:
     """Return colours, range and blending of a channel."""
     if image.kind == "composition" and channel.name == "tm_o_deviation":
-        limit = deviation_limit(float(image.record["threshold"]), _median_sigma(image))
-        colors = {"colors": diverging_colors(), "name": "TM/O deviation"}
-        return {"colormap": colors, "contrast_limits": (-limit, limit), "blending": "translucent"}
+        return _deviation_display(image)
     limits = {"contrast_limits": channel.window}
     if image.kind in ("composition", "areal_density") and channel.color != "FFFFFF":
         return {"colormap": f"#{channel.color}", "blending": "additive", **limits}
+    if image.kind == "mechanics" and channel.window[0] == -channel.window[1]:
+        colors = {"colors": diverging_colors(), "name": "stress"}
+        return {"colormap": colors, "blending": "translucent", **limits}
     volume = image.kind in ("structure", "tomogram")
     return {"colormap": "gray" if volume else SEQUENTIAL, "blending": "translucent", **limits}
+
+
+def _deviation_display(image: OpenedImage) -> dict[str, Any]:
+    """Return colours and range of a deviation. In 3D it is integrated: a maximum would hide one sign."""
+    limit = deviation_limit(float(image.record["threshold"]), _median_sigma(image))
+    colors = {"colors": diverging_colors(), "name": DEVIATION_COLORS}
+    return {
+        "colormap": colors,
+        "contrast_limits": (-limit, limit),
+        "blending": "translucent",
+        "rendering": "translucent",
+    }
 
 
 def _median_sigma(image: OpenedImage) -> float:

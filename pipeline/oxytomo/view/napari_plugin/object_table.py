@@ -1,7 +1,7 @@
 """Domains, pores and cracks of a sample as one table, and which voxels belong to a row."""
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from oxytomo.results.errors import UNFIT
 from oxytomo.results.files import Files
 from oxytomo.results.images import Levels, OpenedImage
 from oxytomo.results.results import Results
+from oxytomo.view.napari_plugin.overlays import registered_voids
 
 LARGEST_VOXELS = 256**3
 """Objects are sought and drawn on the finest level that has no more voxels than this."""
@@ -200,6 +201,8 @@ def source_of(row: ObjectRow) -> str:
 def load_objects(folder: Path, images: Mapping[str, OpenedImage]) -> Objects:
     """Read the tables of a sample and find the voxels of their rows.
 
+    Voids are on the grid of the composition if the branches are registered.
+
     Parameters
     ----------
     folder : of the sample
@@ -226,7 +229,14 @@ def load_objects(folder: Path, images: Mapping[str, OpenedImage]) -> Objects:
         sources["domains"], note = _domain_source(images["composition"], rows, files)
         missing += note
     if "structure" in images and any(row.kind != "domain" for row in rows):
-        sources["voids"] = label_source(_chosen(images["structure"].labels["void_instances"]))
+        registered = registered_voids(files, list(images.values()))
+        voids = images["structure"].labels["void_instances"] if registered is None else registered.instances
+        sources["voids"] = label_source(_chosen(voids))
+        if registered is not None:
+            rows = [
+                row if row.kind == "domain" else replace(row, centroid_nm=registered.placed(row.centroid_nm))
+                for row in rows
+            ]
     if not rows and missing:
         raise InputError(
             str(folder),

@@ -8,18 +8,30 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from oxytomo.errors import InputError
-from oxytomo.results.images import OpenedImage, image_record, open_image
+from oxytomo.results.images import Levels, OpenedImage, image_record, open_image
 from oxytomo.results.opening import FILES_OF_A_SAMPLE, holds_results, samples_below
 from oxytomo.results.results import Results
+from oxytomo.view.napari_plugin.overlays import Registered, null_run, registered_voids
 
 
 @dataclass(frozen=True)
 class Sample:
-    """The images of one sample, the first at the bottom, and its branches that are not finished."""
+    """One sample.
+
+    Attributes
+    ----------
+    name : of the sample
+    images : its images, the first at the bottom
+    unfinished : its branches that are not finished
+    null : deviation in a uniform particle, on the grid of the composition
+    registered : voids on the grid of the composition, if both branches show the same particle
+    """
 
     name: str
     images: Sequence[OpenedImage]
     unfinished: Sequence[str]
+    null: Levels | None = None
+    registered: Registered | None = None
 
 
 def find_samples(path: Path) -> list[Sample]:
@@ -68,4 +80,11 @@ def _is_zarr(folder: Path) -> bool:
 
 
 def _sample(results: Results) -> Sample:
-    return Sample(results.name, list(results.images.values()), results.unfinished)
+    images, files = list(results.images.values()), results.files
+    return Sample(
+        results.name,
+        images,
+        results.unfinished,
+        null=null_run(files, images),
+        registered=registered_voids(files, images),
+    )

@@ -8,7 +8,6 @@ from snakemake.settings.types import DeploymentMethod
 
 from oxytomo.config import parse_config, read_yaml, results_below
 from oxytomo.config.plan import (
-    COMPARISON_TABLES,
     JOINT_FOLDER,
     JOINT_PRODUCTS,
     JOINT_STORE,
@@ -16,6 +15,7 @@ from oxytomo.config.plan import (
     branch_products,
     branch_stores,
     comparison_settings,
+    comparison_tables,
     project_products,
     sample_branches,
     stage_settings,
@@ -73,7 +73,7 @@ if not WITH_CONDA:
 
 wildcard_constraints:
     sample=ANY_SAMPLE,
-    branch="composition|areal_density|tomogram|chemical_state|oxidation|structure",
+    branch="composition|areal_density|tomogram|chemical_state|oxidation|structure|mechanics",
     job="[A-Za-z0-9_]+",
 
 

@@ -36,7 +36,7 @@ rule comparison:
             category="Comparison",
             labels={"file": "comparison.html"},
         ),
-        tables=[report(f"{RESULTS}{table}", category="Comparison", labels={"file": table}) for table in COMPARISON_TABLES],
+        tables=[report(f"{RESULTS}{table}", category="Comparison", labels={"file": table}) for table in comparison_tables(PROJECT)],
     log:
         f"{RESULTS}logs/comparison.log",
     conda:

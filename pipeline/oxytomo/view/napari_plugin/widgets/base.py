@@ -3,11 +3,14 @@
 from pathlib import Path
 from typing import Any
 
-from qtpy.QtWidgets import QComboBox, QLabel, QVBoxLayout, QWidget
+from qtpy.QtWidgets import QComboBox, QDockWidget, QLabel, QMainWindow, QVBoxLayout, QWidget
 
 from oxytomo.errors import PipelineError
 from oxytomo.results.images import OpenedImage, open_image
 from oxytomo.view.napari_plugin.layers import INFO
+
+SHARED = "oxytomo_tab"
+"""Property of a dock that was put among the tabs."""
 
 
 class SampleWidget(QWidget):
@@ -27,6 +30,11 @@ class SampleWidget(QWidget):
         self.sample.currentIndexChanged.connect(lambda _: self.change_sample())
         self.viewer.layers.events.inserted.connect(self._list_samples)
         self.viewer.layers.events.removed.connect(self._list_samples)
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Share the tabs of the other widgets when docked."""
+        super().showEvent(event)
+        share_tabs(self)
 
     def folder(self) -> Path | None:
         """Return the folder of the chosen sample."""
@@ -81,3 +89,27 @@ class SampleWidget(QWidget):
         self.sample.blockSignals(False)
         if self.sample.currentData() != chosen:
             self.change_sample()
+
+
+def share_tabs(widget: QWidget) -> None:
+    """Put the dock of a widget among the tabs of this plugin's other docks, the first time it is seen.
+
+    napari's menu stacks docks, and a stack that is higher than the screen makes the window grow.
+    """
+    dock = _dock_of(widget)
+    window = None if dock is None else dock.parent()
+    if dock is None or not isinstance(window, QMainWindow) or dock.property(SHARED):
+        return
+    dock.setProperty(SHARED, True)
+    others = [one for one in window.findChildren(QDockWidget) if one is not dock and one.property(SHARED)]
+    docked = [one for one in others if one.isVisible() and not one.isFloating()]
+    if docked and not dock.isFloating() and dock not in window.tabifiedDockWidgets(docked[0]):
+        window.tabifyDockWidget(docked[0], dock)
+        dock.raise_()
+
+
+def _dock_of(widget: QWidget) -> QDockWidget | None:
+    found: Any = widget.parent()
+    while found is not None and not isinstance(found, QDockWidget):
+        found = found.parent()
+    return found

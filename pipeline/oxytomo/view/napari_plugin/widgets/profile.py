@@ -11,6 +11,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QPu
 from oxytomo.errors import InputError, PipelineError
 from oxytomo.io.atomic import complete_or_absent
 from oxytomo.view.napari_plugin.layers import INFO
+from oxytomo.view.napari_plugin.overlays import raw_arrays
 from oxytomo.view.napari_plugin.profiles import (
     Place,
     Profile,
@@ -175,5 +176,4 @@ class ProfileWidget(SampleWidget):
 
 
 def _place(layer: Any) -> Place:
-    arrays = list(layer.data) if layer.multiscale else [layer.data]
-    return Place(arrays, tuple(layer.scale), tuple(layer.translate))
+    return Place(raw_arrays(layer), tuple(layer.scale), tuple(layer.translate))

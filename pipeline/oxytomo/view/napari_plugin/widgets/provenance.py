@@ -8,6 +8,7 @@ from qtpy.QtWidgets import QLabel, QPushButton, QTreeWidget, QTreeWidgetItem, QV
 
 from oxytomo.view.napari_plugin.layers import INFO
 from oxytomo.view.napari_plugin.provenance_tree import Link, provenance_links, record_lines
+from oxytomo.view.napari_plugin.widgets.base import share_tabs
 
 COLUMNS = ("input", "stage or file", "state", "sha256", "path")
 
@@ -31,6 +32,11 @@ class ProvenanceWidget(QWidget):
         self.viewer.layers.selection.events.active.connect(lambda _: self.show_layer())
         self.check.clicked.connect(self.check_files)
         self.show_layer()
+
+    def showEvent(self, event: Any) -> None:  # noqa: N802 - Qt's name
+        """Share the tabs of the other widgets when docked."""
+        super().showEvent(event)
+        share_tabs(self)
 
     def show_layer(self) -> None:
         """Show the chain of the active layer."""

@@ -1,0 +1,1 @@
+"""Charge balance from valences, and diffusivity from current pulses and rests (GITT)."""
