@@ -119,6 +119,7 @@ def measure_state(
             systematic=0.0,
             skin_oxygen_px=0.0,
             noise=of.noise,
+            wedge=None,  # its reading of the rim is about TM/O
         ),
         shells,
         min_domain_voxels,

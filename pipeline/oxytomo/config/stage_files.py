@@ -63,7 +63,7 @@ def stage_inputs(
         shifts = branch_config(project, sample, branch).align.shifts  # type: ignore[union-attr]
         found |= {} if shifts is None else {"shifts": shifts}
     if stage == "decompose" and branch is not None:
-        found |= spectra_of(branch_config(project, sample, branch).decompose)  # type: ignore[union-attr]
+        found |= spectra_of(branch_config(project, sample, branch).decompose)  # type: ignore[union-attr,arg-type]
     return found
 
 
