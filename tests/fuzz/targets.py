@@ -21,6 +21,7 @@ from oxytomo.arrays import TiltSeries
 from oxytomo.config import load_config
 from oxytomo.errors import InputError
 from oxytomo.io.cycler import read_cycler
+from oxytomo.io.emission_maps import MapRequest, read_map
 from oxytomo.io.readers import ReadRequest, peek, read_angles, read_tilt_series
 from oxytomo.io.readers.base import SpectrumRequest
 from oxytomo.io.readers.data_exchange import write_data_exchange
@@ -401,6 +402,28 @@ def anchors(path: Path) -> None:
     path.write_text(text.replace("x:", "results: r\n#x:").replace("y:", "#y:"))
 
 
+def emission_map_of(path: Path) -> object:
+    """Read a map over excitation and emission energy."""
+    return read_map(MapRequest((path,)))
+
+
+def emission_map_file(path: Path) -> None:
+    """Write a small NeXus map."""
+    with h5py.File(path, "w") as file:
+        group = file.create_group("map")
+        group.attrs.update({"NX_class": "NXdata", "signal": "counts"})
+        group.attrs["axes"] = ["excitation", "emission"]
+        group["counts"] = np.arange(42, dtype=np.uint16).reshape(6, 7)
+        group["excitation"], group["emission"] = np.arange(528.0, 534.0), np.arange(520.0, 527.0)
+
+
+def emission_table(path: Path) -> None:
+    """Write a small map as text."""
+    rows = ["excitation,520.5,521.5,522.5,523.5,524.5,525.5"]
+    rows += [f"{528.25 + i}," + ",".join(str(i + j) for j in range(6)) for i in range(6)]
+    path.write_text("\n".join(rows), encoding="utf-8")
+
+
 _HDF5 = {
     "hdf5_exchange": (series, exchange, exchange_chunked, exchange_plugin),
     "hdf5_nexus": (series, nexus, diamond),
@@ -410,8 +433,10 @@ _HDF5 = {
     "hdf5_fxi": (series, fxi_tomo),
     "hdf5_cxi": (series, cxi),
     "hdf5_volume": (volume, slices_chunked, slices_among_others),
+    "hdf5_map": (emission_map_of, emission_map_file),
 }
 _OTHERS: tuple[Target, ...] = (
+    Target("emission_text", ".csv", (emission_table,), emission_map_of),
     Target("xradia", ".txrm", (xradia,), series),
     Target("mrc", ".mrc", (mrc, mrc_bytes), series),
     Target("mrc_volume", ".mrc", (mrc, mrc_bytes), volume),

@@ -27,6 +27,7 @@ PROSE = (
     "phase",
     "preprocess",
     "reconstruct",
+    "scattering",
     "segment",
     "simulate",
 )

@@ -46,6 +46,7 @@ from oxytomo.config import (
     MechanicsConfig,
     OxidationConfig,
     ProjectConfig,
+    ScatteringConfig,
     Source,
     StructureConfig,
     TomogramConfig,
@@ -132,8 +133,8 @@ def _check_branch(
 ) -> tuple[BranchCheck, list[PipelineError], list[str]]:
     """Check one branch: each series first, then all series together."""
     config = branch_config(project, sample, branch)
-    if isinstance(config, OxidationConfig):
-        return _check_stacks(config, sample)
+    if isinstance(config, OxidationConfig | ScatteringConfig):
+        return _check_spectral(config, sample, branch)
     if isinstance(config, MechanicsConfig):
         wrong, needs = check_mechanics(project, sample, config, look=read_flats)
         return BranchCheck(sample, branch, {}, needs), wrong, []
@@ -200,28 +201,23 @@ def _needs(config: BranchConfig, branch: Branch, facts: Mapping[str, SeriesFacts
 
         return stage_needs(config, branch, {"volume": volume_shape(config.volume)})
     shapes = {name: fact.shape for name, fact in facts.items()}
-    series = branch_sources(config) if isinstance(config, OxidationConfig) else branch_series(config)
+    stacks = isinstance(config, OxidationConfig | ScatteringConfig)
+    series = branch_sources(config) if stacks else branch_series(config)
     return stage_needs(config, branch, shapes) if shapes and len(shapes) == len(series) else {}
 
 
-def _check_stacks(config: OxidationConfig, sample: str) -> tuple[BranchCheck, list[PipelineError], list[str]]:
-    """Check the stacks of a branch, their energies and the reference spectra."""
-    from oxytomo.check.stack import check_references, facts_of_stack, stack_facts, stack_remarks
+def _check_spectral(
+    config: OxidationConfig | ScatteringConfig, sample: str, branch: Branch
+) -> tuple[BranchCheck, list[PipelineError], list[str]]:
+    """Check the stacks or the maps of a branch."""
+    from oxytomo.check.scattering import check_maps
+    from oxytomo.check.stack import check_stacks
 
-    problems: list[PipelineError] = []
-    warnings: list[str] = []
-    facts: dict[str, SeriesFacts] = {}
-    for element in config.measured:
-        place = f"samples.{sample}.oxidation"
-        try:
-            stack = stack_facts(f"{place}.stacks.{element}", config, element)
-            facts[element] = facts_of_stack(f"{place}.stacks.{element}", stack)
-            warnings += stack_remarks(f"{place}.stacks.{element}", config.stacks[element], stack)
-            warnings += check_references(f"{place}.references.{element}", config, element, stack)
-        except PipelineError as error:
-            problems.append(error)
-    problems += copied_series(facts)
-    return BranchCheck(sample, "oxidation", facts, _needs(config, "oxidation", facts)), problems, warnings
+    if isinstance(config, OxidationConfig):
+        facts, problems, warnings = check_stacks(config, sample)
+    else:
+        facts, problems, warnings = check_maps(config, sample)
+    return BranchCheck(sample, branch, facts, _needs(config, branch, facts)), problems, warnings
 
 
 def _check_volume(place: str, source: ImageSource) -> None:

@@ -9,6 +9,7 @@ from oxytomo.check.series import (
     ENERGY_TOLERANCE_EV,
     PIXEL_TOLERANCE,
     SeriesFacts,
+    copied_series,
     ends_of,
     with_values,
 )
@@ -91,3 +92,23 @@ def check_references(place: str, config: OxidationConfig, element: str, stack: S
     offset = settings.energy_offset_ev if isinstance(settings.energy_offset_ev, float) else 0.0
     references, options = read_references(settings.references), settings.options(FitOptions)
     return list(prepared_references(energy + offset, references, options).remarks)
+
+
+def check_stacks(
+    config: OxidationConfig, sample: str
+) -> tuple[dict[str, SeriesFacts], list[PipelineError], list[str]]:
+    """Check the stacks of a branch, their energies and the reference spectra."""
+    problems: list[PipelineError] = []
+    warnings: list[str] = []
+    facts: dict[str, SeriesFacts] = {}
+    for element in config.measured:
+        place = f"samples.{sample}.oxidation"
+        try:
+            stack = stack_facts(f"{place}.stacks.{element}", config, element)
+            facts[element] = facts_of_stack(f"{place}.stacks.{element}", stack)
+            warnings += stack_remarks(f"{place}.stacks.{element}", config.stacks[element], stack)
+            warnings += check_references(f"{place}.references.{element}", config, element, stack)
+        except PipelineError as error:
+            problems.append(error)
+    problems += copied_series(facts)
+    return facts, problems, warnings

@@ -23,6 +23,7 @@ Write a simulated acquisition of a cathode particle: raw files in the Data Excha
 'xanes': stack of images through the edge of each element (valence, edge jump, shifts);
 'holotomography': holograms at four distances (volume, shifts);
 'volume': phase-contrast volume with pores and cracks (voids and their sizes);
+'scattering': two maps of resonant inelastic scattering (feature, yields, emission offset);
 'stress': labels of a sphere with a central void and pores (hoop and von Mises stress at the void)."""
 EXAMPLES = f"""\
 examples:
@@ -32,6 +33,7 @@ examples:
   oxytomo simulate xanes --kind xanes --elements Mn Ni --size 128
   oxytomo simulate voids --kind volume          a volume with pores and cracks, for the structure branch
   oxytomo simulate ideal --kind stress          a sphere with voids, for the branch mechanics
+  oxytomo simulate rixs --kind scattering       maps over excitation and emission energy, before and after
   oxytomo simulate quick --size 48 --tilts 33 --photons 1e5 --elements O Ni
   oxytomo simulate real --effect stray=0.015 --effect post_edge.O=1.05
 
@@ -47,10 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("folder", type=Path, metavar="OUT_DIR", help="output folder for raw/, truth.npz and config.yaml")
     add(
         "--kind",
-        choices=("tilts", "chemical-state", "xanes", "holotomography", "volume", "stress"),
+        choices=("tilts", "chemical-state", "xanes", "holotomography", "volume", "stress", "scattering"),
         default="tilts",
-        help="dual-energy tilt series, tilt series at many energies, stacks through edges, holograms, a volume, or the "
-        "idealised particle of stress calculations; see above (default: %(default)s)",
+        help="tilt series at two or many energies, stacks through edges, holograms, a volume, the idealised "
+        "particle of stress calculations, or maps of resonant inelastic scattering (default: %(default)s)",
     )
     add(
         "--elements",
@@ -125,6 +127,10 @@ def run(arguments: argparse.Namespace) -> int:
         arguments.energies = arguments.energies or demo.STATE_ENERGIES
         check_sizes(arguments)
         return write_states(arguments)
+    if arguments.kind == "scattering":
+        from oxytomo.cli.simulate_scattering import write_maps
+
+        return write_maps(arguments)
     arguments.elements = arguments.elements or list(EDGES)
     _check(arguments)
     if arguments.kind == "stress":

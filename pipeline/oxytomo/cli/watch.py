@@ -118,6 +118,7 @@ def _check(arguments: argparse.Namespace) -> None:
 def _watch(watched: "Watched", notes: "Notes", arguments: argparse.Namespace) -> "list[Scan]":
     """Look until stopped, or until everything that is there has been looked at; return the scans."""
     said: dict[str, str] = {}
+    written: dict[str, dict[str, tuple[int, int]]] = {}
     began = time.monotonic()
     while True:
         try:
@@ -132,11 +133,13 @@ def _watch(watched: "Watched", notes: "Notes", arguments: argparse.Namespace) ->
             if scan.waits and said.get(scan.name) != scan.waits:
                 _say(f"{scan.name}: waiting for {scan.waits}")
             said[scan.name] = scan.waits
-        if found is not None and complete:
+        files = {scan.name: scan.files for scan in complete}
+        if found is not None and complete and files != written:
             _write_configuration(found, complete, watched, notes)
+            written = files
         news = [] if arguments.full else [scan for scan in complete if notes.is_new(scan)]
         for scan in news[:1]:  # then look again: the folder fills meanwhile
-            _look_at(scan, notes, arguments.cores)
+            _look_at(scan, _text(found, [scan], watched, notes.output / "looks"), notes, arguments.cores)
         # Everything has been seen unchanged for the settle time by then.
         over = time.monotonic() - began > watched.settle_s + 1.0
         if not news and over and (arguments.once or arguments.full):
@@ -147,21 +150,25 @@ def _watch(watched: "Watched", notes: "Notes", arguments: argparse.Namespace) ->
 
 def _write_configuration(found: Any, complete: "list[Scan]", watched: "Watched", notes: "Notes") -> None:
     """Write the configuration of all complete scans for the full run."""
-    from oxytomo.check.folder.propose import propose
-    from oxytomo.check.folder.watched import only
-
-    text = propose(only(found, complete), watched.answers, folder=notes.output).text
-    kept = notes.write_configuration(CONFIGURATION, text)
+    kept = notes.write_configuration(CONFIGURATION, _text(found, complete, watched, notes.output))
     if kept:
         _say(kept)
 
 
-def _look_at(scan: "Scan", notes: "Notes", cores: int | None) -> None:
+def _text(found: Any, scans: "list[Scan]", watched: "Watched", folder: Path) -> str:
+    """Return the configuration of scans for a file in a folder."""
+    from oxytomo.check.folder.propose import propose
+    from oxytomo.check.folder.watched import only
+
+    return propose(only(found, scans), watched.answers, folder=folder).text
+
+
+def _look_at(scan: "Scan", text: str, notes: "Notes", cores: int | None) -> None:
     """Take a quick look at one scan, note how it ended, and write the comparison again."""
     _say(f"{scan.name}: complete, {len(scan.files)} file{'s' if len(scan.files) != 1 else ''}; quick look …")
     began = time.monotonic()
     try:
-        said, state = _quick_look(scan, notes, cores), "done"
+        said, state = _quick_look(scan, text, notes, cores), "done"
     except PipelineError as error:
         said, state = str(error), "failed"
     seconds = time.monotonic() - began
@@ -174,15 +181,18 @@ def _look_at(scan: "Scan", notes: "Notes", cores: int | None) -> None:
             _say(f"comparison: {error}")
 
 
-def _quick_look(scan: "Scan", notes: "Notes", cores: int | None) -> str:
-    """Run the quick look; return the main numbers and the page."""
+def _quick_look(scan: "Scan", text: str, notes: "Notes", cores: int | None) -> str:
+    """Run the quick look by the configuration of a scan; return the main numbers and the page."""
     import yaml
 
     from oxytomo.config import load_config
     from oxytomo.run.quick_look import write_quick_look
 
-    project = load_config(notes.output / notes.configuration_file(CONFIGURATION))
     place = notes.output / "looks" / scan.name
+    whole = place.with_name(f"{scan.name}.yaml")
+    whole.parent.mkdir(exist_ok=True)
+    whole.write_text(text, encoding="utf-8")
+    project = load_config(whole)
     content = write_quick_look(project, scan.name, place, notes.quick)
     if content is None:
         return "no quick look for its branches; it is in the full run"

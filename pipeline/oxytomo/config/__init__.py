@@ -16,6 +16,7 @@ from oxytomo.config.oxidation import (
 from oxytomo.config.patterns import expand
 from oxytomo.config.phase import ProjectionSource, ReconstructStructureSettings, RetrievePhaseSettings
 from oxytomo.config.project import Branch, ProjectConfig, RegisterBranchesSettings, SampleConfig
+from oxytomo.config.scattering import MapSource, ScatteringConfig
 from oxytomo.config.settings import (
     AlignSettings,
     ClassifySettings,
@@ -42,6 +43,7 @@ from oxytomo.config.source import (
 )
 from oxytomo.config.stage_settings import (
     AlignStage,
+    CalibrateMapStage,
     ClassifyStage,
     ComparisonStage,
     DecomposeStage,
@@ -51,10 +53,12 @@ from oxytomo.config.stage_settings import (
     FitValenceStage,
     LithiateStage,
     MeasureOxidationStage,
+    MeasureScatteringStage,
     MeasureStage,
     MeasureStatesStage,
     MeasureStressStage,
     MeasureVoidsStage,
+    NormalizeMapStage,
     NormalizeStackStage,
     NormalizeStage,
     ReadVolumeStage,
@@ -82,6 +86,7 @@ __all__ = [
     "AngleRamp",
     "ArealDensityConfig",
     "Branch",
+    "CalibrateMapStage",
     "ChargeBalanceSettings",
     "ChargeStateSettings",
     "ChemicalStateConfig",
@@ -102,9 +107,11 @@ __all__ = [
     "ImageSource",
     "InstrumentSettings",
     "LithiateStage",
+    "MapSource",
     "MaterialSettings",
     "MeasureOxidationSettings",
     "MeasureOxidationStage",
+    "MeasureScatteringStage",
     "MeasureSettings",
     "MeasureStage",
     "MeasureStatesStage",
@@ -114,6 +121,7 @@ __all__ = [
     "MechanicsConfig",
     "MechanicsSettings",
     "ModelTermSettings",
+    "NormalizeMapStage",
     "NormalizeSettings",
     "NormalizeStackSettings",
     "NormalizeStackStage",
@@ -142,6 +150,7 @@ __all__ = [
     "RetrievePhaseSettings",
     "RetrievePhaseStage",
     "SampleConfig",
+    "ScatteringConfig",
     "SegmentVoidsSettings",
     "SegmentVoidsStage",
     "SolveStressStage",

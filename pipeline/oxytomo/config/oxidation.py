@@ -236,7 +236,7 @@ class OxidationConfig(Settings):
 
     @field_validator("references", mode="before")
     @classmethod
-    def _valences_as_text(cls, value: Any) -> Any:
+    def references_as_text(cls, value: Any) -> Any:
         """Accept valences without quotes."""
         return valences_as_text(value)
 
@@ -291,7 +291,7 @@ def valences_as_text(value: Any) -> Any:
 def require_references(given: dict[str, Spectra], element: str) -> None:
     """Require two to five spectra with at least two valences."""
     count = sum(len(spectra) for spectra in given.values())
-    valences = {_valence(text, element) for text in given}
+    valences = {valence_of(text, element) for text in given}
     if len(valences) < 2 or count > MAX_REFERENCES:
         raise rejected(
             f"2 to {MAX_REFERENCES} reference spectra of at least two valences",
@@ -304,12 +304,12 @@ def require_references(given: dict[str, Spectra], element: str) -> None:
 def sorted_spectra(by_valence: dict[str, Spectra], element: str) -> tuple[tuple[float, ReferenceSource], ...]:
     """Return the references of one element and their valences, sorted by valence."""
     pairs = [
-        (_valence(text, element), spectrum) for text, spectra in by_valence.items() for spectrum in spectra
+        (valence_of(text, element), spectrum) for text, spectra in by_valence.items() for spectrum in spectra
     ]
     return tuple(sorted(pairs, key=lambda pair: pair[0]))
 
 
-def _valence(text: str, element: str) -> float:
+def valence_of(text: str, element: str) -> float:
     """Return the valence of a key; the number may have a sign after it, as in ``3+``."""
     cleaned = text.strip().replace("−", "-")
     if re.fullmatch(r"\d+(\.\d+)?[+-]", cleaned):

@@ -12,6 +12,7 @@ from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
 from oxytomo.config.project import Branch, ProjectConfig, SampleConfig
 from oxytomo.config.quantities import BranchConfig
+from oxytomo.config.scattering import ScatteringConfig
 from oxytomo.config.source import ImageSource, Source, StackSource, source_files
 from oxytomo.config.stage_models import Job, stage_model
 from oxytomo.config.stage_settings import ComparisonStage, RegisterBranchesStage, ReportStage
@@ -26,6 +27,7 @@ BRANCHES: tuple[Branch, ...] = (
     "oxidation",
     "structure",
     "mechanics",
+    "scattering",
 )
 
 STAGES: dict[Branch, tuple[str, ...]] = {
@@ -184,6 +186,8 @@ def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]:
         return {element: config.stacks[element] for element in config.measured}
     if isinstance(config, StructureConfig | ChemicalStateConfig | MechanicsConfig):
         return config.sources
+    if isinstance(config, ScatteringConfig):
+        return {name: config.maps[name] for name in config.names}
     if isinstance(config, TomogramConfig):
         return {"signal": config.source}
     if isinstance(config, CompositionConfig) and config.elements is not None:
@@ -215,15 +219,19 @@ def branch_stores(config: BranchConfig, branch: Branch) -> list[tuple[str, str |
 def branch_files(config: BranchConfig) -> dict[str, list[Path]]:
     """Return the raw files of a branch by series, and its reference spectra by element."""
     files = {series: source_files(source) for series, source in branch_sources(config).items()}
-    if isinstance(config, OxidationConfig | ChemicalStateConfig):
+    if isinstance(config, OxidationConfig | ChemicalStateConfig | ScatteringConfig):
         for element in config.measured:
+            if not config.references.get(element):
+                continue
             files[f"{element} references"] = reference_files(config, element)
     if isinstance(config, MechanicsConfig):
         files |= {name: [Path(path)] for name, path in config.material.tables.items()}
     return files
 
 
-def reference_files(config: OxidationConfig | ChemicalStateConfig, element: str) -> list[Path]:
+def reference_files(
+    config: OxidationConfig | ChemicalStateConfig | ScatteringConfig, element: str
+) -> list[Path]:
     """Return the files of the reference spectra of one element."""
     return list(dict.fromkeys(Path(reference.file) for _, reference in config.spectra_of(element)))
 

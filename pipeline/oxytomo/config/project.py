@@ -15,10 +15,18 @@ from oxytomo.config.chemical_state import ChemicalStateConfig
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
 from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
+from oxytomo.config.scattering import ScatteringConfig, with_oxidation_references
 from oxytomo.config.structure import StructureConfig
 
 Branch = Literal[
-    "composition", "areal_density", "tomogram", "chemical_state", "oxidation", "structure", "mechanics"
+    "composition",
+    "areal_density",
+    "tomogram",
+    "chemical_state",
+    "oxidation",
+    "structure",
+    "mechanics",
+    "scattering",
 ]
 _SAMPLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 LONGEST_SAMPLE_NAME = 100
@@ -62,6 +70,7 @@ class SampleConfig(Settings):
     oxidation: OxidationConfig | None = setting(None, OxidationConfig.__doc__ or "")
     structure: StructureConfig | None = setting(None, StructureConfig.__doc__ or "")
     mechanics: MechanicsConfig | None = setting(None, MechanicsConfig.__doc__ or "")
+    scattering: ScatteringConfig | None = setting(None, ScatteringConfig.__doc__ or "")
     register_branches: Annotated[
         RegisterBranchesSettings | None,
         BeforeValidator(_switched_on, json_schema_input_type=bool | RegisterBranchesSettings | None),
@@ -76,7 +85,7 @@ class SampleConfig(Settings):
             known = [key for key in data if key in cls.model_fields]
             if len(known) == len(data):
                 raise rejected(f"at least one of {', '.join(branches)}", "none", "add a branch")
-        return data
+        return with_oxidation_references(data)
 
     @model_validator(mode="after")
     def _voids_for_mechanics(self) -> "SampleConfig":

@@ -5,6 +5,7 @@ from oxytomo.config.chemical_state import ChemicalStateConfig
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
 from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
+from oxytomo.config.scattering import ScatteringConfig
 from oxytomo.config.structure import StructureConfig
 
 BranchConfig = (
@@ -15,6 +16,7 @@ BranchConfig = (
     | OxidationConfig
     | StructureConfig
     | MechanicsConfig
+    | ScatteringConfig
 )
 
 
@@ -32,6 +34,8 @@ def light_from_air(config: BranchConfig) -> bool:
 
     A single image of a scanned beam has no other source; tilt series need a region from the user.
     """
+    if isinstance(config, ScatteringConfig):
+        return False
     if isinstance(config, OxidationConfig):
         return config.normalize.air_rescale
     if isinstance(config, MechanicsConfig):

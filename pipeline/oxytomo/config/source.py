@@ -250,8 +250,8 @@ class Source(RawFrames):
     @model_validator(mode="after")
     def _one_place_each(self) -> "Source":
         """Refuse angles or energies that are given twice."""
-        _only_one(self, "angles", "angles_dataset")
-        _only_one(self, "energy_ev", "energy_dataset")
+        only_one(self, "angles", "angles_dataset")
+        only_one(self, "energy_ev", "energy_dataset")
         return self
 
     @model_validator(mode="after")
@@ -291,11 +291,11 @@ class StackSource(RawFrames):
     @model_validator(mode="after")
     def _one_place(self) -> "StackSource":
         """Refuse energies that are given twice."""
-        _only_one(self, "energies", "energy_dataset")
+        only_one(self, "energies", "energy_dataset")
         return self
 
 
-def _only_one(source: Settings, table: str, dataset: str) -> None:
+def only_one(source: Settings, table: str, dataset: str) -> None:
     """Refuse a value that is given both directly and as a path in the file."""
     if getattr(source, table) is not None and getattr(source, dataset) is not None:
         raise rejected(f"one of '{table}' and '{dataset}'", "both", "remove one", key=dataset)
@@ -355,7 +355,10 @@ class ReferenceSource(Settings):
 def source_files(source: ImageSource) -> list[Path]:
     """Return all files and folders of a series, a stack or a volume."""
     if not isinstance(source, RawFrames):
-        return expand(source.images)
+        named = [getattr(source, key, None) for key in ("excitation", "emission", "flux")]
+        columns = [column.file for column in getattr(source, "columns", {}).values()]
+        tables = [Path(table) for table in (*named, *columns) if isinstance(table, str)]
+        return list(dict.fromkeys([*expand(source.images), *tables]))
     table = getattr(source, "angles", None) or getattr(source, "energies", None)
     tables = [Path(table)] if isinstance(table, str) else []
     return [*expand(source.images), *expand(source.flat), *expand(source.dark), *tables]

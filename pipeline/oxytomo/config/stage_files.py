@@ -18,6 +18,7 @@ from oxytomo.config.plan import (
     reference_files,
 )
 from oxytomo.config.project import Branch, ProjectConfig
+from oxytomo.config.scattering import ScatteringConfig
 from oxytomo.config.settings import DecomposeSettings
 from oxytomo.config.source import source_files
 from oxytomo.stages.registry import MECHANICS, STAGES, STRUCTURE, Stage
@@ -111,6 +112,8 @@ def raw_inputs(project: ProjectConfig, sample: str, branch: Branch, stage: str, 
     sources = branch_sources(config)
     if row.raw == "references" and isinstance(config, OxidationConfig | ChemicalStateConfig):
         return reference_files(config, job)
+    if row.raw == "references" and isinstance(config, ScatteringConfig):
+        return [file for element in config.measured for file in reference_files(config, element)]
     if row.raw == "mask":
         return source_files(sources["mask"]) if "mask" in sources else []
     if row.raw == "labels" and isinstance(config, MechanicsConfig):

@@ -10,18 +10,22 @@ from oxytomo.config.quantities import default_quantity, light_from_air
 from oxytomo.config.source import Source
 from oxytomo.config.stage_settings import (
     AlignStage,
+    CalibrateMapStage,
     ClassifyStage,
     DecomposeStage,
     DecomposeStatesStage,
     DistanceStage,
+    ElementMapsStage,
     ExportStage,
     FitValenceStage,
     LithiateStage,
     MeasureOxidationStage,
+    MeasureScatteringStage,
     MeasureStage,
     MeasureStatesStage,
     MeasureStressStage,
     MeasureVoidsStage,
+    NormalizeMapStage,
     NormalizeStackStage,
     NormalizeStage,
     ReadVolumeStage,
@@ -237,6 +241,32 @@ def _measure_stress(job: Job) -> Settings:
     return MeasureStressStage(**{name: getattr(job.config, name) for name in MeasureStressStage.model_fields})
 
 
+def _normalize_map(job: Job) -> Settings:
+    return NormalizeMapStage(element=job.config.element_of(job.name), source=job.sources[job.name])
+
+
+def _calibrate_map(job: Job) -> Settings:
+    offset_ev = job.sources[job.name].emission_offset_ev
+    return CalibrateMapStage(**dict(job.config.calibrate), name=job.name, emission_offset_ev=offset_ev)
+
+
+def _measure_scattering(job: Job) -> Settings:
+    config = job.config
+    return MeasureScatteringStage(
+        maps=config.names,
+        pairs=config.pairs,
+        elements={
+            element: ElementMapsStage(
+                **dict(config.yields_of(element)), references=config.spectra_of(element)
+            )
+            for element in config.measured
+        },
+        feature=config.feature,
+        self_absorption=config.self_absorption,
+        fit=config.fit,
+    )
+
+
 def _export(job: Job) -> Settings:
     return ExportStage(**dict(job.config.export), sample=job.sample)
 
@@ -271,5 +301,8 @@ _BUILDERS: Mapping[str, Callable[[Job], Settings]] = {
     "lithiate": _lithiate,
     "solve_stress": _solve_stress,
     "measure_stress": _measure_stress,
+    "normalize_map": _normalize_map,
+    "calibrate_map": _calibrate_map,
+    "measure_scattering": _measure_scattering,
 }
 """All stages except exports."""

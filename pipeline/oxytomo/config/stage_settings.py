@@ -23,6 +23,13 @@ from oxytomo.config.oxidation import (
 )
 from oxytomo.config.phase import ReconstructStructureSettings, RetrievePhaseSettings
 from oxytomo.config.project import Branch, RegisterBranchesSettings
+from oxytomo.config.scattering import (
+    CalibrateMapSettings,
+    FeatureSettings,
+    MapSource,
+    SelfAbsorptionSettings,
+    YieldSettings,
+)
 from oxytomo.config.settings import (
     AlignSettings,
     ClassifySettings,
@@ -256,6 +263,41 @@ class MeasureStressStage(MechanicsSettings):
     """Stage ``measure_stress``: tables."""
 
     shells: int = setting(..., "number of shells of equal volume from rim to centre", ge=1)
+
+
+class NormalizeMapStage(Settings):
+    """Stage ``normalize_map``, one raw map."""
+
+    element: str = setting(..., "the element")
+    source: MapSource = setting(..., "files of the map; paths are absolute")
+
+
+class CalibrateMapStage(CalibrateMapSettings):
+    """Stage ``calibrate_map``, one map."""
+
+    name: str = setting(..., "name of the map")
+    emission_offset_ev: float | None = setting(
+        ..., "energy to add to the emission energies; None: found with the elastic line", unit="eV"
+    )
+
+
+class ElementMapsStage(YieldSettings):
+    """Settings of the maps of one element in ``measure_scattering``."""
+
+    references: tuple[tuple[float, ReferenceSource], ...] = setting(
+        ..., "valence and source of each reference, by increasing valence; paths are absolute"
+    )
+
+
+class MeasureScatteringStage(Settings):
+    """Stage ``measure_scattering``, all maps."""
+
+    maps: tuple[str, ...] = setting(..., "names of the maps: O first, then by atomic number")
+    pairs: tuple[tuple[str, str], ...] = setting(..., "pairs of maps to compare")
+    elements: dict[str, ElementMapsStage] = setting(..., "windows and references by element")
+    feature: FeatureSettings = setting(..., "the feature of O that is compared")
+    self_absorption: SelfAbsorptionSettings | None = setting(..., "correction of the partial yield")
+    fit: FitValenceSettings = setting(..., "fit of the yields")
 
 
 class ExportStage(ExportSettings):

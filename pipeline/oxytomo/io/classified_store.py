@@ -7,9 +7,11 @@ import numpy as np
 
 from oxytomo.arrays import IntArray
 from oxytomo.composition.averaging import AveragedRepeats, averaged
+from oxytomo.composition.damage import damage_record
 from oxytomo.composition.result import mode_of
+from oxytomo.io.composition_store import column_densities
 from oxytomo.io.stores import Store
-from oxytomo.measure.composition import ClassifiedParticle, particle_box
+from oxytomo.measure.composition import ClassifiedParticle, particle_box, solver_record
 from oxytomo.measure.wedge import missing_wedge
 from oxytomo.measure.whole import (
     likely_cause,
@@ -80,6 +82,30 @@ def order_of_frames(decomposed: Store) -> tuple[IntArray | None, int]:
     """Return the order of the frames, None where unknown, and the number of series."""
     frame = np.asarray(decomposed["frame"], np.int64) if "frame" in decomposed.names else None
     return frame, len(decomposed.attributes.get("invalid") or ())
+
+
+def facts_of_stores(
+    reconstructed: Store, classified: Store, decomposed: Store | None, of: ClassifiedParticle
+) -> dict[str, Any]:
+    """Return what ``phases.json`` takes from the stores: whole particle, model, damage, rays."""
+    model = {} if decomposed is None else decomposed.attributes.get("model") or {}
+    damage = None
+    if decomposed is not None:
+        damage = damage_record(column_densities(decomposed), *order_of_frames(decomposed))
+    return {
+        "threshold": of.threshold,
+        "voxel_nm": of.voxel_nm,
+        "counted_voxel_nm": classified.attributes["voxel_nm"],
+        "reference_tm_o": float(reconstructed.attributes["reference_tm_o"]),
+        "whole_particle": whole_record(reconstructed, decomposed, of),
+        "model": model or None,
+        "error_budget": {"noise_and_reconstruction": of.noise, **(model.get("systematic") or {})},
+        "damage": damage,
+        "solver": solver_record(reconstructed.attributes.get("solver") or {}),
+        "invalid_rays": None if decomposed is None else invalid_rays(decomposed),
+        "voxels_without_deviation": classified.attributes["voxels_without_deviation"],
+        "replicates": len(of.replicates),
+    }
 
 
 def whole_record(reconstructed: Store, decomposed: Store | None, of: ClassifiedParticle) -> dict[str, Any]:

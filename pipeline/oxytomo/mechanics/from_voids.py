@@ -4,9 +4,9 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.ndimage import find_objects, gaussian_filter
+from scipy.ndimage import binary_dilation, binary_erosion, find_objects, gaussian_filter
 
-from oxytomo.arrays import BoolArray, FloatArray
+from oxytomo.arrays import BoolArray, FloatArray, LabelArray
 from oxytomo.errors import InputError
 from oxytomo.mechanics.geometry import Parts, check_labels, six_connected
 from oxytomo.mechanics.solid import CRACK, SOLID, VOID
@@ -14,8 +14,8 @@ from oxytomo.segment.regions import Labels
 from oxytomo.segment.void_noise import noise_correlation
 from oxytomo.segment.voids import Voids, find_voids, label_voids
 
-SKIN_BLURS = 2.5
-"""Partial volumes count up to this multiple of the blur from the outer surface."""
+HALF = 0.5
+"""Void fraction at the surface of a pore; the segmentation reaches further into the blur."""
 
 
 def box_of_particle(voids: Voids, *, wanted: int | None) -> tuple[int, tuple[slice, ...]]:
@@ -49,11 +49,11 @@ def box_of_particle(voids: Voids, *, wanted: int | None) -> tuple[int, tuple[sli
 def parts_of_voids(voids: Voids, *, wanted: int | None, voxel_um: float) -> Parts:
     """Return a particle of a segmentation.
 
-    Cracks are cut as sheets whose voxels share faces. Partial volumes count at pores and at the
-    outer surface; elsewhere a void fraction is noise.
+    Cracks are cut as sheets whose voxels share faces. Partial volumes count beside the surfaces
+    of pores and of the particle.
     """
     label, box = box_of_particle(voids, wanted=wanted)
-    found = _Found(voids.void[box], voids.instances[box], voids.zone[box], voids.n_pores)
+    found = _Found(voids.void[box], voids.instances[box], voids.n_pores)
     parts = _parts(voids, label, box, found, voxel_um)
     check_labels(parts.labels)
     return parts
@@ -61,25 +61,39 @@ def parts_of_voids(voids: Voids, *, wanted: int | None, voxel_um: float) -> Part
 
 @dataclass(frozen=True)
 class _Found:
-    """Voids in the box of a particle: void fraction, numbers, zones, and the number of pores."""
+    """Voids in the box of a particle: void fraction, numbers, and the number of pores."""
 
     void: FloatArray
     instances: Labels
-    zone: Labels
     n_pores: int
 
 
 def _parts(voids: Voids, label: int, box: tuple[slice, ...], found: _Found, voxel_um: float) -> Parts:
     inside = voids.particle[box] == label
-    share = np.clip(found.void, 0.0, 1.0).astype(np.float32)
-    pore_zone = (found.zone > 0) & (found.zone <= found.n_pores)
-    share[~(pore_zone | (voids.depth_px[box] < SKIN_BLURS * voids.blur_px))] = 0.0
-    pores = np.where(inside & (found.instances <= found.n_pores), found.instances, 0).astype(np.int32)
+    own = inside & (found.instances <= found.n_pores) & (found.void >= HALF)  # the surface of a pore
+    pores = np.where(own, found.instances, 0).astype(np.int32)
     labels = np.where(pores > 0, VOID, np.where(inside, SOLID, 0)).astype(np.uint8)
     cracks: BoolArray = inside & (found.instances > found.n_pores)
     labels[six_connected(cracks, found.void.astype(np.float32)) & inside] = CRACK
+    share = _partial(labels, found.void)
     z, y, x = (one.start for one in box)
     return Parts(labels, share, pores * (labels == VOID), voxel_um, (z, y, x))
+
+
+def _partial(labels: LabelArray, void: FloatArray) -> FloatArray:
+    """Return the share of void: partial only in voxels beside the surface of a pore or the skin.
+
+    Elsewhere the void fraction of a voxel is noise. Within a pore it would leave a weak solid, and
+    in the solid it would soften what is next to the pore.
+    """
+    empty = np.pad((labels == VOID) | (labels == 0), 1, constant_values=True)
+    cube = np.ones((3, 3, 3), bool)
+    core = binary_erosion(empty, cube, border_value=1)[1:-1, 1:-1, 1:-1]
+    near = binary_dilation(empty, cube)[1:-1, 1:-1, 1:-1]
+    share = np.clip(void, 0.0, 1.0).astype(np.float32)
+    share[core] = 1.0
+    share[~near] = 0.0
+    return share
 
 
 def noisy_parts(
@@ -124,4 +138,4 @@ def noisy_parts(
         )
         instances, zone = (np.zeros(void.shape, np.int32) for _ in range(2))
         n_pores = label_voids(found, depth, instances, zone, blur_px=voids.blur_px)
-        yield _parts(voids, label, box, _Found(values, instances, zone, n_pores), parts.voxel_um)
+        yield _parts(voids, label, box, _Found(values, instances, n_pores), parts.voxel_um)

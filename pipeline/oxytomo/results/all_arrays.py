@@ -39,6 +39,12 @@ def array_readers(results: "Results") -> Readers:
             for name, (array, definition) in ELEMENT_ARRAYS.items():
                 place = f"oxidation/{element}_{name}"
                 found[place] = _from_store(results, place, ArrayType(key, array, f"{element}: {definition}"))
+        elif key.startswith("scattering_calibrate_"):
+            name = key.removeprefix("scattering_calibrate_")
+            said = "photons per mean incident flux in each bin"
+            found[f"scattering/{name}"] = _from_store(
+                results, f"scattering/{name}", ArrayType(key, "intensity", said)
+            )
     for key in results.files.paths:
         if key.startswith("chemical_state_reconstruct_"):
             found |= _of_state(results, key.removeprefix("chemical_state_reconstruct_"))

@@ -165,7 +165,8 @@ def stored_array(store: Store, kind: ArrayType, name: str) -> "xr.DataArray":
     token = hashlib.sha256(f"{store.path}:{store.digest}:{kind.array}".encode()).hexdigest()[:16]
     data = _lazy(store.field(kind.array), array.chunks, f"{name}-{token}")
     facts = store.attributes
-    pixel_nm = float(facts.get("voxel_nm") or facts["pixel_nm"])
+    # Maps over energies have no pixel size
+    pixel_nm = float(facts.get("voxel_nm") or facts["pixel_nm"]) if set(SPACE) & set(dims) else 1.0
     return _labelled(
         data,
         dims,
@@ -231,6 +232,9 @@ def _labelled(
                 found.coords[axis].attrs["long_name"] = side
     if "tilt" in found.coords:
         found.coords["tilt"].attrs["units"] = "degree"
+    for axis in ("excitation", "emission"):
+        if axis in found.coords:
+            found.coords[axis].attrs["units"] = "electronvolt"
     return found
 
 
@@ -256,6 +260,9 @@ def _others(store: Store, dims: Sequence[str], shape: Sequence[int]) -> dict[str
             found[axis] = (axis, [str(name) for name in facts[key]])
     if "tilt" in dims and "tilt_deg" in store.names:
         found["tilt"] = ("tilt", store["tilt_deg"])
+    for axis in ("excitation", "emission"):
+        if axis in dims and f"{axis}_ev" in store.names:
+            found[axis] = (axis, store[f"{axis}_ev"])
     return found
 
 

@@ -17,6 +17,7 @@ from oxytomo.results.numbers import Number
 from oxytomo.results.opening import open_results
 from oxytomo.results.places import JSON_TABLES
 from oxytomo.results.results import Results
+from oxytomo.results.severity import severity_of
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -160,8 +161,9 @@ def sample_row(results: Results, *, warnings: bool) -> tuple[dict[str, Any], dic
     row["settings_digest"] = settings_digest(origin)
     row["oxytomo_version"] = " ".join(sorted({printable(one.package_version) for one in origin.values()}))
     found = read(lambda: results.warnings) if warnings else None
-    row["n_warnings"] = None if found is None else len(found)
-    row["warnings"] = " | ".join(printable(line) for line in found or ())
+    counted = [one for one in found or () if severity_of(one) != "remark"]
+    row["n_warnings"] = None if found is None else len(counted)
+    row["warnings"] = " | ".join(printable(line) for line in counted)
     definitions: dict[str, str] = {}
     for key in read(lambda: list(results.numbers)) or ():
         number = read(lambda key=key: results.numbers[key])

@@ -6,6 +6,7 @@ from oxytomo.measure.definitions import OXIDATION_DEFINITIONS
 from oxytomo.measure.void_neighbourhoods import DEFINITIONS as NEAR
 from oxytomo.results.definitions import CLASS_DEFINITIONS, COLUMN_DEFINITIONS
 from oxytomo.results.mechanics_columns import MECHANICS_TABLES
+from oxytomo.results.scattering_columns import SCATTERING_COLUMNS
 from oxytomo.results.table_types import Column as Column
 from oxytomo.results.table_types import TableType as TableType
 from oxytomo.results.table_types import count as _count
@@ -298,5 +299,6 @@ TABLE_TYPES: Mapping[str, TableType] = {
         },
     ),
     **MECHANICS_TABLES,
+    **SCATTERING_COLUMNS,
 }
 """Tables by key in :data:`oxytomo.results.places.TABLES`."""

@@ -17,8 +17,18 @@ from oxytomo.io.provenance import store_record
 from oxytomo.io.stores import STORE_KEY, decode_json
 from oxytomo.io.zarr_guard import GuardedStore, check_zarr
 
-KINDS = ("composition", "areal_density", "tomogram", "chemical_state", "oxidation", "structure", "mechanics")
-"""Branches in the order of their image layers, from bottom to top."""
+KINDS = (
+    "composition",
+    "areal_density",
+    "tomogram",
+    "chemical_state",
+    "oxidation",
+    "structure",
+    "mechanics",
+    "scattering",
+)
+"""Branches in the order of their image layers, from bottom to top; the axes of the last are
+energies."""
 
 _DAMAGE = (OSError, KeyError, ValueError, TypeError, IndexError, AttributeError, ArithmeticError)
 

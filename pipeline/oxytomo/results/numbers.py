@@ -17,6 +17,7 @@ from oxytomo.results.definitions import (
 )
 from oxytomo.results.files import Files
 from oxytomo.results.places import JSON_TABLES
+from oxytomo.results.scattering_numbers import scattering_values
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -88,6 +89,8 @@ def branch_numbers(files: Files, branch: str) -> dict[str, Number]:
         return state_numbers(content["elements"])
     if branch == "mechanics":
         return mechanics_numbers(content)
+    if branch == "scattering":
+        return {one.key: _normal(one, *values) for one, *values in scattering_values(content)}
     shells = files.table("oxidation_shells")
     return {} if shells is None else oxidation_numbers(content["elements"], shells)
 

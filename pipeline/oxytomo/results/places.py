@@ -16,9 +16,18 @@ STORES: Mapping[Branch, tuple[str, ...]] = {
     "oxidation": ("measure",),
     "structure": ("volume", "voids"),
     "mechanics": ("lithiate", "solve_stress"),
+    "scattering": ("measure",),
 }
-ELEMENT_STORES = ("normalize", "register", "fit", "decompose", "reconstruct", "uncertainty")
-"""Folders below the folder of a branch with one store per series or element."""
+ELEMENT_STORES = (
+    "normalize",
+    "register",
+    "fit",
+    "calibrate",
+    "decompose",
+    "reconstruct",
+    "uncertainty",
+)
+"""Folders below the folder of a branch with one store per series, element or map."""
 TABLES: Mapping[str, str] = {
     "composition_measure": "phases.json",
     "shells": "composition_shells.csv",
@@ -30,6 +39,10 @@ TABLES: Mapping[str, str] = {
     "oxidation_shells": "oxidation_shells.csv",
     "oxidation_profiles": "oxidation_profiles.csv",
     "structure_measure": "structure.json",
+    "scattering_summary": "scattering.json",
+    "scattering_yields": "scattering_yields.csv",
+    "scattering_cuts": "scattering_cuts.csv",
+    "scattering_valences": "scattering_valences.csv",
     "pores": "pores.csv",
     "cracks": "cracks.csv",
     "mechanics_measure": "mechanics.json",
@@ -61,6 +74,7 @@ JSON_TABLES: Mapping[str, str] = {
     "oxidation": "oxidation_summary",
     "structure": "structure_measure",
     "mechanics": "mechanics_measure",
+    "scattering": "scattering_summary",
     JOINT: "branches",
 }
 """The JSON table of each branch, which is written last."""

@@ -304,3 +304,45 @@ class Oxidation(Brief):
     """Results of the oxidation branch, one entry per element."""
 
     elements: Sequence[ElementValence]
+
+
+@dataclass(frozen=True)
+class ScatteringMap:
+    """A map of the scattering branch on its calibrated emission scale.
+
+    Attributes
+    ----------
+    name, element : of the map
+    excitation_ev, emission_ev : (n,) eV
+    intensity : (n_excitation, n_emission) photons per mean incident flux
+    facts : the map's entry in ``scattering.json``
+    """
+
+    name: str
+    element: str
+    excitation_ev: Float64Array
+    emission_ev: Float64Array
+    intensity: Float64Array
+    facts: Mapping[str, Any]
+
+
+@dataclass(frozen=True)
+class ScatteringPair:
+    """Two compared maps: ``facts`` in ``scattering.json``, the difference and its error."""
+
+    facts: Mapping[str, Any]
+    excitation_ev: Float64Array
+    emission_ev: Float64Array
+    difference: Float64Array
+    error: Float64Array
+
+
+@dataclass(frozen=True)
+class Scattering:
+    """Results of the scattering branch: maps, pairs, and tables of yields, cuts and valences."""
+
+    maps: Sequence[ScatteringMap]
+    pairs: Sequence[ScatteringPair]
+    yields: "pd.DataFrame"
+    cuts: "pd.DataFrame"
+    valences: "pd.DataFrame"

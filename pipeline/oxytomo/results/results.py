@@ -26,6 +26,7 @@ from oxytomo.results.keyed import Keyed
 from oxytomo.results.numbers import Number, branch_numbers
 from oxytomo.results.places import JOINT, JSON_TABLES, STORES, find_results
 from oxytomo.results.read_oxidation import read_oxidation
+from oxytomo.results.read_scattering import read_scattering
 from oxytomo.results.read_states import read_chemical_state
 from oxytomo.results.records import (
     Alignment,
@@ -35,9 +36,11 @@ from oxytomo.results.records import (
     Joint,
     Mechanics,
     Oxidation,
+    Scattering,
     Structure,
     Tomogram,
 )
+from oxytomo.results.scattering_numbers import scattering_quantities
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -51,6 +54,7 @@ _READERS: Mapping[str, Callable[[Files], Any]] = {
     "oxidation": read_oxidation,
     "structure": read.read_structure,
     "mechanics": read.read_mechanics,
+    "scattering": read_scattering,
     JOINT: read.read_joint,
 }
 
@@ -122,6 +126,11 @@ class Results:
         return self.record("mechanics")
 
     @property
+    def scattering(self) -> Scattering | None:
+        """The scattering branch."""
+        return self.record("scattering")
+
+    @property
     def joint(self) -> Joint | None:
         """Composition and structure of the particle, registered to each other."""
         return self.record(JOINT)
@@ -179,8 +188,10 @@ class Results:
             elements = list((self.files.json("oxidation_summary") or {"elements": ()})["elements"])
         with numbers_of(self.files.paths, "chemical_state"):
             states = list((self.files.json("chemical_state_summary") or {"elements": ()})["elements"])
+        with numbers_of(self.files.paths, "scattering"):
+            scattering = scattering_quantities(self.files.json("scattering_summary") or {})
         own = (*COMPOSITION, *state_quantities(states), *valence_quantities(elements))
-        known = (*own, *STRUCTURE, *MECHANICS)
+        known = (*own, *STRUCTURE, *MECHANICS, *scattering)
         return [one for one in known if JSON_TABLES[one.branch] in self.files]
 
     def _numbers_of(self, branch: str) -> Mapping[str, Number]:

@@ -23,6 +23,7 @@ from oxytomo.results.records import (
     Structure,
     Tomogram,
 )
+from oxytomo.results.scattering_warnings import scattering_warnings
 from oxytomo.results.severity import severe
 from oxytomo.results.whole_checks import check_damage, check_density, check_reference
 from oxytomo.slabs import sampled
@@ -279,6 +280,7 @@ _WARNINGS: Mapping[str, Callable[[Any], list[str]]] = {
     "oxidation": oxidation_warnings,
     "structure": structure_warnings,
     "mechanics": mechanics_warnings,
+    "scattering": scattering_warnings,
     JOINT: joint_warnings,
 }
 

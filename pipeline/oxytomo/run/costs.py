@@ -333,6 +333,25 @@ def export_oxidation(size: Sizes) -> Cost:
     return 120 + 28 * size.n_series + 60 * size.stack_frame, 1.0, STARTUP_S
 
 
+def normalize_map(size: Sizes) -> Cost:
+    """Return the cost of reading one map, or of finding its elastic line."""
+    return 200 + 30 * size.stack_frame, 2 * size.stack_frame, STARTUP_S + 2 * size.stack_frame
+
+
+calibrate_map = normalize_map
+
+
+def measure_scattering(size: Sizes) -> Cost:
+    """Return the cost of the numbers of maps."""
+    total = size.n_series * size.stack_frame
+    return 280 + 40 * total, 2 * total + 1.0, 3 * STARTUP_S + 10 * total
+
+
+def export_scattering(size: Sizes) -> Cost:
+    """Return the cost of the image of maps."""
+    return 130 + 40 * size.n_series * size.stack_frame, 4 * size.n_series * size.stack_frame + 1.0, STARTUP_S
+
+
 def read_volume(size: Sizes) -> Cost:
     """Return the cost of copying a volume."""
     return 93 + min(2.55 * size.volume, 650.0), size.volume, 2 + size.volume / 20

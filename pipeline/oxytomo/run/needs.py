@@ -12,6 +12,7 @@ from oxytomo.config import (
     DeviationSettings,
     MechanicsConfig,
     OxidationConfig,
+    ScatteringConfig,
     StructureConfig,
     TomogramConfig,
 )
@@ -89,7 +90,7 @@ def branch_sizes(config: BranchConfig, shapes: Shapes) -> Sizes:
         frames, (rows, deep, columns) = 0, shapes["volume"]
     if isinstance(config, MechanicsConfig):
         frames, (rows, deep, columns) = 0, next(iter(shapes.values()))
-    flat = isinstance(config, OxidationConfig | ArealDensityConfig)
+    flat = isinstance(config, OxidationConfig | ArealDensityConfig | ScatteringConfig)
     voxels = 0 if flat else rows * deep * columns
     return Sizes(
         series=max(n * y * x for n, y, x in shapes.values()) * FLOAT_BYTES / MB if frames else 0.0,
@@ -129,7 +130,7 @@ def structure_shape(shapes: Shapes) -> tuple[int, int, int]:
 
 def _passes(config: BranchConfig) -> dict[str, float]:
     """Return the number of forward and back projections of every ray of one volume, by stage."""
-    if isinstance(config, OxidationConfig | ArealDensityConfig | MechanicsConfig):
+    if isinstance(config, OxidationConfig | ArealDensityConfig | MechanicsConfig | ScatteringConfig):
         return {}
     if isinstance(config, StructureConfig):
         rounds = config.reconstruct.iterations if config.reconstruct.align_tilts else 0

@@ -85,6 +85,7 @@ class Stage:
 _COMPOSITION, _OXIDATION, _STRUCTURE = ("composition",), ("oxidation",), (STRUCTURE,)
 _STATES = ("chemical_state",)
 _MECHANICS = (MECHANICS,)
+_SCATTERING = ("scattering",)
 _PROJECTED = ("projections", "phase_maps")
 
 # fmt: off
@@ -207,6 +208,20 @@ _ROWS = (
     Stage("export_mechanics", "mechanics", version=1, settings="ExportStage", branches=_MECHANICS,
           inputs={"lithiate": "lithiate", "solve_stress": "solve_stress"},
           products={"store": "mechanics.ome.zarr"}),
+    Stage("normalize_map", "scattering", version=1, settings="NormalizeMapStage", branches=_SCATTERING,
+          jobs="series", raw="source", store="normalize/{job}.zarr", group="scattering"),
+    Stage("calibrate_map", "scattering", version=1, settings="CalibrateMapStage", branches=_SCATTERING,
+          jobs="series", inputs={"normalize": "normalize/{job}"}, store="calibrate/{job}.zarr",
+          group="scattering"),
+    Stage("measure_scattering", "scattering", version=1, settings="MeasureScatteringStage",
+          branches=_SCATTERING, raw="references", inputs={"calibrate_*": "calibrate/*"},
+          store="measure.zarr",
+          products={"yields": "scattering_yields.csv", "cuts": "scattering_cuts.csv",
+                    "valences": "scattering_valences.csv", "summary": "scattering.json"},
+          threads=1, group="scattering"),
+    Stage("export_scattering", "scattering", version=1, settings="ExportStage", branches=_SCATTERING,
+          inputs={"calibrate_*": "calibrate/*", "measure": "measure"},
+          products={"store": "scattering.ome.zarr"}, threads=1, group="scattering"),
     Stage("register_branches", "shared", version=3, settings="RegisterBranchesStage",
           inputs={"reconstruct": "composition:reconstruct", "uncertainty": "composition:uncertainty",
                   "classify": "composition:classify", "voids": "structure:voids"},

@@ -7,6 +7,7 @@ import numpy as np
 
 from oxytomo.config import (
     AngleRamp,
+    MapSource,
     MechanicsConfig,
     NormalizeStage,
     Source,
@@ -18,6 +19,7 @@ from oxytomo.config import (
 from oxytomo.config.plan import branch_sources
 from oxytomo.config.quantities import BranchConfig
 from oxytomo.errors import InputError
+from oxytomo.io.emission_maps import ColumnRequest, MapRequest, read_map
 from oxytomo.io.readers import ReadRequest, peek
 from oxytomo.io.readers.base import SpectrumRequest
 from oxytomo.io.readers.spectral import SpectralStack, read_spectral_stack
@@ -78,6 +80,41 @@ def open_stack(source: StackSource) -> SpectralStack:
     return read_spectral_stack(request, energies=energies, energy_unit=source.energy_unit)
 
 
+def map_request(source: MapSource) -> MapRequest:
+    """Return the request for the reader of maps for a configured source."""
+
+    def axis(given: object) -> Path | tuple[float, float] | None:
+        if given is None:
+            return None
+        return Path(given) if isinstance(given, str) else (given.start, given.step)  # type: ignore[attr-defined]
+
+    columns = {
+        name: ColumnRequest(
+            file=None if column.file is None else Path(column.file),
+            group=column.group,
+            dataset=column.dataset,
+            energy_unit=column.energy_unit,
+            divide_by_flux=column.divide_by_flux,
+            depth=column.depth,
+        )
+        for name, column in source.columns.items()
+    }
+    return MapRequest(
+        images=tuple(expand(source.images)),
+        dataset=source.dataset,
+        excitation=axis(source.excitation),
+        emission=axis(source.emission),
+        excitation_dataset=source.excitation_dataset,
+        emission_dataset=source.emission_dataset,
+        excitation_along=source.excitation_along,
+        energy_unit=source.energy_unit,
+        flux=None if source.flux is None else Path(source.flux),
+        flux_dataset=source.flux_dataset,
+        units_per_photon=source.units_per_photon,
+        columns=columns,
+    )
+
+
 def volume_request(source: VolumeSource) -> VolumeRequest:
     """Return the request for the volume readers for a configured source."""
     return VolumeRequest(
@@ -97,7 +134,9 @@ def branch_shapes(config: BranchConfig) -> dict[str, tuple[int, int, int]]:
         return {} if config.labels is None else {"labels": volume_shape(config.labels)}
     shapes = {}
     for name, source in branch_sources(config).items():
-        if isinstance(source, StackSource):
+        if isinstance(source, MapSource):
+            shapes[name] = (1, *read_map(map_request(source)).values.shape)
+        elif isinstance(source, StackSource):
             shapes[name] = open_stack(source).shape
         elif isinstance(source, Source):
             shapes[name] = peek(read_request(source)).shape

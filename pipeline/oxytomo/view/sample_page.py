@@ -17,6 +17,7 @@ from oxytomo.view.other_parts import areal_density_part, tomogram_part
 from oxytomo.view.oxidation_part import oxidation_part
 from oxytomo.view.paper import save_figure
 from oxytomo.view.report import Part, build_report, footer, record_of
+from oxytomo.view.scattering_part import scattering_part
 from oxytomo.view.states_part import chemical_state_part
 from oxytomo.view.stress_part import stress_part
 from oxytomo.view.structure_part import structure_part
@@ -29,6 +30,7 @@ TITLES: Mapping[Branch, str] = {
     "oxidation": "oxidation",
     "structure": "structure",
     "mechanics": "stress",
+    "scattering": "scattering",
 }
 _PARTS: Mapping[str, Callable[[Any], Part]] = {
     "composition": composition_part,
@@ -38,6 +40,7 @@ _PARTS: Mapping[str, Callable[[Any], Part]] = {
     "oxidation": oxidation_part,
     "structure": structure_part,
     "mechanics": stress_part,
+    "scattering": scattering_part,
     JOINT: branches_part,
 }
 """Functions that show each branch."""
@@ -103,7 +106,8 @@ def _part(results: Results, branch: str) -> Part | None:
     with numbers_of(results.files.paths, branch):
         if record is not None:
             return _PARTS[branch](record)
-        alignment = None if branch in ("structure", "mechanics", JOINT) else results.alignment(branch)
+        without = ("structure", "mechanics", "scattering", JOINT)
+        alignment = None if branch in without else results.alignment(branch)
         return None if alignment is None else alignment_part(alignment)
 
 

@@ -60,6 +60,7 @@ class Watched:
     clock: Callable[[], float] = time.monotonic
     _marks: dict[Path, tuple[Mark, float]] = field(default_factory=dict)
     _facts: dict[Path, tuple[Mark, FileFacts]] = field(default_factory=dict)
+    _lacks: dict[str, tuple[dict[str, Mark], tuple[FileFacts, ...], str]] = field(default_factory=dict)
     _grouped: tuple[list[FileFacts], Survey] | None = None
 
     def look(self) -> tuple[Survey, list[Scan]]:
@@ -123,6 +124,14 @@ class Watched:
             return f"{written[0].name}{more} is still written, or cannot be read yet"
         if len(scan.files) < self.least_files:
             return f"{len(scan.files)} of {self.least_files} files"
+        known = self._lacks.get(scan.name)
+        if known is None or known[:2] != (scan.files, found.spectra):
+            # Frames are read for this, so only after a change.
+            known = self._lacks[scan.name] = scan.files, found.spectra, self._lacking(found, scan)
+        return known[2]
+
+    def _lacking(self, found: Survey, scan: Scan) -> str:
+        """Return what no file of a scan gives; empty if nothing is missing."""
         choices, left = choose(scan.series, found.spectra, self.answers.branch)
         alone = [one for choice in choices if choice.route == "source" for _, one in choice.entries]
         for one in (*left, *alone):

@@ -48,7 +48,8 @@ def find_samples(path: Path) -> list[Sample]:
         image = open_image(folder)
         return [Sample(image.sample, [image], [])]
     folders = [folder] if holds_results(folder) else samples_below(folder)
-    samples = [_sample(Results.of_folder(one)) for one in folders]
+    # Maps over energies are no images of the sample: opened alone only
+    samples = [_in_space(_sample(Results.of_folder(one))) for one in folders]
     shown = [sample for sample in samples if sample.images]
     if shown:
         return shown
@@ -63,6 +64,12 @@ def find_samples(path: Path) -> list[Sample]:
         if unfinished
         else "give <results>/<sample>, or one of its folders *.ome.zarr",
     )
+
+
+def _in_space(sample: Sample) -> Sample:
+    """Return a sample without images whose axes are energies."""
+    images = [image for image in sample.images if image.kind != "scattering"]
+    return Sample(sample.name, images, sample.unfinished)
 
 
 def is_ours(path: Path) -> bool:

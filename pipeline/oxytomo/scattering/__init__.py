@@ -1,0 +1,1 @@
+"""Maps of resonant inelastic X-ray scattering: emission line, yields, differences, valences."""
