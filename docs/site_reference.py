@@ -250,7 +250,7 @@ def outputs() -> str:
 
 def _arrays() -> Iterator[str]:
     """Yield the arrays of a result."""
-    from oxytomo.results.arrays import ARRAY_TYPES, ELEMENT_ARRAYS
+    from oxytomo.results.arrays import ARRAY_TYPES, ELEMENT_ARRAYS, STATE_ARRAYS
 
     yield "\n## Arrays\n\nNames are those of `oxytomo.open_results(folder).arrays`.\n\n"
     yield "| array | what is in it |\n|---|---|\n"
@@ -259,6 +259,8 @@ def _arrays() -> Iterator[str]:
         yield f"| `{name}` | {_one_line(array.definition)}{f' ({classes})' if classes else ''} |\n"
     for name, (_, definition) in ELEMENT_ARRAYS.items():
         yield f"| `oxidation/<element>_{name}` | {_one_line(definition)} |\n"
+    for name, (_, _, definition, _) in STATE_ARRAYS.items():
+        yield f"| `chemical_state/<element>_{name}` | {_one_line(definition)} |\n"
 
 
 def _columns() -> Iterator[str]:
@@ -295,11 +297,13 @@ UNITS = {
 
 def _definitions() -> Mapping[str, Mapping[str, str]]:
     """Return the definitions of each JSON file."""
+    from oxytomo.chemical_state import measures
     from oxytomo.electrochemistry import charge
     from oxytomo.measure import definitions, structure, void_neighbourhoods
 
     return {
         "phases.json": definitions.DEFINITIONS,
+        "chemical_state.json": measures.DEFINITIONS,
         "oxidation.json": definitions.OXIDATION_DEFINITIONS,
         "structure.json": structure.DEFINITIONS,
         "branches.json": void_neighbourhoods.DEFINITIONS,

@@ -39,7 +39,7 @@ MODEL = {
 }
 SUMMARY = (
     "mean_valence standard_error standard_deviation n_pixels pixels references condition_number energy_offset_ev "
-    "energy_offset_error_ev white_line_ev valence_per_0_1_ev median_chi_square median_r_factor error_scale spectrum "
+    "energy_offset_error_ev white_line_ev white_line valence_per_0_1_ev median_chi_square median_r_factor error_scale spectrum "
     "leave_one_out structured_shells significant_components models fractions_sum windows remarks"
 )
 
@@ -223,6 +223,18 @@ def test_energies_windows_and_the_fit(run: Run) -> None:
     shares = np.stack([run.fit["fractions"][k][run.inside].mean() for k in range(3)])
     peak = energy[(shares @ mu).argmax()]
     assert one["white_line_ev"] == pytest.approx(peak, abs=0.3)  # Energies are 0.5 eV apart.
+    line = one["white_line"]
+    assert line["median_ev"] == pytest.approx(peak, abs=0.3)
+    assert sum(line["pixels"].values()) == 64 * 64
+    assert line["half_width_ev"] == 1.5  # Three energies on either side
+    found = run.fit["white_line_status"] == 0
+    assert line["median_ev"] == pytest.approx(float(np.median(run.fit["white_line_position_ev"][found])))
+    assert line["median_error_ev"] == pytest.approx(float(np.median(run.fit["white_line_error_ev"][found])))
+    assert 0 < line["median_error_ev"] < 0.2
+    spread = np.std(run.fit["white_line_position_ev"][found].astype(float))
+    assert line["standard_deviation_ev"] == pytest.approx(spread, rel=1e-4)
+    # The edge rises about 1.5 eV before its highest point.
+    assert line["edge_median_ev"] == pytest.approx(peak - 1.5, abs=1.5)
     assert one["windows"]["window_ev"] == [638.0, 648.0]
     assert one["windows"]["pre_edge_ev"] == pytest.approx([618.7, 637.5])
     assert one["windows"]["post_edge_ev"] == pytest.approx([658.4, 689.9])

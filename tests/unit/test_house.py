@@ -16,6 +16,7 @@ COLUMNS_OF_PROSE = 100
 
 PROSE = (
     "align",
+    "chemical_state",
     "composition",
     "config",
     "electrochemistry",

@@ -11,6 +11,7 @@ import numpy as np
 
 from oxytomo.arrays import Float64Array
 from oxytomo.check.mechanics import check_mechanics
+from oxytomo.check.places import place_of
 from oxytomo.check.plausible import require_files, require_plausible, shadowed_flats
 from oxytomo.check.series import (
     ENERGY_TOLERANCE,
@@ -21,11 +22,13 @@ from oxytomo.check.series import (
     files_of_one_energy,
     fix_of_flats,
     missing_pixels,
+    of_energy,
     overridden,
     shared_between_samples,
     shared_files,
     with_values,
 )
+from oxytomo.check.states import state_problems
 from oxytomo.check.structure import mask_problems, scan_problems, volume_facts
 from oxytomo.check.tilts import (
     check_tilts,
@@ -37,6 +40,7 @@ from oxytomo.check.tilts import (
 from oxytomo.config import (
     ArealDensityConfig,
     Branch,
+    ChemicalStateConfig,
     CompositionConfig,
     ImageSource,
     MechanicsConfig,
@@ -147,14 +151,14 @@ def _check_branch(
                 look = partial(_look_at_volume, volumes, name, where, source, config, warnings)
                 problems += _caught(look)
             continue
-        place = _place(config, f"samples.{sample}.{branch}", name)
+        place = place_of(config, f"samples.{sample}.{branch}", name)
         try:
             facts[name] = _series_facts(place, source, config, warnings)
             if read_flats and not (facts[name].n_flat == 0 and light_from_air(config)):
                 warnings += _check_flats(facts[name], source)
         except PipelineError as error:
             problems.append(error)
-    places = {_place(config, f"samples.{sample}.{branch}", n): s for n, s in branch_series(config).items()}
+    places = {place_of(config, f"samples.{sample}.{branch}", n): s for n, s in branch_series(config).items()}
     shared = list(shared_files(places))
     named = {problem.subject for problem in shared}
     problems += [*shared, *copied_series({n: fact for n, fact in facts.items() if fact.place not in named})]
@@ -172,7 +176,9 @@ def _check_branch(
             warnings += few_tilts(facts, f"samples.{sample}.{branch}")
             warnings += narrow_tilts(facts, f"samples.{sample}.{branch}")
             warnings += repeated_tilts(facts, f"samples.{sample}.{branch}")
-        if not isinstance(config, TomogramConfig) and config.edges is not None and not shared:
+        if isinstance(config, ChemicalStateConfig):
+            problems += list(state_problems(config, facts, f"samples.{sample}.{branch}"))
+        elif not isinstance(config, TomogramConfig) and config.edges is not None and not shared:
             problems += list(_edge_problems(config, facts))
     if isinstance(config, StructureConfig) and facts and len(facts) == len(branch_series(config)):
         problems += _caught(lambda: check_tilts(facts))
@@ -232,16 +238,6 @@ def _look_at_volume(
         found[name] = volume_facts(place, source, config.voxel_nm, warnings)
 
 
-def _place(config: BranchConfig, branch: str, series: str) -> str:
-    """Return the place of a series in the configuration."""
-    if isinstance(config, TomogramConfig):
-        return f"{branch}.source"
-    if isinstance(config, StructureConfig):
-        return f"{branch}.{series.replace('distance_', 'projections ')}"
-    element, _, side = series.partition("_")
-    return f"{branch}.edges.{element}.{side}" if side else f"{branch}.elements.{element}"
-
-
 def _series_facts(place: str, source: Source, config: BranchConfig, warnings: list[str]) -> SeriesFacts:
     """Read the header and some frames of one series, check them, and add warnings."""
     from oxytomo.io.readers import look
@@ -249,7 +245,8 @@ def _series_facts(place: str, source: Source, config: BranchConfig, warnings: li
 
     require_files(place, source_files(source))
     request = read_request(source)
-    summary, frames = look(request)
+    whole, frames = look(request)
+    summary, own = of_energy(whole, source.only_energy_ev, place)
     require_plausible(
         place, summary.shape[1:], _single(summary.pixel_nm, config), _single(summary.energy_ev, config)
     )
@@ -276,7 +273,7 @@ def _series_facts(place: str, source: Source, config: BranchConfig, warnings: li
             got=f"{energies.min():g} to {energies.max():g} eV",
             fix=files_of_one_energy(summary),
         )
-    return with_values(facts, frames(looked_at(summary.shape[0])))
+    return with_values(facts, frames([int(own[number]) for number in looked_at(summary.shape[0])]))
 
 
 def _single(values: Float64Array, config: BranchConfig) -> float:
@@ -332,7 +329,8 @@ def _check_backend(config: BranchConfig, place: str) -> None:
 
 
 def _check_packages_and_tables(
-    config: CompositionConfig | ArealDensityConfig | TomogramConfig | StructureConfig, place: str
+    config: CompositionConfig | ArealDensityConfig | TomogramConfig | ChemicalStateConfig | StructureConfig,
+    place: str,
 ) -> None:
     """Refuse an unreadable table of shifts, and stripe removal without its package."""
     if not isinstance(config, StructureConfig) and config.align.shifts is not None:

@@ -11,11 +11,12 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from oxytomo.arrays import AnyArray, Float64Array
+from oxytomo.arrays import AnyArray, Float64Array, IntArray
 from oxytomo.config import ImageSource, ProjectConfig, Source, expand
 from oxytomo.config.plan import branch_config, branch_sources, sample_branches
 from oxytomo.errors import InputError, PipelineError
 from oxytomo.preprocess.plausible import require_plausible
+from oxytomo.preprocess.tilt_series import SAME_ENERGY_EV
 
 if TYPE_CHECKING:  # the command line does not import the readers
     from oxytomo.io.readers.base import ReadRequest, SeriesSummary
@@ -128,6 +129,32 @@ def files_of_one_energy(summary: "SeriesSummary") -> str:
     return f"give the files of one energy, of {', '.join(listed[:_MOST_FILES])}{more}; {stack}"
 
 
+def of_energy(
+    summary: "SeriesSummary", energy_ev: float | None, place: str
+) -> tuple["SeriesSummary", IntArray]:
+    """Return the facts of the frames of one energy, and their numbers; without one, of all."""
+    numbers: IntArray = np.arange(summary.shape[0])
+    if energy_ev is None:
+        return summary, numbers
+    own = numbers[np.abs(summary.energy_ev - energy_ev) <= SAME_ENERGY_EV]
+    if own.size == 0:
+        known = np.unique(np.round(summary.energy_ev[np.isfinite(summary.energy_ev)], 2))
+        raise InputError(
+            place,
+            expected=f"frames at {energy_ev:g} eV",
+            got=", ".join(f"{energy:g}" for energy in known[:8]) or "no energies in the file",
+            fix="correct 'energies_ev', or give 'energy_dataset' if the file has them elsewhere",
+        )
+    chosen = replace(
+        summary,
+        shape=(own.size, *summary.shape[1:]),
+        tilt_deg=summary.tilt_deg[own],
+        energy_ev=summary.energy_ev[own],
+        pixel_nm=summary.pixel_nm[own],
+    )
+    return chosen, own
+
+
 def with_values(facts: SeriesFacts, frames: Sequence[AnyArray]) -> SeriesFacts:
     """Return the facts, completed with values and digests of some frames.
 
@@ -207,7 +234,11 @@ def _roles(place: str, source: Source) -> Iterator[PipelineError]:
 def source_key(source: ImageSource) -> tuple[object, ...]:
     """Return the identity of a source: its files, with links resolved, and the part it reads."""
     files = tuple(os.path.realpath(path) for path in expand(source.images))
-    return files, source.dataset, getattr(source, "angles_range", None), getattr(source, "spectrum", None)
+    return (
+        files,
+        source.dataset,
+        *(getattr(source, name, None) for name in ("angles_range", "spectrum", "only_energy_ev")),
+    )
 
 
 def shared_between_samples(project: ProjectConfig) -> list[str]:

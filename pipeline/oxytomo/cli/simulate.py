@@ -19,6 +19,7 @@ DESCRIPTION = """\
 Write a simulated acquisition of a cathode particle: raw files in the Data Exchange format, the ground truth
 (truth.npz), and a configuration that is ready to run. The kinds and their ground truth:
 'tilts': dual-energy tilt series (densities, deviation, shifts);
+'chemical-state': tilt series at many energies of an edge (valence, shifts);
 'xanes': stack of images through the edge of each element (valence, edge jump, shifts);
 'holotomography': holograms at four distances (volume, shifts);
 'volume': phase-contrast volume with pores and cracks (voids and their sizes);
@@ -48,9 +49,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("folder", type=Path, metavar="OUT_DIR", help="output folder for raw/, truth.npz and config.yaml")
     add(
         "--kind",
-        choices=("tilts", "xanes", "holotomography", "volume", "stress", "scattering"),
+        choices=("tilts", "chemical-state", "xanes", "holotomography", "volume", "stress", "scattering"),
         default="tilts",
-        help="tilt series, stacks through edges, holograms, a volume with pores and cracks, the idealised "
+        help="tilt series at two or many energies, stacks through edges, holograms, a volume, the idealised "
         "particle of stress calculations, or maps of resonant inelastic scattering (default: %(default)s)",
     )
     add(
@@ -58,7 +59,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=None,
         metavar="EL",
-        help="edges to record: O, Mn, Co, Ni (for xanes: Mn, Co, Ni); default: all",
+        help="edges: O, Mn, Co, Ni (xanes: not O; chemical-state: one, default Ni); default: all",
     )
     add(
         "--size", type=int, default=demo.SIZE, help="detector pixels in each direction (default: %(default)s)"
@@ -93,8 +94,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add(
         "--energies",
         type=int,
-        default=demo.ENERGIES,
-        help="number of energies of a xanes stack (default: %(default)s)",
+        default=None,
+        help=f"energies of xanes (default: {demo.ENERGIES}) or chemical-state (default: {demo.STATE_ENERGIES})",
     )
     add_effects(parser)
     add(
@@ -118,7 +119,14 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.kind == "xanes":
         from oxytomo.cli.simulate_stack import write_stacks
 
+        arguments.energies = arguments.energies or demo.ENERGIES
         return write_stacks(arguments)
+    if arguments.kind == "chemical-state":
+        from oxytomo.cli.simulate_states import write_states
+
+        arguments.energies = arguments.energies or demo.STATE_ENERGIES
+        check_sizes(arguments)
+        return write_states(arguments)
     if arguments.kind == "scattering":
         from oxytomo.cli.simulate_scattering import write_maps
 
@@ -275,6 +283,11 @@ def _check(arguments: argparse.Namespace) -> None:
             got=" ".join(arguments.elements),
             fix="give e.g. --elements O Mn Ni",
         )
+    check_sizes(arguments)
+
+
+def check_sizes(arguments: argparse.Namespace) -> None:
+    """Refuse sizes and numbers out of range."""
     limits = {
         "--size": (arguments.size, 16, 4096),
         "--tilts": (arguments.tilts, 3, 2000),

@@ -46,6 +46,20 @@ class ColumnDensities:
         return metals / metals.sum()
 
     @property
+    def total(self) -> Float64Array:
+        """Coefficients of the density that shows the particle: the mean of TM and O."""
+        return 0.5 * (self.oxygen + self.metal)
+
+    @property
+    def single(self) -> Float64Array:
+        """Coefficients of what is solved for beside oxygen and TM: (n, n_element), each metal."""
+        return np.eye(len(self.atoms))[1:]
+
+    def expected(self, oxygen: FloatArray, metal: FloatArray) -> FloatArray:
+        """Return the elements, (n_element, …), of which these are the combinations O and TM."""
+        return np.stack([oxygen] + [metal] * (len(self.atoms) - 1))
+
+    @property
     def geometry(self) -> TiltGeometry:
         """The usual geometry: slices as wide as the detector."""
         return TiltGeometry.square(self.tilt_deg, self.areal.shape[-1])

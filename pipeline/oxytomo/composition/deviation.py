@@ -62,7 +62,7 @@ def reconstruct_deviation(
     with_metals : also reconstruct the single metals (for display and the joint histogram)
     on_progress : called with (iterations done, iterations in all)
     """
-    n_metals = len(data.atoms) - 1 if with_metals else 0
+    n_metals = len(data.single) if with_metals else 0
     progress = Progress(
         on_progress,
         FIRST_ITERATIONS

@@ -3,8 +3,6 @@
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-import numpy as np
-
 from oxytomo.arrays import Float64Array
 from oxytomo.composition.column_densities import ColumnDensities
 from oxytomo.reconstruct.backends import TV_PER_NOISE
@@ -72,9 +70,8 @@ class Problem:
 
 def chain(data: ColumnDensities, solver: DeviationSolver, n_metals: int) -> list[Problem]:
     """Return the densities that every slab solves for: total, oxygen, and metals if wanted."""
-    unit = np.eye(len(data.atoms))
-    named = {"total": 0.5 * (data.oxygen + data.metal), "oxygen": data.oxygen}
-    named |= {f"metal_{k}": unit[k] for k in range(1, 1 + n_metals)}
+    named = {"total": data.total, "oxygen": data.oxygen}
+    named |= {f"metal_{k}": data.single[k - 1] for k in range(1, 1 + n_metals)}
     return [
         Problem(
             name=name,

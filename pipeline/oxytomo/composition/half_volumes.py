@@ -71,12 +71,12 @@ def half_volumes(data: ColumnDensities, particle: Field, box: Box) -> HalfVolume
 
 
 def _mean_density(data: ColumnDensities, rows: slice) -> FloatArray:
-    """Return line integrals of the mean density of TM and O in some rows, (n_tilt, n_z, n_s)."""
+    """Return line integrals of the total density in some rows, (n_tilt, n_z, n_s)."""
     found = np.empty((data.tilt_deg.size, _size(rows), data.areal.shape[3]), np.float32)
     for tilts in data.parts:
         areal, covariance = (np.asarray(each[:, tilts, rows]) for each in (data.areal, data.covariance))
         part = replace(data, areal=areal, covariance=covariance, tilt_deg=data.tilt_deg[tilts])
-        found[tilts] = np.asarray(part.sinogram(0.5 * (data.oxygen + data.metal))[0])
+        found[tilts] = np.asarray(part.sinogram(data.total)[0])
     return found
 
 

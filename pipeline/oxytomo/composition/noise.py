@@ -102,7 +102,7 @@ def draw(oxygen: Field, metal: Field, data: ColumnDensities, *, rng: np.random.G
     areal = new_field((n, *oxygen.shape), np.float32)
     for tilts in data.parts:
         covariance, measured = np.asarray(data.covariance[:, tilts]), np.asarray(data.areal[:, tilts])
-        expected = np.stack([np.asarray(oxygen[tilts])] + [np.asarray(metal[tilts])] * (n - 1))
+        expected = data.expected(np.asarray(oxygen[tilts]), np.asarray(metal[tilts]))
         for t in range(expected.shape[1]):
             factor = noise_factor(covariance[:, t])
             white = rng.standard_normal((n, *oxygen.shape[1:]), dtype=np.float32)
@@ -168,7 +168,13 @@ def replicate(
 
 
 def deviation_sigma(
-    replicates: Sequence[Field], deviation: Field, particle: Field, *, smoothing_px: float
+    replicates: Sequence[Field],
+    deviation: Field,
+    particle: Field,
+    *,
+    smoothing_px: float,
+    scale: float = SIGMA_SCALE,
+    floor: float = SIGMA_FLOOR,
 ) -> Field:
     """Standard error of the deviation from its replicates, bias included.
 
@@ -177,8 +183,8 @@ def deviation_sigma(
     The mean square difference between the replicates and the deviation that they were drawn from is
     averaged over a Gaussian neighbourhood inside the particle, because a few replicates say little
     about a single voxel. Replicates of a regularised estimate scatter less than that estimate does
-    around the truth. Their root mean square is therefore scaled by ``SIGMA_SCALE``, with
-    ``SIGMA_FLOOR`` as the lower limit.
+    around the truth. Their root mean square is therefore multiplied by ``scale``, with ``floor`` as
+    the lower limit.
     """
 
     def scatter(inside: BoolArray, center: FloatArray, *each: FloatArray) -> FloatArray:
@@ -191,7 +197,7 @@ def deviation_sigma(
         mean = scipy.ndimage.gaussian_filter(square, smoothing_px)
         found = np.full(center.shape, np.nan, np.float32)
         known = inside & (weight > 1e-6)
-        found[known] = np.hypot(SIGMA_SCALE * np.sqrt(mean[known] / weight[known]), SIGMA_FLOOR)
+        found[known] = np.hypot(scale * np.sqrt(mean[known] / weight[known]), floor)
         return found
 
     sigma = new_field(deviation.shape, np.float32)

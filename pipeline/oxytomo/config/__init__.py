@@ -1,6 +1,7 @@
 """Settings of all stages, the configuration file, its schema and the plan of a run."""
 
 from oxytomo.config.charge_balance import ChargeBalanceSettings, ChargeStateSettings
+from oxytomo.config.chemical_state import ChemicalStateConfig
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, EdgePair, TomogramConfig
 from oxytomo.config.instrument import InstrumentSettings
 from oxytomo.config.load import config_error, load_config, parse_config, read_yaml, results_below
@@ -46,6 +47,7 @@ from oxytomo.config.stage_settings import (
     ClassifyStage,
     ComparisonStage,
     DecomposeStage,
+    DecomposeStatesStage,
     DistanceStage,
     ExportStage,
     FitValenceStage,
@@ -53,6 +55,7 @@ from oxytomo.config.stage_settings import (
     MeasureOxidationStage,
     MeasureScatteringStage,
     MeasureStage,
+    MeasureStatesStage,
     MeasureStressStage,
     MeasureVoidsStage,
     NormalizeMapStage,
@@ -61,6 +64,7 @@ from oxytomo.config.stage_settings import (
     ReadVolumeStage,
     ReconstructPartStage,
     ReconstructStage,
+    ReconstructStatesStage,
     ReconstructStepStage,
     ReconstructStructureStage,
     ReconstructTomogramStage,
@@ -72,6 +76,7 @@ from oxytomo.config.stage_settings import (
     SegmentVoidsStage,
     SolveStressStage,
     UncertaintyStage,
+    UncertaintyStatesStage,
 )
 from oxytomo.config.structure import MeasureVoidsSettings, SegmentVoidsSettings, StructureConfig
 
@@ -84,12 +89,14 @@ __all__ = [
     "CalibrateMapStage",
     "ChargeBalanceSettings",
     "ChargeStateSettings",
+    "ChemicalStateConfig",
     "ClassifySettings",
     "ClassifyStage",
     "ComparisonStage",
     "CompositionConfig",
     "DecomposeSettings",
     "DecomposeStage",
+    "DecomposeStatesStage",
     "DeviationSettings",
     "DistanceStage",
     "EdgePair",
@@ -107,6 +114,7 @@ __all__ = [
     "MeasureScatteringStage",
     "MeasureSettings",
     "MeasureStage",
+    "MeasureStatesStage",
     "MeasureStressStage",
     "MeasureVoidsSettings",
     "MeasureVoidsStage",
@@ -127,6 +135,7 @@ __all__ = [
     "ReconstructPartStage",
     "ReconstructSettings",
     "ReconstructStage",
+    "ReconstructStatesStage",
     "ReconstructStepStage",
     "ReconstructStructureSettings",
     "ReconstructStructureStage",
@@ -152,6 +161,7 @@ __all__ = [
     "TomogramReconstructSettings",
     "UncertaintySettings",
     "UncertaintyStage",
+    "UncertaintyStatesStage",
     "VolumeSource",
     "config_error",
     "expand",

@@ -130,6 +130,18 @@ class FitValenceSettings(Settings):
         le=1e6,
         expert=True,
     )
+    white_line_half_width_ev: float | None = setting(
+        None,
+        "position of the white line: energies within this of the highest point are fitted; empty: "
+        "1.5 eV, or three steps of the energies if these are wider",
+        unit="eV",
+        gt=0.0,
+        le=100.0,
+        expert=True,
+    )
+    white_line_order: int = setting(
+        4, "position of the white line: order of the polynomial", ge=2, le=4, expert=True
+    )
     thick_od: float = setting(
         2.5, "pixels with a higher optical density are marked too thick", unit="OD", gt=0.0, le=100.0
     )
@@ -226,15 +238,7 @@ class OxidationConfig(Settings):
     @classmethod
     def references_as_text(cls, value: Any) -> Any:
         """Accept valences without quotes."""
-        known_elements(value, what="the references")
-        if not isinstance(value, dict):
-            return value
-        return {
-            element: {str(valence): spectra for valence, spectra in by_valence.items()}
-            if isinstance(by_valence, dict)
-            else by_valence
-            for element, by_valence in value.items()
-        }
+        return valences_as_text(value)
 
     @field_validator("fit", mode="before")
     @classmethod
@@ -248,16 +252,7 @@ class OxidationConfig(Settings):
     def _references_for_every_stack(self) -> "OxidationConfig":
         """Require two to five spectra with at least two valences for each measured element."""
         for element in self.measured:
-            given = self.references.get(element) or {}
-            count = sum(len(spectra) for spectra in given.values())
-            valences = {valence_of(text, element) for text in given}
-            if len(valences) < 2 or count > MAX_REFERENCES:
-                raise rejected(
-                    f"2 to {MAX_REFERENCES} reference spectra of at least two valences",
-                    f"{count} of {len(valences)}",
-                    'give e.g. {"3": refs/Mn2O3.csv, "4": refs/MnO2.csv}',
-                    key=f"references.{element}",
-                )
+            require_references(self.references.get(element) or {}, element)
         for key, named in (("references", self.references), ("fit", self.fit)):
             extra = [e for e in named if e not in self.stacks] if isinstance(named, dict) else []
             if extra:
@@ -277,12 +272,41 @@ class OxidationConfig(Settings):
 
     def spectra_of(self, element: str) -> tuple[tuple[float, ReferenceSource], ...]:
         """Return the references of one element and their valences, sorted by valence."""
-        pairs = [
-            (valence_of(text, element), spectrum)
-            for text, spectra in self.references[element].items()
-            for spectrum in spectra
-        ]
-        return tuple(sorted(pairs, key=lambda pair: pair[0]))
+        return sorted_spectra(self.references[element], element)
+
+
+def valences_as_text(value: Any) -> Any:
+    """Accept valences without quotes as keys of the references of each element."""
+    known_elements(value, what="the references")
+    if not isinstance(value, dict):
+        return value
+    return {
+        element: {str(valence): spectra for valence, spectra in by_valence.items()}
+        if isinstance(by_valence, dict)
+        else by_valence
+        for element, by_valence in value.items()
+    }
+
+
+def require_references(given: dict[str, Spectra], element: str) -> None:
+    """Require two to five spectra with at least two valences."""
+    count = sum(len(spectra) for spectra in given.values())
+    valences = {valence_of(text, element) for text in given}
+    if len(valences) < 2 or count > MAX_REFERENCES:
+        raise rejected(
+            f"2 to {MAX_REFERENCES} reference spectra of at least two valences",
+            f"{count} of {len(valences)}",
+            'give e.g. {"3": refs/Mn2O3.csv, "4": refs/MnO2.csv}',
+            key=f"references.{element}",
+        )
+
+
+def sorted_spectra(by_valence: dict[str, Spectra], element: str) -> tuple[tuple[float, ReferenceSource], ...]:
+    """Return the references of one element and their valences, sorted by valence."""
+    pairs = [
+        (valence_of(text, element), spectrum) for text, spectra in by_valence.items() for spectrum in spectra
+    ]
+    return tuple(sorted(pairs, key=lambda pair: pair[0]))
 
 
 def valence_of(text: str, element: str) -> float:

@@ -6,6 +6,7 @@ from pathlib import Path
 from typing import Any, overload
 
 from oxytomo.config.base import Settings
+from oxytomo.config.chemical_state import ChemicalStateConfig
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
 from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
@@ -22,6 +23,7 @@ BRANCHES: tuple[Branch, ...] = (
     "composition",
     "areal_density",
     "tomogram",
+    "chemical_state",
     "oxidation",
     "structure",
     "mechanics",
@@ -119,6 +121,8 @@ def stage_jobs(config: BranchConfig, stage: str) -> tuple[str, ...]:
     if isinstance(config, CompositionConfig) and jobs == "replicates":
         counts = {"noise": config.uncertainty.replicates, "null": config.uncertainty.null_replicates}
         return tuple(f"{kind}_{i}" for kind, count in counts.items() for i in range(1, 1 + count))
+    if isinstance(config, ChemicalStateConfig) and jobs == "elements":
+        return config.measured
     return tuple(branch_series(config) if stage == "normalize" else branch_sources(config))
 
 
@@ -171,14 +175,16 @@ def comparison_tables(project: ProjectConfig) -> tuple[str, ...]:
 @overload
 def branch_sources(config: OxidationConfig) -> dict[str, StackSource]: ...
 @overload
-def branch_sources(config: CompositionConfig | ArealDensityConfig | TomogramConfig) -> dict[str, Source]: ...
+def branch_sources(
+    config: CompositionConfig | ArealDensityConfig | TomogramConfig | ChemicalStateConfig,
+) -> dict[str, Source]: ...
 @overload
 def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]: ...
 def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]:
     """Return the raw series of a branch by name: elements in fixed order, ``pre`` first."""
     if isinstance(config, OxidationConfig):
         return {element: config.stacks[element] for element in config.measured}
-    if isinstance(config, StructureConfig | MechanicsConfig):
+    if isinstance(config, StructureConfig | ChemicalStateConfig | MechanicsConfig):
         return config.sources
     if isinstance(config, ScatteringConfig):
         return {name: config.maps[name] for name in config.names}
@@ -213,7 +219,7 @@ def branch_stores(config: BranchConfig, branch: Branch) -> list[tuple[str, str |
 def branch_files(config: BranchConfig) -> dict[str, list[Path]]:
     """Return the raw files of a branch by series, and its reference spectra by element."""
     files = {series: source_files(source) for series, source in branch_sources(config).items()}
-    if isinstance(config, OxidationConfig | ScatteringConfig):
+    if isinstance(config, OxidationConfig | ChemicalStateConfig | ScatteringConfig):
         for element in config.measured:
             if not config.references.get(element):
                 continue
@@ -223,7 +229,9 @@ def branch_files(config: BranchConfig) -> dict[str, list[Path]]:
     return files
 
 
-def reference_files(config: OxidationConfig | ScatteringConfig, element: str) -> list[Path]:
+def reference_files(
+    config: OxidationConfig | ChemicalStateConfig | ScatteringConfig, element: str
+) -> list[Path]:
     """Return the files of the reference spectra of one element."""
     return list(dict.fromkeys(Path(reference.file) for _, reference in config.spectra_of(element)))
 

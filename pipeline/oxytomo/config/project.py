@@ -11,6 +11,7 @@ from pydantic import BeforeValidator, field_validator, model_validator
 from oxytomo.config.base import Settings, checked_name, checked_path, closest, rejected, setting
 from oxytomo.config.beamtime import PlanSettings
 from oxytomo.config.charge_balance import ChargeBalanceSettings
+from oxytomo.config.chemical_state import ChemicalStateConfig
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
 from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
@@ -18,7 +19,14 @@ from oxytomo.config.scattering import ScatteringConfig, with_oxidation_reference
 from oxytomo.config.structure import StructureConfig
 
 Branch = Literal[
-    "composition", "areal_density", "tomogram", "oxidation", "structure", "mechanics", "scattering"
+    "composition",
+    "areal_density",
+    "tomogram",
+    "chemical_state",
+    "oxidation",
+    "structure",
+    "mechanics",
+    "scattering",
 ]
 _SAMPLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 LONGEST_SAMPLE_NAME = 100
@@ -58,6 +66,7 @@ class SampleConfig(Settings):
     composition: CompositionConfig | None = setting(None, CompositionConfig.__doc__ or "")
     areal_density: ArealDensityConfig | None = setting(None, ArealDensityConfig.__doc__ or "")
     tomogram: TomogramConfig | None = setting(None, TomogramConfig.__doc__ or "")
+    chemical_state: ChemicalStateConfig | None = setting(None, ChemicalStateConfig.__doc__ or "")
     oxidation: OxidationConfig | None = setting(None, OxidationConfig.__doc__ or "")
     structure: StructureConfig | None = setting(None, StructureConfig.__doc__ or "")
     mechanics: MechanicsConfig | None = setting(None, MechanicsConfig.__doc__ or "")

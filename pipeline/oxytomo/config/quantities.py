@@ -1,6 +1,7 @@
 """Defaults for the quantity of the pixels and for the incident intensity."""
 
 from oxytomo.arrays import Quantity
+from oxytomo.config.chemical_state import ChemicalStateConfig
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
 from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
@@ -11,6 +12,7 @@ BranchConfig = (
     CompositionConfig
     | ArealDensityConfig
     | TomogramConfig
+    | ChemicalStateConfig
     | OxidationConfig
     | StructureConfig
     | MechanicsConfig

@@ -216,6 +216,13 @@ class Source(RawFrames):
     energy_ev: float | None = setting(
         None, "photon energy, if the file does not contain it", unit="eV", ge=ENERGY_EV[0], le=ENERGY_EV[1]
     )
+    only_energy_ev: float | None = setting(
+        None,
+        "use only the frames of this energy, of a file with several energies",
+        unit="eV",
+        ge=ENERGY_EV[0],
+        le=ENERGY_EV[1],
+    )
     tilt_axis: Literal["vertical", "horizontal"] = setting(
         "vertical", "direction of the tilt axis in the stored frames; horizontal: the frames are transposed"
     )

@@ -5,6 +5,7 @@ Paths are relative to the results folder.
 
 from pathlib import Path
 
+from oxytomo.config.chemical_state import ChemicalStateConfig
 from oxytomo.config.composition import CompositionConfig
 from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
@@ -63,7 +64,7 @@ def stage_inputs(
         shifts = branch_config(project, sample, branch).align.shifts  # type: ignore[union-attr]
         found |= {} if shifts is None else {"shifts": shifts}
     if stage == "decompose" and branch is not None:
-        found |= spectra_of(branch_config(project, sample, branch).decompose)  # type: ignore[union-attr]
+        found |= spectra_of(branch_config(project, sample, branch).decompose)  # type: ignore[union-attr,arg-type]
     return found
 
 
@@ -109,7 +110,7 @@ def raw_inputs(project: ProjectConfig, sample: str, branch: Branch, stage: str, 
     """Return the raw files in the settings of a stage; none if its inputs are stores."""
     config, row = branch_config(project, sample, branch), STAGES[stage]
     sources = branch_sources(config)
-    if row.raw == "references" and isinstance(config, OxidationConfig):
+    if row.raw == "references" and isinstance(config, OxidationConfig | ChemicalStateConfig):
         return reference_files(config, job)
     if row.raw == "references" and isinstance(config, ScatteringConfig):
         return [file for element in config.measured for file in reference_files(config, element)]

@@ -13,6 +13,7 @@ from oxytomo.config.stage_settings import (
     CalibrateMapStage,
     ClassifyStage,
     DecomposeStage,
+    DecomposeStatesStage,
     DistanceStage,
     ElementMapsStage,
     ExportStage,
@@ -21,6 +22,7 @@ from oxytomo.config.stage_settings import (
     MeasureOxidationStage,
     MeasureScatteringStage,
     MeasureStage,
+    MeasureStatesStage,
     MeasureStressStage,
     MeasureVoidsStage,
     NormalizeMapStage,
@@ -29,6 +31,7 @@ from oxytomo.config.stage_settings import (
     ReadVolumeStage,
     ReconstructPartStage,
     ReconstructStage,
+    ReconstructStatesStage,
     ReconstructStepStage,
     ReconstructStructureStage,
     ReconstructTomogramStage,
@@ -38,6 +41,7 @@ from oxytomo.config.stage_settings import (
     SegmentVoidsStage,
     SolveStressStage,
     UncertaintyStage,
+    UncertaintyStatesStage,
 )
 
 
@@ -156,6 +160,30 @@ def _measure_oxidation(job: Job) -> Settings:
     return MeasureOxidationStage(**dict(job.config.measure), elements=job.config.measured)
 
 
+def _decompose_states(job: Job) -> Settings:
+    config = job.config
+    return DecomposeStatesStage(
+        **dict(config.decompose),
+        element=job.name,
+        series=config.names_of(job.name),
+        references=config.spectra_of(job.name),
+        formula=config.formula,
+        density_g_cm3=config.density_g_cm3,
+    )
+
+
+def _reconstruct_states(job: Job) -> Settings:
+    return ReconstructStatesStage(solver=job.config.reconstruct, reference=job.config.reference_of(job.name))
+
+
+def _uncertainty_states(job: Job) -> Settings:
+    return UncertaintyStatesStage(**dict(job.config.uncertainty), solver=job.config.reconstruct)
+
+
+def _measure_states(job: Job) -> Settings:
+    return MeasureStatesStage(**dict(job.config.measure), elements=job.config.measured)
+
+
 def _retrieve_phase(job: Job) -> Settings:
     config = job.config
     return RetrievePhaseStage(
@@ -261,6 +289,10 @@ _BUILDERS: Mapping[str, Callable[[Job], Settings]] = {
     "register_stack": _register_stack,
     "fit_valence": _fit_valence,
     "measure_oxidation": _measure_oxidation,
+    "decompose_states": _decompose_states,
+    "reconstruct_states": _reconstruct_states,
+    "uncertainty_states": _uncertainty_states,
+    "measure_states": _measure_states,
     "retrieve_phase": _retrieve_phase,
     "reconstruct_structure": _reconstruct_structure,
     "read_volume": _read_volume,

@@ -9,6 +9,11 @@ from typing import Literal
 from oxytomo.arrays import Quantity, ReplicateKind
 from oxytomo.config.base import Settings, setting
 from oxytomo.config.charge_balance import ChargeBalanceSettings, ChargeStateSettings
+from oxytomo.config.chemical_state import (
+    DecomposeStatesSettings,
+    MeasureStatesSettings,
+    ReconstructStatesSettings,
+)
 from oxytomo.config.mechanics import MechanicsSettings
 from oxytomo.config.oxidation import (
     FitValenceSettings,
@@ -157,6 +162,37 @@ class FitValenceStage(FitValenceSettings):
 
 class MeasureOxidationStage(MeasureOxidationSettings):
     """Stage ``measure_oxidation``, all elements."""
+
+    elements: tuple[str, ...] = setting(..., "measured elements: O first, then by atomic number")
+
+
+class DecomposeStatesStage(DecomposeStatesSettings):
+    """Stage ``decompose_states``, one element."""
+
+    element: str = setting(..., "the element")
+    series: tuple[str, ...] = setting(..., "names of its series in the aligned store")
+    references: tuple[tuple[float, ReferenceSource], ...] = setting(
+        ..., "valence and source of each reference, by increasing valence; paths are absolute"
+    )
+    formula: dict[str, float] | None = setting(..., "atoms per formula unit", unit="atoms")
+    density_g_cm3: float = setting(..., "mass density of the material", unit="g/cm³", gt=0.0)
+
+
+class ReconstructStatesStage(Settings):
+    """Stage ``reconstruct_states``, one element."""
+
+    solver: ReconstructStatesSettings = setting(..., "settings of the reconstruction")
+    reference: float | None = setting(..., "valence that deviations refer to; None: the mode")
+
+
+class UncertaintyStatesStage(UncertaintySettings):
+    """Stage ``uncertainty_states``, which repeats the reconstruction with resampled noise."""
+
+    solver: ReconstructStatesSettings = setting(..., "settings of the reconstruction")
+
+
+class MeasureStatesStage(MeasureStatesSettings):
+    """Stage ``measure_states``, all elements."""
 
     elements: tuple[str, ...] = setting(..., "measured elements: O first, then by atomic number")
 

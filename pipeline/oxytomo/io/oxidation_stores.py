@@ -125,9 +125,11 @@ def write_valence_maps(
     setup: FitSetup,
     stack: EnergyStack,
     options: MapOptions,
+    *,
     provenance: Provenance,
+    lines: Mapping[str, FloatArray],
 ) -> None:
-    """Write the fit of one element as a store."""
+    """Write the fit of one element, and the positions of its white line, as a store."""
     planes, fit = ("y", "x"), maps.fit
     write_store(
         path,
@@ -138,6 +140,10 @@ def write_valence_maps(
             "offsets": NamedArray(fit.offsets, ("background", *planes), "1"),
             "largest_od": NamedArray(maps.largest_od, planes, "1"),
             "status": NamedArray(maps.status, planes, "1"),
+            **{
+                f"white_line_{name}": NamedArray(array, planes, "electronvolt" if name != "status" else "1")
+                for name, array in lines.items()
+            },
             "energy_ev": NamedArray(setup.energy_ev, ("energy",), "electronvolt"),
             "used": NamedArray(setup.used, ("stack_energy",), "1"),
             "references": NamedArray(setup.references, ("energy", "reference"), "1"),

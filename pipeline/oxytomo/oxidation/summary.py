@@ -71,6 +71,7 @@ def oxidation_summary(
         "energy_offset_ev": facts["energy_offset_ev"],
         "energy_offset_error_ev": facts["energy_offset_error_ev"],
         "white_line_ev": facts["white_line_ev"],
+        "white_line": facts.get("white_line"),
         "valence_per_0_1_ev": valence_per_energy(element, spectra),
         "median_chi_square": float(np.median(element.chi_square[inside])) if n else None,
         "median_r_factor": float(np.median(element.r_factor[inside])) if n else None,

@@ -1,7 +1,7 @@
 """Conversion of one raw tilt series to optical density or signal, for any quantity."""
 
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -16,6 +16,9 @@ from oxytomo.preprocess.optical_density import (
     signal,
 )
 from oxytomo.slabs import View
+
+SAME_ENERGY_EV = 0.05
+"""Frames within this of an energy have it; monochromators repeat a set value better."""
 
 
 @dataclass(frozen=True)
@@ -171,6 +174,50 @@ class Ordered:
     normalized: Normalized
     value: Field
     order: IntArray
+
+
+def at_energy(series: TiltSeries, energy_ev: float, *, name: str) -> TiltSeries:
+    """Return the frames of one energy of a series that has several.
+
+    Flat fields must be common to all energies, because they cannot be attributed to one.
+
+    Raises
+    ------
+    InputError
+        If no frame has this energy.
+    """
+    chosen = np.flatnonzero(np.abs(series.energy_ev - energy_ev) <= SAME_ENERGY_EV)
+    if chosen.size == 0:
+        known = np.unique(np.round(series.energy_ev[np.isfinite(series.energy_ev)], 2))
+        raise InputError(
+            name,
+            expected=f"frames at {energy_ev:g} eV",
+            got=", ".join(f"{energy:g}" for energy in known[:8]) or "no energies in the file",
+            fix="correct 'energies_ev', or give 'energy_dataset' if the file has them elsewhere",
+        )
+    n_y, n_x = series.frames.shape[1:]
+
+    def own(values: Any) -> Any:
+        return None if values is None else values[chosen]
+
+    return replace(
+        series,
+        frames=View(
+            (chosen.size, n_y, n_x), series.frames.dtype, lambda key: series.frames[_places(chosen, key)]
+        ),
+        tilt_deg=series.tilt_deg[chosen],
+        energy_ev=series.energy_ev[chosen],
+        pixel_nm=series.pixel_nm[chosen],
+        flat_position=None,
+        variance=own(series.variance),
+        exposure_s=own(series.exposure_s),
+        ring_current_ma=own(series.ring_current_ma),
+    )
+
+
+def _places(chosen: IntArray, key: Any) -> Any:
+    first, *rest = key if isinstance(key, tuple) else (key,)
+    return (chosen[first], *rest)
 
 
 def transposed(series: TiltSeries) -> TiltSeries:

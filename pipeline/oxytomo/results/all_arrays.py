@@ -5,7 +5,14 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from oxytomo.results.arrays import ARRAY_TYPES, ELEMENT_ARRAYS, ArrayType, image_array, stored_array
+from oxytomo.results.arrays import (
+    ARRAY_TYPES,
+    ELEMENT_ARRAYS,
+    STATE_ARRAYS,
+    ArrayType,
+    image_array,
+    stored_array,
+)
 from oxytomo.results.errors import numbers_of
 from oxytomo.results.images import ImageChannel, Levels, OpenedImage
 
@@ -38,12 +45,27 @@ def array_readers(results: "Results") -> Readers:
             found[f"scattering/{name}"] = _from_store(
                 results, f"scattering/{name}", ArrayType(key, "intensity", said)
             )
+    for key in results.files.paths:
+        if key.startswith("chemical_state_reconstruct_"):
+            found |= _of_state(results, key.removeprefix("chemical_state_reconstruct_"))
     if "areal_density/areal_density" in found:
         found["areal_density/areal_density_sigma"] = lambda: _sigma(results)
     stored = {key.partition("/")[0] for key in found}
     for branch in results.images:
         if branch not in stored:
             found |= _from_image(results.images[branch])
+    return found
+
+
+def _of_state(results: "Results", element: str) -> Readers:
+    """Return the arrays of one element of the chemical-state branch."""
+    found: Readers = {}
+    for name, (store, array, definition, labels) in STATE_ARRAYS.items():
+        key = f"chemical_state_{store.format(element)}"
+        if key in results.files:
+            kind = ArrayType(key, array.format(element), f"{element}: {definition}", labels)
+            place = f"chemical_state/{element}_{name}"
+            found[place] = _from_store(results, place, kind)
     return found
 
 

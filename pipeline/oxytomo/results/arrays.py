@@ -101,12 +101,40 @@ ARRAY_TYPES: Mapping[str, ArrayType] = {
 }
 """Arrays by ``<branch>/<name>``; arrays of missing stores are left out."""
 
+STATE_NAMES = {0: "outside", 1: "reference", 2: "high", 3: "low"}
+STATE_ARRAYS: Mapping[str, tuple[str, str, str, Names]] = {
+    "density": ("reconstruct_{}", "density", "relative density of the element", {}),
+    "valence": ("reconstruct_{}", "valence", "valence; NaN outside the particle", {}),
+    "components": ("reconstruct_{}", "components", "density of each reference component", {}),
+    "particle": ("reconstruct_{}", "particle", "the solid particle", PARTICLE_NAMES),
+    "valence_sigma": (
+        "uncertainty_{}",
+        "deviation_sigma",
+        "standard error of the valence of a voxel, from reconstructions with resampled noise",
+        {},
+    ),
+    "classes": ("measure", "{}_classes", "class of each voxel by its valence", STATE_NAMES),
+    "confident": (
+        "measure",
+        "{}_confident",
+        "classes that noise leaves certain",
+        {**STATE_NAMES, 4: "undecided"},
+    ),
+}
+"""Arrays of the chemical-state branch of an element: name -> store, array, definition, labels."""
+
 ELEMENT_ARRAYS: Mapping[str, tuple[str, str]] = {
     "valence": ("valence", "sum of fraction × valence of the references; NaN where there is none"),
     "valence_error": ("valence_error", "standard error of the valence from photon noise"),
     "fractions": ("fractions", "fraction of each reference in the spectrum of the pixel"),
     "edge_jump": ("amount", "optical density by which the spectrum rises through the edge"),
     "chi_square": ("chi_square", "of the fit, per degree of freedom"),
+    "white_line": (
+        "white_line_position_ev",
+        "energy of the white line, from a polynomial around its maximum",
+    ),
+    "white_line_error": ("white_line_error_ev", "standard error of that energy from photon noise"),
+    "edge_energy": ("white_line_edge_ev", "energy of the rising side at half of the edge step"),
     "status": ("status", "whether the pixel has a valence, and why not"),
 }
 """Arrays of the store ``fit`` of an element: name -> array and definition."""

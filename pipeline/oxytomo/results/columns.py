@@ -30,6 +30,12 @@ _VOID_ENDS = {
     "contacts": _count("voids that it touches"),
 }
 
+_STATE_CLASSES = {
+    "reference": "voxels with a valence within the threshold of the reference",
+    "high": "voxels with a valence above it",
+    "low": "voxels with a valence below it",
+}
+
 TABLE_TYPES: Mapping[str, TableType] = {
     "shells": TableType(
         "composition",
@@ -101,6 +107,39 @@ TABLE_TYPES: Mapping[str, TableType] = {
             "misfit": _number("1", "difference to the re-projection / standard deviation"),
             "used": _count("0 for a frame that was left out"),
             "note": Column("text", definition="why it was left out"),
+        },
+    ),
+    "chemical_state_shells": TableType(
+        "chemical_state",
+        ("element", "shell", "shell_outer", "shell_inner", "mean_valence", "standard_error"),
+        {
+            "element": Column("text"),
+            "shell": _count("number from the rim"),
+            "shell_outer": _number("percent", "share of the volume outside its outer limit"),
+            "shell_inner": _number("percent", "share of the volume outside its inner limit"),
+            "depth_mean_nm": _number("nanometer", "mean depth of its voxels"),
+            "n_voxels": _count(_HINT["n_voxels"]),
+            "mean_valence": _number("1", "mean valence of its voxels"),
+            "standard_error": _number("1", _HINT["standard_error"]),
+            "standard_error_from": Column("text", definition="replicates, or none"),
+            "standard_deviation": _number("1", "of the valences of its voxels"),
+            **{name: _number("1", f"{text} / voxels of the shell") for name, text in _STATE_CLASSES.items()},
+        },
+    ),
+    "chemical_state_domains": TableType(
+        "chemical_state",
+        ("element", "class", "volume_nm3", "equivalent_diameter_nm", "depth_nm"),
+        {
+            "element": Column("text"),
+            "domain": _count("number"),
+            "class": Column("choice", definition="class of its voxels", choices=tuple(_STATE_CLASSES)),
+            "n_voxels": _count("voxels that are connected through faces"),
+            "volume_nm3": _number("nanometer^3"),
+            "equivalent_diameter_nm": _number("nanometer", "of the sphere of the same volume"),
+            **_CENTROIDS,
+            "depth_nm": _number("nanometer", "mean distance of its voxels to the outer surface"),
+            "depth_min_nm": _number("nanometer", "smallest of these distances"),
+            "touches_surface": Column("flag", definition="a voxel shares a face with the outside"),
         },
     ),
     "oxidation_shells": TableType(

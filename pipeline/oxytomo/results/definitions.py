@@ -104,6 +104,33 @@ VALENCE_STEP = (
 )
 
 
+STATE = (
+    "mean over the voxels of the particle; the interval holds noise and an uncertainty of the energy scale of "
+    f"{ENERGY_SCALE_EV:g} eV (standard deviation), which is nearly all of it"
+)
+
+
+def state_quantities(elements: Sequence[str]) -> tuple[Quantity, ...]:
+    """Return the quantities of the chemical-state branch."""
+    return tuple(
+        quantity
+        for element in elements
+        for quantity in (
+            Quantity(f"valence_{element}", "chemical_state", f"{element}, mean valence", "", STATE),
+            *(
+                Quantity(
+                    f"{name}_{element}",
+                    "chemical_state",
+                    f"{element}, {name} valence",
+                    "%",
+                    _FRACTION.format(f"a valence {side} the reference by more than the threshold"),
+                )
+                for name, side in (("high", "above"), ("low", "below"))
+            ),
+        )
+    )
+
+
 def valence_quantities(elements: Sequence[str]) -> tuple[Quantity, ...]:
     """Return the quantities of the oxidation branch."""
     return tuple(

@@ -21,6 +21,7 @@ KINDS = (
     "composition",
     "areal_density",
     "tomogram",
+    "chemical_state",
     "oxidation",
     "structure",
     "mechanics",

@@ -12,6 +12,7 @@ from oxytomo.results.definitions import (
     MECHANICS,
     STRUCTURE,
     Quantity,
+    state_quantities,
     valence_quantities,
 )
 from oxytomo.results.files import Files
@@ -84,6 +85,8 @@ def branch_numbers(files: Files, branch: str) -> dict[str, Number]:
         return composition_numbers(content)
     if branch == "structure":
         return structure_numbers(content)
+    if branch == "chemical_state":
+        return state_numbers(content["elements"])
     if branch == "mechanics":
         return mechanics_numbers(content)
     if branch == "scattering":
@@ -96,6 +99,19 @@ def composition_numbers(content: Mapping[str, Any]) -> dict[str, Number]:
     """Return the class fractions in ``phases.json``."""
     fractions = content["fractions"]
     return {one.key: _stored(one, fractions[one.key], 100.0) for one in COMPOSITION}
+
+
+def state_numbers(summary: Mapping[str, Any]) -> dict[str, Number]:
+    """Return mean valences and shares of the classes in ``chemical_state.json``."""
+    found = {}
+    for element, facts in summary.items():
+        mean, *shares = state_quantities([element])
+        of_energy = float_of(facts["model"]["valence_per_0_1_ev"]) / 0.1 * ENERGY_SCALE_EV
+        error = float(np.hypot(float_of(facts["standard_error"]), of_energy))
+        found[mean.key] = _normal(mean, float_of(facts["mean_valence"]), error)
+        for one in shares:
+            found[one.key] = _stored(one, facts["fractions"][one.key.partition("_")[0]], 100.0)
+    return found
 
 
 def structure_numbers(facts: Mapping[str, Any]) -> dict[str, Number]:

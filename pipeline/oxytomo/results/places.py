@@ -12,17 +12,29 @@ STORES: Mapping[Branch, tuple[str, ...]] = {
     "composition": ("align", "decompose", "reconstruct", "uncertainty", "classify"),
     "areal_density": ("align", "decompose"),
     "tomogram": ("align", "reconstruct"),
+    "chemical_state": ("align", "measure"),
     "oxidation": ("measure",),
     "structure": ("volume", "voids"),
     "mechanics": ("lithiate", "solve_stress"),
     "scattering": ("measure",),
 }
-ELEMENT_STORES = ("normalize", "register", "fit", "calibrate")
+ELEMENT_STORES = (
+    "normalize",
+    "register",
+    "fit",
+    "calibrate",
+    "decompose",
+    "reconstruct",
+    "uncertainty",
+)
 """Folders below the folder of a branch with one store per series, element or map."""
 TABLES: Mapping[str, str] = {
     "composition_measure": "phases.json",
     "shells": "composition_shells.csv",
     "domains": "domains.csv",
+    "chemical_state_summary": "chemical_state.json",
+    "chemical_state_shells": "chemical_state_shells.csv",
+    "chemical_state_domains": "chemical_state_domains.csv",
     "oxidation_summary": "oxidation.json",
     "oxidation_shells": "oxidation_shells.csv",
     "oxidation_profiles": "oxidation_profiles.csv",
@@ -58,6 +70,7 @@ JOINT = "branches"
 
 JSON_TABLES: Mapping[str, str] = {
     "composition": "composition_measure",
+    "chemical_state": "chemical_state_summary",
     "oxidation": "oxidation_summary",
     "structure": "structure_measure",
     "mechanics": "mechanics_measure",

@@ -212,6 +212,41 @@ class Tomogram(Brief):
 
 
 @dataclass(frozen=True, repr=False)
+class ElementState(Brief):
+    """Chemical state of one element in three dimensions; volumes are fields (n_z, n_y, n_x).
+
+    Attributes
+    ----------
+    element, voxel_nm : symbol, voxel size
+    density : relative density of the element
+    valence, sigma : NaN outside the particle; sigma is None before it is known
+    particle : not 0 inside
+    classes, confident : labels 1 reference, 2 high, 3 low, 4 undecided; None before they are known
+    summary : its part of ``chemical_state.json``, None before it is measured
+    shells : its rows of ``chemical_state_shells.csv``
+    """
+
+    element: str
+    voxel_nm: float
+    density: Field
+    valence: Field
+    particle: Field
+    sigma: Field | None = None
+    classes: Field | None = None
+    confident: Field | None = None
+    summary: Mapping[str, Any] | None = None
+    shells: "pd.DataFrame | None" = None
+
+
+@dataclass(frozen=True, repr=False)
+class ChemicalStates(Brief):
+    """Results of the chemical-state branch, one record per element."""
+
+    elements: Sequence[ElementState]
+    alignment: Alignment | None = None
+
+
+@dataclass(frozen=True, repr=False)
 class ElementValence(Brief):
     """Oxidation state of one element.
 

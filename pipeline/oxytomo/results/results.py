@@ -11,7 +11,14 @@ from oxytomo.io.stores import Store
 from oxytomo.results import read
 from oxytomo.results.all_arrays import array_readers
 from oxytomo.results.columns import TABLE_TYPES
-from oxytomo.results.definitions import COMPOSITION, MECHANICS, STRUCTURE, Quantity, valence_quantities
+from oxytomo.results.definitions import (
+    COMPOSITION,
+    MECHANICS,
+    STRUCTURE,
+    Quantity,
+    state_quantities,
+    valence_quantities,
+)
 from oxytomo.results.errors import no_such, numbers_of
 from oxytomo.results.files import Files
 from oxytomo.results.images import KINDS, OpenedImage, image_record, open_image
@@ -20,9 +27,11 @@ from oxytomo.results.numbers import Number, branch_numbers
 from oxytomo.results.places import JOINT, JSON_TABLES, STORES, find_results
 from oxytomo.results.read_oxidation import read_oxidation
 from oxytomo.results.read_scattering import read_scattering
+from oxytomo.results.read_states import read_chemical_state
 from oxytomo.results.records import (
     Alignment,
     ArealDensity,
+    ChemicalStates,
     Composition,
     Joint,
     Mechanics,
@@ -41,6 +50,7 @@ _READERS: Mapping[str, Callable[[Files], Any]] = {
     "composition": read.read_composition,
     "areal_density": read.read_areal_density,
     "tomogram": read.read_tomogram,
+    "chemical_state": read_chemical_state,
     "oxidation": read_oxidation,
     "structure": read.read_structure,
     "mechanics": read.read_mechanics,
@@ -94,6 +104,11 @@ class Results:
     def tomogram(self) -> Tomogram | None:
         """The tomogram branch."""
         return self.record("tomogram")
+
+    @property
+    def chemical_state(self) -> ChemicalStates | None:
+        """The chemical-state branch."""
+        return self.record("chemical_state")
 
     @property
     def oxidation(self) -> Oxidation | None:
@@ -171,9 +186,12 @@ class Results:
         """The quantities of the sample, from its existing tables."""
         with numbers_of(self.files.paths, "oxidation"):
             elements = list((self.files.json("oxidation_summary") or {"elements": ()})["elements"])
+        with numbers_of(self.files.paths, "chemical_state"):
+            states = list((self.files.json("chemical_state_summary") or {"elements": ()})["elements"])
         with numbers_of(self.files.paths, "scattering"):
             scattering = scattering_quantities(self.files.json("scattering_summary") or {})
-        known = (*COMPOSITION, *valence_quantities(elements), *STRUCTURE, *MECHANICS, *scattering)
+        own = (*COMPOSITION, *state_quantities(states), *valence_quantities(elements))
+        known = (*own, *STRUCTURE, *MECHANICS, *scattering)
         return [one for one in known if JSON_TABLES[one.branch] in self.files]
 
     def _numbers_of(self, branch: str) -> Mapping[str, Number]:

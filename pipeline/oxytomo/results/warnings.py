@@ -14,6 +14,7 @@ from oxytomo.results.places import JOINT
 from oxytomo.results.records import (
     Alignment,
     ArealDensity,
+    ChemicalStates,
     Composition,
     ElementValence,
     Joint,
@@ -42,6 +43,7 @@ LARGE_SYSTEMATIC = 0.3
 MANY_THICK = 0.1
 LARGE_CHI_SQUARE = 2.0
 LARGE_CHANGE = 0.1
+POOR_STATE_FIT, ENERGY_DOUBT_EV = 2.0, 0.2
 LARGE_RESIDUAL = 1e-3
 """Residual of the stress solver above which its numbers are in doubt."""
 """A valence depends on one reference if it changes by more than this without it."""
@@ -104,6 +106,47 @@ def tomogram_warnings(result: Tomogram) -> list[str]:
         *checks.check_alignment(result.alignment),
         *checks.check_invalid(result.alignment, None),
     ]
+
+
+def chemical_state_warnings(result: ChemicalStates) -> list[str]:
+    """Return the warnings of chemical states in three dimensions."""
+    found = []
+    for one in result.elements:
+        if one.summary is not None:
+            found += _state_warnings(one.element, one.summary)
+        if one.sigma is None or (one.summary or {}).get("noise") is None:
+            found.append(f"{one.element}: there is no σ of the voxels: every class is undecided.")
+    if result.alignment is None:
+        return [*found, *checks.check_there(None)]
+    return [*found, *alignment_warnings(result.alignment)]
+
+
+def _state_warnings(element: str, summary: Mapping[str, Any]) -> list[str]:
+    model = summary["model"]
+    found = [str(remark) for remark in model["remarks"]]
+    fit = model["chi_square_per_dof"]
+    if fit is None:
+        found.append(
+            f"{element}: the references could not be tested, because there are no more energies than unknowns."
+        )
+    elif fit > POOR_STATE_FIT:
+        found.append(
+            f"{element}: the references do not explain the spectra (χ² per degree of freedom {fit:.1f}): a component may be "
+            "missing, or the references are from another instrument or energy scale."
+        )
+    best, used = model["best_energy_offset_ev"], model["energy_offset_ev"]
+    if best is not None and abs(best - used) >= ENERGY_DOUBT_EV:
+        found.append(
+            f"{element}: the spectra fit best with {best:+.1f} eV added to the energies, {used:+.1f} eV was used: check the "
+            "energy scale."
+        )
+    difference = summary["valence_of_sums"] - summary["mean_valence"]
+    if abs(difference) > LARGE_CHANGE:
+        found.append(
+            f"{element}: the mean valence from the sums of all rays differs by {difference:+.2f} from that of the volume: "
+            "look for another object in the field, or for a wrong background."
+        )
+    return found
 
 
 def alignment_warnings(alignment: Alignment) -> list[str]:
@@ -233,6 +276,7 @@ _WARNINGS: Mapping[str, Callable[[Any], list[str]]] = {
     "composition": composition_warnings,
     "areal_density": areal_density_warnings,
     "tomogram": tomogram_warnings,
+    "chemical_state": chemical_state_warnings,
     "oxidation": oxidation_warnings,
     "structure": structure_warnings,
     "mechanics": mechanics_warnings,
@@ -246,7 +290,7 @@ def warnings_of(results: "Results", branch: str) -> list[str]:
     record = results.record(branch)
     if record is not None:
         return _WARNINGS[branch](record)
-    if branch not in ("composition", "areal_density", "tomogram"):
+    if branch not in ("composition", "areal_density", "tomogram", "chemical_state"):
         return []
     alignment = results.alignment(branch)
     return [] if alignment is None else alignment_warnings(alignment)

@@ -292,6 +292,32 @@ def export_tomogram(size: Sizes) -> Cost:
     return 93 + min(4.8 * size.volume, 800.0), 1.2 * size.volume, 2 + size.volume / 10
 
 
+def decompose_states(size: Sizes) -> Cost:
+    """Return the cost of the components of one element in every ray; blocks of tilts are read."""
+    memory = 300 + 2.5 * _field(size.sinograms) + min(2.5 * size.n_series * size.series, 800)
+    return memory, size.sinograms, STARTUP_S + size.n_series * size.series / 40
+
+
+def reconstruct_states(size: Sizes) -> Cost:
+    """Return the cost of density and valence of one element."""
+    return (
+        _solved(size, 23),
+        (size.elements + 4) * size.volume,
+        STARTUP_S + size.pass_seconds("reconstruct_states"),
+    )
+
+
+def uncertainty_states(size: Sizes) -> Cost:
+    """Return the cost of all replicates of one element."""
+    return (
+        _solved(size, 21 + 2.4 * size.repeats, REPEATED_MB),
+        (1 + size.repeats / 2) * size.volume,
+        STARTUP_S + size.pass_seconds("uncertainty_states"),
+    )
+
+
+measure_states, export_states = measure, export_composition
+
 normalize_stack = _stack(112, 5.2, 2)
 register_stack = _stack(262, 6.3, 2)
 fit_valence = _stack(256, 5.4, 0.2)

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from oxytomo.config import (
     ArealDensityConfig,
+    ChemicalStateConfig,
     CompositionConfig,
     DeviationSettings,
     MechanicsConfig,
@@ -97,9 +98,9 @@ def branch_sizes(config: BranchConfig, shapes: Shapes) -> Sizes:
         n_series=len(shapes),
         volume=voxels * FLOAT_BYTES / MB,
         area=0.0 if flat else deep * columns * FLOAT_BYTES / MB,
-        elements=len(config.measured) if isinstance(config, CompositionConfig | ArealDensityConfig) else 0,
+        elements=_solved_for(config),
         repeats=config.uncertainty.replicates + config.uncertainty.null_replicates
-        if isinstance(config, CompositionConfig)
+        if isinstance(config, CompositionConfig | ChemicalStateConfig)
         else 0,
         passes=_passes(config),
         rows=rows,
@@ -110,6 +111,13 @@ def branch_sizes(config: BranchConfig, shapes: Shapes) -> Sizes:
         else 0.0,
         total_variation=isinstance(config, TomogramConfig) and config.reconstruct.algorithm == "tv",
     )
+
+
+def _solved_for(config: BranchConfig) -> int:
+    """Return the number of sinograms of a job: elements, or components of one element."""
+    if isinstance(config, ChemicalStateConfig):
+        return max(len(config.spectra_of(element)) for element in config.measured)
+    return len(config.measured) if isinstance(config, CompositionConfig | ArealDensityConfig) else 0
 
 
 def structure_shape(shapes: Shapes) -> tuple[int, int, int]:
@@ -133,6 +141,10 @@ def _passes(config: BranchConfig) -> dict[str, float]:
         passes["reconstruct_tomogram"] = 1 if tomogram.algorithm == "fbp" else 2 * tomogram.iterations
         return passes
     repeats = config.uncertainty.replicates + config.uncertainty.null_replicates
+    if isinstance(config, ChemicalStateConfig):
+        deviation, density = 2.0 * config.reconstruct.iterations, 2.0 * config.reconstruct.element_iterations
+        own = {"reconstruct_states": 2 * deviation + (1 + _solved_for(config)) * density}
+        return passes | own | {"uncertainty_states": repeats * (deviation + density)}
     chosen, elements = config.reconstruct, len(config.measured)
     if isinstance(chosen, DeviationSettings):
         deviation, oxygen = 2.0 * chosen.iterations, 2.0 * chosen.element_iterations

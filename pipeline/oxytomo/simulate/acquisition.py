@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 from scipy.ndimage import gaussian_filter
@@ -109,6 +109,26 @@ class Truth:
     fractions: Mapping[str, FloatArray]
 
 
+class Scan(Protocol):
+    """Object and beam of an acquisition."""
+
+    def transmissions(self, series: int, *, shift_px: Float64Array, pixel_nm: float) -> FloatArray:
+        """Transmission of each pixel in each frame of a series."""
+
+    def beams(self, series: int, beam: FloatArray) -> tuple[FloatArray, FloatArray]:
+        """Mean counts without sample in the flats and in the frames of a series."""
+
+
+@dataclass(frozen=True, eq=False)
+class Recorded:
+    """Raw series of an acquisition by name, and what is random about them; see :class:`Truth`."""
+
+    series: dict[str, TiltSeries]
+    pixel_nm: Float64Array
+    shift_px: Float64Array
+    beam_intensity: Float64Array
+
+
 def outward_tilts_deg(limit_deg: float, step_deg: float) -> Float64Array:
     """Tilts in the order of a series that starts at 0 and proceeds to one end, then to the other.
 
@@ -145,11 +165,24 @@ def simulate_acquisition(
     series : by the names of ``acquisition.energies_ev``, in acquisition order
     truth : true input of the simulation
     """
-    _check(acquisition)
+    check_acquisition(acquisition)
     # Drawn first, with separate random numbers: the ideal frames do not change.
     scan = real_scan(
         phantom, acquisition, instrument, formula=formula, density_g_cm3=density_g_cm3, rng=rng.spawn(1)[0]
     )
+    recorded = recorded_series(acquisition, scan, rng=rng)
+    return recorded.series, _truth(scan, formula, recorded)
+
+
+def recorded_series(acquisition: Acquisition, scan: Scan, *, rng: np.random.Generator) -> Recorded:
+    """Record the frames, flats and darks of every series of an acquisition.
+
+    Parameters
+    ----------
+    acquisition : how an object is recorded
+    scan : transmissions of the object and the beam
+    rng : random numbers of shifts, beam and counts
+    """
     names = tuple(acquisition.energies_ev)
     n_series, n_frame = len(names), len(acquisition.tilt_deg)
     spread = acquisition.magnification_spread * (
@@ -172,7 +205,7 @@ def simulate_acquisition(
         dark = _counts(np.zeros((acquisition.n_dark, *pattern.shape), np.float32), hot, acquisition, rng)
         frames = _counts(transmission * (during * intensity[i][:, None, None]), hot, acquisition, rng)
         series[name] = _recorded(acquisition, name, float(pixels_nm[i]), frames, flat, dark)
-    return series, _truth(scan, formula, pixels_nm, shifts_px, intensity)
+    return Recorded(series, pixels_nm, shifts_px, intensity)
 
 
 def _recorded(
@@ -194,13 +227,7 @@ def _recorded(
     )
 
 
-def _truth(
-    scan: RealScan,
-    formula: Mapping[str, float],
-    pixels_nm: Float64Array,
-    shifts_px: Float64Array,
-    intensity: Float64Array,
-) -> Truth:
+def _truth(scan: RealScan, formula: Mapping[str, float], recorded: Recorded) -> Truth:
     """Return the object of an acquisition: the particle before damage, and its neighbours."""
     acquisition, phantom = scan.acquisition, scan.phantom
     shape = (acquisition.n_rows, acquisition.n_cols, acquisition.n_cols)
@@ -213,9 +240,9 @@ def _truth(
         energies_ev=np.array([*acquisition.energies_ev.values()], np.float64),
         tilt_deg=np.array(acquisition.tilt_deg, np.float64),
         pixel_nm=acquisition.pixel_nm,
-        series_pixel_nm=pixels_nm,
-        shift_px=shifts_px,
-        beam_intensity=intensity,
+        series_pixel_nm=recorded.pixel_nm,
+        shift_px=recorded.shift_px,
+        beam_intensity=recorded.beam_intensity,
         densities=densities,
         deviation=true_deviation(densities, fractions["solid"], elements=phantom.elements, formula=formula),
         fractions=fractions,
@@ -277,7 +304,8 @@ def _counts(mean: FloatArray, hot: BoolArray, acquisition: Acquisition, rng: np.
     return counts.astype(np.uint16 if counts.max(initial=0) <= np.iinfo(np.uint16).max else np.uint32)
 
 
-def _check(acquisition: Acquisition) -> None:
+def check_acquisition(acquisition: Acquisition) -> None:
+    """Refuse settings that do not make an acquisition."""
     tilts = np.asarray(acquisition.tilt_deg)
     positive = {
         "n_rows": acquisition.n_rows,

@@ -24,6 +24,9 @@ EDGES: Final = {
 TILT_LIMIT_DEG: Final = 65.0
 SIZE, TILTS, PHOTONS, PIXEL_NM, JITTER_PX, ENERGIES = 96, 66, 20000.0, 12.0, 1.0, 100
 """Detector pixels in each direction, tilts, counts without sample, pixel, shifts, energies."""
+STATE_ENERGIES: Final = 12
+STATE_VALENCE, STATE_STEP, STATE_LARGEST_OD = 3.2, 0.3, 2.0
+"""Valence of the particle, difference of its domains, optical density of the white line."""
 APERTURES_PX: Final = (0.75, 1.0, 2.0, 3.0)
 PORE_RADII_PX: Final = (2.0, 3.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 BLUR_PX, CONTRAST_TO_NOISE, SHADING = 1.0, 5.0, 0.05

@@ -62,20 +62,20 @@ def cathode_particle(
     radius_nm = diameter_nm / 2
     axes = radius_nm * rng.uniform(1 - ROUNDNESS, 1 + ROUNDNESS, 3)
     axes *= radius_nm / np.prod(axes) ** (1 / 3)
-    rotation = _random_rotation(rng)
+    rotation = random_rotation(rng)
     everything = dict.fromkeys(formula, 1.0)
     nothing = {name: -amount for name, amount in everything.items()}
     rim_oxygen = 1 / (1 + (deviation[0] + deviation[1]) / 2)
-    outline = _ellipsoid((0.0, 0.0, 0.0), axes, rotation, everything, "particle")
+    outline = ellipsoid((0.0, 0.0, 0.0), axes, rotation, everything, "particle")
     ellipsoids, core = [outline], outline
     if rim_nm > 0:
-        outline = _ellipsoid((0.0, 0.0, 0.0), axes, rotation, everything | {"O": rim_oxygen}, "particle")
-        core = _ellipsoid((0.0, 0.0, 0.0), axes - rim_nm, rotation, {"O": 1 - rim_oxygen}, "core")
+        outline = ellipsoid((0.0, 0.0, 0.0), axes, rotation, everything | {"O": rim_oxygen}, "particle")
+        core = ellipsoid((0.0, 0.0, 0.0), axes - rim_nm, rotation, {"O": 1 - rim_oxygen}, "core")
         ellipsoids = [outline, core]
     inclusions: list[Ellipsoid] = []
     if void_radius_nm > 0:
         void_axes = void_radius_nm * rng.uniform(0.9, 1.1, 3)
-        inclusions.append(_ellipsoid((0.0, 0.0, 0.0), void_axes, _random_rotation(rng), nothing, "void"))
+        inclusions.append(ellipsoid((0.0, 0.0, 0.0), void_axes, random_rotation(rng), nothing, "void"))
 
     draw = _Draw(rng, radius_nm, metals, deviation)
     plan: list[tuple[int, Kind, Callable[[], Float64Array], Callable[[], Mapping[str, float]]]] = [
@@ -86,7 +86,7 @@ def cathode_particle(
     ]
     for number, kind, draw_axes, draw_amount in plan:
         for _ in range(number):
-            inclusions.append(_placed(rng, core, inclusions, draw_axes, draw_amount(), kind))
+            inclusions.append(placed(rng, core, inclusions, draw_axes, draw_amount(), kind))
     return Phantom((*ellipsoids, *inclusions), tuple(formula))
 
 
@@ -184,18 +184,18 @@ def particle_with_balls(
     """
     check_formula(formula)
     metals, radius_nm = _metals(formula), diameter_nm / 2
-    outline = _ellipsoid(
+    outline = ellipsoid(
         (0.0, 0.0, 0.0), np.full(3, radius_nm), np.eye(3), dict.fromkeys(formula, 1.0), "particle"
     )
-    placed: list[Ellipsoid] = []
+    inclusions: list[Ellipsoid] = []
     for size_nm, deviation in sorted(balls, reverse=True):
         # Oxygen-poor: TM/O = 1 / (1 + a) with the amount a of oxygen; oxygen-rich: TM/O = 1 + a of
         # the metals.
         amount = {"O": 1 / (1 + deviation) - 1} if deviation > 0 else dict.fromkeys(metals, deviation)
         kind: Kind = "oxygen_poor" if deviation > 0 else "oxygen_rich"
         axes = np.full(3, size_nm / 2)
-        placed.append(_placed(rng, outline, placed, axes.copy, amount, kind))
-    return Phantom((outline, *placed), tuple(formula))
+        inclusions.append(placed(rng, outline, inclusions, axes.copy, amount, kind))
+    return Phantom((outline, *inclusions), tuple(formula))
 
 
 def apart(first: Ellipsoid, second: Ellipsoid) -> bool:
@@ -221,7 +221,7 @@ def inside(inner: Ellipsoid, outer: Ellipsoid) -> bool:
     return bool(np.linalg.norm(centre) + np.sqrt(longest) < 1)
 
 
-def _placed(
+def placed(
     rng: np.random.Generator,
     core: Ellipsoid,
     others: list[Ellipsoid],
@@ -235,7 +235,7 @@ def _placed(
         direction *= rng.uniform() ** (1 / 3) / np.linalg.norm(direction)
         centre = np.asarray(core.rotation) @ (np.asarray(core.semi_axes_nm) * direction)
         z, y, x = centre.tolist()
-        candidate = _ellipsoid((z, y, x), draw_axes(), _random_rotation(rng), amount, kind)
+        candidate = ellipsoid((z, y, x), draw_axes(), random_rotation(rng), amount, kind)
         if inside(candidate, core) and all(apart(candidate, other) for other in others):
             return candidate
     raise ConfigError(
@@ -246,18 +246,20 @@ def _placed(
     )
 
 
-def _ellipsoid(
+def ellipsoid(
     centre_nm: tuple[float, float, float],
     axes_nm: Float64Array,
     rotation: Float64Array,
     amount: Mapping[str, float],
     kind: Kind,
 ) -> Ellipsoid:
+    """Return an ellipsoid with three semi-axes, nm."""
     a, b, c = (float(axis) for axis in axes_nm)
     return Ellipsoid(centre_nm, (a, b, c), rotation, dict(amount), kind)
 
 
-def _random_rotation(rng: np.random.Generator) -> Float64Array:
+def random_rotation(rng: np.random.Generator) -> Float64Array:
+    """Return a random orthogonal matrix."""
     q, r = np.linalg.qr(rng.normal(size=(3, 3)))
     return q * np.sign(np.diag(r))
 

@@ -28,7 +28,8 @@ class Stage:
     branches : branches that run the stage, its main branch first; empty: the whole sample, or all
         samples
     routes : in the branch ``structure``, the kinds of input that need it; empty: all
-    jobs : unit of a job: series or elements, parts of a particle, replicates
+    jobs : unit of a job: series (elements, in the oxidation branch), elements that have several
+        series, parts of a particle, replicates
     part_of : the stage whose work its jobs do, if that is divided into parts
     for_mode : needed only if the reference is the mode of the particle
     raw : raw files in its settings: series or volume, references, a mask, labels
@@ -54,7 +55,7 @@ class Stage:
     cost: str | None = None
     branches: tuple[str, ...] = ()
     routes: tuple[str, ...] = ()
-    jobs: Literal["", "series", "parts", "replicates"] = ""
+    jobs: Literal["", "series", "elements", "parts", "replicates"] = ""
     part_of: str = ""
     for_mode: bool = False
     raw: Literal["", "source", "references", "mask", "labels"] = ""
@@ -82,6 +83,7 @@ class Stage:
 
 
 _COMPOSITION, _OXIDATION, _STRUCTURE = ("composition",), ("oxidation",), (STRUCTURE,)
+_STATES = ("chemical_state",)
 _MECHANICS = (MECHANICS,)
 _SCATTERING = ("scattering",)
 _PROJECTED = ("projections", "phase_maps")
@@ -89,10 +91,10 @@ _PROJECTED = ("projections", "phase_maps")
 # fmt: off
 _ROWS = (
     Stage("normalize", "shared", version=6, settings="NormalizeStage",
-          branches=("composition", "areal_density", "tomogram", "structure"), routes=_PROJECTED,
-          jobs="series", raw="source", store="normalize/{job}.zarr", group="prepare"),
+          branches=("composition", "areal_density", "tomogram", "chemical_state", "structure"),
+          routes=_PROJECTED, jobs="series", raw="source", store="normalize/{job}.zarr", group="prepare"),
     Stage("align", "composition", version=8, settings="AlignStage",
-          branches=("composition", "areal_density", "tomogram"), inputs={"*": "normalize/*"},
+          branches=("composition", "areal_density", "tomogram", "chemical_state"), inputs={"*": "normalize/*"},
           store="align.zarr", products={"table": "alignment.csv"}, group="prepare"),
     Stage("decompose", "composition", version=5, settings="DecomposeStage",
           branches=("composition", "areal_density"), inputs={"align": "align"}, store="decompose.zarr",
@@ -142,15 +144,35 @@ _ROWS = (
           branches=("tomogram",), inputs={"align": "align"}, store="reconstruct.zarr", group="volume"),
     Stage("export_tomogram", "shared", version=1, settings="ExportStage", branches=("tomogram",),
           inputs={"reconstruct": "reconstruct"}, products={"store": "tomogram.ome.zarr"}, group="volume"),
+    Stage("decompose_states", "chemical_state", version=1, settings="DecomposeStatesStage",
+          branches=_STATES, jobs="elements", raw="references", inputs={"align": "align"},
+          store="decompose/{job}.zarr"),
+    Stage("reconstruct_states", "chemical_state", version=1, settings="ReconstructStatesStage",
+          branches=_STATES, jobs="elements", inputs={"decompose": "decompose/{job}"},
+          store="reconstruct/{job}.zarr"),
+    Stage("uncertainty_states", "chemical_state", version=1, settings="UncertaintyStatesStage",
+          branches=_STATES, jobs="elements",
+          inputs={"decompose": "decompose/{job}", "reconstruct": "reconstruct/{job}"},
+          store="uncertainty/{job}.zarr"),
+    Stage("measure_states", "chemical_state", version=1, settings="MeasureStatesStage", branches=_STATES,
+          inputs={"decompose_*": "decompose/*", "reconstruct_*": "reconstruct/*",
+                  "uncertainty_*": "uncertainty/*"},
+          store="measure.zarr",
+          products={"states": "chemical_state.json", "shells": "chemical_state_shells.csv",
+                    "domains": "chemical_state_domains.csv"},
+          group="states"),
+    Stage("export_states", "chemical_state", version=1, settings="ExportStage", branches=_STATES,
+          inputs={"reconstruct_*": "reconstruct/*", "uncertainty_*": "uncertainty/*", "measure": "measure"},
+          products={"store": "chemical_state.ome.zarr"}, group="states"),
     Stage("normalize_stack", "oxidation", version=2, settings="NormalizeStackStage", branches=_OXIDATION,
           jobs="series", raw="source", store="normalize/{job}.zarr", group="stack"),
     Stage("register_stack", "oxidation", version=3, settings="RegisterStackStage", branches=_OXIDATION,
           jobs="series", inputs={"normalize": "normalize/{job}"}, store="register/{job}.zarr",
           group="stack"),
-    Stage("fit_valence", "oxidation", version=3, settings="FitValenceStage", branches=_OXIDATION,
+    Stage("fit_valence", "oxidation", version=4, settings="FitValenceStage", branches=_OXIDATION,
           jobs="series", raw="references", inputs={"register": "register/{job}"}, store="fit/{job}.zarr",
           group="stack"),
-    Stage("measure_oxidation", "oxidation", version=2, settings="MeasureOxidationStage",
+    Stage("measure_oxidation", "oxidation", version=3, settings="MeasureOxidationStage",
           branches=_OXIDATION, inputs={"fit_*": "fit/*", "register_*": "register/*"}, store="measure.zarr",
           products={"shells": "oxidation_shells.csv", "particles": "oxidation_particles.csv",
                     "profiles": "oxidation_profiles.csv", "summary": "oxidation.json"},

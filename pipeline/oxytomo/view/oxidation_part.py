@@ -83,6 +83,7 @@ def _quantities(one: ElementValence) -> list[Quantity]:
             "highest point of the sample's mean spectrum within the window, after an offset of "
             f"{s['energy_offset_ev']:+.3f} eV",
         ),
+        *_line_quantities(one),
         Quantity(
             f"{e}, condition number",
             f"{s['condition_number']:.1f}",
@@ -99,6 +100,26 @@ def _quantities(one: ElementValence) -> list[Quantity]:
             "median over pixels of Σ residual² / Σ (spectrum − background)²",
         ),
     ]
+
+
+def _line_quantities(one: ElementValence) -> list[Quantity]:
+    """Return the white line of the pixels, which needs no references."""
+    line = one.summary.get("white_line")
+    if not line or line["median_ev"] is None:
+        return []
+    edge = line["edge_median_ev"]
+    found = [
+        Quantity(
+            f"{one.element}, white line of pixels",
+            f"{line['median_ev']:.2f} eV, spread {line['standard_deviation_ev']:.2f} eV",
+            "median over pixels of the maximum of a polynomial fitted around the highest point; its standard error in a pixel is "
+            f"{line['median_error_ev']:.2f} eV (median)",
+        )
+    ]
+    if edge is not None:
+        text = "median over pixels of the energy of the rising side at half of the edge step"
+        found.append(Quantity(f"{one.element}, edge of pixels", f"{edge:.2f} eV", text))
+    return found
 
 
 def _shells(elements: Sequence[ElementValence]) -> Section:

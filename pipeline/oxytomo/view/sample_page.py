@@ -18,6 +18,7 @@ from oxytomo.view.oxidation_part import oxidation_part
 from oxytomo.view.paper import save_figure
 from oxytomo.view.report import Part, build_report, footer, record_of
 from oxytomo.view.scattering_part import scattering_part
+from oxytomo.view.states_part import chemical_state_part
 from oxytomo.view.stress_part import stress_part
 from oxytomo.view.structure_part import structure_part
 
@@ -25,6 +26,7 @@ TITLES: Mapping[Branch, str] = {
     "composition": "composition",
     "areal_density": "areal density",
     "tomogram": "tomogram",
+    "chemical_state": "chemical state",
     "oxidation": "oxidation",
     "structure": "structure",
     "mechanics": "stress",
@@ -34,6 +36,7 @@ _PARTS: Mapping[str, Callable[[Any], Part]] = {
     "composition": composition_part,
     "areal_density": areal_density_part,
     "tomogram": tomogram_part,
+    "chemical_state": chemical_state_part,
     "oxidation": oxidation_part,
     "structure": structure_part,
     "mechanics": stress_part,

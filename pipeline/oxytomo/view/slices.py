@@ -1,6 +1,6 @@
 """Images: slices through volumes, maps, sinograms."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -151,7 +151,13 @@ def slice_figure(
 
 
 @house_style
-def class_slices(phases: Field, particle: Field | None, *, voxel_nm: float) -> Figure:
+def class_slices(
+    phases: Field,
+    particle: Field | None,
+    *,
+    voxel_nm: float,
+    names: Mapping[int, str] = CLASS_NAMES,
+) -> Figure:
     """Show three orthogonal slices of classes through the centre of the particle.
 
     Parameters
@@ -159,6 +165,7 @@ def class_slices(phases: Field, particle: Field | None, *, voxel_nm: float) -> F
     phases : (n_z, n_y, n_x) labels 0 to 4
     particle : nonzero inside, of the same shape; None: all voxels with a class
     voxel_nm : voxel size
+    names : names of the labels
     """
     cuts = centre_cuts(phases, phases if particle is None else particle, voxel_nm=voxel_nm)
     figure = new_figure(WIDTH_IN, row_height(cuts) + 0.3)
@@ -166,9 +173,9 @@ def class_slices(phases: Field, particle: Field | None, *, voxel_nm: float) -> F
     for axes, cut in zip(panels, cuts, strict=True):
         show_cut(axes, cut, pixel_nm=voxel_nm, cmap=class_color_map(), vmin=-0.5, vmax=4.5)
     there = {int(value) for (part,) in in_parts(phases) for value in np.unique(part)}
-    present = [value for value in CLASS_NAMES if value in there]
+    present = [value for value in names if value in there]
     handles = [
-        Patch(facecolor=CLASS_COLORS[value], edgecolor=SOFT_INK, linewidth=0.5, label=CLASS_NAMES[value])
+        Patch(facecolor=CLASS_COLORS[value], edgecolor=SOFT_INK, linewidth=0.5, label=names[value])
         for value in present
     ]
     if handles:

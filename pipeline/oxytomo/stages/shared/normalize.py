@@ -26,6 +26,8 @@ def run(
     source, name = settings.source, settings.series
     raw = {f"raw_{i}": path for i, path in enumerate(source_files(source))}
     series = read_tilt_series(read_request(source))
+    if source.only_energy_ev is not None:
+        series = tilt_series.at_energy(series, source.only_energy_ev, name=name)
     if source.tilt_axis == "horizontal":
         series = tilt_series.transposed(series)
     check_same_shape(f"{name}: flat field", series.frames, series.flat)

@@ -73,7 +73,7 @@ if not WITH_CONDA:
 
 wildcard_constraints:
     sample=ANY_SAMPLE,
-    branch="composition|areal_density|tomogram|oxidation|structure|mechanics|scattering",
+    branch="composition|areal_density|tomogram|chemical_state|oxidation|structure|mechanics|scattering",
     job="[A-Za-z0-9_]+",
 
 

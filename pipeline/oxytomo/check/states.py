@@ -1,0 +1,67 @@
+"""Check the series and references of the chemical-state branch."""
+
+from collections.abc import Iterator, Mapping
+
+import numpy as np
+
+from oxytomo.check.plausible import require_files
+from oxytomo.check.series import SeriesFacts
+from oxytomo.chemical_state.spectra import SpectraOptions, component_spectra
+from oxytomo.config import ChemicalStateConfig, DecomposeStatesStage
+from oxytomo.config.plan import reference_files
+from oxytomo.errors import InputError, PipelineError
+from oxytomo.io.references import read_references
+
+SAME_ENERGY_EV = 0.01
+
+
+def state_problems(
+    config: ChemicalStateConfig, facts: Mapping[str, SeriesFacts], place: str
+) -> Iterator[PipelineError]:
+    """Yield what is wrong with the energies and references of each element."""
+    for element in config.measured:
+        own = {name: facts[name] for name in config.names_of(element)}
+        unknown = [fact.place for fact in own.values() if not np.isfinite(fact.energy_ev)]
+        if unknown:
+            yield InputError(
+                unknown[0],
+                expected="a photon energy",
+                got="none in the file",
+                fix="give 'energy_ev:' beside the images",
+            )
+            continue
+        yield from _same_energies(own)
+        try:
+            _check_spectra(config, element, [fact.energy_ev for fact in own.values()], place)
+        except PipelineError as error:
+            yield error
+
+
+def _same_energies(facts: Mapping[str, SeriesFacts]) -> Iterator[PipelineError]:
+    seen: list[SeriesFacts] = []
+    for fact in facts.values():
+        for other in seen:
+            if abs(fact.energy_ev - other.energy_ev) < SAME_ENERGY_EV:
+                yield InputError(
+                    fact.place,
+                    expected="an energy of its own",
+                    got=f"{fact.energy_ev:g} eV, the energy of {other.place}",
+                    fix="correct 'energy_ev:', or leave out one of the two",
+                )
+        seen.append(fact)
+
+
+def _check_spectra(config: ChemicalStateConfig, element: str, energies: list[float], place: str) -> None:
+    """Raise if references are missing, too short, swapped or not separated by the energies."""
+    require_files(f"{place}.references.{element}", reference_files(config, element))
+    settings = DecomposeStatesStage(
+        **dict(config.decompose),
+        element=element,
+        series=config.names_of(element),
+        references=config.spectra_of(element),
+        formula=config.formula,
+        density_g_cm3=config.density_g_cm3,
+    )
+    offset = settings.energy_offset_ev if isinstance(settings.energy_offset_ev, float) else 0.0
+    references = read_references(settings.references)
+    component_spectra(np.array(energies) + offset, references, settings.options(SpectraOptions))

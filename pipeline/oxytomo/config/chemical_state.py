@@ -1,0 +1,270 @@
+"""Settings of the chemical-state branch: valence in three dimensions from many energies."""
+
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+from pydantic import BeforeValidator, Field, field_validator, model_validator
+
+from oxytomo.config.base import Settings, rejected, setting
+from oxytomo.config.elements import Formula, checked_formula, known_elements, ordered
+from oxytomo.config.oxidation import (
+    EnergyOffset,
+    EnergyWindow,
+    Spectra,
+    require_references,
+    sorted_spectra,
+    valences_as_text,
+)
+from oxytomo.config.ranges import DENSITY_G_CM3, WEIGHT
+from oxytomo.config.settings import (
+    AlignSettings,
+    Energy,
+    ExportSettings,
+    NormalizeSettings,
+    UncertaintySettings,
+)
+from oxytomo.config.source import ReferenceSource, Source
+
+MOST_ENERGIES = 400
+Valence = Annotated[float, Field(ge=-4.0, le=8.0)]
+
+
+def _by_energy(value: Any) -> Any:
+    """Return one source per energy: of a list, or of one file with several energies."""
+    if isinstance(value, Mapping) and "energies_ev" in value:
+        shared = {key: one for key, one in value.items() if key != "energies_ev"}
+        energies = value["energies_ev"]
+        if not isinstance(energies, list | tuple) or len(energies) > MOST_ENERGIES:
+            raise rejected(
+                f"a list of at most {MOST_ENERGIES} energies", repr(energies)[:80], "list them in eV"
+            )
+        return [{**shared, "only_energy_ev": energy} for energy in energies]
+    if isinstance(value, str | Mapping):
+        fix = "list one file per energy, or give one file with 'energies_ev: [...]' beside 'images'"
+        raise rejected("tilt series at two or more energies", "one file", fix)
+    return value
+
+
+SeriesOfEnergies = Annotated[
+    tuple[Source, ...],
+    BeforeValidator(_by_energy, json_schema_input_type=tuple[Source, ...] | dict[str, Any]),
+]
+"""Tilt series of one element: a list with one file per energy, or one file with ``energies_ev``."""
+
+
+class DecomposeStatesSettings(Settings):
+    """Decomposition of the energies into chemical components of an element."""
+
+    background: Literal["auto", "free", "tied"] = setting(
+        "auto",
+        "absorption of everything else: free in every ray, or tied to the element by the formula; "
+        "auto: free if an energy below the edge and enough energies allow it",
+    )
+    energy_offset_ev: EnergyOffset | Literal["fit"] = setting(
+        0.0,
+        "energy to add to the energies of the series; fit: find it by comparison with the references",
+        unit="eV",
+    )
+    pre_edge_ev: EnergyWindow | None = setting(
+        None, "energy range below the edge; empty: below the tabulated edge", unit="eV"
+    )
+    post_edge_ev: EnergyWindow | None = setting(
+        None,
+        "energy range above all white lines, where the references are scaled to 1; empty: from the "
+        "tabulated edges",
+        unit="eV",
+    )
+    references_normalized: bool = setting(
+        False, "the references already have a pre-edge of 0 and an edge jump of 1"
+    )
+    max_condition: float = setting(
+        100.0,
+        "largest accepted condition number of the spectra together with the background",
+        gt=1.0,
+        le=1e6,
+        expert=True,
+    )
+
+    @model_validator(mode="after")
+    def _windows_rise(self) -> "DecomposeStatesSettings":
+        """Require windows of finite width."""
+        for name in ("pre_edge_ev", "post_edge_ev"):
+            window: tuple[Energy, Energy] | None = getattr(self, name)
+            if window is not None and not window[0] < window[1]:
+                raise rejected("[low, high] with low < high", str(list(window)), "correct it", key=name)
+        return self
+
+
+class ReconstructStatesSettings(Settings):
+    """Reconstruction of the density of an element, and of the deviation of its valence."""
+
+    iterations: int = setting(
+        200,
+        "largest number of iterations for the deviation; stops earlier on convergence",
+        unit="iterations",
+        ge=1,
+        le=5000,
+    )
+    tv_weight: float | None = setting(
+        None,
+        "deviation: weight of the total variation; empty: chosen from the noise",
+        ge=0.0,
+        le=WEIGHT,
+        expert=True,
+    )
+    l1_weight: float = setting(
+        0.0,
+        "weight of a sparsity term of the deviation, which draws the valence to the reference",
+        ge=0.0,
+        le=WEIGHT,
+        expert=True,
+    )
+    element_iterations: int = setting(
+        60,
+        "largest number of iterations for the density",
+        unit="iterations",
+        ge=1,
+        le=5000,
+        expert=True,
+    )
+    element_tv_weight: float | None = setting(
+        None,
+        "density: weight of the total variation; empty: chosen from the noise",
+        ge=0.0,
+        le=WEIGHT,
+        expert=True,
+    )
+    psf_px: float = setting(
+        0.8,
+        "standard deviation of the point spread function on the detector, included in the model; 0: "
+        "not included",
+        unit="px",
+        ge=0.0,
+        le=5.0,
+    )
+
+
+class MeasureStatesSettings(Settings):
+    """Classes, shells and domains of the valence."""
+
+    threshold: float = setting(
+        0.15,
+        "difference from the reference valence above which a voxel is called high or low",
+        gt=0.0,
+        le=8.0,
+    )
+    confidence: float = setting(
+        0.95,
+        "required probability that a voxel is on its side of the threshold; otherwise it is undecided",
+        unit="fraction",
+        gt=0.5,
+        lt=1.0,
+    )
+    shells: int = setting(5, "number of shells of equal volume from rim to centre", ge=1, le=100)
+    min_domain_voxels: int = setting(
+        8, "domains smaller than this are not listed", unit="voxels", ge=1, le=10**9
+    )
+
+
+class ChemicalStateConfig(Settings):
+    """Valence of elements in three dimensions, from tilt series at several energies of an edge."""
+
+    series: dict[str, SeriesOfEnergies] = setting(
+        ..., "for each element, a tilt series per energy, or one file with 'energies_ev'", min_length=1
+    )
+    references: dict[str, dict[str, Spectra]] = setting(
+        ..., "for each element, the reference spectra by valence"
+    )
+    formula: Formula | None = setting(
+        None,
+        "atoms per formula unit of the material; empty: densities are relative, and the background "
+        "is free in every ray",
+        unit="atoms",
+    )
+    density_g_cm3: float = setting(
+        4.2, "mass density of the material", unit="g/cm³", ge=DENSITY_G_CM3[0], le=DENSITY_G_CM3[1]
+    )
+    reference: Valence | Literal["mode"] | dict[str, Valence | Literal["mode"]] = setting(
+        "mode",
+        "valence that deviations and classes refer to, for single elements as Mn: 3.5; mode: the "
+        "most frequent valence of the particle",
+    )
+    normalize: NormalizeSettings = setting(NormalizeSettings(), "conversion of counts to optical density")
+    align: AlignSettings = setting(AlignSettings(), "alignment: shifts, tilt axis, magnification")
+    decompose: DecomposeStatesSettings = setting(
+        DecomposeStatesSettings(), "decomposition of the energies into chemical components"
+    )
+    reconstruct: ReconstructStatesSettings = setting(
+        ReconstructStatesSettings(), "reconstruction of density and valence"
+    )
+    uncertainty: UncertaintySettings = setting(UncertaintySettings(), "noise replicates and null run")
+    measure: MeasureStatesSettings = setting(
+        MeasureStatesSettings(), "classes, shells and domains of the valence"
+    )
+    export: ExportSettings = setting(ExportSettings(), "OME-Zarr")
+
+    _symbols = field_validator("series", mode="before")(
+        lambda value: known_elements(value, what="the series")
+    )
+    _atoms = field_validator("formula")(checked_formula)
+
+    @field_validator("references", mode="before")
+    @classmethod
+    def _valences_as_text(cls, value: Any) -> Any:
+        """Accept valences without quotes."""
+        return valences_as_text(value)
+
+    @model_validator(mode="after")
+    def _complete(self) -> "ChemicalStateConfig":
+        """Require references and two energies of every element, and a formula that contains it."""
+        for element in self.measured:
+            require_references(self.references.get(element) or {}, element)
+            if len(self.series[element]) < 2:
+                raise rejected(
+                    "tilt series at two or more energies",
+                    str(len(self.series[element])),
+                    "give one file per energy",
+                    key=f"series.{element}",
+                )
+            if self.formula is not None and element not in self.formula:
+                raise rejected(
+                    f"a formula with {element}",
+                    ", ".join(self.formula),
+                    f"add {element}, or leave the formula out",
+                    key="formula",
+                )
+        named = self.reference if isinstance(self.reference, dict) else {}
+        for key, elements in (("references", self.references), ("reference", named)):
+            extra = [element for element in elements if element not in self.series]
+            if extra:
+                raise rejected(
+                    f"elements with series ({', '.join(self.measured)})", extra[0], "correct it", key=key
+                )
+        return self
+
+    @property
+    def measured(self) -> tuple[str, ...]:
+        """Measured elements: O first, then by atomic number."""
+        return ordered(self.series)
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """Tilt series by name, ``Ni_1``, ``Ni_2`` … in the given order."""
+        return {
+            f"{element}_{number}": source
+            for element in self.measured
+            for number, source in enumerate(self.series[element], start=1)
+        }
+
+    def names_of(self, element: str) -> tuple[str, ...]:
+        """Return the names of the series of one element."""
+        return tuple(f"{element}_{number}" for number in range(1, 1 + len(self.series[element])))
+
+    def reference_of(self, element: str) -> float | None:
+        """Return the reference valence of one element, None for the mode of the particle."""
+        value = self.reference.get(element, "mode") if isinstance(self.reference, dict) else self.reference
+        return None if isinstance(value, str) else value
+
+    def spectra_of(self, element: str) -> tuple[tuple[float, ReferenceSource], ...]:
+        """Return the references of one element and their valences, sorted by valence."""
+        return sorted_spectra(self.references[element], element)

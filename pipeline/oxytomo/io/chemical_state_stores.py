@@ -1,0 +1,165 @@
+"""Stores of the chemical-state branch as input of the numerical functions, and back."""
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from oxytomo.arrays import Field
+from oxytomo.chemical_state.columns import StateColumns
+from oxytomo.chemical_state.decomposition import StateAmounts, StateSeries, unsolved_rays
+from oxytomo.chemical_state.measures import StateParticle
+from oxytomo.chemical_state.reconstruction import ChemicalState
+from oxytomo.composition.averaging import AveragedRepeats
+from oxytomo.composition.result import Composition
+from oxytomo.io.composition_store import VOLUME
+from oxytomo.io.scratch import IN_MEMORY_BYTES
+from oxytomo.io.stores import NamedArray, Provenance, Store, write_store
+from oxytomo.measure.composition import particle_box
+from oxytomo.slabs import mapped, plane, reordered, window
+from oxytomo.units import NM_PER_UM
+
+
+def element_series(store: Store, element: str, names: Sequence[str]) -> StateSeries:
+    """Return the series of one element in an aligned store; frames are read on access."""
+    stored = [str(name) for name in store.attributes["series"]]
+    rows = np.array([stored.index(name) for name in names], np.int64)
+    return StateSeries(
+        element,
+        reordered(store.field("value"), rows),
+        reordered(store.field("variance"), rows),
+        np.array(store.attributes["energies_ev"], np.float64)[rows],
+        float(store.attributes["pixel_nm"]),
+    )
+
+
+def write_state_amounts(
+    path: Path,
+    found: StateAmounts,
+    aligned: Store,
+    series: Sequence[str],
+    *,
+    element: str,
+    provenance: Provenance,
+) -> None:
+    """Write the components in every ray, and what is kept of the aligned store."""
+    rays = ("tilt", "y", "x")
+    write_store(
+        path,
+        {
+            "areal": NamedArray(found.areal, ("component", *rays), "micrometer"),
+            "covariance": NamedArray(found.covariance, ("pair", *rays), "micrometer^2"),
+            "tilt_deg": NamedArray(aligned["tilt_deg"], ("tilt",), "degree"),
+        },
+        provenance=provenance,
+        attributes={
+            "element": element,
+            "valences": found.spectra.valences.tolist(),
+            "components": list(found.spectra.names),
+            "pixel_nm": float(aligned.attributes["pixel_nm"]),
+            "invalid": {name: aligned.attributes["invalid"][name] for name in series},
+            "unsolved_rays": unsolved_rays(found.areal),
+            "n_rays": int(np.prod(found.areal.shape[1:])),
+            "model": found.record,
+        },
+    )
+
+
+def state_columns(store: Store, reference_valence: float) -> StateColumns:
+    """Return the component sinograms of a decomposed store; large ones stay on disk."""
+
+    def array(name: str) -> Field:
+        stored = store.array(name)
+        return store[name] if stored.nbytes <= IN_MEMORY_BYTES else stored
+
+    valences = np.array(store.attributes["valences"], np.float64)
+    return StateColumns(
+        areal=array("areal"),
+        covariance=array("covariance"),
+        tilt_deg=store["tilt_deg"],
+        atoms=np.ones(valences.size),
+        pixel_um=float(store.attributes["pixel_nm"]) / NM_PER_UM,
+        valences=valences,
+        reference_valence=reference_valence,
+    )
+
+
+def write_state(path: Path, state: ChemicalState, decomposed: Store, provenance: Provenance) -> None:
+    """Write density, valence, components and particle of one element."""
+    result, tilt_deg = state.result, decomposed["tilt_deg"]
+    write_store(
+        path,
+        {
+            "density": NamedArray(plane(result.elements, 0), VOLUME, "1"),
+            "components": NamedArray(state.components, ("component", *VOLUME), "1"),
+            "valence": NamedArray(state.valence, VOLUME, "1"),
+            "deviation": NamedArray(result.deviation, VOLUME, "1"),
+            "difference": NamedArray(result.difference, VOLUME, "1"),
+            "particle": NamedArray(result.particle, VOLUME, "1"),
+        },
+        provenance=provenance,
+        attributes={
+            **{name: decomposed.attributes[name] for name in ("element", "valences", "components")},
+            "pixel_nm": decomposed.attributes["pixel_nm"],
+            "n_tilt": int(tilt_deg.size),
+            "tilt_range_deg": [float(tilt_deg.min()), float(tilt_deg.max())],
+            "reference_valence": state.reference_valence,
+            "solver": result.record,
+        },
+    )
+
+
+def stored_state(store: Store) -> Composition:
+    """Return a reconstructed state as input of replicates; slices are read on access."""
+    density = store["density"]
+    return Composition(
+        elements=density[None],
+        difference=store.field("difference"),
+        deviation=store.field("deviation"),
+        particle=store.field("particle"),
+        total=density,
+        reference_tm_o=1.0,
+    )
+
+
+def state_particle(reconstructed: Store, uncertainty: Store) -> StateParticle:
+    """Return a particle with its valence in its box, for the measurement."""
+    box = particle_box(reconstructed.field("particle"))
+
+    def repeats(name: str) -> AveragedRepeats:
+        return AveragedRepeats(uncertainty.field(name), box, lambda field: field)
+
+    return StateParticle(
+        box=box,
+        particle=mapped(window(reconstructed.field("particle"), box), np.asarray, np.bool_),
+        density=window(reconstructed.field("density"), box),
+        deviation=window(reconstructed.field("deviation"), box),
+        sigma=window(uncertainty.field("deviation_sigma"), box),
+        replicates=repeats("replicates"),
+        null=repeats("null"),
+        voxel_nm=float(reconstructed.attributes["pixel_nm"]),
+        reference_valence=float(reconstructed.attributes["reference_valence"]),
+        noise=uncertainty.attributes["noise"],
+    )
+
+
+def whole_volume(part: Field, reconstructed: Store) -> np.ndarray:
+    """Return labels of the particle's box in the whole volume, 0 outside."""
+    box = particle_box(reconstructed.field("particle"))
+    whole: np.ndarray = np.zeros(reconstructed.shape("density"), np.uint8)
+    whole[box] = np.asarray(part[:])
+    return whole
+
+
+def state_record(decomposed: Store) -> dict[str, Any]:
+    """Return what the JSON file says of the decomposition."""
+    facts = decomposed.attributes
+    return {
+        "model": facts["model"],
+        "invalid_rays": {
+            "unsolved": facts["unsolved_rays"],
+            "n_rays": facts["n_rays"],
+            "by_series": facts["invalid"],
+        },
+    }

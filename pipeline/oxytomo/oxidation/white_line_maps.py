@@ -1,0 +1,128 @@
+"""White-line positions of a registered stack, block by block of rows, and their summary."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from oxytomo.arrays import Float64Array, FloatArray
+from oxytomo.oxidation.edges import Window, inside
+from oxytomo.oxidation.fit_setup import FitSetup
+from oxytomo.oxidation.stack import EnergyStack
+from oxytomo.oxidation.valence_maps import block_rows
+from oxytomo.oxidation.white_line import (
+    FOUND,
+    OUT_OF_RANGE,
+    STATUS_NAMES,
+    TOO_THICK,
+    WhiteLine,
+    white_line,
+)
+
+NAMES = ("position_ev", "error_ev", "edge_ev", "edge_error_ev", "status")
+"""Maps that are kept."""
+MANY_THICK = 0.1
+USUAL_HALF_WIDTH_EV, STEPS = 1.5, 3
+
+
+@dataclass(frozen=True)
+class WhiteLineOptions:
+    """How white lines are found; see the settings of the same names."""
+
+    element: str
+    white_line_half_width_ev: float | None
+    white_line_order: int
+    thick_od: float
+    thin_sigma: float
+
+
+def white_line_maps(
+    stack: EnergyStack, setup: FitSetup, options: WhiteLineOptions
+) -> tuple[dict[str, FloatArray], dict[str, Any], list[str]]:
+    """Find the white line of every pixel in the window of the fit.
+
+    Parameters
+    ----------
+    stack : registered
+    setup : energies on the scale of the references, and windows
+    options : width and order of the polynomial, limits for valid pixels
+
+    Returns
+    -------
+    maps : by name, see :data:`NAMES`, (n_y, n_x)
+    summary : medians over the pixels with a position, None without any
+    remarks : what a reader should know
+    """
+    energy = np.asarray(setup.facts["stack_energy_ev"], np.float64)
+    half_width = options.white_line_half_width_ev or usual_half_width_ev(energy, _window(setup))
+    _, n_y, n_x = stack.value.shape
+    rows = block_rows(stack.rows_at_once, 2 * energy.size * n_x)
+    maps: dict[str, FloatArray] = {}
+    for top in range(0, n_y, rows):
+        part = slice(top, min(top + rows, n_y))
+        found = _of_rows(stack, setup, options, part, half_width)
+        for name in NAMES:
+            array = getattr(found, name)
+            maps.setdefault(name, np.empty((n_y, n_x), array.dtype))[part] = array
+    summary = {**_summary(maps), "half_width_ev": half_width}
+    return maps, summary, _remarks(options, summary)
+
+
+def usual_half_width_ev(energy_ev: Float64Array, window: Window) -> float:
+    """Return 1.5 eV, or three usual steps of the energies in a window if these are wider."""
+    steps = np.diff(np.unique(energy_ev[inside(energy_ev, window)]))
+    return max(USUAL_HALF_WIDTH_EV, STEPS * float(np.median(steps))) if steps.size else USUAL_HALF_WIDTH_EV
+
+
+def _window(setup: FitSetup) -> Window:
+    low, high = setup.facts["window_ev"]
+    return float(low), float(high)
+
+
+def _of_rows(
+    stack: EnergyStack, setup: FitSetup, options: WhiteLineOptions, part: slice, half_width_ev: float
+) -> WhiteLine:
+    return white_line(
+        np.asarray(stack.value[:, part]),
+        np.asarray(stack.variance[:, part]),
+        np.asarray(setup.facts["stack_energy_ev"], np.float64),
+        search=_window(setup),
+        pre_edge=tuple(setup.facts["pre_edge_ev"]),
+        post_edge=tuple(setup.facts["post_edge_ev"]),
+        half_width_ev=half_width_ev,
+        order=options.white_line_order,
+        weak_sigma=options.thin_sigma,
+        thick_od=options.thick_od,
+    )
+
+
+def _summary(maps: dict[str, FloatArray]) -> dict[str, Any]:
+    good, status = maps["status"] == FOUND, maps["status"]
+    counts = {name: int((status == label).sum()) for label, name in STATUS_NAMES.items()}
+    if not good.any():
+        return {"pixels": counts, "median_ev": None, "median_error_ev": None, "edge_median_ev": None}
+    edge = maps["edge_ev"][good]
+    return {
+        "pixels": counts,
+        "median_ev": float(np.median(maps["position_ev"][good])),
+        "standard_deviation_ev": float(np.std(maps["position_ev"][good], dtype=np.float64)),
+        "median_error_ev": float(np.median(maps["error_ev"][good])),
+        "edge_median_ev": float(np.nanmedian(edge)) if np.isfinite(edge).any() else None,
+    }
+
+
+def _remarks(options: WhiteLineOptions, summary: dict[str, Any]) -> list[str]:
+    """Report thick pixels, and positions outside the range."""
+    found, counts = [], summary["pixels"]
+    seen, thick = counts[STATUS_NAMES[FOUND]], counts[STATUS_NAMES[TOO_THICK]]
+    if thick > MANY_THICK * max(seen + thick, 1):
+        found.append(
+            f"{options.element}: {thick} pixels are too thick for the position of the white line: stray light and other orders "
+            "flatten the peak."
+        )
+    outside = counts[STATUS_NAMES[OUT_OF_RANGE]]
+    if outside > max(seen, 1):
+        found.append(
+            f"{options.element}: the white line of {outside} pixels is outside the recorded range or the window of the fit."
+        )
+    return found

@@ -1,0 +1,33 @@
+"""Stage ``reconstruct_states``: density and valence volumes of one element."""
+
+from pathlib import Path
+
+from oxytomo.chemical_state.reconstruction import reconstruct_state
+from oxytomo.composition.deviation_problems import DeviationSolver
+from oxytomo.config import ReconstructStatesStage as Settings
+from oxytomo.errors import errors_about
+from oxytomo.io.chemical_state_stores import state_columns, write_state
+from oxytomo.io.scratch import scratch_fields
+from oxytomo.io.stores import read_store
+from oxytomo.slabs import count_set
+from oxytomo.stages.context import StageContext
+
+
+def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
+    """Read ``decompose``, write ``store``."""
+    decomposed = read_store(inputs["decompose"])
+    element = str(decomposed.attributes["element"])
+    data = state_columns(decomposed, 0.0)
+    with scratch_fields(outputs["store"]), errors_about(element):
+        state = reconstruct_state(
+            data,
+            solver=DeviationSolver(**settings.solver.model_dump()),
+            reference=settings.reference,
+            on_progress=context.progress("reconstruct"),
+        )
+        context.log(
+            f"{element}: reference valence {state.reference_valence:.3f}; "
+            f"particle {count_set(state.result.particle)} voxels; "
+            + ", ".join(f"{name} {value:.4g}" for name, value in state.result.record.items())
+        )
+        write_state(outputs["store"], state, decomposed, context.provenance(inputs))

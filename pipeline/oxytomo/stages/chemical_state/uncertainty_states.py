@@ -1,0 +1,53 @@
+"""Stage ``uncertainty_states``: noise replicates of a valence, null run of a uniform particle."""
+
+from pathlib import Path
+
+import numpy as np
+
+from oxytomo.arrays import ReplicateKind
+from oxytomo.chemical_state.measures import SIGMA_FLOOR, SIGMA_SCALE
+from oxytomo.composition.deviation_problems import DeviationSolver
+from oxytomo.composition.noise import deviation_sigma
+from oxytomo.composition.replicates import SIGMA_SMOOTHING_PX, Chain, replicates_of
+from oxytomo.config import UncertaintyStatesStage as Settings
+from oxytomo.io.chemical_state_stores import state_columns, stored_state
+from oxytomo.io.composition_store import VOLUME
+from oxytomo.io.scratch import scratch_fields
+from oxytomo.io.stores import NamedArray, read_store, write_store
+from oxytomo.slabs import plane, sampled
+from oxytomo.stages.context import StageContext
+
+
+def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
+    """Read ``decompose`` and ``reconstruct``, write ``store``."""
+    decomposed, reconstructed = read_store(inputs["decompose"]), read_store(inputs["reconstruct"])
+    data = state_columns(decomposed, float(reconstructed.attributes["reference_valence"]))
+    result = stored_state(reconstructed)
+    solver = DeviationSolver(**settings.solver.model_dump())
+    chain = Chain(data, result, solver, own_reference=False, threads=context.threads)
+    with scratch_fields(outputs["store"]):
+        counts: dict[ReplicateKind, int] = {"noise": settings.replicates, "null": settings.null_replicates}
+        found = replicates_of(chain, counts, {}, context.progress, seed=settings.seed)
+        sigma = deviation_sigma(
+            [plane(found["noise"], i) for i in range(settings.replicates)],
+            result.deviation,
+            result.particle,
+            smoothing_px=SIGMA_SMOOTHING_PX,
+            scale=SIGMA_SCALE,
+            floor=SIGMA_FLOOR,
+        )
+        inside = sampled(sigma, result.particle)
+        write_store(
+            outputs["store"],
+            {
+                "deviation_sigma": NamedArray(sigma, VOLUME, "1"),
+                "replicates": NamedArray(found["noise"], ("replicate", *VOLUME), "1"),
+                "null": NamedArray(found["null"], ("replicate", *VOLUME), "1"),
+            },
+            provenance=context.provenance(inputs),
+            attributes={
+                "pixel_nm": reconstructed.attributes["pixel_nm"],
+                "seed": settings.seed,
+                "noise": float(np.nanmedian(inside)) if np.isfinite(inside).any() else None,
+            },
+        )

@@ -1,0 +1,202 @@
+"""The chemical-state branch from raw files to the report, and bad input that is one line."""
+
+import json
+import shutil
+from pathlib import Path
+from typing import Any
+
+import h5py
+import numpy as np
+import pytest
+import scipy.ndimage
+import yaml
+from state_runs import run_branch
+
+from oxytomo.check.sample import check_project
+from oxytomo.cli import main
+from oxytomo.config import load_config
+from oxytomo.errors import InputError, PipelineError
+from oxytomo.results import open_results
+from oxytomo.view.sample_page import write_report
+
+CALL = [
+    "--kind",
+    "chemical-state",
+    "--size",
+    "36",
+    "--tilts",
+    "25",
+    "--energies",
+    "5",
+    "--photons",
+    "2e4",
+    "--seed",
+    "7",
+]
+
+
+@pytest.fixture(scope="module")
+def simulated(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("states") / "sim"
+    assert main(["simulate", str(folder), *CALL]) == 0
+    return folder
+
+
+@pytest.fixture(scope="module")
+def finished(simulated: Path) -> Path:
+    text = (simulated / "config.yaml").read_text()
+    content = yaml.safe_load(text)
+    content["samples"]["particle"]["chemical_state"]["uncertainty"] = {"replicates": 2}
+    (simulated / "config.yaml").write_text(yaml.safe_dump(content))
+    run_branch(simulated / "config.yaml", "chemical_state")
+    return simulated
+
+
+def changed(simulated: Path, folder: Path, **changes: Any) -> Path:
+    """Return a configuration of the same raw files with other settings of the branch."""
+    content = yaml.safe_load((simulated / "config.yaml").read_text())
+    branch = content["samples"]["particle"]["chemical_state"]
+    branch["series"] = {"Ni": [str(simulated / path) for path in branch["series"]["Ni"]]}
+    branch["references"] = {
+        "Ni": {key: str(simulated / path) for key, path in branch["references"]["Ni"].items()}
+    }
+    branch.update(changes)
+    path = folder / "config.yaml"
+    path.write_text(yaml.safe_dump(content))
+    return path
+
+
+def problems(configuration: Path) -> list[PipelineError]:
+    return list(check_project(load_config(configuration), read_flats=False).problems)
+
+
+def test_valence_of_jittering_series(finished: Path) -> None:
+    """Frames with shifts of a pixel, drift and other magnifications: rms of 0.04, no bias."""
+    truth = np.load(finished / "truth.npz")
+    arrays = open_results(finished / "results" / "particle").arrays
+    valence = np.asarray(arrays["chemical_state/Ni_valence"])
+    particle = np.asarray(arrays["chemical_state/Ni_particle"]) > 0
+    known = np.isfinite(truth["valence"])
+    # The place of the particle in the volume is not measured: the tilt axis is.
+    centre = [np.array(scipy.ndimage.center_of_mass(mask)) for mask in (particle, known)]
+    moved = scipy.ndimage.shift(np.where(known, truth["valence"], 3.2), centre[0] - centre[1], order=1)
+    inside = particle & (scipy.ndimage.shift(known.astype(float), centre[0] - centre[1], order=1) > 0.99)
+    error = (valence - moved)[inside]
+    assert np.sqrt(np.mean(error**2)) < 0.04
+    assert abs(error.mean()) < 0.01
+    assert np.isnan(valence[~particle]).all()
+    sigma = np.asarray(arrays["chemical_state/Ni_valence_sigma"])
+    assert 0.005 <= np.nanmedian(sigma) < 0.05
+
+
+def test_products(finished: Path) -> None:
+    """Tables, numbers, image and report say the same."""
+    folder = finished / "results" / "particle"
+    facts = json.loads((folder / "chemical_state.json").read_text())["elements"]["Ni"]
+    results = open_results(folder)
+    assert results.numbers["chemical_state/valence_Ni"].value == pytest.approx(facts["mean_valence"])
+    shells = results.tables["chemical_state/chemical_state_shells"]
+    weighted = np.average(shells["mean_valence"], weights=shells["n_voxels"])
+    assert weighted == pytest.approx(facts["mean_valence"], abs=1e-4)
+    domains = results.tables["chemical_state/chemical_state_domains"]
+    assert set(domains["class"]) <= {"reference", "high", "low"}
+    assert facts["null"]["fractions"]["high"]["value"] == 0
+    assert facts["valence_of_sums"] == pytest.approx(facts["mean_valence"], abs=0.02)
+    image = results.images["chemical_state"]
+    assert [channel.name for channel in image.channels][:3] == [
+        "Ni_valence",
+        "Ni_density",
+        "Ni_valence_sigma",
+    ]
+    page = finished / "report.html"
+    write_report(folder, page)
+    text = page.read_text(encoding="utf-8")
+    assert f"{facts['mean_valence']:.3f}" in text
+    assert "Valence of Ni" in text
+
+
+def test_ready_to_run(simulated: Path, tmp_path: Path) -> None:
+    """A simulated folder passes the check."""
+    assert problems(changed(simulated, tmp_path)) == []
+
+
+def test_one_file_of_all_energies(simulated: Path, tmp_path: Path) -> None:
+    """Frames of all energies in one file are taken apart by ``energies_ev``."""
+    content = yaml.safe_load((simulated / "config.yaml").read_text())
+    files = [simulated / name for name in content["samples"]["particle"]["chemical_state"]["series"]["Ni"]]
+    joined = tmp_path / "all.h5"
+    shutil.copy(files[0], joined)
+    parts: dict[str, list[np.ndarray]] = {"frames": [], "theta": [], "energy": []}
+    for path in files:
+        with h5py.File(path) as file:
+            parts["frames"].append(file["exchange/data"][:])
+            parts["theta"].append(file["exchange/theta"][:])
+            energy = file["measurement/instrument/monochromator/energy"][()]
+            parts["energy"].append(np.full(len(parts["theta"][-1]), energy))
+    with h5py.File(joined, "a") as file:
+        for name, key in (("exchange/data", "frames"), ("exchange/theta", "theta")):
+            units = dict(file[name].attrs)
+            del file[name]
+            file[name] = np.concatenate(parts[key])
+            file[name].attrs.update(units)
+        del file["measurement/instrument/monochromator/energy"]
+        file["energies"] = np.concatenate(parts["energy"])
+        file["energies"].attrs["units"] = "eV"
+    energies = [float(one[0]) for one in parts["energy"]]
+    source = {"images": str(joined), "energy_dataset": "energies", "energies_ev": energies}
+    path = changed(simulated, tmp_path, series={"Ni": source})
+    found = check_project(load_config(path), read_flats=False)
+    assert list(found.problems) == []
+    facts = found.branches[0].series
+    assert [facts[f"Ni_{k}"].energy_ev for k in range(1, 6)] == pytest.approx(energies)
+    assert {fact.shape[0] for fact in facts.values()} == {25}
+    wrong = changed(simulated, tmp_path, series={"Ni": {**source, "energies_ev": [700.0, 710.0]}})
+    assert "expected frames at 700 eV, got 850.7" in str(problems(wrong)[0])
+
+
+def test_bad_configurations(simulated: Path, tmp_path: Path) -> None:
+    """One file, one reference, a formula without the element, and unknown elements are refused."""
+    series = yaml.safe_load((simulated / "config.yaml").read_text())["samples"]["particle"]
+    files = [str(simulated / one) for one in series["chemical_state"]["series"]["Ni"]]
+    for change, words in (
+        ({"series": {"Ni": files[:1]}}, "tilt series at two or more energies, got 1"),
+        ({"series": {"Ni": files[0]}}, "tilt series at two or more energies, got one file"),
+        ({"references": {"Ni": {"2": "a.csv"}}}, "2 to 5 reference spectra of at least two valences"),
+        ({"formula": {"Mn": 1, "O": 2}}, "a formula with Ni"),
+        ({"reference": {"Mn": 3.5}}, "elements with series"),
+    ):
+        with pytest.raises(PipelineError, match=words):
+            load_config(changed(simulated, tmp_path, **change))
+
+
+def test_energies_are_checked_before_a_run(simulated: Path, tmp_path: Path) -> None:
+    """Equal energies, and references that cannot be told apart, stop a run with one line."""
+    series = yaml.safe_load((simulated / "config.yaml").read_text())["samples"]["particle"]
+    files = [str(simulated / one) for one in series["chemical_state"]["series"]["Ni"]]
+    twice = [files[0], files[1], {"images": files[2], "energy_ev": 853.0}]
+    found = [str(one) for one in problems(changed(simulated, tmp_path, series={"Ni": twice}))]
+    assert any("expected an energy of its own, got 853 eV" in one for one in found)
+    same = str(simulated / "refs" / "Ni_2.csv")
+    found = [
+        str(one) for one in problems(changed(simulated, tmp_path, references={"Ni": {"2": same, "4": same}}))
+    ]
+    assert any("condition number of at most 100" in one for one in found)
+    keep = changed(simulated, tmp_path, series={"Ni": files[1:3]})
+    assert any("one below the edge" in str(one) for one in problems(keep))
+
+
+def test_tilts_missing_at_some_energies(simulated: Path, tmp_path: Path) -> None:
+    """Series of other tilts are refused and named."""
+    content = yaml.safe_load((simulated / "config.yaml").read_text())
+    files = [str(simulated / one) for one in content["samples"]["particle"]["chemical_state"]["series"]["Ni"]]
+    short = tmp_path / "short.h5"
+    shutil.copy(files[-1], short)
+    with h5py.File(short, "a") as file:
+        for name in ("exchange/data", "exchange/theta"):
+            values, units = file[name][:-2], dict(file[name].attrs)
+            del file[name]
+            file[name] = values
+            file[name].attrs.update(units)
+    found = problems(changed(simulated, tmp_path, series={"Ni": [*files[:-1], str(short)]}))
+    assert isinstance(found[0], InputError)
+    assert "23" in str(found[0])
