@@ -406,7 +406,7 @@ def test_negative_amounts_are_counted_and_named() -> None:
     negative, different = negative_share(areal, variance)
     assert (negative.tolist(), different.tolist()) == ([30, 0], [60, 50])
     (line,) = check_amounts({"Mn": [30, 60], "O": [0, 50]})
-    assert line.startswith("Mn has a negative amount in 50.0 % of the rays")
+    assert line.startswith("Mn has a negative amount in 50.0 % of the pixels")
     assert check_amounts({"Mn": [5, 10], "O": [40, 5000]}) == []
 
 

@@ -173,9 +173,8 @@ def _check_branch(
             problems += [problem for fact in facts.values() for problem in _caught(partial(one_tilt, fact))]
         else:
             problems += _caught(lambda: check_tilts(facts))
-            warnings += few_tilts(facts, f"samples.{sample}.{branch}")
-            warnings += narrow_tilts(facts, f"samples.{sample}.{branch}")
-            warnings += repeated_tilts(facts, f"samples.{sample}.{branch}")
+            for look_at in (few_tilts, narrow_tilts, repeated_tilts):
+                warnings += look_at(facts, f"samples.{sample}.{branch}")
         if isinstance(config, ChemicalStateConfig):
             problems += list(state_problems(config, facts, f"samples.{sample}.{branch}"))
         elif not isinstance(config, TomogramConfig) and config.edges is not None and not shared:

@@ -2,6 +2,7 @@
 
 import argparse
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import numpy as np
@@ -108,37 +109,46 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Simulate and write; return the exit code."""
-    effects = arguments.effect or arguments.instrument
-    if effects and arguments.kind != "tilts":
+    if (arguments.effect or arguments.instrument) and arguments.kind != "tilts":
         raise ConfigError(
             "--effect and --instrument",
             expected="--kind tilts",
             got=f"--kind {arguments.kind}",
             fix="leave them out, or simulate a dual-energy tilt series",
         )
-    if arguments.kind == "xanes":
+    writer = _writer(arguments)
+    return _tilt_series(arguments) if writer is None else writer(arguments)
+
+
+def _writer(arguments: argparse.Namespace) -> Callable[[argparse.Namespace], int] | None:
+    """Complete and check the options of a kind; return what writes it, None for tilt series."""
+    kind = arguments.kind
+    if kind == "xanes":
         from oxytomo.cli.simulate_stack import write_stacks
 
         arguments.energies = arguments.energies or demo.ENERGIES
-        return write_stacks(arguments)
-    if arguments.kind == "chemical-state":
+        return write_stacks
+    if kind == "chemical-state":
         from oxytomo.cli.simulate_states import write_states
 
         arguments.energies = arguments.energies or demo.STATE_ENERGIES
         check_sizes(arguments)
-        return write_states(arguments)
-    if arguments.kind == "scattering":
+        return write_states
+    if kind == "scattering":
         from oxytomo.cli.simulate_scattering import write_maps
 
-        return write_maps(arguments)
+        return write_maps
     arguments.elements = arguments.elements or list(EDGES)
     _check(arguments)
-    if arguments.kind == "stress":
+    if kind == "stress":
         from oxytomo.cli.simulate_stress import write_stress
 
-        return write_stress(arguments)
-    if arguments.kind == "volume":
-        return _structure(arguments)
+        return write_stress
+    return _structure if kind == "volume" else None
+
+
+def _tilt_series(arguments: argparse.Namespace) -> int:
+    """Write dual-energy or holotomographic series with their truth."""
     from oxytomo.cli import simulate_holotomography as holotomography
     from oxytomo.io.readers.data_exchange import write_data_exchange
 
@@ -158,7 +168,7 @@ def run(arguments: argparse.Namespace) -> int:
         for name, recorded in series.items():
             write_data_exchange(folder / "raw" / name_of(name), recorded)
         np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth)
-        if effects:
+        if arguments.effect or arguments.instrument:
             used = instrument_settings(arguments).model_dump(mode="json", exclude_defaults=True)
             (folder / "instrument.yaml").write_text(yaml.safe_dump(used, sort_keys=False), encoding="utf-8")
     except OSError as error:

@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BeforeValidator, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, ValidationInfo, WithJsonSchema, field_validator, model_validator
 
 from oxytomo.config.base import Settings, below_configuration, rejected, setting
 from oxytomo.config.ranges import PIXEL_NM
@@ -26,8 +26,23 @@ def _number_or_path(value: Any) -> Any:
     return value
 
 
-Curve = Annotated[float | str, BeforeValidator(_number_or_path)]
+STRAINS, DIFFUSIVITIES = (-0.5, 0.5), (1e-25, 1e-6)
+"""Bounds of ΔV/V and of diffusivities (m²/s)."""
+
+
+def _bounded(low: float, high: float) -> WithJsonSchema:
+    """Show the bounds of a number that a validator of its own checks."""
+    return WithJsonSchema({"type": "number", "minimum": low, "maximum": high})
+
+
+StrainCurve = Annotated[Annotated[float, _bounded(*STRAINS)] | str, BeforeValidator(_number_or_path)]
+DiffusivityCurve = Annotated[
+    Annotated[float, _bounded(*DIFFUSIVITIES)] | str, BeforeValidator(_number_or_path)
+]
 """One number, or the path of a table over lithium content."""
+Rate = Annotated[float, Field(gt=0.0, le=1e4)]
+Depth = Annotated[float, Field(gt=0.0, le=1.0)]
+Content = Annotated[float, Field(ge=0.0, le=1.0)]
 
 
 class MaterialSettings(Settings):
@@ -38,11 +53,11 @@ class MaterialSettings(Settings):
     )
     youngs_gpa: float | None = setting(None, "Young's modulus", unit="GPa", ge=0.01, le=2000.0)
     poisson: float | None = setting(None, "Poisson's ratio", ge=0.0, le=0.49)
-    volume_strain: Curve | None = setting(
+    volume_strain: StrainCurve | None = setting(
         None,
         "ΔV/V when the lithium content goes from 0 to 1, or a table (lithium content, ΔV/V)",
     )
-    diffusivity_m2_s: Curve | None = setting(
+    diffusivity_m2_s: DiffusivityCurve | None = setting(
         None, "diffusivity of lithium, or a table (lithium content, diffusivity)", unit="m²/s"
     )
     exchange_current_a_m2: float | None = setting(
@@ -70,7 +85,7 @@ class MaterialSettings(Settings):
             return below_configuration(value, info)
         if value is None:
             return value
-        low, high = (-0.5, 0.5) if info.field_name == "volume_strain" else (1e-25, 1e-6)
+        low, high = STRAINS if info.field_name == "volume_strain" else DIFFUSIVITIES
         if not low <= value <= high:
             raise rejected(f"a number from {low:g} to {high:g}, or a path", f"{value:g}", "correct it")
         return float(value)
@@ -98,18 +113,23 @@ class MechanicsSettings(Settings):
     """What is solved: material, currents, depths and wetted surface."""
 
     material: MaterialSettings = setting(..., "constants of the material")
-    c_rates: tuple[float, ...] = setting(
-        (0.1, 10.0), "currents; 1 fills or empties the particle in an hour", unit="1/h", min_length=1
+    c_rates: tuple[Rate, ...] = setting(
+        (0.1, 10.0),
+        "currents; 1 fills or empties the particle in an hour",
+        unit="1/h",
+        min_length=1,
+        max_length=50,
     )
     direction: Literal["discharge", "charge"] = setting(
         "discharge", "discharge: lithium enters the cathode; charge: it leaves"
     )
-    depths: tuple[float, ...] = setting(
+    depths: tuple[Depth, ...] = setting(
         (0.02, 0.05, 0.1, 0.2, 0.5, 1.0),
         "depths of discharge (or charge) at which stress is given, by growing depth",
         min_length=1,
+        max_length=200,
     )
-    lithium: tuple[float, float] = setting(
+    lithium: tuple[Content, Content] = setting(
         (0.0, 1.0), "lithium content of the charged and of the discharged particle"
     )
     wetted: Literal["skin", "open", "all"] = setting(
@@ -127,16 +147,13 @@ class MechanicsSettings(Settings):
 
     @model_validator(mode="after")
     def _ordered(self) -> "MechanicsSettings":
-        """Refuse currents, depths and contents that are out of range."""
-        if not all(0 < rate <= 1e4 for rate in self.c_rates) or len(set(self.c_rates)) < len(self.c_rates):
-            raise rejected(
-                "different currents from 0 to 10000", str(self.c_rates), "correct them", key="c_rates"
-            )
-        depths = self.depths
-        if not all(0 < one <= 1 for one in depths) or list(depths) != sorted(set(depths)):
-            raise rejected("growing depths from 0 to 1", str(depths), "correct them", key="depths")
+        """Refuse currents, depths and contents out of order."""
+        if len(set(self.c_rates)) < len(self.c_rates):
+            raise rejected("different currents", str(self.c_rates), "correct them", key="c_rates")
+        if list(self.depths) != sorted(set(self.depths)):
+            raise rejected("growing depths from 0 to 1", str(self.depths), "correct them", key="depths")
         low, high = self.lithium
-        if not 0 <= low < high <= 1:
+        if not low < high:
             raise rejected(
                 "two growing contents from 0 to 1", f"{low:g}, {high:g}", "correct it", key="lithium"
             )

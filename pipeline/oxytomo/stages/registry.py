@@ -229,7 +229,7 @@ _ROWS = (
           products={"branches": "branches.json", "distances": "voids_and_domains.csv",
                     "neighbourhoods": "void_neighbourhoods.csv"},
           threads=4),
-    Stage("report", "shared", version=10, settings="ReportStage", cost="",
+    Stage("report", "shared", version=11, settings="ReportStage", cost="",
           products={"report": "report.html"}, threads=2),
     Stage("comparison", "shared", version=2, settings="ComparisonStage", cost="",
           products={"report": "comparison.html"},

@@ -4,7 +4,7 @@ And what is not finished.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 from oxytomo.errors import InputError
@@ -69,7 +69,7 @@ def find_samples(path: Path) -> list[Sample]:
 def _in_space(sample: Sample) -> Sample:
     """Return a sample without images whose axes are energies."""
     images = [image for image in sample.images if image.kind != "scattering"]
-    return Sample(sample.name, images, sample.unfinished)
+    return replace(sample, images=images)
 
 
 def is_ours(path: Path) -> bool:

@@ -1,7 +1,7 @@
 """Data of the threshold widget: classes, fractions with intervals, null run."""
 
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -11,6 +11,7 @@ from oxytomo.errors import PipelineError, ShapeError
 from oxytomo.io.stores import Store
 from oxytomo.measure.thresholds import (
     FaceCounts,
+    Fraction,
     RankArray,
     RankCounts,
     ThresholdCounts,
@@ -40,6 +41,7 @@ class ThresholdModel:
     start : number of the threshold that the results were made with
     voxel_nm : voxel size
     missing : sentences about what is not there, such as the noise replicates
+    stated : 95 % interval of each fraction in ``phases.json``, at the threshold of the results
     """
 
     ranks: RankArray
@@ -47,14 +49,26 @@ class ThresholdModel:
     start: int
     voxel_nm: float
     missing: Sequence[str]
+    stated: Mapping[str, tuple[float, float]] = field(default_factory=dict)
 
     def classes(self, k: int, out: LabelArray) -> None:
         """Write the classes at threshold number ``k`` into ``out``."""
         classes_at(self.ranks, k, out)
 
+    def fractions(self, k: int) -> dict[str, Fraction]:
+        """Return the fractions of the classes at threshold number ``k`` with their intervals.
+
+        At the threshold of the results the interval is that of the results, with all errors. At
+        others it holds noise alone.
+        """
+        found = self.counts.fractions(k, confidence=CONFIDENCE)
+        if k != self.start:
+            return found
+        return {name: (value, self.stated.get(name, noise)) for name, (value, noise) in found.items()}
+
     def rows(self, k: int) -> list[tuple[str, str, str]]:
         """Return per class its key, and its fraction in result and null run, as text."""
-        own = self.counts.fractions(k, confidence=CONFIDENCE)
+        own = self.fractions(k)
         null = self.counts.null_fractions(k, confidence=CONFIDENCE)
         return [(name, _words(*own[name]), _words(*null[name]) if name in null else "—") for name in own]
 
@@ -103,7 +117,17 @@ def load_threshold_model(image: OpenedImage) -> ThresholdModel:
         missing.append("No intervals: fewer than two noise replicates were drawn (uncertainty: replicates).")
     if uncertainty is not None and not counts.null:
         missing.append("No null run was made (uncertainty: null_replicates).")
-    return ThresholdModel(ranks, counts, start, voxel_nm, missing)
+    return ThresholdModel(ranks, counts, start, voxel_nm, missing, _stated(facts))
+
+
+def _stated(facts: Mapping[str, Any]) -> dict[str, tuple[float, float]]:
+    """Return the 95 % intervals of the table of the results, where it has them."""
+    found = {}
+    for name, entry in (facts.get("fractions") or {}).items():
+        low_high = entry.get("ci95") if isinstance(entry, Mapping) else None
+        if isinstance(low_high, list) and len(low_high) == 2 and all(isinstance(x, float) for x in low_high):
+            found[name] = (low_high[0], low_high[1])
+    return found
 
 
 def threshold_choices(configured: float) -> tuple[Float64Array, int]:

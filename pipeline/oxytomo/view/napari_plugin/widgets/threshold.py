@@ -30,6 +30,12 @@ EXPLANATION = (
 )
 
 
+HELD = (
+    "The results were made with {:.4g} %. The intervals there hold all errors; at other thresholds "
+    "they hold noise alone."
+)
+
+
 class ThresholdWidget(SampleWidget):
     """Slider for the threshold, table of fractions, and a layer with the classes."""
 
@@ -99,9 +105,7 @@ class ThresholdWidget(SampleWidget):
         for control in (self.slider, self.percent):
             control.blockSignals(False)
         self._enable(True)
-        self.say(
-            "\n".join([f"The results were made with {100 * thresholds[model.start]:.4g} %.", *model.missing])
-        )
+        self.say("\n".join([HELD.format(100 * thresholds[model.start]), *model.missing]))
         self.show_threshold(model.start)
 
     def busy(self) -> bool:
