@@ -101,12 +101,14 @@ def _write(table: "pd.DataFrame", output: Path) -> None:
             return
         with complete_or_absent(output) as partial:
             table.to_parquet(partial, engine="pyarrow", index=False)
+    except StoreError:
+        raise
     except OSError as error:
         raise StoreError.of(error, str(output)) from error
 
 
 def _cell(value: object) -> object:
     """Return a cell: empty for NaN; a text that a spreadsheet would take for a formula is quoted."""
-    if value is None or value != value:
-        return ""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+    from oxytomo.io.tables import no_formula
+
+    return "" if value is None or value != value else no_formula(value)
