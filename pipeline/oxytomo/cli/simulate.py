@@ -17,8 +17,8 @@ from oxytomo.simulate import demonstration as demo
 from oxytomo.simulate.demonstration import DENSITY_G_CM3, EDGES, FORMULA, TILT_LIMIT_DEG
 
 DESCRIPTION = """\
-Write a simulated acquisition of a cathode particle: raw files in the Data Exchange format, the ground truth
-(truth.npz), and a configuration that is ready to run. The kinds and their ground truth:
+Write a simulated acquisition of a cathode particle: raw files (raw/), the ground truth (truth.npz), and a
+configuration that is ready to run (config.yaml). The kinds and their ground truth:
 'tilts': dual-energy tilt series (densities, deviation, shifts);
 'chemical-state': tilt series at many energies of an edge (valence, shifts);
 'xanes': stack of images through the edge of each element (valence, edge jump, shifts);
@@ -63,7 +63,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="edges: O, Mn, Co, Ni (xanes: not O; chemical-state: one, default Ni); default: all",
     )
     add(
-        "--size", type=int, default=demo.SIZE, help="detector pixels in each direction (default: %(default)s)"
+        "--size",
+        type=int,
+        default=demo.SIZE,
+        help="pixels or voxels in each direction (default: %(default)s)",
     )
     add(
         "--tilts",
@@ -75,7 +78,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--photons",
         type=float,
         default=demo.PHOTONS,
-        help="counts per pixel without a sample (default: %(default)g)",
+        help="counts per pixel without a sample; scattering: photons of each excitation above the edge "
+        "(default: %(default)g)",
     )
     add("--pixel-nm", type=float, default=demo.PIXEL_NM, help="pixel size in nm (default: %(default)g)")
     add(
@@ -91,7 +95,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="standard deviation of the random shift of each frame in pixels (default: %(default)g)",
     )
     add("--seed", type=int, default=0, help="seed of the random numbers (default: %(default)s)")
-    add("--uniform", action="store_true", help="uniform composition, without domains and rim")
+    add(
+        "--uniform", action="store_true", help="no domains, no rim (scattering: equal maps; stress: no pores)"
+    )
     add(
         "--energies",
         type=int,

@@ -216,7 +216,7 @@ def _call(words: "Sequence[str]") -> None:
         raise
     if child.returncode != 0:
         lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
-        errors = [line for line in lines if "error: " in line] or lines[-1:] or ["no word"]
+        errors = [line for line in lines if "error: " in line] or lines[-1:] or ["no message"]
         raise PipelineError(
             "quick look",
             expected="a run to the end",
