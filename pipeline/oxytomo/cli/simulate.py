@@ -62,12 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="EL",
         help="edges: O, Mn, Co, Ni (xanes: not O; chemical-state: one, default Ni); default: all",
     )
-    add(
-        "--size",
-        type=int,
-        default=demo.SIZE,
-        help="pixels or voxels in each direction (default: %(default)s)",
-    )
+    add("--size", type=int, default=demo.SIZE, help="pixels or voxels on a side (default: %(default)s)")
     add(
         "--tilts",
         type=int,
@@ -78,8 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--photons",
         type=float,
         default=demo.PHOTONS,
-        help="counts per pixel without a sample; scattering: photons of each excitation above the edge "
-        "(default: %(default)g)",
+        help="counts per pixel without a sample; scattering: per excitation (default: %(default)g)",
     )
     add("--pixel-nm", type=float, default=demo.PIXEL_NM, help="pixel size in nm (default: %(default)g)")
     add(
