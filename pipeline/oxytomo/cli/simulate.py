@@ -89,9 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="standard deviation of the random shift of each frame in pixels (default: %(default)g)",
     )
     add("--seed", type=int, default=0, help="seed of the random numbers (default: %(default)s)")
-    add(
-        "--uniform", action="store_true", help="no domains, no rim (scattering: equal maps; stress: no pores)"
-    )
+    add("--uniform", action="store_true", help="no domains, no rim; stress: no pores; scattering: equal maps")
     add(
         "--energies",
         type=int,
