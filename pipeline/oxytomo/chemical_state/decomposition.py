@@ -20,7 +20,7 @@ LOOKED_AT = 9
 """Number of tilts whose averaged rays test the spectra."""
 LEAST_RAYS = 20
 OFFSETS_EV = np.round(np.arange(-3.0, 3.01, 0.1), 1)
-"""Offsets of the energy scale that are tried."""
+"""Offsets of the energy scale that are tried, from the given one."""
 WRONG_SCALE_EV, WRONG_SCALE_GAIN, WRONG_SCALE_MISFIT = 0.3, 4.0, 0.01
 """The energies are on another scale than the references if an offset of at least this many eV fits
 better by this factor in χ², and the misfit without it exceeds this share of the optical density."""
@@ -193,8 +193,8 @@ def _energy_scale(
 
     The latter is None where it cannot be found.
     """
-    best = _best_offset(series, references, options, rays)
     given = 0.0 if isinstance(offset_ev, str) else float(offset_ev)
+    best = _best_offset(series, references, options, rays, around=given)
     if isinstance(offset_ev, str):
         if best is None:
             raise InputError(
@@ -202,6 +202,13 @@ def _energy_scale(
                 expected="spare energies and a particle of some pixels, to fit an offset",
                 got=f"{series.energy_ev.size} energies and {len(rays)} averaged rays",
                 fix="give the offset as a number",
+            )
+        if abs(best[0]) >= OFFSETS_EV.max():
+            raise InputError(
+                f"energy_offset_ev of {series.element}",
+                expected=f"a best offset between {OFFSETS_EV.min():g} and {OFFSETS_EV.max():g} eV",
+                got=f"{best[0]:+g} eV, the end of the offsets that are tried",
+                fix="check the units and the calibration of the energies, or give the offset as a number",
             )
         given = best[0]
     elif best is not None and abs(best[0] - given) >= WRONG_SCALE_EV:
@@ -218,13 +225,19 @@ def _energy_scale(
 
 
 def _best_offset(
-    series: StateSeries, references: Sequence[Reference], options: SpectraOptions, rays: AveragedRays
+    series: StateSeries,
+    references: Sequence[Reference],
+    options: SpectraOptions,
+    rays: AveragedRays,
+    *,
+    around: float,
 ) -> tuple[float, float] | None:
     """Return the offset with the smallest χ², and this χ²; None without two spare energies."""
     if len(rays) < LEAST_RAYS or series.energy_ev.size < len(references) + 3:
         return None
     some = rays.some(200)
-    tried = [(float(one), _misfit(series, references, options, some, float(one))) for one in OFFSETS_EV]
+    offsets = np.round(around + OFFSETS_EV, 6).tolist()
+    tried = [(one, _misfit(series, references, options, some, one)) for one in offsets]
     known = [(offset, found[0]) for offset, found in tried if found is not None]
     if not known:
         return None

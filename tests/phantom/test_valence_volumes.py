@@ -226,6 +226,13 @@ def test_references_of_another_energy_scale() -> None:
     )
     # Steps of 0.1 eV are tried.
     assert found.record["energy_offset_ev"] == pytest.approx(-1.0, abs=0.051)
+    far = replace(series, energy_ev=series.energy_ev + 4.0)
+    options: dict[str, Any] = {"references": references(), "options": OPTIONS, "progress": lambda *_: None}
+    with pytest.raises(InputError, match="got -3 eV, the end of the offsets that are tried"):
+        decompose_states(far, energy_offset_ev="fit", **options)
+    # A large offset that is given is right: others are tried around it.
+    found = decompose_states(far, energy_offset_ev=-4.0, **options)
+    assert found.record["best_energy_offset_ev"] == pytest.approx(-4.0, abs=0.051)
 
 
 def test_reference_that_does_not_reach_the_energies() -> None:
