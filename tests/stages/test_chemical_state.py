@@ -197,7 +197,7 @@ def test_one_file_of_all_energies(simulated: Path, tmp_path: Path) -> None:
     assert {fact.shape[0] for fact in facts.values()} == {25}
     wrong = changed(simulated, tmp_path, series={"Ni": {**source, "energies_ev": [700.0, 710.0]}})
     assert "expected frames at 700 eV, got 850.7" in str(problems(wrong)[0])
-    with pytest.raises(PipelineError, match="normalize.air_rescale: expected air_rescale: true"):
+    with pytest.raises(PipelineError, match=r"normalize\.air_rescale: expected air_rescale: true"):
         load_config(changed(simulated, tmp_path, series={"Ni": source}, normalize={"air_rescale": False}))
 
 
