@@ -16,7 +16,7 @@ from oxytomo.config import ImageSource, ProjectConfig, Source, expand
 from oxytomo.config.plan import branch_config, branch_sources, sample_branches
 from oxytomo.errors import InputError, PipelineError
 from oxytomo.preprocess.plausible import require_plausible
-from oxytomo.preprocess.tilt_series import SAME_ENERGY_EV
+from oxytomo.units import OF_ENERGY_EV
 
 if TYPE_CHECKING:  # the command line does not import the readers
     from oxytomo.io.readers.base import ReadRequest, SeriesSummary
@@ -136,7 +136,7 @@ def of_energy(
     numbers: IntArray = np.arange(summary.shape[0])
     if energy_ev is None:
         return summary, numbers
-    own = numbers[np.abs(summary.energy_ev - energy_ev) <= SAME_ENERGY_EV]
+    own = numbers[np.abs(summary.energy_ev - energy_ev) <= OF_ENERGY_EV]
     if own.size == 0:
         known = np.unique(np.round(summary.energy_ev[np.isfinite(summary.energy_ev)], 2))
         raise InputError(
