@@ -144,7 +144,7 @@ _ROWS = (
           branches=("tomogram",), inputs={"align": "align"}, store="reconstruct.zarr", group="volume"),
     Stage("export_tomogram", "shared", version=1, settings="ExportStage", branches=("tomogram",),
           inputs={"reconstruct": "reconstruct"}, products={"store": "tomogram.ome.zarr"}, group="volume"),
-    Stage("decompose_states", "chemical_state", version=1, settings="DecomposeStatesStage",
+    Stage("decompose_states", "chemical_state", version=2, settings="DecomposeStatesStage",
           branches=_STATES, jobs="elements", raw="references", inputs={"align": "align"},
           store="decompose/{job}.zarr"),
     Stage("reconstruct_states", "chemical_state", version=1, settings="ReconstructStatesStage",
