@@ -73,7 +73,7 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
-class PlainPowers(LogFormatterSciNotation):  # type: ignore[misc]
+class PlainPowers(LogFormatterSciNotation):
     """Labels of a logarithmic axis without formulas: 10⁻¹⁶, 2×10³."""
 
     def __call__(self, x: float, pos: int | None = None) -> str:
