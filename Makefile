@@ -11,6 +11,10 @@ BIN := $(VENV)/bin
 PYTHON ?= $(shell for p in python3.11 python3.12 python3.13 python3; do \
 	command -v $$p >/dev/null 2>&1 && $$p -c 'import sys; sys.exit(sys.version_info < (3, 11))' && echo $$p && break; done)
 
+# One process more than cores: the tests of the cluster mostly wait for it.
+WORKERS ?= $(shell n=$$(getconf _NPROCESSORS_ONLN 2>/dev/null || echo 1); echo $$(( n < 4 ? n + 1 : 4 )))
+XDIST := -n $(WORKERS) --dist loadfile --no-loadscope-reorder
+
 .PHONY: demo test test-fast check docs schema clean setup setup-dev
 .DELETE_ON_ERROR:
 
@@ -18,10 +22,10 @@ demo: $(VENV)/.installed demo/raw/.simulated
 	$(BIN)/oxytomo run configs/demo.yaml
 
 test: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder
+	$(BIN)/python -m pytest $(XDIST)
 
 test-fast: $(VENV)/.installed-dev
-	$(BIN)/python -m pytest -q -n auto --maxprocesses=4 --dist loadfile --no-loadscope-reorder -m "not slow and not gui and not data"
+	$(BIN)/python -m pytest -q $(XDIST) -m "not slow and not gui and not data"
 
 check: $(VENV)/.installed-dev
 	$(BIN)/ruff check .

@@ -1,5 +1,7 @@
 """Unit conversions of inputs and outputs: nm, eV, degrees, and µm for areal amounts."""
 
+OF_ENERGY_EV = 0.05
+"""Frames whose energies differ by at most this are of the same energy of a series."""
 NM_PER = {
     "m": 1e9,
     "meter": 1e9,

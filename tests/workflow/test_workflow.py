@@ -148,7 +148,7 @@ def test_every_example_is_planned(name: str, tmp_path: Path) -> None:
     series = sum(
         not name.endswith(" references") for sample in raw_files(project).values() for name in sample
     )
-    read = ("normalize", "normalize_stack", "read_volume")
+    read = ("normalize", "normalize_stack", "normalize_map", "read_volume", "lithiate")
     assert sum(jobs.get(rule, 0) for rule in read) == series
     assert foreseen(path) == of_stages(jobs)
     assert not (tmp_path / "results").exists()

@@ -6,11 +6,9 @@ import numpy as np
 
 from oxytomo.check.plausible import require_files
 from oxytomo.check.series import SeriesFacts
-from oxytomo.chemical_state.spectra import SpectraOptions, component_spectra
 from oxytomo.config import ChemicalStateConfig, DecomposeStatesStage
 from oxytomo.config.plan import reference_files
 from oxytomo.errors import InputError, PipelineError
-from oxytomo.io.references import read_references
 
 SAME_ENERGY_EV = 0.01
 
@@ -53,6 +51,10 @@ def _same_energies(facts: Mapping[str, SeriesFacts]) -> Iterator[PipelineError]:
 
 def _check_spectra(config: ChemicalStateConfig, element: str, energies: list[float], place: str) -> None:
     """Raise if references are missing, too short, swapped or not separated by the energies."""
+    # Imported late: they bring Numba, which a command that only looks does not need.
+    from oxytomo.chemical_state.spectra import SpectraOptions, component_spectra
+    from oxytomo.io.references import read_references
+
     require_files(f"{place}.references.{element}", reference_files(config, element))
     settings = DecomposeStatesStage(
         **dict(config.decompose),

@@ -20,12 +20,14 @@ LOOKED_AT = 9
 """Number of tilts whose averaged rays test the spectra."""
 LEAST_RAYS = 20
 OFFSETS_EV = np.round(np.arange(-3.0, 3.01, 0.1), 1)
-"""Offsets of the energy scale that are tried."""
+"""Offsets of the energy scale that are tried, from the given one."""
 WRONG_SCALE_EV, WRONG_SCALE_GAIN, WRONG_SCALE_MISFIT = 0.3, 4.0, 0.01
 """The energies are on another scale than the references if an offset of at least this many eV fits
 better by this factor in χ², and the misfit without it exceeds this share of the optical density."""
 
-
+UNEXPLAINED = 0.2
+"""References that miss the mean spectrum by this share of its optical density are refused: the
+report warns of less."""
 ENERGY_STEP_EV = 0.1
 
 
@@ -193,8 +195,8 @@ def _energy_scale(
 
     The latter is None where it cannot be found.
     """
-    best = _best_offset(series, references, options, rays)
     given = 0.0 if isinstance(offset_ev, str) else float(offset_ev)
+    best = _best_offset(series, references, options, rays, around=given)
     if isinstance(offset_ev, str):
         if best is None:
             raise InputError(
@@ -202,6 +204,14 @@ def _energy_scale(
                 expected="spare energies and a particle of some pixels, to fit an offset",
                 got=f"{series.energy_ev.size} energies and {len(rays)} averaged rays",
                 fix="give the offset as a number",
+            )
+        if best[0] in best[2]:
+            raise InputError(
+                f"energy_offset_ev of {series.element}",
+                expected="a best offset within those that are tried "
+                f"({best[2][0]:+g} to {best[2][1]:+g} eV; others leave no energy below the edge, or the references)",
+                got=f"{best[0]:+g} eV, the end of them",
+                fix="check the energies of the series and of the references, or give the offset as a number",
             )
         given = best[0]
     elif best is not None and abs(best[0] - given) >= WRONG_SCALE_EV:
@@ -212,25 +222,55 @@ def _energy_scale(
                 expected="the energy scale of the references",
                 got=f"spectra that fit {at[0] / best[1]:.0f} times better (χ²) with {best[0]:+.1f} eV added, "
                 f"and miss by {100 * at[1]:.1f} % of the optical density without",
-                fix=f"set 'energy_offset_ev: {best[0]:g}' (or 'fit'), or 'energy_shift_ev' of the references",
+                fix="check the energies of the series and of the references: no larger offset can be tried"
+                if best[0] in best[2]
+                else f"set 'energy_offset_ev: {best[0]:g}' (or 'fit'), or 'energy_shift_ev' of the references",
             )
+    _require_explained(series, references, options, rays, given)
     return {"energy_offset_ev": given, "best_energy_offset_ev": None if best is None else best[0]}
 
 
+def _require_explained(
+    series: StateSeries,
+    references: Sequence[Reference],
+    options: SpectraOptions,
+    rays: AveragedRays,
+    offset_ev: float,
+) -> None:
+    """Raise if the references do not resemble the spectra at all."""
+    at = _misfit(series, references, options, rays, offset_ev) if len(rays) >= LEAST_RAYS else None
+    if at is not None and at[1] > UNEXPLAINED:
+        raise InputError(
+            f"references of {series.element}",
+            expected=f"spectra of the sample, within {100 * UNEXPLAINED:.0f} % of the optical density",
+            got=f"a misfit of {100 * at[1]:.0f} % at one energy",
+            fix="check the element, and the energy scales of the series and of the references",
+        )
+
+
 def _best_offset(
-    series: StateSeries, references: Sequence[Reference], options: SpectraOptions, rays: AveragedRays
-) -> tuple[float, float] | None:
-    """Return the offset with the smallest χ², and this χ²; None without two spare energies."""
+    series: StateSeries,
+    references: Sequence[Reference],
+    options: SpectraOptions,
+    rays: AveragedRays,
+    *,
+    around: float,
+) -> tuple[float, float, tuple[float, float]] | None:
+    """Return the offset with the smallest χ², this χ², and the ends of the possible offsets.
+
+    None without two spare energies.
+    """
     if len(rays) < LEAST_RAYS or series.energy_ev.size < len(references) + 3:
         return None
     some = rays.some(200)
-    tried = [(float(one), _misfit(series, references, options, some, float(one))) for one in OFFSETS_EV]
+    offsets = np.round(around + OFFSETS_EV, 6).tolist()
+    tried = [(one, _misfit(series, references, options, some, one)) for one in offsets]
     known = [(offset, found[0]) for offset, found in tried if found is not None]
     if not known:
         return None
     offset = min(known, key=lambda pair: pair[1])[0]
     final = _misfit(series, references, options, rays, offset)
-    return None if final is None else (offset, final[0])
+    return None if final is None else (offset, final[0], (known[0][0], known[-1][0]))
 
 
 def _misfit(

@@ -16,7 +16,7 @@ from oxytomo.slabs import Box, Field, in_parts
 if TYPE_CHECKING:
     import pandas as pd
 
-SIGMA_SCALE: Final = 1.6
+SIGMA_SCALE: Final = 1.7
 """Factor between the errors of the valence and the scatter of its replicates, in and around domains
 of simulated particles (``benchmarks/chemical_state.py``)."""
 SIGMA_FLOOR: Final = 0.005

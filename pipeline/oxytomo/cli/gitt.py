@@ -23,8 +23,8 @@ examples:
   oxytomo gitt cell.csv --formula Li1.2Mn0.56Ni0.16Co0.08O2 --mass-mg 5.2 --radius-um 0.1
   oxytomo gitt cell.mpr --formula LiNi0.8Mn0.1Co0.1O2 --mass-mg 8 --surface-m2-g 0.4 --density-g-cm3 4.7
 
-the file: a table with the columns of time, potential and current, named with their units (time/s, Ewe/V, I/mA);
-  .mpt; BioLogic .mpr, Neware .nda and .ndax with pip install 'oxytomo[cycler]'. The current is positive on charge."""
+the file: a table with columns of time, potential and current whose names hold the units (time/s, Ewe/V, I/mA), or
+  .mpt of EC-Lab; BioLogic .mpr, Neware .nda and .ndax with pip install 'oxytomo[cycler]'. The current is positive on charge."""
 LIMITS = {
     "mass_mg": (1e-9, 1e9),
     "radius_um": (1e-4, 1e4),
@@ -63,16 +63,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of the command."""
     parser.add_argument("file", type=Path, metavar="FILE", help="file of the cycler")
     parser.add_argument("--formula", required=True, help="formula unit, e.g. Li1.2Mn0.56Ni0.16Co0.08O2")
-    parser.add_argument("--mass-mg", type=float, required=True, help="mass of the active material")
+    parser.add_argument("--mass-mg", type=float, required=True, help="mass of the active material in mg")
     parser.add_argument(
         "--lithium-start",
         type=float,
         help="lithium per formula unit at the first record; default: that of the formula",
     )
     size = parser.add_mutually_exclusive_group(required=True)
-    size.add_argument("--radius-um", type=float, help="radius of the spheres that lithium diffuses in")
-    size.add_argument("--surface-m2-g", type=float, help="specific surface (BET); with --density-g-cm3")
-    parser.add_argument("--density-g-cm3", type=float, help="density of the active material")
+    size.add_argument("--radius-um", type=float, help="radius in µm of the spheres that lithium diffuses in")
+    size.add_argument(
+        "--surface-m2-g", type=float, help="specific surface (BET) in m²/g; with --density-g-cm3"
+    )
+    parser.add_argument("--density-g-cm3", type=float, help="density of the active material in g/cm³")
     parser.add_argument(
         "--size-error",
         type=float,
@@ -83,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--skip-s",
         type=float,
         default=0.0,
-        help="time after each switching of the current to leave out, s (default: 0)",
+        help="seconds to leave out after each switching of the current, while double layers charge (default: 0)",
     )
     parser.add_argument(
         "--direction",
@@ -92,7 +94,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pulses of <name>_diffusivity.csv (default: both)",
     )
     parser.add_argument(
-        "--output", type=Path, default=Path(), metavar="DIR", help="folder to write to (default: this one)"
+        "--output",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="folder to write to (default: the working folder)",
     )
 
 

@@ -50,7 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="GLOB",
         help="names of the files of scans, with their tables and flats",
     )
-    add("--files", type=int, default=1, metavar="N", help="number of files of a complete scan at least")
+    add(
+        "--files",
+        type=int,
+        default=1,
+        metavar="N",
+        help="least number of files of a complete scan (default: 1)",
+    )
     add("--formula", default=None, help="formula of the material, such as Li1.2Mn0.56Ni0.16Co0.08O2")
     add("--density-g-cm3", type=float, default=None, help="mass density of the material in g/cm³")
     add("--pixel-nm", type=float, default=None, help="pixel size in nm, if the files do not contain it")
@@ -228,7 +234,7 @@ def _call(words: "Sequence[str]") -> None:
         raise
     if child.returncode != 0:
         lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
-        errors = [line for line in lines if "error: " in line] or lines[-1:] or ["no word"]
+        errors = [line for line in lines if "error: " in line] or lines[-1:] or ["no message"]
         raise PipelineError(
             "quick look",
             expected="a run to the end",

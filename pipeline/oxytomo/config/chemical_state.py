@@ -233,6 +233,14 @@ class ChemicalStateConfig(Settings):
                     f"add {element}, or leave the formula out",
                     key="formula",
                 )
+        shared = any(one.only_energy_ev is not None and not one.flat for one in self.sources.values())
+        if shared and not self.normalize.air_rescale:
+            raise rejected(
+                "air_rescale: true for one file of all energies, whose flat fields have no energy",
+                "false",
+                "set it, or give one file per energy",
+                key="normalize.air_rescale",
+            )
         named = self.reference if isinstance(self.reference, dict) else {}
         for key, elements in (("references", self.references), ("reference", named)):
             extra = [element for element in elements if element not in self.series]

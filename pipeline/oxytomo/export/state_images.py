@@ -37,7 +37,7 @@ def state_channels(element: str, position: int, reconstructed: Store, uncertaint
         Channel(f"{element}_density", density, color, bright, active=False),
         Channel(f"{element}_valence_sigma", sigma, GREY, errors, active=False),
         *(
-            Channel(f"{element}_{name}", plane(components, k), color, bright, active=False)
+            Channel(f"{element}_density_{name}", plane(components, k), color, bright, active=False)
             for k, name in enumerate(names)
         ),
     ]

@@ -16,9 +16,7 @@ from oxytomo.preprocess.optical_density import (
     signal,
 )
 from oxytomo.slabs import View
-
-SAME_ENERGY_EV = 0.05
-"""Frames within this of an energy have it; monochromators repeat a set value better."""
+from oxytomo.units import OF_ENERGY_EV
 
 
 @dataclass(frozen=True)
@@ -186,7 +184,7 @@ def at_energy(series: TiltSeries, energy_ev: float, *, name: str) -> TiltSeries:
     InputError
         If no frame has this energy.
     """
-    chosen = np.flatnonzero(np.abs(series.energy_ev - energy_ev) <= SAME_ENERGY_EV)
+    chosen = np.flatnonzero(np.abs(series.energy_ev - energy_ev) <= OF_ENERGY_EV)
     if chosen.size == 0:
         known = np.unique(np.round(series.energy_ev[np.isfinite(series.energy_ev)], 2))
         raise InputError(

@@ -44,6 +44,7 @@ def read_request(source: Source) -> ReadRequest:
         flat=tuple(expand(source.flat)),
         dark=tuple(expand(source.dark)),
         energy_ev=source.energy_ev,
+        only_energy_ev=source.only_energy_ev,
         pixel_nm=source.pixel_nm,
         quantity=source.quantity,
         offset=source.offset,

@@ -21,6 +21,7 @@ CHECKED = (
     "alignment residuals and limits",
     "invalid pixels",
 )
+SMALL_ERROR = 0.001
 LEAST_REACH = 0.2
 """Smallest half width of the colour scale of a valence."""
 
@@ -51,7 +52,11 @@ def _sentence(one: ElementState) -> str:
 
 
 def _pm(value: float, error: float | None) -> str:
-    return f"{value:.3f}" if error is None else f"{value:.3f} ± {error:.3f}"
+    """Return a value with its error; a small error keeps a digit that is not 0."""
+    if error is None:
+        return f"{value:.3f}"
+    places = 3 if error >= SMALL_ERROR else 4
+    return f"{value:.{places}f} ± {max(error, 1e-4):.{places}f}"
 
 
 def _sections(one: ElementState) -> list[Section]:
@@ -164,7 +169,7 @@ def _shells(one: ElementState) -> Table:
             f"{row.shell}",
             f"{row.depth_mean_nm:.0f}",
             f"{row.mean_valence:.3f}",
-            "unknown" if not np.isfinite(row.standard_error) else f"{row.standard_error:.3f}",
+            "unknown" if not np.isfinite(row.standard_error) else f"{row.standard_error:.4f}",
             percent(row.high),
             percent(row.low),
         )

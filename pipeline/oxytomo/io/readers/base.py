@@ -38,6 +38,7 @@ class ReadRequest:
     angles_range : rows of the table to use, first and one past the last
     flat, dark : files or folders of flat and dark frames
     energy_ev, pixel_nm : photon energy in eV, object-plane pixel size in nm
+    only_energy_ev : energy that is wanted of several; flat frames of other energies are left out
     quantity : quantity in the pixels
     offset : added to every raw value, flats and darks included
     dataset : path of the images inside an HDF5 file
@@ -54,6 +55,7 @@ class ReadRequest:
     flat: tuple[Path, ...] = ()
     dark: tuple[Path, ...] = ()
     energy_ev: float | None = None
+    only_energy_ev: float | None = None
     pixel_nm: float | None = None
     quantity: Quantity | None = None
     offset: float = 0.0

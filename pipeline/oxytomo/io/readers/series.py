@@ -19,6 +19,7 @@ IN_MEMORY_BYTES = 2**30
 
 ENERGY_TOLERANCE_EV = 1.0
 """Largest energy difference of flats and frames; monochromators repeat better than this."""
+SAME_ENERGY_EV = 0.05
 
 
 def frames_on_disk(stacks: Sequence[FrameStack], paths: Sequence[Path], offset: float) -> View:
@@ -165,7 +166,27 @@ def _extra(paths: tuple[Path, ...], request: ReadRequest, role: str) -> list[Raw
     """Open files of flats or darks; ``dataset`` names the images of the series only."""
     dataset = request.flat_dataset if role == "flat frames" else request.dark_dataset
     plain = ReadRequest(images=paths, angles=(0.0, 0.0), pixel_nm=request.pixel_nm, dataset=dataset)
-    return _open_all(paths, plain, role)[1] if paths else []
+    files = _open_all(paths, plain, role)[1] if paths else []
+    wanted = request.only_energy_ev
+    return files if wanted is None or role != "flat frames" else _flats_of_energy(files, wanted)
+
+
+def _flats_of_energy(files: list[RawFile], energy_ev: float) -> list[RawFile]:
+    """Return the flats that are nearest to an energy; all where their energies are unknown."""
+    known: list[float] = []
+    for file in files:
+        if file.energy_ev is None or not np.isfinite(file.energy_ev).all():
+            return files
+        if np.ptp(file.energy_ev) > SAME_ENERGY_EV:
+            raise InputError(
+                str(file.path),
+                expected="flat frames of one energy in each file",
+                got=f"{file.energy_ev.min():g} to {file.energy_ev.max():g} eV",
+                fix="write one file of flat frames per energy, and list them as 'flat:'",
+            )
+        known.append(float(np.abs(file.energy_ev - energy_ev).max()))
+    nearest = min(known, default=0.0)
+    return [file for file, far in zip(files, known, strict=True) if far <= nearest + SAME_ENERGY_EV]
 
 
 def _summary(

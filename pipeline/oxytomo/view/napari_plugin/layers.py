@@ -45,6 +45,13 @@ LABEL_NAMES = {
     "excluded": "excluded pixels",
     "parts": "solid, voids and cracks",
 }
+STATE_NAMES = {"density": "relative density", "valence_sigma": "valence σ"}
+STATE_LABELS: Mapping[str, tuple[str, Mapping[int, Rgba]]] = {
+    "classes": ("valence classes", PHASE_COLORS),
+    "confident": ("certain valence classes", CONFIDENT_COLORS),
+    "particle": ("particle", PARTICLE_COLORS),
+}
+"""Names and colours of the labels of an element in the image of chemical states."""
 STRESS_NAMES = {
     "lithium": "lithium content",
     "first_principal": "first principal stress (MPa)",
@@ -53,6 +60,8 @@ STRESS_NAMES = {
     "hoop": "hoop stress (MPa)",
     "shape_factor": "shape factor of the first principal stress",
 }
+FIRST_STRESS = "first_principal"
+"""The stress that is visible at first."""
 DETAIL = "_fraction_"
 """Maps of which only the oxidation image itself, opened alone, shows all: the fraction of each
 reference."""
@@ -190,12 +199,12 @@ def _registered_layers(
 
 
 def _channel_visible(image: OpenedImage, name: str, *, covered: bool, alone: bool) -> bool:
-    """Show the deviation; without a composition the volume; without any volume the first map."""
+    """Show the deviation; without a composition one volume of a branch; without any volume the first map."""
     if image.kind == "composition":
         return name == "tm_o_deviation"
-    if len(image.grid.scale_nm) == 3:
-        return not covered
-    return alone and name == image.channels[0].name
+    names = [channel.name for channel in image.channels]
+    first = FIRST_STRESS if FIRST_STRESS in names else names[0]
+    return name == first and (not covered if len(image.grid.scale_nm) == 3 else alone)
 
 
 def _image_layer(
@@ -214,12 +223,25 @@ def _image_layer(
         "metadata": {INFO: _info(image, channel.name, channel.unit)},
     }
     data = arguments.pop("data")
-    return (_drawn(data) if channel.name == "tm_o_deviation" else data), arguments, "image"
+    if channel.name == "tm_o_deviation":
+        data = _drawn(data)
+    elif _is_valence(image, channel.name):
+        data = _drawn(data, _reference_valence(image, channel.name))
+    return data, arguments, "image"
 
 
-def _drawn(data: Any) -> Any:
-    """Return the levels of a deviation as they are drawn."""
-    return [Drawn(level) for level in data] if isinstance(data, list) else Drawn(data)
+def _drawn(data: Any, nothing: float = 0.0) -> Any:
+    """Return levels as they are drawn, with the value of a place where there is nothing to see."""
+    many = isinstance(data, list)
+    return [Drawn(level, nothing) for level in data] if many else Drawn(data, nothing)
+
+
+def _is_valence(image: OpenedImage, channel: str) -> bool:
+    return image.kind == "chemical_state" and channel.endswith("_valence")
+
+
+def _reference_valence(image: OpenedImage, channel: str) -> float:
+    return float(image.record["reference_valence"][channel.partition("_")[0]])
 
 
 def _label_layer(
@@ -232,15 +254,19 @@ def _label_layer(
     shown: bool,
     suffix: str = "",
 ) -> LayerTuple:
+    said, colors = LABEL_NAMES.get(name, f"{name} ({KIND_NAMES[image.kind]})"), LABEL_COLORS.get(name)
+    if image.kind == "chemical_state":
+        element, _, part = name.partition("_")
+        said, colors = f"{element} {STATE_LABELS[part][0]}", STATE_LABELS[part][1]
     arguments = {
-        "name": prefix + LABEL_NAMES.get(name, f"{name} ({KIND_NAMES[image.kind]})") + suffix,
+        "name": prefix + said + suffix,
         "visible": shown and name in SHOWN_LABELS,
         "opacity": LABEL_OPACITY,
         **_placed(levels, beam),
         "metadata": {INFO: _info(image, name, "1")},
     }
-    if name in LABEL_COLORS:
-        arguments["colormap"] = label_colors(LABEL_COLORS[name])
+    if colors is not None:
+        arguments["colormap"] = label_colors(colors)
     data = arguments.pop("data")
     return data, arguments, "labels"
 
@@ -255,12 +281,16 @@ def channel_name(kind: str, channel: str) -> str:
     if kind in ("structure", "tomogram"):
         return f"{KIND_NAMES[kind]} {channel}"
     element, _, quantity = channel.partition("_")
+    if kind == "chemical_state":
+        component = f"density of {quantity.removeprefix('density_')}"
+        return f"{element} {STATE_NAMES.get(quantity, quantity if quantity == 'valence' else component)}"
     if kind == "areal_density":
         names = {"": "areal density", "sigma": "areal density σ"}
         return f"{element} {names.get(quantity, f'{quantity} optical density')}"
     if quantity.startswith("fraction_"):
         return f"{element} fraction of {quantity.removeprefix('fraction_').replace('_', ' ')}"
     names = {"": "valence", "residual": "valence residual", "standard_error": "valence standard error"}
+    names["valence_sigma"] = "valence σ"
     return f"{element} {names.get(quantity, quantity.replace('_', ' '))}"
 
 
@@ -268,8 +298,16 @@ def _display(image: OpenedImage, channel: ImageChannel) -> dict[str, Any]:
     """Return colours, range and blending of a channel."""
     if image.kind == "composition" and channel.name == "tm_o_deviation":
         return _deviation_display(image)
+    if _is_valence(image, channel.name):
+        base, reach = _reference_valence(image, channel.name), 3 * float(image.record["threshold"])
+        shades = {"colors": diverging_colors(), "name": "valence"}
+        return {
+            "colormap": shades,
+            "blending": "translucent",
+            "contrast_limits": (base - reach, base + reach),
+        }
     limits = {"contrast_limits": channel.window}
-    if image.kind in ("composition", "areal_density") and channel.color != "FFFFFF":
+    if image.kind in ("composition", "areal_density", "chemical_state") and channel.color != "FFFFFF":
         return {"colormap": f"#{channel.color}", "blending": "additive", **limits}
     if image.kind == "mechanics" and channel.window[0] == -channel.window[1]:
         colors = {"colors": diverging_colors(), "name": "stress"}

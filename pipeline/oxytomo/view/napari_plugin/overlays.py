@@ -13,27 +13,28 @@ from oxytomo.results.images import LazyArray, Levels, OpenedImage
 
 
 class Drawn:
-    """A volume as a viewer draws it: whole volumes are 0 where there is no value, slices stay NaN.
+    """A volume as a viewer draws it: whole volumes get ``nothing`` for NaN, slices stay NaN.
 
     A graphics card may draw NaN in a volume as any value.
 
     Parameters
     ----------
     raw : the volume, or a part of it; read when NumPy needs its values
+    nothing : value that is drawn where there is none
     """
 
-    def __init__(self, raw: Any) -> None:
-        self.raw = raw
+    def __init__(self, raw: Any, nothing: float = 0.0) -> None:
+        self.raw, self.nothing = raw, nothing
         self.shape, self.dtype, self.ndim, self.size = tuple(raw.shape), raw.dtype, raw.ndim, raw.size
 
     def __getitem__(self, key: Any) -> Any:
         part = self.raw[key]
-        return Drawn(part) if getattr(part, "ndim", 0) else part
+        return Drawn(part, self.nothing) if getattr(part, "ndim", 0) else part
 
     def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
         values = np.asarray(self.raw)
         if values.ndim == 3 and min(values.shape) > 1:  # a slice may come as a volume one voxel thick
-            values = np.nan_to_num(values, nan=0.0)
+            values = np.nan_to_num(values, nan=self.nothing)
         return np.array(values, dtype=dtype, copy=copy)
 
 

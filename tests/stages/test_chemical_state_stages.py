@@ -15,8 +15,14 @@ from state_runs import run_branch
 from oxytomo.check.sample import check_project
 from oxytomo.cli import main
 from oxytomo.config import load_config
+from oxytomo.config.plan import stage_settings
 from oxytomo.errors import InputError, PipelineError
+from oxytomo.io.stores import Store, read_store
 from oxytomo.results import open_results
+from oxytomo.stages.context import StageContext
+from oxytomo.stages.registry import STAGES
+from oxytomo.view.napari_plugin.layers import sample_layers
+from oxytomo.view.napari_plugin.results import find_samples
 from oxytomo.view.sample_page import write_report
 
 CALL = [
@@ -115,16 +121,43 @@ def test_products(finished: Path) -> None:
     assert "Valence of Ni" in text
 
 
+def test_layers_of_napari(finished: Path) -> None:
+    """The valence alone is shown, about its reference; names, units and colours say what is what."""
+    layers = sample_layers(find_samples(finished / "results" / "particle"))
+    assert [arguments["name"] for _, arguments, _ in layers] == [
+        "Ni valence",
+        "Ni relative density",
+        "Ni valence σ",
+        "Ni density of Ni_2",
+        "Ni density of Ni_4",
+        "Ni valence classes",
+        "Ni certain valence classes",
+        "Ni particle",
+    ]
+    assert [arguments["name"] for _, arguments, _ in layers if arguments["visible"]] == ["Ni valence"]
+    data, valence, _ = layers[0]
+    facts = json.loads((finished / "results" / "particle" / "chemical_state.json").read_text())
+    base = facts["elements"]["Ni"]["reference_valence"]
+    assert valence["contrast_limits"] == pytest.approx((base - 0.45, base + 0.45))
+    assert valence["colormap"]["name"] == "valence"
+    assert valence["units"] == ("nm",) * 3
+    # A volume is drawn with the reference where there is nothing: the middle of the colours.
+    assert np.asarray(data)[0, 0, 0] == pytest.approx(base)
+    assert np.isnan(data.raw[0, 0, 0])
+    classes = next(arguments for _, arguments, _ in layers if arguments["name"] == "Ni valence classes")
+    assert set(classes["colormap"]) >= {1, 2, 3}
+
+
 def test_ready_to_run(simulated: Path, tmp_path: Path) -> None:
     """A simulated folder passes the check."""
     assert problems(changed(simulated, tmp_path)) == []
 
 
-def test_one_file_of_all_energies(simulated: Path, tmp_path: Path) -> None:
-    """Frames of all energies in one file are taken apart by ``energies_ev``."""
-    content = yaml.safe_load((simulated / "config.yaml").read_text())
-    files = [simulated / name for name in content["samples"]["particle"]["chemical_state"]["series"]["Ni"]]
-    joined = tmp_path / "all.h5"
+def joined_file(files: list[Path], joined: Path) -> list[float]:
+    """Write the frames of all files into one, in turn by energy and tilt; return the energies.
+
+    It has the flats and darks of the first file.
+    """
     shutil.copy(files[0], joined)
     parts: dict[str, list[np.ndarray]] = {"frames": [], "theta": [], "energy": []}
     for path in files:
@@ -137,12 +170,24 @@ def test_one_file_of_all_energies(simulated: Path, tmp_path: Path) -> None:
         for name, key in (("exchange/data", "frames"), ("exchange/theta", "theta")):
             units = dict(file[name].attrs)
             del file[name]
-            file[name] = np.concatenate(parts[key])
+            file[name] = np.stack(parts[key], axis=1).reshape(-1, *parts[key][0].shape[1:])
             file[name].attrs.update(units)
         del file["measurement/instrument/monochromator/energy"]
-        file["energies"] = np.concatenate(parts["energy"])
+        file["energies"] = np.stack(parts["energy"], axis=1).ravel()
         file["energies"].attrs["units"] = "eV"
-    energies = [float(one[0]) for one in parts["energy"]]
+    return [float(one[0]) for one in parts["energy"]]
+
+
+def raw_files(simulated: Path) -> list[Path]:
+    """Return the raw files of the simulated series, in the order of the energies."""
+    content = yaml.safe_load((simulated / "config.yaml").read_text())
+    return [simulated / name for name in content["samples"]["particle"]["chemical_state"]["series"]["Ni"]]
+
+
+def test_one_file_of_all_energies(simulated: Path, tmp_path: Path) -> None:
+    """Frames of all energies in one file are taken apart by ``energies_ev``."""
+    joined = tmp_path / "all.h5"
+    energies = joined_file(raw_files(simulated), joined)
     source = {"images": str(joined), "energy_dataset": "energies", "energies_ev": energies}
     path = changed(simulated, tmp_path, series={"Ni": source})
     found = check_project(load_config(path), read_flats=False)
@@ -152,6 +197,66 @@ def test_one_file_of_all_energies(simulated: Path, tmp_path: Path) -> None:
     assert {fact.shape[0] for fact in facts.values()} == {25}
     wrong = changed(simulated, tmp_path, series={"Ni": {**source, "energies_ev": [700.0, 710.0]}})
     assert "expected frames at 700 eV, got 850.7" in str(problems(wrong)[0])
+    with pytest.raises(PipelineError, match=r"normalize\.air_rescale: expected air_rescale: true"):
+        load_config(changed(simulated, tmp_path, series={"Ni": source}, normalize={"air_rescale": False}))
+
+
+def normalized(configuration: Path, job: str) -> Store:
+    """Run the stage ``normalize`` on one series."""
+    spec = stage_settings(load_config(configuration), "particle", "chemical_state", "normalize", job)
+    row, path = STAGES["normalize"], configuration.parent / f"{job}.zarr"
+    context = StageContext("normalize", row.version, 1, spec)
+    row.load().run({}, {"store": path}, row.settings_model().model_validate(spec), context)
+    return read_store(path)
+
+
+def test_normalize_one_file_of_all_energies(simulated: Path, tmp_path: Path) -> None:
+    """The frames of an energy are the same to the last bit as from a file of their own.
+
+    Flats of a file per energy are found by their energy, and flats of mixed energies are refused.
+    """
+    files = raw_files(simulated)
+    energies = joined_file(files, tmp_path / "all.h5")
+    folders = [tmp_path / name for name in ("one", "shared", "chosen")]
+    for folder in folders:
+        folder.mkdir()
+    flats, white = [str(tmp_path / f"flat_{k}.h5") for k in range(len(files))], "exchange/data_white"
+    for path, own in zip(files, flats, strict=True):
+        with h5py.File(path) as file, h5py.File(own, "w") as other:
+            other["exchange/data"] = file[white][:]
+            for name in ("exchange/data_dark", "measurement/instrument/monochromator/energy"):
+                file.copy(name, other, name)
+    one = {
+        "images": str(tmp_path / "all.h5"),
+        "energy_dataset": "energies",
+        "energies_ev": energies,
+        "quantity": "counts",
+    }
+    # A file of its own, with the flats of the joined file, or with its own flats
+    single = tmp_path / "Ni_3.h5"
+    shutil.copy(files[2], single)
+    with h5py.File(single, "a") as file, h5py.File(files[0]) as first:
+        for name in (white, "exchange/data_dark"):
+            file[name][...] = first[name][:]
+    series = {"Ni": [*map(str, files[:2]), str(single), *map(str, files[3:])]}
+    expected = normalized(changed(simulated, folders[0], series=series), "Ni_3")
+    found = normalized(changed(simulated, folders[1], series={"Ni": one}), "Ni_3")
+    for name in ("value", "variance", "tilt_deg"):
+        assert np.array_equal(found[name], expected[name], equal_nan=True)
+    assert float(found["energy_ev"][0]) == energies[2]
+    chosen = normalized(changed(simulated, folders[2], series={"Ni": {**one, "flat": flats}}), "Ni_3")
+    with h5py.File(single, "a") as file, h5py.File(files[2]) as own:
+        file[white][...] = own[white][:]
+    again = tmp_path / "again"
+    again.mkdir()
+    expected = normalized(changed(simulated, again, series=series), "Ni_3")
+    assert np.array_equal(chosen["value"], expected["value"], equal_nan=True)
+    with h5py.File(flats[0], "a") as file:
+        del file["measurement/instrument/monochromator/energy"]
+        n = len(file["exchange/data"])
+        file["measurement/instrument/monochromator/energy"] = np.linspace(853, 855, n)
+    mixed = problems(changed(simulated, again, series={"Ni": {**one, "flat": flats}}))
+    assert "expected flat frames of one energy in each file, got 853 to 855 eV" in str(mixed[0])
 
 
 def test_bad_configurations(simulated: Path, tmp_path: Path) -> None:
