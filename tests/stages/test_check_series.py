@@ -112,6 +112,17 @@ def test_check_prints_the_ends_of_a_stack(tmp_path: Path, rng: np.random.Generat
     assert text.startswith("1 flat, 0 darks; first frame at 635 eV, last at 660 eV; values ")
 
 
+def test_a_map_over_two_energies_is_said_to_be_one() -> None:
+    from oxytomo.check.series import SeriesFacts, describe, describe_frames
+
+    nan = float("nan")
+    facts = SeriesFacts(
+        "m", (1, 90, 240), (), nan, nan, "map", 0, energy_range_ev=(522.0, 561.5), values=(0, 2375)
+    )
+    assert describe(facts) == "map of 90 excitations, 522 to 561.5 eV, × 240 emission energies"
+    assert describe_frames(facts) == "values 0 to 2375"
+
+
 # --- values that a quantity cannot have
 
 

@@ -177,6 +177,27 @@ def test_a_group_cannot_have_the_name_of_a_sample(tmp_path: Path) -> None:
         _compare([one], {"one": [other]}, tmp_path / "c.html")
 
 
+def test_names_are_no_formulas_of_pictures_spreadsheets_and_terminals(tmp_path: Path) -> None:
+    """Broken mathematics, a formula, markup, a control character, a letter without a glyph."""
+    names = ("$x_{$", "=1+1", "<b>名", "a\x1b[2J")
+    folders = [composition(tmp_path, name, 0.1 + 0.02 * k) for k, name in enumerate(names)]
+    written = write_comparison({f.name: [f] for f in folders}, tmp_path / "c.html")
+    text = "".join(path.read_text(encoding="utf-8") for path in written)
+    assert "\x1b" not in text
+    assert "<b>" not in written[0].read_text(encoding="utf-8")
+    groups = {row["group"] for row in rows_of(tmp_path / "c_groups.csv")}
+    assert groups == {"$x_{$", "'=1+1", "<b>名", r"a\x1b[2J"}
+
+
+def test_the_page_replaces_no_other_file(tmp_path: Path) -> None:
+    one, other = composition(tmp_path, "one", 0.1), composition(tmp_path, "other", 0.1)
+    raw = tmp_path / "raw.h5"
+    raw.write_bytes(b"mine")
+    with pytest.raises(InputError, match="an earlier page, got another file"):
+        _compare([one, other], {}, raw)
+    assert raw.read_bytes() == b"mine"
+
+
 @pytest.mark.parametrize(
     ("arguments", "said"),
     [

@@ -10,12 +10,13 @@ import pytest
 import tifffile
 
 from oxytomo.check.sample import check_project
-from oxytomo.config import ProjectConfig, parse_config
+from oxytomo.config import MechanicsSettings, ProjectConfig, parse_config
 from oxytomo.config.plan import branch_config, branch_stages, stage_settings
 from oxytomo.config.stage_files import stage_inputs, stage_outputs
 from oxytomo.errors import ConfigError, InputError
 from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext
+from oxytomo.stages.materials import material_of
 from oxytomo.stages.registry import STAGES
 
 N, VOXEL_NM, RADIUS_PX, VOID_PX = 34, 500.0, 15.0, 4.2
@@ -202,6 +203,9 @@ def _cut_by_the_field() -> np.ndarray:
         (None, {"material": {"diffusivity_m2_s": 1e-16}}, r"c_rates: expected at most 0\.038"),
         (_cut_by_the_field(), {}, "a particle that the field of view cuts"),
         (labels() * 2, {}, "0 outside, 1 solid, 2 void, 3 crack"),
+        (labels() * np.float32(0.5), {}, r"3 crack, got 0\.5, 1\.5"),
+        (labels() * np.uint16(700), {}, "3 crack, got 700, 1400, 2100"),
+        (np.where(labels() > 0, labels(), np.float32(np.nan)), {}, "3 crack, got nan"),
         (labels(), {"particle": 2}, "particle: expected a number from 1 to 1, got 2"),
     ],
 )
@@ -224,6 +228,38 @@ def test_a_strain_table_must_cover_the_lithium(tmp_path: Path) -> None:
     assert "expected lithium contents from 0 to 1, got 0.2 to 0.9" in str(problem)
     covered = project(tmp_path, material={"volume_strain": "strain.csv"}, lithium=[0.2, 0.9])
     assert not check_project(covered, read_flats=True).problems
+
+
+@pytest.mark.parametrize(
+    ("setting", "text", "said"),
+    [
+        ("volume_strain", "0,0\n1,5.1\n", "values from -0.5 to 0.5 in the second column, got 5.1"),
+        ("diffusivity_m2_s", "0,4e-15\n1,-4e-15\n", "got -4e-15 at a lithium content of 1"),
+        ("diffusivity_m2_s", "4e-15,0\n5e-15,1\n", "values from 1e-25 to 1e-06"),
+        ("ocv", "lithium,mV\n0,4300\n1,3000\n", "values from -1 to 10"),
+        ("ocv", "0,3.0\n1,4.3\n", "a voltage that falls as the lithium content grows"),
+        ("ocv", "", "an empty file"),
+        ("ocv", "0,4.3\n", "text or too few numbers"),
+        ("ocv", "0,4.3\nnan,4.1\n1,3.2\n", "text or too few numbers"),
+        ("ocv", "0,4.3\n1,4.1\n1,3.2\n", "each lithium content once"),
+    ],
+)
+def test_tables_of_constants_that_cannot_be(tmp_path: Path, setting: str, text: str, said: str) -> None:
+    (tmp_path / "table.csv").write_text(text)
+    material = {"preset": "nmc811", setting: str(tmp_path / "table.csv")}
+    with pytest.raises(InputError, match="expected") as caught:
+        material_of(MechanicsSettings.model_validate({"material": material}))
+    assert said in str(caught.value)
+    assert "run the workflow" not in str(caught.value)
+
+
+def test_tables_of_constants_as_they_are_exported(tmp_path: Path) -> None:
+    """A mark of the byte order, semicolons, decimal commas, a link; D is a mean over the lithium used."""
+    (tmp_path / "own.csv").write_bytes("\ufeff0,0;1e-15\n0,5;1e-15\n1,0;9e-15\n".encode())
+    (tmp_path / "table.csv").symlink_to(tmp_path / "own.csv")
+    material = {"preset": "nmc811", "diffusivity_m2_s": str(tmp_path / "table.csv")}
+    found = material_of(MechanicsSettings.model_validate({"material": material, "lithium": [0.0, 0.5]}))
+    assert found.constant.diffusivity_um2_s == pytest.approx(1e-3)
 
 
 @pytest.mark.parametrize(

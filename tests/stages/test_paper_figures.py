@@ -12,6 +12,7 @@ from oxytomo.cli import main
 from oxytomo.errors import ConfigError
 from oxytomo.view.paper import slice_at, write_panels
 from oxytomo.view.paper_comparison import valence_states, write_state_figures
+from oxytomo.view.style import new_figure, to_png
 from oxytomo.view.telling import cut_at
 
 
@@ -91,6 +92,17 @@ def oxidation_of(valence: float, elements: tuple[str, ...] = ("Mn", "Ni")) -> Si
         for name in elements
     ]
     return SimpleNamespace(elements=own)
+
+
+def test_labels_of_logarithmic_axes_are_text():
+    figure = new_figure(2, 2)
+    axes = figure.add_subplot()
+    axes.plot([1, 2], [1e-16, 3e-13])
+    axes.set_yscale("log")
+    to_png(figure)
+    shown = [label.get_text() for label in axes.get_yticklabels()]
+    assert "10⁻¹⁵" in shown
+    assert not any("$" in label for label in shown)
 
 
 def test_valence_over_states_shows_maps_and_profiles():

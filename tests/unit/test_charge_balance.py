@@ -252,6 +252,23 @@ def test_foreign_references_are_refused(
     assert f"Charge balance: refused, {said}" in page or said in page
 
 
+def test_more_charge_than_lithium_is_refused(tmp_path: Path) -> None:
+    """All 1.2 lithium of the formula are 377.5 mAh/g."""
+    groups = {
+        "pristine": [oxidation(tmp_path, "p", PRISTINE)],
+        "charged": [oxidation(tmp_path, "c", {"Mn": 4.0, "Ni": 3.9, "Co": 3.9})],
+    }
+    for charge, refused in ((370.0, False), (500.0, True)):
+        states = {"pristine": {}, "charged": {"capacity_mah_g": charge}}
+        settings = ChargeBalanceSettings.model_validate(
+            {"formula": "Li1.2Mn0.56Ni0.16Co0.08O2", "states": states}
+        )
+        write_comparison(groups, tmp_path / "comparison.html", settings)
+        rows = rows_of(tmp_path / "charge_balance.csv")
+        assert all(("500 mAh/g, is more than all lithium" in row["refused"]) == refused for row in rows)
+        assert all(float(row["value"]) >= 0 for row in rows if row["quantity"] == "lithium")
+
+
 def test_a_missing_element_is_refused_in_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(tmp_path)
     groups = {name: [oxidation(tmp_path, name, {"Mn": 4.0, "Ni": 2.0})] for name in ("p", "c")}
@@ -306,6 +323,7 @@ def test_states_keep_their_order_on_the_way_to_the_stage() -> None:
         ({"states": {"pristine": {}, "charged": {}}}, "'charged'"),
         ({"states": {"pristine": {}}}, "two or more groups of this file, got 1"),
         ({"fixed_valences": {"Al": 3}}, "cations of the formula"),
+        ({"states": {"pristine": {"capacity_mah_g": 20}, "cycled": {}}}, "no charge in the first state"),
     ],
 )
 def test_mistakes_in_the_configuration_are_named(changes: dict[str, Any], said: str) -> None:

@@ -103,6 +103,12 @@ def test_other_files_are_not_overwritten_and_earlier_tables_are(
     assert main(["collect", str(results), "--output", str(mine)]) == 2
     assert "got another file" in capsys.readouterr().err
     assert mine.read_text() == "energy,counts\n"
+    (results / "folder.csv").mkdir()
+    assert main(["collect", str(results), "--output", str(results / "folder.csv")]) == 2
+    assert "an earlier table, got a folder. Likely fix: give another --output" in capsys.readouterr().err
+    (results / "link.csv").symlink_to(mine)
+    assert main(["collect", str(results), "--output", str(results / "link.csv")]) == 2
+    assert "an earlier table, got a link" in capsys.readouterr().err
     for _ in range(2):
         assert main(["collect", str(results), "--output", str(results / "t.csv")]) == 0
     assert main(["collect", str(results), "--output", str(results / "t.xlsx")]) == 2

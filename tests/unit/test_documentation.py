@@ -1,5 +1,6 @@
 """The documentation: links lead somewhere, lines fit, generated pages hold everything, the site needs no network."""
 
+import argparse
 import importlib.util
 import re
 import shutil
@@ -9,11 +10,14 @@ import tomllib
 from collections.abc import Iterator
 from pathlib import Path
 from types import ModuleType, SimpleNamespace
-from typing import cast
+from typing import Any, cast
 
 import pytest
+import yaml
 
 import oxytomo
+from oxytomo.cli import build_parser
+from oxytomo.config import parse_config
 from oxytomo.config.plan import JOINT_PRODUCTS, PRODUCTS
 from oxytomo.config.schema import schema
 from oxytomo.results.columns import TABLE_TYPES
@@ -113,6 +117,65 @@ def test_pages_that_the_code_names_exist() -> None:
     }
     assert named
     assert {(page, path) for page, path in named if not (REPOSITORY / page).is_file()} == set()
+
+
+def _settings(page: Path) -> Iterator[dict[str, Any]]:
+    """Yield the configurations that a page shows, completed where it shows a part."""
+    for block in re.findall(
+        r"^```yaml\n(.*?)^```", page.read_text(encoding="utf-8"), re.DOTALL | re.MULTILINE
+    ):
+        content = yaml.safe_load(block)
+        if content is None or "…" in block:
+            continue
+        edges = {"O": {"pre": "a.h5", "post": "b.h5"}, "Ni": {"pre": "c.h5", "post": "d.h5"}}
+        whole = {"edges": edges, "formula": "LiNiO2"}
+        stack: dict[str, Any] = {"stacks": {}, "references": {}}
+        for metal in ("Mn", "Ni", "Co"):
+            stack["stacks"][metal] = f"{metal}.h5"
+            stack["references"][metal] = {"3": f"{metal}_3.csv", "4": f"{metal}_4.csv"}
+        first = next(iter(content))
+        if first in ("align", "decompose"):
+            content = {"samples": {"a": {"composition": {**whole, **content}}}}
+        elif first == "composition":
+            elements = "elements" in content[first]
+            content = {"samples": {"a": {first: {**({} if elements else whole), **content[first]}}}}
+        elif first == "areal_density":
+            content = {"samples": {"a": content}}
+        elif first == "source":
+            content = {"samples": {"a": {"tomogram": content}}}
+        elif first == "groups":
+            names = [name for group in content[first].values() for name in group]
+            content = {"samples": {name: {"oxidation": stack} for name in names}, **content}
+        elif first == "plan":
+            content = {"samples": {"a": {"composition": whole}}, **content}
+        yield content
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_settings_that_pages_show_are_accepted(page: Path) -> None:
+    for content in _settings(page):
+        assert parse_config(content, folder=REPOSITORY, name=_name(page)).samples
+
+
+def test_options_that_pages_give_exist() -> None:
+    """Of each command on its line, in code as in prose."""
+    parser = build_parser()
+    [commands] = [one for one in parser._actions if isinstance(one, argparse._SubParsersAction)]
+    known = {
+        name: {option for action in command._actions for option in action.option_strings}
+        for name, command in commands.choices.items()
+    }
+    unknown, found = [], 0
+    for page in PAGES:
+        if page.name == "CHANGELOG.md":
+            continue
+        for line in page.read_text(encoding="utf-8").splitlines():
+            for name, rest in re.findall(r"oxytomo ([a-z]+)((?: [^`|#;]*)?)", line):
+                options = re.findall(r"(?<= )--?[a-z][a-z0-9-]*", rest)
+                found += len(options) if name in known else 0
+                unknown += [f"{_name(page)}: {name} {o}" for o in options if o not in known.get(name, {o})]
+    assert unknown == []
+    assert found > 50
 
 
 def test_files_of_the_repository_that_pages_name_exist() -> None:

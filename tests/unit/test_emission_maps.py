@@ -188,3 +188,16 @@ def test_what_is_not_a_map_is_refused(tmp_path: Path) -> None:
         read_map(request)
     with pytest.raises(InputError, match="got no such file"):
         read_map(MapRequest((tmp_path / "none.csv",)))
+
+
+def test_a_column_with_its_energies_elsewhere_is_refused(tmp_path: Path) -> None:
+    """Numbers below 100 are taken for keV: swapped columns reach over the map without a point in it."""
+    path, column = tmp_path / "map.csv", tmp_path / "tey.txt"
+    rows = [[0, *EMISSION], *([ev, *row] for ev, row in zip(EXCITATION, VALUES, strict=True))]
+    path.write_text("\n".join(",".join(f"{one:.1f}" for one in row) for row in rows))
+    column.write_text("\n".join(f"{k} {ev}" for k, ev in enumerate(EXCITATION)))
+    request = MapRequest((path,), columns={"TEY": ColumnRequest(column, None, None, None, False, "surface")})
+    with pytest.raises(InputError, match="528 to 533 eV, got 0 of 0 to 4000 eV"):
+        read_map(request)
+    with pytest.raises(InputError, match="got a folder"):
+        read_map(MapRequest((tmp_path,)))

@@ -188,7 +188,9 @@ def test_command_writes_tables_and_figure(tmp_path: Path, capsys: pytest.Capture
     assert len(lithium) == 3
     # The branch mechanics takes the table as it is.
     table = tmp_path / "out" / "cell_diffusivity.csv"
-    curve = read_curve(str(table), "diffusivity_m2_s", lithium=(lithium[0], lithium[-1]))
+    curve = read_curve(
+        str(table), "diffusivity_m2_s", lithium=(lithium[0], lithium[-1]), limits=(1e-25, 1e-6)
+    )
     assert curve.mean == pytest.approx(d, rel=0.05)
     for row in rows:
         assert float(row["diffusivity_m2_s"]) == pytest.approx(d, rel=0.05)
@@ -203,7 +205,12 @@ def test_command_writes_tables_and_figure(tmp_path: Path, capsys: pytest.Capture
     ("changed", "said"),
     [
         (("--formula", "Mn2O3"), "--formula: expected a formula with lithium"),
-        (("--mass-mg", "0"), "--mass-mg: expected a number above 0"),
+        (("--mass-mg", "0"), "--mass-mg: expected a number from 1e-09 to"),
+        (("--radius-um", "1e300"), "--radius-um: expected a number from 0.0001 to 10000, got 1e+300"),
+        (("--size-error", "1e300"), "--size-error: expected a number from 0 to 1"),
+        (("--lithium-start", "nan"), "--lithium-start: expected a number from 0 to 20"),
+        (("--mass-mg", "1e9"), "lithium content: expected a change of at least 0.0001"),
+        (("--direction", "discharge"), "expected a pulse of discharge whose diffusivity is determined"),
         (("--density-g-cm3", "4.2"), "--surface-m2-g: expected specific surface and density together"),
         (("--mass-mg", "0.001"), "lithium content: expected 0 to"),
     ],
@@ -217,6 +224,19 @@ def test_wrong_options_are_one_line(
     error = capsys.readouterr().err
     assert said in error
     assert error.count("\n") == 1
+
+
+def test_other_files_of_the_same_name_are_kept(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    time, voltage, current, _ = cell(0.01, rest=30.0, pulses=1)
+    path = write_table(tmp_path / "cell.csv", time, voltage, current, header="time/s,Ewe/V,I/A")
+    mine = tmp_path / "cell_gitt.csv"
+    mine.write_text("time/s,Ewe/V,I/A\n")
+    assert main(["gitt", str(path), *OPTIONS, "--output", str(tmp_path)]) == 2
+    assert "expected a new file, or an earlier result of this command" in capsys.readouterr().err
+    assert mine.read_text() == "time/s,Ewe/V,I/A\n"
+    mine.unlink()
+    for _ in range(2):
+        assert main(["gitt", str(path), *OPTIONS, "--output", str(tmp_path)]) == 0
 
 
 def test_surface_and_density_give_the_radius(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
@@ -252,6 +272,8 @@ def test_tables_of_text(tmp_path: Path) -> None:
         ("time/s,Ewe/V,I/mA\n" + "1,2,x\n" * 30, "'x' in line 2"),
         ("time/s,Ewe/V,I/mA\n" + "1,nan,3\n" * 30, "a potential of nan in record 1"),
         ("time/s,Ewe/V,I/mA\n" + "1,2\n" * 30, "an empty cell in line 2"),
+        ("time/s,Ewe/V,I/mA\n" + "0,1,3,8,0,5\n" * 30, "expected rows of 3 cells"),
+        ("time/s,Ewe/V,I/mA\n" + "1,3800,0\n" * 30, "potentials up to 100 V, got 3800 V"),
         ("\0\1\2", "a binary file of another kind"),
         ("", "no column of the time"),
     ],

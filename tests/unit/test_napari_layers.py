@@ -2,6 +2,8 @@
 
 import shutil
 from pathlib import Path
+from types import SimpleNamespace
+from typing import Any
 
 import numpy as np
 import pytest
@@ -14,6 +16,7 @@ from oxytomo.results.images import LazyArray, image_record, open_image
 from oxytomo.view.napari_plugin import launch, threshold_model
 from oxytomo.view.napari_plugin.layers import (
     INFO,
+    _channel_visible,
     channel_name,
     deviation_limit,
     diverging_colors,
@@ -121,6 +124,22 @@ def test_only_what_is_shown_is_read(plugin_results: Path):
     assert isinstance(open_image(path).channels[2].levels.arrays[0], LazyArray)
 
 
+@pytest.mark.parametrize(
+    ("kind", "names", "seen"),
+    [
+        ("chemical_state", ["Ni_valence", "Ni_density", "Ni_valence_sigma"], "Ni_valence"),
+        ("mechanics", ["lithium", "first_principal", "von_mises", "hoop"], "first_principal"),
+        ("structure", ["volume"], "volume"),
+    ],
+)
+def test_one_volume_of_a_branch_is_seen_at_first(kind: str, names: list[str], seen: str):
+    """All would lie on each other; beside a composition none is seen."""
+    channels = [SimpleNamespace(name=name) for name in names]
+    image: Any = SimpleNamespace(kind=kind, channels=channels, grid=SimpleNamespace(scale_nm=(9.0,) * 3))
+    for covered, wanted in ((False, [seen]), (True, [])):
+        assert [n for n in names if _channel_visible(image, n, covered=covered, alone=True)] == wanted
+
+
 def test_differing_grids_are_said(plugin_results: Path):
     note = grid_note(find_samples(plugin_results))
     assert "not registered" in note
@@ -161,6 +180,7 @@ def test_levels_end_where_3d_is_smooth():
         ("areal_density", "Ni_pre", "Ni pre optical density"),
         ("areal_density", "Ni", "Ni areal density"),
         ("oxidation", "Mn_edge_jump", "Mn edge jump"),
+        ("chemical_state", "Ni_valence_sigma", "Ni valence σ"),
         ("tomogram", "volume", "tomogram volume"),
     ],
 )

@@ -12,6 +12,7 @@ import yaml
 
 import oxytomo.cli.watch as command
 from oxytomo.arrays import TiltSeries
+from oxytomo.check.folder.page import quoted
 from oxytomo.check.folder.propose import Answers
 from oxytomo.check.folder.watched import Watched
 from oxytomo.check.sample import check_project
@@ -313,6 +314,27 @@ def test_wrong_arguments_are_one_line(tmp_path: Path, capsys: pytest.CaptureFixt
     with contextlib.suppress(SystemExit):
         main(["watch", "--help"])
     assert "oxytomo watch" in capsys.readouterr().out.partition("example")[2]
+
+
+def test_places_that_cannot_be_written_and_folders_without_scans_are_said(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    raw, out = tmp_path / "raw", tmp_path / "out"
+    write_scan(raw, "p1")
+    call = ["watch", str(raw), "--once", "--settle", "0", "--formula", "LiNiO2", "--output"]
+    for above in (raw, tmp_path):  # its own files are left out, so all scans would be
+        assert main([*call, str(above)]) == 2
+        assert "expected a folder that does not hold the scans" in capsys.readouterr().err
+    assert main([*call, str(out), "--pattern", "*.none"]) == 0
+    assert "no complete scan" in capsys.readouterr().out
+    (out / "looks").write_text("a file")
+    assert main([*call, str(out)]) == 0
+    assert "looks/p1.yaml: expected to write it" in capsys.readouterr().out
+
+
+def test_a_name_with_control_characters_stays_valid_yaml() -> None:
+    name = "a\x1b[2J\nb'\".h5"
+    assert yaml.safe_load(f"images: {quoted(name)}") == {"images": name}
 
 
 @pytest.mark.slow

@@ -68,6 +68,9 @@ def describe(series: SeriesFacts) -> str:
     n, rows, columns = series.shape
     if series.quantity == "volume":
         return f"{n} × {rows} × {columns} voxels of {series.pixel_nm:.4g} nm"
+    if series.quantity == "map" and series.energy_range_ev is not None:
+        low, high = series.energy_range_ev
+        return f"map of {rows} excitations, {low:g} to {high:g} eV, × {columns} emission energies"
     tilts = np.sort(series.tilt_deg)
     energy = f", {series.energy_ev:g} eV" if np.isfinite(series.energy_ev) else ""
     if series.energy_range_ev is not None:
@@ -82,6 +85,8 @@ def describe_frames(series: SeriesFacts) -> str:
     if series.quantity == "volume":
         low, high = series.values or (float("nan"), float("nan"))
         return f"values {low:.5g} to {high:.5g} in {_counted(series.n_looked, 'slice')}"
+    if series.quantity == "map" and series.values is not None:
+        return f"values {series.values[0]:.5g} to {series.values[1]:.5g}"
     parts = [f"{_counted(series.n_flat, 'flat')}, {_counted(series.n_dark, 'dark')}"]
     if series.ends is not None:
         first, last = series.ends

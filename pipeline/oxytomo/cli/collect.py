@@ -85,18 +85,9 @@ def _check_output(output: Path) -> None:
             got="no such folder",
             fix="make it, or correct the path",
         )
-    if output.exists():
-        from oxytomo.io.plain_files import open_plain
+    from oxytomo.io.ways_out import require_own
 
-        with open_plain(output) as file:
-            start = file.read(len(_STARTS[0]))
-        if start and not start.startswith(_STARTS):
-            raise InputError(
-                str(output),
-                expected="a new file, or an earlier table",
-                got="another file",
-                fix="give another --output, or move it",
-            )
+    require_own(output, _STARTS, what="table", option="--output")
 
 
 def _write(table: "pd.DataFrame", output: Path) -> None:
@@ -110,12 +101,14 @@ def _write(table: "pd.DataFrame", output: Path) -> None:
             return
         with complete_or_absent(output) as partial:
             table.to_parquet(partial, engine="pyarrow", index=False)
+    except StoreError:
+        raise
     except OSError as error:
         raise StoreError.of(error, str(output)) from error
 
 
 def _cell(value: object) -> object:
     """Return a cell: empty for NaN; a text that a spreadsheet would take for a formula is quoted."""
-    if value is None or value != value:
-        return ""
-    return f"'{value}" if isinstance(value, str) and value.startswith(("=", "+", "-", "@")) else value
+    from oxytomo.io.tables import no_formula
+
+    return "" if value is None or value != value else no_formula(value)

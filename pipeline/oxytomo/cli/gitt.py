@@ -1,7 +1,6 @@
 """``oxytomo gitt``: diffusivity of lithium from the file of a battery cycler."""
 
 import argparse
-import math
 import sys
 from collections import Counter
 from collections.abc import Sequence
@@ -24,8 +23,18 @@ examples:
   oxytomo gitt cell.csv --formula Li1.2Mn0.56Ni0.16Co0.08O2 --mass-mg 5.2 --radius-um 0.1
   oxytomo gitt cell.mpr --formula LiNi0.8Mn0.1Co0.1O2 --mass-mg 8 --surface-m2-g 0.4 --density-g-cm3 4.7
 
-the file: a table with the columns of time, potential and current, named with their units (time/s, Ewe/V, I/mA);
-  .mpt; BioLogic .mpr, Neware .nda and .ndax with pip install 'oxytomo[cycler]'. The current is positive on charge."""
+the file: a table with columns of time, potential and current whose names hold the units (time/s, Ewe/V, I/mA), or
+  .mpt of EC-Lab; BioLogic .mpr, Neware .nda and .ndax with pip install 'oxytomo[cycler]'. The current is positive on charge."""
+LIMITS = {
+    "mass_mg": (1e-9, 1e9),
+    "radius_um": (1e-4, 1e4),
+    "surface_m2_g": (1e-4, 1e4),
+    "density_g_cm3": (0.1, 30.0),
+    "lithium_start": (0.0, 20.0),
+    "size_error": (0.0, 1.0),
+    "skip_s": (0.0, 1e7),
+}
+"""Smallest and largest value of each option with a number."""
 COLUMNS = (
     "start_s",
     "pulse_s",
@@ -54,16 +63,18 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Describe the arguments of the command."""
     parser.add_argument("file", type=Path, metavar="FILE", help="file of the cycler")
     parser.add_argument("--formula", required=True, help="formula unit, e.g. Li1.2Mn0.56Ni0.16Co0.08O2")
-    parser.add_argument("--mass-mg", type=float, required=True, help="mass of the active material")
+    parser.add_argument("--mass-mg", type=float, required=True, help="mass of the active material in mg")
     parser.add_argument(
         "--lithium-start",
         type=float,
         help="lithium per formula unit at the first record; default: that of the formula",
     )
     size = parser.add_mutually_exclusive_group(required=True)
-    size.add_argument("--radius-um", type=float, help="radius of the spheres that lithium diffuses in")
-    size.add_argument("--surface-m2-g", type=float, help="specific surface (BET); with --density-g-cm3")
-    parser.add_argument("--density-g-cm3", type=float, help="density of the active material")
+    size.add_argument("--radius-um", type=float, help="radius in µm of the spheres that lithium diffuses in")
+    size.add_argument(
+        "--surface-m2-g", type=float, help="specific surface (BET) in m²/g; with --density-g-cm3"
+    )
+    parser.add_argument("--density-g-cm3", type=float, help="density of the active material in g/cm³")
     parser.add_argument(
         "--size-error",
         type=float,
@@ -74,7 +85,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--skip-s",
         type=float,
         default=0.0,
-        help="time after each switching of the current to leave out, s (default: 0)",
+        help="seconds to leave out after each switching of the current, while double layers charge (default: 0)",
     )
     parser.add_argument(
         "--direction",
@@ -83,7 +94,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="pulses of <name>_diffusivity.csv (default: both)",
     )
     parser.add_argument(
-        "--output", type=Path, default=Path(), metavar="DIR", help="folder to write to (default: this one)"
+        "--output",
+        type=Path,
+        default=Path(),
+        metavar="DIR",
+        help="folder to write to (default: the working folder)",
     )
 
 
@@ -94,12 +109,13 @@ def run(arguments: argparse.Namespace) -> int:
     from oxytomo.electrochemistry.steps import find_titrations
     from oxytomo.io.cycler import read_cycler
 
+    paths = _paths(arguments)
     records = read_cycler(arguments.file)
     with errors_about(str(arguments.file)):
         steps = find_titrations(records.time_s, records.current_a)
         found = analyse(records, steps.titrations, electrode)
-    written = _write(arguments, records, found)
-    for line in (*_summary(found, steps.left_out, electrode), *map(str, written)):
+    _write(arguments, records, found, paths)
+    for line in (*_summary(found, steps.left_out, electrode), *map(str, paths)):
         sys.stdout.write(f"{line}\n")
     return 0
 
@@ -110,10 +126,8 @@ def _electrode(arguments: argparse.Namespace) -> "Electrode":
     from oxytomo.electrochemistry.gitt import Electrode
 
     atoms = _formula(arguments.formula)
-    for name in ("mass_mg", "radius_um", "surface_m2_g", "density_g_cm3"):
-        _require(name, getattr(arguments, name), above=0.0)
-    for name in ("lithium_start", "size_error", "skip_s"):
-        _require(name, getattr(arguments, name), above=-1e-12)
+    for name in LIMITS:
+        _require(name, getattr(arguments, name))
     if (arguments.surface_m2_g is None) != (arguments.density_g_cm3 is None):
         missing = "--density-g-cm3" if arguments.density_g_cm3 is None else "--surface-m2-g"
         raise ConfigError(
@@ -153,16 +167,31 @@ def _formula(text: str) -> dict[str, float]:
     return atoms
 
 
-def _require(name: str, value: float | None, *, above: float) -> None:
-    """Refuse numbers that are not finite or not above a limit; None is not checked."""
-    if value is not None and not (math.isfinite(value) and value > above):
-        wanted = "a number above 0" if above == 0 else "a number from 0 up"
+def _require(name: str, value: float | None) -> None:
+    """Refuse numbers outside their limits; None is not checked."""
+    low, high = LIMITS[name]
+    if value is not None and not low <= value <= high:
         option = f"--{name.replace('_', '-')}"
-        raise ConfigError(option, expected=wanted, got=f"{value:g}", fix="correct it")
+        raise ConfigError(
+            option, expected=f"a number from {low:g} to {high:g}", got=f"{value:g}", fix="correct it"
+        )
 
 
-def _write(arguments: argparse.Namespace, records: Any, found: Sequence["Titrated"]) -> list[Path]:
-    """Write both tables and the figure; return their paths."""
+def _paths(arguments: argparse.Namespace) -> list[Path]:
+    """Return the paths of both tables and the figure; other files of these names are kept."""
+    from oxytomo.io.ways_out import require_own
+
+    stem = arguments.output / arguments.file.stem
+    paths = [stem.with_name(f"{stem.name}{end}") for end in ("_gitt.csv", "_diffusivity.csv", "_gitt.png")]
+    for path, start in zip(paths, (b"start_s,pulse_s,", b"lithium_content,", b"\x89PNG"), strict=True):
+        require_own(path, (start,), what="result of this command", option="--output")
+    return paths
+
+
+def _write(
+    arguments: argparse.Namespace, records: Any, found: Sequence["Titrated"], paths: Sequence[Path]
+) -> None:
+    """Write both tables and the figure."""
     import numpy as np
 
     from oxytomo.electrochemistry.gitt import over_lithium
@@ -171,11 +200,16 @@ def _write(arguments: argparse.Namespace, records: Any, found: Sequence["Titrate
     from oxytomo.view.gitt_figure import gitt_figure
     from oxytomo.view.style import to_png
 
-    stem = arguments.output / arguments.file.stem
-    paths = [stem.with_name(f"{stem.name}{end}") for end in ("_gitt.csv", "_diffusivity.csv", "_gitt.png")]
     columns: dict[str, Any] = {name: [getattr(one, name) for one in found] for name in COLUMNS}
     write_csv(paths[0], columns | {"flags": ["; ".join(one.flags) for one in found]})
     kept = _kept(found, arguments.direction)
+    if not kept and _kept(found, "both"):
+        raise ConfigError(
+            f"--direction {arguments.direction}",
+            expected=f"a pulse of {arguments.direction} whose diffusivity is determined",
+            got=f"none; those in the other direction are in {paths[0]}",
+            fix="leave out --direction",
+        )
     if not kept:
         raise InputError(
             str(arguments.file),
@@ -191,7 +225,6 @@ def _write(arguments: argparse.Namespace, records: Any, found: Sequence["Titrate
     write_csv(paths[1], columns)
     with complete_or_absent(paths[2]) as partial:
         partial.write_bytes(to_png(gitt_figure(records, found)))
-    return paths
 
 
 def _kept(found: Sequence["Titrated"], direction: str) -> list["Titrated"]:

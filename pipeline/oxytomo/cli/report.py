@@ -96,14 +96,14 @@ def run(arguments: argparse.Namespace) -> int:
         raise ConfigError(
             "--formula", expected="two groups or more", got="one sample", fix="add --group NAME RESULT_DIR …"
         )
-    if arguments.figures is None and (arguments.panel or arguments.slice):
+    if arguments.figures is None and (arguments.panel or arguments.slice is not None):
         raise ConfigError(
             "--panel and --slice",
             expected="--figures DIR with them",
             got="none",
             fix="add --figures pictures",
         )
-    if arguments.panel or arguments.slice:
+    if arguments.panel or arguments.slice is not None:
         return _panels(samples, arguments)
     from oxytomo.view.sample_page import write_report
 
@@ -160,9 +160,12 @@ def _compare(
     A sample without a group is its own group.
     """
     from oxytomo.io.provenance import record_file
+    from oxytomo.io.ways_out import require_own
     from oxytomo.view.compared_sample import can_be_compared
     from oxytomo.view.comparison_page import write_comparison
 
+    page = output or Path("comparison.html")
+    require_own(page, (b"<!doctype html>",), what="page", option="--output")
     left_out = [sample for sample in alone if not can_be_compared(sample)]
     for sample in left_out:
         sys.stderr.write(
@@ -182,7 +185,7 @@ def _compare(
             f"--group {taken}", expected="another name", got="that of a sample", fix="rename the group"
         )
     everything = groups | own
-    written = write_comparison(everything, output or Path("comparison.html"), charge_balance)
+    written = write_comparison(everything, page, charge_balance)
     names_of = {name: [sample.resolve().name for sample in members] for name, members in everything.items()}
     _record([path for path in written if record_file(path).is_file()], "comparison", {"groups": names_of})
     for path in written:

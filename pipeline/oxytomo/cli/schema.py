@@ -16,7 +16,7 @@ examples:
   oxytomo schema > schema.json
   oxytomo schema --defaults > my.yaml   a commented configuration with the defaults, to start from
   oxytomo schema --expert               the settings that few users need
-  oxytomo schema --example              the names of the examples, one per branch and instrument
+  oxytomo schema --example              the names of the examples, by branch and instrument
   oxytomo schema --example oxidation_bessy_u41 > my.yaml"""
 
 

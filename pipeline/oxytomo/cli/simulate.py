@@ -17,8 +17,8 @@ from oxytomo.simulate import demonstration as demo
 from oxytomo.simulate.demonstration import DENSITY_G_CM3, EDGES, FORMULA, TILT_LIMIT_DEG
 
 DESCRIPTION = """\
-Write a simulated acquisition of a cathode particle: raw files in the Data Exchange format, the ground truth
-(truth.npz), and a configuration that is ready to run. The kinds and their ground truth:
+Write a simulated acquisition of a cathode particle: raw files (raw/), the ground truth (truth.npz), and a
+configuration that is ready to run (config.yaml). The kinds and their ground truth:
 'tilts': dual-energy tilt series (densities, deviation, shifts);
 'chemical-state': tilt series at many energies of an edge (valence, shifts);
 'xanes': stack of images through the edge of each element (valence, edge jump, shifts);
@@ -62,9 +62,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="EL",
         help="edges: O, Mn, Co, Ni (xanes: not O; chemical-state: one, default Ni); default: all",
     )
-    add(
-        "--size", type=int, default=demo.SIZE, help="detector pixels in each direction (default: %(default)s)"
-    )
+    add("--size", type=int, default=demo.SIZE, help="pixels or voxels on a side (default: %(default)s)")
     add(
         "--tilts",
         type=int,
@@ -75,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--photons",
         type=float,
         default=demo.PHOTONS,
-        help="counts per pixel without a sample (default: %(default)g)",
+        help="counts per pixel without a sample; scattering: per excitation (default: %(default)g)",
     )
     add("--pixel-nm", type=float, default=demo.PIXEL_NM, help="pixel size in nm (default: %(default)g)")
     add(
@@ -91,7 +89,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="standard deviation of the random shift of each frame in pixels (default: %(default)g)",
     )
     add("--seed", type=int, default=0, help="seed of the random numbers (default: %(default)s)")
-    add("--uniform", action="store_true", help="uniform composition, without domains and rim")
+    add("--uniform", action="store_true", help="no domains, no rim; stress: no pores; scattering: equal maps")
     add(
         "--energies",
         type=int,

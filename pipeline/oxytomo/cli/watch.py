@@ -9,7 +9,7 @@ from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from oxytomo.errors import ConfigError, InputError, PipelineError, printable
+from oxytomo.errors import ConfigError, InputError, PipelineError, StoreError, printable
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,7 +50,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         metavar="GLOB",
         help="names of the files of scans, with their tables and flats",
     )
-    add("--files", type=int, default=1, metavar="N", help="number of files of a complete scan at least")
+    add(
+        "--files",
+        type=int,
+        default=1,
+        metavar="N",
+        help="least number of files of a complete scan (default: 1)",
+    )
     add("--formula", default=None, help="formula of the material, such as Li1.2Mn0.56Ni0.16Co0.08O2")
     add("--density-g-cm3", type=float, default=None, help="mass density of the material in g/cm³")
     add("--pixel-nm", type=float, default=None, help="pixel size in nm, if the files do not contain it")
@@ -96,6 +102,8 @@ def run(arguments: argparse.Namespace) -> int:
         notes = Notes.read(output)
         _say(f"watching {folder}; looks in {output}")
         scans = _watch(watched, notes, arguments)
+    if not scans:
+        _say("no complete scan: no file that can be read and fits --pattern makes one")
     if not arguments.full:
         return 0
     return _run_all(scans, output, arguments)
@@ -105,6 +113,14 @@ def _check(arguments: argparse.Namespace) -> None:
     if not arguments.folder.is_dir():
         raise InputError(
             str(arguments.folder), expected="a folder", got="no such folder", fix="correct the path"
+        )
+    folder, output = arguments.folder.resolve(), arguments.output.resolve()
+    if folder.is_relative_to(output):
+        raise ConfigError(
+            "--output",
+            expected="a folder that does not hold the scans",
+            got=str(arguments.output),
+            fix="give a new folder, in the watched one or elsewhere",
         )
     for name, value, low in (("--settle", arguments.settle, 0.0), ("--files", arguments.files, 1)):
         if not low <= value < 1e5:
@@ -171,6 +187,8 @@ def _look_at(scan: "Scan", text: str, notes: "Notes", cores: int | None) -> None
         said, state = _quick_look(scan, text, notes, cores), "done"
     except PipelineError as error:
         said, state = str(error), "failed"
+    except OSError as error:
+        said, state = str(StoreError.of(error, scan.name)), "failed"
     seconds = time.monotonic() - began
     notes.add(scan, state=state, said=said, seconds=seconds)
     _say(f"{scan.name}: {said}" + (f" ({seconds:.0f} s)" if state == "done" else ""))
@@ -186,12 +204,12 @@ def _quick_look(scan: "Scan", text: str, notes: "Notes", cores: int | None) -> s
     import yaml
 
     from oxytomo.config import load_config
+    from oxytomo.io.tables import write_text
     from oxytomo.run.quick_look import write_quick_look
 
     place = notes.output / "looks" / scan.name
     whole = place.with_name(f"{scan.name}.yaml")
-    whole.parent.mkdir(exist_ok=True)
-    whole.write_text(text, encoding="utf-8")
+    write_text(whole, text)
     project = load_config(whole)
     content = write_quick_look(project, scan.name, place, notes.quick)
     if content is None:
@@ -216,7 +234,7 @@ def _call(words: "Sequence[str]") -> None:
         raise
     if child.returncode != 0:
         lines = [line for line in said.decode("utf-8", "replace").splitlines() if line.strip()]
-        errors = [line for line in lines if "error: " in line] or lines[-1:] or ["no word"]
+        errors = [line for line in lines if "error: " in line] or lines[-1:] or ["no message"]
         raise PipelineError(
             "quick look",
             expected="a run to the end",
@@ -254,7 +272,6 @@ def _run_all(scans: "list[Scan]", output: Path, arguments: argparse.Namespace) -
     from oxytomo.cli import main
 
     if not scans:
-        _say("no complete scan")
         return 0
     words = ["run", str(output / CONFIGURATION)]
     return main([*words, *([] if arguments.cores is None else ["--cores", str(arguments.cores)])])

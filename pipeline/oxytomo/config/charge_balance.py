@@ -62,6 +62,14 @@ class ChargeBalanceSettings(Settings):
             if element not in self.formula or element in ("Li", "O"):
                 wanted, fix = f"cations of the formula ({', '.join(self.to_measure)})", "correct it"
                 raise rejected(wanted, element, fix, key="fixed_valences")
+        first = next(iter(self.states.values()), None)
+        if first is not None and first.capacity_mah_g:
+            raise rejected(
+                "no charge in the first state, from which it is counted",
+                f"{first.capacity_mah_g:g} mAh/g",
+                "count the charge of the other states from the first, or put the state of charge 0 first",
+                key="states",
+            )
         return self
 
     @property

@@ -120,7 +120,7 @@ def lithium_content(records: Records, electrode: Electrode) -> Float64Array:
     Raises
     ------
     InputError
-        If it leaves the range from 0 to one above the start by more than 0.05.
+        If it leaves the range from 0 to one above the start by more than 0.05, or hardly moves.
     """
     charge = np.concatenate([[0.0], np.cumsum(np.diff(records.time_s) * records.current_a[1:])])
     content = electrode.lithium_start - charge * electrode.molar_mass_g / (electrode.mass_g * FARADAY)
@@ -131,6 +131,13 @@ def lithium_content(records: Records, electrode: Electrode) -> Float64Array:
             expected=f"0 to {electrode.lithium_start + 1:g} per formula unit",
             got=f"{low:.3g} to {high:.3g}, from the current, the mass and {electrode.lithium_start:g} at the start",
             fix="check the mass, the formula, the unit of the current and its sign (positive on charge)",
+        )
+    if high - low < SAME_LITHIUM:
+        raise InputError(
+            "lithium content",
+            expected=f"a change of at least {SAME_LITHIUM:g} per formula unit",
+            got=f"{high - low:.2g}, from the current, the time and the mass",
+            fix="check the units of time and current in the names of the columns, and the mass",
         )
     return np.asarray(content, np.float64)
 

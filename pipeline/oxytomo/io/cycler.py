@@ -25,6 +25,8 @@ HEADER_LINES = 500
 """Lines in which the names of the columns are looked for."""
 LEAST_RECORDS = 20
 MOST_BYTES = 2**31
+MOST_VOLT = 100.0
+"""No cell has a larger potential; millivolts under the name of volts have."""
 SECONDS = {"s": 1.0, "sec": 1.0, "second": 1.0, "seconds": 1.0, "min": 60.0, "h": 3600.0, "hour": 3600.0}
 VOLTS = {"v": 1.0, "mv": 1e-3}
 AMPERES = {"a": 1.0, "ma": 1e-3, "ua": 1e-6, "µa": 1e-6, "μa": 1e-6}
@@ -77,6 +79,14 @@ def _checked(path: Path, time: Float64Array, potential: Float64Array, current: F
                 got=f"a {name} of {values[bad][0]} in record {int(bad.argmax()) + 1}",
                 fix="remove this record",
             )
+    largest = float(np.abs(potential).max())
+    if largest > MOST_VOLT:
+        raise InputError(
+            str(path),
+            expected=f"potentials up to {MOST_VOLT:g} V",
+            got=f"{largest:g} V",
+            fix="correct the unit in the name of the column, e.g. Ewe/mV",
+        )
     return Records(time - time[0], potential, current)
 
 
@@ -95,10 +105,12 @@ def _table(path: Path) -> tuple[Float64Array, Float64Array, Float64Array]:
     except UnicodeDecodeError:
         lines = content.decode("latin-1").splitlines()
     start, separator, columns = _header(path, lines)
+    width = len(next(_rows(path, [lines[start]], separator), []))
     found: dict[str, list[float]] = {name: [] for name in COLUMNS}
     for number, row in enumerate(_rows(path, lines[start + 1 :], separator), start=start + 2):
         if not any(cell.strip() for cell in row):
             continue
+        _refuse_wide(path, row, width, number)
         for name, (place, factor) in columns.items():
             cell = row[place].strip() if place < len(row) else ""
             found[name].append(_number(path, cell, separator, number) * factor)
@@ -114,6 +126,17 @@ def _rows(path: Path, lines: Sequence[str], separator: str) -> Iterator[list[str
         raise InputError(
             str(path), expected="rows of cells", got=str(error), fix="correct the file"
         ) from error
+
+
+def _refuse_wide(path: Path, row: Sequence[str], width: int, line: int) -> None:
+    """Refuse a row with more cells than names: decimal commas shift the columns."""
+    if any(cell.strip() for cell in row[width:]):
+        raise InputError(
+            str(path),
+            expected=f"rows of {width} cells, as many as the columns have names",
+            got=f"{len(row)} cells in line {line}",
+            fix="write decimal points, or separate the columns by semicolons or tabs",
+        )
 
 
 def _number(path: Path, cell: str, separator: str, line: int) -> float:
@@ -210,7 +233,7 @@ def _neware(path: Path) -> tuple[Float64Array, Float64Array, Float64Array]:
     read: Callable[..., Any] = package.read
     with any_error_of("NewareNDA", path), warnings.catch_warnings():
         warnings.simplefilter("ignore")  # deprecations inside the package
-        table = read(str(path), log_level="ERROR")
+        table = read(str(path), log_level="CRITICAL")
         names = ("Time", "Voltage", "Current(mA)", "Step")
         step_time, potential, current, step = (np.asarray(table[name], np.float64) for name in names)
     return total_time(step_time, step), potential, current * 1e-3

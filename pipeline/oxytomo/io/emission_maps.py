@@ -188,7 +188,8 @@ def _scan(path: Path, request: MapRequest) -> RawMap:
 def _open(path: Path, request: MapRequest) -> Plain:
     """Read a file by its content."""
     if not path.is_file():
-        raise InputError(str(path), expected="a file", got="no such file", fix="correct the path")
+        got = "no such file" if not path.exists() else "a folder" if path.is_dir() else "no plain file"
+        raise InputError(str(path), expected="a file", got=got, fix="correct the path")
     if is_hdf5(path):
         with library_errors(path):
             return Plain(**read_hdf5_map(path, request))
@@ -334,12 +335,15 @@ def _columns(
             values = np.interp(
                 excitation_ev, spectrum.energy_ev, spectrum.absorption, left=np.nan, right=np.nan
             )
-            if not np.isfinite(values).any():
+            low, high = excitation_ev.min(), excitation_ev.max()
+            among = int(((spectrum.energy_ev >= low) & (spectrum.energy_ev <= high)).sum())
+            if among < LEAST_ENERGIES:
                 raise InputError(
                     str(column.file),
-                    expected="energies among the excitations of the map",
-                    got=f"{spectrum.energy_ev[0]:g} to {spectrum.energy_ev[-1]:g} eV",
-                    fix="check the file and 'energy_unit'",
+                    expected=f"at least {LEAST_ENERGIES} energies among the excitations of the map, "
+                    f"{low:g} to {high:g} eV",
+                    got=f"{among} of {spectrum.energy_ev[0]:g} to {spectrum.energy_ev[-1]:g} eV",
+                    fix="check which column is the energy, and 'energy_unit'",
                 )
         elif name in own:
             values = own[name]

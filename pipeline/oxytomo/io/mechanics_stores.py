@@ -9,9 +9,9 @@ import numpy as np
 
 from oxytomo.arrays import AnyArray, Float64Array, FloatArray
 from oxytomo.errors import InputError
+from oxytomo.io.readers.columns import is_number, table_rows
 from oxytomo.io.records import Provenance
 from oxytomo.io.stores import NamedArray, Store, write_store
-from oxytomo.io.tables import csv_rows
 from oxytomo.mechanics.geometry import Parts
 from oxytomo.mechanics.schedule import sign_of
 from oxytomo.mechanics.solving import NAMES, Stressed
@@ -95,22 +95,34 @@ class Curve:
         """Return the value at a lithium content, by linear interpolation."""
         return np.interp(lithium, self.lithium, self.value)
 
+    def within(self, low: float, high: float) -> "Curve":
+        """Return the part of the table between two contents that it covers."""
+        inside = self.lithium[(self.lithium > low) & (self.lithium < high)]
+        contents = np.concatenate([[low], inside, [high]])
+        return Curve(contents, self.at(contents))
+
     @property
     def mean(self) -> float:
         """Mean over the contents of the table."""
         return float(np.trapezoid(self.value, self.lithium) / np.ptp(self.lithium))
 
 
-def read_curve(path: str, name: str, *, lithium: tuple[float, float]) -> Curve:
+def read_curve(path: str, name: str, *, lithium: tuple[float, float], limits: tuple[float, float]) -> Curve:
     """Read a table of two columns, lithium content and value, with or without a header.
+
+    Parameters
+    ----------
+    path, name : of the table, and of the setting that names it
+    lithium : range of contents that it must cover
+    limits : smallest and largest value
 
     Raises
     ------
     InputError
-        If it is no such table, or does not cover the range of lithium.
+        If it is no such table, has impossible values, or does not cover the range of lithium.
     """
-    rows = csv_rows(Path(path))
-    if rows and not _is_number(rows[0][0]):
+    rows = table_rows(Path(path), "a table of lithium content and value", name)
+    if not is_number(rows[0][0]):
         rows = rows[1:]
     try:
         values = np.array([[float(cell) for cell in row[:2]] for row in rows], np.float64)
@@ -123,6 +135,15 @@ def read_curve(path: str, name: str, *, lithium: tuple[float, float]) -> Curve:
             got="text or too few numbers",
             fix="write a CSV table with these two columns",
         ) from None
+    low, high = limits
+    strange = values[(values[:, 1] < low) | (values[:, 1] > high)]
+    if strange.size:
+        raise InputError(
+            f"{name} ({path})",
+            expected=f"values from {low:g} to {high:g} in the second column",
+            got=f"{strange[0, 1]:g} at a lithium content of {strange[0, 0]:g}",
+            fix="correct the unit, or the order of the columns",
+        )
     values = values[np.argsort(values[:, 0])]
     known = (float(values[0, 0]), float(values[-1, 0]))
     if (np.diff(values[:, 0]) <= 0).any():
@@ -140,14 +161,6 @@ def read_curve(path: str, name: str, *, lithium: tuple[float, float]) -> Curve:
             fix="extend the table, or give the range that it covers with lithium:",
         )
     return Curve(values[:, 0], values[:, 1])
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True
 
 
 def write_stress(path: Path, found: Stressed, trials: Mapping[str, Any], *, provenance: Provenance) -> None:

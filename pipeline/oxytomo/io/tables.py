@@ -48,6 +48,15 @@ def write_csv(path: Path, table: Columns) -> None:
         writer.writerows([_cell(value) for value in row] for row in zip(*columns.values(), strict=True))
 
 
+def no_formula(value: Any) -> Any:
+    """Return a cell on one line; a text that a spreadsheet would take for a formula is quoted.
+
+    For names from elsewhere, of samples and groups.
+    """
+    text = printable(value) if isinstance(value, str) else value
+    return f"'{text}" if isinstance(text, str) and text.startswith(("=", "+", "-", "@")) else text
+
+
 def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
     """Write rows of the same named entries, at least one, with a header line."""
     write_csv(path, {name: [row[name] for row in rows] for name in rows[0]})

@@ -8,8 +8,8 @@ from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import TextIO
 
-from oxytomo.errors import StoreError
-from oxytomo.io.plain_files import foreign_kind, printable, walk
+from oxytomo.errors import InputError, StoreError
+from oxytomo.io.plain_files import foreign_kind, open_plain, printable, walk, what_it_is
 
 _FOLDER = os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW | os.O_CLOEXEC
 _NEW_FILE = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
@@ -33,6 +33,38 @@ def refuse_links_below(folder: Path) -> None:
         kind = foreign_kind(entry)
         if kind:
             raise a_way_out(Path(entry.path), kind)
+
+
+def require_own(path: Path, starts: tuple[bytes, ...], *, what: str, option: str) -> None:
+    """Refuse to write over a file that this command has not written.
+
+    Parameters
+    ----------
+    path : the file to write
+    starts : first bytes of files that may be replaced; empty files may be, too
+    what : what these files are, for the error
+    option : option that names another file
+
+    Raises
+    ------
+    InputError
+        If something else is there: another file, a folder, a link.
+    """
+    if not path.exists() and not path.is_symlink():
+        return
+    got = what_it_is(path.lstat().st_mode)
+    if got == "a file":
+        with open_plain(path) as file:
+            start = file.read(max(map(len, starts)))
+        if not start or start.startswith(starts):
+            return
+        got = "another file"
+    raise InputError(
+        printable(path),
+        expected=f"a new file, or an earlier {what}",
+        got=got,
+        fix=f"give another {option}, or move it",
+    )
 
 
 def make_folder(folder: Path) -> None:

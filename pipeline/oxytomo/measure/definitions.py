@@ -114,7 +114,8 @@ MECHANICS_DEFINITIONS = {
     "other_wetted": "relative change if lithium enters at other surfaces: skin, the outer surface; open, also voids and cracks "
     "open to it; all, every surface",
     "a": "R^2 x' / 6 D / range of the lithium content: above 1 a dry sphere cannot sustain the current",
-    "sustained": "all lithium contents are within 0 and 1; otherwise the stress is that of a current that flows on",
+    "sustained": "all lithium contents are within 0 and 1; otherwise the stress is calculated as if "
+    "contents could go beyond these limits",
     "k_mpa_sqrt_m": "stress intensity factor K_I along the front of a crack, from its opening behind the front; 0 where the "
     "faces close",
     "k_over_kc": "K_I / K_Ic; it says how far a front is from the fracture toughness, not that it grows",

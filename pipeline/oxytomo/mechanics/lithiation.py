@@ -196,7 +196,8 @@ def _warnings(
         names = ", ".join(f"{one['c_rate']:g} C at {one['depth']:g}" for one in full[:6])
         found.append(
             f"the surface is full or empty at {len(full)} of {len(states)} states ({names}"
-            f"{' …' if len(full) > 6 else ''}): there the stress is that of a current which flows on"
+            f"{' …' if len(full) > 6 else ''}): such a current cannot be sustained, and the stress is "
+            "calculated as if lithium could go beyond its limits"
         )
     if facts["residual"] > 2 * solver.tolerance:
         found.append(f"the lithium solver stopped at a residual of {facts['residual']:.1e}")

@@ -10,7 +10,8 @@ SCATTERING_DEFINITIONS = {
     "value": "photons per mean incident flux; columns in their own unit",
     "standard_error": "from the number of photons, the strength of the elastic line and the error of the flux; for columns from "
     "the scatter of neighbouring points",
-    "emission_offset_ev": "recorded emission energy of the elastic line − excitation energy; subtracted from the emission scale",
+    "emission_offset_ev": "recorded emission energy of the elastic line − excitation energy; subtracted from the emission scale "
+    "(the setting of this name is added, so it has the other sign)",
     "fwhm_ev": "full width at half maximum of the elastic line: the resolution of beamline and spectrometer together",
     "scale_error_ev": "standard error of the emission scale",
     "change": "(emission in the feature / rest) of the second map / that of the first − 1; the rest is all other emission "

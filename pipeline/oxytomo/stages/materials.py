@@ -6,6 +6,8 @@ from typing import Any
 import numpy as np
 
 from oxytomo.config import MaterialSettings, MechanicsSettings
+from oxytomo.config.mechanics import DIFFUSIVITIES, STRAINS
+from oxytomo.errors import InputError
 from oxytomo.io.mechanics_stores import Curve, read_curve
 from oxytomo.mechanics.elasticity import Elastic
 from oxytomo.mechanics.in_time import Kinetics, butler_volmer_rate_um_s
@@ -13,6 +15,8 @@ from oxytomo.mechanics.lithiation import Currents
 from oxytomo.mechanics.materials import PRESETS, Material
 
 OWN = "value of the configuration"
+LIMITS = {"volume_strain": STRAINS, "diffusivity_m2_s": DIFFUSIVITIES, "ocv": (-1.0, 10.0)}
+"""Smallest and largest value in the table of a constant."""
 
 
 @dataclass(frozen=True)
@@ -34,7 +38,11 @@ class MaterialCurves:
 def material_of(settings: MechanicsSettings) -> MaterialCurves:
     """Return the material of the settings; tables are read and must cover the range of lithium."""
     given = settings.material
-    curves = {name: read_curve(path, name, lithium=settings.lithium) for name, path in given.tables.items()}
+    curves = {
+        name: read_curve(path, name, lithium=settings.lithium, limits=LIMITS[name])
+        for name, path in given.tables.items()
+    }
+    _refuse_rising(given.ocv, curves.get("ocv"))
     preset = PRESETS[given.preset] if given.preset else None
     strain = curves.get("volume_strain")
     low, high = settings.lithium
@@ -46,7 +54,7 @@ def material_of(settings: MechanicsSettings) -> MaterialCurves:
     if diffusivity is not None:
         diffusivity = Curve(diffusivity.lithium, 1e12 * diffusivity.value)
     fixed = given.diffusivity_m2_s if isinstance(given.diffusivity_m2_s, float) else None
-    slow = diffusivity.mean if diffusivity else (None if fixed is None else 1e12 * fixed)
+    slow = diffusivity.within(low, high).mean if diffusivity else (None if fixed is None else 1e12 * fixed)
     material = Material(
         Elastic(
             _first(given.youngs_gpa, preset and preset.elastic.youngs_gpa),
@@ -59,6 +67,17 @@ def material_of(settings: MechanicsSettings) -> MaterialCurves:
         _or_none(given.exchange_current_a_m2, preset and preset.exchange_current_a_m2),
     )
     return MaterialCurves(material, strain, diffusivity, curves.get("ocv"))
+
+
+def _refuse_rising(path: str | None, ocv: Curve | None) -> None:
+    """Refuse a voltage that is not lower with all lithium than without."""
+    if ocv is not None and ocv.value[-1] >= ocv.value[0]:
+        raise InputError(
+            f"ocv ({path})",
+            expected="a voltage that falls as the lithium content grows",
+            got=f"{ocv.value[0]:g} V at {ocv.lithium[0]:g}, {ocv.value[-1]:g} V at {ocv.lithium[-1]:g}",
+            fix="give the lithium that is in the cathode, not what was taken out",
+        )
 
 
 def _first(*values: Any) -> float:

@@ -5,12 +5,13 @@ from pathlib import Path
 import numpy as np
 
 from oxytomo.config import LithiateStage, VolumeSource
-from oxytomo.errors import errors_about
+from oxytomo.errors import InputError, errors_about
 from oxytomo.io.stores import read_store
 from oxytomo.io.void_stores import read_voids
 from oxytomo.io.volumes import read_volume
 from oxytomo.mechanics.from_voids import noisy_parts, parts_of_voids
 from oxytomo.mechanics.geometry import Parts, one_particle
+from oxytomo.mechanics.solid import CRACK, SOLID, VOID
 from oxytomo.stages.sources import volume_request
 
 Shape = tuple[int, ...]
@@ -47,7 +48,14 @@ def labelled_particle(
 ) -> tuple[Parts, list[Parts], Shape]:
     """Return the particle of a file of labels, no replicates, and the shape of the file."""
     values = np.asarray(read_volume(volume_request(source)).values[:])
-    whole = np.round(np.nan_to_num(values, nan=255.0))
-    labels = np.where((whole != values) | (whole < 0) | (whole > 255), 255, whole).astype(np.uint8)
+    strange = ~np.isin(values, (0, SOLID, VOID, CRACK))
+    labels = np.where(strange, 0, values).astype(np.uint8)
     with errors_about(", ".join(source.images)):
+        if strange.any():
+            raise InputError(
+                "labels",
+                expected="0 outside, 1 solid, 2 void, 3 crack",
+                got=", ".join(f"{one:g}" for one in np.unique(values[strange])[:8]),
+                fix="write the labels with these numbers",
+            )
         return one_particle(labels, wanted=wanted, voxel_um=1e-3 * voxel_nm), [], labels.shape

@@ -24,6 +24,8 @@ from oxytomo.errors import ConfigError
 from oxytomo.results.numbers import Number
 from oxytomo.view.compare import Comparison
 
+LEFT_OVER = 0.05
+"""Lithium per formula unit by which a charge may exceed all lithium, for side reactions."""
 FOREIGN = 0.999
 """The mean valence of the first state has to make its formula neutral within this interval."""
 
@@ -143,6 +145,12 @@ def _refused(comparison: Comparison, material: Material, states: Sequence[State]
             for element, one in state.valences.items()
             if not np.isfinite(one.value) or not np.isfinite(one.error)
         ]
+    found += [
+        f"the charge of {state.name}, {state.capacity_mah_g:g} mAh/g, is more than all lithium of the formula gives: "
+        "its unit, or the formula, is another"
+        for state in states
+        if state.lithium is None and (lithium_of(material, state) or 0.0) < -LEFT_OVER
+    ]
     return found or _not_neutral(material, states[0])
 
 

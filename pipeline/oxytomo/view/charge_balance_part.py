@@ -37,8 +37,8 @@ NOTE = (
 )
 ASSUMES = (
     "Valences are means over the particles that were looked at; the balance holds for the electrode only if they stand for "
-    "it. Charge that lithium and metals have lost and oxygen did not take up with a measured valence has two readings that "
-    "valences cannot tell apart: oxygen was released, or oxygen holds the holes."
+    "it. Where lithium has left and the measured valences have not risen by as much, there are two readings that valences "
+    "cannot tell apart: oxygen was released, or there are holes on oxygen."
 )
 
 

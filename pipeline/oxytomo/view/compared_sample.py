@@ -11,7 +11,7 @@ import numpy as np
 from oxytomo.arrays import Float64Array
 from oxytomo.config import Branch
 from oxytomo.errors import InputError, PipelineError, StoreError
-from oxytomo.io.plain_files import read_plain
+from oxytomo.io.plain_files import printable, read_plain
 from oxytomo.results.errors import UNFIT
 from oxytomo.results.numbers import Number, branch_numbers, volume_um3
 from oxytomo.results.places import find_results
@@ -72,7 +72,7 @@ def compared_sample(folder: Path, *, name: str, group: str) -> ComparedSample:
     return ComparedSample(
         name=name,
         group=group,
-        folder=str(folder),
+        folder=printable(folder),
         branches=branches,
         numbers=found.numbers,
         settings=found.settings,

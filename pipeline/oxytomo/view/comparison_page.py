@@ -2,12 +2,13 @@
 
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from oxytomo.config import ChargeBalanceSettings
 from oxytomo.config.plan import CHARGE_BALANCE
 from oxytomo.errors import InputError, PipelineError, StoreError
 from oxytomo.io.plain_files import printable
-from oxytomo.io.tables import write_csv, write_text
+from oxytomo.io.tables import no_formula, write_csv, write_text
 from oxytomo.results.errors import UNFIT
 from oxytomo.view.charge_balance import balance_of
 from oxytomo.view.charge_balance_part import balance_columns, with_balance
@@ -29,6 +30,7 @@ def write_comparison(
     charge_balance : formula and states of a charge balance, which gets ``charge_balance.csv`` beside
         the page; None: without
     """
+    groups = {printable(name): members for name, members in groups.items()}
     folders = [folder.resolve() for members in groups.values() for folder in members]
     twice = next((folder for folder in folders if folders.count(folder) > 1), None)
     if twice is not None or len(folders) < 2:
@@ -42,7 +44,7 @@ def write_comparison(
     samples = [
         compared_sample(
             folder,
-            name=folder.name if names.count(folder.resolve().name) == 1 else str(folder),
+            name=printable(folder.name if names.count(folder.resolve().name) == 1 else folder),
             group=group,
         )
         for group, members in groups.items()
@@ -74,9 +76,13 @@ def write_comparison(
     written = [output]
     for end, columns in tables.items():
         written.append(output.with_name(f"{output.stem}_{end}.csv"))
-        write_csv(written[-1], columns)
+        _write_table(written[-1], columns)
     if balanced is not None:
         written.append(output.with_name(CHARGE_BALANCE))
-        write_csv(written[-1], balance_columns(balanced))
+        _write_table(written[-1], balance_columns(balanced))
     write_text(output, page)
     return written
+
+
+def _write_table(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:
+    write_csv(path, {name: [no_formula(one) for one in values] for name, values in columns.items()})

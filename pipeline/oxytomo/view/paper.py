@@ -25,6 +25,7 @@ from oxytomo.view.style import (
     CLASS_NAMES,
     SEQUENTIAL,
     SOFT_INK,
+    as_text,
     class_color_map,
     color_map,
     house_style,
@@ -91,7 +92,7 @@ def save_figure(figure: Figure, stem: Path) -> list[Path]:
     written = []
     for form in FORMATS:
         path = stem.with_name(f"{stem.name}.{form}")
-        with complete_or_absent(path) as partial, matplotlib.rc_context(_EMBEDDED):
+        with complete_or_absent(path) as partial, matplotlib.rc_context(_EMBEDDED), as_text(figure):
             figure.savefig(partial, format=form, dpi=DPI, metadata=_METADATA[form])
         written.append(path)
     return written

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from oxytomo.arrays import OXYGEN_POOR, OXYGEN_RICH, TARGET
+from oxytomo.io.plain_files import printable
 from oxytomo.results.names import CLASS_KEYS
 from oxytomo.results.records import Composition, ElementValence
 from oxytomo.results.results import Results
@@ -44,7 +45,8 @@ def write_state_figures(groups: Mapping[str, Sequence[Path]], out: Path) -> list
     out : folder of the files
     """
     results = {
-        group: [Results.of_folder(f, more=False) for f in folders] for group, folders in groups.items()
+        printable(group): [Results.of_folder(f, more=False) for f in folders]
+        for group, folders in groups.items()
     }
     written: list[Path] = []
     drawn: tuple[tuple[str, Callable[[Any], Figure], Callable[[Results], Any]], ...] = (

@@ -13,6 +13,7 @@ import jinja2
 from matplotlib.figure import Figure
 
 from oxytomo import __version__
+from oxytomo.io.plain_files import printable
 from oxytomo.io.stores import Provenance, encode_json
 from oxytomo.results.severity import prefixed, severity_of
 from oxytomo.view.light import traffic_light
@@ -222,6 +223,10 @@ def build_report(
     )
 
 
+_UNSEEN = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f\u202a-\u202e\u2066-\u2069]")
+"""Characters that control a terminal, or turn the direction of text around."""
+
+
 def _render(values: Mapping[str, Any]) -> str:
     environment = jinja2.Environment(
         loader=jinja2.PackageLoader("oxytomo.view", "templates"),
@@ -230,7 +235,8 @@ def _render(values: Mapping[str, Any]) -> str:
         lstrip_blocks=True,
         undefined=jinja2.StrictUndefined,
     )
-    return environment.get_template("report.html.j2").render(values)
+    page = environment.get_template("report.html.j2").render(values)
+    return _UNSEEN.sub(lambda found: printable(found[0]), page)
 
 
 def footer() -> str:

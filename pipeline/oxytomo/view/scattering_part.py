@@ -49,8 +49,8 @@ def _sentence(facts: Mapping[str, Any]) -> str:
         return _minus(text) + "; there is no permutation test."
     least = 1 / (1 + feature["permutations"])
     shown = f"p ≤ {least:.2g}" if p_value <= least * 1.001 else f"p = {p_value:.2g}"
-    verdict = "is reported" if feature["detected"] else "is not reported"
-    return _minus(text) + f" ({shown}); at the level of {feature['level']:g} a change {verdict}."
+    noise = "larger than" if feature["detected"] else "no larger than"
+    return _minus(text) + f" ({shown}): {noise} what noise makes, at the level of {feature['level']:g}."
 
 
 def _minus(text: str) -> str:

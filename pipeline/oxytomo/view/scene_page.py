@@ -12,6 +12,7 @@ import numpy as np
 
 from oxytomo.arrays import NumberArray
 from oxytomo.io.optional import optional_package
+from oxytomo.io.plain_files import printable
 from oxytomo.view.renders import VIEW
 from oxytomo.view.scenes import Body, Scene, triangles
 from oxytomo.view.style import PAPER
@@ -47,7 +48,7 @@ def scene_page(scene: Scene, *, sample: str) -> str:
     templates = files("oxytomo.view") / "templates"
     page = (templates / "scene.html").read_text(encoding="utf-8")
     parts = {
-        "title": html.escape(f"{sample}: {scene.title}"),
+        "title": html.escape(printable(f"{sample}: {scene.title}")),
         "help": html.escape(_HELP),
         # "<" would let a name of a sample end the script
         "data": json.dumps(content, separators=(",", ":"), allow_nan=False).replace("<", "\\u003c"),

@@ -1,7 +1,10 @@
 """Common style of all figures: colours, fonts, scale bars, PNG output."""
 
 import io
-from collections.abc import Mapping
+import re
+import warnings
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import matplotlib
@@ -10,6 +13,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Rectangle
+from matplotlib.ticker import LogFormatterSciNotation
 
 from oxytomo.arrays import OUTSIDE, OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED
 from oxytomo.results.names import CLASS_KEYS as CLASS_KEYS
@@ -56,6 +60,7 @@ house_style = matplotlib.rc_context(
         "legend.fontsize": 8.5,
         "lines.linewidth": 1.4,
         "image.interpolation": "nearest",
+        "text.parse_math": False,  # names of samples and groups are no formulas
     }
 )
 """Decorator of drawing functions: settings for one figure only."""
@@ -68,11 +73,43 @@ def new_figure(width: float, height: float) -> Figure:
     return figure
 
 
+class PlainPowers(LogFormatterSciNotation):
+    """Labels of a logarithmic axis without formulas: 10⁻¹⁶, 2×10³."""
+
+    def __call__(self, x: float, pos: int | None = None) -> str:
+        """Return the label of a tick."""
+        label = re.sub(
+            r"\\mathdefault|\\times|[${}]", lambda found: _PLAIN.get(found[0], ""), super().__call__(x, pos)
+        )
+        number, _, power = label.partition("^")
+        return number + power.translate(_SUPERSCRIPT)
+
+
+_PLAIN = {r"\times": "×"}
+_SUPERSCRIPT = str.maketrans("0123456789-−", "⁰¹²³⁴⁵⁶⁷⁸⁹⁻⁻")
+
+
+@contextmanager
+def as_text(figure: Figure) -> Iterator[None]:
+    """Draw a figure within the block with all text as it is, letters without a glyph as boxes."""
+    for axis in (axis for axes in figure.axes for axis in (axes.xaxis, axes.yaxis)):
+        for change, old in (
+            (axis.set_major_formatter, axis.get_major_formatter()),
+            (axis.set_minor_formatter, axis.get_minor_formatter()),
+        ):
+            if isinstance(old, LogFormatterSciNotation):
+                change(PlainPowers(labelOnlyBase=old.labelOnlyBase, minor_thresholds=old.minor_thresholds))
+    with warnings.catch_warnings(), matplotlib.rc_context({"text.parse_math": False}):
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
+        yield
+
+
 @house_style
 def to_png(figure: Figure) -> bytes:
     """Render a figure as PNG."""
     buffer = io.BytesIO()
-    figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
+    with as_text(figure):
+        figure.savefig(buffer, format="png", dpi=PNG_DPI, metadata={"Software": None})
     return buffer.getvalue()
 
 

@@ -1,5 +1,6 @@
 """Commented YAML text, line by line: known values, guesses with reasons, gaps."""
 
+import json
 import os
 import re
 import textwrap
@@ -83,6 +84,8 @@ def quoted(text: str) -> str:
     """Return a text as a YAML scalar, with quotes if needed."""
     if _PLAIN.fullmatch(text) and text.lower() not in _WORDS and not _NUMBER.fullmatch(text):
         return text
+    if not text.isprintable():  # YAML takes escapes between double quotes only
+        return json.dumps(text)
     return "'" + text.replace("'", "''") + "'"
 
 

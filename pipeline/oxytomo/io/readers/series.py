@@ -172,7 +172,7 @@ def _extra(paths: tuple[Path, ...], request: ReadRequest, role: str) -> list[Raw
 
 
 def _flats_of_energy(files: list[RawFile], energy_ev: float) -> list[RawFile]:
-    """Return the flats nearest to an energy; all of them where their energies are unknown."""
+    """Return the flats that are nearest to an energy; all where their energies are unknown."""
     known: list[float] = []
     for file in files:
         if file.energy_ev is None or not np.isfinite(file.energy_ev).all():

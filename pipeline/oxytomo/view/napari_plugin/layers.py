@@ -60,6 +60,8 @@ STRESS_NAMES = {
     "hoop": "hoop stress (MPa)",
     "shape_factor": "shape factor of the first principal stress",
 }
+FIRST_STRESS = "first_principal"
+"""The stress that is visible at first."""
 DETAIL = "_fraction_"
 """Maps of which only the oxidation image itself, opened alone, shows all: the fraction of each
 reference."""
@@ -197,13 +199,12 @@ def _registered_layers(
 
 
 def _channel_visible(image: OpenedImage, name: str, *, covered: bool, alone: bool) -> bool:
-    """Show the deviation; without a composition the volume; without any volume the first map."""
+    """Show the deviation; without a composition one volume of a branch; without any volume the first map."""
     if image.kind == "composition":
         return name == "tm_o_deviation"
-    if len(image.grid.scale_nm) == 3:
-        # Of a chemical state the valence of the first element: other channels would hide it.
-        return not covered and (image.kind != "chemical_state" or name == image.channels[0].name)
-    return alone and name == image.channels[0].name
+    names = [channel.name for channel in image.channels]
+    first = FIRST_STRESS if FIRST_STRESS in names else names[0]
+    return name == first and (not covered if len(image.grid.scale_nm) == 3 else alone)
 
 
 def _image_layer(
@@ -289,6 +290,7 @@ def channel_name(kind: str, channel: str) -> str:
     if quantity.startswith("fraction_"):
         return f"{element} fraction of {quantity.removeprefix('fraction_').replace('_', ' ')}"
     names = {"": "valence", "residual": "valence residual", "standard_error": "valence standard error"}
+    names["valence_sigma"] = "valence σ"
     return f"{element} {names.get(quantity, quantity.replace('_', ' '))}"
 
 
