@@ -45,6 +45,7 @@ def test_energies_with_decimal_commas_and_points_are_the_same(tmp_path: Path, te
     [
         "640,1500\n641,1490\n642,1480\n",  # two columns, or 640.15, 641.149, …
         "640,25\n641,50\n",
+        "640,2e-1\n641,3e-1\n",
         "640,1500,12\n641,1490,13\n",
         "energy,i0\n640,25,1500\n641,50,1490\n",
         "640,25;1\n641.50;1\n",

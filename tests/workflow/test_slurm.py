@@ -200,7 +200,7 @@ def test_a_particle_is_shared_out_to_jobs(cluster: Mapping[str, str], tmp_path: 
 
 
 def test_a_node_that_dies_leaves_its_job_to_another(two_nodes: Cluster, tmp_path: Path) -> None:
-    samples = ("a", "b", "c")
+    samples = ("a", "b", "c", "d")
     config = configure(tmp_path, samples)
     command = [sys.executable, "-P", "-m", "oxytomo", "run", config, "--profile", profile(tmp_path, cores=1)]
     with subprocess.Popen(

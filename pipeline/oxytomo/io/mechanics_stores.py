@@ -121,7 +121,7 @@ def read_curve(path: str, name: str, *, lithium: tuple[float, float], limits: tu
     InputError
         If it is no such table, has impossible values, or does not cover the range of lithium.
     """
-    rows = table_rows(Path(path), "a table of lithium content and value", name)
+    rows = table_rows(Path(path), "a table of lithium content and value", name, two_columns=True)
     if not is_number(rows[0][0]):
         rows = rows[1:]
     try:

@@ -16,7 +16,7 @@ _WHOLE = re.compile(r"[-+]?[0-9]+")
 _COMMENT = "#"
 
 
-def table_rows(path: Path, what: str, setting: str) -> list[list[str]]:
+def table_rows(path: Path, what: str, setting: str, *, two_columns: bool = False) -> list[list[str]]:
     """Return the rows of a table as cells.
 
     Decimal commas are converted to points if there is no other meaning.
@@ -27,6 +27,7 @@ def table_rows(path: Path, what: str, setting: str) -> list[list[str]]:
         are skipped
     what : what the table holds, for errors
     setting : key of the configuration that names the table, for errors
+    two_columns : there are at least two, so that the only comma of each line lies between them
 
     Raises
     ------
@@ -38,7 +39,8 @@ def table_rows(path: Path, what: str, setting: str) -> list[list[str]]:
     header = None if _starts_with_number(lines[0]) else lines[0]
     body = lines if header is None else lines[1:]
     separator = _separator(header, body)
-    if separator == "," and body and _decimal_commas(header, body, path):
+    between = two_columns and all(line.count(",") == 1 for line in body)
+    if separator == "," and body and not between and _decimal_commas(header, body, path):
         cells = [header] if header is not None else []
         return [[cell.strip()] for cell in cells] + [[line.replace(",", ".")] for line in body]
     rows = _cells(lines, separator, path, what)
@@ -152,6 +154,8 @@ def _decimal_commas(header: str | None, body: Sequence[str], path: Path) -> bool
     parts = [line.split(",")[1] for line in with_comma]
     if len(with_comma) < len(body) or any(len(part) > 1 and part.startswith("0") for part in parts):
         return True
+    if any(not part.isdigit() for part in parts):  # 0,5e-13: one small number, or two columns
+        raise _ambiguous(path, with_comma[0])
     if not any(int(part) for part in parts):
         return True  # zeros: the first column is the same either way
     values = np.array([float(line.replace(",", ".")) for line in body])
