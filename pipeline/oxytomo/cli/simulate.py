@@ -9,7 +9,7 @@ import numpy as np
 import yaml
 
 from oxytomo.arrays import TiltSeries
-from oxytomo.cli.simulate_folder import make_folder
+from oxytomo.cli.simulate_folder import make_folder, writable
 from oxytomo.cli.simulate_instrument import add_arguments as add_effects
 from oxytomo.cli.simulate_instrument import effects_help, instrument_settings, real_instrument
 from oxytomo.errors import ConfigError, StoreError
@@ -161,7 +161,7 @@ def _tilt_series(arguments: argparse.Namespace) -> int:
     else:
         series, truth = _dual_energy(arguments, rng)
         name_of, text = raw_name, configuration(arguments.elements)
-    try:
+    with writable(folder):
         make_folder(folder, text, ("raw",))
         for name, recorded in series.items():
             write_data_exchange(folder / "raw" / name_of(name), recorded)
@@ -169,15 +169,6 @@ def _tilt_series(arguments: argparse.Namespace) -> int:
         if arguments.effect or arguments.instrument:
             used = instrument_settings(arguments).model_dump(mode="json", exclude_defaults=True)
             (folder / "instrument.yaml").write_text(yaml.safe_dump(used, sort_keys=False), encoding="utf-8")
-    except OSError as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(
-            str(folder),
-            expected="a folder that may be written",
-            got=error.strerror or str(error),
-            fix="choose another",
-        ) from error
     sys.stdout.write(f"{len(series)} tilt series in {folder / 'raw'}, truth in {folder / 'truth.npz'}\n")
     sys.stdout.write(f"next: oxytomo run {folder / 'config.yaml'}\n")
     return 0

@@ -1,14 +1,32 @@
 """The folder that ``oxytomo simulate`` writes into."""
 
 import hashlib
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
-from oxytomo.errors import ConfigError
+from oxytomo.errors import ConfigError, StoreError
 
 FIRST_WORDS = "# Simulated"
 """How a configuration begins that `oxytomo simulate` wrote."""
 RECORD = ".oxytomo.simulated"
 """File beside it with the digest of the configuration as it was written."""
+
+
+@contextmanager
+def writable(folder: Path) -> Iterator[None]:
+    """Turn a refusal of the system to write below a folder into one line."""
+    try:
+        yield
+    except OSError as error:
+        if isinstance(error, StoreError):
+            raise
+        raise StoreError(
+            str(folder),
+            expected="a folder that may be written",
+            got=error.strerror or str(error),
+            fix="choose another",
+        ) from error
 
 
 def make_folder(folder: Path, configuration: str, subfolders: tuple[str, ...]) -> None:

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 import yaml
 
-from oxytomo.cli.simulate_folder import make_folder
-from oxytomo.errors import ConfigError, StoreError
+from oxytomo.cli.simulate_folder import make_folder, writable
+from oxytomo.errors import ConfigError
 
 FEATURES = {"before": 0.03, "after": 0.09}
 """Strength of the feature, relative to the band above the edge."""
@@ -26,7 +26,7 @@ def write_maps(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.folder
     rng = np.random.default_rng(arguments.seed)
     truth: dict[str, Any] = {}
-    try:
+    with writable(folder):
         make_folder(folder, map_configuration(), ("raw", "refs"))
         for state, amount in (("before", 1.0), ("after", 0.9)):
             like = "before" if arguments.uniform else state
@@ -61,15 +61,6 @@ def write_maps(arguments: argparse.Namespace) -> int:
             path = folder / "refs" / f"O_{-valence:g}.csv"
             path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth)
-    except OSError as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(
-            str(folder),
-            expected="a folder that may be written",
-            got=error.strerror or str(error),
-            fix="choose another",
-        ) from error
     sys.stdout.write(f"2 maps in {folder / 'raw'}, truth in {folder / 'truth.npz'}\n")
     sys.stdout.write(f"next: oxytomo run {folder / 'config.yaml'}\n")
     return 0

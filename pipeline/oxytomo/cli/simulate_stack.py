@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import yaml
 
-from oxytomo.cli.simulate_folder import make_folder
-from oxytomo.errors import StoreError
+from oxytomo.cli.simulate_folder import make_folder, writable
 from oxytomo.simulate import demonstration as demo
 
 
@@ -22,7 +21,7 @@ def write_stacks(arguments: argparse.Namespace) -> int:
     folder: Path = arguments.folder
     rng = np.random.default_rng(arguments.seed)
     truth: dict[str, Any] = {}
-    try:
+    with writable(folder):
         make_folder(folder, stack_configuration(elements), ("raw", "refs"))
         for element in elements:
             stack = simulate_stack(
@@ -59,15 +58,6 @@ def write_stacks(arguments: argparse.Namespace) -> int:
                 f"{element}_radius_nm": np.array(stack.radius_nm),
             }
         np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth)
-    except OSError as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(
-            str(folder),
-            expected="a folder that may be written",
-            got=error.strerror or str(error),
-            fix="choose another",
-        ) from error
     sys.stdout.write(f"{len(elements)} stacks in {folder / 'raw'}, truth in {folder / 'truth.npz'}\n")
     sys.stdout.write(f"next: oxytomo run {folder / 'config.yaml'}\n")
     return 0

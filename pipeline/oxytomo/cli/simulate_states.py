@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING
 import numpy as np
 import yaml
 
-from oxytomo.cli.simulate_folder import make_folder
-from oxytomo.errors import ConfigError, StoreError
+from oxytomo.cli.simulate_folder import make_folder, writable
+from oxytomo.errors import ConfigError
 from oxytomo.simulate import demonstration as demo
 
 if TYPE_CHECKING:
@@ -24,7 +24,7 @@ def write_states(arguments: argparse.Namespace) -> int:
     element, series, truth, references = _simulated(arguments)
     names = list(series)
     folder: Path = arguments.folder
-    try:
+    with writable(folder):
         make_folder(folder, state_configuration(element, names), ("raw", "refs"))
         for name, recorded in series.items():
             write_data_exchange(folder / "raw" / f"{name}.h5", recorded)
@@ -34,15 +34,6 @@ def write_states(arguments: argparse.Namespace) -> int:
             path = folder / "refs" / f"{element}_{valence:g}.csv"
             path.write_text("\n".join(lines) + "\n", encoding="utf-8")
         np.savez_compressed(folder / "truth.npz", allow_pickle=False, **vars(truth))
-    except OSError as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(
-            str(folder),
-            expected="a folder that may be written",
-            got=error.strerror or str(error),
-            fix="choose another",
-        ) from error
     sys.stdout.write(f"{len(series)} tilt series in {folder / 'raw'}, truth in {folder / 'truth.npz'}\n")
     sys.stdout.write(f"next: oxytomo run {folder / 'config.yaml'}\n")
     return 0

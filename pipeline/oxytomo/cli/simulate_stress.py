@@ -7,8 +7,7 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from oxytomo.cli.simulate_folder import make_folder
-from oxytomo.errors import StoreError
+from oxytomo.cli.simulate_folder import make_folder, writable
 
 C_RATES, DEPTHS = (0.1, 10.0), (0.02, 0.05, 0.1, 0.2, 0.5, 1.0)
 LEAST_VOXELS = 4.0
@@ -26,7 +25,7 @@ def write_stress(arguments: argparse.Namespace) -> int:
     voxel_nm = 2e3 * radius_um / (ideal.FILLED * arguments.size)
     curves = ideal.ideal_curves(C_RATES, DEPTHS, radius_um=radius_um)
     folder: Path = arguments.folder
-    try:
+    with writable(folder):
         make_folder(folder, _configuration(voxel_nm), ("raw",))
         labels = ideal.ideal_labels(arguments.size, pores=not arguments.uniform)
         tifffile.imwrite(folder / "raw" / "parts.tif", labels)
@@ -39,15 +38,6 @@ def write_stress(arguments: argparse.Namespace) -> int:
         write_csv(folder / "ideal_stress.csv", columns)
         truth = {name: np.array(column) for name, column in columns.items()}
         np.savez_compressed(folder / "truth.npz", allow_pickle=False, **truth)
-    except OSError as error:
-        if isinstance(error, StoreError):
-            raise
-        raise StoreError(
-            str(folder),
-            expected="a folder that may be written",
-            got=error.strerror or str(error),
-            fix="choose another",
-        ) from error
     sys.stdout.write(f"labels in {folder / 'raw'}, closed solution in {folder / 'ideal_stress.csv'}\n")
     pore = ideal.PORE_UM / ideal.RADIUS_UM * ideal.FILLED * arguments.size / 2
     if not arguments.uniform and pore < LEAST_VOXELS:
