@@ -33,7 +33,8 @@ import dask
 
 from oxytomo.cli import main as oxytomo
 from oxytomo.errors import PipelineError
-from tests.fuzz.hostile import Hostile, hostile_results, record_everything
+from tests.fuzz.harm import Hostile, record_everything
+from tests.fuzz.hostile import hostile_results
 
 HANG_CPU_S, HANG_WALL_S = 20, 120
 """Of computing, and of time: the latter for what waits without computing."""

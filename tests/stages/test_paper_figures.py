@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
-from test_report import write_composition
+from report_results import write_composition
 
 from oxytomo.cli import main
 from oxytomo.errors import ConfigError

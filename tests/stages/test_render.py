@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from browser import Browser, chromium, needs_chromium
 from PIL import Image
-from test_report import write_composition
+from report_results import write_composition
 
 from oxytomo.cli import main
 from oxytomo.errors import InputError, MissingPackageError
