@@ -221,7 +221,7 @@ def snapshot(folder: Path) -> list[tuple[str, int, int]]:
 
 def made_up(folder: Path) -> Path:
     """Write a small sample as a run would leave it: the composition branch, with few files."""
-    from oxytomo.config import ExportStage
+    from oxytomo.config.stage_settings import ExportStage
     from oxytomo.io.finished import MARKER, products_of
     from oxytomo.stages.composition import export_composition
     from oxytomo.stages.context import StageContext

@@ -120,14 +120,6 @@ def check_project(
     return ProjectCheck(tuple(problems), tuple(warnings), tuple(branches))
 
 
-def require_valid(project: ProjectConfig, only: Collection[str] | None = None) -> tuple[str, ...]:
-    """Raise the first problem of a project, or return the warnings. Flat frames are not read."""
-    checked = check_project(project, read_flats=False, only=only)
-    for problem in checked.problems:
-        raise problem
-    return checked.warnings
-
-
 def _check_branch(
     project: ProjectConfig, sample: str, branch: Branch, *, read_flats: bool
 ) -> tuple[BranchCheck, list[PipelineError], list[str]]:
