@@ -65,6 +65,7 @@ def test_the_command_wants_a_folder_for_panels(sample, capsys):
     assert "--figures DIR" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_states_of_charge_stand_side_by_side(sample, tmp_path):
     other = tmp_path / "pristine"
     write_composition(other, shape=(20, 26, 26))

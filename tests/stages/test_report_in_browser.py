@@ -17,7 +17,7 @@ from oxytomo.io.tables import write_json
 from oxytomo.view.comparison_page import write_comparison
 from oxytomo.view.style import CLASS_COLORS, CLASS_NAMES
 
-pytestmark = needs_chromium
+pytestmark = [pytest.mark.slow, needs_chromium]
 WIDTH = 1100
 CERTAIN = 'img[alt="Classes that noise leaves certain"]'
 LONGEST_LOAD_S, LARGEST_BYTES = 2.0, 5_000_000

@@ -8,6 +8,8 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from oxytomo.config.base import Settings, rejected, setting
 from oxytomo.config.elements import Formula, checked_formula, known_elements, ordered
 from oxytomo.config.oxidation import (
+    POST_EDGE_EV,
+    REFERENCES_NORMALIZED,
     EnergyOffset,
     EnergyWindow,
     Spectra,
@@ -17,6 +19,10 @@ from oxytomo.config.oxidation import (
 )
 from oxytomo.config.ranges import DENSITY_G_CM3, WEIGHT
 from oxytomo.config.settings import (
+    CONFIDENCE,
+    DEVIATION_ITERATIONS,
+    PSF_PX,
+    SHELLS,
     AlignSettings,
     Energy,
     ExportSettings,
@@ -68,15 +74,8 @@ class DecomposeStatesSettings(Settings):
     pre_edge_ev: EnergyWindow | None = setting(
         None, "energy range below the edge; empty: below the tabulated edge", unit="eV"
     )
-    post_edge_ev: EnergyWindow | None = setting(
-        None,
-        "energy range above all white lines, where the references are scaled to 1; empty: from the "
-        "tabulated edges",
-        unit="eV",
-    )
-    references_normalized: bool = setting(
-        False, "the references already have a pre-edge of 0 and an edge jump of 1"
-    )
+    post_edge_ev: EnergyWindow | None = POST_EDGE_EV
+    references_normalized: bool = REFERENCES_NORMALIZED
     max_condition: float = setting(
         100.0,
         "largest accepted condition number of the spectra together with the background",
@@ -98,13 +97,7 @@ class DecomposeStatesSettings(Settings):
 class ReconstructStatesSettings(Settings):
     """Reconstruction of the density of an element, and of the deviation of its valence."""
 
-    iterations: int = setting(
-        200,
-        "largest number of iterations for the deviation; stops earlier on convergence",
-        unit="iterations",
-        ge=1,
-        le=5000,
-    )
+    iterations: int = DEVIATION_ITERATIONS
     tv_weight: float | None = setting(
         None,
         "deviation: weight of the total variation; empty: chosen from the noise",
@@ -134,14 +127,7 @@ class ReconstructStatesSettings(Settings):
         le=WEIGHT,
         expert=True,
     )
-    psf_px: float = setting(
-        0.8,
-        "standard deviation of the point spread function on the detector, included in the model; 0: "
-        "not included",
-        unit="px",
-        ge=0.0,
-        le=5.0,
-    )
+    psf_px: float = PSF_PX
 
 
 class MeasureStatesSettings(Settings):
@@ -153,14 +139,8 @@ class MeasureStatesSettings(Settings):
         gt=0.0,
         le=8.0,
     )
-    confidence: float = setting(
-        0.95,
-        "required probability that a voxel is on its side of the threshold; otherwise it is undecided",
-        unit="fraction",
-        gt=0.5,
-        lt=1.0,
-    )
-    shells: int = setting(5, "number of shells of equal volume from rim to centre", ge=1, le=100)
+    confidence: float = CONFIDENCE
+    shells: int = SHELLS
     min_domain_voxels: int = setting(
         8, "domains smaller than this are not listed", unit="voxels", ge=1, le=10**9
     )

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from oxytomo.config.base import Settings, below_configuration, rejected, setting
+from oxytomo.config.base import FilePath, Settings, rejected, setting
 from oxytomo.config.ranges import COUNT, EDGE_PX, ENERGY_EV, WEIGHT
 
 Backend = Literal["oxytomo", "astra", "tomopy"]
@@ -30,6 +30,67 @@ _BACKEND = "which package reconstructs; astra and tomopy are optional packages"
 _TV = "weight of the total variation; empty: chosen from the noise"
 
 
+# Fields of several models.
+OPAQUE_TRANSMISSION = setting(
+    0.005,
+    "rays with a lower transmission are marked invalid",
+    unit="fraction",
+    ge=0.0,
+    lt=1.0,
+    expert=True,
+)
+HOT_PIXEL_SIGMA = setting(
+    8.0,
+    "pixels that differ by more than this from their neighbours are marked invalid",
+    unit="sigma",
+    gt=0.0,
+    le=1000.0,
+    expert=True,
+)
+SATURATION_COUNTS = setting(
+    None,
+    "counts at which the detector saturates; empty: the largest value of the data type",
+    unit="counts",
+    gt=0.0,
+    le=COUNT,
+    expert=True,
+)
+COMPLEX_SIGMA_OD = setting(
+    None,
+    "complex images: standard deviation of the optical density where there is no sample; empty: "
+    "measured in the region without sample",
+    unit="OD",
+    gt=0.0,
+    le=10.0,
+    expert=True,
+)
+MAX_SHIFT_PX = setting(30.0, "largest shift to search for", unit="px", ge=1.0, le=500.0)
+DEVIATION_ITERATIONS = setting(
+    200,
+    "largest number of iterations for the deviation; stops earlier on convergence",
+    unit="iterations",
+    ge=1,
+    le=5000,
+)
+PSF_PX = setting(
+    0.8,
+    "standard deviation of the point spread function on the detector, included in the model; 0: not included",
+    unit="px",
+    ge=0.0,
+    le=5.0,
+)
+CONFIDENCE = setting(
+    0.95,
+    "required probability that a voxel is on its side of the threshold; otherwise it is undecided",
+    unit="fraction",
+    gt=0.5,
+    lt=1.0,
+)
+SHELLS = setting(5, "number of shells of equal volume from rim to centre", ge=1, le=100)
+SIRT_ITERATIONS = setting(100, "iterations of sirt and tv", unit="iterations", ge=1, le=5000)
+ALGORITHM = setting("fbp", "filtered back-projection, SIRT, or total variation")
+
+
 class NormalizeSettings(Settings):
     """Conversion of raw frames to optical density or signal, with variance."""
 
@@ -44,49 +105,20 @@ class NormalizeSettings(Settings):
         "auto",
         "correct a shift of the illumination between flats and frames if the air around the sample shows one",
     )
-    opaque_transmission: float = setting(
-        0.005,
-        "rays with a lower transmission are marked invalid",
-        unit="fraction",
-        ge=0.0,
-        lt=1.0,
-        expert=True,
-    )
-    hot_pixel_sigma: float = setting(
-        8.0,
-        "pixels that differ by more than this from their neighbours are marked invalid",
-        unit="sigma",
-        gt=0.0,
-        le=1000.0,
-        expert=True,
-    )
+    opaque_transmission: float = OPAQUE_TRANSMISSION
+    hot_pixel_sigma: float = HOT_PIXEL_SIGMA
     stripe_removal: Literal["none", "sorting", "filtering", "fitting"] = setting(
         "none",
         "remove stripes from the sinograms (needs the package algotom); this changes ratios, and "
         "the change is measured",
     )
-    saturation_counts: float | None = setting(
-        None,
-        "counts at which the detector saturates; empty: the largest value of the data type",
-        unit="counts",
-        gt=0.0,
-        le=COUNT,
-        expert=True,
-    )
+    saturation_counts: float | None = SATURATION_COUNTS
     air: tuple[Pixels, Pixels, Pixels, Pixels] | None = setting(
         None,
         "region without sample as first row, last row, first column, last column; empty: found in each frame",
         unit="px",
     )
-    complex_sigma_od: float | None = setting(
-        None,
-        "complex images: standard deviation of the optical density where there is no sample; empty: "
-        "measured in the region without sample",
-        unit="OD",
-        gt=0.0,
-        le=10.0,
-        expert=True,
-    )
+    complex_sigma_od: float | None = COMPLEX_SIGMA_OD
 
 
 class AlignSettings(Settings):
@@ -98,7 +130,7 @@ class AlignSettings(Settings):
         "register the energies to each other; empty: yes for edges, no for element maps, which "
         "are recorded simultaneously",
     )
-    shifts: str | None = setting(
+    shifts: FilePath | None = setting(
         None,
         "alignment.csv with the shifts to use, for example from an earlier run, edited by hand, or "
         "from another sample",
@@ -114,7 +146,7 @@ class AlignSettings(Settings):
         "what to do with frames whose misfit is more than four times that of their neighbours; they "
         "are always listed",
     )
-    max_shift_px: float = setting(30.0, "largest shift to search for", unit="px", ge=1.0, le=500.0)
+    max_shift_px: float = MAX_SHIFT_PX
     iterations: int = setting(
         8, "largest number of rounds of projection matching", unit="rounds", ge=0, le=200, expert=True
     )
@@ -135,12 +167,6 @@ class AlignSettings(Settings):
         "estimated correction, or none",
     )
 
-    @field_validator("shifts")
-    @classmethod
-    def _below_the_configuration(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """Resolve the path relative to the folder of the configuration file."""
-        return None if value is None else below_configuration(value, info)
-
 
 class ComponentSettings(Settings):
     """Another substance in the beam."""
@@ -152,17 +178,11 @@ class ComponentSettings(Settings):
     density_g_cm3: float | None = setting(
         None, "mass density; empty for a known substance", unit="g/cm³", ge=0.01, le=25.0
     )
-    spectrum: str | None = setting(
+    spectrum: FilePath | None = setting(
         None,
         "file with a measured absorption spectrum of the substance (energy, absorption) instead of a "
         "formula; relative to this file",
     )
-
-    @field_validator("spectrum")
-    @classmethod
-    def _below_the_configuration(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """Resolve the path relative to the folder of the configuration file."""
-        return None if value is None else below_configuration(value, info)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -229,13 +249,7 @@ class DeviationSettings(Settings):
     """Reconstruct the TM/O deviation itself, with total variation and sparsity."""
 
     method: Literal["deviation"] = setting("deviation", "reconstruct the TM/O deviation directly")
-    iterations: int = setting(
-        200,
-        "largest number of iterations for the deviation; stops earlier on convergence",
-        unit="iterations",
-        ge=1,
-        le=5000,
-    )
+    iterations: int = DEVIATION_ITERATIONS
     tv_weight: float | None = setting(None, f"deviation: {_TV}", ge=0.0, le=WEIGHT, expert=True)
     l1_weight: float | None = setting(
         None,
@@ -253,14 +267,7 @@ class DeviationSettings(Settings):
         expert=True,
     )
     element_tv_weight: float | None = setting(None, f"elements: {_TV}", ge=0.0, le=WEIGHT, expert=True)
-    psf_px: float = setting(
-        0.8,
-        "standard deviation of the point spread function on the detector, included in the model; 0: "
-        "not included",
-        unit="px",
-        ge=0.0,
-        le=5.0,
-    )
+    psf_px: float = PSF_PX
     parts: int = setting(
         1,
         "number of jobs for one particle, each with a part of its slices; above 1, each noise "
@@ -274,8 +281,8 @@ class RatioSettings(Settings):
     """Reconstruct each element with the same projector, then compute the ratio."""
 
     method: Literal["ratio"] = setting("ratio", "reconstruct each element, then compute the ratio")
-    algorithm: Algorithm = setting("fbp", "filtered back-projection, SIRT, or total variation")
-    iterations: int = setting(100, "iterations of sirt and tv", unit="iterations", ge=1, le=5000)
+    algorithm: Algorithm = ALGORITHM
+    iterations: int = SIRT_ITERATIONS
     smoothing_px: float = setting(
         0.0,
         "standard deviation of the Gaussian that smooths each element before the division",
@@ -300,8 +307,8 @@ ReconstructSettings = Annotated[
 class TomogramReconstructSettings(Settings):
     """Reconstruction of a volume from one aligned tilt series."""
 
-    algorithm: Algorithm = setting("fbp", "filtered back-projection, SIRT, or total variation")
-    iterations: int = setting(100, "iterations of sirt and tv", unit="iterations", ge=1, le=5000)
+    algorithm: Algorithm = ALGORITHM
+    iterations: int = SIRT_ITERATIONS
     nonnegative: bool = setting(True, "forbid negative values (sirt and tv)")
     tv_weight: float | None = setting(None, _TV, ge=0.0, le=WEIGHT, expert=True)
     backend: Backend = setting("oxytomo", _BACKEND)
@@ -320,13 +327,7 @@ class UncertaintySettings(Settings):
 class ClassifySettings(Settings):
     """Classification of the deviation."""
 
-    confidence: float = setting(
-        0.95,
-        "required probability that a voxel is on its side of the threshold; otherwise it is undecided",
-        unit="fraction",
-        gt=0.5,
-        lt=1.0,
-    )
+    confidence: float = CONFIDENCE
     voxel_nm: float | None = setting(
         None,
         "edge of the cube over which the deviation is averaged before classification; empty: no averaging",
@@ -339,7 +340,7 @@ class ClassifySettings(Settings):
 class MeasureSettings(Settings):
     """Measurement of fractions, domains and the profile from rim to centre."""
 
-    shells: int = setting(5, "number of shells of equal volume from rim to centre", ge=1, le=100)
+    shells: int = SHELLS
     min_domain_voxels: int = setting(
         8, "domains smaller than this are not listed", unit="voxels", ge=1, le=COUNT
     )

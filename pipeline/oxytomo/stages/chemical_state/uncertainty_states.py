@@ -9,7 +9,7 @@ from oxytomo.chemical_state.measures import SIGMA_FLOOR, SIGMA_SCALE
 from oxytomo.composition.deviation_problems import DeviationSolver
 from oxytomo.composition.noise import deviation_sigma
 from oxytomo.composition.replicates import SIGMA_SMOOTHING_PX, Chain, replicates_of
-from oxytomo.config import UncertaintyStatesStage as Settings
+from oxytomo.config.stage_settings import UncertaintyStatesStage as Settings
 from oxytomo.io.chemical_state_stores import state_columns, stored_state
 from oxytomo.io.composition_store import VOLUME
 from oxytomo.io.scratch import scratch_fields
