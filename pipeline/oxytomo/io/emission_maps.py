@@ -146,9 +146,7 @@ def read_map(request: MapRequest) -> RawMap:
         remarks=tuple(dict.fromkeys(remark for scan in scans for remark in scan.remarks)),
         each=tuple(scan.values for scan in scans) if len(scans) > 1 else (),
         # One table of the flux is that of all scans together: each has its share of it.
-        flux_each=tuple(scan.flux if given is None else given for scan in scans)
-        if len(scans) > 1
-        else (),
+        flux_each=tuple(scan.flux if given is None else given for scan in scans) if len(scans) > 1 else (),
     )
 
 

@@ -144,11 +144,13 @@ def feature_change(
     With ``scale: rest`` the feature is divided by all other emission of its map outside the elastic
     line, so that a different amount of sample or flux cancels; with ``flux`` only by the flux.
 
-    If both maps have several scans, the test is that of :func:`oxytomo.scattering.scan_chance.scan_test`
-    on the scatter of the scans. Otherwise it redistributes the photons: what scans do beside counting
-    noise is then not known. If nothing differs, each photon that both maps together have at one excitation came from either map with the probability of its share of flux ×
-    rest. The observed ``|ln(second / first)|`` is compared with those of random redistributions;
-    the errors of both emission scales are added as random shifts. ``p = (1 + n_larger) / (1 + n)``
+    If both maps have several scans, the test is on their scatter: see
+    :func:`oxytomo.scattering.scan_chance.scan_test`. Otherwise it redistributes the photons, and
+    knows nothing of what scans do beside counting noise. If nothing differs, each photon that both
+    maps together have at one excitation came from either map with the probability of its share of
+    flux × rest. The observed ``|ln(second / first)|`` is compared with those of random
+    redistributions; the errors of both emission scales are added as random shifts.
+    ``p = (1 + n_larger) / (1 + n)``
     (Phipson and Smyth, Stat. Appl. Genet. Mol. Biol. 9, 39, 2010).
 
     Parameters

@@ -91,8 +91,6 @@ def measure_maps(
         compared_pair(maps[first], maps[second], options.feature, rng=rng) for first, second in options.pairs
     ]
     compared = [pair_summary(pair, options.feature) for pair in pairs]
-    known = {
-        element: {one.name: one.valence for one in own} for element, own in references.items() if own
-    }
+    known = {element: {one.name: one.valence for one in own} for element, own in references.items() if own}
     summary = {"maps": facts, "pairs": compared, "valences": valences, "references": known}
     return Measurement(yields, cuts, valences, {**summary, "definitions": SCATTERING_DEFINITIONS}, pairs)
