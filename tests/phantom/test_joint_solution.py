@@ -24,19 +24,23 @@ from oxytomo.simulate.acquisition import Acquisition
 from oxytomo.simulate.joint import JointTruth, further_energies_ev, joint_particle, simulate_joint
 from oxytomo.simulate.states import state_references
 
-ELEMENTS = ["O", "Mn", "Ni"]
-SIZE, PIXEL_NM, PHOTONS, BASE = 32, 15.0, 2e4, 3.2
+ELEMENTS, ELEMENT = ["O", "Mn", "Ni"], "Ni"
+FORMULA, DENSITY = {"Li": 1.0, "Mn": 0.2, "Ni": 0.8, "O": 2.0}, 4.7
+SIZE, PIXEL_NM, PHOTONS, BASE = 40, 12.0, 2e4, 3.2
+ON_THE_LINE_EV = 856.0
 PIXEL_UM = PIXEL_NM / 1000
-REFERENCES = [Reference(f"Mn {valence:g}", valence, one) for valence, one in state_references("Mn").items()]
+REFERENCES = [
+    Reference(f"{ELEMENT} {valence:g}", valence, one) for valence, one in state_references(ELEMENT).items()
+]
 
 
 def energies() -> dict[str, float]:
-    """The pair of every edge, and four energies on the lines of Mn."""
+    """The pair of every edge, that of Ni on a white line, and four more energies there."""
     found = {}
     for element in ELEMENTS:
         _, found[f"{element}_pre"], found[f"{element}_post"] = demo.EDGES[element]
-        found |= further_energies_ev("Mn", 4) if element == "Mn" else {}
-    return found
+        found |= further_energies_ev(ELEMENT, 4) if element == ELEMENT else {}
+    return found | {f"{ELEMENT}_post": ON_THE_LINE_EV}
 
 
 @dataclass(frozen=True)
@@ -64,8 +68,8 @@ def simulate(seed: int) -> Measured:
     rng = np.random.default_rng(seed)
     phantom = joint_particle(
         rng,
-        formula=demo.FORMULA,
-        element="Mn",
+        formula=FORMULA,
+        element=ELEMENT,
         high_share=(BASE - 2) / 2,
         diameter_nm=0.7 * SIZE * PIXEL_NM,
         deviation=0.15,
@@ -96,10 +100,10 @@ def simulate(seed: int) -> Measured:
     recorded, truth = simulate_joint(
         phantom,
         acquisition,
-        state_references("Mn"),
-        element="Mn",
-        formula=demo.FORMULA,
-        density_g_cm3=demo.DENSITY_G_CM3,
+        state_references(ELEMENT),
+        element=ELEMENT,
+        formula=FORMULA,
+        density_g_cm3=DENSITY,
         rng=rng,
     )
     counts = np.maximum(np.stack([one.frames for one in recorded.values()]).astype(np.float32), 1)
@@ -124,9 +128,9 @@ def edges(series: amounts.AlignedSeries, references: list[Reference] = REFERENCE
     return measured_edges(
         series.names,
         series.energies_ev,
-        {"Mn": references},
-        demo.FORMULA,
-        density_g_cm3=demo.DENSITY_G_CM3,
+        {ELEMENT: references},
+        FORMULA,
+        density_g_cm3=DENSITY,
         normalized=False,
     )
 
@@ -134,7 +138,7 @@ def edges(series: amounts.AlignedSeries, references: list[Reference] = REFERENCE
 def solved(series: amounts.AlignedSeries, measured: dict[str, MeasuredEdge]) -> amounts.Amounts:
     return amounts.amounts_from_edges(
         series,
-        amounts.Material(ELEMENTS, demo.FORMULA, demo.DENSITY_G_CM3),
+        amounts.Material(ELEMENTS, FORMULA, DENSITY),
         amounts.allowed_terms("auto", "auto", {}),
         progress=lambda *_: None,
         measured=measured,
@@ -160,24 +164,26 @@ def test_domains_of_valence_are_no_deviation(measured: Measured) -> None:
     rest = inside & (np.abs(truth.valence - BASE) < 0.02) & (np.abs(truth.deviation) < 0.02)
     poor = inside & (truth.deviation > 0.1)
     up, down = moved & (truth.valence > BASE), moved & (truth.valence < BASE)
-    contrast = {
-        name: [vol[up].mean(), vol[down].mean()] for name, vol in (("alone", alone), ("joint", joint))
-    }
-    assert abs(contrast["alone"][0] - contrast["alone"][1]) > 0.05
-    np.testing.assert_allclose(contrast["joint"], 0, atol=0.02)
-    assert abs(joint[rest].mean()) < 0.01
+    # Nothing tells the height of the last edge: alone, the particle as a whole is off, and so are its
+    # domains of valence against the rest of it.
+    spurious = [(1 + alone[where].mean()) / (1 + alone[rest].mean()) - 1 for where in (up, down)]
+    assert alone[rest].mean() > 0.5
+    assert spurious[0] > 0.03
+    assert spurious[1] < -0.03
+    for where in (up, down, rest):
+        assert abs(joint[where].mean()) < 0.01
     # Blur takes a part of the small domains, as without other valences.
-    assert joint[poor].mean() > 0.6 * truth.deviation[poor].mean()
-    assert joint_amounts.record["near_edge_measured"] == ["Mn"]
+    assert joint[poor].mean() > 0.8 * truth.deviation[poor].mean()
+    assert joint_amounts.record["near_edge_measured"] == [ELEMENT]
     assert not [
-        name for name in joint_amounts.record["terms"] if name.startswith("near_edge") and "Mn" in name
+        name for name in joint_amounts.record["terms"] if name.startswith("near_edge") and ELEMENT in name
     ]
 
 
 def test_valence_of_the_same_solution(measured: Measured) -> None:
-    """The states of the solution give the valence: rms of 0.04, no bias, none where oxygen is lost."""
+    """The states of the solution give the valence: rms of 0.03, no bias, none where oxygen is lost."""
     truth, found = measured.truth, solved(measured.series, edges(measured.series))
-    of = found.states["Mn"]
+    of = found.states[ELEMENT]
     data = StateColumns(
         of.areal, of.covariance, truth.tilt_deg, np.ones(2), PIXEL_UM, of.valences, reference_valence=0.0
     )
@@ -188,10 +194,10 @@ def test_valence_of_the_same_solution(measured: Measured) -> None:
     valence = state.reference_valence + np.asarray(state.result.deviation)
     inside = particle & np.isfinite(truth.valence)
     error = (valence - truth.valence)[inside]
-    assert np.sqrt(np.mean(error**2)) < 0.04
+    assert np.sqrt(np.mean(error**2)) < 0.03
     assert abs(error.mean()) < 0.01
     poor = inside & (truth.deviation > 0.1)
-    assert abs((valence - truth.valence)[poor].mean()) < 0.02
+    assert abs((valence - truth.valence)[poor].mean()) < 0.01
     assert of.record["chi_square_per_dof"] < 2
     assert abs(of.record["best_energy_offset_ev"]) <= 0.1
 
@@ -199,10 +205,10 @@ def test_valence_of_the_same_solution(measured: Measured) -> None:
 def test_amounts_are_sums_of_states(measured: Measured) -> None:
     """Amount and variance of an element are those of the sum of its columns."""
     found = solved(measured.series, edges(measured.series))
-    of, ray = found.states["Mn"], (15, 16, 16)
-    assert found.areal[(1, *ray)] == pytest.approx(of.areal[(0, *ray)] + of.areal[(1, *ray)], rel=1e-5)
+    of, ray = found.states[ELEMENT], (15, 16, 16)
+    assert found.areal[(2, *ray)] == pytest.approx(of.areal[(0, *ray)] + of.areal[(1, *ray)], rel=1e-5)
     low, both, high = (of.covariance[(row, *ray)] for row in range(3))
-    variance = found.covariance[(3, *ray)]  # pairs OO, O Mn, O Ni, Mn Mn …
+    variance = found.covariance[(5, *ray)]  # the last pair is Ni Ni
     assert variance == pytest.approx(low + 2 * both + high, rel=1e-4)
 
 
@@ -215,7 +221,7 @@ def test_sums_by_hand() -> None:
     root = rng.normal(size=(4, 4))
     full, areal = root @ root.T, rng.normal(size=(4, 2)).astype(np.float32)
     pairs = list(combinations_with_replacement(range(4), 2))
-    covariance = np.array([[full[pair], -np.inf if pair == (0, 1) else np.inf] for pair in pairs], np.float32)
+    covariance = np.array([[full[pair], np.inf] for pair in pairs], np.float32)
     total, spread = columns.summed(areal, covariance)
     sums = np.eye(3)[:, columns.owner]
     np.testing.assert_allclose(total, sums @ areal, rtol=1e-5)
@@ -250,19 +256,17 @@ def test_spectra_are_the_tables_away_from_the_edge() -> None:
         names,
         at_ev,
         {"Mn": [Reference("step", 3.0, step)]},
-        demo.FORMULA,
-        density_g_cm3=demo.DENSITY_G_CM3,
+        FORMULA,
+        density_g_cm3=DENSITY,
         normalized=False,
     )["Mn"].attenuation[:, 0]
-    tables = attenuation_per_um(
-        demo.FORMULA, density_g_cm3=demo.DENSITY_G_CM3, energies_ev=at_ev, elements=["Mn"]
-    )[:, 0]
+    tables = attenuation_per_um(FORMULA, density_g_cm3=DENSITY, energies_ev=at_ev, elements=["Mn"])[:, 0]
     np.testing.assert_allclose(found[[0, 1, 4]], tables[[0, 1, 4]], rtol=1e-12)
     # Above the white lines a step has the height of the tables.
     assert found[2] == pytest.approx(tables[2], rel=1e-3)
     # Below its step the absorption goes on from below the edge: E⁻³ from 632.5 eV.
     below = attenuation_per_um(
-        demo.FORMULA, density_g_cm3=demo.DENSITY_G_CM3, energies_ev=np.array([632.5]), elements=["Mn"]
+        FORMULA, density_g_cm3=DENSITY, energies_ev=np.array([632.5]), elements=["Mn"]
     )[0, 0]
     assert found[3] == pytest.approx(below * (632.5 / 639.0) ** 3, rel=1e-9)
 
@@ -273,7 +277,7 @@ def test_another_energy_scale_is_named(measured: Measured) -> None:
         for one in REFERENCES
     ]
     with pytest.raises(
-        InputError, match=r"energies of Mn: .*times better .*\+1\.0 eV added.*energy_shift_ev: -1"
+        InputError, match=r"energies of Ni: .*times better .*\+1\.0 eV added.*energy_shift_ev: -1"
     ):
         solved(measured.series, edges(measured.series, moved))
 
@@ -293,5 +297,5 @@ def test_references_that_are_too_short(measured: Measured) -> None:
         replace(one, spectrum=Spectrum(one.spectrum.energy_ev[:70], one.spectrum.absorption[:70]))
         for one in REFERENCES
     ]
-    with pytest.raises(InputError, match="reference Mn 2"):
+    with pytest.raises(InputError, match="reference Ni 2"):
         edges(measured.series, cut)

@@ -125,8 +125,6 @@ class Columns:
             a, b = int(self.owner[i]), int(self.owner[j])
             # Two columns of one element stand in both triangles.
             spread[pairs.index((a, b))] += (2 if a == b and i != j else 1) * covariance[row]
-        # inf and −inf of rays that are not solved would add up to NaN.
-        spread[:, ~np.isfinite(spread).all(axis=0)] = np.inf
         return total, spread
 
     def terms(self, terms: Sequence[Term], series: Sequence[str], spare: int) -> list[Term]:
@@ -251,17 +249,21 @@ def _best_offset(element: str, test: ScaleTest, rays: AveragedRays, own: Sequenc
     for offset in OFFSETS_EV.tolist():
         model = test.moved(element, offset)
         if model is not None:
-            fits[offset] = judged(model, rays)
-    best = min(fits, key=lambda offset: fits[offset].per_dof)
-    misfit = float(np.abs(fits[0.0].residual[own]).max() / rays.density.mean())
-    gain = fits[0.0].per_dof / fits[best].per_dof
+            # Terms were chosen with the energies as they are: a wrong scale may have asked for them.
+            plain = Model(model.attenuation)
+            fits[offset] = min(judged(model, rays).per_dof, judged(plain, rays).per_dof)
+    now, best = judged(test.model, rays), min(fits, key=lambda offset: fits[offset])
+    misfit = float(np.abs(now.residual[own]).max() / rays.density.mean())
+    gain = now.per_dof / fits[best]
     if abs(best) >= WRONG_SCALE_EV and gain > WRONG_SCALE_GAIN and misfit > WRONG_SCALE_MISFIT:
         raise InputError(
             f"energies of {element}",
             expected="the energy scale of the references",
             got=f"spectra that fit {gain:.0f} times better (χ²) with {best:+.1f} eV added, and miss by "
             f"{100 * misfit:.1f} % of the optical density without",
-            fix=f"set 'energy_shift_ev: {-best:g}' of the references of {element}, or correct 'energy_ev' of "
+            fix="check the energies of the series and of the references: no larger offset can be tried"
+            if best in (min(fits), max(fits))
+            else f"set 'energy_shift_ev: {-best:g}' of the references of {element}, or correct 'energy_ev' of "
             "the series",
         )
     return best

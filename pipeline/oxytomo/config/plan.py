@@ -200,7 +200,7 @@ def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]:
     if isinstance(config, CompositionConfig) and config.elements is not None:
         return {element: config.elements[element] for element in config.measured}
     edges = config.edges or {}
-    found = {}
+    found: dict[str, Source] = {}
     for element in config.measured:
         edge = edges[element]
         found |= {f"{element}_pre": edge.pre, f"{element}_post": edge.post}

@@ -83,7 +83,7 @@ def _stores(
     """
     where, _, name = name.rpartition(":")
     of: Branch = where or branch  # type: ignore[assignment]
-    if where and branch == STATES and not branch_config(project, sample, branch).joint:  # type: ignore[union-attr,arg-type]
+    if where and branch == STATES and not branch_config(project, sample, branch).joint:  # type: ignore[union-attr]
         return {}  # the branch has series of its own
     if branch == MECHANICS and where and branch_config(project, sample, branch).sources:  # type: ignore[union-attr]
         return {}  # labels are given: the structure is not read

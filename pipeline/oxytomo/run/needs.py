@@ -117,11 +117,9 @@ def _solved_for(config: BranchConfig) -> int:
     """Return the number of sinograms of a job: elements, or components of one element."""
     if isinstance(config, ChemicalStateConfig):
         return max(len(config.spectra_of(element)) for element in config.measured)
-    states = sum(
-        len(config.spectra_of(element))
-        for element in (config.with_states if isinstance(config, CompositionConfig) else ())
-    )
-    return states + len(config.measured) if isinstance(config, CompositionConfig | ArealDensityConfig) else 0
+    if isinstance(config, CompositionConfig):
+        return len(config.measured) + sum(len(config.spectra_of(element)) for element in config.with_states)
+    return len(config.measured) if isinstance(config, ArealDensityConfig) else 0
 
 
 def structure_shape(shapes: Shapes) -> tuple[int, int, int]:
