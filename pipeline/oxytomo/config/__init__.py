@@ -1,8 +1,13 @@
 """Settings of all stages, the configuration file, its schema and the plan of a run."""
 
-from oxytomo.config.charge_balance import ChargeBalanceSettings
+from oxytomo.config.charge_balance import ChargeBalanceSettings, ChargeStateSettings
 from oxytomo.config.chemical_state import ChemicalStateConfig
-from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
+from oxytomo.config.composition import (
+    ArealDensityConfig,
+    CompositionConfig,
+    EdgeSeries,
+    TomogramConfig,
+)
 from oxytomo.config.instrument import InstrumentSettings
 from oxytomo.config.load import config_error, load_config, parse_config, read_yaml, results_below
 from oxytomo.config.mechanics import MaterialSettings, MechanicsConfig, MechanicsSettings
@@ -39,10 +44,12 @@ __all__ = [
     "ArealDensityConfig",
     "Branch",
     "ChargeBalanceSettings",
+    "ChargeStateSettings",
     "ChemicalStateConfig",
     "CompositionConfig",
     "DecomposeSettings",
     "DeviationSettings",
+    "EdgeSeries",
     "FitValenceSettings",
     "ImageSource",
     "InstrumentSettings",

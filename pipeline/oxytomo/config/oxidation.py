@@ -9,15 +9,16 @@ from pydantic import BeforeValidator, Field, field_validator, model_validator
 from oxytomo.config.base import Settings, rejected, setting
 from oxytomo.config.elements import SYMBOLS, known_elements, ordered
 from oxytomo.config.ranges import COUNT, ENERGY_EV
-from oxytomo.config.settings import (
+from oxytomo.config.settings import Energy, ExportSettings, Pixels
+from oxytomo.config.shared import (
     COMPLEX_SIGMA_OD,
     HOT_PIXEL_SIGMA,
     MAX_SHIFT_PX,
     OPAQUE_TRANSMISSION,
+    POST_EDGE_EV,
+    REFERENCES_NORMALIZED,
     SATURATION_COUNTS,
-    Energy,
-    ExportSettings,
-    Pixels,
+    require_rising,
 )
 from oxytomo.config.source import ReferenceSource, StackSource
 
@@ -58,15 +59,6 @@ class RegisterStackSettings(Settings):
 
 
 EnergyWindow = tuple[Energy, Energy]
-
-# Fields that the chemical state has, too.
-POST_EDGE_EV = setting(
-    None,
-    "energy range above all white lines, where the references are scaled to 1; empty: from the "
-    "tabulated edges",
-    unit="eV",
-)
-REFERENCES_NORMALIZED = setting(False, "the references already have a pre-edge of 0 and an edge jump of 1")
 
 
 class FitValenceSettings(Settings):
@@ -114,8 +106,8 @@ class FitValenceSettings(Settings):
     )
     white_line_half_width_ev: float | None = setting(
         None,
-        "position of the white line: energies within this of the highest point are fitted; empty: "
-        "1.5 eV, or three steps of the energies if these are wider",
+        "position of the white line: distance at which the weights of the fit fall to 0; empty: "
+        "2 eV, or four steps of the energies if these are wider",
         unit="eV",
         gt=0.0,
         le=100.0,
@@ -147,10 +139,7 @@ class FitValenceSettings(Settings):
     @model_validator(mode="after")
     def _windows_rise(self) -> "FitValenceSettings":
         """Require windows of finite width, and at most one calibration of the energies."""
-        for name in ("window_ev", "pre_edge_ev", "post_edge_ev"):
-            window = getattr(self, name)
-            if window is not None and not window[0] < window[1]:
-                raise rejected("[low, high] with low < high", str(list(window)), "correct it", key=name)
+        require_rising(self, "window_ev", "pre_edge_ev", "post_edge_ev")
         if self.white_line_ev is not None and self.energy_offset_ev != 0.0:
             raise rejected(
                 "one of 'white_line_ev' and 'energy_offset_ev'", "both", "remove one", key="white_line_ev"

@@ -5,7 +5,18 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from oxytomo.config.base import FilePath, Settings, rejected, setting
-from oxytomo.config.ranges import COUNT, EDGE_PX, ENERGY_EV, WEIGHT
+from oxytomo.config.ranges import EDGE_PX, ENERGY_EV, WEIGHT
+from oxytomo.config.shared import (
+    COMPLEX_SIGMA_OD,
+    HOT_PIXEL_SIGMA,
+    MAX_SHIFT_PX,
+    OPAQUE_TRANSMISSION,
+    SATURATION_COUNTS,
+    TV,
+    ConfidenceSettings,
+    ShellSettings,
+    SolverSettings,
+)
 
 Backend = Literal["oxytomo", "astra", "tomopy"]
 Algorithm = Literal["fbp", "sirt", "tv"]
@@ -27,68 +38,6 @@ class PristineReference(Settings):
 
 
 _BACKEND = "which package reconstructs; astra and tomopy are optional packages"
-_TV = "weight of the total variation; empty: chosen from the noise"
-
-
-# Fields of several models.
-OPAQUE_TRANSMISSION = setting(
-    0.005,
-    "rays with a lower transmission are marked invalid",
-    unit="fraction",
-    ge=0.0,
-    lt=1.0,
-    expert=True,
-)
-HOT_PIXEL_SIGMA = setting(
-    8.0,
-    "pixels that differ by more than this from their neighbours are marked invalid",
-    unit="sigma",
-    gt=0.0,
-    le=1000.0,
-    expert=True,
-)
-SATURATION_COUNTS = setting(
-    None,
-    "counts at which the detector saturates; empty: the largest value of the data type",
-    unit="counts",
-    gt=0.0,
-    le=COUNT,
-    expert=True,
-)
-COMPLEX_SIGMA_OD = setting(
-    None,
-    "complex images: standard deviation of the optical density where there is no sample; empty: "
-    "measured in the region without sample",
-    unit="OD",
-    gt=0.0,
-    le=10.0,
-    expert=True,
-)
-MAX_SHIFT_PX = setting(30.0, "largest shift to search for", unit="px", ge=1.0, le=500.0)
-DEVIATION_ITERATIONS = setting(
-    200,
-    "largest number of iterations for the deviation; stops earlier on convergence",
-    unit="iterations",
-    ge=1,
-    le=5000,
-)
-PSF_PX = setting(
-    0.8,
-    "standard deviation of the point spread function on the detector, included in the model; 0: not included",
-    unit="px",
-    ge=0.0,
-    le=5.0,
-)
-CONFIDENCE = setting(
-    0.95,
-    "required probability that a voxel is on its side of the threshold; otherwise it is undecided",
-    unit="fraction",
-    gt=0.5,
-    lt=1.0,
-)
-SHELLS = setting(5, "number of shells of equal volume from rim to centre", ge=1, le=100)
-SIRT_ITERATIONS = setting(100, "iterations of sirt and tv", unit="iterations", ge=1, le=5000)
-ALGORITHM = setting("fbp", "filtered back-projection, SIRT, or total variation")
 
 
 class NormalizeSettings(Settings):
@@ -245,12 +194,15 @@ class DecomposeSettings(Settings):
     )
 
 
-class DeviationSettings(Settings):
-    """Reconstruct the TM/O deviation itself, with total variation and sparsity."""
+class _DeviationMethod(Settings):
+    """The key that selects the method comes first."""
 
     method: Literal["deviation"] = setting("deviation", "reconstruct the TM/O deviation directly")
-    iterations: int = DEVIATION_ITERATIONS
-    tv_weight: float | None = setting(None, f"deviation: {_TV}", ge=0.0, le=WEIGHT, expert=True)
+
+
+class DeviationSettings(SolverSettings, _DeviationMethod):
+    """Reconstruct the TM/O deviation itself, with total variation and sparsity."""
+
     l1_weight: float | None = setting(
         None,
         "weight of the sparsity term of the deviation; empty: chosen from the noise",
@@ -258,16 +210,6 @@ class DeviationSettings(Settings):
         le=WEIGHT,
         expert=True,
     )
-    element_iterations: int = setting(
-        60,
-        "largest number of iterations for each element",
-        unit="iterations",
-        ge=1,
-        le=5000,
-        expert=True,
-    )
-    element_tv_weight: float | None = setting(None, f"elements: {_TV}", ge=0.0, le=WEIGHT, expert=True)
-    psf_px: float = PSF_PX
     parts: int = setting(
         1,
         "number of jobs for one particle, each with a part of its slices; above 1, each noise "
@@ -281,8 +223,8 @@ class RatioSettings(Settings):
     """Reconstruct each element with the same projector, then compute the ratio."""
 
     method: Literal["ratio"] = setting("ratio", "reconstruct each element, then compute the ratio")
-    algorithm: Algorithm = ALGORITHM
-    iterations: int = SIRT_ITERATIONS
+    algorithm: Algorithm = setting("fbp", "filtered back-projection, SIRT, or total variation")
+    iterations: int = setting(100, "iterations of sirt and tv", unit="iterations", ge=1, le=5000)
     smoothing_px: float = setting(
         0.0,
         "standard deviation of the Gaussian that smooths each element before the division",
@@ -307,10 +249,10 @@ ReconstructSettings = Annotated[
 class TomogramReconstructSettings(Settings):
     """Reconstruction of a volume from one aligned tilt series."""
 
-    algorithm: Algorithm = ALGORITHM
-    iterations: int = SIRT_ITERATIONS
+    algorithm: Algorithm = setting("fbp", "filtered back-projection, SIRT, or total variation")
+    iterations: int = setting(100, "iterations of sirt and tv", unit="iterations", ge=1, le=5000)
     nonnegative: bool = setting(True, "forbid negative values (sirt and tv)")
-    tv_weight: float | None = setting(None, _TV, ge=0.0, le=WEIGHT, expert=True)
+    tv_weight: float | None = setting(None, TV, ge=0.0, le=WEIGHT, expert=True)
     backend: Backend = setting("oxytomo", _BACKEND)
 
 
@@ -324,10 +266,9 @@ class UncertaintySettings(Settings):
     seed: int = setting(0, "seed of the random numbers", ge=0, lt=2**32, expert=True)
 
 
-class ClassifySettings(Settings):
+class ClassifySettings(ConfidenceSettings):
     """Classification of the deviation."""
 
-    confidence: float = CONFIDENCE
     voxel_nm: float | None = setting(
         None,
         "edge of the cube over which the deviation is averaged before classification; empty: no averaging",
@@ -337,13 +278,8 @@ class ClassifySettings(Settings):
     )
 
 
-class MeasureSettings(Settings):
+class MeasureSettings(ShellSettings):
     """Measurement of fractions, domains and the profile from rim to centre."""
-
-    shells: int = SHELLS
-    min_domain_voxels: int = setting(
-        8, "domains smaller than this are not listed", unit="voxels", ge=1, le=COUNT
-    )
 
 
 def _as_text(value: Any) -> Any:

@@ -6,7 +6,7 @@ from oxytomo.config.stage_settings import ExportStage as Settings
 from oxytomo.export.state_images import state_channels, state_labels
 from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext
-from oxytomo.stages.images import write_branch_image
+from oxytomo.stages.image_product import write_image_product
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
@@ -20,18 +20,16 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         channels += state_channels(element, position, reconstructed, uncertainty)
         labels += state_labels(element, reconstructed, measured)
         references[element] = reconstructed.attributes["reference_valence"]
-    write_branch_image(
+    write_image_product(
         outputs["store"],
         channels,
         labels,
-        context=context,
-        inputs=inputs,
-        settings=settings,
         axes=("c", "z", "y", "x"),
         voxel_nm=float(reconstructed.attributes["pixel_nm"]),
         kind="chemical_state",
+        inputs=inputs,
+        settings=settings,
+        context=context,
         reference_valence=references,
         threshold=measured.attributes["threshold"],
-        units=dict.fromkeys((channel.name for channel in channels), "1"),
     )
-    context.log(f"{len(channels)} channels and {len(labels)} label images of {channels[0].data.shape} voxels")

@@ -9,7 +9,7 @@ from oxytomo.export.composition_images import areal_channels
 from oxytomo.io.composition_store import only_tilt
 from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext
-from oxytomo.stages.images import write_branch_image
+from oxytomo.stages.image_product import write_image_product
 
 INPUTS = ("decompose", "align")
 
@@ -28,15 +28,15 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     densities = dict(zip(series, only_tilt(aligned, "value"), strict=True))
     channels = areal_channels(elements, areal, covariance[rows == columns], densities)
     units = {channel.name: "micrometer" for channel in channels[: 2 * len(elements)]}
-    write_branch_image(
+    write_image_product(
         outputs["store"],
         channels,
-        context=context,
-        inputs=inputs,
-        settings=settings,
+        [],
         axes=("c", "y", "x"),
         voxel_nm=float(decomposed.attributes["pixel_nm"]),
         kind="areal_density",
+        inputs=inputs,
+        settings=settings,
+        context=context,
         units=units | dict.fromkeys(series, "1"),
     )
-    context.log(f"{len(channels)} channels of {areal.shape[1:]} pixels")

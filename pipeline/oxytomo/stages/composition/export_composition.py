@@ -6,7 +6,7 @@ from oxytomo.config.stage_settings import ExportStage as Settings
 from oxytomo.export.composition_images import composition_channels, composition_labels
 from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext
-from oxytomo.stages.images import write_branch_image
+from oxytomo.stages.image_product import write_image_product
 
 INPUTS = ("reconstruct", "uncertainty", "classify")
 
@@ -19,18 +19,16 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     sigma = read_store(inputs["uncertainty"]).field("deviation_sigma")
     channels = composition_channels(elements, densities, deviation, sigma)
     labels = composition_labels(*map(classified.field, ("phases", "phases_confident", "particle")))
-    write_branch_image(
+    write_image_product(
         outputs["store"],
         channels,
         labels,
-        context=context,
-        inputs=inputs,
-        settings=settings,
         axes=("c", "z", "y", "x"),
         voxel_nm=float(reconstructed.attributes["pixel_nm"]),
         kind="composition",
+        inputs=inputs,
+        settings=settings,
+        context=context,
         threshold=classified.attributes["threshold"],
         reference_tm_o=reconstructed.attributes["reference_tm_o"],
-        units=dict.fromkeys((channel.name for channel in channels), "1"),
     )
-    context.log(f"{len(channels)} channels and {len(labels)} label images of {densities.shape[1:]} voxels")

@@ -8,7 +8,7 @@ from oxytomo.export.stress_images import LABEL_COLORS, LABEL_NAMES, stress_chann
 from oxytomo.io.mechanics_stores import in_whole, read_shown
 from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext
-from oxytomo.stages.images import write_branch_image
+from oxytomo.stages.image_product import write_image_product
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
@@ -18,7 +18,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     shape = [int(side) for side in lithium.attributes["whole_shape"]]
     channels, units = stress_channels(shown, shape, in_time=lithium.attributes["in_time"])
     parts = in_whole(shown.parts.labels, shown.parts.start, shape)
-    write_branch_image(
+    write_image_product(
         outputs["store"],
         channels,
         [Label("parts", parts, LABEL_COLORS, LABEL_NAMES)],
@@ -33,4 +33,3 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         amplitude_mpa=shown.amplitude_mpa,
         units=units,
     )
-    context.log(f"{len(channels)} channels of {' × '.join(map(str, shape))} voxels")

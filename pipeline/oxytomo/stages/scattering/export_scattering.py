@@ -6,7 +6,7 @@ from oxytomo.config.stage_settings import ExportStage as Settings
 from oxytomo.export.emission_image import emission_image
 from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext
-from oxytomo.stages.images import write_branch_image
+from oxytomo.stages.image_product import write_image_product
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
@@ -14,9 +14,10 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     measured = read_store(inputs["measure"])
     names = [str(name) for name in measured.attributes["maps"]]
     image = emission_image({name: read_store(inputs[f"calibrate_{name}"]) for name in names}, measured)
-    write_branch_image(
+    write_image_product(
         outputs["store"],
         image.channels,
+        [],
         context=context,
         inputs=inputs,
         settings=settings,
@@ -31,5 +32,3 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             "note": "1 nm of the image stands for 1 eV",
         },
     )
-    n_y, n_x = image.channels[0].data.shape
-    context.log(f"{len(image.channels)} channels of {n_y} × {n_x} pixels of {image.step_ev:.3g} eV")

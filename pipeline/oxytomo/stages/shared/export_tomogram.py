@@ -10,7 +10,7 @@ from oxytomo.io.stores import read_store
 from oxytomo.palette import GREY, display_window
 from oxytomo.slabs import mapped, sampled
 from oxytomo.stages.context import StageContext
-from oxytomo.stages.images import write_branch_image
+from oxytomo.stages.image_product import write_image_product
 
 INPUTS = ("reconstruct",)
 
@@ -21,9 +21,10 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     volume = mapped(reconstructed.field("volume"), np.asarray, np.float32)
     window = display_window(sampled(volume), percent=0.5, from_zero=False)
     unit = reconstructed.unit("volume")
-    write_branch_image(
+    write_image_product(
         outputs["store"],
         [Channel("volume", volume, GREY, window)],
+        [],
         context=context,
         inputs=inputs,
         settings=settings,
@@ -32,4 +33,3 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         kind="tomogram",
         units={"volume": unit},
     )
-    context.log(f"volume of {volume.shape} voxels, shown from {window[0]:.3g} to {window[1]:.3g} {unit}")

@@ -18,7 +18,7 @@ from oxytomo.palette import (
 )
 from oxytomo.slabs import largest, mapped, sampled
 from oxytomo.stages.context import StageContext
-from oxytomo.stages.images import write_branch_image
+from oxytomo.stages.image_product import write_image_product
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
@@ -30,7 +30,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     colors = instance_colors(n_voids)
     particle = mapped(segmented.field("particle"), lambda labels: labels > 0, np.uint8)
     names = {label: "outside" if label == 0 else f"void {label}" for label in colors}
-    write_branch_image(
+    write_image_product(
         outputs["store"],
         [Channel("volume", volume, GREY, display_window(sampled(volume), percent=0.5, from_zero=False))],
         [
@@ -47,4 +47,3 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         n_pores=segmented.attributes["n_pores"],
         units={"volume": stored.unit("volume")},
     )
-    context.log(f"volume of {volume.shape} voxels with particle, voids and {n_voids} single voids")
