@@ -8,7 +8,7 @@ from oxytomo.composition import amounts
 from oxytomo.composition.model_choice import describe
 from oxytomo.config import DecomposeStage as Settings
 from oxytomo.io.amounts_store import aligned_series, write_amounts
-from oxytomo.io.scratch import FIELD_BYTES, scratch_fields
+from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.spectra import read_spectrum
 from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext
@@ -17,9 +17,7 @@ from oxytomo.stages.context import StageContext
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Solve every detector pixel for the elements and write. Element signals are also accepted."""
     aligned, edges = read_store(inputs["align"]), settings.kind == "edges"
-    # Chunks of a store hold many tilts: small series are read once, not again for each tilt.
-    small = 4 * int(np.prod(aligned.shape("value"))) <= FIELD_BYTES
-    series = aligned_series(aligned, in_memory=small or not edges)
+    series = aligned_series(aligned, in_memory=not edges)
     material = amounts.Material(settings.elements, settings.formula, settings.density_g_cm3)
     plain = settings.model_dump(include={"instrument", "components"})
     with scratch_fields(outputs["store"]):
