@@ -60,9 +60,7 @@ def test_registration_ignores_a_fixed_pattern_that_does_not_move(rng: np.random.
     pattern = rng.normal(0, 0.03, (1, N_Y, N_X)).astype(np.float32)
     reference = projections(np.zeros(1), np.zeros(1), np.zeros(1)) + pattern
     moved = projections(np.zeros(1), shift[:, 0], shift[:, 1]) + pattern
-    found = register_energies(
-        moved, FixedFrames(reference, 1.5), max_shift_px=20, chemistry=True
-    ).shifts
+    found = register_energies(moved, FixedFrames(reference, 1.5), max_shift_px=20, chemistry=True).shifts
     np.testing.assert_allclose(found, shift, atol=0.1)
 
 

@@ -37,7 +37,10 @@ SAMPLES: dict[str, tuple[tuple[str, ...], dict[str, Any]]] = {
 """Arguments of ``oxytomo simulate`` and settings of each branch; small, so that all take seconds."""
 
 LABELS = {
-    "composition": {"classify.zarr": ("phases", "phases_confident", "null_phases"), "reconstruct.zarr": ("particle",)},
+    "composition": {
+        "classify.zarr": ("phases", "phases_confident", "null_phases"),
+        "reconstruct.zarr": ("particle",),
+    },
     "structure": {"voids.zarr": ("particle", "void", "voids", "instances")},
     "oxidation": {"fit/Ni.zarr": ("status",)},
 }
@@ -133,7 +136,9 @@ def largest_changes(before: dict[str, Any], after: dict[str, Any]) -> list[str]:
             lines.append((np.inf, f"{name}: {old.size} values before, {new.size} now"))
             continue
         changes = [
-            abs(b - a) / max(abs(a), abs(b), 1e-12) if isinstance(a, float) and isinstance(b, float) else np.inf
+            abs(b - a) / max(abs(a), abs(b), 1e-12)
+            if isinstance(a, float) and isinstance(b, float)
+            else np.inf
             for a, b in zip(old, new, strict=True)
             if a != b and not (a != a and b != b)
         ]
@@ -149,4 +154,6 @@ if __name__ == "__main__":
         for line in largest_changes(kept.get(name, {}), values)[:25]:
             sys.stdout.write(f"{name}: {line}\n")
     if "--compare" not in sys.argv:
-        KEPT.write_text(json.dumps(now, separators=(",", ":")).replace('],"', '],\n"') + "\n", encoding="utf-8")
+        KEPT.write_text(
+            json.dumps(now, separators=(",", ":")).replace('],"', '],\n"') + "\n", encoding="utf-8"
+        )

@@ -58,7 +58,6 @@ def fill_invalid(frames: FloatArray) -> FloatArray:
 
 def smooth(frames: FloatArray, *, sigma_px: float) -> FloatArray:
     """Gaussian-smooth each frame, after filling invalid pixels."""
-
     return gaussian(fill_invalid(frames), sigma_px, axes=(1, 2))
 
 

@@ -161,7 +161,7 @@ def _row(frame, noise, y, at, weights, values, variances):  # type: ignore[no-un
             of_noise[x] += wy[j] * noise[first + j, x]
     for column in range(at.size):
         i = at[column]
-        if 0 <= i and i + 2 * LOBES <= n_x:
+        if i >= 0 and i + 2 * LOBES <= n_x:
             total, v, weight = 0.0, 0.0, 0.0
             for k in range(2 * LOBES):
                 total += weights[k, column] * line[i + k]

@@ -268,9 +268,7 @@ def _register_at(
 
     ``frames`` gives its frames at a magnification. Returns the magnification, too.
     """
-    registered = _register(
-        frames(magnification), fixed, tilt_deg, options, names=names, on_frames=on_frames
-    )
+    registered = _register(frames(magnification), fixed, tilt_deg, options, names=names, on_frames=on_frames)
     if options.estimate_magnification and abs(registered.magnification - 1) > 1e-5:
         magnification *= registered.magnification
         registered = _register(

@@ -60,8 +60,8 @@ _Options = TypeVar("_Options")
 class Settings(BaseModel):
     """Base of every settings model."""
 
-    model_config = ConfigDict(defer_build=True, 
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=False
+    model_config = ConfigDict(
+        defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=False
     )
 
     def options(self, kind: type[_Options]) -> _Options:

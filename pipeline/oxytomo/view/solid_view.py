@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from numba import get_num_threads
 from scipy.ndimage import affine_transform, gaussian_filter
 
-from oxytomo.arrays import BoolArray, Float64Array, FloatArray
+from oxytomo.arrays import BoolArray, Float64Array
 from oxytomo.slabs import Field
 
 VIEW = (1.0, -1.7, -0.75)
