@@ -82,6 +82,7 @@ def _check_spectra(config: ChemicalStateConfig, element: str, energies: list[flo
     require_files(f"{place}.references.{element}", reference_files(config, element))
     settings = DecomposeStatesStage(
         **dict(config.decompose),
+        method=config.method,
         element=element,
         series=config.names_of(element),
         references=config.spectra_of(element),

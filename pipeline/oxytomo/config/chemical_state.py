@@ -18,14 +18,15 @@ from oxytomo.config.oxidation import (
 from oxytomo.config.ranges import DENSITY_G_CM3, WEIGHT
 from oxytomo.config.settings import (
     AlignSettings,
-    Energy,
     ExportSettings,
     NormalizeSettings,
     UncertaintySettings,
 )
+from oxytomo.config.shared import ConfidenceSettings, ShellSettings, SolverSettings, require_rising
 from oxytomo.config.source import ReferenceSource, Source
 
 MOST_ENERGIES = 400
+Method = Literal["rays", "voxels"]
 Valence = Annotated[float, Field(ge=-4.0, le=8.0)]
 
 
@@ -88,30 +89,13 @@ class DecomposeStatesSettings(Settings):
     @model_validator(mode="after")
     def _windows_rise(self) -> "DecomposeStatesSettings":
         """Require windows of finite width."""
-        for name in ("pre_edge_ev", "post_edge_ev"):
-            window: tuple[Energy, Energy] | None = getattr(self, name)
-            if window is not None and not window[0] < window[1]:
-                raise rejected("[low, high] with low < high", str(list(window)), "correct it", key=name)
+        require_rising(self, "pre_edge_ev", "post_edge_ev")
         return self
 
 
-class ReconstructStatesSettings(Settings):
+class ReconstructStatesSettings(SolverSettings):
     """Reconstruction of the density of an element, and of the deviation of its valence."""
 
-    iterations: int = setting(
-        200,
-        "largest number of iterations for the deviation; stops earlier on convergence",
-        unit="iterations",
-        ge=1,
-        le=5000,
-    )
-    tv_weight: float | None = setting(
-        None,
-        "deviation: weight of the total variation; empty: chosen from the noise",
-        ge=0.0,
-        le=WEIGHT,
-        expert=True,
-    )
     l1_weight: float = setting(
         0.0,
         "weight of a sparsity term of the deviation, which draws the valence to the reference",
@@ -119,32 +103,9 @@ class ReconstructStatesSettings(Settings):
         le=WEIGHT,
         expert=True,
     )
-    element_iterations: int = setting(
-        60,
-        "largest number of iterations for the density",
-        unit="iterations",
-        ge=1,
-        le=5000,
-        expert=True,
-    )
-    element_tv_weight: float | None = setting(
-        None,
-        "density: weight of the total variation; empty: chosen from the noise",
-        ge=0.0,
-        le=WEIGHT,
-        expert=True,
-    )
-    psf_px: float = setting(
-        0.8,
-        "standard deviation of the point spread function on the detector, included in the model; 0: "
-        "not included",
-        unit="px",
-        ge=0.0,
-        le=5.0,
-    )
 
 
-class MeasureStatesSettings(Settings):
+class MeasureStatesSettings(ShellSettings, ConfidenceSettings):
     """Classes, shells and domains of the valence."""
 
     threshold: float = setting(
@@ -152,17 +113,6 @@ class MeasureStatesSettings(Settings):
         "difference from the reference valence above which a voxel is called high or low",
         gt=0.0,
         le=8.0,
-    )
-    confidence: float = setting(
-        0.95,
-        "required probability that a voxel is on its side of the threshold; otherwise it is undecided",
-        unit="fraction",
-        gt=0.5,
-        lt=1.0,
-    )
-    shells: int = setting(5, "number of shells of equal volume from rim to centre", ge=1, le=100)
-    min_domain_voxels: int = setting(
-        8, "domains smaller than this are not listed", unit="voxels", ge=1, le=10**9
     )
 
 
@@ -216,6 +166,11 @@ class ChemicalStateConfig(Settings):
     )
     references: dict[str, dict[str, Spectra]] = setting(
         ..., "for each element, the reference spectra by valence"
+    )
+    method: Method = setting(
+        "rays",
+        "rays: fit the spectrum of every ray, then reconstruct density and deviation of the valence; "
+        "voxels: reconstruct every energy, then fit every voxel, for comparison",
     )
     formula: Formula | None = setting(
         None,

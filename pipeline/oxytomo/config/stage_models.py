@@ -176,6 +176,7 @@ def _decompose_states(job: Job) -> Settings:
     config = job.config
     return DecomposeStatesStage(
         **dict(config.decompose),
+        method=config.method,
         element=job.name,
         series=config.names_of(job.name),
         references=() if config.joint else config.spectra_of(job.name),
@@ -185,11 +186,15 @@ def _decompose_states(job: Job) -> Settings:
 
 
 def _reconstruct_states(job: Job) -> Settings:
-    return ReconstructStatesStage(solver=job.config.reconstruct, reference=job.config.reference_of(job.name))
+    config = job.config
+    return ReconstructStatesStage(
+        method=config.method, solver=config.reconstruct, reference=config.reference_of(job.name)
+    )
 
 
 def _uncertainty_states(job: Job) -> Settings:
-    return UncertaintyStatesStage(**dict(job.config.uncertainty), solver=job.config.reconstruct)
+    config = job.config
+    return UncertaintyStatesStage(**dict(config.uncertainty), method=config.method, solver=config.reconstruct)
 
 
 def _measure_states(job: Job) -> Settings:

@@ -12,6 +12,7 @@ from oxytomo.config.charge_balance import ChargeBalanceSettings, ChargeStateSett
 from oxytomo.config.chemical_state import (
     DecomposeStatesSettings,
     MeasureStatesSettings,
+    Method,
     ReconstructStatesSettings,
 )
 from oxytomo.config.mechanics import MechanicsSettings
@@ -173,6 +174,7 @@ class MeasureOxidationStage(MeasureOxidationSettings):
 class DecomposeStatesStage(DecomposeStatesSettings):
     """Stage ``decompose_states``, one element; without series they are the composition branch's."""
 
+    method: Method = setting(..., "voxels: all energies of a ray have the same weight")
     element: str = setting(..., "the element")
     series: tuple[str, ...] = setting(..., "names of its series in the aligned store")
     references: tuple[tuple[float, ReferenceSource], ...] = setting(
@@ -185,6 +187,7 @@ class DecomposeStatesStage(DecomposeStatesSettings):
 class ReconstructStatesStage(Settings):
     """Stage ``reconstruct_states``, one element."""
 
+    method: Method = setting(..., "rays: density and deviation; voxels: every energy, every voxel")
     solver: ReconstructStatesSettings = setting(..., "settings of the reconstruction")
     reference: float | None = setting(..., "valence that deviations refer to; None: the mode")
 
@@ -192,6 +195,7 @@ class ReconstructStatesStage(Settings):
 class UncertaintyStatesStage(UncertaintySettings):
     """Stage ``uncertainty_states``, which repeats the reconstruction with resampled noise."""
 
+    method: Method = setting(..., "that of the reconstruction")
     solver: ReconstructStatesSettings = setting(..., "settings of the reconstruction")
 
 

@@ -33,6 +33,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             series,
             read_references(settings.references),
             settings.options(SpectraOptions),
+            method=settings.method,
             energy_offset_ev=settings.energy_offset_ev,
             progress=context.progress("decompose"),
         )
