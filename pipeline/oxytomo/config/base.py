@@ -61,7 +61,7 @@ class Settings(BaseModel):
     """Base of every settings model."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=False
+        defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=False
     )
 
     def options(self, kind: type[_Options]) -> _Options:
