@@ -6,14 +6,10 @@ of ``oxytomo.mechanics``, with E / (1 − ν) = 1 and lengths in units of the ra
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import skfem
-from scipy.interpolate import LinearNDInterpolator
-from scipy.sparse.linalg import splu
 from scipy.spatial import Delaunay, KDTree
-from skfem.helpers import dot, grad
 
 GROWTH = 0.25
 """Growth of the edges of triangles with the distance from a void."""
@@ -64,8 +60,12 @@ def _mesh(voids: Sequence[Circle], edge: float) -> skfem.MeshTri:
     while size < 2 * LARGEST:
         rows = np.arange(0, 1.0, size * np.sqrt(0.75))
         grid = np.concatenate(
-            [np.stack([np.arange(0.5 * (n % 2), 1 / size) * size, 0 * np.arange(0.5 * (n % 2), 1 / size) + z], 1)
-             for n, z in enumerate(rows)]
+            [
+                np.stack(
+                    [np.arange(0.5 * (n % 2), 1 / size) * size, 0 * np.arange(0.5 * (n % 2), 1 / size) + z], 1
+                )
+                for n, z in enumerate(rows)
+            ]
         )
         gap = _gap(grid, voids)
         wanted = np.minimum(edge + GROWTH * np.maximum(gap, 0), LARGEST)
