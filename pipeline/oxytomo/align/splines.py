@@ -5,6 +5,8 @@ frame move by the same shift, so the spline is summed along columns first and al
 terms per pixel in place of 16, and the weights of a row and of a column are found once.
 """
 
+from typing import TypeVar
+
 import numpy as np
 import scipy.ndimage
 from numba import njit
@@ -12,10 +14,11 @@ from numba import njit
 from oxytomo.arrays import Float64Array, FloatArray
 
 PAD = 12
-"""Pixels by which a frame is extended with its own edge before the spline is fitted, as in SciPy."""
+"""Width in px by which a frame is extended with its own edge before the fit, as in SciPy."""
+Frame = TypeVar("Frame", FloatArray, Float64Array)
 
 
-def read_at(frame: FloatArray | Float64Array, shift_px: Float64Array) -> FloatArray | Float64Array:
+def read_at(frame: Frame, shift_px: Float64Array) -> Frame:
     """Return the frame read at ``r + shift``: content at +shift moves to its place.
 
     Parameters

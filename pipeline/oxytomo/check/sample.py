@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from oxytomo.arrays import Float64Array
-from oxytomo.check.derived import check_derived, works_on_results
+from oxytomo.check.derived import check_derived
 from oxytomo.check.places import place_of
 from oxytomo.check.plausible import require_files, require_plausible, shadowed_flats
 from oxytomo.check.series import (
@@ -127,7 +127,7 @@ def _check_branch(
     config = branch_config(project, sample, branch)
     if isinstance(config, OxidationConfig | ScatteringConfig):
         return _check_spectral(config, sample, branch)
-    if isinstance(config, MechanicsConfig | ChemicalStateConfig) and works_on_results(config):
+    if isinstance(config, MechanicsConfig) or (isinstance(config, ChemicalStateConfig) and config.joint):
         wrong, needs = check_derived(project, sample, config, look=read_flats)
         return BranchCheck(sample, branch, {}, needs), wrong, []
     problems: list[PipelineError] = []

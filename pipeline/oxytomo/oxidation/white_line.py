@@ -33,7 +33,7 @@ NEWTON_STEPS: Final = 30
 PASSES: Final = 2
 """The window of the second fit is centred on the maximum of the first."""
 CENTRES: Final = 40
-"""Windows are centred to this fraction of their half width; those of one centre are fitted together."""
+"""Windows are centred to this fraction of their half width; equal ones are fitted together."""
 LEAST_SPARE: Final = 1
 """The fit needs at least this many energies more than coefficients."""
 
@@ -134,7 +134,7 @@ def _fitted(
     half_width_ev: float,
     order: int,
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Return position, its standard error and height of each pixel from a window about its centre."""
+    """Return position, standard error and height of each pixel from a window about its centre."""
     position, error, height = (np.full(y.shape[1], np.nan) for _ in range(3))
     step = half_width_ev / CENTRES
     place = np.round((centre_ev - energy_ev[0]) / step).astype(np.int64)

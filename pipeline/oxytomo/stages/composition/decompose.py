@@ -9,9 +9,8 @@ from oxytomo.composition import amounts
 from oxytomo.composition.model_choice import describe
 from oxytomo.config.stage_settings import DecomposeStage as Settings
 from oxytomo.io.amounts_store import aligned_series, write_amounts
-from oxytomo.io.references import files_of, read_references
+from oxytomo.io.references import component_spectra, files_of, read_references
 from oxytomo.io.scratch import scratch_fields
-from oxytomo.io.spectra import read_spectrum
 from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext
 
@@ -25,17 +24,13 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     files = files_of(pair for given in settings.references.values() for pair in given)
     with scratch_fields(outputs["store"]):
         if edges:
-            named = () if isinstance(settings.components, str) else settings.components
-            spectra = {
-                one.name: read_spectrum(inputs[f"spectrum_{k}"], group=None, energy_unit=None)
-                for k, one in enumerate(named)
-                if one.spectrum is not None
-            }
-            subtract = settings.method == "subtraction"
-            choice = None if subtract else amounts.allowed_terms(**plain, spectra=spectra)
+            choice = None
+            if settings.method != "subtraction":
+                choice = amounts.allowed_terms(
+                    **plain, spectra=component_spectra(inputs, settings.components)
+                )
             measured = measured_edges(
-                series.names,
-                series.energies_ev,
+                *(series.names, series.energies_ev),
                 {element: read_references(given) for element, given in settings.references.items()},
                 settings.formula or {},
                 density_g_cm3=settings.density_g_cm3,
@@ -55,14 +50,9 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         unsolved, n_rays = amounts.unsolved_rays(found), int(np.prod(found.areal.shape[1:]))
         context.log(f"{', '.join(settings.elements)}: {unsolved} of {n_rays} rays could not be solved")
         write_amounts(
-            outputs["store"],
-            found,
-            aligned,
+            *(outputs["store"], found, aligned),
             attributes={
-                "elements": list(settings.elements),
-                "kind": settings.kind,
-                "formula": settings.formula,
-                "density_g_cm3": settings.density_g_cm3,
+                **settings.model_dump(mode="json", include={"elements", "kind", "formula", "density_g_cm3"}),
                 "unsolved_rays": unsolved,
                 "negative_rays": negative,
                 "n_rays": n_rays,
