@@ -26,13 +26,11 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         if edges:
             choice = None
             if settings.method != "subtraction":
-                choice = amounts.allowed_terms(
-                    **plain, spectra=component_spectra(inputs, settings.components)
-                )
+                spectra = component_spectra(inputs, settings.components)
+                choice = amounts.allowed_terms(**plain, spectra=spectra)
+            references = {element: read_references(given) for element, given in settings.references.items()}
             measured = measured_edges(
-                *(series.names, series.energies_ev),
-                {element: read_references(given) for element, given in settings.references.items()},
-                settings.formula or {},
+                *(series.names, series.energies_ev, references, settings.formula or {}),
                 density_g_cm3=settings.density_g_cm3,
                 normalized=settings.references_normalized,
             )
