@@ -227,8 +227,8 @@ def minimize(
     lines = np.asarray(inside.any(axis=-1))
     x = zero_blocks(inside.shape) if start is None else to_blocks(np.where(support, start, 0))
     previous, ahead = copy_of(x), copy_of(x)
-    weights_of_step = {"tv_weight": step * tv_weight, "l1_weight": step * l1_weight}
-    proximal = partial(Denoiser(inside).denoise, **weights_of_step, nonnegative=nonnegative)
+    tv, l1 = step * tv_weight, step * l1_weight
+    proximal = partial(Denoiser(inside).denoise, tv_weight=tv, l1_weight=l1, nonnegative=nonnegative)
     # Overwritten in every iteration: new arrays each time would cost as much as a projection.
     projected, blurred, point = (empty_blocks(like.shape) for like in (data, data, inside))
     n_inside = max(1, int(np.count_nonzero(support)))
