@@ -7,7 +7,7 @@ from oxytomo.arrays import FloatArray
 from oxytomo.mechanics.crack_fronts import crack_fronts, crack_sheets
 from oxytomo.mechanics.elasticity import Deformed, Elastic, deform
 from oxytomo.mechanics.geometry import Parts, beside_voids
-from oxytomo.mechanics.invariants import first_principal, hoop, hydrostatic, von_mises
+from oxytomo.mechanics.invariants import first_principal, hydrostatic, von_mises
 from oxytomo.mechanics.known import hollow_sphere_hoop_mpa, sphere_filling
 from oxytomo.mechanics.lithium import conductance, steady_shape, step, wetted_area
 from oxytomo.mechanics.solid import Solid, solid_of_labels
