@@ -164,6 +164,7 @@ def test_invariants_of_a_known_tensor(rng: np.random.Generator) -> None:
     assert von_mises(flat) == pytest.approx(mises, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_lithium_of_a_sphere_is_cranks_series_and_is_conserved() -> None:
     n = 48
     solid = sphere(n)
