@@ -100,11 +100,13 @@ MECHANICS_DEFINITIONS = {
     "amplitude_mpa": "E e / (1 - nu) times x' R^2 / D: e is the linear strain when the lithium content goes from 0 to 1, x' "
     "its growth per second, R the radius of a sphere with the volume of the particle; stress is this times the shape factor",
     "shape_factor": "stress / amplitude: only the geometry and Poisson's ratio enter",
-    "beside_voids": "voxels of full solid one to two voxels off the surface of a pore; nearer voxels are up to a quarter low",
+    "beside_voids": "voxels of full solid one to two voxels off the surface of a pore",
     "first_principal": "largest principal stress, which opens cracks",
     "von_mises": "equivalent stress of von Mises",
     "hydrostatic": "mean of the three normal stresses",
     "hoop": "mean of the two normal stresses along a sphere about the centre of the particle",
+    "surface_hoop": "mean of the two normal stresses along the surface of a pore, there 3/2 of the hydrostatic stress; a "
+    "straight line from voxels one to three voxels off the surface, mean over the pore",
     "raised_by_voids": "95th percentile of the first principal stress beside the pores / the same at these places in the solid "
     "without voids and cracks",
     "geometry_error": "relative change of the 95th percentile of the first principal stress beside the pores: with voxels twice "
