@@ -80,6 +80,7 @@ def values(tested) -> dict[str, float]:  # type: ignore[no-untyped-def]
 def test_clean_rays_ask_for_nothing_and_fit_to_noise(rng):
     _terms, tested = fit_of(measured(rng))
     assert values(tested) == {}
+    assert tested.without == {}
     # 4 degrees of freedom times 3000 rays: standard error of the mean χ²/dof is sqrt(2/12000) = 0.013
     assert tested.fit.per_dof == pytest.approx(1, abs=0.05)
     assert tested.systematic["misfit"] < 0.001
@@ -92,6 +93,9 @@ def test_stray_light_is_found_and_taken_off(rng):
     assert tested.plain.per_dof > 10
     assert found["stray"] == pytest.approx(0.02, abs=0.0005)  # 2.5 % of it, the noise leaves 0.1 %
     assert tested.fit.per_dof < 1.2
+    # The other reading: the model without the only term is that of the elements alone.
+    assert set(tested.without) == {"stray"}
+    assert tested.without["stray"].terms == ()
     density, _ = without_stray_light(rays.density, rays.variance, found["stray"])
     amounts = np.linalg.lstsq(MATRIX, density.T, rcond=None)[0]
     assert float((METAL @ amounts).sum() / amounts[0].sum()) == pytest.approx(1, abs=0.003)

@@ -4,7 +4,7 @@ Checks of the amounts are included.
 """
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -30,6 +30,7 @@ from oxytomo.composition.model_choice import (
     model_record,
 )
 from oxytomo.composition.skin import Skin, asked_tilts, free_carbon, skin_around
+from oxytomo.composition.term_readings import changes_without
 from oxytomo.preprocess.averaged_rays import AveragedRays, averaged_rays
 from oxytomo.slabs import Field, new_field
 from oxytomo.units import NM_PER_UM
@@ -87,6 +88,8 @@ class Amounts:
     record : the chosen model as plain values, empty where none was chosen
     chi_square : (n_tilt, m_y, m_x) χ² per degree of freedom of averaged rays, None where it is not
         known
+    without : terms that the data asked for
+    changes : (n_term, 2, n_tilt, n_y, n_x) µm, change of oxygen and metal without each of them
     """
 
     areal: Field
@@ -95,6 +98,8 @@ class Amounts:
     matrix: Float64Array
     record: dict[str, Any] = field(default_factory=dict)
     chi_square: FloatArray | None = None
+    without: tuple[str, ...] = ()
+    changes: Field | None = None
 
 
 def amounts_from_signals(series: AlignedSeries, material: Material) -> Amounts:
@@ -153,7 +158,11 @@ def amounts_from_edges(
         skin = _skin(series, tested.model, areal, _metal(atoms), energies)
         if skin is not None and skin.is_there:
             record["skin"] = skin.record(formula, material.density_g_cm3)
-    return Amounts(areal, covariance, atoms, matrix, record, _chi_square(tested, averaged))
+    found = Amounts(areal, covariance, atoms, matrix, record, _chi_square(tested, averaged))
+    if not tested.without or n == 1 or rays[0] == 1:
+        return found
+    changes = changes_without(value, variance, areal, tested.without, _metal(atoms))
+    return replace(found, without=tuple(tested.without), changes=changes)
 
 
 def allowed_terms(

@@ -1,7 +1,7 @@
 """Choice of the model terms that a measurement determines, and the systematic error of TM/O."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,13 @@ from oxytomo.composition.instrument import (
     tail_of,
     within_rays,
 )
-from oxytomo.composition.term_choice import chosen, completed, extended, without_term
+from oxytomo.composition.term_choice import (
+    RAYS_FOR_CHOICE,
+    chosen,
+    completed,
+    extended,
+    without_term,
+)
 from oxytomo.preprocess.averaged_rays import AveragedRays
 
 LEAST_ENERGY_GAP_EV = 1.0
@@ -65,6 +71,7 @@ class ChosenModel:
     steps : the terms in use, the most important first, with χ² per degree of freedom without each
     systematic : by source, the relative standard deviation of a shift of TM/O of the whole particle
     rays : number of averaged rays
+    without : by term that the data asked for, the model without it, the others fitted again
     """
 
     fit: Fit
@@ -72,6 +79,7 @@ class ChosenModel:
     steps: list[dict[str, float | str]]
     systematic: dict[str, float]
     rays: int
+    without: dict[str, Model] = field(default_factory=dict)
 
     @property
     def model(self) -> Model:
@@ -154,7 +162,11 @@ def choose_model(
         return ChosenModel(empty, empty, [], {}, len(rays))
     plain, best, steps = chosen(attenuation, within_rays(terms, rays), forced, rays)
     best, steps = _relevant(best, steps, set(forced), rays, metal)
-    return ChosenModel(best, plain, steps, systematic_errors(best, rays, metal), len(rays))
+    asked, some = [str(step["term"]) for step in steps], rays.some(RAYS_FOR_CHOICE)
+    without = {
+        name: fitted(without_term(best.model, name), some).model for name in asked if name not in forced
+    }
+    return ChosenModel(best, plain, steps, systematic_errors(best, rays, metal), len(rays), without)
 
 
 def _relevant(

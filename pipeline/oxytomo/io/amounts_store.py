@@ -42,6 +42,8 @@ def write_amounts(
         arrays["frame"] = NamedArray(np.asarray(aligned["frame"]), ("tilt",), "1")
     if found.chi_square is not None:
         arrays["chi_square"] = NamedArray(found.chi_square, rays, "1")
+    if found.changes is not None:
+        arrays["without_term"] = NamedArray(found.changes, ("term", "oxygen_metal", *rays), "micrometer")
     write_store(
         path,
         arrays,
@@ -53,5 +55,6 @@ def write_amounts(
             "invalid": aligned.attributes["invalid"],
             "n_pixels": aligned.attributes["n_pixels"],
             "model": found.record,
+            "terms_left_out": list(found.without),
         },
     )
