@@ -29,6 +29,7 @@ from oxytomo.composition.model_choice import (
     likely_causes,
     model_record,
 )
+from oxytomo.composition.near_edge import MeasuredFactor
 from oxytomo.composition.skin import Skin, asked_tilts, free_carbon, skin_around
 from oxytomo.composition.term_readings import changes_without
 from oxytomo.preprocess.averaged_rays import AveragedRays, averaged_rays
@@ -169,6 +170,7 @@ def allowed_terms(
     instrument: str | Mapping[str, Any],
     components: str | Sequence[Mapping[str, Any]],
     spectra: Mapping[str, Spectrum],
+    measured: Mapping[str, MeasuredFactor],
 ) -> Choice:
     """Return the terms that the model may have.
 
@@ -179,6 +181,7 @@ def allowed_terms(
     components : ``auto``, or the arguments of :func:`component` for each substance beside the
         particle
     spectra : measured spectra of the substances that give a file, by name
+    measured : near-edge factors from other measurements, by element
     """
     off = instrument == "none"
     terms = {} if isinstance(instrument, str) else instrument
@@ -187,12 +190,17 @@ def allowed_terms(
     )
     named = () if isinstance(components, str) else components
     optional = (KNOWN["carbon"], KNOWN["pvdf"]) if components == "auto" and not off else ()
+    if near_edge == "oxidation":
+        near_edge = "auto"
+    if not isinstance(near_edge, str):
+        near_edge = {element: one for element, one in near_edge.items() if isinstance(one, float)}
     return Choice(
         stray=stray,
         near_edge=near_edge,
         spread=spread,
         components=tuple(component(**{**one, "spectrum": spectra.get(one["name"])}) for one in named),
         optional=optional,
+        measured=measured,
     )
 
 

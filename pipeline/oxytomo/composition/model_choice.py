@@ -15,18 +15,14 @@ from oxytomo.composition.instrument import (
     Model,
     Term,
     at_limit,
+    first_value,
     fitted,
     judged,
     tail_of,
     within_rays,
 )
-from oxytomo.composition.term_choice import (
-    RAYS_FOR_CHOICE,
-    chosen,
-    completed,
-    extended,
-    without_term,
-)
+from oxytomo.composition.near_edge import MeasuredFactor, prior_of_factor
+from oxytomo.composition.term_choice import RAYS_FOR_CHOICE, chosen, completed, extended, without_term
 from oxytomo.preprocess.averaged_rays import AveragedRays
 
 LEAST_ENERGY_GAP_EV = 1.0
@@ -52,6 +48,7 @@ class Choice:
     stray, near_edge, spread : "auto", "none" or (stray, near_edge) given values
     components : substances that are always in the model
     optional : substances that are added if the data require them
+    measured : near-edge factors from other measurements, by element
     """
 
     stray: float | str
@@ -59,6 +56,7 @@ class Choice:
     spread: str
     components: tuple[Component, ...]
     optional: tuple[Component, ...]
+    measured: Mapping[str, MeasuredFactor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -126,16 +124,18 @@ def candidates(
         column[post] = own[post, k]
         tells = bool((energies_ev > energies_ev[post] + LEAST_ENERGY_GAP_EV).any())
         given = None if isinstance(choice.near_edge, str) else choice.near_edge.get(element)
-        if given is not None or (choice.near_edge == "auto" and tells and spare > 1):
+        prior = prior_of_factor(choice.measured.get(element), float(own[pre, k] / own[post, k]))
+        if given is not None or prior is not None or (choice.near_edge == "auto" and tells and spare > 1):
             known = None if given is None else given - 1
-            terms.append(Term(f"near_edge_{element}", "near_edge", column, k, known))
+            terms.append(Term(f"near_edge_{element}", "near_edge", column, k, known, prior=prior))
         if choice.spread == "auto" and tells and spare > 1:
             terms.append(Term(f"near_edge_spread_{element}", "spread", column, k))
     for one in (*choice.components, *choice.optional):
         at_ev = energies_ev if one.spectrum is None else recorded_ev
         terms.append(Term(one.name, "component", one.attenuation_per_um(at_ev)))
     names = {one.name for one in choice.components}
-    return terms, names | {term.name for term in terms if term.given is not None}
+    always = {term.name for term in terms if term.given is not None or term.prior is not None}
+    return terms, names | always
 
 
 def choose_model(
@@ -156,8 +156,11 @@ def choose_model(
     """
     if len(rays) < FEW_RAYS or attenuation.shape[0] <= attenuation.shape[1]:
         start = tuple(term for term in terms if term.name in forced)
-        values = np.array([0.05 if term.given is None else term.given for term in start])
-        model = Model(attenuation, start, values, np.zeros((len(start), len(start))))
+        values = np.array([0.05 if t.given is None and t.prior is None else first_value(t) for t in start])
+        known = np.diag([0.0 if t.prior is None else t.prior[1] ** 2 for t in start]).reshape(
+            2 * (len(start),)
+        )
+        model = Model(attenuation, start, values, known)
         empty = Fit(model, np.nan, np.full(1, np.nan), 1, np.zeros(attenuation.shape[0]))
         return ChosenModel(empty, empty, [], {}, len(rays))
     plain, best, steps = chosen(attenuation, within_rays(terms, rays), forced, rays)
@@ -312,6 +315,8 @@ def model_record(tested: ChosenModel, series: Sequence[str], causes: Sequence[st
             "standard_error": float(scaled),
             "at_limit": at_limit(term, float(value)),
         }
+        if term.prior is not None:
+            terms[term.name]["measured"] = [1 + term.prior[0], term.prior[1]]
     return {
         "chi_square_per_dof": _number(fit.per_dof),
         "chi_square_per_dof_of_elements_alone": _number(tested.plain.per_dof),

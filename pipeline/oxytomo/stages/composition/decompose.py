@@ -1,6 +1,7 @@
 """Stage ``decompose``: areal densities with covariance from aligned optical densities."""
 
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -8,6 +9,7 @@ from oxytomo.composition import amounts
 from oxytomo.composition.model_choice import describe
 from oxytomo.config import DecomposeStage as Settings
 from oxytomo.io.amounts_store import aligned_series, write_amounts
+from oxytomo.io.near_edge import measured_factors
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.spectra import read_spectrum
 from oxytomo.io.stores import read_store
@@ -29,7 +31,13 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 if one.spectrum is not None
             }
             subtract = settings.method == "subtraction"
-            choice = None if subtract else amounts.allowed_terms(**plain, spectra=spectra)
+            post_edge_ev = {
+                e: float(series.energies_ev[series.names.index(f"{e}_post")]) for e in settings.elements
+            }
+            measured = measured_factors(inputs, _near_edge(plain["instrument"]), post_edge_ev)
+            for element, one in measured.items():
+                context.log(f"{element}: measured near-edge factor {one.factor:.3f} ± {one.error:.3f}")
+            choice = None if subtract else amounts.allowed_terms(**plain, spectra=spectra, measured=measured)
             progress = context.progress("decompose")
             found = amounts.amounts_from_edges(series, material, choice, progress=progress)
         else:
@@ -57,3 +65,9 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             },
             provenance=context.provenance(inputs),
         )
+
+
+def _near_edge(instrument: str | dict[str, Any]) -> dict[str, Any]:
+    """Return the setting of the near-edge factors by element; empty where it is one word."""
+    given = "auto" if isinstance(instrument, str) else instrument["near_edge"]
+    return {} if isinstance(given, str) else dict(given)
