@@ -6,6 +6,7 @@ import pytest
 from oxytomo.composition.column_densities import ColumnDensities
 from oxytomo.composition.deviation_problems import DeviationSolver
 from oxytomo.composition.instrument import Model, Term, without_stray_light
+from oxytomo.composition.measured_edges import Columns
 from oxytomo.composition.noise import project
 from oxytomo.composition.replicates import Chain
 from oxytomo.composition.solving import reconstruct_composition
@@ -35,7 +36,12 @@ def test_the_change_is_that_of_the_amounts_without_the_term(rng):
     clean, _ = without_stray_light(recorded, variance, 0.02)
     np.testing.assert_allclose(clean, density, rtol=1e-12)
     found = changes_without(
-        recorded.astype(np.float32), variance.astype(np.float32), amounts, {"stray": Model(MATRIX)}, METAL
+        recorded.astype(np.float32),
+        variance.astype(np.float32),
+        amounts,
+        {"stray": Model(MATRIX)},
+        Columns.of(["O", "Mn"], {}),
+        METAL,
     )
     # Without the term, the recorded optical densities are solved as they are; equal weights.
     plain = np.linalg.lstsq(MATRIX, recorded.reshape(4, -1), rcond=None)[0].reshape(amounts.shape)

@@ -12,6 +12,7 @@ import numpy as np
 from oxytomo.arrays import Float64Array
 from oxytomo.composition.column_densities import ColumnDensities
 from oxytomo.composition.instrument import Model
+from oxytomo.composition.measured_edges import Columns
 from oxytomo.composition.model_choice import decompose_with_model
 from oxytomo.composition.progress import OnProgress
 from oxytomo.composition.replicates import Chain
@@ -20,7 +21,12 @@ from oxytomo.slabs import Field, fill, new_field, plane
 
 
 def changes_without(
-    value: Field, variance: Field, areal: Field, models: Mapping[str, Model], metal: Float64Array
+    value: Field,
+    variance: Field,
+    areal: Field,
+    models: Mapping[str, Model],
+    columns: Columns,
+    metal: Float64Array,
 ) -> Field:
     """Return by how much oxygen and metal change in every ray without each term.
 
@@ -29,6 +35,7 @@ def changes_without(
     value, variance : (n_series, n_tilt, n_y, n_x) optical density
     areal : (n_element, n_tilt, n_y, n_x) µm, amounts with all terms, oxygen first
     models : by term, the model without it
+    columns : which element each amount of a model belongs to
     metal : (n_element,) weights of the elements in TM
 
     Returns
@@ -42,8 +49,9 @@ def changes_without(
         density, error = np.asarray(value[:, t]), np.asarray(variance[:, t])
         own = np.asarray(areal[:, t])
         for place, model in enumerate(models.values()):
-            other = decompose_with_model(density, error, model, adapt=bool(model.random_terms)).areal
-            change = other - own
+            solved = decompose_with_model(density, error, model, adapt=bool(model.random_terms))
+            summed = columns.summed(solved.areal, solved.covariance)[0] if columns.measured else solved.areal
+            change = summed - own
             changes[place, 0, t] = change[0].astype(np.float16)
             changes[place, 1, t] = np.tensordot(metal, change, 1).astype(np.float16)
     return changes

@@ -2,9 +2,9 @@
 
 from typing import Annotated, Literal, Self
 
-from pydantic import Field, ValidationInfo, field_validator, model_validator
+from pydantic import Field, model_validator
 
-from oxytomo.config.base import Settings, below_configuration, rejected, setting
+from oxytomo.config.base import FilePath, Settings, rejected, setting
 
 
 class NearEdgeSettings(Settings):
@@ -16,18 +16,12 @@ class NearEdgeSettings(Settings):
         ge=0.4,
         le=5.0,
     )
-    spectrum: str | None = setting(
+    spectrum: FilePath | None = setting(
         None,
         "file with a measured spectrum of the element in the sample (energy, absorption), from below "
         "the edge to beyond its white lines; relative to this file",
     )
     error: float = setting(0.03, "standard error of the factor", gt=0.0, le=1.0)
-
-    @field_validator("spectrum")
-    @classmethod
-    def _below_the_configuration(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """Resolve the path relative to the folder of the configuration file."""
-        return None if value is None else below_configuration(value, info)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -5,11 +5,14 @@ from typing import Any
 
 import numpy as np
 
+from oxytomo.chemical_state.joint import measured_edges
 from oxytomo.composition import amounts
 from oxytomo.composition.model_choice import describe
-from oxytomo.config import DecomposeStage as Settings
+from oxytomo.composition.near_edge import MeasuredFactor
+from oxytomo.config.stage_settings import DecomposeStage as Settings
 from oxytomo.io.amounts_store import aligned_series, write_amounts
 from oxytomo.io.near_edge import measured_factors
+from oxytomo.io.references import files_of, read_references
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.spectra import read_spectrum
 from oxytomo.io.stores import read_store
@@ -22,6 +25,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     series = aligned_series(aligned, in_memory=not edges)
     material = amounts.Material(settings.elements, settings.formula, settings.density_g_cm3)
     plain = settings.model_dump(include={"instrument", "components"})
+    files = files_of(pair for given in settings.references.values() for pair in given)
     with scratch_fields(outputs["store"]):
         if edges:
             named = () if isinstance(settings.components, str) else settings.components
@@ -31,19 +35,26 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 if one.spectrum is not None
             }
             subtract = settings.method == "subtraction"
-            post_edge_ev = {
-                e: float(series.energies_ev[series.names.index(f"{e}_post")]) for e in settings.elements
-            }
-            measured = measured_factors(inputs, _near_edge(plain["instrument"]), post_edge_ev)
-            for element, one in measured.items():
+            factors = _factors(inputs, plain["instrument"], series)
+            for element, one in factors.items():
                 context.log(f"{element}: measured near-edge factor {one.factor:.3f} ± {one.error:.3f}")
-            choice = None if subtract else amounts.allowed_terms(**plain, spectra=spectra, measured=measured)
+            choice = None if subtract else amounts.allowed_terms(**plain, spectra=spectra, measured=factors)
+            measured = measured_edges(
+                series.names,
+                series.energies_ev,
+                {element: read_references(given) for element, given in settings.references.items()},
+                settings.formula or {},
+                density_g_cm3=settings.density_g_cm3,
+                normalized=settings.references_normalized,
+            )
             progress = context.progress("decompose")
-            found = amounts.amounts_from_edges(series, material, choice, progress=progress)
+            found = amounts.amounts_from_edges(series, material, choice, progress=progress, measured=measured)
         else:
             found = amounts.amounts_from_signals(series, material)
         if found.record:
             context.log(describe(found.record))
+        for remark in (text for states in found.states.values() for text in states.record["remarks"]):
+            context.log(f"warning: {remark}")
         negative = amounts.negative_rays(found, settings.elements)
         for element, (below, beyond) in negative.items():
             context.log(f"{element}: {below} of {beyond} rays with an amount beyond noise are negative")
@@ -63,11 +74,15 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 "n_rays": n_rays,
                 "stripe_effect_on_tm_o": amounts.stripe_effect(series, found) if edges else 0.0,
             },
-            provenance=context.provenance(inputs),
+            provenance=context.provenance({**inputs, **files}),
         )
 
 
-def _near_edge(instrument: str | dict[str, Any]) -> dict[str, Any]:
-    """Return the setting of the near-edge factors by element; empty where it is one word."""
+def _factors(
+    inputs: dict[str, Path], instrument: str | dict[str, Any], series: amounts.AlignedSeries
+) -> dict[str, MeasuredFactor]:
+    """Return the near-edge factors from stores of the oxidation branch, spectra or settings."""
     given = "auto" if isinstance(instrument, str) else instrument["near_edge"]
-    return {} if isinstance(given, str) else dict(given)
+    energies = dict(zip(series.names, map(float, series.energies_ev), strict=True))
+    post_edge_ev = {name.removesuffix("_post"): e for name, e in energies.items() if name.endswith("_post")}
+    return measured_factors(inputs, {} if isinstance(given, str) else dict(given), post_edge_ev)
