@@ -195,9 +195,15 @@ def amounts_from_edges(
     }
     chi_square = _chi_square(tested, averaged)
     found = Amounts(solved.areal, solved.covariance, atoms, matrix, columns.owner, record, chi_square, states)
-    if not tested.without or len(elements) == 1 or series.value.shape[1] == 1:
+    return _with_readings(found, series, tested, columns)
+
+
+def _with_readings(found: Amounts, series: AlignedSeries, tested: ChosenModel, columns: Columns) -> Amounts:
+    """Add the change of oxygen and metal without each term that the data asked for."""
+    if not tested.without or found.atoms.size == 1 or series.value.shape[1] == 1:
         return found
-    changes = changes_without(series.value, series.variance, solved.areal, tested.without, columns, metal)
+    metal = _metal(found.atoms)
+    changes = changes_without(series.value, series.variance, found.areal, tested.without, columns, metal)
     return replace(found, without=tuple(tested.without), changes=changes)
 
 
