@@ -63,6 +63,11 @@ def test_the_page_shows_all_readings_with_their_fit():
     )
 
 
+def test_a_sample_that_is_not_measured_has_no_readings():
+    assert readings_table({}) is None
+    assert check_readings({}) == []
+
+
 def test_without_a_record_of_the_fit_nothing_is_claimed():
     unknown = content(chi_without=2.0, poor_without=0.30) | {"model": None}
     assert chi_square_without(unknown, "near_edge_spread_O") is None

@@ -18,9 +18,9 @@ def readings_table(content: Mapping[str, Any]) -> Table | None:
     content : ``phases.json``
     """
     readings = content.get("readings") or {}
-    fractions = [one for one in fractions_of(content) if one.key != "target"]
-    if not readings or not fractions:
+    if not readings:
         return None
+    fractions = [one for one in fractions_of(content) if one.key != "target"]
     model = content.get("model") or {}
     rows = [
         ["as reported", *(percent(one.value) for one in fractions), _fit(model.get("chi_square_per_dof"))]
