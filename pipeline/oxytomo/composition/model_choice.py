@@ -162,7 +162,8 @@ def choose_model(
         )
         model = Model(attenuation, start, values, known)
         empty = Fit(model, np.nan, np.full(1, np.nan), 1, np.zeros(attenuation.shape[0]))
-        return ChosenModel(empty, empty, [], {}, len(rays))
+        systematic = _of_terms(model, rays.some(2000), metal) if len(rays) else {}
+        return ChosenModel(empty, empty, [], systematic, len(rays))
     plain, best, steps = chosen(attenuation, within_rays(terms, rays), forced, rays)
     best, steps = _relevant(best, steps, set(forced), rays, metal)
     asked, some = [str(step["term"]) for step in steps], rays.some(RAYS_FOR_CHOICE)
@@ -218,20 +219,27 @@ def systematic_errors(fit: Fit, rays: AveragedRays, metal: Float64Array) -> dict
     """
     some = rays.some(2000)
     model = fit.model
-    base, noise = _tm_o(model, some, metal)
-    errors = np.sqrt(np.maximum(np.diag(model.covariance), 0)) if model.terms else np.zeros(0)
-    found = {}
-    for k, term in enumerate(model.terms):
-        if not term.random and errors[k] > 0:
-            step = np.zeros(len(model.terms))
-            step[k] = errors[k]
-            moved = _tm_o(replace(model, values=model.values + step), some, metal)[0]
-            found[term.name] = abs(float(moved / base - 1))
+    noise = _tm_o(model, some, metal)[1]
+    found = _of_terms(model, some, metal)
     # Residuals in units of the noise of an averaged ray.
     shared = fit.residual / np.sqrt(np.median(rays.variance, axis=0))
     of_all = float(np.nansum(shared**2)) / fit.dof
     found["misfit"] = float(np.sqrt(of_all) * noise)
     found["misfit_of_single_rays"] = float(np.sqrt(max(0.0, fit.per_dof - 1 - of_all)) * noise)
+    return found
+
+
+def _of_terms(model: Model, rays: AveragedRays, metal: Float64Array) -> dict[str, float]:
+    """Return the relative change of TM/O by the standard error of each global term."""
+    errors = np.sqrt(np.maximum(np.diag(model.covariance), 0)) if model.terms else np.zeros(0)
+    found: dict[str, float] = {}
+    base = _tm_o(model, rays, metal)[0] if errors.any() else np.nan
+    for k, term in enumerate(model.terms):
+        if not term.random and errors[k] > 0:
+            step = np.zeros(len(model.terms))
+            step[k] = errors[k]
+            moved = _tm_o(replace(model, values=model.values + step), rays, metal)[0]
+            found[term.name] = abs(float(moved / base - 1))
     return found
 
 

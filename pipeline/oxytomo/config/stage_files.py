@@ -110,10 +110,9 @@ def _stores(
         return {}  # the branch has series of its own
     if branch == MECHANICS and where and branch_config(project, sample, branch).sources:  # type: ignore[union-attr]
         return {}  # labels are given: the structure is not read
-    config = branch_config(project, sample, of)
-    if config is None:
+    if where and getattr(project.samples[sample], of) is None:
         return {}  # the other branch is optional
-    kept = [store for _, _, store in branch_stores(config, of)]
+    kept = [store for _, _, store in branch_stores(branch_config(project, sample, of), of)]
     folder = name.removesuffix("*")
     if folder == name:
         wanted = {key: f"{name}.zarr"} if f"{name}.zarr" in kept else {}

@@ -134,9 +134,7 @@ class _Green:
         forces = [scipy.fft.rfftn(one, workers=self._threads) for one in right]
         _homogeneous(*forces, *self._steps, self._constants)
         for c in range(3):
-            out[c] = scipy.fft.irfftn(
-                forces[c], self._share.shape, workers=self._threads, overwrite_x=True
-            )
+            out[c] = scipy.fft.irfftn(forces[c], self._share.shape, workers=self._threads, overwrite_x=True)
         keep_active(self._share, out)
 
 

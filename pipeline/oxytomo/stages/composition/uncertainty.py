@@ -37,7 +37,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         whole = with_shared_errors(sigma, result.particle, errors)
         of_noise = sampled(sigma, result.particle)
         left_out = list(decomposed.attributes.get("terms_left_out") or ())
-        arrays = {}
+        arrays: dict[str, NamedArray] = {}
         if left_out:
             changes = decomposed.field("without_term")
             without = deviations_without(left_out, changes, chain, context.progress)
