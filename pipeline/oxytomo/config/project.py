@@ -100,6 +100,24 @@ class SampleConfig(Settings):
         return self
 
     @model_validator(mode="after")
+    def _near_edge_from_oxidation(self) -> "SampleConfig":
+        """Require the stacks of the oxidation branch that near-edge factors are taken from."""
+        stacks = () if self.oxidation is None else self.oxidation.measured
+        for branch in (self.composition, self.areal_density):
+            terms = "auto" if branch is None else branch.decompose.instrument
+            given = {} if isinstance(terms, str) else terms.near_edge
+            asked = [e for e, one in given.items() if one == "oxidation"] if isinstance(given, dict) else []
+            missing = [element for element in asked if element not in stacks]
+            if missing or (given == "oxidation" and not stacks):
+                raise rejected(
+                    "an oxidation branch of the same sample with a stack of each element",
+                    f"no stack of {', '.join(missing)}" if missing else "no oxidation branch",
+                    "add the stack under oxidation, or give the factor or a spectrum",
+                    key="near_edge",
+                )
+        return self
+
+    @model_validator(mode="after")
     def _both_branches(self) -> "SampleConfig":
         """Require the branches that are to be registered."""
         missing = [name for name in ("composition", "structure") if getattr(self, name) is None]

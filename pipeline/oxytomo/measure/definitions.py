@@ -30,7 +30,8 @@ DEFINITIONS = {
     "rim_in_the_wedge_like_elsewhere: where the normal of the surface lies in the missing wedge, each layer of the rim is as "
     "where the normal is measured. borders_at_half_height: the borders of classes are sharp, and lie at half of the deviation "
     "beside them. outline_further_out and _in: the outline lies 0.15 voxel further out or in. These three add to the intervals "
-    "in quadrature",
+    "in quadrature. without_<term>: without one term that the data ask for, the others fitted again, and reconstructed again; "
+    "no part of the intervals",
     "damage": "change of total metal over total oxygen (tm_o) and of the spread of the mass along the tilt axis (size) from the "
     "first frame of a series to the last, relative, beside terms of the path length and of an inclined tilt axis; both "
     "sums are the same in every frame of an undamaged particle; found: beyond four standard errors and 0.003; by_frame: the "
