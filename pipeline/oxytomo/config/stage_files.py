@@ -83,9 +83,12 @@ def _stores(
     """
     where, _, name = name.rpartition(":")
     of: Branch = where or branch  # type: ignore[assignment]
+    config = branch_config(project, sample, of)
     if branch == MECHANICS and where and branch_config(project, sample, branch).sources:  # type: ignore[union-attr]
         return {}  # labels are given: the structure is not read
-    kept = [store for _, _, store in branch_stores(branch_config(project, sample, of), of)]
+    if branch is None and of == MECHANICS and (config is None or config.sources):  # type: ignore[union-attr]
+        return {}  # no stress, or one of labels that are not the structure
+    kept = [store for _, _, store in branch_stores(config, of)]
     folder = name.removesuffix("*")
     if folder == name:
         wanted = {key: f"{name}.zarr"} if f"{name}.zarr" in kept else {}
