@@ -23,6 +23,8 @@ def arrange(viewer: Any, samples: Sequence[Sample]) -> None:
     if mixes_maps_and_volumes(samples):
         viewer.dims.ndim = 3
         viewer.dims.order = (1, 0, 2)
+    if any(image.kind == "scattering" for sample in samples for image in sample.images):
+        overlays.axes.visible = overlays.axes.labels = True
     overlays.text.position = "top_left"
     overlays.text.font_size = 9
     viewer.layers.events.inserted.connect(_show_color_bar)
@@ -34,6 +36,8 @@ def arrange(viewer: Any, samples: Sequence[Sample]) -> None:
                 f"{sample.name}: {', '.join(sample.unfinished)} is not finished and not shown. "
                 "Run the workflow again: oxytomo run CONFIG"
             )
+        for path in sample.aside:
+            show_info(f"{sample.name}: the axes of {path.name} are energies; open it alone.")
     if len(samples) > 1:
         show_info(f"{len(samples)} samples; only {samples[0].name} is visible at first.")
 

@@ -13,6 +13,8 @@ from oxytomo.errors import InputError, MissingPackageError, StoreError
 from oxytomo.view.napari_plugin.results import find_samples
 
 WIDGETS = ("Threshold", "Cuts", "Objects", "Profile", "Provenance")
+STRESS_WIDGET = "Stress"
+"""Only opened with results of the mechanics branch."""
 WINDOW, DOCK_WIDTH = (1500, 950), 430
 SETTLED_S, LONGEST_S = 0.5, 60.0
 """A screenshot is taken when the window has been drawn for so long and the widgets have read their
@@ -41,16 +43,24 @@ def view(path: Path, *, screenshot: Path | None) -> list[str]:
         for sample in samples
         if sample.unfinished
     ]
+    remarks += [
+        f"{sample.name}: maps over energies are not shown beside images of the particle; open {path} alone"
+        for sample in samples
+        for path in sample.aside
+    ]
     import napari
     from qtpy.QtWidgets import QApplication
 
     viewer = napari.Viewer(title=f"oxytomo: {path.resolve().name}", show=True)
     viewer.window.resize(*WINDOW)
     viewer.open(str(path), plugin="oxytomo")
-    docks = [viewer.window.add_plugin_dock_widget("oxytomo", name, tabify=True) for name in WIDGETS]
+    stressed = any(image.kind == "mechanics" for sample in samples for image in sample.images)
+    names = (*WIDGETS, STRESS_WIDGET) if stressed else WIDGETS
+    docks = [viewer.window.add_plugin_dock_widget("oxytomo", name, tabify=True) for name in names]
     viewer.window._qt_window.resizeDocks([docks[0][0]], [DOCK_WIDTH], _horizontal())
     QApplication.processEvents()
-    docks[0][0].raise_()
+    alone = stressed and all(image.kind == "mechanics" for one in samples for image in one.images)
+    docks[-1 if alone else 0][0].raise_()
     viewer.layers.selection.active = next(layer for layer in viewer.layers if layer.visible)
     if screenshot is None:
         napari.run()
