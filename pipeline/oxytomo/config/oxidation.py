@@ -10,6 +10,7 @@ from oxytomo.config.base import Settings, rejected, setting
 from oxytomo.config.elements import SYMBOLS, known_elements, ordered
 from oxytomo.config.ranges import COUNT, ENERGY_EV
 from oxytomo.config.settings import Energy, ExportSettings, Pixels
+from oxytomo.config.shared import require_rising
 from oxytomo.config.source import ReferenceSource, StackSource
 
 EnergyOffset = Annotated[float, Field(ge=-1e4, le=1e4)]
@@ -132,8 +133,8 @@ class FitValenceSettings(Settings):
     )
     white_line_half_width_ev: float | None = setting(
         None,
-        "position of the white line: energies within this of the highest point are fitted; empty: "
-        "1.5 eV, or three steps of the energies if these are wider",
+        "position of the white line: distance at which the weights of the fit fall to 0; empty: "
+        "2 eV, or four steps of the energies if these are wider",
         unit="eV",
         gt=0.0,
         le=100.0,
@@ -165,10 +166,7 @@ class FitValenceSettings(Settings):
     @model_validator(mode="after")
     def _windows_rise(self) -> "FitValenceSettings":
         """Require windows of finite width, and at most one calibration of the energies."""
-        for name in ("window_ev", "pre_edge_ev", "post_edge_ev"):
-            window = getattr(self, name)
-            if window is not None and not window[0] < window[1]:
-                raise rejected("[low, high] with low < high", str(list(window)), "correct it", key=name)
+        require_rising(self, "window_ev", "pre_edge_ev", "post_edge_ev")
         if self.white_line_ev is not None and self.energy_offset_ev != 0.0:
             raise rejected(
                 "one of 'white_line_ev' and 'energy_offset_ev'", "both", "remove one", key="white_line_ev"

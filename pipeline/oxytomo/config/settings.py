@@ -6,6 +6,7 @@ from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, mo
 
 from oxytomo.config.base import Settings, below_configuration, rejected, setting
 from oxytomo.config.ranges import COUNT, EDGE_PX, ENERGY_EV, WEIGHT
+from oxytomo.config.shared import TV, ConfidenceSettings, ShellSettings, SolverSettings
 
 Backend = Literal["oxytomo", "astra", "tomopy"]
 Algorithm = Literal["fbp", "sirt", "tv"]
@@ -27,7 +28,6 @@ class PristineReference(Settings):
 
 
 _BACKEND = "which package reconstructs; astra and tomopy are optional packages"
-_TV = "weight of the total variation; empty: chosen from the noise"
 
 
 class NormalizeSettings(Settings):
@@ -225,41 +225,21 @@ class DecomposeSettings(Settings):
     )
 
 
-class DeviationSettings(Settings):
-    """Reconstruct the TM/O deviation itself, with total variation and sparsity."""
+class _DeviationMethod(Settings):
+    """The key that selects the method comes first."""
 
     method: Literal["deviation"] = setting("deviation", "reconstruct the TM/O deviation directly")
-    iterations: int = setting(
-        200,
-        "largest number of iterations for the deviation; stops earlier on convergence",
-        unit="iterations",
-        ge=1,
-        le=5000,
-    )
-    tv_weight: float | None = setting(None, f"deviation: {_TV}", ge=0.0, le=WEIGHT, expert=True)
+
+
+class DeviationSettings(SolverSettings, _DeviationMethod):
+    """Reconstruct the TM/O deviation itself, with total variation and sparsity."""
+
     l1_weight: float | None = setting(
         None,
         "weight of the sparsity term of the deviation; empty: chosen from the noise",
         ge=0.0,
         le=WEIGHT,
         expert=True,
-    )
-    element_iterations: int = setting(
-        60,
-        "largest number of iterations for each element",
-        unit="iterations",
-        ge=1,
-        le=5000,
-        expert=True,
-    )
-    element_tv_weight: float | None = setting(None, f"elements: {_TV}", ge=0.0, le=WEIGHT, expert=True)
-    psf_px: float = setting(
-        0.8,
-        "standard deviation of the point spread function on the detector, included in the model; 0: "
-        "not included",
-        unit="px",
-        ge=0.0,
-        le=5.0,
     )
     parts: int = setting(
         1,
@@ -303,7 +283,7 @@ class TomogramReconstructSettings(Settings):
     algorithm: Algorithm = setting("fbp", "filtered back-projection, SIRT, or total variation")
     iterations: int = setting(100, "iterations of sirt and tv", unit="iterations", ge=1, le=5000)
     nonnegative: bool = setting(True, "forbid negative values (sirt and tv)")
-    tv_weight: float | None = setting(None, _TV, ge=0.0, le=WEIGHT, expert=True)
+    tv_weight: float | None = setting(None, TV, ge=0.0, le=WEIGHT, expert=True)
     backend: Backend = setting("oxytomo", _BACKEND)
 
 
@@ -317,16 +297,9 @@ class UncertaintySettings(Settings):
     seed: int = setting(0, "seed of the random numbers", ge=0, lt=2**32, expert=True)
 
 
-class ClassifySettings(Settings):
+class ClassifySettings(ConfidenceSettings):
     """Classification of the deviation."""
 
-    confidence: float = setting(
-        0.95,
-        "required probability that a voxel is on its side of the threshold; otherwise it is undecided",
-        unit="fraction",
-        gt=0.5,
-        lt=1.0,
-    )
     voxel_nm: float | None = setting(
         None,
         "edge of the cube over which the deviation is averaged before classification; empty: no averaging",
@@ -336,13 +309,8 @@ class ClassifySettings(Settings):
     )
 
 
-class MeasureSettings(Settings):
+class MeasureSettings(ShellSettings):
     """Measurement of fractions, domains and the profile from rim to centre."""
-
-    shells: int = setting(5, "number of shells of equal volume from rim to centre", ge=1, le=100)
-    min_domain_voxels: int = setting(
-        8, "domains smaller than this are not listed", unit="voxels", ge=1, le=COUNT
-    )
 
 
 def _as_text(value: Any) -> Any:

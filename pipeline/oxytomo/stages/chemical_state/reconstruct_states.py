@@ -21,8 +21,9 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     with scratch_fields(outputs["store"]), errors_about(element):
         state = reconstruct_state(
             data,
-            solver=DeviationSolver(**settings.solver.model_dump()),
+            solver=DeviationSolver(**settings.solver.model_dump()) if settings.method == "rays" else None,
             reference=settings.reference,
+            threads=context.threads,
             on_progress=context.progress("reconstruct"),
         )
         context.log(
