@@ -15,6 +15,7 @@ from oxytomo.export.record import provenance_attributes
 from oxytomo.io.provenance import make_provenance
 
 SIDE = 20
+TITLES = ("emission (eV)", "excitation (eV)")
 STRESS = ("first_principal", "von_mises")
 
 
@@ -58,7 +59,9 @@ def with_stress(folder: Path, *, in_time: bool = False) -> Path:
     facts = {
         "in_time": in_time,
         "material": {"youngs_gpa": 140.0, "diffusivity_m2_s": 5e-13},
-        "shown": {"c_rate": 10.0, "depth": 0.2, "tau": 0.9},
+        "radius_nm": 900.0,
+        # The profile is steady: τ is written as null. D t / R² is 0.9
+        "shown": {"c_rate": 10.0, "depth": 0.2, "tau": None, "time_s": 0.9 * 0.81e-12 / 5e-13},
         "rates": [{"c_rate": 0.1, "a": 0.004}, {"c_rate": 10.0, "a": 0.4}],
         "stress": {"first_principal_p95_mpa": 80.0},
         "cracks": {"k_over_kc_p95": 0.5},
@@ -178,8 +181,15 @@ def test_maps_are_drawn_over_energies(display: dict[str, str], tmp_path: Path) -
     assert layer.axis_labels == ("excitation", "emission")
     assert layer.get_value((531.0, 524.0), world=True) == 50.0
     assert layer.get_value((530.0, 524.0), world=True) == 1.0
-    assert [one.name for one in viewer.layers if one.visible] == ["O_after"]
-    assert viewer.canvas.overlays.axes.visible
+    assert [one.name for one in viewer.layers if one.visible] == ["O_after", "energies (eV)"]
+    ticks = viewer.layers["energies (eV)"]
+    # 20 eV of excitations from 528.75 and 30 eV of emission from 509.75
+    assert list(ticks.text.values) == [
+        *map(str, (530, 535, 540, 545)),
+        *map(str, range(510, 540, 5)),
+        *TITLES,
+    ]
+    assert ticks.data[0][0] == 530.0
     picture = viewer.screenshot(canvas_only=True, flash=False)
     assert picture[..., :3].std() > 5
     viewer.close()

@@ -72,9 +72,7 @@ def _facts(place: str, parts: "Parts", shape: tuple[int, ...]) -> SeriesFacts:
     from oxytomo.mechanics.solid import CRACK, SOLID, VOID
 
     whole = np.count_nonzero(parts.labels)
-    solid, void, crack = (
-        100 * np.count_nonzero(parts.labels == one) / whole for one in (SOLID, VOID, CRACK)
-    )
+    solid, void, crack = (100 * np.count_nonzero(parts.labels == one) / whole for one in (SOLID, VOID, CRACK))
     n_pores = np.unique(parts.voids[parts.voids > 0]).size
     n_z, n_y, n_x = shape
     return SeriesFacts(

@@ -23,8 +23,6 @@ def arrange(viewer: Any, samples: Sequence[Sample]) -> None:
     if mixes_maps_and_volumes(samples):
         viewer.dims.ndim = 3
         viewer.dims.order = (1, 0, 2)
-    if any(image.kind == "scattering" for sample in samples for image in sample.images):
-        overlays.axes.visible = overlays.axes.labels = True
     overlays.text.position = "top_left"
     overlays.text.font_size = 9
     viewer.layers.events.inserted.connect(_show_color_bar)

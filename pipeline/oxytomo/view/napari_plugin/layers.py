@@ -17,7 +17,7 @@ from oxytomo.palette import (
 )
 from oxytomo.results.images import KINDS, ImageChannel, Levels, OpenedImage
 from oxytomo.view.napari_plugin.overlays import Drawn, Registered, Scale, Scaled
-from oxytomo.view.napari_plugin.placing import over_energies, placed
+from oxytomo.view.napari_plugin.placing import energy_ticks, over_energies, placed
 from oxytomo.view.napari_plugin.results import Sample
 from oxytomo.view.style import DIVERGING, SEQUENTIAL
 
@@ -165,6 +165,9 @@ def _layers_of(sample: Sample, *, prefix: str, shown: bool) -> list[LayerTuple]:
             labels.append(
                 _label_layer(image, name, levels, beam, prefix=prefix, shown=shown and not own, suffix=own)
             )
+        if image.kind == "scattering":
+            data, arguments, kind = energy_ticks(image)
+            labels.append((data, arguments | {"name": prefix + arguments["name"], "visible": shown}, kind))
         if image.kind == "composition":
             images += _null_layer(image, sample.null, prefix=prefix)
             labels += _registered_layers(image, sample.registered, prefix=prefix, shown=shown)

@@ -95,13 +95,13 @@ def load_stress_model(folder: Path) -> StressModel:
 
 def _model(facts: Mapping[str, Any]) -> StressModel:
     shown, material = facts["shown"], facts["material"]
-    c_rate = float(shown["c_rate"])
+    c_rate, diffusivity = float(shown["c_rate"]), float(material["diffusivity_m2_s"])
     rates = {float(one["c_rate"]): float(one["a"]) for one in facts["rates"]}
     return StressModel(
         c_rate=c_rate,
         youngs_gpa=float(material["youngs_gpa"]),
-        diffusivity_m2_s=float(material["diffusivity_m2_s"]),
-        tau=float(shown["tau"]),
+        diffusivity_m2_s=diffusivity,
+        tau=diffusivity * float(shown["time_s"]) / (1e-9 * float(facts["radius_nm"])) ** 2,
         a=rates[c_rate],
         depth=float(shown["depth"]),
         beside_mpa=float_of(facts["stress"]["first_principal_p95_mpa"]),
