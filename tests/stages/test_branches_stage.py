@@ -13,6 +13,7 @@ from scipy.spatial.transform import Rotation
 
 from oxytomo.config import RegisterBranchesStage, parse_config
 from oxytomo.config.plan import stage_settings
+from oxytomo.config.stage_files import stage_inputs
 from oxytomo.errors import ConfigError
 from oxytomo.io.mechanics_stores import write_lithium
 from oxytomo.io.provenance import make_provenance
@@ -330,3 +331,21 @@ def test_both_branches_are_needed(tmp_path: Path) -> None:
     project = parse_config(yaml.safe_load(yaml.safe_dump(data)), folder=tmp_path, name="x.yaml")
     given = stage_settings(project, "a", None, "register_branches")
     assert given == {"near_nm": None, "placements": 200, "seed": 0}
+
+
+def test_stress_of_the_structure_is_read_and_of_other_labels_not(tmp_path: Path) -> None:
+    edges = {element: {"pre": "a.h5", "post": "b.h5"} for element in ("O", "Mn")}
+    branches = {
+        "structure": {"volume": "v.tif", "voxel_nm": 20},
+        "composition": {"edges": edges, "formula": {"Mn": 1, "O": 2}},
+        "register_branches": True,
+    }
+    of_labels = {"labels": "parts.tif", "voxel_nm": 20}
+    kinds = {"none": None, "labels": of_labels, "structure": {}}
+    found = {}
+    for kind, more in kinds.items():
+        mechanics = {} if more is None else {"mechanics": {"material": {"preset": "nmc811"}} | more}
+        project = parse_config({"samples": {"a": branches | mechanics}}, folder=tmp_path, name="x.yaml")
+        found[kind] = set(stage_inputs(project, "a", None, "register_branches"))
+    plain = {"reconstruct", "uncertainty", "classify", "voids"}
+    assert found == {"none": plain, "labels": plain, "structure": plain | {"lithiate", "solve_stress"}}
