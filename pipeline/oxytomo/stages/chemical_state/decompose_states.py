@@ -4,7 +4,7 @@ from pathlib import Path
 
 from oxytomo.chemical_state.decomposition import decompose_states
 from oxytomo.chemical_state.spectra import SpectraOptions
-from oxytomo.config import DecomposeStatesStage as Settings
+from oxytomo.config.stage_settings import DecomposeStatesStage as Settings
 from oxytomo.io.chemical_state_stores import (
     element_series,
     write_joint_amounts,
