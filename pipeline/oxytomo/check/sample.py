@@ -128,8 +128,8 @@ def _check_branch(
     if isinstance(config, OxidationConfig | ScatteringConfig):
         return _check_spectral(config, sample, branch)
     if isinstance(config, MechanicsConfig) or (isinstance(config, ChemicalStateConfig) and config.joint):
-        wrong, needs = check_derived(project, sample, config, look=read_flats)
-        return BranchCheck(sample, branch, {}, needs), wrong, []
+        labels, wrong, needs = check_derived(project, sample, config, look=read_flats)
+        return BranchCheck(sample, branch, labels, needs), wrong, []
     problems: list[PipelineError] = []
     warnings: list[str] = []
     facts: dict[str, SeriesFacts] = {}

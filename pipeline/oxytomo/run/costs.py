@@ -242,7 +242,7 @@ def reconstruct_tomogram(size: Sizes) -> Cost:
 
 def register_branches(size: Sizes) -> Cost:
     """Return the cost of fields in the bounding box of the particle, and of slabs of it."""
-    memory = 440 + 10 * _field(size.volume) + min(8.5 * size.volume, 450) + min(2.5 * size.volume, 800)
+    memory = 540 + 17 * _field(size.volume) + min(8.5 * size.volume, 450) + min(2.5 * size.volume, 800)
     return memory, 2.5 * size.volume, 30 + 0.6 * size.volume
 
 

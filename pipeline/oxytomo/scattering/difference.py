@@ -210,7 +210,7 @@ def feature_change(
 
 
 def feature_share(one: Calibrated, options: FeatureOptions) -> tuple[float, float]:
-    """Return the feature of a map over its rest, and the standard error; NaN if not covered.
+    """Return the feature of a map over its rest, and its standard error; NaN if not covered.
 
     The rest is all other emission of the map outside the elastic line, so that shares of maps are
     comparable only if the maps have the same ranges of energies.

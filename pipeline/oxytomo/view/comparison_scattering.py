@@ -13,6 +13,8 @@ from oxytomo.view.report import Picture, Table
 from oxytomo.view.style import INK, SERIES_COLORS, SERIES_MARKERS, house_style, new_figure
 
 WIDTH_IN, PANEL_IN = 9.4, 3.0
+MOST_LEVEL = 8
+"""More names below the axes are turned."""
 STYLES = ("-", "--", ":", "-.")
 
 
@@ -187,7 +189,8 @@ def depth_figure(comparison: Comparison) -> Figure:
                 capsize=2.5,
                 label=f"{name} ({depth})",
             )
-        axes.set_xticks(range(len(ticks)), [f"{name}\n{one}" for name, one in ticks])
+        turned = 90 if len(ticks) * len(elements) > MOST_LEVEL else 0
+        axes.set_xticks(range(len(ticks)), [f"{name}\n{one}" for name, one in ticks], rotation=turned)
         axes.set_xlim(-0.6, len(ticks) - 0.4)
         axes.set_ylabel(f"mean valence of {element}")
         axes.grid(visible=True, axis="y")
