@@ -40,12 +40,12 @@ from oxytomo.slabs import slabs as rows_of
 from oxytomo.threads import parallel_kernel
 
 OnIteration = Callable[[int, int], None]
-INNER = 12
+INNER = 8
 """Initial number of dual iterations per proximal step; they start from the end of the last step.
 Inexact steps let the residual stall: after ``PATIENCE`` iterations that reduce it by less than a
 tenth, the number doubles, up to ``MOST_INNER``."""
 
-PATIENCE, MOST_INNER = 15, 96
+PATIENCE, MOST_INNER = 15, 64
 
 CONVERGED = 0.03
 """Default tolerance, in units of :func:`gradient_noise`: the conditions of the minimum are met to 3
