@@ -17,7 +17,7 @@ from oxytomo.arrays import Float64Array
 Number = TypeVar("Number", np.float32, np.float64)
 
 PAD = 12
-"""Pixels by which a frame is extended with its own edge before the spline is fitted, as in SciPy."""
+"""Pixels of its own edge by which a frame is extended before the fit of the spline, as in SciPy."""
 
 
 def read_at(frame: NDArray[Number], shift_px: Float64Array) -> NDArray[Number]:
