@@ -10,15 +10,17 @@ from typing import TypeVar
 import numpy as np
 import scipy.ndimage
 from numba import njit
+from numpy.typing import NDArray
 
-from oxytomo.arrays import Float64Array, FloatArray
+from oxytomo.arrays import Float64Array
+
+Number = TypeVar("Number", np.float32, np.float64)
 
 PAD = 12
-"""Width in px by which a frame is extended with its own edge before the fit, as in SciPy."""
-Frame = TypeVar("Frame", FloatArray, Float64Array)
+"""Pixels of its own edge by which a frame is extended before the fit of the spline, as in SciPy."""
 
 
-def read_at(frame: Frame, shift_px: Float64Array) -> Frame:
+def read_at(frame: NDArray[Number], shift_px: Float64Array) -> NDArray[Number]:
     """Return the frame read at ``r + shift``: content at +shift moves to its place.
 
     Parameters

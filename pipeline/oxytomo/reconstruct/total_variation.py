@@ -41,12 +41,12 @@ from oxytomo.slabs import slabs as rows_of
 from oxytomo.threads import parallel_kernel
 
 OnIteration = Callable[[int, int], None]
-INNER = 12
+INNER = 8
 """Initial number of dual iterations per proximal step; they start from the end of the last step.
 Inexact steps let the residual stall: after ``PATIENCE`` iterations that reduce it by less than a
 tenth, the number doubles, up to ``MOST_INNER``."""
 
-PATIENCE, MOST_INNER = 15, 96
+PATIENCE, MOST_INNER = 15, 64
 
 CONVERGED = 0.03
 """Default tolerance, in units of :func:`gradient_noise`: the conditions of the minimum are met to 3
@@ -86,10 +86,7 @@ class Reached:
 
 @dataclass(frozen=True)
 class TotalVariationResult:
-    """A solution, (n_z, n_y, n_x) float32 and 0 outside the support, and its convergence.
-
-    With the bound on the largest eigenvalue that the step follows from; of slabs, the largest.
-    """
+    """A solution, (n_z, n_y, n_x) and 0 outside the support, its convergence and eigenvalue."""
 
     volume: Field
     reached: Reached
@@ -133,7 +130,7 @@ def total_variation(
     cropped = geometry.cropped(rows, columns)
     parts = solver_slabs(slices, slice_bytes(cropped))
     volume = new_field(support.shape, np.float32)
-    found, eigenvalue = [], 0.0
+    found, largest = [], 0.0
     for i, (core, around) in enumerate(parts):
 
         def report(done: int, total: int, before: int = i) -> None:
@@ -158,8 +155,8 @@ def total_variation(
         thickness = core.stop - core.start
         volume[core, rows, columns] = one.volume[first : first + thickness]
         found.append((one.reached, thickness))
-        eigenvalue = max(eigenvalue, one.eigenvalue)
-    return TotalVariationResult(volume, together(found), eigenvalue)
+        largest = max(largest, one.eigenvalue)
+    return TotalVariationResult(volume, together(found), largest)
 
 
 def together(found: Sequence[tuple[Reached, int]]) -> Reached:
@@ -214,16 +211,14 @@ def minimize(
 ) -> TotalVariationResult:
     """Solve one slab as a whole.
 
-    As :func:`total_variation`, with the support's box as geometry and in memory. ``eigenvalue`` is
-    that of another solution with the same weights, support and geometry; found if None.
+    As :func:`total_variation`, with the support's box as geometry, in memory. The eigenvalue is
+    that of another solution with these weights, if known.
     """
     weight = sinogram_blocks(weights)
     data = sinogram_blocks(np.where(weights > 0, projections, 0))
     inside = to_blocks(support.astype(np.float32))
     taps = gaussian_taps(psf_px)
-    if eigenvalue is None:
-        eigenvalue = largest_eigenvalue(weight, inside, geometry, taps)
-    step = 1.0 / eigenvalue
+    step = 1.0 / (eigenvalue or largest_eigenvalue(weight, inside, geometry, taps))
     lines = np.asarray(inside.any(axis=-1))
     x = zero_blocks(inside.shape) if start is None else to_blocks(np.where(support, start, 0))
     previous, ahead = copy_of(x), copy_of(x)
@@ -232,9 +227,8 @@ def minimize(
     # Overwritten in every iteration: new arrays each time would cost as much as a projection.
     projected, blurred, point = (empty_blocks(like.shape) for like in (data, data, inside))
     n_inside = max(1, int(np.count_nonzero(support)))
-    momentum, missed, missed_before, done, inner = 1.0, np.inf, np.inf, 0, INNER
-    for i in range(iterations):
-        done = i + 1
+    momentum, missed, missed_before, inner, done = 1.0, np.inf, np.inf, INNER, 0
+    for done in range(1, iterations + 1):
         residual = blur(forward(ahead, geometry, lines=lines, out=projected), taps, out=blurred)
         _weigh_residual(residual, data, weight)
         adjoint(blur(residual, taps, out=projected), geometry, lines=lines, out=point)
@@ -257,7 +251,7 @@ def minimize(
             missed_before = missed
     residual = blur(forward(x, geometry, lines=lines, out=projected), taps, out=blurred)
     reached = Reached(done, missed, _misfit(residual, data, weight))
-    return TotalVariationResult(from_blocks(x, support.shape[0]), reached, eigenvalue)
+    return TotalVariationResult(from_blocks(x, support.shape[0]), reached, 1 / step)
 
 
 def _misfit(projected: FloatArray, data: FloatArray, weight: FloatArray) -> float:
