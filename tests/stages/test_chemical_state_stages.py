@@ -121,6 +121,27 @@ def test_products(finished: Path) -> None:
     assert "Valence of Ni" in text
 
 
+def test_fits_of_every_voxel_as_a_setting(finished: Path, tmp_path: Path) -> None:
+    """``method: voxels`` gives the same products from the same aligned series, and says so."""
+    path = changed(finished, tmp_path, method="voxels", uncertainty={"replicates": 2})
+    branch = Path("results") / "particle" / "stages" / "chemical_state"
+    (tmp_path / branch).mkdir(parents=True)
+    shutil.copytree(finished / branch / "align.zarr", tmp_path / branch / "align.zarr")
+    run_branch(path, "chemical_state", first="decompose_states")
+    own, other = (one / "results" / "particle" for one in (tmp_path, finished))
+    facts, rays = (
+        json.loads((one / "chemical_state.json").read_text())["elements"]["Ni"] for one in (own, other)
+    )
+    assert facts["model"]["method"] == "voxels"
+    assert rays["model"]["method"] == "rays"
+    assert facts["noise"] > 2 * rays["noise"]
+    assert facts["mean_valence"] == pytest.approx(rays["mean_valence"], abs=0.05)
+    images = [open_results(one).images["chemical_state"] for one in (own, other)]
+    assert [one.name for one in images[0].channels] == [one.name for one in images[1].channels]
+    write_report(own, tmp_path / "report.html")
+    assert "fits of every voxel" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
 def test_layers_of_napari(finished: Path) -> None:
     """The valence alone is shown, about its reference; names, units and colours say what is what."""
     layers = sample_layers(find_samples(finished / "results" / "particle"))

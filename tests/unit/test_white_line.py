@@ -4,11 +4,12 @@ import numpy as np
 import pytest
 
 from oxytomo.errors import InputError
+from oxytomo.oxidation.edges import default_windows
 from oxytomo.oxidation.white_line import FOUND, OUT_OF_RANGE, TOO_THICK, WEAK, white_line
-from oxytomo.simulate.energy_stack import model_references
+from oxytomo.simulate.energy_stack import EDGE_SPAN_EV, model_references
 
 WINDOWS = {"search": (850.0, 862.0), "pre_edge": (845.0, 851.0), "post_edge": (863.0, 869.6)}
-HOW = {"half_width_ev": 1.5, "order": 4, "weak_sigma": 5.0, "thick_od": 2.5}
+HOW = {"half_width_ev": 2.0, "order": 4, "weak_sigma": 5.0, "thick_od": 2.5}
 ENERGY = np.arange(848.0, 870.0, 0.5)
 
 
@@ -39,15 +40,31 @@ def test_position_does_not_depend_on_thickness(largest: float, rng: np.random.Ge
         assert np.median(found.error_ev) == pytest.approx(off.std(), rel=0.15)
 
 
-def test_spectra_of_an_oxide() -> None:
-    """On model spectra with shoulders the maximum is found to a tenth of the step of the energies."""
-    for spectrum in model_references("Ni").values():
-        fine = np.arange(852.0, 860.0, 0.005)
-        true = fine[np.argmax(np.interp(fine, spectrum.energy_ev, spectrum.absorption))]
-        mu = np.interp(ENERGY, spectrum.energy_ev, spectrum.absorption)
-        value = (1.2 * mu / mu.max()).astype(np.float32)[:, None]
-        found = white_line(value, np.full_like(value, 1e-6), ENERGY, **WINDOWS, **HOW)
-        assert float(found.position_ev[0]) == pytest.approx(true, abs=0.07)
+@pytest.mark.parametrize("element", ["Mn", "Co", "Ni"])
+def test_spectra_of_an_oxide(element: str, rng: np.random.Generator) -> None:
+    """Model spectra with multiplets, 10⁴ photons, steps of 0.5 eV: rms of 0.05 eV over valences and places.
+
+    The width of the window was chosen on Ni.
+    """
+    spectra, span = model_references(element), EDGE_SPAN_EV[element]
+    windows = default_windows(element, np.array(span))
+    search = (windows.edge_ev, windows.edge_ev + 8.0)
+    where = {"search": search, "pre_edge": windows.pre_edge, "post_edge": windows.post_edge}
+    fine = np.arange(span[0], span[1], 0.005)
+    square, bias = [], []
+    for spectrum in spectra.values():
+        mu = np.interp(fine, spectrum.energy_ev, spectrum.absorption)
+        for start in (0.0, 0.17, 0.34):
+            energy = np.arange(span[0] + start, span[1], 0.5)
+            value, variance = counted(1.2 * np.interp(energy, fine, mu) / mu.max(), 100, rng)
+            found = white_line(value, variance, energy, **where, **HOW)
+            off = found.position_ev - fine[np.argmax(mu)]
+            square.append(np.nanmean(off**2))
+            bias.append(np.nanmean(off))
+            assert np.isfinite(off).mean() > 0.99
+    assert np.sqrt(np.mean(square)) < 0.05
+    # Shoulders of the middle valence draw the polynomial; this holds for every valence and place.
+    assert np.abs(bias).max() < 0.07
 
 
 def test_half_step_of_a_ramp() -> None:

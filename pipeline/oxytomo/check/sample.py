@@ -11,7 +11,7 @@ import numpy as np
 
 from oxytomo.arrays import Float64Array
 from oxytomo.check.ahead import walked_ahead
-from oxytomo.check.mechanics import check_mechanics
+from oxytomo.check.derived import check_derived, works_on_results
 from oxytomo.check.places import place_of
 from oxytomo.check.plausible import require_files, require_plausible, shadowed_flats
 from oxytomo.check.series import (
@@ -29,7 +29,7 @@ from oxytomo.check.series import (
     shared_files,
     with_values,
 )
-from oxytomo.check.states import state_problems
+from oxytomo.check.states import joint_problems, state_problems
 from oxytomo.check.structure import mask_problems, scan_problems, volume_facts
 from oxytomo.check.tilts import (
     check_tilts,
@@ -122,14 +122,6 @@ def check_project(
     return ProjectCheck(tuple(problems), tuple(warnings), tuple(branches))
 
 
-def require_valid(project: ProjectConfig, only: Collection[str] | None = None) -> tuple[str, ...]:
-    """Raise the first problem of a project, or return the warnings. Flat frames are not read."""
-    checked = check_project(project, read_flats=False, only=only)
-    for problem in checked.problems:
-        raise problem
-    return checked.warnings
-
-
 def _check_branch(
     project: ProjectConfig, sample: str, branch: Branch, *, read_flats: bool
 ) -> tuple[BranchCheck, list[PipelineError], list[str]]:
@@ -137,8 +129,8 @@ def _check_branch(
     config = branch_config(project, sample, branch)
     if isinstance(config, OxidationConfig | ScatteringConfig):
         return _check_spectral(config, sample, branch)
-    if isinstance(config, MechanicsConfig):
-        wrong, needs = check_mechanics(project, sample, config, look=read_flats)
+    if isinstance(config, MechanicsConfig | ChemicalStateConfig) and works_on_results(config):
+        wrong, needs = check_derived(project, sample, config, look=read_flats)
         return BranchCheck(sample, branch, {}, needs), wrong, []
     problems: list[PipelineError] = []
     warnings: list[str] = []
@@ -378,6 +370,8 @@ def _edge_problems(
                 f"{where} ({problem.subject})", expected=problem.expected, got=problem.got, fix=problem.fix
             )
     energies = np.array([fact.energy_ev for fact in facts.values()])
+    if isinstance(config, CompositionConfig) and config.references:
+        yield from joint_problems(config, facts)
     yield from _caught(
         lambda: attenuation_per_um(
             config.formula or {},

@@ -6,8 +6,9 @@ import numpy as np
 
 from oxytomo.check.plausible import require_files
 from oxytomo.check.series import SeriesFacts
-from oxytomo.config import ChemicalStateConfig, DecomposeStatesStage
+from oxytomo.config import ChemicalStateConfig, CompositionConfig
 from oxytomo.config.plan import reference_files
+from oxytomo.config.stage_settings import DecomposeStatesStage
 from oxytomo.errors import InputError, PipelineError
 
 SAME_ENERGY_EV = 0.01
@@ -35,6 +36,30 @@ def state_problems(
             yield error
 
 
+def joint_problems(config: CompositionConfig, facts: Mapping[str, SeriesFacts]) -> Iterator[PipelineError]:
+    """Yield what is wrong with the energies and references of elements of a composition."""
+    # Imported late, as below.
+    from oxytomo.chemical_state.joint import measured_edges
+    from oxytomo.io.references import read_references
+
+    place = next(iter(facts.values())).place.partition(".edges.")[0]
+    for element in config.references:
+        own = {name: fact for name, fact in facts.items() if name.startswith(f"{element}_")}
+        yield from _same_energies(own)
+        try:
+            require_files(f"{place}.references.{element}", reference_files(config, element))
+            measured_edges(
+                list(facts),
+                np.array([fact.energy_ev for fact in facts.values()]),
+                {element: read_references(config.spectra_of(element))},
+                config.formula or {},
+                density_g_cm3=config.density_g_cm3,
+                normalized=config.references_normalized,
+            )
+        except PipelineError as error:
+            yield error
+
+
 def _same_energies(facts: Mapping[str, SeriesFacts]) -> Iterator[PipelineError]:
     seen: list[SeriesFacts] = []
     for fact in facts.values():
@@ -58,6 +83,7 @@ def _check_spectra(config: ChemicalStateConfig, element: str, energies: list[flo
     require_files(f"{place}.references.{element}", reference_files(config, element))
     settings = DecomposeStatesStage(
         **dict(config.decompose),
+        method=config.method,
         element=element,
         series=config.names_of(element),
         references=config.spectra_of(element),

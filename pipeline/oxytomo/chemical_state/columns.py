@@ -59,6 +59,10 @@ class StateColumns(ColumnDensities):
         found[0], found[-1] = low * oxygen - share, (1 - low) * oxygen + share
         return found
 
+    def total_of(self, oxygen: FloatArray, metal: FloatArray) -> FloatArray:
+        """Return the density of the element."""
+        return oxygen
+
 
 def mean_valence(data: StateColumns) -> float:
     """Mean valence of the whole particle, from the sums over all valid rays.

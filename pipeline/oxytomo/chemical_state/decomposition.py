@@ -8,6 +8,7 @@ import numpy as np
 
 from oxytomo.arrays import Field, Float64Array, FloatArray
 from oxytomo.chemical_state.spectra import ComponentSpectra, SpectraOptions, component_spectra
+from oxytomo.chemical_state.voxel_fits import equal_weights
 from oxytomo.composition.decomposition import Solved, decompose_with_priors, pair_index
 from oxytomo.errors import InputError
 from oxytomo.oxidation.spectra import Reference
@@ -73,16 +74,19 @@ def decompose_states(
     references: Sequence[Reference],
     options: SpectraOptions,
     *,
+    method: str,
     energy_offset_ev: float | str,
     progress: Callable[[int, int], None],
 ) -> StateAmounts:
-    """Solve every ray for the components by weighted least squares over all energies.
+    """Solve every ray for the components by least squares over all energies.
 
     Parameters
     ----------
     series : the optical densities
     references : reference spectra by increasing valence
     options : how these become spectra
+    method : ``rays``, energies weighted by their inverse variance; ``voxels``, with equal weights,
+        which is the same as a fit of every voxel (:mod:`oxytomo.chemical_state.voxel_fits`)
     energy_offset_ev : number to add to the recorded energies, or ``fit`` for the best one
 
     Raises
@@ -104,8 +108,13 @@ def decompose_states(
     own = [row for row, (_, j) in enumerate(pairs) if j < n]
     for start in range(0, n_tilt, TILTS_AT_ONCE):
         part = slice(start, min(start + TILTS_AT_ONCE, n_tilt))
-        found = _solved(np.asarray(series.value[:, part]), np.asarray(series.variance[:, part]), matrix)
-        areal[:, part], covariance[:, part] = found.areal[:n], found.covariance[own]
+        value, variance = np.asarray(series.value[:, part]), np.asarray(series.variance[:, part])
+        if method == "voxels":
+            amounts, errors = equal_weights(value, variance, matrix)
+        else:
+            found = _solved(value, variance, matrix)
+            amounts, errors = found.areal, found.covariance
+        areal[:, part], covariance[:, part] = amounts[:n], errors[own]
         progress(part.stop, n_tilt)
     record = {
         **scale,
@@ -114,6 +123,7 @@ def decompose_states(
         "condition_number": spectra.condition,
         "background": "free" if spectra.free else "tied",
         "jump_per_um": float(jump),
+        "method": method,
         "relative_density": spectra.jump_per_um is None,
         "energies_ev": spectra.energy_ev.tolist(),
         "valences": spectra.valences.tolist(),

@@ -16,11 +16,9 @@ from oxytomo.slabs import Box, Field, in_parts
 if TYPE_CHECKING:
     import pandas as pd
 
-SIGMA_SCALE: Final = 1.7
-"""Factor between the errors of the valence and the scatter of its replicates, in and around domains
-of simulated particles (``benchmarks/chemical_state.py``)."""
-SIGMA_FLOOR: Final = 0.005
-"""Smallest standard error of a valence."""
+MEAN_SCALE: Final = 1.7
+"""Factor between the error of a mean valence and the scatter of the means of its replicates, which
+scatter less than a regularised estimate does around the truth."""
 NORMAL_95: Final = 1.96
 
 CLASS_NAMES: Mapping[str, str] = {"target": "reference", "oxygen_poor": "high", "oxygen_rich": "low"}
@@ -154,7 +152,7 @@ def _means(of: StateParticle) -> dict[str, Any]:
     each = np.array([_mean(one, of.particle, 1) for one in of.replicates], np.float64)
     error = None
     if each.size > 1:
-        error = SIGMA_SCALE * float(np.hypot(np.std(each, ddof=1), each.mean() - mean))
+        error = MEAN_SCALE * float(np.hypot(np.std(each, ddof=1), each.mean() - mean))
     return {
         "mean_valence": of.reference_valence + mean,
         "standard_error": error,

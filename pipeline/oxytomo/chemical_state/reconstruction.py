@@ -7,6 +7,7 @@ import numpy as np
 
 from oxytomo.arrays import BoolArray, FloatArray
 from oxytomo.chemical_state.columns import StateColumns, mean_valence
+from oxytomo.chemical_state.voxel_fits import clipped, reconstruct_voxels
 from oxytomo.composition.deviation import reconstruct_deviation
 from oxytomo.composition.deviation_problems import DeviationSolver
 from oxytomo.composition.progress import OnProgress
@@ -44,17 +45,20 @@ class ChemicalState:
 def reconstruct_state(
     data: StateColumns,
     *,
-    solver: DeviationSolver,
+    solver: DeviationSolver | None,
     reference: float | None,
+    threads: int = 1,
     on_progress: OnProgress | None = None,
 ) -> ChemicalState:
-    """Reconstruct the density of an element and its valence, with the deviation as the unknown.
+    """Reconstruct the density of an element and its valence.
 
     Parameters
     ----------
     data : component sinograms; its own reference valence is not used
-    solver : settings
+    solver : settings of the reconstruction with the deviation as the unknown; None for fits of
+        every voxel (:mod:`oxytomo.chemical_state.voxel_fits`)
     reference : valence that deviations refer to; None for the particle's own mode
+    threads : for the back-projection of the fits of voxels
     on_progress : called with (iterations done, iterations in all)
     """
     mean = mean_valence(data)
@@ -66,15 +70,21 @@ def reconstruct_state(
             fix="check the energies of the series and the references",
         )
     start = replace(data, reference_valence=mean if reference is None else reference)
-    solved = reconstruct_deviation(
-        start,
-        solver=solver,
-        reference_tm_o=None if reference is None else 1.0,
-        start=None,
-        with_metals=len(data.valences) > TWO,
-        on_progress=on_progress,
-    )
+    ratio = None if reference is None else 1.0
+    if solver is None:
+        solved = reconstruct_voxels(start, reference=ratio, threads=threads, on_progress=on_progress)
+    else:
+        solved = reconstruct_deviation(
+            start,
+            solver=solver,
+            reference_tm_o=ratio,
+            start=None,
+            with_metals=len(data.valences) > TWO,
+            on_progress=on_progress,
+        )
     result, valence = _in_valences(solved, start.reference_valence)
+    if solver is None:
+        result = replace(result, deviation=clipped(result.deviation, data, valence))
     return ChemicalState(result, _components(result, data, valence), valence)
 
 
@@ -94,11 +104,11 @@ def _in_valences(solved: Composition, base: float) -> tuple[Composition, float]:
 def _components(result: Composition, data: StateColumns, reference: float) -> Field:
     """Return the density of each component.
 
-    Two follow from density and valence. More are solved for one by one.
+    Two follow from density and valence, unless all were solved for one by one.
     """
     n = len(data.valences)
     found = new_field((n, *result.total.shape), np.float32)
-    if n > TWO:
+    if result.elements.shape[0] > n:
         for k in range(n):
             fill(plane(found, k), np.asarray, plane(result.elements, 1 + k))
         return found

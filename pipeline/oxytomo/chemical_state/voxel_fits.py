@@ -1,53 +1,77 @@
-"""The common way, for comparison: reconstruct every energy, then fit the spectrum of each voxel."""
+"""The common way, for comparison: reconstruct every energy, then fit the spectrum of each voxel.
+
+Filtered back-projection and a fit with equal weights of the energies are both linear, and one acts
+on places and the other on energies. Their order does not change the result. Here the fit comes
+first, so that only the components are back-projected, not every energy. Then the valence of a voxel
+is ``Σ v_c ρ_c / Σ ρ_c``, clipped to the range of the references, as fits with fractions from 0 to 1
+do. Noise, the missing wedge and the rims of the particle enter the spectrum of every voxel.
+"""
+
+from dataclasses import replace
+from typing import Final
 
 import numpy as np
 
-from oxytomo.arrays import BoolArray, Field, Float64Array, FloatArray
-from oxytomo.reconstruct.fbp import filtered_backprojection
-from oxytomo.reconstruct.geometry import TiltGeometry
-from oxytomo.units import NM_PER_UM
+from oxytomo.arrays import Field, Float64Array, FloatArray
+from oxytomo.chemical_state.columns import StateColumns
+from oxytomo.composition.decomposition import pair_index
+from oxytomo.composition.progress import OnProgress
+from oxytomo.composition.ratio import RatioSolver, reconstruct_ratio
+from oxytomo.composition.result import Composition
+from oxytomo.slabs import fill, new_field, plane
+
+PLAIN: Final = RatioSolver(algorithm="fbp", backend="oxytomo", iterations=1, smoothing_px=0.0)
+"""Filtered back-projection without smoothing."""
 
 
-def valence_by_voxel_fits(
-    value: Field,
-    tilt_deg: Float64Array,
-    matrix: Float64Array,
-    valences: Float64Array,
-    particle: BoolArray,
-    *,
-    pixel_nm: float,
-) -> FloatArray:
-    """Reconstruct each energy by filtered back-projection and fit the components voxel by voxel.
-
-    Least squares with equal weights of the energies, ``V = Σ v_c f_c`` with fractions clipped to 0
-    to 1, as common programs for three-dimensional XANES do. Noise, the missing wedge and the rims
-    of the particle enter every spectrum.
+def equal_weights(
+    value: FloatArray, variance: FloatArray, matrix: Float64Array
+) -> tuple[FloatArray, FloatArray]:
+    """Fit components with the same weight of all energies.
 
     Parameters
     ----------
-    value : (n_energy, n_tilt, n_z, n_s) aligned optical densities, NaN where invalid
-    tilt_deg : (n_tilt,)
-    matrix : (n_energy, n_column) 1/µm, components first
-    valences : (n_component,)
-    particle : (n_z, n_y, n_x)
-    pixel_nm : edge of a pixel, nm
+    value, variance : (n_energy, …) optical density; NaN and inf where invalid
+    matrix : (n_energy, n_column) 1/µm
 
     Returns
     -------
-    (n_z, n_y, n_x) float32, NaN outside the particle and where the density is not positive
+    areal : (n_column, …) µm, NaN where an energy is invalid
+    covariance : (n_pair, …) µm², inf there
     """
-    geometry = TiltGeometry.square(tilt_deg, value.shape[-1])
-    per_um = np.float32(NM_PER_UM / pixel_nm)
-    inverse = np.linalg.pinv(matrix)[: valences.size]
-    components = np.zeros((valences.size, *particle.shape), np.float32)
-    for energy in range(value.shape[0]):
-        frames = np.asarray(value[energy])
-        volume = filtered_backprojection(np.where(np.isfinite(frames), frames, 0), geometry) * per_um
-        for k in range(valences.size):
-            components[k] += np.float32(inverse[k, energy]) * volume
-    total = components.sum(axis=0)
-    known = particle & (total > 0)
-    weighted = np.tensordot(valences.astype(np.float32), components, axes=1)
-    valence = np.full(particle.shape, np.nan, np.float32)
-    valence[known] = np.clip(weighted[known] / total[known], valences[0], valences[-1])
-    return valence
+    inverse = np.linalg.pinv(matrix)
+    n = len(inverse)
+    known = (np.isfinite(value) & np.isfinite(variance)).all(axis=0)
+    areal = np.tensordot(inverse, np.where(known, value, 0), axes=1).astype(np.float32)
+    areal[:, ~known] = np.nan
+    noise = np.where(known, variance, 0)
+    products = np.stack([inverse[i] * inverse[j] for i, j in pair_index(n)])
+    covariance = np.tensordot(products, noise, axes=1).astype(np.float32)
+    covariance[:, ~known] = np.inf
+    return areal, covariance
+
+
+def reconstruct_voxels(
+    data: StateColumns, *, reference: float | None, threads: int, on_progress: OnProgress | None
+) -> Composition:
+    """Back-project the components and divide: density, deviation from a reference, particle.
+
+    ``elements`` of the result are the density and then the components. A ``reference`` of None is
+    the particle's own mode. The deviation is not clipped yet.
+    """
+    result = reconstruct_ratio(
+        data, solver=PLAIN, reference_tm_o=reference, threads=threads, on_progress=on_progress
+    )
+    elements = new_field((1 + len(data.valences), *result.total.shape), np.float32)
+    fill(plane(elements, 0), np.asarray, result.total)
+    for k in range(len(data.valences)):
+        fill(plane(elements, 1 + k), np.asarray, plane(result.elements, k))
+    return replace(result, elements=elements)
+
+
+def clipped(deviation: Field, data: StateColumns, reference_valence: float) -> Field:
+    """Return deviations of valences within the range of the references; NaN stays."""
+    low, high = (np.float32(one - reference_valence) for one in (data.valences[0], data.valences[-1]))
+    found = new_field(deviation.shape, np.float32)
+    fill(found, lambda part: np.clip(part, low, high), deviation)
+    return found

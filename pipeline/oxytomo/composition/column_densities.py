@@ -59,6 +59,10 @@ class ColumnDensities:
         """Return the elements, (n_element, …), of which these are the combinations O and TM."""
         return np.stack([oxygen] + [metal] * (len(self.atoms) - 1))
 
+    def total_of(self, oxygen: FloatArray, metal: FloatArray) -> FloatArray:
+        """Return the density that shows the particle, from O and TM."""
+        return 0.5 * (metal + oxygen)
+
     @property
     def geometry(self) -> TiltGeometry:
         """The usual geometry: slices as wide as the detector."""

@@ -75,12 +75,13 @@ def _smooth(volume: Field, into: Field, width_px: float) -> None:
 
 def _divided(data: ColumnDensities, elements: Field, reference_tm_o: float | None) -> Composition:
     """Divide TM by O, relative to a reference or to the particle's own mode."""
-    oxygen, shape = plane(elements, 0), elements.shape[1:]
+    shape = elements.shape[1:]
     each = [plane(elements, k) for k in range(elements.shape[0])]
-    metal, total, ratio, difference, deviation = (new_field(shape, np.float32) for _ in range(5))
-    shares = data.metal.astype(np.float32)
-    fill(metal, lambda *parts: np.tensordot(shares, np.stack(parts), axes=1), *each)
-    fill(total, lambda m, o: 0.5 * (m + o), metal, oxygen)
+    oxygen, metal, total, ratio, difference, deviation = (new_field(shape, np.float32) for _ in range(6))
+    for combined, coefficients in ((oxygen, data.oxygen), (metal, data.metal)):
+        shares = coefficients.astype(np.float32)
+        fill(combined, lambda *parts, of=shares: np.tensordot(of, np.stack(parts), axes=1), *each)
+    fill(total, data.total_of, oxygen, metal)
     particle = particle_mask(total)
 
     def quotient(m: FloatArray, o: FloatArray) -> FloatArray:

@@ -18,14 +18,22 @@ from oxytomo.config.oxidation import (
 from oxytomo.config.ranges import DENSITY_G_CM3, WEIGHT
 from oxytomo.config.settings import (
     AlignSettings,
-    Energy,
     ExportSettings,
     NormalizeSettings,
     UncertaintySettings,
 )
+from oxytomo.config.shared import (
+    POST_EDGE_EV,
+    REFERENCES_NORMALIZED,
+    ConfidenceSettings,
+    ShellSettings,
+    SolverSettings,
+    require_rising,
+)
 from oxytomo.config.source import ReferenceSource, Source
 
 MOST_ENERGIES = 400
+Method = Literal["rays", "voxels"]
 Valence = Annotated[float, Field(ge=-4.0, le=8.0)]
 
 
@@ -68,15 +76,8 @@ class DecomposeStatesSettings(Settings):
     pre_edge_ev: EnergyWindow | None = setting(
         None, "energy range below the edge; empty: below the tabulated edge", unit="eV"
     )
-    post_edge_ev: EnergyWindow | None = setting(
-        None,
-        "energy range above all white lines, where the references are scaled to 1; empty: from the "
-        "tabulated edges",
-        unit="eV",
-    )
-    references_normalized: bool = setting(
-        False, "the references already have a pre-edge of 0 and an edge jump of 1"
-    )
+    post_edge_ev: EnergyWindow | None = POST_EDGE_EV
+    references_normalized: bool = REFERENCES_NORMALIZED
     max_condition: float = setting(
         100.0,
         "largest accepted condition number of the spectra together with the background",
@@ -88,30 +89,13 @@ class DecomposeStatesSettings(Settings):
     @model_validator(mode="after")
     def _windows_rise(self) -> "DecomposeStatesSettings":
         """Require windows of finite width."""
-        for name in ("pre_edge_ev", "post_edge_ev"):
-            window: tuple[Energy, Energy] | None = getattr(self, name)
-            if window is not None and not window[0] < window[1]:
-                raise rejected("[low, high] with low < high", str(list(window)), "correct it", key=name)
+        require_rising(self, "pre_edge_ev", "post_edge_ev")
         return self
 
 
-class ReconstructStatesSettings(Settings):
+class ReconstructStatesSettings(SolverSettings):
     """Reconstruction of the density of an element, and of the deviation of its valence."""
 
-    iterations: int = setting(
-        200,
-        "largest number of iterations for the deviation; stops earlier on convergence",
-        unit="iterations",
-        ge=1,
-        le=5000,
-    )
-    tv_weight: float | None = setting(
-        None,
-        "deviation: weight of the total variation; empty: chosen from the noise",
-        ge=0.0,
-        le=WEIGHT,
-        expert=True,
-    )
     l1_weight: float = setting(
         0.0,
         "weight of a sparsity term of the deviation, which draws the valence to the reference",
@@ -119,32 +103,9 @@ class ReconstructStatesSettings(Settings):
         le=WEIGHT,
         expert=True,
     )
-    element_iterations: int = setting(
-        60,
-        "largest number of iterations for the density",
-        unit="iterations",
-        ge=1,
-        le=5000,
-        expert=True,
-    )
-    element_tv_weight: float | None = setting(
-        None,
-        "density: weight of the total variation; empty: chosen from the noise",
-        ge=0.0,
-        le=WEIGHT,
-        expert=True,
-    )
-    psf_px: float = setting(
-        0.8,
-        "standard deviation of the point spread function on the detector, included in the model; 0: "
-        "not included",
-        unit="px",
-        ge=0.0,
-        le=5.0,
-    )
 
 
-class MeasureStatesSettings(Settings):
+class MeasureStatesSettings(ShellSettings, ConfidenceSettings):
     """Classes, shells and domains of the valence."""
 
     threshold: float = setting(
@@ -153,27 +114,63 @@ class MeasureStatesSettings(Settings):
         gt=0.0,
         le=8.0,
     )
-    confidence: float = setting(
-        0.95,
-        "required probability that a voxel is on its side of the threshold; otherwise it is undecided",
-        unit="fraction",
-        gt=0.5,
-        lt=1.0,
-    )
-    shells: int = setting(5, "number of shells of equal volume from rim to centre", ge=1, le=100)
-    min_domain_voxels: int = setting(
-        8, "domains smaller than this are not listed", unit="voxels", ge=1, le=10**9
-    )
+
+
+OWN_OF_COMPOSITION = ("references", "formula", "density_g_cm3", "normalize", "align", "decompose")
+"""Settings that the composition branch has, where the series are its own."""
+
+
+def with_composition_references(data: Any) -> Any:
+    """Return a sample whose chemical-state branch has the references of its composition branch.
+
+    This is for ``series: composition``. Settings that the composition branch has are refused.
+    """
+    state = data.get("chemical_state") if isinstance(data, Mapping) else None
+    if not isinstance(state, Mapping) or state.get("series") != "composition":
+        return data
+    composition = data.get("composition")
+    made = getattr(composition, "references", None)  # of a model that was made before
+    given = composition.get("references") if isinstance(composition, Mapping) else made
+    several = {
+        element: spectra
+        for element, spectra in (given.items() if isinstance(given, Mapping) else ())
+        if isinstance(spectra, Mapping) and len(spectra) > 1
+    }
+    if not several:
+        got = "no composition branch" if composition is None else "none"
+        fix = 'give composition: {references: {Ni: {"2": …, "4": …}}}, or series of this branch'
+        wanted = "references of two valences or more of an element in the composition branch"
+        raise rejected(wanted, got, fix, key="chemical_state.series")
+    for name in OWN_OF_COMPOSITION:
+        # A configuration that a run has written holds all settings, also those at their defaults.
+        own = several if name == "references" else _default(name)
+        if name in state and state[name] != own:
+            fix = "remove it here: the composition branch has it"
+            raise rejected("nothing beside 'series: composition'", name, fix, key=f"chemical_state.{name}")
+    return {**data, "chemical_state": {**state, "references": several}}
+
+
+def _default(name: str) -> Any:
+    """Return the default of a setting as plain values."""
+    default = ChemicalStateConfig.model_fields[name].default
+    return default.model_dump(mode="json") if isinstance(default, Settings) else default
 
 
 class ChemicalStateConfig(Settings):
     """Valence of elements in three dimensions, from tilt series at several energies of an edge."""
 
-    series: dict[str, SeriesOfEnergies] = setting(
-        ..., "for each element, a tilt series per energy, or one file with 'energies_ev'", min_length=1
+    series: dict[str, SeriesOfEnergies] | Literal["composition"] = setting(
+        ...,
+        "for each element, a tilt series per energy, or one file with 'energies_ev'; composition: "
+        "the valences come from the solution of the composition branch, with its series and references",
     )
     references: dict[str, dict[str, Spectra]] = setting(
         ..., "for each element, the reference spectra by valence"
+    )
+    method: Method = setting(
+        "rays",
+        "rays: fit the spectrum of every ray, then reconstruct density and deviation of the valence; "
+        "voxels: reconstruct every energy, then fit every voxel, for comparison",
     )
     formula: Formula | None = setting(
         None,
@@ -217,6 +214,11 @@ class ChemicalStateConfig(Settings):
     @model_validator(mode="after")
     def _complete(self) -> "ChemicalStateConfig":
         """Require references and two energies of every element, and a formula that contains it."""
+        if not isinstance(self.series, dict):
+            self._check_named()
+            return self
+        if not self.series:
+            raise rejected("the series of one element or more", "none", "give them", key="series")
         for element in self.measured:
             require_references(self.references.get(element) or {}, element)
             if len(self.series[element]) < 2:
@@ -241,32 +243,48 @@ class ChemicalStateConfig(Settings):
                 "set it, or give one file per energy",
                 key="normalize.air_rescale",
             )
+        self._check_named()
+        return self
+
+    def _check_named(self) -> None:
+        """Refuse references and reference valences of elements that are not measured."""
         named = self.reference if isinstance(self.reference, dict) else {}
         for key, elements in (("references", self.references), ("reference", named)):
-            extra = [element for element in elements if element not in self.series]
+            extra = [element for element in elements if element not in self.measured]
             if extra:
                 raise rejected(
                     f"elements with series ({', '.join(self.measured)})", extra[0], "correct it", key=key
                 )
-        return self
+
+    @property
+    def joint(self) -> bool:
+        """Whether the valences come from the solution of the composition branch."""
+        return not isinstance(self.series, dict)
 
     @property
     def measured(self) -> tuple[str, ...]:
         """Measured elements: O first, then by atomic number."""
-        return ordered(self.series)
+        return ordered(self.series if isinstance(self.series, dict) else self.references)
 
     @property
     def sources(self) -> dict[str, Source]:
         """Tilt series by name, ``Ni_1``, ``Ni_2`` … in the given order."""
         return {
             f"{element}_{number}": source
-            for element in self.measured
-            for number, source in enumerate(self.series[element], start=1)
+            for element, series in self._series.items()
+            for number, source in enumerate(series, start=1)
         }
+
+    @property
+    def _series(self) -> dict[str, tuple[Source, ...]]:
+        """Series by element in the usual order; none if they are those of another branch."""
+        given = self.series if isinstance(self.series, dict) else {}
+        return {element: given[element] for element in self.measured if element in given}
 
     def names_of(self, element: str) -> tuple[str, ...]:
         """Return the names of the series of one element."""
-        return tuple(f"{element}_{number}" for number in range(1, 1 + len(self.series[element])))
+        count = len(self._series.get(element, ()))
+        return tuple(f"{element}_{number}" for number in range(1, 1 + count))
 
     def reference_of(self, element: str) -> float | None:
         """Return the reference valence of one element, None for the mode of the particle."""

@@ -2,10 +2,21 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from oxytomo.config.base import Settings, below_configuration, rejected, setting
-from oxytomo.config.ranges import COUNT, EDGE_PX, ENERGY_EV, WEIGHT
+from oxytomo.config.base import FilePath, Settings, rejected, setting
+from oxytomo.config.ranges import EDGE_PX, ENERGY_EV, WEIGHT
+from oxytomo.config.shared import (
+    COMPLEX_SIGMA_OD,
+    HOT_PIXEL_SIGMA,
+    MAX_SHIFT_PX,
+    OPAQUE_TRANSMISSION,
+    SATURATION_COUNTS,
+    TV,
+    ConfidenceSettings,
+    ShellSettings,
+    SolverSettings,
+)
 
 Backend = Literal["oxytomo", "astra", "tomopy"]
 Algorithm = Literal["fbp", "sirt", "tv"]
@@ -27,7 +38,6 @@ class PristineReference(Settings):
 
 
 _BACKEND = "which package reconstructs; astra and tomopy are optional packages"
-_TV = "weight of the total variation; empty: chosen from the noise"
 
 
 class NormalizeSettings(Settings):
@@ -44,49 +54,20 @@ class NormalizeSettings(Settings):
         "auto",
         "correct a shift of the illumination between flats and frames if the air around the sample shows one",
     )
-    opaque_transmission: float = setting(
-        0.005,
-        "rays with a lower transmission are marked invalid",
-        unit="fraction",
-        ge=0.0,
-        lt=1.0,
-        expert=True,
-    )
-    hot_pixel_sigma: float = setting(
-        8.0,
-        "pixels that differ by more than this from their neighbours are marked invalid",
-        unit="sigma",
-        gt=0.0,
-        le=1000.0,
-        expert=True,
-    )
+    opaque_transmission: float = OPAQUE_TRANSMISSION
+    hot_pixel_sigma: float = HOT_PIXEL_SIGMA
     stripe_removal: Literal["none", "sorting", "filtering", "fitting"] = setting(
         "none",
         "remove stripes from the sinograms (needs the package algotom); this changes ratios, and "
         "the change is measured",
     )
-    saturation_counts: float | None = setting(
-        None,
-        "counts at which the detector saturates; empty: the largest value of the data type",
-        unit="counts",
-        gt=0.0,
-        le=COUNT,
-        expert=True,
-    )
+    saturation_counts: float | None = SATURATION_COUNTS
     air: tuple[Pixels, Pixels, Pixels, Pixels] | None = setting(
         None,
         "region without sample as first row, last row, first column, last column; empty: found in each frame",
         unit="px",
     )
-    complex_sigma_od: float | None = setting(
-        None,
-        "complex images: standard deviation of the optical density where there is no sample; empty: "
-        "measured in the region without sample",
-        unit="OD",
-        gt=0.0,
-        le=10.0,
-        expert=True,
-    )
+    complex_sigma_od: float | None = COMPLEX_SIGMA_OD
 
 
 class AlignSettings(Settings):
@@ -98,7 +79,7 @@ class AlignSettings(Settings):
         "register the energies to each other; empty: yes for edges, no for element maps, which "
         "are recorded simultaneously",
     )
-    shifts: str | None = setting(
+    shifts: FilePath | None = setting(
         None,
         "alignment.csv with the shifts to use, for example from an earlier run, edited by hand, or "
         "from another sample",
@@ -114,7 +95,7 @@ class AlignSettings(Settings):
         "what to do with frames whose misfit is more than four times that of their neighbours; they "
         "are always listed",
     )
-    max_shift_px: float = setting(30.0, "largest shift to search for", unit="px", ge=1.0, le=500.0)
+    max_shift_px: float = MAX_SHIFT_PX
     iterations: int = setting(
         8, "largest number of rounds of projection matching", unit="rounds", ge=0, le=200, expert=True
     )
@@ -135,12 +116,6 @@ class AlignSettings(Settings):
         "estimated correction, or none",
     )
 
-    @field_validator("shifts")
-    @classmethod
-    def _below_the_configuration(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """Resolve the path relative to the folder of the configuration file."""
-        return None if value is None else below_configuration(value, info)
-
 
 class ComponentSettings(Settings):
     """Another substance in the beam."""
@@ -152,17 +127,11 @@ class ComponentSettings(Settings):
     density_g_cm3: float | None = setting(
         None, "mass density; empty for a known substance", unit="g/cm³", ge=0.01, le=25.0
     )
-    spectrum: str | None = setting(
+    spectrum: FilePath | None = setting(
         None,
         "file with a measured absorption spectrum of the substance (energy, absorption) instead of a "
         "formula; relative to this file",
     )
-
-    @field_validator("spectrum")
-    @classmethod
-    def _below_the_configuration(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """Resolve the path relative to the folder of the configuration file."""
-        return None if value is None else below_configuration(value, info)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:
@@ -225,41 +194,21 @@ class DecomposeSettings(Settings):
     )
 
 
-class DeviationSettings(Settings):
-    """Reconstruct the TM/O deviation itself, with total variation and sparsity."""
+class _DeviationMethod(Settings):
+    """The key that selects the method comes first."""
 
     method: Literal["deviation"] = setting("deviation", "reconstruct the TM/O deviation directly")
-    iterations: int = setting(
-        200,
-        "largest number of iterations for the deviation; stops earlier on convergence",
-        unit="iterations",
-        ge=1,
-        le=5000,
-    )
-    tv_weight: float | None = setting(None, f"deviation: {_TV}", ge=0.0, le=WEIGHT, expert=True)
+
+
+class DeviationSettings(SolverSettings, _DeviationMethod):
+    """Reconstruct the TM/O deviation itself, with total variation and sparsity."""
+
     l1_weight: float | None = setting(
         None,
         "weight of the sparsity term of the deviation; empty: chosen from the noise",
         ge=0.0,
         le=WEIGHT,
         expert=True,
-    )
-    element_iterations: int = setting(
-        60,
-        "largest number of iterations for each element",
-        unit="iterations",
-        ge=1,
-        le=5000,
-        expert=True,
-    )
-    element_tv_weight: float | None = setting(None, f"elements: {_TV}", ge=0.0, le=WEIGHT, expert=True)
-    psf_px: float = setting(
-        0.8,
-        "standard deviation of the point spread function on the detector, included in the model; 0: "
-        "not included",
-        unit="px",
-        ge=0.0,
-        le=5.0,
     )
     parts: int = setting(
         1,
@@ -303,7 +252,7 @@ class TomogramReconstructSettings(Settings):
     algorithm: Algorithm = setting("fbp", "filtered back-projection, SIRT, or total variation")
     iterations: int = setting(100, "iterations of sirt and tv", unit="iterations", ge=1, le=5000)
     nonnegative: bool = setting(True, "forbid negative values (sirt and tv)")
-    tv_weight: float | None = setting(None, _TV, ge=0.0, le=WEIGHT, expert=True)
+    tv_weight: float | None = setting(None, TV, ge=0.0, le=WEIGHT, expert=True)
     backend: Backend = setting("oxytomo", _BACKEND)
 
 
@@ -317,16 +266,9 @@ class UncertaintySettings(Settings):
     seed: int = setting(0, "seed of the random numbers", ge=0, lt=2**32, expert=True)
 
 
-class ClassifySettings(Settings):
+class ClassifySettings(ConfidenceSettings):
     """Classification of the deviation."""
 
-    confidence: float = setting(
-        0.95,
-        "required probability that a voxel is on its side of the threshold; otherwise it is undecided",
-        unit="fraction",
-        gt=0.5,
-        lt=1.0,
-    )
     voxel_nm: float | None = setting(
         None,
         "edge of the cube over which the deviation is averaged before classification; empty: no averaging",
@@ -336,13 +278,8 @@ class ClassifySettings(Settings):
     )
 
 
-class MeasureSettings(Settings):
+class MeasureSettings(ShellSettings):
     """Measurement of fractions, domains and the profile from rim to centre."""
-
-    shells: int = setting(5, "number of shells of equal volume from rim to centre", ge=1, le=100)
-    min_domain_voxels: int = setting(
-        8, "domains smaller than this are not listed", unit="voxels", ge=1, le=COUNT
-    )
 
 
 def _as_text(value: Any) -> Any:

@@ -12,6 +12,7 @@ from oxytomo.config.charge_balance import ChargeBalanceSettings, ChargeStateSett
 from oxytomo.config.chemical_state import (
     DecomposeStatesSettings,
     MeasureStatesSettings,
+    Method,
     ReconstructStatesSettings,
 )
 from oxytomo.config.mechanics import MechanicsSettings
@@ -81,6 +82,10 @@ class DecomposeStage(DecomposeSettings):
         ..., "atoms per formula unit; None only for elements", unit="atoms"
     )
     density_g_cm3: float = setting(..., "mass density of the reference composition", unit="g/cm³", gt=0.0)
+    references: dict[str, tuple[tuple[float, ReferenceSource], ...]] = setting(
+        {}, "valence and source of each measured spectrum by element; paths are absolute"
+    )
+    references_normalized: bool = setting(False, "they have a pre-edge of 0 and an edge jump of 1")
 
 
 class ReconstructStage(Settings):
@@ -167,8 +172,9 @@ class MeasureOxidationStage(MeasureOxidationSettings):
 
 
 class DecomposeStatesStage(DecomposeStatesSettings):
-    """Stage ``decompose_states``, one element."""
+    """Stage ``decompose_states``, one element; without series they are the composition branch's."""
 
+    method: Method = setting(..., "voxels: all energies of a ray have the same weight")
     element: str = setting(..., "the element")
     series: tuple[str, ...] = setting(..., "names of its series in the aligned store")
     references: tuple[tuple[float, ReferenceSource], ...] = setting(
@@ -181,6 +187,7 @@ class DecomposeStatesStage(DecomposeStatesSettings):
 class ReconstructStatesStage(Settings):
     """Stage ``reconstruct_states``, one element."""
 
+    method: Method = setting(..., "rays: density and deviation; voxels: every energy, every voxel")
     solver: ReconstructStatesSettings = setting(..., "settings of the reconstruction")
     reference: float | None = setting(..., "valence that deviations refer to; None: the mode")
 
@@ -188,6 +195,7 @@ class ReconstructStatesStage(Settings):
 class UncertaintyStatesStage(UncertaintySettings):
     """Stage ``uncertainty_states``, which repeats the reconstruction with resampled noise."""
 
+    method: Method = setting(..., "that of the reconstruction")
     solver: ReconstructStatesSettings = setting(..., "settings of the reconstruction")
 
 

@@ -8,20 +8,24 @@ import numpy as np
 
 from oxytomo.composition.amounts import AlignedSeries, Amounts
 from oxytomo.io.rounding import with_variances
+from oxytomo.io.scratch import FIELD_BYTES
 from oxytomo.io.stores import NamedArray, Provenance, Store, write_store
 
 
 def aligned_series(store: Store, *, in_memory: bool) -> AlignedSeries:
     """Return the series of an aligned store for the computation of amounts.
 
-    They are read at once, or on access.
+    They are read at once, or on access where they are large and ``in_memory`` is False. Chunks of a
+    store hold many tilts, so that reading tilt by tilt would decode each chunk again and again.
     """
+    n_bytes = np.dtype(store.dtype("value")).itemsize * int(np.prod(store.shape("value")))
+    at_once = in_memory or n_bytes <= FIELD_BYTES
     names = [str(name) for name in store.attributes["series"]]
     change = store.attributes.get("stripe_change", {})
     return AlignedSeries(
         names,
-        store["value"] if in_memory else store.field("value"),
-        store["variance"] if in_memory else store.field("variance"),
+        store["value"] if at_once else store.field("value"),
+        store["variance"] if at_once else store.field("variance"),
         np.array(store.attributes.get("energies_ev", []), np.float64),
         float(store.attributes["pixel_nm"]),
         store["tilt_deg"],
@@ -42,6 +46,11 @@ def write_amounts(
     }
     if "frame" in aligned.names:
         arrays["frame"] = NamedArray(np.asarray(aligned["frame"]), ("tilt",), "1")
+    for element, one in found.states.items():
+        arrays[f"{element}_states"] = NamedArray(one.areal, (f"{element}_state", *rays), "micrometer")
+        arrays[f"{element}_states_covariance"] = NamedArray(
+            one.covariance, (f"{element}_pair", *rays), "micrometer^2"
+        )
     if found.chi_square is not None:
         arrays["chi_square"] = NamedArray(found.chi_square, rays, "1")
     write_store(
@@ -56,5 +65,9 @@ def write_amounts(
             "n_pixels": aligned.attributes["n_pixels"],
             "model": found.record,
             "rounding": small.record,
+            "states": {
+                element: {"valences": one.valences.tolist(), "names": list(one.names), "model": one.record}
+                for element, one in found.states.items()
+            },
         },
     )

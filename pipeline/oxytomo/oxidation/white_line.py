@@ -1,10 +1,12 @@
 """Energy of the white line and of the edge at half its step, pixel by pixel, without references.
 
 A polynomial of low order is fitted to the optical densities around the maximum of each pixel,
-weighted by the inverse variance. The position is the maximum of the polynomial. Its standard error
-follows from the covariance of the coefficients: with the slope ``P'`` and the curvature ``P''`` at
-the maximum, ``σ² = gᵀ C g / P''²``, where g holds the derivatives of ``P'`` with respect to the
-coefficients.
+weighted by the inverse variance and by the distance (tricube, as in local regression: Cleveland,
+J. Am. Stat. Assoc. 1979). The weights fall to 0 at the end of the window, so no energy enters or
+leaves the fit with a jump. The position is the maximum of the polynomial; the window is then moved
+there and the fit repeated. The standard error follows from the covariance C of the coefficients:
+with the slope ``P'`` and the curvature ``P''`` at the maximum, ``σ² = gᵀ C g / P''²``, where g
+holds the derivatives of ``P'`` with respect to the coefficients.
 
 The optical density of one pixel is proportional to its thickness, so the position does not depend
 on it while the light that reaches the detector comes through the sample. Above an optical density
@@ -28,6 +30,10 @@ STATUS_NAMES: Final = {
     OUT_OF_RANGE: "outside the recorded range",
 }
 NEWTON_STEPS: Final = 30
+PASSES: Final = 2
+"""The window of the second fit is centred on the maximum of the first."""
+CENTRES: Final = 40
+"""Windows are centred to this fraction of their half width; those of one centre are fitted together."""
 LEAST_SPARE: Final = 1
 """The fit needs at least this many energies more than coefficients."""
 
@@ -75,7 +81,7 @@ def white_line(
     energy_ev : (n_energy,) increasing
     search : energies in which the maximum is searched, eV
     pre_edge, post_edge : energies of the two levels of the step, eV
-    half_width_ev : energies within this of the highest point are fitted
+    half_width_ev : the weights of the fit fall to 0 at this distance
     order : order of the polynomial, 2 to 4
     weak_sigma : a maximum has to exceed the level below the edge by this many standard errors
     thick_od : pixels with a higher maximum are too thick
@@ -100,16 +106,10 @@ def white_line(
             fix="give the energy range of the white line, or check the unit of the energies",
         )
     highest = within[np.argmax(np.where(known, y, -np.inf)[within], axis=0)]
-    position, error, height = (np.full(y.shape[1], np.nan) for _ in range(3))
-    for peak in np.unique(highest):
-        own = np.flatnonzero(highest == peak)
-        near = np.abs(energy_ev - energy_ev[peak]) <= half_width_ev + 1e-9
-        if near.sum() < order + 1 + LEAST_SPARE:
-            continue
-        found = _maximum(
-            y[np.ix_(near, own)], weight[np.ix_(near, own)], energy_ev[near] - energy_ev[peak], order
-        )
-        position[own], error[own], height[own] = energy_ev[peak] + found[0], found[1], found[2]
+    centre = energy_ev[highest].astype(np.float64)
+    for _ in range(PASSES):
+        position, error, height = _fitted(y, weight, energy_ev, centre, half_width_ev, order)
+        centre = np.where(np.isfinite(position), position, centre)
     levels = [_level(y, weight, inside(energy_ev, window)) for window in (pre_edge, post_edge)]
     ends = highest <= within[0]
     ends |= (highest >= within[-1]) | (highest == 0) | (highest == energy_ev.size - 1)
@@ -126,20 +126,48 @@ def white_line(
     return WhiteLine(maps[0], maps[1], maps[2], maps[3], maps[4], status.reshape(shape))
 
 
+def _fitted(
+    y: Float64Array,
+    weight: Float64Array,
+    energy_ev: Float64Array,
+    centre_ev: Float64Array,
+    half_width_ev: float,
+    order: int,
+) -> tuple[Float64Array, Float64Array, Float64Array]:
+    """Return position, its standard error and height of each pixel from a window about its centre."""
+    position, error, height = (np.full(y.shape[1], np.nan) for _ in range(3))
+    step = half_width_ev / CENTRES
+    place = np.round((centre_ev - energy_ev[0]) / step).astype(np.int64)
+    for one in np.unique(place):
+        own, middle = np.flatnonzero(place == one), energy_ev[0] + one * step
+        taper = np.clip(1 - (np.abs(energy_ev - middle) / half_width_ev) ** 3, 0, 1) ** 3
+        near = taper > 0
+        if near.sum() < order + 1 + LEAST_SPARE:
+            continue
+        values, weights = y[np.ix_(near, own)], weight[np.ix_(near, own)]
+        found = _maximum(values, weights, taper[near], energy_ev[near] - middle, order)
+        position[own], error[own], height[own] = middle + found[0], found[1], found[2]
+    return position, error, height
+
+
 def _maximum(
-    y: Float64Array, weight: Float64Array, offset_ev: Float64Array, order: int
+    y: Float64Array, weight: Float64Array, taper: Float64Array, offset_ev: Float64Array, order: int
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
     """Return place, its standard error, and height of the maximum of weighted polynomials.
 
-    NaN where the polynomial has no maximum within the points.
+    ``weight`` is the inverse variance; ``taper`` says how much an energy counts besides. With
+    ``N = Xᵀ T W X`` the covariance of the coefficients is ``N⁻¹ Xᵀ T² W X N⁻¹``. NaN where the
+    polynomial has no maximum within the points.
     """
     design = np.vander(offset_ev, order + 1, increasing=True)
-    normal = np.einsum("ep,ei,ej->pij", weight, design, design)
-    right = np.einsum("ep,ei,ep->pi", weight, design, y)
+    normal = np.einsum("ep,e,ei,ej->pij", weight, taper, design, design, optimize=True)
+    right = np.einsum("ep,e,ei,ep->pi", weight, taper, design, y, optimize=True)
     solved = (weight > 0).sum(axis=0) >= order + 1
     normal[~solved] = np.eye(order + 1)
-    covariance = np.linalg.inv(normal)
-    coefficients = np.einsum("pij,pj->pi", covariance, right)
+    inverse = np.linalg.inv(normal)
+    middle = np.einsum("ep,e,ei,ej->pij", weight, taper**2, design, design, optimize=True)
+    covariance = inverse @ middle @ inverse
+    coefficients = np.einsum("pij,pj->pi", inverse, right)
     reach = float(np.abs(offset_ev).max())
     place = np.zeros(y.shape[1])
     powers = np.arange(order + 1)

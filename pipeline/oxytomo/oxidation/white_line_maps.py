@@ -22,7 +22,7 @@ from oxytomo.oxidation.white_line import (
 NAMES = ("position_ev", "error_ev", "edge_ev", "edge_error_ev", "status")
 """Maps that are kept."""
 MANY_THICK = 0.1
-USUAL_HALF_WIDTH_EV, STEPS = 1.5, 3
+USUAL_HALF_WIDTH_EV, STEPS = 2.0, 4
 
 
 @dataclass(frozen=True)
@@ -69,7 +69,7 @@ def white_line_maps(
 
 
 def usual_half_width_ev(energy_ev: Float64Array, window: Window) -> float:
-    """Return 1.5 eV, or three usual steps of the energies in a window if these are wider."""
+    """Return 2 eV, or four usual steps of the energies in a window if these are wider."""
     steps = np.diff(np.unique(energy_ev[inside(energy_ev, window)]))
     return max(USUAL_HALF_WIDTH_EV, STEPS * float(np.median(steps))) if steps.size else USUAL_HALF_WIDTH_EV
 

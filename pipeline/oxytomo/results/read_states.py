@@ -13,7 +13,9 @@ def read_chemical_state(files: Files) -> ChemicalStates | None:
     if not elements:
         return None
     found = [_element(files, element) for element in elements]
-    return ChemicalStates(found, read_alignment(files, "chemical_state"))
+    # Without series of its own the branch has the alignment of the composition branch.
+    alignment = read_alignment(files, "chemical_state") or read_alignment(files, "composition")
+    return ChemicalStates(found, alignment)
 
 
 def _element(files: Files, element: str) -> ElementState:

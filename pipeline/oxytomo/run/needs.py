@@ -120,7 +120,9 @@ def _solved_for(config: BranchConfig) -> int:
     """Return the number of sinograms of a job: elements, or components of one element."""
     if isinstance(config, ChemicalStateConfig):
         return max(len(config.spectra_of(element)) for element in config.measured)
-    return len(config.measured) if isinstance(config, CompositionConfig | ArealDensityConfig) else 0
+    if isinstance(config, CompositionConfig):
+        return len(config.measured) + sum(len(config.spectra_of(element)) for element in config.with_states)
+    return len(config.measured) if isinstance(config, ArealDensityConfig) else 0
 
 
 def structure_shape(shapes: Shapes) -> tuple[int, int, int]:
@@ -138,7 +140,8 @@ def _passes(config: BranchConfig) -> dict[str, float]:
     if isinstance(config, StructureConfig):
         rounds = config.reconstruct.iterations if config.reconstruct.align_tilts else 0
         return {"reconstruct_structure": 1.0 + 2.0 * rounds}
-    passes: dict[str, float] = {"align": 2 * config.align.iterations * config.align.tilts}
+    joint = isinstance(config, ChemicalStateConfig) and config.joint
+    passes: dict[str, float] = {} if joint else {"align": 2 * config.align.iterations * config.align.tilts}
     if isinstance(config, TomogramConfig):
         tomogram = config.reconstruct
         passes["reconstruct_tomogram"] = 1 if tomogram.algorithm == "fbp" else 2 * tomogram.iterations

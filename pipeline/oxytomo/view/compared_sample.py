@@ -14,16 +14,20 @@ from oxytomo.errors import InputError, PipelineError, StoreError
 from oxytomo.io.plain_files import printable, read_plain
 from oxytomo.results.errors import UNFIT
 from oxytomo.results.numbers import Number, branch_numbers, volume_um3
-from oxytomo.results.places import find_results
+from oxytomo.results.places import TABLES, find_results
 from oxytomo.results.results import Results
 from oxytomo.view.compared import ComparedSample, Profile, formula_per_oxygen
+from oxytomo.view.compared_scattering import map_numbers
 
 NEEDED: Mapping[Branch, tuple[str, ...]] = {
     "composition": ("composition_measure", "shells"),
     "oxidation": ("oxidation_summary", "oxidation_shells"),
     "structure": ("structure_measure", "pores", "cracks"),
+    "mechanics": ("mechanics_measure", "stress_shells"),
+    "scattering": ("scattering_summary", "scattering_yields", "scattering_valences"),
 }
 """Tables of each branch for a comparison; the first exists only if the branch is finished."""
+CONSTANTS = ("youngs_gpa", "poisson", "volume_strain", "diffusivity_m2_s", "toughness_mpa_sqrt_m")
 
 
 @dataclass
@@ -60,7 +64,8 @@ def compared_sample(folder: Path, *, name: str, group: str) -> ComparedSample:
     found = _Collected()
     for branch in branches:
         try:
-            found.numbers |= branch_numbers(results.files, branch)
+            if branch != "scattering":
+                found.numbers |= branch_numbers(results.files, branch)
             _READERS[branch](results, found)
         except PipelineError:
             raise
@@ -107,8 +112,8 @@ def _finished(results: Results, folder: Path) -> list[Branch]:
     if not branches:
         raise InputError(
             str(folder),
-            expected="a sample with results of composition, oxidation or structure",
-            got="none of phases.json, oxidation.json and structure.json in it"
+            expected=f"a sample with results of one of {', '.join(NEEDED)}",
+            got=f"none of {', '.join(TABLES[keys[0]] for keys in NEEDED.values())} in it"
             if folder.is_dir()
             else "no such folder",
             fix="give folders <results>/<sample>, or run the sample first",
@@ -171,7 +176,7 @@ def _structure(results: Results, found: _Collected) -> None:
     if rows:
         columns = {key: [row[key] for row in rows] for key in ("shell_outer", "shell_inner", "porosity")}
         found.profiles["porosity"] = _profile(columns, "porosity", None, 100.0)
-    found.rest = {
+    found.rest |= {
         "pores": _column(pores, "equivalent_diameter_nm"),
         "cracks": (_column(cracks, "area_nm2"), _column(cracks, "angle_to_radius_deg")),
         "volume_um3": volume_um3(facts),
@@ -180,10 +185,45 @@ def _structure(results: Results, found: _Collected) -> None:
         found.remarks.append("a particle is cut by the field of view; structure is of the visible part")
 
 
+def _mechanics(results: Results, found: _Collected) -> None:
+    facts = results.files.json("mechanics_measure") or {}
+    found.settings["mechanics"] = {
+        "constants": {key: value for key, value in facts["material"].items() if key in CONSTANTS},
+        "direction": facts["direction"],
+        "kinetics": facts["kinetics"],
+        "wetted": facts["wetted"],
+        "c_rate": facts["shown"]["c_rate"],
+        "depth": facts["shown"]["depth"],
+        "lithium": facts["lithium"],
+        "voxel_nm": facts["voxel_nm"],
+    }
+    shells: Any = results.files.table("stress_shells")
+    if shells is not None and len(shells):
+        n = len(shells)
+        columns = {
+            "shell_outer": 100 * np.arange(n) / n,
+            "shell_inner": 100 * np.arange(1, n + 1) / n,
+            "hoop": shells["hoop_mpa"],
+        }
+        found.profiles["hoop_mpa"] = _profile(columns, "hoop", None, 1.0)
+
+
+def _scattering(results: Results, found: _Collected) -> None:
+    content = results.files.json("scattering_summary") or {}
+    yields: Any = results.files.table("scattering_yields")
+    valences: Any = results.files.table("scattering_valences")
+    maps = map_numbers(content, yields, valences)
+    found.numbers |= maps.numbers
+    found.settings["scattering"] = maps.settings
+    found.rest["maps"] = maps
+
+
 _READERS: Mapping[Branch, Callable[[Results, _Collected], None]] = {
     "composition": _composition,
     "oxidation": _oxidation,
     "structure": _structure,
+    "mechanics": _mechanics,
+    "scattering": _scattering,
 }
 
 

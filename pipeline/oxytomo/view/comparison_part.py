@@ -10,6 +10,7 @@ from oxytomo.results.definitions import ENERGY_SCALE_EV
 from oxytomo.results.definitions import Quantity as Compared
 from oxytomo.view.compare import LEVEL, Comparison, Contrast
 from oxytomo.view.comparison_figures import number_panels, pore_and_crack_figure, profile_panels
+from oxytomo.view.comparison_scattering import scattering_pictures, scattering_tables
 from oxytomo.view.report import Part, Picture, Section, Table
 
 CHECKED = (
@@ -22,6 +23,8 @@ HEADINGS: Mapping[Branch, str] = {
     "composition": "Composition",
     "oxidation": "Oxidation states",
     "structure": "Pores and cracks",
+    "mechanics": "Stress",
+    "scattering": "Scattering maps",
 }
 TESTS = (
     "The particle is the unit of replication: its voxels say nothing of how other particles of its kind scatter. Two or more "
@@ -166,7 +169,7 @@ def _sentence(contrast: Contrast) -> str:
     return (
         f"{quantity.name} is {_amount(abs(found.value), _points(quantity))} "
         f"{'higher' if found.value > 0 else 'lower'} in {contrast.second} than in {contrast.first} "
-        f"(95 % interval of the difference {_interval(found.interval, quantity)}; {about}, "
+        f"(95 % interval of the difference {_interval(found.interval)}; {about}, "
         f"p {p if p.startswith('<') else f'= {p}'})"
     )
 
@@ -190,7 +193,9 @@ def _provenance(comparison: Comparison) -> Section:
 
 def _section(comparison: Comparison, branch: Branch) -> Section:
     quantities = comparison.quantities_of(branch)
-    pictures = [Picture(HEADINGS[branch], number_panels(comparison, quantities), DOTS, wide=True)]
+    pictures = []
+    if quantities:
+        pictures.append(Picture(HEADINGS[branch], number_panels(comparison, quantities), DOTS, wide=True))
     profiles = _profiles(comparison, branch)
     if profiles:
         shells = "area (seen along the beam)" if branch == "oxidation" else "volume"
@@ -207,7 +212,12 @@ def _section(comparison: Comparison, branch: Branch) -> Section:
         pictures.append(
             Picture("Pore sizes and crack orientation", pore_and_crack_figure(comparison), caption, wide=True)
         )
-    tables = [_group_table(comparison, quantities), _sample_table(comparison, quantities)]
+    tables = (
+        [_group_table(comparison, quantities), _sample_table(comparison, quantities)] if quantities else []
+    )
+    if branch == "scattering":
+        pictures = [*scattering_pictures(comparison), *pictures]
+        tables += scattering_tables(comparison)
     contrasts = [c for c in comparison.contrasts if c.quantity.branch == branch]
     if contrasts:
         tables.insert(0, _difference_table(contrasts))
@@ -220,6 +230,10 @@ def _profiles(comparison: Comparison, branch: Branch) -> list[tuple[str, str]]:
         return [(key, "mean TM/O deviation (%)") for key in keys if key == "tm_o_deviation"]
     if branch == "structure":
         return [(key, "porosity (%)") for key in keys if key == "porosity"]
+    if branch == "mechanics":
+        return [(key, "mean hoop stress (MPa)") for key in keys if key == "hoop_mpa"]
+    if branch == "scattering":
+        return []
     return [(key, f"{key.removeprefix('valence_')} valence") for key in keys if key.startswith("valence_")]
 
 
@@ -230,7 +244,7 @@ def _difference_table(contrasts: Sequence[Contrast]) -> Table:
             f"{c.second} − {c.first}",
             f"{c.n[1]}, {c.n[0]}",
             _amount(c.found.value, _points(c.quantity)),
-            _interval(c.found.interval, c.quantity),
+            _interval(c.found.interval),
             c.found.test,
             _p(c.found.p),
             _p(c.p_holm),
@@ -264,7 +278,7 @@ def _group_table(comparison: Comparison, quantities: Sequence[Compared]) -> Tabl
         cells = []
         for group in comparison.groups:
             mean = comparison.means[quantity.key, group]
-            interval = f" ({_interval(mean.interval, quantity)})" if mean.interval else ""
+            interval = f" ({_interval(mean.interval)})" if mean.interval else ""
             cells.append(f"{_amount(mean.mean, quantity.unit)}{interval}" if mean.n else "–")
         rows.append([quantity.name, *cells, quantity.definition])
     columns = (
@@ -285,7 +299,7 @@ def _sample_table(comparison: Comparison, quantities: Sequence[Compared]) -> Tab
             if number is None or math.isnan(number.value):
                 cells.append("–")
                 continue
-            interval = f" ({_interval(number.interval, quantity)})" if number.interval else ""
+            interval = f" ({_interval(number.interval)})" if number.interval else ""
             cells.append(f"{_amount(number.value, quantity.unit)}{interval}")
         rows.append([sample.name, *cells])
     columns = ("sample", *(quantity.name for quantity in quantities))
@@ -304,7 +318,7 @@ def _amount(value: float, unit: str) -> str:
     return f"{_plain(value)} {unit}".strip()
 
 
-def _interval(interval: tuple[float, float] | None, quantity: Compared) -> str:
+def _interval(interval: tuple[float, float] | None) -> str:
     return "" if interval is None else f"{_plain(interval[0])} to {_plain(interval[1])}"
 
 

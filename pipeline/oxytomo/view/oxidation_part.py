@@ -6,6 +6,7 @@ from typing import Any
 import numpy as np
 
 from oxytomo.measure.definitions import OXIDATION_DEFINITIONS
+from oxytomo.results.numbers import float_of
 from oxytomo.results.records import ElementValence, Oxidation
 from oxytomo.results.warnings import oxidation_warnings
 from oxytomo.view.front import oxidation_front
@@ -286,23 +287,19 @@ def _left_out_row(element: str, left_out: str, fit: Mapping[str, Any]) -> tuple[
         left_out,
         _number(fit.get("valence"), 3),
         _number(fit.get("chi_square"), 1),
-        percent(_float(fit.get("structured_residual"))),
+        percent(float_of(fit.get("structured_residual"))),
     )
-
-
-def _float(value: Any) -> float:
-    return float("nan") if value is None else float(value)
 
 
 def _number(value: Any, decimals: int = 3) -> str:
     """Return a number with fixed decimals, ``unknown`` if there is none."""
-    number = _float(value)
+    number = float_of(value)
     return f"{number:.{decimals}f}".replace("-", "−") if np.isfinite(number) else "unknown"
 
 
 def _pm(value: Any, error: Any) -> str:
     """Return a value with its error, both rounded to the second digit of the error."""
-    number, spread = _float(value), _float(error)
+    number, spread = float_of(value), float_of(error)
     if not np.isfinite(number):
         return "unknown"
     if not (np.isfinite(spread) and spread > 0):

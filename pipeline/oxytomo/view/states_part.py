@@ -1,6 +1,7 @@
 """Section of a report about chemical states in three dimensions."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from matplotlib.figure import Figure
@@ -48,7 +49,17 @@ def _sentence(one: ElementState) -> str:
     per = s["model"]["valence_per_0_1_ev"]
     if per is not None:
         text += f" If the energies were wrong by 0.1 eV, the mean would move by {abs(per):.3f}."
+    if model_is_plain(s):
+        text += (
+            " The valences come from fits of every voxel (method: voxels), the common way: they are kept for comparison "
+            "and are noisier than those of rays."
+        )
     return text.replace("-", "−")
+
+
+def model_is_plain(summary: Mapping[str, Any]) -> bool:
+    """Return whether every voxel was fitted, the way that is kept for comparison."""
+    return summary["model"].get("method") == "voxels"
 
 
 def _pm(value: float, error: float | None) -> str:

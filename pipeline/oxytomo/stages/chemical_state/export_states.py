@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from oxytomo.config import ExportStage as Settings
-from oxytomo.export.ome_zarr import write_image
-from oxytomo.export.record import provenance_attributes
+from oxytomo.config.stage_settings import ExportStage as Settings
 from oxytomo.export.state_images import state_channels, state_labels
 from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext
+from oxytomo.stages.image_product import write_image_product
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
@@ -21,25 +20,16 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         channels += state_channels(element, position, reconstructed, uncertainty)
         labels += state_labels(element, reconstructed, measured)
         references[element] = reconstructed.attributes["reference_valence"]
-    write_image(
+    write_image_product(
         outputs["store"],
         channels,
-        name=settings.sample,
+        labels,
         axes=("c", "z", "y", "x"),
         voxel_nm=float(reconstructed.attributes["pixel_nm"]),
-        labels=labels,
-        ngff=settings.ngff,
-        chunk=settings.chunk,
-        shard=settings.shard,
-        levels=settings.levels,
-        threads=context.threads,
-        attributes=provenance_attributes(
-            context.provenance(inputs),
-            kind="chemical_state",
-            sample=settings.sample,
-            reference_valence=references,
-            threshold=measured.attributes["threshold"],
-            units=dict.fromkeys((channel.name for channel in channels), "1"),
-        ),
+        kind="chemical_state",
+        inputs=inputs,
+        settings=settings,
+        context=context,
+        reference_valence=references,
+        threshold=measured.attributes["threshold"],
     )
-    context.log(f"{len(channels)} channels and {len(labels)} label images of {channels[0].data.shape} voxels")

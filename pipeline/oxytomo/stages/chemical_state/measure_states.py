@@ -7,7 +7,7 @@ import pandas as pd
 
 from oxytomo.chemical_state.columns import mean_valence
 from oxytomo.chemical_state.measures import DEFINITIONS, measure_state
-from oxytomo.config import MeasureStatesStage as Settings
+from oxytomo.config.stage_settings import MeasureStatesStage as Settings
 from oxytomo.io.chemical_state_stores import state_columns, state_particle, state_record, whole_volume
 from oxytomo.io.composition_store import VOLUME
 from oxytomo.io.scratch import scratch_fields

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from oxytomo.chemical_state.reconstruction import reconstruct_state
 from oxytomo.composition.deviation_problems import DeviationSolver
-from oxytomo.config import ReconstructStatesStage as Settings
+from oxytomo.config.stage_settings import ReconstructStatesStage as Settings
 from oxytomo.errors import errors_about
 from oxytomo.io.chemical_state_stores import state_columns, write_state
 from oxytomo.io.scratch import scratch_fields
@@ -21,8 +21,9 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     with scratch_fields(outputs["store"]), errors_about(element):
         state = reconstruct_state(
             data,
-            solver=DeviationSolver(**settings.solver.model_dump()),
+            solver=DeviationSolver(**settings.solver.model_dump()) if settings.method == "rays" else None,
             reference=settings.reference,
+            threads=context.threads,
             on_progress=context.progress("reconstruct"),
         )
         context.log(

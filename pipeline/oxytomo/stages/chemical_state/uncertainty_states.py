@@ -5,11 +5,11 @@ from pathlib import Path
 import numpy as np
 
 from oxytomo.arrays import ReplicateKind
-from oxytomo.chemical_state.measures import SIGMA_FLOOR, SIGMA_SCALE
+from oxytomo.chemical_state.errors import valence_sigma
+from oxytomo.chemical_state.voxel_fits import PLAIN, clipped
 from oxytomo.composition.deviation_problems import DeviationSolver
-from oxytomo.composition.noise import deviation_sigma
-from oxytomo.composition.replicates import SIGMA_SMOOTHING_PX, Chain, replicates_of
-from oxytomo.config import UncertaintyStatesStage as Settings
+from oxytomo.composition.replicates import Chain, replicates_of
+from oxytomo.config.stage_settings import UncertaintyStatesStage as Settings
 from oxytomo.io.chemical_state_stores import state_columns, stored_state
 from oxytomo.io.composition_store import VOLUME
 from oxytomo.io.scratch import scratch_fields
@@ -23,19 +23,16 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     decomposed, reconstructed = read_store(inputs["decompose"]), read_store(inputs["reconstruct"])
     data = state_columns(decomposed, float(reconstructed.attributes["reference_valence"]))
     result = stored_state(reconstructed)
-    solver = DeviationSolver(**settings.solver.model_dump())
+    plain = settings.method == "voxels"
+    solver = PLAIN if plain else DeviationSolver(**settings.solver.model_dump())
     chain = Chain(data, result, solver, own_reference=False, threads=context.threads)
     with scratch_fields(outputs["store"]):
         counts: dict[ReplicateKind, int] = {"noise": settings.replicates, "null": settings.null_replicates}
         found = replicates_of(chain, counts, {}, context.progress, seed=settings.seed)
-        sigma = deviation_sigma(
-            [plane(found["noise"], i) for i in range(settings.replicates)],
-            result.deviation,
-            result.particle,
-            smoothing_px=SIGMA_SMOOTHING_PX,
-            scale=SIGMA_SCALE,
-            floor=SIGMA_FLOOR,
-        )
+        repeats = [plane(found["noise"], i) for i in range(settings.replicates)]
+        if plain:  # the noise can leave the range of the references, the result cannot
+            repeats = [clipped(one, data, data.reference_valence) for one in repeats]
+        sigma = valence_sigma(repeats, result.deviation, result.particle)
         inside = sampled(sigma, result.particle)
         write_store(
             outputs["store"],

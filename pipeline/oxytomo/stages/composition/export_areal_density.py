@@ -4,13 +4,12 @@ from pathlib import Path
 
 import numpy as np
 
-from oxytomo.config import ExportStage as Settings
+from oxytomo.config.stage_settings import ExportStage as Settings
 from oxytomo.export.composition_images import areal_channels
-from oxytomo.export.ome_zarr import write_image
-from oxytomo.export.record import provenance_attributes
 from oxytomo.io.composition_store import only_tilt
 from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext
+from oxytomo.stages.image_product import write_image_product
 
 INPUTS = ("decompose", "align")
 
@@ -29,23 +28,15 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     densities = dict(zip(series, only_tilt(aligned, "value"), strict=True))
     channels = areal_channels(elements, areal, covariance[rows == columns], densities)
     units = {channel.name: "micrometer" for channel in channels[: 2 * len(elements)]}
-    write_image(
+    write_image_product(
         outputs["store"],
         channels,
-        name=settings.sample,
+        [],
         axes=("c", "y", "x"),
         voxel_nm=float(decomposed.attributes["pixel_nm"]),
-        labels=[],
-        ngff=settings.ngff,
-        chunk=settings.chunk,
-        shard=settings.shard,
-        levels=settings.levels,
-        threads=context.threads,
-        attributes=provenance_attributes(
-            context.provenance(inputs),
-            kind="areal_density",
-            sample=settings.sample,
-            units=units | dict.fromkeys(series, "1"),
-        ),
+        kind="areal_density",
+        inputs=inputs,
+        settings=settings,
+        context=context,
+        units=units | dict.fromkeys(series, "1"),
     )
-    context.log(f"{len(channels)} channels of {areal.shape[1:]} pixels")

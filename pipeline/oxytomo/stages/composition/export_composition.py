@@ -2,12 +2,11 @@
 
 from pathlib import Path
 
-from oxytomo.config import ExportStage as Settings
+from oxytomo.config.stage_settings import ExportStage as Settings
 from oxytomo.export.composition_images import composition_channels, composition_labels
-from oxytomo.export.ome_zarr import write_image
-from oxytomo.export.record import provenance_attributes
 from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext
+from oxytomo.stages.image_product import write_image_product
 
 INPUTS = ("reconstruct", "uncertainty", "classify")
 
@@ -20,25 +19,16 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     sigma = read_store(inputs["uncertainty"]).field("deviation_sigma")
     channels = composition_channels(elements, densities, deviation, sigma)
     labels = composition_labels(*map(classified.field, ("phases", "phases_confident", "particle")))
-    write_image(
+    write_image_product(
         outputs["store"],
         channels,
-        name=settings.sample,
+        labels,
         axes=("c", "z", "y", "x"),
         voxel_nm=float(reconstructed.attributes["pixel_nm"]),
-        labels=labels,
-        ngff=settings.ngff,
-        chunk=settings.chunk,
-        shard=settings.shard,
-        levels=settings.levels,
-        threads=context.threads,
-        attributes=provenance_attributes(
-            context.provenance(inputs),
-            kind="composition",
-            sample=settings.sample,
-            threshold=classified.attributes["threshold"],
-            reference_tm_o=reconstructed.attributes["reference_tm_o"],
-            units=dict.fromkeys((channel.name for channel in channels), "1"),
-        ),
+        kind="composition",
+        inputs=inputs,
+        settings=settings,
+        context=context,
+        threshold=classified.attributes["threshold"],
+        reference_tm_o=reconstructed.attributes["reference_tm_o"],
     )
-    context.log(f"{len(channels)} channels and {len(labels)} label images of {densities.shape[1:]} voxels")

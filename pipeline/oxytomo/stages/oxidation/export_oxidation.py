@@ -4,12 +4,11 @@ from pathlib import Path
 
 import numpy as np
 
-from oxytomo.config import ExportStage as Settings
-from oxytomo.export.ome_zarr import write_image
-from oxytomo.export.record import provenance_attributes
+from oxytomo.config.stage_settings import ExportStage as Settings
 from oxytomo.export.valence_image import valence_image
 from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext
+from oxytomo.stages.image_product import write_image_product
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
@@ -20,25 +19,15 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     image = valence_image(fits, measured[f"{elements[0]}_agglomerates"])
     if not np.isfinite(image.pixel_nm):
         context.log("warning: the pixel size is not known; the image has 1 nm per pixel (give 'pixel_nm:')")
-    write_image(
+    write_image_product(
         outputs["store"],
         image.channels,
-        name=settings.sample,
+        image.labels,
         axes=("c", "y", "x"),
         voxel_nm=image.pixel_shown_nm,
-        labels=image.labels,
-        ngff=settings.ngff,
-        chunk=settings.chunk,
-        shard=settings.shard,
-        levels=settings.levels,
-        threads=context.threads,
-        attributes=provenance_attributes(
-            context.provenance(inputs),
-            kind="oxidation",
-            sample=settings.sample,
-            units=dict.fromkeys((channel.name for channel in image.channels), "1"),
-            shifts_px=image.shifts_px,
-        ),
+        kind="oxidation",
+        inputs=inputs,
+        settings=settings,
+        context=context,
+        shifts_px=image.shifts_px,
     )
-    n_y, n_x = image.channels[0].data.shape
-    context.log(f"{len(image.channels)} channels of {n_y} × {n_x} pixels")

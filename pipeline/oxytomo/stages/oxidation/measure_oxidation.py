@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from oxytomo.config import MeasureOxidationStage as Settings
+from oxytomo.config.stage_settings import MeasureOxidationStage as Settings
 from oxytomo.io.oxidation_stores import fitted_element, measured_arrays, registered_stack
 from oxytomo.io.stores import NamedArray, read_store, write_store
 from oxytomo.io.tables import write_json, write_rows
