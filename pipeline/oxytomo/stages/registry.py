@@ -90,10 +90,10 @@ _PROJECTED = ("projections", "phase_maps")
 
 # fmt: off
 _ROWS = (
-    Stage("normalize", "shared", version=6, settings="NormalizeStage",
+    Stage("normalize", "shared", version=7, settings="NormalizeStage",
           branches=("composition", "areal_density", "tomogram", "chemical_state", "structure"),
           routes=_PROJECTED, jobs="series", raw="source", store="normalize/{job}.zarr", group="prepare"),
-    Stage("align", "composition", version=8, settings="AlignStage",
+    Stage("align", "composition", version=9, settings="AlignStage",
           branches=("composition", "areal_density", "tomogram", "chemical_state"), inputs={"*": "normalize/*"},
           store="align.zarr", products={"table": "alignment.csv"}, group="prepare"),
     Stage("decompose", "composition", version=6, settings="DecomposeStage",

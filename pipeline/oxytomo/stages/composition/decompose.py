@@ -50,9 +50,13 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             context.log(f"warning: {remark}")
         negative = amounts.negative_rays(found, settings.elements)
         for element, (below, beyond) in negative.items():
-            context.log(f"{element}: {below} of {beyond} rays with an amount beyond noise are negative")
+            context.log(
+                f"{element}: the amount is negative in {below} of the {beyond} rays where it exceeds the noise"
+            )
         unsolved, n_rays = amounts.unsolved_rays(found), int(np.prod(found.areal.shape[1:]))
-        context.log(f"{', '.join(settings.elements)}: {unsolved} of {n_rays} rays could not be solved")
+        context.log(
+            f"{100 * unsolved / n_rays:.1f} % of pixels could not be used (dead, too dark or outside the field)"
+        )
         write_amounts(
             *(outputs["store"], found, aligned),
             attributes={
