@@ -18,7 +18,7 @@ import scipy.ndimage
 from oxytomo.arrays import ReplicateKind
 from oxytomo.chemical_state.columns import StateColumns
 from oxytomo.chemical_state.decomposition import StateSeries, decompose_states
-from oxytomo.chemical_state.errors import valence_sigma
+from oxytomo.chemical_state.errors import REPLICATE_SCALE, VOXEL_SCALE, valence_sigma
 from oxytomo.chemical_state.reconstruction import reconstruct_state
 from oxytomo.chemical_state.spectra import SpectraOptions
 from oxytomo.chemical_state.voxel_fits import PLAIN, clipped
@@ -99,10 +99,11 @@ def coverage(data: StateColumns, state, truth: np.ndarray, inside: np.ndarray, s
     counts: dict[ReplicateKind, int] = {"noise": 4, "null": 1}
     chain = Chain(replace(data, reference_valence=state.reference_valence), state.result, solver, False, 1)
     found = replicates_of(chain, counts, {}, lambda _: lambda *_: None, seed=0)
-    repeats = list(found["noise"])
+    repeats, scale = list(found["noise"]), REPLICATE_SCALE
     if solver is PLAIN:
+        scale = VOXEL_SCALE
         repeats = [clipped(one, data, state.reference_valence) for one in repeats]
-    sigma = np.asarray(valence_sigma(repeats, state.result.deviation, state.result.particle))
+    sigma = np.asarray(valence_sigma(repeats, state.result.deviation, state.result.particle, scale=scale))
     domains = (np.abs(truth - BASE) > 0.05) & inside
     near = scipy.ndimage.binary_dilation(domains, iterations=2) & inside
     far = np.abs(np.asarray(state.valence[:]) - truth) / sigma

@@ -22,7 +22,14 @@ from oxytomo.config.settings import (
     NormalizeSettings,
     UncertaintySettings,
 )
-from oxytomo.config.shared import ConfidenceSettings, ShellSettings, SolverSettings, require_rising
+from oxytomo.config.shared import (
+    ConfidenceSettings,
+    ProfileSettings,
+    ShellSettings,
+    SolverSettings,
+    WhiteLineSettings,
+    require_rising,
+)
 from oxytomo.config.source import ReferenceSource, Source
 
 MOST_ENERGIES = 400
@@ -53,8 +60,8 @@ SeriesOfEnergies = Annotated[
 """Tilt series of one element: a list with one file per energy, or one file with ``energies_ev``."""
 
 
-class DecomposeStatesSettings(Settings):
-    """Decomposition of the energies into chemical components of an element."""
+class _ComponentSettings(Settings):
+    """Background, energies and references of the decomposition."""
 
     background: Literal["auto", "free", "tied"] = setting(
         "auto",
@@ -86,6 +93,10 @@ class DecomposeStatesSettings(Settings):
         expert=True,
     )
 
+
+class DecomposeStatesSettings(WhiteLineSettings, _ComponentSettings):
+    """Decomposition of the energies into chemical components of an element."""
+
     @model_validator(mode="after")
     def _windows_rise(self) -> "DecomposeStatesSettings":
         """Require windows of finite width."""
@@ -105,7 +116,7 @@ class ReconstructStatesSettings(SolverSettings):
     )
 
 
-class MeasureStatesSettings(ShellSettings, ConfidenceSettings):
+class MeasureStatesSettings(ProfileSettings, ShellSettings, ConfidenceSettings):
     """Classes, shells and domains of the valence."""
 
     threshold: float = setting(
@@ -123,7 +134,9 @@ class ChemicalStateConfig(Settings):
         ..., "for each element, a tilt series per energy, or one file with 'energies_ev'", min_length=1
     )
     references: dict[str, dict[str, Spectra]] = setting(
-        ..., "for each element, the reference spectra by valence"
+        {},
+        "for each element, the reference spectra by valence; without any, the volume is the energy of "
+        "the white line and of the edge",
     )
     method: Method = setting(
         "rays",
@@ -171,9 +184,17 @@ class ChemicalStateConfig(Settings):
 
     @model_validator(mode="after")
     def _complete(self) -> "ChemicalStateConfig":
-        """Require references and two energies of every element, and a formula that contains it."""
+        """Require two energies of every element, whole references, and a formula that contains it."""
         for element in self.measured:
-            require_references(self.references.get(element) or {}, element)
+            if element in self.references:
+                require_references(self.references[element], element)
+            elif self.method == "voxels":
+                raise rejected(
+                    "references, which fits of every voxel need",
+                    "none",
+                    "give them, or leave 'method' out",
+                    key=f"references.{element}",
+                )
             if len(self.series[element]) < 2:
                 raise rejected(
                     "tilt series at two or more energies",
@@ -229,5 +250,5 @@ class ChemicalStateConfig(Settings):
         return None if isinstance(value, str) else value
 
     def spectra_of(self, element: str) -> tuple[tuple[float, ReferenceSource], ...]:
-        """Return the references of one element and their valences, sorted by valence."""
-        return sorted_spectra(self.references[element], element)
+        """Return the references of one element and their valences, sorted by valence; none without any."""
+        return sorted_spectra(self.references.get(element, {}), element)

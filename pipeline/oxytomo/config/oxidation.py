@@ -10,7 +10,7 @@ from oxytomo.config.base import Settings, rejected, setting
 from oxytomo.config.elements import SYMBOLS, known_elements, ordered
 from oxytomo.config.ranges import COUNT, ENERGY_EV
 from oxytomo.config.settings import Energy, ExportSettings, Pixels
-from oxytomo.config.shared import require_rising
+from oxytomo.config.shared import ProfileSettings, WhiteLineSettings, require_rising
 from oxytomo.config.source import ReferenceSource, StackSource
 
 EnergyOffset = Annotated[float, Field(ge=-1e4, le=1e4)]
@@ -81,8 +81,8 @@ class RegisterStackSettings(Settings):
 EnergyWindow = tuple[Energy, Energy]
 
 
-class FitValenceSettings(Settings):
-    """Linear combination fit of reference spectra in every pixel."""
+class _PixelFitSettings(Settings):
+    """Windows, references and limits of the fit of a pixel."""
 
     window_ev: EnergyWindow | None = setting(
         None,
@@ -131,18 +131,6 @@ class FitValenceSettings(Settings):
         le=1e6,
         expert=True,
     )
-    white_line_half_width_ev: float | None = setting(
-        None,
-        "position of the white line: distance at which the weights of the fit fall to 0; empty: "
-        "2 eV, or four steps of the energies if these are wider",
-        unit="eV",
-        gt=0.0,
-        le=100.0,
-        expert=True,
-    )
-    white_line_order: int = setting(
-        4, "position of the white line: order of the polynomial", ge=2, le=4, expert=True
-    )
     thick_od: float = setting(
         2.5, "pixels with a higher optical density are marked too thick", unit="OD", gt=0.0, le=100.0
     )
@@ -163,6 +151,10 @@ class FitValenceSettings(Settings):
         expert=True,
     )
 
+
+class FitValenceSettings(WhiteLineSettings, _PixelFitSettings):
+    """Linear combination fit of reference spectra in every pixel."""
+
     @model_validator(mode="after")
     def _windows_rise(self) -> "FitValenceSettings":
         """Require windows of finite width, and at most one calibration of the energies."""
@@ -174,8 +166,8 @@ class FitValenceSettings(Settings):
         return self
 
 
-class MeasureOxidationSettings(Settings):
-    """Measurement of shells, particles, profiles, and models of oxygen loss."""
+class _ParticleSettings(Settings):
+    """Particles in a map, and their shells."""
 
     shells: int = setting(5, "number of shells of equal area from rim to centre", ge=1, le=100)
     min_particle_pixels: int = setting(
@@ -184,10 +176,11 @@ class MeasureOxidationSettings(Settings):
     split_touching: bool = setting(
         True, "split agglomerates into particles at the necks between them (watershed)"
     )
-    profile_bins: int = setting(20, "number of bins of the profiles", ge=4, le=200, expert=True)
-    time_s: float | None = setting(
-        None, "duration of the oxygen loss; gives D from D·t", unit="s", gt=0.0, le=1e10
-    )
+
+
+class MeasureOxidationSettings(ProfileSettings, _ParticleSettings):
+    """Measurement of shells, particles, profiles, and models of oxygen loss."""
+
     clusters: int = setting(4, "number of clusters of spectra (k-means)", ge=2, le=8, expert=True)
 
 

@@ -5,9 +5,11 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from oxytomo.io.chemical_state_stores import is_white_line
 from oxytomo.results.arrays import (
     ARRAY_TYPES,
     ELEMENT_ARRAYS,
+    LINE_ARRAYS,
     STATE_ARRAYS,
     ArrayType,
     image_array,
@@ -60,7 +62,9 @@ def array_readers(results: "Results") -> Readers:
 def _of_state(results: "Results", element: str) -> Readers:
     """Return the arrays of one element of the chemical-state branch."""
     found: Readers = {}
-    for name, (store, array, definition, labels) in STATE_ARRAYS.items():
+    reconstructed = results.files.store(f"chemical_state_reconstruct_{element}")
+    lines = reconstructed is not None and is_white_line(reconstructed)
+    for name, (store, array, definition, labels) in (LINE_ARRAYS if lines else STATE_ARRAYS).items():
         key = f"chemical_state_{store.format(element)}"
         if key in results.files:
             kind = ArrayType(key, array.format(element), f"{element}: {definition}", labels)

@@ -101,6 +101,7 @@ ARRAY_TYPES: Mapping[str, ArrayType] = {
 }
 """Arrays by ``<branch>/<name>``; arrays of missing stores are left out."""
 
+_LINES = {"white_line": "energy of the white line", "edge": "energy of the edge at half of its step"}
 STATE_NAMES = {0: "outside", 1: "reference", 2: "high", 3: "low"}
 STATE_ARRAYS: Mapping[str, tuple[str, str, str, Names]] = {
     "density": ("reconstruct_{}", "density", "relative density of the element", {}),
@@ -122,6 +123,19 @@ STATE_ARRAYS: Mapping[str, tuple[str, str, str, Names]] = {
     ),
 }
 """Arrays of the chemical-state branch of an element: name -> store, array, definition, labels."""
+LINE_ARRAYS: Mapping[str, tuple[str, str, str, Names]] = {
+    "density": STATE_ARRAYS["density"],
+    "particle": STATE_ARRAYS["particle"],
+    **{
+        f"{name}_ev": ("reconstruct_{}", f"{name}_ev", f"{text}; NaN where there is none", {})
+        for name, text in _LINES.items()
+    },
+    **{
+        f"{name}_error_ev": ("uncertainty_{}", f"{name}_error_ev", f"standard error of the {text}", {})
+        for name, text in _LINES.items()
+    },
+}
+"""The same of an element without references."""
 
 ELEMENT_ARRAYS: Mapping[str, tuple[str, str]] = {
     "valence": ("valence", "sum of fraction × valence of the references; NaN where there is none"),

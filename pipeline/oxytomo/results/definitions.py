@@ -131,6 +131,21 @@ def state_quantities(elements: Sequence[str]) -> tuple[Quantity, ...]:
     )
 
 
+LINE = (
+    "mean over the voxels that have one, on the energy scale of the series; the interval holds noise, not an error of "
+    "the energy scale"
+)
+
+
+def line_quantities(elements: Sequence[str]) -> tuple[Quantity, ...]:
+    """Return the quantities of elements of the chemical-state branch without references."""
+    return tuple(
+        Quantity(f"{name}_{element}", "chemical_state", f"{element}, {text}", "eV", LINE)
+        for element in elements
+        for name, text in (("white_line", "mean white line"), ("edge", "mean edge at half step"))
+    )
+
+
 def valence_quantities(elements: Sequence[str]) -> tuple[Quantity, ...]:
     """Return the quantities of the oxidation branch."""
     return tuple(

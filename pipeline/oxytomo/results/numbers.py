@@ -12,6 +12,7 @@ from oxytomo.results.definitions import (
     MECHANICS,
     STRUCTURE,
     Quantity,
+    line_quantities,
     state_quantities,
     valence_quantities,
 )
@@ -86,7 +87,7 @@ def branch_numbers(files: Files, branch: str) -> dict[str, Number]:
     if branch == "structure":
         return structure_numbers(content)
     if branch == "chemical_state":
-        return state_numbers(content["elements"])
+        return state_numbers(content["elements"]) | line_numbers(content.get("white_lines", {}))
     if branch == "mechanics":
         return mechanics_numbers(content)
     if branch == "scattering":
@@ -111,6 +112,16 @@ def state_numbers(summary: Mapping[str, Any]) -> dict[str, Number]:
         found[mean.key] = _normal(mean, float_of(facts["mean_valence"]), error)
         for one in shares:
             found[one.key] = _stored(one, facts["fractions"][one.key.partition("_")[0]], 100.0)
+    return found
+
+
+def line_numbers(summary: Mapping[str, Any]) -> dict[str, Number]:
+    """Return mean energies of the white lines and edges in ``chemical_state.json``."""
+    found = {}
+    for element, facts in summary.items():
+        for one, name in zip(line_quantities([element]), ("white_line", "edge"), strict=True):
+            line = facts[name] or {"mean_ev": None, "standard_error_ev": None}
+            found[one.key] = _normal(one, float_of(line["mean_ev"]), float_of(line["standard_error_ev"]))
     return found
 
 

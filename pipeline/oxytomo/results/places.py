@@ -35,6 +35,8 @@ TABLES: Mapping[str, str] = {
     "chemical_state_summary": "chemical_state.json",
     "chemical_state_shells": "chemical_state_shells.csv",
     "chemical_state_domains": "chemical_state_domains.csv",
+    "chemical_state_profiles": "chemical_state_profiles.csv",
+    "chemical_state_white_lines": "chemical_state_white_lines.csv",
     "oxidation_summary": "oxidation.json",
     "oxidation_shells": "oxidation_shells.csv",
     "oxidation_profiles": "oxidation_profiles.csv",

@@ -108,6 +108,10 @@ def tomogram_warnings(result: Tomogram) -> list[str]:
     ]
 
 
+LOST_LINES = 0.05
+"""Share of voxels without a white line that is worth a warning."""
+
+
 def chemical_state_warnings(result: ChemicalStates) -> list[str]:
     """Return the warnings of chemical states in three dimensions."""
     found = []
@@ -116,9 +120,28 @@ def chemical_state_warnings(result: ChemicalStates) -> list[str]:
             found += _state_warnings(one.element, one.summary)
         if one.sigma is None or (one.summary or {}).get("noise") is None:
             found.append(f"{one.element}: there is no σ of the voxels: every class is undecided.")
+    for lines in result.white_lines:
+        if lines.summary is not None:
+            found += _line_warnings(lines.element, lines.summary)
     if result.alignment is None:
         return [*found, *checks.check_there(None)]
     return [*found, *alignment_warnings(result.alignment)]
+
+
+def _line_warnings(element: str, summary: Mapping[str, Any]) -> list[str]:
+    model = summary["model"]
+    found, fit = [str(remark) for remark in model["remarks"]], model["chi_square_per_dof"]
+    if fit is not None and fit > POOR_STATE_FIT:
+        found.append(
+            f"{element}: two spectra do not explain those of the rays (χ² per degree of freedom {fit:.1f}): there are more "
+            "than two states, or the series are not well aligned; energies of lines can be off."
+        )
+    lost = summary["voxels"] - (summary["white_line"] or {"voxels": 0})["voxels"]
+    if lost > LOST_LINES * summary["voxels"]:
+        found.append(
+            f"{element}: {percent(lost / summary['voxels'])} of the voxels have no white line in the range."
+        )
+    return found
 
 
 def _state_warnings(element: str, summary: Mapping[str, Any]) -> list[str]:

@@ -28,7 +28,6 @@ from oxytomo.view.style import (
 WIDTH_IN, HALF_WIDTH, HEIGHT = 9.4, 4.7, 3.4
 VALENCE_MAP = "plasma"
 STATUS_COLORS = {0: "#ede6d6", 1: PAPER, 2: "#D55E00", 3: "#4b5563"}
-MODEL_NAMES = {"diffusion": "vacancy diffusion", "core_shell": "core–shell", "uniform": "uniform"}
 
 
 @house_style
@@ -190,41 +189,6 @@ def valence_profiles(one: ElementValence) -> Figure:
         )
         axes.set_xlabel(label)
     panels[0].set_ylabel(f"{one.element} valence")
-    return figure
-
-
-@house_style
-def oxygen_loss_models(one: ElementValence) -> Figure:
-    """Show the profile of the largest agglomerate with the fitted models."""
-    figure = new_figure(HALF_WIDTH, HEIGHT)
-    axes = figure.add_subplot()
-    profile = one.profiles["area_outside"]
-    middle = 100 * (profile["low"] + profile["high"]) / 2
-    axes.errorbar(
-        middle,
-        profile["mean"],
-        profile["error"],
-        fmt="o",
-        ms=3.5,
-        capsize=2,
-        color=SOFT_INK,
-        label="measured",
-    )
-    best = min(one.models, key=lambda model: float(model["bic"]))
-    for number, model in enumerate(one.models):
-        curve = np.array([np.nan if v is None else v for v in model["profile"]], np.float64)
-        lead = float(model["bic"]) - float(best["bic"])
-        axes.plot(
-            middle,
-            curve,
-            color=SERIES_COLORS[number],
-            lw=2.0 if model is best else 1.0,
-            ls="-" if model is best else (0, (4, 3)),
-            label=f"{MODEL_NAMES[str(model['name'])]}, ΔBIC {lead:.1f}",
-        )
-    axes.set_xlabel("area from the rim (0) to the centre (100 %)")
-    axes.set_ylabel(f"{one.element} valence")
-    axes.legend(loc="best")
     return figure
 
 

@@ -5,12 +5,12 @@ from pathlib import Path
 import numpy as np
 
 from oxytomo.arrays import ReplicateKind
-from oxytomo.chemical_state.errors import valence_sigma
+from oxytomo.chemical_state.errors import REPLICATE_SCALE, VOXEL_SCALE, valence_sigma
 from oxytomo.chemical_state.voxel_fits import PLAIN, clipped
 from oxytomo.composition.deviation_problems import DeviationSolver
 from oxytomo.composition.replicates import Chain, replicates_of
 from oxytomo.config import UncertaintyStatesStage as Settings
-from oxytomo.io.chemical_state_stores import state_columns, stored_state
+from oxytomo.io.chemical_state_stores import line_errors, state_columns, stored_state
 from oxytomo.io.composition_store import VOLUME
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store
@@ -32,11 +32,13 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         repeats = [plane(found["noise"], i) for i in range(settings.replicates)]
         if plain:  # the noise can leave the range of the references, the result cannot
             repeats = [clipped(one, data, data.reference_valence) for one in repeats]
-        sigma = valence_sigma(repeats, result.deviation, result.particle)
+        scale = VOXEL_SCALE if plain else REPLICATE_SCALE
+        sigma = valence_sigma(repeats, result.deviation, result.particle, scale=scale)
         inside = sampled(sigma, result.particle)
         write_store(
             outputs["store"],
-            {
+            line_errors(reconstructed, decomposed, sigma)
+            | {
                 "deviation_sigma": NamedArray(sigma, VOLUME, "1"),
                 "replicates": NamedArray(found["noise"], ("replicate", *VOLUME), "1"),
                 "null": NamedArray(found["null"], ("replicate", *VOLUME), "1"),
