@@ -7,6 +7,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.ndimage
 import yaml
@@ -225,6 +226,34 @@ def test_white_lines_without_references(finished: Path, tmp_path: Path, rng: np.
     assert any("6 or more of them within" in str(one) for one in problems(few))
     with pytest.raises(PipelineError, match="references, which fits of every voxel need"):
         load_config(changed(finished, tmp_path, references={}, method="voxels"))
+
+
+def test_comparison_over_states(finished: Path, tmp_path: Path) -> None:
+    """Groups of particles: mean valence, shares of the classes and shells side by side, with their rules."""
+    one = finished / "results" / "particle"
+    other, third = tmp_path / "other", tmp_path / "third"
+    for folder in (other, third):
+        shutil.copytree(one, folder)
+    content = json.loads((other / "chemical_state.json").read_text())
+    content["elements"]["Ni"]["mean_valence"] += 0.5
+    (other / "chemical_state.json").write_text(json.dumps(content))
+    page = tmp_path / "c.html"
+    call = ["report", "--group", "fresh", str(one), "--group", "aged", str(other), "--output", str(page)]
+    assert main(call) == 0
+    text = page.read_text(encoding="utf-8")
+    for words in ("Chemical states in three dimensions", "Ni, mean valence", "Ni, high valence", "0.1 eV"):
+        assert words in text
+    table = pd.read_csv(tmp_path / "c_differences.csv")
+    row = table[table["quantity"] == "chemical_state_valence_Ni"].iloc[0]
+    assert float(row["second_minus_first"]) == pytest.approx(0.5)
+    # Other references forbid a difference.
+    content = json.loads((third / "chemical_state.json").read_text())
+    content["elements"]["Ni"]["model"]["references"] = ["Ni_2", "other"]
+    (third / "chemical_state.json").write_text(json.dumps(content))
+    assert main([*call[:5], "aged", str(third), *call[6:]]) == 0
+    assert "reference spectra" in page.read_text(encoding="utf-8")
+    left = pd.read_csv(tmp_path / "c_differences.csv")
+    assert not (left["quantity"] == "chemical_state_valence_Ni").any()
 
 
 def test_layers_of_napari(finished: Path) -> None:

@@ -31,7 +31,7 @@ Branch = Literal[
 _SAMPLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 LONGEST_SAMPLE_NAME = 100
 _RESERVED = ("logs", "benchmarks")
-COMPARED_BRANCHES: tuple[Branch, ...] = ("composition", "oxidation", "structure")
+COMPARED_BRANCHES: tuple[Branch, ...] = ("composition", "chemical_state", "oxidation", "structure")
 """Branches that a comparison of samples includes."""
 
 

@@ -132,8 +132,8 @@ def state_quantities(elements: Sequence[str]) -> tuple[Quantity, ...]:
 
 
 LINE = (
-    "mean over the voxels that have one, on the energy scale of the series; the interval holds noise, not an error of "
-    "the energy scale"
+    "mean over the voxels that have one, on the energy scale of the series; the interval holds noise and an uncertainty of "
+    f"this scale of {ENERGY_SCALE_EV:g} eV (standard deviation), which is nearly all of it"
 )
 
 

@@ -121,7 +121,8 @@ def line_numbers(summary: Mapping[str, Any]) -> dict[str, Number]:
     for element, facts in summary.items():
         for one, name in zip(line_quantities([element]), ("white_line", "edge"), strict=True):
             line = facts[name] or {"mean_ev": None, "standard_error_ev": None}
-            found[one.key] = _normal(one, float_of(line["mean_ev"]), float_of(line["standard_error_ev"]))
+            error = float(np.hypot(float_of(line["standard_error_ev"]), ENERGY_SCALE_EV))
+            found[one.key] = _normal(one, float_of(line["mean_ev"]), error)
     return found
 
 

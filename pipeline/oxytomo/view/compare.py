@@ -7,9 +7,16 @@ from dataclasses import dataclass, replace
 from oxytomo.config import Branch
 from oxytomo.measure.comparability import Disagreement, disagreements
 from oxytomo.measure.differences import Difference, GroupMean, difference, group_mean, holm
-from oxytomo.results.definitions import COMPOSITION, STRUCTURE, Quantity, valence_quantities
+from oxytomo.results.definitions import (
+    COMPOSITION,
+    STRUCTURE,
+    Quantity,
+    line_quantities,
+    state_quantities,
+    valence_quantities,
+)
 from oxytomo.results.numbers import Number
-from oxytomo.view.compared import RULES, ComparedSample
+from oxytomo.view.compared import RULES, STATE_KEY, ComparedSample
 
 LEVEL = 0.05
 WHOLE = 100.0
@@ -106,7 +113,7 @@ def compare(samples: Sequence[ComparedSample]) -> Comparison:
     present = set(_keys(samples))
     quantities = [
         quantity
-        for quantity in (*COMPOSITION, *valence_quantities(elements), *STRUCTURE)
+        for quantity in (*COMPOSITION, *_of_states(samples), *valence_quantities(elements), *STRUCTURE)
         if quantity.key in present
     ]
     branches: list[Branch] = list(dict.fromkeys(quantity.branch for quantity in quantities))
@@ -129,6 +136,16 @@ def compare(samples: Sequence[ComparedSample]) -> Comparison:
         for contrast in _contrasts(samples, groups, [q for q in quantities if q.branch == branch])
     ]
     return Comparison(samples, groups, quantities, means, contrasts, refused, flagged, missing)
+
+
+def _of_states(samples: Sequence[ComparedSample]) -> list[Quantity]:
+    """Return the quantities of the chemical-state branch under their keys in a comparison."""
+    states, lines = (
+        [key.removeprefix(start) for key in _keys(samples) if key.startswith(start)]
+        for start in (f"{STATE_KEY}valence_", f"{STATE_KEY}white_line_")
+    )
+    own = (*state_quantities(states), *line_quantities(lines))
+    return [replace(one, key=f"{STATE_KEY}{one.key}") for one in own]
 
 
 def _contrasts(

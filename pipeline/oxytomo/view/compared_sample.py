@@ -16,10 +16,11 @@ from oxytomo.results.errors import UNFIT
 from oxytomo.results.numbers import Number, branch_numbers, volume_um3
 from oxytomo.results.places import find_results
 from oxytomo.results.results import Results
-from oxytomo.view.compared import ComparedSample, Profile, formula_per_oxygen
+from oxytomo.view.compared import STATE_KEY, ComparedSample, Profile, formula_per_oxygen
 
 NEEDED: Mapping[Branch, tuple[str, ...]] = {
     "composition": ("composition_measure", "shells"),
+    "chemical_state": ("chemical_state_summary", "chemical_state_shells", "chemical_state_white_lines"),
     "oxidation": ("oxidation_summary", "oxidation_shells"),
     "structure": ("structure_measure", "pores", "cracks"),
 }
@@ -60,7 +61,9 @@ def compared_sample(folder: Path, *, name: str, group: str) -> ComparedSample:
     found = _Collected()
     for branch in branches:
         try:
-            found.numbers |= branch_numbers(results.files, branch)
+            own = branch_numbers(results.files, branch)
+            prefix = STATE_KEY if branch == "chemical_state" else ""
+            found.numbers |= {f"{prefix}{key}": number for key, number in own.items()}
             _READERS[branch](results, found)
         except PipelineError:
             raise
@@ -107,8 +110,8 @@ def _finished(results: Results, folder: Path) -> list[Branch]:
     if not branches:
         raise InputError(
             str(folder),
-            expected="a sample with results of composition, oxidation or structure",
-            got="none of phases.json, oxidation.json and structure.json in it"
+            expected="a sample with results of composition, chemical state, oxidation or structure",
+            got="none of phases.json, chemical_state.json, oxidation.json and structure.json in it"
             if folder.is_dir()
             else "no such folder",
             fix="give folders <results>/<sample>, or run the sample first",
@@ -132,6 +135,38 @@ def _composition(results: Results, found: _Collected) -> None:
         }
     found.settings["composition"] = settings
     found.profiles["tm_o_deviation"] = _profile(shells, "mean_deviation", "standard_error", 100.0)
+
+
+def _chemical_state(results: Results, found: _Collected) -> None:
+    content = results.files.json("chemical_state_summary") or {}
+    shells: Any = results.files.table("chemical_state_shells")
+    lines: Any = results.files.table("chemical_state_white_lines")
+    settings: dict[str, Any] = {}
+    for element, facts in content["elements"].items():
+        own = shells[shells["element"] == element]
+        key = f"{STATE_KEY}valence_{element}"
+        found.profiles[key] = _profile(own, "mean_valence", "standard_error", 1.0)
+        model, store = facts["model"], results.files.store(f"chemical_state_reconstruct_{element}")
+        settings |= {
+            "threshold": facts["threshold"],
+            "voxel_nm": facts["voxel_nm"],
+            "method": model["method"],
+        }
+        settings.setdefault("background", {})[element] = model["background"]
+        named = dict(zip(model["references"], model["valences"], strict=True))
+        settings.setdefault("references", {})[element] = named
+        if store is not None:
+            wanted = store.provenance.settings.get("reference")
+            settings.setdefault("reference", {})[element] = "mode" if wanted is None else wanted
+    for element, facts in content["white_lines"].items():
+        own, line = lines[lines["element"] == element], facts["model"]["white_line"]
+        for name in ("white_line", "edge"):
+            found.profiles[f"{STATE_KEY}{name}_{element}"] = _profile(
+                own, f"{name}_ev", f"{name}_error_ev", 1.0
+            )
+        fit = {"order": line["order"], "half_width_ev": line["half_width_ev"]}
+        settings.setdefault("white_line", {})[element] = fit
+    found.settings["chemical_state"] = settings
 
 
 def _oxidation(results: Results, found: _Collected) -> None:
@@ -182,6 +217,7 @@ def _structure(results: Results, found: _Collected) -> None:
 
 _READERS: Mapping[Branch, Callable[[Results, _Collected], None]] = {
     "composition": _composition,
+    "chemical_state": _chemical_state,
     "oxidation": _oxidation,
     "structure": _structure,
 }
