@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from oxytomo.align.axis import find_axis
-from oxytomo.align.energies import register_energies
+from oxytomo.align.energies import FixedFrames, register_energies
 from oxytomo.align.matching import match_projections
 from oxytomo.align.register import coarse_shifts, fill_invalid
 from oxytomo.align.resample import resample
@@ -48,7 +48,7 @@ def test_registration_finds_a_subpixel_shift_between_different_contrasts(rng: np
     reference = projections(tilts, np.zeros(n), np.zeros(n))
     moved = 0.4 * projections(tilts, shift[:, 0], shift[:, 1]) + 0.1
     noisy = moved + rng.normal(0, 0.01, moved.shape).astype(np.float32)
-    registered = register_energies(noisy, reference, max_shift_px=15, sigma_px=1.0, chemistry=True)
+    registered = register_energies(noisy, FixedFrames(reference, 1.0), max_shift_px=15, chemistry=True)
     found, residual = registered.shifts, registered.residual
     # Cramér–Rao: noise over contrast (0.01 / 0.4) / sqrt(Σ gradient²) with Σ gradient² ≈ 6 px⁻²: 0.010 px.
     assert np.sqrt(np.mean((found - shift) ** 2)) < 0.03
@@ -60,7 +60,7 @@ def test_registration_ignores_a_fixed_pattern_that_does_not_move(rng: np.random.
     pattern = rng.normal(0, 0.03, (1, N_Y, N_X)).astype(np.float32)
     reference = projections(np.zeros(1), np.zeros(1), np.zeros(1)) + pattern
     moved = projections(np.zeros(1), shift[:, 0], shift[:, 1]) + pattern
-    found = register_energies(moved, reference, max_shift_px=20, sigma_px=1.5, chemistry=True).shifts
+    found = register_energies(moved, FixedFrames(reference, 1.5), max_shift_px=20, chemistry=True).shifts
     np.testing.assert_allclose(found, shift, atol=0.1)
 
 

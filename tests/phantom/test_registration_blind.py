@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.ndimage import gaussian_filter, rotate, shift
 
-from oxytomo.align.energies import register_energies
+from oxytomo.align.energies import FixedFrames, register_energies
 from oxytomo.align.local import local_shift
 from oxytomo.align.register import coarse_shifts, smooth
 from oxytomo.align.series import align_series
@@ -235,7 +235,7 @@ def test_energies_of_a_tilt_series_are_not_moved_by_chemistry(
     chemistry: str, limit_px: float, rng: np.random.Generator
 ) -> None:
     pre, post, true = tilt_series(chemistry, 1.0, rng)
-    found = register_energies(pre, post, max_shift_px=10, sigma_px=1.5, chemistry=True)
+    found = register_energies(pre, FixedFrames(post, 1.5), max_shift_px=10, chemistry=True)
     rms = float(np.sqrt(np.mean((found.shifts - true) ** 2)))
     assert rms < limit_px
     pretended = float(np.abs(found.chemical_bias_px).max())

@@ -242,6 +242,50 @@ def test_pairs_without_a_change() -> None:
     assert np.std(pulls) == pytest.approx(1.0, abs=0.2)  # four standard errors of a standard deviation
 
 
+def scans_of(made: SimulatedMap, factors: np.ndarray, rng: np.random.Generator) -> Calibrated:
+    """Return a map of several scans, whose feature differs by a factor from scan to scan."""
+    rows = (made.excitation_ev > 530.4) & (made.excitation_ev < 531.6)
+    columns = (made.emission_ev > 522.8) & (made.emission_ev < 524.2)
+    inside = np.outer(rows, columns)
+    counts = [rng.poisson(made.expected * np.where(inside, one, 1.0)).astype(float) for one in factors]
+    scans = tuple(read(made, one) for one in counts)
+    return Calibrated(read(made, np.sum(counts, axis=0)), 1.4, 0.0, scans)
+
+
+@pytest.mark.parametrize(("n", "test"), [((5, 6), "scans"), ((3, 3), "scans, Welch")])
+def test_scans_that_scatter_without_a_change(n: tuple[int, int], test: str) -> None:
+    """Scans that scatter by 5 % are found no more often than stated; photons alone find them often."""
+    rng = np.random.default_rng(5)
+    made = simulate_map(replace(PLAIN, photons=2e4, step_ev=0.5), rng=rng)
+    options = replace(FEATURE, permutations=199)
+    pairs, by_scans, by_photons = 60, 0, 0
+    for _ in range(pairs):
+        pair = [scans_of(made, np.exp(rng.normal(scale=0.05, size=size)), rng) for size in n]
+        found = feature_change(*pair, options, rng=rng)
+        alone = feature_change(*(replace(one, scans=()) for one in pair), options, rng=rng)
+        assert (found.test, alone.test) == (test, "photons")
+        by_scans += found.detected
+        by_photons += alone.detected
+        assert found.standard_error >= alone.standard_error
+    # 99.9 % of binomial numbers of 60 with 0.05 are at most 9
+    assert by_scans <= 9
+    assert by_photons > 20
+
+
+def test_a_change_beyond_the_scatter_of_scans_is_found() -> None:
+    rng = np.random.default_rng(6)
+    made = simulate_map(replace(PLAIN, photons=2e4, step_ev=0.5), rng=rng)
+    scatter = [np.exp(rng.normal(scale=0.02, size=6)) for _ in range(2)]
+    pair = scans_of(made, scatter[0], rng), scans_of(made, 1.3 * scatter[1], rng)
+    found = feature_change(*pair, FEATURE, rng=rng)
+    # Two of 924 redistributions give as much: p is 0.002, here from 999 random ones
+    assert found.p_value < 0.01
+    assert found.scans == (6, 6)
+    assert found.change == pytest.approx(0.3, abs=4 * found.standard_error)
+    # 2 % in √6 scans of both maps, of a change of 1.3: 0.015
+    assert found.scan_error == pytest.approx(0.015, rel=0.8)
+
+
 def test_an_error_of_the_emission_scale_widens_the_error_of_a_change() -> None:
     pair = [simulate_map(replace(PLAIN, photons=1e5), rng=np.random.default_rng(i)) for i in (1, 2)]
     sure, unsure = (

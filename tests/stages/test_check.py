@@ -294,7 +294,7 @@ def test_parts_of_a_particle_need_less_each(case: Case) -> None:
 
 
 def test_needs_are_readable() -> None:
-    text = Needs(memory_bytes=2.04e9, disk_bytes=5e8, core_seconds=3600).describe(2)
+    text = Needs(memory_bytes=2.04e9, disk_bytes=5e8, core_seconds=9000, usual_seconds=3600).describe(2)
     assert text == "about 2.0 GB of memory, 500.0 MB of disk, 30 min on 2 cores"
 
 

@@ -1,6 +1,7 @@
 """What a run says on a terminal: a line per stage, the answer, a plan in five lines, nothing to do; completion."""
 
 import io
+import itertools
 import json
 import logging
 import os
@@ -16,20 +17,24 @@ import pytest
 import tifffile
 import yaml
 
-from oxytomo.check.sample import ProjectCheck
+from oxytomo.check.sample import BranchCheck, ProjectCheck
 from oxytomo.cli import build_parser, main
 from oxytomo.cli.answer import answer_lines, describe_plan
 from oxytomo.cli.colours import GREEN, has_colours, in_colour
 from oxytomo.cli.completion import words_of
+from oxytomo.cli.run import job_seconds
 from oxytomo.config import ProjectConfig, load_config
 from oxytomo.config.plan import project_products, results_folder
 from oxytomo.io.atomic import record_file
 from oxytomo.run.boundary import PrintableStream
 from oxytomo.run.forecast import forecast
 from oxytomo.run.job_lines import JobLines
+from oxytomo.run.needs import stage_needs
 from oxytomo.run.results_folder import claim, note_finished
 from oxytomo.run.unchanged import NOTE, is_unchanged, note_unchanged
 from oxytomo.stages.context import SHOW, StageContext
+
+REPOSITORY = Path(__file__).resolve().parents[2]
 
 # --- one line per stage
 
@@ -92,6 +97,55 @@ def test_the_time_left_is_sensible_from_the_first_job_on() -> None:
     true = [sum(took[done:]) for done in range(2, len(took))]  # silent up to 2 % of the work
     assert len(told) == len(true)
     assert all(0.6 * real - 2 < said < 1.5 * real + 2 for said, real in zip(told, true, strict=True)), told
+
+
+def replay(weights: dict[str, float], took: list[tuple[str, float]], cores: int) -> list[tuple[float, float]]:
+    """Time left as told after each job, and the true one."""
+    now, lines = [100.0], []
+    say = JobLines(lines.append, weights, cores=cores, clock=lambda: now[0])
+    stats = {rule: sum(one == rule for one, _ in took) for rule, _ in took}
+    say(record("run_info", stats=stats | {"all": 1, "total": 1 + len(took)}))
+    pairs = []
+    for number, (rule, seconds) in enumerate(took):
+        say(record("job_info", jobid=number, rule_name=rule, wildcards={}, reason=""))
+        now[0] += seconds
+        say(record("job_finished", job_id=number))
+        found = re.search(r"about (?:(\d+) min )?(\d+) s left", lines[-1])
+        if found:
+            pairs.append((60.0 * int(found[1] or 0) + int(found[2]), sum(s for _, s in took[number + 1 :])))
+    return pairs
+
+
+@pytest.mark.parametrize(
+    ("shape", "took"),
+    [  # seconds between the ends of jobs in the logs of two runs with two cores
+        ((66, 96, 96), {"align": 11, "decompose": 4, "reconstruct": 12, "uncertainty": 11, "report": 5}),
+        ((131, 128, 160), {"align": 25, "decompose": 5, "reconstruct": 14, "uncertainty": 16, "report": 6}),
+    ],
+)
+def test_the_time_left_of_recorded_runs_is_right_within_a_factor_of_two(
+    shape: tuple[int, int, int], took: dict[str, float]
+) -> None:
+    config = load_config(REPOSITORY / "configs" / "demo.yaml").samples["particle"].composition
+    assert config is not None
+    shapes = {f"{element}_{side}": shape for element in ("O", "Mn", "Co", "Ni") for side in ("pre", "post")}
+    needs = stage_needs(config, "composition", shapes)
+    branch = BranchCheck("particle", "composition", {}, needs)
+    jobs = [("normalize", 0.8)] * 8 + list(took.items())
+    jobs[-1:-1] = [("classify", 1.0), ("export_composition", 2.0), ("measure", 3.0)]
+    pairs = replay(job_seconds(ProjectCheck((), (), (branch,))), jobs, cores=2)
+    told, true = pairs[0]
+    assert true / 2 < told < 2 * true
+    assert all(later <= earlier for (earlier, _), (later, _) in itertools.pairwise(pairs))
+
+
+def test_a_machine_that_becomes_slow_is_said() -> None:
+    took = [("normalize", 1.0)] * 2 + [("align", 10.0), ("reconstruct", 100.0), ("uncertainty", 100.0)]
+    told = [
+        said
+        for said, _ in replay({"normalize": 0, "align": 9, "reconstruct": 9, "uncertainty": 9}, took, cores=1)
+    ]
+    assert told[-1] > told[-2]  # ten times slower from the third job on
 
 
 def test_reports_of_other_kinds_are_passed_over() -> None:

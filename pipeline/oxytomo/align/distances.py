@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oxytomo.align.energies import register_energies
+from oxytomo.align.energies import FixedFrames, register_energies
 from oxytomo.align.register import fill_invalid
 from oxytomo.align.resample import resample
 from oxytomo.arrays import Field, Float64Array, FloatArray
@@ -52,12 +52,14 @@ class DistanceGrid:
         if count == 1 or self.max_shift_px is None:
             return np.stack([self._moved(raw[i], i, shifts[i]) for i in range(count)]), shifts
         reference = int(np.argmin([1 / scale for scale in self.scales]))
-        fixed = self.look(self._moved(raw[reference], reference, shifts[reference]), reference)
+        fixed = FixedFrames(
+            self.look(self._moved(raw[reference], reference, shifts[reference]), reference), SMOOTHING_PX
+        )
         for index in range(count):
             if index != reference:
                 moving = self.look(self._moved(raw[index], index, shifts[index]), index)
                 shifts[index] = register_energies(
-                    moving, fixed, max_shift_px=self.max_shift_px, sigma_px=SMOOTHING_PX, chemistry=False
+                    moving, fixed, max_shift_px=self.max_shift_px, chemistry=False
                 ).shifts
         shifts = shifts * np.asarray(self.scales)[:, None, None]
         return np.stack([self._moved(raw[i], i, shifts[i]) for i in range(count)]), shifts

@@ -63,12 +63,57 @@ class EnergyRegistration:
     magnification_error: float
 
 
+@dataclass(frozen=True)
+class _Smoothed:
+    """Frames (n, n_y, n_x) as they are compared.
+
+    ``seen`` marks valid pixels away from the margin, ``smooth`` has noise smoothed, and ``sharp``
+    has the background subtracted, too.
+    """
+
+    seen: BoolArray
+    smooth: FloatArray
+    sharp: FloatArray
+
+    @classmethod
+    def of(cls, frames: FloatArray, sigma_px: float) -> "_Smoothed":
+        seen, filled = without_margin(np.isfinite(frames)), fill_invalid(frames)
+        smoothed = smooth(filled, sigma_px=sigma_px)
+        # Neither a slow background that differs between energies nor the rim of the detector may
+        # bias the shift.
+        return cls(seen, smoothed, smoothed - smooth(filled, sigma_px=BACKGROUND_PX))
+
+
+class FixedFrames:
+    """Frames of the reference energy, which all other energies are registered to.
+
+    Frames that are one group are smoothed only once.
+
+    Parameters
+    ----------
+    frames : (n_tilt, n_y, n_x) float32, NaN where invalid; read in groups
+    sigma_px : Gaussian smoothing before registration, of both energies
+    """
+
+    def __init__(self, frames: Field, sigma_px: float) -> None:
+        self.frames, self.sigma_px = frames, sigma_px
+        self._whole: _Smoothed | None = None
+
+    def group(self, group: slice) -> _Smoothed:
+        """Return a group of frames."""
+        if self._whole is not None:
+            return self._whole
+        found = _Smoothed.of(np.asarray(self.frames[group]), self.sigma_px)
+        if group.stop - group.start == self.frames.shape[0]:
+            self._whole = found
+        return found
+
+
 def register_energies(
     frames: Field,
-    reference: Field,
+    reference: FixedFrames,
     *,
     max_shift_px: float,
-    sigma_px: float,
     chemistry: bool,
     on_frames: Callable[[int], None] | None = None,
 ) -> EnergyRegistration:
@@ -76,10 +121,9 @@ def register_energies(
 
     Parameters
     ----------
-    frames, reference : (n_tilt, n_y, n_x) float32 optical densities on one pixel size, NaN where
-        invalid; read in groups
+    frames : (n_tilt, n_y, n_x) float32 optical densities, NaN where invalid; read in groups
+    reference : those of the reference energy, on the same pixel size
     max_shift_px : largest shift searched
-    sigma_px : Gaussian smoothing before registration
     chemistry : the contrast may vary from place to place, smoothly over the tilts; the apparent
         shift from it is subtracted
     on_frames : told how many frames are done
@@ -90,11 +134,10 @@ def register_energies(
     asked = np.arange(n_tilt) % (EVERY if n_tilt >= ASKED * EVERY else 1) == 0
     for group in frame_groups(frames.shape):
         found[group] = _registered(
-            np.asarray(frames[group]),
-            np.asarray(reference[group]),
+            _Smoothed.of(np.asarray(frames[group]), reference.sigma_px),
+            reference.group(group),
             np.flatnonzero(asked[group]),
             max_shift_px=max_shift_px,
-            sigma_px=sigma_px,
             chemistry=chemistry,
         )
         if on_frames is not None:
@@ -117,12 +160,11 @@ _COLUMNS = ("dy", "dx", "local_dy", "local_dx", "error_dy", "error_dx", "residua
 
 
 def _registered(
-    frames: FloatArray,
-    reference: FloatArray,
+    moving: _Smoothed,
+    fixed: _Smoothed,
     asked: IntArray,
     *,
     max_shift_px: float,
-    sigma_px: float,
     chemistry: bool,
 ) -> Float64Array:
     """Return (n, 8): two shifts, the error of the second, residual, relative magnification less 1.
@@ -131,24 +173,21 @@ def _registered(
 
     The shift with local gains and the magnification are NaN for frames that are not used for them.
     """
-    weights = without_margin(np.isfinite(reference))
-    seen = without_margin(np.isfinite(frames))
-    frames, reference = fill_invalid(frames), fill_invalid(reference)
-    moving, fixed = smooth(frames, sigma_px=sigma_px), smooth(reference, sigma_px=sigma_px)
-    start = coarse_shifts(moving, fixed, max_shift_px=max_shift_px)
-    # Neither a slow background that differs between energies nor the rim of the detector may bias
-    # the shift.
-    sharp = moving - smooth(frames, sigma_px=BACKGROUND_PX)
-    flat = fixed - smooth(reference, sigma_px=BACKGROUND_PX)
+    start = coarse_shifts(moving.smooth, fixed.smooth, max_shift_px=max_shift_px)
+    sharp, flat, weights = moving.sharp, fixed.sharp, fixed.seen
     shifts, residual = refine_shifts(sharp, flat, weights, start, iterations=30, free_gain=True)
-    tile_px = max(SMALLEST_PX, min(fixed.shape[1:]) // SQUARES)
-    found = np.full((len(frames), len(_COLUMNS)), np.nan)
+    tile_px = max(SMALLEST_PX, min(flat.shape[1:]) // SQUARES)
+    found = np.full((len(flat), len(_COLUMNS)), np.nan)
     found[:, 0:2], found[:, 6] = shifts, residual
     if asked.size == 0:
         return found
     found[asked, 7] = similarity_steps(sharp[asked], flat[asked], weights[asked], shifts[asked])[0][:, 3]
     for i in asked if chemistry else ():
-        fit = local_shift(moving[i], fixed[i], seen[i], shifts[i], iterations=ITERATIONS, tile_px=tile_px)
+        fit = local_shift(
+            *(moving.smooth[i], fixed.smooth[i], moving.seen[i], shifts[i]),
+            iterations=ITERATIONS,
+            tile_px=tile_px,
+        )
         found[i, 2:6] = (*fit.shift_px, *fit.error_px)
     return found
 
@@ -185,12 +224,11 @@ def _smooth_bias(away: Float64Array, error: Float64Array) -> Float64Array:
 
 def mirrored_tilts(
     frames: Field,
-    reference: Field,
+    reference: FixedFrames,
     tilt_deg: Float64Array,
     residual: Float64Array,
     *,
     max_shift_px: float,
-    sigma_px: float,
 ) -> bool:
     """Whether the angles have the wrong sign.
 
@@ -198,7 +236,7 @@ def mirrored_tilts(
 
     Parameters
     ----------
-    frames, reference, max_shift_px, sigma_px : as in :func:`register_energies`
+    frames, reference, max_shift_px : as in :func:`register_energies`
     tilt_deg : (n_tilt,) degrees
     residual : (n_tilt,) residual of the registration at their own tilts
     """
@@ -209,9 +247,8 @@ def mirrored_tilts(
         return False
     there = register_energies(
         reordered(frames, chosen),
-        reordered(reference, opposite[chosen]),
+        FixedFrames(reordered(reference.frames, opposite[chosen]), reference.sigma_px),
         max_shift_px=max_shift_px,
-        sigma_px=sigma_px,
         chemistry=False,
     ).residual
     if not (np.isfinite(there).any() and np.isfinite(residual[chosen]).any()):

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from oxytomo.align.energies import register_energies
+from oxytomo.align.energies import FixedFrames, register_energies
 from oxytomo.align.resample import resample
 from oxytomo.arrays import FloatArray
 
@@ -63,9 +63,8 @@ def place_on(
     scaled = MapPlace(shape, magnification, (0.0, 0.0)).moved(jump)
     found = register_energies(
         scaled[None],
-        fixed.astype(np.float32)[None],
+        FixedFrames(fixed.astype(np.float32)[None], 1.0),
         max_shift_px=MAX_SHIFT_PX,
-        sigma_px=1.0,
         chemistry=True,
     )
     dy, dx = (float(value) * magnification for value in found.shifts[0])

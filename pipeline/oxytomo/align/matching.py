@@ -127,13 +127,13 @@ def match_projections(
     return TiltAlignment(shifts, residual, innovation, precision, move, np.array(misfit))
 
 
-def coarse_binning(shape: tuple[int, int]) -> Binning:
+def coarse_binning(shape: tuple[int, int], columns: int = COARSE_COLUMNS) -> Binning:
     """Return the binning of frames (n_y, n_x) for a first alignment.
 
-    At least :data:`COARSE_COLUMNS` columns are kept.
+    At least this many columns are kept.
     """
     factor = 1
-    while shape[1] >= 2 * factor * COARSE_COLUMNS:
+    while shape[1] >= 2 * factor * columns:
         factor *= 2
     return Binning(shape, factor)
 
@@ -186,9 +186,19 @@ def innovations(moving: FloatArray, fixed: FloatArray, seen: BoolArray, shifts: 
         near = [k for k in (t - 2, t - 1, t + 1, t + 2) if 0 <= k < n_tilt]
         if seen[t].sum() < 16:
             continue
-        rest = (difference[t] - np.median(difference[near], axis=0))[seen[t]]
+        rest = (difference[t] - _median(difference[near]))[seen[t]]
         found[t] = np.sqrt(np.mean(rest.astype(np.float64) ** 2)) / max(float(fixed[t][seen[t]].std()), 1e-12)
     return found
+
+
+def _median(frames: FloatArray) -> FloatArray:
+    """Median of a few frames; of four the mean of the middle two, without sorting them."""
+    if len(frames) != 4:
+        return np.asarray(np.median(frames, axis=0))
+    a, b, c, d = frames
+    low = np.maximum(np.minimum(a, b), np.minimum(c, d))
+    high = np.minimum(np.maximum(a, b), np.maximum(c, d))
+    return np.asarray((low + high) / 2)
 
 
 def frame_weights(residual: Float64Array) -> Float64Array:

@@ -11,7 +11,9 @@ from numba import prange
 
 from oxytomo.align.keys import keys_weights
 from oxytomo.align.parallel import map_frames, stack_frames
+from oxytomo.align.splines import read_at
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray
+from oxytomo.segment.smoothing import gaussian
 from oxytomo.threads import parallel_kernel
 
 FEW = 6
@@ -56,12 +58,7 @@ def fill_invalid(frames: FloatArray) -> FloatArray:
 
 def smooth(frames: FloatArray, *, sigma_px: float) -> FloatArray:
     """Gaussian-smooth each frame, after filling invalid pixels."""
-
-    def one(frame: FloatArray) -> FloatArray:
-        smoothed: FloatArray = scipy.ndimage.gaussian_filter(frame, sigma_px, mode="nearest")
-        return smoothed
-
-    return stack_frames(one, fill_invalid(frames))
+    return gaussian(fill_invalid(frames), sigma_px, axes=(1, 2))
 
 
 def coarse_shifts(moving: FloatArray, fixed: FloatArray, *, max_shift_px: float) -> Float64Array:
@@ -86,8 +83,11 @@ def coarse_shifts(moving: FloatArray, fixed: FloatArray, *, max_shift_px: float)
     overlap = scipy.fft.irfft2(power * power.conj(), padded)
 
     def best(m: FloatArray, f: FloatArray) -> tuple[float, float]:
-        a = scipy.fft.rfft2((m - np.average(m, weights=window)) * window, padded)
-        b = scipy.fft.rfft2((f - np.average(f, weights=window)) * window, padded)
+        # In single precision: only the place of the maximum counts.
+        a, b = (
+            scipy.fft.rfft2((one - np.float32(np.average(one, weights=window))) * window, padded)
+            for one in (m, f)
+        )
         correlation = scipy.fft.irfft2(a * b.conj(), padded) / np.maximum(overlap, 0.2 * overlap[0, 0])
         ys, xs = np.arange(-reach_y, reach_y + 1), np.arange(-reach_x, reach_x + 1)
         region = correlation[np.ix_(ys % padded[0], xs % padded[1])]
@@ -154,7 +154,7 @@ def similarity_steps(
     unknown = np.full(4, np.nan)
 
     def step(i: int) -> tuple[Float64Array, Float64Array]:
-        frame = scipy.ndimage.shift(moving[i].astype(np.float64), -shifts[i], order=3, mode="nearest")
+        frame = read_at(moving[i].astype(np.float64), shifts[i])
         gradient_y, gradient_x = np.gradient(frame)
         inside = weights[i].copy()
         dy, dx = (int(np.ceil(abs(s))) + 2 for s in shifts[i])

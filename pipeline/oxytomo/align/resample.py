@@ -5,6 +5,7 @@ import scipy.ndimage
 from numba import njit, prange
 
 from oxytomo.align.parallel import stack_frames
+from oxytomo.align.splines import read_at
 from oxytomo.arrays import Float64Array, FloatArray
 from oxytomo.threads import parallel_kernel
 
@@ -82,7 +83,7 @@ def turned(frames: FloatArray, axis_tilt_deg: float, shifts: Float64Array) -> Fl
 
     def move(frame: FloatArray, shift: Float64Array) -> FloatArray:
         if axis_tilt_deg == 0:
-            moved: FloatArray = scipy.ndimage.shift(frame, -shift, order=3, mode="nearest")
+            moved: FloatArray = read_at(frame, shift)
         else:
             moved = scipy.ndimage.affine_transform(
                 frame, matrix, offset + matrix @ shift, order=3, mode="nearest"
@@ -125,41 +126,104 @@ def _keys(distance, weights):  # type: ignore[no-untyped-def]
             weights[j] = 0.0
 
 
+@njit(cache=True, nogil=True)
+def _columns(dx, scale, n_x, at, weights):  # type: ignore[no-untyped-def]
+    """First sample and six weights of each output column of each frame, without a rotation."""
+    n_t, m_x = at.shape
+    one = np.empty(2 * LOBES)
+    for t in range(n_t):
+        for column in range(m_x):
+            place = (column - (m_x - 1) / 2) * scale + dx[t] + (n_x - 1) / 2
+            low = int(np.floor(place))
+            _keys(place - low, one)
+            at[t, column] = low - (LOBES - 1)
+            for k in range(2 * LOBES):
+                weights[t, k, column] = one[k]
+
+
+@njit(cache=True, nogil=True)
+def _row(frame, noise, y, at, weights, values, variances):  # type: ignore[no-untyped-def]
+    """Sum one output row along columns first; NaN where this does not hold (rim, invalid pixels).
+
+    The kernel is separable without a rotation. Invalid pixels make the sums NaN or infinite.
+    """
+    n_y, n_x = frame.shape
+    iy, wy = int(np.floor(y)), np.empty(2 * LOBES)
+    first = iy - (LOBES - 1)
+    values[:] = np.nan
+    if first < 0 or first + 2 * LOBES > n_y:
+        return
+    _keys(y - iy, wy)
+    line, of_noise = np.zeros(n_x), np.zeros(n_x)
+    for j in range(2 * LOBES):
+        for x in range(n_x):
+            line[x] += wy[j] * frame[first + j, x]
+            of_noise[x] += wy[j] * noise[first + j, x]
+    for column in range(at.size):
+        i = at[column]
+        if i >= 0 and i + 2 * LOBES <= n_x:
+            total, v, weight = 0.0, 0.0, 0.0
+            for k in range(2 * LOBES):
+                total += weights[k, column] * line[i + k]
+                v += weights[k, column] * of_noise[i + k]
+                weight += weights[k, column]
+            weight *= wy[0] + wy[1] + wy[2] + wy[3] + wy[4] + wy[5]
+            if np.isfinite(total) and np.isfinite(v):
+                values[column], variances[column] = total / weight, max(v / weight, 1e-12)
+
+
 @parallel_kernel(element_ns=100, nogil=True)
 def _resample(value, variance, dy, dx, scale, cos, sin, out_value, out_variance):  # type: ignore[no-untyped-def]
     n_t, n_y, n_x = value.shape
     m_y, m_x = out_value.shape[1:]
+    straight = sin == 0.0 and cos == 1.0
+    at, weights = np.empty((n_t, m_x), np.int64), np.empty((n_t, 2 * LOBES, m_x))
+    if straight:
+        _columns(dx, scale, n_x, at, weights)
     for job in prange(n_t * m_y):
         t, row = job // m_y, job % m_y
-        wy, wx = np.empty(2 * LOBES), np.empty(2 * LOBES)
         y = (row - (m_y - 1) / 2) * scale
+        values, variances = np.full(m_x, np.nan), np.empty(m_x)
+        if straight:
+            _row(value[t], variance[t], y + dy[t] + (n_y - 1) / 2, at[t], weights[t], values, variances)
+        wy, wx = np.empty(2 * LOBES), np.empty(2 * LOBES)
         for column in range(m_x):
+            if np.isfinite(values[column]):
+                out_value[t, row, column] = values[column]
+                out_variance[t, row, column] = variances[column]
+                continue
             x = (column - (m_x - 1) / 2) * scale
             source_y = y * cos - x * sin + dy[t] + (n_y - 1) / 2
             source_x = y * sin + x * cos + dx[t] + (n_x - 1) / 2
-            iy, ix = int(np.floor(source_y)), int(np.floor(source_x))
-            _keys(source_y - iy, wy)
-            _keys(source_x - ix, wx)
-            total, v, weight, lost = 0.0, 0.0, 0.0, 0.0
-            bad = False
-            for j in range(2 * LOBES):
-                yy = iy + j - (LOBES - 1)
-                for k in range(2 * LOBES):
-                    xx = ix + k - (LOBES - 1)
-                    w = wy[j] * wx[k]
-                    if w == 0.0:
-                        continue
-                    if 0 <= yy < n_y and 0 <= xx < n_x and np.isfinite(value[t, yy, xx]):
-                        total += w * value[t, yy, xx]
-                        v += w * variance[t, yy, xx]
-                        weight += w
-                    else:
-                        lost += abs(w)
-                        if LOBES - 1 <= j <= LOBES and LOBES - 1 <= k <= LOBES and abs(w) > 0.05:
-                            bad = True
-            if bad or lost > 0.1 or weight <= 0:
-                out_value[t, row, column] = np.nan
-                out_variance[t, row, column] = np.inf
+            out_value[t, row, column], out_variance[t, row, column] = _pixel(
+                value[t], variance[t], source_y, source_x, wy, wx
+            )
+
+
+@njit(cache=True, nogil=True)
+def _pixel(value, variance, source_y, source_x, wy, wx):  # type: ignore[no-untyped-def]
+    """Value and variance of one output pixel; NaN and inf where too much of the kernel is lost."""
+    n_y, n_x = value.shape
+    iy, ix = int(np.floor(source_y)), int(np.floor(source_x))
+    _keys(source_y - iy, wy)
+    _keys(source_x - ix, wx)
+    total, v, weight, lost = 0.0, 0.0, 0.0, 0.0
+    bad = False
+    for j in range(2 * LOBES):
+        yy = iy + j - (LOBES - 1)
+        for k in range(2 * LOBES):
+            xx = ix + k - (LOBES - 1)
+            w = wy[j] * wx[k]
+            if w == 0.0:
+                continue
+            if 0 <= yy < n_y and 0 <= xx < n_x and np.isfinite(value[yy, xx]):
+                total += w * value[yy, xx]
+                v += w * variance[yy, xx]
+                weight += w
             else:
-                out_value[t, row, column] = total / weight
-                out_variance[t, row, column] = max(v / weight, 1e-12)
+                lost += abs(w)
+                if LOBES - 1 <= j <= LOBES and LOBES - 1 <= k <= LOBES and abs(w) > 0.05:
+                    bad = True
+    if bad or lost > 0.1 or weight <= 0:
+        return np.nan, np.inf
+    return total / weight, max(v / weight, 1e-12)

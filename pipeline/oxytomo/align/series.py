@@ -9,7 +9,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from oxytomo.align.binning import Binning
-from oxytomo.align.energies import EnergyRegistration, mirrored_tilts, register_energies
+from oxytomo.align.energies import EnergyRegistration, FixedFrames, mirrored_tilts, register_energies
 from oxytomo.align.local import FEWEST_PX
 from oxytomo.align.parallel import frame_groups
 from oxytomo.align.register import fill_invalid
@@ -118,13 +118,14 @@ def align_series(
     registrations: list[EnergyRegistration | None] = [None] * len(values)
     magnification = magnification.copy()
     n_tilt = tilt_deg.size
+    looks = _Looks(values)
     if options.energies:
-        fixed = _looked_at(values[reference], magnification[reference])
+        fixed = FixedFrames(looks.of(reference, magnification[reference]), ENERGY_SMOOTHING_PX)
         report = progress("register energies")
         others = [e for e in range(len(values)) if e != reference]
         for before, e in enumerate(others):
             registrations[e], magnification[e] = _register_at(
-                values[e],
+                lambda m, e=e: looks.of(e, m),  # type: ignore[misc]
                 fixed,
                 float(magnification[e]),
                 tilt_deg,
@@ -133,8 +134,8 @@ def align_series(
                 on_frames=lambda n, before=before: report(before * n_tilt + n, len(others) * n_tilt),  # type: ignore[misc]
             )
     energy_shifts = np.stack([np.zeros((n_tilt, 2)) if r is None else r.shifts for r in registrations])
-    looks = [look(v, float(m)) for v, m in zip(values, magnification, strict=True)]
-    driver = mean_of_series(looks, energy_shifts, signal_to_noise)
+    seen = [looks.of(e, float(m)) for e, m in enumerate(magnification)]
+    driver = mean_of_series(seen, energy_shifts, signal_to_noise)
     tilts = align_tilts(driver, tilt_deg, acquisition_order, options, progress)
     solution = compose(energy_shifts, tilts.alignment.shifts, tilts.applied_axis_tilt_deg, magnification)
     if n_rows < FEWEST_PX:
@@ -201,10 +202,26 @@ def look(frames: Field, magnification: float) -> Field:
     return mapped(frames, scaled, np.float32)
 
 
-def _looked_at(frames: Field, magnification: float) -> Field:
-    """Return :func:`look`, in memory where it is small enough, because it is read repeatedly."""
-    seen = look(frames, magnification)
-    return np.asarray(seen[:]) if np.prod(frames.shape) <= DRIVER_PIXELS else seen
+class _Looks:
+    """:func:`look` of every series, in memory where it is small enough: it is read repeatedly.
+
+    Series that are small together are kept.
+    """
+
+    def __init__(self, values: Sequence[Field]) -> None:
+        self._values, self._kept = values, dict[int, tuple[float, Field]]()
+        self._keeps = sum(int(np.prod(one.shape)) for one in values) <= DRIVER_PIXELS
+
+    def of(self, e: int, magnification: float) -> Field:
+        """Return the frames of a series on the common pixel size."""
+        if e in self._kept and self._kept[e][0] == magnification:
+            return self._kept[e][1]
+        seen = look(self._values[e], magnification)
+        if np.prod(seen.shape) <= DRIVER_PIXELS:
+            seen = np.asarray(seen[:])
+        if self._keeps:
+            self._kept[e] = magnification, seen
+        return seen
 
 
 def driver_binning(shape: tuple[int, ...]) -> int:
@@ -238,8 +255,8 @@ def mean_of_series(looks: Sequence[Field], shifts: Float64Array, weights: Float6
 
 
 def _register_at(
-    frames: Field,
-    fixed: Field,
+    frames: Callable[[float], Field],
+    fixed: FixedFrames,
     magnification: float,
     tilt_deg: Float64Array,
     options: AlignOptions,
@@ -249,22 +266,20 @@ def _register_at(
 ) -> tuple[EnergyRegistration, float]:
     """Register one energy at the recorded magnification, or at its own estimate.
 
-    Returns the magnification, too.
+    ``frames`` gives its frames at a magnification. Returns the magnification, too.
     """
-    registered = _register(
-        _looked_at(frames, magnification), fixed, tilt_deg, options, names=names, on_frames=on_frames
-    )
+    registered = _register(frames(magnification), fixed, tilt_deg, options, names=names, on_frames=on_frames)
     if options.estimate_magnification and abs(registered.magnification - 1) > 1e-5:
         magnification *= registered.magnification
         registered = _register(
-            _looked_at(frames, magnification), fixed, tilt_deg, options, names=names, on_frames=on_frames
+            frames(magnification), fixed, tilt_deg, options, names=names, on_frames=on_frames
         )
     return registered, magnification
 
 
 def _register(
     frames: Field,
-    reference: Field,
+    reference: FixedFrames,
     tilt_deg: Float64Array,
     options: AlignOptions,
     *,
@@ -272,7 +287,7 @@ def _register(
     on_frames: Callable[[int], None],
 ) -> EnergyRegistration:
     """Register one energy; raise where it shows another object or has other angles."""
-    window = {"max_shift_px": options.max_shift_px, "sigma_px": ENERGY_SMOOTHING_PX}
+    window = {"max_shift_px": options.max_shift_px}
     registered = register_energies(frames, reference, **window, chemistry=True, on_frames=on_frames)
     (name, other), middle = names, float(np.nanmedian(registered.residual))
     if mirrored_tilts(frames, reference, tilt_deg, registered.residual, **window):

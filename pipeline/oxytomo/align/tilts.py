@@ -17,6 +17,8 @@ from oxytomo.arrays import Float64Array, FloatArray, IntArray
 TILT_SMOOTHING_PX = 1.0
 """Gaussian smoothing before tilts are compared: wider than the noise, narrower than the edge."""
 SIRT_ITERATIONS = 20
+COMPARED_COLUMNS = 80
+"""First guesses are compared on frames that are binned as long as they keep this many columns."""
 FINE_ROUNDS = 2
 """Rounds of projection matching at full resolution after those with binned frames."""
 LEAN_SIGMA, MIN_LEAN_DEG = 3.0, 0.02
@@ -147,18 +149,16 @@ def _align_driver(
     else:
         offset = _axis_offset(clean, tilt_deg, options, progress) if offset is None else offset
         guesses = {"as recorded": np.tile([still[0], offset], (n_tilt, 1))}
-    report = progress("compare first guesses")
-    tried, binning = {}, coarse_binning(driver.shape[1:])
-    small = binning.of(clean)
-    for name, shifts in guesses.items():
-        tried[name] = misfit_of(small, tilt_deg, binning.shifts(shifts), sigma_px=TILT_SMOOTHING_PX)[0]
-        report(len(tried), len(guesses))
-    starts = {name: float(np.nanmedian(residual)) for name, residual in tried.items()}
+    binning = coarse_binning(driver.shape[1:])
+    starts = _compared(clean, tilt_deg, guesses, progress("compare first guesses"))
+    before = misfit_of(
+        binning.of(clean), tilt_deg, binning.shifts(guesses["as recorded"]), sigma_px=TILT_SMOOTHING_PX
+    )[0]
     best = min(starts, key=lambda name: (name == "as recorded" and options.tilts, starts[name]))
     lean, estimate, error = _lean(clean, tilt_deg, guesses[best], options)
     start = turned_shifts(guesses[best], -lean)
     frames = clean if lean == 0 else turned(clean, lean, np.zeros((n_tilt, 2)))
-    del clean, small  # as large as the series
+    del clean  # as large as the series
     if options.tilts and options.iterations:
         found = _matched(frames, tilt_deg, start, options, progress)
     else:
@@ -168,7 +168,23 @@ def _align_driver(
     )
     if not np.isfinite(found.innovation).any():
         found = replace(found, innovation=innovation)
-    return TiltSolution(found, lean, estimate, error, tried["as recorded"], after, best, starts)
+    return TiltSolution(found, lean, estimate, error, before, after, best, starts)
+
+
+def _compared(
+    clean: FloatArray,
+    tilt_deg: Float64Array,
+    guesses: dict[str, Float64Array],
+    report: Callable[[int, int], None],
+) -> dict[str, float]:
+    """Return the median misfit of each first guess; few pixels are enough to tell them apart."""
+    binning, starts = coarse_binning(clean.shape[1:], COMPARED_COLUMNS), dict[str, float]()
+    small = binning.of(clean)
+    for name, shifts in guesses.items():
+        misfit, _ = misfit_of(small, tilt_deg, binning.shifts(shifts), sigma_px=TILT_SMOOTHING_PX)
+        starts[name] = float(np.nanmedian(misfit))
+        report(len(starts), len(guesses))
+    return starts
 
 
 def _matched(

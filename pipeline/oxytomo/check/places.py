@@ -14,4 +14,6 @@ def place_of(config: BranchConfig, branch: str, series: str) -> str:
     if isinstance(config, StructureConfig):
         return f"{branch}.{series.replace('distance_', 'projections ')}"
     element, _, side = series.partition("_")
+    if side.isdigit():
+        return f"{branch}.edges.{element}.more {int(side) - 2}"
     return f"{branch}.edges.{element}.{side}" if side else f"{branch}.elements.{element}"

@@ -28,7 +28,7 @@ from oxytomo.check.series import (
     shared_files,
     with_values,
 )
-from oxytomo.check.states import state_problems
+from oxytomo.check.states import joint_problems, state_problems
 from oxytomo.check.structure import mask_problems, scan_problems, volume_facts
 from oxytomo.check.tilts import (
     check_tilts,
@@ -135,6 +135,8 @@ def _check_branch(
     config = branch_config(project, sample, branch)
     if isinstance(config, OxidationConfig | ScatteringConfig):
         return _check_spectral(config, sample, branch)
+    if isinstance(config, ChemicalStateConfig) and config.joint:
+        return BranchCheck(sample, branch, {}, _joint_needs(project, sample, config)), [], []
     if isinstance(config, MechanicsConfig):
         wrong, needs = check_mechanics(project, sample, config, look=read_flats)
         return BranchCheck(sample, branch, {}, needs), wrong, []
@@ -203,6 +205,17 @@ def _needs(config: BranchConfig, branch: Branch, facts: Mapping[str, SeriesFacts
     stacks = isinstance(config, OxidationConfig | ScatteringConfig)
     series = branch_sources(config) if stacks else branch_series(config)
     return stage_needs(config, branch, shapes) if shapes and len(shapes) == len(series) else {}
+
+
+def _joint_needs(project: ProjectConfig, sample: str, config: ChemicalStateConfig) -> dict[str, Needs]:
+    """Return the needs of a branch that uses the series of the composition branch."""
+    from oxytomo.stages.sources import branch_shapes
+
+    try:
+        shapes = branch_shapes(branch_config(project, sample, "composition"))
+    except PipelineError:
+        return {}  # the check of the composition says it
+    return stage_needs(config, "chemical_state", shapes)
 
 
 def _check_spectral(
@@ -373,6 +386,8 @@ def _edge_problems(
                 f"{where} ({problem.subject})", expected=problem.expected, got=problem.got, fix=problem.fix
             )
     energies = np.array([fact.energy_ev for fact in facts.values()])
+    if isinstance(config, CompositionConfig) and config.references:
+        yield from joint_problems(config, facts)
     yield from _caught(
         lambda: attenuation_per_um(
             config.formula or {},

@@ -6,7 +6,7 @@ import numpy as np
 
 from oxytomo.check.plausible import require_files
 from oxytomo.check.series import SeriesFacts
-from oxytomo.config import ChemicalStateConfig, DecomposeStatesStage
+from oxytomo.config import ChemicalStateConfig, CompositionConfig, DecomposeStatesStage
 from oxytomo.config.plan import reference_files
 from oxytomo.errors import InputError, PipelineError
 
@@ -31,6 +31,30 @@ def state_problems(
         yield from _same_energies(own)
         try:
             _check_spectra(config, element, [fact.energy_ev for fact in own.values()], place)
+        except PipelineError as error:
+            yield error
+
+
+def joint_problems(config: CompositionConfig, facts: Mapping[str, SeriesFacts]) -> Iterator[PipelineError]:
+    """Yield what is wrong with the energies and references of elements of a composition."""
+    # Imported late, as below.
+    from oxytomo.chemical_state.joint import measured_edges
+    from oxytomo.io.references import read_references
+
+    place = next(iter(facts.values())).place.partition(".edges.")[0]
+    for element in config.references:
+        own = {name: fact for name, fact in facts.items() if name.startswith(f"{element}_")}
+        yield from _same_energies(own)
+        try:
+            require_files(f"{place}.references.{element}", reference_files(config, element))
+            measured_edges(
+                list(facts),
+                np.array([fact.energy_ev for fact in facts.values()]),
+                {element: read_references(config.spectra_of(element))},
+                config.formula or {},
+                density_g_cm3=config.density_g_cm3,
+                normalized=config.references_normalized,
+            )
         except PipelineError as error:
             yield error
 

@@ -105,8 +105,8 @@ def component_spectra(
     InputError
         If a reference does not cover the energies, or the energies do not separate the components.
     """
-    windows = _windows(energy_ev, references, options)
-    absorption = np.stack([_at(energy_ev, one, windows, options) for one in references], axis=1)
+    windows = windows_of(energy_ev, references, options)
+    absorption = np.stack([absorption_at(energy_ev, one, windows, options) for one in references], axis=1)
     below = inside(energy_ev, (-np.inf, windows.pre_edge[1]))
     free = _free(len(references), energy_ev, below, options)
     background, jump = _material(energy_ev, windows, options)
@@ -132,11 +132,11 @@ def component_spectra(
         tuple(one.name for one in references),
         condition,
         below,
-        tuple(_remarks(energy_ev, references, windows, options)),
+        tuple(order_remarks(energy_ev, references, windows, options)),
     )
 
 
-def _windows(energy_ev: Float64Array, references: Sequence[Reference], options: SpectraOptions) -> Windows:
+def windows_of(energy_ev: Float64Array, references: Sequence[Reference], options: SpectraOptions) -> Windows:
     """Return the windows of the edge between all energies, those of the references included."""
     everything = np.concatenate([energy_ev, *(one.spectrum.energy_ev for one in references)])
     found = default_windows(options.element, everything)
@@ -149,7 +149,7 @@ def _windows(energy_ev: Float64Array, references: Sequence[Reference], options: 
     )
 
 
-def _at(
+def absorption_at(
     energy_ev: Float64Array, reference: Reference, windows: Windows, options: SpectraOptions
 ) -> Float64Array:
     """Return a normalised reference at some energies; it is 0 below its first energy there."""
@@ -220,7 +220,7 @@ def _material(
     return rest + continued, float(own[1] - own[0] * (low / high) ** FALL)
 
 
-def _remarks(
+def order_remarks(
     energy_ev: Float64Array, references: Sequence[Reference], windows: Windows, options: SpectraOptions
 ) -> list[str]:
     """Report references whose order contradicts their valences."""
@@ -229,7 +229,7 @@ def _remarks(
     first = max(one.spectrum.energy_ev[0] for one in references)
     last = min(one.spectrum.energy_ev[-1] for one in references)
     grid = np.linspace(max(first, windows.fit[0]), min(last, windows.fit[1]), 101)
-    curves = np.stack([_at(grid, one, windows, options) for one in references], axis=1)
+    curves = np.stack([absorption_at(grid, one, windows, options) for one in references], axis=1)
     remark = check_valence_order(grid, curves, references, declared=options.references_normalized)
     return [f"{options.element}: {remark}"] if remark else []
 

@@ -172,7 +172,7 @@ def describe_plan(
     ]
     needs = [total_needs(branch.needs, list(counts)) for branch in checked.branches if branch.needs]
     if needs:
-        minutes = sum(need.core_seconds for need in needs) / cores / 60
+        minutes = sum(need.usual_seconds for need in needs) / cores / 60
         memory = max(need.memory_bytes for need in needs)
         time = f"{minutes:.0f} min" if minutes >= 2 else "2 min or less"
         lines.append(

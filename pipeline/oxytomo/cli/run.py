@@ -17,6 +17,7 @@ from oxytomo.config import ProjectConfig, load_config
 from oxytomo.config.plan import project_products, results_folder
 from oxytomo.errors import ConfigError
 from oxytomo.run.boundary import ERROR_PREFIX
+from oxytomo.run.costs import PAGE_S
 from oxytomo.run.forecast import forecast
 from oxytomo.run.limits import require_limits
 from oxytomo.run.lock import run_lock
@@ -172,11 +173,11 @@ def available_cores() -> int:
 
 
 def job_seconds(checked: ProjectCheck) -> dict[str, float]:
-    """Return the expected core seconds of a job of each stage, averaged over samples."""
-    needs: dict[str, list[float]] = {}
+    """Return the usual core seconds of a job of each stage and page, averaged over samples."""
+    needs: dict[str, list[float]] = {"report": [PAGE_S], "comparison": [PAGE_S]}
     for branch in checked.branches:
         for stage, need in branch.needs.items():
-            needs.setdefault(stage, []).append(need.core_seconds / max(1, need.jobs))
+            needs.setdefault(stage, []).append(need.usual_seconds / max(1, need.jobs))
     return {stage: sum(seconds) / len(seconds) for stage, seconds in needs.items()}
 
 

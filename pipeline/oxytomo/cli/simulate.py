@@ -21,6 +21,7 @@ Write a simulated acquisition of a cathode particle: raw files (raw/), the groun
 configuration that is ready to run (config.yaml). The kinds and their ground truth:
 'tilts': dual-energy tilt series (densities, deviation, shifts);
 'chemical-state': tilt series at many energies of an edge (valence, shifts);
+'joint': dual-energy tilt series, with more energies at the edge of one metal (deviation, valence, shifts);
 'xanes': stack of images through the edge of each element (valence, edge jump, shifts);
 'holotomography': holograms at four distances (volume, shifts);
 'volume': phase-contrast volume with pores and cracks (voids and their sizes);
@@ -32,6 +33,7 @@ examples:
   oxytomo simulate holo --kind holotomography --size 128 --tilts 180 --pixel-nm 80
   oxytomo simulate null --uniform               a particle without deviation: every domain found in it is false
   oxytomo simulate xanes --kind xanes --elements Mn Ni --size 128
+  oxytomo simulate both --kind joint            TM/O and the valence of one metal from one solution
   oxytomo simulate voids --kind volume          a volume with pores and cracks, for the structure branch
   oxytomo simulate ideal --kind stress          a sphere with voids, for the branch mechanics
   oxytomo simulate rixs --kind scattering       maps over excitation and emission energy, before and after
@@ -50,7 +52,16 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("folder", type=Path, metavar="OUT_DIR", help="output folder for raw/, truth.npz and config.yaml")
     add(
         "--kind",
-        choices=("tilts", "chemical-state", "xanes", "holotomography", "volume", "stress", "scattering"),
+        choices=(
+            "tilts",
+            "chemical-state",
+            "joint",
+            "xanes",
+            "holotomography",
+            "volume",
+            "stress",
+            "scattering",
+        ),
         default="tilts",
         help="tilt series at two or many energies, stacks through edges, holograms, a volume, the idealised "
         "particle of stress calculations, or maps of resonant inelastic scattering (default: %(default)s)",
@@ -60,7 +71,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         nargs="+",
         default=None,
         metavar="EL",
-        help="edges: O, Mn, Co, Ni (xanes: not O; chemical-state: one, default Ni); default: all",
+        help="edges: O, Mn, Co, Ni (xanes: not O; chemical-state: one, default Ni; joint: the first metal has "
+        "valences); default: all",
     )
     add("--size", type=int, default=demo.SIZE, help="pixels or voxels on a side (default: %(default)s)")
     add(
@@ -80,7 +92,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--diameter-nm",
         type=float,
         default=None,
-        help="diameter of the particle in nm; default: 0.7 of the field of view",
+        help="diameter of the particle in nm; default: 0.7 of the field of view (joint: at most 350 nm)",
     )
     add(
         "--jitter-px",
@@ -94,7 +106,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--energies",
         type=int,
         default=None,
-        help=f"energies of xanes (default: {demo.ENERGIES}) or chemical-state (default: {demo.STATE_ENERGIES})",
+        help=f"energies of xanes (default: {demo.ENERGIES}) or chemical-state (default: {demo.STATE_ENERGIES}); "
+        f"joint: energies beside the pair of the edge (default: {demo.JOINT_ENERGIES})",
     )
     add_effects(parser)
     add(
@@ -138,6 +151,11 @@ def _writer(arguments: argparse.Namespace) -> Callable[[argparse.Namespace], int
         return write_maps
     arguments.elements = arguments.elements or list(EDGES)
     _check(arguments)
+    if kind == "joint":
+        from oxytomo.cli.simulate_joint import write_joint
+
+        arguments.energies = arguments.energies or demo.JOINT_ENERGIES
+        return write_joint
     if kind == "stress":
         from oxytomo.cli.simulate_stress import write_stress
 

@@ -29,10 +29,8 @@ def write_states(arguments: argparse.Namespace) -> int:
         for name, recorded in series.items():
             write_data_exchange(folder / "raw" / f"{name}.h5", recorded)
         for valence, spectrum in references.items():
-            rows = zip(spectrum.energy_ev, spectrum.absorption, strict=True)
-            lines = ["energy_ev,absorption", *(f"{ev:.2f},{mu:.6g}" for ev, mu in rows)]
             path = folder / "refs" / f"{element}_{valence:g}.csv"
-            path.write_text("\n".join(lines) + "\n", encoding="utf-8")
+            path.write_text(reference_text(spectrum), encoding="utf-8")
         np.savez_compressed(folder / "truth.npz", allow_pickle=False, **vars(truth))
     sys.stdout.write(f"{len(series)} tilt series in {folder / 'raw'}, truth in {folder / 'truth.npz'}\n")
     sys.stdout.write(f"next: oxytomo run {folder / 'config.yaml'}\n")
@@ -100,6 +98,12 @@ def _simulated(
         rng=rng,
     )
     return element, series, truth, references
+
+
+def reference_text(spectrum: "Spectrum") -> str:
+    """Return a spectrum as the text of a CSV file."""
+    rows = zip(spectrum.energy_ev, spectrum.absorption, strict=True)
+    return "\n".join(["energy_ev,absorption", *(f"{ev:.2f},{mu:.6g}" for ev, mu in rows)]) + "\n"
 
 
 def state_configuration(element: str, names: list[str]) -> str:

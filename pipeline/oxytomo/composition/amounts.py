@@ -3,23 +3,32 @@
 Checks of the amounts are included.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
-from oxytomo.arrays import Float64Array, FloatArray, Spectrum
+from oxytomo.arrays import Float64Array, FloatArray, IntArray, Spectrum
 from oxytomo.composition.components import KNOWN, component
 from oxytomo.composition.cross_sections import attenuation_per_um, check_formula, table_energies_ev
 from oxytomo.composition.decomposition import (
     check_independent,
     decompose_differences,
     negative_share,
+    pair_index,
     scale_signals,
     tie_background,
 )
 from oxytomo.composition.instrument import Model
+from oxytomo.composition.measured_edges import (
+    Columns,
+    MeasuredEdge,
+    ScaleTest,
+    StateColumns,
+    require_separable,
+    state_record,
+)
 from oxytomo.composition.model_choice import (
     Choice,
     ChosenModel,
@@ -35,6 +44,7 @@ from oxytomo.slabs import Field, new_field
 from oxytomo.units import NM_PER_UM
 
 TILTS_AT_ONCE = 16
+MAX_CONDITION = 100.0
 ANYTHING = Choice("auto", "auto", "auto", (), (KNOWN["carbon"], KNOWN["pvdf"]))
 """Terms that are tried as causes of a misfit, whether they are allowed in the model or not."""
 
@@ -83,18 +93,22 @@ class Amounts:
     areal : (n_element, n_tilt, n_y, n_x) µm of the reference density, NaN where not solved
     covariance : (n_pair, n_tilt, n_y, n_x) µm²
     atoms : (n_element,) atoms per formula unit
-    matrix : (n_series, n_element) attenuation per µm
+    matrix : (n_series, n_column) attenuation per µm; a column is an element, or a state of one
+    owner : (n_column,) index of the element of each column
     record : the chosen model as plain values, empty where none was chosen
     chi_square : (n_tilt, m_y, m_x) χ² per degree of freedom of averaged rays, None where it is not
         known
+    states : by element with several measured spectra, the amounts of its states
     """
 
     areal: Field
     covariance: Field
     atoms: Float64Array
     matrix: Float64Array
+    owner: IntArray
     record: dict[str, Any] = field(default_factory=dict)
     chi_square: FloatArray | None = None
+    states: Mapping[str, StateColumns] = field(default_factory=dict)
 
 
 def amounts_from_signals(series: AlignedSeries, material: Material) -> Amounts:
@@ -104,11 +118,18 @@ def amounts_from_signals(series: AlignedSeries, material: Material) -> Amounts:
     areal, covariance, totals = scale_signals(value, variance, pixel_um=pixel_um)
     formula = material.formula
     atoms = totals if formula is None else np.array([formula[e] for e in material.elements])
-    return Amounts(areal, covariance, atoms, np.eye(len(material.elements)))
+    n = len(material.elements)
+    return Amounts(areal, covariance, atoms, np.eye(n), np.arange(n))
 
 
 def amounts_from_edges(
-    series: AlignedSeries, material: Material, choice: Choice | None, *, progress: Callable[[int, int], None]
+    series: AlignedSeries,
+    material: Material,
+    choice: Choice | None,
+    *,
+    progress: Callable[[int, int], None],
+    measured: Mapping[str, MeasuredEdge] | None = None,
+    max_condition: float = MAX_CONDITION,
 ) -> Amounts:
     """Return amounts from two energies per edge, with the model terms that the data require.
 
@@ -117,12 +138,15 @@ def amounts_from_edges(
     series, material : the optical densities, and the elements that are solved for
     choice : terms that the model may have; None subtracts the image below each edge from the one
         above it
+    measured : elements with measured spectra, each state of which is solved for
+    max_condition : largest accepted condition number of all spectra, where some are measured
     """
     formula = dict(material.formula or {})
     check_formula(formula)
     elements, names = list(material.elements), list(series.names)
     pairs = [(names.index(f"{e}_pre"), names.index(f"{e}_post")) for e in elements]
-    energies = _looked_up(series.energies_ev, elements, pairs)
+    columns = Columns.of(elements, measured or {})
+    energies = _looked_up(series.energies_ev, elements, pairs, columns.measured)
     atoms = np.array([formula[e] for e in elements])
 
     def attenuation(of: list[str]) -> Float64Array:
@@ -131,29 +155,40 @@ def amounts_from_edges(
         )
 
     own = attenuation(elements)
-    value, variance, n = series.value, series.variance, len(elements)
-    rays = value.shape[1:]
-    areal = new_field((n, *rays), np.float32)
-    covariance = new_field((n * (n + 1) // 2, *rays), np.float32)
     if choice is None:
-        for tilts in _parts(rays[0]):
+        areal, covariance = _new_amounts(series, len(elements))
+        value, variance = series.value, series.variance
+        for tilts in _parts(value.shape[1]):
             areal[:, tilts], covariance[:, tilts] = decompose_differences(
                 np.asarray(value[:, tilts]), np.asarray(variance[:, tilts]), own, pairs=pairs
             )
-        return Amounts(areal, covariance, atoms, own)
-    matrix = tie_background(own, attenuation([e for e in formula if e not in elements]).sum(axis=1), atoms)
+        return Amounts(areal, covariance, atoms, own, columns.owner)
+    light = attenuation([e for e in formula if e not in elements]).sum(axis=1)
+    tied = tie_background(np.zeros_like(own), light, atoms)[:, columns.owner]
+    matrix = columns.spectra(own) + tied
+    condition = require_separable(columns, matrix, most=max_condition) if columns.measured else np.nan
     check_independent(matrix)
+    spare, metal = energies.size - columns.owner.size, _metal(atoms)
     terms, forced = candidates(elements, energies, own, pairs, choice, series.energies_ev)
-    averaged = averaged_rays(value, variance)
-    tested = choose_model(matrix, terms, forced, averaged, _metal(atoms))
+    averaged = averaged_rays(series.value, series.variance)
+    tested = choose_model(matrix, columns.terms(terms, names, spare), forced, averaged, metal[columns.owner])
     everything, _ = candidates(elements, energies, own, pairs, ANYTHING)
-    record = model_record(tested, names, likely_causes(everything, tested, averaged))
-    _solve(series, tested.model, areal, covariance, progress)
-    if choice.optional and n > 1 and energies.size > n:
-        skin = _skin(series, tested.model, areal, _metal(atoms), energies)
+    causes = likely_causes(columns.terms(everything, names, spare), tested, averaged)
+    record = {**model_record(tested, names, causes), "near_edge_measured": list(columns.measured)}
+    test = ScaleTest(columns, own, tied, tested.model, averaged)
+    records = {element: state_record(element, names, test, condition) for element in columns.measured}
+    solved = _solve(series, tested.model, columns, progress)
+    if choice.optional and spare > 0 and len(elements) > 1:
+        skin = _skin(series, tested.model, solved.areal, metal, energies)
         if skin is not None and skin.is_there:
             record["skin"] = skin.record(formula, material.density_g_cm3)
-    return Amounts(areal, covariance, atoms, matrix, record, _chi_square(tested, averaged))
+    states = {
+        element: StateColumns(*solved.states[element], edge.valences, edge.names, records[element])
+        for element, edge in columns.measured.items()
+        if len(edge.valences) > 1
+    }
+    chi_square = _chi_square(tested, averaged)
+    return Amounts(solved.areal, solved.covariance, atoms, matrix, columns.owner, record, chi_square, states)
 
 
 def allowed_terms(
@@ -217,7 +252,7 @@ def stripe_effect(series: AlignedSeries, found: Amounts) -> float:
     ratios = []
     for totals in (after / (1 + change), after):
         masses, *_rest = np.linalg.lstsq(found.matrix, totals, rcond=None)
-        ratios.append((masses[1:] @ found.atoms[1:]) / masses[0])
+        ratios.append((masses[1:] @ found.atoms[found.owner][1:]) / masses[0])
     return float(ratios[1] / ratios[0] - 1)
 
 
@@ -226,23 +261,46 @@ def _parts(n_tilt: int) -> list[slice]:
     return [slice(t, min(t + TILTS_AT_ONCE, n_tilt)) for t in range(0, n_tilt, TILTS_AT_ONCE)]
 
 
+@dataclass(frozen=True)
+class _Solved:
+    """Amounts of the elements, and of the states of those that have several."""
+
+    areal: Field
+    covariance: Field
+    states: Mapping[str, tuple[Field, Field]]
+
+
+def _new_amounts(series: AlignedSeries, n: int) -> tuple[Field, Field]:
+    """Return fields for n amounts in every ray, and for their covariance."""
+    rays = series.value.shape[1:]
+    return new_field((n, *rays), np.float32), new_field((n * (n + 1) // 2, *rays), np.float32)
+
+
 def _solve(
-    series: AlignedSeries,
-    model: Model,
-    areal: Field,
-    covariance: Field,
-    progress: Callable[[int, int], None],
-) -> None:
-    """Fill the amounts and their covariance, tilt by tilt."""
-    n_tilt = series.value.shape[1]
+    series: AlignedSeries, model: Model, columns: Columns, progress: Callable[[int, int], None]
+) -> _Solved:
+    """Solve for the amounts and their covariance, tilt by tilt."""
+    n_tilt, pairs = series.value.shape[1], pair_index(columns.owner.size)
+    areal, covariance = _new_amounts(series, len(columns.elements))
+    own = {element: columns.own(element) for element in columns.measured}
+    states = {element: _new_amounts(series, len(of)) for element, of in own.items() if len(of) > 1}
     for tilts in _parts(n_tilt):
         together = np.asarray(series.value[:, tilts]), np.asarray(series.variance[:, tilts])
         for place, t in enumerate(range(tilts.start, tilts.stop)):
             solved = decompose_with_model(
                 together[0][:, place], together[1][:, place], model, adapt=bool(model.random_terms)
             )
-            areal[:, t], covariance[:, t] = solved.areal, solved.covariance
+            areal[:, t], covariance[:, t] = (
+                columns.summed(solved.areal, solved.covariance)
+                if columns.measured
+                else (solved.areal, solved.covariance)
+            )
+            for element, (amounts, spread) in states.items():
+                amounts[:, t] = solved.areal[own[element]]
+                rows = [row for row, pair in enumerate(pairs) if set(pair) <= set(own[element])]
+                spread[:, t] = solved.covariance[rows]
             progress(t + 1, n_tilt)
+    return _Solved(areal, covariance, states)
 
 
 def _skin(
@@ -272,11 +330,22 @@ def _skin(
     )
 
 
-def _looked_up(energies_ev: Float64Array, elements: list[str], pairs: list[tuple[int, int]]) -> Float64Array:
-    """Energies for the look-up in the tables, moved away from the tabulated steps."""
+def _looked_up(
+    energies_ev: Float64Array,
+    elements: list[str],
+    pairs: list[tuple[int, int]],
+    measured: Collection[str],
+) -> Float64Array:
+    """Energies for the look-up in the tables, moved away from the tabulated steps.
+
+    Those at measured edges stay: their references have energies of their own.
+    """
     looked_up = energies_ev.copy()
     for element, (pre, post) in zip(elements, pairs, strict=True):
-        looked_up[[pre, post]] = table_energies_ev(element, float(energies_ev[pre]), float(energies_ev[post]))
+        if element not in measured:
+            looked_up[[pre, post]] = table_energies_ev(
+                element, float(energies_ev[pre]), float(energies_ev[post])
+            )
     return looked_up
 
 

@@ -6,7 +6,9 @@ particle (Helgason, The Radon Transform, 1980: the moments of a projection). A t
 with the order of acquisition is therefore damage, without a reconstruction.
 
 Thick rays, stray light and blur make the sums depend on the path length, which is longer at high
-tilts. This part is fitted with the trend. If the frames were taken so that the path length follows
+tilts. A tilt axis that is not along the rows of the detector mixes the width of the particle into
+its size, as far as the mass along and across the axis is correlated. Both are fitted with the trend
+from the frames' own moments. If the frames were taken so that the path length follows
 the order of acquisition, the two cannot be told apart.
 """
 
@@ -48,6 +50,8 @@ class FrameSums:
     size, size_error : standard deviation of the mass along the tilt axis, pixels
     path : mean path length for its mass and size, relative: it depends on the tilt, not on a loss
         of mass or on shrinkage
+    lean : covariance of the mass along and across the tilt axis, relative to ``size²``. An axis
+        that is inclined by φ in the plane of the detector changes the size by φ · lean
     """
 
     tm_o: Float64Array
@@ -55,14 +59,19 @@ class FrameSums:
     size: Float64Array
     size_error: Float64Array
     path: Float64Array
+    lean: Float64Array
 
 
 @dataclass(frozen=True)
 class Trend:
-    """Relative change from the first frame to the last, and its standard error."""
+    """Relative change from the first frame to the last, and its standard error.
+
+    ``of_geometry``, (n_tilt,), is the relative change with path length and lean beside it.
+    """
 
     change: float
     standard_error: float
+    of_geometry: Float64Array
 
     @property
     def found(self) -> bool:
@@ -73,7 +82,7 @@ class Trend:
 def frame_sums(data: ColumnDensities) -> FrameSums:
     """Sum metal, oxygen and moments over the shadow of every frame."""
     n_tilt = data.tilt_deg.size
-    found = np.full((5, n_tilt), np.nan)
+    found = np.full((6, n_tilt), np.nan)
     ratio, total = None, 0.5 * (data.metal + data.oxygen)
     for tilts in data.parts:
         metal, _ = combine(data.areal, data.covariance, data.metal, tilts)
@@ -94,6 +103,7 @@ def frame_sums(data: ColumnDensities) -> FrameSums:
             found[:2, t] = sums[0] / sums[1], np.sqrt(spread) / sums[1]
             found[2:4, t] = _spread(whole, np.where(good, noise[place], 0), inside)
             found[4, t] = _compactness(whole[inside]) * found[2, t] ** 2
+            found[5, t] = _covariance(np.where(inside, whole, 0)) / found[2, t] ** 2
     return FrameSums(*found)
 
 
@@ -139,6 +149,16 @@ def _spread(path: FloatArray, variance: FloatArray, inside: BoolArray) -> tuple[
     return float(np.sqrt(square)), float(error / (2 * np.sqrt(square)))
 
 
+def _covariance(path: FloatArray) -> float:
+    """Return the covariance of the mass along and across the tilt axis, pixels²."""
+    mass = path.astype(np.float64)
+    down, across = (np.arange(n, dtype=np.float64) for n in mass.shape)
+    whole = mass.sum()
+    rows, columns = mass.sum(axis=1), mass.sum(axis=0)
+    product = float(down @ mass @ across) / whole
+    return product - float(down @ rows) * float(across @ columns) / whole**2
+
+
 def separable(order: IntArray, path: Float64Array) -> bool:
     """Return whether the order of acquisition differs from the path length.
 
@@ -155,11 +175,17 @@ def separable(order: IntArray, path: Float64Array) -> bool:
     return bool(np.corrcoef(order[known], path[known])[0, 1] ** 2 <= SAME)
 
 
-def trend(values: Float64Array, noise: Float64Array, order: IntArray, path: Float64Array) -> Trend | None:
+def trend(
+    values: Float64Array,
+    noise: Float64Array,
+    order: IntArray,
+    path: Float64Array,
+    lean: Float64Array | None = None,
+) -> Trend | None:
     """Fit the relative change of a sum from the first frame to the last.
 
-    ``value = a + b · order + c · path`` is fitted to the means of successive frames, without the
-    last term where the path length is nearly the same in all of them. The standard
+    ``value = a + b · order + c · path + d · lean`` is fitted to the means of successive frames,
+    without the path or the lean where it is nearly the same in all of them. The standard
     error is the larger one of that from the scatter around the fit and that from counting noise,
     times Student's factor for the few groups.
 
@@ -167,6 +193,7 @@ def trend(values: Float64Array, noise: Float64Array, order: IntArray, path: Floa
     ----------
     values, noise : (n_tilt,) the sum, and its standard error from counting noise
     order, path : as in :func:`separable`
+    lean : from :func:`frame_sums`, for a size along the axis
     """
     known = np.isfinite(values) & np.isfinite(noise) & np.isfinite(path)
     if known.sum() < FEWEST_FRAMES or np.ptp(order[known]) == 0:
@@ -178,10 +205,9 @@ def trend(values: Float64Array, noise: Float64Array, order: IntArray, path: Floa
     def means(of: Float64Array) -> Float64Array:
         return np.array([of[group].mean() for group in groups])
 
-    length = path[by_order] / path[by_order].mean() - 1
-    columns = [np.ones(len(groups)), means(place)]
-    if np.ptp(length) > UNEVEN:
-        columns.append(means(length))
+    geometry = [path / path[known].mean() - 1, *([] if lean is None else [lean])]
+    geometry = [one - one[known].mean() for one in geometry if np.ptp(one[known]) > UNEVEN]
+    columns = [np.ones(len(groups)), means(place), *(means(one[by_order]) for one in geometry)]
     design = np.column_stack(columns)
     level = values[by_order].mean()
     measured = means(values[by_order]) / level
@@ -192,7 +218,10 @@ def trend(values: Float64Array, noise: Float64Array, order: IntArray, path: Floa
     counted = float(np.mean([(noise[by_order][g] ** 2).sum() / g.size**2 for g in groups])) / level**2
     few = float(stdtrit(len(groups) - design.shape[1], 0.975)) / 1.96
     error = few * np.sqrt(max(scatter, counted) * inverse[1, 1])
-    return Trend(float(found[1]), float(error))
+    beside: Float64Array = sum(
+        (c * one for c, one in zip(found[2:], geometry, strict=True)), np.zeros(path.size)
+    )
+    return Trend(float(found[1]), float(error), beside)
 
 
 def damage_record(data: ColumnDensities, frame: IntArray | None, n_series: int) -> dict[str, Any] | None:
@@ -208,10 +237,10 @@ def damage_record(data: ColumnDensities, frame: IntArray | None, n_series: int) 
         return None
     sums = frame_sums(data)
     found = {
-        name: trend(values, noise, frame, sums.path)
-        for name, values, noise in (
-            ("tm_o", sums.tm_o, sums.tm_o_error),
-            ("size", sums.size, sums.size_error),
+        name: trend(values, noise, frame, sums.path, lean)
+        for name, values, noise, lean in (
+            ("tm_o", sums.tm_o, sums.tm_o_error, None),
+            ("size", sums.size, sums.size_error, sums.lean),
         )
     }
     told = separable(frame, sums.path)
@@ -220,7 +249,11 @@ def damage_record(data: ColumnDensities, frame: IntArray | None, n_series: int) 
         **{
             name: None
             if one is None
-            else {"change": one.change, "standard_error": one.standard_error, "found": told and one.found}
+            else {
+                "change": one.change,
+                "standard_error": one.standard_error,
+                "found": told and one.found,
+            }
             for name, one in found.items()
         },
         "told_from_path_length": told,
@@ -231,6 +264,7 @@ def damage_record(data: ColumnDensities, frame: IntArray | None, n_series: int) 
             **{
                 name: [float(v) if np.isfinite(v) else None for v in values[by_order]]
                 for name, values in (
+                    *((f"{name}_of_geometry", one.of_geometry) for name, one in found.items() if one),
                     ("tm_o", sums.tm_o),
                     ("tm_o_standard_error", sums.tm_o_error),
                     ("size_px", sums.size),

@@ -2,7 +2,13 @@
 
 from oxytomo.config.charge_balance import ChargeBalanceSettings, ChargeStateSettings
 from oxytomo.config.chemical_state import ChemicalStateConfig
-from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, EdgePair, TomogramConfig
+from oxytomo.config.composition import (
+    ArealDensityConfig,
+    CompositionConfig,
+    EdgePair,
+    EdgeSeries,
+    TomogramConfig,
+)
 from oxytomo.config.instrument import InstrumentSettings
 from oxytomo.config.load import config_error, load_config, parse_config, read_yaml, results_below
 from oxytomo.config.mechanics import MaterialSettings, MechanicsConfig, MechanicsSettings
@@ -100,6 +106,7 @@ __all__ = [
     "DeviationSettings",
     "DistanceStage",
     "EdgePair",
+    "EdgeSeries",
     "ExportSettings",
     "ExportStage",
     "FitValenceSettings",

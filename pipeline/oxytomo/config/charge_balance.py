@@ -27,6 +27,11 @@ class ChargeStateSettings(Settings):
         ge=-2000.0,
         le=2000.0,
     )
+    maps: str | None = setting(
+        None,
+        "state in the names of its scattering maps, such as after of Mn_after, for the columns of bulk and surface; "
+        "empty: the name of the group",
+    )
     discharged: bool = setting(
         False, "the lithium that can return has returned: what is left is the irreversible part"
     )

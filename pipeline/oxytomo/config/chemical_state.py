@@ -127,11 +127,53 @@ class MeasureStatesSettings(ProfileSettings, ShellSettings, ConfidenceSettings):
     )
 
 
+OWN_OF_COMPOSITION = (
+    "references",
+    "method",
+    "formula",
+    "density_g_cm3",
+    "normalize",
+    "align",
+    "decompose",
+)
+"""Settings that the composition branch has, where the series are its own."""
+
+
+def with_composition_references(data: Any) -> Any:
+    """Return a sample whose chemical-state branch has the references of its composition branch.
+
+    This is for ``series: composition``. Settings that the composition branch has are refused.
+    """
+    state = data.get("chemical_state") if isinstance(data, Mapping) else None
+    if not isinstance(state, Mapping) or state.get("series") != "composition":
+        return data
+    for name in OWN_OF_COMPOSITION:
+        if name in state:
+            fix = "remove it here: the composition branch has it"
+            raise rejected("nothing beside 'series: composition'", name, fix, key=f"chemical_state.{name}")
+    composition = data.get("composition")
+    made = getattr(composition, "references", None)  # of a model that was made before
+    given = composition.get("references") if isinstance(composition, Mapping) else made
+    several = {
+        element: spectra
+        for element, spectra in (given.items() if isinstance(given, Mapping) else ())
+        if isinstance(spectra, Mapping) and len(spectra) > 1
+    }
+    if not several:
+        got = "no composition branch" if composition is None else "none"
+        fix = 'give composition: {references: {Ni: {"2": …, "4": …}}}, or series of this branch'
+        wanted = "references of two valences or more of an element in the composition branch"
+        raise rejected(wanted, got, fix, key="chemical_state.series")
+    return {**data, "chemical_state": {**state, "references": several}}
+
+
 class ChemicalStateConfig(Settings):
     """Valence of elements in three dimensions, from tilt series at several energies of an edge."""
 
-    series: dict[str, SeriesOfEnergies] = setting(
-        ..., "for each element, a tilt series per energy, or one file with 'energies_ev'", min_length=1
+    series: dict[str, SeriesOfEnergies] | Literal["composition"] = setting(
+        ...,
+        "for each element, a tilt series per energy, or one file with 'energies_ev'; composition: "
+        "the valences come from the solution of the composition branch, with its series and references",
     )
     references: dict[str, dict[str, Spectra]] = setting(
         {},
@@ -185,6 +227,11 @@ class ChemicalStateConfig(Settings):
     @model_validator(mode="after")
     def _complete(self) -> "ChemicalStateConfig":
         """Require two energies of every element, whole references, and a formula that contains it."""
+        if not isinstance(self.series, dict):
+            self._check_named()
+            return self
+        if not self.series:
+            raise rejected("the series of one element or more", "none", "give them", key="series")
         for element in self.measured:
             if element in self.references:
                 require_references(self.references[element], element)
@@ -217,32 +264,48 @@ class ChemicalStateConfig(Settings):
                 "set it, or give one file per energy",
                 key="normalize.air_rescale",
             )
+        self._check_named()
+        return self
+
+    def _check_named(self) -> None:
+        """Refuse references and reference valences of elements that are not measured."""
         named = self.reference if isinstance(self.reference, dict) else {}
         for key, elements in (("references", self.references), ("reference", named)):
-            extra = [element for element in elements if element not in self.series]
+            extra = [element for element in elements if element not in self.measured]
             if extra:
                 raise rejected(
                     f"elements with series ({', '.join(self.measured)})", extra[0], "correct it", key=key
                 )
-        return self
+
+    @property
+    def joint(self) -> bool:
+        """Whether the valences come from the solution of the composition branch."""
+        return not isinstance(self.series, dict)
 
     @property
     def measured(self) -> tuple[str, ...]:
         """Measured elements: O first, then by atomic number."""
-        return ordered(self.series)
+        return ordered(self.series if isinstance(self.series, dict) else self.references)
 
     @property
     def sources(self) -> dict[str, Source]:
         """Tilt series by name, ``Ni_1``, ``Ni_2`` … in the given order."""
         return {
             f"{element}_{number}": source
-            for element in self.measured
-            for number, source in enumerate(self.series[element], start=1)
+            for element, series in self._series.items()
+            for number, source in enumerate(series, start=1)
         }
+
+    @property
+    def _series(self) -> dict[str, tuple[Source, ...]]:
+        """Series by element in the usual order; none if they are those of another branch."""
+        given = self.series if isinstance(self.series, dict) else {}
+        return {element: given[element] for element in self.measured if element in given}
 
     def names_of(self, element: str) -> tuple[str, ...]:
         """Return the names of the series of one element."""
-        return tuple(f"{element}_{number}" for number in range(1, 1 + len(self.series[element])))
+        count = len(self._series.get(element, ()))
+        return tuple(f"{element}_{number}" for number in range(1, 1 + count))
 
     def reference_of(self, element: str) -> float | None:
         """Return the reference valence of one element, None for the mode of the particle."""

@@ -6,6 +6,7 @@ from pydantic import field_validator, model_validator
 
 from oxytomo.config.base import Settings, rejected, setting
 from oxytomo.config.elements import TRANSITION_METALS, Formula, checked_formula, known_elements, ordered
+from oxytomo.config.oxidation import MAX_REFERENCES, Spectra, sorted_spectra, valences_as_text
 from oxytomo.config.ranges import DENSITY_G_CM3
 from oxytomo.config.settings import (
     AlignSettings,
@@ -21,7 +22,7 @@ from oxytomo.config.settings import (
     TomogramReconstructSettings,
     UncertaintySettings,
 )
-from oxytomo.config.source import Source
+from oxytomo.config.source import ReferenceSource, Source
 
 
 class EdgePair(Settings):
@@ -29,6 +30,14 @@ class EdgePair(Settings):
 
     pre: Source = setting(..., "tilt series below the edge")
     post: Source = setting(..., "tilt series on or above the edge")
+
+
+class EdgeSeries(EdgePair):
+    """The two energies of an absorption edge, and further ones where references are given."""
+
+    more: tuple[Source, ...] = setting(
+        (), "tilt series at further energies of this edge, on its white lines; needs references"
+    )
 
 
 def _formula_covers(formula: dict[str, float], elements: tuple[str, ...]) -> None:
@@ -43,13 +52,36 @@ def _formula_covers(formula: dict[str, float], elements: tuple[str, ...]) -> Non
         )
 
 
+def _check_references(given: dict[str, Spectra], element: str) -> None:
+    """Require one to five spectra of different valences, and a single one of O."""
+    count = sum(len(spectra) for spectra in given.values())
+    most = 1 if element == "O" else MAX_REFERENCES
+    pairs = sorted_spectra(given, element)
+    if not 1 <= count <= most or len({valence for valence, _ in pairs}) < count:
+        wanted = "one reference spectrum" if most == 1 else f"1 to {most} spectra, each of its own valence"
+        fix = (
+            'give e.g. {"-2": refs/O.csv}'
+            if most == 1
+            else 'give e.g. {"2": refs/low.csv, "4": refs/high.csv}'
+        )
+        raise rejected(wanted, f"{count}", fix, key=f"references.{element}")
+
+
 class CompositionConfig(Settings):
     """TM/O deviation and its classes from dual-energy tilt series or element maps."""
 
-    edges: dict[str, EdgePair] | None = setting(
+    edges: dict[str, EdgeSeries] | None = setting(
         None,
         "for each element, the tilt series at the two energies of its edge; O and at least one "
         "transition metal",
+    )
+    references: dict[str, dict[str, Spectra]] = setting(
+        {},
+        "measured reference spectra of elements by valence, which replace the tables at their edges; "
+        "with two valences or more the branch chemical_state can map the valence",
+    )
+    references_normalized: bool = setting(
+        False, "these references already have a pre-edge of 0 and an edge jump of 1"
     )
     elements: dict[str, Source] | None = setting(
         None, "for each element, a tilt series of element maps; replaces edges"
@@ -92,6 +124,7 @@ class CompositionConfig(Settings):
         lambda value: known_elements(value, what="the edges")
     )
     _atoms = field_validator("formula")(checked_formula)
+    _valences = field_validator("references", mode="before")(lambda value: valences_as_text(value))
 
     @model_validator(mode="after")
     def _edges_or_elements(self) -> "CompositionConfig":
@@ -121,6 +154,40 @@ class CompositionConfig(Settings):
         if self.formula is not None:
             _formula_covers(self.formula, self.measured)
         return self
+
+    @model_validator(mode="after")
+    def _references_of_edges(self) -> "CompositionConfig":
+        """Require references of measured edges, that are used, and more energies only with them."""
+        for element in self.references:
+            if element not in (self.edges or {}):
+                known = ", ".join(ordered(self.edges or ())) or "none"
+                fix = "remove these references, or give the edge of the element"
+                raise rejected(f"an element with edges ({known})", element, fix, key="references")
+            _check_references(self.references[element], element)
+        for element, edge in (self.edges or {}).items():
+            if edge.more and element not in self.references:
+                wanted, fix = f"references of {element} for more than two energies", "give 'references:'"
+                raise rejected(wanted, "none", fix, key=f"edges.{element}.more")
+        if self.references and self.decompose.method != "weighted":
+            fix = "remove 'references', or 'method'"
+            raise rejected("weighted, which uses references", "subtraction", fix, key="decompose.method")
+        terms = self.decompose.instrument
+        given = {} if isinstance(terms, str) or isinstance(terms.near_edge, str) else terms.near_edge
+        both = [element for element in given if element in self.references]
+        if both:
+            fix = "remove one of the two"
+            wanted = "elements without references: theirs measure it"
+            raise rejected(wanted, both[0], fix, key="decompose.instrument.near_edge")
+        return self
+
+    @property
+    def with_states(self) -> tuple[str, ...]:
+        """Elements whose valence can be solved for, in the usual order."""
+        return tuple(e for e in self.measured if len(self.references.get(e, {})) > 1)
+
+    def spectra_of(self, element: str) -> tuple[tuple[float, ReferenceSource], ...]:
+        """Return the references of one element and their valences, sorted by valence."""
+        return sorted_spectra(self.references[element], element)
 
     @property
     def measured(self) -> tuple[str, ...]:

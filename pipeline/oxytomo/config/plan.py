@@ -7,7 +7,12 @@ from typing import Any, overload
 
 from oxytomo.config.base import Settings
 from oxytomo.config.chemical_state import ChemicalStateConfig
-from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
+from oxytomo.config.composition import (
+    ArealDensityConfig,
+    CompositionConfig,
+    EdgeSeries,
+    TomogramConfig,
+)
 from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
 from oxytomo.config.project import Branch, ProjectConfig, SampleConfig
@@ -100,6 +105,8 @@ def branch_stages(config: BranchConfig, branch: Branch) -> tuple[str, ...]:
     first = TO_VOLUME[config.route] if isinstance(config, StructureConfig) else ()
     left_out = left_out_stages(branch)
     own = [stage for stage in STAGES[branch] if stage not in left_out]
+    if isinstance(config, ChemicalStateConfig) and config.joint:
+        own = [stage for stage in own if registry.STAGES[stage].branches == (branch,)]
     if isinstance(config, CompositionConfig) and config.parts > 1:
         own = [one for stage in own for one in (*shared_stages(config, stage), stage)]
     return (*first, *own)
@@ -193,11 +200,13 @@ def branch_sources(config: BranchConfig) -> Mapping[str, ImageSource]:
     if isinstance(config, CompositionConfig) and config.elements is not None:
         return {element: config.elements[element] for element in config.measured}
     edges = config.edges or {}
-    return {
-        f"{element}_{side}": getattr(edges[element], side)
-        for element in config.measured
-        for side in ("pre", "post")
-    }
+    found: dict[str, Source] = {}
+    for element in config.measured:
+        edge = edges[element]
+        found |= {f"{element}_pre": edge.pre, f"{element}_post": edge.post}
+        more = edge.more if isinstance(edge, EdgeSeries) else ()
+        found |= {f"{element}_{number}": source for number, source in enumerate(more, start=3)}
+    return found
 
 
 def branch_series(config: BranchConfig) -> dict[str, Source]:
@@ -219,7 +228,7 @@ def branch_stores(config: BranchConfig, branch: Branch) -> list[tuple[str, str |
 def branch_files(config: BranchConfig) -> dict[str, list[Path]]:
     """Return the raw files of a branch by series, and its reference spectra by element."""
     files = {series: source_files(source) for series, source in branch_sources(config).items()}
-    if isinstance(config, OxidationConfig | ChemicalStateConfig | ScatteringConfig):
+    if isinstance(config, CompositionConfig | OxidationConfig | ChemicalStateConfig | ScatteringConfig):
         for element in config.measured:
             if not config.references.get(element):
                 continue
@@ -230,7 +239,7 @@ def branch_files(config: BranchConfig) -> dict[str, list[Path]]:
 
 
 def reference_files(
-    config: OxidationConfig | ChemicalStateConfig | ScatteringConfig, element: str
+    config: CompositionConfig | OxidationConfig | ChemicalStateConfig | ScatteringConfig, element: str
 ) -> list[Path]:
     """Return the files of the reference spectra of one element."""
     return list(dict.fromkeys(Path(reference.file) for _, reference in config.spectra_of(element)))

@@ -11,7 +11,7 @@ from pydantic import BeforeValidator, field_validator, model_validator
 from oxytomo.config.base import Settings, checked_name, checked_path, closest, rejected, setting
 from oxytomo.config.beamtime import PlanSettings
 from oxytomo.config.charge_balance import ChargeBalanceSettings
-from oxytomo.config.chemical_state import ChemicalStateConfig
+from oxytomo.config.chemical_state import ChemicalStateConfig, with_composition_references
 from oxytomo.config.composition import ArealDensityConfig, CompositionConfig, TomogramConfig
 from oxytomo.config.mechanics import MechanicsConfig
 from oxytomo.config.oxidation import OxidationConfig
@@ -85,7 +85,7 @@ class SampleConfig(Settings):
             known = [key for key in data if key in cls.model_fields]
             if len(known) == len(data):
                 raise rejected(f"at least one of {', '.join(branches)}", "none", "add a branch")
-        return with_oxidation_references(data)
+        return with_composition_references(with_oxidation_references(data))
 
     @model_validator(mode="after")
     def _voids_for_mechanics(self) -> "SampleConfig":

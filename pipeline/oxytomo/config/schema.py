@@ -7,7 +7,7 @@ import yaml
 from pydantic import BaseModel
 from pydantic.fields import FieldInfo
 
-from oxytomo.config.composition import CompositionConfig, EdgePair
+from oxytomo.config.composition import CompositionConfig, EdgePair, EdgeSeries
 from oxytomo.config.project import ProjectConfig, SampleConfig
 from oxytomo.config.settings import DeviationSettings
 from oxytomo.config.source import Source
@@ -36,7 +36,7 @@ def schema() -> dict[str, Any]:
 def default_yaml() -> str:
     """Return a configuration file with all defaults and descriptions, without expert settings."""
     edges = {
-        element: EdgePair(
+        element: EdgeSeries(
             pre=Source(images=(f"data/{element}_pre.h5",)), post=Source(images=(f"data/{element}_post.h5",))
         )
         for element in ("O", "Mn", "Co", "Ni")

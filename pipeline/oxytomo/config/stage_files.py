@@ -21,7 +21,7 @@ from oxytomo.config.project import Branch, ProjectConfig
 from oxytomo.config.scattering import ScatteringConfig
 from oxytomo.config.settings import DecomposeSettings
 from oxytomo.config.source import source_files
-from oxytomo.stages.registry import MECHANICS, STAGES, STRUCTURE, Stage
+from oxytomo.stages.registry import MECHANICS, STAGES, STATES, STRUCTURE, Stage
 
 
 def stage_outputs(stage: str, branch: str | None) -> dict[str, str]:
@@ -83,6 +83,8 @@ def _stores(
     """
     where, _, name = name.rpartition(":")
     of: Branch = where or branch  # type: ignore[assignment]
+    if where and branch == STATES and not branch_config(project, sample, branch).joint:  # type: ignore[union-attr]
+        return {}  # the branch has series of its own
     if branch == MECHANICS and where and branch_config(project, sample, branch).sources:  # type: ignore[union-attr]
         return {}  # labels are given: the structure is not read
     kept = [store for _, _, store in branch_stores(branch_config(project, sample, of), of)]
@@ -110,8 +112,12 @@ def raw_inputs(project: ProjectConfig, sample: str, branch: Branch, stage: str, 
     """Return the raw files in the settings of a stage; none if its inputs are stores."""
     config, row = branch_config(project, sample, branch), STAGES[stage]
     sources = branch_sources(config)
+    if row.raw == "references" and isinstance(config, ChemicalStateConfig) and config.joint:
+        return []
     if row.raw == "references" and isinstance(config, OxidationConfig | ChemicalStateConfig):
         return reference_files(config, job)
+    if row.raw == "references" and isinstance(config, CompositionConfig):
+        return [file for element in config.references for file in reference_files(config, element)]
     if row.raw == "references" and isinstance(config, ScatteringConfig):
         return [file for element in config.measured for file in reference_files(config, element)]
     if row.raw == "mask":

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from oxytomo.config.base import Settings
+from oxytomo.config.composition import CompositionConfig
 from oxytomo.config.project import Branch
 from oxytomo.config.quantities import default_quantity, light_from_air
 from oxytomo.config.source import Source
@@ -104,7 +105,18 @@ def _decompose(job: Job) -> Settings:
         elements=config.measured,
         formula=config.formula,
         density_g_cm3=config.density_g_cm3,
+        **_measured_spectra(config),
     )
+
+
+def _measured_spectra(config: Any) -> dict[str, Any]:
+    """Return the measured spectra of elements, which only a composition has."""
+    if not isinstance(config, CompositionConfig) or not config.references:
+        return {}
+    spectra = {
+        element: config.spectra_of(element) for element in config.measured if element in config.references
+    }
+    return {"references": spectra, "references_normalized": config.references_normalized}
 
 
 def _reconstruct(job: Job) -> Settings:
@@ -167,7 +179,7 @@ def _decompose_states(job: Job) -> Settings:
         method=config.method,
         element=job.name,
         series=config.names_of(job.name),
-        references=config.spectra_of(job.name),
+        references=() if config.joint else config.spectra_of(job.name),
         formula=config.formula,
         density_g_cm3=config.density_g_cm3,
     )

@@ -82,6 +82,10 @@ class DecomposeStage(DecomposeSettings):
         ..., "atoms per formula unit; None only for elements", unit="atoms"
     )
     density_g_cm3: float = setting(..., "mass density of the reference composition", unit="g/cm³", gt=0.0)
+    references: dict[str, tuple[tuple[float, ReferenceSource], ...]] = setting(
+        {}, "valence and source of each measured spectrum by element; paths are absolute"
+    )
+    references_normalized: bool = setting(False, "they have a pre-edge of 0 and an edge jump of 1")
 
 
 class ReconstructStage(Settings):
@@ -168,7 +172,7 @@ class MeasureOxidationStage(MeasureOxidationSettings):
 
 
 class DecomposeStatesStage(DecomposeStatesSettings):
-    """Stage ``decompose_states``, one element."""
+    """Stage ``decompose_states``, one element; without series they are the composition branch's."""
 
     method: Method = setting(..., "voxels: all energies of a ray have the same weight")
     element: str = setting(..., "the element")

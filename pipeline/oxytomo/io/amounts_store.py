@@ -40,6 +40,11 @@ def write_amounts(
     }
     if "frame" in aligned.names:
         arrays["frame"] = NamedArray(np.asarray(aligned["frame"]), ("tilt",), "1")
+    for element, one in found.states.items():
+        arrays[f"{element}_states"] = NamedArray(one.areal, (f"{element}_state", *rays), "micrometer")
+        arrays[f"{element}_states_covariance"] = NamedArray(
+            one.covariance, (f"{element}_pair", *rays), "micrometer^2"
+        )
     if found.chi_square is not None:
         arrays["chi_square"] = NamedArray(found.chi_square, rays, "1")
     write_store(
@@ -53,5 +58,9 @@ def write_amounts(
             "invalid": aligned.attributes["invalid"],
             "n_pixels": aligned.attributes["n_pixels"],
             "model": found.record,
+            "states": {
+                element: {"valences": one.valences.tolist(), "names": list(one.names), "model": one.record}
+                for element, one in found.states.items()
+            },
         },
     )

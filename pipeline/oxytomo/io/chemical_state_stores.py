@@ -15,6 +15,7 @@ from oxytomo.chemical_state.own_spectra import energies_at, energy_errors
 from oxytomo.chemical_state.reconstruction import ChemicalState
 from oxytomo.composition.averaging import AveragedRepeats
 from oxytomo.composition.result import Composition
+from oxytomo.errors import StoreError
 from oxytomo.io.composition_store import VOLUME
 from oxytomo.io.scratch import IN_MEMORY_BYTES
 from oxytomo.io.stores import NamedArray, Provenance, Store, write_store
@@ -67,6 +68,43 @@ def write_state_amounts(
             "unsolved_rays": unsolved_rays(found.areal),
             "n_rays": int(np.prod(found.areal.shape[1:])),
             "model": found.record,
+        },
+    )
+
+
+def write_joint_amounts(path: Path, joint: Store, *, element: str, provenance: Provenance) -> None:
+    """Write the states of an element in every ray, as the composition branch solved for them."""
+    facts = joint.attributes.get("states", {}).get(element)
+    if facts is None:
+        raise StoreError(
+            f"the amounts of the composition branch: {element}",
+            expected="states of the element",
+            got=", ".join(joint.attributes.get("states", {})) or "none",
+            fix="run the composition branch again with its references",
+        )
+    areal, rays = joint.field(f"{element}_states"), ("tilt", "y", "x")
+    own = {
+        name: count for name, count in joint.attributes["invalid"].items() if name.startswith(f"{element}_")
+    }
+    write_store(
+        path,
+        {
+            "areal": NamedArray(areal, ("component", *rays), "micrometer"),
+            "covariance": NamedArray(
+                joint.field(f"{element}_states_covariance"), ("pair", *rays), "micrometer^2"
+            ),
+            "tilt_deg": NamedArray(joint["tilt_deg"], ("tilt",), "degree"),
+        },
+        provenance=provenance,
+        attributes={
+            "element": element,
+            "valences": facts["valences"],
+            "components": facts["names"],
+            "pixel_nm": float(joint.attributes["pixel_nm"]),
+            "invalid": own,
+            "unsolved_rays": unsolved_rays(areal),
+            "n_rays": int(np.prod(areal.shape[1:])),
+            "model": facts["model"],
         },
     )
 

@@ -116,9 +116,9 @@ def whole_record(reconstructed: Store, decomposed: Store | None, of: ClassifiedP
     attributes = reconstructed.attributes
     given = attributes if decomposed is None else decomposed.attributes
     elements, atoms = given.get("elements") or [], given.get("atoms") or []
-    # Element signals have no scale of their own: only their formula is known, if any.
+    # Element signals have no scale of their own: they do not tell metal per oxygen.
     signals = given.get("kind") == "elements"
-    known = len(atoms) > 1 and not (signals and given.get("formula") is None)
+    known = len(atoms) > 1 and not signals
     inside = sampled(of.deviation, of.particle)
     found = whole_particle(
         inside,

@@ -72,6 +72,7 @@ class RawMap:
     columns : (n_excitation,) yields by name; NaN outside their range
     format, scans : of the files
     remarks : what a reader should know
+    each, flux_each : values and flux of every scan, if there are several
     """
 
     values: Float64Array
@@ -82,6 +83,8 @@ class RawMap:
     format: str
     scans: int
     remarks: tuple[str, ...] = ()
+    each: tuple[Float64Array, ...] = ()
+    flux_each: tuple[Float64Array | None, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -141,6 +144,9 @@ def read_map(request: MapRequest) -> RawMap:
         format=first.format,
         scans=len(scans),
         remarks=tuple(dict.fromkeys(remark for scan in scans for remark in scan.remarks)),
+        each=tuple(scan.values for scan in scans) if len(scans) > 1 else (),
+        # One table of the flux is that of all scans together: each has its share of it.
+        flux_each=tuple(scan.flux if given is None else given for scan in scans) if len(scans) > 1 else (),
     )
 
 

@@ -1,6 +1,7 @@
 """Stores of the scattering branch: maps and their calibration."""
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -22,9 +23,17 @@ def write_map(
     columns: Sequence[BesideColumn],
     provenance: Provenance,
     facts: Mapping[str, Any],
+    *,
+    scans: Sequence[EmissionMap],
 ) -> None:
-    """Write the photons of a map with its flux and the yields beside it."""
-    write_store(path, _arrays(one, columns), provenance=provenance, attributes=_facts(one, columns, facts))
+    """Write the photons of a map with its flux, the yields beside it, and its scans if several."""
+    arrays = _arrays(one, columns)
+    if scans:
+        arrays |= {
+            "scans": NamedArray(np.stack([scan.photons for scan in scans]), ("scan", *_PLANE), "1"),
+            "scan_flux": NamedArray(np.stack([scan.flux for scan in scans]), ("scan", *_ROW), "1"),
+        }
+    write_store(path, arrays, provenance=provenance, attributes=_facts(one, columns, facts))
 
 
 def _arrays(one: EmissionMap, columns: Sequence[BesideColumn]) -> dict[str, NamedArray]:
@@ -116,6 +125,11 @@ def write_calibrated(
         ),
         "elastic_rows": NamedArray(np.zeros(one.flux.size, bool) if line is None else line.rows, _ROW, "1"),
     }
+    if "scans" in raw.names:
+        arrays |= {
+            "scans": NamedArray(raw["scans"], ("scan", *_PLANE), "1"),
+            "scan_flux": NamedArray(raw["scan_flux"], ("scan", *_ROW), "1"),
+        }
     own = {
         key: raw.attributes[key] for key in ("element", "scans", "remarks", "format", "has_flux", "invalid")
     }
@@ -125,7 +139,14 @@ def write_calibrated(
 def measured_map(name: str, store: Store) -> MeasuredMap:
     """Return a calibrated map with all that is known about it."""
     facts = store.attributes
-    found = Calibrated(stored_map(store), float(facts["fwhm_ev"]), float(facts["scale_error_ev"]))
+    one = stored_map(store)
+    scans = zip(store["scans"], store["scan_flux"], strict=True) if "scans" in store.names else ()
+    found = Calibrated(
+        one,
+        float(facts["fwhm_ev"]),
+        float(facts["scale_error_ev"]),
+        tuple(replace(one, photons=photons, flux=flux) for photons, flux in scans),
+    )
     line = ElasticLight(store["elastic"], store["elastic_error"]) if facts["elastic"] else None
     return MeasuredMap(
         name=name,

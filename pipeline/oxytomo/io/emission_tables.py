@@ -25,6 +25,7 @@ VALENCE_COLUMNS = (
     "depth",
     "mean_valence",
     "standard_error",
+    "valence_per_0_1_ev",
     "chi_square",
     "r_factor",
     "condition_number",

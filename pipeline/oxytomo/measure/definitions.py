@@ -32,9 +32,9 @@ DEFINITIONS = {
     "beside them. outline_further_out and _in: the outline lies 0.15 voxel further out or in. These three add to the intervals "
     "in quadrature",
     "damage": "change of total metal over total oxygen (tm_o) and of the spread of the mass along the tilt axis (size) from the "
-    "first frame of a series to the last, relative, beside a term of the path length; both sums are the same in every frame of "
-    "an undamaged particle; found: beyond four standard errors and 0.003; by_frame: the sums themselves, in the order of "
-    "acquisition",
+    "first frame of a series to the last, relative, beside terms of the path length and of an inclined tilt axis; both "
+    "sums are the same in every frame of an undamaged particle; found: beyond four standard errors and 0.003; by_frame: the "
+    "sums themselves, in the order of acquisition",
     "told_from_path_length": "the path length explains at most 0.8 of the variance of the order of acquisition",
     "model": "of the decomposition, on rays averaged over 4 x 4 pixels without strong gradients: chi-square per degree of "
     "freedom (1 where the model explains the spectra down to noise), what was fitted and with which error, mean residual of "

@@ -27,7 +27,9 @@ def read_chemical_state(files: Files) -> ChemicalStates | None:
             lines.append(_lines(files, element, reconstructed))
         else:
             states.append(_element(files, element, reconstructed))
-    return ChemicalStates(states, lines, read_alignment(files, "chemical_state"))
+    # Without series of its own the branch has the alignment of the composition branch.
+    alignment = read_alignment(files, "chemical_state") or read_alignment(files, "composition")
+    return ChemicalStates(states, lines, alignment)
 
 
 def _element(files: Files, element: str, reconstructed: Store) -> ElementState:

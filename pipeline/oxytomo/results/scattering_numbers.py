@@ -3,8 +3,6 @@
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
-
 from oxytomo.results.definitions import Quantity
 from oxytomo.scattering.definitions import SCATTERING_DEFINITIONS as SAID
 
@@ -31,7 +29,7 @@ def _entries(content: Mapping[str, Any]) -> list[tuple[Quantity, float, float]]:
         if feature is not None:
             key = f"feature_change_{pair['first']}_{pair['second']}"
             quantity = Quantity(key, "scattering", "change of the feature", "%", SAID["change"])
-            error = float(np.hypot(_number(feature["counting_error"]), _number(feature["calibration_error"])))
+            error = _number(feature["standard_error"])
             found.append((quantity, 100 * _number(feature["change"]), 100 * error))
     for row in content.get("valences") or ():
         key = f"valence_{row['map']}_{str(row['yield']).replace(' ', '_')}"

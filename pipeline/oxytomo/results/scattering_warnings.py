@@ -75,6 +75,11 @@ def _of_pair(facts: Mapping[str, Any], maps: Mapping[str, Mapping[str, Any]]) ->
         )
     if feature["p_value"] is None:
         found.append(f"{name}: the excitation energies differ, so that there is no permutation test.")
+    if feature["test"] == "photons" and max(feature["scans"]) > 1:
+        found.append(
+            f"{name}: one of them has one scan only, or scans with too few photons, so that the scatter of scans is not in "
+            "the p-value."
+        )
     if min(feature["photons"]) < FEW_PHOTONS:
         found.append(
             f"{name}: the feature has only {min(feature['photons']):.0f} photons in one of the maps."

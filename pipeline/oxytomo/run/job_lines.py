@@ -14,6 +14,9 @@ _TRUSTED = 0.2
 first jobs are short and load what the others find loaded; alone they would promise hours."""
 _LEAST_S = 1.0
 """Seconds that any job takes, to start and to write."""
+_SLOWER = 1.5
+"""The time left is told as before when it seems to grow by less than this; beyond it, the machine
+is slower than it was, and that is said."""
 _ENDS = ("sample", "branch")
 
 
@@ -41,6 +44,7 @@ class JobLines:
         self._jobs: dict[int, tuple[str, str, float]] = {}
         self._total, self._done = 0, 0
         self._all, self._finished = 0.0, 0.0
+        self._told = float("inf")
         self.planned: list[dict[str, Any]] = []
 
     def __call__(self, record: logging.LogRecord) -> None:
@@ -65,10 +69,15 @@ class JobLines:
         return _LEAST_S + max(0.0, float(self._weights.get(rule, 0.0)))
 
     def _left(self, now: float) -> float:
-        """Return the seconds left: the estimate of the rest at the pace so far."""
+        """Return the seconds left: the estimate of the rest at the pace so far.
+
+        It does not grow because of a single slow job.
+        """
         trusted = _TRUSTED * self._all / self._cores
         pace = (now - self._began + trusted) / (self._finished / self._cores + trusted)
-        return pace * (self._all - self._finished) / self._cores
+        left = pace * (self._all - self._finished) / self._cores
+        self._told = left if left > _SLOWER * self._told else min(left, self._told)
+        return self._told
 
     def _begin(self, record: logging.LogRecord) -> None:
         rule, wildcards = str(getattr(record, "rule_name", "")), dict(getattr(record, "wildcards", {}) or {})

@@ -20,7 +20,7 @@ from oxytomo.config.plan import FOLDERS, JOINT_STAGE, branch_stages, stage_jobs
 from oxytomo.config.project import Branch
 from oxytomo.config.quantities import BranchConfig
 from oxytomo.errors import StoreError
-from oxytomo.run.costs import COSTS, MB, Sizes
+from oxytomo.run.costs import COSTS, MB, Sizes, usual_seconds
 
 FLOAT_BYTES = 4
 FIRST_LOOK = 20
@@ -34,17 +34,19 @@ Shapes = Mapping[str, tuple[int, int, int]]
 class Needs:
     """Needs of a stage or a branch: largest memory of a job, new files, core seconds.
 
-    ``jobs`` is the number of jobs of a stage; disk and time are totals of all jobs.
+    ``jobs`` is the number of jobs of a stage; disk and times are totals of all jobs.
+    ``core_seconds`` is for a particle that fills the field, ``usual_seconds`` what runs take.
     """
 
     memory_bytes: float
     disk_bytes: float
     core_seconds: float
     jobs: int = 1
+    usual_seconds: float = 0.0
 
     def describe(self, cores: int) -> str:
         """Return one readable line."""
-        minutes = self.core_seconds / cores / 60
+        minutes = self.usual_seconds / cores / 60
         time = f"{minutes:.0f} min" if minutes >= 2 else "2 min or less"
         return (
             f"about {in_bytes(self.memory_bytes)} of memory, {in_bytes(self.disk_bytes)} of disk, "
@@ -69,7 +71,7 @@ def joint_needs(composition: BranchConfig, shapes: Shapes) -> Needs:
 
 def _needs(stage: str, sizes: Sizes, jobs: int) -> Needs:
     memory, disk, seconds = COSTS[stage](sizes)
-    return Needs(memory * MB, jobs * disk * MB, jobs * seconds, jobs)
+    return Needs(memory * MB, jobs * disk * MB, jobs * seconds, jobs, jobs * usual_seconds(stage, seconds))
 
 
 def total_needs(stages: Mapping[str, Needs], only: Collection[str] | None = None) -> Needs:
@@ -79,6 +81,7 @@ def total_needs(stages: Mapping[str, Needs], only: Collection[str] | None = None
         max((need.memory_bytes for need in needs), default=0.0),
         1.1 * sum(need.disk_bytes for need in needs),
         sum(need.core_seconds for need in needs),
+        usual_seconds=sum(need.usual_seconds for need in needs),
     )
 
 
@@ -117,7 +120,9 @@ def _solved_for(config: BranchConfig) -> int:
     """Return the number of sinograms of a job: elements, or components of one element."""
     if isinstance(config, ChemicalStateConfig):
         return max(len(config.spectra_of(element)) for element in config.measured)
-    return len(config.measured) if isinstance(config, CompositionConfig | ArealDensityConfig) else 0
+    if isinstance(config, CompositionConfig):
+        return len(config.measured) + sum(len(config.spectra_of(element)) for element in config.with_states)
+    return len(config.measured) if isinstance(config, ArealDensityConfig) else 0
 
 
 def structure_shape(shapes: Shapes) -> tuple[int, int, int]:
@@ -135,7 +140,8 @@ def _passes(config: BranchConfig) -> dict[str, float]:
     if isinstance(config, StructureConfig):
         rounds = config.reconstruct.iterations if config.reconstruct.align_tilts else 0
         return {"reconstruct_structure": 1.0 + 2.0 * rounds}
-    passes: dict[str, float] = {"align": 2 * config.align.iterations * config.align.tilts}
+    joint = isinstance(config, ChemicalStateConfig) and config.joint
+    passes: dict[str, float] = {} if joint else {"align": 2 * config.align.iterations * config.align.tilts}
     if isinstance(config, TomogramConfig):
         tomogram = config.reconstruct
         passes["reconstruct_tomogram"] = 1 if tomogram.algorithm == "fbp" else 2 * tomogram.iterations

@@ -4,7 +4,7 @@ import logging
 from dataclasses import dataclass, field
 from math import ceil
 
-from oxytomo.config import ProjectConfig
+from oxytomo.config import ChemicalStateConfig, ProjectConfig
 from oxytomo.config.plan import JOINT_STAGE, branch_config, sample_branches
 from oxytomo.config.project import Branch
 from oxytomo.errors import PipelineError
@@ -56,10 +56,11 @@ class Requests:
 
             # Libraries warn of damaged files; the stage that reads them reports the problem.
             logging.getLogger("tifffile").setLevel(logging.CRITICAL)
+            config = branch_config(self.project, sample, branch)
+            if isinstance(config, ChemicalStateConfig) and config.joint:
+                return self.shapes(sample, "composition")
             try:
-                self._shapes[key] = branch_shapes(branch_config(self.project, sample, branch)) or (
-                    self._of_structure(sample)
-                )
+                self._shapes[key] = branch_shapes(config) or self._of_structure(sample)
             except PipelineError:
                 self._shapes[key] = None
         return self._shapes[key]

@@ -18,13 +18,20 @@ SCATTERING_DEFINITIONS = {
     "outside the elastic line; with scale flux the division by the rest is left out",
     "counting_error": "standard error of the change from the numbers of photons and the error of the flux",
     "calibration_error": "standard error of the change from the errors of both emission scales",
-    "sigma": "logarithm of second / first over its standard error from counting and calibration",
-    "p_value": "probability of a change at least as large without a difference: photons of both maps redistributed at random, "
-    "errors of the emission scales added; null if the excitations of the maps differ",
+    "scan_error": "standard error of the change from the scatter of repeated scans, no smaller than the counting error; null if "
+    "a map has one scan",
+    "standard_error of a change": "the larger of counting_error and scan_error, and calibration_error",
+    "sigma": "logarithm of second / first over its standard error",
+    "test": "what is redistributed at random for the p-value: scans, if both maps have several, otherwise photons; scans, Welch: "
+    "with so few scans that no redistribution reaches the level, a t-test of Welch over the scans",
+    "p_value": "probability of a change at least as large without a difference: scans or photons of both maps redistributed at "
+    "random, errors of the emission scales added; null if only photons are known and the excitations of the maps differ",
+    "feature_share": "emission in the feature / all other emission of its map outside the elastic line",
     "detected": "p_value is at most the level",
     "elsewhere": "root mean square of the change over its counting error in windows of the same size elsewhere in the map; about "
     "1 if the maps agree there within counting errors",
     "difference": "second map × factor − first map, in photons per mean flux of the first; the factor makes the rest equal",
     "mean_valence": "Σ fraction × valence of the references that fit the yield",
+    "valence_per_0_1_ev": "change of the mean valence when the excitation energies move up by 0.1 eV",
     "depth": "bulk for fluorescence (about 100 nm), surface for electrons (5 to 10 nm)",
 }

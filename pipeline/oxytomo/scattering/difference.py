@@ -17,6 +17,7 @@ from oxytomo.scattering.feature import (
     feature_sums,
 )
 from oxytomo.scattering.maps import EmissionMap, bin_edges, overlap
+from oxytomo.scattering.scan_chance import scan_test
 
 SAME_ENERGY_EV = 0.02
 """Excitations that differ by no more than this are the same."""
@@ -50,11 +51,17 @@ class FeatureChange:
     change : second / first − 1
     counting_error, calibration_error : standard errors of the change from photon counting, and from
         the errors of both emission scales
+    scan_error : standard error of the change from the scatter of repeated scans, no smaller than the
+        counting error; NaN if a map has one scan
+    standard_error : the larger of counting_error and scan_error, with calibration_error
     sigma : ln(second / first) over its standard error
+    test : what p_value is from: ``photons``, ``scans`` or ``scans, Welch``
     p_value : probability of a change as large without a difference, from permutations of the
-        photons; NaN if the excitations of the maps differ
+        scans, or of the photons if a map has one scan; NaN if only photons are known and the
+        excitations of the maps differ
     detected : p_value is at most the level
     photons : photons of the feature in each map
+    scans : number of scans of each map
     elsewhere : root mean square of the change over its counting error at other places of the same
         size; about 1 if maps without a difference agree within counting errors
     elsewhere_n : number of these places
@@ -65,10 +72,14 @@ class FeatureChange:
     change: float
     counting_error: float
     calibration_error: float
+    scan_error: float
+    standard_error: float
     sigma: float
+    test: str
     p_value: float
     detected: bool
     photons: tuple[float, float]
+    scans: tuple[int, int]
     elsewhere: float
     elsewhere_n: int
 
@@ -133,10 +144,13 @@ def feature_change(
     With ``scale: rest`` the feature is divided by all other emission of its map outside the elastic
     line, so that a different amount of sample or flux cancels; with ``flux`` only by the flux.
 
-    The permutation test redistributes the photons. If nothing differs, each photon that both maps
-    together have at one excitation came from either map with the probability of its share of flux ×
-    rest. The observed ``|ln(second / first)|`` is compared with those of random redistributions;
-    the errors of both emission scales are added as random shifts. ``p = (1 + n_larger) / (1 + n)``
+    If both maps have several scans, the test is on their scatter: see
+    :func:`oxytomo.scattering.scan_chance.scan_test`. Otherwise it redistributes the photons, and
+    knows nothing of what scans do beside counting noise. If nothing differs, each photon that both
+    maps together have at one excitation came from either map with the probability of its share of
+    flux × rest. The observed ``|ln(second / first)|`` is compared with those of random
+    redistributions; the errors of both emission scales are added as random shifts.
+    ``p = (1 + n_larger) / (1 + n)``
     (Phipson and Smyth, Stat. Appl. Genet. Mol. Biol. 9, 39, 2010).
 
     Parameters
@@ -169,21 +183,49 @@ def feature_change(
     counting = float(np.hypot(errors[0], errors[1]))
     moves = [_per_ev(one, options, common) * one.scale_error_ev for one in (first, second)]
     calibration = float(np.hypot(moves[0], moves[1]))
-    p_value = permutation_p_value(sums, float(np.log(ratio)), calibration, options, rng)
-    elsewhere, n = change_elsewhere(first, second, options, sums)
+    log, rest = float(np.log(ratio)), change_elsewhere(first, second, options, sums)
+    scans = scan_test((first, second), common, calibration=calibration, options=options, rng=rng)
+    if scans is None:
+        test, error = "photons", counting
+        p_value = permutation_p_value(sums, log, calibration, options, rng)
+    else:
+        test, error, p_value = scans.test, max(counting, scans.error), scans.p_value
     return FeatureChange(
         first=values[0],
         second=values[1],
         change=ratio - 1,
         counting_error=ratio * counting,
         calibration_error=ratio * calibration,
-        sigma=float(np.log(ratio)) / float(np.hypot(counting, calibration)),
+        scan_error=float("nan") if scans is None else ratio * scans.error,
+        standard_error=ratio * float(np.hypot(error, calibration)),
+        sigma=log / float(np.hypot(error, calibration)),
+        test=test,
         p_value=p_value,
         detected=bool(p_value <= options.level),
         photons=(_photons(sums[0]), _photons(sums[1])),
-        elsewhere=elsewhere,
-        elsewhere_n=n,
+        scans=(max(1, len(first.scans)), max(1, len(second.scans))),
+        elsewhere=rest[0],
+        elsewhere_n=rest[1],
     )
+
+
+def feature_share(one: Calibrated, options: FeatureOptions) -> tuple[float, float]:
+    """Return the feature of a map over its rest, and the standard error; NaN where it is not covered.
+
+    The rest is all other emission of the map outside the elastic line, so that shares of maps are
+    comparable only if the maps have the same ranges of energies.
+    """
+    own = common_ranges(one.map, one.map)
+    try:
+        sums = feature_sums(one, options, own)
+    except InputError:
+        return float("nan"), float("nan")
+    if not (sums.feature_rate() > 0 and sums.rest_rate() > 0):
+        return float("nan"), float("nan")
+    moves = _per_ev(one, replace(options, scale="rest"), own) * one.scale_error_ev
+    counting = sums.relative_error(of_rest=True, flux_error=one.map.flux_error)
+    share = _ratio(sums, of_rest=True)
+    return share, share * float(np.hypot(counting, moves))
 
 
 def scale_factor(first: Calibrated, second: Calibrated, options: FeatureOptions) -> float:

@@ -32,11 +32,13 @@ class Calibrated:
     map : the map
     fwhm_ev : full width of the elastic line, NaN where unknown
     scale_error_ev : standard error of the emission scale, eV
+    scans : its scans, on the scale of the map; empty if there is one only
     """
 
     map: EmissionMap
     fwhm_ev: float
     scale_error_ev: float
+    scans: tuple[EmissionMap, ...] = ()
 
 
 @dataclass(frozen=True)

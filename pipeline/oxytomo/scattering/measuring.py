@@ -85,11 +85,12 @@ def measure_maps(
         yields += yield_rows(one, found)
         cuts += cut_rows(one, found)
         valences += [valence_row(one, *each) for each in fits]
-        facts[name] = map_summary(one, found, fits)
+        facts[name] = map_summary(one, found, fits, options.feature)
     rng = np.random.default_rng(options.seed)
     pairs = [
         compared_pair(maps[first], maps[second], options.feature, rng=rng) for first, second in options.pairs
     ]
     compared = [pair_summary(pair, options.feature) for pair in pairs]
-    summary = {"maps": facts, "pairs": compared, "valences": valences}
+    known = {element: {one.name: one.valence for one in own} for element, own in references.items() if own}
+    summary = {"maps": facts, "pairs": compared, "valences": valences, "references": known}
     return Measurement(yields, cuts, valences, {**summary, "definitions": SCATTERING_DEFINITIONS}, pairs)

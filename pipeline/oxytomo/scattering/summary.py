@@ -12,6 +12,7 @@ from oxytomo.scattering.difference import (
     FeatureChange,
     MapDifference,
     feature_change,
+    feature_share,
     map_difference,
     scale_factor,
 )
@@ -208,6 +209,7 @@ def valence_row(one: MeasuredMap, each: Yield, depth: str, fit: YieldValence) ->
         "depth": depth,
         "mean_valence": fit.valence,
         "standard_error": fit.error,
+        "valence_per_0_1_ev": fit.per_0_1_ev,
         "chi_square": fit.chi_square,
         "r_factor": fit.r_factor,
         "condition_number": fit.condition,
@@ -215,10 +217,14 @@ def valence_row(one: MeasuredMap, each: Yield, depth: str, fit: YieldValence) ->
 
 
 def map_summary(
-    one: MeasuredMap, found: MapYields, fits: Sequence[tuple[Yield, str, YieldValence]]
+    one: MeasuredMap,
+    found: MapYields,
+    fits: Sequence[tuple[Yield, str, YieldValence]],
+    feature: FeatureOptions,
 ) -> dict[str, Any]:
-    """Return the facts of a map for the summary."""
+    """Return the facts of a map for the summary; the feature is one of O only."""
     source = one.calibrated.map
+    share, share_error = feature_share(one.calibrated, feature) if one.element == "O" else (np.nan, np.nan)
     corrected = found.corrected
     return {
         **one.facts,
@@ -227,6 +233,8 @@ def map_summary(
         "excitation_ev": [float(source.excitation_ev[0]), float(source.excitation_ev[-1])],
         "emission_ev": [float(source.emission_ev[0]), float(source.emission_ev[-1])],
         "shape": list(source.photons.shape),
+        "feature_share": float(share),
+        "feature_share_error": float(share_error),
         "windows_ev": {
             each.name: list(each.window_ev) for each in found.yields if each.window_ev is not None
         },

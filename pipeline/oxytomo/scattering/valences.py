@@ -1,11 +1,12 @@
 """Mean valence of an element from a yield, by a linear combination of reference spectra."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from oxytomo.arrays import BoolArray, Float64Array
+from oxytomo.errors import InputError
 from oxytomo.oxidation.fit_setup import FitOptions, fit_setup
 from oxytomo.oxidation.linear_combination import fit_valence
 from oxytomo.oxidation.spectra import Reference
@@ -13,6 +14,8 @@ from oxytomo.oxidation.stack import EnergyStack
 from oxytomo.scattering.yields import Yield
 
 BULK, SURFACE = "bulk", "surface"
+HALF_STEP_EV = 0.05
+"""Shift of the energies for the change of a valence with them."""
 
 
 @dataclass(frozen=True)
@@ -22,6 +25,8 @@ class YieldValence:
     Attributes
     ----------
     valence, error : mean valence; the standard error includes √χ² where χ² is above 1
+    per_0_1_ev : change of the valence when the energies of the yield move up by 0.1 eV; NaN if the
+        references do not reach that far
     fractions, fraction_errors : (n_reference,)
     names : of the references
     chi_square, r_factor, condition : of the fit
@@ -32,6 +37,7 @@ class YieldValence:
 
     valence: float
     error: float
+    per_0_1_ev: float
     fractions: Float64Array
     fraction_errors: Float64Array
     names: tuple[str, ...]
@@ -57,6 +63,19 @@ def yield_valence(one: Yield, references: Sequence[Reference], options: FitOptio
     references : by increasing valence
     options : as in the oxidation branch, with ``fractions_sum: free``
     """
+    found = _fitted(one, references, options)
+    try:
+        moved = [
+            _fitted(replace(one, excitation_ev=one.excitation_ev + step), references, options).valence
+            for step in (-HALF_STEP_EV, HALF_STEP_EV)
+        ]
+    except InputError:
+        return found
+    return replace(found, per_0_1_ev=float(moved[1] - moved[0]) * 0.1 / (2 * HALF_STEP_EV))
+
+
+def _fitted(one: Yield, references: Sequence[Reference], options: FitOptions) -> YieldValence:
+    """Fit a yield; the change with its energies is left open."""
     known: BoolArray = np.isfinite(one.value) & np.isfinite(one.error) & (one.error > 0)
     largest = float(np.abs(one.value[known]).max()) if known.any() else 1.0
     energy = one.excitation_ev[known]
@@ -88,6 +107,7 @@ def yield_valence(one: Yield, references: Sequence[Reference], options: FitOptio
     return YieldValence(
         valence=float(fit.valence[0, 0]),
         error=float(fit.valence_error[0, 0]) * growth,
+        per_0_1_ev=float("nan"),
         fractions=fit.fractions[:, 0, 0].astype(np.float64),
         fraction_errors=fit.fraction_errors[:, 0, 0].astype(np.float64) * growth,
         names=setup.names,

@@ -19,16 +19,19 @@ def gaussian(
     *,
     mode: Literal["nearest", "constant"] = "nearest",
     truncate: float = 4.0,
+    axes: tuple[int, ...] | None = None,
 ) -> FloatArray:
     """Smooth exactly as :func:`scipy.ndimage.gaussian_filter`, in several threads.
 
-    The axes are processed in turn. Sums are in double precision and in SciPy's order, over vectors
+    The axes are processed in turn, all of them or those given, such as the rows and columns of a
+    stack of frames. Sums are in double precision and in SciPy's order, over vectors
     of neighbouring voxels.
     """
     given = np.ascontiguousarray(values, np.float32)
     shape = (1,) * (3 - given.ndim) + given.shape
     source, smooth = given.reshape(shape), np.empty(shape, np.float32)
-    for axis in range(3 - given.ndim, 3):
+    chosen = range(given.ndim) if axes is None else axes
+    for axis in (3 - given.ndim + one for one in chosen):
         for lines, out in zip(_side_by_side(source, axis), _side_by_side(smooth, axis), strict=True):
             _smooth_lines(lines, out, _taps(sigma_px, truncate), mode == "nearest")
         source = smooth  # lines are copied before they are overwritten

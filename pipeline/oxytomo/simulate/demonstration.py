@@ -27,6 +27,10 @@ SIZE, TILTS, PHOTONS, PIXEL_NM, JITTER_PX, ENERGIES = 96, 66, 20000.0, 12.0, 1.0
 STATE_ENERGIES: Final = 12
 STATE_VALENCE, STATE_STEP, STATE_LARGEST_OD = 3.2, 0.3, 2.0
 """Valence of the particle, difference of its domains, optical density of the white line."""
+JOINT_ENERGIES: Final = 4
+JOINT_DEVIATION, JOINT_DIAMETER_NM = 0.15, 350.0
+"""Energies beside the pair of an edge; TM/O over the reference, minus 1, where oxygen is missing;
+largest diameter, because white lines of Mn are opaque in a thicker particle."""
 APERTURES_PX: Final = (0.75, 1.0, 2.0, 3.0)
 PORE_RADII_PX: Final = (2.0, 3.0, 3.0, 4.0, 5.0, 6.0, 8.0)
 BLUR_PX, CONTRAST_TO_NOISE, SHADING = 1.0, 5.0, 0.05

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from types import ModuleType
 from typing import Any, Literal
 
-STRUCTURE, MECHANICS = "structure", "mechanics"
+STRUCTURE, MECHANICS, STATES = "structure", "mechanics", "chemical_state"
 
 
 @dataclass(frozen=True)
@@ -83,7 +83,7 @@ class Stage:
 
 
 _COMPOSITION, _OXIDATION, _STRUCTURE = ("composition",), ("oxidation",), (STRUCTURE,)
-_STATES = ("chemical_state",)
+_STATES = (STATES,)
 _MECHANICS = (MECHANICS,)
 _SCATTERING = ("scattering",)
 _PROJECTED = ("projections", "phase_maps")
@@ -97,8 +97,8 @@ _ROWS = (
           branches=("composition", "areal_density", "tomogram", "chemical_state"), inputs={"*": "normalize/*"},
           store="align.zarr", products={"table": "alignment.csv"}, group="prepare"),
     Stage("decompose", "composition", version=5, settings="DecomposeStage",
-          branches=("composition", "areal_density"), inputs={"align": "align"}, store="decompose.zarr",
-          group="prepare"),
+          branches=("composition", "areal_density"), raw="references", inputs={"align": "align"},
+          store="decompose.zarr", group="prepare"),
     Stage("reconstruct_prepare", "composition", version=2, settings="ReconstructStepStage",
           branches=_COMPOSITION, part_of="reconstruct",
           inputs={"decompose": "decompose", "pristine": "pristine:reconstruct"},
@@ -145,7 +145,8 @@ _ROWS = (
     Stage("export_tomogram", "shared", version=1, settings="ExportStage", branches=("tomogram",),
           inputs={"reconstruct": "reconstruct"}, products={"store": "tomogram.ome.zarr"}, group="volume"),
     Stage("decompose_states", "chemical_state", version=3, settings="DecomposeStatesStage",
-          branches=_STATES, jobs="elements", raw="references", inputs={"align": "align"},
+          branches=_STATES, jobs="elements", raw="references",
+          inputs={"align": "align", "joint": "composition:decompose"},
           store="decompose/{job}.zarr"),
     Stage("reconstruct_states", "chemical_state", version=2, settings="ReconstructStatesStage",
           branches=_STATES, jobs="elements", inputs={"decompose": "decompose/{job}"},
@@ -210,12 +211,12 @@ _ROWS = (
     Stage("export_mechanics", "mechanics", version=1, settings="ExportStage", branches=_MECHANICS,
           inputs={"lithiate": "lithiate", "solve_stress": "solve_stress"},
           products={"store": "mechanics.ome.zarr"}),
-    Stage("normalize_map", "scattering", version=1, settings="NormalizeMapStage", branches=_SCATTERING,
+    Stage("normalize_map", "scattering", version=2, settings="NormalizeMapStage", branches=_SCATTERING,
           jobs="series", raw="source", store="normalize/{job}.zarr", group="scattering"),
-    Stage("calibrate_map", "scattering", version=1, settings="CalibrateMapStage", branches=_SCATTERING,
+    Stage("calibrate_map", "scattering", version=2, settings="CalibrateMapStage", branches=_SCATTERING,
           jobs="series", inputs={"normalize": "normalize/{job}"}, store="calibrate/{job}.zarr",
           group="scattering"),
-    Stage("measure_scattering", "scattering", version=1, settings="MeasureScatteringStage",
+    Stage("measure_scattering", "scattering", version=2, settings="MeasureScatteringStage",
           branches=_SCATTERING, raw="references", inputs={"calibrate_*": "calibrate/*"},
           store="measure.zarr",
           products={"yields": "scattering_yields.csv", "cuts": "scattering_cuts.csv",

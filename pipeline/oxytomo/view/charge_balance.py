@@ -14,6 +14,7 @@ from oxytomo.electrochemistry.charge import (
     Row,
     State,
     balance,
+    capacity,
     lithium_of,
     mean_valence,
     neutral_valence,
@@ -22,10 +23,13 @@ from oxytomo.electrochemistry.charge import (
 from oxytomo.electrochemistry.estimates import Estimate, group_estimates
 from oxytomo.errors import ConfigError
 from oxytomo.results.numbers import Number
+from oxytomo.view.charge_balance_depths import DepthBalance, depth_balances
 from oxytomo.view.compare import Comparison
 
 LEFT_OVER = 0.05
 """Lithium per formula unit by which a charge may exceed all lithium, for side reactions."""
+LITHIUM_DIFFERS = 0.05
+"""Lithium per formula unit by which that of a state may differ from what the charge of the cell says."""
 FOREIGN = 0.999
 """The mean valence of the first state has to make its formula neutral within this interval."""
 
@@ -41,6 +45,8 @@ class ChargeBalance:
     rows : the numbers; only valences if it is refused
     refused : reasons; empty if there is none
     n : state -> number of particles
+    depths : bulk and surface from scattering yields; empty without such valences
+    remarks : what a reader should know
     """
 
     material: Material
@@ -48,6 +54,8 @@ class ChargeBalance:
     rows: Sequence[Row]
     refused: Sequence[str]
     n: Mapping[str, int]
+    depths: Sequence[DepthBalance] = ()
+    remarks: Sequence[str] = ()
 
 
 def balance_of(comparison: Comparison, settings: ChargeBalanceSettings) -> ChargeBalance:
@@ -98,7 +106,25 @@ def balance_of(comparison: Comparison, settings: ChargeBalanceSettings) -> Charg
         else balance(material, states)
     )
     n = {name: len(comparison.members(name)) for name in names}
-    return ChargeBalance(material, states, rows, refused, n)
+    depths = depth_balances(comparison, settings, material, states, refused=bool(refused))
+    return ChargeBalance(material, states, rows, refused, n, depths, _disagreeing(material, states))
+
+
+def _disagreeing(material: Material, states: Sequence[State]) -> list[str]:
+    """Say where the lithium and the charge of a state do not agree."""
+    found = []
+    for state in states:
+        if state.lithium is None or state.capacity_mah_g is None:
+            continue
+        start = material.atoms["Li"] if states[0].lithium is None else states[0].lithium
+        of_charge = start - state.capacity_mah_g / capacity(1.0, 1.0, material.molar_mass)
+        if abs(of_charge - state.lithium) > LITHIUM_DIFFERS:
+            found.append(
+                f"{state.name} has {state.lithium:.2f} lithium per formula unit as given, and {of_charge:.2f} after a charge of "
+                f"{state.capacity_mah_g:g} mAh/g; the given lithium is used. Side reactions, a wrong unit or another mass "
+                "of active material make such a difference"
+            )
+    return found
 
 
 def _has(sample: object, element: str) -> bool:

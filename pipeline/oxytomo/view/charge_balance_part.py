@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 
 from oxytomo.electrochemistry.charge import DEFINITIONS, METALS, OXYGEN, UNITS, Row, capacity
 from oxytomo.view.charge_balance import ChargeBalance
+from oxytomo.view.charge_balance_depths import DepthBalance
 from oxytomo.view.report import Part, Picture, Section, Table
 from oxytomo.view.style import SERIES_COLORS, house_style, new_figure
 
@@ -41,10 +42,22 @@ ASSUMES = (
     "cannot tell apart: oxygen was released, or there are holes on oxygen."
 )
 
+DEPTHS = (
+    "Whole particles: valences of the stacks, through the particle. Bulk and surface: valences of fluorescence and electron "
+    "yields of scattering maps; each capacity is that of a material that is everywhere as at this depth. 95 % intervals: "
+    "scatter of the maps of a state, at least their noise and 0.1 eV of energy scale. Self-absorption that is not corrected "
+    "moves the bulk."
+)
+
 
 def with_balance(part: Part, balance: ChargeBalance) -> Part:
     """Return the content of a page with the charge balance before the provenance."""
-    warnings = [*part.warnings, *(f"{TITLE}: refused, {reason}." for reason in balance.refused)]
+    warnings = [
+        *part.warnings,
+        *(f"{TITLE}: refused, {reason}." for reason in balance.refused),
+        *(f"{TITLE}: {remark}." for remark in balance.remarks),
+        *(f"{TITLE}, {one.depth}: refused, {reason}." for one in balance.depths for reason in one.refused),
+    ]
     *sections, provenance = part.sections
     summary = [*part.summary, *_sentences(balance)]
     return replace(
@@ -60,7 +73,36 @@ def balance_columns(balance: ChargeBalance) -> dict[str, list[Any]]:
         for r in balance.rows
     ]
     names = "state,element,quantity,unit,value,low_95,high_95,n_particles,refused"
-    return {name: [row[place] for row in rows] for place, name in enumerate(names.split(","))}
+    found = {name: [row[place] for row in rows] for place, name in enumerate(names.split(","))}
+    return found if not balance.depths else _with_depths(found, balance)
+
+
+def _with_depths(found: dict[str, list[Any]], balance: ChargeBalance) -> dict[str, list[Any]]:
+    """Add the columns of bulk and surface, and rows of elements that only yields know."""
+    numbers = {one.depth: _numbers_of(one) for one in balance.depths}
+    known = set(zip(found["state"], found["element"], found["quantity"], strict=True))
+    for key in (key for own in numbers.values() for key in own if key not in known):
+        known.add(key)
+        nothing = float("nan")
+        row = (*key, UNITS[key[2]], nothing, nothing, nothing, balance.n[key[0]], "; ".join(balance.refused))
+        for column, value in zip(found.values(), row, strict=True):
+            column.append(value)
+    keys = list(zip(found["state"], found["element"], found["quantity"], strict=True))
+    for one in balance.depths:
+        own = [numbers[one.depth].get(key) for key in keys]
+        limits = [(float("nan"),) * 3 if row is None else (row.value, *row.interval) for row in own]
+        for place, end in enumerate(("", "_low_95", "_high_95")):
+            found[f"{one.depth}{end}"] = [row[place] for row in limits]
+        found[f"{one.depth}_yield"] = [
+            "" if row is None else one.yields.get(key[1], "") for key, row in zip(keys, own, strict=True)
+        ]
+        found[f"{one.depth}_n_maps"] = [one.n.get(key[:2], 0) for key in keys]
+        found[f"{one.depth}_refused"] = ["; ".join(one.refused)] * len(keys)
+    return found
+
+
+def _numbers_of(one: DepthBalance) -> dict[tuple[str, str, str], Row]:
+    return {(row.state, row.element, row.quantity): row for row in one.rows}
 
 
 def balance_section(balance: ChargeBalance) -> Section:
@@ -75,7 +117,27 @@ def balance_section(balance: ChargeBalance) -> Section:
         f"{formula}: {mass:.3f} g/mol, {capacity(1.0, 1.0, mass):.2f} mAh/g per electron. {ASSUMES}",
         *(f"Refused: {reason}." for reason in balance.refused),
     ]
-    return Section(TITLE, text=text, pictures=pictures, tables=[_table(balance)])
+    tables = [_table(balance), *([_depth_table(balance)] if balance.depths else [])]
+    return Section(TITLE, text=text, pictures=pictures, tables=tables)
+
+
+def _depth_table(balance: ChargeBalance) -> Table:
+    """Return one row per state, element and quantity with the columns of bulk and surface."""
+    all_depths = {(r.state, r.element, r.quantity): r for r in balance.rows}
+    columns = {one.depth: _numbers_of(one) for one in balance.depths}
+    keys = sorted(
+        {key for own in columns.values() for key in own},
+        key=lambda key: (list(UNITS).index(key[2]), _order(balance, key[1]), list(balance.n).index(key[0])),
+    )
+    rows = []
+    for state, element, quantity in keys:
+        cells = [own.get((state, element, quantity)) for own in (all_depths, *columns.values())]
+        unit = "" if UNITS[quantity] == "1" else f" ({UNITS[quantity]})"
+        yields = ", ".join(one.yields[element] for one in balance.depths if element in one.yields)
+        shown = ["–" if cell is None else _number(cell) for cell in cells]
+        rows.append([f"{NAMES[quantity]}{unit}", element, state, *shown, yields])
+    heads = ("quantity", "element", "state", "whole particles", *columns, "yields")
+    return Table("Bulk and surface", heads, rows, frozenset(range(3, 4 + len(columns))), DEPTHS)
 
 
 def _sentences(balance: ChargeBalance) -> list[str]:

@@ -9,6 +9,7 @@ from oxytomo.measure.comparability import Disagreement, disagreements
 from oxytomo.measure.differences import Difference, GroupMean, difference, group_mean, holm
 from oxytomo.results.definitions import (
     COMPOSITION,
+    MECHANICS,
     STRUCTURE,
     Quantity,
     line_quantities,
@@ -101,7 +102,9 @@ class Comparison:
     @property
     def branches(self) -> list[Branch]:
         """Branches of any sample."""
-        return list(dict.fromkeys(quantity.branch for quantity in self.quantities))
+        found = list(dict.fromkeys(quantity.branch for quantity in self.quantities))
+        maps = "scattering" not in found and any(sample.maps is not None for sample in self.samples)
+        return [*found, "scattering"] if maps else found
 
 
 def compare(samples: Sequence[ComparedSample]) -> Comparison:
@@ -113,9 +116,17 @@ def compare(samples: Sequence[ComparedSample]) -> Comparison:
     present = set(_keys(samples))
     quantities = [
         quantity
-        for quantity in (*COMPOSITION, *_of_states(samples), *valence_quantities(elements), *STRUCTURE)
+        for quantity in (
+            *COMPOSITION,
+            *_of_states(samples),
+            *valence_quantities(elements),
+            *STRUCTURE,
+            *MECHANICS,
+        )
         if quantity.key in present
     ]
+    of_maps = {one.key: one for s in samples if s.maps is not None for one in s.maps.quantities}
+    quantities += of_maps.values()
     branches: list[Branch] = list(dict.fromkeys(quantity.branch for quantity in quantities))
     refused, flagged, missing = {}, {}, {}
     for branch in branches:

@@ -10,6 +10,7 @@ from oxytomo.arrays import Float64Array
 from oxytomo.config import Branch
 from oxytomo.measure.comparability import Rule
 from oxytomo.results.numbers import Number
+from oxytomo.view.compared_scattering import MapNumbers
 
 
 @dataclass(frozen=True)
@@ -45,6 +46,7 @@ class ComparedSample:
     volume_um3 : volume inside the particle surface, for densities
     remarks : important remarks for the reader
     unexplained : elements whose spectra the references do not explain in most shells
+    maps : yields and valences of its scattering maps; None without
     made_by : version of the package, and date
     digests : SHA-256 of each table, by name
     """
@@ -61,6 +63,7 @@ class ComparedSample:
     volume_um3: float = float("nan")
     remarks: Sequence[str] = ()
     unexplained: Sequence[str] = ()
+    maps: MapNumbers | None = None
     made_by: str = ""
     digests: Mapping[str, str] = field(default_factory=dict)
 
@@ -95,6 +98,21 @@ RULES: Mapping[Branch, tuple[Rule, ...]] = {
         Rule("voxel_nm", "voxel size in nm", tolerance=0.1),
         Rule("smallest_aperture_nm", "smallest aperture that can be claimed in nm", tolerance=0.25),
         Rule("blur_px", "blur in voxels", tolerance=0.25),
+    ),
+    "mechanics": (
+        Rule("constants", "constants of the material", forbids=True),
+        Rule("direction", "direction of the current", forbids=True),
+        Rule("kinetics", "kinetics", forbids=True),
+        Rule("wetted", "wetted surface", forbids=True),
+        Rule("c_rate", "shown current in 1/h", tolerance=1e-6, forbids=True),
+        Rule("depth", "shown depth of discharge", tolerance=1e-6, forbids=True),
+        Rule("lithium", "lithium contents at the ends", forbids=True),
+        Rule("voxel_nm", "voxel size in nm", tolerance=0.1),
+    ),
+    "scattering": (
+        Rule("references", "reference spectra of the yields", forbids=True),
+        Rule("windows_ev", "emission windows of the yields in eV"),
+        Rule("ranges_ev", "range of the maps in eV, which the share of the feature depends on"),
     ),
 }
 """Settings that must agree between samples. Otherwise values are shown without differences."""

@@ -14,17 +14,21 @@ from oxytomo.errors import InputError, PipelineError, StoreError
 from oxytomo.io.plain_files import printable, read_plain
 from oxytomo.results.errors import UNFIT
 from oxytomo.results.numbers import Number, branch_numbers, volume_um3
-from oxytomo.results.places import find_results
+from oxytomo.results.places import TABLES, find_results
 from oxytomo.results.results import Results
 from oxytomo.view.compared import STATE_KEY, ComparedSample, Profile, formula_per_oxygen
+from oxytomo.view.compared_scattering import map_numbers
 
 NEEDED: Mapping[Branch, tuple[str, ...]] = {
     "composition": ("composition_measure", "shells"),
     "chemical_state": ("chemical_state_summary", "chemical_state_shells", "chemical_state_white_lines"),
     "oxidation": ("oxidation_summary", "oxidation_shells"),
     "structure": ("structure_measure", "pores", "cracks"),
+    "mechanics": ("mechanics_measure", "stress_shells"),
+    "scattering": ("scattering_summary", "scattering_yields", "scattering_valences"),
 }
 """Tables of each branch for a comparison; the first exists only if the branch is finished."""
+CONSTANTS = ("youngs_gpa", "poisson", "volume_strain", "diffusivity_m2_s", "toughness_mpa_sqrt_m")
 
 
 @dataclass
@@ -61,9 +65,11 @@ def compared_sample(folder: Path, *, name: str, group: str) -> ComparedSample:
     found = _Collected()
     for branch in branches:
         try:
-            own = branch_numbers(results.files, branch)
-            prefix = STATE_KEY if branch == "chemical_state" else ""
-            found.numbers |= {f"{prefix}{key}": number for key, number in own.items()}
+            if branch != "scattering":
+                own, prefix = branch_numbers(results.files, branch), ""
+                if branch == "chemical_state":
+                    prefix = STATE_KEY
+                found.numbers |= {f"{prefix}{key}": number for key, number in own.items()}
             _READERS[branch](results, found)
         except PipelineError:
             raise
@@ -110,8 +116,8 @@ def _finished(results: Results, folder: Path) -> list[Branch]:
     if not branches:
         raise InputError(
             str(folder),
-            expected="a sample with results of composition, chemical state, oxidation or structure",
-            got="none of phases.json, chemical_state.json, oxidation.json and structure.json in it"
+            expected=f"a sample with results of one of {', '.join(NEEDED)}",
+            got=f"none of {', '.join(TABLES[keys[0]] for keys in NEEDED.values())} in it"
             if folder.is_dir()
             else "no such folder",
             fix="give folders <results>/<sample>, or run the sample first",
@@ -152,7 +158,7 @@ def _chemical_state(results: Results, found: _Collected) -> None:
             "voxel_nm": facts["voxel_nm"],
             "method": model["method"],
         }
-        settings.setdefault("background", {})[element] = model["background"]
+        settings.setdefault("background", {})[element] = model.get("background")
         named = dict(zip(model["references"], model["valences"], strict=True))
         settings.setdefault("references", {})[element] = named
         if store is not None:
@@ -206,7 +212,7 @@ def _structure(results: Results, found: _Collected) -> None:
     if rows:
         columns = {key: [row[key] for row in rows] for key in ("shell_outer", "shell_inner", "porosity")}
         found.profiles["porosity"] = _profile(columns, "porosity", None, 100.0)
-    found.rest = {
+    found.rest |= {
         "pores": _column(pores, "equivalent_diameter_nm"),
         "cracks": (_column(cracks, "area_nm2"), _column(cracks, "angle_to_radius_deg")),
         "volume_um3": volume_um3(facts),
@@ -215,11 +221,46 @@ def _structure(results: Results, found: _Collected) -> None:
         found.remarks.append("a particle is cut by the field of view; structure is of the visible part")
 
 
+def _mechanics(results: Results, found: _Collected) -> None:
+    facts = results.files.json("mechanics_measure") or {}
+    found.settings["mechanics"] = {
+        "constants": {key: value for key, value in facts["material"].items() if key in CONSTANTS},
+        "direction": facts["direction"],
+        "kinetics": facts["kinetics"],
+        "wetted": facts["wetted"],
+        "c_rate": facts["shown"]["c_rate"],
+        "depth": facts["shown"]["depth"],
+        "lithium": facts["lithium"],
+        "voxel_nm": facts["voxel_nm"],
+    }
+    shells: Any = results.files.table("stress_shells")
+    if shells is not None and len(shells):
+        n = len(shells)
+        columns = {
+            "shell_outer": 100 * np.arange(n) / n,
+            "shell_inner": 100 * np.arange(1, n + 1) / n,
+            "hoop": shells["hoop_mpa"],
+        }
+        found.profiles["hoop_mpa"] = _profile(columns, "hoop", None, 1.0)
+
+
+def _scattering(results: Results, found: _Collected) -> None:
+    content = results.files.json("scattering_summary") or {}
+    yields: Any = results.files.table("scattering_yields")
+    valences: Any = results.files.table("scattering_valences")
+    maps = map_numbers(content, yields, valences)
+    found.numbers |= maps.numbers
+    found.settings["scattering"] = maps.settings
+    found.rest["maps"] = maps
+
+
 _READERS: Mapping[Branch, Callable[[Results, _Collected], None]] = {
     "composition": _composition,
     "chemical_state": _chemical_state,
     "oxidation": _oxidation,
     "structure": _structure,
+    "mechanics": _mechanics,
+    "scattering": _scattering,
 }
 
 

@@ -11,6 +11,7 @@ from oxytomo.results.definitions import Quantity as Compared
 from oxytomo.view.compare import LEVEL, Comparison, Contrast
 from oxytomo.view.compared import STATE_KEY
 from oxytomo.view.comparison_figures import number_panels, pore_and_crack_figure, profile_panels
+from oxytomo.view.comparison_scattering import scattering_pictures, scattering_tables
 from oxytomo.view.report import Part, Picture, Section, Table
 
 CHECKED = (
@@ -24,6 +25,8 @@ HEADINGS: Mapping[Branch, str] = {
     "chemical_state": "Chemical states in three dimensions",
     "oxidation": "Oxidation states",
     "structure": "Pores and cracks",
+    "mechanics": "Stress",
+    "scattering": "Scattering maps",
 }
 TESTS = (
     "The particle is the unit of replication: its voxels say nothing of how other particles of its kind scatter. Two or more "
@@ -192,7 +195,9 @@ def _provenance(comparison: Comparison) -> Section:
 
 def _section(comparison: Comparison, branch: Branch) -> Section:
     quantities = comparison.quantities_of(branch)
-    pictures = [Picture(HEADINGS[branch], number_panels(comparison, quantities), DOTS, wide=True)]
+    pictures = []
+    if quantities:
+        pictures.append(Picture(HEADINGS[branch], number_panels(comparison, quantities), DOTS, wide=True))
     profiles = _profiles(comparison, branch)
     if profiles:
         shells = "area (seen along the beam)" if branch == "oxidation" else "volume"
@@ -209,7 +214,12 @@ def _section(comparison: Comparison, branch: Branch) -> Section:
         pictures.append(
             Picture("Pore sizes and crack orientation", pore_and_crack_figure(comparison), caption, wide=True)
         )
-    tables = [_group_table(comparison, quantities), _sample_table(comparison, quantities)]
+    tables = (
+        [_group_table(comparison, quantities), _sample_table(comparison, quantities)] if quantities else []
+    )
+    if branch == "scattering":
+        pictures = [*scattering_pictures(comparison), *pictures]
+        tables += scattering_tables(comparison)
     contrasts = [c for c in comparison.contrasts if c.quantity.branch == branch]
     if contrasts:
         tables.insert(0, _difference_table(contrasts))
@@ -224,6 +234,10 @@ def _profiles(comparison: Comparison, branch: Branch) -> list[tuple[str, str]]:
         return [(key, "porosity (%)") for key in keys if key == "porosity"]
     if branch == "chemical_state":
         return [(key, _said(key.removeprefix(STATE_KEY))) for key in keys if key.startswith(STATE_KEY)]
+    if branch == "mechanics":
+        return [(key, "mean hoop stress (MPa)") for key in keys if key == "hoop_mpa"]
+    if branch == "scattering":
+        return []
     return [(key, _said(key)) for key in keys if key.startswith("valence_")]
 
 

@@ -33,6 +33,7 @@ from oxytomo.view.model_part import model_section
 from oxytomo.view.report import Part, Picture, Quantity, Section
 from oxytomo.view.slices import class_slices, robust_range, slice_figure
 from oxytomo.view.style import SEQUENTIAL, percent, percent_setting
+from oxytomo.view.whole_part import damage_section, formula_line, whole_quantities
 
 CHECKED = (
     "particle against the reference as a whole",
@@ -64,11 +65,13 @@ def composition_part(result: Composition) -> Part:
     content = result.phases_json or {}
     sections = [_classes(result, fractions, undecided), maps_section(result), _where(result)]
     model = model_section(content.get("model"), content.get("error_budget"), result.chi_square)
-    sections += [*([] if model is None else [model]), _volumes(result)]
+    damage = damage_section(content.get("damage"), result.threshold)
+    sections += [*(one for one in (model, damage) if one is not None), _volumes(result)]
     if result.alignment is not None:
         sections.append(alignment_section(result.alignment))
     summary = _summary(result, fractions, undecided)
-    front = composition_front(fractions, undecided, result.threshold, telling_picture(result))
+    basis = formula_line(content.get("whole_particle"), content.get("error_budget"))
+    front = composition_front(fractions, undecided, result.threshold, telling_picture(result), basis)
     return Part(
         "composition",
         composition_warnings(result),
@@ -114,7 +117,9 @@ def _summary(result: Composition, fractions: list[Fraction], undecided: float | 
 
 def _classes(result: Composition, fractions: list[Fraction], undecided: float | None) -> Section:
     inside = sampled(result.deviation, result.particle)
-    quantities = [*_shares(result, fractions, undecided), *_spread(result, inside)]
+    content = result.phases_json or {}
+    whole = whole_quantities(content.get("whole_particle"), content.get("error_budget"))
+    quantities = [*whole, *_shares(result, fractions, undecided), *_spread(result, inside)]
     pictures = _class_pictures(result, fractions, inside)
     return Section("Composition", quantities=quantities, pictures=pictures)
 

@@ -32,15 +32,21 @@ class Front:
     verdict : one sentence
     numbers : three numbers with their intervals
     picture : the most telling picture, or None
+    basis : what the verdict refers to, such as the formula, in one line above it
     """
 
     verdict: str
     numbers: Sequence[Headline] = ()
     picture: Picture | None = None
+    basis: str = ""
 
 
 def composition_front(
-    fractions: Sequence[Fraction], undecided: float | None, threshold: float, picture: Picture | None
+    fractions: Sequence[Fraction],
+    undecided: float | None,
+    threshold: float,
+    picture: Picture | None,
+    basis: str = "",
 ) -> Front | None:
     """Return the first screen of a composition; None without fractions."""
     by_key = {fraction.key: fraction for fraction in fractions}
@@ -55,7 +61,7 @@ def composition_front(
         )
         for fraction in fractions
     ]
-    return Front(_verdict(by_key, undecided, threshold), numbers, picture)
+    return Front(_verdict(by_key, undecided, threshold), numbers, picture, basis)
 
 
 def _interval(fraction: Fraction) -> str:

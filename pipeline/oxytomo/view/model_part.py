@@ -66,13 +66,18 @@ def model_section(
 def _text(model: Mapping[str, Any]) -> Sequence[str]:
     steps = [str(step["term"]) for step in model.get("steps") or ()]
     kept = [name for name in steps if name in model["terms"]]
+    measured = model.get("near_edge_measured") or ()
+    known = (
+        [f"Near-edge absorption of {', '.join(measured)}: measured (reference spectra)."] if measured else []
+    )
     if not kept:
-        return ["The data ask for no term beside the elements."]
+        return [*known, "The data ask for no term beside the elements."]
     without = "it" if len(kept) == 1 else "any one of them"
     return [
+        *known,
         "The data ask for "
         + ", ".join(named(name) for name in kept)
-        + f". Without {without} the spectra would fit worse by more than a fifth of what noise leaves."
+        + f". Without {without} the spectra would fit worse by more than a fifth of what noise leaves.",
     ]
 
 

@@ -39,7 +39,7 @@ def scattering_part(result: Scattering) -> Part:
 def _sentence(facts: Mapping[str, Any]) -> str:
     feature = facts["feature"]
     (left, right), (low, high) = feature["excitation_ev"], feature["emission_ev"]
-    error = (feature["counting_error"] ** 2 + feature["calibration_error"] ** 2) ** 0.5
+    error = feature["standard_error"]
     text = (
         f"From {facts['first']} to {facts['second']} the feature (excitation {left:g} to {right:g} eV, emission {low:g} to "
         f"{high:g} eV) changes by {100 * feature['change']:+.2f} ± {100 * error:.2f} %"
@@ -48,9 +48,11 @@ def _sentence(facts: Mapping[str, Any]) -> str:
     if p_value is None:
         return _minus(text) + "; there is no permutation test."
     least = 1 / (1 + feature["permutations"])
-    shown = f"p ≤ {least:.2g}" if p_value <= least * 1.001 else f"p = {p_value:.2g}"
-    noise = "larger than" if feature["detected"] else "no larger than"
-    return _minus(text) + f" ({shown}): {noise} what noise makes, at the level of {feature['level']:g}."
+    counted = feature["test"] != "scans, Welch"
+    shown = f"p ≤ {least:.2g}" if counted and p_value <= least * 1.001 else f"p = {p_value:.2g}"
+    compared = "larger than" if feature["detected"] else "no larger than"
+    noise = "what noise makes" if feature["test"] == "photons" else "the scatter of scans"
+    return _minus(text) + f" ({shown}): {compared} {noise}, at the level of {feature['level']:g}."
 
 
 def _minus(text: str) -> str:
@@ -146,6 +148,16 @@ def _valences(result: Scattering) -> Section:
     return Section("Valences from yields", tables=[table])
 
 
+def _of_scans(feature: Mapping[str, Any]) -> list[Quantity]:
+    """Return what repeated scans say of a change."""
+    first, second = feature["scans"]
+    found = [Quantity("test", f"{feature['test']} ({first} and {second} scans)", SAID["test"])]
+    if feature["scan_error"] is not None:
+        scatter = f"{100 * feature['scan_error']:.2f} %"
+        found.insert(0, Quantity("error from scans", scatter, SAID["scan_error"]))
+    return found
+
+
 def _pair(result: Scattering, number: int) -> Section:
     pair = result.pairs[number]
     facts, feature = pair.facts, pair.facts["feature"]
@@ -163,6 +175,7 @@ def _pair(result: Scattering, number: int) -> Section:
             Quantity(
                 "calibration error", f"{100 * feature['calibration_error']:.2f} %", SAID["calibration_error"]
             ),
+            *_of_scans(feature),
             Quantity("change / error", f"{feature['sigma']:+.1f}".replace("-", "−"), SAID["sigma"]),
             Quantity("p-value", "unknown" if p_value is None else f"{p_value:.2g}", SAID["p_value"]),
         ]

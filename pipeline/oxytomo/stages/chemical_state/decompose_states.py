@@ -15,7 +15,11 @@ from oxytomo.chemical_state.decomposition import (
 from oxytomo.chemical_state.own_spectra import OwnOptions, own_spectra
 from oxytomo.chemical_state.spectra import SpectraOptions
 from oxytomo.config import DecomposeStatesStage as Settings
-from oxytomo.io.chemical_state_stores import element_series, write_state_amounts
+from oxytomo.io.chemical_state_stores import (
+    element_series,
+    write_joint_amounts,
+    write_state_amounts,
+)
 from oxytomo.io.references import files_of, read_references
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import read_store
@@ -26,7 +30,13 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     """Read ``align`` and the reference spectra of the settings, write ``store``.
 
     Without references the two components are spectra of the rays themselves.
+    Where the composition branch has solved for the states (``joint``), its amounts are taken.
     """
+    if "joint" in inputs:
+        joint, provenance = read_store(inputs["joint"]), context.provenance(inputs)
+        write_joint_amounts(outputs["store"], joint, element=settings.element, provenance=provenance)
+        context.log(f"{settings.element}: states from the solution of the composition branch")
+        return
     aligned = read_store(inputs["align"])
     series = element_series(aligned, settings.element, settings.series)
     with scratch_fields(outputs["store"]):

@@ -21,14 +21,17 @@ def run(
     source = settings.source
     raw = {f"raw_{i}": path for i, path in enumerate(source_files(source))}
     found = read_map(map_request(source))
-    one = emission_map(
-        found.values,
-        found.flux,
-        found.excitation_ev + source.excitation_offset_ev,
-        found.emission_ev,
-        units_per_photon=source.units_per_photon or 1.0,
-        flux_error=source.flux_error,
-    )
+    one, *scans = [
+        emission_map(
+            values,
+            flux,
+            found.excitation_ev + source.excitation_offset_ev,
+            found.emission_ev,
+            units_per_photon=source.units_per_photon or 1.0,
+            flux_error=source.flux_error,
+        )
+        for values, flux in zip((found.values, *found.each), (found.flux, *found.flux_each), strict=True)
+    ]
     order = np.argsort(found.excitation_ev)
     columns = [
         BesideColumn(name, source.columns[name].depth, values[order])
@@ -43,7 +46,7 @@ def run(
         "has_flux": found.flux is not None,
         "invalid": invalid,
     }
-    write_map(outputs["store"], one, columns, context.provenance(raw), facts)
+    write_map(outputs["store"], one, columns, context.provenance(raw), facts, scans=scans)
     if found.flux is None:
         context.log("warning: no incident flux; it is taken as the same for all excitations (give 'flux:')")
     for remark in found.remarks:
