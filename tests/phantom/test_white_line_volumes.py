@@ -13,12 +13,12 @@ from oxytomo.chemical_state.own_spectra import (
     OwnSpectra,
     energies_at,
     energy_errors,
-    flattening,
     own_spectra,
 )
 from oxytomo.chemical_state.reconstruction import reconstruct_state
 from oxytomo.composition.deviation_problems import DeviationSolver
 from oxytomo.errors import InputError
+from oxytomo.oxidation.white_line import flattening
 from oxytomo.simulate.acquisition import Acquisition
 from oxytomo.simulate.states import simulate_states, state_particle, state_references
 

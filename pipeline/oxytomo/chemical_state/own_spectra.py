@@ -20,7 +20,7 @@ from oxytomo.chemical_state.spectra import FALL, Background, ComponentSpectra
 from oxytomo.errors import InputError
 from oxytomo.oxidation.edges import Window, Windows, default_windows, inside
 from oxytomo.oxidation.linear_combination import condition_number
-from oxytomo.oxidation.white_line import FOUND, STATUS_NAMES, WhiteLine, white_line
+from oxytomo.oxidation.white_line import FLATTENED, FOUND, STATUS_NAMES, WhiteLine, flattening, white_line
 from oxytomo.oxidation.white_line_maps import usual_half_width_ev
 from oxytomo.preprocess.averaged_rays import AveragedRays, averaged_rays
 
@@ -38,9 +38,6 @@ REACH, STEPS = 6.0, 241
 """The positions are listed to this multiple of the distance of the two spectra from the mean."""
 THICK_OD: Final = 2.5
 MANY_THICK: Final = 0.1
-FLATTENED: Final = 0.95
-"""A white line per edge jump that is smaller than this in thick rays, relative to thin ones, is
-flattened."""
 WIDE_GAP_EV: Final = 1.0
 WIDEST_EV: Final = 8.5
 """The white line of an L3 edge is searched up to this far above the edge; the spectrum is flat between
@@ -352,25 +349,3 @@ def _remarks(
             "self-absorption (in yield), stray light or other orders flatten it; its position is uncertain."
         )
     return found
-
-
-def flattening(density: Float64Array, above: BoolArray) -> float | None:
-    """Return the white line per edge jump of the thickest third of rays over that of the thinnest.
-
-    It is 1 where the optical density is proportional to the thickness. Sums over the rays are
-    divided, so noise does not bias it.
-
-    Parameters
-    ----------
-    density : (n_ray, n_energy) optical density without background
-    above : (n_energy,) energies above all white lines; None is returned without any
-    """
-    if not above.any() or len(density) < 3 * LEAST_RAYS:
-        return None
-    order = np.argsort(density.sum(axis=1))
-    third = len(order) // 3
-    ratios = []
-    for part in (order[:third], order[-third:]):
-        sums = density[part].sum(axis=0)
-        ratios.append(float(sums.max() / sums[above].mean()))
-    return ratios[1] / ratios[0] if ratios[0] > 0 else None

@@ -206,8 +206,9 @@ class OxidationConfig(Settings):
         ..., "for each element, the stack of images through its edge", min_length=1
     )
     references: dict[str, dict[str, Spectra]] = setting(
-        ...,
-        "for each element, the reference spectra by valence; give several spectra of one valence as a list",
+        {},
+        "for each element, the reference spectra by valence; give several spectra of one valence as a "
+        "list; without any, the map is the energy of the white line and of the edge",
     )
     normalize: NormalizeStackSettings = setting(
         NormalizeStackSettings(), "conversion of counts to optical density"
@@ -241,9 +242,9 @@ class OxidationConfig(Settings):
 
     @model_validator(mode="after")
     def _references_for_every_stack(self) -> "OxidationConfig":
-        """Require two to five spectra with at least two valences for each measured element."""
-        for element in self.measured:
-            require_references(self.references.get(element) or {}, element)
+        """Require two to five spectra with at least two valences where references are given."""
+        for element, spectra in self.references.items():
+            require_references(spectra, element)
         for key, named in (("references", self.references), ("fit", self.fit)):
             extra = [e for e in named if e not in self.stacks] if isinstance(named, dict) else []
             if extra:
@@ -263,7 +264,7 @@ class OxidationConfig(Settings):
 
     def spectra_of(self, element: str) -> tuple[tuple[float, ReferenceSource], ...]:
         """Return the references of one element and their valences, sorted by valence."""
-        return sorted_spectra(self.references[element], element)
+        return sorted_spectra(self.references.get(element, {}), element)
 
 
 def valences_as_text(value: Any) -> Any:

@@ -6,10 +6,12 @@ from typing import TYPE_CHECKING
 import numpy as np
 
 from oxytomo.io.chemical_state_stores import is_white_line
+from oxytomo.io.oxidation_stores import is_line_map
 from oxytomo.results.arrays import (
     ARRAY_TYPES,
     ELEMENT_ARRAYS,
     LINE_ARRAYS,
+    LINE_MAP_ARRAYS,
     STATE_ARRAYS,
     ArrayType,
     image_array,
@@ -38,7 +40,9 @@ def array_readers(results: "Results") -> Readers:
     for key in results.files.paths:
         if key.startswith("oxidation_fit_"):
             element = key.removeprefix("oxidation_fit_")
-            for name, (array, definition) in ELEMENT_ARRAYS.items():
+            fit = results.files.store(key)
+            lines = fit is not None and is_line_map(fit)
+            for name, (array, definition) in (LINE_MAP_ARRAYS if lines else ELEMENT_ARRAYS).items():
                 place = f"oxidation/{element}_{name}"
                 found[place] = _from_store(results, place, ArrayType(key, array, f"{element}: {definition}"))
         elif key.startswith("scattering_calibrate_"):

@@ -152,6 +152,12 @@ ELEMENT_ARRAYS: Mapping[str, tuple[str, str]] = {
     "status": ("status", "whether the pixel has a valence, and why not"),
 }
 """Arrays of the store ``fit`` of an element: name -> array and definition."""
+LINE_MAP_ARRAYS: Mapping[str, tuple[str, str]] = {
+    **{name: ELEMENT_ARRAYS[name] for name in ("white_line", "white_line_error", "edge_energy")},
+    "edge_energy_error": ("white_line_edge_error_ev", "standard error of that energy from photon noise"),
+    "line_status": ("white_line_status", "whether the pixel has a white line, and why not"),
+}
+"""The same of an element without references."""
 
 
 class _Source:

@@ -36,6 +36,13 @@ _STATE_CLASSES = {
     "low": "voxels with a valence below it",
 }
 
+_LINE_ENERGIES = {
+    "white_line_ev": _number("electronvolt", "mean energy of the maximum of the spectra"),
+    "white_line_error_ev": _number("electronvolt", "its standard error from noise"),
+    "edge_ev": _number("electronvolt", "mean energy at half of the step of the spectra"),
+    "edge_error_ev": _number("electronvolt", "its standard error from noise"),
+}
+
 TABLE_TYPES: Mapping[str, TableType] = {
     "shells": TableType(
         "composition",
@@ -219,6 +226,17 @@ TABLE_TYPES: Mapping[str, TableType] = {
             "mean_valence": _number("1", _OXIDATION["mean_valence"]),
             "standard_error": _number("1", _OXIDATION["standard_error"]),
             "n_pixels": _count("of the step that have a valence"),
+        },
+    ),
+    "oxidation_white_lines": TableType(
+        "oxidation",
+        ("element", "shell_outer", "shell_inner", "white_line_ev", "white_line_error_ev"),
+        {
+            "element": Column("text"),
+            "shell_outer": _number("percent", "share of the area outside its outer limit"),
+            "shell_inner": _number("percent", "share of the area outside its inner limit"),
+            "n_pixels": _count("of the shell that have a white line"),
+            **_LINE_ENERGIES,
         },
     ),
     "oxidation_particles": TableType(

@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from oxytomo.config import Branch
 from oxytomo.results.definitions import (
     COMPOSITION,
     ENERGY_SCALE_EV,
@@ -93,7 +94,8 @@ def branch_numbers(files: Files, branch: str) -> dict[str, Number]:
     if branch == "scattering":
         return {one.key: _normal(one, *values) for one, *values in scattering_values(content)}
     shells = files.table("oxidation_shells")
-    return {} if shells is None else oxidation_numbers(content["elements"], shells)
+    found = {} if shells is None else oxidation_numbers(content["elements"], shells)
+    return found | line_numbers(content.get("white_lines", {}), "oxidation")
 
 
 def composition_numbers(content: Mapping[str, Any]) -> dict[str, Number]:
@@ -115,11 +117,11 @@ def state_numbers(summary: Mapping[str, Any]) -> dict[str, Number]:
     return found
 
 
-def line_numbers(summary: Mapping[str, Any]) -> dict[str, Number]:
-    """Return mean energies of the white lines and edges in ``chemical_state.json``."""
+def line_numbers(summary: Mapping[str, Any], branch: Branch = "chemical_state") -> dict[str, Number]:
+    """Return mean energies of the white lines and edges of elements without references."""
     found = {}
     for element, facts in summary.items():
-        for one, name in zip(line_quantities([element]), ("white_line", "edge"), strict=True):
+        for one, name in zip(line_quantities([element], branch), ("white_line", "edge"), strict=True):
             line = facts[name] or {"mean_ev": None, "standard_error_ev": None}
             error = float(np.hypot(float_of(line["standard_error_ev"]), ENERGY_SCALE_EV))
             found[one.key] = _normal(one, float_of(line["mean_ev"]), error)

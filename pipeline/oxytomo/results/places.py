@@ -40,6 +40,7 @@ TABLES: Mapping[str, str] = {
     "oxidation_summary": "oxidation.json",
     "oxidation_shells": "oxidation_shells.csv",
     "oxidation_profiles": "oxidation_profiles.csv",
+    "oxidation_white_lines": "oxidation_white_lines.csv",
     "structure_measure": "structure.json",
     "scattering_summary": "scattering.json",
     "scattering_yields": "scattering_yields.csv",

@@ -330,10 +330,31 @@ class ElementValence(Brief):
 
 
 @dataclass(frozen=True, repr=False)
+class ElementLineMaps(Brief):
+    """White line and edge of an element without references, (n_y, n_x) each.
+
+    Attributes
+    ----------
+    element, pixel_nm : symbol, and pixel size (NaN if unknown)
+    energies, errors : by line, ``white_line`` and ``edge``, eV; NaN where there is none
+    summary : its part of ``oxidation.json``
+    shells : its rows of ``oxidation_white_lines.csv``
+    """
+
+    element: str
+    pixel_nm: float
+    energies: Mapping[str, FloatArray]
+    errors: Mapping[str, FloatArray]
+    summary: Mapping[str, Any]
+    shells: "pd.DataFrame"
+
+
+@dataclass(frozen=True, repr=False)
 class Oxidation(Brief):
-    """Results of the oxidation branch, one entry per element."""
+    """Results of the oxidation branch: elements with references, and those without."""
 
     elements: Sequence[ElementValence]
+    white_lines: Sequence[ElementLineMaps] = ()
 
 
 @dataclass(frozen=True)

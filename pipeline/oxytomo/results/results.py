@@ -186,7 +186,8 @@ class Results:
     def _quantities(self) -> list[Quantity]:
         """The quantities of the sample, from its existing tables."""
         with numbers_of(self.files.paths, "oxidation"):
-            elements = list((self.files.json("oxidation_summary") or {"elements": ()})["elements"])
+            oxidation = self.files.json("oxidation_summary") or {}
+            elements, map_lines = list(oxidation.get("elements", ())), list(oxidation.get("white_lines", ()))
         with numbers_of(self.files.paths, "chemical_state"):
             chemical = self.files.json("chemical_state_summary") or {}
             states, lines = list(chemical.get("elements", ())), list(chemical.get("white_lines", ()))
@@ -198,6 +199,7 @@ class Results:
             *line_quantities(lines),
             *valence_quantities(elements),
         )
+        own = (*own, *line_quantities(map_lines, "oxidation"))
         known = (*own, *STRUCTURE, *MECHANICS, *scattering)
         return [one for one in known if JSON_TABLES[one.branch] in self.files]
 

@@ -180,7 +180,8 @@ def alignment_warnings(alignment: Alignment) -> list[str]:
 
 def oxidation_warnings(result: Oxidation) -> list[str]:
     """Return the warnings of the oxidation states."""
-    return [warning for one in result.elements for warning in _of_element(one)]
+    found = [warning for one in result.elements for warning in _of_element(one)]
+    return found + [str(remark) for one in result.white_lines for remark in one.summary["remarks"]]
 
 
 def structure_warnings(result: Structure) -> list[str]:

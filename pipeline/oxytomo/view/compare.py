@@ -113,6 +113,7 @@ def compare(samples: Sequence[ComparedSample]) -> Comparison:
     elements = [
         key.removeprefix("valence_step_") for key in _keys(samples) if key.startswith("valence_step_")
     ]
+    map_lines = [key.removeprefix("white_line_") for key in _keys(samples) if key.startswith("white_line_")]
     present = set(_keys(samples))
     quantities = [
         quantity
@@ -120,6 +121,7 @@ def compare(samples: Sequence[ComparedSample]) -> Comparison:
             *COMPOSITION,
             *_of_states(samples),
             *valence_quantities(elements),
+            *line_quantities(map_lines, "oxidation"),
             *STRUCTURE,
             *MECHANICS,
         )

@@ -91,6 +91,7 @@ RULES: Mapping[Branch, tuple[Rule, ...]] = {
         Rule("references", "reference spectra", forbids=True),
         Rule("window_ev", "window of the fit in eV"),
         Rule("fractions_sum", "sum of the fractions"),
+        Rule("white_line", "fit of the white line", forbids=True),
         Rule("pixel_nm", "pixel size in nm", tolerance=0.1),
     ),
     "structure": (

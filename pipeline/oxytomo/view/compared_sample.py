@@ -191,7 +191,21 @@ def _oxidation(results: Results, found: _Collected) -> None:
             found.remarks.append(f"the references do not explain some of the {element} spectra")
         if 2 * len(facts.get("structured_shells") or ()) > len(own):
             found.unexplained.append(element)
+    content, rows = (
+        results.files.json("oxidation_summary") or {},
+        results.files.table("oxidation_white_lines"),
+    )
+    for element, facts in content.get("white_lines", {}).items():
+        own = _of(rows, element)
+        for name in ("white_line", "edge"):
+            found.profiles[f"{name}_{element}"] = _profile(own, f"{name}_ev", f"{name}_error_ev", 1.0)
+        settings.setdefault("white_line", {})[element] = {"half_width_ev": facts["half_width_ev"]}
     found.settings["oxidation"] = settings
+
+
+def _of(rows: Any, element: str) -> Any:
+    """Return the rows of one element."""
+    return rows[rows["element"] == element]
 
 
 def _structure(results: Results, found: _Collected) -> None:

@@ -238,7 +238,8 @@ def _profiles(comparison: Comparison, branch: Branch) -> list[tuple[str, str]]:
         return [(key, "mean hoop stress (MPa)") for key in keys if key == "hoop_mpa"]
     if branch == "scattering":
         return []
-    return [(key, _said(key)) for key in keys if key.startswith("valence_")]
+    own = ("valence_", "white_line_", "edge_")
+    return [(key, _said(key)) for key in keys if key.startswith(own)]
 
 
 def _said(key: str) -> str:

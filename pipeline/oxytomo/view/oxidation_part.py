@@ -7,6 +7,7 @@ from oxytomo.measure.definitions import OXIDATION_DEFINITIONS
 from oxytomo.results.records import ElementValence, Oxidation
 from oxytomo.results.warnings import oxidation_warnings
 from oxytomo.view.front import oxidation_front
+from oxytomo.view.lines_part import line_map_section, line_map_sentence
 from oxytomo.view.loss_models import (
     float_of,
     model_figure,
@@ -37,8 +38,12 @@ CHECKED = (
 def oxidation_part(result: Oxidation) -> Part:
     """Return the section about oxidation states."""
     elements = result.elements
-    sections = [_maps(elements), _shells(elements), _profiles(elements), _judgement(elements)]
+    sections = []
+    if elements:
+        sections = [_maps(elements), _shells(elements), _profiles(elements), _judgement(elements)]
+    sections += [line_map_section(one) for one in result.white_lines]
     sentences, front = [_sentence(one) for one in elements], oxidation_front(result, None)
+    sentences += [line_map_sentence(one) for one in result.white_lines]
     return Part("oxidation", oxidation_warnings(result), CHECKED, sentences, sections, front)
 
 
