@@ -1,11 +1,12 @@
 """Stage ``uncertainty_states``: noise replicates of a valence, null run of a uniform particle."""
 
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 
 from oxytomo.arrays import ReplicateKind
-from oxytomo.chemical_state.errors import REPLICATE_SCALE, VOXEL_SCALE, valence_sigma
+from oxytomo.chemical_state.errors import DENSITY_ITERATIONS, REPLICATE_SCALE, VOXEL_SCALE, valence_sigma
 from oxytomo.chemical_state.voxel_fits import PLAIN, clipped
 from oxytomo.composition.deviation_problems import DeviationSolver
 from oxytomo.composition.replicates import Chain, replicates_of
@@ -24,7 +25,9 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     data = state_columns(decomposed, float(reconstructed.attributes["reference_valence"]))
     result = stored_state(reconstructed)
     plain = settings.method == "voxels"
-    solver = PLAIN if plain else DeviationSolver(**settings.solver.model_dump())
+    given = DeviationSolver(**settings.solver.model_dump())
+    few = min(given.element_iterations, DENSITY_ITERATIONS)
+    solver = PLAIN if plain else replace(given, element_iterations=few)
     chain = Chain(data, result, solver, own_reference=False, threads=context.threads)
     with scratch_fields(outputs["store"]):
         counts: dict[ReplicateKind, int] = {"noise": settings.replicates, "null": settings.null_replicates}
