@@ -32,7 +32,7 @@ check: $(VENV)/.installed-dev
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 	$(BIN)/lint-imports
-	$(BIN)/python -m pytest -q tests/unit/test_config.py tests/unit/test_environment.py -k "in_step"
+	$(BIN)/python -m pytest -q tests/unit/test_schema.py tests/unit/test_stage_rows.py tests/unit/test_environment.py -k "in_step"
 	$(BIN)/snakemake --lint
 
 docs: $(VENV)/.installed-docs

@@ -15,7 +15,8 @@ from pathlib import Path
 import numpy as np
 import yaml
 
-from oxytomo.config import NormalizeStackStage, StackSource
+from oxytomo.config import StackSource
+from oxytomo.config.stage_settings import NormalizeStackStage
 from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext
 from oxytomo.stages.oxidation import normalize_stack

@@ -10,6 +10,7 @@ where the aperture is above half of that in the middle. Seeds 1 to 20 were used 
 """
 
 import argparse
+import json
 import tempfile
 import time
 from dataclasses import replace
@@ -22,7 +23,6 @@ import yaml
 from oxytomo.cli import main as oxytomo
 from oxytomo.io.readers.data_exchange import write_data_exchange
 from oxytomo.io.stores import read_store
-from oxytomo.io.tables import read_json
 from oxytomo.io.void_stores import read_voids
 from oxytomo.phase.optics import wavelength_nm
 from oxytomo.simulate.holograms import HologramScan, simulate_holograms
@@ -150,7 +150,7 @@ def score(result, phantom, size):
         bool(np.average(hit[voids.sheets.sheet == k], weights=area[voids.sheets.sheet == k]) < 0.5)
         for k in range(1, voids.sheets.count + 1)
     )
-    facts = read_json(result / "structure.json")
+    facts = json.loads((result / "structure.json").read_text(encoding="utf-8"))
     porosity = float(hollow.sum() / skin.sum())
     return {
         "precision": float(area[hit].sum() / area.sum()) if area.size else float("nan"),

@@ -33,7 +33,8 @@ import dask
 
 from oxytomo.cli import main as oxytomo
 from oxytomo.errors import PipelineError
-from tests.fuzz.hostile import Hostile, hostile_results, record_everything
+from tests.fuzz.harm import Hostile, record_everything
+from tests.fuzz.hostile import hostile_results
 
 HANG_CPU_S, HANG_WALL_S = 20, 120
 """Of computing, and of time: the latter for what waits without computing."""
@@ -220,7 +221,7 @@ def snapshot(folder: Path) -> list[tuple[str, int, int]]:
 
 def made_up(folder: Path) -> Path:
     """Write a small sample as a run would leave it: the composition branch, with few files."""
-    from oxytomo.config import ExportStage
+    from oxytomo.config.stage_settings import ExportStage
     from oxytomo.io.finished import MARKER, products_of
     from oxytomo.stages.composition import export_composition
     from oxytomo.stages.context import StageContext

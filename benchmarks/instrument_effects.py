@@ -31,6 +31,7 @@ import sys
 import tempfile
 import time
 import traceback
+from collections.abc import Mapping
 from concurrent.futures import ProcessPoolExecutor
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
@@ -43,7 +44,7 @@ from oxytomo.cli.simulate import configuration, raw_name
 from oxytomo.composition.cross_sections import attenuation_per_um, table_energies_ev
 from oxytomo.composition.damage import damage_record
 from oxytomo.composition.decomposition import tie_background
-from oxytomo.composition.model_choice import named_causes
+from oxytomo.composition.model_choice import MATTERS
 from oxytomo.config import InstrumentSettings, parse_config
 from oxytomo.io.classified_store import order_of_frames
 from oxytomo.io.composition_store import column_densities
@@ -247,6 +248,27 @@ def _score(found: Found, folder: Path, truth: dict[str, Any], said: dict[str, st
     found.truth = {name: 100 * float(mask.sum() / solid.sum()) for name, mask in classes.items()}
     found.dice = (dice(labels == 2, classes["oxygen_poor"]), dice(labels == 3, classes["oxygen_rich"]))
     found.warnings = product_warnings(folder, phases, said)
+
+
+def named_causes(record: Mapping[str, Any]) -> list[str]:
+    """Name the relevant differences of a measurement from the ideal one, from its model's record.
+
+    These are the terms without which χ² per degree of freedom would be larger by :data:`MATTERS`, a
+    skin, and, where the model fails, the likely causes of the remaining misfit.
+    """
+    now = record.get("chi_square_per_dof")
+    if now is None:
+        return []
+    missed = [
+        str(step["term"])
+        for step in record.get("steps") or ()
+        if float(step["chi_square_per_dof_without"]) > now + MATTERS
+    ]
+    substances = [name for name in missed if record["terms"][name]["kind"] == "component"]
+    # A skin is identified by its place: other terms that explain part of it come after it.
+    skin = ["skin"] if record.get("skin") else []
+    rest = [name for name in missed if name not in substances]
+    return [*substances, *skin, *rest, *(record.get("likely_causes") or ())]
 
 
 def causes_named(folder: Path, said: dict[str, str]) -> list[str]:

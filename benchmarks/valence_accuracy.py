@@ -17,13 +17,12 @@ from typing import Any
 import numpy as np
 from scipy.ndimage import shift
 
-from oxytomo.config import (
+from oxytomo.config import ReferenceSource, StackSource
+from oxytomo.config.stage_settings import (
     FitValenceStage,
     MeasureOxidationStage,
     NormalizeStackStage,
-    ReferenceSource,
     RegisterStackStage,
-    StackSource,
 )
 from oxytomo.io.readers.data_exchange import write_energy_stack
 from oxytomo.io.stores import Store, read_store

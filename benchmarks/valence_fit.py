@@ -93,7 +93,8 @@ def alone(arguments: argparse.Namespace) -> None:
 def staged(arguments: argparse.Namespace) -> None:
     import numpy as np
 
-    from oxytomo.config import FitValenceStage, ReferenceSource
+    from oxytomo.config import ReferenceSource
+    from oxytomo.config.stage_settings import FitValenceStage
     from oxytomo.io.scratch import scratch_arrays
     from oxytomo.io.stores import NamedArray, Provenance, write_store
     from oxytomo.simulate.energy_stack import model_references

@@ -38,6 +38,10 @@ def rng() -> np.random.Generator:
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with tests that fork, in processes that are still small, then with those that take minutes."""
-    first = {"fuzz": 0, "workflow": 1}
-    items.sort(key=lambda item: first.get(item.path.parent.name, 2))
+    """Begin with the longest file, which mostly waits, then with tests that fork, in processes that are still small."""
+    first = {"test_slurm.py": 0, "fuzz": 1, "workflow": 2, "gui": 3}
+
+    def rank(item: pytest.Item) -> int:
+        return min(first.get(name, len(first)) for name in (item.path.name, item.path.parent.name))
+
+    items.sort(key=rank)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oxytomo.config import ClassifyStage, ExportStage, MeasureStage
+from oxytomo.config.stage_settings import ClassifyStage, ExportStage, MeasureStage
 from oxytomo.export.ngff import Channel, Label
 from oxytomo.export.ome_zarr import write_image
 from oxytomo.export.record import provenance_attributes

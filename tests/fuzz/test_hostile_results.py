@@ -5,7 +5,8 @@ from pathlib import Path
 import pytest
 
 from benchmarks.hostile_results import made_up, try_one
-from tests.fuzz.hostile import Hostile, hostile_results
+from tests.fuzz.harm import Hostile
+from tests.fuzz.hostile import hostile_results
 
 pytestmark = pytest.mark.slow
 

@@ -122,6 +122,7 @@ class Case:
         return float(np.sqrt((dy**2).mean())), float(np.sqrt((dx**2).mean())), float(within_edge)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize(("size", "coarse_columns"), [((80, 96), 160), ((81, 97), 40)])
 def test_strong_jitter_and_magnification_are_undone(
     size: tuple[int, int], coarse_columns: int, monkeypatch: pytest.MonkeyPatch
@@ -205,6 +206,7 @@ def test_binned_shifts_and_back() -> None:
     assert coarse_binning((163, 319)).factor == 1
 
 
+@pytest.mark.slow
 def test_lean_of_the_axis_is_found_and_its_error_is_honest() -> None:
     case = Case(32, size=(112, 128), step_deg=1.0, axis_tilt_deg=0.5)
     frames = np.nan_to_num(np.mean(case.values, axis=0)).astype(np.float32)
@@ -217,6 +219,7 @@ def test_lean_of_the_axis_is_found_and_its_error_is_honest() -> None:
     assert mirrored == pytest.approx(-lean, abs=1e-3)
 
 
+@pytest.mark.slow
 def test_estimated_magnification_recovers_a_wrong_record() -> None:
     case = Case(33, size=(80, 96), step_deg=5.0, magnification_spread=0.01)
     true = case.magnification.copy()

@@ -17,6 +17,8 @@ from oxytomo.segment.components import filled_bodies
 from oxytomo.simulate.void_objects import random_skin
 from oxytomo.simulate.voids import Scene, random_scene, turned
 
+pytestmark = pytest.mark.slow
+
 FINE_NM, COARSE_NM = 12.0, 25.0
 FINE, COARSE = 104, 54
 

@@ -97,6 +97,7 @@ def test_stray_light_is_found_and_taken_off(rng):
     assert float((METAL @ amounts).sum() / amounts[0].sum()) == pytest.approx(1, abs=0.003)
 
 
+@pytest.mark.slow
 def test_stray_light_of_single_edges_is_told_apart(rng):
     rays = measured(rng, stray=np.array([0.03, 0.03, 0.01, 0.01, 0, 0, 0, 0]))
     _terms, tested = fit_of(rays)

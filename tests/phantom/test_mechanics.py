@@ -6,31 +6,30 @@ import pytest
 from oxytomo.arrays import FloatArray
 from oxytomo.mechanics.crack_fronts import crack_fronts, crack_sheets
 from oxytomo.mechanics.elasticity import Deformed, Elastic, deform
-from oxytomo.mechanics.invariants import first_principal, hoop, hydrostatic, von_mises
+from oxytomo.mechanics.geometry import Parts, beside_voids
+from oxytomo.mechanics.invariants import first_principal, hydrostatic, von_mises
 from oxytomo.mechanics.known import hollow_sphere_hoop_mpa, sphere_filling
 from oxytomo.mechanics.lithium import conductance, steady_shape, step, wetted_area
 from oxytomo.mechanics.solid import Solid, solid_of_labels
+from oxytomo.mechanics.states import scalars
+from oxytomo.mechanics.tables import surface_hoop
 
 RADIUS_UM = 8.0
 STRAIN = 0.01
 ELASTIC = Elastic(140.0, 0.3)
 
 
-def ball_share(n: int, radius: float, parts: int = 4) -> FloatArray:
-    """Share of each voxel in a ball about the middle of n³ voxels; the radius is in voxels."""
+def ball_share(
+    n: int, radius: float, parts: int = 4, centre: tuple[float, ...] = (0.0, 0.0, 0.0)
+) -> FloatArray:
+    """Share of each voxel in a ball in n³ voxels; radius and centre, from the middle, in voxels."""
     fine = (np.arange(n * parts) + 0.5) / parts - n / 2
-    squared = fine**2
+    z, y, x = ((fine - shift) ** 2 for shift in centre)
     share = np.zeros((n, n, n), np.float32)
     for a in range(parts):
         for b in range(parts):
             for c in range(parts):
-                inside = (
-                    squared[a::parts, None, None]
-                    + squared[None, b::parts, None]
-                    + squared[None, None, c::parts]
-                    <= radius**2
-                )
-                share += inside
+                share += z[a::parts, None, None] + y[b::parts, None] + x[c::parts] <= radius**2
     return share / parts**3
 
 
@@ -58,23 +57,51 @@ def swollen(solid: Solid) -> Deformed:
     return deform(solid, eigenstrain, ELASTIC, tolerance=1e-5, most_iterations=200, threads=1)
 
 
-@pytest.mark.slow
-def test_a_hollow_sphere_has_timoshenkos_hoop_stress() -> None:
-    solid = sphere(64, void_px=7.5)
-    found = swollen(solid)
-    distance, voxel = from_middle(solid), solid.voxel_um
-    near = (solid.share > 0.999) & (distance > 8.5 * voxel) & (distance < 9.5 * voxel)
-    middle = np.array(solid.offset) + np.array(solid.shape) / 2 - 0.5
-    true = hollow_sphere_hoop_mpa(
-        distance[near], inner_um=7.5 * voxel, outer_um=RADIUS_UM, eigenstrain_at_rim=STRAIN, elastic=ELASTIC
-    )
-    ratio = hoop(found.stress_mpa, middle)[near] / true
-    # One to two voxels off the void; the surface is a staircase, so single voxels scatter by up to a tenth.
-    assert ratio.mean() == pytest.approx(1.0, abs=0.02)
-    assert np.percentile(ratio, 5) > 0.89
-    assert np.percentile(ratio, 95) < 1.11
+def hollow_parts(n: int, radius: float, void_px: float, centre: tuple[float, ...], *, whole: bool) -> Parts:
+    """A hollow sphere, on whole voxels or with partial volumes; lengths in voxels of 1 µm."""
+    grids = [np.arange(n) + 0.5 - n / 2 - shift for shift in centre]
+    away = np.sqrt(sum(axis**2 for axis in np.meshgrid(*grids, indexing="ij", sparse=True)))
+    labels = (away < radius).astype(np.uint8)
+    labels[away < void_px] = 2
+    share = 1 - ball_share(n, radius, centre=centre) * (1 - ball_share(n, void_px, centre=centre))
+    # Voxels that the sphere only touches belong to its surface.
+    labels[(labels == 0) & (share < 1)] = 0 if whole else 1
+    return Parts(labels, None if whole else share, (labels == 2).astype(np.int32), 1.0, (0, 0, 0))
+
+
+@pytest.mark.parametrize(
+    ("void_px", "centre", "whole", "at_surface"),
+    [
+        (7.5, (0.3, -0.1, 0.45), True, 0.05),
+        (7.5, (0.3, -0.1, 0.45), False, 0.05),
+        (4.0, (0.2, 0.4, 0.0), True, 0.12),
+    ],
+)
+def test_a_hollow_sphere_has_timoshenkos_hoop_stress(
+    void_px: float, centre: tuple[float, ...], whole: bool, at_surface: float
+) -> None:
+    n, radius = 46, 20.5
+    parts = hollow_parts(n, radius, void_px, centre, whole=whole)
+    solid = parts.solid()
+    middle = np.array(solid.offset) + n / 2 - 0.5 + np.array(centre)
+    axes = (np.arange(size) - at for size, at in zip(solid.share.shape, middle, strict=True))
+    away = np.sqrt(sum(axis**2 for axis in np.meshgrid(*axes, indexing="ij", sparse=True)))
+    swell = STRAIN * (away / radius) ** 2
+    found = deform(solid, swell.astype(np.float32), ELASTIC, tolerance=1e-5, most_iterations=200, threads=1)
+    beside = beside_voids(parts, solid)
+    size = {"inner_um": void_px, "outer_um": radius, "eigenstrain_at_rim": STRAIN, "elastic": ELASTIC}
+    stresses = scalars(found.stress_mpa, solid, middle)
+    ratio = stresses.hoop[beside] / hollow_sphere_hoop_mpa(away[beside], **size)
+    # One to two voxels off the void: mean within 2 %, voxels within 8 %, at radii of 7 voxels or more.
+    # At 4 voxels the volume of whole voxels is another one.
+    assert ratio.mean() == pytest.approx(1.0, abs=0.02 if void_px >= 7 else 0.04)
+    assert np.percentile(ratio, 5) > 0.92
+    assert np.percentile(ratio, 95) < 1.08
+    surface = surface_hoop(parts, solid, stresses.hydrostatic[solid.inside])[1]
+    true = hollow_sphere_hoop_mpa(np.array([void_px]), **size)[0]
+    assert surface == pytest.approx(true, rel=at_surface)
     assert found.residual < 1e-5
-    assert found.iterations < 70
+    assert found.iterations < 60
 
 
 def test_a_free_particle_that_swells_evenly_has_no_stress() -> None:
@@ -87,7 +114,9 @@ def test_a_free_particle_that_swells_evenly_has_no_stress() -> None:
     assert found.strain[:3, inside] == pytest.approx(STRAIN, rel=1e-3)
 
 
-@pytest.mark.parametrize("normal", [(1.0, 0.0, 0.0), (1.0, 1.0, 0.0), (1.0, 0.5, 0.2)])
+@pytest.mark.parametrize(
+    "normal", [(1.0, 0.0, 0.0), (1.0, 1.0, 0.0), (1.0, 0.5, 0.2), (1.0, 1.0, 1.0), (0.3, 1.0, -0.6)]
+)
 def test_a_penny_crack_has_sneddons_stress_intensity(normal: tuple[float, float, float]) -> None:
     n, radius_px = 64, 7.85
     share, unit = ball_share(n, n / 2.04), np.array(normal) / np.linalg.norm(normal)
@@ -135,6 +164,7 @@ def test_invariants_of_a_known_tensor(rng: np.random.Generator) -> None:
     assert von_mises(flat) == pytest.approx(mises, rel=1e-5)
 
 
+@pytest.mark.slow
 def test_lithium_of_a_sphere_is_cranks_series_and_is_conserved() -> None:
     n = 48
     solid = sphere(n)

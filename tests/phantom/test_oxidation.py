@@ -9,13 +9,8 @@ import pytest
 from scipy.ndimage import gaussian_filter, shift
 
 from oxytomo.align.stack import register_stack, shifted_frame, variance_factor
-from oxytomo.config import (
-    FitValenceStage,
-    NormalizeStackStage,
-    ReferenceSource,
-    RegisterStackStage,
-    StackSource,
-)
+from oxytomo.config import ReferenceSource, StackSource
+from oxytomo.config.stage_settings import FitValenceStage, NormalizeStackStage, RegisterStackStage
 from oxytomo.io.readers.data_exchange import write_energy_stack
 from oxytomo.io.stores import Store, read_store
 from oxytomo.measure.particles import agglomerates, particle_shells, split_particles
@@ -127,6 +122,7 @@ def test_shifts_of_the_stack(chain: Chain) -> None:
     assert float(np.sqrt(np.mean((found - truth) ** 2))) < 0.05
 
 
+@pytest.mark.slow
 def test_fractions_that_add_up_to_one(tmp_path: Path) -> None:
     chain = run_chain(
         tmp_path, replace(ACQUISITION, drift_px=0.0, n_rows=64, n_cols=64), seed=12, fractions_sum="one"
@@ -137,6 +133,7 @@ def test_fractions_that_add_up_to_one(tmp_path: Path) -> None:
     assert 0.60 < float(np.mean(np.abs(miss) < chain.fit["valence_error"][inner(chain)])) < 0.76
 
 
+@pytest.mark.slow
 def test_an_energy_scale_that_is_off_is_found(tmp_path: Path) -> None:
     acquisition = replace(ACQUISITION, drift_px=0.0, n_rows=48, n_cols=48, law="uniform")
     chain = run_chain(tmp_path, acquisition, seed=13)

@@ -104,6 +104,7 @@ def test_amounts_of_overlapping_ellipsoids_add() -> None:
     np.testing.assert_allclose(both, apart_sum, atol=1e-6)
 
 
+@pytest.mark.slow
 def test_positions_may_differ_from_tilt_to_tilt() -> None:
     phantom = Phantom((ellipsoid(),), ("O",))
     z = np.stack([grid(30, 12.0) + 3 * t for t in range(TILTS_DEG.size)])

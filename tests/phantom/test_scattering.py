@@ -224,6 +224,7 @@ def test_a_change_of_the_feature_is_found() -> None:
     assert found.elsewhere == pytest.approx(1.0, abs=0.1)
 
 
+@pytest.mark.slow
 def test_pairs_without_a_change() -> None:
     """In 200 pairs of equal samples the feature is reported no more often than the stated 5 %."""
     rng, reported, pulls = np.random.default_rng(11), 0, []

@@ -64,6 +64,7 @@ def test_a_particle_without_a_skin_and_one_with_a_clump_have_none(rng):
     assert not skin_of(measured(rng, carbonate_nm=0.0, clump=True)).is_there
 
 
+@pytest.mark.slow
 def test_few_tilts_tell_no_skin(rng):
     value, variance, path = measured(rng, carbonate_nm=10.0)
     carbon = free_carbon(value[:, :3], variance[:, :3], MODEL, ENERGIES)

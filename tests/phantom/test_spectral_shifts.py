@@ -1,6 +1,7 @@
 """Shifts between energies from spectra: blind to chemistry, and found beside it."""
 
 import numpy as np
+import pytest
 import scipy.ndimage
 
 from oxytomo.align.series import Solution, shifted
@@ -36,6 +37,7 @@ def frames(rng, *, clump: bool, gradient: float, shifts: np.ndarray | None):  # 
     return value.astype(np.float32), (np.exp(value) / PHOTONS).astype(np.float32)
 
 
+@pytest.mark.slow
 def test_a_carbon_clump_and_a_gradient_are_no_shift(rng):
     value, variance = frames(rng, clump=True, gradient=0.15, shifts=None)
     assert shifts_between_energies(value, variance) is None

@@ -60,6 +60,7 @@ def radius_in(size: int) -> list[np.ndarray]:
     return [z, y, x, np.sqrt(z * z + y * y + x * x)]
 
 
+@pytest.mark.slow
 def test_wide_openings_are_in_the_interval_and_in_a_warning(tmp_path: Path) -> None:
     rng = np.random.default_rng(0)
     *_, radius = radius_in(80)

@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from oxytomo.config import AlignStage
+from oxytomo.config.stage_settings import AlignStage
 from oxytomo.errors import InputError
 from oxytomo.io.stores import NamedArray, Provenance, Store, read_store, write_store
 from oxytomo.io.tables import read_csv

@@ -39,6 +39,8 @@ from oxytomo.segment.classes import CLASS_LABELS
 from oxytomo.simulate.voids import Scene
 from oxytomo.view.sample_page import write_report
 
+pytestmark = pytest.mark.slow
+
 __all__ = ["sample"]
 
 FEATURES = ("pore", "crack", "void", "surface")

@@ -11,8 +11,9 @@ import yaml
 from scipy.ndimage import gaussian_filter
 from scipy.spatial.transform import Rotation
 
-from oxytomo.config import RegisterBranchesStage, parse_config
+from oxytomo.config import parse_config
 from oxytomo.config.plan import stage_settings
+from oxytomo.config.stage_settings import RegisterBranchesStage
 from oxytomo.errors import ConfigError
 from oxytomo.io.provenance import make_provenance
 from oxytomo.io.stores import NamedArray, read_store, write_store
@@ -23,6 +24,8 @@ from oxytomo.simulate.voids import Scene, random_scene, turned
 from oxytomo.stages.context import StageContext
 from oxytomo.stages.shared import register_branches
 from oxytomo.view.sample_page import write_report
+
+pytestmark = pytest.mark.slow
 
 FINE, COARSE, FINE_NM, COARSE_NM = 76, 52, 15.0, 22.5
 NEAR_NM = 60.0
@@ -150,7 +153,6 @@ def test_the_transform_brings_the_voids_to_their_place(sample: tuple[Path, dict[
     assert facts["quality"]["outside"] < 0.05
 
 
-@pytest.mark.slow
 def test_slabs_and_files_change_no_number(
     sample: tuple[Path, dict[str, Path], Scene], tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

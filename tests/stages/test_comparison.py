@@ -18,6 +18,8 @@ from oxytomo.stages.context import StageContext
 from oxytomo.stages.shared.comparison import Settings, run
 from oxytomo.view.comparison_page import write_comparison
 
+pytestmark = pytest.mark.slow
+
 
 def composition(folder: Path, name: str, poor: float, **changes: object) -> Path:
     path = folder / name

@@ -5,7 +5,7 @@ import ome_zarr_models
 import pytest
 import zarr
 
-from oxytomo.config import ExportStage
+from oxytomo.config.stage_settings import ExportStage
 from oxytomo.errors import StoreError
 from oxytomo.io.stores import NamedArray, Provenance, write_store
 from oxytomo.stages.composition import export_areal_density, export_composition

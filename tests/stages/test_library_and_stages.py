@@ -20,6 +20,8 @@ from oxytomo.simulate.demonstration import DENSITY_G_CM3, FORMULA
 from oxytomo.stages.context import StageContext
 from oxytomo.stages.registry import STAGES
 
+pytestmark = pytest.mark.slow
+
 ELEMENTS = ["O", "Ni"]
 FEW = {"iterations": 6, "element_iterations": 6}
 

@@ -9,7 +9,8 @@ import yaml
 
 from oxytomo.arrays import TiltSeries
 from oxytomo.check.sample import check_project
-from oxytomo.config import NormalizeStage, Source, load_config
+from oxytomo.config import Source, load_config
+from oxytomo.config.stage_settings import NormalizeStage
 from oxytomo.errors import ConfigError, PipelineError
 from oxytomo.io.readers.data_exchange import write_data_exchange
 from oxytomo.io.stores import read_store

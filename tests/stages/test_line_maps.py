@@ -14,8 +14,9 @@ from oxytomo.cli import main
 from oxytomo.config import load_config
 from oxytomo.errors import InputError, PipelineError
 from oxytomo.io.stores import read_store
-from oxytomo.oxidation.line_particles import LineMaps, line_shells, line_summary
+from oxytomo.measure.line_particles import LineMaps, line_shells, line_summary
 from oxytomo.oxidation.white_line import FOUND, OUT_OF_RANGE, TOO_THICK
+from oxytomo.oxidation.white_line_maps import solid_pixels
 from oxytomo.results import open_results
 from oxytomo.simulate.energy_stack import simulate_stack
 from oxytomo.view.sample_page import write_report
@@ -111,9 +112,10 @@ def test_means_by_hand() -> None:
         "height": np.array([[1.0, 1.0, 1.0], [0.05, 1.0, 3.0]], np.float32),
         "status": status,
     }
-    of = LineMaps(maps, 0.1, 10.0, 1.0)
+    solid = solid_pixels(maps["height"], status, 0.1)
+    of = LineMaps(maps, solid, 10.0, 1.0)
     # The last found pixel is thinner than a tenth of the thickest.
-    assert of.solid.tolist() == [[True, True, True], [False, False, True]]
+    assert solid.tolist() == [[True, True, True], [False, False, True]]
     rows = line_shells(of, np.array([[1, 1, 2], [2, 2, 2]], np.uint8), element="Mn", n_shells=2)
     assert [row["n_pixels"] for row in rows] == [2, 2]
     assert [row["white_line_ev"] for row in rows] == pytest.approx([640.1, 641.1], abs=1e-3)

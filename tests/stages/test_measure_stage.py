@@ -9,7 +9,7 @@ import pytest
 
 from oxytomo.arrays import OXYGEN_POOR, OXYGEN_RICH, TARGET, UNDECIDED
 from oxytomo.composition.noise import project
-from oxytomo.config import ClassifyStage, MeasureStage
+from oxytomo.config.stage_settings import ClassifyStage, MeasureStage
 from oxytomo.errors import StoreError
 from oxytomo.io.stores import NamedArray, Provenance, read_store, write_store
 from oxytomo.measure.fractions import BORDER_PX, MISSED_VOXELS, QUANTILES, border_share

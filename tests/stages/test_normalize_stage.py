@@ -6,7 +6,8 @@ import numpy as np
 import pytest
 
 from oxytomo.arrays import TiltSeries
-from oxytomo.config import NormalizeStage, Source
+from oxytomo.config import Source
+from oxytomo.config.stage_settings import NormalizeStage
 from oxytomo.io import scratch
 from oxytomo.io.readers import series as raw_series
 from oxytomo.io.readers.data_exchange import write_data_exchange

@@ -14,6 +14,8 @@ from oxytomo.errors import InputError
 from oxytomo.io.stores import read_store
 from oxytomo.view.sample_page import write_report
 
+pytestmark = pytest.mark.slow
+
 SMALL = replace(ACQUISITION, n_rows=48, n_cols=48, law="uniform", n_flat=0, i0_drift=0.0, dark_level=0.0)
 Damage = Callable[[np.ndarray], None]
 

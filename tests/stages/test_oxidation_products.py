@@ -18,6 +18,8 @@ from oxytomo.io.alignment import ShiftRows, write_shifts
 from oxytomo.io.stores import Store, read_store
 from oxytomo.simulate.energy_stack import SimulatedStack, simulate_stack
 
+pytestmark = pytest.mark.slow
+
 TIME_S = 3600.0
 TABLES = {
     "oxidation_shells.csv": "element shell_inner shell_outer mean_valence standard_error n_pixels standard_deviation "

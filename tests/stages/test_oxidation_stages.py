@@ -32,6 +32,8 @@ from oxytomo.stages.oxidation import (
 )
 from oxytomo.view.sample_page import write_report
 
+pytestmark = pytest.mark.slow
+
 ACQUISITION = StackAcquisition(
     element="Mn",
     n_energies=50,

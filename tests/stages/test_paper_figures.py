@@ -6,7 +6,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 from PIL import Image
-from test_report import write_composition
+from report_results import write_composition
 
 from oxytomo.cli import main
 from oxytomo.errors import ConfigError
@@ -65,6 +65,7 @@ def test_the_command_wants_a_folder_for_panels(sample, capsys):
     assert "--figures DIR" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_states_of_charge_stand_side_by_side(sample, tmp_path):
     other = tmp_path / "pristine"
     write_composition(other, shape=(20, 26, 26))

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from browser import Browser, chromium, needs_chromium
 from PIL import Image
-from test_report import write_composition
+from report_results import write_composition
 
 from oxytomo.cli import main
 from oxytomo.errors import InputError, MissingPackageError
@@ -22,9 +22,10 @@ from oxytomo.view import renders
 from oxytomo.view.scene_page import scene_page
 from oxytomo.view.scenes import Body, Scene, label_surface, triangles
 
-pytestmark = pytest.mark.filterwarnings(
-    "ignore::DeprecationWarning", "ignore::pyvista.PyVistaDeprecationWarning"
-)
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::pyvista.PyVistaDeprecationWarning"),
+]
 SIDE, VOXEL_NM, FRAMES = 320, 10.0, 3
 RED, BLUE = "oxygen-poor", "oxygen-rich"
 

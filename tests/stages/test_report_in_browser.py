@@ -10,14 +10,14 @@ import pytest
 from browser import Browser, chromium, needs_chromium
 from compared_samples import write_composition_tables, write_structure_tables
 from matplotlib.colors import to_rgb
+from report_results import page_of, phases_json, write_composition
 from skimage.color import deltaE_ciede2000, rgb2lab
-from test_report import page_of, phases_json, write_composition
 
 from oxytomo.io.tables import write_json
 from oxytomo.view.comparison_page import write_comparison
 from oxytomo.view.style import CLASS_COLORS, CLASS_NAMES
 
-pytestmark = needs_chromium
+pytestmark = [pytest.mark.slow, needs_chromium]
 WIDTH = 1100
 CERTAIN = 'img[alt="Classes that noise leaves certain"]'
 LONGEST_LOAD_S, LARGEST_BYTES = 2.0, 5_000_000

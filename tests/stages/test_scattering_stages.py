@@ -127,6 +127,7 @@ def test_image_and_results(made: tuple[Path, Path, dict[str, Any]]) -> None:
     assert opened.branches == ("scattering",)
 
 
+@pytest.mark.slow
 def test_report(made: tuple[Path, Path, dict[str, Any]], tmp_path: Path) -> None:
     _, results, _ = made
     write_report(results, tmp_path / "report.html", figures=tmp_path / "figures")

@@ -8,13 +8,12 @@ import pytest
 from oxytomo.align.inputs import common_tilts
 from oxytomo.arrays import TiltSeries
 from oxytomo.composition.cross_sections import attenuation_per_um, table_energies_ev
-from oxytomo.config import (
+from oxytomo.config import Source, StackSource
+from oxytomo.config.stage_settings import (
     DecomposeStage,
     NormalizeStackStage,
     NormalizeStage,
     ReconstructStructureStage,
-    Source,
-    StackSource,
 )
 from oxytomo.errors import InputError
 from oxytomo.io.aligned_store import normalized_series

@@ -12,14 +12,17 @@ import yaml
 from scipy.ndimage import binary_erosion
 
 from oxytomo.cli import main
-from oxytomo.config import ReconstructStructureStage, RetrievePhaseStage, load_config
+from oxytomo.config import load_config
 from oxytomo.config.plan import branch_series, branch_stores, stage_settings
+from oxytomo.config.stage_settings import ReconstructStructureStage, RetrievePhaseStage
 from oxytomo.errors import ConfigError, InputError
 from oxytomo.io.stores import NamedArray, Store, read_store, write_store
 from oxytomo.phase import retrieval
 from oxytomo.stages.context import StageContext
 from oxytomo.stages.shared import normalize
 from oxytomo.stages.structure import reconstruct_structure, retrieve_phase
+
+pytestmark = pytest.mark.slow
 
 SIZE, TILTS, PIXEL_NM = 64, 100, 120.0
 
@@ -115,7 +118,6 @@ def test_delta_and_axis_come_back(scan: Path, normalized: Path, tmp_path: Path) 
     assert given["volume"][core].mean() / delta == pytest.approx(1, abs=0.03)
 
 
-@pytest.mark.slow
 def test_blocks_do_not_change_the_answer(
     scan: Path, normalized: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

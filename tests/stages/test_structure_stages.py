@@ -26,6 +26,8 @@ from oxytomo.stages.context import StageContext
 from oxytomo.stages.structure import export_meshes, export_structure, measure_voids, segment_voids
 from oxytomo.stages.structure import read_volume as read_stage
 
+pytestmark = pytest.mark.slow
+
 VOXEL_NM = 25.0
 
 

@@ -22,8 +22,9 @@ import yaml
 
 from oxytomo.cli import main
 from oxytomo.cli.simulate import configuration, raw_name
-from oxytomo.config import ClassifyStage, InstrumentSettings, load_config, parse_config
+from oxytomo.config import InstrumentSettings, load_config, parse_config
 from oxytomo.config.plan import stage_settings
+from oxytomo.config.stage_settings import ClassifyStage
 from oxytomo.errors import ConfigError, InputError, StoreError
 from oxytomo.run.results_folder import MARKER, check_writable, claim, outdated_stores
 from oxytomo.run.stage_command import parse_keyed

@@ -8,7 +8,8 @@ import numpy as np
 import pytest
 
 from oxytomo.arrays import TiltSeries
-from oxytomo.config import NormalizeStackStage, NormalizeStage, Source, StackSource
+from oxytomo.config import Source, StackSource
+from oxytomo.config.stage_settings import NormalizeStackStage, NormalizeStage
 from oxytomo.errors import InputError, PipelineError
 from oxytomo.io.readers import ReadRequest, peek, read_tilt_series
 from oxytomo.io.readers.data_exchange import write_data_exchange, write_energy_stack

@@ -1,64 +1,21 @@
-"""Settings: what is accepted, what is refused and how, and what each stage is given."""
+"""Settings: what is accepted, and what is refused and how."""
 
-import difflib
-import json
 from pathlib import Path
 from typing import Any
 
 import pytest
 import yaml
-from pydantic import BaseModel
+from configs_by_hand import FORMULA, composition, parsed, project, refused
 
-from oxytomo.cli.schema import schema_text
-from oxytomo.composition.first_look import FIRST_ITERATIONS
-from oxytomo.config import Source, expand, load_config, parse_config, source_files
+from oxytomo.config import Source, expand, load_config, source_files
 from oxytomo.config.plan import (
-    JOINT_STAGE,
-    JOINT_STORE,
-    SHARED_OUT,
-    STAGES,
-    TO_VOLUME,
     branch_config,
     branch_sources,
     raw_files,
     sample_branches,
     stage_settings,
 )
-from oxytomo.config.project import ProjectConfig
-from oxytomo.config.schema import default_yaml, expert_yaml, schema
 from oxytomo.errors import ConfigError
-from oxytomo.results import places
-from oxytomo.run.costs import COSTS
-from oxytomo.run.needs import FIRST_LOOK
-from oxytomo.stages import registry
-from oxytomo.stages.registry import stage_spec
-
-FORMULA = {"Mn": 0.6, "Ni": 0.2, "O": 2.0}
-
-
-def composition(**changes: Any) -> dict[str, Any]:
-    """A small valid composition branch."""
-    edges = {element: {"pre": f"{element}1.h5", "post": f"{element}2.h5"} for element in ("Mn", "O")}
-    return {"edges": edges, "formula": FORMULA} | changes
-
-
-def project(branch: dict[str, Any] | None = None, *, name: str = "composition") -> dict[str, Any]:
-    """A configuration with one sample."""
-    return {"samples": {"a": {name: composition() if branch is None else branch}}}
-
-
-def parsed(data: dict[str, Any]) -> ProjectConfig:
-    """Validate as if the file were in /data."""
-    return parse_config(data, folder=Path("/data"), name="x.yaml")
-
-
-def refused(data: dict[str, Any]) -> str:
-    """Return the error, which is one line."""
-    with pytest.raises(ConfigError, match="expected") as caught:
-        parsed(data)
-    text = str(caught.value)
-    assert "\n" not in text
-    return text
 
 
 def test_only_paths_and_formula_are_needed() -> None:
@@ -274,92 +231,6 @@ def test_models_are_frozen() -> None:
         loaded.samples["a"].composition.threshold = 0.1  # type: ignore[union-attr, misc]
 
 
-def test_every_stage_has_a_version_and_settings() -> None:
-    stages = {stage for part in (*STAGES.values(), *TO_VOLUME.values()) for stage in part}
-    stages |= {stage for part in SHARED_OUT.values() for stage in part}
-    assert stages | {JOINT_STAGE, "report", "comparison"} == set(registry.STAGES)
-    loaded = parsed(project())
-    assert FIRST_LOOK == FIRST_ITERATIONS
-    for stage in STAGES["composition"]:
-        settings = stage_settings(loaded, "a", "composition", stage, "O_pre")
-        assert json.loads(stage_spec(stage, settings)) == {
-            "version": registry.STAGES[stage].version,
-            "settings": settings,
-        }
-
-
-NON_DEFAULT: dict[str, Any] = {
-    "density_g_cm3": 5.0,
-    "threshold": 0.1,
-    "reference": "mode",
-    "normalize": {
-        "flat_field": "interpolate",
-        "air_rescale": False,
-        "opaque_transmission": 0.02,
-        "hot_pixel_sigma": 5.0,
-        "saturation_counts": 4000.0,
-        "illumination": "none",
-    },
-    "align": {
-        "tilts": False,
-        "energies": False,
-        "max_shift_px": 7.0,
-        "iterations": 3,
-        "axis_column": 10.5,
-        "magnification": "none",
-    },
-    "decompose": {"method": "subtraction", "instrument": "none", "components": []},
-    "reconstruct": {
-        "method": "ratio",
-        "algorithm": "sirt",
-        "iterations": 33,
-        "smoothing_px": 1.5,
-        "backend": "astra",
-    },
-    "uncertainty": {"replicates": 9, "null_replicates": 2, "seed": 5},
-    "classify": {"confidence": 0.9},
-    "measure": {"shells": 7, "min_domain_voxels": 3},
-    "export": {"ngff": "0.4", "chunk": 32, "shard": 128, "levels": 2},
-}
-
-
-def _given_to_stages(loaded: ProjectConfig) -> dict[str, dict[str, Any]]:
-    return {
-        stage: stage_settings(loaded, "a", "composition", stage, "O_pre") for stage in STAGES["composition"]
-    }
-
-
-def test_every_non_default_setting_reaches_its_stage() -> None:
-    given = _given_to_stages(parsed(project(composition(**NON_DEFAULT))))
-    plain = _given_to_stages(parsed(project()))
-    for group in ("normalize", "align", "decompose", "uncertainty", "classify", "measure", "export"):
-        stage = "export_composition" if group == "export" else group
-        for name, value in NON_DEFAULT[group].items():
-            assert given[stage][name] == value, (stage, name)
-            assert plain[stage][name] != value, (stage, name)
-    assert given["reconstruct"]["solver"] == NON_DEFAULT["reconstruct"] == given["uncertainty"]["solver"]
-    assert given["reconstruct"]["reference"] == given["uncertainty"]["reference"] == "mode"
-    assert given["decompose"]["density_g_cm3"] == 5.0
-    assert given["classify"]["threshold"] == 0.1
-
-
-@pytest.mark.parametrize(
-    ("change", "affected"),
-    [
-        ({"threshold": 0.1}, {"classify"}),
-        ({"align": {"iterations": 2}}, {"align"}),
-        ({"density_g_cm3": 5.0}, {"decompose"}),
-        ({"reconstruct": {"iterations": 9}}, {"reconstruct", "uncertainty"}),
-        ({"uncertainty": {"replicates": 9}}, {"uncertainty"}),
-        ({"export": {"chunk": 32}}, {"export_composition"}),
-        ({"normalize": {"air_rescale": False}}, {"normalize"}),
-    ],
-)
-def test_a_changed_setting_changes_only_its_stages(change: dict[str, Any], affected: set[str]) -> None:
-    before, after = (_given_to_stages(parsed(project(composition(**c)))) for c in ({}, change))
-    assert {stage for stage in before if before[stage] != after[stage]} == affected
-
-
 def test_raw_files_are_listed_per_series() -> None:
     found = raw_files(parsed(project({"source": {"images": "a.tif", "angles": "a.txt"}}, name="tomogram")))
     assert found == {"a": {"tomogram/signal": ["/data/a.tif", "/data/a.txt"]}}
@@ -369,111 +240,6 @@ def test_branches_of_a_sample() -> None:
     data = project()
     data["samples"]["a"]["tomogram"] = {"source": "x.h5"}
     assert sample_branches(parsed(data).samples["a"]) == ("composition", "tomogram")
-
-
-def _fields(model: type[BaseModel]) -> list[tuple[str, Any]]:
-    return [(f"{model.__name__}.{name}", field) for name, field in model.model_fields.items()]
-
-
-def test_every_setting_has_a_description() -> None:
-    from oxytomo.config import settings, stage_settings
-
-    models = [
-        model
-        for module in (settings, stage_settings)
-        for model in vars(module).values()
-        if isinstance(model, type) and issubclass(model, BaseModel)
-    ]
-    assert len(models) > 15
-    assert [name for model in models for name, field in _fields(model) if not field.description] == []
-
-
-def _assert_generated(path: Path, wanted: str) -> None:
-    found = path.read_text(encoding="utf-8") if path.exists() else ""
-    diff = "\n".join(
-        difflib.unified_diff(
-            found.splitlines(), wanted.splitlines(), "in the file", "wanted", lineterm="", n=1
-        )
-    )
-    assert found == wanted, f"{path.name} is out of date; run `make schema`\n{diff}"
-
-
-def test_schema_file_is_in_step(repository: Path) -> None:
-    _assert_generated(repository / "configs" / "schema.json", schema_text())
-
-
-def test_default_configuration_is_in_step(repository: Path) -> None:
-    _assert_generated(repository / "configs" / "default.yaml", default_yaml())
-
-
-def test_default_configuration_says_what_the_models_say() -> None:
-    spelled = parse_config(yaml.safe_load(default_yaml()), folder=Path("/data"))
-    branch = spelled.samples["particle_a"].composition
-    assert branch is not None
-    bare = parse_config(
-        {
-            "samples": {
-                "particle_a": {
-                    "composition": {
-                        "edges": yaml.safe_load(default_yaml())["samples"]["particle_a"]["composition"][
-                            "edges"
-                        ],
-                        "formula": branch.formula,
-                    }
-                }
-            }
-        },
-        folder=Path("/data"),
-    )
-    assert spelled == bare
-
-
-def test_expert_settings_have_a_list_of_their_own() -> None:
-    normalize = yaml.safe_load(default_yaml())["samples"]["particle_a"]["composition"]["normalize"]
-    assert "flat_field" in normalize
-    assert "hot_pixel_sigma" not in normalize
-    listed = yaml.safe_load(expert_yaml())
-    assert listed["composition.normalize.hot_pixel_sigma"] == 8.0
-    # Of both ways to reconstruct, of the fits per element, and of all branches.
-    assert {
-        "composition.reconstruct.l1_weight",
-        "oxidation.fit.max_condition",
-        "structure.segment.false_cracks",
-        "tomogram.export.chunk",
-        "register_branches.placements",
-    } <= set(listed)
-    assert "composition.normalize.flat_field" not in listed
-    marked = schema()["$defs"]["ExportSettings"]["properties"]
-    assert marked["chunk"]["expert"] is True
-    assert "expert" not in marked["ngff"]
-
-
-def test_schema_names_its_dialect_and_accepts_plain_paths() -> None:
-    described = schema()
-    assert described["$schema"] == "https://json-schema.org/draft/2020-12/schema"
-    assert described["$defs"]["Source"]["anyOf"][0] == {"type": "string"}
-
-
-def test_schema_accepts_every_example(repository: Path) -> None:
-    jsonschema = pytest.importorskip("jsonschema")
-    validator = jsonschema.Draft202012Validator(schema())
-    validator.check_schema(schema())
-    for path in _examples(repository):
-        errors = [
-            error.message for error in validator.iter_errors(yaml.safe_load(path.read_text(encoding="utf-8")))
-        ]
-        assert errors == [], path.name
-
-
-def _examples(repository: Path) -> list[Path]:
-    return sorted((repository / "configs").glob("**/*.yaml"))
-
-
-def test_every_example_is_valid(repository: Path) -> None:
-    examples = _examples(repository)
-    assert {"demo.yaml", "default.yaml", "tomogram_mrc.yaml"} <= {path.name for path in examples}
-    for path in examples:
-        assert load_config(path).samples, path.name
 
 
 def with_reference(reference: Any, other: dict[str, Any]) -> dict[str, Any]:
@@ -511,55 +277,3 @@ def test_a_wrong_pristine_sample_is_named(reference: Any, other: dict[str, Any],
     text = refused(with_reference(reference, other))
     assert part in text
     assert "samples.a.composition.reference.pristine" in text
-
-
-def test_a_stage_is_declared_once() -> None:
-    """Its row names a settings model that its module takes, a cost that there is, and stores that some row writes."""
-    stores = {row.store.removesuffix(".zarr") for row in registry.STAGES.values()}
-    for row in registry.STAGES.values():
-        assert row.load().Settings is row.settings_model(), row.name
-        assert (row.name in COSTS) == (row.cost != ""), row.name
-        for name in row.inputs.values():
-            plain = name.rpartition(":")[2].replace("*", "{job}")
-            products = {product for other in registry.STAGES.values() for product in other.products.values()}
-            assert plain in (products if "." in plain else stores), (row.name, name)
-
-
-def test_groups_of_the_slurm_profile_are_in_step_with_the_registry(repository: Path) -> None:
-    profile = repository / "pipeline" / "oxytomo" / "workflow" / "profiles" / "slurm" / "config.yaml"
-    groups = {
-        row.name if branch == row.branches[0] else f"{row.name}_{branch}": row.group
-        for row in registry.STAGES.values()
-        if row.group
-        for branch in (row.branches[:1] if row.jobs else row.branches)
-    }
-    assert yaml.safe_load(profile.read_text(encoding="utf-8"))["groups"] == groups
-
-
-def test_a_stage_is_thin(repository: Path) -> None:
-    """Read, call, write: at most 60 lines, and nothing in the folders of the stages but stages."""
-    rooms = repository / "pipeline" / "oxytomo" / "stages"
-    modules = {path for path in rooms.glob("*/*.py") if path.name != "__init__.py"}
-    assert {f"{path.parent.name}/{path.stem}" for path in modules} == {
-        f"{row.room}/{row.name}" for row in registry.STAGES.values()
-    }
-    long = {path.stem for path in modules if len(path.read_text(encoding="utf-8").splitlines()) > 60}
-    assert not long
-
-
-def test_the_places_of_results_are_those_that_stages_write() -> None:
-    """Every store and product of the registry has a place in ``results``, or is one that nobody looks at."""
-    rows = registry.STAGES.values()
-    stores = {(branch, row.store) for row in rows for branch in row.branches if row.store and not row.jobs}
-    read = {(branch, f"{name}.zarr") for branch, names in places.STORES.items() for name in names}
-    of_parts = {row.store for row in rows if row.part_of}
-    assert read <= stores
-    assert {name for _, name in stores - read} == of_parts - {row.store for row in rows if row.jobs} | {
-        "retrieve_phase.zarr"
-    }
-    folders = {row.short_name for row in rows if row.jobs and not row.part_of}
-    assert set(places.ELEMENT_STORES) == folders
-    tables = {
-        product for row in rows for product in row.products.values() if product.endswith((".csv", ".json"))
-    }
-    assert tables | {f"stages/{JOINT_STORE}"} == set((places.TABLES | places.MORE_TABLES).values())

@@ -331,6 +331,7 @@ def test_matching_names_that_the_workflow_would_take_for_something_else(tmp_path
         expand((f"{tmp_path}/*.h5",))
 
 
+@pytest.mark.slow
 def test_ten_thousand_samples_are_read_in_seconds(tmp_path: Path) -> None:
     """5 s of computing on an idle core; a loader in Python alone, or anything quadratic, takes minutes."""
     pairs = "O: {pre: a.h5, post: b.h5}, Ni: {pre: c.h5, post: d.h5}"

@@ -3,7 +3,6 @@
 import numpy as np
 import pytest
 
-from oxytomo.composition.model_choice import named_causes
 from oxytomo.measure.systematic import skin_oxygen_nm, systematic_error, widened
 from oxytomo.results.warnings import check_model
 from oxytomo.results.whole_checks import check_damage, check_density, check_reference
@@ -121,21 +120,6 @@ def test_a_single_term_is_one(terms, words):
     model = FITS | {"steps": [{"term": name} for name in terms], "terms": {name: {} for name in terms}}
     (sentence,) = _text(model)
     assert words in sentence
-
-
-def test_causes_are_terms_that_are_missed_by_much():
-    steps = [
-        {"term": "stray", "chi_square_per_dof_without": 60.0},
-        {"term": "carbon", "chi_square_per_dof_without": 1.3},
-    ]
-    record = FITS | {"steps": steps, "terms": {"stray": {"kind": "stray"}, "carbon": {"kind": "component"}}}
-    assert named_causes(record) == ["stray"]
-    assert named_causes(record | {"skin": {"oxygen_nm": 8.7}, "likely_causes": ["pvdf"]}) == [
-        "skin",
-        "stray",
-        "pvdf",
-    ]
-    assert named_causes({"chi_square_per_dof": None}) == []
 
 
 def test_a_misfit_of_single_rays_stays_where_the_reference_is_the_particles_own():

@@ -1,5 +1,6 @@
 """What the napari plugin makes of results, without napari: layers, places, colours, and what it refuses."""
 
+import json
 import shutil
 from pathlib import Path
 from types import SimpleNamespace
@@ -241,15 +242,13 @@ def test_what_is_missing_for_a_window(monkeypatch: pytest.MonkeyPatch):
 
 
 def test_the_threshold_of_the_results_gives_their_numbers(plugin_results: Path):
-    from oxytomo.io.tables import read_json
-
     image = open_image(plugin_results / "composition.ome.zarr")
     # A notebook shows this: 4000 characters of nested classes say nothing.
     assert repr(image).startswith("composition image of ")
     assert "tm_o_deviation" in repr(image)
     assert len(repr(image)) < 200
     model = load_threshold_model(image)
-    facts = read_json(plugin_results / "phases.json")
+    facts = json.loads((plugin_results / "phases.json").read_text(encoding="utf-8"))
     for name, (value, interval) in model.fractions(model.start).items():
         assert value == facts["fractions"][name]["value"]
         assert list(interval) == facts["fractions"][name]["ci95"]

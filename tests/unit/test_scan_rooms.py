@@ -19,12 +19,12 @@ from oxytomo.align.stack_frames import (
     place_frames,
 )
 from oxytomo.arrays import AnyArray, FloatArray, Quantity
-from oxytomo.config import (
+from oxytomo.config import StackSource
+from oxytomo.config.stage_settings import (
     NormalizeStackStage,
     ReconstructStructureStage,
     RegisterStackStage,
     RetrievePhaseStage,
-    StackSource,
 )
 from oxytomo.errors import ConfigError, InputError, PipelineError
 from oxytomo.export.valence_image import shown_maps

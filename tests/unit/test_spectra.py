@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from oxytomo.arrays import Spectrum
-from oxytomo.config import FitValenceStage, ReferenceSource
+from oxytomo.config import ReferenceSource
+from oxytomo.config.stage_settings import FitValenceStage
 from oxytomo.errors import InputError
 from oxytomo.io.references import read_references
 from oxytomo.io.spectra import read_spectrum

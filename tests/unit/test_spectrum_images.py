@@ -7,7 +7,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from oxytomo.config import NormalizeStage, Source
+from oxytomo.config import Source
+from oxytomo.config.stage_settings import NormalizeStage
 from oxytomo.errors import InputError, MissingPackageError
 from oxytomo.io import optional
 from oxytomo.io.readers import ReadRequest, peek, read_tilt_series

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from oxytomo.arrays import AreaProfile, Spectrum, ValenceMap
-from oxytomo.config import FitValenceStage, MeasureOxidationStage
 from oxytomo.config.elements import SYMBOLS
 from oxytomo.config.elements import TRANSITION_METALS as SYMBOLS_OF_METALS
+from oxytomo.config.stage_settings import FitValenceStage, MeasureOxidationStage
 from oxytomo.errors import InputError
 from oxytomo.measure.valence_particles import (
     ParticleOptions,

@@ -130,6 +130,7 @@ def test_the_server_of_stages_does_not_fork_beside_threads(tmp_path: Path) -> No
     assert said(code, tmp_path) == "ended"
 
 
+@pytest.mark.slow
 def test_all_that_the_server_of_stages_loads_starts_no_thread(tmp_path: Path) -> None:
     code = (
         "import os\nfrom oxytomo.run import stage_server\nstage_server._load()\n"

@@ -120,7 +120,8 @@ def slurm_cluster(
     control_groups : let the kernel hold jobs to the memory they asked for, instead of the node's sampling
     """
     (folder / "state").mkdir()
-    host, cores = socket.gethostname().split(".")[0], len(os.sched_getaffinity(0))
+    # With more cores, the first node would have room for all jobs of a test.
+    host, cores = socket.gethostname().split(".")[0], min(len(os.sched_getaffinity(0)), 2)
     configuration = folder / "slurm.conf"
     lines = [
         NODE.format(name=name, host=host, port=_free_port(), cores=cores, memory_mb=memory_mb)

@@ -246,13 +246,17 @@ def started(copied: Path, stage: str) -> subprocess.Popen[bytes]:
     return run
 
 
-def test_a_stopped_run_continues(copied: Path) -> None:
+def test_a_second_run_is_refused_and_a_stopped_run_continues(copied: Path) -> None:
     folder = copied / "results" / "particle"
     before = times(folder)
     configure(copied / "x.yaml", uncertainty=MANY)
     run = started(copied, "uncertainty")
+    second = oxytomo("run", "x.yaml", cwd=copied)
     run.send_signal(signal.SIGTERM)
     assert run.wait(timeout=60) == 130
+    assert second.returncode == 2
+    assert second.stderr.startswith("oxytomo: error: ")
+    assert "a run at work" in second.stderr
     assert "uncertainty.zarr" not in {path.name for path in stores(folder)}
     configure(copied / "x.yaml", uncertainty={"replicates": 3, "null_replicates": 1})
     done = oxytomo("run", "x.yaml", "--cores", "2", cwd=copied)
@@ -277,17 +281,6 @@ def test_a_killed_run_leaves_no_lock_behind(copied: Path) -> None:
     assert done.returncode == 0, done.stderr
     record = read_store(copied / "results/particle/stages/composition/reconstruct.zarr").provenance
     assert record.settings["solver"]["iterations"] == 70
-
-
-def test_a_second_run_at_the_same_time_is_refused(copied: Path) -> None:
-    configure(copied / "x.yaml", uncertainty=MANY)
-    run = started(copied, "uncertainty")
-    second = oxytomo("run", "x.yaml", cwd=copied)
-    run.send_signal(signal.SIGTERM)
-    run.wait(timeout=60)
-    assert second.returncode == 2
-    assert second.stderr.startswith("oxytomo: error: ")
-    assert "a run at work" in second.stderr
 
 
 def test_copied_results_are_repeated_where_settings_changed(copied: Path) -> None:

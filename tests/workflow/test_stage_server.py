@@ -19,7 +19,10 @@ from oxytomo.run.stage_client import ADDRESS, in_no_folder
 from oxytomo.run.stage_server import StageServer, stage_server
 from oxytomo.stages.registry import stage_spec
 
-pytestmark = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server is for Linux")
+pytestmark = [
+    pytest.mark.slow,
+    pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the server is for Linux"),
+]
 
 STAGE = [sys.executable, "-P", "-m", "oxytomo", "stage"]
 UNKNOWN = ["nonsense", "--out", "x.zarr", "--spec", "{}", "--threads", "1"]

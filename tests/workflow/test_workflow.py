@@ -19,6 +19,8 @@ from oxytomo.run.forecast import forecast
 from oxytomo.run.results_folder import sample_stores
 from oxytomo.stages.registry import STAGES
 
+pytestmark = pytest.mark.slow
+
 REPOSITORY = Path(__file__).resolve().parents[2]
 EXAMPLES = sorted(path.name for path in (REPOSITORY / "configs").glob("*.yaml"))
 

@@ -53,14 +53,12 @@ class EnergyRegistration:
     residual : (n_tilt,) rms misfit in units of the reference image's standard deviation; 1 means no
         relation
     magnification : magnification relative to the reference, median over the tilts
-    magnification_error : its standard error
     """
 
     shifts: Float64Array
     chemical_bias_px: Float64Array
     residual: Float64Array
     magnification: float
-    magnification_error: float
 
 
 @dataclass(frozen=True)
@@ -149,11 +147,8 @@ def register_energies(
         bias = np.stack([_smooth_bias(shifts[:, i] - local[:, i], error[:, i]) for i in range(2)], axis=1)
     known = growth[np.isfinite(growth)]
     if known.size == 0:
-        return EnergyRegistration(shifts - bias, bias, residual, 1.0, np.inf)
-    centre = float(np.median(known))
-    scatter = 1.4826 * float(np.median(np.abs(known - centre))) if known.size > 2 else np.inf
-    # The median's standard error is 1.25 times that of the mean.
-    return EnergyRegistration(shifts - bias, bias, residual, 1 + centre, 1.25 * scatter / np.sqrt(known.size))
+        return EnergyRegistration(shifts - bias, bias, residual, 1.0)
+    return EnergyRegistration(shifts - bias, bias, residual, 1 + float(np.median(known)))
 
 
 _COLUMNS = ("dy", "dx", "local_dy", "local_dx", "error_dy", "error_dx", "residual", "growth")

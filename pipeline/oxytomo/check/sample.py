@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from oxytomo.arrays import Float64Array
-from oxytomo.check.mechanics import check_mechanics
+from oxytomo.check.derived import check_derived, works_on_results
 from oxytomo.check.places import place_of
 from oxytomo.check.plausible import require_files, require_plausible, shadowed_flats
 from oxytomo.check.series import (
@@ -120,14 +120,6 @@ def check_project(
     return ProjectCheck(tuple(problems), tuple(warnings), tuple(branches))
 
 
-def require_valid(project: ProjectConfig, only: Collection[str] | None = None) -> tuple[str, ...]:
-    """Raise the first problem of a project, or return the warnings. Flat frames are not read."""
-    checked = check_project(project, read_flats=False, only=only)
-    for problem in checked.problems:
-        raise problem
-    return checked.warnings
-
-
 def _check_branch(
     project: ProjectConfig, sample: str, branch: Branch, *, read_flats: bool
 ) -> tuple[BranchCheck, list[PipelineError], list[str]]:
@@ -135,10 +127,8 @@ def _check_branch(
     config = branch_config(project, sample, branch)
     if isinstance(config, OxidationConfig | ScatteringConfig):
         return _check_spectral(config, sample, branch)
-    if isinstance(config, ChemicalStateConfig) and config.joint:
-        return BranchCheck(sample, branch, {}, _joint_needs(project, sample, config)), [], []
-    if isinstance(config, MechanicsConfig):
-        wrong, needs = check_mechanics(project, sample, config, look=read_flats)
+    if isinstance(config, MechanicsConfig | ChemicalStateConfig) and works_on_results(config):
+        wrong, needs = check_derived(project, sample, config, look=read_flats)
         return BranchCheck(sample, branch, {}, needs), wrong, []
     problems: list[PipelineError] = []
     warnings: list[str] = []
@@ -205,17 +195,6 @@ def _needs(config: BranchConfig, branch: Branch, facts: Mapping[str, SeriesFacts
     stacks = isinstance(config, OxidationConfig | ScatteringConfig)
     series = branch_sources(config) if stacks else branch_series(config)
     return stage_needs(config, branch, shapes) if shapes and len(shapes) == len(series) else {}
-
-
-def _joint_needs(project: ProjectConfig, sample: str, config: ChemicalStateConfig) -> dict[str, Needs]:
-    """Return the needs of a branch that uses the series of the composition branch."""
-    from oxytomo.stages.sources import branch_shapes
-
-    try:
-        shapes = branch_shapes(branch_config(project, sample, "composition"))
-    except PipelineError:
-        return {}  # the check of the composition says it
-    return stage_needs(config, "chemical_state", shapes)
 
 
 def _check_spectral(

@@ -13,8 +13,9 @@ from oxytomo.check.series import (
     ends_of,
     with_values,
 )
-from oxytomo.config import FitValenceStage, OxidationConfig, StackSource, source_files
+from oxytomo.config import OxidationConfig, StackSource, source_files
 from oxytomo.config.plan import reference_files
+from oxytomo.config.stage_settings import FitValenceStage
 from oxytomo.errors import PipelineError
 from oxytomo.io.readers.spectral import SpectralStack
 from oxytomo.io.references import read_references

@@ -6,8 +6,9 @@ import numpy as np
 
 from oxytomo.check.plausible import require_files
 from oxytomo.check.series import SeriesFacts
-from oxytomo.config import ChemicalStateConfig, CompositionConfig, DecomposeStatesStage
+from oxytomo.config import ChemicalStateConfig, CompositionConfig
 from oxytomo.config.plan import reference_files
+from oxytomo.config.stage_settings import DecomposeStatesStage
 from oxytomo.errors import InputError, PipelineError
 
 SAME_ENERGY_EV = 0.01

@@ -42,6 +42,7 @@ examples:
 
 {effects_help()}"""
 
+KINDS = ("tilts", "chemical-state", "joint", "xanes", "holotomography", "volume", "stress", "scattering")
 LARGEST_TRUTH = 320
 """Up to this edge the ground truth of a volume includes the label of every voxel."""
 
@@ -52,16 +53,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     add("folder", type=Path, metavar="OUT_DIR", help="output folder for raw/, truth.npz and config.yaml")
     add(
         "--kind",
-        choices=(
-            "tilts",
-            "chemical-state",
-            "joint",
-            "xanes",
-            "holotomography",
-            "volume",
-            "stress",
-            "scattering",
-        ),
+        choices=KINDS,
         default="tilts",
         help="tilt series at two or many energies, stacks through edges, holograms, a volume, the idealised "
         "particle of stress calculations, or maps of resonant inelastic scattering (default: %(default)s)",

@@ -14,7 +14,7 @@ from dataclasses import replace
 import numpy as np
 
 from oxytomo.arrays import BoolArray, FloatArray
-from oxytomo.composition.column_densities import ColumnDensities
+from oxytomo.composition.column_densities import ColumnDensities, ratio_of_sums
 from oxytomo.composition.deviation_problems import (
     DeviationSolver,
     FoundBySlab,
@@ -47,6 +47,7 @@ def reconstruct_deviation(
     start: Composition | None,
     with_metals: bool,
     on_progress: OnProgress | None = None,
+    ground: Ground | None = None,
 ) -> Composition:
     """Reconstruct the composition with the deviation as the unknown.
 
@@ -61,6 +62,7 @@ def reconstruct_deviation(
         particle are kept
     with_metals : also reconstruct the single metals (for display and the joint histogram)
     on_progress : called with (iterations done, iterations in all)
+    ground : of another draw of the same data with the same start; found if None
     """
     n_metals = len(data.single) if with_metals else 0
     progress = Progress(
@@ -68,9 +70,19 @@ def reconstruct_deviation(
         FIRST_ITERATIONS
         + iterations_of(solver, n_metals, again=reference_tm_o is None, with_total=start is None),
     )
-    ground = prepare(
-        data, solver=solver, reference_tm_o=reference_tm_o, start=start, n_metals=n_metals, progress=progress
-    )
+    if ground is None:
+        ground = prepare(
+            data,
+            solver=solver,
+            reference_tm_o=reference_tm_o,
+            start=start,
+            n_metals=n_metals,
+            progress=progress,
+        )
+    else:
+        progress.finish(FIRST_ITERATIONS)
+        if reference_tm_o is None:
+            ground = refer_to(ground, data, solver, ratio_of_sums(data))
     solutions = Solutions.empty(ground.support.shape, 1 + n_metals)
     found = [
         (

@@ -6,7 +6,7 @@ the numbers are the same.
 """
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -54,6 +54,8 @@ class Ground:
     record : how the first look was obtained
     box : rows and columns (y, x) of the support
     slabs : slices that are solved together, without and with their halo
+    eigenvalues : largest eigenvalues of the problems, by name and first slice of the slab, as far as
+        they are known
     """
 
     support: Field
@@ -63,6 +65,7 @@ class Ground:
     record: dict[str, float]
     box: Box
     slabs: Sequence[tuple[slice, slice]]
+    eigenvalues: dict[tuple[str, int], float] = field(default_factory=dict)
 
     def share(self, slab: tuple[slice, slice]) -> float:
         """Return the share of the particle in a slab."""
@@ -200,7 +203,9 @@ def refer_to(ground: Ground, data: ColumnDensities, solver: DeviationSolver, ref
     """Return the shared input with another reference."""
     problem = difference_problem(data, solver, reference_tm_o)
     noise = ground.noise | {problem.name: noise_of(data, problem, ground.support)}
-    return replace(ground, noise=noise, reference_tm_o=reference_tm_o)
+    # The weights of the other problems stay, and with them their eigenvalues.
+    kept = {key: value for key, value in ground.eigenvalues.items() if key[0] != problem.name}
+    return replace(ground, noise=noise, reference_tm_o=reference_tm_o, eigenvalues=kept)
 
 
 class _Solves:
@@ -228,6 +233,7 @@ class _Solves:
         with workspace(in_memory):
             values, weights = problem.sinogram(self._rays)
         tv_weight, l1_weight = problem.weights(noise)
+        key = problem.name, self._slab[0].start
         found = minimize(
             np.asarray(values),
             np.asarray(weights),
@@ -241,7 +247,9 @@ class _Solves:
             tolerance=CONVERGED * noise,
             start=start,
             on_iteration=lambda done, _: self._progress.step(share * done),
+            eigenvalue=self._ground.eigenvalues.get(key),
         )
+        self._ground.eigenvalues[key] = found.eigenvalue
         self._progress.finish(share * problem.iterations)
         self.reached[problem.name] = found.reached
         core, around = self._slab

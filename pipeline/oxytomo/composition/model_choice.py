@@ -317,27 +317,6 @@ def model_record(tested: ChosenModel, series: Sequence[str], causes: Sequence[st
     }
 
 
-def named_causes(record: Mapping[str, Any]) -> list[str]:
-    """Name the relevant differences of a measurement from the ideal one, from its model's record.
-
-    These are the terms without which χ² per degree of freedom would be larger by :data:`MATTERS`, a
-    skin, and, where the model fails, the likely causes of the remaining misfit.
-    """
-    now = record.get("chi_square_per_dof")
-    if now is None:
-        return []
-    missed = [
-        str(step["term"])
-        for step in record.get("steps") or ()
-        if float(step["chi_square_per_dof_without"]) > now + MATTERS
-    ]
-    substances = [name for name in missed if record["terms"][name]["kind"] == "component"]
-    # A skin is identified by its place: other terms that explain part of it come after it.
-    skin = ["skin"] if record.get("skin") else []
-    rest = [name for name in missed if name not in substances]
-    return [*substances, *skin, *rest, *(record.get("likely_causes") or ())]
-
-
 def _number(value: float) -> float | None:
     return float(value) if np.isfinite(value) else None
 

@@ -5,6 +5,7 @@ from typing import Any
 from oxytomo.composition.column_densities import ColumnDensities
 from oxytomo.composition.deviation import reconstruct_deviation
 from oxytomo.composition.deviation_problems import DeviationSolver
+from oxytomo.composition.deviation_steps import Ground
 from oxytomo.composition.progress import OnProgress
 from oxytomo.composition.ratio import RatioSolver, reconstruct_ratio
 from oxytomo.composition.result import Composition
@@ -26,6 +27,7 @@ def reconstruct_composition(
     with_metals: bool,
     threads: int,
     on_progress: OnProgress,
+    ground: Ground | None = None,
 ) -> Composition:
     """Reconstruct a composition; used for the sample and, with a start, for its noise replicates.
 
@@ -38,6 +40,7 @@ def reconstruct_composition(
     start : a composition close to the result, from which the deviation method starts
     with_metals : reconstruct every metal, not only oxygen and the metals together
     threads : for the backends of the ratio method
+    ground : input that replicates share, of the deviation method
     """
     if isinstance(solver, DeviationSolver):
         return reconstruct_deviation(
@@ -47,6 +50,7 @@ def reconstruct_composition(
             start=start,
             with_metals=with_metals,
             on_progress=on_progress,
+            ground=ground,
         )
     return reconstruct_ratio(
         data, solver=solver, reference_tm_o=reference_tm_o, threads=threads, on_progress=on_progress

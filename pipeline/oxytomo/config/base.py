@@ -6,9 +6,9 @@ import os
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, TypeVar
+from typing import Annotated, Any, TypeVar
 
-from pydantic import BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, model_validator
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, JsonValue, ValidationInfo, model_validator
 from pydantic_core import PydanticCustomError
 
 from oxytomo.errors import shows
@@ -61,7 +61,7 @@ class Settings(BaseModel):
     """Base of every settings model."""
 
     model_config = ConfigDict(
-        frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=False
+        defer_build=True, frozen=True, extra="forbid", allow_inf_nan=False, use_attribute_docstrings=False
     )
 
     def options(self, kind: type[_Options]) -> _Options:
@@ -105,6 +105,10 @@ def below_configuration(path: str, info: ValidationInfo) -> str:
     if problem is not None:
         raise rejected(f"a path without {problem}", full, "rename it, or give a link with a plain name")
     return full
+
+
+FilePath = Annotated[str, AfterValidator(below_configuration)]
+"""Path of a file, relative to the folder of the configuration file."""
 
 
 def path_problem(path: str) -> str | None:

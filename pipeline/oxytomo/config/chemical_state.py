@@ -23,6 +23,8 @@ from oxytomo.config.settings import (
     UncertaintySettings,
 )
 from oxytomo.config.shared import (
+    POST_EDGE_EV,
+    REFERENCES_NORMALIZED,
     ConfidenceSettings,
     ProfileSettings,
     ShellSettings,
@@ -76,15 +78,8 @@ class _ComponentSettings(Settings):
     pre_edge_ev: EnergyWindow | None = setting(
         None, "energy range below the edge; empty: below the tabulated edge", unit="eV"
     )
-    post_edge_ev: EnergyWindow | None = setting(
-        None,
-        "energy range above all white lines, where the references are scaled to 1; empty: from the "
-        "tabulated edges",
-        unit="eV",
-    )
-    references_normalized: bool = setting(
-        False, "the references already have a pre-edge of 0 and an edge jump of 1"
-    )
+    post_edge_ev: EnergyWindow | None = POST_EDGE_EV
+    references_normalized: bool = REFERENCES_NORMALIZED
     max_condition: float = setting(
         100.0,
         "largest accepted condition number of the spectra together with the background",
@@ -147,10 +142,6 @@ def with_composition_references(data: Any) -> Any:
     state = data.get("chemical_state") if isinstance(data, Mapping) else None
     if not isinstance(state, Mapping) or state.get("series") != "composition":
         return data
-    for name in OWN_OF_COMPOSITION:
-        if name in state:
-            fix = "remove it here: the composition branch has it"
-            raise rejected("nothing beside 'series: composition'", name, fix, key=f"chemical_state.{name}")
     composition = data.get("composition")
     made = getattr(composition, "references", None)  # of a model that was made before
     given = composition.get("references") if isinstance(composition, Mapping) else made
@@ -164,7 +155,19 @@ def with_composition_references(data: Any) -> Any:
         fix = 'give composition: {references: {Ni: {"2": …, "4": …}}}, or series of this branch'
         wanted = "references of two valences or more of an element in the composition branch"
         raise rejected(wanted, got, fix, key="chemical_state.series")
+    for name in OWN_OF_COMPOSITION:
+        # A configuration that a run has written holds all settings, also those at their defaults.
+        own = several if name == "references" else _default(name)
+        if name in state and state[name] != own:
+            fix = "remove it here: the composition branch has it"
+            raise rejected("nothing beside 'series: composition'", name, fix, key=f"chemical_state.{name}")
     return {**data, "chemical_state": {**state, "references": several}}
+
+
+def _default(name: str) -> Any:
+    """Return the default of a setting as plain values."""
+    default = ChemicalStateConfig.model_fields[name].default
+    return default.model_dump(mode="json") if isinstance(default, Settings) else default
 
 
 class ChemicalStateConfig(Settings):

@@ -10,7 +10,18 @@ from oxytomo.config.base import Settings, rejected, setting
 from oxytomo.config.elements import SYMBOLS, known_elements, ordered
 from oxytomo.config.ranges import COUNT, ENERGY_EV
 from oxytomo.config.settings import Energy, ExportSettings, Pixels
-from oxytomo.config.shared import ProfileSettings, WhiteLineSettings, require_rising
+from oxytomo.config.shared import (
+    COMPLEX_SIGMA_OD,
+    HOT_PIXEL_SIGMA,
+    MAX_SHIFT_PX,
+    OPAQUE_TRANSMISSION,
+    POST_EDGE_EV,
+    REFERENCES_NORMALIZED,
+    SATURATION_COUNTS,
+    ProfileSettings,
+    WhiteLineSettings,
+    require_rising,
+)
 from oxytomo.config.source import ReferenceSource, StackSource
 
 EnergyOffset = Annotated[float, Field(ge=-1e4, le=1e4)]
@@ -28,46 +39,17 @@ class NormalizeStackSettings(Settings):
         True,
         "take the incident intensity of each frame from the region without sample; no: use the flat frames",
     )
-    opaque_transmission: float = setting(
-        0.005,
-        "rays with a lower transmission are marked invalid",
-        unit="fraction",
-        ge=0.0,
-        lt=1.0,
-        expert=True,
-    )
-    hot_pixel_sigma: float = setting(
-        8.0,
-        "pixels that differ by more than this from their neighbours are marked invalid",
-        unit="sigma",
-        gt=0.0,
-        le=1000.0,
-        expert=True,
-    )
-    saturation_counts: float | None = setting(
-        None,
-        "counts at which the detector saturates; empty: the largest value of the data type",
-        unit="counts",
-        gt=0.0,
-        le=COUNT,
-        expert=True,
-    )
-    complex_sigma_od: float | None = setting(
-        None,
-        "complex images: standard deviation of the optical density where there is no sample; empty: "
-        "measured in the region without sample",
-        unit="OD",
-        gt=0.0,
-        le=10.0,
-        expert=True,
-    )
+    opaque_transmission: float = OPAQUE_TRANSMISSION
+    hot_pixel_sigma: float = HOT_PIXEL_SIGMA
+    saturation_counts: float | None = SATURATION_COUNTS
+    complex_sigma_od: float | None = COMPLEX_SIGMA_OD
 
 
 class RegisterStackSettings(Settings):
     """Registration of the frames of a stack."""
 
     enabled: bool = setting(True, "register the frames to each other; no: they are already registered")
-    max_shift_px: float = setting(30.0, "largest shift to search for", unit="px", ge=1.0, le=500.0)
+    max_shift_px: float = MAX_SHIFT_PX
     min_field: float = setting(
         0.5,
         "fraction of the frame that all energies must have in common",
@@ -95,12 +77,7 @@ class _PixelFitSettings(Settings):
         "energy range below the edge, used to fit the background; empty: below the tabulated edge",
         unit="eV",
     )
-    post_edge_ev: EnergyWindow | None = setting(
-        None,
-        "energy range above all white lines, where the references are scaled to 1; empty: from the "
-        "tabulated edges",
-        unit="eV",
-    )
+    post_edge_ev: EnergyWindow | None = POST_EDGE_EV
     fractions_sum: Literal["free", "one"] = setting(
         "free",
         "free: fit amounts in optical density, without normalising the pixels; one: divide each "
@@ -121,9 +98,7 @@ class _PixelFitSettings(Settings):
         gt=0.0,
         le=ENERGY_EV[1],
     )
-    references_normalized: bool = setting(
-        False, "the references already have a pre-edge of 0 and an edge jump of 1"
-    )
+    references_normalized: bool = REFERENCES_NORMALIZED
     max_condition: float = setting(
         100.0,
         "largest accepted condition number of the references together with the background",

@@ -2,11 +2,21 @@
 
 from typing import Annotated, Any, Literal, Self
 
-from pydantic import BeforeValidator, Field, ValidationInfo, field_validator, model_validator
+from pydantic import BeforeValidator, Field, model_validator
 
-from oxytomo.config.base import Settings, below_configuration, rejected, setting
-from oxytomo.config.ranges import COUNT, EDGE_PX, ENERGY_EV, WEIGHT
-from oxytomo.config.shared import TV, ConfidenceSettings, ShellSettings, SolverSettings
+from oxytomo.config.base import FilePath, Settings, rejected, setting
+from oxytomo.config.ranges import EDGE_PX, ENERGY_EV, WEIGHT
+from oxytomo.config.shared import (
+    COMPLEX_SIGMA_OD,
+    HOT_PIXEL_SIGMA,
+    MAX_SHIFT_PX,
+    OPAQUE_TRANSMISSION,
+    SATURATION_COUNTS,
+    TV,
+    ConfidenceSettings,
+    ShellSettings,
+    SolverSettings,
+)
 
 Backend = Literal["oxytomo", "astra", "tomopy"]
 Algorithm = Literal["fbp", "sirt", "tv"]
@@ -44,49 +54,20 @@ class NormalizeSettings(Settings):
         "auto",
         "correct a shift of the illumination between flats and frames if the air around the sample shows one",
     )
-    opaque_transmission: float = setting(
-        0.005,
-        "rays with a lower transmission are marked invalid",
-        unit="fraction",
-        ge=0.0,
-        lt=1.0,
-        expert=True,
-    )
-    hot_pixel_sigma: float = setting(
-        8.0,
-        "pixels that differ by more than this from their neighbours are marked invalid",
-        unit="sigma",
-        gt=0.0,
-        le=1000.0,
-        expert=True,
-    )
+    opaque_transmission: float = OPAQUE_TRANSMISSION
+    hot_pixel_sigma: float = HOT_PIXEL_SIGMA
     stripe_removal: Literal["none", "sorting", "filtering", "fitting"] = setting(
         "none",
         "remove stripes from the sinograms (needs the package algotom); this changes ratios, and "
         "the change is measured",
     )
-    saturation_counts: float | None = setting(
-        None,
-        "counts at which the detector saturates; empty: the largest value of the data type",
-        unit="counts",
-        gt=0.0,
-        le=COUNT,
-        expert=True,
-    )
+    saturation_counts: float | None = SATURATION_COUNTS
     air: tuple[Pixels, Pixels, Pixels, Pixels] | None = setting(
         None,
         "region without sample as first row, last row, first column, last column; empty: found in each frame",
         unit="px",
     )
-    complex_sigma_od: float | None = setting(
-        None,
-        "complex images: standard deviation of the optical density where there is no sample; empty: "
-        "measured in the region without sample",
-        unit="OD",
-        gt=0.0,
-        le=10.0,
-        expert=True,
-    )
+    complex_sigma_od: float | None = COMPLEX_SIGMA_OD
 
 
 class AlignSettings(Settings):
@@ -98,7 +79,7 @@ class AlignSettings(Settings):
         "register the energies to each other; empty: yes for edges, no for element maps, which "
         "are recorded simultaneously",
     )
-    shifts: str | None = setting(
+    shifts: FilePath | None = setting(
         None,
         "alignment.csv with the shifts to use, for example from an earlier run, edited by hand, or "
         "from another sample",
@@ -114,7 +95,7 @@ class AlignSettings(Settings):
         "what to do with frames whose misfit is more than four times that of their neighbours; they "
         "are always listed",
     )
-    max_shift_px: float = setting(30.0, "largest shift to search for", unit="px", ge=1.0, le=500.0)
+    max_shift_px: float = MAX_SHIFT_PX
     iterations: int = setting(
         8, "largest number of rounds of projection matching", unit="rounds", ge=0, le=200, expert=True
     )
@@ -135,12 +116,6 @@ class AlignSettings(Settings):
         "estimated correction, or none",
     )
 
-    @field_validator("shifts")
-    @classmethod
-    def _below_the_configuration(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """Resolve the path relative to the folder of the configuration file."""
-        return None if value is None else below_configuration(value, info)
-
 
 class ComponentSettings(Settings):
     """Another substance in the beam."""
@@ -152,17 +127,11 @@ class ComponentSettings(Settings):
     density_g_cm3: float | None = setting(
         None, "mass density; empty for a known substance", unit="g/cm³", ge=0.01, le=25.0
     )
-    spectrum: str | None = setting(
+    spectrum: FilePath | None = setting(
         None,
         "file with a measured absorption spectrum of the substance (energy, absorption) instead of a "
         "formula; relative to this file",
     )
-
-    @field_validator("spectrum")
-    @classmethod
-    def _below_the_configuration(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """Resolve the path relative to the folder of the configuration file."""
-        return None if value is None else below_configuration(value, info)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -5,6 +5,48 @@ from oxytomo.config.ranges import COUNT, WEIGHT
 
 TV = "weight of the total variation; empty: chosen from the noise"
 
+OPAQUE_TRANSMISSION = setting(
+    0.005,
+    "rays with a lower transmission are marked invalid",
+    unit="fraction",
+    ge=0.0,
+    lt=1.0,
+    expert=True,
+)
+HOT_PIXEL_SIGMA = setting(
+    8.0,
+    "pixels that differ by more than this from their neighbours are marked invalid",
+    unit="sigma",
+    gt=0.0,
+    le=1000.0,
+    expert=True,
+)
+SATURATION_COUNTS = setting(
+    None,
+    "counts at which the detector saturates; empty: the largest value of the data type",
+    unit="counts",
+    gt=0.0,
+    le=COUNT,
+    expert=True,
+)
+COMPLEX_SIGMA_OD = setting(
+    None,
+    "complex images: standard deviation of the optical density where there is no sample; empty: "
+    "measured in the region without sample",
+    unit="OD",
+    gt=0.0,
+    le=10.0,
+    expert=True,
+)
+MAX_SHIFT_PX = setting(30.0, "largest shift to search for", unit="px", ge=1.0, le=500.0)
+POST_EDGE_EV = setting(
+    None,
+    "energy range above all white lines, where the references are scaled to 1; empty: from the "
+    "tabulated edges",
+    unit="eV",
+)
+REFERENCES_NORMALIZED = setting(False, "the references already have a pre-edge of 0 and an edge jump of 1")
+
 
 class SolverSettings(Settings):
     """Reconstruction of densities, and of a deviation as the unknown."""

@@ -17,6 +17,7 @@ from pydantic_core import CoreSchema
 
 from oxytomo.arrays import Quantity
 from oxytomo.config.base import (
+    FilePath,
     Settings,
     below_configuration,
     checked_name,
@@ -276,17 +277,13 @@ class Source(RawFrames):
 class StackSource(RawFrames):
     """One raw stack of images through an absorption edge."""
 
-    energies: str | None = setting(None, "table with one energy per frame, if the file does not contain them")
+    energies: FilePath | None = setting(
+        None, "table with one energy per frame, if the file does not contain them"
+    )
     energy_unit: Literal["eV", "keV"] | None = setting(
         None,
         "unit of the energies; empty: the unit given in the file; without one, numbers below 100 are keV",
     )
-
-    @field_validator("energies", mode="after")
-    @classmethod
-    def _energies_below_the_configuration(cls, value: str | None, info: ValidationInfo) -> str | None:
-        """Resolve the table of energies relative to the configuration file."""
-        return None if value is None else below_configuration(value, info)
 
     @model_validator(mode="after")
     def _one_place(self) -> "StackSource":

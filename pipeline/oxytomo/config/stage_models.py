@@ -4,46 +4,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from oxytomo.config import stage_settings as stages
 from oxytomo.config.base import Settings
 from oxytomo.config.composition import CompositionConfig
 from oxytomo.config.project import Branch
 from oxytomo.config.quantities import default_quantity, light_from_air
 from oxytomo.config.source import Source
-from oxytomo.config.stage_settings import (
-    AlignStage,
-    CalibrateMapStage,
-    ClassifyStage,
-    DecomposeStage,
-    DecomposeStatesStage,
-    DistanceStage,
-    ElementMapsStage,
-    ExportStage,
-    FitValenceStage,
-    LithiateStage,
-    MeasureOxidationStage,
-    MeasureScatteringStage,
-    MeasureStage,
-    MeasureStatesStage,
-    MeasureStressStage,
-    MeasureVoidsStage,
-    NormalizeMapStage,
-    NormalizeStackStage,
-    NormalizeStage,
-    ReadVolumeStage,
-    ReconstructPartStage,
-    ReconstructStage,
-    ReconstructStatesStage,
-    ReconstructStepStage,
-    ReconstructStructureStage,
-    ReconstructTomogramStage,
-    RegisterStackStage,
-    ReplicateStage,
-    RetrievePhaseStage,
-    SegmentVoidsStage,
-    SolveStressStage,
-    UncertaintyStage,
-    UncertaintyStatesStage,
-)
 
 
 @dataclass(frozen=True)
@@ -83,7 +49,7 @@ def stage_model(stage: str, job: Job) -> Settings:
 
 
 def _normalize(job: Job) -> Settings:
-    return NormalizeStage(
+    return stages.NormalizeStage(
         **dict(job.config.normalize),
         series=job.name,
         source=job.sources[job.name],
@@ -93,12 +59,12 @@ def _normalize(job: Job) -> Settings:
 
 
 def _align(job: Job) -> Settings:
-    return AlignStage(**dict(job.config.align), branch=job.branch, series=tuple(job.sources))
+    return stages.AlignStage(**dict(job.config.align), branch=job.branch, series=tuple(job.sources))
 
 
 def _decompose(job: Job) -> Settings:
     config = job.config
-    return DecomposeStage(
+    return stages.DecomposeStage(
         **dict(config.decompose),
         kind="elements" if default_quantity(config) == "signal" else "edges",
         series=tuple(job.sources),
@@ -120,61 +86,63 @@ def _measured_spectra(config: Any) -> dict[str, Any]:
 
 
 def _reconstruct(job: Job) -> Settings:
-    return ReconstructStage(**job.solver)
+    return stages.ReconstructStage(**job.solver)
 
 
 def _reconstruct_step(job: Job) -> Settings:
-    return ReconstructStepStage(**job.solver)
+    return stages.ReconstructStepStage(**job.solver)
 
 
 def _reconstruct_part(job: Job) -> Settings:
-    return ReconstructPartStage(**job.solver, part=int(job.name))
+    return stages.ReconstructPartStage(**job.solver, part=int(job.name))
 
 
 def _replicate(job: Job) -> Settings:
     kind, number = job.name.split("_")
-    return ReplicateStage.model_validate(
+    return stages.ReplicateStage.model_validate(
         {"kind": kind, "number": int(number), "seed": job.config.uncertainty.seed, **job.solver}
     )
 
 
 def _uncertainty(job: Job) -> Settings:
-    return UncertaintyStage(**dict(job.config.uncertainty), **job.solver)
+    return stages.UncertaintyStage(**dict(job.config.uncertainty), **job.solver)
 
 
 def _classify(job: Job) -> Settings:
-    return ClassifyStage(**dict(job.config.classify), threshold=job.config.threshold)
+    return stages.ClassifyStage(**dict(job.config.classify), threshold=job.config.threshold)
 
 
 def _measure(job: Job) -> Settings:
-    return MeasureStage(**dict(job.config.measure))
+    return stages.MeasureStage(**dict(job.config.measure))
 
 
 def _reconstruct_tomogram(job: Job) -> Settings:
-    return ReconstructTomogramStage(**dict(job.config.reconstruct))
+    return stages.ReconstructTomogramStage(**dict(job.config.reconstruct))
 
 
 def _normalize_stack(job: Job) -> Settings:
-    return NormalizeStackStage(**dict(job.config.normalize), element=job.name, source=job.sources[job.name])
+    return stages.NormalizeStackStage(
+        **dict(job.config.normalize), element=job.name, source=job.sources[job.name]
+    )
 
 
 def _register_stack(job: Job) -> Settings:
-    return RegisterStackStage(**dict(job.config.align))
+    return stages.RegisterStackStage(**dict(job.config.align))
 
 
 def _fit_valence(job: Job) -> Settings:
-    return FitValenceStage(
+    return stages.FitValenceStage(
         **dict(job.config.fit_of(job.name)), element=job.name, references=job.config.spectra_of(job.name)
     )
 
 
 def _measure_oxidation(job: Job) -> Settings:
-    return MeasureOxidationStage(**dict(job.config.measure), elements=job.config.measured)
+    return stages.MeasureOxidationStage(**dict(job.config.measure), elements=job.config.measured)
 
 
 def _decompose_states(job: Job) -> Settings:
     config = job.config
-    return DecomposeStatesStage(
+    return stages.DecomposeStatesStage(
         **dict(config.decompose),
         method=config.method,
         element=job.name,
@@ -187,23 +155,25 @@ def _decompose_states(job: Job) -> Settings:
 
 def _reconstruct_states(job: Job) -> Settings:
     config = job.config
-    return ReconstructStatesStage(
+    return stages.ReconstructStatesStage(
         method=config.method, solver=config.reconstruct, reference=config.reference_of(job.name)
     )
 
 
 def _uncertainty_states(job: Job) -> Settings:
     config = job.config
-    return UncertaintyStatesStage(**dict(config.uncertainty), method=config.method, solver=config.reconstruct)
+    return stages.UncertaintyStatesStage(
+        **dict(config.uncertainty), method=config.method, solver=config.reconstruct
+    )
 
 
 def _measure_states(job: Job) -> Settings:
-    return MeasureStatesStage(**dict(job.config.measure), elements=job.config.measured)
+    return stages.MeasureStatesStage(**dict(job.config.measure), elements=job.config.measured)
 
 
 def _retrieve_phase(job: Job) -> Settings:
     config = job.config
-    return RetrievePhaseStage(
+    return stages.RetrievePhaseStage(
         **dict(config.retrieve),
         distances=_distances(job),
         voxel_nm=config.voxel_nm,
@@ -212,13 +182,13 @@ def _retrieve_phase(job: Job) -> Settings:
     )
 
 
-def _distances(job: Job) -> dict[str, DistanceStage] | None:
+def _distances(job: Job) -> dict[str, stages.DistanceStage] | None:
     """Return the distances of each series of a phase-contrast scan, None for phase maps."""
     if job.config.projections is None:
         return None
     names = [name for name, source in job.sources.items() if isinstance(source, Source)]
     return {
-        name: DistanceStage(
+        name: stages.DistanceStage(
             sample_detector_mm=source.sample_detector_mm, source_sample_mm=source.source_sample_mm
         )
         for name, source in zip(names, job.config.projections, strict=True)
@@ -226,54 +196,58 @@ def _distances(job: Job) -> dict[str, DistanceStage] | None:
 
 
 def _reconstruct_structure(job: Job) -> Settings:
-    return ReconstructStructureStage(**dict(job.config.reconstruct))
+    return stages.ReconstructStructureStage(**dict(job.config.reconstruct))
 
 
 def _read_volume(job: Job) -> Settings:
-    return ReadVolumeStage(source=job.config.volume, voxel_nm=job.config.voxel_nm)
+    return stages.ReadVolumeStage(source=job.config.volume, voxel_nm=job.config.voxel_nm)
 
 
-def _segment_voids(job: Job) -> SegmentVoidsStage:
-    return SegmentVoidsStage(**dict(job.config.segment), mask=job.config.mask)
+def _segment_voids(job: Job) -> stages.SegmentVoidsStage:
+    return stages.SegmentVoidsStage(**dict(job.config.segment), mask=job.config.mask)
 
 
 def _measure_voids(job: Job) -> Settings:
-    return MeasureVoidsStage(**dict(job.config.measure), segment=_segment_voids(job))
+    return stages.MeasureVoidsStage(**dict(job.config.measure), segment=_segment_voids(job))
 
 
 def _lithiate(job: Job) -> Settings:
     config = job.config
     voids = None
     if config.labels is None and config.replicates:
-        voids = SegmentVoidsStage(**dict(job.structure.segment), mask=job.structure.mask)
-    own = {name: getattr(config, name) for name in LithiateStage.model_fields if name != "segment"}
-    return LithiateStage(**own, segment=voids)
+        voids = stages.SegmentVoidsStage(**dict(job.structure.segment), mask=job.structure.mask)
+    own = {name: getattr(config, name) for name in stages.LithiateStage.model_fields if name != "segment"}
+    return stages.LithiateStage(**own, segment=voids)
 
 
 def _solve_stress(job: Job) -> Settings:
-    return SolveStressStage(**{name: getattr(job.config, name) for name in SolveStressStage.model_fields})
+    return stages.SolveStressStage(
+        **{name: getattr(job.config, name) for name in stages.SolveStressStage.model_fields}
+    )
 
 
 def _measure_stress(job: Job) -> Settings:
-    return MeasureStressStage(**{name: getattr(job.config, name) for name in MeasureStressStage.model_fields})
+    return stages.MeasureStressStage(
+        **{name: getattr(job.config, name) for name in stages.MeasureStressStage.model_fields}
+    )
 
 
 def _normalize_map(job: Job) -> Settings:
-    return NormalizeMapStage(element=job.config.element_of(job.name), source=job.sources[job.name])
+    return stages.NormalizeMapStage(element=job.config.element_of(job.name), source=job.sources[job.name])
 
 
 def _calibrate_map(job: Job) -> Settings:
     offset_ev = job.sources[job.name].emission_offset_ev
-    return CalibrateMapStage(**dict(job.config.calibrate), name=job.name, emission_offset_ev=offset_ev)
+    return stages.CalibrateMapStage(**dict(job.config.calibrate), name=job.name, emission_offset_ev=offset_ev)
 
 
 def _measure_scattering(job: Job) -> Settings:
     config = job.config
-    return MeasureScatteringStage(
+    return stages.MeasureScatteringStage(
         maps=config.names,
         pairs=config.pairs,
         elements={
-            element: ElementMapsStage(
+            element: stages.ElementMapsStage(
                 **dict(config.yields_of(element)), references=config.spectra_of(element)
             )
             for element in config.measured
@@ -285,7 +259,7 @@ def _measure_scattering(job: Job) -> Settings:
 
 
 def _export(job: Job) -> Settings:
-    return ExportStage(**dict(job.config.export), sample=job.sample)
+    return stages.ExportStage(**dict(job.config.export), sample=job.sample)
 
 
 _BUILDERS: Mapping[str, Callable[[Job], Settings]] = {

@@ -151,19 +151,6 @@ def neutral_valence(material: Material, lithium: float) -> float:
     return float((-OXIDE * material.atoms[OXYGEN] - lithium) / material.metal_atoms)
 
 
-def valence_drop(oxygen_loss: float, metal_atoms: float) -> float:
-    """Return by how much the mean valence of the metals falls if oxygen leaves as O₂.
-
-    Each atom leaves two electrons; the lithium content does not change.
-
-    Parameters
-    ----------
-    oxygen_loss : atoms per formula unit
-    metal_atoms : per formula unit
-    """
-    return -OXIDE * oxygen_loss / metal_atoms
-
-
 def densified(material: Material, mean_valence: float) -> dict[str, float]:
     """Return the formula with all sites filled that is neutral at a mean valence of the metals.
 

@@ -7,20 +7,24 @@ from typing import Any
 import numpy as np
 
 from oxytomo.composition.amounts import AlignedSeries, Amounts
+from oxytomo.io.scratch import FIELD_BYTES
 from oxytomo.io.stores import NamedArray, Provenance, Store, write_store
 
 
 def aligned_series(store: Store, *, in_memory: bool) -> AlignedSeries:
     """Return the series of an aligned store for the computation of amounts.
 
-    They are read at once, or on access.
+    They are read at once, or on access where they are large and ``in_memory`` is False. Chunks of a
+    store hold many tilts, so that reading tilt by tilt would decode each chunk again and again.
     """
+    n_bytes = np.dtype(store.dtype("value")).itemsize * int(np.prod(store.shape("value")))
+    at_once = in_memory or n_bytes <= FIELD_BYTES
     names = [str(name) for name in store.attributes["series"]]
     change = store.attributes.get("stripe_change", {})
     return AlignedSeries(
         names,
-        store["value"] if in_memory else store.field("value"),
-        store["variance"] if in_memory else store.field("variance"),
+        store["value"] if at_once else store.field("value"),
+        store["variance"] if at_once else store.field("variance"),
         np.array(store.attributes.get("energies_ev", []), np.float64),
         float(store.attributes["pixel_nm"]),
         store["tilt_deg"],

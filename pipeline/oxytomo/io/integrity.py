@@ -149,7 +149,7 @@ def verify(folder: Path, *, inputs: bool = False) -> list[Finding]:
             fix="give the 'results' folder of the configuration",
         )
     check = _Check(samples[0].absolute().parent, inputs)
-    found = [] if alone else [*_links_beside(folder), *_verify_products(records_in(folder), check)]
+    found = [] if alone else [*_links_beside(folder), *_verify_products(records_in(folder))]
     for sample in samples:
         found += _verify_sample(sample, check)
     known = {finding.path for finding in found}
@@ -186,7 +186,7 @@ def _verify_sample(sample: Path, check: _Check) -> list[Finding]:
     found = [Finding(path, "damaged", f"{kind}, which no stage makes") for path, kind in foreign.items()]
     stores = _stores(sample)
     records = [record for record in records_of(sample) if product_of(record) not in stores]
-    found += _verify_products(records, check, foreign)
+    found += _verify_products(records, foreign)
     found += [
         Finding(path, "unrecorded", "made before records were kept, or by something else")
         for path in _unrecorded(sample)
@@ -212,10 +212,8 @@ def _unrecorded(sample: Path) -> list[Path]:
     return sorted(path for path in inside if not record_file(path).is_file())
 
 
-def _verify_products(
-    records: Sequence[Path], check: _Check, foreign: Mapping[Path, str] | None = None
-) -> list[Finding]:
-    """Check products by their records, and the raw files that only they were made from."""
+def _verify_products(records: Sequence[Path], foreign: Mapping[Path, str] | None = None) -> list[Finding]:
+    """Check products by their records."""
     found = []
     for record in records:
         if product_of(record) not in (foreign or {}) and record not in (foreign or {}):

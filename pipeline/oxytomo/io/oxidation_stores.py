@@ -11,14 +11,15 @@ from oxytomo.arrays import Float64Array, FloatArray, ValenceMap
 from oxytomo.io.readers.spectral import SpectralStack
 from oxytomo.io.records import Provenance
 from oxytomo.io.stores import NamedArray, Store, write_store
+from oxytomo.measure.line_particles import LineMaps
 from oxytomo.measure.valence_particles import ParticleMap
 from oxytomo.oxidation.fit_setup import FitSetup
-from oxytomo.oxidation.line_particles import LineMaps
 from oxytomo.oxidation.particle_spectra import Explored, FittedElement, ParticleSpectra
 from oxytomo.oxidation.stack import EnergyStack
 from oxytomo.oxidation.status import STATUS_NAMES
 from oxytomo.oxidation.valence_maps import MapOptions, ValenceMaps
 from oxytomo.oxidation.white_line_maps import NAMES as LINE_NAMES
+from oxytomo.oxidation.white_line_maps import solid_pixels
 from oxytomo.preprocess.stack_density import StackDensity
 
 WHITE_LINE = "white_line"
@@ -200,9 +201,10 @@ def is_line_map(fit: Store) -> bool:
 
 def line_maps(fit: Store, stack: EnergyStack) -> LineMaps:
     """Return the white lines of one element without references."""
+    maps = {name: fit[f"white_line_{name}"] for name in LINE_NAMES}
     return LineMaps(
-        {name: fit[f"white_line_{name}"] for name in LINE_NAMES},
-        float(fit.attributes["thin_share"]),
+        maps,
+        solid_pixels(maps["height"], maps["status"], float(fit.attributes["thin_share"])),
         float(fit.attributes["pixel_nm"]),
         stack.shared_noise,
     )

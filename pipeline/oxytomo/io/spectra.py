@@ -12,7 +12,7 @@ import numpy as np
 from oxytomo.arrays import Float64Array, Spectrum
 from oxytomo.errors import InputError
 from oxytomo.io.msa import is_msa, read_msa
-from oxytomo.io.readers.columns import column_separator, with_point
+from oxytomo.io.readers.columns import column_separator, is_number, with_point
 from oxytomo.io.readers.guard import MOST_TEXT_BYTES, read_text
 from oxytomo.units import KEV_BELOW, to_ev
 
@@ -134,11 +134,11 @@ def _columns(
     if separator != ",":
         rows = [[with_point(cell) for cell in row] for row in rows]
     names = _xdi_names(comments)
-    while rows and not all(_is_number(cell) for cell in rows[0]):
+    while rows and not all(is_number(cell) for cell in rows[0]):
         names = names or {index: cell.lower() for index, cell in enumerate(rows[0])}
         rows = rows[1:]
     width = len(rows[0]) if rows else 0
-    if width < 2 or any(len(row) != width or not all(_is_number(cell) for cell in row) for row in rows):
+    if width < 2 or any(len(row) != width or not all(is_number(cell) for cell in row) for row in rows):
         raise _no_spectrum(path, "rows that are not all numbers" if width >= 2 else "no columns of numbers")
     table = np.array(rows, np.float64)
     plain = {index: re.split(r"[\s(\[_]", name.strip())[0] for index, name in names.items() if index < width}
@@ -234,14 +234,6 @@ def _athena(text: str, group: str | None, path: Path) -> tuple[Float64Array, Flo
 def _perl_list(record: str, name: str) -> list[str]:
     match = re.search(rf"^@{name}\s*=\s*\((.*?)\);\s*$", record, re.MULTILINE | re.DOTALL)
     return re.findall(r"'((?:[^'\\]|\\.)*)'", match.group(1)) if match else []
-
-
-def _is_number(cell: str) -> bool:
-    try:
-        float(cell)
-    except ValueError:
-        return False
-    return True
 
 
 def _no_spectrum(path: Path, got: str) -> InputError:

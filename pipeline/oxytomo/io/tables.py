@@ -11,7 +11,7 @@ import numpy as np
 
 from oxytomo.errors import StoreError
 from oxytomo.io.atomic import complete_or_absent
-from oxytomo.io.plain_files import parse_json, printable, read_plain
+from oxytomo.io.plain_files import printable, read_plain
 from oxytomo.io.stores import encode_json
 
 
@@ -96,14 +96,6 @@ def write_json(path: Path, content: Mapping[str, Any]) -> None:
     """
     text = json.dumps(_null_for_nan(encode_json(content)), indent=2, ensure_ascii=False, allow_nan=False)
     write_text(path, text + "\n")
-
-
-def read_json(path: Path) -> Any:
-    """Read a JSON file."""
-    try:
-        return parse_json(read_plain(path))
-    except ValueError as error:
-        raise _unreadable(path, "a JSON file", error) from error
 
 
 def _cell(value: Any) -> Any:

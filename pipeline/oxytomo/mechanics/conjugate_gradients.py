@@ -40,21 +40,22 @@ def conjugate_gradients(
     ----------
     apply : writes the product of the matrix with its first argument into the second
     precondition : writes the product of an approximate inverse in the same way
-    right : float32 array of any shape, the right-hand side
+    right : float32 array of any shape, the right-hand side; it is overwritten by the residual, so
+        that large systems need one array less
     start : first guess, or None for zero
     tolerance : residual relative to the right-hand side at which the iteration ends
     most_iterations : largest number of iterations
     """
-    residual = right.copy()
+    residual, norm = right, np.sqrt(inner(right, right))
+    if norm == 0.0:
+        return Solved(np.zeros_like(right), 0, 0.0)
     solution = np.zeros_like(right) if start is None else start.astype(np.float32, copy=True)
     product = np.zeros_like(right)
     if start is not None:
         apply(solution, product)
         residual -= product
-    norm = np.sqrt(inner(right, right))
-    if norm == 0.0:
-        return Solved(np.zeros_like(right), 0, 0.0)
-    direction, conditioned = np.zeros_like(right), np.zeros_like(right)
+    # The preconditioned residual is added to the direction before the product takes its place.
+    direction, conditioned = np.zeros_like(right), product
     before, relative, iteration = 0.0, np.sqrt(inner(residual, residual)) / norm, 0
     while relative > tolerance and iteration < most_iterations:
         precondition(residual, conditioned)

@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+import numba
 import numpy as np
 import scipy.fft
 
@@ -13,8 +14,10 @@ from oxytomo.mechanics.staggered import (
     cell_strain,
     edge_shares,
     eigenstrain_forces,
-    mark_active,
+    keep_active,
+    to_stress,
 )
+from oxytomo.threads import parallel_kernel
 
 
 @dataclass(frozen=True)
@@ -44,17 +47,22 @@ class Deformed:
     Attributes
     ----------
     displacement : (3, n_z, n_y, n_x) float32 on faces, along x, y, z; voxels
-    strain : (6, n_z, n_y, n_x) float32 in cells: xx, yy, zz, xy, xz, yz
-    stress_mpa : (6, n_z, n_y, n_x) float32 of the solid in each cell, MPa; 0 where there is no
-        solid
+    share : (n_z, n_y, n_x) float32, share of solid
+    stress_mpa : (6, n_z, n_y, n_x) float32 of the solid in each cell, MPa: xx, yy, zz, xy, xz, yz;
+        0 where there is no solid
     iterations, residual : of the solver
     """
 
     displacement: FloatArray
-    strain: FloatArray
+    share: FloatArray
     stress_mpa: FloatArray
     iterations: int
     residual: float
+
+    @property
+    def strain(self) -> FloatArray:
+        """Strain in cells, (6, n_z, n_y, n_x); it is calculated at each call."""
+        return strain_of(self.displacement, self.share)
 
 
 def deform(
@@ -86,25 +94,22 @@ def deform(
     lam, mu = elastic.lame_gpa
     lame = np.array((lam, mu), np.float32)
     edges = edge_shares(solid.share)
-    active = np.zeros_like(edges)
-    mark_active(solid.share, active)
     force = np.zeros_like(edges)
-    eigenstrain_forces(
-        eigenstrain.astype(np.float32, copy=False), solid.share, force, np.float32(3 * lam + 2 * mu)
-    )
-    green = _Green(solid.share.shape, lam, mu, active, threads)
+    eigenstrain = eigenstrain.astype(np.float32, copy=False)
+    eigenstrain_forces(eigenstrain, solid.share, force, np.float32(3 * lam + 2 * mu))
     found = conjugate_gradients(
         lambda u, out: apply_stiffness(u, out, solid.share, edges, lame),
-        green,
+        _Green(solid.share, lam, mu, threads),
         force,
         start=None,
         tolerance=tolerance,
         most_iterations=most_iterations,
     )
-    strain = np.zeros((6, *solid.share.shape), np.float32)
-    cell_strain(found.solution, edges, solid.share, strain)
-    stress = stress_of(strain, eigenstrain, solid.share, elastic)
-    return Deformed(found.solution, strain, stress, found.iterations, found.residual)
+    del force
+    stress = np.zeros((6, *solid.share.shape), np.float32)
+    cell_strain(found.solution, edges, solid.share, stress)
+    to_stress(stress, eigenstrain, solid.share, np.float32(1e3) * lame)
+    return Deformed(found.solution, solid.share, stress, found.iterations, found.residual)
 
 
 def strain_of(displacement: FloatArray, share: FloatArray) -> FloatArray:
@@ -114,42 +119,48 @@ def strain_of(displacement: FloatArray, share: FloatArray) -> FloatArray:
     return strain
 
 
-def stress_of(strain: FloatArray, eigenstrain: FloatArray, share: FloatArray, elastic: Elastic) -> FloatArray:
-    """Return Hooke's stress of a strain and a stress-free strain: (6, n_z, n_y, n_x), MPa.
-
-    It is 0 where there is no solid.
-    """
-    lam, mu = elastic.lame_gpa
-    stress: FloatArray = strain * np.float32(2e3 * mu)
-    pressure = np.float32(1e3 * lam) * strain[:3].sum(0) - np.float32(1e3 * (3 * lam + 2 * mu)) * eigenstrain
-    stress[:3] += pressure
-    stress *= share > 0
-    return stress
-
-
 class _Green:
     """Inverse stiffness of a grid full of solid, restricted to the faces of the particle."""
 
-    def __init__(
-        self, shape: tuple[int, ...], lam: float, mu: float, active: FloatArray, threads: int
-    ) -> None:
-        self._shape, self._active, self._threads, self._mu = shape, active, threads, np.float32(mu)
-        self._share = np.float32((lam + mu) / (lam + 2 * mu))
-        n_z, n_y, n_x = shape
-        along = [np.fft.rfftfreq(n_x)[None, None, :], np.fft.fftfreq(n_y)[None, :, None]]
-        along.append(np.fft.fftfreq(n_z)[:, None, None])
+    def __init__(self, share: FloatArray, lam: float, mu: float, threads: int) -> None:
+        self._share, self._threads = share, threads
+        self._constants = np.array(((lam + mu) / (lam + 2 * mu), 1 / mu), np.float32)
+        n_z, n_y, n_x = share.shape
+        along = (np.fft.rfftfreq(n_x), np.fft.fftfreq(n_y), np.fft.fftfreq(n_z))
         self._steps = [(np.exp(2j * np.pi * one) - 1).astype(np.complex64) for one in along]
-        squared = sum(np.abs(step) ** 2 for step in self._steps).astype(np.float32)
-        squared[0, 0, 0] = np.inf
-        self._inverse = (1 / squared).astype(np.float32)
 
     def __call__(self, right: FloatArray, out: FloatArray) -> None:
         """Write the displacement of a homogeneous grid under the forces ``right`` into ``out``."""
         forces = [scipy.fft.rfftn(one, workers=self._threads) for one in right]
-        along = sum(step * force for step, force in zip(self._steps, forces, strict=True))
-        along *= self._share * self._inverse
-        for c, (step, force) in enumerate(zip(self._steps, forces, strict=True)):
-            force -= np.conj(step) * along
-            force *= self._inverse / self._mu
-            out[c] = scipy.fft.irfftn(force, self._shape, workers=self._threads)
-        out *= self._active
+        _homogeneous(*forces, *self._steps, self._constants)
+        for c in range(3):
+            out[c] = scipy.fft.irfftn(forces[c], self._share.shape, workers=self._threads, overwrite_x=True)
+        keep_active(self._share, out)
+
+
+@parallel_kernel(element_ns=3, fastmath=True)
+def _homogeneous(
+    x: np.ndarray,
+    y: np.ndarray,
+    z: np.ndarray,
+    step_x: np.ndarray,
+    step_y: np.ndarray,
+    step_z: np.ndarray,
+    constants: FloatArray,
+) -> None:
+    """Replace transformed forces by displacements; constants: (λ + µ) / (λ + 2 µ), 1 / µ."""
+    n_z, n_y, n_x = x.shape
+    share, inverse_mu = constants[0], constants[1]
+    for k in numba.prange(n_z):
+        for j in range(n_y):
+            for i in range(n_x):
+                a, b, c = step_x[i], step_y[j], step_z[k]
+                squared = a.real**2 + a.imag**2 + b.real**2 + b.imag**2 + c.real**2 + c.imag**2
+                inverse = np.float32(0.0)
+                if squared > 0:
+                    inverse = np.float32(1.0) / squared
+                along = (a * x[k, j, i] + b * y[k, j, i] + c * z[k, j, i]) * (share * inverse)
+                inverse *= inverse_mu
+                x[k, j, i] = (x[k, j, i] - np.conj(a) * along) * inverse
+                y[k, j, i] = (y[k, j, i] - np.conj(b) * along) * inverse
+                z[k, j, i] = (z[k, j, i] - np.conj(c) * along) * inverse

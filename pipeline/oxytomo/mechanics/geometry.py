@@ -4,8 +4,9 @@ from dataclasses import dataclass, replace
 from itertools import combinations, product
 
 import cc3d
+import edt
 import numpy as np
-from scipy.ndimage import distance_transform_edt, find_objects
+from scipy.ndimage import find_objects
 
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray, IntArray, LabelArray
 from oxytomo.errors import InputError
@@ -57,7 +58,7 @@ class Parts:
 
     def _near_outside(self) -> LabelArray:
         """Return 1 for voxels within three voxels of the outside, else 0."""
-        return (distance_transform_edt(np.pad(self.labels > 0, 1))[1:-1, 1:-1, 1:-1] <= 3).astype(np.uint8)
+        return (distance_to(self.labels == 0, border=True) <= 3).astype(np.uint8)
 
 
 def one_particle(labels: LabelArray, *, wanted: int | None, voxel_um: float) -> Parts:
@@ -238,29 +239,39 @@ def centre_of(parts: Parts, solid: Solid) -> Float64Array:
     return np.array(means) + np.array(solid.offset)
 
 
-def beside_voids(parts: Parts, solid: Solid) -> BoolArray:
+def distance_to(empty: BoolArray, *, border: bool = False) -> FloatArray:
+    """Return the distance of each voxel to the nearest one of ``empty``, in voxels, float32.
+
+    With ``border`` there are such voxels around the volume; without any the distance is infinite.
+    """
+    full = ~empty
+    if border:
+        return edt.edt(np.pad(full, 1), black_border=False)[1:-1, 1:-1, 1:-1]
+    found: FloatArray = edt.edt(full, black_border=False)
+    return found
+
+
+def beside_voids(parts: Parts, solid: Solid, near: tuple[float, float] = NEAR) -> BoolArray:
     """Return the voxels of full solid one to two voxels off a pore, on the padded grid.
 
-    Voxels that are as near to a crack or to the outer surface are left out.
+    Voxels that are as near to a crack or to the outer surface are left out. ``near`` gives other
+    distances of voxel centres from the nearest void voxel.
     """
     found = np.zeros(solid.share.shape, bool)
     hollow = parts.voids > 0
     if hollow.any():
-        distance = distance_transform_edt(~hollow)
-        found[solid.inside] = (distance >= NEAR[0]) & (distance < NEAR[1])
+        distance = distance_to(hollow)
+        found[solid.inside] = (distance >= near[0]) & (distance < near[1])
         found &= ~_near_other(parts, solid)
     return found & (solid.share > FULL)
 
 
 def interior(parts: Parts, solid: Solid) -> BoolArray:
     """Return the voxels of full solid that are at least 1.5 voxels off every surface, padded."""
-    distance = distance_transform_edt(solid.share > FULL)
-    inside: BoolArray = distance > NEAR[0]
-    return inside
+    return distance_to(solid.share <= FULL) > NEAR[0]
 
 
 def _near_other(parts: Parts, solid: Solid) -> BoolArray:
     other = np.ones(solid.share.shape, bool)
     other[solid.inside] = (parts.labels == 0) | (parts.labels == CRACK)
-    near: BoolArray = distance_transform_edt(~other) < NEAR[0]
-    return near
+    return distance_to(other) < NEAR[0]

@@ -100,7 +100,7 @@ def solve_diffusion(
 ) -> Solved:
     """Solve (mass + conductance) x = right, all per voxel.
 
-    The unit is the scale of the conductance.
+    The unit is the scale of the conductance; ``right`` is overwritten.
 
     The preconditioner is the inverse for a grid full of solid, which the discrete Fourier transform
     diagonalises.
@@ -124,7 +124,7 @@ def solve_diffusion(
     def precondition(residual: FloatArray, out: FloatArray) -> None:
         transformed = scipy.fft.rfftn(residual, workers=threads)
         transformed *= inverse
-        out[:] = scipy.fft.irfftn(transformed, residual.shape, workers=threads)
+        out[:] = scipy.fft.irfftn(transformed, residual.shape, workers=threads, overwrite_x=True)
         out[:] *= solid
 
     return conjugate_gradients(

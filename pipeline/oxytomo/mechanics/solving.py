@@ -69,7 +69,7 @@ def solve_profiles(
     centre, beside, inside = centre_of(parts, solid), beside_voids(parts, solid), interior(parts, solid)
     numbers: list[dict[str, float]] = []
     solved: list[dict[str, float]] = []
-    kept: tuple[Scalars, Deformed] | None = None
+    kept: tuple[Scalars, FloatArray] | None = None
     total = fields.shape[0] + (strain is None)
     for number in range(fields.shape[0]):
         padded = padded_field(solid, np.asarray(fields[number], np.float32))
@@ -78,13 +78,13 @@ def solve_profiles(
         numbers.append(headline(found, beside, inside))
         solved.append({"iterations": deformed.iterations, "residual": deformed.residual})
         if number == shown:
-            kept = found, deformed
+            kept = _cropped(found, solid), deformed.displacement
+        del deformed, found  # before the next solution needs the memory
         progress(number + 1, total)
     assert kept is not None
     filled, filled_u = _filled(parts, elastic, sign, solver) if strain is None else (None, None)
     progress(total, total)
-    found, deformed = kept
-    return Stressed(_cropped(found, solid), filled, filled_u, deformed.displacement, numbers, solved)
+    return Stressed(kept[0], filled, filled_u, kept[1], numbers, solved)
 
 
 def _deform(

@@ -1,8 +1,11 @@
 """The staggered grid: displacements on faces, normal stress in cells, shear stress on edges.
 
 Component c of the displacement (0 along x, 1 along y, 2 along z) of face ``i`` lies between cells
-``i - 1`` and ``i``. The share of solid scales the stiffness of a cell. An edge has the harmonic
-mean of its four cells, and 0 where one of them is empty, so every surface is free of traction.
+``i - 1`` and ``i``. The share of solid scales the stiffness of a cell, and that of an edge by the
+mean of its four cells. Where two or more of these are empty, the edge lies on a surface along the
+grid, or between the two sides of a crack: it is 0, so the surface is free of traction. An edge with
+one empty cell is the inner corner of a staircase. It carries shear: without it surfaces at an angle
+to the grid are too soft, and stress is 10 to 15 % too low beside those along it.
 Lengths are in voxels: forces are per voxel edge, and displacements in voxels.
 """
 
@@ -34,15 +37,16 @@ def _edge_shares(share: FloatArray, edges: FloatArray) -> None:
                     share[k, j - 1, i],
                     share[k - 1, j, i],
                 )
-                corner = share[k, j - 1, i - 1]
-                if min(min(here, left), min(front, corner)) > EMPTY:
-                    edges[0, k, j, i] = 4 / (1 / here + 1 / left + 1 / front + 1 / corner)
-                corner = share[k - 1, j, i - 1]
-                if min(min(here, left), min(below, corner)) > EMPTY:
-                    edges[1, k, j, i] = 4 / (1 / here + 1 / left + 1 / below + 1 / corner)
-                corner = share[k - 1, j - 1, i]
-                if min(min(here, front), min(below, corner)) > EMPTY:
-                    edges[2, k, j, i] = 4 / (1 / here + 1 / front + 1 / below + 1 / corner)
+                edges[0, k, j, i] = _edge_share(here, left, front, share[k, j - 1, i - 1])
+                edges[1, k, j, i] = _edge_share(here, left, below, share[k - 1, j, i - 1])
+                edges[2, k, j, i] = _edge_share(here, front, below, share[k - 1, j - 1, i])
+
+
+@numba.njit(cache=True)
+def _edge_share(a: float, b: float, c: float, d: float) -> float:
+    """Return the share of solid around an edge, 0 where fewer than three of its cells hold solid."""
+    full = (a > EMPTY) + (b > EMPTY) + (c > EMPTY) + (d > EMPTY)
+    return np.float32(0.25) * (a + b + c + d) if full >= 3 else np.float32(0.0)
 
 
 @parallel_kernel(element_ns=3, fastmath=True)
@@ -120,16 +124,22 @@ def apply_stiffness(
 
 
 @parallel_kernel(element_ns=3, fastmath=True)
-def mark_active(share: FloatArray, active: FloatArray) -> None:
-    """Write 1 into ``active``, (3, n_z, n_y, n_x), for faces next to solid, 0 for the others."""
+def keep_active(share: FloatArray, u: FloatArray) -> None:
+    """Set a displacement, (3, n_z, n_y, n_x), to 0 on faces that are not next to solid."""
     n_z, n_y, n_x = share.shape
-    for k in numba.prange(1, n_z - 1):
-        for j in range(1, n_y - 1):
-            for i in range(1, n_x - 1):
-                p = share[k, j, i]
-                active[0, k, j, i] = 1.0 if p + share[k, j, i - 1] > EMPTY else 0.0
-                active[1, k, j, i] = 1.0 if p + share[k, j - 1, i] > EMPTY else 0.0
-                active[2, k, j, i] = 1.0 if p + share[k - 1, j, i] > EMPTY else 0.0
+    for k in numba.prange(n_z):
+        for j in range(n_y):
+            for i in range(n_x):
+                p = np.float32(0.0)
+                within = 0 < k < n_z - 1 and 0 < j < n_y - 1 and 0 < i < n_x - 1
+                if within:
+                    p = share[k, j, i]
+                if not within or p + share[k, j, i - 1] <= EMPTY:
+                    u[0, k, j, i] = 0.0
+                if not within or p + share[k, j - 1, i] <= EMPTY:
+                    u[1, k, j, i] = 0.0
+                if not within or p + share[k - 1, j, i] <= EMPTY:
+                    u[2, k, j, i] = 0.0
 
 
 @parallel_kernel(element_ns=3, fastmath=True)
@@ -181,3 +191,22 @@ def cell_strain(u: FloatArray, edges: FloatArray, share: FloatArray, strain: Flo
                 strain[3, k, j, i] = 0.5 * xy / max(n_xy, 1)
                 strain[4, k, j, i] = 0.5 * xz / max(n_xz, 1)
                 strain[5, k, j, i] = 0.5 * yz / max(n_yz, 1)
+
+
+@parallel_kernel(element_ns=3, fastmath=True)
+def to_stress(strain: FloatArray, eigenstrain: FloatArray, share: FloatArray, lame: FloatArray) -> None:
+    """Replace a strain in cells by Hooke's stress; ``lame`` is (λ, µ) in the unit of the stress.
+
+    It is 0 where there is no solid.
+    """
+    n_z, n_y, n_x = share.shape
+    lam, mu = lame[0], lame[1]
+    for k in numba.prange(n_z):
+        for j in range(n_y):
+            for i in range(n_x):
+                there = np.float32(1.0) if share[k, j, i] > 0 else np.float32(0.0)
+                pressure = lam * (strain[0, k, j, i] + strain[1, k, j, i] + strain[2, k, j, i])
+                pressure -= (3 * lam + 2 * mu) * eigenstrain[k, j, i]
+                for c in range(6):
+                    value = 2 * mu * strain[c, k, j, i]
+                    strain[c, k, j, i] = there * (value + pressure if c < 3 else value)

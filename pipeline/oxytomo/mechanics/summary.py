@@ -10,7 +10,7 @@ import pandas as pd
 
 from oxytomo.arrays import FloatArray
 from oxytomo.mechanics.crack_fronts import crack_fronts, crack_sheets
-from oxytomo.mechanics.elasticity import Deformed, strain_of
+from oxytomo.mechanics.elasticity import Deformed
 from oxytomo.mechanics.geometry import Parts, beside_voids
 from oxytomo.mechanics.ideal import ideal_sphere
 from oxytomo.mechanics.lithiation import Currents
@@ -67,7 +67,7 @@ def front_table(shown: Shown, displacement: FloatArray, material: Material, *, i
     parts, solid = shown.parts, shown.solid
     scale = 1.0 if in_time else material.linear_strain * float(shown.state["lithium_scale"])
     moved = displacement * np.float32(scale)
-    deformed = Deformed(moved, strain_of(moved, solid.share), moved[:1], 0, 0.0)
+    deformed = Deformed(moved, solid.share, moved[:1], 0, 0.0)
     cracks = np.zeros(solid.share.shape, bool)
     cracks[solid.inside] = parts.labels == CRACK
     found = crack_fronts(crack_sheets(cracks, solid, deformed), solid, material.elastic)

@@ -5,12 +5,15 @@ import pandas as pd
 from scipy.ndimage import center_of_mass, distance_transform_edt
 
 from oxytomo.arrays import Float64Array, FloatArray, IntArray
-from oxytomo.mechanics.geometry import NEAR, Parts, beside_voids, interior
+from oxytomo.mechanics.geometry import NEAR, Parts, beside_voids, distance_to, interior
 from oxytomo.mechanics.solid import CRACK, FEWEST_BRIDGE_VOXELS, Solid
 from oxytomo.mechanics.states import Scalars
 
 FEWEST_VOXELS = 8
 """Fewer voxels beside a pore give no percentile."""
+SURFACE_FIT = (1.5, 3.5)
+"""Distances of voxel centres from the nearest void voxel, in voxels, for the extrapolation of stress
+to the surface."""
 
 
 def stress_at_voids(parts: Parts, solid: Solid, found: Scalars, *, amplitude_mpa: float) -> pd.DataFrame:
@@ -20,9 +23,10 @@ def stress_at_voids(parts: Parts, solid: Solid, found: Scalars, *, amplitude_mpa
 
     Columns: ``void``, centre (nm, from the middle of the first voxel of the whole volume), volume,
     equivalent diameter, depth of the centre below the outer surface, number of voxels read, mean
-    and 95th percentile of the first principal stress, means of hoop and von Mises stress, the
-    width of the bridge of solid to the nearest other pore or crack, and whether it is resolved.
-    Stress is NaN with fewer than :data:`FEWEST_VOXELS` voxels.
+    and 95th percentile of the first principal stress, means of hoop and von Mises stress, the mean
+    hoop stress at the surface of the pore (see :func:`surface_hoop`), the width of the bridge of
+    solid to the nearest other pore or crack, and whether it is resolved. Stress is NaN with fewer
+    than :data:`FEWEST_VOXELS` voxels.
     """
     numbers = np.unique(parts.voids[parts.voids > 0])
     where = beside_voids(parts, solid)[solid.inside]
@@ -35,7 +39,7 @@ def stress_at_voids(parts: Parts, solid: Solid, found: Scalars, *, amplitude_mpa
     }
     voxel_nm = 1e3 * parts.voxel_um
     depth_nm = distance_transform_edt(np.pad(parts.labels > 0, 1))[1:-1, 1:-1, 1:-1] * voxel_nm
-    bridges = bridges_um(parts)
+    bridges, surface = bridges_um(parts), surface_hoop(parts, solid, found.hydrostatic)
     rows = []
     centres = center_of_mass(parts.voids > 0, parts.voids, numbers) if numbers.size else []
     for i, (number, centre) in enumerate(zip(numbers.tolist(), centres, strict=True)):
@@ -60,6 +64,7 @@ def stress_at_voids(parts: Parts, solid: Solid, found: Scalars, *, amplitude_mpa
                 "p95_first_principal_mpa": float(np.percentile(first, 95)) if known else np.nan,
                 "mean_hoop_mpa": float(own["hoop"].mean()) if known else np.nan,
                 "mean_von_mises_mpa": float(own["von_mises"].mean()) if known else np.nan,
+                "surface_hoop_mpa": amplitude_mpa * surface.get(number, np.nan),
                 "bridge_nm": 1e3 * bridge,
                 "bridge_resolved": not bridge < FEWEST_BRIDGE_VOXELS * parts.voxel_um,
             }
@@ -70,9 +75,31 @@ def stress_at_voids(parts: Parts, solid: Solid, found: Scalars, *, amplitude_mpa
 VOID_COLUMNS = (
     *("void", "z_nm", "y_nm", "x_nm", "volume_nm3", "equivalent_diameter_nm", "depth_nm", "n_voxels"),
     *("mean_first_principal_mpa", "p95_first_principal_mpa", "mean_hoop_mpa", "mean_von_mises_mpa"),
-    *("bridge_nm", "bridge_resolved"),
+    *("surface_hoop_mpa", "bridge_nm", "bridge_resolved"),
 )
 FRONT_COLUMNS = ("crack", "z_nm", "y_nm", "x_nm", "k_mpa_sqrt_m", "k_over_kc")
+
+
+def surface_hoop(parts: Parts, solid: Solid, hydrostatic: FloatArray) -> dict[int, float]:
+    """Return the mean hoop stress at the surface of each pore, in the unit of ``hydrostatic``.
+
+    It is the mean of the two normal stresses along the surface. The normal stress across a free
+    surface is 0, so it is 3/2 of the hydrostatic stress there. That is extrapolated by a straight
+    line over the distance from the surface, from voxels one to three voxels off it. About a
+    spherical void under an even pull the hydrostatic stress does not change with the distance,
+    while the hoop stress itself falls steeply (Timoshenko and Goodier, Theory of Elasticity, § 152).
+    """
+    where = beside_voids(parts, solid, SURFACE_FIT)[solid.inside]
+    if not where.any():
+        return {}
+    owner = _nearest_void(parts.voids)[where]
+    off = distance_to(parts.voids > 0)[where].astype(np.float64) - 0.5
+    values, found = 1.5 * hydrostatic[where].astype(np.float64), {}
+    for number in np.unique(owner).tolist():
+        own = owner == number
+        if np.count_nonzero(own) >= FEWEST_VOXELS and np.ptp(off[own]) > 1.0:
+            found[number] = float(np.polyfit(off[own], values[own], 1)[1])
+    return found
 
 
 def _nearest_void(voids: IntArray) -> IntArray:

@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from oxytomo.arrays import Float64Array, FloatArray
+from oxytomo.arrays import BoolArray, Float64Array, FloatArray, LabelArray
 from oxytomo.oxidation.edges import Window, inside
 from oxytomo.oxidation.stack import EnergyStack
 from oxytomo.oxidation.valence_maps import block_rows
@@ -93,6 +93,19 @@ def _flattening(stack: EnergyStack, maps: Mapping[str, FloatArray], facts: Mappi
     density = np.concatenate(spectra).astype(np.float64)
     density -= np.nanmean(density[:, below], axis=1)[:, None]
     return flattening(density[np.isfinite(density).all(axis=1)], above)
+
+
+def solid_pixels(height: FloatArray, status: LabelArray, thin_share: float) -> BoolArray:
+    """Return the pixels with enough of the element, those that are too thick included.
+
+    Parameters
+    ----------
+    height, status : (n_y, n_x) of :class:`~oxytomo.oxidation.white_line.WhiteLine`
+    thin_share : pixels with less than this share of the largest height are too thin
+    """
+    known = np.nan_to_num(height)
+    enough = known >= thin_share * float(known.max(initial=0.0))
+    return np.asarray((status == TOO_THICK) | ((status == FOUND) & enough))
 
 
 def usual_half_width_ev(energy_ev: Float64Array, window: Window) -> float:

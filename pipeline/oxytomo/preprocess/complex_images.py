@@ -11,7 +11,7 @@ from skimage.restoration import unwrap_phase
 
 from oxytomo.arrays import BoolArray, Float64Array, FloatArray
 from oxytomo.errors import InputError
-from oxytomo.preprocess.energy_stack import FrameDensity, empty_region
+from oxytomo.preprocess.energy_stack import FrameDensity, empty_region, without_light
 from oxytomo.preprocess.optical_density import pixel_noise
 
 LEAST_AIR_PX = 25
@@ -63,7 +63,7 @@ def complex_density(
     level = 1.0
     if inside is not None:
         if inside.sum() < LEAST_AIR_PX:
-            return _invalid(frame.shape)
+            return without_light(frame.shape)
         level = float(np.median(modulus[inside]))
     with np.errstate(divide="ignore", invalid="ignore"):
         modulus = modulus / np.float32(level)
@@ -100,7 +100,7 @@ def complex_phase(frame: np.ndarray, *, air: BoolArray, sigma_od: float | None) 
     finite = np.isfinite(modulus) & (modulus > 0)
     inside = air & finite
     if inside.sum() < LEAST_AIR_PX:
-        return _invalid(frame.shape)
+        return without_light(frame.shape)
     level = float(np.median(modulus[inside]))
     flat = without_ramp(np.where(finite, frame, level), inside)
     wrapped = np.angle(flat)
@@ -166,16 +166,6 @@ def _scatter(values: np.ndarray) -> float:
     if values.size == 0:
         return float("inf")
     return max(1.4826 * float(np.median(np.abs(values - np.median(values)))), 1e-6)
-
-
-def _invalid(shape: tuple[int, ...]) -> FrameDensity:
-    """Raise for a frame without an empty region."""
-    return FrameDensity(
-        np.full(shape, np.nan, np.float32),
-        np.full(shape, np.inf, np.float32),
-        {"no_light": int(np.prod(shape))},
-        0.0,
-    )
 
 
 def refuse_no_air(name: str) -> InputError:

@@ -113,7 +113,7 @@ def frame_density(
         within = air & usable
         scale = float(counts[within].sum() / light[within].sum()) if within.any() else float("nan")
     if not scale > 0:
-        return _all_invalid(raw.shape)
+        return without_light(raw.shape)
     with np.errstate(divide="ignore", invalid="ignore"):
         transmission = counts / (light * np.float32(scale))
         rate = np.maximum(scipy.ndimage.uniform_filter(np.where(usable, counts, 0), 3, mode="nearest"), 1)
@@ -175,8 +175,8 @@ def ready_density(
     )
 
 
-def _all_invalid(shape: tuple[int, ...]) -> FrameDensity:
-    """Raise for a frame without light."""
+def without_light(shape: tuple[int, ...]) -> FrameDensity:
+    """Return a frame whose pixels are all invalid."""
     return FrameDensity(
         np.full(shape, np.nan, np.float32),
         np.full(shape, np.inf, np.float32),

@@ -16,6 +16,7 @@ from oxytomo.arrays import BoolArray, Field, Float64Array, FloatArray, TiltSerie
 from oxytomo.errors import ShapeError
 from oxytomo.preprocess.flat_field import Flats, flats_in_time, mean_dark, relative_to_mean, require_light
 from oxytomo.preprocess.illumination import IlluminationPattern, illumination_shifts
+from oxytomo.preprocess.neighbours import second_highest_and_lowest
 from oxytomo.slabs import new_field
 
 SHARPEST = 0.1
@@ -71,10 +72,7 @@ def hot_pixels(frames: np.ndarray, *, sigma: float, saturation: float) -> tuple[
     """
     frame = frames.astype(np.float32)
     saturated = frame >= saturation
-    ring = np.ones((3, 3), bool)
-    ring[1, 1] = False
-    high = scipy.ndimage.rank_filter(frame, -2, footprint=ring, mode="reflect")
-    low = scipy.ndimage.rank_filter(frame, 1, footprint=ring, mode="reflect")
+    high, low = second_highest_and_lowest(frame)
 
     def limit(level: FloatArray) -> FloatArray:
         return np.maximum(sigma * np.sqrt(np.maximum(level, 1)), SHARPEST * level)

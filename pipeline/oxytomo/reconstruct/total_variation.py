@@ -85,10 +85,14 @@ class Reached:
 
 @dataclass(frozen=True)
 class TotalVariationResult:
-    """A solution, (n_z, n_y, n_x) float32 and 0 outside the support, and its convergence."""
+    """A solution, (n_z, n_y, n_x) float32 and 0 outside the support, and its convergence.
+
+    With the bound on the largest eigenvalue that the step follows from; of slabs, the largest.
+    """
 
     volume: Field
     reached: Reached
+    eigenvalue: float
 
 
 def total_variation(
@@ -128,7 +132,7 @@ def total_variation(
     cropped = geometry.cropped(rows, columns)
     parts = solver_slabs(slices, slice_bytes(cropped))
     volume = new_field(support.shape, np.float32)
-    found = []
+    found, eigenvalue = [], 0.0
     for i, (core, around) in enumerate(parts):
 
         def report(done: int, total: int, before: int = i) -> None:
@@ -153,7 +157,8 @@ def total_variation(
         thickness = core.stop - core.start
         volume[core, rows, columns] = one.volume[first : first + thickness]
         found.append((one.reached, thickness))
-    return TotalVariationResult(volume, together(found))
+        eigenvalue = max(eigenvalue, one.eigenvalue)
+    return TotalVariationResult(volume, together(found), eigenvalue)
 
 
 def together(found: Sequence[tuple[Reached, int]]) -> Reached:
@@ -204,16 +209,20 @@ def minimize(
     tolerance: float,
     start: FloatArray | None,
     on_iteration: OnIteration,
+    eigenvalue: float | None = None,
 ) -> TotalVariationResult:
     """Solve one slab as a whole.
 
-    As :func:`total_variation`, with the support's box as geometry and in memory.
+    As :func:`total_variation`, with the support's box as geometry and in memory. ``eigenvalue`` is
+    that of another solution with the same weights, support and geometry; found if None.
     """
     weight = sinogram_blocks(weights)
     data = sinogram_blocks(np.where(weights > 0, projections, 0))
     inside = to_blocks(support.astype(np.float32))
     taps = gaussian_taps(psf_px)
-    step = 1.0 / largest_eigenvalue(weight, inside, geometry, taps)
+    if eigenvalue is None:
+        eigenvalue = largest_eigenvalue(weight, inside, geometry, taps)
+    step = 1.0 / eigenvalue
     lines = np.asarray(inside.any(axis=-1))
     x = zero_blocks(inside.shape) if start is None else to_blocks(np.where(support, start, 0))
     previous, ahead = copy_of(x), copy_of(x)
@@ -253,7 +262,7 @@ def minimize(
             missed_before = missed
     residual = blur(forward(x, geometry, lines=lines, out=projected), taps, out=blurred)
     reached = Reached(done, missed, _misfit(residual, data, weight))
-    return TotalVariationResult(from_blocks(x, support.shape[0]), reached)
+    return TotalVariationResult(from_blocks(x, support.shape[0]), reached, eigenvalue)
 
 
 def _misfit(projected: FloatArray, data: FloatArray, weight: FloatArray) -> float:

@@ -8,7 +8,7 @@ import numpy as np
 from oxytomo.arrays import Float64Array
 from oxytomo.io.oxidation_stores import is_line_map
 from oxytomo.io.stores import Store
-from oxytomo.oxidation.line_particles import LINES
+from oxytomo.measure.line_particles import LINES
 from oxytomo.results.files import Files
 from oxytomo.results.records import ElementLineMaps, ElementValence, Oxidation
 

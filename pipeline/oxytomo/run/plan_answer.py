@@ -72,7 +72,7 @@ def plan_facts(plan: Plan, found: Sequence[Found], left: Sequence[Task]) -> dict
         "noise_limit": _limits(plan),
         "domains": _domains(plan, ok),
         "photons": _photons(plan, ok),
-        "faults": _faults(plan, ok, clean),
+        "faults": _faults(ok, clean),
         "simulated": {
             "pixel_nm": plan.settings.pixel_nm * scale.pixel,
             "tilts": scale.tilts,
@@ -187,7 +187,7 @@ def _sizes(found: Sequence[Found]) -> dict[str, Any]:
     }
 
 
-def _faults(plan: Plan, found: Sequence[Found], clean: Sequence[Found]) -> list[dict[str, Any]]:
+def _faults(found: Sequence[Found], clean: Sequence[Found]) -> list[dict[str, Any]]:
     """Effect of each fault on a particle with domains; the particle without a fault comes first."""
     same = [one for one in clean if one.task.seed == 0]
     rows = [_fault("none", one, None) for one in same[:1]]

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from oxytomo.config import ExportStage
+from oxytomo.config.stage_settings import ExportStage
 from oxytomo.export.ngff import Channel, Label
 from oxytomo.export.ome_zarr import write_image
 from oxytomo.export.record import provenance_attributes

@@ -4,7 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from oxytomo.config import LithiateStage, VolumeSource
+from oxytomo.config import VolumeSource
+from oxytomo.config.stage_settings import LithiateStage
 from oxytomo.errors import InputError, errors_about
 from oxytomo.io.stores import read_store
 from oxytomo.io.void_stores import read_voids

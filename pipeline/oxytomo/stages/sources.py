@@ -9,7 +9,6 @@ from oxytomo.config import (
     AngleRamp,
     MapSource,
     MechanicsConfig,
-    NormalizeStage,
     Source,
     StackSource,
     StructureConfig,
@@ -18,6 +17,7 @@ from oxytomo.config import (
 )
 from oxytomo.config.plan import branch_sources
 from oxytomo.config.quantities import BranchConfig
+from oxytomo.config.stage_settings import NormalizeStage
 from oxytomo.errors import InputError
 from oxytomo.io.emission_maps import ColumnRequest, MapRequest, read_map
 from oxytomo.io.readers import ReadRequest, peek

@@ -171,7 +171,7 @@ def _sentence(contrast: Contrast) -> str:
     return (
         f"{quantity.name} is {_amount(abs(found.value), _points(quantity))} "
         f"{'higher' if found.value > 0 else 'lower'} in {contrast.second} than in {contrast.first} "
-        f"(95 % interval of the difference {_interval(found.interval, quantity)}; {about}, "
+        f"(95 % interval of the difference {_interval(found.interval)}; {about}, "
         f"p {p if p.startswith('<') else f'= {p}'})"
     )
 
@@ -255,7 +255,7 @@ def _difference_table(contrasts: Sequence[Contrast]) -> Table:
             f"{c.second} − {c.first}",
             f"{c.n[1]}, {c.n[0]}",
             _amount(c.found.value, _points(c.quantity)),
-            _interval(c.found.interval, c.quantity),
+            _interval(c.found.interval),
             c.found.test,
             _p(c.found.p),
             _p(c.p_holm),
@@ -289,7 +289,7 @@ def _group_table(comparison: Comparison, quantities: Sequence[Compared]) -> Tabl
         cells = []
         for group in comparison.groups:
             mean = comparison.means[quantity.key, group]
-            interval = f" ({_interval(mean.interval, quantity)})" if mean.interval else ""
+            interval = f" ({_interval(mean.interval)})" if mean.interval else ""
             cells.append(f"{_amount(mean.mean, quantity.unit)}{interval}" if mean.n else "–")
         rows.append([quantity.name, *cells, quantity.definition])
     columns = (
@@ -310,7 +310,7 @@ def _sample_table(comparison: Comparison, quantities: Sequence[Compared]) -> Tab
             if number is None or math.isnan(number.value):
                 cells.append("–")
                 continue
-            interval = f" ({_interval(number.interval, quantity)})" if number.interval else ""
+            interval = f" ({_interval(number.interval)})" if number.interval else ""
             cells.append(f"{_amount(number.value, quantity.unit)}{interval}")
         rows.append([sample.name, *cells])
     columns = ("sample", *(quantity.name for quantity in quantities))
@@ -329,7 +329,7 @@ def _amount(value: float, unit: str) -> str:
     return f"{_plain(value)} {unit}".strip()
 
 
-def _interval(interval: tuple[float, float] | None, quantity: Compared) -> str:
+def _interval(interval: tuple[float, float] | None) -> str:
     return "" if interval is None else f"{_plain(interval[0])} to {_plain(interval[1])}"
 
 

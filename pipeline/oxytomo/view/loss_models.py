@@ -7,6 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from oxytomo.arrays import Float64Array
+from oxytomo.results.numbers import float_of
 from oxytomo.view.report import Table
 from oxytomo.view.style import SERIES_COLORS, SOFT_INK, house_style, new_figure
 
@@ -101,11 +102,6 @@ def _row(element: str, model: Mapping[str, Any]) -> tuple[str, ...]:
     )
     criteria = (f"{model[key]:.1f}" for key in ("chi_square", "aic", "bic"))
     return (element, MODEL_NAMES[str(model["name"])], parameters, *criteria)
-
-
-def float_of(value: Any) -> float:
-    """Return a number, NaN for None."""
-    return float("nan") if value is None else float(value)
 
 
 def number_text(value: Any, decimals: int = 3) -> str:

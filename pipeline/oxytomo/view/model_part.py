@@ -17,9 +17,11 @@ WIDTH, HEIGHT = 4.7, 3.4
 def model_section(
     model: Mapping[str, Any] | None, budget: Mapping[str, Any] | None, chi_square: FloatArray | None
 ) -> Section | None:
-    """Return the section about the model; None if it was not tested."""
+    """Return the section about the model; None if it was not tested and nothing was measured."""
     if not model or model.get("chi_square_per_dof") is None:
-        return None
+        known = _measured(model or {})
+        untested = "The model could not be tested: there are no spare energies, or too few rays."
+        return Section("Does the model fit?", text=[*known, untested]) if known else None
     before, after = model["chi_square_per_dof_of_elements_alone"], model["chi_square_per_dof"]
     quantities = [
         Quantity(
@@ -66,10 +68,7 @@ def model_section(
 def _text(model: Mapping[str, Any]) -> Sequence[str]:
     steps = [str(step["term"]) for step in model.get("steps") or ()]
     kept = [name for name in steps if name in model["terms"]]
-    measured = model.get("near_edge_measured") or ()
-    known = (
-        [f"Near-edge absorption of {', '.join(measured)}: measured (reference spectra)."] if measured else []
-    )
+    known = _measured(model)
     if not kept:
         return [*known, "The data ask for no term beside the elements."]
     without = "it" if len(kept) == 1 else "any one of them"
@@ -79,6 +78,12 @@ def _text(model: Mapping[str, Any]) -> Sequence[str]:
         + ", ".join(named(name) for name in kept)
         + f". Without {without} the spectra would fit worse by more than a fifth of what noise leaves.",
     ]
+
+
+def _measured(model: Mapping[str, Any]) -> list[str]:
+    """Say which elements have measured spectra."""
+    names = model.get("near_edge_measured") or ()
+    return [f"Near-edge absorption of {', '.join(names)}: measured (reference spectra)."] if names else []
 
 
 def _tables(model: Mapping[str, Any]) -> list[Table]:

@@ -4,12 +4,12 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from oxytomo.measure.definitions import OXIDATION_DEFINITIONS
+from oxytomo.results.numbers import float_of
 from oxytomo.results.records import ElementValence, Oxidation
 from oxytomo.results.warnings import oxidation_warnings
 from oxytomo.view.front import oxidation_front
 from oxytomo.view.lines_part import line_map_section, line_map_sentence
 from oxytomo.view.loss_models import (
-    float_of,
     model_figure,
     model_table,
     model_verdict,

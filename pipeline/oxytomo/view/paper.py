@@ -98,12 +98,6 @@ def save_figure(figure: Figure, stem: Path) -> list[Path]:
     return written
 
 
-def panel_names(results: Results) -> list[str]:
-    """Return the names of the panels that a sample has."""
-    found = results.composition
-    return [] if found is None else list(_panels(found))
-
-
 def write_panels(folder: Path, out: Path, *, panels: Sequence[str], at: SliceAt | None) -> list[Path]:
     """Write panels of a sample and return the files.
 

@@ -46,7 +46,8 @@ def _write(path: Path, stores: Mapping[str, Path], subject: str) -> None:
             titles.append(f"{name}, frame {number} ({tilt:g}°)")
     if len({frame.shape for frame in frames}) > 1:
         frames = [frame for frame in frames if frame.shape == frames[0].shape]
-    from oxytomo.view.figures import thumbnails, to_png  # only if there is something to show
+    from oxytomo.view.slices import thumbnails  # only if there is something to show
+    from oxytomo.view.style import to_png
 
     with complete_or_absent(path) as partial:
         partial.write_bytes(to_png(thumbnails(np.stack(frames), titles)))

@@ -112,7 +112,7 @@ def group(files: Sequence[FileFacts], folder: Path) -> Survey:
     sample.
     """
     series = [one for run in _runs(files) for one in _by_energy(run)]
-    named = [_tables(_flats(one, files, len(series)), files, len(series)) for one in series]
+    named = [_tables(_flats(one, files, len(series)), files) for one in series]
     taken = {path for one in named for path in (*one.paths, *one.flat, *one.dark, one.angles, one.energies)}
     idle = ("other", "part", "spectrum", "volume")
     return Survey(
@@ -230,7 +230,7 @@ def _akin(file: FileFacts, series: RawSeries) -> bool:
     return agree and said and (mine == its or not its)
 
 
-def _tables(series: RawSeries, files: Sequence[FileFacts], n_series: int) -> RawSeries:
+def _tables(series: RawSeries, files: Sequence[FileFacts]) -> RawSeries:
     """Return a series with the table of angles or energies that fits its number of frames."""
     n = series.n_frame
     tables = [file for file in files if file.role in ("angles", "energies")]

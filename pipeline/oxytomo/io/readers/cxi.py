@@ -15,7 +15,7 @@ import numpy as np
 from oxytomo.arrays import Float64Array
 from oxytomo.io.readers.base import RawFile, ReadRequest, per_frame, square_pixel
 from oxytomo.io.readers.declared import declared_dataset, image_stack
-from oxytomo.io.readers.hdf5 import dataset_at, energies_ev, is_hdf5, lengths_nm, numbers, open_hdf5, words
+from oxytomo.io.readers.hdf5 import dataset_at, energies_ev, holds, lengths_nm, numbers, open_hdf5, words
 
 NAME = "CXI image"
 
@@ -26,10 +26,7 @@ LARGEST_JOULE = 1e-10
 
 def recognises(path: Path) -> bool:
     """Return whether the file has a reconstructed image; diffraction patterns do not count."""
-    if not is_hdf5(path):
-        return False
-    with open_hdf5(path) as file:
-        return next(_images(file), None) is not None
+    return holds(path, lambda file: next(_images(file), None))
 
 
 def _images(file: h5py.File) -> Iterator[tuple[h5py.Group, h5py.Group]]:

@@ -28,7 +28,7 @@ from oxytomo.io.readers.base import (
     square_pixel,
 )
 from oxytomo.io.readers.guard import check_declared
-from oxytomo.io.readers.hdf5 import is_hdf5, open_hdf5, text
+from oxytomo.io.readers.hdf5 import is_hdf5, item_of, open_hdf5, text
 from oxytomo.preprocess.spectrum_image import window_map
 from oxytomo.units import to_ev, to_nm
 
@@ -84,17 +84,10 @@ def _is_emd(file: h5py.File) -> bool:
     if isinstance(file.get("Data"), h5py.Group) and {"Version", "Experiments", "Operations"} & set(file):
         return True
     return "version_major" in file.attrs and any(
-        isinstance(group := _item(file, name), h5py.Group)
-        and any("emd_group_type" in getattr(_item(group, one), "attrs", {}) for one in group)
+        isinstance(group := item_of(file, name), h5py.Group)
+        and any("emd_group_type" in getattr(item_of(group, one), "attrs", {}) for one in group)
         for name in file
     )
-
-
-def _item(group: h5py.Group, name: str) -> Any:
-    try:
-        return group.get(name)
-    except (KeyError, OSError, RuntimeError, ValueError):
-        return None  # a link without target
 
 
 def open_file(path: Path, request: ReadRequest) -> RawFile:

@@ -17,7 +17,7 @@ from oxytomo.arrays import Float64Array, Quantity
 from oxytomo.io.readers.angles import to_degrees
 from oxytomo.io.readers.base import FrameStack, RawFile, ReadRequest, per_frame
 from oxytomo.io.readers.declared import declared_dataset, image_stack
-from oxytomo.io.readers.hdf5 import dataset_at, energies_ev, is_hdf5, numbers, open_hdf5, text, words
+from oxytomo.io.readers.hdf5 import dataset_at, energies_ev, holds, numbers, open_hdf5, text, words
 from oxytomo.units import to_nm
 
 NAME = "NSLS-II FXI HDF5"
@@ -28,10 +28,7 @@ LARGEST_TRANSMISSION = 10.0
 
 def recognises(path: Path) -> bool:
     """Return whether the file has a tilt series or XANES stack of this beamline."""
-    if not is_hdf5(path):
-        return False
-    with open_hdf5(path) as file:
-        return _images_name(file) is not None
+    return holds(path, _images_name)
 
 
 def _images_name(file: h5py.File) -> str | None:

@@ -33,6 +33,22 @@ def is_hdf5(path: Path) -> bool:
         return file.read(len(SIGNATURE)) == SIGNATURE
 
 
+def holds(path: Path, what: Callable[[h5py.File], object]) -> bool:
+    """Return whether a file is HDF5 and has what a function finds in it (None: nothing)."""
+    if not is_hdf5(path):
+        return False
+    with open_hdf5(path) as file:
+        return what(file) is not None
+
+
+def item_of(group: h5py.Group, name: str) -> Any:
+    """Return the object at a name, None for a link without target."""
+    try:
+        return group.get(name)
+    except (KeyError, OSError, RuntimeError, ValueError):
+        return None
+
+
 def _being_written(path: Path, error: str) -> InputError:
     """Return the error for a file that another program has open, or left open when it ended."""
     marked = "consistency flags" in error

@@ -15,7 +15,7 @@ from oxytomo.io.readers.hdf5 import (
     energies_ev,
     first_of,
     frame_stack,
-    is_hdf5,
+    holds,
     lengths_nm,
     numbers,
     open_hdf5,
@@ -34,10 +34,7 @@ _DATA_OF_GROUP = {
 
 def recognises(path: Path) -> bool:
     """Return whether the file has one of the groups with its images."""
-    if not is_hdf5(path):
-        return False
-    with open_hdf5(path) as file:
-        return _place(file) is not None
+    return holds(path, _place)
 
 
 def _place(file: h5py.File) -> tuple[str, str] | None:

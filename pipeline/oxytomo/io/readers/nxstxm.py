@@ -20,7 +20,8 @@ from oxytomo.io.readers.hdf5 import (
     dataset_at,
     energies_ev,
     first_of,
-    is_hdf5,
+    holds,
+    item_of,
     lengths_nm,
     numbers,
     open_hdf5,
@@ -38,10 +39,7 @@ _ENERGIES = ("energy", "photon_energy")
 
 def recognises(path: Path) -> bool:
     """Return whether the file has an NXstxm entry."""
-    if not is_hdf5(path):
-        return False
-    with open_hdf5(path) as file:
-        return _entry(file) is not None
+    return holds(path, _entry)
 
 
 def _entry(file: h5py.File) -> h5py.Group | None:
@@ -88,7 +86,7 @@ def _images(
         return file[request.dataset], file[request.dataset].parent
     groups = list(children(entry, "NXdata"))
     groups += [
-        item for name in entry if isinstance(item := _item(entry, name), h5py.Group) and "data" in item
+        item for name in entry if isinstance(item := item_of(entry, name), h5py.Group) and "data" in item
     ]
     for group in groups:
         item = dataset_at(group, "data")
@@ -102,14 +100,6 @@ def _images(
         got="none",
         fix="name the dataset with 'dataset:', or give a stack instead of a line or point scan",
     )
-
-
-def _item(group: h5py.Group, name: str) -> object:
-    """Return the object at a name, None for a link without target."""
-    try:
-        return group.get(name)
-    except (KeyError, OSError, RuntimeError, ValueError):
-        return None
 
 
 def _has_one_per_frame(holder: h5py.Group, n_frame: int) -> bool:

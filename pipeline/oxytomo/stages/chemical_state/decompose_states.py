@@ -14,7 +14,7 @@ from oxytomo.chemical_state.decomposition import (
 )
 from oxytomo.chemical_state.own_spectra import OwnOptions, own_spectra
 from oxytomo.chemical_state.spectra import SpectraOptions
-from oxytomo.config import DecomposeStatesStage as Settings
+from oxytomo.config.stage_settings import DecomposeStatesStage as Settings
 from oxytomo.io.chemical_state_stores import (
     element_series,
     write_joint_amounts,

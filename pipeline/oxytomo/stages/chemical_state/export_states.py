@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from oxytomo.config import ExportStage as Settings
+from oxytomo.config.stage_settings import ExportStage as Settings
 from oxytomo.export.state_images import line_channels, particle_label, state_channels, state_labels
 from oxytomo.io.chemical_state_stores import is_white_line
 from oxytomo.io.stores import read_store

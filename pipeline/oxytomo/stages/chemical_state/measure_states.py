@@ -11,7 +11,7 @@ from oxytomo.chemical_state.columns import mean_valence
 from oxytomo.chemical_state.line_measures import measure_lines
 from oxytomo.chemical_state.measures import DEFINITIONS, measure_state
 from oxytomo.chemical_state.profiles import depth_profile
-from oxytomo.config import MeasureStatesStage as Settings
+from oxytomo.config.stage_settings import MeasureStatesStage as Settings
 from oxytomo.io.chemical_state_stores import (
     is_white_line,
     line_particle,

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from oxytomo.chemical_state.reconstruction import reconstruct_state
 from oxytomo.composition.deviation_problems import DeviationSolver
-from oxytomo.config import ReconstructStatesStage as Settings
+from oxytomo.config.stage_settings import ReconstructStatesStage as Settings
 from oxytomo.errors import errors_about
 from oxytomo.io.chemical_state_stores import line_tables, state_columns, write_lines, write_state
 from oxytomo.io.scratch import scratch_fields

@@ -10,7 +10,7 @@ from oxytomo.chemical_state.errors import DENSITY_ITERATIONS, REPLICATE_SCALE, V
 from oxytomo.chemical_state.voxel_fits import PLAIN, clipped
 from oxytomo.composition.deviation_problems import DeviationSolver
 from oxytomo.composition.replicates import Chain, replicates_of
-from oxytomo.config import UncertaintyStatesStage as Settings
+from oxytomo.config.stage_settings import UncertaintyStatesStage as Settings
 from oxytomo.io.chemical_state_stores import line_errors, state_columns, stored_state
 from oxytomo.io.composition_store import VOLUME
 from oxytomo.io.scratch import scratch_fields

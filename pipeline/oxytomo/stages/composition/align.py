@@ -5,7 +5,7 @@ from pathlib import Path
 from oxytomo.align.applied import align_inputs, pictures_of, resample_inputs
 from oxytomo.align.inputs import common_tilts, single_tilt
 from oxytomo.align.tilts import AlignOptions
-from oxytomo.config import AlignStage as Settings
+from oxytomo.config.stage_settings import AlignStage as Settings
 from oxytomo.io.aligned_store import air_was_levelled, normalized_series, series_facts, write_aligned
 from oxytomo.io.alignment import read_alignment, write_alignment
 from oxytomo.io.scratch import FIELD_BYTES, scratch_fields

@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from oxytomo.composition.averaging import averaged, averaged_each, averaged_sigma
-from oxytomo.config import ClassifyStage as Settings
+from oxytomo.config.stage_settings import ClassifyStage as Settings
 from oxytomo.io.composition_store import VOLUME
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store

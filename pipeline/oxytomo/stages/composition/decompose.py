@@ -7,7 +7,7 @@ import numpy as np
 from oxytomo.chemical_state.joint import measured_edges
 from oxytomo.composition import amounts
 from oxytomo.composition.model_choice import describe
-from oxytomo.config import DecomposeStage as Settings
+from oxytomo.config.stage_settings import DecomposeStage as Settings
 from oxytomo.io.amounts_store import aligned_series, write_amounts
 from oxytomo.io.references import files_of, read_references
 from oxytomo.io.scratch import scratch_fields

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from oxytomo.config import ExportStage as Settings
+from oxytomo.config.stage_settings import ExportStage as Settings
 from oxytomo.export.composition_images import areal_channels
 from oxytomo.io.composition_store import only_tilt
 from oxytomo.io.stores import read_store

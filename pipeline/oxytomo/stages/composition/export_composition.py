@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from oxytomo.config import ExportStage as Settings
+from oxytomo.config.stage_settings import ExportStage as Settings
 from oxytomo.export.composition_images import composition_channels, composition_labels
 from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext

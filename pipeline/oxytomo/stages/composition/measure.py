@@ -4,7 +4,7 @@ from pathlib import Path
 
 from oxytomo.composition.association import Regions, metals_of_classes
 from oxytomo.composition.half_volumes import half_volumes
-from oxytomo.config import MeasureStage as Settings
+from oxytomo.config.stage_settings import MeasureStage as Settings
 from oxytomo.io.classified_store import classified_particle, facts_of_stores
 from oxytomo.io.composition_store import column_densities
 from oxytomo.io.scratch import scratch_fields

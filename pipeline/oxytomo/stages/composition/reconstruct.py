@@ -4,7 +4,7 @@ from pathlib import Path
 
 from oxytomo.composition.deviation_problems import DeviationSolver
 from oxytomo.composition.solving import reconstruct_composition, solver_of
-from oxytomo.config import ReconstructStage as Settings
+from oxytomo.config.stage_settings import ReconstructStage as Settings
 from oxytomo.io.composition_store import column_densities, reference_of, write_composition
 from oxytomo.io.particle_parts import composition_of_parts
 from oxytomo.io.scratch import scratch_fields

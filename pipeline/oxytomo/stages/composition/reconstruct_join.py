@@ -4,7 +4,7 @@ from pathlib import Path
 
 from oxytomo.composition.deviation import refer_to_mode
 from oxytomo.composition.deviation_problems import DeviationSolver
-from oxytomo.config import ReconstructStepStage as Settings
+from oxytomo.config.stage_settings import ReconstructStepStage as Settings
 from oxytomo.io.composition_store import column_densities
 from oxytomo.io.particle_parts import (
     VOLUME,

@@ -6,7 +6,7 @@ from oxytomo.composition.deviation import iterations_of
 from oxytomo.composition.deviation_problems import DeviationSolver
 from oxytomo.composition.deviation_steps import Solutions, solve_slab, thickness
 from oxytomo.composition.progress import Progress
-from oxytomo.config import ReconstructPartStage as Settings
+from oxytomo.config.stage_settings import ReconstructPartStage as Settings
 from oxytomo.io.composition_store import column_densities
 from oxytomo.io.particle_parts import (
     VOLUME,

@@ -6,7 +6,7 @@ from oxytomo.composition.deviation_problems import DeviationSolver
 from oxytomo.composition.deviation_steps import prepare
 from oxytomo.composition.first_look import FIRST_ITERATIONS
 from oxytomo.composition.progress import Progress
-from oxytomo.config import ReconstructStepStage as Settings
+from oxytomo.config.stage_settings import ReconstructStepStage as Settings
 from oxytomo.io.composition_store import column_densities, reference_of
 from oxytomo.io.particle_parts import VOLUME, ground_attributes
 from oxytomo.io.scratch import scratch_fields

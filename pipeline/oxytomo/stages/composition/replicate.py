@@ -6,7 +6,7 @@ import numpy as np
 
 from oxytomo.composition.replicates import Chain, Draw, fill_replicate
 from oxytomo.composition.solving import solver_of
-from oxytomo.config import ReplicateStage as Settings
+from oxytomo.config.stage_settings import ReplicateStage as Settings
 from oxytomo.io.composition_store import VOLUME, column_densities, stored_composition
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store

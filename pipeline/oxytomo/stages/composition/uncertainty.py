@@ -8,7 +8,7 @@ from oxytomo.arrays import ReplicateKind
 from oxytomo.composition.noise import deviation_sigma
 from oxytomo.composition.replicates import SIGMA_SMOOTHING_PX, Chain, replicates_of
 from oxytomo.composition.solving import solver_of
-from oxytomo.config import UncertaintyStage as Settings
+from oxytomo.config.stage_settings import UncertaintyStage as Settings
 from oxytomo.io.composition_store import VOLUME, column_densities, stored_composition
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store

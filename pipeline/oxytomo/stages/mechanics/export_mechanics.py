@@ -2,14 +2,13 @@
 
 from pathlib import Path
 
-from oxytomo.config import ExportStage as Settings
+from oxytomo.config.stage_settings import ExportStage as Settings
 from oxytomo.export.ngff import Label
-from oxytomo.export.ome_zarr import write_image
-from oxytomo.export.record import provenance_attributes
 from oxytomo.export.stress_images import LABEL_COLORS, LABEL_NAMES, stress_channels
 from oxytomo.io.mechanics_stores import in_whole, read_shown
 from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext
+from oxytomo.stages.image_product import write_image_product
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
@@ -19,26 +18,18 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     shape = [int(side) for side in lithium.attributes["whole_shape"]]
     channels, units = stress_channels(shown, shape, in_time=lithium.attributes["in_time"])
     parts = in_whole(shown.parts.labels, shown.parts.start, shape)
-    write_image(
+    write_image_product(
         outputs["store"],
         channels,
-        name=settings.sample,
+        [Label("parts", parts, LABEL_COLORS, LABEL_NAMES)],
+        context=context,
+        inputs=inputs,
+        settings=settings,
         axes=("c", "z", "y", "x"),
         voxel_nm=1e3 * shown.parts.voxel_um,
-        labels=[Label("parts", parts, LABEL_COLORS, LABEL_NAMES)],
-        ngff=settings.ngff,
-        chunk=settings.chunk,
-        shard=settings.shard,
-        levels=settings.levels,
-        threads=context.threads,
-        attributes=provenance_attributes(
-            context.provenance(inputs),
-            kind="mechanics",
-            sample=settings.sample,
-            c_rate=shown.state["c_rate"],
-            depth=shown.state["depth"],
-            amplitude_mpa=shown.amplitude_mpa,
-            units=units,
-        ),
+        kind="mechanics",
+        c_rate=shown.state["c_rate"],
+        depth=shown.state["depth"],
+        amplitude_mpa=shown.amplitude_mpa,
+        units=units,
     )
-    context.log(f"{len(channels)} channels of {' × '.join(map(str, shape))} voxels")

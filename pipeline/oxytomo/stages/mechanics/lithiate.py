@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from oxytomo.config import LithiateStage as Settings
 from oxytomo.config import expand
+from oxytomo.config.stage_settings import LithiateStage as Settings
 from oxytomo.io.mechanics_stores import write_lithium
 from oxytomo.mechanics.geometry import averaged, averaging
 from oxytomo.mechanics.lithiation import lithiate

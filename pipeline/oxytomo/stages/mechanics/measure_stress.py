@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from oxytomo.config import MeasureStressStage as Settings
+from oxytomo.config.stage_settings import MeasureStressStage as Settings
 from oxytomo.io.mechanics_stores import read_shown, read_trials
 from oxytomo.io.stores import read_store
 from oxytomo.io.tables import write_csv, write_json

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from oxytomo.config import SolveStressStage as Settings
+from oxytomo.config.stage_settings import SolveStressStage as Settings
 from oxytomo.io.mechanics_stores import read_parts, read_replicates, write_stress
 from oxytomo.io.stores import read_store
 from oxytomo.mechanics.schedule import sign_of

@@ -4,7 +4,7 @@ from pathlib import Path
 
 import numpy as np
 
-from oxytomo.config import ExportStage as Settings
+from oxytomo.config.stage_settings import ExportStage as Settings
 from oxytomo.export.valence_image import valence_image
 from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext

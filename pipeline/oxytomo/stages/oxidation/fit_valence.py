@@ -3,7 +3,7 @@
 from dataclasses import replace
 from pathlib import Path
 
-from oxytomo.config import FitValenceStage as Settings
+from oxytomo.config.stage_settings import FitValenceStage as Settings
 from oxytomo.io.oxidation_stores import registered_stack, write_line_maps, write_valence_maps
 from oxytomo.io.references import files_of, read_references
 from oxytomo.io.stores import read_store

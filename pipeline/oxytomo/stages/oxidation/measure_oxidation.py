@@ -3,7 +3,7 @@
 from pathlib import Path
 from typing import Any
 
-from oxytomo.config import MeasureOxidationStage as Settings
+from oxytomo.config.stage_settings import MeasureOxidationStage as Settings
 from oxytomo.io.oxidation_stores import (
     fitted_element,
     is_line_map,
@@ -15,8 +15,8 @@ from oxytomo.io.oxidation_stores import (
 from oxytomo.io.stores import NamedArray, Store, read_store, write_store
 from oxytomo.io.tables import write_csv, write_json, write_rows
 from oxytomo.measure.definitions import OXIDATION_DEFINITIONS
+from oxytomo.measure.line_particles import line_shells, line_summary
 from oxytomo.measure.valence_particles import ParticleOptions, find_particles, particle_tables
-from oxytomo.oxidation.line_particles import line_shells, line_summary
 from oxytomo.oxidation.particle_spectra import explore_particles, particle_spectra, with_spectra
 from oxytomo.oxidation.stack import EnergyStack
 from oxytomo.oxidation.summary import loss_models, oxidation_summary

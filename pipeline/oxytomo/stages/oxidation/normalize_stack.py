@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from oxytomo.config import NormalizeStackStage as Settings
 from oxytomo.config import source_files
+from oxytomo.config.stage_settings import NormalizeStackStage as Settings
 from oxytomo.io.oxidation_stores import write_density
 from oxytomo.io.scratch import scratch_arrays
 from oxytomo.preprocess.plausible import looked_at, require_plausible

@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from oxytomo.align.stack_frames import StackOptions, move_frames, place_frames
-from oxytomo.config import RegisterStackStage as Settings
+from oxytomo.config.stage_settings import RegisterStackStage as Settings
 from oxytomo.io.oxidation_stores import recorded_stack, registered_arrays, registered_facts
 from oxytomo.io.scratch import scratch_arrays
 from oxytomo.io.stores import read_store, write_store

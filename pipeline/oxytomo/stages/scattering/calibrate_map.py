@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from oxytomo.config import CalibrateMapStage as Settings
+from oxytomo.config.stage_settings import CalibrateMapStage as Settings
 from oxytomo.io.emission_stores import given_facts, line_facts, stored_map, write_calibrated
 from oxytomo.io.stores import read_store
 from oxytomo.scattering.elastic import elastic_light, find_elastic_line

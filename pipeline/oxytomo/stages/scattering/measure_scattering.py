@@ -3,7 +3,7 @@
 from dataclasses import fields
 from pathlib import Path
 
-from oxytomo.config import MeasureScatteringStage as Settings
+from oxytomo.config.stage_settings import MeasureScatteringStage as Settings
 from oxytomo.io.emission_stores import difference_arrays, measured_map
 from oxytomo.io.emission_tables import write_tables
 from oxytomo.io.references import files_of, read_references

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from oxytomo.config import NormalizeMapStage as Settings
 from oxytomo.config import source_files
+from oxytomo.config.stage_settings import NormalizeMapStage as Settings
 from oxytomo.io.emission_maps import read_map
 from oxytomo.io.emission_stores import write_map
 from oxytomo.scattering.maps import emission_map

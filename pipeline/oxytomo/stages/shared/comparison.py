@@ -3,8 +3,8 @@
 from collections.abc import Mapping
 from pathlib import Path
 
-from oxytomo.config import ComparisonStage as Settings
 from oxytomo.config.plan import CHARGE_BALANCE
+from oxytomo.config.stage_settings import ComparisonStage as Settings
 from oxytomo.io.atomic import record_file
 from oxytomo.stages.context import StageContext
 from oxytomo.view.comparison_page import write_comparison

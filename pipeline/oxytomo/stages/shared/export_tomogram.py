@@ -4,14 +4,13 @@ from pathlib import Path
 
 import numpy as np
 
-from oxytomo.config import ExportStage as Settings
+from oxytomo.config.stage_settings import ExportStage as Settings
 from oxytomo.export.ngff import Channel
-from oxytomo.export.ome_zarr import write_image
-from oxytomo.export.record import provenance_attributes
 from oxytomo.io.stores import read_store
 from oxytomo.palette import GREY, display_window
 from oxytomo.slabs import mapped, sampled
 from oxytomo.stages.context import StageContext
+from oxytomo.stages.image_product import write_image_product
 
 INPUTS = ("reconstruct",)
 
@@ -22,20 +21,15 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     volume = mapped(reconstructed.field("volume"), np.asarray, np.float32)
     window = display_window(sampled(volume), percent=0.5, from_zero=False)
     unit = reconstructed.unit("volume")
-    write_image(
+    write_image_product(
         outputs["store"],
         [Channel("volume", volume, GREY, window)],
-        name=settings.sample,
+        [],
+        context=context,
+        inputs=inputs,
+        settings=settings,
         axes=("z", "y", "x"),
         voxel_nm=float(reconstructed.attributes["pixel_nm"]),
-        labels=[],
-        ngff=settings.ngff,
-        chunk=settings.chunk,
-        shard=settings.shard,
-        levels=settings.levels,
-        threads=context.threads,
-        attributes=provenance_attributes(
-            context.provenance(inputs), kind="tomogram", sample=settings.sample, units={"volume": unit}
-        ),
+        kind="tomogram",
+        units={"volume": unit},
     )
-    context.log(f"volume of {volume.shape} voxels, shown from {window[0]:.3g} to {window[1]:.3g} {unit}")

@@ -4,8 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from oxytomo.config import NormalizeStage as Settings
 from oxytomo.config import source_files
+from oxytomo.config.stage_settings import NormalizeStage as Settings
 from oxytomo.errors import errors_about
 from oxytomo.io.normalized_store import write_normalized
 from oxytomo.io.readers import read_tilt_series

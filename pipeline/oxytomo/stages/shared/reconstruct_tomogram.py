@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from oxytomo.config import ReconstructTomogramStage as Settings
+from oxytomo.config.stage_settings import ReconstructTomogramStage as Settings
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store
 from oxytomo.reconstruct.backends import reconstruct

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from oxytomo.align import branches
 from oxytomo.align.rigid import register_rigid
-from oxytomo.config import RegisterBranchesStage as Settings
+from oxytomo.config.stage_settings import RegisterBranchesStage as Settings
 from oxytomo.io.branch_stores import placed_voids, segmented, solid_of_composition
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store

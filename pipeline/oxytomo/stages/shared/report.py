@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from oxytomo.config import ReportStage as Settings
+from oxytomo.config.stage_settings import ReportStage as Settings
 from oxytomo.results.places import find_results
 from oxytomo.results.results import Results
 from oxytomo.stages.context import StageContext

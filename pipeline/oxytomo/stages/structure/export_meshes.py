@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-from oxytomo.config import ExportStage as Settings
+from oxytomo.config.stage_settings import ExportStage as Settings
 from oxytomo.export.record import provenance_attributes
 from oxytomo.export.void_meshes import void_meshes, write_meshes
 from oxytomo.io.atomic import complete_or_absent

@@ -4,10 +4,8 @@ from pathlib import Path
 
 import numpy as np
 
-from oxytomo.config import ExportStage as Settings
+from oxytomo.config.stage_settings import ExportStage as Settings
 from oxytomo.export.ngff import Channel, Label
-from oxytomo.export.ome_zarr import write_image
-from oxytomo.export.record import provenance_attributes
 from oxytomo.io.stores import read_store
 from oxytomo.palette import (
     GREY,
@@ -20,6 +18,7 @@ from oxytomo.palette import (
 )
 from oxytomo.slabs import largest, mapped, sampled
 from oxytomo.stages.context import StageContext
+from oxytomo.stages.image_product import write_image_product
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
@@ -31,28 +30,20 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     colors = instance_colors(n_voids)
     particle = mapped(segmented.field("particle"), lambda labels: labels > 0, np.uint8)
     names = {label: "outside" if label == 0 else f"void {label}" for label in colors}
-    write_image(
+    write_image_product(
         outputs["store"],
         [Channel("volume", volume, GREY, display_window(sampled(volume), percent=0.5, from_zero=False))],
-        name=settings.sample,
-        axes=("z", "y", "x"),
-        voxel_nm=float(stored.attributes["voxel_nm"]),
-        labels=[
+        [
             Label("particle", particle, PARTICLE_COLORS, PARTICLE_NAMES),
             Label("voids", segmented.field("voids"), VOID_COLORS, VOID_NAMES),
             Label("void_instances", instances, colors, names),
         ],
-        ngff=settings.ngff,
-        chunk=settings.chunk,
-        shard=settings.shard,
-        levels=settings.levels,
-        threads=context.threads,
-        attributes=provenance_attributes(
-            context.provenance(inputs),
-            kind="structure",
-            sample=settings.sample,
-            n_pores=segmented.attributes["n_pores"],
-            units={"volume": stored.unit("volume")},
-        ),
+        context=context,
+        inputs=inputs,
+        settings=settings,
+        axes=("z", "y", "x"),
+        voxel_nm=float(stored.attributes["voxel_nm"]),
+        kind="structure",
+        n_pores=segmented.attributes["n_pores"],
+        units={"volume": stored.unit("volume")},
     )
-    context.log(f"volume of {volume.shape} voxels with particle, voids and {n_voids} single voids")

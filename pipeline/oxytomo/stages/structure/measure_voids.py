@@ -5,7 +5,7 @@ from pathlib import Path
 
 import numpy as np
 
-from oxytomo.config import MeasureVoidsStage as Settings
+from oxytomo.config.stage_settings import MeasureVoidsStage as Settings
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import read_store
 from oxytomo.io.tables import write_csv, write_json

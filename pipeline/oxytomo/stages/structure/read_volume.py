@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from oxytomo.config import ReadVolumeStage as Settings
 from oxytomo.config import expand
+from oxytomo.config.stage_settings import ReadVolumeStage as Settings
 from oxytomo.io.stores import NamedArray, write_store
 from oxytomo.io.volumes import read_volume
 from oxytomo.preprocess.plausible import VOXEL_TOLERANCE

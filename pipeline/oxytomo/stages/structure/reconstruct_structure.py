@@ -4,7 +4,7 @@ from pathlib import Path
 
 from oxytomo.align.inputs import require_whole_field
 from oxytomo.align.rotation import RotationAxis, RotationOptions, on_rotation, rotation_axis
-from oxytomo.config import ReconstructStructureStage as Settings
+from oxytomo.config.stage_settings import ReconstructStructureStage as Settings
 from oxytomo.io.phase_stores import write_phase_volume
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import read_store

@@ -5,7 +5,7 @@ from pathlib import Path
 
 from oxytomo.align.distances import DistanceGrid, read_frames
 from oxytomo.align.starts import background_free
-from oxytomo.config import RetrievePhaseStage as Settings
+from oxytomo.config.stage_settings import RetrievePhaseStage as Settings
 from oxytomo.io.phase_stores import scan_series, write_phase_maps
 from oxytomo.io.scratch import scratch_arrays
 from oxytomo.io.stores import read_store

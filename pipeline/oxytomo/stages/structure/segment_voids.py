@@ -2,8 +2,8 @@
 
 from pathlib import Path
 
-from oxytomo.config import SegmentVoidsStage as Settings
 from oxytomo.config import expand
+from oxytomo.config.stage_settings import SegmentVoidsStage as Settings
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import read_store
 from oxytomo.io.void_stores import write_voids

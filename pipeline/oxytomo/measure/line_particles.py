@@ -7,7 +7,6 @@ import numpy as np
 
 from oxytomo.arrays import BoolArray, FloatArray, LabelArray
 from oxytomo.measure.particles import binned_means
-from oxytomo.oxidation.white_line import FOUND, TOO_THICK
 
 LINES: Final = {"white_line": ("position_ev", "error_ev"), "edge": ("edge_ev", "edge_error_ev")}
 """What is measured, with the names of its map and of the error of that."""
@@ -21,13 +20,13 @@ class LineMaps:
     ----------
     maps : ``position_ev``, ``error_ev``, ``edge_ev``, ``edge_error_ev``, ``height``, ``status``, each
         (n_y, n_x)
-    thin_share : pixels with less than this share of the largest height are too thin
+    solid : (n_y, n_x) pixels with enough of the element, those that are too thick included
     pixel_nm : pixel size, NaN if unknown
     shared_noise : factor from the error of a mean over independent pixels to that over real ones
     """
 
     maps: dict[str, FloatArray]
-    thin_share: float
+    solid: BoolArray
     pixel_nm: float
     shared_noise: float
 
@@ -35,13 +34,6 @@ class LineMaps:
     def step_nm(self) -> float:
         """Pixel size, nm; 1 where unknown."""
         return self.pixel_nm if np.isfinite(self.pixel_nm) else 1.0
-
-    @property
-    def solid(self) -> BoolArray:
-        """Pixels with enough of the element, those that are too thick included."""
-        height, status = np.nan_to_num(self.maps["height"]), self.maps["status"]
-        enough = height >= self.thin_share * float(height.max(initial=0.0))
-        return np.isin(status, (FOUND, TOO_THICK)) & (enough | (status == TOO_THICK))
 
 
 def line_shells(of: LineMaps, shells: LabelArray, *, element: str, n_shells: int) -> list[dict[str, Any]]:
