@@ -182,8 +182,7 @@ def _check_branch(
     needs = _needs(config, branch, facts)
     if branch == "composition" and needs and project.samples[sample].register_branches is not None:
         needs[JOINT_STAGE] = joint_needs(config, {name: fact.shape for name, fact in facts.items()})
-    problems += mask_problems(volumes)
-    return BranchCheck(sample, branch, facts | volumes, needs), problems, warnings
+    return BranchCheck(sample, branch, facts | volumes, needs), [*problems, *mask_problems(volumes)], warnings
 
 
 def _scan_problems(config: StructureConfig, facts: Mapping[str, SeriesFacts]) -> list[PipelineError]:
