@@ -17,6 +17,7 @@ for the TV step.
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numba import prange
@@ -221,7 +222,8 @@ def minimize(
     lines = np.asarray(inside.any(axis=-1))
     x = zero_blocks(inside.shape) if start is None else to_blocks(np.where(support, start, 0))
     previous, ahead = copy_of(x), copy_of(x)
-    denoiser = Denoiser(inside)
+    tv, l1 = step * tv_weight, step * l1_weight
+    proximal = partial(Denoiser(inside).denoise, tv_weight=tv, l1_weight=l1, nonnegative=nonnegative)
     # Overwritten in every iteration: new arrays each time would cost as much as a projection.
     projected, blurred, point = (empty_blocks(like.shape) for like in (data, data, inside))
     n_inside = max(1, int(np.count_nonzero(support)))
@@ -233,14 +235,7 @@ def minimize(
         _descend(ahead, point, np.float32(step))
         previous, x = x, previous
         # The dual of the last proximal step is a warm start, so a few inner iterations are enough.
-        denoiser.denoise(
-            point,
-            x,
-            tv_weight=step * tv_weight,
-            l1_weight=step * l1_weight,
-            nonnegative=nonnegative,
-            iterations=inner,
-        )
+        proximal(point, x, iterations=inner)
         uphill, distance = _moments(ahead, x, previous)
         missed = float(np.sqrt(distance / n_inside)) / step
         faster = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
