@@ -53,6 +53,8 @@ def write_amounts(
         )
     if found.chi_square is not None:
         arrays["chi_square"] = NamedArray(found.chi_square, rays, "1")
+    if found.changes is not None:
+        arrays["without_term"] = NamedArray(found.changes, ("term", "oxygen_metal", *rays), "micrometer")
     write_store(
         path,
         arrays,
@@ -69,5 +71,6 @@ def write_amounts(
                 element: {"valences": one.valences.tolist(), "names": list(one.names), "model": one.record}
                 for element, one in found.states.items()
             },
+            "terms_left_out": list(found.without),
         },
     )

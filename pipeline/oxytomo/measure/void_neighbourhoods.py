@@ -115,14 +115,14 @@ def distance_table(
     inside = mapped(levels, lambda part: part >= 0, np.bool_)
     rows = []
     for name, label in CLASS_LABELS.items():
-        member = _of_class(phases, label, levels)
+        member = of_class(phases, label, levels)
         volume = count_set(member) * voxel_nm**3
         for feature in FEATURES:
             values = distances[feature]
             turns = rotations[:0] if feature == "surface" else rotations
             found = against_chance(values, member, levels, rotations=turns, confidence=confidence, rng=rng)
-            expected = _mean(values, inside) if feature == "surface" else found.expected
-            null = np.nan if null_phases is None else _mean(values, _of_class(null_phases, label, levels))
+            expected = mean_of(values, inside) if feature == "surface" else found.expected
+            null = np.nan if null_phases is None else mean_of(values, of_class(null_phases, label, levels))
             rows.append(
                 (name, feature, volume, found.value, expected, found.low, found.high, found.p_value, null)
             )
@@ -151,14 +151,14 @@ def near_shares(
     )
     found = {}
     for name, label in CLASS_LABELS.items():
-        member = _of_class(phases, label, levels)
+        member = of_class(phases, label, levels)
         against = against_chance(near, member, levels, rotations=rotations, confidence=confidence, rng=rng)
-        null = np.nan if null_phases is None else _mean(near, _of_class(null_phases, label, levels))
+        null = np.nan if null_phases is None else mean_of(near, of_class(null_phases, label, levels))
         found[name] = (against, null)
     return found
 
 
-def _of_class(phases: Field, label: int, levels: Field) -> Field:
+def of_class(phases: Field, label: int, levels: Field) -> Field:
     """Return the voxels of the particle that belong to a class."""
     return mapped(phases, lambda part, level: (part == label) & (level >= 0), np.bool_, levels)
 
@@ -283,7 +283,7 @@ def _centroids(instances: Field, n_voids: int) -> Float64Array:
     return centroid
 
 
-def _mean(values: Field, where: Field) -> float:
+def mean_of(values: Field, where: Field) -> float:
     """Return the mean of the finite values within a mask; NaN without values."""
     count, total = 0, 0.0
     for part, inside in in_parts(values, where):

@@ -164,6 +164,7 @@ def read_joint(files: Files) -> Joint | None:
         facts=facts,
         distances=_table(files, "void_distances"),
         neighbourhoods=_table(files, "void_neighbourhoods"),
+        stress=files.table("stress_domains"),
     )
 
 
