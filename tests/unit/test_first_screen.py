@@ -166,3 +166,18 @@ def test_an_empty_particle_has_no_copy():
     empty = np.zeros((4, 4, 4), np.float32)
     result = Composition(10.0, 0.05, 1.0, "", (), (), empty[None], empty, empty > 0)
     assert composition_explorer(result) is None
+
+
+@pytest.mark.parametrize("rim", [False, True])
+def test_a_rim_that_hides_the_inside_is_cut_open(rim: bool) -> None:
+    z, y, x = np.indices((40, 40, 40)) - 20
+    radius = np.sqrt(z**2 + y**2 + x**2)
+    labels = (radius < 18).astype(np.uint8)
+    labels[radius < 6] = 3
+    if rim:
+        labels[(radius >= 15) & (radius < 18)] = 2
+    drawn = solid_view(labels, [(2, "red"), (3, "blue")], skin="white", size_px=80)
+    assert drawn is not None
+    assert drawn.cut is rim
+    blue = (drawn.image[..., 2] > drawn.image[..., 0] + 0.15).sum()
+    assert blue > 50, "the core is seen in both"

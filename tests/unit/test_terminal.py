@@ -148,6 +148,18 @@ def test_a_machine_that_becomes_slow_is_said() -> None:
     assert told[-1] > told[-2]  # ten times slower from the third job on
 
 
+def test_a_rule_of_one_branch_is_called_and_weighed_as_its_stage() -> None:
+    lines: list[str] = []
+    now = [0.0]
+    say = JobLines(lines.append, {"align": 50.0, "export_tomogram": 8.0}, clock=lambda: now[0])
+    say(record("run_info", stats={"align_tomogram": 1, "export_tomogram": 1, "all": 1, "total": 3}))
+    say(record("job_info", jobid=0, rule_name="align_tomogram", wildcards={"sample": "p"}, reason=""))
+    now[0] = 51.0
+    say(record("job_finished", job_id=0))
+    # 51 of 60 s are done as expected, 9 are left; with an unknown weight 50 s would be.
+    assert lines == ["[1/2] p align: 51 s, about 9 s left in all"]
+
+
 def test_reports_of_other_kinds_are_passed_over() -> None:
     lines: list[str] = []
     say = JobLines(lines.append, {})

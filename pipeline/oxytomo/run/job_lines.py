@@ -17,6 +17,8 @@ _LEAST_S = 1.0
 _SLOWER = 1.5
 """The time left is told as before when it seems to grow by less than this; beyond it, the machine
 is slower than it was, and that is said."""
+_BRANCHES = ("areal_density", "tomogram", "chemical_state", "structure", "composition")
+"""Branches whose rules carry their name behind that of a stage that others have, too."""
 _ENDS = ("sample", "branch")
 
 
@@ -64,9 +66,16 @@ class JobLines:
         elif event == "job_finished":
             self._end(int(getattr(record, "job_id", -1)))
 
+    def _stage(self, rule: str) -> str:
+        """Return the stage of a rule: ``align`` of ``align_tomogram``."""
+        if rule in self._weights:
+            return rule
+        stages = (rule.removesuffix(f"_{branch}") for branch in _BRANCHES if rule.endswith(f"_{branch}"))
+        return next((stage for stage in stages if stage in self._weights), rule)
+
     def _weight(self, rule: str) -> float:
         """Return the expected core seconds of a job."""
-        return _LEAST_S + max(0.0, float(self._weights.get(rule, 0.0)))
+        return _LEAST_S + max(0.0, float(self._weights.get(self._stage(rule), 0.0)))
 
     def _left(self, now: float) -> float:
         """Return the seconds left: the estimate of the rest at the pace so far.
@@ -83,7 +92,7 @@ class JobLines:
         rule, wildcards = str(getattr(record, "rule_name", "")), dict(getattr(record, "wildcards", {}) or {})
         sample = str(wildcards.get("sample", ""))
         rest = [str(value) for name, value in wildcards.items() if name not in _ENDS]
-        label = " ".join(part for part in (sample, rule, *rest) if part)
+        label = " ".join(part for part in (sample, self._stage(rule), *rest) if part)
         self._jobs[int(getattr(record, "jobid", -1))] = (rule, label, self._clock())
         reason = " ".join(str(getattr(record, "reason", "")).split())[:300]
         self.planned.append({"rule": rule, "sample": sample, "reason": reason})

@@ -9,7 +9,7 @@ from matplotlib.colors import to_rgb
 from numba import get_num_threads
 from scipy.ndimage import affine_transform, gaussian_filter
 
-from oxytomo.arrays import BoolArray, Float64Array
+from oxytomo.arrays import BoolArray, Float64Array, LabelArray
 from oxytomo.slabs import Field
 
 VIEW = (1.0, -1.7, -0.75)
@@ -23,6 +23,8 @@ DEPTHS = 32
 """Steps along the rays that one thread looks up together."""
 REACH = 1.12
 """Half the width of the picture in radii of the ball around the body."""
+MOST_HIDDEN, NEAR_SKIN = 0.5, 3.0
+"""If bodies within so many voxels of the skin hide more than this share of the particle, it is cut."""
 SKIN_ALPHA, RIM_ALPHA = 0.22, 0.45
 
 
@@ -34,10 +36,12 @@ class Drawn:
     ----------
     image : (n, n, 3) float in 0 to 1
     pixel_voxels : width of a pixel in voxels of the volume; the projection is parallel
+    cut : the eighth that faces the viewer was left out of the bodies, which would hide the inside
     """
 
     image: Float64Array
     pixel_voxels: float
+    cut: bool = False
 
 
 @dataclass(frozen=True)
@@ -71,19 +75,41 @@ def solid_view(labels: Field, bodies: Sequence[tuple[int, str]], *, skin: str, s
     reach = REACH * float(np.sqrt(((where - centre) ** 2).sum(axis=1).max())) + 1.0
     grid = _Grid(centre, reach, size_px)
     outline = _hit(coarse > 0, grid)
-    nearest, color = np.full((size_px, size_px), np.inf), np.ones((size_px, size_px, 3))
-    for label, name in bodies:
-        if (coarse == label).any():
-            found = _hit(coarse == label, grid)
-            nearer = found.depth < nearest
-            nearest[nearer] = found.depth[nearer]
-            color[nearer] = (found.shade[..., None] * np.array(to_rgb(name)))[nearer]
+    nearest, color = _drawn(coarse, bodies, grid)
+    hidden = np.isfinite(nearest) & (nearest <= outline.depth + NEAR_SKIN)
+    cut = bool(hidden.sum() > MOST_HIDDEN * np.isfinite(outline.depth).sum())
+    if cut:
+        nearest, color = _drawn(np.where(_facing(coarse.shape, centre), 0, coarse), bodies, grid)
     # The outline is denser where it is seen from the side, and lies over what is inside it.
     alpha = np.where(np.isfinite(outline.depth), SKIN_ALPHA + RIM_ALPHA * (1 - outline.facing) ** 2, 0.0)
     alpha = np.where(nearest < outline.depth, 0.0, alpha)[..., None]
     surface = outline.shade[..., None] * np.array(to_rgb(skin)) * 0.92
     image = np.clip((1 - alpha) * color + alpha * surface, 0, 1)
-    return Drawn(image, 2 * reach * step / size_px)
+    return Drawn(image, 2 * reach * step / size_px, cut)
+
+
+def _drawn(
+    labels: LabelArray, bodies: Sequence[tuple[int, str]], grid: "_Grid"
+) -> tuple[Float64Array, Float64Array]:
+    """Return depth and colour of the nearest body in each pixel."""
+    size = grid.size_px
+    nearest, color = np.full((size, size), np.inf), np.ones((size, size, 3))
+    for label, name in bodies:
+        if (labels == label).any():
+            found = _hit(labels == label, grid)
+            nearer = found.depth < nearest
+            nearest[nearer] = found.depth[nearer]
+            color[nearer] = (found.shade[..., None] * np.array(to_rgb(name)))[nearer]
+    return nearest, color
+
+
+def _facing(shape: tuple[int, ...], centre: Float64Array) -> BoolArray:
+    """Return the eighth of a volume that faces the viewer."""
+    found: BoolArray = np.ones(shape, bool)
+    for axis, toward in enumerate(VIEW[::-1]):
+        place = np.arange(shape[axis]).reshape([-1 if a == axis else 1 for a in range(3)])
+        found &= (place > centre[axis]) if toward > 0 else (place < centre[axis])
+    return found
 
 
 @dataclass(frozen=True)

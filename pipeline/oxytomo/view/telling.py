@@ -159,6 +159,8 @@ def draw_solid(
     if drawn is None:
         return
     axes.imshow(drawn.image, interpolation="bilinear")
+    if drawn.cut:
+        axes.text(0.0, 0.985, "an eighth is cut away", transform=axes.transAxes, fontsize=7.5, va="top")
     add_scale_bar(axes, drawn.image.shape[:2], pixel_nm=drawn.pixel_voxels * voxel_nm)
     if legend:
         shown = [label for label in look.colors if _has(labels, label)]
