@@ -10,6 +10,7 @@ import pytest
 import tifffile
 
 from oxytomo.check.sample import check_project
+from oxytomo.check.series import describe, describe_frames
 from oxytomo.config import MechanicsSettings, ProjectConfig, parse_config
 from oxytomo.config.plan import branch_config, branch_stages, stage_settings
 from oxytomo.config.stage_files import stage_inputs, stage_outputs
@@ -21,6 +22,7 @@ from oxytomo.mechanics.trials import trial
 from oxytomo.stages.context import StageContext
 from oxytomo.stages.materials import material_of
 from oxytomo.stages.registry import STAGES
+from oxytomo.view.napari_plugin.stress_model import load_stress_model
 
 N, VOXEL_NM, RADIUS_PX, VOID_PX = 34, 500.0, 15.0, 4.2
 
@@ -91,6 +93,23 @@ def test_stress_scales_with_the_current(ball: Path) -> None:
     ratio = steady.loc[10.0] / steady.loc[0.1]
     for name in ("first_principal_voids_p95_mpa", "von_mises_solid_p95_mpa", "ideal_hoop_void_mpa"):
         assert ratio[name] == pytest.approx(100, rel=1e-6)  # one solution serves both
+
+
+def test_the_model_of_the_window_is_that_of_the_results(ball: Path) -> None:
+    """Another current of the table is what the window makes of the shown one."""
+    model, facts = load_stress_model(ball), facts_of(ball)
+    assert model.factor(10.0, 140.0, 5e-13) == pytest.approx(1.0)
+    times = pd.read_csv(ball / "stress_time.csv").set_index(["c_rate", "depth"])
+    name = "first_principal_voids_p95_mpa"
+    shown, slow = times.loc[(10.0, 0.5), name], times.loc[(0.1, 0.5), name]
+    assert model.beside_mpa == pytest.approx(shown)
+    assert model.beside_mpa * model.factor(0.1, 140.0, 5e-13) == pytest.approx(slow, rel=1e-6)
+    radius_m = 1e-9 * facts["radius_nm"]
+    assert model.tau == pytest.approx(5e-13 * 180.0 / radius_m**2)
+    assert model.doubts(10.0, 5e-13) == []
+    # R² ẋ / 6 D of a sphere: 10 C empty it in 360 s
+    assert model.a == pytest.approx(radius_m**2 / 360.0 / (6 * 5e-13))
+    assert "cannot be sustained" in model.doubts(10.0 * 1.01 / model.a, 5e-13)[-1]
 
 
 def test_stress_grows_until_the_profile_is_steady(ball: Path) -> None:
@@ -222,6 +241,20 @@ def test_check_and_run_refuse_with_one_line(
     with pytest.raises(InputError, match=said):
         run_branch(made, tmp_path)
     assert "\n" not in str(problem)
+
+
+def test_check_says_what_the_labels_hold(tmp_path: Path) -> None:
+    """Shares of the particle with its voids, counted in the labels."""
+    made = project(tmp_path)
+    (branch,) = check_project(made, read_flats=True).branches
+    facts = branch.series["labels"]
+    assert describe(facts) == "34 × 34 × 34 voxels of 500 nm"
+    volume = labels()
+    shares = [100 * np.count_nonzero(volume == one) / np.count_nonzero(volume) for one in (1, 2, 3)]
+    radius = 0.5 * np.cbrt(3 * np.count_nonzero(volume) / (4 * np.pi))
+    assert describe_frames(facts) == (
+        f"particle of {radius:.3g} µm radius: solid {shares[0]:.1f} %, 2 pores {shares[1]:.1f} %, cracks {shares[2]:.1f} %"
+    )
 
 
 def test_a_strain_table_must_cover_the_lithium(tmp_path: Path) -> None:

@@ -12,8 +12,8 @@ from oxytomo.mechanics.states import Scalars
 FEWEST_VOXELS = 8
 """Fewer voxels beside a pore give no percentile."""
 SURFACE_FIT = (1.5, 3.5)
-"""Distances of voxel centres from the nearest void voxel, in voxels, for the extrapolation of stress
-to the surface."""
+"""Distances of voxel centres from the nearest void voxel, in voxels, for the extrapolation of
+stress to the surface."""
 
 
 def stress_at_voids(parts: Parts, solid: Solid, found: Scalars, *, amplitude_mpa: float) -> pd.DataFrame:
@@ -87,7 +87,8 @@ def surface_hoop(parts: Parts, solid: Solid, hydrostatic: FloatArray) -> dict[in
     surface is 0, so it is 3/2 of the hydrostatic stress there. That is extrapolated by a straight
     line over the distance from the surface, from voxels one to three voxels off it. About a
     spherical void under an even pull the hydrostatic stress does not change with the distance,
-    while the hoop stress itself falls steeply (Timoshenko and Goodier, Theory of Elasticity, § 152).
+    while the hoop stress itself falls steeply (Timoshenko and Goodier, Theory of Elasticity,
+    § 152).
     """
     where = beside_voids(parts, solid, SURFACE_FIT)[solid.inside]
     if not where.any():
