@@ -10,11 +10,6 @@ from oxytomo.errors import PipelineError
 from oxytomo.run.needs import Needs, stage_needs
 
 
-def works_on_results(config: MechanicsConfig | ChemicalStateConfig) -> bool:
-    """Return whether a branch works on the results of another one."""
-    return isinstance(config, MechanicsConfig) or config.joint
-
-
 def check_derived(
     project: ProjectConfig, sample: str, config: MechanicsConfig | ChemicalStateConfig, *, look: bool
 ) -> tuple[Mapping[str, SeriesFacts], list[PipelineError], Mapping[str, Needs]]:

@@ -57,26 +57,6 @@ NEIGHBOURHOOD_COLUMNS = (
     *CLASS_LABELS,
 )
 
-DEFINITIONS = {
-    "mean_distance_nm": "mean over the voxels of a class of the distance of their centres to the centre of the nearest voxel "
-    "of a pore (half void or more), of a crack (touched by it) or of either (void); to the surface: depth below the skin of "
-    "the structure's particle",
-    "expected": "the same over all voxels of the particle that are as deep (layers of one voxel); for the surface, over all",
-    "chance95": "where 95 % of random placements lie: the pattern of the class turned as a whole at random about the particle's "
-    "centre, less the mean of each depth; null for the surface, whose distance is the depth, and without voids",
-    "p_value": "share of the placements as far from expected as the measured value, or farther",
-    "null_run": "the same for the classes that noise and reconstruction alone make in a particle of uniform composition; what "
-    "is near voids there is an artefact",
-    "near_share": "share of the voxels of a class that are within near_nm of a void",
-    "near_mean_deviation": "mean deviation of voxels outside voids and within near_nm of one",
-    "neighbourhood": "voxels of a void_neighbourhoods row: outside voids, within near_nm of this void and nearer to it than to "
-    "any other",
-    "standard_error": "of the mean deviation of a neighbourhood, from the noise replicates: 2.3 sqrt((t s)^2 + b^2), s its "
-    "standard deviation over them, t Student's factor for their number, b their mean less the measured one; the error of "
-    "the registration is not in it",
-    "expected_deviation": "mean deviation of all voxels of the particle as deep as those of the neighbourhood",
-}
-
 
 def distances_nm(
     voids: Field, depth_nm: Field, *, pore: int, crack: int, voxel_nm: float

@@ -69,7 +69,10 @@ def scattering_tables(comparison: Comparison) -> list[Table]:
                     f"{one['test']} ({one['scans'][0]} and {one['scans'][1]} scans)",
                 ]
             )
-        columns = ("group", "sample", "maps", "change (%)", "error (%)", "change / error", "p", "test")
+        columns: tuple[str, ...] = (
+            *("group", "sample", "maps"),
+            *("change (%)", "error (%)", "change / error", "p", "test"),
+        )
         note = "Feature of oxidised oxygen over the rest of its map; each pair within one sample."
         tables.append(Table("Changes of the feature", columns, rows, frozenset({3, 4, 5, 6}), note))
     valences = _valences(comparison)

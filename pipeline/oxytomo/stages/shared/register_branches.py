@@ -10,8 +10,8 @@ from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store
 from oxytomo.io.tables import write_csv, write_json
 from oxytomo.measure.branches import VoidsAndDomains, compare_voids_and_domains
+from oxytomo.measure.definitions import NEIGHBOURHOOD_DEFINITIONS as DEFINITIONS
 from oxytomo.measure.stress_domains import STRESS_DEFINITIONS, no_stress, stress_in_domains
-from oxytomo.measure.void_neighbourhoods import DEFINITIONS
 from oxytomo.slabs import window
 from oxytomo.stages.context import StageContext
 

@@ -42,7 +42,14 @@ LABEL_NAMES = {
     "excluded": "excluded pixels",
     "parts": "solid, voids and cracks",
 }
-STATE_NAMES = {"density": "relative density", "valence_sigma": "valence σ"}
+STATE_NAMES = {
+    "density": "relative density",
+    "valence_sigma": "valence σ",
+    "white_line_ev": "white line (eV)",
+    "white_line_error_ev": "white line σ (eV)",
+    "edge_ev": "edge (eV)",
+    "edge_error_ev": "edge σ (eV)",
+}
 STATE_LABELS: Mapping[str, tuple[str, Mapping[int, Rgba]]] = {
     "classes": ("valence classes", PHASE_COLORS),
     "confident": ("certain valence classes", CONFIDENT_COLORS),
