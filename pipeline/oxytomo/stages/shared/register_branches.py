@@ -49,12 +49,11 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         write_store(outputs["store"], arrays, provenance=context.provenance(inputs), attributes=attributes)
     meaning = branches.MEANINGS[fit.verdict]
     verdict = {"verdict": fit.verdict, "meaning": meaning}
-    said = branches.TRANSFORM_DEFINITIONS | NEIGHBOURHOOD_DEFINITIONS | STRESS_DEFINITIONS
-    definitions = {"definitions": said}
+    said = {"definitions": branches.TRANSFORM_DEFINITIONS | NEIGHBOURHOOD_DEFINITIONS | STRESS_DEFINITIONS}
     write_csv(outputs["distances"], {name: list(column) for name, column in found.distances.items()})
     write_csv(outputs["neighbourhoods"], {name: list(column) for name, column in found.beside.items()})
     write_csv(outputs["stress"], {name: list(column) for name, column in in_domains.items()})
-    write_json(outputs["branches"], verdict | registration | found.numbers | definitions)
+    write_json(outputs["branches"], verdict | registration | found.numbers | said)
     context.log(
         f"{meaning} (stands out by {fit.margin:.1f}, correlation {fit.correlation:.3f}, "
         f"± {fit.rotation_error_deg:.2f}°, ± {fit.translation_error_nm:.1f} nm)"
