@@ -229,7 +229,7 @@ class ChemicalStateConfig(Settings):
 
     @model_validator(mode="after")
     def _complete(self) -> "ChemicalStateConfig":
-        """Require two energies of every element, whole references, and a formula that contains it."""
+        """Require two energies of every element, whole references, and a formula with it."""
         if not isinstance(self.series, dict):
             self._check_named()
             return self
@@ -316,5 +316,5 @@ class ChemicalStateConfig(Settings):
         return None if isinstance(value, str) else value
 
     def spectra_of(self, element: str) -> tuple[tuple[float, ReferenceSource], ...]:
-        """Return the references of one element and their valences, sorted by valence; none without any."""
+        """Return the references of one element and their valences, sorted; none without any."""
         return sorted_spectra(self.references.get(element, {}), element)
