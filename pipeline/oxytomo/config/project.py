@@ -31,7 +31,10 @@ Branch = Literal[
 _SAMPLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 LONGEST_SAMPLE_NAME = 100
 _RESERVED = ("logs", "benchmarks")
-COMPARED_BRANCHES: tuple[Branch, ...] = ("composition", "chemical_state", "oxidation", "structure")
+COMPARED_BRANCHES: tuple[Branch, ...] = (
+    *("composition", "chemical_state", "oxidation"),
+    *("structure", "mechanics", "scattering"),
+)
 """Branches that a comparison of samples includes."""
 
 
@@ -97,6 +100,24 @@ class SampleConfig(Settings):
                 "add structure:, or give labels: and voxel_nm: under mechanics",
                 key="mechanics",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _near_edge_from_oxidation(self) -> "SampleConfig":
+        """Require the stacks of the oxidation branch that near-edge factors are taken from."""
+        stacks = () if self.oxidation is None else self.oxidation.measured
+        for branch in (self.composition, self.areal_density):
+            terms = "auto" if branch is None else branch.decompose.instrument
+            given = {} if isinstance(terms, str) else terms.near_edge
+            asked = [e for e, one in given.items() if one == "oxidation"] if isinstance(given, dict) else []
+            missing = [element for element in asked if element not in stacks]
+            if missing or (given == "oxidation" and not stacks):
+                raise rejected(
+                    "an oxidation branch of the same sample with a stack of each element",
+                    f"no stack of {', '.join(missing)}" if missing else "no oxidation branch",
+                    "add the stack under oxidation, or give the factor or a spectrum",
+                    key="near_edge",
+                )
         return self
 
     @model_validator(mode="after")

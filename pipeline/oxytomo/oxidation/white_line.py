@@ -41,6 +41,8 @@ LEAST_THIRD: Final = 20
 """Rays in a third of all, to tell."""
 LEAST_SPARE: Final = 1
 """The fit needs at least this many energies more than coefficients."""
+SINGULAR = 1e-14
+"""Normal equations of unit diagonal with a smaller determinant are not solved."""
 
 
 @dataclass(frozen=True)
@@ -168,6 +170,10 @@ def _maximum(
     normal = np.einsum("ep,e,ei,ej->pij", weight, taper, design, design, optimize=True)
     right = np.einsum("ep,e,ei,ep->pi", weight, taper, design, y, optimize=True)
     solved = (weight > 0).sum(axis=0) >= order + 1
+    normal[~solved] = np.eye(order + 1)
+    # Points at the ends of the taper have hardly any weight and may determine no polynomial.
+    length = np.sqrt(np.diagonal(normal, axis1=1, axis2=2))
+    solved &= np.abs(np.linalg.det(normal / (length[:, :, None] * length[:, None, :]))) > SINGULAR
     normal[~solved] = np.eye(order + 1)
     inverse = np.linalg.inv(normal)
     middle = np.einsum("ep,e,ei,ej->pij", weight, taper**2, design, design, optimize=True)

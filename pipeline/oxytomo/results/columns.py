@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from oxytomo.measure.definitions import NEIGHBOURHOOD_DEFINITIONS as NEAR
 from oxytomo.measure.definitions import OXIDATION_DEFINITIONS
-from oxytomo.measure.void_neighbourhoods import DEFINITIONS as NEAR
+from oxytomo.measure.stress_domains import STRESS_DEFINITIONS as IN_DOMAINS
 from oxytomo.results.definitions import CLASS_DEFINITIONS, COLUMN_DEFINITIONS
 from oxytomo.results.mechanics_columns import MECHANICS_TABLES
 from oxytomo.results.scattering_columns import SCATTERING_COLUMNS
@@ -327,6 +328,21 @@ TABLE_TYPES: Mapping[str, TableType] = {
             "chance_high_nm": _number("nanometer", NEAR["chance95"]),
             "p_value": _number("1", NEAR["p_value"]),
             "null_run_nm": _number("nanometer", NEAR["null_run"]),
+        },
+    ),
+    "stress_domains": TableType(
+        "branches",
+        ("class", "stress", "mean_mpa", "expected_mpa", "chance_low_mpa", "chance_high_mpa", "p_value"),
+        {
+            "class": Column("choice", definition="class of the composition", choices=CLASSES),
+            "stress": Column("text", definition=IN_DOMAINS["stress"]),
+            "volume_nm3": _number("nanometer^3", "of the voxels of the class with a stress"),
+            "mean_mpa": _number("megapascal", IN_DOMAINS["mean_mpa"]),
+            "expected_mpa": _number("megapascal", IN_DOMAINS["expected_mpa"]),
+            "chance_low_mpa": _number("megapascal", IN_DOMAINS["chance95_mpa"]),
+            "chance_high_mpa": _number("megapascal", IN_DOMAINS["chance95_mpa"]),
+            "p_value": _number("1", NEAR["p_value"]),
+            "null_run_mpa": _number("megapascal", NEAR["null_run"]),
         },
     ),
     "void_neighbourhoods": TableType(

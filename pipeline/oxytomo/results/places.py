@@ -56,6 +56,7 @@ TABLES: Mapping[str, str] = {
     "branches": "branches.json",
     "void_distances": "voids_and_domains.csv",
     "void_neighbourhoods": "void_neighbourhoods.csv",
+    "stress_domains": "stress_and_domains.csv",
     "branches_register": f"stages/{JOINT_STORE}",
 }
 """Inputs of the report of a sample, in addition to its stage stores."""

@@ -182,6 +182,7 @@ class Joint(Brief):
     voids : labels of the same shape, empty without a comparison
     facts : content of ``branches.json``
     distances, neighbourhoods : tables ``voids_and_domains.csv`` and ``void_neighbourhoods.csv``
+    stress : table ``stress_and_domains.csv``, None or empty without stress
     """
 
     voxel_nm: float
@@ -191,6 +192,7 @@ class Joint(Brief):
     facts: Mapping[str, Any]
     distances: "pd.DataFrame"
     neighbourhoods: "pd.DataFrame"
+    stress: "pd.DataFrame | None" = None
 
 
 @dataclass(frozen=True, repr=False)

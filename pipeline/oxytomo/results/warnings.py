@@ -11,6 +11,7 @@ from oxytomo.results import checks
 from oxytomo.results.fractions import fractions_of, undecided_of
 from oxytomo.results.names import percent
 from oxytomo.results.places import JOINT
+from oxytomo.results.readings import check_readings
 from oxytomo.results.records import (
     Alignment,
     ArealDensity,
@@ -61,6 +62,7 @@ def composition_warnings(result: Composition) -> list[str]:
         *check_reference(content.get("whole_particle"), median, result.threshold),
         *check_density(content.get("whole_particle")),
         *check_model(content.get("model"), result.threshold),
+        *check_readings(content),
         *check_damage(content.get("damage"), result.threshold),
         *checks.check_null(fractions),
         *checks.check_noise(result.sigma, result.particle, result.threshold),
