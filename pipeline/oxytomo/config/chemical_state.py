@@ -238,13 +238,8 @@ class ChemicalStateConfig(Settings):
         for element in self.measured:
             if element in self.references:
                 require_references(self.references[element], element)
-            elif self.method == "voxels":
-                raise rejected(
-                    "references, which fits of every voxel need",
-                    "none",
-                    "give them, or leave 'method' out",
-                    key=f"references.{element}",
-                )
+            else:
+                self._check_without_references(element)
             if len(self.series[element]) < 2:
                 raise rejected(
                     "tilt series at two or more energies",
@@ -269,6 +264,27 @@ class ChemicalStateConfig(Settings):
             )
         self._check_named()
         return self
+
+    def _check_without_references(self, element: str) -> None:
+        """Refuse settings that say nothing where an element has no references."""
+        named = (
+            self.reference[element]
+            if isinstance(self.reference, dict) and element in self.reference
+            else None
+        )
+        of_all = None if isinstance(self.reference, dict | str) else self.reference
+        for given, what, user in (
+            (self.method == "voxels", "method", "fits of every voxel"),
+            (self.decompose.energy_offset_ev == "fit", "decompose.energy_offset_ev", "the fit of an offset"),
+            (named not in (None, "mode") or of_all is not None, "reference", "a reference valence"),
+        ):
+            if given:
+                raise rejected(
+                    f"references of {element} for {user}",
+                    "none",
+                    f"give them, or leave '{what}' out",
+                    key=f"references.{element}",
+                )
 
     def _check_named(self) -> None:
         """Refuse references and reference valences of elements that are not measured."""
