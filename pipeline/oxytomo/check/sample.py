@@ -167,7 +167,7 @@ def _check_branch(
     warnings += _left_out(branch, f"samples.{sample}.{branch}")
     if not isinstance(config, StructureConfig) and len(facts) == len(branch_sources(config)):
         if isinstance(config, ArealDensityConfig):
-            problems += [problem for fact in facts.values() for problem in _caught(partial(one_tilt, fact))]
+            problems += [one for fact in facts.values() for one in _caught(partial(one_tilt, fact))]
         else:
             problems += _caught(lambda: check_tilts(facts))
             for look_at in (few_tilts, narrow_tilts, repeated_tilts):
@@ -177,15 +177,17 @@ def _check_branch(
         elif not isinstance(config, TomogramConfig) and config.edges is not None and not shared:
             problems += list(_edge_problems(config, facts))
     if isinstance(config, StructureConfig) and facts and len(facts) == len(branch_series(config)):
-        problems += _caught(lambda: check_tilts(facts))
+        problems += _scan_problems(config, facts)
         warnings += few_tilts(facts, f"samples.{sample}.{branch}")
-        problems += list(scan_problems(config, facts))
     needs = _needs(config, branch, facts)
     if branch == "composition" and needs and project.samples[sample].register_branches is not None:
-        shapes = {name: fact.shape for name, fact in facts.items()}
-        needs[JOINT_STAGE] = joint_needs(config, shapes)
-    problems += mask_problems(volumes)
-    return BranchCheck(sample, branch, facts | volumes, needs), problems, warnings
+        needs[JOINT_STAGE] = joint_needs(config, {name: fact.shape for name, fact in facts.items()})
+    return BranchCheck(sample, branch, facts | volumes, needs), [*problems, *mask_problems(volumes)], warnings
+
+
+def _scan_problems(config: StructureConfig, facts: Mapping[str, SeriesFacts]) -> list[PipelineError]:
+    """Return what is wrong with the projections or holograms of a structure."""
+    return [*_caught(lambda: check_tilts(facts)), *scan_problems(config, facts)]
 
 
 def _needs(config: BranchConfig, branch: Branch, facts: Mapping[str, SeriesFacts]) -> dict[str, Needs]:

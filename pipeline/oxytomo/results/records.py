@@ -26,8 +26,7 @@ class Alignment(Brief):
     rows : (2, n_tilt, n_x) one detector row at all tilts, as recorded and aligned, or None
     slices : (2, n, n) reconstructed slice of each of these rows, or None
     shown, shown_numbers : frames that are left out or look bad, and their numbers
-    series : names
-    pixel_nm : common pixel size
+    series, pixel_nm : names; common pixel size
     max_shift_px : largest shift that was searched, or None
     quality : further numbers
     invalid : series -> reason -> number of invalid pixels
