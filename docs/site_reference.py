@@ -310,13 +310,13 @@ UNITS = {
 
 def _definitions() -> Mapping[str, Mapping[str, str]]:
     """Return the definitions of each JSON file."""
-    from oxytomo.chemical_state import measures
+    from oxytomo.chemical_state import line_measures, measures
     from oxytomo.electrochemistry import charge
     from oxytomo.measure import definitions, structure
 
     return {
         "phases.json": definitions.DEFINITIONS,
-        "chemical_state.json": measures.DEFINITIONS,
+        "chemical_state.json": {**measures.DEFINITIONS, **line_measures.DEFINITIONS},
         "oxidation.json": definitions.OXIDATION_DEFINITIONS,
         "structure.json": structure.DEFINITIONS,
         "branches.json": definitions.NEIGHBOURHOOD_DEFINITIONS | definitions.STRESS_DEFINITIONS,
