@@ -250,7 +250,7 @@ def _best_offset(element: str, test: ScaleTest, rays: AveragedRays, own: Sequenc
     for offset in OFFSETS_EV.tolist():
         model = test.moved(element, offset)
         if model is not None:
-            # Terms were chosen with the energies as they are: a wrong scale may have asked for them.
+            # Terms were chosen with these energies: a wrong scale may have asked for them.
             plain = Model(model.attenuation)
             fits[offset] = min(judged(model, rays).per_dof, judged(plain, rays).per_dof)
     now, best = judged(test.model, rays), min(fits, key=lambda offset: fits[offset])

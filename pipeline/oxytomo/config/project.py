@@ -31,7 +31,10 @@ Branch = Literal[
 _SAMPLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 LONGEST_SAMPLE_NAME = 100
 _RESERVED = ("logs", "benchmarks")
-COMPARED_BRANCHES: tuple[Branch, ...] = ("composition", "oxidation", "structure")
+COMPARED_BRANCHES: tuple[Branch, ...] = (
+    *("composition", "chemical_state", "oxidation"),
+    *("structure", "mechanics", "scattering"),
+)
 """Branches that a comparison of samples includes."""
 
 
@@ -220,10 +223,10 @@ class ProjectConfig(Settings):
             raise rejected("two or more groups of this file", got, fix, key="charge_balance.states")
         for name in (name for state in states for name in self.groups[state]):
             oxidation = self.samples[name].oxidation
-            measured = () if oxidation is None else oxidation.measured
+            measured = () if oxidation is None else oxidation.references
             missing = [e for e in self.charge_balance.to_measure if e not in measured]
             if missing:
-                got = f"no stack of {', '.join(missing)} in '{name}'"
+                got = f"no stack with references of {', '.join(missing)} in '{name}'"
                 fix = "add it to 'oxidation', or name a valence that does not change in 'fixed_valences'"
                 wanted = "a valence of every cation of the formula"
                 raise rejected(wanted, got, fix, key="charge_balance.formula")

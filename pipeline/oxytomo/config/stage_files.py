@@ -106,13 +106,16 @@ def _stores(
     """
     where, _, name = name.rpartition(":")
     of: Branch = where or branch  # type: ignore[assignment]
+    if where and getattr(project.samples[sample], of) is None:
+        return {}  # the other branch is optional
+    config = branch_config(project, sample, of)
     if where and branch == STATES and not branch_config(project, sample, branch).joint:  # type: ignore[union-attr]
         return {}  # the branch has series of its own
     if branch == MECHANICS and where and branch_config(project, sample, branch).sources:  # type: ignore[union-attr]
         return {}  # labels are given: the structure is not read
-    if where and getattr(project.samples[sample], of) is None:
-        return {}  # the other branch is optional
-    kept = [store for _, _, store in branch_stores(branch_config(project, sample, of), of)]
+    if branch is None and of == MECHANICS and config.sources:  # type: ignore[union-attr]
+        return {}  # the stress is of labels that are not the structure
+    kept = [store for _, _, store in branch_stores(config, of)]
     folder = name.removesuffix("*")
     if folder == name:
         wanted = {key: f"{name}.zarr"} if f"{name}.zarr" in kept else {}

@@ -110,6 +110,10 @@ def tomogram_warnings(result: Tomogram) -> list[str]:
     ]
 
 
+LOST_LINES = 0.05
+"""Share of voxels without a white line that is worth a warning."""
+
+
 def chemical_state_warnings(result: ChemicalStates) -> list[str]:
     """Return the warnings of chemical states in three dimensions."""
     found = []
@@ -118,9 +122,28 @@ def chemical_state_warnings(result: ChemicalStates) -> list[str]:
             found += _state_warnings(one.element, one.summary)
         if one.sigma is None or (one.summary or {}).get("noise") is None:
             found.append(f"{one.element}: there is no σ of the voxels: every class is undecided.")
+    for lines in result.white_lines:
+        if lines.summary is not None:
+            found += _line_warnings(lines.element, lines.summary)
     if result.alignment is None:
         return [*found, *checks.check_there(None)]
     return [*found, *alignment_warnings(result.alignment)]
+
+
+def _line_warnings(element: str, summary: Mapping[str, Any]) -> list[str]:
+    model = summary["model"]
+    found, fit = [str(remark) for remark in model["remarks"]], model["chi_square_per_dof"]
+    if fit is not None and fit > POOR_STATE_FIT:
+        found.append(
+            f"{element}: two spectra do not explain those of the rays (χ² per degree of freedom {fit:.1f}): there are more "
+            "than two states, or the series are not well aligned; energies of lines can be off."
+        )
+    lost = summary["voxels"] - (summary["white_line"] or {"voxels": 0})["voxels"]
+    if lost > LOST_LINES * summary["voxels"]:
+        found.append(
+            f"{element}: {percent(lost / summary['voxels'])} of the voxels have no white line in the range."
+        )
+    return found
 
 
 def _state_warnings(element: str, summary: Mapping[str, Any]) -> list[str]:
@@ -159,7 +182,8 @@ def alignment_warnings(alignment: Alignment) -> list[str]:
 
 def oxidation_warnings(result: Oxidation) -> list[str]:
     """Return the warnings of the oxidation states."""
-    return [warning for one in result.elements for warning in _of_element(one)]
+    found = [warning for one in result.elements for warning in _of_element(one)]
+    return found + [str(remark) for one in result.white_lines for remark in one.summary["remarks"]]
 
 
 def structure_warnings(result: Structure) -> list[str]:
