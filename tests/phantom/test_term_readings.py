@@ -71,7 +71,7 @@ def chain() -> Chain:
 
 
 def test_the_deviation_without_a_term_is_that_of_its_amounts(chain):
-    """Without the first term oxygen is 10 % less (TM/O + 11 %); without the second nothing changes."""
+    """Without one term oxygen is 10 % less (TM/O + 11 %); without the other nothing changes."""
     areal = np.asarray(chain.data.areal)
     changes = np.zeros((2, 2, *areal.shape[1:]), np.float16)
     changes[0, 0] = -0.1 * areal[0]
