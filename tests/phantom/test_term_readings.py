@@ -10,7 +10,8 @@ from oxytomo.composition.measured_edges import Columns
 from oxytomo.composition.noise import project
 from oxytomo.composition.replicates import Chain
 from oxytomo.composition.solving import reconstruct_composition
-from oxytomo.composition.term_readings import changed, changes_without, deviations_without
+from oxytomo.composition.term_changes import changes_without
+from oxytomo.composition.term_readings import changed, deviations_without
 
 MATRIX = np.array([[3.0, 1.0], [5.0, 1.2], [2.0, 2.0], [1.5, 6.0]])
 METAL = np.array([0.0, 1.0])

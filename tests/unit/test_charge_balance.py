@@ -313,7 +313,7 @@ def test_states_keep_their_order_on_the_way_to_the_stage() -> None:
 @pytest.mark.parametrize(
     ("changes", "said"),
     [
-        ({"formula": "Li1.2Mn0.56Fe0.24O2"}, "no stack of Fe in 'p'"),
+        ({"formula": "Li1.2Mn0.56Fe0.24O2"}, "no stack with references of Fe in 'p'"),
         ({"formula": "Mn2O3"}, "a formula with Li, O and a transition metal, got no Li"),
         ({"states": {"pristine": {}, "charged": {}}}, "'charged'"),
         ({"states": {"pristine": {}}}, "two or more groups of this file, got 1"),

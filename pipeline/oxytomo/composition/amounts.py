@@ -40,7 +40,7 @@ from oxytomo.composition.model_choice import (
 )
 from oxytomo.composition.near_edge import MeasuredFactor
 from oxytomo.composition.skin import Skin, asked_tilts, free_carbon, skin_around
-from oxytomo.composition.term_readings import changes_without
+from oxytomo.composition.term_changes import changes_without
 from oxytomo.preprocess.averaged_rays import AveragedRays, averaged_rays
 from oxytomo.slabs import Field, new_field
 from oxytomo.units import NM_PER_UM

@@ -1,63 +1,19 @@
-"""The same data read without one of the chosen model terms: amounts, and the deviation.
+"""The deviation without one of the chosen model terms.
 
-Every other term is fitted again. The change of the amounts of oxygen and metal goes through the
-same reconstruction, which starts from the result.
+The change of the amounts of oxygen and metal (:mod:`oxytomo.composition.term_changes`) goes through
+the same reconstruction, which starts from the result.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import replace
 
 import numpy as np
 
-from oxytomo.arrays import Float64Array
 from oxytomo.composition.column_densities import ColumnDensities
-from oxytomo.composition.instrument import Model
-from oxytomo.composition.measured_edges import Columns
-from oxytomo.composition.model_choice import decompose_with_model
 from oxytomo.composition.progress import OnProgress
 from oxytomo.composition.replicates import Chain
 from oxytomo.composition.solving import reconstruct_composition
 from oxytomo.slabs import Field, fill, new_field, plane
-
-FARTHEST_UM = 1e4
-"""Changes are limited to this, far beyond any thickness: float16 ends at 65504."""
-
-
-def changes_without(
-    value: Field,
-    variance: Field,
-    areal: Field,
-    models: Mapping[str, Model],
-    columns: Columns,
-    metal: Float64Array,
-) -> Field:
-    """Return by how much oxygen and metal change in every ray without each term.
-
-    Parameters
-    ----------
-    value, variance : (n_series, n_tilt, n_y, n_x) optical density
-    areal : (n_element, n_tilt, n_y, n_x) µm, amounts with all terms, oxygen first
-    models : by term, the model without it
-    columns : which element each amount of a model belongs to
-    metal : (n_element,) weights of the elements in TM
-
-    Returns
-    -------
-    changes : (n_term, 2, n_tilt, n_y, n_x) float16, µm, of oxygen and of the metals together; NaN
-        where not solved
-    """
-    n_tilt = value.shape[1]
-    changes = new_field((len(models), 2, *value.shape[1:]), np.float16)
-    for t in range(n_tilt):
-        density, error = np.asarray(value[:, t]), np.asarray(variance[:, t])
-        own = np.asarray(areal[:, t])
-        for place, model in enumerate(models.values()):
-            solved = decompose_with_model(density, error, model, adapt=bool(model.random_terms))
-            summed = columns.summed(solved.areal, solved.covariance)[0] if columns.measured else solved.areal
-            change = np.clip(summed - own, -FARTHEST_UM, FARTHEST_UM)
-            changes[place, 0, t] = change[0].astype(np.float16)
-            changes[place, 1, t] = np.tensordot(metal, change, 1).astype(np.float16)
-    return changes
 
 
 def changed(data: ColumnDensities, change: Field) -> ColumnDensities:
@@ -78,7 +34,7 @@ def deviations_without(
     Parameters
     ----------
     names : of the terms
-    changes : from :func:`changes_without`
+    changes : from :func:`oxytomo.composition.term_changes.changes_without`
     chain : how the result was reconstructed
     progress : gives a function of ``(done, total)`` for a name
     """
