@@ -213,6 +213,19 @@ CHARGE_BALANCE: Mapping[str, str] = {
     "high_95": "upper end",
     "n_particles": "particles of the state",
     "refused": "why there are only valences; empty if nothing is wrong",
+    **{
+        f"{depth}{end}": text
+        for depth in ("bulk", "surface")
+        for end, text in {
+            "": f"the number from valences of {depth} yields; this column and the next ones only if scattering maps of the "
+            "states have valences",
+            "_low_95": "lower end of its 95 % interval",
+            "_high_95": "upper end",
+            "_yield": "yields that its valences are from",
+            "_n_maps": "maps of the state, of the element that has fewest",
+            "_refused": "why elements have no capacity; empty if nothing is wrong",
+        }.items()
+    },
 }
 """What the columns of the charge balance of a comparison are."""
 
@@ -297,16 +310,16 @@ UNITS = {
 
 def _definitions() -> Mapping[str, Mapping[str, str]]:
     """Return the definitions of each JSON file."""
-    from oxytomo.chemical_state import measures
+    from oxytomo.chemical_state import line_measures, measures
     from oxytomo.electrochemistry import charge
-    from oxytomo.measure import definitions, structure, void_neighbourhoods
+    from oxytomo.measure import definitions, structure
 
     return {
         "phases.json": definitions.DEFINITIONS,
-        "chemical_state.json": measures.DEFINITIONS,
+        "chemical_state.json": {**measures.DEFINITIONS, **line_measures.DEFINITIONS},
         "oxidation.json": definitions.OXIDATION_DEFINITIONS,
         "structure.json": structure.DEFINITIONS,
-        "branches.json": void_neighbourhoods.DEFINITIONS,
+        "branches.json": definitions.NEIGHBOURHOOD_DEFINITIONS | definitions.STRESS_DEFINITIONS,
         "charge balance": charge.DEFINITIONS,
     }
 

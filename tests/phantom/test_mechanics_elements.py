@@ -13,7 +13,7 @@ pytest.importorskip("skfem")
 @pytest.mark.slow
 def test_the_bridge_between_two_voids_has_the_stress_of_finite_elements() -> None:
     """Void, bridge and pore in the ratio 0.5 : 0.3 : 0.2 of the idealised particle, the pore 4 voxels."""
-    from tests.axisymmetric import Voids, first_principal
+    from axisymmetric import Voids, first_principal
 
     middle, bridge, pore, radius = 10.0, 6.0, 4.0, 33.0
     height = middle + bridge + pore

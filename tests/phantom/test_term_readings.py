@@ -5,7 +5,7 @@ import pytest
 
 from oxytomo.composition.column_densities import ColumnDensities
 from oxytomo.composition.deviation_problems import DeviationSolver
-from oxytomo.composition.instrument import Model, Term, without_stray_light
+from oxytomo.composition.instrument import Model, without_stray_light
 from oxytomo.composition.measured_edges import Columns
 from oxytomo.composition.noise import project
 from oxytomo.composition.replicates import Chain
@@ -31,7 +31,6 @@ def test_the_change_is_that_of_the_amounts_without_the_term(rng):
     amounts = rng.uniform(0.1, 0.3, (2, 3, 4, 5))
     density = np.tensordot(MATRIX, amounts, 1)
     recorded = -np.log(0.98 * np.exp(-density) + 0.02)
-    stray = Model(MATRIX, (Term("stray", "stray", np.ones(4)),), np.array([0.02]), np.zeros((1, 1)))
     variance = np.full(recorded.shape, 1e-4)
     clean, _ = without_stray_light(recorded, variance, 0.02)
     np.testing.assert_allclose(clean, density, rtol=1e-12)
@@ -45,10 +44,9 @@ def test_the_change_is_that_of_the_amounts_without_the_term(rng):
     )
     # Without the term, the recorded optical densities are solved as they are; equal weights.
     plain = np.linalg.lstsq(MATRIX, recorded.reshape(4, -1), rcond=None)[0].reshape(amounts.shape)
-    # float16 of a change of a few per cent, float32 in the solver.
-    np.testing.assert_allclose(found[0], plain - amounts, atol=2e-5)
+    # float16 of a change of up to 0.05, and float32 in the solver.
+    np.testing.assert_allclose(found[0], plain - amounts, atol=5e-5)
     assert np.abs(found[0]).max() > 1e-3
-    assert stray.stray[0] == 0.02
 
 
 @pytest.fixture(scope="module")
@@ -73,7 +71,7 @@ def chain() -> Chain:
 
 
 def test_the_deviation_without_a_term_is_that_of_its_amounts(chain):
-    """Without the first term oxygen is 10 % less (TM/O + 11 %); without the second nothing changes."""
+    """Without one term oxygen is 10 % less (TM/O + 11 %); without the other nothing changes."""
     areal = np.asarray(chain.data.areal)
     changes = np.zeros((2, 2, *areal.shape[1:]), np.float16)
     changes[0, 0] = -0.1 * areal[0]

@@ -34,6 +34,8 @@ from scipy.stats import norm
 from scipy.stats import t as student
 from test_branches_stage import COARSE, COARSE_NM, FINE, FINE_NM, NEAR_NM, rows, sample
 
+from oxytomo.align.placing import Placement
+from oxytomo.io.branch_stores import placed_stress
 from oxytomo.io.stores import read_store
 from oxytomo.segment.classes import CLASS_LABELS
 from oxytomo.simulate.voids import Scene
@@ -140,6 +142,7 @@ DEFINED = {
     *("structure_to_composition", "rotation", "likeness", "margin", "registration_error", "outside"),
     *("mean_distance_nm", "expected", "chance95", "p_value", "null_run", "near_share"),
     *("near_mean_deviation", "neighbourhood", "standard_error", "expected_deviation"),
+    *("stress", "mean_mpa", "expected_mpa", "chance95_mpa"),
 }
 COLUMNS = [
     *("class", "feature", "volume_nm3", "mean_distance_nm", "expected_nm", "chance_low_nm"),
@@ -402,3 +405,33 @@ def test_neighbourhoods_are_those_of_the_phantom(case: Case) -> None:
         levels = levels_of(depth_of(truth.envelope > 0.5), truth.envelope > 0.5)
         assert float(row["expected_deviation"]) == near(level_means(made, levels)[member].mean(), abs_=0.004)
     assert sorted(seen) == list(range(len(bodies)))
+
+
+STRESS_COLUMNS = [
+    *("class", "stress", "volume_nm3", "mean_mpa", "expected_mpa", "chance_low_mpa", "chance_high_mpa"),
+    *("p_value", "null_run_mpa"),
+]
+
+
+def test_stress_of_the_classes_by_hand(case: Case, sample: tuple[Path, dict[str, Path], Scene]) -> None:
+    """Each number of the table on whole arrays; where the stress lies is tested with a linear one."""
+    folder, out, _ = sample
+    stores = [
+        read_store(folder / "aside" / "stages" / "mechanics" / f"{name}.zarr")
+        for name in ("lithiate", "solve_stress")
+    ]
+    matrix = np.array(case.facts["structure_to_composition"]["matrix_zyx_nm"])
+    turn = matrix[:, :3].T
+    at = Placement(turn, -turn @ matrix[:, 3], FINE_NM, COARSE_NM, (COARSE,) * 3)
+    stress = placed_stress(*stores, FINE_NM, at)
+    table = rows(out["stress"])
+    assert [(row["class"], row["stress"]) for row in table] == [(c, s) for c in CLASS_LABELS for s in stress]
+    for row in table:
+        assert list(row) == STRESS_COLUMNS
+        values, member = stress[row["stress"]], case.members(row["class"])
+        known = member & np.isfinite(values)
+        found = [float(row[name]) for name in STRESS_COLUMNS[3:8]]
+        check_against(found, by_hand(case, values, member), 0.05, sampled=known.sum() > 20_000)
+        assert float(row["volume_nm3"]) == pytest.approx(known.sum() * VOXEL)
+        null = values[case.members(row["class"], "null_phases")]
+        assert float(row["null_run_mpa"]) == pytest.approx(float(np.nanmean(null)), rel=1e-4)

@@ -224,8 +224,14 @@ def test_white_lines_without_references(finished: Path, tmp_path: Path, rng: np.
     assert layers[0][1]["name"] == "Ni white line (eV)"
     few = changed(finished, tmp_path, references={})
     assert any("6 or more of them within" in str(one) for one in problems(few))
-    with pytest.raises(PipelineError, match="references, which fits of every voxel need"):
-        load_config(changed(finished, tmp_path, references={}, method="voxels"))
+    for change, words in (
+        ({"method": "voxels"}, "fits of every voxel"),
+        ({"decompose": {"energy_offset_ev": "fit"}}, "the fit of an offset"),
+        ({"reference": 3.2}, "a reference valence"),
+        ({"reference": {"Ni": 3.2}}, "a reference valence"),
+    ):
+        with pytest.raises(PipelineError, match=f"references of Ni for {words}, got none"):
+            load_config(changed(finished, tmp_path, references={}, **change))
 
 
 def test_comparison_over_states(finished: Path, tmp_path: Path) -> None:

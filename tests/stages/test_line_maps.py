@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from test_oxidation_stages import ACQUISITION, project, run_stages
 
+from oxytomo.check.sample import check_project
 from oxytomo.cli import main
 from oxytomo.config import load_config
 from oxytomo.errors import InputError, PipelineError
@@ -98,6 +99,14 @@ def test_scale_without_references_is_refused(tmp_path: Path) -> None:
         run_stages(project(tmp_path, replace(DENSE, n_energies=30), fitted))
     with pytest.raises(PipelineError, match="2 to 5 reference spectra"):
         load_config(project(tmp_path, DENSE, lambda o: o.update(references={"Mn": {"3": "a.csv"}})))
+
+
+def test_a_check_says_what_the_map_will_be(tmp_path: Path) -> None:
+    """References that were forgotten are noticed before a run."""
+    config = load_config(project(tmp_path, replace(DENSE, n_energies=30), without_references))
+    found = check_project(config, read_flats=False)
+    assert list(found.problems) == []
+    assert any("the map will be the energy of the white line" in str(one) for one in found.warnings)
 
 
 def test_means_by_hand() -> None:

@@ -24,6 +24,7 @@ from oxytomo.results.columns import TABLE_TYPES
 from oxytomo.results.places import TABLE_KEYS
 from oxytomo.stages.registry import STAGES
 from oxytomo.view.charge_balance import ChargeBalance
+from oxytomo.view.charge_balance_depths import DepthBalance
 from oxytomo.view.charge_balance_part import balance_columns
 from oxytomo.view.compare import Comparison
 from oxytomo.view.comparison_part import comparison_tables
@@ -256,7 +257,10 @@ def test_every_column_of_every_table_is_on_its_page(site_reference: ModuleType) 
     nothing = SimpleNamespace(quantities=(), samples=(), groups=(), means={}, contrasts=())
     compared = comparison_tables(cast(Comparison, nothing))
     expected = {name: list(TABLE_TYPES[key].columns) for name, key in TABLE_KEYS.items()}
-    no_balance = cast(ChargeBalance, SimpleNamespace(rows=(), refused=(), n={}))
+    depths = [DepthBalance(depth, (), {}, {}) for depth in ("bulk", "surface")]
+    metals = SimpleNamespace(metals=())
+    empty = SimpleNamespace(rows=(), refused=(), n={}, depths=depths, material=metals)
+    no_balance = cast(ChargeBalance, empty)
     in_results = {f"comparison_{name}.csv": list(table) for name, table in compared.items()}
     in_results["charge_balance.csv"] = list(balance_columns(no_balance))
     assert rows == expected | in_results

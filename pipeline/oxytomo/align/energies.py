@@ -99,11 +99,11 @@ class FixedFrames:
 
     def group(self, group: slice) -> _Smoothed:
         """Return a group of frames."""
-        if self._whole is not None:
+        everything = group == slice(0, self.frames.shape[0])
+        if everything and self._whole is not None:
             return self._whole
         found = _Smoothed.of(np.asarray(self.frames[group]), self.sigma_px)
-        if group.stop - group.start == self.frames.shape[0]:
-            self._whole = found
+        self._whole = found if everything else None
         return found
 
 

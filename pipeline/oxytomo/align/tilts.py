@@ -150,10 +150,12 @@ def _align_driver(
         offset = _axis_offset(clean, tilt_deg, options, progress) if offset is None else offset
         guesses = {"as recorded": np.tile([still[0], offset], (n_tilt, 1))}
     binning = coarse_binning(driver.shape[1:])
-    starts = _compared(clean, tilt_deg, guesses, progress("compare first guesses"))
-    before = misfit_of(
-        binning.of(clean), tilt_deg, binning.shifts(guesses["as recorded"]), sigma_px=TILT_SMOOTHING_PX
-    )[0]
+    tried, compared = _compared(clean, tilt_deg, guesses, progress("compare first guesses"))
+    starts = {name: float(np.nanmedian(residual)) for name, residual in tried.items()}
+    before = tried["as recorded"]
+    if compared.factor != binning.factor:
+        shifts = binning.shifts(guesses["as recorded"])
+        before = misfit_of(binning.of(clean), tilt_deg, shifts, sigma_px=TILT_SMOOTHING_PX)[0]
     best = min(starts, key=lambda name: (name == "as recorded" and options.tilts, starts[name]))
     lean, estimate, error = _lean(clean, tilt_deg, guesses[best], options)
     start = turned_shifts(guesses[best], -lean)
@@ -176,15 +178,14 @@ def _compared(
     tilt_deg: Float64Array,
     guesses: dict[str, Float64Array],
     report: Callable[[int, int], None],
-) -> dict[str, float]:
-    """Return the median misfit of each first guess; few pixels are enough to tell them apart."""
-    binning, starts = coarse_binning(clean.shape[1:], COMPARED_COLUMNS), dict[str, float]()
+) -> tuple[dict[str, Float64Array], Binning]:
+    """Return the misfits of each first guess, and the binning: few pixels tell guesses apart."""
+    binning, tried = coarse_binning(clean.shape[1:], COMPARED_COLUMNS), dict[str, Float64Array]()
     small = binning.of(clean)
     for name, shifts in guesses.items():
-        misfit, _ = misfit_of(small, tilt_deg, binning.shifts(shifts), sigma_px=TILT_SMOOTHING_PX)
-        starts[name] = float(np.nanmedian(misfit))
-        report(len(starts), len(guesses))
-    return starts
+        tried[name] = misfit_of(small, tilt_deg, binning.shifts(shifts), sigma_px=TILT_SMOOTHING_PX)[0]
+        report(len(tried), len(guesses))
+    return tried, binning
 
 
 def _matched(

@@ -92,7 +92,7 @@ def check_references(place: str, config: OxidationConfig, element: str, stack: S
     energy = np.sort(stack.energy_ev)
     if not settings.references:
         line_facts(energy, settings.options(FitOptions))
-        return []
+        return [f"{place}: none are given, so the map will be the energy of the white line, not a valence"]
     offset = settings.energy_offset_ev if isinstance(settings.energy_offset_ev, float) else 0.0
     references, options = read_references(settings.references), settings.options(FitOptions)
     return list(prepared_references(energy + offset, references, options).remarks)

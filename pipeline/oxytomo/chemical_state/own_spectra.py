@@ -40,8 +40,8 @@ THICK_OD: Final = 2.5
 MANY_THICK: Final = 0.1
 WIDE_GAP_EV: Final = 1.0
 WIDEST_EV: Final = 8.5
-"""The white line of an L3 edge is searched up to this far above the edge; the spectrum is flat between
-there and L2."""
+"""The white line of an L3 edge is searched up to this far above the edge; the spectrum is flat
+between there and L2."""
 
 
 @dataclass(frozen=True)
@@ -313,7 +313,7 @@ def _falls(place: Float64Array, energy: FloatArray) -> bool:
 
 
 def _error_of_mean(rays: AveragedRays, edge: _Edge, mean: Float64Array, options: OwnOptions) -> float | None:
-    """Return the standard error of the white line of the mean spectrum from the noise of the rays."""
+    """Return the standard error of the white line of the mean spectrum, from noise."""
     own = edge.without_background(rays.density)
     amount = edge.jump(own)
     variance = 1 / np.sum(np.maximum(amount, 0)[:, None] ** 2 / rays.variance, axis=0)
@@ -324,7 +324,7 @@ def _error_of_mean(rays: AveragedRays, edge: _Edge, mean: Float64Array, options:
 def _remarks(
     rays: AveragedRays, edge: _Edge, options: OwnOptions, *, varies: bool, rise_ev: float
 ) -> list[str]:
-    """Report thick rays, a flattened white line, a gap at the edge, and spectra that do not vary."""
+    """Report thick rays, a flat white line, a gap at the edge, spectra that do not vary."""
     found, name = [], options.element
     lower, upper = edge.ev[edge.ev <= rise_ev], edge.ev[edge.ev > rise_ev]
     if lower.size and upper.size and upper.min() - lower.max() > WIDE_GAP_EV:

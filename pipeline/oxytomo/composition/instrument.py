@@ -270,7 +270,7 @@ def fitted(model: Model, rays: AveragedRays, tail: float | None = None) -> Fit:
 
 
 def prior_of(term: Term) -> tuple[float, float]:
-    """Return middle and width of the Gaussian prior of a term; the width is infinite without one."""
+    """Return middle and width of the Gaussian prior of a term; without one the width is inf."""
     return term.prior or (0.0, PRIORS.get(term.kind, np.inf))
 
 

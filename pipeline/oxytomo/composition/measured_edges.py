@@ -131,7 +131,8 @@ class Columns:
         """Return the terms of a model for these columns.
 
         Near-edge terms of measured elements are left out: nothing is left to fit. Others need two
-        spare energies, or a value from elsewhere. Stray light of an edge is in all series of its element.
+        spare energies, or a value from elsewhere. Stray light of an edge is in all series of its
+        element.
         """
         kept = []
         for term in terms:

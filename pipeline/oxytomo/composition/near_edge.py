@@ -14,7 +14,7 @@ from oxytomo.errors import InputError
 
 @dataclass(frozen=True)
 class MeasuredFactor:
-    """Absorption above the pre-edge at one energy, in steps of the tables, and its standard error."""
+    """Absorption above the pre-edge at one energy, in steps of the tables; its standard error."""
 
     factor: float
     error: float
@@ -85,7 +85,8 @@ def factor_of_maps(
 def prior_of_factor(measured: MeasuredFactor | None, below: float) -> tuple[float, float] | None:
     """Return a factor on the step as one on the whole absorption, minus 1, with its error.
 
-    ``below`` is the share of what the element absorbs below its edge, which has no near-edge structure.
+    ``below`` is the share of what the element absorbs below its edge, which has no near-edge
+    structure.
     """
     if measured is None:
         return None

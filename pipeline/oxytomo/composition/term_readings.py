@@ -19,6 +19,9 @@ from oxytomo.composition.replicates import Chain
 from oxytomo.composition.solving import reconstruct_composition
 from oxytomo.slabs import Field, fill, new_field, plane
 
+FARTHEST_UM = 1e4
+"""Changes are limited to this, far beyond any thickness: float16 ends at 65504."""
+
 
 def changes_without(
     value: Field,
@@ -51,7 +54,7 @@ def changes_without(
         for place, model in enumerate(models.values()):
             solved = decompose_with_model(density, error, model, adapt=bool(model.random_terms))
             summed = columns.summed(solved.areal, solved.covariance)[0] if columns.measured else solved.areal
-            change = summed - own
+            change = np.clip(summed - own, -FARTHEST_UM, FARTHEST_UM)
             changes[place, 0, t] = change[0].astype(np.float16)
             changes[place, 1, t] = np.tensordot(metal, change, 1).astype(np.float16)
     return changes

@@ -229,7 +229,7 @@ class ChemicalStateConfig(Settings):
 
     @model_validator(mode="after")
     def _complete(self) -> "ChemicalStateConfig":
-        """Require two energies of every element, whole references, and a formula that contains it."""
+        """Require two energies of every element, whole references, and a formula with it."""
         if not isinstance(self.series, dict):
             self._check_named()
             return self
@@ -238,13 +238,8 @@ class ChemicalStateConfig(Settings):
         for element in self.measured:
             if element in self.references:
                 require_references(self.references[element], element)
-            elif self.method == "voxels":
-                raise rejected(
-                    "references, which fits of every voxel need",
-                    "none",
-                    "give them, or leave 'method' out",
-                    key=f"references.{element}",
-                )
+            else:
+                self._check_without_references(element)
             if len(self.series[element]) < 2:
                 raise rejected(
                     "tilt series at two or more energies",
@@ -269,6 +264,27 @@ class ChemicalStateConfig(Settings):
             )
         self._check_named()
         return self
+
+    def _check_without_references(self, element: str) -> None:
+        """Refuse settings that say nothing where an element has no references."""
+        named = (
+            self.reference[element]
+            if isinstance(self.reference, dict) and element in self.reference
+            else None
+        )
+        of_all = None if isinstance(self.reference, dict | str) else self.reference
+        for given, what, user in (
+            (self.method == "voxels", "method", "fits of every voxel"),
+            (self.decompose.energy_offset_ev == "fit", "decompose.energy_offset_ev", "the fit of an offset"),
+            (named not in (None, "mode") or of_all is not None, "reference", "a reference valence"),
+        ):
+            if given:
+                raise rejected(
+                    f"references of {element} for {user}",
+                    "none",
+                    f"give them, or leave '{what}' out",
+                    key=f"references.{element}",
+                )
 
     def _check_named(self) -> None:
         """Refuse references and reference valences of elements that are not measured."""
@@ -316,5 +332,5 @@ class ChemicalStateConfig(Settings):
         return None if isinstance(value, str) else value
 
     def spectra_of(self, element: str) -> tuple[tuple[float, ReferenceSource], ...]:
-        """Return the references of one element and their valences, sorted by valence; none without any."""
+        """Return the references of one element and their valences, sorted; none without any."""
         return sorted_spectra(self.references.get(element, {}), element)

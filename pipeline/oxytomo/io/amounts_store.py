@@ -1,12 +1,13 @@
 """Aligned stores as input of the amounts, and the store of amounts in every ray."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from oxytomo.composition.amounts import AlignedSeries, Amounts
+from oxytomo.composition.model_choice import describe
 from oxytomo.io.rounding import with_variances
 from oxytomo.io.scratch import FIELD_BYTES
 from oxytomo.io.stores import NamedArray, Provenance, Store, write_store
@@ -31,6 +32,26 @@ def aligned_series(store: Store, *, in_memory: bool) -> AlignedSeries:
         store["tilt_deg"],
         np.array([change.get(name, 0.0) for name in names]),
     )
+
+
+def amounts_in_words(
+    found: Amounts, negative: Mapping[str, Sequence[int]], unsolved_share: float
+) -> Iterator[str]:
+    """Yield how well the model fits, warnings, and how many rays are negative or without amounts.
+
+    Parameters
+    ----------
+    negative : per element, the numbers of negative rays and of rays beyond the noise
+    unsolved_share : share of the rays without amounts
+    """
+    if found.record:
+        yield describe(found.record)
+    for states in found.states.values():
+        yield from (f"warning: {remark}" for remark in states.record["remarks"])
+    for element, (below, beyond) in negative.items():
+        yield f"{element}: the amount is negative in {below} of the {beyond} rays where it exceeds the noise"
+    share = f"{100 * unsolved_share:.1f} %"
+    yield f"{share} of pixels could not be used (dead, too dark or outside the field)"
 
 
 def write_amounts(

@@ -160,7 +160,7 @@ def line_tables(decomposed: Store) -> dict[str, Table]:
 
 
 def write_lines(path: Path, state: ChemicalState, decomposed: Store, provenance: Provenance) -> None:
-    """Write density, places, energies of the lines and particle of an element without references."""
+    """Write density, places, energies and particle of an element without references."""
     result, tilt_deg = state.result, decomposed["tilt_deg"]
     energies = {
         f"{name}_ev": NamedArray(

@@ -1,10 +1,13 @@
 """Measured near-edge factors: from stores of the oxidation branch, and from files of spectra."""
 
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from oxytomo.arrays import Float64Array
+from oxytomo.composition.amounts import AlignedSeries
 from oxytomo.composition.near_edge import MeasuredFactor, factor_of_maps, factor_of_spectrum
 from oxytomo.io.spectra import read_spectrum
 from oxytomo.io.stores import read_store
@@ -48,10 +51,28 @@ def factor_of_file(path: Path, element: str, at_ev: float, *, error: float) -> M
     )
 
 
+def factors_of_series(
+    inputs: Mapping[str, Path], instrument: str | Mapping[str, Any], series: AlignedSeries
+) -> dict[str, MeasuredFactor]:
+    """Return the measured near-edge factors of the elements of aligned series.
+
+    Parameters
+    ----------
+    inputs : as in :func:`measured_factors`
+    instrument : a word, or a mapping whose ``near_edge`` is a word or as in
+        :func:`measured_factors`
+    series : the aligned series, with their energies as recorded
+    """
+    given = "auto" if isinstance(instrument, str) else instrument["near_edge"]
+    energies = dict(zip(series.names, map(float, series.energies_ev), strict=True))
+    post_edge_ev = {name.removesuffix("_post"): e for name, e in energies.items() if name.endswith("_post")}
+    return measured_factors(inputs, {} if isinstance(given, str) else given, post_edge_ev)
+
+
 def measured_factors(
-    inputs: dict[str, Path],
-    given: dict[str, object],
-    post_edge_ev: dict[str, float],
+    inputs: Mapping[str, Path],
+    given: Mapping[str, object],
+    post_edge_ev: Mapping[str, float],
 ) -> dict[str, MeasuredFactor]:
     """Return the measured near-edge factors by element.
 

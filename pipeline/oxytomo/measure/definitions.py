@@ -146,3 +146,11 @@ NEIGHBOURHOOD_DEFINITIONS = {
     "the registration is not in it",
     "expected_deviation": "mean deviation of all voxels of the particle as deep as those of the neighbourhood",
 }
+STRESS_DEFINITIONS = {
+    "stress": "of the shown state of mechanics.json, averaged over each voxel of the composition; voxels with less than half "
+    "of their volume farther than 1.5 voxels of the mechanics grid from a surface are left out",
+    "mean_mpa": "mean over the voxels of a class",
+    "expected_mpa": "mean of all voxels of the particle as deep (layers of one voxel)",
+    "chance95_mpa": "where 95 % of random placements lie: the pattern of the class turned as a whole at random about the "
+    "particle's centre, less the mean of each depth",
+}

@@ -18,8 +18,8 @@ class LineMaps:
 
     Attributes
     ----------
-    maps : ``position_ev``, ``error_ev``, ``edge_ev``, ``edge_error_ev``, ``height``, ``status``, each
-        (n_y, n_x)
+    maps : ``position_ev``, ``error_ev``, ``edge_ev``, ``edge_error_ev``, ``height``, ``status``,
+        each (n_y, n_x)
     solid : (n_y, n_x) pixels with enough of the element, those that are too thick included
     pixel_nm : pixel size, NaN if unknown
     shared_noise : factor from the error of a mean over independent pixels to that over real ones
@@ -69,7 +69,7 @@ def line_shells(of: LineMaps, shells: LabelArray, *, element: str, n_shells: int
 
 
 def line_summary(of: LineMaps, inside: BoolArray) -> dict[str, Any]:
-    """Return the means over the pixels of particles as plain values, for each line; None without any."""
+    """Return the means of each line over the pixels of particles as plain values, or None."""
     summary: dict[str, Any] = {"n_pixels": int(inside.sum())}
     for name, (key, error_key) in LINES.items():
         values, errors = of.maps[key], of.maps[error_key]

@@ -127,12 +127,12 @@ class _Green:
         self._constants = np.array(((lam + mu) / (lam + 2 * mu), 1 / mu), np.float32)
         n_z, n_y, n_x = share.shape
         along = (np.fft.rfftfreq(n_x), np.fft.fftfreq(n_y), np.fft.fftfreq(n_z))
-        self._steps = [(np.exp(2j * np.pi * one) - 1).astype(np.complex64) for one in along]
+        self._steps = (np.exp(2j * np.pi * np.concatenate(along)) - 1).astype(np.complex64)
 
     def __call__(self, right: FloatArray, out: FloatArray) -> None:
         """Write the displacement of a homogeneous grid under the forces ``right`` into ``out``."""
         forces = [scipy.fft.rfftn(one, workers=self._threads) for one in right]
-        _homogeneous(*forces, *self._steps, self._constants)
+        _homogeneous(*forces, self._steps, self._constants)
         for c in range(3):
             out[c] = scipy.fft.irfftn(forces[c], self._share.shape, workers=self._threads, overwrite_x=True)
         keep_active(self._share, out)
@@ -143,18 +143,20 @@ def _homogeneous(
     x: np.ndarray,
     y: np.ndarray,
     z: np.ndarray,
-    step_x: np.ndarray,
-    step_y: np.ndarray,
-    step_z: np.ndarray,
+    steps: np.ndarray,
     constants: FloatArray,
 ) -> None:
-    """Replace transformed forces by displacements; constants: (λ + µ) / (λ + 2 µ), 1 / µ."""
+    """Replace transformed forces by displacements.
+
+    ``steps`` holds exp(2πi f) − 1 of the frequencies along x, y and z; ``constants`` are
+    (λ + µ) / (λ + 2 µ) and 1 / µ.
+    """
     n_z, n_y, n_x = x.shape
     share, inverse_mu = constants[0], constants[1]
     for k in numba.prange(n_z):
         for j in range(n_y):
             for i in range(n_x):
-                a, b, c = step_x[i], step_y[j], step_z[k]
+                a, b, c = steps[i], steps[n_x + j], steps[n_x + n_y + k]
                 squared = a.real**2 + a.imag**2 + b.real**2 + b.imag**2 + c.real**2 + c.imag**2
                 inverse = np.float32(0.0)
                 if squared > 0:

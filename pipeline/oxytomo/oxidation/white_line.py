@@ -33,7 +33,7 @@ NEWTON_STEPS: Final = 30
 PASSES: Final = 2
 """The window of the second fit is centred on the maximum of the first."""
 CENTRES: Final = 40
-"""Windows are centred to this fraction of their half width; those of one centre are fitted at once."""
+"""Windows are centred to this fraction of their half width; those of one centre are one fit."""
 FLATTENED: Final = 0.95
 """A white line per edge jump that is smaller than this in thick rays, relative to thin ones, is
 flattened."""
@@ -141,7 +141,7 @@ def _fitted(
     half_width_ev: float,
     order: int,
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Return position, standard error and height of each pixel from a window about its centre."""
+    """Return position, its standard error and height from a window about each pixel's centre."""
     position, error, height = (np.full(y.shape[1], np.nan) for _ in range(3))
     step = half_width_ev / CENTRES
     place = np.round((centre_ev - energy_ev[0]) / step).astype(np.int64)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 
 from oxytomo.measure.definitions import NEIGHBOURHOOD_DEFINITIONS as NEAR
 from oxytomo.measure.definitions import OXIDATION_DEFINITIONS
-from oxytomo.measure.stress_domains import STRESS_DEFINITIONS as IN_DOMAINS
+from oxytomo.measure.definitions import STRESS_DEFINITIONS as IN_DOMAINS
 from oxytomo.results.definitions import CLASS_DEFINITIONS, COLUMN_DEFINITIONS
 from oxytomo.results.mechanics_columns import MECHANICS_TABLES
 from oxytomo.results.scattering_columns import SCATTERING_COLUMNS

@@ -10,7 +10,8 @@ from oxytomo.io.oxidation_stores import is_line_map
 from oxytomo.io.stores import Store
 from oxytomo.measure.line_particles import LINES
 from oxytomo.results.files import Files
-from oxytomo.results.records import ElementLineMaps, ElementValence, Oxidation
+from oxytomo.results.line_records import ElementLineMaps
+from oxytomo.results.records import ElementValence, Oxidation
 
 if TYPE_CHECKING:
     import pandas as pd

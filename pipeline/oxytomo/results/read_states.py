@@ -5,8 +5,9 @@ from typing import TYPE_CHECKING
 from oxytomo.io.chemical_state_stores import is_white_line
 from oxytomo.io.stores import Store
 from oxytomo.results.files import Files
+from oxytomo.results.line_records import ElementLines
 from oxytomo.results.read import read_alignment
-from oxytomo.results.records import ChemicalStates, ElementLines, ElementState
+from oxytomo.results.records import ChemicalStates, ElementState
 
 if TYPE_CHECKING:
     import pandas as pd

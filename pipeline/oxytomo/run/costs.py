@@ -106,7 +106,7 @@ def _stack(memory_base: float, factor: float, disk: float) -> Callable[[Sizes], 
 
 def normalize(size: Sizes) -> Cost:
     """Return the cost of normalising a series; large series are not loaded completely."""
-    memory = 125 + 5 * size.series if size.series <= FIELD_MB else 500 + min(size.series, RAW_MB)
+    memory = 195 + 5 * size.series if size.series <= FIELD_MB else 500 + min(size.series, RAW_MB)
     return memory, 2 * size.series, 2 + size.series / 10
 
 
@@ -318,7 +318,7 @@ def uncertainty_states(size: Sizes) -> Cost:
 
 measure_states, export_states = measure, export_composition
 
-normalize_stack = _stack(112, 5.2, 2)
+normalize_stack = _stack(182, 5.2, 2)
 register_stack = _stack(262, 6.3, 2)
 fit_valence = _stack(256, 5.4, 0.2)
 

@@ -89,9 +89,9 @@ def scattering_tables(comparison: Comparison) -> list[Table]:
             ]
             for group, name, one in valences
         ]
-        columns = ("group", "sample", "map", "yield", "depth", "mean valence", "error")
+        heads = ("group", "sample", "map", "yield", "depth", "mean valence", "error")
         note = "Errors hold noise and 0.1 eV of energy scale, not the choice of references."
-        tables.append(Table("Valences of all maps", columns, rows, frozenset({5, 6}), note))
+        tables.append(Table("Valences of all maps", heads, rows, frozenset({5, 6}), note))
     return tables
 
 

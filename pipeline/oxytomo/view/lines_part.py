@@ -6,7 +6,7 @@ from typing import Any
 import numpy as np
 
 from oxytomo.chemical_state.line_measures import DEFINITIONS
-from oxytomo.results.records import ElementLineMaps, ElementLines
+from oxytomo.results.line_records import ElementLineMaps, ElementLines
 from oxytomo.slabs import sampled
 from oxytomo.view.oxidation_figures import line_maps
 from oxytomo.view.report import Picture, Quantity, Section, Table

@@ -8,7 +8,8 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from oxytomo.results.records import ElementLineMaps, ElementValence
+from oxytomo.results.line_records import ElementLineMaps
+from oxytomo.results.records import ElementValence
 from oxytomo.view.slices import robust_range
 from oxytomo.view.style import (
     EMPTY,

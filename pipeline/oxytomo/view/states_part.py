@@ -116,7 +116,7 @@ def _sections(one: ElementState) -> list[Section]:
 
 def _profile(one: ElementState) -> list[Section]:
     """Return the valence against depth with the models of oxygen loss; none without models."""
-    models = [] if one.summary is None else one.summary["models"]
+    models = [] if one.summary is None else one.summary.get("models", [])
     if not models or one.profile is None:
         return []
     rows = one.profile

@@ -72,8 +72,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
 
 def _by_own_spectra(series: StateSeries, settings: Settings, context: StageContext) -> StateAmounts:
     """Decompose without references, with the places of the white line and the edge in the record."""
-    offset = settings.energy_offset_ev
-    moved = series if isinstance(offset, str) else replace(series, energy_ev=series.energy_ev + offset)
+    offset = float(settings.energy_offset_ev)  # the configuration refuses "fit"
+    moved = replace(series, energy_ev=series.energy_ev + offset)
     own = own_spectra(moved, settings.options(OwnOptions))
     context.log(
         f"{settings.element}: no references, so the volume is the energy of its white line, "
@@ -86,7 +86,13 @@ def _by_own_spectra(series: StateSeries, settings: Settings, context: StageConte
         "white_line_ev": _plain(own.white_line_ev),
         "edge_ev": _plain(own.edge_ev),
     }
-    record = {**found.record, "method": settings.method, "white_line": lines, "remarks": list(own.remarks)}
+    record = {
+        **found.record,
+        "energy_offset_ev": offset,
+        "method": settings.method,
+        "white_line": lines,
+        "remarks": list(own.remarks),
+    }
     return replace(found, record=record)
 
 

@@ -39,8 +39,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         left_out = list(decomposed.attributes.get("terms_left_out") or ())
         arrays: dict[str, NamedArray] = {}
         if left_out:
-            changes = decomposed.field("without_term")
-            without = deviations_without(left_out, changes, chain, context.progress)
+            without = deviations_without(left_out, decomposed.field("without_term"), chain, context.progress)
             arrays["without_term"] = NamedArray(without, ("term", *VOLUME), "1")
         write_store(
             outputs["store"],

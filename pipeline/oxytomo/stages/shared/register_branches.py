@@ -10,14 +10,14 @@ from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import NamedArray, read_store, write_store
 from oxytomo.io.tables import write_csv, write_json
 from oxytomo.measure.branches import VoidsAndDomains, compare_voids_and_domains
-from oxytomo.measure.definitions import NEIGHBOURHOOD_DEFINITIONS as DEFINITIONS
-from oxytomo.measure.stress_domains import STRESS_DEFINITIONS, no_stress, stress_in_domains
+from oxytomo.measure.definitions import NEIGHBOURHOOD_DEFINITIONS, STRESS_DEFINITIONS
+from oxytomo.measure.stress_domains import no_stress, stress_in_domains
 from oxytomo.slabs import window
 from oxytomo.stages.context import StageContext
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
-    """Register ``voids`` to ``reconstruct``, compare voids and stress with the classes, write tables."""
+    """Register ``voids`` to ``reconstruct``; compare voids and stress with the classes."""
     stores = {name: read_store(path) for name, path in inputs.items()}
     particle = stores["reconstruct"].field("particle")
     fixed, structure = solid_of_composition(stores["reconstruct"]), segmented(stores["voids"])
@@ -49,11 +49,11 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         write_store(outputs["store"], arrays, provenance=context.provenance(inputs), attributes=attributes)
     meaning = branches.MEANINGS[fit.verdict]
     verdict = {"verdict": fit.verdict, "meaning": meaning}
-    definitions = {"definitions": branches.TRANSFORM_DEFINITIONS | DEFINITIONS | STRESS_DEFINITIONS}
+    said = {"definitions": branches.TRANSFORM_DEFINITIONS | NEIGHBOURHOOD_DEFINITIONS | STRESS_DEFINITIONS}
     write_csv(outputs["distances"], {name: list(column) for name, column in found.distances.items()})
     write_csv(outputs["neighbourhoods"], {name: list(column) for name, column in found.beside.items()})
     write_csv(outputs["stress"], {name: list(column) for name, column in in_domains.items()})
-    write_json(outputs["branches"], verdict | registration | found.numbers | definitions)
+    write_json(outputs["branches"], verdict | registration | found.numbers | said)
     context.log(
         f"{meaning} (stands out by {fit.margin:.1f}, correlation {fit.correlation:.3f}, "
         f"± {fit.rotation_error_deg:.2f}°, ± {fit.translation_error_nm:.1f} nm)"

@@ -1,7 +1,7 @@
 """What lies beside the exported images of a sample: the null run, and voids that were registered."""
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
@@ -63,9 +63,23 @@ class Scaled:
 
 @dataclass
 class Scale:
-    """The factor of a layer."""
+    """The factor of a layer, and who has to know when it changes."""
 
     factor: float = 1.0
+    watchers: list[Callable[[], None]] = field(default_factory=list)
+
+    def change(self, factor: float) -> None:
+        """Set the factor and tell it."""
+        self.factor = factor
+        for watcher in self.watchers:
+            watcher()
+
+
+def watch_scale(layer: Any, watcher: Callable[[], None]) -> None:
+    """Call a function whenever the factor of a layer changes; nothing for layers without a factor."""
+    scale = getattr(raw_arrays(layer)[0], "scale", None)
+    if isinstance(scale, Scale) and watcher not in scale.watchers:
+        scale.watchers.append(watcher)
 
 
 def raw_arrays(layer: Any) -> list[Any]:

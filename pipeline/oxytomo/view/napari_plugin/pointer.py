@@ -22,6 +22,7 @@ class Pointer:
 
     def __init__(self, viewer: Any, samples: Sequence[Sample], note: str) -> None:
         self.viewer, self.note = viewer, ""
+        self.marks: dict[str, str] = {}
         self.readers: dict[Path, PlaceReader] = {}
         viewer.mouse_move_callbacks.append(self.moved)
         viewer.dims.events.ndisplay.connect(lambda _: self.say(""))
@@ -53,7 +54,7 @@ class Pointer:
     def say(self, text: str) -> None:
         """Write the notes, and text below them."""
         overlay = self.viewer.canvas.overlays.text
-        lines = "\n".join(part for part in (self.note, text) if part)
+        lines = "\n".join(part for part in (self.note, *self.marks.values(), text) if part)
         if overlay.text != lines:
             overlay.text = lines
         overlay.visible = bool(lines)
@@ -72,9 +73,21 @@ class Pointer:
 
 def follow(viewer: Any, samples: Sequence[Sample], note: str) -> None:
     """Let the pointer of a viewer read samples; a viewer has one pointer, whatever is opened in it."""
-    for callback in viewer.mouse_move_callbacks:
-        owner = getattr(callback, "__self__", None)
-        if isinstance(owner, Pointer):
-            owner.add(samples, note)
-            return
-    Pointer(viewer, samples, note)
+    pointer = _pointer(viewer)
+    if pointer is None:
+        Pointer(viewer, samples, note)
+    else:
+        pointer.add(samples, note)
+
+
+def mark(viewer: Any, key: str, line: str) -> None:
+    """Write a line into the corner of the canvas that stays; an empty one takes it away."""
+    pointer = _pointer(viewer)
+    if pointer is not None:
+        pointer.marks[key] = line
+        pointer.say("")
+
+
+def _pointer(viewer: Any) -> Pointer | None:
+    owners = (getattr(callback, "__self__", None) for callback in viewer.mouse_move_callbacks)
+    return next((owner for owner in owners if isinstance(owner, Pointer)), None)

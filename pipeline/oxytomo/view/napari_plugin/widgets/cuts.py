@@ -13,7 +13,7 @@ from oxytomo.arrays import Float64Array
 from oxytomo.results.images import Levels
 from oxytomo.view.napari_plugin.cuts import AXES, Volume, cut, shown_axes
 from oxytomo.view.napari_plugin.layers import DEVIATION_PARTS, INFO, diverging_colors
-from oxytomo.view.napari_plugin.overlays import raw_arrays
+from oxytomo.view.napari_plugin.overlays import raw_arrays, watch_scale
 from oxytomo.view.napari_plugin.placing import COARSEST_SIDE
 from oxytomo.view.napari_plugin.surfaces import chosen_level
 from oxytomo.view.napari_plugin.widgets.base import share_tabs
@@ -145,6 +145,7 @@ class CutsWidget(QWidget):
         self.setEnabled(True)
         layer = self.viewer.layers[name]
         self.volume = _volume(layer)
+        watch_scale(layer, self.use_layer)
         # In 3D the layer's own colours are see-through.
         flat = Colormap(diverging_colors()) if layer.metadata[INFO]["part"] in DEVIATION_PARTS else None
         self.colors = lambda values: (flat or layer.colormap).map(_stretched(values, layer.contrast_limits))

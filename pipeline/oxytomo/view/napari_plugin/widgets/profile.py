@@ -11,7 +11,7 @@ from qtpy.QtWidgets import QComboBox, QFileDialog, QFormLayout, QHBoxLayout, QPu
 from oxytomo.errors import InputError, PipelineError
 from oxytomo.io.atomic import complete_or_absent
 from oxytomo.view.napari_plugin.layers import INFO
-from oxytomo.view.napari_plugin.overlays import raw_arrays
+from oxytomo.view.napari_plugin.overlays import raw_arrays, watch_scale
 from oxytomo.view.napari_plugin.profiles import (
     Place,
     Profile,
@@ -147,6 +147,7 @@ class ProfileWidget(SampleWidget):
                 fix="draw it again",
             )
         info = layer.metadata[INFO]
+        watch_scale(layer, self.plot)
         sigma = self._sigma(info) if info["part"] == "tm_o_deviation" else None
         quantity = f"{layer.name} ({info['unit']})"
         return line_profile(points, {layer.name: _place(layer)}, quantity=quantity, sigma=sigma)

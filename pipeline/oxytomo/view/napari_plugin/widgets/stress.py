@@ -6,8 +6,9 @@ from typing import Any
 import numpy as np
 from qtpy.QtWidgets import QCheckBox, QDoubleSpinBox, QFormLayout, QLabel, QLineEdit, QPushButton
 
-from oxytomo.view.napari_plugin.layers import INFO, STRESSES, channel_name
-from oxytomo.view.napari_plugin.overlays import Scale
+from oxytomo.view.napari_plugin.layers import INFO, STRESSES
+from oxytomo.view.napari_plugin.overlays import Scale, raw_arrays
+from oxytomo.view.napari_plugin.pointer import mark
 from oxytomo.view.napari_plugin.stress_model import StressModel, load_stress_model
 from oxytomo.view.napari_plugin.widgets.base import SampleWidget
 
@@ -99,6 +100,9 @@ class StressWidget(SampleWidget):
         factor = self.model.factor(c_rate, youngs, diffusivity)
         for layer in self.layers():
             self._scale(layer, factor)
+        changed = abs(factor - 1) > 1e-12
+        line = f"{self.sample.currentText()}: stress × {factor:.4g} that of the results" if changed else ""
+        mark(self.viewer, str(self.folder()), line)
         beside, fronts = factor * self.model.beside_mpa, factor * self.model.k_over_kc
         lines = [f"Stress is × {factor:.4g} that of the results, at a depth of {self.model.depth:g}."]
         if np.isfinite(beside):
@@ -119,21 +123,15 @@ class StressWidget(SampleWidget):
         return found
 
     def _scale(self, layer: Any, factor: float) -> None:
-        """Multiply one layer; its name tells the factor."""
-        arrays = list(layer.data) if layer.multiscale else [layer.data]
-        scale: Scale = arrays[0].scale
-        info = layer.metadata[INFO]
-        limits = info.setdefault("limits", tuple(layer.contrast_limits))
-        base = channel_name("mechanics", info["part"])
-        prefix = info.setdefault("prefix", layer.name.removesuffix(base))
-        changed = abs(factor - 1) > 1e-12
-        if scale.factor != factor:
-            scale.factor = factor
-            layer.name = f"{prefix}{base}, × {factor:.4g}" if changed else f"{prefix}{base}"
-            layer.refresh(extent=False)
+        """Multiply one layer, and set the range of its colours."""
+        scale: Scale = raw_arrays(layer)[0].scale
+        limits = layer.metadata[INFO].setdefault("limits", tuple(layer.contrast_limits))
         wanted = tuple(limit * factor for limit in limits) if self.follow.isChecked() else limits
         layer.contrast_limits_range = tuple(3 * limit for limit in wanted)
         layer.contrast_limits = wanted
+        if scale.factor != factor:
+            scale.change(factor)
+            layer.refresh(extent=False)
 
     def _diffusivity(self) -> float | None:
         try:
