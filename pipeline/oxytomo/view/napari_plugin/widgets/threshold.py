@@ -62,9 +62,11 @@ class ThresholdWidget(SampleWidget):
         note = QLabel(EXPLANATION)
         note.setWordWrap(True)
         self.column.addLayout(row)
-        for widget in (self.slider, self.table, note, self.message):
+        for widget in (self.slider, self.table, note):
             self.column.addWidget(widget)
-        self.column.addStretch()
+        # The rest of the column: a wrapped text beside a stretch would be cut to a line.
+        self.message.setAlignment(Qt.AlignmentFlag.AlignTop)
+        self.column.addWidget(self.message, 1)
         self.slider.valueChanged.connect(self.show_threshold)
         self.percent.valueChanged.connect(self._percent_changed)
         self.reset.clicked.connect(self._reset)
