@@ -95,7 +95,8 @@ def surface_hoop(parts: Parts, solid: Solid, hydrostatic: FloatArray) -> dict[in
         return {}
     owner = _nearest_void(parts.voids)[where]
     off = distance_to(parts.voids > 0)[where].astype(np.float64) - 0.5
-    values, found = 1.5 * hydrostatic[where].astype(np.float64), {}
+    values = 1.5 * hydrostatic[where].astype(np.float64)
+    found: dict[int, float] = {}
     for number in np.unique(owner).tolist():
         own = owner == number
         if np.count_nonzero(own) >= FEWEST_VOXELS and np.ptp(off[own]) > 1.0:
