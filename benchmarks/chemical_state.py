@@ -18,7 +18,7 @@ import scipy.ndimage
 from oxytomo.arrays import ReplicateKind
 from oxytomo.chemical_state.columns import StateColumns
 from oxytomo.chemical_state.decomposition import StateSeries, decompose_states
-from oxytomo.chemical_state.errors import valence_sigma
+from oxytomo.chemical_state.errors import DENSITY_ITERATIONS, REPLICATE_SCALE, VOXEL_SCALE, valence_sigma
 from oxytomo.chemical_state.reconstruction import reconstruct_state
 from oxytomo.chemical_state.spectra import SpectraOptions
 from oxytomo.chemical_state.voxel_fits import PLAIN, clipped
@@ -97,12 +97,14 @@ def scores(valence: np.ndarray, truth: np.ndarray, inside: np.ndarray) -> tuple[
 def coverage(data: StateColumns, state, truth: np.ndarray, inside: np.ndarray, solver) -> list[float]:  # type: ignore[no-untyped-def]
     """Return the shares within one and two standard errors: everywhere, in and around domains."""
     counts: dict[ReplicateKind, int] = {"noise": 4, "null": 1}
-    chain = Chain(replace(data, reference_valence=state.reference_valence), state.result, solver, False, 1)
+    repeated = solver if solver is PLAIN else replace(solver, element_iterations=DENSITY_ITERATIONS)
+    chain = Chain(replace(data, reference_valence=state.reference_valence), state.result, repeated, False, 1)
     found = replicates_of(chain, counts, {}, lambda _: lambda *_: None, seed=0)
-    repeats = list(found["noise"])
+    repeats, scale = list(found["noise"]), REPLICATE_SCALE
     if solver is PLAIN:
+        scale = VOXEL_SCALE
         repeats = [clipped(one, data, state.reference_valence) for one in repeats]
-    sigma = np.asarray(valence_sigma(repeats, state.result.deviation, state.result.particle))
+    sigma = np.asarray(valence_sigma(repeats, state.result.deviation, state.result.particle, scale=scale))
     domains = (np.abs(truth - BASE) > 0.05) & inside
     near = scipy.ndimage.binary_dilation(domains, iterations=2) & inside
     far = np.abs(np.asarray(state.valence[:]) - truth) / sigma

@@ -107,7 +107,7 @@ def solved(series: amounts.AlignedSeries, *, joint: bool) -> amounts.Amounts:
     return amounts.amounts_from_edges(
         series,
         amounts.Material(ELEMENTS, FORMULA, DENSITY),
-        amounts.allowed_terms("auto", "auto", {}),
+        amounts.allowed_terms("auto", "auto", {}, {}),
         progress=lambda *_: None,
         measured=measured,
     )

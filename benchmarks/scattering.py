@@ -157,7 +157,7 @@ def changes(seeds):
 
 
 def small(made):
-    """Return a map of 46 excitations from 528 to 545 eV: enough for the elastic line and the rest."""
+    """Return a map of 52 excitations from 528 to 545 eV: enough for the elastic line and the rest."""
     used = (made.excitation_ev > 528.0) & (made.excitation_ev < 545.0)
     parts = {name: getattr(made, name)[used] for name in ("counts", "expected", "flux", "excitation_ev")}
     return replace(made, **parts)

@@ -221,7 +221,7 @@ def _noisy_fit(
     edges = np.linspace(0, 1, MeasureOxidationStage(elements=("Mn",)).profile_bins + 1)
     mean, error, _ = binned_means(valence, np.full_like(valence, noise), 1 - share, edges)
     radius_nm = float(np.sqrt((labels > 0).sum() / np.pi)) * PIXEL_NM
-    return truth.radius_nm, fit_oxygen_loss(mean, error, 1 - edges, radius_nm=radius_nm)
+    return truth.radius_nm, fit_oxygen_loss(mean, error, 1 - edges, radius_nm=radius_nm, dimensions=2)
 
 
 def main() -> None:

@@ -27,6 +27,7 @@ from oxytomo.composition.model_choice import (
     likely_causes,
     model_record,
 )
+from oxytomo.composition.near_edge import MeasuredFactor
 from oxytomo.errors import ConfigError
 from oxytomo.io.spectra import read_spectrum
 from oxytomo.preprocess.averaged_rays import AveragedRays, averaged_rays
@@ -80,6 +81,7 @@ def values(tested) -> dict[str, float]:  # type: ignore[no-untyped-def]
 def test_clean_rays_ask_for_nothing_and_fit_to_noise(rng):
     _terms, tested = fit_of(measured(rng))
     assert values(tested) == {}
+    assert tested.without == {}
     # 4 degrees of freedom times 3000 rays: standard error of the mean χ²/dof is sqrt(2/12000) = 0.013
     assert tested.fit.per_dof == pytest.approx(1, abs=0.05)
     assert tested.systematic["misfit"] < 0.001
@@ -92,6 +94,9 @@ def test_stray_light_is_found_and_taken_off(rng):
     assert tested.plain.per_dof > 10
     assert found["stray"] == pytest.approx(0.02, abs=0.0005)  # 2.5 % of it, the noise leaves 0.1 %
     assert tested.fit.per_dof < 1.2
+    # The other reading: the model without the only term is that of the elements alone.
+    assert set(tested.without) == {"stray"}
+    assert tested.without["stray"].terms == ()
     density, _ = without_stray_light(rays.density, rays.variance, found["stray"])
     amounts = np.linalg.lstsq(MATRIX, density.T, rcond=None)[0]
     assert float((METAL @ amounts).sum() / amounts[0].sum()) == pytest.approx(1, abs=0.003)
@@ -138,6 +143,33 @@ def test_given_terms_are_not_fitted(rng):
     _, tested = fit_of(measured(rng, stray=0.02, oxygen=0.1), choice)
     assert values(tested) == {"stray": 0.015, "near_edge_O": pytest.approx(0.1)}
     assert np.allclose(np.diag(tested.model.covariance), 0, atol=1e-9)
+
+
+def test_a_measured_factor_corrects_the_last_edge_which_the_data_cannot_tell(rng):
+    """Ni absorbs 1.5 times its tabulated step at its own edge: the spectra fit as well without it."""
+    rays = measured(rng)
+    # The post-edge energy of the last edge alone carries it.
+    nickel = np.linalg.lstsq(MATRIX, rays.density.T, rcond=None)[0][3]
+    density = rays.density.copy()
+    density[:, 7] += 0.5 * (OWN[7, 3] - OWN[6, 3]) * nickel
+    rays = replace(rays, density=density)
+    choice = replace(AUTO, measured={"Ni": MeasuredFactor(1.5, 0.05)})
+    _terms, tested = fit_of(rays, choice)
+    place = [term.name for term in tested.model.terms].index("near_edge_Ni")
+    below = OWN[6, 3] / OWN[7, 3]
+    # The data do not move it, and its error is that of the other measurement.
+    assert tested.model.values[place] == pytest.approx(0.5 * (1 - below), rel=0.02)
+    assert np.sqrt(tested.model.covariance[place, place]) == pytest.approx(0.05 * (1 - below), rel=0.1)
+    assert tested.systematic["near_edge_Ni"] > 5 * fit_of(measured(rng))[1].systematic["misfit"]
+    assert "near_edge_Ni" not in tested.without
+    amounts = np.linalg.lstsq(tested.model.matrix, density.T, rcond=None)[0]
+    assert amounts[3].sum() / nickel.sum() == pytest.approx(1, abs=0.01)
+    plain = np.linalg.lstsq(MATRIX, density.T, rcond=None)[0]
+    assert plain[3].sum() / nickel.sum() > 1.2
+    record = model_record(tested, [f"s{k}" for k in range(8)], [])
+    assert record["terms"]["near_edge_Ni"]["measured"] == pytest.approx(
+        [1 + 0.5 * (1 - below), 0.05 * (1 - below)]
+    )
 
 
 def test_the_last_edge_tells_no_factor():
@@ -294,7 +326,7 @@ def test_a_measured_spectrum_of_a_substance_takes_its_absorption_off(rng, tmp_pa
     np.savetxt(path, np.column_stack([energy, binder]), header="energy mu")
     measured_one = read_spectrum(path, group=None, energy_unit=None)
     named = {"name": "binder", "formula": None, "density_g_cm3": None, "spectrum": str(path)}
-    choice = allowed_terms("none", [named], {"binder": measured_one})
+    choice = allowed_terms("none", [named], {"binder": measured_one}, {})
     rays = measured(rng)
     there = 0.3 * rng.random(len(rays))
     density = rays.density + there[:, None] * component(

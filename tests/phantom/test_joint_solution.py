@@ -139,7 +139,7 @@ def solved(series: amounts.AlignedSeries, measured: dict[str, MeasuredEdge]) -> 
     return amounts.amounts_from_edges(
         series,
         amounts.Material(ELEMENTS, FORMULA, DENSITY),
-        amounts.allowed_terms("auto", "auto", {}),
+        amounts.allowed_terms("auto", "auto", {}, {}),
         progress=lambda *_: None,
         measured=measured,
     )

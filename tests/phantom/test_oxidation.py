@@ -247,7 +247,11 @@ def test_oxygen_loss_is_told_from_a_front(law: str, parameter: float) -> None:
     radius_nm, error, found, sizes = 400.0, 0.01, 0, []
     for _ in range(20):
         fits = fit_oxygen_loss(
-            truth + error * rng.normal(size=20), np.full(20, error), share, radius_nm=radius_nm
+            truth + error * rng.normal(size=20),
+            np.full(20, error),
+            share,
+            radius_nm=radius_nm,
+            dimensions=2,
         )
         found += fits[0].name == law
         own = next(fit for fit in fits if fit.name == law)
@@ -257,15 +261,21 @@ def test_oxygen_loss_is_told_from_a_front(law: str, parameter: float) -> None:
     assert float(np.mean(sizes)) == pytest.approx(wanted, rel=0.05)
 
 
-def test_a_uniform_profile_is_called_uniform() -> None:
+@pytest.mark.parametrize("dimensions", [2, 3])
+def test_a_uniform_profile_is_called_uniform(dimensions: int) -> None:
     rng = np.random.default_rng(5)
     names = [
         fit_oxygen_loss(
-            3.5 + 0.01 * rng.normal(size=20), np.full(20, 0.01), np.linspace(1, 0, 21), radius_nm=100.0
+            3.5 + 0.01 * rng.normal(size=20),
+            np.full(20, 0.01),
+            np.linspace(1, 0, 21),
+            radius_nm=100.0,
+            dimensions=dimensions,
         )[0].name
         for _ in range(20)
     ]
-    assert names.count("uniform") >= 17
+    # BIC takes noise for a model in a tenth of the cases.
+    assert names.count("uniform") >= (17 if dimensions == 2 else 15)
 
 
 def test_shells_have_equal_areas_in_every_particle() -> None:

@@ -7,6 +7,7 @@ from discs import HALF_TURN, WEDGE, N, disc_projections, inside
 from oxytomo.reconstruct import total_variation as solver
 from oxytomo.reconstruct.blocks import from_blocks, projections_from_blocks, sinogram_blocks, to_blocks
 from oxytomo.reconstruct.blur import blur, gaussian_taps
+from oxytomo.reconstruct.denoising import _STEP as STEP
 from oxytomo.reconstruct.denoising import ROWS, Denoiser
 from oxytomo.reconstruct.fbp import (
     MANY_TILTS,
@@ -324,7 +325,7 @@ def test_denoise_is_the_method_written_out(rng: np.random.Generator, nonnegative
         for axis in range(3):
             both = mask * np.roll(mask, -1, axis)
             both[(slice(None),) * axis + (-1,)] = 0
-            dual[axis] = (dual[axis] + (np.roll(now, -1, axis) - now) / 12) * both
+            dual[axis] = (dual[axis] + (np.roll(now, -1, axis) - now) * STEP) * both
         dual /= np.maximum(1, np.sqrt((dual**2).sum(axis=0)) / limit)
 
     def blocks(volume: np.ndarray) -> np.ndarray:

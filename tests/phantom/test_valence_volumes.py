@@ -10,7 +10,7 @@ import scipy.ndimage
 from oxytomo.arrays import ReplicateKind, Spectrum
 from oxytomo.chemical_state.columns import StateColumns, mean_valence
 from oxytomo.chemical_state.decomposition import StateAmounts, StateSeries, decompose_states
-from oxytomo.chemical_state.errors import BORDER_PX, SIGMA_FLOOR, steepest, valence_sigma
+from oxytomo.chemical_state.errors import BORDER_PX, REPLICATE_SCALE, SIGMA_FLOOR, steepest, valence_sigma
 from oxytomo.chemical_state.reconstruction import ChemicalState, reconstruct_state
 from oxytomo.chemical_state.spectra import SpectraOptions, component_spectra
 from oxytomo.composition.deviation_problems import DeviationSolver
@@ -196,7 +196,7 @@ def test_border_adds_to_sigma() -> None:
     particle[1:7, 1:7, 1:7] = True
     deviation = np.where(particle, np.float32(0.5), np.float32(np.nan))
     deviation[:, :, 4:] += np.float32(0.3)
-    sigma = np.asarray(valence_sigma([deviation, deviation], deviation, particle))
+    sigma = np.asarray(valence_sigma([deviation, deviation], deviation, particle, scale=1.0))
     assert np.isnan(sigma[~particle]).all()
     expected = np.where(np.isin(np.arange(8), [3, 4]), np.hypot(SIGMA_FLOOR, 0.3 * BORDER_PX), SIGMA_FLOOR)
     assert np.allclose(sigma[3, 3, 1:7], expected[1:7], rtol=1e-4)
@@ -211,7 +211,9 @@ def _sigma_holds(data: StateColumns, result: Any, truth: StateTruth, valence: np
     counts: dict[ReplicateKind, int] = {"noise": 4, "null": 1}
     chain = Chain(data, result, SOLVER, own_reference=False, threads=1)
     found = replicates_of(chain, counts, {}, lambda _: lambda *_: None, seed=0)
-    sigma = np.asarray(valence_sigma(list(found["noise"]), result.deviation, result.particle))
+    sigma = np.asarray(
+        valence_sigma(list(found["noise"]), result.deviation, result.particle, scale=REPLICATE_SCALE)
+    )
     inside = np.asarray(result.particle) & np.isfinite(truth.valence)
     domains = (np.abs(truth.valence - BASE) > 0.05) & inside
     near = scipy.ndimage.binary_dilation(domains, iterations=2) & inside

@@ -8,17 +8,20 @@ from pathlib import Path
 import numpy as np
 import pytest
 import yaml
-from scipy.ndimage import gaussian_filter
+from scipy.ndimage import distance_transform_edt, gaussian_filter
 from scipy.spatial.transform import Rotation
 
 from oxytomo.config import parse_config
 from oxytomo.config.plan import stage_settings
+from oxytomo.config.stage_files import stage_inputs
 from oxytomo.config.stage_settings import RegisterBranchesStage
 from oxytomo.errors import ConfigError
+from oxytomo.io.mechanics_stores import write_lithium
 from oxytomo.io.provenance import make_provenance
 from oxytomo.io.stores import NamedArray, read_store, write_store
 from oxytomo.io.void_stores import write_voids
-from oxytomo.segment.classes import classify_deviation
+from oxytomo.mechanics.geometry import Parts
+from oxytomo.segment.classes import CLASS_LABELS, classify_deviation
 from oxytomo.segment.voids import segment_voids
 from oxytomo.simulate.voids import Scene, random_scene, turned
 from oxytomo.stages.context import StageContext
@@ -101,12 +104,50 @@ def structure(folder: Path, shown: Scene, rng: np.random.Generator) -> Path:
     return path
 
 
+FIRST = 4
+"""First voxel of the particle of mechanics in the structure, along each axis."""
+
+
+def mechanics(folder: Path, voids: Path) -> dict[str, Path]:
+    """Write a stress that is high beside pores, one of depth alone, one of noise, and a linear one."""
+    store, rng = read_store(voids), np.random.default_rng(3)
+    instances, n_pores = store["instances"], int(store.attributes["n_pores"])
+    whole = np.where(store["particle"] > 0, 1, 0)
+    labels = np.where(instances > n_pores, 3, np.where(instances > 0, 2, whole)).astype(np.uint8)
+    beside = distance_transform_edt(~((instances > 0) & (instances <= n_pores))) * FINE_NM <= NEAR_NM
+    depth = distance_transform_edt(labels > 0)
+    place = np.indices(labels.shape) * FINE_NM
+    stress = {
+        "first_principal": 20.0 + depth + 100.0 * beside,
+        "hoop": -50.0 + 5.0 * depth,
+        "von_mises": 30.0 * gaussian_filter(rng.standard_normal(labels.shape), 3) / 0.02,
+        "hydrostatic": 0.05 * place[0] - 0.02 * place[1] + 0.01 * place[2],
+    }
+    box = (slice(FIRST, -FIRST),) * 3
+    pores = np.where(instances <= n_pores, instances, 0).astype(np.int32)
+    parts = Parts(labels[box], None, pores[box], FINE_NM / 1e3, (FIRST,) * 3)
+    paths = {name: folder / "stages" / "mechanics" / f"{name}.zarr" for name in ("lithiate", "solve_stress")}
+    paths["lithiate"].parent.mkdir(parents=True, exist_ok=True)
+    provenance = make_provenance(stage="lithiate", version=1, settings={}, inputs={})
+    # Stored are shape factors: half the stress, and an amplitude of 2 MPa.
+    facts = {"states": [{"amplitude_mpa": 2.0}], "shown": 0, "factor": 1}
+    profiles = np.zeros((1, *parts.labels.shape), np.float32)
+    write_lithium(paths["lithiate"], parts, [], profiles, attributes=facts, provenance=provenance)
+    arrays = {
+        key: NamedArray((one[box] / 2).astype(np.float32), ("z", "y", "x"), "1")
+        for key, one in stress.items()
+    }
+    write_store(paths["solve_stress"], arrays, provenance=provenance, attributes={})
+    return paths
+
+
 def registered(folder: Path, voids: Path, stores: dict[str, Path]) -> dict[str, Path]:
     outputs = {
         "store": folder / "stages" / "branches" / "register_branches.zarr",
         "branches": folder / "branches.json",
         "distances": folder / "voids_and_domains.csv",
         "neighbourhoods": folder / "void_neighbourhoods.csv",
+        "stress": folder / "stress_and_domains.csv",
     }
     outputs["store"].parent.mkdir(parents=True, exist_ok=True)
     settings = RegisterBranchesStage(near_nm=NEAR_NM, placements=60)
@@ -125,6 +166,7 @@ def sample(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, Pa
     stores = composition(folder, shown, rng)
     rotation = Rotation.from_rotvec([1.3, -0.9, 1.7]).as_matrix()
     voids = structure(folder, turned(one, rotation, scale=1.0, size=FINE), rng)
+    stores |= mechanics(folder / "aside", voids)
     return folder, registered(folder, voids, stores), shown
 
 
@@ -227,12 +269,40 @@ def test_oxygen_poor_places_beside_pores_are_more_than_chance(
         assert 0 < float(row["standard_error"]) < 0.02 * 2.3 * 1.2
 
 
+def test_stress_in_domains_against_chance(sample: tuple[Path, dict[str, Path], Scene]) -> None:
+    """A stress beside the pores, where oxygen is missing, is more than chance; others are not."""
+    folder, out, _ = sample
+    table = {(row["class"], row["stress"]): row for row in rows(out["stress"])}
+    assert len(table) == 12
+    poor = {key: float(value) for key, value in table["oxygen_poor", "first_principal"].items() if "_" in key}
+    assert poor["mean_mpa"] > poor["chance_high_mpa"]
+    assert poor["p_value"] == pytest.approx(1 / 61)
+    # Nearly all of the class is where 100 MPa were added; as deep there are other places, too
+    assert poor["mean_mpa"] - poor["expected_mpa"] > 50
+    assert poor["null_run_mpa"] < poor["chance_high_mpa"]
+    for kind in ("hoop", "von_mises"):
+        other = {key: float(value) for key, value in table["oxygen_poor", kind].items() if "_" in key}
+        assert other["p_value"] > 0.05, kind
+    # 40 MPa apart from the mean of the particle, and nearly all of it is depth
+    of_depth = {key: float(table["oxygen_poor", "hoop"][key]) for key in ("mean_mpa", "expected_mpa")}
+    assert of_depth["mean_mpa"] == pytest.approx(of_depth["expected_mpa"], abs=1.0)
+    # The linear stress of the structure at the voxels of the class, by the transform that was planted
+    phases = read_store(folder / "stages" / "composition" / "classify.zarr")["phases"]
+    turn = Rotation.from_rotvec([1.3, -0.9, 1.7]).as_matrix()
+    middles = [(n - 1) / 2 * nm for n, nm in ((COARSE, COARSE_NM), (FINE, FINE_NM))]
+    place = (np.argwhere(phases == CLASS_LABELS["target"]) * COARSE_NM - middles[0]) @ turn.T + middles[1]
+    # Voxels near surfaces are left out, on all sides alike: 3 MPa of the 50 MPa across the particle
+    wanted = float((place @ [0.05, -0.02, 0.01]).mean())
+    assert float(table["target", "hydrostatic"]["mean_mpa"]) == pytest.approx(wanted, abs=3.0)
+
+
 def test_the_report_shows_both_branches(sample: tuple[Path, dict[str, Path], Scene], tmp_path: Path) -> None:
     folder, _, _ = sample
     write_report(folder, tmp_path / "report.html")
     page = (tmp_path / "report.html").read_text()
     assert "Voids and composition" in page
     assert "within 60 nm of a void" in page
+    assert "Stress in the domains" in page
 
 
 def test_two_particles_are_not_compared(sample: tuple[Path, dict[str, Path], Scene], tmp_path: Path) -> None:
@@ -247,7 +317,7 @@ def test_two_particles_are_not_compared(sample: tuple[Path, dict[str, Path], Sce
     assert facts["verdict"] == "unclear"
     assert "near_share" not in facts
     assert rows(out["distances"]) == []
-    for key in ("distances", "neighbourhoods"):
+    for key in ("distances", "neighbourhoods", "stress"):
         header = (folder / out[key].name).read_text().splitlines()[0]
         assert out[key].read_text() == header + "\n"
     assert not read_store(out["store"])["voids"].any()
@@ -263,3 +333,21 @@ def test_both_branches_are_needed(tmp_path: Path) -> None:
     project = parse_config(yaml.safe_load(yaml.safe_dump(data)), folder=tmp_path, name="x.yaml")
     given = stage_settings(project, "a", None, "register_branches")
     assert given == {"near_nm": None, "placements": 200, "seed": 0}
+
+
+def test_stress_of_the_structure_is_read_and_of_other_labels_not(tmp_path: Path) -> None:
+    edges = {element: {"pre": "a.h5", "post": "b.h5"} for element in ("O", "Mn")}
+    branches = {
+        "structure": {"volume": "v.tif", "voxel_nm": 20},
+        "composition": {"edges": edges, "formula": {"Mn": 1, "O": 2}},
+        "register_branches": True,
+    }
+    of_labels = {"labels": "parts.tif", "voxel_nm": 20}
+    kinds = {"none": None, "labels": of_labels, "structure": {}}
+    found = {}
+    for kind, more in kinds.items():
+        mechanics = {} if more is None else {"mechanics": {"material": {"preset": "nmc811"}} | more}
+        project = parse_config({"samples": {"a": branches | mechanics}}, folder=tmp_path, name="x.yaml")
+        found[kind] = set(stage_inputs(project, "a", None, "register_branches"))
+    plain = {"reconstruct", "uncertainty", "classify", "voids"}
+    assert found == {"none": plain, "labels": plain, "structure": plain | {"lithiate", "solve_stress"}}

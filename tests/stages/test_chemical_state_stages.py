@@ -7,6 +7,7 @@ from typing import Any
 
 import h5py
 import numpy as np
+import pandas as pd
 import pytest
 import scipy.ndimage
 import yaml
@@ -17,7 +18,7 @@ from oxytomo.cli import main
 from oxytomo.config import load_config
 from oxytomo.config.plan import stage_settings
 from oxytomo.errors import InputError, PipelineError
-from oxytomo.io.stores import Store, read_store
+from oxytomo.io.stores import NamedArray, Store, read_store, write_store
 from oxytomo.results import open_results
 from oxytomo.stages.context import StageContext
 from oxytomo.stages.registry import STAGES
@@ -104,6 +105,10 @@ def test_products(finished: Path) -> None:
     shells = results.tables["chemical_state/chemical_state_shells"]
     weighted = np.average(shells["mean_valence"], weights=shells["n_voxels"])
     assert weighted == pytest.approx(facts["mean_valence"], abs=1e-4)
+    profile = results.tables["chemical_state/chemical_state_profiles"]
+    weighted = np.average(profile["mean_valence"], weights=profile["n_voxels"])
+    assert weighted == pytest.approx(facts["mean_valence"], abs=1e-4)
+    assert {model["name"] for model in facts["models"]} == {"uniform", "diffusion", "core_shell"}
     domains = results.tables["chemical_state/chemical_state_domains"]
     assert set(domains["class"]) <= {"reference", "high", "low"}
     assert facts["null"]["fractions"]["high"]["value"] == 0
@@ -119,16 +124,22 @@ def test_products(finished: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert f"{facts['mean_valence']:.3f}" in text
     assert "Valence of Ni" in text
+    assert "Ni from surface to centre" in text
+
+
+def run_again(finished: Path, folder: Path, **changes: Any) -> Path:
+    """Run the branch with other settings from the aligned series on; the results."""
+    path = changed(finished, folder, uncertainty={"replicates": 2}, **changes)
+    branch = Path("results") / "particle" / "stages" / "chemical_state"
+    (folder / branch).mkdir(parents=True)
+    shutil.copytree(finished / branch / "align.zarr", folder / branch / "align.zarr")
+    run_branch(path, "chemical_state", first="decompose_states")
+    return folder / "results" / "particle"
 
 
 def test_fits_of_every_voxel_as_a_setting(finished: Path, tmp_path: Path) -> None:
     """``method: voxels`` gives the same products from the same aligned series, and says so."""
-    path = changed(finished, tmp_path, method="voxels", uncertainty={"replicates": 2})
-    branch = Path("results") / "particle" / "stages" / "chemical_state"
-    (tmp_path / branch).mkdir(parents=True)
-    shutil.copytree(finished / branch / "align.zarr", tmp_path / branch / "align.zarr")
-    run_branch(path, "chemical_state", first="decompose_states")
-    own, other = (one / "results" / "particle" for one in (tmp_path, finished))
+    own, other = run_again(finished, tmp_path, method="voxels"), finished / "results" / "particle"
     facts, rays = (
         json.loads((one / "chemical_state.json").read_text())["elements"]["Ni"] for one in (own, other)
     )
@@ -140,6 +151,109 @@ def test_fits_of_every_voxel_as_a_setting(finished: Path, tmp_path: Path) -> Non
     assert [one.name for one in images[0].channels] == [one.name for one in images[1].channels]
     write_report(own, tmp_path / "report.html")
     assert "fits of every voxel" in (tmp_path / "report.html").read_text(encoding="utf-8")
+
+
+def ball_series(finished: Path, folder: Path, rng: np.random.Generator) -> Path:
+    """Write an aligned store of a ball with a white line at 855.3 eV at 16 energies; a configuration."""
+    energies = np.concatenate([[848.0, 850.0], np.arange(852.0, 858.6, 0.5)])
+    spectrum = np.exp(-0.5 * ((energies - 855.3) / 1.2) ** 2) + 0.2 / (1 + np.exp((854.0 - energies) / 0.3))
+    aligned = read_store(finished / "results" / "particle" / "stages" / "chemical_state" / "align.zarr")
+    n_tilt, names = aligned["tilt_deg"].size, [f"Ni_{k}" for k in range(1, 1 + energies.size)]
+    z, s = np.mgrid[:36, :36] - 17.5
+    chord = 2 * np.sqrt(np.maximum(12.0**2 - z**2 - s**2, 0))
+    density = np.broadcast_to(
+        (spectrum[:, None, None, None] + 0.1) * chord / 24, (energies.size, n_tilt, 36, 36)
+    )
+    counts = np.maximum(rng.poisson(1e4 * np.exp(-1.5 * density)), 1).astype(np.float32)
+    axes = ("series", "tilt", "y", "x")
+    path = folder / "results" / "particle" / "stages" / "chemical_state" / "align.zarr"
+    path.parent.mkdir(parents=True)
+    write_store(
+        path,
+        {
+            "value": NamedArray(-np.log(counts / np.float32(1e4)), axes, "1"),
+            "variance": NamedArray(1 / counts, axes, "1"),
+            "tilt_deg": NamedArray(aligned["tilt_deg"], ("tilt",), "degree"),
+        },
+        provenance=aligned.provenance,
+        attributes={
+            **aligned.attributes,
+            "series": names,
+            "energies_ev": energies.tolist(),
+            "invalid": dict.fromkeys(names, aligned.attributes["invalid"]["Ni_1"]),
+        },
+    )
+    raw = [str(raw_files(finished)[0])] * energies.size
+    return changed(finished, folder, series={"Ni": raw}, references={}, uncertainty={"replicates": 2})
+
+
+def test_white_lines_without_references(finished: Path, tmp_path: Path, rng: np.random.Generator) -> None:
+    """Without references the same chain gives energies: image, table, numbers, arrays, report, layers."""
+    run_branch(ball_series(finished, tmp_path, rng), "chemical_state", first="decompose_states")
+    folder = tmp_path / "results" / "particle"
+    shutil.rmtree(folder / "stages" / "chemical_state" / "align.zarr")  # it has no shifts for a report
+    content = json.loads((folder / "chemical_state.json").read_text())
+    assert content["elements"] == {}
+    facts = content["white_lines"]["Ni"]
+    # The polynomial is 0.005 eV off a Gaussian on a step.
+    assert facts["white_line"]["mean_ev"] == pytest.approx(855.3, abs=0.03)
+    assert 0 < facts["white_line"]["standard_error_ev"] < 0.05
+    assert facts["white_line"]["voxels"] == facts["voxels"]
+    results = open_results(folder)
+    assert results.numbers["chemical_state/white_line_Ni"].value == pytest.approx(
+        facts["white_line"]["mean_ev"]
+    )
+    assert results.numbers["chemical_state/white_line_Ni"].unit == "eV"
+    table = results.tables["chemical_state/chemical_state_white_lines"]
+    weighted = np.average(table["white_line_ev"], weights=table["n_voxels"])
+    assert weighted == pytest.approx(facts["white_line"]["mean_ev"], abs=0.001)
+    assert len(results.tables["chemical_state/chemical_state_shells"]) == 0
+    line = np.asarray(results.arrays["chemical_state/Ni_white_line_ev"])
+    particle = np.asarray(results.arrays["chemical_state/Ni_particle"]) > 0
+    assert np.isnan(line[~particle]).all()
+    assert np.nanmean(line) == pytest.approx(facts["white_line"]["mean_ev"], abs=0.01)
+    error = np.asarray(results.arrays["chemical_state/Ni_white_line_error_ev"])
+    assert np.nanmedian(error) == pytest.approx(facts["white_line"]["median_error_ev"], rel=0.2)
+    image = results.images["chemical_state"]
+    assert [one.name for one in image.channels][:2] == ["Ni_white_line_ev", "Ni_white_line_error_ev"]
+    assert image.record["units"]["Ni_white_line_ev"] == "electronvolt"
+    write_report(folder, tmp_path / "report.html")
+    text = (tmp_path / "report.html").read_text(encoding="utf-8")
+    assert f"{facts['white_line']['mean_ev']:.3f}" in text
+    layers = sample_layers(find_samples(folder))
+    assert layers[0][1]["name"] == "Ni white line (eV)"
+    few = changed(finished, tmp_path, references={})
+    assert any("6 or more of them within" in str(one) for one in problems(few))
+    with pytest.raises(PipelineError, match="references, which fits of every voxel need"):
+        load_config(changed(finished, tmp_path, references={}, method="voxels"))
+
+
+def test_comparison_over_states(finished: Path, tmp_path: Path) -> None:
+    """Groups of particles: mean valence, shares of the classes and shells side by side, with their rules."""
+    one = finished / "results" / "particle"
+    other, third = tmp_path / "other", tmp_path / "third"
+    for folder in (other, third):
+        shutil.copytree(one, folder)
+    content = json.loads((other / "chemical_state.json").read_text())
+    content["elements"]["Ni"]["mean_valence"] += 0.5
+    (other / "chemical_state.json").write_text(json.dumps(content))
+    page = tmp_path / "c.html"
+    call = ["report", "--group", "fresh", str(one), "--group", "aged", str(other), "--output", str(page)]
+    assert main(call) == 0
+    text = page.read_text(encoding="utf-8")
+    for words in ("Chemical states in three dimensions", "Ni, mean valence", "Ni, high valence", "0.1 eV"):
+        assert words in text
+    table = pd.read_csv(tmp_path / "c_differences.csv")
+    row = table[table["quantity"] == "chemical_state_valence_Ni"].iloc[0]
+    assert float(row["second_minus_first"]) == pytest.approx(0.5)
+    # Other references forbid a difference.
+    content = json.loads((third / "chemical_state.json").read_text())
+    content["elements"]["Ni"]["model"]["references"] = ["Ni_2", "other"]
+    (third / "chemical_state.json").write_text(json.dumps(content))
+    assert main([*call[:5], "aged", str(third), *call[6:]]) == 0
+    assert "reference spectra" in page.read_text(encoding="utf-8")
+    left = pd.read_csv(tmp_path / "c_differences.csv")
+    assert not (left["quantity"] == "chemical_state_valence_Ni").any()
 
 
 def test_layers_of_napari(finished: Path) -> None:

@@ -142,6 +142,19 @@ def test_unfinished_foreign_and_absent_results_are_one_line(tmp_path: Path) -> N
     assert not list(tmp_path.glob("c*"))
 
 
+def test_tables_of_others_are_not_written_over(tmp_path: Path) -> None:
+    one, other = composition(tmp_path, "one", 0.1), composition(tmp_path, "other", 0.1)
+    mine = tmp_path / "c_groups.csv"
+    mine.write_text("dose,time\n1,2\n", encoding="utf-8")
+    with pytest.raises(InputError, match=r"c_groups\.csv: expected a new file, or an earlier table"):
+        write_comparison({"x": [one], "y": [other]}, tmp_path / "c.html")
+    assert mine.read_text(encoding="utf-8") == "dose,time\n1,2\n"
+    assert sorted(path.name for path in tmp_path.glob("c*")) == ["c_groups.csv"], "nothing else is begun"
+    mine.unlink()
+    for _ in range(2):  # its own tables are replaced
+        write_comparison({"x": [one], "y": [other]}, tmp_path / "c.html")
+
+
 def test_a_particle_without_voids_and_an_element_without_valence_have_no_number(tmp_path: Path) -> None:
     one, other = composition(tmp_path, "one", 0.1), composition(tmp_path, "other", 0.1)
     nothing = {"value": None, "ci95": None}

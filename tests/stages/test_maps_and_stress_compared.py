@@ -79,7 +79,8 @@ def test_bulk_and_surface_join_by_element_and_state(tmp_path: Path, groups: dict
     assert float(found["bulk_high_95"]) - float(found["bulk"]) == pytest.approx(reach, rel=1e-4)
     assert (found["bulk_yield"], found["surface_yield"]) == ("PFY", "TEY")
     assert (found["bulk_n_maps"], found["bulk_refused"]) == ("1", "")
-    assert float(rows["fresh", "metals", "valence"]["surface"]) == 2.8
+    metals = rows["fresh", "metals", "valence"]
+    assert (float(metals["surface"]), metals["surface_yield"], metals["surface_n_maps"]) == (2.8, "TEY", "1")
     assert "Bulk and surface" in page
 
 

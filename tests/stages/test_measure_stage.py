@@ -153,7 +153,7 @@ def test_classify_writes_the_label_images(inputs, tmp_path, capsys):
     }
     assert written.provenance.stage == "classify"
     assert set(written.provenance.inputs) == {"reconstruct", "uncertainty"}
-    assert "1 of 960 voxels of the particle have no deviation" in capsys.readouterr().err
+    assert "1 of 960 voxels of the particle have no value" in capsys.readouterr().err
 
 
 def outline_of(phases: dict, name: str) -> float:

@@ -103,6 +103,7 @@ def run_stages(config: Path, last: str = "export_oxidation") -> Path:
                 "shells": folder / "oxidation_shells.csv",
                 "particles": folder / "oxidation_particles.csv",
                 "profiles": folder / "oxidation_profiles.csv",
+                "white_lines": folder / "oxidation_white_lines.csv",
                 "summary": folder / "oxidation.json",
             },
         ),

@@ -10,8 +10,10 @@ from report_results import write_composition
 
 from oxytomo.cli import main
 from oxytomo.errors import ConfigError
+from oxytomo.results.records import Structure
 from oxytomo.view.paper import slice_at, write_panels
 from oxytomo.view.paper_comparison import valence_states, write_state_figures
+from oxytomo.view.paper_panels import panels_of
 from oxytomo.view.style import new_figure, to_png
 from oxytomo.view.telling import cut_at
 
@@ -93,6 +95,66 @@ def oxidation_of(valence: float, elements: tuple[str, ...] = ("Mn", "Ni")) -> Si
         for name in elements
     ]
     return SimpleNamespace(elements=own)
+
+
+def structure_of():
+    """Return a ball with a pore above its middle and a crack below it."""
+    z, y, x = np.indices((20, 22, 24)) - np.array([10, 11, 12])[:, None, None, None]
+    particle = (z**2 + y**2 + x**2 < 81).astype(np.uint8)
+    voids = np.zeros_like(particle)
+    voids[5:8, 9:12, 11:14], voids[14, 8:14, 9:15] = 1, 2
+    facts = {"cracks": {}, "calibration": {"smallest_aperture_nm": 5.0}, "shells": []}
+    volume = np.where(voids > 0, 0.1, particle).astype(np.float32)
+    return Structure(10.0, volume, particle, voids, facts, None, None)
+
+
+def test_pores_and_cracks_have_panels():
+    results = SimpleNamespace(composition=None, structure=structure_of(), oxidation=None)
+    panels = panels_of(results)
+    assert list(panels) == ["voids-3d", "volume", "voids", "void-sizes"]
+    figure = panels["voids"].draw(0, 14)
+    grey, over = figure.axes[0].images
+    assert set(np.unique(over.get_array().compressed())) == {2}, "the crack of this slice, not the pore"
+    assert grey.get_array().shape == over.get_array().shape
+    assert [text.get_text() for text in figure.legends[0].get_texts()] == ["pores", "cracks"]
+    assert len(panels["volume"].draw(0, 14).axes[0].images) == 1
+    axis, index = panels["voids"].grid.telling()
+    assert results.structure.voids.take(index, axis).any(), "the slice without a choice shows voids"
+    assert np.asarray(panels["voids-3d"].draw(0, 0).axes[0].images[0].get_array()).std() > 0.05
+
+
+def test_oxidation_states_have_panels_of_each_element():
+    found = oxidation_of(3.5)
+    for one in found.elements:
+        one.error = np.where(np.isfinite(one.valence), 0.02, 9.0)
+    panels = panels_of(SimpleNamespace(composition=None, structure=None, oxidation=found))
+    assert list(panels)[:4] == ["valence-Mn", "valence-error-Mn", "valence-shells-Mn", "spectra-Mn"]
+    figure = panels["valence-error-Mn"].draw(0, 0)
+    shown = figure.axes[0].images[0]
+    assert np.nanmax(shown.get_array().filled(np.nan)) == pytest.approx(0.02), (
+        "pixels without a valence are empty"
+    )
+    assert figure.get_size_inches()[0] == pytest.approx(3.5)
+    assert figure.axes[1].get_ylabel() == "Mn valence, standard error"
+
+
+def test_panels_over_states_are_chosen_by_name(sample, tmp_path, capsys):
+    other = tmp_path / "pristine"
+    write_composition(other, shape=(20, 26, 26))
+    groups = ["--group", "fresh", str(other), "--group", "4.8V", str(sample)]
+    words = ["report", *groups, "--figures", str(tmp_path / "out"), "--panel", "classes-over-states"]
+    assert main(words) == 0
+    assert sorted(path.name for path in (tmp_path / "out").iterdir()) == [
+        f"classes_over_states.{end}" for end in ("pdf", "png", "svg")
+    ]
+    capsys.readouterr()
+    assert (
+        main(["report", str(sample), "--figures", str(tmp_path / "one"), "--panel", "classes-over-states"])
+        == 2
+    )
+    assert "two groups or more" in capsys.readouterr().err
+    assert main([*words[:-1], "valence-over-states"]) == 2
+    assert "none that have it" in capsys.readouterr().err
 
 
 def test_labels_of_logarithmic_axes_are_text():

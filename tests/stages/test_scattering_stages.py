@@ -2,9 +2,11 @@
 
 import csv
 import json
+import shutil
 from pathlib import Path
 from typing import Any
 
+import h5py
 import numpy as np
 import pytest
 import yaml
@@ -137,6 +139,36 @@ def test_report(made: tuple[Path, Path, dict[str, Any]], tmp_path: Path) -> None
     names = {path.stem for path in (tmp_path / "figures" / "scattering").glob("*.png")}
     wanted = {"emission_maps", "o_yields", "o_emission_cuts", "difference_o_after_o_before"}
     assert names == wanted
+
+
+def test_repeated_scans_reach_the_test(made: tuple[Path, Path, dict[str, Any]], tmp_path: Path) -> None:
+    """The photons of both maps, split at random into three scans each, give the same change."""
+    folder, results, _ = made
+    text = yaml.safe_load((folder / "config.yaml").read_text(encoding="utf-8"))
+    scattering, rng = text["samples"]["electrode"]["scattering"], np.random.default_rng(0)
+    for name in ("O_before", "O_after"):
+        with h5py.File(folder / "raw" / f"{name}.h5") as whole:
+            parts = rng.multinomial(whole["entry/map/counts"][...].astype(int), [1 / 3] * 3)
+        files = [f"raw/{name}_{number}.h5" for number in range(3)]
+        for number, file in enumerate(files):
+            shutil.copyfile(folder / "raw" / f"{name}.h5", folder / file)
+            with h5py.File(folder / file, "r+") as scan:
+                scan["entry/map/counts"][...] = parts[..., number]
+                scan["entry/map/flux"][...] /= 3
+        scattering["maps"][name]["images"] = files
+    path = folder / "scans.yaml"
+    path.write_text(yaml.safe_dump(text), encoding="utf-8")
+    found = json.loads(
+        (run_branch(load_config(path), tmp_path) / "scattering.json").read_text(encoding="utf-8")
+    )
+    (alone,) = json.loads((results / "scattering.json").read_text(encoding="utf-8"))["pairs"]
+    feature = found["pairs"][0]["feature"]
+    assert (feature["scans"], feature["test"]) == ([3, 3], "scans, Welch")
+    assert feature["change"] == pytest.approx(alone["feature"]["change"], rel=1e-9)
+    # Split photons scatter as counting says: scans make the error no smaller, and chance twice as large at most
+    assert 1 <= feature["scan_error"] / feature["counting_error"] < 3
+    assert feature["detected"]
+    assert found["maps"]["O_after"]["scans"] == 3
 
 
 def test_check_passes_what_runs_and_refuses_what_does_not(

@@ -45,7 +45,7 @@ def test_without_a_terminal_it_lists_and_deletes_nothing(
     assert lines[0] == "a:"
     assert [line.split()[0] for line in lines[1:3]] == ["align", "normalize"]
     assert all("lost: " in line for line in lines[1:3])
-    assert lines[-1].startswith("nothing deleted")
+    assert lines[-1].startswith("nothing was deleted")
     assert len(stores(results)) == 6
 
 

@@ -156,7 +156,7 @@ def test_a_stage_gets_inputs_outputs_settings_and_context(
     days, times, lines = zip(*stamped, strict=True)
     assert all(datetime.fromisoformat(f"{day} {at}") for day, at in zip(days, times, strict=True))
     assert re.fullmatch(
-        r"classify: version \d+ of oxytomo \S+, 3 threads on \S+, \d+ MB to begin with", lines[0]
+        r"classify: stage version \d+, oxytomo \S+; 3 threads on \S+, \d+ MB at the start", lines[0]
     )
     assert lines[1] == "classify: half way"
     assert lines[2] == "classify: warning: 1.3 % of voxels invalid"

@@ -437,7 +437,7 @@ def test_every_product_of_every_branch_is_wanted() -> None:
         *("areal_density.ome.zarr", "tomogram.ome.zarr", "oxidation.ome.zarr", "oxidation_shells.csv"),
         *("oxidation_particles.csv", "oxidation_profiles.csv", "oxidation.json", "structure.ome.zarr"),
         *("pores.csv", "cracks.csv", "structure.json", "report.html"),
-        *("branches.json", "voids_and_domains.csv", "void_neighbourhoods.csv"),
+        *("branches.json", "voids_and_domains.csv", "void_neighbourhoods.csv", "stress_and_domains.csv"),
     }
     assert {f"a/{name}" for name in wanted} <= set(products)
     assert {"b/phases.json", "comparison.html", "comparison_values.csv", "comparison_shells.csv"} <= set(

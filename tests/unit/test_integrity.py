@@ -241,7 +241,7 @@ def test_raw_files_elsewhere_are_read_when_asked_for(
     assert main(["verify", str(results)]) == 0
     said = capsys.readouterr().out
     assert f"unchecked: {results.parent / 'raw.h5'}" in said
-    assert f"1 raw files were not read; to check them, too: oxytomo verify {results} --inputs" in said
+    assert f"1 raw file was not read; to check raw files too: oxytomo verify {results} --inputs" in said
     assert main(["verify", str(results), "--inputs"]) == 2
     assert "a pipe" in capsys.readouterr().err
 

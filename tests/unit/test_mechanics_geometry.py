@@ -76,6 +76,9 @@ def test_the_ideal_sphere_is_timoshenkos() -> None:
         ideal.radius, inner_um=0.02, outer_um=1.0, eigenstrain_at_rim=1 / 6, elastic=Elastic(0.7e-3, 0.3)
     )
     assert ideal.hoop == pytest.approx(known, abs=4e-4)  # the flux stops at the void: its radius squared
+    r = (wide := ideal_sphere(np.inf, void_share=0.25)).radius
+    flux = np.gradient(wide.u, r, edge_order=2) * r**2  # into the sphere of radius r
+    assert flux == pytest.approx((r**3 - 0.25**3) / 3, abs=2e-4)  # all solid fills at the same rate
     early = ideal_sphere(0.299, void_share=1 / 16)
     assert early.hoop == pytest.approx(ideal_sphere(np.inf, void_share=1 / 16).hoop, abs=2e-3)
     assert ideal_sphere(0.02).hoop[0] < 0.5 * early.hoop[0]

@@ -24,8 +24,8 @@ from oxytomo.view.napari_plugin.layers import (
     grid_note,
     label_colors,
     sample_layers,
-    shown_levels,
 )
+from oxytomo.view.napari_plugin.placing import shown_levels
 from oxytomo.view.napari_plugin.results import find_samples, is_ours
 from oxytomo.view.napari_plugin.threshold_model import load_threshold_model, threshold_choices
 

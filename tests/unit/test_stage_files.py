@@ -55,6 +55,44 @@ def test_measured_spectra_of_substances_are_inputs_of_the_decomposition() -> Non
         project(a={"composition": COMPOSITION | {"decompose": {"components": [both]}}})
 
 
+REFERENCE = {"2": "a.txt", "3": "b.txt"}
+OXIDATION = {
+    "stacks": {"Mn": "mn.h5", "O": "o.h5"},
+    "references": {"Mn": REFERENCE, "O": {"-2": "c.txt", "-1": "d.txt"}},
+}
+
+
+def with_near_edge(near_edge: Any, **more: Any) -> ProjectConfig:
+    decompose = {"decompose": {"instrument": {"near_edge": near_edge}}}
+    return project(a={"composition": COMPOSITION | decompose, **more})
+
+
+def test_near_edge_factors_come_from_the_fits_of_the_oxidation_branch_that_are_asked_for() -> None:
+    def asked(config: ProjectConfig) -> dict[str, str]:
+        found = stage_inputs(config, "a", "composition", "decompose")
+        return {key: path for key, path in found.items() if key != "align"}
+
+    fit = {f"near_edge_{e}": stores(f"fit/{e}", branch="oxidation")[0] for e in ("O", "Mn")}
+    assert asked(with_near_edge("oxidation", oxidation=OXIDATION)) == fit
+    one = {"Mn": "oxidation", "O": {"spectrum": "o.txt"}}
+    assert asked(with_near_edge(one, oxidation=OXIDATION)) == {
+        "near_edge_Mn": fit["near_edge_Mn"],
+        "near_edge_O": "/data/o.txt",
+    }
+    assert asked(with_near_edge({"Mn": 1.2}, oxidation=OXIDATION)) == {}
+    assert asked(with_near_edge("auto", oxidation=OXIDATION)) == {}
+    assert asked(with_near_edge({"Mn": {"factor": 1.2, "error": 0.1}})) == {}
+
+
+def test_near_edge_factors_from_a_branch_that_is_not_there_are_refused() -> None:
+    for near_edge in ("oxidation", {"O": "oxidation"}):
+        with pytest.raises(ConfigError, match="an oxidation branch of the same sample"):
+            with_near_edge(near_edge)
+    for both in ({}, {"factor": 1.1, "spectrum": "o.txt"}):
+        with pytest.raises(ConfigError, match="a factor, or a spectrum"):
+            with_near_edge({"O": both})
+
+
 @pytest.mark.parametrize(("reference", "again"), [("mode", True), ("nominal", False)])
 def test_a_particle_that_is_shared_out(reference: str, again: bool) -> None:
     one = project(a={"composition": COMPOSITION | PARTS | {"reference": reference}})

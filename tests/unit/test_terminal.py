@@ -328,7 +328,7 @@ def test_answer_gives_shares_intervals_verdict_and_where_to_look(tmp_path: Path)
         "a: on target 80.0 % (50.0 to 100.0), oxygen-poor 20.0 % (15.0 to 26.0), oxygen-rich 0.0 % (0.0 to 1.0) "
         "(95 % intervals; TM/O within ± 5 % is on target)"
     )
-    assert "  oxygen-poor domains are more than noise makes" in lines
+    assert "  oxygen-poor regions take up more of the volume than noise can make" in lines
     assert "  for 14.2 % of the volume the noise is too large to decide" in lines
     assert "  3 warnings: read them first in the report" in lines
     assert lines[-1] == f"  report {tmp_path / 'a' / 'report.html'}"
@@ -337,7 +337,9 @@ def test_answer_gives_shares_intervals_verdict_and_where_to_look(tmp_path: Path)
 @pytest.mark.parametrize(("poor", "null"), [([0.05, 0.0, 0.1], 0.0), ([0.2, 0.15, 0.26], 0.18)])
 def test_what_noise_can_make_is_no_finding(tmp_path: Path, poor: list[float], null: float) -> None:
     lines = said(tmp_path, json.dumps(phases(poor, null)))
-    assert "  oxygen-poor and oxygen-rich: no more than noise can make; do not interpret" in lines
+    assert (
+        "  oxygen-poor and oxygen-rich: no more than in the null run (noise alone); do not interpret" in lines
+    )
 
 
 def test_a_model_that_fails_is_said(tmp_path: Path) -> None:

@@ -18,8 +18,10 @@ import pytest
 import yaml
 from notebook import run_notebook
 
+from oxytomo.arrays import TiltSeries
 from oxytomo.config import load_config
 from oxytomo.config.project import Branch
+from oxytomo.io.readers.data_exchange import write_data_exchange
 from oxytomo.io.stores import read_store
 from oxytomo.run.requests import Requests
 
@@ -88,13 +90,30 @@ def finished(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def larger(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A finished run of one tilt series of more pixels."""
+    """A finished run of one tilt series of more pixels, of three balls."""
     folder = tmp_path_factory.mktemp("larger")
-    size = ["--size", "144", "--pixel-nm", "10", "--tilts", "40", "--seed", "5"]
-    made = oxytomo("simulate", "sim", "--elements", "O", "Mn", *size, cwd=folder)
-    assert made.returncode == 0, made.stderr
-    series = {"tomogram": {"source": "raw/Mn_L_post.h5"}}
-    text = yaml.safe_dump({"results": "../results", "samples": {"particle": series}})
+    tilt_deg = np.linspace(-65.0, 65.0, 40)
+    theta = np.deg2rad(tilt_deg)[:, None, None]
+    y, x = np.ogrid[-80:80, -80:80]
+    balls = ((50, 0, 0, 0), (12, -30, 45, 20), (9, 40, -20, 45))  # radius and centre (y, x, z), px
+    across = [x - (b * np.cos(theta) + c * np.sin(theta)) for _, _, b, c in balls]
+    chords = [
+        np.clip(r**2 - (y - a) ** 2 - d**2, 0, None) for (r, a, _, _), d in zip(balls, across, strict=True)
+    ]
+    density = 0.02 * np.sum(np.sqrt(chords), axis=0)
+    series = TiltSeries(
+        frames=np.random.default_rng(5).poisson(5000 * np.exp(-density)).astype(np.uint16),
+        tilt_deg=tilt_deg,
+        energy_ev=np.full(40, 642.0),
+        pixel_nm=np.full(40, 10.0),
+        quantity="counts",
+        flat=np.full((2, 160, 160), 5000.0, np.float32),
+    )
+    (folder / "sim").mkdir()
+    write_data_exchange(folder / "sim" / "series.h5", series)
+    text = yaml.safe_dump(
+        {"results": "../results", "samples": {"particle": {"tomogram": {"source": "series.h5"}}}}
+    )
     (folder / "sim" / "config.yaml").write_text(text, encoding="utf-8")
     done = oxytomo("run", "sim/config.yaml", *JOBS_ALONE, cwd=folder)
     assert done.returncode == 0, done.stdout + done.stderr

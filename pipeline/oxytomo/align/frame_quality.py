@@ -152,7 +152,8 @@ def verdict_of(inputs: AlignInputs, found: Alignment, frames: Frames) -> str:
     text = f"Frames differ from one common volume by {now:.1f} % of their contrast ({was:.1f} % as recorded)"
     precision = tilts.alignment.precision_px
     if np.isfinite(precision).all():
-        text += f"; shifts from two halves of the rows agree within {precision[0]:.3f} px (dy) and {precision[1]:.3f} px (dx) rms"
+        down, across = precision
+        text += f"; shifts found from two halves of the rows agree within {down:.3f} px down and {across:.3f} px across (rms)"
     if (size := found.driver.binning.factor) > 1:
         text += f"; so large a series is aligned on {size} × {size} pixels averaged"
     bad = inputs.acquisition_order[frames.suspicious]

@@ -49,6 +49,13 @@ class Placement:
         moved = self.translation_nm + self.rotation @ (first * self.onto_nm)
         return replace(self, translation_nm=moved, shape=(n_z, n_y, n_x))
 
+    def of_part(self, first_nm: Float64Array, voxel_nm: float) -> "Placement":
+        """Return the position of a part of the moving volume that has voxels of its own size.
+
+        ``first_nm`` is the centre of its first voxel in the moving volume.
+        """
+        return replace(self, translation_nm=self.translation_nm - first_nm, from_nm=voxel_nm)
+
     def reached(self, box: Box) -> Box:
         """Return the box of the fixed volume that contains a box of the moving one.
 
@@ -100,6 +107,33 @@ def placed_share(weight: Callable[[slice], FloatArray], rows: int, placement: Pl
             np.add.at(total, target, part[tuple(some[source].T)])
     total *= np.float32(placement.part_share)
     return total.reshape(placement.shape)
+
+
+def placed_mean(values: FloatArray, weight: FloatArray, placement: Placement, *, least: float) -> FloatArray:
+    """Return the mean of a quantity of the moving volume in each voxel of the fixed volume.
+
+    NaN where less than ``least`` of a voxel has the quantity.
+
+    Parameters
+    ----------
+    values : (n_z, n_y, n_x) of any sign, finite where ``weight`` is above 0
+    weight : share of each voxel that counts, 0 to 1
+    placement : position of the moving volume on the fixed grid
+    least : smallest share of a voxel of the fixed volume
+    """
+    n_rows = len(values)
+    known = np.where(weight > 0, values, np.float32(0))
+
+    def of(sign: float) -> FloatArray:
+        def part(rows: slice) -> FloatArray:
+            return np.maximum(np.float32(sign) * known[rows], 0) * weight[rows]
+
+        return placed_share(part, n_rows, placement)
+
+    filled = placed_share(lambda rows: weight[rows], n_rows, placement)
+    total = of(1.0) - of(-1.0)
+    with np.errstate(divide="ignore", invalid="ignore"):
+        return np.where(filled >= least, total / filled, np.float32(np.nan)).astype(np.float32)
 
 
 def placed_labels(labels: Field, placement: Placement) -> NDArray[np.int32]:

@@ -5,17 +5,22 @@ frame move by the same shift, so the spline is summed along columns first and al
 terms per pixel in place of 16, and the weights of a row and of a column are found once.
 """
 
+from typing import TypeVar
+
 import numpy as np
 import scipy.ndimage
 from numba import njit
+from numpy.typing import NDArray
 
-from oxytomo.arrays import Float64Array, FloatArray
+from oxytomo.arrays import Float64Array
+
+Number = TypeVar("Number", np.float32, np.float64)
 
 PAD = 12
-"""Pixels by which a frame is extended with its own edge before the spline is fitted, as in SciPy."""
+"""Pixels of its own edge by which a frame is extended before the fit of the spline, as in SciPy."""
 
 
-def read_at(frame: FloatArray | Float64Array, shift_px: Float64Array) -> FloatArray | Float64Array:
+def read_at(frame: NDArray[Number], shift_px: Float64Array) -> NDArray[Number]:
     """Return the frame read at ``r + shift``: content at +shift moves to its place.
 
     Parameters

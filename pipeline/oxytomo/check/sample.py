@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from oxytomo.arrays import Float64Array
-from oxytomo.check.derived import check_derived, works_on_results
+from oxytomo.check.ahead import walked_ahead
+from oxytomo.check.derived import check_derived
 from oxytomo.check.places import place_of
 from oxytomo.check.plausible import require_files, require_plausible, shadowed_flats
 from oxytomo.check.series import (
@@ -106,12 +107,13 @@ def check_project(
     problems: list[PipelineError] = []
     warnings: list[str] = []
     branches: list[BranchCheck] = []
-    for sample, settings in project.samples.items():
-        for branch in sample_branches(settings):
-            found, wrong, remarks = _check_branch(project, sample, branch, read_flats=read_flats)
-            branches.append(found)
-            problems += wrong
-            warnings += remarks
+    with walked_ahead(project) as samples:
+        for sample, settings in samples:
+            for branch in sample_branches(settings):
+                found, wrong, remarks = _check_branch(project, sample, branch, read_flats=read_flats)
+                branches.append(found)
+                problems += wrong
+                warnings += remarks
     warnings += shared_between_samples(project)
     folder = results_folder(project)
     needs = [total_needs(branch.needs, only) for branch in branches if branch.needs]
@@ -127,9 +129,9 @@ def _check_branch(
     config = branch_config(project, sample, branch)
     if isinstance(config, OxidationConfig | ScatteringConfig):
         return _check_spectral(config, sample, branch)
-    if isinstance(config, MechanicsConfig | ChemicalStateConfig) and works_on_results(config):
-        wrong, needs = check_derived(project, sample, config, look=read_flats)
-        return BranchCheck(sample, branch, {}, needs), wrong, []
+    if isinstance(config, MechanicsConfig) or (isinstance(config, ChemicalStateConfig) and config.joint):
+        labels, wrong, needs = check_derived(project, sample, config, look=read_flats)
+        return BranchCheck(sample, branch, labels, needs), wrong, []
     problems: list[PipelineError] = []
     warnings: list[str] = []
     facts: dict[str, SeriesFacts] = {}
@@ -143,9 +145,12 @@ def _check_branch(
                 look = partial(_look_at_volume, volumes, name, where, source, config, warnings)
                 problems += _caught(look)
             continue
+        from oxytomo.io.readers.hdf5 import kept_open
+
         place = place_of(config, f"samples.{sample}.{branch}", name)
         try:
-            facts[name] = _series_facts(place, source, config, warnings)
+            with kept_open():
+                facts[name] = _series_facts(place, source, config, warnings)
             if read_flats and not (facts[name].n_flat == 0 and light_from_air(config)):
                 warnings += _check_flats(facts[name], source)
         except PipelineError as error:
@@ -162,7 +167,7 @@ def _check_branch(
     warnings += _left_out(branch, f"samples.{sample}.{branch}")
     if not isinstance(config, StructureConfig) and len(facts) == len(branch_sources(config)):
         if isinstance(config, ArealDensityConfig):
-            problems += [problem for fact in facts.values() for problem in _caught(partial(one_tilt, fact))]
+            problems += [one for fact in facts.values() for one in _caught(partial(one_tilt, fact))]
         else:
             problems += _caught(lambda: check_tilts(facts))
             for look_at in (few_tilts, narrow_tilts, repeated_tilts):
@@ -172,15 +177,17 @@ def _check_branch(
         elif not isinstance(config, TomogramConfig) and config.edges is not None and not shared:
             problems += list(_edge_problems(config, facts))
     if isinstance(config, StructureConfig) and facts and len(facts) == len(branch_series(config)):
-        problems += _caught(lambda: check_tilts(facts))
+        problems += _scan_problems(config, facts)
         warnings += few_tilts(facts, f"samples.{sample}.{branch}")
-        problems += list(scan_problems(config, facts))
     needs = _needs(config, branch, facts)
     if branch == "composition" and needs and project.samples[sample].register_branches is not None:
-        shapes = {name: fact.shape for name, fact in facts.items()}
-        needs[JOINT_STAGE] = joint_needs(config, shapes)
-    problems += mask_problems(volumes)
-    return BranchCheck(sample, branch, facts | volumes, needs), problems, warnings
+        needs[JOINT_STAGE] = joint_needs(config, {name: fact.shape for name, fact in facts.items()})
+    return BranchCheck(sample, branch, facts | volumes, needs), [*problems, *mask_problems(volumes)], warnings
+
+
+def _scan_problems(config: StructureConfig, facts: Mapping[str, SeriesFacts]) -> list[PipelineError]:
+    """Return what is wrong with the projections or holograms of a structure."""
+    return [*_caught(lambda: check_tilts(facts)), *scan_problems(config, facts)]
 
 
 def _needs(config: BranchConfig, branch: Branch, facts: Mapping[str, SeriesFacts]) -> dict[str, Needs]:

@@ -46,6 +46,7 @@ class SeriesFacts:
     values : smallest and largest value in the frames that were read, None if none was
     n_looked : number of frames that were read
     prints : digest of each of these frames, empty for constant frames
+    content : what a labelled volume contains, in words
     """
 
     place: str
@@ -61,12 +62,13 @@ class SeriesFacts:
     values: tuple[float, float] | None = None
     n_looked: int = 0
     prints: tuple[str, ...] = ()
+    content: str = ""
 
 
 def describe(series: SeriesFacts) -> str:
     """Return one line about a series."""
     n, rows, columns = series.shape
-    if series.quantity == "volume":
+    if series.quantity in ("volume", "labels"):
         return f"{n} × {rows} × {columns} voxels of {series.pixel_nm:.4g} nm"
     if series.quantity == "map" and series.energy_range_ev is not None:
         low, high = series.energy_range_ev
@@ -82,6 +84,8 @@ def describe(series: SeriesFacts) -> str:
 
 def describe_frames(series: SeriesFacts) -> str:
     """Return a second line: flats and darks, first and last frame, values."""
+    if series.content:
+        return series.content
     if series.quantity == "volume":
         low, high = series.values or (float("nan"), float("nan"))
         return f"values {low:.5g} to {high:.5g} in {_counted(series.n_looked, 'slice')}"

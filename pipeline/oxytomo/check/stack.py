@@ -19,7 +19,7 @@ from oxytomo.config.stage_settings import FitValenceStage
 from oxytomo.errors import PipelineError
 from oxytomo.io.readers.spectral import SpectralStack
 from oxytomo.io.references import read_references
-from oxytomo.oxidation.fit_setup import FitOptions, prepared_references
+from oxytomo.oxidation.fit_setup import FitOptions, line_facts, prepared_references
 from oxytomo.preprocess.empty_region import given_region
 from oxytomo.preprocess.plausible import looked_at
 from oxytomo.stages.sources import open_stack
@@ -90,6 +90,9 @@ def check_references(place: str, config: OxidationConfig, element: str, stack: S
         **dict(config.fit_of(element)), element=element, references=config.spectra_of(element)
     )
     energy = np.sort(stack.energy_ev)
+    if not settings.references:
+        line_facts(energy, settings.options(FitOptions))
+        return []
     offset = settings.energy_offset_ev if isinstance(settings.energy_offset_ev, float) else 0.0
     references, options = read_references(settings.references), settings.options(FitOptions)
     return list(prepared_references(energy + offset, references, options).remarks)

@@ -77,6 +77,7 @@ def _same_energies(facts: Mapping[str, SeriesFacts]) -> Iterator[PipelineError]:
 def _check_spectra(config: ChemicalStateConfig, element: str, energies: list[float], place: str) -> None:
     """Raise if references are missing, too short, swapped or not separated by the energies."""
     # Imported late: they bring Numba, which a command that only looks does not need.
+    from oxytomo.chemical_state.own_spectra import OwnOptions, require_energies
     from oxytomo.chemical_state.spectra import SpectraOptions, component_spectra
     from oxytomo.io.references import read_references
 
@@ -90,6 +91,9 @@ def _check_spectra(config: ChemicalStateConfig, element: str, energies: list[flo
         formula=config.formula,
         density_g_cm3=config.density_g_cm3,
     )
+    if not settings.references:
+        require_energies(np.array(energies), settings.options(OwnOptions))
+        return
     offset = settings.energy_offset_ev if isinstance(settings.energy_offset_ev, float) else 0.0
     references = read_references(settings.references)
     component_spectra(np.array(energies) + offset, references, settings.options(SpectraOptions))

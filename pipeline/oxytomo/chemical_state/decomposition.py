@@ -101,7 +101,58 @@ def decompose_states(
     scale = _energy_scale(series, references, options, rays, energy_offset_ev)
     spectra = component_spectra(series.energy_ev + scale["energy_offset_ev"], references, options)
     jump = spectra.jump_per_um or _relative_jump(series, spectra, tilts)
-    matrix, n = spectra.matrix(jump), len(spectra.valences)
+    matrix = spectra.matrix(jump)
+    areal, covariance = _amounts(series, matrix, len(spectra.valences), method=method, progress=progress)
+    record = {
+        **scale,
+        **_fit_record(rays, matrix),
+        "valence_per_0_1_ev": _valence_per_0_1_ev(series, references, options, rays, spectra),
+        **_spectra_record(spectra, jump),
+        "method": method,
+        "relative_density": spectra.jump_per_um is None,
+        "valences": spectra.valences.tolist(),
+        "references": list(spectra.names),
+        "remarks": list(spectra.remarks),
+    }
+    return StateAmounts(areal, covariance, spectra, record)
+
+
+def decompose_own(
+    series: StateSeries, spectra: ComponentSpectra, *, progress: Callable[[int, int], None]
+) -> StateAmounts:
+    """Solve every ray for two spectra that were found in the rays themselves.
+
+    Densities are relative. See :mod:`oxytomo.chemical_state.own_spectra`.
+    """
+    n_tilt = series.value.shape[1]
+    tilts = np.unique(np.linspace(0, n_tilt - 1, LOOKED_AT).round().astype(int))
+    rays = averaged_rays(series.value, series.variance, tilts).some(2000)
+    jump = _relative_jump(series, spectra, tilts)
+    matrix = spectra.matrix(jump)
+    areal, covariance = _amounts(series, matrix, len(spectra.valences), method="rays", progress=progress)
+    record = {**_fit_record(rays, matrix), **_spectra_record(spectra, jump)}
+    return StateAmounts(areal, covariance, spectra, record)
+
+
+def _spectra_record(spectra: ComponentSpectra, jump: float) -> dict[str, Any]:
+    return {
+        "condition_number": spectra.condition,
+        "background": "free" if spectra.free else "tied",
+        "jump_per_um": float(jump),
+        "energies_ev": spectra.energy_ev.tolist(),
+    }
+
+
+def _amounts(
+    series: StateSeries,
+    matrix: Float64Array,
+    n: int,
+    *,
+    method: str,
+    progress: Callable[[int, int], None],
+) -> tuple[Field, Field]:
+    """Return amounts and covariance of the first ``n`` columns of a matrix in every ray."""
+    n_tilt = series.value.shape[1]
     areal = new_field((n, *series.value.shape[1:]), np.float32)
     covariance = new_field((n * (n + 1) // 2, *series.value.shape[1:]), np.float32)
     pairs = pair_index(matrix.shape[1])
@@ -116,21 +167,7 @@ def decompose_states(
             amounts, errors = found.areal, found.covariance
         areal[:, part], covariance[:, part] = amounts[:n], errors[own]
         progress(part.stop, n_tilt)
-    record = {
-        **scale,
-        **_fit_record(rays, matrix),
-        "valence_per_0_1_ev": _valence_per_0_1_ev(series, references, options, rays, spectra),
-        "condition_number": spectra.condition,
-        "background": "free" if spectra.free else "tied",
-        "jump_per_um": float(jump),
-        "method": method,
-        "relative_density": spectra.jump_per_um is None,
-        "energies_ev": spectra.energy_ev.tolist(),
-        "valences": spectra.valences.tolist(),
-        "references": list(spectra.names),
-        "remarks": list(spectra.remarks),
-    }
-    return StateAmounts(areal, covariance, spectra, record)
+    return areal, covariance
 
 
 def unsolved_rays(areal: Field) -> int:

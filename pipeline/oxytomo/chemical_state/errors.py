@@ -24,11 +24,17 @@ REPLICATE_SCALE: Final = 1.0
 BORDER_PX: Final = 0.1
 """Displacement of a border, voxels. Both were chosen on simulated particles, in and around domains
 (``benchmarks/chemical_state.py``)."""
+VOXEL_SCALE: Final = 1.6
+"""Factor of the scatter of replicates where every voxel was fitted: the blur and the wedge of the
+back-projection are in the result that the replicates are drawn from."""
+DENSITY_ITERATIONS: Final = 15
+"""Iterations for the density of a replicate, which starts from the density that it was drawn from:
+more change σ by half a percent."""
 SIGMA_FLOOR: Final = 0.005
 """Smallest standard error of a valence."""
 
 
-def valence_sigma(replicates: Sequence[Field], deviation: Field, particle: Field) -> Field:
+def valence_sigma(replicates: Sequence[Field], deviation: Field, particle: Field, *, scale: float) -> Field:
     """Return the standard error of the valence, (n_z, n_y, n_x) float32, NaN outside the particle.
 
     Parameters
@@ -36,13 +42,14 @@ def valence_sigma(replicates: Sequence[Field], deviation: Field, particle: Field
     replicates : deviations of noise replicates; without any the error is unknown everywhere
     deviation : V − V₀, NaN outside the particle
     particle : bool
+    scale : factor of the scatter of the replicates
     """
     noise = deviation_sigma(
         replicates,
         deviation,
         particle,
         smoothing_px=SIGMA_SMOOTHING_PX,
-        scale=REPLICATE_SCALE,
+        scale=scale,
         floor=SIGMA_FLOOR,
     )
 

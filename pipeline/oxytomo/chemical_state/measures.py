@@ -39,6 +39,8 @@ DEFINITIONS: Mapping[str, str] = {
     "null": "the same particle with uniform valence, the same noise and the same processing",
     "domains": "sets of voxels of one class that are connected through faces (6-connectivity)",
     "shells": "shells of equal volume by distance to the outer surface, from rim to centre",
+    "models": "fits to the mean valence of thin shells of equal volume by depth, in a sphere of the particle's volume: dt_nm2 "
+    "is D times t of vacancy diffusion, shell_nm the thickness of a reacted shell; smaller bic explains the profile better",
     "noise": "median standard error of the valence of a voxel",
     "chi_square_per_dof": "of the decomposition, on rays averaged over 4 x 4 pixels: 1 where the spectra explain the data "
     "down to noise",

@@ -95,9 +95,9 @@ def _verdict(phases: Mapping[str, Any]) -> Iterator[str]:
         limit = max(0.0, float(by_noise) if by_noise is not None else 0.0)
         (certain if interval[0] > limit else doubtful).append(name)
     if certain:
-        yield f"{' and '.join(certain)} domains are more than noise makes"
+        yield f"{' and '.join(certain)} regions take up more of the volume than noise can make"
     if doubtful:
-        yield f"{' and '.join(doubtful)}: no more than noise can make; do not interpret"
+        yield f"{' and '.join(doubtful)}: no more than in the null run (noise alone); do not interpret"
     undecided = ((phases.get("confident") or {}).get("fractions") or {}).get("undecided")
     if undecided is not None and undecided["value"] > 0:
         yield f"for {100 * undecided['value']:.1f} % of the volume the noise is too large to decide"

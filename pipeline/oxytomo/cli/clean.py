@@ -42,7 +42,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     sys.stdout.write("\n".join(describe(found)) + "\n")
     if not arguments.yes and not _agreed(len(found)):
-        sys.stdout.write("nothing deleted; to delete all that is listed: --yes\n")
+        sys.stdout.write("nothing was deleted; add --yes to delete everything listed\n")
         return 0
     freed = delete(root, found)
     sys.stdout.write(f"deleted {len(found)} stores, {megabytes(freed)}\n")
@@ -65,8 +65,8 @@ def describe(found: "Sequence[Cleanable]") -> list[str]:
     total = megabytes(sum(one.size_bytes for one in found))
     return [
         *lines,
-        f"in all {total}; reports, tables, images and meshes stay",
-        "without them a report or comparison that is written again lacks numbers and tests, or is refused, until a run",
+        f"{total} in all; reports, tables, images and meshes stay",
+        "without them, a report or comparison that you write again lacks numbers or is refused, until the next run",
     ]
 
 

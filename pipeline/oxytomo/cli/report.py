@@ -22,6 +22,7 @@ examples:
   oxytomo report results/particle
   oxytomo report results/particle --figures pictures        also write every figure
   oxytomo report results/particle --figures pictures --panel deviation classes --slice z=0.52
+  oxytomo report --group pristine results/a --group 4.8V results/b --figures pictures --panel classes-over-states
   oxytomo report results/pristine results/cycled --output comparison.html
   oxytomo report --group pristine results/a results/b --group cycled results/c results/d
   oxytomo report --group pristine results/a --group charged results/b --formula Li1.2Mn0.56Ni0.16Co0.08O2"""
@@ -69,7 +70,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         default=None,
         metavar="NAME",
         help="with --figures: only these panels, as wide as a column: 3d, deviation, null, sigma, classes, certain, density-O …, "
-        "fractions, histogram, shells, or all",
+        "fractions, histogram, shells; voids-3d, volume, voids, void-sizes, void-shells, crack-angles; valence-Mn, "
+        "valence-error-Mn, valence-shells-Mn, spectra-Mn …; of groups classes-over-states, valence-over-states; or all",
     )
     parser.add_argument(
         "--slice",
@@ -104,7 +106,7 @@ def run(arguments: argparse.Namespace) -> int:
             fix="add --figures pictures",
         )
     if arguments.panel or arguments.slice is not None:
-        return _panels(samples, arguments)
+        return _panels(samples, _states(alone, groups), arguments)
     from oxytomo.view.sample_page import write_report
 
     for sample in samples:
@@ -117,25 +119,44 @@ def run(arguments: argparse.Namespace) -> int:
         if arguments.figures is not None:
             from oxytomo.view.paper_comparison import write_state_figures
 
-            names = [sample.resolve().name for sample in alone]
-            own = {
-                name if names.count(name) == 1 else str(s): [s] for name, s in zip(names, alone, strict=True)
-            }
-            for path in write_state_figures(groups | own, arguments.figures):
+            for path in write_state_figures(_states(alone, groups), arguments.figures):
                 sys.stdout.write(f"{path}\n")
     return 0
 
 
-def _panels(samples: Sequence[Path], arguments: argparse.Namespace) -> int:
-    """Write only panels of samples and print their paths."""
+def _states(alone: Sequence[Path], groups: dict[str, list[Path]]) -> dict[str, list[Path]]:
+    """Return all groups; a sample without a group is its own."""
+    names = [sample.resolve().name for sample in alone]
+    return groups | {
+        name if names.count(name) == 1 else str(sample): [sample]
+        for name, sample in zip(names, alone, strict=True)
+    }
+
+
+def _panels(samples: Sequence[Path], states: dict[str, list[Path]], arguments: argparse.Namespace) -> int:
+    """Write only panels, of each sample and over their groups, and print their paths."""
     from oxytomo.view.paper import slice_at, write_panels
+    from oxytomo.view.paper_comparison import STATE_PANELS, write_state_figures
 
     at = None if arguments.slice is None else slice_at(arguments.slice)
-    wanted = [] if arguments.panel in (None, ["all"]) else arguments.panel
-    for sample in samples:
-        out = arguments.figures / sample.resolve().name
-        for path in write_panels(sample, out, panels=wanted, at=at):
-            sys.stdout.write(f"{path}\n")
+    everything = arguments.panel in (None, ["all"])
+    wanted = [] if everything else [name for name in arguments.panel if name not in STATE_PANELS]
+    over = [name for name in STATE_PANELS if everything or name in arguments.panel]
+    if wanted or everything:
+        for sample in samples:
+            out = arguments.figures / sample.resolve().name
+            for path in write_panels(sample, out, panels=wanted, at=at):
+                sys.stdout.write(f"{path}\n")
+    written = write_state_figures(states, arguments.figures, panels=over) if over else []
+    if not everything and over and not written:
+        raise ConfigError(
+            f"--panel {' '.join(over)}",
+            expected="two groups or more with a composition or oxidation states",
+            got="one" if len(states) == 1 else "none that have it",
+            fix="add --group NAME RESULT_DIR … for each state of charge",
+        )
+    for path in written:
+        sys.stdout.write(f"{path}\n")
     return 0
 
 

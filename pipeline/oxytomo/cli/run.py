@@ -17,13 +17,13 @@ from oxytomo.config import ProjectConfig, load_config
 from oxytomo.config.plan import project_products, results_folder
 from oxytomo.errors import ConfigError
 from oxytomo.run.boundary import ERROR_PREFIX
-from oxytomo.run.costs import PAGE_S
 from oxytomo.run.forecast import forecast
 from oxytomo.run.limits import require_limits
 from oxytomo.run.lock import run_lock
 from oxytomo.run.results_folder import check_writable, claim, lost_stores, note_finished, to_make_again
 from oxytomo.run.stage_server import stage_server
 from oxytomo.run.unchanged import is_unchanged, note_unchanged
+from oxytomo.run.usual_times import PAGE_S
 from oxytomo.run.workflow import (
     WorkflowEnd,
     call_snakemake,

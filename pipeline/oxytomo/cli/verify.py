@@ -44,7 +44,7 @@ def run(arguments: argparse.Namespace) -> int:
     sys.stdout.write(", ".join(f"{count} {state}" for state, count in counts.items()) + "\n")
     if counts["unchecked"]:
         command = shlex.join(["oxytomo", "verify", str(arguments.folder), "--inputs"])
-        sys.stdout.write(
-            f"{counts['unchecked']} raw files were not read; to check them, too: {printable(command)}\n"
-        )
+        n = counts["unchecked"]
+        files = "1 raw file was" if n == 1 else f"{n} raw files were"
+        sys.stdout.write(f"{files} not read; to check raw files too: {printable(command)}\n")
     return 2 if any(finding.bad for finding in findings) else 0

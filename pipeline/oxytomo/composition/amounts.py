@@ -4,7 +4,7 @@ Checks of the amounts are included.
 """
 
 from collections.abc import Callable, Collection, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -38,7 +38,9 @@ from oxytomo.composition.model_choice import (
     likely_causes,
     model_record,
 )
+from oxytomo.composition.near_edge import MeasuredFactor
 from oxytomo.composition.skin import Skin, asked_tilts, free_carbon, skin_around
+from oxytomo.composition.term_readings import changes_without
 from oxytomo.preprocess.averaged_rays import AveragedRays, averaged_rays
 from oxytomo.slabs import Field, new_field
 from oxytomo.units import NM_PER_UM
@@ -99,6 +101,8 @@ class Amounts:
     chi_square : (n_tilt, m_y, m_x) χ² per degree of freedom of averaged rays, None where it is not
         known
     states : by element with several measured spectra, the amounts of its states
+    without : terms that the data asked for
+    changes : (n_term, 2, n_tilt, n_y, n_x) µm, change of oxygen and metal without each of them
     """
 
     areal: Field
@@ -109,6 +113,8 @@ class Amounts:
     record: dict[str, Any] = field(default_factory=dict)
     chi_square: FloatArray | None = None
     states: Mapping[str, StateColumns] = field(default_factory=dict)
+    without: tuple[str, ...] = ()
+    changes: Field | None = None
 
 
 def amounts_from_signals(series: AlignedSeries, material: Material) -> Amounts:
@@ -188,13 +194,24 @@ def amounts_from_edges(
         if len(edge.valences) > 1
     }
     chi_square = _chi_square(tested, averaged)
-    return Amounts(solved.areal, solved.covariance, atoms, matrix, columns.owner, record, chi_square, states)
+    found = Amounts(solved.areal, solved.covariance, atoms, matrix, columns.owner, record, chi_square, states)
+    return _with_readings(found, series, tested, columns)
+
+
+def _with_readings(found: Amounts, series: AlignedSeries, tested: ChosenModel, columns: Columns) -> Amounts:
+    """Add the change of oxygen and metal without each term that the data asked for."""
+    if not tested.without or found.atoms.size == 1 or series.value.shape[1] == 1:
+        return found
+    metal = _metal(found.atoms)
+    changes = changes_without(series.value, series.variance, found.areal, tested.without, columns, metal)
+    return replace(found, without=tuple(tested.without), changes=changes)
 
 
 def allowed_terms(
     instrument: str | Mapping[str, Any],
     components: str | Sequence[Mapping[str, Any]],
     spectra: Mapping[str, Spectrum],
+    measured: Mapping[str, MeasuredFactor],
 ) -> Choice:
     """Return the terms that the model may have.
 
@@ -205,6 +222,7 @@ def allowed_terms(
     components : ``auto``, or the arguments of :func:`component` for each substance beside the
         particle
     spectra : measured spectra of the substances that give a file, by name
+    measured : near-edge factors from other measurements, by element
     """
     off = instrument == "none"
     terms = {} if isinstance(instrument, str) else instrument
@@ -213,12 +231,17 @@ def allowed_terms(
     )
     named = () if isinstance(components, str) else components
     optional = (KNOWN["carbon"], KNOWN["pvdf"]) if components == "auto" and not off else ()
+    if near_edge == "oxidation":
+        near_edge = "auto"
+    if not isinstance(near_edge, str):
+        near_edge = {element: one for element, one in near_edge.items() if isinstance(one, float)}
     return Choice(
         stray=stray,
         near_edge=near_edge,
         spread=spread,
         components=tuple(component(**{**one, "spectrum": spectra.get(one["name"])}) for one in named),
         optional=optional,
+        measured=measured,
     )
 
 

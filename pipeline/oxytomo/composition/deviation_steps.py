@@ -54,8 +54,7 @@ class Ground:
     record : how the first look was obtained
     box : rows and columns (y, x) of the support
     slabs : slices that are solved together, without and with their halo
-    eigenvalues : largest eigenvalues of the problems, by name and first slice of the slab, as far as
-        they are known
+    eigenvalues : largest eigenvalues of the problems, by name and first slice of the slab, if known
     """
 
     support: Field

@@ -59,6 +59,7 @@ class Term:
     element : index of the element that a near-edge term belongs to
     given : a value that is not fitted; a term with a given value is always in the model
     most : largest value that the rays allow; None: the usual limit
+    prior : value and standard error from another measurement; such a term is always in the model
     """
 
     name: str
@@ -67,6 +68,7 @@ class Term:
     element: int | None = None
     given: float | None = None
     most: float | None = None
+    prior: tuple[float, float] | None = None
 
     @property
     def random(self) -> bool:
@@ -248,9 +250,8 @@ def fitted(model: Model, rays: AveragedRays, tail: float | None = None) -> Fit:
 
     def cost(free: Float64Array) -> float:
         prior = sum(
-            (value / PRIORS[term.kind]) ** 2
-            for term, value in zip(model.terms, free, strict=True)
-            if term.kind in PRIORS
+            ((value - middle) / width) ** 2
+            for (middle, width), value in zip(map(prior_of, model.terms), free, strict=True)
         )
         return judged(with_values(free), rays, tail).deviance + prior / len(rays)
 
@@ -268,10 +269,17 @@ def fitted(model: Model, rays: AveragedRays, tail: float | None = None) -> Fit:
     return judged(with_values(best.x * unit), rays, tail)
 
 
+def prior_of(term: Term) -> tuple[float, float]:
+    """Return middle and width of the Gaussian prior of a term; the width is infinite without one."""
+    return term.prior or (0.0, PRIORS.get(term.kind, np.inf))
+
+
 def first_value(term: Term) -> float:
     """Return the start value of a term's fit."""
     if term.given is not None:
         return term.given
+    if term.prior is not None:
+        return term.prior[0]
     return {"stray": 2e-3, "near_edge": 1e-2, "spread": 1e-2, "component": 1e-2}[term.kind]
 
 

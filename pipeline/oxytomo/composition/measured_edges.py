@@ -131,13 +131,14 @@ class Columns:
         """Return the terms of a model for these columns.
 
         Near-edge terms of measured elements are left out: nothing is left to fit. Others need two
-        spare energies. Stray light of an edge is in all series of its element.
+        spare energies, or a value from elsewhere. Stray light of an edge is in all series of its element.
         """
         kept = []
         for term in terms:
             if term.element is not None:
                 element = self.elements[term.element]
-                if element in self.measured or (spare < 2 and term.given is None):
+                known = term.given is not None or term.prior is not None
+                if element in self.measured or (spare < 2 and not known):
                     continue
                 kept.append(replace(term, element=self.own(element)[0]))
             elif term.kind == "stray" and term.name != "stray":
@@ -249,7 +250,7 @@ def _best_offset(element: str, test: ScaleTest, rays: AveragedRays, own: Sequenc
     for offset in OFFSETS_EV.tolist():
         model = test.moved(element, offset)
         if model is not None:
-            # Terms were chosen with the energies as they are: a wrong scale may have asked for them.
+            # Terms were chosen with these energies: a wrong scale may have asked for them.
             plain = Model(model.attenuation)
             fits[offset] = min(judged(model, rays).per_dof, judged(plain, rays).per_dof)
     now, best = judged(test.model, rays), min(fits, key=lambda offset: fits[offset])

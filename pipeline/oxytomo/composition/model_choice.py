@@ -1,7 +1,7 @@
 """Choice of the model terms that a measurement determines, and the systematic error of TM/O."""
 
 from collections.abc import Collection, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -15,12 +15,14 @@ from oxytomo.composition.instrument import (
     Model,
     Term,
     at_limit,
+    first_value,
     fitted,
     judged,
     tail_of,
     within_rays,
 )
-from oxytomo.composition.term_choice import chosen, completed, extended, without_term
+from oxytomo.composition.near_edge import MeasuredFactor, prior_of_factor
+from oxytomo.composition.term_choice import RAYS_FOR_CHOICE, chosen, completed, extended, without_term
 from oxytomo.preprocess.averaged_rays import AveragedRays
 
 LEAST_ENERGY_GAP_EV = 1.0
@@ -46,6 +48,7 @@ class Choice:
     stray, near_edge, spread : "auto", "none" or (stray, near_edge) given values
     components : substances that are always in the model
     optional : substances that are added if the data require them
+    measured : near-edge factors from other measurements, by element
     """
 
     stray: float | str
@@ -53,6 +56,7 @@ class Choice:
     spread: str
     components: tuple[Component, ...]
     optional: tuple[Component, ...]
+    measured: Mapping[str, MeasuredFactor] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -65,6 +69,7 @@ class ChosenModel:
     steps : the terms in use, the most important first, with χ² per degree of freedom without each
     systematic : by source, the relative standard deviation of a shift of TM/O of the whole particle
     rays : number of averaged rays
+    without : by term that the data asked for, the model without it, the others fitted again
     """
 
     fit: Fit
@@ -72,6 +77,7 @@ class ChosenModel:
     steps: list[dict[str, float | str]]
     systematic: dict[str, float]
     rays: int
+    without: dict[str, Model] = field(default_factory=dict)
 
     @property
     def model(self) -> Model:
@@ -118,16 +124,18 @@ def candidates(
         column[post] = own[post, k]
         tells = bool((energies_ev > energies_ev[post] + LEAST_ENERGY_GAP_EV).any())
         given = None if isinstance(choice.near_edge, str) else choice.near_edge.get(element)
-        if given is not None or (choice.near_edge == "auto" and tells and spare > 1):
+        prior = prior_of_factor(choice.measured.get(element), float(own[pre, k] / own[post, k]))
+        if given is not None or prior is not None or (choice.near_edge == "auto" and tells and spare > 1):
             known = None if given is None else given - 1
-            terms.append(Term(f"near_edge_{element}", "near_edge", column, k, known))
+            terms.append(Term(f"near_edge_{element}", "near_edge", column, k, known, prior=prior))
         if choice.spread == "auto" and tells and spare > 1:
             terms.append(Term(f"near_edge_spread_{element}", "spread", column, k))
     for one in (*choice.components, *choice.optional):
         at_ev = energies_ev if one.spectrum is None else recorded_ev
         terms.append(Term(one.name, "component", one.attenuation_per_um(at_ev)))
     names = {one.name for one in choice.components}
-    return terms, names | {term.name for term in terms if term.given is not None}
+    always = {term.name for term in terms if term.given is not None or term.prior is not None}
+    return terms, names | always
 
 
 def choose_model(
@@ -148,13 +156,21 @@ def choose_model(
     """
     if len(rays) < FEW_RAYS or attenuation.shape[0] <= attenuation.shape[1]:
         start = tuple(term for term in terms if term.name in forced)
-        values = np.array([0.05 if term.given is None else term.given for term in start])
-        model = Model(attenuation, start, values, np.zeros((len(start), len(start))))
+        values = np.array([0.05 if t.given is None and t.prior is None else first_value(t) for t in start])
+        known = np.diag([0.0 if t.prior is None else t.prior[1] ** 2 for t in start]).reshape(
+            2 * (len(start),)
+        )
+        model = Model(attenuation, start, values, known)
         empty = Fit(model, np.nan, np.full(1, np.nan), 1, np.zeros(attenuation.shape[0]))
-        return ChosenModel(empty, empty, [], {}, len(rays))
+        systematic = _of_terms(model, rays.some(2000), metal) if len(rays) else {}
+        return ChosenModel(empty, empty, [], systematic, len(rays))
     plain, best, steps = chosen(attenuation, within_rays(terms, rays), forced, rays)
     best, steps = _relevant(best, steps, set(forced), rays, metal)
-    return ChosenModel(best, plain, steps, systematic_errors(best, rays, metal), len(rays))
+    asked, some = [str(step["term"]) for step in steps], rays.some(RAYS_FOR_CHOICE)
+    without = {
+        name: fitted(without_term(best.model, name), some).model for name in asked if name not in forced
+    }
+    return ChosenModel(best, plain, steps, systematic_errors(best, rays, metal), len(rays), without)
 
 
 def _relevant(
@@ -203,20 +219,27 @@ def systematic_errors(fit: Fit, rays: AveragedRays, metal: Float64Array) -> dict
     """
     some = rays.some(2000)
     model = fit.model
-    base, noise = _tm_o(model, some, metal)
-    errors = np.sqrt(np.maximum(np.diag(model.covariance), 0)) if model.terms else np.zeros(0)
-    found = {}
-    for k, term in enumerate(model.terms):
-        if not term.random and errors[k] > 0:
-            step = np.zeros(len(model.terms))
-            step[k] = errors[k]
-            moved = _tm_o(replace(model, values=model.values + step), some, metal)[0]
-            found[term.name] = abs(float(moved / base - 1))
+    noise = _tm_o(model, some, metal)[1]
+    found = _of_terms(model, some, metal)
     # Residuals in units of the noise of an averaged ray.
     shared = fit.residual / np.sqrt(np.median(rays.variance, axis=0))
     of_all = float(np.nansum(shared**2)) / fit.dof
     found["misfit"] = float(np.sqrt(of_all) * noise)
     found["misfit_of_single_rays"] = float(np.sqrt(max(0.0, fit.per_dof - 1 - of_all)) * noise)
+    return found
+
+
+def _of_terms(model: Model, rays: AveragedRays, metal: Float64Array) -> dict[str, float]:
+    """Return the relative change of TM/O by the standard error of each global term."""
+    errors = np.sqrt(np.maximum(np.diag(model.covariance), 0)) if model.terms else np.zeros(0)
+    found: dict[str, float] = {}
+    base = _tm_o(model, rays, metal)[0] if errors.any() else np.nan
+    for k, term in enumerate(model.terms):
+        if not term.random and errors[k] > 0:
+            step = np.zeros(len(model.terms))
+            step[k] = errors[k]
+            moved = _tm_o(replace(model, values=model.values + step), rays, metal)[0]
+            found[term.name] = abs(float(moved / base - 1))
     return found
 
 
@@ -300,6 +323,8 @@ def model_record(tested: ChosenModel, series: Sequence[str], causes: Sequence[st
             "standard_error": float(scaled),
             "at_limit": at_limit(term, float(value)),
         }
+        if term.prior is not None:
+            terms[term.name]["measured"] = [1 + term.prior[0], term.prior[1]]
     return {
         "chi_square_per_dof": _number(fit.per_dof),
         "chi_square_per_dof_of_elements_alone": _number(tested.plain.per_dof),

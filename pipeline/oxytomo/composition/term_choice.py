@@ -246,6 +246,7 @@ def _with_covariance(fit: Fit, rays: AveragedRays) -> Model:
             curvature[i, j] = curvature[j, i] = mixed / (2 * step[i] * step[j])
     curvature += np.diag([1e12 * (term.given is not None) for term in model.terms])
     information = len(rays) * curvature / 2 / max(1.0, fit.per_dof)
+    information += np.diag([0.0 if term.prior is None else term.prior[1] ** -2 for term in model.terms])
     values, vectors = np.linalg.eigh(information)
     inverse = np.where(values > 0, 1 / np.where(values > 0, values, 1), 1.0)
     return replace(model, covariance=(vectors * inverse) @ vectors.T)

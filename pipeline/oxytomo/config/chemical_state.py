@@ -26,8 +26,10 @@ from oxytomo.config.shared import (
     POST_EDGE_EV,
     REFERENCES_NORMALIZED,
     ConfidenceSettings,
+    ProfileSettings,
     ShellSettings,
     SolverSettings,
+    WhiteLineSettings,
     require_rising,
 )
 from oxytomo.config.source import ReferenceSource, Source
@@ -60,8 +62,8 @@ SeriesOfEnergies = Annotated[
 """Tilt series of one element: a list with one file per energy, or one file with ``energies_ev``."""
 
 
-class DecomposeStatesSettings(Settings):
-    """Decomposition of the energies into chemical components of an element."""
+class _ComponentSettings(Settings):
+    """Background, energies and references of the decomposition."""
 
     background: Literal["auto", "free", "tied"] = setting(
         "auto",
@@ -86,6 +88,10 @@ class DecomposeStatesSettings(Settings):
         expert=True,
     )
 
+
+class DecomposeStatesSettings(WhiteLineSettings, _ComponentSettings):
+    """Decomposition of the energies into chemical components of an element."""
+
     @model_validator(mode="after")
     def _windows_rise(self) -> "DecomposeStatesSettings":
         """Require windows of finite width."""
@@ -105,7 +111,7 @@ class ReconstructStatesSettings(SolverSettings):
     )
 
 
-class MeasureStatesSettings(ShellSettings, ConfidenceSettings):
+class MeasureStatesSettings(ProfileSettings, ShellSettings, ConfidenceSettings):
     """Classes, shells and domains of the valence."""
 
     threshold: float = setting(
@@ -116,7 +122,15 @@ class MeasureStatesSettings(ShellSettings, ConfidenceSettings):
     )
 
 
-OWN_OF_COMPOSITION = ("references", "formula", "density_g_cm3", "normalize", "align", "decompose")
+OWN_OF_COMPOSITION = (
+    "references",
+    "method",
+    "formula",
+    "density_g_cm3",
+    "normalize",
+    "align",
+    "decompose",
+)
 """Settings that the composition branch has, where the series are its own."""
 
 
@@ -165,7 +179,9 @@ class ChemicalStateConfig(Settings):
         "the valences come from the solution of the composition branch, with its series and references",
     )
     references: dict[str, dict[str, Spectra]] = setting(
-        ..., "for each element, the reference spectra by valence"
+        {},
+        "for each element, the reference spectra by valence; without any, the volume is the energy of "
+        "the white line and of the edge",
     )
     method: Method = setting(
         "rays",
@@ -213,14 +229,22 @@ class ChemicalStateConfig(Settings):
 
     @model_validator(mode="after")
     def _complete(self) -> "ChemicalStateConfig":
-        """Require references and two energies of every element, and a formula that contains it."""
+        """Require two energies of every element, whole references, and a formula that contains it."""
         if not isinstance(self.series, dict):
             self._check_named()
             return self
         if not self.series:
             raise rejected("the series of one element or more", "none", "give them", key="series")
         for element in self.measured:
-            require_references(self.references.get(element) or {}, element)
+            if element in self.references:
+                require_references(self.references[element], element)
+            elif self.method == "voxels":
+                raise rejected(
+                    "references, which fits of every voxel need",
+                    "none",
+                    "give them, or leave 'method' out",
+                    key=f"references.{element}",
+                )
             if len(self.series[element]) < 2:
                 raise rejected(
                     "tilt series at two or more energies",
@@ -292,5 +316,5 @@ class ChemicalStateConfig(Settings):
         return None if isinstance(value, str) else value
 
     def spectra_of(self, element: str) -> tuple[tuple[float, ReferenceSource], ...]:
-        """Return the references of one element and their valences, sorted by valence."""
-        return sorted_spectra(self.references[element], element)
+        """Return the references of one element and their valences, sorted by valence; none without any."""
+        return sorted_spectra(self.references.get(element, {}), element)

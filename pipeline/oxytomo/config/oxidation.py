@@ -18,6 +18,8 @@ from oxytomo.config.shared import (
     POST_EDGE_EV,
     REFERENCES_NORMALIZED,
     SATURATION_COUNTS,
+    ProfileSettings,
+    WhiteLineSettings,
     require_rising,
 )
 from oxytomo.config.source import ReferenceSource, StackSource
@@ -61,8 +63,8 @@ class RegisterStackSettings(Settings):
 EnergyWindow = tuple[Energy, Energy]
 
 
-class FitValenceSettings(Settings):
-    """Linear combination fit of reference spectra in every pixel."""
+class _PixelFitSettings(Settings):
+    """Windows, references and limits of the fit of a pixel."""
 
     window_ev: EnergyWindow | None = setting(
         None,
@@ -104,18 +106,6 @@ class FitValenceSettings(Settings):
         le=1e6,
         expert=True,
     )
-    white_line_half_width_ev: float | None = setting(
-        None,
-        "position of the white line: distance at which the weights of the fit fall to 0; empty: "
-        "2 eV, or four steps of the energies if these are wider",
-        unit="eV",
-        gt=0.0,
-        le=100.0,
-        expert=True,
-    )
-    white_line_order: int = setting(
-        4, "position of the white line: order of the polynomial", ge=2, le=4, expert=True
-    )
     thick_od: float = setting(
         2.5, "pixels with a higher optical density are marked too thick", unit="OD", gt=0.0, le=100.0
     )
@@ -136,6 +126,10 @@ class FitValenceSettings(Settings):
         expert=True,
     )
 
+
+class FitValenceSettings(WhiteLineSettings, _PixelFitSettings):
+    """Linear combination fit of reference spectra in every pixel."""
+
     @model_validator(mode="after")
     def _windows_rise(self) -> "FitValenceSettings":
         """Require windows of finite width, and at most one calibration of the energies."""
@@ -147,8 +141,8 @@ class FitValenceSettings(Settings):
         return self
 
 
-class MeasureOxidationSettings(Settings):
-    """Measurement of shells, particles, profiles, and models of oxygen loss."""
+class _ParticleSettings(Settings):
+    """Particles in a map, and their shells."""
 
     shells: int = setting(5, "number of shells of equal area from rim to centre", ge=1, le=100)
     min_particle_pixels: int = setting(
@@ -157,10 +151,11 @@ class MeasureOxidationSettings(Settings):
     split_touching: bool = setting(
         True, "split agglomerates into particles at the necks between them (watershed)"
     )
-    profile_bins: int = setting(20, "number of bins of the profiles", ge=4, le=200, expert=True)
-    time_s: float | None = setting(
-        None, "duration of the oxygen loss; gives D from D·t", unit="s", gt=0.0, le=1e10
-    )
+
+
+class MeasureOxidationSettings(ProfileSettings, _ParticleSettings):
+    """Measurement of shells, particles, profiles, and models of oxygen loss."""
+
     clusters: int = setting(4, "number of clusters of spectra (k-means)", ge=2, le=8, expert=True)
 
 
@@ -186,8 +181,9 @@ class OxidationConfig(Settings):
         ..., "for each element, the stack of images through its edge", min_length=1
     )
     references: dict[str, dict[str, Spectra]] = setting(
-        ...,
-        "for each element, the reference spectra by valence; give several spectra of one valence as a list",
+        {},
+        "for each element, the reference spectra by valence; give several spectra of one valence as a "
+        "list; without any, the map is the energy of the white line and of the edge",
     )
     normalize: NormalizeStackSettings = setting(
         NormalizeStackSettings(), "conversion of counts to optical density"
@@ -221,9 +217,9 @@ class OxidationConfig(Settings):
 
     @model_validator(mode="after")
     def _references_for_every_stack(self) -> "OxidationConfig":
-        """Require two to five spectra with at least two valences for each measured element."""
-        for element in self.measured:
-            require_references(self.references.get(element) or {}, element)
+        """Require two to five spectra with at least two valences where references are given."""
+        for element, spectra in self.references.items():
+            require_references(spectra, element)
         for key, named in (("references", self.references), ("fit", self.fit)):
             extra = [e for e in named if e not in self.stacks] if isinstance(named, dict) else []
             if extra:
@@ -243,7 +239,7 @@ class OxidationConfig(Settings):
 
     def spectra_of(self, element: str) -> tuple[tuple[float, ReferenceSource], ...]:
         """Return the references of one element and their valences, sorted by valence."""
-        return sorted_spectra(self.references[element], element)
+        return sorted_spectra(self.references.get(element, {}), element)
 
 
 def valences_as_text(value: Any) -> Any:

@@ -31,7 +31,10 @@ Branch = Literal[
 _SAMPLE_NAME = re.compile(r"[A-Za-z0-9][A-Za-z0-9_-]*")
 LONGEST_SAMPLE_NAME = 100
 _RESERVED = ("logs", "benchmarks")
-COMPARED_BRANCHES: tuple[Branch, ...] = ("composition", "oxidation", "structure")
+COMPARED_BRANCHES: tuple[Branch, ...] = (
+    *("composition", "chemical_state", "oxidation"),
+    *("structure", "mechanics", "scattering"),
+)
 """Branches that a comparison of samples includes."""
 
 
@@ -97,6 +100,24 @@ class SampleConfig(Settings):
                 "add structure:, or give labels: and voxel_nm: under mechanics",
                 key="mechanics",
             )
+        return self
+
+    @model_validator(mode="after")
+    def _near_edge_from_oxidation(self) -> "SampleConfig":
+        """Require the stacks of the oxidation branch that near-edge factors are taken from."""
+        stacks = () if self.oxidation is None else self.oxidation.measured
+        for branch in (self.composition, self.areal_density):
+            terms = "auto" if branch is None else branch.decompose.instrument
+            given = {} if isinstance(terms, str) else terms.near_edge
+            asked = [e for e, one in given.items() if one == "oxidation"] if isinstance(given, dict) else []
+            missing = [element for element in asked if element not in stacks]
+            if missing or (given == "oxidation" and not stacks):
+                raise rejected(
+                    "an oxidation branch of the same sample with a stack of each element",
+                    f"no stack of {', '.join(missing)}" if missing else "no oxidation branch",
+                    "add the stack under oxidation, or give the factor or a spectrum",
+                    key="near_edge",
+                )
         return self
 
     @model_validator(mode="after")
@@ -202,10 +223,10 @@ class ProjectConfig(Settings):
             raise rejected("two or more groups of this file", got, fix, key="charge_balance.states")
         for name in (name for state in states for name in self.groups[state]):
             oxidation = self.samples[name].oxidation
-            measured = () if oxidation is None else oxidation.measured
+            measured = () if oxidation is None else oxidation.references
             missing = [e for e in self.charge_balance.to_measure if e not in measured]
             if missing:
-                got = f"no stack of {', '.join(missing)} in '{name}'"
+                got = f"no stack with references of {', '.join(missing)} in '{name}'"
                 fix = "add it to 'oxidation', or name a valence that does not change in 'fixed_valences'"
                 wanted = "a valence of every cation of the formula"
                 raise rejected(wanted, got, fix, key="charge_balance.formula")

@@ -5,6 +5,7 @@ from typing import Annotated, Any, Literal, Self
 from pydantic import BeforeValidator, Field, model_validator
 
 from oxytomo.config.base import FilePath, Settings, rejected, setting
+from oxytomo.config.near_edge import NearEdge
 from oxytomo.config.ranges import EDGE_PX, ENERGY_EV, WEIGHT
 from oxytomo.config.shared import (
     COMPLEX_SIGMA_OD,
@@ -165,10 +166,11 @@ class ModelTermSettings(Settings):
         "fraction of the incident intensity that reaches the detector without passing through the "
         "sample (stray light)",
     )
-    near_edge: Literal["auto", "none"] | dict[str, Annotated[float, Field(ge=0.4, le=5.0)]] = setting(
+    near_edge: Literal["auto", "none", "oxidation"] | dict[str, NearEdge] = setting(
         "auto",
         "factor on the tabulated absorption step of each element at its own post-edge energy; "
-        "1: as tabulated",
+        "1: as tabulated. By element: a number (kept), a measured {factor, error} or {spectrum}, or "
+        "oxidation: from the stack of the oxidation branch (also for all elements that have one)",
     )
     near_edge_spread: Literal["auto", "none"] = setting(
         "auto", "allow this factor to vary within the sample, as it does if the valence varies"

@@ -99,6 +99,32 @@ class ShellSettings(Settings):
     )
 
 
+class ProfileSettings(Settings):
+    """Profiles of the valence from the surface, and models of oxygen loss."""
+
+    profile_bins: int = setting(20, "number of bins of the profiles", ge=4, le=200, expert=True)
+    time_s: float | None = setting(
+        None, "duration of the oxygen loss; gives D from D·t", unit="s", gt=0.0, le=1e10
+    )
+
+
+class WhiteLineSettings(Settings):
+    """Fit around the maximum of a spectrum."""
+
+    white_line_half_width_ev: float | None = setting(
+        None,
+        "position of the white line: distance at which the weights of the fit fall to 0; empty: "
+        "2 eV, or four steps of the energies if these are wider",
+        unit="eV",
+        gt=0.0,
+        le=100.0,
+        expert=True,
+    )
+    white_line_order: int = setting(
+        4, "position of the white line: order of the polynomial", ge=2, le=4, expert=True
+    )
+
+
 def require_rising(settings: Settings, *windows: str) -> None:
     """Require windows of finite width."""
     for name in windows:

@@ -8,6 +8,7 @@ from pathlib import Path
 from oxytomo.config.chemical_state import ChemicalStateConfig
 from oxytomo.config.composition import CompositionConfig
 from oxytomo.config.mechanics import MechanicsConfig
+from oxytomo.config.near_edge import NearEdgeSettings
 from oxytomo.config.oxidation import OxidationConfig
 from oxytomo.config.plan import (
     JOINT_FOLDER,
@@ -22,6 +23,8 @@ from oxytomo.config.scattering import ScatteringConfig
 from oxytomo.config.settings import DecomposeSettings
 from oxytomo.config.source import source_files
 from oxytomo.stages.registry import MECHANICS, STAGES, STATES, STRUCTURE, Stage
+
+NEAR_EDGE = "near_edge_"
 
 
 def stage_outputs(stage: str, branch: str | None) -> dict[str, str]:
@@ -64,8 +67,28 @@ def stage_inputs(
         shifts = branch_config(project, sample, branch).align.shifts  # type: ignore[union-attr]
         found |= {} if shifts is None else {"shifts": shifts}
     if stage == "decompose" and branch is not None:
-        found |= spectra_of(branch_config(project, sample, branch).decompose)  # type: ignore[union-attr,arg-type]
+        settings = branch_config(project, sample, branch).decompose  # type: ignore[union-attr]
+        found = _with_near_edge(found, settings)  # type: ignore[arg-type]
+        found |= spectra_of(settings)  # type: ignore[arg-type]
     return found
+
+
+def _with_near_edge(found: dict[str, str], settings: DecomposeSettings) -> dict[str, str]:
+    """Leave out fits of the oxidation branch that are not asked for, and add files of spectra."""
+    terms = settings.instrument
+    given = "auto" if isinstance(terms, str) else terms.near_edge
+    each = given if isinstance(given, dict) else {}
+
+    def kept(key: str) -> bool:
+        element = key.removeprefix(NEAR_EDGE)
+        return element == key or given == "oxidation" or each.get(element) == "oxidation"
+
+    files = {
+        f"{NEAR_EDGE}{element}": one.spectrum
+        for element, one in each.items()
+        if isinstance(one, NearEdgeSettings) and one.spectrum is not None
+    }
+    return {key: path for key, path in found.items() if kept(key)} | files
 
 
 def spectra_of(settings: DecomposeSettings) -> dict[str, str]:
@@ -83,11 +106,16 @@ def _stores(
     """
     where, _, name = name.rpartition(":")
     of: Branch = where or branch  # type: ignore[assignment]
+    if where and getattr(project.samples[sample], of) is None:
+        return {}  # the other branch is optional
+    config = branch_config(project, sample, of)
     if where and branch == STATES and not branch_config(project, sample, branch).joint:  # type: ignore[union-attr]
         return {}  # the branch has series of its own
     if branch == MECHANICS and where and branch_config(project, sample, branch).sources:  # type: ignore[union-attr]
         return {}  # labels are given: the structure is not read
-    kept = [store for _, _, store in branch_stores(branch_config(project, sample, of), of)]
+    if branch is None and of == MECHANICS and config.sources:  # type: ignore[union-attr]
+        return {}  # the stress is of labels that are not the structure
+    kept = [store for _, _, store in branch_stores(config, of)]
     folder = name.removesuffix("*")
     if folder == name:
         wanted = {key: f"{name}.zarr"} if f"{name}.zarr" in kept else {}

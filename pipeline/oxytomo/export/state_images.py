@@ -2,6 +2,7 @@
 
 import numpy as np
 
+from oxytomo.chemical_state.line_measures import LINES
 from oxytomo.export.ngff import Channel, Label
 from oxytomo.io.stores import Store
 from oxytomo.palette import (
@@ -43,11 +44,36 @@ def state_channels(element: str, position: int, reconstructed: Store, uncertaint
     ]
 
 
+def line_channels(element: str, position: int, reconstructed: Store, uncertainty: Store) -> list[Channel]:
+    """Return energies of white line and edge, their errors and the density of an element.
+
+    For an element without references. Only the white line is shown initially.
+    """
+    particle, density = reconstructed.field("particle"), reconstructed.field("density")
+    channels = []
+    for name in LINES:
+        energy, error = reconstructed.field(f"{name}_ev"), uncertainty.field(f"{name}_error_ev")
+        window = display_window(sampled(energy, particle), percent=0.5, from_zero=False)
+        errors = display_window(sampled(error, particle), percent=1.0, from_zero=True)
+        channels += [
+            Channel(f"{element}_{name}_ev", energy, GREY, window, active=name == LINES[0]),
+            Channel(f"{element}_{name}_error_ev", error, GREY, errors, active=False),
+        ]
+    bright = display_window(sampled(density), percent=0.1, from_zero=True)
+    color = element_color(element, position)
+    return [*channels, Channel(f"{element}_density", density, color, bright, active=False)]
+
+
+def particle_label(element: str, reconstructed: Store) -> Label:
+    """Return the particle of one element."""
+    particle = mapped(reconstructed.field("particle"), np.asarray, np.uint8)
+    return Label(f"{element}_particle", particle, PARTICLE_COLORS, PARTICLE_NAMES)
+
+
 def state_labels(element: str, reconstructed: Store, measured: Store) -> list[Label]:
     """Return classes, certain classes and the particle of one element."""
-    particle = mapped(reconstructed.field("particle"), np.asarray, np.uint8)
     return [
         Label(f"{element}_classes", measured.field(f"{element}_classes"), PHASE_COLORS, CLASSES),
         Label(f"{element}_confident", measured.field(f"{element}_confident"), CONFIDENT_COLORS, CONFIDENT),
-        Label(f"{element}_particle", particle, PARTICLE_COLORS, PARTICLE_NAMES),
+        particle_label(element, reconstructed),
     ]

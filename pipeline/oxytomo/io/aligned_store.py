@@ -12,6 +12,7 @@ from oxytomo.align.energies import EnergyRegistration
 from oxytomo.align.inputs import NormalizedSeries
 from oxytomo.arrays import Float64Array
 from oxytomo.errors import InputError
+from oxytomo.io.rounding import in_fewer_bits
 from oxytomo.io.stores import NamedArray, Provenance, Store, write_store
 
 
@@ -116,9 +117,10 @@ def write_aligned(
     axes = ("series", "tilt", "y", "x")
     unit = "signal" if facts.quantity == "signal" else "1"
     scale = solution.magnification[:, None]
+    small = in_fewer_bits(resampled.value, resampled.variance)
     arrays = {
-        "value": NamedArray(resampled.value, axes, unit),
-        "variance": NamedArray(resampled.variance, axes, f"{unit}^2"),
+        "value": NamedArray(small.value, axes, unit),
+        "variance": NamedArray(small.variance, axes, f"{unit}^2"),
         "tilt_deg": NamedArray(inputs.tilt_deg[used], ("tilt",), "degree"),
         "frame": NamedArray(inputs.acquisition_order[used], ("tilt",), "1"),
         "dy_px": NamedArray((solution.dy_px / scale)[:, used], ("series", "tilt"), "pixel"),
@@ -134,6 +136,7 @@ def write_aligned(
         "pixel_nm": facts.pixel_nm,
         **facts.attributes,
         "quality": _quality(judged),
+        "rounding": small.record,
     }
     write_store(path, arrays, provenance=provenance, attributes=attributes)
 

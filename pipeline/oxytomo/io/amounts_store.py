@@ -7,6 +7,7 @@ from typing import Any
 import numpy as np
 
 from oxytomo.composition.amounts import AlignedSeries, Amounts
+from oxytomo.io.rounding import with_variances
 from oxytomo.io.scratch import FIELD_BYTES
 from oxytomo.io.stores import NamedArray, Provenance, Store, write_store
 
@@ -37,8 +38,9 @@ def write_amounts(
 ) -> None:
     """Write the amounts in every ray, and the parts of the aligned store that are kept."""
     rays = ("tilt", "y", "x")
+    small = with_variances(found.areal, found.covariance)
     arrays = {
-        "areal": NamedArray(found.areal, ("element", *rays), "micrometer"),
+        "areal": NamedArray(small.value, ("element", *rays), "micrometer"),
         "covariance": NamedArray(found.covariance, ("pair", *rays), "micrometer^2"),
         "tilt_deg": NamedArray(aligned["tilt_deg"], ("tilt",), "degree"),
     }
@@ -51,6 +53,8 @@ def write_amounts(
         )
     if found.chi_square is not None:
         arrays["chi_square"] = NamedArray(found.chi_square, rays, "1")
+    if found.changes is not None:
+        arrays["without_term"] = NamedArray(found.changes, ("term", "oxygen_metal", *rays), "micrometer")
     write_store(
         path,
         arrays,
@@ -62,9 +66,11 @@ def write_amounts(
             "invalid": aligned.attributes["invalid"],
             "n_pixels": aligned.attributes["n_pixels"],
             "model": found.record,
+            "rounding": small.record,
             "states": {
                 element: {"valences": one.valences.tolist(), "names": list(one.names), "model": one.record}
                 for element, one in found.states.items()
             },
+            "terms_left_out": list(found.without),
         },
     )

@@ -6,9 +6,17 @@ import numpy as np
 
 from oxytomo.align.branches import Segmented, composition_solid
 from oxytomo.align.coarse import Solid
+from oxytomo.align.placing import Placement, placed_mean
+from oxytomo.arrays import FloatArray
+from oxytomo.io.mechanics_stores import read_parts
 from oxytomo.io.stores import Store
 from oxytomo.measure.branches import PlacedVoids
+from oxytomo.mechanics.geometry import interior
+from oxytomo.mechanics.solving import NAMES
 from oxytomo.slabs import Box, Field, plane, window
+
+LEAST_SHARE = 0.5
+"""Least share of a voxel of the composition with a trusted stress."""
 
 
 def solid_of_composition(store: Store) -> Solid:
@@ -44,6 +52,28 @@ def placed_voids(
         n_pores=n_pores,
         voxel_nm=float(composition.attributes["pixel_nm"]),
     )
+
+
+def placed_stress(
+    lithium: Store, stress: Store, structure_nm: float, placement: Placement
+) -> dict[str, FloatArray]:
+    """Return the stress of the shown state on the grid of the composition, MPa; NaN where unknown.
+
+    Parameters
+    ----------
+    lithium, stress : stores of ``lithiate`` and ``solve_stress``
+    structure_nm : voxel size of the segmentation that they were calculated for
+    placement : of that segmentation on the grid of the composition
+    """
+    parts, facts = read_parts(lithium), lithium.attributes
+    solid = parts.solid()
+    trusted = interior(parts, solid)[solid.inside].astype(np.float32)
+    amplitude = np.float32(facts["states"][int(facts["shown"])]["amplitude_mpa"])
+    factor = int(facts["factor"])
+    # The first voxel is a block of factor³ voxels of the segmentation.
+    first_nm = (np.array(parts.start) * factor + (factor - 1) / 2) * structure_nm
+    here = placement.of_part(first_nm, structure_nm * factor)
+    return {name: placed_mean(amplitude * stress[name], trusted, here, least=LEAST_SHARE) for name in NAMES}
 
 
 def _items(field: Field) -> list[Field]:

@@ -9,7 +9,9 @@ import numpy as np
 from oxytomo.arrays import Field
 from oxytomo.chemical_state.columns import StateColumns
 from oxytomo.chemical_state.decomposition import StateAmounts, StateSeries, unsolved_rays
+from oxytomo.chemical_state.line_measures import LINES, LineParticle, Table
 from oxytomo.chemical_state.measures import StateParticle
+from oxytomo.chemical_state.own_spectra import energies_at, energy_errors
 from oxytomo.chemical_state.reconstruction import ChemicalState
 from oxytomo.composition.averaging import AveragedRepeats
 from oxytomo.composition.result import Composition
@@ -18,8 +20,11 @@ from oxytomo.io.composition_store import VOLUME
 from oxytomo.io.scratch import IN_MEMORY_BYTES
 from oxytomo.io.stores import NamedArray, Provenance, Store, write_store
 from oxytomo.measure.composition import particle_box
-from oxytomo.slabs import mapped, plane, reordered, window
+from oxytomo.slabs import fill, mapped, new_field, plane, reordered, window
 from oxytomo.units import NM_PER_UM
+
+WHITE_LINE = "white_line"
+"""Attribute of a reconstruction without references."""
 
 
 def element_series(store: Store, element: str, names: Sequence[str]) -> StateSeries:
@@ -145,6 +150,82 @@ def write_state(path: Path, state: ChemicalState, decomposed: Store, provenance:
             "reference_valence": state.reference_valence,
             "solver": result.record,
         },
+    )
+
+
+def line_tables(decomposed: Store) -> dict[str, Table]:
+    """Return places and energies of each line, of an element without references; otherwise none."""
+    lines = decomposed.attributes["model"].get("white_line")
+    return {} if lines is None else {name: (lines["place"], lines[f"{name}_ev"]) for name in LINES}
+
+
+def write_lines(path: Path, state: ChemicalState, decomposed: Store, provenance: Provenance) -> None:
+    """Write density, places, energies of the lines and particle of an element without references."""
+    result, tilt_deg = state.result, decomposed["tilt_deg"]
+    energies = {
+        f"{name}_ev": NamedArray(
+            mapped(state.valence, lambda part, of=table: energies_at(part, of), np.float32),
+            VOLUME,
+            "electronvolt",
+        )
+        for name, table in line_tables(decomposed).items()
+    }
+    write_store(
+        path,
+        {
+            "density": NamedArray(plane(result.elements, 0), VOLUME, "1"),
+            "place": NamedArray(state.valence, VOLUME, "1"),
+            "deviation": NamedArray(result.deviation, VOLUME, "1"),
+            "difference": NamedArray(result.difference, VOLUME, "1"),
+            "particle": NamedArray(result.particle, VOLUME, "1"),
+        }
+        | energies,
+        provenance=provenance,
+        attributes={
+            "element": decomposed.attributes["element"],
+            "kind": WHITE_LINE,
+            "pixel_nm": decomposed.attributes["pixel_nm"],
+            "n_tilt": int(tilt_deg.size),
+            "tilt_range_deg": [float(tilt_deg.min()), float(tilt_deg.max())],
+            "reference_valence": state.reference_valence,
+            "solver": result.record,
+        },
+    )
+
+
+def is_white_line(reconstructed: Store) -> bool:
+    """Return whether a reconstructed element has energies of lines in the place of a valence."""
+    return bool(reconstructed.attributes.get("kind") == WHITE_LINE)
+
+
+def line_errors(reconstructed: Store, decomposed: Store, sigma: Field) -> dict[str, NamedArray]:
+    """Return the standard error of each line from that of the places; none with references."""
+    if not is_white_line(reconstructed):
+        return {}
+    place = reconstructed.field("place")
+    found = {}
+    for name, table in line_tables(decomposed).items():
+        errors = new_field(place.shape, np.float32)
+        fill(errors, lambda at, error, of=table: energy_errors(at, error, of), place, sigma)
+        found[f"{name}_error_ev"] = NamedArray(errors, VOLUME, "electronvolt")
+    return found
+
+
+def line_particle(decomposed: Store, reconstructed: Store, uncertainty: Store) -> LineParticle:
+    """Return a particle with its lines in its box, for the measurement."""
+    of = state_particle(reconstructed, uncertainty)
+    base = np.float32(of.reference_valence)
+    return LineParticle(
+        particle=of.particle,
+        place=window(reconstructed.field("place"), of.box),
+        replicates=[
+            mapped(one, lambda part: base + part.astype(np.float32), np.float32) for one in of.replicates
+        ],
+        energies={name: window(reconstructed.field(f"{name}_ev"), of.box) for name in LINES},
+        errors={name: window(uncertainty.field(f"{name}_error_ev"), of.box) for name in LINES},
+        tables=line_tables(decomposed),
+        voxel_nm=of.voxel_nm,
+        error_of_mean_ev=decomposed.attributes["model"]["white_line"]["mean_spectrum_error_ev"],
     )
 
 

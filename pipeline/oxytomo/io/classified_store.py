@@ -1,6 +1,6 @@
 """Stores of a classified particle as it is measured."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -48,6 +48,10 @@ def classified_particle(
             AveragedRepeats(uncertainty.field(name), box, counted) for name in ("replicates", "null")
         )
     error = {} if uncertainty is None else uncertainty.attributes
+    without: Mapping[str, Field] = {}
+    if uncertainty is not None and error.get("terms_left_out"):
+        each = AveragedRepeats(uncertainty.field("without_term"), box, counted)
+        without = dict(zip(error["terms_left_out"], each, strict=True))
     limits = reconstructed.attributes.get("tilt_range_deg")
     return ClassifiedParticle(
         box=box,
@@ -65,6 +69,7 @@ def classified_particle(
         wedge=None
         if limits is None
         else missing_wedge(np.linspace(float(limits[0]), float(limits[1]), MANY)),
+        without=without,
     )
 
 

@@ -5,6 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from oxytomo.arrays import Float64Array
+from oxytomo.io.rounding import in_fewer_bits
 from oxytomo.io.stores import NamedArray, Provenance, write_store
 from oxytomo.preprocess.tilt_series import Ordered
 from oxytomo.slabs import reordered
@@ -24,9 +25,10 @@ def write_normalized(
         return NamedArray(known, ("tilt", "axis"), "pixel")
 
     frames = ("tilt", "y", "x")
+    small = in_fewer_bits(ordered.value, reordered(normalized.variance, order))
     arrays = {
-        "value": NamedArray(ordered.value, frames, unit),
-        "variance": NamedArray(reordered(normalized.variance, order), frames, f"{unit}^2"),
+        "value": NamedArray(small.value, frames, unit),
+        "variance": NamedArray(small.variance, frames, f"{unit}^2"),
         "tilt_deg": NamedArray(series.tilt_deg[order], ("tilt",), "degree"),
         "pixel_nm": NamedArray(series.pixel_nm[order], ("tilt",), "nanometer"),
         "energy_ev": NamedArray(series.energy_ev[order], ("tilt",), "electronvolt"),
@@ -40,6 +42,7 @@ def write_normalized(
         "invalid": normalized.invalid,
         "n_pixels": int(np.prod(series.frames.shape)),
         "stripe_change": stripe_change,
+        "rounding": small.record,
         "metadata": dict(series.metadata),
     }
     write_store(path, arrays, provenance=provenance, attributes=attributes)

@@ -11,14 +11,19 @@ from oxytomo.arrays import Float64Array, FloatArray, ValenceMap
 from oxytomo.io.readers.spectral import SpectralStack
 from oxytomo.io.records import Provenance
 from oxytomo.io.stores import NamedArray, Store, write_store
+from oxytomo.measure.line_particles import LineMaps
 from oxytomo.measure.valence_particles import ParticleMap
 from oxytomo.oxidation.fit_setup import FitSetup
 from oxytomo.oxidation.particle_spectra import Explored, FittedElement, ParticleSpectra
 from oxytomo.oxidation.stack import EnergyStack
 from oxytomo.oxidation.status import STATUS_NAMES
 from oxytomo.oxidation.valence_maps import MapOptions, ValenceMaps
+from oxytomo.oxidation.white_line_maps import NAMES as LINE_NAMES
+from oxytomo.oxidation.white_line_maps import solid_pixels
 from oxytomo.preprocess.stack_density import StackDensity
 
+WHITE_LINE = "white_line"
+"""Kind of a fit without references."""
 _MAPS = (
     "valence",
     "valence_error",
@@ -140,10 +145,7 @@ def write_valence_maps(
             "offsets": NamedArray(fit.offsets, ("background", *planes), "1"),
             "largest_od": NamedArray(maps.largest_od, planes, "1"),
             "status": NamedArray(maps.status, planes, "1"),
-            **{
-                f"white_line_{name}": NamedArray(array, planes, "electronvolt" if name != "status" else "1")
-                for name, array in lines.items()
-            },
+            **_line_arrays(lines),
             "energy_ev": NamedArray(setup.energy_ev, ("energy",), "electronvolt"),
             "used": NamedArray(setup.used, ("stack_energy",), "1"),
             "references": NamedArray(setup.references, ("energy", "reference"), "1"),
@@ -163,6 +165,48 @@ def write_valence_maps(
             "remarks": list(setup.remarks),
             **setup.facts,
         },
+    )
+
+
+def write_line_maps(
+    path: Path,
+    lines: Mapping[str, FloatArray],
+    facts: Mapping[str, Any],
+    stack: EnergyStack,
+    *,
+    element: str,
+    provenance: Provenance,
+) -> None:
+    """Write the white lines of one element without references as a store."""
+    write_store(
+        path,
+        _line_arrays(lines)
+        | {"energy_ev": NamedArray(facts["stack_energy_ev"], ("energy",), "electronvolt")},
+        provenance=provenance,
+        attributes={"element": element, "pixel_nm": stack.pixel_nm, "kind": WHITE_LINE, **facts},
+    )
+
+
+def _line_arrays(lines: Mapping[str, FloatArray]) -> dict[str, NamedArray]:
+    return {
+        f"white_line_{name}": NamedArray(array, ("y", "x"), "electronvolt" if name.endswith("_ev") else "1")
+        for name, array in lines.items()
+    }
+
+
+def is_line_map(fit: Store) -> bool:
+    """Return whether the fit of an element has white lines alone, for lack of references."""
+    return bool(fit.attributes.get("kind") == WHITE_LINE)
+
+
+def line_maps(fit: Store, stack: EnergyStack) -> LineMaps:
+    """Return the white lines of one element without references."""
+    maps = {name: fit[f"white_line_{name}"] for name in LINE_NAMES}
+    return LineMaps(
+        maps,
+        solid_pixels(maps["height"], maps["status"], float(fit.attributes["thin_share"])),
+        float(fit.attributes["pixel_nm"]),
+        stack.shared_noise,
     )
 
 
@@ -187,16 +231,24 @@ def fitted_element(store: Store, stack: EnergyStack) -> FittedElement:
     )
 
 
+def particle_arrays(particles: ParticleMap) -> dict[str, NamedArray]:
+    """Return the particles in a map and the depth in them."""
+    planes = ("y", "x")
+    return {
+        "agglomerates": NamedArray(particles.clumps.astype(np.uint16), planes, "1"),
+        "particles": NamedArray(particles.parts.astype(np.uint16), planes, "1"),
+        "shells": NamedArray(particles.shells, planes, "1"),
+        "depth_nm": NamedArray(particles.depth_nm, planes, "nanometer"),
+    }
+
+
 def measured_arrays(
     element: FittedElement, particles: ParticleMap, spectra: ParticleSpectra, explored: Explored
 ) -> dict[str, NamedArray]:
     """Return the arrays of one element in the store of the measured stacks, ``<El>_…``."""
     planes, of_shells = ("y", "x"), ("shell", "energy")
     arrays = {
-        "agglomerates": NamedArray(particles.clumps.astype(np.uint16), planes, "1"),
-        "particles": NamedArray(particles.parts.astype(np.uint16), planes, "1"),
-        "shells": NamedArray(particles.shells, planes, "1"),
-        "depth_nm": NamedArray(particles.depth_nm, planes, "nanometer"),
+        **particle_arrays(particles),
         "energy_ev": NamedArray(element.energy_ev, ("energy",), "electronvolt"),
         "shell_spectra": NamedArray(spectra.shells, of_shells, "1"),
         "shell_errors": NamedArray(spectra.shell_errors, of_shells, "1"),

@@ -1,8 +1,8 @@
 """Reference spectra of a fit from their files."""
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from oxytomo.arrays import Spectrum
 from oxytomo.io.spectra import read_spectrum
@@ -41,6 +41,21 @@ def read_references(sources: Iterable[tuple[float, SpectrumFile]]) -> list[Refer
         moved = Spectrum(spectrum.energy_ev + source.energy_shift_ev, spectrum.absorption, spectrum.metadata)
         references.append(Reference(source.label, valence, moved))
     return references
+
+
+def component_spectra(inputs: Mapping[str, Path], components: Iterable[Any] | str) -> dict[str, Spectrum]:
+    """Read the measured spectra of other substances, by their names.
+
+    Parameters
+    ----------
+    inputs : files, ``spectrum_<k>`` for the substance k
+    components : substances with ``name`` and ``spectrum`` (None without a file), or a word
+    """
+    return {
+        one.name: read_spectrum(inputs[f"spectrum_{k}"], group=None, energy_unit=None)
+        for k, one in enumerate(() if isinstance(components, str) else components)
+        if one.spectrum is not None
+    }
 
 
 def files_of(sources: Iterable[tuple[float, SpectrumFile]]) -> dict[str, Path]:

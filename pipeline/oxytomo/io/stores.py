@@ -314,7 +314,7 @@ def _write_group(folder: Path, arrays: Mapping[str, NamedArray]) -> zarr.Group:
             shape=data.shape,
             dtype=data.dtype,
             chunks=chunks,
-            compressors=(BloscCodec(cname="lz4", clevel=1, shuffle="shuffle"), Crc32cCodec()),
+            compressors=(BloscCodec(cname="lz4", clevel=5, shuffle="bitshuffle"), Crc32cCodec()),
             dimension_names=array.axes,
             attributes={"unit": array.unit},
             config={"write_empty_chunks": True},

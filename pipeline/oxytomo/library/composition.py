@@ -130,7 +130,7 @@ def decompose(
             if one.spectrum is not None
         }
         subtract = settings.method == "subtraction"
-        choice = None if subtract else amounts.allowed_terms(**plain, spectra=spectra)
+        choice = None if subtract else amounts.allowed_terms(**plain, spectra=spectra, measured={})
         found = amounts.amounts_from_edges(series, material, choice, progress=silent)
     else:
         found = amounts.amounts_from_signals(series, material)

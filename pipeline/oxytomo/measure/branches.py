@@ -83,10 +83,7 @@ def compare_voids_and_domains(
     seed : seed of their random numbers
     """
     voxel_nm, placed = of.voxel_nm, of.placed
-    solid = mapped(placed["particle"], lambda part: part > 0, np.bool_)
-    depth = depth_below_surface(filled_bodies(solid), voxel_nm=voxel_nm)
-    inside = mapped(depth, lambda part, phase: (phase > 0) & np.isfinite(part), np.bool_, of.phases)
-    levels = depth_levels(depth, inside, voxel_nm=voxel_nm)
+    depth, inside, levels = compared_levels(of)
     near_nm = near_nm if near_nm is not None else NEAR_VOXELS * voxel_nm
     rng = np.random.default_rng(seed)
     chance: dict[str, Any] = {
@@ -118,6 +115,14 @@ def compare_voids_and_domains(
         "near_mean_deviation": _plain(near),
     }
     return VoidsAndDomains(numbers, of_classes, beside)
+
+
+def compared_levels(of: PlacedVoids) -> tuple[Field, Field, Field]:
+    """Return depth (nm), the voxels that both branches have, and their depth levels."""
+    solid = mapped(of.placed["particle"], lambda part: part > 0, np.bool_)
+    depth = depth_below_surface(filled_bodies(solid), voxel_nm=of.voxel_nm)
+    inside = mapped(depth, lambda part, phase: (phase > 0) & np.isfinite(part), np.bool_, of.phases)
+    return depth, inside, depth_levels(depth, inside, voxel_nm=of.voxel_nm)
 
 
 def _plain(found: Against) -> dict[str, Any]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -54,6 +54,8 @@ SOURCES = (
     ("rim_in_the_wedge_like_elsewhere",),
 )
 """Readings that are independent sources of error of a fraction: they add in quadrature."""
+WITHOUT = "without_"
+"""Start of the name of a reading without one model term, which is no error of the result."""
 
 
 @dataclass(frozen=True)
@@ -74,6 +76,7 @@ class ClassifiedParticle:
         skin, voxels; 0 for none
     noise : median standard error of the deviation from counting noise, None without replicates
     wedge : directions that no projection holds, None for (nearly) a half turn
+    without : by model term, the deviation without this term
     """
 
     box: Box
@@ -89,6 +92,7 @@ class ClassifiedParticle:
     skin_oxygen_px: float
     noise: float | None
     wedge: Wedge | None
+    without: Mapping[str, Field] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
@@ -238,6 +242,10 @@ def _readings(of: ClassifiedParticle, depth_nm: Field) -> dict[str, dict[str, fl
         other = without_skin(of.deviation, depth_px, of.skin_oxygen_px)
         shares = replicate_fractions([other], of.particle, threshold=of.threshold)
         found["carbonate_skin"] = {name: values[0] for name, values in shares.items()}
+    if of.without:
+        shares = replicate_fractions(of.without.values(), of.particle, threshold=of.threshold)
+        for place, term in enumerate(of.without):
+            found[f"{WITHOUT}{term}"] = {name: values[place] for name, values in shares.items()}
     return found
 
 

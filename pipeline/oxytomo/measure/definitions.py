@@ -30,7 +30,8 @@ DEFINITIONS = {
     "rim_in_the_wedge_like_elsewhere: where the normal of the surface lies in the missing wedge, each layer of the rim is as "
     "where the normal is measured. borders_at_half_height: the borders of classes are sharp, and lie at half of the deviation "
     "beside them. outline_further_out and _in: the outline lies 0.15 voxel further out or in. These three add to the intervals "
-    "in quadrature",
+    "in quadrature. without_<term>: without one term that the data ask for, the others fitted again, and reconstructed again; "
+    "no part of the intervals",
     "damage": "change of total metal over total oxygen (tm_o) and of the spread of the mass along the tilt axis (size) from the "
     "first frame of a series to the last, relative, beside terms of the path length and of an inclined tilt axis; both "
     "sums are the same in every frame of an undamaged particle; found: beyond four standard errors and 0.003; by_frame: the "
@@ -100,11 +101,13 @@ MECHANICS_DEFINITIONS = {
     "amplitude_mpa": "E e / (1 - nu) times x' R^2 / D: e is the linear strain when the lithium content goes from 0 to 1, x' "
     "its growth per second, R the radius of a sphere with the volume of the particle; stress is this times the shape factor",
     "shape_factor": "stress / amplitude: only the geometry and Poisson's ratio enter",
-    "beside_voids": "voxels of full solid one to two voxels off the surface of a pore; nearer voxels are up to a quarter low",
+    "beside_voids": "voxels of full solid one to two voxels off the surface of a pore",
     "first_principal": "largest principal stress, which opens cracks",
     "von_mises": "equivalent stress of von Mises",
     "hydrostatic": "mean of the three normal stresses",
     "hoop": "mean of the two normal stresses along a sphere about the centre of the particle",
+    "surface_hoop": "mean of the two normal stresses along the surface of a pore, there 3/2 of the hydrostatic stress; a "
+    "straight line from voxels one to three voxels off the surface, mean over the pore",
     "raised_by_voids": "95th percentile of the first principal stress beside the pores / the same at these places in the solid "
     "without voids and cracks",
     "geometry_error": "relative change of the 95th percentile of the first principal stress beside the pores: with voxels twice "
@@ -122,4 +125,24 @@ MECHANICS_DEFINITIONS = {
     "bridge": "solid between a pore and the nearest other pore or crack; below four voxels its stress is not resolved",
     "ideal": "sphere with the volume of the particle and a central void of R / 16, by closed solutions",
     "without_voids": "the same outer surface filled with solid, in its steady state",
+}
+
+NEIGHBOURHOOD_DEFINITIONS = {
+    "mean_distance_nm": "mean over the voxels of a class of the distance of their centres to the centre of the nearest voxel "
+    "of a pore (half void or more), of a crack (touched by it) or of either (void); to the surface: depth below the skin of "
+    "the structure's particle",
+    "expected": "the same over all voxels of the particle that are as deep (layers of one voxel); for the surface, over all",
+    "chance95": "where 95 % of random placements lie: the pattern of the class turned as a whole at random about the particle's "
+    "centre, less the mean of each depth; null for the surface, whose distance is the depth, and without voids",
+    "p_value": "share of the placements as far from expected as the measured value, or farther",
+    "null_run": "the same for the classes that noise and reconstruction alone make in a particle of uniform composition; what "
+    "is near voids there is an artefact",
+    "near_share": "share of the voxels of a class that are within near_nm of a void",
+    "near_mean_deviation": "mean deviation of voxels outside voids and within near_nm of one",
+    "neighbourhood": "voxels of a void_neighbourhoods row: outside voids, within near_nm of this void and nearer to it than to "
+    "any other",
+    "standard_error": "of the mean deviation of a neighbourhood, from the noise replicates: 2.3 sqrt((t s)^2 + b^2), s its "
+    "standard deviation over them, t Student's factor for their number, b their mean less the measured one; the error of "
+    "the registration is not in it",
+    "expected_deviation": "mean deviation of all voxels of the particle as deep as those of the neighbourhood",
 }

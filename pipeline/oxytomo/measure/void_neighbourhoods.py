@@ -57,26 +57,6 @@ NEIGHBOURHOOD_COLUMNS = (
     *CLASS_LABELS,
 )
 
-DEFINITIONS = {
-    "mean_distance_nm": "mean over the voxels of a class of the distance of their centres to the centre of the nearest voxel "
-    "of a pore (half void or more), of a crack (touched by it) or of either (void); to the surface: depth below the skin of "
-    "the structure's particle",
-    "expected": "the same over all voxels of the particle that are as deep (layers of one voxel); for the surface, over all",
-    "chance95": "where 95 % of random placements lie: the pattern of the class turned as a whole at random about the particle's "
-    "centre, less the mean of each depth; null for the surface, whose distance is the depth, and without voids",
-    "p_value": "share of the placements as far from expected as the measured value, or farther",
-    "null_run": "the same for the classes that noise and reconstruction alone make in a particle of uniform composition; what "
-    "is near voids there is an artefact",
-    "near_share": "share of the voxels of a class that are within near_nm of a void",
-    "near_mean_deviation": "mean deviation of voxels outside voids and within near_nm of one",
-    "neighbourhood": "voxels of a void_neighbourhoods row: outside voids, within near_nm of this void and nearer to it than to "
-    "any other",
-    "standard_error": "of the mean deviation of a neighbourhood, from the noise replicates: 2.3 sqrt((t s)^2 + b^2), s its "
-    "standard deviation over them, t Student's factor for their number, b their mean less the measured one; the error of "
-    "the registration is not in it",
-    "expected_deviation": "mean deviation of all voxels of the particle as deep as those of the neighbourhood",
-}
-
 
 def distances_nm(
     voids: Field, depth_nm: Field, *, pore: int, crack: int, voxel_nm: float
@@ -135,14 +115,14 @@ def distance_table(
     inside = mapped(levels, lambda part: part >= 0, np.bool_)
     rows = []
     for name, label in CLASS_LABELS.items():
-        member = _of_class(phases, label, levels)
+        member = of_class(phases, label, levels)
         volume = count_set(member) * voxel_nm**3
         for feature in FEATURES:
             values = distances[feature]
             turns = rotations[:0] if feature == "surface" else rotations
             found = against_chance(values, member, levels, rotations=turns, confidence=confidence, rng=rng)
-            expected = _mean(values, inside) if feature == "surface" else found.expected
-            null = np.nan if null_phases is None else _mean(values, _of_class(null_phases, label, levels))
+            expected = mean_of(values, inside) if feature == "surface" else found.expected
+            null = np.nan if null_phases is None else mean_of(values, of_class(null_phases, label, levels))
             rows.append(
                 (name, feature, volume, found.value, expected, found.low, found.high, found.p_value, null)
             )
@@ -171,14 +151,14 @@ def near_shares(
     )
     found = {}
     for name, label in CLASS_LABELS.items():
-        member = _of_class(phases, label, levels)
+        member = of_class(phases, label, levels)
         against = against_chance(near, member, levels, rotations=rotations, confidence=confidence, rng=rng)
-        null = np.nan if null_phases is None else _mean(near, _of_class(null_phases, label, levels))
+        null = np.nan if null_phases is None else mean_of(near, of_class(null_phases, label, levels))
         found[name] = (against, null)
     return found
 
 
-def _of_class(phases: Field, label: int, levels: Field) -> Field:
+def of_class(phases: Field, label: int, levels: Field) -> Field:
     """Return the voxels of the particle that belong to a class."""
     return mapped(phases, lambda part, level: (part == label) & (level >= 0), np.bool_, levels)
 
@@ -303,7 +283,7 @@ def _centroids(instances: Field, n_voids: int) -> Float64Array:
     return centroid
 
 
-def _mean(values: Field, where: Field) -> float:
+def mean_of(values: Field, where: Field) -> float:
     """Return the mean of the finite values within a mask; NaN without values."""
     count, total = 0, 0.0
     for part, inside in in_parts(values, where):

@@ -43,7 +43,7 @@ def ideal_sphere(tau: float, *, void_share: float = VOID_SHARE) -> IdealStress:
     """
     r = np.linspace(max(void_share, 1e-3), 1.0, POINTS)
     if np.isinf(tau):
-        u = (r**2 / 2 + void_share**3 / r) / (3 * (1 - void_share**3))
+        u = (r**2 / 2 + void_share**3 / r) / 3  # ∇²u = 1, no flux at the void
         u -= (np.diff(r**3) * (u[1:] + u[:-1]) / 2).sum() / (r[-1] ** 3 - r[0] ** 3)
     else:
         u = sphere_filling(r, tau) / 3 - tau

@@ -43,8 +43,8 @@ def _edge_shares(share: FloatArray, edges: FloatArray) -> None:
 
 
 @numba.njit(cache=True)
-def _edge_share(a: float, b: float, c: float, d: float) -> float:
-    """Return the share of solid around an edge, 0 where fewer than three of its cells hold solid."""
+def _edge_share(a: float, b: float, c: float, d: float) -> np.float32:
+    """Return the share of solid around an edge, 0 if fewer than three of its cells hold solid."""
     full = (a > EMPTY) + (b > EMPTY) + (c > EMPTY) + (d > EMPTY)
     return np.float32(0.25) * (a + b + c + d) if full >= 3 else np.float32(0.0)
 

@@ -12,8 +12,8 @@ from oxytomo.mechanics.states import Scalars
 FEWEST_VOXELS = 8
 """Fewer voxels beside a pore give no percentile."""
 SURFACE_FIT = (1.5, 3.5)
-"""Distances of voxel centres from the nearest void voxel, in voxels, for the extrapolation of stress
-to the surface."""
+"""Distances of voxel centres from the nearest void voxel, in voxels, for the extrapolation of
+stress to the surface."""
 
 
 def stress_at_voids(parts: Parts, solid: Solid, found: Scalars, *, amplitude_mpa: float) -> pd.DataFrame:
@@ -38,7 +38,7 @@ def stress_at_voids(parts: Parts, solid: Solid, found: Scalars, *, amplitude_mpa
         for name in ("first_principal", "hoop", "von_mises")
     }
     voxel_nm = 1e3 * parts.voxel_um
-    depth_nm = distance_transform_edt(np.pad(parts.labels > 0, 1))[1:-1, 1:-1, 1:-1] * voxel_nm
+    depth = distance_to(parts.labels == 0, border=True)
     bridges, surface = bridges_um(parts), surface_hoop(parts, solid, found.hydrostatic)
     rows = []
     centres = center_of_mass(parts.voids > 0, parts.voids, numbers) if numbers.size else []
@@ -58,7 +58,7 @@ def stress_at_voids(parts: Parts, solid: Solid, found: Scalars, *, amplitude_mpa
                 "x_nm": x,
                 "volume_nm3": volume,
                 "equivalent_diameter_nm": float(np.cbrt(6 * volume / np.pi)),
-                "depth_nm": float(depth_nm[tuple(np.round(centre).astype(int))]),
+                "depth_nm": voxel_nm * float(depth[tuple(np.round(centre).astype(int))]),
                 "n_voxels": int(count),
                 "mean_first_principal_mpa": float(first.mean()) if known else np.nan,
                 "p95_first_principal_mpa": float(np.percentile(first, 95)) if known else np.nan,
@@ -87,7 +87,8 @@ def surface_hoop(parts: Parts, solid: Solid, hydrostatic: FloatArray) -> dict[in
     surface is 0, so it is 3/2 of the hydrostatic stress there. That is extrapolated by a straight
     line over the distance from the surface, from voxels one to three voxels off it. About a
     spherical void under an even pull the hydrostatic stress does not change with the distance,
-    while the hoop stress itself falls steeply (Timoshenko and Goodier, Theory of Elasticity, § 152).
+    while the hoop stress itself falls steeply (Timoshenko and Goodier, Theory of Elasticity,
+    § 152).
     """
     where = beside_voids(parts, solid, SURFACE_FIT)[solid.inside]
     if not where.any():
@@ -143,7 +144,7 @@ def shell_numbers(parts: Parts, solid: Solid, *, shells: int) -> tuple[IntArray,
     Shells have equal volume by the distance to the outer surface; 1 is the rim. Voxels nearer than
     1.5 voxels to a surface, where stress is not exact, have no shell, 0.
     """
-    depth = distance_transform_edt(np.pad(parts.labels > 0, 1))[1:-1, 1:-1, 1:-1]
+    depth = distance_to(parts.labels == 0, border=True)
     values = depth[parts.labels > 0]
     limits = np.quantile(values, np.arange(1, shells) / shells) if values.size else np.zeros(shells - 1)
     numbers = np.zeros(solid.share.shape, np.int64)

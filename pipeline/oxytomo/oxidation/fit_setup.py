@@ -228,6 +228,35 @@ def chosen_windows(energy_ev: Float64Array, options: FitOptions) -> Windows:
     )
 
 
+def line_facts(energy_ev: Float64Array, options: FitOptions) -> dict[str, Any]:
+    """Return energies and windows of a stack without references, for the record.
+
+    Raises
+    ------
+    InputError
+        If the offset of the energies is to be found by comparison with references.
+    """
+    if isinstance(options.energy_offset_ev, str) or options.white_line_ev is not None:
+        raise InputError(
+            f"energy scale of {options.element} without references",
+            expected="an offset in eV",
+            got="energy_offset_ev: fit"
+            if isinstance(options.energy_offset_ev, str)
+            else f"white_line_ev: {options.white_line_ev:g}",
+            fix="set 'energy_offset_ev' to a number, or give references",
+        )
+    energy = energy_ev + options.energy_offset_ev
+    windows = chosen_windows(energy, options)
+    return {
+        "edge": windows.edge,
+        "window_ev": list(windows.fit),
+        "pre_edge_ev": list(windows.pre_edge),
+        "post_edge_ev": list(windows.post_edge),
+        "stack_energy_ev": energy,
+        "energy_offset_ev": options.energy_offset_ev,
+    }
+
+
 def _taken_as_is(reference: Reference, windows: Windows) -> bool:
     """Return whether a reference is normalised and too short for a better normalisation."""
     spectrum = reference.spectrum

@@ -1,8 +1,10 @@
 """Vacancy diffusion or reaction front: fits of both to a profile of valence.
 
-The particle is a sphere seen in projection. The valence measured at a distance from its rim is the
-mean along the beam, through reacted rim and core. Particles that are not discs are described by the
-area outside a pixel: a pixel with a share s of the particle's area inside it is at the radius R √s.
+The particle is a sphere. In a map it is seen in projection: the valence at a distance from its rim
+is the mean along the beam, through reacted rim and core. Particles that are not discs are described
+by the area outside a pixel: a pixel with a share s of the particle's area inside it is at the
+radius R √s. In a volume the valence of a voxel is that of its own place, at the radius R ∛s, where
+s is the share of the volume inside it.
 """
 
 from collections.abc import Callable
@@ -96,16 +98,22 @@ def projected(local: Float64Array, edges: Float64Array, at: Float64Array) -> Flo
 
 
 def fit_oxygen_loss(
-    valence: Float64Array, error: Float64Array, inside_share: Float64Array, *, radius_nm: float
+    valence: Float64Array,
+    error: Float64Array,
+    inside_share: Float64Array,
+    *,
+    radius_nm: float,
+    dimensions: int,
 ) -> list[ModelFit]:
     """Fit uniform valence, vacancy diffusion and core–shell to a profile, smallest BIC first.
 
     Parameters
     ----------
     valence, error : (n_bin,) mean valence of each bin and its standard error
-    inside_share : (n_bin + 1,) share of the particle's area inside each limit of the bins,
-        decreasing; 1 is its surface
-    radius_nm : radius of the disc of the particle's area
+    inside_share : (n_bin + 1,) share of the particle's area or volume inside each limit of the
+        bins, decreasing; 1 is its surface
+    radius_nm : radius of the disc of the particle's area, or of the sphere of its volume
+    dimensions : 2 for a map, seen along the beam; 3 for a volume
 
     Returns
     -------
@@ -115,14 +123,19 @@ def fit_oxygen_loss(
 
     Notes
     -----
-    The result is wrong for particles that are far from spherical along the beam, and for a rim
-    blurred by more than a bin.
+    The result is wrong for particles that are far from spherical (in a map: along the beam), and
+    for a rim blurred by more than a bin.
     """
     known = np.isfinite(valence) & np.isfinite(error) & (error > 0)
     if known.sum() < MIN_POINTS:
         return []
     y, s = valence[known], error[known]
-    shapes = _shapes(np.sqrt(inside_share[:-1][known]), np.sqrt(inside_share[1:][known]))
+    radii = inside_share ** (1 / dimensions)
+    edges = np.sin(np.linspace(0, np.pi / 2, SHELLS + 1))  # finer towards the surface
+    seen = (_seen_along_beam if dimensions == 2 else _seen_in_volume)(
+        radii[:-1][known], radii[1:][known], edges
+    )
+    shapes = _shapes(seen, edges)
     mean = float(np.sum(y / s**2) / np.sum(1 / s**2))
     flat_chi = float(np.sum(((y - mean) / s) ** 2))
     raw = [
@@ -148,22 +161,38 @@ def fit_oxygen_loss(
     return sorted(fits, key=lambda fit: fit.bic)
 
 
+Seen = Callable[[Float64Array], Float64Array]
+"""Mean over each bin of a quantity of thin shells."""
+
+
+def _seen_along_beam(outer: Float64Array, inner: Float64Array, edges: Float64Array) -> Seen:
+    """Return the mean over the area of each bin, along the beam, of a quantity of the shells."""
+    rays = np.minimum(
+        np.sqrt(np.linspace(inner**2, outer**2, 2 * RADII_PER_BIN + 1, axis=1)[:, 1::2]), 1 - 1e-6
+    )
+    return lambda local: projected(local, edges, rays.reshape(-1)).reshape(rays.shape).mean(axis=1)
+
+
+def _seen_in_volume(outer: Float64Array, inner: Float64Array, edges: Float64Array) -> Seen:
+    """Return the mean over the volume of each bin of a quantity of the shells."""
+    volumes = edges**3
+
+    def seen(local: Float64Array) -> Float64Array:
+        inside = np.concatenate([[0.0], np.cumsum(local * np.diff(volumes))])
+        both = (np.interp(limit**3, volumes, inside) for limit in (outer, inner))
+        return np.asarray(np.subtract(*both) / (outer**3 - inner**3))
+
+    return seen
+
+
 def _shapes(
-    outer: Float64Array, inner: Float64Array
+    seen: Seen, edges: Float64Array
 ) -> tuple[Callable[[float], Float64Array], Callable[[float], Float64Array]]:
     """Return both profiles from core (0) to surface (1), averaged over the bins.
 
     Diffusion depends on ln(D t / R²), the core–shell profile on its thickness over R.
     """
-    rays = np.minimum(
-        np.sqrt(np.linspace(inner**2, outer**2, 2 * RADII_PER_BIN + 1, axis=1)[:, 1::2]), 1 - 1e-6
-    )
-    edges = np.sin(np.linspace(0, np.pi / 2, SHELLS + 1))  # finer towards the surface
     middles = (edges[1:] + edges[:-1]) / 2
-
-    def seen(local: Float64Array) -> Float64Array:
-        """Return the mean over each bin's area."""
-        return projected(local, edges, rays.reshape(-1)).reshape(rays.shape).mean(axis=1)
 
     def diffusion(log_dt: float) -> Float64Array:
         return seen(vacancy_concentration(middles, float(np.exp(log_dt))))

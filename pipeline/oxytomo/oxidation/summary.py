@@ -35,7 +35,8 @@ def loss_models(profile: AreaProfile | None, *, step_nm: float, thin_share: floa
         return []
     mapped = 1 - thin_share**2
     radius_nm = float(np.sqrt(profile.area_px / (np.pi * mapped))) * step_nm
-    return fit_oxygen_loss(profile.mean, profile.error, profile.inside_share * mapped, radius_nm=radius_nm)
+    shares = profile.inside_share * mapped
+    return fit_oxygen_loss(profile.mean, profile.error, shares, radius_nm=radius_nm, dimensions=2)
 
 
 def oxidation_summary(

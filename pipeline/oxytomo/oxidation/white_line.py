@@ -33,9 +33,16 @@ NEWTON_STEPS: Final = 30
 PASSES: Final = 2
 """The window of the second fit is centred on the maximum of the first."""
 CENTRES: Final = 40
-"""Windows are centred to this fraction of their half width; those of one centre are fitted together."""
+"""Windows are centred to this fraction of their half width; those of one centre are fitted at once."""
+FLATTENED: Final = 0.95
+"""A white line per edge jump that is smaller than this in thick rays, relative to thin ones, is
+flattened."""
+LEAST_THIRD: Final = 20
+"""Rays in a third of all, to tell."""
 LEAST_SPARE: Final = 1
 """The fit needs at least this many energies more than coefficients."""
+SINGULAR = 1e-14
+"""Normal equations of unit diagonal with a smaller determinant are not solved."""
 
 
 @dataclass(frozen=True)
@@ -134,7 +141,7 @@ def _fitted(
     half_width_ev: float,
     order: int,
 ) -> tuple[Float64Array, Float64Array, Float64Array]:
-    """Return position, its standard error and height of each pixel from a window about its centre."""
+    """Return position, standard error and height of each pixel from a window about its centre."""
     position, error, height = (np.full(y.shape[1], np.nan) for _ in range(3))
     step = half_width_ev / CENTRES
     place = np.round((centre_ev - energy_ev[0]) / step).astype(np.int64)
@@ -163,6 +170,10 @@ def _maximum(
     normal = np.einsum("ep,e,ei,ej->pij", weight, taper, design, design, optimize=True)
     right = np.einsum("ep,e,ei,ep->pi", weight, taper, design, y, optimize=True)
     solved = (weight > 0).sum(axis=0) >= order + 1
+    normal[~solved] = np.eye(order + 1)
+    # Points at the ends of the taper have hardly any weight and may determine no polynomial.
+    length = np.sqrt(np.diagonal(normal, axis1=1, axis2=2))
+    solved &= np.abs(np.linalg.det(normal / (length[:, :, None] * length[:, None, :]))) > SINGULAR
     normal[~solved] = np.eye(order + 1)
     inverse = np.linalg.inv(normal)
     middle = np.einsum("ep,e,ei,ej->pij", weight, taper**2, design, design, optimize=True)
@@ -243,3 +254,25 @@ def _half_step(
     edge, error = energy_ev[at] + share * step, step / rise * np.sqrt(spread)
     known = any_one & np.isfinite(middle) & np.isfinite(error)
     return np.where(known, edge, np.nan), np.where(known, error, np.nan)
+
+
+def flattening(density: Float64Array, above: BoolArray) -> float | None:
+    """Return the white line per edge jump of the thickest third of rays over that of the thinnest.
+
+    It is 1 where the optical density is proportional to the thickness. Sums over the rays are
+    divided, so noise does not bias it.
+
+    Parameters
+    ----------
+    density : (n_ray, n_energy) optical density without background
+    above : (n_energy,) energies above all white lines; None is returned without any
+    """
+    if not above.any() or len(density) < 3 * LEAST_THIRD:
+        return None
+    order = np.argsort(density.sum(axis=1))
+    third = len(order) // 3
+    ratios = []
+    for part in (order[:third], order[-third:]):
+        sums = density[part].sum(axis=0)
+        ratios.append(float(sums.max() / sums[above].mean()))
+    return ratios[1] / ratios[0] if ratios[0] > 0 else None

@@ -9,7 +9,7 @@ from oxytomo.arrays import FloatArray
 def second_highest_and_lowest(frame: FloatArray) -> tuple[FloatArray, FloatArray]:
     """Return the second largest and the second smallest of the eight neighbours of every pixel.
 
-    The numbers are those of :func:`scipy.ndimage.rank_filter` (mode ``reflect``), found in one pass.
+    The numbers are those of :func:`scipy.ndimage.rank_filter` (mode ``reflect``) in one pass.
 
     Parameters
     ----------

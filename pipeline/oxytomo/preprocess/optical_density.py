@@ -16,6 +16,7 @@ from oxytomo.arrays import BoolArray, Field, Float64Array, FloatArray, TiltSerie
 from oxytomo.errors import ShapeError
 from oxytomo.preprocess.flat_field import Flats, flats_in_time, mean_dark, relative_to_mean, require_light
 from oxytomo.preprocess.illumination import IlluminationPattern, illumination_shifts
+from oxytomo.preprocess.in_words import left_out
 from oxytomo.preprocess.neighbours import second_highest_and_lowest
 from oxytomo.slabs import new_field
 
@@ -50,12 +51,11 @@ class Normalized:
 
 def normalization_lines(normalized: Normalized, n_pixels: int) -> list[str]:
     """Return sentences on a normalised series: invalid pixels, air level, illumination."""
-    counts = "".join(f", {count} {reason}" for reason, count in normalized.invalid.items()) or ", "
     level, shift = normalized.air_level, normalized.illumination_shift_px
     n_frame = normalized.value.shape[0]
     lines = [
-        f"{n_frame} frame{'s' if n_frame != 1 else ''}{counts} of {n_pixels} pixels; "
-        f"air level {level.min():.3f} to {level.max():.3f}"
+        f"{n_frame} frame{'s' if n_frame != 1 else ''}; {left_out(normalized.invalid, n_pixels)}; "
+        f"brightness beside the sample {level.min():.3f} to {level.max():.3f} of the flat frames"
     ]
     if shift is not None:
         rms = float(np.sqrt(np.mean(np.sum(shift**2, axis=1))))

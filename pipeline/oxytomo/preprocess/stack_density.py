@@ -18,6 +18,7 @@ from oxytomo.errors import ConfigError, InputError
 from oxytomo.preprocess.complex_images import complex_density, intensity
 from oxytomo.preprocess.empty_region import given_region
 from oxytomo.preprocess.energy_stack import FrameDensity, empty_region, frame_density, ready_density
+from oxytomo.preprocess.in_words import left_out
 
 
 class RawStack(Protocol):
@@ -84,9 +85,8 @@ class StackDensity:
     def described(self, energy_ev: Float64Array) -> str:
         """Return energies, invalid pixels and size of the empty region in words."""
         return (
-            f"{self.order.size} energies from {energy_ev.min():g} to {energy_ev.max():g} eV, "
-            + ", ".join(f"{count} {reason}" for reason, count in self.invalid.items())
-            + f" of {self.n_pixels} pixels; empty region of {0 if self.air is None else int(self.air.sum())} pixels"
+            f"{self.order.size} energies from {energy_ev.min():g} to {energy_ev.max():g} eV; "
+            f"{left_out(self.invalid, self.n_pixels)}; empty region of {0 if self.air is None else int(self.air.sum())} pixels"
         )
 
 

@@ -22,8 +22,10 @@ from oxytomo.threads import parallel_kernel
 
 ROWS: Final = 16
 """Rows that one thread sweeps; the image of the first row of each is computed before."""
-_STEP: Final = np.float32(1.0 / 12.0)
-"""1 / ‖D‖² in three dimensions."""
+_STEP: Final = np.float32(1.5 / 12.0)
+"""Step of the dual, 1.5 / ‖D‖² in three dimensions. Projected gradients converge below 2 / ‖D‖²
+(Bertsekas, Nonlinear programming, § 2.3); eight steps of this size reach what twelve of 1 / ‖D‖² do
+(deviations of a particle of 128 × 160² differ by 2·10⁻⁶, rms)."""
 _COMPILED: Final[dict[str, Any]] = {"nogil": True, "error_model": "numpy"}
 
 

@@ -17,6 +17,7 @@ for the TV step.
 import itertools
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 from numba import prange
@@ -40,12 +41,12 @@ from oxytomo.slabs import slabs as rows_of
 from oxytomo.threads import parallel_kernel
 
 OnIteration = Callable[[int, int], None]
-INNER = 12
+INNER = 8
 """Initial number of dual iterations per proximal step; they start from the end of the last step.
 Inexact steps let the residual stall: after ``PATIENCE`` iterations that reduce it by less than a
 tenth, the number doubles, up to ``MOST_INNER``."""
 
-PATIENCE, MOST_INNER = 15, 96
+PATIENCE, MOST_INNER = 15, 64
 
 CONVERGED = 0.03
 """Default tolerance, in units of :func:`gradient_noise`: the conditions of the minimum are met to 3
@@ -85,10 +86,7 @@ class Reached:
 
 @dataclass(frozen=True)
 class TotalVariationResult:
-    """A solution, (n_z, n_y, n_x) float32 and 0 outside the support, and its convergence.
-
-    With the bound on the largest eigenvalue that the step follows from; of slabs, the largest.
-    """
+    """A solution, (n_z, n_y, n_x) and 0 outside the support, its convergence and eigenvalue."""
 
     volume: Field
     reached: Reached
@@ -132,7 +130,7 @@ def total_variation(
     cropped = geometry.cropped(rows, columns)
     parts = solver_slabs(slices, slice_bytes(cropped))
     volume = new_field(support.shape, np.float32)
-    found, eigenvalue = [], 0.0
+    found, largest = [], 0.0
     for i, (core, around) in enumerate(parts):
 
         def report(done: int, total: int, before: int = i) -> None:
@@ -157,8 +155,8 @@ def total_variation(
         thickness = core.stop - core.start
         volume[core, rows, columns] = one.volume[first : first + thickness]
         found.append((one.reached, thickness))
-        eigenvalue = max(eigenvalue, one.eigenvalue)
-    return TotalVariationResult(volume, together(found), eigenvalue)
+        largest = max(largest, one.eigenvalue)
+    return TotalVariationResult(volume, together(found), largest)
 
 
 def together(found: Sequence[tuple[Reached, int]]) -> Reached:
@@ -213,40 +211,31 @@ def minimize(
 ) -> TotalVariationResult:
     """Solve one slab as a whole.
 
-    As :func:`total_variation`, with the support's box as geometry and in memory. ``eigenvalue`` is
-    that of another solution with the same weights, support and geometry; found if None.
+    As :func:`total_variation`, with the support's box as geometry, in memory. The eigenvalue is
+    that of another solution with these weights, if known.
     """
     weight = sinogram_blocks(weights)
     data = sinogram_blocks(np.where(weights > 0, projections, 0))
     inside = to_blocks(support.astype(np.float32))
     taps = gaussian_taps(psf_px)
-    if eigenvalue is None:
-        eigenvalue = largest_eigenvalue(weight, inside, geometry, taps)
-    step = 1.0 / eigenvalue
+    step = 1.0 / (eigenvalue or largest_eigenvalue(weight, inside, geometry, taps))
     lines = np.asarray(inside.any(axis=-1))
     x = zero_blocks(inside.shape) if start is None else to_blocks(np.where(support, start, 0))
     previous, ahead = copy_of(x), copy_of(x)
-    denoiser = Denoiser(inside)
+    tv, l1 = step * tv_weight, step * l1_weight
+    proximal = partial(Denoiser(inside).denoise, tv_weight=tv, l1_weight=l1, nonnegative=nonnegative)
     # Overwritten in every iteration: new arrays each time would cost as much as a projection.
     projected, blurred, point = (empty_blocks(like.shape) for like in (data, data, inside))
     n_inside = max(1, int(np.count_nonzero(support)))
-    momentum, missed, missed_before, done, inner = 1.0, np.inf, np.inf, 0, INNER
-    for i in range(iterations):
-        done = i + 1
+    momentum, missed, missed_before, inner, done = 1.0, np.inf, np.inf, INNER, 0
+    for done in range(1, iterations + 1):
         residual = blur(forward(ahead, geometry, lines=lines, out=projected), taps, out=blurred)
         _weigh_residual(residual, data, weight)
         adjoint(blur(residual, taps, out=projected), geometry, lines=lines, out=point)
         _descend(ahead, point, np.float32(step))
         previous, x = x, previous
         # The dual of the last proximal step is a warm start, so a few inner iterations are enough.
-        denoiser.denoise(
-            point,
-            x,
-            tv_weight=step * tv_weight,
-            l1_weight=step * l1_weight,
-            nonnegative=nonnegative,
-            iterations=inner,
-        )
+        proximal(point, x, iterations=inner)
         uphill, distance = _moments(ahead, x, previous)
         missed = float(np.sqrt(distance / n_inside)) / step
         faster = (1 + np.sqrt(1 + 4 * momentum**2)) / 2
@@ -262,7 +251,7 @@ def minimize(
             missed_before = missed
     residual = blur(forward(x, geometry, lines=lines, out=projected), taps, out=blurred)
     reached = Reached(done, missed, _misfit(residual, data, weight))
-    return TotalVariationResult(from_blocks(x, support.shape[0]), reached, eigenvalue)
+    return TotalVariationResult(from_blocks(x, support.shape[0]), reached, 1 / step)
 
 
 def _misfit(projected: FloatArray, data: FloatArray, weight: FloatArray) -> float:

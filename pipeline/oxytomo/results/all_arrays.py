@@ -5,9 +5,13 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
+from oxytomo.io.chemical_state_stores import is_white_line
+from oxytomo.io.oxidation_stores import is_line_map
 from oxytomo.results.arrays import (
     ARRAY_TYPES,
     ELEMENT_ARRAYS,
+    LINE_ARRAYS,
+    LINE_MAP_ARRAYS,
     STATE_ARRAYS,
     ArrayType,
     image_array,
@@ -36,7 +40,9 @@ def array_readers(results: "Results") -> Readers:
     for key in results.files.paths:
         if key.startswith("oxidation_fit_"):
             element = key.removeprefix("oxidation_fit_")
-            for name, (array, definition) in ELEMENT_ARRAYS.items():
+            fit = results.files.store(key)
+            lines = fit is not None and is_line_map(fit)
+            for name, (array, definition) in (LINE_MAP_ARRAYS if lines else ELEMENT_ARRAYS).items():
                 place = f"oxidation/{element}_{name}"
                 found[place] = _from_store(results, place, ArrayType(key, array, f"{element}: {definition}"))
         elif key.startswith("scattering_calibrate_"):
@@ -60,7 +66,9 @@ def array_readers(results: "Results") -> Readers:
 def _of_state(results: "Results", element: str) -> Readers:
     """Return the arrays of one element of the chemical-state branch."""
     found: Readers = {}
-    for name, (store, array, definition, labels) in STATE_ARRAYS.items():
+    reconstructed = results.files.store(f"chemical_state_reconstruct_{element}")
+    lines = reconstructed is not None and is_white_line(reconstructed)
+    for name, (store, array, definition, labels) in (LINE_ARRAYS if lines else STATE_ARRAYS).items():
         key = f"chemical_state_{store.format(element)}"
         if key in results.files:
             kind = ArrayType(key, array.format(element), f"{element}: {definition}", labels)

@@ -101,6 +101,7 @@ ARRAY_TYPES: Mapping[str, ArrayType] = {
 }
 """Arrays by ``<branch>/<name>``; arrays of missing stores are left out."""
 
+_LINES = {"white_line": "energy of the white line", "edge": "energy of the edge at half of its step"}
 STATE_NAMES = {0: "outside", 1: "reference", 2: "high", 3: "low"}
 STATE_ARRAYS: Mapping[str, tuple[str, str, str, Names]] = {
     "density": ("reconstruct_{}", "density", "relative density of the element", {}),
@@ -122,6 +123,19 @@ STATE_ARRAYS: Mapping[str, tuple[str, str, str, Names]] = {
     ),
 }
 """Arrays of the chemical-state branch of an element: name -> store, array, definition, labels."""
+LINE_ARRAYS: Mapping[str, tuple[str, str, str, Names]] = {
+    "density": STATE_ARRAYS["density"],
+    "particle": STATE_ARRAYS["particle"],
+    **{
+        f"{name}_ev": ("reconstruct_{}", f"{name}_ev", f"{text}; NaN where there is none", {})
+        for name, text in _LINES.items()
+    },
+    **{
+        f"{name}_error_ev": ("uncertainty_{}", f"{name}_error_ev", f"standard error of the {text}", {})
+        for name, text in _LINES.items()
+    },
+}
+"""The same of an element without references."""
 
 ELEMENT_ARRAYS: Mapping[str, tuple[str, str]] = {
     "valence": ("valence", "sum of fraction × valence of the references; NaN where there is none"),
@@ -138,6 +152,12 @@ ELEMENT_ARRAYS: Mapping[str, tuple[str, str]] = {
     "status": ("status", "whether the pixel has a valence, and why not"),
 }
 """Arrays of the store ``fit`` of an element: name -> array and definition."""
+LINE_MAP_ARRAYS: Mapping[str, tuple[str, str]] = {
+    **{name: ELEMENT_ARRAYS[name] for name in ("white_line", "white_line_error", "edge_energy")},
+    "edge_energy_error": ("white_line_edge_error_ev", "standard error of that energy from photon noise"),
+    "line_status": ("white_line_status", "whether the pixel has a white line, and why not"),
+}
+"""The same of an element without references."""
 
 
 class _Source:

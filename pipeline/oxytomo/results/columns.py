@@ -2,8 +2,9 @@
 
 from collections.abc import Mapping
 
+from oxytomo.measure.definitions import NEIGHBOURHOOD_DEFINITIONS as NEAR
 from oxytomo.measure.definitions import OXIDATION_DEFINITIONS
-from oxytomo.measure.void_neighbourhoods import DEFINITIONS as NEAR
+from oxytomo.measure.stress_domains import STRESS_DEFINITIONS as IN_DOMAINS
 from oxytomo.results.definitions import CLASS_DEFINITIONS, COLUMN_DEFINITIONS
 from oxytomo.results.mechanics_columns import MECHANICS_TABLES
 from oxytomo.results.scattering_columns import SCATTERING_COLUMNS
@@ -34,6 +35,13 @@ _STATE_CLASSES = {
     "reference": "voxels with a valence within the threshold of the reference",
     "high": "voxels with a valence above it",
     "low": "voxels with a valence below it",
+}
+
+_LINE_ENERGIES = {
+    "white_line_ev": _number("electronvolt", "mean energy of the maximum of the spectra"),
+    "white_line_error_ev": _number("electronvolt", "its standard error from noise"),
+    "edge_ev": _number("electronvolt", "mean energy at half of the step of the spectra"),
+    "edge_error_ev": _number("electronvolt", "its standard error from noise"),
 }
 
 TABLE_TYPES: Mapping[str, TableType] = {
@@ -126,6 +134,43 @@ TABLE_TYPES: Mapping[str, TableType] = {
             **{name: _number("1", f"{text} / voxels of the shell") for name, text in _STATE_CLASSES.items()},
         },
     ),
+    "chemical_state_profiles": TableType(
+        "chemical_state",
+        ("element", "volume_outside", "volume_outside_end", "mean_valence", "standard_error"),
+        {
+            "element": Column("text"),
+            "volume_outside": _number("percent", "share of the volume outside its outer limit"),
+            "volume_outside_end": _number("percent", "share of the volume outside its inner limit"),
+            "depth_mean_nm": _number("nanometer", "mean depth of its voxels"),
+            "n_voxels": _count("of the shell"),
+            "mean_valence": _number("1", "mean valence of its voxels"),
+            "standard_error": _number("1", _HINT["standard_error"]),
+            **{
+                name: _number("1", f"valence of the fitted model {name.replace('_', '-')}")
+                for name in ("uniform", "diffusion", "core_shell")
+            },
+        },
+    ),
+    "chemical_state_white_lines": TableType(
+        "chemical_state",
+        ("element", "shell", "shell_outer", "shell_inner", "white_line_ev", "white_line_error_ev"),
+        {
+            "element": Column("text"),
+            "shell": _count("number from the rim"),
+            "shell_outer": _number("percent", "share of the volume outside its outer limit"),
+            "shell_inner": _number("percent", "share of the volume outside its inner limit"),
+            "depth_mean_nm": _number("nanometer", "mean depth of its voxels"),
+            "n_voxels": _count("of the shell"),
+            "white_line_ev": _number(
+                "electronvolt", "mean energy of the maximum of the spectra of its voxels"
+            ),
+            "white_line_error_ev": _number("electronvolt", "its standard error from the noise replicates"),
+            "edge_ev": _number(
+                "electronvolt", "mean energy at half of the step of the spectra of its voxels"
+            ),
+            "edge_error_ev": _number("electronvolt", "its standard error from the noise replicates"),
+        },
+    ),
     "chemical_state_domains": TableType(
         "chemical_state",
         ("element", "class", "volume_nm3", "equivalent_diameter_nm", "depth_nm"),
@@ -182,6 +227,17 @@ TABLE_TYPES: Mapping[str, TableType] = {
             "mean_valence": _number("1", _OXIDATION["mean_valence"]),
             "standard_error": _number("1", _OXIDATION["standard_error"]),
             "n_pixels": _count("of the step that have a valence"),
+        },
+    ),
+    "oxidation_white_lines": TableType(
+        "oxidation",
+        ("element", "shell_outer", "shell_inner", "white_line_ev", "white_line_error_ev"),
+        {
+            "element": Column("text"),
+            "shell_outer": _number("percent", "share of the area outside its outer limit"),
+            "shell_inner": _number("percent", "share of the area outside its inner limit"),
+            "n_pixels": _count("of the shell that have a white line"),
+            **_LINE_ENERGIES,
         },
     ),
     "oxidation_particles": TableType(
@@ -272,6 +328,21 @@ TABLE_TYPES: Mapping[str, TableType] = {
             "chance_high_nm": _number("nanometer", NEAR["chance95"]),
             "p_value": _number("1", NEAR["p_value"]),
             "null_run_nm": _number("nanometer", NEAR["null_run"]),
+        },
+    ),
+    "stress_domains": TableType(
+        "branches",
+        ("class", "stress", "mean_mpa", "expected_mpa", "chance_low_mpa", "chance_high_mpa", "p_value"),
+        {
+            "class": Column("choice", definition="class of the composition", choices=CLASSES),
+            "stress": Column("text", definition=IN_DOMAINS["stress"]),
+            "volume_nm3": _number("nanometer^3", "of the voxels of the class with a stress"),
+            "mean_mpa": _number("megapascal", IN_DOMAINS["mean_mpa"]),
+            "expected_mpa": _number("megapascal", IN_DOMAINS["expected_mpa"]),
+            "chance_low_mpa": _number("megapascal", IN_DOMAINS["chance95_mpa"]),
+            "chance_high_mpa": _number("megapascal", IN_DOMAINS["chance95_mpa"]),
+            "p_value": _number("1", NEAR["p_value"]),
+            "null_run_mpa": _number("megapascal", NEAR["null_run"]),
         },
     ),
     "void_neighbourhoods": TableType(

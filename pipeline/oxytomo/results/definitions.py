@@ -131,6 +131,21 @@ def state_quantities(elements: Sequence[str]) -> tuple[Quantity, ...]:
     )
 
 
+LINE = (
+    "mean over the voxels or pixels that have one, on the energy scale of the series; the interval holds noise and an "
+    f"uncertainty of this scale of {ENERGY_SCALE_EV:g} eV (standard deviation), which is nearly all of it"
+)
+
+
+def line_quantities(elements: Sequence[str], branch: Branch = "chemical_state") -> tuple[Quantity, ...]:
+    """Return the quantities of elements without references, of volumes or maps."""
+    return tuple(
+        Quantity(f"{name}_{element}", branch, f"{element}, {text}", "eV", LINE)
+        for element in elements
+        for name, text in (("white_line", "mean white line"), ("edge", "mean edge at half step"))
+    )
+
+
 def valence_quantities(elements: Sequence[str]) -> tuple[Quantity, ...]:
     """Return the quantities of the oxidation branch."""
     return tuple(

@@ -47,6 +47,7 @@ MECHANICS_TABLES: Mapping[str, TableType] = {
             "p95_first_principal_mpa": _stress("first_principal", "95th percentile beside the pore"),
             "mean_hoop_mpa": _stress("hoop", "mean beside the pore"),
             "mean_von_mises_mpa": _stress("von_mises", "mean beside the pore"),
+            "surface_hoop_mpa": number(MPA, MEANS["surface_hoop"]),
             "bridge_nm": number(NM, MEANS["bridge"]),
             "bridge_resolved": Column("flag", definition="the bridge has at least four voxels"),
         },

@@ -6,12 +6,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from oxytomo.config import Branch
 from oxytomo.results.definitions import (
     COMPOSITION,
     ENERGY_SCALE_EV,
     MECHANICS,
     STRUCTURE,
     Quantity,
+    line_quantities,
     state_quantities,
     valence_quantities,
 )
@@ -86,13 +88,14 @@ def branch_numbers(files: Files, branch: str) -> dict[str, Number]:
     if branch == "structure":
         return structure_numbers(content)
     if branch == "chemical_state":
-        return state_numbers(content["elements"])
+        return state_numbers(content["elements"]) | line_numbers(content.get("white_lines", {}))
     if branch == "mechanics":
         return mechanics_numbers(content)
     if branch == "scattering":
         return {one.key: _normal(one, *values) for one, *values in scattering_values(content)}
     shells = files.table("oxidation_shells")
-    return {} if shells is None else oxidation_numbers(content["elements"], shells)
+    found = {} if shells is None else oxidation_numbers(content["elements"], shells)
+    return found | line_numbers(content.get("white_lines", {}), "oxidation")
 
 
 def composition_numbers(content: Mapping[str, Any]) -> dict[str, Number]:
@@ -111,6 +114,17 @@ def state_numbers(summary: Mapping[str, Any]) -> dict[str, Number]:
         found[mean.key] = _normal(mean, float_of(facts["mean_valence"]), error)
         for one in shares:
             found[one.key] = _stored(one, facts["fractions"][one.key.partition("_")[0]], 100.0)
+    return found
+
+
+def line_numbers(summary: Mapping[str, Any], branch: Branch = "chemical_state") -> dict[str, Number]:
+    """Return mean energies of the white lines and edges of elements without references."""
+    found = {}
+    for element, facts in summary.items():
+        for one, name in zip(line_quantities([element], branch), ("white_line", "edge"), strict=True):
+            line = facts[name] or {"mean_ev": None, "standard_error_ev": None}
+            error = float(np.hypot(float_of(line["standard_error_ev"]), ENERGY_SCALE_EV))
+            found[one.key] = _normal(one, float_of(line["mean_ev"]), error)
     return found
 
 

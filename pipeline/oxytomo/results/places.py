@@ -35,9 +35,12 @@ TABLES: Mapping[str, str] = {
     "chemical_state_summary": "chemical_state.json",
     "chemical_state_shells": "chemical_state_shells.csv",
     "chemical_state_domains": "chemical_state_domains.csv",
+    "chemical_state_profiles": "chemical_state_profiles.csv",
+    "chemical_state_white_lines": "chemical_state_white_lines.csv",
     "oxidation_summary": "oxidation.json",
     "oxidation_shells": "oxidation_shells.csv",
     "oxidation_profiles": "oxidation_profiles.csv",
+    "oxidation_white_lines": "oxidation_white_lines.csv",
     "structure_measure": "structure.json",
     "scattering_summary": "scattering.json",
     "scattering_yields": "scattering_yields.csv",
@@ -53,6 +56,7 @@ TABLES: Mapping[str, str] = {
     "branches": "branches.json",
     "void_distances": "voids_and_domains.csv",
     "void_neighbourhoods": "void_neighbourhoods.csv",
+    "stress_domains": "stress_and_domains.csv",
     "branches_register": f"stages/{JOINT_STORE}",
 }
 """Inputs of the report of a sample, in addition to its stage stores."""

@@ -7,7 +7,6 @@ import numpy as np
 from oxytomo.arrays import FloatArray
 from oxytomo.config import CompositionConfig
 from oxytomo.io.stores import Store
-from oxytomo.mechanics.solving import NAMES
 from oxytomo.results.columns import TABLE_TYPES
 from oxytomo.results.files import Files
 from oxytomo.results.fractions import fractions_of
@@ -127,6 +126,8 @@ def read_structure(files: Files) -> Structure | None:
 
 def read_mechanics(files: Files) -> Mechanics | None:
     """Return the results of the mechanics branch, None before its stress is measured."""
+    from oxytomo.mechanics.solving import NAMES  # brings Numba
+
     lithium, solved = files.store("mechanics_lithiate"), files.store("mechanics_solve_stress")
     facts = files.json("mechanics_measure")
     if lithium is None or solved is None or facts is None:
@@ -163,6 +164,7 @@ def read_joint(files: Files) -> Joint | None:
         facts=facts,
         distances=_table(files, "void_distances"),
         neighbourhoods=_table(files, "void_neighbourhoods"),
+        stress=files.table("stress_domains"),
     )
 
 

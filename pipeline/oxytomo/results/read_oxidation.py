@@ -6,9 +6,11 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from oxytomo.arrays import Float64Array
+from oxytomo.io.oxidation_stores import is_line_map
 from oxytomo.io.stores import Store
+from oxytomo.measure.line_particles import LINES
 from oxytomo.results.files import Files
-from oxytomo.results.records import ElementValence, Oxidation
+from oxytomo.results.records import ElementLineMaps, ElementValence, Oxidation
 
 if TYPE_CHECKING:
     import pandas as pd
@@ -28,20 +30,32 @@ def read_oxidation(files: Files) -> Oxidation | None:
     assert shells is not None
     assert profiles is not None
     summary = content["elements"]
-    found = []
+    found, lines = [], []
     for element in map(str, measured.attributes["elements"]):
         fit, registered = (
             files.store(f"oxidation_fit_{element}"),
             files.store(f"oxidation_register_{element}"),
         )
-        if fit is not None and registered is not None:
+        if fit is not None and is_line_map(fit):
+            rows = files.table("oxidation_white_lines")
+            assert rows is not None  # its numbers are there
+            lines.append(_line_maps(element, fit, content["white_lines"][element], rows))
+        elif fit is not None and registered is not None:
             own = {
                 axis: profile for axis in AXES if (profile := _profile(profiles, element, axis)) is not None
             }
             rows = shells[shells["element"] == element]
             stores = (measured, fit, registered)
             found.append(_element(element, *stores, summary[element], rows=rows, profiles=own))
-    return Oxidation(found)
+    return Oxidation(found, lines)
+
+
+def _line_maps(element: str, fit: Store, summary: Mapping[str, Any], rows: "pd.DataFrame") -> ElementLineMaps:
+    energies, errors = (
+        {line: fit[f"white_line_{names[place]}"] for line, names in LINES.items()} for place in (0, 1)
+    )
+    own = rows[rows["element"] == element]
+    return ElementLineMaps(element, float(fit.attributes["pixel_nm"]), energies, errors, summary, own)
 
 
 def _profile(table: "pd.DataFrame", element: str, axis: str) -> dict[str, Float64Array] | None:

@@ -25,8 +25,7 @@ class Alignment(Brief):
     rows : (2, n_tilt, n_x) one detector row at all tilts, as recorded and aligned, or None
     slices : (2, n, n) reconstructed slice of each of these rows, or None
     shown, shown_numbers : frames that are left out or look bad, and their numbers
-    series : names
-    pixel_nm : common pixel size
+    series, pixel_nm : names; common pixel size
     max_shift_px : largest shift that was searched, or None
     quality : further numbers
     invalid : series -> reason -> number of invalid pixels
@@ -182,6 +181,7 @@ class Joint(Brief):
     voids : labels of the same shape, empty without a comparison
     facts : content of ``branches.json``
     distances, neighbourhoods : tables ``voids_and_domains.csv`` and ``void_neighbourhoods.csv``
+    stress : table ``stress_and_domains.csv``, None or empty without stress
     """
 
     voxel_nm: float
@@ -191,6 +191,7 @@ class Joint(Brief):
     facts: Mapping[str, Any]
     distances: "pd.DataFrame"
     neighbourhoods: "pd.DataFrame"
+    stress: "pd.DataFrame | None" = None
 
 
 @dataclass(frozen=True, repr=False)
@@ -224,6 +225,7 @@ class ElementState(Brief):
     classes, confident : labels 1 reference, 2 high, 3 low, 4 undecided; None before they are known
     summary : its part of ``chemical_state.json``, None before it is measured
     shells : its rows of ``chemical_state_shells.csv``
+    profile : its rows of ``chemical_state_profiles.csv``
     """
 
     element: str
@@ -236,13 +238,42 @@ class ElementState(Brief):
     confident: Field | None = None
     summary: Mapping[str, Any] | None = None
     shells: "pd.DataFrame | None" = None
+    profile: "pd.DataFrame | None" = None
+
+
+@dataclass(frozen=True, repr=False)
+class ElementLines(Brief):
+    """White line and edge of an element without references, in three dimensions.
+
+    Attributes
+    ----------
+    element, voxel_nm : symbol, voxel size
+    density : relative density of the element
+    particle : not 0 inside
+    white_line_ev, edge_ev : energies, NaN where there is none
+    white_line_error_ev, edge_error_ev : standard errors; None before they are known
+    summary : its part of ``chemical_state.json``, None before it is measured
+    shells : its rows of ``chemical_state_white_lines.csv``
+    """
+
+    element: str
+    voxel_nm: float
+    density: Field
+    particle: Field
+    white_line_ev: Field
+    edge_ev: Field
+    white_line_error_ev: Field | None = None
+    edge_error_ev: Field | None = None
+    summary: Mapping[str, Any] | None = None
+    shells: "pd.DataFrame | None" = None
 
 
 @dataclass(frozen=True, repr=False)
 class ChemicalStates(Brief):
-    """Results of the chemical-state branch, one record per element."""
+    """Results of the chemical-state branch: elements with references, and those without."""
 
     elements: Sequence[ElementState]
+    white_lines: Sequence[ElementLines] = ()
     alignment: Alignment | None = None
 
 
@@ -300,10 +331,31 @@ class ElementValence(Brief):
 
 
 @dataclass(frozen=True, repr=False)
+class ElementLineMaps(Brief):
+    """White line and edge of an element without references, (n_y, n_x) each.
+
+    Attributes
+    ----------
+    element, pixel_nm : symbol, and pixel size (NaN if unknown)
+    energies, errors : by line, ``white_line`` and ``edge``, eV; NaN where there is none
+    summary : its part of ``oxidation.json``
+    shells : its rows of ``oxidation_white_lines.csv``
+    """
+
+    element: str
+    pixel_nm: float
+    energies: Mapping[str, FloatArray]
+    errors: Mapping[str, FloatArray]
+    summary: Mapping[str, Any]
+    shells: "pd.DataFrame"
+
+
+@dataclass(frozen=True, repr=False)
 class Oxidation(Brief):
-    """Results of the oxidation branch, one entry per element."""
+    """Results of the oxidation branch: elements with references, and those without."""
 
     elements: Sequence[ElementValence]
+    white_lines: Sequence[ElementLineMaps] = ()
 
 
 @dataclass(frozen=True)

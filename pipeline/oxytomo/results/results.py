@@ -16,6 +16,7 @@ from oxytomo.results.definitions import (
     MECHANICS,
     STRUCTURE,
     Quantity,
+    line_quantities,
     state_quantities,
     valence_quantities,
 )
@@ -185,12 +186,20 @@ class Results:
     def _quantities(self) -> list[Quantity]:
         """The quantities of the sample, from its existing tables."""
         with numbers_of(self.files.paths, "oxidation"):
-            elements = list((self.files.json("oxidation_summary") or {"elements": ()})["elements"])
+            oxidation = self.files.json("oxidation_summary") or {}
+            elements, map_lines = list(oxidation.get("elements", ())), list(oxidation.get("white_lines", ()))
         with numbers_of(self.files.paths, "chemical_state"):
-            states = list((self.files.json("chemical_state_summary") or {"elements": ()})["elements"])
+            chemical = self.files.json("chemical_state_summary") or {}
+            states, lines = list(chemical.get("elements", ())), list(chemical.get("white_lines", ()))
         with numbers_of(self.files.paths, "scattering"):
             scattering = scattering_quantities(self.files.json("scattering_summary") or {})
-        own = (*COMPOSITION, *state_quantities(states), *valence_quantities(elements))
+        own = (
+            *COMPOSITION,
+            *state_quantities(states),
+            *line_quantities(lines),
+            *valence_quantities(elements),
+        )
+        own = (*own, *line_quantities(map_lines, "oxidation"))
         known = (*own, *STRUCTURE, *MECHANICS, *scattering)
         return [one for one in known if JSON_TABLES[one.branch] in self.files]
 

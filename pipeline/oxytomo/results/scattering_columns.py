@@ -43,6 +43,7 @@ SCATTERING_COLUMNS: Mapping[str, TableType] = {
             "depth": _DEPTH,
             "mean_valence": number("1", SAID["mean_valence"]),
             "standard_error": number("1", "from the errors of the yield, times √χ² where χ² is above 1"),
+            "valence_per_0_1_ev": number("1", SAID["valence_per_0_1_ev"]),
             "chi_square": number("1", "of the fit, per degree of freedom"),
             "r_factor": number("1", "Σ residual² / Σ (yield − background)²"),
             "condition_number": number("1", "how many times relative errors can grow"),

@@ -11,6 +11,7 @@ from oxytomo.results import checks
 from oxytomo.results.fractions import fractions_of, undecided_of
 from oxytomo.results.names import percent
 from oxytomo.results.places import JOINT
+from oxytomo.results.readings import check_readings
 from oxytomo.results.records import (
     Alignment,
     ArealDensity,
@@ -61,6 +62,7 @@ def composition_warnings(result: Composition) -> list[str]:
         *check_reference(content.get("whole_particle"), median, result.threshold),
         *check_density(content.get("whole_particle")),
         *check_model(content.get("model"), result.threshold),
+        *check_readings(content),
         *check_damage(content.get("damage"), result.threshold),
         *checks.check_null(fractions),
         *checks.check_noise(result.sigma, result.particle, result.threshold),
@@ -108,6 +110,10 @@ def tomogram_warnings(result: Tomogram) -> list[str]:
     ]
 
 
+LOST_LINES = 0.05
+"""Share of voxels without a white line that is worth a warning."""
+
+
 def chemical_state_warnings(result: ChemicalStates) -> list[str]:
     """Return the warnings of chemical states in three dimensions."""
     found = []
@@ -116,9 +122,28 @@ def chemical_state_warnings(result: ChemicalStates) -> list[str]:
             found += _state_warnings(one.element, one.summary)
         if one.sigma is None or (one.summary or {}).get("noise") is None:
             found.append(f"{one.element}: there is no σ of the voxels: every class is undecided.")
+    for lines in result.white_lines:
+        if lines.summary is not None:
+            found += _line_warnings(lines.element, lines.summary)
     if result.alignment is None:
         return [*found, *checks.check_there(None)]
     return [*found, *alignment_warnings(result.alignment)]
+
+
+def _line_warnings(element: str, summary: Mapping[str, Any]) -> list[str]:
+    model = summary["model"]
+    found, fit = [str(remark) for remark in model["remarks"]], model["chi_square_per_dof"]
+    if fit is not None and fit > POOR_STATE_FIT:
+        found.append(
+            f"{element}: two spectra do not explain those of the rays (χ² per degree of freedom {fit:.1f}): there are more "
+            "than two states, or the series are not well aligned; energies of lines can be off."
+        )
+    lost = summary["voxels"] - (summary["white_line"] or {"voxels": 0})["voxels"]
+    if lost > LOST_LINES * summary["voxels"]:
+        found.append(
+            f"{element}: {percent(lost / summary['voxels'])} of the voxels have no white line in the range."
+        )
+    return found
 
 
 def _state_warnings(element: str, summary: Mapping[str, Any]) -> list[str]:
@@ -157,7 +182,8 @@ def alignment_warnings(alignment: Alignment) -> list[str]:
 
 def oxidation_warnings(result: Oxidation) -> list[str]:
     """Return the warnings of the oxidation states."""
-    return [warning for one in result.elements for warning in _of_element(one)]
+    found = [warning for one in result.elements for warning in _of_element(one)]
+    return found + [str(remark) for one in result.white_lines for remark in one.summary["remarks"]]
 
 
 def structure_warnings(result: Structure) -> list[str]:

@@ -34,7 +34,7 @@ LOST = {
     LEFT_OVER: "nothing",
 }
 """What is lost with the store of each stage; other stores cost only the time to make them again."""
-_TIME_ONLY = "time: it is made again where a changed setting needs it"
+_TIME_ONLY = "only time; a run makes it again if a changed setting needs it"
 
 
 @dataclass(frozen=True)

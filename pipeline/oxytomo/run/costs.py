@@ -242,7 +242,7 @@ def reconstruct_tomogram(size: Sizes) -> Cost:
 
 def register_branches(size: Sizes) -> Cost:
     """Return the cost of fields in the bounding box of the particle, and of slabs of it."""
-    memory = 440 + 10 * _field(size.volume) + min(8.5 * size.volume, 450) + min(2.5 * size.volume, 800)
+    memory = 540 + 17 * _field(size.volume) + min(8.5 * size.volume, 450) + min(2.5 * size.volume, 800)
     return memory, 2.5 * size.volume, 30 + 0.6 * size.volume
 
 
@@ -391,38 +391,6 @@ COSTS: Mapping[str, Callable[[Sizes], Cost]] = {
     row.name: globals()[row.cost or row.name] for row in STAGES.values() if row.cost != ""
 }
 """Cost of one job of each stage. Times are conservative, order-of-magnitude estimates."""
-
-
-USUAL_SHARE: Mapping[str, float] = {
-    "normalize": 0.4,
-    "align": 1.0,
-    "decompose": 1.0,
-    "reconstruct": 0.2,
-    "reconstruct_part": 0.2,
-    "reconstruct_refine": 0.2,
-    "uncertainty": 0.1,
-    "replicate": 0.2,
-    "reconstruct_states": 0.2,
-    "uncertainty_states": 0.1,
-    "classify": 0.3,
-    "measure": 0.6,
-    "export_composition": 0.4,
-    "segment_voids": 1.0,
-    "measure_voids": 1.0,
-    "measure_oxidation": 0.2,
-}
-"""Share of an estimated time that a run usually takes, from the logs of runs on 96³ with 66 tilts
-and on 131 × 128 × 160: solvers work on the particle only, stop early, and solve replicates
-together. The estimates themselves are for particles that fill the field."""
-OTHER_SHARE = 0.5
-"""The same for stages that are not listed."""
-PAGE_S = 5.0
-"""Seconds of a report or a comparison."""
-
-
-def usual_seconds(stage: str, seconds: float) -> float:
-    """Return the core seconds that a stage usually takes of its estimated ones."""
-    return USUAL_SHARE.get(stage, OTHER_SHARE) * seconds
 
 
 def report_memory_mb(branches: Mapping[str, Sizes]) -> float:

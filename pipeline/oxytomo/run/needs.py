@@ -20,7 +20,8 @@ from oxytomo.config.plan import FOLDERS, JOINT_STAGE, branch_stages, stage_jobs
 from oxytomo.config.project import Branch
 from oxytomo.config.quantities import BranchConfig
 from oxytomo.errors import StoreError
-from oxytomo.run.costs import COSTS, MB, Sizes, usual_seconds
+from oxytomo.run.costs import COSTS, MB, Sizes
+from oxytomo.run.usual_times import usual_seconds
 
 FLOAT_BYTES = 4
 FIRST_LOOK = 20

@@ -113,8 +113,8 @@ def _run_stage(arguments: argparse.Namespace, log_file: TextIO | None) -> None:
         label=arguments.label or stage,
     )
     context.note(
-        f"version {context.version} of oxytomo {__version__}, {threads} threads on {socket.gethostname()}, "
-        f"{peak_memory_mb():.0f} MB to begin with"
+        f"stage version {context.version}, oxytomo {__version__}; {threads} thread{'s' * (threads != 1)} on "
+        f"{socket.gethostname()}, {peak_memory_mb():.0f} MB at the start"
     )
     started, computed = time.monotonic(), time.process_time()
     with warnings.catch_warnings():

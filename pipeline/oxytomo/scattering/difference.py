@@ -51,8 +51,8 @@ class FeatureChange:
     change : second / first − 1
     counting_error, calibration_error : standard errors of the change from photon counting, and from
         the errors of both emission scales
-    scan_error : standard error of the change from the scatter of repeated scans, no smaller than the
-        counting error; NaN if a map has one scan
+    scan_error : standard error of the change from the scatter of repeated scans, no smaller than
+        the counting error; NaN if a map has one scan
     standard_error : the larger of counting_error and scan_error, with calibration_error
     sigma : ln(second / first) over its standard error
     test : what p_value is from: ``photons``, ``scans`` or ``scans, Welch``
@@ -210,7 +210,7 @@ def feature_change(
 
 
 def feature_share(one: Calibrated, options: FeatureOptions) -> tuple[float, float]:
-    """Return the feature of a map over its rest, and the standard error; NaN where it is not covered.
+    """Return the feature of a map over its rest, and its standard error; NaN if not covered.
 
     The rest is all other emission of the map outside the elastic line, so that shares of maps are
     comparable only if the maps have the same ranges of energies.

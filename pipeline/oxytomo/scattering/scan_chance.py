@@ -32,7 +32,7 @@ class ScanTest:
 
 @dataclass(frozen=True)
 class _Scans:
-    """ln(feature) of the scans of both maps, their counting variance, and which are of the second."""
+    """ln(feature) of the scans of both maps in order, counting variances, numbers of scans."""
 
     logs: Float64Array
     variance: Float64Array
@@ -50,12 +50,13 @@ def scan_test(
     """Compare a feature of two maps of several scans each; None if scans are missing or too weak.
 
     Each scan gives ``l = ln(feature / rest)``. The statistic is the difference of the means over
-    its standard error, ``t = (l̄₂ − l̄₁) / √(s₁²/n₁ + s₂²/n₂ + c²)``, with the variance ``s²`` of the
-    scans, no smaller than that of photon counting, and the error ``c`` of the emission scales, which
-    all scans of a map share. If nothing differs, each scan could have been of either map: scans are
-    redistributed at random, and ``p = (1 + n_larger) / (1 + n)``. The studentised statistic keeps the
-    level also where the scatter of the maps differs (Chung and Romano, Ann. Stat. 41, 484, 2013).
-    With so few scans that no redistribution reaches the level, p is that of Welch's t-test.
+    its standard error, ``t = (l̄₂ − l̄₁) / √(s₁²/n₁ + s₂²/n₂ + c²)``. The variance ``s²`` of the
+    scans is taken no smaller than that of photon counting; all scans of a map share the error
+    ``c`` of the emission scales. If nothing differs, each scan could have been of either map:
+    scans are redistributed at random, and ``p = (1 + n_larger) / (1 + n)``. The studentised
+    statistic keeps the level also where the scatter of the maps differs (Chung and Romano,
+    Ann. Stat. 41, 484, 2013). With so few scans that no redistribution reaches the level, p is that
+    of Welch's t-test.
 
     Parameters
     ----------

@@ -20,6 +20,11 @@ def format_duration(seconds: float) -> str:
     return f"{whole // 3600} h {whole % 3600 // 60:02d} min"
 
 
+def counted(number: int, what: str) -> str:
+    """Return a number with its noun: ``1 pore``, ``4 pores``."""
+    return f"{number} {what}{'' if number == 1 else 's'}"
+
+
 def progress_reporter(
     label: str, stream: TextIO, *, clock: Callable[[], float] = time.monotonic
 ) -> Callable[[int, int], None]:

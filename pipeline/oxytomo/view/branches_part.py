@@ -43,6 +43,8 @@ def branches_part(result: Joint) -> Part:
         wide=True,
     )
     tables = [_distances(result.distances), _neighbourhoods(result.neighbourhoods)]
+    if result.stress is not None and len(result.stress):
+        tables.insert(0, _stress(result.stress))
     section = Section("Voids and composition", quantities=_near(facts), pictures=[picture], tables=tables)
     return Part("branches", joint_warnings(result), checked, _summary(facts), [section, method])
 
@@ -176,6 +178,43 @@ def _distances(columns: Any) -> Table:
         frozenset(range(2, 7)),
         note,
     )
+
+
+def _stress(columns: Any) -> Table:
+    """Return the stress in each class with what chance gives."""
+    names = (
+        "class",
+        "stress",
+        "mean (MPa)",
+        "as deep elsewhere (MPa)",
+        "95 % by chance (MPa)",
+        "p",
+        "null run (MPa)",
+    )
+    rows = []
+    for i, key in enumerate(columns["class"]):
+        value, expected, low, high, p_value, null = (
+            columns[name][i]
+            for name in (
+                "mean_mpa",
+                "expected_mpa",
+                "chance_low_mpa",
+                "chance_high_mpa",
+                "p_value",
+                "null_run_mpa",
+            )
+        )
+        limits = f"{low:.3g} to {high:.3g}" if np.isfinite(low) else ""
+        what = [CLASS_NAMES[CLASS_KEYS[key]], str(columns["stress"][i]).replace("_", " ")]
+        numbers = [_number(one, ".3g").replace("-", "−") for one in (value, expected)]
+        end = [limits.replace("-", "−"), _number(p_value, ".3f"), _number(null, ".3g").replace("-", "−")]
+        rows.append([*what, *numbers, *end])
+    note = (
+        "By chance: voxels as deep; interval of the pattern of the class turned at random. Null run: classes that noise alone "
+        "makes. Stress near a surface is left out. The stress is calculated from the voids, with the same constants everywhere: "
+        "an association says where oxygen is missing relative to voids and shape, not that stress has done it."
+    )
+    return Table("Stress in the domains", names, rows, frozenset(range(2, 7)), note)
 
 
 def _neighbourhoods(columns: Any) -> Table:

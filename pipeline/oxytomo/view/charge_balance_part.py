@@ -93,10 +93,12 @@ def _with_depths(found: dict[str, list[Any]], balance: ChargeBalance) -> dict[st
         limits = [(float("nan"),) * 3 if row is None else (row.value, *row.interval) for row in own]
         for place, end in enumerate(("", "_low_95", "_high_95")):
             found[f"{one.depth}{end}"] = [row[place] for row in limits]
-        found[f"{one.depth}_yield"] = [
-            "" if row is None else one.yields.get(key[1], "") for key, row in zip(keys, own, strict=True)
+        metals = [e for e in balance.material.metals if e in one.yields]
+        parts = [() if row is None else metals if row.element == METALS else (row.element,) for row in own]
+        found[f"{one.depth}_yield"] = [", ".join(dict.fromkeys(one.yields[e] for e in es)) for es in parts]
+        found[f"{one.depth}_n_maps"] = [
+            min((one.n[key[0], e] for e in es), default=0) for key, es in zip(keys, parts, strict=True)
         ]
-        found[f"{one.depth}_n_maps"] = [one.n.get(key[:2], 0) for key in keys]
         found[f"{one.depth}_refused"] = ["; ".join(one.refused)] * len(keys)
     return found
 

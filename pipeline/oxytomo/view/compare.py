@@ -7,9 +7,17 @@ from dataclasses import dataclass, replace
 from oxytomo.config import Branch
 from oxytomo.measure.comparability import Disagreement, disagreements
 from oxytomo.measure.differences import Difference, GroupMean, difference, group_mean, holm
-from oxytomo.results.definitions import COMPOSITION, MECHANICS, STRUCTURE, Quantity, valence_quantities
+from oxytomo.results.definitions import (
+    COMPOSITION,
+    MECHANICS,
+    STRUCTURE,
+    Quantity,
+    line_quantities,
+    state_quantities,
+    valence_quantities,
+)
 from oxytomo.results.numbers import Number
-from oxytomo.view.compared import RULES, ComparedSample
+from oxytomo.view.compared import RULES, STATE_KEY, ComparedSample
 
 LEVEL = 0.05
 WHOLE = 100.0
@@ -105,10 +113,18 @@ def compare(samples: Sequence[ComparedSample]) -> Comparison:
     elements = [
         key.removeprefix("valence_step_") for key in _keys(samples) if key.startswith("valence_step_")
     ]
+    map_lines = [key.removeprefix("white_line_") for key in _keys(samples) if key.startswith("white_line_")]
     present = set(_keys(samples))
     quantities = [
         quantity
-        for quantity in (*COMPOSITION, *valence_quantities(elements), *STRUCTURE, *MECHANICS)
+        for quantity in (
+            *COMPOSITION,
+            *_of_states(samples),
+            *valence_quantities(elements),
+            *line_quantities(map_lines, "oxidation"),
+            *STRUCTURE,
+            *MECHANICS,
+        )
         if quantity.key in present
     ]
     of_maps = {one.key: one for s in samples if s.maps is not None for one in s.maps.quantities}
@@ -133,6 +149,16 @@ def compare(samples: Sequence[ComparedSample]) -> Comparison:
         for contrast in _contrasts(samples, groups, [q for q in quantities if q.branch == branch])
     ]
     return Comparison(samples, groups, quantities, means, contrasts, refused, flagged, missing)
+
+
+def _of_states(samples: Sequence[ComparedSample]) -> list[Quantity]:
+    """Return the quantities of the chemical-state branch under their keys in a comparison."""
+    states, lines = (
+        [key.removeprefix(start) for key in _keys(samples) if key.startswith(start)]
+        for start in (f"{STATE_KEY}valence_", f"{STATE_KEY}white_line_")
+    )
+    own = (*state_quantities(states), *line_quantities(lines))
+    return [replace(one, key=f"{STATE_KEY}{one.key}") for one in own]
 
 
 def _contrasts(

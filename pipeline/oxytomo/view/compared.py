@@ -39,7 +39,8 @@ class ComparedSample:
     branches : its branches
     numbers : key of the quantity -> number
     settings : per branch, the settings that must agree
-    profiles : key (``tm_o_deviation``, ``valence_Mn``, ``porosity``) -> shells
+    profiles : key (``tm_o_deviation``, ``valence_Mn``, ``chemical_state_valence_Mn``, ``porosity``)
+        -> shells
     pores : equivalent diameters in nm; None without structure
     cracks : area in nm² and angle to the radius in degrees of each crack
     volume_um3 : volume inside the particle surface, for densities
@@ -77,10 +78,20 @@ RULES: Mapping[Branch, tuple[Rule, ...]] = {
         Rule("counted_voxel_nm", "edge of the counted voxel in nm", tolerance=0.1),
         Rule("voxel_nm", "voxel size in nm", tolerance=0.1),
     ),
+    "chemical_state": (
+        Rule("references", "reference spectra", forbids=True),
+        Rule("threshold", "threshold of the classes", forbids=True),
+        Rule("reference", "reference valence", forbids=True),
+        Rule("method", "method", forbids=True),
+        Rule("white_line", "fit of the white line", forbids=True),
+        Rule("background", "background"),
+        Rule("voxel_nm", "voxel size in nm", tolerance=0.1),
+    ),
     "oxidation": (
         Rule("references", "reference spectra", forbids=True),
         Rule("window_ev", "window of the fit in eV"),
         Rule("fractions_sum", "sum of the fractions"),
+        Rule("white_line", "fit of the white line", forbids=True),
         Rule("pixel_nm", "pixel size in nm", tolerance=0.1),
     ),
     "structure": (
@@ -106,6 +117,10 @@ RULES: Mapping[Branch, tuple[Rule, ...]] = {
     ),
 }
 """Settings that must agree between samples. Otherwise values are shown without differences."""
+
+
+STATE_KEY = "chemical_state_"
+"""Begins the keys of the chemical-state branch, whose quantities have the names of those of maps."""
 
 
 def formula_per_oxygen(elements: Sequence[str], atoms: Sequence[float]) -> dict[str, float]:

@@ -16,11 +16,12 @@ from oxytomo.results.errors import UNFIT
 from oxytomo.results.numbers import Number, branch_numbers, volume_um3
 from oxytomo.results.places import TABLES, find_results
 from oxytomo.results.results import Results
-from oxytomo.view.compared import ComparedSample, Profile, formula_per_oxygen
+from oxytomo.view.compared import STATE_KEY, ComparedSample, Profile, formula_per_oxygen
 from oxytomo.view.compared_scattering import map_numbers
 
 NEEDED: Mapping[Branch, tuple[str, ...]] = {
     "composition": ("composition_measure", "shells"),
+    "chemical_state": ("chemical_state_summary", "chemical_state_shells", "chemical_state_white_lines"),
     "oxidation": ("oxidation_summary", "oxidation_shells"),
     "structure": ("structure_measure", "pores", "cracks"),
     "mechanics": ("mechanics_measure", "stress_shells"),
@@ -65,7 +66,10 @@ def compared_sample(folder: Path, *, name: str, group: str) -> ComparedSample:
     for branch in branches:
         try:
             if branch != "scattering":
-                found.numbers |= branch_numbers(results.files, branch)
+                own, prefix = branch_numbers(results.files, branch), ""
+                if branch == "chemical_state":
+                    prefix = STATE_KEY
+                found.numbers |= {f"{prefix}{key}": number for key, number in own.items()}
             _READERS[branch](results, found)
         except PipelineError:
             raise
@@ -139,6 +143,38 @@ def _composition(results: Results, found: _Collected) -> None:
     found.profiles["tm_o_deviation"] = _profile(shells, "mean_deviation", "standard_error", 100.0)
 
 
+def _chemical_state(results: Results, found: _Collected) -> None:
+    content = results.files.json("chemical_state_summary") or {}
+    shells: Any = results.files.table("chemical_state_shells")
+    lines: Any = results.files.table("chemical_state_white_lines")
+    settings: dict[str, Any] = {}
+    for element, facts in content["elements"].items():
+        own = shells[shells["element"] == element]
+        key = f"{STATE_KEY}valence_{element}"
+        found.profiles[key] = _profile(own, "mean_valence", "standard_error", 1.0)
+        model, store = facts["model"], results.files.store(f"chemical_state_reconstruct_{element}")
+        settings |= {
+            "threshold": facts["threshold"],
+            "voxel_nm": facts["voxel_nm"],
+            "method": model["method"],
+        }
+        settings.setdefault("background", {})[element] = model.get("background")
+        named = dict(zip(model["references"], model["valences"], strict=True))
+        settings.setdefault("references", {})[element] = named
+        if store is not None:
+            wanted = store.provenance.settings.get("reference")
+            settings.setdefault("reference", {})[element] = "mode" if wanted is None else wanted
+    for element, facts in content["white_lines"].items():
+        own, line = lines[lines["element"] == element], facts["model"]["white_line"]
+        for name in ("white_line", "edge"):
+            found.profiles[f"{STATE_KEY}{name}_{element}"] = _profile(
+                own, f"{name}_ev", f"{name}_error_ev", 1.0
+            )
+        fit = {"order": line["order"], "half_width_ev": line["half_width_ev"]}
+        settings.setdefault("white_line", {})[element] = fit
+    found.settings["chemical_state"] = settings
+
+
 def _oxidation(results: Results, found: _Collected) -> None:
     summary = (results.files.json("oxidation_summary") or {})["elements"]
     shells: Any = results.files.table("oxidation_shells")
@@ -155,7 +191,21 @@ def _oxidation(results: Results, found: _Collected) -> None:
             found.remarks.append(f"the references do not explain some of the {element} spectra")
         if 2 * len(facts.get("structured_shells") or ()) > len(own):
             found.unexplained.append(element)
+    content, rows = (
+        results.files.json("oxidation_summary") or {},
+        results.files.table("oxidation_white_lines"),
+    )
+    for element, facts in content.get("white_lines", {}).items():
+        own = _of(rows, element)
+        for name in ("white_line", "edge"):
+            found.profiles[f"{name}_{element}"] = _profile(own, f"{name}_ev", f"{name}_error_ev", 1.0)
+        settings.setdefault("white_line", {})[element] = {"half_width_ev": facts["half_width_ev"]}
     found.settings["oxidation"] = settings
+
+
+def _of(rows: Any, element: str) -> Any:
+    """Return the rows of one element."""
+    return rows[rows["element"] == element]
 
 
 def _structure(results: Results, found: _Collected) -> None:
@@ -220,6 +270,7 @@ def _scattering(results: Results, found: _Collected) -> None:
 
 _READERS: Mapping[Branch, Callable[[Results, _Collected], None]] = {
     "composition": _composition,
+    "chemical_state": _chemical_state,
     "oxidation": _oxidation,
     "structure": _structure,
     "mechanics": _mechanics,

@@ -9,6 +9,7 @@ from oxytomo.config.plan import CHARGE_BALANCE
 from oxytomo.errors import InputError, PipelineError, StoreError
 from oxytomo.io.plain_files import printable
 from oxytomo.io.tables import no_formula, write_csv, write_text
+from oxytomo.io.ways_out import require_own
 from oxytomo.results.errors import UNFIT
 from oxytomo.view.charge_balance import balance_of
 from oxytomo.view.charge_balance_part import balance_columns, with_balance
@@ -73,15 +74,19 @@ def write_comparison(
         footer=footer(),
         wide=True,
     )
-    written = [output]
-    for end, columns in tables.items():
-        written.append(output.with_name(f"{output.stem}_{end}.csv"))
-        _write_table(written[-1], columns)
+    named: dict[Path, Mapping[str, Sequence[Any]]] = {
+        output.with_name(f"{output.stem}_{end}.csv"): columns for end, columns in tables.items()
+    }
     if balanced is not None:
-        written.append(output.with_name(CHARGE_BALANCE))
-        _write_table(written[-1], balance_columns(balanced))
+        named[output.with_name(CHARGE_BALANCE)] = balance_columns(balanced)
+    for path, columns in named.items():
+        # A table of another program, or of the user, is not written over.
+        start = ",".join(list(columns)[:3]).encode()
+        require_own(path, (start,), what="table of a comparison", option="--output for the page")
+    for path, columns in named.items():
+        _write_table(path, columns)
     write_text(output, page)
-    return written
+    return [output, *named]
 
 
 def _write_table(path: Path, columns: Mapping[str, Sequence[Any]]) -> None:

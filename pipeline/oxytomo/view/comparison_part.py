@@ -9,6 +9,7 @@ from oxytomo.measure.comparability import Disagreement
 from oxytomo.results.definitions import ENERGY_SCALE_EV
 from oxytomo.results.definitions import Quantity as Compared
 from oxytomo.view.compare import LEVEL, Comparison, Contrast
+from oxytomo.view.compared import STATE_KEY
 from oxytomo.view.comparison_figures import number_panels, pore_and_crack_figure, profile_panels
 from oxytomo.view.comparison_scattering import scattering_pictures, scattering_tables
 from oxytomo.view.report import Part, Picture, Section, Table
@@ -21,6 +22,7 @@ CHECKED = (
 )
 HEADINGS: Mapping[Branch, str] = {
     "composition": "Composition",
+    "chemical_state": "Chemical states in three dimensions",
     "oxidation": "Oxidation states",
     "structure": "Pores and cracks",
     "mechanics": "Stress",
@@ -230,11 +232,20 @@ def _profiles(comparison: Comparison, branch: Branch) -> list[tuple[str, str]]:
         return [(key, "mean TM/O deviation (%)") for key in keys if key == "tm_o_deviation"]
     if branch == "structure":
         return [(key, "porosity (%)") for key in keys if key == "porosity"]
+    if branch == "chemical_state":
+        return [(key, _said(key.removeprefix(STATE_KEY))) for key in keys if key.startswith(STATE_KEY)]
     if branch == "mechanics":
         return [(key, "mean hoop stress (MPa)") for key in keys if key == "hoop_mpa"]
     if branch == "scattering":
         return []
-    return [(key, f"{key.removeprefix('valence_')} valence") for key in keys if key.startswith("valence_")]
+    own = ("valence_", "white_line_", "edge_")
+    return [(key, _said(key)) for key in keys if key.startswith(own)]
+
+
+def _said(key: str) -> str:
+    """Return ``Mn valence`` for ``valence_Mn``, and ``Mn white line (eV)`` for ``white_line_Mn``."""
+    name, _, element = key.rpartition("_")
+    return f"{element} valence" if name == "valence" else f"{element} {name.replace('_', ' ')} (eV)"
 
 
 def _difference_table(contrasts: Sequence[Contrast]) -> Table:
@@ -264,10 +275,10 @@ def _difference_table(contrasts: Sequence[Contrast]) -> Table:
         "what can be said",
     )
     note = ""
-    if any(c.quantity.key.startswith("valence_") for c in contrasts):
+    if any("valence_" in c.quantity.key for c in contrasts):
         note = (
             f"Means of valence count an uncertainty of {ENERGY_SCALE_EV:g} eV (standard deviation) between the energy scales of "
-            "two stacks, and nothing for the choice of references."
+            "two samples, and nothing for the choice of references."
         )
     return Table("Differences", columns, rows, frozenset({3, 4, 6, 7}), note)
 

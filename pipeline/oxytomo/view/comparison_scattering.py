@@ -13,6 +13,8 @@ from oxytomo.view.report import Picture, Table
 from oxytomo.view.style import INK, SERIES_COLORS, SERIES_MARKERS, house_style, new_figure
 
 WIDTH_IN, PANEL_IN = 9.4, 3.0
+MOST_LEVEL = 8
+"""More names below the axes are turned."""
 STYLES = ("-", "--", ":", "-.")
 
 
@@ -67,7 +69,10 @@ def scattering_tables(comparison: Comparison) -> list[Table]:
                     f"{one['test']} ({one['scans'][0]} and {one['scans'][1]} scans)",
                 ]
             )
-        columns = ("group", "sample", "maps", "change (%)", "error (%)", "change / error", "p", "test")
+        columns: tuple[str, ...] = (
+            *("group", "sample", "maps"),
+            *("change (%)", "error (%)", "change / error", "p", "test"),
+        )
         note = "Feature of oxidised oxygen over the rest of its map; each pair within one sample."
         tables.append(Table("Changes of the feature", columns, rows, frozenset({3, 4, 5, 6}), note))
     valences = _valences(comparison)
@@ -184,7 +189,8 @@ def depth_figure(comparison: Comparison) -> Figure:
                 capsize=2.5,
                 label=f"{name} ({depth})",
             )
-        axes.set_xticks(range(len(ticks)), [f"{name}\n{one}" for name, one in ticks])
+        turned = 90 if len(ticks) * len(elements) > MOST_LEVEL else 0
+        axes.set_xticks(range(len(ticks)), [f"{name}\n{one}" for name, one in ticks], rotation=turned)
         axes.set_xlim(-0.6, len(ticks) - 0.4)
         axes.set_ylabel(f"mean valence of {element}")
         axes.grid(visible=True, axis="y")

@@ -30,6 +30,7 @@ from oxytomo.view.curves import (
 from oxytomo.view.explorer import composition_explorer
 from oxytomo.view.front import composition_front
 from oxytomo.view.model_part import model_section
+from oxytomo.view.readings_part import readings_table
 from oxytomo.view.report import Part, Picture, Quantity, Section
 from oxytomo.view.slices import class_slices, robust_range, slice_figure
 from oxytomo.view.style import SEQUENTIAL, percent, percent_setting
@@ -38,6 +39,8 @@ from oxytomo.view.whole_part import damage_section, formula_line, whole_quantiti
 CHECKED = (
     "particle against the reference as a whole",
     "spectra of all energies against the model",
+    "classes that hang on one term of the model",
+    "composition and size against dose",
     "class fractions against the null run",
     "noise per voxel against the threshold",
     "number and range of tilts",
@@ -121,7 +124,9 @@ def _classes(result: Composition, fractions: list[Fraction], undecided: float | 
     whole = whole_quantities(content.get("whole_particle"), content.get("error_budget"))
     quantities = [*whole, *_shares(result, fractions, undecided), *_spread(result, inside)]
     pictures = _class_pictures(result, fractions, inside)
-    return Section("Composition", quantities=quantities, pictures=pictures)
+    readings = readings_table(content)
+    tables = [] if readings is None else [readings]
+    return Section("Composition", quantities=quantities, pictures=pictures, tables=tables)
 
 
 def _shares(result: Composition, fractions: list[Fraction], undecided: float | None) -> list[Quantity]:
@@ -137,15 +142,6 @@ def _shares(result: Composition, fractions: list[Fraction], undecided: float | N
         )
         for fraction in fractions
     ]
-    skin = ((result.phases_json or {}).get("readings") or {}).get("carbonate_skin")
-    if skin:
-        quantities.append(
-            Quantity(
-                "fractions if the skin is carbonate",
-                ", ".join(f"{fraction.name} {percent(skin[fraction.key])}" for fraction in fractions),
-                "the oxygen of a skin of Li2CO3 with as much carbon as is found around the particle is not counted",
-            )
-        )
     if undecided is not None:
         quantities.append(
             Quantity(

@@ -8,7 +8,7 @@ from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 from matplotlib.patches import Patch
 
-from oxytomo.results.records import ElementValence
+from oxytomo.results.records import ElementLineMaps, ElementValence
 from oxytomo.view.slices import robust_range
 from oxytomo.view.style import (
     EMPTY,
@@ -28,7 +28,6 @@ from oxytomo.view.style import (
 WIDTH_IN, HALF_WIDTH, HEIGHT = 9.4, 4.7, 3.4
 VALENCE_MAP = "plasma"
 STATUS_COLORS = {0: "#ede6d6", 1: PAPER, 2: "#D55E00", 3: "#4b5563"}
-MODEL_NAMES = {"diffusion": "vacancy diffusion", "core_shell": "core–shell", "uniform": "uniform"}
 
 
 @house_style
@@ -59,6 +58,26 @@ def valence_maps(elements: Sequence[ElementValence]) -> Figure:
             shown = axes.imshow(np.where(known, image, np.nan), cmap=color_map(colors), vmin=low, vmax=high)
             _dress(figure, axes, shown, title, image.shape, one.pixel_nm)
         _status_panel(row[3], one)
+    return figure
+
+
+@house_style
+def line_maps(one: ElementLineMaps) -> Figure:
+    """Show energies of white line and edge of an element without references, and their errors."""
+    shape = one.energies["white_line"].shape
+    figure = new_figure(WIDTH_IN, float(np.clip(0.24 * WIDTH_IN * shape[0] / shape[1] + 0.95, 2.0, 4.5)))
+    panels = [
+        (image, title, colors, error)
+        for line, text in (("white_line", "white line"), ("edge", "edge"))
+        for image, title, colors, error in (
+            (one.energies[line], f"{one.element}, {text} (eV)", VALENCE_MAP, False),
+            (one.errors[line], f"{text}, standard error (eV)", SEQUENTIAL, True),
+        )
+    ]
+    for axes, (image, title, colors, error) in zip(figure.subplots(1, 4), panels, strict=True):
+        low, high = robust_range(image) if np.isfinite(image).any() else (0.0, 1.0)
+        shown = axes.imshow(image, cmap=color_map(colors), vmin=0.0 if error else low, vmax=high)
+        _dress(figure, axes, shown, title, shape, one.pixel_nm)
     return figure
 
 
@@ -190,41 +209,6 @@ def valence_profiles(one: ElementValence) -> Figure:
         )
         axes.set_xlabel(label)
     panels[0].set_ylabel(f"{one.element} valence")
-    return figure
-
-
-@house_style
-def oxygen_loss_models(one: ElementValence) -> Figure:
-    """Show the profile of the largest agglomerate with the fitted models."""
-    figure = new_figure(HALF_WIDTH, HEIGHT)
-    axes = figure.add_subplot()
-    profile = one.profiles["area_outside"]
-    middle = 100 * (profile["low"] + profile["high"]) / 2
-    axes.errorbar(
-        middle,
-        profile["mean"],
-        profile["error"],
-        fmt="o",
-        ms=3.5,
-        capsize=2,
-        color=SOFT_INK,
-        label="measured",
-    )
-    best = min(one.models, key=lambda model: float(model["bic"]))
-    for number, model in enumerate(one.models):
-        curve = np.array([np.nan if v is None else v for v in model["profile"]], np.float64)
-        lead = float(model["bic"]) - float(best["bic"])
-        axes.plot(
-            middle,
-            curve,
-            color=SERIES_COLORS[number],
-            lw=2.0 if model is best else 1.0,
-            ls="-" if model is best else (0, (4, 3)),
-            label=f"{MODEL_NAMES[str(model['name'])]}, ΔBIC {lead:.1f}",
-        )
-    axes.set_xlabel("area from the rim (0) to the centre (100 %)")
-    axes.set_ylabel(f"{one.element} valence")
-    axes.legend(loc="best")
     return figure
 
 

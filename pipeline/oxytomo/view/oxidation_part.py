@@ -3,17 +3,21 @@
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import numpy as np
-
 from oxytomo.measure.definitions import OXIDATION_DEFINITIONS
 from oxytomo.results.numbers import float_of
 from oxytomo.results.records import ElementValence, Oxidation
 from oxytomo.results.warnings import oxidation_warnings
 from oxytomo.view.front import oxidation_front
+from oxytomo.view.lines_part import line_map_section, line_map_sentence
+from oxytomo.view.loss_models import (
+    model_figure,
+    model_table,
+    model_verdict,
+    number_text,
+    plus_minus,
+)
 from oxytomo.view.oxidation_figures import (
-    MODEL_NAMES,
     cluster_figure,
-    oxygen_loss_models,
     shell_spectra,
     valence_maps,
     valence_profiles,
@@ -29,16 +33,17 @@ CHECKED = (
     "a reference that the others contradict",
     "energies and references",
 )
-DECISIVE_BIC = 10.0
-NO_MODEL_CHI_SQUARE = 10.0
-"""If the reduced χ² of the best model exceeds this, no model explains the profile."""
 
 
 def oxidation_part(result: Oxidation) -> Part:
     """Return the section about oxidation states."""
     elements = result.elements
-    sections = [_maps(elements), _shells(elements), _profiles(elements), _judgement(elements)]
+    sections = []
+    if elements:
+        sections = [_maps(elements), _shells(elements), _profiles(elements), _judgement(elements)]
+    sections += [line_map_section(one) for one in result.white_lines]
     sentences, front = [_sentence(one) for one in elements], oxidation_front(result, None)
+    sentences += [line_map_sentence(one) for one in result.white_lines]
     return Part("oxidation", oxidation_warnings(result), CHECKED, sentences, sections, front)
 
 
@@ -46,11 +51,12 @@ def _sentence(one: ElementValence) -> str:
     s = one.summary
     window = s["windows"]["window_ev"]
     text = (
-        f"{one.element}: mean valence {_pm(s['mean_valence'], s['standard_error'])} (noise alone) over {s['n_pixels']} pixels "
-        f"(standard deviation {_number(s['standard_deviation'])}), fitted from {window[0]:g} to {window[1]:g} eV with "
+        f"{one.element}: mean valence {plus_minus(s['mean_valence'], s['standard_error'])} (noise alone) "
+        f"over {s['n_pixels']} pixels (standard deviation {number_text(s['standard_deviation'])}), "
+        f"fitted from {window[0]:g} to {window[1]:g} eV with "
         f"{', '.join(f'{name} ({valence:g})' for name, valence in s['references'].items())}; "
-        f"from rim to centre {_number(one.shell_valence[0], 3)} to {_number(one.shell_valence[-1], 3)}. "
-        f"If the energies were wrong by 0.1 eV, it would move by {_number(s['valence_per_0_1_ev'], 3)}."
+        f"from rim to centre {number_text(one.shell_valence[0], 3)} to {number_text(one.shell_valence[-1], 3)}. "
+        f"If the energies were wrong by 0.1 eV, it would move by {number_text(s['valence_per_0_1_ev'], 3)}."
     )
     return text.replace("-", "−") if "-" in text and "e-" not in text else text
 
@@ -70,12 +76,12 @@ def _quantities(one: ElementValence) -> list[Quantity]:
     return [
         Quantity(
             f"{e}, mean valence",
-            _pm(s["mean_valence"], s["standard_error"]),
+            plus_minus(s["mean_valence"], s["standard_error"]),
             "mean over all pixels, standard error from noise",
         ),
         Quantity(
             f"{e}, per 0.1 eV",
-            _number(s["valence_per_0_1_ev"], 3),
+            number_text(s["valence_per_0_1_ev"], 3),
             "change of the mean valence when the stack's energies move up by 0.1 eV: the energy scale must be that good",
         ),
         Quantity(
@@ -92,12 +98,12 @@ def _quantities(one: ElementValence) -> list[Quantity]:
         ),
         Quantity(
             f"{e}, χ² per degree of freedom",
-            _number(s["median_chi_square"], 2),
+            number_text(s["median_chi_square"], 2),
             "median over pixels; 1 where the references explain all but noise",
         ),
         Quantity(
             f"{e}, R-factor",
-            _number(s["median_r_factor"], 4),
+            number_text(s["median_r_factor"], 4),
             "median over pixels of Σ residual² / Σ (spectrum − background)²",
         ),
     ]
@@ -146,9 +152,9 @@ def _shells(elements: Sequence[ElementValence]) -> Section:
         (
             one.element,
             f"{outer:.0f}–{inner:.0f} %",
-            _number(mean, 4),
-            _number(error, 4),
-            _number(spectrum, 4),
+            number_text(mean, 4),
+            number_text(error, 4),
+            number_text(spectrum, 4),
             f"{n:.0f}",
         )
         for one in elements
@@ -179,7 +185,7 @@ def _shells(elements: Sequence[ElementValence]) -> Section:
 
 
 def _profiles(elements: Sequence[ElementValence]) -> Section:
-    pictures, rows, text = [], [], []
+    pictures, text = [], []
     for one in elements:
         if one.profiles:
             pictures.append(
@@ -194,63 +200,20 @@ def _profiles(elements: Sequence[ElementValence]) -> Section:
             pictures.append(
                 Picture(
                     f"{one.element} models of oxygen loss",
-                    oxygen_loss_models(one),
+                    model_figure(
+                        one.element,
+                        50 * (one.profiles["area_outside"]["low"] + one.profiles["area_outside"]["high"]),
+                        (one.profiles["area_outside"]["mean"], one.profiles["area_outside"]["error"]),
+                        one.models,
+                        of="area",
+                    ),
                     "The largest agglomerate, seen along the beam through a sphere of its area.",
                 )
             )
-            text.append(_verdict(one))
-            rows += [_model_row(one.element, model) for model in one.models]
-    tables = (
-        [
-            Table(
-                "Models of the profile",
-                ("element", "model", "parameters", "χ²", "AIC", "BIC"),
-                rows,
-                frozenset({3, 4, 5}),
-                "The smaller BIC explains the profile better; a difference of 10 is decisive. D·t is in nm².",
-                {"parameters": OXIDATION_DEFINITIONS["models"]},
-            )
-        ]
-        if rows
-        else []
-    )
+            text.append(model_verdict(one.element, one.models))
+    models = [(one.element, one.models) for one in elements if one.models]
+    tables = [model_table(models, OXIDATION_DEFINITIONS["models"])] if models else []
     return Section("What the profiles say", text=text, pictures=pictures, tables=tables)
-
-
-def _verdict(one: ElementValence) -> str:
-    ranked = sorted(one.models, key=lambda model: float(model["bic"]))
-    best, second = ranked[0], ranked[1]
-    lead = float(second["bic"]) - float(best["bic"])
-    name = MODEL_NAMES[str(best["name"])]
-    misfit = float(best["reduced_chi_square"])
-    if misfit > NO_MODEL_CHI_SQUARE:
-        return (
-            f"{one.element}: no model describes the profile. The nearest is {name}, and it leaves {misfit:.0f} times the "
-            "variance of the noise: do not read its parameters as measured."
-        )
-    sure = "decisively" if lead > DECISIVE_BIC else "not decisively"
-    return (
-        f"{one.element}: the profile is best explained by {name}, {sure} "
-        f"(ΔBIC {lead:.1f} to {MODEL_NAMES[str(second['name'])]})."
-    )
-
-
-PARAMETER_NAMES = {
-    "core_valence": "core",
-    "surface_valence": "surface",
-    "dt_nm2": "D·t",
-    "shell_nm": "shell (nm)",
-    "d_cm2_per_s": "D (cm²/s)",
-}
-
-
-def _model_row(element: str, model: Mapping[str, Any]) -> tuple[str, ...]:
-    parameters = "; ".join(
-        f"{PARAMETER_NAMES[key]} {_pm(value, model['standard_errors'].get(key))}"
-        for key, value in model["parameters"].items()
-    )
-    criteria = (f"{model[key]:.1f}" for key in ("chi_square", "aic", "bic"))
-    return (element, MODEL_NAMES[str(model["name"])], parameters, *criteria)
 
 
 def _judgement(elements: Sequence[ElementValence]) -> Section:
@@ -285,26 +248,7 @@ def _left_out_row(element: str, left_out: str, fit: Mapping[str, Any]) -> tuple[
     return (
         element,
         left_out,
-        _number(fit.get("valence"), 3),
-        _number(fit.get("chi_square"), 1),
+        number_text(fit.get("valence"), 3),
+        number_text(fit.get("chi_square"), 1),
         percent(float_of(fit.get("structured_residual"))),
     )
-
-
-def _number(value: Any, decimals: int = 3) -> str:
-    """Return a number with fixed decimals, ``unknown`` if there is none."""
-    number = float_of(value)
-    return f"{number:.{decimals}f}".replace("-", "−") if np.isfinite(number) else "unknown"
-
-
-def _pm(value: Any, error: Any) -> str:
-    """Return a value with its error, both rounded to the second digit of the error."""
-    number, spread = float_of(value), float_of(error)
-    if not np.isfinite(number):
-        return "unknown"
-    if not (np.isfinite(spread) and spread > 0):
-        return f"{number:.4g}".replace("-", "−")
-    if not 1e-4 <= abs(number) < 1e6:
-        return f"({number:.2e} ± {spread:.1e})".replace("-", "−")
-    decimals = max(0, 1 - int(np.floor(np.log10(spread))))
-    return f"{number:.{decimals}f} ± {spread:.{decimals}f}".replace("-", "−")

@@ -13,7 +13,8 @@ from oxytomo.results.names import CLASS_KEYS
 from oxytomo.results.records import Composition, ElementValence
 from oxytomo.results.results import Results
 from oxytomo.view.oxidation_figures import VALENCE_MAP
-from oxytomo.view.paper import class_legend, save_figure
+from oxytomo.view.paper import save_figure
+from oxytomo.view.paper_panels import class_legend
 from oxytomo.view.slices import robust_range, show_cut
 from oxytomo.view.style import (
     CLASS_COLORS,
@@ -34,15 +35,23 @@ WIDTH_IN = 7.2
 BAR = 0.26
 
 
-def write_state_figures(groups: Mapping[str, Sequence[Path]], out: Path) -> list[Path]:
+STATE_PANELS = ("classes-over-states", "valence-over-states")
+"""Names of the figures over groups."""
+
+
+def write_state_figures(
+    groups: Mapping[str, Sequence[Path]], out: Path, *, panels: Sequence[str] = STATE_PANELS
+) -> list[Path]:
     """Write the figures of classes and of oxidation states over groups; return the files.
 
-    The first sample of each group is shown; numbers are of all its samples.
+    The first sample of each group is shown; numbers are of all its samples. Figures without two
+    groups that have their branch are left out.
 
     Parameters
     ----------
     groups : name of the group -> results folders of its samples
     out : folder of the files
+    panels : which of :data:`STATE_PANELS`
     """
     results = {
         printable(group): [Results.of_folder(f, more=False) for f in folders]
@@ -50,17 +59,19 @@ def write_state_figures(groups: Mapping[str, Sequence[Path]], out: Path) -> list
     }
     written: list[Path] = []
     drawn: tuple[tuple[str, Callable[[Any], Figure], Callable[[Results], Any]], ...] = (
-        ("classes_over_states", class_states, lambda one: one.composition),
-        ("valence_over_states", valence_states, lambda one: one.oxidation),
+        ("classes-over-states", class_states, lambda one: one.composition),
+        ("valence-over-states", valence_states, lambda one: one.oxidation),
     )
     for name, draw, record in drawn:
+        if name not in panels:
+            continue
         there = {
             group: found
             for group, members in results.items()
             if (found := [one for member in members if (one := record(member)) is not None])
         }
         if len(there) > 1:
-            written += save_figure(draw(there), out / name)
+            written += save_figure(draw(there), out / name.replace("-", "_"))
     return written
 
 

@@ -60,6 +60,7 @@ def map_figure(maps: Sequence[ScatteringMap], features: Mapping[str, Mapping[str
                 axes.text(
                     one.excitation_ev[-1], window[1], f"{name} ",
                     color=WINDOW_COLORS[name], fontsize=7, ha="right", va="bottom",
+                    bbox={"facecolor": "#00000099", "edgecolor": "none", "pad": 0.8},
                 )  # fmt: skip
         feature = features.get(one.name)
         if feature is not None:

@@ -11,6 +11,8 @@ from oxytomo.results.records import ChemicalStates, ElementState
 from oxytomo.results.warnings import chemical_state_warnings
 from oxytomo.slabs import sampled
 from oxytomo.view.alignment_part import alignment_section
+from oxytomo.view.lines_part import line_section, line_sentence
+from oxytomo.view.loss_models import model_figure, model_table, model_verdict
 from oxytomo.view.report import Part, Picture, Quantity, Section, Table
 from oxytomo.view.slices import class_slices, robust_range, slice_figure
 from oxytomo.view.style import DIVERGING, SEQUENTIAL, percent
@@ -30,9 +32,11 @@ LEAST_REACH = 0.2
 def chemical_state_part(result: ChemicalStates) -> Part:
     """Return the section about chemical states."""
     sections = [section for one in result.elements for section in _sections(one)]
+    sections += [line_section(one) for one in result.white_lines]
     if result.alignment is not None:
         sections.append(alignment_section(result.alignment))
     sentences = [_sentence(one) for one in result.elements]
+    sentences += [line_sentence(one) for one in result.white_lines]
     return Part("chemical state", chemical_state_warnings(result), CHECKED, sentences, sections)
 
 
@@ -106,7 +110,36 @@ def _sections(one: ElementState) -> list[Section]:
     pictures.append(Picture(f"Density of {one.element}", figure, caption, wide=True))
     tables = [] if one.shells is None else [_shells(one)]
     title = f"Chemical state of {one.element}"
-    return [Section(title, quantities=_quantities(one), pictures=pictures, tables=tables)]
+    found = [Section(title, quantities=_quantities(one), pictures=pictures, tables=tables)]
+    return [*found, *_profile(one)]
+
+
+def _profile(one: ElementState) -> list[Section]:
+    """Return the valence against depth with the models of oxygen loss; none without models."""
+    models = [] if one.summary is None else one.summary["models"]
+    if not models or one.profile is None:
+        return []
+    rows = one.profile
+    figure = model_figure(
+        one.element,
+        np.asarray(rows["volume_outside"] + rows["volume_outside_end"], np.float64) / 2,
+        (np.asarray(rows["mean_valence"], np.float64), np.asarray(rows["standard_error"], np.float64)),
+        [{**model, "profile": rows[model["name"]]} for model in models],
+        of="volume",
+    )
+    picture = Picture(
+        f"{one.element} from the surface",
+        figure,
+        "Mean valence in thin shells by depth, and models of oxygen loss in a sphere of the particle's volume.",
+    )
+    return [
+        Section(
+            f"{one.element} from surface to centre",
+            text=[model_verdict(one.element, models)],
+            pictures=[picture],
+            tables=[model_table([(one.element, models)], DEFINITIONS["models"])],
+        )
+    ]
 
 
 _NAMES = {1: "reference", 2: "high", 3: "low", 4: "undecided"}

@@ -5,16 +5,20 @@ from typing import Any
 
 import numpy as np
 
-from oxytomo.arrays import LabelArray
 from oxytomo.results.definitions import COLUMN_DEFINITIONS
 from oxytomo.results.records import Structure
 from oxytomo.results.warnings import structure_warnings
-from oxytomo.slabs import mapped
 from oxytomo.view.front import structure_front
 from oxytomo.view.report import Part, Picture, Quantity, Section, Table
 from oxytomo.view.style import percent
 from oxytomo.view.telling import telling_voids
-from oxytomo.view.void_figures import orientation_figure, size_figure, void_shell_figure, void_slices
+from oxytomo.view.void_figures import (
+    labelled_voids,
+    orientation_figure,
+    size_figure,
+    void_shell_figure,
+    void_slices,
+)
 
 ROWS = 12
 _PARTS = {
@@ -72,11 +76,7 @@ def structure_part(result: Structure) -> Part:
 
 def _telling(result: Structure) -> Picture:
     """Return the picture of the first screen."""
-
-    def label(particle: LabelArray, voids: LabelArray) -> LabelArray:
-        return np.where(particle > 0, np.where(voids > 0, voids + 1, 1), 0).astype(np.uint8)
-
-    labels = mapped(result.particle, label, np.uint8, result.voids)
+    labels = labelled_voids(result.particle, result.voids)
     return Picture(
         "Pores and cracks in 3D and the most telling slice",
         telling_voids(result.volume, labels, voxel_nm=result.voxel_nm),

@@ -122,8 +122,7 @@ def telling_voids(volume: Field, labels: Field, *, voxel_nm: float) -> Figure:
     cut = cut_at(volume, labels, axis=axis, index=index, voxel_nm=voxel_nm)
     figure = new_figure(WIDTH_IN, HEIGHT_IN)
     left, right = figure.subplots(1, 2)
-    look = Look({2: PORE_COLOR, 3: CRACK_COLOR}, {2: "pores", 3: "cracks"}, SOLID_COLOR)
-    draw_solid(left, labels, voxel_nm=voxel_nm, look=look)
+    draw_solid(left, labels, voxel_nm=voxel_nm, look=VOIDS)
     left.set_title("pores and cracks in 3D; the solid is translucent", loc="left", fontsize=9)
     low, high = robust_range(cut.image)
     show_cut(right, cut, pixel_nm=voxel_nm, cmap=color_map(GREYS), vmin=low, vmax=high)
@@ -142,6 +141,7 @@ class Look:
 CLASSES = Look(
     {label: CLASS_COLORS[label] for label in (OXYGEN_POOR, OXYGEN_RICH)}, CLASS_NAMES, CLASS_COLORS[TARGET]
 )
+VOIDS = Look({2: PORE_COLOR, 3: CRACK_COLOR}, {2: "pores", 3: "cracks"}, SOLID_COLOR)
 
 
 def draw_solid(

@@ -7,14 +7,30 @@ import numpy as np
 from matplotlib.colors import ListedColormap
 from matplotlib.figure import Figure
 
+from oxytomo.arrays import LabelArray
 from oxytomo.palette import VOID_COLORS
-from oxytomo.slabs import Field, sampled
+from oxytomo.slabs import Field, mapped, sampled
 from oxytomo.view.curves import HALF_WIDTH, HEIGHT
 from oxytomo.view.slices import centre_cuts, cut_row, robust_range, row_height, show_cut
 from oxytomo.view.style import GREYS, color_map, house_style, new_figure
 
 PORE_COLOR, CRACK_COLOR = (f"#{r:02x}{g:02x}{b:02x}" for r, g, b, _ in (VOID_COLORS[1], VOID_COLORS[2]))
 WIDTH_IN = 9.4
+
+
+def labelled_voids(particle: Field, voids: Field) -> Field:
+    """Return labels of the solid (1), pores (2) and cracks (3); 0 outside.
+
+    Parameters
+    ----------
+    particle : (n_z, n_y, n_x) nonzero inside
+    voids : 1 in pores, 2 in cracks
+    """
+
+    def label(inside: LabelArray, void: LabelArray) -> LabelArray:
+        return np.where(inside > 0, np.where(void > 0, void + 1, 1), 0).astype(np.uint8)
+
+    return mapped(particle, label, np.uint8, voids)
 
 
 @house_style
@@ -114,7 +130,7 @@ def void_shell_figure(shells: Sequence[Mapping[str, Any]]) -> Figure:
     cracks = np.array([100 * row["cracks"] for row in shells])
     axes.bar(place, pores, width, color=PORE_COLOR, label="pores")
     axes.bar(place, cracks, width, bottom=np.maximum(pores, 0), color=CRACK_COLOR, label="cracks")
-    axes.set_xlabel("share of the particle's volume outside, rim to centre (%)")
+    axes.set_xlabel("volume from the rim (0) to the centre (100 %)")
     axes.set_ylabel("porosity (%)")
     axes.legend()
     return figure

@@ -205,7 +205,7 @@ def _pair(element: str, members: list[RawSeries], guesses: list[str]) -> tuple[R
     by_side = {side: [one for one in members if one.hints.side == side] for side in ("pre", "post")}
     if len(by_side["pre"]) == len(by_side["post"]) == 1:
         guesses.append(
-            f"{element}: below the edge {by_side['pre'][0].label}, on it {by_side['post'][0].label}, by their names"
+            f"{element}: {by_side['pre'][0].label} is below the edge, {by_side['post'][0].label} on it (by their names)"
         )
         return by_side["pre"][0], by_side["post"][0]
     ordered = sorted((one for one in members if one.energy_ev), key=lambda one: one.energy_ev)

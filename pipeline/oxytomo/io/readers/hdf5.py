@@ -2,7 +2,8 @@
 
 import math
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from pathlib import Path
 from typing import Any
 
@@ -63,12 +64,42 @@ def _being_written(path: Path, error: str) -> InputError:
     )
 
 
+_KEPT: ContextVar[tuple[ExitStack, dict[Path, h5py.File]] | None] = ContextVar("kept", default=None)
+
+
+@contextmanager
+def kept_open() -> Iterator[None]:
+    """Keep the files that are opened in the block open until its end, each opened once.
+
+    For a few files of which headers and single frames are read.
+    """
+    with ExitStack() as stack:
+        before = _KEPT.set((stack, {}))
+        try:
+            yield
+        finally:
+            _KEPT.reset(before)
+
+
 @contextmanager
 def open_hdf5(path: Path) -> Iterator[h5py.File]:
     """Open for reading.
 
     Raises :class:`InputError` for a file that is truncated, damaged or links to files elsewhere.
     """
+    kept = _KEPT.get()
+    if kept is None:
+        with _opened(path) as file:
+            yield file
+        return
+    stack, files = kept
+    if path not in files:
+        files[path] = stack.enter_context(_opened(path))
+    yield files[path]
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[h5py.File]:
     check_structure(path)
     try:
         file = h5py.File(path, "r")

@@ -6,7 +6,7 @@ from oxytomo.chemical_state.reconstruction import reconstruct_state
 from oxytomo.composition.deviation_problems import DeviationSolver
 from oxytomo.config.stage_settings import ReconstructStatesStage as Settings
 from oxytomo.errors import errors_about
-from oxytomo.io.chemical_state_stores import state_columns, write_state
+from oxytomo.io.chemical_state_stores import line_tables, state_columns, write_lines, write_state
 from oxytomo.io.scratch import scratch_fields
 from oxytomo.io.stores import read_store
 from oxytomo.slabs import count_set
@@ -27,8 +27,9 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             on_progress=context.progress("reconstruct"),
         )
         context.log(
-            f"{element}: reference valence {state.reference_valence:.3f}; "
-            f"particle {count_set(state.result.particle)} voxels; "
+            f"{element}: {'reference place' if line_tables(decomposed) else 'reference valence'} "
+            f"{state.reference_valence:.3f}; particle {count_set(state.result.particle)} voxels; "
             + ", ".join(f"{name} {value:.4g}" for name, value in state.result.record.items())
         )
-        write_state(outputs["store"], state, decomposed, context.provenance(inputs))
+        write = write_lines if line_tables(decomposed) else write_state
+        write(outputs["store"], state, decomposed, context.provenance(inputs))

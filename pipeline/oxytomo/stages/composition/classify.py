@@ -35,7 +35,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             sigma = with_shared_errors(sigma, particle, uncertainty.attributes)
         found = classify_volume(deviation, particle, sigma, null, **limits)
         voxels, unknown = without_deviation(deviation, particle)
-        context.log(f"{unknown} of {voxels} voxels of the particle have no deviation")
+        context.log(f"{unknown} of {voxels} voxels of the particle have no value")
         write_store(
             outputs["store"],
             {

@@ -11,8 +11,6 @@ from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext
 from oxytomo.stages.image_product import write_image_product
 
-INPUTS = ("decompose", "align")
-
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Read ``decompose`` and ``align``, write ``store``.

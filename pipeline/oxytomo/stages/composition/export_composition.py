@@ -8,8 +8,6 @@ from oxytomo.io.stores import read_store
 from oxytomo.stages.context import StageContext
 from oxytomo.stages.image_product import write_image_product
 
-INPUTS = ("reconstruct", "uncertainty", "classify")
-
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Read ``reconstruct``, ``uncertainty`` and ``classify``, write ``store``."""

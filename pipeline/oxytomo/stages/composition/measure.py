@@ -53,4 +53,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         write_csv(outputs["domains"], found.domains)
         write_csv(outputs["shells"], found.shells)
         write_json(outputs["phases"], content)
-    context.log(", ".join(f"{name} {100 * one['value']:.2f} %" for name, one in found.fractions.items()))
+    context.log(
+        ", ".join(
+            f"{name.replace('_', '-')} {100 * one['value']:.2f} %" for name, one in found.fractions.items()
+        )
+    )

@@ -8,6 +8,7 @@ from oxytomo.arrays import ReplicateKind
 from oxytomo.composition.noise import deviation_sigma
 from oxytomo.composition.replicates import SIGMA_SMOOTHING_PX, Chain, replicates_of
 from oxytomo.composition.solving import solver_of
+from oxytomo.composition.term_readings import deviations_without
 from oxytomo.config.stage_settings import UncertaintyStage as Settings
 from oxytomo.io.composition_store import VOLUME, column_densities, stored_composition
 from oxytomo.io.scratch import scratch_fields
@@ -35,9 +36,16 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         errors = shared_errors(model, own_reference=own, pixel_nm=float(pixel_nm))
         whole = with_shared_errors(sigma, result.particle, errors)
         of_noise = sampled(sigma, result.particle)
+        left_out = list(decomposed.attributes.get("terms_left_out") or ())
+        arrays: dict[str, NamedArray] = {}
+        if left_out:
+            changes = decomposed.field("without_term")
+            without = deviations_without(left_out, changes, chain, context.progress)
+            arrays["without_term"] = NamedArray(without, ("term", *VOLUME), "1")
         write_store(
             outputs["store"],
-            {
+            arrays
+            | {
                 "deviation_sigma": NamedArray(whole, VOLUME, "1"),
                 "replicates": NamedArray(found["noise"], ("replicate", *VOLUME), "1"),
                 "null": NamedArray(found["null"], ("replicate", *VOLUME), "1"),
@@ -46,6 +54,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             attributes={
                 "pixel_nm": pixel_nm,
                 "seed": settings.seed,
+                "terms_left_out": left_out,
                 **errors,
                 "noise": float(np.nanmedian(of_noise)) if np.isfinite(of_noise).any() else None,
             },

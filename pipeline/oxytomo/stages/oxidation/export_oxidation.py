@@ -29,5 +29,6 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         inputs=inputs,
         settings=settings,
         context=context,
+        units={one.name: "electronvolt" if one.name.endswith("_ev") else "1" for one in image.channels},
         shifts_px=image.shifts_px,
     )

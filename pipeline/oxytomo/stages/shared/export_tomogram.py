@@ -12,8 +12,6 @@ from oxytomo.slabs import mapped, sampled
 from oxytomo.stages.context import StageContext
 from oxytomo.stages.image_product import write_image_product
 
-INPUTS = ("reconstruct",)
-
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Read ``reconstruct``, write ``store`` with the axes z, y, x."""

@@ -8,8 +8,6 @@ from oxytomo.results.results import Results
 from oxytomo.stages.context import StageContext
 from oxytomo.view.sample_page import write_page
 
-INPUTS = ("results",)
-
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
     """Read the results in the folder ``results`` (or single stores by key), write ``report``."""

@@ -10,6 +10,7 @@ from oxytomo.io.stores import read_store
 from oxytomo.io.tables import read_csv
 from oxytomo.io.void_stores import read_voids
 from oxytomo.stages.context import StageContext
+from oxytomo.stages.progress import counted
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
@@ -20,5 +21,5 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     record = provenance_attributes(context.provenance(inputs), sample=settings.sample)
     with complete_or_absent(outputs["meshes"]) as folder:
         write_meshes(folder, found, voxel_nm=voxel_nm, record=record)
-    counts = ", ".join(f"{len(pieces)} {kind}" for kind, pieces in found.items())
+    counts = ", ".join(counted(len(pieces), kind.removesuffix("s")) for kind, pieces in found.items())
     context.log("a slice has no meshes" if voids.particle.shape[0] == 1 else f"meshes: {counts}")

@@ -15,6 +15,7 @@ from oxytomo.measure.void_tables import trial_numbers, void_tables, written_colu
 from oxytomo.measure.void_warnings import structure_warnings
 from oxytomo.segment.void_noise import noise_spread
 from oxytomo.stages.context import StageContext
+from oxytomo.stages.progress import counted
 
 
 def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, context: StageContext) -> None:
@@ -37,6 +38,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
     write_csv(outputs["cracks"], written_columns(tables.cracks))
     write_json(outputs["structure"], content)
     total = content["porosity"]["total"]["value"]
-    context.log(f"porosity {100 * total:.2f} %, {voids.n_pores} pores, {voids.sheets.count} cracks")
+    context.log(
+        f"porosity {100 * total:.2f} %, {counted(voids.n_pores, 'pore')}, {counted(voids.sheets.count, 'crack')}"
+    )
     for sentence in structure_warnings(content):
         context.log(f"warning: {sentence}")

@@ -12,6 +12,7 @@ from oxytomo.segment.given_mask import given_particles
 from oxytomo.segment.voids import segment_voids
 from oxytomo.slabs import largest
 from oxytomo.stages.context import StageContext
+from oxytomo.stages.progress import counted
 from oxytomo.stages.sources import volume_request
 
 
@@ -35,8 +36,9 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 f"warning: particle {label} is cut by the field of view; its numbers are of the visible part"
             )
         context.log(
-            f"{largest(voids.particle)} particles, {voids.n_pores} pores, {voids.sheets.count} cracks; noise "
-            f"{voids.noise:.3f} of the contrast, blur {voids.blur_px:.2f} voxels"
+            f"{counted(largest(voids.particle), 'particle')}, {counted(voids.n_pores, 'pore')}, "
+            f"{counted(voids.sheets.count, 'crack')}; the noise is {100 * voids.noise:.0f} % of the contrast, "
+            f"the blur {voids.blur_px:.2f} voxels"
         )
         write_voids(
             outputs["store"],

@@ -6,7 +6,13 @@ from typing import Any
 from napari.utils.notifications import show_info, show_warning
 
 from oxytomo.view.napari_plugin.dimensions import Dimensions
-from oxytomo.view.napari_plugin.layers import DEVIATION_PARTS, INFO, grid_note, mixes_maps_and_volumes
+from oxytomo.view.napari_plugin.layers import (
+    DEVIATION_PARTS,
+    INFO,
+    STRESSES,
+    grid_note,
+    mixes_maps_and_volumes,
+)
 from oxytomo.view.napari_plugin.pointer import follow
 from oxytomo.view.napari_plugin.results import Sample
 
@@ -34,12 +40,14 @@ def arrange(viewer: Any, samples: Sequence[Sample]) -> None:
                 f"{sample.name}: {', '.join(sample.unfinished)} is not finished and not shown. "
                 "Run the workflow again: oxytomo run CONFIG"
             )
+        for path in sample.aside:
+            show_info(f"{sample.name}: the axes of {path.name} are energies; open it alone.")
     if len(samples) > 1:
         show_info(f"{len(samples)} samples; only {samples[0].name} is visible at first.")
 
 
 def _show_color_bar(event: Any) -> None:
-    """Give a deviation its colour bar; napari draws it while the layer is visible."""
-    if event.value.metadata.get(INFO, {}).get("part") in DEVIATION_PARTS:
+    """Give a deviation or a stress its colour bar; napari draws it while the layer is visible."""
+    if event.value.metadata.get(INFO, {}).get("part") in (*DEVIATION_PARTS, *STRESSES):
         event.value.colorbar.position = "bottom_left"
         event.value.colorbar.visible = True

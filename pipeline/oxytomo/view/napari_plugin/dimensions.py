@@ -6,13 +6,13 @@ from typing import Any
 
 from oxytomo.results.images import OpenedImage
 from oxytomo.view.napari_plugin.layers import (
-    COARSEST_SIDE,
     DEVIATION_COLORS,
     DEVIATION_PARTS,
     INFO,
     diverging_colors,
     see_through_colors,
 )
+from oxytomo.view.napari_plugin.placing import COARSEST_SIDE
 from oxytomo.view.napari_plugin.results import Sample
 from oxytomo.view.napari_plugin.surfaces import class_surfaces
 

@@ -13,6 +13,9 @@ from oxytomo.errors import InputError, MissingPackageError, StoreError
 from oxytomo.view.napari_plugin.results import find_samples
 
 WIDGETS = ("Threshold", "Cuts", "Objects", "Profile", "Provenance")
+MAP_WIDGETS = ("Provenance",)
+STRESS_WIDGET = "Stress"
+"""What is opened with maps over energies alone, and with results of the mechanics branch in addition."""
 WINDOW, DOCK_WIDTH = (1500, 950), 430
 SETTLED_S, LONGEST_S = 0.5, 60.0
 """A screenshot is taken when the window has been drawn for so long and the widgets have read their
@@ -41,16 +44,24 @@ def view(path: Path, *, screenshot: Path | None) -> list[str]:
         for sample in samples
         if sample.unfinished
     ]
+    remarks += [
+        f"{sample.name}: maps over energies are not shown beside images of the particle; open {path} alone"
+        for sample in samples
+        for path in sample.aside
+    ]
     import napari
     from qtpy.QtWidgets import QApplication
 
     viewer = napari.Viewer(title=f"oxytomo: {path.resolve().name}", show=True)
     viewer.window.resize(*WINDOW)
     viewer.open(str(path), plugin="oxytomo")
-    docks = [viewer.window.add_plugin_dock_widget("oxytomo", name, tabify=True) for name in WIDGETS]
+    kinds = {image.kind for sample in samples for image in sample.images}
+    names = MAP_WIDGETS if kinds == {"scattering"} else WIDGETS
+    names = (*names, STRESS_WIDGET) if "mechanics" in kinds else names
+    docks = [viewer.window.add_plugin_dock_widget("oxytomo", name, tabify=True) for name in names]
     viewer.window._qt_window.resizeDocks([docks[0][0]], [DOCK_WIDTH], _horizontal())
     QApplication.processEvents()
-    docks[0][0].raise_()
+    docks[-1 if kinds == {"mechanics"} else 0][0].raise_()
     viewer.layers.selection.active = next(layer for layer in viewer.layers if layer.visible)
     if screenshot is None:
         napari.run()
@@ -115,12 +126,12 @@ def _answers(display: str) -> bool:
     return True
 
 
-def wait_until_read(threshold: Any) -> None:
-    """Draw until the threshold widget has read its data, then for a moment more."""
+def wait_until_read(widget: Any) -> None:
+    """Draw until the first widget has read its data, then for a moment more."""
     from qtpy.QtWidgets import QApplication
 
     start = time.monotonic()
-    while threshold.busy() and time.monotonic() < start + LONGEST_S:
+    while hasattr(widget, "busy") and widget.busy() and time.monotonic() < start + LONGEST_S:
         QApplication.processEvents()
         time.sleep(0.02)
     settled = time.monotonic() + SETTLED_S

@@ -16,7 +16,8 @@ from oxytomo.palette import (
     Rgba,
 )
 from oxytomo.results.images import KINDS, ImageChannel, Levels, OpenedImage
-from oxytomo.view.napari_plugin.overlays import Drawn, Registered
+from oxytomo.view.napari_plugin.overlays import Drawn, Registered, Scale, Scaled
+from oxytomo.view.napari_plugin.placing import energy_ticks, over_energies, placed
 from oxytomo.view.napari_plugin.results import Sample
 from oxytomo.view.style import DIVERGING, SEQUENTIAL
 
@@ -25,10 +26,6 @@ LayerTuple = tuple[Any, dict[str, Any], str]
 
 INFO = "oxytomo"
 """Key of the metadata of a layer: content and provenance (see :func:`_info`)."""
-
-COARSEST_SIDE = 256
-"""Coarser levels are not handed on: in 3D napari shows the coarsest, and this many voxels can be
-turned smoothly."""
 
 LABEL_COLORS: Mapping[str, Mapping[int, Rgba]] = {
     "phases": PHASE_COLORS,
@@ -45,7 +42,14 @@ LABEL_NAMES = {
     "excluded": "excluded pixels",
     "parts": "solid, voids and cracks",
 }
-STATE_NAMES = {"density": "relative density", "valence_sigma": "valence σ"}
+STATE_NAMES = {
+    "density": "relative density",
+    "valence_sigma": "valence σ",
+    "white_line_ev": "white line (eV)",
+    "white_line_error_ev": "white line σ (eV)",
+    "edge_ev": "edge (eV)",
+    "edge_error_ev": "edge σ (eV)",
+}
 STATE_LABELS: Mapping[str, tuple[str, Mapping[int, Rgba]]] = {
     "classes": ("valence classes", PHASE_COLORS),
     "confident": ("certain valence classes", CONFIDENT_COLORS),
@@ -62,6 +66,8 @@ STRESS_NAMES = {
 }
 FIRST_STRESS = "first_principal"
 """The stress that is visible at first."""
+STRESSES = ("first_principal", "von_mises", "hydrostatic", "hoop")
+"""Channels in MPa, which can be scaled to other constants."""
 DETAIL = "_fraction_"
 """Maps of which only the oxidation image itself, opened alone, shows all: the fraction of each
 reference."""
@@ -166,6 +172,9 @@ def _layers_of(sample: Sample, *, prefix: str, shown: bool) -> list[LayerTuple]:
             labels.append(
                 _label_layer(image, name, levels, beam, prefix=prefix, shown=shown and not own, suffix=own)
             )
+        if image.kind == "scattering":
+            data, arguments, kind = energy_ticks(image)
+            labels.append((data, arguments | {"name": prefix + arguments["name"], "visible": shown}, kind))
         if image.kind == "composition":
             images += _null_layer(image, sample.null, prefix=prefix)
             labels += _registered_layers(image, sample.registered, prefix=prefix, shown=shown)
@@ -180,7 +189,7 @@ def _null_layer(image: OpenedImage, null: Levels | None, *, prefix: str) -> list
         "name": f"{prefix}null run (noise alone)",
         "visible": False,
         **_deviation_display(image),
-        **_placed(null, None),
+        **placed(null, None),
         "metadata": {INFO: _info(image, "null_run", "1")},
     }
     return [(_drawn(arguments.pop("data")), arguments, "image")]
@@ -219,11 +228,16 @@ def _image_layer(
         "name": prefix + channel_name(image.kind, channel.name),
         "visible": visible,
         **_display(image, channel),
-        **_placed(channel.levels, beam),
+        **placed(channel.levels, beam),
         "metadata": {INFO: _info(image, channel.name, channel.unit)},
     }
+    if image.kind == "scattering":
+        arguments |= over_energies(image, channel.levels)
     data = arguments.pop("data")
-    if channel.name == "tm_o_deviation":
+    if image.kind == "mechanics" and channel.name in STRESSES:
+        scale = Scale()
+        data = [Scaled(one, scale) for one in data] if isinstance(data, list) else Scaled(data, scale)
+    elif channel.name == "tm_o_deviation":
         data = _drawn(data)
     elif _is_valence(image, channel.name):
         data = _drawn(data, _reference_valence(image, channel.name))
@@ -262,7 +276,7 @@ def _label_layer(
         "name": prefix + said + suffix,
         "visible": shown and name in SHOWN_LABELS,
         "opacity": LABEL_OPACITY,
-        **_placed(levels, beam),
+        **placed(levels, beam),
         "metadata": {INFO: _info(image, name, "1")},
     }
     if colors is not None:
@@ -278,6 +292,8 @@ def channel_name(kind: str, channel: str) -> str:
         return names.get(channel, channel)
     if kind == "mechanics":
         return STRESS_NAMES.get(channel, channel.replace("_", " "))
+    if kind == "scattering":
+        return channel.replace("_standard_error", ", standard error")
     if kind in ("structure", "tomogram"):
         return f"{KIND_NAMES[kind]} {channel}"
     element, _, quantity = channel.partition("_")
@@ -312,6 +328,10 @@ def _display(image: OpenedImage, channel: ImageChannel) -> dict[str, Any]:
     if image.kind == "mechanics" and channel.window[0] == -channel.window[1]:
         colors = {"colors": diverging_colors(), "name": "stress"}
         return {"colormap": colors, "blending": "translucent", **limits}
+    if image.kind == "scattering" and " − " in channel.name and "error" not in channel.name:
+        reach = max(abs(limit) for limit in channel.window)
+        colors = {"colors": diverging_colors(), "name": "difference"}
+        return {"colormap": colors, "blending": "translucent", "contrast_limits": (-reach, reach)}
     volume = image.kind in ("structure", "tomogram")
     return {"colormap": "gray" if volume else SEQUENTIAL, "blending": "translucent", **limits}
 
@@ -336,40 +356,6 @@ def _median_sigma(image: OpenedImage) -> float:
             known = sigma[np.isfinite(sigma) & (sigma > 0)]
             return float(np.median(known)) if known.size else float("nan")
     return float("nan")
-
-
-def _placed(levels: Levels, beam: tuple[float, float] | None) -> dict[str, Any]:
-    """Return data, multiscale, scale, translation and units.
-
-    A map beside volumes gets the axis along the beam.
-
-    A map is a projection: detector row z, detector column x (at tilt 0), and through everything
-    along y. So it becomes one voxel deep, and that voxel reaches over ``beam``, the range of y of
-    the volumes.
-    """
-    arrays, scale, place = list(shown_levels(levels.arrays)), levels.scale_nm, levels.translate_nm
-    axes: tuple[str, ...] = ("z", "y", "x") if len(scale) == 3 or beam else ("y", "x")
-    if beam and len(scale) == 2:
-        arrays = [np.asarray(array)[:, None, :] for array in arrays]
-        scale = (scale[0], beam[1] - beam[0], scale[1])
-        place = (place[0], (beam[0] + beam[1]) / 2, place[1])
-    many = len(arrays) > 1
-    return {
-        "data": arrays if many else arrays[0],
-        "multiscale": many,
-        "scale": scale,
-        "translate": place,
-        "units": ("nm",) * len(scale),
-        "axis_labels": axes,
-    }
-
-
-def shown_levels(arrays: Sequence[Any]) -> Sequence[Any]:
-    """Return the levels up to the first with all sides at most :data:`COARSEST_SIDE`."""
-    for count, array in enumerate(arrays, start=1):
-        if max(array.shape) <= COARSEST_SIDE:
-            return arrays[:count]
-    return arrays
 
 
 def _info(image: OpenedImage, part: str, unit: str) -> dict[str, Any]:

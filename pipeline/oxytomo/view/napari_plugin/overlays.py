@@ -38,6 +38,36 @@ class Drawn:
         return np.array(values, dtype=dtype, copy=copy)
 
 
+class Scaled:
+    """A volume times a factor that can change; values are multiplied when NumPy needs them.
+
+    Parameters
+    ----------
+    stored : the volume, or a part of it
+    scale : the factor, shared by all parts and levels of a layer
+    """
+
+    def __init__(self, stored: Any, scale: "Scale") -> None:
+        self.stored, self.scale = stored, scale
+        self.shape, self.dtype, self.ndim = tuple(stored.shape), stored.dtype, stored.ndim
+        self.size = stored.size
+
+    def __getitem__(self, key: Any) -> Any:
+        part = self.stored[key]
+        return Scaled(part, self.scale) if getattr(part, "ndim", 0) else part * self.scale.factor
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> np.ndarray:
+        values = np.asarray(self.stored) * np.float32(self.scale.factor)
+        return np.array(values, dtype=dtype, copy=copy)
+
+
+@dataclass
+class Scale:
+    """The factor of a layer."""
+
+    factor: float = 1.0
+
+
 def raw_arrays(layer: Any) -> list[Any]:
     """Return the arrays of an image layer, finest first, with NaN where there is no value."""
     arrays = list(layer.data) if layer.multiscale else [layer.data]

@@ -23,6 +23,7 @@ class Sample:
     name : of the sample
     images : its images, the first at the bottom
     unfinished : its branches that are not finished
+    aside : its images that are not shown beside the others, because their axes are energies
     null : deviation in a uniform particle, on the grid of the composition
     registered : voids on the grid of the composition, if both branches show the same particle
     """
@@ -30,6 +31,7 @@ class Sample:
     name: str
     images: Sequence[OpenedImage]
     unfinished: Sequence[str]
+    aside: Sequence[Path] = ()
     null: Levels | None = None
     registered: Registered | None = None
 
@@ -48,9 +50,10 @@ def find_samples(path: Path) -> list[Sample]:
         image = open_image(folder)
         return [Sample(image.sample, [image], [])]
     folders = [folder] if holds_results(folder) else samples_below(folder)
-    # Maps over energies are no images of the sample: opened alone only
-    samples = [_in_space(_sample(Results.of_folder(one))) for one in folders]
-    shown = [sample for sample in samples if sample.images]
+    whole = [_sample(Results.of_folder(one)) for one in folders]
+    # Maps over energies have no place beside images of the sample: they are shown if all are maps
+    samples = [_in_space(sample) for sample in whole]
+    shown = [sample for sample in samples if sample.images] or [one for one in whole if one.images]
     if shown:
         return shown
     unfinished = [branch for sample in samples for branch in sample.unfinished]
@@ -69,7 +72,8 @@ def find_samples(path: Path) -> list[Sample]:
 def _in_space(sample: Sample) -> Sample:
     """Return a sample without images whose axes are energies."""
     images = [image for image in sample.images if image.kind != "scattering"]
-    return replace(sample, images=images)
+    aside = [image.path for image in sample.images if image.kind == "scattering"]
+    return replace(sample, images=images, aside=aside)
 
 
 def is_ours(path: Path) -> bool:

@@ -12,8 +12,9 @@ from qtpy.QtWidgets import QComboBox, QLabel, QSizePolicy, QVBoxLayout, QWidget
 from oxytomo.arrays import Float64Array
 from oxytomo.results.images import Levels
 from oxytomo.view.napari_plugin.cuts import AXES, Volume, cut, shown_axes
-from oxytomo.view.napari_plugin.layers import COARSEST_SIDE, DEVIATION_PARTS, INFO, diverging_colors
+from oxytomo.view.napari_plugin.layers import DEVIATION_PARTS, INFO, diverging_colors
 from oxytomo.view.napari_plugin.overlays import raw_arrays
+from oxytomo.view.napari_plugin.placing import COARSEST_SIDE
 from oxytomo.view.napari_plugin.surfaces import chosen_level
 from oxytomo.view.napari_plugin.widgets.base import share_tabs
 
