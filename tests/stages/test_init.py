@@ -373,7 +373,8 @@ def test_every_data_set(
     proposed = propose(survey([shared_data / name]), answers_of(flags), folder=tmp_path)
     assert {gap.key for gap in proposed.gaps} == gaps
     if gaps:
-        assert main(["check", str(output)]) == 2
+        # Without references there are maps of the white line, which `check` says.
+        assert main(["check", str(output)]) == (0 if gaps == {"references"} else 2)
     else:
         assert load_config(output).samples[sample]
         accepted(output)

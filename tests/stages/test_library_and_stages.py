@@ -1,7 +1,9 @@
 """The public library and the stages of ``oxytomo run`` give the same numbers, to the last bit."""
 
 import json
+from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
@@ -13,6 +15,7 @@ from oxytomo.cli.simulate import configuration, raw_name
 from oxytomo.config import load_config
 from oxytomo.config.plan import stage_settings
 from oxytomo.io.readers.data_exchange import write_data_exchange
+from oxytomo.io.rounding import in_fewer_bits, with_variances
 from oxytomo.io.stores import read_store
 from oxytomo.io.tables import read_csv
 from oxytomo.run.chain import run_composition
@@ -42,22 +45,30 @@ def measured(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+def as_stored(data: Any) -> Any:
+    """Stages keep optical densities in fewer bits; the library hands them on as they are."""
+    small = in_fewer_bits(data.value, data.variance)
+    return replace(data, value=np.asarray(small.value[...]), variance=np.asarray(small.variance[...]))
+
+
 def test_a_composition_of_the_library_is_that_of_the_stages(measured: Path) -> None:
     names = [f"{element}_{side}" for element in ELEMENTS for side in ("pre", "post")]
     series = {name: ox.normalize(ox.read_series(measured / "raw" / raw_name(name))) for name in names}
     for name, one in series.items():
         store = read_store(measured / f"normalize_{name}.zarr")
+        series[name] = one = as_stored(one)
         for array in ("value", "variance", "tilt_deg", "pixel_nm", "acquisition_index", "air_level"):
             np.testing.assert_array_equal(getattr(one, array), store[array], err_msg=f"{name} {array}")
         assert one.invalid == store.attributes["invalid"]
 
-    aligned = ox.align_series(series)
+    aligned = as_stored(ox.align_series(series))
     store = read_store(measured / "align.zarr")
     for array in ("value", "variance", "tilt_deg", "dy_px", "dx_px", "magnification", "frame"):
         np.testing.assert_array_equal(getattr(aligned, array), store[array], err_msg=array)
     assert aligned.verdict == store.attributes["quality"]["verdict"]
 
     found = ox.decompose(aligned, formula=FORMULA, density_g_cm3=DENSITY_G_CM3)
+    found = replace(found, areal=np.asarray(with_variances(found.areal, found.covariance).value[...]))
     store = read_store(measured / "decompose.zarr")
     for array in ("areal", "covariance", "tilt_deg"):
         np.testing.assert_array_equal(getattr(found, array), store[array], err_msg=array)
