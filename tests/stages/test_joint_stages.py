@@ -119,6 +119,9 @@ def test_products(finished: Path) -> None:
     text = page.read_text(encoding="utf-8")
     assert "Near-edge absorption of Mn: measured" in text
     assert "Valence of Mn" in text
+    # One alignment is shown once (caption and alternative text), and warned of once.
+    assert text.count("Misfit of each frame") == 2
+    assert text.count("There are only 25 tilts") == 1
 
 
 def test_states_of_the_solution_are_taken(finished: Path) -> None:

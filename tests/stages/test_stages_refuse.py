@@ -134,3 +134,5 @@ def test_rays_with_less_than_nothing_are_counted_and_shown(tmp_path: Path, sign:
     said = [line for line in warnings if "negative amount" in line]
     assert len(said) == (1 if sign < 0 else 0)
     assert all("Mn has a negative amount in 100.0 %" in line for line in said)
+    # The tables have no white line.
+    assert any("Mn: the image on the edge lies" in line for line in warnings)

@@ -27,7 +27,7 @@ threshold of the reference, above it, or below it."""
 
 DEFINITIONS: Mapping[str, str] = {
     "valence": "sum of component density times its valence / density of the element",
-    "mean_valence": "mean over the voxels of the particle; standard_error from the noise replicates, with their bias; the "
+    "mean_valence": "mean over the voxels of the particle; standard error from the noise replicates, with their bias; the "
     "energy scale, the references and their normalisation are not in it",
     "valence_of_sums": "the same from the sums of all rays, weighted by the density, without a reconstruction",
     "reference_valence": "valence that deviations and classes refer to",

@@ -162,6 +162,24 @@ def edge_energy_ev(element: str, edge: str) -> float:
     return round(float((grid[first] + grid[last + 1]) / 2), 1)
 
 
+def energies_above_edges_ev(
+    elements: Sequence[str], series: Sequence[str], energies_ev: Sequence[float] | Float64Array
+) -> dict[str, float]:
+    """Return by how many eV the image on the edge of each element lies above that edge.
+
+    Parameters
+    ----------
+    elements, series : names; the images of an element are ``<element>_pre`` and ``<element>_post``
+    energies_ev : (n_series,) energy of each series
+    """
+    known = {name: float(energy) for name, energy in zip(series, energies_ev, strict=True)}
+    found = {}
+    for element in elements:
+        below, above = known[f"{element}_pre"], known[f"{element}_post"]
+        found[element] = above - edge_energy_ev(element, edge_between(element, below, above))
+    return found
+
+
 def edge_between(element: str, pre_ev: float, post_ev: float) -> str:
     """Name the edge between two energies.
 

@@ -26,6 +26,8 @@ NAMES = ("position_ev", "error_ev", "height", "edge_ev", "edge_error_ev", "statu
 MANY_THICK = 0.1
 MOST_ROWS = 100
 USUAL_HALF_WIDTH_EV, STEPS = 2.0, 4
+FALL = 3.0
+"""Absorption away from edges falls as E⁻³ (Victoreen's law)."""
 
 
 @dataclass(frozen=True)
@@ -80,7 +82,11 @@ def white_line_maps(
 
 
 def _flattening(stack: EnergyStack, maps: Mapping[str, FloatArray], facts: Mapping[str, Any]) -> float | None:
-    """Return the white line per edge jump of thick pixels over that of thin ones."""
+    """Return the white line per edge jump of thick pixels over that of thin ones.
+
+    What absorbs below the edge falls with the energy: where it is much of the optical density, a
+    constant in its place takes most of the edge jump of thin pixels.
+    """
     energy = np.asarray(facts["stack_energy_ev"], np.float64)
     below = inside(energy, tuple(facts["pre_edge_ev"]))
     above = inside(energy, tuple(facts["post_edge_ev"]))
@@ -91,7 +97,8 @@ def _flattening(stack: EnergyStack, maps: Mapping[str, FloatArray], facts: Mappi
     rows = np.unique(y)[:: max(1, np.unique(y).size // MOST_ROWS)]
     spectra = [np.asarray(stack.value[:, row])[:, x[y == row]].T for row in rows]
     density = np.concatenate(spectra).astype(np.float64)
-    density -= np.nanmean(density[:, below], axis=1)[:, None]
+    fall = (energy[below].mean() / energy) ** FALL
+    density -= np.nanmean(density[:, below] / fall[below], axis=1)[:, None] * fall
     return flattening(density[np.isfinite(density).all(axis=1)], above)
 
 

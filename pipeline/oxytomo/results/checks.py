@@ -19,6 +19,8 @@ HARMFUL_UNSOLVED = 0.1
 that one energy does not see lie at the edge of the field, where there is no particle."""
 LARGE_RESIDUAL, UNSETTLED_PX = 0.2, 0.1
 LARGE_BIAS, LARGE_BIAS_SHARE = 0.02, 0.25
+NEAR_EDGE_EV = 50.0
+"""Reach of the structure of an edge above it."""
 MANY_NEGATIVE, FEW_NEGATIVE = 0.1, 20
 LARGE_SOLVER_RESIDUAL, LARGE_MISFIT = 0.1, 2.0
 
@@ -180,6 +182,17 @@ def check_amounts(negative_rays: Mapping[str, Sequence[int]]) -> list[str]:
         )
         for element, (negative, different) in negative_rays.items()
         if negative > MANY_NEGATIVE * different and negative >= FEW_NEGATIVE
+    ]
+
+
+def check_near_edges(above_edge_ev: Mapping[str, float]) -> list[str]:
+    """Warn of images in the structure of an edge: tables of cross sections have no white line."""
+    return [
+        f"{element}: the image on the edge lies {above:.0f} eV above it, in the structure of the edge (white line), which the "
+        "tables of cross sections lack: all amounts can be wrong by a common factor (about 1.5 on a white line of a K "
+        "edge, more at L edges)."
+        for element, above in above_edge_ev.items()
+        if above < NEAR_EDGE_EV
     ]
 
 

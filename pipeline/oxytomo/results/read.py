@@ -89,6 +89,7 @@ def read_areal_density(files: Files) -> ArealDensity | None:
         series=[str(name) for name in aligned.attributes["series"]] if aligned else (),
         optical_density=aligned["value"][:, 0] if aligned else None,
         negative_rays=decomposed.attributes.get("negative_rays") or {},
+        above_edge_ev=decomposed.attributes.get("above_edge_ev") or {},
         alignment=read_alignment(files, "areal_density"),
     )
 

@@ -29,8 +29,10 @@ def read_chemical_state(files: Files) -> ChemicalStates | None:
         else:
             states.append(_element(files, element, reconstructed))
     # Without series of its own the branch has the alignment of the composition branch.
-    alignment = read_alignment(files, "chemical_state") or read_alignment(files, "composition")
-    return ChemicalStates(states, lines, alignment)
+    own = read_alignment(files, "chemical_state")
+    alignment = own or read_alignment(files, "composition")
+    shared = own is None and alignment is not None
+    return ChemicalStates(states, lines, alignment, aligned_with_composition=shared)
 
 
 def _element(files: Files, element: str, reconstructed: Store) -> ElementState:

@@ -108,6 +108,7 @@ class ArealDensity(Brief):
     series, optical_density : names, and (n_series, n_y, n_x) aligned optical densities, or None
     negative_rays : per element, number of pixels with a negative amount, and of pixels with an
         amount above noise
+    above_edge_ev : per element, energy of its image on the edge above the edge, in eV
     """
 
     pixel_nm: float
@@ -117,6 +118,7 @@ class ArealDensity(Brief):
     series: Sequence[str] = ()
     optical_density: FloatArray | None = None
     negative_rays: Mapping[str, Sequence[int]] = field(default_factory=dict)
+    above_edge_ev: Mapping[str, float] = field(default_factory=dict)
     alignment: Alignment | None = None
 
 
@@ -249,6 +251,7 @@ class ChemicalStates(Brief):
     elements: Sequence[ElementState]
     white_lines: Sequence[ElementLines] = ()
     alignment: Alignment | None = None
+    aligned_with_composition: bool = False
 
 
 @dataclass(frozen=True, repr=False)

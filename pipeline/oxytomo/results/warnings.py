@@ -92,6 +92,7 @@ def areal_density_warnings(result: ArealDensity) -> list[str]:
             "common field of view."
         )
     found += checks.check_amounts(result.negative_rays)
+    found += checks.check_near_edges(result.above_edge_ev)
     found += checks.check_there(result.alignment)
     if result.alignment is not None:
         found += checks.check_alignment(result.alignment)
@@ -127,7 +128,8 @@ def chemical_state_warnings(result: ChemicalStates) -> list[str]:
             found += _line_warnings(lines.element, lines.summary)
     if result.alignment is None:
         return [*found, *checks.check_there(None)]
-    return [*found, *alignment_warnings(result.alignment)]
+    # The composition warns of an alignment that is its own.
+    return found if result.aligned_with_composition else [*found, *alignment_warnings(result.alignment)]
 
 
 def _line_warnings(element: str, summary: Mapping[str, Any]) -> list[str]:

@@ -172,7 +172,7 @@ _ROWS = (
     Stage("register_stack", "oxidation", version=3, settings="RegisterStackStage", branches=_OXIDATION,
           jobs="series", inputs={"normalize": "normalize/{job}"}, store="register/{job}.zarr",
           group="stack"),
-    Stage("fit_valence", "oxidation", version=5, settings="FitValenceStage", branches=_OXIDATION,
+    Stage("fit_valence", "oxidation", version=6, settings="FitValenceStage", branches=_OXIDATION,
           jobs="series", raw="references", inputs={"register": "register/{job}"}, store="fit/{job}.zarr",
           group="stack"),
     Stage("measure_oxidation", "oxidation", version=4, settings="MeasureOxidationStage",

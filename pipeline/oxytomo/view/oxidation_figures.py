@@ -66,16 +66,16 @@ def valence_maps(elements: Sequence[ElementValence]) -> Figure:
 def line_maps(one: ElementLineMaps) -> Figure:
     """Show energies of white line and edge of an element without references, and their errors."""
     shape = one.energies["white_line"].shape
-    figure = new_figure(WIDTH_IN, float(np.clip(0.24 * WIDTH_IN * shape[0] / shape[1] + 0.95, 2.0, 4.5)))
+    figure = new_figure(WIDTH_IN, 2 * float(np.clip(0.36 * WIDTH_IN * shape[0] / shape[1] + 0.6, 2.0, 4.5)))
     panels = [
         (image, title, colors, error)
         for line, text in (("white_line", "white line"), ("edge", "edge"))
         for image, title, colors, error in (
             (one.energies[line], f"{one.element}, {text} (eV)", VALENCE_MAP, False),
-            (one.errors[line], f"{text}, standard error (eV)", SEQUENTIAL, True),
+            (one.errors[line], "standard error (eV)", SEQUENTIAL, True),
         )
     ]
-    for axes, (image, title, colors, error) in zip(figure.subplots(1, 4), panels, strict=True):
+    for axes, (image, title, colors, error) in zip(figure.subplots(2, 2).flat, panels, strict=True):
         low, high = robust_range(image) if np.isfinite(image).any() else (0.0, 1.0)
         shown = axes.imshow(image, cmap=color_map(colors), vmin=0.0 if error else low, vmax=high)
         _dress(figure, axes, shown, title, shape, one.pixel_nm)

@@ -24,6 +24,9 @@ CHECKED = (
     "alignment residuals and limits",
     "invalid pixels",
 )
+ALIGNED_WITH_COMPOSITION = (
+    "The amounts come from the solution of the composition: its section shows the alignment."
+)
 SMALL_ERROR = 0.001
 LEAST_REACH = 0.2
 """Smallest half width of the colour scale of a valence."""
@@ -33,7 +36,9 @@ def chemical_state_part(result: ChemicalStates) -> Part:
     """Return the section about chemical states."""
     sections = [section for one in result.elements for section in _sections(one)]
     sections += [line_section(one) for one in result.white_lines]
-    if result.alignment is not None:
+    if result.aligned_with_composition:
+        sections.append(Section("Alignment and data quality", text=[ALIGNED_WITH_COMPOSITION]))
+    elif result.alignment is not None:
         sections.append(alignment_section(result.alignment))
     sentences = [_sentence(one) for one in result.elements]
     sentences += [line_sentence(one) for one in result.white_lines]

@@ -6,6 +6,7 @@ import numpy as np
 
 from oxytomo.chemical_state.joint import measured_edges
 from oxytomo.composition import amounts
+from oxytomo.composition.cross_sections import energies_above_edges_ev
 from oxytomo.config.stage_settings import DecomposeStage as Settings
 from oxytomo.io.amounts_store import aligned_series, amounts_in_words, write_amounts
 from oxytomo.io.near_edge import factors_of_series
@@ -37,10 +38,13 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 density_g_cm3=settings.density_g_cm3,
                 normalized=settings.references_normalized,
             )
+            # Measured spectra have the structure that tables lack.
+            plain_edges = [element for element in settings.elements if element not in measured]
+            above = energies_above_edges_ev(plain_edges, series.names, series.energies_ev)
             progress = context.progress("decompose")
             found = amounts.amounts_from_edges(series, material, choice, progress=progress, measured=measured)
         else:
-            found = amounts.amounts_from_signals(series, material)
+            found, above = amounts.amounts_from_signals(series, material), {}
         negative, unsolved = amounts.negative_rays(found, settings.elements), amounts.unsolved_rays(found)
         n_rays = int(np.prod(found.areal.shape[1:]))
         for line in amounts_in_words(found, negative, unsolved / n_rays):
@@ -52,6 +56,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 "unsolved_rays": unsolved,
                 "negative_rays": negative,
                 "n_rays": n_rays,
+                "above_edge_ev": above,
                 "stripe_effect_on_tm_o": amounts.stripe_effect(series, found) if edges else 0.0,
             },
             provenance=context.provenance({**inputs, **files}),
