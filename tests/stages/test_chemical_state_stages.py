@@ -431,6 +431,18 @@ def test_energies_are_checked_before_a_run(simulated: Path, tmp_path: Path) -> N
     assert any("one below the edge" in str(one) for one in problems(keep))
 
 
+def test_forgotten_references_are_noticed_before_a_run(
+    simulated: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """The volume of an element without references is no valence; with references nothing is said."""
+    wide = {"white_line_order": 2, "white_line_half_width_ev": 5.0}  # five energies are enough
+    said = "samples.particle.chemical_state.references.Ni: none are given, so the volume will be the energy"
+    assert main(["check", str(changed(simulated, tmp_path, references={}, decompose=wide))]) == 0
+    assert said in " ".join("".join(capsys.readouterr()).split())
+    assert main(["check", str(changed(simulated, tmp_path, decompose=wide))]) == 0
+    assert "none are given" not in " ".join("".join(capsys.readouterr()).split())
+
+
 def test_tilts_missing_at_some_energies(simulated: Path, tmp_path: Path) -> None:
     """Series of other tilts are refused and named."""
     content = yaml.safe_load((simulated / "config.yaml").read_text())

@@ -102,7 +102,7 @@ def test_a_stage_makes_the_store_it_would_alone(server: StageServer, tmp_path: P
         ]
         subprocess.run(command, env=os.environ | environment, cwd=tmp_path, check=True)
     assert read_store(tmp_path / "served.zarr").digest == read_store(tmp_path / "alone.zarr").digest
-    assert "1 threads" in (tmp_path / "served.log").read_text(encoding="utf-8")
+    assert "1 thread on" in (tmp_path / "served.log").read_text(encoding="utf-8")
 
 
 @pytest.mark.slow

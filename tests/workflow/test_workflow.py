@@ -263,8 +263,8 @@ def test_each_rule_calls_its_own_stage(example: Path) -> None:
         for path in (example.parent / "out dir" / "logs").rglob("*.log")
     }
     assert set(said) == {"normalize_signal", "normalize_Mn"}
-    assert f"s-1 normalize signal: version {STAGES['normalize'].version} " in said["normalize_signal"]
-    assert f"s-1 normalize Mn: version {STAGES['normalize_stack'].version} " in said["normalize_Mn"]
+    assert f"s-1 normalize signal: stage version {STAGES['normalize'].version}, " in said["normalize_signal"]
+    assert f"s-1 normalize Mn: stage version {STAGES['normalize_stack'].version}, " in said["normalize_Mn"]
     assert all("oxytomo: error: " in text and "raw/a.h5" in text for text in said.values())
 
 

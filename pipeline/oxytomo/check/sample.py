@@ -174,7 +174,7 @@ def _check_branch(
             for look_at in (few_tilts, narrow_tilts, repeated_tilts):
                 warnings += look_at(facts, f"samples.{sample}.{branch}")
         if isinstance(config, ChemicalStateConfig):
-            problems += list(state_problems(config, facts, f"samples.{sample}.{branch}"))
+            problems += list(state_problems(config, facts, f"samples.{sample}.{branch}", warnings))
         elif not isinstance(config, TomogramConfig) and config.edges is not None and not shared:
             problems += list(_edge_problems(config, facts))
     if isinstance(config, StructureConfig) and facts and len(facts) == len(branch_series(config)):

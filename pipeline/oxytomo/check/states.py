@@ -15,9 +15,9 @@ SAME_ENERGY_EV = 0.01
 
 
 def state_problems(
-    config: ChemicalStateConfig, facts: Mapping[str, SeriesFacts], place: str
+    config: ChemicalStateConfig, facts: Mapping[str, SeriesFacts], place: str, warnings: list[str]
 ) -> Iterator[PipelineError]:
-    """Yield what is wrong with the energies and references of each element."""
+    """Yield what is wrong with the energies and references of each element, and add warnings."""
     for element in config.measured:
         own = {name: facts[name] for name in config.names_of(element)}
         unknown = [fact.place for fact in own.values() if not np.isfinite(fact.energy_ev)]
@@ -31,7 +31,8 @@ def state_problems(
             continue
         yield from _same_energies(own)
         try:
-            _check_spectra(config, element, [fact.energy_ev for fact in own.values()], place)
+            energies = [fact.energy_ev for fact in own.values()]
+            warnings += _check_spectra(config, element, energies, place)
         except PipelineError as error:
             yield error
 
@@ -74,8 +75,11 @@ def _same_energies(facts: Mapping[str, SeriesFacts]) -> Iterator[PipelineError]:
         seen.append(fact)
 
 
-def _check_spectra(config: ChemicalStateConfig, element: str, energies: list[float], place: str) -> None:
-    """Raise if references are missing, too short, swapped or not separated by the energies."""
+def _check_spectra(config: ChemicalStateConfig, element: str, energies: list[float], place: str) -> list[str]:
+    """Raise if references are missing, too short, swapped or not separated by the energies.
+
+    Returns a warning if there are none: they may be forgotten.
+    """
     # Imported late: they bring Numba, which a command that only looks does not need.
     from oxytomo.chemical_state.own_spectra import OwnOptions, require_energies
     from oxytomo.chemical_state.spectra import SpectraOptions, component_spectra
@@ -93,7 +97,11 @@ def _check_spectra(config: ChemicalStateConfig, element: str, energies: list[flo
     )
     if not settings.references:
         require_energies(np.array(energies), settings.options(OwnOptions))
-        return
+        return [
+            f"{place}.references.{element}: none are given, so the volume will be the energy of the white line, not a "
+            "valence"
+        ]
     offset = settings.energy_offset_ev if isinstance(settings.energy_offset_ev, float) else 0.0
     references = read_references(settings.references)
     component_spectra(np.array(energies) + offset, references, settings.options(SpectraOptions))
+    return []

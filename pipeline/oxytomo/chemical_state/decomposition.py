@@ -68,6 +68,22 @@ class StateAmounts:
     spectra: ComponentSpectra
     record: dict[str, Any]
 
+    def described(self) -> list[str]:
+        """Return what was found, in sentences."""
+        fit, lines = self.record["chi_square_per_dof"], self.record.get("white_line")
+        said = []
+        if lines is not None:
+            energy = lines["mean_spectrum_white_line_ev"]
+            said.append(
+                f"no references, so the volume is the energy of its white line, {energy:.2f} eV in the mean spectrum"
+            )
+        said.append(
+            f"{self.spectra.energy_ev.size} energies, condition number {self.record['condition_number']:.1f}, "
+            f"background {self.record['background']}, "
+            + ("no spare energies" if fit is None else f"χ² per degree of freedom {fit:.2f}")
+        )
+        return said
+
 
 def decompose_states(
     series: StateSeries,

@@ -1,4 +1,4 @@
-"""Change of the amounts if one of the chosen model terms is left out and all others fitted again."""
+"""Change of the amounts if one of the chosen model terms is left out and the rest fitted again."""
 
 from collections.abc import Mapping
 

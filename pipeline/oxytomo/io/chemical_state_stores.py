@@ -1,12 +1,12 @@
 """Stores of the chemical-state branch as input of the numerical functions, and back."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from oxytomo.arrays import Field
+from oxytomo.arrays import Field, LabelArray
 from oxytomo.chemical_state.columns import StateColumns
 from oxytomo.chemical_state.decomposition import StateAmounts, StateSeries, unsolved_rays
 from oxytomo.chemical_state.line_measures import LINES, LineParticle, Table
@@ -263,12 +263,15 @@ def state_particle(reconstructed: Store, uncertainty: Store) -> StateParticle:
     )
 
 
-def whole_volume(part: Field, reconstructed: Store) -> np.ndarray:
-    """Return labels of the particle's box in the whole volume, 0 outside."""
-    box = particle_box(reconstructed.field("particle"))
-    whole: np.ndarray = np.zeros(reconstructed.shape("density"), np.uint8)
-    whole[box] = np.asarray(part[:])
-    return whole
+def label_arrays(element: str, labels: Mapping[str, Field], reconstructed: Store) -> dict[str, NamedArray]:
+    """Return labels in the particle's box as arrays of the whole volume, ``<El>_…``; 0 outside."""
+    box = particle_box(reconstructed.field("particle")) if labels else ()
+    arrays = {}
+    for name, part in labels.items():
+        whole: LabelArray = np.zeros(reconstructed.shape("density"), np.uint8)
+        whole[box] = np.asarray(part[:])
+        arrays[f"{element}_{name}"] = NamedArray(whole, VOLUME, "1")
+    return arrays
 
 
 def state_record(decomposed: Store) -> dict[str, Any]:

@@ -210,6 +210,18 @@ def line_maps(fit: Store, stack: EnergyStack) -> LineMaps:
     )
 
 
+def line_record(fit: Store) -> dict[str, Any]:
+    """Return what the JSON file says of the fit of an element without references."""
+    facts = fit.attributes
+    kept = ("window_ev", "pre_edge_ev", "post_edge_ev", "energy_offset_ev", "remarks")
+    return {
+        "pixels": facts["white_line"]["pixels"],
+        "absorption_edge": facts["edge"],
+        "half_width_ev": facts["white_line"]["half_width_ev"],
+        **{key: facts[key] for key in kept},
+    }
+
+
 def fitted_element(store: Store, stack: EnergyStack) -> FittedElement:
     """Return the fit of one element; ``stack`` is the stack that was fitted."""
     facts = store.attributes
@@ -240,6 +252,11 @@ def particle_arrays(particles: ParticleMap) -> dict[str, NamedArray]:
         "shells": NamedArray(particles.shells, planes, "1"),
         "depth_nm": NamedArray(particles.depth_nm, planes, "nanometer"),
     }
+
+
+def line_arrays(element: str, particles: ParticleMap) -> dict[str, NamedArray]:
+    """Return the arrays of one element without references in the store of the measured stacks."""
+    return {f"{element}_{name}": array for name, array in particle_arrays(particles).items()}
 
 
 def measured_arrays(

@@ -57,9 +57,10 @@ def no_formula(value: Any) -> Any:
     return f"'{text}" if isinstance(text, str) and text.startswith(("=", "+", "-", "@")) else text
 
 
-def write_rows(path: Path, rows: Sequence[Mapping[str, Any]]) -> None:
-    """Write rows of the same named entries, at least one, with a header line."""
-    write_csv(path, {name: [row[name] for row in rows] for name in rows[0]})
+def write_rows(path: Path, rows: Sequence[Mapping[str, Any]], *, columns: Iterable[str]) -> None:
+    """Write rows of the same named entries with a header line; ``columns`` if there are none."""
+    names = rows[0] if rows else columns
+    write_csv(path, {name: [row[name] for row in rows] for name in names})
 
 
 def read_csv(path: Path) -> dict[str, list[str]]:

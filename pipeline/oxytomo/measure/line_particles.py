@@ -7,6 +7,7 @@ import numpy as np
 
 from oxytomo.arrays import BoolArray, FloatArray, LabelArray
 from oxytomo.measure.particles import binned_means
+from oxytomo.measure.valence_particles import ParticleMap, ParticleOptions, find_particles
 
 LINES: Final = {"white_line": ("position_ev", "error_ev"), "edge": ("edge_ev", "edge_error_ev")}
 """What is measured, with the names of its map and of the error of that."""
@@ -34,6 +35,35 @@ class LineMaps:
     def step_nm(self) -> float:
         """Pixel size, nm; 1 where unknown."""
         return self.pixel_nm if np.isfinite(self.pixel_nm) else 1.0
+
+
+@dataclass(frozen=True)
+class MeasuredLines:
+    """Particles in maps of white lines, rows of their shells, and the numbers as plain values."""
+
+    particles: ParticleMap
+    shells: list[dict[str, Any]]
+    summary: dict[str, Any]
+
+    def described(self) -> str:
+        """Return the number of agglomerates and their mean white line in words."""
+        line, n = self.summary["white_line"], int(self.particles.clumps.max())
+        said = "no white line" if line is None else f"mean white line {line['mean_ev']:.3f} eV"
+        return f"{n} agglomerates, {said}"
+
+
+def measure_lines(of: LineMaps, options: ParticleOptions, *, element: str) -> MeasuredLines:
+    """Find particles, and measure the white line and the edge in them.
+
+    Parameters
+    ----------
+    of : the maps
+    options : criteria for particles and shells
+    element : of the rows, and subject of error messages
+    """
+    particles = find_particles(of.solid, options, element=element, step_nm=of.step_nm)
+    rows = line_shells(of, particles.shells, element=element, n_shells=options.shells)
+    return MeasuredLines(particles, rows, line_summary(of, particles.clumps > 0))
 
 
 def line_shells(of: LineMaps, shells: LabelArray, *, element: str, n_shells: int) -> list[dict[str, Any]]:

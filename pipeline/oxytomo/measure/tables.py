@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -14,3 +14,16 @@ def table(columns: Mapping[str, Any]) -> pd.DataFrame:
     import pandas as pd
 
     return pd.DataFrame(dict(columns))
+
+
+def stacked(parts: Mapping[str, pd.DataFrame], key: str, columns: Sequence[str]) -> pd.DataFrame:
+    """Return tables one below the other, the name of each in a first column ``key``.
+
+    Without tables it has these columns and no rows.
+    """
+    import pandas as pd
+
+    if not parts:
+        return pd.DataFrame(columns=[*columns])
+    named = [part.assign(**{key: name})[[key, *part.columns]] for name, part in parts.items()]
+    return pd.concat(named, ignore_index=True)

@@ -1,6 +1,6 @@
 """Input of a fit beside the stack: windows, energies and references on one scale."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -71,6 +71,10 @@ class FitSetup:
     names: tuple[str, ...]
     facts: dict[str, Any]
     remarks: tuple[str, ...]
+
+    def with_white_line(self, found: Mapping[str, Any], remarks: Sequence[str]) -> "FitSetup":
+        """Return the same with the summary of the white lines and the remarks on them."""
+        return replace(self, facts={**self.facts, "white_line": found}, remarks=(*self.remarks, *remarks))
 
 
 def fit_setup(stack: EnergyStack, references: Sequence[Reference], options: FitOptions) -> FitSetup:

@@ -95,6 +95,12 @@ def _flattening(stack: EnergyStack, maps: Mapping[str, FloatArray], facts: Mappi
     return flattening(density[np.isfinite(density).all(axis=1)], above)
 
 
+def described(summary: Mapping[str, Any]) -> str:
+    """Return the summary of :func:`white_line_maps` in words."""
+    median = summary["median_ev"]
+    return "no pixel has one" if median is None else f"{median:.2f} eV in the median"
+
+
 def solid_pixels(height: FloatArray, status: LabelArray, thin_share: float) -> BoolArray:
     """Return the pixels with enough of the element, those that are too thick included.
 

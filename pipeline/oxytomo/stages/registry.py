@@ -201,7 +201,7 @@ _ROWS = (
     Stage("export_meshes", "structure", version=2, settings="ExportStage", branches=_STRUCTURE,
           inputs={"voids": "voids", "pores": "pores.csv", "cracks": "cracks.csv"},
           products={"meshes": "meshes"}, threads=1, package="pyvista", extra="view"),
-    Stage("lithiate", "mechanics", version=2, settings="LithiateStage", branches=_MECHANICS, raw="labels",
+    Stage("lithiate", "mechanics", version=3, settings="LithiateStage", branches=_MECHANICS, raw="labels",
           inputs={"voids": "structure:voids"}, store="lithiate.zarr"),
     Stage("solve_stress", "mechanics", version=2, settings="SolveStressStage", branches=_MECHANICS,
           inputs={"lithiate": "lithiate"}, store="solve_stress.zarr"),

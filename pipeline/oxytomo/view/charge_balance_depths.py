@@ -13,7 +13,7 @@ from oxytomo.electrochemistry.estimates import Estimate, group_estimates
 from oxytomo.errors import ConfigError
 from oxytomo.scattering.valences import BULK, SURFACE
 from oxytomo.view.compare import Comparison
-from oxytomo.view.compared_scattering import SHOWN, MapValence
+from oxytomo.view.compared_maps import SHOWN, MapValence
 
 Found = Mapping[str, Sequence[MapValence]]
 

@@ -10,7 +10,7 @@ from oxytomo.arrays import Float64Array
 from oxytomo.config import Branch
 from oxytomo.measure.comparability import Rule
 from oxytomo.results.numbers import Number
-from oxytomo.view.compared_scattering import MapNumbers
+from oxytomo.view.compared_maps import MapNumbers
 
 
 @dataclass(frozen=True)

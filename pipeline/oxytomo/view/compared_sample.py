@@ -17,7 +17,7 @@ from oxytomo.results.numbers import Number, branch_numbers, volume_um3
 from oxytomo.results.places import TABLES, find_results
 from oxytomo.results.results import Results
 from oxytomo.view.compared import STATE_KEY, ComparedSample, Profile, formula_per_oxygen
-from oxytomo.view.compared_scattering import map_numbers
+from oxytomo.view.compared_maps import map_numbers
 
 NEEDED: Mapping[Branch, tuple[str, ...]] = {
     "composition": ("composition_measure", "shells"),

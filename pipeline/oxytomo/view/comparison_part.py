@@ -11,7 +11,7 @@ from oxytomo.results.definitions import Quantity as Compared
 from oxytomo.view.compare import LEVEL, Comparison, Contrast
 from oxytomo.view.compared import STATE_KEY
 from oxytomo.view.comparison_figures import number_panels, pore_and_crack_figure, profile_panels
-from oxytomo.view.comparison_scattering import scattering_pictures, scattering_tables
+from oxytomo.view.comparison_map_figures import scattering_pictures, scattering_tables
 from oxytomo.view.report import Part, Picture, Section, Table
 
 CHECKED = (

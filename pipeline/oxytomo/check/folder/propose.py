@@ -212,12 +212,16 @@ def _references(page: Page, choice: Choice, place: str) -> None:
             written = ", ".join(f'"{valence:g}": {quoted(page.path(path))}' for valence, path in spectra)
             page.put(4, f"{quoted(element)}: {{{written}}}")
             continue
-        question = f"reference spectra of {element} of two valences or more (XDI, CSV, Athena)"
+        page.guess(
+            4 if known else 3,
+            f"no reference spectra of {element} among the files: its map is the energy of the white line. For a valence, "
+            "give spectra of two valences or more (XDI, CSV, Athena)",
+        )
         example = '{"2": refs/first.csv, "3": refs/second.csv}'
         if known:
-            page.gap(4, element, example, question, f"{place}.references")
+            page.put(4, f"# {quoted(element)}: {example}")
         else:
-            page.gap(3, "references", f"{{{element}: {example}}}", question, place)
+            page.put(3, f"# references: {{{quoted(element)}: {example}}}")
 
 
 def _volume(page: Page, choice: Choice, answers: Answers, place: str) -> None:

@@ -1,4 +1,4 @@
-"""Yields, valences and the feature of a sample's maps, for a comparison."""
+"""Data of a comparison from scattering maps: yields, valences and the feature of each sample."""
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass

@@ -1,4 +1,4 @@
-"""What the page of a comparison shows of scattering maps: yields, bulk and surface, feature."""
+"""Figures and tables of a comparison from scattering maps: bulk and surface, feature."""
 
 from collections.abc import Sequence
 
@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 
 from oxytomo.scattering.valences import BULK, SURFACE
 from oxytomo.view.compare import Comparison
-from oxytomo.view.compared_scattering import SHOWN, MapCurve, MapValence
+from oxytomo.view.compared_maps import SHOWN, MapCurve, MapValence
 from oxytomo.view.report import Picture, Table
 from oxytomo.view.style import INK, SERIES_COLORS, SERIES_MARKERS, house_style, new_figure
 
