@@ -161,10 +161,10 @@ def wetted_area(solid: Solid, labels: np.ndarray, wetted: Wetted) -> FloatArray:
 def _surface(share: FloatArray) -> FloatArray:
     """Return the surface of each voxel, in voxel faces.
 
-    A step of the solid share ``s`` across a face with the axis ``k`` belongs to the fuller voxel, and
-    counts with the direction cosine of the surface: ``A = Σ_k |n_k| Σ max(s − s', 0)``. A surface of
-    any direction has ``|n_k|`` such faces per area, and ``Σ_k n_k² = 1``. Slits of one voxel have two
-    surfaces.
+    A step of the solid share ``s`` across a face with the axis ``k`` belongs to the fuller voxel.
+    It counts with the direction cosine of the surface: ``A = Σ_k |n_k| Σ max(s − s', 0)``. A
+    surface of any direction has ``|n_k|`` such faces per area, and ``Σ_k n_k² = 1``. Slits of one
+    voxel have two surfaces.
     """
     smooth = gaussian_filter(share, SURFACE_SIGMA_VOXELS)
     gradient = [np.gradient(smooth, axis=axis) for axis in range(share.ndim)]
