@@ -160,3 +160,46 @@ def test_check_accepts_and_refuses(simulated: Path, tmp_path: Path) -> None:
     assert len(found) == 1
     assert "reference" in found[0]
     assert "(2) of Mn" in found[0]
+
+
+def scaled(simulated: Path, folder: Path, factor: float) -> dict[str, dict[str, str]]:
+    """Return references of Mn with another edge jump."""
+    found = {}
+    for valence in ("2", "4"):
+        table = np.loadtxt(simulated / "refs" / f"Mn_{valence}.csv", delimiter=",", skiprows=1)
+        path = folder / f"Mn_{valence}.csv"
+        np.savetxt(path, table * [1, factor], delimiter=",", header="energy,mu", comments="")
+        found[valence] = str(path)
+    return {"Mn": found}
+
+
+def test_references_that_are_called_normalised_and_are_not(simulated: Path, tmp_path: Path) -> None:
+    """Amounts are absolute: twice the references would be half of the metal."""
+    for factor, wrong in ((1.0, False), (2.0, True)):
+        given = scaled(simulated, tmp_path, factor)
+        said = problems(changed(simulated, tmp_path, references=given, references_normalized=True))
+        assert bool(said) is wrong
+        assert all("expected a normalised spectrum, with a mean of 1" in one for one in said)
+    assert problems(changed(simulated, tmp_path, references=scaled(simulated, tmp_path, 2.0))) == []
+
+
+def test_a_further_energy_on_another_edge(simulated: Path, tmp_path: Path) -> None:
+    """Oxygen is tabulated there, without its white lines."""
+    path = changed(simulated, tmp_path)
+    content = yaml.safe_load(path.read_text())
+    more = content["samples"]["particle"]["composition"]["edges"]["Mn"]["more"]
+    more[0] = {"images": more[0], "energy_ev": 531.0}
+    path.write_text(yaml.safe_dump(content))
+    (said,) = problems(path)
+    assert "Mn_3: expected an energy of the Mn edge, got 531 eV, on the edge of O" in said
+
+
+def test_check_reads_the_spectra_of_near_edge_factors(simulated: Path, tmp_path: Path) -> None:
+    """Before, a missing file was met after normalisation and alignment."""
+    for spectrum, words in (
+        (tmp_path / "none.csv", "near_edge.Ni.spectrum: expected an existing file"),
+        (simulated / "refs" / "Mn_4.csv", "energies of Ni: expected energies on both sides"),
+    ):
+        terms = {"instrument": {"near_edge": {"Ni": {"spectrum": str(spectrum)}}}}
+        (said,) = problems(changed(simulated, tmp_path, decompose=terms))
+        assert words in said

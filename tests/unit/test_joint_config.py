@@ -69,6 +69,15 @@ def test_a_written_configuration_is_read_again() -> None:
             {"composition__decompose": {"instrument": {"near_edge": {"Mn": 1.2}}}},
             "elements without references",
         ),
+        ({"composition__decompose": {"instrument": {"near_edge": {"Fe": 1.2}}}}, "measured elements (O, Mn"),
+        (
+            {"composition__decompose": {"instrument": {"near_edge": {"Ni": 50}}}},
+            "near_edge.Ni: expected less",
+        ),
+        (
+            {"composition__decompose": {"instrument": {"near_edge": {"Ni": {"factor": 1.2, "error": 0}}}}},
+            "near_edge.Ni.error: expected greater than or equal to 0.001, got 0",
+        ),
         ({"chemical_state__references": {"Mn": {"2": "a.csv", "4": "b.csv"}}}, "got references"),
         ({"chemical_state__align": {"iterations": 2}}, "got align"),
         ({"chemical_state__reference": {"Ni": 3.0}}, "expected elements with series (Mn)"),

@@ -93,3 +93,43 @@ def test_factors_of_a_store_a_file_and_a_value(tmp_path, rng):
     each = measured_factors({"near_edge_Mn": store}, given, {"O": 540.0, "Mn": AT_EV, "Ni": 866.0})
     assert set(each) == {"O", "Mn"}
     assert (each["O"].factor, each["O"].error) == (1.1, 0.2)
+
+
+def written(path, energy, values):
+    path.write_text("\n".join(f"{e} {a}" for e, a in zip(energy, values, strict=True)))
+    return path
+
+
+def test_a_gap_at_the_energy_and_a_spectrum_without_its_continuum_are_refused(tmp_path):
+    """The white line of 2 would have been 0.7 across the gap, and 11 on a step of a tenth."""
+    one = references()[:, 1]
+    away = np.abs(ENERGY - AT_EV) > 4
+    with pytest.raises(InputError, match="none between 640 and 650 eV"):
+        factor_of_file(written(tmp_path / "a.txt", ENERGY[away], one[away]), "Mn", AT_EV, error=0.03)
+    with pytest.raises(InputError, match=r"0\.4 to 5 at 645 eV, got 20"):
+        factor_of_file(
+            written(tmp_path / "b.txt", ENERGY, np.where(ENERGY > 655, 0.1, one)), "Mn", AT_EV, error=0.03
+        )
+    at_a_point = ENERGY[away | (ENERGY == AT_EV)], one[away | (ENERGY == AT_EV)]
+    found = factor_of_file(written(tmp_path / "c.txt", *at_a_point), "Mn", AT_EV, error=0.03)
+    assert found.factor == pytest.approx(2.0, abs=0.01)
+
+
+@pytest.mark.parametrize(("scale", "offset", "words"), [(2.0, 0.0, "got 2"), (1.0, 0.5, "got 0.5")])
+def test_references_on_another_scale_give_no_factor(tmp_path, rng, scale, offset, words):
+    """The oxidation branch accepts any common scale; a factor is on the step of the edge."""
+    shares, errors = maps(rng, spread=0.0, noise=0.01)
+    arrays = {
+        "fractions": NamedArray(shares.astype(np.float32), ("reference", "x"), "1"),
+        "fraction_errors": NamedArray(errors.astype(np.float32), ("reference", "x"), "1"),
+        "status": NamedArray(np.zeros(shares.shape[1], np.uint8), ("x",), "1"),
+        "all_references": NamedArray(scale * references() + offset, ("stack_energy", "reference"), "1"),
+    }
+    write_store(
+        tmp_path / "Mn.zarr",
+        arrays,
+        provenance=Provenance("made", 1, {}, {}, "0", "2024-01-01T00:00:00+00:00"),
+        attributes={"stack_energy_ev": ENERGY.tolist()},
+    )
+    with pytest.raises(InputError, match=f"a normalised spectrum.*{words}"):
+        factor_of_fit(tmp_path / "Mn.zarr", "Mn", AT_EV)

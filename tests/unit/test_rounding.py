@@ -5,6 +5,7 @@ import pytest
 
 from oxytomo.io.rounding import (
     LARGEST_SIGMA,
+    LEAST_BITS,
     MANTISSA_BITS,
     bits_for,
     in_fewer_bits,
@@ -58,6 +59,19 @@ def test_without_noise_nothing_is_dropped(noisy: tuple[np.ndarray, np.ndarray]) 
     assert rounded(value, MANTISSA_BITS) is value
     value[3, 5, 7] = np.nan  # what is not known needs no bits
     assert bits_for(value, variance, largest_sigma=LARGEST_SIGMA) < MANTISSA_BITS
+
+
+@pytest.mark.parametrize("overstated", [1e2, 1e6, 1e30])
+def test_rounding_is_bounded_where_the_noise_is_overstated(
+    noisy: tuple[np.ndarray, np.ndarray], overstated: float
+) -> None:
+    """Counts in arbitrary units state a noise that is far too large: the signal is still there."""
+    value, variance = noisy
+    small = in_fewer_bits(value, (overstated * variance).astype(np.float32))
+    assert small.record["value"]["mantissa_bits"] >= LEAST_BITS
+    assert np.abs(np.asarray(small.value[:]) / value - 1).max() <= 2.0**-9
+    nothing = np.zeros_like(value)
+    assert bits_for(nothing, variance, largest_sigma=LARGEST_SIGMA) == LEAST_BITS
 
 
 def test_amounts_are_rounded_by_the_diagonal_of_their_covariance(rng: np.random.Generator) -> None:

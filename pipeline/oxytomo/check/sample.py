@@ -12,6 +12,7 @@ import numpy as np
 from oxytomo.arrays import Float64Array
 from oxytomo.check.ahead import walked_ahead
 from oxytomo.check.derived import check_derived
+from oxytomo.check.near_edge import near_edge_problems
 from oxytomo.check.places import place_of
 from oxytomo.check.plausible import require_files, require_plausible, shadowed_flats
 from oxytomo.check.series import (
@@ -372,6 +373,7 @@ def _edge_problems(
                 f"{where} ({problem.subject})", expected=problem.expected, got=problem.got, fix=problem.fix
             )
     energies = np.array([fact.energy_ev for fact in facts.values()])
+    yield from near_edge_problems(config, facts)
     if isinstance(config, CompositionConfig) and config.references:
         yield from joint_problems(config, facts)
     yield from _caught(

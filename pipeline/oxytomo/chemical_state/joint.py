@@ -15,8 +15,9 @@ from oxytomo.chemical_state.spectra import (
 )
 from oxytomo.composition.cross_sections import attenuation_per_um
 from oxytomo.composition.measured_edges import MeasuredEdge
-from oxytomo.oxidation.edges import Windows
-from oxytomo.oxidation.spectra import Reference
+from oxytomo.errors import InputError
+from oxytomo.oxidation.edges import Windows, default_windows
+from oxytomo.oxidation.spectra import Reference, require_levels
 
 
 def measured_edges(
@@ -40,6 +41,7 @@ def measured_edges(
     """
     found = {}
     for element, spectra in references.items():
+        _require_own_edge(element, series, energy_ev)
         own = np.array([name.startswith(f"{element}_") for name in series])
         options = SpectraOptions(
             element, "tied", formula, density_g_cm3, None, None, normalized, max_condition=np.inf
@@ -67,9 +69,15 @@ def measured_edge(
     Raises
     ------
     InputError
-        If a reference does not cover the energies of the element.
+        If a reference does not cover the energies of the element, or is called normalised and
+        is not: amounts are absolute.
     """
     windows = windows_of(energy_ev[own], references, options)
+    if options.references_normalized:
+        for one in references:
+            levels = one.spectrum.energy_ev, one.spectrum.absorption, windows.pre_edge, windows.post_edge
+            name = f"reference {one.name} ({one.valence:g}) of {options.element}"
+            require_levels(*levels, name=name)
 
     def moved(offset_ev: float) -> Float64Array:
         return _absolute(np.where(own, energy_ev + offset_ev, energy_ev), own, references, windows, options)
@@ -81,6 +89,32 @@ def measured_edge(
         moved,
         tuple(order_remarks(energy_ev[own], references, windows, options)) if len(references) > 1 else (),
     )
+
+
+def _require_own_edge(element: str, series: Sequence[str], energy_ev: Float64Array) -> None:
+    """Raise if a further energy of an element lies on the edge of another measured element.
+
+    The tables know no white lines, so that what the other element absorbs there would be wrong.
+    """
+    at = dict(zip(series, map(float, energy_ev), strict=True))
+    pairs = {name.removesuffix("_post"): name for name in series if name.endswith("_post")}
+    for other, post in pairs.items():
+        if other == element or f"{other}_pre" not in at:
+            continue
+        try:
+            windows = default_windows(other, np.array([at[f"{other}_pre"], at[post]]))
+        except InputError:  # a pair that does not span its edge is refused elsewhere
+            continue
+        low, high = windows.pre_edge[1], windows.post_edge[0]
+        for name, energy in at.items():
+            symbol, _, kind = name.partition("_")
+            if symbol == element and kind not in ("pre", "post") and low < energy < high:
+                raise InputError(
+                    f"energies of {element}: {name}",
+                    expected=f"an energy of the {element} edge",
+                    got=f"{energy:g} eV, on the edge of {other} ({low:g} to {high:g} eV)",
+                    fix="correct 'energy_ev', or leave this series out of 'more'",
+                )
 
 
 def _absolute(

@@ -11,6 +11,11 @@ import numpy as np
 from oxytomo.arrays import Float64Array, FloatArray
 from oxytomo.errors import InputError
 
+LEAST, MOST = 0.4, 5.0
+"""Near-edge factors are between these, also on the white lines of high valences."""
+MAX_GAP_EV = 2.0
+"""Largest gap between two energies of a spectrum, across which a factor is interpolated."""
+
 
 @dataclass(frozen=True)
 class MeasuredFactor:
@@ -34,7 +39,8 @@ def factor_of_spectrum(
     """
     known = np.isfinite(normalized)
     _check_range(energy_ev[known], at_ev, name)
-    return MeasuredFactor(float(np.interp(at_ev, energy_ev[known], normalized[known])), error)
+    factor = float(np.interp(at_ev, energy_ev[known], normalized[known]))
+    return _plausible(MeasuredFactor(factor, error), at_ev, name)
 
 
 def factor_of_maps(
@@ -79,7 +85,8 @@ def factor_of_maps(
     away = (level - level.mean()) ** 2 * n / max(1, n - 1)
     noise = float(np.median(away @ np.asarray(errors[:, good], np.float64) ** 2))
     spread = np.sqrt(max(0.0, float(np.var(values)) - noise))
-    return MeasuredFactor(float(np.mean(values)), float(np.hypot(spread, error)))
+    found = MeasuredFactor(float(np.mean(values)), float(np.hypot(spread, error)))
+    return _plausible(found, at_ev, name)
 
 
 def prior_of_factor(measured: MeasuredFactor | None, below: float) -> tuple[float, float] | None:
@@ -94,7 +101,7 @@ def prior_of_factor(measured: MeasuredFactor | None, below: float) -> tuple[floa
 
 
 def _check_range(energy_ev: Float64Array, at_ev: float, name: str) -> None:
-    """Raise if a spectrum does not reach an energy."""
+    """Raise if a spectrum does not reach an energy, or has a gap there."""
     low, high = (float(energy_ev.min()), float(energy_ev.max())) if energy_ev.size else (np.nan, np.nan)
     if not low <= at_ev <= high:
         raise InputError(
@@ -103,3 +110,26 @@ def _check_range(energy_ev: Float64Array, at_ev: float, name: str) -> None:
             got=f"one from {low:g} to {high:g} eV" if energy_ev.size else "no energies",
             fix="give a longer spectrum, or the factor itself in decompose.instrument.near_edge",
         )
+    after = min(max(1, int(np.searchsorted(energy_ev, at_ev))), energy_ev.size - 1)
+    if energy_ev[after] - energy_ev[after - 1] > MAX_GAP_EV and at_ev not in energy_ev:
+        raise InputError(
+            name,
+            expected=f"a spectrum with energies within {MAX_GAP_EV:g} eV around {at_ev:g} eV, the "
+            "post-edge energy of the series",
+            got=f"none between {energy_ev[after - 1]:g} and {energy_ev[after]:g} eV",
+            fix="give a spectrum with finer steps, or the factor itself in decompose.instrument.near_edge",
+        )
+
+
+def _plausible(measured: MeasuredFactor, at_ev: float, name: str) -> MeasuredFactor:
+    """Raise if a factor is outside of what exists: the spectrum is not on the step of the edge."""
+    if not LEAST <= measured.factor <= MOST:
+        raise InputError(
+            name,
+            expected=f"a spectrum that is 0 below the edge and 1 above the white lines, and {LEAST:g} to "
+            f"{MOST:g} at {at_ev:g} eV",
+            got=f"{measured.factor:.3g} there",
+            fix="give a spectrum of this element with its continuum above the edge, or the factor itself "
+            "in decompose.instrument.near_edge",
+        )
+    return measured

@@ -52,6 +52,20 @@ def _formula_covers(formula: dict[str, float], elements: tuple[str, ...]) -> Non
         )
 
 
+def _near_edge_covers(decompose: DecomposeSettings, elements: tuple[str, ...]) -> None:
+    """Require that near-edge factors are those of measured elements."""
+    terms = decompose.instrument
+    given = {} if isinstance(terms, str) or isinstance(terms.near_edge, str) else terms.near_edge
+    extra = [element for element in given if element not in elements]
+    if extra:
+        raise rejected(
+            f"measured elements ({', '.join(elements)})",
+            extra[0],
+            "correct the symbol, or leave it out",
+            key="decompose.instrument.near_edge",
+        )
+
+
 def _check_references(given: dict[str, Spectra], element: str) -> None:
     """Require one to five spectra of different valences, and a single one of O."""
     count = sum(len(spectra) for spectra in given.values())
@@ -171,6 +185,7 @@ class CompositionConfig(Settings):
         if self.references and self.decompose.method != "weighted":
             fix = "remove 'references', or 'method'"
             raise rejected("weighted, which uses references", "subtraction", fix, key="decompose.method")
+        _near_edge_covers(self.decompose, self.measured)
         terms = self.decompose.instrument
         given = {} if isinstance(terms, str) or isinstance(terms.near_edge, str) else terms.near_edge
         both = [element for element in given if element in self.references]
@@ -232,7 +247,8 @@ class ArealDensityConfig(Settings):
 
     @model_validator(mode="after")
     def _covered(self) -> "ArealDensityConfig":
-        """Require a formula that contains the elements of all edges."""
+        """Require a formula that contains the elements of all edges, and factors of these only."""
+        _near_edge_covers(self.decompose, self.measured)
         _formula_covers(self.formula, self.measured)
         return self
 

@@ -187,6 +187,10 @@ def config_error(error: ValidationError, data: Any, *, name: str) -> ConfigError
     """Convert a validation error to one line about its most informative problem."""
     problems = error.errors(include_url=False)
     first = next((problem for problem in problems if problem["type"] == "rejected"), problems[0])
+    if isinstance(first.get("input"), Mapping) and first["type"] == "literal_error":
+        # A mapping where a word is possible, too: the problem lies within the mapping.
+        within = [p for p in problems if p["loc"][: len(first["loc"]) - 1] == first["loc"][:-1]]
+        first = next((p for p in within if not isinstance(p["input"], Mapping)), first)
     context = first.get("ctx", {})
     where = _place(first["loc"], data, missing=first["type"] == "missing")
     more = f" ({len(problems) - 1} more after this one)" if len(problems) > 1 else ""

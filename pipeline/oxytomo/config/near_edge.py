@@ -21,7 +21,7 @@ class NearEdgeSettings(Settings):
         "file with a measured spectrum of the element in the sample (energy, absorption), from below "
         "the edge to beyond its white lines; relative to this file",
     )
-    error: float = setting(0.03, "standard error of the factor", gt=0.0, le=1.0)
+    error: float = setting(0.03, "standard error of the factor", ge=0.001, le=1.0)
 
     @model_validator(mode="after")
     def _one_source(self) -> Self:

@@ -12,7 +12,7 @@ from oxytomo.composition.near_edge import MeasuredFactor, factor_of_maps, factor
 from oxytomo.io.spectra import read_spectrum
 from oxytomo.io.stores import read_store
 from oxytomo.oxidation.edges import default_windows
-from oxytomo.oxidation.spectra import normalized_absorption
+from oxytomo.oxidation.spectra import normalized_absorption, require_levels
 
 ERROR = 0.03
 """Standard error of a factor from a spectrum: how well the step of a spectrum agrees with that of
@@ -24,9 +24,18 @@ def factor_of_fit(path: Path, element: str, at_ev: float) -> MeasuredFactor:
     store = read_store(path)
     status = np.asarray(store["status"])
     good = status == 0
+    energy_ev = np.asarray(store.attributes["stack_energy_ev"], np.float64)
+    references = np.asarray(store["all_references"], np.float64)
+    windows = default_windows(element, energy_ev)
+    for one in references.T:
+        known = np.isfinite(one)
+        require_levels(
+            *(energy_ev[known], one[known], windows.pre_edge, windows.post_edge),
+            name=f"near edge of {element}: references of the oxidation branch",
+        )
     return factor_of_maps(
-        np.asarray(store.attributes["stack_energy_ev"], np.float64),
-        np.asarray(store["all_references"], np.float64),
+        energy_ev,
+        references,
         np.asarray(store["fractions"])[:, good],
         np.asarray(store["fraction_errors"])[:, good],
         at_ev,

@@ -19,6 +19,8 @@ LARGEST_SIGMA = 0.1
 """Largest rounding error of a value, in standard deviations of its noise."""
 VARIANCE_BITS = 8
 """A variance is rounded by at most 1/512 of itself, a standard deviation by half of that."""
+LEAST_BITS = 8
+"""A value is rounded by at most 1/512 of itself, also where the stated noise is far too large."""
 _BLOCK = 2**17
 
 
@@ -81,7 +83,7 @@ def bits_for(value: Field, variance: Field, *, largest_sigma: float) -> int:
 
     A value v with k bits is off by at most ``|v| 2^-(k + 1)``, so that
     ``k ≥ log2(|v| / (2 s σ))`` for the value that is largest beside its σ. Without any noise all
-    bits are kept.
+    bits are kept, and never fewer than :data:`LEAST_BITS`: the noise may be overstated.
 
     Parameters
     ----------
@@ -100,9 +102,9 @@ def bits_for(value: Field, variance: Field, *, largest_sigma: float) -> int:
             ratio = np.square(v[known], dtype=np.float64) / s[known]
             largest = max(largest, float(ratio.max(initial=0.0)))
     if largest == 0.0:
-        return 1
+        return LEAST_BITS
     wanted = math.ceil(math.log2(math.sqrt(largest) / (2 * largest_sigma)))
-    return min(MANTISSA_BITS, max(1, wanted))
+    return min(MANTISSA_BITS, max(LEAST_BITS, wanted))
 
 
 def rounded(field: Field, bits: int) -> Field:

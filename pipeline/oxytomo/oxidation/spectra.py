@@ -23,6 +23,9 @@ spectra are not changed."""
 NORMALIZED_PRE, NORMALIZED_POST = 0.03, 0.05
 """A spectrum is normalised if it is within this of 0 below the edge and of a mean of 1 above."""
 
+LEVELS_WITHIN = 0.25
+"""A spectrum whose levels are further from 0 and 1 is not normalised, whatever the user states."""
+
 ORDER_TOLERANCE_EV = 0.3
 """A larger contradiction between mean energies of references and their valences is no accident."""
 SWAPPED_EV = 1.0
@@ -131,6 +134,35 @@ def is_normalized(spectrum: Spectrum, *, edge_ev: float, pre_edge: Window, post_
     line = np.polyfit(energy[low] - edge_ev, mu[low], 1 if low.sum() >= 4 else 0)
     flat = float(np.abs(np.polyval(line, energy[low] - edge_ev)).max()) < NORMALIZED_PRE
     return flat and abs(float(mu[high].mean()) - 1.0) < NORMALIZED_POST
+
+
+def require_levels(
+    energy_ev: Float64Array, absorption: Float64Array, pre_edge: Window, post_edge: Window, *, name: str
+) -> None:
+    """Raise if a spectrum that counts as absolute is not near 0 below and 1 above its edge.
+
+    A window that the spectrum does not reach is not tested.
+
+    Parameters
+    ----------
+    energy_ev, absorption : (n,) all finite
+    pre_edge, post_edge : windows in eV
+    name : subject of error messages
+    """
+    for window, level, where in (
+        (pre_edge, 0.0, "below the edge"),
+        (post_edge, 1.0, "above the white lines"),
+    ):
+        chosen = inside(energy_ev, window)
+        found = float(absorption[chosen].mean()) if chosen.any() else level
+        if not abs(found - level) <= LEVELS_WITHIN:
+            raise InputError(
+                name,
+                expected=f"a normalised spectrum, with a mean of {level:g} {where} "
+                f"({window[0]:g} to {window[1]:g} eV)",
+                got=f"{found:.3g}",
+                fix="normalise it, or remove 'references_normalized: true'",
+            )
 
 
 def on_grid(
