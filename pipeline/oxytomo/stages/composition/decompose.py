@@ -28,19 +28,19 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             factors = factors_of_series(inputs, plain["instrument"], series)
             for element, one in factors.items():
                 context.log(f"{element}: measured near-edge factor {one.factor:.3f} ± {one.error:.3f}")
-            choice = None
-            if settings.method != "subtraction":
-                spectra = component_spectra(inputs, settings.components)
-                choice = amounts.allowed_terms(**plain, spectra=spectra, measured=factors)
+            plainly, spectra = (
+                settings.method == "subtraction",
+                component_spectra(inputs, settings.components),
+            )
+            choice = None if plainly else amounts.allowed_terms(**plain, spectra=spectra, measured=factors)
             references = {element: read_references(given) for element, given in settings.references.items()}
             measured = measured_edges(
                 *(series.names, series.energies_ev, references, settings.formula or {}),
                 density_g_cm3=settings.density_g_cm3,
                 normalized=settings.references_normalized,
             )
-            # Measured spectra have the structure that tables lack.
-            plain_edges = [element for element in settings.elements if element not in measured]
-            above = energies_above_edges_ev(plain_edges, series.names, series.energies_ev)
+            tabulated = [element for element in settings.elements if element not in measured]
+            above = energies_above_edges_ev(tabulated, series.names, series.energies_ev)
             progress = context.progress("decompose")
             found = amounts.amounts_from_edges(series, material, choice, progress=progress, measured=measured)
         else:
