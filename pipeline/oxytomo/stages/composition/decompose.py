@@ -1,8 +1,7 @@
 """Stage ``decompose``: areal densities with covariance from aligned optical densities."""
 
+from math import prod
 from pathlib import Path
-
-import numpy as np
 
 from oxytomo.chemical_state.joint import measured_edges
 from oxytomo.composition import amounts
@@ -28,10 +27,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
             factors = factors_of_series(inputs, plain["instrument"], series)
             for element, one in factors.items():
                 context.log(f"{element}: measured near-edge factor {one.factor:.3f} ± {one.error:.3f}")
-            plainly, spectra = (
-                settings.method == "subtraction",
-                component_spectra(inputs, settings.components),
-            )
+            spectra = component_spectra(inputs, settings.components)
+            plainly = settings.method == "subtraction"
             choice = None if plainly else amounts.allowed_terms(**plain, spectra=spectra, measured=factors)
             references = {element: read_references(given) for element, given in settings.references.items()}
             measured = measured_edges(
@@ -46,7 +43,7 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         else:
             found, above = amounts.amounts_from_signals(series, material), {}
         negative, unsolved = amounts.negative_rays(found, settings.elements), amounts.unsolved_rays(found)
-        n_rays = int(np.prod(found.areal.shape[1:]))
+        n_rays = prod(found.areal.shape[1:])
         for line in amounts_in_words(found, negative, unsolved / n_rays):
             context.log(line)
         write_amounts(
