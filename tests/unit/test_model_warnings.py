@@ -3,6 +3,8 @@
 import numpy as np
 import pytest
 
+from oxytomo.composition.model_choice import describe
+from oxytomo.composition.solving import solver_in_words
 from oxytomo.measure.systematic import skin_oxygen_nm, systematic_error, widened
 from oxytomo.results.warnings import check_model
 from oxytomo.results.whole_checks import check_damage, check_density, check_reference
@@ -125,3 +127,25 @@ def test_a_single_term_is_one(terms, words):
 def test_a_misfit_of_single_rays_stays_where_the_reference_is_the_particles_own():
     model = {"systematic": {"stray": 0.03, "misfit": 0.001, "misfit_of_single_rays": 0.02}}
     assert systematic_error(model, own_reference=True) == pytest.approx(np.hypot(0.001, 0.02))
+
+
+def test_the_log_says_terms_in_words() -> None:
+    term = {"value": 1.4, "standard_error": 0.0004, "kind": "near_edge", "at_limit": False}
+    stray = {"value": 0.016, "standard_error": 0.0002, "kind": "stray", "at_limit": False}
+    record = {
+        "chi_square_per_dof": 1.73,
+        "chi_square_per_dof_of_elements_alone": 524.7,
+        "terms": {"near_edge_Mn": term, "stray": stray},
+        "likely_causes": [],
+    }
+    assert describe(record) == (
+        "χ² per degree of freedom is 1.73 (524.70 with the elements alone); found: the near-edge absorption of Mn "
+        "1.4000 ± 0.0004, stray light 1.6 % ± 0.02 %"
+    )
+    assert describe(record | {"terms": {}}).endswith("no term is needed beside the elements")
+
+
+def test_the_log_of_the_solver_is_short() -> None:
+    record = {"first_tv_weight": 46.4, "first_iterations": 20, "first_residual": 6.334, "first_misfit": 3.5}
+    assert solver_in_words(record) == "iterations (gradient that is left, noise 1): first 20 (6.3)"
+    assert solver_in_words({}) == "solved directly"

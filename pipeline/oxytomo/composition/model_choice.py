@@ -370,15 +370,23 @@ def describe(record: Mapping[str, Any]) -> str:
     if record["chi_square_per_dof"] is None:
         return "the model could not be tested: no spare energies, or too few rays without a rim"
     before, after = record["chi_square_per_dof_of_elements_alone"], record["chi_square_per_dof"]
-    parts = [
-        f"{name} {term['value']:.4g} ± {term['standard_error']:.2g}" for name, term in record["terms"].items()
+    found = [
+        f"{named(name)} {in_units(term)} ± {in_units(term, 'standard_error')}"
+        for name, term in record["terms"].items()
     ]
-    return (
-        f"χ² per degree of freedom {before:.2f} with the elements alone, {after:.2f} with "
-        + (", ".join(parts) if parts else "no further term")
-        + (
-            f"; likely causes of the rest: {', '.join(map(named, record['likely_causes']))}"
-            if record["likely_causes"]
-            else ""
-        )
-    )
+    lines = [f"χ² per degree of freedom is {after:.2f} ({before:.2f} with the elements alone)"]
+    lines.append(f"found: {', '.join(found)}" if found else "no term is needed beside the elements")
+    if record["likely_causes"]:
+        lines.append(f"likely causes of the rest: {', '.join(map(named, record['likely_causes']))}")
+    return "; ".join(lines)
+
+
+def in_units(term: Mapping[str, Any], key: str = "value") -> str:
+    """Return the value of a term, or its error, with a unit.
+
+    A share of the light or of a near-edge factor in %, a thickness in nm, a factor as it is.
+    """
+    value = float(term[key])
+    if term["kind"] == "component":
+        return f"{1000 * value:.2g} nm"
+    return f"{value:.4f}" if term["kind"] == "near_edge" else f"{100 * value:.2g} %"

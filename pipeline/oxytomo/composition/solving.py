@@ -1,5 +1,6 @@
 """Reconstruction of a composition from its sinograms by the chosen method."""
 
+from collections.abc import Mapping
 from typing import Any
 
 from oxytomo.composition.column_densities import ColumnDensities
@@ -54,4 +55,20 @@ def reconstruct_composition(
         )
     return reconstruct_ratio(
         data, solver=solver, reference_tm_o=reference_tm_o, threads=threads, on_progress=on_progress
+    )
+
+
+def solver_in_words(record: Mapping[str, float]) -> str:
+    """Say how many iterations each problem took, and how far it is from its solution.
+
+    The gradient that is left is told in units of the gradient that noise makes.
+    """
+    solved = []
+    for key, count in record.items():
+        name = key.removesuffix("_iterations")
+        left = record.get(f"{name}_residual")
+        if name != key and left is not None:
+            solved.append(f"{name.replace('_', ' ')} {count:.0f} ({left:.2g})")
+    return (
+        f"iterations (gradient that is left, noise 1): {', '.join(solved)}" if solved else "solved directly"
     )

@@ -7,7 +7,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from oxytomo.arrays import FloatArray
-from oxytomo.composition.model_choice import named
+from oxytomo.composition.model_choice import in_units, named
 from oxytomo.view.report import Picture, Quantity, Section, Table
 from oxytomo.view.style import INK, NULL_COLOR, SAMPLE_COLOR, house_style, new_figure
 
@@ -88,7 +88,7 @@ def _measured(model: Mapping[str, Any]) -> list[str]:
 
 def _tables(model: Mapping[str, Any]) -> list[Table]:
     rows = [
-        [named(name), _value(term), _value(term, "standard_error")]
+        [named(name), in_units(term), in_units(term, "standard_error")]
         for name, term in (model.get("terms") or {}).items()
     ]
     if not rows:
@@ -103,13 +103,6 @@ def _tables(model: Mapping[str, Any]) -> list[Table]:
             "within the sample, its standard deviation. Substances: standard deviation of their path length over the rays.",
         )
     ]
-
-
-def _value(term: Mapping[str, Any], key: str = "value") -> str:
-    value = float(term[key])
-    if term["kind"] == "component":
-        return f"{1000 * value:.2g} nm"
-    return f"{value:.4f}" if term["kind"] == "near_edge" else f"{100 * value:.2g} %"
 
 
 @house_style

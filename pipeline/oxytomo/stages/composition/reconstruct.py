@@ -3,7 +3,7 @@
 from pathlib import Path
 
 from oxytomo.composition.deviation_problems import DeviationSolver
-from oxytomo.composition.solving import reconstruct_composition, solver_of
+from oxytomo.composition.solving import reconstruct_composition, solver_in_words, solver_of
 from oxytomo.config.stage_settings import ReconstructStage as Settings
 from oxytomo.io.composition_store import column_densities, reference_of, write_composition
 from oxytomo.io.particle_parts import composition_of_parts
@@ -31,8 +31,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
                 on_progress=context.progress("reconstruct"),
             )
         context.log(
-            f"reference TM/O {result.reference_tm_o:.4f} of nominal; particle {count_set(result.particle)} voxels; "
-            + ", ".join(f"{name} {value:.4g}" for name, value in result.record.items())
+            f"TM/O of the reference is {result.reference_tm_o:.4f} times that of the formula; particle of "
+            f"{count_set(result.particle)} voxels; {solver_in_words(result.record)}"
         )
         provenance, method = context.provenance(inputs), settings.solver.method
         write_composition(outputs["store"], result, decomposed, method=method, provenance=provenance)
