@@ -4,6 +4,7 @@ from pathlib import Path
 
 from oxytomo.chemical_state.reconstruction import reconstruct_state
 from oxytomo.composition.deviation_problems import DeviationSolver
+from oxytomo.composition.solving import solver_in_words
 from oxytomo.config.stage_settings import ReconstructStatesStage as Settings
 from oxytomo.errors import errors_about
 from oxytomo.io.chemical_state_stores import line_tables, state_columns, write_lines, write_state
@@ -28,8 +29,8 @@ def run(inputs: dict[str, Path], outputs: dict[str, Path], settings: Settings, c
         )
         context.log(
             f"{element}: {'reference place' if line_tables(decomposed) else 'reference valence'} "
-            f"{state.reference_valence:.3f}; particle {count_set(state.result.particle)} voxels; "
-            + ", ".join(f"{name} {value:.4g}" for name, value in state.result.record.items())
+            f"{state.reference_valence:.3f}; particle of {count_set(state.result.particle)} voxels; "
+            + solver_in_words(state.result.record)
         )
         write = write_lines if line_tables(decomposed) else write_state
         write(outputs["store"], state, decomposed, context.provenance(inputs))
