@@ -26,7 +26,7 @@ pytestmark = [
 
 STAGE = [sys.executable, "-P", "-m", "oxytomo", "stage"]
 UNKNOWN = ["nonsense", "--out", "x.zarr", "--spec", "{}", "--threads", "1"]
-PATIENCE_S = 60.0
+PATIENCE_S = 240.0
 
 
 @pytest.fixture
