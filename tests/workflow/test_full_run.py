@@ -386,7 +386,8 @@ def test_estimates_of_memory_hold(size: str, request: pytest.FixtureRequest) -> 
         estimate = requests.needs("particle", cast(Branch, branch), stage).memory_bytes / 1e6
         ratios[log.stem] = int(found[1]) / estimate
     assert len(ratios) >= 4
-    assert {stage: ratio for stage, ratio in ratios.items() if not 0.7 <= ratio <= 1.5} == {}
+    # The request holds the compilation of the solver, which a process with a filled cache does not need.
+    assert {stage: ratio for stage, ratio in ratios.items() if not 0.6 <= ratio <= 1.5} == {}
 
 
 def test_a_particle_in_parts_is_the_whole_within_the_tolerance_of_the_solver(copied: Path) -> None:
