@@ -415,7 +415,8 @@ def test_a_particle_in_parts_is_the_whole_within_the_tolerance_of_the_solver(cop
         stage = re.sub("(reconstruct_part|replicate)_.*", r"\1", log.stem)
         ratios[log.stem] = int(found[1]) / requests.needs("particle", "composition", stage).memory_bytes * 1e6
     assert {"reconstruct_prepare", "reconstruct_part_1", "reconstruct", "replicate_null_1"} <= set(ratios)
-    assert {stage: ratio for stage, ratio in ratios.items() if not 0.7 <= ratio <= 1.5} == {}
+    # As above: compilation that was not needed.
+    assert {stage: ratio for stage, ratio in ratios.items() if not 0.6 <= ratio <= 1.5} == {}
 
 
 def test_one_thread_and_two_give_the_same_results(copied: Path) -> None:
