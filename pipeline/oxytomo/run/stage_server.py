@@ -121,8 +121,10 @@ def _user_of(connection: socket.socket) -> int:
 def _load() -> None:
     """Import every stage and set up the compiler, which also loads compiled code.
 
-    No thread is started.
+    No thread is started. Where PyArrow is installed, pandas loads it, and its allocator would start
+    one.
     """
+    os.environ.setdefault("JE_ARROW_MALLOC_CONF", "background_thread:false")
     from numba import njit
 
     for stage in STAGES.values():
