@@ -67,8 +67,14 @@ def blocked(server: StageServer, folder: Path) -> Iterator[tuple["subprocess.Pop
     ) as client:
         try:
             parent = process(server)
-            until(lambda: processes_in(parent, folder))  # it has taken the command over
-            yield client, processes_in(parent, folder)[0]
+            found: list[psutil.Process] = []
+
+            def taken_over() -> bool:
+                found.extend(processes_in(parent, folder))
+                return bool(found)
+
+            until(taken_over)
+            yield client, found[0]
         finally:
             client.kill()
 
