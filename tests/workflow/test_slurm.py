@@ -111,21 +111,21 @@ def jobs(environment: Mapping[str, str]) -> list[tuple[str, str, str]]:
 def test_a_bad_sample_leaves_the_others_finished_and_is_named(
     cluster: Mapping[str, str], tmp_path: Path
 ) -> None:
-    samples = ("a", "b", "c")
-    config = configure(tmp_path, samples, bad="b")
+    samples = ("a", "b", "c", "d")
+    config = configure(tmp_path, samples, bad="c")
     done = call(cluster, "oxytomo", "run", config, "--profile", profile(tmp_path), cwd=tmp_path)
     text = done.stdout + done.stderr
     assert done.returncode == 2, text
     for sample in samples:
-        assert (tmp_path / "results" / sample / "report.html").is_file() == (sample != "b"), text
+        assert (tmp_path / "results" / sample / "report.html").is_file() == (sample != "c"), text
     said = done.stderr.splitlines()
-    assert "2 of 3 samples have a report (2 from this run): a, c" in said
-    assert "not finished: b" in said
-    (reason,) = {line for line in said if line.startswith("b: oxytomo: error: ")}
+    assert "3 of 4 samples have a report (3 from this run): a, b, d" in said
+    assert "not finished: c" in said
+    (reason,) = {line for line in said if line.startswith("c: oxytomo: error: ")}
     assert "flat" in reason
     # The two series, alignment, decomposition and export of a sample are one job, its report another.
     names = [what for state, _, what in jobs(cluster) if state == "COMPLETED"]
-    assert len(names) == 4, names
+    assert len(names) == 6, names
     assert {what.rsplit(maxsplit=1)[1] for what in names} == set(NODES)
 
 
@@ -180,7 +180,7 @@ def test_a_particle_is_shared_out_to_jobs(cluster: Mapping[str, str], tmp_path: 
     data["samples"]["particle"]["composition"] |= {
         "align": {"iterations": 2},
         "reconstruct": {"iterations": 20, "element_iterations": 10, "parts": 2},
-        "uncertainty": {"replicates": 1, "null_replicates": 1},
+        "uncertainty": {"replicates": 2, "null_replicates": 1},
     }
     digests = []
     for where, more in (("local", ["--cores", "2"]), ("cluster", ["--profile", profile(tmp_path)])):
@@ -200,7 +200,7 @@ def test_a_particle_is_shared_out_to_jobs(cluster: Mapping[str, str], tmp_path: 
 
 
 def test_a_node_that_dies_leaves_its_job_to_another(two_nodes: Cluster, tmp_path: Path) -> None:
-    samples = ("a", "b", "c")  # two for the first node, which has two cores, and one for the second
+    samples = ("a", "b", "c", "d")
     config = configure(tmp_path, samples)
     command = [sys.executable, "-P", "-m", "oxytomo", "run", config, "--profile", profile(tmp_path, cores=1)]
     with subprocess.Popen(
